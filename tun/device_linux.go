@@ -1,0 +1,216 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	wgtun "golang.zx2c4.com/wireguard/tun"
+)
+
+// Device is a Linux TUN interface. wireguard/tun creates, names and closes it; frames are moved by readv and writev of
+// our own, virtio header included, because wireguard's Read and Write cut super-segments into packets.
+type Device struct {
+	dev  wgtun.Device
+	name string
+	mtu  int
+
+	raw  syscall.RawConn
+	read frameReader
+
+	fdMu sync.RWMutex // held for reading during writev, so that Close cannot free the descriptor under it
+	fd   int          // -1 once closed
+
+	drained chan struct{} // closed when the device's event channel has ended
+	stats   Stats
+}
+
+var _ Link = (*Device)(nil)
+
+// Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the network namespace.
+// The error wraps os.ErrExist when an interface of that name exists, os.ErrPermission when the privilege is missing and
+// os.ErrNotExist when there is no /dev/net/tun.
+func Open(name string, mtu int) (*Device, error) {
+	if _, err := net.InterfaceByName(name); err == nil {
+		return nil, fmt.Errorf("create TUN interface %s: %w", name, os.ErrExist)
+	}
+	if _, err := os.Stat(devicePath); err != nil {
+		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
+	}
+	dev, err := wgtun.CreateTUN(name, mtu)
+	if errors.Is(err, unix.EBUSY) {
+		err = os.ErrExist
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
+	}
+	return newDevice(dev, mtu)
+}
+
+const devicePath = "/dev/net/tun"
+
+// FromFile takes over an open TUN whose interface may live in another network namespace. The interface must be
+// configured already; mtu is its MTU in bytes. The file stays the caller's and may be closed.
+func FromFile(f *os.File, mtu int) (*Device, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate TUN descriptor: %w", err)
+	}
+	dev, _, err := wgtun.CreateUnmonitoredTUNFromFD(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("take over TUN descriptor: %w", err)
+	}
+	return newDevice(dev, mtu)
+}
+
+func newDevice(dev wgtun.Device, mtu int) (*Device, error) {
+	name, err := dev.Name()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("name TUN interface: %w", err), dev.Close())
+	}
+	raw, err := dev.File().SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open TUN descriptor: %w", err), dev.Close())
+	}
+	d := &Device{dev: dev, name: name, mtu: mtu, raw: raw, fd: -1, drained: make(chan struct{})}
+	if err := raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("open TUN descriptor: %w", err), dev.Close())
+	}
+	d.read.attempt = d.read.readv
+	go d.drainEvents()
+	return d, nil
+}
+
+// drainEvents discards link events: wireguard's listeners block once five of them wait.
+func (d *Device) drainEvents() {
+	defer close(d.drained)
+	for range d.dev.Events() {
+	}
+}
+
+// Name is the interface's name.
+func (d *Device) Name() string { return d.name }
+
+// MTU is the interface's MTU in bytes.
+func (d *Device) MTU() int { return d.mtu }
+
+// Stats returns what the device has moved and dropped; its counters go on counting.
+func (d *Device) Stats() *Stats { return &d.stats }
+
+// frameReader is one readv on the descriptor, kept between calls so that reading allocates nothing.
+type frameReader struct {
+	attempt func(fd uintptr) bool // readv as a value made once
+	hdr     [virtioHdrLen]byte
+	iov     [3]unix.Iovec
+	n       int
+	errno   syscall.Errno
+}
+
+// readv reports whether the read is over; false waits for the descriptor to become readable. The call is raw because
+// the descriptor never blocks: the runtime needs no notice of a call that takes microseconds.
+func (r *frameReader) readv(fd uintptr) bool {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&r.iov[0])), uintptr(len(r.iov)))
+		switch errno {
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+			continue
+		}
+		r.n, r.errno = int(n), errno
+		return true
+	}
+}
+
+// ReadFrame implements Link. Frames that lie about their sizes are counted and left out.
+func (d *Device) ReadFrame(head, body []byte) (int, Offload, error) {
+	r := &d.read
+	r.iov[0].Base, r.iov[1].Base, r.iov[2].Base = &r.hdr[0], &head[0], &body[0]
+	r.iov[0].SetLen(len(r.hdr))
+	r.iov[1].SetLen(len(head))
+	r.iov[2].SetLen(len(body))
+	for {
+		if err := d.raw.Read(r.attempt); err != nil {
+			return 0, Offload{}, os.ErrClosed // the only error of RawConn.Read on a file without deadline
+		}
+		if r.errno != 0 {
+			return 0, Offload{}, fmt.Errorf("read TUN interface %s: %w", d.name, r.errno)
+		}
+		n := r.n - virtioHdrLen
+		off := decodeVirtio(r.hdr[:])
+		if !honest(off, head[:max(0, min(n, len(head)))], n) {
+			d.stats.Malformed.Add(1)
+			continue
+		}
+		d.stats.OutboundFrames.Add(1)
+		d.stats.OutboundBytes.Add(uint64(n))
+		return n, off, nil
+	}
+}
+
+// usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an allocation.
+const usualIovecs = 32
+
+// WriteFrame implements Link. A TUN takes a frame whole or not at all and does not block.
+func (d *Device) WriteFrame(off Offload, bufs [][]byte) error {
+	var hdr [virtioHdrLen]byte
+	off.encodeVirtio(hdr[:])
+	var usual [usualIovecs]unix.Iovec
+	iov := usual[:]
+	if len(bufs) >= len(iov) {
+		iov = make([]unix.Iovec, len(bufs)+1)
+	}
+	iov[0].Base = &hdr[0]
+	iov[0].SetLen(len(hdr))
+	count, size := 1, 0
+	for _, b := range bufs {
+		if len(b) == 0 {
+			continue
+		}
+		iov[count].Base = &b[0]
+		iov[count].SetLen(len(b))
+		count++
+		size += len(b)
+	}
+	if errno := d.writev(iov[:count]); errno != 0 {
+		d.stats.WriteErrors.Add(1)
+		return fmt.Errorf("write TUN interface %s: %w", d.name, errno)
+	}
+	d.stats.InboundFrames.Add(1)
+	d.stats.InboundBytes.Add(uint64(size))
+	return nil
+}
+
+func (d *Device) writev(iov []unix.Iovec) syscall.Errno {
+	d.fdMu.RLock()
+	defer d.fdMu.RUnlock()
+	if d.fd < 0 {
+		return unix.EBADF
+	}
+	for {
+		_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(d.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		if errno != unix.EINTR {
+			return errno
+		}
+	}
+}
+
+// Close removes the interface, unless it is persistent, and ends ReadFrame and WriteFrame.
+func (d *Device) Close() error {
+	d.fdMu.Lock()
+	closed := d.fd < 0
+	d.fd = -1
+	d.fdMu.Unlock()
+	if closed {
+		return nil
+	}
+	err := d.dev.Close()
+	<-d.drained
+	return err
+}

@@ -1,0 +1,112 @@
+package tuntest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command returns a command that runs in the namespace, in a process group of its own. The end of ctx, or of the test
+// process, kills it.
+func (ns *Namespace) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	enter := fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), int(ns.handle))
+	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat([]string{enter, "--", name}, args)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = Patience
+	return cmd
+}
+
+// commandTimeout ends a command that hangs.
+const commandTimeout = 2 * time.Minute
+
+// Run runs a command to its end and returns what it wrote to stdout. The test fails when the command does.
+func (ns *Namespace) Run(name string, args ...string) string {
+	ns.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := ns.Command(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		ns.tb.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+// Process is a command that runs beside the test. It is killed when the test ends, if it runs so long; where the test has
+// failed, its output goes to the test's log.
+type Process struct {
+	cmd            *exec.Cmd
+	stdout, stderr lockedBuffer
+	done           chan struct{} // closed when the process has ended
+	err            error         // of its end; valid once done is closed
+}
+
+// Start starts a command in the namespace.
+func (ns *Namespace) Start(name string, args ...string) *Process {
+	ns.tb.Helper()
+	ctx, kill := context.WithCancel(context.Background())
+	p := &Process{cmd: ns.Command(ctx, name, args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		kill()
+		ns.tb.Fatalf("start %s: %v", name, err)
+	}
+	go p.wait()
+	ns.tb.Cleanup(func() {
+		kill()
+		<-p.done
+		if ns.tb.Failed() {
+			ns.tb.Logf("%s %s: %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), p.err, p.Stdout(), p.Stderr())
+		}
+	})
+	return p
+}
+
+func (p *Process) wait() {
+	defer close(p.done)
+	p.err = p.cmd.Wait()
+}
+
+// Stdout returns what the process has written to its standard output so far.
+func (p *Process) Stdout() string { return p.stdout.String() }
+
+// Stderr returns what the process has written to its standard error so far.
+func (p *Process) Stderr() string { return p.stderr.String() }
+
+// Signal sends the process a signal, and none to its children.
+func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err returns how the process ended, once Done is closed: nil or an *exec.ExitError.
+func (p *Process) Err() error { return p.err }
+
+// lockedBuffer is a buffer that is read while it is written to.
+type lockedBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

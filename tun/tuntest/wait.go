@@ -1,0 +1,24 @@
+package tuntest
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long the package waits for anything before it calls the test failed.
+const Patience = 30 * time.Second
+
+// Wait returns once cond holds. It fails the test, naming what it waited for, when that takes longer than Patience.
+func Wait(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
+	deadline := time.After(Patience)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for !cond() {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			tb.Fatalf("waited %v in vain for %s", Patience, what)
+		}
+	}
+}
