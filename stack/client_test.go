@@ -1,0 +1,190 @@
+//go:build linux
+
+package stack
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"syntap/stack/dial"
+	"syntap/tun/tuntest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second // these machines stall for seconds
+
+var (
+	clientV4 = netip.MustParseAddr("198.51.100.1")
+	clientV6 = netip.MustParseAddr("2001:db8:1::1")
+	serverV4 = netip.MustParseAddr("192.0.2.1")
+	serverV6 = netip.MustParseAddr("2001:db8:2::1")
+)
+
+// testRouter is a Stack between an in-memory link and this machine's loopback: a client addresses serverV4 or serverV6
+// and reaches 127.0.0.1 or ::1.
+type testRouter struct {
+	*Stack
+	host *tuntest.PipeEnd // the client's end of the link
+	stop func()           // ends Run and waits for it
+}
+
+func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
+	t.Helper()
+	router, host := tuntest.NewPipe(1500)
+	dialer := dial.New(dial.Options{Policy: policy, Redirect: toLoopback})
+	s, err := New(router, dialer, o)
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	var once sync.Once
+	r := &testRouter{Stack: s, host: host}
+	r.stop = func() {
+		once.Do(func() {
+			cancel()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Errorf("Run: %v", err)
+				}
+			case <-time.After(patience):
+				t.Error("Run does not return")
+			}
+		})
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
+	switch dst.Addr() {
+	case serverV4:
+		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), dst.Port()), true
+	case serverV6:
+		return netip.AddrPortFrom(netip.IPv6Loopback(), dst.Port()), true
+	}
+	return dst, false
+}
+
+// testClient is a second netstack at the host's end of the link: a client whose every move is ours.
+type testClient struct {
+	net *gstack.Stack
+}
+
+func newClient(t *testing.T, r *testRouter) *testClient {
+	t.Helper()
+	link := &linkEndpoint{link: r.host, stats: new(Stats)}
+	n, err := newNetstack(link, []netip.Addr{clientV4})
+	if err != nil {
+		t.Fatalf("client: %v", err)
+	}
+	pa := tcpip.ProtocolAddress{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom16(clientV6.As16()).WithPrefix()}
+	if err := n.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
+		t.Fatalf("client address: %v", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		head, body := make([]byte, 128), make([]byte, bodySize)
+		for {
+			size, _, err := r.host.ReadFrame(head, body)
+			if err != nil {
+				return
+			}
+			whole := append(append([]byte(nil), head[:min(size, 128)]...), body[:max(0, size-128)]...)
+			(&Stack{endpoint: *link}).deliver(newPacket(whole))
+		}
+	}()
+	t.Cleanup(func() {
+		r.stop()
+		<-ended
+		n.Close()
+		n.Wait()
+	})
+	return &testClient{net: n}
+}
+
+// dial connects to a port of the server and fails the test if that does not work.
+func (c *testClient) dial(t *testing.T, server netip.Addr, port int) *gonet.TCPConn {
+	t.Helper()
+	conn, err := c.tryDial(server, port, patience)
+	if err != nil {
+		t.Fatalf("dial %s port %d: %v", server, port, err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+func (c *testClient) tryDial(server netip.Addr, port int, patience time.Duration) (*gonet.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	proto, src := ipv4.ProtocolNumber, tcpip.AddrFrom4(clientV4.As4())
+	if server.Is6() {
+		proto, src = ipv6.ProtocolNumber, tcpip.AddrFrom16(clientV6.As16())
+	}
+	return gonet.DialTCPWithBind(ctx, c.net,
+		tcpip.FullAddress{NIC: nicID, Addr: src},
+		tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(server.AsSlice()), Port: uint16(port)}, tcpip.NetworkProtocolNumber(proto))
+}
+
+// reset makes every connection of the client send a RST.
+func (c *testClient) reset() {
+	for _, ep := range c.net.RegisteredEndpoints() {
+		ep.Abort()
+	}
+}
+
+// serve accepts connections on a loopback port and hands each to handle.
+func serve(t *testing.T, network string, handle func(*net.TCPConn)) (port int) {
+	t.Helper()
+	l, err := net.Listen(network, map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network])
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	var handlers sync.WaitGroup
+	handlers.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			handlers.Go(func() {
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(patience))
+				handle(c.(*net.TCPConn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		handlers.Wait()
+	})
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}

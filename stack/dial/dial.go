@@ -1,0 +1,110 @@
+//go:build linux
+
+package dial
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrDenied is returned for a destination that policy forbids.
+var ErrDenied = errors.New("destination denied by policy")
+
+// Options say how the far side is reached. The zero value dials everything, unmarked.
+type Options struct {
+	Mark   uint32 // SO_MARK of every socket; 0 = none
+	Policy Policy
+	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
+	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
+}
+
+// Dialer opens the host's sockets towards the world. All of them are non-blocking and close on exec.
+type Dialer struct{ o Options }
+
+// New returns a Dialer.
+func New(o Options) *Dialer { return &Dialer{o: o} }
+
+// Target returns the address to dial for dst, or ErrDenied.
+func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
+	if d.o.Redirect != nil {
+		if to, ok := d.o.Redirect(dst); ok {
+			return to, nil
+		}
+	}
+	if d.o.Policy.denies(dst.Addr()) {
+		return dst, ErrDenied
+	}
+	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
+}
+
+// Stream opens a TCP socket. Connect starts its handshake.
+func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
+	fd, err = d.socket(target, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("set TCP_NODELAY: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("set SO_KEEPALIVE: %w", err)
+	}
+	return fd, nil
+}
+
+// Datagram opens an unbound UDP socket of target's family.
+func (d *Dialer) Datagram(target netip.Addr) (fd int, err error) {
+	return d.socket(target, unix.SOCK_DGRAM, 0)
+}
+
+// Ping opens an unprivileged ICMP echo socket of target's family (Linux: net.ipv4.ping_group_range must include the
+// caller's group).
+func (d *Dialer) Ping(target netip.Addr) (fd int, err error) {
+	if target.Is4() {
+		return d.socket(target, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
+	}
+	return d.socket(target, unix.SOCK_DGRAM, unix.IPPROTO_ICMPV6)
+}
+
+// RawPing opens a raw ICMP socket of target's family; it needs CAP_NET_RAW.
+func (d *Dialer) RawPing(target netip.Addr) (fd int, err error) {
+	if target.Is4() {
+		return d.socket(target, unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	}
+	return d.socket(target, unix.SOCK_RAW, unix.IPPROTO_ICMPV6)
+}
+
+// socket opens and marks a socket. A socket that cannot be marked could loop into our own TUN: it is an error.
+func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
+	family := unix.AF_INET6
+	if target.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
+	if err != nil {
+		return -1, fmt.Errorf("open socket: %w", err)
+	}
+	if d.o.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(d.o.Mark)); err != nil {
+			_ = unix.Close(fd)
+			return -1, fmt.Errorf("set SO_MARK: %w", err)
+		}
+	}
+	return fd, nil
+}
+
+// Connect starts or makes the connection of a socket; EINPROGRESS means that writability will tell the end. The call is
+// raw: the descriptor does not block.
+func Connect(fd int, to netip.AddrPort) syscall.Errno {
+	var sa Sockaddr
+	sa.Set(to)
+	_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len))
+	return errno
+}

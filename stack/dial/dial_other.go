@@ -1,0 +1,18 @@
+//go:build !linux
+
+package dial
+
+import "net/netip"
+
+// Options say how the far side is reached.
+type Options struct {
+	Mark     uint32
+	Policy   Policy
+	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
+}
+
+// Dialer opens sockets towards the world; only Linux has what it needs.
+type Dialer struct{}
+
+// New returns a Dialer of no use.
+func New(Options) *Dialer { return &Dialer{} }

@@ -1,0 +1,101 @@
+package dial
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Policy says which destinations are never dialled. It is checked on the address really dialled, after unwrapping the
+// IPv6 forms that carry an IPv4 address. The zero value allows everything.
+type Policy struct {
+	Deny  []netip.Prefix
+	Allow []netip.Prefix // exceptions to Deny and Host
+	Host  *HostAddrs     // deny the host's own addresses; nil = do not
+}
+
+// Named sets of destinations.
+var (
+	Loopback  = prefixes("127.0.0.0/8", "::1/128", "0.0.0.0/8", "::/128") // 0.0.0.0 and :: reach the host itself
+	LinkLocal = prefixes("169.254.0.0/16", "fe80::/10")
+	Multicast = prefixes("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
+)
+
+func prefixes(ss ...string) []netip.Prefix {
+	var ps []netip.Prefix
+	for _, s := range ss {
+		ps = append(ps, netip.MustParsePrefix(s))
+	}
+	return ps
+}
+
+func (p *Policy) denies(a netip.Addr) bool {
+	real := embedded(a)
+	switch {
+	case contains(p.Allow, real) || contains(p.Allow, a):
+		return false
+	case contains(p.Deny, real) || contains(p.Deny, a):
+		return true
+	}
+	return p.Host != nil && p.Host.contains(real)
+}
+
+func contains(ps []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+var (
+	nat64     = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052 §2.1
+	sixToFour = netip.MustParsePrefix("2002::/16")    // RFC 3056 §2
+	v4Compat  = netip.MustParsePrefix("::/96")        // RFC 4291 §2.5.5.1
+)
+
+// embedded returns the IPv4 address that an IPv6 address stands for, or the address itself.
+func embedded(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	b := a.As16()
+	switch {
+	case a.Is4() || a.IsUnspecified() || a == netip.IPv6Loopback():
+		return a
+	case nat64.Contains(a), v4Compat.Contains(a):
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case sixToFour.Contains(a):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return a
+}
+
+// HostAddrs is the set of addresses of the host's interfaces, at most a second old.
+type HostAddrs struct {
+	mu    sync.Mutex // guards the fields below
+	read  time.Time
+	addrs map[netip.Addr]bool
+}
+
+const hostAddrsAge = time.Second
+
+func (h *HostAddrs) contains(a netip.Addr) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.read) > hostAddrsAge {
+		h.refresh()
+	}
+	return h.addrs[a]
+}
+
+// refresh keeps the old set when the kernel cannot be asked: better a second's too many denials than one too few.
+func (h *HostAddrs) refresh() {
+	h.read = time.Now()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return
+	}
+	h.addrs = make(map[netip.Addr]bool, len(all))
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			h.addrs[p.Addr().Unmap()] = true
+		}
+	}
+}

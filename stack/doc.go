@@ -1,0 +1,59 @@
+// Package stack is the router proper: it terminates the flows that come out of a [syntap/tun.Link] and carries them on by
+// ordinary sockets of the host. It knows nothing of handshake logs or rewriting; a link that does such things (package
+// tap) looks to it like any other.
+//
+// # Theory of operation
+//
+// A packet's way out. [Stack.Run] reads frames in one goroutine (outbound.go). A frame is a whole TCP or UDP
+// super-segment of up to 64 KiB, as the kernel's segmentation offload makes it, with its headers in a buffer of their own.
+// Its IP header is parsed, its checksum verified if nobody has done so, and then
+//
+//   - a SYN is held back and the far side is dialled (attempt.go); netstack gets the SYN when the far side has accepted;
+//   - other TCP goes to netstack, which acknowledges it and queues its payload;
+//   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
+//   - fragments go to netstack for reassembly.
+//
+// A packet's way back. The poller (poller.go) learns that a host socket is readable. For TCP the flow's inbound half
+// (relay.go) has netstack read from the socket, straight into the memory of a segment; netstack writes the segment to the
+// link (endpoint.go) as one frame, with its checksum and its cutting left to the kernel. For datagrams the frame is built
+// here.
+//
+// A payload byte of TCP is copied twice in each direction: between the kernel and netstack's memory, and between that and
+// the kernel.
+//
+// # Flows
+//
+// A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a goroutine but a piece of work
+// (half.go): it is claimed by whoever has news for it, runs for at most a few steps, and either goes back to sleep or to
+// the tail of the run queue (worker.go). So an idle connection costs a netstack endpoint, a flow and a descriptor, no
+// stack and no buffer; and a slow one delays nobody. News come from two sides: from the poller for the host socket, which
+// runs the half at once, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
+//
+// Ownership keeps this free of locks. Only the goroutine that owns a half touches its state. Netstack's receive queue is
+// read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was
+// peeked at stays valid until it has been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
+//
+// # What the client sees
+//
+// The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or
+// prohibited when a router or our policy said so; nothing when nobody answered or when the failure was our own, such as
+// a lack of descriptors. In the last case the client's next SYN dials again; see attempt.go.
+//
+// # Bounds
+//
+// Attempts and connections together are limited by Options.TCPFlows, attempts alone by HalfOpen and HalfOpenPerSource.
+// A dial ends at DialTimeout, a handshake at HandshakeTimeout. What a client does not read stays below sendBuffer, and
+// what the far side does not read below receiveBuffer (netstack.go): then the window closes and the sender waits.
+// What is beyond a limit is dropped and counted ([Stats]).
+//
+// # Goroutines
+//
+// The reader, the poller and one worker for each of GOMAXPROCS, besides netstack's own. All calls on descriptors are
+// non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over
+// of the thread. Run starts all of them and returns when the last has ended.
+//
+// # Locks
+//
+// Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
+// callback. The run queue's lock is the innermost: it is taken with netstack's locks held.
+package stack

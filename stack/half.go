@@ -1,0 +1,53 @@
+//go:build linux
+
+package stack
+
+import "sync/atomic"
+
+// half is one direction of a flow. It is a unit of work, not a goroutine: whoever brings news (the poller, a netstack
+// callback) claims it, and exactly one goroutine owns it while it runs.
+//
+//	        claim: push, or run at once            step: more to do
+//	idle ───────────────────────────────▶ running ──────────────────▶ queue's tail
+//	 ▲                                       │  ▲
+//	 │ nothing new came meanwhile            │  │ claim: sets pending only
+//	 └───────────────────────────────────────┘  └─── looks again
+type half struct {
+	flow  *flow
+	step  func(f *flow, w *worker) (more bool) // moveOutbound or moveInbound
+	state atomic.Uint32                        // running | pending
+	done  bool                                 // owned like the half: no more work will come of it
+	next  *half                                // in the run queue
+}
+
+const (
+	running uint32 = 1 << iota // owned by a goroutine, or queued
+	pending                    // something came after the owner last looked
+)
+
+// claim notes that there is news and reports whether the caller has become the owner.
+func (h *half) claim() bool {
+	return h.state.Or(running|pending)&running == 0
+}
+
+// kick has the half run by a worker. It may be called with netstack's locks held.
+func (h *half) kick() {
+	if h.claim() {
+		h.flow.stack.queue.push(h)
+	}
+}
+
+// own runs the half until nothing is new. The caller is its owner.
+func (h *half) own(w *worker) {
+	for {
+		h.state.And(^pending)
+		if !h.done && h.step(h.flow, w) {
+			h.state.Or(pending)
+			h.flow.stack.queue.push(h) // to the tail: others first
+			return
+		}
+		if h.state.CompareAndSwap(running, 0) {
+			return
+		}
+	}
+}

@@ -1,0 +1,93 @@
+//go:build linux
+
+package stack
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+)
+
+const nicID = 1
+
+// Buffers of one connection in netstack, in bytes.
+const (
+	// receiveBuffer is twice the window the client sees. Below 1 MiB netstack would drop super-segments that the
+	// window allows.
+	receiveBuffer = 2 << 20
+	// sendBuffer bounds what a client that does not read can hold. The TUN has no round-trip time to fill.
+	sendBuffer = 512 << 10
+)
+
+// timeWait is short because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT. The TUN neither
+// reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293 §3.4.1).
+const timeWait = 5 * time.Millisecond
+
+// newNetstack makes a netstack that terminates connections to every address there is.
+func newNetstack(link *linkEndpoint, clients []netip.Addr) (*gstack.Stack, error) {
+	s := gstack.New(gstack.Options{
+		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
+		HandleLocal:        false, // with promiscuous mode it would drop everything
+	})
+	if err := setTCPOptions(s); err != nil {
+		return nil, err
+	}
+	if err := s.CreateNIC(nicID, link); err != nil {
+		return nil, fmt.Errorf("create NIC: %s", err)
+	}
+	if err := s.SetPromiscuousMode(nicID, true); err != nil {
+		return nil, fmt.Errorf("set promiscuous mode: %s", err)
+	}
+	if err := s.SetSpoofing(nicID, true); err != nil {
+		return nil, fmt.Errorf("set spoofing: %s", err)
+	}
+	s.SetRouteTable([]tcpip.Route{
+		{Destination: header.IPv4EmptySubnet, NIC: nicID},
+		{Destination: header.IPv6EmptySubnet, NIC: nicID},
+	})
+	return s, registerClients(s, clients)
+}
+
+func setTCPOptions(s *gstack.Stack) error {
+	recovery := tcpip.TCPRecovery(0) // RACK retransmits without loss on a link that neither loses nor reorders
+	sack := tcpip.TCPSACKEnabled(true)
+	reno := tcpip.CongestionControlOption("reno")
+	moderate := tcpip.TCPModerateReceiveBufferOption(false) // would have to be driven by every read
+	linger := tcpip.TCPLingerTimeoutOption(30 * time.Second)
+	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
+	for _, o := range []tcpip.SettableTransportProtocolOption{
+		&recovery, &sack, &reno, &moderate, &linger, &wait,
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: receiveBuffer, Max: receiveBuffer},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: sendBuffer, Max: sendBuffer},
+	} {
+		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return fmt.Errorf("set TCP option %T: %s", o, err)
+		}
+	}
+	return nil
+}
+
+// registerClients makes the usual IPv4 source addresses known. An unknown one costs netstack a scan over all addresses in
+// use, for every packet; IPv6 addresses are found in a map either way.
+func registerClients(s *gstack.Stack, clients []netip.Addr) error {
+	for _, a := range clients {
+		if !a.Is4() {
+			continue
+		}
+		pa := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(a.As4()).WithPrefix()}
+		if err := s.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
+			return fmt.Errorf("register client address %s: %s", a, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package stack
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Options of a Stack. Zero values select the defaults named with each field.
+type Options struct {
+	DialTimeout      time.Duration // of one attempt, all tries together; 10 s
+	HandshakeTimeout time.Duration // from our SYN-ACK to the client's ACK; 5 s
+
+	TCPFlows          int // attempts and connections together; 16384
+	UDPFlows          int // client endpoints; 16384
+	HalfOpen          int // attempts in the making; 4096
+	HalfOpenPerSource int // the same of one client address; 1024
+
+	// Clients are the addresses that flows usually come from (the TUN interface's own). Naming them keeps netstack's
+	// address lookup from growing with the number of flows.
+	Clients []netip.Addr
+
+	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.
+	// It is called from the packet path and must not block.
+	DialDone func(Dial)
+
+	Log logrus.FieldLogger // nil = silent
+}
+
+func (o *Options) setDefaults() {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	def(&o.TCPFlows, 16384)
+	def(&o.UDPFlows, 16384)
+	def(&o.HalfOpen, 4096)
+	def(&o.HalfOpenPerSource, 1024)
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 10 * time.Second
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 5 * time.Second
+	}
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetLevel(logrus.PanicLevel)
+		o.Log = silent
+	}
+}
+
+// Dial tells how the dial of one attempt ended.
+type Dial struct {
+	Client, Server netip.AddrPort // as the client addressed them
+	ISN            uint32         // of the client's SYN
+	Answer         Answer
+	Local, Remote  netip.AddrPort // of the host socket; Local is the zero value where none was bound
+	Duration       time.Duration
+	Errno          string // such as ECONNREFUSED; "" when connected or denied
+}
+
+// Answer is what the client gets to see of a dial.
+type Answer uint8
+
+const (
+	Connected   Answer = iota // SYN-ACK
+	Refused                   // RST
+	Unreachable               // ICMP destination unreachable
+	Denied                    // ICMP administratively prohibited
+	Silent                    // nothing: the far side did not answer, or the failure is our own
+)

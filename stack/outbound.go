@@ -1,0 +1,136 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"syntap/tun"
+)
+
+const (
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+)
+
+// bodySize holds what of the longest frame does not fit the head; it is just below netstack's largest chunk.
+const bodySize = tun.MaxFrame - tun.HeadSize
+
+// copyBelow is the payload size up to which copying into a view of its own size is cheaper than giving the 64 KiB body
+// away and clearing a new one.
+const copyBelow = 4 << 10
+
+// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own: netstack copies a whole
+// view when it reads headers from one that is shared, and it always shares.
+func (s *Stack) readLoop() error {
+	head, body := newView(tun.HeadSize), newView(bodySize)
+	for {
+		n, off, err := s.link.ReadFrame(head.AsSlice(), body.AsSlice())
+		if err != nil {
+			head.Release()
+			body.Release()
+			return err
+		}
+		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
+		if n > tun.HeadSize {
+			f.body = body.AsSlice()[:n-tun.HeadSize]
+		}
+		if !s.route(&f) {
+			continue // the views are still ours
+		}
+		payload := body
+		switch {
+		case len(f.body) == 0:
+			payload = nil
+			head.CapLength(n)
+		case len(f.body) <= copyBelow:
+			payload = buffer.NewViewWithData(f.body)
+		default:
+			payload.CapLength(len(f.body))
+			body = newView(bodySize)
+		}
+		s.deliver(packetOf(head, payload))
+		head = newView(tun.HeadSize)
+	}
+}
+
+func newView(size int) *buffer.View {
+	v := buffer.NewView(size)
+	v.Grow(size)
+	return v
+}
+
+// frame is one outbound frame: the first bytes with all headers, the rest, and what the kernel left undone.
+type frame struct {
+	head, body []byte
+	off        tun.Offload
+	ip         ipHeader
+}
+
+// route looks at a frame and takes care of it, or reports that it is for netstack.
+func (s *Stack) route(f *frame) (deliver bool) {
+	if !f.ip.parse(f.head, len(f.head)+len(f.body)) {
+		s.stats.DropMalformed.Add(1)
+		return false
+	}
+	if f.ip.fragment || f.ip.extended {
+		return true // netstack reassembles, and walks extension headers
+	}
+	if !f.checksumRight() {
+		s.stats.DropChecksum.Add(1)
+		return false
+	}
+	switch f.ip.proto {
+	case protoTCP:
+		return s.routeTCP(f)
+	}
+	return false // nobody's
+}
+
+const (
+	tcpFlagsAt = 13 // in the TCP header (RFC 9293 §3.1)
+	tcpSYN     = 0x02
+	tcpACK     = 0x10
+)
+
+func (s *Stack) routeTCP(f *frame) (deliver bool) {
+	t := f.head[f.ip.len:]
+	if len(t) < header.TCPMinimumSize {
+		s.stats.DropMalformed.Add(1)
+		return false
+	}
+	if t[tcpFlagsAt]&(tcpSYN|tcpACK) != tcpSYN {
+		return true
+	}
+	return s.outboundSYN(flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, binary.BigEndian.Uint32(t[4:]), f.head, f.body)
+}
+
+// deliver gives a packet to netstack, which may be done from any goroutine.
+func (s *Stack) deliver(pkt *gstack.PacketBuffer) {
+	proto := header.IPv4ProtocolNumber
+	if b, ok := pkt.Data().PullUp(1); ok && b[0]>>4 == 6 {
+		proto = header.IPv6ProtocolNumber
+	}
+	s.endpoint.dispatcher.DeliverNetworkPacket(tcpip.NetworkProtocolNumber(proto), pkt)
+	pkt.DecRef()
+}
+
+func packetOf(head, payload *buffer.View) *gstack.PacketBuffer {
+	b := buffer.MakeWithView(head)
+	if payload != nil {
+		_ = b.Append(payload)
+	}
+	return gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: b})
+}
+
+// newPacket returns a packet that is a copy of b.
+func newPacket(b []byte) *gstack.PacketBuffer {
+	return packetOf(buffer.NewViewWithData(b), nil)
+}

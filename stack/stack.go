@@ -1,0 +1,109 @@
+//go:build linux
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"net/netip"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+)
+
+// Stack terminates what comes out of a link and carries it on by sockets of the host.
+type Stack struct {
+	o      Options
+	link   tun.Link
+	dialer *dial.Dialer
+	stats  Stats
+
+	endpoint  linkEndpoint
+	net       *gstack.Stack
+	forwarder *tcp.Forwarder
+	poller    *poller
+	queue     *runQueue
+
+	mu       sync.Mutex         // guards the fields below and the attempt state of every flow
+	flows    map[flowKey]*flow  // all of them, attempts too
+	halfOpen map[netip.Addr]int // attempts in the making, by client address
+	stopping bool               // no new flows
+	live     sync.WaitGroup     // one for each flow; added to with mu held
+}
+
+// New builds a stack over link. Run serves it and closes the link.
+func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
+	o.setDefaults()
+	s := &Stack{
+		o: o, link: link, dialer: dialer, queue: newRunQueue(),
+		flows: make(map[flowKey]*flow), halfOpen: make(map[netip.Addr]int),
+	}
+	s.endpoint = linkEndpoint{link: link, stats: &s.stats}
+	var err error
+	if s.poller, err = newPoller(); err != nil {
+		return nil, err
+	}
+	if s.net, err = newNetstack(&s.endpoint, o.Clients); err != nil {
+		return nil, errors.Join(err, s.poller.close())
+	}
+	s.forwarder = tcp.NewForwarder(s.net, receiveBuffer, o.HalfOpen, s.accept)
+	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)
+	return s, nil
+}
+
+// Stats returns the stack's counters, which go on counting.
+func (s *Stack) Stats() *Stats { return &s.stats }
+
+// Run routes until ctx ends or the link fails; only the latter is an error. When it returns, every connection has been
+// reset on both sides, the link is closed and no goroutine is left.
+func (s *Stack) Run(ctx context.Context) error {
+	var serving sync.WaitGroup
+	serving.Go(s.poller.run)
+	for range runtime.GOMAXPROCS(0) {
+		serving.Go(s.queue.serve)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		s.abortFlows() // while the link still carries their RSTs
+		_ = s.link.Close()
+	})
+	err := s.readLoop()
+	if stop() {
+		s.abortFlows()
+	}
+	s.live.Wait()
+	closeErr := s.link.Close()
+	s.net.Close()
+	s.net.Wait()
+	closeErr = errors.Join(closeErr, s.poller.close())
+	s.queue.close()
+	serving.Wait()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	if err = errors.Join(err, closeErr); err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	return nil
+}
+
+// abortFlows refuses new flows, resets the present ones and waits for their end.
+func (s *Stack) abortFlows() {
+	s.mu.Lock()
+	s.stopping = true
+	var all []*flow
+	for _, f := range s.flows {
+		all = append(all, f)
+	}
+	s.mu.Unlock()
+	for _, f := range all {
+		s.cancel(f)
+	}
+	s.live.Wait()
+}

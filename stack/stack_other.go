@@ -1,0 +1,26 @@
+//go:build !linux
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+)
+
+// Stack terminates what comes out of a link; only Linux has what it needs.
+type Stack struct{ stats Stats }
+
+// New is not supported on this system.
+func New(tun.Link, *dial.Dialer, Options) (*Stack, error) {
+	return nil, fmt.Errorf("router: %w: syntap needs Linux", errors.ErrUnsupported)
+}
+
+// Run is not supported on this system.
+func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
+
+// Stats returns the stack's counters.
+func (s *Stack) Stats() *Stats { return &s.stats }

@@ -1,0 +1,86 @@
+package tap
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/tap/tcpdump"
+)
+
+// Outcome is the verdict on one attempt to open a TCP connection.
+type Outcome string
+
+const (
+	Established Outcome = "established" // all three steps seen
+	Refused     Outcome = "refused"     // a RST answered the SYN
+	Unreachable Outcome = "unreachable" // an ICMP error answered the SYN
+	Denied      Outcome = "denied"      // policy forbade the destination
+	Aborted     Outcome = "aborted"     // a RST after the SYN-ACK, or by the client before it
+	NoReply     Outcome = "no_reply"    // nothing answered the SYN
+	HalfOpen    Outcome = "half_open"   // SYN-ACK, but no acceptable third segment
+)
+
+// Side is one end of an attempt.
+type Side string
+
+const (
+	Client Side = "client"
+	Server Side = "server"
+)
+
+// Record is everything known about one attempt when its verdict falls. It is handed over: the tap keeps no reference.
+type Record struct {
+	Time      time.Time // of the first SYN
+	Outcome   Outcome
+	AbortedBy Side // with Aborted only
+
+	Client, Server netip.AddrPort
+	ClientISN      uint32
+	ServerISN      uint32 // valid iff SYNACK is not nil
+	SYN            Offer
+	SYNACK         *Offer // nil without a SYN-ACK
+
+	SYNRetransmits    int
+	SYNACKRetransmits int
+	Simultaneous      bool
+	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative = unknown or ambiguous (Karn, RFC 6298 §3)
+	ACKDelay          time.Duration // SYN-ACK to third segment; negative = unknown or ambiguous
+
+	Segments []Segment // of the opening, in the order seen, as they stand on the TUN
+	Rewrites []Rewrite
+	Upstream *Upstream // live only
+}
+
+// Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is absent.
+type Offer struct {
+	Window    uint16
+	MSS       *uint16
+	WScale    *uint8
+	SACKOK    bool
+	Timestamp *uint32 // TSval
+	DF        bool    // IPv4 only
+	TTL       uint8   // hop limit for IPv6
+	ECN       bool    // ECE and CWR on the SYN, ECE without CWR on the SYN-ACK (RFC 3168 §6.1.1)
+}
+
+// Segment is one segment of an opening.
+type Segment struct {
+	Time   time.Time
+	Packet tcpdump.Packet // headers and at most the first payload bytes; own memory
+}
+
+// Rewrite is one change the tap's rules made to a segment.
+type Rewrite struct {
+	Packet   string // "syn", "synack" or "ack"
+	What     string // "mss" or "df"
+	From, To string
+	Rule     int // number of the rule, from 1
+}
+
+// Upstream tells how the far side was reached.
+type Upstream struct {
+	Local, Remote netip.AddrPort // Local is the zero value when no socket was bound
+	DialTime      time.Duration
+	MSS           int    // set by a rule; 0 = untouched
+	Error         string // errno name such as ECONNREFUSED; "" = connected
+}
