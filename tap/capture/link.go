@@ -1,0 +1,158 @@
+package capture
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// EtherTypes and PPP protocol numbers (IANA "IEEE 802 Numbers" and "PPP DLL Protocol Numbers").
+const (
+	etherTypeIPv4 = 0x0800
+	etherTypeIPv6 = 0x86dd
+
+	etherType8021Q  = 0x8100
+	etherType8021ad = 0x88a8
+	etherType9100   = 0x9100 // QinQ before 802.1ad
+	etherType9200   = 0x9200
+	etherTypeMPLS   = 0x8847
+	etherTypeMPLSMC = 0x8848 // multicast
+	etherTypePPPoE  = 0x8864 // session stage
+
+	pppIPv4 = 0x0021
+	pppIPv6 = 0x0057
+)
+
+const (
+	maxLength8023 = 1500                       // where a length stands for the EtherType
+	llcSNAP       = "\xaa\xaa\x03\x00\x00\x00" // an EtherType follows (RFC 1042)
+)
+
+// mplsBottom marks the last entry of a label stack.
+const mplsBottom = 0x100
+
+// decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network empty.
+func (p *Packet) decodeLink() error {
+	p.EtherType, p.Network, p.NetworkLength = 0, nil, 0
+	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
+	p.pppoe, p.pppLength = false, 0
+
+	f := p.Frame
+	switch p.LinkType {
+	case LinkTypeEthernet:
+		if len(f) >= 22 && string(f[14:20]) == llcSNAP && binary.BigEndian.Uint16(f[12:]) <= maxLength8023 {
+			p.decodeEtherType(binary.BigEndian.Uint16(f[20:]), 22)
+		} else if len(f) >= 14 {
+			p.decodeEtherType(binary.BigEndian.Uint16(f[12:]), 14)
+		}
+	case LinkTypeRaw, LinkTypeRaw12, LinkTypeRaw14, LinkTypeIPv4, LinkTypeIPv6: // tcpdump looks at the nibble in all of them
+		p.setNetwork(0, 0)
+	case LinkTypeLinuxSLL:
+		if len(f) >= 16 {
+			p.decodeEtherType(binary.BigEndian.Uint16(f[14:]), 16)
+		}
+	case LinkTypeLinuxSLL2:
+		if len(f) >= 20 {
+			p.ifIndex, p.packetType = binary.BigEndian.Uint32(f[4:]), f[10]
+			p.decodeEtherType(binary.BigEndian.Uint16(f), 20)
+		}
+	case LinkTypeNull, LinkTypeLoop:
+		if len(f) >= 4 {
+			p.decodeEtherType(loopEtherType(binary.BigEndian.Uint32(f)), 4)
+		}
+	case LinkTypePPP:
+		p.decodePPP(0)
+	default:
+		return LinkTypeError(p.LinkType)
+	}
+	return nil
+}
+
+// decodeEtherType takes what begins at offset. It walks any depth of VLAN tags.
+func (p *Packet) decodeEtherType(etherType uint16, offset int) {
+	for {
+		p.EtherType = etherType
+		switch etherType {
+		case etherTypeIPv4, etherTypeIPv6:
+			p.setNetwork(etherType, offset)
+			return
+		case etherTypeMPLS, etherTypeMPLSMC:
+			p.decodeMPLS(offset)
+			return
+		case etherTypePPPoE:
+			if len(p.Frame) >= offset+6 { // RFC 2516 §4
+				p.pppoe, p.session = true, binary.BigEndian.Uint16(p.Frame[offset+2:])
+				p.decodePPP(offset + 6)
+			}
+			return
+		case etherType8021Q, etherType8021ad, etherType9100, etherType9200:
+			if len(p.Frame) < offset+4 {
+				return
+			}
+			p.VLANs = append(p.VLANs, binary.BigEndian.Uint16(p.Frame[offset:]))
+			etherType = binary.BigEndian.Uint16(p.Frame[offset+2:])
+			offset += 4
+		default:
+			return
+		}
+	}
+}
+
+// decodeMPLS passes over a label stack (RFC 3032 §2.1). Nothing in it tells what is below but the version nibble.
+func (p *Packet) decodeMPLS(offset int) {
+	for len(p.Frame) >= offset+4 {
+		entry := binary.BigEndian.Uint32(p.Frame[offset:])
+		p.labels = append(p.labels, entry)
+		offset += 4
+		if entry&mplsBottom != 0 {
+			p.setNetwork(0, offset)
+			return
+		}
+	}
+}
+
+// decodePPP reads a PPP header: the HDLC address and control bytes where they are there (RFC 1662 §3.1), and a protocol
+// field that may be compressed to one byte (RFC 1661 §2 and §6.5).
+func (p *Packet) decodePPP(offset int) {
+	p.pppLength = p.FrameLength - offset
+	f := p.Frame
+	if len(f) >= offset+2 && f[offset] == 0xff && f[offset+1] == 0x03 {
+		offset += 2
+	}
+	if len(f) < offset+2 {
+		return
+	}
+	protocol := uint16(f[offset])
+	offset++
+	if protocol&1 == 0 { // only the last byte of the field is odd
+		protocol = protocol<<8 | uint16(f[offset])
+		offset++
+	}
+	switch protocol {
+	case pppIPv4:
+		p.setNetwork(etherTypeIPv4, offset)
+	case pppIPv6:
+		p.setNetwork(etherTypeIPv6, offset)
+	}
+}
+
+// setNetwork declares the frame from offset on to be the network layer; etherType 0 leaves it to the version nibble.
+func (p *Packet) setNetwork(etherType uint16, offset int) {
+	p.EtherType = etherType
+	p.Network = p.Frame[offset:]
+	p.NetworkLength = p.FrameLength - offset
+}
+
+// loopEtherType maps the address family of a BSD loopback header; 0 = not IP. The null type holds it in the byte order of the
+// machine that captured, so both orders are taken.
+func loopEtherType(family uint32) uint16 {
+	if family > 0xffff {
+		family = bits.ReverseBytes32(family)
+	}
+	switch family {
+	case 2:
+		return etherTypeIPv4
+	case 10, 23, 24, 28, 30: // Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS
+		return etherTypeIPv6
+	}
+	return 0
+}

@@ -1,0 +1,57 @@
+package capture
+
+import (
+	"fmt"
+	"time"
+)
+
+// Packet is one packet of a capture, with its link header taken apart.
+type Packet struct {
+	Time        time.Time // 1970 where the file has none (pcapng simple packet block)
+	LinkType    LinkType
+	Frame       []byte // captured bytes, link header first
+	FrameLength int    // bytes on the wire; at least len(Frame)
+
+	// The network layer. Network is empty when the frame holds no IP packet or is too short for its link header.
+	EtherType     uint16 // what the link layer said; 0 = it says nothing, trust the version nibble
+	Network       []byte // captured bytes from the IP header on, with whatever trails the packet
+	NetworkLength int    // bytes on the wire from the IP header on
+
+	VLANs []uint16 // 802.1Q tag control information, outermost first
+
+	// What Notation shows of the link layer.
+	ifIndex    uint32   // of Linux cooked v2
+	packetType byte     // of Linux cooked v2
+	labels     []uint32 // MPLS label stack entries, top first
+	pppoe      bool
+	session    uint16 // of PPPoE
+	pppLength  int    // bytes on the wire from the PPP header on; 0 = no PPP
+
+	names map[uint32]string // of this machine's interfaces, once asked for
+}
+
+// LinkType says what a frame begins with: a LINKTYPE_ value of https://www.tcpdump.org/linktypes.html.
+type LinkType uint16
+
+// The link types this package reads.
+const (
+	LinkTypeNull      LinkType = 0 // BSD loopback, host byte order
+	LinkTypeEthernet  LinkType = 1
+	LinkTypePPP       LinkType = 9
+	LinkTypeRaw12     LinkType = 12 // raw IP under the DLT number of most systems
+	LinkTypeRaw14     LinkType = 14 // raw IP under OpenBSD's DLT number
+	LinkTypeRaw       LinkType = 101
+	LinkTypeLoop      LinkType = 108 // OpenBSD loopback, network byte order
+	LinkTypeLinuxSLL  LinkType = 113
+	LinkTypeIPv4      LinkType = 228
+	LinkTypeIPv6      LinkType = 229
+	LinkTypeLinuxSLL2 LinkType = 276
+)
+
+// A LinkTypeError is the link type of a packet that this package cannot take apart.
+type LinkTypeError LinkType
+
+func (e LinkTypeError) Error() string {
+	return fmt.Sprintf("link type %d is not supported (supported: 1 Ethernet, 12, 14 and 101 raw IP, 228 IPv4, 229 IPv6, "+
+		"113 and 276 Linux cooked, 0 and 108 BSD loopback, 9 PPP)", uint16(e))
+}
