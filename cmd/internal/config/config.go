@@ -1,0 +1,142 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/tap/tcpdump"
+)
+
+// Config is a whole config, resolved: every key has its value, be it from the file or the default.
+// The yaml tags are the keys' names.
+type Config struct {
+	TUN    TUN       `yaml:"tun"`
+	Route  Route     `yaml:"route"`
+	Egress Egress    `yaml:"egress"`
+	Tap    Tap       `yaml:"tap"`
+	MSS    []MSSRule `yaml:"mss"` // in order, the first match wins
+	DF     []DFRule  `yaml:"df"`  // in order, the first match wins
+	Limits Limits    `yaml:"limits"`
+	HTTP   HTTP      `yaml:"http"`
+	Log    Log       `yaml:"log"`
+}
+
+// TUN describes the interface.
+type TUN struct {
+	Name      string         `yaml:"name"`
+	MTU       int            `yaml:"mtu"`
+	Addresses []netip.Prefix `yaml:"addresses"` // the interface's own, with the length of their subnet
+	Sources   AddressSet     `yaml:"sources"`   // who may send into the TUN; knows the word Host
+}
+
+// Route says which traffic of the host enters the TUN.
+type Route struct {
+	Include     []netip.Prefix `yaml:"include"` // none: the operator routes
+	Exclude     []netip.Prefix `yaml:"exclude"`
+	IncludeUIDs []Range        `yaml:"include_uids"` // none: every user
+	ExcludeUIDs []Range        `yaml:"exclude_uids"`
+	KeepInbound bool           `yaml:"keep_inbound"`
+	OnCrash     OnCrash        `yaml:"on_crash"`
+	Mark        Mark           `yaml:"mark"`
+	Table       int            `yaml:"table"`
+	Priority    int            `yaml:"priority"`
+}
+
+// OnCrash says what becomes of the routed traffic while the process is dead.
+type OnCrash string
+
+// The values of [OnCrash].
+const (
+	Closed OnCrash = "closed" // nothing leaves unlogged
+	Open   OnCrash = "open"   // the host's own routes apply
+)
+
+// Egress describes the sockets that carry the traffic on.
+type Egress struct {
+	Interface   string        `yaml:"interface"` // "": the host's routes decide
+	DialTimeout time.Duration `yaml:"dial_timeout"`
+	Deny        AddressSet    `yaml:"deny"`  // knows Loopback, LinkLocal, Host and Multicast
+	Allow       AddressSet    `yaml:"allow"` // exceptions to Deny, the same words
+}
+
+// Words of an [AddressSet].
+const (
+	Host      = "host" // the addresses of this host
+	Loopback  = "loopback"
+	LinkLocal = "link-local"
+	Multicast = "multicast"
+)
+
+// Tap describes the handshake log.
+type Tap struct {
+	Timeout time.Duration `yaml:"timeout"`
+	Log     []Sink        `yaml:"log"`
+}
+
+// Sink is one output of the handshake log.
+type Sink struct {
+	Format    Format            `yaml:"format"`
+	Path      string            `yaml:"path"`                // "-": standard output
+	Order     Order             `yaml:"order,omitempty"`     // classic and modern only
+	Timestamp tcpdump.Timestamp `yaml:"timestamp,omitempty"` // classic and modern only
+	Relative  bool              `yaml:"relative,omitempty"`  // classic and modern only
+	MaxSize   Size              `yaml:"max_size,omitempty"`  // 0: no limit
+	MaxAge    time.Duration     `yaml:"max_age,omitempty"`   // 0: no limit
+	MaxFiles  int               `yaml:"max_files,omitempty"` // 0: no limit
+	Compress  bool              `yaml:"compress,omitempty"`
+	OnFull    OnFull            `yaml:"on_full"`
+	Chain     bool              `yaml:"chain,omitempty"` // json only
+	Sync      bool              `yaml:"sync,omitempty"`
+}
+
+// Format is the form of a sink's records.
+type Format string
+
+// The values of [Format].
+const (
+	Classic Format = "classic" // text as of tcpdump 3.7.2
+	Modern  Format = "modern"  // text as of tcpdump 4.99
+	JSON    Format = "json"
+	PCAPNG  Format = "pcapng"
+)
+
+// isText tells whether the form has lines as tcpdump prints them.
+func (f Format) isText() bool { return f == Classic || f == Modern }
+
+// Order is the order of a text sink's lines.
+type Order string
+
+// The values of [Order].
+const (
+	ByHandshake Order = "handshake" // the lines of one attempt together, when its verdict falls
+	ByPacket    Order = "packet"    // each line as its segment passes
+)
+
+// OnFull says what happens when a sink cannot take more records.
+type OnFull string
+
+// The values of [OnFull].
+const (
+	Suspend OnFull = "suspend" // new connections wait, then are refused
+	Count   OnFull = "count"   // records are dropped, counted, and the gap is announced
+	Stop    OnFull = "stop"    // the program ends
+)
+
+// Limits caps what packets can make the program hold.
+type Limits struct {
+	TCPFlows          int `yaml:"tcp_flows"`
+	UDPFlows          int `yaml:"udp_flows"`
+	HalfOpen          int `yaml:"half_open"`
+	HalfOpenPerSource int `yaml:"half_open_per_source"`
+}
+
+// HTTP describes the live page, the API and the metrics.
+type HTTP struct {
+	Listen string `yaml:"listen"` // "", address:port or unix:/path
+}
+
+// Log describes the program's own log, on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // a name that logrus knows: error, warn, info or debug
+	Format string `yaml:"format"` // text or json
+}

@@ -1,0 +1,200 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"syntap/cmd/internal/hint"
+	"syntap/tap/tcpdump"
+)
+
+var comparePrefixes = cmpopts.EquateComparable(netip.Prefix{})
+
+// reported returns what the user sees of err, without the program's name.
+func reported(err error) string {
+	var b strings.Builder
+	hint.Report(&b, err)
+	return strings.ReplaceAll(b.String(), "syntap: ", "")
+}
+
+// TestBad parses each testdata/bad-RULE.yaml, which breaks one rule. The comment at its head is the exact report.
+func TestBad(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/bad-*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("Glob = %v, %v, want the bad configs", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want strings.Builder
+			for line := range strings.Lines(string(data)) {
+				text, ok := strings.CutPrefix(line, "# ")
+				if !ok {
+					break
+				}
+				want.WriteString(text)
+			}
+			_, err = Parse(filepath.Base(file), data)
+			if diff := cmp.Diff(want.String(), reported(err)); diff != "" {
+				t.Errorf("Parse(%s): report differs (-want +got):\n%s", file, diff)
+			}
+			if status := hint.Report(&strings.Builder{}, err); status != hint.StatusUsage {
+				t.Errorf("Parse(%s): status %d, want %d", file, status, hint.StatusUsage)
+			}
+		})
+	}
+}
+
+// every is a config in which no key has its default, and want what it means.
+const every = `
+tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"]}
+route:
+  include: [198.51.100.7, "2001:db8::1"]
+  exclude: [198.51.100.0/25]
+  include_uids: [0, 1000-1999]
+  exclude_uids: ["1001"]
+  keep_inbound: false
+  on_crash: open
+  mark: 16
+  table: 100
+  priority: 200
+egress: {interface: eth0.1, dial_timeout: 1m30s, deny: [], allow: [169.254.169.254, loopback]}
+tap:
+  timeout: 250ms
+  log:
+    - {format: modern, path: "-", order: packet, timestamp: since, relative: true, on_full: count}
+    - {format: json, path: a.json, max_size: 100MiB, max_age: 168h, max_files: 10, compress: true, on_full: stop, chain: true, sync: true}
+    - {format: classic, path: "-"}
+    - {format: pcapng, path: a.pcapng, max_size: 1500}
+mss:
+  - {clamp: pmtu}
+  - {clamp: off, malformed: drop, direction: inbound}
+  - {clamp: 88, unsafe: true, src: [192.0.2.0/24], dst: [198.51.100.0/24, "2001:db8::/32"], ports: [443, 8000-8999], direction: outbound, family: 4, add: true}
+df:
+  - {policy: enforce, src: [192.0.2.0/24]}
+  - {policy: preserve, direction: both}
+limits: {tcp_flows: 1, udp_flows: 2, half_open: 4, half_open_per_source: 3}
+http: {listen: "[::1]:9153"}
+log: {level: debug, format: json}
+`
+
+func wantEvery() *Config {
+	prefix := netip.MustParsePrefix
+	return &Config{
+		TUN: TUN{
+			Name: "tap-0.x_", MTU: 1280, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
+			Sources: AddressSet{Words: []string{Host}, Prefixes: []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8::/32")}},
+		},
+		Route: Route{
+			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},
+			IncludeUIDs: []Range{{0, 0}, {1000, 1999}}, ExcludeUIDs: []Range{{1001, 1001}},
+			OnCrash: Open, Mark: 16, Table: 100, Priority: 200,
+		},
+		Egress: Egress{
+			Interface: "eth0.1", DialTimeout: 90 * time.Second,
+			Allow: AddressSet{Words: []string{Loopback}, Prefixes: []netip.Prefix{prefix("169.254.169.254/32")}},
+		},
+		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
+			{Format: Modern, Path: "-", Order: ByPacket, Timestamp: tcpdump.Since, Relative: true, OnFull: Count},
+			{Format: JSON, Path: "a.json", MaxSize: 100 * MiB, MaxAge: 168 * time.Hour, MaxFiles: 10, Compress: true, OnFull: Stop, Chain: true, Sync: true},
+			{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend},
+			{Format: PCAPNG, Path: "a.pcapng", MaxSize: 1500, OnFull: Suspend},
+		}},
+		MSS: []MSSRule{
+			{Match: Match{Direction: Both}, Clamp: ClampPMTU, Malformed: Pass},
+			{Match: Match{Direction: Inbound}, Clamp: ClampOff, Malformed: Drop},
+			{
+				Match: Match{
+					Src: []netip.Prefix{prefix("192.0.2.0/24")}, Dst: []netip.Prefix{prefix("198.51.100.0/24"), prefix("2001:db8::/32")},
+					Ports: []Range{{443, 443}, {8000, 8999}}, Direction: Outbound, Family: 4,
+				},
+				Clamp: 88, Add: true, Malformed: Pass, Unsafe: true,
+			},
+		},
+		DF: []DFRule{
+			{Match: Match{Src: []netip.Prefix{prefix("192.0.2.0/24")}, Direction: Both}, Policy: Enforce},
+			{Match: Match{Direction: Both}, Policy: Preserve},
+		},
+		Limits: Limits{TCPFlows: 1, UDPFlows: 2, HalfOpen: 4, HalfOpenPerSource: 3},
+		HTTP:   HTTP{Listen: "[::1]:9153"},
+		Log:    Log{Level: "debug", Format: "json"},
+	}
+}
+
+func TestEveryKey(t *testing.T) {
+	t.Parallel()
+	d := newDocument("every.yaml")
+	got := d.parse([]byte(every))
+	if err := report(d.problems); err != nil {
+		t.Fatalf("parse: %v", err)
+	}
+	if diff := cmp.Diff(wantEvery(), got, comparePrefixes); diff != "" {
+		t.Errorf("parse differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		data string
+		want func(c *Config)
+	}{
+		{"one key", "tun: {mtu: 9000}", func(c *Config) { c.TUN.MTU = 9000 }},
+		{"no route", "route: {include: []}", func(c *Config) { c.Route.Include = nil }},
+		{"small MTU without IPv6", "tun: {mtu: 576, addresses: [198.18.0.1/30]}\nroute: {include: [0.0.0.0/0]}", func(c *Config) {
+			c.TUN.MTU, c.TUN.Addresses, c.Route.Include = 576, c.TUN.Addresses[:1], c.Route.Include[:1]
+		}},
+		{"no sink", "tap: {log: []}", func(c *Config) { c.Tap.Log = nil }},
+		{"quoted number", `tun: {mtu: "1400"}`, func(c *Config) { c.TUN.MTU = 1400 }},
+		{"decimal mark", "route: {mark: 4294967295}", func(c *Config) { c.Route.Mark = 0xffffffff }},
+		{"the default limit of a source follows half_open", "limits: {half_open: 100}", func(c *Config) {
+			c.Limits.HalfOpen, c.Limits.HalfOpenPerSource = 100, 100
+		}},
+		{"byte order mark", "\ufefflog: {level: warn}", func(c *Config) { c.Log.Level = "warn" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := Default()
+			tt.want(want)
+			got, err := Parse("test.yaml", []byte(tt.data))
+			if err != nil {
+				t.Fatalf("Parse(%q): %v", tt.data, err)
+			}
+			if diff := cmp.Diff(want, got, comparePrefixes); diff != "" {
+				t.Errorf("Parse(%q) differs (-want +got):\n%s", tt.data, diff)
+			}
+		})
+	}
+}
+
+func TestMarshal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []*Config{Default(), wantEvery()} {
+		data, err := c.Marshal()
+		if err != nil {
+			t.Fatalf("Marshal: %v", err)
+		}
+		d := newDocument("marshalled.yaml")
+		got := d.parse(data)
+		if err := report(d.problems); err != nil {
+			t.Errorf("parse of\n%s: %v", data, err)
+		}
+		if diff := cmp.Diff(c, got, comparePrefixes); diff != "" {
+			t.Errorf("parse of the marshalled config differs (-want +got):\n%s", diff)
+		}
+	}
+}

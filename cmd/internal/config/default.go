@@ -1,0 +1,57 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+)
+
+// Default returns the config of an empty file. Defaults stand here and, for the elements of lists, in the methods below,
+// and nowhere else: configs/default.yaml and configs/reference.yaml are tested against it.
+func Default() *Config {
+	return &Config{
+		TUN: TUN{
+			Name:      "syntap0",
+			MTU:       1500,
+			Addresses: []netip.Prefix{netip.MustParsePrefix("198.18.0.1/30"), netip.MustParsePrefix("fd53:7974::1/126")},
+			Sources:   AddressSet{Words: []string{Host}},
+		},
+		Route: Route{
+			Include:     []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
+			KeepInbound: true,
+			OnCrash:     Closed,
+			Mark:        0x5359,
+			Table:       5359,
+			Priority:    5359,
+		},
+		Egress: Egress{
+			DialTimeout: 10 * time.Second,
+			Deny:        AddressSet{Words: []string{Loopback, LinkLocal, Host, Multicast}},
+		},
+		Tap: Tap{
+			Timeout: 5 * time.Second,
+			Log:     []Sink{{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend}},
+		},
+		Limits: Limits{TCPFlows: 16384, UDPFlows: 16384, HalfOpen: 4096, HalfOpenPerSource: 1024},
+		Log:    Log{Level: "info", Format: "text"},
+	}
+}
+
+// setDefaults fills in what the file leaves out.
+func (s *Sink) setDefaults() {
+	s.OnFull = cmp.Or(s.OnFull, Suspend)
+	if s.Format.isText() {
+		s.Order = cmp.Or(s.Order, ByHandshake)
+	}
+}
+
+// setDefaults fills in what the file leaves out.
+func (m *Match) setDefaults() {
+	m.Direction = cmp.Or(m.Direction, Both)
+}
+
+// setDefaults fills in what the file leaves out.
+func (r *MSSRule) setDefaults() {
+	r.Match.setDefaults()
+	r.Malformed = cmp.Or(r.Malformed, Pass)
+}

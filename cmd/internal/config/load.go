@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"go.yaml.in/yaml/v4"
+
+	"syntap/cmd/internal/hint"
+	"syntap/configs"
+)
+
+// maxFile is the size of the largest config file that is read, in bytes.
+const maxFile = 1 << 20
+
+// Load reads and resolves the config file; "" stands for the built-in configs/default.yaml. Its errors are for the user:
+// they have status 2, the place in the file where there is one, and a hint where there is a remedy.
+func Load(file string) (*Config, error) {
+	if file == "" {
+		return Parse("default.yaml", configs.Default())
+	}
+	data, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, data)
+}
+
+// Parse resolves the config in data. Errors name it by file and list all mistakes.
+func Parse(file string, data []byte) (*Config, error) {
+	d := newDocument(file)
+	c := d.parse(data)
+	if len(d.problems) == 0 {
+		d.refuseUnsupported(c)
+	}
+	if err := report(d.problems); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parse resolves the config in data and notes all mistakes.
+func (d *document) parse(data []byte) *Config {
+	c := Default()
+	d.read(data, d.config(c))
+	if !d.gives("limits.half_open_per_source") {
+		c.Limits.HalfOpenPerSource = min(c.Limits.HalfOpenPerSource, c.Limits.HalfOpen)
+	}
+	d.validate(c)
+	return c
+}
+
+// read returns the content of a config file.
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, hint.Usage(err, `"syntap check" prints a complete config to start from`)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, hint.Usage(err, "")
+	case info.IsDir():
+		return nil, hint.Usage(fmt.Errorf("%s: is a directory", file), "")
+	case info.Mode().IsRegular() && writableByAll(info.Mode()):
+		// Whoever writes the config routes this host's traffic.
+		return nil, hint.Usage(fmt.Errorf("%s: can be written by every user", file), "chmod o-w "+file)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, hint.Usage(err, "")
+	case len(data) > maxFile:
+		return nil, hint.Usage(fmt.Errorf("%s: is larger than %s", file, Size(maxFile)), "")
+	}
+	return data, nil
+}
+
+// writableByAll reads the permission bits, which say nothing on Windows.
+func writableByAll(mode fs.FileMode) bool {
+	return mode.Perm()&0o002 != 0 && runtime.GOOS != "windows"
+}
+
+// Marshal returns the config as YAML with every key. Parsed again it is the same config.
+func (c *Config) Marshal() ([]byte, error) {
+	return yaml.Dump(c,
+		yaml.WithCompactSeqIndent(false), yaml.WithFlowSimpleCollections(),
+		yaml.WithLineWidth(120), yaml.WithQuotePreference(yaml.QuoteDouble))
+}

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Mark is a firewall mark, written in hexadecimal.
+type Mark uint32
+
+func parseMark(s string) (Mark, error) {
+	n, err := strconv.ParseUint(s, 0, 32)
+	if err != nil || n == 0 {
+		return 0, remedy("write it like 0x5359", "%s is not a number of 32 bits other than 0", quote(s))
+	}
+	return Mark(n), nil
+}
+
+// MarshalYAML returns the mark as it is written in a config.
+func (m Mark) MarshalYAML() (any, error) {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprintf("%#x", uint32(m))}, nil
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// Units of a [Size].
+const (
+	KiB Size = 1 << 10
+	MiB Size = 1 << 20
+	GiB Size = 1 << 30
+)
+
+func parseSize(s string) (Size, error) {
+	unit := Size(1)
+	digits := s
+	for suffix, size := range map[string]Size{"KiB": KiB, "MiB": MiB, "GiB": GiB} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			digits, unit = rest, size
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/int64(unit) {
+		return 0, remedy("write it like 500KiB, 100MiB or 2GiB", "%s is not a size", quote(s))
+	}
+	return Size(n) * unit, nil
+}
+
+// String returns the size as it is written in a config.
+func (s Size) String() string {
+	switch {
+	case s == 0:
+		return "0"
+	case s%GiB == 0:
+		return fmt.Sprintf("%dGiB", s/GiB)
+	case s%MiB == 0:
+		return fmt.Sprintf("%dMiB", s/MiB)
+	case s%KiB == 0:
+		return fmt.Sprintf("%dKiB", s/KiB)
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// MarshalText returns the size as it is written in a config.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Range is a range of numbers, both ends included.
+type Range struct{ First, Last uint32 }
+
+// rangeOf returns a function that reads a number from low to high or a range of them, such as 8000-8999.
+func rangeOf(low, high uint32) func(string) (Range, error) {
+	return func(s string) (Range, error) {
+		first, last, ok := strings.Cut(s, "-")
+		if !ok {
+			last = first
+		}
+		a, errA := strconv.ParseUint(first, 10, 32)
+		b, errB := strconv.ParseUint(last, 10, 32)
+		r := Range{First: uint32(a), Last: uint32(b)}
+		switch {
+		case errA != nil || errB != nil:
+			return Range{}, remedy("write it like 443 or 8000-8999", "%s is neither a number nor a range", quote(s))
+		case r.First < low || r.Last > high:
+			return Range{}, fmt.Errorf("%s is not within %d-%d", s, low, high)
+		case r.First > r.Last:
+			return Range{}, fmt.Errorf("%s ends before it begins", s)
+		}
+		return r, nil
+	}
+}
+
+// MarshalYAML returns the range as it is written in a config.
+func (r Range) MarshalYAML() (any, error) {
+	if r.First == r.Last {
+		return r.First, nil
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last), nil
+}

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A reader takes one value of a document and stores it. It stores nothing when the value is null: such a key counts as
+// not given and keeps its default.
+type reader func(n node)
+
+// keys are the keys a mapping may have and what reads their values.
+type keys map[string]reader
+
+// mapping reads a mapping. Unknown and repeated keys are errors.
+func (d *document) mapping(known keys) reader {
+	return func(n node) {
+		if !d.want(n, yaml.MappingNode) {
+			return
+		}
+		first := make(map[string]int, len(known)) // line of each key
+		for i := 0; i < len(n.Content); i += 2 {
+			name, value := n.Content[i], node{Node: n.Content[i+1], key: n.Content[i].Value}
+			if n.key != "" {
+				value.key = n.key + "." + name.Value
+			}
+			read, ok := known[name.Value]
+			line, again := first[name.Value]
+			switch {
+			case name.Kind != yaml.ScalarNode || !ok:
+				d.fail(node{Node: name, key: n.key}, unknownKey(name.Value, slices.Sorted(maps.Keys(known))))
+			case again:
+				d.fail(node{Node: name, key: value.key}, fmt.Errorf("is already set in line %d", line))
+			default:
+				first[name.Value] = name.Line
+				read(value)
+			}
+		}
+	}
+}
+
+func unknownKey(key string, known []string) error {
+	err := fmt.Errorf("unknown key %s", quote(key))
+	if near := nearest(key, known); near != "" {
+		return remedy(fmt.Sprintf("did you mean %q?", near), "%w", err)
+	}
+	return remedy("the keys here are "+join(known), "%w", err)
+}
+
+// value reads a single value into dst.
+func value[T any](d *document, dst *T, parse func(string) (T, error)) reader {
+	return func(n node) {
+		if v, ok := parseValue(d, n, parse); ok {
+			*dst = v
+		}
+	}
+}
+
+func parseValue[T any](d *document, n node, parse func(string) (T, error)) (v T, ok bool) {
+	if !d.want(n, yaml.ScalarNode) {
+		return v, false
+	}
+	v, err := parse(n.Value)
+	if err != nil {
+		d.fail(n, err)
+	}
+	return v, err == nil
+}
+
+// elements reads a list into dst. An element in error keeps its place, so that indices stay those of the file.
+func elements[T any](d *document, dst *[]T, read func(n node) T) reader {
+	return func(n node) {
+		if !d.want(n, yaml.SequenceNode) {
+			return
+		}
+		*dst = nil
+		for i, content := range n.Content {
+			element := node{Node: content, key: fmt.Sprintf("%s[%d]", n.key, i)}
+			if element.ShortTag() == "!!null" {
+				d.fail(element, errors.New("is empty"))
+			}
+			*dst = append(*dst, read(element))
+		}
+	}
+}
+
+// list reads a list of single values into dst. A value that stands there twice is an error.
+func list[T comparable](d *document, dst *[]T, parse func(string) (T, error)) reader {
+	return func(n node) {
+		first := make(map[T]string) // key of each value
+		elements(d, dst, func(n node) T {
+			v, ok := parseValue(d, n, parse)
+			if !ok {
+				return v
+			}
+			if key, again := first[v]; again {
+				d.fail(n, fmt.Errorf("is the same as %s", key))
+			} else {
+				first[v] = n.key
+			}
+			return v
+		})(n)
+	}
+}
+
+// addressSet reads a list of prefixes and of the given words into dst.
+func addressSet(d *document, dst *AddressSet, words ...string) reader {
+	return func(n node) {
+		var entries []string
+		list(d, &entries, func(s string) (string, error) {
+			if slices.Contains(words, s) {
+				return s, nil
+			}
+			if !strings.ContainsAny(s, ".:/") {
+				return "", fmt.Errorf("%s is neither a prefix nor one of %s", quote(s), join(words))
+			}
+			prefix, err := parsePrefix(s)
+			return prefix.String(), err
+		})(n)
+		if !d.gives(n.key) {
+			return
+		}
+		*dst = AddressSet{}
+		for _, entry := range entries {
+			if prefix, err := netip.ParsePrefix(entry); err == nil {
+				dst.Prefixes = append(dst.Prefixes, prefix)
+			} else {
+				dst.Words = append(dst.Words, entry)
+			}
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// validate notes what is wrong between values that are right by themselves.
+func (d *document) validate(c *Config) {
+	d.validateMTU(c)
+	for i, prefix := range c.Route.Exclude {
+		if j := slices.Index(c.Route.Include, prefix); j >= 0 {
+			d.blame(fmt.Errorf("is the same as route.include[%d]", j), fmt.Sprintf("route.exclude[%d]", i))
+		}
+	}
+	if perSource, total := c.Limits.HalfOpenPerSource, c.Limits.HalfOpen; perSource > total {
+		d.blame(fmt.Errorf("%d is more than half_open, %d", perSource, total), "limits.half_open_per_source")
+	}
+	d.validateSinks(c.Tap.Log)
+	for i, rule := range c.MSS {
+		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)
+	}
+	for i, rule := range c.DF {
+		d.validateDF(fmt.Sprintf("df[%d]", i), rule)
+	}
+}
+
+// validateMTU asks for 1280 bytes where the TUN has to carry IPv6: with less the kernel switches IPv6 off on it.
+func (d *document) validateMTU(c *Config) {
+	is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	carries6 := slices.ContainsFunc(c.TUN.Addresses, is6) || slices.ContainsFunc(c.Route.Include, is6)
+	const keep = "remove the key to use 1500"
+	switch {
+	case c.TUN.MTU < 1280 && carries6:
+		d.blame(remedy(keep, "%d is below the IPv6 minimum 1280 (RFC 8200 §5)", c.TUN.MTU), "tun.mtu")
+	case c.TUN.MTU < 576:
+		d.blame(remedy(keep, "%d is below 576, which every IPv4 host accepts (RFC 791 §3.1)", c.TUN.MTU), "tun.mtu")
+	}
+}
+
+func (d *document) validateSinks(sinks []Sink) {
+	user := make(map[string]int) // sink of each path
+	for i, s := range sinks {
+		key := fmt.Sprintf("tap.log[%d].", i)
+		refuse := func(err error, names ...string) {
+			for _, name := range names {
+				if d.gives(key + name) {
+					d.blame(err, key+name)
+				}
+			}
+		}
+		if s.Format != "" && !s.Format.isText() {
+			refuse(fmt.Errorf("is for classic and modern, not for %s", s.Format), "order", "timestamp", "relative")
+		}
+		if s.Format != "" && s.Format != JSON {
+			refuse(fmt.Errorf("is for json, not for %s", s.Format), "chain")
+		}
+		if s.Path == "-" {
+			refuse(errors.New("is for files, not for standard output"), "max_size", "max_age", "max_files", "compress", "sync")
+		}
+		// Lines of several sinks may share standard output; a capture and a file may not be shared.
+		if j, taken := user[s.Path]; taken && s.Path != "" && (s.Path != "-" || s.Format == PCAPNG || sinks[j].Format == PCAPNG) {
+			refuse(fmt.Errorf("is the same as tap.log[%d].path", j), "path")
+		} else if !taken {
+			user[s.Path] = i
+		}
+	}
+}
+
+func (d *document) validateMSS(key string, r MSSRule) {
+	if r.Clamp >= MinUnsafeMSS && r.Clamp < MinMSS && !r.Unsafe {
+		d.blame(remedy(`add "unsafe: true" to the rule to use it all the same`,
+			"%d is below %d, which every IPv4 host takes: more packets for nothing (RFC 9293 §3.7.1)", r.Clamp, MinMSS), key+".clamp")
+	}
+	if r.Add && r.Clamp == ClampOff && d.gives(key+".clamp") {
+		d.blame(errors.New("has no effect with clamp off"), key+".add")
+	}
+	if r.families() == 0 {
+		d.blame(errors.New("can match no packet: src, dst and family exclude each other"), key)
+	}
+}
+
+func (d *document) validateDF(key string, r DFRule) {
+	if r.families()&ipv4 == 0 {
+		d.blame(errors.New("can match no packet: only IPv4 has the DF bit"), key)
+	}
+}
+
+// families is a set of address families.
+type families uint8
+
+const (
+	ipv4 families = 1 << iota
+	ipv6
+)
+
+// families returns the families that packets can have that m matches.
+func (m Match) families() families {
+	of := func(prefixes []netip.Prefix) (set families) {
+		for _, p := range prefixes {
+			if p.Addr().Is4() {
+				set |= ipv4
+			} else {
+				set |= ipv6
+			}
+		}
+		if len(prefixes) == 0 {
+			set = ipv4 | ipv6
+		}
+		return set
+	}
+	all := of(m.Src) & of(m.Dst)
+	switch m.Family {
+	case 4:
+		all &= ipv4
+	case 6:
+		all &= ipv6
+	}
+	return all
+}

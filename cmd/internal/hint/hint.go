@@ -1,0 +1,99 @@
+package hint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Exit statuses of the program itself.
+const (
+	StatusFailure = 1 // the command could not do its work
+	StatusUsage   = 2 // the command line or the config is wrong
+)
+
+// Error is an error with an exit status and, where there is a remedy, a hint.
+type Error struct {
+	Status int
+	Err    error  // nil: nothing is printed
+	Hint   string // "" = none
+}
+
+// Fail returns err as a failure, status 1, with a remedy.
+func Fail(err error, hint string) error {
+	return &Error{Status: StatusFailure, Err: err, Hint: hint}
+}
+
+// Usage returns err as a mistake of the caller, status 2, with a remedy.
+func Usage(err error, hint string) error {
+	return &Error{Status: StatusUsage, Err: err, Hint: hint}
+}
+
+// Exit ends the program with the given status and prints nothing: what there was to say has been said.
+func Exit(status int) error {
+	return &Error{Status: status}
+}
+
+// Error returns the text of the error without the hint.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit status %d", e.Status)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the error that was given a status and a hint.
+func (e *Error) Unwrap() error { return e.Err }
+
+// List is several errors that are reported together, in their order.
+type List []error
+
+// Error returns the errors' texts, one a line.
+func (l List) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "\n")
+}
+
+// Unwrap returns the errors.
+func (l List) Unwrap() []error { return l }
+
+// Of returns the outermost hint in err's chain, or "".
+func Of(err error) string {
+	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Hint != "" {
+			return e.Hint
+		}
+	}
+	return ""
+}
+
+// Report prints err and its hint to w and returns the exit status it stands for, 0 for nil.
+func Report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	if list, ok := err.(List); ok {
+		status := 0
+		for _, err := range list {
+			status = max(status, Report(w, err))
+		}
+		return status
+	}
+
+	status := StatusFailure
+	if e := (*Error)(nil); errors.As(err, &e) {
+		status = e.Status
+		if e.Err == nil {
+			return status
+		}
+	}
+	fmt.Fprintf(w, "syntap: %v\n", err)
+	if hint := Of(err); hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+	return status
+}
