@@ -1,0 +1,76 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// String says what the rule does, as it was understood.
+func (r MSSRule) String() string {
+	action := "MSS as it is"
+	switch {
+	case r.Clamp == ClampPMTU:
+		action = "MSS at most path MTU - 40 (IPv4) or - 60 (IPv6)"
+	case r.Clamp != ClampOff:
+		action = fmt.Sprintf("MSS at most %d", r.Clamp)
+	}
+	if r.Add && r.Clamp != ClampOff {
+		action += fmt.Sprintf(", added where missing (at most %d for IPv4, %d for IPv6)", defaultMSS4, defaultMSS6)
+	}
+	if r.DropMalformed {
+		action += ", dropped with malformed options"
+	}
+	return r.Match.describe("SYN", "SYN-ACK", "SYN and SYN-ACK") + ": " + action
+}
+
+// String says what the rule does, as it was understood.
+func (r DFRule) String() string {
+	action := map[DFPolicy]string{
+		PreserveDF: "DF as it is",
+		SetDF:      "DF set",
+		ClearDF:    "DF cleared, a zero identification made random",
+		EnforceDF:  "DF set, fragments of the client refused",
+	}[r.Policy]
+	r.Family = 4
+	return r.Match.describe("outbound packets", "inbound packets", "packets") + ": " + action
+}
+
+// describe lists what m asks of a packet, beginning with the word for its direction.
+func (m Match) describe(outbound, inbound, both string) string {
+	words := []string{both}
+	if m.Direction == Outbound {
+		words[0] = outbound
+	} else if m.Direction == Inbound {
+		words[0] = inbound
+	}
+	if m.Family != 0 {
+		words = append(words, fmt.Sprintf("IPv%d", m.Family))
+	}
+	if len(m.Src) > 0 {
+		words = append(words, "client in "+anyOf(m.Src, netip.Prefix.String))
+	}
+	if len(m.Dst) > 0 {
+		words = append(words, "server in "+anyOf(m.Dst, netip.Prefix.String))
+	}
+	if len(m.Ports) > 0 {
+		words = append(words, "server port "+anyOf(m.Ports, PortRange.String))
+	}
+	return strings.Join(words, ", ")
+}
+
+// String returns the range as it is written in a config.
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return fmt.Sprint(r.First)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
+
+func anyOf[T any](all []T, text func(T) string) string {
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = text(v)
+	}
+	return strings.Join(words, " or ")
+}

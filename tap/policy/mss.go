@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Kinds of TCP options (RFC 9293 §3.2), and the length of the one that matters.
+const (
+	kindEnd = 0
+	kindNOP = 1
+	kindMSS = 2
+
+	lenMSS = 4
+)
+
+// What a sender assumes of a receiver that sends no MSS option (RFC 9293 §3.7.1).
+const (
+	defaultMSS4 = 536
+	defaultMSS6 = 1220
+)
+
+// RewriteMSS applies the first matching mss rule to a SYN or SYN-ACK and appends what it has changed to done. A segment
+// whose headers are not whole passes as it is.
+//
+// pathMTU is asked, where a rule needs it, for the MTU of the path towards the server; its answer 0, like a nil pathMTU,
+// means that it is unknown.
+func (r *Rules) RewriteMSS(done []Rewrite, s *Segment, pathMTU func() int) ([]Rewrite, Verdict) {
+	if !r.HasMSS() || s.Fragment {
+		return done, Pass
+	}
+	end, ok := s.end()
+	if !ok {
+		return done, Pass
+	}
+	client, server := ends(s.Buf, s.TCP, s.Direction)
+	c := r.mss.find(client, server, s.Direction)
+	if c == nil {
+		return done, Pass
+	}
+	options := s.Buf[s.TCP+tcpOptions : end]
+	if c.rule.DropMalformed && malformed(options) {
+		c.hits.Add(1)
+		return done, Drop
+	}
+	limit, ok := r.limit(&c.rule, client.Addr(), pathMTU)
+	if !ok {
+		return done, Pass
+	}
+	before := len(done)
+	done, found := s.clamp(done, options, limit, c.number)
+	if !found && c.rule.Add {
+		done = s.addMSS(done, limit, c.number)
+	}
+	if len(done) > before {
+		c.hits.Add(1)
+	}
+	return done, Pass
+}
+
+// limit returns what a rule allows the MSS to be between hosts of the client's family. It reports false when the rule
+// sets no bound, or the MTU leaves no room for a segment.
+func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss uint16, ok bool) {
+	if rule.Clamp != ClampPMTU {
+		return uint16(rule.Clamp), rule.Clamp != ClampOff
+	}
+	mtu := r.o.MTU
+	if pathMTU != nil {
+		if path := pathMTU(); path > 0 && (path < mtu || mtu == 0) {
+			mtu = path
+		}
+	}
+	headers := 40 // fixed headers only (RFC 9293 §3.7.1)
+	if client.Is6() {
+		headers = 60
+	}
+	return uint16(min(max(0, mtu-headers), 0xffff)), mtu > headers
+}
+
+// clamp lowers every MSS option above limit. found tells whether there was any option.
+//
+// It walks the list as Linux does (net/netfilter/xt_TCPMSS.c), past what ends the list for most receivers: an end-of-list
+// option, a length that cannot be.
+func (s *Segment) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
+	for i := 0; i+lenMSS <= len(options); {
+		kind, length := options[i], int(options[i+1])
+		if kind == kindMSS && length == lenMSS {
+			found = true
+			if old := binary.BigEndian.Uint16(options[i+2:]); old > limit {
+				s.put(tcpOptions+i+2, limit)
+				done = append(done, Rewrite{What: "mss", From: int(old), To: int(limit), Rule: rule})
+			}
+		}
+		if kind <= kindNOP || length == 0 {
+			length = 1
+		}
+		i += length
+	}
+	return done, found
+}
+
+// addMSS adds the option where that is possible. Without it the sender would have kept to the default value, so a larger one
+// would be a raise.
+func (s *Segment) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
+	mss := min(limit, defaultMSS4)
+	if s.Buf[0]>>4 == 6 {
+		mss = min(limit, defaultMSS6)
+	}
+	if s.insert([4]byte{kindMSS, lenMSS, byte(mss >> 8), byte(mss)}) {
+		done = append(done, Rewrite{What: "mss", From: None, To: int(mss), Rule: rule})
+	}
+	return done
+}
+
+// malformed reports whether a list cannot be read to its end: an option has a length below 2 or beyond the header.
+func malformed(options []byte) bool {
+	for len(options) > 0 && options[0] != kindEnd {
+		length := 1
+		if options[0] != kindNOP {
+			if len(options) < 2 || options[1] < 2 {
+				return true
+			}
+			length = int(options[1])
+		}
+		if length > len(options) {
+			return true
+		}
+		options = options[length:]
+	}
+	return false
+}
+
+// UpstreamMSS returns the MSS that the host socket of a flow must not exceed (TCP_MAXSEG), or 0 where the kernel decides.
+// The option bounds both ways of that leg, so a rule for either direction counts; of two the lower bound. pathMTU is as
+// in RewriteMSS.
+func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() int) int {
+	outbound, inbound := r.mss.find(client, server, Outbound), r.mss.find(client, server, Inbound)
+	if inbound == outbound {
+		inbound = nil
+	}
+	lowest := 0
+	for _, c := range [...]*compiled[MSSRule]{outbound, inbound} {
+		if c == nil {
+			continue
+		}
+		if mss, ok := r.limit(&c.rule, client.Addr(), pathMTU); ok && (lowest == 0 || int(mss) < lowest) {
+			lowest = int(mss)
+		}
+	}
+	return lowest
+}

@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+)
+
+// Options are what rules depend on besides themselves.
+type Options struct {
+	// MTU of the TUN, an upper bound of every path MTU; 0 means that there is none.
+	MTU int
+	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
+	RandomID func() uint16
+}
+
+// Rules are compiled rules. They do not change, apart from their counters, and serve any number of goroutines: to change
+// rules, compile new ones and swap the pointer. The zero value is a set without rules.
+type Rules struct {
+	mss list[MSSRule]
+	df  list[DFRule]
+	o   Options
+}
+
+// Compile compiles the rules of a config. The number of a rule is its place in mss or df, from 1.
+func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
+	r := &Rules{o: o}
+	if r.o.RandomID == nil {
+		r.o.RandomID = func() uint16 { return uint16(rand.Uint32()) }
+	}
+	for _, rule := range mss {
+		m, err := compileMatch(rule.Match)
+		if err == nil && (rule.Clamp < ClampPMTU || rule.Clamp > 0xffff) {
+			err = fmt.Errorf("clamp %d is no MSS", rule.Clamp)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("compile mss rule %d: %w", len(r.mss)+1, err)
+		}
+		r.mss.add(rule, m)
+	}
+	for _, rule := range df {
+		m, err := compileMatch(rule.Match)
+		m.exclude(ipv6)
+		switch {
+		case err != nil:
+		case !m.has(ipv4):
+			err = errors.New("only IPv4 has the DF bit")
+		case rule.Policy > EnforceDF:
+			err = fmt.Errorf("policy %d is unknown", rule.Policy)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("compile df rule %d: %w", len(r.df)+1, err)
+		}
+		r.df.add(rule, m)
+	}
+	return r, nil
+}
+
+// HasMSS reports whether there is any mss rule.
+func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
+
+// HasDF reports whether there is any df rule. It is the one test that each packet costs where there is none.
+func (r *Rules) HasDF() bool { return len(r.df) > 0 }
+
+// MSSHits returns for each mss rule how many segments it has changed or dropped.
+func (r *Rules) MSSHits() []uint64 { return r.mss.counts() }
+
+// DFHits returns for each df rule how many packets it has changed or refused.
+func (r *Rules) DFHits() []uint64 { return r.df.counts() }
+
+// HiddenMSS returns the mss rules that can never apply.
+func (r *Rules) HiddenMSS() []Hidden { return r.mss.hidden() }
+
+// HiddenDF returns the df rules that can never apply.
+func (r *Rules) HiddenDF() []Hidden { return r.df.hidden() }
+
+// Hidden is a rule that never applies, because an earlier one matches all that it does.
+type Hidden struct{ Rule, By int }
+
+// list holds the rules of one kind in order.
+type list[R any] []*compiled[R]
+
+type compiled[R any] struct {
+	rule   R
+	number int
+	match  matcher
+	hits   atomic.Uint64 // packets that the rule has changed or dropped
+}
+
+func (l *list[R]) add(rule R, m matcher) {
+	*l = append(*l, &compiled[R]{rule: rule, number: len(*l) + 1, match: m})
+}
+
+// find returns the first rule that matches, or nil.
+func (l list[R]) find(client, server netip.AddrPort, d Direction) *compiled[R] {
+	for _, c := range l {
+		if c.match.matches(client, server, d) {
+			return c
+		}
+	}
+	return nil
+}
+
+func (l list[R]) counts() []uint64 {
+	hits := make([]uint64, len(l))
+	for i, c := range l {
+		hits[i] = c.hits.Load()
+	}
+	return hits
+}
+
+func (l list[R]) hidden() []Hidden {
+	var found []Hidden
+	for i, c := range l {
+		for _, earlier := range l[:i] {
+			if earlier.match.covers(&c.match) {
+				found = append(found, Hidden{Rule: c.number, By: earlier.number})
+				break
+			}
+		}
+	}
+	return found
+}
