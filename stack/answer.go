@@ -75,15 +75,25 @@ const (
 	icmp6ErrorMax = 1280
 )
 
-// unreachableFor returns the ICMP error that answers packet, quoting as much of it as is allowed.
+// unreachableFor returns the ICMP error that answers packet in the name of its destination.
 func unreachableFor(ip *ipHeader, packet []byte, r reason) []byte {
-	const icmpHeader = 8
-	proto, typ, code, room := byte(protoICMP), byte(icmp4Unreachable), r.v4, icmp4ErrorMax-20-icmpHeader
+	_, dst := ip.addrs(packet)
 	if ip.v6 {
-		proto, typ, code, room = protoICMPv6, icmp6Unreachable, r.v6, icmp6ErrorMax-40-icmpHeader
+		return icmpErrorFor(ip, packet, dst, icmp6Unreachable, r.v6)
+	}
+	return icmpErrorFor(ip, packet, dst, icmp4Unreachable, r.v4)
+}
+
+// icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed.
+func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte) []byte {
+	const icmpHeader = 8
+	proto, room := byte(protoICMP), icmp4ErrorMax-20-icmpHeader
+	if ip.v6 {
+		proto, room = protoICMPv6, icmp6ErrorMax-40-icmpHeader
 	}
 	quote := packet[:min(ip.total, len(packet), room)]
-	reply := replyHeader(ip, packet, proto, icmpHeader+len(quote))
+	src, _ := ip.addrs(packet)
+	reply := newIPPacket(ip.v6, from, src, proto, icmpHeader+len(quote))
 	m := reply[len(reply)-icmpHeader-len(quote):]
 	m[0], m[1] = typ, code
 	copy(m[icmpHeader:], quote)

@@ -103,7 +103,7 @@ func (s *Stack) dial(f *flow) {
 	s.mu.Unlock()
 	errno := dial.Connect(fd, target)
 	if errno == 0 || errno == unix.EINPROGRESS {
-		if err := s.poller.add(fd, &f.watch); err != nil {
+		if err := s.poller.add(fd, &f.watch, streamEvents); err != nil {
 			s.localFailure(f, err)
 		}
 		return
@@ -275,7 +275,8 @@ func (s *Stack) cancel(f *flow) {
 	}
 }
 
-// abandon ends a flow whose client has not completed the handshake.
+// abandon ends a flow whose client has not completed the handshake, or has reset right after it. The far side, which has
+// accepted, sees a RST.
 func (s *Stack) abandon(f *flow) {
 	s.mu.Lock()
 	if f.phase.Load() != answering {
@@ -284,8 +285,12 @@ func (s *Stack) abandon(f *flow) {
 	}
 	f.phase.Store(gone)
 	s.endHalfOpen(f)
+	resetOnClose(f.fd)
 	s.dropSocket(f)
 	s.mu.Unlock()
+	if s.o.Abandoned != nil {
+		s.o.Abandoned(f.key.client, f.key.server, f.isn)
+	}
 	s.forget(f)
 }
 

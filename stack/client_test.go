@@ -48,9 +48,14 @@ func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
+	return runRouter(t, s, host, func(run func() error) error { return run() })
+}
+
+// runRouter runs a Stack until the test ends; enter calls it in the network namespace it is to work in.
+func runRouter(t *testing.T, s *Stack, host *tuntest.PipeEnd, enter func(func() error) error) *testRouter {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- enter(func() error { return s.Run(ctx) }) }()
 	var once sync.Once
 	r := &testRouter{Stack: s, host: host}
 	r.stop = func() {

@@ -140,8 +140,13 @@ func (f *flow) release() {
 		f.ep.Close()
 	}
 	if f.resetHost.Load() {
-		_ = unix.SetsockoptLinger(f.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // close sends RST
+		resetOnClose(f.fd)
 	}
 	f.stack.closeSocket(f.fd)
 	f.stack.forget(f)
+}
+
+// resetOnClose makes close send a RST (RFC 9293 §3.10.5) instead of a FIN.
+func resetOnClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

@@ -48,32 +48,55 @@ func (h *ipHeader) addrs(head []byte) (src, dst []byte) {
 	return head[12:16], head[16:20]
 }
 
-// src returns the source address and, from the TCP or UDP header that begins transport, its port.
-func (h *ipHeader) src(head, transport []byte) netip.AddrPort {
+func (h *ipHeader) srcAddr(head []byte) netip.Addr {
 	a, _ := h.addrs(head)
 	ip, _ := netip.AddrFromSlice(a)
-	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(transport))
+	return ip
+}
+
+func (h *ipHeader) dstAddr(head []byte) netip.Addr {
+	_, a := h.addrs(head)
+	ip, _ := netip.AddrFromSlice(a)
+	return ip
+}
+
+// src returns the source address and, from the TCP or UDP header that begins transport, its port.
+func (h *ipHeader) src(head, transport []byte) netip.AddrPort {
+	return netip.AddrPortFrom(h.srcAddr(head), binary.BigEndian.Uint16(transport))
 }
 
 // dst is src for the destination.
 func (h *ipHeader) dst(head, transport []byte) netip.AddrPort {
-	_, a := h.addrs(head)
-	ip, _ := netip.AddrFromSlice(a)
-	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(transport[2:]))
+	return netip.AddrPortFrom(h.dstAddr(head), binary.BigEndian.Uint16(transport[2:]))
 }
 
-// checksumRight verifies what nobody has verified: frames whose checksum the kernel left undone or has checked, and ICMP,
-// which its handlers verify, pass.
+// hopLimit returns where the header has its hop limit, or time to live.
+func (h *ipHeader) hopLimit(head []byte) *byte {
+	if h.v6 {
+		return &head[7]
+	}
+	return &head[8]
+}
+
+// checksumRight verifies what nobody has verified: frames whose checksum the kernel left undone or has checked pass, and
+// protocols that we do not route.
 func (f *frame) checksumRight() bool {
-	if f.off.Flags&(tun.NeedsCsum|tun.DataValid) != 0 || f.ip.proto != protoTCP && f.ip.proto != protoUDP {
+	if f.off.Flags&(tun.NeedsCsum|tun.DataValid) != 0 {
 		return true
 	}
 	if f.ip.proto == protoUDP && !f.ip.v6 && len(f.head) >= f.ip.len+8 && f.head[f.ip.len+6] == 0 && f.head[f.ip.len+7] == 0 {
 		return true // none (RFC 768)
 	}
-	src, dst := f.ip.addrs(f.head)
 	length := f.ip.total - f.ip.len
-	sum := tun.PseudoHeaderSum(f.ip.proto, src, dst, length)
+	var sum uint16
+	switch f.ip.proto {
+	case protoTCP, protoUDP, protoICMPv6:
+		src, dst := f.ip.addrs(f.head)
+		sum = tun.PseudoHeaderSum(f.ip.proto, src, dst, length)
+	case protoICMP: // covers itself alone
+	default:
+		return true
+	}
 	first := f.head[f.ip.len:min(len(f.head), f.ip.total)]
 	sum = tun.Checksum(first, sum)
 	if rest := length - len(first); rest > 0 {

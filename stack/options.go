@@ -13,7 +13,7 @@ type Options struct {
 	HandshakeTimeout time.Duration // from our SYN-ACK to the client's ACK; 5 s
 
 	TCPFlows          int // attempts and connections together; 16384
-	UDPFlows          int // client endpoints; 16384
+	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
 	HalfOpen          int // attempts in the making; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
@@ -24,6 +24,10 @@ type Options struct {
 	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.
 	// It is called from the packet path and must not block.
 	DialDone func(Dial)
+
+	// Abandoned is told that an answered attempt has ended because its client did not complete the handshake; nil = nobody
+	// asks. It must not block either.
+	Abandoned func(client, server netip.AddrPort, isn uint32)
 
 	Log logrus.FieldLogger // nil = silent
 }

@@ -74,6 +74,12 @@ type frame struct {
 	ip         ipHeader
 }
 
+// slice returns the bytes of a frame from one offset to another, in the two pieces that they lie in.
+func (f *frame) slice(from, to int) (head, body []byte) {
+	n := len(f.head)
+	return f.head[min(from, n):min(to, n)], f.body[max(0, from-n):max(0, to-n)]
+}
+
 // route looks at a frame and takes care of it, or reports that it is for netstack.
 func (s *Stack) route(f *frame) (deliver bool) {
 	if !f.ip.parse(f.head, len(f.head)+len(f.body)) {
@@ -90,6 +96,10 @@ func (s *Stack) route(f *frame) (deliver bool) {
 	switch f.ip.proto {
 	case protoTCP:
 		return s.routeTCP(f)
+	case protoUDP:
+		s.routeUDP(f)
+	case icmpProto(f.ip.v6):
+		s.routeICMP(f)
 	}
 	return false // nobody's
 }

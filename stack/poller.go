@@ -65,16 +65,20 @@ func newPoller() (*poller, error) {
 // maxDescriptors bounds the slot table (8 bytes each) where the limit is "unlimited".
 const maxDescriptors = 1 << 20
 
-const allEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+// Events to watch for; errors always are. A UDP socket is writable anew with each datagram that has left: that is no news.
+const (
+	streamEvents   = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+	datagramEvents = unix.EPOLLIN | unix.EPOLLET
+)
 
 // add begins to watch fd for w.owner.
-func (p *poller) add(fd int, w *watch) error {
+func (p *poller) add(fd int, w *watch, events uint32) error {
 	if fd >= len(p.slots) {
 		return unix.EMFILE
 	}
 	w.epoch = p.epoch.Add(1)
 	p.slots[fd].Store(w)
-	ev := unix.EpollEvent{Events: allEvents & 0xffffffff, Fd: int32(fd), Pad: int32(w.epoch)}
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(w.epoch)}
 	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		p.slots[fd].Store(nil)
 		return err
@@ -82,9 +86,19 @@ func (p *poller) add(fd int, w *watch) error {
 	return nil
 }
 
+// again has the events of fd delivered that its owner has left for later.
+func (p *poller) again(fd int, w *watch, events uint32) {
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(w.epoch)}
+	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_MOD, fd, &ev) // fails only for a socket that is closed
+}
+
 // remove ends the watch; the caller closes fd next, which takes it out of the kernel's set. An event fetched before may
 // still be delivered.
-func (p *poller) remove(fd int) { p.slots[fd].Store(nil) }
+func (p *poller) remove(fd int) {
+	if fd < len(p.slots) {
+		p.slots[fd].Store(nil)
+	}
+}
 
 // run delivers events until the poller is closed.
 func (p *poller) run() {

@@ -6,13 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-	"net/netip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -30,6 +33,10 @@ type Stack struct {
 	forwarder *tcp.Forwarder
 	poller    *poller
 	queue     *runQueue
+	nat       *nat
+	outbound  message   // the read loop's
+	inbound   *inbound  // the poller's
+	noEchoes  sync.Once // says that they do not work here
 
 	mu       sync.Mutex         // guards the fields below and the attempt state of every flow
 	flows    map[flowKey]*flow  // all of them, attempts too
@@ -42,9 +49,10 @@ type Stack struct {
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
-		o: o, link: link, dialer: dialer, queue: newRunQueue(),
+		o: o, link: link, dialer: dialer, queue: newRunQueue(), inbound: newInbound(),
 		flows: make(map[flowKey]*flow), halfOpen: make(map[netip.Addr]int),
 	}
+	s.nat = newNAT(o.UDPFlows, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats}
 	var err error
 	if s.poller, err = newPoller(); err != nil {
@@ -55,6 +63,9 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s.forwarder = tcp.NewForwarder(s.net, receiveBuffer, o.HalfOpen, s.accept)
 	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)
+	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
+		s.net.SetTransportProtocolHandler(p, s.fromNetstack)
+	}
 	return s, nil
 }
 
@@ -66,6 +77,7 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(s.poller.run)
+	serving.Go(s.nat.serve)
 	for range runtime.GOMAXPROCS(0) {
 		serving.Go(s.queue.serve)
 	}
@@ -79,6 +91,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	}
 	s.live.Wait()
 	closeErr := s.link.Close()
+	s.nat.close()
 	s.net.Close()
 	s.net.Wait()
 	closeErr = errors.Join(closeErr, s.poller.close())

@@ -39,7 +39,7 @@ func (p *Policy) denies(a netip.Addr) bool {
 	case contains(p.Deny, real) || contains(p.Deny, a):
 		return true
 	}
-	return p.Host != nil && p.Host.contains(real)
+	return p.Host != nil && p.Host.Contains(real)
 }
 
 func contains(ps []netip.Prefix, a netip.Addr) bool {
@@ -76,7 +76,8 @@ type HostAddrs struct {
 
 const hostAddrsAge = time.Second
 
-func (h *HostAddrs) contains(a netip.Addr) bool {
+// Contains reports whether the address is one of them.
+func (h *HostAddrs) Contains(a netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Since(h.read) > hostAddrsAge {

@@ -1,0 +1,112 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun"
+)
+
+// Types of ICMP echo messages (RFC 792, RFC 4443 §4).
+const (
+	icmp4EchoReply   = 0
+	icmp4EchoRequest = 8
+	icmp6EchoRequest = 128
+	icmp6EchoReply   = 129
+)
+
+const echoHeaderLen = 8
+
+// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Other messages end here: they
+// concern the link alone, or connections that netstack holds and that need no news of a TUN.
+func (s *Stack) routeICMP(f *frame) {
+	request := f.head[f.ip.len:]
+	if len(request) < echoHeaderLen {
+		s.stats.DropMalformed.Add(1)
+		return
+	}
+	echo := byte(icmp4EchoRequest)
+	if f.ip.v6 {
+		echo = icmp6EchoRequest
+	}
+	if request[0] != echo || request[1] != 0 {
+		s.stats.DropICMP.Add(1)
+		return
+	}
+	// An identifier takes the place of the client's port; the far end has none.
+	client, server := netip.AddrPortFrom(f.ip.srcAddr(f.head), echoIdent(request)), netip.AddrPortFrom(f.ip.dstAddr(f.head), 0)
+	target, ok := s.target(f, client.Addr(), server)
+	if !ok {
+		return
+	}
+	if target.Addr().Is6() != f.ip.v6 { // an IPv4-mapped address: ICMPv6 does not go there
+		s.stats.DropICMP.Add(1)
+		return
+	}
+	m := s.mapping(mappingKey{client: client, echo: true, v6: f.ip.v6}, 0)
+	if m == nil {
+		return
+	}
+	m.noteTarget(target, server)
+	setEchoIdent(request, m.ident)
+	head, body := f.slice(f.ip.len, f.ip.total)
+	errno := m.sendSurely(&s.outbound, target, *f.ip.hopLimit(f.head), 0, head, body)
+	setEchoIdent(request, client.Port())
+	s.sent(f, errno)
+}
+
+func icmpProto(v6 bool) byte {
+	if v6 {
+		return protoICMPv6
+	}
+	return protoICMP
+}
+
+func echoIdent(message []byte) uint16 { return binary.BigEndian.Uint16(message[4:]) }
+
+// setEchoIdent changes the identifier of an echo message, and its checksum with it.
+func setEchoIdent(message []byte, ident uint16) {
+	sum := binary.BigEndian.Uint16(message[2:])
+	binary.BigEndian.PutUint16(message[2:], tun.UpdateChecksum(sum, echoIdent(message), ident))
+	binary.BigEndian.PutUint16(message[4:], ident)
+}
+
+// replyEcho passes the echo reply of n bytes just received on to the client.
+func (m *mapping) replyEcho(in *inbound, n int) {
+	at, end := headroom, headroom+n
+	if m.raw && !m.key.v6 && n > 0 {
+		at += int(in.buf[at]&15) * 4 // a raw IPv4 socket gives the IP header too
+	}
+	echo := byte(icmp4EchoReply)
+	if m.key.v6 {
+		echo = icmp6EchoReply
+	}
+	if at+echoHeaderLen > end || in.buf[at] != echo || echoIdent(in.buf[at:]) != m.ident {
+		return // it came before the raw socket had its filter
+	}
+	m.stack.nat.heard(m)
+	from, client := m.asClientSees(m.far(&in.message)).Addr(), m.key.client
+	packet := in.buf[at-ipHeaderLen(from) : end]
+	in.putIP(packet, from, client.Addr(), icmpProto(m.key.v6), in.hopLimit(m.key.v6), len(packet) > m.stack.link.MTU())
+	reply := in.buf[at:end]
+	binary.BigEndian.PutUint16(reply[4:], client.Port())
+	binary.BigEndian.PutUint16(reply[2:], 0)
+	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.key.v6), len(reply)))
+	m.stack.writeInbound(tun.Offload{}, in.bufs(packet)...)
+}
+
+// hopLimit returns what was left of the message's hop limit when it arrived.
+func (in *inbound) hopLimit(v6 bool) byte {
+	level, typ := int32(unix.IPPROTO_IP), int32(unix.IP_TTL)
+	if v6 {
+		level, typ = unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT
+	}
+	if b := in.message.received(level, typ); len(b) >= 4 {
+		return byte(binary.NativeEndian.Uint32(b))
+	}
+	return replyTTL
+}

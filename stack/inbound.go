@@ -1,0 +1,63 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"syntap/tun"
+)
+
+// inbound is the poller's memory for messages on their way to a client: the socket's bytes are received behind the
+// headroom, and their headers are written right before them.
+type inbound struct {
+	message message
+	buf     []byte
+	run     run
+	frame   [1][]byte
+	ipID    uint16 // of the last packet that may be fragmented
+}
+
+// headroom holds the longest headers that we write.
+const headroom = 40 + udpHeaderLen
+
+// newInbound has room for a run and, behind it, the longest message that a socket can bring.
+func newInbound() *inbound {
+	return &inbound{buf: make([]byte, headroom+maxRun+1<<16), run: run{at: headroom, end: headroom}}
+}
+
+func ipHeaderLen(a netip.Addr) int {
+	if a.Is6() {
+		return 40
+	}
+	return 20
+}
+
+// putIP writes the header of a packet between two addresses of one family. The host takes packets beyond its MTU, but
+// may have to fragment one for a client behind it: that needs an identification (RFC 6864 §4.1).
+func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byte, mayFragment bool) {
+	clear(packet[:ipHeaderLen(dst)])
+	if dst.Is6() {
+		s, d := src.As16(), dst.As16()
+		putIPv6(packet, s[:], d[:], proto, len(packet)-40)
+		packet[7] = hopLimit
+		return
+	}
+	s, d := src.As4(), dst.As4()
+	putIPv4(packet, s[:], d[:], proto, len(packet)-20)
+	packet[8] = hopLimit
+	if mayFragment {
+		in.ipID++
+		binary.BigEndian.PutUint16(packet[4:], in.ipID)
+		packet[6] = 0 // no DF
+	}
+	binary.BigEndian.PutUint16(packet[10:], 0)
+	binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+}
+
+// bufs returns a packet as a link takes it.
+func (in *inbound) bufs(packet []byte) [][]byte {
+	in.frame[0] = packet
+	return in.frame[:]
+}

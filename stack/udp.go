@@ -1,0 +1,80 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun"
+)
+
+const udpHeaderLen = 8 // RFC 768
+
+// maxSegments is the most datagrams that the kernel puts into a super-frame (UDP_MAX_SEGMENTS).
+const maxSegments = 128
+
+// routeUDP sends a client's datagram, or all those of a super-frame, on by the host socket of the client's endpoint.
+func (s *Stack) routeUDP(f *frame) {
+	length, segment, ok := f.udpLength()
+	if !ok {
+		s.stats.DropMalformed.Add(1)
+		return
+	}
+	u := f.head[f.ip.len:]
+	client, server := f.ip.src(f.head, u), f.ip.dst(f.head, u)
+	target, ok := s.target(f, client.Addr(), server)
+	if !ok {
+		return
+	}
+	m := s.mapping(mappingKey{client: client, v6: target.Addr().Is6()}, server.Port())
+	if m == nil {
+		return
+	}
+	m.noteTarget(target, server)
+	s.sent(f, m.sendUDP(f, target, length, segment))
+}
+
+// udpLength returns the length of the UDP message and, for a super-frame, that of the payload of each of its datagrams.
+func (f *frame) udpLength() (length, segment int, ok bool) {
+	u := f.head[f.ip.len:]
+	if len(u) < udpHeaderLen {
+		return 0, 0, false
+	}
+	length = f.ip.total - f.ip.len
+	if f.off.GSO == tun.GSOUDP {
+		segment = int(f.off.GSOSize)
+		return length, segment, segment > 0 && length <= segment*maxSegments
+	}
+	own := int(binary.BigEndian.Uint16(u[4:]))
+	return own, 0, udpHeaderLen <= own && own <= length
+}
+
+// sendUDP sends a frame's payload. Super-frames are cut by the kernel; where it will not, for instance because the path
+// takes smaller packets only, one by one. Packets may be fragmented on their way: the socket looks after the path MTU as
+// any socket of the host does, and a client's DF is not carried.
+func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) syscall.Errno {
+	from, end := f.ip.len+udpHeaderLen, f.ip.len+length
+	out, hopLimit := &m.stack.outbound, *f.ip.hopLimit(f.head)
+	if segment > 0 && !m.singly {
+		head, body := f.slice(from, end)
+		errno := m.sendSurely(out, to, hopLimit, segment, head, body)
+		if errno != unix.EINVAL && errno != unix.EMSGSIZE && errno != unix.EIO {
+			return errno
+		}
+		m.singly = true
+	}
+	if segment == 0 {
+		segment = max(1, end-from) // also an empty datagram is one
+	}
+	for {
+		head, body := f.slice(from, min(from+segment, end))
+		errno := m.sendSurely(out, to, hopLimit, 0, head, body)
+		if from += segment; errno != 0 || from >= end {
+			return errno
+		}
+	}
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun"
+)
+
+// run is what has been received from one far end and is not yet written: datagrams in a row, all of one length but the
+// last, which may be shorter. They go to the client as one super-frame; the kernel cuts it, for less than one frame each.
+type run struct {
+	from    netip.AddrPort // the zero value = there is none
+	at, end int            // in inbound.buf
+	segment int            // the length
+}
+
+// Limits of a super-frame: its payload, and its datagrams (UDP_MAX_SEGMENTS of kernels before 6.9).
+const (
+	maxRun         = 1<<16 - 1 - headroom
+	maxRunSegments = 64
+)
+
+// gather adds the n bytes just received behind the run: a datagram, or several that came as one (UDP_GRO).
+func (m *mapping) gather(in *inbound, n int) {
+	from, segment := m.asClientSees(m.far(&in.message)), in.segment(n)
+	r := &in.run
+	at := r.end
+	fits := segment == r.segment || segment == n && n < r.segment
+	if !fits || n == 0 || from != r.from || at+n-r.at > min(maxRun, r.segment*maxRunSegments) {
+		m.flush(in)
+		*r = run{from: from, at: at, segment: segment}
+	}
+	r.end = at + n
+	if ended := n == 0 || (r.end-r.at)%segment != 0; ended || r.end > headroom+maxRun {
+		m.flush(in)
+	}
+}
+
+// segment returns the length of the datagrams in the n bytes just received.
+func (in *inbound) segment(n int) int {
+	if b := in.message.received(unix.SOL_UDP, unix.UDP_GRO); len(b) >= 4 {
+		return min(n, int(binary.NativeEndian.Uint32(b)))
+	}
+	return n
+}
+
+// flush writes the run, if there is one, to the client.
+func (m *mapping) flush(in *inbound) {
+	r, s, client := in.run, m.stack, m.key.client
+	in.run = run{at: headroom, end: headroom}
+	if !r.from.IsValid() {
+		return
+	}
+	if r.from.Addr().Is4() != client.Addr().Is4() || client.Addr().Is4() && r.end-r.at > 1<<16-1-20-udpHeaderLen {
+		s.stats.InboundErrors.Add(1) // a stranger's of the other family, or too long for this one
+		return
+	}
+	s.nat.heard(m)
+	err := s.writeUDP(in, r, client)
+	if err != nil && r.end-r.at > r.segment { // before Linux 6.2 a TUN does not cut UDP
+		for one := r; one.at < r.end; one.at += r.segment {
+			one.end = min(one.at+r.segment, r.end)
+			err = s.writeUDP(in, one, client)
+		}
+	}
+	if err != nil {
+		s.stats.InboundErrors.Add(1)
+	}
+}
+
+// writeUDP writes a run to a client. The headers overwrite what stands before it: headroom, or bytes already written.
+func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
+	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
+	packet := in.buf[r.at-hdrLen : r.end]
+	several := r.end-r.at > r.segment
+	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL, !several && len(packet) > s.link.MTU())
+	u := packet[hdrLen-udpHeaderLen:]
+	putUDP(u, r.from, to)
+	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)
+	binary.BigEndian.PutUint16(u[6:], tun.PseudoHeaderSum(protoUDP, src, dst, len(u)))
+	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(hdrLen - udpHeaderLen), CsumOffset: 6}
+	if several {
+		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(r.segment), uint16(hdrLen)
+	}
+	return s.link.WriteFrame(off, in.bufs(packet))
+}
+
+// putUDP writes the header of the UDP message that b holds, without a checksum.
+func putUDP(b []byte, from, to netip.AddrPort) {
+	binary.BigEndian.PutUint16(b[0:], from.Port())
+	binary.BigEndian.PutUint16(b[2:], to.Port())
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
+}
