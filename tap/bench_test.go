@@ -1,0 +1,142 @@
+package tap
+
+import (
+	"net/netip"
+	"testing"
+
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// repeatLink returns one frame again and again, and swallows what is written.
+type repeatLink struct {
+	memLink
+	frame tuntest.Frame
+}
+
+func (l *repeatLink) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+	copy(body, l.frame.Data[copy(head, l.frame.Data):])
+	return len(l.frame.Data), l.frame.Offload, nil
+}
+
+func (l *repeatLink) WriteFrame(tun.Offload, [][]byte) error { return nil }
+
+// dataSegment is a whole segment of an open connection, as the kernel hands it over.
+func dataSegment(s tuntest.TCP) tuntest.Frame {
+	s.Flags, s.Ack, s.Options = tuntest.ACK|tuntest.PSH, 1, append([]byte{1, 1, 8, 10}, make([]byte, 8)...)
+	s.Payload = make([]byte, 50)
+	b := s.Packet()
+	start := len(b) - 50 - 32
+	return tuntest.Frame{Data: b, Offload: tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(start), CsumOffset: 16}}
+}
+
+// BenchmarkDataSegment measures what a segment of a connection without an open attempt costs: parse and test.
+func BenchmarkDataSegment(b *testing.B) {
+	for name, s := range map[string]tuntest.TCP{"IPv4": testSYN(), "IPv6": testSYN6()} {
+		b.Run("outbound/"+name, func(b *testing.B) {
+			f := dataSegment(s)
+			tap := Wrap(&memLink{}, Options{})
+			b.ReportAllocs()
+			for b.Loop() {
+				off := f.Offload
+				if _, r := tap.outbound(f.Data, nil, len(f.Data), &off); r != pass {
+					b.Fatal(r)
+				}
+			}
+		})
+		b.Run("inbound/"+name, func(b *testing.B) {
+			s.Src, s.Dst = s.Dst, s.Src
+			f := dataSegment(s)
+			tap := Wrap(&repeatLink{}, Options{})
+			bufs := [][]byte{f.Data}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := tap.WriteFrame(f.Offload, bufs); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHandshake measures three segments and their record, and the RST that lets the table forget the flow.
+func BenchmarkHandshake(b *testing.B) {
+	records := 0
+	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) { records++ }})
+	frames := handshakeFrames()
+	head := make([]byte, tun.HeadSize)
+	outbound := func(f []byte) {
+		n := copy(head, f)
+		var off tun.Offload
+		if _, r := tap.outbound(head, nil, n, &off); r != pass {
+			b.Fatal(r)
+		}
+	}
+	bufs := [][]byte{frames[1]}
+	b.ReportAllocs()
+	for b.Loop() {
+		outbound(frames[0])
+		if err := tap.WriteFrame(tun.Offload{}, bufs); err != nil {
+			b.Fatal(err)
+		}
+		outbound(frames[2])
+		outbound(frames[3])
+	}
+	if records != b.N {
+		b.Errorf("%d records of %d handshakes", records, b.N)
+	}
+}
+
+// handshakeFrames returns SYN, SYN-ACK, ACK and RST, each with the options that Linux sends.
+func handshakeFrames() [][]byte {
+	options := []byte{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7}
+	stamp := []byte{1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 3}
+	c, s := testClient, testServer
+	return [][]byte{
+		tuntest.TCP{Src: c, Dst: s, Seq: 1000, Flags: tuntest.SYN, Window: 64240, Options: options}.Packet(),
+		tuntest.TCP{Src: s, Dst: c, Seq: 5000, Ack: 1001, Flags: tuntest.SYN | tuntest.ACK, Window: 65160, Options: options}.Packet(),
+		tuntest.TCP{Src: c, Dst: s, Seq: 1001, Ack: 5001, Flags: tuntest.ACK, Window: 502, Options: stamp}.Packet(),
+		tuntest.TCP{Src: c, Dst: s, Seq: 1001, Flags: tuntest.RST}.Packet(),
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+		f := dataSegment(s)
+		tap := Wrap(&repeatLink{frame: f}, Options{})
+		head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
+		bufs := [][]byte{f.Data}
+		n := testing.AllocsPerRun(1000, func() {
+			if _, _, err := tap.ReadFrame(head, body); err != nil {
+				t.Fatal(err)
+			}
+			if err := tap.WriteFrame(f.Offload, bufs); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("a data segment from %v costs %v allocations each way", s.Src, n)
+		}
+	}
+
+	// A handshake: the flow, and the attempt with its record.
+	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) {}, Sources: func(netip.Addr) bool { return true }})
+	frames := handshakeFrames()
+	bufs := [][]byte{frames[1]}
+	n := testing.AllocsPerRun(1000, func() {
+		for i, f := range frames {
+			var off tun.Offload
+			if i == 1 {
+				_ = tap.WriteFrame(off, bufs)
+			} else {
+				tap.outbound(f, nil, len(f), &off)
+			}
+		}
+	})
+	if n > 3 {
+		t.Errorf("a handshake costs %v allocations, want at most 3", n)
+	}
+	if got := tap.Stats().Handshakes[Established]; got != 1001 {
+		t.Errorf("%d handshakes recorded, want 1001", got)
+	}
+}

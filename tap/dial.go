@@ -1,0 +1,76 @@
+package tap
+
+// DialResult tells how the router's dial for an attempt ended.
+type DialResult struct {
+	Upstream      // for the record; an Error says that the router has not connected
+	Denied   bool // policy forbade the destination: the outcome is Denied
+	Silent   bool // the client gets no answer: the outcome is NoReply
+}
+
+// DialDone takes the end of a dial. It is to be called before the client is answered, so that the record can say how.
+func (t *Tap) DialDone(k Key, r DialResult) {
+	tr := t.tracker
+	sh, f := tr.find(k)
+	defer tr.deliver(sh)
+	if f == nil {
+		return
+	}
+	if f.router == dialling && (r.Error != "" || r.Denied || r.Silent) {
+		f.router = idle
+	}
+	a := f.attempt
+	if a == nil && f.class == held && f.router == idle {
+		tr.move(sh, f, absent, t.now())
+	}
+	if a == nil || a.iss != k.ISN {
+		return
+	}
+	tr.confirm(sh, a) // had the router known a connection it would not have dialled
+	a.upstream = r.Upstream
+	a.rec.Upstream = &a.upstream
+	switch {
+	case r.Denied:
+		tr.finish(sh, f, Denied, t.now())
+	case r.Silent:
+		tr.finish(sh, f, a.unanswered(), t.now())
+	}
+}
+
+// Forget says that the router has given up the attempt, whose dial had succeeded: it holds no endpoint that could still
+// take a third segment. An open attempt ends as half_open. Without the call the tap keeps such a flow closed for as long
+// as netstack could hold the endpoint by itself.
+func (t *Tap) Forget(k Key) {
+	tr := t.tracker
+	sh, f := tr.find(k)
+	defer tr.deliver(sh)
+	if f == nil || !f.expects(k.ISN) {
+		return
+	}
+	f.router = idle
+	if f.attempt != nil {
+		tr.finish(sh, f, f.attempt.unanswered(), t.now())
+	} else {
+		tr.move(sh, f, absent, t.now())
+	}
+}
+
+// find returns the flow of a live attempt with its shard, which is locked.
+func (t *Tracker) find(k Key) (*shard, *flow) {
+	key := k.flowKey()
+	sh := t.shard(t.hash(&key))
+	sh.mu.Lock()
+	return sh, sh.flows[key]
+}
+
+// expects reports whether the router works on the attempt with the client's number isn.
+func (f *flow) expects(isn uint32) bool {
+	switch {
+	case f.router == accepting:
+		return f.cNext == isn+1
+	case f.router == idle:
+		return false
+	case f.attempt != nil:
+		return f.attempt.iss == isn
+	}
+	return f.iss == isn
+}

@@ -1,0 +1,51 @@
+package tap
+
+import "sync/atomic"
+
+// dropReason says why a frame is not passed on. Its word is a label of the metric syntap_drops_total and stays.
+type dropReason uint8
+
+const (
+	pass dropReason = iota
+	dropMalformed
+	dropFragment
+	dropExtensionHeaders
+	dropChecksum
+	dropFlags
+	dropLand
+	dropSource
+	dropHalfOpen
+	dropHalfOpenSource
+	dropSYNACK
+	dropThird
+	dropICMP
+	dropReasons // their number
+)
+
+var dropWords = [dropReasons]string{
+	dropMalformed:        "malformed",            // no IP packet, or lengths that lie
+	dropFragment:         "tcp_fragment",         // TCP in pieces
+	dropExtensionHeaders: "extension_headers",    // TCP behind headers we do not walk
+	dropChecksum:         "checksum",             // IP or TCP checksum wrong, or its offload fields
+	dropFlags:            "syn_flags",            // SYN with FIN or RST
+	dropLand:             "land",                 // source = destination
+	dropSource:           "source",               // a SYN from an address that no client may have
+	dropHalfOpen:         "half_open",            // a SYN more than the table holds
+	dropHalfOpenSource:   "half_open_per_source", // a SYN more than one client may have in it
+	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client
+	dropThird:            "third_segment",        // no acceptable third segment
+	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP
+}
+
+func (r dropReason) String() string { return dropWords[r] }
+
+// dropCounts counts dropped frames by reason.
+type dropCounts [dropReasons]atomic.Uint64
+
+func (c *dropCounts) snapshot() map[string]uint64 {
+	m := make(map[string]uint64, dropReasons-1)
+	for r := pass + 1; r < dropReasons; r++ {
+		m[r.String()] = c[r].Load()
+	}
+	return m
+}

@@ -1,0 +1,17 @@
+package tap
+
+import "sync/atomic"
+
+// filter tells at the price of one load that a flow has nothing the tap watches. It counts the watched flows by their
+// hash: zero is certain, anything else may be a neighbour and is looked up in the table.
+type filter struct {
+	counts [1 << 16]atomic.Int32
+}
+
+func (f *filter) add(hash uint64, delta int32) {
+	f.counts[hash%uint64(len(f.counts))].Add(delta)
+}
+
+func (f *filter) has(hash uint64) bool {
+	return f.counts[hash%uint64(len(f.counts))].Load() != 0
+}

@@ -1,0 +1,427 @@
+package tap
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// TestThirdSegment checks what may reach a router that waits for a third segment. Netstack's Forwarder would take
+// anything with an ACK for it.
+func TestThirdSegment(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, script, want, records string }{
+		{"ordinary", handshake, "pass pass pass", "established 1000/5000: S SA A"},
+		{"ack too low", "> S 1000\n< SA 5000 1001\n> A 1001 5000", "pass pass third_segment", "half_open 1000/5000: S SA"},
+		{"ack too high", "> S 1000\n< SA 5000 1001\n> A 1001 5002", "pass pass third_segment", "half_open 1000/5000: S SA"},
+		{"seq too high", "> S 1000\n< SA 5000 1001\n> A 1002 5001", "pass pass third_segment", "half_open 1000/5000: S SA"},
+		{"seq too low", "> S 1000\n< SA 5000 1001\n> A 1000 5001", "pass pass third_segment", "half_open 1000/5000: S SA"},
+		{"FIN without ACK", "> S 1000\n< SA 5000 1001\n> F 1001", "pass pass third_segment", "half_open 1000/5000: S SA"},
+		{"before the SYN-ACK", "> S 1000\n> A 1001 5001", "pass third_segment", "no_reply 1000: S"},
+		{"forged SYN-ACK", "> S 1000\n> SA 5000 1001\n> A 1001 5001", "pass synack third_segment", "no_reply 1000: S"},
+		{"RST in the window", "> S 1000\n< SA 5000 1001\n> R 1002\n> R 1001", "pass pass third_segment pass", "aborted by client 1000/5000: S SA R"},
+		{"RST of the router", "> S 1000\n< SA 5000 1001\n< R 5001\n> A 1001 5001", "pass pass pass pass", "aborted by server 1000/5000: S SA R"},
+		{"after the abort by RST", "> S 1000\n< SA 5000 1001\n> R 1001\n> A 1001 5001", "pass pass pass pass", "aborted by client 1000/5000: S SA R"},
+		{"SYN-ACK after an abort while dialling", "> S 1000\n> R 1001\n> A 1001 7\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> A 1001 5001",
+			"pass pass third_segment pass third_segment pass pass", "aborted by client 1000: S R"},
+		{"SYN-ACK without a SYN", "< SA 5000 1001\n> A 1001 5001", "pass third_segment", ""},
+		{"old SYN-ACK after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
+			"pass pass pass third_segment pass pass pass pass",
+			"half_open 1000/5000: S SA\nestablished 2000/6000 again 1/0: S S SA A"},
+		{"data of a connection under a forged SYN", handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
+			"established 1000/5000: S SA A"},
+		{"SYN-ACK again after the third segment", handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
+		{"SYN of the router", "< S 1000\n> SA 5000 1001", "pass synack", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			if diff := cmp.Diff(fields(tt.want), w.play(tt.script)); diff != "" {
+				t.Errorf("script:\n%s\nfates (-want +got):\n%s", tt.script, diff)
+			}
+			w.tap.Flush()
+			w.wantRecords(tt.records)
+		})
+	}
+}
+
+// TestThirdSegmentLacksTimestamp: netstack drops it (RFC 7323 §3.2), so nothing is established.
+func TestThirdSegmentLacksTimestamp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	frames := handshakeFrames()
+	w.send(tuntest.Frame{Data: frames[0]})
+	if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{frames[1]}); err != nil {
+		t.Fatal(err)
+	}
+	bare := tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}.Packet()
+	if _, reason := w.send(tuntest.Frame{Data: bare}); reason != "third_segment" {
+		t.Errorf("third segment without the timestamp option: reason %q, want third_segment", reason)
+	}
+	if _, reason := w.send(tuntest.Frame{Data: frames[2]}); reason != "" {
+		t.Errorf("third segment with it: reason %q, want none", reason)
+	}
+	w.wantRecords("established 1000/5000: S SA A")
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second})
+	w.mustPlay("> S 1000\n< SA 5000 1001")
+	w.wait(4 * time.Second)
+	w.mustPlay("< SA 5000 1001") // does not put the end off
+	w.wantRecords("")
+	w.wait(time.Second)
+	w.wantRecords("half_open 1000/5000 again 0/1: S SA SA")
+	if n := w.tap.Stats().HalfOpen; n != 0 {
+		t.Errorf("half open: %d, want 0", n)
+	}
+
+	// The router may go on waiting: nothing but the RST that ends this may pass.
+	if diff := cmp.Diff(fields("third_segment third_segment pass pass"), w.play("> A 1001 5001\n> R 7\n> R 1001\n> A 1001 5001")); diff != "" {
+		t.Errorf("fates after the timeout (-want +got):\n%s", diff)
+	}
+
+	w.mustPlay("> S 2000")
+	w.wait(14 * time.Second)
+	w.wantRecords("")
+	w.wait(2 * time.Second) // nobody said how the dial ended
+	w.wantRecords("no_reply 2000: S")
+	w.wait(givesUp)
+	if n := w.tap.tracker.places() + w.tap.tracker.count[silent].Load(); n != 0 {
+		t.Errorf("%d flows are still kept, want none", n)
+	}
+}
+
+func TestDialDone(t *testing.T) {
+	t.Parallel()
+	up := Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
+	failed := func(errno string) Upstream {
+		u := up
+		u.Error = errno
+		return u
+	}
+	tests := []struct {
+		name   string
+		result DialResult
+		then   string
+		want   string
+	}{
+		{"connected", DialResult{Upstream: up}, "< SA 5000 1001\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"refused", DialResult{Upstream: failed("ECONNREFUSED")}, "< RA 0 1001", "refused 1000: S RA"},
+		{"denied", DialResult{Denied: true}, "", "denied 1000: S"},
+		{"silent", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "", "no_reply 1000: S"},
+		{"silent, SYN again", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 1000\n> S 1000", "no_reply 1000: S"},
+		{"silent, then another number", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
+		{"silent, then it works", DialResult{Upstream: failed("EMFILE"), Silent: true}, "> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
+		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S\nno_reply 1000: S"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			w.mustPlay("> S 1000")
+			w.tap.DialDone(key(1000), tt.result)
+			w.mustPlay(tt.then)
+			w.tap.Flush()
+			if diff := cmp.Diff(&tt.result.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+				t.Errorf("upstream (-want +got):\n%s", diff)
+			}
+			w.wantRecords(tt.want)
+		})
+	}
+}
+
+// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which has one record.
+func TestSilentSYNs(t *testing.T) {
+	t.Parallel()
+	for _, result := range []DialResult{{Silent: true}, {Denied: true}} {
+		w := newWorld(t, Options{DialTimeout: 10 * time.Second})
+		for range 5 {
+			w.mustPlay("> S 1000")
+			w.tap.DialDone(key(1000), result)
+			w.wait(8 * time.Second)
+		}
+		w.wait(3 * time.Second) // longer than DialTimeout since the last one
+		w.mustPlay("> S 1000")
+		w.tap.DialDone(key(1000), result)
+		want := "no_reply 1000: S\nno_reply 1000: S"
+		if result.Denied {
+			want = "denied 1000: S\ndenied 1000: S"
+		}
+		w.wantRecords(want)
+	}
+}
+
+// TestStaleDial checks that the end of an old attempt's dial says nothing about the next attempt.
+func TestStaleDial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	w.mustPlay("> S 1000\n> S 2000")
+	w.tap.DialDone(key(1000), DialResult{Denied: true})
+	w.tap.DialDone(Key{Client: testServer, Server: testClient}, DialResult{Denied: true})
+	w.wantRecords("no_reply 1000: S")
+	w.mustPlay("< SA 5000 2001\n> A 2001 5001")
+	w.wantRecords("established 2000/5000: S SA A")
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	w.mustPlay("> S 1000\n< SA 5000 1001")
+	w.tap.Forget(key(999))
+	w.wantRecords("")
+	w.tap.Forget(key(1000)) // the router was earlier than the timeout
+	w.wantRecords("half_open 1000/5000: S SA")
+	w.mustPlay("> A 1001 5001") // netstack has a RST for it
+
+	w.mustPlay("> S 2000\n< SA 6000 2001")
+	w.wait(6 * time.Second)
+	w.wantRecords("half_open 2000/6000: S SA")
+	if got := w.play("> A 2001 6001"); got[0] != "third_segment" {
+		t.Errorf("late third segment: %s, want third_segment", got[0])
+	}
+	w.tap.Forget(key(2000))
+	w.mustPlay("> A 2001 6001")
+	w.wantRecords("")
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
+	other := testSYN()
+	other.Seq++
+	tests := []struct {
+		name string
+		syn  []byte
+		icmp tuntest.ICMP
+		want Outcome // "" = none
+	}{
+		{"host unreachable", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: syn4}, Unreachable},
+		{"least quote", syn4, tuntest.ICMP{Type: 3, Code: 13, Payload: syn4[:28]}, Unreachable},
+		{"IPv6", syn6, tuntest.ICMP{Type: 1, Code: 0, Payload: syn6}, Unreachable},
+		{"IPv6, quote with extension headers", syn6, tuntest.ICMP{Type: 1, Payload: chain(syn6, hopByHop)}, Unreachable},
+		{"fragmentation needed", syn4, tuntest.ICMP{Type: 3, Code: 4, Payload: syn4}, ""},
+		{"time exceeded", syn4, tuntest.ICMP{Type: 11, Payload: syn4}, ""},
+		{"packet too big", syn6, tuntest.ICMP{Type: 2, Payload: syn6}, ""},
+		{"echo request", syn4, tuntest.ICMP{Type: 8, Payload: syn4}, ""},
+		{"another number", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: other.Packet()}, ""},
+		{"short quote", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: syn4[:27]}, ""},
+		{"no quote", syn4, tuntest.ICMP{Type: 3, Code: 1}, ""},
+		{"quote of the other direction", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: reversed(testSYN())}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := testSYN()
+			if tt.syn[0]>>4 == 6 {
+				s = testSYN6()
+			}
+			tt.icmp.Src, tt.icmp.Dst = s.Dst.Addr(), s.Src.Addr()
+			icmp := tt.icmp.Packet()
+
+			w := newWorld(t, Options{})
+			w.send(tuntest.Frame{Data: tt.syn})
+			// The quote comes in a buffer of its own, as netstack writes it.
+			cut := len(icmp) - len(tt.icmp.Payload)
+			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp[:cut], icmp[cut:]}); err != nil {
+				t.Fatal(err)
+			}
+			var rec recorder
+			tr := NewTracker(rec.options())
+			for _, b := range [][]byte{tt.syn, icmp} {
+				tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+			}
+			for name, records := range map[string][]*Record{"live": w.rec.records, "replay": rec.records} {
+				var got Outcome
+				for _, r := range records {
+					got = r.Outcome
+				}
+				if got != tt.want {
+					t.Errorf("%s: outcome %q, want %q", name, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// reversed returns the segment with its ends exchanged.
+func reversed(s tuntest.TCP) []byte {
+	s.Src, s.Dst = s.Dst, s.Src
+	return s.Packet()
+}
+
+// TestLimits fills the table. What it cannot hold is dropped and counted, and comes in when there is room again.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{HalfOpen: 4, HalfOpenPerSource: 3})
+	from := func(client string) string {
+		s := testSYN()
+		s.Src = netip.MustParseAddrPort(client)
+		_, reason := w.send(tuntest.Frame{Data: s.Packet()})
+		return reason
+	}
+	for _, step := range []struct{ client, want string }{
+		{"192.0.2.1:1", ""}, {"192.0.2.1:2", ""}, {"192.0.2.1:3", ""},
+		{"192.0.2.1:4", "half_open_per_source"},
+		{"192.0.2.1:3", ""}, // again
+		{"192.0.2.2:1", ""},
+		{"192.0.2.2:2", "half_open"},
+		{"192.0.2.3:1", "half_open"},
+	} {
+		if got := from(step.client); got != step.want {
+			t.Errorf("SYN from %s: reason %q, want %q", step.client, got, step.want)
+		}
+	}
+	if n := w.tap.Stats().HalfOpen; n != 4 {
+		t.Errorf("half open: %d, want 4", n)
+	}
+	w.tap.DialDone(Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: testServer, ISN: 1000}, DialResult{Silent: true})
+	if got := from("192.0.2.1:4"); got != "" {
+		t.Errorf("SYN when there is room again: reason %q, want none", got)
+	}
+	w.tap.Flush()
+	if n := len(w.tap.tracker.sources); n != 2 { // of what the router may still have
+		t.Errorf("%d sources counted, want 2", n)
+	}
+	w.wait(givesUp + time.Minute)
+	if n := len(w.tap.tracker.sources); n != 0 {
+		t.Errorf("%d sources counted after all is over, want 0", n)
+	}
+}
+
+// TestFlowsAreBounded opens more connections than are remembered.
+func TestFlowsAreBounded(t *testing.T) {
+	t.Parallel()
+	const limit, opened = 100, 1000
+	w := newWorld(t, Options{TCPFlows: limit})
+	for i := range uint16(opened) {
+		c := netip.AddrPortFrom(testClient.Addr(), 1+i)
+		w.send(tuntest.Frame{Data: tuntest.TCP{Src: c, Dst: testServer, Seq: 1, Flags: tuntest.SYN}.Packet()})
+		synack := tuntest.TCP{Src: testServer, Dst: c, Seq: 7, Ack: 2, Flags: tuntest.SYN | tuntest.ACK}.Packet()
+		if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{synack}); err != nil {
+			t.Fatal(err)
+		}
+		w.send(tuntest.Frame{Data: tuntest.TCP{Src: c, Dst: testServer, Seq: 2, Ack: 8, Flags: tuntest.ACK}.Packet()})
+	}
+	s := w.tap.Stats()
+	if s.Handshakes[Established] != opened || s.Flows > limit+shards || s.Evicted != opened-uint64(s.Flows) {
+		t.Errorf("%d established, %d remembered, %d evicted; want %d, at most %d, the rest",
+			s.Handshakes[Established], s.Flows, s.Evicted, opened, limit+shards)
+	}
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var rec recorder
+		link := &memLink{}
+		tap := Wrap(link, rec.options())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- tap.Run(ctx) }()
+
+		start := time.Now()
+		for i, isn := range []uint32{1000, 2000} { // twice, with an idle hour in between
+			link.outbound = append(link.outbound, tuntest.Frame{Data: tuntest.TCP{Src: testClient, Dst: testServer, Seq: isn, Flags: tuntest.SYN}.Packet()})
+			if _, _, err := tap.ReadFrame(make([]byte, tun.HeadSize), nil); err != nil {
+				t.Fatal(err)
+			}
+			synack := tuntest.TCP{Src: testServer, Dst: testClient, Seq: 5000, Ack: isn + 1, Flags: tuntest.SYN | tuntest.ACK}.Packet()
+			if err := tap.WriteFrame(tun.Offload{}, [][]byte{synack}); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(6 * time.Second)
+			synctest.Wait()
+			if got := rec.take(); len(got) != 1 {
+				t.Errorf("%v after attempt %d: records %q, want one", time.Since(start), i, got)
+			}
+			<-time.After(time.Hour)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+}
+
+// TestChecksumOffload covers what the virtio header says about the checksum.
+func TestChecksumOffload(t *testing.T) {
+	t.Parallel()
+	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+		whole := s.Packet()
+		start := len(whole) - 24
+		partial := append([]byte(nil), whole...)
+		binary.BigEndian.PutUint16(partial[start+16:], tun.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
+		needs := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(start), CsumOffset: 16}
+		wrongStart, wrongOffset := needs, needs
+		wrongStart.CsumStart++
+		wrongOffset.CsumOffset = 6
+		tests := []struct {
+			name    string
+			frame   []byte
+			offload tun.Offload
+			want    string
+			flags   tun.OffloadFlags // of the frame that passes
+		}{
+			{"complete", whole, tun.Offload{}, "", tun.DataValid},
+			{"verified", whole, tun.Offload{Flags: tun.DataValid}, "", tun.DataValid},
+			{"partial", partial, needs, "", tun.NeedsCsum},
+			{"partial, not said", partial, tun.Offload{}, "checksum", 0},
+			{"partial from elsewhere", partial, wrongStart, "checksum", 0},
+			{"partial to elsewhere", partial, wrongOffset, "checksum", 0},
+		}
+		for _, tt := range tests {
+			w := newWorld(t, Options{})
+			got, reason := w.send(tuntest.Frame{Data: tt.frame, Offload: tt.offload})
+			if reason != tt.want || reason == "" && got.Offload.Flags != tt.flags {
+				t.Errorf("%s: reason %q, flags %d, want %q, %d", tt.name, reason, got.Offload.Flags, tt.want, tt.flags)
+			}
+			if reason == "" && len(w.rec.segments) == 1 {
+				if diff := cmp.Diff(whole, w.rec.segments[0].Packet.Data); diff != "" {
+					t.Errorf("%s: shown segment (-want +got):\n%s", tt.name, diff)
+				}
+			}
+		}
+	}
+}
+
+// TestSuperSegment completes a handshake with a segment of 40 kB, whose body the tap must sum but not read.
+func TestSuperSegment(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 88, 89, 1460, 40001} {
+		w := newWorld(t, Options{})
+		w.mustPlay("> S 1000\n< SA 5000 1001")
+		s := tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1001, Ack: 5001, Flags: tuntest.ACK, Payload: make([]byte, size)}
+		for i := range s.Payload {
+			s.Payload[i] = byte(i * i)
+		}
+		b := s.Packet()
+		if size > 0 {
+			broken := append([]byte(nil), b...)
+			broken[len(b)-1] ^= 4
+			if _, reason := w.send(tuntest.Frame{Data: broken}); reason != "checksum" {
+				t.Errorf("%d bytes, one wrong: reason %q, want checksum", size, reason)
+			}
+		}
+		if _, reason := w.send(tuntest.Frame{Data: b}); reason != "" {
+			t.Errorf("%d bytes: reason %q, want none", size, reason)
+		}
+		last := w.rec.segments[len(w.rec.segments)-1].Packet
+		if last.Length != len(b) || len(last.Data) != 40 {
+			t.Errorf("%d bytes: shown as %d of %d bytes, want 40 of %d", size, len(last.Data), last.Length, len(b))
+		}
+		w.wantRecords("established 1000/5000: S SA A")
+	}
+}

@@ -1,0 +1,53 @@
+package tap
+
+import "encoding/binary"
+
+// offerOptions is the memory that an Offer's pointers point to.
+type offerOptions struct {
+	mss    uint16
+	wscale uint8
+	ts     uint32
+}
+
+// readOffer fills o from the SYN or SYN-ACK s in b. Where an option stands twice the last one counts, as in Linux and BSD;
+// reading ends at the first malformed one.
+func readOffer(o *Offer, m *offerOptions, s *segment, b []byte) {
+	*o = Offer{Window: s.window}
+	switch s.ip.version {
+	case 4:
+		o.TTL = b[8]
+		o.DF = b[6]&0x40 != 0
+	case 6:
+		o.TTL = b[7]
+	}
+	switch s.flags & (ece | cwr | ack) { // RFC 3168 §6.1.1
+	case ece | cwr, ece | ack:
+		o.ECN = true
+	}
+	const eol, nop, mss, wscale, sackOK, ts = 0, 1, 2, 3, 4, 8
+	opts := b[min(s.ip.offset+20, len(b)):min(s.end, s.ip.length, len(b))]
+	for len(opts) > 0 {
+		if opts[0] == nop {
+			opts = opts[1:]
+			continue
+		}
+		if opts[0] == eol || len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
+			return
+		}
+		value := opts[2:opts[1]]
+		switch {
+		case opts[0] == mss && len(value) == 2:
+			m.mss = binary.BigEndian.Uint16(value)
+			o.MSS = &m.mss
+		case opts[0] == wscale && len(value) == 1:
+			m.wscale = value[0]
+			o.WScale = &m.wscale
+		case opts[0] == sackOK && len(value) == 0:
+			o.SACKOK = true
+		case opts[0] == ts && len(value) == 8:
+			m.ts = binary.BigEndian.Uint32(value)
+			o.Timestamp = &m.ts
+		}
+		opts = opts[opts[1]:]
+	}
+}

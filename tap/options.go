@@ -1,0 +1,42 @@
+package tap
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Options configure a Tap or a Tracker. The zero value is useful: nobody listens, the limits are the defaults.
+type Options struct {
+	// OnRecord receives each attempt when its verdict has fallen. The record is the receiver's. If nil, records are only
+	// counted.
+	OnRecord func(*Record)
+	// OnSegment receives each segment of an opening as it passes, before the record that holds it too. If nil, it is not
+	// called.
+	//
+	// Both functions are called with no lock held, the calls about one attempt one after the other and in the order of
+	// its segments. They run on the packet path and must not block.
+	OnSegment func(Key, Segment)
+
+	// Timeout ends an attempt as half_open this long after its first SYN-ACK; 0 means 5 s. Live only.
+	Timeout time.Duration
+	// DialTimeout is how long the router tries to reach a destination; 0 means 10 s. Live only.
+	DialTimeout time.Duration
+
+	// HalfOpen is the largest number of attempts without a verdict; 0 means 4096 live, 131072 for a Tracker.
+	HalfOpen int
+	// HalfOpenPerSource is the largest share of one client address; 0 means a quarter of HalfOpen. Live only.
+	HalfOpenPerSource int
+	// TCPFlows is the largest number of established flows remembered until they close; 0 means 16384.
+	TCPFlows int
+
+	// Sources reports whether a client may have the address. If nil, any may. Live only.
+	Sources func(netip.Addr) bool
+	// Now is the clock; nil means time.Now. Live only.
+	Now func() time.Time
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}

@@ -1,0 +1,177 @@
+package tap
+
+import (
+	"time"
+
+	"syntap/tap/tcpdump"
+)
+
+// onSYN takes a SYN without ACK.
+func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
+	if t.live && !s.fromA {
+		return pass // the router opens nothing towards a client
+	}
+	if f != nil && f.attempt != nil {
+		t.onNextSYN(sh, f, s, p, at)
+		return pass
+	}
+	if f == nil || !f.class.placed() {
+		if r := t.makeRoom(sh, s, at); r != pass {
+			return r
+		}
+	}
+	a := newAttempt(s, p, at)
+	switch {
+	case f == nil:
+		f = t.add(sh, s.key, hash)
+	case f.class == established: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
+		a.tentative = true
+	case s.seq == f.iss && (f.outcome == NoReply || f.outcome == Denied || f.outcome == HalfOpen):
+		a.recorded = f.outcome // live only: elsewhere such a flow is absent
+	}
+	t.begin(sh, f, a, s, p, at)
+	return pass
+}
+
+// onNextSYN takes a SYN on a flow with an open attempt.
+func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) {
+	switch a := f.attempt; {
+	case s.fromA != a.clientIsA:
+		a.cross(s, p)
+		t.show(sh, a, s, p, at)
+	case s.seq == a.iss:
+		a.repeatSYN(s, p)
+		t.show(sh, a, s, p, at)
+		f.maybeDialling()
+	default: // another number: the client has given the attempt up
+		next := newAttempt(s, p, at)
+		next.tentative = a.tentative
+		t.record(sh, a, a.unanswered())
+		t.begin(sh, f, next, s, p, at)
+	}
+}
+
+// onSYNACK takes a segment with SYN and ACK.
+func (t *Tracker) onSYNACK(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
+	if t.live {
+		if s.fromA {
+			return dropSYNACK // forged: the router opens nothing that a client could answer
+		}
+		f = t.accept(sh, f, s, hash, at)
+	}
+	if f == nil || f.attempt == nil {
+		return pass
+	}
+	a := f.attempt
+	fromClient := s.fromA == a.clientIsA
+	if fromClient || !a.acksClient(s) {
+		// RFC 9293 §3.10.7.3: a client answers a wrong ACK with RST and stays in SYN-SENT.
+		t.show(sh, a, s, p, at)
+		if fromClient && a.crossed && a.acksServer(s) {
+			a.ackedServer = true
+			t.ifBothAcked(sh, f, at)
+		}
+		return pass
+	}
+	t.confirm(sh, a)
+	if !a.answered {
+		t.move(sh, f, answered, at)
+	}
+	a.answer(s, p, at)
+	t.show(sh, a, s, p, at)
+	if a.crossed {
+		a.ackedClient = true
+		t.ifBothAcked(sh, f, at)
+	}
+	return pass
+}
+
+// accept notes that the router waits for a third segment, also where the tap has no attempt for it: then none passes.
+func (t *Tracker) accept(sh *shard, f *flow, s *segment, hash uint64, at time.Time) *flow {
+	switch {
+	case f == nil:
+		f = t.add(sh, s.key, hash)
+		t.move(sh, f, held, at)
+	case f.class == established: // repeated while the third segment was on its way
+		return f
+	case f.class == silent:
+		t.move(sh, f, held, at)
+	}
+	f.router, f.cNext = accepting, s.ack
+	return f
+}
+
+// onOther takes a segment with neither SYN nor RST.
+func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
+	if f == nil {
+		return pass
+	}
+	if f.attempt == nil {
+		switch {
+		case f.class == established:
+			t.onFIN(sh, f, s, at)
+		case s.fromA: // what has ended, or never began, is not to succeed
+			return dropThird
+		}
+		return pass
+	}
+	a := f.attempt
+	fromClient := s.fromA == a.clientIsA
+	switch {
+	case a.tentative: // a segment of the connection underneath
+	case a.crossed && fromClient && !a.ackedServer && a.acksServer(s):
+		a.ackedServer = true
+		t.show(sh, a, s, p, at)
+		t.ifBothAcked(sh, f, at)
+	case a.crossed && !fromClient && !a.ackedClient && a.acksClient(s):
+		a.ackedClient = true
+		t.show(sh, a, s, p, at)
+		t.ifBothAcked(sh, f, at)
+	case !fromClient && a.answered:
+		a.serverData(s)
+	case fromClient && a.answered && !a.crossed && a.acksServer(s) && !(t.live && a.lacksTimestamp(s, p)):
+		t.show(sh, a, s, p, at)
+		t.establish(sh, f, at)
+		t.onFIN(sh, f, s, at)
+	case fromClient && t.live:
+		// Netstack's Forwarder takes any segment with ACK for the third one, whatever it acknowledges.
+		return dropThird
+	}
+	return pass
+}
+
+// onRST takes a RST. One that is not exact is a guess (RFC 5961 §3).
+func (t *Tracker) onRST(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
+	if f == nil {
+		return pass
+	}
+	if t.live && (!s.fromA || f.router == accepting && s.seq == f.cNext) {
+		f.router = idle
+	}
+	switch a := f.attempt; {
+	case a == nil:
+		if f.class == established || f.class == held && f.router == idle {
+			t.move(sh, f, absent, at)
+		}
+	case a.tentative && !a.acksClient(s): // it ends the connection underneath
+		f.attempt = nil
+		t.move(sh, f, absent, at)
+	case s.fromA == a.clientIsA:
+		if s.seq == a.resetNumber() {
+			a.rec.AbortedBy = Client
+			t.showLast(sh, f, s, p, at, Aborted)
+		}
+	case a.answered || a.crossed:
+		if s.seq == a.sEnd || s.seq == a.sNext {
+			a.rec.AbortedBy = Server
+			t.showLast(sh, f, s, p, at, Aborted)
+		}
+	case a.acksClient(s): // RFC 9293 §3.10.7.3
+		t.confirm(sh, a)
+		t.showLast(sh, f, s, p, at, Refused)
+	}
+	if t.live && s.fromA && f.router == accepting {
+		return dropThird // netstack believes a RST anywhere in its window
+	}
+	return pass
+}

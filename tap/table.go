@@ -1,0 +1,198 @@
+package tap
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// class is what the table keeps a flow for.
+type class uint8
+
+const (
+	absent      class = iota
+	opening           // an attempt without an answer
+	answered          // an attempt with a SYN-ACK
+	held              // no attempt, but the router may have or make an endpoint that waits for a third segment
+	silent            // an attempt has ended without telling the client, who may send the same SYN again
+	established       // a connection that has not closed
+	classes
+)
+
+// watched flows are looked up for every segment.
+func (c class) watched() bool { return c != absent && c != established }
+
+// placed flows take one of the places of Options.HalfOpen.
+func (c class) placed() bool { return c == opening || c == answered || c == held }
+
+// router is what the router may have for a flow that is not established. Live only.
+type router uint8
+
+const (
+	idle      router = iota
+	dialling         // a SYN has passed: an endpoint may follow
+	accepting        // a SYN-ACK has passed: the endpoint waits for the third segment
+)
+
+// flow is the table's entry.
+type flow struct {
+	key      flowKey
+	hash     uint64
+	class    class
+	attempt  *attempt // with opening and answered
+	outcome  Outcome  // of the last attempt; "" = none has ended
+	iss      uint32   // of the last attempt
+	router   router
+	cNext    uint32 // with accepting: the number of a RST that the endpoint believes
+	closed   uint8  // with established: bit 0 = end a has sent FIN, bit 1 = end b
+	deadline time.Time
+
+	prev, next *flow // in the shard's list of the class, by deadline
+}
+
+// maybeDialling notes that a SYN has passed.
+func (f *flow) maybeDialling() {
+	if f.router == idle {
+		f.router = dialling
+	}
+}
+
+// shard is a part of the table with a lock of its own.
+type shard struct {
+	mu    sync.Mutex // guards the rest
+	flows map[flowKey]*flow
+	lists [classes]flowList
+
+	// Events wait here for the goroutine that is delivering, so that they leave in order and without mu.
+	events     []event
+	spare      []event // the other half of a double buffer
+	delivering bool
+}
+
+// event is a call of Options.OnSegment or OnRecord.
+type event struct {
+	key     Key
+	segment Segment
+	record  *Record // nil: the segment
+}
+
+// table holds flows: sharded by a hash that nobody outside can compute, bounded by class.
+type table struct {
+	hashSeed
+	shards []shard
+	filter filter // of watched flows
+	count  [classes]atomic.Int64
+	lives  [classes]time.Duration // how long a flow may stay in a class; 0 = until it leaves by itself
+
+	sourcesMu sync.Mutex
+	sources   map[netip.Addr]int // placed flows by client; nil = not counted
+}
+
+func (t *table) init(shards int) {
+	t.hashSeed = newHashSeed()
+	t.shards = make([]shard, shards)
+	for i := range t.shards {
+		t.shards[i].flows = make(map[flowKey]*flow)
+	}
+}
+
+// shard uses other bits of the hash than the filter does.
+func (t *table) shard(hash uint64) *shard { return &t.shards[hash>>32%uint64(len(t.shards))] }
+
+// places is the number of places taken.
+func (t *table) places() int64 {
+	return t.count[opening].Load() + t.count[answered].Load() + t.count[held].Load()
+}
+
+// add makes an absent flow.
+func (t *table) add(sh *shard, key flowKey, hash uint64) *flow {
+	f := &flow{key: key, hash: hash}
+	sh.flows[key] = f
+	return f
+}
+
+// move puts a flow into another class and out of the table when that is absent. Since all flows of a class live equally
+// long, the end of its list is the place for a new deadline, and expiry costs the same however many there are.
+// The shard's lock is held.
+func (t *table) move(sh *shard, f *flow, to class, now time.Time) {
+	from := f.class
+	if from != absent {
+		sh.lists[from].remove(f)
+		t.count[from].Add(-1)
+	}
+	if d := change(from.watched(), to.watched()); d != 0 {
+		t.filter.add(f.hash, int32(d))
+	}
+	if d := change(from.placed(), to.placed()); d != 0 {
+		t.countSource(f, d)
+	}
+	f.class = to
+	if to == absent {
+		delete(sh.flows, f.key)
+		return
+	}
+	f.deadline = now.Add(t.lives[to])
+	sh.lists[to].push(f)
+	t.count[to].Add(1)
+}
+
+// change is +1 for a property gained, -1 for one lost.
+func change(before, after bool) int {
+	switch {
+	case after && !before:
+		return 1
+	case before && !after:
+		return -1
+	}
+	return 0
+}
+
+func (t *table) countSource(f *flow, delta int) {
+	if t.sources == nil {
+		return
+	}
+	client, _ := f.key.ends()
+	t.sourcesMu.Lock()
+	defer t.sourcesMu.Unlock()
+	n := t.sources[client.Addr()] + delta
+	if n == 0 {
+		delete(t.sources, client.Addr())
+		return
+	}
+	t.sources[client.Addr()] = n
+}
+
+// sourceFlows is the number of places one client has taken.
+func (t *table) sourceFlows(client netip.Addr) int {
+	t.sourcesMu.Lock()
+	defer t.sourcesMu.Unlock()
+	return t.sources[client]
+}
+
+// flowList is a list of flows, oldest first.
+type flowList struct{ first, last *flow }
+
+func (l *flowList) push(f *flow) {
+	f.prev, f.next = l.last, nil
+	if l.last == nil {
+		l.first = f
+	} else {
+		l.last.next = f
+	}
+	l.last = f
+}
+
+func (l *flowList) remove(f *flow) {
+	if f.prev == nil {
+		l.first = f.next
+	} else {
+		f.prev.next = f.next
+	}
+	if f.next == nil {
+		l.last = f.prev
+	} else {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+}

@@ -1,0 +1,172 @@
+package tap
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun"
+)
+
+// shards of a live table: enough that two flows rarely meet at a lock.
+const shards = 32
+
+// Tap is a link over a link that sees every TCP handshake. What it hands on it has parsed to the end; what it could not
+// parse, or not record, it has dropped and counted.
+type Tap struct {
+	link    tun.Link
+	tracker *Tracker
+	sources func(netip.Addr) bool
+	now     func() time.Time
+	drops   dropCounts
+}
+
+var _ tun.Link = (*Tap)(nil)
+
+// Wrap puts a tap over a link. Run has to run beside it.
+func Wrap(link tun.Link, o Options) *Tap {
+	setDefault(&o.Timeout, 5*time.Second)
+	setDefault(&o.DialTimeout, 10*time.Second)
+	setDefault(&o.HalfOpen, 4096)
+	setDefault(&o.HalfOpenPerSource, max(1, o.HalfOpen/4))
+	tr := newTracker(o, shards, true)
+	tr.sources = make(map[netip.Addr]int)
+	tr.lives = [classes]time.Duration{
+		opening:  o.DialTimeout + o.Timeout, // the end of the dial ends the attempt earlier
+		answered: o.Timeout,
+		held:     givesUp,
+		silent:   o.DialTimeout,
+	}
+	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	return t
+}
+
+// MTU implements tun.Link.
+func (t *Tap) MTU() int { return t.link.MTU() }
+
+// Close implements tun.Link.
+func (t *Tap) Close() error { return t.link.Close() }
+
+// ReadFrame implements tun.Link: it returns the next outbound frame that may enter the router. head must hold at least
+// tun.HeadSize bytes; TCP headers that do not fit are refused.
+func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+	for {
+		n, off, err := t.link.ReadFrame(head, body)
+		if err != nil {
+			return n, off, err
+		}
+		n, reason := t.outbound(head, body, n, &off)
+		if reason == pass {
+			return n, off, nil
+		}
+		t.drops[reason].Add(1)
+	}
+}
+
+// outbound takes a frame of n bytes and says whether it may pass, and how long it then is: bytes behind the end that the
+// IP header claims, which netstack would take for payload, are cut off.
+func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropReason) {
+	head = head[:min(n, len(head))]
+	var s segment
+	s.parse(head, n, outbound)
+	if s.ip.reason != pass {
+		return 0, s.ip.reason
+	}
+	if !s.tcp {
+		if s.ip.aboutTCP(head) {
+			// Netstack believes what such an error says about path MTU and reachability, whoever made it up (RFC 5927).
+			return 0, dropICMP
+		}
+		return n, pass
+	}
+	if !s.verify(head, body, off) {
+		return 0, dropChecksum
+	}
+	if s.flags&syn != 0 {
+		if r := t.admit(&s, head); r != pass {
+			return 0, r
+		}
+	}
+	return s.ip.length, t.track(&s, head)
+}
+
+// admit refuses a SYN whose addresses no client and no server may have.
+func (t *Tap) admit(s *segment, head []byte) dropReason {
+	if src, dst := s.ip.addresses(head); bytes.Equal(src, dst) {
+		return dropLand
+	}
+	client, _ := s.key.ends()
+	if addr := client.Addr(); bogus(addr) || t.sources != nil && !t.sources(addr) {
+		return dropSource
+	}
+	return pass
+}
+
+// bogus reports whether no host can have the address (RFC 6890).
+func bogus(a netip.Addr) bool {
+	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.Is4In6() {
+		return true
+	}
+	first := a.As16()[12]
+	return a.Is4() && (first == 0 || first >= 240)
+}
+
+// WriteFrame implements tun.Link.
+func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
+	n := 0
+	for _, b := range bufs {
+		n += len(b)
+	}
+	var s segment
+	if n > 0 {
+		s.parse(bufs[0], n, inbound)
+	}
+	switch {
+	case s.tcp:
+		s.partial = off.Flags&tun.NeedsCsum != 0
+		t.track(&s, bufs[0])
+	case s.ip.proto == protoICMP || s.ip.proto == protoICMPv6:
+		t.inboundICMP(bufs)
+	}
+	return t.link.WriteFrame(off, bufs)
+}
+
+// inboundICMP takes an error of the router. Its quote, of which the first bytes matter, may stand in a later buffer.
+func (t *Tap) inboundICMP(bufs [][]byte) {
+	b := make([]byte, 0, 2*tun.HeadSize)
+	for _, buf := range bufs {
+		b = append(b, buf[:min(len(buf), cap(b)-len(b))]...)
+	}
+	var ip ipHeader
+	ip.parse(b, tun.MaxFrame)
+	if _, _, _, ok := ip.icmpError(b); ok {
+		t.tracker.onICMP(&ip, b, &tcpdump.Packet{}, outbound, t.now())
+	}
+}
+
+// track hands a segment to the tracker, if that can want it.
+func (t *Tap) track(s *segment, head []byte) dropReason {
+	hash := t.tracker.hash(&s.key)
+	if !t.tracker.concerns(s, hash) {
+		return pass
+	}
+	p := tcpdump.Packet{Data: head, Length: s.ip.length, EtherType: 0x0800}
+	if s.ip.version == 6 {
+		p.EtherType = 0x86dd
+	}
+	return t.tracker.track(s, hash, &p, t.now())
+}
+
+// Flush ends every open attempt as half_open or no_reply. It is for the end, after Close.
+func (t *Tap) Flush() { t.tracker.Flush() }
+
+// Stats returns the counters.
+func (t *Tap) Stats() Stats {
+	s := t.tracker.Stats()
+	s.Drops = t.drops.snapshot()
+	return s
+}

@@ -1,0 +1,375 @@
+package tap
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// memLink is a link whose frames are ready: reading ends when there are none left.
+type memLink struct {
+	outbound []tuntest.Frame
+	mu       sync.Mutex // guards inbound
+	inbound  [][]byte
+}
+
+func (l *memLink) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+	if len(l.outbound) == 0 {
+		return 0, tun.Offload{}, os.ErrClosed
+	}
+	f := l.outbound[0]
+	l.outbound = l.outbound[1:]
+	copy(body, f.Data[copy(head, f.Data):])
+	return len(f.Data), f.Offload, nil
+}
+
+func (l *memLink) WriteFrame(_ tun.Offload, bufs [][]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inbound = append(l.inbound, slices.Concat(bufs...))
+	return nil
+}
+
+func (l *memLink) MTU() int     { return 1500 }
+func (l *memLink) Close() error { return nil }
+
+// world is a tap between a client and a router that a test plays.
+type world struct {
+	tb   testing.TB
+	rec  recorder
+	link memLink
+	tap  *Tap
+	past atomic.Int64 // nanoseconds since epoch
+}
+
+func newWorld(tb testing.TB, o Options) *world {
+	w := &world{tb: tb}
+	r := w.rec.options()
+	o.OnRecord, o.OnSegment = r.OnRecord, r.OnSegment
+	o.Now = w.now
+	w.tap = Wrap(&w.link, o)
+	return w
+}
+
+func (w *world) now() time.Time { return epoch.Add(time.Duration(w.past.Load())) }
+
+// send lets the client send a frame. It returns what the router reads: the frame, or nil and the reason.
+func (w *world) send(f tuntest.Frame) (got tuntest.Frame, reason string) {
+	w.tb.Helper()
+	before := w.tap.Stats().Drops
+	w.link.outbound = append(w.link.outbound, f)
+	head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
+	n, off, err := w.tap.ReadFrame(head, body)
+	if err == nil {
+		return tuntest.Frame{Data: slices.Concat(head, body)[:n], Offload: off}, ""
+	}
+	for word, count := range w.tap.Stats().Drops {
+		if count != before[word] {
+			if reason != "" || count != before[word]+1 {
+				w.tb.Errorf("one frame was counted as %s and as %s", reason, word)
+			}
+			reason = word
+		}
+	}
+	if reason == "" {
+		w.tb.Error("a frame was dropped and not counted")
+	}
+	return tuntest.Frame{}, reason
+}
+
+// play runs a script. It returns one word for each segment: "pass" or the reason of the drop.
+func (w *world) play(text string) (words []string) {
+	w.tb.Helper()
+	for _, s := range script(w.tb, text) {
+		w.past.Add(int64(s.after))
+		word := "pass"
+		if s.fromServer {
+			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{s.tcp.Packet()}); err != nil {
+				w.tb.Fatal(err)
+			}
+		} else if _, reason := w.send(tuntest.Frame{Data: s.tcp.Packet()}); reason != "" {
+			word = reason
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// mustPlay runs a script none of whose segments is dropped.
+func (w *world) mustPlay(text string) {
+	w.tb.Helper()
+	for i, word := range w.play(text) {
+		if word != "pass" {
+			w.tb.Fatalf("segment %d of\n%s\nwas dropped: %s", i+1, text, word)
+		}
+	}
+}
+
+// wait lets time pass and what is due end.
+func (w *world) wait(d time.Duration) {
+	w.past.Add(int64(d))
+	w.tap.tracker.expire(w.now())
+}
+
+func (w *world) wantRecords(text string) {
+	w.tb.Helper()
+	if diff := cmp.Diff(lines(text), w.rec.take()); diff != "" {
+		w.tb.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func key(isn uint32) Key { return Key{Client: testClient, Server: testServer, ISN: isn} }
+
+const handshake = "> S 1000\n< SA 5000 1001\n> A 1001 5001\n"
+
+func testSYN() tuntest.TCP {
+	return tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1000, Flags: tuntest.SYN, Window: 64240, Options: []byte{2, 4, 5, 180}}
+}
+
+func testSYN6() tuntest.TCP {
+	s := testSYN()
+	s.Src, s.Dst = netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8:1::2]:443")
+	return s
+}
+
+// edit returns a copy of b with the byte at i changed.
+func edit(b []byte, i int, v byte) []byte {
+	b = slices.Clone(b)
+	b[i] = v
+	return b
+}
+
+// chain puts extension headers between IPv6 and TCP. The first byte of each header names its own type; in the packet it
+// names the next one's.
+func chain(tcp []byte, headers ...[]byte) []byte {
+	b := slices.Clone(tcp[:40])
+	next := 6 // offset of the byte that names what follows
+	for _, h := range headers {
+		b[next] = h[0]
+		next = len(b)
+		b = append(b, h...)
+	}
+	b[next] = 6
+	b = append(b, tcp[40:]...)
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40))
+	return b
+}
+
+// Extension headers for chain.
+var (
+	hopByHop     = []byte{0, 0, 1, 4, 0, 0, 0, 0}
+	destOptions  = []byte{60, 0, 1, 4, 0, 0, 0, 0}
+	routing      = []byte{43, 0, 4, 0, 0, 0, 0, 0}
+	routingLeft  = []byte{43, 0, 4, 1, 0, 0, 0, 0}
+	auth         = []byte{51, 1, 11: 0}
+	experiment   = []byte{253, 0, 0, 0, 0, 0, 0, 0}
+	atomicPiece  = []byte{44, 0, 0, 0, 0, 0, 0, 1}
+	firstPiece   = []byte{44, 0, 0, 1, 0, 0, 0, 1}
+	laterPiece   = []byte{44, 0, 0, 8, 0, 0, 0, 1}
+	longOptions  = append([]byte{60, 16}, make([]byte, 134)...)
+	stackedChain = slices.Repeat([][]byte{destOptions}, 21)
+)
+
+// TestEvasion sends SYNs in every disguise that netstack has been seen to accept, and some that it has not. Each is
+// refused for the reason given, or accepted and recorded.
+func TestEvasion(t *testing.T) {
+	t.Parallel()
+	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
+	withFlags := func(flags uint8) []byte {
+		s := testSYN()
+		s.Flags = flags
+		return s.Packet()
+	}
+	fragments := func(ip tuntest.IP) []byte {
+		return ip.Packet(testClient.Addr(), testServer.Addr(), 6, syn4[20:28])
+	}
+	withOptions := func(b ...byte) []byte {
+		s := testSYN()
+		s.IP.Options = b
+		return s.Packet()
+	}
+	bigOptions := func() []byte {
+		s := testSYN()
+		s.Options = slices.Repeat([]byte{1}, 40)
+		s.IP.Options = slices.Repeat([]byte{1}, 40)
+		return s.Packet()
+	}
+	land := testSYN()
+	land.Dst = netip.AddrPortFrom(land.Src.Addr(), 80)
+
+	tests := []struct {
+		name  string
+		frame []byte
+		want  string // reason; "" = accepted
+	}{
+		{"ordinary", syn4, ""},
+		{"ordinary IPv6", syn6, ""},
+		{"8-byte first fragment", fragments(tuntest.IP{Fragment: 0x2000}), "tcp_fragment"},
+		{"second fragment", fragments(tuntest.IP{Fragment: 1}), "tcp_fragment"},
+		{"middle fragment", fragments(tuntest.IP{Fragment: 0x2000 | 1}), "tcp_fragment"},
+		{"late fragment", fragments(tuntest.IP{Fragment: 1000}), "tcp_fragment"},
+		{"fragment with a whole header", tuntest.IP{Fragment: 0x2000}.Packet(testClient.Addr(), testServer.Addr(), 6, syn4[20:]), "tcp_fragment"},
+		{"IP options", withOptions(7, 7, 4, 0, 0, 0, 0, 0), ""},
+		{"longest headers", bigOptions(), ""},
+		{"trailing bytes", append(slices.Clone(syn4), 1, 2, 3), ""},
+		{"trailing bytes IPv6", append(slices.Clone(syn6), 1, 2, 3), ""},
+
+		{"hop-by-hop", chain(syn6, hopByHop), ""},
+		{"destination options", chain(syn6, destOptions), ""},
+		{"routing, no segments left", chain(syn6, routing), ""},
+		{"atomic fragment", chain(syn6, atomicPiece), ""},
+		{"chain of six", chain(syn6, hopByHop, destOptions, routing, atomicPiece, destOptions, atomicPiece), ""},
+		{"routing, a segment left", chain(syn6, routingLeft), "extension_headers"},
+		{"hop-by-hop in the middle", chain(syn6, destOptions, hopByHop), "extension_headers"},
+		{"authentication header", chain(syn6, auth), "extension_headers"},
+		{"experimental header", chain(syn6, experiment), "extension_headers"},
+		{"chain of 21", chain(syn6, stackedChain...), "extension_headers"},
+		{"long options", chain(syn6, longOptions), "extension_headers"},
+		{"chain without end", edit(chain(syn6, destOptions)[:44], 5, 4), "extension_headers"},
+		{"first fragment IPv6", chain(syn6, firstPiece), "tcp_fragment"},
+		{"later fragment IPv6", chain(syn6, laterPiece), "tcp_fragment"},
+		{"later fragment of a chain", edit(chain(syn6, laterPiece), 40, 60), "tcp_fragment"},
+		{"first fragment with half a chain", edit(edit(chain(syn6, firstPiece)[:52], 40, 60), 5, 12), "extension_headers"},
+
+		{"SYN and FIN", withFlags(tuntest.SYN | tuntest.FIN), "syn_flags"},
+		{"SYN and RST", withFlags(tuntest.SYN | tuntest.RST), "syn_flags"},
+		{"SYN and ACK", withFlags(tuntest.SYN | tuntest.ACK), "synack"},
+		{"SYN and all the rest", withFlags(tuntest.SYN | tuntest.PSH | tuntest.URG | tuntest.ECE | tuntest.CWR), ""},
+		{"TCP checksum", edit(syn4, 36, syn4[36]^1), "checksum"},
+		{"TCP checksum IPv6", edit(syn6, 56, syn6[56]^1), "checksum"},
+		{"IP checksum", edit(syn4, 10, syn4[10]^1), "checksum"},
+
+		{"nothing", nil, "malformed"},
+		{"version 0", edit(syn4, 0, 0x05), "malformed"},
+		{"version 5", edit(syn4, 0, 0x55), "malformed"},
+		{"version 15", edit(syn4, 0, 0xf5), "malformed"},
+		{"header length 16", edit(syn4, 0, 0x44), "malformed"},
+		{"header longer than the packet", edit(syn4, 0, 0x4f), "malformed"},
+		{"total length too long", edit(syn4, 3, 200), "malformed"},
+		{"total length too short", edit(syn4, 3, 19), "malformed"},
+		{"total length 0", edit(syn4, 3, 0), "malformed"},
+		{"payload length 0", edit(syn6, 5, 0), "malformed"},
+		{"payload length too long", edit(syn6, 5, 200), "malformed"},
+		{"data offset 16", edit(syn4, 32, 0x40), "malformed"},
+		{"data offset behind the end", edit(syn4, 32, 0x70), "malformed"},
+
+		{"land", land.Packet(), "land"},
+	}
+	for n := 1; n < len(syn4); n++ {
+		tests = append(tests, struct {
+			name  string
+			frame []byte
+			want  string
+		}{"prefix", syn4[:n], "malformed"})
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			_, got := w.send(tuntest.Frame{Data: tt.frame})
+			if got != tt.want {
+				t.Errorf("frame %x: reason %q, want %q", tt.frame, got, tt.want)
+			}
+			w.tap.Flush()
+			want := 0
+			if tt.want == "" {
+				want = 1
+			}
+			if n := len(w.rec.records); n != want {
+				t.Errorf("frame %x: %d records, want %d", tt.frame, n, want)
+			}
+		})
+	}
+}
+
+// TestTrailingBytes checks that bytes behind the IP packet do not become payload.
+func TestTrailingBytes(t *testing.T) {
+	t.Parallel()
+	for _, b := range [][]byte{testSYN().Packet(), testSYN6().Packet()} {
+		w := newWorld(t, Options{})
+		got, _ := w.send(tuntest.Frame{Data: append(slices.Clone(b), "smuggled"...)})
+		if !bytes.Equal(got.Data, b) {
+			t.Errorf("router reads %x, want %x", got.Data, b)
+		}
+	}
+}
+
+func TestBogusSources(t *testing.T) {
+	t.Parallel()
+	allowed := func(a netip.Addr) bool { return a != netip.MustParseAddr("203.0.113.9") }
+	tests := []struct {
+		src  string
+		want string
+	}{
+		{"192.0.2.1", ""}, {"203.0.113.9", "source"}, {"0.0.0.0", "source"}, {"0.1.2.3", "source"}, {"127.0.0.1", "source"},
+		{"224.0.0.1", "source"}, {"240.0.0.1", "source"}, {"255.255.255.255", "source"},
+		{"2001:db8::1", ""}, {"::", "source"}, {"::1", "source"}, {"ff02::1", "source"}, {"::ffff:192.0.2.1", "source"},
+	}
+	for _, tt := range tests {
+		w := newWorld(t, Options{Sources: allowed})
+		s := testSYN()
+		src := netip.MustParseAddr(tt.src)
+		if src.Is6() {
+			s = testSYN6()
+		}
+		s.Src = netip.AddrPortFrom(src, 40000)
+		if _, got := w.send(tuntest.Frame{Data: s.Packet()}); got != tt.want {
+			t.Errorf("SYN from %s: reason %q, want %q", tt.src, got, tt.want)
+		}
+	}
+}
+
+// TestNotTCPPasses checks that the tap lets everything else alone.
+func TestNotTCPPasses(t *testing.T) {
+	t.Parallel()
+	a, b := testClient.Addr(), testServer.Addr()
+	syn6 := testSYN6().Packet()
+	unreachable := func(quote []byte) []byte {
+		return tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 3, Payload: quote}.Packet()
+	}
+	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: []byte("x")}.Packet()
+	tests := []struct {
+		name  string
+		frame []byte
+		want  string
+	}{
+		{"UDP", udp, ""},
+		{"UDP with trailing bytes", append(slices.Clone(udp), 7), ""},
+		{"UDP fragment", tuntest.IP{Fragment: 0x2000}.Packet(a, b, 17, udp[20:28]), ""},
+		{"later UDP fragment", tuntest.IP{Fragment: 5}.Packet(a, b, 17, udp[20:28]), ""},
+		{"echo", tuntest.ICMP{Src: a, Dst: b, Type: 8}.Packet(), ""},
+		{"ESP", tuntest.IP{}.Packet(a, b, 50, make([]byte, 30)), ""},
+		{"IPv6 in IPv4", tuntest.IP{}.Packet(a, b, 41, syn6), ""},
+		{"authentication header and UDP", tuntest.IP{}.Packet(a, b, 51, append([]byte{17, 1, 11: 0}, udp[20:]...)), ""},
+		{"no next header", edit(syn6, 6, 59), ""},
+		{"later IPv6 fragment of UDP", edit(chain(syn6, laterPiece), 40, 17), ""},
+		{"error about UDP", unreachable(udp), ""},
+		{"error about TCP", unreachable(testSYN().Packet()), "icmp_tcp"},
+		{"error about the start of TCP", unreachable(testSYN().Packet()[:28]), "icmp_tcp"},
+		{"error about nothing", unreachable(nil), "icmp_tcp"},
+		{"fragmented error", tuntest.ICMP{Src: a, Dst: b, Type: 3, Payload: udp, IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
+		{"packet too big about TCP", tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 2, Payload: syn6}.Packet(), "icmp_tcp"},
+		{"neighbour solicitation", tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 135, Payload: make([]byte, 16)}.Packet(), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			got, reason := w.send(tuntest.Frame{Data: tt.frame})
+			if reason != tt.want || reason == "" && !bytes.Equal(got.Data, tt.frame) {
+				t.Errorf("frame %x: reason %q, want %q; router reads %x", tt.frame, reason, tt.want, got.Data)
+			}
+		})
+	}
+}

@@ -1,0 +1,142 @@
+package tap
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"syntap/tap/tcpdump"
+)
+
+// Tracker follows the attempts to open a connection, from the first SYN of each to its verdict. A Tap drives one with the
+// frames of a link; on its own it takes the packets of a capture.
+//
+//	 SYN  ┌─────────┐  SYN-ACK,             ┌──────────┐  third segment,         ┌─────────────┐  both FINs
+//	─────►│ opening ├──────────────────────►│ answered ├────────────────────────►│ established ├───────────► absent
+//	      └┬─▲───┬──┘  ISS < ack <= c_end   └─┬──┬─────┘  IRS < ack <= s_next,   └──▲───────┬──┘  or a RST
+//	       │ │   │                            │  │        ISS < seq <= c_end         │       │
+//	       │ ├───┼────────────────────────────┘  │                                   │       │
+//	       │ │   │ SYN with another number       │                                   │       │
+//	       │ │   └─ SYN of the server, then each SYN acknowledged ───────────────────┘       │
+//	       │ └────────── tentative SYN ──────────┼───────────────────────────────────────────┘
+//	       ▼                                     ▼
+//	refused      RST of the server,           aborted    RST of the server, seq = s_end
+//	             ISS < ack <= c_end           aborted    RST of the client, seq = c_next
+//	unreachable  ICMP error, quotes the SYN   half_open  time, Forget, end of the capture, another SYN
+//	aborted      RST of the client,
+//	             seq = ISS+1                  The boxes are classes of the table. After a failure a flow is absent,
+//	denied       the dial was forbidden       but live it can be
+//	no_reply     the dial got no answer,      held    while the router may wait for a third segment
+//	             time, end of the capture,    silent  after denied and no_reply: the same SYN again goes back
+//	             another SYN                          to opening and makes no second record of the same outcome
+//
+// A Tracker is safe for concurrent use.
+type Tracker struct {
+	o    Options
+	live bool // segments have directions, and what may not enter the router gets a reason
+
+	table
+	wake       chan struct{} // holds a token after a SYN, for Tap.Run
+	serial     atomic.Uint64
+	handshakes [len(outcomes)]atomic.Uint64
+	evicted    atomic.Uint64
+}
+
+// replayHalfOpen bounds a Tracker's memory to some 150 MB.
+const replayHalfOpen = 128 << 10
+
+// NewTracker returns a tracker of captured packets. When its table is full the oldest attempt ends early.
+func NewTracker(o Options) *Tracker {
+	setDefault(&o.HalfOpen, replayHalfOpen)
+	return newTracker(o, 1, false)
+}
+
+func newTracker(o Options, shards int, live bool) *Tracker {
+	setDefault(&o.TCPFlows, 16384)
+	t := &Tracker{o: o, live: live, wake: make(chan struct{}, 1)}
+	t.init(shards)
+	return t
+}
+
+// Observe takes the next packet of a capture. What is not TCP, and no ICMP error about it, is ignored. The packet stays
+// the caller's.
+func (t *Tracker) Observe(at time.Time, p *tcpdump.Packet) {
+	var s segment
+	s.parse(p.Data, p.Length, unordered)
+	switch {
+	case s.tcp:
+		s.key.setVLANs(p)
+		if hash := t.hash(&s.key); t.concerns(&s, hash) {
+			t.track(&s, hash, p, at)
+		}
+	case s.ip.upper:
+		t.onICMP(&s.ip, p.Data, p, unordered, at)
+	}
+}
+
+// Flush ends every open attempt as half_open or no_reply, in the order of their first SYNs.
+func (t *Tracker) Flush() {
+	type opened struct {
+		flow    *flow
+		attempt *attempt
+	}
+	var open []opened
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		for _, c := range []class{opening, answered} {
+			for f := sh.lists[c].first; f != nil; f = f.next {
+				open = append(open, opened{f, f.attempt})
+			}
+		}
+		sh.mu.Unlock()
+	}
+	slices.SortFunc(open, func(x, y opened) int { return cmp.Compare(x.attempt.serial, y.attempt.serial) })
+	for _, o := range open {
+		sh := t.shard(o.flow.hash)
+		sh.mu.Lock()
+		if o.flow.attempt == o.attempt {
+			t.finish(sh, o.flow, o.attempt.unanswered(), o.attempt.rec.Time)
+		}
+		t.deliver(sh)
+	}
+}
+
+// Stats returns the counters.
+func (t *Tracker) Stats() Stats {
+	s := Stats{
+		Handshakes: make(map[Outcome]uint64, len(outcomes)),
+		HalfOpen:   int(t.count[opening].Load() + t.count[answered].Load()),
+		Flows:      int(t.count[established].Load()),
+		Evicted:    t.evicted.Load(),
+	}
+	for i, o := range outcomes {
+		s.Handshakes[o] = t.handshakes[i].Load()
+	}
+	return s
+}
+
+// concerns reports whether the segment can matter to an attempt. It is asked for every segment.
+func (t *Tracker) concerns(s *segment, hash uint64) bool {
+	return s.flags&(syn|fin|rst) != 0 || t.filter.has(hash)
+}
+
+// track takes a segment and says whether it may pass.
+func (t *Tracker) track(s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
+	sh := t.shard(hash)
+	sh.mu.Lock()
+	defer t.deliver(sh)
+
+	f := sh.flows[s.key]
+	switch {
+	case s.flags&rst != 0:
+		return t.onRST(sh, f, s, p, at)
+	case s.flags&(syn|ack) == syn:
+		return t.onSYN(sh, f, s, hash, p, at)
+	case s.flags&syn != 0:
+		return t.onSYNACK(sh, f, s, hash, p, at)
+	default:
+		return t.onOther(sh, f, s, p, at)
+	}
+}

@@ -1,0 +1,180 @@
+package tap
+
+import (
+	"time"
+
+	"syntap/tap/tcpdump"
+)
+
+// outcomes are all of them, in the order of the contract.
+var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, NoReply, HalfOpen}
+
+// makeRoom sees to it that the table can hold one more attempt. Live it cannot, at a limit: an attempt that has no place
+// must not reach the router, where it could succeed without a record.
+func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
+	if t.live {
+		client, _ := s.key.ends()
+		switch {
+		case t.places() >= int64(t.o.HalfOpen):
+			return dropHalfOpen
+		case t.sourceFlows(client.Addr()) >= t.o.HalfOpenPerSource:
+			return dropHalfOpenSource
+		}
+		return pass
+	}
+	if t.places() >= int64(t.o.HalfOpen) {
+		oldest := sh.lists[opening].first
+		if f := sh.lists[answered].first; oldest == nil || f != nil && f.attempt.serial < oldest.attempt.serial {
+			oldest = f
+		}
+		t.evicted.Add(1)
+		t.finish(sh, oldest, oldest.attempt.unanswered(), at)
+	}
+	return pass
+}
+
+// begin makes a the flow's attempt.
+func (t *Tracker) begin(sh *shard, f *flow, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
+	a.serial = t.serial.Add(1)
+	f.attempt = a
+	f.maybeDialling()
+	t.move(sh, f, opening, at)
+	t.show(sh, a, s, p, at)
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// confirm turns a SYN on an established flow into an attempt like any other: the other side has forgotten the connection.
+func (t *Tracker) confirm(sh *shard, a *attempt) {
+	if !a.tentative {
+		return
+	}
+	a.tentative = false
+	for i := range a.rec.Segments {
+		t.emit(sh, a, a.rec.Segments[i])
+	}
+}
+
+// ifBothAcked establishes a simultaneous open once each SYN is acknowledged.
+func (t *Tracker) ifBothAcked(sh *shard, f *flow, at time.Time) {
+	if f.attempt.ackedClient && f.attempt.ackedServer {
+		t.establish(sh, f, at)
+	}
+}
+
+func (t *Tracker) establish(sh *shard, f *flow, at time.Time) {
+	a := f.attempt
+	t.confirm(sh, a)
+	if a.answered && a.rec.SYNACKRetransmits == 0 { // else ambiguous (Karn, RFC 6298 §3)
+		a.rec.ACKDelay = at.Sub(a.synackTime)
+	}
+	f.closed = 0
+	t.finish(sh, f, Established, at)
+}
+
+// showLast adds the segment that ends the attempt.
+func (t *Tracker) showLast(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time, o Outcome) {
+	t.show(sh, f.attempt, s, p, at)
+	t.finish(sh, f, o, at)
+}
+
+// onFIN forgets an established flow when both ends have sent FIN.
+func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
+	if s.flags&fin == 0 {
+		return
+	}
+	if s.fromA {
+		f.closed |= 1
+	} else {
+		f.closed |= 2
+	}
+	if f.closed == 3 {
+		t.move(sh, f, absent, at)
+	}
+}
+
+// finish ends the flow's attempt with its verdict.
+func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
+	a := f.attempt
+	f.attempt = nil
+	if a.tentative { // nobody answered: the connection underneath lives on
+		t.keep(sh, f, established, t.o.TCPFlows, at)
+		return
+	}
+	t.record(sh, a, o)
+	f.outcome, f.iss = o, a.iss
+	switch {
+	case o == Established:
+		f.router = idle
+		t.keep(sh, f, established, t.o.TCPFlows, at)
+	case !t.live:
+		t.move(sh, f, absent, at)
+	case f.router != idle:
+		t.move(sh, f, held, at)
+	case o == NoReply || o == Denied:
+		t.keep(sh, f, silent, t.o.HalfOpen, at)
+	default:
+		t.move(sh, f, absent, at)
+	}
+}
+
+// keep moves a flow to a class that holds limit flows. When they are more, the oldest of the shard's others goes.
+func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
+	t.move(sh, f, c, at)
+	if oldest := sh.lists[c].first; t.count[c].Load() > int64(limit) && oldest != f {
+		t.evicted.Add(1)
+		t.move(sh, oldest, absent, at)
+	}
+}
+
+// record hands out the record of an attempt, unless its SYN has one that says the same.
+func (t *Tracker) record(sh *shard, a *attempt, o Outcome) {
+	if a.tentative || o == a.recorded {
+		return
+	}
+	a.rec.Outcome = o
+	for i := range outcomes {
+		if outcomes[i] == o {
+			t.handshakes[i].Add(1)
+		}
+	}
+	if t.o.OnRecord != nil {
+		sh.events = append(sh.events, event{key: a.key(), record: &a.rec})
+	}
+}
+
+// show adds a segment to the record.
+func (t *Tracker) show(sh *shard, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
+	if kept := a.show(s, p, at); kept != nil && !a.tentative {
+		t.emit(sh, a, *kept)
+	}
+}
+
+func (t *Tracker) emit(sh *shard, a *attempt, kept Segment) {
+	if t.o.OnSegment != nil {
+		sh.events = append(sh.events, event{key: a.key(), segment: kept})
+	}
+}
+
+// deliver calls the functions of Options for the events that wait, and unlocks the shard. When another goroutine is at it
+// already, that one goes on.
+func (t *Tracker) deliver(sh *shard) {
+	for !sh.delivering && len(sh.events) > 0 {
+		batch := sh.events
+		sh.events, sh.delivering = sh.spare[:0], true
+		sh.mu.Unlock()
+		for i := range batch {
+			if e := &batch[i]; e.record != nil {
+				t.o.OnRecord(e.record)
+			} else {
+				t.o.OnSegment(e.key, e.segment)
+			}
+		}
+		clear(batch)
+		sh.mu.Lock()
+		sh.spare, sh.delivering = batch[:0], false
+	}
+	sh.mu.Unlock()
+}
