@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,6 +148,10 @@ func (ns *Namespace) AddAddress(link, prefix string) {
 	if err := ns.Netlink.AddrAdd(ns.Link(link), addr); err != nil {
 		ns.tb.Fatalf("add address %s to %s: %v", prefix, link, err)
 	}
+	Wait(ns.tb, "address "+prefix, func() bool { // the kernel adds the routes of IPv6 a little later
+		routes, err := ns.Netlink.RouteGet(addr.IP)
+		return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
+	})
 }
 
 // AddRoute adds a route to the main table.
@@ -195,10 +200,14 @@ func (ns *Namespace) Drop(percent int, hook, match string) {
 		add rule inet tuntest drop-%[1]s %[2]s numgen random mod 100 >= %[3]d counter drop`, hook, match, 100-percent))
 }
 
-// waitUp waits until an interface carries packets.
+// waitUp waits until an interface carries packets and has the IPv6 address that the kernel gives it: from then on its
+// state does not change by itself.
 func (ns *Namespace) waitUp(name string) {
 	ns.tb.Helper()
+	link := ns.Link(name)
 	Wait(ns.tb, "interface "+name+" to come up", func() bool {
-		return ns.Link(name).Attrs().OperState == netlink.OperUp
+		addrs, err := ns.Netlink.AddrList(link, netlink.FAMILY_V6)
+		settled := func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE == 0 }
+		return err == nil && slices.ContainsFunc(addrs, settled) && ns.Link(name).Attrs().OperState == netlink.OperUp
 	})
 }

@@ -44,7 +44,7 @@ func (ns *Namespace) Run(name string, args ...string) string {
 }
 
 // Process is a command that runs beside the test. It is killed when the test ends, if it runs so long; where the test has
-// failed, its output goes to the test's log.
+// failed, the end of its output goes to the test's log.
 type Process struct {
 	cmd            *exec.Cmd
 	stdout, stderr lockedBuffer
@@ -67,11 +67,14 @@ func (ns *Namespace) Start(name string, args ...string) *Process {
 		kill()
 		<-p.done
 		if ns.tb.Failed() {
-			ns.tb.Logf("%s %s: %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), p.err, p.Stdout(), p.Stderr())
+			ns.tb.Logf("%s %s: %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), p.err, end(p.Stdout()), end(p.Stderr()))
 		}
 	})
 	return p
 }
+
+// end returns the last part of a long text.
+func end(s string) string { return s[max(0, len(s)-4000):] }
 
 func (p *Process) wait() {
 	defer close(p.done)
