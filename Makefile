@@ -1,0 +1,61 @@
+# make test does everything a change has to pass, on a fresh Debian machine with Go too; make check adds slower linters.
+
+GO       ?= go
+FUZZTIME ?= 10s
+
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
+TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
+        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap ping:iputils-ping ps:procps
+
+# nft, ip and dnsmasq are not on the path of ordinary users.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.PHONY: build test check lint fuzz bench tools format vet staticcheck
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/syntap ./cmd/syntap
+
+test: tools build format vet staticcheck
+	$(GO) test -race -shuffle=on ./...
+
+check: test lint
+
+format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt these files:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+lint:
+	$(GO) run $(GOLANGCI) run
+	$(GO) run $(GOVULNCHECK) ./...
+
+# Every fuzz target of every package, one after the other.
+fuzz:
+	@set -e; grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | sort | while read -r dir target; do \
+		echo "fuzz $$dir $$target"; \
+		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$dir"; \
+	done
+
+bench:
+	$(GO) test -run='^$$' -bench=. -benchmem ./...
+
+# Installs the missing tools as root; tells about them otherwise, and the tests that need one are skipped.
+tools:
+	@missing=; \
+	for tool in $(TOOLS); do command -v "$${tool%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "not root: the tests that need them are skipped without these packages:$$missing"; \
+		echo "hint: apt-get install$$missing"; \
+	fi

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+)
+
+// OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
+// and closes it.
+func OpenLog(sinks []config.Sink, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
+	var open []*audit.Sink
+	for _, c := range sinks {
+		s, err := audit.Open(c, audit.Options{Stdout: stdout})
+		if err != nil {
+			for _, s := range open {
+				_ = s.Close() // empty so far
+			}
+			return nil, err
+		}
+		open = append(open, s)
+	}
+	return audit.NewLog(open, audit.LogOptions{Logger: logger}), nil
+}
+
+// NewLogger returns the program's own log.
+func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
+	level, err := logrus.ParseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	log := logrus.New()
+	log.SetOutput(w)
+	log.SetLevel(level)
+	if c.Format == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	}
+	return log, nil
+}
+
+// write has the log write while work runs, and to its end after that.
+func write(ctx context.Context, log *audit.Log, work func() error) (workErr, logErr error) {
+	logCtx, silent := context.WithCancel(context.WithoutCancel(ctx))
+	written := make(chan error, 1)
+	go func() { written <- log.Run(logCtx) }()
+	workErr = work()
+	silent()
+	return workErr, <-written
+}

@@ -1,0 +1,56 @@
+package audit
+
+import (
+	"time"
+
+	"syntap/tap"
+)
+
+// EventKey is the key of an [Event] among the fields of a sink's logrus entries.
+const EventKey = "event"
+
+// Event is what one entry of a sink's logger is about: one of the pointers is set. It is valid only while the entry is
+// logged.
+type Event struct {
+	Seq     uint64       // number of the record; JSON sinks only
+	Record  *tap.Record  // one attempt, when its verdict has fallen
+	Segment *tap.Segment // one segment, as it passes; text sinks in packet order only
+	Gap     *Gap         // records are missing here; JSON sinks only
+}
+
+// Gap is a run of records that could not be written.
+type Gap struct {
+	Reason   Reason
+	Lost     uint64    // how many
+	From, To time.Time // of the first and of the last of them
+}
+
+// Reason says why records were lost.
+type Reason string
+
+const (
+	QueueFull  Reason = "queue_full"  // the sinks were too slow
+	WriteError Reason = "write_error" // the sink's file could not be written
+)
+
+// add counts one lost record.
+func (g *Gap) add(t time.Time) {
+	if g.Lost == 0 || t.Before(g.From) {
+		g.From = t
+	}
+	if g.Lost == 0 || t.After(g.To) {
+		g.To = t
+	}
+	g.Lost++
+}
+
+// merge counts the losses of h too.
+func (g *Gap) merge(h Gap) {
+	if h.Lost == 0 {
+		return
+	}
+	lost := g.Lost + h.Lost
+	g.add(h.From)
+	g.add(h.To)
+	g.Lost = lost
+}

@@ -1,0 +1,159 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/config"
+	"syntap/tap"
+)
+
+// writeJSON returns what a JSON sink writes for records.
+func writeJSON(t testing.TB, records ...*tap.Record) string {
+	t.Helper()
+	var out bytes.Buffer
+	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})
+	for _, r := range records {
+		must(t, s.Record(r))
+	}
+	must(t, s.Close())
+	return out.String()
+}
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	denied := refused()
+	denied.Outcome = tap.Denied
+	denied.Upstream = &tap.Upstream{Remote: netip.MustParseAddrPort("[2001:db8:1::2]:443"), DialTime: 1500 * time.Nanosecond, Error: "EACCES"}
+	aborted := handshake(1051, start.Add(-time.Hour))
+	aborted.Outcome, aborted.AbortedBy = tap.Aborted, tap.Server
+	aborted.SYNACKRetransmits, aborted.Simultaneous, aborted.Segments = 2, true, nil
+	aborted.Rewrites = []tap.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "0", To: "1", Rule: 2}}
+	aborted.Upstream = &tap.Upstream{Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: netip.MustParseAddrPort("198.51.100.2:80"), DialTime: time.Second, MSS: 1360}
+
+	tests := []struct {
+		name string
+		in   *tap.Record
+		want string
+	}{
+		{"established", handshake(1051, start), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"established",` +
+			`"family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,` +
+			`"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":4294967295,"df":true,"ttl":64,"ecn":false},` +
+			`"server":{"win":65535,"mss":1400,"df":true,"ttl":64,"ecn":true},` +
+			`"syn_retransmits":0,"synack_retransmits":0,"simultaneous":false,"synack_us":862,"ack_us":41,"lines":[` +
+			`"IP 192.0.2.1.1051 > 198.51.100.2.80: Flags [S], seq 4255483971, win 65535, options [mss 1460], length 0",` +
+			`"IP 198.51.100.2.80 > 192.0.2.1.1051: Flags [S.], seq 4279842714, ack 4255483972, win 65535, length 0",` +
+			`"IP 192.0.2.1.1051 > 198.51.100.2.80: Flags [.], ack 4279842715, win 65535, length 0"],` +
+			`"rewrites":[],"community_id":"1:kY+WSkG/l4zrGNKB7q++H/E/RSc="}`},
+		{"refused", refused(), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"refused",` +
+			`"family":6,"src":"2001:db8::1","sport":1051,"dst":"2001:db8:1::2","dport":443,"client_isn":0,` +
+			`"client":{"win":64800,"ttl":63,"ecn":false},` +
+			`"syn_retransmits":1,"synack_retransmits":0,"simultaneous":false,"lines":[],` +
+			`"rewrites":[],"community_id":"1:KS+kmT/dpaHxghRyFvnlgtedZpk="}`},
+		{"denied", denied, `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"denied",` +
+			`"family":6,"src":"2001:db8::1","sport":1051,"dst":"2001:db8:1::2","dport":443,"client_isn":0,` +
+			`"client":{"win":64800,"ttl":63,"ecn":false},` +
+			`"syn_retransmits":1,"synack_retransmits":0,"simultaneous":false,"lines":[],` +
+			`"rewrites":[],"upstream":{"remote":"[2001:db8:1::2]:443","dial_us":1,"error":"EACCES"},"community_id":"1:KS+kmT/dpaHxghRyFvnlgtedZpk="}`},
+		{"aborted", aborted, `{"time":"2026-11-23T06:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"aborted","aborted_by":"server",` +
+			`"family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,` +
+			`"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":4294967295,"df":true,"ttl":64,"ecn":false},` +
+			`"server":{"win":65535,"mss":1400,"df":true,"ttl":64,"ecn":true},` +
+			`"syn_retransmits":0,"synack_retransmits":2,"simultaneous":true,"synack_us":862,"ack_us":41,"lines":[],` +
+			`"rewrites":[{"packet":"syn","what":"mss","from":"1460","to":"1360","rule":1},{"packet":"ack","what":"df","from":"0","to":"1","rule":2}],` +
+			`"upstream":{"local":"203.0.113.9:40000","remote":"198.51.100.2:80","dial_us":1000000,"mss":1360},"community_id":"1:kY+WSkG/l4zrGNKB7q++H/E/RSc="}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := writeJSON(t, tt.in)
+			if diff := cmp.Diff(tt.want+"\n", got); diff != "" {
+				t.Errorf("line (-want +got):\n%s", diff)
+			}
+			if !json.Valid([]byte(got)) {
+				t.Errorf("not valid JSON: %s", got)
+			}
+		})
+	}
+}
+
+func TestJSONSeq(t *testing.T) {
+	t.Parallel()
+	dec := json.NewDecoder(strings.NewReader(writeJSON(t, handshake(1, start), handshake(2, start), refused())))
+	for want := uint64(1); want <= 3; want++ {
+		var got struct{ Seq uint64 }
+		must(t, dec.Decode(&got))
+		if got.Seq != want {
+			t.Errorf("seq = %d, want %d", got.Seq, want)
+		}
+	}
+}
+
+// Values from outside must not end the line, the string, or anything in a terminal.
+func TestJSONHostile(t *testing.T) {
+	t.Parallel()
+	for _, hostile := range []string{
+		"", `"`, `\`, `","outcome":"established`, "a\nb\r\tc", "\x1b[31mred\x00\x7f", "\u2028\u2029", "ünï 😀", "\xff\xfe\xc3", "%n%s{}", "</script>",
+	} {
+		checkHostile(t, hostile)
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add("\x00\"\\\n\u2028😀\xff")
+	f.Fuzz(func(t *testing.T, s string) { checkHostile(t, s) })
+}
+
+var printableLine = regexp.MustCompile(`\A[\x20-\x7e]+\n\z`)
+
+func checkHostile(t *testing.T, hostile string) {
+	t.Helper()
+	r := refused()
+	r.Upstream = &tap.Upstream{Error: "x" + hostile}
+	r.Rewrites = []tap.Rewrite{{From: hostile, To: hostile}}
+	line := writeJSON(t, r)
+	if !printableLine.MatchString(line) {
+		t.Errorf("line for %q is not one of printable ASCII: %q", hostile, line)
+	}
+	var got struct {
+		Upstream struct{ Error string }
+		Rewrites []struct{ From, To string }
+	}
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatalf("line for %q: %v", hostile, err)
+	}
+	want := strings.ToValidUTF8(hostile, "\ufffd")
+	if !utf8.ValidString(hostile) { // one replacement for each byte, as encoding/json writes them
+		b, err := json.Marshal(hostile)
+		must(t, err)
+		must(t, json.Unmarshal(b, &want))
+	}
+	if got.Upstream.Error != "x"+want || len(got.Rewrites) != 1 || got.Rewrites[0].From != want || got.Rewrites[0].To != want {
+		t.Errorf("decoded %+v, want %q", got, want)
+	}
+}
+
+// The test vectors are the published ones (github.com/corelight/community-id-spec, seed 0).
+func TestCommunityID(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ a, b, want string }{
+		{"128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
+		{"[2001:470:e5bf:dead:4957:2174:e82c:4887]:63943", "[2607:f8b0:400c:c03::1a]:25", "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
+	} {
+		a, b := netip.MustParseAddrPort(tt.a), netip.MustParseAddrPort(tt.b)
+		if got := string(appendCommunityID(nil, a, b)); got != tt.want {
+			t.Errorf("Community ID of %v and %v = %s, want %s", a, b, got, tt.want)
+		}
+		if got := string(appendCommunityID(nil, b, a)); got != tt.want {
+			t.Errorf("Community ID of %v and %v = %s, want %s", b, a, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// quiet is how long the program's log hears nothing new about a sink after a report.
+const quiet = time.Minute
+
+// report tells the program's log that a sink has begun to fail, and that it works again: once each, however many records
+// are concerned.
+type report struct {
+	sink    *Sink
+	logger  logrus.FieldLogger
+	failing bool // and it has been said
+	next    time.Time
+}
+
+func (r *report) failed(err error) {
+	now := time.Now()
+	if r.failing || r.logger == nil || now.Before(r.next) {
+		return
+	}
+	r.failing, r.next = true, now.Add(quiet)
+	r.logger.WithError(err).Error("handshake log cannot be written, records are lost")
+}
+
+func (r *report) works() {
+	if !r.failing {
+		return
+	}
+	r.failing = false
+	r.logger.WithFields(logrus.Fields{"path": r.sink.path, "lost": r.sink.lost.Load()}).Info("handshake log is written again")
+}

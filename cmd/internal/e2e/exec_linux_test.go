@@ -1,0 +1,60 @@
+package e2e_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"syntap/tun/tuntest"
+)
+
+// TestExec runs one command through the router, as the README shows it.
+func TestExec(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nc")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	before := lab.Router.State()
+	for i, url := range urls() {
+		got := command(t, lab.Router, binary, "exec", "--", "curl", "-sS", url)
+		want := "hello, " + []string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i] + "\n"
+		if got.status != 0 || got.stdout != want {
+			t.Errorf("exec curl %s: %+v, want exit status 0 and %q", url, got, want)
+		}
+		lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
+		if len(lines) != 3 || !strings.Contains(lines[0], ": S ") || !strings.Contains(lines[1], " ack ") || !strings.Contains(lines[2], ": . ack ") {
+			t.Errorf("exec curl %s printed to stderr:\n%swant the three lines of a handshake", url, got.stderr)
+		}
+	}
+	for _, host := range addresses() {
+		file := filepath.Join(t.TempDir(), "handshakes.txt")
+		got := command(t, lab.Router, binary, "exec", "--format", "modern", "-o", file, "--", "nc", "-z", host, "81")
+		if got != (result{status: 1}) {
+			t.Errorf("exec nc to a closed port of %s: %+v, want only the command's exit status 1", host, got)
+		}
+		lines, err := os.ReadFile(file)
+		if err != nil || strings.Count(string(lines), "\n") != 2 || !strings.Contains(string(lines), "Flags [R.]") {
+			t.Errorf("exec nc to a closed port of %s logged %q (%v), want a SYN and a RST", host, lines, err)
+		}
+	}
+	if got := command(t, lab.Router, binary, "exec", "--", "sh", "-c", "exit 42"); got.status != 42 || got.stderr != "" {
+		t.Errorf("exec of a command that exits with 42: %+v", got)
+	}
+	if after := lab.Router.State(); after != before {
+		t.Errorf("exec changed its host:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// TestExecReachesNothingElse tries the addresses of the host that exec runs on.
+func TestExecReachesNothingElse(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	for _, address := range []string{"127.0.0.1:80", "[::1]:80", tuntest.RouterAddr4 + ":80", "[" + tuntest.RouterAddr6 + "]:80"} {
+		lab.Router.Listen("tcp", address) // a connection would be accepted, and curl would wait
+		if got := command(t, lab.Router, binary, "exec", "--", "curl", "-sS", "http://"+address); got.status != 7 {
+			t.Errorf("exec curl http://%s: %+v, want exit status 7, not connected", address, got)
+		}
+	}
+}

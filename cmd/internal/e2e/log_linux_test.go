@@ -1,0 +1,61 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// record holds those keys of a JSON record that tests look at.
+type record struct {
+	Seq      uint64   `json:"seq"`
+	Message  string   `json:"msg"`
+	Outcome  string   `json:"outcome"`
+	Src      string   `json:"src"`
+	Sport    int      `json:"sport"`
+	Dst      string   `json:"dst"`
+	Dport    int      `json:"dport"`
+	Lines    []string `json:"lines"`
+	Upstream struct {
+		Local  string `json:"local"`
+		Remote string `json:"remote"`
+		Error  string `json:"error"`
+	} `json:"upstream"`
+}
+
+// waitRecords waits for n records in the log of a running router and returns all there are then.
+func (r *router) waitRecords(t *testing.T, n int) []record {
+	t.Helper()
+	r.wait(t, fmt.Sprintf("%d records", n), func() bool { return strings.Count(r.read(t, "handshakes.json"), "\n") >= n })
+	return r.records(t)
+}
+
+// records returns the whole records in the router's JSON log.
+func (r *router) records(t *testing.T) []record {
+	t.Helper()
+	var all []record
+	for line := range strings.Lines(r.read(t, "handshakes.json")) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
+		var next record
+		if err := json.Unmarshal([]byte(line), &next); err != nil {
+			t.Fatalf("record %d: %v: %s", len(all), err, line)
+		}
+		all = append(all, next)
+		if want := all[0].Seq + uint64(len(all)-1); next.Seq != want {
+			t.Errorf("record %d has seq %d, want %d", len(all)-1, next.Seq, want)
+		}
+	}
+	return all
+}
+
+// outcomes counts records by destination and outcome, as "203.0.113.2 80 established".
+func outcomes(records []record) map[string]int {
+	count := make(map[string]int)
+	for _, r := range records {
+		count[fmt.Sprintf("%s %d %s", r.Dst, r.Dport, r.Outcome)]++
+	}
+	return count
+}

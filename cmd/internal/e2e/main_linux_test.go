@@ -1,0 +1,145 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"syntap/tun/tuntest"
+)
+
+// binary is the program under test, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	tuntest.Reexec()
+	os.Exit(testBuilt(m))
+}
+
+func testBuilt(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "syntap-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "syntap")
+	if out, err := exec.Command("go", "build", "-o", binary, "syntap/cmd/syntap").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build syntap: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// requireTools skips the test where a tool it drives is not installed; in a run that must be complete it fails.
+func requireTools(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err == nil {
+			continue
+		}
+		if os.Getenv("SYNTAP_REQUIRE_NETNS") == "1" {
+			t.Fatalf("%s is not installed", name)
+		}
+		t.Skipf("needs %s", name)
+	}
+}
+
+// router is a running "syntap run".
+type router struct {
+	*tuntest.Process
+	dir string // of its config and logs
+}
+
+// everything routes all traffic of the host; DIR stands for the router's directory.
+const everything = `
+tun: {name: syntap0}
+route: {include: [0.0.0.0/0, "::/0"]}
+tap:
+  log:
+    - {format: json, path: DIR/handshakes.json}
+    - {format: modern, path: DIR/handshakes.txt}
+`
+
+// run starts a router in ns and waits until it routes what goes to the lab's server into the interface named.
+func run(t *testing.T, ns *tuntest.Namespace, device, config string) *router {
+	t.Helper()
+	r := &router{dir: t.TempDir()}
+	r.Process = ns.Start(binary, "run", "-c", r.writeConfig(t, config))
+	for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
+		r.wait(t, "a route to "+host, func() bool { return strings.Contains(routeTo(ns, host), " dev "+device+" ") })
+	}
+	// The kernel's own routes for an IPv6 address follow a moment later.
+	r.wait(t, "the interface's address", func() bool { return strings.HasPrefix(routeTo(ns, "fd53:7974::1"), "local ") })
+	return r
+}
+
+func (r *router) writeConfig(t *testing.T, config string) (path string) {
+	t.Helper()
+	path = filepath.Join(r.dir, "syntap.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(config, "DIR", r.dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// routeTo returns what the kernel says about the way to an address; "" if there is none.
+func routeTo(ns *tuntest.Namespace, address string) string {
+	ctx, cancel := timeout()
+	defer cancel()
+	out, err := ns.Command(ctx, "ip", "-oneline", "route", "get", address).Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+// wait waits for a condition that only a living router can bring about.
+func (r *router) wait(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tuntest.Wait(t, what, func() bool {
+		select {
+		case <-r.Done():
+			t.Fatalf("router ended while the test waited for %s: %v", what, r.Err())
+		default:
+		}
+		return cond()
+	})
+}
+
+// stop ends the router by a signal and checks that it ended well.
+func (r *router) stop(t *testing.T, sig os.Signal) {
+	t.Helper()
+	if err := r.Signal(sig); err != nil {
+		t.Fatalf("signal %v: %v", sig, err)
+	}
+	r.ended(t, sig.String())
+	if err := r.Err(); err != nil {
+		t.Errorf("router ended by signal %v with %v, want exit status 0", sig, err)
+	}
+}
+
+// ended waits for the router's end.
+func (r *router) ended(t *testing.T, reason string) {
+	t.Helper()
+	select {
+	case <-r.Done():
+	case <-time.After(tuntest.Patience):
+		t.Fatalf("router is alive %v after %s", tuntest.Patience, reason)
+	}
+}
+
+// read returns the whole content of one of the router's files; one that does not exist is empty.
+func (r *router) read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(b)
+}

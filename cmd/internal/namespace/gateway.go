@@ -1,0 +1,34 @@
+package namespace
+
+import "net/netip"
+
+// gateway returns the address beside own in its subnet: the one the command sees at the far end of the TUN. A subnet of
+// one address has none.
+func gateway(own netip.Prefix) (netip.Addr, bool) {
+	for _, a := range []netip.Addr{own.Addr().Next(), own.Addr().Prev()} {
+		if own.Contains(a) && !reserved(a, own) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// reserved reports whether a names the subnet itself or all of its hosts (RFC 919 §7, RFC 4291 §2.6.1). A subnet of two
+// addresses reserves none (RFC 3021 §2.1, RFC 6164 §6).
+func reserved(a netip.Addr, subnet netip.Prefix) bool {
+	if subnet.Bits() >= a.BitLen()-1 {
+		return false
+	}
+	return a == subnet.Masked().Addr() || a.Is4() && !subnet.Contains(a.Next())
+}
+
+// gateways returns the gateway of each subnet that has one.
+func gateways(addresses []netip.Prefix) []netip.Addr {
+	var found []netip.Addr
+	for _, own := range addresses {
+		if a, ok := gateway(own); ok {
+			found = append(found, a)
+		}
+	}
+	return found
+}

@@ -1,0 +1,22 @@
+package namespace
+
+import (
+	"net/netip"
+	"os"
+)
+
+// Options describe one session.
+type Options struct {
+	Command []string // name, looked up in PATH, and arguments
+
+	// The command's own descriptors; nil is /dev/null. It inherits no others.
+	Stdin, Stdout, Stderr *os.File
+
+	// The TUN interface that is the command's way out. Without a name the namespace has its loopback only.
+	TUN       string
+	MTU       int            // in bytes
+	Addresses []netip.Prefix // of the interface; the neighbour in each subnet is the gateway
+
+	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's network namespace.
+	HostLoopback bool
+}

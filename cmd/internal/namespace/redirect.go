@@ -1,0 +1,36 @@
+package namespace
+
+import "net/netip"
+
+// redirects says which gateway addresses stand for addresses of the caller's network namespace.
+type redirects struct {
+	nameservers map[netip.Addr]netip.Addr // for the DNS port alone
+	loopback    map[netip.Addr]netip.Addr // for every other port
+}
+
+const portDNS = 53 // RFC 1035 §4.2
+
+func newRedirects(o Options, nameservers map[netip.Addr]netip.Addr) redirects {
+	r := redirects{nameservers: nameservers, loopback: map[netip.Addr]netip.Addr{}}
+	if !o.HostLoopback {
+		return r
+	}
+	for _, a := range gateways(o.Addresses) {
+		if a.Is4() {
+			r.loopback[a] = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		} else {
+			r.loopback[a] = netip.IPv6Loopback()
+		}
+	}
+	return r
+}
+
+func (r redirects) lookup(dst netip.AddrPort) (netip.AddrPort, bool) {
+	if dst.Port() == portDNS {
+		if a, ok := r.nameservers[dst.Addr()]; ok {
+			return netip.AddrPortFrom(a, portDNS), true
+		}
+	}
+	a, ok := r.loopback[dst.Addr()]
+	return netip.AddrPortFrom(a, dst.Port()), ok
+}

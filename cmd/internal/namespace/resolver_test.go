@@ -1,0 +1,135 @@
+package namespace
+
+import (
+	"maps"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRelayNameservers(t *testing.T) {
+	t.Parallel()
+	gateways := []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8::2")}
+	onHost := func(a netip.Addr) bool { return a.IsLoopback() || a.IsLinkLocalUnicast() }
+	tests := []struct {
+		name, conf string
+		gateways   []netip.Addr
+		want       string
+		relays     map[string]string // nameserver by gateway
+	}{
+		{
+			name:     "reachable from inside",
+			conf:     "search example\nnameserver 192.0.2.53\n",
+			gateways: gateways,
+			want:     "search example\nnameserver 192.0.2.53\n",
+		},
+		{
+			name:     "systemd-resolved",
+			conf:     "# a comment\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example\n",
+			gateways: gateways,
+			want:     "# a comment\nnameserver 198.51.100.2\noptions edns0 trust-ad\nsearch example\n",
+			relays:   map[string]string{"198.51.100.2": "127.0.0.53"},
+		},
+		{
+			name:     "one of two",
+			conf:     "nameserver 192.0.2.53\nnameserver\t::1 # local",
+			gateways: gateways,
+			want:     "nameserver 192.0.2.53\nnameserver 198.51.100.2\n",
+			relays:   map[string]string{"198.51.100.2": "::1"},
+		},
+		{
+			name:     "more than gateways",
+			conf:     "nameserver 127.0.0.1\nnameserver ::ffff:127.0.0.2\nnameserver 127.0.0.3\nnameserver 192.0.2.53\n",
+			gateways: gateways,
+			want:     "nameserver 198.51.100.2\nnameserver 2001:db8::2\nnameserver 192.0.2.53\n",
+			relays:   map[string]string{"198.51.100.2": "127.0.0.1", "2001:db8::2": "127.0.0.2"},
+		},
+		{
+			name:     "on a link of the host",
+			conf:     "nameserver fe80::1%eth0\n",
+			gateways: gateways,
+			want:     "nameserver 198.51.100.2\n",
+			relays:   map[string]string{"198.51.100.2": "fe80::1%eth0"},
+		},
+		{
+			name:     "none named",
+			conf:     "; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
+			gateways: gateways,
+			want:     "nameserver 198.51.100.2\n; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
+			relays:   map[string]string{"198.51.100.2": "127.0.0.1"},
+		},
+		{
+			name: "no gateway",
+			conf: "nameserver 127.0.0.53\n",
+			want: "nameserver 127.0.0.53\n",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, relays := relayNameservers(tt.conf, tt.gateways, onHost)
+			if got != tt.want {
+				t.Errorf("resolv.conf = %q, want %q", got, tt.want)
+			}
+			want := map[netip.Addr]netip.Addr{}
+			for gateway, server := range tt.relays {
+				want[netip.MustParseAddr(gateway)] = netip.MustParseAddr(server)
+			}
+			if !maps.Equal(relays, want) {
+				t.Errorf("relays = %v, want %v", relays, want)
+			}
+		})
+	}
+}
+
+func TestReachableOnHostOnly(t *testing.T) {
+	t.Parallel()
+	onHost, err := reachableOnHostOnly([]netip.Prefix{netip.MustParsePrefix("198.51.100.1/30")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	want := map[string]bool{
+		"127.0.0.53": true, "::1": true, // loopback
+		"0.0.0.0": true, "::": true, // this host (RFC 1122 §3.2.1.3)
+		"169.254.1.1": true, "fe80::1%eth0": true, // on a link
+		"198.51.100.2": true, // a gateway of this TUN, or of one further out
+		"192.0.2.53":   false, "2001:db8::53": false,
+	}
+	for a := range want {
+		got[a] = onHost(netip.MustParseAddr(a))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reachable on the host only (-want +got):\n%s", diff)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	addr, ap := netip.MustParseAddr, netip.MustParseAddrPort
+	nameservers := map[netip.Addr]netip.Addr{addr("198.51.100.2"): addr("127.0.0.53")}
+	o := Options{Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.1/30"), netip.MustParsePrefix("2001:db8::1/126")}}
+	open := o
+	open.HostLoopback = true
+	tests := []struct {
+		name    string
+		options Options
+		dst     string
+		want    string // "" = where it says
+	}{
+		{"DNS", o, "198.51.100.2:53", "127.0.0.53:53"},
+		{"DNS of another gateway", o, "[2001:db8::2]:53", ""},
+		{"gateway", o, "198.51.100.2:80", ""},
+		{"gateway with loopback", open, "198.51.100.2:80", "127.0.0.1:80"},
+		{"IPv6 gateway with loopback", open, "[2001:db8::2]:53", "[::1]:53"},
+		{"DNS with loopback", open, "198.51.100.2:53", "127.0.0.53:53"},
+		{"elsewhere", open, "192.0.2.1:53", ""},
+	}
+	for _, tt := range tests {
+		got, ok := newRedirects(tt.options, nameservers).lookup(ap(tt.dst))
+		if ok != (tt.want != "") || ok && got != ap(tt.want) {
+			t.Errorf("%s: %s leads to %s, %t; want %q", tt.name, tt.dst, got, ok, tt.want)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package namespace
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// relayedSignals subscribes to what others may want to tell the command and only we can hear.
+func relayedSignals() chan os.Signal {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGCONT)
+	return signals
+}
+
+// relay passes a signal on to the command unless it has got the signal as we did, from the terminal.
+func (s *Session) relay(sig os.Signal) {
+	switch sig {
+	case unix.SIGTTIN:
+		return
+	case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP:
+		if s.terminal.talksToCommand() {
+			return
+		}
+	case unix.SIGCONT:
+		s.terminal.lend()
+	}
+	_ = s.channel.send(order{Signal: sig.(unix.Signal)}) // if init is gone, so is the command
+}

@@ -1,0 +1,292 @@
+package namespace_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+const (
+	ctrlC = "\x03"
+	ctrlD = "\x04"
+	ctrlZ = "\x1a"
+)
+
+// user is someone at a terminal with an interactive bash, in which "s COMMAND" runs a session.
+type user struct {
+	t        *testing.T
+	keyboard *os.File
+
+	mu     sync.Mutex // guards the rest
+	screen string     // what has been printed
+	seen   int        // how much of it the user has looked at
+}
+
+func sitDown(t *testing.T) *user {
+	t.Helper()
+	tuntest.RequireNetNS(t)
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyboard, tty := openPTY(t)
+	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.Env = append(self().Env, "PS1=outer> ", "TERM=dumb", "PROGRAM="+binary)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = tty.Close()
+	u := &user{t: t, keyboard: keyboard}
+	read := make(chan struct{})
+	go u.watch(read)
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // the kernel hangs up: whatever ran in the terminal ends
+		_ = cmd.Wait()
+		_ = keyboard.Close()
+		<-read
+		if t.Failed() {
+			t.Logf("on the screen:\n%s", u.screen)
+		}
+	})
+	u.sees("outer> ")
+	u.types(`alias s='"$PROGRAM" session --'` + "\r")
+	u.sees("outer> ")
+	return u
+}
+
+// openPTY returns both ends of a pseudo-terminal (pty(7)).
+func openPTY(t *testing.T) (keyboard, tty *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	control(t, keyboard, func(fd int) (err error) {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		return err
+	})
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keyboard, tty
+}
+
+func control(t *testing.T, f *os.File, call func(fd int) error) {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := raw.Control(func(fd uintptr) { err = call(int(fd)) }); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+}
+
+// watch reads what is printed until nobody has the terminal open any more.
+func (u *user) watch(done chan<- struct{}) {
+	defer close(done)
+	buf := make([]byte, 4096)
+	for {
+		n, err := u.keyboard.Read(buf)
+		u.mu.Lock()
+		u.screen += string(buf[:n])
+		u.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (u *user) types(keys string) {
+	u.t.Helper()
+	if _, err := u.keyboard.WriteString(keys); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+// sees waits for text after all that the user has seen so far.
+func (u *user) sees(text string) {
+	u.t.Helper()
+	tuntest.Wait(u.t, fmt.Sprintf("%q on the screen", text), func() bool {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		i := strings.Index(u.screen[u.seen:], text)
+		if i < 0 {
+			return false
+		}
+		u.seen += i + len(text)
+		return true
+	})
+}
+
+// resize changes the size of the terminal's window.
+func (u *user) resize(rows, columns uint16) {
+	u.t.Helper()
+	control(u.t, u.keyboard, func(fd int) error {
+		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns})
+	})
+}
+
+// TestTerminal has each user type and see things by turns. What is typed is echoed; so a text to be seen is one that does
+// not occur in what was typed before it.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	const ready = "\nready\r\n"
+	status := func(n int) []string { return []string{"echo status=$?\r", fmt.Sprintf("\nstatus=%d\r\n", n)} }
+	tests := []struct {
+		name   string
+		shared string   // what makes the session share its process group with the command; "" = skip that
+		script []string // typed, seen, typed, seen, …
+	}{
+		{"interrupt", "2>/dev/null", slices.Concat([]string{
+			"s sh -c 'echo ready; exec sleep 3600' SHARED\r", ready,
+			ctrlC, "outer> ",
+		}, status(130))},
+		{"interrupt comes once", "2>/dev/null", []string{
+			"s sh -c 'trap \"n=x\\$n; echo in''t\" INT; echo ready; sleep 3600; read x; echo $x $n' SHARED\r", ready,
+			ctrlC, "int\r\n",
+			"hello\r", "\nhello x\r\n",
+		}},
+		{"stop and continue", "2>/dev/null", slices.Concat([]string{
+			"s sh -c 'echo ready; read x; echo read $x; exit 5' SHARED\r", ready,
+			ctrlZ, "Stopped",
+			"fg\r", "fg\r\n\"$PROGRAM\" session",
+			"hello\r", "\nread hello\r\n",
+		}, status(5))},
+		{"start in the background", "2>/dev/null", slices.Concat([]string{
+			"set -b\r", "outer> ", // tell at once what becomes of jobs
+			"s sh -c 'read x; echo read $x; exit 6' SHARED &\r", "Stopped",
+			"fg\r", "fg\r\n\"$PROGRAM\" session",
+			"hello\r", "\nread hello\r\n",
+		}, status(6))},
+		{"to the background and back", "2>/dev/null", slices.Concat([]string{
+			"s sh -c 'echo ready; exec sleep 3600' SHARED\r", ready,
+			ctrlZ, "Stopped",
+			"bg\r", "&\r\n",
+			"fg\r", "fg\r\n\"$PROGRAM\" session",
+			ctrlC, "outer> ",
+		}, status(130))},
+		{"shell inside", "| cat", []string{
+			"PS1='inner> ' s bash --norc --noprofile -i SHARED; echo status=${PIPESTATUS[0]}\r", "\ninner> ",
+			"sh -c 'echo ready; exec sleep 3600'\r", ready,
+			ctrlC, "inner> ",
+			"sh -c 'echo ready; read x; echo read $x'\r", ready,
+			ctrlZ, "Stopped",
+			"fg\r", "fg\r\nsh",
+			"hello\r", "\nread hello\r\n",
+			"exit 4\r", "\nstatus=4\r\n",
+		}},
+		{"suspended shell inside", ">/dev/null", []string{
+			"PS1='inner> ' s bash --norc --noprofile -i SHARED\r", "\ninner> ",
+			"suspend\r", "\nouter> ",
+			"fg\r", "inner> ",
+			"echo in''side >&2\r", "\ninside\r\n",
+			"exit\r", "outer> ",
+		}},
+		{"shell inside that does not take the terminal back", "", slices.Concat([]string{
+			"PS1='inner> ' s dash -i\r", "\ninner> ",
+			"kill -STOP $$\r", "\nouter> ",
+			"fg\r", "fg\r\n",
+			"echo in''side\r", "\ninside\r\n",
+			"exit 4\r", "outer> ",
+		}, status(4))},
+		{"terminal goes back to a script", "", []string{
+			`PS1='inner> ' sh -c '"$PROGRAM" session -- bash --norc --noprofile -i; read x; echo got $x'` + "\r", "\ninner> ",
+			"exit\r", "exit\r\nexit\r\n",
+			"hello\r", "\ngot hello\r\n",
+		}},
+		{"modes are restored", "2>/dev/null", slices.Concat([]string{
+			"s sh -c 'stty raw -echo; kill -9 $$' SHARED\r", "outer> ",
+		}, status(137), []string{
+			"stty -a\r", " icanon ",
+			"\r", " echo ",
+		})},
+		{"pipeline", "", []string{
+			"s sh -c 'echo ready' | cat; echo ${PIPESTATUS[*]}\r", ready + "0 0\r\n",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			sitDown(t).follow(tt.script, "")
+		})
+		if tt.shared != "" {
+			t.Run(tt.name+", sharing the process group", func(t *testing.T) {
+				t.Parallel()
+				sitDown(t).follow(tt.script, tt.shared)
+			})
+		}
+	}
+}
+
+// follow types and sees what the script says.
+func (u *user) follow(script []string, shared string) {
+	u.t.Helper()
+	for i, text := range script {
+		if i%2 == 0 {
+			u.types(strings.ReplaceAll(text, " SHARED", " "+shared))
+		} else {
+			u.sees(text)
+		}
+	}
+}
+
+// TestLateRead has a command come to the foreground while it runs, and want the terminal after that.
+func TestLateRead(t *testing.T) {
+	t.Parallel()
+	u := sitDown(t)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shell := u.foreground()
+	u.follow([]string{
+		"s sh -c 'echo ready; read x <" + fifo + "; read y; echo read $y'\r", "\nready\r\n",
+		ctrlZ, "Stopped",
+		"bg\r", "&\r\n",
+		"fg\r", "fg\r\n",
+	}, "")
+	tuntest.Wait(t, "the job in the foreground", func() bool { return u.foreground() != shell })
+	if err := os.WriteFile(fifo, []byte("go on\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	u.types("hello\r")
+	u.sees("\nread hello\r\n")
+}
+
+// foreground returns the terminal's foreground process group.
+func (u *user) foreground() (group int) {
+	u.t.Helper()
+	control(u.t, u.keyboard, func(fd int) (err error) {
+		group, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		return err
+	})
+	return group
+}
+
+func TestWindowSize(t *testing.T) {
+	t.Parallel()
+	u := sitDown(t)
+	u.resize(33, 77)
+	u.types("s sh -c 'stty size; trap \"stty size\" WINCH; sleep 3600 & echo ready; wait; wait'\r")
+	u.sees("\n33 77\r\nready\r\n")
+	u.resize(44, 99)
+	u.sees("44 99\r\n")
+}

@@ -1,0 +1,69 @@
+package namespace
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const namespaces = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID
+
+// noUserNamespace is for root where user namespaces are forbidden: the command keeps root's capabilities on the host.
+func noUserNamespace() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Cloneflags: namespaces}
+}
+
+// userNamespace describes a process in all the namespaces, with the capabilities there that init needs. Every id stays
+// what it is: who may set ids maps all there are, so that files keep their owners and su works; anybody else maps itself.
+func userNamespace() (*syscall.SysProcAttr, error) {
+	all := hasCapability(unix.CAP_SETUID) && hasCapability(unix.CAP_SETGID)
+	attr := &syscall.SysProcAttr{
+		Cloneflags: namespaces | unix.CLONE_NEWUSER,
+		// The execve of a user other than root drops all but ambient capabilities (capabilities(7)).
+		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN},
+	}
+	if !all {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		return attr, nil
+	}
+	var err error
+	if attr.UidMappings, err = identity("/proc/self/uid_map"); err != nil {
+		return nil, err
+	}
+	if attr.GidMappings, err = identity("/proc/self/gid_map"); err != nil {
+		return nil, err
+	}
+	setgroups, err := os.ReadFile("/proc/self/setgroups")
+	attr.GidMappingsEnableSetgroups = err == nil && strings.TrimSpace(string(setgroups)) == "allow"
+	return attr, nil
+}
+
+// identity maps every id of our own user namespace to itself; path holds that namespace's map.
+func identity(path string) ([]syscall.SysProcIDMap, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read id map: %w", err)
+	}
+	var ids []syscall.SysProcIDMap
+	for line := range strings.Lines(string(b)) {
+		var first, outside, count uint64
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return nil, fmt.Errorf("read id map: %s: %q: %w", path, line, err)
+		}
+		n := int(min(count, math.MaxInt))
+		ids = append(ids, syscall.SysProcIDMap{ContainerID: int(first), HostID: int(first), Size: n})
+	}
+	return ids, nil
+}
+
+// hasCapability reports whether this process may use the capability.
+func hasCapability(c uint) bool {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	return unix.Capget(&hdr, &sets[0]) == nil && sets[c/32].Effective&(1<<(c%32)) != 0
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The arrows between the packages of this module:
+//
+//	cmd/syntap ──> cmd/internal ──> tap ──> tun <── stack
+//	                     └────────> configs
+
+// mayImport lists for each folder the folders that packages in it may import. The longest folder around a package counts.
+func mayImport() map[string][]string {
+	return map[string][]string{
+		"tun":          {},
+		"tun/tuntest":  {"tun"},
+		"tap":          {"tap", "tun"},
+		"tap/tcpdump":  {}, // notation only
+		"stack":        {"stack", "tun"},
+		"configs":      {},
+		"cmd/internal": {"cmd/internal", "configs", "stack", "tap", "tun"},
+		"cmd/syntap":   {"cmd/internal", "configs", "stack", "tap", "tun"},
+	}
+}
+
+// owners lists the libraries that one folder keeps to itself.
+func owners() map[string]string {
+	return map[string]string{
+		"go.yaml.in/yaml":              "cmd/internal/config",
+		"gvisor.dev/gvisor":            "stack",
+		"github.com/gopacket/gopacket": "tap/capture",
+		"github.com/spf13/cobra":       "cmd/syntap",
+	}
+}
+
+// TestArrows looks at the imports of all files but tests, also of files for other systems than this one.
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	packages := make(map[string]bool)
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && file != root):
+			return fs.SkipDir
+		case entry.IsDir() || path.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go"):
+			return nil
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(dir)
+		packages[pkg] = true
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if err := checkImport(pkg, imported); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !packages["tun"] {
+		t.Fatalf("packages = %v, want tun among them", packages)
+	}
+	for pkg := range packages {
+		if err := checkName(pkg); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// checkImport refuses an import that goes against the arrows. The package is named by its folder.
+func checkImport(pkg, imported string) error {
+	for library, owner := range owners() {
+		if within(imported, library) && !within(pkg, owner) {
+			return fmt.Errorf("%s imports %s, which only %s may", pkg, imported, owner)
+		}
+	}
+	ours, ok := strings.CutPrefix(imported, "syntap/")
+	if !ok {
+		return nil
+	}
+	folder := ""
+	for f := range mayImport() {
+		if within(pkg, f) && len(f) > len(folder) {
+			folder = f
+		}
+	}
+	if folder == "" {
+		return fmt.Errorf("%s imports %s, but stands in none of the folders that have arrows", pkg, imported)
+	}
+	if !slices.ContainsFunc(mayImport()[folder], func(f string) bool { return within(ours, f) }) {
+		return fmt.Errorf("%s imports %s against the arrows", pkg, imported)
+	}
+	return nil
+}
+
+// checkName refuses names that say nothing about what is in a package.
+func checkName(pkg string) error {
+	for _, name := range []string{"util", "utils", "common", "helpers", "types"} {
+		if path.Base(pkg) == name {
+			return fmt.Errorf("package %s: a package is named for one idea, not %q", pkg, name)
+		}
+	}
+	return nil
+}
+
+// within tells whether a package is the folder or lies in it.
+func within(pkg, folder string) bool {
+	return pkg == folder || strings.HasPrefix(pkg, folder+"/")
+}
+
+func TestCheckImport(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		pkg, imported string
+		ok            bool
+	}{
+		{"tun", "net/netip", true},
+		{"tun", "syntap/tap", false},
+		{"tun", "syntap/tun/tuntest", false},
+		{"tun/tuntest", "syntap/tun", true},
+		{"tap", "syntap/tun", true},
+		{"tap", "syntap/tap/tcpdump", true},
+		{"tap", "syntap/stack", false},
+		{"tap", "syntap/cmd/internal/hint", false},
+		{"tap/tcpdump", "syntap/tap", false},
+		{"tap/tcpdump", "syntap/tun", false},
+		{"tap/policy", "syntap/tap/tcpdump", true},
+		{"stack", "syntap/stack/dial", true},
+		{"stack", "syntap/tap/policy", false},
+		{"stack/dial", "syntap/tun", true},
+		{"cmd/internal/app", "syntap/stack", true},
+		{"cmd/internal/app", "syntap/cmd/syntap", false},
+		{"cmd/syntap", "syntap/cmd/internal/app", true},
+		{"cmd/other", "syntap/tun", false},
+		{"cmd/internal/config", "go.yaml.in/yaml/v4", true},
+		{"cmd/internal/app", "go.yaml.in/yaml/v4", false},
+		{"tap", "gvisor.dev/gvisor/pkg/buffer", false},
+	}
+	for _, tt := range tests {
+		if err := checkImport(tt.pkg, tt.imported); (err == nil) != tt.ok {
+			t.Errorf("checkImport(%q, %q) = %v, want ok %t", tt.pkg, tt.imported, err, tt.ok)
+		}
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		pkg string
+		ok  bool
+	}{
+		{"tap/capture", true},
+		{"tap/types", false},
+		{"util", false},
+	}
+	for _, tt := range tests {
+		if err := checkName(tt.pkg); (err == nil) != tt.ok {
+			t.Errorf("checkName(%q) = %v, want ok %t", tt.pkg, err, tt.ok)
+		}
+	}
+}

@@ -1,0 +1,11 @@
+package main
+
+import (
+	"os"
+
+	"syntap/cmd/internal/hint"
+)
+
+func main() {
+	os.Exit(hint.Report(os.Stderr, newRootCommand().Execute()))
+}

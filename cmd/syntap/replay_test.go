@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tap"
+	"syntap/tap/capture"
+)
+
+// runReplay returns what "syntap replay" prints.
+func runReplay(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := newReplayCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SilenceUsage = true
+	if err := cmd.Execute(); err != nil {
+		t.Errorf("replay %q: %v", args, err)
+	}
+	return out.String()
+}
+
+// corpus returns the folder of the captures that were checked against tcpdump.
+func corpus(t *testing.T) string {
+	dir := os.Getenv("SYNTAP_CORPUS")
+	if dir == "" {
+		t.Skip("SYNTAP_CORPUS names no corpus of captures")
+	}
+	return dir
+}
+
+// The lines of whole captures equal tcpdump's.
+func TestReplayLines(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		captures string // a pattern
+		flags    []string
+	}{
+		{"a0[1-9]-*.pcap", nil},
+		{"a0[1-9]-*.pcap", []string{"--order", "packet"}},
+		{"a12-*.pcap", []string{"--order", "packet"}},
+		{"a1[12]-*.pcap", []string{"--all"}},
+		{"g*.pcap", []string{"--all"}},
+	}
+	for _, dir := range []string{"testdata/replay", os.Getenv("SYNTAP_CORPUS")} {
+		for _, tt := range tests {
+			captures, err := filepath.Glob(filepath.Join(dir, tt.captures))
+			if err != nil || dir != "" && len(captures) == 0 {
+				t.Errorf("no capture %s in %s: %v", tt.captures, dir, err)
+			}
+			for _, name := range captures {
+				for _, format := range []string{"classic", "modern"} {
+					want, err := os.ReadFile(strings.TrimSuffix(name, "pcap") + format + ".txt")
+					if err != nil {
+						t.Fatal(err)
+					}
+					args := append([]string{"--format", format, name}, tt.flags...)
+					if diff := cmp.Diff(string(want), runReplay(t, args...)); diff != "" {
+						t.Errorf("replay %q (-want +got):\n%s", args, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The outcomes in each capture equal the verdicts of the reference judge.
+func TestReplayVerdicts(t *testing.T) {
+	t.Parallel()
+	dir := corpus(t)
+	table, err := os.ReadFile(filepath.Join(dir, "VERDICTS.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]tap.Outcome{
+		"COMPLETE": tap.Established, "REFUSED": tap.Refused, "ABORTED": tap.Aborted, "NO-REPLY": tap.NoReply, "HALF-OPEN": tap.HalfOpen,
+	}
+	judged := map[string]map[tap.Outcome]int{}
+	for line := range strings.Lines(string(table)) {
+		column := strings.Split(line, "\t")
+		name, verdicts := column[0], column[8]
+		if name == "capture" || name == "e02-frag-tiny" { // the latter's streams exist only after reassembly
+			continue
+		}
+		if judged[name] == nil {
+			judged[name] = map[tap.Outcome]int{}
+		}
+		for verdict := range strings.SplitSeq(verdicts, " / ") { // two attempts that tshark takes for one stream
+			word, _, _ := strings.Cut(verdict, " ")
+			if outcome, ok := words[word]; ok {
+				judged[name][outcome]++
+			} else if verdict != "no SYN seen" && verdict != "(see above)" {
+				t.Errorf("verdict %q on %s has no outcome", verdict, name)
+			}
+		}
+	}
+	for name, want := range judged {
+		got := map[tap.Outcome]int{}
+		for line := range strings.Lines(runReplay(t, "--format", "json", filepath.Join(dir, name+".pcap"))) {
+			var record struct{ Outcome tap.Outcome }
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Fatal(err)
+			}
+			got[record.Outcome]++
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("outcomes in %s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The file of -w holds the segments that were printed: replayed, it gives the same lines.
+func TestReplayWrite(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"testdata/replay/a12-interleaved.pcap", "testdata/replay/d56-mixed-outcomes.pcap", "testdata/replay/a08-v6.pcap"} {
+		written := filepath.Join(t.TempDir(), "written.pcapng")
+		lines := runReplay(t, "--format", "modern", "-w", written, name)
+		if again := runReplay(t, "--all", "--format", "modern", written); again != lines {
+			t.Errorf("lines of what was written of %s (-want +got):\n%s", name, cmp.Diff(lines, again))
+		}
+		// With --all the file is the same: only the lines differ.
+		all := filepath.Join(t.TempDir(), "all.pcapng")
+		runReplay(t, "--all", "-w", all, name)
+		if diff := cmp.Diff(packets(t, written), packets(t, all)); diff != "" {
+			t.Errorf("packets of %s without and with --all:\n%s", name, diff)
+		}
+	}
+}
+
+// packets reads a capture.
+func packets(t *testing.T, name string) (packets [][]byte) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		p, err := r.Next()
+		if err == io.EOF {
+			return packets
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets = append(packets, bytes.Clone(p.Frame))
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/hint"
+)
+
+const usage = `syntap routes TCP, UDP and ICMP from a TUN interface to ordinary sockets and
+prints every TCP handshake on the way, as tcpdump prints it.
+
+Usage:
+    syntap demo                   explain one handshake; needs no network
+    syntap exec [flags] -- CMD    run one command with syntap as its network
+    syntap run [flags]            route this host's traffic
+    syntap replay [flags] FILE    print the handshakes of a pcap or pcapng file
+    syntap check [-c FILE]        check a config and print it in full
+
+    syntap version                print the version
+    syntap man [DIR]              print the man page, or all of them to DIR
+    syntap completion SHELL       print completions for bash, zsh or fish
+
+"syntap COMMAND --help" tells more about a command.
+
+Example:
+    $ syntap exec -- curl -sS http://example.com/
+`
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "syntap",
+		Short:             "Userspace router behind a TUN interface with an inline TCP handshake tap",
+		Args:              knownCommand,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// At most two slips of the finger away from a command is taken for that command.
+		SuggestionsMinimumDistance: 2,
+	}
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd == root {
+			fmt.Fprint(cmd.OutOrStdout(), usage)
+			return
+		}
+		help(cmd, args)
+	})
+	root.AddCommand(
+		newRunCommand(),
+		newReplayCommand(),
+		newCheckCommand(),
+		newVersionCommand(),
+		newManCommand(),
+	)
+	root.SetHelpCommand(newHelpCommand())
+	root.InitDefaultCompletionCmd()
+	root.SetFlagErrorFunc(usageError)
+	checkArgs(root)
+	return root
+}
+
+// knownCommand refuses what is left of the command line when no command of that name exists.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		return hint.Usage(err, fmt.Sprintf("did you mean %q?", near[0]))
+	}
+	return usageError(root, err)
+}
+
+// newHelpCommand is cobra's own, but for a command that does not exist: that is a usage error.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                   "help [COMMAND]",
+		Short:                 "Print what a command does",
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			topic, rest, err := root.Find(args)
+			if err != nil {
+				return usageError(root, err)
+			}
+			if topic == root {
+				if err := knownCommand(root, rest); err != nil {
+					return err
+				}
+			}
+			return topic.Help()
+		},
+	}
+}
+
+// checkArgs makes what cmd and all commands below it say about their arguments usage errors. A command that only has
+// commands below it prints its help, and does not take the name of one that does not exist.
+func checkArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError(cmd, err)
+			}
+			return nil
+		}
+	}
+	if !cmd.Runnable() {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	for _, sub := range cmd.Commands() {
+		checkArgs(sub)
+	}
+}
+
+// noArgs refuses every argument.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// usageError gives err the status of a usage error and, unless it has a hint, one that leads to the command's help.
+func usageError(cmd *cobra.Command, err error) error {
+	if hint.Of(err) != "" {
+		return err
+	}
+	return hint.Usage(err, fmt.Sprintf("run %q", cmd.CommandPath()+" --help"))
+}
+
+// addConfigFlag adds the flag that names a config file.
+func addConfigFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE` instead of the built-in one")
+}

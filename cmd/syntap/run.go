@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/app"
+	"syntap/cmd/internal/config"
+)
+
+func newRunCommand() *cobra.Command {
+	var file string
+	var output *outputFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags]",
+		Short: "Route this host's traffic and print its handshakes",
+		Long: `Run opens the TUN interface, routes the destinations of route.include into it and carries them on by sockets of this
+host, until SIGINT or SIGTERM. Then the host is as it was. Output flags replace the tap.log of the config.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			if output.given(cmd) {
+				c.Tap.Log = output.sinks("-")
+			} else {
+				c.Tap.Log = append(c.Tap.Log, output.capture()...)
+			}
+			log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			handshakes, err := app.OpenLog(c.Tap.Log, cmd.OutOrStdout(), log)
+			if err != nil {
+				return err
+			}
+			app.LimitProcs(os.Getenv)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			return app.Run(ctx, c, handshakes, log)
+		},
+	}
+	addConfigFlag(cmd, &file)
+	output = addOutputFlags(cmd, "standard output")
+	return cmd
+}
