@@ -21,7 +21,10 @@ import (
 	"syntap/tun/tuntest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	tuntest.Reexec()
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 20 * time.Second // these machines stall for seconds
 

@@ -5,8 +5,11 @@ package stack
 import (
 	"net/netip"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
@@ -76,6 +79,7 @@ type sink struct {
 	tun.Link
 	frames int
 	bytes  int
+	last   []byte // reused by the router
 }
 
 func (l *sink) MTU() int { return 1500 }
@@ -83,6 +87,7 @@ func (l *sink) WriteFrame(_ tun.Offload, bufs [][]byte) error {
 	l.frames++
 	for _, b := range bufs {
 		l.bytes += len(b)
+		l.last = b
 	}
 	return nil
 }
@@ -95,13 +100,15 @@ func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		s.nat.close()
-		s.net.Close()
-		s.net.Wait()
-		_ = s.poller.close()
-	})
+	tb.Cleanup(func() { closeIdle(s) })
 	return s, link
+}
+
+func closeIdle(s *Stack) {
+	s.nat.close()
+	s.net.Close()
+	s.net.Wait()
+	_ = s.poller.close()
 }
 
 func frameOf(f tuntest.Frame) *frame {
@@ -121,6 +128,66 @@ func lonePeer(tb testing.TB) (fd int, port uint16) {
 		tb.Fatal(err)
 	}
 	return fd, dial.LocalAddr(fd).Port()
+}
+
+// What has come from one far end since the poller last looked is one frame, as far as it can be cut apart again.
+func TestUDPRepliesAreGathered(t *testing.T) {
+	link, host := tuntest.NewPipe(1500)
+	s, err := New(link, dial.New(dial.Options{Redirect: toLoopback}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeIdle(s) })
+	far, port := lonePeer(t)
+	other, _ := lonePeer(t)
+	client := netip.AddrPortFrom(clientV4, 5353)
+	s.route(frameOf(tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, port)}.Packet()}))
+	m := s.nat.byKey[mappingKey{client: client}]
+	var msg message
+	if _, errno := msg.receive(far, make([]byte, 1), 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	peer := msg.peer.AddrPort()
+	send := func(fd, size, segment int) {
+		t.Helper()
+		if errno := msg.send(fd, peer, segment, randomBytes(size)); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		send func()
+		want [][]int // lengths of the datagrams of each frame
+	}{
+		{"one", func() { send(far, 100, 0) }, [][]int{{100}}},
+		{"empty ones", func() { send(far, 0, 0); send(far, 0, 0) }, [][]int{{0}, {0}}},
+		{"the last is shorter", func() { send(far, 100, 0); send(far, 100, 0); send(far, 40, 0); send(far, 100, 0) }, [][]int{{100, 100, 40}, {100}}},
+		{"the next is longer", func() { send(far, 100, 0); send(far, 101, 0); send(far, 101, 0) }, [][]int{{100}, {101, 101}}},
+		{"an empty one between", func() { send(far, 100, 0); send(far, 0, 0); send(far, 100, 0) }, [][]int{{100}, {0}, {100}}},
+		{"of two far ends", func() { send(far, 100, 0); send(other, 100, 0); send(other, 100, 0) }, [][]int{{100}, {100, 100}}},
+		{"super-frames", func() { send(far, 200, 100); send(far, 250, 100); send(far, 100, 0) }, [][]int{{100, 100, 100, 100, 50}, {100}}},
+		{"a super-frame of shorter ones", func() { send(far, 500, 0); send(far, 200, 100) }, [][]int{{500}, {100, 100}}},
+		{"more than a frame holds", func() { send(far, 60000, 1200); send(far, 60000, 1200) }, [][]int{slices.Repeat([]int{1200}, 50), slices.Repeat([]int{1200}, 50)}},
+		{"long ones", func() { send(far, 60000, 0); send(far, 60000, 0) }, [][]int{{60000}, {60000}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.send()
+			m.ready(unix.EPOLLIN, nil)
+			var got [][]int
+			s.writeInbound(tun.Offload{}, []byte("the end"))
+			for f, _ := host.Receive(patience); string(f.Data) != "the end"; f, _ = host.Receive(patience) {
+				_, _, payloads := parseUDP(t, f)
+				var lengths []int
+				for _, p := range payloads {
+					lengths = append(lengths, len(p))
+				}
+				got = append(got, lengths)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("frames (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestUDPAllocatesNothing(t *testing.T) {
@@ -195,4 +262,62 @@ func BenchmarkUDP(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Whatever a frame looks like, it is counted once at most, and what we answer is in order.
+func FuzzRoute(f *testing.F) {
+	v4, v6 := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(clientV6, 5353)
+	server4, server6 := netip.AddrPortFrom(serverV4, 53), netip.AddrPortFrom(serverV6, 53)
+	f.Add(tuntest.UDP{Src: v4, Dst: server4, Payload: []byte("hello")}.Packet(), uint8(0), uint8(0), uint16(0))
+	f.Add(tuntest.UDP{Src: v6, Dst: server6, Payload: make([]byte, 300)}.Packet(), uint8(tun.NeedsCsum), uint8(tun.GSOUDP), uint16(100))
+	f.Add(tuntest.UDP{Src: v4, Dst: netip.MustParseAddrPort("203.0.113.9:53")}.Packet(), uint8(tun.NeedsCsum), uint8(0), uint16(0))
+	f.Add(tuntest.UDP{Src: v6, Dst: netip.MustParseAddrPort("[2001:db8:3::9]:53")}.Packet(), uint8(tun.NeedsCsum), uint8(0), uint16(0))
+	f.Add(echo(clientV4, serverV4, 1, 1, []byte("hello")).Packet(), uint8(0), uint8(0), uint16(0))
+	f.Add(echo(clientV6, serverV6, 1, 1, []byte("hello")).Packet(), uint8(0), uint8(0), uint16(0))
+	f.Add(tuntest.IP{Options: []byte{1, 1, 1, 1}}.Packet(clientV4, serverV4, protoUDP, nil), uint8(0), uint8(0), uint16(0))
+
+	fd, port := lonePeer(f)
+	var msg message
+	buf := make([]byte, 1<<16)
+	link := &sink{}
+	s, err := New(link, dial.New(dial.Options{
+		Policy: dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
+		Redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
+			to, ok := toLoopback(dst)
+			return netip.AddrPortFrom(to.Addr(), port), ok
+		},
+	}), Options{UDPFlows: 8})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { closeIdle(s) })
+	drops := []*atomic.Uint64{
+		&s.stats.DropChecksum, &s.stats.DropMalformed, &s.stats.DropUDPFlows, &s.stats.DropUDPSend, &s.stats.DropDenied, &s.stats.DropLinkScope, &s.stats.DropICMP,
+	}
+	f.Fuzz(func(t *testing.T, data []byte, flags, gso uint8, gsoSize uint16) {
+		var ip ipHeader
+		if len(data) > tun.MaxFrame || ip.parse(data, len(data)) && ip.proto == protoTCP {
+			t.Skip()
+		}
+		count := func() (n uint64) {
+			for _, d := range drops {
+				n += d.Load()
+			}
+			return n
+		}
+		before := count()
+		link.last = nil
+		s.route(frameOf(tuntest.Frame{Data: data, Offload: tun.Offload{Flags: tun.OffloadFlags(flags), GSO: tun.GSOType(gso), GSOSize: gsoSize}}))
+		if n := count() - before; n > 1 {
+			t.Errorf("counted %d times", n)
+		}
+		if link.last != nil {
+			if err := tuntest.VerifyChecksums(link.last); err != nil {
+				t.Errorf("answer %x: %v", link.last, err)
+			}
+		}
+		for errno := syscall.Errno(0); errno == 0; {
+			_, errno = msg.receive(fd, buf, 0)
+		}
+	})
 }

@@ -33,6 +33,20 @@
 // read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was
 // peeked at stays valid until it has been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
 //
+// # Datagrams
+//
+// A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host socket; the table of
+// them is the NAT (nat.go). Where a client's datagrams go does not matter, and neither does who answers: peer-to-peer
+// programs work as without a router. The socket has the client's port where the host has it free.
+//
+// Super-frames cross as such: cut by the kernel behind the host socket on their way out, and on their way back put
+// together from whatever has come from one far end (udpreply.go), so that the TUN takes one frame instead of many.
+//
+// The router is no hop. A client's hop limit is set on the host socket as it is, and what the network answers comes back
+// under the name of who answered: the socket queues ICMP errors with what they quote, and the packet that the client sent
+// is rebuilt from that (icmperror.go). Path MTU is the host's affair: clients' packets are fragmented if need be, and a DF
+// bit of theirs is not carried.
+//
 // # What the client sees
 //
 // The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or
@@ -44,16 +58,18 @@
 // Attempts and connections together are limited by Options.TCPFlows, attempts alone by HalfOpen and HalfOpenPerSource.
 // A dial ends at DialTimeout, a handshake at HandshakeTimeout. What a client does not read stays below sendBuffer, and
 // what the far side does not read below receiveBuffer (netstack.go): then the window closes and the sender waits.
+// Mappings are limited by UDPFlows, and end when they are idle; a full table gives up those that nobody has answered.
 // What is beyond a limit is dropped and counted ([Stats]).
 //
 // # Goroutines
 //
-// The reader, the poller and one worker for each of GOMAXPROCS, besides netstack's own. All calls on descriptors are
+// The reader, the poller, one worker for each of GOMAXPROCS and one that ends idle mappings, besides netstack's own. All calls on descriptors are
 // non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over
 // of the thread. Run starts all of them and returns when the last has ended.
 //
 // # Locks
 //
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
-// callback. The run queue's lock is the innermost: it is taken with netstack's locks held.
+// callback. The run queue's lock is the innermost: it is taken with netstack's locks held. Of datagrams, nat.mu guards the
+// table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
 package stack

@@ -36,7 +36,7 @@ func (m *mapping) relayErrors() {
 // translateError returns the ICMP error that the client would have got without us; nil where there is none to give.
 // quoted is what the error quotes of the UDP payload or of the echo request.
 func (m *mapping) translateError(msg *message, quoted []byte) []byte {
-	e, ok := msg.icmpError(m.key.v6)
+	e, ok := msg.icmpReport(m.key.v6)
 	if !ok || m.key.echo && (len(quoted) < echoHeaderLen || echoIdent(quoted) != m.ident) {
 		return nil // local, or about another program's request: a raw socket gets the errors of all
 	}
@@ -73,8 +73,8 @@ func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	return packet
 }
 
-// icmpError is what the kernel tells of an ICMP error.
-type icmpError struct {
+// icmpReport is what the kernel tells of an ICMP error.
+type icmpReport struct {
 	errno     syscall.Errno
 	v6        bool
 	typ, code byte
@@ -82,33 +82,33 @@ type icmpError struct {
 }
 
 // forClient returns type and code for a client of the given family. Path MTU stays between the host and the network.
-func (e *icmpError) forClient(v6 bool) (typ, code byte, ok bool) {
+func (r *icmpReport) forClient(v6 bool) (typ, code byte, ok bool) {
 	switch {
-	case e.errno == unix.ECONNREFUSED && v6:
+	case r.errno == unix.ECONNREFUSED && v6:
 		return icmp6Unreachable, portUnreachable.v6, true
-	case e.errno == unix.ECONNREFUSED:
+	case r.errno == unix.ECONNREFUSED:
 		return icmp4Unreachable, portUnreachable.v4, true
-	case e.v6 != v6:
+	case r.v6 != v6:
 		return 0, 0, false
 	case v6:
-		return e.typ, e.code, e.typ == icmp6Unreachable || e.typ == icmp6TimeExceeded
+		return r.typ, r.code, r.typ == icmp6Unreachable || r.typ == icmp6TimeExceeded
 	}
-	return e.typ, e.code, e.typ == icmp4TimeExceeded || e.typ == icmp4Unreachable && e.code != icmp4FragmentationNeeded
+	return r.typ, r.code, r.typ == icmp4TimeExceeded || r.typ == icmp4Unreachable && r.code != icmp4FragmentationNeeded
 }
 
 // extendedErrLen is the size of struct sock_extended_err, which a sockaddr follows.
 const extendedErrLen = 16
 
-// icmpError returns the error that was just received from the error queue; the host's own are none.
-func (m *message) icmpError(v6 bool) (e icmpError, ok bool) {
+// icmpReport returns the report just received from the error queue; errors of the host's own are not for clients.
+func (m *message) icmpReport(v6 bool) (r icmpReport, ok bool) {
 	level, typ, origin, addrAt, addrEnd := int32(unix.IPPROTO_IP), int32(unix.IP_RECVERR), byte(unix.SO_EE_ORIGIN_ICMP), 4, 8
 	if v6 {
 		level, typ, origin, addrAt, addrEnd = unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6, 8, 24
 	}
 	b := m.received(level, typ)
 	if len(b) < extendedErrLen+addrEnd || b[4] != origin {
-		return e, false
+		return r, false
 	}
 	from, _ := netip.AddrFromSlice(b[extendedErrLen:][addrAt:addrEnd])
-	return icmpError{errno: syscall.Errno(binary.NativeEndian.Uint32(b)), v6: v6, typ: b[5], code: b[6], from: from}, true
+	return icmpReport{errno: syscall.Errno(binary.NativeEndian.Uint32(b)), v6: v6, typ: b[5], code: b[6], from: from}, true
 }

@@ -129,8 +129,8 @@ func (m *mapping) send(out *message, to netip.AddrPort, hopLimit uint8, segment 
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if hopLimit != m.hopLimit {
-		if err := m.setHopLimit(hopLimit); err != nil {
-			return err.(syscall.Errno)
+		if m.setHopLimit(hopLimit) != nil { // it is 0
+			return unix.EINVAL
 		}
 		m.hopLimit = hopLimit
 	}

@@ -56,6 +56,15 @@ func (r *testRouter) receive(t *testing.T) tuntest.Frame {
 	return f
 }
 
+// wantNoAnswer fails the test if something has come to the client.
+func (r *testRouter) wantNoAnswer(t *testing.T) {
+	t.Helper()
+	r.writeInbound(tun.Offload{}, []byte("the end"))
+	for f := r.receive(t); string(f.Data) != "the end"; f = r.receive(t) {
+		t.Errorf("answered: %x", f.Data)
+	}
+}
+
 // receiveUDP returns the datagram that comes to the client next, or each of a super-frame, after checking its headers.
 func (r *testRouter) receiveUDP(t *testing.T) (from, to netip.AddrPort, payloads [][]byte) {
 	t.Helper()
@@ -207,6 +216,28 @@ func sendSuperFrame(t *testing.T, c *net.UDPConn, to netip.AddrPort, payload []b
 	binary.NativeEndian.PutUint16(control[16:], size)
 	if _, _, err := c.WriteMsgUDPAddrPort(payload, control, to); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Datagrams longer than the link's packets go one by one, and without DF: a host that forwards them may have to fragment.
+func TestUDPSuperFrameInboundOfLongDatagrams(t *testing.T) {
+	far := listenUDP(t, "127.0.0.1:0")
+	router := startRouter(t, Options{}, dial.Policy{})
+	seen := router.exchange(t, netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far)), far)
+	sendSuperFrame(t, far, seen, randomBytes(3500), 2000)
+	ids := map[uint16]bool{}
+	for _, want := range []int{2000, 1500} {
+		f := router.receive(t)
+		if _, _, got := parseUDP(t, f); len(got) != 1 || len(got[0]) != want {
+			t.Fatalf("%d datagrams, want one of %d bytes", len(got), want)
+		}
+		if f.Data[6]&0x40 != 0 {
+			t.Error("DF is set")
+		}
+		ids[binary.BigEndian.Uint16(f.Data[4:])] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("identifications: %v, want two", ids)
 	}
 }
 
@@ -394,9 +425,7 @@ func TestUDPOfLinkScopeIsIgnored(t *testing.T) {
 		router.send(t, tuntest.Frame{Data: tuntest.UDP{Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server)}.Packet()})
 	}
 	eventually(t, "all ignored", func() bool { return router.stats.DropLinkScope.Load() == uint64(len(tests)) })
-	if f, ok := router.host.Receive(0); ok {
-		t.Errorf("answered: %x", f.Data)
-	}
+	router.wantNoAnswer(t)
 	if n := router.stats.UDPFlows.Load(); n != 0 {
 		t.Errorf("flows: %d", n)
 	}
@@ -492,4 +521,31 @@ func TestUDPFlowsAreBounded(t *testing.T) {
 	if n := router.stats.UDPFlows.Load(); n != 3 {
 		t.Errorf("flows: %d, want 3", n)
 	}
+}
+
+// Without a free descriptor there is no answer, and a false one least of all.
+func TestUDPWithoutDescriptors(t *testing.T) {
+	far := listenUDP(t, "127.0.0.1:0")
+	router := startRouter(t, Options{}, dial.Policy{})
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 3
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer restore()
+	router.send(t, tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: server}.Packet()})
+	eventually(t, "failure counted", func() bool { return router.stats.LocalFailures.Load() == 1 })
+	restore()
+	router.exchange(t, client, server, far)
+	router.wantNoAnswer(t)
 }

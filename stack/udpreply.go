@@ -19,6 +19,8 @@ type run struct {
 	segment int            // the length
 }
 
+func (r *run) several() bool { return r.end-r.at > r.segment }
+
 // Limits of a super-frame: its payload, and its datagrams (UDP_MAX_SEGMENTS of kernels before 6.9).
 const (
 	maxRun         = 1<<16 - 1 - headroom
@@ -36,7 +38,7 @@ func (m *mapping) gather(in *inbound, n int) {
 		*r = run{from: from, at: at, segment: segment}
 	}
 	r.end = at + n
-	if ended := n == 0 || (r.end-r.at)%segment != 0; ended || r.end > headroom+maxRun {
+	if ended := n == 0 || (r.end-r.at)%r.segment != 0; ended || r.end > headroom+maxRun {
 		m.flush(in)
 	}
 }
@@ -61,15 +63,19 @@ func (m *mapping) flush(in *inbound) {
 		return
 	}
 	s.nat.heard(m)
-	err := s.writeUDP(in, r, client)
-	if err != nil && r.end-r.at > r.segment { // before Linux 6.2 a TUN does not cut UDP
-		for one := r; one.at < r.end; one.at += r.segment {
-			one.end = min(one.at+r.segment, r.end)
-			err = s.writeUDP(in, one, client)
-		}
+	if r.several() && r.segment <= s.link.MTU()-headroom && s.writeUDP(in, r, client) == nil {
+		return
 	}
-	if err != nil {
-		s.stats.InboundErrors.Add(1)
+	// One by one: there is only one, or each may have to be fragmented behind the host, or the kernel does not cut UDP
+	// (before Linux 6.2).
+	for one := r; ; one.at = one.end {
+		one.end = min(one.at+r.segment, r.end)
+		if s.writeUDP(in, one, client) != nil {
+			s.stats.InboundErrors.Add(1)
+		}
+		if one.end == r.end {
+			return
+		}
 	}
 }
 
@@ -77,14 +83,13 @@ func (m *mapping) flush(in *inbound) {
 func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
 	packet := in.buf[r.at-hdrLen : r.end]
-	several := r.end-r.at > r.segment
-	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL, !several && len(packet) > s.link.MTU())
+	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL, !r.several() && len(packet) > s.link.MTU())
 	u := packet[hdrLen-udpHeaderLen:]
 	putUDP(u, r.from, to)
 	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)
 	binary.BigEndian.PutUint16(u[6:], tun.PseudoHeaderSum(protoUDP, src, dst, len(u)))
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(hdrLen - udpHeaderLen), CsumOffset: 6}
-	if several {
+	if r.several() {
 		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(r.segment), uint16(hdrLen)
 	}
 	return s.link.WriteFrame(off, in.bufs(packet))
