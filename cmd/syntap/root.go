@@ -49,6 +49,7 @@ func newRootCommand() *cobra.Command {
 		help(cmd, args)
 	})
 	root.AddCommand(
+		newExecCommand(),
 		newRunCommand(),
 		newReplayCommand(),
 		newCheckCommand(),
