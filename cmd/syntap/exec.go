@@ -56,9 +56,9 @@ input and output, the terminal, signals and the exit status are the command's ow
 				return err
 			}
 			app.LimitProcs(os.Getenv)
-			status, err := app.Exec(cmd.Context(), c, namespace.Options{
+			status, err := app.Exec(cmd.Context(), app.Router{Config: c, Log: handshakes, Logger: log}, namespace.Options{
 				Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, HostLoopback: hostLoopback,
-			}, handshakes, log)
+			})
 			if status != 0 && err != nil {
 				return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
 			}

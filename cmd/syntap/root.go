@@ -49,6 +49,7 @@ func newRootCommand() *cobra.Command {
 		help(cmd, args)
 	})
 	root.AddCommand(
+		newDemoCommand(),
 		newExecCommand(),
 		newRunCommand(),
 		newReplayCommand(),

@@ -5,17 +5,15 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/sirupsen/logrus"
-
-	"syntap/cmd/internal/audit"
-	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/namespace"
 	"syntap/tun"
 )
 
-// Exec runs one command whose only way out is a TUN interface, carries its traffic from the caller's network namespace,
-// and returns the command's exit status. The options' TUN, MTU and addresses come from the config.
-func Exec(ctx context.Context, c *config.Config, o namespace.Options, handshakes *audit.Log, log *logrus.Logger) (status int, err error) {
+// Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the caller's network namespace,
+// and returns the command's exit status. The options' TUN, MTU and addresses come from r's config; r itself lacks only what
+// depends on the session.
+func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err error) {
+	c := r.Config
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses
@@ -28,7 +26,10 @@ func Exec(ctx context.Context, c *config.Config, o namespace.Options, handshakes
 	if err != nil {
 		return 0, err
 	}
-	r := Router{Config: c, Log: handshakes, Logger: log, Sources: within(c.TUN.Addresses), Redirect: session.Redirect}
+	r.Sources = within(c.TUN.Addresses)
+	if r.Redirect == nil {
+		r.Redirect = session.Redirect
+	}
 	routing, stopRouting := context.WithCancel(ctx)
 	defer stopRouting()
 	routed := make(chan error, 1)
