@@ -130,8 +130,9 @@ func TestDNS(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dig", "dnsmasq")
 	lab := tuntest.NewLab(t)
-	dnsmasq := lab.Server.Start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--group=root",
-		"--pid-file=", "--log-facility=-", "--bind-interfaces", "--listen-address="+strings.Join(addresses(), ","), "--address=/www.example.com/203.0.113.80")
+	dnsmasq := lab.Server.Start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv",
+		"--user=root", "--group=", "--pid-file=", "--log-facility=-", "--bind-interfaces",
+		"--listen-address="+strings.Join(addresses(), ","), "--address=/www.example.com/203.0.113.80")
 	tuntest.Wait(t, "dnsmasq to start", func() bool { return strings.Contains(dnsmasq.Stderr(), "started") })
 	r := run(t, lab.Router, "syntap0", everything)
 	for _, host := range addresses() {

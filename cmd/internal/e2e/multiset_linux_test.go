@@ -29,6 +29,7 @@ func TestEveryHandshakeOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			requireTools(t, "tcpdump", "tshark")
+			requireSetgroups(t)
 			lab := tuntest.NewLab(t)
 			r := run(t, lab.Router, "syntap0", everything)
 			pcap := filepath.Join(t.TempDir(), "tun.pcap")
