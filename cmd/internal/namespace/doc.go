@@ -37,12 +37,16 @@
 //
 // # Terminal and signals
 //
-// syntap, init and the command share a process group, as the members of a pipeline do: whoever signals the job, with
-// Ctrl-C or from a shell, signals all. syntap leaves the decision to the command and ends with its status. What only
-// syntap hears (kill, or Ctrl-C without a terminal) it passes on. When the command stops, init reports it and syntap
-// stops as well, so that the shell sees a stopped job; after SIGCONT it hands the terminal back to the group inside that
-// had it, and the command goes on. A shell inside may take the terminal for groups of its own; when it is gone, syntap
-// takes it back, and after a command that was killed it restores the terminal's modes.
+// The command is to be found at the terminal as if it had been started without syntap. Where syntap is one of several
+// members of a process group, in a pipeline or a script, init and the command join that group: Ctrl-C or Ctrl-Z reaches all.
+// Where syntap is alone, an interactive shell's job, init leads a group of its own that the command begins in, and syntap
+// lends it the terminal, as that shell does to its jobs: getpgrp(2) names no group from outside the PID namespace, and some
+// programs depend on it. Shells inside may make more groups.
+//
+// syntap leaves the decision to the command and ends with its status. What only syntap hears, from kill or from Ctrl-C
+// without a terminal, it passes on. When the command stops, init reports it and syntap stops as well, so that the shell
+// outside sees a stopped job; after SIGCONT syntap gives the terminal back to the group inside that had it, and the command
+// goes on. When all is over it takes the terminal back, and restores the modes after a command that was killed.
 //
 // The command inherits descriptors 0 to 2 and no others; one that is closed is /dev/null. It inherits limits, ignored
 // signals and the environment as syntap found them.

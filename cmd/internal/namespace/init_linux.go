@@ -118,6 +118,10 @@ func spawn(command []string) (pid int, err error) {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return 0, cause(err)
 	}
+	// The other threads keep theirs: a command of the same user must not get at them by ptrace.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("deny tracing of init: %w", err)
+	}
 	runtime.LockOSThread() // for good: this thread has lost its capabilities
 	if err := dropCapabilities(); err != nil {
 		return 0, err

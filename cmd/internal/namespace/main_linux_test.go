@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,9 +25,10 @@ import (
 
 // The test binary is also the programs that the tests run, by its first argument.
 const (
-	sessionProgram = "session" // run one session, like "syntap exec" without a router
-	factsProgram   = "facts"   // print what a command sees
-	settingProgram = "setting" // make a setting, then run another of these programs in it
+	sessionProgram    = "session"    // run one session, like "syntap exec" without a router
+	factsProgram      = "facts"      // print what a command sees
+	interruptsProgram = "interrupts" // count SIGINT until there is a line to read
+	settingProgram    = "setting"    // make a setting, then run another of these programs in it
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,8 @@ func TestMain(m *testing.M) {
 			os.Exit(session(os.Args[2:]))
 		case factsProgram:
 			os.Exit(printFacts())
+		case interruptsProgram:
+			os.Exit(countInterrupts())
 		case settingProgram:
 			os.Exit(enterSetting(os.Args[2], os.Args[3:]))
 		}
@@ -80,6 +85,7 @@ type facts struct {
 	PingGroupRange string
 	UID, GID       int
 	Capabilities   string // the effective ones
+	SeesIntoInit   bool   // may read what only a tracer may, of any thread
 }
 
 // printFacts is the command that tells them.
@@ -99,6 +105,8 @@ func printFacts() int {
 	}
 	f.ResolvConf = readFile("/etc/resolv.conf")
 	f.PingGroupRange = strings.TrimSpace(readFile("/proc/sys/net/ipv4/ping_group_range"))
+	threads, _ := filepath.Glob("/proc/1/task/*/environ")
+	f.SeesIntoInit = slices.ContainsFunc(threads, func(path string) bool { return readFile(path) != "" })
 	f.UID, f.GID = os.Getuid(), os.Getgid()
 	for line := range strings.Lines(readFile("/proc/self/status")) {
 		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
@@ -109,6 +117,27 @@ func printFacts() int {
 		return 1
 	}
 	return 0
+}
+
+func countInterrupts() int {
+	interrupts := make(chan os.Signal, 9)
+	signal.Notify(interrupts, os.Interrupt)
+	line := make(chan error)
+	go func() {
+		_, err := os.Stdin.Read(make([]byte, 99))
+		line <- err
+	}()
+	fmt.Println("ready")
+	for n := 0; ; {
+		select {
+		case <-interrupts:
+			n++
+			fmt.Println("interrupt", n)
+		case <-line:
+			fmt.Println("interrupts:", n)
+			return 0
+		}
+	}
 }
 
 // readFile returns "" for what cannot be read.

@@ -58,11 +58,8 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 // nameservers that the gateways stand for.
 func privateResolvConf(addresses []netip.Prefix) (string, map[netip.Addr]netip.Addr, error) {
 	conf, err := os.ReadFile("/etc/resolv.conf")
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil, nil
-	}
 	if err != nil {
-		return "", nil, err // a PathError says it all
+		return "", nil, nil // what we cannot read, the command cannot either
 	}
 	onHost, err := reachableOnHostOnly(addresses)
 	if err != nil {
@@ -176,12 +173,11 @@ func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
 func (s *Session) Run() (status int, err error) {
 	signals := relayedSignals()
 	defer signal.Stop(signals)
-	// A line of the log, or taking the terminal back, must not stop a router in the background.
-	signal.Ignore(unix.SIGTTOU)
-	defer signal.Reset(unix.SIGTTOU)
+	// A line of the log must not end the router when nobody reads it, nor stop one in the background.
+	signal.Ignore(unix.SIGPIPE, unix.SIGTTOU)
+	defer signal.Reset(unix.SIGPIPE, unix.SIGTTOU)
 
 	s.terminal.lend()
-
 	reports := make(chan report)
 	go s.listen(reports)
 	_ = s.channel.send(order{Start: true}) // if init is gone, so are its reports

@@ -18,7 +18,7 @@ func relayedSignals() chan os.Signal {
 // relay passes a signal on to the command unless it has got the signal as we did, from the terminal.
 func (s *Session) relay(sig os.Signal) {
 	switch sig {
-	case unix.SIGTTIN:
+	case unix.SIGTTIN: // because a member of our group wants to read
 		return
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP:
 		if s.terminal.talksToCommand() {

@@ -2,6 +2,7 @@ package namespace_test
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,10 +53,11 @@ func sitDown(t *testing.T) *user {
 	u := &user{t: t, keyboard: keyboard}
 	read := make(chan struct{})
 	go u.watch(read)
+	watchdog := time.AfterFunc(4*tuntest.Patience, func() { _ = cmd.Process.Kill() })
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // the kernel hangs up: whatever ran in the terminal ends
+		u.hangUp()
 		_ = cmd.Wait()
-		_ = keyboard.Close()
+		watchdog.Stop()
 		<-read
 		if t.Failed() {
 			t.Logf("on the screen:\n%s", u.screen)
@@ -65,6 +68,9 @@ func sitDown(t *testing.T) *user {
 	u.sees("outer> ")
 	return u
 }
+
+// hangUp closes the terminal: bash ends and tells its jobs to.
+func (u *user) hangUp() { _ = u.keyboard.Close() }
 
 // openPTY returns both ends of a pseudo-terminal (pty(7)).
 func openPTY(t *testing.T) (keyboard, tty *os.File) {
@@ -148,8 +154,8 @@ func (u *user) resize(rows, columns uint16) {
 // not occur in what was typed before it.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	const ready = "\nready\r\n"
-	status := func(n int) []string { return []string{"echo status=$?\r", fmt.Sprintf("\nstatus=%d\r\n", n)} }
+	const ready = "ready\r\n"
+	status := func(n int) []string { return []string{"echo status=$?\r", fmt.Sprintf("status=%d\r\n", n)} }
 	tests := []struct {
 		name   string
 		shared string   // what makes the session share its process group with the command; "" = skip that
@@ -160,21 +166,21 @@ func TestTerminal(t *testing.T) {
 			ctrlC, "outer> ",
 		}, status(130))},
 		{"interrupt comes once", "2>/dev/null", []string{
-			"s sh -c 'trap \"n=x\\$n; echo in''t\" INT; echo ready; sleep 3600; read x; echo $x $n' SHARED\r", ready,
-			ctrlC, "int\r\n",
-			"hello\r", "\nhello x\r\n",
+			"s $PROGRAM interrupts SHARED\r", ready,
+			ctrlC, "interrupt 1\r\n",
+			"\r", "interrupts: 1\r\n",
 		}},
 		{"stop and continue", "2>/dev/null", slices.Concat([]string{
 			"s sh -c 'echo ready; read x; echo read $x; exit 5' SHARED\r", ready,
 			ctrlZ, "Stopped",
 			"fg\r", "fg\r\n\"$PROGRAM\" session",
-			"hello\r", "\nread hello\r\n",
+			"hello\r", "read hello\r\n",
 		}, status(5))},
 		{"start in the background", "2>/dev/null", slices.Concat([]string{
 			"set -b\r", "outer> ", // tell at once what becomes of jobs
 			"s sh -c 'read x; echo read $x; exit 6' SHARED &\r", "Stopped",
 			"fg\r", "fg\r\n\"$PROGRAM\" session",
-			"hello\r", "\nread hello\r\n",
+			"hello\r", "read hello\r\n",
 		}, status(6))},
 		{"to the background and back", "2>/dev/null", slices.Concat([]string{
 			"s sh -c 'echo ready; exec sleep 3600' SHARED\r", ready,
@@ -190,27 +196,27 @@ func TestTerminal(t *testing.T) {
 			"sh -c 'echo ready; read x; echo read $x'\r", ready,
 			ctrlZ, "Stopped",
 			"fg\r", "fg\r\nsh",
-			"hello\r", "\nread hello\r\n",
-			"exit 4\r", "\nstatus=4\r\n",
+			"hello\r", "read hello\r\n",
+			"exit 4\r", "status=4\r\n",
 		}},
 		{"suspended shell inside", ">/dev/null", []string{
 			"PS1='inner> ' s bash --norc --noprofile -i SHARED\r", "\ninner> ",
 			"suspend\r", "\nouter> ",
 			"fg\r", "inner> ",
-			"echo in''side >&2\r", "\ninside\r\n",
+			"echo in''side >&2\r", "inside\r\n",
 			"exit\r", "outer> ",
 		}},
 		{"shell inside that does not take the terminal back", "", slices.Concat([]string{
 			"PS1='inner> ' s dash -i\r", "\ninner> ",
 			"kill -STOP $$\r", "\nouter> ",
-			"fg\r", "fg\r\n",
-			"echo in''side\r", "\ninside\r\n",
+			"fg\r", "-- dash -i\r\n",
+			"echo in''side\r", "inside\r\n",
 			"exit 4\r", "outer> ",
 		}, status(4))},
 		{"terminal goes back to a script", "", []string{
 			`PS1='inner> ' sh -c '"$PROGRAM" session -- bash --norc --noprofile -i; read x; echo got $x'` + "\r", "\ninner> ",
 			"exit\r", "exit\r\nexit\r\n",
-			"hello\r", "\ngot hello\r\n",
+			"hello\r", "got hello\r\n",
 		}},
 		{"modes are restored", "2>/dev/null", slices.Concat([]string{
 			"s sh -c 'stty raw -echo; kill -9 $$' SHARED\r", "outer> ",
@@ -258,7 +264,7 @@ func TestLateRead(t *testing.T) {
 	}
 	shell := u.foreground()
 	u.follow([]string{
-		"s sh -c 'echo ready; read x <" + fifo + "; read y; echo read $y'\r", "\nready\r\n",
+		"s sh -c 'echo ready; read x <" + fifo + "; read y; echo read $y'\r", "ready\r\n",
 		ctrlZ, "Stopped",
 		"bg\r", "&\r\n",
 		"fg\r", "fg\r\n",
@@ -268,7 +274,7 @@ func TestLateRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.types("hello\r")
-	u.sees("\nread hello\r\n")
+	u.sees("read hello\r\n")
 }
 
 // foreground returns the terminal's foreground process group.
@@ -279,6 +285,45 @@ func (u *user) foreground() (group int) {
 		return err
 	})
 	return group
+}
+
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		script []string
+	}{
+		{"running", nil},
+		{"stopped", []string{ctrlZ, "Stopped"}},
+		{"in the background", []string{ctrlZ, "Stopped", "bg\r", "&\r\n"}},
+	}
+	for _, tt := range tests {
+		for _, sharing := range []string{"", "2>/dev/null"} {
+			t.Run(strings.TrimSpace(tt.name+" "+sharing), func(t *testing.T) {
+				t.Parallel()
+				u := sitDown(t)
+				fifo := filepath.Join(t.TempDir(), "fifo")
+				if err := unix.Mkfifo(fifo, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				u.types("s sh -c 'exec 3>" + fifo + "; echo ready; sleep 3600 & exec sleep 3600' " + sharing + "\r")
+				held, err := os.Open(fifo)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer held.Close()
+				u.sees("ready\r\n")
+				u.follow(tt.script, sharing)
+				u.hangUp()
+				if err := held.SetReadDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadAll(held); err != nil {
+					t.Errorf("command goes on after the terminal has gone: %v", err)
+				}
+			})
+		}
+	}
 }
 
 func TestWindowSize(t *testing.T) {
