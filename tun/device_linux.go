@@ -30,7 +30,10 @@ type Device struct {
 	stats   Stats
 }
 
-var _ Link = (*Device)(nil)
+var (
+	_ Link         = (*Device)(nil)
+	_ IdleNotifier = (*Device)(nil)
+)
 
 // Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the network namespace.
 // The error wraps os.ErrExist when an interface of that name exists, os.ErrPermission when the privilege is missing and
@@ -82,7 +85,7 @@ func newDevice(dev wgtun.Device, mtu int) (*Device, error) {
 	if err := raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open TUN descriptor: %w", err), dev.Close())
 	}
-	d.read.attempt = d.read.readv
+	d.read.attempt, d.read.idle = d.read.readv, func() {}
 	go d.drainEvents()
 	return d, nil
 }
@@ -107,6 +110,7 @@ func (d *Device) Stats() *Stats { return &d.stats }
 type frameReader struct {
 	attempt func(fd uintptr) bool // readv as a value made once
 	hdr     [virtioHdrLen]byte
+	idle    func() // called before waiting
 	iov     [3]unix.Iovec
 	n       int
 	errno   syscall.Errno
@@ -119,6 +123,7 @@ func (r *frameReader) readv(fd uintptr) bool {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&r.iov[0])), uintptr(len(r.iov)))
 		switch errno {
 		case unix.EAGAIN:
+			r.idle()
 			return false
 		case unix.EINTR:
 			continue
@@ -152,6 +157,12 @@ func (d *Device) ReadFrame(head, body []byte) (int, Offload, error) {
 		d.stats.OutboundBytes.Add(uint64(n))
 		return n, off, nil
 	}
+}
+
+// NotifyIdle implements IdleNotifier.
+func (d *Device) NotifyIdle(f func()) bool {
+	d.read.idle = f
+	return true
 }
 
 // usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an allocation.

@@ -2,33 +2,41 @@ package tun
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // HostConfig says what Configure changes on the host so that traffic enters a TUN interface.
 //
 // The addresses go to the interface, which comes up. What else happens depends on Table.
 //
-// With a Table of its own the router shares the host's namespace: Include decides what enters the TUN, and the router's
-// own sockets, which carry Mark, never do. For each address family of Include the table holds a route to the TUN for each
-// prefix, and five rules lead to it or around it:
+// With a Table of its own the router shares the host's namespace. For each address family of Include the table holds a
+// route to the TUN for each prefix, and a throw route for each of Exclude; the rules that lead to it, or around it, are for
+// IPv4
 //
 //	Priority    from all fwmark Mark lookup main
 //	Priority+1  from all fwmark Mark lookup default
 //	Priority+2  from all fwmark Mark unreachable
-//	Priority+3  from all iif Name lookup main
-//	Priority+4  from all lookup Table
+//	Priority+3  from all iif Name goto Priority+7
+//	Priority+4  from ADDRESS lookup Table               each of Addresses
+//	Priority+4  from 0.0.0.0 iif lo goto Priority+6     with KeepInbound
+//	Priority+5  from all iif lo goto Priority+7         with KeepInbound
+//	Priority+6  from all uidrange UIDs lookup Table
+//	Priority+7  from all nop
 //
-// A marked packet finds its way in the host's own tables or nowhere: while the uplink is down its dial fails, instead of
-// entering the TUN and being dialled again. The rule for iif keeps what comes out of the TUN for another machine, such as
-// a gateway's replies, from going back in.
+// The router's own sockets carry Mark. Such a packet finds its way in the host's own tables or nowhere: while the uplink is
+// down its dial fails, instead of entering the TUN and being dialled again. The rule for iif keeps what comes out of the TUN
+// for another machine, such as a gateway's replies, from going back in. To go to the last rule is to go on with the host's.
+// doc.go tells how KeepInbound works, and what Closed adds.
 //
 // For everything else Include wins over the host's routes, those of connected networks too. What stays outside:
 //   - the host's own addresses and, for IPv6, multicast: the table "local" comes first;
 //   - IPv4 multicast and the limited broadcast, unless Include names a prefix within them: throw routes in the table leave
 //     them to the host's routes, so that discovery on the local network goes on working;
 //   - sockets bound to another interface, and with them IPv6 link-local destinations, which always name one: a route to
-//     the TUN does not fit them.
+//     the TUN does not fit them;
+//   - with KeepInbound, sockets bound to an address of another interface.
 //
 // With Table 0 the namespace is the router's own: prefixes of Include are routed in the main table, and there are no rules.
 // With an empty Include there are neither routes nor rules in any case: the operator routes.
@@ -41,8 +49,96 @@ type HostConfig struct {
 	Mark      uint32         // of the router's own sockets; not 0 where rules are made
 	Table     int            // routing table of the router's own; 0 = main
 	Priority  int            // of the first rule
+
+	// The rest counts only where there are rules.
+	Exclude     []netip.Prefix // destinations that never enter the TUN, whatever Include says
+	IncludeUIDs []UIDRange     // users whose traffic enters the TUN; none = all. Forwarded packets count as user 0's
+	ExcludeUIDs []UIDRange     // users whose traffic does not
+	KeepInbound bool           // replies of this host's servers stay outside
+	Closed      bool           // what would enter the TUN goes nowhere when the TUN is gone
+	StateDir    string         // where the journal stands, for Cleanup; "" = none is kept
 }
 
-// ErrRoutingInUse is wrapped by Configure and Cleanup when the table has a route to an interface or the priorities hold
-// rules that are not the router's: another instance is running, or the operator uses them.
-var ErrRoutingInUse = errors.New("routing table or rule priority is in use")
+// UIDRange is a range of user ids, both ends included.
+type UIDRange struct{ First, Last uint32 }
+
+// Errors that Configure and Watch wrap.
+var (
+	// ErrRoutingInUse: the table or the priorities hold what is not the router's. Another instance is running, or the
+	// operator uses them.
+	ErrRoutingInUse = errors.New("routing table or rule priority is in use")
+	// ErrRunning: another instance has this interface name in this network namespace.
+	ErrRunning = errors.New("another instance is running")
+	// ErrGone: the interface was deleted.
+	ErrGone = errors.New("interface was deleted")
+)
+
+// hasRules tells whether traffic is led into the TUN by rules.
+func (c HostConfig) hasRules() bool { return c.Table != 0 && len(c.Include) > 0 }
+
+// guard returns the name of the interface that takes traffic when the TUN is gone, at most 15 bytes.
+func (c HostConfig) guard() string { return fmt.Sprintf("guard%d", c.Table) }
+
+// address returns the first address of the interface in the family of p.
+func (c HostConfig) address(p netip.Prefix) (netip.Addr, bool) {
+	i := slices.IndexFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is4() == p.Addr().Is4() })
+	if i < 0 {
+		return netip.Addr{}, false
+	}
+	return c.Addresses[i].Addr(), true
+}
+
+// validate refuses what would route traffic other than it says.
+func (c HostConfig) validate() error {
+	if !c.hasRules() {
+		return nil
+	}
+	if c.Mark == 0 {
+		return errors.New("the mark 0 is that of every socket")
+	}
+	for _, p := range c.Include {
+		// A socket without an address of the TUN would get another interface's, and be taken for one of a server.
+		if _, ok := c.address(p); !ok && c.KeepInbound {
+			return fmt.Errorf("keeping replies outside needs an address of the TUN in the family of %s", p)
+		}
+	}
+	return nil
+}
+
+// enters returns the users whose traffic enters the TUN: those of include, or everybody, without those of exclude. It
+// returns a single range of all ids where no user is left out.
+func enters(include, exclude []UIDRange) []UIDRange {
+	const last = 1<<32 - 2 // 1<<32 - 1 stands for no user (uid_t -1)
+	if len(include) == 0 {
+		include = []UIDRange{{0, last}}
+	}
+	left := slices.Clone(include)
+	for _, x := range exclude {
+		var rest []UIDRange
+		for _, r := range left {
+			if x.Last < r.First || r.Last < x.First {
+				rest = append(rest, r)
+				continue
+			}
+			if r.First < x.First {
+				rest = append(rest, UIDRange{r.First, x.First - 1})
+			}
+			if x.Last < r.Last {
+				rest = append(rest, UIDRange{x.Last + 1, r.Last})
+			}
+		}
+		left = rest
+	}
+	return left
+}
+
+// everybody tells whether uids is what enters returns without restrictions.
+func everybody(uids []UIDRange) bool { return slices.Contains(uids, UIDRange{0, 1<<32 - 2}) }
+
+// Cleaned is what Cleanup has done about one run.
+type Cleaned struct {
+	Name     string   // of the interface
+	Running  bool     // left alone: it is alive
+	Kept     bool     // left alone: it stays closed
+	Commands []string // that would have done the same
+}

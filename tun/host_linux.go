@@ -3,170 +3,238 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// queueLen is the transmit queue of the TUN in packets. At 500, wireguard's, a flood of SYNs loses a tenth before
-// anybody has read them.
-const queueLen = 10000
-
-// addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
-const addrGenModeNone = 1
-
-// Host is what Configure has changed and Close undoes.
+// Host is what Configure has changed. It ends with Close, which takes everything back, or with Abandon, which does not.
 type Host struct {
-	nl   *netlink.Handle
-	done []step
+	nl      *netlink.Handle
+	config  HostConfig
+	index   int      // of the interface
+	journal *journal // nil where there are no rules
+	changes *os.File // tells the watcher that the host's network has changed
 
-	failpoint func(what string) error // asked before each step; nil outside of tests
-}
+	restored atomic.Uint64
 
-// step is a change that was made.
-type step struct {
-	what string
-	undo func() error
+	failpoint func(command string) error // asked before each step; nil outside of tests
 }
 
 // Configure brings the interface up and routes traffic into it, in the network namespace of the calling thread. Rules and
-// routes that a dead run with the same configuration has left are replaced. On an error everything but the interface is
-// as it was before; the interface is the caller's to close.
-func Configure(c HostConfig) (*Host, error) { return configure(c, nil) }
-
-func configure(c HostConfig, failpoint func(what string) error) (*Host, error) {
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+// routes that a dead run has left are taken over, so that no traffic slips by between the runs. On an error everything but
+// the interface is as it was before; the interface is the caller's to close.
+func Configure(c HostConfig) (*Host, error) {
+	h, err := newHost(c, nil)
 	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
+		return nil, err
 	}
-	h := &Host{nl: nl, failpoint: failpoint}
-	if err := h.configure(c); err != nil {
-		return nil, errors.Join(err, h.Close())
+	added, err := h.configure()
+	if err != nil {
+		return nil, errors.Join(err, h.rollBack(added))
 	}
 	return h, nil
 }
 
-func (h *Host) configure(c HostConfig) error {
+// newHost checks what it can without changing anything, and takes the journal.
+func newHost(c HostConfig, failpoint func(command string) error) (*Host, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
+	}
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
+	}
+	h := &Host{config: c, failpoint: failpoint}
+	if err := h.open(); err != nil {
+		h.release()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Host) open() (err error) {
+	c := h.config
+	if h.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
 	}
 	link, err := h.nl.LinkByName(c.Name)
 	if err != nil {
 		return fmt.Errorf("find interface %s: %w", c.Name, err)
 	}
-	if len(c.Include) > 0 && c.Table != 0 {
-		if c.Mark == 0 {
-			return errors.New("add rules: the mark 0 is that of every socket")
-		}
-		if err := reclaim(h.nl, c); err != nil {
-			return err
-		}
+	h.index = link.Attrs().Index
+	if !c.hasRules() {
+		return nil
 	}
-	if err := h.bringUp(link, c.Addresses, c.Include); err != nil {
+	if err := checkLinkdown(c); err != nil {
 		return err
 	}
-	return h.route(link, c)
-}
-
-// bringUp prepares the interface. There is nothing to undo: it all goes with the interface.
-func (h *Host) bringUp(link netlink.Link, addresses, include []netip.Prefix) error {
-	name := link.Attrs().Name
-	if err := h.do("set queue length of "+name, func() error { return h.nl.LinkSetTxQLen(link, queueLen) }, nil); err != nil {
+	if h.changes, err = subscribe(); err != nil {
 		return err
 	}
-	if ipv6 := filepath.Join(ipv6Sysctls, "conf", name); exists(ipv6) {
-		// No link-local address: nobody answers the router solicitations and listener reports it would send into the TUN.
-		quiet := func() error { return h.nl.LinkSetIP6AddrGenMode(link, addrGenModeNone) }
-		if err := h.do("turn off link-local addresses of "+name, quiet, nil); err != nil {
-			return err
-		}
-		if len(addresses)+len(include) > len(only4(addresses))+len(only4(include)) {
-			enable := func() error { return enableIPv6(ipv6) }
-			if err := h.do("enable IPv6 on "+name, enable, nil); err != nil {
-				return err
-			}
-		}
-	}
-	for _, a := range addresses {
-		add := func() error {
-			return h.nl.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a), Flags: unix.IFA_F_NODAD})
-		}
-		if err := h.do(fmt.Sprintf("add address %s dev %s", a, name), add, nil); err != nil {
+	if c.StateDir != "" {
+		if h.journal, err = openJournal(c.StateDir, c.Name); err != nil {
 			return err
 		}
 	}
-	return h.do("set interface "+name+" up", func() error { return h.nl.LinkSetUp(link) }, nil)
-}
-
-// do makes one change and remembers how to undo it, if undo is not nil.
-func (h *Host) do(what string, apply, undo func() error) error {
-	if h.failpoint != nil {
-		if err := h.failpoint(what); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	if err := apply(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if undo != nil {
-		h.done = append(h.done, step{what, undo})
+	if err := h.checkFree(); err != nil {
+		return errors.Join(err, h.cancelJournal())
 	}
 	return nil
 }
 
-// Close removes the rules and routes, last made first; those that are gone already do not matter. The interface stays,
-// configured, until its owner closes it. Close may be called from any thread, and again.
-func (h *Host) Close() error {
-	var errs []error
-	for _, s := range slices.Backward(h.done) {
-		if err := s.undo(); err != nil && !isGone(err) {
-			errs = append(errs, fmt.Errorf("undo %s: %w", s.what, err))
+// dead returns the configs of dead runs that nobody has cleaned up after.
+func (h *Host) dead() []HostConfig {
+	if h.journal == nil {
+		return nil
+	}
+	return h.journal.runs
+}
+
+// checkFree returns an error when the table or the priorities hold what neither this run nor a dead one has made.
+func (h *Host) checkFree() error {
+	known := append([]HostConfig{h.config}, h.dead()...)
+	families := []int{netlink.FAMILY_V4}
+	if hasIPv6() {
+		families = append(families, netlink.FAMILY_V6)
+	}
+	for _, family := range families {
+		if err := checkTable(h.nl, h.config, known, family); err != nil {
+			return err
+		}
+		if err := checkRules(h.nl, h.config, known, family); err != nil {
+			return err
 		}
 	}
-	h.done = nil
-	h.nl.Close()
-	return errors.Join(errs...)
+	return nil
 }
 
-// isGone tells whether an object could not be deleted because it, or the interface it belonged to, is not there.
-func isGone(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV)
-}
-
-const ipv6Sysctls = "/proc/sys/net/ipv6"
-
-// hasIPv6 tells whether the kernel has IPv6 at all.
-func hasIPv6() bool { return exists(ipv6Sysctls) }
-
-// enableIPv6 turns on IPv6 for the interface with the given directory of sysctls, whatever the host does elsewhere:
-// otherwise its IPv6 traffic could not be routed here.
-func enableIPv6(dir string) error {
-	file := filepath.Join(dir, "disable_ipv6")
-	value, err := os.ReadFile(file)
-	if err != nil || strings.TrimSpace(string(value)) == "0" {
-		return err
+// configure makes all changes and returns those that it has made itself: with rules, what exists is a dead run's.
+func (h *Host) configure() (added []step, err error) {
+	if h.journal != nil {
+		if err := h.journal.begin(h.config); err != nil {
+			return nil, err
+		}
 	}
-	return os.WriteFile(file, []byte("0"), 0)
+	steps := h.config.steps()
+	for _, s := range steps {
+		err := h.do(s.command, s.apply)
+		switch {
+		case err == nil:
+			added = append(added, s)
+		case !errors.Is(err, unix.EEXIST) || !h.config.hasRules():
+			return added, err
+		}
+	}
+	// What a dead run has left for another config than this one.
+	for _, c := range h.dead() {
+		for _, s := range slices.Backward(c.steps()) {
+			same := func(t step) bool { return t.command == s.command }
+			if s.undo == nil || slices.ContainsFunc(steps, same) {
+				continue
+			}
+			if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
+				return added, err
+			}
+		}
+	}
+	if len(h.dead()) > 0 { // what differs in its source only has passed for the same
+		var failures []error
+		err = h.repair(func(_ string, err error) { failures = append(failures, err) })
+		err = errors.Join(append(failures, err)...)
+	}
+	return added, err
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+// do makes one change.
+func (h *Host) do(command string, change func(*netlink.Handle) error) error {
+	if h.failpoint != nil {
+		if err := h.failpoint(command); err != nil {
+			return fmt.Errorf("%s: %w", command, err)
+		}
+	}
+	if err := change(h.nl); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
 }
 
-// only4 returns the IPv4 prefixes among prefixes.
-func only4(prefixes []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is6() })
+// rollBack takes back what configure has added before it failed. What a dead run has left stays.
+func (h *Host) rollBack(added []step) error {
+	_, err := h.undo(added)
+	err = errors.Join(err, h.cancelJournal())
+	h.release()
+	return err
 }
 
-// ipNet returns a prefix in the form the netlink package wants, host bits included.
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+// undo takes steps back, last made first; those that are gone already do not matter. It returns the commands that would
+// have done the same.
+func (h *Host) undo(steps []step) (commands []string, err error) {
+	var errs []error
+	for _, s := range slices.Backward(steps) {
+		if s.undo == nil {
+			continue
+		}
+		switch err := h.do(s.undoCommand(), s.undo); {
+		case err == nil:
+			commands = append(commands, s.undoCommand())
+		case !isGone(err):
+			errs = append(errs, err)
+		}
+	}
+	return commands, errors.Join(errs...)
+}
+
+// Close takes everything back, last made first; what is gone already does not matter. The interface stays until its owner
+// closes it. Close may be called from any thread, and again, but not during Watch.
+func (h *Host) Close() error {
+	if h.nl == nil {
+		return nil
+	}
+	_, err := h.undo(h.config.steps())
+	if err == nil && h.journal != nil {
+		err = h.journal.remove()
+		h.journal = nil
+	}
+	h.release()
+	return err
+}
+
+// Abandon ends a run without taking anything back, as its death would: with Closed, what entered the TUN goes nowhere from
+// the moment its interface is gone, until another run takes over or Cleanup is called.
+func (h *Host) Abandon() { h.release() }
+
+func (h *Host) cancelJournal() error {
+	if h.journal == nil {
+		return nil
+	}
+	err := h.journal.cancel()
+	h.journal = nil
+	return err
+}
+
+// release closes what is open.
+func (h *Host) release() {
+	if h.journal != nil {
+		_ = h.journal.close() // nothing more to write
+	}
+	if h.changes != nil {
+		h.changes.Close()
+	}
+	if h.nl != nil {
+		h.nl.Close()
+	}
+	h.nl, h.journal, h.changes = nil, nil, nil
+}
+
+// dump asks for a list again when it has changed under the kernel's hands.
+func dump[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 10 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }

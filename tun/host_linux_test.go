@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +32,7 @@ func everything() tun.HostConfig {
 		Addresses: prefixes("198.18.0.1/30", "fd53:7974::1/126"),
 		Include:   prefixes("0.0.0.0/0", "::/0"),
 		Mark:      0x5359, Table: 5359, Priority: 5359,
+		KeepInbound: true, Closed: true,
 	}
 }
 
@@ -64,10 +67,23 @@ func configure(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig) *tun.Host 
 	if err != nil {
 		t.Fatalf("Configure: %v", err)
 	}
-	for _, a := range c.Addresses { // the kernel's own routes for an IPv6 address follow a moment later
-		tuntest.Wait(t, "address "+a.String(), func() bool { return routeTo(t, ns, a.Addr().String()) == "dev lo" })
-	}
+	settle(t, ns)
 	return h
+}
+
+// settle waits until the kernel has noticed that nobody reads a guard: a process that another test is starting shares the
+// descriptor for a moment.
+func settle(t *testing.T, ns *tuntest.Namespace) {
+	t.Helper()
+	tuntest.Wait(t, "guards to lose their carrier", func() bool {
+		for line := range strings.Lines(ns.State()) {
+			if strings.Contains(line, "dev guard") && !strings.Contains(line, "linkdown") && !strings.Contains(line, "local") ||
+				strings.Contains(line, ": guard") && !strings.Contains(line, "state DOWN") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func tryConfigure(ns *tuntest.Namespace, c tun.HostConfig) (h *tun.Host, err error) {
@@ -127,7 +143,11 @@ func TestConfigureInterface(t *testing.T) {
 	if diff := cmp.Diff([]string{"198.18.0.1/30", "fd53:7974::1/126"}, got); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	ns.Run("ping", "-c1", "-w10", "fd53:7974::1") // usable at once
+	for _, a := range everything().Addresses { // usable at once
+		if got := routeTo(t, ns, a.Addr().String()); got != "dev lo" {
+			t.Errorf("route to the interface's own %s = %s, want dev lo", a, got)
+		}
+	}
 }
 
 func TestConfigureEnablesIPv6(t *testing.T) {
@@ -149,14 +169,14 @@ func TestConfigureErrors(t *testing.T) {
 		want   string
 	}{
 		{"no interface", func(c *tun.HostConfig) { c.Name = "syntap9" }, "find interface syntap9: Link not found"},
-		{"no mark", func(c *tun.HostConfig) { c.Mark = 0 }, "add rules: the mark 0 is that of every socket"},
+		{"no mark", func(c *tun.HostConfig) { c.Mark = 0 }, "route into syntap0: the mark 0 is that of every socket"},
 		{
-			"address twice", func(c *tun.HostConfig) { c.Addresses = prefixes("198.18.0.1/30", "198.18.0.1/30") },
-			"add address 198.18.0.1/30 dev syntap0: file exists",
+			"no address of a family", func(c *tun.HostConfig) { c.Addresses = prefixes("198.18.0.1/30") },
+			"route into syntap0: keeping replies outside needs an address of the TUN in the family of ::/0",
 		},
 		{
-			"prefix twice", func(c *tun.HostConfig) { c.Include = prefixes("203.0.113.0/24", "203.0.113.9/24") },
-			"add route 203.0.113.9/24 dev syntap0 table 5359: file exists",
+			"route twice in the main table", func(c *tun.HostConfig) { c.Table, c.Include = 0, prefixes("203.0.113.0/24", "203.0.113.9/24") },
+			"ip route add 203.0.113.0/24 dev syntap0 scope global: file exists",
 		},
 	}
 	for _, tt := range tests {
@@ -166,16 +186,57 @@ func TestConfigureErrors(t *testing.T) {
 			before := ns.State()
 			remove := open(t, ns, "syntap0")
 			c := everything()
+			c.StateDir = t.TempDir()
 			tt.change(&c)
 			h, err := tryConfigure(ns, c)
 			if h != nil || err == nil || err.Error() != tt.want {
 				t.Errorf("Configure = %v, %v, want nil and %q", h, err, tt.want)
 			}
 			remove()
-			if diff := cmp.Diff(before, ns.State()); diff != "" {
-				t.Errorf("left behind (-before +after):\n%s", diff)
-			}
+			checkRestored(t, ns, c, before)
 		})
+	}
+}
+
+// TestConfigureRefusesLinkdown has the kernel pass over the routes of interfaces that nobody reads.
+func TestConfigureRefusesLinkdown(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	ns.Sysctl("net.ipv4.conf.all.ignore_routes_with_linkdown", "1")
+	open(t, ns, "syntap0")
+	c := everything()
+	const want = "keep traffic inside after a crash: net/ipv4/conf/all/ignore_routes_with_linkdown is not 0"
+	if _, err := tryConfigure(ns, c); err == nil || err.Error() != want {
+		t.Errorf("Configure = %v, want %q", err, want)
+	}
+	c.Closed = false
+	closeHost(t, configure(t, ns, c))
+}
+
+// checkRestored checks that the namespace is as before and that no journal is left.
+func checkRestored(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig, before string) {
+	t.Helper()
+	if diff := cmp.Diff(before, ns.State()); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+	if c.StateDir == "" {
+		return
+	}
+	files, err := os.ReadDir(c.StateDir)
+	if err != nil || len(files) != 0 {
+		t.Errorf("journals left behind: %v, %v", files, err)
+	}
+}
+
+// failAfter returns a failpoint that lets n steps pass and fails from then on. The commands of those that passed go to
+// passed.
+func failAfter(n int, passed *[]string) func(command string) error {
+	return func(command string) error {
+		if len(*passed) == n {
+			return fmt.Errorf("failpoint %d", n)
+		}
+		*passed = append(*passed, command)
+		return nil
 	}
 }
 
@@ -183,6 +244,11 @@ func TestConfigureErrors(t *testing.T) {
 func TestConfigureFailsAnywhere(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
+	ns.Sysctl("net.ipv4.conf.default.rp_filter", "1")
+	c := everything()
+	c.StateDir = t.TempDir()
+	c.Exclude = prefixes("192.0.2.0/24")
+	c.IncludeUIDs, c.ExcludeUIDs = []tun.UIDRange{{First: 0, Last: 9}}, []tun.UIDRange{{First: 5, Last: 5}}
 	before := ns.State()
 	var steps []string
 	for i := 0; ; i++ {
@@ -190,56 +256,142 @@ func TestConfigureFailsAnywhere(t *testing.T) {
 		steps = steps[:0]
 		var h *tun.Host
 		err := ns.Do(func() (err error) {
-			h, err = tun.ConfigureFailing(everything(), func(what string) error {
-				if len(steps) == i {
-					return fmt.Errorf("failpoint %d", i)
-				}
-				steps = append(steps, what)
-				return nil
-			})
+			h, err = tun.ConfigureFailing(c, false, failAfter(i, &steps))
 			return err
 		})
 		if err == nil {
 			closeHost(t, h)
-			remove()
-			break
-		}
-		if !strings.HasSuffix(err.Error(), fmt.Sprintf(": failpoint %d", i)) {
+		} else if !strings.HasSuffix(err.Error(), fmt.Sprintf(": failpoint %d", i)) {
 			t.Errorf("Configure = %v, want only failpoint %d", err, i)
 		}
-		if state := ns.State(); strings.Contains(state, "5359") {
-			t.Errorf("failure after %q leaves rules or routes behind:\n%s", steps, state)
-		}
 		remove()
+		checkRestored(t, ns, c, before)
+		if err == nil {
+			break
+		}
 	}
-	if diff := cmp.Diff(before, ns.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
+	// The order that keeps the router's own traffic out at every moment: routes before rules, of the routes the guard's
+	// before the TUN's, of the rules that which sends traffic in last.
+	rules := func(ip string, rules ...string) []string {
+		var all []string
+		for _, r := range rules {
+			all = append(all, ip+" rule add pref "+r)
+		}
+		return all
 	}
-	// The order that keeps the router's own traffic out at every moment: routes before rules, the last rule the one that
-	// sends traffic in.
-	want := []string{
-		"set queue length of syntap0",
-		"turn off link-local addresses of syntap0",
-		"enable IPv6 on syntap0",
-		"add address 198.18.0.1/30 dev syntap0",
-		"add address fd53:7974::1/126 dev syntap0",
-		"set interface syntap0 up",
-		"add route 0.0.0.0/0 dev syntap0 table 5359",
-		"add route ::/0 dev syntap0 table 5359",
-		"add throw route 224.0.0.0/4 table 5359",
-		"add throw route 255.255.255.255/32 table 5359",
-		"add IPv4 rule 5359: from all fwmark 0x5359 lookup 254",
-		"add IPv4 rule 5360: from all fwmark 0x5359 lookup 253",
-		"add IPv4 rule 5361: from all fwmark 0x5359 unreachable",
-		"add IPv4 rule 5362: from all iif syntap0 lookup 254",
-		"add IPv4 rule 5363: from all lookup 5359",
-		"add IPv6 rule 5359: from all fwmark 0x5359 lookup 254",
-		"add IPv6 rule 5360: from all fwmark 0x5359 lookup 253",
-		"add IPv6 rule 5361: from all fwmark 0x5359 unreachable",
-		"add IPv6 rule 5362: from all iif syntap0 lookup 254",
-		"add IPv6 rule 5363: from all lookup 5359",
-	}
+	want := slices.Concat([]string{
+		"ip link set dev syntap0 txqueuelen 10000",
+		"ip link set dev syntap0 addrgenmode none",
+		"sysctl -qw net/ipv6/conf/syntap0/disable_ipv6=0",
+		"sysctl -qw net/ipv4/conf/syntap0/rp_filter=2",
+		"ip link set dev syntap0 up",
+		"ip address add 198.18.0.1/30 dev syntap0 brd +",
+		"ip address add fd53:7974::1/126 dev syntap0 nodad",
+		"ip tuntap add dev guard5359 mode tun",
+		"ip link set dev guard5359 addrgenmode none",
+		"sysctl -qw net/ipv6/conf/guard5359/disable_ipv6=0",
+		"sysctl -qw net/ipv6/conf/guard5359/ignore_routes_with_linkdown=0",
+		"ip link set dev guard5359 up",
+		"ip address add fd53:7974::1/128 dev guard5359 nodad",
+		"ip route add throw 192.0.2.0/24 table 5359",
+		"ip route add throw 224.0.0.0/4 table 5359",
+		"ip route add throw 255.255.255.255/32 table 5359",
+		"ip route add default dev guard5359 src 198.18.0.1 metric 4278190080 scope global table 5359",
+		"ip -6 route add default dev guard5359 metric 4278190080 table 5359",
+		"ip route add default dev syntap0 scope global table 5359",
+		"ip -6 route add default dev syntap0 table 5359",
+	}, rules("ip",
+		"5366 nop",
+		"5359 fwmark 0x5359 lookup main",
+		"5360 fwmark 0x5359 lookup default",
+		"5361 fwmark 0x5359 unreachable",
+		"5362 iif syntap0 goto 5366",
+		"5363 from 198.18.0.1/32 lookup 5359",
+		"5363 from 0.0.0.0/32 iif lo goto 5365",
+		"5364 iif lo goto 5366",
+		"5365 uidrange 0-4 lookup 5359",
+		"5365 uidrange 6-9 lookup 5359",
+	), rules("ip -6",
+		"5366 nop",
+		"5359 fwmark 0x5359 lookup main",
+		"5360 fwmark 0x5359 lookup default",
+		"5361 fwmark 0x5359 unreachable",
+		"5362 iif syntap0 goto 5366",
+		"5363 from fd53:7974::1/128 lookup 5359",
+		"5364 from ::/1 iif lo goto 5366",
+		"5364 from 8000::/1 iif lo goto 5366",
+		"5365 uidrange 0-4 lookup 5359",
+		"5365 uidrange 6-9 lookup 5359",
+	))
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
+// TestPlan has a shell carry the plan out. It must lead to the same as Configure.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	planned, configured := tuntest.NewNamespace(t), tuntest.NewNamespace(t)
+	c := everything()
+	c.Exclude = prefixes("192.0.2.0/24", "2001:db8:1::/64")
+	var plan []string
+	before := planned.State()
+	if err := planned.Do(func() (err error) {
+		plan, err = tun.Plan(c, 1400)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, planned.State()); diff != "" {
+		t.Errorf("Plan changed (-before +after):\n%s", diff)
+	}
+	planned.Run("sh", "-ec", strings.Join(plan, "\n"))
+	settle(t, planned)
+
+	var d *tun.Device
+	if err := configured.Do(func() (err error) {
+		d, err = tun.Open(c.Name, 1400)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	defer closeHost(t, configure(t, configured, c))
+	if diff := cmp.Diff(settled(configured.State()), settled(planned.State())); diff != "" {
+		t.Errorf("state (-Configure +the plan):\n%s", diff)
+	}
+}
+
+// settled leaves out of a state what shows whether somebody reads the TUN: nobody does that of a plan.
+func settled(state string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(state) {
+		if !strings.HasPrefix(line, "multicast ff00::/8 dev ") {
+			kept.WriteString(line)
+		}
+	}
+	return strings.NewReplacer(" linkdown", "", "NO-CARRIER,", "", ",LOWER_UP", "", "state DOWN", "state UNKNOWN").Replace(kept.String())
+}
+
+func TestEnters(t *testing.T) {
+	t.Parallel()
+	const last = 1<<32 - 2
+	type uids = []tun.UIDRange
+	tests := []struct {
+		name                   string
+		include, exclude, want uids
+	}{
+		{"everybody", nil, nil, uids{{0, last}}},
+		{"some", uids{{1000, 1999}, {5, 5}}, nil, uids{{1000, 1999}, {5, 5}}},
+		{"all but one", nil, uids{{1001, 1001}}, uids{{0, 1000}, {1002, last}}},
+		{"all but the first and the last", nil, uids{{0, 0}, {last, last}}, uids{{1, last - 1}}},
+		{"some but one", uids{{1000, 1999}}, uids{{1500, 1500}}, uids{{1000, 1499}, {1501, 1999}}},
+		{"overlap at both ends", uids{{1000, 1999}}, uids{{900, 1000}, {1999, 3000}}, uids{{1001, 1998}}},
+		{"nobody", uids{{1000, 1999}}, uids{{0, 5000}}, nil},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.want, tun.Enters(tt.include, tt.exclude)); diff != "" {
+			t.Errorf("%s: Enters(%v, %v) (-want +got):\n%s", tt.name, tt.include, tt.exclude, diff)
+		}
 	}
 }

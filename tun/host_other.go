@@ -2,14 +2,24 @@
 
 package tun
 
+import "context"
+
 // Host is what Configure has changed.
 type Host struct{}
 
 // Configure is not supported on this system.
 func Configure(HostConfig) (*Host, error) { return nil, errNotSupported }
 
-// Close undoes what Configure did.
-func (h *Host) Close() error { return errNotSupported }
+// Plan is not supported on this system.
+func Plan(HostConfig, int) ([]string, error) { return nil, errNotSupported }
 
 // Cleanup is not supported on this system.
-func Cleanup(HostConfig) error { return errNotSupported }
+func Cleanup(string, bool) ([]Cleaned, error) { return nil, errNotSupported }
+
+// StrictReversePath is not supported on this system.
+func StrictReversePath() ([]string, error) { return nil, errNotSupported }
+
+func (h *Host) Watch(context.Context, func(string, error)) error { return errNotSupported }
+func (h *Host) Restored() uint64                                 { return 0 }
+func (h *Host) Close() error                                     { return errNotSupported }
+func (h *Host) Abandon()                                         {}

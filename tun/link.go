@@ -19,6 +19,13 @@ type Link interface {
 	Close() error
 }
 
+// IdleNotifier is a Link that can tell when it has nothing to read.
+type IdleNotifier interface {
+	// NotifyIdle has f called in ReadFrame before it waits, and reports whether it will be. It comes before the first
+	// ReadFrame.
+	NotifyIdle(f func()) bool
+}
+
 // Sizes of a frame, in bytes.
 const (
 	// MaxFrame is the longest IP packet: the length fields of IPv4 and IPv6 have 16 bits.

@@ -1,7 +1,6 @@
 package tun_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -32,6 +31,10 @@ func TestRoutes(t *testing.T) {
 		{"the host itself, IPv6", "2001:db8:2::1", "dev lo"},
 		{"the TUN's own address", "198.18.0.1", "dev lo"},
 		{"multicast", "224.0.0.251", "dev wan0"},
+		{"a server's reply", "203.0.113.2 from 198.51.100.1", "dev wan0"},
+		{"a server's reply, IPv6", "2001:db8:3::2 from 2001:db8:2::1", "dev wan0"},
+		{"a socket with the TUN's address", "203.0.113.2 from 198.18.0.1", "dev syntap0"},
+		{"a socket with the TUN's address, IPv6", "2001:db8:3::2 from fd53:7974::1", "dev syntap0"},
 		{"limited broadcast", "255.255.255.255", "dev wan0"},
 		{"multicast, IPv6", "ff02::fb oif wan0", "dev wan0"},
 		{"link-local, IPv6", "fe80::1 oif wan0", "dev wan0"},
@@ -75,6 +78,29 @@ func TestRoutesIncludeSome(t *testing.T) {
 	if rules := lab.Router.Run("ip", "-6", "rule"); strings.Contains(rules, "5359") {
 		t.Errorf("IPv6 has rules without an included prefix:\n%s", rules)
 	}
+}
+
+// TestGatewayIsFound adds routes by a gateway without the name of an interface, as operators do.
+func TestGatewayIsFound(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	remove := open(t, lab.Router, "syntap0")
+	h := configure(t, lab.Router, everything())
+	check := func(when, prefix4, prefix6 string) {
+		t.Helper()
+		lab.Router.AddRoute(prefix4, "198.51.100.2")
+		lab.Router.AddRoute(prefix6, "2001:db8:2::2")
+		for _, command := range []string{"ip route show " + prefix4, "ip -6 route show " + prefix6} {
+			words := strings.Fields(command)
+			if got := lab.Router.Run(words[0], words[1:]...); !strings.Contains(got, " dev wan0 ") {
+				t.Errorf("%s, %s = %q, want dev wan0", when, command, got)
+			}
+		}
+	}
+	check("while the TUN is there", "203.0.113.0/25", "2001:db8:5::/64")
+	h.Abandon()
+	remove()
+	check("while it is not", "203.0.113.0/26", "2001:db8:6::/64")
 }
 
 func TestUplinkDown(t *testing.T) {
@@ -166,92 +192,6 @@ func TestEmptyIncludeRoutesNothing(t *testing.T) {
 		if got := routeTo(t, lab.Router, host); got != "dev wan0" {
 			t.Errorf("route to %s = %s, want dev wan0", host, got)
 		}
-	}
-}
-
-// die ends a run as SIGKILL does: the interface goes, nothing is undone.
-func die(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig) {
-	t.Helper()
-	remove := open(t, ns, c.Name)
-	configure(t, ns, c)
-	remove()
-	if !strings.Contains(ns.State(), "5359") {
-		t.Fatal("a dead run has left nothing to clean up")
-	}
-}
-
-func TestLeftovers(t *testing.T) {
-	t.Parallel()
-	ns := tuntest.NewNamespace(t)
-	before := ns.State()
-
-	die(t, ns, everything())
-	for range 2 {
-		if err := ns.Do(func() error { return tun.Cleanup(everything()) }); err != nil {
-			t.Errorf("Cleanup: %v", err)
-		}
-		if diff := cmp.Diff(before, ns.State()); diff != "" {
-			t.Errorf("Cleanup left (-before +after):\n%s", diff)
-		}
-	}
-
-	die(t, ns, everything())
-	remove := open(t, ns, "syntap0")
-	only4 := everything()
-	only4.Include = prefixes("203.0.113.0/24")
-	h := configure(t, ns, only4)
-	if rules := ns.Run("ip", "-6", "rule"); strings.Contains(rules, "5359") {
-		t.Errorf("leftover rules of a family that is no longer included:\n%s", rules)
-	}
-	closeHost(t, h)
-	remove()
-	if diff := cmp.Diff(before, ns.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
-}
-
-func TestSecondInstance(t *testing.T) {
-	t.Parallel()
-	ns := tuntest.NewNamespace(t)
-	open(t, ns, "syntap0")
-	defer closeHost(t, configure(t, ns, everything()))
-	open(t, ns, "syntap1")
-	before := ns.State()
-
-	sameTable, samePriority, overlapping, apart := everything(), everything(), everything(), everything()
-	for _, c := range []*tun.HostConfig{&sameTable, &samePriority, &overlapping, &apart} {
-		c.Name, c.Addresses = "syntap1", prefixes("198.18.0.5/30")
-	}
-	sameTable.Priority = 6000
-	samePriority.Table = 6000
-	overlapping.Table, overlapping.Priority = 6000, 5355
-	apart.Table, apart.Priority, apart.Mark = 6000, 6000, 0x6000
-
-	tests := []struct {
-		name string
-		c    tun.HostConfig
-		want string
-	}{
-		{"table", sameTable, ": table 5359 routes 0.0.0.0/0 to interface syntap0"},
-		{"priority", samePriority, ": IPv4 rule 5362: from all iif syntap0 lookup 254"},
-		{"overlapping priorities", overlapping, ": IPv4 rule 5359: from all fwmark 0x5359 lookup 254"},
-	}
-	for _, tt := range tests {
-		_, err := tryConfigure(ns, tt.c)
-		if !errors.Is(err, tun.ErrRoutingInUse) || !strings.HasSuffix(err.Error(), tt.want) {
-			t.Errorf("same %s: Configure = %v, want ErrRoutingInUse with %q", tt.name, err, tt.want)
-		}
-		if diff := cmp.Diff(before, ns.State()); diff != "" {
-			t.Errorf("same %s: changed (-before +after):\n%s", tt.name, diff)
-		}
-	}
-	if err := ns.Do(func() error { return tun.Cleanup(everything()) }); !errors.Is(err, tun.ErrRoutingInUse) {
-		t.Errorf("Cleanup beside a running instance = %v, want ErrRoutingInUse", err)
-	}
-
-	closeHost(t, configure(t, ns, apart))
-	if got := routeTo(t, ns, tuntest.ServerAddr4); got != "dev syntap0" {
-		t.Errorf("beside and after another instance: route to %s = %s, want dev syntap0", tuntest.ServerAddr4, got)
 	}
 }
 

@@ -46,8 +46,8 @@ func NewLab(tb testing.TB) *Lab {
 	l.Router.Sysctl("net.ipv4.ip_forward", "1")
 	l.Router.Sysctl("net.ipv6.conf.all.forwarding", "1")
 
-	l.join("lan0", l.Client)
-	l.join("wan0", l.Server)
+	l.Router.Join("lan0", l.Client, "eth0")
+	l.Router.Join("wan0", l.Server, "eth0")
 	for _, a := range []struct {
 		ns           *Namespace
 		link, prefix string
@@ -79,19 +79,19 @@ func NewLab(tb testing.TB) *Lab {
 	return l
 }
 
-// join lays a veth pair between the router's interface name and eth0 of other, and waits until it carries packets.
-func (l *Lab) join(name string, other *Namespace) {
-	l.Router.tb.Helper()
-	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "eth0", PeerNamespace: netlink.NsFd(other.handle)}
+// Join lays a veth pair between an interface of the namespace and one of another, and waits until it carries packets.
+func (ns *Namespace) Join(name string, other *Namespace, otherName string) {
+	ns.tb.Helper()
+	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: otherName, PeerNamespace: netlink.NsFd(other.handle)}
 	pair.Name = name
-	if err := l.Router.Netlink.LinkAdd(pair); err != nil {
-		l.Router.tb.Fatalf("add veth %s: %v", name, err)
+	if err := ns.Netlink.LinkAdd(pair); err != nil {
+		ns.tb.Fatalf("add veth %s: %v", name, err)
 	}
-	for ns, name := range map[*Namespace]string{l.Router: name, other: "eth0"} {
-		if err := ns.Netlink.LinkSetUp(ns.Link(name)); err != nil {
-			ns.tb.Fatalf("set %s up: %v", name, err)
+	for end, name := range map[*Namespace]string{ns: name, other: otherName} {
+		if err := end.Netlink.LinkSetUp(end.Link(name)); err != nil {
+			end.tb.Fatalf("set %s up: %v", name, err)
 		}
 	}
-	l.Router.waitUp(name)
-	other.waitUp("eth0")
+	ns.waitUp(name)
+	other.waitUp(otherName)
 }

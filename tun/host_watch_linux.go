@@ -1,0 +1,140 @@
+package tun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// repairInterval is the least time between two repairs: whoever deletes faster does not keep the watcher busy.
+const repairInterval = 250 * time.Millisecond
+
+// Watch puts back what somebody else takes away, until ctx ends: rules, routes, addresses and, when the interface comes up
+// again after it was set down, all that went with that. It calls report for each command that it had to repeat, with the
+// error if that failed; it will try again. The error wraps ErrGone when the interface is deleted.
+func (h *Host) Watch(ctx context.Context, report func(command string, err error)) error {
+	if h.changes == nil {
+		<-ctx.Done()
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	changed := make(chan struct{}, 1)
+	g.Go(func() error { return h.listen(ctx, changed) })
+	g.Go(func() error { return h.repairAll(ctx, changed, report) })
+	g.Go(func() error { // ends listen
+		<-ctx.Done()
+		return h.changes.SetReadDeadline(time.Now())
+	})
+	return g.Wait()
+}
+
+// Restored returns how many rules, routes and addresses Watch has put back.
+func (h *Host) Restored() uint64 { return h.restored.Load() }
+
+// subscribe returns a socket on which the kernel tells of every change of links, addresses, routes and rules.
+func subscribe() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	var groups uint32
+	for _, g := range []int{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
+		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
+	} {
+		groups |= 1 << (g - 1)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("subscribe to changes of the network: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "rtnetlink"), nil
+}
+
+// listen passes on that something has changed. What it was does not matter, nor that messages were lost for want of space:
+// a repair looks at everything.
+func (h *Host) listen(ctx context.Context, changed chan<- struct{}) error {
+	buf := make([]byte, 1<<16)
+	for {
+		_, err := h.changes.Read(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !errors.Is(err, unix.ENOBUFS):
+			return fmt.Errorf("listen to changes of the network: %w", err)
+		}
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// repairAll repairs after each change, at once but not more often than each repairInterval. What fails is tried again, less
+// and less often.
+func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report func(string, error)) error {
+	const longest = time.Minute
+	retry := repairInterval
+	for {
+		failed := false
+		err := h.repair(func(command string, err error) {
+			failed = failed || err != nil
+			report(command, err)
+		})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(repairInterval):
+		}
+		var again <-chan time.Time
+		if failed {
+			again = time.After(retry)
+			retry = min(2*retry, longest)
+		} else {
+			retry = repairInterval
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-again:
+		}
+	}
+}
+
+// repair makes every step that is watched, and reports those that were not there. While the interface is down it has
+// neither addresses nor routes; what leads around it is kept all the same.
+func (h *Host) repair(report func(command string, err error)) error {
+	link, err := h.nl.LinkByName(h.config.Name)
+	if isGone(err) || err == nil && link.Attrs().Index != h.index {
+		return fmt.Errorf("watch %s: %w", h.config.Name, ErrGone)
+	} else if err != nil {
+		return fmt.Errorf("watch %s: %w", h.config.Name, err)
+	}
+	up := isUp(link)
+	created := false
+	for _, s := range h.config.steps() {
+		if !s.watched && !created {
+			continue
+		}
+		err := h.do(s.command, s.apply)
+		switch {
+		case err == nil:
+			created = created || s.creates
+			h.restored.Add(1)
+			report(s.command, nil)
+		case errors.Is(err, unix.EEXIST):
+		case up:
+			report(s.command, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package tun
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Priorities of the rules, from HostConfig.Priority.
+const (
+	ruleMain        = iota // of marked packets, as the next two
+	ruleDefault            //
+	ruleUnreachable        //
+	ruleFromTUN            // what comes out of the TUN
+	ruleNoSource           // packets whose source is the TUN's or not chosen yet
+	ruleSource             // packets of this host with another source
+	ruleTable              // into the TUN
+	ruleEnd                // where to go on with the host's rules
+	ruleCount
+)
+
+// rules returns the rules of one address family that HostConfig draws, in the order in which they are added: the one that
+// sends traffic into the TUN comes last.
+func rules(c HostConfig, family int) []*netlink.Rule {
+	end := c.Priority + ruleEnd
+	rules := []*netlink.Rule{
+		{Priority: ruleEnd, Type: nl.FR_ACT_NOP},
+		{Priority: ruleMain, Mark: c.Mark, Table: unix.RT_TABLE_MAIN},
+		{Priority: ruleDefault, Mark: c.Mark, Table: unix.RT_TABLE_DEFAULT},
+		{Priority: ruleUnreachable, Mark: c.Mark, Type: nl.FR_ACT_UNREACHABLE},
+		{Priority: ruleFromTUN, IifName: c.Name, Goto: end},
+	}
+	for _, a := range c.Addresses {
+		if a.Addr().Is4() == (family == netlink.FAMILY_V4) {
+			host := netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+			rules = append(rules, &netlink.Rule{Priority: ruleNoSource, Src: ipNet(host), Table: c.Table})
+		}
+	}
+	if c.KeepInbound {
+		rules = append(rules, sourceRules(c, family)...)
+	}
+	uids := enters(c.IncludeUIDs, c.ExcludeUIDs)
+	for _, u := range uids {
+		r := &netlink.Rule{Priority: ruleTable, Table: c.Table}
+		if !everybody(uids) {
+			r.UIDRange = netlink.NewRuleUIDRange(u.First, u.Last)
+		}
+		rules = append(rules, r)
+	}
+	for _, r := range rules {
+		r.Family = family
+		r.Priority += c.Priority
+		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1 // none, for the netlink package
+		switch {
+		case r.Goto != 0:
+			r.Type = nl.FR_ACT_GOTO
+		case r.Type == 0:
+			r.Type = nl.FR_ACT_TO_TBL
+		}
+		if r.Goto == 0 {
+			r.Goto = -1
+		}
+	}
+	return rules
+}
+
+// sourceRules let packets of this host that have a source already, other than the TUN's, go on with the host's rules. They
+// take a different form in each family: IPv4 looks up a source not chosen yet as 0.0.0.0, and in IPv6 such a packet
+// matches no source prefix at all, ::/0 excepted.
+func sourceRules(c HostConfig, family int) []*netlink.Rule {
+	const lo = "lo" // where packets of this host come from
+	end := c.Priority + ruleEnd
+	if family == netlink.FAMILY_V4 {
+		return []*netlink.Rule{
+			{Priority: ruleNoSource, Src: ipNet(netip.MustParsePrefix("0.0.0.0/32")), IifName: lo, Goto: c.Priority + ruleTable},
+			{Priority: ruleSource, IifName: lo, Goto: end},
+		}
+	}
+	return []*netlink.Rule{
+		{Priority: ruleSource, Src: ipNet(netip.MustParsePrefix("::/1")), IifName: lo, Goto: end},
+		{Priority: ruleSource, Src: ipNet(netip.MustParsePrefix("8000::/1")), IifName: lo, Goto: end},
+	}
+}
+
+func ruleStep(r *netlink.Rule) step {
+	return step{
+		command: ipCommand(r.Family) + " rule add " + ruleText(r),
+		watched: true,
+		apply:   func(k *netlink.Handle) error { return k.RuleAdd(r) },
+		undo:    func(k *netlink.Handle) error { return k.RuleDel(r) },
+	}
+}
+
+// ruleText describes a rule as the ip command does.
+func ruleText(r *netlink.Rule) string {
+	text := fmt.Sprintf("pref %d", r.Priority)
+	if r.Src != nil {
+		text += " from " + r.Src.String()
+	}
+	if r.Mark != 0 {
+		text += fmt.Sprintf(" fwmark %#x", r.Mark)
+	}
+	if r.IifName != "" {
+		text += " iif " + r.IifName
+	}
+	if r.UIDRange != nil {
+		text += fmt.Sprintf(" uidrange %d-%d", r.UIDRange.Start, r.UIDRange.End)
+	}
+	switch {
+	case r.Goto > 0:
+		return fmt.Sprintf("%s goto %d", text, r.Goto)
+	case r.Type == nl.FR_ACT_UNREACHABLE:
+		return text + " unreachable"
+	case r.Type == nl.FR_ACT_NOP:
+		return text + " nop"
+	}
+	table := map[int]string{unix.RT_TABLE_MAIN: "main", unix.RT_TABLE_DEFAULT: "default"}[r.Table]
+	if table == "" {
+		table = fmt.Sprint(r.Table)
+	}
+	return text + " lookup " + table
+}
+
+// sameRule compares a rule that the kernel has listed with one of ours.
+func sameRule(listed, ours netlink.Rule) bool {
+	if listed.Mask != nil && *listed.Mask == 0xffffffff {
+		listed.Mask = nil // what the kernel makes of a mark without a mask
+	}
+	listed.Type = ours.Type // the netlink package does not read it
+	listed.Protocol = ours.Protocol
+	return reflect.DeepEqual(listed, ours)
+}
+
+// checkRules returns an error when a priority of c holds a rule that is none of those of the configs known.
+func checkRules(k *netlink.Handle, c HostConfig, known []HostConfig, family int) error {
+	var ours []*netlink.Rule
+	for _, c := range known {
+		ours = append(ours, rules(c, family)...)
+	}
+	found, err := dump(func() ([]netlink.Rule, error) { return k.RuleList(family) })
+	if err != nil {
+		return fmt.Errorf("list %s rules: %w", familyName(family), err)
+	}
+	for _, r := range found {
+		if r.Priority < c.Priority || r.Priority >= c.Priority+ruleCount {
+			continue
+		}
+		if !slices.ContainsFunc(ours, func(o *netlink.Rule) bool { return sameRule(r, *o) }) {
+			return fmt.Errorf("%w: %s rule %s", ErrRoutingInUse, familyName(family), strings.TrimPrefix(ruleText(&r), "pref "))
+		}
+	}
+	return nil
+}
