@@ -17,18 +17,16 @@ func (s *Stack) answer(syn []byte, a Answer, errno syscall.Errno) {
 	if !ip.parse(syn, len(syn)) {
 		return
 	}
-	var reply []byte
 	switch {
 	case a == Refused:
-		reply = resetFor(&ip, syn)
-	case a == Denied:
-		reply = unreachableFor(&ip, syn, adminProhibited)
+		s.writeInbound(tun.Offload{}, resetFor(&ip, syn))
+	case a == Denied, errno == unix.EACCES:
+		s.writeICMPError(unreachableFor(&ip, syn, adminProhibited))
 	case errno == unix.ENETUNREACH:
-		reply = unreachableFor(&ip, syn, netUnreachable)
+		s.writeICMPError(unreachableFor(&ip, syn, netUnreachable))
 	default:
-		reply = unreachableFor(&ip, syn, hostUnreachable)
+		s.writeICMPError(unreachableFor(&ip, syn, hostUnreachable))
 	}
-	s.writeInbound(tun.Offload{}, reply)
 }
 
 // writeInbound sends a packet of our own making to the client.

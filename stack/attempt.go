@@ -16,66 +16,6 @@ import (
 	"syntap/stack/dial"
 )
 
-// outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN starts a dial and is held
-// back until the far side has answered: dial before accept. frame is the caller's and is copied.
-func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver bool) {
-	s.mu.Lock()
-	if f := s.flows[key]; f != nil {
-		return s.repeatedSYN(f, isn) // unlocks
-	}
-	f := s.newAttempt(key, isn, frame)
-	s.mu.Unlock()
-	if f != nil {
-		s.dial(f)
-	}
-	return false
-}
-
-// repeatedSYN handles a SYN on a 4-tuple in use. It is called with mu held and releases it.
-func (s *Stack) repeatedSYN(f *flow, isn uint32) (deliver bool) {
-	phase := f.phase.Load()
-	retry := phase == dialling && f.fd < 0 && f.isn == isn
-	s.mu.Unlock()
-	switch {
-	case phase == open:
-		return true // challenge ACK (RFC 5961 §4)
-	case f.isn != isn: // the client has begun anew; its next SYN finds the tuple free
-		s.cancel(f)
-	case phase == answering:
-		return true // our SYN-ACK was lost
-	case retry:
-		s.dial(f)
-	}
-	return false
-}
-
-// newAttempt enters a flow in the table, or returns nil and counts why not. mu is held.
-func (s *Stack) newAttempt(key flowKey, isn uint32, frame [][]byte) *flow {
-	source := key.client.Addr()
-	switch {
-	case s.stopping:
-		return nil
-	case len(s.flows) >= s.o.TCPFlows:
-		s.stats.DropTCPFlows.Add(1)
-		return nil
-	case s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen), s.halfOpen[source] >= s.o.HalfOpenPerSource:
-		s.stats.DropHalfOpen.Add(1)
-		return nil
-	}
-	var syn []byte
-	for _, b := range frame {
-		syn = append(syn, b...)
-	}
-	f := newFlow(s, key, isn, syn)
-	s.flows[key] = f
-	s.live.Add(1)
-	s.stats.TCPFlows.Add(1)
-	s.stats.HalfOpen.Add(1)
-	s.halfOpen[source]++
-	s.setDeadline(f, s.o.DialTimeout)
-	return f
-}
-
 // setDeadline bounds the present phase. mu is held.
 func (s *Stack) setDeadline(f *flow, d time.Duration) {
 	f.deadline = time.Now().Add(d)
@@ -86,55 +26,89 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 	f.timer.Reset(d)
 }
 
-// dial starts a connection to the far side. Only readLoop's goroutine calls it.
+// dial starts a connection to the far side. The caller has set f.trying: nobody else dials or closes the socket meanwhile.
 func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
 		s.fail(f, Denied, 0)
 		return
 	}
+	err = s.connect(f, target)
+	s.mu.Lock()
+	f.trying = false
+	if err != nil || f.unwanted {
+		s.dropSocket(f)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		s.dialFailed(f, err)
+	}
+}
+
+func (s *Stack) connect(f *flow, target netip.AddrPort) error {
 	fd, err := s.dialer.Stream(target.Addr())
 	if err != nil {
-		s.localFailure(f, err)
-		return
+		return err
 	}
-	s.mu.Lock()
-	f.remote, f.fd = target, fd
-	s.mu.Unlock()
+	mss, err := s.sizeStream(fd, f.key, target.Addr())
+	if err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
 	errno := dial.Connect(fd, target)
-	if errno == 0 || errno == unix.EINPROGRESS {
-		if err := s.poller.add(fd, &f.watch, streamEvents); err != nil {
-			s.localFailure(f, err)
-		}
-		return
+	up := upstream{local: dial.LocalAddr(fd), remote: target}
+	s.mu.Lock()
+	f.fd, f.upstream, f.mss = fd, up, mss
+	s.upstreams[up] = true
+	s.mu.Unlock()
+	if errno != 0 && errno != unix.EINPROGRESS {
+		return errno
 	}
-	s.dialFailed(f, errno)
+	return s.poller.add(fd, &f.watch, streamEvents)
 }
+
+// upstream is the pair of addresses of a host socket.
+type upstream struct{ local, remote netip.AddrPort }
 
 // connected is called when the socket of a dialling flow is writable or has failed.
 func (s *Stack) connected(f *flow) {
+	s.mu.Lock()
+	if f.phase.Load() != dialling || f.fd < 0 {
+		s.mu.Unlock()
+		return
+	}
 	errno, err := unix.GetsockoptInt(f.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		errno = int(unix.EBADF)
 	}
-	if errno != 0 {
-		s.dialFailed(f, syscall.Errno(errno))
-		return
+	place := errno == 0 && s.beginHalfOpen(f.key.client.Addr())
+	if place {
+		f.phase.Store(answering)
+		s.setDeadline(f, s.o.HandshakeTimeout)
+	} else {
+		resetOnClose(f.fd)
+		s.dropSocket(f)
 	}
-	s.mu.Lock()
-	if f.phase.Load() != dialling {
-		s.mu.Unlock()
-		return
-	}
-	f.phase.Store(answering)
-	s.setDeadline(f, s.o.HandshakeTimeout)
 	s.mu.Unlock()
-	s.report(f, Connected, 0)
-	s.deliver(newPacket(f.syn))
+	switch {
+	case place:
+		s.report(f, Connected, 0)
+		s.deliver(newPacket(f.syn))
+	case errno == 0:
+		s.stats.DropHalfOpen.Add(1) // the client's next SYN dials again
+	case syscall.Errno(errno) == unix.EACCES: // from the network: ICMPv6 administratively prohibited
+		s.fail(f, Unreachable, unix.EACCES)
+	default:
+		s.dialFailed(f, syscall.Errno(errno))
+	}
 }
 
 // dialFailed translates what connect(2) says (ICMP codes as in Linux's icmp_err_convert) into what the client gets to see.
-func (s *Stack) dialFailed(f *flow, errno syscall.Errno) {
+// A failure of our own leaves the attempt as it is: it says nothing about the far side, and the client's next SYN dials
+// again.
+func (s *Stack) dialFailed(f *flow, err error) {
+	errno := unix.EIO
+	errors.As(err, &errno)
 	switch errno {
 	case unix.ECONNREFUSED:
 		s.fail(f, Refused, errno)
@@ -143,26 +117,30 @@ func (s *Stack) dialFailed(f *flow, errno syscall.Errno) {
 	case unix.ETIMEDOUT:
 		s.fail(f, Silent, errno)
 	default:
-		s.localFailure(f, errno)
+		s.localFailure(err)
+		s.mu.Lock()
+		f.failure = errno
+		s.mu.Unlock()
 	}
 }
 
-// localFailure leaves the attempt as it is: it says nothing about the far side, and the client's next SYN dials again.
-func (s *Stack) localFailure(f *flow, err error) {
+// localFailure counts and logs a failure of a host socket that is this host's own.
+func (s *Stack) localFailure(err error) {
 	errno := unix.EIO
 	errors.As(err, &errno)
-	s.stats.LocalFailures.Add(1)
-	s.o.Log.WithError(err).WithField("server", f.key.server).Debug("dial failed locally")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.phase.Load() == dialling {
-		f.failure = errno
-		s.dropSocket(f)
-	}
+	s.stats.LocalFailures.add(unix.ErrnoName(errno))
+	s.o.Log.WithError(err).Debug("host socket failed")
 }
 
-// dropSocket closes the socket of a flow that is not open. mu is held, so that no two goroutines close it.
+// dropSocket closes the socket of a flow that is not open, or has dial do so. mu is held, so that no two goroutines close
+// it.
 func (s *Stack) dropSocket(f *flow) {
+	if f.trying {
+		f.unwanted = true
+		return
+	}
+	f.unwanted = false
+	delete(s.upstreams, f.upstream)
 	s.closeSocket(f.fd)
 	f.fd = -1
 }
@@ -173,13 +151,14 @@ func (s *Stack) expire(f *flow) {
 	early := time.Now().Before(f.deadline) // the phase has changed while the timer fired
 	phase, failure := f.phase.Load(), f.failure
 	s.mu.Unlock()
+	if failure == 0 {
+		failure = unix.ETIMEDOUT
+	}
 	switch {
 	case early:
-	case phase == dialling && failure != 0:
-		s.fail(f, Silent, failure)
 	case phase == dialling:
-		s.fail(f, Silent, unix.ETIMEDOUT)
-	case phase != open:
+		s.fail(f, Silent, failure)
+	case phase == answering:
 		s.cancel(f)
 	}
 }
@@ -191,28 +170,22 @@ func (s *Stack) fail(f *flow, a Answer, errno syscall.Errno) {
 		s.mu.Unlock()
 		return
 	}
-	s.endHalfOpen(f)
-	if a == Silent {
-		f.phase.Store(silent)
-		s.setDeadline(f, s.o.DialTimeout)
-	} else {
-		f.phase.Store(gone)
-	}
+	f.phase.Store(gone)
 	s.dropSocket(f)
 	s.mu.Unlock()
 	s.report(f, a, errno)
 	if a != Silent {
 		s.answer(f.syn, a, errno)
-		s.forget(f)
 	}
+	s.forget(f)
 }
 
 // accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until the client has
 // acknowledged our SYN-ACK.
 func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	f := s.answeringFlow(r)
-	if f == nil { // reassembled from fragments, or abandoned meanwhile: nobody has dialled for it
-		s.stats.DropMalformed.Add(1)
+	if f == nil { // reassembled from fragments, abandoned meanwhile, or the next of a connection just over: not dialled for
+		s.stats.DropStraySYN.Add(1)
 		r.Complete(false)
 		return
 	}
@@ -222,15 +195,16 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 		s.abandon(f)
 		return
 	}
-	ep.SocketOptions().SetKeepAlive(true)
+	f.join(ep)
 	s.mu.Lock()
-	s.endHalfOpen(f)
+	s.endHalfOpen(f.key.client.Addr())
 	f.syn = nil
 	f.timer.Stop()
 	stopping := s.stopping
 	f.phase.Store(open)
 	s.mu.Unlock()
-	f.relay(ep)
+	f.outbound.kick() // there may be news already
+	f.inbound.kick()
 	if stopping {
 		f.abort()
 	}
@@ -253,16 +227,13 @@ func (s *Stack) answeringFlow(r *tcp.ForwarderRequest) *flow {
 func (s *Stack) cancel(f *flow) {
 	s.mu.Lock()
 	phase, accepting := f.phase.Load(), f.accepting
-	if phase == dialling || phase == silent {
-		if phase == dialling {
-			s.endHalfOpen(f)
-		}
+	if phase == dialling {
 		f.phase.Store(gone)
 		s.dropSocket(f)
 	}
 	s.mu.Unlock()
 	switch phase {
-	case dialling, silent:
+	case dialling:
 		s.forget(f)
 	case answering:
 		if accepting {
@@ -270,7 +241,7 @@ func (s *Stack) cancel(f *flow) {
 		} else {
 			s.abandon(f)
 		}
-	case open:
+	case open, closing:
 		f.abort()
 	}
 }
@@ -284,7 +255,7 @@ func (s *Stack) abandon(f *flow) {
 		return
 	}
 	f.phase.Store(gone)
-	s.endHalfOpen(f)
+	s.endHalfOpen(f.key.client.Addr())
 	resetOnClose(f.fd)
 	s.dropSocket(f)
 	s.mu.Unlock()
@@ -292,26 +263,6 @@ func (s *Stack) abandon(f *flow) {
 		s.o.Abandoned(f.key.client, f.key.server, f.isn)
 	}
 	s.forget(f)
-}
-
-// endHalfOpen gives the attempt's share of the half-open limits back. mu is held.
-func (s *Stack) endHalfOpen(f *flow) {
-	s.stats.HalfOpen.Add(-1)
-	source := f.key.client.Addr()
-	if s.halfOpen[source]--; s.halfOpen[source] == 0 {
-		delete(s.halfOpen, source)
-	}
-}
-
-// forget takes a flow that is over out of the table.
-func (s *Stack) forget(f *flow) {
-	s.mu.Lock()
-	delete(s.flows, f.key)
-	f.phase.Store(gone)
-	f.timer.Stop()
-	s.mu.Unlock()
-	s.stats.TCPFlows.Add(-1)
-	s.live.Done()
 }
 
 func (s *Stack) closeSocket(fd int) {
@@ -327,12 +278,12 @@ func (s *Stack) report(f *flow, a Answer, errno syscall.Errno) {
 	if s.o.DialDone == nil {
 		return
 	}
-	d := Dial{Client: f.key.client, Server: f.key.server, ISN: f.isn, Answer: a, Remote: f.remote, Duration: time.Since(f.started)}
+	d := Dial{Client: f.key.client, Server: f.key.server, ISN: f.isn, Answer: a, Remote: f.upstream.remote, Duration: time.Since(f.started), MSS: f.mss}
 	if errno != 0 {
 		d.Errno = unix.ErrnoName(errno)
 	}
 	if a == Connected {
-		d.Local = dial.LocalAddr(f.fd)
+		d.Local = f.upstream.local
 	}
 	s.o.DialDone(d)
 }

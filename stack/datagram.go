@@ -17,12 +17,12 @@ import (
 // if it is policy that forbids it.
 func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (netip.AddrPort, bool) {
 	if !leavesLink(client) || !leavesLink(server.Addr()) {
-		s.stats.DropLinkScope.Add(1)
+		f.drop(&s.stats.DropLinkScope)
 		return netip.AddrPort{}, false
 	}
 	target, err := s.dialer.Target(server)
 	if err != nil {
-		s.stats.DropDenied.Add(1)
+		f.drop(&s.stats.DropDenied)
 		s.reject(f, adminProhibited)
 		return netip.AddrPort{}, false
 	}
@@ -39,38 +39,45 @@ func leavesLink(a netip.Addr) bool {
 	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast && (a.Is4() || !a.IsLinkLocalUnicast())
 }
 
-// mapping returns the mapping of a client endpoint that is about to send to port. Where there is none and none can be
+// mapping returns the mapping of a client endpoint that is about to send f to server. Where there is none and none can be
 // made, it counts why and returns nil.
-func (s *Stack) mapping(key mappingKey, port uint16) *mapping {
-	if m := s.nat.find(key, port); m != nil {
+func (s *Stack) mapping(f *frame, key mappingKey, server netip.AddrPort) *mapping {
+	if m := s.nat.find(key, server.Port()); m != nil {
 		return m
 	}
+	if !key.echo && s.nat.owns(ownPort{key.client.Port(), key.v6}) && s.host.Contains(key.client.Addr()) {
+		f.drop(&s.stats.DropOwnSocket)
+		return nil
+	}
 	if !s.nat.makeRoom() {
-		s.stats.DropUDPFlows.Add(1)
+		f.drop(&s.stats.DropUDPFlows)
 		return nil
 	}
-	m, err := s.newMapping(key)
+	m, err := s.newMapping(key, server)
 	if err != nil {
-		s.stats.LocalFailures.Add(1)
-		s.stats.DropUDPSend.Add(1)
-		s.o.Log.WithError(err).WithField("client", key.client).Debug("host socket failed")
+		f.drop(&s.stats.DropUDPSend)
+		s.localFailure(err)
 		return nil
 	}
-	s.nat.add(m, port)
+	s.nat.add(m, server.Port())
 	return m
 }
 
 // sent tells the client when the host knows no way for its datagram. Another failure is the host's own: no answer.
-func (s *Stack) sent(f *frame, errno syscall.Errno) {
+func (s *Stack) sent(f *frame, target netip.AddrPort, errno syscall.Errno) {
 	if errno == 0 {
 		return
 	}
-	s.stats.DropUDPSend.Add(1)
+	f.drop(&s.stats.DropUDPSend)
 	switch errno {
 	case unix.ENETUNREACH:
 		s.reject(f, netUnreachable)
 	case unix.EHOSTUNREACH:
 		s.reject(f, hostUnreachable)
+	case unix.EMSGSIZE:
+		s.rejectTooBig(f, target)
+	default:
+		s.localFailure(errno)
 	}
 }
 

@@ -275,6 +275,8 @@ func FuzzRoute(f *testing.F) {
 	f.Add(echo(clientV4, serverV4, 1, 1, []byte("hello")).Packet(), uint8(0), uint8(0), uint16(0))
 	f.Add(echo(clientV6, serverV6, 1, 1, []byte("hello")).Packet(), uint8(0), uint8(0), uint16(0))
 	f.Add(tuntest.IP{Options: []byte{1, 1, 1, 1}}.Packet(clientV4, serverV4, protoUDP, nil), uint8(0), uint8(0), uint16(0))
+	trailed := append(tuntest.IP{}.Packet(clientV6, serverV6, protoUDP, nil), make([]byte, 64)...)
+	f.Add(trailed, uint8(tun.NeedsCsum), uint8(tun.GSOUDP), uint16(100))
 
 	fd, port := lonePeer(f)
 	var msg message

@@ -39,13 +39,20 @@
 // them is the NAT (nat.go). Where a client's datagrams go does not matter, and neither does who answers: peer-to-peer
 // programs work as without a router. The socket has the client's port where the host has it free.
 //
-// Super-frames cross as such: cut by the kernel behind the host socket on their way out, and on their way back put
-// together from whatever has come from one far end (udpreply.go), so that the TUN takes one frame instead of many.
+// Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients that send one by one have
+// theirs put together as long as there are more to read (burst.go), and so are replies, from whatever has come from one far
+// end (udpreply.go): the way through the kernel costs the same for many as for one.
 //
 // The router is no hop. A client's hop limit is set on the host socket as it is, and what the network answers comes back
 // under the name of who answered: the socket queues ICMP errors with what they quote, and the packet that the client sent
 // is rebuilt from that (icmperror.go). Path MTU is the host's affair: clients' packets are fragmented if need be, and a DF
-// bit of theirs is not carried.
+// bit of theirs is not carried. Only where Options.DF forbids fragments the client is told the path MTU (toobig.go).
+//
+// # Segment sizes
+//
+// The two legs of a connection have segments of their own. What bounds those of the far leg is Options.MSS, set on the
+// host socket before it connects: then our SYN announces it and our segments keep to it. Netstack's keep to what the client
+// announced in the SYN that it is given. [Stack.PathMTU] tells what the host knows of the far leg's path.
 //
 // # What the client sees
 //
@@ -55,21 +62,34 @@
 //
 // # Bounds
 //
-// Attempts and connections together are limited by Options.TCPFlows, attempts alone by HalfOpen and HalfOpenPerSource.
-// A dial ends at DialTimeout, a handshake at HandshakeTimeout. What a client does not read stays below sendBuffer, and
-// what the far side does not read below receiveBuffer (netstack.go): then the window closes and the sender waits.
+// Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource limit attempts that have
+// been answered and wait for their client; dials may take long and do not count, so that a black hole delays nobody. A dial
+// ends at DialTimeout, a handshake at HandshakeTimeout, a connection of which one direction is closed and the other quiet
+// at HalfClosedTimeout (sweep.go). Keepalives find out whether the ends of other quiet ones are still there.
+//
+// What the ends of a connection do not read stays below the sizes of its buffers, which grow from a budget that all
+// connections share (buffer.go): then windows close and senders wait. Connections that netstack still closes count until it
+// has finished, at most lingerTimeout after their client's last acknowledgment.
+//
 // Mappings are limited by UDPFlows, and end when they are idle; a full table gives up those that nobody has answered.
-// What is beyond a limit is dropped and counted ([Stats]).
+// What is beyond a limit is dropped and counted ([Stats.Drops]).
+//
+// # Our own packets
+//
+// Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open another socket. So a SYN
+// whose addresses are those of an upstream socket is dropped, and a datagram from a host's address and the port of one.
+// Datagrams for a client on this host must not come to a socket of ours either: it never has the client's port then.
 //
 // # Goroutines
 //
-// The reader, the poller, one worker for each of GOMAXPROCS and one that ends idle mappings, besides netstack's own. All calls on descriptors are
-// non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over
-// of the thread. Run starts all of them and returns when the last has ended.
+// The reader, the poller, one worker for each of GOMAXPROCS, one that ends idle mappings and one that sweeps, besides
+// netstack's own. All calls on descriptors are non-blocking and are made raw, past the scheduler: they take microseconds,
+// and announcing each would cost a hand-over of the thread. Run starts all of them and returns when the last has ended.
 //
 // # Locks
 //
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
-// callback. The run queue's lock is the innermost: it is taken with netstack's locks held. Of datagrams, nat.mu guards the
-// table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
+// callback, but may be taken with netstack's locks held (PathMTU). The run queue's lock is the innermost and is taken with
+// netstack's locks held, too. Of datagrams, nat.mu guards the table and mapping.mu the socket of one mapping against its
+// closing; neither is held while the other is taken.
 package stack

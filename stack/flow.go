@@ -10,24 +10,23 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // flow is one TCP connection of a client: first an attempt to reach the far side, then a relay between a netstack
 // endpoint and a host socket.
 //
-//	SYN ──▶ dialling ── far side accepted ──▶ answering ── client's ACK ──▶ open ── both halves done ──▶ gone
-//	          │  ╰─ local failure: the next SYN dials again          │
-//	          ├─ refused, unreachable, denied: client told ──▶ gone  ├─ HandshakeTimeout, client's RST ──▶ gone
-//	          ╰─ DialTimeout ──▶ silent ── DialTimeout ──▶ gone
-//
-// A silent flow is the memory that nobody answered: the client's retransmissions end in it.
+//	SYN ──▶ dialling ── far side accepted ──▶ answering ── client's ACK ──▶ open ── both halves done ──▶ closing ──▶ gone
+//	          │  ╰─ local failure: the next SYN dials again          │                 client has acknowledged all ─╯
+//	          ├─ refused, unreachable, denied: client told ──▶ gone  ╰─ HandshakeTimeout, client's RST ──▶ gone
+//	          ╰─ DialTimeout ──▶ gone: the next SYN dials again
 type flow struct {
-	watch  watch
-	stack  *Stack
-	key    flowKey
-	isn    uint32         // of the client's SYN
-	remote netip.AddrPort // really dialled
+	watch watch
+	stack *Stack
+	key   flowKey
+	isn   uint32  // of the client's SYN
+	next  nextSYN // guarded by stack.mu
 
 	phase     atomic.Uint32 // a phase; written with stack.mu held
 	fd        int           // host socket, -1 = none; guarded by stack.mu until open, then constant until released
@@ -35,8 +34,12 @@ type flow struct {
 	started   time.Time
 	deadline  time.Time // of the present phase; guarded by stack.mu
 	timer     *time.Timer
-	accepting bool          // netstack is making the endpoint; guarded by stack.mu
-	failure   syscall.Errno // last local failure while dialling; guarded by stack.mu
+	accepting bool          // netstack is making the endpoint; guarded by stack.mu, like the rest up to wq
+	trying    bool          // dial is at work and owns the socket
+	unwanted  bool          // with trying: dial is to close it
+	upstream  upstream      // addresses of the socket
+	mss       int           // set on the socket, 0 = the kernel's
+	failure   syscall.Errno // last local failure while dialling
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint
@@ -49,6 +52,8 @@ type flow struct {
 	finSent    atomic.Bool // towards the client
 	resetHost  atomic.Bool // the client reset: so do we, towards the far side
 	resetGuest atomic.Bool // the far side reset, or we stop: so do we, towards the client
+	moved      atomic.Bool // a byte has crossed since the last sweep
+	quietSince time.Time   // the first sweep of many that found nothing moved; owned by the sweeper
 	unsent     []byte      // read from the host socket, refused by netstack; owned by the inbound half
 	lastRead   int         // bytes of the inbound half's last read; owned by it
 }
@@ -59,9 +64,9 @@ type phase = uint32
 
 const (
 	dialling phase = iota
-	silent
 	answering
 	open
+	closing
 	gone
 )
 
@@ -99,26 +104,31 @@ func (f *flow) ready(events uint32, w *worker) {
 // NotifyEvent implements waiter.EventListener: there is news from the client. Netstack holds the endpoint's locks.
 func (f *flow) NotifyEvent(mask waiter.EventMask) {
 	const failed = waiter.EventHUp | waiter.EventErr
-	if mask&(waiter.ReadableEvents|failed) != 0 {
-		f.outbound.kick()
-	}
-	if mask&(waiter.WritableEvents|failed) != 0 {
-		f.inbound.kick()
+	switch f.phase.Load() {
+	case open:
+		if mask&(waiter.ReadableEvents|failed) != 0 {
+			f.outbound.kick()
+		}
+		if mask&(waiter.WritableEvents|failed) != 0 {
+			f.inbound.kick()
+		}
+	case closing:
+		f.forgetIfClosed()
 	}
 }
 
-// relay begins to move bytes between ep and the host socket.
-func (f *flow) relay(ep tcpip.Endpoint) {
+// join gives the flow its connection to the client. It comes before the phase open, in which others use it.
+func (f *flow) join(ep tcpip.Endpoint) {
 	f.ep = ep
+	keepAlive(ep)
 	f.entry.Init(f, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	f.wq.EventRegister(&f.entry)
-	f.outbound.kick()
-	f.inbound.kick()
 }
 
 // finish marks a half done. The last one gives everything back.
 func (f *flow) finish(h *half) {
 	h.done = true
+	f.moved.Store(true) // half closed begins now
 	if f.halves.Add(-1) == 0 {
 		f.release()
 	}
@@ -130,20 +140,45 @@ func (f *flow) abort() {
 	f.resetHost.Store(true)
 	f.outbound.kick()
 	f.inbound.kick()
+	if f.phase.Load() == closing {
+		f.ep.Abort()
+		f.forgetIfClosed()
+	}
 }
 
+// lingerTimeout is how long the client may leave what was sent to it unacknowledged when both halves are done.
+const lingerTimeout = time.Minute
+
 func (f *flow) release() {
-	f.wq.EventUnregister(&f.entry)
-	if f.resetGuest.Load() {
-		f.ep.Abort()
-	} else {
-		f.ep.Close()
-	}
+	s := f.stack
+	s.mu.Lock()
+	delete(s.upstreams, f.upstream)
+	f.phase.Store(closing)
+	s.mu.Unlock()
 	if f.resetHost.Load() {
 		resetOnClose(f.fd)
 	}
-	f.stack.closeSocket(f.fd)
-	f.stack.forget(f)
+	s.closeSocket(f.fd)
+	f.outbound.giveBufferBack()
+	f.inbound.giveBufferBack()
+	if f.resetGuest.Load() {
+		f.ep.Abort()
+	} else {
+		timeout := tcpip.TCPUserTimeoutOption(lingerTimeout)
+		_ = f.ep.SetSockOpt(&timeout) // this option is always accepted
+		f.ep.Close()
+	}
+	f.forgetIfClosed()
+}
+
+// forgetIfClosed ends a closing flow when netstack has finished with it too.
+func (f *flow) forgetIfClosed() {
+	switch tcp.EndpointState(f.ep.State()) {
+	case tcp.StateClose, tcp.StateError:
+		if f.phase.CompareAndSwap(closing, gone) {
+			f.stack.forget(f)
+		}
+	}
 }
 
 // resetOnClose makes close send a RST (RFC 9293 §3.10.5) instead of a FIN.

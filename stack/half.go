@@ -13,11 +13,14 @@ import "sync/atomic"
 //	 │ nothing new came meanwhile            │  │ claim: sets pending only
 //	 └───────────────────────────────────────┘  └─── looks again
 type half struct {
-	flow  *flow
-	step  func(f *flow, w *worker) (more bool) // moveOutbound or moveInbound
-	state atomic.Uint32                        // running | pending
-	done  bool                                 // owned like the half: no more work will come of it
-	next  *half                                // in the run queue
+	flow    *flow
+	step    func(f *flow, w *worker) (more bool) // moveOutbound or moveInbound
+	state   atomic.Uint32                        // running | pending
+	done    bool                                 // owned like the half: no more work will come of it
+	carried int                                  // bytes since its buffer in netstack was small, up to growAfter; owned like the half
+	large   bool                                 // the buffer is large, and paid from the budget; owned like the half
+	quiet   atomic.Bool                          // set by the sweeper: nothing has moved for long
+	next    *half                                // in the run queue
 }
 
 const (
@@ -41,6 +44,9 @@ func (h *half) kick() {
 func (h *half) own(w *worker) {
 	for {
 		h.state.And(^pending)
+		if h.quiet.Load() && h.quiet.Swap(false) && !h.done {
+			h.shrink()
+		}
 		if !h.done && h.step(h.flow, w) {
 			h.state.Or(pending)
 			h.flow.stack.queue.push(h) // to the tail: others first

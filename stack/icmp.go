@@ -47,7 +47,7 @@ func (s *Stack) routeICMP(f *frame) {
 		s.stats.DropICMP.Add(1)
 		return
 	}
-	m := s.mapping(mappingKey{client: client, echo: true, v6: f.ip.v6}, 0)
+	m := s.mapping(f, mappingKey{client: client, echo: true, v6: f.ip.v6}, server)
 	if m == nil {
 		return
 	}
@@ -56,7 +56,7 @@ func (s *Stack) routeICMP(f *frame) {
 	head, body := f.slice(f.ip.len, f.ip.total)
 	errno := m.sendSurely(&s.outbound, target, *f.ip.hopLimit(f.head), 0, head, body)
 	setEchoIdent(request, client.Port())
-	s.sent(f, errno)
+	s.sent(f, target, errno)
 }
 
 func icmpProto(v6 bool) byte {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
 )
 
 // mapping carries the datagrams of one client endpoint by one host socket, wherever they go, and brings the client what
@@ -21,6 +23,7 @@ type mapping struct {
 	stack *Stack
 	key   mappingKey
 	ident uint16 // of echo requests on the host's side
+	port  uint16 // of a UDP socket
 	raw   bool   // echoes by a raw socket, not a ping socket
 
 	mu    sync.RWMutex                      // guards the fields below; held for reading while the socket is in use
@@ -41,18 +44,18 @@ type mappingKey struct {
 	v6     bool // the socket's family: not the client's where the dialer redirects to the other one
 }
 
-// newMapping opens the socket for a client endpoint.
-func (s *Stack) newMapping(key mappingKey) (*mapping, error) {
+// newMapping opens the socket for a client endpoint that is about to send to server.
+func (s *Stack) newMapping(key mappingKey, server netip.AddrPort) (*mapping, error) {
 	m := &mapping{stack: s, key: key, fd: -1, hopLimit: replyTTL}
 	m.watch.owner = m
-	if err := m.open(); err != nil {
+	if err := m.open(server); err != nil {
 		m.close()
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *mapping) open() error {
+func (m *mapping) open(server netip.AddrPort) error {
 	open := m.openUDP
 	if m.key.echo {
 		open = m.openEcho
@@ -62,6 +65,11 @@ func (m *mapping) open() error {
 	}
 	if err := m.wantErrors(); err != nil {
 		return err
+	}
+	if !m.key.v6 {
+		if err := m.stack.df(m.key.client, server).Apply(m.fd); err != nil {
+			return err
+		}
 	}
 	if err := m.stack.poller.add(m.fd, &m.watch, datagramEvents); err != nil {
 		return fmt.Errorf("watch socket: %w", err)
@@ -90,9 +98,13 @@ func (m *mapping) openUDP() (err error) {
 		}
 	}
 	_ = unix.SetsockoptInt(m.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it, replies come one by one
-	if port := m.key.client.Port(); port >= firstUserPort {
-		_ = m.bind(port) // where it is taken, the first datagram gets a port
+	if port := m.key.client.Port(); port < firstUserPort || m.stack.host.Contains(m.key.client.Addr()) || m.bind(port) != nil {
+		// Not the port of a client on this host: what we send to the client would come to our own socket, without end.
+		if err := m.bind(0); err != nil {
+			return fmt.Errorf("bind socket: %w", err)
+		}
 	}
+	m.port = dial.LocalAddr(m.fd).Port()
 	return nil
 }
 

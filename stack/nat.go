@@ -22,11 +22,27 @@ type nat struct {
 
 	mu     sync.Mutex // guards the fields below; never held while closing a socket
 	byKey  map[mappingKey]*mapping
+	ports  map[ownPort]bool       // of UDP sockets
 	queues [idleClasses]list.List // the *mapping longest idle first
 	wakeAt time.Duration          // when timer fires; 0 = it does not
 
 	timer  *time.Timer
 	closed chan struct{} // closed by close, ends serve
+}
+
+// ownPort is a port that a socket of ours is bound to.
+type ownPort struct {
+	port uint16
+	v6   bool
+}
+
+func (m *mapping) ownPort() ownPort { return ownPort{m.port, m.key.v6} }
+
+// owns reports whether a socket of ours has the port.
+func (n *nat) owns(p ownPort) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ports[p]
 }
 
 // idleClass says how long a mapping lives without a datagram.
@@ -51,6 +67,7 @@ func newNAT(limit int, stats *Stats) *nat {
 		identBase: uint16(rand.Uint32()),
 
 		byKey:  make(map[mappingKey]*mapping),
+		ports:  make(map[ownPort]bool),
 		timer:  time.NewTimer(0),
 		closed: make(chan struct{}),
 	}
@@ -142,6 +159,9 @@ func (n *nat) add(m *mapping, port uint16) {
 	m.used = n.now()
 	m.place = n.queues[m.class].PushBack(m)
 	n.byKey[m.key] = m
+	if !m.key.echo {
+		n.ports[m.ownPort()] = true
+	}
 	n.gauge(m).Add(1)
 	n.wake(m.used + n.timeouts[m.class])
 }
@@ -149,6 +169,7 @@ func (n *nat) add(m *mapping, port uint16) {
 // remove takes a mapping out; the caller closes it. mu is held.
 func (n *nat) remove(m *mapping) {
 	delete(n.byKey, m.key)
+	delete(n.ports, m.ownPort())
 	n.queues[m.class].Remove(m.place)
 	n.gauge(m).Add(-1)
 }

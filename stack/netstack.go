@@ -19,18 +19,9 @@ import (
 
 const nicID = 1
 
-// Buffers of one connection in netstack, in bytes.
-const (
-	// receiveBuffer is twice the window the client sees. Below 1 MiB netstack would drop super-segments that the
-	// window allows.
-	receiveBuffer = 2 << 20
-	// sendBuffer bounds what a client that does not read can hold. The TUN has no round-trip time to fill.
-	sendBuffer = 512 << 10
-)
-
-// timeWait is short because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT. The TUN neither
+// timeWait is none because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT. The TUN neither
 // reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293 §3.4.1).
-const timeWait = 5 * time.Millisecond
+const timeWait = 0
 
 // newNetstack makes a netstack that terminates connections to every address there is.
 func newNetstack(link *linkEndpoint, clients []netip.Addr) (*gstack.Stack, error) {
@@ -62,13 +53,13 @@ func setTCPOptions(s *gstack.Stack) error {
 	recovery := tcpip.TCPRecovery(0) // RACK retransmits without loss on a link that neither loses nor reorders
 	sack := tcpip.TCPSACKEnabled(true)
 	reno := tcpip.CongestionControlOption("reno")
-	moderate := tcpip.TCPModerateReceiveBufferOption(false) // would have to be driven by every read
+	moderate := tcpip.TCPModerateReceiveBufferOption(true) // has the window scale fit large buffers; it is we who resize them
 	linger := tcpip.TCPLingerTimeoutOption(30 * time.Second)
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
 		&recovery, &sack, &reno, &moderate, &linger, &wait,
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: receiveBuffer, Max: receiveBuffer},
-		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: sendBuffer, Max: sendBuffer},
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: smallSendBuffer, Max: largeSendBuffer},
 	} {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set TCP option %T: %s", o, err)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"syntap/stack/dial"
 )
 
 // Options of a Stack. Zero values select the defaults named with each field.
@@ -12,9 +14,13 @@ type Options struct {
 	DialTimeout      time.Duration // of one attempt, all tries together; 10 s
 	HandshakeTimeout time.Duration // from our SYN-ACK to the client's ACK; 5 s
 
+	// HalfClosedTimeout ends a connection of which one direction is closed and nothing moves in the other; 5 min, more than
+	// the 4 min of RFC 5382 §5.
+	HalfClosedTimeout time.Duration
+
 	TCPFlows          int // attempts and connections together; 16384
 	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
-	HalfOpen          int // attempts in the making; 4096
+	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
 	// Clients are the addresses that flows usually come from (the TUN interface's own). Naming them keeps netstack's
@@ -28,6 +34,15 @@ type Options struct {
 	// Abandoned is told that an answered attempt has ended because its client did not complete the handshake; nil = nobody
 	// asks. It must not block either.
 	Abandoned func(client, server netip.AddrPort, isn uint32)
+
+	// MSS bounds what the host socket of a TCP flow announces and sends in one segment (TCP_MAXSEG). 0, or a nil function:
+	// the kernel decides. It must not block.
+	MSS func(client, server netip.AddrPort) int
+
+	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel decides. A socket for
+	// datagrams follows the first destination of its client. An echo has its identifier for the client's port and 0 for the
+	// server's. It must not block.
+	DF func(client, server netip.AddrPort) dial.DF
 
 	Log logrus.FieldLogger // nil = silent
 }
@@ -48,6 +63,9 @@ func (o *Options) setDefaults() {
 	if o.HandshakeTimeout == 0 {
 		o.HandshakeTimeout = 5 * time.Second
 	}
+	if o.HalfClosedTimeout == 0 {
+		o.HalfClosedTimeout = 5 * time.Minute
+	}
 	if o.Log == nil {
 		silent := logrus.New()
 		silent.SetLevel(logrus.PanicLevel)
@@ -62,6 +80,7 @@ type Dial struct {
 	Answer         Answer
 	Local, Remote  netip.AddrPort // of the host socket; Local is the zero value where none was bound
 	Duration       time.Duration
+	MSS            int    // set on the host socket; 0 = the kernel's
 	Errno          string // such as ECONNREFUSED; "" when connected or denied
 }
 

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -72,7 +73,11 @@ type frame struct {
 	head, body []byte
 	off        tun.Offload
 	ip         ipHeader
+	more       int // other frames that it stands for
 }
+
+// drop counts a frame that goes no further.
+func (f *frame) drop(reason *atomic.Uint64) { reason.Add(uint64(1 + f.more)) }
 
 // slice returns the bytes of a frame from one offset to another, in the two pieces that they lie in.
 func (f *frame) slice(from, to int) (head, body []byte) {
@@ -85,6 +90,9 @@ func (s *Stack) route(f *frame) (deliver bool) {
 	if !f.ip.parse(f.head, len(f.head)+len(f.body)) {
 		s.stats.DropMalformed.Add(1)
 		return false
+	}
+	if f.ip.proto != protoUDP || f.ip.fragment {
+		s.flush()
 	}
 	if f.ip.fragment || f.ip.extended {
 		return true // netstack reassembles, and walks extension headers
@@ -100,8 +108,10 @@ func (s *Stack) route(f *frame) (deliver bool) {
 		s.routeUDP(f)
 	case icmpProto(f.ip.v6):
 		s.routeICMP(f)
+	default:
+		s.stats.DropProtocol.Add(1)
 	}
-	return false // nobody's
+	return false
 }
 
 const (

@@ -54,6 +54,7 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 		case 0:
 			d := discard{n: n}
 			_, _ = f.ep.Read(&d, tcpip.ReadOptions{})
+			f.outbound.noteMoved(n)
 			if n < w.size {
 				continue // the socket is full; the next call says EAGAIN and arms the poller
 			}
@@ -180,6 +181,7 @@ func (f *flow) moveLarge() (wait bool) {
 	switch err.(type) {
 	case nil:
 		f.lastRead = int(wrote)
+		f.inbound.noteMoved(int(wrote))
 		return false
 	case *tcpip.ErrWouldBlock: // the payload has not been touched
 		return true
@@ -210,6 +212,7 @@ func (f *flow) write(b []byte) (n int, ok bool) {
 	wrote, err := f.ep.Write(&p, tcpip.WriteOptions{})
 	switch err.(type) {
 	case nil, *tcpip.ErrWouldBlock:
+		f.inbound.noteMoved(int(wrote))
 		return int(wrote), true
 	}
 	f.inboundFailed()

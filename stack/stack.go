@@ -35,14 +35,18 @@ type Stack struct {
 	queue     *runQueue
 	nat       *nat
 	outbound  message   // the read loop's
+	burst     *burst    // the read loop's; nil where the link does not tell that it has nothing to read
 	inbound   *inbound  // the poller's
 	noEchoes  sync.Once // says that they do not work here
+	buffers   budget
+	host      dial.HostAddrs
 
-	mu       sync.Mutex         // guards the fields below and the attempt state of every flow
-	flows    map[flowKey]*flow  // all of them, attempts too
-	halfOpen map[netip.Addr]int // attempts in the making, by client address
-	stopping bool               // no new flows
-	live     sync.WaitGroup     // one for each flow; added to with mu held
+	mu        sync.Mutex         // guards the fields below and the attempt state of every flow
+	flows     map[flowKey]*flow  // all of them, attempts too
+	upstreams map[upstream]bool  // addresses of the host sockets of flows
+	halfOpen  map[netip.Addr]int // attempts that wait for their client, by its address
+	stopping  bool               // no new flows
+	live      sync.WaitGroup     // one for each flow; added to with mu held
 }
 
 // New builds a stack over link. Run serves it and closes the link.
@@ -50,9 +54,13 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
 		o: o, link: link, dialer: dialer, queue: newRunQueue(), inbound: newInbound(),
-		flows: make(map[flowKey]*flow), halfOpen: make(map[netip.Addr]int),
+		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Addr]int),
 	}
+	s.buffers.giveBack(bufferBudget)
 	s.nat = newNAT(o.UDPFlows, &s.stats)
+	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.flush) {
+		s.burst = newBurst()
+	}
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats}
 	var err error
 	if s.poller, err = newPoller(); err != nil {
@@ -61,7 +69,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.net, err = newNetstack(&s.endpoint, o.Clients); err != nil {
 		return nil, errors.Join(err, s.poller.close())
 	}
-	s.forwarder = tcp.NewForwarder(s.net, receiveBuffer, o.HalfOpen, s.accept)
+	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, o.HalfOpen, s.accept)
 	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)
 	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
 		s.net.SetTransportProtocolHandler(p, s.fromNetstack)
@@ -78,6 +86,8 @@ func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(s.poller.run)
 	serving.Go(s.nat.serve)
+	swept := make(chan struct{})
+	serving.Go(func() { s.sweepUntil(swept) })
 	for range runtime.GOMAXPROCS(0) {
 		serving.Go(s.queue.serve)
 	}
@@ -90,6 +100,7 @@ func (s *Stack) Run(ctx context.Context) error {
 		s.abortFlows()
 	}
 	s.live.Wait()
+	close(swept)
 	closeErr := s.link.Close()
 	s.nat.close()
 	s.net.Close()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -21,6 +22,9 @@ func New(tun.Link, *dial.Dialer, Options) (*Stack, error) {
 
 // Run is not supported on this system.
 func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
+
+// PathMTU knows nothing.
+func (s *Stack) PathMTU(_, _ netip.AddrPort) int { return 0 }
 
 // Stats returns the stack's counters.
 func (s *Stack) Stats() *Stats { return &s.stats }

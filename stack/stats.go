@@ -1,29 +1,77 @@
 package stack
 
-import "sync/atomic"
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
 
 // Stats counts what the stack did. Counters only grow; gauges say so.
 type Stats struct {
 	TCPFlows  atomic.Int64 // gauge: attempts and connections
-	HalfOpen  atomic.Int64 // gauge: attempts whose client has not been answered or has not acknowledged
+	HalfOpen  atomic.Int64 // gauge: attempts whose client has been answered and has not acknowledged
 	UDPFlows  atomic.Int64 // gauge: client endpoints
 	EchoFlows atomic.Int64 // gauge: clients' echo identifiers
 
-	LocalFailures atomic.Uint64             // tries to dial that failed on this host
+	LocalFailures ErrnoCounts               // of host sockets, on this host: to open, connect or send
 	Dials         [Silent + 1]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.
 	DropChecksum  atomic.Uint64 // wrong transport checksum
 	DropMalformed atomic.Uint64 // not a packet we can carry
+	DropProtocol  atomic.Uint64 // neither TCP, UDP nor ICMP
 	DropTCPFlows  atomic.Uint64 // SYN beyond TCPFlows
 	DropHalfOpen  atomic.Uint64 // SYN beyond HalfOpen or HalfOpenPerSource
+	DropOwnSocket atomic.Uint64 // SYN or datagram of one of our own host sockets
+	DropStraySYN  atomic.Uint64 // SYN that netstack would take and nobody has dialled for
 	DropUDPFlows  atomic.Uint64 // datagram or echo request beyond UDPFlows
 	DropUDPSend   atomic.Uint64 // datagram, super-frame or echo request the host did not take
 	DropDenied    atomic.Uint64 // datagram or echo request that policy forbids
 	DropLinkScope atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
 	DropICMP      atomic.Uint64 // ICMP other than echo requests
 
-	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
+	HalfClosedExpired atomic.Uint64 // connections ended by HalfClosedTimeout
+	EvictedFlows      atomic.Uint64 // client endpoints and echo identifiers that made room for others
 
 	InboundErrors atomic.Uint64 // inbound frames the link did not take, or that do not fit the client's address family
+}
+
+// Drops returns the numbers of dropped outbound frames by reason, in the words of the metric syntap_drops_total.
+func (s *Stats) Drops() map[string]uint64 {
+	return map[string]uint64{
+		"checksum":   s.DropChecksum.Load(),
+		"malformed":  s.DropMalformed.Load(),
+		"protocol":   s.DropProtocol.Load(),
+		"tcp_flows":  s.DropTCPFlows.Load(),
+		"half_open":  s.DropHalfOpen.Load(),
+		"own_socket": s.DropOwnSocket.Load(),
+		"stray_syn":  s.DropStraySYN.Load(),
+		"udp_flows":  s.DropUDPFlows.Load(),
+		"udp_send":   s.DropUDPSend.Load(),
+		"denied":     s.DropDenied.Load(),
+		"link_scope": s.DropLinkScope.Load(),
+		"icmp":       s.DropICMP.Load(),
+	}
+}
+
+// ErrnoCounts counts failures by the name of their error number, such as EMFILE.
+type ErrnoCounts struct {
+	mu sync.Mutex // guards n
+	n  map[string]uint64
+}
+
+func (c *ErrnoCounts) add(errno string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = make(map[string]uint64)
+	}
+	c.n[errno]++
+}
+
+// Snapshot returns the numbers by name.
+func (c *ErrnoCounts) Snapshot() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.n)
 }

@@ -205,7 +205,7 @@ func TestDeniedIsProhibited(t *testing.T) {
 
 func TestHalfOpenIsBounded(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) {})
-	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: 100 * time.Millisecond}, dial.Policy{})
+	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: 100 * time.Millisecond, DialTimeout: 500 * time.Millisecond}, dial.Policy{})
 	for i := range 10 { // SYNs whose client never acknowledges
 		syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, uint16(2000+i)), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tcpSYN, Window: 65535}.Packet()
 		if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
@@ -249,7 +249,7 @@ func TestTupleIsFreeAfterClose(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = c.Write([]byte("bye")) })
 	router := startRouter(t, Options{}, dial.Policy{})
 	client := newClient(t, router)
-	for range 3 {
+	for range 500 {
 		c := client.dial(t, serverV4, port)
 		if b, err := io.ReadAll(c); err != nil || string(b) != "bye" {
 			t.Fatalf("read: %q, %v", b, err)

@@ -17,8 +17,27 @@ const udpHeaderLen = 8 // RFC 768
 // maxSegments is the most datagrams that the kernel puts into a super-frame (UDP_MAX_SEGMENTS).
 const maxSegments = 128
 
-// routeUDP sends a client's datagram, or all those of a super-frame, on by the host socket of the client's endpoint.
+// routeUDP sends a client's datagram on, alone or with others.
 func (s *Stack) routeUDP(f *frame) {
+	if s.burst == nil {
+		s.sendUDP(f)
+		return
+	}
+	joined := s.burst.join(f)
+	if !joined {
+		s.flush()
+		joined = s.burst.join(f)
+	}
+	switch {
+	case !joined:
+		s.sendUDP(f)
+	case s.burst.full():
+		s.flush()
+	}
+}
+
+// sendUDP sends a datagram, or all those of a super-frame, by the host socket of the client's endpoint.
+func (s *Stack) sendUDP(f *frame) {
 	length, segment, ok := f.udpLength()
 	if !ok {
 		s.stats.DropMalformed.Add(1)
@@ -30,12 +49,12 @@ func (s *Stack) routeUDP(f *frame) {
 	if !ok {
 		return
 	}
-	m := s.mapping(mappingKey{client: client, v6: target.Addr().Is6()}, server.Port())
+	m := s.mapping(f, mappingKey{client: client, v6: target.Addr().Is6()}, server)
 	if m == nil {
 		return
 	}
 	m.noteTarget(target, server)
-	s.sent(f, m.sendUDP(f, target, length, segment))
+	s.sent(f, target, m.sendUDP(f, target, length, segment))
 }
 
 // udpLength returns the length of the UDP message and, for a super-frame, that of the payload of each of its datagrams.
@@ -44,13 +63,13 @@ func (f *frame) udpLength() (length, segment int, ok bool) {
 	if len(u) < udpHeaderLen {
 		return 0, 0, false
 	}
-	length = f.ip.total - f.ip.len
+	most := f.ip.total - f.ip.len
 	if f.off.GSO == tun.GSOUDP {
-		segment = int(f.off.GSOSize)
-		return length, segment, segment > 0 && length <= segment*maxSegments
+		length, segment = most, int(f.off.GSOSize)
+		return length, segment, segment > 0 && udpHeaderLen <= length && length <= segment*maxSegments
 	}
-	own := int(binary.BigEndian.Uint16(u[4:]))
-	return own, 0, udpHeaderLen <= own && own <= length
+	length = int(binary.BigEndian.Uint16(u[4:]))
+	return length, 0, udpHeaderLen <= length && length <= most
 }
 
 // sendUDP sends a frame's payload. Super-frames are cut by the kernel; where it will not, for instance because the path

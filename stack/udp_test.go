@@ -544,7 +544,7 @@ func TestUDPWithoutDescriptors(t *testing.T) {
 	}
 	defer restore()
 	router.send(t, tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: server}.Packet()})
-	eventually(t, "failure counted", func() bool { return router.stats.LocalFailures.Load() == 1 })
+	eventually(t, "failure counted", func() bool { return len(router.stats.LocalFailures.Snapshot()) == 1 })
 	restore()
 	router.exchange(t, client, server, far)
 	router.wantNoAnswer(t)

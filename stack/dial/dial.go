@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +18,10 @@ var ErrDenied = errors.New("destination denied by policy")
 
 // Options say how the far side is reached. The zero value dials everything, unmarked.
 type Options struct {
-	Mark   uint32 // SO_MARK of every socket; 0 = none
-	Policy Policy
+	Mark uint32 // SO_MARK of every socket; 0 = none
+	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the host's routes decide.
+	Interface string
+	Policy    Policy
 	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
 }
@@ -48,15 +51,21 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		_ = unix.Close(fd)
-		return -1, fmt.Errorf("set TCP_NODELAY: %w", err)
-	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
-		_ = unix.Close(fd)
-		return -1, fmt.Errorf("set SO_KEEPALIVE: %w", err)
+	for _, o := range streamOptions {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			_ = unix.Close(fd)
+			return -1, fmt.Errorf("set socket option %d of level %d: %w", o.name, o.level, err)
+		}
 	}
 	return fd, nil
+}
+
+var streamOptions = []struct{ level, name, value int }{
+	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(KeepaliveIdle / time.Second)},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(KeepaliveInterval / time.Second)},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, KeepaliveCount},
 }
 
 // Datagram opens an unbound UDP socket of target's family.
@@ -91,13 +100,25 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	if d.o.Mark != 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(d.o.Mark)); err != nil {
-			_ = unix.Close(fd)
-			return -1, fmt.Errorf("set SO_MARK: %w", err)
-		}
+	if err := d.restrict(fd); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
 	}
 	return fd, nil
+}
+
+func (d *Dialer) restrict(fd int) error {
+	if d.o.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(d.o.Mark)); err != nil {
+			return fmt.Errorf("set SO_MARK: %w", err)
+		}
+	}
+	if d.o.Interface != "" {
+		if err := unix.BindToDevice(fd, d.o.Interface); err != nil {
+			return fmt.Errorf("bind to interface %s: %w", d.o.Interface, err)
+		}
+	}
+	return nil
 }
 
 // Connect starts or makes the connection of a socket; EINPROGRESS means that writability will tell the end. The call is

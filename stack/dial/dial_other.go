@@ -6,9 +6,10 @@ import "net/netip"
 
 // Options say how the far side is reached.
 type Options struct {
-	Mark     uint32
-	Policy   Policy
-	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
+	Mark      uint32
+	Interface string
+	Policy    Policy
+	Redirect  func(netip.AddrPort) (netip.AddrPort, bool)
 }
 
 // Dialer opens sockets towards the world; only Linux has what it needs.

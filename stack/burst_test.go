@@ -1,0 +1,85 @@
+//go:build linux
+
+package stack
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tun/tuntest"
+)
+
+func TestBurst(t *testing.T) {
+	client, other := netip.MustParseAddrPort("198.51.100.1:5000"), netip.MustParseAddrPort("198.51.100.1:5001")
+	server := netip.AddrPortFrom(serverV4, 443)
+	type sent struct{ Datagrams, Segment, Bytes int }
+	repeat := func(n, size int) (sizes []int) {
+		for range n {
+			sizes = append(sizes, size)
+		}
+		return sizes
+	}
+	for _, tt := range []struct {
+		name   string
+		sizes  []int
+		client func(i int) netip.AddrPort // nil = always the same
+		want   []sent
+	}{
+		{"one", []int{100}, nil, []sent{{1, 0, 100}}},
+		{"equal", []int{100, 100, 100}, nil, []sent{{3, 100, 300}}},
+		{"shorter last", []int{100, 100, 60, 60}, nil, []sent{{3, 100, 260}, {1, 0, 60}}},
+		{"longer", []int{100, 200, 200}, nil, []sent{{1, 0, 100}, {2, 200, 400}}},
+		{"empty apart", []int{100, 0, 100}, nil, []sent{{1, 0, 100}, {0, 0, 0}, {1, 0, 100}}},
+		{"as many as the kernel takes", repeat(70, 10), nil, []sent{{64, 10, 640}, {6, 10, 60}}},
+		{"as long as a packet can be", repeat(50, 1400), nil, []sent{{46, 1400, 46 * 1400}, {4, 1400, 4 * 1400}}},
+		{"another client between", []int{100, 100, 100}, func(i int) netip.AddrPort {
+			return []netip.AddrPort{client, other, client}[i]
+		}, []sent{{1, 0, 100}, {1, 0, 100}, {1, 0, 100}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBurst()
+			var got []sent
+			var payload, want []byte
+			flush := func() {
+				if b.n == 0 {
+					return
+				}
+				count := b.count
+				f := b.frame()
+				head, body := f.slice(f.ip.len+udpHeaderLen, f.ip.total)
+				payload = append(append(payload, head...), body...)
+				got = append(got, sent{count, int(f.off.GSOSize), len(head) + len(body)})
+			}
+			for i, size := range tt.sizes {
+				src := client
+				if tt.client != nil {
+					src = tt.client(i)
+				}
+				data := randomBytes(size)
+				want = append(want, data...)
+				f := frameOf(tuntest.Frame{Data: tuntest.UDP{Src: src, Dst: server, Payload: data}.Packet()})
+				f.ip.parse(f.head, len(f.head)+len(f.body))
+				if !b.join(f) {
+					flush()
+					if !b.join(f) {
+						got = append(got, sent{})
+						continue
+					}
+				}
+				if b.full() {
+					flush()
+				}
+			}
+			flush()
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("sent (-want +got):\n%s", diff)
+			}
+			if !bytes.Equal(payload, want) {
+				t.Error("the bytes sent are others than those that came")
+			}
+		})
+	}
+}

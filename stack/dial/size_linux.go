@@ -1,0 +1,66 @@
+package dial
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// What Linux takes as TCP_MAXSEG (TCP_MIN_MSS and MAX_TCP_WINDOW in include/net/tcp.h).
+const (
+	minMSS = 88
+	maxMSS = 32767
+)
+
+// SetMSS has a TCP socket that has not connected yet announce and send at most mss bytes in one segment. It returns the
+// value that was set: Linux takes 88 to 32767.
+func SetMSS(fd, mss int) (int, error) {
+	mss = min(max(mss, minMSS), maxMSS)
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss); err != nil {
+		return 0, fmt.Errorf("set TCP_MAXSEG to %d: %w", mss, err)
+	}
+	return mss, nil
+}
+
+// Apply sets the policy on an IPv4 socket.
+func (df DF) Apply(fd int) error {
+	discover := unix.IP_PMTUDISC_DO
+	switch df {
+	case KernelDF:
+		return nil
+	case ClearDF:
+		discover = unix.IP_PMTUDISC_DONT
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover); err != nil {
+		return fmt.Errorf("set IP_MTU_DISCOVER to %d: %w", discover, err)
+	}
+	return nil
+}
+
+// PathMTU returns the path MTU that a connected socket towards target knows, or 0.
+func PathMTU(fd int, target netip.Addr) int {
+	level, option := unix.IPPROTO_IP, unix.IP_MTU
+	if target.Is6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU
+	}
+	mtu, err := unix.GetsockoptInt(fd, level, option)
+	if err != nil {
+		return 0
+	}
+	return mtu
+}
+
+// RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where the kernel has learned
+// it; 0 where there is no way.
+func (d *Dialer) RouteMTU(target netip.AddrPort) int {
+	fd, err := d.Datagram(target.Addr())
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	if Connect(fd, target) != 0 { // sends nothing
+		return 0
+	}
+	return PathMTU(fd, target.Addr())
+}

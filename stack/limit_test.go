@@ -1,0 +1,170 @@
+//go:build linux
+
+package stack
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"syntap/stack/dial"
+	"syntap/tun/tuntest"
+)
+
+// One end has finished and the other says nothing: the connection does not live for ever.
+func TestHalfClosedEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		client bool // the client is the one that has finished
+	}{{"client finished", true}, {"server finished", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			over := make(chan struct{})
+			port := serve(t, "tcp4", func(c *net.TCPConn) {
+				if !tt.client {
+					_ = c.CloseWrite()
+				}
+				<-over
+			})
+			router := startRouter(t, Options{HalfClosedTimeout: 200 * time.Millisecond}, dial.Policy{})
+			c := newClient(t, router).dial(t, serverV4, port)
+			if tt.client {
+				_ = c.CloseWrite()
+			}
+			eventually(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
+			close(over)
+			if n := router.stats.HalfClosedExpired.Load(); n == 0 {
+				t.Error("the flow ended for another reason")
+			}
+		})
+	}
+}
+
+// A client that has vanished without acknowledging our FIN holds up nobody.
+func TestStopWhileClosing(t *testing.T) {
+	finished, vanished := make(chan struct{}), make(chan struct{})
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = io.ReadAll(c)
+		close(finished)
+		<-vanished
+	})
+	router := startRouter(t, Options{}, dial.Policy{})
+	client := newClient(t, router)
+	c := client.dial(t, serverV4, port)
+	_ = c.CloseWrite()
+	<-finished
+	if err := client.net.DisableNIC(nicID); err != nil {
+		t.Fatal(err)
+	}
+	close(vanished)
+	isClosing := func() bool {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		for _, f := range router.flows {
+			return f.phase.Load() == closing
+		}
+		return false
+	}
+	eventually(t, "flow closing", isClosing)
+	if n := router.stats.TCPFlows.Load(); n != 1 {
+		t.Errorf("flows: %d, want the one that netstack still closes", n)
+	}
+	router.stop()
+	if n := router.stats.TCPFlows.Load(); n != 0 {
+		t.Errorf("flows after the end: %d", n)
+	}
+}
+
+// A flow that moves much gets large buffers from the budget, and gives them back when it is quiet.
+func TestBuffersGrowAndShrink(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startRouter(t, Options{HalfClosedTimeout: time.Second}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	lent := func() int64 { return bufferBudget - router.buffers.left.Load() }
+	if n := lent(); n != 0 {
+		t.Errorf("%d bytes lent to a flow that has moved nothing", n)
+	}
+	data := randomBytes(growAfter)
+	move := func() { // all there and back
+		go func() { _, _ = c.Write(data) }()
+		if _, err := io.ReadFull(c, make([]byte, len(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		eventually(t, "large buffers", func() bool { move(); return lent() == largeReceiveBuffer+largeSendBuffer })
+		eventually(t, "small buffers again", func() bool { return lent() == 0 })
+	}
+	eventually(t, "large buffers", func() bool { move(); return lent() > 0 })
+	_ = c.Close()
+	eventually(t, "all given back", func() bool { return lent() == 0 && router.stats.TCPFlows.Load() == 0 })
+}
+
+func TestBudget(t *testing.T) {
+	var b budget
+	b.giveBack(10)
+	for _, step := range []struct {
+		take int64
+		want bool
+	}{{6, true}, {5, false}, {4, true}, {1, false}} {
+		if got := b.take(step.take); got != step.want {
+			t.Errorf("take(%d) with %d left: %t, want %t", step.take, b.left.Load(), got, step.want)
+		}
+	}
+}
+
+// A SYN or a datagram of a host socket of our own comes back when the host's rules are wrong.
+func TestOwnSocketsAreDropped(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	dials := make(chan Dial, 10)
+	router := startRouter(t, Options{DialDone: func(d Dial) { dials <- d }}, dial.Policy{})
+	newClient(t, router).dial(t, serverV4, port)
+	own := <-dials
+	syn := tuntest.TCP{Src: own.Local, Dst: own.Remote, Flags: tcpSYN, Window: 65535}.Packet()
+	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
+
+	send := func(src netip.AddrPort) {
+		t.Helper()
+		datagram := tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(serverV4, 9), Payload: []byte("x")}.Packet()
+		if err := router.host.Send(tuntest.Frame{Data: datagram}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(netip.AddrPortFrom(clientV4, 5000))
+	eventually(t, "a mapping", func() bool { return router.stats.UDPFlows.Load() == 1 })
+	var m *mapping
+	router.nat.mu.Lock()
+	for _, m = range router.nat.byKey {
+	}
+	router.nat.mu.Unlock()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := netip.Addr{}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() {
+			host = p.Addr()
+		}
+	}
+	if !host.IsValid() {
+		t.Skip("this host has no address")
+	}
+	send(netip.AddrPortFrom(host, m.port))
+	eventually(t, "datagram dropped", func() bool { return router.stats.DropOwnSocket.Load() == 2 })
+}
+
+// What is neither TCP, UDP nor ICMP is counted.
+func TestOtherProtocolsAreCounted(t *testing.T) {
+	router := startRouter(t, Options{}, dial.Policy{})
+	packet := tuntest.UDP{Src: netip.AddrPortFrom(clientV4, 1), Dst: netip.AddrPortFrom(serverV4, 1)}.Packet()
+	packet[9] = 132 // SCTP; nobody verifies the header's checksum here
+	if err := router.host.Send(tuntest.Frame{Data: packet}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
+}

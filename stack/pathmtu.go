@@ -1,0 +1,57 @@
+//go:build linux
+
+package stack
+
+import (
+	"net/netip"
+
+	"syntap/stack/dial"
+)
+
+// PathMTU returns the MTU of the path that a TCP flow takes from here to its server, 0 where it is unknown: what the host
+// socket knows once the far side has accepted, before that what the route says. It may be called with netstack's locks
+// held.
+func (s *Stack) PathMTU(client, server netip.AddrPort) int {
+	if mtu := s.socketMTU(flowKey{client: client, server: server}); mtu > 0 {
+		return mtu
+	}
+	target, err := s.dialer.Target(server)
+	if err != nil {
+		return 0
+	}
+	return s.dialer.RouteMTU(target)
+}
+
+func (s *Stack) socketMTU(key flowKey) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.flows[key]
+	if f == nil || f.phase.Load() != answering || f.fd < 0 {
+		return 0
+	}
+	return dial.PathMTU(f.fd, f.upstream.remote.Addr())
+}
+
+// sizeStream bounds the segments of a flow's socket before it connects. It returns the MSS that was set, 0 if none.
+func (s *Stack) sizeStream(fd int, key flowKey, target netip.Addr) (mss int, err error) {
+	if s.o.MSS != nil {
+		mss = s.o.MSS(key.client, key.server)
+	}
+	if mss > 0 {
+		if mss, err = dial.SetMSS(fd, mss); err != nil {
+			return 0, err
+		}
+	}
+	if target.Is4() {
+		err = s.df(key.client, key.server).Apply(fd)
+	}
+	return mss, err
+}
+
+// df asks for the don't-fragment policy of a host socket.
+func (s *Stack) df(client, server netip.AddrPort) dial.DF {
+	if s.o.DF == nil {
+		return dial.KernelDF
+	}
+	return s.o.DF(client, server)
+}
