@@ -26,7 +26,7 @@ type attempt struct {
 
 	answered    bool // an acceptable SYN-ACK has passed
 	crossed     bool // a SYN of the server has passed: simultaneous open
-	ackedClient bool // with crossed: the server has acknowledged the client's SYN
+	ackedClient bool // the server has acknowledged the client's SYN
 	ackedServer bool // with crossed: the client has acknowledged the server's SYN
 
 	tentative bool    // the flow is established: the SYN counts only if it is answered as a new one
@@ -177,6 +177,9 @@ func (a *attempt) show(s *segment, p *tcpdump.Packet, at time.Time) *Segment {
 	kept.Packet.VLANs = slices.Clone(p.VLANs)
 	if s.partial && s.payload == 0 {
 		finishChecksum(kept.Packet.Data[min(s.ip.offset, len(header)):])
+	}
+	for _, w := range s.rewrites {
+		a.rec.Rewrites = append(a.rec.Rewrites, newRewrite(s.name(), w))
 	}
 	a.rec.Segments = append(a.rec.Segments, kept)
 	return &a.rec.Segments[len(a.rec.Segments)-1]

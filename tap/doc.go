@@ -17,7 +17,8 @@
 //	segment.verify    checksums, where nobody has verified them (outbound)
 //	Tap.admit         may the client send a SYN from that address (outbound)
 //	Tracker.concerns  can the segment matter to an attempt
-//	Tracker.track     the rules: shows segments, reaches verdicts, may refuse the segment
+//	segment.rewrite   mss and df rules (tap/policy), where there are any
+//	Tracker.track     the rules of attempts: shows segments, reaches verdicts, may refuse the segment
 //
 // Outbound frames are judged before the router gets them, inbound frames before the host does, so the tap's knowledge is
 // never behind: a client cannot acknowledge a SYN-ACK that the tap has not seen.
@@ -35,10 +36,12 @@
 //   - SYN-ACKs of a client. The router opens nothing towards clients, so such a segment is a forgery.
 //   - Whatever a client sends to a flow with an open attempt and is neither a SYN, nor a RST that counts, nor an acceptable
 //     third segment. Netstack's Forwarder would take any segment with an ACK for the third one.
-//   - ICMP errors of a client about TCP, whose contents netstack believes unchecked (RFC 5927).
+//   - ICMP errors of a client about TCP, whose contents netstack believes unchecked (RFC 5927): a forged "fragmentation
+//     needed" would cut its segments down to one byte, a forged "unreachable" end its handshakes.
 //   - SYNs whose source no client may have, or is the destination; SYNs that the table has no place for.
+//   - SYNs and SYN-ACKs with options that cannot be parsed, and IPv4 fragments, where a rule refuses them.
 //
-// Bytes behind the end of an IP packet are cut off. Everything that is not TCP passes untouched.
+// Bytes behind the end of an IP packet are cut off. What is not TCP is none of the tap's business but for df rules.
 //
 // # Attempts and their rules
 //
@@ -66,6 +69,20 @@
 //
 // Live, segments have directions: SYNs count outbound only, SYN-ACKs inbound only. A capture has none; there the two ends
 // of a key are in order, SYNs of both mean a simultaneous open, and flows of different VLANs differ.
+//
+// # Rewriting
+//
+// The rules of Options.Rules change SYNs and SYN-ACKs (mss) and any IPv4 packet (df); package policy says how. An outbound
+// segment is shown, and judged, as the client sent it, and goes on rewritten. An inbound one is rewritten first: shown is
+// what the client gets. So a record has what stood on the TUN, and Record.Rewrites what became of it. Counted are the
+// changed packets (Stats) and what each rule has done (Tap.Rules); a SYN that a rule has changed and the table then refused
+// counts for the rule only.
+//
+// A fragment that a rule refuses is answered with the TUN's MTU, a hundred times a second at most. Where there is no df
+// rule a packet other than SYN and SYN-ACK costs one test.
+//
+// A Replay does the same for a capture. It has no directions: outbound is what the sender of the SYN sends, or of the first
+// packet between two ends. What a rule would drop it names and passes on.
 //
 // # Time, and the router's part
 //

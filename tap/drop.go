@@ -19,6 +19,8 @@ const (
 	dropSYNACK
 	dropThird
 	dropICMP
+	dropOptions
+	dropDF
 	dropReasons // their number
 )
 
@@ -35,6 +37,8 @@ var dropWords = [dropReasons]string{
 	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client
 	dropThird:            "third_segment",        // no acceptable third segment
 	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP
+	dropOptions:          "tcp_options",          // TCP options that cannot be parsed, where an mss rule refuses them
+	dropDF:               "ip_fragment",          // a fragment, where a df rule refuses it
 }
 
 func (r dropReason) String() string { return dropWords[r] }

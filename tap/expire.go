@@ -52,11 +52,14 @@ func (t *Tracker) expire(now time.Time) {
 		sh.mu.Lock()
 		for _, c := range []class{opening, answered, held, silent} {
 			for f := sh.lists[c].first; f != nil && !now.Before(f.deadline); f = sh.lists[c].first {
-				if f.attempt != nil {
-					t.finish(sh, f, f.attempt.unanswered(), now)
-				} else {
+				if f.attempt == nil {
 					t.move(sh, f, absent, now)
+					continue
 				}
+				if f.router == dialling { // no longer, after so long
+					f.router = idle
+				}
+				t.finish(sh, f, f.attempt.unanswered(), now)
 			}
 		}
 		t.deliver(sh)

@@ -62,7 +62,7 @@ func (t *Tracker) onICMP(ip *ipHeader, b []byte, p *tcpdump.Packet, d direction,
 	if !q.ip.upper || q.ip.proto != protoTCP || len(quote) < q.ip.offset+8 {
 		return
 	}
-	q.setKey(quote, d)
+	q.setKey(quote, binary.BigEndian.Uint32(quote[q.ip.offset:]), d)
 	q.key.setVLANs(p)
 	hash := t.hash(&q.key)
 	sh := t.shard(hash)

@@ -34,10 +34,9 @@ func (ip *ipHeader) addresses(b []byte) (src, dst []byte) {
 	return b[8:24], b[24:40]
 }
 
-// parse walks the headers in b, the first bytes of a packet of n bytes. It goes on where a capture may lie; what must not
-// enter the router has a reason.
+// parse, on a zero ipHeader, walks the headers in b, the first bytes of a packet of n bytes. It goes on where a capture
+// may lie; what must not enter the router has a reason.
 func (ip *ipHeader) parse(b []byte, n int) {
-	*ip = ipHeader{}
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
 		const more, offsetBits = 0x2000, 0x1fff

@@ -37,6 +37,8 @@ func TestThirdSegment(t *testing.T) {
 		{"old SYN-ACK after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
 			"pass pass pass third_segment pass pass pass pass",
 			"half_open 1000/5000: S SA\nestablished 2000/6000 again 1/0: S S SA A"},
+		{"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
+			"half_open 1000/5000: S SA\nno_reply 2000: S"},
 		{"data of a connection under a forged SYN", handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
 			"established 1000/5000: S SA A"},
 		{"SYN-ACK again after the third segment", handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
@@ -101,100 +103,6 @@ func TestTimeouts(t *testing.T) {
 	if n := w.tap.tracker.places() + w.tap.tracker.count[silent].Load(); n != 0 {
 		t.Errorf("%d flows are still kept, want none", n)
 	}
-}
-
-func TestDialDone(t *testing.T) {
-	t.Parallel()
-	up := Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
-	failed := func(errno string) Upstream {
-		u := up
-		u.Error = errno
-		return u
-	}
-	tests := []struct {
-		name   string
-		result DialResult
-		then   string
-		want   string
-	}{
-		{"connected", DialResult{Upstream: up}, "< SA 5000 1001\n> A 1001 5001", "established 1000/5000: S SA A"},
-		{"refused", DialResult{Upstream: failed("ECONNREFUSED")}, "< RA 0 1001", "refused 1000: S RA"},
-		{"denied", DialResult{Denied: true}, "", "denied 1000: S"},
-		{"silent", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "", "no_reply 1000: S"},
-		{"silent, SYN again", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 1000\n> S 1000", "no_reply 1000: S"},
-		{"silent, then another number", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
-		{"silent, then it works", DialResult{Upstream: failed("EMFILE"), Silent: true}, "> S 1000\n< SA 5000 1001\n> A 1001 5001",
-			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
-		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S\nno_reply 1000: S"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, Options{})
-			w.mustPlay("> S 1000")
-			w.tap.DialDone(key(1000), tt.result)
-			w.mustPlay(tt.then)
-			w.tap.Flush()
-			if diff := cmp.Diff(&tt.result.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
-				t.Errorf("upstream (-want +got):\n%s", diff)
-			}
-			w.wantRecords(tt.want)
-		})
-	}
-}
-
-// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which has one record.
-func TestSilentSYNs(t *testing.T) {
-	t.Parallel()
-	for _, result := range []DialResult{{Silent: true}, {Denied: true}} {
-		w := newWorld(t, Options{DialTimeout: 10 * time.Second})
-		for range 5 {
-			w.mustPlay("> S 1000")
-			w.tap.DialDone(key(1000), result)
-			w.wait(8 * time.Second)
-		}
-		w.wait(3 * time.Second) // longer than DialTimeout since the last one
-		w.mustPlay("> S 1000")
-		w.tap.DialDone(key(1000), result)
-		want := "no_reply 1000: S\nno_reply 1000: S"
-		if result.Denied {
-			want = "denied 1000: S\ndenied 1000: S"
-		}
-		w.wantRecords(want)
-	}
-}
-
-// TestStaleDial checks that the end of an old attempt's dial says nothing about the next attempt.
-func TestStaleDial(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, Options{})
-	w.mustPlay("> S 1000\n> S 2000")
-	w.tap.DialDone(key(1000), DialResult{Denied: true})
-	w.tap.DialDone(Key{Client: testServer, Server: testClient}, DialResult{Denied: true})
-	w.wantRecords("no_reply 1000: S")
-	w.mustPlay("< SA 5000 2001\n> A 2001 5001")
-	w.wantRecords("established 2000/5000: S SA A")
-}
-
-func TestForget(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, Options{})
-	w.mustPlay("> S 1000\n< SA 5000 1001")
-	w.tap.Forget(key(999))
-	w.wantRecords("")
-	w.tap.Forget(key(1000)) // the router was earlier than the timeout
-	w.wantRecords("half_open 1000/5000: S SA")
-	w.mustPlay("> A 1001 5001") // netstack has a RST for it
-
-	w.mustPlay("> S 2000\n< SA 6000 2001")
-	w.wait(6 * time.Second)
-	w.wantRecords("half_open 2000/6000: S SA")
-	if got := w.play("> A 2001 6001"); got[0] != "third_segment" {
-		t.Errorf("late third segment: %s, want third_segment", got[0])
-	}
-	w.tap.Forget(key(2000))
-	w.mustPlay("> A 2001 6001")
-	w.wantRecords("")
 }
 
 func TestUnreachable(t *testing.T) {
@@ -394,6 +302,28 @@ func TestChecksumOffload(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestInboundOffload lets the router leave the checksum of a SYN-ACK to the host. The record's copy is complete.
+func TestInboundOffload(t *testing.T) {
+	t.Parallel()
+	s := testSYN6()
+	w := newWorld(t, Options{})
+	w.send(tuntest.Frame{Data: s.Packet()})
+	whole := tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 5, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK, Options: s.Options}.Packet()
+	partial := append([]byte(nil), whole...)
+	binary.BigEndian.PutUint16(partial[56:], tun.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
+	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: 40, CsumOffset: 16}
+	if err := w.tap.WriteFrame(off, [][]byte{append([]byte(nil), partial...)}); err != nil {
+		t.Fatal(err)
+	}
+	want := tcpdump.Packet{Data: whole, Length: len(whole), EtherType: 0x86dd}
+	if diff := cmp.Diff(want, w.rec.segments[1].Packet); diff != "" {
+		t.Errorf("shown SYN-ACK (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(partial, w.link.inbound[0]); diff != "" {
+		t.Errorf("SYN-ACK that the host gets (-want +got):\n%s", diff)
 	}
 }
 

@@ -83,12 +83,41 @@ func TestReplayFlood(t *testing.T) {
 		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, attempts-limit)
 	}
 	tr.Flush()
+	if n := len(tr.shards[0].flows); n != 0 {
+		t.Errorf("%d flows left, want 0", n)
+	}
 	var ports []int
 	for _, r := range rec.records {
 		ports = append(ports, int(r.Client.Port()))
 	}
 	if len(ports) != attempts || !slices.IsSorted(ports) {
 		t.Errorf("records of %d attempts, in order: %t; want %d, true", len(ports), slices.IsSorted(ports), attempts)
+	}
+}
+
+// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first, answered or not.
+func TestReplayEvictsTheOldest(t *testing.T) {
+	t.Parallel()
+	var rec recorder
+	o := rec.options()
+	o.HalfOpen = 2
+	tr := NewTracker(o)
+	observe := func(s tuntest.TCP) {
+		b := s.Packet()
+		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+	}
+	s := testSYN()
+	for i := range uint32(4) {
+		s.Src = netip.AddrPortFrom(s.Src.Addr(), uint16(1+i))
+		s.Seq = 1000 * i
+		observe(s)
+		if i%2 == 0 {
+			observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 7, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK})
+		}
+	}
+	want := []string{"half_open 0/7: S SA", "no_reply 1000: S"}
+	if diff := cmp.Diff(want, rec.take()); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
 
@@ -169,75 +198,5 @@ func TestReentrance(t *testing.T) {
 	}
 	if records != 1 {
 		t.Errorf("%d records, want 1", records)
-	}
-}
-
-// TestOwnMemory reuses the frame's buffer, as the router does. Records must not notice.
-func TestOwnMemory(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, Options{})
-	frames := handshakeFrames()
-	buf := make([]byte, tun.HeadSize)
-	for i, f := range frames[:3] {
-		n := copy(buf, f)
-		if i == 1 {
-			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{buf[:n]}); err != nil {
-				t.Fatal(err)
-			}
-		} else if _, reason := w.tap.outbound(buf, nil, n, new(tun.Offload)); reason != pass {
-			t.Fatal(reason)
-		}
-		clear(buf)
-	}
-	r := w.rec.records[0]
-	for i, s := range r.Segments {
-		want := tcpdump.Packet{Data: frames[i], Length: len(frames[i]), EtherType: 0x0800}
-		if diff := cmp.Diff(want, s.Packet); diff != "" {
-			t.Errorf("segment %d (-want +got):\n%s", i, diff)
-		}
-	}
-	num16, num8, num32 := uint16(1460), uint8(7), uint32(1)
-	offer := Offer{Window: 64240, MSS: &num16, WScale: &num8, SACKOK: true, Timestamp: &num32, TTL: 64}
-	if diff := cmp.Diff(offer, r.SYN); diff != "" {
-		t.Errorf("offer of the SYN (-want +got):\n%s", diff)
-	}
-	offer.Window = 65160
-	if diff := cmp.Diff(&offer, r.SYNACK); diff != "" {
-		t.Errorf("offer of the SYN-ACK (-want +got):\n%s", diff)
-	}
-}
-
-func TestOffer(t *testing.T) {
-	t.Parallel()
-	mss := func(v uint16) *uint16 { return &v }
-	tests := []struct {
-		name    string
-		options []byte
-		flags   uint8
-		want    Offer
-	}{
-		{"none", nil, tuntest.SYN, Offer{}},
-		{"MSS twice", []byte{2, 4, 1, 0, 2, 4, 2, 0}, tuntest.SYN, Offer{MSS: mss(512)}},
-		{"behind the end of the list", []byte{0, 2, 4, 1, 0, 4, 2}, tuntest.SYN, Offer{}},
-		{"length 0", []byte{4, 0, 2, 4, 1, 0}, tuntest.SYN, Offer{}},
-		{"length 1", []byte{4, 1, 2, 4, 1, 0}, tuntest.SYN, Offer{}},
-		{"too long", []byte{2, 4, 1, 0, 8, 10, 0, 0}, tuntest.SYN, Offer{MSS: mss(256)}},
-		{"wrong lengths", []byte{2, 3, 1, 3, 2, 4, 3, 0, 8, 2, 1, 1}, tuntest.SYN, Offer{}},
-		{"ECN asked for", nil, tuntest.SYN | tuntest.ECE | tuntest.CWR, Offer{ECN: true}},
-		{"half of it", nil, tuntest.SYN | tuntest.ECE, Offer{}},
-	}
-	for _, tt := range tests {
-		s := testSYN()
-		s.Flags, s.Options, s.Window = tt.flags, tt.options, 0
-		s.IP.TTL = 9
-		tt.want.TTL = 9
-		b := s.Packet()
-		var rec recorder
-		tr := NewTracker(rec.options())
-		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
-		tr.Flush()
-		if diff := cmp.Diff(tt.want, rec.records[0].SYN); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
-		}
 	}
 }

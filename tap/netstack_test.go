@@ -136,6 +136,10 @@ func (r *netRouter) settle(id gstack.TransportEndpointID) {
 
 // send lets the client send a frame and waits until netstack has done what it does at once.
 func (r *netRouter) send(f tuntest.Frame) (reason string) {
+	var s segment
+	if s.parse(f.Data, len(f.Data), outbound); s.tcp && s.flags&rst != 0 {
+		r.awaitAccepted()
+	}
 	got, reason := r.world.send(f)
 	if reason != "" {
 		return reason
@@ -162,6 +166,30 @@ func (r *netRouter) send(f tuntest.Frame) (reason string) {
 		}
 	}
 	return ""
+}
+
+// awaitAccepted waits until netstack has handed out what the tap has seen established. A RST that comes sooner leaves no
+// trace of the connection. Should it take too long, verify will tell.
+func (r *netRouter) awaitAccepted() {
+	deadline, poll := time.After(tuntest.Patience), time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		n := 0
+		for _, records := range r.established() {
+			n += records
+		}
+		r.mu.Lock()
+		enough := len(r.accepted) >= n
+		r.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			return
+		}
+	}
 }
 
 // onSegment takes the segments that no endpoint wants.

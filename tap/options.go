@@ -3,6 +3,8 @@ package tap
 import (
 	"net/netip"
 	"time"
+
+	"syntap/tap/policy"
 )
 
 // Options configure a Tap or a Tracker. The zero value is useful: nobody listens, the limits are the defaults.
@@ -28,6 +30,13 @@ type Options struct {
 	HalfOpenPerSource int
 	// TCPFlows is the largest number of established flows remembered until they close; 0 means 16384.
 	TCPFlows int
+
+	// Rules change what passes; nil = nothing is changed. Tap.SetRules replaces them.
+	Rules *policy.Rules
+	// PathMTU returns the MTU of the path to the server of a flow, 0 where it is unknown. It is asked for a SYN or SYN-ACK
+	// whose rule depends on it, with the locks held that WriteFrame was called with, and must not block. If nil, no path MTU
+	// is known.
+	PathMTU func(client, server netip.AddrPort) int
 
 	// Sources reports whether a client may have the address. If nil, any may. Live only.
 	Sources func(netip.Addr) bool

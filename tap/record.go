@@ -71,7 +71,7 @@ type Segment struct {
 
 // Rewrite is one change the tap's rules made to a segment.
 type Rewrite struct {
-	Packet   string // "syn", "synack" or "ack"
+	Packet   string // "syn", "synack", "ack" or "rst"
 	What     string // "mss" or "df"
 	From, To string
 	Rule     int // number of the rule, from 1

@@ -79,10 +79,8 @@ func (t *Tracker) onSYNACK(sh *shard, f *flow, s *segment, hash uint64, p *tcpdu
 	}
 	a.answer(s, p, at)
 	t.show(sh, a, s, p, at)
-	if a.crossed {
-		a.ackedClient = true
-		t.ifBothAcked(sh, f, at)
-	}
+	a.ackedClient = true
+	t.ifBothAcked(sh, f, at)
 	return pass
 }
 

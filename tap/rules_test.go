@@ -1,12 +1,15 @@
 package tap
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/tuntest"
 )
 
 // replay runs a script through a Tracker and returns its records.
@@ -40,6 +43,8 @@ func TestRules(t *testing.T) {
 			"established 1000/5000 again 2/0: S S S SA A"},
 		{"SYN again after its answer", "> S 1000\n< SA 5000 1001\n> S 1000\n> A 1001 5001",
 			"established 1000/5000 again 1/0: S SA S A"},
+		{"other SYN after its answer", "> S 1000\n< SA 5000 1001\n> S 1000 len 10\n> A 1011 5001",
+			"half_open 1000/5000 again 1/0: S SA S"},
 		{"SYN-ACK again", "> S 1000\n< SA 5000 1001\n< SA 5000 1001\n> A 1001 5001",
 			"established 1000/5000 again 0/1: S SA SA A"},
 		{"everything twice", "> S 1000\n> S 1000\n< SA 5000 1001\n< SA 5000 1001\n> A 1001 5001\n> A 1001 5001",
@@ -83,6 +88,8 @@ func TestRules(t *testing.T) {
 			"no_reply 1000: S"},
 		{"server talks first", "> S 1000\n< SA 5000 1001\n< PA 5001 1001 len 30\n> A 1001 5031",
 			"established 1000/5000: S SA A"},
+		{"server closes at once", "> S 1000\n< SA 5000 1001\n< FA 5001 1001\n> A 1001 5002",
+			"established 1000/5000: S SA A"},
 		{"more acknowledged than the server said", "> S 1000\n< SA 5000 1001\n< PA 5001 1001 len 30\n> A 1001 5032",
 			"half_open 1000/5000: S SA"},
 		{"data on the SYN-ACK", "> S 1000\n< SA 5000 1001 len 4\n> A 1001 5005",
@@ -102,6 +109,8 @@ func TestRules(t *testing.T) {
 		{"fast open, half the data taken", "> S 1000 len 10\n< SA 5000 1006\n> PA 1006 5001 len 5",
 			"established 1000/5000: S SA PA"},
 		{"fast open, SYN again without data", "> S 1000 len 10\n> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 again 1/0: S S SA A"},
+		{"fast open, SYN again with data", "> S 1000\n> S 1000 len 10\n< SA 5000 1011\n> A 1011 5001",
 			"established 1000/5000 again 1/0: S S SA A"},
 		{"fast open, more than the data taken", "> S 1000 len 10\n< SA 5000 1012\n> A 1012 5001",
 			"no_reply 1000: S SA"},
@@ -133,6 +142,8 @@ func TestRules(t *testing.T) {
 			"established 1000/5000 simultaneous: S S A A"},
 		{"simultaneous open, one SYN-ACK", "> S 1000\n< S 5000\n< SA 5000 1001\n> A 1001 5001",
 			"established 1000/5000 simultaneous: S S SA A"},
+		{"simultaneous open, the client last", "> S 1000\n< S 5000\n< SA 5000 1001\n> SA 1000 5001",
+			"established 1000/5000 simultaneous: S S SA SA"},
 		{"simultaneous open, one side unheard", "> S 1000\n< S 5000\n> SA 1000 5001\n> A 1001 5001",
 			"no_reply 1000/5000 simultaneous: S S SA"},
 		{"simultaneous open reset", "> S 1000\n< S 5000\n< R 5001",
@@ -144,11 +155,15 @@ func TestRules(t *testing.T) {
 			"established 1000/5000: S SA A\nrefused 2000: S RA"},
 		{"SYN on a connection", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 9999\n< A 5001 1001\n> PA 1001 5001 len 5",
 			"established 1000/5000: S SA A"},
+		{"SYN on a connection that one side has closed", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> FA 1001 5001\n> FA 1001 5001\n> S 9999",
+			"established 1000/5000: S SA A"},
 		{"SYN of the server on a connection", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n< S 77\n> A 1001 5001",
 			"established 1000/5000: S SA A"},
 		{"half-open discovery", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 400\n< A 5001 1001\n> R 1001\n> S 400\n< SA 8000 401\n> A 401 8001",
 			"established 1000/5000: S SA A\nestablished 400/8000: S SA A"},
 		{"connection that the server forgot", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 2000\n< SA 8000 2001\n> A 2001 8001",
+			"established 1000/5000: S SA A\nestablished 2000/8000: S SA A"},
+		{"connection that the server forgot half closed", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> FA 1001 5001\n> S 2000\n< SA 8000 2001\n> A 2001 8001\n< FA 8001 2001\n> S 3000",
 			"established 1000/5000: S SA A\nestablished 2000/8000: S SA A"},
 		{"port refused on a forgotten connection", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 2000\n< RA 0 2001",
 			"established 1000/5000: S SA A\nrefused 2000: S RA"},
@@ -204,6 +219,27 @@ func TestDelays(t *testing.T) {
 	}
 }
 
+func TestStats(t *testing.T) {
+	t.Parallel()
+	tr := NewTracker(Options{})
+	for i, text := range []string{handshake, handshake, handshake + "> R 1001", "> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n< RA 0 1001"} {
+		for _, s := range script(t, text) {
+			port := uint16(1 + i)
+			s.tcp.Src, s.tcp.Dst = netip.AddrPortFrom(s.tcp.Src.Addr(), port), netip.AddrPortFrom(s.tcp.Dst.Addr(), port)
+			b := s.tcp.Packet()
+			tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		}
+	}
+	want := Stats{
+		Handshakes: map[Outcome]uint64{Established: 3, Refused: 1, Unreachable: 0, Denied: 0, Aborted: 0, NoReply: 0, HalfOpen: 0},
+		HalfOpen:   2,
+		Flows:      2,
+	}
+	if diff := cmp.Diff(want, tr.Stats()); diff != "" {
+		t.Errorf("stats (-want +got):\n%s", diff)
+	}
+}
+
 // TestShownSegmentsAreBounded sends one SYN so often that a record of all would be a way to fill the memory.
 func TestShownSegmentsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -214,5 +250,71 @@ func TestShownSegmentsAreBounded(t *testing.T) {
 	r := replay(t, text)[0]
 	if len(r.Segments) != maxSegments || r.SYNRetransmits != 10*maxSegments-1 {
 		t.Errorf("%d segments shown, %d retransmissions, want %d, %d", len(r.Segments), r.SYNRetransmits, maxSegments, 10*maxSegments-1)
+	}
+}
+
+// TestVLANs sends the same four-tuple in several VLANs. They are different flows; a tag's priority makes no difference.
+func TestVLANs(t *testing.T) {
+	t.Parallel()
+	var rec recorder
+	tr := NewTracker(rec.options())
+	observe := func(b []byte, tags ...uint16) {
+		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b), VLANs: tags})
+	}
+	const priority = 5 << 13
+	steps := script(t, handshake)
+	observe(steps[0].tcp.Packet())
+	observe(steps[0].tcp.Packet(), 100)
+	observe(steps[0].tcp.Packet(), 100, 7)
+	observe(steps[1].tcp.Packet(), priority|100)
+	observe(steps[2].tcp.Packet(), 100)
+	unreachable := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: steps[0].tcp.Packet()}
+	observe(unreachable.Packet(), priority|100, 7)
+	observe(steps[1].tcp.Packet(), priority) // no VLAN at all
+	tr.Flush()
+	var got []string
+	for _, r := range rec.records {
+		got = append(got, fmt.Sprint(describe(r), r.Segments[0].Packet.VLANs))
+	}
+	want := []string{
+		"established 1000/5000: S SA A[100]",
+		"unreachable 1000: S[100 7]",
+		"half_open 1000/5000: S SA[]",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// TestLyingLengths replays SYNs whose lengths cannot be right. A capture may hold such: of packets taken before offload
+// filled the field in, or cut by its snap length.
+func TestLyingLengths(t *testing.T) {
+	t.Parallel()
+	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
+	tests := []struct {
+		name   string
+		data   []byte
+		length int
+		want   string
+	}{
+		{"IPv4 length 0", edit(syn4, 3, 0), len(syn4), "no_reply 1000: S"},
+		{"IPv6 length 0", edit(syn6, 5, 0), len(syn6), "no_reply 1000: S"},
+		{"longer than the wire", edit(syn4, 3, 200), len(syn4), "no_reply 1000: S"},
+		{"data offset behind the end", edit(syn4, 32, 0xf0), len(syn4), "no_reply 1000: S"},
+		{"options cut", syn4[:41], len(syn4), "no_reply 1000: S"},
+		{"header cut", syn4[:39], len(syn4), ""},
+		{"ends within the TCP header", edit(syn4, 3, 30), len(syn4), ""},
+		{"ends within the IP header", edit(syn4, 3, 12), len(syn4), ""},
+		{"data offset 4", edit(syn4, 32, 0x40), len(syn4), ""},
+		{"authentication header", chain(syn6, auth), len(syn6) + 12, "no_reply 1000: S"},
+	}
+	for _, tt := range tests {
+		var rec recorder
+		tr := NewTracker(rec.options())
+		tr.Observe(epoch, &tcpdump.Packet{Data: tt.data, Length: tt.length})
+		tr.Flush()
+		if diff := cmp.Diff(lines(tt.want), rec.take()); diff != "" {
+			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }

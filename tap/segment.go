@@ -1,6 +1,10 @@
 package tap
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"syntap/tap/policy"
+)
 
 // Control bits (RFC 9293 §3.1).
 const (
@@ -29,12 +33,13 @@ type segment struct {
 	payload int  // bytes behind the TCP header
 	end     int  // offset of the payload, as the TCP header claims
 	partial bool // the checksum field holds the sum of the pseudo-header only; set by the tap
+
+	rewrites []policy.Rewrite // what the rules have changed; set by the tap
 }
 
-// parse reads the headers in b, the first bytes of a packet of n bytes. A capture may show what no stack accepts: then tcp
-// is set, and ip.reason says why the router must not have it.
+// parse, on a zero segment, reads the headers in b, the first bytes of a packet of n bytes. A capture may show what no
+// stack accepts: then tcp is set, and ip.reason says why the router must not have it.
 func (s *segment) parse(b []byte, n int, d direction) {
-	s.tcp, s.partial = false, false
 	s.ip.parse(b, n)
 	if !s.ip.upper || s.ip.proto != protoTCP {
 		return
@@ -64,7 +69,7 @@ func (s *segment) parse(b []byte, n int, d direction) {
 	s.window = binary.BigEndian.Uint16(h[14:])
 	s.end = end
 	s.payload = max(0, length-end)
-	s.setKey(b, d)
+	s.setKey(b, binary.BigEndian.Uint32(h[:]), d)
 
 	switch {
 	case end > length:
@@ -76,8 +81,8 @@ func (s *segment) parse(b []byte, n int, d direction) {
 	}
 }
 
-// setKey needs the addresses and the first four bytes of the TCP header.
-func (s *segment) setKey(b []byte, d direction) {
+// setKey needs the addresses, and the ports as they stand in the TCP header.
+func (s *segment) setKey(b []byte, ports uint32, d direction) {
 	be := binary.BigEndian
 	var src, dst address
 	if s.ip.version == 4 {
@@ -88,7 +93,6 @@ func (s *segment) setKey(b []byte, d direction) {
 		src.hi, src.lo = be.Uint64(h[8:]), be.Uint64(h[16:])
 		dst.hi, dst.lo = be.Uint64(h[24:]), be.Uint64(h[32:])
 	}
-	ports := be.Uint32(b[s.ip.offset:])
 	s.fromA = d == outbound || d == unordered && ordered(src, dst, ports)
 	if !s.fromA {
 		src, dst, ports = dst, src, ports<<16|ports>>16
@@ -97,6 +101,19 @@ func (s *segment) setKey(b []byte, d direction) {
 	k.a.hi, k.a.lo = src.hi, src.lo
 	k.b.hi, k.b.lo = dst.hi, dst.lo
 	k.ports, k.space = ports, uint32(s.ip.version)<<24
+}
+
+// name is what the record of an attempt calls the segment.
+func (s *segment) name() string {
+	switch {
+	case s.flags&rst != 0:
+		return "rst"
+	case s.flags&(syn|ack) == syn|ack:
+		return "synack"
+	case s.flags&syn != 0:
+		return "syn"
+	}
+	return "ack"
 }
 
 // length is the number of sequence numbers the segment takes (RFC 9293 §3.4).

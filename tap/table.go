@@ -194,5 +194,4 @@ func (l *flowList) remove(f *flow) {
 	} else {
 		f.next.prev = f.prev
 	}
-	f.prev, f.next = nil, nil
 }

@@ -2,9 +2,14 @@ package tap
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
 )
@@ -20,6 +25,11 @@ type Tap struct {
 	sources func(netip.Addr) bool
 	now     func() time.Time
 	drops   dropCounts
+
+	rules    atomic.Pointer[policy.Rules] // never nil
+	pathMTU  func(client, server netip.AddrPort) int
+	rewrites rewriteCounts
+	tooBig   *rate.Limiter // of ICMP errors that tell the MTU
 }
 
 var _ tun.Link = (*Tap)(nil)
@@ -38,7 +48,8 @@ func Wrap(link tun.Link, o Options) *Tap {
 		held:     givesUp,
 		silent:   o.DialTimeout,
 	}
-	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now}
+	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now, pathMTU: o.PathMTU, tooBig: newTooBigLimiter()}
+	t.SetRules(o.Rules)
 	if t.now == nil {
 		t.now = time.Now
 	}
@@ -47,6 +58,12 @@ func Wrap(link tun.Link, o Options) *Tap {
 
 // MTU implements tun.Link.
 func (t *Tap) MTU() int { return t.link.MTU() }
+
+// NotifyIdle implements tun.IdleNotifier where the link does.
+func (t *Tap) NotifyIdle(f func()) bool {
+	idle, ok := t.link.(tun.IdleNotifier)
+	return ok && idle.NotifyIdle(f)
+}
 
 // Close implements tun.Link.
 func (t *Tap) Close() error { return t.link.Close() }
@@ -70,10 +87,14 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 // outbound takes a frame of n bytes and says whether it may pass, and how long it then is: bytes behind the end that the
 // IP header claims, which netstack would take for payload, are cut off.
 func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropReason) {
-	head = head[:min(n, len(head))]
+	head = head[:min(n, len(head)):len(head)]
 	var s segment
 	s.parse(head, n, outbound)
+	rules := t.rules.Load()
 	if s.ip.reason != pass {
+		if s.ip.reason == dropFragment { // a rule may have it answered, too
+			return 0, cmp.Or(t.rewriteDatagram(rules, head), dropFragment)
+		}
 		return 0, s.ip.reason
 	}
 	if !s.tcp {
@@ -81,7 +102,7 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 			// Netstack believes what such an error says about path MTU and reachability, whoever made it up (RFC 5927).
 			return 0, dropICMP
 		}
-		return n, pass
+		return n, t.rewriteDatagram(rules, head)
 	}
 	if !s.verify(head, body, off) {
 		return 0, dropChecksum
@@ -90,6 +111,9 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 		if r := t.admit(&s, head); r != pass {
 			return 0, r
 		}
+	}
+	if rules.HasDF() || s.flags&syn != 0 && rules.HasMSS() {
+		return t.rewriteOutbound(rules, &s, head[:min(s.ip.length, len(head))])
 	}
 	return s.ip.length, t.track(&s, head)
 }
@@ -125,9 +149,16 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 	if n > 0 {
 		s.parse(bufs[0], n, inbound)
 	}
+	s.partial = s.tcp && off.Flags&tun.NeedsCsum != 0
+	if rules := t.rules.Load(); n > 0 && (rules.HasDF() || s.flags&syn != 0 && rules.HasMSS()) {
+		var reason dropReason
+		if bufs, reason = t.rewriteInbound(rules, &s, bufs); reason != pass {
+			t.drops[reason].Add(1)
+			return nil
+		}
+	}
 	switch {
 	case s.tcp:
-		s.partial = off.Flags&tun.NeedsCsum != 0
 		t.track(&s, bufs[0])
 	case s.ip.proto == protoICMP || s.ip.proto == protoICMPv6:
 		t.inboundICMP(bufs)
@@ -168,5 +199,6 @@ func (t *Tap) Flush() { t.tracker.Flush() }
 func (t *Tap) Stats() Stats {
 	s := t.tracker.Stats()
 	s.Drops = t.drops.snapshot()
+	s.MSSRewrites, s.DFRewrites = t.rewrites.snapshot()
 	return s
 }

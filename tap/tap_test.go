@@ -205,6 +205,8 @@ func TestEvasion(t *testing.T) {
 		s.IP.Options = slices.Repeat([]byte{1}, 40)
 		return s.Packet()
 	}
+	optionful := testSYN6()
+	optionful.Options = slices.Repeat([]byte{1}, 12)
 	land := testSYN()
 	land.Dst = netip.AddrPortFrom(land.Src.Addr(), 80)
 
@@ -235,8 +237,11 @@ func TestEvasion(t *testing.T) {
 		{"authentication header", chain(syn6, auth), "extension_headers"},
 		{"experimental header", chain(syn6, experiment), "extension_headers"},
 		{"chain of 21", chain(syn6, stackedChain...), "extension_headers"},
+		{"experimental header in a chain", chain(syn6, edit(experiment, 1, 1), destOptions), "extension_headers"},
 		{"long options", chain(syn6, longOptions), "extension_headers"},
+		{"chain that leaves no room for options", chain(optionful.Packet(), stackedChain[:8]...), "extension_headers"},
 		{"chain without end", edit(chain(syn6, destOptions)[:44], 5, 4), "extension_headers"},
+		{"chain behind the end", edit(chain(syn6, destOptions), 5, 4), "extension_headers"},
 		{"first fragment IPv6", chain(syn6, firstPiece), "tcp_fragment"},
 		{"later fragment IPv6", chain(syn6, laterPiece), "tcp_fragment"},
 		{"later fragment of a chain", edit(chain(syn6, laterPiece), 40, 60), "tcp_fragment"},
@@ -327,6 +332,10 @@ func TestBogusSources(t *testing.T) {
 		if _, got := w.send(tuntest.Frame{Data: s.Packet()}); got != tt.want {
 			t.Errorf("SYN from %s: reason %q, want %q", tt.src, got, tt.want)
 		}
+		s.Flags = tuntest.ACK // of no connection: netstack has a RST for it
+		if _, got := newWorld(t, Options{Sources: allowed}).send(tuntest.Frame{Data: s.Packet()}); got != "" {
+			t.Errorf("ACK from %s: reason %q, want none", tt.src, got)
+		}
 	}
 }
 
@@ -349,6 +358,7 @@ func TestNotTCPPasses(t *testing.T) {
 		{"UDP fragment", tuntest.IP{Fragment: 0x2000}.Packet(a, b, 17, udp[20:28]), ""},
 		{"later UDP fragment", tuntest.IP{Fragment: 5}.Packet(a, b, 17, udp[20:28]), ""},
 		{"echo", tuntest.ICMP{Src: a, Dst: b, Type: 8}.Packet(), ""},
+		{"no whole ICMP header", tuntest.IP{}.Packet(a, b, 1, []byte{3, 1}), ""},
 		{"ESP", tuntest.IP{}.Packet(a, b, 50, make([]byte, 30)), ""},
 		{"IPv6 in IPv4", tuntest.IP{}.Packet(a, b, 41, syn6), ""},
 		{"authentication header and UDP", tuntest.IP{}.Packet(a, b, 51, append([]byte{17, 1, 11: 0}, udp[20:]...)), ""},

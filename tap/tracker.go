@@ -64,11 +64,16 @@ func newTracker(o Options, shards int, live bool) *Tracker {
 func (t *Tracker) Observe(at time.Time, p *tcpdump.Packet) {
 	var s segment
 	s.parse(p.Data, p.Length, unordered)
+	s.key.setVLANs(p)
+	t.observe(&s, p, at)
+}
+
+// observe takes a packet of a capture that has been parsed.
+func (t *Tracker) observe(s *segment, p *tcpdump.Packet, at time.Time) {
 	switch {
 	case s.tcp:
-		s.key.setVLANs(p)
-		if hash := t.hash(&s.key); t.concerns(&s, hash) {
-			t.track(&s, hash, p, at)
+		if hash := t.hash(&s.key); t.concerns(s, hash) {
+			t.track(s, hash, p, at)
 		}
 	case s.ip.upper:
 		t.onICMP(&s.ip, p.Data, p, unordered, at)

@@ -34,12 +34,13 @@ const mplsBottom = 0x100
 func (p *Packet) decodeLink() error {
 	p.EtherType, p.Network, p.NetworkLength = 0, nil, 0
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
-	p.pppoe, p.pppLength = false, 0
+	p.pppoe, p.pppLength, p.lengthAt = false, 0, 0
 
 	f := p.Frame
 	switch p.LinkType {
 	case LinkTypeEthernet:
 		if len(f) >= 22 && string(f[14:20]) == llcSNAP && binary.BigEndian.Uint16(f[12:]) <= maxLength8023 {
+			p.lengthAt = 12
 			p.decodeEtherType(binary.BigEndian.Uint16(f[20:]), 22)
 		} else if len(f) >= 14 {
 			p.decodeEtherType(binary.BigEndian.Uint16(f[12:]), 14)
@@ -81,6 +82,7 @@ func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 		case etherTypePPPoE:
 			if len(p.Frame) >= offset+6 { // RFC 2516 §4
 				p.pppoe, p.session = true, binary.BigEndian.Uint16(p.Frame[offset+2:])
+				p.lengthAt = offset + 4
 				p.decodePPP(offset + 6)
 			}
 			return

@@ -1,7 +1,9 @@
 package capture
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,7 +29,21 @@ type Packet struct {
 	session    uint16 // of PPPoE
 	pppLength  int    // bytes on the wire from the PPP header on; 0 = no PPP
 
+	lengthAt int // offset of a 16-bit field in the link header that counts what is behind it; 0 = there is none
+
 	names map[uint32]string // of this machine's interfaces, once asked for
+}
+
+// Replace returns the frame with another network layer, which has length bytes on the wire, and what the frame has. Length
+// fields of the link header follow.
+func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength int) {
+	header := len(p.Frame) - len(p.Network)
+	frame = slices.Concat(p.Frame[:header], network)
+	if longer := length - p.NetworkLength; p.lengthAt > 0 && longer != 0 {
+		field := frame[p.lengthAt:]
+		binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)+uint16(longer))
+	}
+	return frame, p.FrameLength - p.NetworkLength + length
 }
 
 // LinkType says what a frame begins with: a LINKTYPE_ value of https://www.tcpdump.org/linktypes.html.

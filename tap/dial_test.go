@@ -1,0 +1,204 @@
+package tap
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+func TestDialDone(t *testing.T) {
+	t.Parallel()
+	up := Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
+	failed := func(errno string) Upstream {
+		u := up
+		u.Error = errno
+		return u
+	}
+	tests := []struct {
+		name   string
+		result DialResult
+		then   string
+		want   string
+	}{
+		{"connected", DialResult{Upstream: up}, "< SA 5000 1001\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"refused", DialResult{Upstream: failed("ECONNREFUSED")}, "< RA 0 1001", "refused 1000: S RA"},
+		{"denied", DialResult{Denied: true}, "", "denied 1000: S"},
+		{"silent", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "", "no_reply 1000: S"},
+		{"silent, SYN again", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 1000\n> S 1000", "no_reply 1000: S"},
+		{"silent, then another number", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
+		{"silent, then it works", DialResult{Upstream: failed("EMFILE"), Silent: true}, "> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
+		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S\nno_reply 1000: S"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			w.mustPlay("> S 1000")
+			w.tap.DialDone(key(1000), tt.result)
+			w.mustPlay(tt.then)
+			w.tap.Flush()
+			if diff := cmp.Diff(&tt.result.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+				t.Errorf("upstream (-want +got):\n%s", diff)
+			}
+			w.wantRecords(tt.want)
+		})
+	}
+}
+
+// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which has one record.
+func TestSilentSYNs(t *testing.T) {
+	t.Parallel()
+	for _, result := range []DialResult{{Silent: true}, {Denied: true}} {
+		w := newWorld(t, Options{DialTimeout: 10 * time.Second})
+		for range 5 {
+			w.mustPlay("> S 1000")
+			w.tap.DialDone(key(1000), result)
+			w.wait(8 * time.Second)
+		}
+		w.wait(3 * time.Second) // longer than DialTimeout since the last one
+		w.mustPlay("> S 1000")
+		w.tap.DialDone(key(1000), result)
+		want := "no_reply 1000: S\nno_reply 1000: S"
+		if result.Denied {
+			want = "denied 1000: S\ndenied 1000: S"
+		}
+		w.wantRecords(want)
+	}
+}
+
+// TestLateSYNACK lets the router answer after it has said that it would not. The tap has no attempt for it any more, so
+// that nothing is to come of it.
+func TestLateSYNACK(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{DialTimeout: 10 * time.Second})
+	w.mustPlay("> S 1000")
+	w.tap.DialDone(key(1000), DialResult{Silent: true})
+	w.mustPlay("< SA 5000 1001")
+	w.wait(time.Minute)
+	if got := w.play("> A 1001 5001"); got[0] != "third_segment" {
+		t.Errorf("third segment: %s, want third_segment", got[0])
+	}
+	w.wantRecords("no_reply 1000: S")
+}
+
+// TestAbortedWhileDialling keeps the place of an attempt that is over for the client until it is over for the router.
+func TestAbortedWhileDialling(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{HalfOpen: 1})
+	w.mustPlay("> S 1000\n> R 1001")
+	w.wantRecords("aborted by client 1000: S R")
+	other := testSYN()
+	other.Src = netip.AddrPortFrom(other.Src.Addr(), 9)
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "half_open" {
+		t.Errorf("another SYN while dialling: reason %q, want half_open", reason)
+	}
+	w.tap.DialDone(key(1000), DialResult{Silent: true})
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
+		t.Errorf("another SYN after that: reason %q, want none", reason)
+	}
+}
+
+func TestDialDoneIPv6(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	s := testSYN6()
+	w.send(tuntest.Frame{Data: s.Packet()})
+	w.tap.DialDone(Key{Client: s.Src, Server: s.Dst, ISN: s.Seq}, DialResult{Denied: true})
+	w.wantRecords("denied 1000: S")
+}
+
+// TestStaleDial checks that the end of an old attempt's dial says nothing about the next attempt.
+func TestStaleDial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	w.mustPlay("> S 1000\n> S 2000")
+	w.tap.DialDone(key(1000), DialResult{Denied: true})
+	w.tap.DialDone(Key{Client: testServer, Server: testClient}, DialResult{Denied: true})
+	w.wantRecords("no_reply 1000: S")
+	w.mustPlay("< SA 5000 2001\n> A 2001 5001")
+	w.wantRecords("established 2000/5000: S SA A")
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	w.mustPlay("> S 1000\n< SA 5000 1001")
+	w.tap.Forget(key(999))
+	w.wantRecords("")
+	w.tap.Forget(key(1000)) // the router was earlier than the timeout
+	w.wantRecords("half_open 1000/5000: S SA")
+	w.mustPlay("> A 1001 5001") // netstack has a RST for it
+
+	w.mustPlay("> S 2000\n< SA 6000 2001")
+	w.wait(6 * time.Second)
+	w.wantRecords("half_open 2000/6000: S SA")
+	if got := w.play("> A 2001 6001"); got[0] != "third_segment" {
+		t.Errorf("late third segment: %s, want third_segment", got[0])
+	}
+	w.tap.Forget(key(2000))
+	w.mustPlay("> A 2001 6001")
+	w.wantRecords("")
+
+	w.mustPlay("> S 3000")
+	w.tap.Forget(key(2000))
+	w.wantRecords("")
+	w.tap.Forget(key(3000)) // the dial succeeded, and then the router had no memory
+	w.wantRecords("no_reply 3000: S")
+}
+
+// TestForgottenConnection opens a connection that the tap believes open already. The dial, or its answer, says that it is
+// not.
+func TestForgottenConnection(t *testing.T) {
+	t.Parallel()
+	second := testSYN()
+	second.Seq = 2000
+	icmp := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: second.Packet()}.Packet()
+	for _, tt := range []struct {
+		name   string
+		answer func(w *world)
+		want   string
+	}{
+		{"dial denied", func(w *world) { w.tap.DialDone(key(2000), DialResult{Denied: true}) }, "denied 2000: S"},
+		{"dial without answer", func(w *world) { w.tap.DialDone(key(2000), DialResult{Silent: true}) }, "no_reply 2000: S"},
+		{"unreachable", func(w *world) { _ = w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp}) }, "unreachable 2000: S"},
+		{"SYN-ACK", func(w *world) { w.mustPlay("< SA 7000 2001\n> A 2001 7001") }, "established 2000/7000: S SA A"},
+		{"challenge ACK", func(w *world) { w.mustPlay("< A 5001 1001\n> R 1001") }, ""},
+		{"nothing", func(w *world) { w.wait(time.Minute) }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			w.mustPlay(handshake)
+			w.wantRecords("established 1000/5000: S SA A")
+			w.mustPlay("> S 2000")
+			shown := len(w.rec.segments)
+			tt.answer(w)
+			w.wantRecords(tt.want)
+			if news := len(w.rec.segments) > shown; news != (tt.want != "") {
+				t.Errorf("segments were shown: %t, want %t", news, !news)
+			}
+			if n := w.tap.Stats().HalfOpen; n != 0 {
+				t.Errorf("half open: %d, want 0", n)
+			}
+		})
+	}
+}
+
+// TestAbsorbedSYN sends a SYN that the router silently ignores. Its place is free again after both timeouts.
+func TestAbsorbedSYN(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{HalfOpen: 1})
+	w.mustPlay("> S 1000")
+	w.wait(15 * time.Second)
+	w.wantRecords("no_reply 1000: S")
+	if n := w.tap.tracker.places(); n != 0 {
+		t.Errorf("%d places taken, want 0", n)
+	}
+	w.mustPlay("> S 2000")
+}

@@ -1,0 +1,123 @@
+package tap
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"time"
+
+	"syntap/tap/policy"
+	"syntap/tap/tcpdump"
+)
+
+// Replay passes the packets of a capture through rules and a Tracker, as a Tap does the frames of a link. It drops
+// nothing, and is for one goroutine.
+type Replay struct {
+	tracker *Tracker
+	rules   *policy.Rules
+	pathMTU func(client, server netip.AddrPort) int
+	clients map[flowKey]bool // whether end a is the client
+	buf     []byte
+}
+
+// Passed is a packet of a capture as the tap would have passed it on.
+type Passed struct {
+	Data     []byte    // from the IP header on, with whatever trails the packet; valid until the next packet
+	Length   int       // bytes on the wire from the IP header on
+	Rewrites []Rewrite // in a packet other than TCP without the name of the segment
+	Refused  string    // why a rule would have had it dropped, as in Stats.Drops; "" = it would not
+}
+
+// maxClients bounds a Replay's memory to some 20 MB. Beyond it, it begins anew.
+const maxClients = 128 << 10
+
+// NewReplay returns a replay with the rules of o.
+func NewReplay(o Options) *Replay {
+	r := &Replay{tracker: NewTracker(o), rules: o.Rules, pathMTU: o.PathMTU, clients: map[flowKey]bool{}}
+	if r.rules == nil {
+		r.rules = new(policy.Rules)
+	}
+	return r
+}
+
+// Pass takes the next packet, which stays the caller's.
+func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
+	var s segment
+	s.parse(p.Data, p.Length, unordered)
+	s.key.setVLANs(p)
+	if s.ip.version == 0 || !r.rules.HasMSS() && !r.rules.HasDF() {
+		r.tracker.observe(&s, p, at)
+		return Passed{Data: p.Data, Length: p.Length}
+	}
+	d := r.direction(&s, p)
+	passed, done := r.rewrite(&s, p, d)
+	seen := *p
+	if d == policy.Inbound { // as it stands on the TUN
+		seen.Data, seen.Length = passed.Data, passed.Length
+		s = segment{}
+		s.parse(seen.Data, seen.Length, unordered)
+		s.key.setVLANs(p)
+	}
+	s.rewrites = done
+	r.tracker.observe(&s, &seen, at)
+	return passed
+}
+
+// rewrite applies the rules to a copy of the packet. What trails it stays behind it.
+func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d policy.Direction) (Passed, []policy.Rewrite) {
+	r.buf = slices.Grow(append(r.buf[:0], p.Data...), optionRoom)
+	end := min(s.ip.length, len(p.Data))
+	rewritten, done, reason := s.rewrite(r.rules, nil, r.buf[:end], d, r.pathMTU)
+	passed := Passed{Data: append(rewritten, p.Data[end:]...), Length: p.Length + len(rewritten) - end}
+	if reason != pass {
+		passed.Refused = reason.String()
+	}
+	for _, w := range done {
+		name := ""
+		if s.tcp {
+			name = s.name()
+		}
+		passed.Rewrites = append(passed.Rewrites, newRewrite(name, w))
+	}
+	return passed, done
+}
+
+// Flush ends every open attempt as half_open or no_reply, in the order of their first SYNs.
+func (r *Replay) Flush() { r.tracker.Flush() }
+
+// direction says which way a packet goes. The client of a conversation is who sent the SYN, or else the first packet.
+func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
+	if !s.tcp { // it has no key yet
+		s.setKey(p.Data, s.ip.udpPorts(p.Data), unordered)
+		s.key.setVLANs(p)
+	}
+	clientIsA, known := r.clients[s.key]
+	switch {
+	case s.flags&(syn|ack) == syn:
+		clientIsA, known = s.fromA, false
+	case known:
+	case s.flags&(syn|ack) == syn|ack:
+		clientIsA = !s.fromA
+	default:
+		clientIsA = s.fromA
+	}
+	if !known {
+		if len(r.clients) >= maxClients {
+			clear(r.clients)
+		}
+		r.clients[s.key] = clientIsA
+	}
+	if s.fromA == clientIsA {
+		return policy.Outbound
+	}
+	return policy.Inbound
+}
+
+// udpPorts returns the ports of a UDP datagram, as they stand in its header, or 0.
+func (ip *ipHeader) udpPorts(b []byte) uint32 {
+	const protoUDP = 17
+	if !ip.upper || ip.proto != protoUDP || len(b) < ip.offset+4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b[ip.offset:])
+}

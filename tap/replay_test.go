@@ -1,0 +1,130 @@
+package tap
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tap/policy"
+	"syntap/tap/tcpdump"
+	"syntap/tun/tuntest"
+)
+
+// TestReplayRules passes a capture through rules for one direction each, so that it matters who the client is.
+func TestReplayRules(t *testing.T) {
+	t.Parallel()
+	rules := compile(t,
+		[]policy.MSSRule{
+			{Match: policy.Match{Direction: policy.Inbound}, Clamp: 1200},
+			{Match: policy.Match{Dst: []netip.Prefix{netip.PrefixFrom(testServer.Addr(), 32)}}, Clamp: 1300, Add: true},
+		},
+		[]policy.DFRule{{Match: policy.Match{Direction: policy.Inbound}, Policy: policy.SetDF}})
+	var rec recorder
+	o := rec.options()
+	o.Rules = rules
+	r := NewReplay(o)
+
+	syn := testSYN()
+	synack := tuntest.TCP{Src: syn.Dst, Dst: syn.Src, Seq: 5000, Ack: 1001, Flags: tuntest.SYN | tuntest.ACK, Options: mssOption(1460)}
+	third := tuntest.TCP{Src: syn.Src, Dst: syn.Dst, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}
+	bare := testSYN()
+	bare.Src, bare.Options = netip.AddrPortFrom(syn.Src.Addr(), 40001), nil
+	question := tuntest.UDP{Src: syn.Src, Dst: syn.Dst, Payload: []byte("question")}
+	answer := tuntest.UDP{Src: syn.Dst, Dst: syn.Src, Payload: []byte("answer")}
+	midway := tuntest.TCP{Src: syn.Dst, Dst: netip.AddrPortFrom(syn.Src.Addr(), 40002), Seq: 1, Ack: 1, Flags: tuntest.ACK}
+	ping := tuntest.ICMP{Src: syn.Src.Addr(), Dst: syn.Dst.Addr(), Type: 8}
+	pong := tuntest.ICMP{Src: syn.Dst.Addr(), Dst: syn.Src.Addr()}
+
+	with := func(s tuntest.TCP, mss uint16, df bool) []byte {
+		s.Options, s.IP.DF = mssOption(mss), df
+		return s.Packet()
+	}
+	answerDF, pongDF := answer, pong
+	answerDF.IP.DF, pongDF.IP.DF = true, true
+	df := Rewrite{"", "df", "clear", "set", 1}
+	tests := []struct {
+		name     string
+		packet   []byte
+		want     []byte
+		rewrites []Rewrite
+	}{
+		{"SYN", syn.Packet(), with(syn, 1300, false), []Rewrite{{"syn", "mss", "1460", "1300", 2}}},
+		{"SYN-ACK", synack.Packet(), with(synack, 1200, true), []Rewrite{{"synack", "mss", "1460", "1200", 1}, {"synack", "df", "clear", "set", 1}}},
+		{"third segment", third.Packet(), third.Packet(), nil},
+		{"SYN without the option", bare.Packet(), with(bare, 536, false), []Rewrite{{"syn", "mss", "none", "536", 2}}},
+		{"question", question.Packet(), question.Packet(), nil},
+		{"answer", answer.Packet(), answerDF.Packet(), []Rewrite{df}},
+		{"echo request", ping.Packet(), ping.Packet(), nil},
+		{"echo reply", pong.Packet(), pongDF.Packet(), []Rewrite{df}},
+		{"first segment seen of a connection", midway.Packet(), midway.Packet(), nil},
+		{"no packet", []byte{1, 2, 3}, []byte{1, 2, 3}, nil},
+		{"nothing", nil, nil, nil},
+	}
+	const trailer = "\x00\x00"
+	for i, tt := range tests {
+		p := tcpdump.Packet{Data: append(tt.packet, trailer...), Length: len(tt.packet) + len(trailer)}
+		before := string(p.Data)
+		got := r.Pass(epoch.Add(time.Duration(i)*time.Millisecond), &p)
+		if diff := cmp.Diff(string(tt.want)+trailer, string(got.Data)); diff != "" || got.Length != len(tt.want)+len(trailer) {
+			t.Errorf("%s: passed on with length %d (-want +got):\n%s", tt.name, got.Length, diff)
+		}
+		if diff := cmp.Diff(tt.rewrites, got.Rewrites); diff != "" || got.Refused != "" {
+			t.Errorf("%s: refused %q, rewrites (-want +got):\n%s", tt.name, got.Refused, diff)
+		}
+		if string(p.Data) != before {
+			t.Errorf("%s: the caller's packet was changed", tt.name)
+		}
+	}
+	r.Flush()
+
+	if len(rec.records) != 2 {
+		t.Fatalf("%d records, want 2", len(rec.records))
+	}
+	want := append(tests[0].rewrites, tests[1].rewrites...)
+	if diff := cmp.Diff(want, rec.records[0].Rewrites); diff != "" {
+		t.Errorf("rewrites in the record (-want +got):\n%s", diff)
+	}
+	if first := rec.records[0]; first.Outcome != Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
+		t.Errorf("record %s with SYN %+v and SYN-ACK %+v, want what stood on the TUN", first.Outcome, first.SYN, first.SYNACK)
+	}
+}
+
+// TestReplayRefused has rules refuse packets: a replay says so, and passes them on.
+func TestReplayRefused(t *testing.T) {
+	t.Parallel()
+	r := NewReplay(Options{Rules: compile(t, []policy.MSSRule{{Clamp: 1300, DropMalformed: true}}, []policy.DFRule{{Policy: policy.EnforceDF}})})
+	malformed := testSYN()
+	malformed.Options = []byte{2, 0, 0, 0}
+	fragment := tuntest.UDP{Src: testClient, Dst: testServer, IP: tuntest.IP{Fragment: 0x2000}}
+	for want, packet := range map[string][]byte{"tcp_options": malformed.Packet(), "ip_fragment": fragment.Packet()} {
+		got := r.Pass(epoch, &tcpdump.Packet{Data: packet, Length: len(packet)})
+		if got.Refused != want || string(got.Data) != string(packet) || len(got.Rewrites) != 0 {
+			t.Errorf("%s: passed on as %+v", want, got)
+		}
+	}
+}
+
+func FuzzReplay(f *testing.F) {
+	rules := compile(f, []policy.MSSRule{{Clamp: 600, Add: true}}, []policy.DFRule{{Policy: policy.ClearDF}})
+	bare := testSYN()
+	bare.Options = nil
+	for _, b := range [][]byte{testSYN().Packet(), testSYN6().Packet(), bare.Packet(), tuntest.UDP{Src: testClient, Dst: testServer}.Packet()} {
+		f.Add(b, uint16(0))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, missing uint16) {
+		p := tcpdump.Packet{Data: b, Length: len(b) + int(missing)}
+		got := NewReplay(Options{Rules: rules}).Pass(epoch, &p)
+		longer := len(got.Data) - len(b)
+		if got.Length-p.Length != longer || longer != 0 && longer != optionRoom {
+			t.Errorf("%d bytes of %d became %d of %d", len(b), p.Length, len(got.Data), got.Length)
+		}
+		if len(got.Rewrites) == 0 && string(got.Data) != string(b) {
+			t.Error("a packet was changed and nothing said")
+		}
+		if again := NewReplay(Options{Rules: rules}).Pass(epoch, &tcpdump.Packet{Data: got.Data, Length: got.Length}); len(again.Rewrites) > 0 {
+			t.Errorf("what was passed on would be changed again: %+v", again.Rewrites)
+		}
+	})
+}

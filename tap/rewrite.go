@@ -1,0 +1,155 @@
+package tap
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"syntap/tap/policy"
+)
+
+// SetRules puts other rules in force for the frames to come; nil = none.
+func (t *Tap) SetRules(r *policy.Rules) {
+	if r == nil {
+		r = new(policy.Rules)
+	}
+	t.rules.Store(r)
+}
+
+// Rules returns the rules in force, which count what they do. It is never nil.
+func (t *Tap) Rules() *policy.Rules { return t.rules.Load() }
+
+// optionRoom is what an added option needs behind the header.
+const optionRoom = 4
+
+// rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the client sent it. It returns
+// the segment's length after that. head ends with the packet, at the latest.
+func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, head []byte) (int, dropReason) {
+	sent, shown := head, t.tracker.concerns(s, t.tracker.hash(&s.key))
+	if shown {
+		sent = slices.Clone(head)
+	}
+	var room [4]policy.Rewrite
+	rewritten, done, reason := s.rewrite(rules, room[:0], head, policy.Outbound, t.pathMTU)
+	if shown {
+		s.rewrites = slices.Clone(done) // room stays on the stack
+	}
+	if reason == pass {
+		reason = t.track(s, sent)
+	}
+	if reason != pass {
+		return 0, reason
+	}
+	t.rewrites.count(s.flags, done)
+	return s.ip.length + len(rewritten) - len(head), pass
+}
+
+// rewriteInbound applies the rules to a packet of the router. It returns the frame after that.
+func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([][]byte, dropReason) {
+	if s.flags&syn != 0 { // an option may be added
+		bufs = [][]byte{slices.Grow(slices.Concat(bufs...), optionRoom)}
+	}
+	var room [4]policy.Rewrite
+	rewritten, done, reason := s.rewrite(rules, room[:0], bufs[0], policy.Inbound, t.pathMTU)
+	if reason != pass {
+		return nil, reason
+	}
+	if n := len(rewritten); n != len(bufs[0]) {
+		*s = segment{partial: s.partial}
+		s.parse(rewritten, n, inbound)
+		bufs[0] = rewritten
+	}
+	if s.tcp && t.tracker.concerns(s, t.tracker.hash(&s.key)) {
+		s.rewrites = slices.Clone(done) // room stays on the stack
+	}
+	t.rewrites.count(s.flags, done)
+	return bufs, pass
+}
+
+// rewriteDatagram applies the df rules to an outbound packet that is no whole TCP segment.
+func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
+	w, verdict := rules.RewriteDF(head, policy.Outbound)
+	switch verdict {
+	case policy.TooBig:
+		t.answerTooBig(head)
+		return dropDF
+	case policy.Drop:
+		return dropDF
+	}
+	t.rewrites.countDF(w)
+	return pass
+}
+
+// rewrite applies the rules to the packet that begins with b and appends to done what it has changed. It returns b after
+// that, which is longer where an option was added.
+func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d policy.Direction,
+	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
+	if s.flags&syn != 0 && rules.HasMSS() {
+		seg := policy.Segment{Buf: b, TCP: s.ip.offset, Direction: d, Fragment: s.ip.fragment, Partial: s.partial}
+		var verdict policy.Verdict
+		done, verdict = rules.RewriteMSS(done, &seg, func() int { return s.pathMTU(d, pathMTU) })
+		if verdict != policy.Pass {
+			return b, nil, dropOptions
+		}
+		b = seg.Buf
+	}
+	w, verdict := rules.RewriteDF(b, d)
+	if verdict != policy.Pass {
+		return b, nil, dropDF
+	}
+	if w.What != "" {
+		done = append(done, w)
+	}
+	return b, done, pass
+}
+
+// pathMTU asks for the MTU of the path to the server of the segment's flow.
+func (s *segment) pathMTU(d policy.Direction, ask func(client, server netip.AddrPort) int) int {
+	if ask == nil {
+		return 0
+	}
+	client, server := s.key.ends()
+	if s.fromA != (d == policy.Outbound) {
+		client, server = server, client
+	}
+	return ask(client, server)
+}
+
+// newRewrite tells of a change for the record.
+func newRewrite(packet string, w policy.Rewrite) Rewrite {
+	from, to := w.Words()
+	return Rewrite{Packet: packet, What: w.What, From: from, To: to, Rule: w.Rule}
+}
+
+// rewriteCounts counts changed packets.
+type rewriteCounts struct{ syn, synack, set, clear atomic.Uint64 }
+
+// count counts what was done to a segment with the given flags, or to another packet.
+func (c *rewriteCounts) count(flags uint8, done []policy.Rewrite) {
+	if slices.ContainsFunc(done, func(w policy.Rewrite) bool { return w.What == "mss" }) {
+		if flags&ack != 0 {
+			c.synack.Add(1)
+		} else {
+			c.syn.Add(1)
+		}
+	}
+	if n := len(done); n > 0 {
+		c.countDF(done[n-1])
+	}
+}
+
+// countDF counts a change of the DF bit; others it ignores.
+func (c *rewriteCounts) countDF(w policy.Rewrite) {
+	switch {
+	case w.What != "df":
+	case w.To == 1:
+		c.set.Add(1)
+	default:
+		c.clear.Add(1)
+	}
+}
+
+func (c *rewriteCounts) snapshot() (mss, df map[string]uint64) {
+	return map[string]uint64{"syn": c.syn.Load(), "synack": c.synack.Load()},
+		map[string]uint64{"set": c.set.Load(), "clear": c.clear.Load()}
+}
