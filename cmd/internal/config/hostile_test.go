@@ -89,7 +89,7 @@ func FuzzParse(f *testing.F) {
 		if err := report(d.problems); err != nil {
 			t.Fatalf("%v\nin\n%s", err, marshalled)
 		}
-		if diff := cmp.Diff(c, again, comparePrefixes); diff != "" {
+		if diff := cmp.Diff(c, again, compare); diff != "" {
 			t.Errorf("parse of the marshalled config differs (-want +got):\n%s", diff)
 		}
 	})
@@ -132,7 +132,7 @@ func TestLoad(t *testing.T) {
 				t.Errorf("Load(%q): status %d, want %d", tt.file, status, hint.StatusUsage)
 			}
 			if err == nil {
-				if diff := cmp.Diff(Default(), c, comparePrefixes); diff != "" {
+				if diff := cmp.Diff(Default(), c, compare); diff != "" {
 					t.Errorf("Load(%q) is not the default (-want +got):\n%s", tt.file, diff)
 				}
 			}

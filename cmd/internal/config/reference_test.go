@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -40,7 +41,7 @@ func TestDefaults(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse: %v", err)
 			}
-			if diff := cmp.Diff(Default(), got, comparePrefixes); diff != "" {
+			if diff := cmp.Diff(Default(), got, compare); diff != "" {
 				t.Errorf("Parse is not the default (-want +got):\n%s", diff)
 			}
 		})
@@ -84,6 +85,7 @@ func keysOf(structure reflect.Type, prefix string) []string {
 			}
 		}
 		switch {
+		case name == "-":
 		case option == "inline":
 			all = append(all, keysOf(typ, prefix)...)
 		case typ.Kind() == reflect.Struct && name != "" && typ.Field(0).Tag.Get("yaml") != "":
@@ -93,4 +95,18 @@ func keysOf(structure reflect.Type, prefix string) []string {
 		}
 	}
 	return all
+}
+
+// TestExamples reads the examples that come with the program.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../../configs/*.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("Glob = %q, %v, want the configs", files, err)
+	}
+	for _, file := range files {
+		if _, err := Load(file); err != nil {
+			t.Errorf("Load(%s): %v", file, err)
+		}
+	}
 }

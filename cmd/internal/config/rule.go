@@ -13,6 +13,7 @@ type Match struct {
 	Ports     []Range        `yaml:"ports,omitempty"` // of the server
 	Direction Direction      `yaml:"direction"`
 	Family    int            `yaml:"family,omitempty"` // 4 or 6
+	Line      int            `yaml:"-"`                // of the file; 0 = the rule stands in none
 }
 
 // Direction is the way a segment goes, seen from the client.
@@ -34,6 +35,21 @@ type MSSRule struct {
 	Unsafe    bool      `yaml:"unsafe,omitempty"` // the clamp may be below MinMSS
 }
 
+// NewMSSRule returns the rule for all segments that clamps as a config would with "clamp: value".
+func NewMSSRule(value string) (MSSRule, error) {
+	clamp, err := parseClamp(value)
+	if err == nil && clamp > ClampOff && clamp < MinMSS {
+		err = remedy("a config can say \"unsafe: true\" and use it all the same", "%w", belowMinMSS(clamp))
+	}
+	r := MSSRule{Clamp: clamp}
+	r.setDefaults()
+	return r, err
+}
+
+func belowMinMSS(c Clamp) error {
+	return fmt.Errorf("%d is below %d, which every IPv4 host takes: more packets for nothing (RFC 9293 §3.7.1)", c, MinMSS)
+}
+
 // Malformed says what becomes of a segment whose TCP options cannot be parsed.
 type Malformed string
 
@@ -49,6 +65,14 @@ type DFRule struct {
 	Policy DFPolicy `yaml:"policy"`
 }
 
+// NewDFRule returns the rule for all packets with the policy that a config names like this.
+func NewDFRule(policy string) (DFRule, error) {
+	p, err := parseDFPolicy(policy)
+	r := DFRule{Policy: p}
+	r.setDefaults()
+	return r, err
+}
+
 // DFPolicy is what a rule does to the don't-fragment bit.
 type DFPolicy string
 
@@ -59,6 +83,8 @@ const (
 	Clear    DFPolicy = "clear"
 	Enforce  DFPolicy = "enforce" // set, and fragments from the client are refused
 )
+
+func parseDFPolicy(s string) (DFPolicy, error) { return oneOf(Preserve, Set, Clear, Enforce)(s) }
 
 // Bounds of a clamp in bytes.
 const (

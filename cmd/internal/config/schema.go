@@ -23,7 +23,7 @@ func (d *document) config(c *Config) reader {
 			"on_crash":     value(d, &c.Route.OnCrash, oneOf(Closed, Open)),
 			"mark":         value(d, &c.Route.Mark, parseMark),
 			"table":        value(d, &c.Route.Table, parseTable),
-			"priority":     value(d, &c.Route.Priority, integer(1, 32000)), // five rules from there on, before the kernel's at 32766
+			"priority":     value(d, &c.Route.Priority, integer(1, 32000)), // eight rules from there on, before the kernel's at 32766
 		}),
 		"egress": d.mapping(keys{
 			"interface":    value(d, &c.Egress.Interface, optional(parseInterface)),
@@ -75,7 +75,7 @@ func (d *document) sink(n node) Sink {
 }
 
 func (d *document) mssRule(n node) MSSRule {
-	var r MSSRule
+	r := MSSRule{Match: Match{Line: n.Line}}
 	known := d.matchKeys(&r.Match)
 	known["clamp"] = value(d, &r.Clamp, parseClamp)
 	known["add"] = value(d, &r.Add, parseBool)
@@ -88,9 +88,9 @@ func (d *document) mssRule(n node) MSSRule {
 }
 
 func (d *document) dfRule(n node) DFRule {
-	var r DFRule
+	r := DFRule{Match: Match{Line: n.Line}}
 	known := d.matchKeys(&r.Match)
-	known["policy"] = value(d, &r.Policy, oneOf(Preserve, Set, Clear, Enforce))
+	known["policy"] = value(d, &r.Policy, parseDFPolicy)
 	d.mapping(known)(n)
 	d.require(n, "policy")
 	r.setDefaults()

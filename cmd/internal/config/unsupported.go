@@ -16,16 +16,6 @@ func (d *document) refuseUnsupported(c *Config) {
 			d.blame(errors.New("is not supported by this version yet"), key)
 		}
 	}
-	refuse("route.exclude", c.Route.Exclude, def.Route.Exclude)
-	refuse("route.include_uids", c.Route.IncludeUIDs, def.Route.IncludeUIDs)
-	refuse("route.exclude_uids", c.Route.ExcludeUIDs, def.Route.ExcludeUIDs)
-	refuse("route.keep_inbound", c.Route.KeepInbound, def.Route.KeepInbound)
-	refuse("route.on_crash", c.Route.OnCrash, def.Route.OnCrash)
-	refuse("egress.interface", c.Egress.Interface, def.Egress.Interface)
-	refuse("egress.deny", c.Egress.Deny, def.Egress.Deny)
-	refuse("egress.allow", c.Egress.Allow, def.Egress.Allow)
-	refuse("mss", c.MSS, def.MSS)
-	refuse("df", c.DF, def.DF)
 	refuse("http.listen", c.HTTP.Listen, def.HTTP.Listen)
 	for i, s := range c.Tap.Log {
 		key := fmt.Sprintf("tap.log[%d].", i)

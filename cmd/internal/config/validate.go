@@ -71,8 +71,7 @@ func (d *document) validateSinks(sinks []Sink) {
 
 func (d *document) validateMSS(key string, r MSSRule) {
 	if r.Clamp >= MinUnsafeMSS && r.Clamp < MinMSS && !r.Unsafe {
-		d.blame(remedy(`add "unsafe: true" to the rule to use it all the same`,
-			"%d is below %d, which every IPv4 host takes: more packets for nothing (RFC 9293 §3.7.1)", r.Clamp, MinMSS), key+".clamp")
+		d.blame(remedy(`add "unsafe: true" to the rule to use it all the same`, "%w", belowMinMSS(r.Clamp)), key+".clamp")
 	}
 	if r.Add && r.Clamp == ClampOff && d.gives(key+".clamp") {
 		d.blame(errors.New("has no effect with clamp off"), key+".add")
