@@ -9,18 +9,25 @@ GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
 TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
-        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap ping:iputils-ping ps:procps
+        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 traceroute:traceroute iptables:iptables
 
 # nft, ip and dnsmasq are not on the path of ordinary users.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: build test check lint fuzz bench tools format vet staticcheck
+.PHONY: build test soak check lint fuzz bench tools format vet staticcheck
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/syntap ./cmd/syntap
 
 test: tools build format vet staticcheck
 	$(GO) test -race -shuffle=on ./...
+
+# The tests of the binary at their full size, for an hour or so; their figures go to SOAK_REPORT.
+SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
+soak: tools build
+	rm -f $(SOAK_REPORT)
+	SYNTAP_REQUIRE_NETNS=1 SYNTAP_SOAK=1 SYNTAP_SOAK_REPORT=$(SOAK_REPORT) $(GO) test -count=1 -timeout=120m -parallel=1 ./cmd/internal/e2e
+	@sort $(SOAK_REPORT)
 
 check: test lint
 

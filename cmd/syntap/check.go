@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 )
 
@@ -14,8 +15,9 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check [-c FILE]",
 		Short: "Check a config and print it in full",
 		Long: `Check a config and print it as it is understood: every key with its value, be it
-from the file or the default. All mistakes are reported at once. Nothing on the
-host is touched.`,
+from the file or the default, and what each mss and df rule does in words. All
+mistakes are reported at once, and rules that never apply. Nothing on the host
+is touched.`,
 		Example: "  syntap check -c /etc/syntap/config.yaml",
 		Args:    noArgs,
 
@@ -29,8 +31,20 @@ host is touched.`,
 			if err != nil {
 				return fmt.Errorf("print config: %w", err)
 			}
-			_, err = cmd.OutOrStdout().Write(resolved)
-			return err
+			for _, line := range app.DescribeRules(c) {
+				resolved = fmt.Appendf(resolved, "# %s\n", line)
+			}
+			if _, err := cmd.OutOrStdout().Write(resolved); err != nil {
+				return err
+			}
+			rules, err := app.Rules(c)
+			if err != nil {
+				return err
+			}
+			for _, warning := range app.HiddenRules(c, rules) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", file, warning)
+			}
+			return nil
 		},
 	}
 	addConfigFlag(cmd, &file)

@@ -17,6 +17,7 @@ func newExecCommand() *cobra.Command {
 	var file string
 	var mtu int
 	var hostLoopback bool
+	var rules *ruleFlags
 	var output *outputFlags
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- CMD [ARG...]",
@@ -41,6 +42,9 @@ input and output, the terminal, signals and the exit status are the command's ow
 					return hint.Usage(fmt.Errorf("--mtu: %d is not between 1280 and 65535", mtu), "1280 is the least that IPv6 works with (RFC 8200 §5)")
 				}
 				c.TUN.MTU = mtu
+			}
+			if err := rules.apply(cmd, c); err != nil {
+				return err
 			}
 			if file == "" || output.given(cmd) {
 				c.Tap.Log = output.sinks("-")
@@ -72,6 +76,7 @@ input and output, the terminal, signals and the exit status are the command's ow
 	addConfigFlag(cmd, &file)
 	cmd.Flags().IntVar(&mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	cmd.Flags().BoolVar(&hostLoopback, "host-loopback", false, "let the gateway addresses (198.18.0.2 and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
+	rules = addRuleFlags(cmd)
 	output = addOutputFlags(cmd, "standard error")
 	return cmd
 }

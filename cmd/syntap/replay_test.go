@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,5 +158,27 @@ func packets(t *testing.T, name string) (packets [][]byte) {
 			t.Fatal(err)
 		}
 		packets = append(packets, bytes.Clone(p.Frame))
+	}
+}
+
+// With rules the file of -w holds every packet in the frame that it was captured in.
+func TestReplayWritePassed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a11-full-session", "g08-vlan", "a08-v6"} {
+		name = filepath.Join("testdata/replay", name+".pcap")
+		written := filepath.Join(t.TempDir(), "written.pcapng")
+		runReplay(t, "--mss", "off", "-w", written, name)
+		if diff := cmp.Diff(packets(t, name), packets(t, written)); diff != "" {
+			t.Errorf("packets of %s where nothing is to be changed (-want +got):\n%s", name, diff)
+		}
+		lines := runReplay(t, "--mss", "1300", "--format", "modern", "-w", written, name)
+		before, after := packets(t, name), packets(t, written)
+		if len(before) != len(after) || slices.EqualFunc(before, after, bytes.Equal) {
+			t.Errorf("%s: %d packets became %d, or none has changed", name, len(before), len(after))
+		}
+		// What is left to clamp in the result is nothing.
+		if again := runReplay(t, "--mss", "1300", "--format", "json", written); strings.Contains(again, `"what"`) {
+			t.Errorf("%s: rewritten twice: %s\nfirst lines:\n%s", name, again, lines)
+		}
 	}
 }

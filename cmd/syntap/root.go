@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,8 @@ Usage:
     syntap run [flags]            route this host's traffic
     syntap replay [flags] FILE    print the handshakes of a pcap or pcapng file
     syntap check [-c FILE]        check a config and print it in full
+    syntap plan [-c FILE]         print what run would change on this host
+    syntap cleanup                remove what a dead run has left
 
     syntap version                print the version
     syntap man [DIR]              print the man page, or all of them to DIR
@@ -54,6 +57,8 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(),
 		newReplayCommand(),
 		newCheckCommand(),
+		newPlanCommand(),
+		newCleanupCommand(os.Getenv),
 		newVersionCommand(),
 		newManCommand(),
 	)

@@ -19,7 +19,8 @@ func newRunCommand() *cobra.Command {
 		Use:   "run [flags]",
 		Short: "Route this host's traffic and print its handshakes",
 		Long: `Run opens the TUN interface, routes the destinations of route.include into it and carries them on by sockets of this
-host, until SIGINT or SIGTERM. Then the host is as it was. Output flags replace the tap.log of the config.`,
+host, until SIGINT, SIGTERM or SIGHUP. Then the host is as it was. After a crash with "on_crash: closed", the default,
+what was routed goes nowhere until another run, or "syntap cleanup". Output flags replace the tap.log of the config.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(file)
@@ -40,10 +41,14 @@ host, until SIGINT or SIGTERM. Then the host is as it was. Output flags replace 
 				return err
 			}
 			app.LimitProcs(os.Getenv)
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+			if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+				ends = append(ends, syscall.SIGHUP) // the terminal is gone
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
-			return app.Run(ctx, c, handshakes, log)
+			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv))
 		},
 	}
 	addConfigFlag(cmd, &file)

@@ -7,5 +7,8 @@
 //	     OnSegment  ▼
 //	            audit.Log
 //
+// The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
+// tap what the path takes (policy.go).
+//
 // Tap and stack do not know each other. What one has to tell the other goes through the callbacks that [Route] sets.
 package app

@@ -23,6 +23,8 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
+	Summary bool // log what was recorded and dropped when it ends
+
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
@@ -36,18 +38,30 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
 	c := r.Config
+	rules, err := Rules(c)
+	if err != nil {
+		_ = link.Close()
+		return err
+	}
+	for _, warning := range HiddenRules(c, rules) {
+		r.Logger.Warn(warning)
+	}
+	var s *stack.Stack
+	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
 	t := tap.Wrap(link, tap.Options{
 		OnRecord:          r.Log.Record,
 		OnSegment:         r.Log.Segment,
 		Timeout:           c.Tap.Timeout,
 		DialTimeout:       c.Egress.DialTimeout,
-		HalfOpen:          c.Limits.HalfOpen,
-		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
+		HalfOpen:          c.Limits.TCPFlows, // dials too, which may take long: the stack limits those that wait for their client
+		HalfOpenPerSource: max(1, c.Limits.TCPFlows/2),
 		TCPFlows:          c.Limits.TCPFlows,
 		Sources:           r.Sources,
+		Rules:             rules,
+		PathMTU:           pathMTU,
 	})
-	dialer := dial.New(dial.Options{Mark: r.Mark, Policy: policy(c.Egress), Redirect: r.Redirect})
-	s, err := stack.New(t, dialer, stack.Options{
+	dialer := dial.New(dial.Options{Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c), Redirect: r.Redirect})
+	o := stack.Options{
 		DialTimeout:       c.Egress.DialTimeout,
 		HandshakeTimeout:  c.Tap.Timeout,
 		TCPFlows:          c.Limits.TCPFlows,
@@ -60,7 +74,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 			t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
 		},
 		Log: r.Logger,
-	})
+	}
+	sizeSockets(&o, t.Rules, pathMTU)
+	s, err = stack.New(t, dialer, o)
 	if err != nil {
 		_ = link.Close()
 		return err
@@ -70,22 +86,29 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g.Go(func() error { return t.Run(ctx) })
 	err = g.Wait()
 	t.Flush()
+	if r.Summary {
+		r.Logger.WithFields(summary(t.Stats(), s.Stats())).Info("carried")
+	}
 	return err
 }
 
 // attempt translates what the stack reports of a dial into what the tap records of it.
 func attempt(d stack.Dial) (tap.Key, tap.DialResult) {
 	return tap.Key{Client: d.Client, Server: d.Server, ISN: d.ISN}, tap.DialResult{
-		Upstream: tap.Upstream{Local: d.Local, Remote: d.Remote, DialTime: d.Duration, Error: d.Errno},
+		Upstream: tap.Upstream{Local: d.Local, Remote: d.Remote, DialTime: d.Duration, MSS: d.MSS, Error: d.Errno},
 		Denied:   d.Answer == stack.Denied,
 		Silent:   d.Answer == stack.Silent,
 	}
 }
 
-// policy resolves the words of the deny list.
-func policy(e config.Egress) dial.Policy {
-	p := dial.Policy{Deny: prefixes(e.Deny), Allow: prefixes(e.Allow)}
-	if e.Deny.Has(config.Host) {
+// destinations resolves the words of the deny list. The subnets of the TUN are never dialled: nobody is there, and what
+// we sent would come back in.
+func destinations(c *config.Config) dial.Policy {
+	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow)}
+	for _, a := range c.TUN.Addresses {
+		p.Deny = append(p.Deny, a.Masked())
+	}
+	if c.Egress.Deny.Has(config.Host) {
 		p.Host = new(dial.HostAddrs)
 	}
 	return p

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
@@ -17,30 +18,39 @@ import (
 )
 
 // Run opens the TUN interface that the config describes, routes the host's traffic into it and carries it until ctx
-// ends. When it returns the host is as it was.
-func Run(ctx context.Context, c *config.Config, handshakes *audit.Log, log *logrus.Logger) (err error) {
+// ends. Then the host is as it was. After an error with on_crash: closed, what was routed goes nowhere instead: nobody
+// would see it. The journal of what was changed stands in stateDir.
+func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier) (err error) {
 	dev, err := tun.Open(c.TUN.Name, c.TUN.MTU)
 	if err != nil {
 		return explain(err, c)
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
-	host, err := tun.Configure(tun.HostConfig{
-		Name: dev.Name(), Addresses: c.TUN.Addresses, Include: c.Route.Include,
-		Mark: uint32(c.Route.Mark), Table: c.Route.Table, Priority: c.Route.Priority,
-	})
+	host, err := tun.Configure(hostConfig(c, stateDir))
 	if err != nil {
 		return explain(err, c)
 	}
-	defer func() { err = errors.Join(err, host.Close()) }()
-
+	warnStrict(c, log)
 	log.WithFields(logrus.Fields{"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(c.Route.Include)}).Info("routing")
-	r := Router{Config: c, Log: handshakes, Logger: log, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
-	err = r.Route(ctx, dev)
+
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return host.Watch(running, reportRepair(log)) })
+	g.Go(func() error { return notify.Run(running) })
+	g.Go(func() error {
+		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
+		return r.Route(running, dev)
+	})
+	err = g.Wait()
 	s := dev.Stats()
 	log.WithFields(logrus.Fields{
 		"outbound_frames": s.OutboundFrames.Load(), "inbound_frames": s.InboundFrames.Load(), "malformed_frames": s.Malformed.Load(),
+		"restored_routes": host.Restored(),
 	}).Info("stopped")
-	return err
+	if err != nil && ctx.Err() == nil && c.Route.OnCrash == config.Closed {
+		host.Abandon()
+		return hint.Fail(err, `what was routed stays closed: run it again, or open the host with "syntap cleanup"`)
+	}
+	return errors.Join(err, host.Close())
 }
 
 // sources resolves tun.sources: who may send into the TUN.
@@ -68,8 +78,10 @@ func explain(err error, c *config.Config) error {
 		return hint.Fail(err, "stop the program that has the interface, or set another tun.name")
 	case errors.Is(err, os.ErrNotExist):
 		return hint.Fail(err, "load the kernel's TUN driver: modprobe tun")
+	case errors.Is(err, tun.ErrRunning):
+		return hint.Fail(err, "stop it, or set another tun.name")
 	case errors.Is(err, tun.ErrRoutingInUse):
-		return hint.Fail(err, fmt.Sprintf("stop the program that uses them, or set another route.table than %d and route.priority than %d", c.Route.Table, c.Route.Priority))
+		return hint.Fail(err, fmt.Sprintf("stop the program that uses them, clean up after a dead one with \"syntap cleanup\", or set another route.table than %d and route.priority than %d", c.Route.Table, c.Route.Priority))
 	}
 	return err
 }

@@ -18,6 +18,9 @@ func openFile(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
+// Create makes a file to write, or begins one anew, with the care that openFile takes.
+func Create(path string) (*os.File, error) { return openFile(path, os.O_TRUNC) }
+
 // cause strips the operation and the path off an error that is about to get them anyway.
 func cause(err error) error {
 	if pathError := new(fs.PathError); errors.As(err, &pathError) {

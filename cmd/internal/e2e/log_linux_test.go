@@ -16,10 +16,19 @@ type record struct {
 	Sport    int      `json:"sport"`
 	Dst      string   `json:"dst"`
 	Dport    int      `json:"dport"`
+	Repeated int      `json:"syn_retransmits"`
 	Lines    []string `json:"lines"`
+	Rewrites []struct {
+		Packet string `json:"packet"`
+		What   string `json:"what"`
+		From   string `json:"from"`
+		To     string `json:"to"`
+		Rule   int    `json:"rule"`
+	} `json:"rewrites"`
 	Upstream struct {
 		Local  string `json:"local"`
 		Remote string `json:"remote"`
+		MSS    int    `json:"mss"`
 		Error  string `json:"error"`
 	} `json:"upstream"`
 }

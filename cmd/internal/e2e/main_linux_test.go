@@ -29,6 +29,10 @@ func testBuilt(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "syntap")
+	if err := os.Setenv("RUNTIME_DIRECTORY", filepath.Join(dir, "run")); err != nil { // of the journals
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if out, err := exec.Command("go", "build", "-o", binary, "syntap/cmd/syntap").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build syntap: %v\n%s", err, out)
 		return 1

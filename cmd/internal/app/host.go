@@ -1,0 +1,97 @@
+package app
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/tun"
+)
+
+// hostConfig translates what the config says of the host.
+func hostConfig(c *config.Config, stateDir string) tun.HostConfig {
+	return tun.HostConfig{
+		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: c.Route.Include, Exclude: c.Route.Exclude,
+		IncludeUIDs: uidRanges(c.Route.IncludeUIDs), ExcludeUIDs: uidRanges(c.Route.ExcludeUIDs),
+		KeepInbound: c.Route.KeepInbound, Closed: c.Route.OnCrash == config.Closed,
+		Mark: uint32(c.Route.Mark), Table: c.Route.Table, Priority: c.Route.Priority,
+		StateDir: stateDir,
+	}
+}
+
+func uidRanges(ranges []config.Range) []tun.UIDRange {
+	var all []tun.UIDRange
+	for _, r := range ranges {
+		all = append(all, tun.UIDRange(r))
+	}
+	return all
+}
+
+// Plan prints the commands that would do what Run does to the host, one a line.
+func Plan(c *config.Config, w io.Writer) error {
+	commands, err := tun.Plan(hostConfig(c, ""), c.TUN.MTU)
+	if err != nil {
+		return err
+	}
+	for _, command := range commands {
+		if _, err := fmt.Fprintln(w, command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what stays closed after a
+// crash is left alone.
+func Cleanup(stateDir string, crashed bool, w io.Writer) error {
+	all, err := tun.Cleanup(stateDir, crashed)
+	for _, c := range all {
+		switch {
+		case c.Running:
+			fmt.Fprintf(w, "%s is running, left alone\n", c.Name)
+		case c.Kept:
+			fmt.Fprintf(w, "%s stays closed, as on_crash says\n", c.Name)
+		default:
+			for _, command := range c.Commands {
+				fmt.Fprintln(w, command)
+			}
+			fmt.Fprintf(w, "%s cleaned up\n", c.Name)
+		}
+	}
+	if err == nil && len(all) == 0 {
+		fmt.Fprintln(w, "nothing to clean up")
+	}
+	if err != nil {
+		return hint.Fail(err, "run it as root, in the network namespace of the run that died")
+	}
+	return nil
+}
+
+// warnStrict names the interfaces that will lose the router's own replies.
+func warnStrict(c *config.Config, log logrus.FieldLogger) {
+	if c.Route.KeepInbound || len(c.Route.Include) == 0 {
+		return
+	}
+	strict, err := tun.StrictReversePath()
+	if err != nil {
+		log.WithError(err).Warn("cannot read reverse-path filters")
+		return
+	}
+	if len(strict) > 0 {
+		log.WithField("interfaces", strict).Warn("a strict reverse-path filter drops the replies to routed traffic: set rp_filter to 2")
+	}
+}
+
+// reportRepair logs what the watcher does.
+func reportRepair(log logrus.FieldLogger) func(command string, err error) {
+	return func(command string, err error) {
+		if err != nil {
+			log.WithError(err).Warn("cannot put back what somebody has removed")
+			return
+		}
+		log.WithField("command", command).Warn("put back what somebody has removed")
+	}
+}

@@ -1,0 +1,36 @@
+package app
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"syntap/stack"
+	"syntap/tap"
+)
+
+// summary tells what a run has recorded, and what it has not carried and why, as fields of one line of the program's log:
+// what is zero is left out.
+func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
+	fields := make(logrus.Fields)
+	add := func(prefix, name string, n uint64) {
+		if n == 0 {
+			return
+		}
+		before, _ := fields[prefix+name].(uint64)
+		fields[prefix+name] = before + n
+	}
+	for outcome, n := range t.Handshakes {
+		add("", string(outcome), n)
+	}
+	for _, drops := range []map[string]uint64{t.Drops, s.Drops()} { // both may drop for the same reason
+		for reason, n := range drops {
+			add("drop_", reason, n)
+		}
+	}
+	for errno, n := range s.LocalFailures.Snapshot() {
+		add("failed_", errno, n)
+	}
+	add("", "half_closed_expired", s.HalfClosedExpired.Load())
+	add("", "evicted_flows", s.EvictedFlows.Load())
+	add("", "inbound_errors", s.InboundErrors.Load())
+	return fields
+}

@@ -1,0 +1,150 @@
+package e2e_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// TestDenied dials the host that exec runs on, by every name there is for it, and what else is denied. Canaries listen
+// everywhere.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	lab.Router.Run("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
+	var reached atomic.Int64
+	for _, address := range []string{"0.0.0.0:80", "[::]:80"} { // whatever address of the host it comes to
+		go serveAll(lab.Router.Listen("tcp"+map[bool]string{true: "6", false: "4"}[address[0] == '['], address), func(conn *net.TCPConn) {
+			reached.Add(1)
+			fmt.Fprint(conn, "HTTP/1.0 200 OK\r\n\r\ncanary")
+		})
+	}
+	denied := []string{
+		tuntest.RouterAddr4, tuntest.RouterAddr6, // the host's own
+		"169.254.169.254",    // its cloud's
+		"169.254.0.1",        // link-local
+		"64:ff9b::7f00:1",    // NAT64 of 127.0.0.1
+		"64:ff9b::c633:6401", // of 198.51.100.1
+		"64:ff9b::a9fe:a9fe", // of 169.254.169.254
+		"2002:7f00:1::1",     // 6to4 of 127.0.0.1
+		"2002:c633:6401::1",  // of 198.51.100.1
+		"::7f00:1",           // IPv4-compatible
+		"::c633:6401",        // of 198.51.100.1
+		"2001:db8:1::1",      // another interface's
+		"192.0.2.1",          // and its IPv4 address
+	}
+	file := filepath.Join(t.TempDir(), "handshakes.json")
+	var script strings.Builder
+	for _, address := range denied {
+		fmt.Fprintf(&script, "curl -s --connect-timeout 20 'http://%s/' && echo reached %[1]s\n", strings.TrimSuffix(net.JoinHostPort(address, ""), ":"))
+	}
+	start := time.Now()
+	got := command(t, lab.Router, binary, "exec", "--format", "json", "-o", file, "--", "sh", "-c", script.String())
+	if strings.Contains(got.stdout, "reached") || reached.Load() != 0 {
+		t.Errorf("canaries were reached %d times: %+v", reached.Load(), got)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("it took %v: the client was not told", took)
+	}
+	var recorded []string
+	for _, record := range (&router{dir: filepath.Dir(file)}).records(t) {
+		if record.Outcome != "denied" {
+			t.Errorf("recorded %+v, want denied", record)
+		}
+		recorded = append(recorded, record.Dst)
+	}
+	if !slices.Equal(recorded, denied) {
+		t.Errorf("recorded attempts to %v, want %v", recorded, denied)
+	}
+	config := filepath.Join(t.TempDir(), "allow.yaml")
+	if err := os.WriteFile(config, []byte("egress: {allow: [169.254.169.254]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]int{"169.254.169.254": 0, "169.254.0.1": 7, tuntest.RouterAddr4: 7} {
+		if got := command(t, lab.Router, binary, "exec", "-c", config, "-o", "/dev/null", "--", "curl", "-s", "http://"+address); got.status != want {
+			t.Errorf("curl %s with 169.254.169.254 allowed: %+v, want exit status %d", address, got, want)
+		}
+	}
+}
+
+// TestDeniedFollowsAddresses gives the host a new address while the router runs. Within a second it is denied.
+func TestDeniedFollowsAddresses(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	address := "203.0.113.99"
+	lab.Server.Run("ip", "address", "add", address+"/32", "dev", "lo")
+	go serveAll(lab.Server.Listen("tcp", address+":80"), func(conn *net.TCPConn) { fmt.Fprint(conn, "HTTP/1.0 200 OK\r\n\r\nserver") })
+	script := fmt.Sprintf("curl -s --connect-timeout 20 http://%s; echo; read added; curl -s --connect-timeout 20 http://%[1]s; echo status $?", address)
+	ctx, cancel := timeout()
+	defer cancel()
+	cmd := lab.Router.Command(ctx, binary, "exec", "-o", "/dev/null", "--", "sh", "-c", script)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() || lines.Text() != "server" {
+		t.Errorf("curl printed %q before the host had the address, want server", lines.Text())
+	}
+	lab.Router.AddAddress("lo", address+"/32")
+	added := time.Now()
+	tuntest.Wait(t, "a second to pass", func() bool { return time.Since(added) > 1100*time.Millisecond })
+	fmt.Fprintln(stdin, "added")
+	if !lines.Scan() || lines.Text() != "status 7" {
+		t.Errorf("curl printed %q once the address was the host's, want status 7", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEgress restricts what may be dialled and by which interface.
+func TestEgress(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	for _, tt := range []struct {
+		name, egress string
+		want         [2]string // outcomes over IPv4 and IPv6
+	}{
+		{"deny", `{deny: [203.0.113.0/24, "2001:db8:3::/48"]}`, [2]string{"denied", "denied"}},
+		{"allow", `{deny: [0.0.0.0/0, "::/0"], allow: [203.0.113.2]}`, [2]string{"established", "denied"}},
+		{"interface", "{interface: wan0}", [2]string{"established", "established"}},
+		{"other interface", "{interface: lan0, dial_timeout: 1s}", [2]string{"no_reply or unreachable", "no_reply or unreachable"}},
+		{"missing interface", "{interface: wan1, dial_timeout: 1s}", [2]string{"no_reply", "no_reply"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			serveHTTP(t, lab, greeting)
+			r := run(t, lab.Router, "syntap0", everything+"\negress: "+tt.egress+"\n")
+			for i, url := range urls() {
+				command(t, lab.Router, "curl", "-sS", "--connect-timeout", "2", url)
+				if record := r.waitRecords(t, i+1)[i]; !strings.Contains(tt.want[i], record.Outcome) {
+					t.Errorf("curl %s: %+v, want %s", url, record, tt.want[i])
+				}
+			}
+			r.stop(t, unix.SIGTERM)
+		})
+	}
+}

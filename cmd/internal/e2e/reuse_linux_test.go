@@ -1,0 +1,107 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// TestTupleReuse opens the same 4-tuple again and again, right after the connection before it has been reset by the client
+// or closed by the server.
+func TestTupleReuse(t *testing.T) {
+	t.Parallel()
+	rounds := scaled(250, 500)
+	for _, reset := range []bool{true, false} {
+		t.Run(map[bool]string{true: "reset", false: "closed"}[reset], func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			r := run(t, lab.Router, "syntap0", everything)
+			for _, host := range addresses() {
+				l := lab.Server.Listen("tcp", net.JoinHostPort(host, "7000"))
+				go serveAll(l, func(conn *net.TCPConn) {
+					_, _ = io.CopyN(conn, conn, 5)
+					if reset {
+						_, _ = conn.Read(make([]byte, 1)) // the client is first
+					}
+				})
+				for i := range rounds {
+					if err := useTuple(lab.Router, l.Addr().String(), reset); err != nil {
+						t.Fatalf("connection %d to %s: %v", i, host, err)
+					}
+				}
+			}
+			records := r.waitRecords(t, 2*rounds)
+			repeated := 0
+			for _, record := range records {
+				if record.Outcome != "established" {
+					t.Errorf("recorded %+v, want established", record)
+				}
+				repeated += record.Repeated
+			}
+			if len(records) != 2*rounds {
+				t.Errorf("%d records, want %d", len(records), 2*rounds)
+			}
+			if repeated > rounds/50 { // a few on a machine that stalls
+				t.Errorf("%d SYNs of %d had to be sent again", repeated, 2*rounds)
+			}
+			reportf(t, "%d connections of one 4-tuple, %d SYNs sent again", rounds, repeated)
+			r.stop(t, unix.SIGTERM)
+		})
+	}
+}
+
+// useTuple makes one connection from port 6000: five bytes there and back.
+func useTuple(ns *tuntest.Namespace, server string, reset bool) error {
+	return ns.Do(func() error {
+		dialer := net.Dialer{Timeout: tuntest.Patience, LocalAddr: &net.TCPAddr{Port: 6000}, Control: reuseAddress}
+		conn, err := dialer.Dial("tcp", server)
+		for deadline := time.Now().Add(tuntest.Patience); errors.Is(err, unix.EADDRNOTAVAIL) && time.Now().Before(deadline); {
+			conn, err = dialer.Dial("tcp", server) // the last ACK is on its way
+		}
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprint(conn, "hello"); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+			return err
+		}
+		if reset {
+			return conn.(*net.TCPConn).SetLinger(0)
+		}
+		_, err = io.Copy(io.Discard, conn) // the server's end: it is the one that stays in TIME-WAIT
+		return err
+	})
+}
+
+func reuseAddress(_, _ string, raw syscall.RawConn) (err error) {
+	controlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	if err == nil {
+		err = controlErr
+	}
+	return err
+}
+
+// serveAll serves connections, each in a goroutine of its own, until the listener is closed.
+func serveAll(l net.Listener, serve func(*net.TCPConn)) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			serve(conn.(*net.TCPConn))
+		}()
+	}
+}

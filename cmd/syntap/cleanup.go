@@ -1,0 +1,37 @@
+package main
+
+import (
+	"cmp"
+
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/app"
+)
+
+func newCleanupCommand(getenv func(string) string) *cobra.Command {
+	var result string
+	cmd := &cobra.Command{
+		Use:   "cleanup [--result RESULT]",
+		Short: "Remove what a dead run has left on this host",
+		Long: `Remove the links, rules and routes that a dead run has left in this network namespace,
+and print the commands that would have done the same. A run that is alive is left
+alone, and there may be nothing to do.
+
+After a crash with "on_crash: closed", which is the default, this is what lets the
+traffic out again. The journal of each run stands in /run/syntap, or in the directory
+that RUNTIME_DIRECTORY names.`,
+		Args: noArgs,
+
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return app.Cleanup(stateDir(getenv), result != "success", cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&result, "result", "success", "how a service ended, systemd's $SERVICE_RESULT: with any `RESULT` but success, what is closed stays so")
+	return cmd
+}
+
+// stateDir returns where runs keep their journals. A service manager names the directory that it has made.
+func stateDir(getenv func(string) string) string {
+	return cmp.Or(getenv("RUNTIME_DIRECTORY"), "/run/syntap")
+}
