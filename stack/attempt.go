@@ -18,7 +18,7 @@ import (
 
 // setDeadline bounds the present phase. mu is held.
 func (s *Stack) setDeadline(f *flow, d time.Duration) {
-	f.deadline = time.Now().Add(d)
+	f.deadline, f.graced = time.Now().Add(d), false
 	if f.timer == nil {
 		f.timer = time.AfterFunc(d, func() { s.expire(f) })
 		return
@@ -145,11 +145,25 @@ func (s *Stack) dropSocket(f *flow) {
 	f.fd = -1
 }
 
+// A timer that fires stall late tells that this process has not run, because the machine was busy, asleep or stopped. What
+// came meanwhile is still to be read, and has grace to make the deadline.
+const (
+	stall = 200 * time.Millisecond
+	grace = time.Second
+)
+
 // expire is called by the flow's timer.
 func (s *Stack) expire(f *flow) {
 	s.mu.Lock()
-	early := time.Now().Before(f.deadline) // the phase has changed while the timer fired
+	late := time.Since(f.deadline)
+	early := late < 0 // the phase has changed while the timer fired
 	phase, failure := f.phase.Load(), f.failure
+	if late >= stall && !f.graced && (phase == dialling || phase == answering) {
+		s.setDeadline(f, grace)
+		f.graced = true
+		s.mu.Unlock()
+		return
+	}
 	s.mu.Unlock()
 	if failure == 0 {
 		failure = unix.ETIMEDOUT

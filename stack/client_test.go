@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 20 * time.Second // these machines stall for seconds
+const patience = 60 * time.Second // these machines stall for seconds
 
 var (
 	clientV4 = netip.MustParseAddr("198.51.100.1")

@@ -33,6 +33,7 @@ type flow struct {
 	syn       []byte        // the client's SYN, until open
 	started   time.Time
 	deadline  time.Time // of the present phase; guarded by stack.mu
+	graced    bool      // the deadline has been put off; guarded by stack.mu
 	timer     *time.Timer
 	accepting bool          // netstack is making the endpoint; guarded by stack.mu, like the rest up to wq
 	trying    bool          // dial is at work and owns the socket

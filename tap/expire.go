@@ -25,16 +25,22 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 }
 
-// runTimers returns when nothing is left to expire.
+// runTimers returns when nothing is left to expire. A tick that comes late tells that this process has not run, because the
+// machine was busy, asleep or stopped: what came meanwhile is read before anything is given up.
 func (t *Tap) runTimers(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	last := time.Now()
 	for t.tracker.timed() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
-			t.tracker.expire(t.now())
+		case now := <-ticker.C:
+			stalled := now.Sub(last) > 2*tick
+			last = now
+			if !stalled {
+				t.tracker.expire(t.now())
+			}
 		}
 	}
 	return nil

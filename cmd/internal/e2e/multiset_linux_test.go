@@ -31,7 +31,7 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			requireTools(t, "tcpdump", "tshark")
 			requireSetgroups(t)
 			lab := tuntest.NewLab(t)
-			r := run(t, lab.Router, "syntap0", everything)
+			r := run(t, lab.Router, "syntap0", withTapTimeout("60s")) // time for what is lost again and again
 			pcap := filepath.Join(t.TempDir(), "tun.pcap")
 			tcpdump := lab.Router.Start("tcpdump", "-i", "syntap0", "-s", "160", "-B", "65536", "-U", "-w", pcap, "tcp or ip6 proto 6")
 			tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(tcpdump.Stderr(), "listening on") })
@@ -70,6 +70,11 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withTapTimeout is everything with another tap.timeout.
+func withTapTimeout(d string) string {
+	return strings.Replace(everything, "\ntap:\n", "\ntap:\n  timeout: "+d+"\n", 1)
 }
 
 // connectMany makes n connections, half of them over IPv6; each carries a byte there and back.
