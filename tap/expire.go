@@ -35,12 +35,15 @@ func (t *Tap) runTimers(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := time.Now()
 			stalled := now.Sub(last) > 2*tick
 			last = now
-			if !stalled {
-				t.tracker.expire(t.now())
+			if stalled {
+				ticker.Reset(tick)
+				continue
 			}
+			t.tracker.expire(t.now())
 		}
 	}
 	return nil
