@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"testing"
@@ -28,7 +27,7 @@ func TestDescriptorsExhausted(t *testing.T) {
 	r.wait(t, "a route", func() bool { return strings.Contains(routeTo(lab.Router, tuntest.ServerAddr4), " dev syntap0 ") })
 
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
-	go serveAll(lab.Server.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	serveEcho(lab.Server, address)
 	const clients = 1000
 	results := connectAll(t, lab.Router, clients, &unix.SockaddrInet4{Port: 7000, Addr: [4]byte{203, 0, 113, 2}}, func(connected int) bool { return connected >= 150 })
 	if results.failed > 0 || results.connected < 150 || results.connected > 256 {
@@ -51,7 +50,7 @@ tun: {name: syntap0, sources: [host, 192.0.2.0/24]}
 tap: {log: [{format: json, path: DIR/handshakes.json}]}
 `)
 	for _, port := range []string{"7000", "7001"} {
-		go serveAll(lab.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, port)), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+		serveEcho(lab.Server, net.JoinHostPort(tuntest.ServerAddr4, port))
 	}
 	results := connectAll(t, lab.Client, 300, &unix.SockaddrInet4{Port: 7000, Addr: [4]byte{203, 0, 113, 2}}, func(connected int) bool { return connected >= 100 })
 	if results.connected != 100 || results.failed > 0 {
@@ -117,7 +116,7 @@ func TestUplinkFlaps(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	r := run(t, lab.Router, "syntap0", everything)
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
-	go serveAll(lab.Server.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	serveEcho(lab.Server, address)
 	before := dial(t, lab.Router, address)
 	echo(t, before)
 	wan := lab.Router.Link("wan0")

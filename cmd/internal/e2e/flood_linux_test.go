@@ -128,7 +128,7 @@ func TestBlackHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
-	go serveAll(lab.Server.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	serveEcho(lab.Server, address)
 	var took []time.Duration
 	connections := scaled(100, 500)
 	for range connections {
@@ -157,7 +157,7 @@ func TestHalfOpen(t *testing.T) {
 	requireTools(t, "hping3")
 	lab := tuntest.NewLab(t)
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
-	go serveAll(lab.Server.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	serveEcho(lab.Server, address)
 	// The kernel would answer a SYN-ACK that it has not asked for.
 	lab.Router.Drop(100, "output", `oifname "syntap0" tcp flags & rst == rst`)
 	const limit, syns = 20, 200

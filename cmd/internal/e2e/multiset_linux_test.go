@@ -81,19 +81,7 @@ func withTapTimeout(d string) string {
 func connectMany(t *testing.T, lab *tuntest.Lab, n int) {
 	t.Helper()
 	for _, host := range addresses() {
-		l := lab.Server.Listen("tcp", net.JoinHostPort(host, "7000"))
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer conn.Close()
-					_, _ = io.Copy(conn, conn)
-				}()
-			}
-		}()
+		serveEcho(lab.Server, net.JoinHostPort(host, "7000"))
 	}
 	jobs := make(chan int)
 	var clients sync.WaitGroup

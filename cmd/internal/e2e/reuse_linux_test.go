@@ -91,17 +91,3 @@ func reuseAddress(_, _ string, raw syscall.RawConn) (err error) {
 	}
 	return err
 }
-
-// serveAll serves connections, each in a goroutine of its own, until the listener is closed.
-func serveAll(l net.Listener, serve func(*net.TCPConn)) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer conn.Close()
-			serve(conn.(*net.TCPConn))
-		}()
-	}
-}

@@ -36,7 +36,7 @@ func TestExclude(t *testing.T) {
 			t.Parallel()
 			lab := tuntest.NewLab(t)
 			serveHTTP(t, lab, greeting)
-			echoLines(lab.Server, "198.51.100.2:80")
+			serveEcho(lab.Server, "198.51.100.2:80")
 			before := lab.Router.State()
 			route := tt.route
 			if !strings.Contains(route, "include: ") {

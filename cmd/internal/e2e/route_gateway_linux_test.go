@@ -27,7 +27,7 @@ func TestGatewayExample(t *testing.T) {
 	for _, key := range []string{"all", "default", "wan0", "lan0"} {
 		lab.Router.Sysctl("net.ipv4.conf."+key+".rp_filter", "1")
 	}
-	echoLines(lab.Router, "[::]:22")
+	serveEcho(lab.Router, "[::]:22")
 	before := lab.Router.State()
 	r := run(t, lab.Router, "syntap0", config)
 	for i, url := range urls() {
@@ -40,7 +40,7 @@ func TestGatewayExample(t *testing.T) {
 	}
 	for _, host := range []string{tuntest.ClientAddr4, tuntest.ClientAddr6} {
 		lab.Router.Run("ping", "-n", "-c1", "-w20", host)
-		echoLines(lab.Client, net.JoinHostPort(host, "7000"))
+		serveEcho(lab.Client, net.JoinHostPort(host, "7000"))
 		lab.Router.Run("nc", "-z", host, "7000")
 	}
 	var clients []string

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"testing"
@@ -49,23 +48,6 @@ func (s *session) check(t *testing.T, when string) {
 	}
 }
 
-// echoLines is a server of ns on a TCP port, until the test ends.
-func echoLines(ns *tuntest.Namespace, address string) {
-	l := ns.Listen("tcp", address)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, conn)
-			}()
-		}
-	}()
-}
-
 // TestKeepInbound is logged into the host from beyond its uplink while a router takes all traffic, dies, is taken over and
 // stops. Strict reverse-path filters must not matter.
 func TestKeepInbound(t *testing.T) {
@@ -76,7 +58,7 @@ func TestKeepInbound(t *testing.T) {
 	for _, key := range []string{"all", "default", "wan0", "lan0"} {
 		lab.Router.Sysctl("net.ipv4.conf."+key+".rp_filter", "1")
 	}
-	echoLines(lab.Router, "[::]:22")
+	serveEcho(lab.Router, "[::]:22")
 	servers := []string{net.JoinHostPort(tuntest.RouterAddr4, "22"), net.JoinHostPort(tuntest.RouterAddr6, "22")}
 
 	var sessions []*session
@@ -93,7 +75,7 @@ func TestKeepInbound(t *testing.T) {
 	}
 	check("before run")
 	// So must a connection of the host that was open before.
-	echoLines(lab.Server, ":7000")
+	serveEcho(lab.Server, ":7000")
 	for _, host := range addresses() {
 		conn, err := lab.Router.Dial(t.Context(), "tcp", net.JoinHostPort(host, "7000"))
 		if err != nil {
