@@ -23,11 +23,9 @@ type Device struct {
 	raw  syscall.RawConn
 	read frameReader
 
-	fdMu sync.RWMutex // held for reading during writev, so that Close cannot free the descriptor under it
-	fd   int          // -1 once closed
-
-	drained chan struct{} // closed when the device's event channel has ended
-	stats   Stats
+	fdMu  sync.RWMutex // held for reading during writev, so that Close cannot free the descriptor under it
+	fd    int          // -1 once closed
+	stats Stats
 }
 
 var (
@@ -52,7 +50,13 @@ func Open(name string, mtu int) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
 	}
-	return newDevice(dev, mtu)
+	// A device that wireguard has created watches its interface, and writes to it every second for that. We take the
+	// descriptor over and close the device; the interface lives as long as its descriptor.
+	d, err := FromFile(dev.File(), mtu)
+	_ = dev.Close()          // its only error is that a watcher has ended before it was told to
+	for range dev.Events() { // ends when the watchers have
+	}
+	return d, err
 }
 
 const devicePath = "/dev/net/tun"
@@ -81,20 +85,12 @@ func newDevice(dev wgtun.Device, mtu int) (*Device, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open TUN descriptor: %w", err), dev.Close())
 	}
-	d := &Device{dev: dev, name: name, mtu: mtu, raw: raw, fd: -1, drained: make(chan struct{})}
+	d := &Device{dev: dev, name: name, mtu: mtu, raw: raw, fd: -1}
 	if err := raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open TUN descriptor: %w", err), dev.Close())
 	}
 	d.read.attempt, d.read.idle = d.read.readv, func() {}
-	go d.drainEvents()
 	return d, nil
-}
-
-// drainEvents discards link events: wireguard's listeners block once five of them wait.
-func (d *Device) drainEvents() {
-	defer close(d.drained)
-	for range d.dev.Events() {
-	}
 }
 
 // Name is the interface's name.
@@ -221,7 +217,5 @@ func (d *Device) Close() error {
 	if closed {
 		return nil
 	}
-	err := d.dev.Close()
-	<-d.drained
-	return err
+	return d.dev.Close()
 }
