@@ -13,7 +13,6 @@ import (
 // nat is the table of mappings. A mapping is added and looked up by the read loop alone; the poller notes answers, and
 // the goroutine of serve removes what is idle.
 type nat struct {
-	limit    int
 	stats    *Stats
 	timeouts [idleClasses]time.Duration
 	epoch    time.Time // of the clock that now reads
@@ -21,6 +20,7 @@ type nat struct {
 	identBase uint16 // first of the echo identifiers on raw sockets; random, since other processes choose some too
 
 	mu     sync.Mutex // guards the fields below; never held while closing a socket
+	limit  int
 	byKey  map[mappingKey]*mapping
 	ports  map[ownPort]bool       // of UDP sockets
 	queues [idleClasses]list.List // the *mapping longest idle first
@@ -73,6 +73,12 @@ func newNAT(limit int, stats *Stats) *nat {
 	}
 	n.timer.Stop()
 	return n
+}
+
+func (n *nat) setLimit(limit int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.limit = limit
 }
 
 func (n *nat) now() time.Duration { return time.Since(n.epoch) }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -23,7 +24,7 @@ import (
 
 // Stack terminates what comes out of a link and carries it on by sockets of the host.
 type Stack struct {
-	o      Options
+	o      Options // SetLimits changes some fields, which mu guards
 	link   tun.Link
 	dialer *dial.Dialer
 	stats  Stats
@@ -69,12 +70,24 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.net, err = newNetstack(&s.endpoint, o.Clients); err != nil {
 		return nil, errors.Join(err, s.poller.close())
 	}
-	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, o.HalfOpen, s.accept)
+	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
+	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, math.MaxInt, s.accept)
 	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)
 	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
 		s.net.SetTransportProtocolHandler(p, s.fromNetstack)
 	}
 	return s, nil
+}
+
+// SetLimits puts the timeouts for dials and handshakes and the limits of o in force, for what begins from now on. Nothing
+// ends because a limit is below what there is.
+func (s *Stack) SetLimits(o Options) {
+	o.setDefaults()
+	s.mu.Lock()
+	s.o.DialTimeout, s.o.HandshakeTimeout = o.DialTimeout, o.HandshakeTimeout
+	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
+	s.mu.Unlock()
+	s.nat.setLimit(o.UDPFlows)
 }
 
 // Stats returns the stack's counters, which go on counting.

@@ -20,6 +20,9 @@ func New(tun.Link, *dial.Dialer, Options) (*Stack, error) {
 	return nil, fmt.Errorf("router: %w: syntap needs Linux", errors.ErrUnsupported)
 }
 
+// SetLimits does nothing.
+func (s *Stack) SetLimits(Options) {}
+
 // Run is not supported on this system.
 func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
 

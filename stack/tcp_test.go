@@ -216,6 +216,29 @@ func TestHalfOpenIsBounded(t *testing.T) {
 	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
+// TestSetLimits changes the limit of connections under some that are open.
+func TestSetLimits(t *testing.T) {
+	done := make(chan struct{})
+	port := serve(t, "tcp4", func(c *net.TCPConn) { <-done })
+	defer close(done)
+	router := startRouter(t, Options{TCPFlows: 1, HalfOpen: 1}, dial.Policy{})
+	client := newClient(t, router)
+	client.dial(t, serverV4, port)
+	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 2000), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tcpSYN, Window: 65535}.Packet()
+	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a SYN dropped", func() bool { return router.stats.DropTCPFlows.Load() == 1 })
+	router.SetLimits(Options{TCPFlows: 3, HalfOpen: 3})
+	for range 2 {
+		client.dial(t, serverV4, port)
+	}
+	router.SetLimits(Options{TCPFlows: 1})
+	if n := router.stats.TCPFlows.Load(); n != 3 {
+		t.Errorf("%d connections below the new limit, want the three that were open", n)
+	}
+}
+
 func TestBadChecksumIsDropped(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 1051), Dst: netip.AddrPortFrom(serverV4, 23), Flags: tcpSYN}.Packet()

@@ -209,6 +209,25 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestSetLimits changes timeouts and limits under attempts that are open.
+func TestSetLimits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{Timeout: 60 * time.Second, DialTimeout: 60 * time.Second, HalfOpen: 1, HalfOpenPerSource: 1})
+	w.mustPlay("> S 1000")
+	other := testSYN()
+	other.Src = netip.MustParseAddrPort("192.0.2.7:1")
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "half_open" {
+		t.Errorf("SYN beyond the limit: reason %q, want half_open", reason)
+	}
+	w.tap.SetLimits(Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second, HalfOpen: 2, HalfOpenPerSource: 1})
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
+		t.Errorf("SYN within the new limit: reason %q, want none", reason)
+	}
+	w.mustPlay("< SA 5000 1001")
+	w.wait(5 * time.Second) // what was answered after the change
+	w.wantRecords("half_open 1000/5000: S SA")
+}
+
 // TestFlowsAreBounded opens more connections than are remembered.
 func TestFlowsAreBounded(t *testing.T) {
 	t.Parallel()

@@ -36,18 +36,9 @@ var _ tun.Link = (*Tap)(nil)
 
 // Wrap puts a tap over a link. Run has to run beside it.
 func Wrap(link tun.Link, o Options) *Tap {
-	setDefault(&o.Timeout, 5*time.Second)
-	setDefault(&o.DialTimeout, 10*time.Second)
-	setDefault(&o.HalfOpen, 4096)
-	setDefault(&o.HalfOpenPerSource, max(1, o.HalfOpen/4))
 	tr := newTracker(o, shards, true)
 	tr.sources = make(map[netip.Addr]int)
-	tr.lives = [classes]time.Duration{
-		opening:  o.DialTimeout + o.Timeout, // the end of the dial ends the attempt earlier
-		answered: o.Timeout,
-		held:     givesUp,
-		silent:   o.DialTimeout,
-	}
+	tr.setLimits(o)
 	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now, pathMTU: o.PathMTU, tooBig: newTooBigLimiter()}
 	t.SetRules(o.Rules)
 	if t.now == nil {

@@ -33,8 +33,8 @@ import (
 //
 // A Tracker is safe for concurrent use.
 type Tracker struct {
-	o    Options
-	live bool // segments have directions, and what may not enter the router gets a reason
+	o    Options // a live one's timeouts and limits change with all shards locked
+	live bool    // segments have directions, and what may not enter the router gets a reason
 
 	table
 	wake       chan struct{} // holds a token after a SYN, for Tap.Run

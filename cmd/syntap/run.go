@@ -19,18 +19,29 @@ func newRunCommand() *cobra.Command {
 		Use:   "run [flags]",
 		Short: "Route this host's traffic and print its handshakes",
 		Long: `Run opens the TUN interface, routes the destinations of route.include into it and carries them on by sockets of this
-host, until SIGINT, SIGTERM or SIGHUP. Then the host is as it was. After a crash with "on_crash: closed", the default,
-what was routed goes nowhere until another run, or "syntap cleanup". Output flags replace the tap.log of the config.`,
+host, until SIGINT, SIGTERM or the end of its terminal. Then the host is as it was. After a crash with "on_crash:
+closed", the default, what was routed goes nowhere until another run, or "syntap cleanup". Output flags replace the
+tap.log of the config.
+
+SIGHUP reloads tap, mss, df, egress, limits and log from the config. Open connections keep what they have begun with. A
+config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			load := func() (*config.Config, error) {
+				c, err := config.Load(file)
+				if err != nil {
+					return nil, err
+				}
+				if output.given(cmd) {
+					c.Tap.Log = output.sinks("-")
+				} else {
+					c.Tap.Log = append(c.Tap.Log, output.capture()...)
+				}
+				return c, nil
+			}
+			c, err := load()
 			if err != nil {
 				return err
-			}
-			if output.given(cmd) {
-				c.Tap.Log = output.sinks("-")
-			} else {
-				c.Tap.Log = append(c.Tap.Log, output.capture()...)
 			}
 			log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
 			if err != nil {
@@ -41,14 +52,11 @@ what was routed goes nowhere until another run, or "syntap cleanup". Output flag
 				return err
 			}
 			app.LimitProcs(os.Getenv)
-			ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-			if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-				ends = append(ends, syscall.SIGHUP) // the terminal is gone
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
-			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv))
+			reload := app.Reload{Requests: reloadRequests(ctx, stop), Load: load}
+			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload)
 		},
 	}
 	addConfigFlag(cmd, &file)

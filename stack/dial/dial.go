@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -27,19 +28,27 @@ type Options struct {
 }
 
 // Dialer opens the host's sockets towards the world. All of them are non-blocking and close on exec.
-type Dialer struct{ o Options }
+type Dialer struct{ o atomic.Pointer[Options] }
 
 // New returns a Dialer.
-func New(o Options) *Dialer { return &Dialer{o: o} }
+func New(o Options) *Dialer {
+	d := new(Dialer)
+	d.SetOptions(o)
+	return d
+}
+
+// SetOptions puts other options in force for the sockets and destinations to come.
+func (d *Dialer) SetOptions(o Options) { d.o.Store(&o) }
 
 // Target returns the address to dial for dst, or ErrDenied.
 func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
-	if d.o.Redirect != nil {
-		if to, ok := d.o.Redirect(dst); ok {
+	o := d.o.Load()
+	if o.Redirect != nil {
+		if to, ok := o.Redirect(dst); ok {
 			return to, nil
 		}
 	}
-	if d.o.Policy.denies(dst.Addr()) {
+	if o.Policy.denies(dst.Addr()) {
 		return dst, ErrDenied
 	}
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
@@ -108,14 +117,15 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 }
 
 func (d *Dialer) restrict(fd int) error {
-	if d.o.Mark != 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(d.o.Mark)); err != nil {
+	o := d.o.Load()
+	if o.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.Mark)); err != nil {
 			return fmt.Errorf("set SO_MARK: %w", err)
 		}
 	}
-	if d.o.Interface != "" {
-		if err := unix.BindToDevice(fd, d.o.Interface); err != nil {
-			return fmt.Errorf("bind to interface %s: %w", d.o.Interface, err)
+	if o.Interface != "" {
+		if err := unix.BindToDevice(fd, o.Interface); err != nil {
+			return fmt.Errorf("bind to interface %s: %w", o.Interface, err)
 		}
 	}
 	return nil

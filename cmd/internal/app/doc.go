@@ -10,5 +10,11 @@
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
 // tap what the path takes (policy.go).
 //
+// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits and log. First is done all that
+// can fail, reading the file, compiling its rules, opening its sinks; then the new parts are put in the place of the old
+// ones. So the config in force is always one that stood in the file, whole. A change of tun, route or http is refused with
+// everything else in the file, rather than applied in part. Connections and datagram sockets that are open keep the sizes,
+// the interface and the timeouts they have begun with, but each datagram asks the deny list anew.
+//
 // Tap and stack do not know each other. What one has to tell the other goes through the callbacks that [Route] sets.
 package app

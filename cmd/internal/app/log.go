@@ -13,9 +13,10 @@ import (
 // OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
 // and closes it.
 func OpenLog(sinks []config.Sink, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
+	o := audit.Options{Stdout: stdout}
 	var open []*audit.Sink
 	for _, c := range sinks {
-		s, err := audit.Open(c, audit.Options{Stdout: stdout})
+		s, err := audit.Open(c, o)
 		if err != nil {
 			for _, s := range open {
 				_ = s.Close() // empty so far
@@ -24,7 +25,7 @@ func OpenLog(sinks []config.Sink, stdout io.Writer, logger logrus.FieldLogger) (
 		}
 		open = append(open, s)
 	}
-	return audit.NewLog(open, audit.LogOptions{Logger: logger}), nil
+	return audit.NewLog(open, audit.LogOptions{Logger: logger, Sinks: o}), nil
 }
 
 // NewLogger returns the program's own log.
@@ -36,10 +37,15 @@ func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
 	log := logrus.New()
 	log.SetOutput(w)
 	log.SetLevel(level)
-	if c.Format == "json" {
-		log.SetFormatter(&logrus.JSONFormatter{})
-	}
+	log.SetFormatter(formatter(c))
 	return log, nil
+}
+
+func formatter(c config.Log) logrus.Formatter {
+	if c.Format == "json" {
+		return &logrus.JSONFormatter{}
+	}
+	return &logrus.TextFormatter{}
 }
 
 // write has the log write while work runs, and to its end after that.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Notifier tells the service manager how the program is: that it is ready, alive, about to stop (sd_notify(3)).
+// Notifier tells the service manager how the program is: that it is ready, alive, reloading, about to stop (sd_notify(3)).
 type Notifier struct {
 	socket   string        // "" = there is no service manager
 	watchdog time.Duration // it expects a sign of life that often; 0 = never
@@ -29,19 +29,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	// net takes a leading "@" for an abstract socket, as systemd does.
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
-	if err != nil {
-		return fmt.Errorf("notify service manager: %w", err)
-	}
-	defer conn.Close()
-	tell := func(state string) error {
-		if _, err := conn.Write([]byte(state)); err != nil {
-			return fmt.Errorf("notify service manager: %w", err)
-		}
-		return nil
-	}
-	if err := tell("READY=1"); err != nil {
+	if err := n.tell("READY=1"); err != nil {
 		return err
 	}
 	var alive <-chan time.Time
@@ -53,11 +41,36 @@ func (n *Notifier) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return tell("STOPPING=1")
+			return n.tell("STOPPING=1")
 		case <-alive:
-			if err := tell("WATCHDOG=1"); err != nil {
+			if err := n.tell("WATCHDOG=1"); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// Reload says that the program reloads its config while work does so, and what came of it, in one line.
+func (n *Notifier) Reload(work func() (status string)) error {
+	if n.socket == "" {
+		work()
+		return nil
+	}
+	if err := n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds())); err != nil {
+		return err
+	}
+	return n.tell("READY=1\nSTATUS=" + work())
+}
+
+func (n *Notifier) tell(state string) error {
+	// net takes a leading "@" for an abstract socket, as systemd does.
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("notify service manager: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(state)); err != nil {
+		return fmt.Errorf("notify service manager: %w", err)
+	}
+	return nil
 }

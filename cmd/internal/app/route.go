@@ -23,7 +23,8 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
-	Summary bool // log what was recorded and dropped when it ends
+	Summary bool    // log what was recorded and dropped when it ends
+	Reload  *Reload // nil = never
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
@@ -48,33 +49,18 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
-	t := tap.Wrap(link, tap.Options{
-		OnRecord:          r.Log.Record,
-		OnSegment:         r.Log.Segment,
-		Timeout:           c.Tap.Timeout,
-		DialTimeout:       c.Egress.DialTimeout,
-		HalfOpen:          c.Limits.TCPFlows, // dials too, which may take long: the stack limits those that wait for their client
-		HalfOpenPerSource: max(1, c.Limits.TCPFlows/2),
-		TCPFlows:          c.Limits.TCPFlows,
-		Sources:           r.Sources,
-		Rules:             rules,
-		PathMTU:           pathMTU,
-	})
-	dialer := dial.New(dial.Options{Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c), Redirect: r.Redirect})
-	o := stack.Options{
-		DialTimeout:       c.Egress.DialTimeout,
-		HandshakeTimeout:  c.Tap.Timeout,
-		TCPFlows:          c.Limits.TCPFlows,
-		UDPFlows:          c.Limits.UDPFlows,
-		HalfOpen:          c.Limits.HalfOpen,
-		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
-		Clients:           addrs(c.TUN.Addresses),
-		DialDone:          func(d stack.Dial) { t.DialDone(attempt(d)) },
-		Abandoned: func(client, server netip.AddrPort, isn uint32) {
-			t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
-		},
-		Log: r.Logger,
+	tapOptions := r.tapOptions()
+	tapOptions.OnRecord, tapOptions.OnSegment = r.Log.Record, r.Log.Segment
+	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
+	t := tap.Wrap(link, tapOptions)
+	dialer := dial.New(r.dialOptions())
+	o := r.stackOptions()
+	o.Clients = addrs(c.TUN.Addresses)
+	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
+	o.Abandoned = func(client, server netip.AddrPort, isn uint32) {
+		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
 	}
+	o.Log = r.Logger
 	sizeSockets(&o, t.Rules, pathMTU)
 	s, err = stack.New(t, dialer, o)
 	if err != nil {
@@ -84,12 +70,44 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return t.Run(ctx) })
+	if r.Reload != nil {
+		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
+	}
 	err = g.Wait()
 	t.Flush()
 	if r.Summary {
 		r.Logger.WithFields(summary(t.Stats(), s.Stats())).Info("carried")
 	}
 	return err
+}
+
+// tapOptions, stackOptions and dialOptions translate what of the config can be reloaded.
+
+func (r *Router) tapOptions() tap.Options {
+	c := r.Config
+	return tap.Options{
+		Timeout:           c.Tap.Timeout,
+		DialTimeout:       c.Egress.DialTimeout,
+		HalfOpen:          c.Limits.TCPFlows, // dials too, which may take long: the stack limits those that wait for their client
+		HalfOpenPerSource: max(1, c.Limits.TCPFlows/2),
+		TCPFlows:          c.Limits.TCPFlows,
+	}
+}
+
+func (r *Router) stackOptions() stack.Options {
+	c := r.Config
+	return stack.Options{
+		DialTimeout:       c.Egress.DialTimeout,
+		HandshakeTimeout:  c.Tap.Timeout,
+		TCPFlows:          c.Limits.TCPFlows,
+		UDPFlows:          c.Limits.UDPFlows,
+		HalfOpen:          c.Limits.HalfOpen,
+		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
+	}
+}
+
+func (r *Router) dialOptions() dial.Options {
+	return dial.Options{Mark: r.Mark, Interface: r.Config.Egress.Interface, Policy: destinations(r.Config), Redirect: r.Redirect}
 }
 
 // attempt translates what the stack reports of a dial into what the tap records of it.

@@ -20,7 +20,8 @@ import (
 // Run opens the TUN interface that the config describes, routes the host's traffic into it and carries it until ctx
 // ends. Then the host is as it was. After an error with on_crash: closed, what was routed goes nowhere instead: nobody
 // would see it. The journal of what was changed stands in stateDir.
-func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier) (err error) {
+func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload) (err error) {
+	reload.log, reload.notify = log, notify
 	dev, err := tun.Open(c.TUN.Name, c.TUN.MTU)
 	if err != nil {
 		return explain(err, c)
@@ -37,7 +38,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error { return host.Watch(running, reportRepair(log)) })
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
-		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
+		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Reload: &reload, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
 		return r.Route(running, dev)
 	})
 	err = g.Wait()

@@ -38,5 +38,8 @@
 // beginning of a JSON record is cut off, a line of text gets its end, a capture is cut back to whole packets. A file that
 // is not such a log is left alone and refused. Numbering goes on from the last line.
 //
+// Log.Reload changes the sinks of a running log, between two batches: what has gathered is written first, then new sinks are
+// opened, and only when all of them are, the old ones that are not wanted any more are closed.
+//
 // Rotation belongs into output, which alone knows the file.
 package audit

@@ -16,18 +16,22 @@ import (
 type LogOptions struct {
 	Queue  int                // records that may wait for the sinks; 0 = 16384
 	Logger logrus.FieldLogger // of the program, for errors of the sinks; nil = nobody is told
+	Sinks  Options            // of those that Reload opens
 }
 
 // Log passes handshakes on to sinks without ever making the tap wait: between them is a bounded queue.
 type Log struct {
-	sinks    []*Sink
-	reports  []report  // about each sink
-	segments bool      // a sink wants them
-	queue    chan item // never closed
+	o        LogOptions
+	reports  []report    // about each sink
+	segments atomic.Bool // a sink wants them
+	queue    chan item   // never closed
+	reload   chan reload // never closed
 
-	mu     sync.Mutex // guards the two below
-	gap    Gap        // lost since the last announcement
-	behind int        // how many items of the queue came before the gap
+	mu      sync.Mutex // guards the fields below
+	sinks   []*Sink    // only Run changes them, and reads them without mu
+	retired uint64     // records that former sinks have lost to write errors
+	gap     Gap        // lost since the last announcement
+	behind  int        // how many items of the queue came before the gap
 
 	records atomic.Uint64
 	lost    atomic.Uint64 // to the full queue
@@ -44,11 +48,8 @@ func NewLog(sinks []*Sink, o LogOptions) *Log {
 	if o.Queue == 0 {
 		o.Queue = 16384
 	}
-	l := &Log{sinks: sinks, reports: make([]report, len(sinks)), queue: make(chan item, o.Queue)}
-	for n, s := range sinks {
-		l.segments = l.segments || s.byPacket
-		l.reports[n] = report{sink: s, logger: o.Logger}
-	}
+	l := &Log{o: o, queue: make(chan item, o.Queue), reload: make(chan reload)}
+	l.use(sinks)
 	return l
 }
 
@@ -58,7 +59,7 @@ func (l *Log) Record(r *tap.Record) { l.enqueue(item{record: r}, r.Time) }
 
 // Segment takes a segment, for tap.Options.OnSegment. It never blocks either.
 func (l *Log) Segment(_ tap.Key, s tap.Segment) {
-	if l.segments {
+	if l.segments.Load() {
 		seg := s // only now on the heap
 		l.enqueue(item{segment: &seg}, s.Time)
 	}
@@ -90,6 +91,8 @@ func (l *Log) Run(ctx context.Context) error {
 			if len(l.queue) == 0 {
 				l.flush()
 			}
+		case r := <-l.reload:
+			r.done <- l.replace(r.sinks)
 		case <-ctx.Done():
 			return l.drain()
 		}
@@ -164,7 +167,9 @@ type LogStats struct {
 
 // Stats returns the counters. It may be called at any time.
 func (l *Log) Stats() LogStats {
-	s := LogStats{Records: l.records.Load(), Lost: map[Reason]uint64{QueueFull: l.lost.Load(), WriteError: 0}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := LogStats{Records: l.records.Load(), Lost: map[Reason]uint64{QueueFull: l.lost.Load(), WriteError: l.retired}}
 	for _, sink := range l.sinks {
 		s.Lost[WriteError] += sink.lost.Load()
 	}

@@ -23,7 +23,7 @@ type Options struct {
 // Open opens the place that c names and makes it ready for the next record. A file is appended to, and what a crash left
 // broken at its end is mended first; a link, or a file in a directory open to everyone, is refused.
 func Open(c config.Sink, o Options) (*Sink, error) {
-	s := &Sink{path: c.Path, format: c.Format, gathered: Gap{Reason: WriteError}}
+	s := &Sink{config: c, path: c.Path, format: c.Format, gathered: Gap{Reason: WriteError}}
 	s.logger = &logrus.Logger{Out: &s.buf, Hooks: logrus.LevelHooks{}, Level: logrus.InfoLevel}
 	for _, h := range o.Hooks {
 		s.logger.AddHook(h)

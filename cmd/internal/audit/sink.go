@@ -18,6 +18,7 @@ const maxBatch = 64 << 10
 // Sink writes handshakes in one format to one place: a logrus logger with the format as its formatter. Entries gather in a
 // buffer until Flush. A Sink is for one goroutine at a time.
 type Sink struct {
+	config   config.Sink // as it was opened
 	path     string
 	format   config.Format
 	byPacket bool // text, each line as its segment passes

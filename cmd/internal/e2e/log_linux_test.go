@@ -43,8 +43,14 @@ func (r *router) waitRecords(t *testing.T, n int) []record {
 // records returns the whole records in the router's JSON log.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
+	return parseRecords(t, r.read(t, "handshakes.json"))
+}
+
+// parseRecords returns the whole records in a JSON log.
+func parseRecords(t *testing.T, log string) []record {
+	t.Helper()
 	var all []record
-	for line := range strings.Lines(r.read(t, "handshakes.json")) {
+	for line := range strings.Lines(log) {
 		if !strings.HasSuffix(line, "\n") {
 			break
 		}

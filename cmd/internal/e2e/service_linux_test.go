@@ -62,7 +62,7 @@ func TestService(t *testing.T) {
 		for {
 			select {
 			case got := <-told:
-				if got == want {
+				if strings.HasPrefix(got, want) {
 					return
 				} else if got != "WATCHDOG=1" {
 					t.Fatalf("the service manager was told %q, want %q", got, want)
@@ -83,6 +83,11 @@ func TestService(t *testing.T) {
 		lab.Router.Run("curl", "-sS", url)
 	}
 	r.waitRecords(t, 2)
+	if err := r.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	expect("RELOADING=1\nMONOTONIC_USEC=")
+	expect("READY=1\nSTATUS=config reloaded")
 	if err := r.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

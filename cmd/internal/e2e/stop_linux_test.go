@@ -17,7 +17,7 @@ import (
 func TestStopLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
-	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			lab := tuntest.NewLab(t)

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/stack"
+	"syntap/stack/dial"
+	"syntap/tap"
+)
+
+// Reload says how a running router gets another config.
+type Reload struct {
+	Requests <-chan os.Signal               // each asks for one
+	Load     func() (*config.Config, error) // reads it
+
+	log    *logrus.Logger // changes its level and form with the config
+	notify *Notifier
+}
+
+// serveReloads puts the config in force that Load returns whenever somebody asks for it, until ctx ends. A config that
+// cannot be is reported, and the one before stays in force.
+func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.Reload.Requests:
+		}
+		err := r.Reload.notify.Reload(func() (status string) {
+			err := r.reload(ctx, t, s, d)
+			if err == nil {
+				r.Logger.Info("config reloaded")
+				return "config reloaded"
+			}
+			r.reportRefused(err)
+			return "config not reloaded: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// reload does first all that can fail, and changes nothing until then. Flows that are open keep what they have begun with.
+func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
+	c, err := r.Reload.Load()
+	if err != nil {
+		return err
+	}
+	if keys := r.Config.ChangedFixed(c); len(keys) > 0 {
+		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")), "restart, or put back what was there to have the rest reloaded")
+	}
+	rules, err := Rules(c)
+	if err != nil {
+		return err
+	}
+	level, err := logrus.ParseLevel(c.Log.Level)
+	if err != nil {
+		return err
+	}
+	if err := r.Log.Reload(ctx, c.Tap.Log); err != nil {
+		return err
+	}
+	r.Config = c
+	t.SetRules(rules)
+	t.SetLimits(r.tapOptions())
+	d.SetOptions(r.dialOptions())
+	s.SetLimits(r.stackOptions())
+	r.Reload.log.SetLevel(level)
+	r.Reload.log.SetFormatter(formatter(c.Log))
+	for _, warning := range HiddenRules(c, rules) {
+		r.Logger.Warn(warning)
+	}
+	return nil
+}
+
+// reportRefused logs each mistake of a config that was not put in force.
+func (r *Router) reportRefused(err error) {
+	errs, ok := err.(hint.List)
+	if !ok {
+		errs = hint.List{err}
+	}
+	for _, err := range errs {
+		log := r.Logger.WithError(err)
+		if remedy := hint.Of(err); remedy != "" {
+			log = log.WithField("hint", remedy)
+		}
+		log.Error("config not reloaded, the one before stays in force")
+	}
+}

@@ -1,0 +1,81 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/config"
+)
+
+// TestLogReload changes the sinks between records: the numbers of a file go on, and nothing is lost or written twice.
+func TestLogReload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	kept := config.Sink{Format: config.JSON, Path: filepath.Join(dir, "kept")}
+	changed := config.Sink{Format: config.JSON, Path: filepath.Join(dir, "changed")}
+	var stdout bytes.Buffer
+	o := Options{Stdout: &stdout}
+	text := config.Sink{Format: config.Classic, Path: "-"}
+	l := NewLog([]*Sink{open(t, kept, o), open(t, changed, o), open(t, text, o)}, LogOptions{Sinks: o})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+
+	reload := func(sinks ...config.Sink) error { return l.Reload(t.Context(), sinks) }
+	l.Record(handshake(1, start))
+	changed.OnFull = config.Count
+	must(t, reload(changed, kept))
+	l.Record(handshake(2, start))
+	if err := reload(kept, config.Sink{Format: config.JSON, Path: filepath.Join(dir, "missing", "log")}); err == nil {
+		t.Error("reload with a sink that cannot be opened: no error")
+	}
+	l.Record(handshake(3, start))
+	must(t, reload(kept))
+	l.Record(handshake(4, start))
+	stop()
+	must(t, <-ended)
+
+	for path, want := range map[string][]int{kept.Path: {1, 2, 3, 4}, changed.Path: {1, 2, 3}} {
+		log, err := os.ReadFile(path)
+		must(t, err)
+		if diff := cmp.Diff(want, ports(t, string(log))); diff != "" {
+			t.Errorf("records in %s (-want +got):\n%s", path, diff)
+		}
+	}
+	if n := bytes.Count(stdout.Bytes(), []byte("\n")); n != 3 {
+		t.Errorf("text of one attempt, want 3 lines:\n%s", &stdout)
+	}
+	if got := l.Stats().Records; got != 4 {
+		t.Errorf("%d records passed on, want 4", got)
+	}
+}
+
+// TestLogReloadAfterLoss loses a record to a sink that fails. Its successor at the same place announces the gap.
+func TestLogReloadAfterLoss(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := config.Sink{Format: config.JSON, Path: "-"}
+	failing := open(t, c, Options{Stdout: errWriter{}})
+	l := NewLog([]*Sink{failing}, LogOptions{Sinks: Options{Stdout: &out}})
+	l.write(item{record: handshake(1, start)})
+	c.OnFull = config.Count
+	must(t, l.replace([]config.Sink{c}))
+	l.write(item{record: handshake(2, start)})
+	l.flush()
+	if diff := cmp.Diff([]int{0, 2}, ports(t, out.String())); diff != "" {
+		t.Errorf("records after the gap (-want +got):\n%s", diff)
+	}
+	if got := l.Stats().Lost[WriteError]; got != 1 {
+		t.Errorf("%d records lost to write errors, want 1", got)
+	}
+}
+
+// errWriter takes nothing.
+type errWriter struct{}
+
+func (errWriter) Write([]byte) (int, error) { return 0, os.ErrInvalid }

@@ -1,0 +1,193 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// reload has the router read another config and returns what it says about that.
+func (r *router) reload(t *testing.T, config string) (said string) {
+	t.Helper()
+	r.writeConfig(t, config)
+	before := r.Stderr()
+	if err := r.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "an answer to SIGHUP", func() bool {
+		said = strings.TrimPrefix(r.Stderr(), before)
+		return strings.Contains(said, "reloaded") && strings.HasSuffix(said, "\n")
+	})
+	return said
+}
+
+// TestReload changes the config under a running transfer: what may change does, a file that cannot be used changes nothing.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	serveEcho(lab.Server, ":7000")
+	before := lab.Router.State()
+	r := run(t, lab.Router, "syntap0", everything)
+	transfer := startTransfer(t, lab, net.JoinHostPort(tuntest.ServerAddr4, "7000"))
+	r.waitRecords(t, 1)
+
+	// open makes a connection and returns its record, the n-th in the log.
+	open := func(url string, log string, n int) record {
+		t.Helper()
+		command(t, lab.Router, "curl", "-sS", "--connect-timeout", "20", url)
+		r.wait(t, fmt.Sprintf("record %d in %s", n, log), func() bool { return strings.Count(r.read(t, log), "\n") >= n })
+		all := parseRecords(t, r.read(t, log))
+		return all[n-1]
+	}
+	clamp := func(config, to string) string { return config + "\nmss: [{clamp: " + to + "}]\n" }
+
+	if got := open(urls()[0], "handshakes.json", 2); len(got.Rewrites) != 0 {
+		t.Errorf("record before the reload: %+v, want no rewrites", got)
+	}
+	r.reload(t, clamp(everything, "1200"))
+	if got := open(urls()[0], "handshakes.json", 3); len(got.Rewrites) != 2 || got.Rewrites[0].To != "1200" || got.Upstream.MSS != 1200 {
+		t.Errorf("record with mss 1200: %+v, want it in two rewrites and upstream", got)
+	}
+
+	denying := clamp(everything, "1200") + "egress: {deny: [" + tuntest.ServerAddr4 + "/32]}\n"
+	r.reload(t, denying)
+	if got := open(urls()[0], "handshakes.json", 4); got.Outcome != "denied" {
+		t.Errorf("record of a destination denied: %+v", got)
+	}
+	if got := open(urls()[1], "handshakes.json", 5); got.Outcome != "established" {
+		t.Errorf("record of another destination: %+v", got)
+	}
+
+	elsewhere := strings.ReplaceAll(everything, "handshakes.txt", "other.txt")
+	r.reload(t, clamp(elsewhere, "1300")+"log: {format: json}\n")
+	if got := open(urls()[0], "handshakes.json", 6); got.Outcome != "established" || got.Seq != 6 {
+		t.Errorf("record in the log that went on: %+v, want seq 6", got)
+	}
+	if old, other := r.read(t, "handshakes.txt"), r.read(t, "other.txt"); strings.Count(old, "\n") != 3*4+1 || strings.Count(other, "\n") != 3 {
+		t.Errorf("text of 5 attempts, then in another file of 1:\n%s---\n%s", old, other)
+	}
+
+	// What cannot be put in force as a whole is not at all.
+	for name, tt := range map[string]struct{ config, want string }{
+		"mistake":           {clamp(elsewhere, "1"), "syntap.yaml:9:15: mss[0].clamp: "},
+		"needs a restart":   {clamp(strings.Replace(elsewhere, "name: syntap0", "name: syntap0, mtu: 1400", 1), "1000"), "change of tun.mtu needs a restart"},
+		"sink that is none": {clamp(elsewhere+"    - {format: json, path: DIR/missing/log.json}", "1000"), "no such file or directory"},
+	} {
+		said := r.reload(t, tt.config)
+		if !strings.Contains(said, "config not reloaded, the one before stays in force") || !strings.Contains(said, tt.want) {
+			t.Errorf("%s: the router said\n%swant %q", name, said, tt.want)
+		}
+	}
+	if got := open(urls()[0], "handshakes.json", 7); len(got.Rewrites) != 2 || got.Rewrites[0].To != "1300" {
+		t.Errorf("record after reloads that failed: %+v, want the clamp of the last that did not", got)
+	}
+	if got := r.read(t, "other.txt"); strings.Count(got, "\n") != 6 {
+		t.Errorf("text after reloads that failed:\n%s", got)
+	}
+
+	// The transfer takes the only place.
+	r.reload(t, everything+"limits: {tcp_flows: 1}\n")
+	if got := command(t, lab.Router, "curl", "-sS", "--connect-timeout", "2", urls()[0]); got.status != 28 {
+		t.Errorf("curl beyond the limit: %+v, want exit status 28", got)
+	}
+	r.reload(t, everything)
+	lab.Router.Run("curl", "-sS", urls()[0])
+
+	if err := transfer(); err != nil {
+		t.Errorf("transfer during the reloads: %v", err)
+	}
+	r.stop(t, unix.SIGTERM)
+	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}
+
+// startTransfer sends lines to an echo server and reads them again until the function that it returns is called.
+func startTransfer(t *testing.T, lab *tuntest.Lab, address string) (finish func() error) {
+	t.Helper()
+	conn, err := lab.Router.Dial(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		defer conn.Close()
+		lines, line := bufio.NewReader(conn), strings.Repeat("x", 10_000)+"\n"
+		for ctx.Err() == nil {
+			err := conn.SetDeadline(time.Now().Add(tuntest.Patience))
+			if err == nil {
+				_, err = conn.Write([]byte(line))
+			}
+			var got string
+			if err == nil {
+				got, err = lines.ReadString('\n')
+			}
+			if err != nil || got != line {
+				ended <- fmt.Errorf("read %d bytes of %d: %w", len(got), len(line), err)
+				return
+			}
+		}
+		ended <- nil
+	}()
+	return func() error {
+		stop()
+		return <-ended
+	}
+}
+
+// TestTerminalGone runs a router at a terminal that goes away: its SIGHUP does not mean the config.
+func TestTerminalGone(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	before := lab.Router.State()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &router{dir: t.TempDir()}
+	ctx, cancel := timeout()
+	defer cancel()
+	cmd := lab.Router.Command(ctx, binary, "run", "-c", r.writeConfig(t, everything))
+	cmd.Stdin = terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: unix.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	terminal.Close()
+	for _, host := range addresses() {
+		tuntest.Wait(t, "a route to "+host, func() bool { return strings.Contains(routeTo(lab.Router, host), " dev syntap0 ") })
+	}
+	master.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("router ended with its terminal: %v, want exit status 0", err)
+	}
+	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// reloadRequests passes on each SIGHUP until ctx ends, but calls stop for one that says that the terminal is gone: then
+// there is nobody who could send another signal from it.
+func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
+	hangups, requests := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	if signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		return nil
+	}
+	signal.Notify(hangups, syscall.SIGHUP)
+	atTerminal := hasTerminal()
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-hangups:
+				if atTerminal && !hasTerminal() {
+					stop()
+					return
+				}
+				select {
+				case requests <- s:
+				default: // one is waiting that does not know yet what is in the file
+				}
+			}
+		}
+	}()
+	return requests
+}
+
+// hasTerminal tells whether the process has a controlling terminal. The kernel takes it away before it sends the SIGHUP of
+// one that is gone.
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
