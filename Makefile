@@ -6,18 +6,54 @@ FUZZTIME ?= 10s
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+NFPM         = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
 # Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
 TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
-        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 traceroute:traceroute iptables:iptables
+        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 traceroute:traceroute iptables:iptables man:man-db
 
-# nft, ip and dnsmasq are not on the path of ordinary users.
-export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build test soak check lint fuzz bench tools format vet staticcheck
+.PHONY: build install deb test soak check lint fuzz bench tools format vet staticcheck
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/syntap ./cmd/syntap
+	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
+
+# What belongs on a host, where Debian's man, shells and systemd look for it. A config that is there is left alone.
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+SHARE       = $(DESTDIR)$(PREFIX)/share
+CONFIG      = $(DESTDIR)$(SYSCONFDIR)/syntap/config.yaml
+ZSH         = zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+install: build
+	install -D -m 755 bin/syntap $(DESTDIR)$(PREFIX)/bin/syntap
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/$(ZSH) $(SHARE)/fish/vendor_completions.d
+	bin/syntap man $(SHARE)/man/man1
+	bin/syntap completion bash >$(SHARE)/bash-completion/completions/syntap
+	bin/syntap completion zsh >$(SHARE)/$(ZSH)/_syntap
+	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
+	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/black-holes.md
+	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
+	test -e $(CONFIG) || install -D -m 644 configs/default.yaml $(CONFIG)
+
+# bin/syntap_VERSION_ARCH.deb. There is no release yet: the version counts commits.
+deb: export VERSION ?= 0.0.$(shell git rev-list --count HEAD)
+deb: export ARCH ?= $(shell $(GO) env GOARCH)
+deb: export MAINTAINER ?= $(shell git log -1 --format='%an <%ae>')
+deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+deb: DOC = bin/deb/usr/share/doc/syntap
+deb:
+	rm -rf bin/deb
+	umask 022 && $(MAKE) install BUILDFLAGS='-ldflags="-s -w"' DESTDIR=bin/deb PREFIX=/usr
+	printf 'syntap (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
+		"$(VERSION)" "$(MAINTAINER)" "$$(date -uR -d @$(SOURCE_DATE_EPOCH))" >$(DOC)/changelog
+	install -m 644 configs/package/copyright $(DOC)
+	install -D -m 644 configs/package/lintian-overrides bin/deb/usr/share/lintian/overrides/syntap
+	gzip -9n $(DOC)/changelog bin/deb/usr/share/man/man1/*
+	$(GO) run $(NFPM) package --config configs/package/nfpm.yaml --packager deb --target bin/
 
 test: tools build format vet staticcheck
 	$(GO) test -race -shuffle=on ./...

@@ -16,7 +16,7 @@ such as syntap-run(1), to a directory. SOURCE_DATE_EPOCH sets their date.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			header := &doc.GenManHeader{Title: "SYNTAP", Section: "1", Source: "syntap", Manual: "User Commands"}
+			header := &doc.GenManHeader{Section: "1", Source: "syntap", Manual: "User Commands"}
 			if len(args) == 0 {
 				return doc.GenMan(cmd.Root(), header, cmd.OutOrStdout())
 			}
