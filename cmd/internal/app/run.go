@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -72,7 +74,10 @@ func sources(set config.AddressSet) func(netip.Addr) bool {
 
 // explain adds the remedy to what can go wrong when the host is changed.
 func explain(err error, c *config.Config) error {
+	path := new(fs.PathError)
 	switch {
+	case errors.As(err, &path) && strings.HasSuffix(path.Path, "/disable_ipv6"):
+		return hint.Fail(err, "IPv6 is off here and /proc/sys cannot be written, as in a container: start it with the sysctl net.ipv6.conf.default.disable_ipv6=0, or leave IPv6 out of tun.addresses and route.include")
 	case errors.Is(err, os.ErrPermission):
 		return hint.Fail(err, `run it as root or with CAP_NET_ADMIN; without either, "syntap exec" routes a single command`)
 	case errors.Is(err, os.ErrExist):
