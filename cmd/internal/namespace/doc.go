@@ -44,7 +44,7 @@
 // programs depend on it. Shells inside may make more groups.
 //
 // syntap leaves the decision to the command and ends with its status. What only syntap hears, from kill or from Ctrl-C
-// without a terminal, it passes on. When the command stops, init reports it and syntap stops as well, so that the shell
+// without a terminal, it passes on; but not SIGTSTP to a group that the command is in. When the command stops, init reports it and syntap stops as well, so that the shell
 // outside sees a stopped job; after SIGCONT syntap gives the terminal back to the group inside that had it, and the command
 // goes on. When all is over it takes the terminal back, and restores the modes after a command that was killed.
 //

@@ -20,8 +20,14 @@ func (s *Session) relay(sig os.Signal) {
 	switch sig {
 	case unix.SIGTTIN: // because a member of our group wants to read
 		return
-	case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP:
+	case unix.SIGINT, unix.SIGQUIT:
 		if s.terminal.talksToCommand() {
+			return
+		}
+	case unix.SIGTSTP:
+		// Who stops our group stops the command with us. Whose the terminal is says nothing any more: when the command's
+		// stop was reported first, we have been stopped and continued since.
+		if s.terminal.sharesGroup() {
 			return
 		}
 	case unix.SIGCONT:

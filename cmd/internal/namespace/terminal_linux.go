@@ -78,8 +78,11 @@ func (t *terminal) setForeground(group int) {
 // talksToUs reports whether a key of the terminal signals us.
 func (t *terminal) talksToUs() bool { return t != nil && t.foreground() == t.ours }
 
+// sharesGroup reports whether the command is in our process group at the terminal.
+func (t *terminal) sharesGroup() bool { return t != nil && t.inner == 0 }
+
 // talksToCommand reports whether a key that signals us signals the command with us.
-func (t *terminal) talksToCommand() bool { return t.talksToUs() && t.inner == 0 }
+func (t *terminal) talksToCommand() bool { return t.sharesGroup() && t.talksToUs() }
 
 // lend gives the terminal, if it is ours to give, to the group inside that had it before, and has the inner group go on.
 func (t *terminal) lend() {

@@ -189,6 +189,10 @@ func TestTerminal(t *testing.T) {
 			"fg\r", "fg\r\n\"$PROGRAM\" session",
 			ctrlC, "outer> ",
 		}, status(130))},
+		{"stop that the group has heard", "", []string{
+			`s sh -c 'trap told=1 TSTP; trap over=1 USR1; echo ready; until [ $over ]; do sleep 0.1; done; exit 7$told' 2>/dev/null &` + "\r", ready,
+			"kill -TSTP $!; kill -USR1 $!; wait $!; echo status=$?\r", "status=7\r\n",
+		}},
 		{"shell inside", "| cat", []string{
 			"PS1='inner> ' s bash --norc --noprofile -i SHARED; echo status=${PIPESTATUS[0]}\r", "\ninner> ",
 			"sh -c 'echo ready; exec sleep 3600'\r", ready,
