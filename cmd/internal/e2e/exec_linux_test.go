@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +57,39 @@ func TestExecReachesNothingElse(t *testing.T) {
 		lab.Router.Listen("tcp", address) // a connection would be accepted, and curl would wait
 		if got := command(t, lab.Router, binary, "exec", "--", "curl", "-sS", "http://"+address); got.status != 7 {
 			t.Errorf("exec curl http://%s: %+v, want exit status 7, not connected", address, got)
+		}
+	}
+}
+
+// TestExecNested runs a command in a session within a session: both routers show the same handshake, the inner one's client
+// being the command and the outer one's the inner router.
+func TestExecNested(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	for i, url := range urls() {
+		got := command(t, lab.Router, binary, "exec", "--", binary, "exec", "--", "curl", "-sS", url)
+		want := "hello, " + []string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i] + "\n"
+		if got.status != 0 || got.stdout != want || strings.Count(got.stderr, ": S ") != 4 {
+			t.Errorf("exec exec curl %s: %+v, want exit status 0, %q and two handshakes", url, got, want)
+		}
+	}
+}
+
+// TestExecHostLoopback reaches a server on the host's loopback by the gateway's address, when told that it may.
+func TestExecHostLoopback(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	for gateway, loopback := range map[string]string{"198.18.0.2": "127.0.0.1", "[fd53:7974::2]": "[::1]"} {
+		l := lab.Router.Listen("tcp", loopback+":80")
+		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, loopback) }))
+		if got := command(t, lab.Router, binary, "exec", "--host-loopback", "--", "curl", "-sS", "http://"+gateway); got.status != 0 || got.stdout != loopback {
+			t.Errorf("exec --host-loopback curl http://%s: %+v, want the server on %s", gateway, got, loopback)
+		}
+		if got := command(t, lab.Router, binary, "exec", "--", "curl", "-sS", "http://"+gateway); got.status != 7 || got.stdout != "" {
+			t.Errorf("exec curl http://%s: %+v, want exit status 7, not connected", gateway, got)
 		}
 	}
 }
