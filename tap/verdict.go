@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"slices"
 	"time"
 
 	"syntap/tap/tcpdump"
@@ -8,6 +9,9 @@ import (
 
 // outcomes are all of them, in the order of the contract.
 var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, NoReply, HalfOpen}
+
+// Outcomes returns all outcomes there are.
+func Outcomes() []Outcome { return slices.Clone(outcomes[:]) }
 
 // makeRoom sees to it that the table can hold one more attempt. Live it cannot, at a limit: an attempt that has no place
 // must not reach the router, where it could succeed without a record.

@@ -5,7 +5,7 @@
 //	                │  ▲          │
 //	     OnRecord,  │  ╰──────────╯ DialDone: how the far side answered, before the client is
 //	     OnSegment  ▼
-//	            audit.Log
+//	            audit.Log, web.Server
 //
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
 // tap what the path takes (policy.go).

@@ -14,6 +14,11 @@ import (
 // depends on the session.
 func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err error) {
 	c := r.Config
+	r.View, err = openView(c, r.Logger)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, closeView(r.View)) }()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses

@@ -11,6 +11,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
 	"syntap/tap"
@@ -23,8 +24,9 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
-	Summary bool    // log what was recorded and dropped when it ends
-	Reload  *Reload // nil = never
+	Summary bool        // log what was recorded and dropped when it ends
+	Reload  *Reload     // nil = never
+	View    *web.Server // shows all this; nil = nobody looks
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
@@ -50,7 +52,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
 	tapOptions := r.tapOptions()
-	tapOptions.OnRecord, tapOptions.OnSegment = r.Log.Record, r.Log.Segment
+	tapOptions.OnRecord, tapOptions.OnSegment = r.onRecord(), r.Log.Segment
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
 	dialer := dial.New(r.dialOptions())
@@ -72,6 +74,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g.Go(func() error { return t.Run(ctx) })
 	if r.Reload != nil {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
+	}
+	if r.View != nil {
+		g.Go(func() error { r.show(ctx, r.counters(link, t, s)); return nil })
 	}
 	err = g.Wait()
 	t.Flush()

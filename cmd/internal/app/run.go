@@ -24,6 +24,11 @@ import (
 // would see it. The journal of what was changed stands in stateDir.
 func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload) (err error) {
 	reload.log, reload.notify = log, notify
+	view, err := openView(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeView(view)) }()
 	dev, err := tun.Open(c.TUN.Name, c.TUN.MTU)
 	if err != nil {
 		return explain(err, c)
@@ -40,7 +45,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error { return host.Watch(running, reportRepair(log)) })
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
-		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Reload: &reload, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
+		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Reload: &reload, View: view, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
 		return r.Route(running, dev)
 	})
 	err = g.Wait()

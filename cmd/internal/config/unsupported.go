@@ -10,13 +10,11 @@ import (
 // refuseUnsupported notes every key whose value asks for a feature that this version does not have. Such keys are read
 // and checked all the same, and their defaults are accepted. The change that brings a feature deletes its lines.
 func (d *document) refuseUnsupported(c *Config) {
-	def := Default()
 	refuse := func(key string, value, accepted any) {
 		if !reflect.DeepEqual(value, accepted) {
 			d.blame(errors.New("is not supported by this version yet"), key)
 		}
 	}
-	refuse("http.listen", c.HTTP.Listen, def.HTTP.Listen)
 	for i, s := range c.Tap.Log {
 		key := fmt.Sprintf("tap.log[%d].", i)
 		refuse(key+"max_size", s.MaxSize, Size(0))

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"net"
+	"runtime/debug"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/web"
+	"syntap/stack"
+	"syntap/tap"
+	"syntap/tun"
+)
+
+// openView opens the listener of the live page, the API and the metrics; nil where the config has none.
+func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
+	if c.HTTP.Listen == "" {
+		return nil, nil
+	}
+	o := web.Options{Interface: c.TUN.Name}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		o.Version = info.Main.Version
+	}
+	view, err := web.Listen(c.HTTP.Listen, o)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := view.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		log.WithField("address", tcp.String()).Warn("everyone who can reach http.listen can read the handshakes")
+	}
+	return view, nil
+}
+
+func closeView(view *web.Server) error {
+	if view == nil {
+		return nil
+	}
+	return view.Close()
+}
+
+// show runs the view. Traffic goes on without it.
+func (r *Router) show(ctx context.Context, counters func() web.Counters) {
+	if err := r.View.Run(ctx, counters); err != nil {
+		r.Logger.WithError(err).Error("the live page, the API and the metrics have ended")
+	}
+}
+
+// onRecord returns who takes the records of the tap.
+func (r *Router) onRecord() func(*tap.Record) {
+	if r.View == nil {
+		return r.Log.Record
+	}
+	return func(record *tap.Record) {
+		r.Log.Record(record)
+		r.View.Record(record)
+	}
+}
+
+// counters returns what the view asks for its figures.
+func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.Counters {
+	return func() web.Counters {
+		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
+		c := web.Counters{
+			Handshakes:    make(map[string]uint64),
+			Drops:         make(map[string]uint64),
+			LocalFailures: stacks.LocalFailures.Snapshot(),
+			Flows: map[string]int64{
+				"tcp": stacks.TCPFlows.Load(), "udp": stacks.UDPFlows.Load(), "icmp": stacks.EchoFlows.Load(),
+			},
+			HalfOpen:    stacks.HalfOpen.Load(),
+			MSSRewrites: taps.MSSRewrites,
+			DFRewrites:  taps.DFRewrites,
+			LogRecords:  log.Records,
+			LogLost:     make(map[string]uint64),
+		}
+		for outcome, n := range taps.Handshakes {
+			c.Handshakes[string(outcome)] = n
+		}
+		for reason, n := range log.Lost {
+			c.LogLost[string(reason)] = n
+		}
+		all := []map[string]uint64{taps.Drops, stacks.Drops()}
+		if device, ok := link.(interface{ Stats() *tun.Stats }); ok {
+			d := device.Stats()
+			c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
+			c.Inbound = web.Traffic{Frames: d.InboundFrames.Load(), Bytes: d.InboundBytes.Load()}
+			all = append(all, map[string]uint64{"malformed": d.Malformed.Load()})
+		}
+		for _, drops := range all { // several may drop for the same reason
+			for reason, n := range drops {
+				c.Drops[reason] += n
+			}
+		}
+		c.Drops["inbound"] = stacks.InboundErrors.Load()
+		return c
+	}
+}

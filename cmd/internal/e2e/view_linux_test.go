@@ -1,0 +1,148 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// viewAddress is where the routers of these tests show themselves.
+const viewAddress = "127.0.0.1:9153"
+
+// viewed is a config of a router that shows itself; DIR stands for its directory.
+const viewed = everything + `
+http: {listen: "` + viewAddress + `"}
+mss: [{clamp: 1360}]
+`
+
+// TestView makes connections of several outcomes and asks the router about them in every way there is.
+func TestView(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nc", "hping3")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := run(t, lab.Router, "syntap0", viewed)
+	get := func(path string) string { return lab.Router.Run("curl", "-sS", "--fail", "http://"+viewAddress+path) }
+
+	events := lab.Router.Start("curl", "-sSN", "http://"+viewAddress+"/api/events")
+	r.wait(t, "the subscriber", func() bool { return strings.Contains(get("/metrics"), "\nsyntap_event_subscribers 1\n") })
+	for _, url := range urls() {
+		lab.Router.Run("curl", "-sS", url)
+	}
+	if got := command(t, lab.Router, "nc", "-z", tuntest.ServerAddr4, "81"); got.status != 1 {
+		t.Errorf("nc to a closed port: %+v", got)
+	}
+	r.waitRecords(t, 3)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
+		if got := get(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+
+	// Every form of a record is that of the JSON log.
+	logged := strings.Split(strings.TrimSpace(r.read(t, "handshakes.json")), "\n")
+	var listed []json.RawMessage
+	if err := json.Unmarshal([]byte(get("/api/handshakes?limit=3")), &listed); err != nil {
+		t.Fatal(err)
+	}
+	var fromAPI, streamed []string
+	for _, record := range listed {
+		fromAPI = append([]string{string(record)}, fromAPI...) // the newest comes first
+	}
+	if diff := cmp.Diff(logged, fromAPI); diff != "" {
+		t.Errorf("/api/handshakes (-log +API):\n%s", diff)
+	}
+	if got := get("/api/handshakes?outcome=refused"); strings.Count(got, `"msg"`) != 1 || !strings.Contains(got, `"dport":81`) {
+		t.Errorf("refused handshakes: %s, want that to port 81", got)
+	}
+	r.wait(t, "three events", func() bool {
+		streamed = nil
+		for line := range strings.Lines(events.Stdout()) {
+			if data, ok := strings.CutPrefix(line, "data: "); ok {
+				streamed = append(streamed, strings.TrimSpace(data))
+			}
+		}
+		return len(streamed) == 3
+	})
+	if diff := cmp.Diff(logged, streamed); diff != "" {
+		t.Errorf("/api/events (-log +events):\n%s", diff)
+	}
+
+	metrics := get("/metrics")
+	for _, want := range []string{
+		`syntap_handshakes_total{outcome="established"} 2`,
+		`syntap_handshakes_total{outcome="refused"} 1`,
+		`syntap_handshake_seconds_count 2`,
+		`syntap_dial_seconds_count 2`,
+		`syntap_mss_rewrites_total{packet="syn"} 3`,
+		`syntap_mss_rewrites_total{packet="synack"} 2`,
+		`syntap_log_records_total 3`,
+		`syntap_log_lost_total{reason="queue_full"} 0`,
+		`syntap_half_open 0`,
+	} {
+		if !strings.Contains(metrics, "\n"+want+"\n") {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	for _, name := range []string{"tun_frames_total", "tun_bytes_total"} {
+		for _, direction := range []string{"outbound", "inbound"} {
+			if !regexp.MustCompile(fmt.Sprintf(`(?m)^syntap_%s{direction="%s"} [1-9]`, name, direction)).MatchString(metrics) {
+				t.Errorf("metrics lack %s of direction %s", name, direction)
+			}
+		}
+	}
+
+	// No flood adds a series, and no address shows.
+	lab.Router.Run("hping3", "-q", "-n", "-S", "-p", "++1000", "-i", "u100", "-c", "3000", tuntest.ServerAddr4)
+	command(t, lab.Router, "hping3", "-q", "-n", "-S", "-p", "80", "-i", "u20", "-c", "5000", "--rand-source", tuntest.ServerAddr4) // fails: nobody answers
+	flooded := get("/metrics")
+	if n := len(regexp.MustCompile(`(?m)^[a-z]`).FindAllString(flooded, -1)); n >= 500 {
+		t.Errorf("%d series after a flood, want less than 500", n)
+	}
+	for _, address := range addresses() {
+		if strings.Contains(flooded, address) {
+			t.Errorf("metrics show the address %s", address)
+		}
+	}
+	if got := command(t, lab.Router, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: evil.example", "http://"+viewAddress+"/api/status"); got.stdout != "403" {
+		t.Errorf("a rebound name: %+v, want status 403", got)
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestViewOfClient asks for the view through the TUN: it is not for those whose traffic is routed.
+func TestViewOfClient(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	socket := filepath.Join(t.TempDir(), "http.sock")
+	config := filepath.Join(t.TempDir(), "syntap.yaml")
+	if err := os.WriteFile(config, []byte(`{http: {listen: "`+viewAddress+`"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{viewAddress, "198.18.0.2:9153"} {
+		if got := command(t, lab.Router, binary, "exec", "-c", config, "--", "curl", "-sS", "http://"+address+"/"); got.status != 7 {
+			t.Errorf("curl %s in exec: %+v, want exit status 7, not connected", address, got)
+		}
+	}
+	// What looks from outside does see the command.
+	if err := os.WriteFile(config, []byte(`{http: {listen: "unix:`+socket+`"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, lab.Router, binary, "exec", "-c", config, "--", "curl", "-sS", "--unix-socket", socket, "http://localhost/readyz")
+	if got.status != 0 || got.stdout != "ready\n" {
+		t.Errorf("curl %s in exec: %+v, want ready", socket, got)
+	}
+	if _, err := os.Stat(socket); err == nil {
+		t.Errorf("%s is left behind", socket)
+	}
+}

@@ -1,0 +1,58 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"syntap/cmd/internal/hint"
+)
+
+// split returns network and address of a configured address, for package net.
+func split(address string) (network, addr string) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
+func listen(address string) (net.Listener, error) {
+	network, addr := split(address)
+	if network == "unix" {
+		removeStale(addr)
+	}
+	l, err := net.Listen(network, addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err), "stop the program that has it, or set another http.listen")
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if network == "unix" {
+		if err := os.Chmod(addr, 0o660); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("listen on %s: %w", address, err)
+		}
+	}
+	return l, nil
+}
+
+// removeStale removes the socket of a process that has died.
+func removeStale(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		_ = os.Remove(path) // otherwise listening says why not
+	}
+}

@@ -1,0 +1,103 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics returns the handler of /metrics, with a registry of its own.
+func (s *Server) metrics() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		newCollector(s),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// collector makes the router's metrics from one snapshot of its counters.
+type collector struct {
+	s *Server
+
+	build, start                           *prometheus.Desc
+	handshakes, handshakeTime, dialTime    *prometheus.Desc
+	frames, bytes, drops, failures         *prometheus.Desc
+	flows, halfOpen                        *prometheus.Desc
+	mssRewrites, dfRewrites, records, lost *prometheus.Desc
+	subscribers                            *prometheus.Desc
+}
+
+func newCollector(s *Server) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("syntap_"+name, help, labels, nil)
+	}
+	return &collector{
+		s:             s,
+		build:         desc("build_info", "Version of the program.", "version"),
+		start:         desc("start_time_seconds", "When the router started, as Unix time."),
+		handshakes:    desc("handshakes_total", "TCP handshakes recorded.", "outcome"),
+		handshakeTime: desc("handshake_seconds", "SYN to third segment of established connections."),
+		dialTime:      desc("dial_seconds", "Time to connect to the far side, of dials that did."),
+		frames:        desc("tun_frames_total", "Frames that crossed the TUN; one may hold many segments.", "direction"),
+		bytes:         desc("tun_bytes_total", "Bytes of the frames that crossed the TUN.", "direction"),
+		drops:         desc("drops_total", "Frames not carried on.", "reason"),
+		failures:      desc("local_failures_total", "Failures of host sockets on this host.", "errno"),
+		flows:         desc("flows", "Flows at present.", "proto"),
+		halfOpen:      desc("half_open", "Handshakes that wait for their third segment at present."),
+		mssRewrites:   desc("mss_rewrites_total", "Segments whose MSS option a rule has changed.", "packet"),
+		dfRewrites:    desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
+		records:       desc("log_records_total", "Records handed to the sinks of the handshake log."),
+		lost:          desc("log_lost_total", "Records missing in the handshake log.", "reason"),
+		subscribers:   desc("event_subscribers", "Subscribers of /api/events at present."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		c.build, c.start, c.handshakes, c.handshakeTime, c.dialTime, c.frames, c.bytes, c.drops, c.failures,
+		c.flows, c.halfOpen, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers,
+	} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	counter := func(desc *prometheus.Desc, value uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	counters := func(desc *prometheus.Desc, values map[string]uint64) {
+		for label, value := range values {
+			counter(desc, value, label)
+		}
+	}
+	now := c.s.status()
+	gauge(c.build, 1, now.Version)
+	gauge(c.start, float64(now.Started.UnixMilli())/1000)
+	counters(c.handshakes, now.Handshakes)
+	ch <- c.s.handshakes.metric(c.handshakeTime)
+	ch <- c.s.dials.metric(c.dialTime)
+	for direction, traffic := range map[string]Traffic{"outbound": now.Outbound, "inbound": now.Inbound} {
+		counter(c.frames, traffic.Frames, direction)
+		counter(c.bytes, traffic.Bytes, direction)
+	}
+	counters(c.drops, now.Drops)
+	counters(c.failures, now.LocalFailures)
+	for proto, n := range now.Flows {
+		gauge(c.flows, float64(n), proto)
+	}
+	gauge(c.halfOpen, float64(now.HalfOpen))
+	counters(c.mssRewrites, now.MSSRewrites)
+	counters(c.dfRewrites, now.DFRewrites)
+	counter(c.records, now.LogRecords)
+	counters(c.lost, now.LogLost)
+	gauge(c.subscribers, float64(c.s.subscribers.Load()))
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"syntap/tap"
+)
+
+// Limits of the listener.
+const (
+	maxConnections = 64 // the rest wait to be accepted
+	maxSubscribers = 16 // of /api/events
+	maxHeader      = 8 << 10
+
+	readTimeout  = 5 * time.Second // of a request
+	writeTimeout = 5 * time.Second // of an answer, or of a batch of events
+	idleTimeout  = 30 * time.Second
+)
+
+// Options of a Server. Zero values are useful.
+type Options struct {
+	Version   string // of the program
+	Interface string // of the TUN
+}
+
+// Server is the listener of a router with what it has to tell.
+type Server struct {
+	o        Options
+	listener net.Listener
+	started  time.Time
+
+	counters func() Counters // set by Run before it serves
+	running  atomic.Bool
+
+	recent      ring
+	handshakes  histogram
+	dials       histogram
+	subscribers atomic.Int32
+}
+
+// Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it answer.
+func Listen(address string, o Options) (*Server, error) {
+	l, err := listen(address)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		o: o, listener: netutil.LimitListener(l, maxConnections), started: time.Now(),
+		recent: newRing(recentRecords),
+	}, nil
+}
+
+// Addr is the address the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close closes the listener of a server that has not run.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close http listener: %w", err)
+	}
+	return nil
+}
+
+// Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be changed any more.
+func (s *Server) Record(r *tap.Record) {
+	if r.Outcome == tap.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
+		s.handshakes.observe(r.SYNACKDelay + r.ACKDelay)
+	}
+	if u := r.Upstream; u != nil && u.Error == "" && r.Outcome != tap.Denied {
+		s.dials.observe(u.DialTime)
+	}
+	s.recent.add(r)
+}
+
+// Run answers requests until ctx ends; counters is asked whenever somebody wants to know.
+func (s *Server) Run(ctx context.Context, counters func() Counters) error {
+	s.counters = counters
+	s.running.Store(true)
+	silent := log.New(io.Discard, "", 0) // what peers do wrong is not worth a line each
+	server := &http.Server{
+		Handler:           guard(s.routes()),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          silent,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the subscribers
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	s.running.Store(false)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if server.Shutdown(stopping) != nil {
+		_ = server.Close() // whoever is still reading has had a second
+	}
+	<-served
+	return nil
+}
+
+// routes are all paths there are, exactly: none is cleaned up or redirected.
+func (s *Server) routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/healthz":        http.HandlerFunc(s.health),
+		"/readyz":         http.HandlerFunc(s.ready),
+		"/api/status":     http.HandlerFunc(s.serveStatus),
+		"/api/handshakes": http.HandlerFunc(s.serveHandshakes),
+		"/api/events":     http.HandlerFunc(s.serveEvents),
+		"/metrics":        s.metrics(),
+	}
+}
+
+// health says that the process answers.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprintln(w, "ok")
+}
+
+// ready says that traffic is carried.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if !s.running.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}

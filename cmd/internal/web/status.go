@@ -1,0 +1,53 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Status is what a running router tells of itself; /api/status has it as JSON.
+type Status struct {
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+	Interface string    `json:"interface"`
+	Started   time.Time `json:"started"`
+	Uptime    float64   `json:"uptime_seconds"`
+	Counters
+}
+
+// Counters is what a router has counted since its start, and holds now. Maps have a key for each word there is, counted or
+// not.
+type Counters struct {
+	Handshakes    map[string]uint64 `json:"handshakes"`     // by outcome
+	Drops         map[string]uint64 `json:"drops"`          // frames not carried, by reason
+	LocalFailures map[string]uint64 `json:"local_failures"` // of host sockets, by errno; only those that have happened
+	Flows         map[string]int64  `json:"flows"`          // now, by protocol
+	HalfOpen      int64             `json:"half_open"`      // now
+	Outbound      Traffic           `json:"outbound"`       // client to world
+	Inbound       Traffic           `json:"inbound"`
+	MSSRewrites   map[string]uint64 `json:"mss_rewrites"` // by packet
+	DFRewrites    map[string]uint64 `json:"df_rewrites"`  // by action
+	LogRecords    uint64            `json:"log_records"`  // handed to the sinks
+	LogLost       map[string]uint64 `json:"log_lost"`     // by reason
+}
+
+// Traffic counts what crosses the TUN in one direction.
+type Traffic struct {
+	Frames uint64 `json:"frames"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+func (s *Server) status() Status {
+	return Status{
+		Version: s.o.Version, PID: os.Getpid(), Interface: s.o.Interface,
+		Started: s.started.UTC().Truncate(time.Millisecond), Uptime: time.Since(s.started).Seconds(),
+		Counters: s.counters(),
+	}
+}
+
+func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s.status()) // only the peer can fail
+}
