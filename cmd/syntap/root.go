@@ -20,6 +20,7 @@ Usage:
     syntap check [-c FILE]        check a config and print it in full
     syntap plan [-c FILE]         print what run would change on this host
     syntap cleanup                remove what a dead run has left
+    syntap status [flags]         tell what a running syntap has done and holds
 
     syntap version                print the version
     syntap man [DIR]              print the man page, or all of them to DIR
@@ -59,6 +60,7 @@ func newRootCommand() *cobra.Command {
 		newCheckCommand(),
 		newPlanCommand(),
 		newCleanupCommand(os.Getenv),
+		newStatusCommand(),
 		newVersionCommand(),
 		newManCommand(),
 	)

@@ -77,6 +77,15 @@ func TestView(t *testing.T) {
 		t.Errorf("/api/events (-log +events):\n%s", diff)
 	}
 
+	status := command(t, lab.Router, binary, "status", "--json")
+	var counted struct{ Handshakes, Drops map[string]int }
+	if err := json.Unmarshal([]byte(status.stdout), &counted); err != nil || counted.Handshakes["established"] != 2 || counted.Handshakes["refused"] != 1 {
+		t.Errorf("status --json: %v, %+v", err, status)
+	}
+	if got := command(t, lab.Router, binary, "status", "-c", filepath.Join(r.dir, "syntap.yaml")); got.status != 0 || !strings.Contains(got.stdout, "2 established, 1 refused\n") {
+		t.Errorf("status: %+v", got)
+	}
+
 	metrics := get("/metrics")
 	for _, want := range []string{
 		`syntap_handshakes_total{outcome="established"} 2`,

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 
 	"syntap/cmd/internal/hint"
 )
@@ -49,6 +50,9 @@ func NewClient(address string) (*Client, error) {
 	}}
 	return c, nil
 }
+
+// Timeout limits each request from now on, 0 = not at all.
+func (c *Client) Timeout(d time.Duration) { c.http.Timeout = d }
 
 // get asks for a path and returns the body of the answer.
 func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {

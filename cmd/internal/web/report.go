@@ -1,0 +1,67 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"syntap/tap"
+)
+
+// Report returns the status for people, one line for each kind of thing.
+func (s Status) Report() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "syntap %s, process %d, up %v, TUN %s\n", s.Version, s.PID, s.Up(), s.Interface)
+	line := func(name, text string) {
+		fmt.Fprintf(&b, "  %-11s %s\n", name, text)
+	}
+	var outcomes []string
+	for _, o := range tap.Outcomes() {
+		if n := s.Handshakes[string(o)]; n > 0 {
+			outcomes = append(outcomes, fmt.Sprintf("%d %s", n, o))
+		}
+	}
+	line("handshakes", cmp.Or(strings.Join(outcomes, ", "), "none"))
+	line("flows", fmt.Sprintf("tcp %d, udp %d, icmp %d; %d half open", s.Flows["tcp"], s.Flows["udp"], s.Flows["icmp"], s.HalfOpen))
+	line("outbound", s.Outbound.String())
+	line("inbound", s.Inbound.String())
+	line("mss", counted(s.MSSRewrites)+" rewritten")
+	line("df", counted(s.DFRewrites)+" rewritten")
+	line("drops", counted(s.Drops))
+	line("failures", counted(s.LocalFailures))
+	line("log", fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost)))
+	return b.String()
+}
+
+// Up is how long the router has been running, in whole seconds.
+func (s Status) Up() time.Duration {
+	return time.Duration(s.Uptime * float64(time.Second)).Truncate(time.Second)
+}
+
+// String returns both counts, bytes with a unit.
+func (t Traffic) String() string {
+	bytes, unit := float64(t.Bytes), "B"
+	for _, larger := range []string{"kB", "MB", "GB", "TB"} {
+		if bytes < 1000 {
+			break
+		}
+		bytes, unit = bytes/1000, larger
+	}
+	return fmt.Sprintf("%d frames, %.4g %s", t.Frames, bytes, unit)
+}
+
+// counted lists what is not zero, the most frequent first.
+func counted(counts map[string]uint64) string {
+	words := slices.Sorted(maps.Keys(counts))
+	slices.SortStableFunc(words, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
+	var list []string
+	for _, word := range words {
+		if n := counts[word]; n > 0 {
+			list = append(list, fmt.Sprintf("%s %d", word, n))
+		}
+	}
+	return cmp.Or(strings.Join(list, ", "), "none")
+}

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		status Status
+		want   string
+	}{
+		{"fresh", Status{Version: "v1.2.3", PID: 42, Interface: "syntap0"}, `syntap v1.2.3, process 42, up 0s, TUN syntap0
+  handshakes  none
+  flows       tcp 0, udp 0, icmp 0; 0 half open
+  outbound    0 frames, 0 B
+  inbound     0 frames, 0 B
+  mss         none rewritten
+  df          none rewritten
+  drops       none
+  failures    none
+  log         0 records, lost: none
+`},
+		{"busy", Status{Version: "(devel)", PID: 42, Interface: "tap9", Uptime: 3723.9, Counters: Counters{
+			Handshakes:    map[string]uint64{"half_open": 1, "established": 1053, "aborted": 0},
+			Drops:         map[string]uint64{"checksum": 2, "source": 5, "land": 2, "icmp": 0},
+			LocalFailures: map[string]uint64{"EMFILE": 3},
+			Flows:         map[string]int64{"tcp": 12, "udp": 3, "icmp": 1}, HalfOpen: 4,
+			Outbound: Traffic{12034, 999}, Inbound: Traffic{80211, 1_234_567_890},
+			MSSRewrites: map[string]uint64{"syn": 7, "synack": 6}, DFRewrites: map[string]uint64{"set": 1},
+			LogRecords: 1054, LogLost: map[string]uint64{"queue_full": 9},
+		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
+  handshakes  1053 established, 1 half_open
+  flows       tcp 12, udp 3, icmp 1; 4 half open
+  outbound    12034 frames, 999 B
+  inbound     80211 frames, 1.235 GB
+  mss         syn 7, synack 6 rewritten
+  df          set 1 rewritten
+  drops       source 5, checksum 2, land 2
+  failures    EMFILE 3
+  log         1054 records, lost: queue_full 9
+`},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.want, tt.status.Report()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
