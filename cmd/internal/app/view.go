@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"maps"
 	"net"
 	"runtime/debug"
 
@@ -65,7 +66,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 		c := web.Counters{
 			Handshakes:    make(map[string]uint64),
 			Drops:         make(map[string]uint64),
-			LocalFailures: stacks.LocalFailures.Snapshot(),
+			LocalFailures: make(map[string]uint64),
 			Flows: map[string]int64{
 				"tcp": stacks.TCPFlows.Load(), "udp": stacks.UDPFlows.Load(), "icmp": stacks.EchoFlows.Load(),
 			},
@@ -75,6 +76,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
 		}
+		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
 		for outcome, n := range taps.Handshakes {
 			c.Handshakes[string(outcome)] = n
 		}

@@ -20,6 +20,12 @@
 // The metrics are constants made from a snapshot when they are asked for. Their labels come from fixed sets of words, and
 // the names of error numbers: no packet can add a series.
 //
+// # The live page
+//
+// page/ holds the page as browsers get it: modules without a build step and without dependencies. store.js keeps the last
+// records and figures of all that have come (stream.js); table.js and charts.js draw from it, four times a second however
+// many come; ladder.js draws one handshake. Values of records reach the document as text only.
+//
 // # Who may ask
 //
 // Nothing here changes anything, so the danger is that somebody reads who should not: a web page in the browser of somebody

@@ -116,7 +116,7 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 
 // routes are all paths there are, exactly: none is cleaned up or redirected.
 func (s *Server) routes() map[string]http.Handler {
-	return map[string]http.Handler{
+	routes := map[string]http.Handler{
 		"/healthz":        http.HandlerFunc(s.health),
 		"/readyz":         http.HandlerFunc(s.ready),
 		"/api/status":     http.HandlerFunc(s.serveStatus),
@@ -124,6 +124,8 @@ func (s *Server) routes() map[string]http.Handler {
 		"/api/events":     http.HandlerFunc(s.serveEvents),
 		"/metrics":        s.metrics(),
 	}
+	addPage(routes)
+	return routes
 }
 
 // health says that the process answers.

@@ -1,0 +1,203 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// openRow is the button of the first row of the live page's table.
+const openRow = "#rows tr:not([hidden]) button.row"
+
+// TestPage uses the live page as people do: looks at handshakes as they happen, filters, pauses, opens one.
+func TestPage(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	requireTools(t, "curl", "nc")
+	serveHTTP(t, lab, greeting)
+	r := run(t, lab.Router, "syntap0", viewed)
+	b := newBrowser(t, lab.Router)
+	b.do(chromedp.Navigate("http://" + viewAddress + "/"))
+	b.wait("the connection", `document.querySelector('#connection').textContent === 'live'`)
+	if got := b.text("#empty"); !strings.HasPrefix(got, "No handshake yet.") {
+		t.Errorf("without a handshake the page says %q", got)
+	}
+	shown := `[...document.querySelectorAll('#rows tr:not([hidden])')]`
+	rows := func(n int) string { return fmt.Sprintf("%s.length === %d", shown, n) }
+
+	// Handshakes as they happen, the newest first.
+	for i, url := range urls() {
+		lab.Router.Run("curl", "-sS", url)
+		b.wait("a row", rows(i+1))
+	}
+	command(t, lab.Router, "nc", "-z", tuntest.ServerAddr4, "81")
+	b.wait("a row", rows(3))
+	if got := eval[string](b, shown+`[0].textContent`); !strings.Contains(got, "refused") || !strings.Contains(got, tuntest.ServerAddr4+":81") || !strings.Contains(got, "ECONNREFUSED") {
+		t.Errorf("first row is %q, want the refused handshake", got)
+	}
+	b.wait("the totals", `document.querySelector('#outcomes').textContent.replace(/\s/g, '').startsWith('established2refused1')`)
+	b.wait("the charts", `document.querySelector('#chart-refused').textContent.includes('1 attempt, 1 destination')`)
+	for chart, want := range map[string]string{"times": "median", "mss": "100 % clamped", "outcomes": "of 3 not established"} {
+		if got := b.text("#chart-" + chart); !strings.Contains(got, want) {
+			t.Errorf("chart of %s says %q, want %q", chart, got, want)
+		}
+	}
+
+	// By keyboard: filter, open, close, and on to the next one.
+	b.do(chromedp.KeyEvent("/"))
+	b.wait("the focus", `document.activeElement.id === 'filter'`)
+	eval[any](b, `document.activeElement.value = ''`) // chromedp types the key although the page has taken it
+	b.do(chromedp.KeyEvent("established 203.0"))
+	b.wait("the filter", rows(1))
+	b.do(chromedp.KeyEvent(kb.Tab+kb.Tab), chromedp.KeyEvent(kb.Enter)) // past Pause, to the row
+	b.wait("the detail", `!document.querySelector('#detail').hidden`)
+	ladder := strings.Join(strings.Fields(b.text(".ladder")), " ")
+	record := r.records(t)[0]
+	for _, want := range []string{
+		"SYN seq x = ", "MSS 1460 → 1360, rule 1", "SYN-ACK seq y = ", "ack x+1 = ", "ACK seq x+1 = ", "ack y+1 = ",
+		" DF ", "win 64240", "established in ", fmt.Sprintf("%s:%d", record.Src, record.Sport),
+	} {
+		if !strings.Contains(ladder, want) {
+			t.Errorf("ladder lacks %q: %s", want, ladder)
+		}
+	}
+	if diff := cmp.Diff(strings.Join(record.Lines, "\n"), b.text("#detail pre")); diff != "" {
+		t.Errorf("lines (-record +page):\n%s", diff)
+	}
+	b.screenshot("light")
+	b.prefer("dark")
+	b.screenshot("dark")
+	b.prefer("light")
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.wait("the detail to close", `document.querySelector('#detail').hidden && document.activeElement.classList.contains('row')`)
+	eval[any](b, `{
+		const filter = document.querySelector('#filter');
+		filter.value = '';
+		filter.dispatchEvent(new Event('input'));
+	}`)
+	b.do(chromedp.Focus(openRow), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
+	b.wait("the second row's detail", `document.querySelector('#detail')?.textContent.includes('`+tuntest.ServerAddr6+`')`)
+	b.do(chromedp.KeyEvent(kb.Escape))
+
+	// Paused, the rows stay.
+	b.do(chromedp.Click("#pause"))
+	lab.Router.Run("curl", "-sS", urls()[0])
+	b.wait("word of the new one", `document.querySelector('#count').textContent === 'paused, 1 new since'`)
+	if eval[bool](b, rows(4)) {
+		t.Error("a row has come while the page was paused")
+	}
+	b.do(chromedp.Click("#pause"))
+	b.wait("the row", rows(4))
+
+	b.named()
+	if got := b.console(); len(got) > 0 {
+		t.Errorf("on the console: %q", got)
+	}
+	eval[any](b, `{
+		const script = document.createElement('script');
+		script.textContent = 'document.title = "injected"';
+		document.body.append(script);
+	}`)
+	tuntest.Wait(t, "the inline script to be refused", func() bool {
+		return slices.ContainsFunc(b.console(), func(m string) bool { return strings.Contains(m, "inline script violates") })
+	})
+
+	// On a phone nothing is wider than the screen.
+	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
+	b.wait("the narrow page", `innerWidth === 360 && document.documentElement.scrollWidth === 360 && document.querySelector('#scroll').scrollWidth < 360`)
+	b.screenshot("phone")
+	eval[any](b, `document.querySelector('`+openRow+`').click()`)
+	b.wait("the narrow detail", `document.querySelector('#detail').scrollWidth === 360`)
+	b.screenshot("phone-detail")
+	r.stop(t, unix.SIGTERM)
+	b.wait("word of the end", `document.querySelector('#connection').dataset.state === 'broken'`)
+}
+
+// TestPageUnderLoad has the page show more handshakes than anybody can read.
+func TestPageUnderLoad(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", viewed)
+	b := newBrowser(t, lab.Router)
+	b.do(chromedp.Navigate("http://" + viewAddress + "/"))
+	b.wait("the connection", `document.querySelector('#connection').textContent === 'live'`)
+	// The longest time that the page has not answered.
+	eval[any](b, `{
+		globalThis.slowest = 0;
+		let last = performance.now();
+		setInterval(() => {
+			const now = performance.now();
+			slowest = Math.max(slowest, now - last);
+			last = now;
+		}, 10);
+	}`)
+	connections := scaled(2_000, 60_000)
+	start := time.Now()
+	connectMany(t, lab, connections)
+	rate := float64(connections) / time.Since(start).Seconds()
+	b.wait("all connections to be counted", fmt.Sprintf(`document.querySelector('#outcomes b').textContent.replace(',', '') === '%d'`, connections))
+	b.wait("the rows", `document.querySelectorAll('#rows tr:not([hidden])').length === 200`)
+	if n := eval[int](b, `document.querySelectorAll('*').length`); n > 5_000 {
+		t.Errorf("the page has %d elements, want it to stay small", n)
+	}
+	reportf(t, "%d handshakes, %.0f per second: the page was busy for %.0f ms at most; %q", connections, rate, eval[float64](b, `slowest`), b.text("#count"))
+	r.stop(t, unix.SIGTERM)
+}
+
+// named checks that whatever can be used has a name that a screen reader can say.
+func (b *browser) named() {
+	b.t.Helper()
+	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	found := make(map[string]int)
+	for _, node := range tree.Nodes {
+		if node.Ignored || node.Role == nil {
+			continue
+		}
+		role := strings.Trim(string(node.Role.Value), `"`)
+		found[role]++
+		switch role {
+		case "button", "checkbox", "searchbox", "table", "figure", "group", "region", "columnheader":
+			if node.Name == nil || string(node.Name.Value) == `""` {
+				b.t.Errorf("a %s has no name", role)
+			}
+		}
+	}
+	for _, role := range []string{"button", "checkbox", "searchbox", "table", "row", "columnheader", "status"} {
+		if found[role] == 0 {
+			b.t.Errorf("the page has no %s: %v", role, found)
+		}
+	}
+}
+
+// TestPageFiles looks for what the page's policy would refuse: scripts and styles inside the page, and anything from elsewhere.
+func TestPageFiles(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../web/page/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files of the page: %v, %v", files, err)
+	}
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, refused := range []string{"<style", " style=", "onclick=", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "://", "url("} {
+			if strings.Contains(strings.ReplaceAll(string(content), "http://www.w3.org/2000/svg", ""), refused) {
+				t.Errorf("%s contains %s", name, refused)
+			}
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package web
+
+import (
+	"embed"
+	"net/http"
+)
+
+// pageFiles is the live page: what a browser runs as it stands, without a build step.
+//
+//go:embed page
+var pageFiles embed.FS
+
+// addPage adds the files of the live page to routes, below /page/, and the page itself as "/".
+func addPage(routes map[string]http.Handler) {
+	files, _ := pageFiles.ReadDir("page") // what is embedded can be read
+	for _, file := range files {
+		path := "page/" + file.Name()
+		routes["/"+path] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, pageFiles, path)
+		})
+	}
+	routes["/"] = routes["/page/live.html"]
+}
