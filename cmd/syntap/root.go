@@ -21,6 +21,7 @@ Usage:
     syntap plan [-c FILE]         print what run would change on this host
     syntap cleanup                remove what a dead run has left
     syntap status [flags]         tell what a running syntap has done and holds
+    syntap top [flags]            show its handshakes as they happen
 
     syntap version                print the version
     syntap man [DIR]              print the man page, or all of them to DIR
@@ -61,6 +62,7 @@ func newRootCommand() *cobra.Command {
 		newPlanCommand(),
 		newCleanupCommand(os.Getenv),
 		newStatusCommand(),
+		newTopCommand(),
 		newVersionCommand(),
 		newManCommand(),
 	)

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/charmbracelet/x/term"
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/top"
+)
+
+func newTopCommand() *cobra.Command {
+	var ask *askFlags
+	cmd := &cobra.Command{
+		Use:   "top [-c FILE | --at ADDR]",
+		Short: "Show handshakes as they happen, in a terminal",
+		Long: `Show the handshakes of a running syntap as they happen, and any of them in full. It has to
+run with http.listen in its config; in a browser, that address shows the same and more.`,
+		Example: "  syntap top --at 127.0.0.1:9153",
+		Args:    noArgs,
+
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := ask.client()
+			if err != nil {
+				return err
+			}
+			if !term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd()) {
+				return hint.Usage(errors.New("top needs a terminal"), `"syntap status" prints to anything`)
+			}
+			return top.Run(cmd.Context(), client)
+		},
+	}
+	ask = addAskFlags(cmd)
+	return cmd
+}
