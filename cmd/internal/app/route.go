@@ -52,7 +52,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
 	tapOptions := r.tapOptions()
-	tapOptions.OnRecord, tapOptions.OnSegment = r.onRecord(), r.Log.Segment
+	tapOptions.OnRecord, tapOptions.OnSegment = r.recorder(), r.Log.Segment
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
 	dialer := dial.New(r.dialOptions())

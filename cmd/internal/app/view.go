@@ -48,8 +48,8 @@ func (r *Router) show(ctx context.Context, counters func() web.Counters) {
 	}
 }
 
-// onRecord returns who takes the records of the tap.
-func (r *Router) onRecord() func(*tap.Record) {
+// recorder returns what takes finished records: nobody may change them any more.
+func (r *Router) recorder() func(*tap.Record) {
 	if r.View == nil {
 		return r.Log.Record
 	}

@@ -14,7 +14,7 @@
 // The ring is also the queue of every subscriber of /api/events. A subscriber is no more than a position in it, so what one
 // can hold back is bounded whatever it does: one that falls behind by more than the ring is told how many records it has
 // missed ("event: lost") and goes on with the oldest there is. One that does not read is dropped when a write has waited for
-// writeTimeout. Records are numbered from 1 by "seq", which is also the id of the event: a browser that connects again goes
+// eventTimeout. Records are numbered from 1 by "seq", which is also the id of the event: a browser that connects again goes
 // on where it was.
 //
 // The metrics are constants made from a snapshot when they are asked for. Their labels come from fixed sets of words, and

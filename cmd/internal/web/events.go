@@ -39,7 +39,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	send := func() error {
-		if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		if err := conn.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
 			return err
 		}
 		if _, err := w.Write(stream.batch.Bytes()); err != nil {

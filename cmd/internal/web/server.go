@@ -22,9 +22,10 @@ const (
 	maxSubscribers = 16 // of /api/events
 	maxHeader      = 8 << 10
 
-	readTimeout  = 5 * time.Second // of a request
-	writeTimeout = 5 * time.Second // of an answer, or of a batch of events
-	idleTimeout  = 30 * time.Second
+	readTimeout   = 5 * time.Second  // of a request
+	answerTimeout = 15 * time.Second // to write an answer
+	eventTimeout  = 5 * time.Second  // to write a batch of events
+	idleTimeout   = 30 * time.Second
 )
 
 // Options of a Server. Zero values are useful.
@@ -91,7 +92,7 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 		Handler:           guard(s.routes()),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          silent,

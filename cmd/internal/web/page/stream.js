@@ -12,7 +12,7 @@ export class Stream {
 
   async open() {
     try {
-      const response = await fetch('/api/handshakes?limit=2048');
+      const response = await fetch('/api/handshakes?limit=1000');
       if (!response.ok) throw new Error(response.statusText);
       for (const record of (await response.json()).reverse()) this.#store.add(record);
       this.#subscribe();
