@@ -38,6 +38,7 @@ export class Table {
   set paused(paused) {
     this.#paused = paused;
     this.update(true);
+    this.#announce(paused ? 'paused' : 'live again');
   }
 
   // filter shows other records from now on.
@@ -46,6 +47,7 @@ export class Table {
     this.#matching = [];
     this.#seen = 0;
     this.update(true);
+    this.#announce(`${count(this.#matching.length)} match`);
   }
 
   // update takes in new records. While somebody points at a row, or has paused, the rows stay unless they must change.
@@ -120,6 +122,11 @@ export class Table {
     else if (this.#pointed && hidden > 0) text = `held while you look, ${count(hidden)} new`;
     if (this.#store.lost > 0) text += ` · ${count(this.#store.lost)} came too fast to be shown`;
     if (this.#count.textContent !== text) this.#count.textContent = text;
+  }
+
+  // announce tells a screen reader what somebody has done. The count changes too often to be read out.
+  #announce(text) {
+    document.querySelector('#announcement').textContent = text;
   }
 
   #choose(event) {
