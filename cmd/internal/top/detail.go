@@ -41,6 +41,9 @@ func (r *record) detail(width int) []string {
 		}
 		lines = append(lines, dial, "")
 	}
+	if owner := r.owner(); owner != "" {
+		lines = append(lines, "opened by "+owner, "")
+	}
 	return append(lines, strings.Split(lipgloss.NewStyle().Width(width).Render(strings.Join(r.Lines, "\n")), "\n")...)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"syntap/tap"
 )
@@ -120,12 +121,8 @@ func (m *model) columns(time, outcome, client, server, synack, ack, mss, note st
 
 // fit makes a plain line exactly as wide as there is room.
 func fit(line string, width int) string {
-	letters := []rune(line)
-	width = max(width, 0)
-	if len(letters) > width {
-		return string(letters[:width])
-	}
-	return line + strings.Repeat(" ", width-len(letters))
+	line = ansi.Truncate(line, max(width, 0), "")
+	return pad(line, width)
 }
 
 func (m *model) footer() string {

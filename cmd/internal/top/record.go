@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // record is what the list and the detail show of a handshake: the keys of its JSON record.
@@ -31,6 +32,8 @@ type record struct {
 	Lines             []string  `json:"lines"`
 	Rewrites          []rewrite `json:"rewrites"`
 	Upstream          *upstream `json:"upstream"`
+	UID               *uint32   `json:"uid"`
+	PID               int       `json:"pid"`
 	Process           string    `json:"process"`
 	CommunityID       string    `json:"community_id"`
 }
@@ -67,7 +70,33 @@ func parseRecord(data []byte) (*record, error) {
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
+	r.Process = printable(r.Process)
 	return r, nil
+}
+
+// printable replaces what could speak to the terminal: a process has the name that it likes.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, s)
+}
+
+// owner says which process of this host has opened the connection; "" if none is known.
+func (r *record) owner() string {
+	var words []string
+	if r.Process != "" {
+		words = append(words, r.Process)
+	}
+	if r.PID != 0 {
+		words = append(words, fmt.Sprintf("process %d", r.PID))
+	}
+	if r.UID != nil {
+		words = append(words, fmt.Sprintf("user %d", *r.UID))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (r *record) client() string { return net.JoinHostPort(r.Src, strconv.Itoa(r.Sport)) }
@@ -129,10 +158,12 @@ func duration(us *int64) string {
 	case *us < 1000:
 		return fmt.Sprintf("%d µs", *us)
 	case *us < 1_000_000:
-		return fmt.Sprintf("%#.3g ms", float64(*us)/1e3)
+		return threeDigits(float64(*us)/1e3) + " ms"
 	}
-	return fmt.Sprintf("%#.3g s", float64(*us)/1e6)
+	return threeDigits(float64(*us)/1e6) + " s"
 }
+
+func threeDigits(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%#.3g", v), ".") }
 
 // clock writes the local time of day.
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
