@@ -24,9 +24,10 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
-	Summary bool        // log what was recorded and dropped when it ends
-	Reload  *Reload     // nil = never
-	View    *web.Server // shows all this; nil = nobody looks
+	Summary    bool          // log what was recorded and dropped when it ends
+	Reload     *Reload       // nil = never
+	View       *web.Server   // shows all this; nil = nobody looks
+	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone

@@ -45,7 +45,10 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error { return host.Watch(running, reportRepair(log)) })
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
-		r := Router{Config: c, Log: handshakes, Logger: log, Summary: true, Reload: &reload, View: view, Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources)}
+		r := Router{
+			Config: c, Log: handshakes, Logger: log, Summary: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
+			Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources),
+		}
 		return r.Route(running, dev)
 	})
 	err = g.Wait()

@@ -48,6 +48,14 @@ func (r *Router) show(ctx context.Context, counters func() web.Counters) {
 	}
 }
 
+// queueDrops returns the drops of an interface's queue, 0 when it has gone.
+func queueDrops(name string) func() uint64 {
+	return func() uint64 {
+		n, _ := tun.QueueDrops(name)
+		return n
+	}
+}
+
 // recorder returns what takes finished records: nobody may change them any more.
 func (r *Router) recorder() func(*tap.Record) {
 	if r.View == nil {
@@ -96,6 +104,9 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 			}
 		}
 		c.Drops["inbound"] = stacks.InboundErrors.Load()
+		if r.QueueDrops != nil {
+			c.Drops["tun_queue"] = r.QueueDrops()
+		}
 		return c
 	}
 }

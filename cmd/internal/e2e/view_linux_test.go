@@ -102,6 +102,9 @@ func TestView(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
+	if !strings.Contains(metrics, `syntap_drops_total{reason="tun_queue"} `) {
+		t.Error("metrics lack what the kernel dropped before syntap")
+	}
 	for _, name := range []string{"tun_frames_total", "tun_bytes_total"} {
 		for _, direction := range []string{"outbound", "inbound"} {
 			if !regexp.MustCompile(fmt.Sprintf(`(?m)^syntap_%s{direction="%s"} [1-9]`, name, direction)).MatchString(metrics) {
