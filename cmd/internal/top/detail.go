@@ -90,10 +90,11 @@ func (r *record) ladder(inner int) (lines []string) {
 			own, other = other, own
 		}
 		text := bold.Render(kind)
-		for _, number := range []struct{ name, digits, first string }{{"seq", seq, own}, {"ack", ack, other}} {
-			if number.digits != "" {
-				text += "  " + number.name + " " + r.symbol(number.digits, number.first)
-			}
+		if seq != "" {
+			text += "  seq " + r.symbol(seq, own)
+		}
+		if ack != "" {
+			text += "  ack " + r.symbol(ack, other)
 		}
 		put(text)
 		put(r.facts(kind, win))

@@ -2,6 +2,7 @@ package top
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,9 +106,9 @@ func last(records []*record) []*record { return records[max(0, len(records)-kept
 func (m *model) match() {
 	words := strings.Fields(strings.ToLower(m.filter))
 	m.matching = m.matching[:0]
-	for i := len(m.records) - 1; i >= 0; i-- {
-		if m.records[i].matches(words) {
-			m.matching = append(m.matching, m.records[i])
+	for _, r := range slices.Backward(m.records) {
+		if r.matches(words) {
+			m.matching = append(m.matching, r)
 		}
 	}
 	m.move(0)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // the type that http.Server wants
 	"net"
 	"net/http"
 	"sync/atomic"
