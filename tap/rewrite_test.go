@@ -101,7 +101,7 @@ func TestRewriteHandshake(t *testing.T) {
 		if diff := cmp.Diff(map[string]uint64{"set": 0, "clear": 3}, stats.DFRewrites); diff != "" {
 			t.Errorf("offloaded %t: df rewrites counted (-want +got):\n%s", offloaded, diff)
 		}
-		if diff := cmp.Diff([]uint64{2}, w.tap.Rules().MSSHits()); diff != "" {
+		if diff := cmp.Diff(uint64(2), w.tap.Rules().MSSUse()[0].Hits); diff != "" {
 			t.Errorf("offloaded %t: hits of the rule (-want +got):\n%s", offloaded, diff)
 		}
 	}

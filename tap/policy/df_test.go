@@ -66,7 +66,7 @@ func TestRewriteDF(t *testing.T) {
 				hits++
 			}
 		}
-		if got := rules.DFHits()[0]; got != hits {
+		if got := rules.DFUse()[0].Hits; got != hits {
 			t.Errorf("%s: hits %d, want %d", tt.name, got, hits)
 		}
 	}

@@ -73,7 +73,7 @@ func TestRewriteMSS(t *testing.T) {
 			if diff := cmp.Diff(want.Data, s.Buf); diff != "" {
 				t.Errorf("%s, partial %t: packet (-want +got):\n%s", tt.name, partial, diff)
 			}
-			if hits, want := rules.MSSHits()[0], uint64(min(len(tt.want), 1)); hits != want {
+			if hits, want := rules.MSSUse()[0].Hits, uint64(min(len(tt.want), 1)); hits != want {
 				t.Errorf("%s, partial %t: hits %d, want %d", tt.name, partial, hits, want)
 			}
 		}
@@ -95,7 +95,7 @@ func TestRewriteMSSMalformed(t *testing.T) {
 		if got, verdict := rules.RewriteMSS(nil, s, nil); verdict != policy.Drop || got != nil {
 			t.Errorf("options %x: rewrites %v, verdict %d, want none, Drop", options, got, verdict)
 		}
-		if hits := rules.MSSHits()[0]; hits != 1 {
+		if hits := rules.MSSUse()[0].Hits; hits != 1 {
 			t.Errorf("options %x: hits %d, want 1", options, hits)
 		}
 	}

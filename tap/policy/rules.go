@@ -64,11 +64,17 @@ func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
 // HasDF reports whether there is any df rule. It is the one test that each packet costs where there is none.
 func (r *Rules) HasDF() bool { return len(r.df) > 0 }
 
-// MSSHits returns for each mss rule how many segments it has changed or dropped.
-func (r *Rules) MSSHits() []uint64 { return r.mss.counts() }
+// MSSUse returns each mss rule with the number of segments that it has changed or dropped.
+func (r *Rules) MSSUse() []Use { return r.mss.use() }
 
-// DFHits returns for each df rule how many packets it has changed or refused.
-func (r *Rules) DFHits() []uint64 { return r.df.counts() }
+// DFUse returns each df rule with the number of packets that it has changed or refused.
+func (r *Rules) DFUse() []Use { return r.df.use() }
+
+// Use is a rule in words, and how often it has done something.
+type Use struct {
+	Rule string
+	Hits uint64
+}
 
 // HiddenMSS returns the mss rules that can never apply.
 func (r *Rules) HiddenMSS() []Hidden { return r.mss.hidden() }
@@ -80,9 +86,9 @@ func (r *Rules) HiddenDF() []Hidden { return r.df.hidden() }
 type Hidden struct{ Rule, By int }
 
 // list holds the rules of one kind in order.
-type list[R any] []*compiled[R]
+type list[R fmt.Stringer] []*compiled[R]
 
-type compiled[R any] struct {
+type compiled[R fmt.Stringer] struct {
 	rule   R
 	number int
 	match  matcher
@@ -103,12 +109,12 @@ func (l list[R]) find(client, server netip.AddrPort, d Direction) *compiled[R] {
 	return nil
 }
 
-func (l list[R]) counts() []uint64 {
-	hits := make([]uint64, len(l))
+func (l list[R]) use() []Use {
+	all := make([]Use, len(l))
 	for i, c := range l {
-		hits[i] = c.hits.Load()
+		all[i] = Use{Rule: c.rule.String(), Hits: c.hits.Load()}
 	}
-	return hits
+	return all
 }
 
 func (l list[R]) hidden() []Hidden {

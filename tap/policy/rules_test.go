@@ -188,7 +188,7 @@ func TestNoRules(t *testing.T) {
 	if diff := cmp.Diff(f.Data, s.Buf); diff != "" {
 		t.Errorf("packet (-want +got):\n%s", diff)
 	}
-	if rules.HasMSS() || rules.HasDF() || len(rules.MSSHits())+len(rules.DFHits()) > 0 || rules.HiddenMSS() != nil || rules.HiddenDF() != nil {
+	if rules.HasMSS() || rules.HasDF() || len(rules.MSSUse())+len(rules.DFUse()) > 0 || rules.HiddenMSS() != nil || rules.HiddenDF() != nil {
 		t.Error("the zero Rules have rules")
 	}
 }

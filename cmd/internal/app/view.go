@@ -12,6 +12,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
+	"syntap/tap/policy"
 	"syntap/tun"
 )
 
@@ -81,6 +82,8 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 			HalfOpen:    stacks.HalfOpen.Load(),
 			MSSRewrites: taps.MSSRewrites,
 			DFRewrites:  taps.DFRewrites,
+			MSSRules:    inUse(t.Rules().MSSUse()),
+			DFRules:     inUse(t.Rules().DFUse()),
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
 		}
@@ -109,4 +112,12 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 		}
 		return c
 	}
+}
+
+func inUse(rules []policy.Use) []web.Rule {
+	all := make([]web.Rule, len(rules))
+	for i, r := range rules {
+		all[i] = web.Rule(r)
+	}
+	return all
 }

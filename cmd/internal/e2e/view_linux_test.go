@@ -82,7 +82,7 @@ func TestView(t *testing.T) {
 	if err := json.Unmarshal([]byte(status.stdout), &counted); err != nil || counted.Handshakes["established"] != 2 || counted.Handshakes["refused"] != 1 {
 		t.Errorf("status --json: %v, %+v", err, status)
 	}
-	if got := command(t, lab.Router, binary, "status", "-c", filepath.Join(r.dir, "syntap.yaml")); got.status != 0 || !strings.Contains(got.stdout, "2 established, 1 refused\n") {
+	if got := command(t, lab.Router, binary, "status", "-c", filepath.Join(r.dir, "syntap.yaml")); got.status != 0 || !strings.Contains(got.stdout, "2 established, 1 refused\n") || !strings.Contains(got.stdout, "mss rule 1: 5 by ") {
 		t.Errorf("status: %+v", got)
 	}
 

@@ -18,6 +18,11 @@ func (s Status) Report() string {
 	line := func(name, text string) {
 		fmt.Fprintf(&b, "  %-11s %s\n", name, text)
 	}
+	rules := func(list string, rules []Rule) {
+		for i, r := range rules {
+			line("", fmt.Sprintf("%s rule %d: %d by %s", list, i+1, r.Hits, r.Rule))
+		}
+	}
 	var outcomes []string
 	for _, o := range tap.Outcomes() {
 		if n := s.Handshakes[string(o)]; n > 0 {
@@ -29,7 +34,9 @@ func (s Status) Report() string {
 	line("outbound", s.Outbound.String())
 	line("inbound", s.Inbound.String())
 	line("mss", counted(s.MSSRewrites)+" rewritten")
+	rules("mss", s.MSSRules)
 	line("df", counted(s.DFRewrites)+" rewritten")
+	rules("df", s.DFRules)
 	line("drops", counted(s.Drops))
 	line("failures", counted(s.LocalFailures))
 	line("log", fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost)))

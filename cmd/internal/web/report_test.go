@@ -31,6 +31,7 @@ func TestReport(t *testing.T) {
 			Flows:         map[string]int64{"tcp": 12, "udp": 3, "icmp": 1}, HalfOpen: 4,
 			Outbound: Traffic{12034, 999}, Inbound: Traffic{80211, 1_234_567_890},
 			MSSRewrites: map[string]uint64{"syn": 7, "synack": 6}, DFRewrites: map[string]uint64{"set": 1},
+			MSSRules: []Rule{{"everything: clamp to 1360", 13}, {"never", 0}}, DFRules: []Rule{{"everything: set", 1}},
 			LogRecords: 1054, LogLost: map[string]uint64{"queue_full": 9},
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
   handshakes  1053 established, 1 half_open
@@ -38,7 +39,10 @@ func TestReport(t *testing.T) {
   outbound    12034 frames, 999 B
   inbound     80211 frames, 1.235 GB
   mss         syn 7, synack 6 rewritten
+              mss rule 1: 13 by everything: clamp to 1360
+              mss rule 2: 0 by never
   df          set 1 rewritten
+              df rule 1: 1 by everything: set
   drops       source 5, checksum 2, land 2
   failures    EMFILE 3
   log         1054 records, lost: queue_full 9

@@ -29,8 +29,16 @@ type Counters struct {
 	Inbound       Traffic           `json:"inbound"`
 	MSSRewrites   map[string]uint64 `json:"mss_rewrites"` // by packet
 	DFRewrites    map[string]uint64 `json:"df_rewrites"`  // by action
-	LogRecords    uint64            `json:"log_records"`  // handed to the sinks
-	LogLost       map[string]uint64 `json:"log_lost"`     // by reason
+	MSSRules      []Rule            `json:"mss_rules"`    // in their order
+	DFRules       []Rule            `json:"df_rules"`
+	LogRecords    uint64            `json:"log_records"` // handed to the sinks
+	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
+}
+
+// Rule is a rule of the config in words, and the packets it has changed or refused since it was put in force.
+type Rule struct {
+	Rule string `json:"rule"`
+	Hits uint64 `json:"hits"`
 }
 
 // Traffic counts what crosses the TUN in one direction.
