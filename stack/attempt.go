@@ -158,6 +158,7 @@ func (s *Stack) expire(f *flow) {
 	late := time.Since(f.deadline)
 	early := late < 0 // the phase has changed while the timer fired
 	phase, failure := f.phase.Load(), f.failure
+	joined := f.joined
 	if late >= stall && !f.graced && (phase == dialling || phase == answering) {
 		s.setDeadline(f, grace)
 		f.graced = true
@@ -173,6 +174,9 @@ func (s *Stack) expire(f *flow) {
 	case phase == dialling:
 		s.fail(f, Silent, failure)
 	case phase == answering:
+		if joined {
+			s.stats.Unrecorded.Add(1)
+		}
 		s.cancel(f)
 	}
 }
@@ -213,15 +217,59 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	s.mu.Lock()
 	s.endHalfOpen(f.key.client.Addr())
 	f.syn = nil
+	f.joined = true
+	ready, stopping := f.recorded || !s.o.AwaitRecord, s.stopping
+	if !ready {
+		s.setDeadline(f, s.o.HandshakeTimeout)
+	}
+	s.mu.Unlock()
+	if ready {
+		s.open(f)
+	}
+	if stopping {
+		s.cancel(f)
+	}
+}
+
+// Recorded says that the handshake of a connection is on record, and lets its payload pass. It may be called before the
+// stack itself knows that the client has acknowledged.
+//
+// serverISN is kept for FlowDone: what netstack chose the stack does not know.
+func (s *Stack) Recorded(client, server netip.AddrPort, isn, serverISN uint32) {
+	s.mu.Lock()
+	f := s.flows[flowKey{client: client, server: server}]
+	if f == nil || f.isn != isn || f.phase.Load() != answering {
+		s.mu.Unlock()
+		return
+	}
+	f.recorded, f.serverISN = true, serverISN
+	joined := f.joined
+	s.mu.Unlock()
+	if joined {
+		s.open(f)
+	}
+}
+
+// open begins to carry payload, once.
+func (s *Stack) open(f *flow) {
+	s.mu.Lock()
+	if f.phase.Load() != answering {
+		s.mu.Unlock()
+		return
+	}
 	f.timer.Stop()
-	stopping := s.stopping
 	f.phase.Store(open)
 	s.mu.Unlock()
 	f.outbound.kick() // there may be news already
 	f.inbound.kick()
-	if stopping {
-		f.abort()
-	}
+}
+
+// reset ends a connection that has carried nothing.
+func (s *Stack) reset(f *flow) {
+	f.began(RouterRST)
+	f.resetGuest.Store(true)
+	f.resetHost.Store(true)
+	s.open(f)
 }
 
 func (s *Stack) answeringFlow(r *tcp.ForwarderRequest) *flow {
@@ -240,7 +288,7 @@ func (s *Stack) answeringFlow(r *tcp.ForwarderRequest) *flow {
 // cancel ends a flow in any phase.
 func (s *Stack) cancel(f *flow) {
 	s.mu.Lock()
-	phase, accepting := f.phase.Load(), f.accepting
+	phase, accepting, joined := f.phase.Load(), f.accepting, f.joined
 	if phase == dialling {
 		f.phase.Store(gone)
 		s.dropSocket(f)
@@ -250,9 +298,12 @@ func (s *Stack) cancel(f *flow) {
 	case dialling:
 		s.forget(f)
 	case answering:
-		if accepting {
+		switch {
+		case joined:
+			s.reset(f)
+		case accepting:
 			f.wq.Notify(waiter.WritableEvents) // makes CreateEndpoint give up
-		} else {
+		default:
 			s.abandon(f)
 		}
 	case open, closing:

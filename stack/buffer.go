@@ -41,6 +41,7 @@ func (b *budget) giveBack(n int64) { b.left.Add(n) }
 // noteMoved notes that n bytes have gone through the half, and may let its buffer grow.
 func (h *half) noteMoved(n int) {
 	f := h.flow
+	h.bytes += uint64(n)
 	if !f.moved.Load() {
 		f.moved.Store(true)
 	}

@@ -54,6 +54,16 @@
 // host socket before it connects: then our SYN announces it and our segments keep to it. Netstack's keep to what the client
 // announced in the SYN that it is given. [Stack.PathMTU] tells what the host knows of the far leg's path.
 //
+// # On record first
+//
+// With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded: it stays in the phase
+// answering, so that open ones are not asked. Whichever of the client's ACK and the record comes last opens it.
+//
+// # When a connection is over
+//
+// Options.FlowDone gets its bytes, its duration and what began its end (summary.go, end.go): the first FIN or RST of either
+// end, or the first that did not answer any more.
+//
 // # What the client sees
 //
 // The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or

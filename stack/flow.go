@@ -17,7 +17,7 @@ import (
 // flow is one TCP connection of a client: first an attempt to reach the far side, then a relay between a netstack
 // endpoint and a host socket.
 //
-//	SYN ──▶ dialling ── far side accepted ──▶ answering ── client's ACK ──▶ open ── both halves done ──▶ closing ──▶ gone
+//	SYN ──▶ dialling ── far side accepted ──▶ answering ── client's ACK, record ──▶ open ── both halves done ──▶ closing ──▶ gone
 //	          │  ╰─ local failure: the next SYN dials again          │                 client has acknowledged all ─╯
 //	          ├─ refused, unreachable, denied: client told ──▶ gone  ╰─ HandshakeTimeout, client's RST ──▶ gone
 //	          ╰─ DialTimeout ──▶ gone: the next SYN dials again
@@ -38,6 +38,9 @@ type flow struct {
 	accepting bool          // netstack is making the endpoint; guarded by stack.mu, like the rest up to wq
 	trying    bool          // dial is at work and owns the socket
 	unwanted  bool          // with trying: dial is to close it
+	joined    bool          // netstack has the connection
+	recorded  bool          // its handshake is on record
+	serverISN uint32        // of the SYN-ACK, with recorded
 	upstream  upstream      // addresses of the socket
 	mss       int           // set on the socket, 0 = the kernel's
 	failure   syscall.Errno // last local failure while dialling
@@ -49,14 +52,16 @@ type flow struct {
 	outbound, inbound half
 	halves            atomic.Int32 // not yet done
 
-	hangup     atomic.Bool // the host socket has ended or failed: read until it says so
-	finSent    atomic.Bool // towards the client
-	resetHost  atomic.Bool // the client reset: so do we, towards the far side
-	resetGuest atomic.Bool // the far side reset, or we stop: so do we, towards the client
-	moved      atomic.Bool // a byte has crossed since the last sweep
-	quietSince time.Time   // the first sweep of many that found nothing moved; owned by the sweeper
-	unsent     []byte      // read from the host socket, refused by netstack; owned by the inbound half
-	lastRead   int         // bytes of the inbound half's last read; owned by it
+	hangup     atomic.Bool   // the host socket has ended or failed: read until it says so
+	finSent    atomic.Bool   // towards the client
+	resetHost  atomic.Bool   // the client reset: so do we, towards the far side
+	resetGuest atomic.Bool   // the far side reset, or we stop: so do we, towards the client
+	end        atomic.Uint32 // an End: what began it
+	ended      time.Time     // when both halves were done; written before the phase closing
+	moved      atomic.Bool   // a byte has crossed since the last sweep
+	quietSince time.Time     // the first sweep of many that found nothing moved; owned by the sweeper
+	unsent     []byte        // read from the host socket, refused by netstack; owned by the inbound half
+	lastRead   int           // bytes of the inbound half's last read; owned by it
 }
 
 type flowKey struct{ client, server netip.AddrPort }
@@ -137,6 +142,7 @@ func (f *flow) finish(h *half) {
 
 // abort ends a flow from any goroutine: each half finishes when it is next run.
 func (f *flow) abort() {
+	f.began(RouterRST)
 	f.resetGuest.Store(true)
 	f.resetHost.Store(true)
 	f.outbound.kick()
@@ -152,6 +158,7 @@ const lingerTimeout = time.Minute
 
 func (f *flow) release() {
 	s := f.stack
+	f.ended = time.Now()
 	s.mu.Lock()
 	delete(s.upstreams, f.upstream)
 	f.phase.Store(closing)
@@ -177,6 +184,7 @@ func (f *flow) forgetIfClosed() {
 	switch tcp.EndpointState(f.ep.State()) {
 	case tcp.StateClose, tcp.StateError:
 		if f.phase.CompareAndSwap(closing, gone) {
+			f.stack.flowDone(f)
 			f.stack.forget(f)
 		}
 	}

@@ -17,6 +17,7 @@ type half struct {
 	step    func(f *flow, w *worker) (more bool) // moveOutbound or moveInbound
 	state   atomic.Uint32                        // running | pending
 	done    bool                                 // owned like the half: no more work will come of it
+	bytes   uint64                               // that have gone through; owned like the half
 	carried int                                  // bytes since its buffer in netstack was small, up to growAfter; owned like the half
 	large   bool                                 // the buffer is large, and paid from the budget; owned like the half
 	quiet   atomic.Bool                          // set by the sweeper: nothing has moved for long

@@ -41,6 +41,50 @@ func TestHalfClosedEnds(t *testing.T) {
 	}
 }
 
+// No payload passes before the handshake is on record; a connection that waits for it in vain is reset.
+func TestAwaitRecord(t *testing.T) {
+	received := make(chan []byte)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = c.Write([]byte("hello"))
+		b, _ := io.ReadAll(c)
+		received <- b
+	})
+	dialled := make(chan Dial, 1)
+	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: time.Second, DialDone: func(d Dial) { dialled <- d }}, dial.Policy{})
+	client := newClient(t, router)
+	connect := func() (net.Conn, Dial) {
+		c := client.dial(t, serverV4, port)
+		if _, err := c.Write([]byte("question")); err != nil {
+			t.Fatal(err)
+		}
+		return c, <-dialled
+	}
+
+	c, d := connect()
+	router.Recorded(d.Client, d.Server, d.ISN+1, 0) // another attempt
+	if b, err := io.ReadAll(c); err == nil || len(b) != 0 {
+		t.Errorf("client has received %q, %v, want a reset", b, err)
+	}
+	if b := <-received; len(b) != 0 {
+		t.Errorf("server has received %q", b)
+	}
+	if n := router.stats.Unrecorded.Load(); n != 1 {
+		t.Errorf("%d connections counted, want 1", n)
+	}
+
+	c, d = connect()
+	router.Recorded(d.Client, d.Server, d.ISN, 0)
+	router.Recorded(d.Client, d.Server, d.ISN, 0)
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
+		t.Errorf("client has received %q, %v", b, err)
+	}
+	_ = c.Close()
+	if b = <-received; string(b) != "question" {
+		t.Errorf("server has received %q", b)
+	}
+}
+
 // A client that has vanished without acknowledging our FIN holds up nobody.
 func TestStopWhileClosing(t *testing.T) {
 	finished, vanished := make(chan struct{}), make(chan struct{})

@@ -31,6 +31,14 @@ type Options struct {
 	// It is called from the packet path and must not block.
 	DialDone func(Dial)
 
+	// AwaitRecord holds the payload of every connection back, in both directions, until Stack.Recorded says that its
+	// handshake is on record. One that waits longer than HandshakeTimeout is reset.
+	AwaitRecord bool
+
+	// FlowDone is told how a connection was when it is over; nil = nobody asks. It may be called with netstack's locks held and
+	// must not block.
+	FlowDone func(Flow)
+
 	// Abandoned is told that an answered attempt has ended because its client did not complete the handshake; nil = nobody
 	// asks. It must not block either.
 	Abandoned func(client, server netip.AddrPort, isn uint32)

@@ -36,13 +36,16 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 			return f.resetGuest.Load()
 		case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound half has been told of
 			if f.clientGone() {
+				f.began(ClientRST)
 				f.clientReset()
 				return false
 			}
+			f.began(ClientFIN)
 			_ = unix.Shutdown(f.fd, unix.SHUT_WR)
 			f.finish(&f.outbound)
 			return false
 		default: // RST, or netstack gave the client up
+			f.began(clientFailure(err))
 			f.clientReset()
 			return false
 		}
@@ -61,6 +64,7 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 		case unix.EAGAIN:
 			return false
 		default:
+			f.began(serverFailure(errno))
 			f.hostReset()
 			return true
 		}
@@ -75,6 +79,7 @@ func (f *flow) failIfSocketFailed() {
 		return
 	}
 	if errno, err := unix.GetsockoptInt(f.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || errno != 0 {
+		f.began(serverFailure(syscall.Errno(errno)))
 		f.hostReset()
 	}
 }
@@ -102,6 +107,7 @@ func moveInbound(f *flow, w *worker) (more bool) {
 			return false
 		}
 		if f.lastHalf() && f.clientGone() {
+			f.began(ClientRST)
 			f.resetHost.Store(true)
 			continue
 		}
@@ -186,7 +192,7 @@ func (f *flow) moveLarge() (wait bool) {
 	case *tcpip.ErrWouldBlock: // the payload has not been touched
 		return true
 	}
-	f.inboundFailed()
+	f.inboundFailed(err)
 	return false
 }
 
@@ -215,19 +221,24 @@ func (f *flow) write(b []byte) (n int, ok bool) {
 		f.inbound.noteMoved(int(wrote))
 		return int(wrote), true
 	}
-	f.inboundFailed()
+	f.inboundFailed(err)
 	return 0, false
 }
 
 // inboundFailed is for a client that takes no more bytes: it reset, or netstack gave it up.
-func (f *flow) inboundFailed() { f.resetHost.Store(true) }
+func (f *flow) inboundFailed(err tcpip.Error) {
+	f.began(clientFailure(err))
+	f.resetHost.Store(true)
+}
 
 // endOfHost carries the far side's FIN or RST to the client.
 func (f *flow) endOfHost(errno syscall.Errno) (wait bool) {
 	if errno != 0 {
+		f.began(serverFailure(errno))
 		f.resetGuest.Store(true)
 		return false
 	}
+	f.began(ServerFIN)
 	f.finSent.Store(true)
 	_ = f.ep.Shutdown(tcpip.ShutdownWrite)
 	f.finish(&f.inbound)

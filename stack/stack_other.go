@@ -29,5 +29,8 @@ func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
 // PathMTU knows nothing.
 func (s *Stack) PathMTU(_, _ netip.AddrPort) int { return 0 }
 
+// Recorded is for connections, of which there are none.
+func (s *Stack) Recorded(_, _ netip.AddrPort, _, _ uint32) {}
+
 // Stats returns the stack's counters.
 func (s *Stack) Stats() *Stats { return &s.stats }

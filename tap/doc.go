@@ -38,6 +38,7 @@
 //     third segment. Netstack's Forwarder would take any segment with an ACK for the third one.
 //   - ICMP errors of a client about TCP, whose contents netstack believes unchecked (RFC 5927): a forged "fragmentation
 //     needed" would cut its segments down to one byte, a forged "unreachable" end its handshakes.
+//   - SYNs of new attempts while Options.Admission lets none begin; with Refuse the client is told (ICMP).
 //   - SYNs whose source no client may have, or is the destination; SYNs that the table has no place for.
 //   - SYNs and SYN-ACKs with options that cannot be parsed, and IPv4 fragments, where a rule refuses them.
 //

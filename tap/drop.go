@@ -16,6 +16,8 @@ const (
 	dropSource
 	dropHalfOpen
 	dropHalfOpenSource
+	dropWaiting
+	dropRefused
 	dropSYNACK
 	dropThird
 	dropICMP
@@ -34,6 +36,8 @@ var dropWords = [dropReasons]string{
 	dropSource:           "source",               // a SYN from an address that no client may have
 	dropHalfOpen:         "half_open",            // a SYN more than the table holds
 	dropHalfOpenSource:   "half_open_per_source", // a SYN more than one client may have in it
+	dropWaiting:          "waiting",              // a SYN while Options.Admission says Wait
+	dropRefused:          "refused",              // the same with Refuse: the client is told
 	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client
 	dropThird:            "third_segment",        // no acceptable third segment
 	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP

@@ -57,6 +57,59 @@ func TestThirdSegment(t *testing.T) {
 	}
 }
 
+// TestAdmission keeps new attempts out, with and without telling the client; what has begun goes on.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name      string
+		admission Admission
+		want      string
+		records   string
+		answers   int
+	}{
+		{"admit", Admit, "pass pass", "no_reply 1000 again 1/0: S S", 0},
+		{"wait", Wait, "waiting waiting", "", 0},
+		{"refuse", Refuse, "refused refused", "", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{Admission: func(time.Time) Admission { return tt.admission }})
+			if diff := cmp.Diff(fields(tt.want), w.play("> S 1000\n> S 1000")); diff != "" {
+				t.Errorf("fates (-want +got):\n%s", diff)
+			}
+			if got := len(w.link.inbound); got != tt.answers {
+				t.Errorf("%d answers, want %d", got, tt.answers)
+			}
+			w.tap.Flush()
+			w.wantRecords(tt.records)
+		})
+	}
+	admission := Admit
+	w := newWorld(t, Options{Admission: func(time.Time) Admission { return admission }})
+	w.play("> S 1000")
+	admission = Refuse
+	if diff := cmp.Diff(fields("pass pass pass"), w.play("> S 1000\n< SA 5000 1001\n> A 1001 5001")); diff != "" {
+		t.Errorf("fates of an attempt that had begun (-want +got):\n%s", diff)
+	}
+}
+
+func TestProhibited(t *testing.T) {
+	t.Parallel()
+	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+		w := newWorld(t, Options{Admission: func(time.Time) Admission { return Refuse }})
+		if _, reason := w.send(tuntest.Frame{Data: s.Packet()}); reason != "refused" {
+			t.Errorf("dropped as %q", reason)
+		}
+		want := tuntest.ICMP{Src: s.Dst.Addr(), Dst: s.Src.Addr(), Type: 3, Code: 13, Payload: s.Packet(), IP: tuntest.IP{DF: true}}
+		if s.Src.Addr().Is6() {
+			want.Type, want.Code, want.IP.DF = 1, 1, false
+		}
+		if diff := cmp.Diff([][]byte{want.Packet()}, w.link.inbound); diff != "" {
+			t.Errorf("answers to %v (-want +got):\n%s", s.Src, diff)
+		}
+	}
+}
+
 // TestThirdSegmentLacksTimestamp: netstack drops it (RFC 7323 §3.2), so nothing is established.
 func TestThirdSegmentLacksTimestamp(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,9 @@ type Options struct {
 	// is known.
 	PathMTU func(client, server netip.AddrPort) int
 
+	// Admission says whether a SYN may begin an attempt. If nil, any may. It is called from the packet path and must not block.
+	// Live only.
+	Admission func(at time.Time) Admission
 	// Sources reports whether a client may have the address. If nil, any may. Live only.
 	Sources func(netip.Addr) bool
 	// Now is the clock; nil means time.Now. Live only.

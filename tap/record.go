@@ -49,6 +49,14 @@ type Record struct {
 	Segments []Segment // of the opening, in the order seen, as they stand on the TUN
 	Rewrites []Rewrite
 	Upstream *Upstream // live only
+	Owner    *Owner    // for the receiver of the record to fill in: the tap knows no processes; nil = unknown
+}
+
+// Owner is the process of the client, on this host.
+type Owner struct {
+	UID     uint32
+	PID     int    // 0 = unknown
+	Process string // its name; "" = unknown
 }
 
 // Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is absent.

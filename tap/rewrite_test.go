@@ -211,11 +211,11 @@ func TestRulesDrop(t *testing.T) {
 
 	// A flood of fragments is not answered one by one.
 	w := newWorld(t, Options{Rules: rules})
-	for range 3 * tooBigPerSecond {
+	for range 3 * answersPerSecond {
 		w.send(tuntest.Frame{Data: first.Packet()})
 	}
-	if n := len(w.link.inbound); n != tooBigPerSecond {
-		t.Errorf("%d answers at one moment, want %d", n, tooBigPerSecond)
+	if n := len(w.link.inbound); n != answersPerSecond {
+		t.Errorf("%d answers at one moment, want %d", n, answersPerSecond)
 	}
 }
 

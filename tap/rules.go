@@ -16,6 +16,9 @@ func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.
 		return pass
 	}
 	if f == nil || !f.class.placed() {
+		if r := s.admission; r != pass {
+			return r
+		}
 		if r := t.makeRoom(sh, s, at); r != pass {
 			return r
 		}

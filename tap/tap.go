@@ -29,7 +29,7 @@ type Tap struct {
 	rules    atomic.Pointer[policy.Rules] // never nil
 	pathMTU  func(client, server netip.AddrPort) int
 	rewrites rewriteCounts
-	tooBig   *rate.Limiter // of ICMP errors that tell the MTU
+	answers  *rate.Limiter // of ICMP errors of our own
 }
 
 var _ tun.Link = (*Tap)(nil)
@@ -39,7 +39,7 @@ func Wrap(link tun.Link, o Options) *Tap {
 	tr := newTracker(o, shards, true)
 	tr.sources = make(map[netip.Addr]int)
 	tr.setLimits(o)
-	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now, pathMTU: o.PathMTU, tooBig: newTooBigLimiter()}
+	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now, pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond)}
 	t.SetRules(o.Rules)
 	if t.now == nil {
 		t.now = time.Now
@@ -72,6 +72,9 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 			return n, off, nil
 		}
 		t.drops[reason].Add(1)
+		if reason == dropRefused {
+			t.refuse(head)
+		}
 	}
 }
 
@@ -117,6 +120,21 @@ func (t *Tap) admit(s *segment, head []byte) dropReason {
 	client, _ := s.key.ends()
 	if addr := client.Addr(); bogus(addr) || t.sources != nil && !t.sources(addr) {
 		return dropSource
+	}
+	s.admission = t.admission()
+	return pass
+}
+
+// admission asks whether an attempt may begin. What belongs to one that has begun may pass in any case.
+func (t *Tap) admission() dropReason {
+	if t.tracker.o.Admission == nil {
+		return pass
+	}
+	switch t.tracker.o.Admission(t.now()) {
+	case Wait:
+		return dropWaiting
+	case Refuse:
+		return dropRefused
 	}
 	return pass
 }

@@ -3,19 +3,15 @@ package tap
 import (
 	"encoding/binary"
 
-	"golang.org/x/time/rate"
-
 	"syntap/tun"
 )
 
-// tooBigPerSecond bounds how often a client is told the MTU (RFC 1812 §4.3.2.8).
-const tooBigPerSecond = 100
-
-func newTooBigLimiter() *rate.Limiter { return rate.NewLimiter(tooBigPerSecond, tooBigPerSecond) }
+// answersPerSecond bounds how many ICMP errors clients get (RFC 1812 §4.3.2.8).
+const answersPerSecond = 100
 
 // answerTooBig tells the client that its packet, an IPv4 fragment, was refused, and the MTU that it is to keep to.
 func (t *Tap) answerTooBig(packet []byte) {
-	if t.tooBig.AllowN(t.now(), 1) {
+	if t.answers.AllowN(t.now(), 1) {
 		_ = t.WriteFrame(tun.Offload{}, [][]byte{fragmentationNeeded(packet, t.MTU())}) // lost as on any wire
 	}
 }

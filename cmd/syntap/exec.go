@@ -55,7 +55,7 @@ input and output, the terminal, signals and the exit status are the command's ow
 			if err != nil {
 				return err
 			}
-			handshakes, err := app.OpenLog(c.Tap.Log, cmd.ErrOrStderr(), log)
+			handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log)
 			if err != nil {
 				return err
 			}

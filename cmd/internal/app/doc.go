@@ -5,7 +5,11 @@
 //	                │  ▲          │
 //	     OnRecord,  │  ╰──────────╯ DialDone: how the far side answered, before the client is
 //	     OnSegment  ▼
-//	            audit.Log, web.Server
+//	            audit.Log ──▶ Stack.Recorded: the record is written, payload may pass
+//	            │   └───────▶ Options.Admission: no new connections while records cannot be written
+//	            web.Server
+//
+// Of clients on this host a record names user and process; they are looked up between the tap and the log (attribute.go).
 //
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
 // tap what the path takes (policy.go).

@@ -12,10 +12,10 @@ import (
 
 // OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
 // and closes it.
-func OpenLog(sinks []config.Sink, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
-	o := audit.Options{Stdout: stdout}
+func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
+	o := audit.Options{Stdout: stdout, Logger: logger}
 	var open []*audit.Sink
-	for _, c := range sinks {
+	for _, c := range c.Tap.Log {
 		s, err := audit.Open(c, o)
 		if err != nil {
 			for _, s := range open {
@@ -25,7 +25,7 @@ func OpenLog(sinks []config.Sink, stdout io.Writer, logger logrus.FieldLogger) (
 		}
 		open = append(open, s)
 	}
-	return audit.NewLog(open, audit.LogOptions{Logger: logger, Sinks: o}), nil
+	return audit.NewLog(open, audit.LogOptions{Logger: logger, Reserve: 4 * c.Limits.TCPFlows, Sinks: o}), nil
 }
 
 // NewLogger returns the program's own log.
@@ -48,12 +48,18 @@ func formatter(c config.Log) logrus.Formatter {
 	return &logrus.TextFormatter{}
 }
 
-// write has the log write while work runs, and to its end after that.
-func write(ctx context.Context, log *audit.Log, work func() error) (workErr, logErr error) {
+// write has the log write while work runs, and to its end after that. A log that ends early, as on_full: stop asks for, ends
+// the work.
+func write(ctx context.Context, log *audit.Log, work func(context.Context) error) (workErr, logErr error) {
 	logCtx, silent := context.WithCancel(context.WithoutCancel(ctx))
+	workCtx, stop := context.WithCancel(ctx)
+	defer stop()
 	written := make(chan error, 1)
-	go func() { written <- log.Run(logCtx) }()
-	workErr = work()
+	go func() {
+		written <- log.Run(logCtx)
+		stop() // without a log there is no work
+	}()
+	workErr = work(workCtx)
 	silent()
 	return workErr, <-written
 }

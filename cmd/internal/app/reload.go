@@ -33,6 +33,7 @@ func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 			return nil
 		case <-r.Reload.Requests:
 		}
+		r.Log.Reopen() // whatever the config says: logrotate has renamed files
 		err := r.Reload.notify.Reload(func() (status string) {
 			err := r.reload(ctx, t, s, d)
 			if err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type Router struct {
 	Reload     *Reload       // nil = never
 	View       *web.Server   // shows all this; nil = nobody looks
 	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
+	Owners     bool          // name the processes of local clients in records: they are in this network namespace
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
@@ -37,7 +39,7 @@ type Router struct {
 // Route carries what comes out of link until ctx ends or the link fails. It closes the link, and the log when everything
 // has been written.
 func (r *Router) Route(ctx context.Context, link tun.Link) error {
-	return errors.Join(write(ctx, r.Log, func() error { return r.route(ctx, link) }))
+	return errors.Join(write(ctx, r.Log, func(ctx context.Context) error { return r.route(ctx, link) }))
 }
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
@@ -50,15 +52,32 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	for _, warning := range HiddenRules(c, rules) {
 		r.Logger.Warn(warning)
 	}
+	onRecord, onSegment := r.recorder(), r.Log.Segment
+	if r.Owners && (r.View != nil || r.Log.NamesOwners()) {
+		a, err := newAttribution(new(dial.HostAddrs).Contains, onRecord)
+		if err != nil {
+			r.Logger.WithError(err).Warn("records will not name local processes")
+		} else {
+			defer func() { _ = a.close() }()
+			onRecord = a.record
+			onSegment = func(k tap.Key, s tap.Segment) {
+				a.segment(k, s)
+				r.Log.Segment(k, s)
+			}
+		}
+	}
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
 	tapOptions := r.tapOptions()
-	tapOptions.OnRecord, tapOptions.OnSegment = r.recorder(), r.Log.Segment
+	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
+	tapOptions.Admission = func(at time.Time) tap.Admission { return admission(r.Log.Admission(at)) }
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Clients = addrs(c.TUN.Addresses)
+	o.AwaitRecord = true
+	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
 	o.Abandoned = func(client, server netip.AddrPort, isn uint32) {
 		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
@@ -70,6 +89,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
+	r.Log.OnWritten(func(rec *tap.Record) { s.Recorded(rec.Client, rec.Server, rec.ClientISN, rec.ServerISN) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return t.Run(ctx) })
@@ -114,6 +134,17 @@ func (r *Router) stackOptions() stack.Options {
 
 func (r *Router) dialOptions() dial.Options {
 	return dial.Options{Mark: r.Mark, Interface: r.Config.Egress.Interface, Policy: destinations(r.Config), Redirect: r.Redirect}
+}
+
+// admission translates what the log says of new connections into what the tap makes of them.
+func admission(a audit.Admission) tap.Admission {
+	switch a {
+	case audit.Wait:
+		return tap.Wait
+	case audit.Refuse:
+		return tap.Refuse
+	}
+	return tap.Admit
 }
 
 // attempt translates what the stack reports of a dial into what the tap records of it.

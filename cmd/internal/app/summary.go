@@ -30,6 +30,7 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 		add("failed_", errno, n)
 	}
 	add("", "half_closed_expired", s.HalfClosedExpired.Load())
+	add("", "unrecorded", s.Unrecorded.Load())
 	add("", "evicted_flows", s.EvictedFlows.Load())
 	add("", "inbound_errors", s.InboundErrors.Load())
 	return fields

@@ -3,43 +3,102 @@
 //
 // # Theory of operation
 //
-//	tap ── Log.Record, Log.Segment ──▶ queue ──▶ Log.Run ──▶ Sink ──▶ logrus ──▶ batch ──▶ file
-//	       never block                 bounded   one         one for  formatter  64 KiB    one write
-//	                                             goroutine   each log                      each batch
+//	tap ── Log.Record, Log.Segment ──▶ queue ──▶ writer ────▶ Sink ──▶ logrus ──▶ batch ──▶ file
+//	       never block                 bounded   one goroutine         formatter  64 KiB    one write
+//	                                   └───────── one of each for each log ────────────┘    each batch
 //
 // A Sink is a logrus logger: a handshake is an entry with an [Event] among its fields, the formats are formatters of it, and
 // hooks see it pass. The formatters know only how to write; which events a sink gets, and when, is the sink's business:
 //
 //   - in handshake order, a text sink writes the lines of an attempt together when its verdict falls; in packet order, each
 //     line as its segment passes, and nothing when the record comes;
-//   - JSON writes one object for each attempt, with keys in a fixed order and a number, seq;
+//   - JSON writes one object for each attempt (msg handshake), and another when the connection is over (msg flow), with
+//     keys in a fixed order and a number, seq; addresses and initial numbers tie the two together;
 //   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its comment. Packets of attempts
 //     that overlap in time are therefore not in the order of their time stamps.
 //
 // Replaying a capture uses a Sink directly and loses nothing. Behind a live tap stands a Log, because the tap works on the
-// packet path and must never wait for a disk.
+// packet path and must never wait for a disk. Sinks do not wait for each other either.
+//
+// # On record before anything passes
+//
+// When the kernel has the record of an established connection (write(2), with sync also the disk), Log.OnWritten says so, and
+// only then the router lets its payload pass. So a process that is killed has not carried a byte of a connection that is not
+// in the log. While one batch is written, or synced, the next gathers: a group costs as much as one. The end of a connection, for which
+// nobody waits, is written with the next record, at most 20 ms later.
+//
+// # When a log cannot be written
+//
+// What happens when the disk is full or broken, or nobody reads, is on_full:
+//
+//   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and what comes meanwhile
+//     waits in the queue. New connections have to wait (Log.Admission): their SYNs are dropped, after 3 s refused. They also
+//     wait when a write takes longer than a second, or the queue is long. Connections that had begun are recorded later and
+//     pass then, or are reset if that takes too long; for their records the queue has a reserve. Established ones go on.
+//   - count: nobody waits, neither for this sink's failures nor for its records. A batch that cannot be written is lost, and
+//     so is what does not fit the queue.
+//   - stop: the same as suspend, but the program ends.
 //
 // # Loss
 //
-// A record can be lost in two places: the queue is full because the sinks are too slow, or a batch cannot be written. Both
-// are counted (Log.Stats) and, in a JSON log, announced by a line of its own as soon as a line can be written again:
+// Every loss is counted (Log.Stats) and, in a JSON log, announced by a line of its own as soon as a line can be written again:
 //
 //	{"time":…,"level":"warning","msg":"gap","seq":17,"from":…,"to":…,"lost":3,"reason":"queue_full"}
+//	{"time":…,"level":"warning","msg":"gap","seq":18,"from":…,"to":…,"refused":120,"reason":"suspended"}
 //
-// where from and to are the times of the first and the last record lost. The numbers of a log have no gap: records and gaps
-// share one sequence, and a record that was not written has none. A gap in the queue is announced behind the records that
-// were queued before it. The program's own log hears of a failing sink once, and once when it works again.
+// where from and to are the times of the first and the last record lost, or SYN kept out. The numbers of a log have no gap:
+// records and gaps share one sequence, and a record that was not written has none. A gap in the queue is announced behind the
+// records that were queued before it. The program's own log hears of a failing sink once, and once when it works again.
+//
+// # Chain
+//
+// With chain: true a JSON record ends in two members more:
+//
+//	{"time":…,"seq":17,…,"prev":"HASH","hash":"HASH"}
+//
+// hash is the SHA-256, in hex, of the line's bytes from the first { up to the comma before "hash"; with chain_key: FILE the
+// HMAC-SHA-256 with the bytes of the file, without line ends behind them. prev is the hash of the record before, 64 zeros
+// for the first. The chain goes on over rotation and restart. It begins in a file of its own, so that a file is chained as a
+// whole or not at all. Without a key anyone can check a record by hand:
+//
+//	printf %s "${line%,\"hash\":*}" | sha256sum
+//
+// What is not chained is the end: nothing vouches for the last record (verify.go).
 //
 // # Files
 //
 // A log is opened for appending, without following a link, and not in a directory where everyone may rename it away. The
 // bytes of a batch go out in one write, so a process that dies leaves whole lines; after a power cut or a full disk the end
-// may be broken. A write that fails half way is taken back at once. What is broken when a log is opened is mended then: the
+// may be broken. What a write that fails half way has written is taken back at once; where that is not possible, as in a pipe,
+// the rest follows. What is broken when a log is opened is mended then: the
 // beginning of a JSON record is cut off, a line of text gets its end, a capture is cut back to whole packets. A file that
 // is not such a log is left alone and refused. Numbering goes on from the last line.
 //
-// Log.Reload changes the sinks of a running log, between two batches: what has gathered is written first, then new sinks are
-// opened, and only when all of them are, the old ones that are not wanted any more are closed.
+// # Reload
 //
-// Rotation belongs into output, which alone knows the file.
+// Log.Reload changes the sinks of a running log (reload.go): all new ones are opened first, and nothing changes where one
+// cannot be. The writer of a file whose sink changes writes what has gathered before the next sink looks for the last record
+// in the file, and then hands over its queue; it never stands still for longer than that. A log that cannot be written cannot
+// be changed either, but be replaced by one in another place.
+//
+// # Rotation
+//
+// A sink begins a new file (rotation.go) when the next batch would make the present one larger than max_size, or when that is
+// older than max_age; a file system that does not know when a file was made takes the time of the last write before it was
+// opened. Only whole batches stand in a file. The old one is renamed to STEM-TIME.EXT, with a time that is later than that of
+// all others whatever the clock says. A goroutine compresses old files, in small pieces so that packets do not wait, and
+// removes all but max_files of them; what it has no time for the next run does. A file that cannot be rotated goes on growing.
+//
+// Others may rotate too. Reopen (SIGHUP) goes on in the file that has the log's name then; until then records go on into the
+// renamed one. A file that was deleted is made anew with the next batch. One that was truncated lost what came between the
+// copy and the cut; nobody can know how much, so the program's log says it and numbering goes on.
+//
+// Where the log's file is absent or empty at the start, the numbers go on from the youngest rotated file (predecessor.go).
+//
+// # Why not timberjack
+//
+// DeRuina/timberjack, read at v1.4.9, rotates within Write and hides the file. It opens through symbolic links and without
+// O_APPEND, so what a full disk took of a batch could not be taken back, and a capture could not begin with its head; it goes
+// on in the renamed or truncated file, refuses a write that is larger than a whole file, counts age in days, and tells of
+// errors on standard error.
 package audit

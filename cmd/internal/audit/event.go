@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"net/netip"
 	"time"
 
 	"syntap/tap"
@@ -16,21 +17,35 @@ type Event struct {
 	Record  *tap.Record  // one attempt, when its verdict has fallen
 	Segment *tap.Segment // one segment, as it passes; text sinks in packet order only
 	Gap     *Gap         // records are missing here; JSON sinks only
+	Flow    *Flow        // a connection has ended; JSON sinks only
 }
 
-// Gap is a run of records that could not be written.
+// Flow is the end of a connection. Its handshake is the record with the same addresses and numbers.
+type Flow struct {
+	Time                 time.Time // of the SYN
+	Client, Server       netip.AddrPort
+	ClientISN, ServerISN uint32
+	Duration             time.Duration
+	Outbound, Inbound    uint64 // payload bytes from the client, and towards it
+	Retransmits          uint64 // segments sent to the client once more
+	ClosedBy             string // who closed first: client, server, router
+	Close                string // how: fin, rst, timeout
+}
+
+// Gap is a run of records that could not be written, or never came about.
 type Gap struct {
 	Reason   Reason
-	Lost     uint64    // how many
+	Lost     uint64    // how many; of Suspended, the SYNs that were kept out
 	From, To time.Time // of the first and of the last of them
 }
 
-// Reason says why records were lost.
+// Reason says why records are missing.
 type Reason string
 
 const (
 	QueueFull  Reason = "queue_full"  // the sinks were too slow
 	WriteError Reason = "write_error" // the sink's file could not be written
+	Suspended  Reason = "suspended"   // new connections were kept out until records could be written again
 )
 
 // add counts one lost record.

@@ -16,7 +16,8 @@ import (
 // handshake costs the encoder of the standard library more time than everything else together.
 type jsonFormatter struct {
 	object
-	line []byte // scratch
+	line  []byte // scratch
+	chain *chain // nil = records stand for themselves
 }
 
 // Format implements logrus.Formatter. The bytes are valid until the next call.
@@ -34,15 +35,57 @@ func (f *jsonFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	switch {
 	case event.Record != nil:
 		f.record(event.Record)
+	case event.Flow != nil:
+		f.flow(event.Flow)
 	case event.Gap != nil:
 		f.time("from", event.Gap.From)
 		f.time("to", event.Gap.To)
-		f.uint("lost", event.Gap.Lost)
+		if event.Gap.Reason == Suspended {
+			f.uint("refused", event.Gap.Lost)
+		} else {
+			f.uint("lost", event.Gap.Lost)
+		}
 		f.string("reason", string(event.Gap.Reason))
+	}
+	if f.chain != nil {
+		f.chain.append(&f.object)
 	}
 	f.close()
 	f.b = append(f.b, '\n')
 	return f.b, nil
+}
+
+// ends writes what the records about a connection have in common.
+func (f *jsonFormatter) ends(client, server netip.AddrPort) {
+	family := uint64(6)
+	if client.Addr().Is4() {
+		family = 4
+	}
+	f.uint("family", family)
+	f.addr("src", client.Addr())
+	f.uint("sport", uint64(client.Port()))
+	f.addr("dst", server.Addr())
+	f.uint("dport", uint64(server.Port()))
+}
+
+func (f *jsonFormatter) communityID(client, server netip.AddrPort) {
+	f.key("community_id")
+	f.b = append(f.b, '"')
+	f.b = appendCommunityID(f.b, client, server)
+	f.b = append(f.b, '"')
+}
+
+func (f *jsonFormatter) flow(w *Flow) {
+	f.ends(w.Client, w.Server)
+	f.uint("client_isn", uint64(w.ClientISN))
+	f.uint("server_isn", uint64(w.ServerISN))
+	f.uint("duration_us", uint64(max(w.Duration, 0).Microseconds()))
+	f.uint("outbound_bytes", w.Outbound)
+	f.uint("inbound_bytes", w.Inbound)
+	f.uint("retransmits", w.Retransmits)
+	f.string("closed_by", w.ClosedBy)
+	f.string("close", w.Close)
+	f.communityID(w.Client, w.Server)
 }
 
 func (f *jsonFormatter) record(r *tap.Record) {
@@ -51,15 +94,7 @@ func (f *jsonFormatter) record(r *tap.Record) {
 		f.string("aborted_by", string(r.AbortedBy))
 	}
 	ipv4 := r.Client.Addr().Is4()
-	if ipv4 {
-		f.uint("family", 4)
-	} else {
-		f.uint("family", 6)
-	}
-	f.addr("src", r.Client.Addr())
-	f.uint("sport", uint64(r.Client.Port()))
-	f.addr("dst", r.Server.Addr())
-	f.uint("dport", uint64(r.Server.Port()))
+	f.ends(r.Client, r.Server)
 	f.uint("client_isn", uint64(r.ClientISN))
 	if r.SYNACK != nil {
 		f.uint("server_isn", uint64(r.ServerISN))
@@ -78,10 +113,10 @@ func (f *jsonFormatter) record(r *tap.Record) {
 	if r.Upstream != nil {
 		f.upstream(r.Upstream)
 	}
-	f.key("community_id")
-	f.b = append(f.b, '"')
-	f.b = appendCommunityID(f.b, r.Client, r.Server)
-	f.b = append(f.b, '"')
+	if r.Owner != nil {
+		f.owner(r.Owner)
+	}
+	f.communityID(r.Client, r.Server)
 }
 
 func (f *jsonFormatter) offer(key string, o *tap.Offer, ipv4 bool) {
@@ -156,6 +191,14 @@ func (f *jsonFormatter) upstream(u *tap.Upstream) {
 		f.string("error", u.Error)
 	}
 	f.close()
+}
+
+func (f *jsonFormatter) owner(o *tap.Owner) {
+	f.uint("uid", uint64(o.UID))
+	if o.PID != 0 {
+		f.uint("pid", uint64(o.PID))
+		f.string("process", o.Process)
+	}
 }
 
 func (f *jsonFormatter) addr(key string, a netip.Addr) {

@@ -157,3 +157,21 @@ func TestCommunityID(t *testing.T) {
 		}
 	}
 }
+
+func TestJSONFlow(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})
+	r := handshake(1051, start)
+	s.flow(&Flow{
+		Time: start, Client: r.Client, Server: r.Server, ClientISN: r.ClientISN, ServerISN: r.ServerISN,
+		Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20, Retransmits: 1, ClosedBy: "client", Close: "fin",
+	})
+	must(t, s.Close())
+	want := `{"time":"2026-11-23T07:50:01.623456Z","level":"info","msg":"flow","seq":1,"family":4,"src":"192.0.2.1","sport":1051,` +
+		`"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,"duration_us":1500000,` +
+		`"outbound_bytes":10,"inbound_bytes":20,"retransmits":1,"closed_by":"client","close":"fin","community_id":"` + string(appendCommunityID(nil, r.Client, r.Server)) + `"}` + "\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+}

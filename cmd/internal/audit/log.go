@@ -3,44 +3,58 @@ package audit
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/config"
 	"syntap/tap"
 )
 
 // LogOptions configure a Log. The zero value is useful.
 type LogOptions struct {
-	Queue  int                // records that may wait for the sinks; 0 = 16384
-	Logger logrus.FieldLogger // of the program, for errors of the sinks; nil = nobody is told
-	Sinks  Options            // of those that Reload opens
+	Queue   int                // records that may wait for a sink before new connections have to; 0 = 16384
+	Reserve int                // how many more may wait, of connections that have begun; 0 = none
+	Logger  logrus.FieldLogger // of the program, for errors of the sinks; nil = nobody is told
+	Sinks   Options            // of those that Reload opens
 }
 
-// Log passes handshakes on to sinks without ever making the tap wait: between them is a bounded queue.
+// Log passes handshakes on to sinks without ever making the tap wait: between them are bounded queues.
 type Log struct {
 	o        LogOptions
-	reports  []report    // about each sink
-	segments atomic.Bool // a sink wants them
-	queue    chan item   // never closed
 	reload   chan reload // never closed
+	fatal    chan error  // holds the error that ends Run
+	written  atomic.Pointer[func(*tap.Record)]
+	records  atomic.Uint64
+	entrance entrance
 
-	mu      sync.Mutex // guards the fields below
-	sinks   []*Sink    // only Run changes them, and reads them without mu
-	retired uint64     // records that former sinks have lost to write errors
-	gap     Gap        // lost since the last announcement
-	behind  int        // how many items of the queue came before the gap
-
-	records atomic.Uint64
-	lost    atomic.Uint64 // to the full queue
+	mu       sync.RWMutex                  // guards the fields below; held for reading while something is put into queues
+	writers  []*writer                     // one for each sink; only Run changes them, and reads them without mu
+	segments bool                          // a sink wants them
+	gates    int                           // sinks whose records the connections wait for
+	retired  struct{ queue, write uint64 } // records that former sinks have lost, by reason
 }
 
-// item is a record or a segment.
+// item is a record, a segment, the end of a connection or a gap on its way to a sink.
 type item struct {
-	record  *tap.Record
-	segment *tap.Segment
+	record    *tap.Record
+	segment   *tap.Segment
+	flow      *Flow
+	gap       *Gap
+	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
+}
+
+func (i *item) time() time.Time {
+	switch {
+	case i.segment != nil:
+		return i.segment.Time
+	case i.flow != nil:
+		return i.flow.Time
+	}
+	return i.record.Time
 }
 
 // NewLog returns a log over sinks, which it takes over. Run makes it write.
@@ -48,130 +62,172 @@ func NewLog(sinks []*Sink, o LogOptions) *Log {
 	if o.Queue == 0 {
 		o.Queue = 16384
 	}
-	l := &Log{o: o, queue: make(chan item, o.Queue), reload: make(chan reload)}
-	l.use(sinks)
+	if o.Logger == nil {
+		o.Logger = silent()
+	}
+	l := &Log{o: o, reload: make(chan reload), fatal: make(chan error, 1)}
+	var writers []*writer
+	for _, s := range sinks {
+		writers = append(writers, newWriter(l, s))
+	}
+	l.use(writers)
 	return l
 }
 
-// Record takes a handshake, for tap.Options.OnRecord. It never blocks: when the queue is full the record is lost, counted
-// and announced.
-func (l *Log) Record(r *tap.Record) { l.enqueue(item{record: r}, r.Time) }
+// use makes the log write to writers.
+func (l *Log) use(writers []*writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writers, l.segments, l.gates = writers, false, 0
+	for _, w := range writers {
+		l.segments = l.segments || w.sink.byPacket
+		if w.gate() {
+			l.gates++
+		}
+	}
+}
+
+// OnWritten has f called with the record of each established connection when the kernel has it from all sinks but those that
+// may lose records (on_full: count). It is called by any goroutine and must not block.
+func (l *Log) OnWritten(f func(*tap.Record)) { l.written.Store(&f) }
+
+// Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the record is lost, counted and
+// announced.
+func (l *Log) Record(r *tap.Record) {
+	l.records.Add(1)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	i := item{record: r}
+	if l.gates > 1 {
+		i.unwritten = new(atomic.Int32)
+		i.unwritten.Store(int32(l.gates))
+	}
+	for _, w := range l.writers {
+		w.enqueue(i)
+	}
+	if l.gates == 0 {
+		l.passed(r)
+	}
+}
 
 // Segment takes a segment, for tap.Options.OnSegment. It never blocks either.
 func (l *Log) Segment(_ tap.Key, s tap.Segment) {
-	if l.segments.Load() {
-		seg := s // only now on the heap
-		l.enqueue(item{segment: &seg}, s.Time)
-	}
-}
-
-func (l *Log) enqueue(i item, t time.Time) {
-	select {
-	case l.queue <- i:
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.segments {
 		return
-	default:
 	}
-	l.lost.Add(1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gap.Lost == 0 {
-		l.gap.Reason = QueueFull
-		l.behind = len(l.queue)
+	seg := s // only now on the heap
+	for _, w := range l.writers {
+		if w.sink.byPacket {
+			w.enqueue(item{segment: &seg})
+		}
 	}
-	l.gap.add(t)
 }
 
-// Run writes until ctx ends, then what is in the queue, and closes the sinks. The tap must have fallen silent before ctx
-// ends. It returns the errors of sinks that fail at the end; earlier ones have been reported to the logger.
+// Flow takes the end of a connection. It never blocks either.
+func (l *Log) Flow(f *Flow) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, w := range l.writers {
+		if w.sink.format == config.JSON {
+			w.enqueue(item{flow: f})
+		}
+	}
+}
+
+// NamesOwners reports whether a sink says whose process a client is.
+func (l *Log) NamesOwners() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.ContainsFunc(l.writers, func(w *writer) bool { return w.sink.format == config.JSON })
+}
+
+// passed says that the record of an established connection is in safety.
+func (l *Log) passed(r *tap.Record) {
+	if f := l.written.Load(); f != nil && r.Outcome == tap.Established {
+		(*f)(r)
+	}
+}
+
+// Run writes until ctx ends or a sink with on_full: stop fails, then what is in the queues, and closes the sinks. The tap
+// should have fallen silent before ctx ends. It returns the errors of sinks that fail at the end; earlier ones have been
+// reported to the logger. A sink that is stuck in a write then is given up after a few seconds.
 func (l *Log) Run(ctx context.Context) error {
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	for _, w := range l.writers {
+		w.start(writing)
+	}
+	errs := l.serve(ctx, writing)
+	l.entrance.close(l)
+	stop()
+	late := time.After(patience)
+	for _, w := range l.writers {
+		err := w.wait(late)
+		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// serve returns when ctx ends or a sink has failed for good.
+func (l *Log) serve(ctx, writing context.Context) []error {
 	for {
 		select {
-		case i := <-l.queue:
-			l.write(i)
-			if len(l.queue) == 0 {
-				l.flush()
-			}
 		case r := <-l.reload:
-			r.done <- l.replace(r.sinks)
+			r.done <- l.replace(writing, r.sinks)
 		case <-ctx.Done():
-			return l.drain()
+			return nil
+		case err := <-l.fatal:
+			return []error{err}
 		}
 	}
 }
 
-func (l *Log) drain() error {
-	for {
+// patience is how long is waited for a sink whose reader does not read. When the process ends its stuck write ends, too.
+const patience = 3 * time.Second
+
+// fail ends Run with an error.
+func (l *Log) fail(err error) {
+	select {
+	case l.fatal <- err:
+	default: // it ends already
+	}
+}
+
+// Reopen has every sink go on in the file that has its log's name then. It is for programs that rename logs, and does not
+// wait.
+func (l *Log) Reopen() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, w := range l.writers {
 		select {
-		case i := <-l.queue:
-			l.write(i)
-		default:
-			l.announce(true)
-			var errs []error
-			for _, s := range l.sinks {
-				errs = append(errs, s.Close())
-			}
-			return errors.Join(errs...)
+		case w.reopen <- struct{}{}:
+		default: // it is about to happen
 		}
-	}
-}
-
-func (l *Log) write(i item) {
-	if i.record != nil {
-		l.records.Add(1)
-	}
-	for n, s := range l.sinks {
-		var err error
-		if i.record != nil {
-			err = s.Record(i.record)
-		} else {
-			err = s.Segment(i.segment)
-		}
-		if err != nil {
-			l.reports[n].failed(err)
-		}
-	}
-	l.announce(false)
-}
-
-func (l *Log) flush() {
-	for n, s := range l.sinks {
-		if err := s.Flush(); err != nil {
-			l.reports[n].failed(err)
-		} else {
-			l.reports[n].works()
-		}
-	}
-}
-
-// announce tells the sinks of a gap once they have what was queued before it, or at the end.
-func (l *Log) announce(end bool) {
-	l.mu.Lock()
-	l.behind--
-	gap := l.gap
-	if l.behind > 0 && !end {
-		gap = Gap{}
-	} else {
-		l.gap = Gap{}
-	}
-	l.mu.Unlock()
-	for _, s := range l.sinks {
-		s.missed(gap)
 	}
 }
 
 // LogStats is a snapshot of a log's counters.
 type LogStats struct {
-	Records uint64            // attempts passed on to the sinks
-	Lost    map[Reason]uint64 // records that are missing, in one sink or in all; lines of a text sink in packet order
+	Records uint64            // attempts taken
+	Refused uint64            // SYNs that had to wait or were refused because records could not be written
+	Lost    map[Reason]uint64 // records that are missing in a sink, summed over all; lines of a text sink in packet order
 }
 
 // Stats returns the counters. It may be called at any time.
 func (l *Log) Stats() LogStats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := LogStats{Records: l.records.Load(), Lost: map[Reason]uint64{QueueFull: l.lost.Load(), WriteError: l.retired}}
-	for _, sink := range l.sinks {
-		s.Lost[WriteError] += sink.lost.Load()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := LogStats{
+		Records: l.records.Load(), Refused: l.entrance.refused.Load(),
+		Lost: map[Reason]uint64{QueueFull: l.retired.queue, WriteError: l.retired.write},
+	}
+	for _, w := range l.writers {
+		s.Lost[QueueFull] += w.lost.Load()
+		s.Lost[WriteError] += w.sink.lost.Load()
 	}
 	return s
 }

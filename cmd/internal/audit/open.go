@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,18 @@ type Options struct {
 	Location *time.Location // of clock times in text; nil = time.Local
 	Truncate bool           // begin the file anew instead of appending
 	Hooks    []logrus.Hook  // see each entry before it is written
+
+	Logger logrus.FieldLogger // of the program, for what becomes of files; nil = nobody is told
+	Now    func() time.Time   // the clock of rotation; nil = time.Now
 }
 
 // Open opens the place that c names and makes it ready for the next record. A file is appended to, and what a crash left
 // broken at its end is mended first; a link, or a file in a directory open to everyone, is refused.
 func Open(c config.Sink, o Options) (*Sink, error) {
-	s := &Sink{config: c, path: c.Path, format: c.Format, gathered: Gap{Reason: WriteError}}
+	s := &Sink{config: c, path: c.Path, format: c.Format, batch: maxBatch, gathered: Gap{Reason: WriteError}}
+	if c.MaxSize > 0 { // no file is larger, unless a record is
+		s.batch = min(s.batch, max(1, int(c.MaxSize/2)))
+	}
 	s.logger = &logrus.Logger{Out: &s.buf, Hooks: logrus.LevelHooks{}, Level: logrus.InfoLevel}
 	for _, h := range o.Hooks {
 		s.logger.AddHook(h)
@@ -40,53 +47,87 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		s.byPacket = c.Order == config.ByPacket
 		s.logger.Formatter, resume = f, resumeText
 	case config.JSON:
-		s.logger.Formatter, resume = &jsonFormatter{}, s.resumeSeq
+		if c.Chain {
+			var err error
+			if s.chain, err = newChain(c.ChainKey); err != nil {
+				return nil, err
+			}
+		}
+		s.logger.Formatter, resume = &jsonFormatter{chain: s.chain}, s.resumeJSON
 	case config.PCAPNG:
 		f, err := newPCAPNG()
 		if err != nil {
 			return nil, err
 		}
-		s.buf.Write(f.b.Bytes())
+		s.out.head, s.out.headless = bytes.Clone(f.b.Bytes()), true
 		s.logger.Formatter, resume = f, resumePCAPNG
 	default:
 		return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
 	}
-	if err := s.openPath(o, resume); err != nil {
-		return nil, err
-	}
-	if err := s.Flush(); err != nil { // the head of a capture
-		s.out.close()
+	s.out.path, s.out.resume, s.out.sync = c.Path, resume, c.Sync && c.Path != "-"
+	if err := s.open(c, o); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Sink) openPath(o Options, resume func(*os.File) error) error {
+func (s *Sink) open(c config.Sink, o Options) error {
 	if s.path == "-" {
 		s.out.w = o.Stdout
 		if o.Stdout == nil {
 			s.out.w = os.Stdout
 		}
-		return nil
+		return s.failed(s.out.begin())
 	}
-	flag := os.O_APPEND
-	if o.Truncate {
-		flag |= os.O_TRUNC
+	s.out.now, s.out.logger = o.Now, o.Logger
+	if s.out.now == nil {
+		s.out.now = time.Now
 	}
-	f, err := openFile(s.path, flag)
-	if err != nil {
+	if s.out.logger == nil {
+		s.out.logger = silent()
+	}
+	if err := s.out.open(o.Truncate); err != nil {
 		return err
 	}
-	if err := resume(f); err != nil {
-		f.Close()
-		return fmt.Errorf("open log %s: %w", s.path, cause(err))
+	if s.mixed && s.out.size > 0 { // a file is chained as a whole
+		if err := s.out.rotate(); err != nil {
+			_ = s.out.close()
+			return err
+		}
 	}
-	s.out.w, s.out.file = f, f
+	if err := s.out.begin(); err != nil {
+		_ = s.out.close() // it is empty
+		return s.failed(err)
+	}
+	s.out.rotation = newRotation(c, s.out.logger)
 	return nil
 }
 
-func (s *Sink) resumeSeq(f *os.File) (err error) {
-	s.seq, err = resumeJSON(f)
+// silent returns a logger that says nothing.
+func silent() logrus.FieldLogger {
+	l := logrus.New()
+	l.SetLevel(logrus.PanicLevel)
+	return l
+}
+
+// resumeJSON makes a JSON file ready for the next record. The first one tells the number, and the hash, to go on from.
+func (s *Sink) resumeJSON(f *os.File) error {
+	last, err := resumeJSON(f)
+	if err != nil || s.out.file != nil { // the numbers go on
+		return err
+	}
+	if last == nil {
+		last, err = lastRotated(s.path)
+	}
+	if last == nil || err != nil {
+		return err
+	}
+	s.seq, _ = recordSeq(last)
 	s.written = s.seq
-	return err
+	l, chained := linkOf(last)
+	if s.chain != nil && chained {
+		s.chain.last, s.chain.written = l.hash, l.hash
+	}
+	s.mixed = chained != (s.chain != nil)
+	return nil
 }

@@ -1,23 +1,118 @@
 package audit
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
 )
 
-// output is where the bytes of a sink go.
+// output is where the bytes of a sink go: a file that is rotated, or a stream.
 type output struct {
 	w    io.Writer
-	file *os.File // nil: w is not ours to cut or to close
+	file *os.File // nil: w is not ours to cut, to rotate or to close
 	torn bool     // part of a batch is out and cannot be taken back
+
+	// The rest is for files.
+	sync      bool // a batch is written when the disk has it
+	unsettled bool // the disk may not have all of it
+	path      string
+	resume    func(*os.File) error // makes a file ready for the next record
+	head      []byte               // what a file begins with
+	headless  bool                 // the head has not been written yet
+	size      int64                // of the file after our last write
+	born      time.Time            // when the file was made
+	rotation  *rotation            // nil: the file is never rotated
+	retry     time.Time            // no other rotation before, one has failed
+	now       func() time.Time
+	logger    logrus.FieldLogger // of the program
 }
 
-// write writes one batch. What a failed write left of it in a file is cut off again.
-func (o *output) write(batch []byte) error {
-	n, err := o.w.Write(batch)
-	if err != nil && n > 0 {
-		o.torn = !o.cut(int64(n))
+// open opens the file for appending, or begins it anew.
+func (o *output) open(truncate bool) error {
+	flag := os.O_APPEND
+	if truncate {
+		flag |= os.O_TRUNC
 	}
+	f, err := openFile(o.path, flag)
+	if err != nil {
+		return err
+	}
+	if err := o.use(f); err != nil {
+		f.Close()
+		return fmt.Errorf("open log %s: %w", o.path, cause(err))
+	}
+	return nil
+}
+
+// use makes f the file to write to, after mending its end.
+func (o *output) use(f *os.File) error {
+	if err := o.resume(f); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	o.w, o.file, o.torn, o.unsettled = f, f, false, false
+	o.sync = o.sync && info.Mode().IsRegular()
+	o.size, o.born, o.headless = info.Size(), born(f, info), true
+	return nil
+}
+
+// write writes one batch. After an error n bytes of it are out for good: what can be taken back of them is cut off.
+func (o *output) write(batch []byte) (n int, err error) {
+	if o.file != nil {
+		if err := o.prepare(int64(len(batch))); err != nil {
+			return 0, err
+		}
+	}
+	if err := o.begin(); err != nil {
+		return 0, err
+	}
+	n, err = o.append(batch)
+	if err == nil {
+		err = o.settle()
+	}
+	return n, err
+}
+
+// begin writes what a file begins with, or a further section of one.
+func (o *output) begin() error {
+	if !o.headless {
+		return nil
+	}
+	_, err := o.append(o.head)
+	o.headless = err != nil
+	return err
+}
+
+func (o *output) append(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, err = o.w.Write(b)
+	if err != nil && n > 0 && o.cut(int64(n)) {
+		n = 0
+	}
+	if n > 0 {
+		o.torn = err != nil
+		o.unsettled = o.sync
+	}
+	o.size += int64(n)
+	return n, err
+}
+
+// settle waits until the disk has what is written, where that is wanted.
+func (o *output) settle() error {
+	if !o.unsettled {
+		return nil
+	}
+	err := o.file.Sync()
+	o.unsettled = err != nil
 	return err
 }
 
@@ -40,9 +135,94 @@ func (o *output) mend() error {
 	return err
 }
 
+// prepare looks at what others have done to the file, and rotates it when n more bytes are too many or it is too old.
+func (o *output) prepare(n int64) error {
+	info, err := o.file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	switch size := info.Size(); {
+	case deleted(info):
+		o.logger.WithField("path", o.path).Warn("handshake log was deleted, it is made anew")
+		return o.reopen()
+	case size < o.size:
+		o.logger.WithFields(logrus.Fields{"path": o.path, "before": o.size, "now": size}).
+			Warn("handshake log was truncated: records written while it was copied are lost; have logrotate rename it and send SIGHUP, without copytruncate")
+		o.headless = size == 0
+		o.size = size
+	}
+	if o.rotation == nil || o.torn || o.size <= int64(len(o.head)) || !o.rotation.due(o.size+n, o.now().Sub(o.born)) || o.now().Before(o.retry) {
+		return nil
+	}
+	if err := o.rotate(); err != nil { // the records go on in the same file
+		o.retry = o.now().Add(quiet)
+		o.logger.WithError(err).Error("handshake log cannot be rotated")
+	}
+	return nil
+}
+
+// rotate gives the file its name for good and makes the next one.
+func (o *output) rotate() error {
+	if same, err := o.named(); !same || err != nil {
+		return errors.Join(err, o.reopen()) // somebody else has renamed it
+	}
+	r := o.rotation
+	if r == nil {
+		r = rotationOf(o.path)
+	}
+	name, err := r.next(o.now())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(o.path, name); err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
+	if err := o.reopen(); err != nil {
+		return errors.Join(err, os.Rename(name, o.path))
+	}
+	r.tidySoon()
+	return nil
+}
+
+// reopen goes on in the file that now has the log's name; there may be none yet.
+func (o *output) reopen() error {
+	if o.file == nil {
+		return nil
+	}
+	before := o.file
+	if same, err := o.named(); same || err != nil {
+		return err
+	}
+	if err := o.open(false); err != nil {
+		return err
+	}
+	if o.sync {
+		if err := before.Sync(); err != nil {
+			o.logger.WithError(err).Error("rotated handshake log may not be on the disk")
+		}
+	}
+	if err := before.Close(); err != nil {
+		return fmt.Errorf("close log %s: %w", o.path, cause(err))
+	}
+	return nil
+}
+
+// named reports whether the file still has the log's name.
+func (o *output) named() (bool, error) {
+	info, err := o.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Lstat(o.path)
+	return err == nil && os.SameFile(now, info), nil
+}
+
 func (o *output) close() error {
 	if o.file == nil {
 		return nil
+	}
+	if o.rotation != nil {
+		o.rotation.close()
 	}
 	return o.file.Close()
 }

@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"syntap/cmd/internal/config"
 )
@@ -31,76 +33,163 @@ func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	}
 }
 
-// replace puts other sinks in the place of those there are.
-func (l *Log) replace(configs []config.Sink) error {
-	for range len(l.queue) { // what has come before
-		l.write(<-l.queue)
+// replace puts other writers in the place of those there are. What is the same goes on; a writer whose sink has the same
+// file and format gives way to its successor, which takes over its queue; others end when their queue is empty.
+func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
+	old := slices.Clone(l.writers)
+	take := func(same func(*writer) bool) *writer {
+		i := slices.IndexFunc(old, same)
+		if i < 0 {
+			return nil
+		}
+		w := old[i]
+		old = slices.Delete(old, i, i+1)
+		return w
 	}
-	l.flush() // a new sink of the same file looks for the last record in it
-	old := slices.Clone(l.sinks)
-	var sinks, opened []*Sink
-	for _, c := range configs {
-		if i := slices.IndexFunc(old, func(s *Sink) bool { return s.config == c }); i >= 0 {
-			sinks, old = append(sinks, old[i]), slices.Delete(old, i, i+1)
+	writers := make([]*writer, len(configs))
+	for i, c := range configs {
+		writers[i] = take(func(w *writer) bool { return w.sink.config == c })
+	}
+	var opened []*writer
+	for i, c := range configs {
+		if writers[i] != nil {
 			continue
 		}
-		s, err := Open(c, l.o.Sinks)
+		former := take(func(w *writer) bool { return w.sink.path == c.Path && w.sink.format == c.Format })
+		w, err := l.succeed(former, c)
 		if err != nil {
-			for _, s := range opened {
-				err = errors.Join(err, s.Close()) // nothing but the head of a capture is in it
+			for _, w := range opened {
+				w.giveUp()
 			}
 			return err
 		}
-		sinks, opened = append(sinks, s), append(opened, s)
+		writers[i] = w
+		opened = append(opened, w)
 	}
-	for _, s := range old {
-		l.retire(s, opened)
+	l.use(writers)
+	for _, w := range opened {
+		if w.former != nil {
+			w.takeOver()
+		}
+		w.start(ctx)
 	}
-	l.use(sinks)
+	for _, w := range old {
+		w.stop()
+		if err := w.wait(time.After(patience)); err != nil {
+			l.o.Logger.WithError(err).Error("handshake log is no longer written, and not whole")
+		}
+		l.retire(w)
+	}
 	return nil
 }
 
-// retire closes a sink that is no longer written to. The next one at the same place goes on with its numbers, and announces
-// what it could not.
-func (l *Log) retire(s *Sink, opened []*Sink) {
-	next := slices.IndexFunc(opened, func(next *Sink) bool { return next.path == s.path && next.format == s.format })
-	if next >= 0 {
-		opened[next].succeed(s)
+// succeed returns a writer for c that has yet to be started: the successor of another one, if former is not nil.
+func (l *Log) succeed(former *writer, c config.Sink) (*writer, error) {
+	if former == nil {
+		s, err := Open(c, l.o.Sinks)
+		if err != nil {
+			return nil, err
+		}
+		return newWriter(l, s), nil
 	}
-	s.pending = nil
-	if err := s.Close(); err != nil && l.o.Logger != nil {
-		l.o.Logger.WithError(err).Error("handshake log is no longer written, and not whole")
+	ask := change{config: c, ready: make(chan prepared, 1), commit: make(chan bool, 1)}
+	select {
+	case former.changes <- ask:
+	case <-time.After(patience):
+		return nil, fmt.Errorf("change log %s: %w", c.Path, former.stuckError())
 	}
+	answer := <-ask.ready
+	if answer.err != nil {
+		return nil, answer.err
+	}
+	w := newWriter(l, answer.sink)
+	w.queue, w.former, w.commit = former.queue, former, ask.commit
+	return w, nil
+}
+
+// change asks a writer to give way to one with another sink.
+type change struct {
+	config config.Sink
+	ready  chan prepared // holds the answer
+	commit chan bool     // then holds whether it is to give way
+}
+
+// prepared is the next sink, at the end of what the present one has written.
+type prepared struct {
+	sink *Sink
+	err  error
+}
+
+// giveWay prepares a writer's next sink, and reports whether this writer is over.
+func (w *writer) giveWay(c change) bool {
+	err := w.try() // a new sink of the same file looks for the last record in it
+	if err != nil && w.gate() {
+		c.ready <- prepared{err: err}
+		return false
+	}
+	next, err := Open(c.config, w.log.o.Sinks)
+	c.ready <- prepared{next, err}
+	if err != nil {
+		return false
+	}
+	if !<-c.commit {
+		_ = next.Close() // nothing but the head of a capture is in it
+		return false
+	}
+	next.succeed(w.sink)
+	w.told(w.sink.out.close())
+	return true
+}
+
+// takeOver has the writer before give way, and goes on with what that leaves.
+func (w *writer) takeOver() {
+	w.commit <- true
+	_ = w.former.wait(nil) // it does not fail
+	w.mu.Lock()
+	w.gap.merge(w.former.gap)
+	w.gap.Reason = QueueFull
+	w.behind = max(w.behind, w.former.behind)
+	w.mu.Unlock()
+	w.waiting.Add(w.former.waiting.Load())
+	w.log.retire(w.former)
+	w.former = nil
+}
+
+// giveUp is for a writer that is not wanted after all.
+func (w *writer) giveUp() {
+	if w.former != nil {
+		w.commit <- false
+		return
+	}
+	_ = w.sink.Close() // nothing but the head of a capture is in it
+}
+
+// retire keeps the counters of a writer that is over.
+func (l *Log) retire(w *writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.retired += s.lost.Load()
+	l.retired.queue += w.lost.Load()
+	l.retired.write += w.sink.lost.Load()
 }
 
 // succeed takes over what a sink of the same place and format leaves.
 func (s *Sink) succeed(former *Sink) {
 	s.seq = max(s.seq, former.seq)
 	s.written = s.seq
+	if s.chain != nil && former.chain != nil {
+		s.chain.last, s.chain.written = former.chain.written, former.chain.written
+	}
 	for _, g := range former.pending {
 		s.missed(g)
 	}
 }
 
-// use makes the log write to sinks.
-func (l *Log) use(sinks []*Sink) {
-	var reports []report
-	segments := false
-	for _, s := range sinks {
-		segments = segments || s.byPacket
-		i := slices.IndexFunc(l.reports, func(r report) bool { return r.sink == s })
-		if i < 0 {
-			reports = append(reports, report{sink: s, logger: l.o.Logger})
-		} else {
-			reports = append(reports, l.reports[i])
-		}
+// wait returns how a writer has ended, or what keeps it from that.
+func (w *writer) wait(late <-chan time.Time) error {
+	select {
+	case err := <-w.done:
+		return err
+	case <-late:
+		return errors.Join(w.stuckError())
 	}
-	l.segments.Store(segments)
-	l.reports = reports
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sinks = sinks
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/tun/tuntest"
 )
 
 // TestLogReload changes the sinks between records: the numbers of a file go on, and nothing is lost or written twice.
@@ -59,14 +60,16 @@ func TestLogReload(t *testing.T) {
 func TestLogReloadAfterLoss(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	c := config.Sink{Format: config.JSON, Path: "-"}
+	c := config.Sink{Format: config.JSON, Path: "-", OnFull: config.Count}
 	failing := open(t, c, Options{Stdout: errWriter{}})
 	l := NewLog([]*Sink{failing}, LogOptions{Sinks: Options{Stdout: &out}})
-	l.write(item{record: handshake(1, start)})
-	c.OnFull = config.Count
-	must(t, l.replace([]config.Sink{c}))
-	l.write(item{record: handshake(2, start)})
-	l.flush()
+	stop := running(t, l)
+	l.Record(handshake(1, start))
+	tuntest.Wait(t, "the loss", func() bool { return l.Stats().Lost[WriteError] == 1 })
+	c.Sync = true
+	must(t, l.Reload(t.Context(), []config.Sink{c}))
+	l.Record(handshake(2, start))
+	must(t, stop())
 	if diff := cmp.Diff([]int{0, 2}, ports(t, out.String())); diff != "" {
 		t.Errorf("records after the gap (-want +got):\n%s", diff)
 	}

@@ -14,33 +14,29 @@ import (
 // maxRecord is the longest JSON record that resuming looks for, in bytes.
 const maxRecord = 16 << 20
 
-// resumeJSON makes f ready for the next record and returns the number of its last one, 0 for none. A crash may have left a
-// broken last line: a record that lacks only its end of line gets it, the beginning of one is cut off.
-func resumeJSON(f *os.File) (seq uint64, err error) {
+// resumeJSON makes f ready for the next record and returns its last one, nil for none. A crash may have left a broken last
+// line: a record that lacks only its end of line gets it, the beginning of one is cut off.
+func resumeJSON(f *os.File) (last []byte, err error) {
 	last, broken, size, err := tail(f)
 	if err != nil || size == 0 {
-		return 0, err
+		return nil, err
 	}
 	if len(broken) > 0 {
-		if seq, ok := recordSeq(broken); ok {
+		if _, ok := recordSeq(broken); ok {
 			_, err = f.Write([]byte("\n"))
-			return seq, err
+			return broken, err
 		}
 		if !bytes.HasPrefix([]byte(`{"time":"`), broken[:min(9, len(broken))]) {
-			return 0, errors.New("it does not end in a record")
+			return nil, errors.New("it does not end in a record")
 		}
-		if err := f.Truncate(size - int64(len(broken))); err != nil {
-			return 0, err
-		}
-		if last == nil {
-			return 0, nil
+		if err := f.Truncate(size - int64(len(broken))); err != nil || last == nil {
+			return nil, err
 		}
 	}
-	seq, ok := recordSeq(last)
-	if !ok {
-		return 0, errors.New("its last line is not a record")
+	if _, ok := recordSeq(last); !ok {
+		return nil, errors.New("its last line is not a record")
 	}
-	return seq, nil
+	return last, nil
 }
 
 // recordSeq returns the number of a record.

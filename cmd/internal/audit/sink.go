@@ -2,7 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 	"syntap/tap"
 )
 
-// maxBatch is how many bytes a sink gathers before it writes them without being told to.
+// maxBatch is the most that a sink gathers before it writes without being told to, in bytes.
 const maxBatch = 64 << 10
 
 // Sink writes handshakes in one format to one place: a logrus logger with the format as its formatter. Entries gather in a
@@ -22,12 +24,17 @@ type Sink struct {
 	path     string
 	format   config.Format
 	byPacket bool // text, each line as its segment passes
+	batch    int  // bytes that are written without being told to
+	keep     bool // a batch that cannot be written is not given up
 
 	logger *logrus.Logger // writes into buf
 	entry  *logrus.Entry  // about event
 	event  Event
 	buf    bytes.Buffer // the batch
 	out    output
+
+	chain *chain // of a JSON log; nil = none
+	mixed bool   // the records before are chained and these are not, or the other way round
 
 	seq       uint64 // of the last record in the batch
 	written   uint64 // number of the last record that was written
@@ -41,28 +48,49 @@ type Sink struct {
 
 // Record takes an attempt whose verdict has fallen. An error is that of Flush.
 func (s *Sink) Record(r *tap.Record) error {
-	if s.byPacket {
-		return nil // its lines are out
-	}
-	return s.take(Event{Record: r}, r.Time, "handshake")
+	s.record(r)
+	return s.flushFull()
 }
 
 // Segment takes a segment as it passes, for text in packet order; other sinks wait for its record. An error is that of Flush.
 func (s *Sink) Segment(seg *tap.Segment) error {
-	if !s.byPacket {
-		return nil
-	}
-	return s.take(Event{Segment: seg}, seg.Time, "segment")
+	s.segment(seg)
+	return s.flushFull()
 }
 
-func (s *Sink) take(e Event, t time.Time, message string) error {
-	s.announce()
-	s.log(e, logrus.InfoLevel, t, message)
-	s.gathered.add(t)
-	if s.buf.Len() < maxBatch {
+func (s *Sink) flushFull() error {
+	if !s.full() {
 		return nil
 	}
 	return s.Flush()
+}
+
+// full reports whether the batch is to be written.
+func (s *Sink) full() bool { return s.buf.Len() >= s.batch }
+
+func (s *Sink) record(r *tap.Record) {
+	if !s.byPacket { // else its lines are out
+		s.take(Event{Record: r}, r.Time, "handshake")
+	}
+}
+
+func (s *Sink) segment(seg *tap.Segment) {
+	if s.byPacket {
+		s.take(Event{Segment: seg}, seg.Time, "segment")
+	}
+}
+
+// flow takes the end of a connection; only JSON has a record for it.
+func (s *Sink) flow(w *Flow) {
+	if s.format == config.JSON {
+		s.take(Event{Flow: w}, w.Time.Add(w.Duration), "flow")
+	}
+}
+
+func (s *Sink) take(e Event, t time.Time, message string) {
+	s.announce()
+	s.log(e, logrus.InfoLevel, t, message)
+	s.gathered.add(t)
 }
 
 func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
@@ -98,34 +126,72 @@ func (s *Sink) announce() {
 }
 
 // Flush writes what has gathered, in one write. After an error it is lost: counted, and its record numbers go to the next
-// ones. With nothing to write the error is that of the last write.
+// ones. A sink that keeps its batch tries to write it again with the next Flush. With nothing to write the error is that of
+// the last write.
 func (s *Sink) Flush() error {
 	s.announce()
-	if s.buf.Len() == 0 {
+	if s.buf.Len() == 0 && (s.err == nil || !s.keep) {
 		return s.err
 	}
-	var err error
-	if s.format != config.PCAPNG {
-		err = s.out.mend()
-	}
-	if err == nil {
-		err = s.out.write(s.buf.Bytes())
+	err := s.write()
+	if err != nil && s.keep {
+		s.err = s.failed(err)
+		return s.err
 	}
 	s.buf.Reset()
 	lost, announced := s.gathered, s.announced
 	s.gathered, s.announced = Gap{Reason: WriteError}, nil
 	if err == nil {
 		s.written, s.err = s.seq, nil
+		if s.chain != nil {
+			s.chain.written = s.chain.last
+		}
 		return nil
 	}
 	s.seq = s.written
+	if s.chain != nil {
+		s.chain.last = s.chain.written
+	}
 	s.lost.Add(lost.Lost)
 	s.missed(lost)
 	for _, g := range announced {
 		s.missed(g)
 	}
-	s.err = fmt.Errorf("write log %s: %w", s.path, cause(err))
+	s.err = s.failed(err)
 	return s.err
+}
+
+// write writes the batch. Of a batch that is kept only the rest remains if a part is out for good.
+func (s *Sink) write() error {
+	if !s.keep && s.format != config.PCAPNG {
+		if err := s.out.mend(); err != nil {
+			return err
+		}
+	}
+	n, err := s.out.write(s.buf.Bytes())
+	s.buf.Next(n)
+	return err
+}
+
+// failed says what could not be done.
+func (s *Sink) failed(err error) error {
+	if pathError := new(fs.PathError); err == nil || errors.As(err, &pathError) && pathError.Op != "write" {
+		return err
+	}
+	return fmt.Errorf("write log %s: %w", s.path, cause(err))
+}
+
+// Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by others. The file before
+// gets what has gathered.
+func (s *Sink) Reopen() error {
+	err := s.Flush()
+	if s.path == "-" {
+		return err
+	}
+	if s.out.torn && s.keep {
+		return err // the rest belongs into the same file
+	}
+	return errors.Join(err, s.out.reopen(), s.failed(s.out.begin()))
 }
 
 // Close writes what has gathered and closes the file.

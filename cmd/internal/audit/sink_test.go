@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,9 +23,23 @@ import (
 type full struct {
 	w    interface{ Write([]byte) (int, error) }
 	room int
+
+	mu     sync.Mutex // guards room in tests that change it while others write, and writes
+	writes int
+}
+
+// free makes room, and returns how many writes there have been.
+func (f *full) free(room int) (writes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.room = room
+	return f.writes
 }
 
 func (f *full) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writes++
 	if len(b) <= f.room {
 		f.room -= len(b)
 		return f.w.Write(b)

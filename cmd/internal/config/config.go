@@ -85,7 +85,8 @@ type Sink struct {
 	MaxFiles  int               `yaml:"max_files,omitempty"` // 0: no limit
 	Compress  bool              `yaml:"compress,omitempty"`
 	OnFull    OnFull            `yaml:"on_full"`
-	Chain     bool              `yaml:"chain,omitempty"` // json only
+	Chain     bool              `yaml:"chain,omitempty"`     // json only
+	ChainKey  string            `yaml:"chain_key,omitempty"` // with Chain: file of the key; "" = none
 	Sync      bool              `yaml:"sync,omitempty"`
 }
 

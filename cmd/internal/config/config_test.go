@@ -76,7 +76,7 @@ tap:
   timeout: 250ms
   log:
     - {format: modern, path: "-", order: packet, timestamp: since, relative: true, on_full: count}
-    - {format: json, path: a.json, max_size: 100MiB, max_age: 168h, max_files: 10, compress: true, on_full: stop, chain: true, sync: true}
+    - {format: json, path: a.json, max_size: 100MiB, max_age: 168h, max_files: 10, compress: true, on_full: stop, chain: true, chain_key: key, sync: true}
     - {format: classic, path: "-"}
     - {format: pcapng, path: a.pcapng, max_size: 1500}
 mss:
@@ -109,7 +109,7 @@ func wantEvery() *Config {
 		},
 		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
 			{Format: Modern, Path: "-", Order: ByPacket, Timestamp: tcpdump.Since, Relative: true, OnFull: Count},
-			{Format: JSON, Path: "a.json", MaxSize: 100 * MiB, MaxAge: 168 * time.Hour, MaxFiles: 10, Compress: true, OnFull: Stop, Chain: true, Sync: true},
+			{Format: JSON, Path: "a.json", MaxSize: 100 * MiB, MaxAge: 168 * time.Hour, MaxFiles: 10, Compress: true, OnFull: Stop, Chain: true, ChainKey: "key", Sync: true},
 			{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend},
 			{Format: PCAPNG, Path: "a.pcapng", MaxSize: 1500, OnFull: Suspend},
 		}},

@@ -33,9 +33,6 @@ func Load(file string) (*Config, error) {
 func Parse(file string, data []byte) (*Config, error) {
 	d := newDocument(file)
 	c := d.parse(data)
-	if len(d.problems) == 0 {
-		d.refuseUnsupported(c)
-	}
 	if err := report(d.problems); err != nil {
 		return nil, err
 	}

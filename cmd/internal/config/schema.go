@@ -67,6 +67,7 @@ func (d *document) sink(n node) Sink {
 		"compress":  value(d, &s.Compress, parseBool),
 		"on_full":   value(d, &s.OnFull, oneOf(Suspend, Count, Stop)),
 		"chain":     value(d, &s.Chain, parseBool),
+		"chain_key": value(d, &s.ChainKey, parsePath),
 		"sync":      value(d, &s.Sync, parseBool),
 	})(n)
 	d.require(n, "format", "path")

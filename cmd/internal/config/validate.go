@@ -55,10 +55,15 @@ func (d *document) validateSinks(sinks []Sink) {
 			refuse(fmt.Errorf("is for classic and modern, not for %s", s.Format), "order", "timestamp", "relative")
 		}
 		if s.Format != "" && s.Format != JSON {
-			refuse(fmt.Errorf("is for json, not for %s", s.Format), "chain")
+			refuse(fmt.Errorf("is for json, not for %s", s.Format), "chain", "chain_key")
+		} else if !s.Chain {
+			refuse(errors.New("has no effect without chain: true"), "chain_key")
 		}
 		if s.Path == "-" {
 			refuse(errors.New("is for files, not for standard output"), "max_size", "max_age", "max_files", "compress", "sync")
+		}
+		if s.Path != "-" && s.MaxSize == 0 && s.MaxAge == 0 {
+			refuse(errors.New("has no effect without max_size or max_age"), "max_files", "compress")
 		}
 		// Lines of several sinks may share standard output; a capture and a file may not be shared.
 		if j, taken := user[s.Path]; taken && s.Path != "" && (s.Path != "-" || s.Format == PCAPNG || sinks[j].Format == PCAPNG) {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,8 @@ type record struct {
 	Seq      uint64   `json:"seq"`
 	Message  string   `json:"msg"`
 	Outcome  string   `json:"outcome"`
+	Reason   string   `json:"reason"`
+	Refused  int      `json:"refused"`
 	Src      string   `json:"src"`
 	Sport    int      `json:"sport"`
 	Dst      string   `json:"dst"`
@@ -33,14 +36,14 @@ type record struct {
 	} `json:"upstream"`
 }
 
-// waitRecords waits for n records in the log of a running router and returns all there are then.
+// waitRecords waits for n records of handshakes in the log of a running router and returns all there are then.
 func (r *router) waitRecords(t *testing.T, n int) []record {
 	t.Helper()
-	r.wait(t, fmt.Sprintf("%d records", n), func() bool { return strings.Count(r.read(t, "handshakes.json"), "\n") >= n })
+	r.wait(t, fmt.Sprintf("%d records", n), func() bool { return strings.Count(r.read(t, "handshakes.json"), `"msg":"handshake"`) >= n })
 	return r.records(t)
 }
 
-// records returns the whole records in the router's JSON log.
+// records returns the whole records in the router's JSON log, but for those of ended connections.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
 	return parseRecords(t, r.read(t, "handshakes.json"))
@@ -63,7 +66,7 @@ func parseRecords(t *testing.T, log string) []record {
 			t.Errorf("record %d has seq %d, want %d", len(all)-1, next.Seq, want)
 		}
 	}
-	return all
+	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" })
 }
 
 // outcomes counts records by destination and outcome, as "203.0.113.2 80 established".

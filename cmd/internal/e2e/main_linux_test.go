@@ -90,6 +90,11 @@ func (r *router) writeConfig(t *testing.T, config string) (path string) {
 	return path
 }
 
+// routesTo reports whether the way to the lab's server goes through an interface.
+func routesTo(lab *tuntest.Lab, device string) bool {
+	return strings.Contains(routeTo(lab.Router, tuntest.ServerAddr4), " dev "+device+" ")
+}
+
 // routeTo returns what the kernel says about the way to an address; "" if there is none.
 func routeTo(ns *tuntest.Namespace, address string) string {
 	ctx, cancel := timeout()

@@ -19,16 +19,18 @@ func TestNothingLeft(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything)
 	before := r.usage(t)
 	connections := scaled(2_000, 100_000)
-	start := time.Now()
+	start, used := time.Now(), r.cpu(t)
 	connectMany(t, lab, connections)
 	took := time.Since(start)
+	used = r.cpu(t) - used
 	r.waitRecords(t, connections)
 	var after usage
 	tuntest.Wait(t, "descriptors to be closed", func() bool {
 		after = r.usage(t)
 		return after.descriptors <= before.descriptors
 	})
-	reportf(t, "%d connections, %.0f per second: before %+v, after %+v", connections, float64(connections)/took.Seconds(), before, after)
+	reportf(t, "%d connections, %.0f per second, %v of CPU each: before %+v, after %+v",
+		connections, float64(connections)/took.Seconds(), used/time.Duration(connections), before, after)
 	if grown := after.rss - before.rss; grown > 64*megabyte {
 		t.Errorf("%d MiB more memory than before", grown/megabyte)
 	}

@@ -80,9 +80,19 @@ func withTapTimeout(d string) string {
 // connectMany makes n connections, half of them over IPv6; each carries a byte there and back.
 func connectMany(t *testing.T, lab *tuntest.Lab, n int) {
 	t.Helper()
+	serveEchoes(lab)
+	connectEchoes(t, lab, n)
+}
+
+// serveEchoes serves connectEchoes until the test ends.
+func serveEchoes(lab *tuntest.Lab) {
 	for _, host := range addresses() {
 		serveEcho(lab.Server, net.JoinHostPort(host, "7000"))
 	}
+}
+
+func connectEchoes(t *testing.T, lab *tuntest.Lab, n int) {
+	t.Helper()
 	jobs := make(chan int)
 	var clients sync.WaitGroup
 	for range 100 {

@@ -1,0 +1,224 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/config"
+)
+
+// chainedLog writes a chained log of several files, the last but one compressed, and returns their names.
+func chainedLog(t *testing.T, keyFile string, records int) (names []string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "evidence.json")
+	c := config.Sink{Format: config.JSON, Path: path, Chain: true, ChainKey: keyFile, MaxSize: 8 << 10}
+	for _, n := range []int{records / 2, records - records/2} { // two runs
+		s := open(t, c, Options{})
+		for range n {
+			must(t, s.Record(handshake(1, start)))
+		}
+		must(t, s.Close())
+	}
+	names, _ = contents(t, path)
+	must(t, compressFile(t.Context(), names[len(names)-2]))
+	names[len(names)-2] += gzipSuffix
+	return names
+}
+
+func writeKey(t *testing.T, mode os.FileMode, text string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "key")
+	must(t, os.WriteFile(file, []byte(text), mode))
+	must(t, os.Chmod(file, mode))
+	return file
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	const records = 40
+	key, other := writeKey(t, 0o600, "0123456789abcdef\n"), writeKey(t, 0o600, "fedcba9876543210")
+	for _, keyFile := range []string{"", key} {
+		names := chainedLog(t, keyFile, records)
+		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		v, err := Verify(names, keyFile)
+		must(t, err)
+		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash}
+		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != hexLength || len(names) < 3 {
+			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
+		}
+		if v, err := Verify(names, other); err != nil || len(v.Breaks) != records {
+			t.Errorf("key %q: %d breaks with another key, want %d", keyFile, len(v.Breaks), records)
+		}
+	}
+}
+
+// forge tries every kind of tampering at random records, and checks that verify names the place.
+func TestVerifyFindsTampering(t *testing.T) {
+	t.Parallel()
+	const records, trials = 60, 300
+	names := chainedLog(t, "", records)
+	_, texts := contents(t, names[len(names)-1])
+	whole := strings.SplitAfter(strings.Join(texts, ""), "\n")
+	whole = whole[:len(whole)-1]
+	file := filepath.Join(t.TempDir(), "forged.json")
+	digits := regexp.MustCompile(`"synack_us":\d+`)
+	for trial := range trials {
+		lines := slices.Clone(whole)
+		i := 1 + rand.IntN(records-2) // neither the first nor the last
+		seq := i + 1
+		var kind string
+		var named []int // one of them
+		switch trial % 6 {
+		case 0:
+			kind, named = "deleted", []int{seq}
+			lines = slices.Delete(lines, i, i+1)
+		case 1:
+			kind, named = "altered", []int{seq}
+			lines[i] = digits.ReplaceAllString(lines[i], `"synack_us":1`)
+		case 2:
+			kind, named = "swapped", []int{seq, seq + 1}
+			lines[i], lines[i+1] = lines[i+1], lines[i]
+		case 3:
+			kind, named = "truncated", []int{seq - 1}
+			lines = lines[:i+1]
+			lines[i] = lines[i][:1+rand.IntN(len(lines[i])-1)]
+		case 4: // with a new hash, as one without a key can do
+			kind, named = "replaced", []int{seq}
+			l, _ := linkOf([]byte(strings.TrimSuffix(lines[i], "\n")))
+			text := digits.ReplaceAll(bytes.Clone(l.text), []byte(`"synack_us":1`))
+			c, err := newChain("")
+			must(t, err)
+			lines[i] = fmt.Sprintf("%s%s%x\"}\n", text, hashMember, c.sum(text))
+		case 5:
+			kind, named = "repeated", []int{seq}
+			lines = slices.Insert(lines, i, lines[i])
+		}
+		must(t, os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600))
+		v, err := Verify([]string{file}, "")
+		must(t, err)
+		if len(v.Breaks) == 0 {
+			t.Errorf("%s record %d: not found", kind, seq)
+			continue
+		}
+		if !slices.ContainsFunc(named, func(n int) bool {
+			return regexp.MustCompile(fmt.Sprintf(`seq (the seq )?%d\b`, n)).MatchString(strings.Join(v.Breaks, "\n"))
+		}) {
+			t.Errorf("%s record %d: found %q", kind, seq, v.Breaks)
+		}
+	}
+}
+
+// A whole file that is missing is a break; so is a compressed one cut short.
+func TestVerifyFiles(t *testing.T) {
+	t.Parallel()
+	names := chainedLog(t, "", 40)
+	v, err := Verify(slices.Delete(slices.Clone(names), 1, 2), "")
+	must(t, err)
+	if len(v.Breaks) != 1 || !strings.Contains(v.Breaks[0], "are missing") {
+		t.Errorf("breaks %q, want missing records", v.Breaks)
+	}
+	gz := names[len(names)-2]
+	b, err := os.ReadFile(gz)
+	must(t, err)
+	must(t, os.WriteFile(gz, b[:len(b)/2], 0o600))
+	if v, err = Verify(names, ""); err != nil || len(v.Breaks) == 0 {
+		t.Errorf("breaks %q, %v, want some", v.Breaks, err)
+	}
+	if _, err := Verify([]string{"/nonexistent"}, ""); err == nil {
+		t.Error("no error for a file that is not there")
+	}
+}
+
+// A chain begins in a file of its own: what was written before belongs to none.
+func TestChainBegins(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.json")
+	for _, chain := range []bool{false, true, true, false} {
+		s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: chain}, Options{})
+		must(t, s.Record(handshake(1, start)))
+		must(t, s.Close())
+	}
+	names, texts := contents(t, path)
+	var got []string
+	for _, text := range texts {
+		got = append(got, fmt.Sprint(numbers(t, text), chained([]byte(text[strings.LastIndexByte(text[:len(text)-1], '\n')+1:]))))
+	}
+	if diff := cmp.Diff([]string{"[1] false", "[2 3] true", "[4] false"}, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if v, err := Verify(names[1:2], ""); err != nil || len(v.Breaks) > 0 {
+		t.Errorf("breaks %q, %v", v.Breaks, err)
+	}
+}
+
+// What a full disk kept out of the log is out of the chain too.
+func TestChainAfterLoss(t *testing.T) {
+	t.Parallel()
+	path := logPath(t)
+	s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})
+	disk := &full{w: s.out.file, room: 1 << 20}
+	s.out.w = disk
+	for _, room := range []int{1 << 20, 100, 1 << 20} {
+		disk.free(room)
+		_ = s.Record(handshake(1, start))
+		_ = s.Flush()
+	}
+	must(t, s.Close())
+	if v, err := Verify([]string{path}, ""); err != nil || len(v.Breaks) > 0 || v.Last != 3 { // two records and a gap
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+func TestKeyRefused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ file, want string }{
+		{writeKey(t, 0o600, "short"), "it has 5 bytes, not 16 to 4096"},
+		{writeKey(t, 0o600, strings.Repeat("x", 5000)), "it has 4097 bytes, not 16 to 4096"},
+		{writeKey(t, 0o644, strings.Repeat("x", 32)), "it is open to every user"},
+		{"/nonexistent", "no such file or directory"},
+	} {
+		_, err := Open(config.Sink{Format: config.JSON, Path: "-", Chain: true, ChainKey: tt.file}, Options{})
+		if want := "read key " + tt.file + ": " + tt.want; err == nil || err.Error() != want {
+			t.Errorf("error = %v, want %s", err, want)
+		}
+	}
+}
+
+// FuzzVerify: whatever the bytes are, a log that is accepted consists of records that are in order and have their hashes.
+func FuzzVerify(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "log")
+	s := open(f, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})
+	must(f, s.Record(handshake(1, start)))
+	must(f, s.Record(refused()))
+	must(f, s.Close())
+	whole, err := os.ReadFile(path)
+	must(f, err)
+	f.Add(whole)
+	f.Add([]byte(`{"seq":1,"prev":"","hash":""}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := newChain("")
+		must(t, err)
+		v := verifier{chain: c}
+		v.read("log", bytes.NewReader(data))
+		if len(v.Breaks) > 0 {
+			return
+		}
+		var last digest
+		for line := range bytes.Lines(data) {
+			l, ok := linkOf(bytes.TrimSuffix(line, []byte("\n")))
+			if !ok || c.sum(l.text) != l.hash || last != (digest{}) && l.prev != last {
+				t.Fatalf("accepted %q", line)
+			}
+			last = l.hash
+		}
+	})
+}

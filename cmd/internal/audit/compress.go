@@ -1,0 +1,75 @@
+package audit
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+)
+
+// compressFile replaces a file by its compressed form, with the same times. The new file gets its name when it is whole, so
+// that a crash leaves one of the two.
+func compressFile(ctx context.Context, path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("compress log %s: %w", path, err)
+		}
+	}()
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	const suffix = ".tmp"
+	unfinished := path + gzipSuffix + suffix
+	if err := os.Remove(unfinished); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	out, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	if err = compress(ctx, out, in); err == nil {
+		err = out.Sync() // the original is about to go
+	}
+	err = errors.Join(err, out.Close())
+	if err == nil {
+		err = os.Chtimes(unfinished, info.ModTime(), info.ModTime())
+	}
+	if err == nil {
+		err = os.Rename(unfinished, path+gzipSuffix)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(unfinished))
+	}
+	return os.Remove(path)
+}
+
+// compress copies in small pieces and lets others run after each: packets do not wait for it.
+func compress(ctx context.Context, w io.Writer, r io.Reader) error {
+	const piece = 16 << 10
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := io.CopyN(z, r, piece)
+		if err == io.EOF {
+			return z.Close()
+		}
+		if err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,77 @@
+package audit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Admission says what becomes of a new connection.
+type Admission uint8
+
+const (
+	Admit  Admission = iota // its record can be written
+	Wait                    // not now: the client tries again
+	Refuse                  // not for some time
+)
+
+// refuseAfter is how long new connections wait before they are refused.
+const refuseAfter = 3 * time.Second
+
+// entrance keeps new connections out while a sink that must not lose records cannot write them.
+type entrance struct {
+	closed  atomic.Bool
+	refused atomic.Uint64
+
+	mu  sync.Mutex // guards gap; taken only while closed, or about to be
+	gap Gap        // since it closed
+}
+
+// Admission asks whether a connection may begin at the time now. It is asked for every SYN and costs a few loads.
+func (l *Log) Admission(now time.Time) Admission {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	stuck := false
+	for _, w := range l.writers {
+		stuck = stuck || w.stuck(now)
+	}
+	e := &l.entrance
+	if !stuck {
+		if e.closed.Load() {
+			e.announce(l.writers)
+		}
+		return Admit
+	}
+	e.refused.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed.Store(true)
+	e.gap.Reason = Suspended
+	e.gap.add(now)
+	if now.Sub(e.gap.From) < refuseAfter {
+		return Wait
+	}
+	return Refuse
+}
+
+// close is for the end of the log.
+func (e *entrance) close(l *Log) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e.announce(l.writers)
+}
+
+// announce ends a time in which connections were kept out: the log says how many SYNs that were.
+func (e *entrance) announce(writers []*writer) {
+	e.mu.Lock()
+	gap := e.gap
+	e.gap = Gap{}
+	e.closed.Store(false)
+	e.mu.Unlock()
+	if gap.Lost == 0 {
+		return
+	}
+	for _, w := range writers {
+		w.enqueue(item{gap: &gap})
+	}
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package audit
+
+import "io/fs"
+
+// noFollow is a flag of unix systems.
+const noFollow = 0
+
+// deleted is for unix systems, where a file may be open that has no name.
+func deleted(fs.FileInfo) bool { return false }

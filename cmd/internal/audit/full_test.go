@@ -1,0 +1,274 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/config"
+	"syntap/tap"
+)
+
+// running starts a log and returns how to end it.
+func running(t *testing.T, l *Log) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	return func() error { cancel(); return <-done }
+}
+
+// passing collects the client ports of connections that may pass.
+type passing struct {
+	mu    sync.Mutex
+	ports []uint16
+}
+
+func (p *passing) add(r *tap.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ports = append(p.ports, r.Client.Port())
+}
+
+func (p *passing) take() []uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ports := p.ports
+	p.ports = nil
+	return ports
+}
+
+// A disk that is full keeps new connections out and loses nothing; when it has room again everything goes on by itself.
+func TestSuspend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		disk := &full{w: &out, room: 1 << 20}
+		s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: disk})
+		l := NewLog([]*Sink{s}, LogOptions{Queue: 4, Reserve: 100})
+		var passed passing
+		l.OnWritten(passed.add)
+		stop := running(t, l)
+		expect := func(name string, ports []uint16, admission Admission) {
+			t.Helper()
+			synctest.Wait()
+			if got := passed.take(); !slices.Equal(got, ports) {
+				t.Errorf("%s: connections %d may pass, want %d", name, got, ports)
+			}
+			if got := l.Admission(time.Now()); got != admission {
+				t.Errorf("%s: admission %d, want %d", name, got, admission)
+			}
+		}
+		l.Record(handshake(1, start))
+		l.Record(refused()) // nobody waits for it
+		expect("room", []uint16{1}, Admit)
+
+		disk.free(100) // less than a record
+		l.Record(handshake(2, start))
+		expect("full", nil, Wait)
+		<-time.After(refuseAfter - time.Millisecond)
+		l.Record(handshake(3, start))
+		expect("full for less than 3 s", nil, Wait)
+		before := disk.free(100)
+		<-time.After(time.Minute)
+		expect("full for long", nil, Refuse)
+		if tries := disk.free(100) - before; tries < 10 || tries > 70 {
+			t.Errorf("%d tries in a minute, want about 60", tries)
+		}
+
+		disk.free(1 << 20)
+		<-time.After(lastRetry)
+		expect("room again", []uint16{2, 3}, Admit)
+		must(t, stop())
+		if got := ports(t, out.String()); !slices.Equal(got, []int{1, 1051, 2, 3, 0}) {
+			t.Errorf("log has %d, want every record and then the announcement", got)
+		}
+		const gap = `"to":"` // of a time of synctest
+		if last := out.String(); !strings.Contains(last, gap) || !strings.HasSuffix(last, `"refused":3,"reason":"suspended"}`+"\n") {
+			t.Errorf("log does not end in the number of refused SYNs: %s", last)
+		}
+		want := LogStats{Records: 4, Refused: 3, Lost: map[Reason]uint64{QueueFull: 0, WriteError: 0}}
+		if diff := cmp.Diff(want, l.Stats()); diff != "" {
+			t.Errorf("stats (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// stopped is a reader that reads when it is told to.
+type stopped struct {
+	bytes.Buffer
+	reads chan struct{} // closed when it reads
+}
+
+func (s *stopped) Write(b []byte) (int, error) {
+	<-s.reads
+	return s.Buffer.Write(b)
+}
+
+// A reader that does not read keeps new connections out, but not the sinks beside it from writing.
+func TestSuspendStoppedReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var beside bytes.Buffer
+		reader := &stopped{reads: make(chan struct{})}
+		l := NewLog([]*Sink{
+			open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: reader}),
+			open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &beside}),
+		}, LogOptions{Queue: 4, Reserve: 10})
+		var passed passing
+		l.OnWritten(passed.add)
+		stop := running(t, l)
+		for port := range uint16(8) {
+			l.Record(handshake(port+1, start))
+			synctest.Wait()
+		}
+		if got := ports(t, beside.String()); len(got) != 8 {
+			t.Errorf("the other sink has %d records, want 8", len(got))
+		}
+		if got := passed.take(); got != nil {
+			t.Errorf("connections %d may pass", got)
+		}
+		if got := l.Admission(time.Now()); got != Wait { // the queue is long enough
+			t.Errorf("admission %d, want to wait", got)
+		}
+		close(reader.reads)
+		synctest.Wait()
+		if got := passed.take(); len(got) != 8 {
+			t.Errorf("connections %d may pass, want 8", got)
+		}
+		if got := l.Admission(time.Now()); got != Admit {
+			t.Errorf("admission %d", got)
+		}
+		must(t, stop())
+	})
+}
+
+// A slow write alone keeps new connections out.
+func TestSuspendSlowWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := &stopped{reads: make(chan struct{})}
+		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: reader})}, LogOptions{})
+		stop := running(t, l)
+		l.Record(handshake(1, start))
+		synctest.Wait()
+		if got := l.Admission(time.Now()); got != Admit {
+			t.Errorf("admission %d at once, want to enter", got)
+		}
+		<-time.After(slow + time.Millisecond)
+		if got := l.Admission(time.Now()); got != Wait {
+			t.Errorf("admission %d after %v, want to wait", got, slow)
+		}
+		l.Record(handshake(2, start))
+		if err := stop(); err == nil || err.Error() != "write log -: nobody reads it, 2 records are lost" {
+			t.Errorf("error = %v", err)
+		}
+		close(reader.reads) // so that its goroutine ends
+		synctest.Wait()
+	})
+}
+
+// With count nobody waits for the sink, whatever it does.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := &full{w: &bytes.Buffer{}}
+		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-", OnFull: config.Count}, Options{Stdout: disk})}, LogOptions{})
+		var passed passing
+		l.OnWritten(passed.add)
+		stop := running(t, l)
+		l.Record(handshake(1, start))
+		synctest.Wait()
+		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.Admission(time.Now()) != Admit {
+			t.Errorf("connections %d may pass, want 1", got)
+		}
+		if err := stop(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("error = %v", err)
+		}
+		if got := l.Stats().Lost[WriteError]; got != 1 {
+			t.Errorf("%d lost, want 1", got)
+		}
+	})
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		out  func() io.Writer
+		want string
+	}{
+		{"full", func() io.Writer { return &full{w: &bytes.Buffer{}} }, "write log -: no space left on device"},
+		{"slow", func() io.Writer { return &stopped{reads: make(chan struct{})} }, "write log -: it is too slow, 2 records wait\nwrite log -: nobody reads it, 3 records are lost"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				out := tt.out()
+				l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-", OnFull: config.Stop}, Options{Stdout: out})}, LogOptions{Queue: 2})
+				done := make(chan error)
+				go func() { done <- l.Run(t.Context()) }()
+				for range 4 {
+					l.Record(handshake(1, start))
+					synctest.Wait()
+				}
+				if err := <-done; err == nil || err.Error() != tt.want {
+					t.Errorf("Run ended with %v\nwant %s", err, tt.want)
+				}
+				if s, ok := out.(*stopped); ok {
+					close(s.reads)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Of a batch that went out in part the rest follows: no line is broken, none is there twice.
+func TestSuspendTorn(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	disk := &full{w: &out, room: 700}
+	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: disk})
+	s.keep = true
+	must(t, s.Record(handshake(1, start)))
+	for range 3 {
+		if err := s.Flush(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("error = %v", err)
+		}
+	}
+	must(t, s.Record(handshake(2, start)))
+	disk.room = 1 << 20
+	must(t, s.Close())
+	if got := ports(t, out.String()); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("log has %d, want 1 and 2:\n%s", got, &out)
+	}
+}
+
+func TestSync(t *testing.T) {
+	t.Parallel()
+	s := open(t, config.Sink{Format: config.JSON, Path: logPath(t), Sync: true}, Options{})
+	must(t, s.Record(handshake(1, start)))
+	must(t, s.Flush())
+	if s.out.unsettled {
+		t.Error("the disk may not have what Flush has written")
+	}
+	s.out.file.Close() // from here on nothing works
+	if err := s.Record(handshake(2, start)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,261 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"syntap/cmd/internal/config"
+	"syntap/tap"
+)
+
+// writer is one sink with its queue and the goroutine that empties it.
+//
+//	      enqueue                    queue empty or batch full
+//	tap ───────────▶ queue ──▶ batch ─────────────────────────▶ write ──▶ records passed on, the next batch
+//	                   │                                          │ error
+//	                   ╰ full: lost, or stop                      ├─ suspend: the same batch again, later; new connections wait
+//	                                                              ├─ count:   lost, counted, announced with the next batch
+//	                                                              ╰─ stop:    Run ends
+type writer struct {
+	log     *Log
+	cancel  context.CancelFunc // has it write what is queued and end; set by start
+	done    chan error         // holds how it has ended
+	sink    *Sink
+	policy  config.OnFull
+	report  report
+	queue   chan item     // never closed
+	high    int           // items in the queue from which new connections wait
+	changes chan change   // never closed
+	former  *writer       // that is to give way, until the writer is started
+	commit  chan<- bool   // tells it
+	reopen  chan struct{} // holds a token when the sink is to reopen its file
+	batch   []item        // established attempts in the sink's batch; the goroutine's
+	taken   int64         // records in the sink's batch; the goroutine's
+
+	waiting atomic.Int64 // records in the queue and in the batch
+	failing atomic.Bool  // the last write has failed and is tried again
+	since   atomic.Int64 // when the write that is going on began, in nanoseconds since 1970; 0 = none is
+
+	mu     sync.Mutex // guards the two below
+	gap    Gap        // lost to the full queue since the last announcement
+	behind int        // how many items of the queue came before the gap
+
+	lost atomic.Uint64 // to the full queue
+}
+
+func newWriter(l *Log, s *Sink) *writer {
+	w := &writer{
+		log: l, sink: s, policy: s.config.OnFull, report: report{sink: s, logger: l.o.Logger}, done: make(chan error, 1),
+		high: l.o.Queue, queue: make(chan item, l.o.Queue+l.o.Reserve), reopen: make(chan struct{}, 1), changes: make(chan change),
+	}
+	s.keep = w.gate()
+	return w
+}
+
+// start has the writer write until ctx ends or stop is called; wait waits for that.
+func (w *writer) start(ctx context.Context) {
+	ctx, w.cancel = context.WithCancel(ctx)
+	go func() { w.done <- w.run(ctx) }()
+}
+
+func (w *writer) stop() { w.cancel() }
+
+// gate reports whether connections wait until the sink has their records.
+func (w *writer) gate() bool { return w.policy != config.Count }
+
+// enqueue never blocks.
+func (w *writer) enqueue(i item) {
+	if w.policy == config.Stop && len(w.queue) >= w.high {
+		w.log.fail(fmt.Errorf("write log %s: it is too slow, %d records wait", w.sink.path, w.high))
+	}
+	select {
+	case w.queue <- i:
+		if i.gap == nil {
+			w.waiting.Add(1)
+		}
+		return
+	default:
+	}
+	if i.gap != nil {
+		return
+	}
+	w.lost.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gap.Lost == 0 {
+		w.gap.Reason = QueueFull
+		w.behind = len(w.queue)
+	}
+	w.gap.add(i.time())
+}
+
+// lazy is how long the end of a connection may wait for other records to be written with: nobody waits for it.
+const lazy = 20 * time.Millisecond
+
+func (w *writer) run(ctx context.Context) error {
+	later := time.NewTimer(lazy)
+	later.Stop()
+	defer later.Stop()
+	var urgent, waiting bool // the batch has more than ends of connections; something may wait for later
+	for {
+		select {
+		case i := <-w.queue:
+			w.take(i)
+			urgent = urgent || i.flow == nil
+			switch {
+			case w.sink.full(), len(w.queue) == 0 && urgent:
+				w.flush(ctx)
+				urgent = false
+			case len(w.queue) == 0 && !waiting:
+				later.Reset(lazy)
+				waiting = true
+			}
+		case <-later.C:
+			w.flush(ctx)
+			waiting, urgent = false, false
+		case <-w.reopen:
+			w.told(w.sink.Reopen())
+		case c := <-w.changes:
+			if w.giveWay(c) {
+				return nil
+			}
+		case <-ctx.Done():
+			return w.drain()
+		}
+	}
+}
+
+// drain writes what is queued, with one try.
+func (w *writer) drain() error {
+	for {
+		select {
+		case i := <-w.queue:
+			w.take(i)
+			if w.sink.full() {
+				w.try()
+			}
+		default:
+			w.announce(true)
+			w.sink.keep = false // what cannot be written now is lost
+			w.try()
+			return w.sink.Close()
+		}
+	}
+}
+
+func (w *writer) take(i item) {
+	if i.gap == nil {
+		w.taken++
+	}
+	switch {
+	case i.record != nil:
+		w.sink.record(i.record)
+		if w.gate() && i.record.Outcome == tap.Established {
+			w.batch = append(w.batch, i)
+		}
+	case i.flow != nil:
+		w.sink.flow(i.flow)
+	case i.segment != nil:
+		w.sink.segment(i.segment)
+	default:
+		w.sink.missed(*i.gap)
+	}
+	w.announce(false)
+}
+
+// Between two tries of the same batch.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = time.Second
+)
+
+// flush writes the batch. With suspend it returns when the batch is written or ctx ends.
+func (w *writer) flush(ctx context.Context) {
+	for wait := firstRetry; w.try() != nil && w.gate(); wait = min(2*wait, lastRetry) {
+		if w.policy == config.Stop {
+			w.log.fail(w.sink.err)
+		}
+		w.failing.Store(true)
+		again := time.NewTimer(wait)
+		select {
+		case <-again.C:
+		case <-w.reopen: // perhaps to a place that has room
+			w.told(w.sink.Reopen())
+		case c := <-w.changes:
+			c.ready <- prepared{err: w.sink.err}
+		case <-ctx.Done():
+			again.Stop()
+			return
+		}
+		again.Stop()
+	}
+	w.failing.Store(false)
+}
+
+// try writes the batch once and passes on the connections whose records are written.
+func (w *writer) try() error {
+	w.since.Store(time.Now().UnixNano())
+	err := w.sink.Flush()
+	w.since.Store(0)
+	w.told(err)
+	if err == nil || !w.sink.keep {
+		w.waiting.Add(-w.taken)
+		w.taken = 0
+	}
+	if err == nil {
+		for _, i := range w.batch {
+			if i.unwritten == nil || i.unwritten.Add(-1) == 0 {
+				w.log.passed(i.record)
+			}
+		}
+		clear(w.batch)
+		w.batch = w.batch[:0]
+	}
+	return err
+}
+
+// told lets the program's log know how the sink does.
+func (w *writer) told(err error) {
+	if err != nil {
+		w.report.failed(err)
+	} else {
+		w.report.works()
+	}
+}
+
+// announce tells the sink of a gap once it has what was queued before it, or at the end.
+func (w *writer) announce(end bool) {
+	w.mu.Lock()
+	w.behind--
+	gap := w.gap
+	if w.behind > 0 && !end {
+		gap = Gap{}
+	} else {
+		w.gap = Gap{}
+	}
+	w.mu.Unlock()
+	w.sink.missed(gap)
+}
+
+// slow is how long a write may take before new connections have to wait.
+const slow = time.Second
+
+// stuck reports whether new connections would wait for the sink.
+func (w *writer) stuck(now time.Time) bool {
+	if !w.gate() {
+		return false
+	}
+	since := w.since.Load()
+	return w.failing.Load() || len(w.queue) >= w.high || since != 0 && now.UnixNano()-since > int64(slow)
+}
+
+// stuckError tells what a write that does not end keeps from being written; nil if there is none.
+func (w *writer) stuckError() error {
+	if w.since.Load() == 0 {
+		return nil
+	}
+	return fmt.Errorf("write log %s: nobody reads it, %d records are lost", w.sink.path, w.waiting.Load())
+}

@@ -1,0 +1,182 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// Logs that cannot be written: established connections go on, new ones wait and are then refused, nothing is lost, and when
+// the log can be written again so does everything else.
+
+// TestDiskFull fills the disk of the log, a small tmpfs in a mount namespace of the router's own.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	disk := filepath.Join(r.dir, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := r.writeConfig(t, `
+tun: {name: syntap0}
+tap: {timeout: 2s, log: [{format: json, path: DIR/disk/handshakes.json}]}
+`)
+	r.Process = lab.Router.Start("unshare", "--mount", "sh", "-c",
+		fmt.Sprintf("mount -t tmpfs -o size=256k,mode=755 tmpfs %s && exec %s run -c %s", disk, binary, config))
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	disk = fmt.Sprintf("/proc/%d/root%s", r.PID(), disk) // as the router sees it
+	filler := filepath.Join(disk, "filler")
+
+	withoutLog(t, lab, r, func() {
+		f, err := os.Create(filler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := io.Copy(f, zeros{}); !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("fill the disk: %v", err)
+		}
+	}, func() {
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	})
+	b, err := os.ReadFile(filepath.Join(disk, "handshakes.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "handshakes.json"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkSuspended(t, r)
+}
+
+// TestStoppedReader writes the log into a pipe that nobody reads.
+func TestStoppedReader(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	fifo := filepath.Join(r.dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if _, err := unix.FcntlInt(pipe.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	config := r.writeConfig(t, `
+tun: {name: syntap0}
+tap: {timeout: 2s, log: [{format: json, path: "-"}]}
+`)
+	r.Process = lab.Router.Start("sh", "-c", fmt.Sprintf("exec %s run -c %s >%s", binary, config, fifo))
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	log, err := os.Create(filepath.Join(r.dir, "handshakes.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+
+	withoutLog(t, lab, r, func() {}, func() {
+		go func() { _, _ = io.Copy(log, pipe) }()
+	})
+	checkSuspended(t, r)
+}
+
+// withoutLog has a connection open while the log fails, makes others until they are refused, and then has the log work again.
+func withoutLog(t *testing.T, lab *tuntest.Lab, r *router, fail, mend func()) {
+	t.Helper()
+	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
+	go serveAll(lab.Server.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	established := dial(t, lab.Router, address)
+	echo(t, established)
+	fail()
+	used := r.cpu(t)
+	start := time.Now()
+	var refused error
+	tuntest.Wait(t, "connections to be refused", func() bool {
+		ctx, cancel := timeout()
+		defer cancel()
+		conn, err := lab.Router.Dial(ctx, "tcp", address)
+		if err == nil { // the last to be let in gets no answer before its record can be written
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(tuntest.Patience))
+			_, _ = conn.Write([]byte("x"))
+			_, _ = io.ReadFull(conn, make([]byte, 1))
+		}
+		echo(t, established)
+		refused = err
+		return err != nil
+	})
+	if !errors.Is(refused, unix.EHOSTUNREACH) {
+		t.Errorf("connection while the log fails: %v, want %v", refused, unix.EHOSTUNREACH)
+	}
+	if took, used := time.Since(start), r.cpu(t)-used; took > time.Second && used > took/4 {
+		t.Errorf("%v of CPU in %v while the log fails", used, took)
+	}
+	mend()
+	var conn net.Conn
+	tuntest.Wait(t, "a connection", func() bool {
+		ctx, cancel := timeout()
+		defer cancel()
+		var err error
+		conn, err = lab.Router.Dial(ctx, "tcp", address)
+		return err == nil
+	})
+	echo(t, conn)
+	conn.Close()
+	echo(t, established)
+}
+
+// cpu returns how much of a processor the router has used.
+func (r *router) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), ") ") // behind the name
+	var user, system int64                      // in hundredths of a second
+	if _, err := fmt.Sscanf(strings.Join(strings.Fields(after)[11:13], " "), "%d %d", &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// checkSuspended ends the router and looks for every established connection, and for what the log says of the others.
+func checkSuspended(t *testing.T, r *router) {
+	t.Helper()
+	carried := r.carried(t)
+	established, gaps := 0, 0
+	for _, record := range r.records(t) {
+		switch {
+		case record.Outcome == "established":
+			established++
+		case record.Message == "gap":
+			gaps++
+			if record.Reason != "suspended" || record.Refused != carried["drop_waiting"]+carried["drop_refused"] {
+				t.Errorf("gap %+v, but %d SYNs had to wait and %d were refused", record, carried["drop_waiting"], carried["drop_refused"])
+			}
+		}
+	}
+	if gaps != 1 || carried["drop_refused"] == 0 {
+		t.Errorf("%d gaps announced, carried %v, want one gap and refused SYNs", gaps, carried)
+	}
+	if established != carried["established"] || established < 2 {
+		t.Errorf("%d established connections in the log, want %d and at least 2", established, carried["established"])
+	}
+}

@@ -1,0 +1,16 @@
+// Package owner finds the local process that opens a connection: the user of its socket, the number and the name of the
+// process.
+//
+// # Theory of operation
+//
+//	SYN ──▶ sock_diag: socket of these addresses ──▶ uid, inode ──▶ process with that inode among its descriptors ──▶ name
+//	        one question to the kernel                              what was seen before, the last processes, all of /proc
+//
+// The kernel answers the first question at once. The second it does not answer: descriptors have to be read. A process that
+// has opened a connection is likely to open the next one, under the same descriptor, so that is looked at first, then all of
+// that process's. All of /proc is read last, the newest processes first. Searching takes at most a hundredth of a processor in
+// the long run; when that is used up only what is known, or is found at the first look, is answered. Then a
+// record has a uid, and no process.
+//
+// To see another user's descriptors takes CAP_SYS_PTRACE, or root without restrictions; without it a record has the uid only.
+package owner

@@ -1,0 +1,43 @@
+package owner
+
+import (
+	"net/netip"
+
+	"syntap/tap"
+)
+
+// Finder finds owners of sockets in the network namespace that it was made in. It is for one goroutine at a time.
+type Finder struct {
+	diag      *diag
+	processes processes
+}
+
+// NewFinder returns a finder. Close gives it back.
+func NewFinder() (*Finder, error) {
+	d, err := newDiag()
+	if err != nil {
+		return nil, err
+	}
+	return &Finder{diag: d, processes: processes{known: make(map[uint32]int), names: make(map[int]named)}}, nil
+}
+
+// Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone.
+func (f *Finder) Find(local, remote netip.AddrPort) (o tap.Owner, ok bool) {
+	uid, inode, err := f.diag.socket(local, remote)
+	if err != nil {
+		return tap.Owner{}, false
+	}
+	o.UID = uid
+	if inode == 0 { // the socket is closed already
+		return o, true
+	}
+	if pid := f.processes.find(inode); pid != 0 {
+		if o.Process = f.processes.name(pid); o.Process != "" {
+			o.PID = pid
+		}
+	}
+	return o, true
+}
+
+// Close gives the finder back.
+func (f *Finder) Close() error { return f.diag.close() }

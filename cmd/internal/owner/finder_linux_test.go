@@ -1,0 +1,101 @@
+package owner
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tap"
+)
+
+// connect opens a connection to a listener that never accepts, and returns its addresses.
+func connect(t testing.TB, l net.Listener) (local, remote netip.AddrPort) {
+	t.Helper()
+	conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	local, remote = conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+}
+
+func listen(t testing.TB, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	f, err := NewFinder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	comm := filepath.Base(executable)
+	comm = comm[:min(len(comm), 15)] // TASK_COMM_LEN
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l := listen(t, "tcp", address)
+		for range 5 {
+			local, remote := connect(t, l)
+			f.processes.credit = maxCredit // however long the last search was
+			got, ok := f.Find(local, remote)
+			if want := (tap.Owner{UID: uint32(unix.Getuid()), PID: os.Getpid(), Process: comm}); !ok || got != want && !strings.HasPrefix(comm, got.Process) {
+				t.Errorf("Find(%v, %v) = %+v, %t, want %+v", local, remote, got, ok, want)
+			}
+		}
+	}
+	if o, ok := f.Find(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("198.51.100.2:2")); ok {
+		t.Errorf("found %+v for a connection that is not there", o)
+	}
+}
+
+// Searching has a budget; what is known is answered without.
+func TestSearchBudget(t *testing.T) {
+	t.Parallel()
+	p := processes{known: make(map[uint32]int)}
+	p.find(1) // no socket
+	if p.credit >= maxCredit {
+		t.Errorf("credit %v after a search, want less than %v", p.credit, maxCredit)
+	}
+	clear(p.known)
+	p.credit = -time.Hour
+	p.since = time.Now()
+	p.known[2] = 42
+	if pid := p.find(2); pid != 42 {
+		t.Errorf("what is known is answered with %d", pid)
+	}
+	if p.find(1); len(p.known) != 0 {
+		t.Error("searched without credit")
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	f, err := NewFinder()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	local, remote := connect(b, listen(b, "tcp", "127.0.0.1:0"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := f.Find(local, remote); !ok {
+			b.Fatal("not found")
+		}
+	}
+}

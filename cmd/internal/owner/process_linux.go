@@ -1,0 +1,177 @@
+package owner
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// processes finds the process that holds a socket.
+type processes struct {
+	known  map[uint32]int // processes by the inodes of sockets that have been seen with them and not been asked for
+	recent []holder       // that have opened connections, the last one first
+	credit time.Duration  // that searching may still take
+	since  time.Time      // when credit was counted
+	names  map[int]named  // of processes, for a moment
+	link   [64]byte
+}
+
+// named is the name that a process had at a time.
+type named struct {
+	name string
+	at   time.Time
+}
+
+// nameAge is how long a name is taken for granted: a process may change it.
+const nameAge = time.Second
+
+// holder is a process that has opened a connection.
+type holder struct {
+	pid int
+	fd  string // the last descriptor
+}
+
+const (
+	searchShare = 100                    // searching takes one part in so many of a processor,
+	maxCredit   = 200 * time.Millisecond // beyond what was not used before, up to this
+
+	maxKnown  = 4096
+	maxRecent = 16
+)
+
+// find returns the process that holds the socket with the inode, 0 if it cannot be found now.
+func (p *processes) find(inode uint32) int {
+	if pid, ok := p.known[inode]; ok {
+		delete(p.known, inode)
+		return pid
+	}
+	for i, h := range p.recent {
+		if p.inode(h.pid, h.fd) == inode {
+			p.used(i, h)
+			return h.pid
+		}
+	}
+	begin := time.Now()
+	p.credit = min(p.credit+begin.Sub(p.since)/searchShare, maxCredit)
+	p.since = begin
+	if p.credit <= 0 {
+		return 0
+	}
+	pid := p.search(inode)
+	p.credit -= time.Since(begin)
+	return pid
+}
+
+// used moves a process to the front; i = len(recent) adds it.
+func (p *processes) used(i int, h holder) {
+	if i < len(p.recent) {
+		p.recent = slices.Delete(p.recent, i, i+1)
+	}
+	p.recent = slices.Insert(p.recent, 0, h)
+	p.recent = p.recent[:min(len(p.recent), maxRecent)]
+}
+
+func (p *processes) search(inode uint32) int {
+	if len(p.known) > maxKnown {
+		clear(p.known)
+	}
+	for i, h := range p.recent {
+		if fd, ok := p.descriptors(h.pid, inode); ok {
+			p.used(i, holder{h.pid, fd})
+			return h.pid
+		}
+	}
+	for _, pid := range pids() {
+		if fd, ok := p.descriptors(pid, inode); ok {
+			p.used(len(p.recent), holder{pid, fd})
+			return pid
+		}
+	}
+	return 0
+}
+
+// pids lists all processes, the newest first.
+func pids() (all []int) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			all = append(all, pid)
+		}
+	}
+	slices.Sort(all)
+	slices.Reverse(all)
+	return all
+}
+
+// descriptors looks for a socket among the descriptors of a process, and remembers the others there.
+func (p *processes) descriptors(pid int, inode uint32) (fd string, found bool) {
+	dir, err := os.Open("/proc/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		return "", false
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		switch other := p.inode(pid, name); {
+		case other == inode:
+			fd, found = name, true
+		case other != 0:
+			p.known[other] = pid
+		}
+	}
+	return fd, found
+}
+
+// inode returns the inode of a socket by its descriptor; 0 if that is none.
+func (p *processes) inode(pid int, fd string) uint32 {
+	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/fd/"+fd, p.link[:])
+	if err != nil {
+		return 0
+	}
+	text, ok := bytes.CutPrefix(p.link[:n], []byte("socket:["))
+	if !ok {
+		return 0
+	}
+	inode, err := strconv.ParseUint(string(bytes.TrimSuffix(text, []byte("]"))), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(inode)
+}
+
+// name returns the name of a process.
+func (p *processes) name(pid int) string {
+	now := time.Now()
+	if n, ok := p.names[pid]; ok && now.Sub(n.at) < nameAge {
+		return n.name
+	}
+	if len(p.names) > maxKnown {
+		clear(p.names)
+	}
+	name := readName(pid)
+	p.names[pid] = named{name, now}
+	return name
+}
+
+func readName(pid int) string {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/comm", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var b [64]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSuffix(b[:n], []byte("\n")))
+}
