@@ -22,6 +22,7 @@ Usage:
     syntap cleanup                remove what a dead run has left
     syntap status [flags]         tell what a running syntap has done and holds
     syntap top [flags]            show its handshakes as they happen
+    syntap log [flags] [FILE...]  search JSON logs
     syntap verify FILE...         check the hash chain of JSON logs
 
     syntap version                print the version
@@ -64,6 +65,7 @@ func newRootCommand() *cobra.Command {
 		newCleanupCommand(os.Getenv),
 		newStatusCommand(),
 		newTopCommand(),
+		newLogCommand(),
 		newVerifyCommand(),
 		newVersionCommand(),
 		newManCommand(),

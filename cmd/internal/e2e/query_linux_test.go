@@ -1,0 +1,98 @@
+package e2e_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// flowLabel is what classic lines show of IPv6 and records do not hold.
+var flowLabel = regexp.MustCompile(` \[flowlabel 0x[0-9a-f]+\]`)
+
+// TestLog asks a running router's log, which is rotated and compressed, and follows it.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	serveEchoes(lab)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, `
+tun: {name: syntap0}
+tap:
+  log:
+    - {format: json, path: DIR/handshakes.json, max_size: 64KiB, compress: true}
+    - {format: classic, path: DIR/classic.txt}
+    - {format: modern, path: DIR/modern.txt}
+`)
+	r.Process = lab.Router.Start(binary, "run", "-c", config)
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	follow := lab.Router.Start(binary, "log", "-c", config, "--follow", "--json", "--process", "curl")
+	const connections = 200
+	connectEchoes(t, lab, connections)
+	lab.Router.Run("curl", "-sS", urls()[0])
+	r.wait(t, "the record of curl", func() bool { return strings.Count(follow.Stdout(), "\n") == 1 })
+	if !strings.Contains(follow.Stdout(), `"process":"curl"`) {
+		t.Errorf("followed: %s", follow.Stdout())
+	}
+	if err := follow.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-follow.Done()
+	if err := follow.Err(); err != nil {
+		t.Errorf("log --follow ended with %v", err)
+	}
+	r.stop(t, unix.SIGTERM)
+
+	ask := func(args ...string) string {
+		got := command(t, lab.Router, binary, append([]string{"log", "-c", config}, args...)...)
+		if got.status != 0 || got.stderr != "" {
+			t.Errorf("log %q: %+v", args, got)
+		}
+		return got.stdout
+	}
+	for _, dialect := range []string{"classic", "modern"} {
+		want := flowLabel.ReplaceAllString(r.read(t, dialect+".txt"), "")
+		if diff := cmp.Diff(want, ask("--format", dialect)); diff != "" {
+			t.Errorf("%s (-log +query):\n%s", dialect, diff)
+		}
+	}
+	if got, want := ask("--top", "port"), "     200  7000\n       1  80\n"; got != want {
+		t.Errorf("log --top port = %q, want %q", got, want)
+	}
+	for _, args := range [][]string{
+		{"--process", "curl"}, {"--port", "80"}, {"--since", "1h", "--dst", tuntest.ServerAddr4, "--port", "80"},
+	} {
+		if got := strings.Count(ask(args...), "\n"); got != 3 {
+			t.Errorf("log %q: %d lines, want 3", args, got)
+		}
+	}
+	for _, args := range [][]string{{"--outcome", "refused"}, {"--until", "2026-01-01"}} {
+		if got := ask(args...); got != "" {
+			t.Errorf("log %q: %s", args, got)
+		}
+	}
+}
+
+// TestLogMistakes: bad input gets one line of error, a hint where there is a remedy, and status 2.
+func TestLogMistakes(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewNamespace(t)
+	for _, tt := range []struct{ args, want string }{
+		{"", "syntap: no JSON log to search\nhint: name its FILE, or with -c the config that has one\n"},
+		{"--since never", "syntap: --since: \"never\" is no time\nhint: write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23 or 1h30m\n"},
+		{"--port 65536 --src here", "syntap: --src: \"here\" is neither an address nor a prefix\nsyntap: --port: \"65536\" is no port\n"},
+		{"--outcome perfect", "syntap: --outcome: \"perfect\" is unknown\nhint: one of established, refused, unreachable, denied, aborted, no_reply, half_open\n"},
+		{"--top color", "syntap: --top: \"color\" cannot be counted\nhint: one of src, dst, port, process, outcome\n"},
+	} {
+		got := command(t, lab, binary, append([]string{"log"}, strings.Fields(tt.args)...)...)
+		if diff := cmp.Diff(result{status: 2, stderr: tt.want}, got, cmp.AllowUnexported(result{})); diff != "" {
+			t.Errorf("log %s (-want +got):\n%s", tt.args, diff)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package query
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"syntap/cmd/internal/record"
+)
+
+// Filter says which records are wanted. The zero value takes all.
+type Filter struct {
+	Since, Until time.Time      // zero = open
+	Src, Dst     []netip.Prefix // none = any, as with the rest
+	Ports        []uint16       // of the server
+	Outcomes     []string
+	Processes    []string // names
+}
+
+// layout is that of times in records: as text they are in order.
+const layout = "2006-01-02T15:04:05.000000Z"
+
+// matcher is a filter made ready.
+type matcher struct {
+	Filter
+	since, until string
+}
+
+func newMatcher(f Filter) *matcher {
+	m := &matcher{Filter: f}
+	if !f.Since.IsZero() {
+		m.since = f.Since.UTC().Format(layout)
+	}
+	if !f.Until.IsZero() {
+		m.until = f.Until.UTC().Format(layout)
+	}
+	return m
+}
+
+// match reports whether a record is wanted.
+func (m *matcher) match(line []byte) bool {
+	if m.since != "" || m.until != "" {
+		at := string(record.Field(line, record.Time))
+		if at < m.since || m.until != "" && at >= m.until {
+			return false
+		}
+	}
+	if len(m.Ports) > 0 {
+		port, ok := record.Number(record.Field(line, record.DPort))
+		if !ok || port > 65535 || !slices.Contains(m.Ports, uint16(port)) {
+			return false
+		}
+	}
+	return within(line, record.Src, m.Src) && within(line, record.Dst, m.Dst) &&
+		among(line, record.Outcome, m.Outcomes) && among(line, record.Process, m.Processes)
+}
+
+func within(line []byte, member string, prefixes []netip.Prefix) bool {
+	if len(prefixes) == 0 {
+		return true
+	}
+	addr, err := netip.ParseAddr(string(record.Field(line, member)))
+	return err == nil && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func among(line []byte, member string, values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	value := record.Field(line, member)
+	return value != nil && slices.Contains(values, record.String(value))
+}

@@ -1,0 +1,196 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/record"
+)
+
+// pollInterval is how often a log that is followed is looked at.
+const pollInterval = 100 * time.Millisecond
+
+// follower prints what is written to a log.
+type follower struct {
+	query   Query
+	matcher *matcher
+	path    string
+	w       io.Writer
+
+	file *os.File // nil: not there yet
+	rest []byte   // the beginning of a line
+	last uint64   // the number of the last record
+
+	catching bool // catchUp is at work
+}
+
+// Follow searches the file of a log and then what is written to it, also to the files that follow it, until ctx ends.
+func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
+	f := follower{query: q, matcher: newMatcher(q.Filter), path: path, w: w}
+	defer func() {
+		if f.file != nil {
+			f.file.Close()
+		}
+	}()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if err := f.poll(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// poll prints what is new.
+func (f *follower) poll() error {
+	for {
+		rotated, err := f.rotated() // before reading: after it nothing more comes into the old file
+		if err == nil {
+			err = f.read()
+		}
+		if err != nil || !rotated {
+			return err
+		}
+		if err := f.next(); err != nil || f.file == nil {
+			return err
+		}
+	}
+}
+
+// rotated reports whether the log's name is another file's than ours, or a file's that has been truncated.
+func (f *follower) rotated() (bool, error) {
+	now, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // between two files
+	}
+	if err != nil || f.file == nil {
+		return true, err
+	}
+	ours, err := f.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	at, err := f.file.Seek(0, io.SeekCurrent)
+	return !os.SameFile(now, ours) || now.Size() < at, err
+}
+
+// next goes on to the next file, after those that have come and gone unseen.
+func (f *follower) next() error {
+	if f.file != nil {
+		f.file.Close()
+		f.file, f.rest = nil, nil
+	}
+	file, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.file = file
+	return f.catchUp()
+}
+
+// catchUp prints rotated files that are behind the last record. While files are renamed a list of them may lack one: then
+// print notices and asks again.
+func (f *follower) catchUp() error {
+	if f.catching {
+		return nil
+	}
+	f.catching = true
+	defer func() { f.catching = false }()
+	files, err := f.unseen()
+	if err != nil {
+		return err
+	}
+	var printErr error
+	err = readAll(files, nil, func(lines []byte) bool {
+		printErr = f.print(lines)
+		return printErr == nil
+	})
+	return errors.Join(err, printErr)
+}
+
+// unseen returns the rotated files that begin behind the last record.
+func (f *follower) unseen() ([]string, error) {
+	if f.last == 0 { // nothing has been seen, and what was there before was not asked for
+		return nil, nil
+	}
+	files, err := audit.Files(f.path)
+	if err != nil {
+		return nil, err
+	}
+	files = files[:len(files)-1]
+	from := len(files)
+	for ; from > 0; from-- {
+		seq, err := audit.FirstSeq(files[from-1])
+		if err != nil {
+			return nil, err
+		}
+		if seq <= f.last {
+			break
+		}
+	}
+	return files[from:], nil
+}
+
+// read prints the rest of the present file.
+func (f *follower) read() error {
+	if f.file == nil {
+		return nil
+	}
+	b := make([]byte, 64<<10)
+	for {
+		n, err := f.file.Read(b)
+		f.rest = append(f.rest, b[:n]...)
+		if end := bytes.LastIndexByte(f.rest, '\n') + 1; end > 0 {
+			if err := f.print(f.rest[:end]); err != nil {
+				return err
+			}
+			f.rest = append(f.rest[:0], f.rest[end:]...)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// print prints what is wanted of whole lines, unless they have been printed.
+func (f *follower) print(lines []byte) error {
+	for len(lines) > 0 {
+		n := bytes.IndexByte(lines, '\n') + 1
+		seq, ok := record.Number(record.Field(lines[:n], record.Seq))
+		if ok && f.last != 0 && seq > f.last+1 {
+			if err := f.catchUp(); err != nil {
+				return err
+			}
+		}
+		if !ok || seq > f.last {
+			break
+		}
+		lines = lines[n:]
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	last := bytes.LastIndexByte(lines[:len(lines)-1], '\n') + 1
+	if seq, ok := record.Number(record.Field(lines[last:], record.Seq)); ok {
+		f.last = seq
+	}
+	r := f.query.search(f.matcher, lines)
+	return r.write(f.w)
+}

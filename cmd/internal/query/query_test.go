@@ -1,0 +1,341 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+	"syntap/tap"
+	"syntap/tap/tcpdump"
+	"syntap/tun/tuntest"
+)
+
+var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
+
+// attempts are the records of n openings: second by second, to ports 80 to 83, every fourth refused, from two processes.
+func attempts(n int) (all []*tap.Record) {
+	replay := tap.NewTracker(tap.Options{OnRecord: func(r *tap.Record) {
+		r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
+		all = append(all, r)
+	}})
+	for i := range n {
+		at := start.Add(time.Duration(i) * time.Second)
+		client, server := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("198.51.100.2:80")
+		if i%2 == 1 {
+			client, server = netip.MustParseAddrPort("[2001:db8::1]:1000"), netip.MustParseAddrPort("[2001:db8:1::2]:80")
+		}
+		client = netip.AddrPortFrom(client.Addr(), uint16(1000+i%50000))
+		server = netip.AddrPortFrom(server.Addr(), uint16(80+i%4))
+		options := []byte{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7}
+		segments := []tuntest.TCP{
+			{Src: client, Dst: server, Seq: 1000, Flags: 0x02, Window: 64240, Options: options, IP: tuntest.IP{DF: true}},
+			{Src: server, Dst: client, Seq: 5000, Ack: 1001, Flags: 0x52, Window: 65160, Options: options},
+			{Src: client, Dst: server, Seq: 1001, Ack: 5001, Flags: 0x10, Window: 502, IP: tuntest.IP{DF: true}},
+		}
+		if i%4 == 3 {
+			segments = []tuntest.TCP{segments[0], {Src: server, Dst: client, Ack: 1001, Flags: 0x14}}
+		}
+		for j, s := range segments {
+			b := s.Packet()
+			replay.Observe(at.Add(time.Duration(j)*time.Millisecond), &tcpdump.Packet{Data: b, Length: len(b), EtherType: etherType(b)})
+		}
+	}
+	return all
+}
+
+func etherType(b []byte) uint16 {
+	if b[0]>>4 == 6 {
+		return 0x86dd
+	}
+	return 0x0800
+}
+
+// write appends records to a sink of the format and returns its file's name.
+func write(tb testing.TB, c config.Sink, all []*tap.Record) string {
+	tb.Helper()
+	s, err := audit.Open(c, audit.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, r := range all {
+		if err := s.Record(r); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return c.Path
+}
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	const n = 40
+	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(n))
+	prefix := netip.MustParsePrefix
+	tests := []struct {
+		name   string
+		filter Filter
+		want   func(i int) bool // of the records, in order
+	}{
+		{"all", Filter{}, func(int) bool { return true }},
+		{"since", Filter{Since: start.Add(10 * time.Second)}, func(i int) bool { return i >= 10 }},
+		{"until", Filter{Until: start.Add(10 * time.Second)}, func(i int) bool { return i < 10 }},
+		{"between", Filter{Since: start.Add(5 * time.Second), Until: start.Add(10 * time.Second)}, func(i int) bool { return i >= 5 && i < 10 }},
+		{"src", Filter{Src: []netip.Prefix{prefix("2001:db8::/64")}}, func(i int) bool { return i%2 == 1 }},
+		{"dst", Filter{Dst: []netip.Prefix{prefix("198.51.100.2/32"), prefix("203.0.113.0/24")}}, func(i int) bool { return i%2 == 0 }},
+		{"port", Filter{Ports: []uint16{81, 83}}, func(i int) bool { return i%2 == 1 }},
+		{"outcome", Filter{Outcomes: []string{"refused"}}, func(i int) bool { return i%4 == 3 }},
+		{"process", Filter{Processes: []string{`we"ird`}}, func(i int) bool { return i%2 == 1 }},
+		{"port and outcome", Filter{Ports: []uint16{80}, Outcomes: []string{"refused"}}, func(int) bool { return false }},
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(whole), "\n")
+	for _, tt := range tests {
+		var want strings.Builder
+		for i := range n {
+			if tt.want(i) {
+				want.WriteString(lines[i])
+			}
+		}
+		var got strings.Builder
+		if err := Run(Query{Filter: tt.filter, Format: JSON}, []string{file}, &got); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want.String(), got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// The lines of a query are those of a text log of the same dialect.
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	all := attempts(20)
+	dir := t.TempDir()
+	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(dir, "log.json")}, all)
+	for _, format := range []Format{Modern, Classic} {
+		want, err := os.ReadFile(write(t, config.Sink{Format: config.Format(format), Path: filepath.Join(dir, string(format))}, all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got strings.Builder
+		if err := Run(Query{Format: format}, []string{file}, &got); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(string(want), got.String()); diff != "" {
+			t.Errorf("%s (-log +query):\n%s", format, diff)
+		}
+	}
+}
+
+// Every segment of an opening is the same in classic, whether printed from its packet or from its modern line.
+func TestClassic(t *testing.T) {
+	t.Parallel()
+	src, dst := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("198.51.100.2:80")
+	for flags := range 256 {
+		for _, options := range [][]byte{nil, {2, 4, 5, 180}, {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}, {4, 2, 3, 3, 10, 1, 1, 1}} {
+			s := tuntest.TCP{Src: src, Dst: dst, Seq: 4294967295, Ack: 7, Flags: uint8(flags), Window: 100, Options: options, IP: tuntest.IP{DF: true}}
+			b := s.Packet()
+			p := tcpdump.Packet{Data: b, Length: len(b), EtherType: 0x0800}
+			modern, want := tcpdump.Append(nil, tcpdump.Modern, &p), tcpdump.Append(nil, tcpdump.Classic, &p)
+			if got := string(appendClassic(nil, modern, true)); got != string(want) {
+				t.Errorf("appendClassic(%q)\n= %q\nwant %q", modern, got, want)
+			}
+		}
+	}
+}
+
+func TestTop(t *testing.T) {
+	t.Parallel()
+	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(40))
+	tests := []struct {
+		key    string
+		format Format
+		want   string
+	}{
+		{"outcome", Modern, "      30  established\n      10  refused\n"},
+		{"dst", Modern, "      20  198.51.100.2\n      20  2001:db8:1::2\n"},
+		{"port", Modern, "      10  80\n      10  81\n      10  82\n      10  83\n"},
+		{"process", JSON, `{"count":20,"process":"curl"}` + "\n" + `{"count":20,"process":"we\"ird"}` + "\n"},
+	}
+	for _, tt := range tests {
+		var got strings.Builder
+		if err := Run(Query{Top: tt.key, Format: tt.format}, []string{file}, &got); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(tt.want, got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.key, diff)
+		}
+	}
+}
+
+// Files of any size, compressed or not, are read as one.
+func TestRunOverFiles(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.json")
+	const n = 3000
+	write(t, config.Sink{Format: config.JSON, Path: path, MaxSize: 1 << 20, Compress: true}, attempts(n))
+	files, err := audit.Files(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, "/nonexistent")
+	var out bytes.Buffer
+	if err := Run(Query{Format: JSON}, files, &out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error = %v, want one for the last file", err)
+	}
+	seq := 0
+	for line := range strings.Lines(out.String()) {
+		var r struct{ Seq int }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Seq != seq+1 {
+			t.Fatalf("record %d: seq %d, %v", seq+1, r.Seq, err)
+		}
+		seq++
+	}
+	if seq != n || len(files) < 4 {
+		t.Errorf("%d records from %d files, want %d from several", seq, len(files)-1, n)
+	}
+}
+
+// broken takes a few writes.
+type broken struct{ writes int }
+
+func (b *broken) Write(p []byte) (int, error) {
+	if b.writes--; b.writes < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
+}
+
+func TestRunEndsWithItsOutput(t *testing.T) {
+	t.Parallel()
+	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(5000))
+	if err := Run(Query{Format: JSON}, []string{file, file, file, file}, &broken{writes: 1}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// lockedBuffer is read while it is written to.
+type lockedBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// A log is followed over rotation, however quick that is.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.json")
+	s, err := audit.Open(config.Sink{Format: config.JSON, Path: path, MaxSize: 4 << 10, Compress: true}, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out lockedBuffer
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- Follow(ctx, Query{Format: JSON}, path, &out) }()
+	const n = 200
+	for i, r := range attempts(n) {
+		if err := errors.Join(s.Record(r), s.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 || i == n/4 || i == n/2 { // rotated many times in between
+			tuntest.Wait(t, "what is written", func() bool { return strings.Count(out.String(), "\n") == i+1 })
+		}
+	}
+	tuntest.Wait(t, "all", func() bool { return strings.Count(out.String(), "\n") >= n })
+	cancel()
+	if err := errors.Join(<-done, s.Close()); err != nil {
+		t.Error(err)
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n") {
+		if want := fmt.Sprintf(`,"seq":%d,`, i+1); !strings.Contains(line, want) {
+			t.Fatalf("record %d: %s", i+1, line)
+		}
+	}
+}
+
+// FuzzSearch: whatever the bytes are, a search takes them, and what it prints as JSON are lines that are there.
+func FuzzSearch(f *testing.F) {
+	file := write(f, config.Sink{Format: config.JSON, Path: filepath.Join(f.TempDir(), "log.json")}, attempts(4))
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte(`{"time":"","seq":,"lines":["` + "\n"))
+	f.Add(binary.BigEndian.AppendUint64(nil, 1<<63))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := newMatcher(Filter{
+			Since: start, Src: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Ports: []uint16{80},
+			Outcomes: []string{"established"}, Processes: []string{"curl"},
+		})
+		lines := append(data, '\n')
+		for _, q := range []Query{{Format: Classic}, {Format: Modern}, {Top: "process"}} {
+			q.search(m, lines)
+			q.search(newMatcher(Filter{}), lines)
+		}
+		q := Query{Format: JSON}
+		for line := range bytes.Lines(bytes.Join(q.search(m, lines).text, nil)) {
+			if !bytes.Contains(lines, line) {
+				t.Errorf("%q is not in %q", line, lines)
+			}
+		}
+	})
+}
+
+// BenchmarkRun searches 100,000 records.
+func BenchmarkRun(b *testing.B) {
+	const n = 100_000
+	all := attempts(1000)
+	for len(all) < n {
+		all = append(all, all[:1000]...)
+	}
+	file := write(b, config.Sink{Format: config.JSON, Path: filepath.Join(b.TempDir(), "log.json")}, all)
+	for name, q := range map[string]Query{
+		"nothing": {Format: JSON, Filter: Filter{Since: start.Add(time.Hour), Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
+		"src":     {Format: JSON, Filter: Filter{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
+		"modern":  {Format: Modern},
+		"classic": {Format: Classic},
+		"top":     {Top: "process"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := Run(q, []string{file}, io.Discard); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}

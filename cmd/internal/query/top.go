@@ -1,0 +1,55 @@
+package query
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"syntap/cmd/internal/record"
+)
+
+// TopKeys are the names of what Query.Top can count.
+func TopKeys() []string { return []string{"src", "dst", "port", "process", "outcome"} }
+
+// topMember returns the member of a record that a name of TopKeys stands for.
+func topMember(key string) string {
+	if key == "port" {
+		return record.DPort
+	}
+	return `,"` + key + `":`
+}
+
+// count counts a handshake under its value; one without the member is not counted.
+func (q *Query) count(counts map[string]uint64, line []byte) {
+	if !isHandshake(line) {
+		return
+	}
+	if value := record.Field(line, topMember(q.Top)); value != nil {
+		counts[string(value)]++
+	}
+}
+
+// printTop prints values with their counts, the largest first.
+func (q *Query) printTop(counts map[string]uint64, w io.Writer) error {
+	values := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for _, value := range values {
+		text := record.String([]byte(value))
+		line := fmt.Sprintf("%8d  %s\n", counts[value], text)
+		if q.Format == JSON {
+			b, err := json.Marshal(map[string]any{q.Top: text, "count": counts[value]})
+			if err != nil {
+				return err
+			}
+			line = string(b) + "\n"
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
