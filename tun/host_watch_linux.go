@@ -84,8 +84,13 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report fu
 		failed := false
 		err := h.repair(func(command string, err error) {
 			failed = failed || err != nil
-			report(command, err)
+			if ctx.Err() == nil {
+				report(command, err)
+			}
 		})
+		if ctx.Err() != nil { // the interface goes at the end, and may be gone
+			return nil
+		}
 		if err != nil {
 			return err
 		}
