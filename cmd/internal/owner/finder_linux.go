@@ -2,6 +2,7 @@ package owner
 
 import (
 	"net/netip"
+	"time"
 
 	"syntap/tap"
 )
@@ -10,6 +11,7 @@ import (
 type Finder struct {
 	diag      *diag
 	processes processes
+	budget    budget
 }
 
 // NewFinder returns a finder. Close gives it back.
@@ -18,11 +20,17 @@ func NewFinder() (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{diag: d, processes: processes{known: make(map[uint32]int), names: make(map[int]named)}}, nil
+	return &Finder{diag: d, processes: newProcesses(), budget: budget{share: 50, most: 20 * time.Millisecond}}, nil
 }
 
-// Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone.
+// Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone, or there
+// are too many to look for all.
 func (f *Finder) Find(local, remote netip.AddrPort) (o tap.Owner, ok bool) {
+	began, ok := f.budget.begin()
+	if !ok {
+		return tap.Owner{}, false
+	}
+	defer f.budget.end(began)
 	uid, inode, err := f.diag.socket(local, remote)
 	if err != nil {
 		return tap.Owner{}, false

@@ -53,7 +53,7 @@ func TestFind(t *testing.T) {
 		l := listen(t, "tcp", address)
 		for range 5 {
 			local, remote := connect(t, l)
-			f.processes.credit = maxCredit // however long the last search was
+			f.processes.budget.credit = f.processes.budget.most // however long the last search was
 			got, ok := f.Find(local, remote)
 			if want := (tap.Owner{UID: uint32(unix.Getuid()), PID: os.Getpid(), Process: comm}); !ok || got != want && !strings.HasPrefix(comm, got.Process) {
 				t.Errorf("Find(%v, %v) = %+v, %t, want %+v", local, remote, got, ok, want)
@@ -68,14 +68,13 @@ func TestFind(t *testing.T) {
 // Searching has a budget; what is known is answered without.
 func TestSearchBudget(t *testing.T) {
 	t.Parallel()
-	p := processes{known: make(map[uint32]int)}
+	p := newProcesses()
 	p.find(1) // no socket
-	if p.credit >= maxCredit {
-		t.Errorf("credit %v after a search, want less than %v", p.credit, maxCredit)
+	if p.budget.credit >= p.budget.most {
+		t.Errorf("credit %v after a search, want less than %v", p.budget.credit, p.budget.most)
 	}
 	clear(p.known)
-	p.credit = -time.Hour
-	p.since = time.Now()
+	p.budget.credit, p.budget.since = -time.Hour, time.Now()
 	p.known[2] = 42
 	if pid := p.find(2); pid != 42 {
 		t.Errorf("what is known is answered with %d", pid)
@@ -94,6 +93,7 @@ func BenchmarkFind(b *testing.B) {
 	local, remote := connect(b, listen(b, "tcp", "127.0.0.1:0"))
 	b.ReportAllocs()
 	for b.Loop() {
+		f.budget.credit = f.budget.most
 		if _, ok := f.Find(local, remote); !ok {
 			b.Fatal("not found")
 		}

@@ -14,8 +14,7 @@ import (
 type processes struct {
 	known  map[uint32]int // processes by the inodes of sockets that have been seen with them and not been asked for
 	recent []holder       // that have opened connections, the last one first
-	credit time.Duration  // that searching may still take
-	since  time.Time      // when credit was counted
+	budget budget         // of searching
 	names  map[int]named  // of processes, for a moment
 	link   [64]byte
 }
@@ -36,12 +35,13 @@ type holder struct {
 }
 
 const (
-	searchShare = 100                    // searching takes one part in so many of a processor,
-	maxCredit   = 200 * time.Millisecond // beyond what was not used before, up to this
-
 	maxKnown  = 4096
 	maxRecent = 16
 )
+
+func newProcesses() processes {
+	return processes{known: make(map[uint32]int), names: make(map[int]named), budget: budget{share: 100, most: 200 * time.Millisecond}}
+}
 
 // find returns the process that holds the socket with the inode, 0 if it cannot be found now.
 func (p *processes) find(inode uint32) int {
@@ -55,15 +55,12 @@ func (p *processes) find(inode uint32) int {
 			return h.pid
 		}
 	}
-	begin := time.Now()
-	p.credit = min(p.credit+begin.Sub(p.since)/searchShare, maxCredit)
-	p.since = begin
-	if p.credit <= 0 {
+	began, ok := p.budget.begin()
+	if !ok {
 		return 0
 	}
-	pid := p.search(inode)
-	p.credit -= time.Since(begin)
-	return pid
+	defer p.budget.end(began)
+	return p.search(inode)
 }
 
 // used moves a process to the front; i = len(recent) adds it.
