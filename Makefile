@@ -15,7 +15,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb test soak check lint fuzz bench tools format vet staticcheck
+.PHONY: build install deb test soak check lint fuzz microbench tools format vet staticcheck
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -93,7 +93,7 @@ fuzz:
 			{ grep -q '^ *context deadline exceeded$$' "$$log" && ! grep -q 'Failing input' "$$log"; } || exit 1; \
 	done
 
-bench:
+microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 
 # Installs the missing tools as root; tells about them otherwise, and the tests that need one are skipped.
