@@ -15,7 +15,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb test soak check lint fuzz microbench tools format vet staticcheck
+.PHONY: build install deb test soak check lint fuzz bench microbench tools format vet staticcheck
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -92,6 +92,11 @@ fuzz:
 		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1s "$$dir" 2>&1 | tee "$$log" || \
 			{ grep -q '^ *context deadline exceeded$$' "$$log" && ! grep -q 'Failing input' "$$log"; } || exit 1; \
 	done
+
+# syntap beside the peers that are installed, as root, for a quarter of an hour or more. SYNTAP, SING_BOX, TUN2SOCKS and
+# PASTA name programs that are not on the path.
+bench: build
+	$(GO) run ./cmd/internal/bench -o BENCH.md
 
 microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a program that runs in a namespace.
+type process struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	done   chan struct{} // closed when the process has ended; only then stderr may be read
+}
+
+// newProcess prepares a program. The end of ctx ends it, by SIGTERM at first; that of this process kills it.
+func newProcess(ctx context.Context, command []string) *process {
+	p := &process{cmd: exec.CommandContext(ctx, command[0], command[1:]...), done: make(chan struct{})}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(unix.SIGTERM) }
+	p.cmd.WaitDelay = 5 * time.Second
+	p.cmd.Stderr = &p.stderr
+	return p
+}
+
+func (p *process) start(ns namespace) error {
+	if err := ns.do(p.cmd.Start); err != nil {
+		close(p.done)
+		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
+	}
+	go p.wait()
+	return nil
+}
+
+func (p *process) wait() {
+	defer close(p.done)
+	_ = p.cmd.Wait() // ended tells how
+}
+
+// ended returns how the process has ended and what it said last. It waits for the end.
+func (p *process) ended() error {
+	<-p.done
+	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+	return fmt.Errorf("%s ended: %v: %s", strings.Join(p.cmd.Args, " "), p.cmd.ProcessState, lines[len(lines)-1])
+}
+
+// cpu returns the processor time that all threads of the process have used, to the nanosecond.
+func (p *process) cpu() (time.Duration, error) {
+	const cpuClockSched = 2 // CPUCLOCK_SCHED; the formula is that of clock_getcpuclockid(3)
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid)<<3|cpuClockSched, &ts); err != nil {
+		return 0, fmt.Errorf("read CPU clock: %w", err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// rss returns the resident memory of the process in bytes.
+func (p *process) rss() (int, error) {
+	kb, err := statusField(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS")
+	return kb << 10, err
+}
+
+// wakeups returns how often threads of the process have slept until now.
+func (p *process) wakeups() (sum int, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return 0, fmt.Errorf("read threads of process %d: there are none", p.cmd.Process.Pid)
+	}
+	for _, thread := range threads {
+		n, err := statusField(thread, "voluntary_ctxt_switches")
+		if os.IsNotExist(err) {
+			continue // it has ended since
+		} else if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// statusField returns a number from a status file of proc(5).
+func statusField(path, name string) (int, error) {
+	status, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			if f := strings.Fields(value); len(f) > 0 {
+				return strconv.Atoi(f[0])
+			}
+		}
+	}
+	return 0, fmt.Errorf("read %s: no %s", path, name)
+}

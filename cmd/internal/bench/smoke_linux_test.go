@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"syntap/tun/tuntest"
+)
+
+// TestMain is main too: the test binary runs itself as the children that it measures with.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == childArgument {
+		main()
+	}
+	tuntest.Main(m)
+}
+
+// brief are settings that show whether a figure can be measured, not what it is.
+func brief() settings {
+	return settings{window: 100 * time.Millisecond, held: 50, paths: make(map[string]string)}
+}
+
+// TestEveryCase measures every case for a moment, with the plain relay and with syntap.
+func TestEveryCase(t *testing.T) {
+	tuntest.RequireNetNS(t)
+	binary := filepath.Join(t.TempDir(), "syntap")
+	if out, err := exec.Command("go", "build", "-o", binary, "syntap/cmd/syntap").CombinedOutput(); err != nil {
+		t.Fatalf("build syntap: %v\n%s", err, out)
+	}
+	left := t.TempDir()
+	t.Setenv("TMPDIR", left)
+	routers, paths, err := choose(routers(1500), []string{"relay", "syntap"}, func(string) string { return binary })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runner{settings: brief(), repetitions: 1, progress: io.Discard}
+	r.paths = paths
+	for _, router := range routers {
+		for _, c := range cases() {
+			if c.applies(router) {
+				t.Run(router.name+" "+c.name, func(t *testing.T) { tryCase(t, &r, c, router) })
+			}
+		}
+	}
+	if entries, err := os.ReadDir(left); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// tryCase wants all figures of a case. On a machine that stalls for longer than the window there may be none at first.
+func tryCase(t *testing.T, r *runner, c benchCase, router router) {
+	t.Helper()
+	var (
+		found figures
+		err   error
+	)
+	for range 5 {
+		found, err = r.try(t.Context(), c, router)
+		missing := slices.ContainsFunc(c.figures, func(name string) bool { return !(found[name] > 0 || name == idleWakeups) })
+		if err == nil && !missing {
+			return
+		}
+	}
+	t.Errorf("%s, %s: %v, %v, want %q", router.name, c.name, found, err, c.figures)
+}
+
+// TestInterrupt ends a run in its second trial.
+func TestInterrupt(t *testing.T) {
+	tuntest.RequireNetNS(t)
+	left := t.TempDir()
+	t.Setenv("TMPDIR", left)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	said := make(interruptible, 1)
+	routers, _, err := choose(routers(1500), []string{"direct", "relay"}, os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runner{settings: brief(), routers: routers, cases: cases(), repetitions: 1, progress: said}
+	go func() {
+		<-said
+		interrupt()
+	}()
+	if err := r.run(ctx); err == nil || err.Error() != "interrupted" {
+		t.Errorf("run = %v, want interrupted", err)
+	}
+	if entries, err := os.ReadDir(left); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// interruptible tells when progress reaches the plain relay.
+type interruptible chan struct{}
+
+func (i interruptible) Write(b []byte) (int, error) {
+	if strings.HasPrefix(string(b), "measuring relay") {
+		select {
+		case i <- struct{}{}:
+		default:
+		}
+	}
+	return len(b), nil
+}
+
+// TestBrokenRouter has a router that ends at once: a note, and no figure.
+func TestBrokenRouter(t *testing.T) {
+	tuntest.RequireNetNS(t)
+	broken := router{name: "broken", program: program{command: "broken"}, args: []string{"-c", "echo out of order >&2; exit 3"}}
+	r := runner{settings: brief(), routers: []router{broken}, cases: cases()[:1], repetitions: 2, progress: io.Discard}
+	r.paths["broken"] = "/bin/sh"
+	if err := r.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.notes) != 1 || !strings.HasSuffix(r.notes[0], "exit status 3: out of order") {
+		t.Errorf("notes = %q, want one that says what broken said", r.notes)
+	}
+	if n := len(r.results["broken"]); n != 0 {
+		t.Errorf("%d figures of a broken router", n)
+	}
+}

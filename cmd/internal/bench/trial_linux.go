@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// settings hold for all trials of a run.
+type settings struct {
+	window time.Duration     // how long a load is measured
+	held   int               // idle connections for the memory figure
+	paths  map[string]string // of the programs, by their command
+}
+
+// warmUp is how long a load runs before it is measured.
+func (s settings) warmUp() time.Duration { return s.window / 3 }
+
+// trial is one case with one router.
+type trial struct {
+	settings
+	router  router
+	process *process // of the router; nil if it has none
+	far     *child
+
+	ctx  context.Context // of the trial and its processes
+	stop context.CancelFunc
+	all  []*process
+	lab  *lab
+	dir  string
+}
+
+// newTrial starts a router in a new lab and returns once it carries a connection. The caller closes the trial, also when
+// there is an error. What hangs is ended with ctx, or after more time than anything takes.
+func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
+	t = &trial{settings: s, router: r}
+	t.ctx, t.stop = context.WithTimeout(ctx, time.Minute+5*s.window)
+	if t.dir, err = os.MkdirTemp("", "syntap-bench"); err != nil {
+		return t, err
+	}
+	if t.lab, err = newLab(t.ctx); err != nil {
+		return t, err
+	}
+	if t.far, err = t.startChild(t.lab.far, "serve", net.JoinHostPort(farAddr, farPort)); err != nil {
+		return t, err
+	}
+	if r.clientNamespace {
+		name := clientName(t.dir)
+		if err := t.lab.client.bind(name); err != nil {
+			return t, err
+		}
+		defer func() { err = errors.Join(err, unbind(name)) }()
+	}
+	if r.name != direct {
+		if err := t.startRouter(); err != nil {
+			return t, err
+		}
+	}
+	return t, t.ready()
+}
+
+func (t *trial) close() error {
+	t.stop()
+	for _, p := range t.all {
+		<-p.done
+	}
+	if t.lab != nil {
+		t.lab.close()
+	}
+	return os.RemoveAll(t.dir)
+}
+
+func (t *trial) startRouter() error {
+	command, err := t.router.command(t.paths[t.router.program.command], t.dir)
+	if err != nil {
+		return err
+	}
+	t.process = newProcess(t.ctx, command)
+	t.process.cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+t.dir) // of syntap's journals
+	t.all = append(t.all, t.process)
+	return t.process.start(t.lab.near)
+}
+
+// startChild starts a child that ends with the trial.
+func (t *trial) startChild(ns namespace, args ...string) (*child, error) {
+	c, err := startChild(t.ctx, ns, args...)
+	if c != nil {
+		t.all = append(t.all, c.process)
+	}
+	return c, err
+}
+
+// client returns the namespace of the router's client.
+func (t *trial) client() namespace {
+	if t.router.clientNamespace {
+		return t.lab.client
+	}
+	return t.lab.near
+}
+
+// startLoad starts a load n times in parallel.
+func (t *trial) startLoad(kind string, n int) (*child, error) {
+	return t.startChild(t.client(), "load", kind, t.router.target(), fmt.Sprint(n))
+}
+
+// ready waits until a connection through the router echoes.
+func (t *trial) ready() error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := t.tryConnection()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		if err := t.wait(20 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// tryConnection leads the client's traffic into the TUN, if there is one, and tries a connection.
+func (t *trial) tryConnection() error {
+	if t.router.tun {
+		if err := t.lab.near.ip(t.ctx, t.router.ip+"route replace "+farAddr+"/32 dev "+tunName); err != nil {
+			return err
+		}
+	}
+	return t.client().do(func() error {
+		conn, err := openEcho(t.router.target())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+}
+
+// wait lets time pass, unless the trial or its router ends.
+func (t *trial) wait(d time.Duration) error {
+	var ended chan struct{}
+	if t.process != nil {
+		ended = t.process.done
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ended:
+		return t.process.ended()
+	case <-t.ctx.Done():
+		return errors.New("trial took too long")
+	}
+}
+
+// span is what happened in the window of a load.
+type span struct {
+	sample         // Elapsed, Bytes, Done and Failed are of the window
+	cpu    float64 // seconds of the router, if it has a process
+}
+
+// measure warms a load up and returns what happens in a window after that, as counted by the one that receives.
+func (t *trial) measure(receiver *child) (span, error) {
+	if err := t.wait(t.warmUp()); err != nil {
+		return span{}, err
+	}
+	before, err := t.take(receiver)
+	if err != nil {
+		return span{}, err
+	}
+	if err := t.wait(t.window); err != nil {
+		return span{}, err
+	}
+	after, err := t.take(receiver)
+	after.Elapsed -= before.Elapsed
+	after.Bytes -= before.Bytes
+	after.Done -= before.Done
+	after.Failed -= before.Failed
+	after.cpu -= before.cpu
+	return after, err
+}
+
+// take returns everything since the start of child and router.
+func (t *trial) take(receiver *child) (s span, err error) {
+	if s.sample, err = receiver.sample(); err != nil || t.process == nil {
+		return s, err
+	}
+	cpu, err := t.process.cpu()
+	s.cpu = cpu.Seconds()
+	return s, err
+}
