@@ -29,9 +29,8 @@
 //   - Only ratios within one run mean anything; those against relay travel best from machine to machine.
 //   - CPU is the time of the router's own threads. What the kernel does for it in the name of others, say to put a packet
 //     into a TUN queue while the client sends, is in nobody's column but slows everybody.
-//   - relay holds fewer idle connections where the limit of open files is below six for each: splice(2) needs pipes.
-//   - relay ends the client's connection at an address of its own host. That leg is loopback with its large MTU, and Go
-//     moves the bytes by splice(2), outside of user memory: a limit, not a competitor.
+//   - relay ends the client's connection at an address of its own host. That leg is loopback with its large MTU: a limit,
+//     not a competitor.
 //   - Memory is what the router's resident set has grown by. Buffers in the kernel, which is where pasta keeps a
 //     connection, do not show.
 //   - Wakeups are the voluntary context switches of all threads of a fresh router.

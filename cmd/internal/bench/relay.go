@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// relay joins each connection that l accepts with one of its own to target, and copies both ways. Between two kernel sockets
-// io.Copy is splice(2).
+// relay joins each connection that l accepts with one of its own to target, and copies both ways.
 func relay(l net.Listener, target string) error {
 	return serveTCP(l, func(client *net.TCPConn) {
 		defer client.Close()
@@ -24,9 +23,10 @@ func relay(l net.Listener, target string) error {
 	})
 }
 
-// copyAndClose copies until src has no more, and passes its end on.
+// copyAndClose copies until src has no more, and passes its end on. The bytes go through user memory, as they must in a router
+// behind a TUN: what hides the sockets from io.CopyBuffer is for that, or it would use splice(2).
 func copyAndClose(dst, src *net.TCPConn) {
-	if _, err := io.Copy(dst, src); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 256<<10)); err != nil {
 		_ = dst.SetLinger(0) // src was reset, or dst is
 	}
 	_ = dst.CloseWrite()

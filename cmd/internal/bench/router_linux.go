@@ -94,14 +94,6 @@ func (r *router) target() string {
 // clientName is where the client's namespace has a name for a router that joins it.
 func clientName(dir string) string { return filepath.Join(dir, "client") }
 
-// perConnection returns how many descriptors a connection takes at most.
-func (r *router) perConnection() int {
-	if r.own {
-		return 6 // two sockets, and for each splice a pipe
-	}
-	return 2
-}
-
 // command returns the router's command line, after writing its config into a directory of its own.
 func (r *router) command(path, dir string) ([]string, error) {
 	if r.own {
