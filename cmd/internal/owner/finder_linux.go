@@ -2,7 +2,8 @@ package owner
 
 import (
 	"net/netip"
-	"time"
+
+	"golang.org/x/time/rate"
 
 	"syntap/tap"
 )
@@ -11,8 +12,11 @@ import (
 type Finder struct {
 	diag      *diag
 	processes processes
-	budget    budget
+	budget    *rate.Limiter
 }
+
+// findsPerSecond bounds what finding takes from the router. Of more connections a second, those beyond have no owner.
+const findsPerSecond = 1000
 
 // NewFinder returns a finder. Close gives it back.
 func NewFinder() (*Finder, error) {
@@ -20,17 +24,15 @@ func NewFinder() (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{diag: d, processes: newProcesses(), budget: budget{share: 50, most: 20 * time.Millisecond}}, nil
+	return &Finder{diag: d, processes: newProcesses(), budget: rate.NewLimiter(findsPerSecond, findsPerSecond)}, nil
 }
 
 // Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone, or there
 // are too many to look for all.
 func (f *Finder) Find(local, remote netip.AddrPort) (o tap.Owner, ok bool) {
-	began, ok := f.budget.begin()
-	if !ok {
+	if !f.budget.Allow() {
 		return tap.Owner{}, false
 	}
-	defer f.budget.end(began)
 	uid, inode, err := f.diag.socket(local, remote)
 	if err != nil {
 		return tap.Owner{}, false

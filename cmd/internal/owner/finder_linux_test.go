@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"syntap/tap"
 )
@@ -53,7 +54,6 @@ func TestFind(t *testing.T) {
 		l := listen(t, "tcp", address)
 		for range 5 {
 			local, remote := connect(t, l)
-			f.processes.budget.credit = f.processes.budget.most // however long the last search was
 			got, ok := f.Find(local, remote)
 			if want := (tap.Owner{UID: uint32(unix.Getuid()), PID: os.Getpid(), Process: comm}); !ok || got != want && !strings.HasPrefix(comm, got.Process) {
 				t.Errorf("Find(%v, %v) = %+v, %t, want %+v", local, remote, got, ok, want)
@@ -70,17 +70,18 @@ func TestSearchBudget(t *testing.T) {
 	t.Parallel()
 	p := newProcesses()
 	p.find(1) // no socket
-	if p.budget.credit >= p.budget.most {
-		t.Errorf("credit %v after a search, want less than %v", p.budget.credit, p.budget.most)
+	if p.looks == 0 || p.budget.Tokens() >= savedLooks {
+		t.Errorf("%d looks, and %.0f are left", p.looks, p.budget.Tokens())
 	}
 	clear(p.known)
-	p.budget.credit, p.budget.since = -time.Hour, time.Now()
+	p.budget.SetLimit(0)
+	p.budget.ReserveN(time.Now(), int(p.budget.Tokens()))
 	p.known[2] = 42
 	if pid := p.find(2); pid != 42 {
 		t.Errorf("what is known is answered with %d", pid)
 	}
 	if p.find(1); len(p.known) != 0 {
-		t.Error("searched without credit")
+		t.Error("searched without a budget")
 	}
 }
 
@@ -91,9 +92,9 @@ func BenchmarkFind(b *testing.B) {
 	}
 	defer f.Close()
 	local, remote := connect(b, listen(b, "tcp", "127.0.0.1:0"))
+	f.budget.SetLimit(rate.Inf)
 	b.ReportAllocs()
 	for b.Loop() {
-		f.budget.credit = f.budget.most
 		if _, ok := f.Find(local, remote); !ok {
 			b.Fatal("not found")
 		}
