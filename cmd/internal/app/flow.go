@@ -6,9 +6,9 @@ import (
 )
 
 // flowRecord translates what the stack reports of a connection into what the log says of it.
-func flowRecord(f stack.Flow) *audit.Flow {
+func flowRecord(f stack.Flow) audit.Flow {
 	by, how := ending(f.End)
-	return &audit.Flow{
+	return audit.Flow{
 		Time: f.Started, Client: f.Client, Server: f.Server, ClientISN: f.ISN, ServerISN: f.ServerISN,
 		Duration: f.Duration, Outbound: f.Outbound, Inbound: f.Inbound, Retransmits: f.Retransmits,
 		ClosedBy: by, Close: how,

@@ -24,8 +24,8 @@
 //
 // When the kernel has the record of an established connection (write(2), with sync also the disk), Log.OnWritten says so, and
 // only then the router lets its payload pass. So a process that is killed has not carried a byte of a connection that is not
-// in the log. While one batch is written, or synced, the next gathers: a group costs as much as one. The end of a connection, for which
-// nobody waits, is written with the next record, at most 20 ms later.
+// in the log. While one batch is written, or synced, the next gathers: a group costs as much as one. The ends of connections, for
+// which nobody waits, gather for 20 ms, past the queue, and wake the writer once (ends.go).
 //
 // # When a log cannot be written
 //

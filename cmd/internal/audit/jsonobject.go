@@ -32,25 +32,35 @@ func (o *object) key(key string) {
 // or speak to a terminal.
 func appendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-			i++
-		case ' ' <= c && c <= '~':
-			dst = append(dst, c)
-			i++
-		default:
-			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
-			var units [2]uint16
-			for _, u := range utf16.AppendRune(units[:0], r) {
-				dst = appendUnit(dst, u)
-			}
-			i += size
+	for len(s) > 0 {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; len(s) == 0 {
+			break
 		}
+		if s[0] == '"' || s[0] == '\\' {
+			dst = append(dst, '\\', s[0])
+			s = s[1:]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(string(s[:min(utf8.UTFMax, len(s))]))
+		var units [2]uint16
+		for _, u := range utf16.AppendRune(units[:0], r) {
+			dst = appendUnit(dst, u)
+		}
+		s = s[size:]
 	}
 	return append(dst, '"')
+}
+
+// plain returns how many bytes at the beginning of s stand for themselves.
+func plain[S string | []byte](s S) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 func appendUnit(dst []byte, u uint16) []byte {

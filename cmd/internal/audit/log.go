@@ -38,21 +38,17 @@ type Log struct {
 	retired  struct{ queue, write uint64 } // records that former sinks have lost, by reason
 }
 
-// item is a record, a segment, the end of a connection or a gap on its way to a sink.
+// item is a record, a segment or a gap on its way to a sink.
 type item struct {
 	record    *tap.Record
 	segment   *tap.Segment
-	flow      *Flow
 	gap       *Gap
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
 
 func (i *item) time() time.Time {
-	switch {
-	case i.segment != nil:
+	if i.segment != nil {
 		return i.segment.Time
-	case i.flow != nil:
-		return i.flow.Time
 	}
 	return i.record.Time
 }
@@ -126,12 +122,12 @@ func (l *Log) Segment(_ tap.Key, s tap.Segment) {
 }
 
 // Flow takes the end of a connection. It never blocks either.
-func (l *Log) Flow(f *Flow) {
+func (l *Log) Flow(f Flow) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, w := range l.writers {
 		if w.sink.format == config.JSON {
-			w.enqueue(item{flow: f})
+			w.end(f)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (l *Log) succeed(former *writer, c config.Sink) (*writer, error) {
 		return nil, answer.err
 	}
 	w := newWriter(l, answer.sink)
-	w.queue, w.former, w.commit = former.queue, former, ask.commit
+	w.queue, w.ends, w.former, w.commit = former.queue, former.ends, former, ask.commit
 	return w, nil
 }
 
@@ -151,6 +151,7 @@ func (w *writer) takeOver() {
 	w.behind = max(w.behind, w.former.behind)
 	w.mu.Unlock()
 	w.waiting.Add(w.former.waiting.Load())
+	w.ends.wake()
 	w.log.retire(w.former)
 	w.former = nil
 }

@@ -15,7 +15,8 @@ import (
 //
 //	      enqueue                    queue empty or batch full
 //	tap ───────────▶ queue ──▶ batch ─────────────────────────▶ write ──▶ records passed on, the next batch
-//	                   │                                          │ error
+//	                   │         ▲ after a while                  │ error
+//	router ────────────┼─▶ ends ─╯                                │
 //	                   ╰ full: lost, or stop                      ├─ suspend: the same batch again, later; new connections wait
 //	                                                              ├─ count:   lost, counted, announced with the next batch
 //	                                                              ╰─ stop:    Run ends
@@ -27,7 +28,8 @@ type writer struct {
 	policy  config.OnFull
 	report  report
 	queue   chan item     // never closed
-	high    int           // items in the queue from which new connections wait
+	ends    *ends         // what the queue has for them goes before
+	high    int           // items in the queue from which new connections wait; ends that may wait
 	changes chan change   // never closed
 	former  *writer       // that is to give way, until the writer is started
 	commit  chan<- bool   // tells it
@@ -49,7 +51,7 @@ type writer struct {
 func newWriter(l *Log, s *Sink) *writer {
 	w := &writer{
 		log: l, sink: s, policy: s.config.OnFull, report: report{sink: s, logger: l.o.Logger}, done: make(chan error, 1),
-		high: l.o.Queue, queue: make(chan item, l.o.Queue+l.o.Reserve), reopen: make(chan struct{}, 1), changes: make(chan change),
+		high: l.o.Queue, queue: make(chan item, l.o.Queue+l.o.Reserve), ends: newEnds(), reopen: make(chan struct{}, 1), changes: make(chan change),
 	}
 	s.keep = w.gate()
 	return w
@@ -79,9 +81,22 @@ func (w *writer) enqueue(i item) {
 		return
 	default:
 	}
-	if i.gap != nil {
+	if i.gap == nil {
+		w.lose(i.time())
+	}
+}
+
+// end takes the end of a connection. It never blocks.
+func (w *writer) end(f Flow) {
+	if !w.ends.add(f, w.high) {
+		w.lose(f.Time)
 		return
 	}
+	w.waiting.Add(1)
+}
+
+// lose counts what there is no room for.
+func (w *writer) lose(t time.Time) {
 	w.lost.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,33 +104,28 @@ func (w *writer) enqueue(i item) {
 		w.gap.Reason = QueueFull
 		w.behind = len(w.queue)
 	}
-	w.gap.add(i.time())
+	w.gap.add(t)
 }
 
-// lazy is how long the end of a connection may wait for other records to be written with: nobody waits for it.
+// lazy is how long the ends of connections wait for others to be written with: nobody waits for them.
 const lazy = 20 * time.Millisecond
 
 func (w *writer) run(ctx context.Context) error {
 	later := time.NewTimer(lazy)
 	later.Stop()
 	defer later.Stop()
-	var urgent, waiting bool // the batch has more than ends of connections; something may wait for later
 	for {
 		select {
 		case i := <-w.queue:
 			w.take(i)
-			urgent = urgent || i.flow == nil
-			switch {
-			case w.sink.full(), len(w.queue) == 0 && urgent:
+			if w.sink.full() || len(w.queue) == 0 {
 				w.flush(ctx)
-				urgent = false
-			case len(w.queue) == 0 && !waiting:
-				later.Reset(lazy)
-				waiting = true
 			}
+		case <-w.ends.news:
+			later.Reset(lazy)
 		case <-later.C:
+			w.takeAll(func() { w.flush(ctx) })
 			w.flush(ctx)
-			waiting, urgent = false, false
 		case <-w.reopen:
 			w.told(w.sink.Reopen())
 		case c := <-w.changes:
@@ -130,18 +140,28 @@ func (w *writer) run(ctx context.Context) error {
 
 // drain writes what is queued, with one try.
 func (w *writer) drain() error {
-	for {
-		select {
-		case i := <-w.queue:
-			w.take(i)
-			if w.sink.full() {
-				w.try()
-			}
-		default:
-			w.announce(true)
-			w.sink.keep = false // what cannot be written now is lost
-			w.try()
-			return w.sink.Close()
+	w.takeAll(func() { _ = w.try() })
+	w.announce(true)
+	w.sink.keep = false // what cannot be written now is lost
+	_ = w.try()
+	return w.sink.Close()
+}
+
+// takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end comes behind its record,
+// which was there first.
+func (w *writer) takeAll(write func()) {
+	over := w.ends.take()
+	for range len(w.queue) {
+		w.take(<-w.queue)
+		if w.sink.full() {
+			write()
+		}
+	}
+	for i := range over {
+		w.taken++
+		w.sink.flow(&over[i])
+		if w.sink.full() {
+			write()
 		}
 	}
 }
@@ -156,8 +176,6 @@ func (w *writer) take(i item) {
 		if w.gate() && i.record.Outcome == tap.Established {
 			w.batch = append(w.batch, i)
 		}
-	case i.flow != nil:
-		w.sink.flow(i.flow)
 	case i.segment != nil:
 		w.sink.segment(i.segment)
 	default:

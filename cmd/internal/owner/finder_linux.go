@@ -15,8 +15,11 @@ type Finder struct {
 	budget    *rate.Limiter
 }
 
-// findsPerSecond bounds what finding takes from the router. Of more connections a second, those beyond have no owner.
-const findsPerSecond = 1000
+// What bounds what finding takes from the router. Of more connections a second, those beyond have no owner.
+const (
+	findsPerSecond = 500
+	savedFinds     = 1000 // at most
+)
 
 // NewFinder returns a finder. Close gives it back.
 func NewFinder() (*Finder, error) {
@@ -24,7 +27,7 @@ func NewFinder() (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{diag: d, processes: newProcesses(), budget: rate.NewLimiter(findsPerSecond, findsPerSecond)}, nil
+	return &Finder{diag: d, processes: newProcesses(), budget: rate.NewLimiter(findsPerSecond, savedFinds)}, nil
 }
 
 // Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone, or there

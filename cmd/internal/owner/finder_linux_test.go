@@ -65,7 +65,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// Searching has a budget; what is known is answered without.
+// Looking has a budget; what is known is answered without.
 func TestSearchBudget(t *testing.T) {
 	t.Parallel()
 	p := newProcesses()

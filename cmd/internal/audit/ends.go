@@ -1,0 +1,45 @@
+package audit
+
+import "sync"
+
+// ends gathers the ends of connections on their way to a writer. Nobody waits for them, so they wake it once and not each.
+type ends struct {
+	news chan struct{} // holds a token when there are some that the writer does not know of
+
+	mu   sync.Mutex // guards the two below
+	list []Flow
+	idle []Flow // memory for the next list
+}
+
+func newEnds() *ends { return &ends{news: make(chan struct{}, 1)} }
+
+// add reports whether there was room: limit is how many may wait.
+func (e *ends) add(f Flow, limit int) bool {
+	e.mu.Lock()
+	n := len(e.list)
+	if n < limit {
+		e.list = append(e.list, f)
+	}
+	e.mu.Unlock()
+	if n == 0 {
+		e.wake()
+	}
+	return n < limit
+}
+
+// wake has the writer look.
+func (e *ends) wake() {
+	select {
+	case e.news <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// take returns what has gathered; it is valid until the next call.
+func (e *ends) take() []Flow {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := e.list
+	e.list, e.idle = e.idle[:0], taken
+	return taken
+}
