@@ -19,7 +19,7 @@ const (
 	smallReceiveBuffer = 128 << 10 // the window takes one super-segment
 	largeReceiveBuffer = 2 << 20
 	smallSendBuffer    = 64 << 10
-	largeSendBuffer    = 512 << 10
+	largeSendBuffer    = 2 << 20 // so that a client finds much to read whenever it wakes
 
 	growAfter    = 256 << 10
 	bufferBudget = 256 << 20
@@ -51,8 +51,8 @@ func (h *half) noteMoved(n int) {
 	h.carried += n
 	switch {
 	case h.carried < growAfter:
-	case f.stack.buffers.take(h.largeBuffer()):
-		h.large = true
+	case f.stack.buffers.take(h.price()):
+		h.large.Store(true)
 		h.setBuffer(h.largeBuffer())
 	default:
 		h.carried = 0 // ask again later
@@ -62,7 +62,7 @@ func (h *half) noteMoved(n int) {
 // shrink gives a large buffer back, if it is empty.
 func (h *half) shrink() {
 	h.carried = 0
-	if !h.large {
+	if !h.large.Load() {
 		return
 	}
 	h.setBuffer(h.smallBuffer())
@@ -75,9 +75,9 @@ func (h *half) shrink() {
 
 // giveBufferBack is also for a half that ends.
 func (h *half) giveBufferBack() {
-	if h.large {
-		h.large = false
-		h.flow.stack.buffers.giveBack(h.largeBuffer())
+	if h.large.Load() {
+		h.large.Store(false)
+		h.flow.stack.buffers.giveBack(h.price())
 	}
 }
 
@@ -95,6 +95,14 @@ func (h *half) inbound() bool { return h == &h.flow.inbound }
 func (h *half) largeBuffer() int64 {
 	if h.inbound() {
 		return largeSendBuffer
+	}
+	return largeReceiveBuffer
+}
+
+// price is what a large buffer takes from the budget. An inbound half that cannot send keeps a read buffer, too.
+func (h *half) price() int64 {
+	if h.inbound() {
+		return largeSendBuffer + int64(len(readBuffer{}))
 	}
 	return largeReceiveBuffer
 }

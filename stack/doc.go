@@ -14,20 +14,26 @@
 //   - fragments go to netstack for reassembly.
 //
 // A packet's way back. The poller (poller.go) learns that a host socket is readable. For TCP the flow's inbound half
-// (relay.go) has netstack read from the socket, straight into the memory of a segment; netstack writes the segment to the
-// link (endpoint.go) as one frame, with its checksum and its cutting left to the kernel. For datagrams the frame is built
+// (relay.go) reads what there is, half a megabyte at a time, and gives it to netstack; that writes it to the link
+// (endpoint.go) in frames of 64 KiB, with their checksum and their cutting left to the kernel. For datagrams the frame is built
 // here.
 //
-// A payload byte of TCP is copied twice in each direction: between the kernel and netstack's memory, and between that and
-// the kernel.
+// A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and from there to the kernel.
+// On its way back it is copied once more, in between. That is cheaper than reading segment by segment into netstack's memory:
+// each read has the kernel acknowledge, which has the far side send, and a client that gets its frames one by one falls asleep
+// after each.
 //
 // # Flows
 //
 // A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a goroutine but a piece of work
-// (half.go): it is claimed by whoever has news for it, runs for at most a few steps, and either goes back to sleep or to
-// the tail of the run queue (worker.go). So an idle connection costs a netstack endpoint, a flow and a descriptor, no
+// (half.go): it is claimed by whoever has news for it, moves at most two megabytes, and either goes back to sleep or into
+// the run queue. So an idle connection costs a netstack endpoint, a flow and a descriptor, no
 // stack and no buffer; and a slow one delays nobody. News come from two sides: from the poller for the host socket, which
-// runs the half at once, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
+// runs the half at once if it moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
+//
+// The run queue (runqueue.go) serves halves that move little before those in full swing, which also pause after each slice of
+// bytes (pause.go) so that the reader and the poller get to run: a keystroke does not wait for a download. Uploads pause only
+// when there has been something else lately.
 //
 // Ownership keeps this free of locks. Only the goroutine that owns a half touches its state. Netstack's receive queue is
 // read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was

@@ -60,8 +60,8 @@ type flow struct {
 	ended      time.Time     // when both halves were done; written before the phase closing
 	moved      atomic.Bool   // a byte has crossed since the last sweep
 	quietSince time.Time     // the first sweep of many that found nothing moved; owned by the sweeper
-	unsent     []byte        // read from the host socket, refused by netstack; owned by the inbound half
-	lastRead   int           // bytes of the inbound half's last read; owned by it
+	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half
+	buffer     *readBuffer   // that unsent stands in, if the flow keeps it; owned by the inbound half
 }
 
 type flowKey struct{ client, server netip.AddrPort }
@@ -98,11 +98,11 @@ func (f *flow) ready(events uint32, w *worker) {
 			f.stack.connected(f)
 		}
 	case open: // before, events may pass: both halves look for themselves once the flow is open
-		if events&(unix.EPOLLIN|ended) != 0 && f.inbound.claim() {
-			f.inbound.own(w)
+		if events&(unix.EPOLLIN|ended) != 0 {
+			f.inbound.news(w)
 		}
-		if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && f.outbound.claim() {
-			f.outbound.own(w)
+		if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			f.outbound.news(w)
 		}
 	}
 }
@@ -126,6 +126,7 @@ func (f *flow) NotifyEvent(mask waiter.EventMask) {
 // join gives the flow its connection to the client. It comes before the phase open, in which others use it.
 func (f *flow) join(ep tcpip.Endpoint) {
 	f.ep = ep
+	f.inbound.setBuffer(smallSendBuffer) // else netstack lets it grow by itself
 	keepAlive(ep)
 	f.entry.Init(f, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	f.wq.EventRegister(&f.entry)
@@ -167,6 +168,7 @@ func (f *flow) release() {
 		resetOnClose(f.fd)
 	}
 	s.closeSocket(f.fd)
+	f.releaseReadBuffer()
 	f.outbound.giveBufferBack()
 	f.inbound.giveBufferBack()
 	if f.resetGuest.Load() {

@@ -8,18 +8,19 @@ import "sync/atomic"
 // callback) claims it, and exactly one goroutine owns it while it runs.
 //
 //	        claim: push, or run at once            step: more to do
-//	idle ───────────────────────────────▶ running ──────────────────▶ queue's tail
+//	idle ───────────────────────────────▶ running ──────────────────▶ queue
 //	 ▲                                       │  ▲
 //	 │ nothing new came meanwhile            │  │ claim: sets pending only
 //	 └───────────────────────────────────────┘  └─── looks again
 type half struct {
 	flow    *flow
 	step    func(f *flow, w *worker) (more bool) // moveOutbound or moveInbound
+	turn    int                                  // bytes moved since it was its turn; owned like the half
 	state   atomic.Uint32                        // running | pending
 	done    bool                                 // owned like the half: no more work will come of it
 	bytes   uint64                               // that have gone through; owned like the half
 	carried int                                  // bytes since its buffer in netstack was small, up to growAfter; owned like the half
-	large   bool                                 // the buffer is large, and paid from the budget; owned like the half
+	large   atomic.Bool                          // the buffer is large, and paid from the budget; set by the owner
 	quiet   atomic.Bool                          // set by the sweeper: nothing has moved for long
 	next    *half                                // in the run queue
 }
@@ -41,6 +42,17 @@ func (h *half) kick() {
 	}
 }
 
+// news has the half run at once if it is not one that takes long.
+func (h *half) news(w *worker) {
+	if h.large.Load() {
+		h.kick()
+		return
+	}
+	if h.claim() {
+		h.own(w)
+	}
+}
+
 // own runs the half until nothing is new. The caller is its owner.
 func (h *half) own(w *worker) {
 	for {
@@ -50,9 +62,10 @@ func (h *half) own(w *worker) {
 		}
 		if !h.done && h.step(h.flow, w) {
 			h.state.Or(pending)
-			h.flow.stack.queue.push(h) // to the tail: others first
+			h.flow.stack.queue.pushAgain(h)
 			return
 		}
+		h.turn = 0
 		if h.state.CompareAndSwap(running, 0) {
 			return
 		}

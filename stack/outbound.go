@@ -39,6 +39,7 @@ func (s *Stack) readLoop() error {
 			body.Release()
 			return err
 		}
+		s.pauses[0].moved(n)
 		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
 		if n > tun.HeadSize {
 			f.body = body.AsSlice()[:n-tun.HeadSize]
@@ -105,8 +106,10 @@ func (s *Stack) route(f *frame) (deliver bool) {
 	case protoTCP:
 		return s.routeTCP(f)
 	case protoUDP:
+		s.queue.expectQuick()
 		s.routeUDP(f)
 	case icmpProto(f.ip.v6):
+		s.queue.expectQuick()
 		s.routeICMP(f)
 	default:
 		s.stats.DropProtocol.Add(1)

@@ -101,8 +101,7 @@ func (p *poller) remove(fd int) {
 }
 
 // run delivers events until the poller is closed.
-func (p *poller) run() {
-	w := newWorker()
+func (p *poller) run(w *worker) {
 	var events [128]unix.EpollEvent
 	_ = p.raw.Read(func(uintptr) bool { // its only error says that the file was closed
 		for {

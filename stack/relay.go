@@ -13,16 +13,13 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// steps bounds what a half does before others have their turn.
-const steps = 8
-
 // The outbound half alone reads, and the flow's release alone closes or aborts, the netstack endpoint: memory that a peek
 // has shown stays valid until then.
 
 // moveOutbound moves bytes from netstack's receive queue to the host socket: peek at the queue, write what it shows in one
 // call, discard what was written. No byte is copied on the way.
 func moveOutbound(f *flow, w *worker) (more bool) {
-	for range steps {
+	for f.outbound.turn < turn {
 		if f.resetGuest.Load() {
 			f.finish(&f.outbound)
 			return false
@@ -58,9 +55,10 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 			d := discard{n: n}
 			_, _ = f.ep.Read(&d, tcpip.ReadOptions{})
 			f.outbound.noteMoved(n)
-			if n < w.size {
-				continue // the socket is full; the next call says EAGAIN and arms the poller
+			if w.giveWay(&f.outbound, n) {
+				return true
 			}
+			// If the socket was full, the next call says EAGAIN and arms the poller.
 		case unix.EAGAIN:
 			return false
 		default:
@@ -98,10 +96,12 @@ func (f *flow) hostReset() {
 	f.inbound.kick()
 }
 
-// moveInbound moves bytes from the host socket to netstack. A flow in full swing reads straight into netstack's memory,
-// after asking how much there is; a quiet one reads into the worker's buffer, which saves that question.
+// moveInbound moves bytes from the host socket to netstack, by way of a buffer: one large read costs the host far less than
+// several that go straight into netstack's memory, because each has the far side acknowledged, and what arrives at the client
+// in one go does not wake it again and again.
 func moveInbound(f *flow, w *worker) (more bool) {
-	for range steps {
+	fresh, emptied := false, false // what is unsent has been read just now; that was all there is
+	for f.inbound.turn < turn {
 		if f.resetHost.Load() || f.resetGuest.Load() {
 			f.finishInbound()
 			return false
@@ -111,21 +111,34 @@ func moveInbound(f *flow, w *worker) (more bool) {
 			f.resetHost.Store(true)
 			continue
 		}
-		if len(f.unsent) > 0 {
-			if !f.writeUnsent() {
+		if len(f.unsent) == 0 {
+			if emptied {
 				return false
 			}
-			continue
+			b := w.readBuffer(f.inbound.large.Load())
+			n, errno := read(f.fd, b)
+			if errno == unix.EAGAIN {
+				return false
+			}
+			if errno != 0 || n == 0 {
+				if f.endOfHost(errno) {
+					return false
+				}
+				continue
+			}
+			f.unsent, fresh, emptied = b[:n], true, n < len(b) && !f.hangup.Load()
 		}
-		var wait bool
-		if f.lastRead <= smallRead/2 {
-			wait = f.moveSmall(w)
-		} else {
-			wait = f.moveLarge()
+		wrote, ok := f.writeUnsent()
+		full := ok && wrote == 0 // netstack will say when it has room
+		if full || w.giveWay(&f.inbound, wrote) {
+			if fresh {
+				f.keepUnsent(w)
+			}
+			return !full
 		}
-		if wait || f.inbound.done {
-			return false
-		}
+	}
+	if fresh {
+		f.keepUnsent(w)
 	}
 	return true
 }
@@ -151,78 +164,50 @@ func (f *flow) clientGone() bool {
 	return false
 }
 
-// moveSmall reads what fits the worker's buffer and reports whether to wait for news.
-func (f *flow) moveSmall(w *worker) (wait bool) {
-	n, errno := read(f.fd, w.small[:])
-	if errno == unix.EAGAIN {
-		return true
-	}
-	if errno != 0 || n == 0 {
-		return f.endOfHost(errno)
-	}
-	f.lastRead = n
-	wrote, ok := f.write(w.small[:n])
-	if !ok {
-		return false
-	}
-	if wrote < n {
-		f.unsent = append(f.unsent[:0], w.small[wrote:n]...)
-		return false // writeUnsent finds out whether to wait
-	}
-	return n < len(w.small) && !f.hangup.Load() // a short read has emptied the socket
-}
-
-// moveLarge has netstack read from the socket and reports whether to wait for news.
-func (f *flow) moveLarge() (wait bool) {
-	avail, errno := ioctlInt(f.fd, unix.SIOCINQ)
-	if errno != 0 {
-		return f.endOfHost(errno)
-	}
-	if avail == 0 {
-		f.lastRead = 0 // a read tells the end from a pause
-		return false
-	}
-	p := socketPayload{fd: f.fd, n: min(avail, maxChunk)}
-	wrote, err := f.ep.Write(&p, tcpip.WriteOptions{})
-	switch err.(type) {
-	case nil:
-		f.lastRead = int(wrote)
-		f.inbound.noteMoved(int(wrote))
-		return false
-	case *tcpip.ErrWouldBlock: // the payload has not been touched
-		return true
-	}
-	f.inboundFailed(err)
-	return false
-}
-
-// maxChunk is the most that one write may bring: netstack puts 65374 bytes into a segment, and a multiple of the usual
-// segment sizes leaves no runt behind each.
+// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a segment, and a piece of memory
+// holds 65536.
 const maxChunk = 65320
 
-func (f *flow) writeUnsent() (progress bool) {
-	n, ok := f.write(f.unsent)
-	if !ok {
-		return true // the loop sees the reset
+// writeUnsent gives netstack a slice of what is unsent and returns how much it had room for; !ok means the client is gone.
+func (f *flow) writeUnsent() (wrote int, ok bool) {
+	for len(f.unsent) > 0 && wrote < slice {
+		p := bytesPayload{b: f.unsent[:min(len(f.unsent), maxChunk)]}
+		n, err := f.ep.Write(&p, tcpip.WriteOptions{})
+		switch err.(type) {
+		case nil, *tcpip.ErrWouldBlock:
+		default:
+			f.inboundFailed(err)
+			return wrote, false
+		}
+		if n == 0 {
+			break
+		}
+		wrote += int(n)
+		f.unsent = f.unsent[n:]
+		f.inbound.noteMoved(int(n))
 	}
-	f.unsent = f.unsent[n:]
 	if len(f.unsent) == 0 {
-		f.unsent = nil
+		f.releaseReadBuffer()
 	}
-	return n > 0
+	return wrote, true
 }
 
-// write gives b to netstack and returns how much it took; !ok means the client is gone.
-func (f *flow) write(b []byte) (n int, ok bool) {
-	p := bytesPayload{b: b}
-	wrote, err := f.ep.Write(&p, tcpip.WriteOptions{})
-	switch err.(type) {
-	case nil, *tcpip.ErrWouldBlock:
-		f.inbound.noteMoved(int(wrote))
-		return int(wrote), true
+// keepUnsent has the flow keep what still stands in the worker's buffer: a little as a copy, much with the buffer.
+func (f *flow) keepUnsent(w *worker) {
+	if len(f.unsent) > smallRead {
+		f.buffer, w.buffer = w.buffer, nil
+		return
 	}
-	f.inboundFailed(err)
-	return 0, false
+	f.unsent = append([]byte(nil), f.unsent...)
+}
+
+// releaseReadBuffer is for when nothing is to be sent any more.
+func (f *flow) releaseReadBuffer() {
+	f.unsent = nil
+	if f.buffer != nil {
+		f.stack.readBuffers.Put(f.buffer)
+		f.buffer = nil
+	}
 }
 
 // inboundFailed is for a client that takes no more bytes: it reset, or netstack gave it up.
@@ -231,8 +216,8 @@ func (f *flow) inboundFailed(err tcpip.Error) {
 	f.resetHost.Store(true)
 }
 
-// endOfHost carries the far side's FIN or RST to the client.
-func (f *flow) endOfHost(errno syscall.Errno) (wait bool) {
+// endOfHost carries the far side's FIN or RST to the client. The inbound half is done after a FIN.
+func (f *flow) endOfHost(errno syscall.Errno) (done bool) {
 	if errno != 0 {
 		f.began(serverFailure(errno))
 		f.resetGuest.Store(true)
@@ -276,27 +261,6 @@ func (d *discard) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// socketPayload lets netstack read n bytes, which are known to be there, from a socket. Netstack never ends when a
-// payload has less than it promised, so a shortfall is an error and not the end.
-type socketPayload struct{ fd, n int }
-
-func (p *socketPayload) Len() int { return p.n }
-
-func (p *socketPayload) Read(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	n, errno := read(p.fd, b[:min(len(b), p.n)])
-	if errno != 0 {
-		return 0, errno
-	}
-	if n == 0 {
-		return 0, io.ErrUnexpectedEOF
-	}
-	p.n -= n
-	return n, nil
-}
-
 type bytesPayload struct{ b []byte }
 
 func (p *bytesPayload) Len() int { return len(p.b) }
@@ -328,10 +292,4 @@ func writev(fd int, iov []unix.Iovec) (int, syscall.Errno) {
 			return int(n), errno
 		}
 	}
-}
-
-func ioctlInt(fd int, req uintptr) (int, syscall.Errno) {
-	var n int32
-	_, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), req, uintptr(unsafe.Pointer(&n)))
-	return int(n), errno
 }

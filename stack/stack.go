@@ -42,6 +42,9 @@ type Stack struct {
 	buffers   budget
 	host      dial.HostAddrs
 
+	readBuffers sync.Pool // of *readBuffer
+	pauses      []*pause  // the reader's, and one for each worker
+
 	mu        sync.Mutex         // guards the fields below and the attempt state of every flow
 	flows     map[flowKey]*flow  // all of them, attempts too
 	upstreams map[upstream]bool  // addresses of the host sockets of flows
@@ -54,10 +57,11 @@ type Stack struct {
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
-		o: o, link: link, dialer: dialer, queue: newRunQueue(), inbound: newInbound(),
+		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)), inbound: newInbound(),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Addr]int),
 	}
 	s.buffers.giveBack(bufferBudget)
+	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.nat = newNAT(o.UDPFlows, &s.stats)
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.flush) {
 		s.burst = newBurst()
@@ -67,7 +71,11 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
+	if s.pauses, err = newPauses(runtime.GOMAXPROCS(0)); err != nil {
+		return nil, errors.Join(err, s.poller.close())
+	}
 	if s.net, err = newNetstack(&s.endpoint, o.Clients); err != nil {
+		closePauses(s.pauses)
 		return nil, errors.Join(err, s.poller.close())
 	}
 	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
@@ -97,12 +105,12 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 // reset on both sides, the link is closed and no goroutine is left.
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
-	serving.Go(s.poller.run)
+	serving.Go(func() { s.poller.run(s.newWorker(nil)) })
 	serving.Go(s.nat.serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
-	for range runtime.GOMAXPROCS(0) {
-		serving.Go(s.queue.serve)
+	for _, p := range s.pauses[1:] {
+		serving.Go(s.newWorker(p).serve)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		s.abortFlows() // while the link still carries their RSTs
@@ -121,6 +129,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.close())
 	s.queue.close()
 	serving.Wait()
+	closePauses(s.pauses)
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}

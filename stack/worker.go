@@ -10,13 +10,34 @@ import (
 
 // worker is the scratch memory of a goroutine that runs halves. Idle flows own no buffer.
 type worker struct {
-	iov   []unix.Iovec // gathered from netstack's receive queue, valid only during one step
-	size  int          // bytes in iov
-	small [smallRead]byte
+	iov    []unix.Iovec // gathered from netstack's receive queue, valid only during one step
+	size   int          // bytes in iov
+	buffer *readBuffer  // for reads from host sockets; nil until needed
+	spare  *sync.Pool   // of buffers
+	queue  *runQueue
+	pause  *pause // nil: the poller's worker, which leaves to others what takes long
 }
 
-// smallRead is the size of a read that is copied once more instead of being sized first.
+// readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as netstack makes them.
+type readBuffer [8 * maxChunk]byte
+
+// smallRead is the size of a read for a flow that has small buffers.
 const smallRead = 16 << 10
+
+// turn is how many bytes a half may move before others that move much have theirs: a client that gets much in one go does not
+// fall asleep in between.
+const turn = 2 << 20
+
+// readBuffer returns the memory for a read.
+func (w *worker) readBuffer(large bool) []byte {
+	if w.buffer == nil {
+		w.buffer = w.spare.Get().(*readBuffer)
+	}
+	if large {
+		return w.buffer[:]
+	}
+	return w.buffer[:smallRead]
+}
 
 // Limits of one writev towards the host socket.
 const (
@@ -24,63 +45,33 @@ const (
 	gatherViews = 256
 )
 
-func newWorker() *worker { return &worker{iov: make([]unix.Iovec, 0, gatherViews)} }
-
-// runQueue holds the halves that have work and no goroutine. Any number of workers serve it in turn.
-type runQueue struct {
-	mu         sync.Mutex // guards the fields below
-	nonEmpty   sync.Cond  // with mu
-	head, tail *half      // linked by half.next
-	closed     bool
+func (s *Stack) newWorker(p *pause) *worker {
+	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p}
 }
 
-func newRunQueue() *runQueue {
-	q := &runQueue{}
-	q.nonEmpty.L = &q.mu
-	return q
-}
-
-// push may be called with netstack's locks held: it does not wait.
-func (q *runQueue) push(h *half) {
-	q.mu.Lock()
-	if q.tail == nil {
-		q.head = h
-	} else {
-		q.tail.next = h
+// giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when somebody has
+// been kept waiting lately: they are a fifth faster without.
+func (w *worker) giveWay(h *half, n int) bool {
+	h.turn += n
+	switch {
+	case w.pause == nil:
+		return h.large.Load()
+	case !h.inbound() && !w.queue.isMixed():
+		return false
 	}
-	q.tail = h
-	q.mu.Unlock()
-	q.nonEmpty.Signal()
-}
-
-// pop waits for a half; nil means the queue is closed.
-func (q *runQueue) pop() *half {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for q.head == nil && !q.closed {
-		q.nonEmpty.Wait()
-	}
-	h := q.head
-	if h != nil {
-		q.head, h.next = h.next, nil
-		if q.head == nil {
-			q.tail = nil
-		}
-	}
-	return h
+	return w.pause.moved(n) && w.queue.hasQuick()
 }
 
 // serve runs halves until the queue is closed and empty.
-func (q *runQueue) serve() {
-	w := newWorker()
-	for h := q.pop(); h != nil; h = q.pop() {
+func (w *worker) serve() {
+	for {
+		h, bulk := w.queue.pop()
+		if h == nil {
+			return
+		}
 		h.own(w)
+		if bulk {
+			w.queue.bulkDone()
+		}
 	}
-}
-
-func (q *runQueue) close() {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-	q.nonEmpty.Broadcast()
 }

@@ -1,0 +1,97 @@
+//go:build linux
+
+package stack
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// How many bytes are moved before a pause. What a worker makes wait is late by some hundred microseconds; what the reader does
+// not take waits behind everything that clients still send, so it reads on for longer.
+const (
+	slice     = 2 * maxChunk
+	readSlice = 32 * slice
+)
+
+// pause lets a goroutine that has much to do give way to those that have become ready meanwhile: the reader when there is a
+// frame, the poller when there is news from a socket. Go's runtime looks for those only when nothing else can run, or every
+// ten milliseconds: with one P the reader would wait for a worker for as long as that. So the goroutine waits, with them, for
+// a descriptor that is readable at once. With several Ps one is left for them (runqueue.go).
+type pause struct {
+	every  int      // bytes
+	file   *os.File // an eventfd; nil with several Ps
+	raw    syscall.RawConn
+	raise  func(fd uintptr) bool
+	raised bool
+	bytes  int // moved since the last pause
+}
+
+func newPause(every int) (*pause, error) {
+	if runtime.GOMAXPROCS(0) > 1 {
+		return &pause{every: every}, nil
+	}
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	p := &pause{every: every, file: os.NewFile(uintptr(fd), "eventfd")}
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	p.raise = func(fd uintptr) bool {
+		if p.raised {
+			return true
+		}
+		p.raised = true
+		one := [8]byte{0: 1}
+		_, _ = unix.Write(int(fd), one[:]) // an edge each time; nobody reads the sum
+		return false
+	}
+	return p, nil
+}
+
+// newPauses returns the reader's and those of workers.
+func newPauses(workers int) (all []*pause, err error) {
+	every := readSlice
+	for range 1 + workers {
+		p, err := newPause(every)
+		if err != nil {
+			closePauses(all)
+			return nil, err
+		}
+		all = append(all, p)
+		every = slice
+	}
+	return all, nil
+}
+
+func closePauses(all []*pause) {
+	for _, p := range all {
+		p.close()
+	}
+}
+
+// moved notes n bytes and pauses when it is time; it reports whether it did.
+func (p *pause) moved(n int) bool {
+	if p.bytes += n; p.bytes < p.every {
+		return false
+	}
+	p.bytes, p.raised = 0, false
+	if p.file == nil {
+		runtime.Gosched()
+		return true
+	}
+	_ = p.raw.Read(p.raise) // fails only when closed
+	return true
+}
+
+func (p *pause) close() {
+	if p.file != nil {
+		_ = p.file.Close()
+	}
+}
