@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"syntap/tun/tuntest"
 )
@@ -32,9 +35,7 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			requireSetgroups(t)
 			lab := tuntest.NewLab(t)
 			r := run(t, lab.Router, "syntap0", withTapTimeout("60s")) // time for what is lost again and again
-			pcap := filepath.Join(t.TempDir(), "tun.pcap")
-			tcpdump := lab.Router.Start("tcpdump", "-i", "syntap0", "-s", "160", "-B", "65536", "-U", "-w", pcap, "tcp or ip6 proto 6")
-			tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(tcpdump.Stderr(), "listening on") })
+			tun := captureTUN(t, lab)
 			if tt.loss > 0 {
 				lab.Router.Drop(tt.loss, "output", `oifname "syntap0" meta l4proto tcp`)
 				lab.Router.Drop(tt.loss, "input", `iifname "syntap0" meta l4proto tcp`)
@@ -43,29 +44,14 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			const connections = 2000
 			connectMany(t, lab, connections)
 			r.waitRecords(t, connections)
-			// tcpdump leaves unread what waits for it when it is told to end.
-			tuntest.Wait(t, "tcpdump to write all handshakes", func() bool {
-				seen, _ := handshakesIn(lab, pcap) // an error: the last packet is half written
-				return total(seen) >= connections
-			})
-			if err := tcpdump.Signal(unix.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			<-tcpdump.Done()
+			tun.stop(t)
 			r.stop(t, unix.SIGTERM)
-			if !strings.Contains(tcpdump.Stderr(), "\n0 packets dropped by kernel") {
-				t.Fatalf("tcpdump has missed packets: %s", tcpdump.Stderr())
-			}
 
 			logged := establishedIn(t, r.read(t, "handshakes.json"))
 			if n := total(logged); n != connections {
 				t.Errorf("%d records of established connections, want %d", n, connections)
 			}
-			seen, err := handshakesIn(lab, pcap)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(seen, logged); diff != "" {
+			if diff := cmp.Diff(handshakesIn(t, tun.file), logged); diff != "" {
 				t.Errorf("handshakes (-tshark +syntap):\n%s", diff)
 			}
 		})
@@ -75,6 +61,44 @@ func TestEveryHandshakeOnce(t *testing.T) {
 // withTapTimeout is everything with another tap.timeout.
 func withTapTimeout(d string) string {
 	return strings.Replace(everything, "\ntap:\n", "\ntap:\n  timeout: "+d+"\n", 1)
+}
+
+// capture is a tcpdump of the TUN's TCP.
+type capture struct {
+	*tuntest.Process
+	file string
+}
+
+func captureTUN(t *testing.T, lab *tuntest.Lab) *capture {
+	t.Helper()
+	c := &capture{file: filepath.Join(t.TempDir(), "tun.pcap")}
+	c.Process = lab.Router.Start("tcpdump", "-i", "syntap0", "-s", "160", "-B", "65536", "-w", c.file, "tcp or ip6 proto 6")
+	tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(c.Stderr(), "listening on") })
+	return c
+}
+
+var tcpdumpCounts = regexp.MustCompile(`(\d+) packets captured, (\d+) packets received by filter, (\d+) packets dropped`)
+
+// stop ends tcpdump once it has all that has passed: told to end, it leaves unread what waits for it.
+func (c *capture) stop(t *testing.T) {
+	t.Helper()
+	var captured, received, dropped string
+	tuntest.Wait(t, "tcpdump to have all packets", func() bool {
+		if err := c.Signal(unix.SIGUSR1); err != nil { // it says how many it has
+			t.Fatal(err)
+		}
+		for _, m := range tcpdumpCounts.FindAllStringSubmatch(c.Stderr(), -1) {
+			captured, received, dropped = m[1], m[2], m[3]
+		}
+		return captured != "" && captured == received
+	})
+	if dropped != "0" {
+		t.Fatalf("tcpdump has missed %s of %s packets", dropped, received)
+	}
+	if err := c.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-c.Done()
 }
 
 // connectMany makes n connections, half of them over IPv6; each carries a byte there and back.
@@ -93,6 +117,13 @@ func serveEchoes(lab *tuntest.Lab) {
 
 func connectEchoes(t *testing.T, lab *tuntest.Lab, n int) {
 	t.Helper()
+	connectPaced(t, lab, n, rate.Inf)
+}
+
+// connectPaced makes at most so many connections a second.
+func connectPaced(t *testing.T, lab *tuntest.Lab, n int, most rate.Limit) {
+	t.Helper()
+	pace := rate.NewLimiter(most, 100)
 	jobs := make(chan int)
 	var clients sync.WaitGroup
 	for range 100 {
@@ -105,6 +136,7 @@ func connectEchoes(t *testing.T, lab *tuntest.Lab, n int) {
 		})
 	}
 	for i := range n {
+		_ = pace.Wait(t.Context()) // until the test is over
 		jobs <- i
 	}
 	close(jobs)
@@ -137,66 +169,88 @@ type handshake struct {
 	ClientISN, ServerISN uint32
 }
 
+// openingRecord holds those keys of a JSON record.
+type openingRecord struct {
+	Outcome, Src, Dst string
+	Sport, Dport      int
+	ClientISN         uint32 `json:"client_isn"`
+	ServerISN         uint32 `json:"server_isn"`
+}
+
+func (r *openingRecord) handshake() handshake {
+	return handshake{r.Src, r.Sport, r.Dst, r.Dport, r.ClientISN, r.ServerISN}
+}
+
 // establishedIn counts the established connections of a JSON log.
 func establishedIn(t *testing.T, log string) map[handshake]int {
 	t.Helper()
 	count := make(map[handshake]int)
 	for line := range strings.Lines(log) {
-		var r struct {
-			Outcome, Src, Dst string
-			Sport, Dport      int
-			ClientISN         uint32 `json:"client_isn"`
-			ServerISN         uint32 `json:"server_isn"`
-		}
+		var r openingRecord
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("record: %v: %s", err, line)
 		}
 		if r.Outcome == "established" {
-			count[handshake{r.Src, r.Sport, r.Dst, r.Dport, r.ClientISN, r.ServerISN}]++
+			count[r.handshake()]++
 		}
 	}
 	return count
 }
 
-// handshakesIn returns the completed handshakes of a capture by what tshark reads from its headers.
-func handshakesIn(lab *tuntest.Lab, pcap string) (map[handshake]int, error) {
-	ctx, cancel := timeout()
-	defer cancel()
-	out, err := lab.Router.Command(ctx, "tshark", "-r", pcap, "-T", "fields", "-E", "separator=/t",
-		"-e", "ip.src", "-e", "ipv6.src", "-e", "tcp.srcport", "-e", "ip.dst", "-e", "ipv6.dst", "-e", "tcp.dstport",
-		"-e", "tcp.flags.syn", "-e", "tcp.flags.ack", "-e", "tcp.seq_raw", "-e", "tcp.ack_raw").Output()
-	if err != nil {
-		err = fmt.Errorf("tshark: %w", err)
+// end is a connection as one of its ends sends.
+type end struct {
+	src   string
+	sport int
+	dst   string
+	dport int
+}
+
+// opened counts the completed handshakes among segments in their order.
+type opened struct {
+	isn   map[end]uint32 // of its last SYN
+	count map[handshake]int
+}
+
+func newOpened() *opened { return &opened{make(map[end]uint32), make(map[handshake]int)} }
+
+func (o *opened) segment(from end, syn, ack bool, seq, acked uint32) {
+	to := end{from.dst, from.dport, from.src, from.sport}
+	switch {
+	case syn:
+		o.isn[from] = seq
+	case ack && from.dport == 7000 && acked == o.isn[to]+1 && seq == o.isn[from]+1:
+		o.count[handshake{from.src, from.sport, from.dst, from.dport, o.isn[from], o.isn[to]}]++
+		delete(o.isn, from) // what follows says the same numbers
 	}
-	type end struct {
-		src   string
-		sport int
-		dst   string
-		dport int
+}
+
+// handshakesIn returns the completed handshakes of captures, compressed or not, by what tshark reads from their headers.
+func handshakesIn(t *testing.T, captures ...string) map[handshake]int {
+	t.Helper()
+	all := newOpened()
+	for _, file := range captures {
+		tshark := exec.CommandContext(t.Context(), "tshark", "-n", "-r", file, "-T", "fields", "-E", "separator=/t",
+			"-e", "ip.src", "-e", "ipv6.src", "-e", "tcp.srcport", "-e", "ip.dst", "-e", "ipv6.dst", "-e", "tcp.dstport",
+			"-e", "tcp.flags.syn", "-e", "tcp.flags.ack", "-e", "tcp.seq_raw", "-e", "tcp.ack_raw")
+		out, err := tshark.Output()
+		if err != nil {
+			t.Fatalf("tshark %s: %v", file, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+			if len(f) != 10 {
+				t.Fatalf("tshark %s: %q", file, line)
+			}
+			from := end{src: f[0] + f[1], dst: f[3] + f[4]}
+			var seq, ack uint32
+			if _, err := fmt.Sscan(strings.Join([]string{f[2], f[5], f[8], f[9]}, " "), &from.sport, &from.dport, &seq, &ack); err != nil {
+				t.Fatalf("tshark %s: %q: %v", file, line, err)
+			}
+			isSet := func(flag string) bool { return flag == "1" || flag == "True" }
+			all.segment(from, isSet(f[6]), isSet(f[7]), seq, ack)
+		}
 	}
-	isn := make(map[end]uint32) // of its last SYN
-	seen := make(map[handshake]int)
-	for line := range strings.Lines(string(out)) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 10 {
-			return seen, fmt.Errorf("tshark printed %q", line)
-		}
-		var sport, dport int
-		var seq, ack uint32
-		if _, err := fmt.Sscan(strings.Join([]string{f[2], f[5], f[8], f[9]}, " "), &sport, &dport, &seq, &ack); err != nil {
-			return seen, fmt.Errorf("tshark printed %q: %w", line, err)
-		}
-		from := end{f[0] + f[1], sport, f[3] + f[4], dport}
-		to := end{from.dst, from.dport, from.src, from.sport}
-		isSYN, isACK := f[6] == "1" || f[6] == "True", f[7] == "1" || f[7] == "True"
-		switch {
-		case isSYN:
-			isn[from] = seq
-		case isACK && dport == 7000 && ack == isn[to]+1 && seq == isn[from]+1:
-			seen[handshake{from.src, from.sport, from.dst, from.dport, isn[from], isn[to]}] = 1
-		}
-	}
-	return seen, err
+	return all.count
 }
 
 func total(count map[handshake]int) int {
