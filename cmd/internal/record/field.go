@@ -34,8 +34,24 @@ func Field(line []byte, member string) []byte {
 	return value[:max(0, bytes.IndexAny(value, ",}"))]
 }
 
+// Next returns the value of a member as Field does, and what stands behind it; the whole line if there is none.
+func Next(line []byte, member string) (value, rest []byte) {
+	value = Field(line, member)
+	if value == nil {
+		return nil, line
+	}
+	return value, line[cap(line)-cap(value)+len(value):]
+}
+
 // end returns where a string ends: at the first quote that is not escaped.
 func end(value []byte) int {
+	n := bytes.IndexByte(value, '"')
+	if n < 0 {
+		return 0 // cut short: no value
+	}
+	if bytes.IndexByte(value[:n], '\\') < 0 {
+		return n
+	}
 	for i := 0; i < len(value); i++ {
 		switch value[i] {
 		case '"':
@@ -44,7 +60,7 @@ func end(value []byte) int {
 			i++
 		}
 	}
-	return 0 // cut short: no value
+	return 0
 }
 
 // String returns the text of a string that Field has found.

@@ -11,6 +11,7 @@ func TestField(t *testing.T) {
 		{line, Process, `we\"i\u0001rd`},
 		{line, Outcome, ""},
 		{`{"time":"x","process":"cut`, Process, ""},
+		{`{"time":"x","process":"c\"ut`, Process, ""},
 		{`{"time":"x","seq":`, Seq, ""},
 		{`{"time":"x","seq":1}`, Seq, "1"},
 		{"", Time, ""},
@@ -21,6 +22,22 @@ func TestField(t *testing.T) {
 	}
 	if got := String(Field([]byte(line), Process)); got != "we\"i\x01rd" {
 		t.Errorf("String = %q", got)
+	}
+}
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	const line = `{"time":"x","src":"192.0.2.1","sport":1000,"dst":"","dport":80}`
+	for _, tt := range []struct{ member, value, rest string }{
+		{Src, "192.0.2.1", `","sport":1000,"dst":"","dport":80}`},
+		{SPort, "1000", `,"dst":"","dport":80}`},
+		{Dst, "", `","dport":80}`},
+		{DPort, "80", "}"},
+		{Outcome, "", line},
+	} {
+		if value, rest := Next([]byte(line), tt.member); string(value) != tt.value || string(rest) != tt.rest {
+			t.Errorf("Next(%s) = %q, %q, want %q, %q", tt.member, value, rest, tt.value, tt.rest)
+		}
 	}
 }
 
