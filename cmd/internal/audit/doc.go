@@ -69,10 +69,10 @@
 //
 // A log is opened for appending, without following a link, and not in a directory where everyone may rename it away. The
 // bytes of a batch go out in one write, so a process that dies leaves whole lines; after a power cut or a full disk the end
-// may be broken. What a write that fails half way has written is taken back at once; where that is not possible, as in a pipe,
-// the rest follows. What is broken when a log is opened is mended then: the
-// beginning of a JSON record is cut off, a line of text gets its end, a capture is cut back to whole packets. A file that
-// is not such a log is left alone and refused. Numbering goes on from the last line.
+// may be broken. What is written when a write fails half way, or a sync, is taken back at once; where that is not possible,
+// as in a pipe, the rest follows. What is broken when a log is opened is mended then: the beginning of a JSON record is cut
+// off, a line of text gets its end, a capture is cut back to whole packets. A file that is not such a log is left alone and
+// refused. Numbering goes on from the last line.
 //
 // # Reload
 //

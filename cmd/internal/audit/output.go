@@ -73,9 +73,14 @@ func (o *output) write(batch []byte) (n int, err error) {
 	if err := o.begin(); err != nil {
 		return 0, err
 	}
-	n, err = o.append(batch)
-	if err == nil {
-		err = o.settle()
+	if n, err = o.append(batch); err != nil {
+		return n, err
+	}
+	// After a sync that has failed the kernel may take what it could not write for clean: another sync says nothing about it,
+	// so it is written again.
+	if err = o.settle(); err != nil && o.cut(int64(n)) {
+		o.size -= int64(n)
+		n = 0
 	}
 	return n, err
 }

@@ -24,7 +24,7 @@ func (r *report) failed(err error) {
 		return
 	}
 	r.failing, r.next = true, now.Add(quiet)
-	r.logger.WithError(err).Error("handshake log cannot be written, records are lost")
+	r.logger.WithError(err).WithField("on_full", r.sink.config.OnFull).Error("handshake log cannot be written")
 }
 
 func (r *report) works() {

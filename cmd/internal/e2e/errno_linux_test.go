@@ -1,0 +1,129 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// failing has the system calls on the router's log fail until the function that it returns is called; strace is what has them.
+//
+// Real disks do not come back: a file system cannot be remounted read-only while a log on it is open (EBUSY), and one that
+// the kernel has made read-only after an error has to be unmounted.
+func (r *router) failing(t *testing.T, lab *tuntest.Lab, inject string) (mend func()) {
+	t.Helper()
+	call, _, _ := strings.Cut(inject, ":")
+	strace := lab.Router.Start("strace", "-f", "-o", "/dev/null", "-p", fmt.Sprint(r.PID()), "-P", r.dir+"/handshakes.json", "-e", "trace="+call, "-e", "inject="+inject)
+	tuntest.Wait(t, "strace", func() bool { return strings.Contains(strace.Stderr(), " attached") })
+	return func() {
+		if err := strace.Signal(unix.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		<-strace.Done()
+	}
+}
+
+// TestFailingDisk has a disk that is read-only, or fails, for a while.
+func TestFailingDisk(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "strace")
+	policies := map[string]func(t *testing.T, lab *tuntest.Lab, r *router, inject, message string){
+		"suspend": testSuspended, "count": testCounted, "stop": testStopped,
+	}
+	for _, disk := range []struct{ name, sink, inject, message string }{
+		{"read-only", "", "write:error=EROFS", "write log DIR/handshakes.json: read-only file system"},
+		{"failing", ", sync: true", "fsync:error=EIO", "sync DIR/handshakes.json: input/output error"},
+	} {
+		for policy, test := range policies {
+			t.Run(disk.name+"/"+policy, func(t *testing.T) {
+				t.Parallel()
+				lab := tuntest.NewLab(t)
+				r := run(t, lab.Router, "syntap0", fmt.Sprintf(`
+tun: {name: syntap0}
+tap: {timeout: 2s, log: [{format: json, path: DIR/handshakes.json, on_full: %s%s}]}
+`, policy, disk.sink))
+				test(t, lab, r, disk.inject, strings.ReplaceAll(disk.message, "DIR", r.dir))
+			})
+		}
+	}
+}
+
+func testSuspended(t *testing.T, lab *tuntest.Lab, r *router, inject, message string) {
+	var mend func()
+	withoutLog(t, lab, r, func() { mend = r.failing(t, lab, inject) }, func() { mend() })
+	checkSuspended(t, r)
+	r.checkReports(t, message)
+}
+
+// checkReports looks for what the program's own log says of a time in which records could not be written, once each.
+func (r *router) checkReports(t *testing.T, message string) {
+	t.Helper()
+	for _, want := range []string{"handshake log cannot be written", "handshake log is written again", message} {
+		if n := strings.Count(r.Stderr(), want); n != 1 {
+			t.Errorf("%d times %q in what the router said, want once", n, want)
+		}
+	}
+}
+
+// testCounted: nobody waits, what is lost is counted and announced, and numbers go on without it.
+func testCounted(t *testing.T, lab *tuntest.Lab, r *router, inject, message string) {
+	const each = 20
+	serveEchoes(lab)
+	connectEchoes(t, lab, each)
+	mend := r.failing(t, lab, inject)
+	connectEchoes(t, lab, each)
+	mend()
+	connectEchoes(t, lab, each)
+	var log string
+	r.wait(t, "word of all connections and their ends", func() bool {
+		log = r.read(t, "handshakes.json")
+		return strings.Count(log, `"outcome":`)+strings.Count(log, `"msg":"flow"`)+lostIn(log) == 2*3*each
+	})
+	for _, record := range parseRecords(t, log) { // checks the numbers
+		if record.Message == "gap" && record.Reason != "write_error" {
+			t.Errorf("gap %+v", record)
+		}
+	}
+	if established, lost := total(establishedIn(t, log)), lostIn(log); lost < each || established < 2*each {
+		t.Errorf("%d records lost and %d established connections in the log, want at least %d and %d", lost, established, each, 2*each)
+	}
+	r.stop(t, unix.SIGTERM)
+	r.checkReports(t, message)
+}
+
+var lostRecords = regexp.MustCompile(`"lost":(\d+)`)
+
+// lostIn returns how many records a log says are not in it.
+func lostIn(log string) (sum int) {
+	for _, m := range lostRecords.FindAllStringSubmatch(log, -1) {
+		n, _ := strconv.Atoi(m[1])
+		sum += n
+	}
+	return sum
+}
+
+func testStopped(t *testing.T, lab *tuntest.Lab, r *router, inject, message string) {
+	serveEchoes(lab)
+	connectEchoes(t, lab, 1)
+	r.failing(t, lab, inject)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		new(ends).exchange(ctx, lab, net.JoinHostPort(tuntest.ServerAddr4, "7000"))
+	}()
+	r.ended(t, "a record could not be written")
+	cancel()
+	<-done
+	if said := r.Stderr(); r.Err() == nil || !strings.Contains(said, "syntap: "+message) {
+		t.Errorf("router ended with %v and said\n%s", r.Err(), said)
+	}
+}
