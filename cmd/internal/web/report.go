@@ -39,7 +39,11 @@ func (s Status) Report() string {
 	rules("df", s.DFRules)
 	line("drops", counted(s.Drops))
 	line("failures", counted(s.LocalFailures))
-	line("log", fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost)))
+	log := fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost))
+	if n := s.Drops["waiting"] + s.Drops["refused"]; n > 0 {
+		log += fmt.Sprintf("; %d SYNs kept out while it could not be written", n)
+	}
+	line("log", log)
 	return b.String()
 }
 

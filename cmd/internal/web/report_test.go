@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 `},
 		{"busy", Status{Version: "(devel)", PID: 42, Interface: "tap9", Uptime: 3723.9, Counters: Counters{
 			Handshakes:    map[string]uint64{"half_open": 1, "established": 1053, "aborted": 0},
-			Drops:         map[string]uint64{"checksum": 2, "source": 5, "land": 2, "icmp": 0},
+			Drops:         map[string]uint64{"checksum": 2, "source": 5, "land": 2, "icmp": 0, "waiting": 1, "refused": 3},
 			LocalFailures: map[string]uint64{"EMFILE": 3},
 			Flows:         map[string]int64{"tcp": 12, "udp": 3, "icmp": 1}, HalfOpen: 4,
 			Outbound: Traffic{12034, 999}, Inbound: Traffic{80211, 1_234_567_890},
@@ -43,9 +43,9 @@ func TestReport(t *testing.T) {
               mss rule 2: 0 by never
   df          set 1 rewritten
               df rule 1: 1 by everything: set
-  drops       source 5, checksum 2, land 2
+  drops       source 5, refused 3, checksum 2, land 2, waiting 1
   failures    EMFILE 3
-  log         1054 records, lost: queue_full 9
+  log         1054 records, lost: queue_full 9; 4 SYNs kept out while it could not be written
 `},
 	}
 	for _, tt := range tests {
