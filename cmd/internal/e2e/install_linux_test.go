@@ -27,7 +27,7 @@ func TestInstall(t *testing.T) {
 	requireTools(t, "bash", "make", "man")
 	root := t.TempDir()
 	makeTarget(t, "install", "DESTDIR="+root, "PREFIX=/usr")
-	for path, mode := range map[string]fs.FileMode{
+	files := map[string]fs.FileMode{
 		"usr/bin/syntap":                                  0o755,
 		"usr/lib/systemd/system/syntap.service":           0o644,
 		"usr/share/man/man1/syntap.1":                     0o644,
@@ -35,9 +35,12 @@ func TestInstall(t *testing.T) {
 		"usr/share/bash-completion/completions/syntap":    0o644,
 		"usr/share/zsh/vendor-completions/_syntap":        0o644,
 		"usr/share/fish/vendor_completions.d/syntap.fish": 0o644,
-		"usr/share/doc/syntap/examples/reference.yaml":    0o644,
 		"etc/syntap/config.yaml":                          0o644,
-	} {
+	}
+	for _, example := range examples(t) {
+		files["usr/share/doc/syntap/examples/"+example] = 0o644
+	}
+	for path, mode := range files {
 		info, err := os.Stat(filepath.Join(root, path))
 		if err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v, want a file with mode %v", path, info, err, mode)
@@ -71,6 +74,27 @@ func TestInstall(t *testing.T) {
 		t.Errorf("config after the second install: %q, %v", got, err)
 	}
 
+}
+
+// examples lists what the checkout has of configs to use and to change, by path.
+func examples(t *testing.T) (paths []string) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(checkout+"/configs"), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "package":
+			return fs.SkipDir
+		case d.IsDir() || path == "configs.go" || path == "black-holes.md" || path == "syntap.service":
+			return nil
+		}
+		paths = append(paths, path)
+		return nil
+	})
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("examples %q, %v", paths, err)
+	}
+	return paths
 }
 
 // TestInstalledUnit has systemd check the unit of an installation somewhere else, which names the programs there.
