@@ -3,6 +3,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,8 +22,56 @@ func TestFileIsMade(t *testing.T) {
 	must(t, s.Close())
 	info, err := os.Stat(path)
 	must(t, err)
-	if extra := info.Mode().Perm() &^ 0o640; extra != 0 || info.Size() == 0 {
-		t.Errorf("mode %v, size %d, want at most 0640 and a record", info.Mode(), info.Size())
+	must(t, os.WriteFile(path+".mode", nil, 0o640)) // as far as the umask lets it be
+	want, err := os.Stat(path + ".mode")
+	must(t, err)
+	if info.Mode() != want.Mode() || info.Size() == 0 {
+		t.Errorf("mode %v, size %d, want %v and a record", info.Mode(), info.Size(), want.Mode())
+	}
+}
+
+// A link that is made between looking and opening is not followed either.
+func TestFileBecomesLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, target, next := filepath.Join(dir, "log"), filepath.Join(dir, "target"), filepath.Join(dir, "next")
+	must(t, os.WriteFile(target, nil, 0o600))
+	precious, err := os.Stat(target)
+	must(t, err)
+	swapped := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 2000 && err == nil; i++ {
+			if i%2 == 0 {
+				err = os.Symlink(target, next)
+			} else {
+				err = os.WriteFile(next, nil, 0o600)
+			}
+			err = errors.Join(err, os.Rename(next, path))
+		}
+		swapped <- err
+	}()
+	opened := 0
+	for done := false; !done; {
+		select {
+		case err := <-swapped:
+			must(t, err)
+			done = true
+		default:
+		}
+		f, err := openFile(path, os.O_APPEND)
+		if err != nil {
+			continue
+		}
+		opened++
+		info, err := f.Stat()
+		must(t, errors.Join(err, f.Close()))
+		if os.SameFile(info, precious) {
+			t.Fatal("the target of the link was opened")
+		}
+	}
+	if opened == 0 {
+		t.Error("no file was opened")
 	}
 }
 

@@ -82,11 +82,7 @@ func TestRotateBySize(t *testing.T) {
 					t.Errorf("%s has %d bytes, want 1 to %d", names[i], len(text), maxSize)
 				}
 				if format == config.PCAPNG {
-					r, err := capture.NewReader(strings.NewReader(text))
-					must(t, err)
-					for _, err = r.Next(); err == nil; _, err = r.Next() {
-						packets++
-					}
+					packets += packetsIn(t, text)
 				}
 			}
 			switch whole := strings.Join(texts, ""); format {
@@ -101,6 +97,21 @@ func TestRotateBySize(t *testing.T) {
 				t.Errorf("%d packets, want %d", packets, 3*records)
 			}
 		})
+	}
+}
+
+// packetsIn counts the packets of a capture.
+func packetsIn(t *testing.T, text string) (n int) {
+	t.Helper()
+	r, err := capture.NewReader(strings.NewReader(text))
+	must(t, err)
+	for {
+		_, err := r.Next()
+		if err == io.EOF {
+			return n
+		}
+		must(t, err)
+		n++
 	}
 }
 
@@ -287,6 +298,28 @@ func TestFileChangedByOthers(t *testing.T) {
 				t.Errorf("messages (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A capture begins with its head wherever it goes on.
+func TestCaptureChangedByOthers(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(path string) error{
+		"truncated": func(path string) error { return os.Truncate(path, 0) },
+		"deleted":   os.Remove,
+	} {
+		path := logPath(t)
+		s := open(t, config.Sink{Format: config.PCAPNG, Path: path}, Options{})
+		must(t, s.Record(handshake(1, start)))
+		must(t, s.Flush())
+		must(t, change(path))
+		must(t, s.Record(handshake(2, start)))
+		must(t, s.Close())
+		b, err := os.ReadFile(path)
+		must(t, err)
+		if n := packetsIn(t, string(b)); n != 3 {
+			t.Errorf("%s: %d packets, want 3", name, n)
+		}
 	}
 }
 

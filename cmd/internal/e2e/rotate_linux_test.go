@@ -49,6 +49,12 @@ tap:
 		connectEchoes(t, lab, each)
 		lab.Router.Run("logrotate", "--force", "--state", filepath.Join(r.dir, "state"), rotate)
 	}
+	connections := rounds * each
+	r.wait(t, "records in the files that logrotate has made", func() bool {
+		connectEchoes(t, lab, 1)
+		connections++
+		return r.read(t, "handshakes.json") != "" && r.read(t, "handshakes.txt") != ""
+	})
 	r.stop(t, unix.SIGTERM)
 	all := r.rotated(t)
 	slices.SortFunc(all, func(a, b record) int { return int(a.Seq) - int(b.Seq) })
@@ -62,8 +68,8 @@ tap:
 	for _, name := range r.files(t, "handshakes.txt*") {
 		lines += strings.Count(readLog(t, name), "\n")
 	}
-	if len(all) != rounds*each || lines != 3*len(all) {
-		t.Errorf("%d records and %d lines of text, want %d and three times that", len(all), lines, rounds*each)
+	if len(all) != connections || lines != 3*len(all) {
+		t.Errorf("%d records and %d lines of text, want %d and three times that", len(all), lines, connections)
 	}
 	if names := r.files(t, "handshakes-*.json.gz"); len(names) == 0 {
 		t.Errorf("files %q, want compressed ones", r.files(t, "handshakes*"))
