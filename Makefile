@@ -62,7 +62,7 @@ test: tools build format vet staticcheck
 # The tests of the binary at their full size, for an hour or so; their figures go to SOAK_REPORT. A browser is too large for
 # every run: make test drives one where it finds it.
 SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
-soak: TOOLS += chromium:chromium
+soak: TOOLS += chromium:chromium mkfs.ext4:e2fsprogs
 soak: tools build
 	rm -f $(SOAK_REPORT)
 	SYNTAP_REQUIRE_NETNS=1 SYNTAP_SOAK=1 SYNTAP_SOAK_REPORT=$(SOAK_REPORT) $(GO) test -count=1 -timeout=120m -parallel=1 ./cmd/internal/e2e

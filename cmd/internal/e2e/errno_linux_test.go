@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,8 +19,8 @@ import (
 
 // failing has the system calls on the router's log fail until the function that it returns is called; strace is what has them.
 //
-// Real disks do not come back: a file system cannot be remounted read-only while a log on it is open (EBUSY), and one that
-// the kernel has made read-only after an error has to be unmounted.
+// A file system cannot be remounted read-only while a log on it is open (EBUSY), and one that the kernel has made read-only
+// cannot be remounted at all: see TestReadOnlyFileSystem.
 func (r *router) failing(t *testing.T, lab *tuntest.Lab, inject string) (mend func()) {
 	t.Helper()
 	call, _, _ := strings.Cut(inject, ":")
@@ -147,4 +150,53 @@ func testStopped(t *testing.T, lab *tuntest.Lab, r *router, inject, message stri
 	if said := r.Stderr(); r.Err() == nil || !strings.Contains(said, "syntap: "+message) {
 		t.Errorf("router ended with %v and said\n%s", r.Err(), said)
 	}
+}
+
+// TestReadOnlyFileSystem has the kernel make the file system of the log read-only, as it does after an error of the disk. The
+// way back is another one in its place, and SIGHUP.
+func TestReadOnlyFileSystem(t *testing.T) {
+	if !soak() {
+		t.Skip("takes a loop device of the machine")
+	}
+	requireTools(t, "findmnt", "mkfs.ext4")
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, `
+tun: {name: syntap0}
+tap: {timeout: 2s, log: [{format: json, path: DIR/disk/handshakes.json}]}
+`)
+	r.Process = lab.Router.Start("unshare", "--mount", "sh", "-ec", fmt.Sprintf(`
+cd %s
+mkdir disk
+truncate -s 32M image
+mkfs.ext4 -q image
+mount -o loop,errors=remount-ro image disk
+exec %s run -c %s`, r.dir, binary, config))
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	log := fmt.Sprintf("/proc/%d/root%s/disk/handshakes.json", r.PID(), r.dir) // as the router sees it
+	read := func() []byte {
+		b, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	inMounts := func(script string) {
+		lab.Router.Run("nsenter", "--mount", "--target", fmt.Sprint(r.PID()), "sh", "-ec", "cd "+r.dir+"\n"+script)
+	}
+	var before []byte
+	withoutLog(t, lab, r, func() {
+		inMounts(`echo 1 >/sys/fs/ext4/$(basename $(findmnt -no SOURCE disk))/trigger_fs_error`)
+	}, func() {
+		before = read()
+		inMounts(`umount --lazy disk; mount -t tmpfs -o mode=755 tmpfs disk`)
+		if err := r.Signal(unix.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(r.dir, "handshakes.json"), slices.Concat(before, read()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkSuspended(t, r)
+	r.checkReports(t, "write log "+r.dir+"/disk/handshakes.json: read-only file system")
 }
