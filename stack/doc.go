@@ -47,7 +47,8 @@
 //
 // Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients that send one by one have
 // theirs put together as long as there are more to read (burst.go), and so are replies, from whatever has come from one far
-// end (udpreply.go): the way through the kernel costs the same for many as for one.
+// end (udpreply.go): the way through the kernel costs the same for many as for one. A socket that brings many is given a
+// moment for more, as network cards do with their interrupts.
 //
 // The router is no hop. A client's hop limit is set on the host socket as it is, and what the network answers comes back
 // under the name of who answered: the socket queues ICMP errors with what they quote, and the packet that the client sent

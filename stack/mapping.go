@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,7 @@ type mapping struct {
 
 	hopLimit uint8 // the socket's; owned by the read loop, like the next
 	singly   bool  // the socket does not take super-frames
+	busy     bool  // datagrams came in a row when last looked; owned by the poller
 
 	place *list.Element // in its queue; guarded by nat.mu, like the rest
 	class idleClass
@@ -171,7 +173,16 @@ func (m *mapping) sendSurely(out *message, to netip.AddrPort, hopLimit uint8, se
 }
 
 // datagramsPerTurn bounds what one socket may bring before others have their turn.
-const datagramsPerTurn = 32
+const datagramsPerTurn = 64
+
+// A socket that has brought busyDatagrams in a row is waited for once before it is left, as network cards hold back their
+// interrupts: what comes meanwhile goes to the client in the same frame, and waking up for each costs more than all else. The
+// kernel's timer slack makes it 70 µs, for which the P stands still: giving it away would cost as much as is saved. So nobody
+// waits where halves have something to move.
+const (
+	busyDatagrams = 4
+	busyWait      = 20 * time.Microsecond
+)
 
 // ready implements pollee: a datagram or an ICMP error has come.
 func (m *mapping) ready(events uint32, _ *worker) {
@@ -180,10 +191,17 @@ func (m *mapping) ready(events uint32, _ *worker) {
 	}
 	in := m.stack.inbound
 	defer m.flush(in)
-	for range datagramsPerTurn {
+	waited := false
+	for got := range datagramsPerTurn {
 		n, errno := m.receive(&in.message, in.buf[in.run.end:], 0)
+		if errno == unix.EAGAIN && m.busy && !waited && m.stack.queue.isIdle() {
+			waited = true
+			nap(busyWait)
+			n, errno = m.receive(&in.message, in.buf[in.run.end:], 0)
+		}
 		switch {
 		case errno == unix.EAGAIN, errno == unix.EBADF: // nothing more, or closed
+			m.busy = got >= busyDatagrams && !m.key.echo
 			return
 		case errno != 0:
 			m.relayErrors()
@@ -193,9 +211,16 @@ func (m *mapping) ready(events uint32, _ *worker) {
 			m.gather(in, n)
 		}
 	}
+	m.busy = !m.key.echo
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	m.stack.poller.again(m.fd, &m.watch, datagramEvents)
+}
+
+// nap sleeps without a word to the scheduler. A signal may end it early.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
 func (m *mapping) receive(msg *message, b []byte, flags int) (int, syscall.Errno) {

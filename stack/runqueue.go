@@ -72,6 +72,13 @@ func (q *runQueue) expectQuick() { q.mixed.Store(mixedFor) }
 // isMixed reports whether there has been something besides bulk lately. It is asked once for each slice.
 func (q *runQueue) isMixed() bool { return q.mixed.Load() > 0 && q.mixed.Add(-1) >= 0 }
 
+// isIdle reports whether no half waits and none in full swing is run.
+func (q *runQueue) isIdle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.quick.head == nil && q.bulk.head == nil && q.busy == 0
+}
+
 // pop waits for a half; nil means the queue is closed. After one from bulk comes bulkDone.
 func (q *runQueue) pop() (h *half, bulk bool) {
 	q.mu.Lock()
