@@ -96,13 +96,17 @@ type testClient struct {
 func newClient(t *testing.T, r *testRouter) *testClient {
 	t.Helper()
 	link := &linkEndpoint{link: r.host, stats: new(Stats)}
-	n, err := newNetstack(link, []netip.Addr{clientV4})
+	n, err := newNetstack(link)
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}
-	pa := tcpip.ProtocolAddress{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom16(clientV6.As16()).WithPrefix()}
-	if err := n.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
-		t.Fatalf("client address: %v", err)
+	for _, pa := range []tcpip.ProtocolAddress{
+		{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(clientV4.As4()).WithPrefix()},
+		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom16(clientV6.As16()).WithPrefix()},
+	} {
+		if err := n.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
+			t.Fatalf("client address: %v", err)
+		}
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -107,6 +107,6 @@
 //
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
 // callback, but may be taken with netstack's locks held (PathMTU). The run queue's lock is the innermost and is taken with
-// netstack's locks held, too. Of datagrams, nat.mu guards the table and mapping.mu the socket of one mapping against its
-// closing; neither is held while the other is taken.
+// netstack's locks held, too; so may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards the
+// table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
 package stack

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+
 	"syntap/stack/dial"
 	"syntap/tun/tuntest"
 )
@@ -211,4 +214,26 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
+}
+
+// Netstack knows the addresses of every flow for as long as there is one, and finds them in a map.
+func TestAddressesOfFlows(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startRouter(t, Options{}, dial.Policy{})
+	client := newClient(t, router)
+	addrs := func() int { return len(router.net.AllAddresses()[nicID]) }
+	before := addrs()
+	first, second := client.dial(t, serverV4, port), client.dial(t, serverV4, port)
+	_ = first.Close()
+	eventually(t, "one flow", func() bool { return router.stats.TCPFlows.Load() == 1 })
+	for _, want := range []netip.Addr{clientV4, serverV4} {
+		if addr := tcpip.AddrFrom4(want.As4()); router.net.CheckLocalAddress(nicID, ipv4.ProtocolNumber, addr) != nicID {
+			t.Errorf("netstack does not have %s", want)
+		}
+	}
+	if n := addrs(); n != before+2 {
+		t.Errorf("netstack has %d addresses, had %d", n, before)
+	}
+	_ = second.Close()
+	eventually(t, "no flow and no address", func() bool { return router.stats.TCPFlows.Load() == 0 && addrs() == before })
 }

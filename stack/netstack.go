@@ -4,7 +4,6 @@ package stack
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -24,7 +23,7 @@ const nicID = 1
 const timeWait = 0
 
 // newNetstack makes a netstack that terminates connections to every address there is.
-func newNetstack(link *linkEndpoint, clients []netip.Addr) (*gstack.Stack, error) {
+func newNetstack(link *linkEndpoint) (*gstack.Stack, error) {
 	s := gstack.New(gstack.Options{
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
@@ -46,7 +45,7 @@ func newNetstack(link *linkEndpoint, clients []netip.Addr) (*gstack.Stack, error
 		{Destination: header.IPv4EmptySubnet, NIC: nicID},
 		{Destination: header.IPv6EmptySubnet, NIC: nicID},
 	})
-	return s, registerClients(s, clients)
+	return s, nil
 }
 
 func setTCPOptions(s *gstack.Stack) error {
@@ -63,21 +62,6 @@ func setTCPOptions(s *gstack.Stack) error {
 	} {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set TCP option %T: %s", o, err)
-		}
-	}
-	return nil
-}
-
-// registerClients makes the usual IPv4 source addresses known. An unknown one costs netstack a scan over all addresses in
-// use, for every packet; IPv6 addresses are found in a map either way.
-func registerClients(s *gstack.Stack, clients []netip.Addr) error {
-	for _, a := range clients {
-		if !a.Is4() {
-			continue
-		}
-		pa := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(a.As4()).WithPrefix()}
-		if err := s.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
-			return fmt.Errorf("register client address %s: %s", a, err)
 		}
 	}
 	return nil

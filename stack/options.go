@@ -23,10 +23,6 @@ type Options struct {
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
-	// Clients are the addresses that flows usually come from (the TUN interface's own). Naming them keeps netstack's
-	// address lookup from growing with the number of flows.
-	Clients []netip.Addr
-
 	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.
 	// It is called from the packet path and must not block.
 	DialDone func(Dial)

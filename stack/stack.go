@@ -31,6 +31,7 @@ type Stack struct {
 
 	endpoint  linkEndpoint
 	net       *gstack.Stack
+	addresses *addresses
 	forwarder *tcp.Forwarder
 	poller    *poller
 	queue     *runQueue
@@ -74,10 +75,11 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.pauses, err = newPauses(runtime.GOMAXPROCS(0)); err != nil {
 		return nil, errors.Join(err, s.poller.close())
 	}
-	if s.net, err = newNetstack(&s.endpoint, o.Clients); err != nil {
+	if s.net, err = newNetstack(&s.endpoint); err != nil {
 		closePauses(s.pauses)
 		return nil, errors.Join(err, s.poller.close())
 	}
+	s.addresses = newAddresses(s.net)
 	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
 	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, math.MaxInt, s.accept)
 	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)

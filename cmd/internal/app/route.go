@@ -75,7 +75,6 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	t := tap.Wrap(link, tapOptions)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
-	o.Clients = addrs(c.TUN.Addresses)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
@@ -179,14 +178,6 @@ func prefixes(set config.AddressSet) []netip.Prefix {
 		}
 	}
 	return all
-}
-
-func addrs(ps []netip.Prefix) []netip.Addr {
-	var as []netip.Addr
-	for _, p := range ps {
-		as = append(as, p.Addr())
-	}
-	return as
 }
 
 // LimitProcs keeps half of the processors free of Go: the kernel needs them to carry packets. With more runnable
