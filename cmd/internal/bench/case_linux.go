@@ -35,6 +35,8 @@ func cases() []benchCase {
 		throughput("8 streams down", "down", 8),
 		rate("connections", "connect", 16),
 		rate("TCP round trips", "echo", 1),
+		beside("up", 8, rate("TCP round trips beside 8 streams up", "echo", 1)),
+		beside("down", 8, rate("TCP round trips beside 8 streams down", "echo", 1)),
 		rate("UDP round trips", "udp-echo", 1),
 		throughput("UDP up", "udp-up", 1),
 		throughput("UDP down", "udp-down", 1),
@@ -102,6 +104,18 @@ func rate(name, kind string, clients int) benchCase {
 		return f, err
 	}
 	return benchCase{name: name, figures: []string{perSecond, slowest}, measure: measure, udp: kind == "udp-echo"}
+}
+
+// beside is a case while other streams have all the room there is.
+func beside(kind string, streams int, c benchCase) benchCase {
+	measure := c.measure
+	c.measure = func(t *trial) (figures, error) {
+		if _, err := t.startLoad(kind, streams); err != nil {
+			return nil, err
+		}
+		return measure(t)
+	}
+	return c
 }
 
 // measureHeld opens connections and looks what the router's memory has grown by when they have been idle for a while.
