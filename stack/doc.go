@@ -99,8 +99,8 @@
 //
 // # Goroutines
 //
-// The reader, the poller, one worker for each of GOMAXPROCS, one that ends idle mappings and one that sweeps, besides
-// netstack's own. All calls on descriptors are non-blocking and are made raw, past the scheduler: they take microseconds,
+// The reader, the poller, one worker for each of GOMAXPROCS, one that ends idle mappings, one that sweeps and, with
+// Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are non-blocking and are made raw, past the scheduler: they take microseconds,
 // and announcing each would cost a hand-over of the thread. Run starts all of them and returns when the last has ended.
 //
 // # Locks

@@ -23,6 +23,10 @@ type Options struct {
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
+	// Spin is for how long after traffic the process stays awake for more, at the cost of a processor. It helps where Go has one
+	// (GOMAXPROCS); 0 = not at all.
+	Spin time.Duration
+
 	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.
 	// It is called from the packet path and must not block.
 	DialDone func(Dial)

@@ -40,6 +40,7 @@ func (s *Stack) readLoop() error {
 			return err
 		}
 		s.pauses[0].moved(n)
+		s.spinner.noted()
 		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
 		if n > tun.HeadSize {
 			f.body = body.AsSlice()[:n-tun.HeadSize]

@@ -55,10 +55,10 @@ func newPause(every int) (*pause, error) {
 	return p, nil
 }
 
-// newPauses returns the reader's and those of workers.
+// newPauses returns the reader's, the spinner's and those of workers.
 func newPauses(workers int) (all []*pause, err error) {
 	every := readSlice
-	for range 1 + workers {
+	for range 2 + workers {
 		p, err := newPause(every)
 		if err != nil {
 			closePauses(all)
@@ -81,13 +81,19 @@ func (p *pause) moved(n int) bool {
 	if p.bytes += n; p.bytes < p.every {
 		return false
 	}
-	p.bytes, p.raised = 0, false
+	p.bytes = 0
+	p.take()
+	return true
+}
+
+// take pauses now.
+func (p *pause) take() {
 	if p.file == nil {
 		runtime.Gosched()
-		return true
+		return
 	}
+	p.raised = false
 	_ = p.raw.Read(p.raise) // fails only when closed
-	return true
 }
 
 func (p *pause) close() {

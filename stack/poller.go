@@ -35,6 +35,8 @@ type poller struct {
 	epfd  int
 	epoch atomic.Uint32
 	slots []atomic.Pointer[watch] // by descriptor
+
+	spinner *spinner // that is to know of traffic; nil = none
 }
 
 func newPoller() (*poller, error) {
@@ -112,6 +114,7 @@ func (p *poller) run(w *worker) {
 			if errno != 0 || n == 0 {
 				return false
 			}
+			p.spinner.noted()
 			for _, ev := range events[:n] {
 				if watch := p.slots[ev.Fd].Load(); watch != nil && watch.epoch == uint32(ev.Pad) {
 					watch.owner.ready(ev.Events, w)

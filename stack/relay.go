@@ -19,7 +19,7 @@ import (
 // moveOutbound moves bytes from netstack's receive queue to the host socket: peek at the queue, write what it shows in one
 // call, discard what was written. No byte is copied on the way.
 func moveOutbound(f *flow, w *worker) (more bool) {
-	for f.outbound.turn < turn {
+	for f.outbound.turn < maxTurn {
 		if f.resetGuest.Load() {
 			f.finish(&f.outbound)
 			return false
@@ -101,7 +101,7 @@ func (f *flow) hostReset() {
 // in one go does not wake it again and again.
 func moveInbound(f *flow, w *worker) (more bool) {
 	fresh, emptied := false, false // what is unsent has been read just now; that was all there is
-	for f.inbound.turn < turn {
+	for f.inbound.turn < maxTurn {
 		if f.resetHost.Load() || f.resetGuest.Load() {
 			f.finishInbound()
 			return false

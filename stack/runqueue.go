@@ -47,7 +47,7 @@ func (q *runQueue) push(h *half) {
 func (q *runQueue) pushAgain(h *half) {
 	q.mu.Lock()
 	switch {
-	case h.turn >= turn:
+	case h.turn >= maxTurn:
 		h.turn = 0
 		q.bulk.pushBack(h)
 	case h.large.Load():

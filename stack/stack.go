@@ -35,6 +35,7 @@ type Stack struct {
 	forwarder *tcp.Forwarder
 	poller    *poller
 	queue     *runQueue
+	spinner   *spinner // nil = none
 	nat       *nat
 	outbound  message   // the read loop's
 	burst     *burst    // the read loop's; nil where the link does not tell that it has nothing to read
@@ -44,7 +45,7 @@ type Stack struct {
 	host      dial.HostAddrs
 
 	readBuffers sync.Pool // of *readBuffer
-	pauses      []*pause  // the reader's, and one for each worker
+	pauses      []*pause  // the reader's, the spinner's, and one for each worker
 
 	mu        sync.Mutex         // guards the fields below and the attempt state of every flow
 	flows     map[flowKey]*flow  // all of them, attempts too
@@ -74,6 +75,10 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	if s.pauses, err = newPauses(runtime.GOMAXPROCS(0)); err != nil {
 		return nil, errors.Join(err, s.poller.close())
+	}
+	if o.Spin > 0 {
+		s.spinner = &spinner{pause: s.pauses[1], d: o.Spin, wake: make(chan struct{}, 1)}
+		s.poller.spinner = s.spinner
 	}
 	if s.net, err = newNetstack(&s.endpoint); err != nil {
 		closePauses(s.pauses)
@@ -111,7 +116,10 @@ func (s *Stack) Run(ctx context.Context) error {
 	serving.Go(s.nat.serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
-	for _, p := range s.pauses[1:] {
+	if s.spinner != nil {
+		serving.Go(func() { s.spinner.run(swept) })
+	}
+	for _, p := range s.pauses[2:] {
 		serving.Go(s.newWorker(p).serve)
 	}
 	stop := context.AfterFunc(ctx, func() {

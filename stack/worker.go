@@ -24,9 +24,9 @@ type readBuffer [8 * maxChunk]byte
 // smallRead is the size of a read for a flow that has small buffers.
 const smallRead = 16 << 10
 
-// turn is how many bytes a half may move before others that move much have theirs: a client that gets much in one go does not
+// maxTurn is how many bytes a half may move before others that move much have theirs: a client that gets much in one go does not
 // fall asleep in between.
-const turn = 2 << 20
+const maxTurn = 2 << 20
 
 // readBuffer returns the memory for a read.
 func (w *worker) readBuffer(large bool) []byte {

@@ -75,6 +75,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	t := tap.Wrap(link, tapOptions)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
+	o.Spin = c.TUN.Spin
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }

@@ -13,6 +13,7 @@ func (d *document) config(c *Config) reader {
 			"mtu":       value(d, &c.TUN.MTU, integer(1, 65535)), // the lower bound depends on the families: validateMTU
 			"addresses": list(d, &c.TUN.Addresses, parseInterfaceAddress),
 			"sources":   addressSet(d, &c.TUN.Sources, Host),
+			"spin":      value(d, &c.TUN.Spin, parseSpin),
 		}),
 		"route": d.mapping(keys{
 			"include":      list(d, &c.Route.Include, parsePrefix),

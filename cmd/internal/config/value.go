@@ -101,6 +101,17 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// maxSpin is far more than waking up takes.
+const maxSpin = time.Millisecond
+
+func parseSpin(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxSpin {
+		return 0, remedy("write 60us, or 0s to spare the processor", "%s is not a duration from 0s to %s", quote(s), maxSpin)
+	}
+	return d, nil
+}
+
 func parseInterface(s string) (string, error) {
 	if !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`).MatchString(s) {
 		return "", remedy("use 1 to 15 of the characters A-Z a-z 0-9 _ . -", "%s is no interface name", quote(s))
