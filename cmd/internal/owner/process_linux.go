@@ -39,8 +39,8 @@ type holder struct {
 // Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some five
 // microseconds.
 const (
-	looksPerSecond = 1_000
-	savedLooks     = 5_000 // at most
+	looksPerSecond = 10_000
+	savedLooks     = 200_000 // at most
 )
 
 const (
