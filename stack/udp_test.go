@@ -472,7 +472,7 @@ func TestUDPIdleFlowsEnd(t *testing.T) {
 		router.exchange(t, netip.AddrPortFrom(clientV4, 6000+port), server, far)
 	}
 	eventually(t, "all flows gone", func() bool { return router.stats.UDPFlows.Load() == 0 })
-	eventually(t, "all sockets closed", func() bool { return openDescriptors(t) == before })
+	eventually(t, "all sockets closed", func() bool { return openDescriptors(t) <= before }) // fewer: others have gone, too
 }
 
 func openDescriptors(t *testing.T) int {
