@@ -95,7 +95,7 @@ func TestTop(t *testing.T) {
 	top.tmux("resize-window", "-x", "80", "-y", "24")
 	tuntest.Wait(t, "80 columns to show the MSS", func() bool { // tmux cuts the screen before the program draws it anew
 		screen := top.tmux("capture-pane", "-p")
-		return strings.Count(screen, ":80 ") == strings.Count(screen, "1460/1360")+strings.Count(screen, "1440/1360")
+		return strings.Count(screen, ":80 ") == 3 && strings.Count(screen, "1460/1360")+strings.Count(screen, "1440/1360") == 3
 	})
 	r.stop(t, unix.SIGTERM)
 	top.wait("connection lost, trying again")

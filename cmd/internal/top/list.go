@@ -108,10 +108,10 @@ func (m *model) list() (lines []string) {
 	return lines
 }
 
-// columns lays out one line of the list. On a narrow screen the client has no place.
+// columns lays out one line of the list. On a narrow screen the client has no place; all but the note fit 80 columns.
 func (m *model) columns(time, outcome, client, server, synack, ack, mss, note string) string {
 	const others = 74 + 30 // what the other columns take, the note among them
-	address := max(23, min((m.width-others)/2, len("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")))
+	address := max(22, min((m.width-others)/2, len("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")))
 	line := fmt.Sprintf("%-12s  %-11s  ", time, outcome)
 	if m.width >= 110 {
 		line += fit(client, address) + "  "
