@@ -129,9 +129,7 @@ func (s *Stack) forget(f *flow) {
 		next = s.newAttempt(f.key, n.isn, n.packet)
 	}
 	s.mu.Unlock()
-	if f.addressed {
-		s.addresses.remove(f.key.client.Addr(), f.key.server.Addr())
-	}
+	s.addresses.leave(f)
 	if next != nil {
 		s.dial(next)
 	}

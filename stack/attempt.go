@@ -93,8 +93,7 @@ func (s *Stack) connected(f *flow) {
 	switch {
 	case place:
 		s.report(f, Connected, 0)
-		f.addressed = true
-		s.addresses.add(f.key.client.Addr(), f.key.server.Addr())
+		s.addresses.enter(f)
 		s.deliver(newPacket(f.syn))
 	case errno == 0:
 		s.stats.DropHalfOpen.Add(1) // the client's next SYN dials again

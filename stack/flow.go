@@ -44,7 +44,8 @@ type flow struct {
 	upstream  upstream      // addresses of the socket
 	mss       int           // set on the socket, 0 = the kernel's
 	failure   syscall.Errno // last local failure while dialling
-	addressed bool          // netstack has its addresses; written before the SYN is delivered
+
+	addressing addressing // guarded by addresses.mu
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint
