@@ -27,9 +27,9 @@
 //
 // A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a goroutine but a piece of work
 // (half.go): it is claimed by whoever has news for it, moves at most two megabytes, and either goes back to sleep or into
-// the run queue. So an idle connection costs a netstack endpoint, a flow and a descriptor, no
-// stack and no buffer; and a slow one delays nobody. News come from two sides: from the poller for the host socket, which
-// runs the half at once if it moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
+// the run queue. So an idle connection costs a netstack endpoint, a flow and a descriptor, no stack and no buffer; and a
+// slow one delays nobody. News come from two sides: from the poller for the host socket, which runs the half at once if it
+// moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
 //
 // The run queue (runqueue.go) serves halves that move little before those in full swing, which also pause after each slice of
 // bytes (pause.go) so that the reader and the poller get to run: a keystroke does not wait for a download. Uploads pause only
@@ -100,8 +100,9 @@
 // # Goroutines
 //
 // The reader, the poller, one worker for each of GOMAXPROCS, one that ends idle mappings, one that sweeps and, with
-// Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are non-blocking and are made raw, past the scheduler: they take microseconds,
-// and announcing each would cost a hand-over of the thread. Run starts all of them and returns when the last has ended.
+// Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are
+// non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over of
+// the thread. Run starts all of them and returns when the last has ended.
 //
 // # Locks
 //

@@ -32,6 +32,8 @@ const copyBelow = 4 << 10
 // view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
 	head, body := newView(tun.HeadSize), newView(bodySize)
+	pause := newPause(readSlice)
+	defer pause.close()
 	for {
 		n, off, err := s.link.ReadFrame(head.AsSlice(), body.AsSlice())
 		if err != nil {
@@ -39,7 +41,7 @@ func (s *Stack) readLoop() error {
 			body.Release()
 			return err
 		}
-		s.pauses[0].moved(n)
+		pause.moved(n)
 		s.spinner.noted()
 		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
 		if n > tun.HeadSize {

@@ -3,7 +3,6 @@
 package stack
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 	"syscall"
@@ -21,27 +20,31 @@ const (
 // pause lets a goroutine that has much to do give way to those that have become ready meanwhile: the reader when there is a
 // frame, the poller when there is news from a socket. Go's runtime looks for those only when nothing else can run, or every
 // ten milliseconds: with one P the reader would wait for a worker for as long as that. So the goroutine waits, with them, for
-// a descriptor that is readable at once. With several Ps one is left for them (runqueue.go).
+// a descriptor that is readable at once. With several Ps one is left for them (runqueue.go). A pause is for one goroutine.
 type pause struct {
 	every  int      // bytes
-	file   *os.File // an eventfd; nil with several Ps
+	file   *os.File // an eventfd; nil where a pause only yields
 	raw    syscall.RawConn
 	raise  func(fd uintptr) bool
 	raised bool
 	bytes  int // moved since the last pause
 }
 
-func newPause(every int) (*pause, error) {
+// newPause returns one that is taken every so many bytes. Without a descriptor for it a pause only yields.
+func newPause(every int) *pause {
+	p := &pause{every: every}
 	if runtime.GOMAXPROCS(0) > 1 {
-		return &pause{every: every}, nil
+		return p
 	}
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		return nil, fmt.Errorf("create eventfd: %w", err)
+		return p
 	}
-	p := &pause{every: every, file: os.NewFile(uintptr(fd), "eventfd")}
+	p.file = os.NewFile(uintptr(fd), "eventfd")
 	if p.raw, err = p.file.SyscallConn(); err != nil {
-		return nil, fmt.Errorf("create eventfd: %w", err)
+		p.close()
+		p.file = nil
+		return p
 	}
 	p.raise = func(fd uintptr) bool {
 		if p.raised {
@@ -52,28 +55,7 @@ func newPause(every int) (*pause, error) {
 		_, _ = unix.Write(int(fd), one[:]) // an edge each time; nobody reads the sum
 		return false
 	}
-	return p, nil
-}
-
-// newPauses returns the reader's, the spinner's and those of workers.
-func newPauses(workers int) (all []*pause, err error) {
-	every := readSlice
-	for range 2 + workers {
-		p, err := newPause(every)
-		if err != nil {
-			closePauses(all)
-			return nil, err
-		}
-		all = append(all, p)
-		every = slice
-	}
-	return all, nil
-}
-
-func closePauses(all []*pause) {
-	for _, p := range all {
-		p.close()
-	}
+	return p
 }
 
 // moved notes n bytes and pauses when it is time; it reports whether it did.

@@ -11,7 +11,6 @@ import (
 // takes longer than everything else that is done for a small packet. It pauses again and again, so that whoever has something
 // to do gets to it.
 type spinner struct {
-	pause  *pause
 	d      time.Duration
 	seen   atomic.Uint64 // frames, and rounds of the poller with events
 	asleep atomic.Bool
@@ -31,10 +30,12 @@ func (sp *spinner) noted() {
 
 // run spins until ended is closed.
 func (sp *spinner) run(ended <-chan struct{}) {
+	pause := newPause(0)
+	defer pause.close()
 	for {
 		seen := sp.seen.Load()
 		for until := time.Now().Add(sp.d); time.Now().Before(until); {
-			sp.pause.take()
+			pause.take()
 			if n := sp.seen.Load(); n != seen {
 				seen, until = n, time.Now().Add(sp.d)
 			}

@@ -45,7 +45,6 @@ type Stack struct {
 	host      dial.HostAddrs
 
 	readBuffers sync.Pool // of *readBuffer
-	pauses      []*pause  // the reader's, the spinner's, and one for each worker
 
 	mu        sync.Mutex         // guards the fields below and the attempt state of every flow
 	flows     map[flowKey]*flow  // all of them, attempts too
@@ -73,15 +72,11 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
-	if s.pauses, err = newPauses(runtime.GOMAXPROCS(0)); err != nil {
-		return nil, errors.Join(err, s.poller.close())
-	}
 	if o.Spin > 0 {
-		s.spinner = &spinner{pause: s.pauses[1], d: o.Spin, wake: make(chan struct{}, 1)}
+		s.spinner = &spinner{d: o.Spin, wake: make(chan struct{}, 1)}
 		s.poller.spinner = s.spinner
 	}
 	if s.net, err = newNetstack(&s.endpoint); err != nil {
-		closePauses(s.pauses)
 		return nil, errors.Join(err, s.poller.close())
 	}
 	s.addresses = newAddresses(s.net)
@@ -119,8 +114,8 @@ func (s *Stack) Run(ctx context.Context) error {
 	if s.spinner != nil {
 		serving.Go(func() { s.spinner.run(swept) })
 	}
-	for _, p := range s.pauses[2:] {
-		serving.Go(s.newWorker(p).serve)
+	for range runtime.GOMAXPROCS(0) {
+		serving.Go(func() { s.newWorker(newPause(slice)).serve() })
 	}
 	stop := context.AfterFunc(ctx, func() {
 		s.abortFlows() // while the link still carries their RSTs
@@ -139,7 +134,6 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.close())
 	s.queue.close()
 	serving.Wait()
-	closePauses(s.pauses)
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}

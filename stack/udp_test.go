@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -466,22 +467,27 @@ func TestUDPIdleFlowsEnd(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{}, dial.Policy{})
 	router.nat.timeouts = [idleClasses]time.Duration{unanswered: time.Millisecond, answered: time.Hour, nameLookup: time.Hour}
-	before := openDescriptors(t)
+	before := openSockets(t)
 	server := netip.AddrPortFrom(serverV4, portOf(far))
 	for port := range uint16(10) {
 		router.exchange(t, netip.AddrPortFrom(clientV4, 6000+port), server, far)
 	}
 	eventually(t, "all flows gone", func() bool { return router.stats.UDPFlows.Load() == 0 })
-	eventually(t, "all sockets closed", func() bool { return openDescriptors(t) <= before }) // fewer: others have gone, too
+	eventually(t, "all sockets closed", func() bool { return openSockets(t) <= before }) // fewer: others have gone, too
 }
 
-func openDescriptors(t *testing.T) int {
+func openSockets(t *testing.T) (n int) {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(all)
+	for _, fd := range all {
+		if what, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(what, "socket:") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestUDPFlowsAreBounded(t *testing.T) {

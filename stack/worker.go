@@ -64,6 +64,7 @@ func (w *worker) giveWay(h *half, n int) bool {
 
 // serve runs halves until the queue is closed and empty.
 func (w *worker) serve() {
+	defer w.pause.close()
 	for {
 		h, bulk := w.queue.pop()
 		if h == nil {
