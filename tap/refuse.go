@@ -1,10 +1,6 @@
 package tap
 
-import (
-	"encoding/binary"
-
-	"syntap/tun"
-)
+import "syntap/tun"
 
 // Admission says what becomes of a SYN that would begin an attempt.
 type Admission uint8
@@ -15,43 +11,25 @@ const (
 	Refuse                  // it is dropped, and the client is told
 )
 
-// refuse tells the client of a SYN, of which head holds the headers, that it may not open connections, in the name of the destination: ICMP administratively prohibited
-// (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+// refuse tells the client of a SYN, of which head holds the headers, that it may not open connections: ICMP
+// administratively prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
 func (t *Tap) refuse(head []byte) {
+	const unreachable6, prohibited4, prohibited6 = 1, 13, 1
 	var ip ipHeader
 	ip.parse(head, tun.MaxFrame)
-	if t.answers.AllowN(t.now(), 1) {
-		_ = t.link.WriteFrame(tun.Offload{}, [][]byte{prohibited(&ip, head[:min(ip.length, len(head))])}) // lost as on any wire
+	typ, code := byte(icmpUnreachable), byte(prohibited4)
+	if ip.version == 6 {
+		typ, code = unreachable6, prohibited6
 	}
+	t.answer(head[:min(ip.length, len(head))], typ, code, 0)
 }
 
-// prohibited returns the ICMP error that answers a packet of which the headers are there.
-func prohibited(ip *ipHeader, packet []byte) []byte {
-	const icmpHeader, hopLimit = 8, 64
-	const unreachable6, prohibited4, prohibited6 = 1, 13, 1
-	be := binary.BigEndian
-	src, dst := ip.addresses(packet)
-	header := 20
-	if ip.version == 6 {
-		header = 40
+// answersPerSecond bounds how many ICMP errors clients get (RFC 1812 §4.3.2.8).
+const answersPerSecond = 100
+
+// answer sends a client the ICMP error about its packet, if it is not one too many. It is lost as on any wire.
+func (t *Tap) answer(packet []byte, typ, code byte, mtu int) {
+	if t.answers.AllowN(t.now(), 1) {
+		_ = t.link.WriteFrame(tun.Offload{}, [][]byte{icmpError(packet, typ, code, mtu)})
 	}
-	b := append(make([]byte, header+icmpHeader), packet...)
-	message := b[header:]
-	if ip.version == 6 {
-		b[0], b[6], b[7] = 0x60, protoICMPv6, hopLimit
-		be.PutUint16(b[4:], uint16(len(message)))
-		copy(b[8:], dst)
-		copy(b[24:], src)
-		message[0], message[1] = unreachable6, prohibited6
-		be.PutUint16(message[2:], ^tun.Checksum(message, tun.PseudoHeaderSum(protoICMPv6, dst, src, len(message))))
-		return b
-	}
-	b[0], b[6], b[8], b[9] = 0x45, 0x40, hopLimit, protoICMP // DF
-	be.PutUint16(b[2:], uint16(len(b)))
-	copy(b[12:], dst)
-	copy(b[16:], src)
-	be.PutUint16(b[10:], ^tun.Checksum(b[:header], 0))
-	message[0], message[1] = icmpUnreachable, prohibited4
-	be.PutUint16(message[2:], ^tun.Checksum(message, 0))
-	return b
 }

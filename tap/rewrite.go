@@ -71,7 +71,7 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
 	w, verdict := rules.RewriteDF(head, policy.Outbound)
 	switch verdict {
 	case policy.TooBig:
-		t.answerTooBig(head)
+		t.answer(head, icmpUnreachable, icmpFragmentationNeeded, t.MTU()) // of an IPv4 packet
 		return dropDF
 	case policy.Drop:
 		return dropDF
