@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -47,7 +46,7 @@ func (ns *Namespace) Run(name string, args ...string) string {
 // failed, the end of its output goes to the test's log.
 type Process struct {
 	cmd            *exec.Cmd
-	stdout, stderr lockedBuffer
+	stdout, stderr Buffer
 	done           chan struct{} // closed when the process has ended
 	err            error         // of its end; valid once done is closed
 }
@@ -98,21 +97,3 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Err returns how the process ended, once Done is closed: nil or an *exec.ExitError.
 func (p *Process) Err() error { return p.err }
-
-// lockedBuffer is a buffer that is read while it is written to.
-type lockedBuffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
