@@ -75,9 +75,10 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
 		return dropDF
 	case policy.Drop:
 		return dropDF
+	default:
+		t.rewrites.countDF(w)
+		return pass
 	}
-	t.rewrites.countDF(w)
-	return pass
 }
 
 // rewrite applies the rules to the packet that begins with b and appends to done what it has changed. It returns b after

@@ -135,8 +135,9 @@ func (t *Tap) admission() dropReason {
 		return dropWaiting
 	case Refuse:
 		return dropRefused
+	default:
+		return pass
 	}
-	return pass
 }
 
 // bogus reports whether no host can have the address (RFC 6890).

@@ -77,6 +77,7 @@ func honestGSO(o Offload, version byte, hdrLen, length int, proto byte) bool {
 		return version == 6 && proto == protoTCP
 	case GSOUDP:
 		return proto == protoUDP
+	default:
+		return false
 	}
-	return false
 }

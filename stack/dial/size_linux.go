@@ -25,10 +25,12 @@ func SetMSS(fd, mss int) (int, error) {
 
 // Apply sets the policy on an IPv4 socket.
 func (df DF) Apply(fd int) error {
-	discover := unix.IP_PMTUDISC_DO
+	var discover int
 	switch df {
 	case KernelDF:
 		return nil
+	case SetDF:
+		discover = unix.IP_PMTUDISC_DO
 	case ClearDF:
 		discover = unix.IP_PMTUDISC_DONT
 	}

@@ -54,7 +54,7 @@ func (l *line) chain(ip []byte, n uint32) {
 		if first && next != protoTCP {
 			l.addrs6(ip).text(": ")
 		}
-		ok := true
+		var ok bool
 		switch {
 		case next == protoHopByHop && l.d == Modern:
 			if !first {

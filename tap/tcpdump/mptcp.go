@@ -120,7 +120,7 @@ func (l *line) mpDSS(v []byte, flags uint8) bool {
 	if dss&fin != 0 {
 		l.text(" fin")
 	}
-	ok := true
+	var ok bool
 	if dss&hasACK != 0 {
 		l.text(" ack ")
 		if rest, ok = l.mpNumber(rest, dss&longACK != 0); !ok {

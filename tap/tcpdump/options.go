@@ -143,7 +143,8 @@ func (l *line) fault(f fault, first bool, proto string) {
 // option writes one option, whose head announced a value of n bytes. The walk goes on behind the value that the kind ought to
 // have.
 func (l *line) option(o *options, kind byte, announced int) fault {
-	n, f := announced, noFault
+	n := announced
+	var f fault
 	switch {
 	case int(kind) < len(simple) && simple[kind].classic != "":
 		n = simple[kind].size

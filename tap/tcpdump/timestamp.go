@@ -115,8 +115,9 @@ func (c *clock) modern(b []byte, f Timestamp, t time.Time) []byte {
 			c.ref = t.UnixMicro()
 		}
 		return formatted(append(b, sign), timeOfDay, time.UnixMicro(gap).UTC())
+	default:
+		return b
 	}
-	return b
 }
 
 const errorTime = "[Error converting time] "

@@ -30,6 +30,7 @@ func ending(e stack.End) (by, how string) {
 		return "server", "rst"
 	case stack.ServerTimeout:
 		return "server", "timeout"
+	default:
+		return "router", "rst"
 	}
-	return "router", "rst"
 }

@@ -56,12 +56,14 @@ func translateRules(c *config.Config) (mss []policy.MSSRule, df []policy.DFRule)
 }
 
 func match(m config.Match) policy.Match {
-	p := policy.Match{Src: m.Src, Dst: m.Dst, Family: m.Family, Direction: policy.Both}
+	p := policy.Match{Src: m.Src, Dst: m.Dst, Family: m.Family}
 	switch m.Direction {
 	case config.Outbound:
 		p.Direction = policy.Outbound
 	case config.Inbound:
 		p.Direction = policy.Inbound
+	case config.Both:
+		p.Direction = policy.Both
 	}
 	for _, r := range m.Ports {
 		p.Ports = append(p.Ports, policy.PortRange{First: uint16(r.First), Last: uint16(r.Last)})
@@ -77,8 +79,9 @@ func dfPolicy(p config.DFPolicy) policy.DFPolicy {
 		return policy.ClearDF
 	case config.Enforce:
 		return policy.EnforceDF
+	default:
+		return policy.PreserveDF
 	}
-	return policy.PreserveDF
 }
 
 // sizeSockets has the rules in force hold for the host sockets of a stack too. Its route MTUs come from the stack itself.
@@ -92,7 +95,8 @@ func sizeSockets(o *stack.Options, rules func() *policy.Rules, pathMTU func(clie
 			return dial.SetDF
 		case policy.ClearDF:
 			return dial.ClearDF
+		default:
+			return dial.KernelDF
 		}
-		return dial.KernelDF
 	}
 }

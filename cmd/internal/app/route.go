@@ -143,8 +143,9 @@ func admission(a audit.Admission) tap.Admission {
 		return tap.Wait
 	case audit.Refuse:
 		return tap.Refuse
+	default:
+		return tap.Admit
 	}
-	return tap.Admit
 }
 
 // attempt translates what the stack reports of a dial into what the tap records of it.

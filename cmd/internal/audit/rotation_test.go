@@ -92,6 +92,7 @@ func TestRotateBySize(t *testing.T) {
 				}
 			case config.Classic:
 				packets = strings.Count(whole, "\n")
+			default:
 			}
 			if format != config.JSON && packets != 3*records {
 				t.Errorf("%d packets, want %d", packets, 3*records)

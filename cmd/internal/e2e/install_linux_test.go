@@ -73,7 +73,6 @@ func TestInstall(t *testing.T) {
 	if got, err := os.ReadFile(config); err != nil || string(got) != "# mine\n" {
 		t.Errorf("config after the second install: %q, %v", got, err)
 	}
-
 }
 
 // examples lists what the checkout has of configs to use and to change, by path.

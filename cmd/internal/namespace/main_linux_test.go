@@ -127,14 +127,14 @@ func countInterrupts() int {
 		_, err := os.Stdin.Read(make([]byte, 99))
 		line <- err
 	}()
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	for n := 0; ; {
 		select {
 		case <-interrupts:
 			n++
-			fmt.Println("interrupt", n)
+			fmt.Fprintln(os.Stdout, "interrupt", n)
 		case <-line:
-			fmt.Println("interrupts:", n)
+			fmt.Fprintln(os.Stdout, "interrupts:", n)
 			return 0
 		}
 	}
