@@ -41,12 +41,12 @@ func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) 
 	inUse := phase == open || phase == closing
 	retry := again && phase == dialling && f.fd < 0 && !f.trying
 	f.trying = f.trying || retry
-	if inUse && f.next.packet != nil && f.next.isn == isn {
+	if inUse && f.next != nil && f.next.isn == isn {
 		s.mu.Unlock()
 		return true // netstack's to answer: challenge ACK (RFC 5961 §4)
 	}
 	if inUse || !again {
-		f.next = nextSYN{isn: isn, packet: join(frame), at: time.Now()}
+		f.next = &nextSYN{isn: isn, packet: join(frame), at: time.Now()}
 	}
 	s.mu.Unlock()
 	switch {
@@ -122,10 +122,12 @@ func (s *Stack) forget(f *flow) {
 	s.mu.Lock()
 	delete(s.flows, f.key)
 	f.phase.Store(gone)
-	f.timer.Stop()
+	if f.timer != nil {
+		f.timer.Stop()
+	}
 	s.stats.TCPFlows.Add(-1)
 	var next *flow
-	if n := f.next; n.packet != nil && time.Since(n.at) < nextSYNAge {
+	if n := f.next; n != nil && time.Since(n.at) < nextSYNAge {
 		next = s.newAttempt(f.key, n.isn, n.packet)
 	}
 	s.mu.Unlock()

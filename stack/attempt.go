@@ -259,6 +259,7 @@ func (s *Stack) open(f *flow) {
 		return
 	}
 	f.timer.Stop()
+	f.timer = nil // not needed any more, and large
 	f.phase.Store(open)
 	s.mu.Unlock()
 	f.outbound.kick() // there may be news already

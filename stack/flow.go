@@ -25,17 +25,19 @@ type flow struct {
 	watch watch
 	stack *Stack
 	key   flowKey
-	isn   uint32  // of the client's SYN
-	next  nextSYN // guarded by stack.mu
+	isn   uint32   // of the client's SYN
+	next  *nextSYN // nil = none; guarded by stack.mu
 
-	phase     atomic.Uint32 // a phase; written with stack.mu held
-	fd        int           // host socket, -1 = none; guarded by stack.mu until open, then constant until released
-	syn       []byte        // the client's SYN, until open
-	started   time.Time
-	deadline  time.Time // of the present phase; guarded by stack.mu
-	graced    bool      // the deadline has been put off; guarded by stack.mu
-	timer     *time.Timer
-	accepting bool          // netstack is making the endpoint; guarded by stack.mu, like the rest up to wq
+	phase      atomic.Uint32 // a phase; written with stack.mu held
+	addressing addressing    // guarded by addresses.mu
+	fd         int           // host socket, -1 = none; guarded by stack.mu until open, then constant until released
+	syn        []byte        // the client's SYN, until open
+	started    time.Time
+
+	timer     *time.Timer   // until open; guarded by stack.mu, like the rest up to wq
+	deadline  time.Time     // of the present phase
+	graced    bool          // the deadline has been put off
+	accepting bool          // netstack is making the endpoint
 	trying    bool          // dial is at work and owns the socket
 	unwanted  bool          // with trying: dial is to close it
 	joined    bool          // netstack has the connection
@@ -44,8 +46,6 @@ type flow struct {
 	upstream  upstream      // addresses of the socket
 	mss       int           // set on the socket, 0 = the kernel's
 	failure   syscall.Errno // last local failure while dialling
-
-	addressing addressing // guarded by addresses.mu
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint
