@@ -42,7 +42,9 @@ func (s *Stack) readLoop() error {
 			return err
 		}
 		pause.moved(n)
-		s.spinner.noted()
+		if n <= tun.HeadSize+copyBelow {
+			s.spinner.noted()
+		}
 		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
 		if n > tun.HeadSize {
 			f.body = body.AsSlice()[:n-tun.HeadSize]

@@ -10,11 +10,28 @@ import (
 // spinner keeps this process awake for a while after traffic (Options.Spin). What comes then is seen at once, while waking up
 // takes longer than everything else that is done for a small packet. It pauses again and again, so that whoever has something
 // to do gets to it.
+//
+//	          more traffic: worth + 1
+//	             ╭────╮
+//	traffic ──▶ awake ─┴─ d without: worth - 2 ──▶ asleep ──▶ traffic, worth > 0 ──▶ awake
+//	                                                    ╰───▶ every 16th else
+//
+// So it costs next to nothing where a wait is seldom as short as d: with a far end that is not near.
 type spinner struct {
-	d      time.Duration
-	seen   atomic.Uint64 // frames, and rounds of the poller with events
-	asleep atomic.Bool
-	wake   chan struct{} // holds a token when there is traffic
+	d     time.Duration
+	worth int           // of spinning, 0 to maxWorth
+	seen  atomic.Uint64 // frames, and rounds of the poller with events
+	skip  atomic.Int64  // how many of them to sleep through; 0 or less = awake
+	wake  chan struct{} // holds a token when there is traffic
+}
+
+const (
+	maxWorth = 16
+	tryEvery = 16
+)
+
+func newSpinner(d time.Duration) *spinner {
+	return &spinner{d: d, wake: make(chan struct{}, 1)}
 }
 
 // noted says that there has been traffic. Without a spinner nobody wants to know.
@@ -23,31 +40,45 @@ func (sp *spinner) noted() {
 		return
 	}
 	sp.seen.Add(1)
-	if sp.asleep.Load() && sp.asleep.CompareAndSwap(true, false) {
+	if sp.skip.Load() > 0 && sp.skip.Add(-1) == 0 {
 		sp.wake <- struct{}{}
 	}
 }
 
-// run spins until ended is closed.
+// run spins and sleeps until ended is closed.
 func (sp *spinner) run(ended <-chan struct{}) {
 	pause := newPause(0)
 	defer pause.close()
 	for {
-		seen := sp.seen.Load()
-		for until := time.Now().Add(sp.d); time.Now().Before(until); {
-			pause.take()
-			if n := sp.seen.Load(); n != seen {
-				seen, until = n, time.Now().Add(sp.d)
-			}
+		for sp.spin(pause) {
+			sp.worth = min(sp.worth+1, maxWorth)
 		}
-		sp.asleep.Store(true)
-		if sp.seen.Load() != seen && sp.asleep.CompareAndSwap(true, false) {
-			continue
-		}
+		sp.worth = max(sp.worth-2, 0)
+		sp.sleep()
 		select {
 		case <-sp.wake:
 		case <-ended:
 			return
 		}
 	}
+}
+
+// sleep has traffic wake the spinner.
+func (sp *spinner) sleep() {
+	if sp.worth > 0 {
+		sp.skip.Store(1)
+	} else {
+		sp.skip.Store(tryEvery)
+	}
+}
+
+// spin reports whether there was traffic within d.
+func (sp *spinner) spin(p *pause) bool {
+	seen := sp.seen.Load()
+	for until := time.Now().Add(sp.d); time.Now().Before(until); {
+		if p.take(); sp.seen.Load() != seen {
+			return true
+		}
+	}
+	return false
 }

@@ -3,30 +3,46 @@
 package stack
 
 import (
-	"io"
-	"net"
 	"testing"
 	"time"
-
-	"syntap/stack/dial"
 )
 
-// The spinner sleeps without traffic, and wakes with it.
+// The spinner stays interested in traffic that comes thick and fast, and loses interest in what comes alone.
 func TestSpin(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{Spin: time.Millisecond}, dial.Policy{})
-	c := newClient(t, router).dial(t, serverV4, port)
-	for range 2 {
-		eventually(t, "asleep", func() bool { return router.spinner.asleep.Load() })
-		before := router.spinner.seen.Load()
-		if _, err := c.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
-		if router.spinner.seen.Load() == before {
-			t.Error("traffic has not been noted")
-		}
+	t.Parallel()
+	sp := newSpinner(time.Millisecond)
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		sp.run(ended)
+		close(done)
+	}()
+	defer func() {
+		close(ended)
+		<-done
+	}()
+	sleeps := func(events int64) func() bool { return func() bool { return sp.skip.Load() == events } }
+
+	eventually(t, "asleep without traffic", sleeps(tryEvery))
+	for range tryEvery - 1 {
+		sp.noted()
 	}
+	if !sleeps(1)() {
+		t.Errorf("woken by the %dth event of %d", tryEvery-sp.skip.Load(), tryEvery)
+	}
+	eventually(t, "interested in traffic", func() bool {
+		for range 50 {
+			sp.noted()
+			time.Sleep(sp.d / 20) // the spinner may need the processor
+		}
+		for sp.skip.Load() <= 0 { // until it has slept again
+			time.Sleep(time.Millisecond)
+		}
+		return sleeps(1)()
+	})
+	eventually(t, "uninterested in what comes alone", func() bool {
+		if sp.skip.Load() == 1 {
+			sp.noted()
+		}
+		return sleeps(tryEvery)()
+	})
 }

@@ -72,8 +72,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
-	if o.Spin > 0 {
-		s.spinner = &spinner{d: o.Spin, wake: make(chan struct{}, 1)}
+	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 {
+		s.spinner = newSpinner(o.Spin)
 		s.poller.spinner = s.spinner
 	}
 	if s.net, err = newNetstack(&s.endpoint); err != nil {

@@ -27,7 +27,7 @@ type TUN struct {
 	MTU       int            `yaml:"mtu"`
 	Addresses []netip.Prefix `yaml:"addresses"` // the interface's own, with the length of their subnet
 	Sources   AddressSet     `yaml:"sources"`   // who may send into the TUN; knows the word Host
-	Spin      time.Duration  `yaml:"spin"`      // how long to stay awake for more after traffic
+	Spin      time.Duration  `yaml:"spin"`      // how long to stay awake for more after traffic, where that pays
 }
 
 // Route says which traffic of the host enters the TUN.

@@ -60,7 +60,7 @@ func TestBad(t *testing.T) {
 
 // every is a config in which no key has its default, and want what it means.
 const every = `
-tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"], spin: 60us}
+tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"], spin: 100us}
 route:
   include: [198.51.100.7, "2001:db8::1"]
   exclude: [198.51.100.0/25]
@@ -97,7 +97,7 @@ func wantEvery() *Config {
 		TUN: TUN{
 			Name: "tap-0.x_", MTU: 1280, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
 			Sources: AddressSet{Words: []string{Host}, Prefixes: []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8::/32")}},
-			Spin:    60 * time.Microsecond,
+			Spin:    100 * time.Microsecond,
 		},
 		Route: Route{
 			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},

@@ -15,6 +15,7 @@ func Default() *Config {
 			MTU:       1500,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("198.18.0.1/30"), netip.MustParsePrefix("fd53:7974::1/126")},
 			Sources:   AddressSet{Words: []string{Host}},
+			Spin:      60 * time.Microsecond,
 		},
 		Route: Route{
 			Include:     []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
