@@ -85,6 +85,33 @@ func TestSearchBudget(t *testing.T) {
 	}
 }
 
+// Searches are few, whatever looks are left; what can be guessed is answered without one.
+func TestSearches(t *testing.T) {
+	t.Parallel()
+	local, remote := connect(t, listen(t, "tcp", "127.0.0.1:0"))
+	d, err := newDiag()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	_, inode, err := d.socket(local, remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProcesses()
+	p.searches = rate.NewLimiter(0, 1)
+	if pid := p.find(inode); pid != os.Getpid() {
+		t.Errorf("found process %d", pid)
+	}
+	clear(p.known)
+	if p.find(1); len(p.known) != 0 {
+		t.Error("searched once more")
+	}
+	if pid := p.find(inode); pid != os.Getpid() {
+		t.Errorf("guessed process %d", pid)
+	}
+}
+
 func BenchmarkFind(b *testing.B) {
 	f, err := NewFinder()
 	if err != nil {

@@ -16,9 +16,11 @@ type processes struct {
 	known  map[uint32]int // processes by the inodes of sockets that have been seen with them and not been asked for
 	recent []holder       // that have opened connections, the last one first
 	looks  int            // descriptors that have been read
-	budget *rate.Limiter  // of looks that searching may take
 	names  map[int]named  // of processes, for a moment
 	link   [64]byte
+
+	budget   *rate.Limiter // of looks
+	searches *rate.Limiter // of all descriptors of a process, or of all processes
 }
 
 // named is the name that a process had at a time.
@@ -37,10 +39,12 @@ type holder struct {
 }
 
 // Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some five
-// microseconds.
+// microseconds, a search of a small process a hundred.
 const (
-	looksPerSecond = 10_000
-	savedLooks     = 200_000 // at most
+	looksPerSecond    = 10_000
+	savedLooks        = 200_000 // at most
+	searchesPerSecond = 100
+	savedSearches     = 300 // at most
 )
 
 const (
@@ -49,7 +53,10 @@ const (
 )
 
 func newProcesses() processes {
-	return processes{known: make(map[uint32]int), names: make(map[int]named), budget: rate.NewLimiter(looksPerSecond, savedLooks)}
+	return processes{
+		known: make(map[uint32]int), names: make(map[int]named),
+		budget: rate.NewLimiter(looksPerSecond, savedLooks), searches: rate.NewLimiter(searchesPerSecond, savedSearches),
+	}
 }
 
 // find returns the process that holds the socket with the inode, 0 if it cannot be found now.
@@ -74,6 +81,9 @@ func (p *processes) look(inode uint32) int {
 			p.used(i, h)
 			return h.pid
 		}
+	}
+	if !p.searches.Allow() {
+		return 0
 	}
 	return p.search(inode)
 }
