@@ -27,8 +27,10 @@ type attributed struct {
 	record *tap.Record
 }
 
-// maxAttributed bounds both the queue and the owners of attempts that are open.
-const maxAttributed = 16384
+const (
+	maxQueued = 2048  // memory for all of them is always there
+	maxOwners = 16384 // of attempts that are open
+)
 
 // newAttribution returns one that passes records on to next, from its own goroutine or the caller's. Close ends it.
 func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attribution, error) {
@@ -38,7 +40,7 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 	}
 	a := &attribution{
 		finder: finder, local: local, next: next,
-		queue: make(chan attributed, maxAttributed), owners: make(map[tap.Key]*tap.Owner),
+		queue: make(chan attributed, maxQueued), owners: make(map[tap.Key]*tap.Owner),
 	}
 	a.done.Go(a.run)
 	return a, nil
@@ -94,7 +96,7 @@ func (a *attribution) find(k tap.Key) {
 		return
 	}
 	if o, ok := a.finder.Find(k.Client, k.Server); ok {
-		if len(a.owners) >= maxAttributed {
+		if len(a.owners) >= maxOwners {
 			clear(a.owners)
 		}
 		a.owners[k] = &o

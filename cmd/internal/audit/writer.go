@@ -27,7 +27,7 @@ type writer struct {
 	sink    *Sink
 	policy  config.OnFull
 	report  report
-	queue   chan item     // never closed
+	queue   *queue
 	ends    *ends         // what the queue has for them goes before
 	high    int           // items in the queue from which new connections wait; ends that may wait
 	changes chan change   // never closed
@@ -51,7 +51,7 @@ type writer struct {
 func newWriter(l *Log, s *Sink) *writer {
 	w := &writer{
 		log: l, sink: s, policy: s.config.OnFull, report: report{sink: s, logger: l.o.Logger}, done: make(chan error, 1),
-		high: l.o.Queue, queue: make(chan item, l.o.Queue+l.o.Reserve), ends: newEnds(), reopen: make(chan struct{}, 1), changes: make(chan change),
+		high: l.o.Queue, queue: newQueue(l.o.Queue + l.o.Reserve), ends: newEnds(), reopen: make(chan struct{}, 1), changes: make(chan change),
 	}
 	s.keep = w.gate()
 	return w
@@ -70,18 +70,15 @@ func (w *writer) gate() bool { return w.policy != config.Count }
 
 // enqueue never blocks.
 func (w *writer) enqueue(i item) {
-	if w.policy == config.Stop && len(w.queue) >= w.high {
+	if w.policy == config.Stop && w.queue.len() >= w.high {
 		w.log.fail(fmt.Errorf("write log %s: it is too slow, %d records wait", w.sink.path, w.high))
 	}
-	select {
-	case w.queue <- i:
-		if i.gap == nil {
-			w.waiting.Add(1)
-		}
-		return
+	pushed := w.queue.push(i)
+	switch {
+	case i.gap != nil: // an announcement, no record
+	case pushed:
+		w.waiting.Add(1)
 	default:
-	}
-	if i.gap == nil {
 		w.lose(i.time())
 	}
 }
@@ -102,7 +99,7 @@ func (w *writer) lose(t time.Time) {
 	defer w.mu.Unlock()
 	if w.gap.Lost == 0 {
 		w.gap.Reason = QueueFull
-		w.behind = len(w.queue)
+		w.behind = w.queue.len()
 	}
 	w.gap.add(t)
 }
@@ -116,11 +113,9 @@ func (w *writer) run(ctx context.Context) error {
 	defer later.Stop()
 	for {
 		select {
-		case i := <-w.queue:
-			w.take(i)
-			if w.sink.full() || len(w.queue) == 0 {
-				w.flush(ctx)
-			}
+		case <-w.queue.news:
+			w.takeBatch()
+			w.flush(ctx)
 		case <-w.ends.news:
 			later.Reset(lazy)
 		case <-later.C:
@@ -147,13 +142,23 @@ func (w *writer) drain() error {
 	return w.sink.Close()
 }
 
+// takeBatch puts what is queued into the batch, until that is full.
+func (w *writer) takeBatch() {
+	for i, ok := w.queue.pop(); ok; i, ok = w.queue.pop() {
+		if w.take(i); w.sink.full() {
+			w.queue.wake() // for the rest
+			return
+		}
+	}
+}
+
 // takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end comes behind its record,
 // which was there first.
 func (w *writer) takeAll(write func()) {
 	over := w.ends.take()
-	for range len(w.queue) {
-		w.take(<-w.queue)
-		if w.sink.full() {
+	for range w.queue.len() {
+		i, _ := w.queue.pop()
+		if w.take(i); w.sink.full() {
 			write()
 		}
 	}
@@ -267,7 +272,7 @@ func (w *writer) stuck(now time.Time) bool {
 		return false
 	}
 	since := w.since.Load()
-	return w.failing.Load() || len(w.queue) >= w.high || since != 0 && now.UnixNano()-since > int64(slow)
+	return w.failing.Load() || w.queue.len() >= w.high || since != 0 && now.UnixNano()-since > int64(slow)
 }
 
 // stuckError tells what a write that does not end keeps from being written; nil if there is none.
