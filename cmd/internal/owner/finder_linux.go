@@ -18,7 +18,7 @@ type Finder struct {
 // What bounds what finding takes from the router. Of more connections a second, those beyond have no owner.
 const (
 	findsPerSecond = 500
-	savedFinds     = 1000 // at most
+	savedFinds     = 500 // at most
 )
 
 // NewFinder returns a finder. Close gives it back.

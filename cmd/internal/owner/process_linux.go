@@ -44,7 +44,7 @@ const (
 	looksPerSecond    = 10_000
 	savedLooks        = 200_000 // at most
 	searchesPerSecond = 100
-	savedSearches     = 300 // at most
+	savedSearches     = 200 // at most
 )
 
 const (
@@ -77,7 +77,7 @@ func (p *processes) find(inode uint32) int {
 // look tries the descriptors that have held the last connections, then all others.
 func (p *processes) look(inode uint32) int {
 	for i, h := range p.recent {
-		if p.inode(h.pid, h.fd) == inode {
+		if p.inode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd) == inode {
 			p.used(i, h)
 			return h.pid
 		}
@@ -143,7 +143,7 @@ func (p *processes) descriptors(pid int, inode uint32) (fd string, found bool) {
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
 	for _, name := range names {
-		switch other := p.inode(pid, name); {
+		switch other := p.inode(int(dir.Fd()), name); {
 		case other == inode:
 			fd, found = name, true
 		case other != 0:
@@ -153,10 +153,10 @@ func (p *processes) descriptors(pid int, inode uint32) (fd string, found bool) {
 	return fd, found
 }
 
-// inode returns the inode of a socket by its descriptor; 0 if that is none.
-func (p *processes) inode(pid int, fd string) uint32 {
+// inode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none.
+func (p *processes) inode(dir int, path string) uint32 {
 	p.looks++
-	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/fd/"+fd, p.link[:])
+	n, err := unix.Readlinkat(dir, path, p.link[:])
 	if err != nil {
 		return 0
 	}
