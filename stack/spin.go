@@ -34,7 +34,8 @@ func newSpinner(d time.Duration) *spinner {
 	return &spinner{d: d, wake: make(chan struct{}, 1)}
 }
 
-// noted says that there has been traffic. Without a spinner nobody wants to know.
+// noted says that there has been traffic other than bulk, where the next frame is there soon enough. Without a spinner nobody
+// wants to know.
 func (sp *spinner) noted() {
 	if sp == nil {
 		return
