@@ -45,10 +45,18 @@ the hash that verify prints in another place and compare. Without a key, who can
 			if v.Records == 0 {
 				return errors.New("no records")
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d records in %d files are as they were written: seq %d to %d, last hash %s\n", v.Records, v.Files, v.First, v.Last, v.Hash)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, all as they were written: seq %d to %d, last hash %s\n",
+				counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the `FILE` of the key that the log was written with (chain_key)")
 	return cmd
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
