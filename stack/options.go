@@ -23,8 +23,8 @@ type Options struct {
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
-	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not at all. With several of
-	// GOMAXPROCS it is 0: the process does not see news sooner by it.
+	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not at all. It is 0 with several
+	// of GOMAXPROCS, where the process does not see news sooner by it, and where it would take the only processor from clients.
 	Spin time.Duration
 
 	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.

@@ -72,7 +72,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
-	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 {
+	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
 		s.spinner = newSpinner(o.Spin)
 		s.poller.spinner = s.spinner
 	}
