@@ -9,8 +9,8 @@ import (
 )
 
 // attribution names the local process in the records of its attempts. It works in a goroutine of its own: a process is looked
-// up when its SYN has passed, while the far side is dialled, and its record comes after that in the same queue. What the queue
-// has no room for goes on without a name.
+// up when its SYN has passed, while the far side is dialled. A record that comes before the answer waits for it in the same
+// queue; others are passed on at once.
 type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool // whose processes are to be found
@@ -18,7 +18,8 @@ type attribution struct {
 	queue  chan attributed
 	done   sync.WaitGroup // the goroutine
 
-	owners map[tap.Key]*tap.Owner // of attempts without a record; the goroutine's
+	mu     sync.Mutex             // guards the one below
+	owners map[tap.Key]*tap.Owner // of attempts without a record; nil = looked for
 }
 
 // attributed is a SYN or a record.
@@ -48,24 +49,67 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
 func (a *attribution) segment(k tap.Key, s tap.Segment) {
-	if isSYN(s.Packet.Data) && a.local(k.Client.Addr()) {
-		select {
-		case a.queue <- attributed{key: k}:
-		default:
-		}
+	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) || !a.expect(k) {
+		return
 	}
+	select {
+	case a.queue <- attributed{key: k}:
+	default:
+		a.take(k)
+	}
+}
+
+// expect notes that an owner is to be looked for. That is done once for an attempt, and not for all of too many.
+func (a *attribution) expect(k tap.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, again := a.owners[k]; again || !a.finder.Allow() {
+		return false
+	}
+	if len(a.owners) >= maxOwners {
+		clear(a.owners)
+	}
+	a.owners[k] = nil
+	return true
+}
+
+// take returns an attempt's owner, which is not needed any more; nil if there is none.
+func (a *attribution) take(k tap.Key) *tap.Owner {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.owners[k]
+	delete(a.owners, k)
+	return o
+}
+
+// waits reports whether the owner of an attempt is being looked for.
+func (a *attribution) waits(k tap.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o, expected := a.owners[k]
+	return expected && o == nil
 }
 
 // record takes a record, for tap.Options.OnRecord.
 func (a *attribution) record(r *tap.Record) {
-	if a.local(r.Client.Addr()) {
+	if a.waits(keyOf(r)) {
 		select {
 		case a.queue <- attributed{record: r}:
 			return
 		default:
 		}
 	}
+	a.pass(r)
+}
+
+// pass names the owner of a record, if it is known, and passes it on.
+func (a *attribution) pass(r *tap.Record) {
+	r.Owner = a.take(keyOf(r))
 	a.next(r)
+}
+
+func keyOf(r *tap.Record) tap.Key {
+	return tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 }
 
 // isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it nobody is looked up.
@@ -80,26 +124,24 @@ func isSYN(packet []byte) bool {
 
 func (a *attribution) run() {
 	for i := range a.queue {
-		if i.record == nil {
+		if i.record != nil {
+			a.pass(i.record)
+		} else {
 			a.find(i.key)
-			continue
 		}
-		key := tap.Key{Client: i.record.Client, Server: i.record.Server, ISN: i.record.ClientISN}
-		i.record.Owner = a.owners[key]
-		delete(a.owners, key)
-		a.next(i.record)
 	}
 }
 
 func (a *attribution) find(k tap.Key) {
-	if _, again := a.owners[k]; again {
-		return
-	}
-	if o, ok := a.finder.Find(k.Client, k.Server); ok {
-		if len(a.owners) >= maxOwners {
-			clear(a.owners)
-		}
+	o, ok := a.finder.Find(k.Client, k.Server)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch _, expected := a.owners[k]; {
+	case !expected: // its record has gone
+	case ok:
 		a.owners[k] = &o
+	default:
+		delete(a.owners, k)
 	}
 }
 

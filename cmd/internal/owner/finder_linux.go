@@ -8,17 +8,17 @@ import (
 	"syntap/tap"
 )
 
-// Finder finds owners of sockets in the network namespace that it was made in. It is for one goroutine at a time.
+// Finder finds owners of sockets in the network namespace that it was made in. But for Allow it is for one goroutine at a time.
 type Finder struct {
 	diag      *diag
 	processes processes
 	budget    *rate.Limiter
 }
 
-// What bounds what finding takes from the router. Of more connections a second, those beyond have no owner.
+// What bounds what finding takes from the router: a process with few descriptors takes a tenth of a millisecond.
 const (
-	findsPerSecond = 500
-	savedFinds     = 500 // at most
+	findsPerSecond = 100
+	savedFinds     = 200 // at most
 )
 
 // NewFinder returns a finder. Close gives it back.
@@ -30,12 +30,11 @@ func NewFinder() (*Finder, error) {
 	return &Finder{diag: d, processes: newProcesses(), budget: rate.NewLimiter(findsPerSecond, savedFinds)}, nil
 }
 
-// Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone, or there
-// are too many to look for all.
+// Allow reports whether one more owner may be looked for now. Any goroutine may ask.
+func (f *Finder) Allow() bool { return f.budget.Allow() }
+
+// Find returns the owner of the TCP socket with these addresses. Without one the client is not of this host, or gone.
 func (f *Finder) Find(local, remote netip.AddrPort) (o tap.Owner, ok bool) {
-	if !f.budget.Allow() {
-		return tap.Owner{}, false
-	}
 	uid, inode, err := f.diag.socket(local, remote)
 	if err != nil {
 		return tap.Owner{}, false

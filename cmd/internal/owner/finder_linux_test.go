@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
 
 	"syntap/tap"
 )
@@ -85,30 +84,22 @@ func TestSearchBudget(t *testing.T) {
 	}
 }
 
-// Searches are few, whatever looks are left; what can be guessed is answered without one.
-func TestSearches(t *testing.T) {
+// Finding has a budget.
+func TestAllow(t *testing.T) {
 	t.Parallel()
-	local, remote := connect(t, listen(t, "tcp", "127.0.0.1:0"))
-	d, err := newDiag()
+	f, err := NewFinder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.close()
-	_, inode, err := d.socket(local, remote)
-	if err != nil {
-		t.Fatal(err)
+	defer f.Close()
+	f.budget.SetLimit(0)
+	for i := range savedFinds {
+		if !f.Allow() {
+			t.Fatalf("%d were allowed, want %d", i, savedFinds)
+		}
 	}
-	p := newProcesses()
-	p.searches = rate.NewLimiter(0, 1)
-	if pid := p.find(inode); pid != os.Getpid() {
-		t.Errorf("found process %d", pid)
-	}
-	clear(p.known)
-	if p.find(1); len(p.known) != 0 {
-		t.Error("searched once more")
-	}
-	if pid := p.find(inode); pid != os.Getpid() {
-		t.Errorf("guessed process %d", pid)
+	if f.Allow() {
+		t.Errorf("more than %d were allowed", savedFinds)
 	}
 }
 
@@ -119,7 +110,6 @@ func BenchmarkFind(b *testing.B) {
 	}
 	defer f.Close()
 	local, remote := connect(b, listen(b, "tcp", "127.0.0.1:0"))
-	f.budget.SetLimit(rate.Inf)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, ok := f.Find(local, remote); !ok {

@@ -17,10 +17,8 @@ type processes struct {
 	recent []holder       // that have opened connections, the last one first
 	looks  int            // descriptors that have been read
 	names  map[int]named  // of processes, for a moment
+	budget *rate.Limiter  // of looks that searching may take
 	link   [64]byte
-
-	budget   *rate.Limiter // of looks
-	searches *rate.Limiter // of all descriptors of a process, or of all processes
 }
 
 // named is the name that a process had at a time.
@@ -38,13 +36,11 @@ type holder struct {
 	fd  string // the last descriptor
 }
 
-// Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some five
-// microseconds, a search of a small process a hundred.
+// Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some three
+// microseconds.
 const (
-	looksPerSecond    = 10_000
-	savedLooks        = 200_000 // at most
-	searchesPerSecond = 100
-	savedSearches     = 200 // at most
+	looksPerSecond = 10_000
+	savedLooks     = 200_000 // at most
 )
 
 const (
@@ -53,10 +49,7 @@ const (
 )
 
 func newProcesses() processes {
-	return processes{
-		known: make(map[uint32]int), names: make(map[int]named),
-		budget: rate.NewLimiter(looksPerSecond, savedLooks), searches: rate.NewLimiter(searchesPerSecond, savedSearches),
-	}
+	return processes{known: make(map[uint32]int), names: make(map[int]named), budget: rate.NewLimiter(looksPerSecond, savedLooks)}
 }
 
 // find returns the process that holds the socket with the inode, 0 if it cannot be found now.
@@ -81,9 +74,6 @@ func (p *processes) look(inode uint32) int {
 			p.used(i, h)
 			return h.pid
 		}
-	}
-	if !p.searches.Allow() {
-		return 0
 	}
 	return p.search(inode)
 }
