@@ -51,11 +51,7 @@ func (sp *spinner) run(ended <-chan struct{}) {
 	pause := newPause(0)
 	defer pause.close()
 	for {
-		for sp.spin(pause) {
-			sp.worth = min(sp.worth+1, maxWorth)
-		}
-		sp.worth = max(sp.worth-2, 0)
-		sp.sleep()
+		sp.spin(pause.take)
 		select {
 		case <-sp.wake:
 		case <-ended:
@@ -64,22 +60,18 @@ func (sp *spinner) run(ended <-chan struct{}) {
 	}
 }
 
-// sleep has traffic wake the spinner.
-func (sp *spinner) sleep() {
-	if sp.worth > 0 {
+// spin gives way again and again until nothing has come for d, and then has traffic wake the spinner.
+func (sp *spinner) spin(giveWay func()) {
+	seen := sp.seen.Load()
+	for since := time.Now(); time.Since(since) < sp.d; {
+		if giveWay(); sp.seen.Load() != seen {
+			seen, since = sp.seen.Load(), time.Now()
+			sp.worth = min(sp.worth+1, maxWorth)
+		}
+	}
+	if sp.worth = max(sp.worth-2, 0); sp.worth > 0 {
 		sp.skip.Store(1)
 	} else {
 		sp.skip.Store(tryEvery)
 	}
-}
-
-// spin reports whether there was traffic within d.
-func (sp *spinner) spin(p *pause) bool {
-	seen := sp.seen.Load()
-	for until := time.Now().Add(sp.d); time.Now().Before(until); {
-		if p.take(); sp.seen.Load() != seen {
-			return true
-		}
-	}
-	return false
 }

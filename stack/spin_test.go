@@ -10,39 +10,60 @@ import (
 // The spinner stays interested in traffic that comes thick and fast, and loses interest in what comes alone.
 func TestSpin(t *testing.T) {
 	t.Parallel()
-	sp := newSpinner(time.Millisecond)
+	sp := newSpinner(0)
+	spin := func(events int) {
+		sp.d = time.Hour
+		sp.spin(func() {
+			if events--; events >= 0 {
+				sp.noted()
+			} else {
+				sp.d = 0 // over
+			}
+		})
+	}
+	wantWokenBy := func(when string, want int) {
+		t.Helper()
+		n := 0
+		for ; len(sp.wake) == 0 && n <= tryEvery; n++ {
+			sp.noted()
+		}
+		if n != want {
+			t.Errorf("%s the spinner is woken by %d events, want %d", when, n, want)
+		}
+		<-sp.wake
+	}
+	spin(0)
+	wantWokenBy("without a score", tryEvery)
+	spin(2)
+	wantWokenBy("after two events", tryEvery)
+	spin(4)
+	wantWokenBy("after four events", 1)
+	spin(0)
+	wantWokenBy("after one that came alone", tryEvery)
+	spin(1000)
+	for range maxWorth/2 - 2 {
+		wantWokenBy("after many events", 1)
+		spin(0)
+	}
+	wantWokenBy("after several that came alone", 1)
+	spin(0)
+	wantWokenBy("after as many as the score allows", tryEvery)
+}
+
+// A spinner that runs sleeps without traffic, and ends.
+func TestSpinnerRuns(t *testing.T) {
+	t.Parallel()
+	sp := newSpinner(time.Microsecond)
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		sp.run(ended)
 		close(done)
 	}()
-	defer func() {
-		close(ended)
-		<-done
-	}()
-	sleeps := func(events int64) func() bool { return func() bool { return sp.skip.Load() == events } }
-
-	eventually(t, "asleep without traffic", sleeps(tryEvery))
-	for range tryEvery - 1 {
+	eventually(t, "asleep", func() bool { return sp.skip.Load() == tryEvery })
+	for range tryEvery {
 		sp.noted()
 	}
-	if !sleeps(1)() {
-		t.Errorf("woken by the %dth event of %d", tryEvery-sp.skip.Load(), tryEvery)
-	}
-	eventually(t, "interested in traffic", func() bool {
-		for range 50 {
-			sp.noted()
-			time.Sleep(sp.d / 20) // the spinner may need the processor
-		}
-		for sp.skip.Load() <= 0 { // until it has slept again
-			time.Sleep(time.Millisecond)
-		}
-		return sleeps(1)()
-	})
-	eventually(t, "uninterested in what comes alone", func() bool {
-		if sp.skip.Load() == 1 {
-			sp.noted()
-		}
-		return sleeps(tryEvery)()
-	})
+	eventually(t, "awake, and asleep again", func() bool { return len(sp.wake) == 0 && sp.skip.Load() == tryEvery })
+	close(ended)
+	<-done
 }
