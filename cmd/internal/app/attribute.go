@@ -47,64 +47,51 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 	return a, nil
 }
 
-// segment takes a segment as it passes, for tap.Options.OnSegment.
+// segment takes a segment as it passes, for tap.Options.OnSegment. An owner is looked for once for an attempt, and not for all
+// of too many.
 func (a *attribution) segment(k tap.Key, s tap.Segment) {
-	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) || !a.expect(k) {
+	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) {
 		return
 	}
-	select {
-	case a.queue <- attributed{key: k}:
-	default:
-		a.take(k)
-	}
-}
-
-// expect notes that an owner is to be looked for. That is done once for an attempt, and not for all of too many.
-func (a *attribution) expect(k tap.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, again := a.owners[k]; again || !a.finder.Allow() {
-		return false
+	if _, again := a.owners[k]; again || !a.finder.Allow() || !a.enqueue(attributed{key: k}) {
+		return
 	}
 	if len(a.owners) >= maxOwners {
 		clear(a.owners)
 	}
 	a.owners[k] = nil
-	return true
-}
-
-// take returns an attempt's owner, which is not needed any more; nil if there is none.
-func (a *attribution) take(k tap.Key) *tap.Owner {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	o := a.owners[k]
-	delete(a.owners, k)
-	return o
-}
-
-// waits reports whether the owner of an attempt is being looked for.
-func (a *attribution) waits(k tap.Key) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	o, expected := a.owners[k]
-	return expected && o == nil
 }
 
 // record takes a record, for tap.Options.OnRecord.
 func (a *attribution) record(r *tap.Record) {
-	if a.waits(keyOf(r)) {
-		select {
-		case a.queue <- attributed{record: r}:
-			return
-		default:
-		}
+	a.mu.Lock()
+	owner, expected := a.owners[keyOf(r)]
+	queued := expected && owner == nil && a.enqueue(attributed{record: r})
+	a.mu.Unlock()
+	if !queued {
+		a.pass(r)
 	}
-	a.pass(r)
+}
+
+// enqueue reports whether there was room. mu is held, so that nothing is taken out of the queue before it is noted.
+func (a *attribution) enqueue(i attributed) bool {
+	select {
+	case a.queue <- i:
+		return true
+	default:
+		return false
+	}
 }
 
 // pass names the owner of a record, if it is known, and passes it on.
 func (a *attribution) pass(r *tap.Record) {
-	r.Owner = a.take(keyOf(r))
+	k := keyOf(r)
+	a.mu.Lock()
+	r.Owner = a.owners[k]
+	delete(a.owners, k)
+	a.mu.Unlock()
 	a.next(r)
 }
 

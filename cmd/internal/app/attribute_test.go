@@ -15,8 +15,9 @@ import (
 // A record names the process that was looked for when its SYN passed, however soon it comes. Others name none, and do not wait.
 func TestAttribution(t *testing.T) {
 	t.Parallel()
-	records := make(chan *tap.Record, 2)
-	a, err := newAttribution(netip.Addr.IsLoopback, func(r *tap.Record) { records <- r })
+	records := make(chan *tap.Record, 1)
+	machine := netip.MustParseAddr("127.0.0.1")
+	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *tap.Record) { records <- r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,27 +26,33 @@ func TestAttribution(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	conn, err := net.Dial("tcp4", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	server := l.Addr().(*net.TCPAddr).AddrPort()
+	connect := func(from string) netip.AddrPort {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := d.Dial("tcp4", server.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn.LocalAddr().(*net.TCPAddr).AddrPort()
 	}
-	defer conn.Close()
+	client, other, nobody := connect("127.0.0.1"), connect("127.0.0.2"), netip.AddrPortFrom(machine, 1)
 	syn := make([]byte, 40)
 	syn[0], syn[9], syn[33] = 0x45, 6, 0x02
-	client, server := conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	for _, tt := range []struct {
-		name   string
-		syn    tap.Key
-		record tap.Record
-		want   int // process
+		name        string
+		client      netip.AddrPort
+		syn, record uint32 // their initial numbers
+		want        int    // process
 	}{
-		{"its own", tap.Key{Client: client, Server: server, ISN: 1}, tap.Record{Client: client, Server: server, ClientISN: 1}, os.Getpid()},
-		{"of another attempt", tap.Key{Client: client, Server: server, ISN: 2}, tap.Record{Client: client, Server: server, ClientISN: 3}, 0},
-		{"nobody's", tap.Key{Client: server, Server: client, ISN: 4}, tap.Record{Client: server, Server: client, ClientISN: 5}, 0},
-		{"of another machine", tap.Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: server}, tap.Record{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: server}, 0},
+		{"of the attempt", client, 1, 1, os.Getpid()},
+		{"of the next attempt", client, 2, 2, os.Getpid()},
+		{"of an attempt without a SYN", client, 3, 4, 0},
+		{"of no process", nobody, 5, 5, 0},
+		{"of another machine", other, 6, 6, 0},
 	} {
-		a.segment(tt.syn, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
-		a.record(&tt.record)
+		a.segment(tap.Key{Client: tt.client, Server: server, ISN: tt.syn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		a.record(&tap.Record{Client: tt.client, Server: server, ClientISN: tt.record})
 		pid := 0
 		if r := <-records; r.Owner != nil {
 			pid = r.Owner.PID
