@@ -59,8 +59,8 @@ deb:
 test: tools build format vet staticcheck
 	$(GO) test -race -shuffle=on ./...
 
-# The tests of the binary at their full size, for a quarter of an hour; their figures go to SOAK_REPORT. A browser is too large for
-# every run: make test drives one where it finds it.
+# The tests of the binary at their full size, for a quarter of an hour; their figures go to SOAK_REPORT. A browser is too
+# large for every run: make test drives one where it finds it.
 SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
 soak: TOOLS += chromium:chromium mkfs.ext4:e2fsprogs
 soak: tools build
