@@ -17,6 +17,7 @@ import (
 type jsonFormatter struct {
 	object
 	line  []byte // scratch
+	clock clock
 	chain *chain // nil = records stand for themselves
 }
 
@@ -222,7 +223,7 @@ func (f *jsonFormatter) addrPort(key string, a netip.AddrPort) {
 func (f *jsonFormatter) time(key string, t time.Time) {
 	f.key(key)
 	f.b = append(f.b, '"')
-	f.b = t.UTC().AppendFormat(f.b, "2006-01-02T15:04:05.000000Z")
+	f.b = f.clock.append(f.b, t)
 	f.b = append(f.b, '"')
 }
 

@@ -31,11 +31,11 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 	if c.MaxSize > 0 { // no file is larger, unless a record is
 		s.batch = min(s.batch, max(1, int(c.MaxSize/2)))
 	}
-	s.logger = &logrus.Logger{Out: &s.buf, Hooks: logrus.LevelHooks{}, Level: logrus.InfoLevel}
+	logger := &logrus.Logger{Out: &s.buf, Hooks: logrus.LevelHooks{}, Level: logrus.InfoLevel}
 	for _, h := range o.Hooks {
-		s.logger.AddHook(h)
+		logger.AddHook(h)
 	}
-	s.entry = logrus.NewEntry(s.logger).WithField(EventKey, &s.event)
+	s.entry = logrus.NewEntry(logger).WithField(EventKey, &s.event)
 
 	var resume func(*os.File) error
 	switch c.Format {
@@ -45,7 +45,7 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 			f.printer.Dialect = tcpdump.Modern
 		}
 		s.byPacket = c.Order == config.ByPacket
-		s.logger.Formatter, resume = f, resumeText
+		logger.Formatter, resume = f, resumeText
 	case config.JSON:
 		if c.Chain {
 			var err error
@@ -53,14 +53,14 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 				return nil, err
 			}
 		}
-		s.logger.Formatter, resume = &jsonFormatter{chain: s.chain}, s.resumeJSON
+		logger.Formatter, resume = &jsonFormatter{chain: s.chain}, s.resumeJSON
 	case config.PCAPNG:
 		f, err := newPCAPNG()
 		if err != nil {
 			return nil, err
 		}
 		s.out.head, s.out.headless = bytes.Clone(f.b.Bytes()), true
-		s.logger.Formatter, resume = f, resumePCAPNG
+		logger.Formatter, resume = f, resumePCAPNG
 	default:
 		return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
 	}

@@ -27,11 +27,10 @@ type Sink struct {
 	batch    int  // bytes that are written without being told to
 	keep     bool // a batch that cannot be written is not given up
 
-	logger *logrus.Logger // writes into buf
-	entry  *logrus.Entry  // about event
-	event  Event
-	buf    bytes.Buffer // the batch
-	out    output
+	entry *logrus.Entry // about event
+	event Event
+	buf   bytes.Buffer // the batch
+	out   output
 
 	chain *chain // of a JSON log; nil = none
 	mixed bool   // the records before are chained and these are not, or the other way round
@@ -93,12 +92,15 @@ func (s *Sink) take(e Event, t time.Time, message string) {
 	s.gathered.add(t)
 }
 
+// log does what [logrus.Entry.Log] does, but neither copies the entry nor locks the logger: a sink is for one goroutine.
 func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
 	s.seq++
 	s.event = e
 	s.event.Seq = s.seq
-	s.entry.Time = t
-	s.entry.Log(level, message)
+	s.entry.Time, s.entry.Level, s.entry.Message = t, level, message
+	_ = s.entry.Logger.Hooks.Fire(level, s.entry)
+	line, _ := s.entry.Logger.Formatter.Format(s.entry) // it fails only on an entry without an event
+	s.buf.Write(line)
 	s.event = Event{}
 }
 
@@ -119,7 +121,7 @@ func (s *Sink) missed(g Gap) {
 // announce puts what is lost into the batch.
 func (s *Sink) announce() {
 	for _, g := range s.pending {
-		s.log(Event{Gap: &g}, logrus.WarnLevel, time.Time{}, "gap") // the zero time is now
+		s.log(Event{Gap: &g}, logrus.WarnLevel, time.Now(), "gap")
 	}
 	s.announced = append(s.announced, s.pending...)
 	s.pending = s.pending[:0]
