@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,56 @@ func TestSearchBudget(t *testing.T) {
 	}
 	if p.find(1); len(p.known) != 0 {
 		t.Error("searched without a budget")
+	}
+}
+
+// A process that has some connections at a time has the next ones under the same descriptors: few are read to find one.
+func TestSameDescriptors(t *testing.T) {
+	t.Parallel()
+	p := newProcesses()
+	self := os.Getpid()
+	var inodes []uint32
+	for range maxOfOne {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		inodes = append(inodes, p.inode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)))
+	}
+	for _, inode := range inodes {
+		if pid := p.find(inode); pid != self {
+			t.Fatalf("socket %d is held by %d, want %d", inode, pid, self)
+		}
+		clear(p.known) // the next one is not known before
+	}
+	before := p.looks
+	for _, inode := range inodes {
+		if pid := p.find(inode); pid != self {
+			t.Errorf("socket %d is held by %d, want %d", inode, pid, self)
+		}
+	}
+	if looks := p.looks - before; looks > maxOfOne*maxOfOne {
+		t.Errorf("%d descriptors were read for %d sockets", looks, maxOfOne)
+	}
+}
+
+// A process with many connections does not drive the others out.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	p := newProcesses()
+	p.used(0, holder{1, "3"})
+	for i := range 10 * maxRecent {
+		p.used(len(p.recent), holder{2, strconv.Itoa(i)})
+	}
+	if pids := p.recentPIDs(); len(pids) != 2 || len(p.recent) != maxOfOne+1 {
+		t.Errorf("%d holders of the processes %v, want %d of 2 and 1", len(p.recent), pids, maxOfOne+1)
+	}
+	for i := range 2 * maxRecent {
+		p.used(len(p.recent), holder{3 + i, "3"})
+	}
+	if len(p.recent) != maxRecent {
+		t.Errorf("%d holders, want %d", len(p.recent), maxRecent)
 	}
 }
 

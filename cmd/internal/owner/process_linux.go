@@ -14,7 +14,7 @@ import (
 // processes finds the process that holds a socket.
 type processes struct {
 	known  map[uint32]int // processes by the inodes of sockets that have been seen with them and not been asked for
-	recent []holder       // that have opened connections, the last one first
+	recent []holder       // of connections, the last one first
 	looks  int            // descriptors that have been read
 	names  map[int]named  // of processes, for a moment
 	budget *rate.Limiter  // of looks that searching may take
@@ -30,10 +30,10 @@ type named struct {
 // nameAge is how long a name is taken for granted: a process may change it.
 const nameAge = time.Second
 
-// holder is a process that has opened a connection.
+// holder is a process and the descriptor under which it has held a connection.
 type holder struct {
 	pid int
-	fd  string // the last descriptor
+	fd  string
 }
 
 // Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some three
@@ -45,7 +45,8 @@ const (
 
 const (
 	maxKnown  = 4096
-	maxRecent = 16
+	maxRecent = 64
+	maxOfOne  = 16 // of them, of one process
 )
 
 func newProcesses() processes {
@@ -67,7 +68,8 @@ func (p *processes) find(inode uint32) int {
 	return pid
 }
 
-// look tries the descriptors that have held the last connections, then all others.
+// look tries the descriptors that have held the last connections, then all others: who opens one connection after another,
+// or some at a time, has them under the same few.
 func (p *processes) look(inode uint32) int {
 	for i, h := range p.recent {
 		if p.inode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd) == inode {
@@ -78,32 +80,50 @@ func (p *processes) look(inode uint32) int {
 	return p.search(inode)
 }
 
-// used moves a process to the front; i = len(recent) adds it.
+// used moves a holder to the front; i = len(recent) adds it.
 func (p *processes) used(i int, h holder) {
 	if i < len(p.recent) {
 		p.recent = slices.Delete(p.recent, i, i+1)
 	}
 	p.recent = slices.Insert(p.recent, 0, h)
+	last, ofOne := 0, 0
+	for i, other := range p.recent {
+		if other.pid == h.pid {
+			last = i
+			ofOne++
+		}
+	}
+	if ofOne > maxOfOne {
+		p.recent = slices.Delete(p.recent, last, last+1)
+	}
 	p.recent = p.recent[:min(len(p.recent), maxRecent)]
 }
 
+// search looks through the processes of the last connections, then through all, the newest first.
 func (p *processes) search(inode uint32) int {
 	if len(p.known) > maxKnown {
 		clear(p.known)
 	}
-	for i, h := range p.recent {
-		if fd, ok := p.descriptors(h.pid, inode); ok {
-			p.used(i, holder{h.pid, fd})
-			return h.pid
+	for _, pid := range p.recentPIDs() {
+		if p.descriptors(pid, inode) {
+			return pid
 		}
 	}
 	for _, pid := range pids() {
-		if fd, ok := p.descriptors(pid, inode); ok {
-			p.used(len(p.recent), holder{pid, fd})
+		if p.descriptors(pid, inode) {
 			return pid
 		}
 	}
 	return 0
+}
+
+func (p *processes) recentPIDs() (all []int) {
+	for _, h := range p.recent {
+		if !slices.Contains(all, h.pid) {
+			all = append(all, h.pid)
+		}
+	}
+	return all
 }
 
 // pids lists all processes, the newest first.
@@ -125,22 +145,23 @@ func pids() (all []int) {
 }
 
 // descriptors looks for a socket among the descriptors of a process, and remembers the others there.
-func (p *processes) descriptors(pid int, inode uint32) (fd string, found bool) {
+func (p *processes) descriptors(pid int, inode uint32) (found bool) {
 	dir, err := os.Open("/proc/" + strconv.Itoa(pid) + "/fd")
 	if err != nil {
-		return "", false
+		return false
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
 	for _, name := range names {
 		switch other := p.inode(int(dir.Fd()), name); {
 		case other == inode:
-			fd, found = name, true
+			found = true
+			p.used(len(p.recent), holder{pid, name})
 		case other != 0:
 			p.known[other] = pid
 		}
 	}
-	return fd, found
+	return found
 }
 
 // inode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none.
