@@ -99,10 +99,13 @@
 //
 // # Goroutines
 //
-// The reader, the poller, one worker for each of GOMAXPROCS, one that ends idle mappings, one that sweeps and, with
-// Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are
+// The reader, the poller, one worker for each of GOMAXPROCS at the start, one that ends idle mappings, one that sweeps and,
+// with Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are
 // non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over of
 // the thread. Run starts all of them and returns when the last has ended.
+//
+// With one P they share a processor, and nothing has to wake another up. Only many uploads are better off with two
+// (Options.Crowded, crowd.go): then the reader and the worker run side by side.
 //
 // # Locks
 //

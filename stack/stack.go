@@ -72,6 +72,9 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
+	if runtime.GOMAXPROCS(0) > 1 {
+		s.o.Crowded = nil
+	}
 	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
 		s.spinner = newSpinner(o.Spin)
 		s.poller.spinner = s.spinner

@@ -16,6 +16,7 @@ type worker struct {
 	spare  *sync.Pool   // of buffers
 	queue  *runQueue
 	pause  *pause // nil: the poller's worker, which leaves to others what takes long
+	crowd  crowd
 }
 
 // readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as netstack makes them.
@@ -46,7 +47,7 @@ const (
 )
 
 func (s *Stack) newWorker(p *pause) *worker {
-	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p}
+	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p, crowd: crowd{changed: s.o.Crowded}}
 }
 
 // giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when somebody has
@@ -70,6 +71,7 @@ func (w *worker) serve() {
 		if h == nil {
 			return
 		}
+		w.crowd.ran(h, bulk)
 		h.own(w)
 		if bulk {
 			w.queue.bulkDone()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"runtime"
+	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -76,6 +76,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
+	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
@@ -180,13 +181,4 @@ func prefixes(set config.AddressSet) []netip.Prefix {
 		}
 	}
 	return all
-}
-
-// LimitProcs keeps half of the processors free of Go: the kernel needs them to carry packets. With more runnable
-// goroutines than work for them, each wake-up would cost an interrupt to another processor. It changes nothing where
-// the operator has set GOMAXPROCS.
-func LimitProcs(getenv func(string) string) {
-	if getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-	}
 }
