@@ -15,7 +15,7 @@ import (
 )
 
 // linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads: super-segments leave netstack
-// uncut (host GSO), and what it receives has been verified (verify.go). Frames are read by Stack.readLoop.
+// uncut (host GSO), and what it receives has been verified (frame.checksumRight). Frames are read by Stack.readLoop.
 type linkEndpoint struct {
 	link       tun.Link
 	stats      *Stats

@@ -22,10 +22,10 @@ type attribution struct {
 	owners map[tap.Key]*tap.Owner // of attempts without a record; nil = looked for
 }
 
-// attributed is a SYN or a record.
+// attributed is an attempt whose SYN, or whose record, has come.
 type attributed struct {
 	key    tap.Key
-	record *tap.Record
+	record *tap.Record // nil: the SYN
 }
 
 const (
@@ -66,12 +66,17 @@ func (a *attribution) segment(k tap.Key, s tap.Segment) {
 
 // record takes a record, for tap.Options.OnRecord.
 func (a *attribution) record(r *tap.Record) {
+	k := keyOf(r)
 	a.mu.Lock()
-	owner, expected := a.owners[keyOf(r)]
-	queued := expected && owner == nil && a.enqueue(attributed{record: r})
+	owner, expected := a.owners[k]
+	waits := expected && owner == nil && a.enqueue(attributed{key: k, record: r})
+	if expected && !waits {
+		delete(a.owners, k)
+	}
 	a.mu.Unlock()
-	if !queued {
-		a.pass(r)
+	if !waits {
+		r.Owner = owner
+		a.next(r)
 	}
 }
 
@@ -85,9 +90,8 @@ func (a *attribution) enqueue(i attributed) bool {
 	}
 }
 
-// pass names the owner of a record, if it is known, and passes it on.
-func (a *attribution) pass(r *tap.Record) {
-	k := keyOf(r)
+// pass names the owner of a record that has waited, if it has been found, and passes it on.
+func (a *attribution) pass(k tap.Key, r *tap.Record) {
 	a.mu.Lock()
 	r.Owner = a.owners[k]
 	delete(a.owners, k)
@@ -112,7 +116,7 @@ func isSYN(packet []byte) bool {
 func (a *attribution) run() {
 	for i := range a.queue {
 		if i.record != nil {
-			a.pass(i.record)
+			a.pass(i.key, i.record)
 		} else {
 			a.find(i.key)
 		}

@@ -29,13 +29,13 @@ type Log struct {
 	fatal    chan error  // holds the error that ends Run
 	written  atomic.Pointer[func(*tap.Record)]
 	records  atomic.Uint64
+	segments atomic.Bool // a sink wants them
 	entrance entrance
 
-	mu       sync.RWMutex                  // guards the fields below; held for reading while something is put into queues
-	writers  []*writer                     // one for each sink; only Run changes them, and reads them without mu
-	segments bool                          // a sink wants them
-	gates    int                           // sinks whose records the connections wait for
-	retired  struct{ queue, write uint64 } // records that former sinks have lost, by reason
+	mu      sync.RWMutex                  // guards the fields below; held for reading while something is put into queues
+	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
+	gates   int                           // sinks whose records the connections wait for
+	retired struct{ queue, write uint64 } // records that former sinks have lost, by reason
 }
 
 // item is a record, a segment or a gap on its way to a sink.
@@ -74,13 +74,15 @@ func NewLog(sinks []*Sink, o LogOptions) *Log {
 func (l *Log) use(writers []*writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writers, l.segments, l.gates = writers, false, 0
+	l.writers, l.gates = writers, 0
+	segments := false
 	for _, w := range writers {
-		l.segments = l.segments || w.sink.byPacket
+		segments = segments || w.sink.byPacket
 		if w.gate() {
 			l.gates++
 		}
 	}
+	l.segments.Store(segments)
 }
 
 // OnWritten has f called with the record of each established connection when the kernel has it from all sinks but those that
@@ -108,11 +110,11 @@ func (l *Log) Record(r *tap.Record) {
 
 // Segment takes a segment, for tap.Options.OnSegment. It never blocks either.
 func (l *Log) Segment(_ tap.Key, s tap.Segment) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if !l.segments {
+	if !l.segments.Load() {
 		return
 	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	seg := s // only now on the heap
 	for _, w := range l.writers {
 		if w.sink.byPacket {
