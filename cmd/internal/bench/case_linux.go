@@ -110,7 +110,7 @@ func rate(name, kind string, clients int) benchCase {
 func beside(kind string, streams int, c benchCase) benchCase {
 	measure := c.measure
 	c.measure = func(t *trial) (figures, error) {
-		if _, err := t.startLoad(kind, streams); err != nil {
+		if err := t.startBulk(kind, streams); err != nil {
 			return nil, err
 		}
 		return measure(t)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -17,7 +18,7 @@ const childArgument = "child"
 //
 //	serve ADDRESS          answers on standard input
 //	load KIND TARGET N     answers on standard input
-//	relay ADDRESS TARGET
+//	relay ADDRESS TARGET...
 func runChild(args []string, stdin io.Reader, stdout io.Writer) error {
 	c := newCounter()
 	failed := make(chan error, 2)
@@ -31,12 +32,15 @@ func runChild(args []string, stdin io.Reader, stdout io.Writer) error {
 			return fmt.Errorf("start load %q %q: no such kind or number", args[1], args[3])
 		}
 		go func() { failed <- kind.parallel(c, args[2], n) }()
-	case len(args) == 3 && args[0] == "relay":
-		l, err := net.Listen("tcp", args[1])
-		if err != nil {
-			return err
+	case len(args) >= 3 && len(args)%2 == 1 && args[0] == "relay":
+		for ends := range slices.Chunk(args[1:], 2) {
+			l, err := net.Listen("tcp", ends[0])
+			if err != nil {
+				return err
+			}
+			go func() { failed <- relay(l, ends[1]) }()
 		}
-		return relay(l, args[2])
+		return <-failed
 	default:
 		return fmt.Errorf("start child %q: unknown arguments", args)
 	}

@@ -83,12 +83,12 @@ func singBoxConfig(mtu int, stack string) string {
 `, tunName, mtu, stack, mark)
 }
 
-// target is where the client connects to.
-func (r *router) target() string {
+// target is where the client connects to for a port of the far ends.
+func (r *router) target(port string) string {
 	if r.own {
-		return net.JoinHostPort(routerAddr, relayPort)
+		return net.JoinHostPort(routerAddr, port)
 	}
-	return net.JoinHostPort(farAddr, farPort)
+	return net.JoinHostPort(farAddr, port)
 }
 
 // clientName is where the client's namespace has a name for a router that joins it.
@@ -97,7 +97,11 @@ func clientName(dir string) string { return filepath.Join(dir, "client") }
 // command returns the router's command line, after writing its config into a directory of its own.
 func (r *router) command(path, dir string) ([]string, error) {
 	if r.own {
-		return []string{self, childArgument, "relay", r.target(), net.JoinHostPort(farAddr, farPort)}, nil
+		command := []string{self, childArgument, "relay"}
+		for _, port := range []string{farPort, bulkPort} {
+			command = append(command, r.target(port), net.JoinHostPort(farAddr, port))
+		}
+		return command, nil
 	}
 	config := filepath.Join(dir, "config")
 	fill := strings.NewReplacer("CONFIG", config, "DIR", dir, "CLIENT", clientName(dir))

@@ -59,7 +59,7 @@ func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
 			return t, err
 		}
 	}
-	return t, t.ready()
+	return t, t.ready(farPort)
 }
 
 func (t *trial) close() error {
@@ -103,14 +103,27 @@ func (t *trial) client() namespace {
 
 // startLoad starts a load n times in parallel.
 func (t *trial) startLoad(kind string, n int) (*child, error) {
-	return t.startChild(t.client(), "load", kind, t.router.target(), fmt.Sprint(n))
+	return t.startChild(t.client(), "load", kind, t.router.target(farPort), fmt.Sprint(n))
 }
 
-// ready waits until a connection through the router echoes.
-func (t *trial) ready() error {
+// startBulk starts a load n times in parallel that others are measured beside. Its far end is a process of its own: in one, a
+// goroutine that echoes would wait for those that send.
+func (t *trial) startBulk(kind string, n int) error {
+	if _, err := t.startChild(t.lab.far, "serve", net.JoinHostPort(farAddr, bulkPort)); err != nil {
+		return err
+	}
+	if err := t.ready(bulkPort); err != nil {
+		return err
+	}
+	_, err := t.startChild(t.client(), "load", kind, t.router.target(bulkPort), fmt.Sprint(n))
+	return err
+}
+
+// ready waits until a connection through the router to a port echoes.
+func (t *trial) ready(port string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		err := t.tryConnection()
+		err := t.tryConnection(port)
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
@@ -121,14 +134,14 @@ func (t *trial) ready() error {
 }
 
 // tryConnection leads the client's traffic into the TUN, if there is one, and tries a connection.
-func (t *trial) tryConnection() error {
+func (t *trial) tryConnection(port string) error {
 	if t.router.tun {
 		if err := t.lab.near.ip(t.ctx, t.router.ip+"route replace "+farAddr+"/32 dev "+tunName); err != nil {
 			return err
 		}
 	}
 	return t.client().do(func() error {
-		conn, err := openEcho(t.router.target())
+		conn, err := openEcho(t.router.target(port))
 		if err != nil {
 			return err
 		}
