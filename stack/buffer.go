@@ -77,6 +77,7 @@ func (h *half) shrink() {
 func (h *half) giveBufferBack() {
 	if h.large.Load() {
 		h.large.Store(false)
+		h.bulk.Store(false)
 		h.flow.stack.buffers.giveBack(h.price())
 	}
 }

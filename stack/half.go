@@ -21,6 +21,8 @@ type half struct {
 	bytes   uint64                               // that have gone through; owned like the half
 	carried int                                  // bytes since its buffer in netstack was small, up to growAfter; owned like the half
 	large   atomic.Bool                          // the buffer is large, and paid from the budget; set by the owner
+	bulk    atomic.Bool                          // in full swing; set by the owner
+	calm    int                                  // turns in a row that moved little; owned like the half
 	quiet   atomic.Bool                          // set by the sweeper: nothing has moved for long
 	next    *half                                // in the run queue
 }
@@ -44,7 +46,7 @@ func (h *half) kick() {
 
 // news has the half run at once if it is not one that takes long.
 func (h *half) news(w *worker) {
-	if h.large.Load() {
+	if h.bulk.Load() {
 		h.kick()
 		return
 	}
@@ -65,9 +67,34 @@ func (h *half) own(w *worker) {
 			h.flow.stack.queue.pushAgain(h)
 			return
 		}
-		h.turn = 0
+		h.endTurn()
 		if h.state.CompareAndSwap(running, 0) {
 			return
 		}
 	}
+}
+
+// A half with a large buffer is in full swing from a turn that moves more than littleTurn bytes on until calmTurns in a row have
+// moved less: an old session in which somebody types is not taken for a download.
+const (
+	littleTurn = 16 << 10
+	calmTurns  = 16
+)
+
+// noteTurn notes that n bytes have been moved in this turn.
+func (h *half) noteTurn(n int) {
+	if h.turn += n; h.turn > littleTurn && h.large.Load() {
+		h.calm = 0
+		h.bulk.Store(true)
+	}
+}
+
+// endTurn is for when nothing is left to move.
+func (h *half) endTurn() {
+	if h.turn <= littleTurn && h.calm < calmTurns {
+		if h.calm++; h.calm == calmTurns {
+			h.bulk.Store(false)
+		}
+	}
+	h.turn = 0
 }

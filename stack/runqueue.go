@@ -33,7 +33,7 @@ func newRunQueue(workers int) *runQueue {
 // push is for a half that nobody has run. It may be called with netstack's locks held: it does not wait.
 func (q *runQueue) push(h *half) {
 	q.mu.Lock()
-	if h.large.Load() {
+	if h.bulk.Load() {
 		q.bulk.pushBack(h)
 	} else {
 		q.quick.pushBack(h)
@@ -50,7 +50,7 @@ func (q *runQueue) pushAgain(h *half) {
 	case h.turn >= maxTurn:
 		h.turn = 0
 		q.bulk.pushBack(h)
-	case h.large.Load():
+	case h.bulk.Load():
 		q.bulk.pushFront(h)
 	default:
 		q.quick.pushBack(h)

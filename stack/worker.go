@@ -53,10 +53,10 @@ func (s *Stack) newWorker(p *pause) *worker {
 // giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when somebody has
 // been kept waiting lately: they are a fifth faster without.
 func (w *worker) giveWay(h *half, n int) bool {
-	h.turn += n
+	h.noteTurn(n)
 	switch {
 	case w.pause == nil:
-		return h.large.Load()
+		return h.bulk.Load()
 	case !h.inbound() && !w.queue.isMixed():
 		return false
 	}
