@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// How often the worker comes to a half before its crowd is judged.
+// crowdTurns is more turns than any score needs to rise to the full, or to fall to nothing.
 const crowdTurns = 2 * fullCrowd
 
 func TestCrowd(t *testing.T) {

@@ -10,7 +10,7 @@
 // A case is one kind of load, such as eight downloads, and gives one or more figures. A trial is one case with one router: it
 // makes network namespaces (lab), starts far end and router, waits until an echo comes back through the router, applies the
 // load, and takes everything down. Nothing outlives a trial, so no figure depends on what was measured before it, and a
-// router that breaks spoils one figure, not the run.
+// router that breaks spoils one figure, not the run. What a case is measured beside has a far end of its own.
 //
 // The machine drifts by more than the differences between two versions. So routers take turns at each case, and the whole
 // is repeated: what stands in one row of the table was measured within a minute or so of each other, several times.
