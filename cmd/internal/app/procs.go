@@ -11,10 +11,11 @@ func LimitProcs(getenv func(string) string) {
 	}
 }
 
-// lendProc returns what gives Go a second processor for as long as many uploads are in full swing, for stack.Options.Crowded:
-// reading their packets and writing to their sockets then go on at the same time. nil = it has as many as it is to have.
+// lendProc returns what gives Go, where it has one processor, a second one for as long as many uploads are in full swing, for
+// stack.Options.Crowded: reading their packets and writing to their sockets then go on at the same time. nil = there is none
+// to lend, or the operator has set how many there are.
 func lendProc(getenv func(string) string) func(crowded bool) {
-	if getenv("GOMAXPROCS") != "" || runtime.GOMAXPROCS(0) > 1 || runtime.NumCPU() == 1 {
+	if getenv("GOMAXPROCS") != "" || runtime.NumCPU() == 1 {
 		return nil
 	}
 	return func(crowded bool) {
