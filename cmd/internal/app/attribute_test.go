@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
+	"time"
 
 	"syntap/tap"
 	"syntap/tap/tcpdump"
@@ -43,15 +45,23 @@ func TestAttribution(t *testing.T) {
 		name        string
 		client      netip.AddrPort
 		syn, record uint32 // their initial numbers
+		found       bool   // before the record comes
 		want        int    // process
 	}{
-		{"of the attempt", client, 1, 1, os.Getpid()},
-		{"of the next attempt", client, 2, 2, os.Getpid()},
-		{"of an attempt without a SYN", client, 3, 4, 0},
-		{"of no process", nobody, 5, 5, 0},
-		{"of another machine", other, 6, 6, 0},
+		{"of the attempt", client, 1, 1, false, os.Getpid()},
+		{"of the next attempt", client, 2, 2, false, os.Getpid()},
+		{"that takes its time", client, 3, 3, true, os.Getpid()},
+		{"of an attempt without a SYN", client, 4, 5, false, 0},
+		{"of no process", nobody, 6, 6, false, 0},
+		{"of another machine", other, 7, 7, false, 0},
 	} {
-		a.segment(tap.Key{Client: tt.client, Server: server, ISN: tt.syn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		key := tap.Key{Client: tt.client, Server: server, ISN: tt.syn}
+		a.segment(key, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		for deadline := time.Now().Add(30 * time.Second); tt.found && !found(a, key); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatal("no owner found")
+			}
+		}
 		a.record(&tap.Record{Client: tt.client, Server: server, ClientISN: tt.record})
 		pid := 0
 		if r := <-records; r.Owner != nil {
@@ -64,4 +74,13 @@ func TestAttribution(t *testing.T) {
 	if err := a.close(); err != nil {
 		t.Error(err)
 	}
+	if len(a.owners) != 1 { // of the SYN without a record
+		t.Errorf("%d owners are kept, want 1", len(a.owners))
+	}
+}
+
+func found(a *attribution, k tap.Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.owners[k] != nil
 }
