@@ -12,8 +12,8 @@ import "slices"
 //	             ╭────╮
 //	quiet ──▶ scoring ─┴─ fullCrowd ──▶ crowded ── score 0 ──▶ quiet
 //
-// Anything else is a download, which goes no faster with a second processor, or something that moves little, which is served
-// sooner without.
+// Anything else is a download, which goes no faster with a second processor, something that moves little, which is served sooner
+// without, or an upload beside such.
 type crowd struct {
 	changed func(crowded bool) // nil = nobody asks
 	recent  [3]*half           // the last uploads
@@ -24,7 +24,7 @@ type crowd struct {
 // fullCrowd is reached after a tenth of a second or less.
 const fullCrowd = 512
 
-// ran notes that a worker is about to run a half, which is in full swing or not.
+// ran notes that a worker is about to run a half; bulk: it is in full swing, and so is everything else.
 func (c *crowd) ran(h *half, bulk bool) {
 	if c.changed == nil {
 		return

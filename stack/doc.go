@@ -32,8 +32,8 @@
 // moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
 //
 // The run queue (runqueue.go) serves halves that move little before those in full swing, which also pause after each slice of
-// bytes (pause.go) so that the reader and the poller get to run: a keystroke does not wait for a download. Uploads pause only
-// when there has been something else lately.
+// bytes (pause.go) so that the reader and the poller get to run: a keystroke does not wait for a download. When there has been
+// something else lately, slices are small, and uploads pause, too.
 //
 // Ownership keeps this free of locks. Only the goroutine that owns a half touches its state. Netstack's receive queue is
 // read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was
@@ -104,7 +104,7 @@
 // non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over of
 // the thread. Run starts all of them and returns when the last has ended.
 //
-// With one P they share a processor, and nothing has to wake another up. Only many uploads are better off with two
+// With one P they share a processor, and nothing has to wake another up. Only many uploads, alone, are better off with two
 // (Options.Crowded, crowd.go): then the reader and the worker run side by side. That leaves a machine of two processors, which
 // clients and servers share, idle for a twentieth of the time, so there is nothing that a second queue of the TUN, and a second
 // reader, could gain; on larger machines neither has been measured.

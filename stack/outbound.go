@@ -32,7 +32,7 @@ const copyBelow = 4 << 10
 // view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
 	head, body := newView(tun.HeadSize), newView(bodySize)
-	pause := newPause(readSlice)
+	pause := newPause()
 	defer pause.close()
 	for {
 		n, off, err := s.link.ReadFrame(head.AsSlice(), body.AsSlice())
@@ -41,7 +41,7 @@ func (s *Stack) readLoop() error {
 			body.Release()
 			return err
 		}
-		pause.moved(n)
+		pause.moved(n, readSlice)
 		if n <= tun.HeadSize+copyBelow {
 			s.spinner.noted()
 		}

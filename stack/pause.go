@@ -10,19 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How many bytes are moved before a pause. What a worker makes wait is late by some hundred microseconds; what the reader does
-// not take waits behind everything that clients still send, so it reads on for longer.
+// How many bytes are moved before a pause. What a worker makes wait is late by some ten microseconds for each chunk; what the
+// reader does not take waits behind everything that clients still send, so it reads on for longer.
 const (
-	slice     = 2 * maxChunk
-	readSlice = 32 * slice
+	slice      = 4 * maxChunk // of a worker
+	mixedSlice = maxChunk     // of a worker when there has been something besides bulk lately
+	readSlice  = 16 * slice   // of the reader
 )
 
 // pause lets a goroutine that has much to do give way to those that have become ready meanwhile: the reader when there is a
 // frame, the poller when there is news from a socket. Go's runtime looks for those only when nothing else can run, or every
 // ten milliseconds: with one P the reader would wait for a worker for as long as that. So the goroutine waits, with them, for
-// a descriptor that is readable at once. With several Ps one is left for them (runqueue.go). A pause is for one goroutine.
+// a descriptor that is readable at once, and then lets them go first: the runtime begins with what became ready last. With
+// several Ps one is left for them (runqueue.go). A pause is for one goroutine.
 type pause struct {
-	every  int      // bytes
 	file   *os.File // an eventfd; nil where a pause only yields
 	raw    syscall.RawConn
 	raise  func(fd uintptr) bool
@@ -30,9 +31,9 @@ type pause struct {
 	bytes  int // moved since the last pause
 }
 
-// newPause returns one that is taken every so many bytes. Without a descriptor for it a pause only yields.
-func newPause(every int) *pause {
-	p := &pause{every: every}
+// newPause returns one that, without a descriptor for it, only yields.
+func newPause() *pause {
+	p := new(pause)
 	if runtime.GOMAXPROCS(0) > 1 {
 		return p
 	}
@@ -58,13 +59,14 @@ func newPause(every int) *pause {
 	return p
 }
 
-// moved notes n bytes and pauses when it is time; it reports whether it did.
-func (p *pause) moved(n int) bool {
-	if p.bytes += n; p.bytes < p.every {
+// moved notes n bytes and pauses after every so many; it reports whether it did.
+func (p *pause) moved(n, every int) bool {
+	if p.bytes += n; p.bytes < every {
 		return false
 	}
 	p.bytes = 0
 	p.take()
+	runtime.Gosched()
 	return true
 }
 

@@ -128,7 +128,7 @@ func moveInbound(f *flow, w *worker) (more bool) {
 			}
 			f.unsent, fresh, emptied = b[:n], true, n < len(b) && !f.hangup.Load()
 		}
-		wrote, ok := f.writeUnsent()
+		wrote, ok := f.writeUnsent(w.slice())
 		full := ok && wrote == 0 // netstack will say when it has room
 		if full || w.giveWay(&f.inbound, wrote) {
 			if fresh {
@@ -169,7 +169,7 @@ func (f *flow) clientGone() bool {
 const maxChunk = 65320
 
 // writeUnsent gives netstack a slice of what is unsent and returns how much it had room for; !ok means the client is gone.
-func (f *flow) writeUnsent() (wrote int, ok bool) {
+func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
 	for len(f.unsent) > 0 && wrote < slice {
 		p := bytesPayload{b: f.unsent[:min(len(f.unsent), maxChunk)]}
 		n, err := f.ep.Write(&p, tcpip.WriteOptions{})
@@ -236,7 +236,7 @@ type gather worker
 var errFull = errors.New("gather list full")
 
 func (g *gather) Write(b []byte) (int, error) {
-	if len(g.iov) == gatherViews || g.size >= gatherBytes {
+	if len(g.iov) == gatherViews || g.size >= (*worker)(g).gatherBytes() {
 		return 0, errFull
 	}
 	if len(b) > 0 {

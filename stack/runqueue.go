@@ -21,8 +21,9 @@ type runQueue struct {
 	mixed atomic.Int32 // slices of bulk until nothing quick is expected any more
 }
 
-// mixedFor is for how many slices of bulk something quick is expected after the last.
-const mixedFor = 64
+// mixedFor is for how many slices of bulk something quick is expected after the last: for a twentieth of a second or so, in
+// which a call or a game sends again.
+const mixedFor = 1024
 
 func newRunQueue(workers int) *runQueue {
 	q := &runQueue{most: max(1, workers-1)}

@@ -48,7 +48,7 @@ func (sp *spinner) noted() {
 
 // run spins and sleeps until ended is closed.
 func (sp *spinner) run(ended <-chan struct{}) {
-	pause := newPause(0)
+	pause := newPause()
 	defer pause.close()
 	for {
 		sp.spin(pause.take)

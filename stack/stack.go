@@ -118,7 +118,7 @@ func (s *Stack) Run(ctx context.Context) error {
 		serving.Go(func() { s.spinner.run(swept) })
 	}
 	for range runtime.GOMAXPROCS(0) {
-		serving.Go(func() { s.newWorker(newPause(slice)).serve() })
+		serving.Go(func() { s.newWorker(newPause()).serve() })
 	}
 	stop := context.AfterFunc(ctx, func() {
 		s.abortFlows() // while the link still carries their RSTs

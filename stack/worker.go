@@ -16,6 +16,7 @@ type worker struct {
 	spare  *sync.Pool   // of buffers
 	queue  *runQueue
 	pause  *pause // nil: the poller's worker, which leaves to others what takes long
+	mixed  bool   // there has been something besides bulk lately
 	crowd  crowd
 }
 
@@ -40,11 +41,23 @@ func (w *worker) readBuffer(large bool) []byte {
 	return w.buffer[:smallRead]
 }
 
-// Limits of one writev towards the host socket.
-const (
-	gatherBytes = 512 << 10
-	gatherViews = 256
-)
+// slice is how many bytes are moved before a pause.
+func (w *worker) slice() int {
+	if w.mixed {
+		return mixedSlice
+	}
+	return slice
+}
+
+// gatherBytes and gatherViews limit one writev towards the host socket.
+func (w *worker) gatherBytes() int {
+	if w.mixed {
+		return mixedSlice
+	}
+	return 512 << 10
+}
+
+const gatherViews = 256
 
 func (s *Stack) newWorker(p *pause) *worker {
 	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p, crowd: crowd{changed: s.o.Crowded}}
@@ -54,13 +67,14 @@ func (s *Stack) newWorker(p *pause) *worker {
 // been kept waiting lately: they are a fifth faster without.
 func (w *worker) giveWay(h *half, n int) bool {
 	h.noteTurn(n)
-	switch {
-	case w.pause == nil:
+	if w.pause == nil {
 		return h.bulk.Load()
-	case !h.inbound() && !w.queue.isMixed():
+	}
+	w.mixed = w.queue.isMixed()
+	if !h.inbound() && !w.mixed {
 		return false
 	}
-	return w.pause.moved(n) && w.queue.hasQuick()
+	return w.pause.moved(n, w.slice()) && w.queue.hasQuick()
 }
 
 // serve runs halves until the queue is closed and empty.
@@ -71,7 +85,7 @@ func (w *worker) serve() {
 		if h == nil {
 			return
 		}
-		w.crowd.ran(h, bulk)
+		w.crowd.ran(h, bulk && !w.mixed)
 		h.own(w)
 		if bulk {
 			w.queue.bulkDone()
