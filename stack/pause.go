@@ -31,7 +31,7 @@ type pause struct {
 	bytes  int // moved since the last pause
 }
 
-// newPause returns one that, without a descriptor for it, only yields.
+// newPause returns a pause. One that has no descriptor only yields.
 func newPause() *pause {
 	p := new(pause)
 	if runtime.GOMAXPROCS(0) > 1 {
@@ -66,7 +66,9 @@ func (p *pause) moved(n, every int) bool {
 	}
 	p.bytes = 0
 	p.take()
-	runtime.Gosched()
+	if p.file != nil {
+		runtime.Gosched()
+	}
 	return true
 }
 

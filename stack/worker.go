@@ -63,8 +63,8 @@ func (s *Stack) newWorker(p *pause) *worker {
 	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p, crowd: crowd{changed: s.o.Crowded}}
 }
 
-// giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when somebody has
-// been kept waiting lately: they are a fifth faster without.
+// giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when there has been
+// something besides bulk lately: eight are a tenth faster without.
 func (w *worker) giveWay(h *half, n int) bool {
 	h.noteTurn(n)
 	if w.pause == nil {
