@@ -1,0 +1,63 @@
+// Package terminal writes text of unknown origin so that a terminal shows it and does nothing else: names of processes and
+// files, logs that others have written, answers of a server. Escape sequences move the cursor, change titles and colours, and
+// have some terminals type; marks of direction (Unicode TR9) show text in another order than it has.
+package terminal
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Clean returns s as one line of printable text. What is not printable, and bytes that are no UTF-8, stand there as Go and
+// C write them: \x1b, \n, \u202e. A backslash stays as it is.
+func Clean(s string) string { return clean(s, "") }
+
+// CleanLines is Clean for text that may have several lines: line feeds and tabs stay.
+func CleanLines(s string) string { return clean(s, "\n\t") }
+
+func clean(s, kept string) string {
+	safe := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
+	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s)+16)
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case safe(r):
+			b = append(b, s[:size]...)
+		case r == utf8.RuneError && size == 1:
+			b = appendHex(append(b, `\x`...), rune(s[0]), 2)
+		default:
+			b = appendRune(b, r)
+		}
+		s = s[size:]
+	}
+	return string(b)
+}
+
+// appendRune appends a rune that is not printable.
+func appendRune(b []byte, r rune) []byte {
+	switch {
+	case r == '\n':
+		return append(b, `\n`...)
+	case r == '\r':
+		return append(b, `\r`...)
+	case r == '\t':
+		return append(b, `\t`...)
+	case r < 0x80:
+		return appendHex(append(b, `\x`...), r, 2)
+	case r < 0x10000:
+		return appendHex(append(b, `\u`...), r, 4)
+	default:
+		return appendHex(append(b, `\U`...), r, 8)
+	}
+}
+
+func appendHex(b []byte, r rune, digits int) []byte {
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[r>>shift&15])
+	}
+	return b
+}
