@@ -7,6 +7,7 @@ import (
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/terminal"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -42,7 +43,7 @@ is touched.`,
 				return err
 			}
 			for _, warning := range app.HiddenRules(c, rules) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", file, warning)
+				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
 			return nil
 		},

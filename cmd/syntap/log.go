@@ -36,8 +36,10 @@ func newLogCommand() *cobra.Command {
 		Use:   "log [flags] [FILE...]",
 		Short: "Search JSON logs",
 		Long: `Log prints the handshakes of JSON logs that match all flags given; of one flag given several times, or with several
-values, one must match. FILE may be rotated and compressed; without FILE it is the JSON log of the config (-c), with all files
-that syntap has rotated. Text is that of the record, in the dialect of tcpdump 4.99 or 3.7.`,
+values, one must match. FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read. A line that is
+none is reported, with exit status 1; a record that stands in several files counts once, and the files beside a log (NAME.head)
+are passed over. Without FILE it is the JSON log of the config (-c), with all files that syntap has rotated. Text is that of the
+record, in the dialect of tcpdump 4.99 or 3.7.`,
 		Example: `  syntap log -c /etc/syntap/config.yaml --since 1h --outcome refused
   syntap log --top dst --port 443 /var/log/syntap/handshakes*json*`,
 		Args: cobra.ArbitraryArgs,
@@ -53,9 +55,13 @@ that syntap has rotated. Text is that of the record, in the dialect of tcpdump 4
 			out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 			last := len(files) - 1
 			if !f.follow {
-				return errors.Join(query.Run(q, files, out), out.Flush())
+				last++
 			}
-			if err := errors.Join(query.Run(q, files[:last], out), out.Flush()); err != nil {
+			err = query.Run(q, files[:last], out)
+			if flushErr := out.Flush(); err == nil {
+				err = flushErr
+			}
+			if err != nil || !f.follow {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)

@@ -10,6 +10,9 @@ import (
 	"runtime"
 )
 
+// unfinishedSuffix is of a file that is being compressed, behind gzipSuffix.
+const unfinishedSuffix = ".tmp"
+
 // compressFile replaces a file by its compressed form, with the same times. The new file gets its name when it is whole, so
 // that a crash leaves one of the two.
 func compressFile(ctx context.Context, path string) (err error) {
@@ -27,8 +30,7 @@ func compressFile(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	const suffix = ".tmp"
-	unfinished := path + gzipSuffix + suffix
+	unfinished := path + gzipSuffix + unfinishedSuffix
 	if err := os.Remove(unfinished); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

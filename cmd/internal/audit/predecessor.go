@@ -85,6 +85,15 @@ func lastLine(r io.Reader) (last []byte) {
 	}
 }
 
+// IsSide reports whether a file is none of a log's but one that stands beside them: what vouches for the end of a log, how far
+// a log has been sent, a file that is being compressed.
+func IsSide(path string) bool {
+	return slices.ContainsFunc([]string{headSuffix, ".fleet", gzipSuffix + unfinishedSuffix}, func(s string) bool { return strings.HasSuffix(path, s) })
+}
+
+// headSuffix is of the file that vouches for the end of a chained log.
+const headSuffix = ".head"
+
 // OpenRead opens a log to read it, decompressed. A file that has been compressed since it was listed is found.
 func OpenRead(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)

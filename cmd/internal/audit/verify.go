@@ -50,8 +50,12 @@ func Verify(files []string, keyFile string) (Verified, error) {
 	return v.Verified, nil
 }
 
-// InOrder sorts the files of a log by their first records.
+// InOrder sorts the files of a log by their first records. The side files among them are left out.
 func InOrder(files []string) ([]string, error) {
+	files = slices.DeleteFunc(slices.Clone(files), IsSide)
+	if len(files) == 0 {
+		return nil, errors.New("no logs among the files")
+	}
 	first := make(map[string]uint64)
 	for _, file := range files {
 		seq, err := FirstSeq(file)
@@ -70,7 +74,10 @@ func FirstSeq(file string) (uint64, error) {
 		return 0, err
 	}
 	defer r.Close()
-	line, _ := bufio.NewReader(r).ReadSlice('\n') // its beginning is enough, and what is wrong with it comes later
+	line, _ := bufio.NewReaderSize(r, maxLine).ReadSlice('\n') // what is wrong with it comes later
+	if normal, ok := record.Normal(line); ok {
+		line = normal
+	}
 	seq, _ := record.Number(record.Field(line, record.Seq))
 	return seq, nil
 }

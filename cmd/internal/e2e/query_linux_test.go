@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -93,6 +95,35 @@ func TestLogMistakes(t *testing.T) {
 		got := command(t, lab, binary, append([]string{"log"}, strings.Fields(tt.args)...)...)
 		if diff := cmp.Diff(result{status: 2, stderr: tt.want}, got, cmp.AllowUnexported(result{})); diff != "" {
 			t.Errorf("log %s (-want +got):\n%s", tt.args, diff)
+		}
+	}
+}
+
+// TestForeignLogs: what is no log is said to be none, by file and line.
+func TestForeignLogs(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	dir := t.TempDir()
+	const one = `{"time":"2026-01-01T00:00:00.000000Z","level":"info","msg":"handshake","seq":1,"outcome":"refused","lines":["a"]}` + "\n"
+	for name, text := range map[string]string{
+		"log": one, "spaces": strings.ReplaceAll(one, `,"`, `, "`), "log.head": "x\n", "log.fleet": "x\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, tt := range []struct {
+		files []string
+		want  result
+	}{
+		{[]string{path("log"), path("spaces"), path("log"), path("log.head"), path("log.fleet")}, result{stdout: "       1  refused\n"}},
+		{[]string{path("log.head")}, result{status: 1, stderr: "syntap: no logs among the files\n"}},
+		{[]string{"/etc/hostname"}, result{status: 1, stderr: "syntap: /etc/hostname:1: not a record\n"}},
+	} {
+		got := command(t, ns, binary, append([]string{"log", "--top", "outcome"}, tt.files...)...)
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(result{})); diff != "" {
+			t.Errorf("log %q (-want +got):\n%s", tt.files, diff)
 		}
 	}
 }

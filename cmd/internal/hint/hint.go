@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"syntap/cmd/internal/terminal"
 )
 
 // Exit statuses of the program itself.
@@ -91,9 +93,9 @@ func Report(w io.Writer, err error) int {
 			return status
 		}
 	}
-	fmt.Fprintf(w, "syntap: %v\n", err)
+	fmt.Fprintf(w, "syntap: %s\n", terminal.CleanLines(err.Error())) // it may name files, and quote them
 	if hint := Of(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", terminal.CleanLines(hint))
 	}
 	return status
 }

@@ -25,6 +25,7 @@ type follower struct {
 
 	file *os.File // nil: not there yet
 	rest []byte   // the beginning of a line
+	line int      // its number
 	last uint64   // the number of the last record
 
 	catching bool // catchUp is at work
@@ -98,7 +99,7 @@ func (f *follower) next() error {
 	if err != nil {
 		return err
 	}
-	f.file = file
+	f.file, f.line = file, 1
 	return f.catchUp()
 }
 
@@ -115,8 +116,8 @@ func (f *follower) catchUp() error {
 		return err
 	}
 	var printErr error
-	err = readAll(files, nil, func(lines []byte) bool {
-		printErr = f.print(lines)
+	err = readAll(files, nil, func(run lineRun) bool {
+		printErr = f.print(run)
 		return printErr == nil
 	})
 	return errors.Join(err, printErr)
@@ -155,9 +156,10 @@ func (f *follower) read() error {
 		n, err := f.file.Read(b)
 		f.rest = append(f.rest, b[:n]...)
 		if end := bytes.LastIndexByte(f.rest, '\n') + 1; end > 0 {
-			if err := f.print(f.rest[:end]); err != nil {
+			if err := f.print(lineRun{f.rest[:end], f.path, f.line}); err != nil {
 				return err
 			}
+			f.line += bytes.Count(f.rest[:end], []byte("\n"))
 			f.rest = append(f.rest[:0], f.rest[end:]...)
 		}
 		if err == io.EOF {
@@ -170,7 +172,8 @@ func (f *follower) read() error {
 }
 
 // print prints what is wanted of whole lines, unless they have been printed.
-func (f *follower) print(lines []byte) error {
+func (f *follower) print(run lineRun) error {
+	lines := run.lines
 	for len(lines) > 0 {
 		n := bytes.IndexByte(lines, '\n') + 1
 		seq, ok := record.Number(record.Field(lines[:n], record.Seq))
@@ -183,6 +186,7 @@ func (f *follower) print(lines []byte) error {
 			break
 		}
 		lines = lines[n:]
+		run.first++
 	}
 	if len(lines) == 0 {
 		return nil
@@ -191,6 +195,10 @@ func (f *follower) print(lines []byte) error {
 	if seq, ok := record.Number(record.Field(lines[last:], record.Seq)); ok {
 		f.last = seq
 	}
-	r := f.query.search(f.matcher, lines)
+	run.lines = lines
+	r := f.query.search(f.matcher, run)
+	if r.bad.n > 0 {
+		return notRecord(run.file, r.bad.lines[0])
+	}
 	return r.write(f.w)
 }

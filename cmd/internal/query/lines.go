@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/terminal"
 )
 
 // appendLines appends the text lines of a record; one that has none adds nothing.
@@ -20,8 +21,8 @@ func appendLines(dst, line []byte, toClassic bool) []byte {
 	for len(rest) > 0 && rest[0] == '"' {
 		text := record.Field(rest, "") // a string where it stands
 		rest = rest[min(len(rest), 1+len(text)+1):]
-		if bytes.IndexByte(text, '\\') >= 0 {
-			text = []byte(record.String(text))
+		if !plain(text) {
+			text = []byte(terminal.Clean(record.String(text)))
 		}
 		if toClassic {
 			dst = appendClassic(dst, text, o.hasDF(text))
@@ -34,6 +35,16 @@ func appendLines(dst, line []byte, toClassic bool) []byte {
 		}
 	}
 	return dst
+}
+
+// plain reports whether a text is shown as it stands in a record.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // opening is what a record has beside its modern lines for the classic ones.

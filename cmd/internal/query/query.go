@@ -2,14 +2,14 @@ package query
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/terminal"
 )
 
 // Format is the form of what is printed.
@@ -53,7 +53,7 @@ func (m memory) giveBack(b []byte) {
 
 // block is a run of whole lines on its way.
 type block struct {
-	lines  []byte
+	lineRun
 	result chan result // holds one
 }
 
@@ -61,6 +61,7 @@ type block struct {
 type result struct {
 	text   [][]byte
 	counts map[string]uint64
+	bad    bad
 }
 
 // add appends text, which may stand right behind what was added before.
@@ -85,8 +86,12 @@ func Run(q Query, files []string, w io.Writer) error {
 	go func() {
 		defer close(work)
 		defer close(order)
-		read <- readAll(files, blocks, func(lines []byte) bool {
-			b := &block{lines: lines, result: make(chan result, 1)}
+		again := newOnce(files)
+		read <- readAll(files, blocks, func(run lineRun) bool {
+			if again != nil {
+				again.clear(slices.Index(files, run.file), run.lines)
+			}
+			b := &block{lineRun: run, result: make(chan result, 1)}
 			select {
 			case order <- b:
 				work <- b
@@ -102,17 +107,25 @@ func Run(q Query, files []string, w io.Writer) error {
 	for range workers {
 		searching.Go(func() {
 			for b := range work {
-				b.result <- q.search(m, b.lines)
+				b.result <- q.search(m, b.lineRun)
 			}
 		})
 	}
 	total := make(map[string]uint64)
+	var errs hint.List
+	var wrong bad // of the file
+	file := ""
 	var writeErr error
 	for b := range order {
 		r := <-b.result
 		for value, n := range r.counts {
 			total[value] += n
 		}
+		if b.file != file {
+			errs = append(errs, wrong.errors(file)...)
+			file, wrong = b.file, bad{}
+		}
+		wrong.add(r.bad.lines, r.bad.n)
 		if writeErr == nil {
 			if writeErr = r.write(w); writeErr != nil {
 				close(stop)
@@ -123,32 +136,52 @@ func Run(q Query, files []string, w io.Writer) error {
 	if q.Top != "" && writeErr == nil {
 		writeErr = q.printTop(total, w)
 	}
-	return errors.Join(writeErr, <-read)
+	errs = append(errs, wrong.errors(file)...)
+	for _, err := range []error{writeErr, <-read} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if errs == nil {
+		return nil
+	}
+	return errs
 }
 
 // search goes through a block.
-func (q *Query) search(m *matcher, lines []byte) (r result) {
+func (q *Query) search(m *matcher, run lineRun) (r result) {
 	if q.Top != "" {
 		r.counts = make(map[string]uint64)
 	}
 	var text []byte
 	if q.Top == "" && q.Format != JSON {
-		text = make([]byte, 0, len(lines))
+		text = make([]byte, 0, len(run.lines))
 	}
-	for len(lines) > 0 {
-		var line []byte
-		n := bytes.IndexByte(lines, '\n')
-		line, lines = lines[:n+1], lines[n+1:]
-		if n == 0 || !m.match(line[:n]) {
+	number := run.first - 1
+	for line := range bytes.Lines(run.lines) {
+		number++
+		as, shown := line, line
+		switch record.FormOf(line[:len(line)-1]) {
+		case record.Plain:
+		case record.Foreign:
+			as, _ = record.Normal(line)
+			as, shown = append(as, '\n'), terminal.CleanJSON(line)
+		default:
+			if len(bytes.TrimSpace(line)) > 0 {
+				r.bad.add([]int{number}, 1)
+			}
+			continue
+		}
+		if !m.match(as[:len(as)-1]) {
 			continue
 		}
 		switch {
 		case q.Top != "":
-			q.count(r.counts, line)
+			q.count(r.counts, as)
 		case q.Format == JSON:
-			r.add(line)
+			r.add(shown)
 		default:
-			text = appendLines(text, line, q.Format == Classic)
+			text = appendLines(text, as, q.Format == Classic)
 		}
 	}
 	if len(text) > 0 {
@@ -164,59 +197,6 @@ func (r *result) write(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// readAll hands the files' lines on in blocks of whole ones, until next says that it is enough.
-func readAll(files []string, blocks memory, next func(lines []byte) bool) error {
-	var errs []error
-	for _, file := range files {
-		r, err := audit.OpenRead(file)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		more, err := readBlocks(r, blocks, next)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read %s: %w", file, err))
-		}
-		if err := r.Close(); err != nil {
-			errs = append(errs, err)
-		}
-		if !more {
-			break
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// readBlocks passes over a last line that is not whole: it is being written, or a crash has left it.
-func readBlocks(r io.Reader, blocks memory, next func(lines []byte) bool) (more bool, err error) {
-	var rest []byte
-	for {
-		b := blocks.take() // perhaps the one that rest is in: it has not changed
-		n := copy(b, rest)
-		read, err := io.ReadFull(r, b[n:])
-		b = b[:n+read]
-		end := bytes.LastIndexByte(b, '\n') + 1
-		if end == 0 && err == nil {
-			return true, fmt.Errorf("a line is longer than %d bytes", blockSize)
-		}
-		rest = b[end:]
-		if end > 0 && !next(b[:end]) {
-			return false, nil
-		}
-		switch err {
-		case nil:
-		case io.EOF:
-			return true, nil
-		case io.ErrUnexpectedEOF: // of ReadFull, or of a compressed file that was cut short
-			if read == 0 {
-				return true, err
-			}
-		default:
-			return true, err
-		}
-	}
 }
 
 // isHandshake reports whether a record is of an attempt.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/terminal"
 )
 
 // TopKeys are the names of what Query.Top can count.
@@ -39,13 +40,13 @@ func (q *Query) printTop(counts map[string]uint64, w io.Writer) error {
 	})
 	for _, value := range values {
 		text := record.String([]byte(value))
-		line := fmt.Sprintf("%8d  %s\n", counts[value], text)
+		line := fmt.Sprintf("%8d  %s\n", counts[value], terminal.Clean(text))
 		if q.Format == JSON {
 			b, err := json.Marshal(map[string]any{q.Top: text, "count": counts[value]})
 			if err != nil {
 				return err
 			}
-			line = string(b) + "\n"
+			line = string(terminal.CleanJSON(b)) + "\n"
 		}
 		if _, err := io.WriteString(w, line); err != nil {
 			return err

@@ -4,8 +4,10 @@
 package terminal
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -35,6 +37,31 @@ func clean(s, kept string) string {
 		s = s[size:]
 	}
 	return string(b)
+}
+
+// CleanJSON is Clean for JSON in UTF-8, which means the same after it: what is not printable in a string stands there as
+// \u202e, and between values as a space. A line feed at the end stays. Bytes that are no UTF-8 become \ufffd.
+func CleanJSON(json []byte) []byte {
+	text, feed := bytes.CutSuffix(json, []byte("\n"))
+	b := make([]byte, 0, len(json)+16)
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r != utf8.RuneError && unicode.IsPrint(r):
+			b = append(b, text[:size]...)
+		case r < ' ': // never in a string
+			b = append(b, ' ')
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				b = appendHex(append(b, `\u`...), rune(unit), 4)
+			}
+		}
+		text = text[size:]
+	}
+	if feed {
+		b = append(b, '\n')
+	}
+	return b
 }
 
 // appendRune appends a rune that is not printable.

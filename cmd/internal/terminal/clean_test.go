@@ -26,3 +26,17 @@ func TestClean(t *testing.T) {
 		}
 	}
 }
+
+func TestCleanJSON(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ json, want string }{
+		{"{\"a\":\t\"b\"}\r\n", `{"a": "b"} ` + "\n"},
+		{"\"Gr\u00fc\u00dfe \u202e\u009b\x7f\U000e0001\"", "\"Gr\u00fc\u00dfe " + `\u202e\u009b\u007f\udb40\udc01"`},
+		{"\"\x9b\ufffd\"", `"\ufffd\ufffd"`},
+		{`"\u001b"`, `"\u001b"`},
+	} {
+		if got := string(CleanJSON([]byte(tt.json))); got != tt.want {
+			t.Errorf("CleanJSON(%q) = %q, want %q", tt.json, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package query
+
+import (
+	"fmt"
+
+	"syntap/cmd/internal/hint"
+)
+
+// maxNamed is how many lines of a file, that are no records, are named each.
+const maxNamed = 10
+
+// bad is lines that are no records: the first maxNamed, and how many there are.
+type bad struct {
+	lines []int
+	n     int
+}
+
+func (b *bad) add(lines []int, n int) {
+	b.lines = append(b.lines, lines[:min(len(lines), maxNamed-len(b.lines))]...)
+	b.n += n
+}
+
+// notRecord is the error of a line that is no record.
+func notRecord(file string, line int) error { return fmt.Errorf("%s:%d: not a record", file, line) }
+
+// errors returns an error for each line that is named, and one for the rest.
+func (b *bad) errors(file string) (errs hint.List) {
+	for _, line := range b.lines {
+		errs = append(errs, notRecord(file, line))
+	}
+	if more := b.n - len(b.lines); more > 0 {
+		errs = append(errs, fmt.Errorf("%s: not records either: %d more lines", file, more))
+	}
+	return errs
+}
