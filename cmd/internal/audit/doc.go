@@ -72,7 +72,8 @@
 // may be broken. What is written when a write fails half way, or a sync, is taken back at once; where that is not possible,
 // as in a pipe, the rest follows. What is broken when a log is opened is mended then: the beginning of a JSON record is cut
 // off, a line of text gets its end, a capture is cut back to whole packets. A file that is not such a log is left alone and
-// refused. Numbering goes on from the last line.
+// refused. Numbering goes on from the last line. A log has one writer: its file is locked (flock(2)), and another process is
+// refused with the number of the first.
 //
 // # Reload
 //
@@ -90,7 +91,8 @@
 // removes all but max_files of them; what it has no time for the next run does. A file that cannot be rotated goes on growing.
 //
 // Others may rotate too. Reopen (SIGHUP) goes on in the file that has the log's name then; until then records go on into the
-// renamed one. A file that was deleted is made anew with the next batch. One that was truncated lost what came between the
+// renamed one. A file that was deleted is made anew with the next batch. Where a link, a directory or a pipe has taken the log's
+// name, or the directory is gone, the log cannot be written, and on_full holds, until that is over. One that was truncated lost what came between the
 // copy and the cut; nobody can know how much, so the program's log says it and numbering goes on.
 //
 // Where the log's file is absent or empty at the start, the numbers go on from the youngest rotated file (predecessor.go).

@@ -6,20 +6,77 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"syntap/cmd/internal/hint"
 )
 
-// openFile opens a log for reading and writing, and makes it where it is not there. Whoever can write into the log's directory could
-// lead the writes elsewhere, so symbolic links and directories open to everyone are refused.
-func openFile(path string, flag int) (*os.File, error) {
+// access says how a file is opened.
+type access struct {
+	append   bool
+	truncate bool // begin it anew
+	shared   bool // its writer is about to give way to us: it is locked when that has closed it
+}
+
+// openFile opens a log for reading and writing, makes it where it is not there, and locks it: two processes in one log would
+// number records twice. Whoever can write into the log's directory could lead the writes elsewhere, so symbolic links and
+// directories open to everyone are refused.
+func openFile(path string, a access) (*os.File, error) {
+	flag := 0
+	if a.append {
+		flag = os.O_APPEND
+	}
 	f, err := openRegular(path, flag)
+	if err == nil && !a.shared {
+		err = closing(f, lock(f))
+	}
+	if err == nil && a.truncate {
+		err = closing(f, truncate(f))
+	}
+	if busy := new(busyError); errors.As(err, &busy) {
+		return nil, hint.Fail(cannotOpen(path, err), "give each its own file, or stop the other")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open log %s: %w", path, cause(err))
+		return nil, cannotOpen(path, err)
 	}
 	return f, nil
 }
 
+func cannotOpen(path string, err error) error {
+	return &fs.PathError{Op: "open log", Path: path, Err: cause(err)}
+}
+
+// closing closes f after an error.
+func closing(f *os.File, err error) error {
+	if err != nil {
+		f.Close()
+	}
+	return err
+}
+
+func truncate(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return f.Truncate(0)
+}
+
+// busyError says that another process writes the file.
+type busyError struct{ pid int } // 0 = it cannot be seen from here
+
+func (e *busyError) Error() string {
+	switch e.pid {
+	case 0:
+		return "another process writes it"
+	case os.Getpid():
+		return "this process writes it already"
+	default:
+		return fmt.Sprintf("process %d writes it", e.pid)
+	}
+}
+
 // Create makes a file to write, or begins one anew, with the care that openFile takes.
-func Create(path string) (*os.File, error) { return openFile(path, os.O_TRUNC) }
+func Create(path string) (*os.File, error) { return openFile(path, access{truncate: true}) }
 
 // cause strips the operation and the path off an error that is about to get them anyway.
 func cause(err error) error {
@@ -38,21 +95,37 @@ func openRegular(path string, flag int) (*os.File, error) {
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir)
 	}
-	// What stands there now only makes the better message: noFollow is what keeps a link made meanwhile from being followed.
-	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return nil, errors.New("it is a symbolic link")
+	// What stands there now makes the better message, and keeps devices from being opened; noFollow is what keeps a link made
+	// meanwhile from being followed.
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeCharDevice == 0 {
+		if err := mustBeRegular(info); err != nil {
+			return nil, err
+		}
 	}
 	f, err := os.OpenFile(path, flag|os.O_RDWR|os.O_CREATE|noFollow, 0o640)
 	if err != nil {
 		return nil, err
 	}
 	info, err = f.Stat()
-	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeCharDevice == 0 {
-		err = errors.New("it is not a regular file")
+	if err == nil && info.Mode()&fs.ModeCharDevice == 0 {
+		err = mustBeRegular(info)
 	}
-	if err != nil {
-		f.Close()
+	if err := closing(f, err); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// mustBeRegular refuses what is no file to append to.
+func mustBeRegular(info fs.FileInfo) error {
+	switch {
+	case info.Mode().IsRegular():
+		return nil
+	case info.Mode()&fs.ModeSymlink != 0:
+		return errors.New("it is a symbolic link")
+	case info.IsDir():
+		return errors.New("it is a directory")
+	default:
+		return errors.New("it is not a regular file")
+	}
 }

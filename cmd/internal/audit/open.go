@@ -22,6 +22,8 @@ type Options struct {
 
 	Logger logrus.FieldLogger // of the program, for what becomes of files; nil = nobody is told
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
+
+	succeeds bool // the writer of the same file is about to give way
 }
 
 // Open opens the place that c names and makes it ready for the next record. A file is appended to, and what a crash left
@@ -86,7 +88,7 @@ func (s *Sink) open(c config.Sink, o Options) error {
 	if s.out.logger == nil {
 		s.out.logger = silent()
 	}
-	if err := s.out.open(o.Truncate); err != nil {
+	if err := s.out.open(access{truncate: o.Truncate, shared: o.succeeds}); err != nil {
 		return err
 	}
 	if s.mixed && s.out.size > 0 { // a file is chained as a whole

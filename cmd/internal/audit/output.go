@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -15,6 +16,7 @@ type output struct {
 	w    io.Writer
 	file *os.File // nil: w is not ours to cut, to rotate or to close
 	torn bool     // part of a batch is out and cannot be taken back
+	lost bool     // the log's name was that of something else, or its directory gone, when it was looked for
 
 	// The rest is for files.
 	sync      bool // a batch is written when the disk has it
@@ -32,18 +34,15 @@ type output struct {
 }
 
 // open opens the file for appending, or begins it anew.
-func (o *output) open(truncate bool) error {
-	flag := os.O_APPEND
-	if truncate {
-		flag |= os.O_TRUNC
-	}
-	f, err := openFile(o.path, flag)
+func (o *output) open(a access) error {
+	a.append = true
+	f, err := openFile(o.path, a)
 	if err != nil {
 		return err
 	}
 	if err := o.use(f); err != nil {
 		f.Close()
-		return fmt.Errorf("open log %s: %w", o.path, cause(err))
+		return cannotOpen(o.path, err)
 	}
 	return nil
 }
@@ -57,7 +56,7 @@ func (o *output) use(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	o.w, o.file, o.torn, o.unsettled = f, f, false, false
+	o.w, o.file, o.torn, o.lost, o.unsettled = f, f, false, false, false
 	o.sync = o.sync && info.Mode().IsRegular()
 	o.size, o.born, o.headless = info.Size(), born(f, info), true
 	return nil
@@ -146,11 +145,13 @@ func (o *output) prepare(n int64) error {
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
-	switch size := info.Size(); {
-	case deleted(info):
-		o.logger.WithField("path", o.path).Warn("handshake log was deleted, it is made anew")
-		return o.reopen()
-	case size < o.size:
+	if err := o.find(info); err != nil {
+		return err
+	}
+	if info, err = o.file.Stat(); err != nil {
+		return err
+	}
+	if size := info.Size(); size < o.size {
 		o.logger.WithFields(logrus.Fields{"path": o.path, "before": o.size, "now": size}).
 			Warn("handshake log was truncated: records written while it was copied are lost; have logrotate rename it and send SIGHUP, without copytruncate")
 		o.headless = size == 0
@@ -162,6 +163,30 @@ func (o *output) prepare(n int64) error {
 	if err := o.rotate(); err != nil { // the records go on in the same file
 		o.retry = o.now().Add(quiet)
 		o.logger.WithError(err).Error("handshake log cannot be rotated")
+	}
+	return nil
+}
+
+// find sees to it that the log is where its name says. A file that others have renamed is written to until Reopen, as
+// logrotate wants it; but where something else has the name that is no file, or the directory is gone, nobody would look for the
+// records there, and the log cannot be written until that is over.
+func (o *output) find(ours os.FileInfo) error {
+	now, err := os.Lstat(o.path)
+	switch {
+	case err == nil && os.SameFile(now, ours):
+		return nil
+	case deleted(ours):
+		o.logger.WithField("path", o.path).Warn("handshake log was deleted, it is made anew")
+		return o.reopen()
+	case err == nil && !now.Mode().IsRegular():
+		o.lost = true
+		return cannotOpen(o.path, mustBeRegular(now))
+	case err != nil && !o.lost:
+		_, err = os.Stat(filepath.Dir(o.path))
+		o.lost = err != nil
+	}
+	if o.lost {
+		return o.reopen()
 	}
 	return nil
 }
@@ -183,7 +208,10 @@ func (o *output) rotate() error {
 		return fmt.Errorf("rotate log: %w", err)
 	}
 	if err := o.reopen(); err != nil {
-		return errors.Join(err, os.Rename(name, o.path))
+		if _, missing := os.Lstat(o.path); missing != nil { // else somebody else was quicker
+			err = errors.Join(err, os.Rename(name, o.path))
+		}
+		return err
 	}
 	r.tidySoon()
 	return nil
@@ -198,7 +226,7 @@ func (o *output) reopen() error {
 	if same, err := o.named(); same || err != nil {
 		return err
 	}
-	if err := o.open(false); err != nil {
+	if err := o.open(access{}); err != nil {
 		return err
 	}
 	if o.sync {
@@ -230,4 +258,15 @@ func (o *output) close() error {
 		o.rotation.close()
 	}
 	return o.file.Close()
+}
+
+// lock is for a file that was opened while its former writer had it.
+func (o *output) lock() error {
+	if o.file == nil {
+		return nil
+	}
+	if err := lock(o.file); err != nil {
+		return fmt.Errorf("lock log %s: %w", o.path, err)
+	}
+	return nil
 }

@@ -127,7 +127,9 @@ func (w *writer) giveWay(c change) bool {
 		c.ready <- prepared{err: err}
 		return false
 	}
-	next, err := Open(c.config, w.log.o.Sinks)
+	o := w.log.o.Sinks
+	o.succeeds = true
+	next, err := Open(c.config, o)
 	c.ready <- prepared{next, err}
 	if err != nil {
 		return false
@@ -137,7 +139,7 @@ func (w *writer) giveWay(c change) bool {
 		return false
 	}
 	next.succeed(w.sink)
-	w.told(w.sink.out.close())
+	w.told(errors.Join(w.sink.out.close(), next.out.lock()))
 	return true
 }
 

@@ -74,7 +74,7 @@ func testSuspended(t *testing.T, lab *tuntest.Lab, r *router, inject, message st
 		}
 		mend()
 	})
-	checkSuspended(t, r)
+	checkSuspended(t, r, r.carried(t))
 	r.checkReports(t, message)
 }
 
@@ -197,6 +197,6 @@ exec %s run -c %s`, r.dir, binary, config))
 	if err := os.WriteFile(filepath.Join(r.dir, "handshakes.json"), slices.Concat(before, read()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkSuspended(t, r)
+	checkSuspended(t, r, r.carried(t))
 	r.checkReports(t, "write log "+r.dir+"/disk/handshakes.json: read-only file system")
 }

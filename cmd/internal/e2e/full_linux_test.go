@@ -59,7 +59,7 @@ tap: {timeout: 2s, log: [{format: json, path: DIR/disk/handshakes.json}]}
 	if err := os.WriteFile(filepath.Join(r.dir, "handshakes.json"), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkSuspended(t, r)
+	checkSuspended(t, r, r.carried(t))
 }
 
 // TestStoppedReader writes the log into a pipe that nobody reads.
@@ -94,7 +94,64 @@ tap: {timeout: 2s, log: [{format: json, path: "-"}]}
 	withoutLog(t, lab, r, func() {}, func() {
 		go func() { _, _ = io.Copy(log, pipe) }()
 	})
-	checkSuspended(t, r)
+	checkSuspended(t, r, r.carried(t))
+}
+
+// TestLogReplaced puts a link, to a file that is not to be touched, in the place of the log.
+func TestLogReplaced(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	path, precious := filepath.Join(r.dir, "handshakes.json"), filepath.Join(r.dir, "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Process = lab.Router.Start(binary, "run", "-c", r.writeConfig(t, `
+tun: {name: syntap0}
+tap: {timeout: 2s, log: [{format: json, path: DIR/handshakes.json}]}
+`))
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	withoutLog(t, lab, r, func() {
+		r.waitRecords(t, 1)
+		if err := errors.Join(os.Rename(path, path+".1"), os.Symlink(precious, path)); err != nil {
+			t.Fatal(err)
+		}
+	}, func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	})
+	carried := r.carried(t)
+	if got := r.read(t, "precious"); got != "precious" {
+		t.Errorf("the target of the link is %q", got)
+	}
+	whole := r.read(t, "handshakes.json.1") + r.read(t, "handshakes.json")
+	if err := os.WriteFile(path, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkSuspended(t, r, carried)
+	if !strings.Contains(r.Stderr(), "it is a symbolic link") {
+		t.Errorf("the router does not say what is wrong: %s", r.Stderr())
+	}
+}
+
+// TestOneWriter starts a second program on a log that one writes.
+func TestOneWriter(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", everything)
+	for _, log := range []string{"handshakes.json", "handshakes.txt"} {
+		path := filepath.Join(r.dir, log)
+		got := command(t, lab.Server, binary, "exec", "-o", path, "--", "true")
+		want := fmt.Sprintf("syntap: open log %s: process %d writes it\nhint: give each its own file, or stop the other\n", path, r.PID())
+		if got.status != 1 || got.stderr != want {
+			t.Errorf("a second program on %s: %+v\nwant %s", log, got, want)
+		}
+	}
+	r.stop(t, unix.SIGTERM)
+	if got := command(t, lab.Server, binary, "exec", "-o", filepath.Join(r.dir, "handshakes.json"), "--", "true"); got.status != 0 {
+		t.Errorf("a program after the first has ended: %+v", got)
+	}
 }
 
 // withoutLog has a connection open while the log fails, makes others until they are refused, and then has the log work again.
@@ -157,10 +214,9 @@ func (r *router) cpu(t *testing.T) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// checkSuspended ends the router and looks for every established connection, and for what the log says of the others.
-func checkSuspended(t *testing.T, r *router) {
+// checkSuspended looks for every established connection that a router has carried, and for what the log says of the others.
+func checkSuspended(t *testing.T, r *router, carried map[string]int) {
 	t.Helper()
-	carried := r.carried(t)
 	established, gaps := 0, 0
 	for _, record := range r.records(t) {
 		switch {

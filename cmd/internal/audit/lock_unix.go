@@ -1,0 +1,28 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package audit
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lock keeps other processes off a file until it is closed (flock(2)). Streams and devices are not locked, nor are files on
+// file systems that know no locks.
+func lock(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var lockErr error
+	err = conn.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
+	if err == nil && errors.Is(lockErr, syscall.EWOULDBLOCK) {
+		return &busyError{pid: holder(info)}
+	}
+	return err
+}
