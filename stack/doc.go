@@ -81,12 +81,13 @@
 //
 // Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource limit attempts that have
 // been answered and wait for their client; dials may take long and do not count, so that a black hole delays nobody. A dial
-// ends at DialTimeout, a handshake at HandshakeTimeout, a connection of which one direction is closed and the other quiet
-// at HalfClosedTimeout (sweep.go). Keepalives find out whether the ends of other quiet ones are still there.
+// ends at DialTimeout, a handshake at HandshakeTimeout. A connection lives as long as both ends do, a half-closed one too:
+// keepalives (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still there, and each leg sends
+// again for as long as Linux does, about 15 minutes, so that an outage ends nothing that it would not end without a router.
 //
 // What the ends of a connection do not read stays below the sizes of its buffers, which grow from a budget that all
-// connections share (buffer.go): then windows close and senders wait. Connections that netstack still closes count until it
-// has finished, at most lingerTimeout after their client's last acknowledgment.
+// connections share (buffer.go): then windows close and senders wait. Connections that netstack still closes, and their buffers,
+// count until their client has acknowledged all or is given up.
 //
 // Mappings are limited by UDPFlows, and end when they are idle; a full table gives up those that nobody has answered.
 // What is beyond a limit is dropped and counted ([Stats.Drops]).

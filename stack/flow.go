@@ -61,7 +61,7 @@ type flow struct {
 	end        atomic.Uint32 // an End: what began it
 	ended      time.Time     // when both halves were done; written before the phase closing
 	moved      atomic.Bool   // a byte has crossed since the last sweep
-	quietSince time.Time     // the first sweep of many that found nothing moved; owned by the sweeper
+	rested     bool          // nothing has moved for long, and the halves know; owned by the sweeper
 	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half
 	buffer     *readBuffer   // that unsent stands in, if the flow keeps it; owned by the inbound half
 }
@@ -129,7 +129,10 @@ func (f *flow) NotifyEvent(mask waiter.EventMask) {
 func (f *flow) join(ep tcpip.Endpoint) {
 	f.ep = ep
 	f.inbound.setBuffer(smallSendBuffer) // else netstack lets it grow by itself
-	keepAlive(ep)
+	f.stack.mu.Lock()
+	keepalive := f.stack.o.Keepalive
+	f.stack.mu.Unlock()
+	keepAlive(ep, keepalive)
 	f.entry.Init(f, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	f.wq.EventRegister(&f.entry)
 }
@@ -137,7 +140,6 @@ func (f *flow) join(ep tcpip.Endpoint) {
 // finish marks a half done. The last one gives everything back.
 func (f *flow) finish(h *half) {
 	h.done = true
-	f.moved.Store(true) // half closed begins now
 	if f.halves.Add(-1) == 0 {
 		f.release()
 	}
@@ -156,9 +158,6 @@ func (f *flow) abort() {
 	}
 }
 
-// lingerTimeout is how long the client may leave what was sent to it unacknowledged when both halves are done.
-const lingerTimeout = time.Minute
-
 func (f *flow) release() {
 	s := f.stack
 	f.ended = time.Now()
@@ -172,12 +171,9 @@ func (f *flow) release() {
 	s.closeSocket(f.fd)
 	f.releaseReadBuffer()
 	f.outbound.giveBufferBack()
-	f.inbound.giveBufferBack()
 	if f.resetGuest.Load() {
 		f.ep.Abort()
 	} else {
-		timeout := tcpip.TCPUserTimeoutOption(lingerTimeout)
-		_ = f.ep.SetSockOpt(&timeout) // this option is always accepted
 		f.ep.Close()
 	}
 	f.forgetIfClosed()
@@ -188,6 +184,7 @@ func (f *flow) forgetIfClosed() {
 	switch tcp.EndpointState(f.ep.State()) {
 	case tcp.StateClose, tcp.StateError:
 		if f.phase.CompareAndSwap(closing, gone) {
+			f.inbound.giveBufferBack() // netstack had sent it all, or lost it
 			f.stack.flowDone(f)
 			f.stack.forget(f)
 		}

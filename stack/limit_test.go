@@ -16,34 +16,6 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// One end has finished and the other says nothing: the connection does not live for ever.
-func TestHalfClosedEnds(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		client bool // the client is the one that has finished
-	}{{"client finished", true}, {"server finished", false}} {
-		t.Run(tt.name, func(t *testing.T) {
-			over := make(chan struct{})
-			port := serve(t, "tcp4", func(c *net.TCPConn) {
-				if !tt.client {
-					_ = c.CloseWrite()
-				}
-				<-over
-			})
-			router := startRouter(t, Options{HalfClosedTimeout: 200 * time.Millisecond}, dial.Policy{})
-			c := newClient(t, router).dial(t, serverV4, port)
-			if tt.client {
-				_ = c.CloseWrite()
-			}
-			eventually(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
-			close(over)
-			if n := router.stats.HalfClosedExpired.Load(); n == 0 {
-				t.Error("the flow ended for another reason")
-			}
-		})
-	}
-}
-
 // No payload passes before the handshake is on record; a connection that waits for it in vain is reset.
 func TestAwaitRecord(t *testing.T) {
 	received := make(chan []byte)
@@ -126,7 +98,7 @@ func TestStopWhileClosing(t *testing.T) {
 // A flow that moves much gets large buffers from the budget, and gives them back when it is quiet.
 func TestBuffersGrowAndShrink(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{HalfClosedTimeout: time.Second}, dial.Policy{})
+	router := startRouter(t, Options{sweepInterval: 250 * time.Millisecond}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
 	lent := func() int64 { return bufferBudget - router.buffers.left.Load() }
 	if n := lent(); n != 0 {

@@ -4,7 +4,6 @@ package stack
 
 import (
 	"fmt"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -53,10 +52,9 @@ func setTCPOptions(s *gstack.Stack) error {
 	sack := tcpip.TCPSACKEnabled(true)
 	reno := tcpip.CongestionControlOption("reno")
 	moderate := tcpip.TCPModerateReceiveBufferOption(true) // has the window scale fit large buffers; it is we who resize them
-	linger := tcpip.TCPLingerTimeoutOption(30 * time.Second)
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
-		&recovery, &sack, &reno, &moderate, &linger, &wait,
+		&recovery, &sack, &reno, &moderate, &wait,
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
 		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: smallSendBuffer, Max: largeSendBuffer},
 	} {

@@ -14,9 +14,7 @@ type Options struct {
 	DialTimeout      time.Duration // of one attempt, all tries together; 10 s
 	HandshakeTimeout time.Duration // from our SYN-ACK to the client's ACK; 5 s
 
-	// HalfClosedTimeout ends a connection of which one direction is closed and nothing moves in the other; 5 min, more than
-	// the 4 min of RFC 5382 §5.
-	HalfClosedTimeout time.Duration
+	Keepalive dial.Keepalive // of connections to clients; that of host sockets is the Dialer's
 
 	TCPFlows          int // attempts and connections together; 16384
 	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
@@ -57,6 +55,8 @@ type Options struct {
 	DF func(client, server netip.AddrPort) dial.DF
 
 	Log logrus.FieldLogger // nil = silent
+
+	sweepInterval time.Duration // how often flows are looked at that nothing makes move; tests shorten it
 }
 
 func (o *Options) setDefaults() {
@@ -75,8 +75,8 @@ func (o *Options) setDefaults() {
 	if o.HandshakeTimeout == 0 {
 		o.HandshakeTimeout = 5 * time.Second
 	}
-	if o.HalfClosedTimeout == 0 {
-		o.HalfClosedTimeout = 5 * time.Minute
+	if o.sweepInterval == 0 {
+		o.sweepInterval = 5 * time.Second
 	}
 	if o.Log == nil {
 		silent := logrus.New()

@@ -92,12 +92,12 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// SetLimits puts the timeouts for dials and handshakes and the limits of o in force, for what begins from now on. Nothing
+// SetLimits puts the timeouts, the keepalive and the limits of o in force, for what begins from now on. Nothing
 // ends because a limit is below what there is.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
 	s.mu.Lock()
-	s.o.DialTimeout, s.o.HandshakeTimeout = o.DialTimeout, o.HandshakeTimeout
+	s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
 	s.nat.setLimit(o.UDPFlows)

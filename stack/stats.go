@@ -30,9 +30,8 @@ type Stats struct {
 	DropLinkScope atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
 	DropICMP      atomic.Uint64 // ICMP other than echo requests
 
-	HalfClosedExpired atomic.Uint64 // connections ended by HalfClosedTimeout
-	Unrecorded        atomic.Uint64 // connections reset because their handshake did not get on record
-	EvictedFlows      atomic.Uint64 // client endpoints and echo identifiers that made room for others
+	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record
+	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
 
 	InboundErrors atomic.Uint64 // inbound frames the link did not take, or that do not fit the client's address family
 }

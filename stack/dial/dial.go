@@ -23,12 +23,21 @@ type Options struct {
 	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the host's routes decide.
 	Interface string
 	Policy    Policy
+	Keepalive Keepalive // of TCP sockets
+	// UserTimeout is for how long what a TCP socket has sent may stay unacknowledged before the connection is given up
+	// (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's retransmissions decide, net.ipv4.tcp_retries2.
+	UserTimeout time.Duration
 	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
 }
 
 // Dialer opens the host's sockets towards the world. All of them are non-blocking and close on exec.
-type Dialer struct{ o atomic.Pointer[Options] }
+type Dialer struct{ o atomic.Pointer[settings] }
+
+type settings struct {
+	Options
+	stream []socketOption
+}
 
 // New returns a Dialer.
 func New(o Options) *Dialer {
@@ -38,7 +47,7 @@ func New(o Options) *Dialer {
 }
 
 // SetOptions puts other options in force for the sockets and destinations to come.
-func (d *Dialer) SetOptions(o Options) { d.o.Store(&o) }
+func (d *Dialer) SetOptions(o Options) { d.o.Store(&settings{o, streamOptions(o)}) }
 
 // Target returns the address to dial for dst, or ErrDenied.
 func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
@@ -60,21 +69,13 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	for _, o := range streamOptions {
+	for _, o := range d.o.Load().stream {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			_ = unix.Close(fd)
 			return -1, fmt.Errorf("set socket option %d of level %d: %w", o.name, o.level, err)
 		}
 	}
 	return fd, nil
-}
-
-var streamOptions = []struct{ level, name, value int }{
-	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(KeepaliveIdle / time.Second)},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(KeepaliveInterval / time.Second)},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, KeepaliveCount},
 }
 
 // Datagram opens an unbound UDP socket of target's family.

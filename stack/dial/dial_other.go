@@ -2,14 +2,19 @@
 
 package dial
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Options say how the far side is reached.
 type Options struct {
-	Mark      uint32
-	Interface string
-	Policy    Policy
-	Redirect  func(netip.AddrPort) (netip.AddrPort, bool)
+	Mark        uint32
+	Interface   string
+	Policy      Policy
+	Keepalive   Keepalive
+	UserTimeout time.Duration
+	Redirect    func(netip.AddrPort) (netip.AddrPort, bool)
 }
 
 // Dialer opens sockets towards the world; only Linux has what it needs.

@@ -126,6 +126,7 @@ func (r *Router) stackOptions() stack.Options {
 	return stack.Options{
 		DialTimeout:       c.Egress.DialTimeout,
 		HandshakeTimeout:  c.Tap.Timeout,
+		Keepalive:         keepalive(c),
 		TCPFlows:          c.Limits.TCPFlows,
 		UDPFlows:          c.Limits.UDPFlows,
 		HalfOpen:          c.Limits.HalfOpen,
@@ -134,7 +135,17 @@ func (r *Router) stackOptions() stack.Options {
 }
 
 func (r *Router) dialOptions() dial.Options {
-	return dial.Options{Mark: r.Mark, Interface: r.Config.Egress.Interface, Policy: destinations(r.Config), Redirect: r.Redirect}
+	c := r.Config
+	return dial.Options{
+		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c), Redirect: r.Redirect,
+		Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+	}
+}
+
+// keepalive returns what the config says of silent connections. It holds for both ends.
+func keepalive(c *config.Config) dial.Keepalive {
+	e := &c.Egress
+	return dial.Keepalive{Idle: e.KeepaliveIdle, Interval: e.KeepaliveInterval, Probes: e.KeepaliveProbes}
 }
 
 // admission translates what the log says of new connections into what the tap makes of them.

@@ -29,7 +29,6 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 	for errno, n := range s.LocalFailures.Snapshot() {
 		add("failed_", errno, n)
 	}
-	add("", "half_closed_expired", s.HalfClosedExpired.Load())
 	add("", "unrecorded", s.Unrecorded.Load())
 	add("", "evicted_flows", s.EvictedFlows.Load())
 	add("", "inbound_errors", s.InboundErrors.Load())

@@ -54,10 +54,14 @@ const (
 
 // Egress describes the sockets that carry the traffic on.
 type Egress struct {
-	Interface   string        `yaml:"interface"` // "": the host's routes decide
-	DialTimeout time.Duration `yaml:"dial_timeout"`
-	Deny        AddressSet    `yaml:"deny"`  // knows Loopback, LinkLocal, Host and Multicast
-	Allow       AddressSet    `yaml:"allow"` // exceptions to Deny, the same words
+	Interface         string        `yaml:"interface"` // "": the host's routes decide
+	DialTimeout       time.Duration `yaml:"dial_timeout"`
+	UserTimeout       time.Duration `yaml:"user_timeout"`   // whole milliseconds; 0: the kernel's retransmissions decide
+	KeepaliveIdle     time.Duration `yaml:"keepalive_idle"` // whole seconds, like the next
+	KeepaliveInterval time.Duration `yaml:"keepalive_interval"`
+	KeepaliveProbes   int           `yaml:"keepalive_probes"`
+	Deny              AddressSet    `yaml:"deny"`  // knows Loopback, LinkLocal, Host and Multicast
+	Allow             AddressSet    `yaml:"allow"` // exceptions to Deny, the same words
 }
 
 // Words of an [AddressSet].

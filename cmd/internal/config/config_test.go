@@ -71,7 +71,7 @@ route:
   mark: 16
   table: 100
   priority: 200
-egress: {interface: eth0.1, dial_timeout: 1m30s, deny: [], allow: [169.254.169.254, loopback]}
+egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, deny: [], allow: [169.254.169.254, loopback]}
 tap:
   timeout: 250ms
   log:
@@ -105,7 +105,8 @@ func wantEvery() *Config {
 			OnCrash: Open, Mark: 16, Table: 100, Priority: 200,
 		},
 		Egress: Egress{
-			Interface: "eth0.1", DialTimeout: 90 * time.Second,
+			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,
+			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127,
 			Allow: AddressSet{Words: []string{Loopback}, Prefixes: []netip.Prefix{prefix("169.254.169.254/32")}},
 		},
 		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{

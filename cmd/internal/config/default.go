@@ -26,8 +26,11 @@ func Default() *Config {
 			Priority:    5359,
 		},
 		Egress: Egress{
-			DialTimeout: 10 * time.Second,
-			Deny:        AddressSet{Words: []string{Loopback, LinkLocal, Host, Multicast}},
+			DialTimeout:       10 * time.Second,
+			KeepaliveIdle:     2 * time.Hour, // this and the next two are Linux's
+			KeepaliveInterval: 75 * time.Second,
+			KeepaliveProbes:   9,
+			Deny:              AddressSet{Words: []string{Loopback, LinkLocal, Host, Multicast}},
 		},
 		Tap: Tap{
 			Timeout: 5 * time.Second,

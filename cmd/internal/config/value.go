@@ -101,6 +101,28 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// Most of what Linux takes as TCP_KEEPIDLE and TCP_KEEPINTVL (MAX_TCP_KEEPIDLE, in seconds) and as TCP_USER_TIMEOUT.
+const (
+	maxKeepalive   = math.MaxInt16 * time.Second
+	maxUserTimeout = math.MaxInt32 * time.Millisecond
+)
+
+func parseKeepalive(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second || d > maxKeepalive || d%time.Second != 0 {
+		return 0, remedy("write it like 60s, 5m or 2h", "%s is not a duration of whole seconds from 1s to %s", quote(s), maxKeepalive)
+	}
+	return d, nil
+}
+
+func parseUserTimeout(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxUserTimeout || d%time.Millisecond != 0 {
+		return 0, remedy("write it like 500ms, 30s or 5m; 0s leaves it to the kernel", "%s is not a duration of whole milliseconds", quote(s))
+	}
+	return d, nil
+}
+
 // maxSpin is far more than waking up takes.
 const maxSpin = time.Millisecond
 

@@ -1,0 +1,113 @@
+package e2e_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// Connections in which nothing is said, and ends that have vanished.
+
+// impatient asks silent ends after a second whether they are there.
+const impatient = `
+tun: {name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64"]}
+egress: {keepalive_idle: 1s, keepalive_interval: 1s, keepalive_probes: 2}
+tap: {log: [{format: json, path: DIR/handshakes.json}]}
+`
+
+// TestHalfClosed has a client finish and a server take its time: the connection lives as long as both do, and no longer.
+func TestHalfClosed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		vanish func(lab *tuntest.Lab) // nil: nobody does
+	}{
+		{"both live", nil},
+		{"the server vanishes", func(lab *tuntest.Lab) { lab.Server.Drop(100, "output", "meta l4proto tcp") }},
+		{"the client vanishes", func(lab *tuntest.Lab) { lab.Client.Drop(100, "output", "meta l4proto tcp") }},
+	} {
+		for _, host := range addresses() {
+			t.Run(tt.name+"/"+host, func(t *testing.T) {
+				t.Parallel()
+				lab := tuntest.NewLab(t)
+				run(t, lab.Router, "syntap0", impatient)
+				halfClose(t, lab, net.JoinHostPort(host, "7000"), tt.vanish)
+			})
+		}
+	}
+}
+
+func halfClose(t *testing.T, lab *tuntest.Lab, address string, vanish func(lab *tuntest.Lab)) {
+	asked, answer, atServer := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	l := lab.Server.Listen("tcp", address)
+	go func() {
+		atServer <- serveOne(l, func(conn *net.TCPConn) error {
+			_, _ = io.ReadAll(conn)
+			close(asked)
+			<-answer
+			for {
+				if _, err := conn.Write([]byte("result")); err != nil || vanish == nil {
+					return err
+				}
+				time.Sleep(50 * time.Millisecond) // until the reset has come
+			}
+		})
+	}()
+	conn := dial(t, lab.Client, address).(*net.TCPConn)
+	defer conn.Close()
+	_, _ = conn.Write([]byte("query"))
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	tuntest.Wait(t, "the FIN to be acknowledged", func() bool { return connections(lab.Router, "fin-wait-2", address) == 1 })
+	if vanish == nil {
+		before := kernelCount(t, lab.Router, "TCPKeepAlive")
+		tuntest.Wait(t, "probes of the silent server", func() bool { return kernelCount(t, lab.Router, "TCPKeepAlive") >= before+4 })
+	} else {
+		vanish(lab)
+		tuntest.Wait(t, "the end of the connection", func() bool { return connections(lab.Router, "connected", address) == 0 })
+	}
+	close(answer)
+	if vanish != nil {
+		if err := <-atServer; !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+			t.Errorf("server %s ends with %v, want a reset", address, err)
+		}
+		return
+	}
+	if b, err := io.ReadAll(conn); string(b) != "result" || err != nil {
+		t.Errorf("client of %s read %q, %v, want the result", address, b, err)
+	}
+}
+
+// connections returns how many connections a namespace has with an address, in a state as ss names it.
+func connections(ns *tuntest.Namespace, state, address string) int {
+	return strings.Count(ns.Run("ss", "-Htn", "state", state, "dst", address), "\n")
+}
+
+// kernelCount returns a counter of the kernel's TCP (/proc/net/netstat) in a namespace.
+func kernelCount(t *testing.T, ns *tuntest.Namespace, name string) int {
+	t.Helper()
+	lines := strings.Split(ns.Run("cat", "/proc/net/netstat"), "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		for j, field := range strings.Fields(lines[i]) {
+			if field == name {
+				n, err := strconv.Atoi(strings.Fields(lines[i+1])[j])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+		}
+	}
+	t.Fatalf("the kernel does not count %s", name)
+	return 0
+}

@@ -1,0 +1,39 @@
+//go:build linux
+
+package dial
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketOption is an option of a socket as setsockopt(2) takes it.
+type socketOption struct{ level, name, value int }
+
+// streamOptions returns what a TCP socket is given before it connects. It leaves out what the kernel gives every socket:
+// each option is a system call more for every connection.
+func streamOptions(o Options) []socketOption {
+	all := []socketOption{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	}
+	k := o.Keepalive.OrDefault()
+	options := []socketOption{
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(k.Idle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(k.Interval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, k.Probes},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout / time.Millisecond)},
+	}
+	fresh, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return append(all, options...)
+	}
+	defer unix.Close(fresh)
+	for _, o := range options {
+		if has, err := unix.GetsockoptInt(fresh, o.level, o.name); err != nil || has != o.value {
+			all = append(all, o)
+		}
+	}
+	return all
+}
