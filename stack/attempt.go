@@ -30,10 +30,27 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
-		s.fail(f, Denied, 0)
+		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
 		return
 	}
-	err = s.connect(f, target)
+	if err := s.connect(f, target); err != nil {
+		s.beforeAnswer(f, func() { s.dialled(f, err) })
+		return
+	}
+	s.dialled(f, nil)
+}
+
+// beforeAnswer calls answer when the client may learn how its dial ended.
+func (s *Stack) beforeAnswer(f *flow, answer func()) {
+	if s.o.BeforeAnswer == nil {
+		answer()
+		return
+	}
+	s.o.BeforeAnswer(f.key.client, f.key.server, f.isn, answer)
+}
+
+// dialled ends dial's work: the socket is connecting, or err says why not.
+func (s *Stack) dialled(f *flow, err error) {
 	s.mu.Lock()
 	f.trying = false
 	if err != nil || f.unwanted {
@@ -70,8 +87,12 @@ func (s *Stack) connect(f *flow, target netip.AddrPort) error {
 // upstream is the pair of addresses of a host socket.
 type upstream struct{ local, remote netip.AddrPort }
 
-// connected is called when the socket of a dialling flow is writable or has failed.
+// connected is called when the socket of a dialling flow is writable or has failed, and may be called again.
 func (s *Stack) connected(f *flow) {
+	s.beforeAnswer(f, func() { s.answerConnected(f) })
+}
+
+func (s *Stack) answerConnected(f *flow) {
 	s.mu.Lock()
 	if f.phase.Load() != dialling || f.fd < 0 {
 		s.mu.Unlock()

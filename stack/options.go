@@ -33,6 +33,10 @@ type Options struct {
 	// It is called from the packet path and must not block.
 	DialDone func(Dial)
 
+	// BeforeAnswer is told that a dial has ended and the client is about to learn it; nil = nobody asks. The client is answered
+	// when it calls answer, from any goroutine, once. It must not block, and is not called where there is no answer.
+	BeforeAnswer func(client, server netip.AddrPort, isn uint32, answer func())
+
 	// AwaitRecord holds the payload of every connection back, in both directions, until Stack.Recorded says that its
 	// handshake is on record. One that waits longer than HandshakeTimeout is reset.
 	AwaitRecord bool

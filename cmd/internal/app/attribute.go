@@ -4,106 +4,137 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/sirupsen/logrus"
+
 	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/web"
+	"syntap/stack/dial"
 	"syntap/tap"
 )
 
-// attribution names the local process in the records of its attempts. It works in a goroutine of its own: a process is looked
-// up when its SYN has passed, while the far side is dialled. A record that comes before the answer waits for it in the same
-// queue; others are passed on at once.
+// attribution names the local user and process in the records of their attempts. The kernel is asked for the user when the
+// SYN passes. The process is searched for while the far side is dialled; the client's answer and the record wait for the
+// search, which takes 2 ms at most: a client that has its answer may close its socket, or end.
 type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool // whose processes are to be found
-	next   func(*tap.Record)
-	queue  chan attributed
-	done   sync.WaitGroup // the goroutine
+	next   func(*tap.Record)     // takes records that are complete
 
-	mu     sync.Mutex             // guards the one below
-	owners map[tap.Key]*tap.Owner // of attempts without a record; nil = looked for
+	mu sync.Mutex // guards all below
+	// Attempts whose record has not come, and some that have none. When there are maxAttempts, the older map goes.
+	attempts, older map[tap.Key]*attributed
 }
 
-// attributed is an attempt whose SYN, or whose record, has come.
+// attributed is an attempt of a local client.
 type attributed struct {
-	key    tap.Key
-	record *tap.Record // nil: the SYN
+	owner     *tap.Owner // nil = unknown
+	searching bool       // for its process
+	waiting   []func()   // to be called when that is over
 }
 
-const (
-	maxQueued = 2048  // memory for all of them is always there
-	maxOwners = 16384 // of attempts that are open
-)
+// maxAttempts is how many attempts have an owner beside as many older ones.
+const maxAttempts = 16384
 
-// newAttribution returns one that passes records on to next, from its own goroutine or the caller's. Close ends it.
+// newAttribution returns one that passes records on to next. Close ends it.
 func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attribution, error) {
 	finder, err := owner.NewFinder()
 	if err != nil {
 		return nil, err
 	}
-	a := &attribution{
-		finder: finder, local: local, next: next,
-		queue: make(chan attributed, maxQueued), owners: make(map[tap.Key]*tap.Owner),
-	}
-	a.done.Go(a.run)
-	return a, nil
+	return &attribution{finder: finder, local: local, next: next, attempts: make(map[tap.Key]*attributed)}, nil
 }
 
-// segment takes a segment as it passes, for tap.Options.OnSegment. An owner is looked for once for an attempt, and not for all
-// of too many.
+// segment takes a segment as it passes, for tap.Options.OnSegment.
 func (a *attribution) segment(k tap.Key, s tap.Segment) {
 	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, again := a.owners[k]; again || !a.finder.Allow() || !a.enqueue(attributed{key: k}) {
-		return
-	}
-	if len(a.owners) >= maxOwners {
-		clear(a.owners)
-	}
-	a.owners[k] = nil
+	a.attempt(k)
 }
 
-// record takes a record, for tap.Options.OnRecord.
-func (a *attribution) record(r *tap.Record) {
-	k := keyOf(r)
+// attempt returns what is known of an attempt, and asks who its owner is the first time. mu is held.
+func (a *attribution) attempt(k tap.Key) *attributed {
+	if t := a.find(k); t != nil {
+		return t
+	}
+	if len(a.attempts) >= maxAttempts {
+		a.attempts, a.older = make(map[tap.Key]*attributed), a.attempts
+	}
+	t := new(attributed)
+	a.attempts[k] = t
+	if socket, ok := a.finder.Socket(k.Client, k.Server); ok {
+		t.owner = &tap.Owner{UID: socket.UID}
+		t.searching = a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
+	}
+	return t
+}
+
+func (a *attribution) find(k tap.Key) *attributed {
+	if t := a.attempts[k]; t != nil {
+		return t
+	}
+	return a.older[k]
+}
+
+// found ends the search for the process of an attempt.
+func (a *attribution) found(t *attributed, p owner.Process) {
 	a.mu.Lock()
-	owner, expected := a.owners[k]
-	waits := expected && owner == nil && a.enqueue(attributed{key: k, record: r})
-	if expected && !waits {
-		delete(a.owners, k)
+	t.searching = false
+	t.owner.PID, t.owner.Process = p.PID, p.Name
+	waiting := t.waiting
+	t.waiting = nil
+	a.mu.Unlock()
+	for _, f := range waiting {
+		f()
+	}
+}
+
+// beforeAnswer calls answer when the owner of an attempt is known, or will not be, for stack.Options.BeforeAnswer.
+func (a *attribution) beforeAnswer(client, server netip.AddrPort, isn uint32, answer func()) {
+	if !a.local(client.Addr()) {
+		answer()
+		return
+	}
+	a.mu.Lock()
+	t := a.attempt(tap.Key{Client: client, Server: server, ISN: isn})
+	waits := t.searching
+	if waits {
+		t.waiting = append(t.waiting, answer)
 	}
 	a.mu.Unlock()
 	if !waits {
-		r.Owner = owner
-		a.next(r)
+		answer()
 	}
 }
 
-// enqueue reports whether there was room. mu is held, so that nothing is taken out of the queue before it is noted.
-func (a *attribution) enqueue(i attributed) bool {
-	select {
-	case a.queue <- i:
-		return true
-	default:
-		return false
-	}
-}
-
-// pass names the owner of a record that has waited, if it has been found, and passes it on.
-func (a *attribution) pass(k tap.Key, r *tap.Record) {
+// record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where no search goes on for it.
+func (a *attribution) record(r *tap.Record) {
+	k := tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 	a.mu.Lock()
-	r.Owner = a.owners[k]
-	delete(a.owners, k)
+	t := a.find(k)
+	delete(a.attempts, k)
+	delete(a.older, k)
+	waits := t != nil && t.searching
+	if waits {
+		t.waiting = append(t.waiting, func() { a.pass(r, t) })
+	}
 	a.mu.Unlock()
+	if !waits {
+		a.pass(r, t)
+	}
+}
+
+// pass passes a record on with its owner; t is nil where none was looked for.
+func (a *attribution) pass(r *tap.Record, t *attributed) {
+	if t != nil {
+		r.Owner = t.owner
+	}
 	a.next(r)
 }
 
-func keyOf(r *tap.Record) tap.Key {
-	return tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
-}
-
-// isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it nobody is looked up.
+// isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it no owner is looked up.
 func isSYN(packet []byte) bool {
 	const tcp, syn, synACK = 6, 0x02, 0x12
 	offset, proto := 40, 6
@@ -113,32 +144,37 @@ func isSYN(packet []byte) bool {
 	return len(packet) > offset+13 && packet[proto] == tcp && packet[offset+13]&synACK == syn
 }
 
-func (a *attribution) run() {
-	for i := range a.queue {
-		if i.record != nil {
-			a.pass(i.key, i.record)
-		} else {
-			a.find(i.key)
-		}
-	}
-}
-
-func (a *attribution) find(k tap.Key) {
-	o, ok := a.finder.Find(k.Client, k.Server)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch _, expected := a.owners[k]; {
-	case !expected: // its record has gone
-	case ok:
-		a.owners[k] = &o
-	default:
-		delete(a.owners, k)
-	}
-}
-
 // close returns when all records have been passed on. None may come after.
-func (a *attribution) close() error {
-	close(a.queue)
-	a.done.Wait()
-	return a.finder.Close()
+func (a *attribution) close() error { return a.finder.Close() }
+
+// status says whose owners can be found, and how many have been.
+func (a *attribution) status() *web.Owners {
+	s := a.finder.Stats()
+	o := &web.Owners{Lacks: a.finder.Lacks(), Found: s.Found, NotFound: make(map[string]uint64)}
+	for reason, n := range s.NotFound {
+		o.NotFound[string(reason)] = n
+	}
+	return o
+}
+
+// attribute returns what has records name their owners, nil where they do not, and what status says of it.
+func (r *Router) attribute(next func(*tap.Record)) (*attribution, func() *web.Owners) {
+	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
+		return nil, func() *web.Owners { return nil }
+	}
+	a, err := newAttribution(new(dial.HostAddrs).Contains, next)
+	if err != nil {
+		r.Logger.WithError(err).Warn("records will not name local users and processes")
+		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
+	}
+	a.announce(r.Logger)
+	return a, a.status
+}
+
+// announce says at the start which owners records will not name.
+func (a *attribution) announce(log logrus.FieldLogger) {
+	if lacks := a.finder.Lacks(); len(lacks) > 0 {
+		log.WithFields(logrus.Fields{"lacks": lacks, "hint": "with systemd, attribute.conf in the examples is a drop-in that gives them"}).
+			Info("records name users, but no processes of other users")
+	}
 }

@@ -3,18 +3,62 @@
 package app
 
 import (
-	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"syntap/tap"
 	"syntap/tap/tcpdump"
 )
 
-// A record names the process that was looked for when its SYN passed, however soon it comes. Others name none, and do not wait.
+// unanswered begins a connection to a listener that answers no more, and returns its addresses.
+func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort) {
+	t.Helper()
+	socket := func() int {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	name := func(fd int) netip.AddrPort {
+		sa, err := unix.Getsockname(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.(*unix.SockaddrInet4).Addr), uint16(sa.(*unix.SockaddrInet4).Port))
+	}
+	bind := func(from [4]byte) int {
+		fd := socket()
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: from}); err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	l := bind([4]byte{127, 0, 0, 1})
+	if err := unix.Listen(l, 0); err != nil {
+		t.Fatal(err)
+	}
+	server := name(l)
+	connect := func(from [4]byte) (netip.AddrPort, netip.AddrPort) {
+		fd := bind(from)
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: server.Addr().As4(), Port: int(server.Port())}); err != nil && err != unix.EINPROGRESS {
+			t.Fatal(err)
+		}
+		return name(fd), server
+	}
+	for range 2 { // the backlog
+		connect([4]byte{127, 0, 0, 1})
+	}
+	return connect
+}
+
+// A record names the process that was looked for when its SYN passed, or at the latest before its client is answered. Others
+// name none, and do not wait.
 func TestAttribution(t *testing.T) {
 	t.Parallel()
 	records := make(chan *tap.Record, 1)
@@ -23,46 +67,38 @@ func TestAttribution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	server := l.Addr().(*net.TCPAddr).AddrPort()
-	connect := func(from string) netip.AddrPort {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		conn, err := d.Dial("tcp4", server.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		return conn.LocalAddr().(*net.TCPAddr).AddrPort()
-	}
-	client, other, nobody := connect("127.0.0.1"), connect("127.0.0.2"), netip.AddrPortFrom(machine, 1)
+	connect := unanswered(t)
+	client, server := connect(machine.As4())
+	other, _ := connect([4]byte{127, 0, 0, 2})
 	syn := make([]byte, 40)
 	syn[0], syn[9], syn[33] = 0x45, 6, 0x02
-	for _, tt := range []struct {
-		name        string
-		client      netip.AddrPort
-		syn, record uint32 // their initial numbers
-		found       bool   // before the record comes
-		want        int    // process
+	for i, tt := range []struct {
+		name           string
+		client         netip.AddrPort
+		seen, answered bool // the SYN; the dial
+		want           int  // process
 	}{
-		{"of the attempt", client, 1, 1, false, os.Getpid()},
-		{"of the next attempt", client, 2, 2, false, os.Getpid()},
-		{"that takes its time", client, 3, 3, true, os.Getpid()},
-		{"of an attempt without a SYN", client, 4, 5, false, 0},
-		{"of no process", nobody, 6, 6, false, 0},
-		{"of another machine", other, 7, 7, false, 0},
+		{"that comes at once", client, true, false, os.Getpid()},
+		{"of an attempt that is answered", client, true, true, os.Getpid()},
+		{"whose SYN was not seen in time", client, false, true, os.Getpid()},
+		{"of an attempt that neither was seen nor answered", client, false, false, 0},
+		{"of no process", netip.AddrPortFrom(machine, 1), true, true, 0},
+		{"of another machine", other, true, true, 0},
 	} {
-		key := tap.Key{Client: tt.client, Server: server, ISN: tt.syn}
-		a.segment(key, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
-		for deadline := time.Now().Add(30 * time.Second); tt.found && !found(a, key); runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatal("no owner found")
+		isn := uint32(i)
+		if tt.seen {
+			a.segment(tap.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		}
+		answered := make(chan struct{})
+		if tt.answered {
+			a.beforeAnswer(tt.client, server, isn, func() { close(answered) })
+			select {
+			case <-answered:
+			case <-time.After(30 * time.Second):
+				t.Fatalf("the client of a record %s is not answered", tt.name)
 			}
 		}
-		a.record(&tap.Record{Client: tt.client, Server: server, ClientISN: tt.record})
+		a.record(&tap.Record{Client: tt.client, Server: server, ClientISN: isn})
 		pid := 0
 		if r := <-records; r.Owner != nil {
 			pid = r.Owner.PID
@@ -71,16 +107,21 @@ func TestAttribution(t *testing.T) {
 			t.Errorf("a record %s names process %d, want %d", tt.name, pid, tt.want)
 		}
 	}
+	if n := len(a.attempts); n != 0 {
+		t.Errorf("%d attempts are kept", n)
+	}
+	for i := range uint32(2*maxAttempts + 10) {
+		a.mu.Lock()
+		a.attempts[tap.Key{Client: client, ISN: i}] = new(attributed)
+		a.mu.Unlock()
+		if i%1000 == 0 {
+			a.beforeAnswer(netip.AddrPortFrom(machine, 1), server, i, func() {})
+		}
+	}
+	if n := len(a.attempts) + len(a.older); n > 2*maxAttempts+1000 {
+		t.Errorf("%d attempts are kept, want %d", n, 2*maxAttempts)
+	}
 	if err := a.close(); err != nil {
 		t.Error(err)
 	}
-	if len(a.owners) != 1 { // of the SYN without a record
-		t.Errorf("%d owners are kept, want 1", len(a.owners))
-	}
-}
-
-func found(a *attribution, k tap.Key) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.owners[k] != nil
 }

@@ -53,17 +53,13 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Logger.Warn(warning)
 	}
 	onRecord, onSegment := r.recorder(), r.Log.Segment
-	if r.Owners && (r.View != nil || r.Log.NamesOwners()) {
-		a, err := newAttribution(new(dial.HostAddrs).Contains, onRecord)
-		if err != nil {
-			r.Logger.WithError(err).Warn("records will not name local processes")
-		} else {
-			defer func() { _ = a.close() }()
-			onRecord = a.record
-			onSegment = func(k tap.Key, s tap.Segment) {
-				a.segment(k, s)
-				r.Log.Segment(k, s)
-			}
+	owners, ownersStatus := r.attribute(onRecord)
+	if owners != nil {
+		defer func() { _ = owners.close() }()
+		onRecord = owners.record
+		onSegment = func(k tap.Key, s tap.Segment) {
+			owners.segment(k, s)
+			r.Log.Segment(k, s)
 		}
 	}
 	var s *stack.Stack
@@ -80,6 +76,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
+	if owners != nil {
+		o.BeforeAnswer = owners.beforeAnswer
+	}
 	o.Abandoned = func(client, server netip.AddrPort, isn uint32) {
 		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
 	}
@@ -98,7 +97,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}
 	if r.View != nil {
-		g.Go(func() error { r.show(ctx, r.counters(link, t, s)); return nil })
+		g.Go(func() error { r.show(ctx, r.counters(link, t, s, ownersStatus)); return nil })
 	}
 	err = g.Wait()
 	t.Flush()

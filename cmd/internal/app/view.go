@@ -69,7 +69,7 @@ func (r *Router) recorder() func(*tap.Record) {
 }
 
 // counters returns what the view asks for its figures.
-func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.Counters {
+func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners) func() web.Counters {
 	return func() web.Counters {
 		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
 		c := web.Counters{
@@ -86,6 +86,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack) func() web.
 			DFRules:     inUse(t.Rules().DFUse()),
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
+			Owners:      owners(),
 		}
 		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
 		for outcome, n := range taps.Handshakes {

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,15 +34,19 @@ const (
 	sockDiagByFamily = 20
 	requestSize      = 56
 	messageSize      = 72
-	idAt             = 8 // in the request
+	requestIDAt      = 8
+	stateAt          = 1
+	synSent          = 2 // net/tcp_states.h
+	messageIDAt      = 4
+	portsAndAddrs    = 36 // of an ID: what tells a connection from others
 	uidAt            = 64
 	inodeAt          = 68
 )
 
 var errNoSocket = errors.New("no such socket")
 
-// socket returns the user and the inode of the TCP socket with these addresses.
-func (d *diag) socket(local, remote netip.AddrPort) (uid, inode uint32, err error) {
+// connecting returns the TCP socket that has sent a SYN between these addresses and has no answer yet.
+func (d *diag) connecting(local, remote netip.AddrPort) (Socket, error) {
 	d.seq++
 	native, be := binary.NativeEndian, binary.BigEndian
 	var b [unix.NLMSG_HDRLEN + requestSize]byte
@@ -55,29 +60,36 @@ func (d *diag) socket(local, remote netip.AddrPort) (uid, inode uint32, err erro
 		request[0] = unix.AF_INET
 	}
 	native.PutUint32(request[4:], ^uint32(0)) // in any state
-	id := request[idAt:]
+	id := request[requestIDAt:]
 	be.PutUint16(id[0:], local.Port())
 	be.PutUint16(id[2:], remote.Port())
 	copy(id[4:20], local.Addr().AsSlice())
 	copy(id[20:36], remote.Addr().AsSlice())
 	native.PutUint64(id[40:], ^uint64(0))             // no cookie
 	if _, err := unix.Write(d.fd, b[:]); err != nil { // unconnected it goes to the kernel
-		return 0, 0, fmt.Errorf("ask sock_diag: %w", err)
+		return Socket{}, fmt.Errorf("ask sock_diag: %w", err)
 	}
 	for {
 		n, err := unix.Read(d.fd, d.buf[:])
 		if err != nil {
-			return 0, 0, fmt.Errorf("ask sock_diag: %w", err)
+			return Socket{}, fmt.Errorf("ask sock_diag: %w", err)
 		}
 		answer := d.buf[:n]
 		if n < unix.NLMSG_HDRLEN || native.Uint32(answer[8:]) != d.seq {
 			continue // of a question that was given up
 		}
 		if native.Uint16(answer[4:]) != sockDiagByFamily || n < unix.NLMSG_HDRLEN+messageSize {
-			return 0, 0, errNoSocket
+			return Socket{}, errNoSocket
 		}
 		m := answer[unix.NLMSG_HDRLEN:]
-		return native.Uint32(m[uidAt:]), native.Uint32(m[inodeAt:]), nil
+		if m[stateAt] != synSent || !bytes.Equal(m[messageIDAt:][:portsAndAddrs], id[:portsAndAddrs]) {
+			return Socket{}, errNoSocket // what is left of another connection, or a listener
+		}
+		s := Socket{UID: native.Uint32(m[uidAt:]), inode: native.Uint32(m[inodeAt:])}
+		if s.inode == 0 { // user 0 then stands for none
+			return Socket{}, errNoSocket
+		}
+		return s, nil
 	}
 }
 

@@ -6,82 +6,245 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"syntap/tap"
 )
 
-// connect opens a connection to a listener that never accepts, and returns its addresses.
-func connect(t testing.TB, l net.Listener) (local, remote netip.AddrPort) {
+// deaf is a listener whose backlog is full: who connects to it waits for an answer.
+func deaf(t testing.TB, address string) netip.AddrPort {
 	t.Helper()
-	conn, err := net.Dial(l.Addr().Network(), l.Addr().String())
-	if err != nil {
+	at := netip.MustParseAddrPort(address)
+	family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	if at.Addr().Is6() {
+		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Addr: at.Addr().As16()}
+	}
+	fd := socket(t, family)
+	if err := unix.Bind(fd, sa); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	local, remote = conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	at = name(t, fd)
+	for range 2 { // one is accepted into the backlog
+		connect(t, at)
+	}
+	return at
 }
 
-func listen(t testing.TB, network, address string) net.Listener {
+func socket(t testing.TB, family int) int {
 	t.Helper()
-	l, err := net.Listen(network, address)
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	return l
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func name(t testing.TB, fd int) netip.AddrPort {
+	t.Helper()
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sa, ok := sa.(*unix.SockaddrInet6); ok {
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4(sa.(*unix.SockaddrInet4).Addr), uint16(sa.(*unix.SockaddrInet4).Port))
+}
+
+// connect begins to connect, and returns the socket and its address.
+func connect(t testing.TB, to netip.AddrPort) (fd int, local netip.AddrPort) {
+	t.Helper()
+	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())})
+	if to.Addr().Is4() {
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
+	}
+	fd = socket(t, family)
+	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
+		t.Fatal(err)
+	}
+	return fd, name(t, fd)
+}
+
+// patient is for tests of what is found: this machine may be busy.
+const patient = time.Minute
+
+func testFinder(t testing.TB, patience time.Duration) *Finder {
+	t.Helper()
+	f, err := newFinder(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+// process searches for the process of a socket.
+func process(t testing.TB, f *Finder, s Socket) Process {
+	t.Helper()
+	found := make(chan Process, 1)
+	if !f.Search(s, func(p Process) { found <- p }) {
+		t.Fatalf("no search for %+v: %+v", s, f.Stats())
+	}
+	select {
+	case p := <-found:
+		return p
+	case <-time.After(30 * time.Second):
+		t.Fatal("the search does not end")
+		panic("unreachable")
+	}
 }
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	f, err := NewFinder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := testFinder(t, patient)
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	comm := filepath.Base(executable)
-	comm = comm[:min(len(comm), 15)] // TASK_COMM_LEN
+	want := Process{os.Getpid(), filepath.Base(executable)}
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		l := listen(t, "tcp", address)
+		server := deaf(t, address)
 		for range 5 {
-			local, remote := connect(t, l)
-			got, ok := f.Find(local, remote)
-			if want := (tap.Owner{UID: uint32(unix.Getuid()), PID: os.Getpid(), Process: comm}); !ok || got != want && !strings.HasPrefix(comm, got.Process) {
-				t.Errorf("Find(%v, %v) = %+v, %t, want %+v", local, remote, got, ok, want)
+			_, local := connect(t, server)
+			s, ok := f.Socket(local, server)
+			if !ok || s.UID != uint32(unix.Getuid()) {
+				t.Fatalf("Socket(%v, %v) = %+v, %t, want one of user %d", local, server, s, ok, unix.Getuid())
+			}
+			if got := process(t, f, s); got != want {
+				t.Errorf("socket %v is held by %+v, want %+v", local, got, want)
 			}
 		}
 	}
-	if o, ok := f.Find(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("198.51.100.2:2")); ok {
-		t.Errorf("found %+v for a connection that is not there", o)
+	if got := f.Stats(); got.Found != 10 {
+		t.Errorf("counted %+v, want 10 found", got)
 	}
 }
 
-// Looking has a budget; what is known is answered without.
-func TestSearchBudget(t *testing.T) {
+// What the kernel has of no connecting socket belongs to no user, least of all to user 0.
+func TestNoSocket(t *testing.T) {
 	t.Parallel()
-	p := newProcesses()
-	p.find(1) // no socket
-	if p.looks == 0 || p.budget.Tokens() >= savedLooks {
-		t.Errorf("%d looks, and %.0f are left", p.looks, p.budget.Tokens())
+	f := testFinder(t, patient)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	clear(p.known)
-	p.budget.SetLimit(0)
-	p.budget.ReserveN(time.Now(), int(p.budget.Tokens()))
-	p.known[2] = 42
-	if pid := p.find(2); pid != 42 {
-		t.Errorf("what is known is answered with %d", pid)
+	defer l.Close()
+	server := l.Addr().(*net.TCPAddr).AddrPort()
+	open, err := net.Dial("tcp", server.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if p.find(1); len(p.known) != 0 {
-		t.Error("searched without a budget")
+	defer open.Close()
+	over, err := net.Dial("tcp", server.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	over.Close() // and the other end is not: FIN-WAIT-2
+	for what, local := range map[string]netip.AddrPort{
+		"an established connection": open.LocalAddr().(*net.TCPAddr).AddrPort(),
+		"a closed socket":           over.LocalAddr().(*net.TCPAddr).AddrPort(),
+		"no socket":                 netip.MustParseAddrPort("192.0.2.1:1"),
+	} {
+		if s, ok := f.Socket(local, server); ok {
+			t.Errorf("%s is %+v", what, s)
+		}
+	}
+	if s, ok := f.Socket(server, netip.MustParseAddrPort("127.0.0.1:1")); ok {
+		t.Errorf("the listener of the client's port is %+v", s)
+	}
+	if got := f.Stats().NotFound[NoSocket]; got != 4 {
+		t.Errorf("%d were counted, want 4", got)
+	}
+}
+
+// Who opens connections that cannot be found uses up his own budget. Other users have theirs.
+func TestSearchIsBounded(t *testing.T) {
+	t.Parallel()
+	f := testFinder(t, searchTime)
+	f.lacks = nil
+	searches := 0
+	for searches < 100_000 {
+		done := make(chan bool)
+		if !f.Search(Socket{UID: 12345, inode: 1}, func(p Process) { done <- p != Process{} }) {
+			break
+		}
+		if <-done {
+			t.Fatal("found a process for a socket that is not there")
+		}
+		searches++
+	}
+	if stats := f.Stats(); stats.NotFound[Budget] != 1 || searches < 10 {
+		t.Errorf("%d searches until %+v, want the budget used up after more than 10", searches, stats)
+	}
+	process(t, f, Socket{UID: 12346, inode: 1})
+}
+
+// A search that takes too long is cut short, and goes on for itself: the next one knows what it has found.
+func TestSearchIsCutShort(t *testing.T) {
+	f := testFinder(t, 0)
+	server := deaf(t, "127.0.0.1:0")
+	for range 2 * minLooks { // before the socket
+		socket(t, unix.AF_INET)
+	}
+	_, local := connect(t, server)
+	s, ok := f.Socket(local, server)
+	if !ok {
+		t.Fatal("no socket")
+	}
+	if got := process(t, f, s); got != (Process{}) || f.Stats().NotFound[Deadline] != 1 {
+		t.Errorf("found %+v: %+v, want nothing in no time", got, f.Stats())
+	}
+	for deadline := time.Now().Add(30 * time.Second); process(t, f, s).PID != os.Getpid(); {
+		if time.Now().After(deadline) {
+			t.Fatal("never found")
+		}
+	}
+}
+
+// Only so many search at a time, and not all of them for one user.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	f := &Finder{
+		uid: 0, queue: make(chan *search, maxSearches), budgets: newBudgets(),
+		running: make(map[uint32]int), stats: Stats{NotFound: make(map[Reason]uint64)},
+	}
+	began := 0
+	for uid := range uint32(8) {
+		ofOne := 0
+		for range maxSearches {
+			if f.Search(Socket{UID: uid, inode: 1}, nil) {
+				ofOne++
+			}
+		}
+		if ofOne > maxOfOne {
+			t.Errorf("user %d has %d searches, want %d", uid, ofOne, maxOfOne)
+		}
+		began += ofOne
+	}
+	if began != maxSearches || f.stats.NotFound[Busy] != 7*maxSearches {
+		t.Errorf("%d searches began, %d did not", began, f.stats.NotFound[Busy])
+	}
+}
+
+// Without the capabilities only the router's own user is searched for.
+func TestLacks(t *testing.T) {
+	t.Parallel()
+	f := testFinder(t, patient)
+	f.lacks = []string{"CAP_SYS_PTRACE"}
+	if f.Search(Socket{UID: f.uid + 1, inode: 1}, nil) {
+		t.Error("a search begins that cannot succeed")
+	}
+	if got := f.Stats().NotFound[Permission]; got != 1 {
+		t.Errorf("%d were counted, want 1", got)
 	}
 }
 
@@ -89,81 +252,111 @@ func TestSearchBudget(t *testing.T) {
 func TestSameDescriptors(t *testing.T) {
 	t.Parallel()
 	p := newProcesses()
-	self := os.Getpid()
-	var inodes []uint32
-	for range maxOfOne {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	var all []Socket
+	for range maxOfProcess {
+		fd := socket(t, unix.AF_INET)
+		inode, err := p.inode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { unix.Close(fd) })
-		inodes = append(inodes, p.inode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd)))
+		all = append(all, Socket{inode: inode})
 	}
+	looks := 0
 	find := func() {
-		for _, inode := range inodes {
+		for _, s := range all {
 			clear(p.known) // what the search for the others has come across
-			if pid := p.find(inode); pid != self {
-				t.Errorf("socket %d is held by %d, want %d", inode, pid, self)
+			if got, reason := p.search(s, func() bool { looks++; return true }); got.PID != os.Getpid() {
+				t.Errorf("%+v is held by %+v (%s), want %d", s, got, reason, os.Getpid())
 			}
 		}
 	}
 	find()
-	before := p.looks
+	looks = 0
 	find()
-	if looks := p.looks - before; looks > maxOfOne*maxOfOne {
-		t.Errorf("%d descriptors were read for %d sockets", looks, maxOfOne)
+	if looks > maxOfProcess*maxOfProcess {
+		t.Errorf("%d looks for %d sockets", looks, maxOfProcess)
 	}
 }
 
-// A process with many connections does not drive the others out.
+// Neither a process with many connections nor a user drives the others out.
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	p := newProcesses()
-	p.used(0, holder{1, "3"})
+	self, parent := os.Getpid(), os.Getppid()
+	p.found(holder{0, parent, "3"})
 	for i := range 10 * maxRecent {
-		p.used(len(p.recent), holder{2, strconv.Itoa(i)})
+		p.found(holder{1, self, strconv.Itoa(i)})
 	}
-	if pids := p.recentPIDs(); len(pids) != 2 || len(p.recent) != maxOfOne+1 {
-		t.Errorf("%d holders of the processes %v, want %d of 2 and 1", len(p.recent), pids, maxOfOne+1)
+	if len(p.recent) != maxOfProcess+1 {
+		t.Errorf("%d holders, want %d of one process and one of another", len(p.recent), maxOfProcess)
 	}
-	for i := range 2 * maxRecent {
-		p.used(len(p.recent), holder{3 + i, "3"})
-	}
-	if len(p.recent) != maxRecent {
-		t.Errorf("%d holders, want %d", len(p.recent), maxRecent)
+	if p.holds(holder{0, 1 << 22, "3"}, 1); len(p.recent) != maxOfProcess+1 { // no such process
+		t.Errorf("%d holders are left", len(p.recent))
 	}
 }
 
-// Finding has a budget.
-func TestAllow(t *testing.T) {
+func TestBudgets(t *testing.T) {
 	t.Parallel()
-	f, err := NewFinder()
+	b, now := newBudgets(), time.Now()
+	b.spend(0, savedUserLooks+1, now)
+	if b.left(0, now) || !b.left(1, now) || !b.left(0, now.Add(time.Second)) {
+		t.Error("a user's budget is not its own, or does not come back")
+	}
+	for uid := range uint32(2 * maxUsers) {
+		b.spend(uid, 1, now)
+	}
+	if len(b.users) > maxUsers {
+		t.Errorf("%d users have a budget, want %d", len(b.users), maxUsers)
+	}
+	b = newBudgets()
+	b.spend(0, savedUserLooks, now)
+	b.spend(1, savedUserLooks, now)
+	if b.left(2, now) {
+		t.Error("all users together have no limit")
+	}
+}
+
+// A process may call itself what it likes: its name is that of its file.
+func TestName(t *testing.T) {
+	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	f.budget.SetLimit(0)
-	for i := range savedFinds {
-		if !f.Allow() {
-			t.Fatalf("%d were allowed, want %d", i, savedFinds)
+	before, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename := func(name []byte) {
+		if err := os.WriteFile("/proc/self/comm", name, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if f.Allow() {
-		t.Errorf("more than %d were allowed", savedFinds)
+	defer rename(before)
+	rename([]byte("sshd"))
+	p := newProcesses()
+	if got := p.name(os.Getpid()); got != filepath.Base(executable) {
+		t.Errorf("the name is %q, want %q", got, filepath.Base(executable))
 	}
 }
 
 func BenchmarkFind(b *testing.B) {
-	f, err := NewFinder()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	local, remote := connect(b, listen(b, "tcp", "127.0.0.1:0"))
+	f := testFinder(b, patient)
+	server := deaf(b, "127.0.0.1:0")
+	_, local := connect(b, server)
 	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := f.Find(local, remote); !ok {
-			b.Fatal("not found")
+	b.Run("socket", func(b *testing.B) {
+		for b.Loop() {
+			if _, ok := f.Socket(local, server); !ok {
+				b.Fatal("not found")
+			}
 		}
-	}
+	})
+	s, _ := f.Socket(local, server)
+	b.Run("process", func(b *testing.B) {
+		f.budgets.all.SetLimit(1e9)
+		f.budgets.of(s.UID, time.Now()).SetLimit(1e9)
+		for b.Loop() {
+			process(b, f, s)
+		}
+	})
 }

@@ -5,8 +5,6 @@ package owner
 import (
 	"errors"
 	"net/netip"
-
-	"syntap/tap"
 )
 
 // Finder needs Linux.
@@ -15,11 +13,17 @@ type Finder struct{}
 // NewFinder is not supported on this system.
 func NewFinder() (*Finder, error) { return nil, errors.ErrUnsupported }
 
-// Allow allows nothing.
-func (f *Finder) Allow() bool { return false }
+// Lacks returns nothing.
+func (f *Finder) Lacks() []string { return nil }
 
-// Find finds nobody.
-func (f *Finder) Find(_, _ netip.AddrPort) (tap.Owner, bool) { return tap.Owner{}, false }
+// Stats returns nothing.
+func (f *Finder) Stats() Stats { return Stats{} }
+
+// Socket finds none.
+func (f *Finder) Socket(_, _ netip.AddrPort) (Socket, bool) { return Socket{}, false }
+
+// Search begins none.
+func (f *Finder) Search(_ Socket, _ func(Process)) bool { return false }
 
 // Close does nothing.
 func (f *Finder) Close() error { return nil }

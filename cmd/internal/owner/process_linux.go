@@ -2,202 +2,119 @@ package owner
 
 import (
 	"bytes"
-	"os"
+	"cmp"
+	"errors"
+	"math"
+	"path"
 	"slices"
 	"strconv"
-	"time"
+	"strings"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
 )
 
-// processes finds the process that holds a socket.
+// processes finds the process that holds a socket. It is for one goroutine.
 type processes struct {
-	known  map[uint32]int // processes by the inodes of sockets that have been seen with them and not been asked for
-	recent []holder       // of connections, the last one first
-	looks  int            // descriptors that have been read
-	names  map[int]named  // of processes, for a moment
-	budget *rate.Limiter  // of looks that searching may take
-	link   [64]byte
+	known  map[uint32]holder // of sockets that searches for others have come across, by inode
+	recent []holder          // of sockets that have been found, the last one first
+	link   [256]byte
 }
 
-// named is the name that a process had at a time.
-type named struct {
-	name string
-	at   time.Time
-}
-
-// nameAge is how long a name is taken for granted: a process may change it.
-const nameAge = time.Second
-
-// holder is a process and the descriptor under which it has held a connection.
+// holder is a process and the descriptor under which it holds, or has held, a socket of a user.
 type holder struct {
+	uid uint32
 	pid int
 	fd  string
 }
 
-// Looking is bounded by how much, not by its time: a machine that stalls takes none of it away. A look costs some three
-// microseconds.
 const (
-	looksPerSecond = 10_000
-	savedLooks     = 200_000 // at most
+	maxKnown     = 4096
+	maxRecent    = 256
+	maxOfProcess = 16 // of recent
+	maxOfUser    = 32
 )
 
-const (
-	maxKnown  = 4096
-	maxRecent = 64
-	maxOfOne  = 16 // of them, of one process
-)
+func newProcesses() processes { return processes{known: make(map[uint32]holder)} }
 
-func newProcesses() processes {
-	return processes{known: make(map[uint32]int), names: make(map[int]named), budget: rate.NewLimiter(looksPerSecond, savedLooks)}
-}
-
-// find returns the process that holds the socket with the inode, 0 if it cannot be found now.
-func (p *processes) find(inode uint32) int {
-	if pid, ok := p.known[inode]; ok {
-		delete(p.known, inode)
-		return pid
-	}
-	if p.budget.Tokens() < 1 {
-		return 0
-	}
-	before := p.looks
-	pid := p.look(inode)
-	p.budget.ReserveN(time.Now(), min(p.looks-before, savedLooks))
-	return pid
-}
-
-// look tries the descriptors that have held the last connections, then all others: who opens one connection after another,
-// or some at a time, has them under the same few.
-func (p *processes) look(inode uint32) int {
-	for i, h := range p.recent {
-		if p.inode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd) == inode {
-			p.used(i, h)
-			return h.pid
+// search looks for the process that holds a socket; look is asked before each system call, and ends the search by false.
+// Without a process it says why there is none.
+func (p *processes) search(s Socket, look func() bool) (Process, Reason) {
+	if h, ok := p.known[s.inode]; ok {
+		delete(p.known, s.inode)
+		if !look() {
+			return Process{}, Deadline
+		}
+		if p.holds(h, s.inode) {
+			return p.found(holder{s.UID, h.pid, h.fd})
 		}
 	}
-	return p.search(inode)
+	for _, h := range slices.Clone(p.recent) { // which other searches change
+		if h.uid != s.UID {
+			continue
+		}
+		if !look() {
+			return Process{}, Deadline
+		}
+		if p.holds(h, s.inode) {
+			return p.found(h)
+		}
+	}
+	w := walk{processes: p, socket: s, look: look}
+	return w.all()
 }
 
-// used moves a holder to the front; i = len(recent) adds it.
-func (p *processes) used(i int, h holder) {
-	if i < len(p.recent) {
-		p.recent = slices.Delete(p.recent, i, i+1)
+// holds reports whether the holder has the socket. A process that has ended is forgotten.
+func (p *processes) holds(h holder, inode uint32) bool {
+	other, err := p.inode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd)
+	if err != nil && errors.Is(unix.Kill(h.pid, 0), unix.ESRCH) {
+		p.recent = slices.DeleteFunc(p.recent, func(other holder) bool { return other.pid == h.pid })
 	}
+	return err == nil && other == inode
+}
+
+// found names the process and moves it to the front of the recent ones. Neither a process nor a user drives all others out.
+func (p *processes) found(h holder) (Process, Reason) {
+	name := p.name(h.pid)
+	if name == "" { // it has ended
+		return Process{}, NotHeld
+	}
+	p.recent = slices.DeleteFunc(p.recent, func(other holder) bool { return other == h })
 	p.recent = slices.Insert(p.recent, 0, h)
-	last, ofOne := 0, 0
-	for i, other := range p.recent {
+	process, user := 0, 0
+	p.recent = slices.DeleteFunc(p.recent, func(other holder) bool {
 		if other.pid == h.pid {
-			last = i
-			ofOne++
+			process++
 		}
-	}
-	if ofOne > maxOfOne {
-		p.recent = slices.Delete(p.recent, last, last+1)
-	}
+		if other.uid == h.uid {
+			user++
+		}
+		return other.pid == h.pid && process > maxOfProcess || other.uid == h.uid && user > maxOfUser
+	})
 	p.recent = p.recent[:min(len(p.recent), maxRecent)]
+	return Process{PID: h.pid, Name: name}, Found
 }
 
-// search looks through the processes of the last connections, then through all, the newest first.
-func (p *processes) search(inode uint32) int {
-	if len(p.known) > maxKnown {
-		clear(p.known)
-	}
-	for _, pid := range p.recentPIDs() {
-		if p.descriptors(pid, inode) {
-			return pid
-		}
-	}
-	for _, pid := range pids() {
-		if p.descriptors(pid, inode) {
-			return pid
-		}
-	}
-	return 0
-}
-
-func (p *processes) recentPIDs() (all []int) {
-	for _, h := range p.recent {
-		if !slices.Contains(all, h.pid) {
-			all = append(all, h.pid)
-		}
-	}
-	return all
-}
-
-// pids lists all processes, the newest first.
-func pids() (all []int) {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer proc.Close()
-	names, _ := proc.Readdirnames(-1)
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			all = append(all, pid)
-		}
-	}
-	slices.Sort(all)
-	slices.Reverse(all)
-	return all
-}
-
-// descriptors looks for a socket among the descriptors of a process, and remembers the others there.
-func (p *processes) descriptors(pid int, inode uint32) (found bool) {
-	dir, err := os.Open("/proc/" + strconv.Itoa(pid) + "/fd")
-	if err != nil {
-		return false
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	for _, name := range names {
-		switch other := p.inode(int(dir.Fd()), name); {
-		case other == inode:
-			found = true
-			p.used(len(p.recent), holder{pid, name})
-		case other != 0:
-			p.known[other] = pid
-		}
-	}
-	return found
-}
-
-// inode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none.
-func (p *processes) inode(dir int, path string) uint32 {
-	p.looks++
-	n, err := unix.Readlinkat(dir, path, p.link[:])
-	if err != nil {
-		return 0
-	}
-	text, ok := bytes.CutPrefix(p.link[:n], []byte("socket:["))
-	if !ok {
-		return 0
-	}
-	inode, err := strconv.ParseUint(string(bytes.TrimSuffix(text, []byte("]"))), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(inode)
-}
-
-// name returns the name of a process.
+// name returns the name of the file that a process executes. Where the first 15 bytes of /proc/PID/comm begin it, as nc does
+// nc.openbsd, the shorter one is how people know it.
 func (p *processes) name(pid int) string {
-	now := time.Now()
-	if n, ok := p.names[pid]; ok && now.Sub(n.at) < nameAge {
-		return n.name
+	dir := "/proc/" + strconv.Itoa(pid)
+	n, err := unix.Readlink(dir+"/exe", p.link[:])
+	if err != nil {
+		return ""
 	}
-	if len(p.names) > maxKnown {
-		clear(p.names)
+	file := path.Base(strings.TrimSuffix(string(p.link[:n]), " (deleted)"))
+	comm := readComm(dir)
+	if comm != "" && strings.HasPrefix(file, comm) && len(comm) < maxComm {
+		return comm
 	}
-	name := readName(pid)
-	p.names[pid] = named{name, now}
-	return name
+	return file
 }
 
-func readName(pid int) string {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/comm", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// maxComm is the length of a name in /proc/PID/comm that may have been cut off: TASK_COMM_LEN without the zero.
+const maxComm = 15
+
+func readComm(dir string) string {
+	fd, err := unix.Open(dir+"/comm", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
 	}
@@ -208,4 +125,156 @@ func readName(pid int) string {
 		return ""
 	}
 	return string(bytes.TrimSuffix(b[:n], []byte("\n")))
+}
+
+// inode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none.
+func (p *processes) inode(dir int, path string) (uint32, error) {
+	n, err := unix.Readlinkat(dir, path, p.link[:])
+	if err != nil {
+		return 0, err
+	}
+	text, ok := bytes.CutPrefix(p.link[:n], []byte("socket:["))
+	if !ok {
+		return 0, nil
+	}
+	inode, err := strconv.ParseUint(string(bytes.TrimSuffix(text, []byte("]"))), 10, 32)
+	if err != nil {
+		return 0, nil
+	}
+	return uint32(inode), nil
+}
+
+// walk is a search through all processes.
+type walk struct {
+	*processes
+	socket Socket
+	look   func() bool
+
+	cut    bool // look has ended the search
+	denied bool // not everything could be read
+	holder holder
+}
+
+// all searches the recent processes of the socket's user, then the first descriptors of all of its processes, then the rest
+// of them, then all other processes; the newest first.
+func (w *walk) all() (Process, Reason) {
+	if len(w.known) > maxKnown {
+		clear(w.known)
+	}
+	for _, pid := range w.recentOf(w.socket.UID) {
+		if w.process(pid, 0, math.MaxInt) {
+			return w.found(w.holder)
+		}
+	}
+	var pids []int
+	w.entries("/proc", func(_ int, name string) bool {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+		return true
+	})
+	slices.SortFunc(pids, func(a, b int) int { return cmp.Compare(b, a) })
+	var own, others []int
+	for _, pid := range pids {
+		if !w.may() {
+			break
+		}
+		var stat unix.Stat_t
+		if unix.Stat("/proc/"+strconv.Itoa(pid), &stat) == nil && stat.Uid != w.socket.UID {
+			others = append(others, pid)
+			continue
+		}
+		own = append(own, pid)
+		if w.process(pid, 0, firstDescriptors) {
+			return w.found(w.holder)
+		}
+	}
+	// A process can open a socket and then change its user.
+	if w.any(own, firstDescriptors, math.MaxInt) || w.any(others, 0, math.MaxInt) {
+		return w.found(w.holder)
+	}
+	switch {
+	case w.cut:
+		return Process{}, Deadline
+	case w.denied:
+		return Process{}, Permission
+	default:
+		return Process{}, NotHeld
+	}
+}
+
+// recentOf returns the recent processes of a user, the last one first.
+func (p *processes) recentOf(uid uint32) (pids []int) {
+	for _, h := range p.recent {
+		if h.uid == uid && !slices.Contains(pids, h.pid) {
+			pids = append(pids, h.pid)
+		}
+	}
+	return pids
+}
+
+// may reports whether one more system call may be made.
+func (w *walk) may() bool {
+	w.cut = w.cut || !w.look()
+	return !w.cut
+}
+
+// firstDescriptors are those that are looked at in every process of a user before the rest of any.
+const firstDescriptors = 32
+
+func (w *walk) any(pids []int, from, to int) (found bool) {
+	return slices.ContainsFunc(pids, func(pid int) bool { return w.process(pid, from, to) })
+}
+
+// process looks for the socket among some descriptors of a process, and remembers the other sockets there.
+func (w *walk) process(pid, from, to int) (found bool) {
+	i := -1
+	w.entries("/proc/"+strconv.Itoa(pid)+"/fd", func(dir int, name string) bool {
+		if i++; i < from {
+			return true
+		}
+		if i >= to || !w.may() {
+			return false
+		}
+		switch inode, err := w.inode(dir, name); {
+		case err != nil:
+			w.note(err)
+		case inode == w.socket.inode:
+			found, w.holder = true, holder{w.socket.UID, pid, name}
+		case inode != 0:
+			w.known[inode] = holder{w.socket.UID, pid, name}
+		}
+		return !found
+	})
+	return found
+}
+
+// entries calls f with the names in a directory until it returns false.
+func (w *walk) entries(dir string, f func(dir int, name string) bool) {
+	if !w.may() {
+		return
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		w.note(err)
+		return
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 1<<10) // some forty names: the kernel makes an inode for each
+	for w.may() {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil || n == 0 {
+			return
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if !f(fd, name) {
+				return
+			}
+		}
+	}
+}
+
+func (w *walk) note(err error) {
+	w.denied = w.denied || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
 }

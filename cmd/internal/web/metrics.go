@@ -28,7 +28,7 @@ type collector struct {
 	frames, bytes, drops, failures         *prometheus.Desc
 	flows, halfOpen                        *prometheus.Desc
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
-	subscribers                            *prometheus.Desc
+	subscribers, owners                    *prometheus.Desc
 }
 
 func newCollector(s *Server) *collector {
@@ -53,6 +53,7 @@ func newCollector(s *Server) *collector {
 		records:       desc("log_records_total", "Records handed to the sinks of the handshake log."),
 		lost:          desc("log_lost_total", "Records missing in the handshake log.", "reason"),
 		subscribers:   desc("event_subscribers", "Subscribers of /api/events at present."),
+		owners:        desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
 	}
 }
 
@@ -60,7 +61,7 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		c.build, c.start, c.handshakes, c.handshakeTime, c.dialTime, c.frames, c.bytes, c.drops, c.failures,
-		c.flows, c.halfOpen, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers,
+		c.flows, c.halfOpen, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
 	} {
 		ch <- desc
 	}
@@ -100,4 +101,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.records, now.LogRecords)
 	counters(c.lost, now.LogLost)
 	gauge(c.subscribers, float64(c.s.subscribers.Load()))
+	if now.Owners != nil {
+		counter(c.owners, now.Owners.Found, "found")
+		counters(c.owners, now.Owners.NotFound)
+	}
 }

@@ -44,6 +44,16 @@ func (s Status) Report() string {
 		log += fmt.Sprintf("; %d SYNs kept out while it could not be written", n)
 	}
 	line("log", log)
+	switch o := s.Owners; {
+	case o == nil:
+	case o.Error != "":
+		line("owners", "cannot be found: "+o.Error)
+	default:
+		line("owners", fmt.Sprintf("%d found, not found: %s", o.Found, counted(o.NotFound)))
+		if len(o.Lacks) > 0 {
+			line("", "processes of other users cannot be found without "+strings.Join(o.Lacks, " and "))
+		}
+	}
 	return b.String()
 }
 

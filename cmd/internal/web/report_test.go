@@ -33,6 +33,7 @@ func TestReport(t *testing.T) {
 			MSSRewrites: map[string]uint64{"syn": 7, "synack": 6}, DFRewrites: map[string]uint64{"set": 1},
 			MSSRules: []Rule{{"everything: clamp to 1360", 13}, {"never", 0}}, DFRules: []Rule{{"everything: set", 1}},
 			LogRecords: 1054, LogLost: map[string]uint64{"queue_full": 9},
+			Owners: &Owners{Lacks: []string{"CAP_A", "CAP_B"}, Found: 1000, NotFound: map[string]uint64{"deadline": 4, "permission": 50, "busy": 0}},
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
@@ -46,6 +47,8 @@ func TestReport(t *testing.T) {
   drops       source 5, refused 3, checksum 2, land 2, waiting 1
   failures    EMFILE 3
   log         1054 records, lost: queue_full 9; 4 SYNs kept out while it could not be written
+  owners      1000 found, not found: permission 50, deadline 4
+              processes of other users cannot be found without CAP_A and CAP_B
 `},
 	}
 	for _, tt := range tests {

@@ -33,6 +33,15 @@ type Counters struct {
 	DFRules       []Rule            `json:"df_rules"`
 	LogRecords    uint64            `json:"log_records"` // handed to the sinks
 	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
+	Owners        *Owners           `json:"owners,omitempty"`
+}
+
+// Owners counts the connections of local clients by whether their process is known. It is nil where none is looked for.
+type Owners struct {
+	Error    string            `json:"error,omitempty"` // why none can be found
+	Lacks    []string          `json:"lacks,omitempty"` // capabilities; without them processes of other users cannot be found
+	Found    uint64            `json:"found"`
+	NotFound map[string]uint64 `json:"not_found"` // by reason
 }
 
 // Rule is a rule of the config in words, and the packets it has changed or refused since it was put in force.
