@@ -32,7 +32,13 @@
 // who may, by a name that resolves to this address (DNS rebinding) or from another origin. So a request is refused unless
 // its Host is the literal address it has come to, or localhost; so is one that a browser says another site has made. No
 // answer may be read by other origins (no CORS), be framed, or load anything from elsewhere (Content-Security-Policy). Only
-// GET is served, and no request may have a body. A Unix socket is for its owner and group (mode 0660).
+// GET and HEAD are served, and no request may have a body. A Unix socket is for its owner and group (mode 0660).
 //
-// Connections, subscribers, header sizes and all times are limited: see the constants in server.go.
+// # Who may keep others out
+//
+// Nobody. All connections are accepted at once; when a peer has too many, or all together are, the oldest connection of the
+// peer that has the most is closed (crowd.go). So half requests, and answers that nobody reads, push out each other, and
+// /metrics and /healthz are always answered. A subscriber counts on its own: a peer has some places and is refused more, and
+// when all are taken, one of the peer that has the most ends. A peer is an address, of IPv6 64 bits of it, and on a Unix
+// socket a user. Header sizes and all times are limited, too: see the constants in server.go.
 package web

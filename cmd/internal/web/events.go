@@ -13,7 +13,8 @@ import (
 
 const (
 	eventInterval  = 200 * time.Millisecond
-	eventBatch     = 512 // records, at most, per interval: 2560 a second
+	eventBatch     = 512      // records, at most, per interval: 2560 a second
+	maxBatch       = 64 << 10 // bytes, that one write takes, but for the last record
 	eventKeepalive = 15 * time.Second
 )
 
@@ -21,23 +22,30 @@ const (
 // after the record that the Last-Event-ID header, or else the parameter after, names; without either it begins with the
 // next one.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	if s.subscribers.Add(1) > maxSubscribers {
-		s.subscribers.Add(-1)
+	v := visitorOf(r)
+	m := &member{v.peer, func() { _ = v.Close() }}
+	if !s.subscribers.join(m) {
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("%d subscribers are served at most", maxSubscribers), http.StatusServiceUnavailable)
+		http.Error(w, fmt.Sprintf("%d subscribers are served at most, %d of one peer", maxSubscribers, maxSubscribersOfPeer), http.StatusServiceUnavailable)
 		return
 	}
-	defer s.subscribers.Add(-1)
+	defer s.subscribers.leave(m)
 	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*tap.Record, eventBatch)}
 	if err := stream.resume(r); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Connection", "close") // at the end: it does not count among the others any more
+	if r.Method == http.MethodHead {
+		return
+	}
+	v.leave()
 	conn := http.NewResponseController(w)
 	if conn.SetReadDeadline(time.Time{}) != nil { // that of the request, which is read
 		return
 	}
+	sent := time.Now()
 	send := func() error {
 		if err := conn.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
 			return err
@@ -45,24 +53,24 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		if _, err := w.Write(stream.batch.Bytes()); err != nil {
 			return err
 		}
+		stream.batch.Reset()
+		sent = time.Now()
 		return conn.Flush()
 	}
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
 	stream.batch.WriteString("retry: 1000\n\n")
-	sent := time.Now()
 	for {
-		if stream.batch.Len() > 0 {
-			if send() != nil {
-				return
-			}
-			sent = time.Now()
+		if stream.batch.Len() > 0 && send() != nil {
+			return
 		}
 		select {
 		case <-r.Context().Done():
 			return
 		case <-tick.C:
-			stream.next()
+			if stream.next(send) != nil {
+				return
+			}
 			if stream.batch.Len() == 0 && time.Since(sent) > eventKeepalive {
 				stream.batch.WriteString(": still here\n\n")
 			}
@@ -98,13 +106,13 @@ func (s *subscriber) resume(r *http.Request) error {
 	return nil
 }
 
-// next makes the next batch of what has come since the last one.
-func (s *subscriber) next() {
-	s.batch.Reset()
+// next makes the next batch of what has come since the last one, and has what is too long for one sent.
+func (s *subscriber) next(send func() error) error {
 	first, n := s.recent.after(s.last, s.records)
 	if n == 0 {
-		return
+		return nil
 	}
+	defer clear(s.records[:n])
 	if lost := first - s.last - 1; lost > 0 {
 		fmt.Fprintf(&s.batch, "event: lost\ndata: {\"lost\":%d}\n\n", lost)
 	}
@@ -112,6 +120,12 @@ func (s *subscriber) next() {
 		seq := first + uint64(i)
 		fmt.Fprintf(&s.batch, "id: %d\ndata: %s\n\n", seq, audit.JSON(record, seq))
 		s.last = seq
+		if s.batch.Len() < maxBatch {
+			continue
+		}
+		if err := send(); err != nil {
+			return err
+		}
 	}
-	clear(s.records[:n])
+	return nil
 }

@@ -33,9 +33,9 @@ func guard(routes map[string]http.Handler) http.Handler {
 			http.Error(w, fmt.Sprintf("the Host of the request must be the address it goes to, %s, or localhost", local), http.StatusForbidden)
 		case foreign(r):
 			http.Error(w, "another site has made this request", http.StatusForbidden)
-		case r.Method != http.MethodGet:
-			h.Set("Allow", http.MethodGet)
-			http.Error(w, "only GET is served", http.StatusMethodNotAllowed)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD are served", http.StatusMethodNotAllowed)
 		case !found:
 			http.Error(w, "not found", http.StatusNotFound)
 		default:

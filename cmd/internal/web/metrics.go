@@ -16,7 +16,7 @@ func (s *Server) metrics() http.Handler {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
 // collector makes the router's metrics from one snapshot of its counters.
@@ -100,7 +100,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counters(c.dfRewrites, now.DFRewrites)
 	counter(c.records, now.LogRecords)
 	counters(c.lost, now.LogLost)
-	gauge(c.subscribers, float64(c.s.subscribers.Load()))
+	gauge(c.subscribers, float64(c.s.subscribers.size()))
 	if now.Owners != nil {
 		counter(c.owners, now.Owners.Found, "found")
 		counters(c.owners, now.Owners.NotFound)

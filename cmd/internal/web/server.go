@@ -11,16 +11,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"syntap/tap"
 )
 
 // Limits of the listener.
 const (
-	maxConnections = 64 // the rest wait to be accepted
-	maxSubscribers = 16 // of /api/events
-	maxHeader      = 8 << 10
+	maxConnections       = 128 // besides those of subscribers
+	maxConnectionsOfPeer = 48
+	maxSubscribers       = 32 // of /api/events
+	maxSubscribersOfPeer = 16
+	maxHeader            = 8 << 10
 
 	readTimeout   = 5 * time.Second  // of a request
 	answerTimeout = 15 * time.Second // to write an answer
@@ -37,7 +37,7 @@ type Options struct {
 // Server is the listener of a router with what it has to tell.
 type Server struct {
 	o        Options
-	listener net.Listener
+	listener *visitors
 	started  time.Time
 
 	counters func() Counters // set by Run before it serves
@@ -46,7 +46,7 @@ type Server struct {
 	recent      ring
 	handshakes  histogram
 	dials       histogram
-	subscribers atomic.Int32
+	subscribers crowd
 }
 
 // Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it answer.
@@ -56,8 +56,9 @@ func Listen(address string, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		o: o, listener: netutil.LimitListener(l, maxConnections), started: time.Now(),
-		recent: newRing(recentRecords),
+		o: o, started: time.Now(), recent: newRing(recentRecords),
+		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
+		subscribers: crowd{max: maxSubscribers, maxOfPeer: maxSubscribersOfPeer},
 	}, nil
 }
 
@@ -96,6 +97,7 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          silent,
+		ConnContext:       withVisitor,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the subscribers
 	}
 	served := make(chan error, 1)

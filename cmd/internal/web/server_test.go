@@ -98,7 +98,8 @@ func TestGuard(t *testing.T) {
 		{"own origin", "GET /api/status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://HOST\r\nSec-Fetch-Site: same-origin", "200"},
 		{"subresource of another site", "GET /api/status HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors", "403"},
 		{"link on another site", "GET /api/status HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate", "200"},
-		{"HEAD", "HEAD / HTTP/1.1\r\nHost: HOST", "405"},
+		{"HEAD", "HEAD / HTTP/1.1\r\nHost: HOST", "200"},
+		{"HEAD of events", "HEAD /api/events HTTP/1.1\r\nHost: HOST", "200"},
 		{"OPTIONS", "OPTIONS /api/status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://HOST", "405"},
 		{"POST", "POST /api/status HTTP/1.1\r\nHost: HOST", "405"},
 		{"POST with a body that never comes", "POST /api/status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10", "400"},
@@ -246,7 +247,7 @@ func TestEvents(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	tuntest.Wait(t, "the subscriber to be forgotten", func() bool { return s.subscribers.Load() == 0 })
+	tuntest.Wait(t, "the subscriber to be forgotten", func() bool { return s.subscribers.size() == 0 })
 }
 
 // TestSubscribers counts them, and drops one that does not read. A Unix socket holds less than one batch of events: TCP takes
@@ -268,7 +269,7 @@ func TestSubscribers(t *testing.T) {
 		}
 		return response
 	}
-	for range maxSubscribers {
+	for range maxSubscribersOfPeer {
 		if r := subscribe(); r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("subscriber was answered with %s, %v", r.Status, r.Header)
 		}
@@ -279,23 +280,47 @@ func TestSubscribers(t *testing.T) {
 	for n := range recentRecords {
 		s.Record(established(n))
 	}
-	tuntest.Wait(t, "those that do not read to be dropped", func() bool { return s.subscribers.Load() == 0 })
+	tuntest.Wait(t, "those that do not read to be dropped", func() bool { return s.subscribers.size() == 0 })
 }
 
-// TestSlowRequests has more connections that say nothing than there are places. They must not keep others out for long.
-func TestSlowRequests(t *testing.T) {
+// TestAlwaysAnswers has one peer take all places there are in every way: half requests, answers that it does not read,
+// subscribers, connections that it keeps.
+func TestAlwaysAnswers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for range maxConnections {
-		conn, err := net.Dial("tcp", s.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: loc")
+	for n := range recentRecords {
+		s.Record(established(n))
 	}
-	if answer := raw(t, s, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.HasSuffix(answer, "ok\n") {
-		t.Errorf("answer beside slow requests: %q", answer)
+	const complete = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for name, request := range map[string]string{
+		"half requests":           "GET /healthz HTTP/1.1\r\nHost: loc",
+		"answers that nobody has": "GET /api/handshakes?limit=2048" + complete,
+		"subscribers":             "GET /api/events?after=0" + complete,
+		"kept connections":        "GET /metrics" + complete,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 2 * maxConnections {
+				conn, err := net.Dial("tcp", s.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.(*net.TCPConn).SetReadBuffer(1 << 10)
+				fmt.Fprint(conn, request)
+			}
+			for path, want := range map[string]string{"/healthz": "ok\n", "/metrics": "syntap_build_info"} {
+				start := time.Now()
+				if answer := raw(t, s, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.Contains(answer, want) {
+					t.Errorf("%s: %q", path, answer)
+				}
+				if took := time.Since(start); took >= readTimeout { // by then the others are turned out
+					t.Errorf("%s took %v", path, took)
+				}
+			}
+		})
+	}
+	if n := s.listener.crowd.size(); n > maxConnectionsOfPeer+maxSubscribersOfPeer {
+		t.Errorf("%d connections of one peer", n)
 	}
 }
 

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package web
+
+import (
+	"errors"
+	"net"
+)
+
+// peerUser is the same for all: this system is not asked.
+func peerUser(*net.UnixConn) string { return "" }
+
+func peerUID(*net.UnixConn) (uint32, error) { return 0, errors.ErrUnsupported }
