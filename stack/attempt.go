@@ -107,7 +107,6 @@ func (s *Stack) answerConnected(f *flow) {
 		f.phase.Store(answering)
 		s.setDeadline(f, s.o.HandshakeTimeout)
 	} else {
-		resetOnClose(f.fd)
 		s.dropSocket(f)
 	}
 	s.mu.Unlock()
@@ -354,7 +353,6 @@ func (s *Stack) abandon(f *flow) {
 	}
 	f.phase.Store(gone)
 	s.endHalfOpen(f.key.client.Addr())
-	resetOnClose(f.fd)
 	s.dropSocket(f)
 	s.mu.Unlock()
 	if s.o.Abandoned != nil {

@@ -39,6 +39,9 @@
 // read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was
 // peeked at stays valid until it has been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
 //
+// A host socket is made so that its end is a RST (SO_LINGER), until both ends have finished: when this process is killed the
+// far side sees that what it has got was cut short.
+//
 // # Datagrams
 //
 // A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host socket; the table of

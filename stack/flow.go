@@ -12,6 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/stack/dial"
 )
 
 // flow is one TCP connection of a client: first an attempt to reach the far side, then a relay between a netstack
@@ -165,8 +167,8 @@ func (f *flow) release() {
 	delete(s.upstreams, f.upstream)
 	f.phase.Store(closing)
 	s.mu.Unlock()
-	if f.resetHost.Load() {
-		resetOnClose(f.fd)
+	if !f.resetHost.Load() {
+		_ = dial.EndInOrder(f.fd) // fails only for what is no socket
 	}
 	s.closeSocket(f.fd)
 	f.releaseReadBuffer()
@@ -189,9 +191,4 @@ func (f *flow) forgetIfClosed() {
 			f.stack.forget(f)
 		}
 	}
-}
-
-// resetOnClose makes close send a RST (RFC 9293 §3.10.5) instead of a FIN.
-func resetOnClose(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

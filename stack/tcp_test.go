@@ -110,6 +110,34 @@ func TestHalfCloseByServer(t *testing.T) {
 	})
 }
 
+// All that a client has sent arrives at a far side that takes its time, after both ends have finished.
+func TestLateBytesArrive(t *testing.T) {
+	families(t, func(t *testing.T, network string, server netip.Addr) {
+		read, received := make(chan struct{}), make(chan []byte, 1)
+		port := serve(t, network, func(c *net.TCPConn) {
+			_ = c.CloseWrite()
+			<-read
+			b, err := io.ReadAll(c)
+			if err != nil {
+				t.Errorf("server: %v", err)
+			}
+			received <- b
+		})
+		router := startRouter(t, Options{}, dial.Policy{})
+		c := newClient(t, router).dial(t, server, port)
+		data := randomBytes(1 << 20)
+		if _, err := c.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		eventually(t, "both ends have finished", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		close(read)
+		if b := <-received; !bytes.Equal(b, data) {
+			t.Errorf("server has received %d bytes of %d", len(b), len(data))
+		}
+	})
+}
+
 func TestServerResetReachesClient(t *testing.T) {
 	families(t, func(t *testing.T, network string, server netip.Addr) {
 		port := serve(t, network, func(c *net.TCPConn) {

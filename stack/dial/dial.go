@@ -63,10 +63,15 @@ func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
-// Stream opens a TCP socket. Connect starts its handshake.
+// Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process dies, until EndInOrder:
+// what has been cut short does not look whole to the far side.
 func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	fd, err = d.socket(target, unix.SOCK_STREAM, 0)
 	if err != nil {
+		return -1, err
+	}
+	if err := linger(fd, true); err != nil {
+		_ = unix.Close(fd)
 		return -1, err
 	}
 	for _, o := range d.o.Load().stream {
@@ -76,6 +81,21 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 		}
 	}
 	return fd, nil
+}
+
+// EndInOrder has the end of a TCP socket be a FIN, behind all that has been written.
+func EndInOrder(fd int) error { return linger(fd, false) }
+
+// linger has close discard what has not been sent and send a RST (RFC 9293 §3.10.5), or not.
+func linger(fd int, reset bool) error {
+	l := unix.Linger{}
+	if reset {
+		l.Onoff = 1
+	}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l); err != nil {
+		return fmt.Errorf("set SO_LINGER: %w", err)
+	}
+	return nil
 }
 
 // Datagram opens an unbound UDP socket of target's family.

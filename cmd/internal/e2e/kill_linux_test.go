@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -16,6 +17,37 @@ import (
 
 	"syntap/tun/tuntest"
 )
+
+// TestKillResets kills the router in the middle of an upload: the server must not take what it has for the whole.
+func TestKillResets(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", everything)
+	begun, atServer := make(chan struct{}), make(chan error)
+	for _, host := range addresses() {
+		l := lab.Server.Listen("tcp", net.JoinHostPort(host, "7000"))
+		go func() {
+			atServer <- serveOne(l, func(conn *net.TCPConn) error {
+				_, _ = io.ReadFull(conn, make([]byte, 5))
+				begun <- struct{}{}
+				_, err := io.Copy(io.Discard, conn)
+				return err
+			})
+		}()
+		if _, err := dial(t, lab.Router, l.Addr().String()).Write([]byte("begun")); err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+	}
+	if err := r.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range addresses() {
+		if err := <-atServer; !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("server read to the end, %v, want a reset", err)
+		}
+	}
+}
 
 // TestKillLosesNoRecord kills the router again and again while connections are made as fast as they go. Each connection of which
 // a byte has come through, to either end, is in the log; the log has no broken line and no gap in its numbers.
