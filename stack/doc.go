@@ -21,7 +21,7 @@
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and from there to the kernel.
 // On its way back it is copied once more, in between. That is cheaper than reading segment by segment into netstack's memory:
 // each read has the kernel acknowledge, which has the far side send, and a client that gets its frames one by one falls asleep
-// after each.
+// after each. A read ends before an urgent byte of the far side, though there is more: the poller tells of those.
 //
 // # Flows
 //

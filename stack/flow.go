@@ -57,6 +57,7 @@ type flow struct {
 	halves            atomic.Int32 // not yet done
 
 	hangup     atomic.Bool   // the host socket has ended or failed: read until it says so
+	urgent     atomic.Bool   // the far side has sent urgent data: a read ends before it though there is more
 	finSent    atomic.Bool   // towards the client
 	resetHost  atomic.Bool   // the client reset: so do we, towards the far side
 	resetGuest atomic.Bool   // the far side reset, or we stop: so do we, towards the client
@@ -95,6 +96,9 @@ func (f *flow) ready(events uint32, w *worker) {
 	const ended = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	if events&ended != 0 {
 		f.hangup.Store(true)
+	}
+	if events&unix.EPOLLPRI != 0 {
+		f.urgent.Store(true)
 	}
 	switch f.phase.Load() {
 	case dialling:

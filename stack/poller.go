@@ -69,7 +69,7 @@ const maxDescriptors = 1 << 20
 
 // Events to watch for; errors always are. A UDP socket is writable anew with each datagram that has left: that is no news.
 const (
-	streamEvents   = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+	streamEvents   = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	datagramEvents = unix.EPOLLIN | unix.EPOLLET
 )
 

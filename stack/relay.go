@@ -126,7 +126,7 @@ func moveInbound(f *flow, w *worker) (more bool) {
 				}
 				continue
 			}
-			f.unsent, fresh, emptied = b[:n], true, n < len(b) && !f.hangup.Load()
+			f.unsent, fresh, emptied = b[:n], true, n < len(b) && !f.hangup.Load() && !f.urgent.Load()
 		}
 		wrote, ok := f.writeUnsent(w.slice())
 		full := ok && wrote == 0 // netstack will say when it has room

@@ -17,6 +17,7 @@ func streamOptions(o Options) []socketOption {
 	all := []socketOption{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1}, // an urgent byte keeps its place in the stream (RFC 6093 §5)
 	}
 	k := o.Keepalive.OrDefault()
 	options := []socketOption{
