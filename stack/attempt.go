@@ -114,6 +114,7 @@ func (s *Stack) answerConnected(f *flow) {
 	case place:
 		s.report(f, Connected, 0)
 		s.addresses.enter(f)
+		s.paths.lowerMSS(f.syn, false)
 		s.deliver(newPacket(f.syn))
 	case errno == 0:
 		s.stats.DropHalfOpen.Add(1) // the client's next SYN dials again

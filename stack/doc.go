@@ -57,12 +57,20 @@
 // under the name of who answered: the socket queues ICMP errors with what they quote, and the packet that the client sent
 // is rebuilt from that (icmperror.go). Path MTU is the host's affair: clients' packets are fragmented if need be, and a DF
 // bit of theirs is not carried. Only where Options.DF forbids fragments the client is told the path MTU (toobig.go).
+// On the way back IPv4 packets go without DF, so that the host and routers behind it may fragment them; IPv6 packets are
+// fragmented here, to what is known of the client's path (fragment.go).
 //
 // # Segment sizes
 //
 // The two legs of a connection have segments of their own. What bounds those of the far leg is Options.MSS, set on the
 // host socket before it connects: then our SYN announces it and our segments keep to it. Netstack's keep to what the client
 // announced in the SYN that it is given. [Stack.PathMTU] tells what the host knows of the far leg's path.
+//
+// Behind a gateway a client's path may be narrower than the link. What is known of it (clientpath.go) comes from the host's
+// route, Options.ClientMTU, and for ten minutes from the ICMP errors of routers there. Such an error counts only when it quotes
+// what may be on its way (clienterror.go): of TCP a number that is not yet acknowledged, of datagrams the size and the ends of
+// an answer to a live mapping. Connections that open later keep to it in both directions (synmss.go): the MSS that netstack
+// reads in the SYN, and that the client reads in the SYN-ACK, is at most what the path takes.
 //
 // # On record first
 //

@@ -19,6 +19,7 @@ import (
 type linkEndpoint struct {
 	link       tun.Link
 	stats      *Stats
+	paths      *clientPaths
 	dispatcher gstack.NetworkDispatcher
 }
 
@@ -60,6 +61,9 @@ func (e *linkEndpoint) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Er
 	written := 0
 	for _, pkt := range pkts.AsSlice() {
 		*bufs = appendViews((*bufs)[:0], pkt)
+		if pkt.GSOOptions.Type == gstack.GSONone && e.paths != nil { // a SYN-ACK or a RST
+			e.paths.lowerMSS((*bufs)[0], true)
+		}
 		err := e.link.WriteFrame(offloadOf(pkt), *bufs)
 		clear(*bufs)
 		if errors.Is(err, os.ErrClosed) {

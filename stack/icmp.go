@@ -21,8 +21,8 @@ const (
 
 const echoHeaderLen = 8
 
-// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Other messages end here: they
-// concern the link alone, or connections that netstack holds and that need no news of a TUN.
+// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Of other messages only errors about
+// the size of a packet matter: the rest concerns the link alone, or is no news (RFC 5927 §6).
 func (s *Stack) routeICMP(f *frame) {
 	request := f.head[f.ip.len:]
 	if len(request) < echoHeaderLen {
@@ -32,6 +32,10 @@ func (s *Stack) routeICMP(f *frame) {
 	echo := byte(icmp4EchoRequest)
 	if f.ip.v6 {
 		echo = icmp6EchoRequest
+	}
+	if tooBig(f.ip.v6, request) {
+		s.routeTooBig(f, request)
+		return
 	}
 	if request[0] != echo || request[1] != 0 {
 		s.stats.DropICMP.Add(1)
@@ -91,12 +95,13 @@ func (m *mapping) replyEcho(in *inbound, n int) {
 	m.stack.nat.heard(m)
 	from, client := m.asClientSees(m.far(&in.message)).Addr(), m.key.client
 	packet := in.buf[at-ipHeaderLen(from) : end]
-	in.putIP(packet, from, client.Addr(), icmpProto(m.key.v6), in.hopLimit(m.key.v6), len(packet) > m.stack.link.MTU())
+	in.putIP(packet, from, client.Addr(), icmpProto(m.key.v6), in.hopLimit(m.key.v6))
 	reply := in.buf[at:end]
 	binary.BigEndian.PutUint16(reply[4:], client.Port())
 	binary.BigEndian.PutUint16(reply[2:], 0)
 	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.key.v6), len(reply)))
-	m.stack.writeInbound(tun.Offload{}, in.bufs(packet)...)
+	m.noteSent(netip.AddrPortFrom(from, 0), len(packet))
+	m.stack.writeWhole(in, packet, client.Addr())
 }
 
 // hopLimit returns what was left of the message's hop limit when it arrived.

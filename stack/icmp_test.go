@@ -122,7 +122,7 @@ func TestICMPIsNotAnsweredLocally(t *testing.T) {
 	others := []tuntest.ICMP{
 		{Src: clientV4, Dst: serverV4, Type: 13},                                              // timestamp
 		{Src: clientV4, Dst: serverV4, Type: icmp4EchoReply},                                  // unasked for
-		{Src: clientV4, Dst: serverV4, Type: 3, Code: 4},                                      // fragmentation needed
+		{Src: clientV4, Dst: serverV4, Type: 3, Code: 1},                                      // host unreachable
 		{Src: clientV6, Dst: serverV6, Type: icmp6EchoReply},                                  // unasked for
 		{Src: clientV6, Dst: serverV6, Type: 135},                                             // neighbour solicitation
 		{Src: netip.MustParseAddr("fe80::1"), Dst: netip.MustParseAddr("ff02::2"), Type: 133}, // router solicitation

@@ -16,7 +16,7 @@ type inbound struct {
 	buf     []byte
 	run     run
 	frame   [1][]byte
-	ipID    uint16 // of the last packet that may be fragmented
+	ipID    uint16 // of the last IPv4 packet
 }
 
 // headroom holds the longest headers that we write.
@@ -34,9 +34,9 @@ func ipHeaderLen(a netip.Addr) int {
 	return 20
 }
 
-// putIP writes the header of a packet between two addresses of one family. The host takes packets beyond its MTU, but
-// may have to fragment one for a client behind it: that needs an identification (RFC 6864 §4.1).
-func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byte, mayFragment bool) {
+// putIP writes the header of a packet between two addresses of one family. An IPv4 packet may be fragmented on its way,
+// for a client behind this host: that needs an identification (RFC 6864 §4.1).
+func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byte) {
 	clear(packet[:ipHeaderLen(dst)])
 	if dst.Is6() {
 		s, d := src.As16(), dst.As16()
@@ -47,11 +47,9 @@ func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byt
 	s, d := src.As4(), dst.As4()
 	putIPv4(packet, s[:], d[:], proto, len(packet)-20)
 	packet[8] = hopLimit
-	if mayFragment {
-		in.ipID++
-		binary.BigEndian.PutUint16(packet[4:], in.ipID)
-		packet[6] = 0 // no DF
-	}
+	in.ipID++
+	binary.BigEndian.PutUint16(packet[4:], in.ipID)
+	packet[6] = 0 // no DF
 	binary.BigEndian.PutUint16(packet[10:], 0)
 	binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
 }
@@ -60,4 +58,20 @@ func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byt
 func (in *inbound) bufs(packet []byte) [][]byte {
 	in.frame[0] = packet
 	return in.frame[:]
+}
+
+// writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than the client's path takes.
+func (s *Stack) writeWhole(in *inbound, packet []byte, client netip.Addr) {
+	if client.Is4() || len(packet) <= minPathMTU6 {
+		s.writeInbound(tun.Offload{}, in.bufs(packet)...)
+		return
+	}
+	mtu := s.paths.mtu(client)
+	if len(packet) <= mtu {
+		s.writeInbound(tun.Offload{}, in.bufs(packet)...)
+		return
+	}
+	for _, fragment := range fragments6(packet, mtu) {
+		s.writeInbound(tun.Offload{}, fragment)
+	}
 }

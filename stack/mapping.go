@@ -30,6 +30,7 @@ type mapping struct {
 	mu    sync.RWMutex                      // guards the fields below; held for reading while the socket is in use
 	fd    int                               // -1 once closed
 	asked map[netip.AddrPort]netip.AddrPort // what the client calls a destination that the dialer redirected
+	large [4]largePacket                    // sent to the client lately; written by the poller alone
 
 	hopLimit uint8 // the socket's; owned by the read loop, like the next
 	singly   bool  // the socket does not take super-frames

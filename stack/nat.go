@@ -98,6 +98,13 @@ func (n *nat) find(key mappingKey, port uint16) *mapping {
 	return m
 }
 
+// lookUp returns a mapping, or nil, and does not use it.
+func (n *nat) lookUp(key mappingKey) *mapping {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.byKey[key]
+}
+
 // heard notes that somebody has sent to the client.
 func (n *nat) heard(m *mapping) {
 	n.mu.Lock()

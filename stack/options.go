@@ -58,6 +58,10 @@ type Options struct {
 	// server's. It must not block.
 	DF func(client, server netip.AddrPort) dial.DF
 
+	// ClientMTU returns the MTU of the host's route to a client, 0 where there is none. If nil, all clients are at the other
+	// end of the link, which takes packets of any size. It may be called with netstack's locks held and must not block.
+	ClientMTU func(client netip.Addr) int
+
 	Log logrus.FieldLogger // nil = silent
 
 	sweepInterval time.Duration // how often flows are looked at that nothing makes move; tests shorten it

@@ -42,6 +42,7 @@ type Stack struct {
 	inbound   *inbound  // the poller's
 	noEchoes  sync.Once // says that they do not work here
 	buffers   budget
+	paths     *clientPaths
 	host      dial.HostAddrs
 
 	readBuffers sync.Pool // of *readBuffer
@@ -67,7 +68,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.flush) {
 		s.burst = newBurst()
 	}
-	s.endpoint = linkEndpoint{link: link, stats: &s.stats}
+	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
+	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err

@@ -28,10 +28,13 @@ type Stats struct {
 	DropUDPSend   atomic.Uint64 // datagram, super-frame or echo request the host did not take
 	DropDenied    atomic.Uint64 // datagram or echo request that policy forbids
 	DropLinkScope atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
-	DropICMP      atomic.Uint64 // ICMP other than echo requests
+	DropICMP      atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
+	DropUnmatched atomic.Uint64 // such an error that quotes nothing that is on its way to a client
 
 	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record
 	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
+	ClientMTUs   atomic.Uint64 // path MTUs of clients that were learned from ICMP errors
+	EvictedPaths atomic.Uint64 // clients whose path was forgotten for that of others
 
 	InboundErrors atomic.Uint64 // inbound frames the link did not take, or that do not fit the client's address family
 }
@@ -51,6 +54,8 @@ func (s *Stats) Drops() map[string]uint64 {
 		"denied":     s.DropDenied.Load(),
 		"link_scope": s.DropLinkScope.Load(),
 		"icmp":       s.DropICMP.Load(),
+
+		"icmp_unmatched": s.DropUnmatched.Load(),
 	}
 }
 

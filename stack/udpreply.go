@@ -63,14 +63,14 @@ func (m *mapping) flush(in *inbound) {
 		return
 	}
 	s.nat.heard(m)
-	if r.several() && r.segment <= s.link.MTU()-headroom && s.writeUDP(in, r, client) == nil {
+	m.noteSent(r.from, ipHeaderLen(client.Addr())+udpHeaderLen+r.segment)
+	if r.several() && r.segment <= s.largestSegment(client.Addr()) && s.writeUDP(in, r, client) == nil {
 		return
 	}
-	// One by one: there is only one, or each may have to be fragmented behind the host, or the kernel does not cut UDP
-	// (before Linux 6.2).
+	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut UDP (before Linux 6.2).
 	for one := r; ; one.at = one.end {
 		one.end = min(one.at+r.segment, r.end)
-		if s.writeUDP(in, one, client) != nil {
+		if s.writeOne(in, one, client) != nil {
 			s.stats.InboundErrors.Add(1)
 		}
 		if one.end == r.end {
@@ -79,18 +79,39 @@ func (m *mapping) flush(in *inbound) {
 	}
 }
 
+// largestSegment returns the payload of the largest datagrams that reach a client in one piece.
+func (s *Stack) largestSegment(client netip.Addr) int {
+	mtu := s.link.MTU()
+	if client.Is6() && mtu > minPathMTU6 {
+		mtu = s.paths.segmentMTU(client)
+	}
+	return mtu - headroom
+}
+
+// writeOne writes a run of one datagram to a client, in fragments where it has to be (writeWhole).
+func (s *Stack) writeOne(in *inbound, r run, to netip.AddrPort) error {
+	if length := r.end - r.at + headroom; to.Addr().Is4() || length <= minPathMTU6 || length <= s.paths.mtu(to.Addr()) {
+		return s.writeUDP(in, r, to)
+	}
+	packet := in.putUDP(r, to)
+	u := packet[40:]
+	sum := ^tun.Checksum(u, 0) // the field holds the pseudo-header's
+	if sum == 0 {
+		sum = 0xffff // RFC 8200 §8.1
+	}
+	binary.BigEndian.PutUint16(u[6:], sum)
+	s.writeWhole(in, packet, to.Addr())
+	return nil
+}
+
 // writeUDP writes a run to a client. The headers overwrite what stands before it: headroom, or bytes already written.
 func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
-	packet := in.buf[r.at-hdrLen : r.end]
-	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL, !r.several() && len(packet) > s.link.MTU())
-	u := packet[hdrLen-udpHeaderLen:]
-	putUDP(u, r.from, to)
-	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)
-	binary.BigEndian.PutUint16(u[6:], tun.PseudoHeaderSum(protoUDP, src, dst, len(u)))
+	packet := in.putUDP(r, to)
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(hdrLen - udpHeaderLen), CsumOffset: 6}
 	if r.several() {
 		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(r.segment), uint16(hdrLen)
+		in.ipID += uint16((r.end - r.at) / r.segment) // the kernel counts on from the first
 	}
 	return s.link.WriteFrame(off, in.bufs(packet))
 }
@@ -100,4 +121,16 @@ func putUDP(b []byte, from, to netip.AddrPort) {
 	binary.BigEndian.PutUint16(b[0:], from.Port())
 	binary.BigEndian.PutUint16(b[2:], to.Port())
 	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
+}
+
+// putUDP writes the headers of a run's packet, with a checksum of the pseudo-header alone.
+func (in *inbound) putUDP(r run, to netip.AddrPort) (packet []byte) {
+	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
+	packet = in.buf[r.at-hdrLen : r.end]
+	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL)
+	u := packet[hdrLen-udpHeaderLen:]
+	putUDP(u, r.from, to)
+	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)
+	binary.BigEndian.PutUint16(u[6:], tun.PseudoHeaderSum(protoUDP, src, dst, len(u)))
+	return packet
 }

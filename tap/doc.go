@@ -36,8 +36,9 @@
 //   - SYN-ACKs of a client. The router opens nothing towards clients, so such a segment is a forgery.
 //   - Whatever a client sends to a flow with an open attempt and is neither a SYN, nor a RST that counts, nor an acceptable
 //     third segment. Netstack's Forwarder would take any segment with an ACK for the third one.
-//   - ICMP errors of a client about TCP, whose contents netstack believes unchecked (RFC 5927): a forged "fragmentation
-//     needed" would cut its segments down to one byte, a forged "unreachable" end its handshakes.
+//   - ICMP errors of the client's side about TCP, whose contents netstack believes unchecked (RFC 5927): a forged
+//     "unreachable" would end its handshakes. "Fragmentation needed" and "packet too big" pass, but for those in fragments or
+//     behind extension headers: the router compares them with what it has sent, and gives none to netstack.
 //   - SYNs of new attempts while Options.Admission lets none begin; with Refuse the client is told (ICMP).
 //   - SYNs whose source no client may have, or is the destination; SYNs that the table has no place for.
 //   - SYNs and SYN-ACKs with options that cannot be parsed, and IPv4 fragments, where a rule refuses them.

@@ -40,7 +40,7 @@ var dropWords = [dropReasons]string{
 	dropRefused:          "refused",              // the same with Refuse: the client is told
 	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client
 	dropThird:            "third_segment",        // no acceptable third segment
-	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP
+	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP, other than one about sizes
 	dropOptions:          "tcp_options",          // TCP options that cannot be parsed, where an mss rule refuses them
 	dropDF:               "ip_fragment",          // a fragment, where a df rule refuses it
 }

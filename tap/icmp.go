@@ -12,6 +12,7 @@ const (
 	icmpUnreachable         = 3
 	icmpFragmentationNeeded = 4 // a code of the type above
 	icmpv6Unreachable       = 1
+	icmpv6PacketTooBig      = 2
 	icmpv6Informational     = 128 // the first type that is no error
 )
 
@@ -33,10 +34,16 @@ func (ip *ipHeader) icmpError(b []byte) (typ, code uint8, quote []byte, ok bool)
 	return typ, code, quote, ok
 }
 
-// aboutTCP reports whether an ICMP error quotes TCP, or may do so where it cannot be read.
+// aboutTCP reports whether an ICMP error quotes TCP, or may do so where it cannot be read. One about the size of a packet is
+// left to the router, which knows what it has sent, unless it could get to netstack by itself.
 func (ip *ipHeader) aboutTCP(b []byte) bool {
-	_, _, quote, ok := ip.icmpError(b)
-	if !ok {
+	typ, code, quote, ok := ip.icmpError(b)
+	switch {
+	case !ok:
+		return false
+	case ip.fragment:
+	case ip.proto == protoICMP && typ == icmpUnreachable && code == icmpFragmentationNeeded,
+		ip.proto == protoICMPv6 && typ == icmpv6PacketTooBig && ip.offset == 40:
 		return false
 	}
 	var quoted ipHeader

@@ -93,7 +93,7 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 	}
 	if !s.tcp {
 		if s.ip.aboutTCP(head) {
-			// Netstack believes what such an error says about path MTU and reachability, whoever made it up (RFC 5927).
+			// Netstack believes what such an error says about reachability, whoever made it up (RFC 5927).
 			return 0, dropICMP
 		}
 		return n, t.rewriteDatagram(rules, head)

@@ -160,7 +160,7 @@ func chain(tcp []byte, headers ...[]byte) []byte {
 		next = len(b)
 		b = append(b, h...)
 	}
-	b[next] = 6
+	b[next] = tcp[6]
 	b = append(b, tcp[40:]...)
 	binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40))
 	return b
@@ -348,6 +348,7 @@ func TestNotTCPPasses(t *testing.T) {
 		return tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 3, Payload: quote}.Packet()
 	}
 	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: []byte("x")}.Packet()
+	tooBig6 := tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 2, Payload: syn6}.Packet()
 	tests := []struct {
 		name  string
 		frame []byte
@@ -369,7 +370,10 @@ func TestNotTCPPasses(t *testing.T) {
 		{"error about the start of TCP", unreachable(testSYN().Packet()[:28]), "icmp_tcp"},
 		{"error about nothing", unreachable(nil), "icmp_tcp"},
 		{"fragmented error", tuntest.ICMP{Src: a, Dst: b, Type: 3, Payload: udp, IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
-		{"packet too big about TCP", tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 2, Payload: syn6}.Packet(), "icmp_tcp"},
+		{"packet too big about TCP", tooBig6, ""}, // the router's to judge
+		{"fragmentation needed about TCP", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: testSYN().Packet()}.Packet(), ""},
+		{"fragment of it", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: testSYN().Packet(), IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
+		{"packet too big about TCP behind an extension header", chain(tooBig6, hopByHop), "icmp_tcp"},
 		{"neighbour solicitation", tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 135, Payload: make([]byte, 16)}.Packet(), ""},
 	}
 	for _, tt := range tests {

@@ -25,3 +25,6 @@ func New(Options) *Dialer { return &Dialer{} }
 
 // SetOptions does nothing.
 func (d *Dialer) SetOptions(Options) {}
+
+// ClientMTU knows no route.
+func (d *Dialer) ClientMTU(netip.Addr) int { return 0 }

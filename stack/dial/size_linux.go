@@ -53,6 +53,14 @@ func PathMTU(fd int, target netip.Addr) int {
 	return mtu
 }
 
+// ClientMTU returns the MTU of the host's route to a client; 0 where there is none. The route is not bound to
+// Options.Interface, which is for the way to the world.
+func (d *Dialer) ClientMTU(client netip.Addr) int {
+	o := d.o.Load().Options
+	o.Interface = ""
+	return New(o).RouteMTU(netip.AddrPortFrom(client, 9)) // any port
+}
+
 // RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where the kernel has learned
 // it; 0 where there is no way.
 func (d *Dialer) RouteMTU(target netip.AddrPort) int {

@@ -30,6 +30,7 @@ type Router struct {
 	View       *web.Server   // shows all this; nil = nobody looks
 	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
 	Owners     bool          // name the processes of local clients in records: they are in this network namespace
+	Forwards   bool          // clients may be behind other links of this host, which it forwards to
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
@@ -81,6 +82,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	o.Abandoned = func(client, server netip.AddrPort, isn uint32) {
 		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
+	}
+	if r.Forwards {
+		o.ClientMTU = dialer.ClientMTU
 	}
 	o.Log = r.Logger
 	sizeSockets(&o, t.Rules, pathMTU)

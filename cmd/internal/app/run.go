@@ -46,7 +46,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
 		r := Router{
-			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
+			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
 			Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources),
 		}
 		return r.Route(running, dev)

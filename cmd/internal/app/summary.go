@@ -31,6 +31,8 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 	}
 	add("", "unrecorded", s.Unrecorded.Load())
 	add("", "evicted_flows", s.EvictedFlows.Load())
+	add("", "evicted_paths", s.EvictedPaths.Load())
+	add("", "client_mtus", s.ClientMTUs.Load())
 	add("", "inbound_errors", s.InboundErrors.Load())
 	return fields
 }

@@ -21,6 +21,9 @@ type record struct {
 	Dport    int      `json:"dport"`
 	Repeated int      `json:"syn_retransmits"`
 	Lines    []string `json:"lines"`
+	Server   struct {
+		MSS *int `json:"mss"`
+	} `json:"server"`
 	Rewrites []struct {
 		Packet string `json:"packet"`
 		What   string `json:"what"`

@@ -1,0 +1,231 @@
+//go:build linux
+
+package stack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// narrowRoute has every client behind a link of 1400 bytes.
+func narrowRoute(netip.Addr) int { return 1400 }
+
+// tooBigAbout returns the ICMP error of a router that could not pass a packet on.
+func tooBigAbout(packet []byte, mtu uint16) []byte {
+	var ip ipHeader
+	ip.parse(packet, tun.MaxFrame)
+	m := tuntest.ICMP{Src: netip.MustParseAddr("192.0.2.99"), Dst: ip.srcAddr(packet), Type: 3, Code: 4, Payload: packet[:min(len(packet), 60)]}
+	if ip.v6 {
+		m.Src, m.Type, m.Code = netip.MustParseAddr("2001:db8::99"), icmp6PacketTooBig, 0
+	}
+	binary.BigEndian.PutUint16(m.Rest[2:], mtu)
+	return m.Packet()
+}
+
+// dialByHand opens a connection of a client without a stack, and returns the SYN-ACK.
+func (r *testRouter) dialByHand(t *testing.T, syn tuntest.TCP) tuntest.TCP {
+	t.Helper()
+	r.send(t, tuntest.Frame{Data: syn.Packet()})
+	f := r.receive(t)
+	var ip ipHeader
+	if !ip.parse(f.Data, len(f.Data)) || f.Data[ip.len+tcpFlagsAt] != tcpSYN|tcpACK {
+		t.Fatalf("answer to the SYN: % x", f.Data)
+	}
+	h := f.Data[ip.len:]
+	ack := syn
+	ack.Seq, ack.Ack, ack.Flags, ack.Options = syn.Seq+1, binary.BigEndian.Uint32(h[4:])+1, tuntest.ACK, nil
+	r.send(t, tuntest.Frame{Data: ack.Packet()})
+	return tuntest.TCP{Seq: binary.BigEndian.Uint32(h[4:]), Options: h[20 : h[12]>>4*4]}
+}
+
+func tcpFamilies(t *testing.T, test func(t *testing.T, network string, client, server netip.Addr)) {
+	t.Run("IPv4", func(t *testing.T) { test(t, "tcp4", clientV4, serverV4) })
+	t.Run("IPv6", func(t *testing.T) { test(t, "tcp6", clientV6, serverV6) })
+}
+
+// TestTooBigFromClientSide has a router behind the link say that segments are too big, and others pretend so.
+func TestTooBigFromClientSide(t *testing.T) {
+	tcpFamilies(t, func(t *testing.T, network string, client, server netip.Addr) {
+		stop := make(chan struct{})
+		port := serve(t, network, func(c *net.TCPConn) { _, _ = c.Write(make([]byte, 5000)); <-stop })
+		defer close(stop)
+		router := startRouter(t, Options{}, dial.Policy{})
+		syn := tuntest.TCP{
+			Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(server, uint16(port)), Seq: 1000, Flags: tuntest.SYN, Window: 60000,
+			Options: []byte{2, 4, 5, 180},
+		}
+		router.dialByHand(t, syn)
+		f := router.receive(t)
+		ipLen, whole := uint16(ipHeaderLen(client)), f.Offload.GSOSize
+		if whole < 1400 {
+			t.Fatalf("segments of %d bytes", whole)
+		}
+
+		stale, unsent, other, short := bytes.Clone(f.Data), bytes.Clone(f.Data), bytes.Clone(f.Data), f.Data[:ipLen+7]
+		be := binary.BigEndian
+		seq := be.Uint32(f.Data[ipLen+4:])
+		be.PutUint32(stale[ipLen+4:], seq-1)
+		be.PutUint32(unsent[ipLen+4:], seq+5000)
+		be.PutUint16(other[ipLen+2:], 4001)
+		forged := [][]byte{tooBigAbout(stale, 1300), tooBigAbout(unsent, 1300), tooBigAbout(other, 1300), tooBigAbout(short, 1300), tooBigAbout(f.Data, 65000)}
+		if client.Is6() {
+			forged = append(forged, tooBigAbout(f.Data, 1279)) // RFC 8201 §4
+		}
+		for _, p := range forged {
+			router.send(t, tuntest.Frame{Data: p})
+		}
+		eventually(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == uint64(len(forged)) })
+		if n := router.paths.segmentMTU(client); n != 1500 {
+			t.Errorf("path MTU %d after forged errors", n)
+		}
+
+		path := uint16(1300)
+		tell := func(mtu uint16) {
+			t.Helper()
+			router.send(t, tuntest.Frame{Data: tooBigAbout(f.Data, mtu)})
+			for again := f; be.Uint32(again.Data[ipLen+4:]) != seq || again.Offload.GSOSize != path-ipLen-20; { // sent once more
+				again = router.receive(t)
+			}
+		}
+		tell(path)
+		if client.Is4() {
+			path = minPathMTU4
+			tell(0)
+		}
+		syn.Src = netip.AddrPortFrom(client, 4002)
+		second := router.dialSecond(t, syn)
+		if mss := be.Uint16(second[2:]); mss != path-ipLen-20 {
+			t.Errorf("the next connection's MSS is %d, want %d", mss, path-ipLen-20)
+		}
+	})
+}
+
+// dialSecond opens a connection beside one that retransmits, and returns the options of the SYN-ACK.
+func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
+	t.Helper()
+	r.send(t, tuntest.Frame{Data: syn.Packet()})
+	for {
+		f := r.receive(t)
+		h := f.Data[ipHeaderLen(syn.Src.Addr()):]
+		if binary.BigEndian.Uint16(h[2:]) == syn.Src.Port() && h[tcpFlagsAt] == tcpSYN|tcpACK {
+			if err := tuntest.VerifyChecksums(f.Data); err != nil {
+				t.Error(err)
+			}
+			return h[20 : h[12]>>4*4]
+		}
+	}
+}
+
+// TestTooBigAboutReplies has a router behind the link say that an answer over IPv6 is too big. The next one comes in fragments.
+func TestTooBigAboutReplies(t *testing.T) {
+	far := listenUDP(t, "[::1]:0")
+	router := startRouter(t, Options{}, dial.Policy{})
+	client, server := netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, portOf(far))
+	seen := router.exchange(t, client, server, far)
+	reply := randomBytes(1400)
+	answer := func() []byte {
+		t.Helper()
+		if _, err := far.WriteToUDPAddrPort(reply, seen); err != nil {
+			t.Fatal(err)
+		}
+		return router.receive(t).Data
+	}
+	whole := answer()
+	longer, other := bytes.Clone(whole), bytes.Clone(whole)
+	binary.BigEndian.PutUint16(longer[4:], 1409)
+	other[40] ^= 1 // its source port
+	for _, p := range [][]byte{longer, other} {
+		router.send(t, tuntest.Frame{Data: tooBigAbout(p, 1300)})
+	}
+	eventually(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == 2 })
+	if p := answer(); len(p) != len(whole) {
+		t.Fatalf("answer of %d bytes after forged errors, want %d", len(p), len(whole))
+	}
+	router.send(t, tuntest.Frame{Data: tooBigAbout(whole, 1300)})
+	eventually(t, "path MTU learned", func() bool { return router.paths.mtu(clientV6) == 1300 })
+	first := answer()
+	if got := reassemble(t, 1300, first, router.receive(t).Data); !bytes.Equal(got[48:], reply) {
+		t.Error("the fragments make another answer")
+	} else if err := tuntest.VerifyChecksums(got); err != nil {
+		t.Error(err)
+	}
+}
+
+// reassemble puts the fragments of an IPv6 packet together, which come in order.
+func reassemble(t *testing.T, mtu int, fragments ...[]byte) []byte {
+	t.Helper()
+	packet := bytes.Clone(fragments[0][:40])
+	packet[6] = fragments[0][40]
+	for i, f := range fragments {
+		h := f[40:48]
+		more := i < len(fragments)-1
+		if offset := binary.BigEndian.Uint16(h[2:]); len(f) > mtu || f[6] != protoFragment || int(offset&^7) != len(packet)-40 || offset&1 == 1 != more {
+			t.Fatalf("fragment %d of %d bytes has the header % x", i, len(f), h)
+		}
+		if !bytes.Equal(h[4:], fragments[0][44:48]) {
+			t.Fatal("fragments with different identifications")
+		}
+		packet = append(packet, f[48:]...)
+	}
+	binary.BigEndian.PutUint16(packet[4:], uint16(len(packet)-40))
+	return packet
+}
+
+// TestNarrowRouteToClient has clients behind a link of 1400 bytes: MSS and answers keep to it from the first on.
+func TestNarrowRouteToClient(t *testing.T) {
+	tcpFamilies(t, func(t *testing.T, network string, client, server netip.Addr) {
+		port := serve(t, network, func(c *net.TCPConn) { _, _ = c.Write(make([]byte, 5000)); _, _ = io.Copy(io.Discard, c) })
+		router := startRouter(t, Options{ClientMTU: narrowRoute}, dial.Policy{})
+		want := 1400 - uint16(ipHeaderLen(client)) - 20
+		synack := router.dialByHand(t, tuntest.TCP{
+			Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(server, uint16(port)), Seq: 1000, Flags: tuntest.SYN, Window: 60000,
+			Options: []byte{1, 2, 4, 5, 180, 1, 0, 0}, // at an odd offset
+		})
+		if mss := binary.BigEndian.Uint16(synack.Options[2:]); mss != want {
+			t.Errorf("MSS announced: %d, want %d", mss, want)
+		}
+		if size := router.receive(t).Offload.GSOSize; size != want {
+			t.Errorf("segments of %d bytes, want %d", size, want)
+		}
+	})
+	t.Run("UDP", func(t *testing.T) {
+		far := listenUDP(t, "[::1]:0")
+		router := startRouter(t, Options{ClientMTU: narrowRoute}, dial.Policy{})
+		seen := router.exchange(t, netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, portOf(far)), far)
+		sent := randomBytes(2 * 1353)
+		sendSuperFrame(t, far, seen, sent, 1353) // one byte too many in each
+		for i := range 2 {
+			want := sent[i*1353:][:1353]
+			first := router.receive(t).Data
+			if got := reassemble(t, 1400, first, router.receive(t).Data); !bytes.Equal(got[48:], want) {
+				t.Errorf("datagram %d came as another", i)
+			}
+		}
+	})
+}
+
+func TestClientPathsForget(t *testing.T) {
+	stats := new(Stats)
+	p := newClientPaths(1500, nil, stats)
+	addr := netip.MustParseAddr("2001:db8::")
+	for range clientPathsMax + 100 {
+		addr = addr.Next()
+		p.learn(addr, 1300)
+	}
+	if len(p.known) != clientPathsMax || stats.EvictedPaths.Load() != 100 {
+		t.Errorf("%d clients remembered, %d forgotten; want %d and 100", len(p.known), stats.EvictedPaths.Load(), clientPathsMax)
+	}
+	p.update(addr, func(path *clientPath) { path.heard = time.Now().Add(-learnedAge) })
+	if n := p.segmentMTU(addr); n != 1500 {
+		t.Errorf("path MTU %d after %v, want the link's", n, learnedAge)
+	}
+}
