@@ -11,7 +11,7 @@ import (
 )
 
 func newCheckCommand() *cobra.Command {
-	var file string
+	var flag *configFlag
 	cmd := &cobra.Command{
 		Use:   "check [-c FILE]",
 		Short: "Check a config and print it in full",
@@ -24,6 +24,7 @@ is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			file := flag.find(cmd)
 			c, err := config.Load(file)
 			if err != nil {
 				return err
@@ -48,6 +49,6 @@ is touched.`,
 			return nil
 		},
 	}
-	addConfigFlag(cmd, &file)
+	flag = addFoundConfigFlag(cmd)
 	return cmd
 }

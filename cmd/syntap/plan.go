@@ -4,11 +4,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/app"
-	"syntap/cmd/internal/config"
 )
 
 func newPlanCommand() *cobra.Command {
-	var file string
+	var file *configFlag
 	cmd := &cobra.Command{
 		Use:   "plan [-c FILE]",
 		Short: "Print what run would change on this host",
@@ -20,13 +19,13 @@ on the host is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			c, err := file.load(cmd)
 			if err != nil {
 				return err
 			}
 			return app.Plan(c, cmd.OutOrStdout())
 		},
 	}
-	addConfigFlag(cmd, &file)
+	file = addFoundConfigFlag(cmd)
 	return cmd
 }
