@@ -2,6 +2,7 @@ package tap
 
 // Stats is a snapshot of a tap's counters.
 type Stats struct {
+	Passed      uint64             // outbound frames passed on
 	Drops       map[string]uint64  // frames not passed on, by reason
 	Handshakes  map[Outcome]uint64 // records, by outcome
 	HalfOpen    int                // attempts without a verdict

@@ -25,6 +25,7 @@ type Tap struct {
 	sources func(netip.Addr) bool
 	now     func() time.Time
 	drops   dropCounts
+	passed  atomic.Uint64
 
 	rules    atomic.Pointer[policy.Rules] // never nil
 	pathMTU  func(client, server netip.AddrPort) int
@@ -69,6 +70,7 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 		}
 		n, reason := t.outbound(head, body, n, &off)
 		if reason == pass {
+			t.passed.Add(1)
 			return n, off, nil
 		}
 		t.drops[reason].Add(1)
@@ -208,7 +210,7 @@ func (t *Tap) Flush() { t.tracker.Flush() }
 // Stats returns the counters.
 func (t *Tap) Stats() Stats {
 	s := t.tracker.Stats()
-	s.Drops = t.drops.snapshot()
+	s.Passed, s.Drops = t.passed.Load(), t.drops.snapshot()
 	s.MSSRewrites, s.DFRewrites = t.rewrites.snapshot()
 	return s
 }

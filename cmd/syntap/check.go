@@ -11,7 +11,7 @@ import (
 )
 
 func newCheckCommand() *cobra.Command {
-	var flag *configFlag
+	var file string
 	cmd := &cobra.Command{
 		Use:   "check [-c FILE]",
 		Short: "Check a config and print it in full",
@@ -24,7 +24,6 @@ is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			file := flag.find(cmd)
 			c, err := config.Load(file)
 			if err != nil {
 				return err
@@ -49,6 +48,6 @@ is touched.`,
 			return nil
 		},
 	}
-	flag = addFoundConfigFlag(cmd)
+	addConfigFlag(cmd, &file)
 	return cmd
 }

@@ -24,8 +24,7 @@ import (
 
 // logFlags are what the user asks of logs, as typed.
 type logFlags struct {
-	config                               *configFlag
-	since, until, top                    string
+	config, since, until, top            string
 	src, dst, ports, outcomes, processes []string
 	format                               choice
 	json, follow                         bool
@@ -49,7 +48,7 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 			if err != nil {
 				return err
 			}
-			files, err := f.files(cmd, args)
+			files, err := f.files(args)
 			if err != nil {
 				return err
 			}
@@ -71,7 +70,7 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 		},
 	}
 	flags := cmd.Flags()
-	f.config = addFoundConfigFlag(cmd)
+	addConfigFlag(cmd, &f.config)
 	flags.StringVar(&f.since, "since", "", "not before this `TIME`: 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23, or 1h for an hour ago")
 	flags.StringVar(&f.until, "until", "", "before this `TIME`")
 	flags.StringSliceVar(&f.src, "src", nil, "from this client `ADDRESS` or prefix")
@@ -87,11 +86,11 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 }
 
 // files returns the files to search, in the order of their records.
-func (f *logFlags) files(cmd *cobra.Command, args []string) ([]string, error) {
+func (f *logFlags) files(args []string) ([]string, error) {
 	if len(args) > 0 {
 		return audit.InOrder(args)
 	}
-	c, err := f.config.load(cmd)
+	c, err := config.Load(f.config)
 	if err != nil {
 		return nil, err
 	}

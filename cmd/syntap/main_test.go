@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -26,13 +24,6 @@ func TestScripts(t *testing.T) {
 			testdata, err := filepath.Abs("testdata")
 			env.Setenv("TESTDATA", testdata)
 			return err
-		},
-		Condition: func(name string) (bool, error) {
-			if name != "installed" {
-				return false, fmt.Errorf("unknown condition %q", name)
-			}
-			_, err := os.Stat(installed)
-			return err == nil, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})

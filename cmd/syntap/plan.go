@@ -4,10 +4,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/app"
+	"syntap/cmd/internal/config"
 )
 
 func newPlanCommand() *cobra.Command {
-	var file *configFlag
+	var file string
 	cmd := &cobra.Command{
 		Use:   "plan [-c FILE]",
 		Short: "Print what run would change on this host",
@@ -19,13 +20,13 @@ on the host is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := file.load(cmd)
+			c, err := config.Load(file)
 			if err != nil {
 				return err
 			}
 			return app.Plan(c, cmd.OutOrStdout())
 		},
 	}
-	file = addFoundConfigFlag(cmd)
+	addConfigFlag(cmd, &file)
 	return cmd
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func newRunCommand() *cobra.Command {
-	var flag *configFlag
+	var file string
 	var output *outputFlags
 	cmd := &cobra.Command{
 		Use:   "run [flags]",
@@ -27,7 +27,6 @@ SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits
 config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			file := flag.find(cmd)
 			load := func() (*config.Config, error) {
 				c, err := config.Load(file)
 				if err != nil {
@@ -60,7 +59,7 @@ config with a mistake, or with a change of another section, which needs a restar
 			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload)
 		},
 	}
-	flag = addFoundConfigFlag(cmd)
+	addConfigFlag(cmd, &file)
 	output = addOutputFlags(cmd, "standard output")
 	return cmd
 }

@@ -3,25 +3,29 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 )
 
 func newVerifyCommand() *cobra.Command {
-	var key string
+	var o audit.Verifying
 	cmd := &cobra.Command{
-		Use:   "verify [--key FILE] FILE...",
+		Use:   "verify [flags] FILE...",
 		Short: "Check the hash chain of JSON logs",
 		Long: `Verify checks JSON logs that were written with "chain: true": each record vouches for the one before it. Name all files
 of a log, rotated and compressed ones too, in any order. Every record that is missing, was altered, moved or cut short is
 reported by its seq, with exit status 1.
 
-What stands at the end of a log nothing vouches for yet: who removes the last records leaves a shorter log. Keep the seq and
-the hash that verify prints in another place and compare. Without a key, who can write the log can also make another chain.`,
-		Example: "  syntap verify --key /etc/syntap/key /var/log/syntap/handshakes*json*",
+For the end of a log its head vouches: the seq and the hash of the last record, in NAME.head beside the log, and where
+"chain_anchor" has copied it: in the journal (--anchor) or in a file elsewhere (--head). Who can write the log can also write
+NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, who can write the log can also make another chain.`,
+		Example: `  syntap verify --key /etc/syntap/key /var/log/syntap/handshakes*json*
+  syntap verify --key /etc/syntap/key --anchor --head /mnt/elsewhere/syntap.head /var/log/syntap/handshakes*json*`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("want the files of a log")
@@ -31,27 +35,51 @@ the hash that verify prints in another place and compare. Without a key, who can
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := audit.Verify(args, key)
+			v, err := audit.Verify(cmd.Context(), args, o)
 			if err != nil {
 				return err
 			}
-			if len(v.Breaks) > 0 {
-				var all hint.List
-				for _, b := range v.Breaks {
-					all = append(all, errors.New(b))
-				}
+			var all hint.List
+			if v.Unproven {
+				all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"), "name the file of its chain_key with --key"))
+			}
+			for _, b := range v.Breaks {
+				all = append(all, errors.New(b))
+			}
+			if all != nil {
 				return all
 			}
 			if v.Records == 0 {
 				return errors.New("no records")
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s in %s, all as they were written: seq %d to %d, last hash %s\n",
+			out := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
 				counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
+			switch {
+			case v.Heads == 0:
+				out += "the end is not proven: no head vouches for it\n"
+			case v.Ended:
+				out += fmt.Sprintf("%s, and the last run has ended in order\n", vouch(v.Heads))
+			default:
+				out += fmt.Sprintf("%s; the last run goes on, or was killed\n", vouch(v.Heads))
+			}
+			if !v.Keyed {
+				out += "without a key this finds accidents, but nothing is proven against those who can write the log\n"
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), terminal.CleanLines(out))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "the `FILE` of the key that the log was written with (chain_key)")
+	cmd.Flags().StringVar(&o.Key, "key", "", "the `FILE` of the key that the log was written with (chain_key)")
+	cmd.Flags().StringArrayVar(&o.Heads, "head", nil, "compare the log with the heads in this `FILE` too (chain_anchor)")
+	cmd.Flags().BoolVar(&o.Journal, "anchor", false, "compare the log with its heads in systemd's journal too (chain_anchor)")
 	return cmd
+}
+
+func vouch(heads int) string {
+	if heads == 1 {
+		return "1 head vouches for the end"
+	}
+	return fmt.Sprintf("%d heads vouch for the end", heads)
 }
 
 func counted(n int, what string) string {

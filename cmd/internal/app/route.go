@@ -93,6 +93,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
+	if f := countFrames(link, t); f != nil {
+		r.Log.CountFrames(f)
+	}
 	r.Log.OnWritten(func(rec *tap.Record) { s.Recorded(rec.Client, rec.Server, rec.ClientISN, rec.ServerISN) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -112,6 +113,25 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 			c.Drops["tun_queue"] = r.QueueDrops()
 		}
 		return c
+	}
+}
+
+// countFrames returns what tells the last record of a run what became of the frames of its link; nil where the link does not
+// count them.
+func countFrames(link tun.Link, t *tap.Tap) func() audit.Frames {
+	device, ok := link.(interface{ Stats() *tun.Stats })
+	if !ok {
+		return nil
+	}
+	return func() (f audit.Frames) {
+		d, taps := device.Stats(), t.Stats()
+		malformed := d.Malformed.Load()
+		f.Read = d.OutboundFrames.Load() + malformed
+		f.Accounted = taps.Passed + malformed
+		for _, n := range taps.Drops {
+			f.Accounted += n
+		}
+		return f
 	}
 }
 

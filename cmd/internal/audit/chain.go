@@ -17,9 +17,16 @@ import (
 // digest is a SHA-256, or an HMAC of that.
 type digest [sha256.Size]byte
 
+// parse reads a digest in hex.
+func (d *digest) parse(s string) bool {
+	n, err := hex.Decode(d[:], []byte(s))
+	return err == nil && n == len(d)
+}
+
 // chain makes each record of a JSON log vouch for the one before it. Its format is in the package's documentation.
 type chain struct {
 	hash    hash.Hash
+	keyed   bool
 	last    digest // of the last record in the batch; zero = the chain begins
 	written digest // of the last record that was written
 }
@@ -33,7 +40,7 @@ func newChain(keyFile string) (*chain, error) {
 	if err != nil {
 		return nil, hint.Fail(fmt.Errorf("read key %s: %w", keyFile, cause(err)), "make one with: (umask 077; openssl rand -hex 32 > FILE)")
 	}
-	return &chain{hash: hmac.New(sha256.New, key)}, nil
+	return &chain{hash: hmac.New(sha256.New, key), keyed: true}, nil
 }
 
 // Sizes of a key in bytes: enough that nobody guesses it, and what no file that is one exceeds.

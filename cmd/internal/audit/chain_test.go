@@ -49,14 +49,14 @@ func TestVerify(t *testing.T) {
 	for _, keyFile := range []string{"", key} {
 		names := chainedLog(t, keyFile, records)
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-		v, err := Verify(names, keyFile)
+		v, err := Verify(t.Context(), names, Verifying{Key: keyFile})
 		must(t, err)
-		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash}
+		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Keyed: keyFile != ""}
 		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != hexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
 		}
-		if v, err := Verify(names, other); err != nil || len(v.Breaks) != records {
-			t.Errorf("key %q: %d breaks with another key, want %d", keyFile, len(v.Breaks), records)
+		if v, err := Verify(t.Context(), names, Verifying{Key: other}); err != nil || len(v.Breaks) != records+1 { // and the head
+			t.Errorf("key %q: %d breaks with another key, want %d", keyFile, len(v.Breaks), records+1)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			lines = slices.Insert(lines, i, lines[i])
 		}
 		must(t, os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600))
-		v, err := Verify([]string{file}, "")
+		v, err := Verify(t.Context(), []string{file}, Verifying{})
 		must(t, err)
 		if len(v.Breaks) == 0 {
 			t.Errorf("%s record %d: not found", kind, seq)
@@ -121,7 +121,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 func TestVerifyFiles(t *testing.T) {
 	t.Parallel()
 	names := chainedLog(t, "", 40)
-	v, err := Verify(slices.Delete(slices.Clone(names), 1, 2), "")
+	v, err := Verify(t.Context(), slices.Delete(slices.Clone(names), 1, 2), Verifying{})
 	must(t, err)
 	if len(v.Breaks) != 1 || !strings.Contains(v.Breaks[0], "are missing") {
 		t.Errorf("breaks %q, want missing records", v.Breaks)
@@ -130,10 +130,10 @@ func TestVerifyFiles(t *testing.T) {
 	b, err := os.ReadFile(gz)
 	must(t, err)
 	must(t, os.WriteFile(gz, b[:len(b)/2], 0o600))
-	if v, err = Verify(names, ""); err != nil || len(v.Breaks) == 0 {
+	if v, err = Verify(t.Context(), names, Verifying{}); err != nil || len(v.Breaks) == 0 {
 		t.Errorf("breaks %q, %v, want some", v.Breaks, err)
 	}
-	if _, err := Verify([]string{"/nonexistent"}, ""); err == nil {
+	if _, err := Verify(t.Context(), []string{"/nonexistent"}, Verifying{}); err == nil {
 		t.Error("no error for a file that is not there")
 	}
 }
@@ -155,7 +155,7 @@ func TestChainBegins(t *testing.T) {
 	if diff := cmp.Diff([]string{"[1] false", "[2 3] true", "[4] false"}, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if v, err := Verify(names[1:2], ""); err != nil || len(v.Breaks) > 0 {
+	if v, err := Verify(t.Context(), names[1:2], Verifying{}); err != nil || len(v.Breaks) > 0 {
 		t.Errorf("breaks %q, %v", v.Breaks, err)
 	}
 }
@@ -173,7 +173,7 @@ func TestChainAfterLoss(t *testing.T) {
 		_ = s.Flush()
 	}
 	must(t, s.Close())
-	if v, err := Verify([]string{path}, ""); err != nil || len(v.Breaks) > 0 || v.Last != 3 { // two records and a gap
+	if v, err := Verify(t.Context(), []string{path}, Verifying{}); err != nil || len(v.Breaks) > 0 || v.Last != 3 { // two records and a gap
 		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -63,7 +63,34 @@
 //
 //	printf %s "${line%,\"hash\":*}" | sha256sum
 //
-// What is not chained is the end: nothing vouches for the last record (verify.go).
+// # Head
+//
+// For the end of a chained log vouches its head: the number, the hash and the time of the last record (head.go), with a digest of
+// its own.
+//
+//	{"time":…,"log":"/var/log/…","seq":17,"hash":"HASH","keyed":true,"sum":"HASH"}
+//
+// NAME.head beside the log is written in place after each batch, so that a process that is killed leaves both as they were. At
+// most every 10 s the log goes to the disk, then its head, and the head is copied to each chain_anchor, a file elsewhere or
+// systemd's journal (vouch.go): who can change the log tomorrow can change NAME.head too, but not those.
+//
+// At a start the log must end where its heads say (resumehead.go). If it does not, records were cut off or altered, or the disk
+// has lost them in a power cut; the program's log says so, and the chain goes on from the head, so that the hole stays in it. So
+// does a record:
+//
+//	{…,"msg":"gap",…,"first":18,"last":20,"reason":"cut"}        the log ended before its head
+//	{…,"msg":"gap",…,"last":20,"reason":"altered"}               the log had another record than its head says
+//	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
+//	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
+//
+// The last one is written before the files go. Who wants to begin a log anew removes it with its head and its anchors.
+//
+// # End
+//
+// A run that stops in order says so in the last record of each JSON log: how many records it has written there, and what became
+// of the frames that came out of the TUN. Frames read are frames accounted for: handed on, or dropped and counted.
+//
+//	{"time":…,"level":"info","msg":"end","seq":21,"records":{"handshake":10,"flow":10,"gap":0},"frames":{"read":90,"accounted":90}}
 //
 // # Files
 //

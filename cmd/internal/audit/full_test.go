@@ -94,8 +94,9 @@ func TestSuspend(t *testing.T) {
 			t.Errorf("log has %d, want every record and then the announcement", got)
 		}
 		const gap = `"to":"` // of a time of synctest
-		if last := out.String(); !strings.Contains(last, gap) || !strings.HasSuffix(last, `"refused":3,"reason":"suspended"}`+"\n") {
-			t.Errorf("log does not end in the number of refused SYNs: %s", last)
+		if last := out.String(); !strings.Contains(last, gap) || !strings.Contains(last, `"refused":3,"reason":"suspended"}`+"\n") ||
+			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"flow":0,"gap":1}}`+"\n") {
+			t.Errorf("log does not end in the number of refused SYNs, and its own: %s", last)
 		}
 		want := LogStats{Records: 4, Refused: 3, Lost: map[Reason]uint64{QueueFull: 0, WriteError: 0}}
 		if diff := cmp.Diff(want, l.Stats()); diff != "" {

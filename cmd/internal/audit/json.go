@@ -39,14 +39,9 @@ func (f *jsonFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	case event.Flow != nil:
 		f.flow(event.Flow)
 	case event.Gap != nil:
-		f.time("from", event.Gap.From)
-		f.time("to", event.Gap.To)
-		if event.Gap.Reason == Suspended {
-			f.uint("refused", event.Gap.Lost)
-		} else {
-			f.uint("lost", event.Gap.Lost)
-		}
-		f.string("reason", string(event.Gap.Reason))
+		f.gap(event.Gap)
+	case event.End != nil:
+		f.end(event.End)
 	}
 	if f.chain != nil {
 		f.chain.append(&f.object)
@@ -54,6 +49,39 @@ func (f *jsonFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	f.close()
 	f.b = append(f.b, '\n')
 	return f.b, nil
+}
+
+func (f *jsonFormatter) gap(g *Gap) {
+	f.time("from", g.From)
+	f.time("to", g.To)
+	switch {
+	case g.Reason == Suspended:
+		f.uint("refused", g.Lost)
+	case g.Reason.numbered():
+		if g.First > 0 {
+			f.uint("first", g.First)
+		}
+		f.uint("last", g.Last)
+	default:
+		f.uint("lost", g.Lost)
+	}
+	f.string("reason", string(g.Reason))
+}
+
+func (f *jsonFormatter) end(e *End) {
+	f.key("records")
+	f.open()
+	for _, kind := range kinds {
+		f.uint(kind, e.Records[kind])
+	}
+	f.close()
+	if e.Frames != nil {
+		f.key("frames")
+		f.open()
+		f.uint("read", e.Frames.Read)
+		f.uint("accounted", e.Frames.Accounted)
+		f.close()
+	}
 }
 
 // ends writes what the records about a connection have in common.

@@ -15,14 +15,21 @@ func lock(f *os.File) error {
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
+	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return &busyError{pid: holder(info)}
+	}
+	return nil
+}
+
+// unlock ends the lock also where a child that is about to be another program still has the file.
+func unlock(f *os.File) { _ = flock(f, syscall.LOCK_UN) }
+
+func flock(f *os.File, how int) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var lockErr error
-	err = conn.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
-	if err == nil && errors.Is(lockErr, syscall.EWOULDBLOCK) {
-		return &busyError{pid: holder(info)}
-	}
-	return err
+	err = conn.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), how) })
+	return errors.Join(err, lockErr)
 }

@@ -29,6 +29,8 @@ type Log struct {
 	fatal    chan error  // holds the error that ends Run
 	written  atomic.Pointer[func(*tap.Record)]
 	records  atomic.Uint64
+	counted  atomic.Pointer[func() Frames]
+	failed   atomic.Bool // Run ends because a sink has failed
 	segments atomic.Bool // a sink wants them
 	entrance entrance
 
@@ -88,6 +90,18 @@ func (l *Log) use(writers []*writer) {
 // OnWritten has f called with the record of each established connection when the kernel has it from all sinks but those that
 // may lose records (on_full: count). It is called by any goroutine and must not block.
 func (l *Log) OnWritten(f func(*tap.Record)) { l.written.Store(&f) }
+
+// CountFrames has the last record of the run say what f returns when that ends.
+func (l *Log) CountFrames(f func() Frames) { l.counted.Store(&f) }
+
+func (l *Log) frames() *Frames {
+	f := l.counted.Load()
+	if f == nil {
+		return nil
+	}
+	n := (*f)()
+	return &n
+}
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the record is lost, counted and
 // announced.
@@ -179,6 +193,7 @@ func (l *Log) serve(ctx, writing context.Context) []error {
 		case <-ctx.Done():
 			return nil
 		case err := <-l.fatal:
+			l.failed.Store(true)
 			return []error{err}
 		}
 	}

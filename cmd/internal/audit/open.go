@@ -67,8 +67,24 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
 	}
 	s.out.path, s.out.resume, s.out.sync = c.Path, resume, c.Sync && c.Path != "-"
+	s.out.now, s.out.logger = o.Now, o.Logger
+	if s.out.now == nil {
+		s.out.now = time.Now
+	}
+	if s.out.logger == nil {
+		s.out.logger = silent()
+	}
+	if s.chain != nil {
+		s.vouch = newVouch(c, s.chain, s.out.logger, s.out.now)
+	}
 	if err := s.open(c, o); err != nil {
 		return nil, err
+	}
+	if s.vouch != nil {
+		s.vouch.start()
+		if !o.succeeds {
+			_ = s.Flush() // what is wrong with the log; else it is announced later
+		}
 	}
 	return s, nil
 }
@@ -80,13 +96,6 @@ func (s *Sink) open(c config.Sink, o Options) error {
 			s.out.w = os.Stdout
 		}
 		return s.failed(s.out.begin())
-	}
-	s.out.now, s.out.logger = o.Now, o.Logger
-	if s.out.now == nil {
-		s.out.now = time.Now
-	}
-	if s.out.logger == nil {
-		s.out.logger = silent()
 	}
 	if err := s.out.open(access{truncate: o.Truncate, shared: o.succeeds}); err != nil {
 		return err
@@ -101,7 +110,15 @@ func (s *Sink) open(c config.Sink, o Options) error {
 		_ = s.out.close() // it is empty
 		return s.failed(err)
 	}
+	if s.vouch != nil {
+		s.checkHead(c)
+		if err := s.vouch.open(); err != nil {
+			_ = s.out.close()
+			return err
+		}
+	}
 	s.out.rotation = newRotation(c, s.out.logger)
+	s.announceRotated()
 	return nil
 }
 

@@ -28,6 +28,7 @@ type output struct {
 	size      int64                // of the file after our last write
 	born      time.Time            // when the file was made
 	rotation  *rotation            // nil: the file is never rotated
+	rotated   bool                 // it has been, and not everything about that is done
 	retry     time.Time            // no other rotation before, one has failed
 	now       func() time.Time
 	logger    logrus.FieldLogger // of the program
@@ -213,6 +214,7 @@ func (o *output) rotate() error {
 		}
 		return err
 	}
+	o.rotated = true
 	r.tidySoon()
 	return nil
 }
@@ -234,6 +236,7 @@ func (o *output) reopen() error {
 			o.logger.WithError(err).Error("rotated handshake log may not be on the disk")
 		}
 	}
+	unlock(before)
 	if err := before.Close(); err != nil {
 		return fmt.Errorf("close log %s: %w", o.path, cause(err))
 	}
@@ -257,6 +260,7 @@ func (o *output) close() error {
 	if o.rotation != nil {
 		o.rotation.close()
 	}
+	unlock(o.file)
 	return o.file.Close()
 }
 

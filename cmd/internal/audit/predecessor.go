@@ -33,7 +33,7 @@ func lastRotated(path string) ([]byte, error) {
 		_, ours := r.stamp(plain)
 		theirs := strings.HasPrefix(plain, base+".") || strings.HasPrefix(plain, base+"-")
 		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || !ours && !theirs {
+		if err != nil || !info.Mode().IsRegular() || !ours && !theirs || IsSide(e.Name()) {
 			continue
 		}
 		files = append(files, file{filepath.Join(r.dir, e.Name()), info.ModTime()})

@@ -48,7 +48,7 @@ func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 	}
 	writers := make([]*writer, len(configs))
 	for i, c := range configs {
-		writers[i] = take(func(w *writer) bool { return w.sink.config == c })
+		writers[i] = take(func(w *writer) bool { return w.sink.config.Equal(c) })
 	}
 	var opened []*writer
 	for i, c := range configs {
@@ -135,11 +135,12 @@ func (w *writer) giveWay(c change) bool {
 		return false
 	}
 	if !<-c.commit {
-		_ = next.Close() // nothing but the head of a capture is in it
+		next.pending = nil // the present sink says it
+		_ = next.Close()   // nothing but the head of a capture is in it
 		return false
 	}
 	next.succeed(w.sink)
-	w.told(errors.Join(w.sink.out.close(), next.out.lock()))
+	w.told(errors.Join(w.sink.close(), next.out.lock()))
 	return true
 }
 
@@ -179,6 +180,7 @@ func (l *Log) retire(w *writer) {
 func (s *Sink) succeed(former *Sink) {
 	s.seq = max(s.seq, former.seq)
 	s.written = s.seq
+	s.counts, s.safe = former.safe, former.safe
 	if s.chain != nil && former.chain != nil {
 		s.chain.last, s.chain.written = former.chain.written, former.chain.written
 	}

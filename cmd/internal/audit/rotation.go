@@ -3,11 +3,13 @@ package audit
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -24,6 +26,8 @@ type rotation struct {
 	maxFiles       int // rotated ones that are kept; 0 = all
 	compress       bool
 	logger         logrus.FieldLogger
+
+	removable atomic.Uint64 // files may go whose records have no greater number
 
 	wake chan struct{} // holds a token when there is something to tidy
 	stop context.CancelFunc
@@ -43,6 +47,9 @@ func newRotation(c config.Sink, logger logrus.FieldLogger) *rotation {
 	}
 	r := rotationOf(c.Path)
 	r.maxSize, r.maxAge, r.maxFiles, r.compress, r.logger = int64(c.MaxSize), c.MaxAge, c.MaxFiles, c.Compress, logger
+	if !c.Chain {
+		r.removable.Store(math.MaxUint64)
+	}
 	r.wake = make(chan struct{}, 1)
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
@@ -158,15 +165,13 @@ func (r *rotation) tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.maxFiles > 0 && len(files) > r.maxFiles {
-		for _, f := range files[:len(files)-r.maxFiles] {
-			for _, name := range f.names {
-				if err := os.Remove(name); err != nil {
-					return err
-				}
+	for r.maxFiles > 0 && len(files) > r.maxFiles && r.mayGo(files[1]) {
+		for _, name := range files[0].names {
+			if err := os.Remove(name); err != nil {
+				return err
 			}
 		}
-		files = files[len(files)-r.maxFiles:]
+		files = files[1:]
 	}
 	if !r.compress {
 		return nil
@@ -179,6 +184,30 @@ func (r *rotation) tidy(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mayGo reports whether the file before next may be removed.
+func (r *rotation) mayGo(next rotatedFile) bool {
+	removable := r.removable.Load()
+	if removable == math.MaxUint64 {
+		return true
+	}
+	first, err := FirstSeq(next.names[0])
+	return err == nil && first > 0 && first-1 <= removable
+}
+
+// leaving returns the numbers of the first and the last record in the files that are too many; 0 for none.
+func (r *rotation) leaving() (first, last uint64) {
+	files, err := r.files()
+	if err != nil || r.maxFiles == 0 || len(files) <= r.maxFiles {
+		return 0, 0
+	}
+	first, err = FirstSeq(files[0].names[0])
+	kept, keptErr := FirstSeq(files[len(files)-r.maxFiles].names[0])
+	if err != nil || keptErr != nil || kept <= first {
+		return 0, 0
+	}
+	return first, kept - 1
 }
 
 // close ends the background work. What it leaves undone the next run does.

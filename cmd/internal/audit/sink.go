@@ -33,6 +33,7 @@ type Sink struct {
 	out   output
 
 	chain *chain // of a JSON log; nil = none
+	vouch *vouch // with a chain
 	mixed bool   // the records before are chained and these are not, or the other way round
 
 	seq       uint64 // of the last record in the batch
@@ -40,6 +41,8 @@ type Sink struct {
 	gathered  Gap    // what the batch holds, lost if it cannot be written
 	pending   []Gap  // not yet announced, one for each reason
 	announced []Gap  // in the batch
+	counts    counts // records of this run, with those in the batch
+	safe      counts // those that are written
 
 	err  error         // of the last write
 	lost atomic.Uint64 // to write errors
@@ -95,6 +98,7 @@ func (s *Sink) take(e Event, t time.Time, message string) {
 // log does what [logrus.Entry.Log] does, but neither copies the entry nor locks the logger: a sink is for one goroutine.
 func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
 	s.seq++
+	s.counts.add(message)
 	s.event = e
 	s.event.Seq = s.seq
 	s.entry.Time, s.entry.Level, s.entry.Message = t, level, message
@@ -121,7 +125,11 @@ func (s *Sink) missed(g Gap) {
 // announce puts what is lost into the batch.
 func (s *Sink) announce() {
 	for _, g := range s.pending {
-		s.log(Event{Gap: &g}, logrus.WarnLevel, time.Now(), "gap")
+		level := logrus.WarnLevel
+		if g.Reason == Rotated {
+			level = logrus.InfoLevel
+		}
+		s.log(Event{Gap: &g}, level, time.Now(), "gap")
 	}
 	s.announced = append(s.announced, s.pending...)
 	s.pending = s.pending[:0]
@@ -144,13 +152,15 @@ func (s *Sink) Flush() error {
 	lost, announced := s.gathered, s.announced
 	s.gathered, s.announced = Gap{Reason: WriteError}, nil
 	if err == nil {
-		s.written, s.err = s.seq, nil
+		s.written, s.safe, s.err = s.seq, s.counts, nil
 		if s.chain != nil {
 			s.chain.written = s.chain.last
+			s.vouch.wrote(s.seq, s.chain.last, s.out.file)
 		}
+		s.removeRotated(announced)
 		return nil
 	}
-	s.seq = s.written
+	s.seq, s.counts = s.written, s.safe
 	if s.chain != nil {
 		s.chain.last = s.chain.written
 	}
@@ -199,8 +209,40 @@ func (s *Sink) Reopen() error {
 // Close writes what has gathered and closes the file.
 func (s *Sink) Close() error {
 	err := s.Flush()
-	if closeErr := s.out.close(); err == nil && closeErr != nil {
+	if closeErr := s.close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("close log %s: %w", s.path, cause(closeErr))
 	}
 	return err
+}
+
+func (s *Sink) close() error {
+	if s.vouch != nil {
+		s.vouch.close()
+	}
+	return s.out.close()
+}
+
+// announceRotated has a chained log say which records are about to go with its oldest files: without that they would be missing.
+func (s *Sink) announceRotated() {
+	if s.chain == nil || s.out.rotation == nil {
+		return
+	}
+	if first, last := s.out.rotation.leaving(); last > s.out.rotation.removable.Load() {
+		now := s.out.now()
+		s.missed(Gap{Reason: Rotated, Lost: last - first + 1, From: now, To: now, First: first, Last: last})
+	}
+}
+
+// removeRotated has files removed of which the log now says so.
+func (s *Sink) removeRotated(announced []Gap) {
+	for _, g := range announced {
+		if g.Reason == Rotated {
+			s.out.rotation.removable.Store(g.Last)
+			s.out.rotation.tidySoon()
+		}
+	}
+	if s.out.rotated {
+		s.out.rotated = false
+		s.announceRotated()
+	}
 }

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"syntap/cmd/internal/record"
 )
@@ -18,23 +20,37 @@ type Verified struct {
 	Records     uint64
 	First, Last uint64 // numbers of records
 	Hash        string // of the last record, in hex
+	Heads       int    // that the log agrees with
+	Keyed       bool   // the key was known
+	Ended       bool   // the last run has ended in order
 	Breaks      []string
+	Unproven    bool // the log was written with a key, and that is not known
+}
+
+// Verifying says what a log is compared with.
+type Verifying struct {
+	Key     string   // file of the key; "" = none
+	Heads   []string // files with heads, beside those that lie beside the log
+	Journal bool     // the heads in systemd's journal too
 }
 
 // maxBreaks bounds what is said about a log that is broken everywhere.
 const maxBreaks = 100
 
 // Verify checks the chain of a JSON log over all its files, in whatever order they are named, compressed or not. It finds
-// records that were deleted, altered, moved or cut short, except at the end of the log: nothing says that there was more.
-// An error is about a file that cannot be read at all.
-func Verify(files []string, keyFile string) (Verified, error) {
-	c, err := newChain(keyFile)
+// records that were deleted, altered, moved or cut short; at the end of the log by its heads. An error is about a file that
+// cannot be read at all.
+func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) {
+	c, err := newChain(o.Key)
 	if err != nil {
 		return Verified{}, err
 	}
-	v := verifier{chain: c}
-	files, err = InOrder(files)
-	if err != nil {
+	v := verifier{chain: c, wanted: make(map[uint64][]vouched)}
+	v.Keyed = c.keyed
+	if err := v.findHeads(ctx, files, o); err != nil { // before the log is read: it may be written to
+		return Verified{}, err
+	}
+	if files, err = InOrder(files); err != nil {
 		return Verified{}, err
 	}
 	for _, file := range files {
@@ -43,10 +59,7 @@ func Verify(files []string, keyFile string) (Verified, error) {
 		}
 	}
 	v.Files = len(files)
-	v.Hash = fmt.Sprintf("%x", v.last)
-	if v.Records == 0 {
-		v.Hash = ""
-	}
+	v.judge()
 	return v.Verified, nil
 }
 
@@ -85,8 +98,21 @@ func FirstSeq(file string) (uint64, error) {
 // verifier goes through a log.
 type verifier struct {
 	Verified
-	chain *chain
-	last  digest // of the record before
+	chain   *chain
+	last    digest   // of the record before
+	begins  bool     // the first record begins the chain
+	rotated uint64   // rotation has removed records up to this number
+	foreign []string // breaks of records that do not have their digest, as long as none has
+
+	wanted map[uint64][]vouched // heads by number
+	end    *vouched             // the one with the greatest
+	keyed  bool                 // a head says that the chain has a key
+}
+
+// vouched is a head, and where it stands.
+type vouched struct {
+	head
+	place string
 }
 
 func (v *verifier) broken(format string, args ...any) {
@@ -138,23 +164,99 @@ func (v *verifier) check(file string, line []byte) {
 	first := v.Records == 1
 	switch {
 	case first:
-		v.First = seq
+		v.First, v.begins = seq, l.prev == digest{}
 	case seq <= v.Last:
 		v.broken("%s: seq %d stands behind seq %d", file, seq, v.Last)
-	case seq == v.Last+2:
-		v.broken("%s: seq %d is missing", file, seq-1)
 	case seq > v.Last+1:
-		v.broken("%s: seq %d to %d are missing", file, v.Last+1, seq-1)
+		v.broken("%s: %s", file, missing(v.Last+1, seq-1))
 	}
 	switch sum := v.chain.sum(l.text); {
 	case !chained:
 		v.broken("%s: seq %d is not part of a chain", file, seq)
 	case sum != l.hash:
-		v.broken("%s: seq %d was altered, or written with another key", file, seq)
-	case !first && seq == v.Last+1 && l.prev != v.last:
+		v.altered(fmt.Sprintf("%s: seq %d was altered, or written with another key", file, seq))
+	default:
+		v.settle()
+	}
+	if chained && !first && seq == v.Last+1 && l.prev != v.last {
 		v.broken("%s: seq %d does not follow the seq %d that is there", file, seq, v.Last)
 	}
+	for _, h := range v.wanted[seq] {
+		if h.Hash == l.hash {
+			v.Heads++
+		} else {
+			v.broken("%s: seq %d is not the one that stood there on %s, says %s", file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
+		}
+	}
+	v.announced(file, seq, line)
 	v.Last, v.last = seq, l.hash
+}
+
+// altered takes a break of a record that does not have its digest. Where no record of the log has, and the key is not known, the
+// log was written with one.
+func (v *verifier) altered(text string) {
+	if v.foreign != nil && len(v.foreign) < maxBreaks || v.Records == 1 {
+		v.foreign = append(v.foreign, text)
+	} else if v.foreign == nil {
+		v.broken("%s", text)
+	}
+}
+
+// settle is for a record that has its digest: all that have not were altered.
+func (v *verifier) settle() {
+	for _, text := range v.foreign {
+		v.broken("%s", text)
+	}
+	v.foreign = nil
+}
+
+// announced takes what a record says about others.
+func (v *verifier) announced(file string, seq uint64, line []byte) {
+	message := string(record.Field(line, record.Message))
+	v.Ended = message == "end"
+	if message != "gap" {
+		return
+	}
+	first, _ := record.Number(record.Field(line, `,"first":`))
+	last, _ := record.Number(record.Field(line, `,"last":`))
+	switch Reason(record.Field(line, `,"reason":`)) {
+	case Rotated:
+		v.rotated = max(v.rotated, last)
+	case Cut:
+		v.broken("%s: seq %d says that the log was cut while nobody wrote it: %s", file, seq, missing(first, last))
+	case Altered:
+		v.broken("%s: seq %d says that the log was altered while nobody wrote it, at seq %d", file, seq, last)
+	case HeadMissing:
+		v.broken("%s: seq %d says that the log had no head: records may be missing behind seq %d", file, seq, last)
+	default:
+	}
+}
+
+func missing(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("seq %d is missing", first)
+	}
+	return fmt.Sprintf("seq %d to %d are missing", first, last)
+}
+
+// judge is for the end: what the records do not tell one by one.
+func (v *verifier) judge() {
+	v.Hash = fmt.Sprintf("%x", v.last)
+	if v.Records == 0 {
+		v.Hash = ""
+	}
+	switch all := v.foreign != nil; {
+	case !v.chain.keyed && (all || v.keyed):
+		v.Unproven = true
+	case all:
+		v.settle()
+	}
+	if v.Records > 0 && !v.begins && v.rotated < v.First-1 {
+		v.broken("%s at the beginning, and the log does not say that they were rotated away", missing(1, v.First-1))
+	}
+	if v.end != nil && v.end.Seq > v.Last {
+		v.broken("%s at the end: %s says that the log had them on %s", missing(v.Last+1, v.end.Seq), v.end.place, v.end.Time.UTC().Format(time.RFC3339))
+	}
 }
 
 // chained reports whether a record is part of a chain.

@@ -137,6 +137,9 @@ func (w *writer) run(ctx context.Context) error {
 func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
 	w.announce(true)
+	if w.sink.format == config.JSON && !w.log.failed.Load() {
+		w.sink.end(w.log.frames())
+	}
 	w.sink.keep = false // what cannot be written now is lost
 	_ = w.try()
 	return w.sink.Close()

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"time"
 
 	"syntap/tap/tcpdump"
@@ -93,7 +94,15 @@ type Sink struct {
 	Chain     bool              `yaml:"chain,omitempty"`     // json only
 	ChainKey  string            `yaml:"chain_key,omitempty"` // with Chain: file of the key; "" = none
 	Sync      bool              `yaml:"sync,omitempty"`
+
+	ChainAnchor []string `yaml:"chain_anchor,omitempty"` // with Chain: Journald, and paths of files
 }
+
+// Journald is the anchor in systemd's journal.
+const Journald = "journald"
+
+// Equal reports whether two sinks are configured alike.
+func (s Sink) Equal(o Sink) bool { return reflect.DeepEqual(s, o) }
 
 // Format is the form of a sink's records.
 type Format string

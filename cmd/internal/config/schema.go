@@ -74,6 +74,8 @@ func (d *document) sink(n node) Sink {
 		"chain":     value(d, &s.Chain, parseBool),
 		"chain_key": value(d, &s.ChainKey, parsePath),
 		"sync":      value(d, &s.Sync, parseBool),
+
+		"chain_anchor": list(d, &s.ChainAnchor, parseAnchor),
 	})(n)
 	d.require(n, "format", "path")
 	s.setDefaults()

@@ -55,9 +55,9 @@ func (d *document) validateSinks(sinks []Sink) {
 			refuse(fmt.Errorf("is for classic and modern, not for %s", s.Format), "order", "timestamp", "relative")
 		}
 		if s.Format != "" && s.Format != JSON {
-			refuse(fmt.Errorf("is for json, not for %s", s.Format), "chain", "chain_key")
+			refuse(fmt.Errorf("is for json, not for %s", s.Format), "chain", "chain_key", "chain_anchor")
 		} else if !s.Chain {
-			refuse(errors.New("has no effect without chain: true"), "chain_key")
+			refuse(errors.New("has no effect without chain: true"), "chain_key", "chain_anchor")
 		}
 		if s.Path == "-" {
 			refuse(errors.New("is for files, not for standard output"), "max_size", "max_age", "max_files", "compress", "sync")
@@ -70,6 +70,24 @@ func (d *document) validateSinks(sinks []Sink) {
 			refuse(fmt.Errorf("is the same as tap.log[%d].path", j), "path")
 		} else if !taken {
 			user[s.Path] = i
+		}
+	}
+	d.validateAnchors(sinks, user)
+}
+
+// validateAnchors sees to it that each head has a file of its own; the journal has room for all.
+func (d *document) validateAnchors(sinks []Sink, paths map[string]int) {
+	user := make(map[string]int) // sink of each anchor
+	for i, s := range sinks {
+		for j, path := range s.ChainAnchor {
+			key := fmt.Sprintf("tap.log[%d].chain_anchor[%d]", i, j)
+			if k, taken := paths[path]; taken {
+				d.blame(fmt.Errorf("is the same as tap.log[%d].path", k), key)
+			}
+			if k, taken := user[path]; taken && k != i && path != Journald {
+				d.blame(fmt.Errorf("is an anchor of tap.log[%d] too", k), key)
+			}
+			user[path] = i
 		}
 	}
 }

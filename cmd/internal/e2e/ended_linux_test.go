@@ -28,6 +28,9 @@ type ended struct {
 	Retransmits int    `json:"retransmits"`
 	ClosedBy    string `json:"closed_by"`
 	Close       string `json:"close"`
+
+	Records struct{ Handshake, Flow int }    `json:"records"` // of the end of the run
+	Frames  struct{ Read, Accounted uint64 } `json:"frames"`
 }
 
 // TestFlowRecords ends connections in every way and looks for the record of each, which names its handshake.
@@ -81,6 +84,7 @@ func TestFlowRecords(t *testing.T) {
 	r.waitRecords(t, len(want))
 	r.stop(t, unix.SIGTERM)
 
+	var last ended
 	opened := make(map[int]ended)
 	got := make(map[int]ended)
 	lines := json.NewDecoder(bytes.NewReader([]byte(r.read(t, "handshakes.json"))))
@@ -91,8 +95,12 @@ func TestFlowRecords(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if e.Msg == "handshake" {
+		switch e.Msg {
+		case "handshake":
 			opened[e.Sport] = e
+			continue
+		case "end":
+			last = e
 			continue
 		}
 		if o := opened[e.Sport]; o.ClientISN != e.ClientISN || o.ServerISN != e.ServerISN || o.CommunityID != e.CommunityID || o.Src != e.Src || e.Duration <= 0 {
@@ -102,5 +110,8 @@ func TestFlowRecords(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ended connections by port (-want +got):\n%s", diff)
+	}
+	if last.Records.Handshake != len(want) || last.Records.Flow != len(want) || last.Frames.Read == 0 || last.Frames.Read != last.Frames.Accounted {
+		t.Errorf("the run ends with %+v, want %d connections and an account of all frames", last, len(want))
 	}
 }

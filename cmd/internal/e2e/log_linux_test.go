@@ -46,7 +46,7 @@ func (r *router) waitRecords(t *testing.T, n int) []record {
 	return r.records(t)
 }
 
-// records returns the whole records in the router's JSON log, but for those of ended connections.
+// records returns the whole records in the router's JSON log, but for those of ended connections and runs.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
 	return parseRecords(t, r.read(t, "handshakes.json"))
@@ -69,7 +69,7 @@ func parseRecords(t *testing.T, log string) []record {
 			t.Errorf("record %d has seq %d, want %d", len(all)-1, next.Seq, want)
 		}
 	}
-	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" })
+	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" || r.Message == "end" })
 }
 
 // outcomes counts records by destination and outcome, as "203.0.113.2 80 established".

@@ -58,6 +58,10 @@ tap:
 	r.stop(t, unix.SIGTERM)
 	all := r.rotated(t)
 	slices.SortFunc(all, func(a, b record) int { return int(a.Seq) - int(b.Seq) })
+	if last := all[len(all)-1]; last.Message != "end" {
+		t.Errorf("the last record is %+v, want the end of the run", last)
+	}
+	all = all[:len(all)-1]
 	for i, record := range all {
 		if record.Seq != uint64(i+1) || record.Outcome != "established" && record.Message != "flow" {
 			t.Fatalf("record %d: seq %d, %s", i+1, record.Seq, record.Outcome)

@@ -1,0 +1,158 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// head says how far a chained log goes.
+type head struct {
+	Time  time.Time
+	Log   string // path of the log
+	Seq   uint64 // of its last record
+	Hash  digest // of that record
+	Keyed bool   // the chain has a key
+}
+
+// headFile is one place that holds a head: the file beside a log, or a copy of it elsewhere. It is written in place, in one
+// write of less than a sector, so that there is always a whole head in it.
+type headFile struct {
+	path string
+	file *os.File // nil: it could not be opened
+	info fs.FileInfo
+}
+
+// append appends a head as one line of JSON. Its last member, sum, is the digest of what stands before: who has no key cannot
+// make another.
+func (c *chain) appendHead(dst []byte, h head) []byte {
+	o := object{b: dst}
+	begin := len(dst)
+	o.open()
+	o.key("time")
+	o.b = append(o.b, '"')
+	o.b = append(h.Time.UTC().AppendFormat(o.b, "2006-01-02T15:04:05.000000Z"), '"')
+	o.key("log")
+	o.b = appendString(o.b, h.Log)
+	o.key("seq")
+	o.b = fmt.Append(o.b, h.Seq)
+	o.hex("hash", h.Hash[:])
+	o.key("keyed")
+	o.b = fmt.Append(o.b, h.Keyed)
+	sum := c.sum(o.b[begin:])
+	o.hex("sum", sum[:])
+	o.close()
+	return append(o.b, '\n')
+}
+
+var errHead = errors.New("it is not the head of a log")
+
+// parseHead reads a line with a head. With a key its sum must be right.
+func (c *chain) parseHead(line []byte) (h head, err error) {
+	var v struct {
+		Time           time.Time
+		Log, Hash, Sum string
+		Seq            uint64
+		Keyed          bool
+	}
+	if json.Unmarshal(line, &v) != nil {
+		return h, errHead
+	}
+	h = head{Time: v.Time, Log: v.Log, Seq: v.Seq, Keyed: v.Keyed}
+	var sum digest
+	if len(v.Hash) != hexLength || len(v.Sum) != hexLength || !h.Hash.parse(v.Hash) || !sum.parse(v.Sum) {
+		return h, errHead
+	}
+	at := bytes.LastIndex(line, []byte(`,"sum":"`))
+	if (c.keyed || !h.Keyed) && (at < 0 || c.sum(line[:at]) != sum || c.keyed != h.Keyed) {
+		return h, errors.New("it was altered, or written with another key")
+	}
+	return h, nil
+}
+
+// readHeads reads the heads in a file, one on a line. A file that is not there, or empty, has none.
+func (c *chain) readHeads(path string) (all []head, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Mode()&fs.ModeCharDevice != 0 { // nothing can be read back from it
+		return nil, err
+	}
+	const enough = 64 << 20
+	b, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return nil, err
+	}
+	number := 0
+	for line := range bytes.Lines(b) {
+		number++
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		h, err := c.parseHead(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// put writes a head in the place of the one before. A file that is gone is made anew.
+func (h *headFile) put(line []byte) error {
+	if err := h.open(); err != nil {
+		return err
+	}
+	if !h.info.Mode().IsRegular() {
+		_, err := h.file.Write(line)
+		return err
+	}
+	if _, err := h.file.WriteAt(line, 0); err != nil {
+		return err
+	}
+	return h.file.Truncate(int64(len(line)))
+}
+
+// open sees to it that the file is open under its name.
+func (h *headFile) open() error {
+	if h.file != nil {
+		if now, err := os.Lstat(h.path); err == nil && os.SameFile(now, h.info) {
+			return nil
+		}
+		h.close()
+	}
+	f, err := openFile(h.path, access{shared: true})
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err := closing(f, err); err != nil {
+		return err
+	}
+	h.file, h.info = f, info
+	return nil
+}
+
+func (h *headFile) sync() error {
+	if h.file == nil || !h.info.Mode().IsRegular() {
+		return nil
+	}
+	return h.file.Sync()
+}
+
+func (h *headFile) close() {
+	if h.file != nil {
+		_ = h.file.Close() // it is synced, or about to be made anew
+		h.file = nil
+	}
+}

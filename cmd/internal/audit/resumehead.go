@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
+)
+
+// checkHead compares the end of a chained log with the heads that vouch for it. What does not fit is said, and stands in the log
+// from now on: the chain goes on from the head, so that whoever verifies it finds the hole too.
+func (s *Sink) checkHead(c config.Sink) {
+	places := []string{c.Path + headSuffix}
+	for _, to := range c.ChainAnchor {
+		if to != config.Journald {
+			places = append(places, to)
+		}
+	}
+	var heads []head
+	var unreadable error
+	for _, path := range places {
+		read, err := s.chain.readHeads(path)
+		if err != nil {
+			unreadable = err
+			continue
+		}
+		for _, h := range read {
+			if path != places[0] && h.Log != s.vouch.log {
+				unreadable = fmt.Errorf("%s: it is the head of %s", path, h.Log)
+				continue
+			}
+			heads = append(heads, h)
+		}
+	}
+	if len(heads) == 0 {
+		if s.seq > 0 && !s.mixed {
+			s.broken(Gap{Reason: HeadMissing, Last: s.seq}, logrus.Fields{"error": unreadable},
+				"handshake log has no head: whether records are missing at its end cannot be told")
+		}
+		return
+	}
+	h := slices.MaxFunc(heads, func(a, b head) int { return cmp.Compare(a.Seq, b.Seq) })
+	fields := logrus.Fields{"last": s.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash)}
+	switch {
+	case h.Seq > s.seq:
+		s.broken(Gap{Reason: Cut, First: s.seq + 1, Last: h.Seq}, fields, "handshake log was cut while nobody wrote it: records are missing at its end")
+		s.seq, s.written = h.Seq, h.Seq
+	case s.mixed: // it went on without a chain
+		return
+	case h.Seq == s.seq && h.Hash == s.chain.last:
+		return
+	case h.Seq < s.seq && s.has(h): // a process that was killed between a batch and its head
+		return
+	default:
+		s.broken(Gap{Reason: Altered, Last: h.Seq}, fields, "handshake log was altered while nobody wrote it: it has another record than its head says")
+	}
+	s.chain.last, s.chain.written = h.Hash, h.Hash
+}
+
+// broken has the log say what is wrong with it.
+func (s *Sink) broken(g Gap, fields logrus.Fields, message string) {
+	g.From, g.To = s.out.now(), s.out.now()
+	g.Lost = 1
+	if g.First > 0 {
+		g.Lost = g.Last - g.First + 1
+	}
+	s.missed(g)
+	s.out.logger.WithFields(fields).WithField("path", s.path).Error(message)
+}
+
+// has reports whether the record of a head is in the log.
+func (s *Sink) has(h head) bool {
+	files, err := Files(s.path)
+	if err != nil {
+		return false
+	}
+	for _, file := range slices.Backward(files) {
+		seq, err := FirstSeq(file)
+		if err != nil || seq == 0 || seq > h.Seq {
+			continue
+		}
+		r, err := OpenRead(file)
+		if err != nil {
+			return false
+		}
+		found := false
+		lines := bufio.NewReaderSize(r, maxLine)
+		for line, err := lines.ReadSlice('\n'); err == nil && !found; line, err = lines.ReadSlice('\n') {
+			if seq, _ := record.Number(record.Field(line, record.Seq)); seq == h.Seq {
+				l, ok := linkOf(bytes.TrimSuffix(line, []byte("\n")))
+				found = ok && l.hash == h.Hash && s.chain.sum(l.text) == l.hash
+			}
+		}
+		r.Close()
+		return found
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"syntap/cmd/internal/hint"
+)
+
+// findHeads collects what vouches for the end of the log.
+func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) error {
+	for _, path := range o.Heads {
+		heads, err := v.chain.readHeads(path)
+		if err == nil && len(heads) == 0 {
+			err = fmt.Errorf("%s: no head of a log", path)
+		}
+		if err != nil {
+			return err
+		}
+		for _, h := range heads {
+			v.want(h, path)
+		}
+	}
+	for _, path := range besides(files) {
+		heads, err := v.chain.readHeads(path)
+		if err != nil {
+			v.broken("%v", err)
+		}
+		for _, h := range heads {
+			v.want(h, path)
+		}
+	}
+	if !o.Journal {
+		return nil
+	}
+	return v.askJournal(ctx, files)
+}
+
+func (v *verifier) want(h head, place string) {
+	v.wanted[h.Seq] = append(v.wanted[h.Seq], vouched{h, place})
+	v.keyed = v.keyed || h.Keyed
+	if v.end == nil || h.Seq > v.end.Seq {
+		v.end = &vouched{h, place}
+	}
+}
+
+// besides returns the names of the heads that lie beside a log, of which some files are named.
+func besides(files []string) (heads []string) {
+	for _, path := range files {
+		if !IsSide(path) {
+			path = logOf(path) + headSuffix
+		}
+		if strings.HasSuffix(path, headSuffix) && !slices.Contains(heads, path) {
+			heads = append(heads, path)
+		}
+	}
+	return heads
+}
+
+var stamped = regexp.MustCompile(`-\d{8}T\d{6}\.\d{6}Z(\.[^.]*|)$`)
+
+// logOf returns the name of the log that a file, which may be a rotated one, belongs to.
+func logOf(path string) string {
+	return stamped.ReplaceAllString(strings.TrimSuffix(path, gzipSuffix), "$1")
+}
+
+// askJournal reads the heads of the log in systemd's journal.
+func (v *verifier) askJournal(ctx context.Context, files []string) error {
+	var logs []string
+	for _, path := range files {
+		if path, err := filepath.Abs(logOf(path)); err == nil && !slices.Contains(logs, path) {
+			logs = append(logs, path)
+		}
+	}
+	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--all", "--output=json", "MESSAGE_ID="+JournalID)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("ask the journal: %w", err)
+	}
+	found := 0
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var entry struct {
+			Log  string `json:"SYNTAP_LOG"`
+			Head string `json:"SYNTAP_HEAD"`
+		}
+		if json.Unmarshal(lines.Bytes(), &entry) != nil || !slices.Contains(logs, entry.Log) {
+			continue
+		}
+		h, err := v.chain.parseHead([]byte(entry.Head))
+		if err != nil { // anybody may write to the journal
+			continue
+		}
+		found++
+		v.want(h, "the journal")
+	}
+	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
+		return fmt.Errorf("ask the journal: %w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	if found == 0 {
+		return hint.Fail(fmt.Errorf("the journal has no head of %s", strings.Join(logs, ", ")), `give the log "chain_anchor: [journald]", and name it by the path it was written to`)
+	}
+	return nil
+}

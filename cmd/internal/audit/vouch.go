@@ -1,0 +1,198 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+)
+
+// vouch keeps what says how far a chained log goes. The head file beside the log follows each batch: a process that is killed
+// leaves both as they were. At most every anchorEvery the disk has the log and its head, in this order, and the anchors a copy.
+type vouch struct {
+	chain  *chain
+	log    string    // path of the log
+	head   *headFile // nil: the log is a stream
+	copies []anchor
+	logger logrus.FieldLogger
+	now    func() time.Time
+	quiet  map[string]time.Time // no report before, by what failed; the owner's
+
+	news chan struct{} // holds a token when there is a head that is not in safety
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu   sync.Mutex // guards the two below, and head
+	line []byte     // the last head; nil = none since the start
+	file *os.File   // the log's
+}
+
+// anchor is a place out of the reach of those who may change the log tomorrow.
+type anchor interface {
+	put(line []byte) error
+	name() string
+}
+
+// anchorEvery is how often a head goes to the disk and to the anchors, at most.
+const anchorEvery = 10 * time.Second
+
+// newVouch returns what vouches for the log of c.
+func newVouch(c config.Sink, ch *chain, logger logrus.FieldLogger, now func() time.Time) *vouch {
+	v := &vouch{
+		chain: ch, log: c.Path, logger: logger, now: now, quiet: make(map[string]time.Time),
+		news: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if c.Path != "-" {
+		v.head = &headFile{path: c.Path + headSuffix}
+		if path, err := filepath.Abs(c.Path); err == nil {
+			v.log = path
+		}
+	}
+	for _, to := range c.ChainAnchor {
+		if to == config.Journald {
+			v.copies = append(v.copies, &journal{log: v.log})
+		} else {
+			v.copies = append(v.copies, &anchorFile{headFile{path: to}})
+		}
+	}
+	return v
+}
+
+// open opens the head file, and the anchors that are files: a mistake in their names is found at the start.
+func (v *vouch) open() error {
+	if v.head != nil {
+		if err := v.head.open(); err != nil {
+			return err
+		}
+	}
+	for _, to := range v.copies {
+		if f, ok := to.(*anchorFile); ok {
+			if err := f.open(); err != nil {
+				v.head.close()
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// start has heads be kept until close.
+func (v *vouch) start() { v.done.Go(v.keep) }
+
+// wrote takes the end of the log after a batch. It is called by the log's writer.
+func (v *vouch) wrote(seq uint64, hash digest, file *os.File) {
+	line := v.chain.appendHead(nil, head{Time: v.now(), Log: v.log, Seq: seq, Hash: hash, Keyed: v.chain.keyed})
+	v.mu.Lock()
+	v.line, v.file = line, file
+	var err error
+	if v.head != nil {
+		err = v.head.put(line)
+	}
+	v.mu.Unlock()
+	v.report("head of handshake log cannot be written", err)
+	select {
+	case v.news <- struct{}{}:
+	default:
+	}
+}
+
+// report logs an error, but not the same each time.
+func (v *vouch) report(what string, err error) {
+	if err == nil {
+		return
+	}
+	v.mu.Lock()
+	again := v.now().Before(v.quiet[what])
+	if !again {
+		v.quiet[what] = v.now().Add(quiet)
+	}
+	v.mu.Unlock()
+	if !again {
+		v.logger.WithError(err).Error(what)
+	}
+}
+
+func (v *vouch) keep() {
+	for {
+		select {
+		case <-v.stop:
+			return
+		case <-v.news:
+			v.secure()
+		}
+		again := time.NewTimer(anchorEvery)
+		select {
+		case <-v.stop:
+			again.Stop()
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// secure brings the last head to the disk and to the anchors.
+func (v *vouch) secure() {
+	v.mu.Lock()
+	line, file := v.line, v.file
+	v.mu.Unlock()
+	if line == nil {
+		return
+	}
+	if file != nil {
+		if err := file.Sync(); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EINVAL) { // rotated meanwhile; a device
+			v.report("handshake log cannot be synced", err)
+		}
+	}
+	v.mu.Lock()
+	var err error
+	if v.head != nil {
+		err = v.head.sync()
+	}
+	v.mu.Unlock()
+	v.report("head of handshake log cannot be synced", err)
+	for _, to := range v.copies {
+		if err := to.put(line); err != nil {
+			v.report("head of handshake log cannot be copied to "+to.name(), err)
+		}
+	}
+}
+
+// close brings the last head into safety.
+func (v *vouch) close() {
+	close(v.stop)
+	v.done.Wait()
+	select {
+	case <-v.news:
+		v.secure()
+	default:
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.head != nil {
+		v.head.close()
+	}
+	for _, to := range v.copies {
+		if f, ok := to.(*anchorFile); ok {
+			f.close()
+		}
+	}
+}
+
+// anchorFile is a copy of the head in a file elsewhere.
+type anchorFile struct{ headFile }
+
+func (f *anchorFile) name() string { return f.path }
+
+func (f *anchorFile) put(line []byte) error {
+	if err := f.headFile.put(line); err != nil {
+		return fmt.Errorf("write %s: %w", f.path, cause(err))
+	}
+	return f.sync()
+}
