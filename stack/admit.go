@@ -87,6 +87,7 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 	}
 	f := newFlow(s, key, isn, syn)
 	f.trying = true
+	s.noteDSCP(f, dscpOf(syn))
 	s.flows[key] = f
 	s.live.Add(1)
 	s.stats.TCPFlows.Add(1)
@@ -122,6 +123,7 @@ func (s *Stack) forget(f *flow) {
 	s.mu.Lock()
 	delete(s.flows, f.key)
 	f.phase.Store(gone)
+	s.noteDSCP(f, 0)
 	if f.timer != nil {
 		f.timer.Stop()
 	}

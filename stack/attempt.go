@@ -63,25 +63,52 @@ func (s *Stack) dialled(f *flow, err error) {
 }
 
 func (s *Stack) connect(f *flow, target netip.AddrPort) error {
-	fd, err := s.dialer.Stream(target.Addr())
-	if err != nil {
+	s.mu.Lock()
+	f.upstream.remote = target
+	s.mu.Unlock()
+	var fd, mss int
+	var err error
+	for _, port := range s.dialer.SourcePorts(f.key.client.Port()) {
+		fd, mss, err = s.connectFrom(port, f, target)
+		if port == 0 || !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.EACCES) {
+			break
+		}
+	}
+	if fd < 0 {
 		return err
 	}
-	mss, err := s.sizeStream(fd, f.key, target.Addr())
-	if err != nil {
-		_ = unix.Close(fd)
-		return err
-	}
-	errno := dial.Connect(fd, target)
 	up := upstream{local: dial.LocalAddr(fd), remote: target}
 	s.mu.Lock()
 	f.fd, f.upstream, f.mss = fd, up, mss
 	s.upstreams[up] = true
 	s.mu.Unlock()
-	if errno != 0 && errno != unix.EINPROGRESS {
-		return errno
-	}
 	return s.poller.add(fd, &f.watch, streamEvents)
+}
+
+// connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice. Without an error it is on its way,
+// or made; fd is -1 with one.
+func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, mss int, err error) {
+	fd, err = s.dialer.Stream(target.Addr())
+	if err != nil {
+		return -1, 0, err
+	}
+	mss, err = s.sizeStream(fd, f.key, target.Addr())
+	if dscp := dscpOf(f.syn); dscp != 0 {
+		setDSCP(fd, target.Addr().Is6(), dscp)
+	}
+	if err == nil && port != 0 {
+		err = s.dialer.Bind(fd, target, port)
+	}
+	if err == nil {
+		if errno := dial.Connect(fd, target); errno != 0 && errno != unix.EINPROGRESS {
+			err = errno
+		}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, mss, nil
 }
 
 // upstream is the pair of addresses of a host socket.

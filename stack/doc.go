@@ -72,6 +72,13 @@
 // an answer to a live mapping. Connections that open later keep to it in both directions (synmss.go): the MSS that netstack
 // reads in the SYN, and that the client reads in the SYN-ACK, is at most what the path takes.
 //
+// # What the far side sees
+//
+// A source port that no kernel gives by itself is the client's choice, and kept where it is free (dial.Dialer.SourcePorts): far
+// sides ask for one below 1024, or wait for the one of a simultaneous open. All others are the kernel's, which costs no system
+// call. The socket's packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the read loop
+// looks at one byte more.
+//
 // # On record first
 //
 // With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded: it stays in the phase

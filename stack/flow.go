@@ -47,6 +47,7 @@ type flow struct {
 	serverISN uint32        // of the SYN-ACK, with recorded
 	upstream  upstream      // addresses of the socket
 	mss       int           // set on the socket, 0 = the kernel's
+	dscp      byte          // of the client's segments, and the socket's
 	failure   syscall.Errno // last local failure while dialling
 
 	wq    waiter.Queue

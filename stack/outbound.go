@@ -135,6 +135,9 @@ func (s *Stack) routeTCP(f *frame) (deliver bool) {
 		return false
 	}
 	if t[tcpFlagsAt]&(tcpSYN|tcpACK) != tcpSYN {
+		if dscp := dscpOf(f.head); dscp != 0 || s.markedFlows.Load() > 0 {
+			s.followDSCP(marked{flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, dscp})
+		}
 		return true
 	}
 	return s.outboundSYN(flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, binary.BigEndian.Uint32(t[4:]), f.head, f.body)

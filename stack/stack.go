@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -44,6 +45,9 @@ type Stack struct {
 	buffers   budget
 	paths     *clientPaths
 	host      dial.HostAddrs
+
+	lastMarked  marked       // the read loop's
+	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
 
 	readBuffers sync.Pool // of *readBuffer
 

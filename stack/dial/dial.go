@@ -36,7 +36,8 @@ type Dialer struct{ o atomic.Pointer[settings] }
 
 type settings struct {
 	Options
-	stream []socketOption
+	stream         []socketOption
+	firstEphemeral uint16
 }
 
 // New returns a Dialer.
@@ -47,7 +48,9 @@ func New(o Options) *Dialer {
 }
 
 // SetOptions puts other options in force for the sockets and destinations to come.
-func (d *Dialer) SetOptions(o Options) { d.o.Store(&settings{o, streamOptions(o)}) }
+func (d *Dialer) SetOptions(o Options) {
+	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
+}
 
 // Target returns the address to dial for dst, or ErrDenied.
 func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {

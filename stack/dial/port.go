@@ -1,0 +1,72 @@
+//go:build linux
+
+package dial
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// privileged is the first port that every program may bind (RFC 6335 §6: the system ports are below it).
+const privileged = 1024
+
+// anyPort has the kernel choose.
+var anyPort = []uint16{0}
+
+// SourcePorts returns the ports to try, in turn, for a TCP socket of a client that sends from port; 0 = one that the kernel
+// chooses. A port below those that kernels choose (net.ipv4.ip_local_port_range) is one that the client has asked for: its far
+// side may expect it, as in a simultaneous open. A system port tells far sides that the client is privileged: another one of
+// its kind is better than none, as in Linux's NAT.
+func (d *Dialer) SourcePorts(port uint16) []uint16 {
+	if port >= d.o.Load().firstEphemeral || port == 0 {
+		return anyPort
+	}
+	ports := []uint16{port}
+	if port < privileged {
+		const tries = 16
+		first, n := uint16(1), uint16(511)
+		if port >= 512 {
+			first, n = 600, privileged-600
+		}
+		for range tries {
+			ports = append(ports, first+rand.N(n))
+		}
+	}
+	return append(ports, 0)
+}
+
+// Bind gives a TCP socket towards target its source port, at the address that the host sends from: at any address it would
+// meet the client's own socket.
+func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16) error {
+	route, err := d.Datagram(target.Addr())
+	if err != nil {
+		return err
+	}
+	defer unix.Close(route)
+	if errno := Connect(route, target); errno != 0 { // sends nothing
+		return errno
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil { // for other destinations, and beside TIME-WAIT
+		return fmt.Errorf("set SO_REUSEADDR: %w", err)
+	}
+	addr := LocalAddr(route).Addr()
+	if addr.Is4() {
+		return unix.Bind(fd, &unix.SockaddrInet4{Addr: addr.As4(), Port: int(port)})
+	}
+	return unix.Bind(fd, &unix.SockaddrInet6{Addr: addr.As16(), Port: int(port)})
+}
+
+// readFirstEphemeral returns the least port that the kernel, or a client's with its usual range, gives to sockets without one.
+func readFirstEphemeral() uint16 {
+	const usual = 32768
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	first := uint16(usual)
+	if err == nil {
+		_, _ = fmt.Sscan(string(b), &first)
+	}
+	return min(first, usual)
+}

@@ -1,0 +1,64 @@
+//go:build linux
+
+package stack
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// dscpMask leaves of a traffic class what is the client's to say: the rest is ECN, which each leg has for itself (RFC 2474 §3,
+// RFC 3168 §5).
+const dscpMask = 0xfc
+
+// dscpOf returns the differentiated services field of a packet, without ECN.
+func dscpOf(packet []byte) byte {
+	if packet[0]>>4 == 6 {
+		return (packet[0]<<4 | packet[1]>>4) & dscpMask
+	}
+	return packet[1] & dscpMask
+}
+
+// setDSCP has a socket mark its packets.
+func setDSCP(fd int, v6 bool, dscp byte) {
+	level, name := unix.IPPROTO_IP, unix.IP_TOS
+	if v6 {
+		level, name = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
+	}
+	_ = unix.SetsockoptInt(fd, level, name, int(dscp)) // every value is accepted
+}
+
+// marked is a flow and what its client's last segment was marked with.
+type marked struct {
+	key  flowKey
+	dscp byte
+}
+
+// followDSCP marks the host socket of a flow as its client has marked a segment. The read loop calls it, and only where one of
+// the two is marked or some flow is.
+func (s *Stack) followDSCP(m marked) {
+	if m == s.lastMarked {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.flows[m.key]
+	if f == nil || f.fd < 0 || f.phase.Load() > open { // else the socket is not closed with mu held
+		return
+	}
+	s.lastMarked = m
+	if f.dscp != m.dscp {
+		setDSCP(f.fd, f.upstream.remote.Addr().Is6(), m.dscp)
+		s.noteDSCP(f, m.dscp)
+	}
+}
+
+// noteDSCP keeps what a flow's client marks its segments with. mu is held.
+func (s *Stack) noteDSCP(f *flow, dscp byte) {
+	if f.dscp != 0 {
+		s.markedFlows.Add(-1)
+	}
+	if dscp != 0 {
+		s.markedFlows.Add(1)
+	}
+	f.dscp = dscp
+}
