@@ -77,13 +77,14 @@ const (
 func unreachableFor(ip *ipHeader, packet []byte, r reason) []byte {
 	_, dst := ip.addrs(packet)
 	if ip.v6 {
-		return icmpErrorFor(ip, packet, dst, icmp6Unreachable, r.v6)
+		return icmpErrorFor(ip, packet, dst, icmp6Unreachable, r.v6, 0)
 	}
-	return icmpErrorFor(ip, packet, dst, icmp4Unreachable, r.v4)
+	return icmpErrorFor(ip, packet, dst, icmp4Unreachable, r.v4, 0)
 }
 
-// icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed.
-func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte) []byte {
+// icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed. rest is what stands behind the
+// checksum: an MTU, or nothing.
+func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte, rest uint32) []byte {
 	const icmpHeader = 8
 	proto, room := byte(protoICMP), icmp4ErrorMax-20-icmpHeader
 	if ip.v6 {
@@ -94,6 +95,7 @@ func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte) []byte {
 	reply := newIPPacket(ip.v6, from, src, proto, icmpHeader+len(quote))
 	m := reply[len(reply)-icmpHeader-len(quote):]
 	m[0], m[1] = typ, code
+	binary.BigEndian.PutUint32(m[4:], rest)
 	copy(m[icmpHeader:], quote)
 	binary.BigEndian.PutUint16(m[2:], transportChecksum(reply, proto, len(m)))
 	return reply

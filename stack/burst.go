@@ -26,7 +26,7 @@ func newBurst() *burst { return &burst{buf: make([]byte, headroom+maxRun)} }
 func (b *burst) join(f *frame) bool {
 	payload := f.ip.total - f.ip.len - udpHeaderLen
 	length, segment, ok := f.udpLength()
-	if !ok || segment != 0 || length != udpHeaderLen+payload || payload == 0 {
+	if !ok || f.pieces || segment != 0 || length != udpHeaderLen+payload || payload == 0 {
 		return false
 	}
 	from := 0
@@ -56,7 +56,7 @@ func (b *burst) continues(f *frame) bool {
 	return f.ip.v6 == b.ip.v6 && f.ip.len == b.ip.len &&
 		bytes.Equal(src, src2) && bytes.Equal(dst, dst2) &&
 		bytes.Equal(first[b.ip.len:b.ip.len+4], f.head[f.ip.len:f.ip.len+4]) && // the ports
-		*b.ip.hopLimit(first) == *f.ip.hopLimit(f.head)
+		(&frame{head: first, ip: b.ip}).marks() == f.marks()
 }
 
 // full reports whether nothing can follow: the last datagram was shorter, or the kernel takes no more.

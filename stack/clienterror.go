@@ -91,9 +91,8 @@ func (s *Stack) sentQuoted(q *quoted) bool {
 		ep := s.endpointOf(q.tcpFlow())
 		return ep != nil && outstanding(ep, q.seq)
 	}
-	for _, v6 := range []bool{q.ip.v6, !q.ip.v6} { // the other one where the dialer redirects
-		key := mappingKey{client: q.client, echo: q.proto != protoUDP, v6: v6}
-		if m := s.nat.lookUp(key); m != nil && m.hasSent(q.server, q.ip.total) {
+	for _, m := range s.nat.mappingsOf(q.client, q.proto != protoUDP) {
+		if m.hasSent(q.server, q.ip.total) {
 			return true
 		}
 	}

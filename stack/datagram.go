@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"syscall"
 
@@ -39,18 +40,25 @@ func leavesLink(a netip.Addr) bool {
 	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast && (a.Is4() || !a.IsLinkLocalUnicast())
 }
 
-// mapping returns the mapping of a client endpoint that is about to send f to server. Where there is none and none can be
-// made, it counts why and returns nil.
-func (s *Stack) mapping(f *frame, key mappingKey, server netip.AddrPort) *mapping {
-	if m := s.nat.find(key, server.Port()); m != nil {
+// mapping returns the mapping by which a client endpoint is about to send f to server, which is target for the host. Where
+// there is none and none can be made, it tells why, as far as that is the client's business, and returns nil.
+func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
+	now := s.nat.now()
+	local, err := s.ways.local(target, now)
+	if err != nil {
+		s.sent(f, target, errnoOf(err))
+		return nil
+	}
+	key := mappingKey{client: client, echo: echo, local: local}
+	if m := s.nat.find(key, server.Port(), f.datagrams(), now); m != nil {
 		return m
 	}
-	if !key.echo && s.nat.owns(ownPort{key.client.Port(), key.v6}) && s.host.Contains(key.client.Addr()) {
+	if s.nat.owns(ownSocket{client, echo}) {
 		f.drop(&s.stats.DropOwnSocket)
 		return nil
 	}
-	if !s.nat.makeRoom() {
-		f.drop(&s.stats.DropUDPFlows)
+	if full := s.nat.makeRoom(client.Addr()); full != nil {
+		f.drop(full)
 		return nil
 	}
 	m, err := s.newMapping(key, server)
@@ -59,7 +67,7 @@ func (s *Stack) mapping(f *frame, key mappingKey, server netip.AddrPort) *mappin
 		s.localFailure(err)
 		return nil
 	}
-	s.nat.add(m, server.Port())
+	s.nat.add(m, server.Port(), f.datagrams())
 	return m
 }
 
@@ -74,6 +82,8 @@ func (s *Stack) sent(f *frame, target netip.AddrPort, errno syscall.Errno) {
 		s.reject(f, netUnreachable)
 	case unix.EHOSTUNREACH:
 		s.reject(f, hostUnreachable)
+	case unix.EACCES: // a route says so
+		s.reject(f, adminProhibited)
 	case unix.EMSGSIZE:
 		s.rejectTooBig(f, target)
 	default:
@@ -102,9 +112,16 @@ func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuf
 	ip := ipHeader{v6: pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber}
 	src, dst := ip.addrs(was)
 	packet := newIPPacket(ip.v6, src, dst, byte(pkt.TransportProtocolNumber), message.Size())
-	*ip.hopLimit(packet) = *ip.hopLimit(was)
+	as := (&frame{head: was, ip: ip}).marks()
+	*ip.hopLimit(packet) = as.hopLimit
+	ip.setTOS(packet, as.tos)
+	if !ip.v6 {
+		packet[6] = 0 // no DF: it has been fragmented
+		binary.BigEndian.PutUint16(packet[10:], 0)
+		binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+	}
 	copy(packet[len(packet)-message.Size():], message.AsSlice())
 	n := min(len(packet), tun.HeadSize)
-	s.route(&frame{head: packet[:n], body: packet[n:]})
+	s.route(&frame{head: packet[:n], body: packet[n:], pieces: true})
 	return true
 }

@@ -106,6 +106,7 @@ func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 
 func closeIdle(s *Stack) {
 	s.nat.close()
+	s.ways.routes.Close()
 	s.net.Close()
 	s.net.Wait()
 	_ = s.poller.close()
@@ -139,10 +140,12 @@ func TestUDPRepliesAreGathered(t *testing.T) {
 	}
 	t.Cleanup(func() { closeIdle(s) })
 	far, port := lonePeer(t)
-	other, _ := lonePeer(t)
+	other, otherPort := lonePeer(t)
 	client := netip.AddrPortFrom(clientV4, 5353)
-	s.route(frameOf(tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, port)}.Packet()}))
-	m := s.nat.byKey[mappingKey{client: client}]
+	for _, p := range []uint16{otherPort, port} { // or they might not send to it
+		s.route(frameOf(tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, p)}.Packet()}))
+	}
+	m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 	var msg message
 	if _, errno := msg.receive(far, make([]byte, 1), 0); errno != 0 {
 		t.Fatal(errno)
@@ -196,7 +199,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
 	f := frameOf(tuntest.Offloaded(tuntest.UDP{Src: client, Dst: server, Payload: make([]byte, 3000)}.Packet(), 1000))
 	s.route(f)
-	m := s.nat.byKey[mappingKey{client: client}]
+	m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 	if m == nil {
 		t.Fatal("no mapping")
 	}
@@ -239,7 +242,7 @@ func BenchmarkUDP(b *testing.B) {
 		client := netip.AddrPortFrom(clientV4, 5353)
 		f := frameOf(tuntest.Offloaded(tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, port), Payload: make([]byte, bm.size)}.Packet(), uint16(bm.segment)))
 		s.route(f)
-		m := s.nat.byKey[mappingKey{client: client}]
+		m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 		var msg message
 		buf := make([]byte, 1<<16)
 		if _, errno := msg.receive(fd, buf, 0); errno != 0 {
@@ -294,7 +297,7 @@ func FuzzRoute(f *testing.F) {
 	}
 	f.Cleanup(func() { closeIdle(s) })
 	drops := []*atomic.Uint64{
-		&s.stats.DropChecksum, &s.stats.DropMalformed, &s.stats.DropUDPFlows, &s.stats.DropUDPSend, &s.stats.DropDenied, &s.stats.DropLinkScope, &s.stats.DropICMP,
+		&s.stats.DropChecksum, &s.stats.DropMalformed, &s.stats.DropUDPFlows, &s.stats.DropUDPPerSource, &s.stats.DropOwnSocket, &s.stats.DropUDPSend, &s.stats.DropDenied, &s.stats.DropLinkScope, &s.stats.DropICMP,
 	}
 	f.Fuzz(func(t *testing.T, data []byte, flags, gso uint8, gsoSize uint16) {
 		var ip ipHeader

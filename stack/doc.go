@@ -46,17 +46,25 @@
 //
 // A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host socket; the table of
 // them is the NAT (nat.go). Where a client's datagrams go does not matter, and neither does who answers: peer-to-peer
-// programs work as without a router. The socket has the client's port where the host has it free.
+// programs work as without a router.
+//
+// The socket is bound to the address that the host's routes give as source (way.go): a client has a second mapping where a
+// second uplink leads to some of its destinations. The kernel chooses the port, so that no service of the host finds its own
+// taken, unless the client's is below 1024, which servers of some kinds ask for. A mapping is open to the outside alone: what
+// this host sends to it, and what comes from where the client may not send, does not reach the client.
 //
 // Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients that send one by one have
 // theirs put together as long as there are more to read (burst.go), and so are replies, from whatever has come from one far
 // end (udpreply.go): the way through the kernel costs the same for many as for one. A socket that brings many is given a
-// moment for more, as network cards do with their interrupts.
+// moment for more, as network cards do with their interrupts. Its buffers hold what comes in between; what they do not hold
+// is counted (overflow.go).
 //
-// The router is no hop. A client's hop limit is set on the host socket as it is, and what the network answers comes back
-// under the name of who answered: the socket queues ICMP errors with what they quote, and the packet that the client sent
-// is rebuilt from that (icmperror.go). Path MTU is the host's affair: clients' packets are fragmented if need be, and a DF
-// bit of theirs is not carried. Only where Options.DF forbids fragments the client is told the path MTU (toobig.go).
+// The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross as they are, both ways (marks.go), and
+// what the network answers comes back under the name of who answered: the socket queues ICMP errors with what they quote, and
+// the packet that the client sent is rebuilt from that (icmperror.go). So a client that forbids fragments is told the path
+// MTU by the network, or by us where the host's own link is too small (toobig.go); Options.DF overrules it. What a client has
+// fragmented is put together here, and cut again by the host as the path demands.
+//
 // On the way back IPv4 packets go without DF, so that the host and routers behind it may fragment them; IPv6 packets are
 // fragmented here, to what is known of the client's path (fragment.go).
 //
@@ -107,14 +115,18 @@
 // connections share (buffer.go): then windows close and senders wait. Connections that netstack still closes, and their buffers,
 // count until their client has acknowledged all or is given up.
 //
-// Mappings are limited by UDPFlows, and end when they are idle; a full table gives up those that nobody has answered.
+// Mappings are limited by UDPFlows, and end when they are idle for UDPTimeout or ICMPTimeout; those that have asked for names
+// alone and have all answers end sooner. One client has at most UDPFlowsPerSource of them, the clients of an IPv6 /64 twice as
+// many, the programs of this host all but an eighth of the table (share.go). Where there is no room, the oldest gives way of
+// those that share the limit and that nobody has answered, or that are done asking for names.
 // What is beyond a limit is dropped and counted ([Stats.Drops]).
 //
 // # Our own packets
 //
 // Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open another socket. So a SYN
-// whose addresses are those of an upstream socket is dropped, and a datagram from a host's address and the port of one.
-// Datagrams for a client on this host must not come to a socket of ours either: it never has the client's port then.
+// whose addresses are those of an upstream socket is dropped, and a datagram or echo request from the address and the port or
+// identifier of one. Datagrams for a client on this host must not come to a socket of ours either: it never has the client's
+// port then.
 //
 // # Goroutines
 //

@@ -51,16 +51,22 @@ func (s *Stack) routeICMP(f *frame) {
 		s.stats.DropICMP.Add(1)
 		return
 	}
-	m := s.mapping(f, mappingKey{client: client, echo: true, v6: f.ip.v6}, server)
-	if m == nil {
+	for again := true; ; again = false {
+		m := s.mapping(f, client, true, target, server)
+		if m == nil {
+			return
+		}
+		m.noteTarget(target, server)
+		setEchoIdent(request, m.own.Port())
+		head, body := f.slice(f.ip.len, f.ip.total)
+		errno := m.sendSurely(&s.outbound, target, f.marks(), 0, head, body)
+		setEchoIdent(request, client.Port())
+		if again && errno == unix.EINVAL && s.ways.forget(target) {
+			continue // the address that it would leave from has gone
+		}
+		s.sent(f, target, errno)
 		return
 	}
-	m.noteTarget(target, server)
-	setEchoIdent(request, m.ident)
-	head, body := f.slice(f.ip.len, f.ip.total)
-	errno := m.sendSurely(&s.outbound, target, *f.ip.hopLimit(f.head), 0, head, body)
-	setEchoIdent(request, client.Port())
-	s.sent(f, target, errno)
 }
 
 func icmpProto(v6 bool) byte {
@@ -79,39 +85,27 @@ func setEchoIdent(message []byte, ident uint16) {
 	binary.BigEndian.PutUint16(message[4:], ident)
 }
 
-// replyEcho passes the echo reply of n bytes just received on to the client.
-func (m *mapping) replyEcho(in *inbound, n int) {
+// replyEcho passes the echo reply of n bytes just received from a far end on to the client.
+func (m *mapping) replyEcho(in *inbound, n int, from netip.Addr) {
 	at, end := headroom, headroom+n
-	if m.raw && !m.key.v6 && n > 0 {
+	if m.raw && !m.v6() && n > 0 {
 		at += int(in.buf[at]&15) * 4 // a raw IPv4 socket gives the IP header too
 	}
 	echo := byte(icmp4EchoReply)
-	if m.key.v6 {
+	if m.v6() {
 		echo = icmp6EchoReply
 	}
-	if at+echoHeaderLen > end || in.buf[at] != echo || echoIdent(in.buf[at:]) != m.ident {
+	if at+echoHeaderLen > end || in.buf[at] != echo || echoIdent(in.buf[at:]) != m.own.Port() {
 		return // it came before the raw socket had its filter
 	}
-	m.stack.nat.heard(m)
-	from, client := m.asClientSees(m.far(&in.message)).Addr(), m.key.client
+	m.stack.nat.heard(m, 1)
+	client := m.key.client
 	packet := in.buf[at-ipHeaderLen(from) : end]
-	in.putIP(packet, from, client.Addr(), icmpProto(m.key.v6), in.hopLimit(m.key.v6))
+	in.putIP(packet, from, client.Addr(), icmpProto(m.v6()), in.marks)
 	reply := in.buf[at:end]
 	binary.BigEndian.PutUint16(reply[4:], client.Port())
 	binary.BigEndian.PutUint16(reply[2:], 0)
-	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.key.v6), len(reply)))
+	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.v6()), len(reply)))
 	m.noteSent(netip.AddrPortFrom(from, 0), len(packet))
 	m.stack.writeWhole(in, packet, client.Addr())
-}
-
-// hopLimit returns what was left of the message's hop limit when it arrived.
-func (in *inbound) hopLimit(v6 bool) byte {
-	level, typ := int32(unix.IPPROTO_IP), int32(unix.IP_TTL)
-	if v6 {
-		level, typ = unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT
-	}
-	if b := in.message.received(level, typ); len(b) >= 4 {
-		return byte(binary.NativeEndian.Uint32(b))
-	}
-	return replyTTL
 }

@@ -5,10 +5,16 @@ package stack
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/tun"
 	"syntap/tun/tuntest"
 )
 
@@ -255,37 +261,151 @@ func checkQuote(t *testing.T, quote, packet []byte) {
 	}
 }
 
-// A path MTU is the host's affair: the client's datagrams, longer than it, arrive nevertheless.
-func TestUDPBeyondPathMTU(t *testing.T) {
+// A client that forbids fragments is told the path MTU, by who knows it; for others the host fragments, and the network.
+//
+//	client ── Stack ── Lab.Client ──1500── Lab.Router ──1300── Lab.Server
+func TestPathMTUIsTold(t *testing.T) {
+	const pathMTU = 1300
 	lab := tuntest.NewLab(t)
 	lab.Router.Run("ip", "link", "set", "wan0", "mtu", "1300")
-	router := routerIn(t, lab.Client, true, dial.Options{})
-	for _, tt := range []struct{ client, server string }{{"198.51.100.77", tuntest.ServerAddr4}, {"2001:db8:9::1", tuntest.ServerAddr6}} {
-		far := lab.Server.ListenPacket("udp", netip.AddrPortFrom(netip.MustParseAddr(tt.server), 0).String())
-		port := far.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
-		packet := tuntest.UDP{
-			Src:     netip.AddrPortFrom(netip.MustParseAddr(tt.client), 5353),
-			Dst:     netip.AddrPortFrom(netip.MustParseAddr(tt.server), port),
-			Payload: randomBytes(1400), IP: tuntest.IP{DF: true},
-		}.Packet()
-		arrived := make(chan int, 1)
-		go func() {
-			b := make([]byte, 2000)
-			n, _, _ := far.ReadFrom(b)
-			arrived <- n
-		}()
-		eventually(t, "the datagram to arrive", func() bool { // the first ones are lost until the host knows the path
-			router.send(t, tuntest.Frame{Data: bytes.Clone(packet)})
-			select {
-			case n := <-arrived:
-				if n != 1400 {
-					t.Errorf("far end got %d bytes, want 1400", n)
+	lab.Server.Run("ip", "link", "set", "eth0", "mtu", "1300")
+	echoSockets(t, func(t *testing.T, pingSockets bool) {
+		router := routerIn(t, lab.Client, pingSockets, dial.Options{})
+		for _, tt := range []struct {
+			client, server, teller string
+			typ, code              byte
+			mtuAt                  int // in the ICMP message
+		}{
+			{"198.51.100.77", tuntest.ServerAddr4, "192.0.2.1", 3, 4, 6},
+			{"2001:db8:9::1", tuntest.ServerAddr6, "2001:db8:1::1", 2, 0, 6},
+		} {
+			client, server := netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.server)
+			far := lab.Server.ListenPacket("udp", netip.AddrPortFrom(server, 0).String()).(*net.UDPConn)
+			_ = far.SetDeadline(time.Now().Add(patience))
+			datagram := tuntest.UDP{Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, portOf(far)), Payload: randomBytes(1400), IP: tuntest.IP{DF: true}}
+			request := echo(client, server, 1, 1, randomBytes(1400))
+			request.IP.DF = true
+			for range 2 { // what the host has learned from the first does not matter
+				for _, packet := range [][]byte{datagram.Packet(), request.Packet()} {
+					router.send(t, tuntest.Frame{Data: bytes.Clone(packet)})
+					got := router.receive(t).Data
+					if err := tuntest.VerifyChecksums(got); err != nil {
+						t.Error(err)
+					}
+					var ip ipHeader
+					ip.parse(got, len(got))
+					m := got[ip.len:]
+					if m[0] != tt.typ || m[1] != tt.code || int(binary.BigEndian.Uint16(m[tt.mtuAt:])) != pathMTU || ip.srcAddr(got).String() != tt.teller {
+						t.Errorf("answer of %s: %x, want type %d, code %d and MTU %d of %s", ip.srcAddr(got), m[:8], tt.typ, tt.code, pathMTU, tt.teller)
+					}
+					if quote := m[8:]; !ip.parse(quote, 1500) || ip.dstAddr(quote) != server || ip.srcAddr(quote) != client {
+						t.Errorf("quotes %x", quote)
+					}
 				}
-				return true
-			default:
-				return false
 			}
-		})
-	}
-	router.wantNoAnswer(t)
+			// In pieces, or without DF, they arrive.
+			pieces := fragments(datagram.Packet(), 704)
+			if server.Is4() {
+				datagram.IP.DF = false
+				pieces = append(pieces, datagram.Packet())
+			}
+			for _, p := range pieces {
+				router.send(t, tuntest.Frame{Data: p})
+			}
+			for range len(pieces) - 1 {
+				wantDatagrams(t, far, datagram.Payload, 1400)
+			}
+			for _, p := range fragments(request.Packet(), 704) {
+				router.send(t, tuntest.Frame{Data: p})
+			}
+			if got := router.receive(t).Data; !bytes.HasSuffix(got, request.Payload) {
+				t.Errorf("answer %.60x, want an echo", got)
+			}
+		}
+		router.wantNoAnswer(t)
+	})
+}
+
+// What the IP header says of a datagram or an echo crosses as it is, and what it says of an answer, too.
+func TestMarksCross(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	echoSockets(t, func(t *testing.T, pingSockets bool) {
+		router := routerIn(t, lab.Client, pingSockets, dial.Options{})
+		for _, tt := range []struct{ client, server string }{{"198.51.100.77", tuntest.ServerAddr4}, {"2001:db8:9::1", tuntest.ServerAddr6}} {
+			client, server := netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.server)
+			far := lab.Server.ListenPacket("udp", netip.AddrPortFrom(server, 0).String()).(*net.UDPConn)
+			_ = far.SetDeadline(time.Now().Add(patience))
+			level, recvHops, recvTOS, hops, tos := unix.IPPROTO_IP, unix.IP_RECVTTL, unix.IP_RECVTOS, unix.IP_TTL, unix.IP_TOS
+			if client.Is6() {
+				level, recvHops, recvTOS, hops, tos = unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, unix.IPV6_RECVTCLASS, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
+			}
+			set := func(option, value int) {
+				t.Helper()
+				raw, err := far.SyscallConn()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) }); err != nil {
+					t.Fatal(err)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			set(recvHops, 1)
+			set(recvTOS, 1)
+			marked := func(packet []byte, as marks) tuntest.Frame {
+				var ip ipHeader
+				ip.parse(packet, len(packet))
+				*ip.hopLimit(packet) = as.hopLimit
+				ip.setTOS(packet, as.tos)
+				if !ip.v6 {
+					binary.BigEndian.PutUint16(packet[10:], 0)
+					binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+				}
+				return tuntest.Frame{Data: packet}
+			}
+			for _, as := range []marks{{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64}, {hopLimit: 255, tos: 3}} {
+				datagram := tuntest.UDP{Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, portOf(far)), Payload: []byte("hello")}
+				router.send(t, marked(datagram.Packet(), as))
+				b, oob := make([]byte, 100), make([]byte, 200)
+				_, n, _, peer, err := far.ReadMsgUDPAddrPort(b, oob)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := inbound{}
+				got.message.header.Controllen = uint64(copy(unsafe.Slice((*byte)(unsafe.Pointer(&got.message.control[0])), 192), oob[:n]))
+				got.readControl()
+				want := marks{hopLimit: as.hopLimit - 1, tos: as.tos} // Lab.Router is a hop
+				if got.marks != want {
+					t.Errorf("to %s: far end got %+v, want %+v", server, got.marks, want)
+				}
+				set(hops, int(as.hopLimit))
+				set(tos, int(as.tos))
+				if _, err := far.WriteToUDPAddrPort([]byte("hello"), peer); err != nil {
+					t.Fatal(err)
+				}
+				check := func(f tuntest.Frame) {
+					t.Helper()
+					back := frame{head: f.Data}
+					back.ip.parse(f.Data, len(f.Data))
+					have := back.marks()
+					have.whole = false
+					if have != want {
+						t.Errorf("from %s: client got %+v, want %+v", server, have, want)
+					}
+				}
+				check(router.receive(t))
+				request := echo(client, server, 1, 1, nil)
+				router.send(t, marked(request.Packet(), as))
+				want.hopLimit = 63 // the far end answers with the TOS of the request, less its ECN
+				f := router.receive(t)
+				back := frame{head: f.Data}
+				back.ip.parse(f.Data, len(f.Data))
+				if have := back.marks(); have.hopLimit != 63 || back.ip.v6 && have.tos&^3 != as.tos&^3 && have.tos != 0 || !back.ip.v6 && have.tos&^3 != as.tos&^3 {
+					t.Errorf("echo reply of %s to %+v has %+v", server, as, have)
+				}
+			}
+		}
+	})
 }

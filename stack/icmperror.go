@@ -36,8 +36,8 @@ func (m *mapping) relayErrors() {
 // translateError returns the ICMP error that the client would have got without us; nil where there is none to give.
 // quoted is what the error quotes of the UDP payload or of the echo request.
 func (m *mapping) translateError(msg *message, quoted []byte) []byte {
-	e, ok := msg.icmpReport(m.key.v6)
-	if !ok || m.key.echo && (len(quoted) < echoHeaderLen || echoIdent(quoted) != m.ident) {
+	e, ok := msg.icmpReport(m.v6())
+	if !ok || m.key.echo && (len(quoted) < echoHeaderLen || echoIdent(quoted) != m.own.Port()) {
 		return nil // local, or about another program's request: a raw socket gets the errors of all
 	}
 	peer := m.far(msg)
@@ -52,14 +52,14 @@ func (m *mapping) translateError(msg *message, quoted []byte) []byte {
 	packet := m.clientSent(server, quoted)
 	var ip ipHeader
 	ip.parse(packet, len(packet))
-	return icmpErrorFor(&ip, packet, e.from.AsSlice(), typ, code)
+	return icmpErrorFor(&ip, packet, e.from.AsSlice(), typ, code, e.mtu)
 }
 
 // clientSent returns the packet in which the client has sent message to server, as far as it is known.
 func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	client, proto, headerLen := m.key.client, byte(protoUDP), udpHeaderLen
 	if m.key.echo {
-		proto, headerLen = icmpProto(m.key.v6), 0 // message has it
+		proto, headerLen = icmpProto(m.v6()), 0 // message has it
 	}
 	length := headerLen + len(message)
 	packet := newIPPacket(server.Addr().Is6(), client.Addr().AsSlice(), server.Addr().AsSlice(), proto, length)
@@ -79,9 +79,10 @@ type icmpReport struct {
 	v6        bool
 	typ, code byte
 	from      netip.Addr // who sent it
+	mtu       uint32     // of the path, where it is about that
 }
 
-// forClient returns type and code for a client of the given family. Path MTU stays between the host and the network.
+// forClient returns type and code for a client of the given family.
 func (r *icmpReport) forClient(v6 bool) (typ, code byte, ok bool) {
 	switch {
 	case r.errno == unix.ECONNREFUSED && v6:
@@ -91,9 +92,9 @@ func (r *icmpReport) forClient(v6 bool) (typ, code byte, ok bool) {
 	case r.v6 != v6:
 		return 0, 0, false
 	case v6:
-		return r.typ, r.code, r.typ == icmp6Unreachable || r.typ == icmp6TimeExceeded
+		return r.typ, r.code, r.typ == icmp6Unreachable || r.typ == icmp6TimeExceeded || r.typ == icmp6PacketTooBig
 	}
-	return r.typ, r.code, r.typ == icmp4TimeExceeded || r.typ == icmp4Unreachable && r.code != icmp4FragmentationNeeded
+	return r.typ, r.code, r.typ == icmp4TimeExceeded || r.typ == icmp4Unreachable
 }
 
 // extendedErrLen is the size of struct sock_extended_err, which a sockaddr follows.
@@ -110,5 +111,9 @@ func (m *message) icmpReport(v6 bool) (r icmpReport, ok bool) {
 		return r, false
 	}
 	from, _ := netip.AddrFromSlice(b[extendedErrLen:][addrAt:addrEnd])
-	return icmpReport{errno: syscall.Errno(binary.NativeEndian.Uint32(b)), v6: v6, typ: b[5], code: b[6], from: from}, true
+	r = icmpReport{errno: syscall.Errno(binary.NativeEndian.Uint32(b)), v6: v6, typ: b[5], code: b[6], from: from}
+	if r.errno == unix.EMSGSIZE {
+		r.mtu = binary.NativeEndian.Uint32(b[8:])
+	}
+	return r, true
 }

@@ -5,6 +5,7 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -16,10 +17,10 @@ import (
 // get each other's replies.
 func (m *mapping) openEcho() (err error) {
 	dialer := m.stack.dialer
-	m.fd, err = dialer.Ping(m.key.anyAddr())
+	m.fd, err = dialer.Ping(m.key.local)
 	if errors.Is(err, unix.EACCES) {
 		m.raw = true
-		m.fd, err = dialer.RawPing(m.key.anyAddr())
+		m.fd, err = dialer.RawPing(m.key.local)
 	}
 	if errors.Is(err, unix.EPERM) {
 		m.stack.noEchoes.Do(func() {
@@ -29,20 +30,18 @@ func (m *mapping) openEcho() (err error) {
 	if err != nil {
 		return err
 	}
-	level, recvHopLimit := unix.IPPROTO_IP, unix.IP_RECVTTL
-	if m.key.v6 {
-		level, recvHopLimit = unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT
-	}
-	if err := unix.SetsockoptInt(m.fd, level, recvHopLimit, 1); err != nil {
-		return fmt.Errorf("ask for hop limits: %w", err)
-	}
 	if m.raw {
-		return m.filterReplies()
+		if err := m.filterReplies(); err != nil {
+			return err
+		}
 	}
 	if err := m.bind(0); err != nil {
-		return fmt.Errorf("choose echo identifier: %w", err)
+		return fmt.Errorf("bind echo socket: %w", err)
 	}
-	m.ident = dial.LocalAddr(m.fd).Port()
+	if m.raw {
+		return nil
+	}
+	m.own = dial.LocalAddr(m.fd)
 	return nil
 }
 
@@ -51,8 +50,9 @@ func (m *mapping) filterReplies() error {
 	if m.fd > 1<<16-1 {
 		return fmt.Errorf("choose echo identifier: %w", unix.EMFILE)
 	}
-	m.ident = m.stack.nat.identBase + uint16(m.fd) // no other socket of ours has it
-	filter := replyFilter(m.key.v6, m.ident)
+	ident := m.stack.nat.identBase + uint16(m.fd) // no other socket of ours has it
+	m.own = netip.AddrPortFrom(m.key.local, ident)
+	filter := replyFilter(m.v6(), ident)
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.SetsockoptSockFprog(m.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 		return fmt.Errorf("filter raw socket: %w", err)

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"syntap/tun"
 )
 
@@ -13,6 +15,7 @@ import (
 // headroom, and their headers are written right before them.
 type inbound struct {
 	message message
+	control // of the message last received
 	buf     []byte
 	run     run
 	frame   [1][]byte
@@ -36,17 +39,18 @@ func ipHeaderLen(a netip.Addr) int {
 
 // putIP writes the header of a packet between two addresses of one family. An IPv4 packet may be fragmented on its way,
 // for a client behind this host: that needs an identification (RFC 6864 §4.1).
-func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto, hopLimit byte) {
+func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto byte, as marks) {
 	clear(packet[:ipHeaderLen(dst)])
 	if dst.Is6() {
 		s, d := src.As16(), dst.As16()
 		putIPv6(packet, s[:], d[:], proto, len(packet)-40)
-		packet[7] = hopLimit
+		packet[7] = as.hopLimit
+		(&ipHeader{v6: true}).setTOS(packet, as.tos)
 		return
 	}
 	s, d := src.As4(), dst.As4()
 	putIPv4(packet, s[:], d[:], proto, len(packet)-20)
-	packet[8] = hopLimit
+	packet[1], packet[8] = as.tos, as.hopLimit
 	in.ipID++
 	binary.BigEndian.PutUint16(packet[4:], in.ipID)
 	packet[6] = 0 // no DF
@@ -74,4 +78,30 @@ func (s *Stack) writeWhole(in *inbound, packet []byte, client netip.Addr) {
 	for _, fragment := range fragments6(packet, mtu) {
 		s.writeInbound(tun.Offload{}, fragment)
 	}
+}
+
+// control is what the kernel tells of what a socket has received.
+type control struct {
+	segment int    // length of datagrams that came as one (UDP_GRO); 0 = there is one
+	marks   marks  // of whole, nothing is known
+	lost    uint32 // what the socket had dropped before (SO_RXQ_OVFL)
+}
+
+// readControl reads the control messages of the message just received.
+func (in *inbound) readControl() {
+	in.control = control{marks: marks{hopLimit: replyTTL}}
+	in.message.eachControl(func(level, typ int32, data []byte) {
+		switch {
+		case level == unix.SOL_UDP && typ == unix.UDP_GRO && len(data) >= 4:
+			in.segment = int(binary.NativeEndian.Uint32(data))
+		case level == unix.SOL_SOCKET && typ == unix.SO_RXQ_OVFL && len(data) >= 4:
+			in.lost = binary.NativeEndian.Uint32(data)
+		case (level == unix.IPPROTO_IP && typ == unix.IP_TTL || level == unix.IPPROTO_IPV6 && typ == unix.IPV6_HOPLIMIT) && len(data) >= 4:
+			in.marks.hopLimit = uint8(binary.NativeEndian.Uint32(data))
+		case level == unix.IPPROTO_IP && typ == unix.IP_TOS && len(data) >= 1:
+			in.marks.tos = data[0]
+		case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_TCLASS && len(data) >= 4:
+			in.marks.tos = uint8(binary.NativeEndian.Uint32(data))
+		}
+	})
 }

@@ -146,35 +146,33 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	}
 	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
 
-	send := func(src netip.AddrPort) {
+	send := func(packet []byte) {
 		t.Helper()
-		datagram := tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(serverV4, 9), Payload: []byte("x")}.Packet()
-		if err := router.host.Send(tuntest.Frame{Data: datagram}); err != nil {
+		if err := router.host.Send(tuntest.Frame{Data: packet}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send(netip.AddrPortFrom(clientV4, 5000))
-	eventually(t, "a mapping", func() bool { return router.stats.UDPFlows.Load() == 1 })
-	var m *mapping
-	router.nat.mu.Lock()
-	for _, m = range router.nat.byKey {
+	datagram := func(src netip.AddrPort) []byte {
+		return tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(serverV4, 9), Payload: []byte("x")}.Packet()
 	}
-	router.nat.mu.Unlock()
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
+	request := func(src netip.AddrPort) []byte {
+		packet := echo(src.Addr(), serverV4, byte(src.Port()), 1, nil)
+		packet.Rest[0] = byte(src.Port() >> 8)
+		return packet.Packet()
 	}
-	host := netip.Addr{}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() {
-			host = p.Addr()
-		}
+	for i, of := range []func(netip.AddrPort) []byte{datagram, request} {
+		client := netip.AddrPortFrom(clientV4, 5000)
+		send(of(client))
+		var m *mapping
+		eventually(t, "a mapping", func() bool {
+			router.nat.mu.Lock()
+			defer router.nat.mu.Unlock()
+			m = router.nat.byKey[mappingKey{client: client, echo: i == 1, local: netip.MustParseAddr("127.0.0.1")}]
+			return m != nil
+		})
+		send(of(m.own))
+		eventually(t, "dropped", func() bool { return router.stats.DropOwnSocket.Load() == uint64(2+i) })
 	}
-	if !host.IsValid() {
-		t.Skip("this host has no address")
-	}
-	send(netip.AddrPortFrom(host, m.port))
-	eventually(t, "datagram dropped", func() bool { return router.stats.DropOwnSocket.Load() == 2 })
 }
 
 // What is neither TCP, UDP nor ICMP is counted.

@@ -3,10 +3,11 @@
 package stack
 
 import (
-	"container/list"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -16,40 +17,43 @@ import (
 	"syntap/stack/dial"
 )
 
-// mapping carries the datagrams of one client endpoint by one host socket, wherever they go, and brings the client what
-// anybody sends to that socket: endpoint-independent mapping and filtering (RFC 4787 §4.1, §5). For echo requests the
-// identifier stands in for the port (RFC 5508 §3.1).
+// mapping carries the datagrams of one client endpoint by one host socket, to wherever the host's routes lead from one of its
+// addresses, and brings the client what others send to that socket: endpoint-independent mapping and filtering (RFC 4787
+// §4.1, §5). A client has a second one where another address of the host is the source towards some of its destinations. For
+// echo requests the identifier stands in for the port (RFC 5508 §3.1).
 type mapping struct {
 	watch watch
 	stack *Stack
 	key   mappingKey
-	ident uint16 // of echo requests on the host's side
-	port  uint16 // of a UDP socket
-	raw   bool   // echoes by a raw socket, not a ping socket
+	own   netip.AddrPort // what the socket is bound to; of echoes, with their identifier on the host's side
+	raw   bool           // echoes by a raw socket, not a ping socket
+	df    dial.DF        // what policy says of it
 
 	mu    sync.RWMutex                      // guards the fields below; held for reading while the socket is in use
 	fd    int                               // -1 once closed
-	asked map[netip.AddrPort]netip.AddrPort // what the client calls a destination that the dialer redirected
+	asked map[netip.AddrPort]netip.AddrPort // what the client calls a destination that is redirected or on this host
 	large [4]largePacket                    // sent to the client lately; written by the poller alone
 
-	hopLimit uint8 // the socket's; owned by the read loop, like the next
-	singly   bool  // the socket does not take super-frames
-	busy     bool  // datagrams came in a row when last looked; owned by the poller
+	marks  marks         // the socket's; owned by the read loop, like the next
+	singly bool          // the socket does not take super-frames
+	busy   bool          // datagrams came in a row when last looked; owned by the poller
+	lost   atomic.Uint32 // what the socket has dropped, by its own count
 
-	place *list.Element // in its queue; guarded by nat.mu, like the rest
-	class idleClass
-	used  time.Duration // when, on nat's clock
+	membership // in nat
 }
 
 type mappingKey struct {
 	client netip.AddrPort
 	echo   bool
-	v6     bool // the socket's family: not the client's where the dialer redirects to the other one
+	local  netip.Addr // of this host; not of the client's family where the dialer redirects to the other one
 }
+
+// v6 reports the socket's family.
+func (m *mapping) v6() bool { return m.key.local.Is6() }
 
 // newMapping opens the socket for a client endpoint that is about to send to server.
 func (s *Stack) newMapping(key mappingKey, server netip.AddrPort) (*mapping, error) {
-	m := &mapping{stack: s, key: key, fd: -1, hopLimit: replyTTL}
+	m := &mapping{stack: s, key: key, fd: -1, marks: marks{whole: true}}
 	m.watch.owner = m
 	if err := m.open(server); err != nil {
 		m.close()
@@ -66,13 +70,16 @@ func (m *mapping) open(server netip.AddrPort) error {
 	if err := open(); err != nil {
 		return err
 	}
-	if err := m.wantErrors(); err != nil {
-		return err
+	if !m.v6() {
+		m.df = m.stack.df(m.key.client, server)
 	}
-	if !m.key.v6 {
-		if err := m.stack.df(m.key.client, server).Apply(m.fd); err != nil {
+	for _, prepare := range []func() error{m.wantErrors, m.wantMarks, m.enlarge, func() error { return m.setWhole(true) }} {
+		if err := prepare(); err != nil {
 			return err
 		}
+	}
+	if m.own == m.key.client { // which has gone, or its port would not have been free
+		return fmt.Errorf("bind socket: what it sends to its client would come to itself: %w", unix.EADDRINUSE)
 	}
 	if err := m.stack.poller.add(m.fd, &m.watch, datagramEvents); err != nil {
 		return fmt.Errorf("watch socket: %w", err)
@@ -80,41 +87,60 @@ func (m *mapping) open(server netip.AddrPort) error {
 	return nil
 }
 
-// anyAddr returns the unspecified address of the socket's family.
-func (k mappingKey) anyAddr() netip.Addr {
-	if k.v6 {
-		return netip.IPv6Unspecified()
-	}
-	return netip.IPv4Unspecified()
-}
-
-// firstUserPort keeps the ports below it, which belong to the host's services, from clients that happen to use them too.
-const firstUserPort = 1024
-
 func (m *mapping) openUDP() (err error) {
-	if m.fd, err = m.stack.dialer.Datagram(m.key.anyAddr()); err != nil {
+	if m.fd, err = m.stack.dialer.Datagram(m.key.local); err != nil {
 		return err
 	}
-	if m.key.v6 { // or it would take the IPv4 port too
-		if err := unix.SetsockoptInt(m.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			return fmt.Errorf("set IPV6_V6ONLY: %w", err)
-		}
-	}
 	_ = unix.SetsockoptInt(m.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it, replies come one by one
-	if port := m.key.client.Port(); port < firstUserPort || m.stack.host.Contains(m.key.client.Addr()) || m.bind(port) != nil {
-		// Not the port of a client on this host: what we send to the client would come to our own socket, without end.
+	if !m.bindReserved() {
 		if err := m.bind(0); err != nil {
 			return fmt.Errorf("bind socket: %w", err)
 		}
 	}
-	m.port = dial.LocalAddr(m.fd).Port()
+	m.own = dial.LocalAddr(m.fd)
 	return nil
+}
+
+// Ports that only the host's services have, and servers of some kinds therefore ask for. Other clients get a port that the
+// kernel chooses, so that no service of the host finds its own taken. Where a client's is not free it gets another one of the
+// highest, as from bindresvport(3).
+const (
+	firstUserPort      = 1024
+	firstSpareReserved = 600
+)
+
+// bindReserved binds the socket of a client that has a reserved port, and reports whether it has.
+func (m *mapping) bindReserved() bool {
+	port := m.key.client.Port()
+	if port == 0 || port >= firstUserPort {
+		return false
+	}
+	// Not the port of a client on this host: what we send to the client would come to our own socket, without end.
+	if !m.stack.host.Contains(m.key.client.Addr()) && m.bind(port) == nil {
+		return true
+	}
+	const spare = firstUserPort - firstSpareReserved
+	first := rand.IntN(spare)
+	for i := range spare {
+		err := m.bind(uint16(firstSpareReserved + (first+i)%spare))
+		if err != unix.EADDRINUSE {
+			return err == nil
+		}
+	}
+	return false
+}
+
+func (m *mapping) bind(port uint16) error {
+	if m.v6() {
+		return unix.Bind(m.fd, &unix.SockaddrInet6{Port: int(port), Addr: m.key.local.As16()})
+	}
+	return unix.Bind(m.fd, &unix.SockaddrInet4{Port: int(port), Addr: m.key.local.As4()})
 }
 
 // wantErrors has the socket queue the ICMP errors that answer what it sends.
 func (m *mapping) wantErrors() error {
 	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
-	if m.key.v6 {
+	if m.v6() {
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
 	}
 	if err := unix.SetsockoptInt(m.fd, level, option, 1); err != nil {
@@ -123,52 +149,36 @@ func (m *mapping) wantErrors() error {
 	return nil
 }
 
-func (m *mapping) bind(port uint16) error {
-	if m.key.v6 {
-		return unix.Bind(m.fd, &unix.SockaddrInet6{Port: int(port)})
-	}
-	return unix.Bind(m.fd, &unix.SockaddrInet4{Port: int(port)})
-}
-
 // close may be called from any goroutine, once the mapping is out of the table.
 func (m *mapping) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.countLost()
 	m.stack.closeSocket(m.fd)
 	m.fd = -1
 }
 
-// send sends parts to a destination with the client's hop limit, as one datagram or, where segment is not 0, in pieces
-// of that many bytes.
-func (m *mapping) send(out *message, to netip.AddrPort, hopLimit uint8, segment int, parts ...[]byte) syscall.Errno {
+// send sends parts to a destination with the client's marks, as one datagram or, where segment is not 0, in pieces of that
+// many bytes.
+func (m *mapping) send(out *message, to netip.AddrPort, as marks, segment int, parts ...[]byte) syscall.Errno {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if hopLimit != m.hopLimit {
-		if m.setHopLimit(hopLimit) != nil { // it is 0
-			return unix.EINVAL
-		}
-		m.hopLimit = hopLimit
+	if err := m.mark(as); err != nil {
+		return errnoOf(err)
 	}
 	return out.send(m.fd, to, segment, parts...)
 }
 
-func (m *mapping) setHopLimit(n uint8) error {
-	if m.key.v6 {
-		return unix.SetsockoptInt(m.fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, int(n))
-	}
-	return unix.SetsockoptInt(m.fd, unix.IPPROTO_IP, unix.IP_TTL, int(n))
-}
-
 // sendSurely is send for a socket that may have an ICMP error to report. It reports each to whoever calls next, and does
 // nothing else then: the datagram is sent again.
-func (m *mapping) sendSurely(out *message, to netip.AddrPort, hopLimit uint8, segment int, parts ...[]byte) syscall.Errno {
-	errno := m.send(out, to, hopLimit, segment, parts...)
+func (m *mapping) sendSurely(out *message, to netip.AddrPort, as marks, segment int, parts ...[]byte) syscall.Errno {
+	errno := m.send(out, to, as, segment, parts...)
 	for range 2 { // another error may come in between
 		if errno == 0 || errno == unix.EAGAIN || errno == unix.ENOBUFS {
 			break
 		}
 		m.relayErrors()
-		errno = m.send(out, to, hopLimit, segment, parts...)
+		errno = m.send(out, to, as, segment, parts...)
 	}
 	return errno
 }
@@ -206,10 +216,8 @@ func (m *mapping) ready(events uint32, _ *worker) {
 			return
 		case errno != 0:
 			m.relayErrors()
-		case m.key.echo:
-			m.replyEcho(in, n)
 		default:
-			m.gather(in, n)
+			m.received(in, n)
 		}
 	}
 	m.busy = !m.key.echo
@@ -222,6 +230,21 @@ func (m *mapping) ready(events uint32, _ *worker) {
 func nap(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
 	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
+}
+
+// received takes the n bytes that a far end has just sent.
+func (m *mapping) received(in *inbound, n int) {
+	in.readControl()
+	m.noteLost(in.lost)
+	from, ok := m.admit(m.far(&in.message))
+	switch {
+	case !ok:
+		m.stack.stats.DropUninvited.Add(1)
+	case m.key.echo:
+		m.replyEcho(in, n, from.Addr())
+	default:
+		m.gather(in, n, from)
+	}
 }
 
 func (m *mapping) receive(msg *message, b []byte, flags int) (int, syscall.Errno) {
@@ -239,12 +262,16 @@ func (m *mapping) far(msg *message) netip.AddrPort {
 	return peer
 }
 
-// maxAsked bounds the redirected destinations that a mapping remembers; beyond it, it begins anew.
+// maxAsked bounds the destinations that a mapping remembers; beyond it, it begins anew.
 const maxAsked = 256
 
-// noteTarget remembers what the client calls a destination, if it is redirected.
+// noteTarget remembers what the client calls a destination that is redirected or on this host.
 func (m *mapping) noteTarget(target, server netip.AddrPort) {
-	if target == server || m.asClientSees(target) == server {
+	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback() // the kernel sends to its own addresses from themselves
+	if target == server && !onHost {
+		return
+	}
+	if known, ok := m.calls(target); ok && known == server {
 		return
 	}
 	m.mu.Lock()
@@ -255,12 +282,29 @@ func (m *mapping) noteTarget(target, server netip.AddrPort) {
 	m.asked[target] = server
 }
 
-// asClientSees returns what the client calls a far end.
-func (m *mapping) asClientSees(far netip.AddrPort) netip.AddrPort {
+// calls returns what the client calls a destination that noteTarget remembers.
+func (m *mapping) calls(far netip.AddrPort) (server netip.AddrPort, ok bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if server, ok := m.asked[far]; ok {
+	server, ok = m.asked[far]
+	return server, ok
+}
+
+// asClientSees returns what the client calls a far end.
+func (m *mapping) asClientSees(far netip.AddrPort) netip.AddrPort {
+	if server, ok := m.calls(far); ok {
 		return server
 	}
 	return far
+}
+
+// admit returns what the client calls a far end that has sent to it, if it may. The open door of the mapping is for the
+// outside: a client gets nothing that programs of this host send to each other, unless it has asked them, and nothing from
+// where it may not send.
+func (m *mapping) admit(far netip.AddrPort) (server netip.AddrPort, ok bool) {
+	if server, ok = m.calls(far); ok {
+		return server, true
+	}
+	a := far.Addr()
+	return far, a != m.key.local && !a.IsLoopback() && !m.stack.host.Contains(a) && m.stack.dialer.Admits(a)
 }

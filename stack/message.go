@@ -18,7 +18,7 @@ type message struct {
 	header  unix.Msghdr
 	peer    dial.Sockaddr
 	iov     [3]unix.Iovec
-	control [16]uint64 // control messages; words, because the kernel wants them aligned
+	control [24]uint64 // control messages; words, because the kernel wants them aligned
 }
 
 // send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each (UDP_SEGMENT).
@@ -79,20 +79,25 @@ func (m *message) setControl(size int) {
 	m.header.SetControllen(size)
 }
 
-// received returns the data of a control message that came with the last datagram, or nil.
-func (m *message) received(level, typ int32) []byte {
+// eachControl calls f with each control message of the last datagram received.
+func (m *message) eachControl(f func(level, typ int32, data []byte)) {
 	rest := unsafe.Slice((*byte)(unsafe.Pointer(&m.control[0])), int(m.header.Controllen))
 	for len(rest) >= unix.SizeofCmsghdr {
-		var c unix.Cmsghdr
-		var data []byte
-		var err error
-		c, data, rest, err = unix.ParseOneSocketControlMessage(rest)
+		c, data, next, err := unix.ParseOneSocketControlMessage(rest)
 		if err != nil {
-			return nil
+			return
 		}
-		if c.Level == level && c.Type == typ {
-			return data
-		}
+		f(c.Level, c.Type, data)
+		rest = next
 	}
-	return nil
+}
+
+// received returns the data of a control message that came with the last datagram, or nil.
+func (m *message) received(level, typ int32) (found []byte) {
+	m.eachControl(func(l, t int32, data []byte) {
+		if l == level && t == typ {
+			found = data
+		}
+	})
+	return found
 }

@@ -3,8 +3,8 @@
 package stack
 
 import (
-	"container/list"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,168 +13,189 @@ import (
 // nat is the table of mappings. A mapping is added and looked up by the read loop alone; the poller notes answers, and
 // the goroutine of serve removes what is idle.
 type nat struct {
-	stats    *Stats
-	timeouts [idleClasses]time.Duration
-	epoch    time.Time // of the clock that now reads
+	stats *Stats
+	local func(netip.Addr) bool // whether a client is a program of this host
+	epoch time.Time             // of the clock that now reads
 
 	identBase uint16 // first of the echo identifiers on raw sockets; random, since other processes choose some too
 
-	mu     sync.Mutex // guards the fields below; never held while closing a socket
-	limit  int
-	byKey  map[mappingKey]*mapping
-	ports  map[ownPort]bool       // of UDP sockets
-	queues [idleClasses]list.List // the *mapping longest idle first
-	wakeAt time.Duration          // when timer fires; 0 = it does not
+	mu       sync.Mutex // guards the fields below; never held while closing a socket
+	timeouts [idleClasses]time.Duration
+	limits   natLimits
+	byKey    map[mappingKey]*mapping
+	own      map[ownSocket]bool // addresses of our sockets
+	locals   map[netip.Addr]int // of this host, and how many mappings leave from each
+	all      group
+	sources  map[netip.Prefix]*group // mappings of one source; those of this host's programs together, under the zero value
+	wakeAt   time.Duration           // when timer fires; 0 = it does not
 
 	timer  *time.Timer
 	closed chan struct{} // closed by close, ends serve
 }
 
-// ownPort is a port that a socket of ours is bound to.
-type ownPort struct {
-	port uint16
-	v6   bool
+// natLimits are the most mappings there may be.
+type natLimits struct{ all, perSource int }
+
+// ownSocket is what a socket of ours is bound to, or its echo identifier.
+type ownSocket struct {
+	addr netip.AddrPort
+	echo bool
 }
 
-func (m *mapping) ownPort() ownPort { return ownPort{m.port, m.key.v6} }
+func (m *mapping) ownSocket() ownSocket { return ownSocket{m.own, m.key.echo} }
 
-// owns reports whether a socket of ours has the port.
-func (n *nat) owns(p ownPort) bool {
+// owns reports whether a packet comes from a socket of ours.
+func (n *nat) owns(s ownSocket) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.ports[p]
+	return n.own[s]
 }
 
 // idleClass says how long a mapping lives without a datagram.
 type idleClass uint8
 
 const (
-	unanswered idleClass = iota // echoes stay here
+	unanswered idleClass = iota
 	answered
-	nameLookup // port 53 alone: one question, one answer (RFC 4787 §4.3 allows less for well-known ports)
+	nameLookup // all questions were for names, and all have their answer (RFC 4787 §4.3 allows less for well-known ports)
+	echoed
 	idleClasses
 )
 
-const portDNS = 53
+// evictable are the classes of those that make room for others; connections that are alive stay.
+var evictable = [...]idleClass{unanswered, nameLookup, echoed}
 
-func newNAT(limit int, stats *Stats) *nat {
+const (
+	portDNS           = 53
+	nameLookupTimeout = 10 * time.Second
+)
+
+func newNAT(o *Options, local func(netip.Addr) bool, stats *Stats) *nat {
 	n := &nat{
-		limit:    limit,
-		stats:    stats,
-		timeouts: [idleClasses]time.Duration{unanswered: 30 * time.Second, answered: 120 * time.Second, nameLookup: 10 * time.Second},
-		epoch:    time.Now(),
-
+		stats:     stats,
+		local:     local,
+		epoch:     time.Now(),
 		identBase: uint16(rand.Uint32()),
-
-		byKey:  make(map[mappingKey]*mapping),
-		ports:  make(map[ownPort]bool),
-		timer:  time.NewTimer(0),
-		closed: make(chan struct{}),
+		byKey:     make(map[mappingKey]*mapping),
+		own:       make(map[ownSocket]bool),
+		locals:    make(map[netip.Addr]int),
+		sources:   make(map[netip.Prefix]*group),
+		timer:     time.NewTimer(0),
+		closed:    make(chan struct{}),
 	}
 	n.timer.Stop()
+	n.configure(o)
 	return n
 }
 
-func (n *nat) setLimit(limit int) {
+// configure puts the limits and times of o in force.
+func (n *nat) configure(o *Options) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.limit = limit
+	n.limits = natLimits{all: o.UDPFlows, perSource: o.UDPFlowsPerSource}
+	n.timeouts = [idleClasses]time.Duration{
+		unanswered: o.UDPTimeout, answered: o.UDPTimeout, nameLookup: min(nameLookupTimeout, o.UDPTimeout), echoed: o.ICMPTimeout,
+	}
+	if len(n.byKey) > 0 {
+		n.wake(n.now())
+	}
 }
 
 func (n *nat) now() time.Duration { return time.Since(n.epoch) }
 
-// find returns the mapping of a client endpoint, which is about to send to port, or nil.
-func (n *nat) find(key mappingKey, port uint16) *mapping {
+// find returns the mapping of a client endpoint, which is about to send some datagrams to port, or nil.
+func (n *nat) find(key mappingKey, port uint16, datagrams int, now time.Duration) *mapping {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.byKey[key]
-	switch {
-	case m == nil:
-	case m.class == nameLookup && port != portDNS:
-		n.use(m, unanswered)
-	default:
-		n.use(m, m.class)
+	if m != nil {
+		m.asks(port, datagrams)
+		n.use(m, now)
 	}
 	return m
 }
 
-// lookUp returns a mapping, or nil, and does not use it.
-func (n *nat) lookUp(key mappingKey) *mapping {
+// mappingsOf returns the mappings of a client endpoint, and does not use them.
+func (n *nat) mappingsOf(client netip.AddrPort, echo bool) (all []*mapping) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.byKey[key]
-}
-
-// heard notes that somebody has sent to the client.
-func (n *nat) heard(m *mapping) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case n.byKey[m.key] != m: // already removed
-	case m.class == unanswered && !m.key.echo:
-		n.use(m, answered)
-	default:
-		n.use(m, m.class)
+	for local := range n.locals {
+		if m := n.byKey[mappingKey{client: client, echo: echo, local: local}]; m != nil {
+			all = append(all, m)
+		}
 	}
+	return all
 }
 
-// use puts a mapping at the end of a queue. mu is held.
-func (n *nat) use(m *mapping, class idleClass) {
-	m.used = n.now()
-	if m.class == class {
-		n.queues[class].MoveToBack(m.place)
+// heard notes that somebody has sent datagrams to the client.
+func (n *nat) heard(m *mapping, datagrams int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.byKey[m.key] != m {
+		return // already removed
+	}
+	m.answered = true
+	m.questions = max(0, m.questions-datagrams)
+	n.use(m, n.now())
+}
+
+// use notes that a mapping is in use, and what for. mu is held.
+func (n *nat) use(m *mapping, now time.Duration) {
+	m.used = now
+	if class := m.classNow(); class != m.class {
+		m.leave()
+		m.class = class
+		m.enter()
+		n.wake(now + n.timeouts[class])
 		return
 	}
-	n.queues[m.class].Remove(m.place)
-	m.class, m.place = class, n.queues[class].PushBack(m)
+	m.stay()
 }
 
-// makeRoom reports whether there is room for a mapping. In a full table it takes that of the one that has been idle
-// longest of those that nobody has answered or that ask for names; connections that are alive stay.
-func (n *nat) makeRoom() bool {
+// makeRoom has there be room for a mapping of a client, or returns the counter of what there is too much of. Where there is
+// none it takes the place of the mapping that has been idle longest of those that may make room.
+func (n *nat) makeRoom(client netip.Addr) (full *atomic.Uint64) {
+	local := n.local(client)
 	n.mu.Lock()
-	if len(n.byKey) < n.limit {
-		n.mu.Unlock()
-		return true
-	}
-	victim := n.oldest(unanswered)
-	if m := n.oldest(nameLookup); victim == nil || m != nil && m.used < victim.used {
-		victim = m
-	}
-	if victim != nil {
+	var victims []*mapping
+	for _, s := range n.sharesOf(client, local) {
+		if s.group.size < s.limit {
+			continue
+		}
+		victim := s.group.oldest()
+		if victim == nil {
+			full = s.full
+			break
+		}
 		n.remove(victim)
+		victims = append(victims, victim)
 	}
 	n.mu.Unlock()
-	if victim == nil {
-		return false
+	for _, m := range victims {
+		n.stats.EvictedFlows.Add(1)
+		m.close()
 	}
-	n.stats.EvictedFlows.Add(1)
-	victim.close()
-	return true
+	return full
 }
 
-// oldest returns the mapping of a class that has been idle longest, or nil. mu is held.
-func (n *nat) oldest(class idleClass) *mapping {
-	if e := n.queues[class].Front(); e != nil {
-		return e.Value.(*mapping)
-	}
-	return nil
-}
-
-// add enters a mapping that is about to send to port.
-func (n *nat) add(m *mapping, port uint16) {
+// add enters a mapping that is about to send some datagrams to port.
+func (n *nat) add(m *mapping, port uint16, datagrams int) {
+	local := n.local(m.key.client.Addr())
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m.class = unanswered
-	if port == portDNS && !m.key.echo {
-		m.class = nameLookup
+	for _, s := range n.sharesOf(m.key.client.Addr(), local) {
+		if s.group != &n.all {
+			n.sources[s.source] = s.group
+		}
+		m.groups = append(m.groups, membershipOf{group: s.group, source: s.source})
 	}
-	m.used = n.now()
-	m.place = n.queues[m.class].PushBack(m)
+	m.onlyNames = true
+	m.asks(port, datagrams)
+	m.class, m.used = m.classNow(), n.now()
+	m.enter()
 	n.byKey[m.key] = m
-	if !m.key.echo {
-		n.ports[m.ownPort()] = true
-	}
+	n.own[m.ownSocket()] = true
+	n.locals[m.key.local]++
 	n.gauge(m).Add(1)
 	n.wake(m.used + n.timeouts[m.class])
 }
@@ -182,8 +203,16 @@ func (n *nat) add(m *mapping, port uint16) {
 // remove takes a mapping out; the caller closes it. mu is held.
 func (n *nat) remove(m *mapping) {
 	delete(n.byKey, m.key)
-	delete(n.ports, m.ownPort())
-	n.queues[m.class].Remove(m.place)
+	delete(n.own, m.ownSocket())
+	if n.locals[m.key.local]--; n.locals[m.key.local] == 0 {
+		delete(n.locals, m.key.local)
+	}
+	m.leave()
+	for _, g := range m.groups {
+		if g.group.size == 0 && g.group != &n.all {
+			delete(n.sources, g.source)
+		}
+	}
 	n.gauge(m).Add(-1)
 }
 
@@ -213,7 +242,7 @@ func (n *nat) expire() {
 	now := n.now()
 	n.wakeAt = 0
 	for class := range idleClasses {
-		for m := n.oldest(class); m != nil; m = n.oldest(class) {
+		for m := n.all.front(class); m != nil; m = n.all.front(class) {
 			if deadline := m.used + n.timeouts[class]; deadline > now {
 				n.wake(deadline)
 				break

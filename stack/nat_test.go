@@ -11,6 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// testNAT returns a table whose clients below 198.51.100.128 are others than this host's programs.
+func testNAT(o Options) (*nat, *Stats) {
+	o.setDefaults()
+	stats := new(Stats)
+	return newNAT(&o, func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }, stats), stats
+}
+
 func TestMappingsEndWhenIdle(t *testing.T) {
 	type use struct {
 		after time.Duration
@@ -22,32 +29,35 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 		uses []use // the first makes the mapping
 		want time.Duration
 	}{
-		{"unanswered", false, []use{{0, 443}}, 30 * time.Second},
-		{"used again", false, []use{{0, 443}, {20 * time.Second, 80}}, 50 * time.Second},
-		{"answered", false, []use{{0, 443}, {time.Second, 0}}, 121 * time.Second},
-		{"answered and used again", false, []use{{0, 443}, {time.Second, 0}, {100 * time.Second, 443}}, 221 * time.Second},
+		{"unanswered", false, []use{{0, 443}}, 300 * time.Second},
+		{"used again", false, []use{{0, 443}, {20 * time.Second, 80}}, 320 * time.Second},
+		{"answered", false, []use{{0, 443}, {time.Second, 0}}, 301 * time.Second},
+		{"answered and used again", false, []use{{0, 443}, {time.Second, 0}, {100 * time.Second, 443}}, 401 * time.Second},
 		{"name lookup", false, []use{{0, portDNS}, {time.Second, 0}}, 11 * time.Second},
-		{"name lookup, then more", false, []use{{0, portDNS}, {time.Second, 443}, {time.Second, 0}}, 122 * time.Second},
-		{"echo", true, []use{{0, 0}}, 30 * time.Second},
-		{"echo answered", true, []use{{0, 0}, {time.Second, 0}}, 31 * time.Second},
+		{"name lookup without answer", false, []use{{0, portDNS}}, 300 * time.Second},
+		{"two name lookups", false, []use{{0, portDNS}, {0, portDNS}, {time.Second, 0}}, 301 * time.Second},
+		{"two name lookups answered", false, []use{{0, portDNS}, {0, portDNS}, {time.Second, 0}, {time.Second, 0}}, 12 * time.Second},
+		{"name lookup, then more", false, []use{{0, portDNS}, {time.Second, 443}, {time.Second, 0}}, 302 * time.Second},
+		{"echo", true, []use{{0, 0}}, 60 * time.Second},
+		{"echo answered", true, []use{{0, 0}, {time.Second, 0}}, 61 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var stats Stats
-				n := newNAT(1, &stats)
+				n, stats := testNAT(Options{})
 				ended := make(chan struct{})
 				go func() { n.serve(); close(ended) }()
 				start := time.Now()
-				m := &mapping{stack: &Stack{}, key: mappingKey{client: netip.AddrPortFrom(clientV4, 5353), echo: tt.echo}, fd: -1}
+				m := testMapping(netip.AddrPortFrom(clientV4, 5353))
+				m.key.echo = tt.echo
 				for i, u := range tt.uses {
 					time.Sleep(u.after)
 					switch {
 					case i == 0:
-						n.add(m, u.port)
+						n.add(m, u.port, 1)
 					case u.port == 0:
-						n.heard(m)
+						n.heard(m, 1)
 					default:
-						if n.find(m.key, u.port) != m {
+						if n.find(m.key, u.port, 1, n.now()) != m {
 							t.Fatal("no mapping")
 						}
 					}
@@ -70,17 +80,47 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 	}
 }
 
+func testMapping(client netip.AddrPort) *mapping {
+	return &mapping{stack: &Stack{}, key: mappingKey{client: client}, fd: -1}
+}
+
+// A shorter time holds for the mappings there are.
+func TestTimeoutsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, stats := testNAT(Options{})
+		ended := make(chan struct{})
+		go func() { n.serve(); close(ended) }()
+		n.add(testMapping(netip.AddrPortFrom(clientV4, 5353)), 443, 1)
+		time.Sleep(time.Minute)
+		var o Options
+		o.setDefaults()
+		o.UDPTimeout = 90 * time.Second
+		n.configure(&o)
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		if stats.UDPFlows.Load() != 1 {
+			t.Error("the mapping has ended early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if stats.UDPFlows.Load() != 0 {
+			t.Error("the mapping lives on")
+		}
+		n.close()
+		<-ended
+	})
+}
+
 func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var stats Stats
-		n := newNAT(4, &stats)
+		n, stats := testNAT(Options{UDPFlows: 4, UDPFlowsPerSource: 4})
 		defer n.close()
 		key := func(port uint16) mappingKey { return mappingKey{client: netip.AddrPortFrom(clientV4, port)} }
 		add := func(client, port uint16, answered bool) {
-			m := &mapping{stack: &Stack{}, key: key(client), fd: -1}
-			n.add(m, port)
+			m := testMapping(key(client).client)
+			n.add(m, port, 1)
 			if answered {
-				n.heard(m)
+				n.heard(m, 1)
 			}
 			time.Sleep(time.Millisecond)
 		}
@@ -88,9 +128,10 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 		add(2, portDNS, true)
 		add(3, 443, false)
 		add(4, portDNS, false)
-		n.find(key(2), portDNS) // makes 3 the oldest
+		n.find(key(2), portDNS, 1, n.now()) // makes 3 the oldest
+		n.heard(n.byKey[key(2)], 1)
 		for _, want := range [][]uint16{{1, 2, 4}, {1, 2}, {1}} {
-			if !n.makeRoom() {
+			if n.makeRoom(clientV4) != nil {
 				t.Fatal("no room")
 			}
 			var left []uint16
@@ -102,13 +143,69 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 			if diff := cmp.Diff(want, left); diff != "" {
 				t.Errorf("mappings left (-want +got):\n%s", diff)
 			}
-			n.limit = len(left)
+			n.limits.all = len(left)
 		}
-		if n.makeRoom() {
+		if n.makeRoom(clientV4) == nil {
 			t.Error("an answered mapping made room")
 		}
 		if got := stats.EvictedFlows.Load(); got != 3 {
 			t.Errorf("evicted: %d, want 3", got)
 		}
 	})
+}
+
+// One source leaves room for others, whatever it sends: a client a quarter of the table, the clients of a /64 half of it, the
+// programs of this host all but an eighth.
+func TestSourcesShareTheTable(t *testing.T) {
+	addr := netip.MustParseAddr
+	for _, tt := range []struct {
+		name   string
+		client func(i int) netip.Addr
+		want   int // mappings
+	}{
+		{"one address", func(int) netip.Addr { return clientV4 }, 16},
+		{"one IPv6 address", func(int) netip.Addr { return clientV6 }, 16},
+		{"a /64", func(i int) netip.Addr { b := clientV6.As16(); b[15] = byte(i); return netip.AddrFrom16(b) }, 32},
+		{"two /64", func(i int) netip.Addr {
+			b := clientV6.As16()
+			b[7], b[15] = byte(i%2), byte(i)
+			return netip.AddrFrom16(b)
+		}, 64},
+		{"this host", func(i int) netip.Addr { return addr("198.51.100.200") }, 56},
+		{"this host's addresses", func(i int) netip.Addr { return addr([]string{"198.51.100.200", "198.51.100.201"}[i%2]) }, 56},
+	} {
+		for _, answered := range []bool{false, true} {
+			n, stats := testNAT(Options{UDPFlows: 64})
+			add := func(client netip.AddrPort) bool {
+				if n.makeRoom(client.Addr()) != nil {
+					return false
+				}
+				m := testMapping(client)
+				n.add(m, 443, 1)
+				if answered {
+					n.heard(m, 1)
+				}
+				return true
+			}
+			entered := 0
+			for i := range 100 {
+				if add(netip.AddrPortFrom(tt.client(i), uint16(1000+i))) {
+					entered++
+				}
+			}
+			if got := int(stats.UDPFlows.Load()); got != tt.want {
+				t.Errorf("%s, answered %t: %d mappings, want %d", tt.name, answered, got, tt.want)
+			}
+			if want := map[bool]int{false: 100, true: tt.want}[answered]; entered != want {
+				t.Errorf("%s, answered %t: %d entered, want %d: unanswered ones make room for their own", tt.name, answered, entered, want)
+			}
+			if tt.want < 64 && !add(netip.MustParseAddrPort("198.51.100.99:53")) {
+				t.Errorf("%s, answered %t: no room for another client", tt.name, answered)
+			}
+			n.close()
+			if len(n.sources)+len(n.own)+n.all.size != 0 {
+				t.Errorf("%s: %d sources, %d sockets, %d mappings left", tt.name, len(n.sources), len(n.own), n.all.size)
+			}
+		}
+	}
 }

@@ -18,8 +18,17 @@ type Options struct {
 
 	TCPFlows          int // attempts and connections together; 16384
 	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
+	UDPFlowsPerSource int // those of one client address that is not Local, and half of those of a /64 of IPv6; a quarter of UDPFlows
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
+
+	// UDPTimeout ends a client's endpoint that is idle; 5 min, as RFC 4787 §4.3 recommends. One that has only asked for names, and
+	// has its answers, ends sooner. ICMPTimeout does the same for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
+	UDPTimeout, ICMPTimeout time.Duration
+
+	// Local tells the programs of this host from clients behind it, by their addresses: together they may have all but an eighth of
+	// UDPFlows. nil = what has an address of this host. It must not block.
+	Local func(netip.Addr) bool
 
 	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not at all. It is 0 with several
 	// of GOMAXPROCS, where the process does not see news sooner by it, and where it would take the only processor from clients.
@@ -53,9 +62,9 @@ type Options struct {
 	// the kernel decides. It must not block.
 	MSS func(client, server netip.AddrPort) int
 
-	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel decides. A socket for
-	// datagrams follows the first destination of its client. An echo has its identifier for the client's port and 0 for the
-	// server's. It must not block.
+	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel decides, or for a datagram the
+	// client. A socket for datagrams follows the first destination of its client. An echo has its identifier for the client's
+	// port and 0 for the server's. It must not block.
 	DF func(client, server netip.AddrPort) dial.DF
 
 	// ClientMTU returns the MTU of the host's route to a client, 0 where there is none. If nil, all clients are at the other
@@ -85,6 +94,13 @@ func (o *Options) setDefaults() {
 	}
 	if o.sweepInterval == 0 {
 		o.sweepInterval = 5 * time.Second
+	}
+	def(&o.UDPFlowsPerSource, max(1, o.UDPFlows/4))
+	if o.UDPTimeout == 0 {
+		o.UDPTimeout = 5 * time.Minute
+	}
+	if o.ICMPTimeout == 0 {
+		o.ICMPTimeout = time.Minute
 	}
 	if o.Log == nil {
 		silent := logrus.New()

@@ -79,7 +79,8 @@ type frame struct {
 	head, body []byte
 	off        tun.Offload
 	ip         ipHeader
-	more       int // other frames that it stands for
+	more       int  // other frames that it stands for
+	pieces     bool // netstack has put it together
 }
 
 // drop counts a frame that goes no further.

@@ -38,6 +38,7 @@ type Stack struct {
 	queue     *runQueue
 	spinner   *spinner // nil = none
 	nat       *nat
+	ways      *ways     // the read loop's
 	outbound  message   // the read loop's
 	burst     *burst    // the read loop's; nil where the link does not tell that it has nothing to read
 	inbound   *inbound  // the poller's
@@ -68,7 +69,11 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s.buffers.giveBack(bufferBudget)
 	s.readBuffers.New = func() any { return new(readBuffer) }
-	s.nat = newNAT(o.UDPFlows, &s.stats)
+	if s.o.Local == nil {
+		s.o.Local = s.host.Contains
+	}
+	s.nat = newNAT(&s.o, s.o.Local, &s.stats)
+	s.ways = newWays(dialer)
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.flush) {
 		s.burst = newBurst()
 	}
@@ -106,7 +111,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
-	s.nat.setLimit(o.UDPFlows)
+	s.nat.configure(&o)
 }
 
 // Stats returns the stack's counters, which go on counting.
@@ -131,6 +136,7 @@ func (s *Stack) Run(ctx context.Context) error {
 		_ = s.link.Close()
 	})
 	err := s.readLoop()
+	s.ways.routes.Close()
 	if stop() {
 		s.abortFlows()
 	}

@@ -17,45 +17,58 @@ type Stats struct {
 	Dials         [Silent + 1]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.
-	DropChecksum  atomic.Uint64 // wrong transport checksum
-	DropMalformed atomic.Uint64 // not a packet we can carry
-	DropProtocol  atomic.Uint64 // neither TCP, UDP nor ICMP
-	DropTCPFlows  atomic.Uint64 // SYN beyond TCPFlows
-	DropHalfOpen  atomic.Uint64 // SYN beyond HalfOpen or HalfOpenPerSource
-	DropOwnSocket atomic.Uint64 // SYN or datagram of one of our own host sockets
-	DropStraySYN  atomic.Uint64 // SYN that netstack would take and nobody has dialled for
-	DropUDPFlows  atomic.Uint64 // datagram or echo request beyond UDPFlows
-	DropUDPSend   atomic.Uint64 // datagram, super-frame or echo request the host did not take
-	DropDenied    atomic.Uint64 // datagram or echo request that policy forbids
-	DropLinkScope atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
-	DropICMP      atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
-	DropUnmatched atomic.Uint64 // such an error that quotes nothing that is on its way to a client
+	DropChecksum     atomic.Uint64 // wrong transport checksum
+	DropMalformed    atomic.Uint64 // not a packet we can carry
+	DropProtocol     atomic.Uint64 // neither TCP, UDP nor ICMP
+	DropTCPFlows     atomic.Uint64 // SYN beyond TCPFlows
+	DropHalfOpen     atomic.Uint64 // SYN beyond HalfOpen or HalfOpenPerSource
+	DropOwnSocket    atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
+	DropStraySYN     atomic.Uint64 // SYN that netstack would take and nobody has dialled for
+	DropUDPFlows     atomic.Uint64 // datagram or echo request beyond UDPFlows
+	DropUDPPerSource atomic.Uint64 // the same beyond UDPFlowsPerSource
+	DropUDPSend      atomic.Uint64 // datagram, super-frame or echo request the host did not take
+	DropDenied       atomic.Uint64 // datagram or echo request that policy forbids
+	DropLinkScope    atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
+	DropICMP         atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
+	DropUnmatched    atomic.Uint64 // such an error that quotes nothing that is on its way to a client
 
 	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record
 	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
 	ClientMTUs   atomic.Uint64 // path MTUs of clients that were learned from ICMP errors
 	EvictedPaths atomic.Uint64 // clients whose path was forgotten for that of others
 
-	InboundErrors atomic.Uint64 // inbound frames the link did not take, or that do not fit the client's address family
+	// Dropped on their way to a client, by reason.
+	InboundErrors    atomic.Uint64 // frames the link did not take, or that do not fit the client's address family
+	DropReceiveQueue atomic.Uint64 // datagrams and echo replies that came faster than the host socket's buffer could take
+	DropUninvited    atomic.Uint64 // what this host itself has sent to a client that has not asked it, or a far end that policy forbids
+}
+
+// InboundDrops returns the numbers of what did not reach its client by reason, in the same words as Drops.
+func (s *Stats) InboundDrops() map[string]uint64 {
+	return map[string]uint64{
+		"inbound":       s.InboundErrors.Load(),
+		"receive_queue": s.DropReceiveQueue.Load(),
+		"uninvited":     s.DropUninvited.Load(),
+	}
 }
 
 // Drops returns the numbers of dropped outbound frames by reason, in the words of the metric syntap_drops_total.
 func (s *Stats) Drops() map[string]uint64 {
 	return map[string]uint64{
-		"checksum":   s.DropChecksum.Load(),
-		"malformed":  s.DropMalformed.Load(),
-		"protocol":   s.DropProtocol.Load(),
-		"tcp_flows":  s.DropTCPFlows.Load(),
-		"half_open":  s.DropHalfOpen.Load(),
-		"own_socket": s.DropOwnSocket.Load(),
-		"stray_syn":  s.DropStraySYN.Load(),
-		"udp_flows":  s.DropUDPFlows.Load(),
-		"udp_send":   s.DropUDPSend.Load(),
-		"denied":     s.DropDenied.Load(),
-		"link_scope": s.DropLinkScope.Load(),
-		"icmp":       s.DropICMP.Load(),
-
-		"icmp_unmatched": s.DropUnmatched.Load(),
+		"checksum":             s.DropChecksum.Load(),
+		"malformed":            s.DropMalformed.Load(),
+		"protocol":             s.DropProtocol.Load(),
+		"tcp_flows":            s.DropTCPFlows.Load(),
+		"half_open":            s.DropHalfOpen.Load(),
+		"own_socket":           s.DropOwnSocket.Load(),
+		"stray_syn":            s.DropStraySYN.Load(),
+		"udp_flows":            s.DropUDPFlows.Load(),
+		"udp_flows_per_source": s.DropUDPPerSource.Load(),
+		"udp_send":             s.DropUDPSend.Load(),
+		"denied":               s.DropDenied.Load(),
+		"link_scope":           s.DropLinkScope.Load(),
+		"icmp":                 s.DropICMP.Load(),
+		"icmp_unmatched":       s.DropUnmatched.Load(),
 	}
 }
 

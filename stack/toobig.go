@@ -2,24 +2,19 @@
 
 package stack
 
-import (
-	"encoding/binary"
-	"net/netip"
+import "net/netip"
 
-	"syntap/tun"
-)
-
-// rejectTooBig tells the client the path MTU where its packet is longer and Options.DF forbids to fragment it (RFC
-// 1191 §4).
+// rejectTooBig tells the client the path MTU where its packet is longer and may not be fragmented (RFC 1191 §4, RFC 4443
+// §3.2).
 func (s *Stack) rejectTooBig(f *frame, target netip.AddrPort) {
-	mtu := s.dialer.RouteMTU(target)
-	if f.ip.v6 || mtu == 0 || mtu > 0xffff {
+	mtu := s.ways.routes.MTU(target)
+	if mtu == 0 || mtu > 0xffff {
 		return
 	}
-	packet := unreachableFor(&f.ip, f.head, reason{v4: icmp4FragmentationNeeded})
-	message := packet[ipHeaderLen(f.ip.dstAddr(f.head)):]
-	binary.BigEndian.PutUint16(message[6:], uint16(mtu))
-	sum := binary.BigEndian.Uint16(message[2:])
-	binary.BigEndian.PutUint16(message[2:], tun.UpdateChecksum(sum, 0, uint16(mtu)))
-	s.writeICMPError(packet)
+	typ, code := byte(icmp4Unreachable), byte(icmp4FragmentationNeeded)
+	if f.ip.v6 {
+		typ, code = icmp6PacketTooBig, 0
+	}
+	_, dst := f.ip.addrs(f.head)
+	s.writeICMPError(icmpErrorFor(&f.ip, f.head, dst, typ, code, uint32(mtu)))
 }

@@ -49,12 +49,19 @@ func (s *Stack) sendUDP(f *frame) {
 	if !ok {
 		return
 	}
-	m := s.mapping(f, mappingKey{client: client, v6: target.Addr().Is6()}, server)
-	if m == nil {
+	for again := true; ; again = false {
+		m := s.mapping(f, client, false, target, server)
+		if m == nil {
+			return
+		}
+		m.noteTarget(target, server)
+		errno := m.sendUDP(f, target, length, segment)
+		if again && errno == unix.EINVAL && s.ways.forget(target) {
+			continue // the address that it would leave from has gone
+		}
+		s.sent(f, target, errno)
 		return
 	}
-	m.noteTarget(target, server)
-	s.sent(f, target, m.sendUDP(f, target, length, segment))
 }
 
 // udpLength returns the length of the UDP message and, for a super-frame, that of the payload of each of its datagrams.
@@ -72,15 +79,22 @@ func (f *frame) udpLength() (length, segment int, ok bool) {
 	return length, 0, udpHeaderLen <= length && length <= most
 }
 
+// datagrams returns how many a frame holds.
+func (f *frame) datagrams() int {
+	if f.off.GSO != tun.GSOUDP || f.off.GSOSize == 0 {
+		return 1
+	}
+	return (f.ip.total - f.ip.len - udpHeaderLen + int(f.off.GSOSize) - 1) / int(f.off.GSOSize)
+}
+
 // sendUDP sends a frame's payload. Super-frames are cut by the kernel; where it will not, for instance because the path
-// takes smaller packets only, one by one. Packets may be fragmented on their way: the socket looks after the path MTU as
-// any socket of the host does, and a client's DF is not carried.
+// takes smaller packets only, one by one.
 func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) syscall.Errno {
 	from, end := f.ip.len+udpHeaderLen, f.ip.len+length
-	out, hopLimit := &m.stack.outbound, *f.ip.hopLimit(f.head)
+	out, as := &m.stack.outbound, f.marks()
 	if segment > 0 && !m.singly {
 		head, body := f.slice(from, end)
-		errno := m.sendSurely(out, to, hopLimit, segment, head, body)
+		errno := m.sendSurely(out, to, as, segment, head, body)
 		if errno != unix.EINVAL && errno != unix.EMSGSIZE && errno != unix.EIO {
 			return errno
 		}
@@ -91,7 +105,7 @@ func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) sysc
 	}
 	for {
 		head, body := f.slice(from, min(from+segment, end))
-		errno := m.sendSurely(out, to, hopLimit, 0, head, body)
+		errno := m.sendSurely(out, to, as, 0, head, body)
 		if from += segment; errno != 0 || from >= end {
 			return errno
 		}

@@ -272,40 +272,79 @@ func TestUDPSuperFrameInboundWithoutUSO(t *testing.T) {
 	})
 }
 
-// RFC 4787 §4.1 and §5: all destinations see one endpoint, and anybody may send to it.
+// RFC 4787 §4.1 and §5: all destinations see one endpoint, and anybody out there may send to it, but nobody on this host.
 func TestUDPIsEndpointIndependent(t *testing.T) {
-	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far, other, stranger := listenUDP(t, loopback), listenUDP(t, loopback), listenUDP(t, loopback)
-		router := startRouter(t, Options{}, dial.Policy{})
-		client := netip.AddrPortFrom(clientAddr, 5353)
-		seen := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(far)), far)
-		if again := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(other)), other); again != seen {
+	lab := tuntest.NewLab(t)
+	denied := netip.MustParsePrefix("198.51.100.2/32")
+	router := routerIn(t, lab.Router, true, dial.Options{Policy: dial.Policy{Deny: []netip.Prefix{denied}}})
+	for _, tt := range []struct{ client, server, host, denied string }{
+		{"198.18.0.1", tuntest.ServerAddr4, tuntest.RouterAddr4, denied.Addr().String()},
+		{"2001:db8:9::1", tuntest.ServerAddr6, tuntest.RouterAddr6, ""},
+	} {
+		listen := func(ns *tuntest.Namespace, address string) *net.UDPConn {
+			c := ns.ListenPacket("udp", net.JoinHostPort(address, "0")).(*net.UDPConn)
+			_ = c.SetDeadline(time.Now().Add(patience))
+			return c
+		}
+		client := netip.AddrPortFrom(netip.MustParseAddr(tt.client), 5353)
+		far, other, stranger := listen(lab.Server, tt.server), listen(lab.Server, tt.server), listen(lab.Server, tt.server)
+		seen := router.exchange(t, client, netip.AddrPortFrom(netip.MustParseAddr(tt.server), portOf(far)), far)
+		if again := router.exchange(t, client, netip.AddrPortFrom(netip.MustParseAddr(tt.server), portOf(other)), other); again != seen {
 			t.Errorf("two destinations see %s and %s", seen, again)
 		}
-		if _, err := stranger.WriteToUDPAddrPort([]byte("hello"), seen); err != nil {
-			t.Fatal(err)
+		if seen.Addr() != netip.MustParseAddr(tt.host) {
+			t.Errorf("destinations see %s, want the host's %s", seen, tt.host)
+		}
+		uninvited := []*net.UDPConn{listen(lab.Router, tt.host), listen(lab.Router, "")}
+		if tt.denied != "" {
+			uninvited = append(uninvited, listen(lab.Server, tt.denied))
+		}
+		before := router.stats.DropUninvited.Load()
+		for _, c := range append(uninvited, stranger) {
+			if _, err := c.WriteToUDPAddrPort([]byte(c.LocalAddr().String()), seen); err != nil {
+				t.Fatal(err)
+			}
 		}
 		from, to, got := router.receiveUDP(t)
-		if want := stranger.LocalAddr().(*net.UDPAddr).AddrPort(); from != want || to != client || string(got[0]) != "hello" {
+		if want := stranger.LocalAddr().(*net.UDPAddr).AddrPort(); from != want || to != client || string(got[0]) != want.String() {
 			t.Errorf("%q came from %s to %s, want it from %s to %s", got, from, to, want, client)
 		}
-	})
+		if n := router.stats.DropUninvited.Load() - before; n != uint64(len(uninvited)) {
+			t.Errorf("%d datagrams dropped, want those of the host and of where the client may not send, %d", n, len(uninvited))
+		}
+	}
+	router.wantNoAnswer(t)
 }
 
-func TestUDPKeepsSourcePort(t *testing.T) {
-	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far, held := listenUDP(t, loopback), listenUDP(t, loopback)
-		router := startRouter(t, Options{}, dial.Policy{})
-		client, server := netip.AddrPortFrom(clientAddr, portOf(held)), netip.AddrPortFrom(serverAddr, portOf(far))
-		if seen := router.exchange(t, client, server, far); seen.Port() == client.Port() {
-			t.Errorf("far end sees port %d, which is taken", seen.Port())
+// A client's port stays free for the host's services. Those that only root has are kept, or replaced by another.
+func TestUDPSourcePort(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	for _, tt := range []struct {
+		client, server netip.Addr
+		loopback       string
+	}{{clientV4, serverV4, "127.0.0.1"}, {clientV6, serverV6, "::1"}} {
+		listen := func(port string) *net.UDPConn {
+			c := ns.ListenPacket("udp", net.JoinHostPort(tt.loopback, port)).(*net.UDPConn)
+			_ = c.SetDeadline(time.Now().Add(patience))
+			return c
 		}
-		_ = held.Close()
-		other := netip.AddrPortFrom(clientAddr.Next(), client.Port())
-		if seen := router.exchange(t, other, server, far); seen.Port() != client.Port() {
-			t.Errorf("far end sees port %d, want the client's %d", seen.Port(), client.Port())
+		far := listen("0")
+		server := netip.AddrPortFrom(tt.server, portOf(far))
+		router.exchange(t, netip.AddrPortFrom(tt.client, 8125), server, far)
+		listen("8125")
+		if seen := router.exchange(t, netip.AddrPortFrom(tt.client, 500), server, far); seen.Port() != 500 {
+			t.Errorf("far end sees port %d, want the client's 500", seen.Port())
 		}
-	})
+		if seen := router.exchange(t, netip.AddrPortFrom(tt.client.Next(), 500), server, far); seen.Port() == 500 || seen.Port() >= firstUserPort {
+			t.Errorf("far end sees port %d, want one below %d other than 500, which is taken", seen.Port(), firstUserPort)
+		}
+		// The port of a client on this host is taken, too.
+		onHost := netip.MustParseAddr(tt.loopback)
+		if seen := router.exchange(t, netip.AddrPortFrom(onHost, 501), server, far); seen.Port() == 501 || seen.Port() >= firstUserPort {
+			t.Errorf("far end sees port %d, want one below %d other than 501", seen.Port(), firstUserPort)
+		}
+	}
 }
 
 // closedPort returns a port of the loopback that nobody listens on.
@@ -465,10 +504,9 @@ func TestUDPMalformedIsDropped(t *testing.T) {
 
 func TestUDPIdleFlowsEnd(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
-	router := startRouter(t, Options{}, dial.Policy{})
-	router.nat.timeouts = [idleClasses]time.Duration{unanswered: time.Millisecond, answered: time.Hour, nameLookup: time.Hour}
-	before := openSockets(t)
+	router := startRouter(t, Options{UDPTimeout: time.Millisecond}, dial.Policy{})
 	server := netip.AddrPortFrom(serverV4, portOf(far))
+	before := openSockets(t) + 1 // and the one that asks for routes
 	for port := range uint16(10) {
 		router.exchange(t, netip.AddrPortFrom(clientV4, 6000+port), server, far)
 	}
@@ -492,7 +530,7 @@ func openSockets(t *testing.T) (n int) {
 
 func TestUDPFlowsAreBounded(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
-	router := startRouter(t, Options{UDPFlows: 3}, dial.Policy{})
+	router := startRouter(t, Options{UDPFlows: 3, UDPFlowsPerSource: 4}, dial.Policy{})
 	server := netip.AddrPortFrom(serverV4, portOf(far))
 	client := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(clientV4, port) }
 	answer := func(port uint16) {
@@ -512,7 +550,7 @@ func TestUDPFlowsAreBounded(t *testing.T) {
 		port uint16
 		want bool
 	}{{6000, true}, {6001, true}, {6002, false}, {6003, true}} {
-		if _, ok := router.nat.byKey[mappingKey{client: client(tt.port)}]; ok != tt.want {
+		if _, ok := router.nat.byKey[mappingKey{client: client(tt.port), local: netip.MustParseAddr("127.0.0.1")}]; ok != tt.want {
 			t.Errorf("client port %d has a mapping: %v, want %v", tt.port, ok, tt.want)
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"syntap/tun"
 )
 
@@ -15,11 +13,19 @@ import (
 // last, which may be shorter. They go to the client as one super-frame; the kernel cuts it, for less than one frame each.
 type run struct {
 	from    netip.AddrPort // the zero value = there is none
-	at, end int            // in inbound.buf
-	segment int            // the length
+	marks   marks
+	at, end int // in inbound.buf
+	segment int // the length
 }
 
 func (r *run) several() bool { return r.end-r.at > r.segment }
+
+func (r *run) datagrams() int {
+	if r.segment == 0 {
+		return 1
+	}
+	return (r.end - r.at + r.segment - 1) / r.segment
+}
 
 // Limits of a super-frame: its payload, and its datagrams (UDP_MAX_SEGMENTS of kernels before 6.9).
 const (
@@ -27,28 +33,23 @@ const (
 	maxRunSegments = 64
 )
 
-// gather adds the n bytes just received behind the run: a datagram, or several that came as one (UDP_GRO).
-func (m *mapping) gather(in *inbound, n int) {
-	from, segment := m.asClientSees(m.far(&in.message)), in.segment(n)
+// gather adds the n bytes just received from a far end behind the run: a datagram, or several that came as one (UDP_GRO).
+func (m *mapping) gather(in *inbound, n int, from netip.AddrPort) {
+	segment := n
+	if in.segment > 0 {
+		segment = min(n, in.segment)
+	}
 	r := &in.run
 	at := r.end
 	fits := segment == r.segment || segment == n && n < r.segment
-	if !fits || n == 0 || from != r.from || at+n-r.at > min(maxRun, r.segment*maxRunSegments) {
+	if !fits || n == 0 || from != r.from || in.marks != r.marks || at+n-r.at > min(maxRun, r.segment*maxRunSegments) {
 		m.flush(in)
-		*r = run{from: from, at: at, segment: segment}
+		*r = run{from: from, marks: in.marks, at: at, segment: segment}
 	}
 	r.end = at + n
 	if ended := n == 0 || (r.end-r.at)%r.segment != 0; ended || r.end > headroom+maxRun {
 		m.flush(in)
 	}
-}
-
-// segment returns the length of the datagrams in the n bytes just received.
-func (in *inbound) segment(n int) int {
-	if b := in.message.received(unix.SOL_UDP, unix.UDP_GRO); len(b) >= 4 {
-		return min(n, int(binary.NativeEndian.Uint32(b)))
-	}
-	return n
 }
 
 // flush writes the run, if there is one, to the client.
@@ -62,7 +63,7 @@ func (m *mapping) flush(in *inbound) {
 		s.stats.InboundErrors.Add(1) // a stranger's of the other family, or too long for this one
 		return
 	}
-	s.nat.heard(m)
+	s.nat.heard(m, r.datagrams())
 	m.noteSent(r.from, ipHeaderLen(client.Addr())+udpHeaderLen+r.segment)
 	if r.several() && r.segment <= s.largestSegment(client.Addr()) && s.writeUDP(in, r, client) == nil {
 		return
@@ -127,7 +128,7 @@ func putUDP(b []byte, from, to netip.AddrPort) {
 func (in *inbound) putUDP(r run, to netip.AddrPort) (packet []byte) {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
 	packet = in.buf[r.at-hdrLen : r.end]
-	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, replyTTL)
+	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, r.marks)
 	u := packet[hdrLen-udpHeaderLen:]
 	putUDP(u, r.from, to)
 	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)

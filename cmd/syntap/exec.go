@@ -24,7 +24,11 @@ func newExecCommand() *cobra.Command {
 		Short: "Run one command that can only go through syntap",
 		Long: `Exec runs one command in a user and network namespace of its own, whose only way out is a TUN interface. It needs no
 root where user namespaces and /dev/net/tun are open to the user. Handshakes are printed to standard error; standard
-input and output, the terminal, signals and the exit status are the command's own.`,
+input and output, the terminal, signals and the exit status are the command's own.
+
+A UDP port of the command is open to the outside, as behind a home router: whoever learns its number on this host, which is
+another one, can send to it. What this host itself or a denied address sends there does not reach the command, unless the
+command has asked it. A port below 1024 is kept where it is free and may be had.`,
 		Example: "  syntap exec -- curl -sS http://example.com/",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -66,6 +66,9 @@ func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
+// Admits reports whether policy lets a far end that nobody has asked send to a client.
+func (d *Dialer) Admits(far netip.Addr) bool { return !d.o.Load().Policy.denies(far) }
+
 // Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process dies, until EndInOrder:
 // what has been cut short does not look whole to the far side.
 func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {

@@ -32,6 +32,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err e
 		return 0, err
 	}
 	r.Sources = within(c.TUN.Addresses)
+	r.Local = func(netip.Addr) bool { return true }
 	if r.Redirect == nil {
 		r.Redirect = session.Redirect
 	}

@@ -34,6 +34,7 @@ type Router struct {
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
+	Local    func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
 }
 
@@ -73,6 +74,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
+	o.Local = r.Local
 	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
@@ -135,6 +137,9 @@ func (r *Router) stackOptions() stack.Options {
 		Keepalive:         keepalive(c),
 		TCPFlows:          c.Limits.TCPFlows,
 		UDPFlows:          c.Limits.UDPFlows,
+		UDPFlowsPerSource: c.Limits.UDPFlowsPerSource,
+		UDPTimeout:        c.Egress.UDPTimeout,
+		ICMPTimeout:       c.Egress.ICMPTimeout,
 		HalfOpen:          c.Limits.HalfOpen,
 		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
 	}

@@ -21,7 +21,7 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 	for outcome, n := range t.Handshakes {
 		add("", string(outcome), n)
 	}
-	for _, drops := range []map[string]uint64{t.Drops, s.Drops()} { // both may drop for the same reason
+	for _, drops := range []map[string]uint64{t.Drops, s.Drops(), s.InboundDrops()} { // both may drop for the same reason
 		for reason, n := range drops {
 			add("drop_", reason, n)
 		}
@@ -33,6 +33,5 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 	add("", "evicted_flows", s.EvictedFlows.Load())
 	add("", "evicted_paths", s.EvictedPaths.Load())
 	add("", "client_mtus", s.ClientMTUs.Load())
-	add("", "inbound_errors", s.InboundErrors.Load())
 	return fields
 }

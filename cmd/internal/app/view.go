@@ -96,7 +96,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 		for reason, n := range log.Lost {
 			c.LogLost[string(reason)] = n
 		}
-		all := []map[string]uint64{taps.Drops, stacks.Drops()}
+		all := []map[string]uint64{taps.Drops, stacks.Drops(), stacks.InboundDrops()}
 		if device, ok := link.(interface{ Stats() *tun.Stats }); ok {
 			d := device.Stats()
 			c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
@@ -108,7 +108,6 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 				c.Drops[reason] += n
 			}
 		}
-		c.Drops["inbound"] = stacks.InboundErrors.Load()
 		if r.QueueDrops != nil {
 			c.Drops["tun_queue"] = r.QueueDrops()
 		}

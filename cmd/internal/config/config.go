@@ -61,8 +61,10 @@ type Egress struct {
 	KeepaliveIdle     time.Duration `yaml:"keepalive_idle"` // whole seconds, like the next
 	KeepaliveInterval time.Duration `yaml:"keepalive_interval"`
 	KeepaliveProbes   int           `yaml:"keepalive_probes"`
-	Deny              AddressSet    `yaml:"deny"`  // knows Loopback, LinkLocal, Host and Multicast
-	Allow             AddressSet    `yaml:"allow"` // exceptions to Deny, the same words
+	UDPTimeout        time.Duration `yaml:"udp_timeout"`  // of a client's idle endpoint
+	ICMPTimeout       time.Duration `yaml:"icmp_timeout"` // of an idle identifier of echoes
+	Deny              AddressSet    `yaml:"deny"`         // knows Loopback, LinkLocal, Host and Multicast
+	Allow             AddressSet    `yaml:"allow"`        // exceptions to Deny, the same words
 }
 
 // Words of an [AddressSet].
@@ -141,6 +143,7 @@ const (
 type Limits struct {
 	TCPFlows          int `yaml:"tcp_flows"`
 	UDPFlows          int `yaml:"udp_flows"`
+	UDPFlowsPerSource int `yaml:"udp_flows_per_source"` // of forwarded clients only
 	HalfOpen          int `yaml:"half_open"`
 	HalfOpenPerSource int `yaml:"half_open_per_source"`
 }

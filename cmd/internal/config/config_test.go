@@ -71,7 +71,7 @@ route:
   mark: 16
   table: 100
   priority: 200
-egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, deny: [], allow: [169.254.169.254, loopback]}
+egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, deny: [], allow: [169.254.169.254, loopback]}
 tap:
   timeout: 250ms
   log:
@@ -86,7 +86,7 @@ mss:
 df:
   - {policy: enforce, src: [192.0.2.0/24]}
   - {policy: preserve, direction: both}
-limits: {tcp_flows: 1, udp_flows: 2, half_open: 4, half_open_per_source: 3}
+limits: {tcp_flows: 1, udp_flows: 2, udp_flows_per_source: 1, half_open: 4, half_open_per_source: 3}
 http: {listen: "[::1]:9153"}
 log: {level: debug, format: json}
 `
@@ -106,7 +106,7 @@ func wantEvery() *Config {
 		},
 		Egress: Egress{
 			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,
-			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127,
+			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127, UDPTimeout: 3 * time.Minute, ICMPTimeout: 90 * time.Second,
 			Allow: AddressSet{Words: []string{Loopback}, Prefixes: []netip.Prefix{prefix("169.254.169.254/32")}},
 		},
 		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
@@ -130,7 +130,7 @@ func wantEvery() *Config {
 			{Match: Match{Src: []netip.Prefix{prefix("192.0.2.0/24")}, Direction: Both}, Policy: Enforce},
 			{Match: Match{Direction: Both}, Policy: Preserve},
 		},
-		Limits: Limits{TCPFlows: 1, UDPFlows: 2, HalfOpen: 4, HalfOpenPerSource: 3},
+		Limits: Limits{TCPFlows: 1, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3},
 		HTTP:   HTTP{Listen: "[::1]:9153"},
 		Log:    Log{Level: "debug", Format: "json"},
 	}

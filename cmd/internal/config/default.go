@@ -30,13 +30,15 @@ func Default() *Config {
 			KeepaliveIdle:     2 * time.Hour, // this and the next two are Linux's
 			KeepaliveInterval: 75 * time.Second,
 			KeepaliveProbes:   9,
+			UDPTimeout:        5 * time.Minute,
+			ICMPTimeout:       time.Minute,
 			Deny:              AddressSet{Words: []string{Loopback, LinkLocal, Host, Multicast}},
 		},
 		Tap: Tap{
 			Timeout: 5 * time.Second,
 			Log:     []Sink{{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend}},
 		},
-		Limits: Limits{TCPFlows: 16384, UDPFlows: 16384, HalfOpen: 4096, HalfOpenPerSource: 1024},
+		Limits: Limits{TCPFlows: 16384, UDPFlows: 16384, UDPFlowsPerSource: 4096, HalfOpen: 4096, HalfOpenPerSource: 1024},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }

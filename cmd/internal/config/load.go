@@ -46,6 +46,9 @@ func (d *document) parse(data []byte) *Config {
 	if !d.gives("limits.half_open_per_source") {
 		c.Limits.HalfOpenPerSource = min(c.Limits.HalfOpenPerSource, c.Limits.HalfOpen)
 	}
+	if !d.gives("limits.udp_flows_per_source") {
+		c.Limits.UDPFlowsPerSource = max(1, c.Limits.UDPFlows/4)
+	}
 	d.validate(c)
 	return c
 }

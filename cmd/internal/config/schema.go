@@ -33,6 +33,8 @@ func (d *document) config(c *Config) reader {
 			"keepalive_idle":     value(d, &c.Egress.KeepaliveIdle, parseKeepalive),
 			"keepalive_interval": value(d, &c.Egress.KeepaliveInterval, parseKeepalive),
 			"keepalive_probes":   value(d, &c.Egress.KeepaliveProbes, integer(1, 127)), // Linux's MAX_TCP_KEEPCNT
+			"udp_timeout":        value(d, &c.Egress.UDPTimeout, parseDuration),
+			"icmp_timeout":       value(d, &c.Egress.ICMPTimeout, parseDuration),
 			"deny":               addressSet(d, &c.Egress.Deny, Loopback, LinkLocal, Host, Multicast),
 			"allow":              addressSet(d, &c.Egress.Allow, Loopback, LinkLocal, Host, Multicast),
 		}),
@@ -45,6 +47,7 @@ func (d *document) config(c *Config) reader {
 		"limits": d.mapping(keys{
 			"tcp_flows":            value(d, &c.Limits.TCPFlows, integer(1, maxCount)),
 			"udp_flows":            value(d, &c.Limits.UDPFlows, integer(1, maxCount)),
+			"udp_flows_per_source": value(d, &c.Limits.UDPFlowsPerSource, integer(1, maxCount)),
 			"half_open":            value(d, &c.Limits.HalfOpen, integer(1, maxCount)),
 			"half_open_per_source": value(d, &c.Limits.HalfOpenPerSource, integer(1, maxCount)),
 		}),

@@ -18,6 +18,9 @@ func (d *document) validate(c *Config) {
 	if perSource, total := c.Limits.HalfOpenPerSource, c.Limits.HalfOpen; perSource > total {
 		d.blame(fmt.Errorf("%d is more than half_open, %d", perSource, total), "limits.half_open_per_source")
 	}
+	if perSource, total := c.Limits.UDPFlowsPerSource, c.Limits.UDPFlows; perSource > total {
+		d.blame(fmt.Errorf("%d is more than udp_flows, %d", perSource, total), "limits.udp_flows_per_source")
+	}
 	d.validateSinks(c.Tap.Log)
 	for i, rule := range c.MSS {
 		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)

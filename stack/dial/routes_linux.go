@@ -1,0 +1,76 @@
+package dial
+
+import (
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Routes asks the kernel how datagrams leave, by sockets that are marked and bound as those that carry them and never send.
+// It belongs to one goroutine.
+type Routes struct {
+	dialer *Dialer
+	o      *settings // that the sockets were opened with
+	fds    [2]int    // of IPv4 and of IPv6; -1 = none yet
+}
+
+// NewRoutes returns what asks for the dialer's sockets.
+func (d *Dialer) NewRoutes() *Routes { return &Routes{dialer: d, fds: [2]int{-1, -1}} }
+
+// Source returns the address of this host that a datagram to target leaves from, or why it does not leave.
+func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
+	fd, err := r.connect(target)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return LocalAddr(fd).Addr(), nil
+}
+
+// MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0 where there is no way.
+func (r *Routes) MTU(target netip.AddrPort) int {
+	fd, err := r.connect(target)
+	if err != nil {
+		return 0
+	}
+	return PathMTU(fd, target.Addr())
+}
+
+// connect has a socket take the way to target; it sends nothing.
+func (r *Routes) connect(target netip.AddrPort) (fd int, err error) {
+	if o := r.dialer.o.Load(); o != r.o {
+		r.Close()
+		r.o = o
+	}
+	p := &r.fds[0]
+	if target.Addr().Is6() {
+		p = &r.fds[1]
+	}
+	if *p < 0 {
+		if *p, err = r.dialer.Datagram(target.Addr()); err != nil {
+			return -1, err
+		}
+	} else {
+		disconnect(*p) // or it would keep its source address
+	}
+	if errno := Connect(*p, target); errno != 0 {
+		return -1, errno
+	}
+	return *p, nil
+}
+
+func disconnect(fd int) {
+	sa := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	_, _, _ = syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
+}
+
+// Close closes the sockets. Others are opened when somebody asks again.
+func (r *Routes) Close() {
+	for i, fd := range r.fds {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+		r.fds[i] = -1
+	}
+}

@@ -1,0 +1,66 @@
+//go:build linux
+
+package stack
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+)
+
+// ways remembers which address of this host the datagrams to each target leave from. It belongs to the read loop.
+type ways struct {
+	routes *dial.Routes
+	known  map[netip.AddrPort]way
+}
+
+type way struct {
+	local netip.Addr
+	asked time.Duration // when, on nat's clock
+}
+
+// What the kernel has said of a target holds for wayAge, so that a host whose routes or addresses change carries on after
+// that; and maxWays of them are remembered, beyond which all are asked for again.
+const (
+	wayAge  = time.Second
+	maxWays = 4096
+)
+
+func newWays(d *dial.Dialer) *ways {
+	return &ways{routes: d.NewRoutes(), known: make(map[netip.AddrPort]way)}
+}
+
+// local returns the address that a datagram to target leaves from at the time now, or why it does not leave.
+func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, error) {
+	if k, ok := w.known[target]; ok && now-k.asked < wayAge {
+		return k.local, nil
+	}
+	local, err := w.routes.Source(target)
+	if err != nil {
+		return local, err
+	}
+	if len(w.known) >= maxWays {
+		clear(w.known)
+	}
+	w.known[target] = way{local, now}
+	return local, nil
+}
+
+// forget has the kernel asked again, and reports whether that may give another answer.
+func (w *ways) forget(target netip.AddrPort) bool {
+	_, ok := w.known[target]
+	delete(w.known, target)
+	return ok
+}
+
+// errnoOf returns the error number in an error of a host socket.
+func errnoOf(err error) syscall.Errno {
+	errno := unix.EIO
+	errors.As(err, &errno)
+	return errno
+}
