@@ -34,7 +34,7 @@ install: build
 	bin/syntap completion zsh >$(SHARE)/$(ZSH)/_syntap
 	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
 	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/black-holes.md
-	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml
+	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml configs/attribute.conf
 	for dir in container grafana prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service

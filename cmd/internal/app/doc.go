@@ -9,7 +9,8 @@
 //	            │   └───────▶ Options.Admission: no new connections while records cannot be written
 //	            web.Server
 //
-// Of clients on this host a record names user and process; they are looked up between the tap and the log (attribute.go).
+// Of clients on this host a record names user and process; they are looked up when its SYN passes, and the
+// client is answered when that is over (attribute.go).
 //
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
 // tap what the path takes (policy.go).

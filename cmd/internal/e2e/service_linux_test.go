@@ -22,14 +22,6 @@ const unitFile = "../../../configs/syntap.service"
 func TestService(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")
-	unit, err := os.ReadFile(unitFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^CapabilityBoundingSet=CAP_(\w+)$`).FindSubmatch(unit)
-	if m == nil {
-		t.Fatalf("%s has no bounding set of one capability", unitFile)
-	}
 	lab := tuntest.NewLab(t)
 	serveHTTP(t, lab, greeting)
 	r := &router{dir: t.TempDir()}
@@ -39,7 +31,7 @@ func TestService(t *testing.T) {
 	}
 	defer manager.Close()
 	r.Process = lab.Router.Start("env", "NOTIFY_SOCKET="+manager.LocalAddr().String(), "WATCHDOG_USEC=200000",
-		"setpriv", "--no-new-privs", "--bounding-set=-all,+"+strings.ToLower(string(m[1])),
+		"setpriv", "--no-new-privs", "--bounding-set=-all"+capabilities(t, unitFile),
 		binary, "run", "-c", r.writeConfig(t, everything))
 
 	told := make(chan string)
@@ -107,4 +99,57 @@ func TestServiceIsHardened(t *testing.T) {
 	if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", unitFile).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
+}
+
+// TestServiceNamesOwners has a router with what the unit leaves it of capabilities and of /proc, and with what the drop-in adds.
+func TestServiceNamesOwners(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "setpriv", "unshare")
+	requireSetgroups(t)
+	for dropIn, want := range map[string]string{"": "", "../../../configs/attribute.conf": "curl"} {
+		t.Run(filepath.Base(dropIn), func(t *testing.T) {
+			t.Parallel()
+			files := []string{unitFile}
+			if dropIn != "" {
+				files = append(files, dropIn)
+			}
+			lab := tuntest.NewLab(t)
+			serveHTTP(t, lab, greeting)
+			r := &router{dir: t.TempDir()}
+			config := r.writeConfig(t, everything+`http: {listen: "unix:DIR/http.sock"}`)
+			script := `mount -t proc -o hidepid=invisible proc /proc && exec setpriv --no-new-privs --bounding-set=-all` + capabilities(t, files...) + ` "$@"`
+			r.Process = lab.Router.Start("unshare", "--mount", "sh", "-c", script, "sh", binary, "run", "-c", config)
+			r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+			lab.Router.Run("setpriv", "--reuid=12345", "--clear-groups", "curl", "-sS", urls()[0])
+			r.waitRecords(t, 1)
+			status := lab.Router.Run(binary, "status", "-c", config)
+			r.stop(t, unix.SIGTERM)
+			if o := r.owners(t)[0]; o.UID == nil || *o.UID != 12345 || o.Process != want {
+				t.Errorf("%+v, want user 12345 and process %q", o, want)
+			}
+			const lacks = "processes of other users cannot be found without CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+			if got := strings.Contains(status, lacks); got != (want == "") {
+				t.Errorf("status says whether owners can be found: %s", status)
+			}
+		})
+	}
+}
+
+// capabilities returns the bounding set that unit and drop-ins have together, as setpriv wants it.
+func capabilities(t *testing.T, files ...string) (set string) {
+	t.Helper()
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s has no bounding set", file)
+		}
+		for name := range strings.FieldsSeq(string(m[1])) {
+			set += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+		}
+	}
+	return set
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -275,6 +276,19 @@ func TestSameDescriptors(t *testing.T) {
 	find()
 	if looks > maxOfProcess*maxOfProcess {
 		t.Errorf("%d looks for %d sockets", looks, maxOfProcess)
+	}
+}
+
+func TestNewestFirst(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[int][]int{0: {40, 30, 20, 10}, 25: {20, 10, 40, 30}, 40: {40, 30, 20, 10}} {
+		pids := []int{10, 20, 30, 40}
+		if newestFirst(pids, last); !slices.Equal(pids, want) {
+			t.Errorf("after %d: %v, want %v", last, pids, want)
+		}
+	}
+	if last := lastPID(); last <= 0 {
+		t.Errorf("the last process is %d", last)
 	}
 }
 

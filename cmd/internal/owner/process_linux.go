@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"math"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -173,7 +174,7 @@ func (w *walk) all() (Process, Reason) {
 		}
 		return true
 	})
-	slices.SortFunc(pids, func(a, b int) int { return cmp.Compare(b, a) })
+	newestFirst(pids, lastPID())
 	var own, others []int
 	for _, pid := range pids {
 		if !w.may() {
@@ -217,6 +218,28 @@ func (p *processes) recentOf(uid uint32) (pids []int) {
 func (w *walk) may() bool {
 	w.cut = w.cut || !w.look()
 	return !w.cut
+}
+
+// newestFirst sorts processes by when they were made: numbers go up to the last one that was given, begin again when there are
+// no more, and those above it are of the round before.
+func newestFirst(pids []int, last int) {
+	slices.SortFunc(pids, func(a, b int) int {
+		if (a > last) != (b > last) {
+			return cmp.Compare(a, b)
+		}
+		return cmp.Compare(b, a)
+	})
+}
+
+// lastPID returns the number of the process, or thread, that was made last, 0 if it cannot be read (proc_loadavg(5)).
+func lastPID() int {
+	text, _ := os.ReadFile("/proc/loadavg")
+	words := bytes.Fields(text)
+	if len(words) == 0 {
+		return 0
+	}
+	last, _ := strconv.Atoi(string(words[len(words)-1]))
+	return last
 }
 
 // firstDescriptors are those that are looked at in every process of a user before the rest of any.
