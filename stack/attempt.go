@@ -178,6 +178,7 @@ func (s *Stack) localFailure(err error) {
 	errno := unix.EIO
 	errors.As(err, &errno)
 	s.stats.LocalFailures.add(unix.ErrnoName(errno))
+	s.descriptors.note(errno, s.o.Log)
 	s.o.Log.WithError(err).Debug("host socket failed")
 }
 

@@ -44,8 +44,10 @@ type Stack struct {
 	inbound   *inbound  // the poller's
 	noEchoes  sync.Once // says that they do not work here
 	buffers   budget
-	paths     *clientPaths
-	host      dial.HostAddrs
+
+	descriptors descriptors
+	paths       *clientPaths
+	host        dial.HostAddrs
 
 	lastMarked  marked       // the read loop's
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held

@@ -79,6 +79,7 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 	for _, warning := range HiddenRules(c, rules) {
 		r.Logger.Warn(warning)
 	}
+	r.warnDescriptors()
 	return nil
 }
 

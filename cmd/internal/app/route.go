@@ -54,6 +54,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	for _, warning := range HiddenRules(c, rules) {
 		r.Logger.Warn(warning)
 	}
+	r.warnDescriptors()
 	onRecord, onSegment := r.recorder(), r.Log.Segment
 	owners, ownersStatus := r.attribute(onRecord)
 	if owners != nil {

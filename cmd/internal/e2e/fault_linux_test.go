@@ -34,9 +34,25 @@ func TestDescriptorsExhausted(t *testing.T) {
 		t.Errorf("connected %d, failed %d, want between 150 and 256 and none: the rest waits", results.connected, results.failed)
 	}
 	echo(t, dial(t, lab.Router, address)) // those before have gone
+	for _, want := range []string{"the limit of open files is below limits.tcp_flows", "no descriptors left"} {
+		if n := strings.Count(r.Stderr(), want); n != 1 {
+			t.Errorf("said %d times that %s, want once", n, want)
+		}
+	}
 	carried := r.carried(t)
 	if carried["failed_EMFILE"] == 0 || carried["refused"]+carried["unreachable"] > 0 {
 		t.Errorf("carried %v, want failed_EMFILE and no false answers", carried)
+	}
+}
+
+// TestDescriptorsFewForExec says at the start of a command that there are few, and nothing else.
+func TestDescriptorsFewForExec(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "prlimit")
+	ns := tuntest.NewNamespace(t)
+	got := command(t, ns, "prlimit", "--nofile=256:256", binary, "exec", "--", "true")
+	if got.status != 0 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "the limit of open files is below limits.tcp_flows") {
+		t.Errorf("exec with a limit of 256: %+v, want one line about it", got)
 	}
 }
 
