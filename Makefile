@@ -38,7 +38,7 @@ install: build
 	for dir in container grafana prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
-	test -e $(CONFIG) || install -D -m 644 configs/default.yaml $(CONFIG)
+	test -e $(CONFIG) || install -D -m 644 configs/package/config.yaml $(CONFIG)
 
 # bin/syntap_VERSION_ARCH.deb. There is no release yet: the version counts commits.
 deb: export VERSION ?= 0.0.$(shell git rev-list --count HEAD)

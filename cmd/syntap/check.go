@@ -24,6 +24,7 @@ is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			file = usualConfig(cmd, file)
 			c, err := config.Load(file)
 			if err != nil {
 				return err
@@ -48,6 +49,6 @@ is touched.`,
 			return nil
 		},
 	}
-	addConfigFlag(cmd, &file)
+	addUsualConfigFlag(cmd, &file)
 	return cmd
 }

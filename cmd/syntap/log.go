@@ -38,7 +38,7 @@ func newLogCommand() *cobra.Command {
 		Long: `Log prints the handshakes of JSON logs that match all flags given; of one flag given several times, or with several
 values, one must match. FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read. A line that is
 none is reported, with exit status 1; a record that stands in several files counts once, and the files beside a log (NAME.head)
-are passed over. Without FILE it is the JSON log of the config (-c), with all files that syntap has rotated. Text is that of the
+are passed over. Without FILE it is the JSON log of the config, with all files that syntap has rotated. Text is that of the
 record, in the dialect of tcpdump 4.99 or 3.7.`,
 		Example: `  syntap log -c /etc/syntap/config.yaml --since 1h --outcome refused
   syntap log --top dst --port 443 /var/log/syntap/handshakes*json*`,
@@ -47,6 +47,9 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 			q, err := f.query(time.Now())
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				f.config = usualConfig(cmd, f.config)
 			}
 			files, err := f.files(args)
 			if err != nil {
@@ -70,7 +73,7 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 		},
 	}
 	flags := cmd.Flags()
-	addConfigFlag(cmd, &f.config)
+	addUsualConfigFlag(cmd, &f.config)
 	flags.StringVar(&f.since, "since", "", "not before this `TIME`: 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23, or 1h for an hour ago")
 	flags.StringVar(&f.until, "until", "", "before this `TIME`")
 	flags.StringSliceVar(&f.src, "src", nil, "from this client `ADDRESS` or prefix")

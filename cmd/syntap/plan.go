@@ -20,6 +20,7 @@ on the host is touched.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			file = usualConfig(cmd, file)
 			c, err := config.Load(file)
 			if err != nil {
 				return err
@@ -27,6 +28,6 @@ on the host is touched.`,
 			return app.Plan(c, cmd.OutOrStdout())
 		},
 	}
-	addConfigFlag(cmd, &file)
+	addUsualConfigFlag(cmd, &file)
 	return cmd
 }

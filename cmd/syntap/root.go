@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 )
 
 const usage = `syntap routes TCP, UDP and ICMP from a TUN interface to ordinary sockets and
@@ -149,4 +151,22 @@ func usageError(cmd *cobra.Command, err error) error {
 // addConfigFlag adds the flag that names a config file.
 func addConfigFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE` instead of the built-in one")
+}
+
+// addUsualConfigFlag adds the flag to a command that looks for a config where it names none: usualConfig.
+func addUsualConfigFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE`, instead of $SYNTAP_CONFIG, "+config.Installed+" or the built-in one")
+}
+
+// usualConfig returns the config to load, and says which, unless the command line names one.
+func usualConfig(cmd *cobra.Command, file string) string {
+	if file != "" {
+		return file
+	}
+	name := "the built-in one"
+	if file = config.Find(os.Getenv); file != "" {
+		name = terminal.Clean(file)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "syntap: config: %s\n", name)
+	return file
 }

@@ -27,6 +27,7 @@ SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits
 config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			file = usualConfig(cmd, file)
 			load := func() (*config.Config, error) {
 				c, err := config.Load(file)
 				if err != nil {
@@ -59,7 +60,7 @@ config with a mistake, or with a change of another section, which needs a restar
 			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload)
 		},
 	}
-	addConfigFlag(cmd, &file)
+	addUsualConfigFlag(cmd, &file)
 	output = addOutputFlags(cmd, "standard output")
 	return cmd
 }

@@ -27,7 +27,7 @@ It has to run with http.listen in its config.`,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := ask.client()
+			client, err := ask.client(cmd)
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ type askFlags struct{ file, at string }
 func addAskFlags(cmd *cobra.Command) *askFlags {
 	a := &askFlags{}
 	cmd.Flags().StringVarP(&a.file, "config", "c", "", "ask the syntap that runs with the config `FILE`")
-	cmd.Flags().StringVar(&a.at, "at", "", "ask the syntap whose http.listen is `ADDR`; without a flag "+usualSocket+" or "+usualPort)
+	cmd.Flags().StringVar(&a.at, "at", "", "ask the syntap whose http.listen is `ADDR`; without a flag that of $SYNTAP_CONFIG or "+config.Installed+", else "+usualSocket+" or "+usualPort)
 	return a
 }
 
@@ -68,11 +68,15 @@ const (
 	usualPort   = "127.0.0.1:9153"
 )
 
-func (a *askFlags) client() (*web.Client, error) {
+func (a *askFlags) client(cmd *cobra.Command) (*web.Client, error) {
 	address := a.at
-	switch {
-	case a.file != "" && a.at != "":
+	if a.file != "" && a.at != "" {
 		return nil, hint.Usage(errors.New("-c and --at both say whom to ask"), "give one of them")
+	}
+	if a.file == "" && a.at == "" && config.Find(os.Getenv) != "" {
+		a.file = usualConfig(cmd, "")
+	}
+	switch {
 	case a.file != "":
 		c, err := config.Load(a.file)
 		if err != nil {

@@ -23,7 +23,7 @@ run with http.listen in its config; in a browser, that address shows the same an
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := ask.client()
+			client, err := ask.client(cmd)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +16,20 @@ import (
 
 // maxFile is the size of the largest config file that is read, in bytes.
 const maxFile = 1 << 20
+
+// Installed is the config of a service.
+const Installed = "/etc/syntap/config.yaml"
+
+// Find returns the config of a command that names none: $SYNTAP_CONFIG, else Installed where it exists, else "".
+func Find(getenv func(string) string) (file string) {
+	if file = getenv("SYNTAP_CONFIG"); file != "" {
+		return file
+	}
+	if _, err := os.Stat(Installed); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return Installed
+}
 
 // Load reads and resolves the config file; "" stands for the built-in configs/default.yaml. Its errors are for the user:
 // they have status 2, the place in the file where there is one, and a hint where there is a remedy.

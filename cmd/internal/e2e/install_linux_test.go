@@ -126,6 +126,7 @@ chroot "$DIR/root" sh -eux <<'EOF'
 network() { ip rule; ip -6 rule; ip address; ip route show table all; ip -6 route show table all; }
 network >/root/before
 dpkg -i /root/syntap.deb
+mkdir -p /var/log/syntap /run/syntap
 syntap run -c /etc/syntap/config.yaml &
 timeout 60 sh -c 'until ip rule | grep -q 5365; do :; done'
 kill -9 $!

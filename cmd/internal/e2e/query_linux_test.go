@@ -86,7 +86,7 @@ func TestLogMistakes(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewNamespace(t)
 	for _, tt := range []struct{ args, want string }{
-		{"", "syntap: no JSON log to search\nhint: name its FILE, or with -c the config that has one\n"},
+		{"", "syntap: config: the built-in one\nsyntap: no JSON log to search\nhint: name its FILE, or with -c the config that has one\n"},
 		{"--since never", "syntap: --since: \"never\" is no time\nhint: write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23 or 1h30m\n"},
 		{"--port 65536 --src here", "syntap: --src: \"here\" is neither an address nor a prefix\nsyntap: --port: \"65536\" is no port\n"},
 		{"--outcome perfect", "syntap: --outcome: \"perfect\" is unknown\nhint: one of established, refused, unreachable, denied, aborted, no_reply, half_open\n"},
