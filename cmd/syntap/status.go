@@ -1,16 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 	"syntap/cmd/internal/web"
 )
 
@@ -21,9 +23,11 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status [-c FILE | --at ADDR] [--json]",
 		Short: "Tell what a running syntap has done and holds",
 		Long: `Ask a running syntap for its uptime, flows, handshakes by outcome, and drops by reason.
-It has to run with http.listen in its config.`,
-		Example: "  syntap status --at 127.0.0.1:9153",
-		Args:    noArgs,
+It has to run with http.listen in its config. Without a flag it is asked where that is a
+Unix socket, which has to be root's or the user's own.`,
+		Example: `  syntap status
+  syntap status --at 127.0.0.1:9153`,
+		Args: noArgs,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,10 +42,9 @@ It has to run with http.listen in its config.`,
 			}
 			text := []byte(status.Report())
 			if asJSON {
-				if text, err = json.MarshalIndent(status, "", "  "); err != nil {
+				if text, err = indented(status); err != nil {
 					return fmt.Errorf("print status: %w", err)
 				}
-				text = append(text, '\n')
 			}
 			_, err = cmd.OutOrStdout().Write(text)
 			return err
@@ -52,44 +55,55 @@ It has to run with http.listen in its config.`,
 	return cmd
 }
 
+// indented returns a value as JSON for people.
+func indented(v any) ([]byte, error) {
+	compact, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, terminal.CleanJSON(compact), "", "  "); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
 // askFlags say where the running instance listens. Status and top have them in common.
 type askFlags struct{ file, at string }
 
 func addAskFlags(cmd *cobra.Command) *askFlags {
 	a := &askFlags{}
-	cmd.Flags().StringVarP(&a.file, "config", "c", "", "ask the syntap that runs with the config `FILE`")
-	cmd.Flags().StringVar(&a.at, "at", "", "ask the syntap whose http.listen is `ADDR`; without a flag that of $SYNTAP_CONFIG or "+config.Installed+", else "+usualSocket+" or "+usualPort)
+	addUsualConfigFlag(cmd, &a.file)
+	cmd.Flags().StringVar(&a.at, "at", "", "ask the syntap whose http.listen is `ADDR`")
 	return a
 }
 
-// The addresses that examples have for http.listen, where an instance is looked for first.
-const (
-	usualSocket = "unix:/run/syntap/http.sock"
-	usualPort   = "127.0.0.1:9153"
-)
+// usualSocket is the address that examples have for http.listen.
+const usualSocket = "unix:/run/syntap/http.sock"
 
+// client returns a client for the address that the flags name, or that the config has. On a TCP port any user may listen, so
+// one is asked only where the user names it, or the config that has it.
 func (a *askFlags) client(cmd *cobra.Command) (*web.Client, error) {
-	address := a.at
-	if a.file != "" && a.at != "" {
-		return nil, hint.Usage(errors.New("-c and --at both say whom to ask"), "give one of them")
+	if a.at != "" {
+		if a.file != "" {
+			return nil, hint.Usage(errors.New("-c and --at both say whom to ask"), "give one of them")
+		}
+		return web.NewClient(a.at)
 	}
-	if a.file == "" && a.at == "" && config.Find(os.Getenv) != "" {
-		a.file = usualConfig(cmd, "")
+	file := usualConfig(cmd, a.file)
+	c, err := config.Load(file)
+	if err != nil {
+		return nil, err
 	}
+	address := c.HTTP.Listen
 	switch {
-	case a.file != "":
-		c, err := config.Load(a.file)
-		if err != nil {
-			return nil, err
-		}
-		if address = c.HTTP.Listen; address == "" {
-			return nil, hint.Fail(fmt.Errorf("%s: http.listen is off: a syntap that runs with it cannot be asked", a.file), "set http.listen, for example to "+usualPort)
-		}
-	case address == "":
+	case address == "" && file == "":
 		address = usualSocket
-		if _, err := os.Stat(address[len("unix:"):]); errors.Is(err, os.ErrNotExist) {
-			address = usualPort
-		}
+	case address == "":
+		return nil, hint.Fail(fmt.Errorf("%s: http.listen is off: a syntap that runs with it cannot be asked", file), "set http.listen, for example to "+usualSocket)
+	case a.file == "" && !strings.HasPrefix(address, "unix:"):
+		return nil, hint.Fail(fmt.Errorf("%s: http.listen is %s, where any user may listen while syntap does not", file, address), "ask it with --at "+address+", or set http.listen to "+usualSocket)
 	}
 	return web.NewClient(address)
 }

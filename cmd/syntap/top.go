@@ -17,9 +17,11 @@ func newTopCommand() *cobra.Command {
 		Use:   "top [-c FILE | --at ADDR]",
 		Short: "Show handshakes as they happen, in a terminal",
 		Long: `Show the handshakes of a running syntap as they happen, and any of them in full. It has to
-run with http.listen in its config; in a browser, that address shows the same and more.`,
-		Example: "  syntap top --at 127.0.0.1:9153",
-		Args:    noArgs,
+run with http.listen in its config; in a browser, that address shows the same and more. Without
+a flag it is asked where that is a Unix socket, which has to be root's or the user's own.`,
+		Example: `  syntap top
+  syntap top --at 127.0.0.1:9153`,
+		Args: noArgs,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"syntap/cmd/internal/terminal"
 )
 
 // record is what the list and the detail show of a handshake: the keys of its JSON record.
@@ -70,18 +71,26 @@ func parseRecord(data []byte) (*record, error) {
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
-	r.Process = printable(r.Process)
+	r.clean()
 	return r, nil
 }
 
-// printable replaces what could speak to the terminal: a process has the name that it likes.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return unicode.ReplacementChar
-		}
-		return c
-	}, s)
+// clean makes all texts printable: a process has the name that it likes, and the router may be another program.
+func (r *record) clean() {
+	texts := []*string{&r.Outcome, &r.AbortedBy, &r.Src, &r.Dst, &r.Process, &r.CommunityID}
+	for i := range r.Lines {
+		texts = append(texts, &r.Lines[i])
+	}
+	for i := range r.Rewrites {
+		w := &r.Rewrites[i]
+		texts = append(texts, &w.Packet, &w.What, &w.From, &w.To)
+	}
+	if u := r.Upstream; u != nil {
+		texts = append(texts, &u.Local, &u.Remote, &u.Error)
+	}
+	for _, text := range texts {
+		*text = terminal.Clean(*text)
+	}
 }
 
 // owner says which process of this host has opened the connection; "" if none is known.

@@ -12,7 +12,7 @@ func TestHostileProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "\ufffd]0;x\ufffd\ufffd\ufffd名"
+	const want = `\x1b]0;x\x07\u202e\n名`
 	if got := r.owner(); got != want+", process 7, user 0" {
 		t.Errorf("owner is %q", got)
 	}

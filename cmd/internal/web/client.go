@@ -11,15 +11,21 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
+	"os"
 	"syscall"
 	"time"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 )
 
-// maxEvent is the longest line that a client takes from /api/events.
-const maxEvent = 1 << 20
+// What a client takes of an answer, in bytes: it may come from another program than it seems.
+const (
+	maxStatus        = 1 << 20
+	maxEvent         = 64 << 10 // a line of /api/events
+	maxAnswerHeader  = 16 << 10
+	maxErrorResponse = 1 << 10
+)
 
 // Client asks a running router.
 type Client struct {
@@ -45,10 +51,39 @@ func NewClient(address string) (*Client, error) {
 		}
 		addr, c.host = a.String(), a.String()
 	}
-	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
+	c.http.Transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			if err := trust(conn); err != nil {
+				conn.Close()
+				return nil, err
+			}
+			return conn, nil
+		},
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		DisableCompression:     true, // which would not be bounded by what comes
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
+}
+
+// trust refuses a Unix socket on which another user listens, unless that is root.
+func trust(conn net.Conn) error {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	uid, err := peerUID(unix)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err == nil && uid != 0 && int64(uid) != int64(os.Geteuid()) {
+		err = fmt.Errorf("user %d listens there, and neither root nor you", uid)
+	}
+	return err
 }
 
 // Timeout limits each request from now on, 0 = not at all.
@@ -70,7 +105,7 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	}
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorResponse))
 		return nil, fmt.Errorf("ask %s for %s: %s: %s", c.address, path, response.Status, bytes.TrimSpace(text))
 	}
 	return response.Body, nil
@@ -84,9 +119,17 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	defer body.Close()
-	if err := json.NewDecoder(body).Decode(&s); err != nil {
-		return s, fmt.Errorf("read status of %s: %w", c.address, err)
+	text, err := io.ReadAll(io.LimitReader(body, maxStatus+1))
+	if err == nil && len(text) > maxStatus {
+		err = fmt.Errorf("it is longer than %d bytes", maxStatus)
 	}
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("read status of %s: %w", c.address, err)
+	}
+	s.Version, s.Interface = terminal.Clean(s.Version), terminal.Clean(s.Interface)
 	return s, nil
 }
 
@@ -98,22 +141,28 @@ func (c *Client) Events(ctx context.Context, after uint64, f func(kind string, d
 		return err
 	}
 	defer body.Close()
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxEvent)
+	lines := bufio.NewReaderSize(body, maxEvent)
 	kind := "message"
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), ": ")
-		switch key {
+	for {
+		line, long, err := lines.ReadLine()
+		for long && err == nil { // no record of syntap's is
+			line = nil
+			_, long, err = lines.ReadLine()
+		}
+		if err == io.EOF || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("read events of %s: %w", c.address, err)
+		}
+		key, value, _ := bytes.Cut(line, []byte(": "))
+		switch string(key) {
 		case "event":
-			kind = value
+			kind = string(value)
 		case "data":
-			f(kind, []byte(value))
+			f(kind, value)
 		case "": // the end of an event
 			kind = "message"
 		}
 	}
-	if err := lines.Err(); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("read events of %s: %w", c.address, err)
-	}
-	return ctx.Err()
 }

@@ -8,15 +8,16 @@ import (
 	"strings"
 	"time"
 
+	"syntap/cmd/internal/terminal"
 	"syntap/tap"
 )
 
 // Report returns the status for people, one line for each kind of thing.
 func (s Status) Report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "syntap %s, process %d, up %v, TUN %s\n", s.Version, s.PID, s.Up(), s.Interface)
+	fmt.Fprintf(&b, "syntap %s, process %d, up %v, TUN %s\n", terminal.Clean(s.Version), s.PID, s.Up(), terminal.Clean(s.Interface))
 	line := func(name, text string) {
-		fmt.Fprintf(&b, "  %-11s %s\n", name, text)
+		fmt.Fprintf(&b, "  %-11s %s\n", name, terminal.Clean(text))
 	}
 	rules := func(list string, rules []Rule) {
 		for i, r := range rules {

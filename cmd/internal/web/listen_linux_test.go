@@ -1,0 +1,31 @@
+package web
+
+import (
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenAs listens on a Unix socket as another user. Only the thread changes its user, and ends with that.
+func listenAs(t *testing.T, uid int, path string) error {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return err
+	}
+	listening := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
+			listening <- errno
+			return
+		}
+		listening <- unix.Listen(fd, 10)
+	}()
+	return <-listening
+}
