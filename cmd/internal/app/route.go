@@ -72,6 +72,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	tapOptions.Admission = func(at time.Time) tap.Admission { return admission(r.Log.Admission(at)) }
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
+	r.Log.CountOpen(t.Open)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin

@@ -34,7 +34,9 @@
 //   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and what comes meanwhile
 //     waits in the queue. New connections have to wait (Log.Admission): their SYNs are dropped, after 3 s refused. They also
 //     wait when a write takes longer than a second, or the queue is long. Connections that had begun are recorded later and
-//     pass then, or are reset if that takes too long; for their records the queue has a reserve. Established ones go on.
+//     pass then, or are reset if that takes too long. Established ones go on. What is admitted finds room for its record: the
+//     queue has a reserve, and admission counts the attempts that are open (Log.CountOpen). The ends of connections, which are
+//     as many as those that were open, have room of their own.
 //   - count: nobody waits, neither for this sink's failures nor for its records. A batch that cannot be written is lost, and
 //     so is what does not fit the queue.
 //   - stop: the same as suspend, but the program ends.

@@ -1,10 +1,14 @@
 package audit
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // ends gathers the ends of connections on their way to a writer. Nobody waits for them, so they wake it once and not each.
 type ends struct {
 	news chan struct{} // holds a token when there are some that the writer does not know of
+	n    atomic.Int64  // written with mu held
 
 	mu   sync.Mutex // guards the two below
 	list []Flow
@@ -19,6 +23,7 @@ func (e *ends) add(f Flow, limit int) bool {
 	n := len(e.list)
 	if n < limit {
 		e.list = append(e.list, f)
+		e.n.Add(1)
 	}
 	e.mu.Unlock()
 	if n == 0 {
@@ -26,6 +31,8 @@ func (e *ends) add(f Flow, limit int) bool {
 	}
 	return n < limit
 }
+
+func (e *ends) len() int { return int(e.n.Load()) }
 
 // wake has the writer look.
 func (e *ends) wake() {
@@ -40,6 +47,7 @@ func (e *ends) take() []Flow {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	taken := e.list
+	e.n.Store(0)
 	e.list, e.idle = e.idle[:0], taken
 	return taken
 }

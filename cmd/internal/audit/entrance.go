@@ -31,9 +31,12 @@ type entrance struct {
 func (l *Log) Admission(now time.Time) Admission {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	stuck := false
+	stuck, open := false, 0
+	if f := l.opened.Load(); f != nil {
+		open = (*f)()
+	}
 	for _, w := range l.writers {
-		stuck = stuck || w.stuck(now)
+		stuck = stuck || w.stuck(now, open)
 	}
 	e := &l.entrance
 	if !stuck {

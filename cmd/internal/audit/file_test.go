@@ -156,6 +156,7 @@ func TestFileIsLocked(t *testing.T) {
 	l := NewLog([]*Sink{open(t, c, Options{})}, LogOptions{})
 	stop := running(t, l)
 	l.Record(handshake(1, start))
+	tuntest.Wait(t, "its record", func() bool { info, err := os.Stat(path); return err == nil && info.Size() > 0 })
 	busy("open")
 	c.MaxSize++
 	must(t, l.Reload(t.Context(), []config.Sink{c}))

@@ -273,3 +273,49 @@ func TestSync(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// What is admitted finds room: admission counts the attempts that are open, and ends of connections have room of their own.
+func TestSuspendKeepsRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := &stopped{reads: make(chan struct{})}
+		const queue, reserve = 4, 8
+		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: reader})}, LogOptions{Queue: queue, Reserve: reserve})
+		opened := 0
+		l.CountOpen(func() int { return opened })
+		stop := running(t, l)
+		l.Record(handshake(1, start))
+		synctest.Wait() // it is being written, and that does not end
+		admitted := 0
+		for port := uint16(2); l.Admission(time.Now()) == Admit; port++ {
+			admitted++
+			opened++
+			if admitted > 100 {
+				t.Fatal("no end of connections that are admitted")
+			}
+		}
+		for range admitted {
+			opened--
+			l.Record(handshake(2, start))
+		}
+		for range queue + reserve {
+			l.Flow(Flow{Time: start})
+		}
+		if got := l.Stats().Lost[QueueFull]; got != 0 || admitted < reserve {
+			t.Errorf("%d of %d connections were admitted, and then lost", got, admitted)
+		}
+		if l.Admission(time.Now()) == Admit {
+			t.Error("another connection is admitted")
+		}
+		close(reader.reads)
+		<-time.After(2 * lazy)
+		synctest.Wait()
+		if l.Admission(time.Now()) != Admit {
+			t.Error("no connection is admitted when all is written")
+		}
+		must(t, stop())
+		if got := len(ports(t, reader.String())); got != 1+admitted+queue+reserve+1 { // and the gap
+			t.Errorf("%d records, want %d", got, 1+admitted+queue+reserve+1)
+		}
+	})
+}

@@ -17,7 +17,7 @@ import (
 // LogOptions configure a Log. The zero value is useful.
 type LogOptions struct {
 	Queue   int                // records that may wait for a sink before new connections have to; 0 = 16384
-	Reserve int                // how many more may wait, of connections that have begun; 0 = none
+	Reserve int                // how many more may wait, of connections that have begun, and ends of connections as well; 0 = none
 	Logger  logrus.FieldLogger // of the program, for errors of the sinks; nil = nobody is told
 	Sinks   Options            // of those that Reload opens
 }
@@ -30,6 +30,7 @@ type Log struct {
 	written  atomic.Pointer[func(*tap.Record)]
 	records  atomic.Uint64
 	counted  atomic.Pointer[func() Frames]
+	opened   atomic.Pointer[func() int]
 	failed   atomic.Bool // Run ends because a sink has failed
 	segments atomic.Bool // a sink wants them
 	entrance entrance
@@ -90,6 +91,10 @@ func (l *Log) use(writers []*writer) {
 // OnWritten has f called with the record of each established connection when the kernel has it from all sinks but those that
 // may lose records (on_full: count). It is called by any goroutine and must not block.
 func (l *Log) OnWritten(f func(*tap.Record)) { l.written.Store(&f) }
+
+// CountOpen has admission keep room for what f returns: how many attempts have begun and have no record yet. It is called by
+// Admission and must not block.
+func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
 // CountFrames has the last record of the run say what f returns when that ends.
 func (l *Log) CountFrames(f func() Frames) { l.counted.Store(&f) }

@@ -29,7 +29,7 @@ type writer struct {
 	report  report
 	queue   *queue
 	ends    *ends         // what the queue has for them goes before
-	high    int           // items in the queue from which new connections wait; ends that may wait
+	high    int           // items in the queue, and ends, from which new connections wait
 	changes chan change   // never closed
 	former  *writer       // that is to give way, until the writer is started
 	commit  chan<- bool   // tells it
@@ -85,7 +85,7 @@ func (w *writer) enqueue(i item) {
 
 // end takes the end of a connection. It never blocks.
 func (w *writer) end(f Flow) {
-	if !w.ends.add(f, w.high) {
+	if !w.ends.add(f, w.queue.limit) {
 		w.lose(f.Time)
 		return
 	}
@@ -269,13 +269,22 @@ func (w *writer) announce(end bool) {
 // slow is how long a write may take before new connections have to wait.
 const slow = time.Second
 
-// stuck reports whether new connections would wait for the sink.
-func (w *writer) stuck(now time.Time) bool {
+// perAttempt is how many items of the queue an attempt takes, until it has its record, where each of its segments is one: a SYN,
+// a SYN-ACK, what ends it, and one that was repeated.
+const perAttempt = 5
+
+// stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no room for their records beside
+// those of the attempts that are open. What is admitted finds room, so that no record of it is lost.
+func (w *writer) stuck(now time.Time, open int) bool {
 	if !w.gate() {
 		return false
 	}
-	since := w.since.Load()
-	return w.failing.Load() || w.queue.len() >= w.high || since != 0 && now.UnixNano()-since > int64(slow)
+	if w.sink.byPacket {
+		open *= perAttempt
+	}
+	since, waiting := w.since.Load(), w.queue.len()
+	return w.failing.Load() || waiting >= w.high || waiting+open >= w.queue.limit || w.ends.len() >= w.high ||
+		since != 0 && now.UnixNano()-since > int64(slow)
 }
 
 // stuckError tells what a write that does not end keeps from being written; nil if there is none.
