@@ -28,7 +28,7 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 
 // dial starts a connection to the far side. The caller has set f.trying: nobody else dials or closes the socket meanwhile.
 func (s *Stack) dial(f *flow) {
-	target, err := s.dialer.Target(f.key.server)
+	target, err := s.dialer.Target(f.key.client.Addr(), f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
 		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
 		return

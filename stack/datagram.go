@@ -21,7 +21,7 @@ func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (neti
 		f.drop(&s.stats.DropLinkScope)
 		return netip.AddrPort{}, false
 	}
-	target, err := s.dialer.Target(server)
+	target, err := s.dialer.Target(client, server)
 	if err != nil {
 		f.drop(&s.stats.DropDenied)
 		s.reject(f, adminProhibited)

@@ -306,5 +306,5 @@ func (m *mapping) admit(far netip.AddrPort) (server netip.AddrPort, ok bool) {
 		return server, true
 	}
 	a := far.Addr()
-	return far, a != m.key.local && !a.IsLoopback() && !m.stack.host.Contains(a) && m.stack.dialer.Admits(a)
+	return far, a != m.key.local && !a.IsLoopback() && !m.stack.host.Contains(a) && m.stack.dialer.Admits(m.key.client.Addr(), far)
 }

@@ -15,7 +15,7 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) int {
 	if mtu := s.socketMTU(flowKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
-	target, err := s.dialer.Target(server)
+	target, err := s.dialer.Target(client.Addr(), server)
 	if err != nil {
 		return 0
 	}

@@ -6,9 +6,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // Cleanup takes back what dead runs have left in the calling thread's network namespace, by the journals in stateDir. With
@@ -23,11 +20,11 @@ func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find journals: %w", err)
 	}
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	nl, err := openHandles()
 	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
+		return nil, err
 	}
-	defer nl.Close()
+	defer nl.close()
 	var all []Cleaned
 	var errs []error
 	for _, path := range paths {
@@ -43,7 +40,7 @@ func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	return all, errors.Join(errs...)
 }
 
-func cleanUp(nl *netlink.Handle, path string, crashed bool) ([]Cleaned, error) {
+func cleanUp(nl *handles, path string, crashed bool) ([]Cleaned, error) {
 	j, err := lockJournal(path, 0)
 	if errors.Is(err, ErrRunning) {
 		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), journalSuffix), "-")

@@ -280,7 +280,7 @@ func TestSecondInstance(t *testing.T) {
 		{"name", running, tun.ErrRunning, ": another instance is running"},
 		{"table", sameTable, tun.ErrRoutingInUse, ": table 5359 routes 0.0.0.0/0 to interface syntap0"},
 		{"priority", samePriority, tun.ErrRoutingInUse, ": IPv4 rule 5362 iif syntap0 goto 5366"},
-		{"overlapping priorities", overlapping, tun.ErrRoutingInUse, ": IPv4 rule 5359 fwmark 0x5359 lookup main"},
+		{"overlapping priorities", overlapping, tun.ErrRoutingInUse, ": IPv4 rule 5359 fwmark 0x5359 goto 5366"},
 	}
 	for _, tt := range tests {
 		_, err := tryConfigure(ns, tt.c)

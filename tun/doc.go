@@ -14,40 +14,67 @@
 //
 // # The host
 //
-// [Configure] brings the interface up and adds the routes and rules that [HostConfig] draws; [Host.Watch] puts back what
-// somebody else takes away, and [Host.Close] takes everything back, last made first. All of it is one list of steps: [Plan]
-// prints it, and [Cleanup] takes it back for a run that could not. What holds at every moment:
+// [Configure] brings the interface up and makes the changes that [HostConfig] draws; [Host.Watch] puts back what another
+// program takes away, and [Host.Close] takes everything back, last made first. All of it is one list of steps: [Plan]
+// prints it, and [Cleanup] takes it back for a run that could not. Three things hold at every moment:
 //
-//   - A packet of the router's own sockets, which carry a mark, never enters the TUN, not even when it has no other way: an
-//     unreachable rule stands before the one that leads into the table of the TUN.
-//   - Routes exist before the rules that lead to them, and the rule that sends traffic in comes last and goes first.
+//   - A packet of the router's own sockets never enters the TUN, not even when it has no other way.
+//   - Routes exist before the rules that lead to them, and the nftables table that sends traffic in comes last and goes first.
 //   - Nothing is half made: a step that fails undoes those before it.
 //
-// # Replies of the host's servers
+// # Which packets enter
 //
-// A session with a server of the host, such as the operator's ssh, must not be cut when 0.0.0.0/0 enters the TUN. A reply
-// differs from what the host begins in one thing that a rule can see: it has a source address already. A socket that
-// connects, or sends its first datagram, looks for a route first and takes its source from that: for the TUN's route, the
-// TUN's address. From then on its packets are known by it. So, with KeepInbound, a packet of this host that has a source
-// which is not the TUN's goes on with the host's rules. That needs neither connection tracking nor a packet filter, and no
-// care when addresses come and go, while the router is dead included. The reverse-path filter asks the same question, where
-// an answer to this packet would go, so that a strict one does no harm either. Connections that the host had open before
-// stay outside as well, and so are not cut.
+// A packet first takes the way that the host's own rules and routes give it, so that its socket gets the same source address
+// as without the router. Then the table of package nft decides (steer_linux.go), after all other chains of the hook. A packet
+// that enters gets a mark, by which it is routed again, into the TUN.
 //
-// The price: a program that binds its socket to another address of the host stays outside too, just as one that binds it to
-// an interface. What this does not keep: replies of a UDP server that does not say from which address (it should be bound
-// to one, or use IP_PKTINFO), and those of other machines behind this host, containers too, whose ports it forwards.
+// The decision falls with the first packet of a connection, and connection tracking keeps it, as a label. So it survives
+// a change of the config, a socket that is closed, and marks that other chains set.
+//
+//   - Replies to connections that began outside stay outside, also forwarded, translated and UDP ones (KeepInbound).
+//   - Packets of this host enter if their destination does, but not those of the router's sockets, known by the socket's mark,
+//     of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's own tunnels.
+//   - Packets of other machines enter if their source is in Sources. Others enter if the host would send them by an uplink and
+//     they did not come in by one: masquerading then gives them the TUN's address, and the tap drops those that it did not.
+//   - Connections that were open before stay as they are. Connection tracking may not have seen their beginning, so those of
+//     this host are noted in a set. A packet in the middle of any other connection of the host's clients enters: its entry was
+//     flushed.
+//
+// Marks, labels and chains of others do not meet: the mark of packets that enter is one that no earlier rule selects by, a
+// connection label is a single bit that nothing else clears, and packets that stay outside keep the marks they have. The
+// mark of the router's own sockets is taken off before the chains of postrouting, which may test single bits.
+//
+// Reverse-path filters look the source of what comes out of the TUN up by its mark. It has that of packets that enter while
+// the chains of prerouting run.
+//
+// The sockets of clients have the addresses of the host, as the router's have. They share its ports: a host can have half as
+// many connections to one destination as without the router.
+//
+// # Past the TUN
+//
+// A packet that has the mark and leaves by another interface is dropped or counted, as Enforce says, and [Reports] tell which
+// user it was: its socket was bound to the interface, or the rule that leads into the TUN was deleted and is not back
+// yet. DHCP and queries to the host's nameservers pass, because their programs bind their sockets to a link. A rule of the
+// host that comes before ours sends packets past the TUN, too; those are let through, and [Notices] names the rule.
+//
+// # Without connection tracking
+//
+// With ByRules the source address decides. A socket that connects, or sends its first datagram, looks for a route first and
+// takes its source from that: for the TUN's route, the TUN's address. So, with KeepInbound, a packet of this host that has
+// a source which is not the TUN's goes on with the host's rules. That does not keep replies of a UDP server that is bound to
+// no address, nor those of other machines behind this host, and a program that binds its socket to an address of the host
+// stays outside.
 //
 // # When the router dies
 //
-// A process that was killed cannot undo. Its interface is gone at the same moment, and with it the routes to it. Without
-// Closed the lookup falls through to the host's own routes. With Closed it finds, below the route to the TUN, one to a
-// guard: a second TUN interface that belongs to no process and drops what it gets, which its counters show.
+// A process that was killed cannot undo. Its interface is gone at the same moment, and with it the routes to it. The nftables
+// table stays. Without Closed the lookup of a packet with the mark falls through to the host's own routes. With Closed it
+// finds, below the route to the TUN, one to a guard: a second TUN interface that belongs to no process and drops what it
+// gets, which its counters show.
 //
-// An unreachable route would be simpler, and was tried. It leaks with KeepInbound: where IPv6 finds no route without a
-// source, it chooses a source and looks again (Linux, net/ipv6/ip6_output.c, ip6_dst_lookup_tail), and then has the looks
-// of a reply. For IPv4 it would take in sockets bound to an interface, while the router is alive too, among them those of
-// systemd-resolved.
+// An unreachable route would be simpler, and was tried. With ByRules it leaks with KeepInbound: where IPv6 finds no route
+// without a source, it chooses a source and looks again (Linux, net/ipv6/ip6_output.c, ip6_dst_lookup_tail), and then looks
+// like a reply.
 //
 // A journal, one for each interface name and network namespace, holds the config of every run that has not cleaned up, from
 // which its steps follow. It is written before the first step. A lock on it tells the living from the dead. The next run

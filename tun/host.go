@@ -12,12 +12,24 @@ import (
 // The addresses go to the interface, which comes up. What else happens depends on Table.
 //
 // With a Table of its own the router shares the host's namespace. For each address family of Include the table holds a
-// route to the TUN for each prefix, and a throw route for each of Exclude; the rules that lead to it, or around it, are for
-// IPv4
+// route to the TUN for each prefix, and a throw route for each of Exclude. An nftables table named for the interface gives
+// packets that enter the TUN the mark Underlay.Enter, and one rule leads those to the table:
 //
-//	Priority    from all fwmark Mark lookup main
-//	Priority+1  from all fwmark Mark lookup default
-//	Priority+2  from all fwmark Mark unreachable
+//	Priority    from all iif Name goto Priority+7
+//	Priority+1  from all fwmark ENTER lookup Table
+//	Priority+2  from all to 198.18.0.0/15 fwmark Mark goto Priority+7
+//	Priority+3  from all to 198.18.0.0/15 lookup Table
+//	Priority+7  from all nop
+//
+// Everything else, the router's own sockets too, takes part in the host's routing as if the router were not there. Those
+// sockets carry Mark, which no rule of the router's leads anywhere. A rule of the host that selects by single bits of it is
+// passed over (Underlay.Skips). The rule for iif keeps packets that come out of the TUN for another machine from going back
+// in. 198.18.0.0/15 is for benchmarks (RFC 2544 §C.2.2), so no host routes it anywhere: addresses that stand for names are
+// taken from it.
+//
+// ByRules is for kernels without connection tracking. Then rules decide alone: they lead all traffic into the table, but for
+//
+//	Priority    from all fwmark Mark goto Priority+7
 //	Priority+3  from all iif Name goto Priority+7
 //	Priority+4  from ADDRESS lookup Table               each of Addresses
 //	Priority+4  from 0.0.0.0 iif lo goto Priority+6     with KeepInbound
@@ -25,18 +37,14 @@ import (
 //	Priority+6  from all uidrange UIDs lookup Table
 //	Priority+7  from all nop
 //
-// The router's own sockets carry Mark. Such a packet finds its way in the host's own tables or nowhere: while the uplink is
-// down its dial fails, instead of entering the TUN and being dialled again. The rule for iif keeps what comes out of the TUN
-// for another machine, such as a gateway's replies, from going back in. To go to the last rule is to go on with the host's.
-// doc.go tells how KeepInbound works, and what Closed adds.
+// doc.go tells how both work, and what Closed adds.
 //
-// For everything else Include wins over the host's routes, those of connected networks too. What stays outside:
-//   - the host's own addresses and, for IPv6, multicast: the table "local" comes first;
-//   - IPv4 multicast and the limited broadcast, unless Include names a prefix within them: throw routes in the table leave
-//     them to the host's routes, so that discovery on the local network goes on working;
-//   - sockets bound to another interface, and with them IPv6 link-local destinations, which always name one: a route to
-//     the TUN does not fit them;
-//   - with KeepInbound, sockets bound to an address of another interface.
+// Include wins over the host's routes, those of connected networks too. What stays outside:
+//   - the host's own addresses, broadcasts and, for IPv6, multicast;
+//   - IPv4 multicast and the limited broadcast, unless Include names a prefix within them;
+//   - IPv6 link-local destinations, which always name an interface;
+//   - sockets bound to another interface, which Enforce refuses or counts;
+//   - packets that carry a mark by which a VPN's own sockets are told (Underlay.Bypass), and those of the kernel's tunnels.
 //
 // With Table 0 the namespace is the router's own: prefixes of Include are routed in the main table, and there are no rules.
 // With an empty Include there are neither routes nor rules in any case: the operator routes.
@@ -54,9 +62,16 @@ type HostConfig struct {
 	Exclude     []netip.Prefix // destinations that never enter the TUN, whatever Include says
 	IncludeUIDs []UIDRange     // users whose traffic enters the TUN; none = all. Forwarded packets count as user 0's
 	ExcludeUIDs []UIDRange     // users whose traffic does not
-	KeepInbound bool           // replies of this host's servers stay outside
-	Closed      bool           // what would enter the TUN goes nowhere when the TUN is gone
+	Sources     []netip.Prefix // other machines whose traffic enters, whichever interface it comes in by
+	Resolvers   []netip.Addr   // the host's nameservers, which Enforce leaves alone
+	KeepInbound bool           // replies to connections that began outside stay outside
+	Closed      bool           // traffic that would enter the TUN goes nowhere when the TUN is gone
+	Enforce     Enforce        // for traffic that should have entered the TUN and did not
+	ByRules     bool           // decide without connection tracking
 	StateDir    string         // where the journal stands, for Cleanup; "" = none is kept
+
+	Underlay Underlay // found by Configure
+	open     []flow   // connections that were open before, which stay outside
 }
 
 // UIDRange is a range of user ids, both ends included.
@@ -98,7 +113,7 @@ func (c HostConfig) validate() error {
 	}
 	for _, p := range c.Include {
 		// A socket without an address of the TUN would get another interface's, and be taken for one of a server.
-		if _, ok := c.address(p); !ok && c.KeepInbound {
+		if _, ok := c.address(p); !ok && c.KeepInbound && c.ByRules {
 			return fmt.Errorf("keeping replies outside needs an address of the TUN in the family of %s", p)
 		}
 	}

@@ -13,12 +13,14 @@ import (
 
 // Host is what Configure has changed. It ends with Close, which takes everything back, or with Abandon, which does not.
 type Host struct {
-	nl      *netlink.Handle
+	nl      *handles
 	config  HostConfig
 	index   int      // of the interface
 	journal *journal // nil where there are no rules
 	changes *os.File // tells the watcher that the host's network has changed
 
+	notices  []Notice          // of the last survey
+	counted  map[string]uint64 // packets past the TUN that were told
 	restored atomic.Uint64
 
 	failpoint func(command string) error // asked before each step; nil outside of tests
@@ -47,7 +49,7 @@ func newHost(c HostConfig, failpoint func(command string) error) (*Host, error) 
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
 	}
-	h := &Host{config: c, failpoint: failpoint}
+	h := &Host{config: c, failpoint: failpoint, counted: make(map[string]uint64)}
 	if err := h.open(); err != nil {
 		h.release()
 		return nil, err
@@ -57,8 +59,8 @@ func newHost(c HostConfig, failpoint func(command string) error) (*Host, error) 
 
 func (h *Host) open() (err error) {
 	c := h.config
-	if h.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("open netlink socket: %w", err)
+	if h.nl, err = openHandles(); err != nil {
+		return err
 	}
 	link, err := h.nl.LinkByName(c.Name)
 	if err != nil {
@@ -70,6 +72,12 @@ func (h *Host) open() (err error) {
 	}
 	if err := checkLinkdown(c); err != nil {
 		return err
+	}
+	if h.config.Underlay, h.notices, err = survey(h.nl, c); err != nil {
+		return err
+	}
+	if !c.ByRules {
+		h.config.open = openFlows()
 	}
 	if h.changes, err = subscribe(); err != nil {
 		return err
@@ -108,7 +116,23 @@ func (h *Host) checkFree() error {
 			return err
 		}
 	}
-	return nil
+	return h.checkTableName(known[1:])
+}
+
+// checkTableName returns an error when there is an nftables table of the router's name that no dead run has made.
+func (h *Host) checkTableName(dead []HostConfig) error {
+	name := h.config.tableName()
+	if h.config.ByRules || slices.ContainsFunc(dead, func(c HostConfig) bool { return !c.ByRules && c.hasRules() }) {
+		return nil
+	}
+	if err := h.nl.openTables(); err != nil {
+		return err
+	}
+	exists, err := h.nl.tables.Exists(name)
+	if err == nil && exists {
+		err = fmt.Errorf("%w: nftables table inet %s", ErrRoutingInUse, name)
+	}
+	return err
 }
 
 // configure makes all changes and returns those that it has made itself: with rules, what exists is a dead run's.
@@ -120,8 +144,10 @@ func (h *Host) configure() (added []step, err error) {
 	}
 	steps := h.config.steps()
 	for _, s := range steps {
-		err := h.do(s.command, s.apply)
+		left := h.left(s)
+		err := h.do(s.summary(), s.apply)
 		switch {
+		case err == nil && left: // and made what it is to be
 		case err == nil:
 			added = append(added, s)
 		case !errors.Is(err, unix.EEXIST) || !h.config.hasRules():
@@ -131,7 +157,7 @@ func (h *Host) configure() (added []step, err error) {
 	// What a dead run has left for another config than this one.
 	for _, c := range h.dead() {
 		for _, s := range slices.Backward(c.steps()) {
-			same := func(t step) bool { return t.command == s.command }
+			same := func(t step) bool { return t.sameObject(s) }
 			if s.undo == nil || slices.ContainsFunc(steps, same) {
 				continue
 			}
@@ -148,8 +174,18 @@ func (h *Host) configure() (added []step, err error) {
 	return added, err
 }
 
+// left tells whether a dead run has left what a step makes.
+func (h *Host) left(s step) bool {
+	for _, c := range h.dead() {
+		if s.id != "" && slices.ContainsFunc(c.steps(), s.sameObject) {
+			return true
+		}
+	}
+	return false
+}
+
 // do makes one change.
-func (h *Host) do(command string, change func(*netlink.Handle) error) error {
+func (h *Host) do(command string, change func(*handles) error) error {
 	if h.failpoint != nil {
 		if err := h.failpoint(command); err != nil {
 			return fmt.Errorf("%s: %w", command, err)
@@ -224,7 +260,7 @@ func (h *Host) release() {
 		h.changes.Close()
 	}
 	if h.nl != nil {
-		h.nl.Close()
+		h.nl.close()
 	}
 	h.nl, h.journal, h.changes = nil, nil, nil
 }

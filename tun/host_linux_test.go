@@ -32,7 +32,7 @@ func everything() tun.HostConfig {
 		Addresses: prefixes("198.18.0.1/30", "fd53:7974::1/126"),
 		Include:   prefixes("0.0.0.0/0", "::/0"),
 		Mark:      0x5359, Table: 5359, Priority: 5359,
-		KeepInbound: true, Closed: true,
+		KeepInbound: true, Closed: true, ByRules: true,
 	}
 }
 
@@ -302,9 +302,7 @@ func TestConfigureFailsAnywhere(t *testing.T) {
 		"ip -6 route add default dev syntap0 table 5359",
 	}, rules("ip",
 		"5366 nop",
-		"5359 fwmark 0x5359 lookup main",
-		"5360 fwmark 0x5359 lookup default",
-		"5361 fwmark 0x5359 unreachable",
+		"5359 fwmark 0x5359 goto 5366",
 		"5362 iif syntap0 goto 5366",
 		"5363 from 198.18.0.1/32 lookup 5359",
 		"5363 from 0.0.0.0/32 iif lo goto 5365",
@@ -313,9 +311,7 @@ func TestConfigureFailsAnywhere(t *testing.T) {
 		"5365 uidrange 6-9 lookup 5359",
 	), rules("ip -6",
 		"5366 nop",
-		"5359 fwmark 0x5359 lookup main",
-		"5360 fwmark 0x5359 lookup default",
-		"5361 fwmark 0x5359 unreachable",
+		"5359 fwmark 0x5359 goto 5366",
 		"5362 iif syntap0 goto 5366",
 		"5363 from fd53:7974::1/128 lookup 5359",
 		"5364 from ::/1 iif lo goto 5366",

@@ -14,6 +14,16 @@ func Plan(c HostConfig, mtu int) ([]string, error) {
 		fmt.Sprintf("ip tuntap add dev %s mode tun vnet_hdr", c.Name),
 		fmt.Sprintf("ip link set dev %s mtu %d", c.Name, mtu),
 	}
+	if c.hasRules() {
+		k, err := openHandles()
+		if err != nil {
+			return nil, err
+		}
+		defer k.close()
+		if c.Underlay, _, err = survey(k, c); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range c.steps() {
 		commands = append(commands, s.command)
 	}

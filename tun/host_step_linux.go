@@ -18,16 +18,39 @@ import (
 // step is one change of the host. Run makes it, plan prints it, the watcher makes it again, cleanup takes it back.
 type step struct {
 	command string // that does the same in a shell
+	id      string // of the object that is made; "" = the command tells
+	revert  string // the command that does what undo does; "" = command with del for add
 	watched bool   // to be made again when somebody has taken it back
 	creates bool   // an interface, to which the next steps that are not watched belong
 
 	// apply returns an error that wraps unix.EEXIST where there is nothing to do.
-	apply func(*netlink.Handle) error
-	undo  func(*netlink.Handle) error // nil: it goes with the interface
+	apply func(*handles) error
+	undo  func(*handles) error // nil: it goes with the interface
 }
 
 // undoCommand is the command that does what undo does.
-func (s step) undoCommand() string { return strings.Replace(s.command, " add ", " del ", 1) }
+func (s step) undoCommand() string {
+	if s.revert != "" {
+		return s.revert
+	}
+	return strings.Replace(s.command, " add ", " del ", 1)
+}
+
+// sameObject tells whether two steps make the same thing, the second in place of the first.
+func (s step) sameObject(t step) bool {
+	if s.id != "" || t.id != "" {
+		return s.id == t.id
+	}
+	return s.command == t.command
+}
+
+// summary is the command in one line.
+func (s step) summary() string {
+	if s.id != "" {
+		return s.id
+	}
+	return s.command
+}
 
 // steps returns everything that is to be done, in order.
 func (c HostConfig) steps() []step {
@@ -42,6 +65,9 @@ func (c HostConfig) steps() []step {
 				steps = append(steps, ruleStep(r))
 			}
 		}
+		if !c.ByRules {
+			steps = append(steps, tableStep(c))
+		}
 	}
 	return steps
 }
@@ -54,16 +80,16 @@ const queueLen = 10000
 func interfaceSteps(c HostConfig) []step {
 	steps := []step{{
 		command: fmt.Sprintf("ip link set dev %s txqueuelen %d", c.Name, queueLen),
-		apply:   onLink(c.Name, func(k *netlink.Handle, l netlink.Link) error { return k.LinkSetTxQLen(l, queueLen) }),
+		apply:   onLink(c.Name, func(k *handles, l netlink.Link) error { return k.LinkSetTxQLen(l, queueLen) }),
 	}}
 	steps = append(steps, quietSteps(c.Name, len(only4(c.Addresses)) < len(c.Addresses) || slices.Contains(families(c.Include), netlink.FAMILY_V6))...)
-	if c.hasRules() && c.KeepInbound && reversePathStrict(c.Name) {
+	if c.hasRules() && (c.KeepInbound || !c.ByRules) && reversePathStrict(c.Name) {
 		// The answer to what comes out of the TUN for another machine would leave by another way.
 		steps = append(steps, sysctlStep("net/ipv4/conf/"+c.Name+"/rp_filter", "2"))
 	}
 	steps = append(steps, step{
 		command: "ip link set dev " + c.Name + " up",
-		apply:   onLink(c.Name, func(k *netlink.Handle, l netlink.Link) error { return k.LinkSetUp(l) }),
+		apply:   onLink(c.Name, func(k *handles, l netlink.Link) error { return k.LinkSetUp(l) }),
 	})
 	for _, a := range c.Addresses {
 		steps = append(steps, addressStep(a, c.Name))
@@ -79,7 +105,7 @@ func guardSteps(c HostConfig) []step {
 		command: "ip tuntap add dev " + name + " mode tun",
 		watched: true,
 		creates: true,
-		apply: func(k *netlink.Handle) error {
+		apply: func(k *handles) error {
 			if l, err := k.LinkByName(name); err == nil && l.Type() == "tuntap" {
 				return unix.EEXIST
 			}
@@ -87,7 +113,7 @@ func guardSteps(c HostConfig) []step {
 			attrs.Name = name
 			return k.LinkAdd(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN})
 		},
-		undo: onLink(name, func(k *netlink.Handle, l netlink.Link) error { return k.LinkDel(l) }),
+		undo: onLink(name, func(k *handles, l netlink.Link) error { return k.LinkDel(l) }),
 	}}
 	is6 := slices.Contains(families(c.Include), netlink.FAMILY_V6)
 	steps = append(steps, quietSteps(name, is6)...)
@@ -97,7 +123,7 @@ func guardSteps(c HostConfig) []step {
 	steps = append(steps, step{
 		command: "ip link set dev " + name + " up",
 		watched: true,
-		apply: onLink(name, func(k *netlink.Handle, l netlink.Link) error {
+		apply: onLink(name, func(k *handles, l netlink.Link) error {
 			if isUp(l) {
 				return unix.EEXIST
 			}
@@ -125,7 +151,7 @@ func addressStep(a netip.Prefix, link string) step {
 	return step{
 		command: command,
 		watched: true,
-		apply: onLink(link, func(k *netlink.Handle, l netlink.Link) error {
+		apply: onLink(link, func(k *handles, l netlink.Link) error {
 			if err := k.AddrAdd(l, &netlink.Addr{IPNet: ipNet(a), Flags: unix.IFA_F_NODAD}); err != nil {
 				return err
 			}
@@ -134,7 +160,7 @@ func addressStep(a netip.Prefix, link string) step {
 			}
 			return awaitAddress(k, l, a.Addr())
 		}),
-		undo: onLink(link, func(k *netlink.Handle, l netlink.Link) error {
+		undo: onLink(link, func(k *handles, l netlink.Link) error {
 			return k.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)})
 		}),
 	}
@@ -153,7 +179,7 @@ func quietSteps(name string, carries6 bool) []step {
 	}
 	steps := []step{{
 		command: "ip link set dev " + name + " addrgenmode none",
-		apply: onLink(name, func(k *netlink.Handle, l netlink.Link) error {
+		apply: onLink(name, func(k *handles, l netlink.Link) error {
 			return k.LinkSetIP6AddrGenMode(l, addrGenModeNone)
 		}),
 	}}
@@ -167,7 +193,7 @@ func quietSteps(name string, carries6 bool) []step {
 func sysctlStep(key, value string) step {
 	return step{
 		command: fmt.Sprintf("sysctl -qw %s=%s", key, value),
-		apply: func(*netlink.Handle) error {
+		apply: func(*handles) error {
 			file := filepath.Join("/proc/sys", key)
 			b, err := os.ReadFile(file)
 			if err != nil || strings.TrimSpace(string(b)) == value {
@@ -179,8 +205,8 @@ func sysctlStep(key, value string) step {
 }
 
 // onLink returns a change of the interface named.
-func onLink(name string, change func(*netlink.Handle, netlink.Link) error) func(*netlink.Handle) error {
-	return func(k *netlink.Handle) error {
+func onLink(name string, change func(*handles, netlink.Link) error) func(*handles) error {
+	return func(k *handles) error {
 		l, err := k.LinkByName(name)
 		if err != nil {
 			return err
@@ -191,7 +217,7 @@ func onLink(name string, change func(*netlink.Handle, netlink.Link) error) func(
 
 // awaitAddress waits until the host takes packets for an address of its own, by a route of the interface. The kernel adds
 // that route of an IPv6 address a moment later; a SYN-ACK before it would be lost.
-func awaitAddress(k *netlink.Handle, l netlink.Link, a netip.Addr) error {
+func awaitAddress(k *handles, l netlink.Link, a netip.Addr) error {
 	const patience = 5 * time.Second
 	host := ipNet(netip.PrefixFrom(a, a.BitLen()))
 	want := netlink.Route{Table: unix.RT_TABLE_LOCAL, LinkIndex: l.Attrs().Index, Dst: host}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,9 +17,9 @@ import (
 const repairInterval = 250 * time.Millisecond
 
 // Watch puts back what somebody else takes away, until ctx ends: rules, routes, addresses and, when the interface comes up
-// again after it was set down, all that went with that. It calls report for each command that it had to repeat, with the
-// error if that failed; it will try again. The error wraps ErrGone when the interface is deleted.
-func (h *Host) Watch(ctx context.Context, report func(command string, err error)) error {
+// again after it was set down, all that went with that. It follows the host: rules and routes that come and go while it
+// runs. The error wraps ErrGone when the interface is deleted.
+func (h *Host) Watch(ctx context.Context, reports Reports) error {
 	if h.changes == nil {
 		<-ctx.Done()
 		return nil
@@ -25,7 +27,7 @@ func (h *Host) Watch(ctx context.Context, report func(command string, err error)
 	g, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
 	g.Go(func() error { return h.listen(ctx, changed) })
-	g.Go(func() error { return h.repairAll(ctx, changed, report) })
+	g.Go(func() error { return h.repairAll(ctx, changed, reports) })
 	g.Go(func() error { // ends listen
 		<-ctx.Done()
 		return h.changes.SetReadDeadline(time.Now())
@@ -77,15 +79,17 @@ func (h *Host) listen(ctx context.Context, changed chan<- struct{}) error {
 
 // repairAll repairs after each change, at once but not more often than each repairInterval. What fails is tried again, less
 // and less often.
-func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report func(string, error)) error {
+func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports Reports) error {
 	const longest = time.Minute
 	retry := repairInterval
+	ticks := time.NewTicker(pastInterval)
+	defer ticks.Stop()
 	for {
 		failed := false
 		err := h.repair(func(command string, err error) {
 			failed = failed || err != nil
 			if ctx.Err() == nil {
-				report(command, err)
+				reports.Repair(command, err)
 			}
 		})
 		if ctx.Err() != nil { // the interface goes at the end, and may be gone
@@ -93,6 +97,12 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report fu
 		}
 		if err != nil {
 			return err
+		}
+		if reports.Notices != nil {
+			reports.Notices(h.notices)
+		}
+		if past, err := h.past(); err == nil && len(past) > 0 && reports.Past != nil { // else the table is made again soon
+			reports.Past(past)
 		}
 		select {
 		case <-ctx.Done():
@@ -111,6 +121,7 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report fu
 			return nil
 		case <-changed:
 		case <-again:
+		case <-ticks.C:
 		}
 	}
 }
@@ -126,20 +137,55 @@ func (h *Host) repair(report func(command string, err error)) error {
 	}
 	up := isUp(link)
 	created := false
-	for _, s := range h.config.steps() {
+	old, changed, err := h.resurvey()
+	if err != nil {
+		return err
+	}
+	steps := h.config.steps()
+	for _, s := range steps {
 		if !s.watched && !created {
 			continue
 		}
-		err := h.do(s.command, s.apply)
+		err := h.do(s.summary(), s.apply)
 		switch {
+		case err == nil && changed:
 		case err == nil:
 			created = created || s.creates
 			h.restored.Add(1)
-			report(s.command, nil)
+			report(s.summary(), nil)
 		case errors.Is(err, unix.EEXIST):
 		case up:
-			report(s.command, err)
+			report(s.summary(), err)
+		}
+	}
+	if !changed {
+		return nil
+	}
+	for _, s := range slices.Backward(old.steps()) {
+		if s.undo == nil || slices.ContainsFunc(steps, s.sameObject) {
+			continue
+		}
+		if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
+			report(s.undoCommand(), err)
 		}
 	}
 	return nil
+}
+
+// resurvey reads the underlay again, and makes a config with it the one in force. It returns the one before.
+func (h *Host) resurvey() (old HostConfig, changed bool, err error) {
+	old = h.config
+	u, notices, err := survey(h.nl, h.config)
+	if err != nil {
+		return old, false, err
+	}
+	h.notices = notices
+	if reflect.DeepEqual(u, old.Underlay) {
+		return old, false, nil
+	}
+	h.config.Underlay = u
+	if h.journal != nil {
+		err = h.journal.begin(h.config)
+	}
+	return old, true, err
 }

@@ -21,11 +21,11 @@ func watch(t *testing.T, h *tun.Host) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- h.Watch(ctx, func(command string, err error) {
+		ended <- h.Watch(ctx, tun.Reports{Repair: func(command string, err error) {
 			if err != nil {
 				t.Logf("not repaired yet: %v", err)
 			}
-		})
+		}})
 	}()
 	return func() error {
 		cancel()
@@ -81,7 +81,7 @@ func TestWatchPutsBack(t *testing.T) {
 		}
 	}
 	deletions = append(deletions, "ip address del 198.18.0.1/30 dev syntap0", "ip address del fd53:7974::1/126 dev syntap0")
-	if len(deletions) != 9+8+5+3+2 {
+	if len(deletions) != 7+6+5+3+2 {
 		t.Errorf("deletions are %d, want all that Configure adds:\n%s", len(deletions), strings.Join(deletions, "\n"))
 	}
 	for i, d := range deletions {
@@ -158,7 +158,7 @@ func TestWatchInterfaceDeleted(t *testing.T) {
 	open(t, ns, "syntap0")
 	h := configure(t, ns, c)
 	ended := make(chan error, 1)
-	go func() { ended <- h.Watch(context.Background(), func(string, error) {}) }()
+	go func() { ended <- h.Watch(context.Background(), tun.Reports{Repair: func(string, error) {}}) }()
 	ns.Run("ip", "link", "del", "syntap0")
 	select {
 	case err := <-ended:
@@ -193,7 +193,7 @@ func TestWatchOverrun(t *testing.T) {
 	for i := range 20000 {
 		fmt.Fprintf(&batch, "route add 10.%d.%d.%d/32 dev wan0\n", i>>16, i>>8&255, i&255)
 	}
-	batch.WriteString("rule del pref 5361\nroute del default dev syntap0 scope global table 5359\n")
+	batch.WriteString("rule del pref 5365\nroute del default dev syntap0 scope global table 5359\n")
 	cmd := ns.Command(t.Context(), "ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(batch.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -201,7 +201,7 @@ func TestWatchOverrun(t *testing.T) {
 	}
 	stop := watch(t, h)
 	waitRouting(t, ns, "an overrun", want)
-	ns.Run("ip", "rule", "del", "pref", "5361")
+	ns.Run("ip", "rule", "del", "pref", "5365")
 	waitRouting(t, ns, "a deletion after the overrun", want)
 	if err := stop(); err != nil {
 		t.Errorf("Watch = %v", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,8 @@ type journal struct {
 	file *os.File
 	runs []HostConfig // that have not cleaned up
 	size int64        // of their lines
+	own  [][]byte     // lines of this run
+	end  int64        // of all lines
 }
 
 const journalSuffix = ".journal"
@@ -116,24 +119,39 @@ func (j *journal) read() error {
 	return nil
 }
 
-// begin notes that c is about to be carried out, unless a dead run with the same config has done so.
+// begin notes that c is about to be carried out, unless a dead run with the same steps, or this one, has done so.
 func (j *journal) begin(c HostConfig) error {
-	line, err := json.Marshal(c)
+	line, err := journalLine(c)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	for _, dead := range j.runs {
-		if b, err := json.Marshal(dead); err == nil && bytes.Equal(b, line) {
+		if b, err := journalLine(dead); err == nil && bytes.Equal(b, line) {
 			return nil
 		}
 	}
-	if err := j.file.Truncate(j.size); err != nil { // a line that was not finished
+	if slices.ContainsFunc(j.own, func(b []byte) bool { return bytes.Equal(b, line) }) {
+		return nil
+	}
+	end := max(j.end, j.size)
+	if err := j.file.Truncate(end); err != nil { // a line that was not finished
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
+	if _, err := j.file.Write(line); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
+	j.own, j.end = append(j.own, line), end+int64(len(line))
 	return nil
+}
+
+// journalLine returns what the journal keeps of a config: all that its steps' undoing depends on.
+func journalLine(c HostConfig) ([]byte, error) {
+	c.Underlay.Uplinks, c.Underlay.Detours = nil, nil
+	if !c.ByRules {
+		c.Underlay.Bypass = nil
+	}
+	b, err := json.Marshal(c)
+	return append(b, '\n'), err
 }
 
 // cancel forgets what begin has noted, and lets go of the journal.

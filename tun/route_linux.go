@@ -46,7 +46,7 @@ func routeSteps(c HostConfig) []step {
 // though nothing is beyond the link: where the operator adds a route by a gateway and names no interface, the kernel looks
 // for the gateway among routes of link scope by all rules, and must not find it in the TUN.
 func routeStep(r netlink.Route, link string) step {
-	fit := func(k *netlink.Handle) (netlink.Route, error) {
+	fit := func(k *handles) (netlink.Route, error) {
 		r := r
 		if link == "" {
 			return r, nil
@@ -60,14 +60,14 @@ func routeStep(r netlink.Route, link string) step {
 	return step{
 		command: routeText(r, link),
 		watched: true,
-		apply: func(k *netlink.Handle) error {
+		apply: func(k *handles) error {
 			r, err := fit(k)
 			if err != nil {
 				return err
 			}
 			return k.RouteAdd(&r)
 		},
-		undo: func(k *netlink.Handle) error {
+		undo: func(k *handles) error {
 			r, err := fit(k)
 			if err != nil {
 				return err
@@ -133,7 +133,7 @@ func throws(c HostConfig) []netip.Prefix {
 
 // checkTable returns an error when the table of c holds a route that is none of those of the configs known. Routes to the
 // TUN are not: a dead run's went with its interface.
-func checkTable(k *netlink.Handle, c HostConfig, known []HostConfig, family int) error {
+func checkTable(k *handles, c HostConfig, known []HostConfig, family int) error {
 	routes, err := dump(func() ([]netlink.Route, error) {
 		return k.RouteListFiltered(family, &netlink.Route{Table: c.Table}, netlink.RT_FILTER_TABLE)
 	})

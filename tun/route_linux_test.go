@@ -157,7 +157,7 @@ func TestUndoAfterInterfaceIsGone(t *testing.T) {
 	remove := open(t, ns, "syntap0")
 	h := configure(t, ns, everything())
 	remove()
-	ns.Run("ip", "rule", "del", "pref", "5361") // and a hand was at work
+	ns.Run("ip", "rule", "del", "pref", "5365") // and a hand was at work
 	closeHost(t, h)
 	if diff := cmp.Diff(before, ns.State()); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)

@@ -12,30 +12,76 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Priorities of the rules, from HostConfig.Priority.
+// Priorities of the rules, from HostConfig.Priority. With connection tracking there are ruleFirst, ruleMark,
+// ruleVirtual and ruleEnd.
 const (
-	ruleMain        = iota // of marked packets, as the next two
-	ruleDefault            //
-	ruleUnreachable        //
-	ruleFromTUN            // what comes out of the TUN
-	ruleNoSource           // packets whose source is the TUN's or not chosen yet
-	ruleSource             // packets of this host with another source
-	ruleTable              // into the TUN
-	ruleEnd                // where to go on with the host's rules
+	ruleFirst      = iota // with ByRules: marked packets go on with the host's rules
+	ruleMark              // into the TUN, of packets that the nftables table has marked
+	ruleVirtualOwn        // packets of the router's own sockets to the destinations of the next
+	ruleVirtual           // into the TUN, of destinations that the host routes nowhere
+	ruleNoSource          // with ByRules, as the next two: packets whose source is the TUN's or not chosen yet
+	ruleSource            // packets of this host with another source
+	ruleTable             // into the TUN
+	ruleEnd               // where to go on with the host's rules
 	ruleCount
 )
+
+// ruleFromTUN is the rule for packets that come out of the TUN, with ByRules.
+const ruleFromTUN = ruleVirtual
+
+// virtual is the range from which addresses are taken that stand for names (RFC 2544 §C.2.2).
+var virtual = netip.MustParsePrefix("198.18.0.0/15")
 
 // rules returns the rules of one address family that HostConfig draws, in the order in which they are added: the one that
 // sends traffic into the TUN comes last.
 func rules(c HostConfig, family int) []*netlink.Rule {
 	end := c.Priority + ruleEnd
-	rules := []*netlink.Rule{
-		{Priority: ruleEnd, Type: nl.FR_ACT_NOP},
-		{Priority: ruleMain, Mark: c.Mark, Table: unix.RT_TABLE_MAIN},
-		{Priority: ruleDefault, Mark: c.Mark, Table: unix.RT_TABLE_DEFAULT},
-		{Priority: ruleUnreachable, Mark: c.Mark, Type: nl.FR_ACT_UNREACHABLE},
-		{Priority: ruleFromTUN, IifName: c.Name, Goto: end},
+	rules := []*netlink.Rule{{Priority: ruleEnd, Type: nl.FR_ACT_NOP}}
+	if c.ByRules {
+		rules = append(rules, addressRules(c, family)...)
+	} else {
+		rules = append(rules, &netlink.Rule{Priority: ruleFirst, IifName: c.Name, Goto: end})
+		if family == netlink.FAMILY_V4 && slices.ContainsFunc(included(c), func(p netip.Prefix) bool { return p.Bits() <= virtual.Bits() && p.Overlaps(virtual) }) {
+			rules = append(rules,
+				&netlink.Rule{Priority: ruleVirtualOwn, Dst: ipNet(virtual), Mark: c.Mark, Goto: end},
+				&netlink.Rule{Priority: ruleVirtual, Dst: ipNet(virtual), Table: c.Table})
+		}
+		rules = append(rules, &netlink.Rule{Priority: ruleMark, Mark: c.Underlay.Enter, Table: c.Table})
 	}
+	for _, r := range rules {
+		r.Priority += c.Priority
+	}
+	for _, s := range c.Underlay.Skips {
+		if s.Family == family {
+			rules = append(rules,
+				&netlink.Rule{Priority: s.To, Type: nl.FR_ACT_NOP},
+				&netlink.Rule{Priority: s.From - 1, Mark: c.Mark, Goto: s.To})
+		}
+	}
+	for _, r := range rules {
+		r.Family = family
+		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1 // none, for the netlink package
+		switch {
+		case r.Goto != 0:
+			r.Type = nl.FR_ACT_GOTO
+		case r.Type == 0:
+			r.Type = nl.FR_ACT_TO_TBL
+		}
+		if r.Goto == 0 {
+			r.Goto = -1
+		}
+	}
+	return rules
+}
+
+// addressRules decide by source addresses.
+func addressRules(c HostConfig, family int) []*netlink.Rule {
+	end := c.Priority + ruleEnd
+	rules := []*netlink.Rule{{Priority: ruleFirst, Mark: c.Mark, Goto: end}}
+	for _, b := range c.Underlay.Bypass {
+		rules = append(rules, &netlink.Rule{Priority: ruleFirst, Mark: b.Value, Mask: &b.Mask, Goto: end})
+	}
+	rules = append(rules, &netlink.Rule{Priority: ruleFromTUN, IifName: c.Name, Goto: end})
 	for _, a := range c.Addresses {
 		if a.Addr().Is4() == (family == netlink.FAMILY_V4) {
 			host := netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
@@ -52,20 +98,6 @@ func rules(c HostConfig, family int) []*netlink.Rule {
 			r.UIDRange = netlink.NewRuleUIDRange(u.First, u.Last)
 		}
 		rules = append(rules, r)
-	}
-	for _, r := range rules {
-		r.Family = family
-		r.Priority += c.Priority
-		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1 // none, for the netlink package
-		switch {
-		case r.Goto != 0:
-			r.Type = nl.FR_ACT_GOTO
-		case r.Type == 0:
-			r.Type = nl.FR_ACT_TO_TBL
-		}
-		if r.Goto == 0 {
-			r.Goto = -1
-		}
 	}
 	return rules
 }
@@ -92,19 +124,28 @@ func ruleStep(r *netlink.Rule) step {
 	return step{
 		command: ipCommand(r.Family) + " rule add " + ruleText(r),
 		watched: true,
-		apply:   func(k *netlink.Handle) error { return k.RuleAdd(r) },
-		undo:    func(k *netlink.Handle) error { return k.RuleDel(r) },
+		apply:   func(k *handles) error { return k.RuleAdd(r) },
+		undo:    func(k *handles) error { return k.RuleDel(r) },
 	}
 }
 
 // ruleText describes a rule as the ip command does.
 func ruleText(r *netlink.Rule) string {
 	text := fmt.Sprintf("pref %d", r.Priority)
+	if r.Invert {
+		text += " not"
+	}
 	if r.Src != nil {
 		text += " from " + r.Src.String()
 	}
-	if r.Mark != 0 {
-		text += fmt.Sprintf(" fwmark %#x", r.Mark)
+	if r.Dst != nil {
+		text += " to " + r.Dst.String()
+	}
+	if f, ok := fwmark(*r); ok {
+		text += fmt.Sprintf(" fwmark %#x", f.Value)
+		if f.Mask != 0xffffffff {
+			text += fmt.Sprintf("/%#x", f.Mask)
+		}
 	}
 	if r.IifName != "" {
 		text += " iif " + r.IifName
@@ -124,7 +165,11 @@ func ruleText(r *netlink.Rule) string {
 	if table == "" {
 		table = fmt.Sprint(r.Table)
 	}
-	return text + " lookup " + table
+	text += " lookup " + table
+	if r.SuppressPrefixlen >= 0 {
+		text += fmt.Sprintf(" suppress_prefixlength %d", r.SuppressPrefixlen)
+	}
+	return text
 }
 
 // sameRule compares a rule that the kernel has listed with one of ours.
@@ -138,7 +183,7 @@ func sameRule(listed, ours netlink.Rule) bool {
 }
 
 // checkRules returns an error when a priority of c holds a rule that is none of those of the configs known.
-func checkRules(k *netlink.Handle, c HostConfig, known []HostConfig, family int) error {
+func checkRules(k *handles, c HostConfig, known []HostConfig, family int) error {
 	var ours []*netlink.Rule
 	for _, c := range known {
 		ours = append(ours, rules(c, family)...)

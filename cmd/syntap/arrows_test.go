@@ -21,7 +21,8 @@ import (
 // mayImport lists for each folder the folders that packages in it may import. The longest folder around a package counts.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"tun":          {},
+		"tun":          {"tun/nft"},
+		"tun/nft":      {},
 		"tun/tuntest":  {"tun"},
 		"tap":          {"tap", "tun"},
 		"tap/tcpdump":  {}, // notation only
@@ -39,6 +40,7 @@ func owners() map[string]string {
 		"gvisor.dev/gvisor":            "stack",
 		"github.com/gopacket/gopacket": "tap/capture",
 		"github.com/spf13/cobra":       "cmd/syntap",
+		"github.com/google/nftables":   "tun/nft",
 	}
 }
 

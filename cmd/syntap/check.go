@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -46,9 +47,24 @@ is touched.`,
 			for _, warning := range app.HiddenRules(c, rules) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
+			printNotices(cmd.ErrOrStderr(), c)
 			return nil
 		},
 	}
 	addUsualConfigFlag(cmd, &file)
 	return cmd
+}
+
+// printNotices says what the operator should know of this host. Where the host cannot be looked at there is nothing to say.
+func printNotices(w io.Writer, c *config.Config) {
+	notices, err := app.Notices(c)
+	if err != nil {
+		return
+	}
+	for _, n := range notices {
+		fmt.Fprintf(w, "syntap: warning: %s\n", n.Text)
+		if n.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", n.Hint)
+		}
+	}
 }

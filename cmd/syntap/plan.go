@@ -25,7 +25,11 @@ on the host is touched.`,
 			if err != nil {
 				return err
 			}
-			return app.Plan(c, cmd.OutOrStdout())
+			if err := app.Plan(c, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			printNotices(cmd.ErrOrStderr(), c)
+			return nil
 		},
 	}
 	addUsualConfigFlag(cmd, &file)

@@ -52,22 +52,24 @@ func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
-// Target returns the address to dial for dst, or ErrDenied.
-func (d *Dialer) Target(dst netip.AddrPort) (netip.AddrPort, error) {
+// Target returns the address to dial for what client sends to dst, or ErrDenied.
+func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, error) {
 	o := d.o.Load()
 	if o.Redirect != nil {
 		if to, ok := o.Redirect(dst); ok {
 			return to, nil
 		}
 	}
-	if o.Policy.denies(dst.Addr()) {
+	if o.Policy.denies(client, dst) {
 		return dst, ErrDenied
 	}
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
 // Admits reports whether policy lets a far end that nobody has asked send to a client.
-func (d *Dialer) Admits(far netip.Addr) bool { return !d.o.Load().Policy.denies(far) }
+func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
+	return !d.o.Load().Policy.denies(client, far)
+}
 
 // Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process dies, until EndInOrder:
 // what has been cut short does not look whole to the far side.

@@ -11,9 +11,15 @@ import (
 // Policy says which destinations are never dialled. It is checked on the address really dialled, after unwrapping the
 // IPv6 forms that carry an IPv4 address. The zero value allows everything.
 type Policy struct {
-	Deny  []netip.Prefix
-	Allow []netip.Prefix // exceptions to Deny and Host
-	Host  *HostAddrs     // deny the host's own addresses; nil = do not
+	Deny      []netip.Prefix
+	Forwarded []netip.Prefix // denied to other machines, but not to programs of this host
+	Allow     []netip.Prefix // exceptions to Deny, Forwarded and Host
+	Host      *HostAddrs     // deny the host's own addresses; nil = do not
+
+	// Local reports whether a client is a program of this host; nil = none is.
+	Local func(client netip.Addr) bool
+	// Resolvers are the host's nameservers, which are never denied for DNS to programs of this host; nil = there are none.
+	Resolvers func() []netip.Addr
 }
 
 // Named sets of destinations.
@@ -31,12 +37,20 @@ func prefixes(ss ...string) []netip.Prefix {
 	return ps
 }
 
-func (p *Policy) denies(a netip.Addr) bool {
+const dnsPort = 53
+
+func (p *Policy) denies(client netip.Addr, dst netip.AddrPort) bool {
+	a := dst.Addr()
 	real := embedded(a)
+	local := func() bool { return p.Local != nil && p.Local(client) }
 	switch {
 	case contains(p.Allow, real) || contains(p.Allow, a):
 		return false
+	case dst.Port() == dnsPort && p.Resolvers != nil && slices.Contains(p.Resolvers(), a.WithZone("")) && local():
+		return false
 	case contains(p.Deny, real) || contains(p.Deny, a):
+		return true
+	case (contains(p.Forwarded, real) || contains(p.Forwarded, a)) && !local():
 		return true
 	}
 	return p.Host != nil && p.Host.Contains(real)

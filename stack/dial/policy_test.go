@@ -50,7 +50,7 @@ func TestPolicy(t *testing.T) {
 			want   bool
 		}{"deny": {deny, tt.deny}, "allow": {allow, tt.allow}} {
 			dst := netip.AddrPortFrom(netip.MustParseAddr(tt.addr), 80)
-			_, err := New(Options{Policy: c.policy}).Target(dst)
+			_, err := New(Options{Policy: c.policy}).Target(netip.Addr{}, dst)
 			if got := errors.Is(err, ErrDenied); got != c.want {
 				t.Errorf("%s: %s denied: %t, want %t", name, tt.addr, got, c.want)
 			}

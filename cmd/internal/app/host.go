@@ -1,8 +1,10 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/sirupsen/logrus"
 
@@ -11,15 +13,30 @@ import (
 	"syntap/tun"
 )
 
-// hostConfig translates what the config says of the host.
-func hostConfig(c *config.Config, stateDir string) tun.HostConfig {
+// hostConfig translates what the config says of the host. The error says why connection tracking cannot be used; without it
+// the host is routed by rules alone.
+func hostConfig(c *config.Config, stateDir string) (tun.HostConfig, error) {
+	var missing error
+	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
+		missing = connTrack()
+	}
 	return tun.HostConfig{
 		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: c.Route.Include, Exclude: c.Route.Exclude,
 		IncludeUIDs: uidRanges(c.Route.IncludeUIDs), ExcludeUIDs: uidRanges(c.Route.ExcludeUIDs),
 		KeepInbound: c.Route.KeepInbound, Closed: c.Route.OnCrash == config.Closed,
 		Mark: uint32(c.Route.Mark), Table: c.Route.Table, Priority: c.Route.Priority,
-		StateDir: stateDir,
+		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: tun.Enforce(c.Route.Enforce),
+		ByRules: missing != nil, StateDir: stateDir,
+	}, missing
+}
+
+// connTrack says why connection tracking cannot be used. A user who may not ask, as of "syntap plan", is told nothing.
+func connTrack() error {
+	err := tun.ConnTrack()
+	if errors.Is(err, os.ErrPermission) {
+		return nil
 	}
+	return err
 }
 
 func uidRanges(ranges []config.Range) []tun.UIDRange {
@@ -32,7 +49,8 @@ func uidRanges(ranges []config.Range) []tun.UIDRange {
 
 // Plan prints the commands that would do what Run does to the host, one a line.
 func Plan(c *config.Config, w io.Writer) error {
-	commands, err := tun.Plan(hostConfig(c, ""), c.TUN.MTU)
+	host, _ := hostConfig(c, "") // the plan shows the consequence
+	commands, err := tun.Plan(host, c.TUN.MTU)
 	if err != nil {
 		return err
 	}
@@ -42,6 +60,20 @@ func Plan(c *config.Config, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// Notices returns what the operator should know of this host before it is routed by c.
+func Notices(c *config.Config) ([]tun.Notice, error) {
+	host, missing := hostConfig(c, "")
+	notices, err := tun.Notices(host)
+	if missing != nil {
+		notices = append(notices, tun.Notice{
+			Text: fmt.Sprintf("nftables with connection tracking is missing (%v): replies are told by their source address, so UDP "+
+				"servers on the wildcard address and published ports do not answer", missing),
+			Hint: "modprobe -a nf_tables nft_ct nft_socket nft_fib_inet nf_conntrack",
+		})
+	}
+	return notices, err
 }
 
 // Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what stays closed after a
@@ -72,7 +104,7 @@ func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 
 // warnStrict names the interfaces that will lose the router's own replies.
 func warnStrict(c *config.Config, log logrus.FieldLogger) {
-	if c.Route.KeepInbound || len(c.Route.Include) == 0 {
+	if c.Route.KeepInbound || len(c.Route.Include) == 0 || connTrack() == nil {
 		return
 	}
 	strict, err := tun.StrictReversePath()

@@ -33,6 +33,7 @@ type Router struct {
 	Forwards   bool          // clients may be behind other links of this host, which it forwards to
 
 	Mark     uint32                                                // of upstream sockets, 0 = none
+	OnHost   func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
 	Local    func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
@@ -150,7 +151,7 @@ func (r *Router) stackOptions() stack.Options {
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	return dial.Options{
-		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c), Redirect: r.Redirect,
+		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.OnHost), Redirect: r.Redirect,
 		Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
@@ -184,8 +185,11 @@ func attempt(d stack.Dial) (tap.Key, tap.DialResult) {
 
 // destinations resolves the words of the deny list. The subnets of the TUN are never dialled: nobody is there, and what
 // we sent would come back in.
-func destinations(c *config.Config) dial.Policy {
-	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow)}
+func destinations(c *config.Config, local func(netip.Addr) bool) dial.Policy {
+	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
+	if c.Egress.Deny.Has(config.LinkLocalForwarded) {
+		p.Forwarded = dial.LinkLocal
+	}
 	for _, a := range c.TUN.Addresses {
 		p.Deny = append(p.Deny, a.Masked())
 	}

@@ -34,20 +34,29 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 		return explain(err, c)
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
-	host, err := tun.Configure(hostConfig(c, stateDir))
+	hostConfig, _ := hostConfig(c, stateDir)
+	host, err := tun.Configure(hostConfig)
 	if err != nil {
 		return explain(err, c)
 	}
 	warnStrict(c, log)
+	said := newNoticeBoard(log)
+	if notices, err := Notices(c); err != nil {
+		log.WithError(err).Warn("cannot look at the host's routing")
+	} else {
+		said.show(notices)
+	}
 	log.WithFields(logrus.Fields{"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(c.Route.Include)}).Info("routing")
 
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { return host.Watch(running, reportRepair(log)) })
+	g.Go(func() error {
+		return host.Watch(running, tun.Reports{Repair: reportRepair(log), Notices: said.show, Past: newPastLog(log, c.Route.Enforce).report})
+	})
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
 		r := Router{
 			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
-			Mark: uint32(c.Route.Mark), Sources: sources(c.TUN.Sources),
+			Mark: uint32(c.Route.Mark), OnHost: new(dial.HostAddrs).Contains, Sources: sources(c.TUN.Sources),
 		}
 		return r.Route(running, dev)
 	})

@@ -39,6 +39,7 @@ type Route struct {
 	ExcludeUIDs []Range        `yaml:"exclude_uids"`
 	KeepInbound bool           `yaml:"keep_inbound"`
 	OnCrash     OnCrash        `yaml:"on_crash"`
+	Enforce     Enforcement    `yaml:"enforce"`
 	Mark        Mark           `yaml:"mark"`
 	Table       int            `yaml:"table"`
 	Priority    int            `yaml:"priority"`
@@ -51,6 +52,16 @@ type OnCrash string
 const (
 	Closed OnCrash = "closed" // nothing leaves unlogged
 	Open   OnCrash = "open"   // the host's own routes apply
+)
+
+// Enforcement says what becomes of a packet that should have entered the TUN and leaves by another interface.
+type Enforcement string
+
+// The values of [Enforcement]. Reject is the default where OnCrash is Closed, CountPast where it is Open.
+const (
+	Reject     Enforcement = "reject" // dropped and counted
+	CountPast  Enforcement = "count"  // counted
+	EnforceOff Enforcement = "off"
 )
 
 // Egress describes the sockets that carry the traffic on.
@@ -72,7 +83,9 @@ const (
 	Host      = "host" // the addresses of this host
 	Loopback  = "loopback"
 	LinkLocal = "link-local"
-	Multicast = "multicast"
+	// LinkLocalForwarded is LinkLocal for other machines, and for the command of exec, but not for programs of this host.
+	LinkLocalForwarded = "link-local-forwarded"
+	Multicast          = "multicast"
 )
 
 // Tap describes the handshake log.

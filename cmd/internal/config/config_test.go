@@ -69,6 +69,7 @@ route:
   keep_inbound: false
   on_crash: open
   mark: 16
+  enforce: off
   table: 100
   priority: 200
 egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, deny: [], allow: [169.254.169.254, loopback]}
@@ -102,7 +103,7 @@ func wantEvery() *Config {
 		Route: Route{
 			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},
 			IncludeUIDs: []Range{{0, 0}, {1000, 1999}}, ExcludeUIDs: []Range{{1001, 1001}},
-			OnCrash: Open, Mark: 16, Table: 100, Priority: 200,
+			OnCrash: Open, Enforce: EnforceOff, Mark: 16, Table: 100, Priority: 200,
 		},
 		Egress: Egress{
 			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,

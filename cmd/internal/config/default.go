@@ -21,6 +21,7 @@ func Default() *Config {
 			Include:     []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 			KeepInbound: true,
 			OnCrash:     Closed,
+			Enforce:     Reject,
 			Mark:        0x5359,
 			Table:       5359,
 			Priority:    5359,
@@ -32,7 +33,7 @@ func Default() *Config {
 			KeepaliveProbes:   9,
 			UDPTimeout:        5 * time.Minute,
 			ICMPTimeout:       time.Minute,
-			Deny:              AddressSet{Words: []string{Loopback, LinkLocal, Host, Multicast}},
+			Deny:              AddressSet{Words: []string{Loopback, LinkLocalForwarded, Host, Multicast}},
 		},
 		Tap: Tap{
 			Timeout: 5 * time.Second,

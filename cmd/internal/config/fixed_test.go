@@ -16,7 +16,7 @@ func TestChangedFixed(t *testing.T) {
 		"same":       {before, nil},
 		"reloadable": {before + "tap: {timeout: 1s}\nmss: [{clamp: 1200}]\negress: {allow: [host]}\nlimits: {udp_flows: 1}\nlog: {level: debug}\n", nil},
 		"default":    {before + "http: {listen: \"\"}\n", nil},
-		"fixed":      {"tun: {name: tun7, mtu: 1400}\nroute: {on_crash: open}\n", []string{"tun.mtu", "route.exclude", "route.on_crash"}},
+		"fixed":      {"tun: {name: tun7, mtu: 1400}\nroute: {on_crash: open}\n", []string{"tun.mtu", "route.exclude", "route.on_crash", "route.enforce"}},
 	} {
 		old, err := Parse("before.yaml", []byte(before))
 		if err != nil {

@@ -22,6 +22,7 @@ func (d *document) config(c *Config) reader {
 			"exclude_uids": list(d, &c.Route.ExcludeUIDs, rangeOf(0, math.MaxUint32-1)),
 			"keep_inbound": value(d, &c.Route.KeepInbound, parseBool),
 			"on_crash":     value(d, &c.Route.OnCrash, oneOf(Closed, Open)),
+			"enforce":      value(d, &c.Route.Enforce, oneOf(Reject, CountPast, EnforceOff)),
 			"mark":         value(d, &c.Route.Mark, parseMark),
 			"table":        value(d, &c.Route.Table, parseTable),
 			"priority":     value(d, &c.Route.Priority, integer(1, 32000)), // eight rules from there on, before the kernel's at 32766
@@ -35,7 +36,7 @@ func (d *document) config(c *Config) reader {
 			"keepalive_probes":   value(d, &c.Egress.KeepaliveProbes, integer(1, 127)), // Linux's MAX_TCP_KEEPCNT
 			"udp_timeout":        value(d, &c.Egress.UDPTimeout, parseDuration),
 			"icmp_timeout":       value(d, &c.Egress.ICMPTimeout, parseDuration),
-			"deny":               addressSet(d, &c.Egress.Deny, Loopback, LinkLocal, Host, Multicast),
+			"deny":               addressSet(d, &c.Egress.Deny, Loopback, LinkLocal, LinkLocalForwarded, Host, Multicast),
 			"allow":              addressSet(d, &c.Egress.Allow, Loopback, LinkLocal, Host, Multicast),
 		}),
 		"tap": d.mapping(keys{

@@ -9,6 +9,9 @@ import (
 
 // validate notes what is wrong between values that are right by themselves.
 func (d *document) validate(c *Config) {
+	if c.Route.OnCrash == Open && !d.gives("route.enforce") {
+		c.Route.Enforce = CountPast
+	}
 	d.validateMTU(c)
 	for i, prefix := range c.Route.Exclude {
 		if j := slices.Index(c.Route.Include, prefix); j >= 0 {

@@ -84,6 +84,6 @@ func TestNoIPv6InContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Process = ns.Start("unshare", "--mount", "sh", "-c", inContainer, "sh", binary, "run", "-c", config)
-	r.wait(t, "the routes", func() bool { return strings.Contains(routeTo(ns, tuntest.ServerAddr4), " dev syntap0 ") })
+	r.wait(t, "the routes", func() bool { return enters(ns, tuntest.ServerAddr4, "syntap0") })
 	r.stop(t, unix.SIGTERM)
 }

@@ -24,7 +24,7 @@ func TestDescriptorsExhausted(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	r := &router{dir: t.TempDir()}
 	r.Process = lab.Router.Start("prlimit", "--nofile=256:256", binary, "run", "-c", r.writeConfig(t, everything))
-	r.wait(t, "a route", func() bool { return strings.Contains(routeTo(lab.Router, tuntest.ServerAddr4), " dev syntap0 ") })
+	r.wait(t, "a route", func() bool { return enters(lab.Router, tuntest.ServerAddr4, "syntap0") })
 
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
 	serveEcho(lab.Server, address)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func run(t *testing.T, ns *tuntest.Namespace, device, config string) *router {
 	r := &router{dir: t.TempDir()}
 	r.Process = ns.Start(binary, "run", "-c", r.writeConfig(t, config))
 	for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
-		r.wait(t, "a route to "+host, func() bool { return strings.Contains(routeTo(ns, host), " dev "+device+" ") })
+		r.wait(t, "a route to "+host, func() bool { return enters(ns, host, device) })
 	}
 	return r
 }
@@ -92,14 +93,33 @@ func (r *router) writeConfig(t *testing.T, config string) (path string) {
 
 // routesTo reports whether the way to the lab's server goes through an interface.
 func routesTo(lab *tuntest.Lab, device string) bool {
-	return strings.Contains(routeTo(lab.Router, tuntest.ServerAddr4), " dev "+device+" ")
+	return enters(lab.Router, tuntest.ServerAddr4, device)
 }
 
-// routeTo returns what the kernel says about the way to an address; "" if there is none.
-func routeTo(ns *tuntest.Namespace, address string) string {
+// enters tells whether what the host sends to an address enters a TUN: by a route of the operator's, or by the mark that the
+// router's nftables table gives, which exists then.
+func enters(ns *tuntest.Namespace, address, device string) bool {
+	leads := func(more ...string) bool {
+		out := output(ns, append([]string{"ip", "-oneline", "route", "get", address}, more...)...)
+		return strings.Contains(out, " dev "+device+" ")
+	}
+	family := "-4"
+	if strings.Contains(address, ":") {
+		family = "-6"
+	}
+	for _, m := range regexp.MustCompile(`fwmark (0x[0-9a-f]+) lookup`).FindAllStringSubmatch(output(ns, "ip", family, "rule"), -1) {
+		if leads("mark", m[1]) && strings.Contains(output(ns, "nft", "list", "table", "inet", device), "meta mark set "+fmt.Sprintf("0x%08s", m[1][2:])) {
+			return true
+		}
+	}
+	return leads()
+}
+
+// output returns what a command prints; "" if it fails.
+func output(ns *tuntest.Namespace, command ...string) string {
 	ctx, cancel := timeout()
 	defer cancel()
-	out, err := ns.Command(ctx, "ip", "-oneline", "route", "get", address).Output()
+	out, err := ns.Command(ctx, command[0], command[1:]...).Output()
 	if err != nil {
 		return ""
 	}

@@ -181,7 +181,7 @@ func TestTerminalGone(t *testing.T) {
 	}
 	terminal.Close()
 	for _, host := range addresses() {
-		tuntest.Wait(t, "a route to "+host, func() bool { return strings.Contains(routeTo(lab.Router, host), " dev syntap0 ") })
+		tuntest.Wait(t, "a route to "+host, func() bool { return enters(lab.Router, host, "syntap0") })
 	}
 	master.Close()
 	if err := cmd.Wait(); err != nil {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,8 +81,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("plan changed (-before +after):\n%s", diff)
 	}
 	lines := strings.Split(got.stdout, "\n")
-	if got.status != 0 || lines[0] != "ip tuntap add dev syntap0 mode tun vnet_hdr" || lines[len(lines)-2] != "ip -6 rule add pref 5365 lookup 5359" {
-		t.Errorf("plan: %+v, want the commands from the interface to the last rule", got)
+	if got.status != 0 || lines[0] != "ip tuntap add dev syntap0 mode tun vnet_hdr" || lines[len(lines)-2] != "END" || !slices.Contains(lines, "ip -6 rule add pref 5360 fwmark 0x53590000 lookup 5359") {
+		t.Errorf("plan: %+v, want the commands from the interface to the nftables table", got)
 	}
 }
 
@@ -93,8 +94,8 @@ func TestPutBack(t *testing.T) {
 	serveHTTP(t, lab, greeting)
 	before := lab.Router.State()
 	r := run(t, lab.Router, "syntap0", everything)
-	lab.Router.Run("ip", "rule", "del", "pref", "5365")
-	r.wait(t, "the rule to come back", func() bool { return strings.Contains(routeTo(lab.Router, tuntest.ServerAddr4), " dev syntap0 ") })
+	lab.Router.Run("ip", "rule", "del", "pref", "5360")
+	r.wait(t, "the rule to come back", func() bool { return enters(lab.Router, tuntest.ServerAddr4, "syntap0") })
 	lab.Router.Run("curl", "-sS", urls()[0])
 	r.waitRecords(t, 1)
 
@@ -111,7 +112,7 @@ func TestPutBack(t *testing.T) {
 	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)
 	}
-	for _, text := range []string{"put back what somebody has removed", "ip rule add pref 5365 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
+	for _, text := range []string{"put back what somebody has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
 		if !strings.Contains(r.Stderr(), text) {
 			t.Errorf("router logged\n%swant %q", r.Stderr(), text)
 		}

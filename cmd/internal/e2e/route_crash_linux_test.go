@@ -134,7 +134,7 @@ func TestCleanup(t *testing.T) {
 
 	got := command(t, lab.Router, binary, "cleanup")
 	for _, line := range []string{
-		"ip rule del pref 5365 lookup 5359\n", "ip -6 rule del pref 5365 lookup 5359\n",
+		"nft delete table inet syntap0\n", "ip rule del pref 5360 fwmark 0x53590000 lookup 5359\n", "ip -6 rule del pref 5360 fwmark 0x53590000 lookup 5359\n",
 		"ip tuntap del dev guard5359 mode tun\n", "syntap0 cleaned up\n",
 	} {
 		if got.status != 0 || !strings.Contains(got.stdout, line) {

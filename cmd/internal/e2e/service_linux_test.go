@@ -66,8 +66,8 @@ func TestService(t *testing.T) {
 	}
 	expect("READY=1")
 	for _, host := range addresses() {
-		if got := routeTo(lab.Router, host); !strings.Contains(got, " dev syntap0 ") {
-			t.Errorf("ready, but the route to %s is %q", host, got)
+		if !enters(lab.Router, host, "syntap0") {
+			t.Errorf("ready, but what is sent to %s does not enter the TUN", host)
 		}
 	}
 	expect("WATCHDOG=1")

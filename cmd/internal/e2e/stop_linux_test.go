@@ -82,7 +82,7 @@ route: {include: [%[3]q], table: %[4]d, priority: %[4]d}
 tap: {log: [{format: json, path: DIR/handshakes.json}]}
 `, device, i, host+map[int]string{0: "/32", 1: "/128"}[i], 5000+i*100)
 		routers[i].Process = lab.Router.Start(binary, "run", "-c", routers[i].writeConfig(t, config))
-		routers[i].wait(t, "a route to "+host, func() bool { return strings.Contains(routeTo(lab.Router, host), " dev "+device+" ") })
+		routers[i].wait(t, "a route to "+host, func() bool { return enters(lab.Router, host, device) })
 	}
 	for _, url := range urls() {
 		lab.Router.Run("curl", "-sS", url)

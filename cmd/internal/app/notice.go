@@ -1,0 +1,34 @@
+package app
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"syntap/tun"
+)
+
+// noticeBoard logs notices, each when it appears. It is for one goroutine at a time.
+type noticeBoard struct {
+	log   logrus.FieldLogger
+	shown map[string]bool // by text, as long as they last
+}
+
+func newNoticeBoard(log logrus.FieldLogger) *noticeBoard {
+	return &noticeBoard{log: log, shown: make(map[string]bool)}
+}
+
+// show logs the notices that were not among the last ones.
+func (b *noticeBoard) show(all []tun.Notice) {
+	now := make(map[string]bool, len(all))
+	for _, n := range all {
+		now[n.Text] = true
+		if b.shown[n.Text] {
+			continue
+		}
+		log := b.log
+		if n.Hint != "" {
+			log = log.WithField("hint", n.Hint)
+		}
+		log.Warn(n.Text)
+	}
+	b.shown = now
+}

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
+
+	"syntap/cmd/internal/config"
+	"syntap/tun"
+)
+
+// pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for one goroutine.
+type pastLog struct {
+	log     logrus.FieldLogger
+	enforce config.Enforcement
+	lines   map[tun.Past]*pastLine // by all but the number of packets
+}
+
+type pastLine struct {
+	rate.Sometimes
+	packets uint64
+}
+
+// maxPastLines bounds the users and interfaces that are told apart.
+const maxPastLines = 1024
+
+func newPastLog(log logrus.FieldLogger, enforce config.Enforcement) *pastLog {
+	return &pastLog{log: log, enforce: enforce, lines: make(map[tun.Past]*pastLine)}
+}
+
+func (l *pastLog) report(all []tun.Past) {
+	for _, p := range all {
+		key := p
+		key.Packets = 0
+		line := l.lines[key]
+		if line == nil {
+			if len(l.lines) >= maxPastLines {
+				clear(l.lines)
+			}
+			line = &pastLine{Sometimes: rate.Sometimes{First: 1, Interval: time.Minute}}
+			l.lines[key] = line
+		}
+		line.packets += p.Packets
+		line.Do(func() {
+			log := l.log.WithFields(logrus.Fields{"interface": p.Interface, "packets": line.packets})
+			if p.From != "" {
+				log = log.WithField("from", p.From)
+			} else {
+				log = log.WithField("uid", p.UID)
+			}
+			message := "packets that the TUN should have had have left by another interface, unrecorded"
+			if l.enforce == config.Reject {
+				message = "packets that the TUN should have had would leave by another interface: refused"
+			}
+			log.Warn(message)
+			line.packets = 0
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// resolverFiles name the host's nameservers: what programs ask, and what systemd-resolved asks for them.
+var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
+
+// resolverList is the host's nameservers, at most resolversAge old.
+type resolverList struct {
+	mu   sync.Mutex // guards the fields below
+	read time.Time
+	all  []netip.Addr
+}
+
+const resolversAge = 5 * time.Second
+
+func (l *resolverList) get() []netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.read) > resolversAge {
+		l.all, l.read = resolvers(), time.Now()
+	}
+	return l.all
+}
+
+// resolvers returns the host's nameservers, those at other machines.
+func resolvers() []netip.Addr {
+	var all []netip.Addr
+	for _, file := range resolverFiles {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			words := strings.Fields(line)
+			if len(words) < 2 || words[0] != "nameserver" {
+				continue
+			}
+			a, err := netip.ParseAddr(words[1])
+			if a = a.Unmap().WithZone(""); err == nil && !a.IsLoopback() && !a.IsUnspecified() && !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,287 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Kernel changes the tables of the network namespace in which it was opened. A table that it has made belongs to it, where
+// the kernel knows that, until it is closed.
+type Kernel struct {
+	conn *nftables.Conn
+	raw  *netlink.Conn // of conn
+
+	made map[string][]uint64 // handles of the rules of each table as last made
+}
+
+// bufferSize holds the transaction of a large table, and its acknowledgements.
+const bufferSize = 8 << 20
+
+// Open connects to the nftables of the calling thread's network namespace.
+func Open() (*Kernel, error) {
+	k := &Kernel{made: make(map[string][]uint64)}
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		k.raw = c
+		_ = c.SetWriteBuffer(bufferSize) // a smaller one carries all but the largest tables
+		return c.SetReadBuffer(bufferSize)
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	k.conn = conn
+	return k, nil
+}
+
+// Close ends the ownership of tables; they stay.
+func (k *Kernel) Close() error { return k.conn.CloseLasting() }
+
+// Probe reports whether the kernel takes a table, by one transaction that leaves nothing behind.
+func (k *Kernel) Probe(t *Table) error {
+	probe := *t
+	probe.Name += "-probe"
+	k.conn.AddTable(table(probe.Name))
+	k.fill(&probe)
+	k.conn.DelTable(table(probe.Name))
+	if err := k.conn.Flush(); err != nil {
+		return fmt.Errorf("try nftables: %w", err)
+	}
+	return nil
+}
+
+func table(name string) *nftables.Table {
+	return &nftables.Table{Name: name, Family: nftables.TableFamilyINet}
+}
+
+// Exists reports whether there is a table of that name.
+func (k *Kernel) Exists(name string) (bool, error) {
+	tables, err := k.conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, fmt.Errorf("list nftables: %w", err)
+	}
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == name }), nil
+}
+
+// Flags of a table (linux/netfilter/nf_tables.h).
+const (
+	tableOwner   = 0x2 // NFT_TABLE_F_OWNER: only this socket may change it
+	tablePersist = 0x4 // NFT_TABLE_F_PERSIST: it outlives its owner
+)
+
+// Replace makes a table what t says, in place of one of the same name.
+func (k *Kernel) Replace(t *Table) error {
+	exists, err := k.Exists(t.Name)
+	if err != nil {
+		return err
+	}
+	// An empty table, which does nothing, is made ours, or the one that a dead process has left. Older kernels refuse.
+	owned := k.own(t.Name) == nil
+	if exists {
+		if err := k.empty(t.Name); err != nil {
+			return err
+		}
+	} else if !owned {
+		k.conn.AddTable(table(t.Name))
+	}
+	k.fill(t)
+	if err := k.conn.Flush(); err != nil {
+		return fmt.Errorf("set nftables table %s: %w", t.Name, err)
+	}
+	k.made[t.Name], err = k.handles(t.Name)
+	return err
+}
+
+// own makes the calling socket the owner of a table, and the table where there is none.
+func (k *Kernel) own(name string) error {
+	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(name), 0)},
+		{Type: unix.NFTA_TABLE_FLAGS, Data: binaryutil.BigEndian.PutUint32(tableOwner | tablePersist)},
+	})
+	if err != nil {
+		return err
+	}
+	const change = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWTABLE
+	header := func(family byte, resource uint16) []byte { // struct nfgenmsg
+		return []byte{family, unix.NFNETLINK_V0, byte(resource >> 8), byte(resource)}
+	}
+	_, err = k.raw.SendMessages([]netlink.Message{
+		{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_BEGIN, Flags: netlink.Request}, Data: header(0, unix.NFNL_SUBSYS_NFTABLES)},
+		{
+			Header: netlink.Header{Type: change, Flags: netlink.Request | netlink.Acknowledge | netlink.Create},
+			Data:   append(header(unix.NFPROTO_INET, 0), attributes...),
+		},
+		{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_END, Flags: netlink.Request}, Data: header(0, unix.NFNL_SUBSYS_NFTABLES)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = k.raw.Receive()
+	return err
+}
+
+// empty queues the removal of all that is in a table.
+func (k *Kernel) empty(name string) error {
+	t := table(name)
+	chains, err := k.chains(name)
+	if err != nil {
+		return err
+	}
+	sets, err := k.conn.GetSets(t)
+	if err != nil {
+		return fmt.Errorf("list sets of nftables table %s: %w", name, err)
+	}
+	k.conn.FlushTable(t)
+	for _, c := range chains {
+		k.conn.DelChain(c)
+	}
+	for _, s := range sets {
+		k.conn.DelSet(s)
+	}
+	return nil
+}
+
+func (k *Kernel) chains(name string) ([]*nftables.Chain, error) {
+	all, err := k.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("list chains of nftables table %s: %w", name, err)
+	}
+	return slices.DeleteFunc(all, func(c *nftables.Chain) bool { return c.Table.Name != name }), nil
+}
+
+// elementsAtOnce keeps a message below the 64 KiB that an attribute holds.
+const elementsAtOnce = 512
+
+// fill queues the sets, the chains and then the rules of a table, which may jump anywhere.
+func (k *Kernel) fill(t *Table) {
+	to := table(t.Name)
+	for _, s := range t.Sets {
+		set := &nftables.Set{
+			Table: to, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
+			Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
+		}
+		// The errors are those of what the set was declared to be.
+		if err := k.conn.AddSet(set, nil); err != nil {
+			panic("nft: " + err.Error())
+		}
+		for chunk := range slices.Chunk(elements(s), elementsAtOnce) {
+			if err := k.conn.SetAddElements(set, chunk); err != nil {
+				panic("nft: " + err.Error())
+			}
+		}
+	}
+	chains := make([]*nftables.Chain, len(t.Chains))
+	for i, c := range t.Chains {
+		chains[i] = &nftables.Chain{Table: to, Name: c.Name}
+		if h := c.Hook; h != nil {
+			accept := nftables.ChainPolicyAccept
+			chains[i].Type, chains[i].Hooknum = nftables.ChainType(h.Type), hooks[h.At]
+			chains[i].Priority, chains[i].Policy = nftables.ChainPriorityRef(nftables.ChainPriority(h.Priority)), &accept
+		}
+		k.conn.AddChain(chains[i])
+	}
+	for i, c := range t.Chains {
+		for _, r := range c.Rules {
+			rule := &nftables.Rule{Table: to, Chain: chains[i]}
+			for _, s := range r {
+				rule.Exprs = append(rule.Exprs, s.exprs...)
+			}
+			k.conn.AddRule(rule)
+		}
+	}
+}
+
+var hooks = map[string]*nftables.ChainHook{
+	"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput, "postrouting": nftables.ChainHookPostrouting,
+}
+
+// elements translates the elements of a set. A range ends before the next address; one that reaches the last does not end.
+func elements(s Set) []nftables.SetElement {
+	var all []nftables.SetElement
+	for _, e := range s.Elements {
+		all = append(all, nftables.SetElement{Key: e.First})
+		if !s.Interval {
+			continue
+		}
+		if next := slices.Clone(e.Last); increment(next) {
+			all = append(all, nftables.SetElement{Key: next, IntervalEnd: true})
+		}
+	}
+	return all
+}
+
+// increment adds one to a number in network byte order, and reports whether it fits.
+func increment(b []byte) bool {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Intact reports whether a table is as Replace has left it, but for the elements of its sets.
+func (k *Kernel) Intact(name string) (bool, error) {
+	now, err := k.handles(name)
+	return err == nil && len(now) > 0 && slices.Equal(now, k.made[name]), err
+}
+
+// handles returns the handles of all rules of a table, which the kernel never gives twice.
+func (k *Kernel) handles(name string) ([]uint64, error) {
+	chains, err := k.chains(name)
+	if err != nil {
+		return nil, err
+	}
+	var all []uint64
+	for _, c := range chains {
+		rules, err := k.conn.GetRules(c.Table, c)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("list rules of nftables table %s: %w", name, err)
+		}
+		for _, r := range rules {
+			all = append(all, r.Handle)
+		}
+	}
+	return all, nil
+}
+
+// Count is an element of a set that packets fill.
+type Count struct {
+	Key     []byte
+	Packets uint64
+}
+
+// Counts returns the elements of a set that packets fill.
+func (k *Kernel) Counts(name, set string) ([]Count, error) {
+	s, err := k.conn.GetSetByName(table(name), set)
+	if err != nil {
+		return nil, fmt.Errorf("find set %s of nftables table %s: %w", set, name, err)
+	}
+	found, err := k.conn.GetSetElements(s)
+	if err != nil {
+		return nil, fmt.Errorf("list set %s of nftables table %s: %w", set, name, err)
+	}
+	var all []Count
+	for _, e := range found {
+		if e.Counter != nil {
+			all = append(all, Count{Key: e.Key, Packets: e.Counter.Packets})
+		}
+	}
+	return all, nil
+}
+
+// Delete removes a table. The error wraps unix.ENOENT where there is none.
+func (k *Kernel) Delete(name string) error {
+	k.conn.DelTable(table(name))
+	if err := k.conn.Flush(); err != nil {
+		return fmt.Errorf("delete nftables table %s: %w", name, err)
+	}
+	delete(k.made, name)
+	return nil
+}

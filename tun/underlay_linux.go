@@ -1,0 +1,317 @@
+package tun
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// survey reads the underlay, and finds what the operator should know of it.
+func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
+	s := surveyor{k: k, c: c, links: make(map[int]string)}
+	links, err := dump(k.LinkList)
+	if err != nil {
+		return Underlay{}, nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		s.links[l.Attrs().Index] = l.Attrs().Name
+	}
+	for _, family := range families(c.Include) {
+		if err := s.read(family); err != nil {
+			return Underlay{}, nil, err
+		}
+	}
+	s.u.Enter = s.enterMark()
+	for _, r := range s.rules {
+		s.consider(r)
+	}
+	s.findUplinks()
+	s.joinSkips()
+	return s.u, s.notices, nil
+}
+
+type surveyor struct {
+	k       *handles
+	c       HostConfig
+	links   map[int]string // names by index
+	rules   []netlink.Rule // of the host, in order of family and priority
+	routes  []netlink.Route
+	u       Underlay
+	notices []Notice
+}
+
+// read lists the host's own rules and routes of a family.
+func (s *surveyor) read(family int) error {
+	rules, err := dump(func() ([]netlink.Rule, error) { return s.k.RuleList(family) })
+	if err != nil {
+		return fmt.Errorf("list %s rules: %w", familyName(family), err)
+	}
+	for _, r := range rules {
+		r.Family = family
+		if r.Table != unix.RT_TABLE_LOCAL && !s.isOurs(r) {
+			s.rules = append(s.rules, r)
+		}
+	}
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return s.k.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return fmt.Errorf("list %s routes: %w", familyName(family), err)
+	}
+	for _, r := range routes {
+		name := s.links[r.LinkIndex]
+		if r.Table != unix.RT_TABLE_LOCAL && r.Table != s.c.Table && name != s.c.Name && name != s.c.guard() {
+			s.routes = append(s.routes, r)
+		}
+	}
+	return nil
+}
+
+// isOurs tells whether a rule is one that the router makes, or does nothing.
+func (s *surveyor) isOurs(r netlink.Rule) bool {
+	return r.Priority >= s.c.Priority && r.Priority < s.c.Priority+ruleCount ||
+		r.Goto > 0 && r.Mark == s.c.Mark || // of a skip
+		r.Type == nl.FR_ACT_NOP
+}
+
+// fwmark returns what a rule compares the mark with.
+func fwmark(r netlink.Rule) (f Fwmark, ok bool) {
+	f = Fwmark{r.Mark, 0xffffffff}
+	if r.Mask != nil {
+		f.Mask = *r.Mask
+	}
+	return f, r.Mark != 0 || r.Mask != nil
+}
+
+// selects tells whether a rule fits a packet with this mark, as far as the mark goes.
+func selects(r netlink.Rule, mark uint32) bool {
+	f, ok := fwmark(r)
+	if !ok {
+		return !r.Invert
+	}
+	return (mark&f.Mask == f.Value) != r.Invert
+}
+
+// enterMark chooses the mark of packets on their way into the TUN: none that a rule before ours would take for another.
+func (s *surveyor) enterMark() uint32 {
+	free := func(mark uint32) bool {
+		return mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, func(r netlink.Rule) bool {
+			return r.Priority <= s.c.Priority && selects(r, mark) != selects(r, 0)
+		})
+	}
+	for _, mark := range []uint32{s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
+		if free(mark) {
+			return mark
+		}
+	}
+	for bit := 31; bit >= 0; bit-- {
+		if free(1 << bit) {
+			return 1 << bit
+		}
+	}
+	return s.c.Mark << 16
+}
+
+// consider notes what a rule of the host means to the router.
+func (s *surveyor) consider(r netlink.Rule) {
+	f, hasMark := fwmark(r)
+	exempts := r.Invert || r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_DEFAULT
+	switch {
+	case hasMark && f.Value == s.c.Mark && f.Mask == 0xffffffff:
+		return // made for our sockets
+	case hasMark && exempts && f.Value != 0:
+		if !slices.Contains(s.u.Bypass, f) {
+			s.u.Bypass = append(s.u.Bypass, f)
+		}
+	}
+	if hasMark && selects(r, s.c.Mark) && !selects(r, 0) {
+		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
+	}
+	if r.Priority < s.c.Priority && selects(r, s.u.Enter) {
+		s.detours(r)
+	}
+	if by := selector(r, hasMark && !exempts); by != "" {
+		s.notices = append(s.notices, Notice{
+			Text: fmt.Sprintf("the host's rule %q selects by %s of a program or machine, which the router's own sockets do not share: "+
+				"traffic that enters the TUN leaves as if the rule were not there", ruleText(&r), by),
+			Hint: "keep that traffic outside with route.exclude or route.exclude_uids, or bind the router to an interface with egress.interface",
+		})
+	}
+}
+
+// selector names by what of its sender a rule selects a packet.
+func selector(r netlink.Rule, byMark bool) string {
+	switch {
+	case r.UIDRange != nil:
+		return "the user"
+	case r.IifName != "" && r.IifName != "lo":
+		return "the interface"
+	case r.Src != nil:
+		return "the address"
+	case byMark:
+		return "the mark"
+	}
+	return ""
+}
+
+// detours notes where a rule before ours sends traffic that should have entered the TUN.
+func (s *surveyor) detours(r netlink.Rule) {
+	if r.Goto > 0 || r.Table == 0 {
+		return
+	}
+	var takes []string
+	for _, route := range s.routes {
+		if route.Table != r.Table || !fits(r, route) || !s.included(route.Dst, r.Family) {
+			continue
+		}
+		takes = append(takes, destinationText(route.Dst))
+		for _, name := range s.interfaces(route) {
+			if !slices.Contains(s.u.Detours, name) {
+				s.u.Detours = append(s.u.Detours, name)
+			}
+		}
+	}
+	if len(takes) == 0 {
+		return
+	}
+	const most = 3
+	if n := len(takes); n > most {
+		takes = append(takes[:most], fmt.Sprintf("%d more", n-most))
+	}
+	s.notices = append(s.notices, Notice{
+		Text: fmt.Sprintf("the host's rule %q comes before the router's own: its traffic to %s goes past the TUN, unrecorded",
+			ruleText(&r), strings.Join(takes, ", ")),
+		Hint: fmt.Sprintf("set route.priority to %d or less", max(1, r.Priority-ruleCount)),
+	})
+}
+
+// fits tells whether a route is one that a rule's lookup may find.
+func fits(r netlink.Rule, route netlink.Route) bool {
+	if route.Type != unix.RTN_UNICAST {
+		return false
+	}
+	bits := 0
+	if route.Dst != nil {
+		bits, _ = route.Dst.Mask.Size()
+	}
+	return r.SuppressPrefixlen < 0 || bits > r.SuppressPrefixlen
+}
+
+// included tells whether any destination of a route enters the TUN.
+func (s *surveyor) included(dst *net.IPNet, family int) bool {
+	p := prefix(dst, family)
+	return slices.ContainsFunc(included(s.c), p.Overlaps) &&
+		!slices.ContainsFunc(throws(s.c), func(x netip.Prefix) bool { return x.Overlaps(p) && x.Bits() <= p.Bits() })
+}
+
+func prefix(n *net.IPNet, family int) netip.Prefix {
+	if n == nil {
+		if family == netlink.FAMILY_V6 {
+			return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	a, _ := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a, bits)
+}
+
+func destinationText(n *net.IPNet) string {
+	if n == nil {
+		return "every destination"
+	}
+	if ones, _ := n.Mask.Size(); ones == 0 {
+		return "every destination"
+	}
+	return n.String()
+}
+
+// interfaces returns the names of those by which a route leads.
+func (s *surveyor) interfaces(r netlink.Route) []string {
+	var names []string
+	for _, index := range linkIndexes(r) {
+		if name := s.links[index]; name != "" && name != "lo" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func linkIndexes(r netlink.Route) []int {
+	if len(r.MultiPath) == 0 {
+		return []int{r.LinkIndex}
+	}
+	var all []int
+	for _, hop := range r.MultiPath {
+		all = append(all, hop.LinkIndex)
+	}
+	return all
+}
+
+// findUplinks notes the interfaces of default routes and of routes by a gateway.
+func (s *surveyor) findUplinks() {
+	for _, r := range s.routes {
+		ones := 0
+		if r.Dst != nil {
+			ones, _ = r.Dst.Mask.Size()
+		}
+		if r.Type != unix.RTN_UNICAST || ones > 1 && r.Gw == nil && r.Via == nil && len(r.MultiPath) == 0 {
+			continue
+		}
+		for _, index := range linkIndexes(r) {
+			u := Uplink{s.links[index], index}
+			if u.Name != "" && u.Name != "lo" && !slices.Contains(s.u.Uplinks, u) {
+				s.u.Uplinks = append(s.u.Uplinks, u)
+			}
+		}
+	}
+	slices.SortFunc(s.u.Uplinks, func(a, b Uplink) int { return a.Index - b.Index })
+}
+
+// joinSkips makes one of skips whose rules follow each other: the end of one must not be the beginning of another.
+func (s *surveyor) joinSkips() {
+	slices.SortFunc(s.u.Skips, func(a, b Skip) int {
+		if a.Family != b.Family {
+			return a.Family - b.Family
+		}
+		return a.From - b.From
+	})
+	var joined []Skip
+	for _, skip := range s.u.Skips {
+		if n := len(joined); n > 0 && joined[n-1].Family == skip.Family && skip.From <= joined[n-1].To {
+			joined[n-1].To = skip.To
+			continue
+		}
+		joined = append(joined, skip)
+	}
+	s.u.Skips = joined
+}
+
+// openFlows returns the TCP connections of this host.
+func openFlows() []flow {
+	var flows []flow
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		sockets, err := netlink.SocketDiagTCP(family)
+		if err != nil {
+			continue // then connections that are open are known by connection tracking alone
+		}
+		for _, s := range sockets {
+			local, ok := netip.AddrFromSlice(s.ID.Source)
+			remote, ok2 := netip.AddrFromSlice(s.ID.Destination)
+			if local, remote = local.Unmap(), remote.Unmap(); !ok || !ok2 || remote.IsUnspecified() || remote.IsLoopback() {
+				continue
+			}
+			f := flow{netip.AddrPortFrom(local, s.ID.SourcePort), netip.AddrPortFrom(remote, s.ID.DestinationPort)}
+			if !slices.Contains(flows, f) {
+				flows = append(flows, f)
+			}
+		}
+	}
+	return flows
+}
