@@ -16,8 +16,7 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	}
 	signal.Notify(hangups, syscall.SIGHUP)
 	atTerminal := hasTerminal()
-	go func() {
-		defer signal.Stop(hangups)
+	go func() { // what comes later is ignored: it must not end a stop that goes on
 		for {
 			select {
 			case <-ctx.Done():

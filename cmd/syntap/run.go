@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +41,9 @@ config with a mistake, or with a change of another section, which needs a restar
 			if err != nil {
 				return err
 			}
-			log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
+			lines := app.NewLines(cmd.ErrOrStderr())
+			defer lines.Close()
+			log, err := app.NewLogger(c.Log, lines)
 			if err != nil {
 				return err
 			}
@@ -53,11 +52,10 @@ config with a mistake, or with a change of another section, which needs a restar
 				return err
 			}
 			app.LimitProcs(os.Getenv)
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop, again := stopRequests(cmd.Context())
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process at once
 			reload := app.Reload{Requests: reloadRequests(ctx, stop), Load: load}
-			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload)
+			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload, again)
 		},
 	}
 	addUsualConfigFlag(cmd, &file)

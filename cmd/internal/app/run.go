@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -21,8 +22,9 @@ import (
 
 // Run opens the TUN interface that the config describes, routes the host's traffic into it and carries it until ctx
 // ends. Then the host is as it was. After an error with on_crash: closed, what was routed goes nowhere instead: nobody
-// would see it. The journal of what was changed stands in stateDir.
-func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload) (err error) {
+// would see it. The journal of what was changed stands in stateDir. A stop says what it is at when it is slow, and when it is
+// asked for again.
+func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload, again <-chan os.Signal) (err error) {
 	reload.log, reload.notify = log, notify
 	view, err := openView(c, log)
 	if err != nil {
@@ -48,6 +50,12 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	}
 	log.WithFields(logrus.Fields{"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(c.Route.Include)}).Info("routing")
 
+	stop, stopped := &stopping{log: log}, make(chan struct{})
+	stop.at.Store("ending connections and writing the log")
+	var watching sync.WaitGroup
+	watching.Go(func() { stop.watch(ctx, again, stopped) })
+	defer watching.Wait()
+	defer close(stopped)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return host.Watch(running, tun.Reports{Repair: reportRepair(log), Notices: said.show, Past: newPastLog(log, c.Route.Enforce).report})
@@ -61,16 +69,22 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 		return r.Route(running, dev)
 	})
 	err = g.Wait()
+	stop.at.Store("taking rules and routes back")
+	failed := err != nil && ctx.Err() == nil && c.Route.OnCrash == config.Closed
+	if failed {
+		host.Abandon()
+	} else {
+		err = errors.Join(err, host.Close())
+	}
 	s := dev.Stats()
 	log.WithFields(logrus.Fields{
 		"outbound_frames": s.OutboundFrames.Load(), "inbound_frames": s.InboundFrames.Load(), "malformed_frames": s.Malformed.Load(),
 		"restored_routes": host.Restored(),
 	}).Info("stopped")
-	if err != nil && ctx.Err() == nil && c.Route.OnCrash == config.Closed {
-		host.Abandon()
+	if failed {
 		return hint.Fail(err, `what was routed stays closed: run it again, or open the host with "syntap cleanup"`)
 	}
-	return errors.Join(err, host.Close())
+	return err
 }
 
 // sources resolves tun.sources: who may send into the TUN.

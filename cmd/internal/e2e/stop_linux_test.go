@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -157,4 +160,72 @@ func TestOperatorRoutes(t *testing.T) {
 	}
 	r.waitRecords(t, 2)
 	r.stop(t, unix.SIGTERM)
+}
+
+// TestStopIsFinished sends a router more signals while it stops, and what a terminal that goes away sends.
+func TestStopIsFinished(t *testing.T) {
+	t.Parallel()
+	for _, signals := range [][]unix.Signal{
+		{unix.SIGINT, unix.SIGINT}, {unix.SIGTERM, unix.SIGTERM, unix.SIGINT}, {unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE},
+	} {
+		t.Run(fmt.Sprint(signals), func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			serveHTTP(t, lab, greeting)
+			before := lab.Router.State()
+			for i := range 5 {
+				r := run(t, lab.Router, "syntap0", everything)
+				conn, err := lab.Router.Dial(t.Context(), "tcp", tuntest.ServerAddr4+":80")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				for _, signal := range signals {
+					_ = r.Signal(signal) // it may have ended
+					<-time.After(time.Duration(i) * time.Millisecond)
+				}
+				r.ended(t, "several signals")
+				if err := r.Err(); err != nil {
+					t.Errorf("ended with %v", err)
+				}
+				if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
+					t.Errorf("left behind (-before +after):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// TestSlowStop stops a router whose lines go to a program that does not read.
+func TestSlowStop(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "bash")
+	lab := tuntest.NewLab(t)
+	go serveAll(lab.Server.Listen("tcp", tuntest.ServerAddr4+":80"), func(*net.TCPConn) {})
+	before := lab.Router.State()
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, "tap: {log: [{format: classic, path: \"-\"}]}")
+	r.Process = lab.Router.Start("bash", "-c", `exec "$0" run -c "$1" > >(exec sleep 600 >/dev/null 2>&1)`, binary, config)
+	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+	for range 500 { // until the pipe is full
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		conn, err := lab.Router.Dial(ctx, "tcp", tuntest.ServerAddr4+":80")
+		cancel()
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	if err := r.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "the stop to say what it is at", func() bool { return strings.Contains(r.Stderr(), "still stopping") })
+	if err := r.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "an answer to the second signal", func() bool { return strings.Contains(r.Stderr(), "stopping already") })
+	r.ended(t, "SIGTERM")
+	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
 }

@@ -1,0 +1,40 @@
+package app
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// stopping says what a stop is at, where it takes its time or is asked for once more.
+type stopping struct {
+	log logrus.FieldLogger
+	at  atomic.Value // string
+}
+
+// slow is how long a stop may take before it says what it is at, and how long until it says so again.
+const slow = time.Second
+
+// watch speaks from the end of ctx until done is closed; again are further signals that ask for a stop.
+func (s *stopping) watch(ctx context.Context, again <-chan os.Signal, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	tick := time.NewTicker(slow)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-again:
+			s.log.WithField("at", s.at.Load()).Warn("stopping already; killed now, it would leave the host closed until \"syntap cleanup\"")
+		case <-tick.C:
+			s.log.WithField("at", s.at.Load()).Info("still stopping")
+		}
+	}
+}
