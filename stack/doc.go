@@ -103,6 +103,10 @@
 // prohibited when a router or our policy said so; nothing when nobody answered or when the failure was our own, such as
 // a lack of descriptors. In the last case the client's next SYN dials again; see attempt.go.
 //
+// A client's keepalive probe is answered when the far side has answered one of ours (probe.go). Netstack names the flow with each
+// packet that it sends, and an ACK without news, which it sends in answer to a probe, has the far side looked at: ordinary
+// segments cost a comparison.
+//
 // # Bounds
 //
 // Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource limit attempts that have
@@ -143,7 +147,7 @@
 // # Locks
 //
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
-// callback, but may be taken with netstack's locks held (PathMTU). The run queue's lock is the innermost and is taken with
-// netstack's locks held, too; so may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards the
-// table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
+// callback, but may be taken with netstack's locks held (PathMTU, withhold). The run queue's lock is the innermost and is taken
+// with netstack's locks held, too; so may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards
+// the table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
 package stack

@@ -64,6 +64,11 @@ func (e *linkEndpoint) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Er
 		if pkt.GSOOptions.Type == gstack.GSONone && e.paths != nil { // a SYN-ACK or a RST
 			e.paths.lowerMSS((*bufs)[0], true)
 		}
+		if f, ok := pkt.Owner.(*flow); ok && f.withholds(pkt, *bufs) {
+			clear(*bufs)
+			written++
+			continue
+		}
 		err := e.link.WriteFrame(offloadOf(pkt), *bufs)
 		clear(*bufs)
 		if errors.Is(err, os.ErrClosed) {

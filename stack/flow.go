@@ -66,6 +66,8 @@ type flow struct {
 	ended      time.Time     // when both halves were done; written before the phase closing
 	moved      atomic.Bool   // a byte has crossed since the last sweep
 	rested     bool          // nothing has moved for long, and the halves know; owned by the sweeper
+	said       said          // owned by who holds netstack's lock of the endpoint
+	probe      *probe        // the client has asked whether the far side is there; nil = it has not; guarded by stack.mu
 	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half
 	buffer     *readBuffer   // that unsent stands in, if the flow keeps it; owned by the inbound half
 }
@@ -140,6 +142,9 @@ func (f *flow) join(ep tcpip.Endpoint) {
 	keepalive := f.stack.o.Keepalive
 	f.stack.mu.Unlock()
 	keepAlive(ep, keepalive)
+	if ep, ok := ep.(*tcp.Endpoint); ok {
+		f.own(ep)
+	}
 	f.entry.Init(f, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	f.wq.EventRegister(&f.entry)
 }
@@ -170,6 +175,7 @@ func (f *flow) release() {
 	f.ended = time.Now()
 	s.mu.Lock()
 	delete(s.upstreams, f.upstream)
+	s.endProbe(f)
 	f.phase.Store(closing)
 	s.mu.Unlock()
 	if !f.resetHost.Load() {

@@ -125,6 +125,7 @@ func (s *Stack) route(f *frame) (deliver bool) {
 
 const (
 	tcpFlagsAt = 13 // in the TCP header (RFC 9293 §3.1)
+	tcpFIN     = 0x01
 	tcpSYN     = 0x02
 	tcpACK     = 0x10
 )

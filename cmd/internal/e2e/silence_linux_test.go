@@ -88,6 +88,85 @@ func halfClose(t *testing.T, lab *tuntest.Lab, address string, vanish func(lab *
 	}
 }
 
+// TestClientKeepalive has clients ask whether their server is there: they learn what is so.
+func TestClientKeepalive(t *testing.T) {
+	t.Parallel()
+	for _, host := range addresses() {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			run(t, lab.Router, "syntap0", `
+tun: {name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64"]}
+tap: {log: [{format: json, path: DIR/handshakes.json}]}
+`)
+			address := net.JoinHostPort(host, "7000")
+			serveEcho(lab.Server, address)
+			probes := func(n int) { // waits for so many
+				before := kernelCount(t, lab.Client, "TCPKeepAlive")
+				tuntest.Wait(t, "probes of the client", func() bool { return kernelCount(t, lab.Client, "TCPKeepAlive") >= before+n })
+			}
+			keepalive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2}
+			connect := func() *net.TCPConn {
+				conn := dial(t, lab.Client, address).(*net.TCPConn)
+				if err := conn.SetKeepAliveConfig(keepalive); err != nil {
+					t.Fatal(err)
+				}
+				return conn
+			}
+			idle, fresh, loaded := connect(), connect(), connect()
+			echo(t, idle)
+			echo(t, loaded)
+			probes(9)
+			echo(t, idle)
+
+			// A connection with data on its way has no probes without a router, and outlives more than they allow.
+			lab.Server.Drop(100, "output", "meta l4proto tcp")
+			if _, err := loaded.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			for name, conn := range map[string]*net.TCPConn{"idle": idle, "fresh": fresh} {
+				_ = conn.SetReadDeadline(time.Now().Add(tuntest.Patience))
+				if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ETIMEDOUT) {
+					t.Errorf("%s client has read %v, want a timeout of its own", name, err)
+				}
+			}
+			probes(3)
+			lab.Server.Run("nft", "delete", "table", "inet", "tuntest")
+			_ = loaded.SetReadDeadline(time.Now().Add(tuntest.Patience))
+			if _, err := io.ReadFull(loaded, make([]byte, 1)); err != nil {
+				t.Errorf("client with data on its way has read %v", err)
+			}
+			echo(t, loaded)
+		})
+	}
+}
+
+// TestUserTimeout has a server vanish while data is on its way to it: the client, to which the router has acknowledged that, sees a
+// reset.
+func TestUserTimeout(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	run(t, lab.Router, "syntap0", strings.Replace(impatient, "keepalive_idle: 1s", "user_timeout: 1500ms", 1))
+	var conns []net.Conn
+	for _, host := range addresses() {
+		address := net.JoinHostPort(host, "7000")
+		serveEcho(lab.Server, address)
+		conn := dial(t, lab.Router, address)
+		echo(t, conn)
+		conns = append(conns, conn)
+	}
+	lab.Server.Drop(100, "output", "meta l4proto tcp")
+	for _, conn := range conns {
+		if _, err := conn.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(tuntest.Patience))
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("client of %s has read %v, want a reset", conn.RemoteAddr(), err)
+		}
+	}
+}
+
 // connections returns how many connections a namespace has with an address, in a state as ss names it.
 func connections(ns *tuntest.Namespace, state, address string) int {
 	return strings.Count(ns.Run("ss", "-Htn", "state", state, "dst", address), "\n")

@@ -1,0 +1,143 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"syntap/tun"
+)
+
+// A client whose keepalive asks whether its far side is there (RFC 9293 §3.8.4) does not mean the router. Netstack's answer to
+// such a probe is withheld, the far side is probed, and the answer goes out when the far side has answered: a client learns of
+// one that has vanished in its own time.
+//
+//	client ── probe ──▶ netstack ── ACK without news ──▶ withhold ── TCP_KEEPIDLE 1 s ──▶ kernel ── probe ──▶ far side
+//	   ▲                                                    │                               │
+//	   ╰──────────────────── the ACK ───────────── answerProbe ◀── TCP_INFO: heard since ◀──╯
+//
+// While the far side has not acknowledged all that the client has sent, every probe is answered: without a router there would be
+// no probe then, and the retransmissions decide (dial.Options.UserTimeout).
+type probe struct {
+	asked   time.Time // when the client did, last
+	answer  []byte    // netstack's, as the link takes it
+	offload tun.Offload
+	timer   *time.Timer
+	wait    time.Duration // of the timer
+	own     [2]int        // what the socket has of keepaliveOptions by itself
+}
+
+// keepaliveOptions have the kernel probe at once, and not give up as long as the client goes on.
+var keepaliveOptions = [2]struct{ name, probing int }{{unix.TCP_KEEPCNT, 127}, {unix.TCP_KEEPIDLE, 1}}
+
+const (
+	// heardLately is the shortest silence after which Linux probes: a far side that has been heard since then need not be asked.
+	heardLately = time.Second
+	// probeAbandoned is for how long the far side is asked after the client's last probe.
+	probeAbandoned = 2 * time.Minute
+)
+
+// KUID and KGID make a flow the owner of its packets in netstack (tcpip.PacketOwner); they say nothing.
+func (f *flow) KUID() uint32 { return 0 }
+func (f *flow) KGID() uint32 { return 0 }
+
+// own has netstack name the flow with each packet of its connection to the client.
+func (f *flow) own(ep *tcp.Endpoint) {
+	ep.LockUser() // netstack reads the owner with it held
+	ep.SetOwner(f)
+	ep.UnlockUser()
+}
+
+// said is how far the segments to a client have got: the sequence number behind the last, and its acknowledgment.
+type said struct{ seq, ack uint32 }
+
+// withholds reports whether a packet is not to go to the client now. Netstack holds the endpoint's lock.
+func (f *flow) withholds(pkt *gstack.PacketBuffer, frame [][]byte) bool {
+	t := pkt.TransportHeader().Slice()
+	size, flags := pkt.Data().Size(), t[tcpFlagsAt]
+	now := said{seq: binary.BigEndian.Uint32(t[4:]) + uint32(size) + uint32(flags&tcpFIN), ack: binary.BigEndian.Uint32(t[8:])}
+	first := f.said == said{}
+	if size == 0 && flags == tcpACK && (now == f.said || first && now.ack == f.isn+1) {
+		return f.stack.withhold(f, offloadOf(pkt), frame)
+	}
+	if int32(now.seq-f.said.seq) >= 0 || first { // neither sent again nor a probe of our own
+		f.said = now
+	}
+	return false
+}
+
+// withhold looks at the far side when an ACK without news is to go to the client, as it is sent in answer to a probe.
+func (s *Stack) withhold(f *flow, off tun.Offload, frame [][]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.phase.Load() != open {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.Unacked > 0 || info.Notsent_bytes > 0 || heard(info) < heardLately {
+		return false
+	}
+	p := f.probe
+	if p == nil {
+		p = new(probe)
+		p.timer = time.AfterFunc(probeAbandoned, func() { s.answerProbe(f, p) })
+		for i, o := range keepaliveOptions {
+			p.own[i], _ = unix.GetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name)
+		}
+		f.probe = p
+	}
+	p.asked, p.answer, p.offload = time.Now(), slices.Concat(frame...), off
+	p.wait = min(10*time.Millisecond+time.Duration(info.Rtt)*time.Microsecond, heardLately)
+	for _, o := range keepaliveOptions {
+		_ = unix.SetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name, o.probing)
+	}
+	p.timer.Reset(p.wait)
+	return true
+}
+
+// heard returns how long ago the far side of a socket has been heard.
+func heard(info *unix.TCPInfo) time.Duration {
+	return time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
+}
+
+// answerProbe is called by a probe's timer.
+func (s *Stack) answerProbe(f *flow, p *probe) {
+	s.mu.Lock()
+	if f.probe != p {
+		s.mu.Unlock()
+		return
+	}
+	since := time.Since(p.asked)
+	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	answered := err == nil && heard(info) < since+heardLately/2 // it was longer ago when the client asked
+	answer, off := p.answer, p.offload
+	switch {
+	case answered, since > probeAbandoned:
+		s.endProbe(f)
+	default:
+		p.wait = min(2*p.wait, heardLately)
+		p.timer.Reset(p.wait)
+	}
+	s.mu.Unlock()
+	if answered {
+		s.writeInbound(off, answer)
+	}
+}
+
+// endProbe gives the socket its own keepalive back. mu is held.
+func (s *Stack) endProbe(f *flow) {
+	if f.probe == nil {
+		return
+	}
+	f.probe.timer.Stop()
+	for i, o := range keepaliveOptions {
+		_ = unix.SetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name, f.probe.own[i])
+	}
+	f.probe = nil
+}
