@@ -65,8 +65,8 @@ func (a *attribution) attempt(k tap.Key) *attributed {
 	t := new(attributed)
 	a.attempts[k] = t
 	if socket, ok := a.finder.Socket(k.Client, k.Server); ok {
-		t.owner = &tap.Owner{UID: socket.UID}
-		t.searching = a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
+		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
+		t.owner, t.searching = &tap.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
 	}
 	return t
 }

@@ -35,6 +35,7 @@ type Finder struct {
 	budgets budgets
 	running map[uint32]int // searches by user
 	total   int            // of them
+	last    last
 	stats   Stats
 
 	// Of the goroutine that searches.
@@ -70,7 +71,7 @@ func newFinder(patience time.Duration) (*Finder, error) {
 	}
 	f := &Finder{
 		uid: uint32(unix.Geteuid()), lacks: lacks(), queue: make(chan *search, maxSearches),
-		diag: d, budgets: newBudgets(), running: make(map[uint32]int), stats: Stats{NotFound: make(map[Reason]uint64)},
+		diag: d, budgets: newBudgets(), running: make(map[uint32]int), last: newLast(), stats: Stats{NotFound: make(map[Reason]uint64)},
 		processes: newProcesses(), waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
 	}
 	for _, r := range Reasons() {
@@ -107,26 +108,32 @@ func (f *Finder) Socket(local, remote netip.AddrPort) (s Socket, ok bool) {
 	return s, err == nil
 }
 
-// Search looks for the process that holds a socket, and has done called with it from another goroutine, once; its zero value
-// says that it has not been found. It returns false, and calls nothing, when the search may not begin.
-func (f *Finder) Search(s Socket, done func(Process)) bool {
+// Search looks for the process that holds a socket. One that has been found lately it returns at once. Else it searches, and
+// has done called with the process from another goroutine, once; the zero value says that it has not been found. Where the
+// search may not begin it returns neither.
+func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if p, looks := f.last.find(s); p.PID != 0 {
+		f.budgets.spend(s.UID, looks, time.Now())
+		f.stats.Found++
+		return p, false
+	}
 	switch {
 	case len(f.lacks) > 0 && s.UID != f.uid:
 		f.stats.NotFound[Permission]++
-		return false
+		return Process{}, false
 	case f.total >= maxSearches || f.running[s.UID] >= maxOfOne:
 		f.stats.NotFound[Busy]++
-		return false
+		return Process{}, false
 	case !f.budgets.left(s.UID, time.Now()):
 		f.stats.NotFound[Budget]++
-		return false
+		return Process{}, false
 	}
 	f.total++
 	f.running[s.UID]++
 	f.queue <- &search{socket: s, done: done, asked: time.Now()} // has room for all
-	return true
+	return Process{}, true
 }
 
 // run makes a few looks for each user in turn, until Close.
@@ -230,6 +237,7 @@ func (f *Finder) end(s *search) {
 	}
 	if s.reason == Found {
 		f.stats.Found++
+		f.last.add(f.processes.latest)
 		s.looks += looksOfName
 	} else {
 		f.stats.NotFound[s.reason]++

@@ -92,7 +92,10 @@ func testFinder(t testing.TB, patience time.Duration) *Finder {
 func process(t testing.TB, f *Finder, s Socket) Process {
 	t.Helper()
 	found := make(chan Process, 1)
-	if !f.Search(s, func(p Process) { found <- p }) {
+	switch p, searching := f.Search(s, func(p Process) { found <- p }); {
+	case p.PID != 0:
+		return p
+	case !searching:
 		t.Fatalf("no search for %+v: %+v", s, f.Stats())
 	}
 	select {
@@ -175,7 +178,7 @@ func TestSearchIsBounded(t *testing.T) {
 	searches := 0
 	for searches < 100_000 {
 		done := make(chan bool)
-		if !f.Search(Socket{UID: 12345, inode: 1}, func(p Process) { done <- p != Process{} }) {
+		if _, searching := f.Search(Socket{UID: 12345, inode: 1}, func(p Process) { done <- p != Process{} }); !searching {
 			break
 		}
 		if <-done {
@@ -222,7 +225,7 @@ func TestBusy(t *testing.T) {
 	for uid := range uint32(8) {
 		ofOne := 0
 		for range maxSearches {
-			if f.Search(Socket{UID: uid, inode: 1}, nil) {
+			if _, searching := f.Search(Socket{UID: uid, inode: 1}, nil); searching {
 				ofOne++
 			}
 		}
@@ -241,7 +244,7 @@ func TestLacks(t *testing.T) {
 	t.Parallel()
 	f := testFinder(t, patient)
 	f.lacks = []string{"CAP_SYS_PTRACE"}
-	if f.Search(Socket{UID: f.uid + 1, inode: 1}, nil) {
+	if _, searching := f.Search(Socket{UID: f.uid + 1, inode: 1}, nil); searching {
 		t.Error("a search begins that cannot succeed")
 	}
 	if got := f.Stats().NotFound[Permission]; got != 1 {
@@ -256,7 +259,7 @@ func TestSameDescriptors(t *testing.T) {
 	var all []Socket
 	for range maxOfProcess {
 		fd := socket(t, unix.AF_INET)
-		inode, err := p.inode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd))
+		inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,6 +292,46 @@ func TestNewestFirst(t *testing.T) {
 	}
 	if last := lastPID(); last <= 0 {
 		t.Errorf("the last process is %d", last)
+	}
+}
+
+// What was found lately is found at once, by its descriptor, unless that holds something else now or the process executes
+// another file.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	fd := socket(t, unix.AF_INET)
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLast()
+	self := holder{7, os.Getpid(), strconv.Itoa(fd)}
+	find := func() Process { p, _ := l.find(Socket{7, inode}); return p }
+	l.add(named{self, exe, "test"})
+	if got := find(); got != (Process{os.Getpid(), "test"}) {
+		t.Errorf("found %+v", got)
+	}
+	if p, _ := l.find(Socket{7, inode + 1}); p != (Process{}) {
+		t.Errorf("another socket is held by %+v", p)
+	}
+	if p, _ := l.find(Socket{8, inode}); p != (Process{}) {
+		t.Errorf("another user's socket is held by %+v", p)
+	}
+	l.add(named{self, "/bin/other", "other"})
+	if got := find(); got != (Process{}) {
+		t.Errorf("found %+v, which executes another file", got)
+	}
+	for i := range uint32(2 * lastUsers) {
+		for n := range 2 * lastOfUser {
+			l.add(named{holder{i, n, "1"}, "/bin/true", "true"})
+		}
+	}
+	if len(l.users) > lastUsers || len(l.users[2*lastUsers-1]) != lastOfUser {
+		t.Errorf("%d users are known, and %d of one", len(l.users), len(l.users[2*lastUsers-1]))
 	}
 }
 
@@ -348,7 +391,7 @@ func TestName(t *testing.T) {
 	defer rename(before)
 	rename([]byte("sshd"))
 	p := newProcesses()
-	if got := p.name(os.Getpid()); got != filepath.Base(executable) {
+	if _, got := p.name(os.Getpid()); got != filepath.Base(executable) {
 		t.Errorf("the name is %q, want %q", got, filepath.Base(executable))
 	}
 }

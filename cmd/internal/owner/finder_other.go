@@ -23,7 +23,7 @@ func (f *Finder) Stats() Stats { return Stats{} }
 func (f *Finder) Socket(_, _ netip.AddrPort) (Socket, bool) { return Socket{}, false }
 
 // Search begins none.
-func (f *Finder) Search(_ Socket, _ func(Process)) bool { return false }
+func (f *Finder) Search(_ Socket, _ func(Process)) (Process, bool) { return Process{}, false }
 
 // Close does nothing.
 func (f *Finder) Close() error { return nil }

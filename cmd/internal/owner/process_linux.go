@@ -18,7 +18,8 @@ import (
 type processes struct {
 	known  map[uint32]holder // of sockets that searches for others have come across, by inode
 	recent []holder          // of sockets that have been found, the last one first
-	link   [256]byte
+	latest named             // the last one
+	link   [pathMax]byte
 }
 
 // holder is a process and the descriptor under which it holds, or has held, a socket of a user.
@@ -66,7 +67,7 @@ func (p *processes) search(s Socket, look func() bool) (Process, Reason) {
 
 // holds reports whether the holder has the socket. A process that has ended is forgotten.
 func (p *processes) holds(h holder, inode uint32) bool {
-	other, err := p.inode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd)
+	other, err := socketInode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(h.pid)+"/fd/"+h.fd, p.link[:])
 	if err != nil && errors.Is(unix.Kill(h.pid, 0), unix.ESRCH) {
 		p.recent = slices.DeleteFunc(p.recent, func(other holder) bool { return other.pid == h.pid })
 	}
@@ -75,10 +76,11 @@ func (p *processes) holds(h holder, inode uint32) bool {
 
 // found names the process and moves it to the front of the recent ones. Neither a process nor a user drives all others out.
 func (p *processes) found(h holder) (Process, Reason) {
-	name := p.name(h.pid)
+	exe, name := p.name(h.pid)
 	if name == "" { // it has ended
 		return Process{}, NotHeld
 	}
+	p.latest = named{h, exe, name}
 	p.recent = slices.DeleteFunc(p.recent, func(other holder) bool { return other == h })
 	p.recent = slices.Insert(p.recent, 0, h)
 	process, user := 0, 0
@@ -95,20 +97,21 @@ func (p *processes) found(h holder) (Process, Reason) {
 	return Process{PID: h.pid, Name: name}, Found
 }
 
-// name returns the name of the file that a process executes. Where the first 15 bytes of /proc/PID/comm begin it, as nc does
+// name returns the file that a process executes, and the name of it. Where the first 15 bytes of /proc/PID/comm begin it, as nc does
 // nc.openbsd, the shorter one is how people know it.
-func (p *processes) name(pid int) string {
+func (p *processes) name(pid int) (exe, name string) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	n, err := unix.Readlink(dir+"/exe", p.link[:])
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	file := path.Base(strings.TrimSuffix(string(p.link[:n]), " (deleted)"))
+	exe = string(p.link[:n])
+	file := path.Base(strings.TrimSuffix(exe, " (deleted)"))
 	comm := readComm(dir)
 	if comm != "" && strings.HasPrefix(file, comm) && len(comm) < maxComm {
-		return comm
+		return exe, comm
 	}
-	return file
+	return exe, file
 }
 
 // maxComm is the length of a name in /proc/PID/comm that may have been cut off: TASK_COMM_LEN without the zero.
@@ -128,13 +131,13 @@ func readComm(dir string) string {
 	return string(bytes.TrimSuffix(b[:n], []byte("\n")))
 }
 
-// inode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none.
-func (p *processes) inode(dir int, path string) (uint32, error) {
-	n, err := unix.Readlinkat(dir, path, p.link[:])
+// socketInode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none. It needs a buffer.
+func socketInode(dir int, path string, link []byte) (uint32, error) {
+	n, err := unix.Readlinkat(dir, path, link)
 	if err != nil {
 		return 0, err
 	}
-	text, ok := bytes.CutPrefix(p.link[:n], []byte("socket:["))
+	text, ok := bytes.CutPrefix(link[:n], []byte("socket:["))
 	if !ok {
 		return 0, nil
 	}
@@ -259,7 +262,7 @@ func (w *walk) process(pid, from, to int) (found bool) {
 		if i >= to || !w.may() {
 			return false
 		}
-		switch inode, err := w.inode(dir, name); {
+		switch inode, err := socketInode(dir, name, w.link[:]); {
 		case err != nil:
 			w.note(err)
 		case inode == w.socket.inode:
