@@ -98,7 +98,7 @@ func (m *mapping) replyEcho(in *inbound, n int, from netip.Addr) {
 	if at+echoHeaderLen > end || in.buf[at] != echo || echoIdent(in.buf[at:]) != m.own.Port() {
 		return // it came before the raw socket had its filter
 	}
-	m.stack.nat.heard(m, 1)
+	m.stack.nat.heard(m, 1, in.now)
 	client := m.key.client
 	packet := in.buf[at-ipHeaderLen(from) : end]
 	in.putIP(packet, from, client.Addr(), icmpProto(m.v6()), in.marks)

@@ -5,6 +5,7 @@ package stack
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,8 @@ import (
 // headroom, and their headers are written right before them.
 type inbound struct {
 	message message
-	control // of the message last received
+	control               // of the message last received
+	now     time.Duration // when the poller began with the socket, on nat's clock
 	buf     []byte
 	run     run
 	frame   [1][]byte

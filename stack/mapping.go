@@ -39,6 +39,9 @@ type mapping struct {
 	busy   bool          // datagrams came in a row when last looked; owned by the poller
 	lost   atomic.Uint32 // what the socket has dropped, by its own count
 
+	admitted   netip.AddrPort // who may send to the client; owned by the poller, like the next
+	admittedAt time.Duration  // when, on nat's clock
+
 	membership // in nat
 }
 
@@ -201,6 +204,7 @@ func (m *mapping) ready(events uint32, _ *worker) {
 		m.relayErrors()
 	}
 	in := m.stack.inbound
+	in.now = m.stack.nat.now()
 	defer m.flush(in)
 	waited := false
 	for got := range datagramsPerTurn {
@@ -236,7 +240,7 @@ func nap(d time.Duration) {
 func (m *mapping) received(in *inbound, n int) {
 	in.readControl()
 	m.noteLost(in.lost)
-	from, ok := m.admit(m.far(&in.message))
+	from, ok := m.admit(m.far(&in.message), in.now)
 	switch {
 	case !ok:
 		m.stack.stats.DropUninvited.Add(1)
@@ -301,10 +305,17 @@ func (m *mapping) asClientSees(far netip.AddrPort) netip.AddrPort {
 // admit returns what the client calls a far end that has sent to it, if it may. The open door of the mapping is for the
 // outside: a client gets nothing that programs of this host send to each other, unless it has asked them, and nothing from
 // where it may not send.
-func (m *mapping) admit(far netip.AddrPort) (server netip.AddrPort, ok bool) {
+func (m *mapping) admit(far netip.AddrPort, now time.Duration) (server netip.AddrPort, ok bool) {
 	if server, ok = m.calls(far); ok {
 		return server, true
 	}
 	a := far.Addr()
-	return far, a != m.key.local && !a.IsLoopback() && !m.stack.host.Contains(a) && m.stack.dialer.Admits(m.key.client.Addr(), far)
+	if far == m.admitted && now-m.admittedAt < wayAge {
+		return far, true
+	}
+	if a == m.key.local || a.IsLoopback() || m.stack.host.Contains(a) || !m.stack.dialer.Admits(m.key.client.Addr(), far) {
+		return far, false
+	}
+	m.admitted, m.admittedAt = far, now
+	return far, true
 }

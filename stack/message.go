@@ -24,6 +24,9 @@ type message struct {
 // send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each (UDP_SEGMENT).
 func (m *message) send(fd int, to netip.AddrPort, segment int, parts ...[]byte) syscall.Errno {
 	m.peer.Set(to)
+	if segment == 0 && len(parts[len(parts)-1]) == 0 && len(parts[0]) > 0 {
+		return m.sendOne(fd, parts[0]) // cheaper than a header for it
+	}
 	m.header = unix.Msghdr{}
 	var length *uint32
 	m.header.Name, length = m.peer.Pointer()
@@ -38,6 +41,17 @@ func (m *message) send(fd int, to netip.AddrPort, segment int, parts ...[]byte) 
 	}
 	for {
 		_, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.header)), 0)
+		if errno != unix.EINTR {
+			return errno
+		}
+	}
+}
+
+// sendOne sends one piece of memory as a datagram to peer.
+func (m *message) sendOne(fd int, b []byte) syscall.Errno {
+	name, length := m.peer.Pointer()
+	for {
+		_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, uintptr(unsafe.Pointer(name)), uintptr(*length))
 		if errno != unix.EINTR {
 			return errno
 		}

@@ -128,7 +128,7 @@ func (n *nat) mappingsOf(client netip.AddrPort, echo bool) (all []*mapping) {
 }
 
 // heard notes that somebody has sent datagrams to the client.
-func (n *nat) heard(m *mapping, datagrams int) {
+func (n *nat) heard(m *mapping, datagrams int, now time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.byKey[m.key] != m {
@@ -136,7 +136,7 @@ func (n *nat) heard(m *mapping, datagrams int) {
 	}
 	m.answered = true
 	m.questions = max(0, m.questions-datagrams)
-	n.use(m, n.now())
+	n.use(m, now)
 }
 
 // use notes that a mapping is in use, and what for. mu is held.

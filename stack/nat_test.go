@@ -55,7 +55,7 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 					case i == 0:
 						n.add(m, u.port, 1)
 					case u.port == 0:
-						n.heard(m, 1)
+						n.heard(m, 1, n.now())
 					default:
 						if n.find(m.key, u.port, 1, n.now()) != m {
 							t.Fatal("no mapping")
@@ -120,7 +120,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 			m := testMapping(key(client).client)
 			n.add(m, port, 1)
 			if answered {
-				n.heard(m, 1)
+				n.heard(m, 1, n.now())
 			}
 			time.Sleep(time.Millisecond)
 		}
@@ -129,7 +129,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 		add(3, 443, false)
 		add(4, portDNS, false)
 		n.find(key(2), portDNS, 1, n.now()) // makes 3 the oldest
-		n.heard(n.byKey[key(2)], 1)
+		n.heard(n.byKey[key(2)], 1, n.now())
 		for _, want := range [][]uint16{{1, 2, 4}, {1, 2}, {1}} {
 			if n.makeRoom(clientV4) != nil {
 				t.Fatal("no room")
@@ -183,7 +183,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 				m := testMapping(client)
 				n.add(m, 443, 1)
 				if answered {
-					n.heard(m, 1)
+					n.heard(m, 1, n.now())
 				}
 				return true
 			}

@@ -63,7 +63,7 @@ func (m *mapping) flush(in *inbound) {
 		s.stats.InboundErrors.Add(1) // a stranger's of the other family, or too long for this one
 		return
 	}
-	s.nat.heard(m, r.datagrams())
+	s.nat.heard(m, r.datagrams(), in.now)
 	m.noteSent(r.from, ipHeaderLen(client.Addr())+udpHeaderLen+r.segment)
 	if r.several() && r.segment <= s.largestSegment(client.Addr()) && s.writeUDP(in, r, client) == nil {
 		return

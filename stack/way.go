@@ -17,11 +17,13 @@ import (
 type ways struct {
 	routes *dial.Routes
 	known  map[netip.AddrPort]way
+	last   way // most datagrams go where the one before went
 }
 
 type way struct {
-	local netip.Addr
-	asked time.Duration // when, on nat's clock
+	target netip.AddrPort
+	local  netip.Addr
+	asked  time.Duration // when, on nat's clock
 }
 
 // What the kernel has said of a target holds for wayAge, so that a host whose routes or addresses change carries on after
@@ -37,8 +39,11 @@ func newWays(d *dial.Dialer) *ways {
 
 // local returns the address that a datagram to target leaves from at the time now, or why it does not leave.
 func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, error) {
-	if k, ok := w.known[target]; ok && now-k.asked < wayAge {
-		return k.local, nil
+	if w.last.target != target {
+		w.last = w.known[target]
+	}
+	if w.last.target == target && now-w.last.asked < wayAge {
+		return w.last.local, nil
 	}
 	local, err := w.routes.Source(target)
 	if err != nil {
@@ -47,7 +52,8 @@ func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, erro
 	if len(w.known) >= maxWays {
 		clear(w.known)
 	}
-	w.known[target] = way{local, now}
+	w.last = way{target, local, now}
+	w.known[target] = w.last
 	return local, nil
 }
 
@@ -55,6 +61,7 @@ func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, erro
 func (w *ways) forget(target netip.AddrPort) bool {
 	_, ok := w.known[target]
 	delete(w.known, target)
+	w.last = way{}
 	return ok
 }
 
