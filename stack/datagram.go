@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -21,6 +22,10 @@ func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (neti
 		f.drop(&s.stats.DropLinkScope)
 		return netip.AddrPort{}, false
 	}
+	if !s.source.mayBe(client, f.now, s.o.Sources) {
+		f.drop(&s.stats.DropSource)
+		return netip.AddrPort{}, false
+	}
 	target, err := s.dialer.Target(client, server)
 	if err != nil {
 		f.drop(&s.stats.DropDenied)
@@ -29,6 +34,33 @@ func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (neti
 	}
 	return target, true
 }
+
+// source is the client that has sent last; most datagrams come from the one before.
+type source struct {
+	addr  netip.Addr
+	asked time.Duration // when, on nat's clock
+}
+
+// sourceAge is for how long the answer about a client holds.
+const sourceAge = time.Second
+
+// mayBe reports whether a client may have the address.
+func (s *source) mayBe(client netip.Addr, now time.Duration, sources func(netip.Addr) bool) bool {
+	if client == s.addr && now-s.asked < sourceAge {
+		return true
+	}
+	if client.IsLoopback() || client.Is4In6() || classE.Contains(client) || thisNetwork.Contains(client) || sources != nil && !sources(client) {
+		return false
+	}
+	s.addr, s.asked = client, now
+	return true
+}
+
+// Addresses that stand in no packet as its source (RFC 1122 §3.2.1.3, RFC 1112 §4).
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	classE      = netip.MustParsePrefix("240.0.0.0/4")
+)
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919 §7
 
@@ -43,14 +75,13 @@ func leavesLink(a netip.Addr) bool {
 // mapping returns the mapping by which a client endpoint is about to send f to server, which is target for the host. Where
 // there is none and none can be made, it tells why, as far as that is the client's business, and returns nil.
 func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
-	now := s.nat.now()
-	local, err := s.ways.local(target, now)
+	local, err := s.ways.local(target, f.now)
 	if err != nil {
 		s.sent(f, target, errnoOf(err))
 		return nil
 	}
 	key := mappingKey{client: client, echo: echo, local: local}
-	if m := s.nat.find(key, server.Port(), f.datagrams(), now); m != nil {
+	if m := s.nat.find(key, server.Port(), f.datagrams(), f.now); m != nil {
 		return m
 	}
 	if s.nat.owns(ownSocket{client, echo}) {

@@ -107,6 +107,8 @@
 // packet that it sends, and an ACK without news, which it sends in answer to a probe, has the far side looked at: ordinary
 // segments cost a comparison.
 //
+// A client whose address Options.Sources does not name gets no answer. Of connections the link takes care of that.
+//
 // # Bounds
 //
 // Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource limit attempts that have

@@ -41,6 +41,7 @@ func (s *Stack) routeICMP(f *frame) {
 		s.stats.DropICMP.Add(1)
 		return
 	}
+	f.now = s.nat.now()
 	// An identifier takes the place of the client's port; the far end has none.
 	client, server := netip.AddrPortFrom(f.ip.srcAddr(f.head), echoIdent(request)), netip.AddrPortFrom(f.ip.dstAddr(f.head), 0)
 	target, ok := s.target(f, client.Addr(), server)

@@ -145,33 +145,34 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
+}
 
-	send := func(packet []byte) {
-		t.Helper()
-		if err := router.host.Send(tuntest.Frame{Data: packet}); err != nil {
-			t.Fatal(err)
-		}
-	}
+// So does a datagram or an echo request.
+func TestOwnDatagramsAreDropped(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	ns.AddAddress("lo", "203.0.113.7/32")
+	local := netip.MustParseAddr("203.0.113.7")
+	router := routerIn(t, ns, true, dial.Options{})
 	datagram := func(src netip.AddrPort) []byte {
-		return tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(serverV4, 9), Payload: []byte("x")}.Packet()
+		return tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(local, 9), Payload: []byte("x")}.Packet()
 	}
 	request := func(src netip.AddrPort) []byte {
-		packet := echo(src.Addr(), serverV4, byte(src.Port()), 1, nil)
+		packet := echo(src.Addr(), local, byte(src.Port()), 1, nil)
 		packet.Rest[0] = byte(src.Port() >> 8)
 		return packet.Packet()
 	}
 	for i, of := range []func(netip.AddrPort) []byte{datagram, request} {
 		client := netip.AddrPortFrom(clientV4, 5000)
-		send(of(client))
+		router.send(t, tuntest.Frame{Data: of(client)})
 		var m *mapping
 		eventually(t, "a mapping", func() bool {
 			router.nat.mu.Lock()
 			defer router.nat.mu.Unlock()
-			m = router.nat.byKey[mappingKey{client: client, echo: i == 1, local: netip.MustParseAddr("127.0.0.1")}]
+			m = router.nat.byKey[mappingKey{client: client, echo: i == 1, local: local}]
 			return m != nil
 		})
-		send(of(m.own))
-		eventually(t, "dropped", func() bool { return router.stats.DropOwnSocket.Load() == uint64(2+i) })
+		router.send(t, tuntest.Frame{Data: of(m.own)})
+		eventually(t, "dropped", func() bool { return router.stats.DropOwnSocket.Load() == uint64(1+i) })
 	}
 }
 

@@ -26,6 +26,9 @@ type Options struct {
 	// has its answers, ends sooner. ICMPTimeout does the same for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
 	UDPTimeout, ICMPTimeout time.Duration
 
+	// Sources says who may send datagrams and echo requests; nil = anybody. It must not block.
+	Sources func(netip.Addr) bool
+
 	// Local tells the programs of this host from clients behind it, by their addresses: together they may have all but an eighth of
 	// UDPFlows. nil = what has an address of this host. It must not block.
 	Local func(netip.Addr) bool

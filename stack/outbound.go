@@ -5,6 +5,7 @@ package stack
 import (
 	"encoding/binary"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -79,8 +80,9 @@ type frame struct {
 	head, body []byte
 	off        tun.Offload
 	ip         ipHeader
-	more       int  // other frames that it stands for
-	pieces     bool // netstack has put it together
+	more       int           // other frames that it stands for
+	now        time.Duration // when a datagram or echo request came, on nat's clock
+	pieces     bool          // netstack has put it together
 }
 
 // drop counts a frame that goes no further.

@@ -39,6 +39,7 @@ type Stack struct {
 	spinner   *spinner // nil = none
 	nat       *nat
 	ways      *ways     // the read loop's
+	source    source    // the read loop's
 	outbound  message   // the read loop's
 	burst     *burst    // the read loop's; nil where the link does not tell that it has nothing to read
 	inbound   *inbound  // the poller's

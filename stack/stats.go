@@ -28,6 +28,7 @@ type Stats struct {
 	DropUDPPerSource atomic.Uint64 // the same beyond UDPFlowsPerSource
 	DropUDPSend      atomic.Uint64 // datagram, super-frame or echo request the host did not take
 	DropDenied       atomic.Uint64 // datagram or echo request that policy forbids
+	DropSource       atomic.Uint64 // datagram or echo request of an address that may not send
 	DropLinkScope    atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
 	DropICMP         atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
 	DropUnmatched    atomic.Uint64 // such an error that quotes nothing that is on its way to a client
@@ -66,6 +67,7 @@ func (s *Stats) Drops() map[string]uint64 {
 		"udp_flows_per_source": s.DropUDPPerSource.Load(),
 		"udp_send":             s.DropUDPSend.Load(),
 		"denied":               s.DropDenied.Load(),
+		"source":               s.DropSource.Load(),
 		"link_scope":           s.DropLinkScope.Load(),
 		"icmp":                 s.DropICMP.Load(),
 		"icmp_unmatched":       s.DropUnmatched.Load(),

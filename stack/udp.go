@@ -43,6 +43,7 @@ func (s *Stack) sendUDP(f *frame) {
 		s.stats.DropMalformed.Add(1)
 		return
 	}
+	f.now = s.nat.now()
 	u := f.head[f.ip.len:]
 	client, server := f.ip.src(f.head, u), f.ip.dst(f.head, u)
 	target, ok := s.target(f, client.Addr(), server)

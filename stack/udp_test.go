@@ -319,6 +319,8 @@ func TestUDPIsEndpointIndependent(t *testing.T) {
 // A client's port stays free for the host's services. Those that only root has are kept, or replaced by another.
 func TestUDPSourcePort(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
+	ns.AddAddress("lo", clientV4.Next().String()+"/32")
+	ns.AddAddress("lo", clientV6.Next().String()+"/128")
 	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
 	for _, tt := range []struct {
 		client, server netip.Addr
@@ -336,11 +338,11 @@ func TestUDPSourcePort(t *testing.T) {
 		if seen := router.exchange(t, netip.AddrPortFrom(tt.client, 500), server, far); seen.Port() != 500 {
 			t.Errorf("far end sees port %d, want the client's 500", seen.Port())
 		}
-		if seen := router.exchange(t, netip.AddrPortFrom(tt.client.Next(), 500), server, far); seen.Port() == 500 || seen.Port() >= firstUserPort {
+		if seen := router.exchange(t, netip.AddrPortFrom(tt.client.Next().Next(), 500), server, far); seen.Port() == 500 || seen.Port() >= firstUserPort {
 			t.Errorf("far end sees port %d, want one below %d other than 500, which is taken", seen.Port(), firstUserPort)
 		}
 		// The port of a client on this host is taken, too.
-		onHost := netip.MustParseAddr(tt.loopback)
+		onHost := tt.client.Next()
 		if seen := router.exchange(t, netip.AddrPortFrom(onHost, 501), server, far); seen.Port() == 501 || seen.Port() >= firstUserPort {
 			t.Errorf("far end sees port %d, want one below %d other than 501", seen.Port(), firstUserPort)
 		}
@@ -446,6 +448,27 @@ func TestUDPDeniedIsProhibited(t *testing.T) {
 	if n := router.stats.DropDenied.Load(); n != 2 {
 		t.Errorf("counted %d, want 2", n)
 	}
+}
+
+// Whoever may not send is not answered either.
+func TestUDPOfOtherSourcesIsDropped(t *testing.T) {
+	sources := func(a netip.Addr) bool {
+		return a == clientV4 || a == clientV6 || !netip.MustParsePrefix("198.51.100.0/24").Contains(a)
+	}
+	far := listenUDP(t, "127.0.0.1:0")
+	router := startRouter(t, Options{Sources: sources}, dial.Policy{})
+	tests := []string{"198.51.100.2", "127.0.0.1", "0.1.2.3", "240.0.0.9", "::1", "::ffff:203.0.113.1"}
+	for _, tt := range tests {
+		client, server := netip.MustParseAddr(tt), serverV4
+		if client.Is6() {
+			server = serverV6
+		}
+		router.send(t, tuntest.Frame{Data: tuntest.UDP{Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, portOf(far))}.Packet()})
+		router.send(t, tuntest.Frame{Data: echo(client, server, 1, 1, nil).Packet()})
+	}
+	eventually(t, "all dropped", func() bool { return router.stats.DropSource.Load() == uint64(2*len(tests)) })
+	router.wantNoAnswer(t)
+	router.exchange(t, netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far)), far)
 }
 
 // What does not leave its link is no error, and is not answered.

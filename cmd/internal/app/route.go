@@ -77,7 +77,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
-	o.Local = r.Local
+	o.Sources, o.Local = r.Sources, r.Local
 	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
