@@ -1,0 +1,272 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// datagramGateway is the config of a gateway that shows its counters.
+const datagramGateway = `
+tun: {name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64"]}
+route: {exclude: [192.0.2.0/24, "2001:db8:1::/64"]}
+tap: {log: [{format: json, path: DIR/handshakes.json}]}
+http: {listen: ` + viewAddress + `}
+`
+
+// metric returns the value of one of the router's metrics, with its labels; 0 if there is none.
+func metric(t *testing.T, ns *tuntest.Namespace, name string) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` ([0-9.e+]+)$`).FindStringSubmatch(ns.Run("curl", "-sS", "http://"+viewAddress+"/metrics"))
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n)
+}
+
+func listenDatagrams(t *testing.T, ns *tuntest.Namespace, address string) *net.UDPConn {
+	t.Helper()
+	network := "udp"
+	switch { // or it would be the port of both families
+	case strings.HasPrefix(address, "[::]"):
+		network = "udp6"
+	case strings.HasPrefix(address, "0.0.0.0"):
+		network = "udp4"
+	}
+	c := ns.ListenPacket(network, address).(*net.UDPConn)
+	if err := c.SetDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// send sends a datagram, and receive wants one.
+func send(t *testing.T, c *net.UDPConn, to net.Addr, payload string) {
+	t.Helper()
+	if _, err := c.WriteTo([]byte(payload), to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t *testing.T, c *net.UDPConn, want string) (from net.Addr) {
+	t.Helper()
+	b := make([]byte, 2000)
+	n, from, err := c.ReadFrom(b)
+	if err != nil || string(b[:n]) != want {
+		t.Fatalf("%s has received %q, %v, want %q", c.LocalAddr(), b[:n], err, want)
+	}
+	return from
+}
+
+// TestClientPorts has a client behind a gateway use ports: the host's services can have them, too, unless they are below 1024,
+// and what the host sends to where its datagrams come from does not reach the client.
+func TestClientPorts(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", datagramGateway)
+	for i, host := range addresses() {
+		far := listenDatagrams(t, lab.Server, net.JoinHostPort(host, "7000"))
+		exchange := func(c *net.UDPConn) (seen *net.UDPAddr) {
+			t.Helper()
+			send(t, c, far.LocalAddr(), "question")
+			seen = receive(t, far, "question").(*net.UDPAddr)
+			send(t, far, seen, "answer")
+			receive(t, c, "answer")
+			return seen
+		}
+		any := []string{"0.0.0.0", "[::]"}[i]
+		client := listenDatagrams(t, lab.Client, any+":8125")
+		seen := exchange(client)
+		for _, address := range []string{any + ":8125", net.JoinHostPort([]string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i], "8126")} {
+			before := metric(t, lab.Router, `syntap_drops_total{reason="uninvited"}`)
+			service := listenDatagrams(t, lab.Router, address)
+			send(t, service, seen, "of the host")
+			r.wait(t, "the host's datagram to be dropped", func() bool {
+				return metric(t, lab.Router, `syntap_drops_total{reason="uninvited"}`) == before+1
+			})
+			service.Close()
+		}
+		stranger := listenDatagrams(t, lab.Server, net.JoinHostPort(host, "7001"))
+		send(t, stranger, seen, "of a stranger")
+		receive(t, client, "of a stranger")
+
+		if seen := exchange(listenDatagrams(t, lab.Client, any+":500")); seen.Port != 500 {
+			t.Errorf("%s sees port %d, want the client's 500", host, seen.Port)
+		}
+		if seen := exchange(listenDatagrams(t, lab.Router, any+":501")); seen.Port >= 1024 {
+			t.Errorf("%s sees port %d of a client on the host, want one below 1024", host, seen.Port)
+		}
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestOwnPacketsComeBack takes the rules of the router's own sockets away again and again while pings and datagrams go out: none
+// of its packets begets another.
+func TestOwnPacketsComeBack(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "ping")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", datagramGateway)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, family := range []string{"-4", "-6"} {
+				for _, priority := range []string{"5359", "5360", "5361"} {
+					command(t, lab.Router, "ip", family, "rule", "delete", "priority", priority)
+				}
+			}
+		}
+	}()
+	for _, host := range addresses() {
+		for range 3 {
+			command(t, lab.Client, "ping", "-n", "-c1", "-W1", host)
+			c, err := lab.Client.Dial(t.Context(), "udp", net.JoinHostPort(host, "7000"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprint(c, "hello")
+			c.Close()
+		}
+	}
+	close(stop)
+	<-stopped
+	for proto, most := range map[string]int{"icmp": 6, "udp": 6} {
+		if n := metric(t, lab.Router, `syntap_flows{proto="`+proto+`"}`); n > most {
+			t.Errorf("%d flows of %s, want at most the %d of the clients", n, proto, most)
+		}
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestBurst has a server answer by datagrams in a row, faster than they can be passed on.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", datagramGateway)
+	for _, host := range addresses() {
+		far := listenDatagrams(t, lab.Server, net.JoinHostPort(host, "7000"))
+		client := listenDatagrams(t, lab.Router, ":0")
+		raw, err := client.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20) })
+		if err != nil {
+			t.Skipf("no large buffers here: %v", err)
+		}
+		const many = 2000
+		send(t, client, far.LocalAddr(), "question")
+		from := receive(t, far, "question")
+		if err := r.Signal(unix.SIGSTOP); err != nil { // the worst that can happen to it
+			t.Fatal(err)
+		}
+		answer := strings.Repeat("x", 1400)
+		for range many {
+			send(t, far, from, answer)
+		}
+		if err := r.Signal(unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		for range many {
+			receive(t, client, answer)
+		}
+	}
+	// What does not fit is counted.
+	far := listenDatagrams(t, lab.Server, net.JoinHostPort(tuntest.ServerAddr4, "7001"))
+	client := listenDatagrams(t, lab.Router, ":0")
+	send(t, client, far.LocalAddr(), "question")
+	from := receive(t, far, "question")
+	if err := r.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for range 15000 {
+		send(t, far, from, strings.Repeat("x", 1400))
+	}
+	if err := r.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "the loss to be counted", func() bool {
+		send(t, far, from, "what comes after")
+		return metric(t, lab.Router, `syntap_drops_total{reason="receive_queue"}`) > 1000
+	})
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestDatagramsOfOneSource has one client take all the places it gets: others get theirs.
+func TestDatagramsOfOneSource(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", datagramGateway+"limits: {udp_flows: 64}\n")
+	const ofOne = 16 // a quarter of 64
+	for i, host := range addresses() {
+		server := net.JoinHostPort(host, "7000")
+		serveDatagrams(lab.Server, server)
+		ask := func(ns *tuntest.Namespace) (conn net.Conn) {
+			conn, err := ns.Dial(t.Context(), "udp", server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			fmt.Fprint(conn, "question")
+			return conn
+		}
+		wantAnswer := func(conn net.Conn) {
+			t.Helper()
+			_ = conn.SetReadDeadline(time.Now().Add(tuntest.Patience))
+			if _, err := conn.Read(make([]byte, 100)); err != nil {
+				t.Errorf("no answer: %v", err)
+			}
+		}
+		for range ofOne {
+			wantAnswer(ask(lab.Client))
+		}
+		for range 2 * ofOne {
+			ask(lab.Client)
+		}
+		r.wait(t, "what is beyond to be dropped", func() bool {
+			return metric(t, lab.Router, `syntap_drops_total{reason="udp_flows_per_source"}`) == 2*ofOne*(i+1)
+		})
+		wantAnswer(ask(lab.Router))
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestQuietPortsClose sets the time after which a port of a client that says nothing is given up.
+func TestQuietPortsClose(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "ping")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", datagramGateway+"egress: {udp_timeout: 1s, icmp_timeout: 1s}\n")
+	for _, host := range addresses() {
+		far := listenDatagrams(t, lab.Server, net.JoinHostPort(host, "7002"))
+		client := listenDatagrams(t, lab.Client, ":0")
+		send(t, client, far.LocalAddr(), "question")
+		receive(t, far, "question")
+		lab.Client.Run("ping", "-n", "-c1", "-w20", host)
+	}
+	for _, proto := range []string{"udp", "icmp"} {
+		r.wait(t, proto+" to end", func() bool { return metric(t, lab.Router, `syntap_flows{proto="`+proto+`"}`) == 0 })
+	}
+	r.stop(t, unix.SIGTERM)
+}
