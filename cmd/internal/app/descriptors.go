@@ -11,6 +11,9 @@ const noDescriptorLimit = math.MaxUint64
 // spareDescriptors are for all that is no connection: logs, the TUN, listeners.
 const spareDescriptors = 64
 
+// moreDescriptors is the remedy where there are too few to start.
+const moreDescriptors = "let it have more descriptors: ulimit -n 65536, or LimitNOFILE= in its unit"
+
 // warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has a descriptor.
 func (r *Router) warnDescriptors() {
 	limit, flows := descriptorLimit(), r.Config.Limits.TCPFlows

@@ -2,12 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
+	"syscall"
 
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
@@ -20,6 +23,9 @@ func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*au
 		if err != nil {
 			for _, s := range open {
 				_ = s.Close() // empty so far
+			}
+			if errors.Is(err, syscall.EMFILE) {
+				err = hint.Fail(err, moreDescriptors)
 			}
 			return nil, err
 		}

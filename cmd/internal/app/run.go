@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -33,13 +34,13 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	defer func() { err = errors.Join(err, closeView(view)) }()
 	dev, err := tun.Open(c.TUN.Name, c.TUN.MTU)
 	if err != nil {
-		return explain(err, c)
+		return explain(err, c, stateDir)
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
 	hostConfig, _ := hostConfig(c, stateDir)
 	host, err := tun.Configure(hostConfig)
 	if err != nil {
-		return explain(err, c)
+		return explain(err, c, stateDir)
 	}
 	warnStrict(c, log)
 	said := newNoticeBoard(log)
@@ -104,9 +105,15 @@ func sources(set config.AddressSet) func(netip.Addr) bool {
 }
 
 // explain adds the remedy to what can go wrong when the host is changed.
-func explain(err error, c *config.Config) error {
+func explain(err error, c *config.Config, stateDir string) error {
 	path := new(fs.PathError)
 	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return hint.Fail(err, moreDescriptors)
+	case errors.Is(err, syscall.ENOTTY):
+		return hint.Fail(err, "/dev/net/tun is not the kernel's TUN device: mknod /dev/net/tun c 10 200")
+	case errors.As(err, &path) && strings.HasPrefix(path.Path, stateDir):
+		return hint.Fail(err, "the journal, by which a crash is cleaned up, needs a directory that can be written: name one in RUNTIME_DIRECTORY, here and for \"syntap cleanup\"")
 	case errors.As(err, &path) && strings.HasSuffix(path.Path, "/disable_ipv6"):
 		return hint.Fail(err, "IPv6 is off here and /proc/sys cannot be written, as in a container: start it with the sysctl net.ipv6.conf.default.disable_ipv6=0, or leave IPv6 out of tun.addresses and route.include")
 	case errors.Is(err, os.ErrPermission):

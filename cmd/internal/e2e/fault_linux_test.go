@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -260,5 +261,34 @@ func TestLinkScope(t *testing.T) {
 	}
 	if lines := strings.Count(r.Stderr(), "\n"); lines != 3 {
 		t.Errorf("the router has said more than that it began and ended:\n%s", r.Stderr())
+	}
+}
+
+// TestCannotStart starts routers where something is missing: each says what, and the cure, and leaves nothing behind.
+func TestCannotStart(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "prlimit", "unshare")
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, everything)
+	before := lab.Router.State()
+	for _, tt := range []struct {
+		name    string
+		wrapper []string
+		hint    string
+	}{
+		{"few descriptors", []string{"prlimit", "--nofile=8:8"}, "LimitNOFILE="},
+		{"no place for the journal", []string{"env", "RUNTIME_DIRECTORY=/proc/nothing"}, "RUNTIME_DIRECTORY"},
+		{"another device for the TUN", []string{"unshare", "--mount", "sh", "-c", `mount --bind /dev/null /dev/net/tun && exec "$@"`, "sh"}, "mknod /dev/net/tun"},
+	} {
+		args := append(tt.wrapper[1:], binary, "run", "-c", config)
+		got := command(t, lab.Router, tt.wrapper[0], args...)
+		lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
+		if n := len(lines); got.status != 1 || n < 2 || !strings.HasPrefix(lines[n-2], "syntap: ") || !strings.HasPrefix(lines[n-1], "hint: ") || !strings.Contains(lines[n-1], tt.hint) {
+			t.Errorf("%s: %+v, want an error and a hint with %q", tt.name, got, tt.hint)
+		}
+		if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
+			t.Errorf("%s: left behind (-before +after):\n%s", tt.name, diff)
+		}
 	}
 }
