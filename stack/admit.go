@@ -4,7 +4,10 @@ package stack
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN starts a dial and is held
@@ -14,6 +17,7 @@ func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver b
 	if s.upstreams[upstream{local: key.client, remote: key.server}] {
 		s.mu.Unlock()
 		s.stats.DropOwnSocket.Add(1)
+		s.reportDropped(key, isn, unix.ELOOP)
 		return false
 	}
 	if f := s.flows[key]; f != nil {
@@ -21,10 +25,17 @@ func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver b
 	}
 	f := s.newAttempt(key, isn, join(frame))
 	s.mu.Unlock()
-	if f != nil {
-		s.dial(f)
-	}
+	s.begin(f, key, isn)
 	return false
+}
+
+// begin dials for a new attempt, or says that there is none.
+func (s *Stack) begin(f *flow, key flowKey, isn uint32) {
+	if f == nil {
+		s.reportDropped(key, isn, unix.ENOBUFS)
+		return
+	}
+	s.dial(f)
 }
 
 func join(frame [][]byte) []byte {
@@ -81,8 +92,8 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 		s.stats.DropTCPFlows.Add(1)
 		return nil
 	}
-	if !s.roomHalfOpen(key.client.Addr()) { // now: later it may answer, see connected
-		s.stats.DropHalfOpen.Add(1)
+	if full := s.halfOpenFull(key.client.Addr()); full != nil { // now: later it may answer, see connected
+		full.Add(1)
 		return nil
 	}
 	f := newFlow(s, key, isn, syn)
@@ -95,19 +106,21 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 	return f
 }
 
-// roomHalfOpen reports whether one more attempt may wait for its client. mu is held.
-func (s *Stack) roomHalfOpen(client netip.Addr) bool {
-	return s.stats.HalfOpen.Load() < int64(s.o.HalfOpen) && s.halfOpen[client] < s.o.HalfOpenPerSource
+// halfOpenFull returns what counts an attempt that may not wait for its client, because too many do; nil = it may. mu is held.
+func (s *Stack) halfOpenFull(client netip.Addr) *atomic.Uint64 {
+	switch {
+	case s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen):
+		return &s.stats.DropHalfOpen
+	case s.halfOpen[client] >= s.o.HalfOpenPerSource:
+		return &s.stats.DropHalfOpenPerSource
+	}
+	return nil
 }
 
-// beginHalfOpen takes a place of attempts that wait for their client, if there is one. mu is held.
-func (s *Stack) beginHalfOpen(client netip.Addr) bool {
-	if !s.roomHalfOpen(client) {
-		return false
-	}
+// beginHalfOpen takes a place of attempts that wait for their client, which there is. mu is held.
+func (s *Stack) beginHalfOpen(client netip.Addr) {
 	s.stats.HalfOpen.Add(1)
 	s.halfOpen[client]++
-	return true
 }
 
 // endHalfOpen gives the place back. mu is held.
@@ -129,13 +142,17 @@ func (s *Stack) forget(f *flow) {
 	}
 	s.stats.TCPFlows.Add(-1)
 	var next *flow
-	if n := f.next; n != nil && time.Since(n.at) < nextSYNAge {
-		next = s.newAttempt(f.key, n.isn, n.packet)
+	waits := f.next != nil && time.Since(f.next.at) < nextSYNAge
+	if waits {
+		next = s.newAttempt(f.key, f.next.isn, f.next.packet)
 	}
 	s.mu.Unlock()
 	s.addresses.leave(f)
-	if next != nil {
-		s.dial(next)
+	if s.o.Gone != nil {
+		s.o.Gone(f.key.client, f.key.server, f.isn)
+	}
+	if waits {
+		s.begin(next, f.key, f.next.isn)
 	}
 	s.live.Done()
 }

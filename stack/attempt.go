@@ -129,8 +129,10 @@ func (s *Stack) answerConnected(f *flow) {
 	if err != nil {
 		errno = int(unix.EBADF)
 	}
-	place := errno == 0 && s.beginHalfOpen(f.key.client.Addr())
+	full := s.halfOpenFull(f.key.client.Addr())
+	place := errno == 0 && full == nil
 	if place {
+		s.beginHalfOpen(f.key.client.Addr())
 		f.phase.Store(answering)
 		s.setDeadline(f, s.o.HandshakeTimeout)
 	} else {
@@ -144,7 +146,7 @@ func (s *Stack) answerConnected(f *flow) {
 		s.paths.lowerMSS(f.syn, false)
 		s.deliver(newPacket(f.syn))
 	case errno == 0:
-		s.stats.DropHalfOpen.Add(1) // the client's next SYN dials again
+		full.Add(1) // the client's next SYN dials again
 	case syscall.Errno(errno) == unix.EACCES: // from the network: ICMPv6 administratively prohibited
 		s.fail(f, Unreachable, unix.EACCES)
 	default:
@@ -384,9 +386,6 @@ func (s *Stack) abandon(f *flow) {
 	s.endHalfOpen(f.key.client.Addr())
 	s.dropSocket(f)
 	s.mu.Unlock()
-	if s.o.Abandoned != nil {
-		s.o.Abandoned(f.key.client, f.key.server, f.isn)
-	}
 	s.forget(f)
 }
 
@@ -411,6 +410,13 @@ func (s *Stack) report(f *flow, a Answer, errno syscall.Errno) {
 		d.Local = f.upstream.local
 	}
 	s.o.DialDone(d)
+}
+
+// reportDropped tells the app that a SYN has gone no further, by a local failure that it is like.
+func (s *Stack) reportDropped(key flowKey, isn uint32, errno syscall.Errno) {
+	if s.o.DialDone != nil {
+		s.o.DialDone(Dial{Client: key.client, Server: key.server, ISN: isn, Answer: Dropped, Errno: unix.ErrnoName(errno)})
+	}
 }
 
 func addrPort(a tcpip.Address, port uint16) netip.AddrPort {

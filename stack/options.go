@@ -57,9 +57,9 @@ type Options struct {
 	// must not block.
 	FlowDone func(Flow)
 
-	// Abandoned is told that an answered attempt has ended because its client did not complete the handshake; nil = nobody
-	// asks. It must not block either.
-	Abandoned func(client, server netip.AddrPort, isn uint32)
+	// Gone is told that nothing is left of an attempt or of the connection that came of it, before another one of its 4-tuple
+	// begins; nil = nobody asks. It may be called with netstack's locks held and must not block.
+	Gone func(client, server netip.AddrPort, isn uint32)
 
 	// MSS bounds what the host socket of a TCP flow announces and sends in one segment (TCP_MAXSEG). 0, or a nil function:
 	// the kernel decides. It must not block.
@@ -132,4 +132,5 @@ const (
 	Unreachable               // ICMP destination unreachable
 	Denied                    // ICMP administratively prohibited
 	Silent                    // nothing: the far side did not answer, or the failure is our own
+	Dropped                   // nothing: a SYN of the attempt was dropped, with no dial; the client's next one may begin it
 )

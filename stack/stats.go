@@ -17,21 +17,22 @@ type Stats struct {
 	Dials         [Silent + 1]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.
-	DropChecksum     atomic.Uint64 // wrong transport checksum
-	DropMalformed    atomic.Uint64 // not a packet we can carry
-	DropProtocol     atomic.Uint64 // neither TCP, UDP nor ICMP
-	DropTCPFlows     atomic.Uint64 // SYN beyond TCPFlows
-	DropHalfOpen     atomic.Uint64 // SYN beyond HalfOpen or HalfOpenPerSource
-	DropOwnSocket    atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
-	DropStraySYN     atomic.Uint64 // SYN that netstack would take and nobody has dialled for
-	DropUDPFlows     atomic.Uint64 // datagram or echo request beyond UDPFlows
-	DropUDPPerSource atomic.Uint64 // the same beyond UDPFlowsPerSource
-	DropUDPSend      atomic.Uint64 // datagram, super-frame or echo request the host did not take
-	DropDenied       atomic.Uint64 // datagram or echo request that policy forbids
-	DropSource       atomic.Uint64 // datagram or echo request of an address that may not send
-	DropLinkScope    atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
-	DropICMP         atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
-	DropUnmatched    atomic.Uint64 // such an error that quotes nothing that is on its way to a client
+	DropChecksum          atomic.Uint64 // wrong transport checksum
+	DropMalformed         atomic.Uint64 // not a packet we can carry
+	DropProtocol          atomic.Uint64 // neither TCP, UDP nor ICMP
+	DropTCPFlows          atomic.Uint64 // SYN beyond TCPFlows
+	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
+	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
+	DropOwnSocket         atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
+	DropStraySYN          atomic.Uint64 // SYN that netstack would take and nobody has dialled for
+	DropUDPFlows          atomic.Uint64 // datagram or echo request beyond UDPFlows
+	DropUDPPerSource      atomic.Uint64 // the same beyond UDPFlowsPerSource
+	DropUDPSend           atomic.Uint64 // datagram, super-frame or echo request the host did not take
+	DropDenied            atomic.Uint64 // datagram or echo request that policy forbids
+	DropSource            atomic.Uint64 // datagram or echo request of an address that may not send
+	DropLinkScope         atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
+	DropICMP              atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
+	DropUnmatched         atomic.Uint64 // such an error that quotes nothing that is on its way to a client
 
 	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record
 	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
@@ -61,6 +62,7 @@ func (s *Stats) Drops() map[string]uint64 {
 		"protocol":             s.DropProtocol.Load(),
 		"tcp_flows":            s.DropTCPFlows.Load(),
 		"half_open":            s.DropHalfOpen.Load(),
+		"half_open_per_source": s.DropHalfOpenPerSource.Load(),
 		"own_socket":           s.DropOwnSocket.Load(),
 		"stray_syn":            s.DropStraySYN.Load(),
 		"udp_flows":            s.DropUDPFlows.Load(),

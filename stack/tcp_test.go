@@ -240,7 +240,7 @@ func TestHalfOpenIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpen.Load() == 7 })
+	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 7 })
 	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 

@@ -36,14 +36,23 @@ func (t *Tap) DialDone(k Key, r DialResult) {
 	}
 }
 
-// Forget says that the router has given up the attempt, whose dial had succeeded: it holds no endpoint that could still
-// take a third segment. An open attempt ends as half_open. Without the call the tap keeps such a flow closed for as long
-// as netstack could hold the endpoint by itself.
+// Forget says that the router has nothing left of an attempt whose dial had succeeded, or of the connection that came of it.
+// An open attempt ends as half_open. Without the call the tap keeps a flow that was never established closed for as long as
+// netstack could hold its endpoint by itself, and one that was for ever.
 func (t *Tap) Forget(k Key) {
 	tr := t.tracker
 	sh, f := tr.find(k)
 	defer tr.deliver(sh)
-	if f == nil || !f.expects(k.ISN) {
+	switch {
+	case f == nil:
+		return
+	case f.class == established && f.iss == k.ISN:
+		tr.move(sh, f, absent, t.now())
+		return
+	case f.attempt != nil && f.attempt.tentative && f.iss == k.ISN:
+		f.gone = true
+		return
+	case !f.expects(k.ISN):
 		return
 	}
 	f.router = idle

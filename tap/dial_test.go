@@ -33,7 +33,7 @@ func TestDialDone(t *testing.T) {
 		{"silent, then another number", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
 		{"silent, then it works", DialResult{Upstream: failed("EMFILE"), Silent: true}, "> S 1000\n< SA 5000 1001\n> A 1001 5001",
 			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
-		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S\nno_reply 1000: S"},
+		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,13 +90,13 @@ func TestLateSYNACK(t *testing.T) {
 // TestAbortedWhileDialling keeps the place of an attempt that is over for the client until it is over for the router.
 func TestAbortedWhileDialling(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{HalfOpen: 1})
+	w := newWorld(t, Options{TCPFlows: 1})
 	w.mustPlay("> S 1000\n> R 1001")
 	w.wantRecords("aborted by client 1000: S R")
 	other := testSYN()
 	other.Src = netip.AddrPortFrom(other.Src.Addr(), 9)
-	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "half_open" {
-		t.Errorf("another SYN while dialling: reason %q, want half_open", reason)
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
+		t.Errorf("another SYN while dialling: reason %q, want tcp_flows", reason)
 	}
 	w.tap.DialDone(key(1000), DialResult{Silent: true})
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
@@ -168,7 +168,7 @@ func TestForgottenConnection(t *testing.T) {
 		{"dial without answer", func(w *world) { w.tap.DialDone(key(2000), DialResult{Silent: true}) }, "no_reply 2000: S"},
 		{"unreachable", func(w *world) { _ = w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp}) }, "unreachable 2000: S"},
 		{"SYN-ACK", func(w *world) { w.mustPlay("< SA 7000 2001\n> A 2001 7001") }, "established 2000/7000: S SA A"},
-		{"challenge ACK", func(w *world) { w.mustPlay("< A 5001 1001\n> R 1001") }, ""},
+		{"challenge ACK", func(w *world) { w.mustPlay("< A 5001 1001\n> R 1001"); w.tap.Forget(key(1000)); w.wait(time.Minute) }, ""},
 		{"nothing", func(w *world) { w.wait(time.Minute) }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestForgottenConnection(t *testing.T) {
 // TestAbsorbedSYN sends a SYN that the router silently ignores. Its place is free again after both timeouts.
 func TestAbsorbedSYN(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{HalfOpen: 1})
+	w := newWorld(t, Options{TCPFlows: 1})
 	w.mustPlay("> S 1000")
 	w.wait(15 * time.Second)
 	w.wantRecords("no_reply 1000: S")

@@ -30,17 +30,19 @@
 //
 //   - TCP in fragments, all of them. A whole header in the first fragment is not enough: netstack would take the
 //     reassembled segment at the time of the last fragment, when the flow can be in another state.
-//   - TCP behind IPv6 extension headers that we do not walk as netstack does, or that leave no room for the TCP header in
-//     the first tun.HeadSize bytes.
+//   - TCP behind IPv6 extension headers that a host need not accept, or that leave no room for the TCP header in the first
+//     tun.HeadSize bytes. Others are taken out, so that the router gets the plain segment (unwrap.go).
 //   - SYN with FIN or RST, which netstack takes for a SYN; lengths that lie; checksums that are wrong.
 //   - SYN-ACKs of a client. The router opens nothing towards clients, so such a segment is a forgery.
 //   - Whatever a client sends to a flow with an open attempt and is neither a SYN, nor a RST that counts, nor an acceptable
-//     third segment. Netstack's Forwarder would take any segment with an ACK for the third one.
+//     third segment. Netstack's Forwarder would take any segment with an ACK for the third one. A connection that is
+//     established loses nothing by an attempt.
 //   - ICMP errors of the client's side about TCP, whose contents netstack believes unchecked (RFC 5927): a forged
 //     "unreachable" would end its handshakes. "Fragmentation needed" and "packet too big" pass, but for those in fragments or
 //     behind extension headers: the router compares them with what it has sent, and gives none to netstack.
 //   - SYNs of new attempts while Options.Admission lets none begin; with Refuse the client is told (ICMP).
 //   - SYNs whose source no client may have, or is the destination; SYNs that the table has no place for.
+//   - SYNs with ever new numbers on a 4-tuple that gets nothing established (renewal.go): each would make a record.
 //   - SYNs and SYN-ACKs with options that cannot be parsed, and IPv4 fragments, where a rule refuses them.
 //
 // Bytes behind the end of an IP packet are cut off. What is not TCP is none of the tap's business but for df rules.
@@ -65,8 +67,11 @@
 //   - The same SYN again is a retransmission, one with another number a new attempt.
 //   - A SYN-ACK that acknowledges something else is shown and changes nothing; a second one with another number likewise.
 //   - After established a SYN is tentative: the peer usually answers with a challenge ACK, and there was no attempt.
-//     It becomes one when it is answered as a SYN. So established flows are remembered until they close, at most
-//     Options.TCPFlows of them.
+//     It becomes one when it is answered as a SYN, or dialled for. So established flows are remembered until they close, at
+//     most Options.TCPFlows of them. In a capture two FINs or a RST close one. Live that is for the router to say (Forget):
+//     it knows which numbers count, and whoever knows the 4-tuple alone can do nothing (RFC 5961).
+//   - The same SYN again, after it was refused or found unreachable, makes no second record unless a SYN-ACK comes of it:
+//     some clients send it several times for one connect.
 //   - Retransmissions make times ambiguous; those are then unknown (Karn, RFC 6298 §3).
 //
 // Live, segments have directions: SYNs count outbound only, SYN-ACKs inbound only. A capture has none; there the two ends
@@ -100,13 +105,14 @@
 //
 // Flows are sharded by a seeded hash. Every class of flows has a list in each shard; since all its members live equally
 // long, the list is in the order of their deadlines, and expiry and eviction cost the same however many there are.
-// Attempts and held flows are limited in number and for each client address (Options.HalfOpen, HalfOpenPerSource): live, a
-// SYN over the limit is dropped, for the client to send again; in a capture the oldest attempt ends early.
+// Live, attempts, held and established flows together are limited in number, and for each client (Options.TCPFlows,
+// TCPFlowsPerSource, sources.go): a SYN over the limit is dropped, for the client to send again. In a capture attempts are
+// (Options.HalfOpen), and the oldest one ends early.
 //
 // Nearly all segments belong to flows without an open attempt. For those a filter, an array of counters indexed by the
 // flow's hash, answers with one load that nothing is to be done: no lock, no allocation, no clock.
 //
-// Locks: a shard's mu, and under it table.sourcesMu. Neither is held while a function of Options is called: events are
+// Locks: a shard's mu, and under it that of table.sources. Neither is held while a function of Options is called: events are
 // queued in the shard, and whoever holds its delivering flag calls the functions, in order.
 //
 // # Memory of a record

@@ -14,8 +14,9 @@ const (
 	dropFlags
 	dropLand
 	dropSource
-	dropHalfOpen
-	dropHalfOpenSource
+	dropTCPFlows
+	dropTCPFlowsSource
+	dropRenewal
 	dropWaiting
 	dropRefused
 	dropSYNACK
@@ -34,8 +35,9 @@ var dropWords = [dropReasons]string{
 	dropFlags:            "syn_flags",            // SYN with FIN or RST
 	dropLand:             "land",                 // source = destination
 	dropSource:           "source",               // a SYN from an address that no client may have
-	dropHalfOpen:         "half_open",            // a SYN more than the table holds
-	dropHalfOpenSource:   "half_open_per_source", // a SYN more than one client may have in it
+	dropTCPFlows:         "tcp_flows",            // a SYN beyond Options.TCPFlows
+	dropTCPFlowsSource:   "tcp_flows_per_source", // a SYN beyond Options.TCPFlowsPerSource
+	dropRenewal:          "syn_rate",             // a SYN with yet another number on a 4-tuple that gets nothing established
 	dropWaiting:          "waiting",              // a SYN while Options.Admission says Wait
 	dropRefused:          "refused",              // the same with Refuse: the client is told
 	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client

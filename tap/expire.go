@@ -51,7 +51,7 @@ func (t *Tap) runTimers(ctx context.Context) error {
 
 // timed reports whether a flow has a deadline.
 func (t *table) timed() bool {
-	return t.places()+t.count[silent].Load() > 0
+	return t.places()+t.count[silent].Load()+t.count[told].Load() > 0
 }
 
 // expire ends what was due at now.
@@ -59,7 +59,7 @@ func (t *Tracker) expire(now time.Time) {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
-		for _, c := range []class{opening, answered, held, silent} {
+		for _, c := range []class{opening, answered, held, silent, told} {
 			for f := sh.lists[c].first; f != nil && !now.Before(f.deadline); f = sh.lists[c].first {
 				if f.attempt == nil {
 					t.move(sh, f, absent, now)

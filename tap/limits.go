@@ -9,18 +9,18 @@ func (t *Tap) SetLimits(o Options) { t.tracker.setLimits(o) }
 func (t *Tracker) setLimits(o Options) {
 	setDefault(&o.Timeout, 5*time.Second)
 	setDefault(&o.DialTimeout, 10*time.Second)
-	setDefault(&o.HalfOpen, 4096)
-	setDefault(&o.HalfOpenPerSource, max(1, o.HalfOpen/4))
 	setDefault(&o.TCPFlows, 16384)
+	setDefault(&o.TCPFlowsPerSource, max(1, o.TCPFlows/4))
 	for i := range t.shards { // whoever reads them has one locked
 		t.shards[i].mu.Lock()
 		defer t.shards[i].mu.Unlock()
 	}
-	t.o.HalfOpen, t.o.HalfOpenPerSource, t.o.TCPFlows = o.HalfOpen, o.HalfOpenPerSource, o.TCPFlows
+	t.o.TCPFlows, t.o.TCPFlowsPerSource = o.TCPFlows, o.TCPFlowsPerSource
 	t.lives = [classes]time.Duration{
 		opening:  o.DialTimeout + o.Timeout, // the end of the dial ends the attempt earlier
 		answered: o.Timeout,
 		held:     givesUp,
 		silent:   o.DialTimeout,
+		told:     o.DialTimeout,
 	}
 }

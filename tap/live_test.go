@@ -3,6 +3,7 @@ package tap
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -226,53 +227,102 @@ func reversed(s tuntest.TCP) []byte {
 // TestLimits fills the table. What it cannot hold is dropped and counted, and comes in when there is room again.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{HalfOpen: 4, HalfOpenPerSource: 3})
+	network := netip.MustParsePrefix("2001:db8:9::/64")
+	w := newWorld(t, Options{TCPFlows: 16, TCPFlowsPerSource: 3, Local: func(a netip.Addr) bool { return network.Contains(a) }})
 	from := func(client string) string {
 		s := testSYN()
-		s.Src = netip.MustParseAddrPort(client)
+		if s.Src = netip.MustParseAddrPort(client); s.Src.Addr().Is6() {
+			s.Dst = testSYN6().Dst
+		}
 		_, reason := w.send(tuntest.Frame{Data: s.Packet()})
 		return reason
 	}
 	for _, step := range []struct{ client, want string }{
 		{"192.0.2.1:1", ""}, {"192.0.2.1:2", ""}, {"192.0.2.1:3", ""},
-		{"192.0.2.1:4", "half_open_per_source"},
+		{"192.0.2.1:4", "tcp_flows_per_source"},
 		{"192.0.2.1:3", ""}, // again
-		{"192.0.2.2:1", ""},
-		{"192.0.2.2:2", "half_open"},
-		{"192.0.2.3:1", "half_open"},
+		{"[2001:db8:8::1]:1", ""}, {"[2001:db8:8::1]:2", ""}, {"[2001:db8:8::1]:3", ""},
+		{"[2001:db8:8::1]:4", "tcp_flows_per_source"},
+		{"[2001:db8:8::2]:1", ""}, {"[2001:db8:8::3]:1", ""}, {"[2001:db8:8::4]:1", ""},
+		{"[2001:db8:8::5]:1", "tcp_flows_per_source"}, // of one network
+		{"[2001:db8:9::1]:1", ""}, {"[2001:db8:9::1]:2", ""}, {"[2001:db8:9::1]:3", ""}, {"[2001:db8:9::1]:4", ""}, {"[2001:db8:9::1]:5", ""},
+		{"192.0.2.2:1", ""}, {"192.0.2.2:2", ""},
+		{"192.0.2.2:3", "tcp_flows"},
 	} {
 		if got := from(step.client); got != step.want {
 			t.Errorf("SYN from %s: reason %q, want %q", step.client, got, step.want)
 		}
 	}
-	if n := w.tap.Stats().HalfOpen; n != 4 {
-		t.Errorf("half open: %d, want 4", n)
+	if n := w.tap.Stats().HalfOpen; n != 16 {
+		t.Errorf("half open: %d, want 16", n)
 	}
 	w.tap.DialDone(Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: testServer, ISN: 1000}, DialResult{Silent: true})
 	if got := from("192.0.2.1:4"); got != "" {
 		t.Errorf("SYN when there is room again: reason %q, want none", got)
 	}
 	w.tap.Flush()
-	if n := len(w.tap.tracker.sources); n != 2 { // of what the router may still have
-		t.Errorf("%d sources counted, want 2", n)
-	}
 	w.wait(givesUp + time.Minute)
-	if n := len(w.tap.tracker.sources); n != 0 {
+	if n := len(w.tap.tracker.sources.flows); n != 0 {
 		t.Errorf("%d sources counted after all is over, want 0", n)
+	}
+}
+
+// TestLocalLimit has programs of this host leave an eighth of the table to others.
+func TestLocalLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{TCPFlows: 16, Local: func(a netip.Addr) bool { return a == testClient.Addr() }})
+	got := map[string]int{}
+	for i := range uint16(16) {
+		s := testSYN()
+		s.Src = netip.AddrPortFrom(testClient.Addr(), 1+i)
+		_, reason := w.send(tuntest.Frame{Data: s.Packet()})
+		got[reason]++
+	}
+	if diff := cmp.Diff(map[string]int{"": 14, "tcp_flows_per_source": 2}, got); diff != "" {
+		t.Errorf("fates of SYNs (-want +got):\n%s", diff)
+	}
+}
+
+// TestConnectionsCount has connections take places until the router has done with them.
+func TestConnectionsCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{TCPFlows: 1, TCPFlowsPerSource: 1})
+	w.mustPlay(handshake + "> FA 1001 5001\n< FA 5001 1002\n> A 1002 5002\n> R 1002")
+	other := testSYN()
+	other.Src = netip.MustParseAddrPort("192.0.2.7:1")
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
+		t.Errorf("SYN beside a connection: reason %q, want tcp_flows", reason)
+	}
+	w.tap.Forget(key(999))
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
+		t.Errorf("SYN when the router has forgotten another connection: reason %q, want tcp_flows", reason)
+	}
+	w.tap.Forget(key(1000))
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
+		t.Errorf("SYN after that: reason %q, want none", reason)
+	}
+
+	w = newWorld(t, Options{})
+	w.mustPlay(handshake + "> S 2000") // which the router ignores
+	w.tap.Forget(key(1000))
+	w.wait(time.Minute)
+	w.wantRecords("established 1000/5000: S SA A")
+	if n := w.tap.tracker.size(); n != 0 {
+		t.Errorf("%d places taken after all is over, want 0", n)
 	}
 }
 
 // TestSetLimits changes timeouts and limits under attempts that are open.
 func TestSetLimits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Timeout: 60 * time.Second, DialTimeout: 60 * time.Second, HalfOpen: 1, HalfOpenPerSource: 1})
+	w := newWorld(t, Options{Timeout: 60 * time.Second, DialTimeout: 60 * time.Second, TCPFlows: 1})
 	w.mustPlay("> S 1000")
 	other := testSYN()
 	other.Src = netip.MustParseAddrPort("192.0.2.7:1")
-	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "half_open" {
-		t.Errorf("SYN beyond the limit: reason %q, want half_open", reason)
+	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
+		t.Errorf("SYN beyond the limit: reason %q, want tcp_flows", reason)
 	}
-	w.tap.SetLimits(Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second, HalfOpen: 2, HalfOpenPerSource: 1})
+	w.tap.SetLimits(Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second, TCPFlows: 2})
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
 		t.Errorf("SYN within the new limit: reason %q, want none", reason)
 	}
@@ -281,24 +331,110 @@ func TestSetLimits(t *testing.T) {
 	w.wantRecords("half_open 1000/5000: S SA")
 }
 
-// TestFlowsAreBounded opens more connections than are remembered.
-func TestFlowsAreBounded(t *testing.T) {
+// TestBlindSegments sends what anybody may who knows the 4-tuple of a connection: its data passes all the while, and there is
+// no attempt until the router has ended it (RFC 5961).
+func TestBlindSegments(t *testing.T) {
 	t.Parallel()
-	const limit, opened = 100, 1000
-	w := newWorld(t, Options{TCPFlows: limit})
-	for i := range uint16(opened) {
-		c := netip.AddrPortFrom(testClient.Addr(), 1+i)
-		w.send(tuntest.Frame{Data: tuntest.TCP{Src: c, Dst: testServer, Seq: 1, Flags: tuntest.SYN}.Packet()})
-		synack := tuntest.TCP{Src: testServer, Dst: c, Seq: 7, Ack: 2, Flags: tuntest.SYN | tuntest.ACK}.Packet()
-		if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{synack}); err != nil {
-			t.Fatal(err)
+	const data = "> PA 1001 5001 len 4\n< A 5001 1005\n"
+	for _, blind := range []string{
+		"> R 77", "> R 77\n> S 77", "> S 77\n> R 99\n> S 78", "> FA 77 88\n< FA 5001 1001\n> S 77", "> RA 1001 5001\n> S 77", "> R 1001\n> S 1000",
+	} {
+		w := newWorld(t, Options{})
+		w.mustPlay(handshake + data + blind + "\n" + data)
+		w.wait(time.Minute)
+		w.mustPlay(data)
+		w.wantRecords("established 1000/5000: S SA A")
+		w.mustPlay("> S 2000")
+		w.tap.Forget(key(1000)) // which the client has reset
+		w.tap.DialDone(key(2000), DialResult{})
+		if got := w.play("> A 2001 7001"); got[0] != "third_segment" {
+			t.Errorf("after %q: a third segment without SYN-ACK: %s", blind, got[0])
 		}
-		w.send(tuntest.Frame{Data: tuntest.TCP{Src: c, Dst: testServer, Seq: 2, Ack: 8, Flags: tuntest.ACK}.Packet()})
+		w.mustPlay("< SA 7000 2001\n> A 2001 7001")
+		w.wantRecords("established 2000/7000: S SA A")
 	}
-	s := w.tap.Stats()
-	if s.Handshakes[Established] != opened || s.Flows > limit+shards || s.Evicted != opened-uint64(s.Flows) {
-		t.Errorf("%d established, %d remembered, %d evicted; want %d, at most %d, the rest",
-			s.Handshakes[Established], s.Flows, s.Evicted, opened, limit+shards)
+}
+
+// TestSYNRate sends SYNs with ever new numbers on one 4-tuple. They make few records, and do not stop others.
+func TestSYNRate(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"", "< RA 0 %d\n"} {
+		w := newWorld(t, Options{})
+		passed := 0
+		for isn := range uint32(1000) {
+			if got := w.play(fmt.Sprintf("> S %d +1ms", isn)); got[0] == "pass" {
+				passed++
+				if answer != "" {
+					w.mustPlay(fmt.Sprintf(answer+"", isn+1))
+				}
+			} else if got[0] != "syn_rate" {
+				t.Fatalf("SYN %d: %s", isn, got[0])
+			}
+		}
+		w.tap.Flush()
+		if n := len(w.rec.records); n != passed || n < renewalBurst || n > 2*renewalBurst+int(2*time.Second/renewalInterval) {
+			t.Errorf("%d records of %d SYNs that have passed", n, passed)
+		}
+		other := testSYN()
+		other.Src = netip.MustParseAddrPort("192.0.2.7:1")
+		if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
+			t.Errorf("SYN of another client: reason %q, want none", reason)
+		}
+	}
+	w := newWorld(t, Options{}) // connections are as many as the client likes
+	for isn := range uint32(100) {
+		w.mustPlay(fmt.Sprintf("> S %d\n< SA 5000 %d\n> A %[2]d 5001", isn, isn+1))
+		w.tap.Forget(key(isn))
+	}
+}
+
+// TestOneConnectOneRecord repeats a SYN after an answer, as some clients do. Only a SYN-ACK is news then.
+func TestOneConnectOneRecord(t *testing.T) {
+	t.Parallel()
+	icmp := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: testSYN().Packet()}.Packet()
+	for _, tt := range []struct {
+		name   string
+		answer func(w *world)
+		first  string
+	}{
+		{"unreachable", func(w *world) { _ = w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp}) }, "unreachable 1000: S"},
+		{"refused", func(w *world) { w.mustPlay("< RA 0 1001") }, "refused 1000: S RA"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{DialTimeout: 10 * time.Second})
+			for range 4 {
+				w.mustPlay("> S 1000")
+				tt.answer(w)
+				w.wait(5 * time.Second)
+			}
+			w.wantRecords(tt.first)
+			w.mustPlay("> A 1001 5001") // netstack has a RST for it
+			w.mustPlay("> S 1000\n< SA 5000 1001\n> A 1001 5001")
+			w.wantRecords("established 1000/5000: S SA A")
+
+			w = newWorld(t, Options{DialTimeout: 10 * time.Second})
+			for range 2 {
+				w.mustPlay("> S 1000")
+				tt.answer(w)
+				w.wait(20 * time.Second)
+			}
+			w.wantRecords(tt.first + "\n" + tt.first)
+		})
+	}
+}
+
+// TestAdmissionOfOthers keeps out whatever would make another record, also where the 4-tuple has an attempt or had one.
+func TestAdmissionOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", handshake} {
+		admission := Admit
+		w := newWorld(t, Options{Admission: func(time.Time) Admission { return admission }})
+		w.mustPlay(before)
+		admission = Wait
+		if got := w.play("> S 2000"); got[0] != "waiting" {
+			t.Errorf("after %q: SYN with another number: %s, want waiting", before, got[0])
+		}
 	}
 }
 

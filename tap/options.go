@@ -24,12 +24,16 @@ type Options struct {
 	// DialTimeout is how long the router tries to reach a destination; 0 means 10 s. Live only.
 	DialTimeout time.Duration
 
-	// HalfOpen is the largest number of attempts without a verdict; 0 means 4096 live, 131072 for a Tracker.
+	// HalfOpen is the largest number of attempts without a verdict in a capture; 0 means 131072.
 	HalfOpen int
-	// HalfOpenPerSource is the largest share of one client address; 0 means a quarter of HalfOpen. Live only.
-	HalfOpenPerSource int
-	// TCPFlows is the largest number of established flows remembered until they close; 0 means 16384.
+	// TCPFlows is the largest number of attempts and established flows together; 0 means 16384. In a capture it is that of
+	// established flows remembered until they close.
 	TCPFlows int
+	// TCPFlowsPerSource is the largest share of one client address that is not local, and half of that of a /64 of IPv6; 0
+	// means a quarter of TCPFlows. All local ones together have all but an eighth of TCPFlows. Live only.
+	TCPFlowsPerSource int
+	// Local reports whether a client is on this host. If nil, none is. Live only.
+	Local func(netip.Addr) bool
 
 	// Rules change what passes; nil = nothing is changed. Tap.SetRules replaces them.
 	Rules *policy.Rules

@@ -11,33 +11,56 @@ func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.
 	if t.live && !s.fromA {
 		return pass // the router opens nothing towards a client
 	}
-	if f != nil && f.attempt != nil {
-		t.onNextSYN(sh, f, s, p, at)
-		return pass
+	if f != nil && f.class == told && at.After(f.deadline) { // of a capture, which has no timers
+		t.move(sh, f, absent, at)
+		f = nil
 	}
-	if f == nil || !f.class.placed() {
-		if r := s.admission; r != pass {
-			return r
-		}
-		if r := t.makeRoom(sh, s, at); r != pass {
-			return r
-		}
+	if f != nil && f.attempt != nil {
+		return t.onNextSYN(sh, f, s, p, at)
+	}
+	if r := t.mayBegin(sh, f, s, hash, at); r != pass {
+		return r
 	}
 	a := newAttempt(s, p, at)
 	switch {
 	case f == nil:
 		f = t.add(sh, s.key, hash)
+		f.local = s.local
 	case f.class == established: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
 		a.tentative = true
-	case s.seq == f.iss && (f.outcome == NoReply || f.outcome == Denied || f.outcome == HalfOpen):
-		a.recorded = f.outcome // live only: elsewhere such a flow is absent
+	default:
+		a.recorded = f.hasRecord(s.seq)
 	}
 	t.begin(sh, f, a, s, p, at)
 	return pass
 }
 
+// mayBegin says whether a SYN may begin an attempt. Nothing that will make a record passes without admission.
+func (t *Tracker) mayBegin(sh *shard, f *flow, s *segment, hash uint64, at time.Time) dropReason {
+	switch {
+	case s.admission != pass:
+		return s.admission
+	case f != nil && f.class == established: // it takes no place, and makes no record unless the connection is gone
+		return pass
+	case !(f != nil && f.hasRecord(s.seq)) && !sh.mayRenew(hash, at):
+		return dropRenewal
+	case f != nil && f.class.counted():
+		return pass
+	}
+	return t.makeRoom(sh, s, at)
+}
+
+// hasRecord reports whether the SYN with a number has its record, which is of an attempt that came to nothing.
+func (f *flow) hasRecord(iss uint32) bool {
+	switch f.outcome {
+	case NoReply, Denied, HalfOpen, Refused, Unreachable:
+		return f.iss == iss
+	}
+	return false
+}
+
 // onNextSYN takes a SYN on a flow with an open attempt.
-func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) {
+func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	switch a := f.attempt; {
 	case s.fromA != a.clientIsA:
 		a.cross(s, p)
@@ -46,12 +69,17 @@ func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, a
 		a.repeatSYN(s, p)
 		t.show(sh, a, s, p, at)
 		f.maybeDialling()
+	case s.admission != pass:
+		return s.admission
+	case !a.tentative && !sh.mayRenew(f.hash, at):
+		return dropRenewal
 	default: // another number: the client has given the attempt up
 		next := newAttempt(s, p, at)
 		next.tentative = a.tentative
 		t.record(sh, a, a.unanswered())
 		t.begin(sh, f, next, s, p, at)
 	}
+	return pass
 }
 
 // onSYNACK takes a segment with SYN and ACK.
@@ -95,7 +123,7 @@ func (t *Tracker) accept(sh *shard, f *flow, s *segment, hash uint64, at time.Ti
 		t.move(sh, f, held, at)
 	case f.class == established: // repeated while the third segment was on its way
 		return f
-	case f.class == silent:
+	case f.class == silent || f.class == told:
 		t.move(sh, f, held, at)
 	}
 	f.router, f.cNext = accepting, s.ack
@@ -111,6 +139,7 @@ func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at 
 		switch {
 		case f.class == established:
 			t.onFIN(sh, f, s, at)
+		case f.class == told: // the router has nothing for it
 		case s.fromA: // what has ended, or never began, is not to succeed
 			return dropThird
 		}
@@ -141,7 +170,8 @@ func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at 
 	return pass
 }
 
-// onRST takes a RST. One that is not exact is a guess (RFC 5961 §3).
+// onRST takes a RST. One that is not exact is a guess (RFC 5961 §3). Live, whether one of a client ends a connection is for the
+// router to say, which knows the numbers.
 func (t *Tracker) onRST(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	if f == nil {
 		return pass
@@ -149,14 +179,18 @@ func (t *Tracker) onRST(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at ti
 	if t.live && (!s.fromA || f.router == accepting && s.seq == f.cNext) {
 		f.router = idle
 	}
+	ends := !t.live || !s.fromA
 	switch a := f.attempt; {
 	case a == nil:
-		if f.class == established || f.class == held && f.router == idle {
+		if f.class == established && ends || f.class == held && f.router == idle {
 			t.move(sh, f, absent, at)
 		}
+	case a.tentative && !ends:
 	case a.tentative && !a.acksClient(s): // it ends the connection underneath
-		f.attempt = nil
-		t.move(sh, f, absent, at)
+		f.gone = true
+		if !t.live {
+			t.finish(sh, f, NoReply, at)
+		}
 	case s.fromA == a.clientIsA:
 		if s.seq == a.resetNumber() {
 			a.rec.AbortedBy = Client

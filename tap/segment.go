@@ -34,7 +34,8 @@ type segment struct {
 	end     int  // offset of the payload, as the TCP header claims
 	partial bool // the checksum field holds the sum of the pseudo-header only; set by the tap
 
-	admission dropReason // why no attempt may begin with it; set by the tap
+	admission dropReason // why no attempt may begin with it; set by the tap, like the next
+	local     bool       // its client is on this host
 
 	rewrites []policy.Rewrite // what the rules have changed; set by the tap
 }

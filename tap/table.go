@@ -1,7 +1,6 @@
 package tap
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,15 +15,19 @@ const (
 	answered          // an attempt with a SYN-ACK
 	held              // no attempt, but the router may have or make an endpoint that waits for a third segment
 	silent            // an attempt has ended without telling the client, who may send the same SYN again
+	told              // an attempt has ended and the client knows; it may send the same SYN again all the same
 	established       // a connection that has not closed
 	classes
 )
 
 // watched flows are looked up for every segment.
-func (c class) watched() bool { return c != absent && c != established }
+func (c class) watched() bool { return c != absent && c != told && c != established }
 
-// placed flows take one of the places of Options.HalfOpen.
+// placed flows are attempts, to the tap or to the router.
 func (c class) placed() bool { return c == opening || c == answered || c == held }
+
+// counted flows count against the limits of a live table.
+func (c class) counted() bool { return c.placed() || c == established }
 
 // router is what the router may have for a flow that is not established. Live only.
 type router uint8
@@ -39,13 +42,15 @@ const (
 type flow struct {
 	key      flowKey
 	hash     uint64
+	local    bool // the client is on this host
 	class    class
 	attempt  *attempt // with opening and answered
 	outcome  Outcome  // of the last attempt; "" = none has ended
-	iss      uint32   // of the last attempt
+	iss      uint32   // of the last attempt that has ended
 	router   router
 	cNext    uint32 // with accepting: the number of a RST that the endpoint believes
-	closed   uint8  // with established: bit 0 = end a has sent FIN, bit 1 = end b
+	closed   uint8  // with established, in a capture: bit 0 = end a has sent FIN, bit 1 = end b
+	gone     bool   // with a tentative attempt: the router has ended the connection underneath
 	deadline time.Time
 
 	prev, next *flow // in the shard's list of the class, by deadline
@@ -68,6 +73,8 @@ type shard struct {
 	events     []event
 	spare      []event // the other half of a double buffer
 	delivering bool
+
+	renewals []renewal // live only
 }
 
 // event is a call of Options.OnSegment or OnRecord.
@@ -85,25 +92,30 @@ type table struct {
 	count  [classes]atomic.Int64
 	lives  [classes]time.Duration // how long a flow may stay in a class; 0 = until it leaves by itself
 
-	sourcesMu sync.Mutex
-	sources   map[netip.Addr]int // placed flows by client; nil = not counted
+	sources *sources // of counted flows; nil = not counted
 }
 
-func (t *table) init(shards int) {
+func (t *table) init(shards int, live bool) {
 	t.hashSeed = newHashSeed()
 	t.shards = make([]shard, shards)
 	for i := range t.shards {
 		t.shards[i].flows = make(map[flowKey]*flow)
+		if live {
+			t.shards[i].renewals = make([]renewal, renewals/shards)
+		}
 	}
 }
 
 // shard uses other bits of the hash than the filter does.
 func (t *table) shard(hash uint64) *shard { return &t.shards[hash>>32%uint64(len(t.shards))] }
 
-// places is the number of places taken.
+// places is the number of attempts.
 func (t *table) places() int64 {
 	return t.count[opening].Load() + t.count[answered].Load() + t.count[held].Load()
 }
+
+// size is the number of counted flows.
+func (t *table) size() int64 { return t.places() + t.count[established].Load() }
 
 // add makes an absent flow.
 func (t *table) add(sh *shard, key flowKey, hash uint64) *flow {
@@ -124,8 +136,9 @@ func (t *table) move(sh *shard, f *flow, to class, now time.Time) {
 	if d := change(from.watched(), to.watched()); d != 0 {
 		t.filter.add(f.hash, int32(d))
 	}
-	if d := change(from.placed(), to.placed()); d != 0 {
-		t.countSource(f, d)
+	if d := change(from.counted(), to.counted()); d != 0 && t.sources != nil {
+		client, _ := f.key.ends()
+		t.sources.count(client.Addr(), f.local, d)
 	}
 	f.class = to
 	if to == absent {
@@ -146,28 +159,6 @@ func change(before, after bool) int {
 		return -1
 	}
 	return 0
-}
-
-func (t *table) countSource(f *flow, delta int) {
-	if t.sources == nil {
-		return
-	}
-	client, _ := f.key.ends()
-	t.sourcesMu.Lock()
-	defer t.sourcesMu.Unlock()
-	n := t.sources[client.Addr()] + delta
-	if n == 0 {
-		delete(t.sources, client.Addr())
-		return
-	}
-	t.sources[client.Addr()] = n
-}
-
-// sourceFlows is the number of places one client has taken.
-func (t *table) sourceFlows(client netip.Addr) int {
-	t.sourcesMu.Lock()
-	defer t.sourcesMu.Unlock()
-	return t.sources[client]
 }
 
 // flowList is a list of flows, oldest first.

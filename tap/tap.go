@@ -23,6 +23,7 @@ type Tap struct {
 	link    tun.Link
 	tracker *Tracker
 	sources func(netip.Addr) bool
+	local   func(netip.Addr) bool
 	now     func() time.Time
 	drops   dropCounts
 	passed  atomic.Uint64
@@ -38,9 +39,9 @@ var _ tun.Link = (*Tap)(nil)
 // Wrap puts a tap over a link. Run has to run beside it.
 func Wrap(link tun.Link, o Options) *Tap {
 	tr := newTracker(o, shards, true)
-	tr.sources = make(map[netip.Addr]int)
+	tr.sources = &sources{flows: make(map[netip.Prefix]int)}
 	tr.setLimits(o)
-	t := &Tap{link: link, tracker: tr, sources: o.Sources, now: o.Now, pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond)}
+	t := &Tap{link: link, tracker: tr, sources: o.Sources, local: o.Local, now: o.Now, pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond)}
 	t.SetRules(o.Rules)
 	if t.now == nil {
 		t.now = time.Now
@@ -124,6 +125,7 @@ func (t *Tap) admit(s *segment, head []byte) dropReason {
 		return dropSource
 	}
 	s.admission = t.admission()
+	s.local = t.local != nil && t.local(client.Addr())
 	return pass
 }
 

@@ -14,7 +14,7 @@ import (
 //
 //	 SYN  ┌─────────┐  SYN-ACK,             ┌──────────┐  third segment,         ┌─────────────┐  both FINs
 //	─────►│ opening ├──────────────────────►│ answered ├────────────────────────►│ established ├───────────► absent
-//	      └┬─▲───┬──┘  ISS < ack <= c_end   └─┬──┬─────┘  IRS < ack <= s_next,   └──▲───────┬──┘  or a RST
+//	      └┬─▲───┬──┘  ISS < ack <= c_end   └─┬──┬─────┘  IRS < ack <= s_next,   └──▲───────┬──┘  or a RST; live, Forget
 //	       │ │   │                            │  │        ISS < seq <= c_end         │       │
 //	       │ ├───┼────────────────────────────┘  │                                   │       │
 //	       │ │   │ SYN with another number       │                                   │       │
@@ -28,13 +28,17 @@ import (
 //	             seq = ISS+1                  The boxes are classes of the table. After a failure a flow is absent,
 //	denied       the dial was forbidden       but live it can be
 //	no_reply     the dial got no answer,      held    while the router may wait for a third segment
-//	             time, end of the capture,    silent  after denied and no_reply: the same SYN again goes back
-//	             another SYN                          to opening and makes no second record of the same outcome
+//	             time, end of the capture,    silent  after denied and no_reply, and
+//	             another SYN                  told    after refused and unreachable, there in a capture too: the same SYN
+//	                                                  again goes back to opening, and makes a second record only when a
+//	                                                  SYN-ACK comes of it
 //
 // A Tracker is safe for concurrent use.
 type Tracker struct {
 	o    Options // a live one's timeouts and limits change with all shards locked
 	live bool    // segments have directions, and what may not enter the router gets a reason
+
+	notable uint8 // flags of segments that can matter to any flow
 
 	table
 	wake       chan struct{} // holds a token after a SYN, for Tap.Run
@@ -54,8 +58,14 @@ func NewTracker(o Options) *Tracker {
 
 func newTracker(o Options, shards int, live bool) *Tracker {
 	setDefault(&o.TCPFlows, 16384)
+	setDefault(&o.DialTimeout, 10*time.Second)
 	t := &Tracker{o: o, live: live, wake: make(chan struct{}, 1)}
-	t.init(shards)
+	t.init(shards, live)
+	t.lives[told] = o.DialTimeout
+	t.notable = syn | rst
+	if !live {
+		t.notable |= fin
+	}
 	return t
 }
 
@@ -124,7 +134,7 @@ func (t *Tracker) Stats() Stats {
 
 // concerns reports whether the segment can matter to an attempt. It is asked for every segment.
 func (t *Tracker) concerns(s *segment, hash uint64) bool {
-	return s.flags&(syn|fin|rst) != 0 || t.filter.has(hash)
+	return s.flags&t.notable != 0 || t.filter.has(hash)
 }
 
 // track takes a segment and says whether it may pass.

@@ -19,10 +19,10 @@ func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
 	if t.live {
 		client, _ := s.key.ends()
 		switch {
-		case t.places() >= int64(t.o.HalfOpen):
-			return dropHalfOpen
-		case t.sourceFlows(client.Addr()) >= t.o.HalfOpenPerSource:
-			return dropHalfOpenSource
+		case t.size() >= int64(t.o.TCPFlows):
+			return dropTCPFlows
+		case t.sources.full(client.Addr(), s.local, t.o.TCPFlows, t.o.TCPFlowsPerSource):
+			return dropTCPFlowsSource
 		}
 		return pass
 	}
@@ -41,6 +41,9 @@ func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
 func (t *Tracker) begin(sh *shard, f *flow, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
 	a.serial = t.serial.Add(1)
 	f.attempt = a
+	if !a.tentative {
+		f.gone = false
+	}
 	f.maybeDialling()
 	t.move(sh, f, opening, at)
 	t.show(sh, a, s, p, at)
@@ -75,6 +78,7 @@ func (t *Tracker) establish(sh *shard, f *flow, at time.Time) {
 		a.rec.ACKDelay = at.Sub(a.synackTime)
 	}
 	f.closed = 0
+	sh.renewed(f.hash)
 	t.finish(sh, f, Established, at)
 }
 
@@ -84,9 +88,9 @@ func (t *Tracker) showLast(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at
 	t.finish(sh, f, o, at)
 }
 
-// onFIN forgets an established flow when both ends have sent FIN.
+// onFIN forgets an established flow of a capture when both ends have sent FIN. Live the router says when.
 func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
-	if s.flags&fin == 0 {
+	if t.live || s.flags&fin == 0 {
 		return
 	}
 	if s.fromA {
@@ -103,7 +107,11 @@ func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
 func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 	a := f.attempt
 	f.attempt = nil
-	if a.tentative { // nobody answered: the connection underneath lives on
+	switch {
+	case a.tentative && f.gone:
+		t.move(sh, f, absent, at)
+		return
+	case a.tentative: // no answer: the connection underneath lives on
 		t.keep(sh, f, established, t.o.TCPFlows, at)
 		return
 	}
@@ -113,12 +121,14 @@ func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 	case o == Established:
 		f.router = idle
 		t.keep(sh, f, established, t.o.TCPFlows, at)
+	case f.router != idle && t.live:
+		t.move(sh, f, held, at)
+	case o == Refused || o == Unreachable:
+		t.keep(sh, f, told, t.o.TCPFlows, at)
 	case !t.live:
 		t.move(sh, f, absent, at)
-	case f.router != idle:
-		t.move(sh, f, held, at)
 	case o == NoReply || o == Denied:
-		t.keep(sh, f, silent, t.o.HalfOpen, at)
+		t.keep(sh, f, silent, t.o.TCPFlows, at)
 	default:
 		t.move(sh, f, absent, at)
 	}
@@ -133,9 +143,10 @@ func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
 	}
 }
 
-// record hands out the record of an attempt, unless its SYN has one that says the same.
+// record hands out the record of an attempt, unless its SYN has one already and has got no SYN-ACK since: the first verdict
+// stands.
 func (t *Tracker) record(sh *shard, a *attempt, o Outcome) {
-	if a.tentative || o == a.recorded {
+	if a.tentative || a.recorded && !a.answered && !a.crossed {
 		return
 	}
 	a.rec.Outcome = o

@@ -71,6 +71,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	tapOptions := r.tapOptions()
 	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
 	tapOptions.Admission = func(at time.Time) tap.Admission { return admission(r.Log.Admission(at)) }
+	tapOptions.Local = r.local()
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
 	r.Log.CountOpen(t.Open)
@@ -85,7 +86,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer
 	}
-	o.Abandoned = func(client, server netip.AddrPort, isn uint32) {
+	o.Gone = func(client, server netip.AddrPort, isn uint32) {
 		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
 	}
 	if r.Forwards {
@@ -126,9 +127,8 @@ func (r *Router) tapOptions() tap.Options {
 	return tap.Options{
 		Timeout:           c.Tap.Timeout,
 		DialTimeout:       c.Egress.DialTimeout,
-		HalfOpen:          c.Limits.TCPFlows, // dials too, which may take long: the stack limits those that wait for their client
-		HalfOpenPerSource: max(1, c.Limits.TCPFlows/2),
 		TCPFlows:          c.Limits.TCPFlows,
+		TCPFlowsPerSource: c.Limits.TCPFlowsPerSource,
 	}
 }
 
@@ -209,4 +209,12 @@ func prefixes(set config.AddressSet) []netip.Prefix {
 		}
 	}
 	return all
+}
+
+// local returns what tells the programs of this host, or of exec, from clients behind it.
+func (r *Router) local() func(netip.Addr) bool {
+	if r.Local != nil {
+		return r.Local
+	}
+	return new(dial.HostAddrs).Contains
 }

@@ -155,6 +155,7 @@ const (
 // Limits caps what packets can make the program hold.
 type Limits struct {
 	TCPFlows          int `yaml:"tcp_flows"`
+	TCPFlowsPerSource int `yaml:"tcp_flows_per_source"` // of forwarded clients only
 	UDPFlows          int `yaml:"udp_flows"`
 	UDPFlowsPerSource int `yaml:"udp_flows_per_source"` // of forwarded clients only
 	HalfOpen          int `yaml:"half_open"`

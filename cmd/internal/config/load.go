@@ -64,6 +64,9 @@ func (d *document) parse(data []byte) *Config {
 	if !d.gives("limits.udp_flows_per_source") {
 		c.Limits.UDPFlowsPerSource = max(1, c.Limits.UDPFlows/4)
 	}
+	if !d.gives("limits.tcp_flows_per_source") {
+		c.Limits.TCPFlowsPerSource = max(1, c.Limits.TCPFlows/4)
+	}
 	d.validate(c)
 	return c
 }

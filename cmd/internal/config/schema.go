@@ -47,6 +47,7 @@ func (d *document) config(c *Config) reader {
 		"df":  elements(d, &c.DF, d.dfRule),
 		"limits": d.mapping(keys{
 			"tcp_flows":            value(d, &c.Limits.TCPFlows, integer(1, maxCount)),
+			"tcp_flows_per_source": value(d, &c.Limits.TCPFlowsPerSource, integer(1, maxCount)),
 			"udp_flows":            value(d, &c.Limits.UDPFlows, integer(1, maxCount)),
 			"udp_flows_per_source": value(d, &c.Limits.UDPFlowsPerSource, integer(1, maxCount)),
 			"half_open":            value(d, &c.Limits.HalfOpen, integer(1, maxCount)),

@@ -24,6 +24,9 @@ func (d *document) validate(c *Config) {
 	if perSource, total := c.Limits.UDPFlowsPerSource, c.Limits.UDPFlows; perSource > total {
 		d.blame(fmt.Errorf("%d is more than udp_flows, %d", perSource, total), "limits.udp_flows_per_source")
 	}
+	if perSource, total := c.Limits.TCPFlowsPerSource, c.Limits.TCPFlows; perSource > total {
+		d.blame(fmt.Errorf("%d is more than tcp_flows, %d", perSource, total), "limits.tcp_flows_per_source")
+	}
 	d.validateSinks(c.Tap.Log)
 	for i, rule := range c.MSS {
 		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)

@@ -177,8 +177,13 @@ limits: {half_open: 40, half_open_per_source: %d}
 	}
 	tuntest.Wait(t, "sockets to be closed", func() bool { return strings.Count(lab.Server.Run("ss", "-Htn", "state", "established"), "\n") == 2 })
 	carried := r.carried(t)
-	if carried["half_open"] < limit || carried["half_open"]+carried["drop_half_open"] < syns {
-		t.Errorf("carried %v, want at least %d half_open, and with drop_half_open %d", carried, limit, syns)
+	if carried["half_open"] < limit || carried["half_open"]+carried["drop_half_open_per_source"] < syns {
+		t.Errorf("carried %v, want at least %d half_open, and with drop_half_open_per_source %d", carried, limit, syns)
+	}
+	for _, record := range r.records(t) {
+		if record.Outcome == "no_reply" && record.Upstream.Error != "ENOBUFS" {
+			t.Errorf("the record of a dropped SYN says %+v", record)
+		}
 	}
 }
 
