@@ -86,8 +86,8 @@ func (ip *ipHeader) parse(b []byte, n int) {
 	}
 }
 
-// walk follows the chain of extension headers (RFC 8200 §4). Headers that netstack reads otherwise than we do, or refuses,
-// are walked for captures but no way into the router for TCP.
+// walk follows the chain of extension headers (RFC 8200 §4). Those that a host need not accept are walked for captures but no
+// way into the router for TCP.
 func (ip *ipHeader) walk(b []byte) {
 	b = b[:min(len(b), ip.length)]
 	odd := false
@@ -101,7 +101,9 @@ func (ip *ipHeader) walk(b []byte) {
 		size := (int(h[1]) + 1) * 8
 		switch ip.proto {
 		case protoHopByHop:
-			odd = odd || !first // RFC 8200 §4.1
+			odd = odd || !first || !skippable(h[2:min(size, len(h))]) // RFC 8200 §4.1
+		case protoDestOpts:
+			odd = odd || !skippable(h[2:min(size, len(h))])
 		case protoRouting:
 			odd = odd || h[3] != 0 // segments left: the destination is another one
 		case protoAH:
@@ -109,7 +111,7 @@ func (ip *ipHeader) walk(b []byte) {
 			size = (int(h[1]) + 2) * 4 // RFC 4302 §2.2
 		case protoExperiment:
 			odd = true
-			size = 8 // as netstack does
+			size = 8
 		case protoFragment:
 			size = 8
 			if f := binary.BigEndian.Uint16(h[2:]); f&^7 != 0 {
@@ -126,6 +128,22 @@ func (ip *ipHeader) walk(b []byte) {
 	if odd && ip.proto == protoTCP {
 		ip.refuse(dropExtensionHeaders)
 	}
+}
+
+// skippable reports whether a host may go on behind the options of a header: it knows them, or they say so (RFC 8200 §4.2).
+func skippable(options []byte) bool {
+	const pad1, action = 0, 0xc0 // the action bits of an option's type
+	for len(options) > 0 {
+		if options[0] == pad1 {
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || options[0]&action != 0 || len(options) < 2+int(options[1]) {
+			return false
+		}
+		options = options[2+int(options[1]):]
+	}
+	return true
 }
 
 // laterFragment notes a fragment other than the first. Its bytes are the upper layer's, but not from its start.

@@ -109,10 +109,16 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 			return 0, r
 		}
 	}
+	length, reason := s.ip.length, pass
 	if rules.HasDF() || s.flags&syn != 0 && rules.HasMSS() {
-		return t.rewriteOutbound(rules, &s, head[:min(s.ip.length, len(head))])
+		length, reason = t.rewriteOutbound(rules, &s, head[:min(s.ip.length, len(head))])
+	} else {
+		reason = t.track(&s, head)
 	}
-	return s.ip.length, t.track(&s, head)
+	if reason != pass {
+		return 0, reason
+	}
+	return s.unwrap(head, body, length, off), pass
 }
 
 // admit refuses a SYN whose addresses no client and no server may have.

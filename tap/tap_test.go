@@ -178,6 +178,9 @@ var (
 	firstPiece   = []byte{44, 0, 0, 1, 0, 0, 0, 1}
 	laterPiece   = []byte{44, 0, 0, 8, 0, 0, 0, 1}
 	longOptions  = append([]byte{60, 16}, make([]byte, 134)...)
+	unknownKept  = []byte{0, 0, 0x1e, 4, 0, 0, 0, 0} // an option of an unknown type that may be skipped
+	unknownFatal = []byte{60, 0, 0x5e, 4, 0, 0, 0, 0}
+	lyingOptions = []byte{60, 0, 1, 5, 0, 0, 0, 0}
 	stackedChain = slices.Repeat([][]byte{destOptions}, 21)
 )
 
@@ -232,6 +235,9 @@ func TestEvasion(t *testing.T) {
 		{"routing, no segments left", chain(syn6, routing), ""},
 		{"atomic fragment", chain(syn6, atomicPiece), ""},
 		{"chain of six", chain(syn6, hopByHop, destOptions, routing, atomicPiece, destOptions, atomicPiece), ""},
+		{"unknown option that may be skipped", chain(syn6, unknownKept), ""},
+		{"unknown option that may not", chain(syn6, unknownFatal), "extension_headers"},
+		{"option behind its header", chain(syn6, lyingOptions), "extension_headers"},
 		{"routing, a segment left", chain(syn6, routingLeft), "extension_headers"},
 		{"hop-by-hop in the middle", chain(syn6, destOptions, hopByHop), "extension_headers"},
 		{"authentication header", chain(syn6, auth), "extension_headers"},

@@ -64,8 +64,8 @@ func honest(o Offload, head []byte, n int) bool {
 	return o.GSO == GSONone || honestGSO(o, head[0]>>4, hdrLen, length, proto)
 }
 
-// honestGSO checks a super-segment. The kernel never hands one over without a word about its checksum. Extension headers
-// make proto something else than TCP or UDP; such frames are never super-segments of a connection we serve.
+// honestGSO checks a super-segment. The kernel never hands one over without a word about its checksum. Behind extension
+// headers there may be TCP, as a socket with IPV6_DSTOPTS sends it; whether there is one is for the reader to see.
 func honestGSO(o Offload, version byte, hdrLen, length int, proto byte) bool {
 	if o.Flags&(NeedsCsum|DataValid) == 0 || o.GSOSize == 0 || int(o.GSOSize) > length-hdrLen {
 		return false
@@ -74,10 +74,14 @@ func honestGSO(o Offload, version byte, hdrLen, length int, proto byte) bool {
 	case GSOTCPv4:
 		return version == 4 && proto == protoTCP
 	case GSOTCPv6:
-		return version == 6 && proto == protoTCP
+		return version == 6 && (proto == protoTCP || extensionHeader(proto))
 	case GSOUDP:
 		return proto == protoUDP
 	default:
 		return false
 	}
 }
+
+// extensionHeader reports whether an IPv6 header says that such a header follows it (RFC 8200 §4): hop-by-hop options, routing,
+// fragment, destination options.
+func extensionHeader(next byte) bool { return next == 0 || next == 43 || next == 44 || next == 60 }

@@ -53,6 +53,8 @@ func TestHonest(t *testing.T) {
 		{"TCP super-segment of UDP", super, v4(9000, protoUDP), 9000, false},
 		{"IPv4 super-segment of IPv6", super, v6(9000, protoTCP), 9040, false},
 		{"IPv6 super-segment", with(super, func(o *Offload) { o.GSO, o.CsumStart = GSOTCPv6, 40 }), v6(9000, protoTCP), 9040, true},
+		{"IPv6 super-segment behind options", with(super, func(o *Offload) { o.GSO, o.CsumStart = GSOTCPv6, 48 }), v6(9000, 60), 9040, true},
+		{"IPv6 super-segment of another protocol", with(super, func(o *Offload) { o.GSO, o.CsumStart = GSOTCPv6, 48 }), v6(9000, protoUDP), 9040, false},
 		{"UDP super-segment", with(super, func(o *Offload) { o.GSO, o.CsumOffset = GSOUDP, 6 }), v4(9000, protoUDP), 9000, true},
 		{"unknown super-segment", with(super, func(o *Offload) { o.GSO = 3 }), v4(9000, protoUDP), 9000, false},
 	} {
