@@ -24,6 +24,9 @@ SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits
 config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := app.CheckAddressSpace(); err != nil {
+				return err
+			}
 			file = usualConfig(cmd, file)
 			load := func() (*config.Config, error) {
 				c, err := config.Load(file)
