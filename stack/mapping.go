@@ -134,10 +134,7 @@ func (m *mapping) bindReserved() bool {
 }
 
 func (m *mapping) bind(port uint16) error {
-	if m.v6() {
-		return unix.Bind(m.fd, &unix.SockaddrInet6{Port: int(port), Addr: m.key.local.As16()})
-	}
-	return unix.Bind(m.fd, &unix.SockaddrInet4{Port: int(port), Addr: m.key.local.As4()})
+	return dial.BindTo(m.fd, netip.AddrPortFrom(m.key.local, port))
 }
 
 // wantErrors has the socket queue the ICMP errors that answer what it sends.
@@ -271,7 +268,8 @@ const maxAsked = 256
 
 // noteTarget remembers what the client calls a destination that is redirected or on this host.
 func (m *mapping) noteTarget(target, server netip.AddrPort) {
-	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback() // the kernel sends to its own addresses from themselves
+	target = netip.AddrPortFrom(target.Addr().WithZone(""), target.Port()) // as its datagrams name it
+	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback()     // the kernel sends to its own addresses from themselves
 	if target == server && !onHost {
 		return
 	}

@@ -23,8 +23,10 @@ const timeWait = 0
 
 // newNetstack makes a netstack that terminates connections to every address there is.
 func newNetstack(link *linkEndpoint) (*gstack.Stack, error) {
+	// Loopback destinations are the dialer's to refuse or to redirect, as all are.
+	newIPv4 := ipv4.NewProtocolWithOptions(ipv4.Options{AllowExternalLoopbackTraffic: true})
 	s := gstack.New(gstack.Options{
-		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+		NetworkProtocols:   []gstack.NetworkProtocolFactory{newIPv4, ipv6.NewProtocol},
 		TransportProtocols: []gstack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		HandleLocal:        false, // with promiscuous mode it would drop everything
 	})

@@ -17,7 +17,8 @@ import (
 //   - A family without one, beside a family that has it: the prefixes that it has routes to.
 //   - No default route at all: all of each family that has some route, or of both where none has.
 //
-// Routes to loopback, link-local and multicast destinations do not count, nor do those of links without a carrier.
+// Routes to loopback, link-local and multicast destinations do not count, nor do those of links without a carrier, nor any of a
+// family that the host has no address of to send from.
 func Reachable() ([]netip.Prefix, error) {
 	routes4, err := routed(netlink.FAMILY_V4)
 	if err != nil {
@@ -56,6 +57,9 @@ func reachable(routes4, routes6 []netip.Prefix) []netip.Prefix {
 
 // routed returns the destinations of one family's unicast routes, each once.
 func routed(family int) ([]netip.Prefix, error) {
+	if ok, err := hasSource(family); err != nil || !ok {
+		return nil, err
+	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return nil, fmt.Errorf("find interface lo: %w", err)
@@ -76,6 +80,15 @@ func routed(family int) ([]netip.Prefix, error) {
 		all = append(all, p)
 	}
 	return all, nil
+}
+
+// hasSource tells whether the host has an address of the family that holds beyond one link.
+func hasSource(family int) (bool, error) {
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, family) })
+	if err != nil {
+		return false, fmt.Errorf("list addresses: %w", err)
+	}
+	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }), nil
 }
 
 // destination returns where a route leads to, and whether that lies beyond the host and its links.

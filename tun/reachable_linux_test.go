@@ -31,6 +31,7 @@ func TestReachable(t *testing.T) {
 		{"default in another table", []string{lan6, lan4, default4 + " table 77", "rule add table 77"}, "0.0.0.0/0 2001:db8:1::/64"},
 		{"a link without carrier", []string{lan6, default6, "link add eth1 type veth peer name unplugged", "addr add 172.17.0.1/16 dev eth1", "link set eth1 up"}, "::/0"},
 		{"link-local only", []string{lan4, default4, "addr add 169.254.1.1/16 dev eth0", "route add 169.254.169.254 dev eth0"}, "0.0.0.0/0"},
+		{"no address left", []string{lan4, default4, lan6, default6, "-6 addr flush dev eth0"}, "0.0.0.0/0"},
 		{"unreachable", []string{lan4, default4, "-6 route add unreachable default"}, "0.0.0.0/0"},
 	}
 	for _, tt := range tests {

@@ -16,7 +16,8 @@ import (
 func newExecCommand() *cobra.Command {
 	var file string
 	var mtu int
-	var hostLoopback bool
+	var hostLoopback, allowSetuid bool
+	var hide []string
 	var rules *ruleFlags
 	var output *outputFlags
 	cmd := &cobra.Command{
@@ -66,6 +67,7 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 			app.LimitProcs(os.Getenv)
 			status, err := app.Exec(cmd.Context(), app.Router{Config: c, Log: handshakes, Logger: log}, namespace.Options{
 				Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, HostLoopback: hostLoopback,
+				Hide: hide, AllowSetuid: allowSetuid,
 			})
 			if status != 0 && err != nil {
 				return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
@@ -80,6 +82,8 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 	addConfigFlag(cmd, &file)
 	cmd.Flags().IntVar(&mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	cmd.Flags().BoolVar(&hostLoopback, "host-loopback", false, "let the gateway addresses (198.18.0.2 and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
+	cmd.Flags().StringArrayVar(&hide, "hide", nil, "hide the file, socket or directory at `PATH` from the command; may be repeated")
+	cmd.Flags().BoolVar(&allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an ordinary user, take their privileges inside")
 	rules = addRuleFlags(cmd)
 	output = addOutputFlags(cmd, "standard error")
 	return cmd

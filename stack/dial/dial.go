@@ -66,9 +66,18 @@ func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, 
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
-// Admits reports whether policy lets a far end that nobody has asked send to a client.
+// Admits reports whether policy lets a far end that nobody has asked send to a client, or the redirection exempts it under
+// its own name.
 func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
-	return !d.o.Load().Policy.denies(client, far)
+	o := d.o.Load()
+	if !o.Policy.denies(client, far) {
+		return true
+	}
+	if o.Redirect == nil {
+		return false
+	}
+	to, ok := o.Redirect(far)
+	return ok && to == far
 }
 
 // Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process dies, until EndInOrder:

@@ -53,11 +53,8 @@ func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil { // for other destinations, and beside TIME-WAIT
 		return fmt.Errorf("set SO_REUSEADDR: %w", err)
 	}
-	addr := LocalAddr(route).Addr()
-	if addr.Is4() {
-		return unix.Bind(fd, &unix.SockaddrInet4{Addr: addr.As4(), Port: int(port)})
-	}
-	return unix.Bind(fd, &unix.SockaddrInet6{Addr: addr.As16(), Port: int(port)})
+	addr := LocalAddr(route).Addr().WithZone(target.Addr().Zone())
+	return BindTo(fd, netip.AddrPortFrom(addr, port))
 }
 
 // readFirstEphemeral returns the least port that the kernel, or a client's with its usual range, gives to sockets without one.

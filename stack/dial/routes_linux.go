@@ -25,7 +25,11 @@ func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return LocalAddr(fd).Addr(), nil
+	local := LocalAddr(fd).Addr()
+	if local.IsLinkLocalUnicast() && local.Is6() {
+		local = local.WithZone(target.Addr().Zone())
+	}
+	return local, nil
 }
 
 // MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0 where there is no way.

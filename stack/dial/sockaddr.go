@@ -4,7 +4,9 @@ package dial
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -18,7 +20,7 @@ type Sockaddr struct {
 	len uint32
 }
 
-// Set makes a the address of ap.
+// Set makes a the address of ap. A zone is the name or the number of an interface (RFC 4007 §11.2).
 func (a *Sockaddr) Set(ap netip.AddrPort) {
 	if ap.Addr().Is4() {
 		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&a.raw))
@@ -27,12 +29,27 @@ func (a *Sockaddr) Set(ap netip.AddrPort) {
 		a.len = unix.SizeofSockaddrInet4
 		return
 	}
-	a.raw = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: ap.Addr().As16()}
+	a.raw = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: ap.Addr().As16(), Scope_id: scopeID(ap.Addr().Zone())}
 	putPort(&a.raw.Port, ap.Port())
 	a.len = unix.SizeofSockaddrInet6
 }
 
-// AddrPort returns the address; IPv4-mapped addresses are unmapped.
+// scopeID returns the number of the zone's interface, 0 where there is none.
+func scopeID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	link, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(link.Index)
+}
+
+// AddrPort returns the address, without a zone; IPv4-mapped addresses are unmapped.
 func (a *Sockaddr) AddrPort() netip.AddrPort {
 	switch a.raw.Family {
 	case unix.AF_INET:
@@ -68,4 +85,14 @@ func LocalAddr(fd int) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return sa.AddrPort()
+}
+
+// BindTo binds a socket to an address, which may have a zone.
+func BindTo(fd int, to netip.AddrPort) error {
+	var sa Sockaddr
+	sa.Set(to)
+	if _, _, errno := syscall.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len)); errno != 0 {
+		return errno
+	}
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/sirupsen/logrus"
+
 	"syntap/cmd/internal/namespace"
 	"syntap/tun"
 )
@@ -22,6 +24,9 @@ func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err e
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses
+	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
+		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).Warn("the command can reach services that run programs outside, as root")
+	}
 	session, err := namespace.Start(ctx, o)
 	if err != nil {
 		return 0, err

@@ -11,42 +11,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A setup is the first message to init: how to furnish the namespaces.
+// A setup is the first message to init, which passes it on to the door: how to furnish the namespaces.
 type setup struct {
-	TUN        string
-	MTU        int
-	Addresses  []netip.Prefix
-	ResolvConf string // to be seen at /etc/resolv.conf; "" leaves the host's
-	OwnGroup   bool   // init is to lead a process group
+	TUN         string
+	MTU         int
+	Addresses   []netip.Prefix
+	Routes      []netip.Prefix // into the TUN
+	ResolvConf  string         // to be seen as such; "" = the host's
+	LocalDNS    bool           // DNS of 127.0.0.1 goes into the TUN too
+	Hide        []string       // paths, without symbolic links
+	OwnGroup    bool           // init is to lead a process group
+	UserNS      bool           // init has a user namespace of its own
+	AllowSetuid bool
 }
 
 // An order is what init is told afterwards.
 type order struct {
-	Start  bool           // run the command
-	Signal syscall.Signal // or pass this on to it
+	Start      bool           // run the command
+	ResolvConf *string        // or show it another /etc/resolv.conf
+	Signal     syscall.Signal // or pass this on to it
 }
 
-// A report is what init has to say.
+// A report is what init, or the door, has to say.
 type report struct {
 	Ready   bool // the namespaces are furnished; the TUN comes with it
 	Stopped bool // the command was stopped by a signal
 
+	// The command has ended with this status, and nothing else runs in the PID namespace. The others stay until the channel
+	// is closed.
+	Ended  bool
+	Status int
+
 	// Or what failed, for which reason.
-	Failed string
-	Errno  syscall.Errno
+	Failed    string
+	Errno     syscall.Errno
+	Namespace bool // it was a namespace that could not be made
 }
 
-// channel carries messages between a session and its init, each a packet of JSON, a report with the TUN's descriptor.
-// Its end means that the other side is gone.
+// channel carries messages between a session and its init, and between init and the door: each a packet of JSON, with
+// descriptors. Its end means that the other side is gone.
 type channel struct{ conn *net.UnixConn }
 
-// newChannel returns our end, and the other one to be inherited by init.
+// newChannel returns our end, and the other one to be inherited by a child.
 func newChannel() (channel, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return channel{}, nil, fmt.Errorf("create socket pair: %w", err)
 	}
-	theirs := os.NewFile(uintptr(fds[1]), "init")
+	theirs := os.NewFile(uintptr(fds[1]), "channel")
 	c, err := openChannel(fds[0])
 	if err != nil {
 		_ = theirs.Close()
@@ -66,22 +78,29 @@ func openChannel(fd int) (channel, error) {
 	return channel{conn.(*net.UnixConn)}, nil
 }
 
-func (c channel) send(message any, fds ...int) error {
+func (c channel) send(message any, files ...*os.File) error {
 	b, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}
 	var oob []byte
-	if len(fds) > 0 {
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, f := range files {
+			fds[i] = int(f.Fd())
+		}
 		oob = unix.UnixRights(fds...)
 	}
 	_, _, err = c.conn.WriteMsgUnix(b, oob, nil)
 	return err
 }
 
-// receive waits for the next message. The file is nil if none came along.
-func (c channel) receive(message any) (*os.File, error) {
-	b, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(4))
+// maxFiles is how many descriptors a message brings at most.
+const maxFiles = 2
+
+// receive waits for the next message and returns the files that came along.
+func (c channel) receive(message any) ([]*os.File, error) {
+	b, oob := make([]byte, 1<<17), make([]byte, unix.CmsgSpace(4*maxFiles))
 	n, oobn, _, _, err := c.conn.ReadMsgUnix(b, oob)
 	if err != nil {
 		return nil, err
@@ -94,10 +113,14 @@ func (c channel) receive(message any) (*os.File, error) {
 		return nil, err
 	}
 	fds, err := unix.ParseUnixRights(&control[0])
-	if err != nil || len(fds) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fds[0]), "tun"), nil
+	files := make([]*os.File, len(fds))
+	for i, fd := range fds {
+		files[i] = os.NewFile(uintptr(fd), "received")
+	}
+	return files, nil
 }
 
 func (c channel) close() { _ = c.conn.Close() }

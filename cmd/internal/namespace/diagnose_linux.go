@@ -68,6 +68,9 @@ func explainFailure(r report) error {
 	if r.Errno == unix.EPERM && sysctl(restriction) == "1" {
 		return restrictedByAppArmor()
 	}
+	if r.Namespace {
+		return explainNamespaces(r.Errno)
+	}
 	return errors.New(r.Failed)
 }
 

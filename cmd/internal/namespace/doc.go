@@ -3,37 +3,68 @@
 //
 // # Theory of operation
 //
-//	caller's namespaces        │ new user, network, mount and PID namespace
-//	                           │
-//	  syntap ── channel ───────┼── syntap-init (process 1) ── command ── …
-//	    ╰────── TUN descriptor ┼────── syntap0   lo
+//	caller's namespaces        │ new user, mount and PID namespace        │ new user, network and mount namespace
+//	                           │                                          │
+//	  syntap ── channel ───────┼── syntap-init (process 1) ── channel ────┼── syntap-door, then the command ── …
+//	    ╰────── TUN descriptor ┼──────────────────────────────────────────┼── syntap0   lo
 //
 // A user namespace cannot be entered by a process with several threads, which every Go process is. [Start] therefore runs
 // this program again in new namespaces, under the name syntap-init, and [Main], called first thing by main, turns that
-// process into their init. Both talk over a socket pair. init mounts what has to differ, creates and configures the TUN,
-// sends its descriptor over and waits. [Session.Run] lets the command start, when somebody reads the TUN already.
+// process into their init. It runs the program once more, as syntap-door, in the network namespace of the command. While
+// init mounts what has to differ, the door creates and configures the TUN, whose descriptor goes back to the session.
+// [Session.Run] has the door become the command, by execve, when somebody reads the TUN already.
 //
 // User namespace. It gives anybody the privilege to do all that, and takes from root's command the privilege to leave:
 // to enter the host's network namespace again takes capabilities there. Every id stands for itself. Root, who may, maps
-// all ids there are, so that files keep their owners and su and sudo work; its command has all capabilities inside, tcpdump
-// works. Anybody else can only map its own id; its command has no capability, other users' files belong to nobody and
-// set-user-id programs run without the bit. Where user namespaces are forbidden root still gets the others, and its
-// command could leave. init itself keeps CAP_NET_ADMIN and CAP_SYS_ADMIN of the namespace; the command is started from a
-// thread that has dropped everything.
+// all ids there are, so that files keep their owners and su, sudo and package installers work; its command has all
+// capabilities inside, tcpdump works. The door of root is in a user namespace further in, which owns the command's network
+// but not what init has mounted: mounts that come from outside are locked (mount_namespaces(7)). Anybody else can only
+// map its own id; its command has no capability, other users' files belong to nobody and set-user-id programs run without
+// the bit. Where user namespaces are forbidden root still gets the others, and its command no more capabilities than
+// container runtimes leave to root.
 //
-// PID namespace. When the command ends, init does, and with it the kernel kills every process that was left in the
-// background: nothing of it could reach the network any more. init collects the orphans until then. It ends too when the
-// channel does, so the command does not outlive a killed syntap, whose routing was its only way out.
+// PID namespace. When the command ends, init kills every process that was left in the background, and collects the orphans
+// until then. Their sockets are closed, and what they had to send goes on into the TUN until [Session.Close]. Init ends too
+// when the channel does, so the command does not outlive a killed syntap, whose routing was its only way out.
 //
-// Mount namespace. /proc shows the processes inside. /etc/resolv.conf is replaced where it names a server that only the
-// host itself reaches, such as systemd-resolved at 127.0.0.53: the command gets a gateway address in its place, and
-// [Session.Redirect] tells the router what the address stands for. Everything else is the host's: files, and services
-// that listen on paths. Changes the host makes to its mounts arrive here too.
+// Mount namespace. /proc shows the processes inside, /sys the interfaces inside and is read-only. For root's command what in
+// /proc belongs to the machine is read-only or hidden, as in a container (mount_linux.go); of others the modes of the files
+// keep it away. The kernel allows no second /proc beside one that hides something: programs that mount one, such as bubblewrap
+// with --proc and container engines, cannot do so in a session of root, and a session inside it shows the outer /proc.
+// Everything else is the host's: files, devices, and services that listen on paths. [Options].Hide puts something empty over
+// such a path. Changes the host makes to its mounts arrive here too.
+//
+// System calls. A filter (filter_linux.go) refuses what leads past all of these: TIOCSTI and TIOCLINUX, which type into the
+// caller's terminal; sockets of families other than Unix, IPv4, IPv6 and netlink, for vsock and others belong to no network
+// namespace, with packet sockets for who has CAP_NET_RAW; io_uring, which makes sockets past a filter; and request_key(2)
+// with callout information, for which the kernel runs a program on the host, as it does for DNS. Numbers of x32 are refused
+// as a whole, and of 32-bit x86 those sockets that are made by socketcall(2). No_new_privs is set unless
+// [Options].AllowSetuid: root can become anybody by sudo or su, nobody can become root. Where this package knows no
+// numbers, on architectures other than amd64 and arm64, there is no filter.
+//
+// # Names
+//
+// /etc/resolv.conf is replaced where it names a server that only the host itself reaches, such as systemd-resolved at
+// 127.0.0.53 or one on a link of the host: the command gets a gateway address in its place, and [Session.Redirect] tells the
+// router what the address stands for. A nameserver of the host can always be reached by its own address too, for DNS.
+//
+// The host's file changes while the command runs, often by being replaced. The session watches it and sends init the new
+// one (resolvconf_linux.go); init puts its mount back where the host has pushed it aside (cover_linux.go). A symbolic
+// link, as systemd-resolved has it, is covered itself and not its target. Where the host has no resolv.conf at all there is
+// nothing to cover: a libc asks 127.0.0.1 then, and rules of the command's network namespace lead its port 53 into the TUN.
+// Services of the host that look names up on behalf of a libc, by a Unix socket, are hidden: names are asked for through
+// the TUN.
+//
+// # Families
+//
+// The TUN has the address families that the host routes ([syntap/tun.Reachable]): a program that may take either takes the
+// one that works.
 //
 // # Gateways
 //
 // The TUN's far end needs no address, but its neighbour in each subnet, 198.18.0.2 beside 198.18.0.1/30, serves as the
-// place where things of the host can be found: nameservers, and with [Options].HostLoopback its loopback addresses.
+// place where things of the host can be found: nameservers, and with [Options].HostLoopback its loopback addresses. Further
+// nameservers stand at other addresses that lead into the TUN.
 //
 // # Terminal and signals
 //

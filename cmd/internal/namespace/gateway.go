@@ -1,6 +1,9 @@
 package namespace
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // gateway returns the address beside own in its subnet: the one the command sees at the far end of the TUN. A subnet of
 // one address has none.
@@ -31,4 +34,31 @@ func gateways(addresses []netip.Prefix) []netip.Addr {
 		}
 	}
 	return found
+}
+
+// maxNameservers is how many nameservers a libc asks (MAXNS in resolv.h).
+const maxNameservers = 3
+
+// spare4 are further addresses of the benchmarking network (RFC 2544) that nobody is reached at. A subnet of four addresses
+// has one gateway only.
+var spare4 = []netip.Addr{netip.MustParseAddr("198.19.255.253"), netip.MustParseAddr("198.19.255.254")}
+
+// relayAddresses returns the addresses that can stand for nameservers of the host: the gateways, then others that lead
+// into the TUN too.
+func relayAddresses(addresses []netip.Prefix) []netip.Addr {
+	found := gateways(addresses)
+	for _, own := range addresses {
+		if own.Addr().Is4() {
+			found = append(found, spare4...)
+			break
+		}
+	}
+	for _, own := range addresses {
+		for a := own.Masked().Addr(); own.Contains(a) && len(found) < maxNameservers; a = a.Next() {
+			if a != own.Addr() && !reserved(a, own) && !slices.Contains(found, a) {
+				found = append(found, a)
+			}
+		}
+	}
+	return found[:min(len(found), maxNameservers)]
 }

@@ -3,20 +3,19 @@ package namespace
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
-	"runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// initName is the name by which a process knows that it is to be init, and under which ps shows it.
-const initName = "syntap-init"
+// Names by which a process knows that it is to be a part of a session, and under which ps shows it.
+const (
+	initName = "syntap-init"
+	doorName = "syntap-door"
+)
 
-// channelFD is where init finds its end of the channel.
+// channelFD is where init, and the door, find their end of the channel.
 const channelFD = 3
 
 // Exit statuses of a command that could not be run (POSIX XCU 2.8.2), and the base for one that a signal ended.
@@ -26,15 +25,18 @@ const (
 	statusSignalled     = 128
 )
 
-// Main turns this process into the init of a session if it was started as one, and does not return then. The program's
+// Main turns this process into a part of a session if it was started as one, and does not return then. The program's
 // main calls it before anything else.
 func Main() {
-	if os.Args[0] == initName {
+	switch os.Args[0] {
+	case initName:
 		os.Exit(runInit(os.Args[1:]))
+	case doorName:
+		os.Exit(runDoor(os.Args[1:]))
 	}
 }
 
-// runInit furnishes the namespaces, runs the command when told to and returns its exit status. As process 1 of the PID
+// runInit furnishes the namespaces, has the command run when told to and waits for its end. As process 1 of the PID
 // namespace it takes every other process there with it.
 func runInit(command []string) int {
 	unix.CloseOnExec(channelFD)
@@ -47,25 +49,23 @@ func runInit(command []string) int {
 	if _, err := ch.receive(&s); err != nil {
 		return 1
 	}
-	if err := furnish(s, ch); err != nil {
+	covers := &covers{}
+	d, err := furnish(s, ch, covers, command)
+	if err != nil {
 		_ = ch.send(failure(err))
 		return 1
 	}
-
-	var o order
-	if _, err := ch.receive(&o); err != nil {
+	// A command of the same user must not get at init by ptrace.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		_ = ch.send(failure(fmt.Errorf("deny tracing of init: %w", err)))
 		return 1
 	}
-	pid, err := spawn(command)
-	if err != nil {
-		_ = ch.send(failure(fmt.Errorf("run %q: %w", command[0], err)))
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return statusNotFound
-		}
-		return statusNotExecutable
-	}
-	go obey(ch, pid)
-	return reap(ch, pid)
+	go obey(ch, d, covers)
+	status := reap(ch, d)
+	killRest()
+	<-d.heard
+	_ = ch.send(report{Ended: true, Status: status})
+	select {} // until the channel ends
 }
 
 // outliveTerminal keeps init alive when the terminal signals the whole process group: whether to end is the command's
@@ -80,108 +80,85 @@ func outliveTerminal() {
 }
 
 // furnish does what s says and reports it, with the TUN.
-func furnish(s setup, ch channel) error {
+func furnish(s setup, ch channel, covers *covers, command []string) (*door, error) {
 	if s.OwnGroup {
 		if err := unix.Setpgid(0, 0); err != nil {
-			return fmt.Errorf("lead a process group: %w", err)
+			return nil, fmt.Errorf("lead a process group: %w", err)
 		}
 	}
-	if err := mountPrivately(s.ResolvConf); err != nil {
-		return err
-	}
-	if err := raiseLoopback(); err != nil {
-		return err
-	}
-	permitPing()
-	if s.TUN == "" {
-		return ch.send(report{Ready: true})
-	}
-	dev, err := createTUN(s)
+	d, err := startDoor(s, command)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	mounted := make(chan error, 1)
+	go func() { mounted <- mountPrivately(s, covers) }() // while it starts
+	r, tun, err := d.furnish(s)
+	if err = errors.Join(err, <-mounted); err != nil {
+		return nil, err
+	}
+	if r.Failed == "" {
+		if err := mountSys(d.network); err != nil {
+			return nil, err
+		}
+		go covers.keep()
+		go d.listen(ch)
+	}
+	if tun == nil {
+		return d, ch.send(r)
 	}
 	// The session has the descriptor now and keeps the interface alive.
-	defer dev.Close()
-	return ch.send(report{Ready: true}, int(dev.File().Fd()))
+	defer tun.Close()
+	return d, ch.send(r, tun)
 }
 
 func failure(err error) report {
-	r := report{Failed: err.Error()}
+	r := report{Failed: err.Error(), Namespace: errors.As(err, new(namespaceError))}
 	errors.As(err, &r.Errno)
 	return r
 }
 
-// spawn starts the command with init's standard descriptors and nothing else: init opens every file with O_CLOEXEC.
-// It has the capabilities that its user has by nature: root all that the user namespace offers, anybody else none.
-func spawn(command []string) (pid int, err error) {
-	path, err := exec.LookPath(command[0])
-	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return 0, cause(err)
-	}
-	// The other threads keep theirs: a command of the same user must not get at them by ptrace.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return 0, fmt.Errorf("deny tracing of init: %w", err)
-	}
-	runtime.LockOSThread() // for good: this thread has lost its capabilities
-	if err := dropCapabilities(); err != nil {
-		return 0, err
-	}
-	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}}
-	pid, err = syscall.ForkExec(path, command, attr)
-	if err == syscall.ENOEXEC {
-		// A script without "#!" is one for the shell (POSIX XSH exec, ENOEXEC).
-		pid, err = syscall.ForkExec("/bin/sh", append([]string{"sh", path}, command[1:]...), attr)
-	}
-	return pid, err
-}
-
-// cause strips what a failed look-up repeats about the name.
-func cause(err error) error {
-	if e := (*exec.Error)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	return err
-}
-
-// dropCapabilities empties all sets of this thread but the bounding one; the ambient set follows the others. The next
-// execve computes them anew from the user id (capabilities(7)).
-func dropCapabilities() error {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&hdr, &none[0]); err != nil {
-		return fmt.Errorf("drop capabilities: %w", err)
-	}
-	return nil
-}
-
-// obey passes the session's signals on to the command. Without a session there is no way out any more and no use in
-// going on.
-func obey(ch channel, pid int) {
+// obey does what the session says. Without a session there is no way out any more and no use in going on.
+func obey(ch channel, d *door, covers *covers) {
 	for {
 		var o order
 		if _, err := ch.receive(&o); err != nil {
 			os.Exit(statusSignalled + int(unix.SIGKILL))
 		}
-		_ = unix.Kill(pid, o.Signal) // gone already: its status is on the way
+		switch {
+		case o.Start:
+			_ = d.channel.send(o) // if it is gone, so is the command
+		case o.ResolvConf != nil:
+			_ = covers.setResolvConf(*o.ResolvConf) // an error: the old one lasts
+		default:
+			_ = unix.Kill(d.pid, o.Signal) // gone already: its status is on the way
+		}
 	}
 }
 
-// reap waits for the command and for every orphan of the namespace, and returns the command's status.
-func reap(ch channel, pid int) int {
+// reap waits for the command, which the door has become, and for the orphans of the namespace meanwhile, and returns the
+// command's status.
+func reap(ch channel, d *door) int {
 	for {
 		var status unix.WaitStatus
 		child, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
 		switch {
-		case err == unix.EINTR || child != pid:
+		case err == unix.EINTR || child != d.pid:
 		case status.Stopped():
 			_ = ch.send(report{Stopped: true})
 		case status.Signaled():
 			return statusSignalled + int(status.Signal())
 		default:
 			return status.ExitStatus()
+		}
+	}
+}
+
+// killRest ends every other process of the namespace and waits for it: its sockets are closed then.
+func killRest() {
+	for {
+		_ = unix.Kill(-1, unix.SIGKILL) // a process cannot fork past it; an error: there is none left
+		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && err != unix.EINTR {
+			return
 		}
 	}
 }

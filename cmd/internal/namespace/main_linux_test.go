@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -27,6 +28,7 @@ import (
 const (
 	sessionProgram    = "session"    // run one session, like "syntap exec" without a router
 	factsProgram      = "facts"      // print what a command sees
+	attemptsProgram   = "attempts"   // print what a command may do
 	interruptsProgram = "interrupts" // count SIGINT until there is a line to read
 	settingProgram    = "setting"    // make a setting, then run another of these programs in it
 )
@@ -39,6 +41,8 @@ func TestMain(m *testing.M) {
 			os.Exit(session(os.Args[2:]))
 		case factsProgram:
 			os.Exit(printFacts())
+		case attemptsProgram:
+			os.Exit(printAttempts())
 		case interruptsProgram:
 			os.Exit(countInterrupts())
 		case settingProgram:
@@ -52,6 +56,8 @@ func session(args []string) int {
 	o := options()
 	flags := flag.NewFlagSet(sessionProgram, flag.ExitOnError)
 	flags.StringVar(&o.TUN, "tun", o.TUN, "name of the TUN")
+	flags.BoolVar(&o.AllowSetuid, "allow-setuid", false, "let set-user-id programs take their privileges")
+	flags.Func("hide", "path to hide", func(path string) error { o.Hide = append(o.Hide, path); return nil })
 	_ = flags.Parse(args)
 	o.Command = flags.Args()
 
@@ -153,10 +159,10 @@ func self(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// inside returns the arguments of self for a session with this command; "facts" stands for the test binary.
+// inside returns the arguments of self for a session with this command; "facts" and "attempts" stand for the test binary.
 func inside(command ...string) []string {
-	if command[0] == factsProgram {
-		command = []string{"/proc/self/exe", factsProgram}
+	if command[0] == factsProgram || command[0] == attemptsProgram {
+		command = []string{"/proc/self/exe", command[0]}
 	}
 	return slices.Concat([]string{sessionProgram, "--"}, command)
 }
@@ -181,6 +187,19 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 		t.Fatalf("run %q: %v", cmd.Args, err)
 	}
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// readUntil returns what comes before a line, and fails the test if that does not come.
+func readUntil(t *testing.T, r io.Reader, line string) string {
+	t.Helper()
+	var text strings.Builder
+	for b := make([]byte, 1); !strings.HasSuffix("\n"+text.String(), "\n"+line+"\n"); {
+		if _, err := r.Read(b); err != nil {
+			t.Fatalf("read %q, then %v; want the line %q", text.String(), err, line)
+		}
+		text.WriteByte(b[0])
+	}
+	return strings.TrimSuffix(text.String(), line+"\n")
 }
 
 // learn runs a command that ends with printing facts.

@@ -5,53 +5,144 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// mountPrivately gives the command a /proc of its own processes and, unless resolvConf is empty, an /etc/resolv.conf
-// with that content.
-func mountPrivately(resolvConf string) error {
-	// What the host mounts later appears here too, not the other way round.
-	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+const (
+	harmless = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	readOnly = unix.MS_RDONLY | harmless
+)
+
+// mountPrivately gives the command a /proc of its own processes, its own /etc/resolv.conf and nothing at hidden paths.
+func mountPrivately(s setup, covers *covers) error {
+	// What the host mounts later appears here too, not the other way round; what init mounts later, before the command.
+	for _, propagation := range []uintptr{unix.MS_SLAVE, unix.MS_SHARED} {
+		if err := unix.Mount("", "/", "", propagation|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("make mounts private: %w", err)
+		}
 	}
-	if resolvConf != "" {
-		if err := replaceResolvConf(resolvConf); err != nil {
+	if err := covers.place(s); err != nil {
+		return err
+	}
+	// A container that hides parts of its /proc may not mount another one (mount_namespaces(7)), and neither may a session
+	// in a session of root. The command runs with the outer one as well; only ps shows the wrong processes.
+	_ = unix.Mount("proc", "/proc", "proc", harmless, "")
+	if os.Geteuid() != 0 {
+		return nil // the modes of the files protect them
+	}
+	return protectProc()
+}
+
+// protectProc keeps root's command from what in /proc belongs to the whole machine, as container runtimes do (the OCI
+// runtime specification's readonlyPaths and maskedPaths, as in Docker's defaults). /proc/sys/net is that of whoever looks at
+// it, or of the command's network namespace, and stays.
+func protectProc() error {
+	for _, path := range []string{
+		"/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/mtrr", "/proc/sys", "/proc/sysrq-trigger",
+	} {
+		if err := protect(path); err != nil {
 			return err
 		}
 	}
-	// A container that hides parts of its /proc may not mount another one (mount_namespaces(7)). The command runs with
-	// the outer one as well; only ps shows the wrong processes.
-	_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	if err := bind("/proc/sys/net", "/proc/sys/net"); err == nil {
+		_ = unix.Mount("", "/proc/sys/net", "", unix.MS_REMOUNT|unix.MS_BIND|harmless, "") // an error: a container's is read-only
+	}
+	return mask(
+		"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+	)
+}
+
+// protect makes what is at a path, and exists, read-only.
+func protect(path string) error {
+	err := bind(path, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND|readOnly, "")
+	}
+	if err != nil {
+		return fmt.Errorf("make %s read-only: %w", path, err)
+	}
 	return nil
 }
 
-// replaceResolvConf mounts a file over the host's, wherever the symbolic link leads. The file lives in a tmpfs that is
-// mounted over /proc, for lack of a better place, only until the file has been bound where it belongs.
-func replaceResolvConf(content string) error {
-	const path = "/etc/resolv.conf"
-	target, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing to mount it over
-	}
-	if err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	if err := unix.Mount("tmpfs", "/proc", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755"); err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	const source = "/proc/resolv.conf"
-	err = os.WriteFile(source, []byte(content), 0o644)
-	if err == nil {
-		err = os.Chmod(source, 0o644) // whatever the umask: the command may become another user
-	}
-	if err == nil {
-		err = unix.Mount(source, target, "", unix.MS_BIND, "")
-	}
-	if err = errors.Join(err, unix.Unmount("/proc", unix.MNT_DETACH)); err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
+func bind(source, target string) error {
+	return unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
+}
+
+// mask hides what is at each of the paths, and exists.
+func mask(paths ...string) error {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err == nil && info.IsDir():
+			err = unix.Mount("tmpfs", path, "tmpfs", readOnly, "size=0,mode=755")
+		case err == nil:
+			err = bind("/dev/null", path)
+		}
+		if err != nil {
+			return fmt.Errorf("hide %s: %w", path, err)
+		}
 	}
 	return nil
+}
+
+// mountSys gives the command a read-only /sys with the interfaces of its network namespace, and the host's control groups.
+// A container may have none but its own; then that is made read-only.
+func mountSys(network *os.File) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this function
+		done <- mountSysFrom(network)
+	}()
+	return <-done
+}
+
+func mountSysFrom(network *os.File) error {
+	if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the command's network: %w", err)
+	}
+	const groups = "/sys/fs/cgroup"
+	tree, err := unix.OpenTree(unix.AT_FDCWD, groups, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err == nil {
+		defer unix.Close(tree)
+	} else {
+		tree = -1 // none, or a kernel before 5.2
+	}
+	if unix.Mount("sysfs", "/sys", "sysfs", readOnly, "") != nil {
+		return protectTree("/sys")
+	}
+	if tree >= 0 {
+		if err := unix.MoveMount(tree, "", unix.AT_FDCWD, groups, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount %s: %w", groups, err)
+		}
+		if err := protectTree(groups); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return mask("/sys/firmware", "/sys/devices/virtual/powercap")
+}
+
+// protectTree makes a mount and all below it read-only.
+func protectTree(path string) error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, &attr)
+	switch err {
+	case unix.ENOSYS: // before Linux 5.12
+		return protect(path)
+	case unix.EINVAL: // not a mount
+		return protect(path)
+	case nil:
+		return nil
+	}
+	return fmt.Errorf("make %s read-only: %w", path, err)
 }

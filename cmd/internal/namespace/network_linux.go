@@ -3,9 +3,7 @@ package namespace
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	wgtun "golang.zx2c4.com/wireguard/tun"
@@ -34,23 +32,25 @@ func permitPing() {
 	}
 }
 
-// createTUN makes the interface and routes everything into it that its addresses can be the source of.
+// createTUN makes the interface and the routes into it.
 func createTUN(s setup) (wgtun.Device, error) {
 	dev, err := wgtun.CreateTUN(s.TUN, s.MTU)
 	if err != nil {
 		return nil, fmt.Errorf("create TUN interface %s: %w", s.TUN, err)
 	}
 	go drain(dev.Events())
-	var everything []netip.Prefix
-	for _, a := range s.Addresses {
-		if all := netip.PrefixFrom(a.Addr(), 0).Masked(); !slices.Contains(everything, all) {
-			everything = append(everything, all)
-		}
-	}
 	// What is configured goes with the namespace: there is nothing to undo.
-	_, err = tun.Configure(tun.HostConfig{Name: s.TUN, Addresses: s.Addresses, Include: everything})
+	_, err = tun.Configure(tun.HostConfig{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
+	}
+	for _, a := range s.Addresses {
+		if s.LocalDNS && a.Addr().Is4() {
+			if err := routeLocalDNS(s.TUN, a.Addr().AsSlice()); err != nil {
+				return nil, errors.Join(err, dev.Close())
+			}
+			break
+		}
 	}
 	return dev, nil
 }

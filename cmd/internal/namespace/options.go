@@ -17,6 +17,12 @@ type Options struct {
 	MTU       int            // in bytes
 	Addresses []netip.Prefix // of the interface; the neighbour in each subnet is the gateway
 
+	// Hide are paths, which exist, that the command does not see: sockets of the host's services, files and directories.
+	Hide []string
+
+	// AllowSetuid lets set-user-id programs and those with file capabilities take their privileges in the namespace.
+	AllowSetuid bool
+
 	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's network namespace.
 	HostLoopback bool
 }

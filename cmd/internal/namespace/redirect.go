@@ -4,14 +4,14 @@ import "net/netip"
 
 // redirects says which gateway addresses stand for addresses of the caller's network namespace.
 type redirects struct {
-	nameservers map[netip.Addr]netip.Addr // for the DNS port alone
+	nameservers map[netip.Addr]netip.Addr // for the DNS port alone; also the nameservers' own addresses
 	loopback    map[netip.Addr]netip.Addr // for every other port
 }
 
 const portDNS = 53 // RFC 1035 §4.2
 
-func newRedirects(o Options, nameservers map[netip.Addr]netip.Addr) redirects {
-	r := redirects{nameservers: nameservers, loopback: map[netip.Addr]netip.Addr{}}
+func newRedirects(o Options, nameservers map[netip.Addr]netip.Addr) *redirects {
+	r := &redirects{nameservers: nameservers, loopback: map[netip.Addr]netip.Addr{}}
 	if !o.HostLoopback {
 		return r
 	}
@@ -25,7 +25,7 @@ func newRedirects(o Options, nameservers map[netip.Addr]netip.Addr) redirects {
 	return r
 }
 
-func (r redirects) lookup(dst netip.AddrPort) (netip.AddrPort, bool) {
+func (r *redirects) lookup(dst netip.AddrPort) (netip.AddrPort, bool) {
 	if dst.Port() == portDNS {
 		if a, ok := r.nameservers[dst.Addr()]; ok {
 			return netip.AddrPortFrom(a, portDNS), true

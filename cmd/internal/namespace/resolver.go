@@ -7,48 +7,70 @@ import (
 	"strings"
 )
 
-// relayNameservers returns conf, the host's resolv.conf(5), with a gateway address in place of each nameserver that only
-// the host itself can reach, and which nameserver each of these addresses stands for. A conf that needs no change comes
-// back as it is, with no relays. There are as many relays as gateways; the nameserver lines beyond them go.
-func relayNameservers(conf string, gateways []netip.Addr, onHost func(netip.Addr) bool) (string, map[netip.Addr]netip.Addr) {
-	relays := map[netip.Addr]netip.Addr{}
+// resolver is how names resolve in the namespace.
+type resolver struct {
+	conf    string                    // the command's resolv.conf(5)
+	changed bool                      // it is not the host's
+	missing bool                      // the host has none, nor a place for one
+	servers map[netip.Addr]netip.Addr // what addresses stand for, for DNS alone: nameservers of the host
+}
+
+// newResolver returns how names resolve where the host's resolv.conf is conf. A nameserver that only the host itself can reach
+// gets one of the relay addresses in its place; lines beyond them go. Every nameserver is to be had by its own address
+// too, whatever else is denied.
+func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool) resolver {
+	r := resolver{servers: map[netip.Addr]netip.Addr{}}
 	var lines []string
-	found := false
+	found, used := false, 0
 	for line := range strings.Lines(conf) {
 		server, ok := nameserver(line)
 		found = found || ok
-		if ok && onHost(server) {
-			if len(relays) == len(gateways) {
+		if ok {
+			r.servers[server.WithZone("")] = server
+		}
+		if ok && onHost(server) && len(relays) > 0 {
+			if used == len(relays) {
 				continue
 			}
-			line = "nameserver " + gateways[len(relays)].String() + "\n"
-			relays[gateways[len(relays)]] = server
+			line = "nameserver " + relays[used].String() + "\n"
+			r.servers[relays[used]] = server
+			used++
 		}
 		lines = append(lines, line)
 	}
-	if !found && len(gateways) > 0 {
+	if !found && len(relays) > 0 {
 		// "If no nameserver entries are present, the default is to use the name server on the local machine" (resolv.conf(5)).
-		lines = slices.Insert(lines, 0, "nameserver "+gateways[0].String()+"\n")
-		relays[gateways[0]] = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		lines = slices.Insert(lines, 0, "nameserver "+relays[0].String()+"\n")
+		r.servers[relays[0]] = loopback4
+		used++
 	}
-	if len(relays) == 0 {
-		return conf, nil
-	}
-	return strings.Join(lines, ""), relays
+	r.conf, r.changed = strings.Join(lines, ""), used > 0
+	return r
 }
 
-// nameserver returns the address of a line "nameserver ADDRESS".
+var loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// nameserver returns the address of a line "nameserver ADDRESS". The unspecified address is the loopback one's other name.
 func nameserver(line string) (netip.Addr, bool) {
 	words := strings.Fields(line)
 	if len(words) < 2 || words[0] != "nameserver" {
 		return netip.Addr{}, false
 	}
 	a, err := netip.ParseAddr(words[1])
-	return a.Unmap(), err == nil
+	a = a.Unmap()
+	if a.IsUnspecified() {
+		if a.Is4() {
+			a = loopback4
+		} else {
+			a = netip.IPv6Loopback()
+		}
+	}
+	return a, err == nil
 }
 
 // reachableOnHostOnly returns a test for the addresses that a command in the namespace cannot dial as such: those that
-// mean the host itself or one of its links, and those of the TUN's own subnets, which a nested session inherits.
+// mean the host itself or one of its links, those of the TUN's own subnets, which a nested session inherits, and those of a
+// family that the TUN has no address of.
 func reachableOnHostOnly(tun []netip.Prefix) (func(netip.Addr) bool, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -61,7 +83,8 @@ func reachableOnHostOnly(tun []netip.Prefix) (func(netip.Addr) bool, error) {
 		}
 	}
 	return func(a netip.Addr) bool {
-		return a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || own[a] ||
-			slices.ContainsFunc(tun, func(p netip.Prefix) bool { return p.Contains(a) })
+		return a.IsLoopback() || a.IsLinkLocalUnicast() || own[a] ||
+			slices.ContainsFunc(tun, func(p netip.Prefix) bool { return p.Contains(a) }) ||
+			!slices.ContainsFunc(tun, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() })
 	}, nil
 }

@@ -1,83 +1,95 @@
 package namespace
 
 import (
-	"maps"
 	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestRelayNameservers(t *testing.T) {
+func TestResolver(t *testing.T) {
 	t.Parallel()
-	gateways := []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8::2")}
+	relays := []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8::2")}
 	onHost := func(a netip.Addr) bool { return a.IsLoopback() || a.IsLinkLocalUnicast() }
 	tests := []struct {
 		name, conf string
-		gateways   []netip.Addr
+		relays     []netip.Addr
 		want       string
-		relays     map[string]string // nameserver by gateway
+		servers    map[string]string // nameserver by the address that stands for it
 	}{
 		{
-			name:     "reachable from inside",
-			conf:     "search example\nnameserver 192.0.2.53\n",
-			gateways: gateways,
-			want:     "search example\nnameserver 192.0.2.53\n",
+			name:    "reachable from inside",
+			conf:    "search example\nnameserver 192.0.2.53\n",
+			relays:  relays,
+			want:    "search example\nnameserver 192.0.2.53\n",
+			servers: map[string]string{"192.0.2.53": "192.0.2.53"},
 		},
 		{
-			name:     "systemd-resolved",
-			conf:     "# a comment\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example\n",
-			gateways: gateways,
-			want:     "# a comment\nnameserver 198.51.100.2\noptions edns0 trust-ad\nsearch example\n",
-			relays:   map[string]string{"198.51.100.2": "127.0.0.53"},
+			name:    "systemd-resolved",
+			conf:    "# a comment\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example\n",
+			relays:  relays,
+			want:    "# a comment\nnameserver 198.51.100.2\noptions edns0 trust-ad\nsearch example\n",
+			servers: map[string]string{"198.51.100.2": "127.0.0.53", "127.0.0.53": "127.0.0.53"},
 		},
 		{
-			name:     "one of two",
-			conf:     "nameserver 192.0.2.53\nnameserver\t::1 # local",
-			gateways: gateways,
-			want:     "nameserver 192.0.2.53\nnameserver 198.51.100.2\n",
-			relays:   map[string]string{"198.51.100.2": "::1"},
+			name:    "one of two",
+			conf:    "nameserver 192.0.2.53\nnameserver\t::1 # local",
+			relays:  relays,
+			want:    "nameserver 192.0.2.53\nnameserver 198.51.100.2\n",
+			servers: map[string]string{"192.0.2.53": "192.0.2.53", "198.51.100.2": "::1", "::1": "::1"},
 		},
 		{
-			name:     "more than gateways",
-			conf:     "nameserver 127.0.0.1\nnameserver ::ffff:127.0.0.2\nnameserver 127.0.0.3\nnameserver 192.0.2.53\n",
-			gateways: gateways,
-			want:     "nameserver 198.51.100.2\nnameserver 2001:db8::2\nnameserver 192.0.2.53\n",
-			relays:   map[string]string{"198.51.100.2": "127.0.0.1", "2001:db8::2": "127.0.0.2"},
+			name:   "more than relays",
+			conf:   "nameserver 127.0.0.1\nnameserver ::ffff:127.0.0.2\nnameserver 127.0.0.3\nnameserver 192.0.2.53\n",
+			relays: relays,
+			want:   "nameserver 198.51.100.2\nnameserver 2001:db8::2\nnameserver 192.0.2.53\n",
+			servers: map[string]string{
+				"198.51.100.2": "127.0.0.1", "2001:db8::2": "127.0.0.2",
+				"127.0.0.1": "127.0.0.1", "127.0.0.2": "127.0.0.2", "127.0.0.3": "127.0.0.3", "192.0.2.53": "192.0.2.53",
+			},
 		},
 		{
-			name:     "on a link of the host",
-			conf:     "nameserver fe80::1%eth0\n",
-			gateways: gateways,
-			want:     "nameserver 198.51.100.2\n",
-			relays:   map[string]string{"198.51.100.2": "fe80::1%eth0"},
+			name:    "on a link of the host",
+			conf:    "nameserver fe80::1%eth0\nnameserver 169.254.169.254\n",
+			relays:  relays,
+			want:    "nameserver 198.51.100.2\nnameserver 2001:db8::2\n",
+			servers: map[string]string{"198.51.100.2": "fe80::1%eth0", "fe80::1": "fe80::1%eth0", "2001:db8::2": "169.254.169.254", "169.254.169.254": "169.254.169.254"},
 		},
 		{
-			name:     "none named",
-			conf:     "; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
-			gateways: gateways,
-			want:     "nameserver 198.51.100.2\n; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
-			relays:   map[string]string{"198.51.100.2": "127.0.0.1"},
+			name:    "any address",
+			conf:    "nameserver 0.0.0.0\nnameserver ::\n",
+			relays:  relays,
+			want:    "nameserver 198.51.100.2\nnameserver 2001:db8::2\n",
+			servers: map[string]string{"198.51.100.2": "127.0.0.1", "127.0.0.1": "127.0.0.1", "2001:db8::2": "::1", "::1": "::1"},
 		},
 		{
-			name: "no gateway",
-			conf: "nameserver 127.0.0.53\n",
-			want: "nameserver 127.0.0.53\n",
+			name:    "none named",
+			conf:    "; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
+			relays:  relays,
+			want:    "nameserver 198.51.100.2\n; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
+			servers: map[string]string{"198.51.100.2": "127.0.0.1"},
+		},
+		{
+			name:    "no relay",
+			conf:    "nameserver 127.0.0.53\n",
+			want:    "nameserver 127.0.0.53\n",
+			servers: map[string]string{"127.0.0.53": "127.0.0.53"},
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, relays := relayNameservers(tt.conf, tt.gateways, onHost)
-			if got != tt.want {
-				t.Errorf("resolv.conf = %q, want %q", got, tt.want)
+			got := newResolver(tt.conf, tt.relays, onHost)
+			if got.conf != tt.want || got.changed != (tt.want != tt.conf) {
+				t.Errorf("resolv.conf = %q, changed %t; want %q", got.conf, got.changed, tt.want)
 			}
-			want := map[netip.Addr]netip.Addr{}
-			for gateway, server := range tt.relays {
-				want[netip.MustParseAddr(gateway)] = netip.MustParseAddr(server)
+			servers := map[string]string{}
+			for a, server := range got.servers {
+				servers[a.String()] = server.String()
 			}
-			if !maps.Equal(relays, want) {
-				t.Errorf("relays = %v, want %v", relays, want)
+			if diff := cmp.Diff(tt.servers, servers, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("nameservers by address (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -92,10 +104,10 @@ func TestReachableOnHostOnly(t *testing.T) {
 	got := map[string]bool{}
 	want := map[string]bool{
 		"127.0.0.53": true, "::1": true, // loopback
-		"0.0.0.0": true, "::": true, // this host (RFC 1122 §3.2.1.3)
 		"169.254.1.1": true, "fe80::1%eth0": true, // on a link
 		"198.51.100.2": true, // a gateway of this TUN, or of one further out
-		"192.0.2.53":   false, "2001:db8::53": false,
+		"192.0.2.53":   false,
+		"2001:db8::53": true, // a family that the TUN lacks
 	}
 	for a := range want {
 		got[a] = onHost(netip.MustParseAddr(a))

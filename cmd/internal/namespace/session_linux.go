@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun"
 )
 
 // Session is one command in its namespaces.
@@ -20,8 +23,10 @@ type Session struct {
 	init      *exec.Cmd   // process 1 of the PID namespace
 	channel   channel
 	tun       *os.File
-	redirects redirects
-	terminal  *terminal // nil without one
+	resolver  *resolvConf
+	redirects atomic.Pointer[redirects]
+	signals   chan os.Signal // to this process, while the command runs and after
+	terminal  *terminal      // nil without one
 }
 
 // Start makes the namespaces and everything in them but the command, which waits for [Session.Run]. When ctx ends, so do
@@ -32,18 +37,31 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 			return nil, err
 		}
 	}
-	resolvConf, nameservers, err := privateResolvConf(o.Addresses)
+	want, err := o.setup()
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{ctx: ctx, redirects: newRedirects(o, nameservers), terminal: openTerminal()}
-	if err := s.startInit(o); err != nil {
+	o.Addresses = want.Addresses
+	s := &Session{ctx: ctx, resolver: openResolvConf(o), terminal: openTerminal(), signals: make(chan os.Signal, 16)}
+	names, err := s.resolver.read()
+	if err != nil {
+		s.resolver.close()
+		s.terminal.close()
+		return nil, err
+	}
+	s.redirects.Store(newRedirects(o, names.servers))
+	if err := s.startInit(o, &want); err != nil {
+		s.resolver.close()
 		s.terminal.close()
 		return nil, err
 	}
 	s.detach = context.AfterFunc(ctx, s.kill)
 	job := s.terminal.isJob(o.Stdin, o.Stdout, o.Stderr)
-	s.tun, err = s.furnish(setup{TUN: o.TUN, MTU: o.MTU, Addresses: o.Addresses, ResolvConf: resolvConf, OwnGroup: job})
+	want.OwnGroup, want.LocalDNS = job, names.missing
+	if names.changed {
+		want.ResolvConf = names.conf
+	}
+	s.tun, err = s.furnish(want)
 	if err != nil {
 		s.Close()
 		return nil, err
@@ -51,29 +69,42 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if job {
 		s.terminal.inner = s.init.Process.Pid
 	}
+	go s.followResolver(o, names)
 	return s, nil
 }
 
-// privateResolvConf reads the host's resolv.conf and returns the one for the command, "" for the same, with the
-// nameservers that the gateways stand for.
-func privateResolvConf(addresses []netip.Prefix) (string, map[netip.Addr]netip.Addr, error) {
-	conf, err := os.ReadFile("/etc/resolv.conf")
+// setup returns the first part of the setup. A TUN has the families that the host routes.
+func (o Options) setup() (setup, error) {
+	s := setup{TUN: o.TUN, MTU: o.MTU, AllowSetuid: o.AllowSetuid}
+	var err error
+	if s.Hide, err = resolveHidden(o.Hide); err != nil || o.TUN == "" {
+		return s, err
+	}
+	reachable, err := tun.Reachable()
 	if err != nil {
-		return "", nil, nil // what we cannot read, the command cannot either
+		return s, fmt.Errorf("ask what this host routes: %w", err)
 	}
-	onHost, err := reachableOnHostOnly(addresses)
-	if err != nil {
-		return "", nil, fmt.Errorf("list the host's addresses: %w", err)
+	s.Addresses, s.Routes = families(o.Addresses, reachable)
+	return s, nil
+}
+
+// followResolver has the command's names resolve as the host's resolv.conf says now, until the session ends.
+func (s *Session) followResolver(o Options, names resolver) {
+	replaced := names.changed
+	for s.resolver.wait() {
+		now, err := s.resolver.read()
+		if err != nil {
+			continue // the old one lasts
+		}
+		s.redirects.Store(newRedirects(o, now.servers))
+		if replaced = replaced || now.changed; replaced && !now.missing {
+			_ = s.channel.send(order{ResolvConf: &now.conf}) // if init is gone, so is the command
+		}
 	}
-	private, relays := relayNameservers(string(conf), gateways(addresses), onHost)
-	if len(relays) == 0 {
-		return "", nil, nil
-	}
-	return private, relays, nil
 }
 
 // startInit starts init in new namespaces. Where user namespaces are forbidden root does without: it needs none.
-func (s *Session) startInit(o Options) error {
+func (s *Session) startInit(o Options, want *setup) error {
 	ours, theirs, err := newChannel()
 	if err != nil {
 		return err
@@ -86,9 +117,11 @@ func (s *Session) startInit(o Options) error {
 	if err != nil {
 		return err
 	}
+	want.UserNS = true
 	s.init = initCommand(o, attr, theirs)
 	err = s.init.Start()
 	if err != nil && hasCapability(unix.CAP_SYS_ADMIN) {
+		want.UserNS = false
 		s.init = initCommand(o, noUserNamespace(), theirs)
 		err = s.init.Start()
 	}
@@ -140,14 +173,17 @@ func (s *Session) furnish(want setup) (*os.File, error) {
 		return nil, s.gone(err)
 	}
 	var r report
-	tun, err := s.channel.receive(&r)
+	files, err := s.channel.receive(&r)
 	if err != nil {
 		return nil, s.gone(err)
 	}
 	if r.Failed != "" {
 		return nil, explainFailure(r)
 	}
-	return tun, nil
+	if len(files) == 0 {
+		return nil, nil
+	}
+	return files[0], nil
 }
 
 // gone tells why init did not answer.
@@ -161,21 +197,20 @@ func (s *Session) gone(err error) error {
 // TUN is the interface's descriptor, nil if none was asked for. It belongs to the session.
 func (s *Session) TUN() *os.File { return s.tun }
 
-// Redirect tells where a connection from the command to dst, a gateway address, really leads: to a nameserver of the host
-// or to its loopback. Everywhere else ok is false.
+// Redirect tells where a connection from the command to dst really leads: a gateway address to a nameserver of the host or
+// to its loopback, the address of a nameserver to itself, whatever the command is denied. Everywhere else ok is false.
 func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
-	return s.redirects.lookup(dst)
+	return s.redirects.Load().lookup(dst)
 }
 
 // Run lets the command start and returns its exit status as a shell counts it, once it and all it left behind have
-// ended. Meanwhile signals to this process go to the command. An error comes with the status 126 or 127 if the command
-// could not be run, 137 if the context ended first.
+// ended: their sockets are closed, and their network goes on delivering until [Session.Close]. Meanwhile signals to this
+// process go to the command. An error comes with the status 126 or 127 if the command could not be run, 137 if the
+// context ended first.
 func (s *Session) Run() (status int, err error) {
-	signals := relayedSignals()
-	defer signal.Stop(signals)
+	relaySignals(s.signals)
 	// A line of the log must not end the router when nobody reads it, nor stop one in the background.
 	signal.Ignore(unix.SIGPIPE, unix.SIGTTOU)
-	defer signal.Reset(unix.SIGPIPE, unix.SIGTTOU)
 
 	s.terminal.lend()
 	reports := make(chan report)
@@ -183,12 +218,14 @@ func (s *Session) Run() (status int, err error) {
 	_ = s.channel.send(order{Start: true}) // if init is gone, so are its reports
 	for {
 		select {
-		case sig := <-signals:
+		case sig := <-s.signals:
 			s.relay(sig)
 		case r, ok := <-reports:
 			switch {
 			case !ok:
-				return s.result(err)
+				return s.result(statusSignalled+int(unix.SIGKILL), err) // of init, and so of the command
+			case r.Ended:
+				return s.result(r.Status, err)
 			case r.Stopped:
 				s.terminal.commandStopped(s.init.Process.Pid)
 			default:
@@ -198,7 +235,7 @@ func (s *Session) Run() (status int, err error) {
 	}
 }
 
-// listen forwards init's reports until it is gone.
+// listen forwards init's reports until it is gone, or the command.
 func (s *Session) listen(reports chan<- report) {
 	defer close(reports)
 	for {
@@ -207,16 +244,14 @@ func (s *Session) listen(reports chan<- report) {
 			return
 		}
 		reports <- r
+		if r.Ended {
+			return
+		}
 	}
 }
 
-// result waits for init, which ends with the command's status.
-func (s *Session) result(err error) (int, error) {
-	_ = s.init.Wait() // the status is in ProcessState
-	status := s.init.ProcessState.ExitCode()
-	if status < 0 {
-		status = statusSignalled + int(unix.SIGKILL) // of init, and so of the command
-	}
+// result gives the terminal back.
+func (s *Session) result(status int, err error) (int, error) {
 	s.terminal.restore(status > statusSignalled)
 	if s.ctx.Err() != nil {
 		err = context.Cause(s.ctx)
@@ -232,7 +267,10 @@ func (s *Session) kill() {
 
 // Close ends what has not ended yet and closes the TUN.
 func (s *Session) Close() {
+	signal.Stop(s.signals)
+	signal.Reset(unix.SIGPIPE, unix.SIGTTOU)
 	s.detach()
+	s.resolver.close()
 	s.kill()
 	_ = s.init.Wait() // an error: Run has done it
 	s.terminal.close()

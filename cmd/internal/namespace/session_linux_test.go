@@ -193,7 +193,6 @@ func TestSurroundings(t *testing.T) {
 		UID:            os.Getuid(),
 		GID:            os.Getgid(),
 		Capabilities:   got.Capabilities,
-		SeesIntoInit:   true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)

@@ -21,6 +21,9 @@ var errNotSupported = fmt.Errorf("create user namespace: %w: syntap exec needs L
 // Start is not supported on this system.
 func Start(context.Context, Options) (*Session, error) { return nil, errNotSupported }
 
+// RootDoors returns none.
+func RootDoors([]string) []string { return nil }
+
 func (s *Session) TUN() *os.File                                          { return nil }
 func (s *Session) Redirect(netip.AddrPort) (real netip.AddrPort, ok bool) { return }
 func (s *Session) Run() (status int, err error)                           { return 0, errNotSupported }

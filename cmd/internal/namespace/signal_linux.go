@@ -7,12 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayedSignals subscribes to what others may want to tell the command and only we can hear.
-func relayedSignals() chan os.Signal {
-	signals := make(chan os.Signal, 16)
+// relaySignals subscribes to what others may want to tell the command and only we can hear.
+func relaySignals(signals chan os.Signal) {
 	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGCONT)
-	return signals
 }
 
 // relay passes a signal on to the command unless it has got the signal as we did, from the terminal.

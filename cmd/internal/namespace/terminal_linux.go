@@ -149,13 +149,12 @@ func setAction(sig unix.Signal, action, previous *[8]uintptr) syscall.Errno {
 	return errno
 }
 
-// restore takes the terminal back from a group that has died with the namespace and, after a command that was killed,
-// undoes what it did to the modes.
+// restore takes the terminal back from a group inside and, after a command that was killed, undoes what it did to the modes.
 func (t *terminal) restore(killed bool) {
 	if t == nil {
 		return
 	}
-	if group := t.foreground(); group > 1 && group != t.ours && unix.Kill(-group, 0) == unix.ESRCH {
+	if group := t.foreground(); group > 1 && group != t.ours && (group == t.inner || unix.Kill(-group, 0) == unix.ESRCH) {
 		t.setForeground(t.ours)
 	}
 	if killed && t.talksToUs() {

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-const namespaces = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID
+// namespaces are init's; the door makes those of the command's network.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID
 
-// noUserNamespace is for root where user namespaces are forbidden: the command keeps root's capabilities on the host.
+// noUserNamespace is for root where user namespaces are forbidden.
 func noUserNamespace() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Cloneflags: namespaces}
 }
@@ -62,8 +64,25 @@ func identity(path string) ([]syscall.SysProcIDMap, error) {
 }
 
 // hasCapability reports whether this process may use the capability.
-func hasCapability(c uint) bool {
+func hasCapability(c uintptr) bool { return slices.Contains(effectiveCapabilities(), c) }
+
+// effectiveCapabilities returns those that this thread may use, none where it cannot be told.
+func effectiveCapabilities() []uintptr {
+	sets, err := capabilities()
+	var all []uintptr
+	for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+		if err == nil && sets[c/32].Effective&(1<<(c%32)) != 0 {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// capabilities returns the sets of this thread.
+func capabilities() (sets [2]unix.CapUserData, err error) {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	return unix.Capget(&hdr, &sets[0]) == nil && sets[c/32].Effective&(1<<(c%32)) != 0
+	if err := unix.Capget(&hdr, &sets[0]); err != nil {
+		return sets, fmt.Errorf("read capabilities: %w", err)
+	}
+	return sets, nil
 }
