@@ -4,7 +4,6 @@ package stack
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -95,42 +94,26 @@ func (m *mapping) openUDP() (err error) {
 		return err
 	}
 	_ = unix.SetsockoptInt(m.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it, replies come one by one
-	if !m.bindReserved() {
-		if err := m.bind(0); err != nil {
-			return fmt.Errorf("bind socket: %w", err)
-		}
+	if err := m.bindPort(); err != nil {
+		return fmt.Errorf("bind socket: %w", err)
 	}
 	m.own = dial.LocalAddr(m.fd)
 	return nil
 }
 
-// Ports that only the host's services have, and servers of some kinds therefore ask for. Other clients get a port that the
-// kernel chooses, so that no service of the host finds its own taken. Where a client's is not free it gets another one of the
-// highest, as from bindresvport(3).
-const (
-	firstUserPort      = 1024
-	firstSpareReserved = 600
-)
-
-// bindReserved binds the socket of a client that has a reserved port, and reports whether it has.
-func (m *mapping) bindReserved() bool {
-	port := m.key.client.Port()
-	if port == 0 || port >= firstUserPort {
-		return false
-	}
-	// Not the port of a client on this host: what we send to the client would come to our own socket, without end.
-	if !m.stack.host.Contains(m.key.client.Addr()) && m.bind(port) == nil {
-		return true
-	}
-	const spare = firstUserPort - firstSpareReserved
-	first := rand.IntN(spare)
-	for i := range spare {
-		err := m.bind(uint16(firstSpareReserved + (first+i)%spare))
-		if err != unix.EADDRINUSE {
-			return err == nil
+// bindPort binds the socket. The kernel chooses the port, so that no service of the host finds its own taken, unless the
+// client has a system port, which servers of some kinds ask for.
+func (m *mapping) bindPort() (err error) {
+	client := m.key.client
+	for _, port := range dial.SystemPorts(client.Port()) {
+		if port != 0 && port == client.Port() && m.stack.host.Contains(client.Addr()) {
+			continue // what we send to the client would come to our own socket, without end
+		}
+		if err = m.bind(port); err == nil {
+			break
 		}
 	}
-	return false
+	return err
 }
 
 func (m *mapping) bind(port uint16) error {

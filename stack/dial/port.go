@@ -19,22 +19,32 @@ var anyPort = []uint16{0}
 
 // SourcePorts returns the ports to try, in turn, for a TCP socket of a client that sends from port; 0 = one that the kernel
 // chooses. A port below those that kernels choose (net.ipv4.ip_local_port_range) is one that the client has asked for: its far
-// side may expect it, as in a simultaneous open. A system port tells far sides that the client is privileged: another one of
-// its kind is better than none, as in Linux's NAT.
+// side may expect it, as in a simultaneous open.
 func (d *Dialer) SourcePorts(port uint16) []uint16 {
-	if port >= d.o.Load().firstEphemeral || port == 0 {
+	switch {
+	case port < privileged:
+		return SystemPorts(port)
+	case port < d.o.Load().firstEphemeral:
+		return []uint16{port, 0}
+	}
+	return anyPort
+}
+
+// SystemPorts returns the ports to try, in turn, for a socket of a client that sends from port; 0 = one that the kernel
+// chooses. A system port tells far sides that the client is privileged: another one of its kind is better than none, as in
+// Linux's NAT.
+func SystemPorts(port uint16) []uint16 {
+	if port == 0 || port >= privileged {
 		return anyPort
 	}
+	const tries = 16
+	first, n := uint16(1), uint16(511)
+	if port >= 512 {
+		first, n = 600, privileged-600
+	}
 	ports := []uint16{port}
-	if port < privileged {
-		const tries = 16
-		first, n := uint16(1), uint16(511)
-		if port >= 512 {
-			first, n = 600, privileged-600
-		}
-		for range tries {
-			ports = append(ports, first+rand.N(n))
-		}
+	for range tries {
+		ports = append(ports, first+rand.N(n))
 	}
 	return append(ports, 0)
 }
