@@ -107,6 +107,7 @@ func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 func closeIdle(s *Stack) {
 	s.nat.close()
 	s.ways.routes.Close()
+	s.host.Close()
 	s.net.Close()
 	s.net.Wait()
 	_ = s.poller.close()

@@ -152,6 +152,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.close())
 	s.queue.close()
 	serving.Wait()
+	s.host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}

@@ -529,7 +529,9 @@ func TestUDPIdleFlowsEnd(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{UDPTimeout: time.Millisecond}, dial.Policy{})
 	server := netip.AddrPortFrom(serverV4, portOf(far))
-	before := openSockets(t) + 1 // and the one that asks for routes
+	router.exchange(t, netip.AddrPortFrom(clientV4, 5999), server, far) // opens those that ask for routes
+	eventually(t, "its flow gone", func() bool { return router.stats.UDPFlows.Load() == 0 })
+	before := openSockets(t)
 	for port := range uint16(10) {
 		router.exchange(t, netip.AddrPortFrom(clientV4, 6000+port), server, far)
 	}

@@ -1,11 +1,8 @@
 package dial
 
 import (
-	"net"
 	"net/netip"
 	"slices"
-	"sync"
-	"time"
 )
 
 // Policy says which destinations are never dialled. It is checked on the address really dialled, after unwrapping the
@@ -53,7 +50,7 @@ func (p *Policy) denies(client netip.Addr, dst netip.AddrPort) bool {
 	case (contains(p.Forwarded, real) || contains(p.Forwarded, a)) && !local():
 		return true
 	}
-	return p.Host != nil && p.Host.Contains(real)
+	return p.Host != nil && (p.Host.Contains(real) || real != a && p.Host.Contains(a))
 }
 
 func contains(ps []netip.Prefix, a netip.Addr) bool {
@@ -79,38 +76,4 @@ func embedded(a netip.Addr) netip.Addr {
 		return netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	return a
-}
-
-// HostAddrs is the set of addresses of the host's interfaces, at most a second old.
-type HostAddrs struct {
-	mu    sync.Mutex // guards the fields below
-	read  time.Time
-	addrs map[netip.Addr]bool
-}
-
-const hostAddrsAge = time.Second
-
-// Contains reports whether the address is one of them.
-func (h *HostAddrs) Contains(a netip.Addr) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if time.Since(h.read) > hostAddrsAge {
-		h.refresh()
-	}
-	return h.addrs[a]
-}
-
-// refresh keeps the old set when the kernel cannot be asked: better a second's too many denials than one too few.
-func (h *HostAddrs) refresh() {
-	h.read = time.Now()
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return
-	}
-	h.addrs = make(map[netip.Addr]bool, len(all))
-	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			h.addrs[p.Addr().Unmap()] = true
-		}
-	}
 }

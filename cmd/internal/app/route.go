@@ -37,6 +37,8 @@ type Router struct {
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
 	Local    func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
+
+	hostAddrs *dial.HostAddrs // for the deny list
 }
 
 // Route carries what comes out of link until ctx ends or the link fails. It closes the link, and the log when everything
@@ -56,6 +58,8 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()
+	r.hostAddrs = &dial.HostAddrs{Mark: r.Mark}
+	defer r.hostAddrs.Close()
 	onRecord, onSegment := r.recorder(), r.Log.Segment
 	owners, ownersStatus := r.attribute(onRecord)
 	if owners != nil {
@@ -151,7 +155,7 @@ func (r *Router) stackOptions() stack.Options {
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	return dial.Options{
-		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.OnHost), Redirect: r.Redirect,
+		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.hostAddrs, r.OnHost), Redirect: r.Redirect,
 		Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
@@ -185,7 +189,7 @@ func attempt(d stack.Dial) (tap.Key, tap.DialResult) {
 
 // destinations resolves the words of the deny list. The subnets of the TUN are never dialled: nobody is there, and what
 // we sent would come back in.
-func destinations(c *config.Config, local func(netip.Addr) bool) dial.Policy {
+func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
 	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
 	if c.Egress.Deny.Has(config.LinkLocalForwarded) {
 		p.Forwarded = dial.LinkLocal
@@ -194,7 +198,7 @@ func destinations(c *config.Config, local func(netip.Addr) bool) dial.Policy {
 		p.Deny = append(p.Deny, a.Masked())
 	}
 	if c.Egress.Deny.Has(config.Host) {
-		p.Host = new(dial.HostAddrs)
+		p.Host = host
 	}
 	return p
 }

@@ -25,6 +25,9 @@ func TestDenied(t *testing.T) {
 	requireTools(t, "curl")
 	lab := tuntest.NewLab(t)
 	lab.Router.Run("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
+	lab.Router.Run("ip", "route", "add", "local", "203.0.113.128/25", "dev", "lo") // AnyIP
+	lab.Router.Run("ip", "-6", "route", "add", "local", "2001:db8:7::/64", "dev", "lo")
+	lab.Router.Run("ip", "address", "add", "2002:c000:2ff::1/128", "dev", "lo", "nodad")
 	var reached atomic.Int64
 	for _, address := range []string{"0.0.0.0:80", "[::]:80"} { // whatever address of the host it comes to
 		go serveAll(lab.Router.Listen("tcp"+map[bool]string{true: "6", false: "4"}[address[0] == '['], address), func(conn *net.TCPConn) {
@@ -43,6 +46,11 @@ func TestDenied(t *testing.T) {
 		"2002:c633:6401::1",  // of 198.51.100.1
 		"::7f00:1",           // IPv4-compatible
 		"::c633:6401",        // of 198.51.100.1
+		"203.0.113.200",      // a local route's
+		"2001:db8:7::5",      // and one of IPv6
+		"2001:db8:1::",       // subnet-router anycast
+		"2002:c000:2ff::1",   // 6to4 of another's address, but its own
+		"64:ff9b::cb00:71c8", // NAT64 of 203.0.113.200
 		"2001:db8:1::1",      // another interface's
 		"192.0.2.1",          // and its IPv4 address
 	}
