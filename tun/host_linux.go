@@ -104,11 +104,7 @@ func (h *Host) dead() []HostConfig {
 // checkFree returns an error when the table or the priorities hold what neither this run nor a dead one has made.
 func (h *Host) checkFree() error {
 	known := append([]HostConfig{h.config}, h.dead()...)
-	families := []int{netlink.FAMILY_V4}
-	if hasIPv6() {
-		families = append(families, netlink.FAMILY_V6)
-	}
-	for _, family := range families {
+	for _, family := range allFamilies() {
 		if err := checkTable(h.nl, h.config, known, family); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package tun
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -76,7 +77,7 @@ func unlistedNetworks(k *handles, c HostConfig, family int) (notices []Notice) {
 	}
 	for _, l := range links {
 		name := l.Attrs().Name
-		if !isUp(l) || name == "lo" || name == c.Name || name == c.guard() ||
+		if !isUp(l) || l.Attrs().Flags&net.FlagPointToPoint != 0 || name == "lo" || name == c.Name || name == c.guard() ||
 			slices.ContainsFunc(c.Underlay.Uplinks, func(u Uplink) bool { return u.Name == name }) {
 			continue
 		}
@@ -93,6 +94,7 @@ func unlistedNetworks(k *handles, c HostConfig, family int) (notices []Notice) {
 			notices = append(notices, Notice{
 				Text: fmt.Sprintf("machines of %s (%s) are refused what enters the TUN, unless this host masquerades them: tun.sources lacks it", p.Masked(), name),
 				Hint: fmt.Sprintf("add %s to tun.sources", p.Masked()),
+				Info: true,
 			})
 		}
 	}

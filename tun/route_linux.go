@@ -165,6 +165,14 @@ func checkTable(k *handles, c HostConfig, known []HostConfig, family int) error 
 	return nil
 }
 
+// allFamilies returns those that the kernel has.
+func allFamilies() []int {
+	if hasIPv6() {
+		return []int{netlink.FAMILY_V4, netlink.FAMILY_V6}
+	}
+	return []int{netlink.FAMILY_V4}
+}
+
 // families returns the address families that occur among prefixes.
 func families(prefixes []netip.Prefix) []int {
 	var families []int

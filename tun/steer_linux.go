@@ -19,8 +19,9 @@ const (
 	lastPriority  = 400
 )
 
-// enteredLabel is the connection label of what enters the TUN.
-const enteredLabel = 53
+// label returns the connection label of what enters the TUN, which routers beside this one must not have: their tables
+// differ by other than a multiple of 96. The first labels are left to those who name them, in connlabel.conf(5).
+func (c HostConfig) label() int { return 32 + c.Table%96 }
 
 // Names of sets that packets fill.
 const (
@@ -60,7 +61,7 @@ func steering(c HostConfig) *nft.Table {
 	}
 	enter := nft.SetMark(u.Enter)
 
-	chain("enter", nil, nft.Rule{nft.SetLabel(enteredLabel), enter})
+	chain("enter", nil, nft.Rule{nft.SetLabel(c.label()), enter})
 	chain("destination", nil,
 		nft.Rule{nft.Destination4.In("enter4"), nft.Goto("enter")},
 		nft.Rule{nft.Destination6.In("enter6"), nft.Goto("enter")})
@@ -84,7 +85,7 @@ func steering(c HostConfig) *nft.Table {
 	chain("local_new", nil, local...)
 
 	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(
-		[]nft.Rule{{nft.To("lo"), nft.Accept}, {nft.Label(enteredLabel), enter, nft.Accept}},
+		[]nft.Rule{{nft.To("lo"), nft.Accept}, {nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.NewOrInvalid, nft.Goto("local_new")}})...)
 
@@ -94,7 +95,7 @@ func steering(c HostConfig) *nft.Table {
 		keep(nft.FromAny("uplinks"), nft.Accept),
 		[]nft.Rule{{nft.RouteOutside("uplinks"), nft.Accept}, {nft.Goto("destination")}})...)
 	forwarded := rules(
-		[]nft.Rule{{nft.From(c.Name), nft.SetMark(0), nft.Accept}, {nft.Label(enteredLabel), enter, nft.Accept}},
+		[]nft.Rule{{nft.From(c.Name), nft.SetMark(0), nft.Accept}, {nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.New, nft.Goto("forwarded_new")}})
 	if !forwardedEnter(c) {

@@ -34,6 +34,7 @@ type Skip struct{ Family, From, To int }
 type Notice struct {
 	Text string
 	Hint string // the command or the key that changes it; "" = nothing does
+	Info bool   // nothing is wrong as it is
 }
 
 // Reports are what [Host.Watch] tells. Neither may block.

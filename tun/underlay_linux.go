@@ -22,14 +22,16 @@ func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
 	for _, l := range links {
 		s.links[l.Attrs().Index] = l.Attrs().Name
 	}
-	for _, family := range families(c.Include) {
+	for _, family := range allFamilies() {
 		if err := s.read(family); err != nil {
 			return Underlay{}, nil, err
 		}
 	}
 	s.u.Enter = s.enterMark()
 	for _, r := range s.rules {
-		s.consider(r)
+		if slices.Contains(families(c.Include), r.Family) {
+			s.consider(r)
+		}
 	}
 	s.findUplinks()
 	s.joinSkips()
@@ -98,11 +100,12 @@ func selects(r netlink.Rule, mark uint32) bool {
 	return (mark&f.Mask == f.Value) != r.Invert
 }
 
-// enterMark chooses the mark of packets on their way into the TUN: none that a rule before ours would take for another.
+// enterMark chooses the mark of packets on their way into the TUN: none that a rule would take for another, such as one of a
+// second router beside this one.
 func (s *surveyor) enterMark() uint32 {
 	free := func(mark uint32) bool {
 		return mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, func(r netlink.Rule) bool {
-			return r.Priority <= s.c.Priority && selects(r, mark) != selects(r, 0)
+			return selects(r, mark) != selects(r, 0)
 		})
 	}
 	for _, mark := range []uint32{s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {

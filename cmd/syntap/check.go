@@ -62,7 +62,11 @@ func printNotices(w io.Writer, c *config.Config) {
 		return
 	}
 	for _, n := range notices {
-		fmt.Fprintf(w, "syntap: warning: %s\n", n.Text)
+		kind := "warning"
+		if n.Info {
+			kind = "note"
+		}
+		fmt.Fprintf(w, "syntap: %s: %s\n", kind, n.Text)
 		if n.Hint != "" {
 			fmt.Fprintf(w, "hint: %s\n", n.Hint)
 		}

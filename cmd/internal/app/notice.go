@@ -8,11 +8,11 @@ import (
 
 // noticeBoard logs notices, each when it appears. It is for one goroutine at a time.
 type noticeBoard struct {
-	log   logrus.FieldLogger
+	log   *logrus.Logger
 	shown map[string]bool // by text, as long as they last
 }
 
-func newNoticeBoard(log logrus.FieldLogger) *noticeBoard {
+func newNoticeBoard(log *logrus.Logger) *noticeBoard {
 	return &noticeBoard{log: log, shown: make(map[string]bool)}
 }
 
@@ -24,11 +24,15 @@ func (b *noticeBoard) show(all []tun.Notice) {
 		if b.shown[n.Text] {
 			continue
 		}
-		log := b.log
+		log := logrus.NewEntry(b.log)
 		if n.Hint != "" {
 			log = log.WithField("hint", n.Hint)
 		}
-		log.Warn(n.Text)
+		level := logrus.WarnLevel
+		if n.Info {
+			level = logrus.InfoLevel
+		}
+		log.Log(level, n.Text)
 	}
 	b.shown = now
 }
