@@ -1,0 +1,146 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"syntap/tun/tuntest"
+)
+
+// boot starts systemd as the first process of a copy of this machine, which is forgotten at its end: what TREE holds is in it,
+// the network is that of the namespace it is started in, and nothing of it reaches the host. Its control groups are below one of
+// their own.
+const boot = `
+set -eu
+mount -t tmpfs none "$DIR"
+mkdir "$DIR/upper" "$DIR/work" "$DIR/root" "$DIR/groups"
+mount -t cgroup2 none "$DIR/groups"
+mkdir -p "$DIR/groups/$GROUP"
+echo $$ >"$DIR/groups/$GROUP/cgroup.procs"
+exec unshare --mount --pid --cgroup --uts --ipc --fork --kill-child sh -euc '
+mount -t overlay overlay -o "lowerdir=/,upperdir=$DIR/upper,workdir=$DIR/work" "$DIR/root"
+cp -a "$TREE/." "$DIR/root/"
+cd "$DIR/root"
+mount --rbind /dev dev
+mount -t proc proc proc
+mount -o bind,ro proc/sys proc/sys
+mount --bind /proc/sys/net proc/sys/net
+mount -t sysfs sysfs sys
+mount -t cgroup2 none sys/fs/cgroup
+mount -t tmpfs none run
+mount -t tmpfs none tmp
+rm -rf etc/systemd/system/*.wants
+for unit in systemd-sysctl systemd-modules-load systemd-binfmt systemd-udevd systemd-udev-trigger systemd-remount-fs; do
+	ln -sf /dev/null "etc/systemd/system/$unit.service"
+done
+printf "[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\nAllowIsolate=yes\n" >etc/systemd/system/lab.target
+exec chroot . env -i "PATH=$PATH" container=lab /lib/systemd/systemd --unit=lab.target --show-status=no
+'
+`
+
+// machine is one that boot has booted.
+type machine struct {
+	*tuntest.Process
+	ns   *tuntest.Namespace
+	init string // the process systemd, as this machine sees it
+}
+
+// bootMachine boots a machine with the files in tree, in the network of ns.
+func bootMachine(t *testing.T, ns *tuntest.Namespace, tree string) *machine {
+	t.Helper()
+	requireTools(t, "unshare", "nsenter", "pgrep")
+	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
+		t.Skip("needs systemd")
+	}
+	if b, err := os.ReadFile("/proc/self/uid_map"); os.Getuid() != 0 || err != nil || !strings.Contains(string(b), "4294967295") {
+		t.Skip("needs root")
+	}
+	dir, group := t.TempDir(), fmt.Sprintf("syntap-test-%d", os.Getpid())
+	t.Cleanup(func() { removeGroups(t, dir, group) })
+	m := &machine{ns: ns}
+	m.Process = ns.Start("env", "DIR="+dir, "GROUP="+group, "TREE="+tree, "unshare", "--mount", "--propagation", "private", "sh", "-c", boot)
+	tuntest.Wait(t, "systemd", func() bool {
+		select {
+		case <-m.Done():
+			t.Fatalf("the machine has ended: %v\n%s", m.Err(), m.Stderr())
+		default:
+		}
+		out, err := exec.Command("pgrep", "-P", fmt.Sprint(m.PID()), "-x", "systemd").Output()
+		m.init = strings.TrimSpace(string(out))
+		return err == nil && m.command(t, "systemctl", "is-active", "lab.target").status == 0
+	})
+	return m
+}
+
+// command runs a command in the machine.
+func (m *machine) command(t *testing.T, args ...string) result {
+	t.Helper()
+	enter := []string{"--target", m.init, "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--root", "--wd=/", "--"}
+	return command(t, m.ns, "nsenter", append(enter, args...)...)
+}
+
+// removeGroups removes the control groups of a machine that has ended.
+func removeGroups(t *testing.T, dir, group string) {
+	const remove = `mount -t cgroup2 none "$0" && timeout 60 sh -c 'until find "$0" -depth -type d -exec rmdir {} + 2>/dev/null; do :; done' "$0/$1"`
+	if out, err := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", remove, dir, group).CombinedOutput(); err != nil && !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("remove the control groups of the machine: %v\n%s", err, out)
+	}
+}
+
+// TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its journal has every line of more
+// connections than journald takes by itself, here six times a hundred lines in 30 s (journald.conf(5)), its log every record,
+// and the commands find it without a word more.
+func TestSystemd(t *testing.T) {
+	requireTools(t, "make")
+	lab := tuntest.NewLab(t)
+	serveEchoes(lab)
+	tree := t.TempDir()
+	makeTarget(t, "install", "DESTDIR="+tree, "PREFIX=/usr")
+	config := filepath.Join(tree, "etc/syntap/config.yaml")
+	installed, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printing := strings.Replace(string(installed), "  log:\n", "  log:\n    - {format: classic, path: \"-\"}\n", 1)
+	if err := os.WriteFile(config, []byte(printing), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	limit := filepath.Join(tree, "etc/systemd/journald.conf.d/lab.conf")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(limit), 0o755), os.WriteFile(limit, []byte("[Journal]\nRateLimitBurst=100\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m := bootMachine(t, lab.Router, tree)
+	if got := m.command(t, "systemctl", "start", "syntap"); got.status != 0 {
+		t.Fatalf("start: %+v\n%s", got, m.command(t, "journalctl", "--no-pager").stdout)
+	}
+	connections := scaled(500, 18_000)
+	connectEchoes(t, lab, connections)
+	for _, args := range [][]string{{"status"}, {"log", "--outcome", "established", "--top", "outcome"}} {
+		if got := m.command(t, append([]string{"syntap"}, args...)...); got.status != 0 || !strings.Contains(got.stdout, fmt.Sprint(connections)) {
+			t.Errorf("syntap %s: %+v, want %d connections", args, got, connections)
+		}
+	}
+	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
+		t.Errorf("stop: %+v", got)
+	}
+	want := strings.Count(m.command(t, "syntap", "log", "--format", "classic").stdout, "\n") // with what was repeated
+	var lines int
+	tuntest.Wait(t, "the journal's lines", func() bool {
+		lines = strings.Count(m.command(t, "journalctl", "--unit=syntap", "--output=cat", "--no-pager").stdout, " > ")
+		return lines >= want
+	})
+	if lines != want || want < 3*connections {
+		t.Errorf("%d lines in the journal, want %d, of %d connections", lines, want, connections)
+	}
+	if got := m.command(t, "sh", "-c", "syntap verify /var/log/syntap/*"); got.status != 0 || !strings.Contains(got.stdout, "the last run has ended in order") {
+		t.Errorf("verify: %+v", got)
+	}
+	if got := m.command(t, "systemctl", "is-failed", "syntap"); got.stdout != "inactive\n" {
+		t.Errorf("the unit is %s", got.stdout)
+	}
+}
