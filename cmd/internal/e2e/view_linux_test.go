@@ -83,7 +83,7 @@ func TestView(t *testing.T) {
 		t.Errorf("/api/events (-log +events):\n%s", diff)
 	}
 
-	status := command(t, lab.Router, binary, "status", "--json")
+	status := command(t, lab.Router, binary, "status", "--json", "--at", viewAddress)
 	var counted struct{ Handshakes, Drops map[string]int }
 	if err := json.Unmarshal([]byte(status.stdout), &counted); err != nil || counted.Handshakes["established"] != 2 || counted.Handshakes["refused"] != 1 {
 		t.Errorf("status --json: %v, %+v", err, status)

@@ -159,8 +159,8 @@ type walk struct {
 	holder holder
 }
 
-// all searches the recent processes of the socket's user, then the first descriptors of all of its processes, then the rest
-// of them, then all other processes; the newest first.
+// all searches the recent processes of the socket's user, then the first descriptors of its newest ones and of all of its
+// processes, then the rest of them, then all other processes; the newest first.
 func (w *walk) all() (Process, Reason) {
 	if len(w.known) > maxKnown {
 		clear(w.known)
@@ -170,21 +170,23 @@ func (w *walk) all() (Process, Reason) {
 			return w.found(w.holder)
 		}
 	}
-	var pids []int
+	last := lastPID()
+	for pid := last; pid > max(0, last-newest); pid-- { // on a host with many processes a list of all takes too long
+		if w.ofUser(pid) && w.process(pid, 0, firstDescriptors) {
+			w.holder.pid = leader(pid)
+			return w.found(w.holder)
+		}
+	}
+	var pids, own, others []int
 	w.entries("/proc", func(_ int, name string) bool {
 		if pid, err := strconv.Atoi(name); err == nil {
 			pids = append(pids, pid)
 		}
 		return true
 	})
-	newestFirst(pids, lastPID())
-	var own, others []int
+	newestFirst(pids, last)
 	for _, pid := range pids {
-		if !w.may() {
-			break
-		}
-		var stat unix.Stat_t
-		if unix.Stat("/proc/"+strconv.Itoa(pid), &stat) == nil && stat.Uid != w.socket.UID {
+		if !w.ofUser(pid) {
 			others = append(others, pid)
 			continue
 		}
@@ -243,6 +245,25 @@ func lastPID() int {
 	}
 	last, _ := strconv.Atoi(string(words[len(words)-1]))
 	return last
+}
+
+// newest is how many of the last numbers are tried before all processes are listed. Some are those of threads.
+const newest = 32
+
+// leader returns the process of a thread, 0 if it has ended.
+func leader(tid int) (pid int) {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+	if _, rest, ok := bytes.Cut(text, []byte("\nTgid:\t")); ok {
+		digits, _, _ := bytes.Cut(rest, []byte("\n"))
+		pid, _ = strconv.Atoi(string(digits))
+	}
+	return pid
+}
+
+// ofUser reports whether a process has the socket's user.
+func (w *walk) ofUser(pid int) bool {
+	var stat unix.Stat_t
+	return w.may() && unix.Stat("/proc/"+strconv.Itoa(pid), &stat) == nil && stat.Uid == w.socket.UID
 }
 
 // firstDescriptors are those that are looked at in every process of a user before the rest of any.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"syntap/tun/tuntest"
@@ -44,14 +45,14 @@ func clientOf(t *testing.T, address string) *Client {
 // An answer without end is not read to its end.
 func TestEndlessAnswers(t *testing.T) {
 	t.Parallel()
-	sent := 0
+	var sent atomic.Int64
 	c := clientOf(t, impostor(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/events") {
 			fmt.Fprint(w, "data: ", strings.Repeat("a", 10*maxEvent), "\n\ndata: short\n\n")
 			return
 		}
 		fmt.Fprint(w, `{"version":"`)
-		for ; sent < 1<<30; sent += 1 << 10 {
+		for sent.Add(1<<10) < 1<<30 {
 			if _, err := fmt.Fprint(w, strings.Repeat("a", 1<<10)); err != nil {
 				return
 			}
@@ -60,8 +61,8 @@ func TestEndlessAnswers(t *testing.T) {
 	if s, err := c.Status(t.Context()); err == nil || s.Version != "" {
 		t.Errorf("status of %d bytes, %v", len(s.Version), err)
 	}
-	if sent > 100*maxStatus {
-		t.Errorf("%d bytes were read", sent)
+	if n := sent.Load(); n > 100*maxStatus {
+		t.Errorf("%d bytes were read", n)
 	}
 	var got []string
 	if err := c.Events(t.Context(), 0, func(_ string, data []byte) { got = append(got, string(data)) }); err != nil || len(got) != 1 || got[0] != "short" {

@@ -59,19 +59,30 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	v := visitorOf(r)
+	m := &member{v.peer, func() { _ = v.Close() }}
+	s.listings.enter(m)
+	defer s.listings.leave(m)
+	w.Header().Set("Content-Type", "application/json")
 	records := make([]*tap.Record, recentRecords)
 	first, n := s.recent.after(0, records)
-	b := []byte{'['}
+	b, sep := make([]byte, 0, maxBatch), byte('[')
 	for i := n - 1; i >= 0 && q.limit > 0; i-- {
 		if q.outcome != "" && records[i].Outcome != q.outcome {
 			continue
 		}
-		if len(b) > 1 {
-			b = append(b, ',', '\n')
+		if len(b) >= maxBatch {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+			b = b[:0]
 		}
-		b = append(b, audit.JSON(records[i], first+uint64(i))...)
+		b = append(append(b, sep, '\n'), audit.JSON(records[i], first+uint64(i))...)
+		sep = ','
 		q.limit--
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(b, ']', '\n')) // only the peer can fail
+	if sep == '[' {
+		b = append(b, '[')
+	}
+	_, _ = w.Write(append(b, '\n', ']', '\n')) // only the peer can fail
 }

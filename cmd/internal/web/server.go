@@ -20,6 +20,8 @@ const (
 	maxConnectionsOfPeer = 48
 	maxSubscribers       = 32 // of /api/events
 	maxSubscribersOfPeer = 16
+	maxListings          = 8 // of /api/handshakes: each holds on to megabytes of records while it is read
+	maxListingsOfPeer    = 4
 	maxHeader            = 8 << 10
 
 	readTimeout   = 5 * time.Second  // of a request
@@ -47,6 +49,7 @@ type Server struct {
 	handshakes  histogram
 	dials       histogram
 	subscribers crowd
+	listings    crowd
 }
 
 // Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it answer.
@@ -59,6 +62,7 @@ func Listen(address string, o Options) (*Server, error) {
 		o: o, started: time.Now(), recent: newRing(recentRecords),
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
 		subscribers: crowd{max: maxSubscribers, maxOfPeer: maxSubscribersOfPeer},
+		listings:    crowd{max: maxListings, maxOfPeer: maxListingsOfPeer},
 	}, nil
 }
 

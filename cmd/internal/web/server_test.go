@@ -319,6 +319,9 @@ func TestAlwaysAnswers(t *testing.T) {
 			}
 		})
 	}
+	if n := s.listings.size(); n > maxListingsOfPeer {
+		t.Errorf("%d answers of megabytes to one peer", n)
+	}
 	if n := s.listener.crowd.size(); n > maxConnectionsOfPeer+maxSubscribersOfPeer {
 		t.Errorf("%d connections of one peer", n)
 	}
