@@ -97,6 +97,9 @@
 // Options.FlowDone gets its bytes, its duration and what began its end (summary.go, end.go): the first FIN or RST of either
 // end, or the first that did not answer any more.
 //
+// Run ends when its context does, and resets what is open; not towards a far side that has all that its client sent, with the
+// FIN. Where the clients have ended before, [Stack.Drain] waits until what they have sent is delivered (drain.go).
+//
 // # What the client sees
 //
 // The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or

@@ -60,6 +60,7 @@ type flow struct {
 	hangup     atomic.Bool   // the host socket has ended or failed: read until it says so
 	urgent     atomic.Bool   // the far side has sent urgent data: a read ends before it though there is more
 	finSent    atomic.Bool   // towards the client
+	sentAll    atomic.Bool   // the client's FIN has gone to the far side, behind all its bytes
 	resetHost  atomic.Bool   // the client reset: so do we, towards the far side
 	resetGuest atomic.Bool   // the far side reset, or we stop: so do we, towards the client
 	end        atomic.Uint32 // an End: what began it
@@ -157,11 +158,12 @@ func (f *flow) finish(h *half) {
 	}
 }
 
-// abort ends a flow from any goroutine: each half finishes when it is next run.
+// abort ends a flow from any goroutine: each half finishes when it is next run. A far side that has all that the client sent
+// need not take it for cut short.
 func (f *flow) abort() {
 	f.began(RouterRST)
 	f.resetGuest.Store(true)
-	f.resetHost.Store(true)
+	f.resetHost.Store(!f.sentAll.Load())
 	f.outbound.kick()
 	f.inbound.kick()
 	if f.phase.Load() == closing {

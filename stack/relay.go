@@ -39,6 +39,7 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 			}
 			f.began(ClientFIN)
 			_ = unix.Shutdown(f.fd, unix.SHUT_WR)
+			f.sentAll.Store(true)
 			f.finish(&f.outbound)
 			return false
 		default: // RST, or netstack gave the client up

@@ -24,6 +24,7 @@ func New(tun.Link, *dial.Dialer, Options) (*Stack, error) {
 func (s *Stack) SetLimits(Options) {}
 
 // Run is not supported on this system.
+func (s *Stack) Drain(context.Context) int { return 0 }
 func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
 
 // PathMTU knows nothing.

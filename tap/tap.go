@@ -58,6 +58,12 @@ func (t *Tap) NotifyIdle(f func()) bool {
 	return ok && idle.NotifyIdle(f)
 }
 
+// Idle implements tun.IdleNotifier; it is true where the link cannot tell.
+func (t *Tap) Idle() bool {
+	idle, ok := t.link.(tun.IdleNotifier)
+	return !ok || idle.Idle()
+}
+
 // Close implements tun.Link.
 func (t *Tap) Close() error { return t.link.Close() }
 

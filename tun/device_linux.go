@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -107,6 +108,7 @@ type frameReader struct {
 	attempt func(fd uintptr) bool // readv as a value made once
 	hdr     [virtioHdrLen]byte
 	idle    func() // called before waiting
+	waiting atomic.Bool
 	iov     [3]unix.Iovec
 	n       int
 	errno   syscall.Errno
@@ -115,11 +117,15 @@ type frameReader struct {
 // readv reports whether the read is over; false waits for the descriptor to become readable. The call is raw because
 // the descriptor never blocks: the runtime needs no notice of a call that takes microseconds.
 func (r *frameReader) readv(fd uintptr) bool {
+	if r.waiting.Load() {
+		r.waiting.Store(false) // before the read: see Idle
+	}
 	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&r.iov[0])), uintptr(len(r.iov)))
 		switch errno {
 		case unix.EAGAIN:
 			r.idle()
+			r.waiting.Store(true)
 			return false
 		case unix.EINTR:
 			continue
@@ -159,6 +165,18 @@ func (d *Device) ReadFrame(head, body []byte) (int, Offload, error) {
 func (d *Device) NotifyIdle(f func()) bool {
 	d.read.idle = f
 	return true
+}
+
+// Idle implements IdleNotifier. A frame that was taken from the interface before it was found empty here had its reader note
+// before that it waits no longer.
+func (d *Device) Idle() bool {
+	d.fdMu.RLock()
+	defer d.fdMu.RUnlock()
+	if d.fd < 0 {
+		return true
+	}
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}, 0)
+	return err == nil && n == 0 && d.read.waiting.Load()
 }
 
 // usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an allocation.

@@ -24,6 +24,8 @@ type IdleNotifier interface {
 	// NotifyIdle has f called in ReadFrame before it waits, and reports whether it will be. It comes before the first
 	// ReadFrame.
 	NotifyIdle(f func()) bool
+	// Idle reports whether every frame that was there to be read has been, and its reader has come back for more since.
+	Idle() bool
 }
 
 // Sizes of a frame, in bytes.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ func newExecCommand() *cobra.Command {
 	var mtu int
 	var hostLoopback, allowSetuid bool
 	var hide []string
+	var drain time.Duration
 	var rules *ruleFlags
 	var output *outputFlags
 	cmd := &cobra.Command{
@@ -48,6 +50,9 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 				}
 				c.TUN.MTU = mtu
 			}
+			if drain < 0 {
+				return hint.Usage(fmt.Errorf("--drain: %v is negative", drain), "0s does not wait")
+			}
 			if err := rules.apply(cmd, c); err != nil {
 				return err
 			}
@@ -68,7 +73,7 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 			status, err := app.Exec(cmd.Context(), app.Router{Config: c, Log: handshakes, Logger: log}, namespace.Options{
 				Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, HostLoopback: hostLoopback,
 				Hide: hide, AllowSetuid: allowSetuid,
-			})
+			}, drain)
 			if status != 0 && err != nil {
 				return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
 			}
@@ -82,6 +87,7 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 	addConfigFlag(cmd, &file)
 	cmd.Flags().IntVar(&mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	cmd.Flags().BoolVar(&hostLoopback, "host-loopback", false, "let the gateway addresses (198.18.0.2 and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
+	cmd.Flags().DurationVar(&drain, "drain", app.DefaultDrain, "at the end, wait up to `DURATION` until what the command has sent is delivered; Ctrl-C ends the wait")
 	cmd.Flags().StringArrayVar(&hide, "hide", nil, "hide the file, socket or directory at `PATH` from the command; may be repeated")
 	cmd.Flags().BoolVar(&allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an ordinary user, take their privileges inside")
 	rules = addRuleFlags(cmd)

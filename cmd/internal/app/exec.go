@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -11,10 +12,14 @@ import (
 	"syntap/tun"
 )
 
+// DefaultDrain is how long Exec waits for what its command has sent to be delivered, unless told otherwise: the kernel takes as
+// long as it must, but nobody waits for it.
+const DefaultDrain = 10 * time.Second
+
 // Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the caller's network namespace,
-// and returns the command's exit status. The options' TUN, MTU and addresses come from r's config; r itself lacks only what
-// depends on the session.
-func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err error) {
+// and returns the command's exit status. What the command has sent before it ended is delivered first, for up to the time
+// drain. The options' TUN, MTU and addresses come from r's config; r itself lacks only what depends on the session.
+func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
 	r.View, err = openView(c, r.Logger)
 	if err != nil {
@@ -43,7 +48,8 @@ func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err e
 	}
 	routing, stopRouting := context.WithCancel(ctx)
 	defer stopRouting()
-	routed := make(chan error, 1)
+	routed, started := make(chan error, 1), make(chan func(context.Context) int, 1)
+	r.Started = func(drain func(context.Context) int) { started <- drain }
 	go func() {
 		err := r.Route(routing, dev)
 		if routing.Err() == nil { // without a router the command has no way out: it ends too
@@ -52,11 +58,29 @@ func Exec(ctx context.Context, r Router, o namespace.Options) (status int, err e
 		routed <- err
 	}()
 	status, err = session.Run()
+	select {
+	case deliver := <-started:
+		wait, cancel := session.UntilSignalled(routing)
+		if routing.Err() == nil {
+			r.deliver(wait, deliver, drain)
+		}
+		cancel()
+	default: // it failed at once
+	}
 	stopRouting()
 	if routeErr := <-routed; !errors.Is(err, routeErr) {
 		err = errors.Join(err, routeErr)
 	}
 	return status, err
+}
+
+// deliver waits until what the command has sent is delivered, until drain is over, or until ctx ends.
+func (r *Router) deliver(ctx context.Context, deliver func(context.Context) (left int), drain time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	if left := deliver(ctx); left > 0 {
+		r.Logger.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).Warn("reset connections whose far side had not yet taken all that the command sent")
+	}
 }
 
 // within accepts the addresses of some subnets, and what the kernel makes up for the interface itself.

@@ -32,6 +32,10 @@ type Router struct {
 	Owners     bool          // name the processes of local clients in records: they are in this network namespace
 	Forwards   bool          // clients may be behind other links of this host, which it forwards to
 
+	// Started gets the means to wait, when no client will send any more, until what they have sent is delivered or the context
+	// ends; it returns of how many connections something is left. Nil = nobody waits.
+	Started func(drain func(context.Context) (left int))
+
 	Mark     uint32                                                // of upstream sockets, 0 = none
 	OnHost   func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
 	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
@@ -107,6 +111,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Log.CountFrames(f)
 	}
 	r.Log.OnWritten(func(rec *tap.Record) { s.Recorded(rec.Client, rec.Server, rec.ClientISN, rec.ServerISN) })
+	if r.Started != nil {
+		r.Started(s.Drain)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return t.Run(ctx) })

@@ -70,7 +70,7 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	log := logrus.New()
 	log.SetLevel(logrus.WarnLevel)
 	router := app.Router{Config: c, Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}), Logger: log, Redirect: to(l.Addr())}
-	if err := ended(app.Exec(ctx, router, namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr})); err != nil {
+	if err := ended(app.Exec(ctx, router, namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}, app.DefaultDrain)); err != nil {
 		return err
 	}
 	if seen.record == nil || seen.record.SYNACK == nil {

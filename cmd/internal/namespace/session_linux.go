@@ -27,6 +27,9 @@ type Session struct {
 	redirects atomic.Pointer[redirects]
 	signals   chan os.Signal // to this process, while the command runs and after
 	terminal  *terminal      // nil without one
+
+	// Whether this process has been interrupted while the command ran, and whether that is what ended it; valid after Run.
+	interrupted, byInterrupt bool
 }
 
 // Start makes the namespaces and everything in them but the command, which waits for [Session.Run]. When ctx ends, so do
@@ -219,6 +222,7 @@ func (s *Session) Run() (status int, err error) {
 	for {
 		select {
 		case sig := <-s.signals:
+			s.interrupted = s.interrupted || sig == unix.SIGINT
 			s.relay(sig)
 		case r, ok := <-reports:
 			switch {
@@ -233,6 +237,34 @@ func (s *Session) Run() (status int, err error) {
 			}
 		}
 	}
+}
+
+// UntilSignalled returns a context for what is left to do after Run: it ends with ctx, or when a signal asks this process to
+// end. An interrupt that has ended the command may come here a moment later, and does not count.
+func (s *Session) UntilSignalled(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	late := s.byInterrupt && s.terminal.sharesGroup() && !s.interrupted
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case sig := <-s.signals:
+				switch sig {
+				case unix.SIGTSTP:
+					stopSelf()
+				case unix.SIGINT:
+					if !late {
+						cancel()
+					}
+					late = false
+				case unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM:
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // listen forwards init's reports until it is gone, or the command.
@@ -252,6 +284,7 @@ func (s *Session) listen(reports chan<- report) {
 
 // result gives the terminal back.
 func (s *Session) result(status int, err error) (int, error) {
+	s.byInterrupt = status == statusSignalled+int(unix.SIGINT)
 	s.terminal.restore(status > statusSignalled)
 	if s.ctx.Err() != nil {
 		err = context.Cause(s.ctx)

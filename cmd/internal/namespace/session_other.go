@@ -27,4 +27,7 @@ func RootDoors([]string) []string { return nil }
 func (s *Session) TUN() *os.File                                          { return nil }
 func (s *Session) Redirect(netip.AddrPort) (real netip.AddrPort, ok bool) { return }
 func (s *Session) Run() (status int, err error)                           { return 0, errNotSupported }
-func (s *Session) Close()                                                 {}
+func (s *Session) UntilSignalled(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+func (s *Session) Close() {}
