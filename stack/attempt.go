@@ -97,7 +97,7 @@ func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, ms
 		setDSCP(fd, target.Addr().Is6(), dscp)
 	}
 	if err == nil && port != 0 {
-		err = s.dialer.Bind(fd, target, port)
+		err = s.dialer.Bind(fd, target, port, f.key.client)
 	}
 	if err == nil {
 		if errno := dial.Connect(fd, target); errno != 0 && errno != unix.EINPROGRESS {

@@ -83,8 +83,8 @@
 // # What the far side sees
 //
 // A source port that no kernel gives by itself is the client's choice, and kept where it is free (dial.Dialer.SourcePorts): far
-// sides ask for one below 1024, or wait for the one of a simultaneous open. All others are the kernel's, which costs no system
-// call. The socket's packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the read loop
+// sides ask for one below 1024, or wait for the one of a simultaneous open. A client that has the address of the host socket has
+// the port already: then only the kind is kept. All others are the kernel's, which costs no system call. The socket's packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the read loop
 // looks at one byte more.
 //
 // # On record first

@@ -20,8 +20,11 @@ const (
 )
 
 // label returns the connection label of what enters the TUN, which routers beside this one must not have: their tables
-// differ by other than a multiple of 96. The first labels are left to those who name them, in connlabel.conf(5).
-func (c HostConfig) label() int { return 32 + c.Table%96 }
+// differ by other than a multiple of 95. The first labels are left to those who name them, in connlabel.conf(5).
+func (c HostConfig) label() int { return 32 + c.Table%95 }
+
+// outsideLabel is that of what has entered and stays outside all the same, for all routers: see doc.go.
+const outsideLabel = 127
 
 // Names of sets that packets fill.
 const (
@@ -85,7 +88,10 @@ func steering(c HostConfig) *nft.Table {
 	chain("local_new", nil, local...)
 
 	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(
-		[]nft.Rule{{nft.To("lo"), nft.Accept}, {nft.Label(c.label()), enter, nft.Accept}},
+		[]nft.Rule{{nft.To("lo"), nft.Accept}},
+		keep(nft.SYNACK, nft.SetLabel(outsideLabel), nft.Accept),
+		keep(nft.Label(outsideLabel), nft.Accept),
+		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.NewOrInvalid, nft.Goto("local_new")}})...)
 

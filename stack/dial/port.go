@@ -50,8 +50,9 @@ func SystemPorts(port uint16) []uint16 {
 }
 
 // Bind gives a TCP socket towards target its source port, at the address that the host sends from: at any address it would
-// meet the client's own socket.
-func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16) error {
+// meet the client's own socket. One with that very address and port would keep the client from connecting again, and is
+// EADDRINUSE.
+func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.AddrPort) error {
 	route, err := d.Datagram(target.Addr())
 	if err != nil {
 		return err
@@ -60,11 +61,14 @@ func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16) error {
 	if errno := Connect(route, target); errno != 0 { // sends nothing
 		return errno
 	}
+	addr := LocalAddr(route).Addr()
+	if netip.AddrPortFrom(addr, port) == client {
+		return unix.EADDRINUSE
+	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil { // for other destinations, and beside TIME-WAIT
 		return fmt.Errorf("set SO_REUSEADDR: %w", err)
 	}
-	addr := LocalAddr(route).Addr().WithZone(target.Addr().Zone())
-	return BindTo(fd, netip.AddrPortFrom(addr, port))
+	return BindTo(fd, netip.AddrPortFrom(addr.WithZone(target.Addr().Zone()), port))
 }
 
 // readFirstEphemeral returns the least port that the kernel, or a client's with its usual range, gives to sockets without one.

@@ -160,6 +160,11 @@ var NotSYN = Statement{"meta l4proto tcp tcp flags & (fin | syn | rst | ack) != 
 	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x17}), differs([]byte{0x02}),
 }}
 
+// SYNACK matches TCP segments that answer one that opens a connection.
+var SYNACK = Statement{"meta l4proto tcp tcp flags & (syn | ack) == (syn | ack)", []expr.Any{
+	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x12}), equal([]byte{0x12}),
+}}
+
 // ports matches a port of TCP or UDP at an offset of the header.
 func ports(word string, offset uint32, not bool, first, last uint16) Statement {
 	op, text := expr.CmpOpEq, fmt.Sprintf("%s %d", word, first)

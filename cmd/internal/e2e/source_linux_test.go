@@ -35,13 +35,14 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 		}
 		for _, port := range []int{22, 700, 7000} {
 			for _, to := range []string{"7000", "7001"} {
-				if got := seenPort(t, lab.Router, port, net.JoinHostPort(host, to)); got != port {
+				if got := seenPort(t, lab.Client, port, net.JoinHostPort(host, to)); got != port {
 					t.Errorf("%s port %s sees a client on port %d as %d", host, to, port, got)
 				}
 			}
 		}
-		if got := seenPort(t, lab.Client, 700, net.JoinHostPort(host, "7000")); got < 512 || got > 1023 || got == 700 {
-			t.Errorf("%s sees a second client on port 700 as %d, want another port that only root may use", host, got)
+		// A client on the host has the very address and port itself.
+		if got := seenPort(t, lab.Router, 701, net.JoinHostPort(host, "7000")); got < 512 || got > 1023 || got == 701 {
+			t.Errorf("%s sees a client of the host on port 701 as %d, want another port that only root may use", host, got)
 		}
 	}
 }
@@ -87,30 +88,32 @@ func TestSimultaneousOpen(t *testing.T) {
 	}
 }
 
-// openTo connects from a port, of a host's address or any, again and again until it works, and exchanges a byte.
-func openTo(ns *tuntest.Namespace, host string, port int, address string) error {
-	deadline := time.Now().Add(tuntest.Patience)
+// openTo connects from a port, of a host's address or any, and exchanges a byte, again and again until it works.
+func openTo(ns *tuntest.Namespace, host string, port int, address string) (err error) {
 	from := &net.TCPAddr{IP: net.ParseIP(host), Port: port}
-	for {
-		var conn net.Conn
-		err := ns.Do(func() (err error) {
-			dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: from, Control: reuseAddress}
-			conn, err = dialer.Dial("tcp", address)
-			return err
-		})
+	for deadline := time.Now().Add(tuntest.Patience); time.Now().Before(deadline); {
+		if err = exchangeFrom(ns, from, address); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func exchangeFrom(ns *tuntest.Namespace, from net.Addr, address string) error {
+	return ns.Do(func() error {
+		dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: from, Control: reuseAddress}
+		conn, err := dialer.Dial("tcp", address)
 		if err != nil {
-			if time.Now().After(deadline) {
-				return err
-			}
-			continue
+			return err
 		}
 		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second)) // the other end may have given up, and its reset is dropped
 		if _, err := conn.Write([]byte("x")); err != nil {
 			return err
 		}
 		_, err = io.ReadFull(conn, make([]byte, 1))
 		return err
-	}
+	})
 }
 
 // TestDSCP looks at the marks of a client's packets behind the router: they change with the client's.
