@@ -26,6 +26,7 @@ type headFile struct {
 	path string
 	file *os.File // nil: it could not be opened
 	info fs.FileInfo
+	size int64
 }
 
 // append appends a head as one line of JSON. Its last member, sum, is the digest of what stands before: who has no key cannot
@@ -50,7 +51,11 @@ func (c *chain) appendHead(dst []byte, h head) []byte {
 	return append(o.b, '\n')
 }
 
-var errHead = errors.New("it is not the head of a log")
+// errHead says that a line is no head, errHeadAltered that it is another than was written, or of another chain.
+var (
+	errHead        = errors.New("it is not the head of a log")
+	errHeadAltered = fmt.Errorf("%w as it was written, or with this key", errHead)
+)
 
 // parseHead reads a line with a head. With a key its sum must be right.
 func (c *chain) parseHead(line []byte) (h head, err error) {
@@ -70,13 +75,22 @@ func (c *chain) parseHead(line []byte) (h head, err error) {
 	}
 	at := bytes.LastIndex(line, []byte(`,"sum":"`))
 	if (c.keyed || !h.Keyed) && (at < 0 || c.sum(line[:at]) != sum || c.keyed != h.Keyed) {
-		return h, errors.New("it was altered, or written with another key")
+		return h, errHeadAltered
 	}
 	return h, nil
 }
 
 // readHeads reads the heads in a file, one on a line. A file that is not there, or empty, has none.
 func (c *chain) readHeads(path string) (all []head, err error) {
+	for range 3 { // it may be written at this moment
+		if all, err = c.tryHeads(path); !errors.Is(err, errHead) {
+			break
+		}
+	}
+	return all, err
+}
+
+func (c *chain) tryHeads(path string) (all []head, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -85,7 +99,7 @@ func (c *chain) readHeads(path string) (all []head, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Mode()&fs.ModeCharDevice != 0 { // nothing can be read back from it
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() { // nothing can be read back from a device
 		return nil, err
 	}
 	const enough = 64 << 20
@@ -120,7 +134,12 @@ func (h *headFile) put(line []byte) error {
 	if _, err := h.file.WriteAt(line, 0); err != nil {
 		return err
 	}
-	return h.file.Truncate(int64(len(line)))
+	longer := h.size > int64(len(line)) // what was there before
+	h.size = int64(len(line))
+	if longer {
+		return h.file.Truncate(h.size)
+	}
+	return nil
 }
 
 // open sees to it that the file is open under its name.
@@ -139,7 +158,7 @@ func (h *headFile) open() error {
 	if err := closing(f, err); err != nil {
 		return err
 	}
-	h.file, h.info = f, info
+	h.file, h.info, h.size = f, info, info.Size()
 	return nil
 }
 

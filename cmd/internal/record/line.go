@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -186,8 +187,19 @@ var inside = func() (t [256]bool) {
 	return t
 }()
 
+// allInside reports whether all of eight bytes mean themselves. (x-1)&^x has the high bit of a byte set where that is zero, and
+// perhaps in one above it.
+func allInside(x uint64) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash, del := x^ones*'"', x^ones*'\\', x^ones*0x7f
+	return (x|(x-ones*' ')&^x|(quote-ones)&^quote|(backslash-ones)&^backslash|(del-ones)&^del)&high == 0
+}
+
 func (s *scanner) text(b []byte, at int) int {
 	for at++; at < len(b); at++ {
+		for at+8 <= len(b) && allInside(binary.LittleEndian.Uint64(b[at:])) {
+			at += 8
+		}
 		for at < len(b) && inside[b[at]] {
 			at++
 		}

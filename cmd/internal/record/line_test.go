@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"testing"
 )
@@ -63,5 +64,19 @@ func BenchmarkFormOf(b *testing.B) {
 	b.SetBytes(int64(len(ours)))
 	for b.Loop() {
 		FormOf([]byte(ours))
+	}
+}
+
+// Eight bytes at once say the same as one after the other.
+func TestAllInside(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		for at := range 8 {
+			b := []byte("abcdefgh")
+			b[at] = byte(c)
+			if got := allInside(binary.LittleEndian.Uint64(b)); got != inside[c] {
+				t.Errorf("%q at %d: %t", byte(c), at, got)
+			}
+		}
 	}
 }
