@@ -21,7 +21,8 @@ type attribution struct {
 	next   func(*tap.Record)     // takes records that are complete
 
 	mu sync.Mutex // guards all below
-	// Attempts whose record has not come, and some that have none. When there are maxAttempts, the older map goes.
+	// The last attempts, also those that are over: a client that has had no answer sends its SYN again. When there are
+	// maxAttempts, the older map goes.
 	attempts, older map[tap.Key]*attributed
 }
 
@@ -32,8 +33,8 @@ type attributed struct {
 	waiting   []func()   // to be called when that is over
 }
 
-// maxAttempts is how many attempts have an owner beside as many older ones.
-const maxAttempts = 16384
+// maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far fewer, or get new owners.
+const maxAttempts = 8192
 
 // newAttribution returns one that passes records on to next. Close ends it.
 func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attribution, error) {
@@ -114,8 +115,6 @@ func (a *attribution) record(r *tap.Record) {
 	k := tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 	a.mu.Lock()
 	t := a.find(k)
-	delete(a.attempts, k)
-	delete(a.older, k)
 	waits := t != nil && t.searching
 	if waits {
 		t.waiting = append(t.waiting, func() { a.pass(r, t) })

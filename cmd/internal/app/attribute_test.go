@@ -107,8 +107,10 @@ func TestAttribution(t *testing.T) {
 			t.Errorf("a record %s names process %d, want %d", tt.name, pid, tt.want)
 		}
 	}
-	if n := len(a.attempts); n != 0 {
-		t.Errorf("%d attempts are kept", n)
+	found := a.status().Found
+	a.segment(tap.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+	if again := a.status().Found; again != found {
+		t.Error("the owner of a SYN that comes again is counted again")
 	}
 	for i := range uint32(2*maxAttempts + 10) {
 		a.mu.Lock()
