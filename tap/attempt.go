@@ -29,8 +29,8 @@ type attempt struct {
 	ackedClient bool // the server has acknowledged the client's SYN
 	ackedServer bool // with crossed: the client has acknowledged the server's SYN
 
-	tentative bool // the flow is established: the SYN counts only if it is answered as a new one
-	recorded  bool // the same SYN has a record already
+	tentative bool    // the flow is established: the SYN counts only if it is answered as a new one
+	recorded  Outcome // the same SYN has this record already
 
 	synackTime time.Time // of the first acceptable SYN-ACK
 

@@ -399,6 +399,7 @@ func TestOneConnectOneRecord(t *testing.T) {
 	}{
 		{"unreachable", func(w *world) { _ = w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp}) }, "unreachable 1000: S"},
 		{"refused", func(w *world) { w.mustPlay("< RA 0 1001") }, "refused 1000: S RA"},
+		{"half open", func(w *world) { w.mustPlay("< SA 5000 1001"); w.tap.Forget(key(1000)) }, "half_open 1000/5000: S SA"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -28,8 +28,8 @@ func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.
 		f.local = s.local
 	case f.class == established: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
 		a.tentative = true
-	default:
-		a.recorded = f.hasRecord(s.seq)
+	case f.hasRecord(s.seq):
+		a.recorded = f.outcome
 	}
 	t.begin(sh, f, a, s, p, at)
 	return pass

@@ -29,9 +29,9 @@ import (
 //	denied       the dial was forbidden       but live it can be
 //	no_reply     the dial got no answer,      held    while the router may wait for a third segment
 //	             time, end of the capture,    silent  after denied and no_reply, and
-//	             another SYN                  told    after refused and unreachable, there in a capture too: the same SYN
-//	                                                  again goes back to opening, and makes a second record only when a
-//	                                                  SYN-ACK comes of it
+//	             another SYN                  told    after refused, unreachable and half_open, in a capture too: the same
+//	                                                  SYN again goes back to opening, and makes a second record only when
+//	                                                  a SYN-ACK brings another outcome
 //
 // A Tracker is safe for concurrent use.
 type Tracker struct {

@@ -123,7 +123,7 @@ func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 		t.keep(sh, f, established, t.o.TCPFlows, at)
 	case f.router != idle && t.live:
 		t.move(sh, f, held, at)
-	case o == Refused || o == Unreachable:
+	case o == Refused || o == Unreachable || o == HalfOpen:
 		t.keep(sh, f, told, t.o.TCPFlows, at)
 	case !t.live:
 		t.move(sh, f, absent, at)
@@ -134,19 +134,23 @@ func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 	}
 }
 
-// keep moves a flow to a class that holds limit flows. When they are more, the oldest of the shard's others goes.
+// keep moves a flow to a class that holds limit flows. When they are more, the oldest of the shard's others goes; but for live
+// connections, which SYNs make no more of then.
 func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
 	t.move(sh, f, c, at)
+	if t.live && c == established {
+		return
+	}
 	if oldest := sh.lists[c].first; t.count[c].Load() > int64(limit) && oldest != f {
 		t.evicted.Add(1)
 		t.move(sh, oldest, absent, at)
 	}
 }
 
-// record hands out the record of an attempt, unless its SYN has one already and has got no SYN-ACK since: the first verdict
-// stands.
+// record hands out the record of an attempt, unless its SYN has one that says the same, or has got no SYN-ACK since: the
+// first verdict stands.
 func (t *Tracker) record(sh *shard, a *attempt, o Outcome) {
-	if a.tentative || a.recorded && !a.answered && !a.crossed {
+	if a.tentative || a.recorded != "" && (o == a.recorded || !a.answered && !a.crossed) {
 		return
 	}
 	a.rec.Outcome = o
