@@ -113,33 +113,26 @@ func TestClientPorts(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestOwnPacketsComeBack takes the rules of the router's own sockets away again and again while pings and datagrams go out: none
-// of its packets begets another.
+// TestOwnPacketsComeBack has routes of the operator lead into the TUN, and what the router's own sockets send, too: none of its
+// packets begets another.
 func TestOwnPacketsComeBack(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")
 	lab := tuntest.NewLab(t)
-	r := run(t, lab.Router, "syntap0", datagramGateway)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			for _, family := range []string{"-4", "-6"} {
-				for _, priority := range []string{"5359", "5360", "5361"} {
-					command(t, lab.Router, "ip", family, "rule", "delete", "priority", priority)
-				}
-			}
-		}
-	}()
+	r := &router{dir: t.TempDir()}
+	r.Process = lab.Router.Start(binary, "run", "-c", r.writeConfig(t, "route: {include: []}\ntap: {log: [{format: json, path: DIR/handshakes.json}]}\nhttp: {listen: "+viewAddress+"}\n"))
+	r.wait(t, "the interface", func() bool { return command(t, lab.Router, "ip", "link", "show", "up", "dev", "syntap0").stdout != "" })
 	for _, host := range addresses() {
-		for range 3 {
-			command(t, lab.Client, "ping", "-n", "-c1", "-W1", host)
-			c, err := lab.Client.Dial(t.Context(), "udp", net.JoinHostPort(host, "7000"))
+		lab.Router.Run("ip", "route", "add", host, "dev", "syntap0")
+	}
+	r.wait(t, "the page", func() bool {
+		return command(t, lab.Router, "curl", "-sS", "http://"+viewAddress+"/healthz").status == 0
+	})
+	const each = 3
+	for _, host := range addresses() {
+		for range each {
+			command(t, lab.Router, "ping", "-n", "-c1", "-W1", host)
+			c, err := lab.Router.Dial(t.Context(), "udp", net.JoinHostPort(host, "7000"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,11 +140,10 @@ func TestOwnPacketsComeBack(t *testing.T) {
 			c.Close()
 		}
 	}
-	close(stop)
-	<-stopped
-	for proto, most := range map[string]int{"icmp": 6, "udp": 6} {
-		if n := metric(t, lab.Router, `syntap_flows{proto="`+proto+`"}`); n > most {
-			t.Errorf("%d flows of %s, want at most the %d of the clients", n, proto, most)
+	r.wait(t, "them to be dropped", func() bool { return metric(t, lab.Router, `syntap_drops_total{reason="own_socket"}`) >= 4*each })
+	for _, proto := range []string{"icmp", "udp"} {
+		if n := metric(t, lab.Router, `syntap_flows{proto="`+proto+`"}`); n != 2*each {
+			t.Errorf("%d flows of %s, want the %d of the clients", n, proto, 2*each)
 		}
 	}
 	r.stop(t, unix.SIGTERM)
