@@ -34,6 +34,7 @@
 //   - Replies to connections that began outside stay outside, also forwarded, translated and UDP ones (KeepInbound).
 //   - A connection that both ends open at once (RFC 9293 §3.5) has entered with this host's SYN. The other end's comes from
 //     outside, to the client's own socket; from the SYN-ACK with which that answers on it stays outside (KeepInbound).
+//   - Replies to what the router has brought, such as the first datagram of a peer, enter.
 //   - Packets of this host enter if their destination does, but not those of the router's sockets, known by the socket's mark,
 //     of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's own tunnels.
 //   - Packets of other machines enter if their source is in Sources. Others enter if the host would send them by an uplink and

@@ -100,12 +100,15 @@ func steering(c HostConfig) *nft.Table {
 		[]nft.Rule{{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}},
 		keep(nft.FromAny("uplinks"), nft.Accept),
 		[]nft.Rule{{nft.RouteOutside("uplinks"), nft.Accept}, {nft.Goto("destination")}})...)
+	// What the router brings a client unasked, such as a peer's first datagram, has its answers enter.
+	began := []nft.Rule{{nft.From(c.Name), nft.New, nft.SetLabel(c.label())}, {nft.From(c.Name), nft.SetMark(0), nft.Accept}}
 	forwarded := rules(
-		[]nft.Rule{{nft.From(c.Name), nft.SetMark(0), nft.Accept}, {nft.Label(c.label()), enter, nft.Accept}},
+		began,
+		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.New, nft.Goto("forwarded_new")}})
 	if !forwardedEnter(c) {
-		forwarded = forwarded[:1]
+		forwarded = began
 	}
 	chain("forwarded", &nft.Hook{Type: "filter", At: "prerouting", Priority: lastPriority}, forwarded...)
 

@@ -100,8 +100,14 @@ func TestClientPorts(t *testing.T) {
 			service.Close()
 		}
 		stranger := listenDatagrams(t, lab.Server, net.JoinHostPort(host, "7001"))
-		send(t, stranger, seen, "of a stranger")
-		receive(t, client, "of a stranger")
+		onHost := listenDatagrams(t, lab.Router, any+":0")
+		for c, seen := range map[*net.UDPConn]*net.UDPAddr{client: seen, onHost: exchange(onHost)} {
+			send(t, stranger, seen, "of a stranger")
+			send(t, c, receive(t, c, "of a stranger"), "back")
+			if got := receive(t, stranger, "back"); got.String() != seen.String() {
+				t.Errorf("a stranger has its answer from %s, want it from %s", got, seen)
+			}
+		}
 
 		if seen := exchange(listenDatagrams(t, lab.Client, any+":500")); seen.Port != 500 {
 			t.Errorf("%s sees port %d, want the client's 500", host, seen.Port)
