@@ -30,6 +30,7 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.client.Addr(), f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
+		s.denied(f.key.server)
 		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
 		return
 	}

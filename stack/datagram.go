@@ -29,10 +29,18 @@ func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (neti
 	target, err := s.dialer.Target(client, server)
 	if err != nil {
 		f.drop(&s.stats.DropDenied)
+		s.denied(server)
 		s.reject(f, adminProhibited)
 		return netip.AddrPort{}, false
 	}
 	return target, true
+}
+
+// denied says that policy forbids a destination.
+func (s *Stack) denied(server netip.AddrPort) {
+	if s.o.Denied != nil {
+		s.o.Denied(server.Addr())
+	}
 }
 
 // source is the client that has sent last; most datagrams come from the one before.

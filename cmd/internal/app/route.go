@@ -91,6 +91,8 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
+	denied := newDenials(c, r.Logger)
+	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer
 	}
@@ -117,6 +119,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return t.Run(ctx) })
+	g.Go(func() error { denied.run(ctx); return nil })
 	if r.Reload != nil {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}

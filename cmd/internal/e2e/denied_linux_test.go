@@ -64,6 +64,9 @@ func TestDenied(t *testing.T) {
 	if strings.Contains(got.stdout, "reached") || reached.Load() != 0 {
 		t.Errorf("canaries were reached %d times: %+v", reached.Load(), got)
 	}
+	if !strings.Contains(got.stderr, "denied by egress.deny") || strings.Count(got.stderr, "\n") > 4 {
+		t.Errorf("exec said %q, want up to four lines on what is denied", got.stderr)
+	}
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("it took %v: the client was not told", took)
 	}
