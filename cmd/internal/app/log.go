@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
@@ -51,7 +52,18 @@ func formatter(c config.Log) logrus.Formatter {
 	if c.Format == "json" {
 		return &logrus.JSONFormatter{}
 	}
-	return &logrus.TextFormatter{}
+	return &textFormatter{}
+}
+
+// textFormatter writes messages that may name files. Values it quotes where that is wanted; the message it does not, on a
+// terminal.
+type textFormatter struct{ logrus.TextFormatter }
+
+// Format implements logrus.Formatter.
+func (f *textFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	clean := *e
+	clean.Message = terminal.Clean(e.Message)
+	return f.TextFormatter.Format(&clean)
 }
 
 // write has the log write while work runs, and to its end after that. A log that ends early, as on_full: stop asks for, ends

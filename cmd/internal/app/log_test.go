@@ -1,0 +1,37 @@
+package app
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+)
+
+// What the program's log says on a terminal speaks to it in the logger's own colours only.
+func TestLogOnTerminal(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b]0;PWN\x07\u009b31m\x9b\u202e\x7fb"
+	var out strings.Builder
+	log, err := NewLogger(config.Log{Level: "info", Format: "text"}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, ok := log.Formatter.(*textFormatter)
+	if !ok {
+		t.Fatalf("formatter %T", log.Formatter)
+	}
+	for _, text.ForceColors = range []bool{true, false} {
+		log.WithFields(logrus.Fields{"path": hostile, "error": hostile}).Warn("handshake log " + hostile)
+	}
+	got := regexp.MustCompile(`\x1b\[[0-9]+m`).ReplaceAllString(out.String(), "")
+	if at := strings.IndexFunc(got, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) || r == unicode.ReplacementChar }); at >= 0 {
+		t.Errorf("the log has %q at %d", got, at)
+	}
+	if strings.Count(got, "PWN") != 6 {
+		t.Errorf("the log lacks a name: %q", got)
+	}
+}
