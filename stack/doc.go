@@ -105,6 +105,7 @@
 // The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or
 // prohibited when a router or our policy said so; nothing when nobody answered or when the failure was our own, such as
 // a lack of descriptors. In the last case the client's next SYN dials again; see attempt.go.
+// The app may hold an answer back, while it finds out whose connection it is (Options.BeforeAnswer).
 //
 // A client's keepalive probe is answered when the far side has answered one of ours (probe.go). Netstack names the flow with each
 // packet that it sends, and an ACK without news, which it sends in answer to a probe, has the far side looked at: ordinary

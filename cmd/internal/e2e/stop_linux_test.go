@@ -173,7 +173,7 @@ func TestStopIsFinished(t *testing.T) {
 			lab := tuntest.NewLab(t)
 			serveHTTP(t, lab, greeting)
 			before := lab.Router.State()
-			for i := range 5 {
+			for i := range scaled(5, 50) {
 				r := run(t, lab.Router, "syntap0", everything)
 				conn, err := lab.Router.Dial(t.Context(), "tcp", tuntest.ServerAddr4+":80")
 				if err != nil {
@@ -182,7 +182,7 @@ func TestStopIsFinished(t *testing.T) {
 				defer conn.Close()
 				for _, signal := range signals {
 					_ = r.Signal(signal) // it may have ended
-					<-time.After(time.Duration(i) * time.Millisecond)
+					<-time.After(time.Duration(i%10) * time.Millisecond)
 				}
 				r.ended(t, "several signals")
 				if err := r.Err(); err != nil {

@@ -19,6 +19,7 @@ const (
 	searchTime  = 2 * time.Millisecond
 	minLooks    = 256    // of a search, whatever time they take
 	maxLooks    = 20_000 // of one that goes on, for the next ones to learn from
+	maxLate     = 4      // of these
 	slice       = 16     // looks of one search before those of other users have their turn
 	looksOfName = 4      // that it takes to name a process, besides those that find it
 )
@@ -200,12 +201,12 @@ func (f *Finder) advance(s *search) {
 	}
 }
 
-// cutShort ends a search for those who wait for it. It goes on by itself, one for each user: what it finds, the next search
-// finds at once.
+// cutShort ends a search for those who wait for it. It goes on by itself, one for each user and a few for all: what it finds,
+// the next search finds at once.
 func (f *Finder) cutShort(s *search) {
 	s.reason = Deadline
 	f.end(s)
-	if f.late[s.socket.UID] {
+	if f.late[s.socket.UID] || len(f.late) >= maxLate {
 		s.stop()
 		s.over = true
 		return
