@@ -93,13 +93,14 @@ func (f *frame) datagrams() int {
 func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) syscall.Errno {
 	from, end := f.ip.len+udpHeaderLen, f.ip.len+length
 	out, as := &m.stack.outbound, f.marks()
+	refused := false
 	if segment > 0 && !m.singly {
 		head, body := f.slice(from, end)
 		errno := m.sendSurely(out, to, as, segment, head, body)
 		if errno != unix.EINVAL && errno != unix.EMSGSIZE && errno != unix.EIO {
 			return errno
 		}
-		m.singly = true
+		refused = true
 	}
 	if segment == 0 {
 		segment = max(1, end-from) // also an empty datagram is one
@@ -108,6 +109,7 @@ func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) sysc
 		head, body := f.slice(from, min(from+segment, end))
 		errno := m.sendSurely(out, to, as, 0, head, body)
 		if from += segment; errno != 0 || from >= end {
+			m.singly = m.singly || refused && errno == 0 // not where each of them is too long for the path
 			return errno
 		}
 	}
