@@ -97,7 +97,14 @@ func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, ms
 	if dscp := dscpOf(f.syn); dscp != 0 {
 		setDSCP(fd, target.Addr().Is6(), dscp)
 	}
-	if err == nil && port != 0 {
+	client := f.key.client.Addr()
+	switch keep := s.o.KeepSource; {
+	case err != nil:
+	case keep != nil && keep(client) && port != 0 && port == f.key.client.Port():
+		err = unix.EADDRINUSE // one like the client's would keep it from connecting again
+	case keep != nil && keep(client):
+		err = dial.BindSource(fd, netip.AddrPortFrom(client, port))
+	case port != 0:
 		err = s.dialer.Bind(fd, target, port, f.key.client)
 	}
 	if err == nil {

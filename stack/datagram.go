@@ -83,7 +83,7 @@ func leavesLink(a netip.Addr) bool {
 // mapping returns the mapping by which a client endpoint is about to send f to server, which is target for the host. Where
 // there is none and none can be made, it tells why, as far as that is the client's business, and returns nil.
 func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
-	local, err := s.ways.local(target, f.now)
+	local, err := s.leavesFrom(client.Addr(), target, f.now)
 	if err != nil {
 		s.sent(f, target, errnoOf(err))
 		return nil

@@ -33,6 +33,10 @@ type Options struct {
 	// UDPFlows. nil = what has an address of this host. It must not block.
 	Local func(netip.Addr) bool
 
+	// KeepSource reports whether the host sockets of a client get its own address, which is one of the host's: then rules of the
+	// host that select by source address see them, and far ends see the address that the client has told them. nil = never.
+	KeepSource func(client netip.Addr) bool
+
 	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not at all. It is 0 with several
 	// of GOMAXPROCS, where the process does not see news sooner by it, and where it would take the only processor from clients.
 	Spin time.Duration

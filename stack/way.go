@@ -57,6 +57,14 @@ func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, erro
 	return local, nil
 }
 
+// leavesFrom returns the address that a client's datagram to target leaves from: its own, where it keeps that.
+func (s *Stack) leavesFrom(client netip.Addr, target netip.AddrPort, now time.Duration) (netip.Addr, error) {
+	if s.o.KeepSource != nil && s.o.KeepSource(client) {
+		return client, nil
+	}
+	return s.ways.local(target, now)
+}
+
 // forget has the kernel asked again, and reports whether that may give another answer.
 func (w *ways) forget(target netip.AddrPort) bool {
 	_, ok := w.known[target]

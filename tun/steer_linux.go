@@ -63,7 +63,6 @@ func steering(c HostConfig) *nft.Table {
 		return all
 	}
 	enter := nft.SetMark(u.Enter)
-
 	chain("enter", nil, nft.Rule{nft.SetLabel(c.label()), enter})
 	chain("destination", nil,
 		nft.Rule{nft.Destination4.In("enter4"), nft.Goto("enter")},
@@ -77,7 +76,8 @@ func steering(c HostConfig) *nft.Table {
 		nft.Rule{nft.Goto("destination")})
 	chain("users", nil, userRules(c)...)
 
-	local := []nft.Rule{{nft.Mark(c.Mark), nft.Accept}, {nft.SocketMark(c.Mark), nft.Accept}}
+	// The mark is no secret, and CAP_NET_RAW is enough to set it.
+	local := []nft.Rule{{nft.SocketMark(c.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Accept}}
 	for _, b := range u.Bypass {
 		local = append(local, nft.Rule{nft.MarkBits(b.Value, b.Mask), nft.Accept})
 	}
@@ -89,7 +89,7 @@ func steering(c HostConfig) *nft.Table {
 
 	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(
 		[]nft.Rule{{nft.To("lo"), nft.Accept}},
-		keep(nft.SYNACK, nft.SetLabel(outsideLabel), nft.Accept),
+		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
 		keep(nft.Label(outsideLabel), nft.Accept),
 		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
@@ -104,6 +104,9 @@ func steering(c HostConfig) *nft.Table {
 	began := []nft.Rule{{nft.From(c.Name), nft.New, nft.SetLabel(c.label())}, {nft.From(c.Name), nft.SetMark(0), nft.Accept}}
 	forwarded := rules(
 		began,
+		keep(nft.Reply, nft.FromAny("uplinks"), nft.Accept),
+		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
+		keep(nft.Label(outsideLabel), nft.Accept),
 		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.New, nft.Goto("forwarded_new")}})

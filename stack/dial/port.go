@@ -71,6 +71,18 @@ func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.A
 	return BindTo(fd, netip.AddrPortFrom(addr.WithZone(target.Addr().Zone()), port))
 }
 
+// BindSource gives a TCP socket its source address, and its port; 0 = the kernel chooses it when the socket connects.
+func BindSource(fd int, source netip.AddrPort) error {
+	level, option := unix.SOL_SOCKET, unix.SO_REUSEADDR // for other destinations, and beside TIME-WAIT
+	if source.Port() == 0 {
+		level, option = unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT
+	}
+	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+		return fmt.Errorf("set option %d of level %d: %w", option, level, err)
+	}
+	return BindTo(fd, source)
+}
+
 // readFirstEphemeral returns the least port that the kernel, or a client's with its usual range, gives to sockets without one.
 func readFirstEphemeral() uint16 {
 	const usual = 32768

@@ -246,6 +246,11 @@ var AnyUID = Statement{"meta skuid 0-4294967295", []expr.Any{
 	meta(expr.MetaKeySKUID), &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: native(0)},
 }}
 
+// OfUID matches packets of sockets of one user.
+func OfUID(uid uint32) Statement {
+	return Statement{fmt.Sprintf("meta skuid %d", uid), []expr.Any{meta(expr.MetaKeySKUID), equal(native(uid))}}
+}
+
 // UIDIn matches packets of sockets of the users in a set of ranges.
 func UIDIn(set string) Statement {
 	return Statement{"meta skuid @" + set, []expr.Any{

@@ -36,11 +36,12 @@ type Router struct {
 	// ends; it returns of how many connections something is left. Nil = nobody waits.
 	Started func(drain func(context.Context) (left int))
 
-	Mark     uint32                                                // of upstream sockets, 0 = none
-	OnHost   func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
-	Sources  func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
-	Local    func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
-	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
+	Mark       uint32                                                // of upstream sockets, 0 = none
+	OnHost     func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
+	KeepSource func(netip.Addr) bool                                 // clients whose address host sockets keep; nil = none
+	Sources    func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
+	Local      func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
+	Redirect   func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
 
 	hostAddrs *dial.HostAddrs // for the deny list
 }
@@ -86,7 +87,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
-	o.Sources, o.Local = r.Sources, r.Local
+	o.Sources, o.Local, o.KeepSource = r.Sources, r.Local, r.KeepSource
 	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }

@@ -65,7 +65,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error {
 		r := Router{
 			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
-			Mark: uint32(c.Route.Mark), OnHost: new(dial.HostAddrs).Contains, Sources: sources(c.TUN.Sources),
+			Mark: uint32(c.Route.Mark), OnHost: new(dial.HostAddrs).Contains, KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
 		}
 		return r.Route(running, dev)
 	})
