@@ -132,17 +132,15 @@ func mountSysFrom(network *os.File) error {
 	return mask("/sys/firmware", "/sys/devices/virtual/powercap")
 }
 
-// protectTree makes a mount and all below it read-only.
+// protectTree makes what is mounted at a path, and all mounts below it, read-only.
 func protectTree(path string) error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, &attr)
 	switch err {
-	case unix.ENOSYS: // before Linux 5.12
-		return protect(path)
-	case unix.EINVAL: // not a mount
-		return protect(path)
-	case nil:
+	case nil, unix.ENOENT:
 		return nil
+	case unix.ENOSYS, unix.EINVAL: // before Linux 5.12; not a mount
+		return protect(path)
 	}
 	return fmt.Errorf("make %s read-only: %w", path, err)
 }

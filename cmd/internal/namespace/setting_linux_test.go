@@ -22,7 +22,7 @@ import (
 func in(steps []string, args ...string) *exec.Cmd {
 	cmd := self(slices.Concat([]string{settingProgram, strings.Join(steps, ",")}, args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-	if slices.Contains(steps, "no user namespaces") { // this limit holds for a user namespace and those within
+	if slices.Contains(steps, "no user namespaces") || slices.Contains(steps, "no network namespaces") { // these limits hold for a user namespace and those within
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
@@ -72,6 +72,10 @@ func take(step string) error {
 		return nil
 	case "no user namespaces":
 		return os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0)
+	case "no network namespaces":
+		return os.WriteFile("/proc/sys/user/max_net_namespaces", []byte("0"), 0)
+	case "no /sys":
+		return unix.Unmount("/sys", unix.MNT_DETACH)
 	case "seccomp":
 		return refuseUserNamespaces()
 	case "systemd-resolved":
@@ -190,6 +194,9 @@ func TestMissing(t *testing.T) {
 			"hint: run as root, or let every user open it with \"chmod 0666 /dev/net/tun\"\n"}},
 		{"limit", []string{"no user namespaces", "no capabilities"}, result{Status: 1, Stderr: "syntap: create user namespace: not permitted: user.max_user_namespaces is 0\n" +
 			"hint: raise it with \"sysctl user.max_user_namespaces=16384\"\n"}},
+		{"limit of another kind", []string{"no network namespaces"}, result{Status: 1, Stderr: "syntap: create user namespace: not permitted: user.max_net_namespaces is 0\n" +
+			"hint: raise it with \"sysctl user.max_net_namespaces=16384\"\n"}},
+		{"/sys is not needed", []string{"no /sys"}, result{}},
 		{"limit does not matter to root", []string{"no user namespaces"}, result{}},
 		{"seccomp", []string{"device for all", "nobody", "seccomp"}, result{Status: 1, Stderr: "syntap: create user namespace: not permitted: a security policy denies it\n" +
 			"hint: run as root; a container needs a seccomp profile that lets clone make a user namespace\n"}},

@@ -1,0 +1,76 @@
+package e2e_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"syntap/tun/tuntest"
+)
+
+// requireRoot skips a test that needs other users than one.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if b, err := os.ReadFile("/proc/self/uid_map"); err != nil || len(strings.Fields(string(b))) < 3 || strings.Fields(string(b))[2] == "1" {
+		t.Skip("needs root outside of user namespaces")
+	}
+}
+
+// TestExecUsers has root's command become another user and, from there, not root again, unless that is allowed.
+func TestExecUsers(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "sudo")
+	ns := tuntest.NewNamespace(t)
+	requireRoot(t)
+	if got := command(t, ns, binary, "exec", "--", "sudo", "-u", "nobody", "id", "-un"); got.status != 0 || got.stdout != "nobody\n" {
+		t.Errorf("sudo -u nobody id -un: %+v, want nobody", got)
+	}
+	// A set-user-id copy of a program that tells its effective user.
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("/usr/bin/id")
+	if err == nil {
+		err = os.WriteFile(dir+"/id", program, 0o755)
+	}
+	if err == nil {
+		err = os.Chmod(dir+"/id", os.ModeSetuid|0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]string{"--allow-setuid=false": "65534\n", "--allow-setuid": "0\n"} {
+		got := command(t, ns, binary, "exec", flag, "--", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", dir+"/id", "-u")
+		if got.status != 0 || got.stdout != want {
+			t.Errorf("exec %s of a set-user-id program: %+v, want %q", flag, got, want)
+		}
+	}
+}
+
+// TestExecDoors has a service that gives root listen on the host.
+func TestExecDoors(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "nc", "unshare")
+	ns := tuntest.NewNamespace(t)
+	const socket = "/run/docker.sock"
+	host := func(args ...string) []string {
+		const script = `mount -t tmpfs tmpfs /run && ln -s docker.sock /run/also.sock && { nc -lkU /run/docker.sock >/dev/null & } && until [ -S /run/docker.sock ]; do sleep 0.01; done && "$@"; status=$?; kill $!; exit $status`
+		return append([]string{"--mount", "sh", "-c", script, "sh", binary, "exec"}, args...)
+	}
+	knock := []string{"--", "nc", "-zU", socket}
+	if got := command(t, ns, "unshare", host(knock...)...); got.status != 0 || !strings.Contains(got.stderr, socket) {
+		t.Errorf("with %s: %+v, want it open, and a warning", socket, got)
+	}
+	for _, path := range []string{socket, "/run/also.sock", "/run"} {
+		got := command(t, ns, "unshare", host(append([]string{"--hide", path}, knock...)...)...)
+		if got.status == 0 || strings.Contains(got.stderr, "level=warning") {
+			t.Errorf("with --hide %s: %+v, want it closed, and no warning", path, got)
+		}
+	}
+	for _, path := range []string{"/nowhere", "/"} {
+		if got := command(t, ns, binary, "exec", "--hide", path, "--", "true"); got.status != 2 || !strings.Contains(got.stderr, "syntap: hide "+path+": ") || !strings.Contains(got.stderr, "hint: ") {
+			t.Errorf("exec --hide %s: %+v, want exit status 2 and a hint", path, got)
+		}
+	}
+}
