@@ -159,7 +159,7 @@ func TestHalfOpen(t *testing.T) {
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
 	serveEcho(lab.Server, address)
 	// The kernel would answer a SYN-ACK that it has not asked for.
-	lab.Router.Drop(100, "output", `oifname "syntap0" tcp flags & rst == rst`)
+	lab.Router.Drop(100, "postrouting", `oifname "syntap0" tcp flags & rst == rst`)
 	const limit, syns = 20, 200
 	r := run(t, lab.Router, "syntap0", fmt.Sprintf(`
 tun: {name: syntap0, sources: [host, 192.0.2.0/24]}

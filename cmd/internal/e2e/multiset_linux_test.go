@@ -37,7 +37,7 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			r := run(t, lab.Router, "syntap0", withTapTimeout("60s")) // time for what is lost again and again
 			tun := captureTUN(t, lab)
 			if tt.loss > 0 {
-				lab.Router.Drop(tt.loss, "output", `oifname "syntap0" meta l4proto tcp`)
+				lab.Router.Drop(tt.loss, "postrouting", `oifname "syntap0" meta l4proto tcp`)
 				lab.Router.Drop(tt.loss, "input", `iifname "syntap0" meta l4proto tcp`)
 			}
 
