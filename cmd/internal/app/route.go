@@ -77,22 +77,23 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
+	denied, strangers := newRefusals(4, sayDenied(c, r.Logger)), newRefusals(16, sayStranger(r.Logger))
+	sources := knownTo(r.Sources, strangers)
 	tapOptions := r.tapOptions()
 	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
 	tapOptions.Admission = func(at time.Time) tap.Admission { return admission(r.Log.Admission(at)) }
 	tapOptions.Local = r.local()
-	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = r.Sources, rules, pathMTU
+	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
 	r.Log.CountOpen(t.Open)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
-	o.Sources, o.Local, o.KeepSource = r.Sources, r.Local, r.KeepSource
+	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
 	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
-	denied := newDenials(c, r.Logger)
 	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer
@@ -121,6 +122,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return t.Run(ctx) })
 	g.Go(func() error { denied.run(ctx); return nil })
+	g.Go(func() error { strangers.run(ctx); return nil })
 	if r.Reload != nil {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}

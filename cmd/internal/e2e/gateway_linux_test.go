@@ -48,6 +48,9 @@ func TestStrangersAreDropped(t *testing.T) {
 	if got := command(t, lab.Client, "curl", "-sS", "--connect-timeout", "1", urls()[0]); got.status != 28 {
 		t.Errorf("curl from a machine that is no source: %+v, want exit status 28, a timeout", got)
 	}
+	r.wait(t, "the stranger's address to be said", func() bool {
+		return strings.Contains(r.Stderr(), "tun.sources does not name the client") && strings.Contains(r.Stderr(), "source="+tuntest.ClientAddr4)
+	})
 	for _, host := range addresses() {
 		server := lab.Server.ListenPacket("udp", net.JoinHostPort(host, "7000"))
 		for _, from := range []*tuntest.Namespace{lab.Client, lab.Router} { // the stranger first
