@@ -85,7 +85,8 @@
 //	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
 //	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
 //
-// The last one is written before the files go. Who wants to begin a log anew removes it with its head and its anchors.
+// The last one is written before the files go; what others remove, such as logrotate, is missing, so a chained log is best rotated
+// by syntap. Who wants to begin a log anew removes it with its head and its anchors.
 //
 // # End
 //

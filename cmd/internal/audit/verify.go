@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -80,8 +81,11 @@ func InOrder(files []string) ([]string, error) {
 	return slices.SortedStableFunc(slices.Values(files), func(a, b string) int { return cmp.Compare(first[a], first[b]) }), nil
 }
 
-// FirstSeq returns the number of the first record of a file, 0 where there is none.
+// FirstSeq returns the number of the first record of a file, 0 where there is none. It reads nothing out of a pipe.
 func FirstSeq(file string) (uint64, error) {
+	if IsStream(file) {
+		return 0, nil
+	}
 	r, err := OpenRead(file)
 	if err != nil {
 		return 0, err
@@ -93,6 +97,12 @@ func FirstSeq(file string) (uint64, error) {
 	}
 	seq, _ := record.Number(record.Field(line, record.Seq))
 	return seq, nil
+}
+
+// IsStream reports whether a file can be read once only: a pipe, such as a shell makes for <(COMMAND), or a device.
+func IsStream(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
 
 // verifier goes through a log.

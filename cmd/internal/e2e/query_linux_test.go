@@ -99,6 +99,19 @@ func TestLogMistakes(t *testing.T) {
 	}
 }
 
+// TestLogOfPipes reads what can be read once only.
+func TestLogOfPipes(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "bash")
+	ns := tuntest.NewNamespace(t)
+	const script = `record() { printf '{"time":"2026-01-01T00:00:00.000000Z","level":"info","msg":"handshake","seq":%d,"outcome":"refused"}\n' "$@"; }
+"$0" log --top outcome <(record $(seq 100)) && "$0" log --top outcome <(record $(seq 100)) <(record $(seq 51 150))`
+	got := command(t, ns, "bash", "-c", script, binary)
+	if diff := cmp.Diff(result{stdout: "     100  refused\n     150  refused\n"}, got, cmp.AllowUnexported(result{})); diff != "" {
+		t.Errorf("log of pipes (-want +got):\n%s", diff)
+	}
+}
+
 // TestForeignLogs: what is no log is said to be none, by file and line.
 func TestForeignLogs(t *testing.T) {
 	t.Parallel()

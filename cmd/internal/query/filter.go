@@ -40,7 +40,7 @@ func newMatcher(f Filter) *matcher {
 // match reports whether a record is wanted.
 func (m *matcher) match(line []byte) bool {
 	if m.since != "" || m.until != "" {
-		at := string(record.Field(line, record.Time))
+		at := instant(string(record.Field(line, record.Time)))
 		if at < m.since || m.until != "" && at >= m.until {
 			return false
 		}
@@ -53,6 +53,18 @@ func (m *matcher) match(line []byte) bool {
 	}
 	return within(line, record.Src, m.Src) && within(line, record.Dst, m.Dst) &&
 		among(line, record.Outcome, m.Outcomes) && among(line, record.Process, m.Processes)
+}
+
+// instant returns a time as ours stand in records; others may have another zone, or other fractions.
+func instant(at string) string {
+	if len(at) == len(layout) && at[len(at)-1] == 'Z' {
+		return at
+	}
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return at
+	}
+	return t.UTC().Format(layout)
 }
 
 func within(line []byte, member string, prefixes []netip.Prefix) bool {

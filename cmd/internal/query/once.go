@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 
+	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/record"
 )
 
@@ -33,6 +34,9 @@ func newOnce(files []string) *once {
 
 // leastOf returns the number of the first record of a file, which is its least.
 func leastOf(file string) (seq uint64) {
+	if audit.IsStream(file) { // nothing is known of it, so all before it is remembered
+		return 0
+	}
 	seq = math.MaxUint64
 	_ = readAll([]string{file}, nil, func(run lineRun) bool { // errors come when the file is searched
 		for line := range bytes.Lines(run.lines) {

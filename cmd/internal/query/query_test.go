@@ -329,6 +329,26 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// Times of other zones and fractions are compared as times.
+func TestForeignTimes(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "log")
+	var lines string
+	for i, at := range []string{"2026-11-23T07:49:59.999999Z", "2026-11-23T08:50:00+01:00", "2026-11-23T07:50:00Z", "2026-11-23T07:50:00.5Z", "2026-11-23T08:00:00+01:00"} {
+		lines += fmt.Sprintf(`{"time":%q,"msg":"handshake","seq":%d,"outcome":"refused"}`+"\n", at, i+1)
+	}
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := Run(Query{Top: "outcome", Filter: Filter{Since: start, Until: start.Add(time.Second)}}, []string{file}, &out); err != nil {
+		t.Error(err)
+	}
+	if got := out.String(); got != "       3  refused\n" {
+		t.Errorf("found %s, want 3", got)
+	}
+}
+
 // FuzzSearch: whatever the bytes are, a search takes them, and what it prints as JSON are lines that are there.
 func FuzzSearch(f *testing.F) {
 	file := write(f, config.Sink{Format: config.JSON, Path: filepath.Join(f.TempDir(), "log.json")}, attempts(4))
