@@ -35,6 +35,7 @@
 //   - A connection that both ends open at once (RFC 9293 §3.5) has entered with this host's SYN. The other end's comes from
 //     outside, to the client's own socket; from the SYN-ACK with which that answers on it stays outside (KeepInbound).
 //   - Replies to what the router has brought, such as the first datagram of a peer, enter.
+//   - ICMP errors follow the connection that they are about. Those of this host about packets that enter go to the client.
 //   - Packets of this host enter if their destination does, but not those of the router's sockets, known by the socket's mark,
 //     of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's own tunnels.
 //   - Packets of other machines enter if their source is in Sources. Others enter if the host would send them by an uplink and
@@ -58,7 +59,8 @@
 // A packet that has the mark and leaves by another interface is dropped or counted, as Enforce says, and [Reports] tell which
 // user it was: its socket was bound to the interface, or the rule that leads into the TUN was deleted and is not back
 // yet. DHCP and queries to the host's nameservers pass, because their programs bind their sockets to a link. A rule of the
-// host that comes before ours sends packets past the TUN, too; those are let through, and [Notices] names the rule.
+// host that comes before ours sends packets past the TUN, too; those are let through and counted, their answers come back the
+// same way, and [Notices] names the rule.
 //
 // # Without connection tracking
 //

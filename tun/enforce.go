@@ -15,5 +15,6 @@ type Past struct {
 	UID       int    // of the socket; -1 where there is none
 	From      string // interface by which they came in, "" for this host's own
 	Interface string // by which they left
+	Refused   bool   // they did not: Enforce
 	Packets   uint64
 }

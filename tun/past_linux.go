@@ -2,6 +2,7 @@ package tun
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ func (h *Host) past() ([]Past, error) {
 			}
 			h.counted[key] = c.Packets
 			if p.Packets = new; ok && new > 0 {
+				p.Refused = h.config.Enforce == EnforceReject && !slices.Contains(h.config.Underlay.Detours, p.Interface)
 				all = append(all, p)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,13 @@ func steering(c HostConfig) *nft.Table {
 		return all
 	}
 	enter := nft.SetMark(u.Enter)
+	errors := func(statements ...nft.Statement) (all []nft.Rule) {
+		for _, protocol := range []uint8{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
+			all = append(all, append(slices.Clone(statements), nft.Related, nft.Protocol(protocol), nft.Accept))
+		}
+		return all
+	}
+
 	chain("enter", nil, nft.Rule{nft.SetLabel(c.label()), enter})
 	chain("destination", nil,
 		nft.Rule{nft.Destination4.In("enter4"), nft.Goto("enter")},
@@ -88,12 +96,12 @@ func steering(c HostConfig) *nft.Table {
 	chain("local_new", nil, local...)
 
 	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(
-		[]nft.Rule{{nft.To("lo"), nft.Accept}},
+		[]nft.Rule{{nft.To("lo"), nft.Accept}}, errors(nft.Reply), // the client is told why its packet does not get into the TUN
 		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
 		keep(nft.Label(outsideLabel), nft.Accept),
-		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
+		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}}, errors(),
 		keep(nft.Reply, nft.Accept),
-		[]nft.Rule{{nft.NewOrInvalid, nft.Goto("local_new")}})...)
+		[]nft.Rule{{nft.NotEstablished, nft.Goto("local_new")}})...)
 
 	chain("forwarded_new", nil, rules(
 		[]nft.Rule{{nft.NotSYN, nft.Accept}, {nft.NotUnicast, nft.Accept}},
@@ -107,9 +115,9 @@ func steering(c HostConfig) *nft.Table {
 		keep(nft.Reply, nft.FromAny("uplinks"), nft.Accept),
 		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
 		keep(nft.Label(outsideLabel), nft.Accept),
-		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}},
+		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}}, errors(),
 		keep(nft.Reply, nft.Accept),
-		[]nft.Rule{{nft.New, nft.Goto("forwarded_new")}})
+		[]nft.Rule{{nft.NewOrRelated, nft.Goto("forwarded_new")}})
 	if !forwardedEnter(c) {
 		forwarded = began
 	}
@@ -118,7 +126,6 @@ func steering(c HostConfig) *nft.Table {
 	chain("arriving", &nft.Hook{Type: "filter", At: "prerouting", Priority: firstPriority}, nft.Rule{nft.From(c.Name), enter})
 	chain("leaving", &nft.Hook{Type: "filter", At: "postrouting", Priority: firstPriority}, nft.Rule{nft.Mark(c.Mark), nft.SetMark(0)})
 	if c.Enforce != EnforceOff {
-		chain("past_verdict", nil, verdictRules(c)...)
 		chain("past", &nft.Hook{Type: "filter", At: "postrouting", Priority: lastPriority}, guardRules(c)...)
 	}
 	return t
@@ -148,7 +155,8 @@ func userRules(c HostConfig) []nft.Rule {
 }
 
 // guardRules take care of what should have entered the TUN and leaves by another interface: the rules that lead to the TUN
-// were deleted, or a program has bound its socket to the interface.
+// were deleted, or a program has bound its socket to the interface. A set that is full breaks off the rule that counts, so
+// the verdict is another's.
 func guardRules(c HostConfig) []nft.Rule {
 	rules := []nft.Rule{
 		{nft.NotMark(c.Underlay.Enter), nft.Accept},
@@ -157,27 +165,21 @@ func guardRules(c HostConfig) []nft.Rule {
 		{nft.To(c.guard()), nft.Accept},
 	}
 	for _, name := range c.Underlay.Detours {
-		rules = append(rules, nft.Rule{nft.To(name), nft.CountUID(pastSet), nft.Accept}, nft.Rule{nft.To(name), nft.Accept})
+		to := nft.To(name)
+		rules = append(rules, nft.Rule{to, nft.CountUID(pastSet)}, nft.Rule{to, nft.CountForwarded(pastForwardedSet)}, nft.Rule{to, nft.Accept})
 	}
-	return append(rules,
-		nft.Rule{nft.CountUID(pastSet), nft.Goto("past_verdict")},
-		nft.Rule{nft.CountForwarded(pastForwardedSet), nft.Goto("past_verdict")})
-}
-
-// verdictRules say what becomes of it. Address configuration and the resolver of a link bind their sockets to the link; they
-// may pass.
-func verdictRules(c HostConfig) []nft.Rule {
+	count := []nft.Rule{{nft.CountUID(pastSet)}, {nft.CountForwarded(pastForwardedSet)}}
 	if c.Enforce != EnforceReject {
-		return nil
+		return append(rules, count...)
 	}
-	var rules []nft.Rule
+	// Address configuration and the resolver of a link bind their sockets to the link.
 	for _, port := range []uint16{67, 547} { // DHCP, DHCPv6
 		rules = append(rules, nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(port), nft.Accept})
 	}
-	return append(rules,
+	rules = append(rules,
 		nft.Rule{nft.DestinationPort(53), nft.Destination4.In("resolvers4"), nft.Accept},
-		nft.Rule{nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept},
-		nft.Rule{nft.Counter(), nft.Drop})
+		nft.Rule{nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept})
+	return append(append(rules, count...), nft.Rule{nft.Counter(), nft.Drop})
 }
 
 func steeringSets(c HostConfig) []nft.Set {

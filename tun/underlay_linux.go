@@ -29,6 +29,9 @@ func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
 	}
 	s.u.Enter = s.enterMark()
 	for _, r := range s.rules {
+		s.noteBypass(r)
+	}
+	for _, r := range s.rules {
 		if slices.Contains(families(c.Include), r.Family) {
 			s.consider(r)
 		}
@@ -121,30 +124,46 @@ func (s *surveyor) enterMark() uint32 {
 	return s.c.Mark << 16
 }
 
+// ofRouter tells whether a rule was made for the router's own sockets.
+func (s *surveyor) ofRouter(r netlink.Rule) bool {
+	f, ok := fwmark(r)
+	return ok && f.Value == s.c.Mark && f.Mask == 0xffffffff
+}
+
+// noteBypass notes the mark that a rule lets past a VPN.
+func (s *surveyor) noteBypass(r netlink.Rule) {
+	f, ok := fwmark(r)
+	exempts := r.Invert || r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_DEFAULT
+	if ok && exempts && f.Value != 0 && !s.ofRouter(r) && !slices.Contains(s.u.Bypass, f) {
+		s.u.Bypass = append(s.u.Bypass, f)
+	}
+}
+
 // consider notes what a rule of the host means to the router.
 func (s *surveyor) consider(r netlink.Rule) {
-	f, hasMark := fwmark(r)
-	exempts := r.Invert || r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_DEFAULT
-	switch {
-	case hasMark && f.Value == s.c.Mark && f.Mask == 0xffffffff:
-		return // made for our sockets
-	case hasMark && exempts && f.Value != 0:
-		if !slices.Contains(s.u.Bypass, f) {
-			s.u.Bypass = append(s.u.Bypass, f)
-		}
+	if s.ofRouter(r) {
+		return
 	}
+	f, hasMark := fwmark(r)
 	if hasMark && selects(r, s.c.Mark) && !selects(r, 0) {
 		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
 	}
 	if r.Priority < s.c.Priority && selects(r, s.u.Enter) {
 		s.detours(r)
 	}
-	if by := selector(r, hasMark && !exempts); by != "" {
-		s.notices = append(s.notices, Notice{
+	if by := selector(r, hasMark && !slices.Contains(s.u.Bypass, f)); by != "" {
+		s.notify(Notice{
 			Text: fmt.Sprintf("the host's rule %q selects by %s of a program or machine, which the router's own sockets do not share: "+
 				"traffic that enters the TUN leaves as if the rule were not there", ruleText(&r), by),
 			Hint: "keep that traffic outside with route.exclude or route.exclude_uids, or bind the router to an interface with egress.interface",
 		})
+	}
+}
+
+// notify adds a notice. Rules of both families may give the same.
+func (s *surveyor) notify(n Notice) {
+	if !slices.Contains(s.notices, n) {
+		s.notices = append(s.notices, n)
 	}
 }
 
@@ -170,7 +189,7 @@ func (s *surveyor) detours(r netlink.Rule) {
 	}
 	var takes []string
 	for _, route := range s.routes {
-		if route.Table != r.Table || !fits(r, route) || !s.included(route.Dst, r.Family) {
+		if route.Family != r.Family || route.Table != r.Table || !fits(r, route) || !s.included(route.Dst, r.Family) {
 			continue
 		}
 		takes = append(takes, destinationText(route.Dst))
@@ -187,7 +206,7 @@ func (s *surveyor) detours(r netlink.Rule) {
 	if n := len(takes); n > most {
 		takes = append(takes[:most], fmt.Sprintf("%d more", n-most))
 	}
-	s.notices = append(s.notices, Notice{
+	s.notify(Notice{
 		Text: fmt.Sprintf("the host's rule %q comes before the router's own: its traffic to %s goes past the TUN, unrecorded",
 			ruleText(&r), strings.Join(takes, ", ")),
 		Hint: fmt.Sprintf("set route.priority to %d or less", max(1, r.Priority-ruleCount)),

@@ -134,11 +134,14 @@ var Reply = Statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyD
 // New matches packets that begin a connection.
 var New = state("new", expr.CtStateBitNEW)
 
-// NewOrInvalid matches packets that begin a connection and those that belong to none.
-var NewOrInvalid = state("new,invalid", expr.CtStateBitNEW|expr.CtStateBitINVALID)
+// Related matches packets that begin a connection which another has announced, such as FTP's, and ICMP errors.
+var Related = state("related", expr.CtStateBitRELATED)
 
-// Invalid matches packets that belong to no connection.
-var Invalid = state("invalid", expr.CtStateBitINVALID)
+// NewOrRelated matches packets that begin a connection, announced or not.
+var NewOrRelated = state("related,new", expr.CtStateBitNEW|expr.CtStateBitRELATED)
+
+// NotEstablished matches packets that begin a connection and those that belong to none.
+var NotEstablished = state("invalid,related,new", expr.CtStateBitNEW|expr.CtStateBitRELATED|expr.CtStateBitINVALID)
 
 func state(text string, bits uint32) Statement {
 	return Statement{"ct state " + text, []expr.Any{
