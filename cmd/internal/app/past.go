@@ -6,15 +6,13 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
 
-	"syntap/cmd/internal/config"
 	"syntap/tun"
 )
 
 // pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for one goroutine.
 type pastLog struct {
-	log     logrus.FieldLogger
-	enforce config.Enforcement
-	lines   map[tun.Past]*pastLine // by all but the number of packets
+	log   logrus.FieldLogger
+	lines map[tun.Past]*pastLine // by all but the number of packets
 }
 
 type pastLine struct {
@@ -25,8 +23,8 @@ type pastLine struct {
 // maxPastLines bounds the users and interfaces that are told apart.
 const maxPastLines = 1024
 
-func newPastLog(log logrus.FieldLogger, enforce config.Enforcement) *pastLog {
-	return &pastLog{log: log, enforce: enforce, lines: make(map[tun.Past]*pastLine)}
+func newPastLog(log logrus.FieldLogger) *pastLog {
+	return &pastLog{log: log, lines: make(map[tun.Past]*pastLine)}
 }
 
 func (l *pastLog) report(all []tun.Past) {
@@ -50,7 +48,7 @@ func (l *pastLog) report(all []tun.Past) {
 				log = log.WithField("uid", p.UID)
 			}
 			message := "packets that the TUN should have had have left by another interface, unrecorded"
-			if l.enforce == config.Reject {
+			if p.Refused {
 				message = "packets that the TUN should have had would leave by another interface: refused"
 			}
 			log.Warn(message)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,13 +60,13 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	defer close(stopped)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return host.Watch(running, tun.Reports{Repair: reportRepair(log), Notices: said.show, Past: newPastLog(log, c.Route.Enforce).report})
+		return host.Watch(running, tun.Reports{Repair: reportRepair(log), Notices: said.show, Past: newPastLog(log).report})
 	})
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {
 		r := Router{
 			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
-			Mark: uint32(c.Route.Mark), OnHost: new(dial.HostAddrs).Contains, KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
+			Mark: uint32(c.Route.Mark), OnHost: onHost(c, hostConfig.ByRules), KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
 		}
 		return r.Route(running, dev)
 	})
@@ -86,6 +87,16 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 		return hint.Fail(err, `what was routed stays closed: run it again, or open the host with "syntap cleanup"`)
 	}
 	return err
+}
+
+// onHost tells the programs of this host from the machines behind it. By connection tracking its programs keep the host's
+// addresses: that of the TUN is then one that machines are masqueraded by.
+func onHost(c *config.Config, byRules bool) func(netip.Addr) bool {
+	host := new(dial.HostAddrs)
+	return func(a netip.Addr) bool {
+		own := func(p netip.Prefix) bool { return p.Addr() == a }
+		return host.Contains(a) && (byRules || !slices.ContainsFunc(c.TUN.Addresses, own))
+	}
 }
 
 // sources resolves tun.sources: who may send into the TUN.
