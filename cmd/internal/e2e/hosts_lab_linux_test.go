@@ -228,4 +228,3 @@ func (h *hostLab) far(is6 bool) string { return pick(is6, h.far4, h.far6) }
 
 // caller returns the world's address that inbound calls come from.
 func (h *hostLab) caller(is6 bool) string { return pick(is6, h.caller4, h.caller6) }
-
