@@ -61,7 +61,7 @@ var hostKinds = []hostKind{
 			}
 			}`)
 	}},
-	{"cloud", "", func(_ *testing.T, h *hostLab) {
+	{"cloud", `denied by egress.deny" .*destination=169.254.169.254`, func(_ *testing.T, h *hostLab) {
 		h.far4, h.far6 = "169.254.169.254", "fd00:ec2::254"
 		h.Router.Run("ip", "route", "add", "169.254.169.254", "dev", "wan0")
 		h.Server.AddAddress("eth0", "169.254.169.254/32")
