@@ -42,6 +42,8 @@ var attempts = map[string]func() error{
 	},
 	"core_pattern, remounted":     func() error { remount("/proc/sys"); return write("/proc/sys/kernel/core_pattern") },
 	"core_pattern, another /proc": func() error { return unix.Mount("proc", "/mnt", "proc", 0, "") },
+	"core_pattern of a chroot":    func() error { return write("/srv/sys/kernel/core_pattern") },
+	"/sys of a chroot":            func() error { return write("/media/kernel/profiling") },
 	"ip_forward":                  func() error { return write("/proc/sys/net/ipv4/ip_forward") },
 	"/proc unmounted":             func() error { return unix.Unmount("/proc", unix.MNT_DETACH) },
 	"/sys":                        func() error { return write("/sys/kernel/profiling") },
@@ -152,6 +154,17 @@ func TestRootIsConfined(t *testing.T) {
 	t.Parallel()
 	tuntest.RequireNetNS(t)
 	if diff := cmp.Diff(rootMay(), attempted(t, self(inside(attemptsProgram)...))); diff != "" {
+		t.Errorf("attempts of root's command (-want +got):\n%s", diff)
+	}
+}
+
+// TestRootIsConfinedInChroots has the host mount the kernel's files in other places too.
+func TestRootIsConfinedInChroots(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	want := rootMay()
+	want["core_pattern of a chroot"], want["/sys of a chroot"] = "EROFS", "EROFS"
+	if diff := cmp.Diff(want, attempted(t, in([]string{"chroot"}, inside(attemptsProgram)...))); diff != "" {
 		t.Errorf("attempts of root's command (-want +got):\n%s", diff)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ func mountPrivately(s setup, covers *covers) error {
 	if os.Geteuid() != 0 {
 		return nil // the modes of the files protect them
 	}
-	return protectProc()
+	return errors.Join(protectProc(), protectElsewhere())
 }
 
 // protectProc keeps root's command from what in /proc belongs to the whole machine, as container runtimes do (the OCI
@@ -42,7 +43,11 @@ func protectProc() error {
 	for _, path := range []string{
 		"/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/mtrr", "/proc/sys", "/proc/sysrq-trigger",
 	} {
-		if err := protect(path); err != nil {
+		err := protect(path)
+		if err == nil {
+			err = protectTree(path) // with binfmt_misc, where this is the outer /proc
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -54,6 +59,45 @@ func protectProc() error {
 		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 	)
 }
+
+// kernelFiles are the types of the filesystems whose files are the kernel's, and their magic numbers (statfs(2)).
+var kernelFiles = map[string]int64{
+	"proc": unix.PROC_SUPER_MAGIC, "sysfs": unix.SYSFS_MAGIC, "debugfs": unix.DEBUGFS_MAGIC, "tracefs": unix.TRACEFS_MAGIC,
+	"securityfs": unix.SECURITYFS_MAGIC, "efivarfs": unix.EFIVARFS_MAGIC, "binfmt_misc": unix.BINFMTFS_MAGIC,
+	"cgroup": unix.CGROUP_SUPER_MAGIC, "cgroup2": unix.CGROUP2_SUPER_MAGIC,
+}
+
+// protectElsewhere makes read-only what the host has mounted of the kernel's in other places, such as a chroot's /proc.
+func protectElsewhere() error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("list mounts: %w", err)
+	}
+	for line := range strings.Lines(string(mounts)) { // proc_pid_mountinfo(5)
+		mount, source, _ := strings.Cut(line, " - ")
+		words := strings.Fields(mount)
+		kind, _, _ := strings.Cut(source, " ")
+		magic, ok := kernelFiles[kind]
+		if !ok || len(words) < 5 {
+			continue
+		}
+		path := unescape.Replace(words[4])
+		if path == "/proc" || path == "/sys" || strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/sys/") {
+			continue
+		}
+		var found unix.Statfs_t
+		if unix.Statfs(path, &found) != nil || int64(found.Type) != magic {
+			continue // something else covers it
+		}
+		if err := protectTree(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unescape undoes the escapes of mountinfo.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // protect makes what is at a path, and exists, read-only.
 func protect(path string) error {
@@ -140,7 +184,7 @@ func protectTree(path string) error {
 	case nil, unix.ENOENT:
 		return nil
 	case unix.ENOSYS, unix.EINVAL: // before Linux 5.12; not a mount
-		return protect(path)
+		return protect(path) // itself at least
 	}
 	return fmt.Errorf("make %s read-only: %w", path, err)
 }
