@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"syscall"
 
+	"github.com/charmbracelet/x/term"
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/audit"
@@ -44,15 +46,24 @@ func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
 	log := logrus.New()
 	log.SetOutput(w)
 	log.SetLevel(level)
-	log.SetFormatter(formatter(c))
+	log.SetFormatter(formatter(c, w))
 	return log, nil
 }
 
-func formatter(c config.Log) logrus.Formatter {
+func formatter(c config.Log, w io.Writer) logrus.Formatter {
 	if c.Format == "json" {
 		return &logrus.JSONFormatter{}
 	}
-	return &textFormatter{}
+	return &textFormatter{logrus.TextFormatter{ForceColors: onTerminal(w)}}
+}
+
+// onTerminal reports whether a log is read by people as it is written.
+func onTerminal(w io.Writer) bool {
+	if lines, ok := w.(*Lines); ok {
+		w = lines.w
+	}
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(f.Fd())
 }
 
 // textFormatter writes messages that may name files. Values it quotes where that is wanted; the message it does not, on a
