@@ -39,33 +39,10 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 			if err != nil {
 				return err
 			}
-			var all hint.List
-			if v.Unproven {
-				all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"), "name the file of its chain_key with --key"))
+			if err := broken(&v); err != nil {
+				return err
 			}
-			for _, b := range v.Breaks {
-				all = append(all, errors.New(b))
-			}
-			if all != nil {
-				return all
-			}
-			if v.Records == 0 {
-				return errors.New("no records")
-			}
-			out := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
-				counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
-			switch {
-			case v.Heads == 0:
-				out += "the end is not proven: no head vouches for it\n"
-			case v.Ended:
-				out += fmt.Sprintf("%s, and the last run has ended in order\n", vouch(v.Heads))
-			default:
-				out += fmt.Sprintf("%s; the last run goes on, or was killed\n", vouch(v.Heads))
-			}
-			if !v.Keyed {
-				out += "without a key this finds accidents, but nothing is proven against those who can write the log\n"
-			}
-			_, err = io.WriteString(cmd.OutOrStdout(), terminal.CleanLines(out))
+			_, err = io.WriteString(cmd.OutOrStdout(), terminal.CleanLines(verified(&v)))
 			return err
 		},
 	}
@@ -75,11 +52,47 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 	return cmd
 }
 
-func vouch(heads int) string {
-	if heads == 1 {
-		return "1 head vouches for the end"
+// broken returns what is wrong with a log.
+func broken(v *audit.Verified) error {
+	var all hint.List
+	if v.Unproven {
+		all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"), "name the file of its chain_key with --key"))
 	}
-	return fmt.Sprintf("%d heads vouch for the end", heads)
+	for _, b := range v.Breaks {
+		all = append(all, errors.New(b))
+	}
+	switch {
+	case all != nil:
+		return all
+	case v.Records == 0:
+		return errors.New("no records")
+	default:
+		return nil
+	}
+}
+
+// verified says what has been proven of a log without breaks.
+func verified(v *audit.Verified) string {
+	text := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
+		counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
+	vouch := counted(v.Heads, "head") + " vouch"
+	if v.Heads == 1 {
+		vouch += "es"
+	}
+	switch {
+	case v.Heads == 0:
+		text += "the end is not proven: no head vouches for it\n"
+	case v.Vouched < v.Last:
+		text += fmt.Sprintf("%s for what stands up to seq %d, and none for the rest\n", vouch, v.Vouched)
+	case v.Ended:
+		text += vouch + " for the end, and the last run has ended in order\n"
+	default:
+		text += vouch + " for the end; the last run goes on, or was killed\n"
+	}
+	if !v.Keyed {
+		text += "without a key this finds accidents, but nothing is proven against those who can write the log\n"
+	}
+	return text
 }
 
 func counted(n int, what string) string {

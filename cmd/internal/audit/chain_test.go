@@ -51,7 +51,7 @@ func TestVerify(t *testing.T) {
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		v, err := Verify(t.Context(), names, Verifying{Key: keyFile})
 		must(t, err)
-		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Keyed: keyFile != ""}
+		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records, Keyed: keyFile != ""}
 		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != hexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
 		}

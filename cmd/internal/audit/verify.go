@@ -22,6 +22,7 @@ type Verified struct {
 	First, Last uint64 // numbers of records
 	Hash        string // of the last record, in hex
 	Heads       int    // that the log agrees with
+	Vouched     uint64 // number of the last record that one of them is of
 	Keyed       bool   // the key was known
 	Ended       bool   // the last run has ended in order
 	Breaks      []string
@@ -194,6 +195,7 @@ func (v *verifier) check(file string, line []byte) {
 	for _, h := range v.wanted[seq] {
 		if h.Hash == l.hash {
 			v.Heads++
+			v.Vouched = seq
 		} else {
 			v.broken("%s: seq %d is not the one that stood there on %s, says %s", file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
 		}

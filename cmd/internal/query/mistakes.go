@@ -33,3 +33,38 @@ func (b *bad) errors(file string) (errs hint.List) {
 	}
 	return errs
 }
+
+// tally sums up what the workers have made of blocks, in their order.
+type tally struct {
+	counts   map[string]uint64
+	writeErr error
+
+	file string // the present one
+	bad  bad    // of it
+	errs hint.List
+}
+
+func (t *tally) take(file string, r *result) {
+	for value, n := range r.counts {
+		t.counts[value] += n
+	}
+	if file != t.file {
+		t.errs = append(t.errs, t.bad.errors(t.file)...)
+		t.file, t.bad = file, bad{}
+	}
+	t.bad.add(r.bad.lines, r.bad.n)
+}
+
+// err returns all that went wrong, and readErr, if that is an error too.
+func (t *tally) err(readErr error) error {
+	errs := append(t.errs, t.bad.errors(t.file)...)
+	for _, err := range []error{t.writeErr, readErr} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if errs == nil {
+		return nil
+	}
+	return errs
+}

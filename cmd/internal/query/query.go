@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/terminal"
 )
@@ -111,41 +110,21 @@ func Run(q Query, files []string, w io.Writer) error {
 			}
 		})
 	}
-	total := make(map[string]uint64)
-	var errs hint.List
-	var wrong bad // of the file
-	file := ""
-	var writeErr error
+	t := tally{counts: make(map[string]uint64)}
 	for b := range order {
 		r := <-b.result
-		for value, n := range r.counts {
-			total[value] += n
-		}
-		if b.file != file {
-			errs = append(errs, wrong.errors(file)...)
-			file, wrong = b.file, bad{}
-		}
-		wrong.add(r.bad.lines, r.bad.n)
-		if writeErr == nil {
-			if writeErr = r.write(w); writeErr != nil {
+		t.take(b.file, &r)
+		if t.writeErr == nil {
+			if t.writeErr = r.write(w); t.writeErr != nil {
 				close(stop)
 			}
 		}
 		blocks.giveBack(b.lines) // nothing refers to it any more
 	}
-	if q.Top != "" && writeErr == nil {
-		writeErr = q.printTop(total, w)
+	if q.Top != "" && t.writeErr == nil {
+		t.writeErr = q.printTop(t.counts, w)
 	}
-	errs = append(errs, wrong.errors(file)...)
-	for _, err := range []error{writeErr, <-read} {
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if errs == nil {
-		return nil
-	}
-	return errs
+	return t.err(<-read)
 }
 
 // search goes through a block.
