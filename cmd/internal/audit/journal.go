@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"strings"
+	"time"
 )
 
 // JournalID is the MESSAGE_ID of the heads in systemd's journal (systemd.journal-fields(7)).
@@ -37,6 +38,9 @@ func (j *journal) put(line []byte) error {
 		b = append(append(b, field.name...), '\n') // with its length, a value may have ends of lines
 		b = binary.LittleEndian.AppendUint64(b, uint64(len(field.value)))
 		b = append(append(b, field.value...), '\n')
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
 	}
 	_, err = conn.Write(b)
 	return err

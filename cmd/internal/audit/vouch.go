@@ -67,20 +67,34 @@ func newVouch(c config.Sink, ch *chain, logger logrus.FieldLogger, now func() ti
 
 // open opens the head file, and the anchors that are files: a mistake in their names is found at the start.
 func (v *vouch) open() error {
-	if v.head != nil {
-		if err := v.head.open(); err != nil {
+	for _, f := range v.files() {
+		if err := f.open(); err != nil {
+			v.closeFiles()
 			return err
 		}
 	}
+	return nil
+}
+
+// files returns the head file and the anchors that are files.
+func (v *vouch) files() (all []*headFile) {
+	if v.head != nil {
+		all = append(all, v.head)
+	}
 	for _, to := range v.copies {
 		if f, ok := to.(*anchorFile); ok {
-			if err := f.open(); err != nil {
-				v.head.close()
-				return err
-			}
+			all = append(all, &f.headFile)
 		}
 	}
-	return nil
+	return all
+}
+
+func (v *vouch) closeFiles() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, f := range v.files() {
+		f.close()
+	}
 }
 
 // start has heads be kept until close.
@@ -140,23 +154,22 @@ func (v *vouch) keep() {
 // secure brings the last head to the disk and to the anchors.
 func (v *vouch) secure() {
 	v.mu.Lock()
-	line, file := v.line, v.file
-	v.mu.Unlock()
+	line, files := v.line, []*os.File{v.file}
+	if v.head != nil {
+		files = append(files, v.head.file)
+	}
+	v.mu.Unlock() // the writer does not wait for a disk
 	if line == nil {
 		return
 	}
-	if file != nil {
-		if err := file.Sync(); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EINVAL) { // rotated meanwhile; a device
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		if err := f.Sync(); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EINVAL) { // rotated meanwhile; a device
 			v.report("handshake log cannot be synced", err)
 		}
 	}
-	v.mu.Lock()
-	var err error
-	if v.head != nil {
-		err = v.head.sync()
-	}
-	v.mu.Unlock()
-	v.report("head of handshake log cannot be synced", err)
 	for _, to := range v.copies {
 		if err := to.put(line); err != nil {
 			v.report("head of handshake log cannot be copied to "+to.name(), err)
@@ -173,16 +186,7 @@ func (v *vouch) close() {
 		v.secure()
 	default:
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.head != nil {
-		v.head.close()
-	}
-	for _, to := range v.copies {
-		if f, ok := to.(*anchorFile); ok {
-			f.close()
-		}
-	}
+	v.closeFiles()
 }
 
 // anchorFile is a copy of the head in a file elsewhere.
