@@ -19,7 +19,7 @@
 // prints it, and [Cleanup] takes it back for a run that could not. Three things hold at every moment:
 //
 //   - A packet of the router's own sockets never enters the TUN, not even when it has no other way.
-//   - Routes exist before the rules that lead to them, and the nftables table that sends traffic in comes last and goes first.
+//   - Routes exist before the rules that lead to them, and the rule that sends traffic in comes last and goes first.
 //   - Nothing is half made: a step that fails undoes those before it.
 //
 // # Which packets enter

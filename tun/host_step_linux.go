@@ -59,17 +59,23 @@ func (c HostConfig) steps() []step {
 		steps = append(steps, guardSteps(c)...)
 	}
 	steps = append(steps, routeSteps(c)...)
-	if c.hasRules() {
-		for _, family := range families(c.Include) {
-			for _, r := range rules(c, family) {
-				steps = append(steps, ruleStep(r))
+	if !c.hasRules() {
+		return steps
+	}
+	var last []step // the rules by which packets with the table's mark enter
+	for _, family := range families(c.Include) {
+		for _, r := range rules(c, family) {
+			if !c.ByRules && r.Priority == c.Priority+ruleMark {
+				last = append(last, ruleStep(r))
+				continue
 			}
-		}
-		if !c.ByRules {
-			steps = append(steps, tableStep(c))
+			steps = append(steps, ruleStep(r))
 		}
 	}
-	return steps
+	if !c.ByRules {
+		steps = append(steps, tableStep(c))
+	}
+	return append(steps, last...)
 }
 
 // queueLen is the transmit queue of the TUN in packets. At 500, wireguard's, a flood of SYNs loses a tenth before

@@ -98,8 +98,8 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports R
 		if err != nil {
 			return err
 		}
-		if reports.Notices != nil {
-			reports.Notices(h.notices)
+		if reports.Looked != nil {
+			reports.Looked(h.notices)
 		}
 		if past, err := h.past(); err == nil && len(past) > 0 && reports.Past != nil { // else the table is made again soon
 			reports.Past(past)

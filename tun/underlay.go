@@ -41,8 +41,8 @@ type Notice struct {
 type Reports struct {
 	// Repair is called for each command that had to be repeated, with the error if that failed; it will be tried again.
 	Repair func(command string, err error)
-	// Notices is called with all that there is to know after each look at the host; nil = not called.
-	Notices func([]Notice)
+	// Looked is called after each look at the host, with all that there is to know of it; nil = not called.
+	Looked func([]Notice)
 	// Past is called with the packets that have gone past the TUN since it was called before; nil = not called.
 	Past func([]Past)
 }

@@ -116,14 +116,3 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 		log.WithField("interfaces", strict).Warn("a strict reverse-path filter drops the replies to routed traffic: set rp_filter to 2")
 	}
 }
-
-// reportRepair logs what the watcher does.
-func reportRepair(log logrus.FieldLogger) func(command string, err error) {
-	return func(command string, err error) {
-		if err != nil {
-			log.WithError(err).Warn("cannot put back what somebody has removed")
-			return
-		}
-		log.WithField("command", command).Warn("put back what somebody has removed")
-	}
-}

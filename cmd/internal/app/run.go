@@ -60,7 +60,13 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	defer close(stopped)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return host.Watch(running, tun.Reports{Repair: reportRepair(log), Notices: said.show, Past: newPastLog(log).report})
+		repairs := &repairLog{log: log}
+		defer repairs.flush()
+		return host.Watch(running, tun.Reports{
+			Repair: repairs.repaired,
+			Looked: func(notices []tun.Notice) { repairs.looked(); said.show(notices) },
+			Past:   newPastLog(log).report,
+		})
 	})
 	g.Go(func() error { return notify.Run(running) })
 	g.Go(func() error {

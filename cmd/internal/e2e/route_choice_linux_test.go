@@ -81,8 +81,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("plan changed (-before +after):\n%s", diff)
 	}
 	lines := strings.Split(got.stdout, "\n")
-	if got.status != 0 || lines[0] != "ip tuntap add dev syntap0 mode tun vnet_hdr" || lines[len(lines)-2] != "END" || !slices.Contains(lines, "ip -6 rule add pref 5360 fwmark 0x53590000 lookup 5359") {
-		t.Errorf("plan: %+v, want the commands from the interface to the nftables table", got)
+	if got.status != 0 || lines[0] != "ip tuntap add dev syntap0 mode tun vnet_hdr" || lines[len(lines)-2] != "ip -6 rule add pref 5360 fwmark 0x53590000 lookup 5359" || !slices.Contains(lines, "table inet syntap0 {") {
+		t.Errorf("plan: %+v, want the commands from the interface to the last rule", got)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestPutBack(t *testing.T) {
 	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)
 	}
-	for _, text := range []string{"put back what somebody has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
+	for _, text := range []string{"put back what another program has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
 		if !strings.Contains(r.Stderr(), text) {
 			t.Errorf("router logged\n%swant %q", r.Stderr(), text)
 		}
