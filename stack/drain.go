@@ -14,9 +14,10 @@ import (
 // drainInterval is how often Drain looks.
 const drainInterval = 2 * time.Millisecond
 
-// Drain is for when no client will send any more: it waits until all that clients have sent has left, and has been
-// acknowledged by the far sides of connections, or until ctx ends. It returns of how many connections there is something left.
-// Attempts do not count: their clients are gone. The end of Run closes in order what is delivered, and resets the rest.
+// Drain is for the end, when no client sends any more. It waits until all frames have been read and
+// the far sides have acknowledged all bytes of their connections, or until ctx ends, and returns
+// the number of connections that are not done. Attempts do not count: their clients are gone. At
+// its end Run closes delivered connections in order and resets the others.
 func (s *Stack) Drain(ctx context.Context) (left int) {
 	look := time.NewTicker(drainInterval)
 	defer look.Stop()

@@ -53,7 +53,7 @@ type Options struct {
 	// when it calls answer, from any goroutine, once. It must not block, and is not called where there is no answer.
 	BeforeAnswer func(client, server netip.AddrPort, isn uint32, answer func())
 
-	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids; nil = nobody is. It is called
+	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids; nil = not called. It is called
 	// from the packet path and must not block.
 	Denied func(server netip.Addr)
 

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reachable returns the destinations that a TUN is to stand for in place of the host, in the network namespace of the
-// calling thread: what the host has routes to, in any table. A program that could take either family then meets the one
-// that works.
+// Reachable returns the destinations that a TUN is to stand for in place of the host, in the
+// network namespace of the calling thread: what the host has routes to, in any table. A program
+// that could take either family then meets the one that works.
 //
 //   - A family with a default route: all of it.
 //   - A family without one, beside a family that has it: the prefixes that it has routes to.
 //   - No default route at all: all of each family that has some route, or of both where none has.
 //
-// Routes to loopback, link-local and multicast destinations do not count, nor do those of links without a carrier, nor any of a
-// family that the host has no address of to send from.
+// Routes to loopback, link-local and multicast destinations do not count, nor do those of links
+// without a carrier, nor any of a family that the host has no address of to send from.
 func Reachable() ([]netip.Prefix, error) {
 	routes4, err := routed(netlink.FAMILY_V4)
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 	"syntap/tun"
 )
 
-// DefaultDrain is how long Exec waits for what its command has sent to be delivered, unless told otherwise: the kernel takes as
-// long as it must, but nobody waits for it.
+// DefaultDrain is how long Exec waits by default until the command's data is delivered. The kernel,
+// without a router, has no such limit, but no caller waits for it.
 const DefaultDrain = 10 * time.Second
 
-// Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the caller's network namespace,
-// and returns the command's exit status. What the command has sent before it ended is delivered first, for up to the time
-// drain. The options' TUN, MTU and addresses come from r's config; r itself lacks only what depends on the session.
+// Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the
+// caller's network namespace, and returns the command's exit status. Data that the command sent
+// before its end is delivered first, for up to drain. The options' TUN, MTU and addresses come from
+// r's config; r itself lacks only what depends on the session.
 func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
 	r.View, err = openView(c, r.Logger)
@@ -74,7 +75,8 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	return status, err
 }
 
-// deliver waits until what the command has sent is delivered, until drain is over, or until ctx ends.
+// deliver waits until what the command has sent is delivered, until drain is over, or until ctx
+// ends.
 func (r *Router) deliver(ctx context.Context, deliver func(context.Context) (left int), drain time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
@@ -83,7 +85,8 @@ func (r *Router) deliver(ctx context.Context, deliver func(context.Context) (lef
 	}
 }
 
-// within accepts the addresses of some subnets, and what the kernel makes up for the interface itself.
+// within accepts the addresses of some subnets, and what the kernel makes up for the interface
+// itself.
 func within(ps []netip.Prefix) func(netip.Addr) bool {
 	return func(a netip.Addr) bool {
 		for _, p := range ps {

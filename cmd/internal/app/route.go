@@ -32,8 +32,7 @@ type Router struct {
 	Owners     bool          // name the processes of local clients in records: they are in this network namespace
 	Forwards   bool          // clients may be behind other links of this host, which it forwards to
 
-	// Started gets the means to wait, when no client will send any more, until what they have sent is delivered or the context
-	// ends; it returns of how many connections something is left. Nil = nobody waits.
+	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
 	Started func(drain func(context.Context) (left int))
 
 	Mark       uint32                                                // of upstream sockets, 0 = none

@@ -16,7 +16,8 @@ func requireRoot(t *testing.T) {
 	}
 }
 
-// TestExecUsers has root's command become another user and, from there, not root again, unless that is allowed.
+// TestExecUsers has root's command become another user and, from there, not root again, unless that
+// is allowed.
 func TestExecUsers(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "setpriv", "sudo")

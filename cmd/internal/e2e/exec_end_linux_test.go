@@ -13,7 +13,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestExecDelivers has a command write and end at once: what it has written arrives, and its status stays.
+// TestExecDelivers has a command write and end at once: what it has written arrives, and its status
+// stays.
 func TestExecDelivers(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "bash")

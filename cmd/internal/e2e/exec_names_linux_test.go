@@ -57,7 +57,8 @@ func (e etc) exec(args ...string) []string {
 
 const lookUp = "getent ahostsv4 www.example.com | head -n 1 | cut -d ' ' -f 1"
 
-// TestExecResolves has a command resolve a name on hosts whose nameservers it cannot reach as the host does.
+// TestExecResolves has a command resolve a name on hosts whose nameservers it cannot reach as the
+// host does.
 func TestExecResolves(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dig", "dnsmasq", "getent", "unshare")
@@ -144,7 +145,8 @@ func TestExecFollowsResolver(t *testing.T) {
 	}
 }
 
-// TestExecFamilies has a command choose between the addresses of a name on a host that has one family only.
+// TestExecFamilies has a command choose between the addresses of a name on a host that has one
+// family only.
 func TestExecFamilies(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping", "unshare")

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A setup is the first message to init, which passes it on to the door: how to furnish the namespaces.
+// A setup is the first message to init, which passes it on to the door: how to furnish the
+// namespaces.
 type setup struct {
 	TUN         string
 	MTU         int
@@ -37,8 +38,8 @@ type report struct {
 	Ready   bool // the namespaces are furnished; the TUN comes with it
 	Stopped bool // the command was stopped by a signal
 
-	// The command has ended with this status, and nothing else runs in the PID namespace. The others stay until the channel
-	// is closed.
+	// The command has ended with this status, and nothing else runs in the PID namespace. The
+	// others stay until the channel is closed.
 	Ended  bool
 	Status int
 
@@ -48,8 +49,8 @@ type report struct {
 	Namespace bool // it was a namespace that could not be made
 }
 
-// channel carries messages between a session and its init, and between init and the door: each a packet of JSON, with
-// descriptors. Its end means that the other side is gone.
+// channel carries messages between a session and its init, and between init and the door: each a
+// packet of JSON, with descriptors. Its end means that the other side is gone.
 type channel struct{ conn *net.UnixConn }
 
 // newChannel returns our end, and the other one to be inherited by a child.

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confine takes from this thread what the command is not to have. It lasts over execve.
+// confine takes from this thread the privileges that the command is not to have. It lasts over
+// execve.
 func confine(s setup) error {
 	if !s.AllowSetuid {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -27,8 +28,8 @@ func confine(s setup) error {
 	return dropCapabilities()
 }
 
-// ofContainers are the capabilities that container runtimes leave to root where it shares the host's user namespace: no
-// other reaches the host's kernel, devices or network.
+// ofContainers are the capabilities that container runtimes leave to root where it shares the
+// host's user namespace: no other reaches the host's kernel, devices or network.
 var ofContainers = []uintptr{
 	unix.CAP_AUDIT_WRITE, unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
 	unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SETFCAP, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_SETUID,
@@ -52,8 +53,9 @@ func limitCapabilities() error {
 	return nil
 }
 
-// dropCapabilities leaves the command those that its user has by nature: root all that the user namespace offers, anybody
-// else none. No_new_privs has execve give root only what it had before; the ambient set would outlast a change of the user.
+// dropCapabilities leaves the command the capabilities that its user has by nature: root all of the
+// user namespace, other users none. With no_new_privs execve gives root only those that it had
+// before. The ambient set would outlast a change of the user.
 func dropCapabilities() error {
 	var sets [2]unix.CapUserData
 	if os.Geteuid() == 0 {

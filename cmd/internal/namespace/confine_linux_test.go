@@ -219,7 +219,8 @@ func TestAllowSetuid(t *testing.T) {
 	}
 }
 
-// TestHide hides a file, a socket and a directory that the command stands in, and has the host replace one meanwhile.
+// TestHide hides a file, a socket and a directory that the command stands in, and has the host
+// replace one meanwhile.
 func TestHide(t *testing.T) {
 	t.Parallel()
 	tuntest.RequireNetNS(t)

@@ -13,8 +13,8 @@ import (
 
 const resolvConfPath = "/etc/resolv.conf"
 
-// covers are the mounts over single paths of the host. The kernel drops such a mount when the host removes or replaces the
-// file below it; keep puts it back.
+// covers are the mounts over single paths of the host. The kernel drops such a mount when the host
+// removes or replaces the file below it; keep puts it back.
 type covers struct {
 	mu      sync.Mutex // guards the fields below
 	hidden  []*cover
@@ -95,8 +95,9 @@ func (c *covers) setResolvConf(content string) error {
 	return c.resolv.put()
 }
 
-// mountResolvConf mounts a file with the content over the host's. A symbolic link is covered itself, not the file that it
-// leads to, which the host's resolver replaces now and then. mu is held.
+// mountResolvConf mounts a file with the content over the host's. A symbolic link is covered
+// itself, not the file that it leads to, which the host's resolver replaces now and then. mu is
+// held.
 func (c *covers) mountResolvConf() error {
 	file, tree, err := newFile(c.content)
 	if err == nil {

@@ -11,7 +11,8 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// checkDevice reports whether this user may make TUN interfaces. Opening the device alone does nothing.
+// checkDevice reports whether this user may make TUN interfaces. Opening the device alone does
+// nothing.
 func checkDevice() error {
 	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err == nil {

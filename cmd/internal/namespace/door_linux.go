@@ -21,8 +21,8 @@ type door struct {
 	heard   chan struct{} // closed when it has become the command, or said why not
 }
 
-// startDoor starts the process. Root's gets a user namespace of its own once more: its capabilities hold for its network and
-// not for init's mounts, which it finds locked (mount_namespaces(7)).
+// startDoor starts the process. Root's gets a user namespace of its own once more: its capabilities
+// hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)).
 func startDoor(s setup, command []string) (*door, error) {
 	ours, theirs, err := newChannel()
 	if err != nil {
@@ -52,10 +52,12 @@ type namespaceError struct{ error }
 
 func (e namespaceError) Unwrap() error { return e.error }
 
-// lockMounts tells whether the command could undo what init mounts, unless it is in a user namespace further in.
+// lockMounts tells whether the command could undo what init mounts, unless it is in a user
+// namespace further in.
 func (s setup) lockMounts() bool { return s.UserNS && os.Geteuid() == 0 }
 
-// mapIdentity maps every id of our own user namespace to itself in that of a process, whose directory in /proc is given.
+// mapIdentity maps every id of our own user namespace to itself in that of a process, whose
+// directory in /proc is given.
 func mapIdentity(process *os.File) error {
 	if b, err := os.ReadFile("/proc/self/setgroups"); err == nil && string(b) != "allow\n" {
 		if err := writeAt(process, "setgroups", "deny"); err != nil {
@@ -125,7 +127,8 @@ func (d *door) listen(ch channel) {
 	}
 }
 
-// runDoor furnishes the network namespace and becomes the command when told to. It returns if it cannot.
+// runDoor furnishes the network namespace and becomes the command when told to. It returns if it
+// cannot.
 func runDoor(command []string) int {
 	unix.CloseOnExec(channelFD)
 	ch, err := openChannel(channelFD)
@@ -179,8 +182,8 @@ func enter(ch channel) (s setup, err error) {
 	return s, ch.send(report{Ready: true}, dev.File())
 }
 
-// become confines this thread and replaces the process by the command, which inherits its standard descriptors and no
-// others: every file was opened with O_CLOEXEC.
+// become confines this thread and replaces the process by the command, which inherits its standard
+// descriptors and no others: every file was opened with O_CLOEXEC.
 func become(command []string, s setup) error {
 	runtime.LockOSThread() // for good
 	if s.lockMounts() {

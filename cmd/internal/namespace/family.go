@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// families returns those of the TUN's addresses whose family the host can reach something of, and the routes into the TUN:
-// reachable, as far as there is an address for it. Where no address is left, all stay, with routes to everything.
+// families returns those of the TUN's addresses whose family the host can reach something of, and
+// the routes into the TUN: reachable, as far as there is an address for it. Where no address is
+// left, all stay, with routes to everything.
 func families(addresses, reachable []netip.Prefix) (kept, routes []netip.Prefix) {
 	for _, a := range addresses {
 		if ofFamily(reachable, a) != nil {

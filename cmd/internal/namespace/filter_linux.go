@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The filter of system calls (seccomp(2)) closes the ways past the TUN that no namespace closes: characters typed into the
-// caller's terminal, sockets that belong to no network namespace, and programs that the kernel runs on the host for the one
-// who asks. Everything else passes.
+// The filter of system calls (seccomp(2)) closes the ways past the TUN that no namespace closes:
+// characters typed into the caller's terminal, sockets that belong to no network namespace, and
+// programs that the kernel runs on the host for the one who asks. Everything else passes.
 
 // abi is one numbering of the system calls; 0 stands for a call that it lacks.
 type abi struct {
@@ -48,8 +48,8 @@ const (
 	ioUringRegister = 427
 )
 
-// filterFor returns the filter for a GOARCH, nil where none is known. With packetSockets AF_PACKET is one of the families that
-// a socket may have.
+// filterFor returns the filter for a GOARCH, nil where none is known. With packetSockets AF_PACKET
+// is one of the families that a socket may have.
 func filterFor(goarch string, packetSockets bool) ([]bpf.RawInstruction, error) {
 	known := abis[goarch]
 	if known == nil {
@@ -87,7 +87,8 @@ func (a abi) block(packetSockets bool) []bpf.Instruction {
 		{a.socketpair, onlyOneOf(0, unix.EAFNOSUPPORT, families...)},
 		// Its families stand in memory, out of a filter's sight.
 		{a.socketcall, unlessOneOf(0, unix.EAFNOSUPPORT, callSocket, callSocketpair)},
-		// Without callout information it looks for a key and runs no program to get one (request_key(2)).
+		// Without callout information it looks for a key and runs no program to get one
+		// (request_key(2)).
 		{a.requestKey, onlyNull(2, unix.EPERM)},
 		// Its operations are calls that no filter sees, socket among them.
 		{ioUringSetup, []bpf.Instruction{fail(unix.ENOSYS)}},

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFilter asks the filters about system calls of every ABI, most of which this machine does not have.
+// TestFilter asks the filters about system calls of every ABI, most of which this machine does not
+// have.
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	const (

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// gateway returns the address beside own in its subnet: the one the command sees at the far end of the TUN. A subnet of
-// one address has none.
+// gateway returns the address beside own in its subnet: the one the command sees at the far end of
+// the TUN. A subnet of one address has none.
 func gateway(own netip.Prefix) (netip.Addr, bool) {
 	for _, a := range []netip.Addr{own.Addr().Next(), own.Addr().Prev()} {
 		if own.Contains(a) && !reserved(a, own) {
@@ -16,8 +16,8 @@ func gateway(own netip.Prefix) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// reserved reports whether a names the subnet itself or all of its hosts (RFC 919 §7, RFC 4291 §2.6.1). A subnet of two
-// addresses reserves none (RFC 3021 §2.1, RFC 6164 §6).
+// reserved reports whether a names the subnet itself or all of its hosts (RFC 919 §7, RFC 4291
+// §2.6.1). A subnet of two addresses reserves none (RFC 3021 §2.1, RFC 6164 §6).
 func reserved(a netip.Addr, subnet netip.Prefix) bool {
 	if subnet.Bits() >= a.BitLen()-1 {
 		return false
@@ -39,12 +39,12 @@ func gateways(addresses []netip.Prefix) []netip.Addr {
 // maxNameservers is how many nameservers a libc asks (MAXNS in resolv.h).
 const maxNameservers = 3
 
-// spare4 are further addresses of the benchmarking network (RFC 2544) that nobody is reached at. A subnet of four addresses
-// has one gateway only.
+// spare4 are further addresses of the benchmarking network (RFC 2544), which have no hosts. A
+// subnet of four addresses has one gateway only.
 var spare4 = []netip.Addr{netip.MustParseAddr("198.19.255.253"), netip.MustParseAddr("198.19.255.254")}
 
-// relayAddresses returns the addresses that can stand for nameservers of the host: the gateways, then others that lead
-// into the TUN too.
+// relayAddresses returns the addresses that can stand for nameservers of the host: the gateways,
+// then others that lead into the TUN too.
 func relayAddresses(addresses []netip.Prefix) []netip.Addr {
 	found := gateways(addresses)
 	for _, own := range addresses {

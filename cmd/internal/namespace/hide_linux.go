@@ -14,11 +14,12 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// lookupSockets are those by which a libc has a service of the host look names up, past the TUN. Without it asks the nameservers
-// itself (nss-resolve(8), nscd(8)).
+// lookupSockets are those by which a libc has a service of the host look names up, past the TUN.
+// Without it asks the nameservers itself (nss-resolve(8), nscd(8)).
 var lookupSockets = []string{"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"}
 
-// resolveHidden returns where the paths to be hidden really are, and the look-up sockets that exist.
+// resolveHidden returns where the paths to be hidden really are, and the look-up sockets that
+// exist.
 func resolveHidden(paths []string) ([]string, error) {
 	var all []string
 	for _, path := range paths {
@@ -52,18 +53,18 @@ func resolvePath(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// rootSockets are those of services that do as root what they are told, and run programs for it.
+// rootSockets are those of services that run programs as root for each of their clients.
 var rootSockets = []string{
 	"/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock",
 	"/run/crio/crio.sock", "/run/buildkit/buildkitd.sock", "/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock",
 	"/var/lib/lxd/unix.socket", "/var/snap/lxd/common/lxd/unix.socket", "/var/lib/incus/unix.socket", "/run/snapd.socket",
 }
 
-// forRoot are the same, which let nobody but root do so: others need a rule or a password.
+// forRoot are those of services that let only root do so: other users need a rule or a password.
 var forRoot = []string{"/run/dbus/system_bus_socket", "/run/systemd/private"}
 
-// RootDoors returns the sockets of the host by which the command, which is this user's, could have something done outside as
-// root, except for those that are hidden.
+// RootDoors returns the sockets of the host by which the command, which is this user's, could have
+// something done outside as root, except for those that are hidden.
 func RootDoors(hide []string) []string {
 	hidden, _ := resolveHidden(hide) // Start reports the error
 	candidates := rootSockets

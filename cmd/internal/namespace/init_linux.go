@@ -18,15 +18,16 @@ const (
 // channelFD is where init, and the door, find their end of the channel.
 const channelFD = 3
 
-// Exit statuses of a command that could not be run (POSIX XCU 2.8.2), and the base for one that a signal ended.
+// Exit statuses of a command that could not be run (POSIX XCU 2.8.2), and the base for one that a
+// signal ended.
 const (
 	statusNotExecutable = 126
 	statusNotFound      = 127
 	statusSignalled     = 128
 )
 
-// Main turns this process into a part of a session if it was started as one, and does not return then. The program's
-// main calls it before anything else.
+// Main turns this process into a part of a session if it was started as one, and does not return
+// then. The program's main calls it before anything else.
 func Main() {
 	switch os.Args[0] {
 	case initName:
@@ -36,8 +37,8 @@ func Main() {
 	}
 }
 
-// runInit furnishes the namespaces, has the command run when told to and waits for its end. As process 1 of the PID
-// namespace it takes every other process there with it.
+// runInit furnishes the namespaces, has the command run when told to and waits for its end. As
+// process 1 of the PID namespace it takes every other process there with it.
 func runInit(command []string) int {
 	unix.CloseOnExec(channelFD)
 	ch, err := openChannel(channelFD)
@@ -68,8 +69,9 @@ func runInit(command []string) int {
 	select {} // until the channel ends
 }
 
-// outliveTerminal keeps init alive when the terminal signals the whole process group: whether to end is the command's
-// decision. A signal that is ignored already stays so, because the command inherits that.
+// outliveTerminal keeps init alive when the terminal signals the whole process group: whether to
+// end is the command's decision. A signal that is ignored already stays so, because the command
+// inherits that.
 func outliveTerminal() {
 	discard := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
@@ -117,7 +119,8 @@ func failure(err error) report {
 	return r
 }
 
-// obey does what the session says. Without a session there is no way out any more and no use in going on.
+// obey does what the session says. Without a session there is no way out any more and no use in
+// going on.
 func obey(ch channel, d *door, covers *covers) {
 	for {
 		var o order
@@ -135,8 +138,8 @@ func obey(ch channel, d *door, covers *covers) {
 	}
 }
 
-// reap waits for the command, which the door has become, and for the orphans of the namespace meanwhile, and returns the
-// command's status.
+// reap waits for the command, which the door has become, and for the orphans of the namespace
+// meanwhile, and returns the command's status.
 func reap(ch channel, d *door) int {
 	for {
 		var status unix.WaitStatus

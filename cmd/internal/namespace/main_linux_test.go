@@ -159,7 +159,8 @@ func self(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// inside returns the arguments of self for a session with this command; "facts" and "attempts" stand for the test binary.
+// inside returns the arguments of self for a session with this command; "facts" and "attempts"
+// stand for the test binary.
 func inside(command ...string) []string {
 	if command[0] == factsProgram || command[0] == attemptsProgram {
 		command = []string{"/proc/self/exe", command[0]}

@@ -16,9 +16,11 @@ const (
 	readOnly = unix.MS_RDONLY | harmless
 )
 
-// mountPrivately gives the command a /proc of its own processes, its own /etc/resolv.conf and nothing at hidden paths.
+// mountPrivately gives the command a /proc of its own processes, its own /etc/resolv.conf and
+// nothing at hidden paths.
 func mountPrivately(s setup, covers *covers) error {
-	// What the host mounts later appears here too, not the other way round; what init mounts later, before the command.
+	// Later mounts of the host appear here too, not the other way round; later mounts of init
+	// appear before the command.
 	for _, propagation := range []uintptr{unix.MS_SLAVE, unix.MS_SHARED} {
 		if err := unix.Mount("", "/", "", propagation|unix.MS_REC, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
@@ -27,8 +29,9 @@ func mountPrivately(s setup, covers *covers) error {
 	if err := covers.place(s); err != nil {
 		return err
 	}
-	// A container that hides parts of its /proc may not mount another one (mount_namespaces(7)), and neither may a session
-	// in a session of root. The command runs with the outer one as well; only ps shows the wrong processes.
+	// A container that hides parts of its /proc may not mount another one (mount_namespaces(7)),
+	// and neither may a session in a session of root. The command runs with the outer one as well;
+	// only ps shows the wrong processes.
 	_ = unix.Mount("proc", "/proc", "proc", harmless, "")
 	if os.Geteuid() != 0 {
 		return nil // the modes of the files protect them
@@ -36,9 +39,9 @@ func mountPrivately(s setup, covers *covers) error {
 	return errors.Join(protectProc(), protectElsewhere())
 }
 
-// protectProc keeps root's command from what in /proc belongs to the whole machine, as container runtimes do (the OCI
-// runtime specification's readonlyPaths and maskedPaths, as in Docker's defaults). /proc/sys/net is that of whoever looks at
-// it, or of the command's network namespace, and stays.
+// protectProc protects the parts of /proc that belong to the whole machine from root's command, as
+// container runtimes do (the OCI runtime specification's readonlyPaths and maskedPaths, as in
+// Docker's defaults). /proc/sys/net stays: it shows each process its own network namespace.
 func protectProc() error {
 	for _, path := range []string{
 		"/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/mtrr", "/proc/sys", "/proc/sysrq-trigger",
@@ -60,14 +63,16 @@ func protectProc() error {
 	)
 }
 
-// kernelFiles are the types of the filesystems whose files are the kernel's, and their magic numbers (statfs(2)).
+// kernelFiles are the types of the filesystems whose files are the kernel's, and their magic
+// numbers (statfs(2)).
 var kernelFiles = map[string]int64{
 	"proc": unix.PROC_SUPER_MAGIC, "sysfs": unix.SYSFS_MAGIC, "debugfs": unix.DEBUGFS_MAGIC, "tracefs": unix.TRACEFS_MAGIC,
 	"securityfs": unix.SECURITYFS_MAGIC, "efivarfs": unix.EFIVARFS_MAGIC, "binfmt_misc": unix.BINFMTFS_MAGIC,
 	"cgroup": unix.CGROUP_SUPER_MAGIC, "cgroup2": unix.CGROUP2_SUPER_MAGIC,
 }
 
-// protectElsewhere makes read-only what the host has mounted of the kernel's in other places, such as a chroot's /proc.
+// protectElsewhere makes the same filesystems read-only where the host has mounted them in other
+// places, such as a chroot.
 func protectElsewhere() error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -99,7 +104,7 @@ func protectElsewhere() error {
 // unescape undoes the escapes of mountinfo.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// protect makes what is at a path, and exists, read-only.
+// protect makes a path read-only if it exists.
 func protect(path string) error {
 	err := bind(path, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +123,7 @@ func bind(source, target string) error {
 	return unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
-// mask hides what is at each of the paths, and exists.
+// mask covers each of the paths that exist with something empty.
 func mask(paths ...string) error {
 	for _, path := range paths {
 		info, err := os.Stat(path)
@@ -137,8 +142,8 @@ func mask(paths ...string) error {
 	return nil
 }
 
-// mountSys gives the command a read-only /sys with the interfaces of its network namespace, and the host's control groups.
-// A container may have none but its own; then that is made read-only.
+// mountSys gives the command a read-only /sys with the interfaces of its network namespace, and the
+// host's control groups. A container may have none but its own; then that is made read-only.
 func mountSys(network *os.File) error {
 	done := make(chan error)
 	go func() {
@@ -176,7 +181,7 @@ func mountSysFrom(network *os.File) error {
 	return mask("/sys/firmware", "/sys/devices/virtual/powercap")
 }
 
-// protectTree makes what is mounted at a path, and all mounts below it, read-only.
+// protectTree makes the mount at a path, and all mounts below it, read-only.
 func protectTree(path string) error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, &attr)

@@ -22,8 +22,8 @@ func raiseLoopback() error {
 	return nil
 }
 
-// permitPing opens unprivileged ping sockets to every group there is (icmp(7)): distributions do so on the host, a new
-// network namespace starts without. A read-only /proc/sys keeps it that way.
+// permitPing opens unprivileged ping sockets to every group there is (icmp(7)): distributions do so
+// on the host, a new network namespace starts without. A read-only /proc/sys keeps it that way.
 func permitPing() {
 	const path = "/proc/sys/net/ipv4/ping_group_range"
 	if os.WriteFile(path, []byte("0 2147483647"), 0) != nil {

@@ -12,17 +12,21 @@ type Options struct {
 	// The command's own descriptors; nil is /dev/null. It inherits no others.
 	Stdin, Stdout, Stderr *os.File
 
-	// The TUN interface that is the command's way out. Without a name the namespace has its loopback only.
+	// The TUN interface that is the command's way out. Without a name the namespace has its
+	// loopback only.
 	TUN       string
 	MTU       int            // in bytes
 	Addresses []netip.Prefix // of the interface; the neighbour in each subnet is the gateway
 
-	// Hide are paths, which exist, that the command does not see: sockets of the host's services, files and directories.
+	// Hide are paths, which exist, that the command does not see: sockets of the host's services,
+	// files and directories.
 	Hide []string
 
-	// AllowSetuid lets set-user-id programs and those with file capabilities take their privileges in the namespace.
+	// AllowSetuid lets set-user-id programs and those with file capabilities take their privileges
+	// in the namespace.
 	AllowSetuid bool
 
-	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's network namespace.
+	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's
+	// network namespace.
 	HostLoopback bool
 }

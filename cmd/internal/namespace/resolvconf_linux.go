@@ -78,7 +78,7 @@ func (c *resolvConf) read() (resolver, error) {
 	conf, err := os.ReadFile(resolvConfPath)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return resolver{}, nil // what we cannot read, the command cannot either
+		return resolver{}, nil // the command cannot read it either
 	}
 	onHost, err := reachableOnHostOnly(c.addresses)
 	if err != nil {

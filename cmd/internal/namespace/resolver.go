@@ -12,12 +12,12 @@ type resolver struct {
 	conf    string                    // the command's resolv.conf(5)
 	changed bool                      // it is not the host's
 	missing bool                      // the host has none, nor a place for one
-	servers map[netip.Addr]netip.Addr // what addresses stand for, for DNS alone: nameservers of the host
+	servers map[netip.Addr]netip.Addr // nameservers of the host, by the addresses that stand for them, for DNS alone
 }
 
-// newResolver returns how names resolve where the host's resolv.conf is conf. A nameserver that only the host itself can reach
-// gets one of the relay addresses in its place; lines beyond them go. Every nameserver is to be had by its own address
-// too, whatever else is denied.
+// newResolver returns how names resolve where the host's resolv.conf is conf. A nameserver that
+// only the host itself can reach gets one of the relay addresses in its place; lines beyond them
+// go. Every nameserver is to be had by its own address too, whatever else is denied.
 func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool) resolver {
 	r := resolver{servers: map[netip.Addr]netip.Addr{}}
 	var lines []string
@@ -39,7 +39,8 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		lines = append(lines, line)
 	}
 	if !found && len(relays) > 0 {
-		// "If no nameserver entries are present, the default is to use the name server on the local machine" (resolv.conf(5)).
+		// "If no nameserver entries are present, the default is to use the name server on the local
+		// machine" (resolv.conf(5)).
 		lines = slices.Insert(lines, 0, "nameserver "+relays[0].String()+"\n")
 		r.servers[relays[0]] = loopback4
 		used++
@@ -50,7 +51,8 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 
 var loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// nameserver returns the address of a line "nameserver ADDRESS". The unspecified address is the loopback one's other name.
+// nameserver returns the address of a line "nameserver ADDRESS". The unspecified address is the
+// loopback one's other name.
 func nameserver(line string) (netip.Addr, bool) {
 	words := strings.Fields(line)
 	if len(words) < 2 || words[0] != "nameserver" {
@@ -68,9 +70,9 @@ func nameserver(line string) (netip.Addr, bool) {
 	return a, err == nil
 }
 
-// reachableOnHostOnly returns a test for the addresses that a command in the namespace cannot dial as such: those that
-// mean the host itself or one of its links, those of the TUN's own subnets, which a nested session inherits, and those of a
-// family that the TUN has no address of.
+// reachableOnHostOnly returns a test for the addresses that a command in the namespace cannot dial
+// as such: those that mean the host itself or one of its links, those of the TUN's own subnets,
+// which a nested session inherits, and those of a family that the TUN has no address of.
 func reachableOnHostOnly(tun []netip.Prefix) (func(netip.Addr) bool, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

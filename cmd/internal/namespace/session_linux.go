@@ -28,12 +28,14 @@ type Session struct {
 	signals   chan os.Signal // to this process, while the command runs and after
 	terminal  *terminal      // nil without one
 
-	// Whether this process has been interrupted while the command ran, and whether that is what ended it; valid after Run.
+	// Whether this process has been interrupted while the command ran, and whether that is what
+	// ended it; valid after Run.
 	interrupted, byInterrupt bool
 }
 
-// Start makes the namespaces and everything in them but the command, which waits for [Session.Run]. When ctx ends, so do
-// the namespaces and the command. A missing privilege or device is an error with a hint.
+// Start makes the namespaces and everything in them but the command, which waits for [Session.Run].
+// When ctx ends, so do the namespaces and the command. A missing privilege or device is an error
+// with a hint.
 func Start(ctx context.Context, o Options) (*Session, error) {
 	if o.TUN != "" {
 		if err := checkDevice(); err != nil {
@@ -91,7 +93,8 @@ func (o Options) setup() (setup, error) {
 	return s, nil
 }
 
-// followResolver has the command's names resolve as the host's resolv.conf says now, until the session ends.
+// followResolver has the command's names resolve as the host's resolv.conf says now, until the
+// session ends.
 func (s *Session) followResolver(o Options, names resolver) {
 	replaced := names.changed
 	for s.resolver.wait() {
@@ -106,7 +109,8 @@ func (s *Session) followResolver(o Options, names resolver) {
 	}
 }
 
-// startInit starts init in new namespaces. Where user namespaces are forbidden root does without: it needs none.
+// startInit starts init in new namespaces. Where user namespaces are forbidden root does without:
+// it needs none.
 func (s *Session) startInit(o Options, want *setup) error {
 	ours, theirs, err := newChannel()
 	if err != nil {
@@ -200,19 +204,21 @@ func (s *Session) gone(err error) error {
 // TUN is the interface's descriptor, nil if none was asked for. It belongs to the session.
 func (s *Session) TUN() *os.File { return s.tun }
 
-// Redirect tells where a connection from the command to dst really leads: a gateway address to a nameserver of the host or
-// to its loopback, the address of a nameserver to itself, whatever the command is denied. Everywhere else ok is false.
+// Redirect tells where a connection from the command to dst really leads: a gateway address to a
+// nameserver of the host or to its loopback, the address of a nameserver to itself, whatever the
+// command is denied. Everywhere else ok is false.
 func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
 	return s.redirects.Load().lookup(dst)
 }
 
-// Run lets the command start and returns its exit status as a shell counts it, once it and all it left behind have
-// ended: their sockets are closed, and their network goes on delivering until [Session.Close]. Meanwhile signals to this
-// process go to the command. An error comes with the status 126 or 127 if the command could not be run, 137 if the
-// context ended first.
+// Run lets the command start and returns its exit status as a shell counts it, once it and all it
+// left behind have ended: their sockets are closed, and their network goes on delivering until
+// [Session.Close]. Meanwhile signals to this process go to the command. An error comes with the
+// status 126 or 127 if the command could not be run, 137 if the context ended first.
 func (s *Session) Run() (status int, err error) {
 	relaySignals(s.signals)
-	// A line of the log must not end the router when nobody reads it, nor stop one in the background.
+	// A line of the log must not end the router when nobody reads it, nor stop one in the
+	// background.
 	signal.Ignore(unix.SIGPIPE, unix.SIGTTOU)
 
 	s.terminal.lend()
@@ -239,8 +245,9 @@ func (s *Session) Run() (status int, err error) {
 	}
 }
 
-// UntilSignalled returns a context for what is left to do after Run: it ends with ctx, or when a signal asks this process to
-// end. An interrupt that has ended the command may come here a moment later, and does not count.
+// UntilSignalled returns a context for what is left to do after Run: it ends with ctx, or when a
+// signal asks this process to end. An interrupt that has ended the command may come here a moment
+// later, and does not count.
 func (s *Session) UntilSignalled(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	late := s.byInterrupt && s.terminal.sharesGroup() && !s.interrupted

@@ -55,8 +55,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestLeftBehind has a command end while others that it started hold its standard output open, one of them in a session
-// of its own: the end of file shows that none of them is left.
+// TestLeftBehind has a command end while others that it started hold its standard output open, one
+// of them in a session of its own: the end of file shows that none of them is left.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
 	tuntest.RequireNetNS(t)
@@ -67,7 +67,8 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
-// startReady starts a session whose command says "ready" on stdout, without a terminal, and returns once it did so.
+// startReady starts a session whose command says "ready" on stdout, without a terminal, and returns
+// once it did so.
 func startReady(t *testing.T, command ...string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	cmd := self(inside(command...)...)
@@ -205,7 +206,8 @@ func TestSurroundings(t *testing.T) {
 	}
 }
 
-// TestInherited tells what a command inherits from the caller of syntap: ignored signals and limits, but no descriptors.
+// TestInherited tells what a command inherits from the caller of syntap: ignored signals and
+// limits, but no descriptors.
 func TestInherited(t *testing.T) {
 	t.Parallel()
 	tuntest.RequireNetNS(t)

@@ -19,7 +19,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// in returns a command that runs another of the test binary's programs on a machine changed by the given steps.
+// in returns a command that runs another of the test binary's programs on a machine changed by the
+// given steps.
 func in(steps []string, args ...string) *exec.Cmd {
 	cmd := self(slices.Concat([]string{settingProgram, strings.Join(steps, ",")}, args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
@@ -121,7 +122,8 @@ func replaceEtc() error {
 	return os.WriteFile("/etc/run/stub-resolv.conf", []byte("nameserver 127.0.0.53\noptions edns0\n"), 0o644)
 }
 
-// refuseUserNamespaces has the kernel refuse clone with CLONE_NEWUSER, as the seccomp filter of a container does.
+// refuseUserNamespaces has the kernel refuse clone with CLONE_NEWUSER, as the seccomp filter of a
+// container does.
 func refuseUserNamespaces() error {
 	const (
 		number   = 0  // offsetof(struct seccomp_data, nr)
@@ -144,7 +146,8 @@ func refuseUserNamespaces() error {
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 }
 
-// requireRoot skips a test that needs more than the root of a user namespace: device nodes and other users.
+// requireRoot skips a test that needs more than the root of a user namespace: device nodes and
+// other users.
 func requireRoot(t *testing.T) {
 	t.Helper()
 	tuntest.RequireNetNS(t)

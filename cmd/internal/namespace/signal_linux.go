@@ -13,7 +13,8 @@ func relaySignals(signals chan os.Signal) {
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGCONT)
 }
 
-// relay passes a signal on to the command unless it has got the signal as we did, from the terminal.
+// relay passes a signal on to the command unless it has got the signal as we did, from the
+// terminal.
 func (s *Session) relay(sig os.Signal) {
 	switch sig {
 	case unix.SIGTTIN: // because a member of our group wants to read
@@ -23,8 +24,9 @@ func (s *Session) relay(sig os.Signal) {
 			return
 		}
 	case unix.SIGTSTP:
-		// Who stops our group stops the command with us. Whose the terminal is says nothing any more: when the command's
-		// stop was reported first, we have been stopped and continued since.
+		// Who stops our group stops the command with us. Whose the terminal is says nothing any
+		// more: when the command's stop was reported first, we have been stopped and continued
+		// since.
 		if s.terminal.sharesGroup() {
 			return
 		}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is our controlling terminal, in which the command is to be found as if it had been started without us. A nil
-// terminal is none.
+// terminal is our controlling terminal, in which the command is to be found as if it had been
+// started without us. A nil terminal is none.
 type terminal struct {
 	file  *os.File
 	modes *unix.Termios // as found
@@ -41,9 +41,10 @@ func (t *terminal) close() {
 	}
 }
 
-// isJob reports whether we are the only member of a job that an interactive shell runs at the terminal: we lead a group but
-// not the session, and no pipe leads to another member. Only then may the command have a group of its own. It sees its
-// number then, while in ours getpgrp returns 0; dash fails on that when it ends.
+// isJob reports whether we are the only member of a job that an interactive shell runs at the
+// terminal: we lead a group but not the session, and no pipe leads to another member. Only then may
+// the command have a group of its own. It sees its number then, while in ours getpgrp returns 0;
+// dash fails on that when it ends.
 func (t *terminal) isJob(files ...*os.File) bool {
 	if t == nil || t.ours != os.Getpid() {
 		return false
@@ -84,7 +85,8 @@ func (t *terminal) sharesGroup() bool { return t != nil && t.inner == 0 }
 // talksToCommand reports whether a key that signals us signals the command with us.
 func (t *terminal) talksToCommand() bool { return t.sharesGroup() && t.talksToUs() }
 
-// lend gives the terminal, if it is ours to give, to the group inside that had it before, and has the inner group go on.
+// lend gives the terminal, if it is ours to give, to the group inside that had it before, and has
+// the inner group go on.
 func (t *terminal) lend() {
 	if t == nil {
 		return
@@ -102,9 +104,9 @@ func (t *terminal) lend() {
 	}
 }
 
-// commandStopped stops us too, so that the shell which started us sees a stopped job and takes the terminal. But when the
-// terminal is ours, the command has stopped for want of it: the shell has brought us to the foreground. init is the
-// command's.
+// commandStopped stops us too, so that the shell which started us sees a stopped job and takes the
+// terminal. But when the terminal is ours, the command has stopped for want of it: the shell has
+// brought us to the foreground. init is the command's.
 func (t *terminal) commandStopped(init int) {
 	if t == nil {
 		return
@@ -129,9 +131,9 @@ func samePIDNamespace(pid, other int) bool {
 	return err == nil && os.SameFile(a, b)
 }
 
-// stopSelf returns after SIGCONT, or at once where no shell could send one: the kernel discards SIGTSTP in an orphaned
-// process group (POSIX XSH 2.4.3), but only one with the default action. That takes a system call, because signal.Reset
-// keeps Go's handler.
+// stopSelf returns after SIGCONT, or at once where no shell could send one: the kernel discards
+// SIGTSTP in an orphaned process group (POSIX XSH 2.4.3), but only one with the default action.
+// That takes a system call, because signal.Reset keeps Go's handler.
 func stopSelf() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -149,7 +151,8 @@ func setAction(sig unix.Signal, action, previous *[8]uintptr) syscall.Errno {
 	return errno
 }
 
-// restore takes the terminal back from a group inside and, after a command that was killed, undoes what it did to the modes.
+// restore takes the terminal back from a group inside and, after a command that was killed, undoes
+// what it did to the modes.
 func (t *terminal) restore(killed bool) {
 	if t == nil {
 		return

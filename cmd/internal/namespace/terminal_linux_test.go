@@ -150,8 +150,8 @@ func (u *user) resize(rows, columns uint16) {
 	})
 }
 
-// TestTerminal has each user type and see things by turns. What is typed is echoed; so a text to be seen is one that does
-// not occur in what was typed before it.
+// TestTerminal has each user type and see things by turns. What is typed is echoed; so a text to be
+// seen is one that does not occur in what was typed before it.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	const ready = "ready\r\n"
@@ -258,7 +258,8 @@ func (u *user) follow(script []string, shared string) {
 	}
 }
 
-// TestLateRead has a command come to the foreground while it runs, and want the terminal after that.
+// TestLateRead has a command come to the foreground while it runs, and want the terminal after
+// that.
 func TestLateRead(t *testing.T) {
 	t.Parallel()
 	u := sitDown(t)

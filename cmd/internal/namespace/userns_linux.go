@@ -19,13 +19,15 @@ func noUserNamespace() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Cloneflags: namespaces}
 }
 
-// userNamespace describes a process in all the namespaces, with the capabilities there that init needs. Every id stays
-// what it is: who may set ids maps all there are, so that files keep their owners and su works; anybody else maps itself.
+// userNamespace describes a process in all the namespaces, with the capabilities there that init
+// needs. Every id stays what it is: who may set ids maps all there are, so that files keep their
+// owners and su works; anybody else maps itself.
 func userNamespace() (*syscall.SysProcAttr, error) {
 	all := hasCapability(unix.CAP_SETUID) && hasCapability(unix.CAP_SETGID)
 	attr := &syscall.SysProcAttr{
 		Cloneflags: namespaces | unix.CLONE_NEWUSER,
-		// The execve of a user other than root drops all but ambient capabilities (capabilities(7)).
+		// The execve of a user other than root drops all but ambient capabilities
+		// (capabilities(7)).
 		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN},
 	}
 	if !all {

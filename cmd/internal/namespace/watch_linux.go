@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher waits for changes of the files in some directories. Closing an inotify instance takes the kernel tens of
-// milliseconds, which a short command is not to wait for: until quickLooks are over it looks by itself.
+// watcher waits for changes of the files in some directories. Closing an inotify instance takes the
+// kernel tens of milliseconds, which a short command is not to wait for: until quickLooks are over
+// it looks by itself.
 type watcher struct {
 	closed chan struct{}
 	looks  int
