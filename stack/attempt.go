@@ -34,7 +34,12 @@ func (s *Stack) dial(f *flow) {
 		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
 		return
 	}
-	if err := s.connect(f, target); err != nil {
+	if f.key.server.Addr().Is4In6() { // on no wire (RFC 4291 §2.5.5.2), and netstack does not answer for it
+		err = unix.ENETUNREACH
+	} else {
+		err = s.connect(f, target)
+	}
+	if err != nil {
 		s.beforeAnswer(f, func() { s.dialled(f, err) })
 		return
 	}

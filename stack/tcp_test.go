@@ -210,6 +210,8 @@ func TestDeniedIsProhibited(t *testing.T) {
 	}{
 		{"IPv4", "198.51.100.1:1051", "203.0.113.9:23", 20, 3, 13},
 		{"IPv6", "[2001:db8:1::1]:1051", "[2001:db8:3::9]:23", 40, 1, 1},
+		{"IPv4-mapped, denied", "[2001:db8:1::1]:1051", "[::ffff:203.0.113.9]:23", 40, 1, 1},
+		{"IPv4-mapped", "[2001:db8:1::1]:1051", "[::ffff:127.0.0.1]:23", 40, 1, 0}, // would be refused here
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			syn := tuntest.TCP{Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server), Seq: 7, Flags: tcpSYN, Window: 65535}.Packet()
