@@ -73,7 +73,7 @@ func TestView(t *testing.T) {
 	r.wait(t, "three events", func() bool {
 		streamed = nil
 		for line := range strings.Lines(events.Stdout()) {
-			if data, ok := strings.CutPrefix(line, "data: "); ok {
+			if data, ok := strings.CutPrefix(line, "data: "); ok && strings.HasSuffix(data, "\n") {
 				streamed = append(streamed, strings.TrimSpace(data))
 			}
 		}
