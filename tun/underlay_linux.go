@@ -2,6 +2,7 @@ package tun
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -315,25 +316,29 @@ func (s *surveyor) joinSkips() {
 	s.u.Skips = joined
 }
 
-// openFlows returns the TCP connections of this host.
+// maxOpenFlows bounds the connections that are noted; of a host with more, connection tracking knows those that it has seen.
+const maxOpenFlows = 1 << 16
+
+// openFlows returns the TCP connections of this host that may send: not those in TIME-WAIT.
 func openFlows() []flow {
-	var flows []flow
+	const closed, timeWait, listen = 7, 6, 10 // include/net/tcp_states.h
+	seen := make(map[flow]bool)
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		sockets, err := netlink.SocketDiagTCP(family)
 		if err != nil {
 			continue // then connections that are open are known by connection tracking alone
 		}
 		for _, s := range sockets {
+			if s.State == timeWait || s.State == closed || s.State == listen || len(seen) == maxOpenFlows {
+				continue
+			}
 			local, ok := netip.AddrFromSlice(s.ID.Source)
 			remote, ok2 := netip.AddrFromSlice(s.ID.Destination)
 			if local, remote = local.Unmap(), remote.Unmap(); !ok || !ok2 || remote.IsUnspecified() || remote.IsLoopback() {
 				continue
 			}
-			f := flow{netip.AddrPortFrom(local, s.ID.SourcePort), netip.AddrPortFrom(remote, s.ID.DestinationPort)}
-			if !slices.Contains(flows, f) {
-				flows = append(flows, f)
-			}
+			seen[flow{netip.AddrPortFrom(local, s.ID.SourcePort), netip.AddrPortFrom(remote, s.ID.DestinationPort)}] = true
 		}
 	}
-	return flows
+	return slices.Collect(maps.Keys(seen))
 }
