@@ -124,12 +124,12 @@ func TestExecFollowsResolver(t *testing.T) {
 			dir.write(t, name, "nameserver 127.0.0.53\n")
 			const ask = `while read -r new; do until grep -q "$new" /etc/resolv.conf; do sleep 0.01; done
 				until [ -n "$(` + lookUp + `)" ]; do sleep 0.01; done; echo "resolved after $new"; done`
-			p := lab.Router.Start("sh", append([]string{"-c", `tail -f -n +1 "$0" | unshare "$@"`, dir.path("steps")}, dir.exec("--", "sh", "-c", ask)...)...)
 			steps, err := os.Create(dir.path("steps"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer steps.Close()
+			p := lab.Router.Start("sh", append([]string{"-c", `tail -f -n +1 "$0" | unshare "$@"`, dir.path("steps")}, dir.exec("--", "sh", "-c", ask)...)...)
 			for _, conf := range []string{
 				"# renewed\nnameserver 127.0.0.53\n",               // the same server
 				"# elsewhere\nnameserver ::1\n",                    // another one of the host
