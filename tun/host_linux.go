@@ -15,9 +15,9 @@ import (
 type Host struct {
 	nl      *handles
 	config  HostConfig
-	index   int      // of the interface
-	journal *journal // nil where there are no rules
-	changes *os.File // tells the watcher that the host's network has changed
+	index   int        // of the interface
+	journal *journal   // nil where there are no rules
+	changes []*os.File // tell the watcher that the host's network has changed
 
 	notices  []Notice          // of the last survey
 	counted  map[string]uint64 // packets past the TUN that were told
@@ -252,8 +252,8 @@ func (h *Host) release() {
 	if h.journal != nil {
 		_ = h.journal.close() // nothing more to write
 	}
-	if h.changes != nil {
-		h.changes.Close()
+	for _, f := range h.changes {
+		f.Close()
 	}
 	if h.nl != nil {
 		h.nl.close()

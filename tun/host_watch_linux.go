@@ -26,11 +26,16 @@ func (h *Host) Watch(ctx context.Context, reports Reports) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	changed := make(chan struct{}, 1)
-	g.Go(func() error { return h.listen(ctx, changed) })
+	for _, f := range h.changes {
+		g.Go(func() error { return h.listen(ctx, f, changed) })
+	}
 	g.Go(func() error { return h.repairAll(ctx, changed, reports) })
 	g.Go(func() error { // ends listen
 		<-ctx.Done()
-		return h.changes.SetReadDeadline(time.Now())
+		for _, f := range h.changes {
+			_ = f.SetReadDeadline(time.Now()) // fails only of one that is closed
+		}
+		return nil
 	})
 	return g.Wait()
 }
@@ -38,32 +43,46 @@ func (h *Host) Watch(ctx context.Context, reports Reports) error {
 // Restored returns how many rules, routes and addresses Watch has put back.
 func (h *Host) Restored() uint64 { return h.restored.Load() }
 
-// subscribe returns a socket on which the kernel tells of every change of links, addresses, routes and rules.
-func subscribe() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	var groups uint32
-	for _, g := range []int{
+// subscribe returns the sockets on which the kernel tells of every change of links, addresses, routes and rules, and of
+// nftables. Where there are none of these, there is nothing to be told.
+func subscribe() ([]*os.File, error) {
+	routing, err := subscribeTo("rtnetlink", unix.NETLINK_ROUTE, []int{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
-	} {
-		groups |= 1 << (g - 1)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+	const nftables = 7 // NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h
+	tables, err := subscribeTo("nfnetlink", unix.NETLINK_NETFILTER, []int{nftables})
+	if err != nil {
+		return []*os.File{routing}, nil //nolint:nilerr // see above
+	}
+	return []*os.File{routing, tables}, nil
+}
+
+func subscribeTo(name string, protocol int, groups []int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return nil, fmt.Errorf("open %s socket: %w", name, err)
+	}
+	var bits uint32
+	for _, g := range groups {
+		bits |= 1 << (g - 1)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: bits}); err != nil {
 		_ = unix.Close(fd)
-		return nil, fmt.Errorf("subscribe to changes of the network: %w", err)
+		return nil, fmt.Errorf("subscribe to changes by %s: %w", name, err)
 	}
-	return os.NewFile(uintptr(fd), "rtnetlink"), nil
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // listen passes on that something has changed. What it was does not matter, nor that messages were lost for want of space:
 // a repair looks at everything.
-func (h *Host) listen(ctx context.Context, changed chan<- struct{}) error {
+func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- struct{}) error {
 	buf := make([]byte, 1<<16)
 	for {
-		_, err := h.changes.Read(buf)
+		_, err := changes.Read(buf)
 		switch {
 		case ctx.Err() != nil:
 			return nil
