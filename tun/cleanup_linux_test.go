@@ -35,8 +35,11 @@ func cleanUp(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig, crashed bool
 
 func TestCleanup(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, cleanUpDead)
+}
+
+func cleanUpDead(t *testing.T, c tun.HostConfig) {
 	ns := tuntest.NewNamespace(t)
-	c := everything()
 	c.StateDir = t.TempDir()
 	before := ns.State()
 	die(t, ns, c)
@@ -51,8 +54,14 @@ func TestCleanup(t *testing.T) {
 	}
 
 	got := cleanUp(t, ns, c, false)
-	if len(got) != 1 || got[0].Name != "syntap0" || !slices.Contains(got[0].Commands, "ip -6 rule del pref 5365 lookup 5359") {
-		t.Errorf("Cleanup = %+v, want the rules of syntap0", got)
+	want := []string{"ip -6 rule del pref 5365 lookup 5359"}
+	if !c.ByRules {
+		want = []string{"ip -6 rule del pref 5360 fwmark 0x53590000 lookup 5359", "nft delete table inet syntap0"}
+	}
+	for _, command := range want {
+		if len(got) != 1 || got[0].Name != "syntap0" || !slices.Contains(got[0].Commands, command) {
+			t.Errorf("Cleanup = %+v, want %q of syntap0", got, command)
+		}
 	}
 	checkRestored(t, ns, c, before)
 	if again := cleanUp(t, ns, c, false); len(again) != 0 {
@@ -92,28 +101,32 @@ func TestClosed(t *testing.T) {
 // TestCrashLoop dies again and again. The journal must not grow with it.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
-	ns := tuntest.NewNamespace(t)
-	c := everything()
-	c.StateDir = t.TempDir()
-	before := ns.State()
-	for range 3 {
-		die(t, ns, c)
-	}
-	if got := cleanUp(t, ns, c, false); len(got) != 1 {
-		t.Errorf("Cleanup after three runs with one config = %+v, want one of them", got)
-	}
-	checkRestored(t, ns, c, before)
+	inBothModes(t, func(t *testing.T, c tun.HostConfig) {
+		ns := tuntest.NewNamespace(t)
+		c.StateDir = t.TempDir()
+		before := ns.State()
+		for range 3 {
+			die(t, ns, c)
+		}
+		if got := cleanUp(t, ns, c, false); len(got) != 1 {
+			t.Errorf("Cleanup after three runs with one config = %+v, want one of them", got)
+		}
+		checkRestored(t, ns, c, before)
+	})
 }
 
 func TestCleanupOpen(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, cleanUpOpen)
+}
+
+func cleanUpOpen(t *testing.T, c tun.HostConfig) {
 	lab := tuntest.NewLab(t)
-	c := everything()
 	c.StateDir, c.Closed = t.TempDir(), false
 	before := lab.Router.State()
 	die(t, lab.Router, c)
 	for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
-		if got := routeTo(t, lab.Router, host); got != "dev wan0" {
+		if got := routeTo(t, lab.Router, host+entering(c)); got != "dev wan0" {
 			t.Errorf("open after a crash: route to %s = %s, want dev wan0", host, got)
 		}
 	}
@@ -127,31 +140,40 @@ func TestCleanupOpen(t *testing.T) {
 // in order.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
-	for _, repair := range []string{"cleanup", "next run"} {
-		for _, phase := range []string{"beginning", "end"} {
-			t.Run(phase+", "+repair, func(t *testing.T) {
-				t.Parallel()
-				ns := tuntest.NewNamespace(t)
-				c := everything()
-				c.StateDir = t.TempDir()
-				c.Exclude = prefixes("192.0.2.0/24")
-				before := ns.State()
-				for i := 0; crash(t, ns, c, phase, i); i++ {
-					if repair == "cleanup" {
-						cleanUp(t, ns, c, false)
-					} else {
-						remove := open(t, ns, c.Name)
-						closeHost(t, configure(t, ns, c))
-						remove()
-					}
-					checkRestored(t, ns, c, before)
-					if t.Failed() {
-						t.Fatalf("after a crash before step %d", i)
-					}
+	for _, tt := range []struct {
+		mode          string
+		c             tun.HostConfig
+		phase, repair string
+	}{
+		{"by connection tracking", tracking(), "beginning", "cleanup"},
+		{"by connection tracking", tracking(), "beginning", "next run"},
+		{"by connection tracking", tracking(), "end", "cleanup"},
+		{"by connection tracking", tracking(), "end", "next run"},
+		{"by rules", everything(), "beginning", "cleanup"},
+		{"by rules", everything(), "end", "next run"},
+	} {
+		t.Run(tt.mode+", "+tt.phase+", "+tt.repair, func(t *testing.T) {
+			t.Parallel()
+			ns := tuntest.NewNamespace(t)
+			c := tt.c
+			c.StateDir = t.TempDir()
+			c.Exclude = prefixes("192.0.2.0/24")
+			before := ns.State()
+			for i := 0; crash(t, ns, c, tt.phase, i); i++ {
+				if tt.repair == "cleanup" {
+					cleanUp(t, ns, c, false)
+				} else {
+					remove := open(t, ns, c.Name)
+					closeHost(t, configure(t, ns, c))
+					remove()
 				}
 				checkRestored(t, ns, c, before)
-			})
-		}
+				if t.Failed() {
+					t.Fatalf("after a crash before step %d", i)
+				}
+			}
+			checkRestored(t, ns, c, before)
+		})
 	}
 }
 
@@ -188,49 +210,73 @@ func TestTakeOver(t *testing.T) {
 		"exclude":   func(c *tun.HostConfig) { c.Exclude = prefixes("198.51.100.0/24") },
 		"addresses": func(c *tun.HostConfig) { c.Addresses = prefixes("198.18.9.1/30", "fd53:7974::9/126") },
 		"open":      func(c *tun.HostConfig) { c.Closed, c.KeepInbound = false, false },
+		"mode":      func(c *tun.HostConfig) { c.ByRules = !c.ByRules },
 	}
-	for name, change := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			lab := tuntest.NewLab(t)
-			ns := lab.Router
-			c := everything()
-			c.StateDir = t.TempDir()
-			before := ns.State()
-			fresh := c
-			change(&fresh)
-			remove := open(t, ns, c.Name)
-			h := configure(t, ns, fresh)
-			want := ns.State()
-			closeHost(t, h)
-			remove()
-			checkRestored(t, ns, c, before)
-
-			die(t, ns, c)
-			remove = open(t, ns, c.Name)
-			err := ns.Do(func() (err error) {
-				h, err = tun.ConfigureFailing(fresh, false, func(command string) error {
-					for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
-						if got := routeTo(t, ns, host); got == "dev wan0" && !(name == "open" || name == "family") {
-							t.Errorf("before %q: route to %s = %s", command, host, got)
-						}
-					}
-					return nil
+	inBothModes(t, func(t *testing.T, c tun.HostConfig) {
+		for name, change := range tests {
+			if !c.ByRules || name == "same" || name == "mode" || name == "table" {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					takeOver(t, c, name, change)
 				})
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
 			}
-			settle(t, ns)
-			if diff := cmp.Diff(sortedLinks(want), sortedLinks(ns.State())); diff != "" {
-				t.Errorf("state after a run that died (-without it +got):\n%s", diff)
+		}
+	})
+}
+
+func takeOver(t *testing.T, c tun.HostConfig, name string, change func(*tun.HostConfig)) {
+	lab := tuntest.NewLab(t)
+	ns := lab.Router
+	c.StateDir = t.TempDir()
+	before := ns.State()
+	fresh := c
+	change(&fresh)
+	remove := open(t, ns, c.Name)
+	h := configure(t, ns, fresh)
+	want := ns.State()
+	closeHost(t, h)
+	remove()
+	checkRestored(t, ns, c, before)
+
+	die(t, ns, c)
+	remove = open(t, ns, c.Name)
+	err := ns.Do(func() (err error) {
+		h, err = tun.ConfigureFailing(fresh, false, func(command string) error {
+			for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
+				if !held(t, ns, host) && !(name == "open" || name == "family") {
+					t.Errorf("before %q: %s is reached past the TUN", command, host)
+				}
 			}
-			closeHost(t, h)
-			remove()
-			checkRestored(t, ns, c, before)
+			return nil
 		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	settle(t, ns)
+	if diff := cmp.Diff(sortedLinks(want), sortedLinks(ns.State())); diff != "" {
+		t.Errorf("state after a run that died (-without it +got):\n%s", diff)
+	}
+	closeHost(t, h)
+	remove()
+	checkRestored(t, ns, c, before)
+}
+
+// held tells whether what the host sends to an address enters a TUN or a guard: by the rules, or by the mark that the nftables
+// table gives, with which it is dropped elsewhere.
+func held(t *testing.T, ns *tuntest.Namespace, host string) bool {
+	t.Helper()
+	if routeTo(t, ns, host) != "dev wan0" {
+		return true
+	}
+	out, err := ns.Command(t.Context(), "nft", "list", "table", "inet", "syntap0").Output()
+	_, mark, ok := strings.Cut(string(out), "meta mark set ")
+	if err != nil || !ok {
+		return false
+	}
+	mark = strings.Fields(mark)[0]
+	return routeTo(t, ns, host+" mark "+mark) != "dev wan0" || strings.Contains(string(out), "mark != "+mark+" accept") && strings.Contains(string(out), " drop\n")
 }
 
 // sortedLinks makes states comparable whose interfaces, made in another order, have other numbers, and may have carried
@@ -252,9 +298,12 @@ func sortedLinks(state string) []string {
 
 func TestSecondInstance(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, secondInstance)
+}
+
+func secondInstance(t *testing.T, running tun.HostConfig) {
 	ns := tuntest.NewNamespace(t)
 	open(t, ns, "syntap0")
-	running := everything()
 	running.StateDir = t.TempDir()
 	defer closeHost(t, configure(t, ns, running))
 	tuntest.Wait(t, "the interface's multicast route", func() bool { return strings.Contains(ns.State(), "multicast ff00::/8 dev syntap0") })
@@ -271,6 +320,10 @@ func TestSecondInstance(t *testing.T) {
 	overlapping.Table, overlapping.Priority = 6000, 5353
 	apart.Table, apart.Priority, apart.Mark = 6000, 6000, 0x6000
 
+	rule, first := "5362 iif syntap0 goto 5366", "5359 fwmark 0x5359 goto 5366"
+	if !running.ByRules {
+		rule, first = "5359 iif syntap0 goto 5366", "5359 iif syntap0 goto 5366"
+	}
 	tests := []struct {
 		name string
 		c    tun.HostConfig
@@ -279,8 +332,8 @@ func TestSecondInstance(t *testing.T) {
 	}{
 		{"name", running, tun.ErrRunning, ": another instance is running"},
 		{"table", sameTable, tun.ErrRoutingInUse, ": table 5359 routes 0.0.0.0/0 to interface syntap0"},
-		{"priority", samePriority, tun.ErrRoutingInUse, ": IPv4 rule 5362 iif syntap0 goto 5366"},
-		{"overlapping priorities", overlapping, tun.ErrRoutingInUse, ": IPv4 rule 5359 fwmark 0x5359 goto 5366"},
+		{"priority", samePriority, tun.ErrRoutingInUse, ": IPv4 rule " + rule},
+		{"overlapping priorities", overlapping, tun.ErrRoutingInUse, ": IPv4 rule " + first},
 	}
 	for _, tt := range tests {
 		_, err := tryConfigure(ns, tt.c)
@@ -300,7 +353,7 @@ func TestSecondInstance(t *testing.T) {
 	closeHost(t, configure(t, elsewhere, running))
 
 	closeHost(t, configure(t, ns, apart))
-	if got := routeTo(t, ns, tuntest.ServerAddr4); got != "dev syntap0" {
+	if got := routeTo(t, ns, tuntest.ServerAddr4+entering(running)); got != "dev syntap0" {
 		t.Errorf("beside and after another instance: route to %s = %s, want dev syntap0", tuntest.ServerAddr4, got)
 	}
 	remove()

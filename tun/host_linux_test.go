@@ -25,7 +25,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return all
 }
 
-// everything is the configuration that routes all traffic.
+// everything is the configuration that routes all traffic, without connection tracking.
 func everything() tun.HostConfig {
 	return tun.HostConfig{
 		Name:      "syntap0",
@@ -34,6 +34,31 @@ func everything() tun.HostConfig {
 		Mark:      0x5359, Table: 5359, Priority: 5359,
 		KeepInbound: true, Closed: true, ByRules: true,
 	}
+}
+
+// tracking is everything, with connection tracking.
+func tracking() tun.HostConfig {
+	c := everything()
+	c.ByRules, c.Enforce = false, tun.EnforceReject
+	return c
+}
+
+// inBothModes runs a test with everything and with tracking.
+func inBothModes(t *testing.T, test func(t *testing.T, c tun.HostConfig)) {
+	for name, c := range map[string]tun.HostConfig{"by rules": everything(), "by connection tracking": tracking()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, c)
+		})
+	}
+}
+
+// entering is what "ip route get" is told of a packet that the router has decided to take.
+func entering(c tun.HostConfig) string {
+	if c.ByRules {
+		return ""
+	}
+	return fmt.Sprintf(" mark %#x", c.Mark<<16)
 }
 
 // open makes a TUN in ns. It ends with the test or earlier, with the function returned.
@@ -243,9 +268,12 @@ func failAfter(n int, passed *[]string) func(command string) error {
 // TestConfigureFailsAnywhere fails at each step in turn.
 func TestConfigureFailsAnywhere(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, failAnywhere)
+}
+
+func failAnywhere(t *testing.T, c tun.HostConfig) {
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.conf.default.rp_filter", "1")
-	c := everything()
 	c.StateDir = t.TempDir()
 	c.Exclude = prefixes("192.0.2.0/24")
 	c.IncludeUIDs, c.ExcludeUIDs = []tun.UIDRange{{First: 0, Last: 9}}, []tun.UIDRange{{First: 5, Last: 5}}
@@ -300,7 +328,24 @@ func TestConfigureFailsAnywhere(t *testing.T) {
 		"ip -6 route add default dev guard5359 metric 4278190080 table 5359",
 		"ip route add default dev syntap0 scope global table 5359",
 		"ip -6 route add default dev syntap0 table 5359",
-	}, rules("ip",
+	})
+	if !c.ByRules {
+		want = slices.Concat(want, rules("ip",
+			"5366 nop",
+			"5359 iif syntap0 goto 5366",
+			"5361 to 198.18.0.0/15 fwmark 0x5359 goto 5366",
+			"5362 to 198.18.0.0/15 lookup 5359",
+		), rules("ip -6",
+			"5366 nop",
+			"5359 iif syntap0 goto 5366",
+		), []string{"nft table inet syntap0"},
+			rules("ip", "5360 fwmark 0x53590000 lookup 5359"), rules("ip -6", "5360 fwmark 0x53590000 lookup 5359"))
+		if diff := cmp.Diff(want, steps); diff != "" {
+			t.Errorf("steps (-want +got):\n%s", diff)
+		}
+		return
+	}
+	want = slices.Concat(want, rules("ip",
 		"5366 nop",
 		"5359 fwmark 0x5359 goto 5366",
 		"5362 iif syntap0 goto 5366",
@@ -327,8 +372,14 @@ func TestConfigureFailsAnywhere(t *testing.T) {
 // TestPlan has a shell carry the plan out. It must lead to the same as Configure.
 func TestPlan(t *testing.T) {
 	t.Parallel()
+	inBothModes(t, carryOutPlan)
+}
+
+func carryOutPlan(t *testing.T, c tun.HostConfig) {
 	planned, configured := tuntest.NewNamespace(t), tuntest.NewNamespace(t)
-	c := everything()
+	c.Sources = prefixes("192.0.2.0/24", "2001:db8:1::/64")
+	c.Resolvers = []netip.Addr{netip.MustParseAddr("203.0.113.53"), netip.MustParseAddr("2001:db8::53")}
+	c.ExcludeUIDs = []tun.UIDRange{{First: 1000, Last: 1999}}
 	c.Exclude = prefixes("192.0.2.0/24", "2001:db8:1::/64")
 	var plan []string
 	before := planned.State()
@@ -358,12 +409,14 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// settled leaves out of a state what shows whether somebody reads the TUN: nobody does that of a plan.
+// settled leaves out of a state what shows whether somebody reads the TUN, which a plan's is not, and what shows that a
+// table has an owner.
 func settled(state string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(state) {
-		if !strings.HasPrefix(line, "multicast ff00::/8 dev ") {
-			kept.WriteString(line)
+		line, _, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " # progname")
+		if line != "" && !strings.HasPrefix(line, "multicast ff00::/8 dev ") && !strings.HasPrefix(line, "\tflags owner") {
+			kept.WriteString(line + "\n")
 		}
 	}
 	return strings.NewReplacer(" linkdown", "", "NO-CARRIER,", "", ",LOWER_UP", "", "state DOWN", "state UNKNOWN").Replace(kept.String())

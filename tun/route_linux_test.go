@@ -123,22 +123,29 @@ func TestUplinkDown(t *testing.T) {
 
 func TestUndo(t *testing.T) {
 	t.Parallel()
-	ownNamespace := everything()
+	inBothModes(t, undo)
+}
+
+func undo(t *testing.T, everything tun.HostConfig) {
+	ownNamespace, some := everything, everything
 	ownNamespace.Table = 0
-	some := everything()
 	some.Include = prefixes("203.0.113.0/24", "192.0.2.0/24", "2001:db8::/32")
-	for name, c := range map[string]tun.HostConfig{"everything": everything(), "some": some, "own namespace": ownNamespace} {
+	for name, c := range map[string]tun.HostConfig{"everything": everything, "some": some, "own namespace": ownNamespace} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := tuntest.NewNamespace(t)
 			before := ns.State()
 			remove := open(t, ns, "syntap0")
 			h := configure(t, ns, c)
-			if got := routeTo(t, ns, tuntest.ServerAddr4); got != "dev syntap0" {
+			query := tuntest.ServerAddr4
+			if c.Table != 0 {
+				query += entering(c)
+			}
+			if got := routeTo(t, ns, query); got != "dev syntap0" {
 				t.Errorf("route to %s = %s, want dev syntap0", tuntest.ServerAddr4, got)
 			}
 			closeHost(t, h)
-			if got := routeTo(t, ns, tuntest.ServerAddr4); got != "Network is unreachable" {
+			if got := routeTo(t, ns, query); got != "Network is unreachable" {
 				t.Errorf("after Close: route to %s = %s, want Network is unreachable", tuntest.ServerAddr4, got)
 			}
 			closeHost(t, h)
@@ -152,16 +159,18 @@ func TestUndo(t *testing.T) {
 
 func TestUndoAfterInterfaceIsGone(t *testing.T) {
 	t.Parallel()
-	ns := tuntest.NewNamespace(t)
-	before := ns.State()
-	remove := open(t, ns, "syntap0")
-	h := configure(t, ns, everything())
-	remove()
-	ns.Run("ip", "rule", "del", "pref", "5365") // and a hand was at work
-	closeHost(t, h)
-	if diff := cmp.Diff(before, ns.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	inBothModes(t, func(t *testing.T, c tun.HostConfig) {
+		ns := tuntest.NewNamespace(t)
+		before := ns.State()
+		remove := open(t, ns, "syntap0")
+		h := configure(t, ns, c)
+		remove()
+		ns.Run("ip", "rule", "del", "pref", "5366") // and a hand was at work
+		closeHost(t, h)
+		if diff := cmp.Diff(before, ns.State()); diff != "" {
+			t.Errorf("left behind (-before +after):\n%s", diff)
+		}
+	})
 }
 
 func TestOwnNamespaceHasNoRules(t *testing.T) {

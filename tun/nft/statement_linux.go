@@ -245,7 +245,7 @@ func RouteOutside(set string) Statement {
 
 // AnyUID matches packets that come from a socket of a process. Those of the kernel's own sockets do not, nor do forwarded
 // ones.
-var AnyUID = Statement{"meta skuid 0-4294967295", []expr.Any{
+var AnyUID = Statement{"meta skuid >= 0", []expr.Any{
 	meta(expr.MetaKeySKUID), &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: native(0)},
 }}
 
