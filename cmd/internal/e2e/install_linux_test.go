@@ -128,10 +128,10 @@ network >/root/before
 dpkg -i /root/syntap.deb
 mkdir -p /var/log/syntap /run/syntap
 syntap run -c /etc/syntap/config.yaml &
-timeout 60 sh -c 'until ip rule | grep -q 5365; do :; done'
+timeout 60 sh -c 'until ip rule | grep -q 5360:; do :; done'
 kill -9 $!
 wait $! || true
-ip rule | grep -q 5365
+ip rule | grep -q 5360:
 dpkg -r syntap
 network | diff /root/before -
 test -e /etc/syntap/config.yaml

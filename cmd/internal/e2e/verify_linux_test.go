@@ -62,8 +62,8 @@ trap 'kill $journald' EXIT
 timeout 60 sh -c 'until test -S /run/systemd/journal/socket; do :; done'
 for run in 1 2; do
 	"$SYNTAP" run -c "$DIR/syntap.yaml" 2>"$DIR/err" & router=$!
-	timeout 60 sh -c 'until ip -6 rule | grep -q 5366; do :; done'
-	timeout 60 sh -c 'until grep -q handshake "$DIR/log/handshakes.json"; do curl -s -m 5 http://[::1]:1 http://192.0.2.9/ || true; done'
+	timeout 60 sh -c 'until ip -6 rule | grep -q 5360:; do :; done'
+	timeout 60 sh -c 'until grep -q handshake "$DIR/log/handshakes.json"; do curl -s -m 5 http://$SERVER:1/ || true; done'
 	kill $router
 	wait $router
 done
@@ -99,7 +99,7 @@ tap: {log: [{format: json, path: DIR/log/handshakes.json, chain: true, chain_anc
 	ctx, cancel := timeout()
 	defer cancel()
 	cmd := lab.Router.Command(ctx, "unshare", "--mount", "--propagation", "private", "sh", "-c", inJournal)
-	cmd.Env = append(os.Environ(), "DIR="+r.dir, "SYNTAP="+binary, "JOURNALD="+journald, "RUNTIME_DIRECTORY="+r.dir)
+	cmd.Env = append(os.Environ(), "DIR="+r.dir, "SYNTAP="+binary, "JOURNALD="+journald, "SERVER="+tuntest.ServerAddr4, "RUNTIME_DIRECTORY="+r.dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "heads vouch for the end") ||
 		!strings.Contains(string(out), "at the end: the journal says that the log had them on ") {
