@@ -69,14 +69,18 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 		})
 	})
 	g.Go(func() error { return notify.Run(running) })
+	var routed error
 	g.Go(func() error {
 		r := Router{
 			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
 			Mark: uint32(c.Route.Mark), OnHost: onHost(c, hostConfig.ByRules), KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
 		}
-		return r.Route(running, dev)
+		routed = r.Route(running, dev)
+		return routed
 	})
-	err = g.Wait()
+	if err = g.Wait(); routed != nil && errors.Is(err, tun.ErrGone) { // it closes its interface when it ends for a reason of its own
+		err = errors.Join(routed, err)
+	}
 	stop.at.Store("taking rules and routes back")
 	failed := err != nil && ctx.Err() == nil && c.Route.OnCrash == config.Closed
 	if failed {
