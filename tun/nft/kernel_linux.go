@@ -46,7 +46,9 @@ func (k *Kernel) Probe(t *Table) error {
 	probe := *t
 	probe.Name += "-probe"
 	k.conn.AddTable(table(probe.Name))
-	k.fill(&probe)
+	if err := k.fill(&probe, content{}); err != nil {
+		return err
+	}
 	k.conn.DelTable(table(probe.Name))
 	if err := k.conn.Flush(); err != nil {
 		return fmt.Errorf("try nftables: %w", err)
@@ -73,7 +75,8 @@ const (
 	tablePersist = 0x4 // NFT_TABLE_F_PERSIST: it outlives its owner
 )
 
-// Replace makes a table what t says, in place of one of the same name.
+// Replace makes a table what t says, in place of one of the same name. Packets meet the old rules or the new ones: chains and
+// sets that stay are not made anew, because a packet that is on its way through the old rules looks into the sets as they are.
 func (k *Kernel) Replace(t *Table) error {
 	exists, err := k.Exists(t.Name)
 	if err != nil {
@@ -81,14 +84,19 @@ func (k *Kernel) Replace(t *Table) error {
 	}
 	// An empty table, which does nothing, is made ours, or the one that a dead process has left. Older kernels refuse.
 	owned := k.own(t.Name) == nil
+	var old content
 	if exists {
-		if err := k.empty(t.Name); err != nil {
+		if old, err = k.content(t.Name); err != nil {
 			return err
 		}
+		k.conn.FlushTable(table(t.Name)) // removes the rules
 	} else if !owned {
 		k.conn.AddTable(table(t.Name))
 	}
-	k.fill(t)
+	if err := k.fill(t, old); err != nil {
+		return err
+	}
+	k.removeOthers(t, old)
 	if err := k.conn.Flush(); err != nil {
 		return fmt.Errorf("set nftables table %s: %w", t.Name, err)
 	}
@@ -124,25 +132,60 @@ func (k *Kernel) own(name string) error {
 	return err
 }
 
-// empty queues the removal of all that is in a table.
-func (k *Kernel) empty(name string) error {
-	t := table(name)
-	chains, err := k.chains(name)
-	if err != nil {
-		return err
+// content is all but the rules of a table.
+type content struct {
+	chains []*nftables.Chain
+	sets   []*nftables.Set
+}
+
+func (k *Kernel) content(name string) (c content, err error) {
+	if c.chains, err = k.chains(name); err != nil {
+		return c, err
 	}
-	sets, err := k.conn.GetSets(t)
-	if err != nil {
-		return fmt.Errorf("list sets of nftables table %s: %w", name, err)
+	if c.sets, err = k.conn.GetSets(table(name)); err != nil {
+		return c, fmt.Errorf("list sets of nftables table %s: %w", name, err)
 	}
-	k.conn.FlushTable(t)
-	for _, c := range chains {
-		k.conn.DelChain(c)
+	return c, nil
+}
+
+// chain returns the chain that may stay in place of c.
+func (old content) chain(c Chain) *nftables.Chain {
+	i := slices.IndexFunc(old.chains, func(o *nftables.Chain) bool {
+		if o.Name != c.Name || (o.Hooknum == nil) != (c.Hook == nil) {
+			return false
+		}
+		return c.Hook == nil || o.Type == nftables.ChainType(c.Hook.Type) && *o.Hooknum == *hooks[c.Hook.At] &&
+			*o.Priority == nftables.ChainPriority(c.Hook.Priority)
+	})
+	if i < 0 {
+		return nil
 	}
-	for _, s := range sets {
-		k.conn.DelSet(s)
+	return old.chains[i]
+}
+
+// set returns the set that may stay in place of s.
+func (old content) set(s Set) *nftables.Set {
+	i := slices.IndexFunc(old.sets, func(o *nftables.Set) bool {
+		return o.Name == s.Name && o.KeyType.Bytes == s.Type.data.Bytes && o.Interval == s.Interval && o.Dynamic == (s.Size > 0)
+	})
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return old.sets[i]
+}
+
+// removeOthers queues the removal of what t does not have.
+func (k *Kernel) removeOthers(t *Table, old content) {
+	for _, c := range old.chains {
+		if !slices.ContainsFunc(t.Chains, func(n Chain) bool { return old.chain(n) == c }) {
+			k.conn.DelChain(c)
+		}
+	}
+	for _, s := range old.sets {
+		if !slices.ContainsFunc(t.Sets, func(n Set) bool { return old.set(n) == s }) {
+			k.conn.DelSet(s)
+		}
+	}
 }
 
 func (k *Kernel) chains(name string) ([]*nftables.Chain, error) {
@@ -157,21 +200,11 @@ func (k *Kernel) chains(name string) ([]*nftables.Chain, error) {
 const elementsAtOnce = 512
 
 // fill queues the sets, the chains and then the rules of a table, which may jump anywhere.
-func (k *Kernel) fill(t *Table) {
+func (k *Kernel) fill(t *Table, old content) error {
 	to := table(t.Name)
 	for _, s := range t.Sets {
-		set := &nftables.Set{
-			Table: to, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
-			Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
-		}
-		// The errors are those of what the set was declared to be.
-		if err := k.conn.AddSet(set, nil); err != nil {
-			panic("nft: " + err.Error())
-		}
-		for chunk := range slices.Chunk(elements(s), elementsAtOnce) {
-			if err := k.conn.SetAddElements(set, chunk); err != nil {
-				panic("nft: " + err.Error())
-			}
+		if err := k.fillSet(to, s, old.set(s)); err != nil {
+			return fmt.Errorf("set %s of nftables table %s: %w", s.Name, t.Name, err)
 		}
 	}
 	chains := make([]*nftables.Chain, len(t.Chains))
@@ -182,7 +215,9 @@ func (k *Kernel) fill(t *Table) {
 			chains[i].Type, chains[i].Hooknum = nftables.ChainType(h.Type), hooks[h.At]
 			chains[i].Priority, chains[i].Policy = nftables.ChainPriorityRef(nftables.ChainPriority(h.Priority)), &accept
 		}
-		k.conn.AddChain(chains[i])
+		if old.chain(c) == nil {
+			k.conn.AddChain(chains[i])
+		}
 	}
 	for i, c := range t.Chains {
 		for _, r := range c.Rules {
@@ -193,6 +228,54 @@ func (k *Kernel) fill(t *Table) {
 			k.conn.AddRule(rule)
 		}
 	}
+	return nil
+}
+
+// fillSet queues what makes a set, or the one that is there, have the elements of s.
+func (k *Kernel) fillSet(to *nftables.Table, s Set, old *nftables.Set) error {
+	set := &nftables.Set{
+		Table: to, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
+		Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
+	}
+	want := elements(s)
+	switch {
+	case old == nil:
+		if err := k.conn.AddSet(set, nil); err != nil {
+			return err
+		}
+	case s.Size > 0:
+		return nil // packets fill it
+	default:
+		have, err := k.conn.GetSetElements(old)
+		if err != nil || sameElements(have, want) {
+			return err
+		}
+		k.conn.FlushSet(set)
+	}
+	for chunk := range slices.Chunk(want, elementsAtOnce) {
+		if err := k.conn.SetAddElements(set, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameElements compares elements in any order.
+func sameElements(a, b []nftables.SetElement) bool {
+	key := func(e nftables.SetElement) string { return fmt.Sprintf("%x %t", e.Key, e.IntervalEnd) }
+	count := make(map[string]int)
+	for _, e := range a {
+		count[key(e)]++
+	}
+	for _, e := range b {
+		count[key(e)]--
+	}
+	for _, n := range count {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 var hooks = map[string]*nftables.ChainHook{
