@@ -126,6 +126,7 @@ func steering(c HostConfig) *nft.Table {
 	chain("arriving", &nft.Hook{Type: "filter", At: "prerouting", Priority: firstPriority}, nft.Rule{nft.From(c.Name), enter})
 	chain("leaving", &nft.Hook{Type: "filter", At: "postrouting", Priority: firstPriority}, nft.Rule{nft.Mark(c.Mark), nft.SetMark(0)})
 	if c.Enforce != EnforceOff {
+		chain("count_past", nil, nft.Rule{nft.CountUID(pastSet), nft.Return}, nft.Rule{nft.CountForwarded(pastForwardedSet)})
 		chain("past", &nft.Hook{Type: "filter", At: "postrouting", Priority: lastPriority}, guardRules(c)...)
 	}
 	return t
@@ -165,12 +166,11 @@ func guardRules(c HostConfig) []nft.Rule {
 		{nft.To(c.guard()), nft.Accept},
 	}
 	for _, name := range c.Underlay.Detours {
-		to := nft.To(name)
-		rules = append(rules, nft.Rule{to, nft.CountUID(pastSet)}, nft.Rule{to, nft.CountForwarded(pastForwardedSet)}, nft.Rule{to, nft.Accept})
+		rules = append(rules, nft.Rule{nft.To(name), nft.Jump("count_past")}, nft.Rule{nft.To(name), nft.Accept})
 	}
-	count := []nft.Rule{{nft.CountUID(pastSet)}, {nft.CountForwarded(pastForwardedSet)}}
+	count := nft.Rule{nft.Jump("count_past")}
 	if c.Enforce != EnforceReject {
-		return append(rules, count...)
+		return append(rules, count)
 	}
 	// Address configuration and the resolver of a link bind their sockets to the link.
 	for _, port := range []uint16{67, 547} { // DHCP, DHCPv6
@@ -179,7 +179,7 @@ func guardRules(c HostConfig) []nft.Rule {
 	rules = append(rules,
 		nft.Rule{nft.DestinationPort(53), nft.Destination4.In("resolvers4"), nft.Accept},
 		nft.Rule{nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept})
-	return append(append(rules, count...), nft.Rule{nft.Counter(), nft.Drop})
+	return append(rules, count, nft.Rule{nft.Counter(), nft.Drop})
 }
 
 func steeringSets(c HostConfig) []nft.Set {

@@ -42,9 +42,10 @@ func (l *pastLog) report(all []tun.Past) {
 		line.packets += p.Packets
 		line.Do(func() {
 			log := l.log.WithFields(logrus.Fields{"interface": p.Interface, "packets": line.packets})
-			if p.From != "" {
+			switch {
+			case p.From != "":
 				log = log.WithField("from", p.From)
-			} else {
+			case p.UID >= 0: // else it is the kernel's, such as the answer to a segment of a connection that has ended
 				log = log.WithField("uid", p.UID)
 			}
 			message := "packets that the TUN should have had have left by another interface, unrecorded"
