@@ -1,0 +1,237 @@
+package e2e_test
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// callAll makes a client call in every way and checks who answers; "" = nobody.
+func (h *hostLab) callAll(t *testing.T, when string, c call, want string) {
+	t.Helper()
+	all := make(map[string]call)
+	for _, to := range []string{h.far4, h.far6} {
+		for _, proto := range []string{"tcp", "udp", "ping"} {
+			c.to, c.proto, c.witnesses = to, proto, h.witnesses()
+			all[proto+" "+to] = c
+		}
+	}
+	for name, a := range calls(all) {
+		if says := strings.HasPrefix(a.says, want); !says || want == "" && strings.Contains(a.says, " sees ") {
+			t.Errorf("%s: %s: %s, want %s", when, name, a.says, cmp.Or(want, "no answer"))
+		}
+	}
+}
+
+// TestVPNComesAndGoes has a VPN come up and go while the router runs.
+func TestVPNComesAndGoes(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	h.callAll(t, "before", call{ns: h.Router}, "world")
+	h.addVPNLink(t, 51820)
+	for _, f := range []string{"-4", "-6"} {
+		h.Router.Run("ip", f, "rule", "add", "pref", "31000", "lookup", "main", "suppress_prefixlength", "0")
+		h.Router.Run("ip", f, "rule", "add", "pref", "31001", "not", "fwmark", fmt.Sprint(wgMark), "lookup", "51820")
+	}
+	h.callAll(t, "host in the VPN", call{ns: h.Router}, "VPN")
+	h.callAll(t, "LAN in the VPN", call{ns: h.Client}, "VPN")
+	n := len(r.waitRecords(t, 6))
+	r.wait(t, "the VPN's mark to be noticed", func() bool {
+		return strings.Contains(output(h.Router, "nft", "list", "chain", "inet", "syntap0", "local_new"), "0x0000ca6c")
+	})
+	h.callAll(t, "the VPN's own socket", call{ns: h.Router, mark: wgMark}, "world")
+	if got := len(r.records(t)); got != n {
+		t.Errorf("%d records, want none of the VPN's own sockets", got-n)
+	}
+	for _, f := range []string{"-4", "-6"} {
+		h.Router.Run("ip", f, "rule", "del", "lookup", "51820")
+	}
+	h.callAll(t, "after", call{ns: h.Router}, "world")
+	r.waitRecords(t, n+2)
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestRuleBeforeOurs has a rule appear that sends everything past the TUN. The router names it and the priority that goes
+// before it, with which everything is recorded again.
+func TestRuleBeforeOurs(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	h.addVPNLink(t, 52)
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	for _, f := range []string{"-4", "-6"} {
+		h.Router.Run("ip", f, "rule", "add", "pref", "5270", "lookup", "52")
+	}
+	said := regexp.MustCompile(`rule ."pref 5270 lookup 52." comes before the router's own.*hint="set route.priority to (\d+) or less"`)
+	r.wait(t, "the warning", func() bool { return said.MatchString(r.Stderr()) })
+	h.callAll(t, "past the TUN", call{ns: h.Router}, "VPN")
+	priority := said.FindStringSubmatch(r.Stderr())[1]
+	r.stop(t, unix.SIGTERM)
+	if n := len(r.records(t)); n != 0 {
+		t.Errorf("%d records of what has gone past the TUN", n)
+	}
+	r = run(t, h.Router, "syntap0", sourcesOfLAN+"route: {priority: "+priority+"}\n")
+	h.callAll(t, "with priority "+priority, call{ns: h.Router}, "VPN")
+	r.waitRecords(t, 2)
+	if strings.Contains(r.Stderr(), "comes before the router's own") {
+		t.Errorf("the router said\n%swant no warning", r.Stderr())
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestFlushedRules flushes all rules again and again while connections are opened. Those that come about are on record.
+func TestFlushedRules(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	done := make(chan struct{})
+	var opened atomic.Int64
+	for _, to := range []string{h.far4, h.far6} {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+				c := call{ns: h.Router, proto: "tcp", to: to, patience: 3 * time.Second}
+				if strings.HasPrefix(c.make().says, "world") {
+					opened.Add(1)
+				}
+			}
+		}()
+	}
+	flush := time.NewTicker(200 * time.Millisecond)
+	defer flush.Stop()
+	for running := 2; running > 0; {
+		select {
+		case <-done:
+			running--
+		case <-flush.C:
+			for _, f := range []string{"-4", "-6"} {
+				h.Router.Run("ip", f, "rule", "flush")
+				h.Router.Run("ip", f, "rule", "add", "lookup", "main", "pref", "32766")
+			}
+		}
+	}
+	r.waitRecords(t, int(opened.Load()))
+	established := 0
+	for outcome, n := range outcomes(r.records(t)) {
+		if strings.HasSuffix(outcome, " established") {
+			established += n
+		}
+	}
+	if n := int(opened.Load()); n == 0 || established < n {
+		t.Errorf("%d of %d connections are on record", established, n)
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestBoundToUplink has programs bind their sockets to the uplink, past the rules. They are refused or counted, and named.
+func TestBoundToUplink(t *testing.T) {
+	t.Parallel()
+	for enforce, want := range map[string]struct{ answer, said string }{
+		"reject": {"", `refused" interface=wan0 packets=\d+ uid=0`},
+		"count":  {"world", `unrecorded" interface=wan0 packets=\d+ uid=0`},
+		"off":    {"world", ""},
+	} {
+		t.Run(enforce, func(t *testing.T) {
+			t.Parallel()
+			h := newHostLab(t)
+			r := run(t, h.Router, "syntap0", sourcesOfLAN+"route: {enforce: "+enforce+"}\n")
+			h.callAll(t, "bound", call{ns: h.Router, device: "wan0", patience: 3 * time.Second}, want.answer)
+			h.callAll(t, "not bound", call{ns: h.Router}, "world")
+			if want.said != "" {
+				r.wait(t, "the count to be told", func() bool { return regexp.MustCompile(want.said).MatchString(r.Stderr()) })
+			}
+			if strings.Contains(r.Stderr(), "uid=-1") {
+				t.Errorf("the router takes packets of this host for another machine's:\n%s", r.Stderr())
+			}
+			if n := len(r.waitRecords(t, 2)); n != 2 {
+				t.Errorf("%d records, want those of the two connections that were not bound", n)
+			}
+			r.stop(t, unix.SIGTERM)
+			if want.said == "" && strings.Contains(r.Stderr(), "interface=wan0") {
+				t.Errorf("the router said\n%swant nothing of wan0", r.Stderr())
+			}
+		})
+	}
+}
+
+// TestGatewayNotices leaves out what a gateway needs. run, check and plan say so.
+func TestGatewayNotices(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		config, want string
+		setUp        func(h *hostLab)
+	}{
+		"IPv4 is not forwarded": {sourcesOfLAN, "sysctl -w net.ipv4.ip_forward=1", func(h *hostLab) { h.Router.Sysctl("net.ipv4.ip_forward", "0") }},
+		"IPv6 is not forwarded": {sourcesOfLAN, "sysctl -w net.ipv6.conf.all.forwarding=1", func(h *hostLab) { h.Router.Sysctl("net.ipv6.conf.all.forwarding", "0") }},
+		"sources lack the LAN":  {everything, "add 192.0.2.0/24 to tun.sources", func(*hostLab) {}},
+		"FORWARD drops":         {sourcesOfLAN, "insert rule inet ufw forward iifname syntap0 accept", func(h *hostLab) { h.addFirewall() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHostLab(t)
+			tt.setUp(h)
+			r := &router{dir: t.TempDir()}
+			file := r.writeConfig(t, tt.config)
+			for _, what := range []string{"check", "plan"} {
+				if got := command(t, h.Router, binary, what, "-c", file); got.status != 0 || !strings.Contains(got.stderr, tt.want) {
+					t.Errorf("%s: status %d, said %q, want %q", what, got.status, got.stderr, tt.want)
+				}
+			}
+			r.Process = h.Router.Start(binary, "run", "-c", file)
+			r.wait(t, "the notice", func() bool { return strings.Contains(r.Stderr(), tt.want) })
+			r.wait(t, "the router to start", func() bool { return strings.Contains(r.Stderr(), "msg=routing") })
+			r.stop(t, unix.SIGTERM)
+		})
+	}
+}
+
+// TestOpenAtStart keeps connections through the gateway, in both directions, that were open before the router starts.
+func TestOpenAtStart(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	serveEcho(h.Server, ":7070")
+	serveEcho(h.Client, ":7070")
+	open := make(map[string]net.Conn)
+	for _, is6 := range []bool{false, true} {
+		for name, c := range map[string]call{
+			"from the host":     {ns: h.Router, to: h.far(is6)},
+			"from the LAN":      {ns: h.Client, to: h.far(is6)},
+			"from a container":  {ns: h.containers, to: h.far(is6)},
+			"from outside":      {ns: h.Server, to: pick(is6, tuntest.ClientAddr4, tuntest.ClientAddr6), from: h.caller(is6)},
+			"host to the LAN":   {ns: h.Router, to: pick(is6, tuntest.ClientAddr4, tuntest.ClientAddr6)},
+			"container and LAN": {ns: h.containers, to: pick(is6, tuntest.ClientAddr4, tuntest.ClientAddr6)},
+		} {
+			c.patience = 2 * tuntest.Patience
+			conn, err := c.dial("tcp", net.JoinHostPort(c.to, "7070"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			open[fmt.Sprintf("%s, IPv6 %v", name, is6)] = conn
+		}
+	}
+	check := func(when string) {
+		for name, conn := range open {
+			b := []byte("x")
+			if _, err := conn.Write(b); err != nil {
+				t.Errorf("%s, %s: %v", name, when, err)
+			} else if _, err := conn.Read(b); err != nil {
+				t.Errorf("%s, %s: %v", name, when, err)
+			}
+		}
+	}
+	check("before")
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	check("during run")
+	r.stop(t, unix.SIGTERM)
+	check("after")
+}
