@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,8 +40,8 @@ func TestScan(t *testing.T) {
 		"TCP": {"-sT", fmt.Sprintf("-p1-%d", scaled(1000, 65535))},
 		"UDP": {"-sU", "-p51-56,500,501"},
 	}
-	scan := func(kind, host string) []string {
-		args := append(scans[kind], "-n", "-Pn", "-T4", "--max-retries", "2", "-oG", "-", host)
+	scan := func(kind, host string, more ...string) []string {
+		args := append(slices.Concat(scans[kind], more), "-n", "-Pn", "-T4", "--max-retries", "2", "-oG", "-", host)
 		if strings.Contains(host, ":") {
 			args = append(args, "-6")
 		}
@@ -55,7 +56,14 @@ func TestScan(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything+"\negress: {dial_timeout: 3s}\n")
 	for kind := range scans {
 		for _, host := range addresses() {
-			if diff := cmp.Diff(direct[kind+host], scan(kind, host)); diff != "" || len(direct[kind+host]) == 0 {
+			var more []string
+			if kind == "UDP" { // nmap captures the answers, at the interface of the host's own route unless it is told
+				more = []string{"-e", "syntap0"}
+				if strings.Contains(host, ":") {
+					continue // it sends no IPv6 by a TUN
+				}
+			}
+			if diff := cmp.Diff(direct[kind+host], scan(kind, host, more...)); diff != "" || len(direct[kind+host]) == 0 {
 				t.Errorf("%s ports of %s (-direct +routed):\n%s\ndirect: %v", kind, host, diff, direct[kind+host])
 			}
 		}
