@@ -22,6 +22,7 @@ type Host struct {
 	notices  []Notice          // of the last survey
 	counted  map[string]uint64 // packets past the TUN that were told
 	restored atomic.Uint64
+	refused  atomic.Uint64 // packets past the TUN
 
 	failpoint func(command string) error // asked before each step; nil outside of tests
 }

@@ -26,6 +26,7 @@ func ConnTrack() error { return errNotSupported }
 func StrictReversePath() ([]string, error) { return nil, errNotSupported }
 
 func (h *Host) Watch(context.Context, Reports) error { return errNotSupported }
+func (h *Host) Refused() uint64                      { return 0 }
 func (h *Host) Restored() uint64                     { return 0 }
 func (h *Host) Close() error                         { return errNotSupported }
 func (h *Host) Abandon()                             {}

@@ -14,6 +14,9 @@ import (
 // pastInterval is how often the counts of what goes past the TUN are read.
 const pastInterval = 10 * time.Second
 
+// Refused returns how many packets would have left past the TUN and were dropped, a moment ago.
+func (h *Host) Refused() uint64 { return h.refused.Load() }
+
 // past returns what has gone past the TUN since it was asked before.
 func (h *Host) past() ([]Past, error) {
 	if h.config.ByRules || h.config.Enforce == EnforceOff || h.nl.tables == nil {
@@ -35,6 +38,9 @@ func (h *Host) past() ([]Past, error) {
 			h.counted[key] = c.Packets
 			if p.Packets = new; ok && new > 0 {
 				p.Refused = h.config.Enforce == EnforceReject && !slices.Contains(h.config.Underlay.Detours, p.Interface)
+				if p.Refused {
+					h.refused.Add(new)
+				}
 				all = append(all, p)
 			}
 		}

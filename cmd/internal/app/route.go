@@ -29,6 +29,7 @@ type Router struct {
 	Reload     *Reload       // nil = never
 	View       *web.Server   // shows all this; nil = nobody looks
 	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
+	PastDrops  func() uint64 // packets that were refused on their way past the TUN; nil = not known
 	Owners     bool          // name the processes of local clients in records: they are in this network namespace
 	Forwards   bool          // clients may be behind other links of this host, which it forwards to
 

@@ -72,7 +72,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	var routed error
 	g.Go(func() error {
 		r := Router{
-			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()),
+			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
 			Mark: uint32(c.Route.Mark), OnHost: onHost(c, hostConfig.ByRules), KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
 		}
 		routed = r.Route(running, dev)

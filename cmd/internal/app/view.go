@@ -111,6 +111,9 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 		if r.QueueDrops != nil {
 			c.Drops["tun_queue"] = r.QueueDrops()
 		}
+		if r.PastDrops != nil {
+			c.Drops["past_tun"] = r.PastDrops()
+		}
 		return c
 	}
 }
