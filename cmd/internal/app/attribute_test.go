@@ -12,6 +12,7 @@ import (
 
 	"syntap/tap"
 	"syntap/tap/tcpdump"
+	"syntap/tun/tuntest"
 )
 
 // unanswered begins a connection to a listener that answers no more, and returns its addresses.
@@ -72,6 +73,18 @@ func TestAttribution(t *testing.T) {
 	other, _ := connect([4]byte{127, 0, 0, 2})
 	syn := make([]byte, 40)
 	syn[0], syn[9], syn[33] = 0x45, 6, 0x02
+	// On a machine with many processes the first search may be cut short. It goes on by itself, and the next ones know more.
+	isn := uint32(1 << 20)
+	tuntest.Wait(t, "the process to be found", func() bool {
+		isn++
+		answered := make(chan struct{})
+		a.segment(tap.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		a.beforeAnswer(client, server, isn, func() { close(answered) })
+		<-answered
+		a.record(&tap.Record{Client: client, Server: server, ClientISN: isn})
+		r := <-records
+		return r.Owner != nil && r.Owner.PID != 0
+	})
 	for i, tt := range []struct {
 		name           string
 		client         netip.AddrPort
