@@ -67,8 +67,9 @@ func TestFlood(t *testing.T) {
 	if got := carried["established"]; got != len(established)+connections || connections < 10 {
 		t.Errorf("%d connections recorded, want %d and at least 10 of them during the flood", got, len(established)+connections)
 	}
-	// Every SYN of the flood is in the kernel's or in the router's account.
-	if got := carried["drop_source"]; got+int(statistics.TxDropped) < packets || got > packets+1 { // the last may have been sent uncounted
+	// Every SYN of the flood is in the kernel's or in the router's account, but for those from 127.0.0.0/8, which the kernel
+	// sends nowhere: one in 256.
+	if got := carried["drop_source"]; got+int(statistics.TxDropped) < packets-packets/128 || got > packets+1 { // the last may have been sent uncounted
 		t.Errorf("%d SYNs dropped for their source and %d by the kernel, want %d", got, statistics.TxDropped, packets)
 	}
 	if got := carried["outbound_frames"] + carried["malformed_frames"]; got != int(statistics.TxPackets) {
