@@ -56,16 +56,18 @@ func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) 
 		s.mu.Unlock()
 		return true // netstack's to answer: challenge ACK (RFC 5961 §4)
 	}
-	if inUse || !again {
+	if inUse || !again && phase != answering {
 		f.next = &nextSYN{isn: isn, packet: join(frame), at: time.Now()}
 	}
 	s.mu.Unlock()
 	switch {
 	case inUse:
+	case phase == answering:
+		// Our SYN-ACK was lost, or netstack asks whether the client has given the attempt up, which then sends a RST and its SYN
+		// again (RFC 5961 §4). The stack may not begin the next attempt by itself: connection tracking has to see that SYN.
+		return true
 	case !again: // the client has given the attempt up
 		s.cancel(f)
-	case phase == answering:
-		return true // our SYN-ACK was lost
 	case retry:
 		s.dial(f)
 	}

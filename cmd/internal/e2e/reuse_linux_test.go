@@ -91,3 +91,36 @@ func reuseAddress(_, _ string, raw syscall.RawConn) (err error) {
 	}
 	return err
 }
+
+// TestClientGivesUp has a client give up a connection, whose answer it does not get, and try again from the same port. The
+// router, which waits for the client's ACK, asks it which of them counts (RFC 5961 §4).
+func TestClientGivesUp(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	serveEchoes(lab)
+	r := run(t, lab.Router, "syntap0", gatewayOf)
+	lab.Client.Drop(100, "input", "tcp flags & (syn | ack) == (syn | ack)")
+	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
+	dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{Port: 6000}, Control: reuseAddress}
+	if err := lab.Client.Do(func() error { _, err := dialer.Dial("tcp", address); return err }); err == nil {
+		t.Fatal("connected without an answer")
+	}
+	lab.Client.Run("nft", "flush ruleset")
+	start := time.Now()
+	dialer.Timeout = tuntest.Patience
+	var conn net.Conn
+	if err := lab.Client.Do(func() (err error) { conn, err = dialer.Dial("tcp", address); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Logf("connected in %v", time.Since(start))
+	echo(t, conn)
+	conn.Close()
+	r.waitRecords(t, 2)
+	r.stop(t, unix.SIGTERM)
+	for i, record := range r.records(t) {
+		if want := []string{"half_open", "established"}; i > 1 || record.Outcome != want[i] {
+			t.Errorf("record %d: %+v, want %q", i, record, want)
+		}
+	}
+}
