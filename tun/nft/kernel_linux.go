@@ -202,8 +202,8 @@ const elementsAtOnce = 512
 // fill queues the sets, the chains and then the rules of a table, which may jump anywhere.
 func (k *Kernel) fill(t *Table, old content) error {
 	to := table(t.Name)
-	for _, s := range t.Sets {
-		if err := k.fillSet(to, s, old.set(s)); err != nil {
+	for i, s := range t.Sets {
+		if err := k.fillSet(to, uint32(i+1), s, old.set(s)); err != nil {
 			return fmt.Errorf("set %s of nftables table %s: %w", s.Name, t.Name, err)
 		}
 	}
@@ -231,10 +231,11 @@ func (k *Kernel) fill(t *Table, old content) error {
 	return nil
 }
 
-// fillSet queues what makes a set, or the one that is there, have the elements of s.
-func (k *Kernel) fillSet(to *nftables.Table, s Set, old *nftables.Set) error {
+// fillSet queues what makes a set, or the one that is there, have the elements of s. id is one that no other set of the
+// transaction has: those that the library gives are not safe for several goroutines.
+func (k *Kernel) fillSet(to *nftables.Table, id uint32, s Set, old *nftables.Set) error {
 	set := &nftables.Set{
-		Table: to, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
+		Table: to, ID: id, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
 		Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
 	}
 	want := elements(s)
