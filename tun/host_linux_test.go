@@ -324,6 +324,8 @@ func failAnywhere(t *testing.T, c tun.HostConfig) {
 		"ip route add throw 192.0.2.0/24 table 5359",
 		"ip route add throw 224.0.0.0/4 table 5359",
 		"ip route add throw 255.255.255.255/32 table 5359",
+		"ip -6 route add throw ff00::/8 table 5359",
+		"ip -6 route add throw fe80::/10 table 5359",
 		"ip route add default dev guard5359 src 198.18.0.1 metric 4278190080 scope global table 5359",
 		"ip -6 route add default dev guard5359 metric 4278190080 table 5359",
 		"ip route add default dev syntap0 scope global table 5359",

@@ -89,7 +89,7 @@ func putBack(t *testing.T, c tun.HostConfig) {
 	if !c.ByRules {
 		rules = 5 + 3
 	}
-	if len(deletions) != rules+5+2+2 {
+	if len(deletions) != rules+5+4+2 {
 		t.Errorf("deletions are %d, want all that Configure adds:\n%s", len(deletions), strings.Join(deletions, "\n"))
 	}
 	for i, d := range deletions {

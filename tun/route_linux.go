@@ -10,9 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// localOnly are the IPv4 destinations that no router forwards to an ordinary socket: multicast (RFC 1112 §4) and the
-// limited broadcast (RFC 919 §7).
-var localOnly = []netip.Prefix{netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32")}
+// localOnly are the destinations that no router forwards to an ordinary socket: multicast (RFC 1112 §4, RFC 4291 §2.7), the
+// limited broadcast (RFC 919 §7) and the link-local addresses of IPv6, which mean nothing without their link (RFC 4007 §9).
+var localOnly = []netip.Prefix{
+	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
+	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
+}
 
 // guardMetric ranks the guard's routes below every other; the TUN's have the kernel's default.
 const guardMetric = 0xff000000

@@ -92,7 +92,7 @@ func steering(c HostConfig) *nft.Table {
 	for _, p := range tunnels {
 		local = append(local, nft.Rule{nft.Protocol(p), nft.Accept})
 	}
-	local = append(local, nft.Rule{nft.Jump("users")}, nft.Rule{nft.NotSYN, nft.Goto("midstream")}, nft.Rule{nft.Goto("destination")})
+	local = append(local, nft.Rule{nft.Broadcast, nft.Accept}, nft.Rule{nft.Jump("users")}, nft.Rule{nft.NotSYN, nft.Goto("midstream")}, nft.Rule{nft.Goto("destination")})
 	chain("local_new", nil, local...)
 
 	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(

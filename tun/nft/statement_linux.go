@@ -236,6 +236,11 @@ var NotUnicast = Statement{"fib daddr type != unicast", []expr.Any{
 	&expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, differs(native(unix.RTN_UNICAST)),
 }}
 
+// Broadcast matches packets to the broadcast addresses of the host's IPv4 networks.
+var Broadcast = Statement{"fib daddr type broadcast", []expr.Any{
+	&expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, equal(native(unix.RTN_BROADCAST)),
+}}
+
 // RouteOutside matches packets that the host would not send by an interface of a set of indexes.
 func RouteOutside(set string) Statement {
 	return Statement{"fib daddr oif != @" + set, []expr.Any{
