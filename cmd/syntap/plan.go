@@ -12,9 +12,9 @@ func newPlanCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [-c FILE]",
 		Short: "Print what run would change on this host",
-		Long: `Print what "syntap run" would change on this host, one command a line, in order. The
-commands are those a shell would need for the same; syntap itself runs none. Nothing
-on the host is touched.`,
+		Long: `Print what "syntap run" would change on this host, in order: commands of ip, sysctl
+and nft that a shell would need for the same; syntap itself runs none. What stands in
+the way on this host is said on standard error. Nothing on the host is touched.`,
 		Example: "  syntap plan -c /etc/syntap/config.yaml",
 		Args:    noArgs,
 
