@@ -74,12 +74,6 @@ func (h *Host) open() (err error) {
 	if err := checkLinkdown(c); err != nil {
 		return err
 	}
-	if h.config.Underlay, h.notices, err = survey(h.nl, c); err != nil {
-		return err
-	}
-	if !c.ByRules {
-		h.config.open = openFlows()
-	}
 	if h.changes, err = subscribe(); err != nil {
 		return err
 	}
@@ -88,10 +82,24 @@ func (h *Host) open() (err error) {
 			return err
 		}
 	}
-	if err := h.checkFree(); err != nil {
+	if err := h.look(); err != nil {
 		return errors.Join(err, h.cancelJournal())
 	}
 	return nil
+}
+
+// look reads what there is on the host, and checks that it leaves room for the router.
+func (h *Host) look() (err error) {
+	for _, dead := range h.dead() {
+		h.config.Underlay.Enter = dead.Underlay.Enter
+	}
+	if h.config.Underlay, h.notices, err = survey(h.nl, h.config); err != nil {
+		return err
+	}
+	if !h.config.ByRules {
+		h.config.open = openFlows()
+	}
+	return h.checkFree()
 }
 
 // dead returns the configs of dead runs that nobody has cleaned up after.

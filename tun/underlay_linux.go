@@ -112,7 +112,8 @@ func (s *surveyor) enterMark() uint32 {
 			return selects(r, mark) != selects(r, 0)
 		})
 	}
-	for _, mark := range []uint32{s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
+	// The one in force, or of a dead run, is kept: the table and the rule that goes with it change one after the other.
+	for _, mark := range []uint32{s.c.Underlay.Enter, s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
 		if free(mark) {
 			return mark
 		}
