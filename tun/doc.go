@@ -61,7 +61,8 @@
 // user it was: its socket was bound to the interface, or the rule that leads into the TUN was deleted and is not back
 // yet. DHCP and queries to the host's nameservers pass, because their programs bind their sockets to a link. A rule of the
 // host that comes before ours sends packets past the TUN, too; those are let through and counted, their answers come back the
-// same way, and [Notices] names the rule.
+// same way, and [Notices] names the rule. Frames that a bridge passes on between its
+// ports pass, too, where netfilter sees them (br_netfilter, which Docker loads).
 //
 // # Without connection tracking
 //

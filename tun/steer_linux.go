@@ -127,6 +127,7 @@ func steering(c HostConfig) *nft.Table {
 	chain("leaving", &nft.Hook{Type: "filter", At: "postrouting", Priority: firstPriority}, nft.Rule{nft.Mark(c.Mark), nft.SetMark(0)})
 	if c.Enforce != EnforceOff {
 		chain("count_past", nil, nft.Rule{nft.CountUID(pastSet), nft.Return}, nft.Rule{nft.CountForwarded(pastForwardedSet)})
+		chain("bridged", nil, nft.Rule{nft.AnyUID, nft.Return}, nft.Rule{nft.Accept})
 		chain("past", &nft.Hook{Type: "filter", At: "postrouting", Priority: lastPriority}, guardRules(c)...)
 	}
 	return t
@@ -164,6 +165,7 @@ func guardRules(c HostConfig) []nft.Rule {
 		{nft.To(c.Name), nft.Accept},
 		{nft.From(c.Name), nft.Accept},
 		{nft.To(c.guard()), nft.Accept},
+		{nft.ToBridge, nft.FromNone, nft.Jump("bridged")},
 	}
 	for _, name := range c.Underlay.Detours {
 		rules = append(rules, nft.Rule{nft.To(name), nft.Jump("count_past")}, nft.Rule{nft.To(name), nft.Accept})

@@ -65,6 +65,18 @@ func To(name string) Statement {
 	return Statement{fmt.Sprintf("oifname %q", name), []expr.Any{meta(expr.MetaKeyOIFNAME), equal(interfaceName(name))}}
 }
 
+// metaOutKind is NFT_META_OIFKIND of linux/netfilter/nf_tables.h: the kind of link that the packet leaves by.
+const metaOutKind = expr.MetaKey(27)
+
+// ToBridge matches packets that leave by a bridge.
+var ToBridge = Statement{`meta oifkind "bridge"`, []expr.Any{
+	meta(metaOutKind), equal(interfaceName("bridge")),
+}}
+
+// FromNone matches packets that have come in by no interface: this host's own and, in postrouting, what a bridge has
+// forwarded by itself.
+var FromNone = Statement{"meta iif 0", []expr.Any{meta(expr.MetaKeyIIF), equal(native(0))}}
+
 // FromAny matches packets that have come in by an interface of a set of indexes.
 func FromAny(set string) Statement {
 	return Statement{"iif @" + set, []expr.Any{meta(expr.MetaKeyIIF), in(set, false)}}
