@@ -23,7 +23,7 @@ func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver b
 	if f := s.flows[key]; f != nil {
 		return s.repeatedSYN(f, isn, frame) // unlocks
 	}
-	f := s.newAttempt(key, isn, join(frame))
+	f := s.newAttempt(key, isn, keepSYN(frame))
 	s.mu.Unlock()
 	s.begin(f, key, isn)
 	return false
@@ -38,12 +38,14 @@ func (s *Stack) begin(f *flow, key flowKey, isn uint32) {
 	s.dial(f)
 }
 
-func join(frame [][]byte) []byte {
-	var all []byte
-	for _, b := range frame {
-		all = append(all, b...)
+// charge has memory count the SYNs that a flow keeps, as they are now. mu is held.
+func (s *Stack) charge(f *flow) {
+	n := int64(flowMemory + len(f.syn))
+	if f.next != nil {
+		n += int64(len(f.next.packet))
 	}
-	return all
+	s.memory.held.Add(n - f.fixed)
+	f.fixed = n
 }
 
 // repeatedSYN handles a SYN on a 4-tuple in use. It is called with mu held and releases it.
@@ -57,7 +59,8 @@ func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) 
 		return true // netstack's to answer: challenge ACK (RFC 5961 §4)
 	}
 	if inUse || !again && phase != answering {
-		f.next = &nextSYN{isn: isn, packet: join(frame), at: time.Now()}
+		f.next = &nextSYN{isn: isn, packet: keepSYN(frame), at: time.Now()}
+		s.charge(f)
 	}
 	s.mu.Unlock()
 	switch {
@@ -98,7 +101,12 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 		full.Add(1)
 		return nil
 	}
+	if !s.memory.admit(flowMemory + int64(len(syn))) {
+		s.stats.DropMemory.Add(1)
+		return nil
+	}
 	f := newFlow(s, key, isn, syn)
+	f.fixed = flowMemory + int64(len(syn))
 	f.trying = true
 	s.noteDSCP(f, dscpOf(syn))
 	s.flows[key] = f
@@ -144,6 +152,8 @@ func (s *Stack) forget(f *flow) {
 	}
 	s.stats.TCPFlows.Add(-1)
 	var next *flow
+	s.memory.held.Add(-f.fixed)
+	f.leaveRoom()
 	waits := f.next != nil && time.Since(f.next.at) < nextSYNAge
 	if waits {
 		next = s.newAttempt(f.key, f.next.isn, f.next.packet)

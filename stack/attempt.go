@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
@@ -99,6 +100,9 @@ func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, ms
 		return -1, 0, err
 	}
 	mss, err = s.sizeStream(fd, f.key, target.Addr())
+	if s.memory.cramped() {
+		resizeSocket(fd, sizedTightAtFirst)
+	}
 	if dscp := dscpOf(f.syn); dscp != 0 {
 		setDSCP(fd, target.Addr().Is6(), dscp)
 	}
@@ -143,6 +147,9 @@ func (s *Stack) answerConnected(f *flow) {
 		errno = int(unix.EBADF)
 	}
 	full := s.halfOpenFull(f.key.client.Addr())
+	if full == nil && errno == 0 && !f.takeRoom() {
+		full = &s.stats.DropMemory
+	}
 	place := errno == 0 && full == nil
 	if place {
 		s.beginHalfOpen(f.key.client.Addr())
@@ -263,6 +270,17 @@ func (s *Stack) fail(f *flow, a Answer, errno syscall.Errno) {
 	s.forget(f)
 }
 
+// forward has netstack make the endpoint for a SYN. Its receive buffer is the forwarder's.
+func (s *Stack) forward(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+	s.mu.Lock()
+	f := s.flows[flowKey{client: addrPort(id.RemoteAddress, id.RemotePort), server: addrPort(id.LocalAddress, id.LocalPort)}]
+	s.mu.Unlock()
+	if f != nil && f.tight.Load() {
+		return s.tightForwarder.HandlePacket(id, pkt)
+	}
+	return s.forwarder.HandlePacket(id, pkt)
+}
+
 // accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until the client has
 // acknowledged our SYN-ACK.
 func (s *Stack) accept(r *tcp.ForwarderRequest) {
@@ -283,6 +301,7 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	s.mu.Lock()
 	s.endHalfOpen(f.key.client.Addr())
 	f.syn = nil
+	s.charge(f)
 	f.joined = true
 	ready, stopping := f.recorded || !s.o.AwaitRecord, s.stopping
 	if !ready {
@@ -334,6 +353,9 @@ func (s *Stack) open(f *flow) {
 	}
 	f.timer.Stop()
 	f.timer = nil // not needed any more, and large
+	if f.tight.Load() {
+		f.inbound.quiet.Store(true) // the kernel would let the host socket's buffers grow
+	}
 	f.phase.Store(open)
 	s.mu.Unlock()
 	f.outbound.kick() // there may be news already

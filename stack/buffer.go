@@ -3,40 +3,25 @@
 package stack
 
 import (
-	"sync/atomic"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // Buffers of one connection in netstack, in bytes. A receive buffer is twice the window that it lets the client see, and
 // counts memory, not payload.
 //
-// A flow begins with small buffers. A half that has moved growAfter bytes gets a large one, as long as the budget of the
-// stack has room for it, and gives it back when it is quiet and has nothing left in it. So what flows can hold in total is
-// TCPFlows small buffers and the budget: those that stall keep what they have, others go on with small buffers.
+// A flow begins with small buffers. A half that has moved growAfter bytes gets a large one, as long as memory has room for it, and
+// gives it back when it is quiet and has nothing left in it. Where memory is scarce the flow is tightened then (weigh.go).
 const (
+	tightReceiveBuffer = 8 << 10
+	tightSendBuffer    = 4 << 10
 	smallReceiveBuffer = 128 << 10 // the window takes one super-segment
 	largeReceiveBuffer = 2 << 20
 	smallSendBuffer    = 64 << 10
 	largeSendBuffer    = 2 << 20 // so that a client finds much to read whenever it wakes
 
-	growAfter    = 256 << 10
-	bufferBudget = 256 << 20
+	growAfter = 256 << 10
 )
-
-// budget is memory that several draw on.
-type budget struct{ left atomic.Int64 }
-
-func (b *budget) take(n int64) bool {
-	if b.left.Add(-n) >= 0 {
-		return true
-	}
-	b.left.Add(n)
-	return false
-}
-
-func (b *budget) giveBack(n int64) { b.left.Add(n) }
 
 // noteMoved notes that n bytes have gone through the half, and may let its buffer grow.
 func (h *half) noteMoved(n int) {
@@ -50,11 +35,18 @@ func (h *half) noteMoved(n int) {
 	}
 	h.carried += n
 	switch {
+	case f.tight.Load():
+		if h.carried >= tightMoved {
+			f.loosen()
+			h.carried = 0
+		}
 	case h.carried < growAfter:
-	case f.stack.buffers.take(h.price()):
+	case f.stack.memory.lend(h.price(), 2):
 		h.large.Store(true)
 		h.setBuffer(h.largeBuffer())
+		f.curb(false)
 	default:
+		f.curb(true)
 		h.carried = 0 // ask again later
 	}
 }
@@ -63,6 +55,7 @@ func (h *half) noteMoved(n int) {
 func (h *half) shrink() {
 	h.carried = 0
 	if !h.large.Load() {
+		h.flow.tighten()
 		return
 	}
 	h.setBuffer(h.smallBuffer())
@@ -71,6 +64,7 @@ func (h *half) shrink() {
 		return
 	}
 	h.giveBufferBack()
+	h.flow.tighten()
 }
 
 // giveBufferBack is also for a half that ends.
@@ -78,7 +72,7 @@ func (h *half) giveBufferBack() {
 	if h.large.Load() {
 		h.large.Store(false)
 		h.bulk.Store(false)
-		h.flow.stack.buffers.giveBack(h.price())
+		h.flow.stack.memory.takeBack(h.price())
 	}
 }
 
@@ -87,8 +81,7 @@ func (h *half) holds() bool {
 	if h.inbound() {
 		return h.flow.ep.Readiness(waiter.WritableEvents) == 0
 	}
-	n, _ := h.flow.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
-	return n > 0
+	return receiveMemory(h.flow.ep.(*tcp.Endpoint)) > 0
 }
 
 func (h *half) inbound() bool { return h == &h.flow.inbound }
@@ -108,11 +101,24 @@ func (h *half) price() int64 {
 	return largeReceiveBuffer
 }
 
+// smallBuffer is what the half has when it has no large one.
 func (h *half) smallBuffer() int64 {
-	if h.inbound() {
+	switch tight := h.flow.tight.Load(); {
+	case h.inbound() && tight:
+		return tightSendBuffer
+	case h.inbound():
 		return smallSendBuffer
+	case tight:
+		return tightReceiveBuffer
 	}
 	return smallReceiveBuffer
+}
+
+func (h *half) bufferSize() int64 {
+	if h.large.Load() {
+		return h.largeBuffer()
+	}
+	return h.smallBuffer()
 }
 
 func (h *half) setBuffer(size int64) {

@@ -121,9 +121,23 @@
 // keepalives (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still there, and each leg sends
 // again for as long as Linux does, about 15 minutes, so that an outage ends nothing that it would not end without a router.
 //
-// What the ends of a connection do not read stays below the sizes of its buffers, which grow from a budget that all
-// connections share (buffer.go): then windows close and senders wait. Connections that netstack still closes, and their buffers,
+// What the ends of a connection do not read stays below the sizes of its buffers: then windows close and senders wait. All
+// connections share Options.Memory, for netstack's queues, our buffers and the kernel's sockets (memory.go). Each is charged for
+// what its buffers can take, and for what has been found in them where that is more: of host sockets by SO_MEMINFO. Buffers have
+// three sizes.
+//
+//   - Small ones are what a connection begins with, as long as half of the memory is free.
+//   - Large ones in netstack (buffer.go) are for a direction that has moved 256 KiB. The kernel lets those of the host socket
+//     grow by itself, up to 2 MiB where memory is scarce.
+//   - Tight ones of a few KiB are for connections that begin later, and for those that have been quiet for two sweeps while more
+//     than a quarter is charged (weigh.go). After 16 KiB that move they are small again.
+//
+// New connections find room in seven eighths of the memory, and wait when there is none: their SYN, or the answer to it, is
+// dropped and counted. An eighth is for directions in full swing, whatever the others hold. A flow that moves pays for none of
+// this: it is weighed by the sweeper, and its buffers change when it has moved enough. Connections that netstack still closes
 // count until their client has acknowledged all or is given up.
+//
+// A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has (syn.go).
 //
 // Mappings are limited by UDPFlows, and end when they are idle for UDPTimeout or ICMPTimeout; those that have asked for names
 // alone and have all answers end sooner. One client has at most UDPFlowsPerSource of them, the clients of an IPv6 /64 twice as

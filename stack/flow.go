@@ -4,6 +4,7 @@ package stack
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -71,6 +72,15 @@ type flow struct {
 	probe      *probe        // the client has asked whether the far side is there; nil = it has not; guarded by stack.mu
 	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half
 	buffer     *readBuffer   // that unsent stands in, if the flow keeps it; owned by the inbound half
+
+	fixed    int64        // charged to memory besides room and large buffers; guarded by stack.mu
+	room     atomic.Int64 // charged for its buffers; -1 = gone
+	kept     atomic.Int64 // bytes of memory behind unsent
+	tight    atomic.Bool  // its buffers are tight
+	loosened atomic.Bool  // its room is lent
+	curbed   atomic.Bool  // the kernel may not grow the host socket's buffers
+	sizing   sync.Mutex   // held while buffers are resized
+	socket   socketSize   // of the host socket's buffers; guarded by sizing
 }
 
 type flowKey struct{ client, server netip.AddrPort }
@@ -138,7 +148,7 @@ func (f *flow) NotifyEvent(mask waiter.EventMask) {
 // join gives the flow its connection to the client. It comes before the phase open, in which others use it.
 func (f *flow) join(ep tcpip.Endpoint) {
 	f.ep = ep
-	f.inbound.setBuffer(smallSendBuffer) // else netstack lets it grow by itself
+	f.inbound.setBuffer(f.inbound.smallBuffer()) // else netstack lets it grow by itself
 	f.stack.mu.Lock()
 	keepalive := f.stack.o.Keepalive
 	f.stack.mu.Unlock()
@@ -185,6 +195,7 @@ func (f *flow) release() {
 	}
 	s.closeSocket(f.fd)
 	f.releaseReadBuffer()
+	f.setRoom(f.inbound.smallBuffer()) // what netstack may still have to send
 	f.outbound.giveBufferBack()
 	if f.resetGuest.Load() {
 		f.ep.Abort()

@@ -100,7 +100,7 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{sweepInterval: 250 * time.Millisecond}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
-	lent := func() int64 { return bufferBudget - router.buffers.left.Load() }
+	lent := func() int64 { return router.memory.lent.Load() }
 	if n := lent(); n != 0 {
 		t.Errorf("%d bytes lent to a flow that has moved nothing", n)
 	}
@@ -118,19 +118,6 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 	eventually(t, "large buffers", func() bool { move(); return lent() > 0 })
 	_ = c.Close()
 	eventually(t, "all given back", func() bool { return lent() == 0 && router.stats.TCPFlows.Load() == 0 })
-}
-
-func TestBudget(t *testing.T) {
-	var b budget
-	b.giveBack(10)
-	for _, step := range []struct {
-		take int64
-		want bool
-	}{{6, true}, {5, false}, {4, true}, {1, false}} {
-		if got := b.take(step.take); got != step.want {
-			t.Errorf("take(%d) with %d left: %t, want %t", step.take, b.left.Load(), got, step.want)
-		}
-	}
 }
 
 // A SYN or a datagram of a host socket of our own comes back when the host's rules are wrong.

@@ -22,6 +22,9 @@ type Options struct {
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address; 1024
 
+	// Memory bounds what all connections together hold, in netstack, here and in the kernel's sockets, in bytes; 256 MiB.
+	Memory int64
+
 	// UDPTimeout ends a client's endpoint that is idle; 5 min, as RFC 4787 §4.3 recommends. One that has only asked for names, and
 	// has its answers, ends sooner. ICMPTimeout does the same for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
 	UDPTimeout, ICMPTimeout time.Duration
@@ -97,6 +100,9 @@ func (o *Options) setDefaults() {
 	def(&o.UDPFlows, 16384)
 	def(&o.HalfOpen, 4096)
 	def(&o.HalfOpenPerSource, 1024)
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 10 * time.Second
 	}

@@ -29,6 +29,9 @@ const bodySize = tun.MaxFrame - tun.HeadSize
 // away and clearing a new one.
 const copyBelow = 4 << 10
 
+// copyScarce is the same where memory is: the body would be four times the first segments of a connection.
+const copyScarce = 32 << 10
+
 // readLoop reads outbound frames until the link ends. A frame's headers have a view of their own: netstack copies a whole
 // view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
@@ -58,7 +61,7 @@ func (s *Stack) readLoop() error {
 		case len(f.body) == 0:
 			payload = nil
 			head.CapLength(n)
-		case len(f.body) <= copyBelow:
+		case len(f.body) <= copyBelow, len(f.body) <= copyScarce && s.memory.scarce():
 			payload = buffer.NewViewWithData(f.body)
 		default:
 			payload.CapLength(len(f.body))

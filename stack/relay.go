@@ -24,7 +24,7 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 			f.finish(&f.outbound)
 			return false
 		}
-		w.iov, w.size = w.iov[:0], 0
+		w.iov, w.size, w.tight = w.iov[:0], 0, f.tight.Load()
 		_, err := f.ep.Read((*gather)(w), tcpip.ReadOptions{Peek: true})
 		switch err.(type) {
 		case nil:
@@ -116,7 +116,7 @@ func moveInbound(f *flow, w *worker) (more bool) {
 			if emptied {
 				return false
 			}
-			b := w.readBuffer(f.inbound.large.Load())
+			b := w.readBuffer(f)
 			n, errno := read(f.fd, b)
 			if errno == unix.EAGAIN {
 				return false
@@ -197,9 +197,11 @@ func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
 func (f *flow) keepUnsent(w *worker) {
 	if len(f.unsent) > smallRead {
 		f.buffer, w.buffer = w.buffer, nil
+		f.kept.Store(int64(len(f.buffer)))
 		return
 	}
 	f.unsent = append([]byte(nil), f.unsent...)
+	f.kept.Store(int64(cap(f.unsent)))
 }
 
 // releaseReadBuffer is for when nothing is to be sent any more.
@@ -209,6 +211,7 @@ func (f *flow) releaseReadBuffer() {
 		f.stack.readBuffers.Put(f.buffer)
 		f.buffer = nil
 	}
+	f.kept.Store(0)
 }
 
 // inboundFailed is for a client that takes no more bytes: it reset, or netstack gave it up.
@@ -240,11 +243,14 @@ func (g *gather) Write(b []byte) (int, error) {
 	if len(g.iov) == gatherViews || g.size >= (*worker)(g).gatherBytes() {
 		return 0, errFull
 	}
-	if len(b) > 0 {
+	if n := len(b); n > 0 {
+		if g.tight {
+			n = min(n, tightWrite)
+		}
 		v := unix.Iovec{Base: &b[0]}
-		v.SetLen(len(b))
+		v.SetLen(n)
 		g.iov = append(g.iov, v)
-		g.size += len(b)
+		g.size += n
 	}
 	return len(b), nil
 }

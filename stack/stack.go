@@ -30,21 +30,22 @@ type Stack struct {
 	dialer *dial.Dialer
 	stats  Stats
 
-	endpoint  linkEndpoint
-	net       *gstack.Stack
-	addresses *addresses
-	forwarder *tcp.Forwarder
-	poller    *poller
-	queue     *runQueue
-	spinner   *spinner // nil = none
-	nat       *nat
-	ways      *ways     // the read loop's
-	source    source    // the read loop's
-	outbound  message   // the read loop's
-	burst     *burst    // the read loop's; nil where the link does not tell that it has nothing to read
-	inbound   *inbound  // the poller's
-	noEchoes  sync.Once // says that they do not work here
-	buffers   budget
+	endpoint       linkEndpoint
+	net            *gstack.Stack
+	addresses      *addresses
+	forwarder      *tcp.Forwarder
+	tightForwarder *tcp.Forwarder // for flows that begin with tight buffers
+	poller         *poller
+	queue          *runQueue
+	spinner        *spinner // nil = none
+	nat            *nat
+	ways           *ways     // the read loop's
+	source         source    // the read loop's
+	outbound       message   // the read loop's
+	burst          *burst    // the read loop's; nil where the link does not tell that it has nothing to read
+	inbound        *inbound  // the poller's
+	noEchoes       sync.Once // says that they do not work here
+	memory         memory
 
 	descriptors descriptors
 	paths       *clientPaths
@@ -70,7 +71,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)), inbound: newInbound(),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Addr]int),
 	}
-	s.buffers.giveBack(bufferBudget)
+	s.memory.limit.Store(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	if s.o.Local == nil {
 		s.o.Local = s.host.Contains
@@ -99,7 +100,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.addresses = newAddresses(s.net)
 	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
 	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, math.MaxInt, s.accept)
-	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forwarder.HandlePacket)
+	s.tightForwarder = tcp.NewForwarder(s.net, tightReceiveBuffer, math.MaxInt, s.accept)
+	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forward)
 	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
 		s.net.SetTransportProtocolHandler(p, s.fromNetstack)
 	}
@@ -114,6 +116,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
+	s.memory.limit.Store(o.Memory)
 	s.nat.configure(&o)
 }
 

@@ -35,3 +35,6 @@ func (s *Stack) Recorded(_, _ netip.AddrPort, _, _ uint32) {}
 
 // Stats returns the stack's counters.
 func (s *Stack) Stats() *Stats { return &s.stats }
+
+// Memory returns zero values.
+func (s *Stack) Memory() Memory { return Memory{} }

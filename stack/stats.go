@@ -21,6 +21,7 @@ type Stats struct {
 	DropMalformed         atomic.Uint64 // not a packet we can carry
 	DropProtocol          atomic.Uint64 // neither TCP, UDP nor ICMP
 	DropTCPFlows          atomic.Uint64 // SYN beyond TCPFlows
+	DropMemory            atomic.Uint64 // SYN beyond Memory
 	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
 	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
 	DropOwnSocket         atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
@@ -61,6 +62,7 @@ func (s *Stats) Drops() map[string]uint64 {
 		"malformed":            s.DropMalformed.Load(),
 		"protocol":             s.DropProtocol.Load(),
 		"tcp_flows":            s.DropTCPFlows.Load(),
+		"memory":               s.DropMemory.Load(),
 		"half_open":            s.DropHalfOpen.Load(),
 		"half_open_per_source": s.DropHalfOpenPerSource.Load(),
 		"own_socket":           s.DropOwnSocket.Load(),
@@ -74,6 +76,13 @@ func (s *Stats) Drops() map[string]uint64 {
 		"icmp":                 s.DropICMP.Load(),
 		"icmp_unmatched":       s.DropUnmatched.Load(),
 	}
+}
+
+// Memory is what all connections together hold, in bytes.
+type Memory struct {
+	Held     int64 // read back from netstack and the kernel
+	Reserved int64 // for what they hold and may come to hold; a new connection fits below the limit, or is dropped
+	Limit    int64 // Options.Memory
 }
 
 // ErrnoCounts counts failures by the name of their error number, such as EMFILE.

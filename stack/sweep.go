@@ -2,36 +2,51 @@
 
 package stack
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
+
+// sweepFaster is how many sweeps there are in an interval when memory is scarce.
+const sweepFaster = 10
 
 // sweepUntil sweeps until stop is closed. One goroutine does it for all flows: a timer for each would have to be moved with
 // every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
-	ticker := time.NewTicker(s.o.sweepInterval)
+	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
 	defer ticker.Stop()
-	for {
+	for tick := 1; ; tick++ {
 		select {
 		case <-stop:
 			return
 		case <-ticker.C:
-			s.sweep()
+			if tick%sweepFaster == 0 || s.memory.scarce() {
+				s.sweep()
+			}
 		}
 	}
 }
 
-// sweep has flows give back their large buffers that have been quiet since the last sweep.
+// sweep has flows give back what they do not need that have been quiet since the last sweep, and weighs all.
 func (s *Stack) sweep() {
-	for _, f := range s.openFlows() {
+	for i, f := range s.openFlows() {
+		if i%sweepBatch == sweepBatch-1 {
+			runtime.Gosched()
+		}
+		f.weigh()
 		switch {
 		case f.moved.Swap(false):
 			f.rested = false
-		case !f.rested:
+		case !f.rested || f.stack.memory.scarce() && !f.tight.Load():
 			f.rested = true
 			f.outbound.rest()
 			f.inbound.rest()
 		}
 	}
 }
+
+// sweepBatch is after how many flows the sweeper gives way: for a tenth of a millisecond they wait for it.
+const sweepBatch = 64
 
 // rest has a half that nothing has moved through shrink its buffer.
 func (h *half) rest() {

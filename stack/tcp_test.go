@@ -84,6 +84,9 @@ func TestManyFlowsAtOnce(t *testing.T) {
 	if n := router.stats.HalfOpen.Load(); n != 0 {
 		t.Errorf("half-open attempts left: %d", n)
 	}
+	if n := router.memory.held.Load(); n != 0 {
+		t.Errorf("%d bytes still charged", n)
+	}
 }
 
 // The far side closes its direction at once and still gets everything that the client sends after.

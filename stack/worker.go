@@ -16,6 +16,7 @@ type worker struct {
 	spare  *sync.Pool   // of buffers
 	queue  *runQueue
 	pause  *pause // nil: the poller's worker, which leaves to others what takes long
+	tight  bool   // they are for a flow with tight buffers
 	mixed  bool   // there has been something besides bulk lately
 	crowd  crowd
 }
@@ -23,20 +24,28 @@ type worker struct {
 // readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as netstack makes them.
 type readBuffer [8 * maxChunk]byte
 
-// smallRead is the size of a read for a flow that has small buffers.
-const smallRead = 16 << 10
+// smallRead is the size of a read for a flow that has small buffers, tightRead for one that has tight ones. tightWrite is the
+// most that one write then brings to the host socket: the kernel takes a segment whole, however small the socket's buffer is.
+const (
+	smallRead  = 16 << 10
+	tightRead  = 4 << 10
+	tightWrite = 4 << 10
+)
 
 // maxTurn is how many bytes a half may move before others that move much have theirs: a client that gets much in one go does not
 // fall asleep in between.
 const maxTurn = 2 << 20
 
 // readBuffer returns the memory for a read.
-func (w *worker) readBuffer(large bool) []byte {
+func (w *worker) readBuffer(f *flow) []byte {
 	if w.buffer == nil {
 		w.buffer = w.spare.Get().(*readBuffer)
 	}
-	if large {
+	switch {
+	case f.inbound.large.Load():
 		return w.buffer[:]
+	case f.tight.Load():
+		return w.buffer[:tightRead]
 	}
 	return w.buffer[:smallRead]
 }
@@ -51,7 +60,10 @@ func (w *worker) slice() int {
 
 // gatherBytes and gatherViews limit one writev towards the host socket.
 func (w *worker) gatherBytes() int {
-	if w.mixed {
+	switch {
+	case w.tight:
+		return 1 // view
+	case w.mixed:
 		return mixedSlice
 	}
 	return 512 << 10

@@ -1,0 +1,74 @@
+//go:build linux
+
+package stack
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketMemory returns the bytes that the kernel holds for a socket at present: what it has received and what is not yet
+// acknowledged, with their descriptors (SO_MEMINFO, include/uapi/linux/sock_diag.h). 0 = unknown.
+func socketMemory(fd int) int64 {
+	var info [9]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	const received, forward, sending, backlog = 0, 4, 5, 7 // SK_MEMINFO_RMEM_ALLOC, _FWD_ALLOC, _WMEM_QUEUED, _BACKLOG
+	sum := int64(0)
+	for _, i := range []int{received, forward, sending, backlog} {
+		sum += max(0, int64(int32(info[i]))) // what the kernel has borrowed ahead is below zero at times
+	}
+	return sum
+}
+
+// socketSize bounds the buffers of a host socket.
+type socketSize uint32
+
+const (
+	sizedByKernel socketSize = iota // which lets them grow with what moves
+	sizedLarge
+	sizedSmall
+	sizedTight
+	sizedTightAtFirst // tight until something moves; for a socket that is not connected, which begins with a small window then
+)
+
+// Sizes of a host socket's buffers in bytes, as SO_RCVBUF and SO_SNDBUF take them: the kernel doubles them. A tight receive
+// buffer has a window of a segment at least: the far side sends less only after a while. A tight send buffer takes one write.
+const (
+	largeSocketBuffer  = 1 << 20
+	smallSocketBuffer  = 64 << 10
+	tightSocketReceive = 4 << 10
+	tightSocketSend    = 2 << 10
+)
+
+const lockSend = 1 // SOCK_BUF_LOCK has two bits, SOCK_SNDBUF_LOCK is this one
+
+// resizeSocket bounds the buffers of a socket. What is in them stays. The window that the far side has been promised is not taken
+// back: what comes in it and finds no room is sent again.
+func resizeSocket(fd int, to socketSize) {
+	receive, send := smallSocketBuffer, smallSocketBuffer
+	switch to {
+	case sizedLarge:
+		receive, send = largeSocketBuffer, largeSocketBuffer
+	case sizedTight:
+		mss, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		receive, send = max(tightSocketReceive, mss), tightSocketSend
+	case sizedTightAtFirst:
+		receive, send = tightSocketReceive, tightSocketSend
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receive)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, send)
+	// A receive buffer that is locked as the socket connects bounds the window for good: there is no window scale.
+	switch to {
+	case sizedByKernel:
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0) // before Linux 5.14 they stay locked
+	case sizedTightAtFirst:
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)
+	}
+}
