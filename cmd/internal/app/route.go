@@ -162,6 +162,7 @@ func (r *Router) stackOptions() stack.Options {
 		ICMPTimeout:       c.Egress.ICMPTimeout,
 		HalfOpen:          c.Limits.HalfOpen,
 		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
+		Memory:            int64(c.Limits.Memory),
 	}
 }
 

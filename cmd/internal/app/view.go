@@ -81,6 +81,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 				"tcp": stacks.TCPFlows.Load(), "udp": stacks.UDPFlows.Load(), "icmp": stacks.EchoFlows.Load(),
 			},
 			HalfOpen:    stacks.HalfOpen.Load(),
+			Memory:      web.Memory(s.Memory()),
 			MSSRewrites: taps.MSSRewrites,
 			DFRewrites:  taps.DFRewrites,
 			MSSRules:    inUse(t.Rules().MSSUse()),

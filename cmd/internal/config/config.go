@@ -160,6 +160,8 @@ type Limits struct {
 	UDPFlowsPerSource int `yaml:"udp_flows_per_source"` // of forwarded clients only
 	HalfOpen          int `yaml:"half_open"`
 	HalfOpenPerSource int `yaml:"half_open_per_source"`
+
+	Memory Size `yaml:"memory"` // that all connections together hold, in bytes
 }
 
 // HTTP describes the live page, the API and the metrics.

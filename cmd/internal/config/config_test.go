@@ -87,7 +87,7 @@ mss:
 df:
   - {policy: enforce, src: [192.0.2.0/24]}
   - {policy: preserve, direction: both}
-limits: {tcp_flows: 7, tcp_flows_per_source: 6, udp_flows: 2, udp_flows_per_source: 1, half_open: 4, half_open_per_source: 3}
+limits: {tcp_flows: 7, tcp_flows_per_source: 6, udp_flows: 2, udp_flows_per_source: 1, half_open: 4, half_open_per_source: 3, memory: 64MiB}
 http: {listen: "[::1]:9153"}
 log: {level: debug, format: json}
 `
@@ -131,7 +131,7 @@ func wantEvery() *Config {
 			{Match: Match{Src: []netip.Prefix{prefix("192.0.2.0/24")}, Direction: Both}, Policy: Enforce},
 			{Match: Match{Direction: Both}, Policy: Preserve},
 		},
-		Limits: Limits{TCPFlows: 7, TCPFlowsPerSource: 6, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3},
+		Limits: Limits{TCPFlows: 7, TCPFlowsPerSource: 6, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3, Memory: 64 * MiB},
 		HTTP:   HTTP{Listen: "[::1]:9153"},
 		Log:    Log{Level: "debug", Format: "json"},
 	}

@@ -52,6 +52,7 @@ func (d *document) config(c *Config) reader {
 			"udp_flows_per_source": value(d, &c.Limits.UDPFlowsPerSource, integer(1, maxCount)),
 			"half_open":            value(d, &c.Limits.HalfOpen, integer(1, maxCount)),
 			"half_open_per_source": value(d, &c.Limits.HalfOpenPerSource, integer(1, maxCount)),
+			"memory":               value(d, &c.Limits.Memory, parseSize),
 		}),
 		"http": d.mapping(keys{
 			"listen": value(d, &c.HTTP.Listen, optional(parseListen)),

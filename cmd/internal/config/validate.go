@@ -27,6 +27,9 @@ func (d *document) validate(c *Config) {
 	if perSource, total := c.Limits.TCPFlowsPerSource, c.Limits.TCPFlows; perSource > total {
 		d.blame(fmt.Errorf("%d is more than tcp_flows, %d", perSource, total), "limits.tcp_flows_per_source")
 	}
+	if c.Limits.Memory < minMemory {
+		d.blame(remedy("remove the key to use 256MiB", "%s is less than %s", c.Limits.Memory, minMemory), "limits.memory")
+	}
 	d.validateSinks(c.Tap.Log)
 	for i, rule := range c.MSS {
 		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)
@@ -35,6 +38,9 @@ func (d *document) validate(c *Config) {
 		d.validateDF(fmt.Sprintf("df[%d]", i), rule)
 	}
 }
+
+// minMemory is what some connections in full swing need, and some hundred others.
+const minMemory = 16 * MiB
 
 // validateMTU asks for 1280 bytes where the TUN has to carry IPv6: with less the kernel switches IPv6 off on it.
 func (d *document) validateMTU(c *Config) {

@@ -81,7 +81,7 @@ func TestHostileStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := s.Report()
-	if lines := strings.Count(report, "\n"); lines != 13 || strings.ContainsAny(report, "\x1b\a\u202e") || !strings.Contains(report, `\x1b]0;x\x07\u202e\n`) {
+	if lines := strings.Count(report, "\n"); lines != 14 || strings.ContainsAny(report, "\x1b\a\u202e") || !strings.Contains(report, `\x1b]0;x\x07\u202e\n`) {
 		t.Errorf("%d lines: %q", lines, report)
 	}
 }

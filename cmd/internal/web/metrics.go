@@ -27,6 +27,7 @@ type collector struct {
 	handshakes, handshakeTime, dialTime    *prometheus.Desc
 	frames, bytes, drops, failures         *prometheus.Desc
 	flows, halfOpen                        *prometheus.Desc
+	memoryHeld, memoryKept, memoryLimit    *prometheus.Desc
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
 	subscribers, owners                    *prometheus.Desc
 }
@@ -48,6 +49,9 @@ func newCollector(s *Server) *collector {
 		failures:      desc("local_failures_total", "Failures of host sockets on this host.", "errno"),
 		flows:         desc("flows", "Flows at present.", "proto"),
 		halfOpen:      desc("half_open", "Handshakes that wait for their third segment at present."),
+		memoryHeld:    desc("memory_held_bytes", "What connections hold at present, in the program and in the kernel's sockets."),
+		memoryKept:    desc("memory_reserved_bytes", "What is set aside for connections at present."),
+		memoryLimit:   desc("memory_limit_bytes", "What may be set aside for connections, limits.memory."),
 		mssRewrites:   desc("mss_rewrites_total", "Segments whose MSS option a rule has changed.", "packet"),
 		dfRewrites:    desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
 		records:       desc("log_records_total", "Records handed to the sinks of the handshake log."),
@@ -61,7 +65,7 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		c.build, c.start, c.handshakes, c.handshakeTime, c.dialTime, c.frames, c.bytes, c.drops, c.failures,
-		c.flows, c.halfOpen, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
+		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
 	} {
 		ch <- desc
 	}
@@ -96,6 +100,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.flows, float64(n), proto)
 	}
 	gauge(c.halfOpen, float64(now.HalfOpen))
+	gauge(c.memoryHeld, float64(now.Memory.Held))
+	gauge(c.memoryKept, float64(now.Memory.Reserved))
+	gauge(c.memoryLimit, float64(now.Memory.Limit))
 	counters(c.mssRewrites, now.MSSRewrites)
 	counters(c.dfRewrites, now.DFRewrites)
 	counter(c.records, now.LogRecords)

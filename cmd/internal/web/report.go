@@ -32,6 +32,7 @@ func (s Status) Report() string {
 	}
 	line("handshakes", cmp.Or(strings.Join(outcomes, ", "), "none"))
 	line("flows", fmt.Sprintf("tcp %d, udp %d, icmp %d; %d half open", s.Flows["tcp"], s.Flows["udp"], s.Flows["icmp"], s.HalfOpen))
+	line("memory", s.Memory.String())
 	line("outbound", s.Outbound.String())
 	line("inbound", s.Inbound.String())
 	line("mss", counted(s.MSSRewrites)+" rewritten")
@@ -73,6 +74,12 @@ func (t Traffic) String() string {
 		bytes, unit = bytes/1000, larger
 	}
 	return fmt.Sprintf("%d frames, %.4g %s", t.Frames, bytes, unit)
+}
+
+// String returns all three with a unit.
+func (m Memory) String() string {
+	mib := func(n int64) float64 { return float64(n) / (1 << 20) }
+	return fmt.Sprintf("%.1f MiB held, %.1f MiB reserved, limit %.0f MiB", mib(m.Held), mib(m.Reserved), mib(m.Limit))
 }
 
 // counted lists what is not zero, the most frequent first.

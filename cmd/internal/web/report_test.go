@@ -16,6 +16,7 @@ func TestReport(t *testing.T) {
 		{"fresh", Status{Version: "v1.2.3", PID: 42, Interface: "syntap0"}, `syntap v1.2.3, process 42, up 0s, TUN syntap0
   handshakes  none
   flows       tcp 0, udp 0, icmp 0; 0 half open
+  memory      0.0 MiB held, 0.0 MiB reserved, limit 0 MiB
   outbound    0 frames, 0 B
   inbound     0 frames, 0 B
   mss         none rewritten
@@ -28,7 +29,7 @@ func TestReport(t *testing.T) {
 			Handshakes:    map[string]uint64{"half_open": 1, "established": 1053, "aborted": 0},
 			Drops:         map[string]uint64{"checksum": 2, "source": 5, "land": 2, "icmp": 0, "waiting": 1, "refused": 3},
 			LocalFailures: map[string]uint64{"EMFILE": 3},
-			Flows:         map[string]int64{"tcp": 12, "udp": 3, "icmp": 1}, HalfOpen: 4,
+			Flows:         map[string]int64{"tcp": 12, "udp": 3, "icmp": 1}, HalfOpen: 4, Memory: Memory{3 << 19, 20 << 20, 256 << 20},
 			Outbound: Traffic{12034, 999}, Inbound: Traffic{80211, 1_234_567_890},
 			MSSRewrites: map[string]uint64{"syn": 7, "synack": 6}, DFRewrites: map[string]uint64{"set": 1},
 			MSSRules: []Rule{{"everything: clamp to 1360", 13}, {"never", 0}}, DFRules: []Rule{{"everything: set", 1}},
@@ -37,6 +38,7 @@ func TestReport(t *testing.T) {
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
+  memory      1.5 MiB held, 20.0 MiB reserved, limit 256 MiB
   outbound    12034 frames, 999 B
   inbound     80211 frames, 1.235 GB
   mss         syn 7, synack 6 rewritten

@@ -25,6 +25,7 @@ type Counters struct {
 	LocalFailures map[string]uint64 `json:"local_failures"` // of host sockets, by errno; only those that have happened
 	Flows         map[string]int64  `json:"flows"`          // now, by protocol
 	HalfOpen      int64             `json:"half_open"`      // now
+	Memory        Memory            `json:"memory"`         // now
 	Outbound      Traffic           `json:"outbound"`       // client to world
 	Inbound       Traffic           `json:"inbound"`
 	MSSRewrites   map[string]uint64 `json:"mss_rewrites"` // by packet
@@ -34,6 +35,13 @@ type Counters struct {
 	LogRecords    uint64            `json:"log_records"` // handed to the sinks
 	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
 	Owners        *Owners           `json:"owners,omitempty"`
+}
+
+// Memory is what connections hold together, in bytes.
+type Memory struct {
+	Held     int64 `json:"held"`     // in the program and in the kernel's sockets
+	Reserved int64 `json:"reserved"` // for what they hold and may come to hold; a new one fits below the limit, or waits
+	Limit    int64 `json:"limit"`    // limits.memory
 }
 
 // Owners counts the connections of local clients by whether their process is known. It is nil where none is looked for.
