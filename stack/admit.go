@@ -97,7 +97,8 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 		s.stats.DropTCPFlows.Add(1)
 		return nil
 	}
-	if full := s.halfOpenFull(key.client.Addr()); full != nil { // now: later it may answer, see connected
+	isLocal := key.client.Addr().Is6() && s.o.Local(key.client.Addr())
+	if full := s.halfOpenFull(key.client.Addr(), isLocal); full != nil { // now: later it may answer, see connected
 		full.Add(1)
 		return nil
 	}
@@ -107,7 +108,7 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 	}
 	f := newFlow(s, key, isn, syn)
 	f.fixed = flowMemory + int64(len(syn))
-	f.trying = true
+	f.trying, f.isLocal = true, isLocal
 	s.noteDSCP(f, dscpOf(syn))
 	s.flows[key] = f
 	s.live.Add(1)
@@ -117,27 +118,38 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 }
 
 // halfOpenFull returns what counts an attempt that may not wait for its client, because too many do; nil = it may. mu is held.
-func (s *Stack) halfOpenFull(client netip.Addr) *atomic.Uint64 {
-	switch {
-	case s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen):
+func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
+	if s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen) {
 		return &s.stats.DropHalfOpen
-	case s.halfOpen[client] >= s.o.HalfOpenPerSource:
-		return &s.stats.DropHalfOpenPerSource
+	}
+	sources, n := sourcesOf(client, isLocal)
+	for i, source := range sources[:n] {
+		if s.halfOpen[source] >= (i+1)*s.o.HalfOpenPerSource {
+			return &s.stats.DropHalfOpenPerSource
+		}
 	}
 	return nil
 }
 
-// beginHalfOpen takes a place of attempts that wait for their client, which there is. mu is held.
-func (s *Stack) beginHalfOpen(client netip.Addr) {
-	s.stats.HalfOpen.Add(1)
-	s.halfOpen[client]++
+// sourcesOf returns what a client's attempts that wait for it count with: its address, and the IPv6 network that one machine
+// behind this host may have to itself, which has twice the limit of an address.
+func sourcesOf(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
+	all[0] = netip.PrefixFrom(client, client.BitLen())
+	if client.Is4() || isLocal {
+		return all, 1
+	}
+	all[1], _ = client.Prefix(64) // fails for no IPv6 address
+	return all, 2
 }
 
-// endHalfOpen gives the place back. mu is held.
-func (s *Stack) endHalfOpen(client netip.Addr) {
-	s.stats.HalfOpen.Add(-1)
-	if s.halfOpen[client]--; s.halfOpen[client] == 0 {
-		delete(s.halfOpen, client)
+// countHalfOpen takes a place of attempts that wait for their client, which there is, or gives it back. mu is held.
+func (s *Stack) countHalfOpen(f *flow, delta int) {
+	s.stats.HalfOpen.Add(int64(delta))
+	sources, n := sourcesOf(f.key.client.Addr(), f.isLocal)
+	for _, source := range sources[:n] {
+		if s.halfOpen[source] += delta; s.halfOpen[source] == 0 {
+			delete(s.halfOpen, source)
+		}
 	}
 }
 

@@ -146,13 +146,13 @@ func (s *Stack) answerConnected(f *flow) {
 	if err != nil {
 		errno = int(unix.EBADF)
 	}
-	full := s.halfOpenFull(f.key.client.Addr())
+	full := s.halfOpenFull(f.key.client.Addr(), f.isLocal)
 	if full == nil && errno == 0 && !f.takeRoom() {
 		full = &s.stats.DropMemory
 	}
 	place := errno == 0 && full == nil
 	if place {
-		s.beginHalfOpen(f.key.client.Addr())
+		s.countHalfOpen(f, 1)
 		f.phase.Store(answering)
 		s.setDeadline(f, s.o.HandshakeTimeout)
 	} else {
@@ -299,7 +299,7 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	}
 	f.join(ep)
 	s.mu.Lock()
-	s.endHalfOpen(f.key.client.Addr())
+	s.countHalfOpen(f, -1)
 	f.syn = nil
 	s.charge(f)
 	f.joined = true
@@ -418,7 +418,7 @@ func (s *Stack) abandon(f *flow) {
 		return
 	}
 	f.phase.Store(gone)
-	s.endHalfOpen(f.key.client.Addr())
+	s.countHalfOpen(f, -1)
 	s.dropSocket(f)
 	s.mu.Unlock()
 	s.forget(f)

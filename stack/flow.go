@@ -25,11 +25,12 @@ import (
 //	          ├─ refused, unreachable, denied: client told ──▶ gone  ╰─ HandshakeTimeout, client's RST ──▶ gone
 //	          ╰─ DialTimeout ──▶ gone: the next SYN dials again
 type flow struct {
-	watch watch
-	stack *Stack
-	key   flowKey
-	isn   uint32   // of the client's SYN
-	next  *nextSYN // nil = none; guarded by stack.mu
+	watch   watch
+	stack   *Stack
+	key     flowKey
+	isn     uint32   // of the client's SYN
+	isLocal bool     // the client is a program of this host; of IPv6
+	next    *nextSYN // nil = none; guarded by stack.mu
 
 	phase      atomic.Uint32 // a phase; written with stack.mu held
 	addressing addressing    // guarded by addresses.mu

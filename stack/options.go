@@ -20,7 +20,7 @@ type Options struct {
 	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
 	UDPFlowsPerSource int // those of one client address that is not Local, and half of those of a /64 of IPv6; a quarter of UDPFlows
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
-	HalfOpenPerSource int // the same of one client address; 1024
+	HalfOpenPerSource int // the same of one client address, and half of those of a /64 of IPv6 that is not Local; 1024
 
 	// Memory bounds what all connections together hold, in netstack, here and in the kernel's sockets, in bytes; 256 MiB.
 	Memory int64

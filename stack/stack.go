@@ -56,12 +56,12 @@ type Stack struct {
 
 	readBuffers sync.Pool // of *readBuffer
 
-	mu        sync.Mutex         // guards the fields below and the attempt state of every flow
-	flows     map[flowKey]*flow  // all of them, attempts too
-	upstreams map[upstream]bool  // addresses of the host sockets of flows
-	halfOpen  map[netip.Addr]int // attempts that wait for their client, by its address
-	stopping  bool               // no new flows
-	live      sync.WaitGroup     // one for each flow; added to with mu held
+	mu        sync.Mutex           // guards the fields below and the attempt state of every flow
+	flows     map[flowKey]*flow    // all of them, attempts too
+	upstreams map[upstream]bool    // addresses of the host sockets of flows
+	halfOpen  map[netip.Prefix]int // attempts that wait for their client, see sourcesOf
+	stopping  bool                 // no new flows
+	live      sync.WaitGroup       // one for each flow; added to with mu held
 }
 
 // New builds a stack over link. Run serves it and closes the link.
@@ -69,7 +69,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
 		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)), inbound: newInbound(),
-		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Addr]int),
+		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
 	}
 	s.memory.limit.Store(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }

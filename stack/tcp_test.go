@@ -249,6 +249,27 @@ func TestHalfOpenIsBounded(t *testing.T) {
 	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
+// TestHalfOpenOfNetworkIsBounded has one machine use ever other addresses of its IPv6 network.
+func TestHalfOpenOfNetworkIsBounded(t *testing.T) {
+	port := serve(t, "tcp6", func(c *net.TCPConn) {})
+	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: patience}, dial.Policy{})
+	syn := func(last byte) {
+		from := clientV6.As16()
+		from[15] = last
+		syn := tuntest.TCP{Src: netip.AddrPortFrom(netip.AddrFrom16(from), 2000), Dst: netip.AddrPortFrom(serverV6, uint16(port)), Flags: tcpSYN, Window: 65535}
+		if err := router.host.Send(tuntest.Frame{Data: syn.Packet()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 10 {
+		syn(byte(100 + i))
+	}
+	eventually(t, "four dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 4 })
+	if n := router.stats.HalfOpen.Load(); n != 6 {
+		t.Errorf("%d wait for their client, want 6", n)
+	}
+}
+
 // TestSetLimits changes the limit of connections under some that are open.
 func TestSetLimits(t *testing.T) {
 	done := make(chan struct{})
