@@ -48,6 +48,7 @@ func reportf(t *testing.T, format string, args ...any) {
 // usage is what a router has taken of its host.
 type usage struct {
 	rss         int // bytes
+	peak        int // of rss, in bytes
 	descriptors int
 	threads     int
 }
@@ -70,6 +71,8 @@ func (r *router) usage(t *testing.T) usage {
 		switch f[0] {
 		case "VmRSS:":
 			u.rss = n << 10
+		case "VmHWM:":
+			u.peak = n << 10
 		case "Threads:":
 			u.threads = n
 		}

@@ -1,0 +1,239 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
+
+	"syntap/tun/tuntest"
+)
+
+// memoryMax is MemoryMax of the unit.
+const memoryMax = 512 * megabyte
+
+// TestMixedAttacks attacks the router in all ways at once, in random order, beside connections of a client of the LAN and of
+// the host that begin at a fixed rate. None of those is lost, refused or slow, and each has one record.
+func TestMixedAttacks(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	// Connection tracking has one table for all namespaces of a machine: what is over leaves it soon.
+	for _, over := range []string{"syn_sent", "syn_recv", "time_wait", "close", "fin_wait", "last_ack"} {
+		lab.Router.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_"+over, "3")
+	}
+	lab.Router.Sysctl("net.netfilter.nf_conntrack_udp_timeout", "3")
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, strings.Replace(gatewayOf, "tap: {", "tap: {timeout: 2s, ", 1))
+	r.Process = lab.Router.Start("env", "GOMEMLIMIT=350MiB", binary, "run", "-c", config)
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+
+	seed := uint64(time.Now().UnixNano())
+	attack := newAttacker(t, lab, rand.New(rand.NewPCG(seed, 0)))
+	visits := newVisitors(lab, &attack.victims)
+	visits.one(lab.Client, 0, time.Now()) // the way is open, and neighbours are known
+
+	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 8_000), scaled(50, 2_000)
+	over := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() { visits.begin(visitsPerSecond, over) })
+	all.Go(func() { attack.unread(scaled(20, 1_000)); attack.halfRequests(over) })
+	pace := rate.NewLimiter(rate.Limit(perSecond), 64)
+	start := time.Now()
+	for range n {
+		_ = pace.Wait(t.Context()) // until the test is over
+		attack.one()
+	}
+	took := time.Since(start)
+	close(over)
+	all.Wait()
+	_ = visits.pending.Wait()
+
+	peak := r.usage(t).peak
+	statistics := linkStatistics(lab.Router, "syntap0")
+	attack.end()
+	r.stop(t, unix.SIGTERM)
+	p99 := visits.p99()
+	reportf(t, "seed %d: %d attacks in %v, %d connections beside them, p99 %v; %d MiB at most; %d frames dropped by the kernel",
+		seed, n, took, len(visits.took), p99, peak/megabyte, statistics.TxDropped)
+	for ends, err := range visits.errs {
+		t.Errorf("%v: %v\n%s", ends, err, r.recordsOf(t, ends))
+	}
+	if most := map[bool]time.Duration{true: 100 * time.Millisecond, false: 3 * time.Second}[soak()]; p99 > most {
+		t.Errorf("p99 of connections beside the attacks is %v, want %v at most", p99, most)
+	}
+	if peak > memoryMax {
+		t.Errorf("the router has taken %d MiB, the unit allows %d", peak/megabyte, memoryMax/megabyte)
+	}
+	if strings.Contains(r.Stderr(), "panic") {
+		t.Error("a panic")
+	}
+	recorded, last := r.establishedAndEnd(t)
+	for tuple, want := range visits.made {
+		if recorded[tuple] != want {
+			t.Errorf("%d records of %v established, want %d", recorded[tuple], tuple, want)
+		}
+	}
+	if last.Read != last.Accounted || last.Read < statistics.TxPackets {
+		t.Errorf("the run ends with %+v, want an account of all frames, of which the kernel counts %d", last, statistics.TxPackets)
+	}
+}
+
+type frames struct{ Read, Accounted uint64 }
+
+// establishedAndEnd returns the records of established connections by 4-tuple, and the account of the last record.
+func (r *router) establishedAndEnd(t *testing.T) (recorded map[tuple]int, account frames) {
+	t.Helper()
+	recorded = make(map[tuple]int)
+	for line := range bytes.Lines([]byte(r.read(t, "handshakes.json"))) {
+		var next struct {
+			Msg, Outcome string
+			Src, Dst     netip.Addr
+			Sport, Dport uint16
+			Frames       frames
+		}
+		if err := json.Unmarshal(line, &next); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		account = next.Frames // of the last one
+		if next.Msg == "handshake" && next.Outcome == "established" {
+			recorded[tuple{netip.AddrPortFrom(next.Src, next.Sport), netip.AddrPortFrom(next.Dst, next.Dport)}]++
+		}
+	}
+	return recorded, account
+}
+
+// recordsOf returns the lines of the log about a connection.
+func (r *router) recordsOf(t *testing.T, ends tuple) string {
+	t.Helper()
+	var of strings.Builder
+	for line := range strings.Lines(r.read(t, "handshakes.json")) {
+		if strings.Contains(line, fmt.Sprintf(`"src":"%v","sport":%d,`, ends.client.Addr(), ends.client.Port())) {
+			of.WriteString(line)
+		}
+	}
+	return of.String()
+}
+
+// tuple is the two ends of a connection.
+type tuple struct{ client, server netip.AddrPort }
+
+// visitors make connections to echo servers, and note what came of them.
+type visitors struct {
+	lab     *tuntest.Lab
+	ports   []string
+	victims *victims
+	pending errgroup.Group
+
+	mu   sync.Mutex
+	took []time.Duration
+	made map[tuple]int
+	errs map[tuple]error
+}
+
+// newVisitors starts the servers, on several ports: so many connections leave none of one to use again.
+func newVisitors(lab *tuntest.Lab, known *victims) *visitors {
+	v := &visitors{lab: lab, victims: known, made: make(map[tuple]int), errs: make(map[tuple]error)}
+	v.pending.SetLimit(500)
+	for _, port := range []string{"7000", "7001", "7002", "7003", "7004", "7005"} {
+		v.ports = append(v.ports, port)
+		for _, host := range addresses() {
+			serveEcho(lab.Server, net.JoinHostPort(host, port))
+		}
+	}
+	return v
+}
+
+// begin begins so many connections a second until over is closed, however long those before take.
+func (v *visitors) begin(perSecond int, over <-chan struct{}) {
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	start := time.Now()
+	for i := 0; ; {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+		for due := int(time.Since(start).Seconds() * float64(perSecond)); i < due; i++ {
+			at := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+			v.pending.Go(func() error {
+				v.one([]*tuntest.Namespace{v.lab.Client, v.lab.Router}[i/2%2], i, at)
+				return nil
+			})
+		}
+	}
+}
+
+// one makes a connection that was to begin at a time, sends a few bytes, and has them back.
+func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Time) {
+	ends, err := v.visit(ns, net.JoinHostPort(addresses()[i%2], v.ports[i/4%len(v.ports)]))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil {
+		v.errs[ends] = err
+		return
+	}
+	v.took = append(v.took, time.Since(at))
+	v.made[ends]++
+}
+
+func (v *visitors) visit(ns *tuntest.Namespace, address string) (ends tuple, err error) {
+	ctx, cancel := timeout()
+	defer cancel()
+	conn, err := ns.Dial(ctx, "tcp", address)
+	if err != nil {
+		return ends, err
+	}
+	defer conn.Close()
+	ends = tuple{conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()}
+	v.victims.add(ends)
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	for range 3 {
+		if _, err = conn.Write([]byte("hello")); err != nil {
+			return ends, err
+		}
+		if _, err = io.ReadFull(conn, make([]byte, 5)); err != nil {
+			return ends, err
+		}
+	}
+	return ends, nil
+}
+
+func (v *visitors) p99() time.Duration {
+	slices.Sort(v.took)
+	return v.took[len(v.took)*99/100]
+}
+
+// victims are the ends of the last connections, which an attacker knows.
+type victims struct {
+	mu  sync.Mutex
+	all [64]tuple
+	n   int
+}
+
+func (v *victims) add(ends tuple) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.all[v.n%len(v.all)] = ends
+	v.n++
+}
+
+// any returns one of them; there is one.
+func (v *victims) any(r *rand.Rand) tuple {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.all[r.IntN(min(v.n, len(v.all)))]
+}
