@@ -15,7 +15,8 @@ import (
 )
 
 // Notices returns what the operator should know of the host before traffic is routed by c: rules that come before the
-// router's own or that its sockets escape, forwarding that is off, firewalls that drop what is forwarded. It changes nothing.
+// router's own or that its sockets escape, forwarding that is off, firewalls that drop what is forwarded or answered. It
+// changes nothing.
 func Notices(c HostConfig) ([]Notice, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
@@ -33,7 +34,8 @@ func Notices(c HostConfig) ([]Notice, error) {
 		return nil, err
 	}
 	c.Underlay = u
-	return append(notices, gatewayNotices(k, c)...), nil
+	notices = append(notices, gatewayNotices(k, c)...)
+	return append(notices, inputNotices(k, c)...), nil
 }
 
 // gatewayNotices tell why traffic of other machines will not get to the TUN, or not into it.
@@ -119,12 +121,39 @@ func firewallNotices(k *handles, c HostConfig) (notices []Notice) {
 	return notices
 }
 
-func acceptHint(chain nft.ChainName, name string) string {
-	if chain.Table == "filter" && chain.Chain == "FORWARD" {
-		tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
-		if tool != "" {
-			return fmt.Sprintf("%s -I FORWARD -i %s -j ACCEPT && %s -I FORWARD -o %s -j ACCEPT", tool, name, tool, name)
+// inputNotices name chains that drop the router's answers to this host's own programs.
+func inputNotices(k *handles, c HostConfig) (notices []Notice) {
+	if k.openTables() != nil {
+		return nil
+	}
+	chains, err := k.tables.InputDrops(c.Name)
+	if err != nil {
+		return nil
+	}
+	for _, chain := range chains {
+		hint := fmt.Sprintf("nft insert rule %s iifname %s ct state established,related accept", chain, c.Name)
+		if tool := iptables(chain, "INPUT"); tool != "" {
+			hint = fmt.Sprintf("%s -I INPUT -i %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", tool, c.Name)
 		}
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("the nftables chain %s drops what comes in unless a rule accepts it, and none accepts answers from %s", chain, c.Name),
+			Hint: hint,
+		})
+	}
+	return notices
+}
+
+// iptables returns the tool that has made a chain, or "".
+func iptables(chain nft.ChainName, name string) string {
+	if chain.Table != "filter" || chain.Chain != name {
+		return ""
+	}
+	return map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
+}
+
+func acceptHint(chain nft.ChainName, name string) string {
+	if tool := iptables(chain, "FORWARD"); tool != "" {
+		return fmt.Sprintf("%s -I FORWARD -i %s -j ACCEPT && %s -I FORWARD -o %s -j ACCEPT", tool, name, tool, name)
 	}
 	return fmt.Sprintf("nft 'insert rule %s iifname %s accept; insert rule %s oifname %s accept'", chain, name, chain, name)
 }

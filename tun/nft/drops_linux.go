@@ -1,0 +1,89 @@
+package nft
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+)
+
+// ChainName names a chain as nft does.
+type ChainName struct{ Family, Table, Chain string }
+
+func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.Chain }
+
+// ForwardDrops returns the chains that drop forwarded packets by default and in whose tables no rule names an interface.
+// The rules of such a chain may accept its packets all the same, by other words.
+func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
+	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return names(r, name) })
+}
+
+// InputDrops returns the chains that drop by default what comes in for this host, and in whose tables no rule names an
+// interface, nor looks for packets of established connections.
+func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
+	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool { return names(r, name) || established(r) })
+}
+
+// drops returns the chains of a hook that drop by default and in whose tables no rule is an exception.
+func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) bool) ([]ChainName, error) {
+	all, err := k.conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	families := map[nftables.TableFamily]string{
+		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
+	}
+	var drops []ChainName
+	for _, c := range all {
+		family := families[c.Table.Family]
+		if family == "" || c.Hooknum == nil || *c.Hooknum != hook || c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop {
+			continue
+		}
+		excepted := false
+		for _, other := range all {
+			if other.Table.Name == c.Table.Name && other.Table.Family == c.Table.Family {
+				rules, err := k.conn.GetRules(other.Table, other)
+				excepted = excepted || err == nil && slices.ContainsFunc(rules, exception)
+			}
+		}
+		if !excepted {
+			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
+		}
+	}
+	return drops, nil
+}
+
+// names reports whether a rule names an interface, in full or by a wildcard.
+func names(r *nftables.Rule, name string) bool {
+	byName := false
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Meta:
+			byName = e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyOIFNAME
+		case *expr.Cmp:
+			if data := bytes.TrimRight(e.Data, "\x00"); byName && len(data) > 0 && bytes.HasPrefix([]byte(name), data) && e.Op == expr.CmpOpEq {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// established reports whether a rule asks for the state of connections, unless for others than established ones.
+func established(r *nftables.Rule) bool {
+	byState := false
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Ct:
+			byState = e.Key == expr.CtKeySTATE
+		case *expr.Bitwise:
+			byState = byState && len(e.Mask) == 4 && binaryutil.NativeEndian.Uint32(e.Mask)&expr.CtStateBitESTABLISHED != 0
+		case *expr.Match: // of iptables
+			byState = e.Name == "conntrack" || e.Name == "state"
+		}
+	}
+	return byState
+}
