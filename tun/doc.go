@@ -36,9 +36,9 @@
 //     outside, to the client's own socket; from the SYN-ACK with which that answers on it stays outside (KeepInbound).
 //   - Replies to what the router has brought, such as the first datagram of a peer, enter.
 //   - ICMP errors follow the connection that they are about. Those of this host about packets that enter go to the client.
-//   - Packets of this host enter if their destination does, but not those of the router's sockets, known by the socket's mark,
-//     of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's own tunnels. Multicast,
-//     broadcasts and the link-local addresses of IPv6 are the link's.
+//   - Packets of this host enter if their destination does, but not those of the router's sockets and of routers' beside it,
+//     known by the socket's mark, of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's
+//     own tunnels. Multicast, broadcasts and the link-local addresses of IPv6 are the link's.
 //   - Packets of other machines enter if their source is in Sources. Others enter if the host would send them by an uplink and
 //     they did not come in by one: masquerading then gives them the TUN's address, and the tap drops those that it did not.
 //   - Connections that were open before stay as they are. Connection tracking may not have seen their beginning, so those of
@@ -61,8 +61,8 @@
 // user it was: its socket was bound to the interface, or the rule that leads into the TUN was deleted and is not back
 // yet. DHCP and queries to the host's nameservers pass, because their programs bind their sockets to a link. A rule of the
 // host that comes before ours sends packets past the TUN, too; those are let through and counted, their answers come back the
-// same way, and [Notices] names the rule. Frames that a bridge passes on between its
-// ports pass, too, where netfilter sees them (br_netfilter, which Docker loads).
+// same way, and [Notices] names the rule. Frames that a bridge passes on between its ports pass, too, where netfilter sees them
+// (br_netfilter, which Docker loads).
 //
 // # Without connection tracking
 //

@@ -105,18 +105,50 @@ func (j *journal) read() error {
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
+	if j.runs, j.size, err = parseJournal(b); err != nil {
+		return fmt.Errorf("read journal %s: %w", j.file.Name(), err)
+	}
+	return nil
+}
+
+func parseJournal(b []byte) (runs []HostConfig, size int64, err error) {
 	for line := range bytes.Lines(b) {
 		var c HostConfig
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // its writer died before it changed anything
 		}
 		if err := json.Unmarshal(line, &c); err != nil {
-			return fmt.Errorf("read journal %s: %w", j.file.Name(), err)
+			return runs, size, err
 		}
-		j.runs = append(j.runs, c)
-		j.size += int64(len(line))
+		runs = append(runs, c)
+		size += int64(len(line))
 	}
-	return nil
+	return runs, size, nil
+}
+
+// routersBeside returns the configs of other routers in this network namespace, by their journals.
+func routersBeside(c HostConfig) (all []HostConfig) {
+	if c.StateDir == "" {
+		return nil
+	}
+	pattern, err := journalPath(c.StateDir, "*")
+	if err != nil {
+		return nil
+	}
+	paths, _ := filepath.Glob(pattern) // in order
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile, or is another user's
+		}
+		runs, _, _ := parseJournal(b)
+		for _, r := range runs {
+			if r.Name != c.Name && r.Mark != c.Mark {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 // begin notes that c is about to be carried out, unless a dead run with the same steps, or this one, has done so.

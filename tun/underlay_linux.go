@@ -15,7 +15,7 @@ import (
 
 // survey reads the underlay, and finds what the operator should know of it.
 func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
-	s := surveyor{k: k, c: c, links: make(map[int]string)}
+	s := surveyor{k: k, c: c, beside: routersBeside(c), links: make(map[int]string)}
 	links, err := dump(k.LinkList)
 	if err != nil {
 		return Underlay{}, nil, fmt.Errorf("list interfaces: %w", err)
@@ -29,6 +29,7 @@ func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
 		}
 	}
 	s.u.Enter = s.enterMark()
+	s.noteBeside()
 	for _, r := range s.rules {
 		s.noteBypass(r)
 	}
@@ -45,6 +46,7 @@ func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
 type surveyor struct {
 	k       *handles
 	c       HostConfig
+	beside  []HostConfig   // other routers
 	links   map[int]string // names by index
 	rules   []netlink.Rule // of the host, in order of family and priority
 	routes  []netlink.Route
@@ -132,6 +134,27 @@ func (s *surveyor) ofRouter(r netlink.Rule) bool {
 	return ok && f.Value == s.c.Mark && f.Mask == 0xffffffff
 }
 
+// noteBeside lets the sockets of other routers pass: if one's packets entered another's TUN, and the other way round, they would
+// go round between the two.
+func (s *surveyor) noteBeside() {
+	for _, other := range s.beside {
+		if f := (Fwmark{other.Mark, 0xffffffff}); !slices.Contains(s.u.Bypass, f) {
+			s.u.Bypass = append(s.u.Bypass, f)
+		}
+		if slices.ContainsFunc(included(s.c), func(p netip.Prefix) bool { return slices.ContainsFunc(included(other), p.Overlaps) }) {
+			s.notify(Notice{
+				Text: fmt.Sprintf("the router of %s is beside this one: what both include enters either TUN", other.Name),
+				Hint: "keep their destinations apart with route.include and route.exclude",
+			})
+		}
+	}
+}
+
+// isBeside tells whether a rule is one of another router.
+func (s *surveyor) isBeside(r netlink.Rule) bool {
+	return slices.ContainsFunc(s.beside, func(c HostConfig) bool { return r.Priority >= c.Priority && r.Priority < c.Priority+ruleCount })
+}
+
 // noteBypass notes the mark that a rule lets past a VPN.
 func (s *surveyor) noteBypass(r netlink.Rule) {
 	f, ok := fwmark(r)
@@ -143,7 +166,7 @@ func (s *surveyor) noteBypass(r netlink.Rule) {
 
 // consider notes what a rule of the host means to the router.
 func (s *surveyor) consider(r netlink.Rule) {
-	if s.ofRouter(r) {
+	if s.ofRouter(r) || s.isBeside(r) {
 		return
 	}
 	f, hasMark := fwmark(r)

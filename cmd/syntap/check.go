@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +58,7 @@ is touched.`,
 
 // printNotices says what the operator should know of this host. Where the host cannot be looked at there is nothing to say.
 func printNotices(w io.Writer, c *config.Config) {
-	notices, err := app.Notices(c)
+	notices, err := app.Notices(c, stateDir(os.Getenv))
 	if err != nil {
 		return
 	}

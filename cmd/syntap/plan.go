@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/app"
@@ -25,7 +27,7 @@ the way on this host is said on standard error. Nothing on the host is touched.`
 			if err != nil {
 				return err
 			}
-			if err := app.Plan(c, cmd.OutOrStdout()); err != nil {
+			if err := app.Plan(c, stateDir(os.Getenv), cmd.OutOrStdout()); err != nil {
 				return err
 			}
 			printNotices(cmd.ErrOrStderr(), c)

@@ -47,9 +47,9 @@ func uidRanges(ranges []config.Range) []tun.UIDRange {
 	return all
 }
 
-// Plan prints the commands that would do what Run does to the host, one a line.
-func Plan(c *config.Config, w io.Writer) error {
-	host, _ := hostConfig(c, "") // the plan shows the consequence
+// Plan prints the commands that would do what Run with the same stateDir does to the host, one a line.
+func Plan(c *config.Config, stateDir string, w io.Writer) error {
+	host, _ := hostConfig(c, stateDir) // the plan shows the consequence
 	commands, err := tun.Plan(host, c.TUN.MTU)
 	if err != nil {
 		return err
@@ -62,9 +62,10 @@ func Plan(c *config.Config, w io.Writer) error {
 	return nil
 }
 
-// Notices returns what the operator should know of this host before it is routed by c.
-func Notices(c *config.Config) ([]tun.Notice, error) {
-	host, missing := hostConfig(c, "")
+// Notices returns what the operator should know of this host before it is routed by c. The journals of other runs stand in
+// stateDir.
+func Notices(c *config.Config, stateDir string) ([]tun.Notice, error) {
+	host, missing := hostConfig(c, stateDir)
 	notices, err := tun.Notices(host)
 	if missing != nil {
 		notices = append(notices, tun.Notice{

@@ -45,7 +45,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	}
 	warnStrict(c, log)
 	said := newNoticeBoard(log)
-	if notices, err := Notices(c); err != nil {
+	if notices, err := Notices(c, stateDir); err != nil {
 		log.WithError(err).Warn("cannot look at the host's routing")
 	} else {
 		said.show(notices)
