@@ -235,3 +235,26 @@ func TestOpenAtStart(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 	check("after")
 }
+
+// TestMarkOfOthers has another user set the mark of the router's sockets, which CAP_NET_RAW allows. Its packets enter all the
+// same.
+func TestMarkOfOthers(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ping", "setpriv")
+	requireRoot(t)
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", everything)
+	entered := func(more ...string) uint64 {
+		before := linkStatistics(lab.Router, "syntap0").TxPackets
+		args := append(more, "ping", "-n", "-c1", "-w20", "-m", "21337", tuntest.ServerAddr4)
+		lab.Router.Run(args[0], args[1:]...)
+		return linkStatistics(lab.Router, "syntap0").TxPackets - before
+	}
+	if n := entered(); n != 0 {
+		t.Errorf("%d packets with the mark have entered, want the router's own user to pass", n)
+	}
+	if n := entered("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+net_raw", "--ambient-caps=+net_raw"); n == 0 {
+		t.Error("another user has passed by with the mark")
+	}
+	r.stop(t, unix.SIGTERM)
+}
