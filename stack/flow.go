@@ -68,7 +68,7 @@ type flow struct {
 	end        atomic.Uint32 // an End: what began it
 	ended      time.Time     // when both halves were done; written before the phase closing
 	moved      atomic.Bool   // a byte has crossed since the last sweep
-	rested     bool          // nothing has moved for long, and the halves know; owned by the sweeper
+	still      int           // ticks of the sweeper in which nothing has moved, up to when the halves know; owned by the sweeper
 	said       said          // owned by who holds netstack's lock of the endpoint
 	probe      *probe        // the client has asked whether the far side is there; nil = it has not; guarded by stack.mu
 	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half

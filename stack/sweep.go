@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// stillFor is for how many of those a flow has moved nothing when it is tightened. One with a large buffer is given the whole
+// interval: its far side may send what the window promised, and would send it again, ever later, if it found no room.
+const stillFor = 4
+
 // sweepFaster is how many sweeps there are in an interval when memory is scarce.
 const sweepFaster = 10
 
@@ -20,15 +24,18 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-ticker.C:
-			if tick%sweepFaster == 0 || s.memory.scarce() {
-				s.sweep()
+			switch {
+			case s.memory.scarce():
+				s.sweep(1)
+			case tick%sweepFaster == 0:
+				s.sweep(sweepFaster)
 			}
 		}
 	}
 }
 
 // sweep has flows give back what they do not need that have been quiet since the last sweep, and weighs all.
-func (s *Stack) sweep() {
+func (s *Stack) sweep(ticks int) {
 	for i, f := range s.openFlows() {
 		if i%sweepBatch == sweepBatch-1 {
 			runtime.Gosched()
@@ -36,11 +43,13 @@ func (s *Stack) sweep() {
 		f.weigh()
 		switch {
 		case f.moved.Swap(false):
-			f.rested = false
-		case !f.rested || f.stack.memory.scarce() && !f.tight.Load():
-			f.rested = true
-			f.outbound.rest()
-			f.inbound.rest()
+			f.still = 0
+		case f.still < stillFor || f.still < sweepFaster && f.large() || s.memory.scarce() && !f.tight.Load():
+			f.still += ticks
+			if f.still >= stillFor && (f.still >= sweepFaster || !f.large()) {
+				f.outbound.rest()
+				f.inbound.rest()
+			}
 		}
 	}
 }
