@@ -51,6 +51,7 @@ func (l *pastLog) report(all []tun.Past) {
 			message := "packets that the TUN should have had have left by another interface, unrecorded"
 			if p.Refused {
 				message = "packets that the TUN should have had would leave by another interface: refused"
+				log = log.WithField("hint", "keep it outside with route.exclude or route.exclude_uids, or let it pass with route.enforce: count")
 			}
 			log.Warn(message)
 			line.packets = 0
