@@ -38,7 +38,7 @@
 //   - ICMP errors follow the connection that they are about. Those of this host about packets that enter go to the client.
 //   - Packets of this host enter if their destination does, but not those of the router's sockets and of routers' beside it,
 //     known by the socket's mark, of a VPN's sockets, known by the mark that a rule of the host exempts, and of the kernel's
-//     own tunnels. Multicast, broadcasts and the link-local addresses of IPv6 are the link's.
+//     own tunnels. Multicast, broadcasts, the link-local addresses of IPv6 and offers of a DHCP server are the link's.
 //   - Packets of other machines enter if their source is in Sources. Others enter if the host would send them by an uplink and
 //     they did not come in by one: masquerading then gives them the TUN's address, and the tap drops those that it did not.
 //   - Connections that were open before stay as they are. Connection tracking may not have seen their beginning, so those of

@@ -92,6 +92,10 @@ func steering(c HostConfig) *nft.Table {
 	for _, p := range tunnels {
 		local = append(local, nft.Rule{nft.Protocol(p), nft.Accept})
 	}
+	// The offer of a DHCP server is no reply to connection tracking, since it has been asked by broadcast.
+	for _, ports := range [][2]uint16{{67, 68}, {547, 546}} {
+		local = append(local, nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept})
+	}
 	local = append(local, nft.Rule{nft.Broadcast, nft.Accept}, nft.Rule{nft.Jump("users")}, nft.Rule{nft.NotSYN, nft.Goto("midstream")}, nft.Rule{nft.Goto("destination")})
 	chain("local_new", nil, local...)
 

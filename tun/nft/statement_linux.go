@@ -198,6 +198,9 @@ func ports(word string, offset uint32, not bool, first, last uint16) Statement {
 // SourcePortOutside matches segments and datagrams whose source port is not in a range.
 func SourcePortOutside(first, last uint16) Statement { return ports("th sport", 0, true, first, last) }
 
+// SourcePort matches segments and datagrams from a port.
+func SourcePort(port uint16) Statement { return ports("th sport", 0, false, port, port) }
+
 // DestinationPort matches segments and datagrams to a port.
 func DestinationPort(port uint16) Statement { return ports("th dport", 2, false, port, port) }
 
