@@ -44,11 +44,11 @@ func TestMixedAttacks(t *testing.T) {
 	visits := newVisitors(lab, &attack.victims)
 	visits.one(lab.Client, 0, time.Now()) // the way is open, and neighbours are known
 
-	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 8_000), scaled(50, 2_000)
+	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 4_000), scaled(50, 2_000)
 	over := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() { visits.begin(visitsPerSecond, over) })
-	all.Go(func() { attack.unread(scaled(20, 1_000)); attack.halfRequests(over) })
+	all.Go(func() { attack.unread(scaled(20, 500)); attack.halfRequests(over) })
 	pace := rate.NewLimiter(rate.Limit(perSecond), 64)
 	start := time.Now()
 	for range n {
