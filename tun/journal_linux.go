@@ -178,7 +178,7 @@ func (j *journal) begin(c HostConfig) error {
 
 // journalLine returns what the journal keeps of a config: all that its steps' undoing depends on.
 func journalLine(c HostConfig) ([]byte, error) {
-	c.Underlay.Uplinks, c.Underlay.Detours = nil, nil
+	c.Underlay.Uplinks, c.Underlay.Detours, c.Underlay.Tunnels = nil, nil, nil
 	if !c.ByRules {
 		c.Underlay.Bypass = nil
 	}

@@ -89,6 +89,9 @@ func steering(c HostConfig) *nft.Table {
 	for _, b := range u.Bypass {
 		local = append(local, nft.Rule{nft.MarkBits(b.Value, b.Mask), nft.Accept})
 	}
+	for _, to := range u.Tunnels {
+		local = append(local, tunnelRule(to))
+	}
 	for _, p := range tunnels {
 		local = append(local, nft.Rule{nft.Protocol(p), nft.Accept})
 	}
@@ -145,6 +148,18 @@ func forwardedEnter(c HostConfig) bool {
 		}
 	}
 	return false
+}
+
+// tunnelRule lets a tunnel's packets to a far end stay outside.
+func tunnelRule(to netip.AddrPort) nft.Rule {
+	rule := nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(to.Port())}
+	switch a := to.Addr(); {
+	case a.Is4():
+		rule = append(rule, nft.Destination4.Is(a))
+	case a.Is6():
+		rule = append(rule, nft.Destination6.Is(a))
+	}
+	return append(rule, nft.Accept)
 }
 
 // userRules let return the packets of users whose traffic enters. A datagram that belongs to no process is that of a tunnel

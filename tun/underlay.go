@@ -14,6 +14,9 @@ type Underlay struct {
 	Bypass []Fwmark
 	// Skips are the host's rules that select the router's own sockets by bits of their mark.
 	Skips []Skip
+	// Tunnels are the far ends of the kernel's tunnels over UDP; without an address any. What they send for a program belongs
+	// to its socket.
+	Tunnels []netip.AddrPort
 	// Detours are the interfaces by which rules before the router's own send traffic past the TUN.
 	Detours []string
 }

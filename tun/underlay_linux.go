@@ -22,6 +22,7 @@ func survey(k *handles, c HostConfig) (Underlay, []Notice, error) {
 	}
 	for _, l := range links {
 		s.links[l.Attrs().Index] = l.Attrs().Name
+		s.noteTunnel(l)
 	}
 	for _, family := range allFamilies() {
 		if err := s.read(family); err != nil {
@@ -173,8 +174,8 @@ func (s *surveyor) consider(r netlink.Rule) {
 	if hasMark && selects(r, s.c.Mark) && !selects(r, 0) {
 		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
 	}
-	if r.Priority < s.c.Priority && selects(r, s.u.Enter) {
-		s.detours(r)
+	if r.Priority < s.c.Priority && selects(r, s.u.Enter) && s.detours(r) {
+		return
 	}
 	if by := selector(r, hasMark && !slices.Contains(s.u.Bypass, f)); by != "" {
 		s.notify(Notice{
@@ -207,10 +208,10 @@ func selector(r netlink.Rule, byMark bool) string {
 	return ""
 }
 
-// detours notes where a rule before ours sends traffic that should have entered the TUN.
-func (s *surveyor) detours(r netlink.Rule) {
+// detours notes where a rule before ours sends traffic that should have entered the TUN, and reports whether it does.
+func (s *surveyor) detours(r netlink.Rule) bool {
 	if r.Goto > 0 || r.Table == 0 {
-		return
+		return false
 	}
 	var takes []string
 	for _, route := range s.routes {
@@ -225,7 +226,7 @@ func (s *surveyor) detours(r netlink.Rule) {
 		}
 	}
 	if len(takes) == 0 {
-		return
+		return false
 	}
 	const most = 3
 	if n := len(takes); n > most {
@@ -236,6 +237,7 @@ func (s *surveyor) detours(r netlink.Rule) {
 			ruleText(&r), strings.Join(takes, ", ")),
 		Hint: fmt.Sprintf("set route.priority to %d or less", max(1, r.Priority-ruleCount)),
 	})
+	return true
 }
 
 // fits tells whether a route is one that a rule's lookup may find.
@@ -277,6 +279,36 @@ func destinationText(n *net.IPNet) string {
 		return "every destination"
 	}
 	return n.String()
+}
+
+// noteTunnel notes where a tunnel of the kernel sends packets by UDP.
+func (s *surveyor) noteTunnel(l netlink.Link) {
+	var port int
+	var remotes []net.IP
+	switch l := l.(type) {
+	case *netlink.Vxlan:
+		port, remotes = l.Port, append(remotes, l.Group)
+	case *netlink.Geneve:
+		port, remotes = int(l.Dport), append(remotes, l.Remote)
+	default:
+		return
+	}
+	if port == 0 {
+		return
+	}
+	peers, _ := dump(func() ([]netlink.Neigh, error) { return s.k.NeighList(l.Attrs().Index, unix.AF_BRIDGE) })
+	for _, p := range peers {
+		remotes = append(remotes, p.IP)
+	}
+	known := len(s.u.Tunnels)
+	for _, ip := range remotes {
+		if a, ok := netip.AddrFromSlice(ip); ok && !a.IsUnspecified() && !a.IsMulticast() {
+			s.u.Tunnels = append(s.u.Tunnels, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+		}
+	}
+	if len(s.u.Tunnels) == known { // it is told with each packet
+		s.u.Tunnels = append(s.u.Tunnels, netip.AddrPortFrom(netip.Addr{}, uint16(port)))
+	}
 }
 
 // interfaces returns the names of those by which a route leads.

@@ -65,7 +65,7 @@ func (f *passedFile) close() error {
 	err := f.begin(capture.LinkTypeRaw)
 	err = errors.Join(err, f.flush())
 	if f.file != nil {
-		err = errors.Join(err, f.file.Close())
+		err = errors.Join(err, audit.Close(f.file))
 	}
 	return err
 }

@@ -20,8 +20,8 @@ host, until SIGINT, SIGTERM or the end of its terminal. Then the host is as it w
 closed", the default, what was routed goes nowhere until another run, or "syntap cleanup". Output flags replace the
 tap.log of the config.
 
-SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and log from the config. Open connections keep what they have begun with. A
-config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
+SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
+log from the config. Open connections keep what they have begun with. A config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := app.CheckAddressSpace(); err != nil {

@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -230,6 +231,11 @@ func (f Field) isFamily() []expr.Any {
 // In matches packets that have the address in a set.
 func (f Field) In(set string) Statement {
 	return Statement{fmt.Sprintf("%s @%s", f.text, set), append(f.isFamily(), f.load(reg), in(set, false))}
+}
+
+// Is matches packets that have the address, of the field's family.
+func (f Field) Is(a netip.Addr) Statement {
+	return Statement{fmt.Sprintf("%s %s", f.text, a), append(f.isFamily(), f.load(reg), equal(a.AsSlice()))}
 }
 
 // FlowIn matches TCP segments whose addresses and ports are in a set of the type address, port, address, port.

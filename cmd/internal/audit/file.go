@@ -78,6 +78,12 @@ func (e *busyError) Error() string {
 // Create makes a file to write, or begins one anew, with the care that openFile takes.
 func Create(path string) (*os.File, error) { return openFile(path, access{truncate: true}) }
 
+// Close closes a file that Create has made. Its lock ends also where a child process that is being started has the file.
+func Close(f *os.File) error {
+	unlock(f)
+	return f.Close()
+}
+
 // cause strips the operation and the path off an error that is about to get them anyway.
 func cause(err error) error {
 	if pathError := new(fs.PathError); errors.As(err, &pathError) {
