@@ -43,7 +43,7 @@
 //     they did not come in by one: masquerading then gives them the TUN's address, and the tap drops those that it did not.
 //   - Connections that were open before stay as they are. Connection tracking may not have seen their beginning, so those of
 //     this host are noted in a set. A packet in the middle of any other connection of the host's clients enters: its entry was
-//     flushed.
+//     flushed. So does one of a client in Sources, where connection tracking was at work before.
 //
 // Marks, labels and chains of others do not meet: the mark of packets that enter is one that no earlier rule selects by, a
 // connection label is a single bit that nothing else clears, and packets that stay outside keep the marks they have. The

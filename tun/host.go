@@ -71,6 +71,7 @@ type HostConfig struct {
 	StateDir    string         // where the journal stands, for Cleanup; "" = none is kept
 
 	Underlay Underlay // found by Configure
+	tracked  bool     // connection tracking has seen what other machines had open before
 	open     []flow   // connections that were open before, which stay outside
 }
 

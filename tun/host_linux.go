@@ -97,7 +97,7 @@ func (h *Host) look() (err error) {
 		return err
 	}
 	if !h.config.ByRules {
-		h.config.open = openFlows()
+		h.config.open, h.config.tracked = openFlows(), tracking()
 	}
 	return h.checkFree()
 }

@@ -23,6 +23,7 @@ func Plan(c HostConfig, mtu int) ([]string, error) {
 		if c.Underlay, _, err = survey(k, c); err != nil {
 			return nil, err
 		}
+		c.tracked = tracking()
 	}
 	for _, s := range c.steps() {
 		commands = append(commands, s.command)

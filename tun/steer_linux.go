@@ -110,8 +110,15 @@ func steering(c HostConfig) *nft.Table {
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.NotEstablished, nft.Goto("local_new")}})...)
 
+	// The entry of a client's connection may have been flushed. One that was never seen is older than the router.
+	flushed := []nft.Rule{{nft.SourcePortOutside(first, last), nft.Accept},
+		{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}}
+	if !c.tracked {
+		flushed = nil
+	}
+	chain("forwarded_midstream", nil, flushed...)
 	chain("forwarded_new", nil, rules(
-		[]nft.Rule{{nft.NotSYN, nft.Accept}, {nft.NotUnicast, nft.Accept}},
+		[]nft.Rule{{nft.NotUnicast, nft.Accept}, {nft.NotSYN, nft.Goto("forwarded_midstream")}},
 		[]nft.Rule{{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}},
 		keep(nft.FromAny("uplinks"), nft.Accept),
 		[]nft.Rule{{nft.RouteOutside("uplinks"), nft.Accept}, {nft.Goto("destination")}})...)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -370,6 +371,12 @@ func (s *surveyor) joinSkips() {
 		joined = append(joined, skip)
 	}
 	s.u.Skips = joined
+}
+
+// tracking reports whether connection tracking is at work in the calling thread's network namespace.
+func tracking() bool {
+	b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	return err == nil && strings.TrimSpace(string(b)) != "0"
 }
 
 // maxOpenFlows bounds the connections that are noted; of a host with more, connection tracking knows those that it has seen.
