@@ -18,6 +18,7 @@ func die(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig) {
 	remove := open(t, ns, c.Name)
 	configure(t, ns, c).Abandon()
 	remove()
+	tuntest.Wait(t, "its table to lose its owner", func() bool { return !strings.Contains(ns.State(), " # progname ") })
 }
 
 // cleanUp calls Cleanup in ns.

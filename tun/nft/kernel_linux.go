@@ -3,7 +3,9 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -77,7 +79,20 @@ const (
 
 // Replace makes a table what t says, in place of one of the same name. Packets meet the old rules or the new ones: chains and
 // sets that stay are not made anew, because a packet that is on its way through the old rules looks into the sets as they are.
-func (k *Kernel) Replace(t *Table) error {
+func (k *Kernel) Replace(t *Table) error { return patiently(func() error { return k.replace(t) }) }
+
+// patiently does again what is not permitted yet: an owner that has just died may keep its table for a moment, because a child
+// that it was starting has its descriptors.
+func patiently(change func() error) error {
+	const patience, pause = 2 * time.Second, 10 * time.Millisecond
+	for start := time.Now(); ; time.Sleep(pause) {
+		if err := change(); !errors.Is(err, os.ErrPermission) || time.Since(start) > patience {
+			return err
+		}
+	}
+}
+
+func (k *Kernel) replace(t *Table) error {
 	exists, err := k.Exists(t.Name)
 	if err != nil {
 		return err
@@ -362,8 +377,11 @@ func (k *Kernel) Counts(name, set string) ([]Count, error) {
 
 // Delete removes a table. The error wraps unix.ENOENT where there is none.
 func (k *Kernel) Delete(name string) error {
-	k.conn.DelTable(table(name))
-	if err := k.conn.Flush(); err != nil {
+	err := patiently(func() error {
+		k.conn.DelTable(table(name))
+		return k.conn.Flush()
+	})
+	if err != nil {
 		return fmt.Errorf("delete nftables table %s: %w", name, err)
 	}
 	delete(k.made, name)
