@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -72,6 +73,36 @@ func TestExecDoors(t *testing.T) {
 	for _, path := range []string{"/nowhere", "/"} {
 		if got := command(t, ns, binary, "exec", "--hide", path, "--", "true"); got.status != 2 || !strings.Contains(got.stderr, "syntap: hide "+path+": ") || !strings.Contains(got.stderr, "hint: ") {
 			t.Errorf("exec --hide %s: %+v, want exit status 2 and a hint", path, got)
+		}
+	}
+}
+
+// TestExecStreams gives a command a socket of the host's network for its standard input. It could connect it elsewhere.
+func TestExecStreams(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	for network, want := range map[string]int{"udp": 2, "tcp": 2, "unixgram": 0} {
+		var conn interface{ File() (*os.File, error) }
+		switch network {
+		case "udp":
+			conn = ns.ListenPacket(network, "127.0.0.1:0").(*net.UDPConn)
+		case "tcp":
+			conn = ns.Listen(network, "127.0.0.1:0").(*net.TCPListener)
+		default:
+			conn = ns.ListenPacket(network, t.TempDir()+"/socket").(*net.UnixConn)
+		}
+		file, err := conn.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		ctx, cancel := timeout()
+		defer cancel()
+		cmd := ns.Command(ctx, binary, "exec", "--", "true")
+		cmd.Stdin = file
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != want || want != 0 && !strings.Contains(string(out), "hint: put a pipe between") {
+			t.Errorf("with a %s socket: exit status %d, %q, want %d", network, got, out, want)
 		}
 	}
 }

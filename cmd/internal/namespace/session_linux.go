@@ -80,6 +80,9 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 
 // setup returns the first part of the setup. A TUN has the families that the host routes.
 func (o Options) setup() (setup, error) {
+	if err := checkStreams(); err != nil {
+		return setup{}, err
+	}
 	s := setup{TUN: o.TUN, MTU: o.MTU, AllowSetuid: o.AllowSetuid}
 	var err error
 	if s.Hide, err = resolveHidden(o.Hide); err != nil || o.TUN == "" {
