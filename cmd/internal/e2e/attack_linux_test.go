@@ -168,8 +168,9 @@ func (v *visitors) begin(perSecond int, over <-chan struct{}) {
 		}
 		for due := int(time.Since(start).Seconds() * float64(perSecond)); i < due; i++ {
 			at := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+			n := i
 			v.pending.Go(func() error {
-				v.one([]*tuntest.Namespace{v.lab.Client, v.lab.Router}[i/2%2], i, at)
+				v.one([]*tuntest.Namespace{v.lab.Client, v.lab.Router}[n/2%2], n, at)
 				return nil
 			})
 		}

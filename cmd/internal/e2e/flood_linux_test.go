@@ -50,13 +50,13 @@ func TestFlood(t *testing.T) {
 		echo(t, established[connections%len(established)])
 		peak = max(peak, r.usage(t).rss)
 	}
-	packets = endFlood(t, flood)
+	packets = endFlood(t, flood) // of which the kernel sends those from 127.0.0.0/8 nowhere, one in 256
 	for _, conn := range established {
 		echo(t, conn)
 		conn.Close()
 	}
 	r.waitRecords(t, len(established)+connections)
-	tuntest.Wait(t, "the router to have read all", func() bool { return queued() >= packets })
+	tuntest.Wait(t, "the router to have read all", func() bool { return queued() >= packets-packets/128 })
 	statistics := linkStatistics(lab.Router, "syntap0")
 	carried := r.carried(t)
 	reportf(t, "%d SYNs: %d MiB more memory at most, %d connections meanwhile, the slowest %v; %d dropped by the kernel",
@@ -67,8 +67,7 @@ func TestFlood(t *testing.T) {
 	if got := carried["established"]; got != len(established)+connections || connections < 10 {
 		t.Errorf("%d connections recorded, want %d and at least 10 of them during the flood", got, len(established)+connections)
 	}
-	// Every SYN of the flood is in the kernel's or in the router's account, but for those from 127.0.0.0/8, which the kernel
-	// sends nowhere: one in 256.
+	// Every SYN of the flood is in the kernel's or in the router's account, but for those from 127.0.0.0/8, see above.
 	if got := carried["drop_source"]; got+int(statistics.TxDropped) < packets-packets/128 || got > packets+1 { // the last may have been sent uncounted
 		t.Errorf("%d SYNs dropped for their source and %d by the kernel, want %d", got, statistics.TxDropped, packets)
 	}

@@ -98,7 +98,7 @@ func TestMarks(t *testing.T) {
 	all := func() (saw []seen) {
 		for _, client := range []*tuntest.Namespace{lab.Router, lab.Client} {
 			for _, host := range addresses() {
-				far := listenMarked(t, lab.Server, net.JoinHostPort(host, "4433"))
+				far := listenMarked(t, lab.Server, net.JoinHostPort(host, "0"))
 				near := listenMarked(t, client, map[bool]string{true: "[::]:0", false: "0.0.0.0:0"}[far.v6])
 				for _, as := range []marks{{64, 0x2a}, {64, 0xb9}, {33, 0}, {255, 3}} {
 					near.send(t, as, netip.MustParseAddrPort(far.LocalAddr().String()), "question")
