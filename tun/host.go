@@ -55,7 +55,7 @@ type HostConfig struct {
 	Addresses []netip.Prefix // of the interface
 	Include   []netip.Prefix // destinations that enter the TUN
 	Mark      uint32         // of the router's own sockets; not 0 where rules are made
-	Table     int            // routing table of the router's own; 0 = main. Those of routers side by side differ, but not by 48
+	Table     int            // routing table of the router's own; 0 = main. Those of routers side by side differ, but not by a multiple of 95
 	Priority  int            // of the first rule
 
 	// The rest counts only where there are rules.

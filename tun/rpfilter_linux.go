@@ -10,7 +10,7 @@ import (
 )
 
 // StrictReversePath returns the interfaces that drop what arrives by another way than the host would answer
-// (rp_filter=1, RFC 3704 §2.2), in the calling thread's network namespace. An uplink among them loses the replies to the
+// (rp_filter=1, RFC 3704 §2.2), in the calling thread's network namespace. With HostConfig.ByRules an uplink among them loses the replies to the
 // router's own connections to every included destination, because the way back is looked up without the mark and leads
 // into the TUN. The loose filter (rp_filter=2) does no harm, and with HostConfig.KeepInbound the strict one does none
 // either: the way back is that of a packet which has a source.

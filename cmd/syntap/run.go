@@ -21,7 +21,8 @@ closed", the default, what was routed goes nowhere until another run, or "syntap
 tap.log of the config.
 
 SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
-log from the config. Open connections keep what they have begun with. A config with a mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
+log from the config. Open connections keep what they have begun with. A config with a
+mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := app.CheckAddressSpace(); err != nil {
