@@ -11,10 +11,11 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// addresses are the IPv4 addresses that netstack has for its own: those of every flow, at both ends. It looks them up for each
-// packet, and for one that it does not know goes through all that are in use, to see whether it is a broadcast address; then a
-// SYN would cost the more the more destinations there are, and so would each packet of a client behind this host. IPv6
-// addresses are found in a map either way.
+// addresses are the IPv4 addresses that netstack has for its own: those of every flow, at both
+// ends. It looks them up for each packet, and for one that it does not know goes through all that
+// are in use, to see whether it is a broadcast address; then a SYN would cost the more the more
+// destinations there are, and so would each packet of a client behind this host. IPv6 addresses are
+// found in a map either way.
 type addresses struct {
 	net *gstack.Stack
 

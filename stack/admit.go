@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN starts a dial and is held
-// back until the far side has answered: dial before accept. frame is the caller's and is copied.
+// outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN
+// starts a dial and is held back until the far side has answered: dial before accept. frame is the
+// caller's and is copied.
 func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver bool) {
 	s.mu.Lock()
 	if s.upstreams[upstream{local: key.client, remote: key.server}] {
@@ -66,8 +67,9 @@ func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) 
 	switch {
 	case inUse:
 	case phase == answering:
-		// Our SYN-ACK was lost, or netstack asks whether the client has given the attempt up, which then sends a RST and its SYN
-		// again (RFC 5961 §4). The stack may not begin the next attempt by itself: connection tracking has to see that SYN.
+		// Our SYN-ACK was lost, or netstack asks whether the client has given the attempt up, which
+		// then sends a RST and its SYN again (RFC 5961 §4). The stack may not begin the next
+		// attempt by itself: connection tracking has to see that SYN.
 		return true
 	case !again: // the client has given the attempt up
 		s.cancel(f)
@@ -77,9 +79,10 @@ func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) 
 	return false
 }
 
-// nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack, which works on segments
-// in its own time, may not yet have seen the RST or the last ACK that the client has sent right before. If it ends within
-// nextSYNAge, the SYN begins the next attempt; after that the client sends another one.
+// nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack,
+// which works on segments in its own time, may not yet have seen the RST or the last ACK that the
+// client has sent right before. If it ends within nextSYNAge, the SYN begins the next attempt;
+// after that the client sends another one.
 type nextSYN struct {
 	isn    uint32
 	packet []byte
@@ -88,7 +91,8 @@ type nextSYN struct {
 
 const nextSYNAge = time.Second // when clients send a SYN again (RFC 6298 §2)
 
-// newAttempt enters a flow that is to be dialled in the table, or returns nil and counts why not. mu is held.
+// newAttempt enters a flow that is to be dialled in the table, or returns nil and counts why not.
+// mu is held.
 func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 	if s.stopping {
 		return nil
@@ -117,7 +121,8 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 	return f
 }
 
-// halfOpenFull returns what counts an attempt that may not wait for its client, because too many do; nil = it may. mu is held.
+// halfOpenFull returns what counts an attempt that may not wait for its client, because too many
+// do; nil = it may. mu is held.
 func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
 	if s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen) {
 		return &s.stats.DropHalfOpen
@@ -131,8 +136,9 @@ func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
 	return nil
 }
 
-// sourcesOf returns what a client's attempts that wait for it count with: its address, and the IPv6 network that one machine
-// behind this host may have to itself, which has twice the limit of an address.
+// sourcesOf returns what a client's attempts that wait for it count with: its address, and the IPv6
+// network that one machine behind this host may have to itself, which has twice the limit of an
+// address.
 func sourcesOf(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
 	all[0] = netip.PrefixFrom(client, client.BitLen())
 	if client.Is4() || isLocal {
@@ -142,7 +148,8 @@ func sourcesOf(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
 	return all, 2
 }
 
-// countHalfOpen takes a place of attempts that wait for their client, which there is, or gives it back. mu is held.
+// countHalfOpen takes a place of attempts that wait for their client, which there is, or gives it
+// back. mu is held.
 func (s *Stack) countHalfOpen(f *flow, delta int) {
 	s.stats.HalfOpen.Add(int64(delta))
 	sources, n := sourcesOf(f.key.client.Addr(), f.isLocal)
@@ -153,7 +160,8 @@ func (s *Stack) countHalfOpen(f *flow, delta int) {
 	}
 }
 
-// forget takes a flow that is over out of the table, and begins the next one of its 4-tuple if the client waits for it.
+// forget takes a flow that is over out of the table, and begins the next one of its 4-tuple if the
+// client waits for it.
 func (s *Stack) forget(f *flow) {
 	s.mu.Lock()
 	delete(s.flows, f.key)

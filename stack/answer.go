@@ -11,7 +11,8 @@ import (
 	"syntap/tun"
 )
 
-// answer tells the client how its SYN fared, in a packet of our own making from the address that was dialled.
+// answer tells the client how its SYN fared, in a packet of our own making from the address that
+// was dialled.
 func (s *Stack) answer(syn []byte, a Answer, errno syscall.Errno) {
 	var ip ipHeader
 	if !ip.parse(syn, len(syn)) {
@@ -36,7 +37,8 @@ func (s *Stack) writeInbound(off tun.Offload, bufs ...[]byte) {
 	}
 }
 
-// resetFor returns the RST that answers a SYN to a closed port: <SEQ=0><ACK=SEG.SEQ+SEG.LEN> (RFC 9293 §3.10.7.1).
+// resetFor returns the RST that answers a SYN to a closed port: <SEQ=0><ACK=SEG.SEQ+SEG.LEN> (RFC
+// 9293 §3.10.7.1).
 func resetFor(ip *ipHeader, syn []byte) []byte {
 	const tcpLen = 20
 	in := syn[ip.len:ip.total]
@@ -51,7 +53,8 @@ func resetFor(ip *ipHeader, syn []byte) []byte {
 	return reply
 }
 
-// reason is an ICMP destination-unreachable code, for each family (RFC 792, RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+// reason is an ICMP destination-unreachable code, for each family (RFC 792, RFC 1812 §5.2.7.1, RFC
+// 4443 §3.1).
 type reason struct{ v4, v6 byte }
 
 var (
@@ -67,7 +70,8 @@ const (
 	icmp6Unreachable = 1
 )
 
-// Limits of an ICMP error message in bytes: what every host must take (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
+// Limits of an ICMP error message in bytes: what every host must take (RFC 1812 §4.3.2.3, RFC 4443
+// §2.4 (c)).
 const (
 	icmp4ErrorMax = 576
 	icmp6ErrorMax = 1280
@@ -82,8 +86,8 @@ func unreachableFor(ip *ipHeader, packet []byte, r reason) []byte {
 	return icmpErrorFor(ip, packet, dst, icmp4Unreachable, r.v4, 0)
 }
 
-// icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed. rest is what stands behind the
-// checksum: an MTU, or nothing.
+// icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed.
+// rest is what stands behind the checksum: an MTU, or nothing.
 func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte, rest uint32) []byte {
 	const icmpHeader = 8
 	proto, room := byte(protoICMP), icmp4ErrorMax-20-icmpHeader
@@ -104,7 +108,8 @@ func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte, rest uint32
 // replyTTL is the hop limit of packets of our own making, as Linux's.
 const replyTTL = 64
 
-// replyHeader returns a packet whose IP header answers packet's, with payload bytes of zeros behind it.
+// replyHeader returns a packet whose IP header answers packet's, with payload bytes of zeros behind
+// it.
 func replyHeader(ip *ipHeader, packet []byte, proto byte, payload int) []byte {
 	src, dst := ip.addrs(packet)
 	return newIPPacket(ip.v6, dst, src, proto, payload)
@@ -141,7 +146,8 @@ func putIPv6(b, src, dst []byte, proto byte, payload int) {
 	copy(b[24:], dst)
 }
 
-// transportChecksum returns the checksum field for the last length bytes of packet, whose field is zero.
+// transportChecksum returns the checksum field for the last length bytes of packet, whose field is
+// zero.
 func transportChecksum(packet []byte, proto byte, length int) uint16 {
 	body := packet[len(packet)-length:]
 	if proto == protoICMP {

@@ -27,7 +27,8 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 	f.timer.Reset(d)
 }
 
-// dial starts a connection to the far side. The caller has set f.trying: nobody else dials or closes the socket meanwhile.
+// dial starts a connection to the far side. The caller has set f.trying: nobody else dials or
+// closes the socket meanwhile.
 func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.client.Addr(), f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
@@ -92,8 +93,8 @@ func (s *Stack) connect(f *flow, target netip.AddrPort) error {
 	return s.poller.add(fd, &f.watch, streamEvents)
 }
 
-// connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice. Without an error it is on its way,
-// or made; fd is -1 with one.
+// connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice.
+// Without an error it is on its way, or made; fd is -1 with one.
 func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, mss int, err error) {
 	fd, err = s.dialer.Stream(target.Addr())
 	if err != nil {
@@ -131,7 +132,8 @@ func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, ms
 // upstream is the pair of addresses of a host socket.
 type upstream struct{ local, remote netip.AddrPort }
 
-// connected is called when the socket of a dialling flow is writable or has failed, and may be called again.
+// connected is called when the socket of a dialling flow is writable or has failed, and may be
+// called again.
 func (s *Stack) connected(f *flow) {
 	s.beforeAnswer(f, func() { s.answerConnected(f) })
 }
@@ -174,9 +176,9 @@ func (s *Stack) answerConnected(f *flow) {
 	}
 }
 
-// dialFailed translates what connect(2) says (ICMP codes as in Linux's icmp_err_convert) into what the client gets to see.
-// A failure of our own leaves the attempt as it is: it says nothing about the far side, and the client's next SYN dials
-// again.
+// dialFailed translates what connect(2) says (ICMP codes as in Linux's icmp_err_convert) into what
+// the client gets to see. A failure of our own leaves the attempt as it is: it says nothing about
+// the far side, and the client's next SYN dials again.
 func (s *Stack) dialFailed(f *flow, err error) {
 	errno := unix.EIO
 	errors.As(err, &errno)
@@ -204,8 +206,8 @@ func (s *Stack) localFailure(err error) {
 	s.o.Log.WithError(err).Debug("host socket failed")
 }
 
-// dropSocket closes the socket of a flow that is not open, or has dial do so. mu is held, so that no two goroutines close
-// it.
+// dropSocket closes the socket of a flow that is not open, or has dial do so. mu is held, so that
+// no two goroutines close it.
 func (s *Stack) dropSocket(f *flow) {
 	if f.trying {
 		f.unwanted = true
@@ -217,8 +219,8 @@ func (s *Stack) dropSocket(f *flow) {
 	f.fd = -1
 }
 
-// A timer that fires stall late tells that this process has not run, because the machine was busy, asleep or stopped. What
-// came meanwhile is still to be read, and has grace to make the deadline.
+// A timer that fires stall late tells that this process has not run, because the machine was busy,
+// asleep or stopped. What came meanwhile is still to be read, and has grace to make the deadline.
 const (
 	stall = 200 * time.Millisecond
 	grace = time.Second
@@ -281,8 +283,8 @@ func (s *Stack) forward(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer)
 	return s.forwarder.HandlePacket(id, pkt)
 }
 
-// accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until the client has
-// acknowledged our SYN-ACK.
+// accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until
+// the client has acknowledged our SYN-ACK.
 func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	growStack(0)
 	f := s.answeringFlow(r)
@@ -316,8 +318,9 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	}
 }
 
-// growStack makes the goroutine's stack as large as a handshake needs, at once and while there is next to nothing on it: it
-// would be copied three times on the way down to the link, which is a thirtieth of what a connection costs.
+// growStack makes the goroutine's stack as large as a handshake needs, at once and while there is
+// next to nothing on it: it would be copied three times on the way down to the link, which is a
+// thirtieth of what a connection costs.
 //
 //go:noinline
 func growStack(i int) byte {
@@ -325,8 +328,8 @@ func growStack(i int) byte {
 	return room[i]
 }
 
-// Recorded says that the handshake of a connection is on record, and lets its payload pass. It may be called before the
-// stack itself knows that the client has acknowledged.
+// Recorded says that the handshake of a connection is on record, and lets its payload pass. It may
+// be called before the stack itself knows that the client has acknowledged.
 //
 // serverISN is kept for FlowDone: what netstack chose the stack does not know.
 func (s *Stack) Recorded(client, server netip.AddrPort, isn, serverISN uint32) {
@@ -409,8 +412,8 @@ func (s *Stack) cancel(f *flow) {
 	}
 }
 
-// abandon ends a flow whose client has not completed the handshake, or has reset right after it. The far side, which has
-// accepted, sees a RST.
+// abandon ends a flow whose client has not completed the handshake, or has reset right after it.
+// The far side, which has accepted, sees a RST.
 func (s *Stack) abandon(f *flow) {
 	s.mu.Lock()
 	if f.phase.Load() != answering {

@@ -7,11 +7,12 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// Buffers of one connection in netstack, in bytes. A receive buffer is twice the window that it lets the client see, and
-// counts memory, not payload.
+// Buffers of one connection in netstack, in bytes. A receive buffer is twice the window that it
+// lets the client see, and counts memory, not payload.
 //
-// A flow begins with small buffers. A half that has moved growAfter bytes gets a large one, as long as memory has room for it, and
-// gives it back when it is quiet and has nothing left in it. Where memory is scarce the flow is tightened then (weigh.go).
+// A flow begins with small buffers. A half that has moved growAfter bytes gets a large one, as long
+// as memory has room for it, and gives it back when it is quiet and has nothing left in it. Where
+// memory is scarce the flow is tightened then (weigh.go).
 const (
 	tightReceiveBuffer = 8 << 10
 	tightSendBuffer    = 4 << 10
@@ -93,7 +94,8 @@ func (h *half) largeBuffer() int64 {
 	return largeReceiveBuffer
 }
 
-// price is what a large buffer takes from the budget. An inbound half that cannot send keeps a read buffer, too.
+// price is what a large buffer takes from the budget. An inbound half that cannot send keeps a read
+// buffer, too.
 func (h *half) price() int64 {
 	if h.inbound() {
 		return largeSendBuffer + int64(len(readBuffer{}))

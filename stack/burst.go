@@ -8,10 +8,11 @@ import (
 	"syntap/tun"
 )
 
-// burst is datagrams that a client has sent in a row to one destination, all of one length but the last, which may be
-// shorter. They are read one by one, since a client that does not ask for segmentation sends them so, and leave as one
-// super-frame: the way through the host costs more than all else. It ends when something else comes or the link has
-// nothing more to read, so no datagram waits for another.
+// burst is datagrams that a client has sent in a row to one destination, all of one length but the
+// last, which may be shorter. They are read one by one, since a client that does not ask for
+// segmentation sends them so, and leave as one super-frame: the way through the host costs more
+// than all else. It ends when something else comes or the link has nothing more to read, so no
+// datagram waits for another.
 type burst struct {
 	buf     []byte // the first packet with its headers, and the payload of the others behind it
 	n       int    // bytes in buf; 0 = there is none
@@ -59,12 +60,14 @@ func (b *burst) continues(f *frame) bool {
 		(&frame{head: first, ip: b.ip}).marks() == f.marks()
 }
 
-// full reports whether nothing can follow: the last datagram was shorter, or the kernel takes no more.
+// full reports whether nothing can follow: the last datagram was shorter, or the kernel takes no
+// more.
 func (b *burst) full() bool {
 	return b.count == maxRunSegments || b.n < b.ip.len+udpHeaderLen+b.count*b.segment
 }
 
-// frame returns the burst as the client's kernel would have made it with segmentation, and empties it.
+// frame returns the burst as the client's kernel would have made it with segmentation, and empties
+// it.
 func (b *burst) frame() *frame {
 	n := min(b.n, tun.HeadSize)
 	f := &frame{head: b.buf[:n], body: b.buf[n:b.n], ip: b.ip, more: b.count - 1}

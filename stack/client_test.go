@@ -35,8 +35,8 @@ var (
 	serverV6 = netip.MustParseAddr("2001:db8:2::1")
 )
 
-// testRouter is a Stack between an in-memory link and this machine's loopback: a client addresses serverV4 or serverV6
-// and reaches 127.0.0.1 or ::1.
+// testRouter is a Stack between an in-memory link and this machine's loopback: a client addresses
+// serverV4 or serverV6 and reaches 127.0.0.1 or ::1.
 type testRouter struct {
 	*Stack
 	host *tuntest.PipeEnd // the client's end of the link
@@ -54,7 +54,8 @@ func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
 	return runRouter(t, s, host, func(run func() error) error { return run() })
 }
 
-// runRouter runs a Stack until the test ends; enter calls it in the network namespace it is to work in.
+// runRouter runs a Stack until the test ends; enter calls it in the network namespace it is to work
+// in.
 func runRouter(t *testing.T, s *Stack, host *tuntest.PipeEnd, enter func(func() error) error) *testRouter {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

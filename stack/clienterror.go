@@ -14,9 +14,10 @@ import (
 
 const icmp6PacketTooBig = 2 // RFC 4443 §3.2
 
-// routeTooBig takes an ICMP error of a router between the link and a client: it could not pass on a packet that was sent
-// to the client. Anybody can make one up, so it counts only when it quotes a packet that may be on its way (RFC 5927 §7).
-// Other errors are for the connection's keepalive and timers to find out (RFC 5927 §6).
+// routeTooBig takes an ICMP error of a router between the link and a client: it could not pass on a
+// packet that was sent to the client. Anybody can make one up, so it counts only when it quotes a
+// packet that may be on its way (RFC 5927 §7). Other errors are for the connection's keepalive and
+// timers to find out (RFC 5927 §6).
 func (s *Stack) routeTooBig(f *frame, message []byte) {
 	mtu, least := int(binary.BigEndian.Uint16(message[6:])), minPathMTU4
 	if f.ip.v6 {
@@ -114,7 +115,8 @@ func (s *Stack) endpointOf(key flowKey) *tcp.Endpoint {
 	return ep
 }
 
-// shrinkSegments has netstack send what a path of the given MTU takes, and again what is outstanding.
+// shrinkSegments has netstack send what a path of the given MTU takes, and again what is
+// outstanding.
 func (s *Stack) shrinkSegments(key flowKey, mtu int) {
 	if ep := s.endpointOf(key); ep != nil {
 		ep.HandleError(tooBigError(mtu-ipHeaderLen(key.client.Addr())), nil)
@@ -123,8 +125,9 @@ func (s *Stack) shrinkSegments(key flowKey, mtu int) {
 	}
 }
 
-// outstanding reports whether the client has not yet acknowledged a sequence number that was sent to it (RFC 5927 §4.1).
-// Netstack does not tell what is; its fields are read as TestOutstanding has them.
+// outstanding reports whether the client has not yet acknowledged a sequence number that was sent
+// to it (RFC 5927 §4.1). Netstack does not tell what is; its fields are read as TestOutstanding has
+// them.
 func outstanding(ep *tcp.Endpoint, seq uint32) bool {
 	ep.LockUser()
 	defer ep.UnlockUser()

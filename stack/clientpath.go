@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// clientPaths tells how large packets may be on their way from the link to a client: as large as the host's route to it
-// takes, and as a router behind that has said (RFC 1191, RFC 8201).
+// clientPaths tells how large packets may be on their way from the link to a client: as large as
+// the host's route to it takes, and as a router behind that has said (RFC 1191, RFC 8201).
 type clientPaths struct {
 	link  int                  // MTU of the link
 	route func(netip.Addr) int // Options.ClientMTU
@@ -34,8 +34,8 @@ const (
 	learnedAge     = 10 * time.Minute // RFC 1191 §6.3, RFC 8201 §4
 )
 
-// Bounds of a path MTU that an ICMP error can bring about: Linux's net.ipv4.route.min_pmtu, and what RFC 8200 §5 asks of
-// every link.
+// Bounds of a path MTU that an ICMP error can bring about: Linux's net.ipv4.route.min_pmtu, and
+// what RFC 8200 §5 asks of every link.
 const (
 	minPathMTU4 = 552
 	minPathMTU6 = 1280
@@ -47,8 +47,8 @@ func newClientPaths(link int, route func(netip.Addr) int, stats *Stats) *clientP
 	return &clientPaths{link: link, route: route, stats: stats, known: make(map[netip.Addr]clientPath)}
 }
 
-// mtu returns the size of the largest packet that is known to reach a client in one piece. It may exceed the link's: a
-// client on this host takes packets of any size.
+// mtu returns the size of the largest packet that is known to reach a client in one piece. It may
+// exceed the link's: a client on this host takes packets of any size.
 func (p *clientPaths) mtu(client netip.Addr) int {
 	if p.route == nil && p.empty() {
 		return largestPacket
@@ -98,8 +98,8 @@ func (p *clientPaths) learn(client netip.Addr, mtu int) {
 	})
 }
 
-// update changes what is known of a client. In a full table another one's place is taken; of that client it is asked, or
-// learned, anew.
+// update changes what is known of a client. In a full table another one's place is taken; of that
+// client it is asked, or learned, anew.
 func (p *clientPaths) update(client netip.Addr, change func(*clientPath)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -52,7 +52,8 @@ func tcpFamilies(t *testing.T, test func(t *testing.T, network string, client, s
 	t.Run("IPv6", func(t *testing.T) { test(t, "tcp6", clientV6, serverV6) })
 }
 
-// TestTooBigFromClientSide has a router behind the link say that segments are too big, and others pretend so.
+// TestTooBigFromClientSide has a router behind the link say that segments are too big, and others
+// pretend so.
 func TestTooBigFromClientSide(t *testing.T) {
 	tcpFamilies(t, func(t *testing.T, network string, client, server netip.Addr) {
 		stop := make(chan struct{})
@@ -109,7 +110,8 @@ func TestTooBigFromClientSide(t *testing.T) {
 	})
 }
 
-// dialSecond opens a connection beside one that retransmits, and returns the options of the SYN-ACK.
+// dialSecond opens a connection beside one that retransmits, and returns the options of the
+// SYN-ACK.
 func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
 	t.Helper()
 	r.send(t, tuntest.Frame{Data: syn.Packet()})
@@ -125,7 +127,8 @@ func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
 	}
 }
 
-// TestTooBigAboutReplies has a router behind the link say that an answer over IPv6 is too big. The next one comes in fragments.
+// TestTooBigAboutReplies has a router behind the link say that an answer over IPv6 is too big. The
+// next one comes in fragments.
 func TestTooBigAboutReplies(t *testing.T) {
 	far := listenUDP(t, "[::1]:0")
 	router := startRouter(t, Options{}, dial.Policy{})
@@ -180,7 +183,8 @@ func reassemble(t *testing.T, mtu int, fragments ...[]byte) []byte {
 	return packet
 }
 
-// TestNarrowRouteToClient has clients behind a link of 1400 bytes: MSS and answers keep to it from the first on.
+// TestNarrowRouteToClient has clients behind a link of 1400 bytes: MSS and answers keep to it from
+// the first on.
 func TestNarrowRouteToClient(t *testing.T) {
 	tcpFamilies(t, func(t *testing.T, network string, client, server netip.Addr) {
 		port := serve(t, network, func(c *net.TCPConn) { _, _ = c.Write(make([]byte, 5000)); _, _ = io.Copy(io.Discard, c) })

@@ -4,16 +4,16 @@ package stack
 
 import "slices"
 
-// crowd tells whether many uploads are in full swing (Options.Crowded). It keeps no time: it looks at which halves a worker
-// runs, one after the other.
+// crowd tells whether many uploads are in full swing (Options.Crowded). It keeps no time: it looks
+// at which halves a worker runs, one after the other.
 //
 //	          another upload than the last three: score + 2
 //	          one of them: - 1, anything else: - 16
 //	             ╭────╮
 //	quiet ──▶ scoring ─┴─ fullCrowd ──▶ crowded ── score 0 ──▶ quiet
 //
-// Anything else is a download, which goes no faster with a second processor, something that moves little, which is served sooner
-// without, or an upload beside such.
+// Anything else is a download, which goes no faster with a second processor, something that moves
+// little, which is served sooner without, or an upload beside such.
 type crowd struct {
 	changed func(crowded bool) // nil = nobody asks
 	recent  [3]*half           // the last uploads
@@ -24,7 +24,8 @@ type crowd struct {
 // fullCrowd is reached after a tenth of a second or less.
 const fullCrowd = 512
 
-// ran notes that a worker is about to run a half; bulk: it is in full swing, and so is everything else.
+// ran notes that a worker is about to run a half; bulk: it is in full swing, and so is everything
+// else.
 func (c *crowd) ran(h *half, bulk bool) {
 	if c.changed == nil {
 		return

@@ -15,8 +15,8 @@ import (
 	"syntap/tun"
 )
 
-// target returns where to send what a client sends to server. Where it goes nowhere, the frame is counted, and answered
-// if it is policy that forbids it.
+// target returns where to send what a client sends to server. Where it goes nowhere, the frame is
+// counted, and answered if it is policy that forbids it.
 func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (netip.AddrPort, bool) {
 	if !leavesLink(client) || !leavesLink(server.Addr()) {
 		f.drop(&s.stats.DropLinkScope)
@@ -72,16 +72,18 @@ var (
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919 §7
 
-// leavesLink reports whether an address may stand in a packet that a router passes on. An interface sends much that does
-// not leave its link, such as mDNS, DHCPv6 and router solicitations; that is nothing to answer. What is link-local in
-// IPv4 hosts do route, for their cloud's services: it is policy's business.
+// leavesLink reports whether an address may stand in a packet that a router passes on. An interface
+// sends much that does not leave its link, such as mDNS, DHCPv6 and router solicitations; that is
+// nothing to answer. What is link-local in IPv4 hosts do route, for their cloud's services: it is
+// policy's business.
 func leavesLink(a netip.Addr) bool {
 	a = a.Unmap()
 	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast && (a.Is4() || !a.IsLinkLocalUnicast())
 }
 
-// mapping returns the mapping by which a client endpoint is about to send f to server, which is target for the host. Where
-// there is none and none can be made, it tells why, as far as that is the client's business, and returns nil.
+// mapping returns the mapping by which a client endpoint is about to send f to server, which is
+// target for the host. Where there is none and none can be made, it tells why, as far as that is
+// the client's business, and returns nil.
 func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
 	local, err := s.leavesFrom(client.Addr(), target, f.now)
 	if err != nil {
@@ -110,7 +112,8 @@ func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, serv
 	return m
 }
 
-// sent tells the client when the host knows no way for its datagram. Another failure is the host's own: no answer.
+// sent tells the client when the host knows no way for its datagram. Another failure is the host's
+// own: no answer.
 func (s *Stack) sent(f *frame, target netip.AddrPort, errno syscall.Errno) {
 	if errno == 0 {
 		return
@@ -135,15 +138,17 @@ func (s *Stack) reject(f *frame, r reason) {
 	s.writeICMPError(unreachableFor(&f.ip, f.head, r))
 }
 
-// writeICMPError sends an ICMP error to a client, unless there have been too many (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)).
+// writeICMPError sends an ICMP error to a client, unless there have been too many (RFC 1812
+// §4.3.2.8, RFC 4443 §2.4 (f)).
 func (s *Stack) writeICMPError(packet []byte) {
 	if s.net.AllowICMPMessage() {
 		s.writeInbound(tun.Offload{}, packet)
 	}
 }
 
-// fromNetstack routes a packet that netstack has put together from fragments or freed from extension headers. It always
-// reports that the packet is taken care of: netstack would answer by itself.
+// fromNetstack routes a packet that netstack has put together from fragments or freed from
+// extension headers. It always reports that the packet is taken care of: netstack would answer by
+// itself.
 func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
 	message := gstack.PayloadSince(pkt.TransportHeader())
 	defer message.Release()

@@ -92,7 +92,8 @@ func (l *sink) WriteFrame(_ tun.Offload, bufs [][]byte) error {
 	return nil
 }
 
-// idleStack returns a Stack that nobody runs: the test does what the read loop and the poller would.
+// idleStack returns a Stack that nobody runs: the test does what the read loop and the poller
+// would.
 func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 	tb.Helper()
 	link := &sink{}
@@ -132,7 +133,8 @@ func lonePeer(tb testing.TB) (fd int, port uint16) {
 	return fd, dial.LocalAddr(fd).Port()
 }
 
-// What has come from one far end since the poller last looked is one frame, as far as it can be cut apart again.
+// What has come from one far end since the poller last looked is one frame, as far as it can be cut
+// apart again.
 func TestUDPRepliesAreGathered(t *testing.T) {
 	link, host := tuntest.NewPipe(1500)
 	s, err := New(link, dial.New(dial.Options{Redirect: toLoopback}), Options{})

@@ -14,8 +14,8 @@ import (
 // descriptorWarnings are at least this far apart.
 const descriptorWarnings = time.Minute
 
-// descriptors says that the process, or the host, has no descriptor left for a host socket: a client is not told, and tries
-// again.
+// descriptors says that the process, or the host, has no descriptor left for a host socket: a
+// client is not told, and tries again.
 type descriptors struct {
 	mu     sync.Mutex // guards the fields below
 	said   time.Time

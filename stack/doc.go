@@ -1,173 +1,205 @@
-// Package stack is the router proper: it terminates the flows that come out of a [syntap/tun.Link] and carries them on by
-// ordinary sockets of the host. It knows nothing of handshake logs or rewriting; a link that does such things (package
-// tap) looks to it like any other.
+// Package stack is the router proper: it terminates the flows that come out of a [syntap/tun.Link]
+// and carries them on by ordinary sockets of the host. It knows nothing of handshake logs or
+// rewriting; a link that does such things (package tap) looks to it like any other.
 //
 // # Theory of operation
 //
-// A packet's way out. [Stack.Run] reads frames in one goroutine (outbound.go). A frame is a whole TCP or UDP
-// super-segment of up to 64 KiB, as the kernel's segmentation offload makes it, with its headers in a buffer of their own.
-// Its IP header is parsed, its checksum verified if nobody has done so, and then
+// A packet's way out. [Stack.Run] reads frames in one goroutine (outbound.go). A frame is a whole
+// TCP or UDP super-segment of up to 64 KiB, as the kernel's segmentation offload makes it, with its
+// headers in a buffer of their own. Its IP header is parsed, its checksum verified if nobody has
+// done so, and then
 //
-//   - a SYN is held back and the far side is dialled (attempt.go); netstack gets the SYN when the far side has accepted;
+//   - a SYN is held back and the far side is dialled (attempt.go); netstack gets the SYN when the
+//     far side has accepted;
 //   - other TCP goes to netstack, which acknowledges it and queues its payload;
 //   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
 //   - fragments go to netstack for reassembly.
 //
-// A packet's way back. The poller (poller.go) learns that a host socket is readable. For TCP the flow's inbound half
-// (relay.go) reads what there is, half a megabyte at a time, and gives it to netstack; that writes it to the link
-// (endpoint.go) in frames of 64 KiB, with their checksum and their cutting left to the kernel. For datagrams the frame is built
-// here.
+// A packet's way back. The poller (poller.go) learns that a host socket is readable. For TCP the
+// flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it to
+// netstack; that writes it to the link (endpoint.go) in frames of 64 KiB, with their checksum and
+// their cutting left to the kernel. For datagrams the frame is built here.
 //
-// A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and from there to the kernel.
-// On its way back it is copied once more, in between. That is cheaper than reading segment by segment into netstack's memory:
-// each read has the kernel acknowledge, which has the far side send, and a client that gets its frames one by one falls asleep
-// after each. A read ends before an urgent byte of the far side, though there is more: the poller tells of those.
+// A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
+// from there to the kernel. On its way back it is copied once more, in between. That is cheaper
+// than reading segment by segment into netstack's memory: each read has the kernel acknowledge,
+// which has the far side send, and a client that gets its frames one by one falls asleep after
+// each. A read ends before an urgent byte of the far side, though there is more: the poller tells
+// of those.
 //
 // # Flows
 //
-// A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a goroutine but a piece of work
-// (half.go): it is claimed by whoever has news for it, moves at most two megabytes, and either goes back to sleep or into
-// the run queue. So an idle connection costs a netstack endpoint, a flow and a descriptor, no stack and no buffer; and a
-// slow one delays nobody. News come from two sides: from the poller for the host socket, which runs the half at once if it
-// moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue it.
+// A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a
+// goroutine but a piece of work (half.go): it is claimed by whoever has news for it, moves at most
+// two megabytes, and either goes back to sleep or into the run queue. So an idle connection costs a
+// netstack endpoint, a flow and a descriptor, no stack and no buffer; and a slow one delays nobody.
+// News come from two sides: from the poller for the host socket, which runs the half at once if it
+// moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue
+// it.
 //
-// The run queue (runqueue.go) serves halves that move little before those in full swing, which also pause after each slice of
-// bytes (pause.go) so that the reader and the poller get to run: a keystroke does not wait for a download. When there has been
-// something else lately, slices are small, and uploads pause, too.
+// The run queue (runqueue.go) serves halves that move little before those in full swing, which also
+// pause after each slice of bytes (pause.go) so that the reader and the poller get to run: a
+// keystroke does not wait for a download. When there has been something else lately, slices are
+// small, and uploads pause, too.
 //
-// Ownership keeps this free of locks. Only the goroutine that owns a half touches its state. Netstack's receive queue is
-// read by the outbound half alone, and the endpoint is closed or aborted only when both halves are done: memory that was
-// peeked at stays valid until it has been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
+// Ownership keeps this free of locks. Only the goroutine that owns a half touches its state.
+// Netstack's receive queue is read by the outbound half alone, and the endpoint is closed or
+// aborted only when both halves are done: memory that was peeked at stays valid until it has been
+// written. FIN crosses as a shutdown of one direction, RST as a reset of both.
 //
-// A host socket is made so that its end is a RST (SO_LINGER), until both ends have finished: when this process is killed the
-// far side sees that what it has got was cut short.
+// A host socket is made so that its end is a RST (SO_LINGER), until both ends have finished: when
+// this process is killed the far side sees that what it has got was cut short.
 //
 // # Datagrams
 //
-// A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host socket; the table of
-// them is the NAT (nat.go). Where a client's datagrams go does not matter, and neither does who answers: peer-to-peer
-// programs work as without a router.
+// A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host
+// socket; the table of them is the NAT (nat.go). Where a client's datagrams go does not matter, and
+// neither does who answers: peer-to-peer programs work as without a router.
 //
-// The socket is bound to the address that the host's routes give as source (way.go): a client has a second mapping where a
-// second uplink leads to some of its destinations. The kernel chooses the port, so that no service of the host finds its own
-// taken, unless the client's is below 1024, which servers of some kinds ask for. A mapping is open to the outside alone: what
-// this host sends to it, and what comes from where the client may not send, does not reach the client.
+// The socket is bound to the address that the host's routes give as source (way.go): a client has a
+// second mapping where a second uplink leads to some of its destinations. The kernel chooses the
+// port, so that no service of the host finds its own taken, unless the client's is below 1024,
+// which servers of some kinds ask for. A mapping is open to the outside alone: what this host sends
+// to it, and what comes from where the client may not send, does not reach the client.
 //
-// Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients that send one by one have
-// theirs put together as long as there are more to read (burst.go), and so are replies, from whatever has come from one far
-// end (udpreply.go): the way through the kernel costs the same for many as for one. A socket that brings many is given a
-// moment for more, as network cards do with their interrupts. Its buffers hold what comes in between; what they do not hold
-// is counted (overflow.go).
+// Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients
+// that send one by one have theirs put together as long as there are more to read (burst.go), and
+// so are replies, from whatever has come from one far end (udpreply.go): the way through the kernel
+// costs the same for many as for one. A socket that brings many is given a moment for more, as
+// network cards do with their interrupts. Its buffers hold what comes in between; what they do not
+// hold is counted (overflow.go).
 //
-// The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross as they are, both ways (marks.go), and
-// what the network answers comes back under the name of who answered: the socket queues ICMP errors with what they quote, and
-// the packet that the client sent is rebuilt from that (icmperror.go). So a client that forbids fragments is told the path
-// MTU by the network, or by us where the host's own link is too small (toobig.go); Options.DF overrules it. What a client has
-// fragmented is put together here, and cut again by the host as the path demands.
+// The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross as they are,
+// both ways (marks.go), and what the network answers comes back under the name of who answered: the
+// socket queues ICMP errors with what they quote, and the packet that the client sent is rebuilt
+// from that (icmperror.go). So a client that forbids fragments is told the path MTU by the network,
+// or by us where the host's own link is too small (toobig.go); Options.DF overrules it. What a
+// client has fragmented is put together here, and cut again by the host as the path demands.
 //
-// On the way back IPv4 packets go without DF, so that the host and routers behind it may fragment them; IPv6 packets are
-// fragmented here, to what is known of the client's path (fragment.go).
+// On the way back IPv4 packets go without DF, so that the host and routers behind it may fragment
+// them; IPv6 packets are fragmented here, to what is known of the client's path (fragment.go).
 //
 // # Segment sizes
 //
-// The two legs of a connection have segments of their own. What bounds those of the far leg is Options.MSS, set on the
-// host socket before it connects: then our SYN announces it and our segments keep to it. Netstack's keep to what the client
-// announced in the SYN that it is given. [Stack.PathMTU] tells what the host knows of the far leg's path.
+// The two legs of a connection have segments of their own. What bounds those of the far leg is
+// Options.MSS, set on the host socket before it connects: then our SYN announces it and our
+// segments keep to it. Netstack's keep to what the client announced in the SYN that it is given.
+// [Stack.PathMTU] tells what the host knows of the far leg's path.
 //
-// Behind a gateway a client's path may be narrower than the link. What is known of it (clientpath.go) comes from the host's
-// route, Options.ClientMTU, and for ten minutes from the ICMP errors of routers there. Such an error counts only when it quotes
-// what may be on its way (clienterror.go): of TCP a number that is not yet acknowledged, of datagrams the size and the ends of
-// an answer to a live mapping. Connections that open later keep to it in both directions (synmss.go): the MSS that netstack
-// reads in the SYN, and that the client reads in the SYN-ACK, is at most what the path takes.
+// Behind a gateway a client's path may be narrower than the link. What is known of it
+// (clientpath.go) comes from the host's route, Options.ClientMTU, and for ten minutes from the ICMP
+// errors of routers there. Such an error counts only when it quotes what may be on its way
+// (clienterror.go): of TCP a number that is not yet acknowledged, of datagrams the size and the
+// ends of an answer to a live mapping. Connections that open later keep to it in both directions
+// (synmss.go): the MSS that netstack reads in the SYN, and that the client reads in the SYN-ACK, is
+// at most what the path takes.
 //
 // # What the far side sees
 //
-// A source port that no kernel gives by itself is the client's choice, and kept where it is free (dial.Dialer.SourcePorts): far
-// sides ask for one below 1024, or wait for the one of a simultaneous open. A client that has the address of the host socket has
-// the port already: then only the kind is kept. All others are the kernel's, which costs no system call. The socket's packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the read loop
-// looks at one byte more.
+// A source port that no kernel gives by itself is the client's choice, and kept where it is free
+// (dial.Dialer.SourcePorts): far sides ask for one below 1024, or wait for the one of a
+// simultaneous open. A client that has the address of the host socket has the port already: then
+// only the kind is kept. All others are the kernel's, which costs no system call. The socket's
+// packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the
+// read loop looks at one byte more.
 //
 // # On record first
 //
-// With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded: it stays in the phase
-// answering, so that open ones are not asked. Whichever of the client's ACK and the record comes last opens it.
+// With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded:
+// it stays in the phase answering, so that open ones are not asked. Whichever of the client's ACK
+// and the record comes last opens it.
 //
 // # When a connection is over
 //
-// Options.FlowDone gets its bytes, its duration and what began its end (summary.go, end.go): the first FIN or RST of either
-// end, or the first that did not answer any more.
+// Options.FlowDone gets its bytes, its duration and what began its end (summary.go, end.go): the
+// first FIN or RST of either end, or the first that did not answer any more.
 //
-// Run ends when its context does, and resets what is open; not towards a far side that has all that its client sent, with the
-// FIN. Where the clients have ended before, [Stack.Drain] waits until what they have sent is delivered (drain.go).
+// Run ends when its context does, and resets what is open; not towards a far side that has all that
+// its client sent, with the FIN. Where the clients have ended before, [Stack.Drain] waits until
+// what they have sent is delivered (drain.go).
 //
 // # What the client sees
 //
-// The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it refused; ICMP unreachable or
-// prohibited when a router or our policy said so; nothing when nobody answered or when the failure was our own, such as
-// a lack of descriptors. In the last case the client's next SYN dials again; see attempt.go.
-// The app may hold an answer back, while it finds out whose connection it is (Options.BeforeAnswer).
+// The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it
+// refused; ICMP unreachable or prohibited when a router or our policy said so; nothing when nobody
+// answered or when the failure was our own, such as a lack of descriptors. In the last case the
+// client's next SYN dials again; see attempt.go. The app may hold an answer back, while it finds
+// out whose connection it is (Options.BeforeAnswer).
 //
-// A client's keepalive probe is answered when the far side has answered one of ours (probe.go). Netstack names the flow with each
-// packet that it sends, and an ACK without news, which it sends in answer to a probe, has the far side looked at: ordinary
-// segments cost a comparison.
+// A client's keepalive probe is answered when the far side has answered one of ours (probe.go).
+// Netstack names the flow with each packet that it sends, and an ACK without news, which it sends
+// in answer to a probe, has the far side looked at: ordinary segments cost a comparison.
 //
-// A client whose address Options.Sources does not name gets no answer. Of connections the link takes care of that.
+// A client whose address Options.Sources does not name gets no answer. Of connections the link
+// takes care of that.
 //
 // # Bounds
 //
-// Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource limit attempts that have
-// been answered and wait for their client; dials may take long and do not count, so that a black hole delays nobody. A dial
-// ends at DialTimeout, a handshake at HandshakeTimeout. A connection lives as long as both ends do, a half-closed one too:
-// keepalives (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still there, and each leg sends
-// again for as long as Linux does, about 15 minutes, so that an outage ends nothing that it would not end without a router.
+// Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource
+// limit attempts that have been answered and wait for their client; dials may take long and do not
+// count, so that a black hole delays nobody. A dial ends at DialTimeout, a handshake at
+// HandshakeTimeout. A connection lives as long as both ends do, a half-closed one too: keepalives
+// (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still there, and
+// each leg sends again for as long as Linux does, about 15 minutes, so that an outage ends nothing
+// that it would not end without a router.
 //
-// What the ends of a connection do not read stays below the sizes of its buffers: then windows close and senders wait. All
-// connections share Options.Memory, for netstack's queues, our buffers and the kernel's sockets (memory.go). Each is charged for
-// what its buffers can take, and for what has been found in them where that is more: of host sockets by SO_MEMINFO. Buffers have
-// three sizes.
+// What the ends of a connection do not read stays below the sizes of its buffers: then windows
+// close and senders wait. All connections share Options.Memory, for netstack's queues, our buffers
+// and the kernel's sockets (memory.go). Each is charged for what its buffers can take, and for what
+// has been found in them where that is more: of host sockets by SO_MEMINFO. Buffers have three
+// sizes.
 //
 //   - Small ones are what a connection begins with, as long as half of the memory is free.
-//   - Large ones in netstack (buffer.go) are for a direction that has moved 256 KiB. The kernel lets those of the host socket
-//     grow by itself, up to 2 MiB where memory is scarce.
-//   - Tight ones of a few KiB are for connections that begin later, and for those that have been quiet for two sweeps while more
-//     than a quarter is charged (weigh.go). After 16 KiB that move they are small again.
+//   - Large ones in netstack (buffer.go) are for a direction that has moved 256 KiB. The kernel
+//     lets those of the host socket grow by itself, up to 2 MiB where memory is scarce.
+//   - Tight ones of a few KiB are for connections that begin later, and for those that have been
+//     quiet for two sweeps while more than a quarter is charged (weigh.go). After 16 KiB that move
+//     they are small again.
 //
-// New connections find room in seven eighths of the memory, and wait when there is none: their SYN, or the answer to it, is
-// dropped and counted. An eighth is for directions in full swing, whatever the others hold. A flow that moves pays for none of
-// this: it is weighed by the sweeper, and its buffers change when it has moved enough. Connections that netstack still closes
-// count until their client has acknowledged all or is given up.
+// New connections find room in seven eighths of the memory, and wait when there is none: their SYN,
+// or the answer to it, is dropped and counted. An eighth is for directions in full swing, whatever
+// the others hold. A flow that moves pays for none of this: it is weighed by the sweeper, and its
+// buffers change when it has moved enough. Connections that netstack still closes count until their
+// client has acknowledged all or is given up.
 //
-// A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has (syn.go).
+// A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has
+// (syn.go).
 //
-// Mappings are limited by UDPFlows, and end when they are idle for UDPTimeout or ICMPTimeout; those that have asked for names
-// alone and have all answers end sooner. One client has at most UDPFlowsPerSource of them, the clients of an IPv6 /64 twice as
-// many, the programs of this host all but an eighth of the table (share.go). Where there is no room, the oldest gives way of
-// those that share the limit and that nobody has answered, or that are done asking for names.
-// What is beyond a limit is dropped and counted ([Stats.Drops]).
+// Mappings are limited by UDPFlows, and end when they are idle for UDPTimeout or ICMPTimeout; those
+// that have asked for names alone and have all answers end sooner. One client has at most
+// UDPFlowsPerSource of them, the clients of an IPv6 /64 twice as many, the programs of this host
+// all but an eighth of the table (share.go). Where there is no room, the oldest gives way of those
+// that share the limit and that nobody has answered, or that are done asking for names. What is
+// beyond a limit is dropped and counted ([Stats.Drops]).
 //
 // # Our own packets
 //
-// Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open another socket. So a SYN
-// whose addresses are those of an upstream socket is dropped, and a datagram or echo request from the address and the port or
-// identifier of one. Datagrams for a client on this host must not come to a socket of ours either: it never has the client's
-// port then.
+// Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open
+// another socket. So a SYN whose addresses are those of an upstream socket is dropped, and a
+// datagram or echo request from the address and the port or identifier of one. Datagrams for a
+// client on this host must not come to a socket of ours either: it never has the client's port
+// then.
 //
 // # Goroutines
 //
-// The reader, the poller, one worker for each of GOMAXPROCS at the start, one that ends idle mappings, one that sweeps and,
-// with Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. All calls on descriptors are
-// non-blocking and are made raw, past the scheduler: they take microseconds, and announcing each would cost a hand-over of
-// the thread. Run starts all of them and returns when the last has ended.
+// The reader, the poller, one worker for each of GOMAXPROCS at the start, one that ends idle
+// mappings, one that sweeps and, with Options.Spin, one that keeps the process awake (spin.go),
+// besides netstack's own. All calls on descriptors are non-blocking and are made raw, past the
+// scheduler: they take microseconds, and announcing each would cost a hand-over of the thread. Run
+// starts all of them and returns when the last has ended.
 //
-// With one P they share a processor, and nothing has to wake another up. Only many uploads, alone, are better off with two
-// (Options.Crowded, crowd.go): then the reader and the worker run side by side. That leaves a machine of two processors, which
-// clients and servers share, idle for a twentieth of the time, so there is nothing that a second queue of the TUN, and a second
-// reader, could gain; on larger machines neither has been measured.
+// With one P they share a processor, and nothing has to wake another up. Only many uploads, alone,
+// are better off with two (Options.Crowded, crowd.go): then the reader and the worker run side by
+// side. That leaves a machine of two processors, which clients and servers share, idle for a
+// twentieth of the time, so there is nothing that a second queue of the TUN, and a second reader,
+// could gain; on larger machines neither has been measured.
 //
 // # Locks
 //
-// Stack.mu guards the table of flows and the fields of attempts. It is never held while calling netstack, the link or a
-// callback, but may be taken with netstack's locks held (PathMTU, withhold). The run queue's lock is the innermost and is taken
-// with netstack's locks held, too; so may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards
-// the table and mapping.mu the socket of one mapping against its closing; neither is held while the other is taken.
+// Stack.mu guards the table of flows and the fields of attempts. It is never held while calling
+// netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
+// withhold). The run queue's lock is the innermost and is taken with netstack's locks held, too; so
+// may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards the table
+// and mapping.mu the socket of one mapping against its closing; neither is held while the other is
+// taken.
 package stack

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dscpMask leaves of a traffic class what is the client's to say: the rest is ECN, which each leg has for itself (RFC 2474 §3,
-// RFC 3168 §5).
+// dscpMask leaves of a traffic class what is the client's to say: the rest is ECN, which each leg
+// has for itself (RFC 2474 §3, RFC 3168 §5).
 const dscpMask = 0xfc
 
 // dscpOf returns the differentiated services field of a packet, without ECN.
@@ -33,8 +33,8 @@ type marked struct {
 	dscp byte
 }
 
-// followDSCP marks the host socket of a flow as its client has marked a segment. The read loop calls it, and only where one of
-// the two is marked or some flow is.
+// followDSCP marks the host socket of a flow as its client has marked a segment. The read loop
+// calls it, and only where one of the two is marked or some flow is.
 func (s *Stack) followDSCP(m marked) {
 	if m == s.lastMarked {
 		return

@@ -14,8 +14,9 @@ import (
 	"syntap/tun"
 )
 
-// linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads: super-segments leave netstack
-// uncut (host GSO), and what it receives has been verified (frame.checksumRight). Frames are read by Stack.readLoop.
+// linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads:
+// super-segments leave netstack uncut (host GSO), and what it receives has been verified
+// (frame.checksumRight). Frames are read by Stack.readLoop.
 type linkEndpoint struct {
 	link       tun.Link
 	stats      *Stats
@@ -82,7 +83,8 @@ func (e *linkEndpoint) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Er
 	return written, nil
 }
 
-// appendViews appends the packet's memory. The first view holds all headers: netstack builds them in one piece.
+// appendViews appends the packet's memory. The first view holds all headers: netstack builds them
+// in one piece.
 func appendViews(bufs [][]byte, pkt *gstack.PacketBuffer) [][]byte {
 	views, skip := pkt.AsViewList()
 	for v := views.Front(); v != nil; v = v.Next() {
@@ -97,8 +99,8 @@ func appendViews(bufs [][]byte, pkt *gstack.PacketBuffer) [][]byte {
 	return bufs
 }
 
-// offloadOf describes to the kernel what netstack left undone. A segment that fits its MSS is no super-segment, and pure
-// ACKs come with an MSS of zero.
+// offloadOf describes to the kernel what netstack left undone. A segment that fits its MSS is no
+// super-segment, and pure ACKs come with an MSS of zero.
 func offloadOf(pkt *gstack.PacketBuffer) tun.Offload {
 	gso := &pkt.GSOOptions
 	if gso.Type == gstack.GSONone || !gso.NeedsCsum {

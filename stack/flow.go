@@ -17,8 +17,8 @@ import (
 	"syntap/stack/dial"
 )
 
-// flow is one TCP connection of a client: first an attempt to reach the far side, then a relay between a netstack
-// endpoint and a host socket.
+// flow is one TCP connection of a client: first an attempt to reach the far side, then a relay
+// between a netstack endpoint and a host socket.
 //
 //	SYN ──▶ dialling ── far side accepted ──▶ answering ── client's ACK, record ──▶ open ── both halves done ──▶ closing ──▶ gone
 //	          │  ╰─ local failure: the next SYN dials again          │                 client has acknowledged all ─╯
@@ -130,7 +130,8 @@ func (f *flow) ready(events uint32, w *worker) {
 	}
 }
 
-// NotifyEvent implements waiter.EventListener: there is news from the client. Netstack holds the endpoint's locks.
+// NotifyEvent implements waiter.EventListener: there is news from the client. Netstack holds the
+// endpoint's locks.
 func (f *flow) NotifyEvent(mask waiter.EventMask) {
 	const failed = waiter.EventHUp | waiter.EventErr
 	switch f.phase.Load() {
@@ -146,7 +147,8 @@ func (f *flow) NotifyEvent(mask waiter.EventMask) {
 	}
 }
 
-// join gives the flow its connection to the client. It comes before the phase open, in which others use it.
+// join gives the flow its connection to the client. It comes before the phase open, in which others
+// use it.
 func (f *flow) join(ep tcpip.Endpoint) {
 	f.ep = ep
 	f.inbound.setBuffer(f.inbound.smallBuffer()) // else netstack lets it grow by itself
@@ -169,8 +171,8 @@ func (f *flow) finish(h *half) {
 	}
 }
 
-// abort ends a flow from any goroutine: each half finishes when it is next run. A far side that has all that the client sent
-// need not take it for cut short.
+// abort ends a flow from any goroutine: each half finishes when it is next run. A far side that has
+// all that the client sent need not take it for cut short.
 func (f *flow) abort() {
 	f.began(RouterRST)
 	f.resetGuest.Store(true)

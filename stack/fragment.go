@@ -12,8 +12,8 @@ const fragmentHeaderLen = 8
 
 const protoFragment = 44
 
-// fragments6 cuts an IPv6 packet without extension headers, whose checksum is right, into fragments of at most mtu bytes.
-// In IPv6 nobody but the source does that, and for clients that is us.
+// fragments6 cuts an IPv6 packet without extension headers, whose checksum is right, into fragments
+// of at most mtu bytes. In IPv6 nobody but the source does that, and for clients that is us.
 func fragments6(packet []byte, mtu int) (all [][]byte) {
 	const header = 40
 	proto, payload := packet[6], packet[header:]

@@ -4,8 +4,8 @@ package stack
 
 import "sync/atomic"
 
-// half is one direction of a flow. It is a unit of work, not a goroutine: whoever brings news (the poller, a netstack
-// callback) claims it, and exactly one goroutine owns it while it runs.
+// half is one direction of a flow. It is a unit of work, not a goroutine: whoever brings news (the
+// poller, a netstack callback) claims it, and exactly one goroutine owns it while it runs.
 //
 //	        claim: push, or run at once            step: more to do
 //	idle ───────────────────────────────▶ running ──────────────────▶ queue
@@ -74,8 +74,9 @@ func (h *half) own(w *worker) {
 	}
 }
 
-// A half with a large buffer is in full swing from a turn that moves more than littleTurn bytes on until calmTurns in a row have
-// moved less: an old session in which somebody types is not taken for a download.
+// A half with a large buffer is in full swing from a turn that moves more than littleTurn bytes on
+// until calmTurns in a row have moved less: an old session in which somebody types is not taken for
+// a download.
 const (
 	littleTurn = 16 << 10
 	calmTurns  = 16

@@ -21,8 +21,9 @@ const (
 
 const echoHeaderLen = 8
 
-// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Of other messages only errors about
-// the size of a packet matter: the rest concerns the link alone, or is no news (RFC 5927 §6).
+// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Of other
+// messages only errors about the size of a packet matter: the rest concerns the link alone, or is
+// no news (RFC 5927 §6).
 func (s *Stack) routeICMP(f *frame) {
 	request := f.head[f.ip.len:]
 	if len(request) < echoHeaderLen {

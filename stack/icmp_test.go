@@ -18,7 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// routerIn starts a router whose host sockets are in a network namespace, with ping sockets allowed there or not.
+// routerIn starts a router whose host sockets are in a network namespace, with ping sockets allowed
+// there or not.
 func routerIn(t *testing.T, ns *tuntest.Namespace, pingSockets bool, d dial.Options) *testRouter {
 	t.Helper()
 	groups := "1 0" // nobody
@@ -172,7 +173,8 @@ func TestEchoChecksumIsVerified(t *testing.T) {
 	}
 }
 
-// The router itself is no hop: what the client counts down reaches the network, and the network's errors the client.
+// The router itself is no hop: what the client counts down reaches the network, and the network's
+// errors the client.
 //
 //	client ── Stack ── Lab.Client ──1── Lab.Router ──2── Lab.Server
 func TestHopsAreReal(t *testing.T) {
@@ -239,7 +241,8 @@ func TestHopsAreReal(t *testing.T) {
 	})
 }
 
-// checkQuote compares what tells one packet from another: addresses, ports, identifier, sequence number, payload.
+// checkQuote compares what tells one packet from another: addresses, ports, identifier, sequence
+// number, payload.
 func checkQuote(t *testing.T, quote, packet []byte) {
 	t.Helper()
 	var ip, want ipHeader
@@ -261,7 +264,8 @@ func checkQuote(t *testing.T, quote, packet []byte) {
 	}
 }
 
-// A client that forbids fragments is told the path MTU, by who knows it; for others the host fragments, and the network.
+// A client that forbids fragments is told the path MTU, by who knows it; for others the host
+// fragments, and the network.
 //
 //	client ── Stack ── Lab.Client ──1500── Lab.Router ──1300── Lab.Server
 func TestPathMTUIsTold(t *testing.T) {
@@ -326,7 +330,8 @@ func TestPathMTUIsTold(t *testing.T) {
 	})
 }
 
-// What the IP header says of a datagram or an echo crosses as it is, and what it says of an answer, too.
+// What the IP header says of a datagram or an echo crosses as it is, and what it says of an answer,
+// too.
 func TestMarksCross(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	echoSockets(t, func(t *testing.T, pingSockets bool) {

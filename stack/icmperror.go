@@ -18,7 +18,8 @@ const (
 
 const icmp4FragmentationNeeded = 4 // a code of destination unreachable (RFC 1191 §4)
 
-// relayErrors passes on the ICMP errors that the host socket has queued, as answers to what the client has sent.
+// relayErrors passes on the ICMP errors that the host socket has queued, as answers to what the
+// client has sent.
 func (m *mapping) relayErrors() {
 	var msg message
 	quoted := make([]byte, icmp6ErrorMax)
@@ -33,8 +34,8 @@ func (m *mapping) relayErrors() {
 	}
 }
 
-// translateError returns the ICMP error that the client would have got without us; nil where there is none to give.
-// quoted is what the error quotes of the UDP payload or of the echo request.
+// translateError returns the ICMP error that the client would have got without us; nil where there
+// is none to give. quoted is what the error quotes of the UDP payload or of the echo request.
 func (m *mapping) translateError(msg *message, quoted []byte) []byte {
 	e, ok := msg.icmpReport(m.v6())
 	if !ok || m.key.echo && (len(quoted) < echoHeaderLen || echoIdent(quoted) != m.own.Port()) {
@@ -55,7 +56,8 @@ func (m *mapping) translateError(msg *message, quoted []byte) []byte {
 	return icmpErrorFor(&ip, packet, e.from.AsSlice(), typ, code, e.mtu)
 }
 
-// clientSent returns the packet in which the client has sent message to server, as far as it is known.
+// clientSent returns the packet in which the client has sent message to server, as far as it is
+// known.
 func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	client, proto, headerLen := m.key.client, byte(protoUDP), udpHeaderLen
 	if m.key.echo {
@@ -100,7 +102,8 @@ func (r *icmpReport) forClient(v6 bool) (typ, code byte, ok bool) {
 // extendedErrLen is the size of struct sock_extended_err, which a sockaddr follows.
 const extendedErrLen = 16
 
-// icmpReport returns the report just received from the error queue; errors of the host's own are not for clients.
+// icmpReport returns the report just received from the error queue; errors of the host's own are
+// not for clients.
 func (m *message) icmpReport(v6 bool) (r icmpReport, ok bool) {
 	level, typ, origin, addrAt, addrEnd := int32(unix.IPPROTO_IP), int32(unix.IP_RECVERR), byte(unix.SO_EE_ORIGIN_ICMP), 4, 8
 	if v6 {

@@ -12,9 +12,9 @@ import (
 	"syntap/stack/dial"
 )
 
-// openEcho opens a ping socket or, where the host grants none (net.ipv4.ping_group_range), a raw one. On the host both
-// have an identifier of their own, since the client's may be in use: ping sockets share one without complaint, and then
-// get each other's replies.
+// openEcho opens a ping socket or, where the host grants none (net.ipv4.ping_group_range), a raw
+// one. On the host both have an identifier of their own, since the client's may be in use: ping
+// sockets share one without complaint, and then get each other's replies.
 func (m *mapping) openEcho() (err error) {
 	dialer := m.stack.dialer
 	m.fd, err = dialer.Ping(m.key.local)
@@ -45,7 +45,8 @@ func (m *mapping) openEcho() (err error) {
 	return nil
 }
 
-// filterReplies has a raw socket take only the echo replies with its identifier, out of all ICMP that the host gets.
+// filterReplies has a raw socket take only the echo replies with its identifier, out of all ICMP
+// that the host gets.
 func (m *mapping) filterReplies() error {
 	if m.fd > 1<<16-1 {
 		return fmt.Errorf("choose echo identifier: %w", unix.EMFILE)
@@ -60,7 +61,8 @@ func (m *mapping) filterReplies() error {
 	return nil
 }
 
-// replyFilter is classic BPF. A raw IPv4 socket gives packets with their IP header, an IPv6 one without.
+// replyFilter is classic BPF. A raw IPv4 socket gives packets with their IP header, an IPv6 one
+// without.
 func replyFilter(v6 bool, ident uint16) []unix.SockFilter {
 	x, reply := unix.SockFilter{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH}, uint32(icmp4EchoReply) // the IP header's length
 	if v6 {

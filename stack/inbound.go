@@ -12,8 +12,8 @@ import (
 	"syntap/tun"
 )
 
-// inbound is the poller's memory for messages on their way to a client: the socket's bytes are received behind the
-// headroom, and their headers are written right before them.
+// inbound is the poller's memory for messages on their way to a client: the socket's bytes are
+// received behind the headroom, and their headers are written right before them.
 type inbound struct {
 	message message
 	control               // of the message last received
@@ -39,8 +39,9 @@ func ipHeaderLen(a netip.Addr) int {
 	return 20
 }
 
-// putIP writes the header of a packet between two addresses of one family. An IPv4 packet may be fragmented on its way,
-// for a client behind this host: that needs an identification (RFC 6864 §4.1).
+// putIP writes the header of a packet between two addresses of one family. An IPv4 packet may be
+// fragmented on its way, for a client behind this host: that needs an identification (RFC 6864
+// §4.1).
 func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto byte, as marks) {
 	clear(packet[:ipHeaderLen(dst)])
 	if dst.Is6() {
@@ -66,7 +67,8 @@ func (in *inbound) bufs(packet []byte) [][]byte {
 	return in.frame[:]
 }
 
-// writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than the client's path takes.
+// writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than
+// the client's path takes.
 func (s *Stack) writeWhole(in *inbound, packet []byte, client netip.Addr) {
 	if client.Is4() || len(packet) <= minPathMTU6 {
 		s.writeInbound(tun.Offload{}, in.bufs(packet)...)

@@ -19,7 +19,8 @@ type ipHeader struct {
 	extended bool // IPv6 with extension headers: proto is the first one's
 }
 
-// parse fills h from the first bytes of a packet of n bytes and reports whether the header is whole and honest.
+// parse fills h from the first bytes of a packet of n bytes and reports whether the header is whole
+// and honest.
 func (h *ipHeader) parse(head []byte, n int) bool {
 	if len(head) < 20 {
 		return false
@@ -80,8 +81,8 @@ func (h *ipHeader) hopLimit(head []byte) *byte {
 	return &head[8]
 }
 
-// checksumRight verifies what nobody has verified: frames whose checksum the kernel left undone or has checked pass, and
-// protocols that we do not route.
+// checksumRight verifies what nobody has verified: frames whose checksum the kernel left undone or
+// has checked pass, and protocols that we do not route.
 func (f *frame) checksumRight() bool {
 	if f.off.Flags&(tun.NeedsCsum|tun.DataValid) != 0 {
 		return true

@@ -16,7 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// No payload passes before the handshake is on record; a connection that waits for it in vain is reset.
+// No payload passes before the handshake is on record; a connection that waits for it in vain is
+// reset.
 func TestAwaitRecord(t *testing.T) {
 	received := make(chan []byte)
 	port := serve(t, "tcp4", func(c *net.TCPConn) {

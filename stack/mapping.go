@@ -16,10 +16,11 @@ import (
 	"syntap/stack/dial"
 )
 
-// mapping carries the datagrams of one client endpoint by one host socket, to wherever the host's routes lead from one of its
-// addresses, and brings the client what others send to that socket: endpoint-independent mapping and filtering (RFC 4787
-// §4.1, §5). A client has a second one where another address of the host is the source towards some of its destinations. For
-// echo requests the identifier stands in for the port (RFC 5508 §3.1).
+// mapping carries the datagrams of one client endpoint by one host socket, to wherever the host's
+// routes lead from one of its addresses, and brings the client what others send to that socket:
+// endpoint-independent mapping and filtering (RFC 4787 §4.1, §5). A client has a second one where
+// another address of the host is the source towards some of its destinations. For echo requests the
+// identifier stands in for the port (RFC 5508 §3.1).
 type mapping struct {
 	watch watch
 	stack *Stack
@@ -101,8 +102,8 @@ func (m *mapping) openUDP() (err error) {
 	return nil
 }
 
-// bindPort binds the socket. The kernel chooses the port, so that no service of the host finds its own taken, unless the
-// client has a system port, which servers of some kinds ask for.
+// bindPort binds the socket. The kernel chooses the port, so that no service of the host finds its
+// own taken, unless the client has a system port, which servers of some kinds ask for.
 func (m *mapping) bindPort() (err error) {
 	client := m.key.client
 	for _, port := range dial.SystemPorts(client.Port()) {
@@ -141,8 +142,8 @@ func (m *mapping) close() {
 	m.fd = -1
 }
 
-// send sends parts to a destination with the client's marks, as one datagram or, where segment is not 0, in pieces of that
-// many bytes.
+// send sends parts to a destination with the client's marks, as one datagram or, where segment is
+// not 0, in pieces of that many bytes.
 func (m *mapping) send(out *message, to netip.AddrPort, as marks, segment int, parts ...[]byte) syscall.Errno {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -152,8 +153,8 @@ func (m *mapping) send(out *message, to netip.AddrPort, as marks, segment int, p
 	return out.send(m.fd, to, segment, parts...)
 }
 
-// sendSurely is send for a socket that may have an ICMP error to report. It reports each to whoever calls next, and does
-// nothing else then: the datagram is sent again.
+// sendSurely is send for a socket that may have an ICMP error to report. It reports each to whoever
+// calls next, and does nothing else then: the datagram is sent again.
 func (m *mapping) sendSurely(out *message, to netip.AddrPort, as marks, segment int, parts ...[]byte) syscall.Errno {
 	errno := m.send(out, to, as, segment, parts...)
 	for range 2 { // another error may come in between
@@ -169,10 +170,11 @@ func (m *mapping) sendSurely(out *message, to netip.AddrPort, as marks, segment 
 // datagramsPerTurn bounds what one socket may bring before others have their turn.
 const datagramsPerTurn = 64
 
-// A socket that has brought busyDatagrams in a row is waited for once before it is left, as network cards hold back their
-// interrupts: what comes meanwhile goes to the client in the same frame, and waking up for each costs more than all else. The
-// kernel's timer slack makes it 70 µs, for which the P stands still: giving it away would cost as much as is saved. So nobody
-// waits where halves have something to move.
+// A socket that has brought busyDatagrams in a row is waited for once before it is left, as network
+// cards hold back their interrupts: what comes meanwhile goes to the client in the same frame, and
+// waking up for each costs more than all else. The kernel's timer slack makes it 70 µs, for which
+// the P stands still: giving it away would cost as much as is saved. So nobody waits where halves
+// have something to move.
 const (
 	busyDatagrams = 4
 	busyWait      = 20 * time.Microsecond
@@ -283,9 +285,9 @@ func (m *mapping) asClientSees(far netip.AddrPort) netip.AddrPort {
 	return far
 }
 
-// admit returns what the client calls a far end that has sent to it, if it may. The open door of the mapping is for the
-// outside: a client gets nothing that programs of this host send to each other, unless it has asked them, and nothing from
-// where it may not send.
+// admit returns what the client calls a far end that has sent to it, if it may. The open door of
+// the mapping is for the outside: a client gets nothing that programs of this host send to each
+// other, unless it has asked them, and nothing from where it may not send.
 func (m *mapping) admit(far netip.AddrPort, now time.Duration) (server netip.AddrPort, ok bool) {
 	if server, ok = m.calls(far); ok {
 		return server, true

@@ -10,9 +10,10 @@ import (
 	"syntap/stack/dial"
 )
 
-// marks are what the IP header of a datagram says besides where it goes. They cross as they are, in both directions: on
-// their way out as options of the host socket, set anew where they differ from those of the datagram before (IPv4 knows no
-// control message for all of them), on their way back as control messages.
+// marks are what the IP header of a datagram says besides where it goes. They cross as they are, in
+// both directions: on their way out as options of the host socket, set anew where they differ from
+// those of the datagram before (IPv4 knows no control message for all of them), on their way back
+// as control messages.
 type marks struct {
 	hopLimit uint8
 	tos      uint8 // DSCP and ECN (RFC 2474 §3, RFC 3168 §5); the traffic class of IPv6
@@ -70,8 +71,9 @@ func (m *mapping) mark(to marks) error {
 	return nil
 }
 
-// setWhole says whether what the socket sends must not be fragmented. Then it does not look after the path MTU as other
-// sockets of the host do: a packet that fits the link leaves, as from a router, and the network's answer is the client's.
+// setWhole says whether what the socket sends must not be fragmented. Then it does not look after
+// the path MTU as other sockets of the host do: a packet that fits the link leaves, as from a
+// router, and the network's answer is the client's.
 func (m *mapping) setWhole(whole bool) error {
 	type option struct{ level, name, value int }
 	options := []option{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT}}

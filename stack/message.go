@@ -12,8 +12,8 @@ import (
 	"syntap/stack/dial"
 )
 
-// message is the memory of one sendmsg or recvmsg. It is kept between calls, so that a datagram costs no allocation, and
-// belongs to one goroutine.
+// message is the memory of one sendmsg or recvmsg. It is kept between calls, so that a datagram
+// costs no allocation, and belongs to one goroutine.
 type message struct {
 	header  unix.Msghdr
 	peer    dial.Sockaddr
@@ -21,7 +21,8 @@ type message struct {
 	control [24]uint64 // control messages; words, because the kernel wants them aligned
 }
 
-// send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each (UDP_SEGMENT).
+// send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each
+// (UDP_SEGMENT).
 func (m *message) send(fd int, to netip.AddrPort, segment int, parts ...[]byte) syscall.Errno {
 	m.peer.Set(to)
 	if segment == 0 && len(parts[len(parts)-1]) == 0 && len(parts[0]) > 0 {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// nat is the table of mappings. A mapping is added and looked up by the read loop alone; the poller notes answers, and
-// the goroutine of serve removes what is idle.
+// nat is the table of mappings. A mapping is added and looked up by the read loop alone; the poller
+// notes answers, and the goroutine of serve removes what is idle.
 type nat struct {
 	stats *Stats
 	local func(netip.Addr) bool // whether a client is a program of this host
@@ -103,7 +103,8 @@ func (n *nat) configure(o *Options) {
 
 func (n *nat) now() time.Duration { return time.Since(n.epoch) }
 
-// find returns the mapping of a client endpoint, which is about to send some datagrams to port, or nil.
+// find returns the mapping of a client endpoint, which is about to send some datagrams to port, or
+// nil.
 func (n *nat) find(key mappingKey, port uint16, datagrams int, now time.Duration) *mapping {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -152,8 +153,9 @@ func (n *nat) use(m *mapping, now time.Duration) {
 	m.stay()
 }
 
-// makeRoom has there be room for a mapping of a client, or returns the counter of what there is too much of. Where there is
-// none it takes the place of the mapping that has been idle longest of those that may make room.
+// makeRoom has there be room for a mapping of a client, or returns the counter of what there is too
+// much of. Where there is none it takes the place of the mapping that has been idle longest of
+// those that may make room.
 func (n *nat) makeRoom(client netip.Addr) (full *atomic.Uint64) {
 	local := n.local(client)
 	n.mu.Lock()

@@ -154,8 +154,8 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	})
 }
 
-// One source leaves room for others, whatever it sends: a client a quarter of the table, the clients of a /64 half of it, the
-// programs of this host all but an eighth.
+// One source leaves room for others, whatever it sends: a client a quarter of the table, the
+// clients of a /64 half of it, the programs of this host all but an eighth.
 func TestSourcesShareTheTable(t *testing.T) {
 	addr := netip.MustParseAddr
 	for _, tt := range []struct {

@@ -17,8 +17,9 @@ import (
 
 const nicID = 1
 
-// timeWait is none because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT. The TUN neither
-// reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293 §3.4.1).
+// timeWait is none because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT.
+// The TUN neither reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293
+// §3.4.1).
 const timeWait = 0
 
 // newNetstack makes a netstack that terminates connections to every address there is.

@@ -22,67 +22,78 @@ type Options struct {
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address, and half of those of a /64 of IPv6 that is not Local; 1024
 
-	// Memory bounds what all connections together hold, in netstack, here and in the kernel's sockets, in bytes; 256 MiB.
+	// Memory bounds what all connections together hold, in netstack, here and in the kernel's
+	// sockets, in bytes; 256 MiB.
 	Memory int64
 
-	// UDPTimeout ends a client's endpoint that is idle; 5 min, as RFC 4787 §4.3 recommends. One that has only asked for names, and
-	// has its answers, ends sooner. ICMPTimeout does the same for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
+	// UDPTimeout ends a client's endpoint that is idle; 5 min, as RFC 4787 §4.3 recommends. One
+	// that has only asked for names, and has its answers, ends sooner. ICMPTimeout does the same
+	// for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
 	UDPTimeout, ICMPTimeout time.Duration
 
 	// Sources says who may send datagrams and echo requests; nil = anybody. It must not block.
 	Sources func(netip.Addr) bool
 
-	// Local tells the programs of this host from clients behind it, by their addresses: together they may have all but an eighth of
-	// UDPFlows. nil = what has an address of this host. It must not block.
+	// Local tells the programs of this host from clients behind it, by their addresses: together
+	// they may have all but an eighth of UDPFlows. nil = what has an address of this host. It must
+	// not block.
 	Local func(netip.Addr) bool
 
-	// KeepSource reports whether the host sockets of a client get its own address, which is one of the host's: then rules of the
-	// host that select by source address see them, and far ends see the address that the client has told them. nil = never.
+	// KeepSource reports whether the host sockets of a client get its own address, which is one of
+	// the host's: then rules of the host that select by source address see them, and far ends see
+	// the address that the client has told them. nil = never.
 	KeepSource func(client netip.Addr) bool
 
-	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not at all. It is 0 with several
-	// of GOMAXPROCS, where the process does not see news sooner by it, and where it would take the only processor from clients.
+	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not
+	// at all. It is 0 with several of GOMAXPROCS, where the process does not see news sooner by it,
+	// and where it would take the only processor from clients.
 	Spin time.Duration
 
-	// Crowded is told when many uploads are in full swing, and when they are not any more; nil = nobody asks. One of GOMAXPROCS
-	// is too few for them; it is nil with several. It is called between two slices of payload, by the worker.
+	// Crowded is told when many uploads are in full swing, and when they are not any more; nil =
+	// nobody asks. One of GOMAXPROCS is too few for them; it is nil with several. It is called
+	// between two slices of payload, by the worker.
 	Crowded func(crowded bool)
 
-	// DialDone is told how the dial of an attempt ended, before the client is answered; nil = nobody asks.
-	// It is called from the packet path and must not block.
+	// DialDone is told how the dial of an attempt ended, before the client is answered; nil =
+	// nobody asks. It is called from the packet path and must not block.
 	DialDone func(Dial)
 
-	// BeforeAnswer is told that a dial has ended and the client is about to learn it; nil = nobody asks. The client is answered
-	// when it calls answer, from any goroutine, once. It must not block, and is not called where there is no answer.
+	// BeforeAnswer is told that a dial has ended and the client is about to learn it; nil = nobody
+	// asks. The client is answered when it calls answer, from any goroutine, once. It must not
+	// block, and is not called where there is no answer.
 	BeforeAnswer func(client, server netip.AddrPort, isn uint32, answer func())
 
-	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids; nil = not called. It is called
-	// from the packet path and must not block.
+	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids;
+	// nil = not called. It is called from the packet path and must not block.
 	Denied func(server netip.Addr)
 
-	// AwaitRecord holds the payload of every connection back, in both directions, until Stack.Recorded says that its
-	// handshake is on record. One that waits longer than HandshakeTimeout is reset.
+	// AwaitRecord holds the payload of every connection back, in both directions, until
+	// Stack.Recorded says that its handshake is on record. One that waits longer than
+	// HandshakeTimeout is reset.
 	AwaitRecord bool
 
-	// FlowDone is told how a connection was when it is over; nil = nobody asks. It may be called with netstack's locks held and
-	// must not block.
+	// FlowDone is told how a connection was when it is over; nil = nobody asks. It may be called
+	// with netstack's locks held and must not block.
 	FlowDone func(Flow)
 
-	// Gone is told that nothing is left of an attempt or of the connection that came of it, before another one of its 4-tuple
-	// begins; nil = nobody asks. It may be called with netstack's locks held and must not block.
+	// Gone is told that nothing is left of an attempt or of the connection that came of it, before
+	// another one of its 4-tuple begins; nil = nobody asks. It may be called with netstack's locks
+	// held and must not block.
 	Gone func(client, server netip.AddrPort, isn uint32)
 
-	// MSS bounds what the host socket of a TCP flow announces and sends in one segment (TCP_MAXSEG). 0, or a nil function:
-	// the kernel decides. It must not block.
+	// MSS bounds what the host socket of a TCP flow announces and sends in one segment
+	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
 	MSS func(client, server netip.AddrPort) int
 
-	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel decides, or for a datagram the
-	// client. A socket for datagrams follows the first destination of its client. An echo has its identifier for the client's
-	// port and 0 for the server's. It must not block.
+	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel
+	// decides, or for a datagram the client. A socket for datagrams follows the first destination
+	// of its client. An echo has its identifier for the client's port and 0 for the server's. It
+	// must not block.
 	DF func(client, server netip.AddrPort) dial.DF
 
-	// ClientMTU returns the MTU of the host's route to a client, 0 where there is none. If nil, all clients are at the other
-	// end of the link, which takes packets of any size. It may be called with netstack's locks held and must not block.
+	// ClientMTU returns the MTU of the host's route to a client, 0 where there is none. If nil, all
+	// clients are at the other end of the link, which takes packets of any size. It may be called
+	// with netstack's locks held and must not block.
 	ClientMTU func(client netip.Addr) int
 
 	Log logrus.FieldLogger // nil = silent

@@ -22,18 +22,20 @@ const (
 	protoICMPv6 = 58
 )
 
-// bodySize holds what of the longest frame does not fit the head; it is just below netstack's largest chunk.
+// bodySize holds what of the longest frame does not fit the head; it is just below netstack's
+// largest chunk.
 const bodySize = tun.MaxFrame - tun.HeadSize
 
-// copyBelow is the payload size up to which copying into a view of its own size is cheaper than giving the 64 KiB body
-// away and clearing a new one.
+// copyBelow is the payload size up to which copying into a view of its own size is cheaper than
+// giving the 64 KiB body away and clearing a new one.
 const copyBelow = 4 << 10
 
-// copyScarce is the same where memory is: the body would be four times the first segments of a connection.
+// copyScarce is the same where memory is: the body would be four times the first segments of a
+// connection.
 const copyScarce = 32 << 10
 
-// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own: netstack copies a whole
-// view when it reads headers from one that is shared, and it always shares.
+// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own:
+// netstack copies a whole view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
 	head, body := newView(tun.HeadSize), newView(bodySize)
 	pause := newPause()
@@ -78,7 +80,8 @@ func newView(size int) *buffer.View {
 	return v
 }
 
-// frame is one outbound frame: the first bytes with all headers, the rest, and what the kernel left undone.
+// frame is one outbound frame: the first bytes with all headers, the rest, and what the kernel left
+// undone.
 type frame struct {
 	head, body []byte
 	off        tun.Offload
@@ -91,7 +94,8 @@ type frame struct {
 // drop counts a frame that goes no further.
 func (f *frame) drop(reason *atomic.Uint64) { reason.Add(uint64(1 + f.more)) }
 
-// slice returns the bytes of a frame from one offset to another, in the two pieces that they lie in.
+// slice returns the bytes of a frame from one offset to another, in the two pieces that they lie
+// in.
 func (f *frame) slice(from, to int) (head, body []byte) {
 	n := len(f.head)
 	return f.head[min(from, n):min(to, n)], f.body[max(0, from-n):max(0, to-n)]

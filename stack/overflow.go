@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketBuffer is what programs that expect datagrams in bursts ask for, such as QUIC's. What is in it counts by SO_MEMINFO.
+// socketBuffer is what programs that expect datagrams in bursts ask for, such as QUIC's. What is in
+// it counts by SO_MEMINFO.
 const socketBuffer = 7 << 20
 
-// enlarge gives the socket large buffers, as far as the host lets us (net.core.rmem_max and wmem_max), and has it tell what
-// it drops nevertheless.
+// enlarge gives the socket large buffers, as far as the host lets us (net.core.rmem_max and
+// wmem_max), and has it tell what it drops nevertheless.
 func (m *mapping) enlarge() error {
 	for _, b := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
 		if unix.SetsockoptInt(m.fd, unix.SOL_SOCKET, b[0], socketBuffer) != nil {
@@ -35,7 +36,8 @@ func (m *mapping) noteLost(total uint32) {
 	}
 }
 
-// countLost counts what the socket has dropped since it last told, which it does with what it receives.
+// countLost counts what the socket has dropped since it last told, which it does with what it
+// receives.
 func (m *mapping) countLost() {
 	var info [9]uint32 // SK_MEMINFO_VARS of linux/sock_diag.h
 	const drops = 8

@@ -8,9 +8,9 @@ import (
 	"syntap/stack/dial"
 )
 
-// PathMTU returns the MTU of the path that a TCP flow takes from here to its server, 0 where it is unknown: what the host
-// socket knows once the far side has accepted, before that what the route says. It may be called with netstack's locks
-// held.
+// PathMTU returns the MTU of the path that a TCP flow takes from here to its server, 0 where it is
+// unknown: what the host socket knows once the far side has accepted, before that what the route
+// says. It may be called with netstack's locks held.
 func (s *Stack) PathMTU(client, server netip.AddrPort) int {
 	if mtu := s.socketMTU(flowKey{client: client, server: server}); mtu > 0 {
 		return mtu
@@ -32,7 +32,8 @@ func (s *Stack) socketMTU(key flowKey) int {
 	return dial.PathMTU(f.fd, f.upstream.remote.Addr())
 }
 
-// sizeStream bounds the segments of a flow's socket before it connects. It returns the MSS that was set, 0 if none.
+// sizeStream bounds the segments of a flow's socket before it connects. It returns the MSS that was
+// set, 0 if none.
 func (s *Stack) sizeStream(fd int, key flowKey, target netip.Addr) (mss int, err error) {
 	if s.o.MSS != nil {
 		mss = s.o.MSS(key.client, key.server)

@@ -12,7 +12,8 @@ import (
 	"syntap/stack/dial"
 )
 
-// TestHostSocketIsSized looks at what the server sees of a bounded socket, and at what the stack reports meanwhile.
+// TestHostSocketIsSized looks at what the server sees of a bounded socket, and at what the stack
+// reports meanwhile.
 func TestHostSocketIsSized(t *testing.T) {
 	families(t, func(t *testing.T, network string, server netip.Addr) {
 		link, err := net.InterfaceByName("lo")

@@ -10,19 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How many bytes are moved before a pause. What a worker makes wait is late by some ten microseconds for each chunk; what the
-// reader does not take waits behind everything that clients still send, so it reads on for longer.
+// How many bytes are moved before a pause. What a worker makes wait is late by some ten
+// microseconds for each chunk; what the reader does not take waits behind everything that clients
+// still send, so it reads on for longer.
 const (
 	slice      = 4 * maxChunk // of a worker
 	mixedSlice = maxChunk     // of a worker when there has been something besides bulk lately
 	readSlice  = 16 * slice   // of the reader
 )
 
-// pause lets a goroutine that has much to do give way to those that have become ready meanwhile: the reader when there is a
-// frame, the poller when there is news from a socket. Go's runtime looks for those only when nothing else can run, or every
-// ten milliseconds: with one P the reader would wait for a worker for as long as that. So the goroutine waits, with them, for
-// a descriptor that is readable at once, and then lets them go first: the runtime begins with what became ready last. With
-// several Ps one is left for them (runqueue.go). A pause is for one goroutine.
+// pause lets a goroutine that has much to do give way to those that have become ready meanwhile:
+// the reader when there is a frame, the poller when there is news from a socket. Go's runtime looks
+// for those only when nothing else can run, or every ten milliseconds: with one P the reader would
+// wait for a worker for as long as that. So the goroutine waits, with them, for a descriptor that
+// is readable at once, and then lets them go first: the runtime begins with what became ready last.
+// With several Ps one is left for them (runqueue.go). A pause is for one goroutine.
 type pause struct {
 	file   *os.File // an eventfd; nil where a pause only yields
 	raw    syscall.RawConn

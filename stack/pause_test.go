@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Whoever has become ready goes before the one that pauses. That shows with one P alone, so the test has a process of its own.
+// Whoever has become ready goes before the one that pauses. That shows with one P alone, so the
+// test has a process of its own.
 func TestPauseLetsOthersFirst(t *testing.T) {
 	t.Parallel()
 	if runtime.GOMAXPROCS(0) > 1 {

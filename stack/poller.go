@@ -18,17 +18,18 @@ type pollee interface {
 	ready(events uint32, w *worker)
 }
 
-// watch ties a descriptor to its pollee. It is embedded in the pollee, so that watching allocates nothing.
+// watch ties a descriptor to its pollee. It is embedded in the pollee, so that watching allocates
+// nothing.
 type watch struct {
 	owner pollee
 	epoch uint32 // tells the descriptor's present use from an earlier one
 }
 
-// poller waits for all host sockets in one goroutine. The epoll descriptor itself is watched by Go's runtime, so an idle
-// poller is a parked goroutine, not a blocked thread.
+// poller waits for all host sockets in one goroutine. The epoll descriptor itself is watched by
+// Go's runtime, so an idle poller is a parked goroutine, not a blocked thread.
 //
-// Sockets are registered once, edge-triggered, for everything: an event says "something is new", and its owner works
-// until the kernel says EAGAIN.
+// Sockets are registered once, edge-triggered, for everything: an event says "something is new",
+// and its owner works until the kernel says EAGAIN.
 type poller struct {
 	file  *os.File
 	raw   syscall.RawConn
@@ -67,7 +68,8 @@ func newPoller() (*poller, error) {
 // maxDescriptors bounds the slot table (8 bytes each) where the limit is "unlimited".
 const maxDescriptors = 1 << 20
 
-// Events to watch for; errors always are. A UDP socket is writable anew with each datagram that has left: that is no news.
+// Events to watch for; errors always are. A UDP socket is writable anew with each datagram that has
+// left: that is no news.
 const (
 	streamEvents   = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	datagramEvents = unix.EPOLLIN | unix.EPOLLET
@@ -94,8 +96,8 @@ func (p *poller) again(fd int, w *watch, events uint32) {
 	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_MOD, fd, &ev) // fails only for a socket that is closed
 }
 
-// remove ends the watch; the caller closes fd next, which takes it out of the kernel's set. An event fetched before may
-// still be delivered.
+// remove ends the watch; the caller closes fd next, which takes it out of the kernel's set. An
+// event fetched before may still be delivered.
 func (p *poller) remove(fd int) {
 	if fd < len(p.slots) {
 		p.slots[fd].Store(nil)

@@ -14,16 +14,18 @@ import (
 	"syntap/tun"
 )
 
-// A client whose keepalive asks whether its far side is there (RFC 9293 §3.8.4) does not mean the router. Netstack's answer to
-// such a probe is withheld, the far side is probed, and the answer goes out when the far side has answered: a client learns of
-// one that has vanished in its own time.
+// A client whose keepalive asks whether its far side is there (RFC 9293 §3.8.4) does not mean the
+// router. Netstack's answer to such a probe is withheld, the far side is probed, and the answer
+// goes out when the far side has answered: a client learns of one that has vanished in its own
+// time.
 //
 //	client ── probe ──▶ netstack ── ACK without news ──▶ withhold ── TCP_KEEPIDLE 1 s ──▶ kernel ── probe ──▶ far side
 //	   ▲                                                    │                               │
 //	   ╰──────────────────── the ACK ───────────── answerProbe ◀── TCP_INFO: heard since ◀──╯
 //
-// While the far side has not acknowledged all that the client has sent, every probe is answered: without a router there would be
-// no probe then, and the retransmissions decide (dial.Options.UserTimeout).
+// While the far side has not acknowledged all that the client has sent, every probe is answered:
+// without a router there would be no probe then, and the retransmissions decide
+// (dial.Options.UserTimeout).
 type probe struct {
 	asked   time.Time // when the client did, last
 	answer  []byte    // netstack's, as the link takes it
@@ -37,13 +39,15 @@ type probe struct {
 var keepaliveOptions = [2]struct{ name, probing int }{{unix.TCP_KEEPCNT, 127}, {unix.TCP_KEEPIDLE, 1}}
 
 const (
-	// heardLately is the shortest silence after which Linux probes: a far side that has been heard since then need not be asked.
+	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
+	// since then need not be asked.
 	heardLately = time.Second
 	// probeAbandoned is for how long the far side is asked after the client's last probe.
 	probeAbandoned = 2 * time.Minute
 )
 
-// KUID and KGID make a flow the owner of its packets in netstack (tcpip.PacketOwner); they say nothing.
+// KUID and KGID make a flow the owner of its packets in netstack (tcpip.PacketOwner); they say
+// nothing.
 func (f *flow) KUID() uint32 { return 0 }
 func (f *flow) KGID() uint32 { return 0 }
 
@@ -54,10 +58,12 @@ func (f *flow) own(ep *tcp.Endpoint) {
 	ep.UnlockUser()
 }
 
-// said is how far the segments to a client have got: the sequence number behind the last, and its acknowledgment.
+// said is how far the segments to a client have got: the sequence number behind the last, and its
+// acknowledgment.
 type said struct{ seq, ack uint32 }
 
-// withholds reports whether a packet is not to go to the client now. Netstack holds the endpoint's lock.
+// withholds reports whether a packet is not to go to the client now. Netstack holds the endpoint's
+// lock.
 func (f *flow) withholds(pkt *gstack.PacketBuffer, frame [][]byte) bool {
 	t := pkt.TransportHeader().Slice()
 	size, flags := pkt.Data().Size(), t[tcpFlagsAt]
@@ -72,7 +78,8 @@ func (f *flow) withholds(pkt *gstack.PacketBuffer, frame [][]byte) bool {
 	return false
 }
 
-// withhold looks at the far side when an ACK without news is to go to the client, as it is sent in answer to a probe.
+// withhold looks at the far side when an ACK without news is to go to the client, as it is sent in
+// answer to a probe.
 func (s *Stack) withhold(f *flow, off tun.Offload, frame [][]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

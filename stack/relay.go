@@ -13,11 +13,11 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// The outbound half alone reads, and the flow's release alone closes or aborts, the netstack endpoint: memory that a peek
-// has shown stays valid until then.
+// The outbound half alone reads, and the flow's release alone closes or aborts, the netstack
+// endpoint: memory that a peek has shown stays valid until then.
 
-// moveOutbound moves bytes from netstack's receive queue to the host socket: peek at the queue, write what it shows in one
-// call, discard what was written. No byte is copied on the way.
+// moveOutbound moves bytes from netstack's receive queue to the host socket: peek at the queue,
+// write what it shows in one call, discard what was written. No byte is copied on the way.
 func moveOutbound(f *flow, w *worker) (more bool) {
 	for f.outbound.turn < maxTurn {
 		if f.resetGuest.Load() {
@@ -71,8 +71,8 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 	return true
 }
 
-// failIfSocketFailed looks at the host socket when there is nothing to write that would tell. A socket that has only been
-// closed for reading is in order; one with an error is not.
+// failIfSocketFailed looks at the host socket when there is nothing to write that would tell. A
+// socket that has only been closed for reading is in order; one with an error is not.
 func (f *flow) failIfSocketFailed() {
 	if !f.hangup.Load() || !f.lastHalf() {
 		return
@@ -97,9 +97,10 @@ func (f *flow) hostReset() {
 	f.inbound.kick()
 }
 
-// moveInbound moves bytes from the host socket to netstack, by way of a buffer: one large read costs the host far less than
-// several that go straight into netstack's memory, because each has the far side acknowledged, and what arrives at the client
-// in one go does not wake it again and again.
+// moveInbound moves bytes from the host socket to netstack, by way of a buffer: one large read
+// costs the host far less than several that go straight into netstack's memory, because each has
+// the far side acknowledged, and what arrives at the client in one go does not wake it again and
+// again.
 func moveInbound(f *flow, w *worker) (more bool) {
 	fresh, emptied := false, false // what is unsent has been read just now; that was all there is
 	for f.inbound.turn < maxTurn {
@@ -153,8 +154,8 @@ func (f *flow) finishInbound() {
 // lastHalf reports whether the other half is done.
 func (f *flow) lastHalf() bool { return f.halves.Load() == 1 }
 
-// clientGone reports whether the connection to the client has failed. As long as we have sent no FIN it cannot have
-// closed in order; a RST in CLOSE-WAIT shows as closed too.
+// clientGone reports whether the connection to the client has failed. As long as we have sent no
+// FIN it cannot have closed in order; a RST in CLOSE-WAIT shows as closed too.
 func (f *flow) clientGone() bool {
 	switch tcp.EndpointState(f.ep.State()) {
 	case tcp.StateError:
@@ -165,11 +166,12 @@ func (f *flow) clientGone() bool {
 	return false
 }
 
-// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a segment, and a piece of memory
-// holds 65536.
+// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a
+// segment, and a piece of memory holds 65536.
 const maxChunk = 65320
 
-// writeUnsent gives netstack a slice of what is unsent and returns how much it had room for; !ok means the client is gone.
+// writeUnsent gives netstack a slice of what is unsent and returns how much it had room for; !ok
+// means the client is gone.
 func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
 	for len(f.unsent) > 0 && wrote < slice {
 		p := bytesPayload{b: f.unsent[:min(len(f.unsent), maxChunk)]}
@@ -193,7 +195,8 @@ func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
 	return wrote, true
 }
 
-// keepUnsent has the flow keep what still stands in the worker's buffer: a little as a copy, much with the buffer.
+// keepUnsent has the flow keep what still stands in the worker's buffer: a little as a copy, much
+// with the buffer.
 func (f *flow) keepUnsent(w *worker) {
 	if len(f.unsent) > smallRead {
 		f.buffer, w.buffer = w.buffer, nil
@@ -281,7 +284,8 @@ func (p *bytesPayload) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// The calls below are raw: their descriptors do not block, and a call of microseconds needs no word to the scheduler.
+// The calls below are raw: their descriptors do not block, and a call of microseconds needs no word
+// to the scheduler.
 
 func read(fd int, b []byte) (int, syscall.Errno) {
 	for {

@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// runQueue holds the halves that have work and no goroutine. Any number of workers serve it in turn: first the halves that
-// move little, as of an interactive session, then those in full swing. Of several workers one never has any of the latter.
+// runQueue holds the halves that have work and no goroutine. Any number of workers serve it in
+// turn: first the halves that move little, as of an interactive session, then those in full swing.
+// Of several workers one never has any of the latter.
 type runQueue struct {
 	mu       sync.Mutex // guards the fields below
 	nonEmpty sync.Cond  // with mu
@@ -21,8 +22,8 @@ type runQueue struct {
 	mixed atomic.Int32 // slices of bulk until nothing quick is expected any more
 }
 
-// mixedFor is for how many slices of bulk something quick is expected after the last: for a twentieth of a second or so, in
-// which a call or a game sends again.
+// mixedFor is for how many slices of bulk something quick is expected after the last: for a
+// twentieth of a second or so, in which a call or a game sends again.
 const mixedFor = 1024
 
 func newRunQueue(workers int) *runQueue {
@@ -31,7 +32,8 @@ func newRunQueue(workers int) *runQueue {
 	return q
 }
 
-// push is for a half that nobody has run. It may be called with netstack's locks held: it does not wait.
+// push is for a half that nobody has run. It may be called with netstack's locks held: it does not
+// wait.
 func (q *runQueue) push(h *half) {
 	q.mu.Lock()
 	if h.bulk.Load() {
@@ -43,8 +45,8 @@ func (q *runQueue) push(h *half) {
 	q.nonEmpty.Signal()
 }
 
-// pushAgain is for a half that has been run and has more to do. If it has given way before its turn was over, it is the next
-// of those in full swing.
+// pushAgain is for a half that has been run and has more to do. If it has given way before its turn
+// was over, it is the next of those in full swing.
 func (q *runQueue) pushAgain(h *half) {
 	q.mu.Lock()
 	switch {
@@ -70,7 +72,8 @@ func (q *runQueue) hasQuick() bool {
 // expectQuick says that there is something besides bulk.
 func (q *runQueue) expectQuick() { q.mixed.Store(mixedFor) }
 
-// isMixed reports whether there has been something besides bulk lately. It is asked once for each slice.
+// isMixed reports whether there has been something besides bulk lately. It is asked once for each
+// slice.
 func (q *runQueue) isMixed() bool { return q.mixed.Load() > 0 && q.mixed.Add(-1) >= 0 }
 
 // isIdle reports whether no half waits and none in full swing is run.

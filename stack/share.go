@@ -102,9 +102,9 @@ type share struct {
 	full   *atomic.Uint64
 }
 
-// sharesOf returns the groups of a client's mappings. One address has the limit of a source, and a network that one machine
-// may have to itself twice that. The programs of this host have all but an eighth of the table: others find room in that. mu is
-// held.
+// sharesOf returns the groups of a client's mappings. One address has the limit of a source, and a
+// network that one machine may have to itself twice that. The programs of this host have all but an
+// eighth of the table: others find room in that. mu is held.
 func (n *nat) sharesOf(client netip.Addr, local bool) []share {
 	all := share{&n.all, netip.Prefix{}, n.limits.all, &n.stats.DropUDPFlows}
 	of := func(source netip.Prefix, limit int) share {

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketMemory returns the bytes that the kernel holds for a socket at present: what it has received and what is not yet
-// acknowledged, with their descriptors (SO_MEMINFO, include/uapi/linux/sock_diag.h). 0 = unknown.
+// socketMemory returns the bytes that the kernel holds for a socket at present: what it has
+// received and what is not yet acknowledged, with their descriptors (SO_MEMINFO,
+// include/uapi/linux/sock_diag.h). 0 = unknown.
 func socketMemory(fd int) int64 {
 	var info [9]uint32
 	size := uint32(unsafe.Sizeof(info))
@@ -38,8 +39,9 @@ const (
 	sizedTightAtFirst // tight until something moves; for a socket that is not connected, which begins with a small window then
 )
 
-// Sizes of a host socket's buffers in bytes, as SO_RCVBUF and SO_SNDBUF take them: the kernel doubles them. A tight receive
-// buffer has a window of a segment at least: the far side sends less only after a while. A tight send buffer takes one write.
+// Sizes of a host socket's buffers in bytes, as SO_RCVBUF and SO_SNDBUF take them: the kernel
+// doubles them. A tight receive buffer has a window of a segment at least: the far side sends less
+// only after a while. A tight send buffer takes one write.
 const (
 	largeSocketBuffer  = 1 << 20
 	smallSocketBuffer  = 64 << 10
@@ -49,8 +51,8 @@ const (
 
 const lockSend = 1 // SOCK_BUF_LOCK has two bits, SOCK_SNDBUF_LOCK is this one
 
-// resizeSocket bounds the buffers of a socket. What is in them stays. The window that the far side has been promised is not taken
-// back: what comes in it and finds no room is sent again.
+// resizeSocket bounds the buffers of a socket. What is in them stays. The window that the far side
+// has been promised is not taken back: what comes in it and finds no room is sent again.
 func resizeSocket(fd int, to socketSize) {
 	receive, send := smallSocketBuffer, smallSocketBuffer
 	switch to {
@@ -64,7 +66,8 @@ func resizeSocket(fd int, to socketSize) {
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receive)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, send)
-	// A receive buffer that is locked as the socket connects bounds the window for good: there is no window scale.
+	// A receive buffer that is locked as the socket connects bounds the window for good: there is
+	// no window scale.
 	switch to {
 	case sizedByKernel:
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0) // before Linux 5.14 they stay locked

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// spinner keeps this process awake for a while after traffic (Options.Spin). What comes then is seen at once, while waking up
-// takes longer than everything else that is done for a small packet. It pauses again and again, so that whoever has something
-// to do gets to it.
+// spinner keeps this process awake for a while after traffic (Options.Spin). What comes then is
+// seen at once, while waking up takes longer than everything else that is done for a small packet.
+// It pauses again and again, so that whoever has something to do gets to it.
 //
 //	          more traffic: worth + 1
 //	             ╭────╮
 //	traffic ──▶ awake ─┴─ d without: worth - 2 ──▶ asleep ──▶ traffic, worth > 0 ──▶ awake
 //	                                                    ╰───▶ every 16th else
 //
-// So it costs next to nothing where a wait is seldom as short as d: with a far end that is not near.
+// So it costs next to nothing where a wait is seldom as short as d: with a far end that is not
+// near.
 type spinner struct {
 	d     time.Duration
 	worth int           // of spinning, 0 to maxWorth
@@ -34,8 +35,8 @@ func newSpinner(d time.Duration) *spinner {
 	return &spinner{d: d, wake: make(chan struct{}, 1)}
 }
 
-// noted says that there has been traffic other than bulk, where the next frame is there soon enough. Without a spinner nobody
-// wants to know.
+// noted says that there has been traffic other than bulk, where the next frame is there soon
+// enough. Without a spinner nobody wants to know.
 func (sp *spinner) noted() {
 	if sp == nil {
 		return
@@ -60,7 +61,8 @@ func (sp *spinner) run(ended <-chan struct{}) {
 	}
 }
 
-// spin gives way again and again until nothing has come for d, and then has traffic wake the spinner.
+// spin gives way again and again until nothing has come for d, and then has traffic wake the
+// spinner.
 func (sp *spinner) spin(giveWay func()) {
 	seen := sp.seen.Load()
 	for since := time.Now(); time.Since(since) < sp.d; {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// The spinner stays interested in traffic that comes thick and fast, and loses interest in what comes alone.
+// The spinner stays interested in traffic that comes thick and fast, and loses interest in what
+// comes alone.
 func TestSpin(t *testing.T) {
 	t.Parallel()
 	sp := newSpinner(0)

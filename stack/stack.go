@@ -108,8 +108,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// SetLimits puts the timeouts, the keepalive and the limits of o in force, for what begins from now on. Nothing
-// ends because a limit is below what there is.
+// SetLimits puts the timeouts, the keepalive and the limits of o in force, for what begins from now
+// on. Nothing ends because a limit is below what there is.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
 	s.mu.Lock()
@@ -123,8 +123,8 @@ func (s *Stack) SetLimits(o Options) {
 // Stats returns the stack's counters, which go on counting.
 func (s *Stack) Stats() *Stats { return &s.stats }
 
-// Run routes until ctx ends or the link fails; only the latter is an error. When it returns, every connection has been
-// reset on both sides, the link is closed and no goroutine is left.
+// Run routes until ctx ends or the link fails; only the latter is an error. When it returns, every
+// connection has been reset on both sides, the link is closed and no goroutine is left.
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { s.poller.run(s.newWorker(nil)) })

@@ -46,7 +46,8 @@ type Stats struct {
 	DropUninvited    atomic.Uint64 // what this host itself has sent to a client that has not asked it, or a far end that policy forbids
 }
 
-// InboundDrops returns the numbers of what did not reach its client by reason, in the same words as Drops.
+// InboundDrops returns the numbers of what did not reach its client by reason, in the same words as
+// Drops.
 func (s *Stats) InboundDrops() map[string]uint64 {
 	return map[string]uint64{
 		"inbound":       s.InboundErrors.Load(),
@@ -55,7 +56,8 @@ func (s *Stats) InboundDrops() map[string]uint64 {
 	}
 }
 
-// Drops returns the numbers of dropped outbound frames by reason, in the words of the metric syntap_drops_total.
+// Drops returns the numbers of dropped outbound frames by reason, in the words of the metric
+// syntap_drops_total.
 func (s *Stats) Drops() map[string]uint64 {
 	return map[string]uint64{
 		"checksum":             s.DropChecksum.Load(),

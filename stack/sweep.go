@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// stillFor is for how many of those a flow has moved nothing when it is tightened. One with a large buffer is given the whole
-// interval: its far side may send what the window promised, and would send it again, ever later, if it found no room.
+// stillFor is for how many of those a flow has moved nothing when it is tightened. One with a large
+// buffer is given the whole interval: its far side may send what the window promised, and would
+// send it again, ever later, if it found no room.
 const stillFor = 4
 
 // sweepFaster is how many sweeps there are in an interval when memory is scarce.
 const sweepFaster = 10
 
-// sweepUntil sweeps until stop is closed. One goroutine does it for all flows: a timer for each would have to be moved with
-// every byte.
+// sweepUntil sweeps until stop is closed. One goroutine does it for all flows: a timer for each
+// would have to be moved with every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
 	defer ticker.Stop()
@@ -34,7 +35,8 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	}
 }
 
-// sweep has flows give back what they do not need that have been quiet since the last sweep, and weighs all.
+// sweep has flows give back what they do not need that have been quiet since the last sweep, and
+// weighs all.
 func (s *Stack) sweep(ticks int) {
 	for i, f := range s.openFlows() {
 		if i%sweepBatch == sweepBatch-1 {
@@ -54,7 +56,8 @@ func (s *Stack) sweep(ticks int) {
 	}
 }
 
-// sweepBatch is after how many flows the sweeper gives way: for a tenth of a millisecond they wait for it.
+// sweepBatch is after how many flows the sweeper gives way: for a tenth of a millisecond they wait
+// for it.
 const sweepBatch = 64
 
 // rest has a half that nothing has moved through shrink its buffer.

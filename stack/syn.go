@@ -8,11 +8,13 @@ import (
 	"syntap/tun"
 )
 
-// maxSYN is how much of a SYN is kept, in bytes: its headers and one segment of data, as on an Ethernet.
+// maxSYN is how much of a SYN is kept, in bytes: its headers and one segment of data, as on an
+// Ethernet.
 const maxSYN = 1500
 
-// keepSYN returns a copy of a SYN, in one piece. Data beyond maxSYN is left out: no SYN-ACK acknowledges it, so the client sends
-// it again. The checksum of TCP is right only for what is whole; from here on nobody looks at it.
+// keepSYN returns a copy of a SYN, in one piece. Data beyond maxSYN is left out: no SYN-ACK
+// acknowledges it, so the client sends it again. The checksum of TCP is right only for what is
+// whole; from here on nobody looks at it.
 func keepSYN(frame [][]byte) []byte {
 	size := 0
 	for _, b := range frame {

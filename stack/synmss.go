@@ -8,9 +8,10 @@ import (
 	"syntap/tun"
 )
 
-// lowerMSS has the MSS option of a SYN or SYN-ACK keep to the packets that the client's path takes: in what the client has
-// sent, netstack reads how large its segments may be, in what it gets, the client reads the same of its own. b begins with
-// the packet and holds its headers. Other packets, and a SYN without the option, it leaves alone.
+// lowerMSS has the MSS option of a SYN or SYN-ACK keep to the packets that the client's path takes:
+// in what the client has sent, netstack reads how large its segments may be, in what it gets, the
+// client reads the same of its own. b begins with the packet and holds its headers. Other packets,
+// and a SYN without the option, it leaves alone.
 func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 	const eol, nop, mss = 0, 1, 2
 	var ip ipHeader
@@ -34,7 +35,8 @@ func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 			return
 		}
 		if opts[0] == mss && n == 4 && binary.BigEndian.Uint16(opts[2:]) > most {
-			// A SYN has been verified already; in a SYN-ACK the option is netstack's first, at an even offset.
+			// A SYN has been verified already; in a SYN-ACK the option is netstack's first, at an
+			// even offset.
 			sum := t[16:]
 			binary.BigEndian.PutUint16(sum, tun.UpdateChecksum(binary.BigEndian.Uint16(sum), binary.BigEndian.Uint16(opts[2:]), most))
 			binary.BigEndian.PutUint16(opts[2:], most)

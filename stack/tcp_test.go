@@ -113,7 +113,8 @@ func TestHalfCloseByServer(t *testing.T) {
 	})
 }
 
-// All that a client has sent arrives at a far side that takes its time, after both ends have finished.
+// All that a client has sent arrives at a far side that takes its time, after both ends have
+// finished.
 func TestLateBytesArrive(t *testing.T) {
 	families(t, func(t *testing.T, network string, server netip.Addr) {
 		read, received := make(chan struct{}), make(chan []byte, 1)

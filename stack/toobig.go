@@ -4,8 +4,8 @@ package stack
 
 import "net/netip"
 
-// rejectTooBig tells the client the path MTU where its packet is longer and may not be fragmented (RFC 1191 §4, RFC 4443
-// §3.2).
+// rejectTooBig tells the client the path MTU where its packet is longer and may not be fragmented
+// (RFC 1191 §4, RFC 4443 §3.2).
 func (s *Stack) rejectTooBig(f *frame, target netip.AddrPort) {
 	mtu := s.ways.routes.MTU(target)
 	if mtu == 0 || mtu > 0xffff {

@@ -36,7 +36,8 @@ func (s *Stack) routeUDP(f *frame) {
 	}
 }
 
-// sendUDP sends a datagram, or all those of a super-frame, by the host socket of the client's endpoint.
+// sendUDP sends a datagram, or all those of a super-frame, by the host socket of the client's
+// endpoint.
 func (s *Stack) sendUDP(f *frame) {
 	length, segment, ok := f.udpLength()
 	if !ok {
@@ -65,7 +66,8 @@ func (s *Stack) sendUDP(f *frame) {
 	}
 }
 
-// udpLength returns the length of the UDP message and, for a super-frame, that of the payload of each of its datagrams.
+// udpLength returns the length of the UDP message and, for a super-frame, that of the payload of
+// each of its datagrams.
 func (f *frame) udpLength() (length, segment int, ok bool) {
 	u := f.head[f.ip.len:]
 	if len(u) < udpHeaderLen {
@@ -88,8 +90,8 @@ func (f *frame) datagrams() int {
 	return (f.ip.total - f.ip.len - udpHeaderLen + int(f.off.GSOSize) - 1) / int(f.off.GSOSize)
 }
 
-// sendUDP sends a frame's payload. Super-frames are cut by the kernel; where it will not, for instance because the path
-// takes smaller packets only, one by one.
+// sendUDP sends a frame's payload. Super-frames are cut by the kernel; where it will not, for
+// instance because the path takes smaller packets only, one by one.
 func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) syscall.Errno {
 	from, end := f.ip.len+udpHeaderLen, f.ip.len+length
 	out, as := &m.stack.outbound, f.marks()

@@ -66,7 +66,8 @@ func (r *testRouter) wantNoAnswer(t *testing.T) {
 	}
 }
 
-// receiveUDP returns the datagram that comes to the client next, or each of a super-frame, after checking its headers.
+// receiveUDP returns the datagram that comes to the client next, or each of a super-frame, after
+// checking its headers.
 func (r *testRouter) receiveUDP(t *testing.T) (from, to netip.AddrPort, payloads [][]byte) {
 	t.Helper()
 	return parseUDP(t, r.receive(t))
@@ -220,7 +221,8 @@ func sendSuperFrame(t *testing.T, c *net.UDPConn, to netip.AddrPort, payload []b
 	}
 }
 
-// Datagrams longer than the link's packets go one by one, and without DF: a host that forwards them may have to fragment.
+// Datagrams longer than the link's packets go one by one, and without DF: a host that forwards them
+// may have to fragment.
 func TestUDPSuperFrameInboundOfLongDatagrams(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{}, dial.Policy{})
@@ -272,7 +274,8 @@ func TestUDPSuperFrameInboundWithoutUSO(t *testing.T) {
 	})
 }
 
-// RFC 4787 §4.1 and §5: all destinations see one endpoint, and anybody out there may send to it, but nobody on this host.
+// RFC 4787 §4.1 and §5: all destinations see one endpoint, and anybody out there may send to it,
+// but nobody on this host.
 func TestUDPIsEndpointIndependent(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	denied := netip.MustParsePrefix("198.51.100.2/32")
@@ -316,7 +319,8 @@ func TestUDPIsEndpointIndependent(t *testing.T) {
 	router.wantNoAnswer(t)
 }
 
-// A client's port stays free for the host's services. Those that only root has are kept, or replaced by another.
+// A client's port stays free for the host's services. Those that only root has are kept, or
+// replaced by another.
 func TestUDPSourcePort(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	ns.AddAddress("lo", clientV4.Next().String()+"/32")

@@ -9,8 +9,9 @@ import (
 	"syntap/tun"
 )
 
-// run is what has been received from one far end and is not yet written: datagrams in a row, all of one length but the
-// last, which may be shorter. They go to the client as one super-frame; the kernel cuts it, for less than one frame each.
+// run is what has been received from one far end and is not yet written: datagrams in a row, all of
+// one length but the last, which may be shorter. They go to the client as one super-frame; the
+// kernel cuts it, for less than one frame each.
 type run struct {
 	from    netip.AddrPort // the zero value = there is none
 	marks   marks
@@ -33,7 +34,8 @@ const (
 	maxRunSegments = 64
 )
 
-// gather adds the n bytes just received from a far end behind the run: a datagram, or several that came as one (UDP_GRO).
+// gather adds the n bytes just received from a far end behind the run: a datagram, or several that
+// came as one (UDP_GRO).
 func (m *mapping) gather(in *inbound, n int, from netip.AddrPort) {
 	segment := n
 	if in.segment > 0 {
@@ -68,7 +70,8 @@ func (m *mapping) flush(in *inbound) {
 	if r.several() && r.segment <= s.largestSegment(client.Addr()) && s.writeUDP(in, r, client) == nil {
 		return
 	}
-	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut UDP (before Linux 6.2).
+	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut
+	// UDP (before Linux 6.2).
 	for one := r; ; one.at = one.end {
 		one.end = min(one.at+r.segment, r.end)
 		if s.writeOne(in, one, client) != nil {
@@ -105,7 +108,8 @@ func (s *Stack) writeOne(in *inbound, r run, to netip.AddrPort) error {
 	return nil
 }
 
-// writeUDP writes a run to a client. The headers overwrite what stands before it: headroom, or bytes already written.
+// writeUDP writes a run to a client. The headers overwrite what stands before it: headroom, or
+// bytes already written.
 func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
 	packet := in.putUDP(r, to)

@@ -13,7 +13,8 @@ import (
 	"syntap/stack/dial"
 )
 
-// ways remembers which address of this host the datagrams to each target leave from. It belongs to the read loop.
+// ways remembers which address of this host the datagrams to each target leave from. It belongs to
+// the read loop.
 type ways struct {
 	routes *dial.Routes
 	known  map[netip.AddrPort]way
@@ -26,8 +27,9 @@ type way struct {
 	asked  time.Duration // when, on nat's clock
 }
 
-// What the kernel has said of a target holds for wayAge, so that a host whose routes or addresses change carries on after
-// that; and maxWays of them are remembered, beyond which all are asked for again.
+// What the kernel has said of a target holds for wayAge, so that a host whose routes or addresses
+// change carries on after that; and maxWays of them are remembered, beyond which all are asked for
+// again.
 const (
 	wayAge  = time.Second
 	maxWays = 4096
@@ -37,7 +39,8 @@ func newWays(d *dial.Dialer) *ways {
 	return &ways{routes: d.NewRoutes(), known: make(map[netip.AddrPort]way)}
 }
 
-// local returns the address that a datagram to target leaves from at the time now, or why it does not leave.
+// local returns the address that a datagram to target leaves from at the time now, or why it does
+// not leave.
 func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, error) {
 	if w.last.target != target {
 		w.last = w.known[target]
@@ -57,7 +60,8 @@ func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, erro
 	return local, nil
 }
 
-// leavesFrom returns the address that a client's datagram to target leaves from: its own, where it keeps that.
+// leavesFrom returns the address that a client's datagram to target leaves from: its own, where it
+// keeps that.
 func (s *Stack) leavesFrom(client netip.Addr, target netip.AddrPort, now time.Duration) (netip.Addr, error) {
 	if s.o.KeepSource != nil && s.o.KeepSource(client) {
 		return client, nil

@@ -11,9 +11,10 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// The room of a flow is what it may hold besides large buffers, in bytes. A flow begins with small buffers and smallRoom for
-// both its directions, and keeps them as long as memory is not scarce. Where it is, a flow that has been quiet is tightened: its
-// buffers in netstack and in the kernel take a few KiB. When it has moved tightMoved bytes it has small ones again.
+// The room of a flow is what it may hold besides large buffers, in bytes. A flow begins with small
+// buffers and smallRoom for both its directions, and keeps them as long as memory is not scarce.
+// Where it is, a flow that has been quiet is tightened: its buffers in netstack and in the kernel
+// take a few KiB. When it has moved tightMoved bytes it has small ones again.
 const (
 	smallRoom  = 192 << 10
 	tightRoom  = 16 << 10
@@ -61,7 +62,8 @@ func (f *flow) endLoan() {
 	}
 }
 
-// tighten has a quiet flow make do with little, where memory is scarce. The caller owns a half that is not done.
+// tighten has a quiet flow make do with little, where memory is scarce. The caller owns a half that
+// is not done.
 func (f *flow) tighten() {
 	if !f.tight.Load() && !f.stack.memory.scarce() {
 		return
@@ -72,7 +74,8 @@ func (f *flow) tighten() {
 	f.weigh()
 }
 
-// loosen gives a tight flow that moves small buffers again, if there is room. The caller owns a half that is not done.
+// loosen gives a tight flow that moves small buffers again, if there is room. The caller owns a
+// half that is not done.
 func (f *flow) loosen() {
 	if !f.stack.memory.lend(smallRoom-tightRoom, 1) {
 		return
@@ -113,8 +116,8 @@ func (f *flow) resizeBuffers() {
 // large reports whether a direction has a large buffer.
 func (f *flow) large() bool { return f.outbound.large.Load() || f.inbound.large.Load() }
 
-// curb keeps the kernel from growing the host socket's buffers when a direction in full swing has small ones here, and bounds them
-// when it has a large one and memory is scarce.
+// curb keeps the kernel from growing the host socket's buffers when a direction in full swing has
+// small ones here, and bounds them when it has a large one and memory is scarce.
 func (f *flow) curb(yes bool) {
 	if f.curbed.Swap(yes) != yes || f.stack.memory.scarce() {
 		f.resizeBuffers()
@@ -168,13 +171,14 @@ func (f *flow) holds() int64 {
 	return n
 }
 
-// receiveMemory returns the memory of what a client has sent and the flow has not taken, segments ahead of a gap too.
+// receiveMemory returns the memory of what a client has sent and the flow has not taken, segments
+// ahead of a gap too.
 func receiveMemory(ep *tcp.Endpoint) int64 {
 	return int64((*atomicbitops.Int32)(unsafe.Add(unsafe.Pointer(ep), receiveMemoryAt)).Load())
 }
 
-// receiveMemoryAt is where netstack keeps that sum. It tells only the payload in order by an option: a byte in a segment of its
-// own is a byte there, and a KiB of memory.
+// receiveMemoryAt is where netstack keeps that sum. It tells only the payload in order by an
+// option: a byte in a segment of its own is a byte there, and a KiB of memory.
 var receiveMemoryAt = func() uintptr {
 	field, ok := reflect.TypeFor[tcp.Endpoint]().FieldByName("rcvMemUsed")
 	if !ok || field.Type != reflect.TypeFor[atomicbitops.Int32]() {

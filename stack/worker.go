@@ -21,19 +21,21 @@ type worker struct {
 	crowd  crowd
 }
 
-// readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as netstack makes them.
+// readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as
+// netstack makes them.
 type readBuffer [8 * maxChunk]byte
 
-// smallRead is the size of a read for a flow that has small buffers, tightRead for one that has tight ones. tightWrite is the
-// most that one write then brings to the host socket: the kernel takes a segment whole, however small the socket's buffer is.
+// smallRead is the size of a read for a flow that has small buffers, tightRead for one that has
+// tight ones. tightWrite is the most that one write then brings to the host socket: the kernel
+// takes a segment whole, however small the socket's buffer is.
 const (
 	smallRead  = 16 << 10
 	tightRead  = 4 << 10
 	tightWrite = 4 << 10
 )
 
-// maxTurn is how many bytes a half may move before others that move much have theirs: a client that gets much in one go does not
-// fall asleep in between.
+// maxTurn is how many bytes a half may move before others that move much have theirs: a client that
+// gets much in one go does not fall asleep in between.
 const maxTurn = 2 << 20
 
 // readBuffer returns the memory for a read.
@@ -75,8 +77,8 @@ func (s *Stack) newWorker(p *pause) *worker {
 	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p, crowd: crowd{changed: s.o.Crowded}}
 }
 
-// giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads pause only when there has been
-// something besides bulk lately: eight are a tenth faster without.
+// giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads
+// pause only when there has been something besides bulk lately: eight are a tenth faster without.
 func (w *worker) giveWay(h *half, n int) bool {
 	h.noteTurn(n)
 	if w.pause == nil {

@@ -13,7 +13,8 @@ const (
 	maxHeaders  = 512 // bytes of one shown segment; live all headers lie in the first tun.HeadSize
 )
 
-// attempt is one try to open a connection and the memory of its record, so that both are one allocation.
+// attempt is one try to open a connection and the memory of its record, so that both are one
+// allocation.
 type attempt struct {
 	rec    Record
 	serial uint64 // orders attempts by their first SYN
@@ -71,7 +72,8 @@ func (a *attempt) key() Key {
 	return Key{Client: a.rec.Client, Server: a.rec.Server, ISN: a.iss}
 }
 
-// repeatSYN takes the same SYN again. Its options may have shrunk: what counts are those of the SYN that is answered.
+// repeatSYN takes the same SYN again. Its options may have shrunk: what counts are those of the SYN
+// that is answered.
 func (a *attempt) repeatSYN(s *segment, p *tcpdump.Packet) {
 	a.rec.SYNRetransmits++
 	if a.answered {
@@ -132,15 +134,15 @@ func (a *attempt) acksClient(s *segment) bool {
 	return s.flags&ack != 0 && within(a.iss, s.ack, a.cEnd)
 }
 
-// acksServer reports whether s is a client's answer to the server's SYN: RFC 9293 §3.10.7.4, SYN-RECEIVED. ack = IRS
-// does not complete a handshake.
+// acksServer reports whether s is a client's answer to the server's SYN: RFC 9293 §3.10.7.4,
+// SYN-RECEIVED. ack = IRS does not complete a handshake.
 func (a *attempt) acksServer(s *segment) bool {
 	return s.flags&ack != 0 && within(a.irs, s.ack, a.sNext) &&
 		(within(a.iss, s.seq, a.cEnd) || s.flags&syn != 0 && s.seq == a.iss)
 }
 
-// lacksTimestamp reports whether s misses the option that SYN and SYN-ACK agreed on. A stack drops such a segment (RFC
-// 7323 §3.2), so it completes nothing.
+// lacksTimestamp reports whether s misses the option that SYN and SYN-ACK agreed on. A stack drops
+// such a segment (RFC 7323 §3.2), so it completes nothing.
 func (a *attempt) lacksTimestamp(s *segment, p *tcpdump.Packet) bool {
 	if a.rec.SYN.Timestamp == nil || a.synack.Timestamp == nil {
 		return false

@@ -30,7 +30,8 @@ func dataSegment(s tuntest.TCP) tuntest.Frame {
 	return tuntest.Frame{Data: b, Offload: tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(start), CsumOffset: 16}}
 }
 
-// BenchmarkDataSegment measures what a segment of a connection without an open attempt costs: parse and test.
+// BenchmarkDataSegment measures what a segment of a connection without an open attempt costs: parse
+// and test.
 func BenchmarkDataSegment(b *testing.B) {
 	for name, s := range map[string]tuntest.TCP{"IPv4": testSYN(), "IPv6": testSYN6()} {
 		b.Run("outbound/"+name, func(b *testing.B) {
@@ -59,7 +60,8 @@ func BenchmarkDataSegment(b *testing.B) {
 	}
 }
 
-// BenchmarkHandshake measures three segments and their record, and the end that the router tells of.
+// BenchmarkHandshake measures three segments and their record, and the end that the router tells
+// of.
 func BenchmarkHandshake(b *testing.B) {
 	records := 0
 	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) { records++ }})

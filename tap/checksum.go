@@ -9,8 +9,8 @@ import (
 // tcpChecksum is the offset of the checksum in a TCP header.
 const tcpChecksum = 16
 
-// verify checks the checksums of the segment in head and body, where the sender has not left the second one to us, and
-// notes in off that it did: nobody behind needs to sum again.
+// verify checks the checksums of the segment in head and body, where the sender has not left the
+// second one to us, and notes in off that it did: nobody behind needs to sum again.
 func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
 	ip := &s.ip
 	if ip.version == 4 && !intact(head[:head[0]&15*4]) {
@@ -33,9 +33,9 @@ func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
 	return sum == 0xffff
 }
 
-// intact verifies the checksum of an IPv4 header: its 16-bit words sum to 0 in ones' complement, which is modulo 0xffff,
-// in whatever order of bytes and by however many at a time (RFC 1071 §2). This is on the path of every segment;
-// tun.Checksum is made for long runs.
+// intact verifies the checksum of an IPv4 header: its 16-bit words sum to 0 in ones' complement,
+// which is modulo 0xffff, in whatever order of bytes and by however many at a time (RFC 1071 §2).
+// This is on the path of every segment; tun.Checksum is made for long runs.
 func intact(h []byte) bool {
 	le, first := binary.LittleEndian, (*[20]byte)(h)
 	sum := uint64(le.Uint32(first[0:])) + uint64(le.Uint32(first[4:])) + uint64(le.Uint32(first[8:])) +
@@ -46,8 +46,8 @@ func intact(h []byte) bool {
 	return sum%0xffff == 0
 }
 
-// finishChecksum does in a TCP header without payload what NeedsCsum leaves undone: the field holds the sum of the
-// pseudo-header.
+// finishChecksum does in a TCP header without payload what NeedsCsum leaves undone: the field holds
+// the sum of the pseudo-header.
 func finishChecksum(h []byte) {
 	binary.BigEndian.PutUint16(h[tcpChecksum:], ^tun.Checksum(h, 0))
 }

@@ -20,7 +20,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// corpusExempt are captures whose streams exist only after reassembly, which neither tcpdump nor the tap does.
+// corpusExempt are captures whose streams exist only after reassembly, which neither tcpdump nor
+// the tap does.
 var corpusExempt = map[string]bool{"e02-frag-tiny": true}
 
 // TestCorpus compares the verdict on every stream of the corpus with the reference judge's.

@@ -7,7 +7,8 @@ type DialResult struct {
 	Silent   bool // the client gets no answer: the outcome is NoReply
 }
 
-// DialDone takes the end of a dial. It is to be called before the client is answered, so that the record can say how.
+// DialDone takes the end of a dial. It is to be called before the client is answered, so that the
+// record can say how.
 func (t *Tap) DialDone(k Key, r DialResult) {
 	tr := t.tracker
 	sh, f := tr.find(k)
@@ -36,9 +37,10 @@ func (t *Tap) DialDone(k Key, r DialResult) {
 	}
 }
 
-// Forget says that the router has nothing left of an attempt whose dial had succeeded, or of the connection that came of it.
-// An open attempt ends as half_open. Without the call the tap keeps a flow that was never established closed for as long as
-// netstack could hold its endpoint by itself, and one that was for ever.
+// Forget says that the router has nothing left of an attempt whose dial had succeeded, or of the
+// connection that came of it. An open attempt ends as half_open. Without the call the tap keeps a
+// flow that was never established closed for as long as netstack could hold its endpoint by itself,
+// and one that was for ever.
 func (t *Tap) Forget(k Key) {
 	tr := t.tracker
 	sh, f := tr.find(k)

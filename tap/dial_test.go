@@ -51,7 +51,8 @@ func TestDialDone(t *testing.T) {
 	}
 }
 
-// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which has one record.
+// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which
+// has one record.
 func TestSilentSYNs(t *testing.T) {
 	t.Parallel()
 	for _, result := range []DialResult{{Silent: true}, {Denied: true}} {
@@ -72,8 +73,8 @@ func TestSilentSYNs(t *testing.T) {
 	}
 }
 
-// TestLateSYNACK lets the router answer after it has said that it would not. The tap has no attempt for it any more, so
-// that nothing is to come of it.
+// TestLateSYNACK lets the router answer after it has said that it would not. The tap has no attempt
+// for it any more, so that nothing is to come of it.
 func TestLateSYNACK(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{DialTimeout: 10 * time.Second})
@@ -87,7 +88,8 @@ func TestLateSYNACK(t *testing.T) {
 	w.wantRecords("no_reply 1000: S")
 }
 
-// TestAbortedWhileDialling keeps the place of an attempt that is over for the client until it is over for the router.
+// TestAbortedWhileDialling keeps the place of an attempt that is over for the client until it is
+// over for the router.
 func TestAbortedWhileDialling(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{TCPFlows: 1})
@@ -152,8 +154,8 @@ func TestForget(t *testing.T) {
 	w.wantRecords("no_reply 3000: S")
 }
 
-// TestForgottenConnection opens a connection that the tap believes open already. The dial, or its answer, says that it is
-// not.
+// TestForgottenConnection opens a connection that the tap believes open already. The dial, or its
+// answer, says that it is not.
 func TestForgottenConnection(t *testing.T) {
 	t.Parallel()
 	second := testSYN()
@@ -190,7 +192,8 @@ func TestForgottenConnection(t *testing.T) {
 	}
 }
 
-// TestAbsorbedSYN sends a SYN that the router silently ignores. Its place is free again after both timeouts.
+// TestAbsorbedSYN sends a SYN that the router silently ignores. Its place is free again after both
+// timeouts.
 func TestAbsorbedSYN(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{TCPFlows: 1})

@@ -2,7 +2,8 @@ package tap
 
 import "sync/atomic"
 
-// dropReason says why a frame is not passed on. Its word is a label of the metric syntap_drops_total and stays.
+// dropReason says why a frame is not passed on. Its word is a label of the metric
+// syntap_drops_total and stays.
 type dropReason uint8
 
 const (

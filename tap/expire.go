@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// givesUp is when netstack forgets an attempt by itself that never got its third segment: 127 s after its SYN-ACK.
+// givesUp is when netstack forgets an attempt by itself that never got its third segment: 127 s
+// after its SYN-ACK.
 const givesUp = 130 * time.Second
 
 // tick is how late a timeout may come.
@@ -25,8 +26,9 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 }
 
-// runTimers returns when nothing is left to expire. A tick that comes late tells that this process has not run, because the
-// machine was busy, asleep or stopped: what came meanwhile is read before anything is given up.
+// runTimers returns when nothing is left to expire. A tick that comes late tells that this process
+// has not run, because the machine was busy, asleep or stopped: what came meanwhile is read before
+// anything is given up.
 func (t *Tap) runTimers(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

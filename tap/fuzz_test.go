@@ -11,8 +11,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// FuzzParse gives any bytes to the parser, as a frame in either direction and as a captured packet. What it calls TCP for
-// the router has all its headers where it says they are.
+// FuzzParse gives any bytes to the parser, as a frame in either direction and as a captured packet.
+// What it calls TCP for the router has all its headers where it says they are.
 func FuzzParse(f *testing.F) {
 	for _, b := range [][]byte{
 		testSYN().Packet(), testSYN6().Packet(),
@@ -77,8 +77,9 @@ const (
 	ops
 )
 
-// FuzzNetstack sends any frames through the tap to a netstack that accepts everything. Each connection that netstack
-// establishes has exactly one record that says so, and there is no other such record.
+// FuzzNetstack sends any frames through the tap to a netstack that accepts everything. Each
+// connection that netstack establishes has exactly one record that says so, and there is no other
+// such record.
 func FuzzNetstack(f *testing.F) {
 	const synFlags, ackFlags = tuntest.SYN, tuntest.ACK
 	f.Add([]byte{opSegment, synFlags, 0, 0, opSegment, ackFlags, 1, 1})

@@ -16,7 +16,8 @@ const (
 	icmpv6Informational     = 128 // the first type that is no error
 )
 
-// icmpError returns type and code of an ICMP error, which quotes the packet it is about eight bytes further on.
+// icmpError returns type and code of an ICMP error, which quotes the packet it is about eight bytes
+// further on.
 func (ip *ipHeader) icmpError(b []byte) (typ, code uint8, quote []byte, ok bool) {
 	if !ip.upper || len(b) < ip.offset+8 {
 		return 0, 0, nil, false
@@ -34,8 +35,9 @@ func (ip *ipHeader) icmpError(b []byte) (typ, code uint8, quote []byte, ok bool)
 	return typ, code, quote, ok
 }
 
-// aboutTCP reports whether an ICMP error quotes TCP, or may do so where it cannot be read. One about the size of a packet is
-// left to the router, which knows what it has sent, unless it could get to netstack by itself.
+// aboutTCP reports whether an ICMP error quotes TCP, or may do so where it cannot be read. One
+// about the size of a packet is left to the router, which knows what it has sent, unless it could
+// get to netstack by itself.
 func (ip *ipHeader) aboutTCP(b []byte) bool {
 	typ, code, quote, ok := ip.icmpError(b)
 	switch {
@@ -54,8 +56,8 @@ func (ip *ipHeader) aboutTCP(b []byte) bool {
 // maxQuoted is longer than any packet: a quote is cut, whatever its header says.
 const maxQuoted = 1 << 17
 
-// onICMP takes an ICMP error that may answer a SYN. Once the SYN-ACK has passed such an error is soft (RFC 1122
-// §4.2.3.9), and one that does not quote the SYN's number is a guess (RFC 5927 §4).
+// onICMP takes an ICMP error that may answer a SYN. Once the SYN-ACK has passed such an error is
+// soft (RFC 1122 §4.2.3.9), and one that does not quote the SYN's number is a guess (RFC 5927 §4).
 func (t *Tracker) onICMP(ip *ipHeader, b []byte, p *tcpdump.Packet, d direction, at time.Time) {
 	typ, code, quote, ok := ip.icmpError(b)
 	switch {

@@ -6,9 +6,9 @@ import (
 	"syntap/tun"
 )
 
-// icmpError returns the ICMP error that answers a packet in the name of its destination, with a type and a code of the
-// packet's family and, in an error of IPv4 about its size, the MTU (RFC 792, RFC 1191 §4, RFC 4443 §3.1). It quotes all that
-// is given of the packet.
+// icmpError returns the ICMP error that answers a packet in the name of its destination, with a
+// type and a code of the packet's family and, in an error of IPv4 about its size, the MTU (RFC 792,
+// RFC 1191 §4, RFC 4443 §3.1). It quotes all that is given of the packet.
 func icmpError(packet []byte, typ, code byte, mtu int) []byte {
 	const icmpHeader, hopLimit = 8, 64
 	be := binary.BigEndian

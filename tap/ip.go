@@ -34,8 +34,8 @@ func (ip *ipHeader) addresses(b []byte) (src, dst []byte) {
 	return b[8:24], b[24:40]
 }
 
-// parse, on a zero ipHeader, walks the headers in b, the first bytes of a packet of n bytes. It goes on where a capture
-// may lie; what must not enter the router has a reason.
+// parse, on a zero ipHeader, walks the headers in b, the first bytes of a packet of n bytes. It
+// goes on where a capture may lie; what must not enter the router has a reason.
 func (ip *ipHeader) parse(b []byte, n int) {
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
@@ -86,8 +86,8 @@ func (ip *ipHeader) parse(b []byte, n int) {
 	}
 }
 
-// walk follows the chain of extension headers (RFC 8200 §4). Those that a host need not accept are walked for captures but no
-// way into the router for TCP.
+// walk follows the chain of extension headers (RFC 8200 §4). Those that a host need not accept are
+// walked for captures but no way into the router for TCP.
 func (ip *ipHeader) walk(b []byte) {
 	b = b[:min(len(b), ip.length)]
 	odd := false
@@ -130,7 +130,8 @@ func (ip *ipHeader) walk(b []byte) {
 	}
 }
 
-// skippable reports whether a host may go on behind the options of a header: it knows them, or they say so (RFC 8200 §4.2).
+// skippable reports whether a host may go on behind the options of a header: it knows them, or they
+// say so (RFC 8200 §4.2).
 func skippable(options []byte) bool {
 	const pad1, action = 0, 0xc0 // the action bits of an option's type
 	for len(options) > 0 {
@@ -146,7 +147,8 @@ func skippable(options []byte) bool {
 	return true
 }
 
-// laterFragment notes a fragment other than the first. Its bytes are the upper layer's, but not from its start.
+// laterFragment notes a fragment other than the first. Its bytes are the upper layer's, but not
+// from its start.
 func (ip *ipHeader) laterFragment(next uint8) {
 	ip.upper = false
 	if next == protoTCP || ip.version == 6 && extension(next) { // RFC 7112: the chain belongs into the first fragment

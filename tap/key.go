@@ -10,7 +10,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Key identifies one attempt. Live, a client that gave up a number and chose a new one has made a second attempt.
+// Key identifies one attempt. Live, a client that gave up a number and chose a new one has made a
+// second attempt.
 type Key struct {
 	Client, Server netip.AddrPort
 	ISN            uint32 // the client's initial sequence number
@@ -57,8 +58,8 @@ func (k *flowKey) addr(a address) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// setVLANs makes flows of different VLANs different. A tag's priority is no part of the VLAN, and VLAN 0 is a tag that
-// carries a priority only (IEEE 802.1Q §9.6).
+// setVLANs makes flows of different VLANs different. A tag's priority is no part of the VLAN, and
+// VLAN 0 is a tag that carries a priority only (IEEE 802.1Q §9.6).
 func (k *flowKey) setVLANs(p *tcpdump.Packet) {
 	var id uint32
 	for _, tci := range p.VLANs {
@@ -86,7 +87,8 @@ func toAddress(a netip.Addr) address {
 	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// hashSeed makes a hash that nobody outside can compute, so that nobody can choose flows that collide.
+// hashSeed makes a hash that nobody outside can compute, so that nobody can choose flows that
+// collide.
 type hashSeed [4]uint64
 
 func newHashSeed() (s hashSeed) {
@@ -96,8 +98,8 @@ func newHashSeed() (s hashSeed) {
 	return s
 }
 
-// hash folds the products of the key's words, as wyhash does. Other than maphash it needs no bytes in a row, which costs
-// more than the hash.
+// hash folds the products of the key's words, as wyhash does. Other than maphash it needs no bytes
+// in a row, which costs more than the hash.
 func (s *hashSeed) hash(k *flowKey) uint64 {
 	h := mix(k.a.lo^s[0], k.b.lo^s[1])
 	if k.a.hi|k.b.hi != 0 {

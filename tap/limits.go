@@ -2,8 +2,9 @@ package tap
 
 import "time"
 
-// SetLimits puts the timeouts and the limits of o in force, for what begins from now on. Nothing ends because a limit is
-// below what there is; an attempt that began with a longer timeout may hold up the expiry of later ones until its own.
+// SetLimits puts the timeouts and the limits of o in force, for what begins from now on. Nothing
+// ends because a limit is below what there is; an attempt that began with a longer timeout may hold
+// up the expiry of later ones until its own.
 func (t *Tap) SetLimits(o Options) { t.tracker.setLimits(o) }
 
 func (t *Tracker) setLimits(o Options) {

@@ -16,8 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestThirdSegment checks what may reach a router that waits for a third segment. Netstack's Forwarder would take
-// anything with an ACK for it.
+// TestThirdSegment checks what may reach a router that waits for a third segment. Netstack's
+// Forwarder would take anything with an ACK for it.
 func TestThirdSegment(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, script, want, records string }{
@@ -58,7 +58,8 @@ func TestThirdSegment(t *testing.T) {
 	}
 }
 
-// TestAdmission keeps new attempts out, with and without telling the client; what has begun goes on.
+// TestAdmission keeps new attempts out, with and without telling the client; what has begun goes
+// on.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -224,7 +225,8 @@ func reversed(s tuntest.TCP) []byte {
 	return s.Packet()
 }
 
-// TestLimits fills the table. What it cannot hold is dropped and counted, and comes in when there is room again.
+// TestLimits fills the table. What it cannot hold is dropped and counted, and comes in when there
+// is room again.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	network := netip.MustParsePrefix("2001:db8:9::/64")
@@ -331,8 +333,8 @@ func TestSetLimits(t *testing.T) {
 	w.wantRecords("half_open 1000/5000: S SA")
 }
 
-// TestBlindSegments sends what anybody may who knows the 4-tuple of a connection: its data passes all the while, and there is
-// no attempt until the router has ended it (RFC 5961).
+// TestBlindSegments sends what anybody may who knows the 4-tuple of a connection: its data passes
+// all the while, and there is no attempt until the router has ended it (RFC 5961).
 func TestBlindSegments(t *testing.T) {
 	t.Parallel()
 	const data = "> PA 1001 5001 len 4\n< A 5001 1005\n"
@@ -355,7 +357,8 @@ func TestBlindSegments(t *testing.T) {
 	}
 }
 
-// TestSYNRate sends SYNs with ever new numbers on one 4-tuple. They make few records, and do not stop others.
+// TestSYNRate sends SYNs with ever new numbers on one 4-tuple. They make few records, and do not
+// stop others.
 func TestSYNRate(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{"", "< RA 0 %d\n"} {
@@ -388,7 +391,8 @@ func TestSYNRate(t *testing.T) {
 	}
 }
 
-// TestOneConnectOneRecord repeats a SYN after an answer, as some clients do. Only a SYN-ACK is news then.
+// TestOneConnectOneRecord repeats a SYN after an answer, as some clients do. Only a SYN-ACK is news
+// then.
 func TestOneConnectOneRecord(t *testing.T) {
 	t.Parallel()
 	icmp := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: testSYN().Packet()}.Packet()
@@ -425,7 +429,8 @@ func TestOneConnectOneRecord(t *testing.T) {
 	}
 }
 
-// TestAdmissionOfOthers keeps out whatever would make another record, also where the 4-tuple has an attempt or had one.
+// TestAdmissionOfOthers keeps out whatever would make another record, also where the 4-tuple has an
+// attempt or had one.
 func TestAdmissionOfOthers(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", handshake} {
@@ -514,7 +519,8 @@ func TestChecksumOffload(t *testing.T) {
 	}
 }
 
-// TestInboundOffload lets the router leave the checksum of a SYN-ACK to the host. The record's copy is complete.
+// TestInboundOffload lets the router leave the checksum of a SYN-ACK to the host. The record's copy
+// is complete.
 func TestInboundOffload(t *testing.T) {
 	t.Parallel()
 	s := testSYN6()
@@ -536,7 +542,8 @@ func TestInboundOffload(t *testing.T) {
 	}
 }
 
-// TestSuperSegment completes a handshake with a segment of 40 kB, whose body the tap must sum but not read.
+// TestSuperSegment completes a handshake with a segment of 40 kB, whose body the tap must sum but
+// not read.
 func TestSuperSegment(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 88, 89, 1460, 40001} {

@@ -18,8 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestSYNFlood sends a million SYNs of random sources, ports and numbers. All are accounted for, the table keeps its
-// bounds, and afterwards the memory is where it was.
+// TestSYNFlood sends a million SYNs of random sources, ports and numbers. All are accounted for,
+// the table keeps its bounds, and afterwards the memory is where it was.
 func TestSYNFlood(t *testing.T) {
 	const flood, limit = 1_000_000, 8192
 	w := newWorld(t, Options{TCPFlows: limit})
@@ -96,7 +96,8 @@ func TestReplayFlood(t *testing.T) {
 	}
 }
 
-// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first, answered or not.
+// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first,
+// answered or not.
 func TestReplayEvictsTheOldest(t *testing.T) {
 	t.Parallel()
 	var rec recorder
@@ -122,8 +123,8 @@ func TestReplayEvictsTheOldest(t *testing.T) {
 	}
 }
 
-// TestParallelHandshakes lets clients and router work at the same time. Each attempt's segments arrive in the order of
-// the handshake, before its record.
+// TestParallelHandshakes lets clients and router work at the same time. Each attempt's segments
+// arrive in the order of the handshake, before its record.
 func TestParallelHandshakes(t *testing.T) {
 	t.Parallel()
 	const clients, each = 8, 200

@@ -31,8 +31,9 @@ type step struct {
 	after      time.Duration // the previous one
 }
 
-// script reads segments, one a line: the direction (> is the client's), flags as letters, then seq, ack, payload length
-// ("len 10") and the time since the previous segment ("+500ms", else 1 ms), all but seq optional.
+// script reads segments, one a line: the direction (> is the client's), flags as letters, then seq,
+// ack, payload length ("len 10") and the time since the previous segment ("+500ms", else 1 ms), all
+// but seq optional.
 //
 //	> S 1000
 //	< SA 5000 1001
@@ -78,7 +79,8 @@ func script(tb testing.TB, text string) []step {
 	return steps
 }
 
-// describe prints of a record what the rules decide: outcome, numbers, retransmissions, shown segments.
+// describe prints of a record what the rules decide: outcome, numbers, retransmissions, shown
+// segments.
 func describe(r *Record) string {
 	b := fmt.Appendf(nil, "%s", r.Outcome)
 	if r.AbortedBy != "" {

@@ -55,7 +55,8 @@ func newNetRouter(tb testing.TB, o Options) *netRouter {
 		settled: map[gstack.TransportEndpointID]chan struct{}{},
 		pending: map[*waiter.Queue]bool{},
 	}
-	// With one processor netstack takes segments in the order of their arrival, whatever flow they are of.
+	// With one processor netstack takes segments in the order of their arrival, whatever flow they
+	// are of.
 	procs := runtime.GOMAXPROCS(1)
 	r.stack = gstack.New(gstack.Options{
 		NetworkProtocols:   []gstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
@@ -168,8 +169,8 @@ func (r *netRouter) send(f tuntest.Frame) (reason string) {
 	return ""
 }
 
-// awaitAccepted waits until netstack has handed out what the tap has seen established. A RST that comes sooner leaves no
-// trace of the connection. Should it take too long, verify will tell.
+// awaitAccepted waits until netstack has handed out what the tap has seen established. A RST that
+// comes sooner leaves no trace of the connection. Should it take too long, verify will tell.
 func (r *netRouter) awaitAccepted() {
 	deadline, poll := time.After(tuntest.Patience), time.NewTicker(time.Millisecond)
 	defer poll.Stop()

@@ -9,8 +9,8 @@ type offerOptions struct {
 	ts     uint32
 }
 
-// readOffer fills o from the SYN or SYN-ACK s in b. Where an option stands twice the last one counts, as in Linux and BSD;
-// reading ends at the first malformed one.
+// readOffer fills o from the SYN or SYN-ACK s in b. Where an option stands twice the last one
+// counts, as in Linux and BSD; reading ends at the first malformed one.
 func readOffer(o *Offer, m *offerOptions, s *segment, b []byte) {
 	*o = Offer{Window: s.window}
 	switch s.ip.version {

@@ -28,7 +28,8 @@ const (
 	Server Side = "server"
 )
 
-// Record is everything known about one attempt when its verdict falls. It is handed over: the tap keeps no reference.
+// Record is everything known about one attempt when its verdict falls. It is handed over: the tap
+// keeps no reference.
 type Record struct {
 	Time      time.Time // of the first SYN
 	Outcome   Outcome
@@ -59,7 +60,8 @@ type Owner struct {
 	Process string // its name; "" = unknown
 }
 
-// Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is absent.
+// Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is
+// absent.
 type Offer struct {
 	Window    uint16
 	MSS       *uint16

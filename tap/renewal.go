@@ -2,8 +2,9 @@ package tap
 
 import "time"
 
-// renewal bounds how often one 4-tuple may begin another attempt when none gets established: each makes a record, and a
-// packet is cheaper. It is a leaky bucket of renewalBurst attempts that loses one each renewalInterval (ITU-T I.371, GCRA).
+// renewal bounds how often one 4-tuple may begin another attempt when none gets established: each
+// makes a record, and a packet is cheaper. It is a leaky bucket of renewalBurst attempts that loses
+// one each renewalInterval (ITU-T I.371, GCRA).
 type renewal struct {
 	hash  uint64    // of the flow that it is for now; another one takes it over
 	empty time.Time // when the bucket will be
@@ -15,7 +16,8 @@ const (
 	renewalInterval = 50 * time.Millisecond
 )
 
-// mayRenew reports whether a flow may begin an attempt, and notes that it does. The shard's lock is held.
+// mayRenew reports whether a flow may begin an attempt, and notes that it does. The shard's lock is
+// held.
 func (sh *shard) mayRenew(hash uint64, now time.Time) bool {
 	if sh.renewals == nil {
 		return true

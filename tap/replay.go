@@ -10,8 +10,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Replay passes the packets of a capture through rules and a Tracker, as a Tap does the frames of a link. It drops
-// nothing, and is for one goroutine.
+// Replay passes the packets of a capture through rules and a Tracker, as a Tap does the frames of a
+// link. It drops nothing, and is for one goroutine.
 type Replay struct {
 	tracker *Tracker
 	rules   *policy.Rules
@@ -85,7 +85,8 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d policy.Direction) (Pas
 // Flush ends every open attempt as half_open or no_reply, in the order of their first SYNs.
 func (r *Replay) Flush() { r.tracker.Flush() }
 
-// direction says which way a packet goes. The client of a conversation is who sent the SYN, or else the first packet.
+// direction says which way a packet goes. The client of a conversation is who sent the SYN, or else
+// the first packet.
 func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
 	if !s.tcp { // it has no key yet
 		s.setKey(p.Data, s.ip.udpPorts(p.Data), unordered)

@@ -12,7 +12,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestReplayRules passes a capture through rules for one direction each, so that it matters who the client is.
+// TestReplayRules passes a capture through rules for one direction each, so that it matters who the
+// client is.
 func TestReplayRules(t *testing.T) {
 	t.Parallel()
 	rules := compile(t,

@@ -22,8 +22,9 @@ func (t *Tap) Rules() *policy.Rules { return t.rules.Load() }
 // optionRoom is what an added option needs behind the header.
 const optionRoom = 4
 
-// rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the client sent it. It returns
-// the segment's length after that. head ends with the packet, at the latest.
+// rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the
+// client sent it. It returns the segment's length after that. head ends with the packet, at the
+// latest.
 func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, head []byte) (int, dropReason) {
 	sent, shown := head, t.tracker.concerns(s, t.tracker.hash(&s.key))
 	if shown {
@@ -81,8 +82,8 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
 	}
 }
 
-// rewrite applies the rules to the packet that begins with b and appends to done what it has changed. It returns b after
-// that, which is longer where an option was added.
+// rewrite applies the rules to the packet that begins with b and appends to done what it has
+// changed. It returns b after that, which is longer where an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d policy.Direction,
 	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
 	if s.flags&syn != 0 && rules.HasMSS() {

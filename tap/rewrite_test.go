@@ -27,8 +27,8 @@ func clampTo(mss policy.Clamp) []policy.MSSRule { return []policy.MSSRule{{Clamp
 // mssOption is an MSS option.
 func mssOption(mss uint16) []byte { return binary.BigEndian.AppendUint16([]byte{2, 4}, mss) }
 
-// TestRewriteHandshake clamps a handshake and clears its DF bit: the record shows it as it stands on the TUN and names the
-// changes, and both ends get the changed segments.
+// TestRewriteHandshake clamps a handshake and clears its DF bit: the record shows it as it stands
+// on the TUN and names the changes, and both ends get the changed segments.
 func TestRewriteHandshake(t *testing.T) {
 	t.Parallel()
 	for _, offloaded := range []bool{false, true} {
@@ -137,7 +137,8 @@ func TestAddMSS(t *testing.T) {
 	}
 }
 
-// TestPathMTU looks at what the tap asks for: the path to the server of the flow, whichever way the segment goes.
+// TestPathMTU looks at what the tap asks for: the path to the server of the flow, whichever way the
+// segment goes.
 func TestPathMTU(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{

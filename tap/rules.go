@@ -35,7 +35,8 @@ func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.
 	return pass
 }
 
-// mayBegin says whether a SYN may begin an attempt. Nothing that will make a record passes without admission.
+// mayBegin says whether a SYN may begin an attempt. Nothing that will make a record passes without
+// admission.
 func (t *Tracker) mayBegin(sh *shard, f *flow, s *segment, hash uint64, at time.Time) dropReason {
 	switch {
 	case s.admission != pass:
@@ -50,7 +51,8 @@ func (t *Tracker) mayBegin(sh *shard, f *flow, s *segment, hash uint64, at time.
 	return t.makeRoom(sh, s, at)
 }
 
-// hasRecord reports whether the SYN with a number has its record, which is of an attempt that came to nothing.
+// hasRecord reports whether the SYN with a number has its record, which is of an attempt that came
+// to nothing.
 func (f *flow) hasRecord(iss uint32) bool {
 	switch f.outcome {
 	case NoReply, Denied, HalfOpen, Refused, Unreachable:
@@ -115,7 +117,8 @@ func (t *Tracker) onSYNACK(sh *shard, f *flow, s *segment, hash uint64, p *tcpdu
 	return pass
 }
 
-// accept notes that the router waits for a third segment, also where the tap has no attempt for it: then none passes.
+// accept notes that the router waits for a third segment, also where the tap has no attempt for it:
+// then none passes.
 func (t *Tracker) accept(sh *shard, f *flow, s *segment, hash uint64, at time.Time) *flow {
 	switch {
 	case f == nil:
@@ -164,14 +167,15 @@ func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at 
 		t.establish(sh, f, at)
 		t.onFIN(sh, f, s, at)
 	case fromClient && t.live:
-		// Netstack's Forwarder takes any segment with ACK for the third one, whatever it acknowledges.
+		// Netstack's Forwarder takes any segment with ACK for the third one, whatever it
+		// acknowledges.
 		return dropThird
 	}
 	return pass
 }
 
-// onRST takes a RST. One that is not exact is a guess (RFC 5961 §3). Live, whether one of a client ends a connection is for the
-// router to say, which knows the numbers.
+// onRST takes a RST. One that is not exact is a guess (RFC 5961 §3). Live, whether one of a client
+// ends a connection is for the router to say, which knows the numbers.
 func (t *Tracker) onRST(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	if f == nil {
 		return pass

@@ -244,7 +244,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestShownSegmentsAreBounded sends one SYN so often that a record of all would be a way to fill the memory.
+// TestShownSegmentsAreBounded sends one SYN so often that a record of all would be a way to fill
+// the memory.
 func TestShownSegmentsAreBounded(t *testing.T) {
 	t.Parallel()
 	text := ""
@@ -257,7 +258,8 @@ func TestShownSegmentsAreBounded(t *testing.T) {
 	}
 }
 
-// TestVLANs sends the same four-tuple in several VLANs. They are different flows; a tag's priority makes no difference.
+// TestVLANs sends the same four-tuple in several VLANs. They are different flows; a tag's priority
+// makes no difference.
 func TestVLANs(t *testing.T) {
 	t.Parallel()
 	var rec recorder
@@ -290,8 +292,8 @@ func TestVLANs(t *testing.T) {
 	}
 }
 
-// TestLyingLengths replays SYNs whose lengths cannot be right. A capture may hold such: of packets taken before offload
-// filled the field in, or cut by its snap length.
+// TestLyingLengths replays SYNs whose lengths cannot be right. A capture may hold such: of packets
+// taken before offload filled the field in, or cut by its snap length.
 func TestLyingLengths(t *testing.T) {
 	t.Parallel()
 	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()

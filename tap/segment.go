@@ -18,8 +18,8 @@ const (
 	cwr
 )
 
-// segment is what the tap needs to know of one TCP segment. It refers to the packet's bytes by offset only, so that
-// parsing a frame allocates nothing.
+// segment is what the tap needs to know of one TCP segment. It refers to the packet's bytes by
+// offset only, so that parsing a frame allocates nothing.
 type segment struct {
 	ip  ipHeader
 	tcp bool // a TCP header follows: the fields below are valid
@@ -40,8 +40,9 @@ type segment struct {
 	rewrites []policy.Rewrite // what the rules have changed; set by the tap
 }
 
-// parse, on a zero segment, reads the headers in b, the first bytes of a packet of n bytes. A capture may show what no
-// stack accepts: then tcp is set, and ip.reason says why the router must not have it.
+// parse, on a zero segment, reads the headers in b, the first bytes of a packet of n bytes. A
+// capture may show what no stack accepts: then tcp is set, and ip.reason says why the router must
+// not have it.
 func (s *segment) parse(b []byte, n int, d direction) {
 	s.ip.parse(b, n)
 	if !s.ip.upper || s.ip.proto != protoTCP {

@@ -14,8 +14,8 @@ type sources struct {
 // local is the group of all clients on this host, which have no prefix in common.
 var local netip.Prefix
 
-// groups returns whose flows those of a client count with: its address and, of IPv6, the network that one machine may have
-// to itself. Those on this host are one group.
+// groups returns whose flows those of a client count with: its address and, of IPv6, the network
+// that one machine may have to itself. Those on this host are one group.
 func groups(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
 	if isLocal {
 		return [2]netip.Prefix{local}, 1
@@ -40,8 +40,8 @@ func (s *sources) count(client netip.Addr, isLocal bool, delta int) {
 	}
 }
 
-// full reports whether a client may have no more flows: of a table of total, those on this host leave an eighth to others,
-// and an IPv6 network has twice what an address may have.
+// full reports whether a client may have no more flows: of a table of total, those on this host
+// leave an eighth to others, and an IPv6 network has twice what an address may have.
 func (s *sources) full(client netip.Addr, isLocal bool, total, perSource int) bool {
 	limits := [2]int{perSource, 2 * perSource}
 	if isLocal {

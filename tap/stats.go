@@ -12,7 +12,8 @@ type Stats struct {
 	Evicted     uint64             // attempts and flows forgotten early because a table was full
 }
 
-// Open returns the number of attempts without a verdict: each will have a record. It costs a few loads.
+// Open returns the number of attempts without a verdict: each will have a record. It costs a few
+// loads.
 func (t *Tap) Open() int {
 	return int(t.tracker.count[opening].Load() + t.tracker.count[answered].Load())
 }

@@ -69,7 +69,8 @@ type shard struct {
 	flows map[flowKey]*flow
 	lists [classes]flowList
 
-	// Events wait here for the goroutine that is delivering, so that they leave in order and without mu.
+	// Events wait here for the goroutine that is delivering, so that they leave in order and
+	// without mu.
 	events     []event
 	spare      []event // the other half of a double buffer
 	delivering bool
@@ -124,9 +125,9 @@ func (t *table) add(sh *shard, key flowKey, hash uint64) *flow {
 	return f
 }
 
-// move puts a flow into another class and out of the table when that is absent. Since all flows of a class live equally
-// long, the end of its list is the place for a new deadline, and expiry costs the same however many there are.
-// The shard's lock is held.
+// move puts a flow into another class and out of the table when that is absent. Since all flows of
+// a class live equally long, the end of its list is the place for a new deadline, and expiry costs
+// the same however many there are. The shard's lock is held.
 func (t *table) move(sh *shard, f *flow, to class, now time.Time) {
 	from := f.class
 	if from != absent {

@@ -17,8 +17,8 @@ import (
 // shards of a live table: enough that two flows rarely meet at a lock.
 const shards = 32
 
-// Tap is a link over a link that sees every TCP handshake. What it hands on it has parsed to the end; what it could not
-// parse, or not record, it has dropped and counted.
+// Tap is a link over a link that sees every TCP handshake. What it hands on it has parsed to the
+// end; what it could not parse, or not record, it has dropped and counted.
 type Tap struct {
 	link    tun.Link
 	tracker *Tracker
@@ -67,8 +67,8 @@ func (t *Tap) Idle() bool {
 // Close implements tun.Link.
 func (t *Tap) Close() error { return t.link.Close() }
 
-// ReadFrame implements tun.Link: it returns the next outbound frame that may enter the router. head must hold at least
-// tun.HeadSize bytes; TCP headers that do not fit are refused.
+// ReadFrame implements tun.Link: it returns the next outbound frame that may enter the router. head
+// must hold at least tun.HeadSize bytes; TCP headers that do not fit are refused.
 func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 	for {
 		n, off, err := t.link.ReadFrame(head, body)
@@ -87,8 +87,8 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 	}
 }
 
-// outbound takes a frame of n bytes and says whether it may pass, and how long it then is: bytes behind the end that the
-// IP header claims, which netstack would take for payload, are cut off.
+// outbound takes a frame of n bytes and says whether it may pass, and how long it then is: bytes
+// behind the end that the IP header claims, which netstack would take for payload, are cut off.
 func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropReason) {
 	head = head[:min(n, len(head)):len(head)]
 	var s segment
@@ -102,7 +102,8 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 	}
 	if !s.tcp {
 		if s.ip.aboutTCP(head) {
-			// Netstack believes what such an error says about reachability, whoever made it up (RFC 5927).
+			// Netstack believes what such an error says about reachability, whoever made it up (RFC
+			// 5927).
 			return 0, dropICMP
 		}
 		return n, t.rewriteDatagram(rules, head)
@@ -141,7 +142,8 @@ func (t *Tap) admit(s *segment, head []byte) dropReason {
 	return pass
 }
 
-// admission asks whether an attempt may begin. What belongs to one that has begun may pass in any case.
+// admission asks whether an attempt may begin. What belongs to one that has begun may pass in any
+// case.
 func (t *Tap) admission() dropReason {
 	if t.tracker.o.Admission == nil {
 		return pass
@@ -192,7 +194,8 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 	return t.link.WriteFrame(off, bufs)
 }
 
-// inboundICMP takes an error of the router. Its quote, of which the first bytes matter, may stand in a later buffer.
+// inboundICMP takes an error of the router. Its quote, of which the first bytes matter, may stand
+// in a later buffer.
 func (t *Tap) inboundICMP(bufs [][]byte) {
 	b := make([]byte, 0, 2*tun.HeadSize)
 	for _, buf := range bufs {

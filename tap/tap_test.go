@@ -64,7 +64,8 @@ func newWorld(tb testing.TB, o Options) *world {
 
 func (w *world) now() time.Time { return epoch.Add(time.Duration(w.past.Load())) }
 
-// send lets the client send a frame. It returns what the router reads: the frame, or nil and the reason.
+// send lets the client send a frame. It returns what the router reads: the frame, or nil and the
+// reason.
 func (w *world) send(f tuntest.Frame) (got tuntest.Frame, reason string) {
 	w.tb.Helper()
 	before := w.tap.Stats().Drops
@@ -150,8 +151,8 @@ func edit(b []byte, i int, v byte) []byte {
 	return b
 }
 
-// chain puts extension headers between IPv6 and TCP. The first byte of each header names its own type; in the packet it
-// names the next one's.
+// chain puts extension headers between IPv6 and TCP. The first byte of each header names its own
+// type; in the packet it names the next one's.
 func chain(tcp []byte, headers ...[]byte) []byte {
 	b := slices.Clone(tcp[:40])
 	next := 6 // offset of the byte that names what follows
@@ -184,8 +185,8 @@ var (
 	stackedChain = slices.Repeat([][]byte{destOptions}, 21)
 )
 
-// TestEvasion sends SYNs in every disguise that netstack has been seen to accept, and some that it has not. Each is
-// refused for the reason given, or accepted and recorded.
+// TestEvasion sends SYNs in every disguise that netstack has been seen to accept, and some that it
+// has not. Each is refused for the reason given, or accepted and recorded.
 func TestEvasion(t *testing.T) {
 	t.Parallel()
 	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()

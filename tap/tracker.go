@@ -9,8 +9,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Tracker follows the attempts to open a connection, from the first SYN of each to its verdict. A Tap drives one with the
-// frames of a link; on its own it takes the packets of a capture.
+// Tracker follows the attempts to open a connection, from the first SYN of each to its verdict. A
+// Tap drives one with the frames of a link; on its own it takes the packets of a capture.
 //
 //	 SYN  ┌─────────┐  SYN-ACK,             ┌──────────┐  third segment,         ┌─────────────┐  both FINs
 //	─────►│ opening ├──────────────────────►│ answered ├────────────────────────►│ established ├───────────► absent
@@ -50,7 +50,8 @@ type Tracker struct {
 // replayHalfOpen bounds a Tracker's memory to some 150 MB.
 const replayHalfOpen = 128 << 10
 
-// NewTracker returns a tracker of captured packets. When its table is full the oldest attempt ends early.
+// NewTracker returns a tracker of captured packets. When its table is full the oldest attempt ends
+// early.
 func NewTracker(o Options) *Tracker {
 	setDefault(&o.HalfOpen, replayHalfOpen)
 	return newTracker(o, 1, false)
@@ -69,8 +70,8 @@ func newTracker(o Options, shards int, live bool) *Tracker {
 	return t
 }
 
-// Observe takes the next packet of a capture. What is not TCP, and no ICMP error about it, is ignored. The packet stays
-// the caller's.
+// Observe takes the next packet of a capture. What is not TCP, and no ICMP error about it, is
+// ignored. The packet stays the caller's.
 func (t *Tracker) Observe(at time.Time, p *tcpdump.Packet) {
 	var s segment
 	s.parse(p.Data, p.Length, unordered)

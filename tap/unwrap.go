@@ -6,10 +6,11 @@ import (
 	"syntap/tun"
 )
 
-// unwrap takes the extension headers out of an IPv6 packet of n bytes that holds TCP, since the router knows no others than
-// those of datagrams: a host that had them would go on with the segment all the same. They are what the walk has accepted:
-// options that may be skipped, a routing header without segments left, the header of an atomic fragment. It returns the
-// packet's length after that.
+// unwrap takes the extension headers out of an IPv6 packet of n bytes that holds TCP, since the
+// router knows no others than those of datagrams: a host that had them would go on with the segment
+// all the same. They are what the walk has accepted: options that may be skipped, a routing header
+// without segments left, the header of an atomic fragment. It returns the packet's length after
+// that.
 func (s *segment) unwrap(head, body []byte, n int, off *tun.Offload) int {
 	const header, payloadLength, nextHeader = 40, 4, 6
 	if s.ip.version != 6 || s.ip.offset == header {

@@ -10,8 +10,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestExtensionHeadersAreTakenOut sends segments behind extension headers. The router gets them without, whatever their
-// length, and the record shows them as they were.
+// TestExtensionHeadersAreTakenOut sends segments behind extension headers. The router gets them
+// without, whatever their length, and the record shows them as they were.
 func TestExtensionHeadersAreTakenOut(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 40, 67, 68, 69, 76, 200, 40001} {
@@ -38,7 +38,8 @@ func TestExtensionHeadersAreTakenOut(t *testing.T) {
 	}
 }
 
-// TestUnwrapMovesOffload has the kernel leave the checksum and the cutting of such a segment to others.
+// TestUnwrapMovesOffload has the kernel leave the checksum and the cutting of such a segment to
+// others.
 func TestUnwrapMovesOffload(t *testing.T) {
 	t.Parallel()
 	s := testSYN6()

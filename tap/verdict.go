@@ -13,8 +13,8 @@ var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, 
 // Outcomes returns all outcomes there are.
 func Outcomes() []Outcome { return slices.Clone(outcomes[:]) }
 
-// makeRoom sees to it that the table can hold one more attempt. Live it cannot, at a limit: an attempt that has no place
-// must not reach the router, where it could succeed without a record.
+// makeRoom sees to it that the table can hold one more attempt. Live it cannot, at a limit: an
+// attempt that has no place must not reach the router, where it could succeed without a record.
 func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
 	if t.live {
 		client, _ := s.key.ends()
@@ -53,7 +53,8 @@ func (t *Tracker) begin(sh *shard, f *flow, a *attempt, s *segment, p *tcpdump.P
 	}
 }
 
-// confirm turns a SYN on an established flow into an attempt like any other: the other side has forgotten the connection.
+// confirm turns a SYN on an established flow into an attempt like any other: the other side has
+// forgotten the connection.
 func (t *Tracker) confirm(sh *shard, a *attempt) {
 	if !a.tentative {
 		return
@@ -88,7 +89,8 @@ func (t *Tracker) showLast(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at
 	t.finish(sh, f, o, at)
 }
 
-// onFIN forgets an established flow of a capture when both ends have sent FIN. Live the router says when.
+// onFIN forgets an established flow of a capture when both ends have sent FIN. Live the router says
+// when.
 func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
 	if t.live || s.flags&fin == 0 {
 		return
@@ -134,8 +136,8 @@ func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 	}
 }
 
-// keep moves a flow to a class that holds limit flows. When they are more, the oldest of the shard's others goes; but for live
-// connections, which SYNs make no more of then.
+// keep moves a flow to a class that holds limit flows. When they are more, the oldest of the
+// shard's others goes; but for live connections, which SYNs make no more of then.
 func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
 	t.move(sh, f, c, at)
 	if t.live && c == established {
@@ -147,8 +149,8 @@ func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
 	}
 }
 
-// record hands out the record of an attempt, unless its SYN has one that says the same, or has got no SYN-ACK since: the
-// first verdict stands.
+// record hands out the record of an attempt, unless its SYN has one that says the same, or has got
+// no SYN-ACK since: the first verdict stands.
 func (t *Tracker) record(sh *shard, a *attempt, o Outcome) {
 	if a.tentative || a.recorded != "" && (o == a.recorded || !a.answered && !a.crossed) {
 		return
@@ -177,8 +179,8 @@ func (t *Tracker) emit(sh *shard, a *attempt, kept Segment) {
 	}
 }
 
-// deliver calls the functions of Options for the events that wait, and unlocks the shard. When another goroutine is at it
-// already, that one goes on.
+// deliver calls the functions of Options for the events that wait, and unlocks the shard. When
+// another goroutine is at it already, that one goes on.
 func (t *Tracker) deliver(sh *shard) {
 	for !sh.delivering && len(sh.events) > 0 {
 		batch := sh.events

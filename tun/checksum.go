@@ -5,12 +5,13 @@ import (
 	"math/bits"
 )
 
-// Checksum returns the ones' complement sum of b and initial (RFC 1071 §4), folded to 16 bits and not complemented: the
-// checksum field of a header takes its complement, and a whole packet that is intact sums to 0xffff. To sum several
-// slices pass each result on as the next initial; all but the last must have an even length.
+// Checksum returns the ones' complement sum of b and initial (RFC 1071 §4), folded to 16 bits and
+// not complemented: the checksum field of a header takes its complement, and a whole packet that is
+// intact sums to 0xffff. To sum several slices pass each result on as the next initial; all but the
+// last must have an even length.
 func Checksum(b []byte, initial uint16) uint16 {
-	// The sum does not depend on byte order (RFC 1071 §2.B), so it is taken over little-endian words of 64 bits, and the
-	// result is swapped.
+	// The sum does not depend on byte order (RFC 1071 §2.B), so it is taken over little-endian
+	// words of 64 bits, and the result is swapped.
 	le := binary.LittleEndian
 	sum, carry := uint64(bits.ReverseBytes16(initial)), uint64(0)
 	for len(b) >= 64 {
@@ -34,15 +35,16 @@ func Checksum(b []byte, initial uint16) uint16 {
 	return bits.ReverseBytes16(fold(sum, carry))
 }
 
-// PseudoHeaderSum returns the sum of the pseudo-header that covers a TCP, UDP or ICMPv6 message of length bytes, header
-// included (RFC 9293 §3.1, RFC 8200 §8.1). src and dst are addresses as they stand in the IP header, 4 or 16 bytes.
+// PseudoHeaderSum returns the sum of the pseudo-header that covers a TCP, UDP or ICMPv6 message of
+// length bytes, header included (RFC 9293 §3.1, RFC 8200 §8.1). src and dst are addresses as they
+// stand in the IP header, 4 or 16 bytes.
 func PseudoHeaderSum(protocol uint8, src, dst []byte, length int) uint16 {
 	sum := uint64(Checksum(dst, Checksum(src, 0)))
 	return fold(sum+uint64(protocol)+uint64(length), 0)
 }
 
-// UpdateChecksum returns the checksum field of a header in which a 16-bit word at an even offset changes from old to
-// new (RFC 1624 §3, equation 3).
+// UpdateChecksum returns the checksum field of a header in which a 16-bit word at an even offset
+// changes from old to new (RFC 1624 §3, equation 3).
 func UpdateChecksum(field, old, new uint16) uint16 {
 	return ^fold(uint64(^field)+uint64(^old)+uint64(new), 0)
 }

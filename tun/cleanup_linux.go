@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Cleanup takes back what dead runs have left in the calling thread's network namespace, by the journals in stateDir. With
-// crashed it leaves alone what stays closed after a crash, as a service manager wants it that is about to start the router
-// again. There may be nothing to do.
+// Cleanup takes back what dead runs have left in the calling thread's network namespace, by the
+// journals in stateDir. With crashed it leaves alone what stays closed after a crash, as a service
+// manager wants it that is about to start the router again. There may be nothing to do.
 func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	pattern, err := journalPath(stateDir, "*")
 	if err != nil {

@@ -137,8 +137,8 @@ func cleanUpOpen(t *testing.T, c tun.HostConfig) {
 	checkRestored(t, lab.Router, c, before)
 }
 
-// TestCrashAnywhere ends runs before each step of their beginning and of their end. Cleanup, or the next run, puts things
-// in order.
+// TestCrashAnywhere ends runs before each step of their beginning and of their end. Cleanup, or the
+// next run, puts things in order.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -199,7 +199,8 @@ func crash(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig, phase string, 
 	return h.Close() != nil
 }
 
-// TestTakeOver starts after a run that died, with another config. What is closed stays closed until the new run routes.
+// TestTakeOver starts after a run that died, with another config. What is closed stays closed until
+// the new run routes.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*tun.HostConfig){
@@ -267,8 +268,8 @@ func takeOver(t *testing.T, c tun.HostConfig, name string, change func(*tun.Host
 	checkRestored(t, ns, c, before)
 }
 
-// held tells whether what the host sends to an address enters a TUN or a guard: by the rules, or by the mark that the nftables
-// table gives, with which it is dropped elsewhere.
+// held tells whether what the host sends to an address enters a TUN or a guard: by the rules, or by
+// the mark that the nftables table gives, with which it is dropped elsewhere.
 func held(t *testing.T, ns *tuntest.Namespace, host string) bool {
 	t.Helper()
 	if routeTo(t, ns, host) != "dev wan0" {
@@ -283,8 +284,8 @@ func held(t *testing.T, ns *tuntest.Namespace, host string) bool {
 	return routeTo(t, ns, host+" mark "+mark) != "dev wan0" || strings.Contains(string(out), "mark != "+mark+" accept") && strings.Contains(string(out), " drop\n")
 }
 
-// sortedLinks makes states comparable whose interfaces, made in another order, have other numbers, and may have carried
-// IPv6 before.
+// sortedLinks makes states comparable whose interfaces, made in another order, have other numbers,
+// and may have carried IPv6 before.
 func sortedLinks(state string) []string {
 	var lines []string
 	for line := range strings.Lines(state) {

@@ -14,8 +14,9 @@ import (
 	wgtun "golang.zx2c4.com/wireguard/tun"
 )
 
-// Device is a Linux TUN interface. wireguard/tun creates, names and closes it; frames are moved by readv and writev of
-// our own, virtio header included, because wireguard's Read and Write cut super-segments into packets.
+// Device is a Linux TUN interface. wireguard/tun creates, names and closes it; frames are moved by
+// readv and writev of our own, virtio header included, because wireguard's Read and Write cut
+// super-segments into packets.
 type Device struct {
 	dev  wgtun.Device
 	name string
@@ -34,9 +35,9 @@ var (
 	_ IdleNotifier = (*Device)(nil)
 )
 
-// Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the network namespace.
-// The error wraps os.ErrExist when an interface of that name exists, os.ErrPermission when the privilege is missing and
-// os.ErrNotExist when there is no /dev/net/tun.
+// Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the
+// network namespace. The error wraps os.ErrExist when an interface of that name exists,
+// os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
 func Open(name string, mtu int) (*Device, error) {
 	if _, err := net.InterfaceByName(name); err == nil {
 		return nil, fmt.Errorf("create TUN interface %s: %w", name, os.ErrExist)
@@ -51,8 +52,9 @@ func Open(name string, mtu int) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
 	}
-	// A device that wireguard has created watches its interface, and writes to it every second for that. We take the
-	// descriptor over and close the device; the interface lives as long as its descriptor.
+	// A device that wireguard has created watches its interface, and writes to it every second for
+	// that. We take the descriptor over and close the device; the interface lives as long as its
+	// descriptor.
 	d, err := FromFile(dev.File(), mtu)
 	_ = dev.Close()          // its only error is that a watcher has ended before it was told to
 	for range dev.Events() { // ends when the watchers have
@@ -62,8 +64,9 @@ func Open(name string, mtu int) (*Device, error) {
 
 const devicePath = "/dev/net/tun"
 
-// FromFile takes over an open TUN whose interface may live in another network namespace. The interface must be
-// configured already; mtu is its MTU in bytes. The file stays the caller's and may be closed.
+// FromFile takes over an open TUN whose interface may live in another network namespace. The
+// interface must be configured already; mtu is its MTU in bytes. The file stays the caller's and
+// may be closed.
 func FromFile(f *os.File, mtu int) (*Device, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -114,8 +117,9 @@ type frameReader struct {
 	errno   syscall.Errno
 }
 
-// readv reports whether the read is over; false waits for the descriptor to become readable. The call is raw because
-// the descriptor never blocks: the runtime needs no notice of a call that takes microseconds.
+// readv reports whether the read is over; false waits for the descriptor to become readable. The
+// call is raw because the descriptor never blocks: the runtime needs no notice of a call that takes
+// microseconds.
 func (r *frameReader) readv(fd uintptr) bool {
 	if r.waiting.Load() {
 		r.waiting.Store(false) // before the read: see Idle
@@ -167,8 +171,8 @@ func (d *Device) NotifyIdle(f func()) bool {
 	return true
 }
 
-// Idle implements IdleNotifier. A frame that was taken from the interface before it was found empty here had its reader note
-// before that it waits no longer.
+// Idle implements IdleNotifier. A frame that was taken from the interface before it was found empty
+// here had its reader note before that it waits no longer.
 func (d *Device) Idle() bool {
 	d.fdMu.RLock()
 	defer d.fdMu.RUnlock()
@@ -179,7 +183,8 @@ func (d *Device) Idle() bool {
 	return err == nil && n == 0 && d.read.waiting.Load()
 }
 
-// usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an allocation.
+// usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an
+// allocation.
 const usualIovecs = 32
 
 // WriteFrame implements Link. A TUN takes a frame whole or not at all and does not block.

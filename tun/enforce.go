@@ -1,6 +1,7 @@
 package tun
 
-// Enforce says what becomes of a packet that should have entered the TUN and leaves the host by another interface.
+// Enforce says what becomes of a packet that should have entered the TUN and leaves the host by
+// another interface.
 type Enforce string
 
 // The values of [Enforce].
@@ -10,7 +11,8 @@ const (
 	EnforceOff    Enforce = "off"
 )
 
-// Past is how many packets should have entered the TUN and left by another interface, or would have.
+// Past is how many packets should have entered the TUN and left by another interface, or would
+// have.
 type Past struct {
 	UID       int    // of the socket; -1 where there is none
 	From      string // interface by which they came in, "" for this host's own

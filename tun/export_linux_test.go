@@ -2,8 +2,8 @@ package tun
 
 import "errors"
 
-// ConfigureFailing is Configure with a failpoint that is asked before each of its steps. With crash its error ends the run as
-// SIGKILL would: nothing is taken back.
+// ConfigureFailing is Configure with a failpoint that is asked before each of its steps. With crash
+// its error ends the run as SIGKILL would: nothing is taken back.
 func ConfigureFailing(c HostConfig, crash bool, failpoint func(command string) error) (*Host, error) {
 	h, err := newHost(c, failpoint)
 	if err != nil {

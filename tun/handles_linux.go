@@ -40,8 +40,8 @@ func (k *handles) close() {
 	}
 }
 
-// ConnTrack reports whether the calling thread's network namespace has what [HostConfig] needs without ByRules: nftables
-// with connection tracking and its labels.
+// ConnTrack reports whether the calling thread's network namespace has what [HostConfig] needs
+// without ByRules: nftables with connection tracking and its labels.
 func ConnTrack() error {
 	k, err := nft.Open()
 	if err != nil {

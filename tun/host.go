@@ -11,9 +11,10 @@ import (
 //
 // The addresses go to the interface, which comes up. What else happens depends on Table.
 //
-// With a Table of its own the router shares the host's namespace. For each address family of Include the table holds a
-// route to the TUN for each prefix, and a throw route for each of Exclude. An nftables table named for the interface gives
-// packets that enter the TUN the mark Underlay.Enter, and one rule leads those to the table:
+// With a Table of its own the router shares the host's namespace. For each address family of
+// Include the table holds a route to the TUN for each prefix, and a throw route for each of
+// Exclude. An nftables table named for the interface gives packets that enter the TUN the mark
+// Underlay.Enter, and one rule leads those to the table:
 //
 //	Priority    from all iif Name goto Priority+7
 //	Priority+1  from all fwmark ENTER lookup Table
@@ -21,13 +22,15 @@ import (
 //	Priority+3  from all to 198.18.0.0/15 lookup Table
 //	Priority+7  from all nop
 //
-// Everything else, the router's own sockets too, takes part in the host's routing as if the router were not there. Those
-// sockets carry Mark, which no rule of the router's leads anywhere. A rule of the host that selects by single bits of it is
-// passed over (Underlay.Skips). The rule for iif keeps packets that come out of the TUN for another machine from going back
-// in. 198.18.0.0/15 is for benchmarks (RFC 2544 §C.2.2), so no host routes it anywhere: addresses that stand for names are
-// taken from it.
+// Everything else, the router's own sockets too, takes part in the host's routing as if the router
+// were not there. Those sockets carry Mark, which no rule of the router's leads anywhere. A rule of
+// the host that selects by single bits of it is passed over (Underlay.Skips). The rule for iif
+// keeps packets that come out of the TUN for another machine from going back in. 198.18.0.0/15 is
+// for benchmarks (RFC 2544 §C.2.2), so no host routes it anywhere: addresses that stand for names
+// are taken from it.
 //
-// ByRules is for kernels without connection tracking. Then rules decide alone: they lead all traffic into the table, but for
+// ByRules is for kernels without connection tracking. Then rules decide alone: they lead all
+// traffic into the table, but for
 //
 //	Priority    from all fwmark Mark goto Priority+7
 //	Priority+3  from all iif Name goto Priority+7
@@ -44,10 +47,12 @@ import (
 //   - IPv4 multicast and the limited broadcast, unless Include names a prefix within them;
 //   - IPv6 link-local destinations, which always name an interface;
 //   - sockets bound to another interface, which Enforce refuses or counts;
-//   - packets that carry a mark by which a VPN's own sockets are told (Underlay.Bypass), and those of the kernel's tunnels.
+//   - packets that carry a mark by which a VPN's own sockets are told (Underlay.Bypass), and those
+//     of the kernel's tunnels.
 //
-// With Table 0 the namespace is the router's own: prefixes of Include are routed in the main table, and there are no rules.
-// With an empty Include there are neither routes nor rules in any case: the operator routes.
+// With Table 0 the namespace is the router's own: prefixes of Include are routed in the main table,
+// and there are no rules. With an empty Include there are neither routes nor rules in any case: the
+// operator routes.
 //
 // On a kernel without IPv6 the IPv6 parts are left out.
 type HostConfig struct {
@@ -80,8 +85,8 @@ type UIDRange struct{ First, Last uint32 }
 
 // Errors that Configure and Watch wrap.
 var (
-	// ErrRoutingInUse: the table or the priorities hold what is not the router's. Another instance is running, or the
-	// operator uses them.
+	// ErrRoutingInUse: the table or the priorities hold what is not the router's. Another instance
+	// is running, or the operator uses them.
 	ErrRoutingInUse = errors.New("routing table or rule priority is in use")
 	// ErrRunning: another instance has this interface name in this network namespace.
 	ErrRunning = errors.New("another instance is running")
@@ -92,7 +97,8 @@ var (
 // hasRules tells whether traffic is led into the TUN by rules.
 func (c HostConfig) hasRules() bool { return c.Table != 0 && len(c.Include) > 0 }
 
-// guard returns the name of the interface that takes traffic when the TUN is gone, at most 15 bytes.
+// guard returns the name of the interface that takes traffic when the TUN is gone, at most 15
+// bytes.
 func (c HostConfig) guard() string { return fmt.Sprintf("guard%d", c.Table) }
 
 // address returns the first address of the interface in the family of p.
@@ -113,7 +119,8 @@ func (c HostConfig) validate() error {
 		return errors.New("the mark 0 is that of every socket")
 	}
 	for _, p := range c.Include {
-		// A socket without an address of the TUN would get another interface's, and be taken for one of a server.
+		// A socket without an address of the TUN would get another interface's, and be taken for
+		// one of a server.
 		if _, ok := c.address(p); !ok && c.KeepInbound && c.ByRules {
 			return fmt.Errorf("keeping replies outside needs an address of the TUN in the family of %s", p)
 		}
@@ -121,8 +128,8 @@ func (c HostConfig) validate() error {
 	return nil
 }
 
-// enters returns the users whose traffic enters the TUN: those of include, or everybody, without those of exclude. It
-// returns a single range of all ids where no user is left out.
+// enters returns the users whose traffic enters the TUN: those of include, or everybody, without
+// those of exclude. It returns a single range of all ids where no user is left out.
 func enters(include, exclude []UIDRange) []UIDRange {
 	const last = 1<<32 - 2 // 1<<32 - 1 stands for no user (uid_t -1)
 	if len(include) == 0 {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is what Configure has changed. It ends with Close, which takes everything back, or with Abandon, which does not.
+// Host is what Configure has changed. It ends with Close, which takes everything back, or with
+// Abandon, which does not.
 type Host struct {
 	nl      *handles
 	config  HostConfig
@@ -27,9 +28,10 @@ type Host struct {
 	failpoint func(command string) error // asked before each step; nil outside of tests
 }
 
-// Configure brings the interface up and routes traffic into it, in the network namespace of the calling thread. Rules and
-// routes that a dead run has left are taken over, so that no traffic slips by between the runs. On an error everything but
-// the interface is as it was before; the interface is the caller's to close.
+// Configure brings the interface up and routes traffic into it, in the network namespace of the
+// calling thread. Rules and routes that a dead run has left are taken over, so that no traffic
+// slips by between the runs. On an error everything but the interface is as it was before; the
+// interface is the caller's to close.
 func Configure(c HostConfig) (*Host, error) {
 	h, err := newHost(c, nil)
 	if err != nil {
@@ -110,7 +112,8 @@ func (h *Host) dead() []HostConfig {
 	return h.journal.runs
 }
 
-// checkFree returns an error when the table or the priorities hold what neither this run nor a dead one has made.
+// checkFree returns an error when the table or the priorities hold what neither this run nor a dead
+// one has made.
 func (h *Host) checkFree() error {
 	known := append([]HostConfig{h.config}, h.dead()...)
 	for _, family := range allFamilies() {
@@ -124,7 +127,8 @@ func (h *Host) checkFree() error {
 	return h.checkTableName(known[1:])
 }
 
-// checkTableName returns an error when there is an nftables table of the router's name that no dead run has made.
+// checkTableName returns an error when there is an nftables table of the router's name that no dead
+// run has made.
 func (h *Host) checkTableName(dead []HostConfig) error {
 	name := h.config.tableName()
 	if h.config.ByRules || slices.ContainsFunc(dead, func(c HostConfig) bool { return !c.ByRules && c.hasRules() }) {
@@ -140,7 +144,8 @@ func (h *Host) checkTableName(dead []HostConfig) error {
 	return err
 }
 
-// configure makes all changes and returns those that it has made itself: with rules, what exists is a dead run's.
+// configure makes all changes and returns those that it has made itself: with rules, what exists is
+// a dead run's.
 func (h *Host) configure() (added []step, err error) {
 	if h.journal != nil {
 		if err := h.journal.begin(h.config); err != nil {
@@ -210,8 +215,8 @@ func (h *Host) rollBack(added []step) error {
 	return err
 }
 
-// undo takes steps back, last made first; those that are gone already do not matter. It returns the commands that would
-// have done the same.
+// undo takes steps back, last made first; those that are gone already do not matter. It returns the
+// commands that would have done the same.
 func (h *Host) undo(steps []step) (commands []string, err error) {
 	var errs []error
 	for _, s := range slices.Backward(steps) {
@@ -228,8 +233,9 @@ func (h *Host) undo(steps []step) (commands []string, err error) {
 	return commands, errors.Join(errs...)
 }
 
-// Close takes everything back, last made first; what is gone already does not matter. The interface stays until its owner
-// closes it. Close may be called from any thread, and again, but not during Watch.
+// Close takes everything back, last made first; what is gone already does not matter. The interface
+// stays until its owner closes it. Close may be called from any thread, and again, but not during
+// Watch.
 func (h *Host) Close() error {
 	if h.nl == nil {
 		return nil
@@ -243,8 +249,9 @@ func (h *Host) Close() error {
 	return err
 }
 
-// Abandon ends a run without taking anything back, as its death would: with Closed, what entered the TUN goes nowhere from
-// the moment its interface is gone, until another run takes over or Cleanup is called.
+// Abandon ends a run without taking anything back, as its death would: with Closed, what entered
+// the TUN goes nowhere from the moment its interface is gone, until another run takes over or
+// Cleanup is called.
 func (h *Host) Abandon() { h.release() }
 
 func (h *Host) cancelJournal() error {

@@ -96,8 +96,8 @@ func configure(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig) *tun.Host 
 	return h
 }
 
-// settle waits until the kernel has noticed that nobody reads a guard: a process that another test is starting shares the
-// descriptor for a moment.
+// settle waits until the kernel has noticed that nobody reads a guard: a process that another test
+// is starting shares the descriptor for a moment.
 func settle(t *testing.T, ns *tuntest.Namespace) {
 	t.Helper()
 	tuntest.Wait(t, "guards to lose their carrier", func() bool {
@@ -127,7 +127,8 @@ func closeHost(t *testing.T, h *tun.Host) {
 	}
 }
 
-// routeTo asks the kernel where a packet goes: "dev NAME", or an error's name for one that goes nowhere.
+// routeTo asks the kernel where a packet goes: "dev NAME", or an error's name for one that goes
+// nowhere.
 func routeTo(t *testing.T, ns *tuntest.Namespace, query string) string {
 	t.Helper()
 	out, err := ns.Command(t.Context(), "ip", strings.Fields("-oneline route get "+query)...).CombinedOutput()
@@ -253,8 +254,8 @@ func checkRestored(t *testing.T, ns *tuntest.Namespace, c tun.HostConfig, before
 	}
 }
 
-// failAfter returns a failpoint that lets n steps pass and fails from then on. The commands of those that passed go to
-// passed.
+// failAfter returns a failpoint that lets n steps pass and fails from then on. The commands of
+// those that passed go to passed.
 func failAfter(n int, passed *[]string) func(command string) error {
 	return func(command string) error {
 		if len(*passed) == n {
@@ -298,8 +299,8 @@ func failAnywhere(t *testing.T, c tun.HostConfig) {
 			break
 		}
 	}
-	// The order that keeps the router's own traffic out at every moment: routes before rules, of the routes the guard's
-	// before the TUN's, of the rules that which sends traffic in last.
+	// The order that keeps the router's own traffic out at every moment: routes before rules, of
+	// the routes the guard's before the TUN's, of the rules that which sends traffic in last.
 	rules := func(ip string, rules ...string) []string {
 		var all []string
 		for _, r := range rules {
@@ -411,8 +412,8 @@ func carryOutPlan(t *testing.T, c tun.HostConfig) {
 	}
 }
 
-// settled leaves out of a state what shows whether somebody reads the TUN, which a plan's is not, and what shows that a
-// table has an owner.
+// settled leaves out of a state what shows whether somebody reads the TUN, which a plan's is not,
+// and what shows that a table has an owner.
 func settled(state string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(state) {

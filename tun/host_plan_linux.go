@@ -2,7 +2,8 @@ package tun
 
 import "fmt"
 
-// Plan returns the commands that would do what Open, with this MTU in bytes, and Configure do. It changes nothing.
+// Plan returns the commands that would do what Open, with this MTU in bytes, and Configure do. It
+// changes nothing.
 func Plan(c HostConfig, mtu int) ([]string, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is one change of the host. Run makes it, plan prints it, the watcher makes it again, cleanup takes it back.
+// step is one change of the host. Run makes it, plan prints it, the watcher makes it again, cleanup
+// takes it back.
 type step struct {
 	command string // that does the same in a shell
 	id      string // of the object that is made; "" = the command tells
@@ -78,8 +79,8 @@ func (c HostConfig) steps() []step {
 	return append(steps, last...)
 }
 
-// queueLen is the transmit queue of the TUN in packets. At 500, wireguard's, a flood of SYNs loses a tenth before
-// anybody has read them.
+// queueLen is the transmit queue of the TUN in packets. At 500, wireguard's, a flood of SYNs loses
+// a tenth before anybody has read them.
 const queueLen = 10000
 
 // interfaceSteps prepare the TUN, which exists. What has no undo goes with the interface.
@@ -103,8 +104,8 @@ func interfaceSteps(c HostConfig) []step {
 	return steps
 }
 
-// guardSteps make the interface that takes the traffic when the TUN is gone: a TUN that nobody reads drops it. An
-// unreachable route would not do, see doc.go.
+// guardSteps make the interface that takes the traffic when the TUN is gone: a TUN that nobody
+// reads drops it. An unreachable route would not do, see doc.go.
 func guardSteps(c HostConfig) []step {
 	name := c.guard()
 	steps := []step{{
@@ -137,8 +138,8 @@ func guardSteps(c HostConfig) []step {
 		}),
 	})
 	if is6 {
-		// Sockets are to have the same source as with the TUN, which the rules know. The source of a route would not do:
-		// the kernel takes it off when somebody deletes the address.
+		// Sockets are to have the same source as with the TUN, which the rules know. The source of
+		// a route would not do: the kernel takes it off when somebody deletes the address.
 		if a, ok := c.address(netip.PrefixFrom(netip.IPv6Unspecified(), 0)); ok {
 			steps = append(steps, addressStep(netip.PrefixFrom(a, a.BitLen()), name))
 		}
@@ -177,8 +178,9 @@ func isUp(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_UP != 0 }
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
 const addrGenModeNone = 1
 
-// quietSteps turn off link-local addresses: nobody answers the router solicitations and listener reports that the host
-// would send into the interface. Where the interface has to carry IPv6, it is turned on, whatever the host does elsewhere.
+// quietSteps turn off link-local addresses: nobody answers the router solicitations and listener
+// reports that the host would send into the interface. Where the interface has to carry IPv6, it is
+// turned on, whatever the host does elsewhere.
 func quietSteps(name string, carries6 bool) []step {
 	if !hasIPv6() {
 		return nil
@@ -195,7 +197,8 @@ func quietSteps(name string, carries6 bool) []step {
 	return steps
 }
 
-// sysctlStep sets a kernel parameter. It does not write where the value is right: /proc/sys may be read-only.
+// sysctlStep sets a kernel parameter. It does not write where the value is right: /proc/sys may be
+// read-only.
 func sysctlStep(key, value string) step {
 	return step{
 		command: fmt.Sprintf("sysctl -qw %s=%s", key, value),
@@ -221,8 +224,9 @@ func onLink(name string, change func(*handles, netlink.Link) error) func(*handle
 	}
 }
 
-// awaitAddress waits until the host takes packets for an address of its own, by a route of the interface. The kernel adds
-// that route of an IPv6 address a moment later; a SYN-ACK before it would be lost.
+// awaitAddress waits until the host takes packets for an address of its own, by a route of the
+// interface. The kernel adds that route of an IPv6 address a moment later; a SYN-ACK before it
+// would be lost.
 func awaitAddress(k *handles, l netlink.Link, a netip.Addr) error {
 	const patience = 5 * time.Second
 	host := ipNet(netip.PrefixFrom(a, a.BitLen()))
@@ -238,7 +242,8 @@ func awaitAddress(k *handles, l netlink.Link, a netip.Addr) error {
 	}
 }
 
-// isGone tells whether an object could not be deleted because it, or the interface it belonged to, is not there.
+// isGone tells whether an object could not be deleted because it, or the interface it belonged to,
+// is not there.
 func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EADDRNOTAVAIL) ||
 		errors.As(err, new(netlink.LinkNotFoundError))

@@ -13,12 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// repairInterval is the least time between two repairs: whoever deletes faster does not keep the watcher busy.
+// repairInterval is the least time between two repairs: whoever deletes faster does not keep the
+// watcher busy.
 const repairInterval = 250 * time.Millisecond
 
-// Watch puts back what somebody else takes away, until ctx ends: rules, routes, addresses and, when the interface comes up
-// again after it was set down, all that went with that. It follows the host: rules and routes that come and go while it
-// runs. The error wraps ErrGone when the interface is deleted.
+// Watch puts back what somebody else takes away, until ctx ends: rules, routes, addresses and, when
+// the interface comes up again after it was set down, all that went with that. It follows the host:
+// rules and routes that come and go while it runs. The error wraps ErrGone when the interface is
+// deleted.
 func (h *Host) Watch(ctx context.Context, reports Reports) error {
 	if h.changes == nil {
 		<-ctx.Done()
@@ -43,8 +45,8 @@ func (h *Host) Watch(ctx context.Context, reports Reports) error {
 // Restored returns how many rules, routes and addresses Watch has put back.
 func (h *Host) Restored() uint64 { return h.restored.Load() }
 
-// subscribe returns the sockets on which the kernel tells of every change of links, addresses, routes and rules, and of
-// nftables. Where there are none of these, there is nothing to be told.
+// subscribe returns the sockets on which the kernel tells of every change of links, addresses,
+// routes and rules, and of nftables. Where there are none of these, there is nothing to be told.
 func subscribe() ([]*os.File, error) {
 	routing, err := subscribeTo("rtnetlink", unix.NETLINK_ROUTE, []int{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
@@ -77,8 +79,8 @@ func subscribeTo(name string, protocol int, groups []int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// listen passes on that something has changed. What it was does not matter, nor that messages were lost for want of space:
-// a repair looks at everything.
+// listen passes on that something has changed. What it was does not matter, nor that messages were
+// lost for want of space: a repair looks at everything.
 func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- struct{}) error {
 	buf := make([]byte, 1<<16)
 	for {
@@ -96,8 +98,8 @@ func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- stru
 	}
 }
 
-// repairAll repairs after each change, at once but not more often than each repairInterval. What fails is tried again, less
-// and less often.
+// repairAll repairs after each change, at once but not more often than each repairInterval. What
+// fails is tried again, less and less often.
 func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports Reports) error {
 	const longest = time.Minute
 	retry := repairInterval
@@ -145,8 +147,8 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports R
 	}
 }
 
-// repair makes every step that is watched, and reports those that were not there. While the interface is down it has
-// neither addresses nor routes; what leads around it is kept all the same.
+// repair makes every step that is watched, and reports those that were not there. While the
+// interface is down it has neither addresses nor routes; what leads around it is kept all the same.
 func (h *Host) repair(report func(command string, err error)) error {
 	link, err := h.nl.LinkByName(h.config.Name)
 	if isGone(err) || err == nil && link.Attrs().Index != h.index {
@@ -191,7 +193,8 @@ func (h *Host) repair(report func(command string, err error)) error {
 	return nil
 }
 
-// resurvey reads the underlay again, and makes a config with it the one in force. It returns the one before.
+// resurvey reads the underlay again, and makes a config with it the one in force. It returns the
+// one before.
 func (h *Host) resurvey() (old HostConfig, changed bool, err error) {
 	old = h.config
 	u, notices, err := survey(h.nl, h.config)

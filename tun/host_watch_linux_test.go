@@ -34,7 +34,8 @@ func watch(t *testing.T, h *tun.Host) (stop func() error) {
 	}
 }
 
-// routing returns the rules and the routes of our table, sorted: what is put back comes last of its like.
+// routing returns the rules and the routes of our table, sorted: what is put back comes last of its
+// like.
 func routing(ns *tuntest.Namespace) []string {
 	var lines []string
 	for _, command := range []string{"ip rule", "ip route show table 5359", "ip -6 rule", "ip -6 route show table 5359", "ip -brief address show dev syntap0"} {
@@ -109,8 +110,8 @@ func putBack(t *testing.T, c tun.HostConfig) {
 	checkRestored(t, ns, c, before)
 }
 
-// flushTables begins anew as firewalls do, and takes parts of the router's table away. Where tables have owners, it stays;
-// elsewhere it comes back.
+// flushTables begins anew as firewalls do, and takes parts of the router's table away. Where tables
+// have owners, it stays; elsewhere it comes back.
 func flushTables(t *testing.T, ns *tuntest.Namespace) {
 	t.Helper()
 	list := func(how string) string {

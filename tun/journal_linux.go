@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal is the file that tells what runs have changed on the host and not taken back yet, a line for each config, from
-// which all its steps follow. It is written before the first of them. Whoever holds the file's lock owns the interface
-// name in the network namespace; a lock goes with its process, so that a journal without one is that of the dead.
+// journal is the file that tells what runs have changed on the host and not taken back yet, a line
+// for each config, from which all its steps follow. It is written before the first of them. Whoever
+// holds the file's lock owns the interface name in the network namespace; a lock goes with its
+// process, so that a journal without one is that of the dead.
 //
 // Only root can write it: what it says is removed.
 type journal struct {
@@ -28,8 +29,8 @@ type journal struct {
 
 const journalSuffix = ".journal"
 
-// openJournal locks the journal of an interface name in the calling thread's network namespace. The error wraps ErrRunning
-// when another process has it.
+// openJournal locks the journal of an interface name in the calling thread's network namespace. The
+// error wraps ErrRunning when another process has it.
 func openJournal(dir, name string) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of journal: %w", err)
@@ -41,7 +42,8 @@ func openJournal(dir, name string) (*journal, error) {
 	return lockJournal(path, os.O_CREATE)
 }
 
-// journalPath names a journal for the network namespace and for the interface: names are its own in each namespace.
+// journalPath names a journal for the network namespace and for the interface: names are its own in
+// each namespace.
 func journalPath(dir, name string) (string, error) {
 	ns, err := namespaceID()
 	if err != nil {
@@ -50,8 +52,9 @@ func journalPath(dir, name string) (string, error) {
 	return filepath.Join(dir, fmt.Sprintf("%d-%s%s", ns, name, journalSuffix)), nil
 }
 
-// namespaceID returns a number of the calling thread's network namespace that no other has had since the host started: the
-// first one's is 1. Before Linux 5.14 it is that of /proc/PID/ns/net, which may be given again when the namespace has ended.
+// namespaceID returns a number of the calling thread's network namespace that no other has had
+// since the host started: the first one's is 1. Before Linux 5.14 it is that of /proc/PID/ns/net,
+// which may be given again when the namespace has ended.
 func namespaceID() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -151,7 +154,8 @@ func routersBeside(c HostConfig) (all []HostConfig) {
 	return all
 }
 
-// begin notes that c is about to be carried out, unless a dead run with the same steps, or this one, has done so.
+// begin notes that c is about to be carried out, unless a dead run with the same steps, or this
+// one, has done so.
 func (j *journal) begin(c HostConfig) error {
 	line, err := journalLine(c)
 	if err != nil {
@@ -199,7 +203,8 @@ func (j *journal) remove() error {
 	return errors.Join(os.Remove(j.file.Name()), j.close())
 }
 
-// close lets go of the journal, also where a child process that is being started shares the file for a moment.
+// close lets go of the journal, also where a child process that is being started shares the file
+// for a moment.
 func (j *journal) close() error {
 	return errors.Join(unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
 }

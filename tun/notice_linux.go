@@ -14,9 +14,9 @@ import (
 	"syntap/tun/nft"
 )
 
-// Notices returns what the operator should know of the host before traffic is routed by c: rules that come before the
-// router's own or that its sockets escape, forwarding that is off, firewalls that drop what is forwarded or answered. It
-// changes nothing.
+// Notices returns what the operator should know of the host before traffic is routed by c: rules
+// that come before the router's own or that its sockets escape, forwarding that is off, firewalls
+// that drop what is forwarded or answered. It changes nothing.
 func Notices(c HostConfig) ([]Notice, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
@@ -103,7 +103,8 @@ func unlistedNetworks(k *handles, c HostConfig, family int) (notices []Notice) {
 	return notices
 }
 
-// firewallNotices name chains that drop what is forwarded by default, where no rule beside names the TUN.
+// firewallNotices name chains that drop what is forwarded by default, where no rule beside names
+// the TUN.
 func firewallNotices(k *handles, c HostConfig) (notices []Notice) {
 	if k.openTables() != nil {
 		return nil

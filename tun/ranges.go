@@ -8,8 +8,8 @@ import (
 // addressRange is a range of addresses of one family, both ends included.
 type addressRange struct{ first, last netip.Addr }
 
-// entering returns the destinations that enter the TUN, of one family, as ranges in order that do not touch: those whose
-// longest prefix is one of in, not of out.
+// entering returns the destinations that enter the TUN, of one family, as ranges in order that do
+// not touch: those whose longest prefix is one of in, not of out.
 func entering(in, out []netip.Prefix, is4 bool) []addressRange {
 	type mark struct {
 		p     netip.Prefix

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// localOnly are the destinations that no router forwards to an ordinary socket: multicast (RFC 1112 §4, RFC 4291 §2.7), the
-// limited broadcast (RFC 919 §7) and the link-local addresses of IPv6, which mean nothing without their link (RFC 4007 §9).
+// localOnly are the destinations that no router forwards to an ordinary socket: multicast (RFC 1112
+// §4, RFC 4291 §2.7), the limited broadcast (RFC 919 §7) and the link-local addresses of IPv6,
+// which mean nothing without their link (RFC 4007 §9).
 var localOnly = []netip.Prefix{
 	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
@@ -20,7 +21,8 @@ var localOnly = []netip.Prefix{
 // guardMetric ranks the guard's routes below every other; the TUN's have the kernel's default.
 const guardMetric = 0xff000000
 
-// routeSteps returns the routes: those that keep traffic out first, those that send it into the TUN last.
+// routeSteps returns the routes: those that keep traffic out first, those that send it into the TUN
+// last.
 func routeSteps(c HostConfig) []step {
 	var steps []step
 	included := included(c)
@@ -45,9 +47,10 @@ func routeSteps(c HostConfig) []step {
 	return steps
 }
 
-// routeStep returns the addition of a route to the interface named, if any. An IPv4 one has the scope of the whole world,
-// though nothing is beyond the link: where the operator adds a route by a gateway and names no interface, the kernel looks
-// for the gateway among routes of link scope by all rules, and must not find it in the TUN.
+// routeStep returns the addition of a route to the interface named, if any. An IPv4 one has the
+// scope of the whole world, though nothing is beyond the link: where the operator adds a route by a
+// gateway and names no interface, the kernel looks for the gateway among routes of link scope by
+// all rules, and must not find it in the TUN.
 func routeStep(r netlink.Route, link string) step {
 	fit := func(k *handles) (netlink.Route, error) {
 		r := r
@@ -108,7 +111,8 @@ func routeText(r netlink.Route, link string) string {
 	return text
 }
 
-// included returns the prefixes that are routed into the TUN: those of Include that Exclude leaves anything of.
+// included returns the prefixes that are routed into the TUN: those of Include that Exclude leaves
+// anything of.
 func included(c HostConfig) []netip.Prefix {
 	var left []netip.Prefix
 	for _, p := range c.Include {
@@ -119,8 +123,8 @@ func included(c HostConfig) []netip.Prefix {
 	return left
 }
 
-// throws returns the prefixes that are taken out of wider ones that enter the TUN: a throw route ends the lookup in its
-// table and goes on with the next rule.
+// throws returns the prefixes that are taken out of wider ones that enter the TUN: a throw route
+// ends the lookup in its table and goes on with the next rule.
 func throws(c HostConfig) []netip.Prefix {
 	included := included(c)
 	var out []netip.Prefix
@@ -134,8 +138,8 @@ func throws(c HostConfig) []netip.Prefix {
 	return out
 }
 
-// checkTable returns an error when the table of c holds a route that is none of those of the configs known. Routes to the
-// TUN are not: a dead run's went with its interface.
+// checkTable returns an error when the table of c holds a route that is none of those of the
+// configs known. Routes to the TUN are not: a dead run's went with its interface.
 func checkTable(k *handles, c HostConfig, known []HostConfig, family int) error {
 	routes, err := dump(func() ([]netlink.Route, error) {
 		return k.RouteListFiltered(family, &netlink.Route{Table: c.Table}, netlink.RT_FILTER_TABLE)

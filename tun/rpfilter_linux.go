@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// StrictReversePath returns the interfaces that drop what arrives by another way than the host would answer
-// (rp_filter=1, RFC 3704 §2.2), in the calling thread's network namespace. With HostConfig.ByRules an uplink among them loses the replies to the
-// router's own connections to every included destination, because the way back is looked up without the mark and leads
-// into the TUN. The loose filter (rp_filter=2) does no harm, and with HostConfig.KeepInbound the strict one does none
-// either: the way back is that of a packet which has a source.
+// StrictReversePath returns the interfaces that drop what arrives by another way than the host
+// would answer (rp_filter=1, RFC 3704 §2.2), in the calling thread's network namespace. With
+// HostConfig.ByRules an uplink among them loses the replies to the router's own connections to
+// every included destination, because the way back is looked up without the mark and leads into the
+// TUN. The loose filter (rp_filter=2) does no harm, and with HostConfig.KeepInbound the strict one
+// does none either: the way back is that of a packet which has a source.
 func StrictReversePath() ([]string, error) {
 	const strict = 1
 	all, err := reversePathFilter("all")
@@ -50,7 +51,8 @@ func reversePathFilter(link string) (int, error) {
 	return mode, nil
 }
 
-// reversePathStrict tells whether the interface named has the strict filter, or will have it when it is made.
+// reversePathStrict tells whether the interface named has the strict filter, or will have it when
+// it is made.
 func reversePathStrict(link string) bool {
 	all, err := reversePathFilter("all")
 	if err != nil {
@@ -63,7 +65,8 @@ func reversePathStrict(link string) bool {
 	return err == nil && max(all, own) == 1
 }
 
-// checkLinkdown refuses a setting that makes the kernel pass over the guard's routes, because nobody reads the guard.
+// checkLinkdown refuses a setting that makes the kernel pass over the guard's routes, because
+// nobody reads the guard.
 func checkLinkdown(c HostConfig) error {
 	const key = "net/ipv4/conf/all/ignore_routes_with_linkdown"
 	b, err := os.ReadFile(filepath.Join("/proc/sys", key))

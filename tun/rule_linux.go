@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Priorities of the rules, from HostConfig.Priority. With connection tracking there are ruleFirst, ruleMark,
-// ruleVirtual and ruleEnd.
+// Priorities of the rules, from HostConfig.Priority. With connection tracking there are ruleFirst,
+// ruleMark, ruleVirtual and ruleEnd.
 const (
 	ruleFirst      = iota // with ByRules: marked packets go on with the host's rules
 	ruleMark              // into the TUN, of packets that the nftables table has marked
@@ -32,8 +32,8 @@ const ruleFromTUN = ruleVirtual
 // virtual is the range from which addresses are taken that stand for names (RFC 2544 §C.2.2).
 var virtual = netip.MustParsePrefix("198.18.0.0/15")
 
-// rules returns the rules of one address family that HostConfig draws, in the order in which they are added: the one that
-// sends traffic into the TUN comes last.
+// rules returns the rules of one address family that HostConfig draws, in the order in which they
+// are added: the one that sends traffic into the TUN comes last.
 func rules(c HostConfig, family int) []*netlink.Rule {
 	end := c.Priority + ruleEnd
 	rules := []*netlink.Rule{{Priority: ruleEnd, Type: nl.FR_ACT_NOP}}
@@ -102,9 +102,9 @@ func addressRules(c HostConfig, family int) []*netlink.Rule {
 	return rules
 }
 
-// sourceRules let packets of this host that have a source already, other than the TUN's, go on with the host's rules. They
-// take a different form in each family: IPv4 looks up a source not chosen yet as 0.0.0.0, and in IPv6 such a packet
-// matches no source prefix at all, ::/0 excepted.
+// sourceRules let packets of this host that have a source already, other than the TUN's, go on with
+// the host's rules. They take a different form in each family: IPv4 looks up a source not chosen
+// yet as 0.0.0.0, and in IPv6 such a packet matches no source prefix at all, ::/0 excepted.
 func sourceRules(c HostConfig, family int) []*netlink.Rule {
 	const lo = "lo" // where packets of this host come from
 	end := c.Priority + ruleEnd
@@ -182,7 +182,8 @@ func sameRule(listed, ours netlink.Rule) bool {
 	return reflect.DeepEqual(listed, ours)
 }
 
-// checkRules returns an error when a priority of c holds a rule that is none of those of the configs known.
+// checkRules returns an error when a priority of c holds a rule that is none of those of the
+// configs known.
 func checkRules(k *handles, c HostConfig, known []HostConfig, family int) error {
 	var ours []*netlink.Rule
 	for _, c := range known {

@@ -13,18 +13,21 @@ import (
 	"syntap/tun/nft"
 )
 
-// Priorities of the chains. Those of packets that enter come after all of the host's, whose marks and translations are then
-// known; arriving comes before the filters of reverse paths, which look a packet's source up by its mark.
+// Priorities of the chains. Those of packets that enter come after all of the host's, whose marks
+// and translations are then known; arriving comes before the filters of reverse paths, which look a
+// packet's source up by its mark.
 const (
 	firstPriority = -350
 	lastPriority  = 400
 )
 
-// label returns the connection label of what enters the TUN, which routers beside this one must not have: their tables
-// differ by other than a multiple of 95. The first labels are left to those who name them, in connlabel.conf(5).
+// label returns the connection label of what enters the TUN, which routers beside this one must not
+// have: their tables differ by other than a multiple of 95. The first labels are left to those who
+// name them, in connlabel.conf(5).
 func (c HostConfig) label() int { return 32 + c.Table%95 }
 
-// outsideLabel is that of what has entered and stays outside all the same, for all routers: see doc.go.
+// outsideLabel is that of what has entered and stays outside all the same, for all routers: see
+// doc.go.
 const outsideLabel = 127
 
 // Names of sets that packets fill.
@@ -33,7 +36,8 @@ const (
 	pastForwardedSet = "past_forwarded"
 )
 
-// tunnels are the protocols of the kernel's own tunnels, which only root can send: IPv4 and IPv6 in IP, GRE, ESP, AH, L2TP.
+// tunnels are the protocols of the kernel's own tunnels, which only root can send: IPv4 and IPv6 in
+// IP, GRE, ESP, AH, L2TP.
 var tunnels = []uint8{unix.IPPROTO_IPIP, unix.IPPROTO_IPV6, unix.IPPROTO_GRE, unix.IPPROTO_ESP, unix.IPPROTO_AH, 115}
 
 // tableName returns the name of the nftables table, which begins with a letter.
@@ -44,7 +48,8 @@ func (c HostConfig) tableName() string {
 	return c.Name
 }
 
-// steering returns the table that tells by connection tracking which packets enter the TUN. doc.go explains it.
+// steering returns the table that tells by connection tracking which packets enter the TUN. doc.go
+// explains it.
 func steering(c HostConfig) *nft.Table {
 	u := c.Underlay
 	t := &nft.Table{Name: c.tableName(), Sets: steeringSets(c)}
@@ -95,7 +100,8 @@ func steering(c HostConfig) *nft.Table {
 	for _, p := range tunnels {
 		local = append(local, nft.Rule{nft.Protocol(p), nft.Accept})
 	}
-	// The offer of a DHCP server is no reply to connection tracking, since it has been asked by broadcast.
+	// The offer of a DHCP server is no reply to connection tracking, since it has been asked by
+	// broadcast.
 	for _, ports := range [][2]uint16{{67, 68}, {547, 546}} {
 		local = append(local, nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept})
 	}
@@ -110,7 +116,8 @@ func steering(c HostConfig) *nft.Table {
 		keep(nft.Reply, nft.Accept),
 		[]nft.Rule{{nft.NotEstablished, nft.Goto("local_new")}})...)
 
-	// The entry of a client's connection may have been flushed. One that was never seen is older than the router.
+	// The entry of a client's connection may have been flushed. One that was never seen is older
+	// than the router.
 	flushed := []nft.Rule{{nft.SourcePortOutside(first, last), nft.Accept},
 		{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}}
 	if !c.tracked {
@@ -122,7 +129,8 @@ func steering(c HostConfig) *nft.Table {
 		[]nft.Rule{{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}},
 		keep(nft.FromAny("uplinks"), nft.Accept),
 		[]nft.Rule{{nft.RouteOutside("uplinks"), nft.Accept}, {nft.Goto("destination")}})...)
-	// What the router brings a client unasked, such as a peer's first datagram, has its answers enter.
+	// What the router brings a client unasked, such as a peer's first datagram, has its answers
+	// enter.
 	began := []nft.Rule{{nft.From(c.Name), nft.New, nft.SetLabel(c.label())}, {nft.From(c.Name), nft.SetMark(0), nft.Accept}}
 	forwarded := rules(
 		began,
@@ -147,7 +155,8 @@ func steering(c HostConfig) *nft.Table {
 	return t
 }
 
-// users whose traffic enters, and whether that of the kernel's own sockets, which count as user 0's, does.
+// users whose traffic enters, and whether that of the kernel's own sockets, which count as user
+// 0's, does.
 func forwardedEnter(c HostConfig) bool {
 	for _, u := range enters(c.IncludeUIDs, c.ExcludeUIDs) {
 		if u.First == 0 {
@@ -169,8 +178,8 @@ func tunnelRule(to netip.AddrPort) nft.Rule {
 	return append(rule, nft.Accept)
 }
 
-// userRules let return the packets of users whose traffic enters. A datagram that belongs to no process is that of a tunnel
-// of the kernel, such as WireGuard or VXLAN, and stays outside.
+// userRules let return the packets of users whose traffic enters. A datagram that belongs to no
+// process is that of a tunnel of the kernel, such as WireGuard or VXLAN, and stays outside.
 func userRules(c HostConfig) []nft.Rule {
 	datagram := nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.Accept}
 	switch {
@@ -182,9 +191,9 @@ func userRules(c HostConfig) []nft.Rule {
 	return []nft.Rule{{nft.UIDIn("users"), nft.Return}, {nft.Accept}}
 }
 
-// guardRules take care of what should have entered the TUN and leaves by another interface: the rules that lead to the TUN
-// were deleted, or a program has bound its socket to the interface. A set that is full breaks off the rule that counts, so
-// the verdict is another's.
+// guardRules take care of what should have entered the TUN and leaves by another interface: the
+// rules that lead to the TUN were deleted, or a program has bound its socket to the interface. A
+// set that is full breaks off the rule that counts, so the verdict is another's.
 func guardRules(c HostConfig) []nft.Rule {
 	rules := []nft.Rule{
 		{nft.NotMark(c.Underlay.Enter), nft.Accept},
@@ -271,7 +280,8 @@ func addressElements(ranges []addressRange) (all []nft.Range) {
 	return all
 }
 
-// flowElement returns an element of the type address, port, address, port: each field fills words of four bytes.
+// flowElement returns an element of the type address, port, address, port: each field fills words
+// of four bytes.
 func flowElement(f flow) nft.Range {
 	var key []byte
 	var texts []string

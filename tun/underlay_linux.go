@@ -108,15 +108,16 @@ func selects(r netlink.Rule, mark uint32) bool {
 	return (mark&f.Mask == f.Value) != r.Invert
 }
 
-// enterMark chooses the mark of packets on their way into the TUN: none that a rule would take for another, such as one of a
-// second router beside this one.
+// enterMark chooses the mark of packets on their way into the TUN: none that a rule would take for
+// another, such as one of a second router beside this one.
 func (s *surveyor) enterMark() uint32 {
 	free := func(mark uint32) bool {
 		return mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, func(r netlink.Rule) bool {
 			return selects(r, mark) != selects(r, 0)
 		})
 	}
-	// The one in force, or of a dead run, is kept: the table and the rule that goes with it change one after the other.
+	// The one in force, or of a dead run, is kept: the table and the rule that goes with it change
+	// one after the other.
 	for _, mark := range []uint32{s.c.Underlay.Enter, s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
 		if free(mark) {
 			return mark
@@ -136,8 +137,8 @@ func (s *surveyor) ofRouter(r netlink.Rule) bool {
 	return ok && f.Value == s.c.Mark && f.Mask == 0xffffffff
 }
 
-// noteBeside lets the sockets of other routers pass: if one's packets entered another's TUN, and the other way round, they would
-// go round between the two.
+// noteBeside lets the sockets of other routers pass: if one's packets entered another's TUN, and
+// the other way round, they would go round between the two.
 func (s *surveyor) noteBeside() {
 	for _, other := range s.beside {
 		if f := (Fwmark{other.Mark, 0xffffffff}); !slices.Contains(s.u.Bypass, f) {
@@ -209,7 +210,8 @@ func selector(r netlink.Rule, byMark bool) string {
 	return ""
 }
 
-// detours notes where a rule before ours sends traffic that should have entered the TUN, and reports whether it does.
+// detours notes where a rule before ours sends traffic that should have entered the TUN, and
+// reports whether it does.
 func (s *surveyor) detours(r netlink.Rule) bool {
 	if r.Goto > 0 || r.Table == 0 {
 		return false
@@ -354,7 +356,8 @@ func (s *surveyor) findUplinks() {
 	slices.SortFunc(s.u.Uplinks, func(a, b Uplink) int { return a.Index - b.Index })
 }
 
-// joinSkips makes one of skips whose rules follow each other: the end of one must not be the beginning of another.
+// joinSkips makes one of skips whose rules follow each other: the end of one must not be the
+// beginning of another.
 func (s *surveyor) joinSkips() {
 	slices.SortFunc(s.u.Skips, func(a, b Skip) int {
 		if a.Family != b.Family {
@@ -373,13 +376,15 @@ func (s *surveyor) joinSkips() {
 	s.u.Skips = joined
 }
 
-// tracking reports whether connection tracking is at work in the calling thread's network namespace.
+// tracking reports whether connection tracking is at work in the calling thread's network
+// namespace.
 func tracking() bool {
 	b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
 	return err == nil && strings.TrimSpace(string(b)) != "0"
 }
 
-// maxOpenFlows bounds the connections that are noted; of a host with more, connection tracking knows those that it has seen.
+// maxOpenFlows bounds the connections that are noted; of a host with more, connection tracking
+// knows those that it has seen.
 const maxOpenFlows = 1 << 16
 
 // openFlows returns the TCP connections of this host that may send: not those in TIME-WAIT.

@@ -2,8 +2,8 @@ package tun
 
 import "encoding/binary"
 
-// virtioHdrLen is the size of struct virtio_net_hdr without the mergeable-buffers field (virtio 1.2 §5.1.6). Its fields
-// are in host byte order, because the TUN does not set VNET_LE.
+// virtioHdrLen is the size of struct virtio_net_hdr without the mergeable-buffers field (virtio 1.2
+// §5.1.6). Its fields are in host byte order, because the TUN does not set VNET_LE.
 const virtioHdrLen = 10
 
 func decodeVirtio(b []byte) Offload {
@@ -30,8 +30,9 @@ const (
 	protoUDP = 17
 )
 
-// honest reports whether a frame of n bytes that begins with head is an IP packet as long as it says, and whether its
-// virtio header fits it. Anyone who may open a packet socket on the interface can forge both.
+// honest reports whether a frame of n bytes that begins with head is an IP packet as long as it
+// says, and whether its virtio header fits it. Anyone who may open a packet socket on the interface
+// can forge both.
 func honest(o Offload, head []byte, n int) bool {
 	if len(head) < 20 {
 		return false
@@ -64,8 +65,9 @@ func honest(o Offload, head []byte, n int) bool {
 	return o.GSO == GSONone || honestGSO(o, head[0]>>4, hdrLen, length, proto)
 }
 
-// honestGSO checks a super-segment. The kernel never hands one over without a word about its checksum. Behind extension
-// headers there may be TCP, as a socket with IPV6_DSTOPTS sends it; whether there is one is for the reader to see.
+// honestGSO checks a super-segment. The kernel never hands one over without a word about its
+// checksum. Behind extension headers there may be TCP, as a socket with IPV6_DSTOPTS sends it;
+// whether there is one is for the reader to see.
 func honestGSO(o Offload, version byte, hdrLen, length int, proto byte) bool {
 	if o.Flags&(NeedsCsum|DataValid) == 0 || o.GSOSize == 0 || int(o.GSOSize) > length-hdrLen {
 		return false
@@ -82,6 +84,6 @@ func honestGSO(o Offload, version byte, hdrLen, length int, proto byte) bool {
 	}
 }
 
-// extensionHeader reports whether an IPv6 header says that such a header follows it (RFC 8200 §4): hop-by-hop options, routing,
-// fragment, destination options.
+// extensionHeader reports whether an IPv6 header says that such a header follows it (RFC 8200 §4):
+// hop-by-hop options, routing, fragment, destination options.
 func extensionHeader(next byte) bool { return next == 0 || next == 43 || next == 44 || next == 60 }

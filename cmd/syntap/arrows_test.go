@@ -18,7 +18,8 @@ import (
 //	cmd/syntap ──> cmd/internal ──> tap ──> tun <── stack
 //	                     └────────> configs
 
-// mayImport lists for each folder the folders that packages in it may import. The longest folder around a package counts.
+// mayImport lists for each folder the folders that packages in it may import. The longest folder
+// around a package counts.
 func mayImport() map[string][]string {
 	return map[string][]string{
 		"tun":          {"tun/nft"},
@@ -44,7 +45,8 @@ func owners() map[string]string {
 	}
 }
 
-// TestArrows looks at the imports of all files but tests, also of files for other systems than this one.
+// TestArrows looks at the imports of all files but tests, also of files for other systems than this
+// one.
 func TestArrows(t *testing.T) {
 	t.Parallel()
 	const root = "../.."

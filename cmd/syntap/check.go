@@ -56,7 +56,8 @@ is touched.`,
 	return cmd
 }
 
-// printNotices says what the operator should know of this host. Where the host cannot be looked at there is nothing to say.
+// printNotices says what the operator should know of this host. Where the host cannot be looked at
+// there is nothing to say.
 func printNotices(w io.Writer, c *config.Config) {
 	notices, err := app.Notices(c, stateDir(os.Getenv))
 	if err != nil {

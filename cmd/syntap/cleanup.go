@@ -31,7 +31,8 @@ that RUNTIME_DIRECTORY names.`,
 	return cmd
 }
 
-// stateDir returns where runs keep their journals. A service manager names the directory that it has made.
+// stateDir returns where runs keep their journals. A service manager names the directory that it
+// has made.
 func stateDir(getenv func(string) string) string {
 	return cmp.Or(getenv("RUNTIME_DIRECTORY"), "/run/syntap")
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// reloadRequests passes on each SIGHUP until ctx ends, but calls stop for one that says that the terminal is gone: then
-// there is nobody who could send another signal from it.
+// reloadRequests passes on each SIGHUP until ctx ends, but calls stop for one that says that the
+// terminal is gone: then there is nobody who could send another signal from it.
 func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	hangups, requests := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if signal.Ignored(syscall.SIGHUP) { // as nohup has it
@@ -36,8 +36,8 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	return requests
 }
 
-// hasTerminal tells whether the process has a controlling terminal. The kernel takes it away before it sends the SIGHUP of
-// one that is gone.
+// hasTerminal tells whether the process has a controlling terminal. The kernel takes it away before
+// it sends the SIGHUP of one that is gone.
 func hasTerminal() bool {
 	f, err := os.OpenFile("/dev/tty", os.O_RDONLY, 0)
 	if err != nil {

@@ -158,7 +158,8 @@ func outcomeWords() (words []string) {
 	return words
 }
 
-// parseTime reads a time, in local time where it has no zone, or how long ago it is; "" is the zero time.
+// parseTime reads a time, in local time where it has no zone, or how long ago it is; "" is the zero
+// time.
 func parseTime(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil

@@ -29,7 +29,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits is the script command "exits STATUS PROGRAM [ARG...]": like exec, for a program that ends with that status.
+// exits is the script command "exits STATUS PROGRAM [ARG...]": like exec, for a program that ends
+// with that status.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS PROGRAM [ARG...]")

@@ -146,7 +146,8 @@ func checkPathMTU(cmd *cobra.Command, mtu int, rules *policy.Rules) error {
 	return nil
 }
 
-// checkReplayFiles sees to it that the results go neither to the same place twice nor to the capture itself.
+// checkReplayFiles sees to it that the results go neither to the same place twice nor to the
+// capture itself.
 func checkReplayFiles(configs []config.Sink, in *os.File) error {
 	if len(configs) > 1 && configs[0].Path == configs[1].Path {
 		return hint.Usage(fmt.Errorf("lines and packets would both go to %s", configs[0].Path), "give -o and -w different files")
@@ -187,7 +188,8 @@ type player struct {
 	err     error           // the first of a sink
 }
 
-// play returns the error of the capture, after everything before it has been said. It stops at the first error of a sink.
+// play returns the error of the capture, after everything before it has been said. It stops at the
+// first error of a sink.
 func (p *player) play(r *capture.Reader) error {
 	defer p.replay.Flush()
 	for p.err == nil {

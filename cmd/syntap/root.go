@@ -113,8 +113,9 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// checkArgs makes what cmd and all commands below it say about their arguments usage errors. A command that only has
-// commands below it prints its help, and does not take the name of one that does not exist.
+// checkArgs makes what cmd and all commands below it say about their arguments usage errors. A
+// command that only has commands below it prints its help, and does not take the name of one that
+// does not exist.
 func checkArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -140,7 +141,8 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// usageError gives err the status of a usage error and, unless it has a hint, one that leads to the command's help.
+// usageError gives err the status of a usage error and, unless it has a hint, one that leads to the
+// command's help.
 func usageError(cmd *cobra.Command, err error) error {
 	if hint.Of(err) != "" {
 		return err
@@ -153,7 +155,8 @@ func addConfigFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE` instead of the built-in one")
 }
 
-// addUsualConfigFlag adds the flag to a command that looks for a config where it names none: usualConfig.
+// addUsualConfigFlag adds the flag to a command that looks for a config where it names none:
+// usualConfig.
 func addUsualConfigFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE`, instead of $SYNTAP_CONFIG, "+config.Installed+" or the built-in one")
 }

@@ -82,8 +82,9 @@ func addAskFlags(cmd *cobra.Command) *askFlags {
 // usualSocket is the address that examples have for http.listen.
 const usualSocket = "unix:/run/syntap/http.sock"
 
-// client returns a client for the address that the flags name, or that the config has. On a TCP port any user may listen, so
-// one is asked only where the user names it, or the config that has it.
+// client returns a client for the address that the flags name, or that the config has. On a TCP
+// port any user may listen, so one is asked only where the user names it, or the config that has
+// it.
 func (a *askFlags) client(cmd *cobra.Command) (*web.Client, error) {
 	if a.at != "" {
 		if a.file != "" {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestThreatModel looks for the tests by which the threat model shows its claims. Each that it names exists.
+// TestThreatModel looks for the tests by which the threat model shows its claims. Each that it
+// names exists.
 func TestThreatModel(t *testing.T) {
 	t.Parallel()
 	module := os.DirFS("../..")

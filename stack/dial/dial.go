@@ -20,18 +20,21 @@ var ErrDenied = errors.New("destination denied by policy")
 // Options say how the far side is reached. The zero value dials everything, unmarked.
 type Options struct {
 	Mark uint32 // SO_MARK of every socket; 0 = none
-	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the host's routes decide.
+	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the
+	// host's routes decide.
 	Interface string
 	Policy    Policy
 	Keepalive Keepalive // of TCP sockets
-	// UserTimeout is for how long what a TCP socket has sent may stay unacknowledged before the connection is given up
-	// (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's retransmissions decide, net.ipv4.tcp_retries2.
+	// UserTimeout is for how long what a TCP socket has sent may stay unacknowledged before the
+	// connection is given up (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's
+	// retransmissions decide, net.ipv4.tcp_retries2.
 	UserTimeout time.Duration
 	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
 }
 
-// Dialer opens the host's sockets towards the world. All of them are non-blocking and close on exec.
+// Dialer opens the host's sockets towards the world. All of them are non-blocking and close on
+// exec.
 type Dialer struct{ o atomic.Pointer[settings] }
 
 type settings struct {
@@ -66,8 +69,8 @@ func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, 
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
-// Admits reports whether policy lets a far end that nobody has asked send to a client, or the redirection exempts it under
-// its own name.
+// Admits reports whether policy lets a far end that nobody has asked send to a client, or the
+// redirection exempts it under its own name.
 func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
 	o := d.o.Load()
 	if !o.Policy.denies(client, far) {
@@ -80,8 +83,8 @@ func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
 	return ok && to == far
 }
 
-// Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process dies, until EndInOrder:
-// what has been cut short does not look whole to the far side.
+// Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process
+// dies, until EndInOrder: what has been cut short does not look whole to the far side.
 func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	fd, err = d.socket(target, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -120,8 +123,8 @@ func (d *Dialer) Datagram(target netip.Addr) (fd int, err error) {
 	return d.socket(target, unix.SOCK_DGRAM, 0)
 }
 
-// Ping opens an unprivileged ICMP echo socket of target's family (Linux: net.ipv4.ping_group_range must include the
-// caller's group).
+// Ping opens an unprivileged ICMP echo socket of target's family (Linux: net.ipv4.ping_group_range
+// must include the caller's group).
 func (d *Dialer) Ping(target netip.Addr) (fd int, err error) {
 	if target.Is4() {
 		return d.socket(target, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
@@ -137,7 +140,8 @@ func (d *Dialer) RawPing(target netip.Addr) (fd int, err error) {
 	return d.socket(target, unix.SOCK_RAW, unix.IPPROTO_ICMPV6)
 }
 
-// socket opens and marks a socket. A socket that cannot be marked could loop into our own TUN: it is an error.
+// socket opens and marks a socket. A socket that cannot be marked could loop into our own TUN: it
+// is an error.
 func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	family := unix.AF_INET6
 	if target.Is4() {
@@ -169,8 +173,8 @@ func (d *Dialer) restrict(fd int) error {
 	return nil
 }
 
-// Connect starts or makes the connection of a socket; EINPROGRESS means that writability will tell the end. The call is
-// raw: the descriptor does not block.
+// Connect starts or makes the connection of a socket; EINPROGRESS means that writability will tell
+// the end. The call is raw: the descriptor does not block.
 func Connect(fd int, to netip.AddrPort) syscall.Errno {
 	var sa Sockaddr
 	sa.Set(to)

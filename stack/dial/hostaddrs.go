@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// HostAddrs are the addresses that the host takes for its own, by the word of its kernel: those to which packets of a socket
-// with the mark are delivered here. Those of interfaces are among them, whole prefixes of local routes (AnyIP), and the
-// subnet-router anycast addresses of IPv6 (RFC 4291 §2.6.1). The zero value is ready, for sockets without mark.
+// HostAddrs are the addresses that the host takes for its own, by the word of its kernel: those to
+// which packets of a socket with the mark are delivered here. Those of interfaces are among them,
+// whole prefixes of local routes (AnyIP), and the subnet-router anycast addresses of IPv6 (RFC 4291
+// §2.6.1). The zero value is ready, for sockets without mark.
 type HostAddrs struct {
 	Mark uint32
 
@@ -22,21 +23,23 @@ type hostAddr struct {
 	asked time.Time
 }
 
-// Close gives the descriptor back by which the kernel is asked. Another one is opened when it is asked again.
+// Close gives the descriptor back by which the kernel is asked. Another one is opened when it is
+// asked again.
 func (h *HostAddrs) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.kernel.close()
 }
 
-// The kernel's word on an address holds for hostAddrAge; of maxHostAddrs addresses it is remembered.
+// The kernel's word on an address holds for hostAddrAge; of maxHostAddrs addresses it is
+// remembered.
 const (
 	hostAddrAge  = time.Second
 	maxHostAddrs = 4096
 )
 
-// Contains reports whether the address is one of them. Where the kernel cannot be asked it is: better a denial too many than
-// one too few.
+// Contains reports whether the address is one of them. Where the kernel cannot be asked it is:
+// better a denial too many than one too few.
 func (h *HostAddrs) Contains(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	h.mu.Lock()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Keepalive says when a silent TCP connection is probed, and given up (RFC 9293 §3.8.4). Zero fields select Linux's defaults,
-// which are named with each.
+// Keepalive says when a silent TCP connection is probed, and given up (RFC 9293 §3.8.4). Zero
+// fields select Linux's defaults, which are named with each.
 type Keepalive struct {
 	Idle     time.Duration // of silence before the first probe, whole seconds; 2 h (net.ipv4.tcp_keepalive_time)
 	Interval time.Duration // between two probes, whole seconds; 75 s (net.ipv4.tcp_keepalive_intvl)

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Policy says which destinations are never dialled. It is checked on the address really dialled, after unwrapping the
-// IPv6 forms that carry an IPv4 address. The zero value allows everything.
+// Policy says which destinations are never dialled. It is checked on the address really dialled,
+// after unwrapping the IPv6 forms that carry an IPv4 address. The zero value allows everything.
 type Policy struct {
 	Deny      []netip.Prefix
 	Forwarded []netip.Prefix // denied to other machines, but not to programs of this host
@@ -15,7 +15,8 @@ type Policy struct {
 
 	// Local reports whether a client is a program of this host; nil = none is.
 	Local func(client netip.Addr) bool
-	// Resolvers are the host's nameservers, which are never denied for DNS to programs of this host; nil = there are none.
+	// Resolvers are the host's nameservers, which are never denied for DNS to programs of this
+	// host; nil = there are none.
 	Resolvers func() []netip.Addr
 }
 

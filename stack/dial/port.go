@@ -11,15 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// privileged is the first port that every program may bind (RFC 6335 §6: the system ports are below it).
+// privileged is the first port that every program may bind (RFC 6335 §6: the system ports are below
+// it).
 const privileged = 1024
 
 // anyPort has the kernel choose.
 var anyPort = []uint16{0}
 
-// SourcePorts returns the ports to try, in turn, for a TCP socket of a client that sends from port; 0 = one that the kernel
-// chooses. A port below those that kernels choose (net.ipv4.ip_local_port_range) is one that the client has asked for: its far
-// side may expect it, as in a simultaneous open.
+// SourcePorts returns the ports to try, in turn, for a TCP socket of a client that sends from port;
+// 0 = one that the kernel chooses. A port below those that kernels choose
+// (net.ipv4.ip_local_port_range) is one that the client has asked for: its far side may expect it,
+// as in a simultaneous open.
 func (d *Dialer) SourcePorts(port uint16) []uint16 {
 	switch {
 	case port < privileged:
@@ -30,9 +32,9 @@ func (d *Dialer) SourcePorts(port uint16) []uint16 {
 	return anyPort
 }
 
-// SystemPorts returns the ports to try, in turn, for a socket of a client that sends from port; 0 = one that the kernel
-// chooses. A system port tells far sides that the client is privileged: another one of its kind is better than none, as in
-// Linux's NAT.
+// SystemPorts returns the ports to try, in turn, for a socket of a client that sends from port; 0 =
+// one that the kernel chooses. A system port tells far sides that the client is privileged: another
+// one of its kind is better than none, as in Linux's NAT.
 func SystemPorts(port uint16) []uint16 {
 	if port == 0 || port >= privileged {
 		return anyPort
@@ -49,9 +51,9 @@ func SystemPorts(port uint16) []uint16 {
 	return append(ports, 0)
 }
 
-// Bind gives a TCP socket towards target its source port, at the address that the host sends from: at any address it would
-// meet the client's own socket. One with that very address and port would keep the client from connecting again, and is
-// EADDRINUSE.
+// Bind gives a TCP socket towards target its source port, at the address that the host sends from:
+// at any address it would meet the client's own socket. One with that very address and port would
+// keep the client from connecting again, and is EADDRINUSE.
 func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.AddrPort) error {
 	route, err := d.Datagram(target.Addr())
 	if err != nil {
@@ -71,7 +73,8 @@ func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.A
 	return BindTo(fd, netip.AddrPortFrom(addr.WithZone(target.Addr().Zone()), port))
 }
 
-// BindSource gives a TCP socket its source address, and its port; 0 = the kernel chooses it when the socket connects.
+// BindSource gives a TCP socket its source address, and its port; 0 = the kernel chooses it when
+// the socket connects.
 func BindSource(fd int, source netip.AddrPort) error {
 	level, option := unix.SOL_SOCKET, unix.SO_REUSEADDR // for other destinations, and beside TIME-WAIT
 	if source.Port() == 0 {
@@ -83,7 +86,8 @@ func BindSource(fd int, source netip.AddrPort) error {
 	return BindTo(fd, source)
 }
 
-// readFirstEphemeral returns the least port that the kernel, or a client's with its usual range, gives to sockets without one.
+// readFirstEphemeral returns the least port that the kernel, or a client's with its usual range,
+// gives to sockets without one.
 func readFirstEphemeral() uint16 {
 	const usual = 32768
 	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Routes asks the kernel how datagrams leave, by sockets that are marked and bound as those that carry them and never send.
-// It belongs to one goroutine.
+// Routes asks the kernel how datagrams leave, by sockets that are marked and bound as those that
+// carry them and never send. It belongs to one goroutine.
 type Routes struct {
 	dialer *Dialer
 	o      *settings // that the sockets were opened with
@@ -19,7 +19,8 @@ type Routes struct {
 // NewRoutes returns what asks for the dialer's sockets.
 func (d *Dialer) NewRoutes() *Routes { return &Routes{dialer: d, fds: [2]int{-1, -1}} }
 
-// Source returns the address of this host that a datagram to target leaves from, or why it does not leave.
+// Source returns the address of this host that a datagram to target leaves from, or why it does not
+// leave.
 func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 	fd, err := r.connect(target)
 	if err != nil {
@@ -32,7 +33,8 @@ func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 	return local, nil
 }
 
-// MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0 where there is no way.
+// MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0
+// where there is no way.
 func (r *Routes) MTU(target netip.AddrPort) int {
 	fd, err := r.connect(target)
 	if err != nil {

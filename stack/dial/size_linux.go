@@ -13,8 +13,8 @@ const (
 	maxMSS = 32767
 )
 
-// SetMSS has a TCP socket that has not connected yet announce and send at most mss bytes in one segment. It returns the
-// value that was set: Linux takes 88 to 32767.
+// SetMSS has a TCP socket that has not connected yet announce and send at most mss bytes in one
+// segment. It returns the value that was set: Linux takes 88 to 32767.
 func SetMSS(fd, mss int) (int, error) {
 	mss = min(max(mss, minMSS), maxMSS)
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss); err != nil {
@@ -53,16 +53,16 @@ func PathMTU(fd int, target netip.Addr) int {
 	return mtu
 }
 
-// ClientMTU returns the MTU of the host's route to a client; 0 where there is none. The route is not bound to
-// Options.Interface, which is for the way to the world.
+// ClientMTU returns the MTU of the host's route to a client; 0 where there is none. The route is
+// not bound to Options.Interface, which is for the way to the world.
 func (d *Dialer) ClientMTU(client netip.Addr) int {
 	o := d.o.Load().Options
 	o.Interface = ""
 	return New(o).RouteMTU(netip.AddrPortFrom(client, 9)) // any port
 }
 
-// RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where the kernel has learned
-// it; 0 where there is no way.
+// RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where
+// the kernel has learned it; 0 where there is no way.
 func (d *Dialer) RouteMTU(target netip.AddrPort) int {
 	fd, err := d.Datagram(target.Addr())
 	if err != nil {

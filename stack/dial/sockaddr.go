@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockaddr is a socket address as the kernel takes and gives it (struct sockaddr_in or sockaddr_in6), for calls made
-// without allocation.
+// Sockaddr is a socket address as the kernel takes and gives it (struct sockaddr_in or
+// sockaddr_in6), for calls made without allocation.
 type Sockaddr struct {
 	raw unix.RawSockaddrInet6 // the larger of the two
 	len uint32

@@ -41,7 +41,8 @@ type block struct {
 	left   uint32 // bytes of the body not yet read
 }
 
-// openBlock reads the head of a block. A section header brings its own byte order, which order keeps.
+// openBlock reads the head of a block. A section header brings its own byte order, which order
+// keeps.
 func openBlock(s *source, order *binary.ByteOrder) (*block, error) {
 	var head [12]byte
 	if err := s.read(head[:8]); err != nil {

@@ -88,7 +88,8 @@ func syn6() []byte {
 	return append(b, syn4()[20:]...)
 }
 
-// ether puts an Ethernet header with the types and tags given, the last of them the EtherType, in front of a packet.
+// ether puts an Ethernet header with the types and tags given, the last of them the EtherType, in
+// front of a packet.
 func ether(packet []byte, words ...uint16) []byte {
 	b := append(make([]byte, 0, 64), 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1)
 	for _, w := range words {

@@ -8,7 +8,8 @@ import (
 	"syntap/tap/capture"
 )
 
-// FuzzReader feeds any bytes to the reader. It must end, stay inside the file, and keep its promises about lengths.
+// FuzzReader feeds any bytes to the reader. It must end, stay inside the file, and keep its
+// promises about lengths.
 func FuzzReader(f *testing.F) {
 	frame := ether(syn4(), 0x8100, 1, 0x88a8, 2, 0x0800)
 	for _, link := range []uint32{0, 1, 9, 12, 14, 101, 108, 113, 228, 229, 276} {

@@ -30,7 +30,8 @@ const (
 // mplsBottom marks the last entry of a label stack.
 const mplsBottom = 0x100
 
-// decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network empty.
+// decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network
+// empty.
 func (p *Packet) decodeLink() error {
 	p.EtherType, p.Network, p.NetworkLength = 0, nil, 0
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
@@ -99,7 +100,8 @@ func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 	}
 }
 
-// decodeMPLS passes over a label stack (RFC 3032 §2.1). Nothing in it tells what is below but the version nibble.
+// decodeMPLS passes over a label stack (RFC 3032 §2.1). Nothing in it tells what is below but the
+// version nibble.
 func (p *Packet) decodeMPLS(offset int) {
 	for len(p.Frame) >= offset+4 {
 		entry := binary.BigEndian.Uint32(p.Frame[offset:])
@@ -112,8 +114,8 @@ func (p *Packet) decodeMPLS(offset int) {
 	}
 }
 
-// decodePPP reads a PPP header: the HDLC address and control bytes where they are there (RFC 1662 §3.1), and a protocol
-// field that may be compressed to one byte (RFC 1661 §2 and §6.5).
+// decodePPP reads a PPP header: the HDLC address and control bytes where they are there (RFC 1662
+// §3.1), and a protocol field that may be compressed to one byte (RFC 1661 §2 and §6.5).
 func (p *Packet) decodePPP(offset int) {
 	p.pppLength = p.FrameLength - offset
 	f := p.Frame
@@ -137,15 +139,16 @@ func (p *Packet) decodePPP(offset int) {
 	}
 }
 
-// setNetwork declares the frame from offset on to be the network layer; etherType 0 leaves it to the version nibble.
+// setNetwork declares the frame from offset on to be the network layer; etherType 0 leaves it to
+// the version nibble.
 func (p *Packet) setNetwork(etherType uint16, offset int) {
 	p.EtherType = etherType
 	p.Network = p.Frame[offset:]
 	p.NetworkLength = p.FrameLength - offset
 }
 
-// loopEtherType maps the address family of a BSD loopback header; 0 = not IP. The null type holds it in the byte order of the
-// machine that captured, so both orders are taken.
+// loopEtherType maps the address family of a BSD loopback header; 0 = not IP. The null type holds
+// it in the byte order of the machine that captured, so both orders are taken.
 func loopEtherType(family uint32) uint16 {
 	if family > 0xffff {
 		family = bits.ReverseBytes32(family)

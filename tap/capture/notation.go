@@ -8,8 +8,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Notation returns the packet as package tcpdump prints it, with what the two dialects write of the link layer. It shares
-// p's memory.
+// Notation returns the packet as package tcpdump prints it, with what the two dialects write of the
+// link layer. It shares p's memory.
 func (p *Packet) Notation() tcpdump.Packet {
 	n := tcpdump.Packet{Data: p.Network, Length: p.NetworkLength, EtherType: p.EtherType, VLANs: p.VLANs}
 	classic, modern := &n.Prefix[tcpdump.Classic], &n.Prefix[tcpdump.Modern]
@@ -38,7 +38,8 @@ func (p *Packet) Notation() tcpdump.Packet {
 	return n
 }
 
-// interfaceName asks this machine, as tcpdump does, though the number is of the machine that captured.
+// interfaceName asks this machine, as tcpdump does, though the number is of the machine that
+// captured.
 func (p *Packet) interfaceName() string {
 	if p.names == nil {
 		p.names = map[uint32]string{}

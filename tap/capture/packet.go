@@ -14,7 +14,8 @@ type Packet struct {
 	Frame       []byte // captured bytes, link header first
 	FrameLength int    // bytes on the wire; at least len(Frame)
 
-	// The network layer. Network is empty when the frame holds no IP packet or is too short for its link header.
+	// The network layer. Network is empty when the frame holds no IP packet or is too short for its
+	// link header.
 	EtherType     uint16 // what the link layer said; 0 = it says nothing, trust the version nibble
 	Network       []byte // captured bytes from the IP header on, with whatever trails the packet
 	NetworkLength int    // bytes on the wire from the IP header on
@@ -34,8 +35,8 @@ type Packet struct {
 	names map[uint32]string // of this machine's interfaces, once asked for
 }
 
-// Replace returns the frame with another network layer, which has length bytes on the wire, and what the frame has. Length
-// fields of the link header follow.
+// Replace returns the frame with another network layer, which has length bytes on the wire, and
+// what the frame has. Length fields of the link header follow.
 func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength int) {
 	header := len(p.Frame) - len(p.Network)
 	frame = slices.Concat(p.Frame[:header], network)
@@ -46,7 +47,8 @@ func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength 
 	return frame, p.FrameLength - p.NetworkLength + length
 }
 
-// LinkType says what a frame begins with: a LINKTYPE_ value of https://www.tcpdump.org/linktypes.html.
+// LinkType says what a frame begins with: a LINKTYPE_ value of
+// https://www.tcpdump.org/linktypes.html.
 type LinkType uint16
 
 // The link types this package reads.

@@ -48,7 +48,8 @@ func newPcapFile(s *source, magic []byte) (*pcapFile, error) {
 		return nil, fmt.Errorf("pcap version %d.%d is not supported (supported: 2.x)", major, minor)
 	}
 	f.old = minor < 4
-	// The upper half of the field tells the length of a frame check sequence and is reserved otherwise.
+	// The upper half of the field tells the length of a frame check sequence and is reserved
+	// otherwise.
 	f.linkType = LinkType(f.order.Uint32(head[20:]))
 	return f, nil
 }
@@ -71,8 +72,8 @@ func (f *pcapFile) next(s *source, p *Packet) error {
 	return p.readFrame(s, captured, length)
 }
 
-// maxCaptured is the most captured bytes of one packet: libpcap's MAXIMUM_SNAPLEN. It bounds what a hostile length field
-// can make the reader allocate.
+// maxCaptured is the most captured bytes of one packet: libpcap's MAXIMUM_SNAPLEN. It bounds what a
+// hostile length field can make the reader allocate.
 const maxCaptured = 262144
 
 // readFrame reads the captured bytes of a packet that had length bytes on the wire.

@@ -131,7 +131,8 @@ func (i *ngInterface) time(stamp uint64) time.Time {
 	return time.Unix(int64(seconds)+i.offset, int64(nanoseconds))
 }
 
-// readPacket reads an enhanced packet block or the obsolete packet block, which differ in the first four bytes.
+// readPacket reads an enhanced packet block or the obsolete packet block, which differ in the first
+// four bytes.
 func (f *ngFile) readPacket(b *block, p *Packet) error {
 	body, err := b.take(20)
 	if err != nil {

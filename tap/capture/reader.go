@@ -16,7 +16,8 @@ type Reader struct {
 	err    error
 }
 
-// format is what pcap and pcapng differ in: next reads one packet's Time, LinkType, Frame and FrameLength.
+// format is what pcap and pcapng differ in: next reads one packet's Time, LinkType, Frame and
+// FrameLength.
 type format interface {
 	next(s *source, p *Packet) error
 }
@@ -41,9 +42,10 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return c, nil
 }
 
-// Next returns the next packet, which stays valid until the next call. The error is io.EOF at the end of the file; a file
-// that is cut short or broken gives the packets before the damage, and then an error that names the place and wraps
-// io.ErrUnexpectedEOF or a LinkTypeError where that is the reason. Errors are final.
+// Next returns the next packet, which stays valid until the next call. The error is io.EOF at the
+// end of the file; a file that is cut short or broken gives the packets before the damage, and then
+// an error that names the place and wraps io.ErrUnexpectedEOF or a LinkTypeError where that is the
+// reason. Errors are final.
 func (r *Reader) Next() (*Packet, error) {
 	if r.err != nil {
 		return nil, r.err

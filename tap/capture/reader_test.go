@@ -141,7 +141,8 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
-// A file cut anywhere gives its whole packets, and then an error unless the cut is between two records.
+// A file cut anywhere gives its whole packets, and then an error unless the cut is between two
+// records.
 func TestReaderCutAnywhere(t *testing.T) {
 	t.Parallel()
 	frame := ether(syn4(), 0x0800)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Writer writes packets as one section of a pcapng file, with one interface for each link type. Each packet is one Write
-// to the file.
+// Writer writes packets as one section of a pcapng file, with one interface for each link type.
+// Each packet is one Write to the file.
 type Writer struct {
 	w     io.Writer
 	unit  time.Duration // of a time stamp
@@ -19,8 +19,9 @@ type Writer struct {
 	buf   []byte
 }
 
-// NewWriter writes the head of a section for frames of the link type given. The resolution of the time stamps is
-// time.Microsecond or time.Nanosecond. Behind a whole pcapng file the section extends it.
+// NewWriter writes the head of a section for frames of the link type given. The resolution of the
+// time stamps is time.Microsecond or time.Nanosecond. Behind a whole pcapng file the section
+// extends it.
 func NewWriter(w io.Writer, link LinkType, resolution time.Duration) (*Writer, error) {
 	if resolution != time.Nanosecond && resolution != time.Microsecond {
 		return nil, fmt.Errorf("write capture: resolution %v is not supported (supported: 1µs, 1ns)", resolution)
@@ -42,7 +43,8 @@ func NewWriter(w io.Writer, link LinkType, resolution time.Duration) (*Writer, e
 	return c, c.flush()
 }
 
-// interfaceOf returns the number of the interface for a link type. It describes the interface first if need be.
+// interfaceOf returns the number of the interface for a link type. It describes the interface first
+// if need be.
 func (c *Writer) interfaceOf(link LinkType) uint32 {
 	if i := slices.Index(c.links, link); i >= 0 {
 		return uint32(i)
@@ -62,8 +64,8 @@ func (c *Writer) interfaceOf(link LinkType) uint32 {
 	return uint32(len(c.links) - 1)
 }
 
-// WritePacket writes the captured bytes of a frame that had length bytes on the wire, with comments for the reader of the
-// file. Its link type is that of NewWriter. Times before 1970 become 1970.
+// WritePacket writes the captured bytes of a frame that had length bytes on the wire, with comments
+// for the reader of the file. Its link type is that of NewWriter. Times before 1970 become 1970.
 func (c *Writer) WritePacket(t time.Time, frame []byte, length int, comments ...string) error {
 	return c.WriteFrame(c.links[0], t, frame, length, comments...)
 }

@@ -15,10 +15,10 @@ const (
 	fragmentOffset = 0x1fff
 )
 
-// RewriteDF applies the first matching df rule to the packet that begins with b, and returns what it has changed, if
-// anything. Only the IPv4 header and the ports behind it need to be there; what is not IPv4 passes as it is.
-// Super-segments are like other packets: whoever cuts them gives the pieces the same bit and counts their identification
-// up.
+// RewriteDF applies the first matching df rule to the packet that begins with b, and returns what
+// it has changed, if anything. Only the IPv4 header and the ports behind it need to be there; what
+// is not IPv4 passes as it is. Super-segments are like other packets: whoever cuts them gives the
+// pieces the same bit and counts their identification up.
 func (r *Rules) RewriteDF(b []byte, d Direction) (Rewrite, Verdict) {
 	if !r.HasDF() || len(b) < 20 || b[0]>>4 != 4 {
 		return Rewrite{}, Pass
@@ -46,8 +46,8 @@ func (r *Rules) RewriteDF(b []byte, d Direction) (Rewrite, Verdict) {
 		return Rewrite{}, Pass
 	}
 	putIPv4(b, ipv4Flags, flags^dontFragment)
-	// Packets that may be fragmented need identifications that differ (RFC 6864 §4.1); a fragment has to keep the one of
-	// its siblings.
+	// Packets that may be fragmented need identifications that differ (RFC 6864 §4.1); a fragment
+	// has to keep the one of its siblings.
 	if to == 0 && !fragment && binary.BigEndian.Uint16(b[ipv4ID:]) == 0 {
 		putIPv4(b, ipv4ID, max(1, r.o.RandomID()))
 	}
@@ -65,8 +65,8 @@ func ipv4Ports(b []byte, flags uint16) int {
 	return offset
 }
 
-// UpstreamDF returns what the host socket of a flow is to do about the don't-fragment bit (IP_MTU_DISCOVER). PreserveDF
-// leaves it to the kernel. A flow without ports has the port 0.
+// UpstreamDF returns what the host socket of a flow is to do about the don't-fragment bit
+// (IP_MTU_DISCOVER). PreserveDF leaves it to the kernel. A flow without ports has the port 0.
 func (r *Rules) UpstreamDF(client, server netip.AddrPort) DFPolicy {
 	if c := r.df.find(client, server, Outbound); c != nil {
 		return c.rule.Policy

@@ -11,9 +11,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// FuzzRewriteMSS puts any options into a segment that is otherwise right. Nothing but values of MSS options, or one option
-// more and the lengths, and checksums may change; the checksums stay right, and no MSS that a receiver finds is above the
-// bound.
+// FuzzRewriteMSS puts any options into a segment that is otherwise right. Nothing but values of MSS
+// options, or one option more and the lengths, and checksums may change; the checksums stay right,
+// and no MSS that a receiver finds is above the bound.
 func FuzzRewriteMSS(f *testing.F) {
 	for _, list := range optionLists() {
 		f.Add(list.options, []byte(nil), uint16(1360), false, false, true, false)

@@ -21,8 +21,8 @@ func familyOf(a netip.Addr) int {
 	return ipv6
 }
 
-// matcher is a compiled Match: what "everything" means is written out for each family, so that matching and comparing
-// rules know no special cases.
+// matcher is a compiled Match: what "everything" means is written out for each family, so that
+// matching and comparing rules know no special cases.
 type matcher struct {
 	src, dst  [families][]netip.Prefix // an empty list: no packet of that family matches
 	ports     []PortRange              // sorted, with gaps between them; none = any
@@ -89,7 +89,8 @@ func (m *matcher) exclude(family int) { m.src[family], m.dst[family] = nil, nil 
 // has reports whether m can match packets of the family.
 func (m *matcher) has(family int) bool { return len(m.src[family]) > 0 && len(m.dst[family]) > 0 }
 
-// matches reports whether m is for packets that go in direction d between client and server. Port 0 stands for no port.
+// matches reports whether m is for packets that go in direction d between client and server. Port 0
+// stands for no port.
 func (m *matcher) matches(client, server netip.AddrPort, d Direction) bool {
 	f := familyOf(client.Addr())
 	port := PortRange{server.Port(), server.Port()}

@@ -20,11 +20,11 @@ const (
 	defaultMSS6 = 1220
 )
 
-// RewriteMSS applies the first matching mss rule to a SYN or SYN-ACK and appends what it has changed to done. A segment
-// whose headers are not whole passes as it is.
+// RewriteMSS applies the first matching mss rule to a SYN or SYN-ACK and appends what it has
+// changed to done. A segment whose headers are not whole passes as it is.
 //
-// pathMTU is asked, where a rule needs it, for the MTU of the path towards the server; its answer 0, like a nil pathMTU,
-// means that it is unknown.
+// pathMTU is asked, where a rule needs it, for the MTU of the path towards the server; its answer
+// 0, like a nil pathMTU, means that it is unknown.
 func (r *Rules) RewriteMSS(done []Rewrite, s *Segment, pathMTU func() int) ([]Rewrite, Verdict) {
 	if !r.HasMSS() || s.Fragment {
 		return done, Pass
@@ -58,8 +58,8 @@ func (r *Rules) RewriteMSS(done []Rewrite, s *Segment, pathMTU func() int) ([]Re
 	return done, Pass
 }
 
-// limit returns what a rule allows the MSS to be between hosts of the client's family. It reports false when the rule
-// sets no bound, or the MTU leaves no room for a segment.
+// limit returns what a rule allows the MSS to be between hosts of the client's family. It reports
+// false when the rule sets no bound, or the MTU leaves no room for a segment.
 func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss uint16, ok bool) {
 	if rule.Clamp != ClampPMTU {
 		return uint16(rule.Clamp), rule.Clamp != ClampOff
@@ -79,8 +79,8 @@ func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss
 
 // clamp lowers every MSS option above limit. found tells whether there was any option.
 //
-// It walks the list as Linux does (net/netfilter/xt_TCPMSS.c), past what ends the list for most receivers: an end-of-list
-// option, a length that cannot be.
+// It walks the list as Linux does (net/netfilter/xt_TCPMSS.c), past what ends the list for most
+// receivers: an end-of-list option, a length that cannot be.
 func (s *Segment) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
 	for i := 0; i+lenMSS <= len(options); {
 		kind, length := options[i], int(options[i+1])
@@ -99,8 +99,8 @@ func (s *Segment) clamp(done []Rewrite, options []byte, limit uint16, rule int) 
 	return done, found
 }
 
-// addMSS adds the option where that is possible. Without it the sender would have kept to the default value, so a larger one
-// would be a raise.
+// addMSS adds the option where that is possible. Without it the sender would have kept to the
+// default value, so a larger one would be a raise.
 func (s *Segment) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
 	mss := min(limit, defaultMSS4)
 	if s.Buf[0]>>4 == 6 {
@@ -112,7 +112,8 @@ func (s *Segment) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
 	return done
 }
 
-// malformed reports whether a list cannot be read to its end: an option has a length below 2 or beyond the header.
+// malformed reports whether a list cannot be read to its end: an option has a length below 2 or
+// beyond the header.
 func malformed(options []byte) bool {
 	for len(options) > 0 && options[0] != kindEnd {
 		length := 1
@@ -130,9 +131,9 @@ func malformed(options []byte) bool {
 	return false
 }
 
-// UpstreamMSS returns the MSS that the host socket of a flow must not exceed (TCP_MAXSEG), or 0 where the kernel decides.
-// The option bounds both ways of that leg, so a rule for either direction counts; of two the lower bound. pathMTU is as
-// in RewriteMSS.
+// UpstreamMSS returns the MSS that the host socket of a flow must not exceed (TCP_MAXSEG), or 0
+// where the kernel decides. The option bounds both ways of that leg, so a rule for either direction
+// counts; of two the lower bound. pathMTU is as in RewriteMSS.
 func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() int) int {
 	outbound, inbound := r.mss.find(client, server, Outbound), r.mss.find(client, server, Inbound)
 	if inbound == outbound {

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { tuntest.Main(m) }
 
-// TestParity sends generated segments through a forwarding kernel that clamps, and has the rules do the same. The bytes
-// have to be equal, except where doc.go says why they are not.
+// TestParity sends generated segments through a forwarding kernel that clamps, and has the rules do
+// the same. The bytes have to be equal, except where doc.go says why they are not.
 func TestParity(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -137,8 +137,8 @@ func (k *kernel) open(t *testing.T, name string, mtu int, addresses ...string) *
 	return dev
 }
 
-// clampWith runs a command that makes the kernel clamp. Where the program or the kernel cannot, the test is skipped, or
-// fails as RequireNetNS does.
+// clampWith runs a command that makes the kernel clamp. Where the program or the kernel cannot, the
+// test is skipped, or fails as RequireNetNS does.
 func (k *kernel) clampWith(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, err := k.ns.Command(t.Context(), name, args...).CombinedOutput(); err != nil {
@@ -150,7 +150,8 @@ func (k *kernel) clampWith(t *testing.T, name string, args ...string) {
 	}
 }
 
-// forward sends a segment with its TCP header at an offset through the kernel and returns what comes out.
+// forward sends a segment with its TCP header at an offset through the kernel and returns what
+// comes out.
 func (k *kernel) forward(t *testing.T, f tuntest.Frame, tcp int) tuntest.Frame {
 	t.Helper()
 	if err := k.in.WriteFrame(f.Offload, [][]byte{f.Data}); err != nil {

@@ -44,8 +44,8 @@ func (r Rewrite) Words() (from, to string) {
 	return word(r.From), word(r.To)
 }
 
-// ends returns client and server of the IP packet b that goes in direction d. Its ports stand at offset ports; 0 = it has
-// none.
+// ends returns client and server of the IP packet b that goes in direction d. Its ports stand at
+// offset ports; 0 = it has none.
 func ends(b []byte, ports int, d Direction) (client, server netip.AddrPort) {
 	var src, dst netip.Addr
 	if b[0]>>4 == 4 {
@@ -64,7 +64,8 @@ func ends(b []byte, ports int, d Direction) (client, server netip.AddrPort) {
 	return client, server
 }
 
-// putIPv4 changes the 16-bit word at an offset of an IPv4 header, and the header's checksum with it.
+// putIPv4 changes the 16-bit word at an offset of an IPv4 header, and the header's checksum with
+// it.
 func putIPv4(b []byte, at int, v uint16) {
 	const checksum = 10
 	be := binary.BigEndian

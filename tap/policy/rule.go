@@ -33,8 +33,8 @@ type MSSRule struct {
 	DropMalformed bool // drop a segment whose option list cannot be read, instead of passing it
 }
 
-// Clamp is the upper bound that a rule sets on the MSS: ClampOff, ClampPMTU or a number of bytes, which is the same for
-// IPv4 and IPv6.
+// Clamp is the upper bound that a rule sets on the MSS: ClampOff, ClampPMTU or a number of bytes,
+// which is the same for IPv4 and IPv6.
 type Clamp int
 
 // The values of [Clamp] that are no number.

@@ -16,8 +16,9 @@ type Options struct {
 	RandomID func() uint16
 }
 
-// Rules are compiled rules. They do not change, apart from their counters, and serve any number of goroutines: to change
-// rules, compile new ones and swap the pointer. The zero value is a set without rules.
+// Rules are compiled rules. They do not change, apart from their counters, and serve any number of
+// goroutines: to change rules, compile new ones and swap the pointer. The zero value is a set
+// without rules.
 type Rules struct {
 	mss list[MSSRule]
 	df  list[DFRule]
@@ -61,7 +62,8 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 // HasMSS reports whether there is any mss rule.
 func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
 
-// HasDF reports whether there is any df rule. It is the one test that each packet costs where there is none.
+// HasDF reports whether there is any df rule. It is the one test that each packet costs where there
+// is none.
 func (r *Rules) HasDF() bool { return len(r.df) > 0 }
 
 // MSSUse returns each mss rule with the number of segments that it has changed or dropped.

@@ -18,8 +18,8 @@ const maxTCPHeader = 60 // what the four bits of the data offset can say
 
 // Segment is a TCP segment as its parser found it, from its IP header on.
 type Segment struct {
-	// Buf holds the headers and perhaps payload. It is changed in place; an added option makes it longer within its
-	// capacity, and is left out where that is too small.
+	// Buf holds the headers and perhaps payload. It is changed in place; an added option makes it
+	// longer within its capacity, and is left out where that is too small.
 	Buf       []byte
 	TCP       int       // offset of the TCP header
 	Direction Direction // Outbound or Inbound
@@ -27,7 +27,8 @@ type Segment struct {
 	Partial   bool      // the checksum field holds the sum of the pseudo-header only (tun.NeedsCsum)
 }
 
-// end returns the offset of the first byte behind the TCP header, or false when the headers do not lie in Buf.
+// end returns the offset of the first byte behind the TCP header, or false when the headers do not
+// lie in Buf.
 func (s *Segment) end() (end int, ok bool) {
 	ipHeader := 20
 	if len(s.Buf) > 0 && s.Buf[0]>>4 == 6 {
@@ -53,8 +54,8 @@ func (s *Segment) put(at int, v uint16) {
 	}
 }
 
-// updateChecksum follows the change of a word that the checksum covers. A partial checksum covers the pseudo-header alone
-// and is not complemented (virtio 1.2 §5.1.6.2).
+// updateChecksum follows the change of a word that the checksum covers. A partial checksum covers
+// the pseudo-header alone and is not complemented (virtio 1.2 §5.1.6.2).
 func (s *Segment) updateChecksum(old, v uint16) {
 	field := s.Buf[s.TCP+tcpChecksum:]
 	sum := binary.BigEndian.Uint16(field)
@@ -66,8 +67,8 @@ func (s *Segment) updateChecksum(old, v uint16) {
 	binary.BigEndian.PutUint16(field, sum)
 }
 
-// insert makes an option of four bytes the first one. It reports false, and changes nothing, where the segment has
-// payload, which would have to move, or no room.
+// insert makes an option of four bytes the first one. It reports false, and changes nothing, where
+// the segment has payload, which would have to move, or no room.
 func (s *Segment) insert(option [4]byte) bool {
 	be := binary.BigEndian
 	old, length := len(s.Buf), len(s.Buf)+len(option)

@@ -142,8 +142,8 @@ func optionLists() (lists []*syn) {
 	return lists
 }
 
-// syns returns every list in a SYN over IPv4 and over IPv6, some of them in a SYN-ACK, with payload and with a longer IP
-// header too.
+// syns returns every list in a SYN over IPv4 and over IPv6, some of them in a SYN-ACK, with payload
+// and with a longer IP header too.
 func syns() (all []*syn) {
 	for i, list := range optionLists() {
 		for _, is6 := range []bool{false, true} {

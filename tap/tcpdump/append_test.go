@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// lineTest has the line of a packet as both releases wrote it, but for bytes read from behind the capture.
+// lineTest has the line of a packet as both releases wrote it, but for bytes read from behind the
+// capture.
 type lineTest struct {
 	name            string
 	p               *Packet

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// The extension headers of RFC 8200 §4. Each method returns the header's length and whether the walk goes on behind it.
+// The extension headers of RFC 8200 §4. Each method returns the header's length and whether the
+// walk goes on behind it.
 
 // options6 writes the name of a header of options: hop-by-hop or destination.
 func (l *line) options6(b []byte, name, modern string) (size uint32, ok bool) {
@@ -24,7 +25,8 @@ func (l *line) options6(b []byte, name, modern string) (size uint32, ok bool) {
 	return size, true
 }
 
-// routing writes a routing header: types 0 (RFC 2460 §4.4), 2 (RFC 6275 §6.4) and 4 (RFC 8754 §2). Classic knows type 0 only.
+// routing writes a routing header: types 0 (RFC 2460 §4.4), 2 (RFC 6275 §6.4) and 4 (RFC 8754 §2).
+// Classic knows type 0 only.
 func (l *line) routing(b []byte) (size uint32, ok bool) {
 	if l.d == Classic {
 		return l.routingClassic(b)

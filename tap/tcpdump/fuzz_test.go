@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// FuzzAppend feeds any bytes to every form of line. A line must be printable ASCII, at most 2 KiB long, appended to what was
-// there, a function of the packet alone, and empty only for nothing.
+// FuzzAppend feeds any bytes to every form of line. A line must be printable ASCII, at most 2 KiB
+// long, appended to what was there, a function of the packet alone, and empty only for nothing.
 func FuzzAppend(f *testing.F) {
 	for _, group := range [][]lineTest{headerTests(), optionTests(), mptcpTests(), tunnelTests(), extensionTests()} {
 		for _, tt := range group {

@@ -34,8 +34,8 @@ var goldens = [...]struct {
 	{"modern-tttt", Printer{Dialect: Modern, Timestamp: Date, Location: time.UTC}},
 }
 
-// TestGolden compares the lines of whole captures with those of the releases: a small set in testdata, and the one that
-// SYNTAP_CORPUS names.
+// TestGolden compares the lines of whole captures with those of the releases: a small set in
+// testdata, and the one that SYNTAP_CORPUS names.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	compareDir(t, "testdata", *update)

@@ -95,7 +95,8 @@ func (l *line) chain(ip []byte, n uint32) {
 	}
 }
 
-// upper6 is upper for Classic, which knows less behind IPv6 and gives a tunnelled packet the length of the whole payload.
+// upper6 is upper for Classic, which knows less behind IPv6 and gives a tunnelled packet the length
+// of the whole payload.
 func (l *line) upper6(ip, b []byte, payload, left uint32, proto uint8) {
 	switch proto {
 	case protoTCP:

@@ -2,8 +2,8 @@ package tcpdump
 
 import "encoding/binary"
 
-// hopByHop is options6 for Modern's hop-by-hop header, whose options it reads: they hold a jumbogram's length, which must be
-// there when the IPv6 header has none.
+// hopByHop is options6 for Modern's hop-by-hop header, whose options it reads: they hold a
+// jumbogram's length, which must be there when the IPv6 header has none.
 func (l *line) hopByHop(b []byte, payload uint32) (size, jumbo uint32, ok bool) {
 	size, ok = l.options6(b, "HBH", "hbhopt")
 	if ok {

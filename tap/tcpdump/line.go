@@ -11,8 +11,8 @@ const (
 	etherIPv6 = 0x86dd
 )
 
-// maxLine bounds a line in bytes, leaving room for a time stamp within 2 KiB. No ordinary segment comes near it: it ends
-// header chains and nested tunnels that were made to be long.
+// maxLine bounds a line in bytes, leaving room for a time stamp within 2 KiB. No ordinary segment
+// comes near it: it ends header chains and nested tunnels that were made to be long.
 const maxLine = 2000
 
 // Append appends the line that tcpdump -n -S -t prints for p, without a newline.
@@ -22,17 +22,19 @@ func Append(dst []byte, d Dialect, p *Packet) []byte {
 	return l.b
 }
 
-// IsTCP reports whether the line of p in dialect d is that of a TCP segment: written by tcpdump's TCP printer, however
-// truncated or malformed the segment is, or noting a fragment of one. A header so broken that tcpdump never comes to look
-// for TCP ("bad-hlen 16", "IP bad-len 0", "[|ip]") makes no such line.
+// IsTCP reports whether the line of p in dialect d is that of a TCP segment: written by tcpdump's
+// TCP printer, however truncated or malformed the segment is, or noting a fragment of one. A header
+// so broken that tcpdump never comes to look for TCP ("bad-hlen 16", "IP bad-len 0", "[|ip]") makes
+// no such line.
 func IsTCP(d Dialect, p *Packet) bool {
 	l := line{d: d}
 	l.packet(p)
 	return l.tcp
 }
 
-// line is a line while it is written. The methods named after a protocol take the captured bytes from that protocol's
-// header to the end of the capture, and the length that the layer below announced.
+// line is a line while it is written. The methods named after a protocol take the captured bytes
+// from that protocol's header to the end of the capture, and the length that the layer below
+// announced.
 type line struct {
 	b     []byte
 	start int // where the line begins in b
@@ -130,8 +132,9 @@ func (l *line) addr4(b []byte) *line {
 	return l
 }
 
-// addr6 writes the IPv6 address at the start of b as RFC 5952 has it, but any address with 96 leading zero bits ends in
-// dotted form as inet_ntop(3) writes it, "::0.1.0.2", unless its seventh group is zero too.
+// addr6 writes the IPv6 address at the start of b as RFC 5952 has it, but any address with 96
+// leading zero bits ends in dotted form as inet_ntop(3) writes it, "::0.1.0.2", unless its seventh
+// group is zero too.
 func (l *line) addr6(b []byte) *line {
 	a := [16]byte(b)
 	if [12]byte(a[:]) == [12]byte{} && a[12]|a[13] != 0 {

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// mptcpNames are the subtypes of multipath TCP (RFC 8684 §3) in their order; the last one stands for all others.
+// mptcpNames are the subtypes of multipath TCP (RFC 8684 §3) in their order; the last one stands
+// for all others.
 var mptcpNames = [...]string{
 	"capable", "join", "dss", "add-addr", "rem-addr", "prio", "fail", "fast-close", "unknown",
 }
@@ -52,7 +53,8 @@ func (l *line) mptcp(o *options, n int) fault {
 	return noFault
 }
 
-// mpCapable writes MP_CAPABLE (RFC 8684 §3.1). Like those below it takes the value from the subtype on.
+// mpCapable writes MP_CAPABLE (RFC 8684 §3.1). Like those below it takes the value from the subtype
+// on.
 func (l *line) mpCapable(v []byte, flags uint8) bool {
 	switch len(v) {
 	case 2, 10:
@@ -145,7 +147,8 @@ func (l *line) mpDSS(v []byte, flags uint8) bool {
 	return len(rest) == 0
 }
 
-// mpNumber writes the number at the start of b, of eight or four bytes, and returns what follows it.
+// mpNumber writes the number at the start of b, of eight or four bytes, and returns what follows
+// it.
 func (l *line) mpNumber(b []byte, long bool) (rest []byte, ok bool) {
 	switch {
 	case long && len(b) >= 8:
@@ -158,7 +161,8 @@ func (l *line) mpNumber(b []byte, long bool) (rest []byte, ok bool) {
 	return b, false
 }
 
-// mpAddAddr writes ADD_ADDR, of version 0 or 1 (RFC 6824 §3.4.1, RFC 8684 §3.4.1): an address, perhaps a port, perhaps a MAC.
+// mpAddAddr writes ADD_ADDR, of version 0 or 1 (RFC 6824 §3.4.1, RFC 8684 §3.4.1): an address,
+// perhaps a port, perhaps a MAC.
 func (l *line) mpAddAddr(v []byte) bool {
 	address := 4
 	if len(v) >= 18 {

@@ -2,8 +2,8 @@ package tcpdump
 
 import "encoding/binary"
 
-// optionModern writes an option that only Modern knows, or nobody. It takes the length that the option announces for its value
-// and returns the length it has.
+// optionModern writes an option that only Modern knows, or nobody. It takes the length that the
+// option announces for its value and returns the length it has.
 func (l *line) optionModern(o *options, kind byte, n int) (int, fault) {
 	switch kind {
 	case kindMD5:
@@ -55,7 +55,8 @@ func (l *line) scps(o *options) fault {
 	return noFault
 }
 
-// userTimeout writes the option of RFC 5482 §3, but takes the lowest bit for the granularity, which is the highest.
+// userTimeout writes the option of RFC 5482 §3, but takes the lowest bit for the granularity, which
+// is the highest.
 func (l *line) userTimeout(o *options) fault {
 	l.text("uto")
 	v, f := o.value(2)

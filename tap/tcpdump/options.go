@@ -62,8 +62,8 @@ type options struct {
 	proto string // what Modern says was cut
 }
 
-// head reads the kind byte of the next option and its length byte, and returns the length of the value it announces. Kinds 0
-// and 1 have no length byte.
+// head reads the kind byte of the next option and its length byte, and returns the length of the
+// value it announces. Kinds 0 and 1 have no length byte.
 func (o *options) head() (kind byte, n int, f fault) {
 	if len(o.rest) == 0 {
 		return 0, 0, cutHead
@@ -122,7 +122,8 @@ func (l *line) options(o *options) bool {
 	return true
 }
 
-// fault ends the bracket. Modern closes it only behind another option, and after a cut value with the wrong sign.
+// fault ends the bracket. Modern closes it only behind another option, and after a cut value with
+// the wrong sign.
 func (l *line) fault(f fault, first bool, proto string) {
 	switch {
 	case f == badOption:
@@ -140,8 +141,8 @@ func (l *line) fault(f fault, first bool, proto string) {
 	}
 }
 
-// option writes one option, whose head announced a value of n bytes. The walk goes on behind the value that the kind ought to
-// have.
+// option writes one option, whose head announced a value of n bytes. The walk goes on behind the
+// value that the kind ought to have.
 func (l *line) option(o *options, kind byte, announced int) fault {
 	n := announced
 	var f fault

@@ -7,7 +7,8 @@ type Packet struct {
 	EtherType uint16   // what the link layer said: 0x0800, 0x86dd; 0 = unknown, trust the version nibble
 	VLANs     []uint16 // 802.1Q tag control information, outermost first
 
-	// Prefix is what the two dialects (its indexes) write in front for a link layer that is neither Ethernet nor raw IP,
-	// such as "IP 48: " (PPP, Classic) or "lo    In  " (Linux cooked v2, Modern).
+	// Prefix is what the two dialects (its indexes) write in front for a link layer that is neither
+	// Ethernet nor raw IP, such as "IP 48: " (PPP, Classic) or "lo    In  " (Linux cooked v2,
+	// Modern).
 	Prefix [2]string
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// The packets of the tests go from port 1051 to port 7 (no application of tcpdump's), 192.0.2.1 to 198.51.100.1 or
-// 2001:db8::1 to 2001:db8::2.
+// The packets of the tests go from port 1051 to port 7 (no application of tcpdump's), 192.0.2.1 to
+// 198.51.100.1 or 2001:db8::1 to 2001:db8::2.
 
 // tcp returns a segment with sequence number 1000, acknowledgement number 2000 and window 512.
 func tcp(flags byte, options []byte, payload ...byte) []byte {

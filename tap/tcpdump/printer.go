@@ -2,8 +2,8 @@ package tcpdump
 
 import "time"
 
-// Printer writes the lines of one output, where a line may depend on those before it. The zero value writes what Append does in
-// the dialect Classic. A Printer is for one goroutine at a time.
+// Printer writes the lines of one output, where a line may depend on those before it. The zero
+// value writes what Append does in the dialect Classic. A Printer is for one goroutine at a time.
 type Printer struct {
 	Dialect   Dialect
 	Timestamp Timestamp

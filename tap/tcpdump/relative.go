@@ -5,8 +5,9 @@ import "net/netip"
 // maxConversations bounds the table. A live tap meets more connections than any capture file.
 const maxConversations = 1 << 16
 
-// conversations remembers where the sequence numbers of each connection began. When the table is full, the connection that
-// entered it first is forgotten: its next segment counts as its first one again.
+// conversations remembers where the sequence numbers of each connection began. When the table is
+// full, the connection that entered it first is forgotten: its next segment counts as its first one
+// again.
 type conversations struct {
 	initial map[conversation]initial
 	order   []conversation // as they entered; a ring when full
@@ -19,9 +20,9 @@ type conversation struct{ low, high netip.AddrPort }
 // initial holds the number that each side's are counted from.
 type initial struct{ low, high uint32 }
 
-// relative returns seq and ack of a segment with ACK as differences to the numbers the connection began with, and what the
-// peer's numbers are counted from. The first such segment of a connection, and every one with SYN, sets those numbers and
-// keeps its own.
+// relative returns seq and ack of a segment with ACK as differences to the numbers the connection
+// began with, and what the peer's numbers are counted from. The first such segment of a connection,
+// and every one with SYN, sets those numbers and keeps its own.
 func (c *conversations) relative(src, dst netip.AddrPort, syn bool, seq, ack uint32) (uint32, uint32, uint32) {
 	key, reverse := conversation{src, dst}, src.Compare(dst) > 0
 	if reverse {

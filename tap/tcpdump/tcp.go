@@ -17,7 +17,8 @@ const (
 	flagCWR
 )
 
-// letters are the flags in the order of each dialect. Classic does not write ACK and URG, which have fields of their own.
+// letters are the flags in the order of each dialect. Classic does not write ACK and URG, which
+// have fields of their own.
 var letters = [...][]struct {
 	flag   uint8
 	letter byte
@@ -98,7 +99,8 @@ func (l *line) segment(ip, b []byte, n uint32) {
 	}
 }
 
-// endpoints writes the ports, and in front of each its address unless the line has the addresses already.
+// endpoints writes the ports, and in front of each its address unless the line has the addresses
+// already.
 func (l *line) endpoints(ip, b []byte, v6 bool) {
 	sport, dport := uint32(binary.BigEndian.Uint16(b)), uint32(binary.BigEndian.Uint16(b[2:]))
 	switch {

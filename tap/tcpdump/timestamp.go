@@ -42,8 +42,9 @@ func (f *Timestamp) UnmarshalText(text []byte) error {
 	return fmt.Errorf("parse timestamp %q: want none, time, epoch, delta, date or since", text)
 }
 
-// clock writes time stamps, and remembers the one that the next is measured from. Seconds are 32 bits with a sign, as in a pcap
-// file that tcpdump reads: from 2038 on it goes wrong in ways of its own.
+// clock writes time stamps, and remembers the one that the next is measured from. Seconds are 32
+// bits with a sign, as in a pcap file that tcpdump reads: from 2038 on it goes wrong in ways of its
+// own.
 type clock struct {
 	ref int64 // Unix time in microseconds; 0 = none, in Classic all of the first second
 }

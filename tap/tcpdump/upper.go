@@ -2,10 +2,12 @@ package tcpdump
 
 import "encoding/binary"
 
-// beyond is the length that Classic gives a header it cannot read: it goes on, certain to find nothing captured.
+// beyond is the length that Classic gives a header it cannot read: it goes on, certain to find
+// nothing captured.
 const beyond = 65535
 
-// upper writes the payload of ip, b, which is of protocol proto, and returns the protocol found behind authentication headers.
+// upper writes the payload of ip, b, which is of protocol proto, and returns the protocol found
+// behind authentication headers.
 func (l *line) upper(ip, b []byte, n uint32, proto uint8) uint8 {
 	for proto == protoAH && !l.full() {
 		if len(b) == 0 {

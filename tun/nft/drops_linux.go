@@ -15,19 +15,21 @@ type ChainName struct{ Family, Table, Chain string }
 
 func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.Chain }
 
-// ForwardDrops returns the chains that drop forwarded packets by default and in whose tables no rule names an interface.
-// The rules of such a chain may accept its packets all the same, by other words.
+// ForwardDrops returns the chains that drop forwarded packets by default and in whose tables no
+// rule names an interface. The rules of such a chain may accept its packets all the same, by other
+// words.
 func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
 	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return names(r, name) })
 }
 
-// InputDrops returns the chains that drop by default what comes in for this host, and in whose tables no rule names an
-// interface, nor looks for packets of established connections.
+// InputDrops returns the chains that drop by default what comes in for this host, and in whose
+// tables no rule names an interface, nor looks for packets of established connections.
 func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
 	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool { return names(r, name) || established(r) })
 }
 
-// drops returns the chains of a hook that drop by default and in whose tables no rule is an exception.
+// drops returns the chains of a hook that drop by default and in whose tables no rule is an
+// exception.
 func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) bool) ([]ChainName, error) {
 	all, err := k.conn.ListChains()
 	if err != nil {
@@ -72,7 +74,8 @@ func names(r *nftables.Rule, name string) bool {
 	return false
 }
 
-// established reports whether a rule asks for the state of connections, unless for others than established ones.
+// established reports whether a rule asks for the state of connections, unless for others than
+// established ones.
 func established(r *nftables.Rule) bool {
 	byState := false
 	for _, e := range r.Exprs {

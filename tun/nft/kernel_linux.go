@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kernel changes the tables of the network namespace in which it was opened. A table that it has made belongs to it, where
-// the kernel knows that, until it is closed.
+// Kernel changes the tables of the network namespace in which it was opened. A table that it has
+// made belongs to it, where the kernel knows that, until it is closed.
 type Kernel struct {
 	conn *nftables.Conn
 	raw  *netlink.Conn // of conn
@@ -77,12 +77,13 @@ const (
 	tablePersist = 0x4 // NFT_TABLE_F_PERSIST: it outlives its owner
 )
 
-// Replace makes a table what t says, in place of one of the same name. Packets meet the old rules or the new ones: chains and
-// sets that stay are not made anew, because a packet that is on its way through the old rules looks into the sets as they are.
+// Replace makes a table what t says, in place of one of the same name. Packets meet the old rules
+// or the new ones: chains and sets that stay are not made anew, because a packet that is on its way
+// through the old rules looks into the sets as they are.
 func (k *Kernel) Replace(t *Table) error { return patiently(func() error { return k.replace(t) }) }
 
-// patiently does again what is not permitted yet: an owner that has just died may keep its table for a moment, because a child
-// that it was starting has its descriptors.
+// patiently does again what is not permitted yet: an owner that has just died may keep its table
+// for a moment, because a child that it was starting has its descriptors.
 func patiently(change func() error) error {
 	const patience, pause = 2 * time.Second, 10 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(pause) {
@@ -97,7 +98,8 @@ func (k *Kernel) replace(t *Table) error {
 	if err != nil {
 		return err
 	}
-	// An empty table, which does nothing, is made ours, or the one that a dead process has left. Older kernels refuse.
+	// An empty table, which does nothing, is made ours, or the one that a dead process has left.
+	// Older kernels refuse.
 	owned := k.own(t.Name) == nil
 	var old content
 	if exists {
@@ -246,8 +248,9 @@ func (k *Kernel) fill(t *Table, old content) error {
 	return nil
 }
 
-// fillSet queues what makes a set, or the one that is there, have the elements of s. id is one that no other set of the
-// transaction has: those that the library gives are not safe for several goroutines.
+// fillSet queues what makes a set, or the one that is there, have the elements of s. id is one that
+// no other set of the transaction has: those that the library gives are not safe for several
+// goroutines.
 func (k *Kernel) fillSet(to *nftables.Table, id uint32, s Set, old *nftables.Set) error {
 	set := &nftables.Set{
 		Table: to, ID: id, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
@@ -298,7 +301,8 @@ var hooks = map[string]*nftables.ChainHook{
 	"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput, "postrouting": nftables.ChainHookPostrouting,
 }
 
-// elements translates the elements of a set. A range ends before the next address; one that reaches the last does not end.
+// elements translates the elements of a set. A range ends before the next address; one that reaches
+// the last does not end.
 func elements(s Set) []nftables.SetElement {
 	var all []nftables.SetElement
 	for _, e := range s.Elements {

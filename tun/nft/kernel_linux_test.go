@@ -15,8 +15,8 @@ func addresses(first, last string) nft.Range {
 	return nft.Range{First: a.AsSlice(), Last: b.AsSlice(), Text: first + "-" + last}
 }
 
-// TestReplaceKeepsElements looks at how the kernel lists elements: those that are as before must not be made anew, because a
-// packet on its way through the old rules would not find them.
+// TestReplaceKeepsElements looks at how the kernel lists elements: those that are as before must
+// not be made anew, because a packet on its way through the old rules would not find them.
 func TestReplaceKeepsElements(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)

@@ -66,7 +66,8 @@ func To(name string) Statement {
 	return Statement{fmt.Sprintf("oifname %q", name), []expr.Any{meta(expr.MetaKeyOIFNAME), equal(interfaceName(name))}}
 }
 
-// metaOutKind is NFT_META_OIFKIND of linux/netfilter/nf_tables.h: the kind of link that the packet leaves by.
+// metaOutKind is NFT_META_OIFKIND of linux/netfilter/nf_tables.h: the kind of link that the packet
+// leaves by.
 const metaOutKind = expr.MetaKey(27)
 
 // ToBridge matches packets that leave by a bridge.
@@ -74,8 +75,8 @@ var ToBridge = Statement{`meta oifkind "bridge"`, []expr.Any{
 	meta(metaOutKind), equal(interfaceName("bridge")),
 }}
 
-// FromNone matches packets that have come in by no interface: this host's own and, in postrouting, what a bridge has
-// forwarded by itself.
+// FromNone matches packets that have come in by no interface: this host's own and, in postrouting,
+// what a bridge has forwarded by itself.
 var FromNone = Statement{"meta iif 0", []expr.Any{meta(expr.MetaKeyIIF), equal(native(0))}}
 
 // FromAny matches packets that have come in by an interface of a set of indexes.
@@ -147,7 +148,8 @@ var Reply = Statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyD
 // New matches packets that begin a connection.
 var New = state("new", expr.CtStateBitNEW)
 
-// Related matches packets that begin a connection which another has announced, such as FTP's, and ICMP errors.
+// Related matches packets that begin a connection which another has announced, such as FTP's, and
+// ICMP errors.
 var Related = state("related", expr.CtStateBitRELATED)
 
 // NewOrRelated matches packets that begin a connection, announced or not.
@@ -238,7 +240,8 @@ func (f Field) Is(a netip.Addr) Statement {
 	return Statement{fmt.Sprintf("%s %s", f.text, a), append(f.isFamily(), f.load(reg), equal(a.AsSlice()))}
 }
 
-// FlowIn matches TCP segments whose addresses and ports are in a set of the type address, port, address, port.
+// FlowIn matches TCP segments whose addresses and ports are in a set of the type address, port,
+// address, port.
 func FlowIn(source, destination Field, set string) Statement {
 	words := source.size / 4 // of four bytes; each field of a key begins with one
 	r := uint32(unix.NFT_REG32_00)
@@ -251,8 +254,8 @@ func FlowIn(source, destination Field, set string) Statement {
 	return Statement{fmt.Sprintf("%s . tcp sport . %s . tcp dport @%s", source.text, destination.text, set), exprs}
 }
 
-// NotUnicast matches packets whose destination the host does not send to one machine elsewhere: its own addresses,
-// broadcasts and the like.
+// NotUnicast matches packets whose destination the host does not send to one machine elsewhere: its
+// own addresses, broadcasts and the like.
 var NotUnicast = Statement{"fib daddr type != unicast", []expr.Any{
 	&expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, differs(native(unix.RTN_UNICAST)),
 }}
@@ -269,8 +272,8 @@ func RouteOutside(set string) Statement {
 	}}
 }
 
-// AnyUID matches packets that come from a socket of a process. Those of the kernel's own sockets do not, nor do forwarded
-// ones.
+// AnyUID matches packets that come from a socket of a process. Those of the kernel's own sockets do
+// not, nor do forwarded ones.
 var AnyUID = Statement{"meta skuid >= 0", []expr.Any{
 	meta(expr.MetaKeySKUID), &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: native(0)},
 }}
@@ -298,7 +301,8 @@ func CountUID(set string) Statement {
 	}}
 }
 
-// CountForwarded counts the packet in a set of the type interface name, interface name: where it came in, where it leaves.
+// CountForwarded counts the packet in a set of the type interface name, interface name: where it
+// came in, where it leaves.
 func CountForwarded(set string) Statement {
 	return Statement{fmt.Sprintf("update @%s { iifname . oifname }", set), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG32_00},

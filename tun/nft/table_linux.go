@@ -16,8 +16,8 @@ type Table struct {
 	Chains []Chain // a chain stands before those that jump to it
 }
 
-// Set is a named set. Elements are in the order of Type's fields, each in network byte order, or the host's for
-// [InterfaceIndex] and [UID].
+// Set is a named set. Elements are in the order of Type's fields, each in network byte order, or
+// the host's for [InterfaceIndex] and [UID].
 type Set struct {
 	Name     string
 	Type     Type

@@ -50,8 +50,8 @@ func checksumOffset(protocol uint8) (offset int, ok bool) {
 	return 0, false
 }
 
-// VerifyChecksums tells what is wrong with the lengths and checksums of an unfragmented TCP, UDP, ICMP or ICMPv6 packet
-// that is finished, not left to an offload.
+// VerifyChecksums tells what is wrong with the lengths and checksums of an unfragmented TCP, UDP,
+// ICMP or ICMPv6 packet that is finished, not left to an offload.
 func VerifyChecksums(packet []byte) error {
 	p, err := parse(packet)
 	if err != nil {
@@ -69,9 +69,10 @@ func VerifyChecksums(packet []byte) error {
 	return nil
 }
 
-// Offloaded makes a TCP or UDP packet the frame that a kernel with offloads hands over: its checksum field holds the
-// pseudo-header's sum only, and a payload longer than gsoSize is left to be cut into pieces of that many bytes.
-// A gsoSize of 0 leaves no cutting. The frame takes over packet's memory.
+// Offloaded makes a TCP or UDP packet the frame that a kernel with offloads hands over: its
+// checksum field holds the pseudo-header's sum only, and a payload longer than gsoSize is left to
+// be cut into pieces of that many bytes. A gsoSize of 0 leaves no cutting. The frame takes over
+// packet's memory.
 func Offloaded(packet []byte, gsoSize uint16) Frame {
 	p, err := parse(packet)
 	if err != nil {

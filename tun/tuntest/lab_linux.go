@@ -20,8 +20,8 @@ const (
 	ServerAddr6 = "2001:db8:3::2"
 )
 
-// Lab is three hosts in a row. The program under test runs in the router, and so do, as a rule, the commands whose
-// traffic it routes; the client is for a router that forwards for others.
+// Lab is three hosts in a row. The program under test runs in the router, and so do, as a rule, the
+// commands whose traffic it routes; the client is for a router that forwards for others.
 //
 //	┌─ Client ───────────┐        ┌─ Router ────────────────┐        ┌─ Server ────────────┐
 //	│ eth0 192.0.2.2/24  ├──veth──┤ lan0 192.0.2.1/24       │        │                     │
@@ -79,7 +79,8 @@ func NewLab(tb testing.TB) *Lab {
 	return l
 }
 
-// Join lays a veth pair between an interface of the namespace and one of another, and waits until it carries packets.
+// Join lays a veth pair between an interface of the namespace and one of another, and waits until
+// it carries packets.
 func (ns *Namespace) Join(name string, other *Namespace, otherName string) {
 	ns.tb.Helper()
 	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: otherName, PeerNamespace: netlink.NsFd(other.handle)}

@@ -130,7 +130,8 @@ func TestProcessEndsWithTest(t *testing.T) {
 	}
 }
 
-// TestReexec looks around where Reexec has brought the tests. As root it first becomes another user.
+// TestReexec looks around where Reexec has brought the tests. As root it first becomes another
+// user.
 func TestReexec(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("SYNTAP_TUNTEST_REEXECUTED") != "" {
@@ -159,7 +160,8 @@ func TestReexec(t *testing.T) {
 		t.Skipf("needs user namespaces: %v: %s", err, out)
 	}
 
-	// A path that every user may execute: the build directory is root's alone, and so is what t.TempDir makes.
+	// A path that every user may execute: the build directory is root's alone, and so is what
+	// t.TempDir makes.
 	dir, err := os.MkdirTemp("", "tuntest") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)

@@ -78,8 +78,8 @@ func withThreadNetNS(f func() error) error {
 	return f()
 }
 
-// Do calls f with the calling goroutine in the namespace. Sockets that f opens stay there; goroutines that f starts
-// do not.
+// Do calls f with the calling goroutine in the namespace. Sockets that f opens stay there;
+// goroutines that f starts do not.
 func (ns *Namespace) Do(f func() error) error {
 	return withThreadNetNS(func() error {
 		if err := netns.Set(ns.handle); err != nil {
@@ -113,7 +113,8 @@ func (ns *Namespace) Listen(network, address string) net.Listener {
 	return l
 }
 
-// ListenPacket opens a packet socket such as "udp" in the namespace, and closes it when the test ends.
+// ListenPacket opens a packet socket such as "udp" in the namespace, and closes it when the test
+// ends.
 func (ns *Namespace) ListenPacket(network, address string) net.PacketConn {
 	ns.tb.Helper()
 	var c net.PacketConn
@@ -176,8 +177,8 @@ func (ns *Namespace) Link(name string) netlink.Link {
 	return link
 }
 
-// State returns everything the namespace's configuration consists of, as the ip and nft commands print it: links,
-// addresses, rules, the routes of all tables and packet filters.
+// State returns everything the namespace's configuration consists of, as the ip and nft commands
+// print it: links, addresses, rules, the routes of all tables and packet filters.
 func (ns *Namespace) State() string {
 	ns.tb.Helper()
 	var all strings.Builder
@@ -190,8 +191,8 @@ func (ns *Namespace) State() string {
 	return all.String()
 }
 
-// Drop makes the namespace lose percent of the packets that match, an nft expression such as `oifname "wan0" tcp dport 80`
-// (empty = all), at a hook such as "input", "forward" or "output".
+// Drop makes the namespace lose percent of the packets that match, an nft expression such as
+// `oifname "wan0" tcp dport 80` (empty = all), at a hook such as "input", "forward" or "output".
 func (ns *Namespace) Drop(percent int, hook, match string) {
 	ns.tb.Helper()
 	ns.Run("nft", fmt.Sprintf(`
@@ -200,8 +201,8 @@ func (ns *Namespace) Drop(percent int, hook, match string) {
 		add rule inet tuntest drop-%[1]s %[2]s numgen random mod 100 >= %[3]d counter drop`, hook, match, 100-percent))
 }
 
-// waitUp waits until an interface carries packets and has the IPv6 address that the kernel gives it: from then on its
-// state does not change by itself.
+// waitUp waits until an interface carries packets and has the IPv6 address that the kernel gives
+// it: from then on its state does not change by itself.
 func (ns *Namespace) waitUp(name string) {
 	ns.tb.Helper()
 	link := ns.Link(name)

@@ -24,9 +24,9 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Reexec gives a test binary the privilege that namespaces need, and goes first in a TestMain that does more than Main.
-// As root, or where there is no way to privilege, it does nothing. Otherwise it runs the binary again, as root of new user
-// and network namespaces, and exits with its status.
+// Reexec gives a test binary the privilege that namespaces need, and goes first in a TestMain that
+// does more than Main. As root, or where there is no way to privilege, it does nothing. Otherwise
+// it runs the binary again, as root of new user and network namespaces, and exits with its status.
 func Reexec() {
 	if os.Getenv(reexecuted) != "" {
 		if err := loopbackUp(); err != nil {
@@ -75,8 +75,8 @@ func loopbackUp() error {
 	return nil
 }
 
-// RequireNetNS skips the test where network namespaces or TUN interfaces cannot be made, and says why. With
-// SYNTAP_REQUIRE_NETNS=1 it fails the test instead.
+// RequireNetNS skips the test where network namespaces or TUN interfaces cannot be made, and says
+// why. With SYNTAP_REQUIRE_NETNS=1 it fails the test instead.
 func RequireNetNS(tb testing.TB) {
 	tb.Helper()
 	err := tryNetNS()

@@ -28,7 +28,8 @@ const (
 	CWR
 )
 
-// IP holds the fields of an IP header that a test may want to choose; the zero value stands for an ordinary packet.
+// IP holds the fields of an IP header that a test may want to choose; the zero value stands for an
+// ordinary packet.
 type IP struct {
 	TTL      uint8  // hop limit for IPv6; 0 = 64
 	TOS      uint8  // traffic class for IPv6

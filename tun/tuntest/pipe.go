@@ -33,8 +33,8 @@ type PipeEnd struct {
 
 var _ tun.Link = (*PipeEnd)(nil)
 
-// NewPipe returns the two ends of an in-memory link. By custom the first goes to the router and the second stands for
-// the host. Closing one closes both.
+// NewPipe returns the two ends of an in-memory link. By custom the first goes to the router and the
+// second stands for the host. Closing one closes both.
 func NewPipe(mtu int) (router, host *PipeEnd) {
 	outbound, inbound := make(chan Frame, pipeFrames), make(chan Frame, pipeFrames)
 	closed, once := make(chan struct{}), new(sync.Once)
@@ -87,7 +87,8 @@ func (e *PipeEnd) Send(f Frame) error {
 	}
 }
 
-// isClosed is asked before a select, which would choose at random between a closed pipe and a ready channel.
+// isClosed is asked before a select, which would choose at random between a closed pipe and a ready
+// channel.
 func (e *PipeEnd) isClosed() bool {
 	select {
 	case <-e.closed:
@@ -97,7 +98,8 @@ func (e *PipeEnd) isClosed() bool {
 	}
 }
 
-// Receive returns the next frame that the other end has written. It waits up to d; ok tells whether there was one.
+// Receive returns the next frame that the other end has written. It waits up to d; ok tells whether
+// there was one.
 func (e *PipeEnd) Receive(d time.Duration) (f Frame, ok bool) {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()

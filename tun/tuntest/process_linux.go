@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command returns a command that runs in the namespace, in a process group of its own. The end of ctx, or of the test
-// process, kills it.
+// Command returns a command that runs in the namespace, in a process group of its own. The end of
+// ctx, or of the test process, kills it.
 func (ns *Namespace) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	enter := fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), int(ns.handle))
 	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat([]string{enter, "--", name}, args)...)
@@ -28,7 +28,8 @@ func (ns *Namespace) Command(ctx context.Context, name string, args ...string) *
 // commandTimeout ends a command that hangs.
 const commandTimeout = 2 * time.Minute
 
-// Run runs a command to its end and returns what it wrote to stdout. The test fails when the command does.
+// Run runs a command to its end and returns what it wrote to stdout. The test fails when the
+// command does.
 func (ns *Namespace) Run(name string, args ...string) string {
 	ns.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
@@ -42,8 +43,8 @@ func (ns *Namespace) Run(name string, args ...string) string {
 	return stdout.String()
 }
 
-// Process is a command that runs beside the test. It is killed when the test ends, if it runs so long; where the test has
-// failed, the end of its output goes to the test's log.
+// Process is a command that runs beside the test. It is killed when the test ends, if it runs so
+// long; where the test has failed, the end of its output goes to the test's log.
 type Process struct {
 	cmd            *exec.Cmd
 	stdout, stderr Buffer

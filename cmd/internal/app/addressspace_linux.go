@@ -8,10 +8,12 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// leastAddressSpace is what Go may reserve of addresses while it uses a hundredth of that as memory.
+// leastAddressSpace is what Go may reserve of addresses while it uses a hundredth of that as
+// memory.
 const leastAddressSpace = 2 << 30
 
-// CheckAddressSpace refuses a limit (RLIMIT_AS) under which Go's runtime may end the process at any time.
+// CheckAddressSpace refuses a limit (RLIMIT_AS) under which Go's runtime may end the process at any
+// time.
 func CheckAddressSpace() error {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur >= leastAddressSpace {

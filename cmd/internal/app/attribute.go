@@ -12,17 +12,18 @@ import (
 	"syntap/tap"
 )
 
-// attribution names the local user and process in the records of their attempts. The kernel is asked for the user when the
-// SYN passes. The process is searched for while the far side is dialled; the client's answer and the record wait for the
-// search, which takes 2 ms at most: a client that has its answer may close its socket, or end.
+// attribution names the local user and process in the records of their attempts. The kernel is
+// asked for the user when the SYN passes. The process is searched for while the far side is
+// dialled; the client's answer and the record wait for the search, which takes 2 ms at most: a
+// client that has its answer may close its socket, or end.
 type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool // whose processes are to be found
 	next   func(*tap.Record)     // takes records that are complete
 
 	mu sync.Mutex // guards all below
-	// The last attempts, also those that are over: a client that has had no answer sends its SYN again. When there are
-	// maxAttempts, the older map goes.
+	// The last attempts, also those that are over: a client that has had no answer sends its SYN
+	// again. When there are maxAttempts, the older map goes.
 	attempts, older map[tap.Key]*attributed
 }
 
@@ -33,7 +34,8 @@ type attributed struct {
 	waiting   []func()   // to be called when that is over
 }
 
-// maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far fewer, or get new owners.
+// maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far
+// fewer, or get new owners.
 const maxAttempts = 8192
 
 // newAttribution returns one that passes records on to next. Close ends it.
@@ -55,7 +57,8 @@ func (a *attribution) segment(k tap.Key, s tap.Segment) {
 	a.attempt(k)
 }
 
-// attempt returns what is known of an attempt, and asks who its owner is the first time. mu is held.
+// attempt returns what is known of an attempt, and asks who its owner is the first time. mu is
+// held.
 func (a *attribution) attempt(k tap.Key) *attributed {
 	if t := a.find(k); t != nil {
 		return t
@@ -92,7 +95,8 @@ func (a *attribution) found(t *attributed, p owner.Process) {
 	}
 }
 
-// beforeAnswer calls answer when the owner of an attempt is known, or will not be, for stack.Options.BeforeAnswer.
+// beforeAnswer calls answer when the owner of an attempt is known, or will not be, for
+// stack.Options.BeforeAnswer.
 func (a *attribution) beforeAnswer(client, server netip.AddrPort, isn uint32, answer func()) {
 	if !a.local(client.Addr()) {
 		answer()
@@ -110,7 +114,8 @@ func (a *attribution) beforeAnswer(client, server netip.AddrPort, isn uint32, an
 	}
 }
 
-// record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where no search goes on for it.
+// record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where
+// no search goes on for it.
 func (a *attribution) record(r *tap.Record) {
 	k := tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 	a.mu.Lock()
@@ -133,7 +138,8 @@ func (a *attribution) pass(r *tap.Record, t *attributed) {
 	a.next(r)
 }
 
-// isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it no owner is looked up.
+// isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it no owner is
+// looked up.
 func isSYN(packet []byte) bool {
 	const tcp, syn, synACK = 6, 0x02, 0x12
 	offset, proto := 40, 6
@@ -156,7 +162,8 @@ func (a *attribution) status() *web.Owners {
 	return o
 }
 
-// attribute returns what has records name their owners, nil where they do not, and what status says of it.
+// attribute returns what has records name their owners, nil where they do not, and what status says
+// of it.
 func (r *Router) attribute(next func(*tap.Record)) (*attribution, func() *web.Owners) {
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }

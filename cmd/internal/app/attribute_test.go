@@ -58,8 +58,8 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 	return connect
 }
 
-// A record names the process that was looked for when its SYN passed, or at the latest before its client is answered. Others
-// name none, and do not wait.
+// A record names the process that was looked for when its SYN passed, or at the latest before its
+// client is answered. Others name none, and do not wait.
 func TestAttribution(t *testing.T) {
 	t.Parallel()
 	records := make(chan *tap.Record, 1)
@@ -73,7 +73,8 @@ func TestAttribution(t *testing.T) {
 	other, _ := connect([4]byte{127, 0, 0, 2})
 	syn := make([]byte, 40)
 	syn[0], syn[9], syn[33] = 0x45, 6, 0x02
-	// On a machine with many processes the first search may be cut short. It goes on by itself, and the next ones know more.
+	// On a machine with many processes the first search may be cut short. It goes on by itself, and
+	// the next ones know more.
 	isn := uint32(1 << 20)
 	tuntest.Wait(t, "the process to be found", func() bool {
 		isn++

@@ -18,8 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestClampHoldsForData moves data both ways through a real TUN and looks at every frame of it: no packet that a frame is
-// or becomes carries more than the clamped MSS.
+// TestClampHoldsForData moves data both ways through a real TUN and looks at every frame of it: no
+// packet that a frame is or becomes carries more than the clamped MSS.
 //
 //	client ── TUN ══ recorder ══ tap, stack ── 127.0.0.1 or ::1, by Redirect
 func TestClampHoldsForData(t *testing.T) {

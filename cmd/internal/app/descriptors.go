@@ -14,7 +14,8 @@ const spareDescriptors = 64
 // moreDescriptors is the remedy where there are too few to start.
 const moreDescriptors = "let it have more descriptors: ulimit -n 65536, or LimitNOFILE= in its unit"
 
-// warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has a descriptor.
+// warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has
+// a descriptor.
 func (r *Router) warnDescriptors() {
 	limit, flows := descriptorLimit(), r.Config.Limits.TCPFlows
 	if limit >= uint64(flows)+spareDescriptors {

@@ -1,5 +1,5 @@
-// Package app ties a router together and gives it a lifetime: it builds tun, tap and stack from a config, wires what
-// crosses between them, and takes everything down in order.
+// Package app ties a router together and gives it a lifetime: it builds tun, tap and stack from a
+// config, wires what crosses between them, and takes everything down in order.
 //
 //	tun.Device ══ tap.Tap ══ stack.Stack ── host sockets
 //	                │  ▲          │
@@ -9,17 +9,20 @@
 //	            │   └───────▶ Options.Admission: no new connections while records cannot be written
 //	            web.Server
 //
-// Of clients on this host a record names user and process; they are looked up when its SYN passes, and the
-// client is answered when that is over (attribute.go).
+// Of clients on this host a record names user and process; they are looked up when its SYN passes,
+// and the client is answered when that is over (attribute.go).
 //
-// The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes its sockets, and tells the
-// tap what the path takes (policy.go).
+// The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
+// its sockets, and tells the tap what the path takes (policy.go).
 //
-// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits and log. First is done all that
-// can fail, reading the file, compiling its rules, opening its sinks; then the new parts are put in the place of the old
-// ones. So the config in force is always one that stood in the file, whole. A change of tun, route or http is refused with
-// everything else in the file, rather than applied in part. Connections and datagram sockets that are open keep the sizes,
-// the interface and the timeouts they have begun with, but each datagram asks the deny list anew.
+// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits and
+// log. First is done all that can fail, reading the file, compiling its rules, opening its sinks;
+// then the new parts are put in the place of the old ones. So the config in force is always one
+// that stood in the file, whole. A change of tun, route or http is refused with everything else in
+// the file, rather than applied in part. Connections and datagram sockets that are open keep the
+// sizes, the interface and the timeouts they have begun with, but each datagram asks the deny list
+// anew.
 //
-// Tap and stack do not know each other. What one has to tell the other goes through the callbacks that [Route] sets.
+// Tap and stack do not know each other. What one has to tell the other goes through the callbacks
+// that [Route] sets.
 package app

@@ -13,8 +13,8 @@ import (
 	"syntap/tun"
 )
 
-// hostConfig translates what the config says of the host. The error says why connection tracking cannot be used; without it
-// the host is routed by rules alone.
+// hostConfig translates what the config says of the host. The error says why connection tracking
+// cannot be used; without it the host is routed by rules alone.
 func hostConfig(c *config.Config, stateDir string) (tun.HostConfig, error) {
 	var missing error
 	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
@@ -30,7 +30,8 @@ func hostConfig(c *config.Config, stateDir string) (tun.HostConfig, error) {
 	}, missing
 }
 
-// connTrack says why connection tracking cannot be used. A user who may not ask, as of "syntap plan", is told nothing.
+// connTrack says why connection tracking cannot be used. A user who may not ask, as of "syntap
+// plan", is told nothing.
 func connTrack() error {
 	err := tun.ConnTrack()
 	if errors.Is(err, os.ErrPermission) {
@@ -47,7 +48,8 @@ func uidRanges(ranges []config.Range) []tun.UIDRange {
 	return all
 }
 
-// Plan prints the commands that would do what Run with the same stateDir does to the host, one a line.
+// Plan prints the commands that would do what Run with the same stateDir does to the host, one a
+// line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	host, _ := hostConfig(c, stateDir) // the plan shows the consequence
 	commands, err := tun.Plan(host, c.TUN.MTU)
@@ -62,8 +64,8 @@ func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	return nil
 }
 
-// Notices returns what the operator should know of this host before it is routed by c. The journals of other runs stand in
-// stateDir.
+// Notices returns what the operator should know of this host before it is routed by c. The journals
+// of other runs stand in stateDir.
 func Notices(c *config.Config, stateDir string) ([]tun.Notice, error) {
 	host, missing := hostConfig(c, stateDir)
 	notices, err := tun.Notices(host)
@@ -77,8 +79,8 @@ func Notices(c *config.Config, stateDir string) ([]tun.Notice, error) {
 	return notices, err
 }
 
-// Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what stays closed after a
-// crash is left alone.
+// Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what
+// stays closed after a crash is left alone.
 func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 	all, err := tun.Cleanup(stateDir, crashed)
 	for _, c := range all {

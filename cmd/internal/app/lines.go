@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Lines is a writer for the program's own log that holds nobody up: where a terminal stands still (Ctrl-S), or a program does
-// not read, routes are repaired and a stop is finished all the same. Lines that there is no room for are lost and counted.
+// Lines is a writer for the program's own log that holds nobody up: where a terminal stands still
+// (Ctrl-S), or a program does not read, routes are repaired and a stop is finished all the same.
+// Lines that there is no room for are lost and counted.
 type Lines struct {
 	w       io.Writer
 	queue   chan []byte

@@ -16,8 +16,8 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-" means. Route makes it write
-// and closes it.
+// OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-"
+// means. Route makes it write and closes it.
 func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
 	o := audit.Options{Stdout: stdout, Logger: logger}
 	var open []*audit.Sink
@@ -66,8 +66,8 @@ func onTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(f.Fd())
 }
 
-// textFormatter writes messages that may name files. Values it quotes where that is wanted; the message it does not, on a
-// terminal.
+// textFormatter writes messages that may name files. Values it quotes where that is wanted; the
+// message it does not, on a terminal.
 type textFormatter struct{ logrus.TextFormatter }
 
 // Format implements logrus.Formatter.
@@ -77,8 +77,8 @@ func (f *textFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	return f.TextFormatter.Format(&clean)
 }
 
-// write has the log write while work runs, and to its end after that. A log that ends early, as on_full: stop asks for, ends
-// the work.
+// write has the log write while work runs, and to its end after that. A log that ends early, as
+// on_full: stop asks for, ends the work.
 func write(ctx context.Context, log *audit.Log, work func(context.Context) error) (workErr, logErr error) {
 	logCtx, silent := context.WithCancel(context.WithoutCancel(ctx))
 	workCtx, stop := context.WithCancel(ctx)

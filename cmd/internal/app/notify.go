@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Notifier tells the service manager how the program is: that it is ready, alive, reloading, about to stop (sd_notify(3)).
+// Notifier tells the service manager how the program is: that it is ready, alive, reloading, about
+// to stop (sd_notify(3)).
 type Notifier struct {
 	socket   string        // "" = there is no service manager
 	watchdog time.Duration // it expects a sign of life that often; 0 = never
@@ -23,7 +24,8 @@ func NewNotifier(getenv func(string) string) *Notifier {
 	return n
 }
 
-// Run says that the program is ready, shows that it is alive until ctx ends, and then says that it stops.
+// Run says that the program is ready, shows that it is alive until ctx ends, and then says that it
+// stops.
 func (n *Notifier) Run(ctx context.Context) error {
 	if n.socket == "" {
 		<-ctx.Done()
@@ -50,7 +52,8 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
-// Reload says that the program reloads its config while work does so, and what came of it, in one line.
+// Reload says that the program reloads its config while work does so, and what came of it, in one
+// line.
 func (n *Notifier) Reload(work func() (status string)) error {
 	if n.socket == "" {
 		work()

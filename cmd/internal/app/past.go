@@ -9,7 +9,8 @@ import (
 	"syntap/tun"
 )
 
-// pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for one goroutine.
+// pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for
+// one goroutine.
 type pastLog struct {
 	log   logrus.FieldLogger
 	lines map[tun.Past]*pastLine // by all but the number of packets

@@ -28,7 +28,8 @@ func DescribeRules(c *config.Config) (lines []string) {
 	return lines
 }
 
-// HiddenRules says for people which rules of a config never apply, because an earlier one matches all that they do.
+// HiddenRules says for people which rules of a config never apply, because an earlier one matches
+// all that they do.
 func HiddenRules(c *config.Config, rules *policy.Rules) (warnings []string) {
 	warn := func(kind string, hidden policy.Hidden, line, byLine int) {
 		warnings = append(warnings, fmt.Sprintf("%s rule %d in line %d never applies: rule %d in line %d matches all that it does",
@@ -84,7 +85,8 @@ func dfPolicy(p config.DFPolicy) policy.DFPolicy {
 	}
 }
 
-// sizeSockets has the rules in force hold for the host sockets of a stack too. Its route MTUs come from the stack itself.
+// sizeSockets has the rules in force hold for the host sockets of a stack too. Its route MTUs come
+// from the stack itself.
 func sizeSockets(o *stack.Options, rules func() *policy.Rules, pathMTU func(client, server netip.AddrPort) int) {
 	o.MSS = func(client, server netip.AddrPort) int {
 		return rules().UpstreamMSS(client, server, func() int { return pathMTU(client, server) })

@@ -10,8 +10,8 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// refusals says which addresses are refused: each once a minute, and of each minute the first few. The packet path is not held
-// up.
+// refusals says which addresses are refused: each once a minute, and of each minute the first few.
+// The packet path is not held up.
 type refusals struct {
 	aMinute int
 	say     func(netip.Addr)

@@ -24,8 +24,8 @@ type Reload struct {
 	notify *Notifier
 }
 
-// serveReloads puts the config in force that Load returns whenever somebody asks for it, until ctx ends. A config that
-// cannot be is reported, and the one before stays in force.
+// serveReloads puts the config in force that Load returns whenever somebody asks for it, until ctx
+// ends. A config that cannot be is reported, and the one before stays in force.
 func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
 	for {
 		select {
@@ -49,7 +49,8 @@ func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 	}
 }
 
-// reload does first all that can fail, and changes nothing until then. Flows that are open keep what they have begun with.
+// reload does first all that can fail, and changes nothing until then. Flows that are open keep
+// what they have begun with.
 func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
 	c, err := r.Reload.Load()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// repairLog logs what the watcher of the host puts back: at once, and then a line a minute. It is for one goroutine at a time.
+// repairLog logs what the watcher of the host puts back: at once, and then a line a minute. It is
+// for one goroutine at a time.
 type repairLog struct {
 	log      logrus.FieldLogger
 	said     time.Time

@@ -46,8 +46,8 @@ type Router struct {
 	hostAddrs *dial.HostAddrs // for the deny list
 }
 
-// Route carries what comes out of link until ctx ends or the link fails. It closes the link, and the log when everything
-// has been written.
+// Route carries what comes out of link until ctx ends or the link fails. It closes the link, and
+// the log when everything has been written.
 func (r *Router) Route(ctx context.Context, link tun.Link) error {
 	return errors.Join(write(ctx, r.Log, func(ctx context.Context) error { return r.route(ctx, link) }))
 }
@@ -201,8 +201,8 @@ func attempt(d stack.Dial) (tap.Key, tap.DialResult) {
 	}
 }
 
-// destinations resolves the words of the deny list. The subnets of the TUN are never dialled: nobody is there, and what
-// we sent would come back in.
+// destinations resolves the words of the deny list. The subnets of the TUN are never dialled:
+// nobody is there, and what we sent would come back in.
 func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
 	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
 	if c.Egress.Deny.Has(config.LinkLocalForwarded) {

@@ -22,10 +22,10 @@ import (
 	"syntap/tun"
 )
 
-// Run opens the TUN interface that the config describes, routes the host's traffic into it and carries it until ctx
-// ends. Then the host is as it was. After an error with on_crash: closed, what was routed goes nowhere instead: nobody
-// would see it. The journal of what was changed stands in stateDir. A stop says what it is at when it is slow, and when it is
-// asked for again.
+// Run opens the TUN interface that the config describes, routes the host's traffic into it and
+// carries it until ctx ends. Then the host is as it was. After an error with on_crash: closed, what
+// was routed goes nowhere instead: nobody would see it. The journal of what was changed stands in
+// stateDir. A stop says what it is at when it is slow, and when it is asked for again.
 func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload, again <-chan os.Signal) (err error) {
 	reload.log, reload.notify = log, notify
 	view, err := openView(c, log)
@@ -99,8 +99,8 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	return err
 }
 
-// onHost tells the programs of this host from the machines behind it. By connection tracking its programs keep the host's
-// addresses: that of the TUN is then one that machines are masqueraded by.
+// onHost tells the programs of this host from the machines behind it. By connection tracking its
+// programs keep the host's addresses: that of the TUN is then one that machines are masqueraded by.
 func onHost(c *config.Config, byRules bool) func(netip.Addr) bool {
 	host := new(dial.HostAddrs)
 	return func(a netip.Addr) bool {

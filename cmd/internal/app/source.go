@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// hostSources knows the addresses that programs of this host may choose between: where a family has several, rules may select
-// by them. The TUN's own are not among them.
+// hostSources knows the addresses that programs of this host may choose between: where a family has
+// several, rules may select by them. The TUN's own are not among them.
 type hostSources struct {
 	tun []netip.Prefix
 

@@ -15,10 +15,12 @@ type stopping struct {
 	at  atomic.Value // string
 }
 
-// slow is how long a stop may take before it says what it is at, and how long until it says so again.
+// slow is how long a stop may take before it says what it is at, and how long until it says so
+// again.
 const slow = time.Second
 
-// watch speaks from the end of ctx until done is closed; again are further signals that ask for a stop.
+// watch speaks from the end of ctx until done is closed; again are further signals that ask for a
+// stop.
 func (s *stopping) watch(ctx context.Context, again <-chan os.Signal, done <-chan struct{}) {
 	select {
 	case <-done:

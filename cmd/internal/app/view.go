@@ -17,7 +17,8 @@ import (
 	"syntap/tun"
 )
 
-// openView opens the listener of the live page, the API and the metrics; nil where the config has none.
+// openView opens the listener of the live page, the API and the metrics; nil where the config has
+// none.
 func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
@@ -119,8 +120,8 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 	}
 }
 
-// countFrames returns what tells the last record of a run what became of the frames of its link; nil where the link does not
-// count them.
+// countFrames returns what tells the last record of a run what became of the frames of its link;
+// nil where the link does not count them.
 func countFrames(link tun.Link, t *tap.Tap) func() audit.Frames {
 	device, ok := link.(interface{ Stats() *tun.Stats })
 	if !ok {

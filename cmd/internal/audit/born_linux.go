@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// born returns when a file was made; where the file system does not tell, when it was last written to.
+// born returns when a file was made; where the file system does not tell, when it was last written
+// to.
 func born(f *os.File, info fs.FileInfo) time.Time {
 	var st unix.Statx_t
 	err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)

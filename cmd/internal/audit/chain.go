@@ -23,7 +23,8 @@ func (d *digest) parse(s string) bool {
 	return err == nil && n == len(d)
 }
 
-// chain makes each record of a JSON log vouch for the one before it. Its format is in the package's documentation.
+// chain makes each record of a JSON log vouch for the one before it. Its format is in the package's
+// documentation.
 type chain struct {
 	hash    hash.Hash
 	keyed   bool

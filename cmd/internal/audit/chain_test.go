@@ -16,7 +16,8 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// chainedLog writes a chained log of several files, the last but one compressed, and returns their names.
+// chainedLog writes a chained log of several files, the last but one compressed, and returns their
+// names.
 func chainedLog(t *testing.T, keyFile string, records int) (names []string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "evidence.json")
@@ -193,7 +194,8 @@ func TestKeyRefused(t *testing.T) {
 	}
 }
 
-// FuzzVerify: whatever the bytes are, a log that is accepted consists of records that are in order and have their hashes.
+// FuzzVerify: whatever the bytes are, a log that is accepted consists of records that are in order
+// and have their hashes.
 func FuzzVerify(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "log")
 	s := open(f, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})

@@ -2,7 +2,8 @@ package audit
 
 import "time"
 
-// clock writes times, UTC with microseconds (RFC 3339). It keeps the last second, which most of the next records share.
+// clock writes times, UTC with microseconds (RFC 3339). It keeps the last second, which most of the
+// next records share.
 type clock struct {
 	second int64
 	text   []byte // "2006-01-02T15:04:05."

@@ -7,8 +7,9 @@ import (
 	"net/netip"
 )
 
-// appendCommunityID appends the Community ID v1 of a TCP flow with seed 0: a hash by which other tools name the same flow,
-// whichever end they call the first (github.com/corelight/community-id-spec).
+// appendCommunityID appends the Community ID v1 of a TCP flow with seed 0: a hash by which other
+// tools name the same flow, whichever end they call the first
+// (github.com/corelight/community-id-spec).
 func appendCommunityID(dst []byte, a, b netip.AddrPort) []byte {
 	if b.Compare(a) < 0 {
 		a, b = b, a

@@ -13,8 +13,8 @@ import (
 // unfinishedSuffix is of a file that is being compressed, behind gzipSuffix.
 const unfinishedSuffix = ".tmp"
 
-// compressFile replaces a file by its compressed form, with the same times. The new file gets its name when it is whole, so
-// that a crash leaves one of the two.
+// compressFile replaces a file by its compressed form, with the same times. The new file gets its
+// name when it is whole, so that a crash leaves one of the two.
 func compressFile(ctx context.Context, path string) (err error) {
 	defer func() {
 		if err != nil {

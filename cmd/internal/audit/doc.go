@@ -1,5 +1,5 @@
-// Package audit takes the tap's handshakes to where people and programs read them: text as of tcpdump, JSON, captures. It
-// knows what a record looks like, not how it comes about.
+// Package audit takes the tap's handshakes to where people and programs read them: text as of
+// tcpdump, JSON, captures. It knows what a record looks like, not how it comes about.
 //
 // # Theory of operation
 //
@@ -7,50 +7,59 @@
 //	       never block                 bounded   one goroutine         formatter  64 KiB    one write
 //	                                   └───────── one of each for each log ────────────┘    each batch
 //
-// A Sink is a logrus logger: a handshake is an entry with an [Event] among its fields, the formats are formatters of it, and
-// hooks see it pass. The formatters know only how to write; which events a sink gets, and when, is the sink's business:
+// A Sink is a logrus logger: a handshake is an entry with an [Event] among its fields, the formats
+// are formatters of it, and hooks see it pass. The formatters know only how to write; which events
+// a sink gets, and when, is the sink's business:
 //
-//   - in handshake order, a text sink writes the lines of an attempt together when its verdict falls; in packet order, each
-//     line as its segment passes, and nothing when the record comes;
-//   - JSON writes one object for each attempt (msg handshake), and another when the connection is over (msg flow), with
-//     keys in a fixed order and a number, seq; addresses and initial numbers tie the two together;
-//   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its comment. Packets of attempts
-//     that overlap in time are therefore not in the order of their time stamps.
+//   - in handshake order, a text sink writes the lines of an attempt together when its verdict
+//     falls; in packet order, each line as its segment passes, and nothing when the record comes;
+//   - JSON writes one object for each attempt (msg handshake), and another when the connection is
+//     over (msg flow), with keys in a fixed order and a number, seq; addresses and initial numbers
+//     tie the two together;
+//   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its
+//     comment. Packets of attempts that overlap in time are therefore not in the order of their
+//     time stamps.
 //
-// Replaying a capture uses a Sink directly and loses nothing. Behind a live tap stands a Log, because the tap works on the
-// packet path and must never wait for a disk. Sinks do not wait for each other either.
+// Replaying a capture uses a Sink directly and loses nothing. Behind a live tap stands a Log,
+// because the tap works on the packet path and must never wait for a disk. Sinks do not wait for
+// each other either.
 //
 // # On record before anything passes
 //
-// When the kernel has the record of an established connection (write(2), with sync also the disk), Log.OnWritten says so, and
-// only then the router lets its payload pass. So a process that is killed has not carried a byte of a connection that is not
-// in the log. While one batch is written, or synced, the next gathers: a group costs as much as one. The ends of connections, for
-// which nobody waits, gather for 20 ms, past the queue, and wake the writer once (ends.go).
+// When the kernel has the record of an established connection (write(2), with sync also the disk),
+// Log.OnWritten says so, and only then the router lets its payload pass. So a process that is
+// killed has not carried a byte of a connection that is not in the log. While one batch is written,
+// or synced, the next gathers: a group costs as much as one. The ends of connections, for which
+// nobody waits, gather for 20 ms, past the queue, and wake the writer once (ends.go).
 //
 // # When a log cannot be written
 //
 // What happens when the disk is full or broken, or nobody reads, is on_full:
 //
-//   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and what comes meanwhile
-//     waits in the queue. New connections have to wait (Log.Admission): their SYNs are dropped, after 3 s refused. They also
-//     wait when a write takes longer than a second, or the queue is long. Connections that had begun are recorded later and
-//     pass then, or are reset if that takes too long. Established ones go on. What is admitted finds room for its record: the
-//     queue has a reserve, and admission counts the attempts that are open (Log.CountOpen). The ends of connections, which are
-//     as many as those that were open, have room of their own.
-//   - count: nobody waits, neither for this sink's failures nor for its records. A batch that cannot be written is lost, and
-//     so is what does not fit the queue.
+//   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and
+//     what comes meanwhile waits in the queue. New connections have to wait (Log.Admission): their
+//     SYNs are dropped, after 3 s refused. They also wait when a write takes longer than a second,
+//     or the queue is long. Connections that had begun are recorded later and pass then, or are
+//     reset if that takes too long. Established ones go on. What is admitted finds room for its
+//     record: the queue has a reserve, and admission counts the attempts that are open
+//     (Log.CountOpen). The ends of connections, which are as many as those that were open, have
+//     room of their own.
+//   - count: nobody waits, neither for this sink's failures nor for its records. A batch that
+//     cannot be written is lost, and so is what does not fit the queue.
 //   - stop: the same as suspend, but the program ends.
 //
 // # Loss
 //
-// Every loss is counted (Log.Stats) and, in a JSON log, announced by a line of its own as soon as a line can be written again:
+// Every loss is counted (Log.Stats) and, in a JSON log, announced by a line of its own as soon as a
+// line can be written again:
 //
 //	{"time":…,"level":"warning","msg":"gap","seq":17,"from":…,"to":…,"lost":3,"reason":"queue_full"}
 //	{"time":…,"level":"warning","msg":"gap","seq":18,"from":…,"to":…,"refused":120,"reason":"suspended"}
 //
-// where from and to are the times of the first and the last record lost, or SYN kept out. The numbers of a log have no gap:
-// records and gaps share one sequence, and a record that was not written has none. A gap in the queue is announced behind the
-// records that were queued before it. The program's own log hears of a failing sink once, and once when it works again.
+// where from and to are the times of the first and the last record lost, or SYN kept out. The
+// numbers of a log have no gap: records and gaps share one sequence, and a record that was not
+// written has none. A gap in the queue is announced behind the records that were queued before it.
+// The program's own log hears of a failing sink once, and once when it works again.
 //
 // # Chain
 //
@@ -58,79 +67,91 @@
 //
 //	{"time":…,"seq":17,…,"prev":"HASH","hash":"HASH"}
 //
-// hash is the SHA-256, in hex, of the line's bytes from the first { up to the comma before "hash"; with chain_key: FILE the
-// HMAC-SHA-256 with the bytes of the file, without line ends behind them. prev is the hash of the record before, 64 zeros
-// for the first. The chain goes on over rotation and restart. It begins in a file of its own, so that a file is chained as a
-// whole or not at all. Without a key anyone can check a record by hand:
+// hash is the SHA-256, in hex, of the line's bytes from the first { up to the comma before "hash";
+// with chain_key: FILE the HMAC-SHA-256 with the bytes of the file, without line ends behind them.
+// prev is the hash of the record before, 64 zeros for the first. The chain goes on over rotation
+// and restart. It begins in a file of its own, so that a file is chained as a whole or not at all.
+// Without a key anyone can check a record by hand:
 //
 //	printf %s "${line%,\"hash\":*}" | sha256sum
 //
 // # Head
 //
-// For the end of a chained log vouches its head: the number, the hash and the time of the last record (head.go), with a digest of
-// its own.
+// For the end of a chained log vouches its head: the number, the hash and the time of the last
+// record (head.go), with a digest of its own.
 //
 //	{"time":…,"log":"/var/log/…","seq":17,"hash":"HASH","keyed":true,"sum":"HASH"}
 //
-// NAME.head beside the log is written in place after each batch, so that a process that is killed leaves both as they were. At
-// most every 10 s the log goes to the disk, then its head, and the head is copied to each chain_anchor, a file elsewhere or
-// systemd's journal (vouch.go): who can change the log tomorrow can change NAME.head too, but not those.
+// NAME.head beside the log is written in place after each batch, so that a process that is killed
+// leaves both as they were. At most every 10 s the log goes to the disk, then its head, and the
+// head is copied to each chain_anchor, a file elsewhere or systemd's journal (vouch.go): who can
+// change the log tomorrow can change NAME.head too, but not those.
 //
-// At a start the log must end where its heads say (resumehead.go). If it does not, records were cut off or altered, or the disk
-// has lost them in a power cut; the program's log says so, and the chain goes on from the head, so that the hole stays in it. So
-// does a record:
+// At a start the log must end where its heads say (resumehead.go). If it does not, records were cut
+// off or altered, or the disk has lost them in a power cut; the program's log says so, and the
+// chain goes on from the head, so that the hole stays in it. So does a record:
 //
 //	{…,"msg":"gap",…,"first":18,"last":20,"reason":"cut"}        the log ended before its head
 //	{…,"msg":"gap",…,"last":20,"reason":"altered"}               the log had another record than its head says
 //	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
 //	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
 //
-// The last one is written before the files go; what others remove, such as logrotate, is missing, so a chained log is best rotated
-// by syntap. Who wants to begin a log anew removes it with its head and its anchors.
+// The last one is written before the files go; what others remove, such as logrotate, is missing,
+// so a chained log is best rotated by syntap. Who wants to begin a log anew removes it with its
+// head and its anchors.
 //
 // # End
 //
-// A run that stops in order says so in the last record of each JSON log: how many records it has written there, and what became
-// of the frames that came out of the TUN. Frames read are frames accounted for: handed on, or dropped and counted.
+// A run that stops in order says so in the last record of each JSON log: how many records it has
+// written there, and what became of the frames that came out of the TUN. Frames read are frames
+// accounted for: handed on, or dropped and counted.
 //
 //	{"time":…,"level":"info","msg":"end","seq":21,"records":{"handshake":10,"flow":10,"gap":0},"frames":{"read":90,"accounted":90}}
 //
 // # Files
 //
-// A log is opened for appending, without following a link, and not in a directory where everyone may rename it away. The
-// bytes of a batch go out in one write, so a process that dies leaves whole lines; after a power cut or a full disk the end
-// may be broken. What is written when a write fails half way, or a sync, is taken back at once; where that is not possible,
-// as in a pipe, the rest follows. What is broken when a log is opened is mended then: the beginning of a JSON record is cut
-// off, a line of text gets its end, a capture is cut back to whole packets. A file that is not such a log is left alone and
-// refused. Numbering goes on from the last line. A log has one writer: its file is locked (flock(2)), and another process is
-// refused with the number of the first.
+// A log is opened for appending, without following a link, and not in a directory where everyone
+// may rename it away. The bytes of a batch go out in one write, so a process that dies leaves whole
+// lines; after a power cut or a full disk the end may be broken. What is written when a write fails
+// half way, or a sync, is taken back at once; where that is not possible, as in a pipe, the rest
+// follows. What is broken when a log is opened is mended then: the beginning of a JSON record is
+// cut off, a line of text gets its end, a capture is cut back to whole packets. A file that is not
+// such a log is left alone and refused. Numbering goes on from the last line. A log has one writer:
+// its file is locked (flock(2)), and another process is refused with the number of the first.
 //
 // # Reload
 //
-// Log.Reload changes the sinks of a running log (reload.go): all new ones are opened first, and nothing changes where one
-// cannot be. The writer of a file whose sink changes writes what has gathered before the next sink looks for the last record
-// in the file, and then hands over its queue; it never stands still for longer than that. A log that cannot be written cannot
-// be changed either, but be replaced by one in another place.
+// Log.Reload changes the sinks of a running log (reload.go): all new ones are opened first, and
+// nothing changes where one cannot be. The writer of a file whose sink changes writes what has
+// gathered before the next sink looks for the last record in the file, and then hands over its
+// queue; it never stands still for longer than that. A log that cannot be written cannot be changed
+// either, but be replaced by one in another place.
 //
 // # Rotation
 //
-// A sink begins a new file (rotation.go) when the next batch would make the present one larger than max_size, or when that is
-// older than max_age; a file system that does not know when a file was made takes the time of the last write before it was
-// opened. Only whole batches stand in a file. The old one is renamed to STEM-TIME.EXT, with a time that is later than that of
-// all others whatever the clock says. A goroutine compresses old files, in small pieces so that packets do not wait, and
-// removes all but max_files of them; what it has no time for the next run does. A file that cannot be rotated goes on growing.
+// A sink begins a new file (rotation.go) when the next batch would make the present one larger than
+// max_size, or when that is older than max_age; a file system that does not know when a file was
+// made takes the time of the last write before it was opened. Only whole batches stand in a file.
+// The old one is renamed to STEM-TIME.EXT, with a time that is later than that of all others
+// whatever the clock says. A goroutine compresses old files, in small pieces so that packets do not
+// wait, and removes all but max_files of them; what it has no time for the next run does. A file
+// that cannot be rotated goes on growing.
 //
-// Others may rotate too. Reopen (SIGHUP) goes on in the file that has the log's name then; until then records go on into the
-// renamed one. A file that was deleted is made anew with the next batch. Where a link, a directory or a pipe has taken the log's
-// name, or the directory is gone, the log cannot be written, and on_full holds, until that is over. One that was truncated lost what came between the
-// copy and the cut; nobody can know how much, so the program's log says it and numbering goes on.
+// Others may rotate too. Reopen (SIGHUP) goes on in the file that has the log's name then; until
+// then records go on into the renamed one. A file that was deleted is made anew with the next
+// batch. Where a link, a directory or a pipe has taken the log's name, or the directory is gone,
+// the log cannot be written, and on_full holds, until that is over. One that was truncated lost
+// what came between the copy and the cut; nobody can know how much, so the program's log says it
+// and numbering goes on.
 //
-// Where the log's file is absent or empty at the start, the numbers go on from the youngest rotated file (predecessor.go).
+// Where the log's file is absent or empty at the start, the numbers go on from the youngest rotated
+// file (predecessor.go).
 //
 // # Why not timberjack
 //
-// DeRuina/timberjack, read at v1.4.9, rotates within Write and hides the file. It opens through symbolic links and without
-// O_APPEND, so what a full disk took of a batch could not be taken back, and a capture could not begin with its head; it goes
-// on in the renamed or truncated file, refuses a write that is larger than a whole file, counts age in days, and tells of
-// errors on standard error.
+// DeRuina/timberjack, read at v1.4.9, rotates within Write and hides the file. It opens through
+// symbolic links and without O_APPEND, so what a full disk took of a batch could not be taken back,
+// and a capture could not begin with its head; it goes on in the renamed or truncated file, refuses
+// a write that is larger than a whole file, counts age in days, and tells of errors on standard
+// error.
 package audit

@@ -6,7 +6,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// End is what the last record of a run says: how many records of each kind the log has of it, and of its frames.
+// End is what the last record of a run says: how many records of each kind the log has of it, and
+// of its frames.
 type End struct {
 	Records map[string]uint64
 	Frames  *Frames // nil = nobody has counted them

@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// ends gathers the ends of connections on their way to a writer. Nobody waits for them, so they wake it once and not each.
+// ends gathers the ends of connections on their way to a writer. Nobody waits for them, so they
+// wake it once and not each.
 type ends struct {
 	news chan struct{} // holds a token when there are some that the writer does not know of
 	n    atomic.Int64  // written with mu held

@@ -27,7 +27,8 @@ type entrance struct {
 	gap Gap        // since it closed
 }
 
-// Admission asks whether a connection may begin at the time now. It is asked for every SYN and costs a few loads.
+// Admission asks whether a connection may begin at the time now. It is asked for every SYN and
+// costs a few loads.
 func (l *Log) Admission(now time.Time) Admission {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -10,8 +10,8 @@ import (
 // EventKey is the key of an [Event] among the fields of a sink's logrus entries.
 const EventKey = "event"
 
-// Event is what one entry of a sink's logger is about: one of the pointers is set. It is valid only while the entry is
-// logged.
+// Event is what one entry of a sink's logger is about: one of the pointers is set. It is valid only
+// while the entry is logged.
 type Event struct {
 	Seq     uint64       // number of the record; JSON sinks only
 	Record  *tap.Record  // one attempt, when its verdict has fallen
@@ -33,7 +33,8 @@ type Flow struct {
 	Close                string // how: fin, rst, timeout
 }
 
-// Gap is a run of records that could not be written, or never came about, or are not in the log any more.
+// Gap is a run of records that could not be written, or never came about, or are not in the log any
+// more.
 type Gap struct {
 	Reason      Reason
 	Lost        uint64    // how many; of Suspended, the SYNs that were kept out

@@ -17,9 +17,9 @@ type access struct {
 	shared   bool // its writer is about to give way to us: it is locked when that has closed it
 }
 
-// openFile opens a log for reading and writing, makes it where it is not there, and locks it: two processes in one log would
-// number records twice. Whoever can write into the log's directory could lead the writes elsewhere, so symbolic links and
-// directories open to everyone are refused.
+// openFile opens a log for reading and writing, makes it where it is not there, and locks it: two
+// processes in one log would number records twice. Whoever can write into the log's directory could
+// lead the writes elsewhere, so symbolic links and directories open to everyone are refused.
 func openFile(path string, a access) (*os.File, error) {
 	flag := 0
 	if a.append {
@@ -78,7 +78,8 @@ func (e *busyError) Error() string {
 // Create makes a file to write, or begins one anew, with the care that openFile takes.
 func Create(path string) (*os.File, error) { return openFile(path, access{truncate: true}) }
 
-// Close closes a file that Create has made. Its lock ends also where a child process that is being started has the file.
+// Close closes a file that Create has made. Its lock ends also where a child process that is being
+// started has the file.
 func Close(f *os.File) error {
 	unlock(f)
 	return f.Close()
@@ -101,8 +102,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir)
 	}
-	// What stands there now makes the better message, and keeps devices from being opened; noFollow is what keeps a link made
-	// meanwhile from being followed.
+	// What stands there now makes the better message, and keeps devices from being opened; noFollow
+	// is what keeps a link made meanwhile from being followed.
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeCharDevice == 0 {
 		if err := mustBeRegular(info); err != nil {
 			return nil, err

@@ -176,8 +176,9 @@ func TestFileIsLocked(t *testing.T) {
 	must(t, s.Close())
 }
 
-// Where the log's name is that of something else, or its directory gone, nothing is written, neither there nor to a file that
-// nobody would look for; when that is over the log goes on by itself.
+// Where the log's name is that of something else, or its directory gone, nothing is written,
+// neither there nor to a file that nobody would look for; when that is over the log goes on by
+// itself.
 func TestFileReplaced(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -48,7 +48,8 @@ func (p *passing) take() []uint16 {
 	return ports
 }
 
-// A disk that is full keeps new connections out and loses nothing; when it has room again everything goes on by itself.
+// A disk that is full keeps new connections out and loses nothing; when it has room again
+// everything goes on by itself.
 func TestSuspend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -274,7 +275,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// What is admitted finds room: admission counts the attempts that are open, and ends of connections have room of their own.
+// What is admitted finds room: admission counts the attempts that are open, and ends of connections
+// have room of their own.
 func TestSuspendKeepsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,8 +20,8 @@ type head struct {
 	Keyed bool   // the chain has a key
 }
 
-// headFile is one place that holds a head: the file beside a log, or a copy of it elsewhere. It is written in place, in one
-// write of less than a sector, so that there is always a whole head in it.
+// headFile is one place that holds a head: the file beside a log, or a copy of it elsewhere. It is
+// written in place, in one write of less than a sector, so that there is always a whole head in it.
 type headFile struct {
 	path string
 	file *os.File // nil: it could not be opened
@@ -29,8 +29,8 @@ type headFile struct {
 	size int64
 }
 
-// append appends a head as one line of JSON. Its last member, sum, is the digest of what stands before: who has no key cannot
-// make another.
+// append appends a head as one line of JSON. Its last member, sum, is the digest of what stands
+// before: who has no key cannot make another.
 func (c *chain) appendHead(dst []byte, h head) []byte {
 	o := object{b: dst}
 	begin := len(dst)
@@ -51,7 +51,8 @@ func (c *chain) appendHead(dst []byte, h head) []byte {
 	return append(o.b, '\n')
 }
 
-// errHead says that a line is no head, errHeadAltered that it is another than was written, or of another chain.
+// errHead says that a line is no head, errHeadAltered that it is another than was written, or of
+// another chain.
 var (
 	errHead        = errors.New("it is not the head of a log")
 	errHeadAltered = fmt.Errorf("%w as it was written, or with this key", errHead)

@@ -56,7 +56,8 @@ func (l *vouchedLog) verify(t *testing.T, o Verifying) string {
 	return strings.Join(v.Breaks, "\n")
 }
 
-// What is done to the log while nobody writes it is found before the next start, by the heads, and for ever after it.
+// What is done to the log while nobody writes it is found before the next start, by the heads, and
+// for ever after it.
 func TestHeadFindsWhatIsCut(t *testing.T) {
 	t.Parallel()
 	edit := func(change func(lines []string) []string) func(l *vouchedLog) error {
@@ -123,8 +124,8 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 	}
 }
 
-// What is in order is no break: runs, rotation that removes files, a process that was killed between a batch and its head, a log
-// that was moved.
+// What is in order is no break: runs, rotation that removes files, a process that was killed
+// between a batch and its head, a log that was moved.
 func TestHeadFindsNothing(t *testing.T) {
 	t.Parallel()
 	l := newVouchedLog(t)

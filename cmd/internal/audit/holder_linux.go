@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// holder returns the process that has locked a file, 0 where it cannot be seen: its lock stands in proc_locks(5).
+// holder returns the process that has locked a file, 0 where it cannot be seen: its lock stands in
+// proc_locks(5).
 func holder(info fs.FileInfo) (pid int) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

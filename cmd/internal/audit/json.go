@@ -12,8 +12,9 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// jsonFormatter writes an event as one JSON object on one line, with the keys of a fixed order. It encodes by hand because a
-// handshake costs the encoder of the standard library more time than everything else together.
+// jsonFormatter writes an event as one JSON object on one line, with the keys of a fixed order. It
+// encodes by hand because a handshake costs the encoder of the standard library more time than
+// everything else together.
 type jsonFormatter struct {
 	object
 	line  []byte // scratch

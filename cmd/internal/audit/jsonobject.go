@@ -28,8 +28,8 @@ func (o *object) key(key string) {
 	o.b = append(o.b, '"', ':')
 }
 
-// appendString appends s as a JSON string of printable ASCII: everything else is escaped, so that no value can break a line
-// or speak to a terminal.
+// appendString appends s as a JSON string of printable ASCII: everything else is escaped, so that
+// no value can break a line or speak to a terminal.
 func appendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	for len(s) > 0 {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lock keeps other processes off a file until it is closed (flock(2)). Streams and devices are not locked, nor are files on
-// file systems that know no locks.
+// lock keeps other processes off a file until it is closed (flock(2)). Streams and devices are not
+// locked, nor are files on file systems that know no locks.
 func lock(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {

@@ -22,7 +22,8 @@ type LogOptions struct {
 	Sinks   Options            // of those that Reload opens
 }
 
-// Log passes handshakes on to sinks without ever making the tap wait: between them are bounded queues.
+// Log passes handshakes on to sinks without ever making the tap wait: between them are bounded
+// queues.
 type Log struct {
 	o        LogOptions
 	reload   chan reload // never closed
@@ -88,12 +89,13 @@ func (l *Log) use(writers []*writer) {
 	l.segments.Store(segments)
 }
 
-// OnWritten has f called with the record of each established connection when the kernel has it from all sinks but those that
-// may lose records (on_full: count). It is called by any goroutine and must not block.
+// OnWritten has f called with the record of each established connection when the kernel has it from
+// all sinks but those that may lose records (on_full: count). It is called by any goroutine and
+// must not block.
 func (l *Log) OnWritten(f func(*tap.Record)) { l.written.Store(&f) }
 
-// CountOpen has admission keep room for what f returns: how many attempts have begun and have no record yet. It is called by
-// Admission and must not block.
+// CountOpen has admission keep room for what f returns: how many attempts have begun and have no
+// record yet. It is called by Admission and must not block.
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
 // CountFrames has the last record of the run say what f returns when that ends.
@@ -108,8 +110,8 @@ func (l *Log) frames() *Frames {
 	return &n
 }
 
-// Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the record is lost, counted and
-// announced.
+// Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the
+// record is lost, counted and announced.
 func (l *Log) Record(r *tap.Record) {
 	l.records.Add(1)
 	l.mu.RLock()
@@ -167,9 +169,10 @@ func (l *Log) passed(r *tap.Record) {
 	}
 }
 
-// Run writes until ctx ends or a sink with on_full: stop fails, then what is in the queues, and closes the sinks. The tap
-// should have fallen silent before ctx ends. It returns the errors of sinks that fail at the end; earlier ones have been
-// reported to the logger. A sink that is stuck in a write then is given up after a few seconds.
+// Run writes until ctx ends or a sink with on_full: stop fails, then what is in the queues, and
+// closes the sinks. The tap should have fallen silent before ctx ends. It returns the errors of
+// sinks that fail at the end; earlier ones have been reported to the logger. A sink that is stuck
+// in a write then is given up after a few seconds.
 func (l *Log) Run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -204,7 +207,8 @@ func (l *Log) serve(ctx, writing context.Context) []error {
 	}
 }
 
-// patience is how long is waited for a sink whose reader does not read. When the process ends its stuck write ends, too.
+// patience is how long is waited for a sink whose reader does not read. When the process ends its
+// stuck write ends, too.
 const patience = 3 * time.Second
 
 // fail ends Run with an error.
@@ -215,8 +219,8 @@ func (l *Log) fail(err error) {
 	}
 }
 
-// Reopen has every sink go on in the file that has its log's name then. It is for programs that rename logs, and does not
-// wait.
+// Reopen has every sink go on in the file that has its log's name then. It is for programs that
+// rename logs, and does not wait.
 func (l *Log) Reopen() {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

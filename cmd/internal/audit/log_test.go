@@ -76,7 +76,8 @@ func TestLogQueueFull(t *testing.T) {
 	}
 }
 
-// A gap is announced where it is: behind the records that were queued before it, before those that came later.
+// A gap is announced where it is: behind the records that were queued before it, before those that
+// came later.
 func TestLogGapInPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

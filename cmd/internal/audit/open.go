@@ -26,8 +26,9 @@ type Options struct {
 	succeeds bool // the writer of the same file is about to give way
 }
 
-// Open opens the place that c names and makes it ready for the next record. A file is appended to, and what a crash left
-// broken at its end is mended first; a link, or a file in a directory open to everyone, is refused.
+// Open opens the place that c names and makes it ready for the next record. A file is appended to,
+// and what a crash left broken at its end is mended first; a link, or a file in a directory open to
+// everyone, is refused.
 func Open(c config.Sink, o Options) (*Sink, error) {
 	s := &Sink{config: c, path: c.Path, format: c.Format, batch: maxBatch, gathered: Gap{Reason: WriteError}}
 	if c.MaxSize > 0 { // no file is larger, unless a record is
@@ -129,7 +130,8 @@ func silent() logrus.FieldLogger {
 	return l
 }
 
-// resumeJSON makes a JSON file ready for the next record. The first one tells the number, and the hash, to go on from.
+// resumeJSON makes a JSON file ready for the next record. The first one tells the number, and the
+// hash, to go on from.
 func (s *Sink) resumeJSON(f *os.File) error {
 	last, err := resumeJSON(f)
 	if err != nil || s.out.file != nil { // the numbers go on

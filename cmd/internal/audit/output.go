@@ -63,7 +63,8 @@ func (o *output) use(f *os.File) error {
 	return nil
 }
 
-// write writes one batch. After an error n bytes of it are out for good: what can be taken back of them is cut off.
+// write writes one batch. After an error n bytes of it are out for good: what can be taken back of
+// them is cut off.
 func (o *output) write(batch []byte) (n int, err error) {
 	if o.file != nil {
 		if err := o.prepare(int64(len(batch))); err != nil {
@@ -76,8 +77,8 @@ func (o *output) write(batch []byte) (n int, err error) {
 	if n, err = o.append(batch); err != nil {
 		return n, err
 	}
-	// After a sync that has failed the kernel may take what it could not write for clean: another sync says nothing about it,
-	// so it is written again.
+	// After a sync that has failed the kernel may take what it could not write for clean: another
+	// sync says nothing about it, so it is written again.
 	if err = o.settle(); err != nil && o.cut(int64(n)) {
 		o.size -= int64(n)
 		n = 0
@@ -140,7 +141,8 @@ func (o *output) mend() error {
 	return err
 }
 
-// prepare looks at what others have done to the file, and rotates it when n more bytes are too many or it is too old.
+// prepare looks at what others have done to the file, and rotates it when n more bytes are too many
+// or it is too old.
 func (o *output) prepare(n int64) error {
 	info, err := o.file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -168,9 +170,10 @@ func (o *output) prepare(n int64) error {
 	return nil
 }
 
-// find sees to it that the log is where its name says. A file that others have renamed is written to until Reopen, as
-// logrotate wants it; but where something else has the name that is no file, or the directory is gone, nobody would look for the
-// records there, and the log cannot be written until that is over.
+// find sees to it that the log is where its name says. A file that others have renamed is written
+// to until Reopen, as logrotate wants it; but where something else has the name that is no file, or
+// the directory is gone, nobody would look for the records there, and the log cannot be written
+// until that is over.
 func (o *output) find(ours os.FileInfo) error {
 	now, err := os.Lstat(o.path)
 	switch {

@@ -12,14 +12,16 @@ import (
 	"syntap/tap/capture"
 )
 
-// pcapngFormatter writes the segments of an attempt as packets of a capture, each with the verdict as its comment.
+// pcapngFormatter writes the segments of an attempt as packets of a capture, each with the verdict
+// as its comment.
 type pcapngFormatter struct {
 	b       bytes.Buffer
 	w       *capture.Writer // into b
 	comment []byte
 }
 
-// newPCAPNG returns a formatter whose buffer holds the head of a section, which goes into the file first.
+// newPCAPNG returns a formatter whose buffer holds the head of a section, which goes into the file
+// first.
 func newPCAPNG() (*pcapngFormatter, error) {
 	f := &pcapngFormatter{}
 	var err error
@@ -44,7 +46,8 @@ func (f *pcapngFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	return f.b.Bytes(), nil
 }
 
-// appendComment says of an attempt what its packets do not: "outcome=established synack_us=862 ack_us=41".
+// appendComment says of an attempt what its packets do not: "outcome=established synack_us=862
+// ack_us=41".
 func appendComment(b []byte, r *tap.Record) []byte {
 	b = append(b, "outcome="...)
 	b = append(b, r.Outcome...)

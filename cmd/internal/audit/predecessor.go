@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// lastRotated returns the last record of a JSON log whose file is not there or empty: that of the youngest rotated file,
-// ours or logrotate's. It returns nil for a log that has none. Files that cannot be read, or are something else, are no
-// reason to refuse a log.
+// lastRotated returns the last record of a JSON log whose file is not there or empty: that of the
+// youngest rotated file, ours or logrotate's. It returns nil for a log that has none. Files that
+// cannot be read, or are something else, are no reason to refuse a log.
 func lastRotated(path string) ([]byte, error) {
 	r, base := rotationOf(path), filepath.Base(path)
 	entries, err := os.ReadDir(r.dir)
@@ -85,8 +85,8 @@ func lastLine(r io.Reader) (last []byte) {
 	}
 }
 
-// IsSide reports whether a file is none of a log's but one that stands beside them: what vouches for the end of a log, how far
-// a log has been sent, a file that is being compressed.
+// IsSide reports whether a file is none of a log's but one that stands beside them: what vouches
+// for the end of a log, how far a log has been sent, a file that is being compressed.
 func IsSide(path string) bool {
 	return slices.ContainsFunc([]string{headSuffix, ".fleet", gzipSuffix + unfinishedSuffix}, func(s string) bool { return strings.HasSuffix(path, s) })
 }
@@ -94,7 +94,8 @@ func IsSide(path string) bool {
 // headSuffix is of the file that vouches for the end of a chained log.
 const headSuffix = ".head"
 
-// OpenRead opens a log to read it, decompressed. A file that has been compressed since it was listed is found.
+// OpenRead opens a log to read it, decompressed. A file that has been compressed since it was
+// listed is found.
 func OpenRead(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(path, gzipSuffix) {

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// queue holds what waits for a writer, in order. Its memory follows what waits: there is room for tens of thousands of items,
-// and hardly ever one of them.
+// queue holds what waits for a writer, in order. Its memory follows what waits: there is room for
+// tens of thousands of items, and hardly ever one of them.
 type queue struct {
 	limit int
 	news  chan struct{} // holds a token when there are some that the writer does not know of

@@ -7,7 +7,8 @@ import (
 	"syntap/tap"
 )
 
-// The queue gives back what was put in, in order, up to its limit, and gives back the memory of a burst.
+// The queue gives back what was put in, in order, up to its limit, and gives back the memory of a
+// burst.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	const limit = 4 * spare

@@ -21,7 +21,8 @@ const (
 	flagACK = 0x10
 )
 
-// packet4 is an IPv4 packet with a TCP header and options, between 192.0.2.1:sport and 198.51.100.2:80.
+// packet4 is an IPv4 packet with a TCP header and options, between 192.0.2.1:sport and
+// 198.51.100.2:80.
 func packet4(outbound bool, sport uint16, seq, ack uint32, flags byte, options ...byte) tcpdump.Packet {
 	client, server := netip.MustParseAddr("192.0.2.1").As4(), netip.MustParseAddr("198.51.100.2").As4()
 	length := 40 + len(options)

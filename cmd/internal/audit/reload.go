@@ -16,8 +16,8 @@ type reload struct {
 	done  chan error // has room for the answer
 }
 
-// Reload has a running log write to other sinks: all of them, or none where one cannot be opened. Those that are as before
-// go on. No record is lost, and none is written twice.
+// Reload has a running log write to other sinks: all of them, or none where one cannot be opened.
+// Those that are as before go on. No record is lost, and none is written twice.
 func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	r := reload{sinks: sinks, done: make(chan error, 1)}
 	select {
@@ -33,8 +33,9 @@ func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	}
 }
 
-// replace puts other writers in the place of those there are. What is the same goes on; a writer whose sink has the same
-// file and format gives way to its successor, which takes over its queue; others end when their queue is empty.
+// replace puts other writers in the place of those there are. What is the same goes on; a writer
+// whose sink has the same file and format gives way to its successor, which takes over its queue;
+// others end when their queue is empty.
 func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 	old := slices.Clone(l.writers)
 	take := func(same func(*writer) bool) *writer {
@@ -83,7 +84,8 @@ func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 	return nil
 }
 
-// succeed returns a writer for c that has yet to be started: the successor of another one, if former is not nil.
+// succeed returns a writer for c that has yet to be started: the successor of another one, if
+// former is not nil.
 func (l *Log) succeed(former *writer, c config.Sink) (*writer, error) {
 	if former == nil {
 		s, err := Open(c, l.o.Sinks)

@@ -13,7 +13,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestLogReload changes the sinks between records: the numbers of a file go on, and nothing is lost or written twice.
+// TestLogReload changes the sinks between records: the numbers of a file go on, and nothing is lost
+// or written twice.
 func TestLogReload(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -56,7 +57,8 @@ func TestLogReload(t *testing.T) {
 	}
 }
 
-// TestLogReloadAfterLoss loses a record to a sink that fails. Its successor at the same place announces the gap.
+// TestLogReloadAfterLoss loses a record to a sink that fails. Its successor at the same place
+// announces the gap.
 func TestLogReloadAfterLoss(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

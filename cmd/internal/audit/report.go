@@ -9,8 +9,8 @@ import (
 // quiet is how long the program's log hears nothing new about a sink after a report.
 const quiet = time.Minute
 
-// report tells the program's log that a sink has begun to fail, and that it works again: once each, however many records
-// are concerned.
+// report tells the program's log that a sink has begun to fail, and that it works again: once each,
+// however many records are concerned.
 type report struct {
 	sink    *Sink
 	logger  logrus.FieldLogger

@@ -14,8 +14,9 @@ import (
 // maxRecord is the longest JSON record that resuming looks for, in bytes.
 const maxRecord = 16 << 20
 
-// resumeJSON makes f ready for the next record and returns its last one, nil for none. A crash may have left a broken last
-// line: a record that lacks only its end of line gets it, the beginning of one is cut off.
+// resumeJSON makes f ready for the next record and returns its last one, nil for none. A crash may
+// have left a broken last line: a record that lacks only its end of line gets it, the beginning of
+// one is cut off.
 func resumeJSON(f *os.File) (last []byte, err error) {
 	last, broken, size, err := tail(f)
 	if err != nil || size == 0 {

@@ -13,8 +13,9 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// checkHead compares the end of a chained log with the heads that vouch for it. What does not fit is said, and stands in the log
-// from now on: the chain goes on from the head, so that whoever verifies it finds the hole too.
+// checkHead compares the end of a chained log with the heads that vouch for it. What does not fit
+// is said, and stands in the log from now on: the chain goes on from the head, so that whoever
+// verifies it finds the hole too.
 func (s *Sink) checkHead(c config.Sink) {
 	places := []string{c.Path + headSuffix}
 	for _, to := range c.ChainAnchor {

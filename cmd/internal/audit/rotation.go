@@ -17,8 +17,8 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// rotation says when a log begins a new file and what becomes of the old ones. In the background it compresses them and
-// removes the oldest.
+// rotation says when a log begins a new file and what becomes of the old ones. In the background it
+// compresses them and removes the oldest.
 type rotation struct {
 	dir, stem, ext string // of the log's path
 	maxSize        int64  // bytes of one file; 0 = no limit
@@ -69,7 +69,8 @@ func (r *rotation) due(size int64, age time.Duration) bool {
 	return r.maxSize > 0 && size > r.maxSize || r.maxAge > 0 && age >= r.maxAge
 }
 
-// next returns the name of the file that is rotated now: later than all others, whatever the clock says.
+// next returns the name of the file that is rotated now: later than all others, whatever the clock
+// says.
 func (r *rotation) next(now time.Time) (string, error) {
 	files, err := r.files()
 	if err != nil {
@@ -112,7 +113,8 @@ func (r *rotation) files() ([]rotatedFile, error) {
 	return all, nil
 }
 
-// Files lists the files of a log that syntap has rotated, the oldest first, and the one that is written to.
+// Files lists the files of a log that syntap has rotated, the oldest first, and the one that is
+// written to.
 func Files(path string) ([]string, error) {
 	rotated, err := rotationOf(path).files()
 	if err != nil {
@@ -196,7 +198,8 @@ func (r *rotation) mayGo(next rotatedFile) bool {
 	return err == nil && first > 0 && first-1 <= removable
 }
 
-// leaving returns the numbers of the first and the last record in the files that are too many; 0 for none.
+// leaving returns the numbers of the first and the last record in the files that are too many; 0
+// for none.
 func (r *rotation) leaving() (first, last uint64) {
 	files, err := r.files()
 	if err != nil || r.maxFiles == 0 || len(files) <= r.maxFiles {

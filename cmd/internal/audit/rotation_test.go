@@ -216,7 +216,8 @@ func TestCompressAfterCrash(t *testing.T) {
 	}
 }
 
-// Numbers go on when a run begins where no file is, or an empty one, whoever has rotated the one before.
+// Numbers go on when a run begins where no file is, or an empty one, whoever has rotated the one
+// before.
 func TestSeqOverRotation(t *testing.T) {
 	t.Parallel()
 	const line = `{"time":"x","seq":41}` + "\n"

@@ -17,8 +17,8 @@ import (
 // maxBatch is the most that a sink gathers before it writes without being told to, in bytes.
 const maxBatch = 64 << 10
 
-// Sink writes handshakes in one format to one place: a logrus logger with the format as its formatter. Entries gather in a
-// buffer until Flush. A Sink is for one goroutine at a time.
+// Sink writes handshakes in one format to one place: a logrus logger with the format as its
+// formatter. Entries gather in a buffer until Flush. A Sink is for one goroutine at a time.
 type Sink struct {
 	config   config.Sink // as it was opened
 	path     string
@@ -54,7 +54,8 @@ func (s *Sink) Record(r *tap.Record) error {
 	return s.flushFull()
 }
 
-// Segment takes a segment as it passes, for text in packet order; other sinks wait for its record. An error is that of Flush.
+// Segment takes a segment as it passes, for text in packet order; other sinks wait for its record.
+// An error is that of Flush.
 func (s *Sink) Segment(seg *tap.Segment) error {
 	s.segment(seg)
 	return s.flushFull()
@@ -95,7 +96,8 @@ func (s *Sink) take(e Event, t time.Time, message string) {
 	s.gathered.add(t)
 }
 
-// log does what [logrus.Entry.Log] does, but neither copies the entry nor locks the logger: a sink is for one goroutine.
+// log does what [logrus.Entry.Log] does, but neither copies the entry nor locks the logger: a sink
+// is for one goroutine.
 func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
 	s.seq++
 	s.counts.add(message)
@@ -108,7 +110,8 @@ func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
 	s.event = Event{}
 }
 
-// missed tells the sink of records that are not in its file. A JSON log announces them before the next record.
+// missed tells the sink of records that are not in its file. A JSON log announces them before the
+// next record.
 func (s *Sink) missed(g Gap) {
 	if s.format != config.JSON || g.Lost == 0 {
 		return
@@ -135,9 +138,9 @@ func (s *Sink) announce() {
 	s.pending = s.pending[:0]
 }
 
-// Flush writes what has gathered, in one write. After an error it is lost: counted, and its record numbers go to the next
-// ones. A sink that keeps its batch tries to write it again with the next Flush. With nothing to write the error is that of
-// the last write.
+// Flush writes what has gathered, in one write. After an error it is lost: counted, and its record
+// numbers go to the next ones. A sink that keeps its batch tries to write it again with the next
+// Flush. With nothing to write the error is that of the last write.
 func (s *Sink) Flush() error {
 	s.announce()
 	if s.buf.Len() == 0 && (s.err == nil || !s.keep) {
@@ -193,8 +196,8 @@ func (s *Sink) failed(err error) error {
 	return fmt.Errorf("write log %s: %w", s.path, cause(err))
 }
 
-// Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by others. The file before
-// gets what has gathered.
+// Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by
+// others. The file before gets what has gathered.
 func (s *Sink) Reopen() error {
 	err := s.Flush()
 	if s.path == "-" {
@@ -222,7 +225,8 @@ func (s *Sink) close() error {
 	return s.out.close()
 }
 
-// announceRotated has a chained log say which records are about to go with its oldest files: without that they would be missing.
+// announceRotated has a chained log say which records are about to go with its oldest files:
+// without that they would be missing.
 func (s *Sink) announceRotated() {
 	if s.chain == nil || s.out.rotation == nil {
 		return

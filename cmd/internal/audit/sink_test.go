@@ -49,7 +49,8 @@ func (f *full) Write(b []byte) (int, error) {
 	return n, syscall.ENOSPC
 }
 
-// What a full disk took of a batch is taken back, the loss is counted and announced, and numbers have no gap.
+// What a full disk took of a batch is taken back, the loss is counted and announced, and numbers
+// have no gap.
 func TestSinkDiskFull(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)
@@ -176,7 +177,8 @@ type nowhere struct{}
 
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 
-// A handshake of three segments may cost 10 allocations from its SYN to its written record: all of them are for the tap.
+// A handshake of three segments may cost 10 allocations from its SYN to its written record: all of
+// them are for the tap.
 func TestSinkAllocs(t *testing.T) {
 	r := handshake(1, start)
 	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON} {

@@ -41,7 +41,8 @@ func TestText(t *testing.T) {
 			var out bytes.Buffer
 			tt.sink.Path = "-"
 			s := open(t, tt.sink, Options{Stdout: &out, Location: time.FixedZone("", 2*3600)})
-			// Both attempts are open at a time: the second one's SYN passes before the first one's SYN-ACK.
+			// Both attempts are open at a time: the second one's SYN passes before the first one's
+			// SYN-ACK.
 			for _, seg := range []tap.Segment{one.Segments[0], two.Segments[0], one.Segments[1], one.Segments[2]} {
 				must(t, s.Segment(&seg))
 			}

@@ -39,9 +39,9 @@ type Verifying struct {
 // maxBreaks bounds what is said about a log that is broken everywhere.
 const maxBreaks = 100
 
-// Verify checks the chain of a JSON log over all its files, in whatever order they are named, compressed or not. It finds
-// records that were deleted, altered, moved or cut short; at the end of the log by its heads. An error is about a file that
-// cannot be read at all.
+// Verify checks the chain of a JSON log over all its files, in whatever order they are named,
+// compressed or not. It finds records that were deleted, altered, moved or cut short; at the end of
+// the log by its heads. An error is about a file that cannot be read at all.
 func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) {
 	c, err := newChain(o.Key)
 	if err != nil {
@@ -82,7 +82,8 @@ func InOrder(files []string) ([]string, error) {
 	return slices.SortedStableFunc(slices.Values(files), func(a, b string) int { return cmp.Compare(first[a], first[b]) }), nil
 }
 
-// FirstSeq returns the number of the first record of a file, 0 where there is none. It reads nothing out of a pipe.
+// FirstSeq returns the number of the first record of a file, 0 where there is none. It reads
+// nothing out of a pipe.
 func FirstSeq(file string) (uint64, error) {
 	if IsStream(file) {
 		return 0, nil
@@ -100,7 +101,8 @@ func FirstSeq(file string) (uint64, error) {
 	return seq, nil
 }
 
-// IsStream reports whether a file can be read once only: a pipe, such as a shell makes for <(COMMAND), or a device.
+// IsStream reports whether a file can be read once only: a pipe, such as a shell makes for
+// <(COMMAND), or a device.
 func IsStream(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
@@ -204,8 +206,8 @@ func (v *verifier) check(file string, line []byte) {
 	v.Last, v.last = seq, l.hash
 }
 
-// altered takes a break of a record that does not have its digest. Where no record of the log has, and the key is not known, the
-// log was written with one.
+// altered takes a break of a record that does not have its digest. Where no record of the log has,
+// and the key is not known, the log was written with one.
 func (v *verifier) altered(text string) {
 	if v.foreign != nil && len(v.foreign) < maxBreaks || v.Records == 1 {
 		v.foreign = append(v.foreign, text)

@@ -14,8 +14,9 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// vouch keeps what says how far a chained log goes. The head file beside the log follows each batch: a process that is killed
-// leaves both as they were. At most every anchorEvery the disk has the log and its head, in this order, and the anchors a copy.
+// vouch keeps what says how far a chained log goes. The head file beside the log follows each
+// batch: a process that is killed leaves both as they were. At most every anchorEvery the disk has
+// the log and its head, in this order, and the anchors a copy.
 type vouch struct {
 	chain  *chain
 	log    string    // path of the log
@@ -65,7 +66,8 @@ func newVouch(c config.Sink, ch *chain, logger logrus.FieldLogger, now func() ti
 	return v
 }
 
-// open opens the head file, and the anchors that are files: a mistake in their names is found at the start.
+// open opens the head file, and the anchors that are files: a mistake in their names is found at
+// the start.
 func (v *vouch) open() error {
 	for _, f := range v.files() {
 		if err := f.open(); err != nil {

@@ -104,7 +104,8 @@ func (w *writer) lose(t time.Time) {
 	w.gap.add(t)
 }
 
-// lazy is how long the ends of connections wait for others to be written with: nobody waits for them.
+// lazy is how long the ends of connections wait for others to be written with: nobody waits for
+// them.
 const lazy = 20 * time.Millisecond
 
 func (w *writer) run(ctx context.Context) error {
@@ -155,8 +156,8 @@ func (w *writer) takeBatch() {
 	}
 }
 
-// takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end comes behind its record,
-// which was there first.
+// takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end
+// comes behind its record, which was there first.
 func (w *writer) takeAll(write func()) {
 	over := w.ends.take()
 	for range w.queue.len() {
@@ -269,12 +270,13 @@ func (w *writer) announce(end bool) {
 // slow is how long a write may take before new connections have to wait.
 const slow = time.Second
 
-// perAttempt is how many items of the queue an attempt takes, until it has its record, where each of its segments is one: a SYN,
-// a SYN-ACK, what ends it, and one that was repeated.
+// perAttempt is how many items of the queue an attempt takes, until it has its record, where each
+// of its segments is one: a SYN, a SYN-ACK, what ends it, and one that was repeated.
 const perAttempt = 5
 
-// stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no room for their records beside
-// those of the attempts that are open. What is admitted finds room, so that no record of it is lost.
+// stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no
+// room for their records beside those of the attempts that are open. What is admitted finds room,
+// so that no record of it is lost.
 func (w *writer) stuck(now time.Time, open int) bool {
 	if !w.gate() {
 		return false

@@ -118,7 +118,8 @@ func beside(kind string, streams int, c benchCase) benchCase {
 	return c
 }
 
-// measureHeld opens connections and looks what the router's memory has grown by when they have been idle for a while.
+// measureHeld opens connections and looks what the router's memory has grown by when they have been
+// idle for a while.
 func measureHeld(t *trial) (figures, error) {
 	limit, err := descriptors()
 	if err != nil {

@@ -66,7 +66,8 @@ func (f *farEnd) handle(conn *net.TCPConn) {
 	}
 }
 
-// echoTCP sends back what it reads. The first read has begun: n bytes, of which the first is not data.
+// echoTCP sends back what it reads. The first read has begun: n bytes, of which the first is not
+// data.
 func echoTCP(conn *net.TCPConn, buf []byte, n int) {
 	for data := buf[1:n]; ; data = buf[:n] {
 		if _, err := conn.Write(data); err != nil {

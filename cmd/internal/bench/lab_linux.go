@@ -16,7 +16,8 @@ const (
 	mark       = 119 // of the routers' own sockets, which a rule keeps out of the TUN
 )
 
-// lab is where a trial takes place. A router that makes a namespace for its client finds an empty one.
+// lab is where a trial takes place. A router that makes a namespace for its client finds an empty
+// one.
 //
 //	┌─ near: client and router ──────┐        ┌─ far ──────────────┐
 //	│ wan0    198.51.100.1/24        ├──veth──┤ eth0 198.51.100.2  │

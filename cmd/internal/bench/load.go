@@ -152,7 +152,8 @@ func roundTrip(c *counter, conn net.Conn, message []byte, patience time.Duration
 	return nil
 }
 
-// hold opens a connection and leaves it open. The capacity of opening is how many may be opened at once.
+// hold opens a connection and leaves it open. The capacity of opening is how many may be opened at
+// once.
 func hold(c *counter, target string, opening chan struct{}) error {
 	opening <- struct{}{}
 	conn, err := openEcho(target)

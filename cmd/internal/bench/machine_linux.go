@@ -32,7 +32,8 @@ func machine() ([][2]string, error) {
 	}, nil
 }
 
-// cpuModel returns the name of the processor in cpuinfo, or "unknown processor": not every architecture tells.
+// cpuModel returns the name of the processor in cpuinfo, or "unknown processor": not every
+// architecture tells.
 func cpuModel(cpuinfo string) string {
 	for line := range strings.Lines(cpuinfo) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {

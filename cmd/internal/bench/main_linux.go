@@ -86,7 +86,8 @@ func matching(all []benchCase, only *regexp.Regexp) []benchCase {
 	return slices.DeleteFunc(all, func(c benchCase) bool { return !only.MatchString(c.name) })
 }
 
-// write puts the report into a file. Where there is none, or it cannot be written, it goes to standard output.
+// write puts the report into a file. Where there is none, or it cannot be written, it goes to
+// standard output.
 func write(path, text string) error {
 	var failed error
 	if path != "" {

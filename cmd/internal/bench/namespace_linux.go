@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespace is a network namespace without a name: it is gone when it is closed and its last process has ended.
+// namespace is a network namespace without a name: it is gone when it is closed and its last
+// process has ended.
 type namespace struct {
 	handle netns.NsHandle
 }
@@ -58,7 +59,8 @@ func (ns namespace) do(f func() error) error {
 	})
 }
 
-// bind gives the namespace a name in the file system until unbind, for a program that has dropped the privilege to follow path.
+// bind gives the namespace a name in the file system until unbind, for a program that has dropped
+// the privilege to follow path.
 func (ns namespace) bind(file string) error {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		return fmt.Errorf("name network namespace: %w", err)

@@ -22,7 +22,8 @@ type process struct {
 	done   chan struct{} // closed when the process has ended; only then stderr may be read
 }
 
-// newProcess prepares a program. The end of ctx ends it, by SIGTERM at first; that of this process kills it.
+// newProcess prepares a program. The end of ctx ends it, by SIGTERM at first; that of this process
+// kills it.
 func newProcess(ctx context.Context, command []string) *process {
 	p := &process{cmd: exec.CommandContext(ctx, command[0], command[1:]...), done: make(chan struct{})}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}

@@ -36,8 +36,9 @@ func (p program) find(getenv func(string) string) (string, error) {
 	return path, nil
 }
 
-// versionOf returns what is known about a program's version: what Go has put into the binary; otherwise what the program
-// says itself, what the checkout says it was built in, or what Debian says that has packed it.
+// versionOf returns what is known about a program's version: what Go has put into the binary;
+// otherwise what the program says itself, what the checkout says it was built in, or what Debian
+// says that has packed it.
 func versionOf(path string) string {
 	if info, err := buildinfo.ReadFile(path); err == nil {
 		version := info.Main.Version

@@ -15,7 +15,8 @@ func (r results) add(router string, found map[string]float64) {
 	}
 }
 
-// median returns the middle value, the mean of two where there are two; ok is false where there is none.
+// median returns the middle value, the mean of two where there are two; ok is false where there is
+// none.
 func median(values []float64) (m float64, ok bool) {
 	if len(values) == 0 {
 		return 0, false

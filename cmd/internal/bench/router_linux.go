@@ -11,8 +11,8 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// router is one way from the client to the far end. In its texts CONFIG stands for the path of its config, DIR for an empty
-// directory, and CLIENT for the namespace of its client.
+// router is one way from the client to the far end. In its texts CONFIG stands for the path of its
+// config, DIR for an empty directory, and CLIENT for the namespace of its client.
 type router struct {
 	name    string
 	about   string
@@ -117,8 +117,8 @@ func (r *router) command(path, dir string) ([]string, error) {
 	return command, nil
 }
 
-// choose returns the routers with the given names and the paths of their programs; no names stand for all that are
-// installed.
+// choose returns the routers with the given names and the paths of their programs; no names stand
+// for all that are installed.
 func choose(all []router, chosen []string, getenv func(string) string) ([]router, map[string]string, error) {
 	for _, name := range chosen {
 		if !slices.ContainsFunc(all, func(r router) bool { return r.name == name }) {

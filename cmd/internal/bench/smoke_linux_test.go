@@ -54,7 +54,8 @@ func TestEveryCase(t *testing.T) {
 	}
 }
 
-// tryCase wants all figures of a case. On a machine that stalls for longer than the window there may be none at first.
+// tryCase wants all figures of a case. On a machine that stalls for longer than the window there
+// may be none at first.
 func tryCase(t *testing.T, r *runner, c benchCase, router router) {
 	t.Helper()
 	var (

@@ -33,8 +33,9 @@ type trial struct {
 	dir  string
 }
 
-// newTrial starts a router in a new lab and returns once it carries a connection. The caller closes the trial, also when
-// there is an error. What hangs is ended with ctx, or after more time than anything takes.
+// newTrial starts a router in a new lab and returns once it carries a connection. The caller closes
+// the trial, also when there is an error. What hangs is ended with ctx, or after more time than
+// anything takes.
 func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
 	t = &trial{settings: s, router: r}
 	t.ctx, t.stop = context.WithTimeout(ctx, time.Minute+5*s.window)
@@ -106,8 +107,8 @@ func (t *trial) startLoad(kind string, n int) (*child, error) {
 	return t.startChild(t.client(), "load", kind, t.router.target(farPort), fmt.Sprint(n))
 }
 
-// startBulk starts a load n times in parallel that others are measured beside. Its far end is a process of its own: in one, a
-// goroutine that echoes would wait for those that send.
+// startBulk starts a load n times in parallel that others are measured beside. Its far end is a
+// process of its own: in one, a goroutine that echoes would wait for those that send.
 func (t *trial) startBulk(kind string, n int) error {
 	if _, err := t.startChild(t.lab.far, "serve", net.JoinHostPort(farAddr, bulkPort)); err != nil {
 		return err
@@ -171,7 +172,8 @@ type span struct {
 	cpu    float64 // seconds of the router, if it has a process
 }
 
-// measure warms a load up and returns what happens in a window after that, as counted by the one that receives.
+// measure warms a load up and returns what happens in a window after that, as counted by the one
+// that receives.
 func (t *trial) measure(receiver *child) (span, error) {
 	if err := t.wait(t.warmUp()); err != nil {
 		return span{}, err

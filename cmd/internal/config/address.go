@@ -43,7 +43,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// parseInterfaceAddress reads an address of an interface with the length of its subnet, such as 192.0.2.1/24.
+// parseInterfaceAddress reads an address of an interface with the length of its subnet, such as
+// 192.0.2.1/24.
 func parseInterfaceAddress(s string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(s)
 	addr := prefix.Addr()

@@ -54,10 +54,12 @@ const (
 	Open   OnCrash = "open"   // the host's own routes apply
 )
 
-// Enforcement says what becomes of a packet that should have entered the TUN and leaves by another interface.
+// Enforcement says what becomes of a packet that should have entered the TUN and leaves by another
+// interface.
 type Enforcement string
 
-// The values of [Enforcement]. Reject is the default where OnCrash is Closed, CountPast where it is Open.
+// The values of [Enforcement]. Reject is the default where OnCrash is Closed, CountPast where it is
+// Open.
 const (
 	Reject     Enforcement = "reject" // dropped and counted
 	CountPast  Enforcement = "count"  // counted
@@ -83,7 +85,8 @@ const (
 	Host      = "host" // the addresses of this host
 	Loopback  = "loopback"
 	LinkLocal = "link-local"
-	// LinkLocalForwarded is LinkLocal for other machines, and for the command of exec, but not for programs of this host.
+	// LinkLocalForwarded is LinkLocal for other machines, and for the command of exec, but not for
+	// programs of this host.
 	LinkLocalForwarded = "link-local-forwarded"
 	Multicast          = "multicast"
 )

@@ -25,7 +25,8 @@ func reported(err error) string {
 	return strings.ReplaceAll(b.String(), "syntap: ", "")
 }
 
-// TestBad parses each testdata/bad-RULE.yaml, which breaks one rule. The comment at its head is the exact report.
+// TestBad parses each testdata/bad-RULE.yaml, which breaks one rule. The comment at its head is the
+// exact report.
 func TestBad(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/bad-*.yaml")

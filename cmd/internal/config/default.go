@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Default returns the config of an empty file. Defaults stand here and, for the elements of lists, in the methods below,
-// and nowhere else: configs/default.yaml and configs/reference.yaml are tested against it.
+// Default returns the config of an empty file. Defaults stand here and, for the elements of lists,
+// in the methods below, and nowhere else: configs/default.yaml and configs/reference.yaml are
+// tested against it.
 func Default() *Config {
 	return &Config{
 		TUN: TUN{

@@ -69,7 +69,8 @@ func (d *document) fail(n node, err error) {
 	d.problems = append(d.problems, &problem{file: d.file, place: place{n.Line, n.Column}, key: n.key, err: err})
 }
 
-// blame notes an error of the value of key; where the file does not give it, at the value around it.
+// blame notes an error of the value of key; where the file does not give it, at the value around
+// it.
 func (d *document) blame(err error, key string) {
 	at := key
 	for !d.gives(at) && at != "" {

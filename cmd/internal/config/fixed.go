@@ -4,7 +4,8 @@ import (
 	"reflect"
 )
 
-// ChangedFixed returns the keys with other values in next that a running router cannot change: those of tun, route and http.
+// ChangedFixed returns the keys with other values in next that a running router cannot change:
+// those of tun, route and http.
 func (c *Config) ChangedFixed(next *Config) (keys []string) {
 	for _, section := range []struct {
 		name     string

@@ -11,7 +11,8 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// TestHostile parses input that is no config: the report is short and printable, whatever the input.
+// TestHostile parses input that is no config: the report is short and printable, whatever the
+// input.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -59,7 +60,8 @@ func checkReport(t *testing.T, err error) {
 	}
 }
 
-// FuzzParse: every input is either refused with a readable report, or marshals to a config that parses to the same.
+// FuzzParse: every input is either refused with a readable report, or marshals to a config that
+// parses to the same.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(every))
 	files, err := filepath.Glob("testdata/bad-*.yaml")

@@ -20,7 +20,8 @@ const maxFile = 1 << 20
 // Installed is the config of a service.
 const Installed = "/etc/syntap/config.yaml"
 
-// Find returns the config of a command that names none: $SYNTAP_CONFIG, else Installed where it exists, else "".
+// Find returns the config of a command that names none: $SYNTAP_CONFIG, else Installed where it
+// exists, else "".
 func Find(getenv func(string) string) (file string) {
 	if file = getenv("SYNTAP_CONFIG"); file != "" {
 		return file
@@ -31,8 +32,9 @@ func Find(getenv func(string) string) (file string) {
 	return Installed
 }
 
-// Load reads and resolves the config file; "" stands for the built-in configs/default.yaml. Its errors are for the user:
-// they have status 2, the place in the file where there is one, and a hint where there is a remedy.
+// Load reads and resolves the config file; "" stands for the built-in configs/default.yaml. Its
+// errors are for the user: they have status 2, the place in the file where there is one, and a hint
+// where there is a remedy.
 func Load(file string) (*Config, error) {
 	if file == "" {
 		return Parse("default.yaml", configs.Default())

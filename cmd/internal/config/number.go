@@ -71,7 +71,8 @@ func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Range is a range of numbers, both ends included.
 type Range struct{ First, Last uint32 }
 
-// rangeOf returns a function that reads a number from low to high or a range of them, such as 8000-8999.
+// rangeOf returns a function that reads a number from low to high or a range of them, such as
+// 8000-8999.
 func rangeOf(low, high uint32) func(string) (Range, error) {
 	return func(s string) (Range, error) {
 		first, last, ok := strings.Cut(s, "-")

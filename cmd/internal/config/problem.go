@@ -36,7 +36,8 @@ func (p *problem) Error() string {
 	return b.String() + ": " + p.err.Error()
 }
 
-// report returns the problems as one error with status 2, in the order of the file; nil if there are none.
+// report returns the problems as one error with status 2, in the order of the file; nil if there
+// are none.
 func report(problems []*problem) error {
 	if len(problems) == 0 {
 		return nil

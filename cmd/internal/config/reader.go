@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A reader takes one value of a document and stores it. It stores nothing when the value is null: such a key counts as
-// not given and keeps its default.
+// A reader takes one value of a document and stores it. It stores nothing when the value is null:
+// such a key counts as not given and keeps its default.
 type reader func(n node)
 
 // keys are the keys a mapping may have and what reads their values.
@@ -73,7 +73,8 @@ func parseValue[T any](d *document, n node, parse func(string) (T, error)) (v T,
 	return v, err == nil
 }
 
-// elements reads a list into dst. An element in error keeps its place, so that indices stay those of the file.
+// elements reads a list into dst. An element in error keeps its place, so that indices stay those
+// of the file.
 func elements[T any](d *document, dst *[]T, read func(n node) T) reader {
 	return func(n node) {
 		if !d.want(n, yaml.SequenceNode) {

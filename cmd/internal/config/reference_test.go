@@ -48,7 +48,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestReferenceNamesEveryKey looks for each key of Config in reference.yaml, and reads the examples in its comments.
+// TestReferenceNamesEveryKey looks for each key of Config in reference.yaml, and reads the examples
+// in its comments.
 func TestReferenceNamesEveryKey(t *testing.T) {
 	t.Parallel()
 	reference, err := os.ReadFile(referenceFile)

@@ -2,7 +2,8 @@ package config
 
 import "math"
 
-// maxCount is the most that a count in the config may be: the kernel's usual ceiling of open files (fs.nr_open).
+// maxCount is the most that a count in the config may be: the kernel's usual ceiling of open files
+// (fs.nr_open).
 const maxCount = 1 << 20
 
 // config reads a whole config into c, which holds the defaults.

@@ -1,6 +1,7 @@
 package config
 
-// nearest returns the word that the fewest edits turn into typed, or "" when that would be more than a slip.
+// nearest returns the word that the fewest edits turn into typed, or "" when that would be more
+// than a slip.
 func nearest(typed string, words []string) string {
 	best, least := "", 3
 	if len(typed) > 40 { // no key is that long

@@ -42,7 +42,8 @@ func (d *document) validate(c *Config) {
 // minMemory is what some connections in full swing need, and some hundred others.
 const minMemory = 16 * MiB
 
-// validateMTU asks for 1280 bytes where the TUN has to carry IPv6: with less the kernel switches IPv6 off on it.
+// validateMTU asks for 1280 bytes where the TUN has to carry IPv6: with less the kernel switches
+// IPv6 off on it.
 func (d *document) validateMTU(c *Config) {
 	is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
 	carries6 := slices.ContainsFunc(c.TUN.Addresses, is6) || slices.ContainsFunc(c.Route.Include, is6)

@@ -20,14 +20,16 @@ import (
 	"syntap/tap"
 )
 
-// The parts of the show, with the addresses and ports of the tutorial that the notation is known from.
+// The parts of the show, with the addresses and ports of the tutorial that the notation is known
+// from.
 var (
 	clientSubnet = netip.MustParsePrefix("192.168.1.12/24")
 	client       = netip.AddrPortFrom(clientSubnet.Addr(), 1051)
 	server       = netip.MustParseAddrPort("192.168.1.11:23")
 )
 
-// Show runs Tour in a network namespace with nothing but a loopback. tour is the command line that leads to Tour.
+// Show runs Tour in a network namespace with nothing but a loopback. tour is the command line that
+// leads to Tour.
 func Show(ctx context.Context, tour []string) error {
 	session, err := namespace.Start(ctx, namespace.Options{Command: tour, Stdout: os.Stdout, Stderr: os.Stderr})
 	if err != nil {
@@ -48,8 +50,8 @@ func ended(status int, err error) error {
 // timeout ends a tour on a machine where something hangs.
 const timeout = 20 * time.Second
 
-// Tour carries one connection through a TUN and explains its opening on w. connect is the command line that leads to
-// Connect.
+// Tour carries one connection through a TUN and explains its opening on w. connect is the command
+// line that leads to Connect.
 func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

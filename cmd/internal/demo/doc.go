@@ -1,10 +1,11 @@
-// Package demo shows a handshake and says what its numbers mean. It needs no network: everything happens in namespaces of
-// its own, in three stages that are processes of this program.
+// Package demo shows a handshake and says what its numbers mean. It needs no network: everything
+// happens in namespaces of its own, in three stages that are processes of this program.
 //
 //	host │ network: loopback only                     │ client: TUN only
 //	     │                                            │
 //	Show ┼─▶ Tour ── server on 127.0.0.1, router ═══ TUN ══ Connect
 //
-// Show, on the host, starts Tour where there is a loopback and nothing else. Tour serves, routes, and starts Connect behind
-// the TUN. The connection is one of the Linux kernel's on both sides, and its lines are what the tap has printed.
+// Show, on the host, starts Tour where there is a loopback and nothing else. Tour serves, routes,
+// and starts Connect behind the TUN. The connection is one of the Linux kernel's on both sides, and
+// its lines are what the tap has printed.
 package demo

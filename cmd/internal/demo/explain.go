@@ -78,8 +78,8 @@ func offer(b *bytes.Buffer, o *tap.Offer, side string) {
 	}
 }
 
-// scaledWindow says what the window of the last line means: from the third segment on it is scaled, if both sides have
-// offered a scale (RFC 7323 §2.2).
+// scaledWindow says what the window of the last line means: from the third segment on it is scaled,
+// if both sides have offered a scale (RFC 7323 §2.2).
 func scaledWindow(b *bytes.Buffer, r *tap.Record, lines string) {
 	_, rest, _ := strings.Cut(lines[strings.LastIndexByte(strings.TrimSpace(lines), '\n')+1:], " win ")
 	var window int

@@ -54,8 +54,8 @@ func TestUnreachable(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestUplinkDown takes the host's way out. Its programs learn that at once, as without a router, and the router does not
-// dial into its own TUN.
+// TestUplinkDown takes the host's way out. Its programs learn that at once, as without a router,
+// and the router does not dial into its own TUN.
 func TestUplinkDown(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nc")
@@ -76,7 +76,8 @@ func TestUplinkDown(t *testing.T) {
 	}
 }
 
-// checkUnreachable checks that a client learns at once that host is unreachable, and that record i says so.
+// checkUnreachable checks that a client learns at once that host is unreachable, and that record i
+// says so.
 func checkUnreachable(t *testing.T, ns *tuntest.Namespace, r *router, host string, i int) {
 	t.Helper()
 	got := command(t, ns, "nc", "-v", "-z", host, "80")
@@ -155,7 +156,8 @@ func TestDNS(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestDatagrams sends datagrams of all sizes, fragmented ones too, to a server that sends them back.
+// TestDatagrams sends datagrams of all sizes, fragmented ones too, to a server that sends them
+// back.
 func TestDatagrams(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

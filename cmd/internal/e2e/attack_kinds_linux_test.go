@@ -15,7 +15,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// attacker sends what it likes: from the LAN, in all its names, and into the TUN itself, as who holds CAP_NET_RAW.
+// attacker sends what it likes: from the LAN, in all its names, and into the TUN itself, as who
+// holds CAP_NET_RAW.
 type attacker struct {
 	t       *testing.T
 	lab     *tuntest.Lab
@@ -88,7 +89,8 @@ func (a *attacker) bytes(most int) []byte {
 	return b
 }
 
-// ends are those of a flow of the attacker's: from an address of its own, or one that may not enter.
+// ends are those of a flow of the attacker's: from an address of its own, or one that may not
+// enter.
 func (a *attacker) ends() (src, dst netip.AddrPort) {
 	sources := [2][]string{
 		{"203.0.113.130", "203.0.113.130", "203.0.113.130", "198.51.100.77", "127.0.0.1", "224.0.0.1", "0.0.0.0", "203.0.113.2"},
@@ -147,7 +149,8 @@ func (a *attacker) syn() [][]byte {
 	return [][]byte{s.Packet()}
 }
 
-// synsOfManyAddresses come from ever other addresses of an IPv6 network, all of which one machine may have.
+// synsOfManyAddresses come from ever other addresses of an IPv6 network, all of which one machine
+// may have.
 func (a *attacker) synsOfManyAddresses() [][]byte {
 	network := netip.MustParseAddr("2001:db8:15::").As16()
 	endian.BigEndian.PutUint64(network[8:], a.rand.Uint64())
@@ -285,7 +288,8 @@ func (a *attacker) noise() [][]byte {
 	return [][]byte{b}
 }
 
-// fillAndStall serves the attacker: one port sends without end, one does not read either, one echoes.
+// fillAndStall serves the attacker: one port sends without end, one does not read either, one
+// echoes.
 func fillAndStall(lab *tuntest.Lab) {
 	for _, ns := range []*tuntest.Namespace{lab.Client, lab.Server} { // the ends' own memory
 		ns.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536")
@@ -311,7 +315,8 @@ func fill(conn net.Conn) {
 	}
 }
 
-// unread opens connections that carry all they can, both ways, and are not read, for as long as limits.memory lets it.
+// unread opens connections that carry all they can, both ways, and are not read, for as long as
+// limits.memory lets it.
 func (a *attacker) unread(n int) {
 	for i := range n {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -333,7 +338,8 @@ func (a *attacker) keep(conn net.Conn) {
 	a.conns = append(a.conns, conn)
 }
 
-// halfRequests has the page wait for the rest of a request, from as many connections as it lets have, until over is closed.
+// halfRequests has the page wait for the rest of a request, from as many connections as it lets
+// have, until over is closed.
 func (a *attacker) halfRequests(over <-chan struct{}) {
 	for {
 		conn, err := a.lab.Router.Dial(a.t.Context(), "tcp", viewAddress)

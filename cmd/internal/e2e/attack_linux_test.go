@@ -24,12 +24,14 @@ import (
 // memoryMax is MemoryMax of the unit.
 const memoryMax = 512 * megabyte
 
-// TestMixedAttacks attacks the router in all ways at once, in random order, beside connections of a client of the LAN and of
-// the host that begin at a fixed rate. None of those is lost, refused or slow, and each has one record.
+// TestMixedAttacks attacks the router in all ways at once, in random order, beside connections of a
+// client of the LAN and of the host that begin at a fixed rate. None of those is lost, refused or
+// slow, and each has one record.
 func TestMixedAttacks(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
-	// Connection tracking has one table for all namespaces of a machine: what is over leaves it soon.
+	// Connection tracking has one table for all namespaces of a machine: what is over leaves it
+	// soon.
 	for _, over := range []string{"syn_sent", "syn_recv", "time_wait", "close", "fin_wait", "last_ack"} {
 		lab.Router.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_"+over, "3")
 	}
@@ -92,7 +94,8 @@ func TestMixedAttacks(t *testing.T) {
 
 type frames struct{ Read, Accounted uint64 }
 
-// establishedAndEnd returns the records of established connections by 4-tuple, and the account of the last record.
+// establishedAndEnd returns the records of established connections by 4-tuple, and the account of
+// the last record.
 func (r *router) establishedAndEnd(t *testing.T) (recorded map[tuple]int, account frames) {
 	t.Helper()
 	recorded = make(map[tuple]int)
@@ -142,7 +145,8 @@ type visitors struct {
 	errs map[tuple]error
 }
 
-// newVisitors starts the servers, on several ports: so many connections leave none of one to use again.
+// newVisitors starts the servers, on several ports: so many connections leave none of one to use
+// again.
 func newVisitors(lab *tuntest.Lab, known *victims) *visitors {
 	v := &visitors{lab: lab, victims: known, made: make(map[tuple]int), errs: make(map[tuple]error)}
 	v.pending.SetLimit(500)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRoutersBeside has a second router take some of the destinations of the first one. A connection goes through one of
-// them, not from one to the other and back.
+// TestRoutersBeside has a second router take some of the destinations of the first one. A
+// connection goes through one of them, not from one to the other and back.
 func TestRoutersBeside(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)

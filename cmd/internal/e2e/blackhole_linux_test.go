@@ -18,8 +18,8 @@ import (
 // transferSize is more than the few segments that pass a black hole by being short.
 const transferSize = 1 << 20
 
-// newBlackHole makes a lab in which the router under test runs in the client, and the router in the middle is a bottleneck
-// beyond its uplink that nobody hears of:
+// newBlackHole makes a lab in which the router under test runs in the client, and the router in the
+// middle is a bottleneck beyond its uplink that nobody hears of:
 //
 //	client ── syntap ── eth0 ─ 1500 ─┬─ 1400 ─ router ─ 1400 ─┬─ 1500 ─ server
 //	                                 no ICMP gets out of the router
@@ -39,7 +39,8 @@ func newBlackHole(t *testing.T) *tuntest.Lab {
 	return lab
 }
 
-// serveTransfers answers GET with transferSize bytes and PUT with the number of bytes that have come.
+// serveTransfers answers GET with transferSize bytes and PUT with the number of bytes that have
+// come.
 func serveTransfers(t *testing.T, lab *tuntest.Lab) {
 	t.Helper()
 	serveHTTP(t, lab, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +53,8 @@ func serveTransfers(t *testing.T, lab *tuntest.Lab) {
 	}))
 }
 
-// curlTransfer returns how curl ended and how much of a download, or of an upload's answer, has come.
+// curlTransfer returns how curl ended and how much of a download, or of an upload's answer, has
+// come.
 func curlTransfer(t *testing.T, ns *tuntest.Namespace, patience int, url, upload string) (status int, came string) {
 	t.Helper()
 	args := []string{"-sS", "--max-time", fmt.Sprint(patience)}
@@ -65,8 +67,8 @@ func curlTransfer(t *testing.T, ns *tuntest.Namespace, patience int, url, upload
 	return got.status, got.stdout
 }
 
-// TestBlackHole moves data both ways across a bottleneck whose ICMP is filtered: nothing comes through without a rule,
-// everything with one.
+// TestBlackHole moves data both ways across a bottleneck whose ICMP is filtered: nothing comes
+// through without a rule, everything with one.
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "tcpdump")

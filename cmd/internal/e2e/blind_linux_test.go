@@ -13,8 +13,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestBlindSegments sends what anybody can who knows the ends of a connection and none of its numbers. It neither stops the
-// connection nor makes a record (RFC 5961).
+// TestBlindSegments sends what anybody can who knows the ends of a connection and none of its
+// numbers. It neither stops the connection nor makes a record (RFC 5961).
 func TestBlindSegments(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "hping3")
@@ -52,7 +52,8 @@ func roundTrip(t *testing.T, conn net.Conn) time.Duration {
 	return time.Since(start)
 }
 
-// TestSYNRate sends many SYNs with ever new numbers on one 4-tuple. They make a few records, not one each.
+// TestSYNRate sends many SYNs with ever new numbers on one 4-tuple. They make a few records, not
+// one each.
 func TestSYNRate(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "hping3")
@@ -86,7 +87,8 @@ func TestOneConnectOneRecord(t *testing.T) {
 	}
 }
 
-// TestFlowsPerSource has one client of a gateway hold what it may. Others, and the gateway itself, still connect.
+// TestFlowsPerSource has one client of a gateway hold what it may. Others, and the gateway itself,
+// still connect.
 func TestFlowsPerSource(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -153,7 +155,8 @@ func startConnect(ns *tuntest.Namespace, host string, port int) (fd int, err err
 	return fd, err
 }
 
-// TestExtensionHeaders has a client put destination options into each of its packets, which a host may skip.
+// TestExtensionHeaders has a client put destination options into each of its packets, which a host
+// may skip.
 func TestExtensionHeaders(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -25,7 +25,8 @@ type browser struct {
 	messages []string   // on the page's console
 }
 
-// newBrowser starts a browser for the test, which is skipped without one: it is too large to be installed for every run.
+// newBrowser starts a browser for the test, which is skipped without one: it is too large to be
+// installed for every run.
 func newBrowser(t *testing.T, ns *tuntest.Namespace) *browser {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
@@ -115,7 +116,8 @@ func (b *browser) prefer(scheme string) {
 	}
 }
 
-// screenshot writes what the browser shows to a file of the directory that SYNTAP_SCREENSHOTS names, for people to look at.
+// screenshot writes what the browser shows to a file of the directory that SYNTAP_SCREENSHOTS
+// names, for people to look at.
 func (b *browser) screenshot(name string) {
 	b.t.Helper()
 	dir := os.Getenv("SYNTAP_SCREENSHOTS")

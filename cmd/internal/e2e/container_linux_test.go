@@ -14,8 +14,8 @@ import (
 
 const containers = checkout + "/configs/container/"
 
-// TestContainer starts a router as the container examples do: with their config and the one capability that they leave it.
-// What they have an app wait for comes with the routes, not before.
+// TestContainer starts a router as the container examples do: with their config and the one
+// capability that they leave it. What they have an app wait for comes with the routes, not before.
 func TestContainer(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")
@@ -60,7 +60,8 @@ func TestContainer(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestNoIPv6InContainer starts a router where IPv6 is off and the kernel's parameters are read-only, as in a container.
+// TestNoIPv6InContainer starts a router where IPv6 is off and the kernel's parameters are
+// read-only, as in a container.
 func TestNoIPv6InContainer(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "unshare")

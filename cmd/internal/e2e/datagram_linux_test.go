@@ -70,8 +70,9 @@ func receive(t *testing.T, c *net.UDPConn, want string) (from net.Addr) {
 	return from
 }
 
-// TestClientPorts has a client behind a gateway use ports: the host's services can have them, too, unless they are below 1024,
-// and what the host sends to where its datagrams come from does not reach the client.
+// TestClientPorts has a client behind a gateway use ports: the host's services can have them, too,
+// unless they are below 1024, and what the host sends to where its datagrams come from does not
+// reach the client.
 func TestClientPorts(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -119,8 +120,8 @@ func TestClientPorts(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestOwnPacketsComeBack has routes of the operator lead into the TUN, and what the router's own sockets send, too: none of its
-// packets begets another.
+// TestOwnPacketsComeBack has routes of the operator lead into the TUN, and what the router's own
+// sockets send, too: none of its packets begets another.
 func TestOwnPacketsComeBack(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")

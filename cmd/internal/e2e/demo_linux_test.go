@@ -10,8 +10,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestDemo checks that the tour shows a real handshake and fills in its numbers, in a namespace that has no network at all,
-// and leaves nothing behind.
+// TestDemo checks that the tour shows a real handshake and fills in its numbers, in a namespace
+// that has no network at all, and leaves nothing behind.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)

@@ -18,8 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestDenied dials the host that exec runs on, by every name there is for it, and what else is denied. Canaries listen
-// everywhere.
+// TestDenied dials the host that exec runs on, by every name there is for it, and what else is
+// denied. Canaries listen everywhere.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -91,7 +91,8 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestDeniedFollowsAddresses gives the host a new address while the router runs. Within a second it is denied.
+// TestDeniedFollowsAddresses gives the host a new address while the router runs. Within a second it
+// is denied.
 func TestDeniedFollowsAddresses(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

@@ -11,8 +11,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestDHCPServer has the host offer an address to a machine of its LAN as dnsmasq does: from the server's port to the client's,
-// by a socket that is bound to the interface, or is not. A request was a broadcast, so connection tracking sees no reply.
+// TestDHCPServer has the host offer an address to a machine of its LAN as dnsmasq does: from the
+// server's port to the client's, by a socket that is bound to the interface, or is not. A request
+// was a broadcast, so connection tracking sees no reply.
 func TestDHCPServer(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)

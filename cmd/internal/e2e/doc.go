@@ -1,7 +1,8 @@
-// Package e2e tests the program as its users meet it: the built binary, real tools beside and behind it (curl, nc, dig,
-// ping, tcpdump), real kernels on both sides. It holds tests only.
+// Package e2e tests the program as its users meet it: the built binary, real tools beside and
+// behind it (curl, nc, dig, ping, tcpdump), real kernels on both sides. It holds tests only.
 //
-// Each test makes a lab of its own (see tuntest.Lab) and starts the router in the lab's middle namespace, which stands for
-// the host: commands run there are routed into the TUN, and reach the server only through it. What tests rely on is the
-// contract of the program: commands, config keys, exit status, output. Nothing here knows its packages.
+// Each test makes a lab of its own (see tuntest.Lab) and starts the router in the lab's middle
+// namespace, which stands for the host: commands run there are routed into the TUN, and reach the
+// server only through it. What tests rely on is the contract of the program: commands, config keys,
+// exit status, output. Nothing here knows its packages.
 package e2e

@@ -33,7 +33,8 @@ type ended struct {
 	Frames  struct{ Read, Accounted uint64 } `json:"frames"`
 }
 
-// TestFlowRecords ends connections in every way and looks for the record of each, which names its handshake.
+// TestFlowRecords ends connections in every way and looks for the record of each, which names its
+// handshake.
 func TestFlowRecords(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -17,10 +17,11 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// failing has the system calls on the router's log fail until the function that it returns is called; strace is what has them.
+// failing has the system calls on the router's log fail until the function that it returns is
+// called; strace is what has them.
 //
-// A file system cannot be remounted read-only while a log on it is open (EBUSY), and one that the kernel has made read-only
-// cannot be remounted at all: see TestReadOnlyFileSystem.
+// A file system cannot be remounted read-only while a log on it is open (EBUSY), and one that the
+// kernel has made read-only cannot be remounted at all: see TestReadOnlyFileSystem.
 func (r *router) failing(t *testing.T, lab *tuntest.Lab, inject string) (mend func()) {
 	t.Helper()
 	call, _, _ := strings.Cut(inject, ":")
@@ -78,7 +79,8 @@ func testSuspended(t *testing.T, lab *tuntest.Lab, r *router, inject, message st
 	r.checkReports(t, message)
 }
 
-// checkReports looks for what the program's own log says of a time in which records could not be written, once each.
+// checkReports looks for what the program's own log says of a time in which records could not be
+// written, once each.
 func (r *router) checkReports(t *testing.T, message string) {
 	t.Helper()
 	for _, want := range []string{"handshake log cannot be written", "handshake log is written again", message} {
@@ -152,8 +154,8 @@ func testStopped(t *testing.T, lab *tuntest.Lab, r *router, inject, message stri
 	}
 }
 
-// TestReadOnlyFileSystem has the kernel make the file system of the log read-only, as it does after an error of the disk. The
-// way back is another one in its place, and SIGHUP.
+// TestReadOnlyFileSystem has the kernel make the file system of the log read-only, as it does after
+// an error of the disk. The way back is another one in its place, and SIGHUP.
 func TestReadOnlyFileSystem(t *testing.T) {
 	if !soak() {
 		t.Skip("takes a loop device of the machine")

@@ -77,7 +77,8 @@ func TestExecDoors(t *testing.T) {
 	}
 }
 
-// TestExecStreams gives a command a socket of the host's network for its standard input. It could connect it elsewhere.
+// TestExecStreams gives a command a socket of the host's network for its standard input. It could
+// connect it elsewhere.
 func TestExecStreams(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)

@@ -61,8 +61,8 @@ func TestExecReachesNothingElse(t *testing.T) {
 	}
 }
 
-// TestExecNested runs a command in a session within a session: both routers show the same handshake, the inner one's client
-// being the command and the outer one's the inner router.
+// TestExecNested runs a command in a session within a session: both routers show the same
+// handshake, the inner one's client being the command and the outer one's the inner router.
 func TestExecNested(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -77,7 +77,8 @@ func TestExecNested(t *testing.T) {
 	}
 }
 
-// TestExecHostLoopback reaches a server on the host's loopback by the gateway's address, when told that it may.
+// TestExecHostLoopback reaches a server on the host's loopback by the gateway's address, when told
+// that it may.
 func TestExecHostLoopback(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

@@ -82,7 +82,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 
 type connectResults struct{ connected, failed int }
 
-// connectAll starts n connections at once, waits until enough have been made, and tells how they are. Then it ends them.
+// connectAll starts n connections at once, waits until enough have been made, and tells how they
+// are. Then it ends them.
 func connectAll(t *testing.T, ns *tuntest.Namespace, n int, to unix.Sockaddr, enough func(connected int) bool) connectResults {
 	t.Helper()
 	polls := make([]unix.PollFd, n)
@@ -127,7 +128,8 @@ func connectAll(t *testing.T, ns *tuntest.Namespace, n int, to unix.Sockaddr, en
 	return r
 }
 
-// TestUplinkFlaps takes the way out and gives it back. Right after that connections work again, and those from before do.
+// TestUplinkFlaps takes the way out and gives it back. Right after that connections work again, and
+// those from before do.
 func TestUplinkFlaps(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -165,7 +167,8 @@ func TestUplinkFlaps(t *testing.T) {
 	}
 }
 
-// TestOwnSockets leads the router's own sockets into its TUN, as a host with a rule missing would do.
+// TestOwnSockets leads the router's own sockets into its TUN, as a host with a rule missing would
+// do.
 func TestOwnSockets(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -264,7 +267,8 @@ func TestLinkScope(t *testing.T) {
 	}
 }
 
-// TestCannotStart starts routers where something is missing: each says what, and the cure, and leaves nothing behind.
+// TestCannotStart starts routers where something is missing: each says what, and the cure, and
+// leaves nothing behind.
 func TestCannotStart(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "prlimit", "unshare")

@@ -18,7 +18,8 @@ import (
 
 const megabyte = 1 << 20
 
-// TestFlood sends SYNs from random addresses as fast as they go. They must cost nothing but the time to drop them.
+// TestFlood sends SYNs from random addresses as fast as they go. They must cost nothing but the
+// time to drop them.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "hping3")
@@ -67,7 +68,8 @@ func TestFlood(t *testing.T) {
 	if got := carried["established"]; got != len(established)+connections || connections < 10 {
 		t.Errorf("%d connections recorded, want %d and at least 10 of them during the flood", got, len(established)+connections)
 	}
-	// Every SYN of the flood is in the kernel's or in the router's account, but for those from 127.0.0.0/8, see above.
+	// Every SYN of the flood is in the kernel's or in the router's account, but for those from
+	// 127.0.0.0/8, see above.
 	if got := carried["drop_source"]; got+int(statistics.TxDropped) < packets-packets/128 || got > packets+1 { // the last may have been sent uncounted
 		t.Errorf("%d SYNs dropped for their source and %d by the kernel, want %d", got, statistics.TxDropped, packets)
 	}
@@ -98,7 +100,8 @@ func endFlood(t *testing.T, flood *tuntest.Process) int {
 	return n
 }
 
-// TestBlackHoles dials a host that does not answer, thousands of times at once. Others must not notice.
+// TestBlackHoles dials a host that does not answer, thousands of times at once. Others must not
+// notice.
 func TestBlackHoles(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -151,7 +154,8 @@ func TestBlackHoles(t *testing.T) {
 	}
 }
 
-// TestHalfOpen sends SYNs that the client never follows up: they are limited and end soon, those of others are not touched.
+// TestHalfOpen sends SYNs that the client never follows up: they are limited and end soon, those of
+// others are not touched.
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "hping3")

@@ -16,7 +16,8 @@ import (
 // addresses of the lab's server.
 func addresses() []string { return []string{tuntest.ServerAddr4, tuntest.ServerAddr6} }
 
-// TestClientClosesFirst has the client close its half: the server must see the end, and its answer must still arrive.
+// TestClientClosesFirst has the client close its half: the server must see the end, and its answer
+// must still arrive.
 func TestClientClosesFirst(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nc")
@@ -50,7 +51,8 @@ func TestClientClosesFirst(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestServerClosesFirst has the server close its half: what the client sends after that must still arrive.
+// TestServerClosesFirst has the server close its half: what the client sends after that must still
+// arrive.
 func TestServerClosesFirst(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

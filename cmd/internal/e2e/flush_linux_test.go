@@ -11,8 +11,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestConnectionTableFlushed has the host forget all connections, as "conntrack -F" does: those of its programs and of
-// machines behind it go on.
+// TestConnectionTableFlushed has the host forget all connections, as "conntrack -F" does: those of
+// its programs and of machines behind it go on.
 func TestConnectionTableFlushed(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

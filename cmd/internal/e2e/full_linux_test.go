@@ -16,8 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// Logs that cannot be written: established connections go on, new ones wait and are then refused, nothing is lost, and when
-// the log can be written again so does everything else.
+// Logs that cannot be written: established connections go on, new ones wait and are then refused,
+// nothing is lost, and when the log can be written again so does everything else.
 
 // TestDiskFull fills the disk of the log, a small tmpfs in a mount namespace of the router's own.
 func TestDiskFull(t *testing.T) {
@@ -154,7 +154,8 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
-// withoutLog has a connection open while the log fails, makes others until they are refused, and then has the log work again.
+// withoutLog has a connection open while the log fails, makes others until they are refused, and
+// then has the log work again.
 func withoutLog(t *testing.T, lab *tuntest.Lab, r *router, fail, mend func()) {
 	t.Helper()
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
@@ -214,7 +215,8 @@ func (r *router) cpu(t *testing.T) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// checkSuspended looks for every established connection that a router has carried, and for what the log says of the others.
+// checkSuspended looks for every established connection that a router has carried, and for what the
+// log says of the others.
 func checkSuspended(t *testing.T, r *router, carried map[string]int) {
 	t.Helper()
 	established, gaps := 0, 0

@@ -61,8 +61,8 @@ func TestVPNComesAndGoes(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestRuleBeforeOurs has a rule appear that sends everything past the TUN. The router names it and the priority that goes
-// before it, with which everything is recorded again.
+// TestRuleBeforeOurs has a rule appear that sends everything past the TUN. The router names it and
+// the priority that goes before it, with which everything is recorded again.
 func TestRuleBeforeOurs(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)
@@ -88,7 +88,8 @@ func TestRuleBeforeOurs(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestFlushedRules flushes all rules again and again while connections are opened. Those that come about are on record.
+// TestFlushedRules flushes all rules again and again while connections are opened. Those that come
+// about are on record.
 func TestFlushedRules(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)
@@ -132,7 +133,8 @@ func TestFlushedRules(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestBoundToUplink has programs bind their sockets to the uplink, past the rules. They are refused or counted, and named.
+// TestBoundToUplink has programs bind their sockets to the uplink, past the rules. They are refused
+// or counted, and named.
 func TestBoundToUplink(t *testing.T) {
 	t.Parallel()
 	for enforce, want := range map[string]struct{ answer, said string }{
@@ -194,7 +196,8 @@ func TestGatewayNotices(t *testing.T) {
 	}
 }
 
-// TestOpenAtStart keeps connections through the gateway, in both directions, that were open before the router starts.
+// TestOpenAtStart keeps connections through the gateway, in both directions, that were open before
+// the router starts.
 func TestOpenAtStart(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)
@@ -236,8 +239,8 @@ func TestOpenAtStart(t *testing.T) {
 	check("after")
 }
 
-// TestMarkOfOthers has another user set the mark of the router's sockets, which CAP_NET_RAW allows. Its packets enter all the
-// same.
+// TestMarkOfOthers has another user set the mark of the router's sockets, which CAP_NET_RAW allows.
+// Its packets enter all the same.
 func TestMarkOfOthers(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping", "setpriv")

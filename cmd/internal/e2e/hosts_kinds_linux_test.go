@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// hostKind is a set-up of a host as they are found. Its lab's host has a LAN, containers on a bridge with a published port,
-// and a server.
+// hostKind is a set-up of a host as they are found. Its lab's host has a LAN, containers on a
+// bridge with a published port, and a server.
 type hostKind struct {
 	name  string
 	said  string // what run warns of, as regular expressions, one a line

@@ -29,8 +29,8 @@ const (
 	containerAddr6 = "2001:db8:5::2"
 )
 
-// newHostLab makes the lab of a plain host: a gateway that masquerades the IPv4 of its LAN and of its containers, and
-// publishes a port of a container.
+// newHostLab makes the lab of a plain host: a gateway that masquerades the IPv4 of its LAN and of
+// its containers, and publishes a port of a container.
 func newHostLab(t *testing.T) *hostLab {
 	t.Helper()
 	h := &hostLab{
@@ -92,7 +92,8 @@ func (h *hostLab) witnesses() []*witness {
 // wgMark is that of the VPN's own sockets.
 const wgMark = 0xca6c
 
-// addVPN has the host reach the world by a VPN, as wg-quick does it: by rules after main, with a mark for the VPN's own socket.
+// addVPN has the host reach the world by a VPN, as wg-quick does it: by rules after main, with a
+// mark for the VPN's own socket.
 func (h *hostLab) addVPN(t *testing.T) {
 	t.Helper()
 	h.addVPNLink(t, 51820)
@@ -103,7 +104,8 @@ func (h *hostLab) addVPN(t *testing.T) {
 	h.more["the VPN's own socket"] = func(is6 bool) call { return call{ns: h.Router, to: h.far(is6), mark: wgMark} }
 }
 
-// addVPNLink lays a link to a VPN in which the world's addresses are another machine's, with default routes in a table.
+// addVPNLink lays a link to a VPN in which the world's addresses are another machine's, with
+// default routes in a table.
 func (h *hostLab) addVPNLink(t *testing.T, table int) {
 	t.Helper()
 	vpn := tuntest.NewNamespace(t)
@@ -124,7 +126,8 @@ func (h *hostLab) addVPNLink(t *testing.T, table int) {
 	h.names["203.0.113.193"], h.names["2001:db8:6::1"] = "the host", "the host"
 }
 
-// moveDefaultRoute puts the default routes into a table that a rule leads to, after one that keeps to main's other routes.
+// moveDefaultRoute puts the default routes into a table that a rule leads to, after one that keeps
+// to main's other routes.
 func (h *hostLab) moveDefaultRoute() {
 	for f, gateway := range map[string]string{"-4": "198.51.100.2", "-6": "2001:db8:2::2"} {
 		h.Router.Run("ip", f, "route", "del", "default")
@@ -141,8 +144,8 @@ const (
 	secondMark  = 0x10
 )
 
-// addUplink gives the host a second uplink, which packets with its address leave by, those with a mark and
-// those of containers.
+// addUplink gives the host a second uplink, which packets with its address leave by, those with a
+// mark and those of containers.
 func (h *hostLab) addUplink(t *testing.T) {
 	t.Helper()
 	isp := tuntest.NewNamespace(t)
@@ -189,7 +192,8 @@ func (h *hostLab) strictReversePath() {
 	}
 }
 
-// addFirewall drops by default what comes in, and what is forwarded, and lets out what leaves by a known interface.
+// addFirewall drops by default what comes in, and what is forwarded, and lets out what leaves by a
+// known interface.
 func (h *hostLab) addFirewall() {
 	h.Router.Run("nft", `
 		table inet ufw {

@@ -62,11 +62,13 @@ func (h *hostLab) cells() map[cell]call {
 	return all
 }
 
-// callPatience is how long a call of the table waits. Those that are not answered are made at the same time as the others.
+// callPatience is how long a call of the table waits. Those that are not answered are made at the
+// same time as the others.
 const callPatience = 10 * time.Second
 
-// TestHosts compares what works on hosts of all kinds with the router and without: TCP, UDP and ping, both families, of clients on
-// the host and behind it, and from outside. What differs is the table of configs/hosts.md.
+// TestHosts compares what works on hosts of all kinds with the router and without: TCP, UDP and
+// ping, both families, of clients on the host and behind it, and from outside. What differs is the
+// table of configs/hosts.md.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	all := make([]map[difference][]string, len(hostKinds))
@@ -110,7 +112,8 @@ type difference struct {
 	without, with string
 }
 
-// table renders what differs on hosts of each kind. On others than a plain one it leaves out what is as there.
+// table renders what differs on hosts of each kind. On others than a plain one it leaves out what
+// is as there.
 func table(all []map[difference][]string) string {
 	var b strings.Builder
 	for i, differ := range all {
@@ -166,8 +169,8 @@ func differences(t *testing.T, kind hostKind) map[difference][]string {
 			t.Logf("%v: %s, with the router %s", c, d.without, d.with)
 		}
 		got := recorded[fmt.Sprint(made[c].to, routed[c].port)]
-		// Of a LAN client's calls to a container the record was not found twice in six runs, over IPv6, beside other tests: until
-		// that is understood the table does not tell.
+		// Of a LAN client's calls to a container the record was not found twice in six runs, over
+		// IPv6, beside other tests: until that is understood the table does not tell.
 		known := !strings.Contains(string(c.flow), "LAN client to a container")
 		if d = d.short(); c.proto == "TCP" && known && got != c.leaves() && strings.Contains(routed[c].says, " sees ") {
 			d.with += map[bool]string{false: ", unrecorded", true: ", recorded"}[got]
@@ -227,8 +230,9 @@ func (kind hostKind) checkWarnings(t *testing.T, stderr string) {
 	}
 }
 
-// leaves tells whether a call is one that the router is to carry: what comes from outside is not, nor what reaches the host, nor
-// what a machine that tun.sources lacks sends to a network beside the host.
+// leaves tells whether a call is one that the router is to carry: what comes from outside is not,
+// nor what reaches the host, nor what a machine that tun.sources lacks sends to a network beside
+// the host.
 func (c cell) leaves() bool {
 	for _, text := range []string{"inbound", "published", "to the host", "container to the LAN"} {
 		if strings.Contains(string(c.flow), text) {

@@ -14,7 +14,8 @@ import (
 
 const checkout = "../../.."
 
-// makeTarget runs make in the checkout. Its targets share bin/syntap, so that tests that call it are not parallel.
+// makeTarget runs make in the checkout. Its targets share bin/syntap, so that tests that call it
+// are not parallel.
 func makeTarget(t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("make", append([]string{"-C", checkout}, args...)...).CombinedOutput(); err != nil {
@@ -22,7 +23,8 @@ func makeTarget(t *testing.T, args ...string) {
 	}
 }
 
-// TestInstall looks for what "make install" brings where Debian's programs look for it, and uses it.
+// TestInstall looks for what "make install" brings where Debian's programs look for it, and uses
+// it.
 func TestInstall(t *testing.T) {
 	requireTools(t, "bash", "make", "man")
 	root := t.TempDir()
@@ -97,7 +99,8 @@ func examples(t *testing.T) (paths []string) {
 	return paths
 }
 
-// TestInstalledUnit has systemd check the unit of an installation somewhere else, which names the programs there.
+// TestInstalledUnit has systemd check the unit of an installation somewhere else, which names the
+// programs there.
 func TestInstalledUnit(t *testing.T) {
 	requireTools(t, "make")
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
@@ -111,8 +114,8 @@ func TestInstalledUnit(t *testing.T) {
 	}
 }
 
-// inOverlay runs a script as root of a copy of this machine that is forgotten at its end: PACKAGE installed, a run of it
-// killed, the package removed and purged. What is left of it is an error.
+// inOverlay runs a script as root of a copy of this machine that is forgotten at its end: PACKAGE
+// installed, a run of it killed, the package removed and purged. What is left of it is an error.
 const inOverlay = `
 set -eux
 mount -t tmpfs none "$DIR"
@@ -143,7 +146,8 @@ left=$(find "$DIR/upper" -type f -name '*syntap*' -o -type d -name '*syntap*')
 test -z "$left"
 `
 
-// TestPackage installs the Debian package, and removes it while what a run has left still closes the host.
+// TestPackage installs the Debian package, and removes it while what a run has left still closes
+// the host.
 func TestPackage(t *testing.T) {
 	if !soak() {
 		t.Skip("takes minutes, and packages from the internet")

@@ -18,7 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestKillResets kills the router in the middle of an upload: the server must not take what it has for the whole.
+// TestKillResets kills the router in the middle of an upload: the server must not take what it has
+// for the whole.
 func TestKillResets(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -49,8 +50,9 @@ func TestKillResets(t *testing.T) {
 	}
 }
 
-// TestKillLosesNoRecord kills the router again and again while connections are made as fast as they go. Each connection of which
-// a byte has come through, to either end, is in the log; the log has no broken line and no gap in its numbers.
+// TestKillLosesNoRecord kills the router again and again while connections are made as fast as they
+// go. Each connection of which a byte has come through, to either end, is in the log; the log has
+// no broken line and no gap in its numbers.
 func TestKillLosesNoRecord(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -117,7 +119,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	}
 }
 
-// ends collects the ends of connections that have received a byte: "client ADDRESS" and "router ADDRESS".
+// ends collects the ends of connections that have received a byte: "client ADDRESS" and "router
+// ADDRESS".
 type ends struct {
 	mu  sync.Mutex // guards all
 	all []string

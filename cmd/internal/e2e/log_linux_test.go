@@ -39,14 +39,16 @@ type record struct {
 	} `json:"upstream"`
 }
 
-// waitRecords waits for n records of handshakes in the log of a running router and returns all there are then.
+// waitRecords waits for n records of handshakes in the log of a running router and returns all
+// there are then.
 func (r *router) waitRecords(t *testing.T, n int) []record {
 	t.Helper()
 	r.wait(t, fmt.Sprintf("%d records", n), func() bool { return strings.Count(r.read(t, "handshakes.json"), `"msg":"handshake"`) >= n })
 	return r.records(t)
 }
 
-// records returns the whole records in the router's JSON log, but for those of ended connections and runs.
+// records returns the whole records in the router's JSON log, but for those of ended connections
+// and runs.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
 	return parseRecords(t, r.read(t, "handshakes.json"))

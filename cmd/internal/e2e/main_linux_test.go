@@ -41,7 +41,8 @@ func testBuilt(m *testing.M) int {
 	return m.Run()
 }
 
-// requireTools skips the test where a tool it drives is not installed; in a run that must be complete it fails.
+// requireTools skips the test where a tool it drives is not installed; in a run that must be
+// complete it fails.
 func requireTools(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -71,7 +72,8 @@ tap:
     - {format: modern, path: DIR/handshakes.txt}
 `
 
-// run starts a router in ns and waits until it routes what goes to the lab's server into the interface named.
+// run starts a router in ns and waits until it routes what goes to the lab's server into the
+// interface named.
 func run(t *testing.T, ns *tuntest.Namespace, device, config string) *router {
 	t.Helper()
 	r := &router{dir: t.TempDir()}
@@ -96,8 +98,8 @@ func routesTo(lab *tuntest.Lab, device string) bool {
 	return enters(lab.Router, tuntest.ServerAddr4, device)
 }
 
-// enters tells whether what the host sends to an address enters a TUN: by a route of the operator's, or by the mark that the
-// router's nftables table gives, which exists then.
+// enters tells whether what the host sends to an address enters a TUN: by a route of the
+// operator's, or by the mark that the router's nftables table gives, which exists then.
 func enters(ns *tuntest.Namespace, address, device string) bool {
 	leads := func(more ...string) bool {
 		out := output(ns, append([]string{"ip", "-oneline", "route", "get", address}, more...)...)

@@ -52,8 +52,8 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// TestStalledReaders has many connections that carry all they can, to and from ends that do not read. They must neither
-// stop others nor fill the router's memory.
+// TestStalledReaders has many connections that carry all they can, to and from ends that do not
+// read. They must neither stop others nor fill the router's memory.
 func TestStalledReaders(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

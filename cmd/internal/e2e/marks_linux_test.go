@@ -89,8 +89,8 @@ func (s markedSocket) receive(t *testing.T) (got marks, payload string, from net
 	return got, string(b[:n]), from
 }
 
-// TestMarks compares what the ends of datagrams see of DSCP, ECN and hop limit with a router and without, for clients on the
-// host and behind it.
+// TestMarks compares what the ends of datagrams see of DSCP, ECN and hop limit with a router and
+// without, for clients on the host and behind it.
 func TestMarks(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -121,8 +121,8 @@ func TestMarks(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestPathMTUProbes looks for the path MTU by datagrams and pings that must not be fragmented, where a router behind the host's
-// uplink has a narrow link.
+// TestPathMTUProbes looks for the path MTU by datagrams and pings that must not be fragmented,
+// where a router behind the host's uplink has a narrow link.
 func TestPathMTUProbes(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping")
@@ -164,7 +164,8 @@ func TestPathMTUProbes(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// labWithNarrowUplink puts a host behind a link of 1400 bytes behind the lab's server, which forwards to it.
+// labWithNarrowUplink puts a host behind a link of 1400 bytes behind the lab's server, which
+// forwards to it.
 func labWithNarrowUplink(t *testing.T) (lab *tuntest.Lab, far *tuntest.Namespace) {
 	t.Helper()
 	lab, far = tuntest.NewLab(t), tuntest.NewNamespace(t)
@@ -198,7 +199,8 @@ func serveDatagrams(ns *tuntest.Namespace, address string) {
 	}()
 }
 
-// probeDatagram sends a datagram of n bytes that must not be fragmented, and reports whether it is answered.
+// probeDatagram sends a datagram of n bytes that must not be fragmented, and reports whether it is
+// answered.
 func probeDatagram(t *testing.T, ns *tuntest.Namespace, host string, n int) bool {
 	t.Helper()
 	conn, err := ns.Dial(t.Context(), "udp", net.JoinHostPort(host, "4433"))

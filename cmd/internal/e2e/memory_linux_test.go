@@ -12,8 +12,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestMemoryLimit opens downloads that the client does not read until new connections have to wait: they hold what they may,
-// together. A connection that moves goes on meanwhile, and what the others gave back has room for new ones.
+// TestMemoryLimit opens downloads that the client does not read until new connections have to wait:
+// they hold what they may, together. A connection that moves goes on meanwhile, and what the others
+// gave back has room for new ones.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

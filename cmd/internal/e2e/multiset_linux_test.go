@@ -19,8 +19,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestEveryHandshakeOnce makes two thousand connections, a hundred at a time, and compares the log as a multiset of
-// (addresses, ports, both initial sequence numbers) with what tshark finds in a capture of the TUN taken meanwhile.
+// TestEveryHandshakeOnce makes two thousand connections, a hundred at a time, and compares the log
+// as a multiset of (addresses, ports, both initial sequence numbers) with what tshark finds in a
+// capture of the TUN taken meanwhile.
 func TestEveryHandshakeOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -79,7 +80,8 @@ func captureTUN(t *testing.T, lab *tuntest.Lab) *capture {
 
 var tcpdumpCounts = regexp.MustCompile(`(\d+) packets captured, (\d+) packets received by filter, (\d+) packets dropped`)
 
-// stop ends tcpdump once it has all that has passed: told to end, it leaves unread what waits for it.
+// stop ends tcpdump once it has all that has passed: told to end, it leaves unread what waits for
+// it.
 func (c *capture) stop(t *testing.T) {
 	t.Helper()
 	var captured, received, dropped string
@@ -224,7 +226,8 @@ func (o *opened) segment(from end, syn, ack bool, seq, acked uint32) {
 	}
 }
 
-// handshakesIn returns the completed handshakes of captures, compressed or not, by what tshark reads from their headers.
+// handshakesIn returns the completed handshakes of captures, compressed or not, by what tshark
+// reads from their headers.
 func handshakesIn(t *testing.T, captures ...string) map[handshake]int {
 	t.Helper()
 	all := newOpened()

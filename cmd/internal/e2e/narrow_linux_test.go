@@ -30,8 +30,8 @@ const (
 	behindAddr6 = "2001:db8:15::2"
 )
 
-// behindNarrowLink puts a client behind the lab's client, which forwards to it over a link of 1300 bytes. It does not know
-// of that link: its own has 1500.
+// behindNarrowLink puts a client behind the lab's client, which forwards to it over a link of 1300
+// bytes. It does not know of that link: its own has 1500.
 //
 //	Router ──1500── Client ──1300── second ──1500── far
 func behindNarrowLink(t *testing.T, lab *tuntest.Lab) (far *tuntest.Namespace) {
@@ -110,8 +110,8 @@ func serveSizes(ns *tuntest.Namespace, address string) {
 	}()
 }
 
-// askFor asks for an answer of some size, at most so many times: the first one may be lost, where its sender learns by that
-// how large packets may be.
+// askFor asks for an answer of some size, at most so many times: the first one may be lost, where
+// its sender learns by that how large packets may be.
 func askFor(t *testing.T, ns *tuntest.Namespace, address string, size, tries int) {
 	t.Helper()
 	conn, err := ns.Dial(t.Context(), "udp", address)
@@ -147,7 +147,8 @@ func mssOf(r record) int {
 	return *r.Server.MSS
 }
 
-// TestNarrowPathToClient carries large answers to a client behind a link that only a router on the way knows of.
+// TestNarrowPathToClient carries large answers to a client behind a link that only a router on the
+// way knows of.
 func TestNarrowPathToClient(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping")
@@ -213,7 +214,8 @@ func TestNarrowLAN(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestForgedTooBig has a neighbour of a client say that its path is narrow, without knowing what the client gets.
+// TestForgedTooBig has a neighbour of a client say that its path is narrow, without knowing what
+// the client gets.
 func TestForgedTooBig(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

@@ -38,7 +38,8 @@ func (r *router) owners(t *testing.T) (all []owned) {
 	return all
 }
 
-// TestOwner has two users of this host and another machine open connections. Records name the first two, with their process.
+// TestOwner has two users of this host and another machine open connections. Records name the first
+// two, with their process.
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")
@@ -91,8 +92,8 @@ egress: {deny: [203.0.113.9/32, "2001:db8:3::9/128"]}
 	}
 }
 
-// TestOwnerCannotBeFound has one user open connections whose sockets no process holds, on a host with many descriptors. The
-// connections of another user have their owners all the same.
+// TestOwnerCannotBeFound has one user open connections whose sockets no process holds, on a host
+// with many descriptors. The connections of another user have their owners all the same.
 func TestOwnerCannotBeFound(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "bash", "curl", "setpriv")
@@ -148,7 +149,8 @@ http: {listen: "unix:DIR/http.sock"}
 	}
 }
 
-// inFlight begins connections by sockets that are then on their way from one process to another, and returns their ports.
+// inFlight begins connections by sockets that are then on their way from one process to another,
+// and returns their ports.
 func inFlight(t *testing.T, ns *tuntest.Namespace, address string, n int) map[int]bool {
 	t.Helper()
 	ports := make(map[int]bool)

@@ -21,7 +21,8 @@ import (
 // openRow is the button of the first row of the live page's table.
 const openRow = "#rows tr:not([hidden]) button.row"
 
-// TestPage uses the live page as people do: looks at handshakes as they happen, filters, pauses, opens one.
+// TestPage uses the live page as people do: looks at handshakes as they happen, filters, pauses,
+// opens one.
 func TestPage(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	requireTools(t, "curl", "nc")
@@ -182,7 +183,8 @@ func (b *browser) named() {
 	}
 }
 
-// TestPageFiles looks for what the page's policy would refuse: scripts and styles inside the page, and anything from elsewhere.
+// TestPageFiles looks for what the page's policy would refuse: scripts and styles inside the page,
+// and anything from elsewhere.
 func TestPageFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../web/page/*")

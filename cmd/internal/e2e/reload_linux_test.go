@@ -32,7 +32,8 @@ func (r *router) reload(t *testing.T, config string) (said string) {
 	return said
 }
 
-// TestReload changes the config under a running transfer: what may change does, a file that cannot be used changes nothing.
+// TestReload changes the config under a running transfer: what may change does, a file that cannot
+// be used changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -115,7 +116,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// startTransfer sends lines to an echo server and reads them again until the function that it returns is called.
+// startTransfer sends lines to an echo server and reads them again until the function that it
+// returns is called.
 func startTransfer(t *testing.T, lab *tuntest.Lab, address string) (finish func() error) {
 	t.Helper()
 	conn, err := lab.Router.Dial(t.Context(), "tcp", address)

@@ -14,8 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestTupleReuse opens the same 4-tuple again and again, right after the connection before it has been reset by the client
-// or closed by the server.
+// TestTupleReuse opens the same 4-tuple again and again, right after the connection before it has
+// been reset by the client or closed by the server.
 func TestTupleReuse(t *testing.T) {
 	t.Parallel()
 	rounds := scaled(250, 500)
@@ -92,8 +92,9 @@ func reuseAddress(_, _ string, raw syscall.RawConn) (err error) {
 	return err
 }
 
-// TestClientGivesUp has a client give up a connection, whose answer it does not get, and try again from the same port. The
-// router, which waits for the client's ACK, asks it which of them counts (RFC 5961 §4).
+// TestClientGivesUp has a client give up a connection, whose answer it does not get, and try again
+// from the same port. The router, which waits for the client's ACK, asks it which of them counts
+// (RFC 5961 §4).
 func TestClientGivesUp(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -20,7 +20,8 @@ import (
 // headerFlags matches what tcpdump -v prints of an IPv4 header's identification and flags.
 var headerFlags = regexp.MustCompile(`id (\d+), offset \d+, flags \[([^]]*)\], proto (\w+)`)
 
-// TestDF looks at the IPv4 packets that the router sends both ways: TCP, UDP and ICMP, also longer ones than the MTU.
+// TestDF looks at the IPv4 packets that the router sends both ways: TCP, UDP and ICMP, also longer
+// ones than the MTU.
 func TestDF(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping", "tcpdump")
@@ -114,7 +115,8 @@ func TestEnforceDF(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestLongDatagramWithDF has the network be too narrow for a datagram that must not be fragmented: the client learns why.
+// TestLongDatagramWithDF has the network be too narrow for a datagram that must not be fragmented:
+// the client learns why.
 func TestLongDatagramWithDF(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping")

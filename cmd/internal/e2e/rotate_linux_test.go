@@ -16,8 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestRotation has a log rotated by size and by the real logrotate at once while connections are made: nothing is lost, and
-// no line is broken.
+// TestRotation has a log rotated by size and by the real logrotate at once while connections are
+// made: nothing is lost, and no line is broken.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "logrotate")
@@ -90,8 +90,8 @@ func (r *router) files(t *testing.T, pattern string) []string {
 	return names
 }
 
-// rotated returns the records of a JSON log that nobody writes to, from all of its files, in no order. It fails at a line that is
-// not whole.
+// rotated returns the records of a JSON log that nobody writes to, from all of its files, in no
+// order. It fails at a line that is not whole.
 func (r *router) rotated(t *testing.T) (all []record) {
 	t.Helper()
 	for _, name := range r.files(t, "handshakes*json*") {

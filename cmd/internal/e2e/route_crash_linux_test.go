@@ -14,9 +14,10 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// captureLeaks captures on the uplink what opens something towards the lab's server and is not the router's: SYNs,
-// datagrams and pings. The router's carry a mark, which the wire does not show: they get a DSCP of their own for it. The
-// first function returned reads the capture, the second ends it.
+// captureLeaks captures on the uplink what opens something towards the lab's server and is not the
+// router's: SYNs, datagrams and pings. The router's carry a mark, which the wire does not show:
+// they get a DSCP of their own for it. The first function returned reads the capture, the second
+// ends it.
 func captureLeaks(t *testing.T, ns *tuntest.Namespace) (leaks func() string, end func()) {
 	t.Helper()
 	ns.Run("nft", `
@@ -41,7 +42,8 @@ func captureLeaks(t *testing.T, ns *tuntest.Namespace) (leaks func() string, end
 	}
 }
 
-// knock keeps trying to reach the lab's server in every way, whatever comes of it, until the test ends.
+// knock keeps trying to reach the lab's server in every way, whatever comes of it, until the test
+// ends.
 func knock(ns *tuntest.Namespace) {
 	for _, host := range addresses() {
 		http := "http://" + net.JoinHostPort(host, "80")
@@ -55,8 +57,8 @@ func knock(ns *tuntest.Namespace) {
 	}
 }
 
-// TestNothingLeaksAfterKill kills and starts a router again and again at random moments under traffic, without any help
-// between, and captures what gets past it.
+// TestNothingLeaksAfterKill kills and starts a router again and again at random moments under
+// traffic, without any help between, and captures what gets past it.
 func TestNothingLeaksAfterKill(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "nc", "nft", "ping", "tcpdump")
@@ -69,7 +71,8 @@ func TestNothingLeaksAfterKill(t *testing.T) {
 	knock(lab.Router)
 	rounds, records := scaled(5, 100), 0
 	for i := range rounds {
-		// At any moment of the beginning, or after it. The first router is the one that let the traffic in.
+		// At any moment of the beginning, or after it. The first router is the one that let the
+		// traffic in.
 		if i%2 == 0 {
 			r.waitRecords(t, 1)
 		} else {
@@ -176,7 +179,8 @@ func TestCrashOpen(t *testing.T) {
 	}
 }
 
-// TestInterfaceDeleted takes the interface away from a running router: it ends, and the host stays closed.
+// TestInterfaceDeleted takes the interface away from a running router: it ends, and the host stays
+// closed.
 func TestInterfaceDeleted(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

@@ -12,8 +12,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestGatewayExample runs the example config of a gateway, with the lab's local network for its own, under strict
-// reverse-path filters.
+// TestGatewayExample runs the example config of a gateway, with the lab's local network for its
+// own, under strict reverse-path filters.
 func TestGatewayExample(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")

@@ -13,7 +13,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// session is a connection from beyond the uplink to a server of the host, such as an ssh session of its operator.
+// session is a connection from beyond the uplink to a server of the host, such as an ssh session of
+// its operator.
 type session struct {
 	name string
 	conn net.Conn
@@ -48,8 +49,8 @@ func (s *session) check(t *testing.T, when string) {
 	}
 }
 
-// TestKeepInbound is logged into the host from beyond its uplink while a router takes all traffic, dies, is taken over and
-// stops. Strict reverse-path filters must not matter.
+// TestKeepInbound is logged into the host from beyond its uplink while a router takes all traffic,
+// dies, is taken over and stops. Strict reverse-path filters must not matter.
 func TestKeepInbound(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")
@@ -108,8 +109,8 @@ func TestKeepInbound(t *testing.T) {
 	}
 }
 
-// TestKeepInboundDatagrams has a server of the host answer datagrams from beyond the uplink by the address they came to, as
-// a DNS server does.
+// TestKeepInboundDatagrams has a server of the host answer datagrams from beyond the uplink by the
+// address they came to, as a DNS server does.
 func TestKeepInboundDatagrams(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dig", "dnsmasq")

@@ -14,7 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestScan has nmap look at the server's ports through the router and without it: the tables must be the same.
+// TestScan has nmap look at the server's ports through the router and without it: the tables must
+// be the same.
 func TestScan(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nmap")
@@ -76,7 +77,8 @@ var portState = regexp.MustCompile(`\d+/[a-z|]+/(tcp|udp)|Ignored State: \w+ \(\
 // portStates picks the states from nmap's "greppable" output.
 func portStates(out string) []string { return portState.FindAllString(out, -1) }
 
-// TestTraceroute compares the way to the server with the one without the router: it is no hop itself.
+// TestTraceroute compares the way to the server with the one without the router: it is no hop
+// itself.
 func TestTraceroute(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "traceroute", "mtr")
@@ -116,7 +118,8 @@ tap: {log: []}
 // hop matches the address of a hop of traceroute or mtr, with its number.
 var hop = regexp.MustCompile(`(?m)^ *\d+\.?[ |\-]+[0-9a-f.:]+`)
 
-// addHop puts a host behind the lab's server, which becomes a router on the way, and returns its addresses.
+// addHop puts a host behind the lab's server, which becomes a router on the way, and returns its
+// addresses.
 func addHop(lab *tuntest.Lab, far *tuntest.Namespace) []string {
 	lab.Server.Sysctl("net.ipv4.ip_forward", "1")
 	lab.Server.Sysctl("net.ipv6.conf.all.forwarding", "1")

@@ -17,8 +17,8 @@ import (
 
 const unitFile = "../../../configs/syntap.service"
 
-// TestService starts a router as its service unit does: with the capabilities that the unit leaves it, and told where the
-// service manager listens.
+// TestService starts a router as its service unit does: with the capabilities that the unit leaves
+// it, and told where the service manager listens.
 func TestService(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")
@@ -101,7 +101,8 @@ func TestServiceIsHardened(t *testing.T) {
 	}
 }
 
-// TestServiceNamesOwners has a router with what the unit leaves it of capabilities and of /proc, and with what the drop-in adds.
+// TestServiceNamesOwners has a router with what the unit leaves it of capabilities and of /proc,
+// and with what the drop-in adds.
 func TestServiceNamesOwners(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv", "unshare")

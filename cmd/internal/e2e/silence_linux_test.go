@@ -23,7 +23,8 @@ egress: {keepalive_idle: 1s, keepalive_interval: 1s, keepalive_probes: 2}
 tap: {log: [{format: json, path: DIR/handshakes.json}]}
 `
 
-// TestHalfClosed has a client finish and a server take its time: the connection lives as long as both do, and no longer.
+// TestHalfClosed has a client finish and a server take its time: the connection lives as long as
+// both do, and no longer.
 func TestHalfClosed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -119,7 +120,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 			probes(9)
 			echo(t, idle)
 
-			// A connection with data on its way has no probes without a router, and outlives more than they allow.
+			// A connection with data on its way has no probes without a router, and outlives more
+			// than they allow.
 			lab.Server.Drop(100, "output", "meta l4proto tcp")
 			if _, err := loaded.Write([]byte("x")); err != nil {
 				t.Fatal(err)
@@ -141,8 +143,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	}
 }
 
-// TestUserTimeout has a server vanish while data is on its way to it: the client, to which the router has acknowledged that, sees a
-// reset.
+// TestUserTimeout has a server vanish while data is on its way to it: the client, to which the
+// router has acknowledged that, sees a reset.
 func TestUserTimeout(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -167,7 +169,8 @@ func TestUserTimeout(t *testing.T) {
 	}
 }
 
-// connections returns how many connections a namespace has with an address, in a state as ss names it.
+// connections returns how many connections a namespace has with an address, in a state as ss names
+// it.
 func connections(ns *tuntest.Namespace, state, address string) int {
 	return strings.Count(ns.Run("ss", "-Htn", "state", state, "dst", address), "\n")
 }

@@ -20,9 +20,10 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestSinksAgree writes JSON, text and captures at once, rotated and compressed, while two thousand connections a second are
-// made. What is in the files of each, as a multiset of (addresses, ports, both initial sequence numbers), is what tshark
-// finds in a capture of the TUN taken meanwhile; a subscriber of the live page's events gets it as it happens.
+// TestSinksAgree writes JSON, text and captures at once, rotated and compressed, while two thousand
+// connections a second are made. What is in the files of each, as a multiset of (addresses, ports,
+// both initial sequence numbers), is what tshark finds in a capture of the TUN taken meanwhile; a
+// subscriber of the live page's events gets it as it happens.
 func TestSinksAgree(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "tcpdump", "tshark")
@@ -100,8 +101,8 @@ func (r *router) wholeLog(t *testing.T, ext string) string {
 	return all.String()
 }
 
-// classic matches a line of the classic dialect: source and destination with their ports, flags, then the number of a segment
-// that is more than an acknowledgement, then what it acknowledges.
+// classic matches a line of the classic dialect: source and destination with their ports, flags,
+// then the number of a segment that is more than an acknowledgement, then what it acknowledges.
 var classic = regexp.MustCompile(`^(\S+)\.(\d+) > (\S+)\.(\d+): (\S+)(?: (\d+):\d+\(\d+\))?(?: ack (\d+))? win `)
 
 // openedInText counts the completed handshakes of a text log. It fails at a line that is not whole.

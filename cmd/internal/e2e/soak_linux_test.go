@@ -26,7 +26,8 @@ func scaled(short, long int) int {
 	return short
 }
 
-// reportf writes a figure to the test's log and to the report of a soak, the file that SYNTAP_SOAK_REPORT names.
+// reportf writes a figure to the test's log and to the report of a soak, the file that
+// SYNTAP_SOAK_REPORT names.
 func reportf(t *testing.T, format string, args ...any) {
 	t.Helper()
 	line := fmt.Sprintf(format, args...)
@@ -87,7 +88,8 @@ func (r *router) usage(t *testing.T) usage {
 
 var carriedField = regexp.MustCompile(`\b(\w+)=(\d+)\b`)
 
-// carried stops the router and returns the figures of its last words: what was recorded, dropped and failed.
+// carried stops the router and returns the figures of its last words: what was recorded, dropped
+// and failed.
 func (r *router) carried(t *testing.T) map[string]int {
 	t.Helper()
 	r.stop(t, unix.SIGTERM)

@@ -16,7 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// What the far side sees of a client's socket: its port, where the client has chosen one, and how its packets are marked.
+// What the far side sees of a client's socket: its port, where the client has chosen one, and how
+// its packets are marked.
 
 // TestSourcePort has clients connect from ports of their choice.
 func TestSourcePort(t *testing.T) {
@@ -47,7 +48,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	}
 }
 
-// seenPort connects from a port and returns the one that the server says it sees. The connection lasts as long as the test.
+// seenPort connects from a port and returns the one that the server says it sees. The connection
+// lasts as long as the test.
 func seenPort(t *testing.T, ns *tuntest.Namespace, port int, server string) int {
 	t.Helper()
 	var conn net.Conn
@@ -67,8 +69,8 @@ func seenPort(t *testing.T, ns *tuntest.Namespace, port int, server string) int 
 	return seen
 }
 
-// TestSimultaneousOpen has two programs connect to each other at once, as those behind NATs do that punch holes. What answers to a
-// SYN that comes too early is dropped, as NATs do.
+// TestSimultaneousOpen has two programs connect to each other at once, as those behind NATs do that
+// punch holes. What answers to a SYN that comes too early is dropped, as NATs do.
 func TestSimultaneousOpen(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -88,7 +90,8 @@ func TestSimultaneousOpen(t *testing.T) {
 	}
 }
 
-// openTo connects from a port, of a host's address or any, and exchanges a byte, again and again until it works.
+// openTo connects from a port, of a host's address or any, and exchanges a byte, again and again
+// until it works.
 func openTo(ns *tuntest.Namespace, host string, port int, address string) (err error) {
 	from := &net.TCPAddr{IP: net.ParseIP(host), Port: port}
 	for deadline := time.Now().Add(tuntest.Patience); time.Now().Before(deadline); {
@@ -116,7 +119,8 @@ func exchangeFrom(ns *tuntest.Namespace, from net.Addr, address string) error {
 	})
 }
 
-// TestDSCP looks at the marks of a client's packets behind the router: they change with the client's.
+// TestDSCP looks at the marks of a client's packets behind the router: they change with the
+// client's.
 func TestDSCP(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nft")

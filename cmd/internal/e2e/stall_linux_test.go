@@ -9,8 +9,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestStopped has the router's process not run for longer than an opening may take, in the middle of many. Nothing that
-// came meanwhile is lost: it waits in the TUN and in the host sockets.
+// TestStopped has the router's process not run for longer than an opening may take, in the middle
+// of many. Nothing that came meanwhile is lost: it waits in the TUN and in the host sockets.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -130,7 +130,8 @@ func TestSecondRunRefused(t *testing.T) {
 	first.stop(t, unix.SIGTERM)
 }
 
-// TestOperatorRoutes runs with an empty include: the router's sockets carry their mark, everything else is the operator's.
+// TestOperatorRoutes runs with an empty include: the router's sockets carry their mark, everything
+// else is the operator's.
 func TestOperatorRoutes(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -162,7 +163,8 @@ func TestOperatorRoutes(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestStopIsFinished sends a router more signals while it stops, and what a terminal that goes away sends.
+// TestStopIsFinished sends a router more signals while it stops, and what a terminal that goes away
+// sends.
 func TestStopIsFinished(t *testing.T) {
 	t.Parallel()
 	for _, signals := range [][]unix.Signal{

@@ -12,9 +12,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// boot starts systemd as the first process of a copy of this machine, which is forgotten at its end: what TREE holds is in it,
-// the network is that of the namespace it is started in, and nothing of it reaches the host. Its control groups are below one of
-// their own.
+// boot starts systemd as the first process of a copy of this machine, which is forgotten at its
+// end: what TREE holds is in it, the network is that of the namespace it is started in, and nothing
+// of it reaches the host. Its control groups are below one of their own.
 const boot = `
 set -eu
 mount -t tmpfs none "$DIR"
@@ -92,9 +92,10 @@ func removeGroups(t *testing.T, dir, group string) {
 	}
 }
 
-// TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its journal has every line of more
-// connections than journald takes by itself, here six times a hundred lines in 30 s (journald.conf(5)), its log every record,
-// and the commands find it without a word more.
+// TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its
+// journal has every line of more connections than journald takes by itself, here six times a
+// hundred lines in 30 s (journald.conf(5)), its log every record, and the commands find it without
+// a word more.
 func TestSystemd(t *testing.T) {
 	requireTools(t, "make")
 	lab := tuntest.NewLab(t)

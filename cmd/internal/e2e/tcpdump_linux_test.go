@@ -13,7 +13,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestAgainstTcpdump compares the log line by line with what tcpdump prints for the same packets on the TUN.
+// TestAgainstTcpdump compares the log line by line with what tcpdump prints for the same packets on
+// the TUN.
 func TestAgainstTcpdump(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "tcpdump")
@@ -51,8 +52,8 @@ func TestAgainstTcpdump(t *testing.T) {
 	}
 }
 
-// requireSetgroups skips a test with tcpdump in a user namespace that has no group but one: tcpdump gives up root and the
-// groups with it, or does not start.
+// requireSetgroups skips a test with tcpdump in a user namespace that has no group but one: tcpdump
+// gives up root and the groups with it, or does not start.
 func requireSetgroups(t *testing.T) {
 	t.Helper()
 	if b, err := os.ReadFile("/proc/self/setgroups"); err == nil && string(b) == "deny\n" {
@@ -63,8 +64,9 @@ func requireSetgroups(t *testing.T) {
 // segment matches a line of tcpdump.
 var segment = regexp.MustCompile(`^IP6? (\S+) > (\S+): Flags \[([^]]+)\]`)
 
-// openings picks from tcpdump's lines of connections that follow one another those of opening segments: every SYN and
-// SYN-ACK, a RST that answers a SYN, and what the client sends next after a SYN-ACK.
+// openings picks from tcpdump's lines of connections that follow one another those of opening
+// segments: every SYN and SYN-ACK, a RST that answers a SYN, and what the client sends next after a
+// SYN-ACK.
 func openings(tcpdump string) []string {
 	var lines []string
 	last := "" // "client > server FLAGS" of the last line picked

@@ -11,7 +11,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// hostile is a name that sets a terminal's title, changes its colour in two ways, turns the direction of text and is no UTF-8.
+// hostile is a name that sets a terminal's title, changes its colour in two ways, turns the
+// direction of text and is no UTF-8.
 const hostile = "n\x1b]0;PWN\x07\x1b[31m\u009b31m\x9b31m\u202egpj\x7f\r"
 
 // hostileLog has records of somebody else's making: two that are JSON, and a line that is not.

@@ -9,8 +9,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestKernelTunnel has the server call a server of the host through a VXLAN over the uplink: the kernel sends the answers in
-// datagrams that belong to the socket within.
+// TestKernelTunnel has the server call a server of the host through a VXLAN over the uplink: the
+// kernel sends the answers in datagrams that belong to the socket within.
 func TestKernelTunnel(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -11,8 +11,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestTwoUplinks has one socket of a client send to two servers, which the host reaches by two uplinks: each sees the address of
-// its uplink, and both answers arrive. Then an uplink gets another address.
+// TestTwoUplinks has one socket of a client send to two servers, which the host reaches by two
+// uplinks: each sees the address of its uplink, and both answers arrive. Then an uplink gets
+// another address.
 func TestTwoUplinks(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

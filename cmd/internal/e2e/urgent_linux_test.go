@@ -11,7 +11,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestUrgentData sends urgent bytes both ways, as telnet and FTP do. Each arrives, in its place in the stream.
+// TestUrgentData sends urgent bytes both ways, as telnet and FTP do. Each arrives, in its place in
+// the stream.
 func TestUrgentData(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

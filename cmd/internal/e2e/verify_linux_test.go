@@ -11,7 +11,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestVerify checks the chain of a log that was rotated, and finds a record that is taken out of it.
+// TestVerify checks the chain of a log that was rotated, and finds a record that is taken out of
+// it.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -49,8 +50,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json, chain: true, chain_key: DI
 	}
 }
 
-// inJournal starts systemd's journal where nobody else sees it, has two runs of a router write a log whose heads go there, and
-// verifies it, whole and without its end.
+// inJournal starts systemd's journal where nobody else sees it, has two runs of a router write a
+// log whose heads go there, and verifies it, whole and without its end.
 const inJournal = `
 set -eux
 mount -t tmpfs none /run

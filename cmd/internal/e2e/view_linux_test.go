@@ -24,7 +24,8 @@ http: {listen: "` + viewAddress + `"}
 mss: [{clamp: 1360}]
 `
 
-// TestView makes connections of several outcomes and asks the router about them in every way there is.
+// TestView makes connections of several outcomes and asks the router about them in every way there
+// is.
 func TestView(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "nc", "hping3")
@@ -48,7 +49,8 @@ func TestView(t *testing.T) {
 		}
 	}
 
-	// Every form of a record is that of the JSON log, but that handshakes are numbered without the ends of connections.
+	// Every form of a record is that of the JSON log, but that handshakes are numbered without the
+	// ends of connections.
 	var logged []string
 	number := regexp.MustCompile(`"seq":\d+`)
 	for line := range strings.Lines(r.read(t, "handshakes.json")) {

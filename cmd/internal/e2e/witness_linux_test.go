@@ -21,7 +21,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// witness answers TCP, UDP and pings that reach a machine: with its name, and the address that they come from.
+// witness answers TCP, UDP and pings that reach a machine: with its name, and the address that they
+// come from.
 type witness struct {
 	name  string
 	mu    sync.Mutex
@@ -31,8 +32,8 @@ type witness struct {
 // witnessPort is that of witnesses, for TCP and UDP.
 const witnessPort = "7000"
 
-// bearWitness starts a witness on a machine. Its UDP server is bound to the addresses named, or to the wildcard address if
-// there are none.
+// bearWitness starts a witness on a machine. Its UDP server is bound to the addresses named, or to
+// the wildcard address if there are none.
 func bearWitness(ns *tuntest.Namespace, name string, addresses ...string) *witness {
 	w := &witness{name: name, pings: make(map[string]string)}
 	go serveAll(ns.Listen("tcp", ":"+witnessPort), w.greet)
@@ -234,7 +235,8 @@ func (c call) ping() (string, error) {
 	}
 }
 
-// whoSaw returns what the witness says that a ping has reached. The kernel may have answered before the witness has seen it.
+// whoSaw returns what the witness says that a ping has reached. The kernel may have answered before
+// the witness has seen it.
 func (c call) whoSaw(payload string) string {
 	for deadline := time.Now().Add(c.patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		for _, w := range c.witnesses {

@@ -8,8 +8,9 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// checkStreams refuses to hand a command a socket of the host's network, as inetd does. A socket stays in the network that it
-// was made in, and whoever holds it may connect it anew (connect(2), AF_UNSPEC): past the TUN.
+// checkStreams refuses to hand a command a socket of the host's network, as inetd does. A socket
+// stays in the network that it was made in, and whoever holds it may connect it anew (connect(2),
+// AF_UNSPEC): past the TUN.
 func checkStreams() error {
 	for fd, name := range []string{"input", "output", "error"} {
 		domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)

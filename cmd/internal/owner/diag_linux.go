@@ -29,7 +29,8 @@ func newDiag() (*diag, error) {
 	return &diag{fd: fd}, nil
 }
 
-// Sizes of struct inet_diag_req_v2 and struct inet_diag_msg, and the places of their members (linux/inet_diag.h).
+// Sizes of struct inet_diag_req_v2 and struct inet_diag_msg, and the places of their members
+// (linux/inet_diag.h).
 const (
 	sockDiagByFamily = 20
 	requestSize      = 56
@@ -45,7 +46,8 @@ const (
 
 var errNoSocket = errors.New("no such socket")
 
-// connecting returns the TCP socket that has sent a SYN between these addresses and has no answer yet.
+// connecting returns the TCP socket that has sent a SYN between these addresses and has no answer
+// yet.
 func (d *diag) connecting(local, remote netip.AddrPort) (Socket, error) {
 	d.seq++
 	native, be := binary.NativeEndian, binary.BigEndian

@@ -24,7 +24,8 @@ const (
 	looksOfName = 4      // that it takes to name a process, besides those that find it
 )
 
-// Finder finds owners of sockets in the network namespace that it was made in. It is safe for concurrent use.
+// Finder finds owners of sockets in the network namespace that it was made in. It is safe for
+// concurrent use.
 type Finder struct {
 	uid   uint32   // of this process
 	lacks []string // capabilities
@@ -94,8 +95,9 @@ func (f *Finder) Stats() Stats {
 	return s
 }
 
-// Socket returns the TCP socket that is opening a connection between these addresses: its SYN must not have been answered.
-// Without one the client is not of this host, or has given up. It takes some microseconds.
+// Socket returns the TCP socket that is opening a connection between these addresses: its SYN must
+// not have been answered. Without one the client is not of this host, or has given up. It takes
+// some microseconds.
 func (f *Finder) Socket(local, remote netip.AddrPort) (s Socket, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,9 +111,9 @@ func (f *Finder) Socket(local, remote netip.AddrPort) (s Socket, ok bool) {
 	return s, err == nil
 }
 
-// Search looks for the process that holds a socket. One that has been found lately it returns at once. Else it searches, and
-// has done called with the process from another goroutine, once; the zero value says that it has not been found. Where the
-// search may not begin it returns neither.
+// Search looks for the process that holds a socket. One that has been found lately it returns at
+// once. Else it searches, and has done called with the process from another goroutine, once; the
+// zero value says that it has not been found. Where the search may not begin it returns neither.
 func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -201,8 +203,8 @@ func (f *Finder) advance(s *search) {
 	}
 }
 
-// cutShort ends a search for those who wait for it. It goes on by itself, one for each user and a few for all: what it finds,
-// the next search finds at once.
+// cutShort ends a search for those who wait for it. It goes on by itself, one for each user and a
+// few for all: what it finds, the next search finds at once.
 func (f *Finder) cutShort(s *search) {
 	s.reason = Deadline
 	f.end(s)
@@ -256,7 +258,8 @@ func (f *Finder) Close() error {
 	return f.diag.close()
 }
 
-// lacks returns the names of the capabilities that this process lacks to see descriptors of other users.
+// lacks returns the names of the capabilities that this process lacks to see descriptors of other
+// users.
 func lacks() (names []string) {
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -192,7 +192,8 @@ func TestSearchIsBounded(t *testing.T) {
 	process(t, f, Socket{UID: 12346, inode: 1})
 }
 
-// A search that takes too long is cut short, and goes on for itself: the next one knows what it has found.
+// A search that takes too long is cut short, and goes on for itself: the next one knows what it has
+// found.
 func TestSearchIsCutShort(t *testing.T) {
 	f := testFinder(t, 0)
 	server := deaf(t, "127.0.0.1:0")
@@ -252,7 +253,8 @@ func TestLacks(t *testing.T) {
 	}
 }
 
-// A process that has some connections at a time has the next ones under the same descriptors: few are read to find one.
+// A process that has some connections at a time has the next ones under the same descriptors: few
+// are read to find one.
 func TestSameDescriptors(t *testing.T) {
 	t.Parallel()
 	p := newProcesses()
@@ -295,8 +297,8 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
-// What was found lately is found at once, by its descriptor, unless that holds something else now or the process executes
-// another file.
+// What was found lately is found at once, by its descriptor, unless that holds something else now
+// or the process executes another file.
 func TestLast(t *testing.T) {
 	t.Parallel()
 	fd := socket(t, unix.AF_INET)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// last is what has been found lately. Most connections are opened by a process that has just opened another one, under the same
-// descriptor: it is found without a search, by two system calls.
+// last is what has been found lately. Most connections are opened by a process that has just opened
+// another one, under the same descriptor: it is found without a search, by two system calls.
 type last struct {
 	users map[uint32][]named // the last one first
 	link  [pathMax]byte

@@ -38,8 +38,8 @@ const (
 
 func newProcesses() processes { return processes{known: make(map[uint32]holder)} }
 
-// search looks for the process that holds a socket; look is asked before each system call, and ends the search by false.
-// Without a process it says why there is none.
+// search looks for the process that holds a socket; look is asked before each system call, and ends
+// the search by false. Without a process it says why there is none.
 func (p *processes) search(s Socket, look func() bool) (Process, Reason) {
 	if h, ok := p.known[s.inode]; ok {
 		delete(p.known, s.inode)
@@ -74,7 +74,8 @@ func (p *processes) holds(h holder, inode uint32) bool {
 	return err == nil && other == inode
 }
 
-// found names the process and moves it to the front of the recent ones. Neither a process nor a user drives all others out.
+// found names the process and moves it to the front of the recent ones. Neither a process nor a
+// user drives all others out.
 func (p *processes) found(h holder) (Process, Reason) {
 	exe, name := p.name(h.pid)
 	if name == "" { // it has ended
@@ -97,8 +98,8 @@ func (p *processes) found(h holder) (Process, Reason) {
 	return Process{PID: h.pid, Name: name}, Found
 }
 
-// name returns the file that a process executes, and the name of it. Where the first 15 bytes of /proc/PID/comm begin it, as nc does
-// nc.openbsd, the shorter one is how people know it.
+// name returns the file that a process executes, and the name of it. Where the first 15 bytes of
+// /proc/PID/comm begin it, as nc does nc.openbsd, the shorter one is how people know it.
 func (p *processes) name(pid int) (exe, name string) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	n, err := unix.Readlink(dir+"/exe", p.link[:])
@@ -114,7 +115,8 @@ func (p *processes) name(pid int) (exe, name string) {
 	return exe, file
 }
 
-// maxComm is the length of a name in /proc/PID/comm that may have been cut off: TASK_COMM_LEN without the zero.
+// maxComm is the length of a name in /proc/PID/comm that may have been cut off: TASK_COMM_LEN
+// without the zero.
 const maxComm = 15
 
 func readComm(dir string) string {
@@ -131,7 +133,8 @@ func readComm(dir string) string {
 	return string(bytes.TrimSuffix(b[:n], []byte("\n")))
 }
 
-// socketInode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is none. It needs a buffer.
+// socketInode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is
+// none. It needs a buffer.
 func socketInode(dir int, path string, link []byte) (uint32, error) {
 	n, err := unix.Readlinkat(dir, path, link)
 	if err != nil {
@@ -159,8 +162,9 @@ type walk struct {
 	holder holder
 }
 
-// all searches the recent processes of the socket's user, then the first descriptors of its newest ones and of all of its
-// processes, then the rest of them, then all other processes; the newest first.
+// all searches the recent processes of the socket's user, then the first descriptors of its newest
+// ones and of all of its processes, then the rest of them, then all other processes; the newest
+// first.
 func (w *walk) all() (Process, Reason) {
 	if len(w.known) > maxKnown {
 		clear(w.known)
@@ -225,8 +229,8 @@ func (w *walk) may() bool {
 	return !w.cut
 }
 
-// newestFirst sorts processes by when they were made: numbers go up to the last one that was given, begin again when there are
-// no more, and those above it are of the round before.
+// newestFirst sorts processes by when they were made: numbers go up to the last one that was given,
+// begin again when there are no more, and those above it are of the round before.
 func newestFirst(pids []int, last int) {
 	slices.SortFunc(pids, func(a, b int) int {
 		if (a > last) != (b > last) {
@@ -236,7 +240,8 @@ func newestFirst(pids []int, last int) {
 	})
 }
 
-// lastPID returns the number of the process, or thread, that was made last, 0 if it cannot be read (proc_loadavg(5)).
+// lastPID returns the number of the process, or thread, that was made last, 0 if it cannot be read
+// (proc_loadavg(5)).
 func lastPID() int {
 	text, _ := os.ReadFile("/proc/loadavg")
 	words := bytes.Fields(text)
@@ -247,7 +252,8 @@ func lastPID() int {
 	return last
 }
 
-// newest is how many of the last numbers are tried before all processes are listed. Some are those of threads.
+// newest is how many of the last numbers are tried before all processes are listed. Some are those
+// of threads.
 const newest = 32
 
 // leader returns the process of a thread, 0 if it has ended.
@@ -273,7 +279,8 @@ func (w *walk) any(pids []int, from, to int) (found bool) {
 	return slices.ContainsFunc(pids, func(pid int) bool { return w.process(pid, from, to) })
 }
 
-// process looks for the socket among some descriptors of a process, and remembers the other sockets there.
+// process looks for the socket among some descriptors of a process, and remembers the other sockets
+// there.
 func (w *walk) process(pid, from, to int) (found bool) {
 	i := -1
 	w.entries("/proc/"+strconv.Itoa(pid)+"/fd", func(dir int, name string) bool {

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// appendClassic appends a modern line in the classic dialect; a line that is not of a whole TCP segment stays as it is.
+// appendClassic appends a modern line in the classic dialect; a line that is not of a whole TCP
+// segment stays as it is.
 func appendClassic(dst, line []byte, df bool) []byte {
 	s, ok := parseModern(line)
 	if !ok {
@@ -77,7 +78,8 @@ func parseModern(line []byte) (s modernSegment, ok bool) {
 	return s, ok && err == nil && len(rest) == 0
 }
 
-// appendFlags appends flags in the order of the classic dialect, which shows ACK and URG by their numbers only.
+// appendFlags appends flags in the order of the classic dialect, which shows ACK and URG by their
+// numbers only.
 func appendFlags(dst, flags []byte) []byte {
 	before := len(dst)
 	if string(flags) != "none" {
@@ -93,7 +95,8 @@ func appendFlags(dst, flags []byte) []byte {
 	return dst
 }
 
-// appendOptions appends options, of which the time stamps differ: "TS val 1 ecr 0" is "timestamp 1 0".
+// appendOptions appends options, of which the time stamps differ: "TS val 1 ecr 0" is "timestamp 1
+// 0".
 func appendOptions(dst, options []byte) []byte {
 	before, after, found := bytes.Cut(options, []byte("TS val "))
 	value, echo, whole := bytes.Cut(after, []byte(" ecr "))

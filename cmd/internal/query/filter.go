@@ -55,7 +55,8 @@ func (m *matcher) match(line []byte) bool {
 		among(line, record.Outcome, m.Outcomes) && among(line, record.Process, m.Processes)
 }
 
-// instant returns a time as ours stand in records; others may have another zone, or other fractions.
+// instant returns a time as ours stand in records; others may have another zone, or other
+// fractions.
 func instant(at string) string {
 	if len(at) == len(layout) && at[len(at)-1] == 'Z' {
 		return at

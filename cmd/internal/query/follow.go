@@ -31,7 +31,8 @@ type follower struct {
 	catching bool // catchUp is at work
 }
 
-// Follow searches the file of a log and then what is written to it, also to the files that follow it, until ctx ends.
+// Follow searches the file of a log and then what is written to it, also to the files that follow
+// it, until ctx ends.
 func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
 	f := follower{query: q, matcher: newMatcher(q.Filter), path: path, w: w}
 	defer func() {
@@ -69,7 +70,8 @@ func (f *follower) poll() error {
 	}
 }
 
-// rotated reports whether the log's name is another file's than ours, or a file's that has been truncated.
+// rotated reports whether the log's name is another file's than ours, or a file's that has been
+// truncated.
 func (f *follower) rotated() (bool, error) {
 	now, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,8 +105,8 @@ func (f *follower) next() error {
 	return f.catchUp()
 }
 
-// catchUp prints rotated files that are behind the last record. While files are renamed a list of them may lack one: then
-// print notices and asks again.
+// catchUp prints rotated files that are behind the last record. While files are renamed a list of
+// them may lack one: then print notices and asks again.
 func (f *follower) catchUp() error {
 	if f.catching {
 		return nil

@@ -53,8 +53,8 @@ type opening struct {
 	clientDF, serverDF bool // of the SYN and the SYN-ACK
 }
 
-// read reads the members before the lines and returns the rest. They stand in a fixed order: to look for each behind the one
-// before takes a third of the time.
+// read reads the members before the lines and returns the rest. They stand in a fixed order: to
+// look for each behind the one before takes a third of the time.
 func (o *opening) read(line []byte) (rest []byte) {
 	o.src, rest = record.Next(line, record.Src)
 	o.sport, rest = record.Next(rest, record.SPort)

@@ -9,8 +9,9 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// once sees to it that a record counts once, in however many of the files it stands: what has the same number and the same
-// time is the same record. Only records are remembered whose numbers stand in a later file too: of the files of one log none.
+// once sees to it that a record counts once, in however many of the files it stands: what has the
+// same number and the same time is the same record. Only records are remembered whose numbers stand
+// in a later file too: of the files of one log none.
 type once struct {
 	after []uint64 // by file: the least number in the files behind it
 	high  uint64   // the greatest number so far

@@ -28,7 +28,8 @@ import (
 
 var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 
-// attempts are the records of n openings: second by second, to ports 80 to 83, every fourth refused, from two processes.
+// attempts are the records of n openings: second by second, to ports 80 to 83, every fourth
+// refused, from two processes.
 func attempts(n int) (all []*tap.Record) {
 	replay := tap.NewTracker(tap.Options{OnRecord: func(r *tap.Record) {
 		r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
@@ -148,7 +149,8 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// Every segment of an opening is the same in classic, whether printed from its packet or from its modern line.
+// Every segment of an opening is the same in classic, whether printed from its packet or from its
+// modern line.
 func TestClassic(t *testing.T) {
 	t.Parallel()
 	src, dst := netip.MustParseAddrPort("192.0.2.1:1000"), netip.MustParseAddrPort("198.51.100.2:80")
@@ -268,8 +270,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// What others have written is read if it is JSON, whatever its form; what is no record is named by file and line. A record in
-// two files counts once.
+// What others have written is read if it is JSON, whatever its form; what is no record is named by
+// file and line. A record in two files counts once.
 func TestForeign(t *testing.T) {
 	t.Parallel()
 	const n = 40
@@ -349,7 +351,8 @@ func TestForeignTimes(t *testing.T) {
 	}
 }
 
-// FuzzSearch: whatever the bytes are, a search takes them, and what it prints as JSON are lines that are there.
+// FuzzSearch: whatever the bytes are, a search takes them, and what it prints as JSON are lines
+// that are there.
 func FuzzSearch(f *testing.F) {
 	file := write(f, config.Sink{Format: config.JSON, Path: filepath.Join(f.TempDir(), "log.json")}, attempts(4))
 	whole, err := os.ReadFile(file)

@@ -42,7 +42,8 @@ func readAll(files []string, blocks memory, next func(lineRun) bool) error {
 	return errors.Join(errs...)
 }
 
-// readBlocks passes over a last line that is the beginning of a record: it is being written, or a crash has left it.
+// readBlocks passes over a last line that is the beginning of a record: it is being written, or a
+// crash has left it.
 func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool) (more bool, err error) {
 	buffered := bufio.NewReader(r)
 	if spread(buffered) {
@@ -90,15 +91,16 @@ func begins(line []byte) bool {
 	return bytes.Equal(line[:n], begin[:n]) && record.FormOf(line) == record.None
 }
 
-// spread reports whether the file has JSON that goes over several lines: its first line is no more than an opening brace.
+// spread reports whether the file has JSON that goes over several lines: its first line is no more
+// than an opening brace.
 func spread(r *bufio.Reader) bool {
 	b, _ := r.Peek(64)
 	line, _, whole := bytes.Cut(bytes.TrimLeft(b, " \t\r\n"), []byte("\n"))
 	return whole && string(bytes.TrimSpace(line)) == "{"
 }
 
-// unspread has each JSON value of a file in one line, with as many empty ones behind it as it had more: lines keep their
-// numbers. What follows a mistake stands there as it is.
+// unspread has each JSON value of a file in one line, with as many empty ones behind it as it had
+// more: lines keep their numbers. What follows a mistake stands there as it is.
 type unspread struct {
 	in      *json.Decoder
 	lines   counter

@@ -21,7 +21,8 @@ const (
 	Lines   = `,"lines":`
 )
 
-// Field returns the value of a member as it stands there, without the quotes of a string; nil if there is none.
+// Field returns the value of a member as it stands there, without the quotes of a string; nil if
+// there is none.
 func Field(line []byte, member string) []byte {
 	at := bytes.Index(line, []byte(member))
 	if at < 0 {
@@ -34,7 +35,8 @@ func Field(line []byte, member string) []byte {
 	return value[:max(0, bytes.IndexAny(value, ",}"))]
 }
 
-// Next returns the value of a member as Field does, and what stands behind it; the whole line if there is none.
+// Next returns the value of a member as Field does, and what stands behind it; the whole line if
+// there is none.
 func Next(line []byte, member string) (value, rest []byte) {
 	value = Field(line, member)
 	if value == nil {

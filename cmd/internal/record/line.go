@@ -19,7 +19,8 @@ const (
 	Foreign             // a record in another form: Normal has it in ours
 )
 
-// FormOf says whether a line, without its end, is a record: one JSON object (RFC 8259) with a time, a msg and a seq.
+// FormOf says whether a line, without its end, is a record: one JSON object (RFC 8259) with a time,
+// a msg and a seq.
 func FormOf(line []byte) Form {
 	var s scanner
 	if end := s.object(line, s.spaces(line, 0), 0); end < 0 || s.spaces(line, end) != len(line) {
@@ -41,8 +42,8 @@ func isRecord(line []byte) bool {
 	return numbered && !quoted && len(Field(line, Message)) > 0 && len(Field(line, Time)) > 0
 }
 
-// Normal returns a record in the form that Field reads: without spaces, the members in an order of their own. ok is false for
-// what is no record.
+// Normal returns a record in the form that Field reads: without spaces, the members in an order of
+// their own. ok is false for what is no record.
 func Normal(line []byte) (normal []byte, ok bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(line, &members) != nil {
@@ -80,8 +81,8 @@ func rank(key string) int {
 	return len(order)
 }
 
-// scanner goes through JSON without decoding it. Its functions return where a value ends, or a negative number where the
-// value is none.
+// scanner goes through JSON without decoding it. Its functions return where a value ends, or a
+// negative number where the value is none.
 type scanner struct {
 	foreign bool // there are spaces between values, or bytes beyond printable ASCII in strings
 }
@@ -187,8 +188,8 @@ var inside = func() (t [256]bool) {
 	return t
 }()
 
-// allInside reports whether all of eight bytes mean themselves. (x-1)&^x has the high bit of a byte set where that is zero, and
-// perhaps in one above it.
+// allInside reports whether all of eight bytes mean themselves. (x-1)&^x has the high bit of a byte
+// set where that is zero, and perhaps in one above it.
 func allInside(x uint64) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	quote, backslash, del := x^ones*'"', x^ones*'\\', x^ones*0x7f

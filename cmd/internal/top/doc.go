@@ -1,5 +1,5 @@
-// Package top shows a running router in a terminal: handshakes as they happen, and each of them in full. It knows the router
-// only through its HTTP API (package web).
+// Package top shows a running router in a terminal: handshakes as they happen, and each of them in
+// full. It knows the router only through its HTTP API (package web).
 //
 // # Theory of operation
 //
@@ -8,6 +8,6 @@
 //	                 ▼
 //	               model ── every 250 ms ──▶ screen     bubbletea's loop; list.go and detail.go draw
 //
-// The list is drawn a few times a second however many handshakes come. It stands still while somebody has paused it, or has
-// moved away from the newest row.
+// The list is drawn a few times a second however many handshakes come. It stands still while
+// somebody has paused it, or has moved away from the newest row.
 package top

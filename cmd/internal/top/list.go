@@ -15,7 +15,8 @@ import (
 // around is how many lines the screen has besides the rows of the list.
 const around = 5
 
-// Colours are those of the terminal, so they fit its background. They stand for outcomes and rewrites only.
+// Colours are those of the terminal, so they fit its background. They stand for outcomes and
+// rewrites only.
 var (
 	bold     = lipgloss.NewStyle().Bold(true)
 	faint    = lipgloss.NewStyle().Faint(true)
@@ -108,7 +109,8 @@ func (m *model) list() (lines []string) {
 	return lines
 }
 
-// columns lays out one line of the list. On a narrow screen the client has no place; all but the note fit 80 columns.
+// columns lays out one line of the list. On a narrow screen the client has no place; all but the
+// note fit 80 columns.
 func (m *model) columns(time, outcome, client, server, synack, ack, mss, note string) string {
 	const others = 74 + 30 // what the other columns take, the note among them
 	address := max(22, min((m.width-others)/2, len("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")))

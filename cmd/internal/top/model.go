@@ -162,7 +162,8 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// hold moves the cursor, in the list or from one open handshake to the next. The list stands still from then on.
+// hold moves the cursor, in the list or from one open handshake to the next. The list stands still
+// from then on.
 func (m *model) hold(rows int) {
 	m.paused = true
 	m.move(rows)

@@ -75,7 +75,8 @@ func parseRecord(data []byte) (*record, error) {
 	return r, nil
 }
 
-// clean makes all texts printable: a process has the name that it likes, and the router may be another program.
+// clean makes all texts printable: a process has the name that it likes, and the router may be
+// another program.
 func (r *record) clean() {
 	texts := []*string{&r.Outcome, &r.AbortedBy, &r.Src, &r.Dst, &r.Process, &r.CommunityID}
 	for i := range r.Lines {

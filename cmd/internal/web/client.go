@@ -133,8 +133,9 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Events calls f for each event of the router, in order, until ctx or the stream ends; kind is "message" for a record and
-// "lost" for records that are missing. The stream begins after record number after, or with the oldest there is.
+// Events calls f for each event of the router, in order, until ctx or the stream ends; kind is
+// "message" for a record and "lost" for records that are missing. The stream begins after record
+// number after, or with the oldest there is.
 func (c *Client) Events(ctx context.Context, after uint64, f func(kind string, data []byte)) error {
 	body, err := c.get(ctx, fmt.Sprintf("/api/events?after=%d", after))
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 
 const configs = "../../../configs/"
 
-// TestConfigsNameMetrics compares the metrics that the dashboard and the alerts ask for with those there are.
+// TestConfigsNameMetrics compares the metrics that the dashboard and the alerts ask for with those
+// there are.
 func TestConfigsNameMetrics(t *testing.T) {
 	t.Parallel()
 	descs := make(chan *prometheus.Desc, 100)
@@ -51,7 +52,8 @@ func TestConfigsNameMetrics(t *testing.T) {
 	}
 }
 
-// TestQueries has Prometheus read what the dashboard asks for, and try the alerts on series of their own.
+// TestQueries has Prometheus read what the dashboard asks for, and try the alerts on series of
+// their own.
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// crowd bounds how many are in a place at a time, and how many of one peer. Where it is full, the oldest of the peer that has
-// the most makes room: whoever floods it pushes out none but himself.
+// crowd bounds how many are in a place at a time, and how many of one peer. Where it is full, the
+// oldest of the peer that has the most makes room: whoever floods it pushes out none but himself.
 type crowd struct {
 	max, maxOfPeer int
 

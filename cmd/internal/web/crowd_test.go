@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// entrants enters some members of a peer and returns their names, which are told when one is evicted.
+// entrants enters some members of a peer and returns their names, which are told when one is
+// evicted.
 func entrants(c *crowd, evicted *[]string, peer string, n int, join bool) (refused int) {
 	for i := range n {
 		name := fmt.Sprint(peer, i)

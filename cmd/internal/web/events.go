@@ -18,9 +18,9 @@ const (
 	eventKeepalive = 15 * time.Second
 )
 
-// serveEvents streams records as server-sent events until the peer leaves, reads too slowly, or the server stops. It goes on
-// after the record that the Last-Event-ID header, or else the parameter after, names; without either it begins with the
-// next one.
+// serveEvents streams records as server-sent events until the peer leaves, reads too slowly, or the
+// server stops. It goes on after the record that the Last-Event-ID header, or else the parameter
+// after, names; without either it begins with the next one.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	v := visitorOf(r)
 	m := &member{v.peer, func() { _ = v.Close() }}
@@ -106,7 +106,8 @@ func (s *subscriber) resume(r *http.Request) error {
 	return nil
 }
 
-// next makes the next batch of what has come since the last one, and has what is too long for one sent.
+// next makes the next batch of what has come since the last one, and has what is too long for one
+// sent.
 func (s *subscriber) next(send func() error) error {
 	first, n := s.recent.after(s.last, s.records)
 	if n == 0 {

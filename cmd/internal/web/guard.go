@@ -44,9 +44,9 @@ func guard(routes map[string]http.Handler) http.Handler {
 	})
 }
 
-// hostAllowed reports whether a Host header names the address that its request has come to. The literal address does, and
-// localhost where that stays on this machine; a name could be anybody's, and the port may be that of a forwarding, as of
-// ssh -L.
+// hostAllowed reports whether a Host header names the address that its request has come to. The
+// literal address does, and localhost where that stays on this machine; a name could be anybody's,
+// and the port may be that of a forwarding, as of ssh -L.
 func hostAllowed(host string, local net.Addr) bool {
 	u := url.URL{Host: host}
 	name := u.Hostname()
@@ -58,8 +58,8 @@ func hostAllowed(host string, local net.Addr) bool {
 	return err == nil && addr == tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// foreign reports whether a browser says that another site has made the request. Following a link is no matter: what the
-// browser shows then, the other site cannot read.
+// foreign reports whether a browser says that another site has made the request. Following a link
+// is no matter: what the browser shows then, the other site cannot read.
 func foreign(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") != "navigate" {

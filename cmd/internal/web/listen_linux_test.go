@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenAs listens on a Unix socket as another user. Only the thread changes its user, and ends with that.
+// listenAs listens on a Unix socket as another user. Only the thread changes its user, and ends
+// with that.
 func listenAs(t *testing.T, uid int, path string) error {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

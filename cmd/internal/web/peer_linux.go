@@ -18,7 +18,8 @@ func peerUser(conn *net.UnixConn) string {
 	return "user " + strconv.FormatUint(uint64(uid), 10)
 }
 
-// peerUID returns the user who has connected, or has begun to listen, at the other end of a Unix socket (SO_PEERCRED).
+// peerUID returns the user who has connected, or has begun to listen, at the other end of a Unix
+// socket (SO_PEERCRED).
 func peerUID(conn *net.UnixConn) (uid uint32, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -32,8 +32,8 @@ func (r *ring) newest() uint64 {
 	return r.last
 }
 
-// after copies the records that come after number n, the oldest first, as many as dst holds. It returns the number of the
-// first one copied; it is more than n+1 when records in between are gone.
+// after copies the records that come after number n, the oldest first, as many as dst holds. It
+// returns the number of the first one copied; it is more than n+1 when records in between are gone.
 func (r *ring) after(n uint64, dst []*tap.Record) (first uint64, copied int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,7 +52,8 @@ type Server struct {
 	listings    crowd
 }
 
-// Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it answer.
+// Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it
+// answer.
 func Listen(address string, o Options) (*Server, error) {
 	l, err := listen(address)
 	if err != nil {
@@ -77,7 +78,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be changed any more.
+// Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be
+// changed any more.
 func (s *Server) Record(r *tap.Record) {
 	if r.Outcome == tap.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
 		s.handshakes.observe(r.SYNACKDelay + r.ACKDelay)

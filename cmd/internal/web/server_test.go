@@ -250,8 +250,8 @@ func TestEvents(t *testing.T) {
 	tuntest.Wait(t, "the subscriber to be forgotten", func() bool { return s.subscribers.size() == 0 })
 }
 
-// TestSubscribers counts them, and drops one that does not read. A Unix socket holds less than one batch of events: TCP takes
-// megabytes for each before it has anybody wait.
+// TestSubscribers counts them, and drops one that does not read. A Unix socket holds less than one
+// batch of events: TCP takes megabytes for each before it has anybody wait.
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "http.sock")
@@ -283,8 +283,8 @@ func TestSubscribers(t *testing.T) {
 	tuntest.Wait(t, "those that do not read to be dropped", func() bool { return s.subscribers.size() == 0 })
 }
 
-// TestAlwaysAnswers has one peer take all places there are in every way: half requests, answers that it does not read,
-// subscribers, connections that it keeps.
+// TestAlwaysAnswers has one peer take all places there are in every way: half requests, answers
+// that it does not read, subscribers, connections that it keeps.
 func TestAlwaysAnswers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")

@@ -17,8 +17,8 @@ type Status struct {
 	Counters
 }
 
-// Counters is what a router has counted since its start, and holds now. Maps have a key for each word there is, counted or
-// not.
+// Counters is what a router has counted since its start, and holds now. Maps have a key for each
+// word there is, counted or not.
 type Counters struct {
 	Handshakes    map[string]uint64 `json:"handshakes"`     // by outcome
 	Drops         map[string]uint64 `json:"drops"`          // frames not carried, by reason
@@ -44,7 +44,8 @@ type Memory struct {
 	Limit    int64 `json:"limit"`    // limits.memory
 }
 
-// Owners counts the connections of local clients by whether their process is known. It is nil where none is looked for.
+// Owners counts the connections of local clients by whether their process is known. It is nil where
+// none is looked for.
 type Owners struct {
 	Error    string            `json:"error,omitempty"` // why none can be found
 	Lacks    []string          `json:"lacks,omitempty"` // capabilities; without them processes of other users cannot be found
@@ -52,7 +53,8 @@ type Owners struct {
 	NotFound map[string]uint64 `json:"not_found"` // by reason
 }
 
-// Rule is a rule of the config in words, and the packets it has changed or refused since it was put in force.
+// Rule is a rule of the config in words, and the packets it has changed or refused since it was put
+// in force.
 type Rule struct {
 	Rule string `json:"rule"`
 	Hits uint64 `json:"hits"`
