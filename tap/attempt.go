@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ type attempt struct {
 	ackedServer bool // with crossed: the client has acknowledged the server's SYN
 
 	tentative bool    // the flow is established: the SYN counts only if it is answered as a new one
+	used      uint16  // bytes that hold headers
 	recorded  Outcome // the same SYN has this record already
 
 	synackTime time.Time // of the first acceptable SYN-ACK
@@ -39,8 +41,7 @@ type attempt struct {
 	options  [2]offerOptions // of the SYN and of the SYN-ACK
 	upstream Upstream
 	segments [4]Segment
-	bytes    [256]byte // of the segments' headers
-	used     int
+	bytes    [232]byte // headers of the segments: as many as three of Linux over IPv6 have
 }
 
 // newAttempt starts with the SYN s.
@@ -174,7 +175,10 @@ func (a *attempt) show(s *segment, p *tcpdump.Packet, at time.Time) *Segment {
 		return nil
 	}
 	header := p.Data[:min(s.end, len(p.Data), maxHeaders)]
-	kept := Segment{Time: at, Packet: *p}
+	kept := Segment{
+		Time: at, Packet: *p, FromClient: s.fromA == a.clientIsA,
+		TCP: uint16(min(s.ip.offset, math.MaxUint16)), Payload: uint32(s.payload),
+	}
 	kept.Packet.Data = a.keep(header)
 	kept.Packet.VLANs = slices.Clone(p.VLANs)
 	if s.partial && s.payload == 0 {
@@ -189,10 +193,11 @@ func (a *attempt) show(s *segment, p *tcpdump.Packet, at time.Time) *Segment {
 
 // keep copies b into the attempt's own memory while that lasts.
 func (a *attempt) keep(b []byte) []byte {
-	if a.used+len(b) > len(a.bytes) {
+	from, to := int(a.used), int(a.used)+len(b)
+	if to > len(a.bytes) {
 		return slices.Clone(b)
 	}
-	own := a.bytes[a.used : a.used+len(b) : a.used+len(b)]
-	a.used += copy(own, b)
+	own := a.bytes[from:to:to]
+	a.used += uint16(copy(own, b))
 	return own
 }

@@ -99,8 +99,22 @@ func describe(r *Record) string {
 	b = append(b, ':')
 	for _, s := range r.Segments {
 		b = append(append(b, ' '), flagLetters(s.Packet)...)
+		if !placed(r, s) {
+			b = append(b, '!')
+		}
 	}
 	return string(b)
+}
+
+// placed reports whether a segment of a record says truly who has sent it and where its TCP header is.
+func placed(r *Record, s Segment) bool {
+	var parsed segment
+	parsed.parse(s.Packet.Data, s.Packet.Length, unordered)
+	src, _ := parsed.key.ends()
+	if !parsed.fromA {
+		_, src = parsed.key.ends()
+	}
+	return !parsed.tcp || s.FromClient == (src == r.Client) && int(s.TCP) == parsed.ip.offset && int(s.Payload) == parsed.payload
 }
 
 func flagLetters(p tcpdump.Packet) string {

@@ -75,8 +75,11 @@ type Offer struct {
 
 // Segment is one segment of an opening.
 type Segment struct {
-	Time   time.Time
-	Packet tcpdump.Packet // headers and at most the first payload bytes; own memory
+	Time       time.Time
+	Packet     tcpdump.Packet // its headers, at most the first 512 bytes; own memory
+	FromClient bool
+	TCP        uint16 // offset of the TCP header in the packet; it may lie behind the bytes that are kept
+	Payload    uint32 // bytes behind the TCP header
 }
 
 // Rewrite is one change the tap's rules made to a segment.
