@@ -74,34 +74,6 @@ func TestFramesCrossDevice(t *testing.T) {
 	}
 }
 
-// Nobody reads, and packets come until the kernel drops some.
-func TestQueueDrops(t *testing.T) {
-	ns, _ := openDevice(t)
-	conn := ns.ListenPacket("udp4", "192.0.2.1:1051")
-	server := net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.2:53"))
-	drops := func() (n uint64) {
-		if err := ns.Do(func() (err error) { n, err = tun.QueueDrops("tap0"); return err }); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	if n := drops(); n != 0 {
-		t.Errorf("%d packets dropped before the first", n)
-	}
-	ns.Run("ip", "link", "set", "tap0", "txqueuelen", "10")
-	const sent = 100
-	for range sent {
-		_, _ = conn.WriteTo([]byte("question"), server) // what is dropped may be an error
-	}
-	tuntest.Wait(t, "drops", func() bool { return drops() > 0 })
-	if n := drops(); n >= sent {
-		t.Errorf("%d packets dropped of %d", n, sent)
-	}
-	if _, err := tun.QueueDrops("nobody0"); err == nil {
-		t.Error("drops of an interface that does not exist")
-	}
-}
-
 // A frame of many pieces goes out whole.
 func TestManyPieces(t *testing.T) {
 	ns, dev := openDevice(t)

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,33 +16,41 @@ import (
 
 // The arrows between the packages of this module:
 //
-//	cmd/syntap ──> cmd/internal ──> tap ──> tun <── stack
+//	cmd/syntap ──> cmd/internal ──> tap ──> tun, tun/packet, tun/flow <── stack
+//	                     ├────────> tun/route ──> tun/nft
 //	                     └────────> configs
 
-// mayImport lists for each folder the folders that packages in it may import. The longest folder
-// around a package counts.
+// mayImport lists for each folder the packages that the packages in it may import; "tap/..." is the
+// folder tap with all packages in it. The longest folder around a package counts.
 func mayImport() map[string][]string {
+	frames := []string{"tun", "tun/packet", "tun/flow"}
+	above := append([]string{"cmd/internal/...", "configs/...", "stack/...", "tap/...", "tun/route"},
+		frames...)
 	return map[string][]string{
-		"tun":          {"tun/nft"},
+		"tun":          {"tun/packet"},
+		"tun/packet":   {},
+		"tun/flow":     {"tun/packet"},
 		"tun/nft":      {},
-		"tun/tuntest":  {"tun"},
-		"tap":          {"tap", "tun"},
+		"tun/route":    {"tun", "tun/packet", "tun/nft"},
+		"tun/tuntest":  {"tun", "tun/packet"},
+		"tap":          append([]string{"tap/..."}, frames...),
 		"tap/tcpdump":  {}, // notation only
-		"stack":        {"stack", "tun"},
+		"stack":        append([]string{"stack/..."}, frames...),
 		"configs":      {},
-		"cmd/internal": {"cmd/internal", "configs", "stack", "tap", "tun"},
-		"cmd/syntap":   {"cmd/internal", "configs", "stack", "tap", "tun"},
+		"cmd/internal": above,
+		"cmd/syntap":   above,
 	}
 }
 
-// owners lists the libraries that one folder keeps to itself.
-func owners() map[string]string {
-	return map[string]string{
-		"go.yaml.in/yaml":              "cmd/internal/config",
-		"gvisor.dev/gvisor":            "stack",
-		"github.com/gopacket/gopacket": "tap/capture",
-		"github.com/spf13/cobra":       "cmd/syntap",
-		"github.com/google/nftables":   "tun/nft",
+// owners lists for each library the folders that may import it.
+func owners() map[string][]string {
+	return map[string][]string{
+		"go.yaml.in/yaml":                {"cmd/internal/config"},
+		"gvisor.dev/gvisor":              {"stack"},
+		"github.com/gopacket/gopacket":   {"tap/capture"},
+		"github.com/spf13/cobra":         {"cmd/syntap"},
+		"github.com/google/nftables":     {"tun/nft"},
+		"github.com/vishvananda/netlink": {"tun/route", "tun/tuntest", "cmd/internal"},
 	}
 }
 
@@ -96,9 +105,10 @@ func TestArrows(t *testing.T) {
 
 // checkImport refuses an import that goes against the arrows. The package is named by its folder.
 func checkImport(pkg, imported string) error {
-	for library, owner := range owners() {
-		if within(imported, library) && !within(pkg, owner) {
-			return fmt.Errorf("%s imports %s, which only %s may", pkg, imported, owner)
+	for library, folders := range owners() {
+		owned := func(folder string) bool { return within(pkg, folder) }
+		if within(imported, library) && !slices.ContainsFunc(folders, owned) {
+			return fmt.Errorf("%s imports %s, which only %s may", pkg, imported, folders)
 		}
 	}
 	ours, ok := strings.CutPrefix(imported, "syntap/")
@@ -114,7 +124,7 @@ func checkImport(pkg, imported string) error {
 	if folder == "" {
 		return fmt.Errorf("%s imports %s, but stands in none of the folders that have arrows", pkg, imported)
 	}
-	if !slices.ContainsFunc(mayImport()[folder], func(f string) bool { return within(ours, f) }) {
+	if !slices.ContainsFunc(mayImport()[folder], func(f string) bool { return matches(ours, f) }) {
 		return fmt.Errorf("%s imports %s against the arrows", pkg, imported)
 	}
 	return nil
@@ -135,6 +145,33 @@ func within(pkg, folder string) bool {
 	return pkg == folder || strings.HasPrefix(pkg, folder+"/")
 }
 
+// matches tells whether a pattern of [mayImport] names a package.
+func matches(pkg, pattern string) bool {
+	if folder, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return within(pkg, folder)
+	}
+	return pkg == pattern
+}
+
+// TestFramesKnowNoHost lists the dependencies of tap and stack, libraries included: packages that
+// carry frames do not change the host.
+func TestFramesKnowNoHost(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-deps", "syntap/tap/...", "syntap/stack/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dependencies := strings.Fields(string(out))
+	if !slices.Contains(dependencies, "syntap/tun") {
+		t.Fatalf("dependencies = %q, want syntap/tun among them", dependencies)
+	}
+	for _, pkg := range dependencies {
+		if pkg == "syntap/tun/route" || within(pkg, "github.com/vishvananda/netlink") {
+			t.Errorf("tap or stack depends on %s", pkg)
+		}
+	}
+}
+
 func TestCheckImport(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -144,8 +181,14 @@ func TestCheckImport(t *testing.T) {
 		{"tun", "net/netip", true},
 		{"tun", "syntap/tap", false},
 		{"tun", "syntap/tun/tuntest", false},
+		{"tun", "syntap/tun/route", false},
+		{"tun", "github.com/vishvananda/netlink", false},
+		{"tun/route", "syntap/tun/nft", true},
+		{"tun/route", "github.com/vishvananda/netlink/nl", true},
 		{"tun/tuntest", "syntap/tun", true},
 		{"tap", "syntap/tun", true},
+		{"tap", "syntap/tun/flow", true},
+		{"tap", "syntap/tun/route", false},
 		{"tap", "syntap/tap/tcpdump", true},
 		{"tap", "syntap/stack", false},
 		{"tap", "syntap/cmd/internal/hint", false},
@@ -154,7 +197,10 @@ func TestCheckImport(t *testing.T) {
 		{"tap/policy", "syntap/tap/tcpdump", true},
 		{"stack", "syntap/stack/dial", true},
 		{"stack", "syntap/tap/policy", false},
+		{"stack", "syntap/tun/route", false},
 		{"stack/dial", "syntap/tun", true},
+		{"cmd/internal/app", "syntap/tun/route", true},
+		{"cmd/internal/app", "syntap/tun/nft", false},
 		{"cmd/internal/app", "syntap/stack", true},
 		{"cmd/internal/app", "syntap/cmd/syntap", false},
 		{"cmd/syntap", "syntap/cmd/internal/app", true},

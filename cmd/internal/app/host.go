@@ -10,22 +10,22 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
-	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // hostConfig translates what the config says of the host. The error says why connection tracking
 // cannot be used; without it the host is routed by rules alone.
-func hostConfig(c *config.Config, stateDir string) (tun.HostConfig, error) {
+func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 	var missing error
 	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
 		missing = connTrack()
 	}
-	return tun.HostConfig{
+	return route.Config{
 		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: c.Route.Include, Exclude: c.Route.Exclude,
 		IncludeUIDs: uidRanges(c.Route.IncludeUIDs), ExcludeUIDs: uidRanges(c.Route.ExcludeUIDs),
 		KeepInbound: c.Route.KeepInbound, Closed: c.Route.OnCrash == config.Closed,
 		Mark: uint32(c.Route.Mark), Table: c.Route.Table, Priority: c.Route.Priority,
-		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: tun.Enforce(c.Route.Enforce),
+		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: route.Enforce(c.Route.Enforce),
 		ByRules: missing != nil, StateDir: stateDir,
 	}, missing
 }
@@ -33,17 +33,17 @@ func hostConfig(c *config.Config, stateDir string) (tun.HostConfig, error) {
 // connTrack says why connection tracking cannot be used. A user who may not ask, as of "syntap
 // plan", is told nothing.
 func connTrack() error {
-	err := tun.ConnTrack()
+	err := route.ConnTrack()
 	if errors.Is(err, os.ErrPermission) {
 		return nil
 	}
 	return err
 }
 
-func uidRanges(ranges []config.Range) []tun.UIDRange {
-	var all []tun.UIDRange
+func uidRanges(ranges []config.Range) []route.UIDRange {
+	var all []route.UIDRange
 	for _, r := range ranges {
-		all = append(all, tun.UIDRange(r))
+		all = append(all, route.UIDRange(r))
 	}
 	return all
 }
@@ -52,7 +52,7 @@ func uidRanges(ranges []config.Range) []tun.UIDRange {
 // line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	host, _ := hostConfig(c, stateDir) // the plan shows the consequence
-	commands, err := tun.Plan(host, c.TUN.MTU)
+	commands, err := route.Plan(host, c.TUN.MTU)
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,11 @@ func Plan(c *config.Config, stateDir string, w io.Writer) error {
 
 // Notices returns what the operator should know of this host before it is routed by c. The journals
 // of other runs stand in stateDir.
-func Notices(c *config.Config, stateDir string) ([]tun.Notice, error) {
+func Notices(c *config.Config, stateDir string) ([]route.Notice, error) {
 	host, missing := hostConfig(c, stateDir)
-	notices, err := tun.Notices(host)
+	notices, err := route.Notices(host)
 	if missing != nil {
-		notices = append(notices, tun.Notice{
+		notices = append(notices, route.Notice{
 			Text: fmt.Sprintf("nftables with connection tracking is missing (%v): replies are told by their source address, so UDP "+
 				"servers on the wildcard address and published ports do not answer", missing),
 			Hint: "modprobe -a nf_tables nft_ct nft_socket nft_fib_inet nf_conntrack",
@@ -82,7 +82,7 @@ func Notices(c *config.Config, stateDir string) ([]tun.Notice, error) {
 // Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what
 // stays closed after a crash is left alone.
 func Cleanup(stateDir string, crashed bool, w io.Writer) error {
-	all, err := tun.Cleanup(stateDir, crashed)
+	all, err := route.Cleanup(stateDir, crashed)
 	for _, c := range all {
 		switch {
 		case c.Running:
@@ -110,7 +110,7 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 	if c.Route.KeepInbound || len(c.Route.Include) == 0 || connTrack() == nil {
 		return
 	}
-	strict, err := tun.StrictReversePath()
+	strict, err := route.StrictReversePath()
 	if err != nil {
 		log.WithError(err).Warn("cannot read reverse-path filters")
 		return

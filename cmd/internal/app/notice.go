@@ -3,7 +3,7 @@ package app
 import (
 	"github.com/sirupsen/logrus"
 
-	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // noticeBoard logs notices, each when it appears. It is for one goroutine at a time.
@@ -17,7 +17,7 @@ func newNoticeBoard(log *logrus.Logger) *noticeBoard {
 }
 
 // show logs the notices that were not among the last ones.
-func (b *noticeBoard) show(all []tun.Notice) {
+func (b *noticeBoard) show(all []route.Notice) {
 	now := make(map[string]bool, len(all))
 	for _, n := range all {
 		now[n.Text] = true

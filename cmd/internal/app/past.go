@@ -6,14 +6,14 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
 
-	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for
 // one goroutine.
 type pastLog struct {
 	log   logrus.FieldLogger
-	lines map[tun.Past]*pastLine // by all but the number of packets
+	lines map[route.Past]*pastLine // by all but the number of packets
 }
 
 type pastLine struct {
@@ -25,10 +25,10 @@ type pastLine struct {
 const maxPastLines = 1024
 
 func newPastLog(log logrus.FieldLogger) *pastLog {
-	return &pastLog{log: log, lines: make(map[tun.Past]*pastLine)}
+	return &pastLog{log: log, lines: make(map[route.Past]*pastLine)}
 }
 
-func (l *pastLog) report(all []tun.Past) {
+func (l *pastLog) report(all []route.Past) {
 	for _, p := range all {
 		key := p
 		key.Packets = 0

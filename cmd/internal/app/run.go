@@ -20,6 +20,7 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/stack/dial"
 	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // Run opens the TUN interface that the config describes, routes the host's traffic into it and
@@ -39,7 +40,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
 	hostConfig, _ := hostConfig(c, stateDir)
-	host, err := tun.Configure(hostConfig)
+	host, err := route.Configure(hostConfig)
 	if err != nil {
 		return explain(err, c, stateDir)
 	}
@@ -62,9 +63,9 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error {
 		repairs := &repairLog{log: log}
 		defer repairs.flush()
-		return host.Watch(running, tun.Reports{
+		return host.Watch(running, route.Report{
 			Repair: repairs.repaired,
-			Looked: func(notices []tun.Notice) { repairs.looked(); said.show(notices) },
+			Looked: func(notices []route.Notice) { repairs.looked(); said.show(notices) },
 			Past:   newPastLog(log).report,
 		})
 	})
@@ -78,7 +79,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 		routed = r.Route(running, dev)
 		return routed
 	})
-	if err = g.Wait(); routed != nil && errors.Is(err, tun.ErrGone) { // it closes its interface when it ends for a reason of its own
+	if err = g.Wait(); routed != nil && errors.Is(err, route.ErrGone) { // it closes its interface when it ends for a reason of its own
 		err = errors.Join(routed, err)
 	}
 	stop.at.Store("taking rules and routes back")
@@ -143,9 +144,9 @@ func explain(err error, c *config.Config, stateDir string) error {
 		return hint.Fail(err, "stop the program that has the interface, or set another tun.name")
 	case errors.Is(err, os.ErrNotExist):
 		return hint.Fail(err, "load the kernel's TUN driver: modprobe tun")
-	case errors.Is(err, tun.ErrRunning):
+	case errors.Is(err, route.ErrRunning):
 		return hint.Fail(err, "stop it, or set another tun.name")
-	case errors.Is(err, tun.ErrRoutingInUse):
+	case errors.Is(err, route.ErrInUse):
 		return hint.Fail(err, fmt.Sprintf("stop the program that uses them, clean up after a dead one with \"syntap cleanup\", or set another route.table than %d and route.priority than %d", c.Route.Table, c.Route.Priority))
 	}
 	return err

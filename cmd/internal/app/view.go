@@ -15,6 +15,7 @@ import (
 	"syntap/tap"
 	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // openView opens the listener of the live page, the API and the metrics; nil where the config has
@@ -54,7 +55,7 @@ func (r *Router) show(ctx context.Context, counters func() web.Counters) {
 // queueDrops returns the drops of an interface's queue, 0 when it has gone.
 func queueDrops(name string) func() uint64 {
 	return func() uint64 {
-		n, _ := tun.QueueDrops(name)
+		n, _ := route.QueueDrops(name)
 		return n
 	}
 }

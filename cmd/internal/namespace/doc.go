@@ -67,8 +67,8 @@
 //
 // # Families
 //
-// The TUN has the address families that the host routes ([syntap/tun.Reachable]): a program that
-// may take either takes the one that works.
+// The TUN has the address families that the host routes ([syntap/tun/route.Reachable]): a program
+// that may take either takes the one that works.
 //
 // # Gateways
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	wgtun "golang.zx2c4.com/wireguard/tun"
 
-	"syntap/tun"
+	"syntap/tun/route"
 )
 
 func raiseLoopback() error {
@@ -40,7 +40,7 @@ func createTUN(s setup) (wgtun.Device, error) {
 	}
 	go drain(dev.Events())
 	// What is configured goes with the namespace: there is nothing to undo.
-	_, err = tun.Configure(tun.HostConfig{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
+	_, err = route.Configure(route.Config{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}

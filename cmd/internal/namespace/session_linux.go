@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/tun"
+	"syntap/tun/route"
 )
 
 // Session is one command in its namespaces.
@@ -88,7 +88,7 @@ func (o Options) setup() (setup, error) {
 	if s.Hide, err = resolveHidden(o.Hide); err != nil || o.TUN == "" {
 		return s, err
 	}
-	reachable, err := tun.Reachable()
+	reachable, err := route.Reachable()
 	if err != nil {
 		return s, fmt.Errorf("ask what this host routes: %w", err)
 	}

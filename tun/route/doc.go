@@ -1,0 +1,96 @@
+// Package route changes the host so that its traffic enters a TUN interface, keeps those changes in
+// place, and takes them back.
+//
+// [Configure] brings the interface up and makes the changes that [Config] draws. [Host.Watch]
+// restores a change that another program has removed. [Host.Close] undoes all changes, the last one
+// first. One list of steps stands behind all of these: [Plan] prints it, and [Cleanup] undoes it
+// for a run that was killed. Three rules hold at every moment:
+//
+//   - A packet of the router's own sockets never enters the TUN, even if it has no other way.
+//   - Routes exist before the rules that lead to them. The rule that sends traffic into the TUN is
+//     added last and removed first.
+//   - No half-made state: a step that fails undoes the steps before it.
+//
+// # Which packets enter
+//
+// A packet first takes the way that the host's own rules and routes give it, so its socket gets the
+// same source address as without the router. Then the nftables table decides (steer_linux.go),
+// after all other chains of the hook. It marks a packet that enters, and the mark routes the packet
+// again, into the TUN.
+//
+// The table decides on the first packet of a connection. Connection tracking keeps the decision, as
+// a label. So the decision survives a change of the config, a closed socket, and marks that other
+// chains set.
+//
+//   - Replies to connections that began outside stay outside, also forwarded, translated and UDP
+//     ones (KeepInbound).
+//   - A simultaneous open (RFC 9293 §3.5) has entered with this host's SYN. The peer's SYN comes
+//     from outside, to the client's own socket. The connection stays outside from the SYN-ACK on by
+//     which that socket answers (KeepInbound).
+//   - Replies to packets that the router has delivered, such as the first datagram of a peer,
+//     enter.
+//   - ICMP errors follow the connection that they report on. This host's own errors about packets
+//     that enter go to the client.
+//   - Packets of this host enter if their destination does. Excepted are sockets of this router and
+//     of routers beside it, known by the socket's mark; sockets of a VPN, known by the mark that a
+//     rule of the host exempts; and the kernel's own tunnels. Multicast, broadcasts, IPv6
+//     link-local addresses and offers of a DHCP server belong to the link.
+//   - Packets of other machines enter if their source is in Sources. Any other enters if the host
+//     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's
+//     address, and the tap drops packets that were not masqueraded.
+//   - Connections that were open before stay as they are. Connection tracking may not have seen
+//     their first packet, so a set notes those of this host. A packet in the middle of any other
+//     connection of the host's clients enters: its entry was flushed. So does one of a client in
+//     Sources, where connection tracking was at work before.
+//
+// Marks, labels and chains of other programs do not collide with the router's. The mark of packets
+// that enter is one that no earlier rule selects by. A connection label is a single bit that no
+// other program clears. Packets that stay outside keep their marks. The mark of the router's own
+// sockets is removed before the chains of postrouting, which may test single bits.
+//
+// A reverse-path filter looks up the source of a packet from the TUN by the packet's mark. Such a
+// packet has the mark of packets that enter while the chains of prerouting run.
+//
+// The sockets of clients have the addresses of the host, as the router's have. They share its
+// ports: a host can have half as many connections to one destination as without the router.
+//
+// # Past the TUN
+//
+// A packet with the mark that leaves by another interface is dropped or counted, as Enforce says,
+// and [Report] names its user. Its socket was bound to the interface, or the rule that leads into
+// the TUN was deleted and is not restored yet. DHCP and queries to the host's nameservers pass,
+// because their programs bind their sockets to a link. A rule of the host before the router's own
+// sends packets past the TUN, too. Those pass and are counted, their answers return the same way,
+// and [Notices] names the rule. Frames that a bridge forwards between its ports pass, too, where
+// netfilter sees them (br_netfilter, which Docker loads).
+//
+// # Without connection tracking
+//
+// With ByRules the source address decides. A socket that connects, or sends its first datagram,
+// looks up a route and takes its source address from it: for the TUN's route, the TUN's address.
+// So, with KeepInbound, a packet of this host with any other source continues with the host's
+// rules. That does not cover replies of a UDP server on the wildcard address, nor replies of other
+// machines behind this host, and a program that binds its socket to an address of the host stays
+// outside.
+//
+// # When the router dies
+//
+// A process that was killed cannot undo its steps. Its interface disappears at the same moment, and
+// with it the routes to it. The nftables table stays. Without Closed, the lookup of a packet with
+// the mark falls through to the host's own routes. With Closed it finds, below the route to the
+// TUN, a route to a guard: a second TUN interface that belongs to no process. The guard drops all
+// packets, and its counters show them.
+//
+// An unreachable route would be simpler, and was tried. With ByRules it leaks with KeepInbound:
+// where IPv6 finds no route without a source, it chooses a source and looks again (Linux,
+// net/ipv6/ip6_output.c, ip6_dst_lookup_tail), and the packet then looks like a reply.
+//
+// A journal, one for each interface name and network namespace, holds the config of every run that
+// has not cleaned up; the steps follow from the config. It is written before the first step. A lock
+// on it shows that its process lives. The next run takes over the changes of a dead one, step by
+// step, before it removes the rest, so no packet slips by between them. Any other rule at the
+// router's priorities, or another table of its name, has another owner: Configure refuses to start
+// before it changes anything.
+//
+// Only Linux is supported.
+package route

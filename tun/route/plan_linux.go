@@ -1,0 +1,33 @@
+package route
+
+import "fmt"
+
+// Plan returns the commands that would do what Open, with this MTU in bytes, and Configure do. It
+// changes nothing.
+func Plan(c Config, mtu int) ([]string, error) {
+	if !hasIPv6() {
+		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
+	}
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
+	}
+	commands := []string{
+		fmt.Sprintf("ip tuntap add dev %s mode tun vnet_hdr", c.Name),
+		fmt.Sprintf("ip link set dev %s mtu %d", c.Name, mtu),
+	}
+	if c.hasRules() {
+		k, err := openHandles()
+		if err != nil {
+			return nil, err
+		}
+		defer k.close()
+		if c.Underlay, _, err = survey(k, c); err != nil {
+			return nil, err
+		}
+		c.tracked = tracking()
+	}
+	for _, s := range c.steps() {
+		commands = append(commands, s.command)
+	}
+	return commands, nil
+}
