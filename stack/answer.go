@@ -37,6 +37,14 @@ func (s *Stack) writeInbound(off tun.Offload, bufs ...[]byte) {
 	}
 }
 
+// writeICMPError sends an ICMP error to a client, unless there have been too many (RFC 1812
+// §4.3.2.8, RFC 4443 §2.4 (f)).
+func (s *Stack) writeICMPError(packet []byte) {
+	if s.net.AllowICMPMessage() {
+		s.writeInbound(tun.Offload{}, packet)
+	}
+}
+
 // resetFor returns the RST that answers a SYN to a closed port: <SEQ=0><ACK=SEG.SEQ+SEG.LEN> (RFC
 // 9293 §3.10.7.1).
 func resetFor(ip *ipHeader, syn []byte) []byte {

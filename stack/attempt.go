@@ -32,7 +32,7 @@ func (s *Stack) setDeadline(f *flow, d time.Duration) {
 func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.client.Addr(), f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
-		s.denied(f.key.server)
+		s.denied(f.key.server.Addr())
 		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
 		return
 	}
@@ -204,6 +204,13 @@ func (s *Stack) localFailure(err error) {
 	s.stats.LocalFailures.add(unix.ErrnoName(errno))
 	s.descriptors.note(errno, s.o.Log)
 	s.o.Log.WithError(err).Debug("host socket failed")
+}
+
+// denied reports a destination that policy forbids.
+func (s *Stack) denied(server netip.Addr) {
+	if s.o.Denied != nil {
+		s.o.Denied(server)
+	}
 }
 
 // dropSocket closes the socket of a flow that is not open, or has dial do so. mu is held, so that

@@ -80,8 +80,8 @@ func (b *burst) frame() *frame {
 }
 
 // flush sends the burst on.
-func (s *Stack) flush() {
-	if s.burst != nil && s.burst.n > 0 {
-		s.sendUDP(s.burst.frame())
+func (n *nat) flush() {
+	if n.burst != nil && n.burst.n > 0 {
+		n.sendUDP(n.burst.frame())
 	}
 }

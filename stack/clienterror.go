@@ -14,6 +14,8 @@ import (
 
 const icmp6PacketTooBig = 2 // RFC 4443 §3.2
 
+const icmpHeaderLen = 8 // RFC 792, RFC 4443 §2.1
+
 // routeTooBig takes an ICMP error of a router between the link and a client: it could not pass on a
 // packet that was sent to the client. Anybody can make one up, so it counts only when it quotes a
 // packet that may be on its way (RFC 5927 §7). Other errors are for the connection's keepalive and
@@ -24,7 +26,6 @@ func (s *Stack) routeTooBig(f *frame, message []byte) {
 		mtu, least = int(min(binary.BigEndian.Uint32(message[4:]), 1<<16)), minPathMTU6
 	}
 	var q quoted
-	const icmpHeaderLen = 8
 	parsed := q.parse(message[icmpHeaderLen:]) && q.ip.v6 == f.ip.v6
 	if !parsed || q.ip.total <= mtu || f.ip.v6 && mtu < least || !s.sentQuoted(&q) {
 		s.stats.DropUnmatched.Add(1)
@@ -39,6 +40,9 @@ func (s *Stack) routeTooBig(f *frame, message []byte) {
 
 // tooBig reports whether an ICMP message is such an error.
 func tooBig(v6 bool, message []byte) bool {
+	if len(message) < icmpHeaderLen {
+		return false
+	}
 	if v6 {
 		return message[0] == icmp6PacketTooBig
 	}
@@ -92,12 +96,7 @@ func (s *Stack) sentQuoted(q *quoted) bool {
 		ep := s.endpointOf(q.tcpFlow())
 		return ep != nil && outstanding(ep, q.seq)
 	}
-	for _, m := range s.nat.mappingsOf(q.client, q.proto != protoUDP) {
-		if m.hasSent(q.server, q.ip.total) {
-			return true
-		}
-	}
-	return false
+	return s.nat.hasSent(q.server, q.client, q.proto != protoUDP, q.ip.total)
 }
 
 // endpointOf returns netstack's endpoint of a flow that carries payload, or nil.

@@ -4,7 +4,6 @@ package stack
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -124,33 +123,4 @@ func (p *clientPaths) evict() {
 	}
 	delete(p.known, victim)
 	p.stats.EvictedPaths.Add(1)
-}
-
-// largePacket is the largest packet that was sent to a client from one far end.
-type largePacket struct {
-	from netip.AddrPort
-	size int
-}
-
-// noteSent remembers a packet that may be too big for some link on its way to the client.
-func (m *mapping) noteSent(from netip.AddrPort, size int) {
-	if size <= minPathMTU4 || m.key.client.Addr().Is6() && size <= minPathMTU6 {
-		return
-	}
-	for i := range m.large {
-		if m.large[i].from == from && m.large[i].size >= size {
-			return
-		}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	copy(m.large[1:], m.large[:])
-	m.large[0] = largePacket{from, size}
-}
-
-// hasSent reports whether the client may have been sent a packet of that size.
-func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return slices.ContainsFunc(m.large[:], func(l largePacket) bool { return l.from == from && size <= l.size })
 }

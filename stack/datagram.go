@@ -3,44 +3,32 @@
 package stack
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-
-	"syntap/tun"
 )
 
 // target returns where to send what a client sends to server. Where it goes nowhere, the frame is
 // counted, and answered if it is policy that forbids it.
-func (s *Stack) target(f *frame, client netip.Addr, server netip.AddrPort) (netip.AddrPort, bool) {
+func (n *nat) target(f *frame, client netip.Addr, server netip.AddrPort) (netip.AddrPort, bool) {
 	if !leavesLink(client) || !leavesLink(server.Addr()) {
-		f.drop(&s.stats.DropLinkScope)
+		f.drop(&n.stats.DropLinkScope)
 		return netip.AddrPort{}, false
 	}
-	if !s.source.mayBe(client, f.now, s.o.Sources) {
-		f.drop(&s.stats.DropSource)
+	if !n.source.mayBe(client, f.now, n.o.Sources) {
+		f.drop(&n.stats.DropSource)
 		return netip.AddrPort{}, false
 	}
-	target, err := s.dialer.Target(client, server)
+	target, err := n.dialer.Target(client, server)
 	if err != nil {
-		f.drop(&s.stats.DropDenied)
-		s.denied(server)
-		s.reject(f, adminProhibited)
+		f.drop(&n.stats.DropDenied)
+		n.o.Denied(server.Addr())
+		n.reject(f, adminProhibited)
 		return netip.AddrPort{}, false
 	}
 	return target, true
-}
-
-// denied says that policy forbids a destination.
-func (s *Stack) denied(server netip.AddrPort) {
-	if s.o.Denied != nil {
-		s.o.Denied(server.Addr())
-	}
 }
 
 // source is the client that has sent last; most datagrams come from the one before.
@@ -57,7 +45,7 @@ func (s *source) mayBe(client netip.Addr, now time.Duration, sources func(netip.
 	if client == s.addr && now-s.asked < sourceAge {
 		return true
 	}
-	if client.IsLoopback() || client.Is4In6() || classE.Contains(client) || thisNetwork.Contains(client) || sources != nil && !sources(client) {
+	if client.IsLoopback() || client.Is4In6() || classE.Contains(client) || thisNetwork.Contains(client) || !sources(client) {
 		return false
 	}
 	s.addr, s.asked = client, now
@@ -84,88 +72,56 @@ func leavesLink(a netip.Addr) bool {
 // mapping returns the mapping by which a client endpoint is about to send f to server, which is
 // target for the host. Where there is none and none can be made, it tells why, as far as that is
 // the client's business, and returns nil.
-func (s *Stack) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
-	local, err := s.leavesFrom(client.Addr(), target, f.now)
+func (n *nat) mapping(f *frame, client netip.AddrPort, echo bool, target, server netip.AddrPort) *mapping {
+	local, err := n.leavesFrom(client.Addr(), target, f.now)
 	if err != nil {
-		s.sent(f, target, errnoOf(err))
+		n.sent(f, target, errnoOf(err))
 		return nil
 	}
 	key := mappingKey{client: client, echo: echo, local: local}
-	if m := s.nat.find(key, server.Port(), f.datagrams(), f.now); m != nil {
+	if m := n.table.find(key, server.Port(), f.datagrams(), f.now); m != nil {
 		return m
 	}
-	if s.nat.owns(ownSocket{client, echo}) {
-		f.drop(&s.stats.DropOwnSocket)
+	if n.table.owns(ownSocket{client, echo}) {
+		f.drop(&n.stats.DropOwnSocket)
 		return nil
 	}
-	if full := s.nat.makeRoom(client.Addr()); full != nil {
+	if full := n.table.makeRoom(client.Addr()); full != nil {
 		f.drop(full)
 		return nil
 	}
-	m, err := s.newMapping(key, server)
+	m, err := n.newMapping(key, server)
 	if err != nil {
-		f.drop(&s.stats.DropUDPSend)
-		s.localFailure(err)
+		f.drop(&n.stats.DropUDPSend)
+		n.router.LocalFailure(err)
 		return nil
 	}
-	s.nat.add(m, server.Port(), f.datagrams())
+	n.table.add(m, server.Port(), f.datagrams())
 	return m
 }
 
 // sent tells the client when the host knows no way for its datagram. Another failure is the host's
 // own: no answer.
-func (s *Stack) sent(f *frame, target netip.AddrPort, errno syscall.Errno) {
+func (n *nat) sent(f *frame, target netip.AddrPort, errno syscall.Errno) {
 	if errno == 0 {
 		return
 	}
-	f.drop(&s.stats.DropUDPSend)
+	f.drop(&n.stats.DropUDPSend)
 	switch errno {
 	case unix.ENETUNREACH:
-		s.reject(f, netUnreachable)
+		n.reject(f, netUnreachable)
 	case unix.EHOSTUNREACH:
-		s.reject(f, hostUnreachable)
+		n.reject(f, hostUnreachable)
 	case unix.EACCES: // a route says so
-		s.reject(f, adminProhibited)
+		n.reject(f, adminProhibited)
 	case unix.EMSGSIZE:
-		s.rejectTooBig(f, target)
+		n.rejectTooBig(f, target)
 	default:
-		s.localFailure(errno)
+		n.router.LocalFailure(errno)
 	}
 }
 
 // reject answers a frame with an ICMP error from its destination.
-func (s *Stack) reject(f *frame, r reason) {
-	s.writeICMPError(unreachableFor(&f.ip, f.head, r))
-}
-
-// writeICMPError sends an ICMP error to a client, unless there have been too many (RFC 1812
-// §4.3.2.8, RFC 4443 §2.4 (f)).
-func (s *Stack) writeICMPError(packet []byte) {
-	if s.net.AllowICMPMessage() {
-		s.writeInbound(tun.Offload{}, packet)
-	}
-}
-
-// fromNetstack routes a packet that netstack has put together from fragments or freed from
-// extension headers. It always reports that the packet is taken care of: netstack would answer by
-// itself.
-func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
-	message := gstack.PayloadSince(pkt.TransportHeader())
-	defer message.Release()
-	was := pkt.NetworkHeader().Slice()
-	ip := ipHeader{v6: pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber}
-	src, dst := ip.addrs(was)
-	packet := newIPPacket(ip.v6, src, dst, byte(pkt.TransportProtocolNumber), message.Size())
-	as := (&frame{head: was, ip: ip}).marks()
-	*ip.hopLimit(packet) = as.hopLimit
-	ip.setTOS(packet, as.tos)
-	if !ip.v6 {
-		packet[6] = 0 // no DF: it has been fragmented
-		binary.BigEndian.PutUint16(packet[10:], 0)
-		binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
-	}
-	copy(packet[len(packet)-message.Size():], message.AsSlice())
-	n := min(len(packet), tun.HeadSize)
-	s.route(&frame{head: packet[:n], body: packet[n:], pieces: true})
-	return true
+func (n *nat) reject(f *frame, r reason) {
+	n.router.WriteICMPError(unreachableFor(&f.ip, f.head, r))
 }

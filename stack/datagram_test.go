@@ -107,7 +107,6 @@ func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 
 func closeIdle(s *Stack) {
 	s.nat.close()
-	s.ways.routes.Close()
 	s.host.Close()
 	s.net.Close()
 	s.net.Wait()
@@ -148,7 +147,7 @@ func TestUDPRepliesAreGathered(t *testing.T) {
 	for _, p := range []uint16{otherPort, port} { // or they might not send to it
 		s.route(frameOf(tuntest.Frame{Data: tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, p)}.Packet()}))
 	}
-	m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
+	m := s.nat.table.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 	var msg message
 	if _, errno := msg.receive(far, make([]byte, 1), 0); errno != 0 {
 		t.Fatal(errno)
@@ -178,7 +177,7 @@ func TestUDPRepliesAreGathered(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.send()
-			m.ready(unix.EPOLLIN, nil)
+			m.ready(unix.EPOLLIN)
 			var got [][]int
 			s.writeInbound(tun.Offload{}, []byte("the end"))
 			for f, _ := host.Receive(patience); string(f.Data) != "the end"; f, _ = host.Receive(patience) {
@@ -202,7 +201,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
 	f := frameOf(tuntest.Offloaded(tuntest.UDP{Src: client, Dst: server, Payload: make([]byte, 3000)}.Packet(), 1000))
 	s.route(f)
-	m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
+	m := s.nat.table.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 	if m == nil {
 		t.Fatal("no mapping")
 	}
@@ -226,7 +225,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 		if errno := msg.send(fd, peer, 1000, buf[:3000]); errno != 0 {
 			t.Fatal(errno)
 		}
-		m.ready(unix.EPOLLIN, nil)
+		m.ready(unix.EPOLLIN)
 	}); n != 0 {
 		t.Errorf("a datagram inbound: %v allocations", n)
 	}
@@ -245,7 +244,7 @@ func BenchmarkUDP(b *testing.B) {
 		client := netip.AddrPortFrom(clientV4, 5353)
 		f := frameOf(tuntest.Offloaded(tuntest.UDP{Src: client, Dst: netip.AddrPortFrom(serverV4, port), Payload: make([]byte, bm.size)}.Packet(), uint16(bm.segment)))
 		s.route(f)
-		m := s.nat.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
+		m := s.nat.table.byKey[mappingKey{client: client, local: netip.MustParseAddr("127.0.0.1")}]
 		var msg message
 		buf := make([]byte, 1<<16)
 		if _, errno := msg.receive(fd, buf, 0); errno != 0 {
@@ -264,7 +263,7 @@ func BenchmarkUDP(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				msg.send(fd, peer, bm.segment, buf[:bm.size])
-				m.ready(unix.EPOLLIN, nil)
+				m.ready(unix.EPOLLIN)
 			}
 		})
 	}

@@ -21,52 +21,47 @@ const (
 
 const echoHeaderLen = 8
 
-// routeICMP sends a client's echo request on; the far end answers it, or nobody does. Of other
-// messages only errors about the size of a packet matter: the rest concerns the link alone, or is
-// no news (RFC 5927 §6).
-func (s *Stack) routeICMP(f *frame) {
+// routeEcho sends a client's echo request on; only the far end answers it. Other ICMP messages are
+// dropped: they concern the link alone, or are errors that change nothing (RFC 5927 §6).
+func (n *nat) routeEcho(f *frame) {
 	request := f.head[f.ip.len:]
 	if len(request) < echoHeaderLen {
-		s.stats.DropMalformed.Add(1)
+		n.stats.DropMalformed.Add(1)
 		return
 	}
 	echo := byte(icmp4EchoRequest)
 	if f.ip.v6 {
 		echo = icmp6EchoRequest
 	}
-	if tooBig(f.ip.v6, request) {
-		s.routeTooBig(f, request)
-		return
-	}
 	if request[0] != echo || request[1] != 0 {
-		s.stats.DropICMP.Add(1)
+		n.stats.DropICMP.Add(1)
 		return
 	}
-	f.now = s.nat.now()
+	f.now = n.table.now()
 	// An identifier takes the place of the client's port; the far end has none.
 	client, server := netip.AddrPortFrom(f.ip.srcAddr(f.head), echoIdent(request)), netip.AddrPortFrom(f.ip.dstAddr(f.head), 0)
-	target, ok := s.target(f, client.Addr(), server)
+	target, ok := n.target(f, client.Addr(), server)
 	if !ok {
 		return
 	}
 	if target.Addr().Is6() != f.ip.v6 { // an IPv4-mapped address: ICMPv6 does not go there
-		s.stats.DropICMP.Add(1)
+		n.stats.DropICMP.Add(1)
 		return
 	}
 	for again := true; ; again = false {
-		m := s.mapping(f, client, true, target, server)
+		m := n.mapping(f, client, true, target, server)
 		if m == nil {
 			return
 		}
 		m.noteTarget(target, server)
 		setEchoIdent(request, m.own.Port())
 		head, body := f.slice(f.ip.len, f.ip.total)
-		errno := m.sendSurely(&s.outbound, target, f.marks(), 0, head, body)
+		errno := m.sendSurely(&n.out, target, f.marks(), 0, head, body)
 		setEchoIdent(request, client.Port())
-		if again && errno == unix.EINVAL && s.ways.forget(target) {
+		if again && errno == unix.EINVAL && n.ways.forget(target) {
 			continue // the address that it would leave from has gone
 		}
-		s.sent(f, target, errno)
+		n.sent(f, target, errno)
 		return
 	}
 }
@@ -100,7 +95,7 @@ func (m *mapping) replyEcho(in *inbound, n int, from netip.Addr) {
 	if at+echoHeaderLen > end || in.buf[at] != echo || echoIdent(in.buf[at:]) != m.own.Port() {
 		return // it came before the raw socket had its filter
 	}
-	m.stack.nat.heard(m, 1, in.now)
+	m.nat.table.heard(m, 1, in.now)
 	client := m.key.client
 	packet := in.buf[at-ipHeaderLen(from) : end]
 	in.putIP(packet, from, client.Addr(), icmpProto(m.v6()), in.marks)
@@ -109,5 +104,5 @@ func (m *mapping) replyEcho(in *inbound, n int, from netip.Addr) {
 	binary.BigEndian.PutUint16(reply[2:], 0)
 	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.v6()), len(reply)))
 	m.noteSent(netip.AddrPortFrom(from, 0), len(packet))
-	m.stack.writeWhole(in, packet, client.Addr())
+	m.nat.writeWhole(in, packet, client.Addr())
 }

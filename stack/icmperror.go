@@ -29,7 +29,7 @@ func (m *mapping) relayErrors() {
 			return
 		}
 		if packet := m.translateError(&msg, quoted[:n]); packet != nil {
-			m.stack.writeICMPError(packet)
+			m.nat.router.WriteICMPError(packet)
 		}
 	}
 }

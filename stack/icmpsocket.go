@@ -16,15 +16,15 @@ import (
 // one. On the host both have an identifier of their own, since the client's may be in use: ping
 // sockets share one without complaint, and then get each other's replies.
 func (m *mapping) openEcho() (err error) {
-	dialer := m.stack.dialer
+	dialer := m.nat.dialer
 	m.fd, err = dialer.Ping(m.key.local)
 	if errors.Is(err, unix.EACCES) {
 		m.raw = true
 		m.fd, err = dialer.RawPing(m.key.local)
 	}
 	if errors.Is(err, unix.EPERM) {
-		m.stack.noEchoes.Do(func() {
-			m.stack.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range excludes this group, and CAP_NET_RAW is missing")
+		m.nat.noEchoes.Do(func() {
+			m.nat.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range excludes this group, and CAP_NET_RAW is missing")
 		})
 	}
 	if err != nil {
@@ -51,7 +51,7 @@ func (m *mapping) filterReplies() error {
 	if m.fd > 1<<16-1 {
 		return fmt.Errorf("choose echo identifier: %w", unix.EMFILE)
 	}
-	ident := m.stack.nat.identBase + uint16(m.fd) // no other socket of ours has it
+	ident := m.nat.table.identBase + uint16(m.fd) // no other socket of ours has it
 	m.own = netip.AddrPortFrom(m.key.local, ident)
 	filter := replyFilter(m.v6(), ident)
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}

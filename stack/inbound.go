@@ -69,18 +69,18 @@ func (in *inbound) bufs(packet []byte) [][]byte {
 
 // writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than
 // the client's path takes.
-func (s *Stack) writeWhole(in *inbound, packet []byte, client netip.Addr) {
+func (n *nat) writeWhole(in *inbound, packet []byte, client netip.Addr) {
 	if client.Is4() || len(packet) <= minPathMTU6 {
-		s.writeInbound(tun.Offload{}, in.bufs(packet)...)
+		n.writeInbound(in.bufs(packet)...)
 		return
 	}
-	mtu := s.paths.mtu(client)
+	mtu := n.router.ClientMTU(client)
 	if len(packet) <= mtu {
-		s.writeInbound(tun.Offload{}, in.bufs(packet)...)
+		n.writeInbound(in.bufs(packet)...)
 		return
 	}
 	for _, fragment := range fragments6(packet, mtu) {
-		s.writeInbound(tun.Offload{}, fragment)
+		n.writeInbound(fragment)
 	}
 }
 

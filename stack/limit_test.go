@@ -154,9 +154,9 @@ func TestOwnDatagramsAreDropped(t *testing.T) {
 		router.send(t, tuntest.Frame{Data: of(client)})
 		var m *mapping
 		eventually(t, "a mapping", func() bool {
-			router.nat.mu.Lock()
-			defer router.nat.mu.Unlock()
-			m = router.nat.byKey[mappingKey{client: client, echo: i == 1, local: local}]
+			router.nat.table.mu.Lock()
+			defer router.nat.table.mu.Unlock()
+			m = router.nat.table.byKey[mappingKey{client: client, echo: i == 1, local: local}]
 			return m != nil
 		})
 		router.send(t, tuntest.Frame{Data: of(m.own)})

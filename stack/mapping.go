@@ -22,12 +22,11 @@ import (
 // another address of the host is the source towards some of its destinations. For echo requests the
 // identifier stands in for the port (RFC 5508 §3.1).
 type mapping struct {
-	watch watch
-	stack *Stack
-	key   mappingKey
-	own   netip.AddrPort // what the socket is bound to; of echoes, with their identifier on the host's side
-	raw   bool           // echoes by a raw socket, not a ping socket
-	df    dial.DF        // what policy says of it
+	nat *nat
+	key mappingKey
+	own netip.AddrPort // what the socket is bound to; of echoes, with their identifier on the host's side
+	raw bool           // echoes by a raw socket, not a ping socket
+	df  dial.DF        // what policy says of it
 
 	mu    sync.RWMutex                      // guards the fields below; held for reading while the socket is in use
 	fd    int                               // -1 once closed
@@ -55,9 +54,8 @@ type mappingKey struct {
 func (m *mapping) v6() bool { return m.key.local.Is6() }
 
 // newMapping opens the socket for a client endpoint that is about to send to server.
-func (s *Stack) newMapping(key mappingKey, server netip.AddrPort) (*mapping, error) {
-	m := &mapping{stack: s, key: key, fd: -1, marks: marks{whole: true}}
-	m.watch.owner = m
+func (n *nat) newMapping(key mappingKey, server netip.AddrPort) (*mapping, error) {
+	m := &mapping{nat: n, key: key, fd: -1, marks: marks{whole: true}}
 	if err := m.open(server); err != nil {
 		m.close()
 		return nil, err
@@ -74,7 +72,7 @@ func (m *mapping) open(server netip.AddrPort) error {
 		return err
 	}
 	if !m.v6() {
-		m.df = m.stack.df(m.key.client, server)
+		m.df = m.nat.o.DF(m.key.client, server)
 	}
 	for _, prepare := range []func() error{m.wantErrors, m.wantMarks, m.enlarge, func() error { return m.setWhole(true) }} {
 		if err := prepare(); err != nil {
@@ -84,14 +82,14 @@ func (m *mapping) open(server netip.AddrPort) error {
 	if m.own == m.key.client { // which has gone, or its port would not have been free
 		return fmt.Errorf("bind socket: what it sends to its client would come to itself: %w", unix.EADDRINUSE)
 	}
-	if err := m.stack.poller.add(m.fd, &m.watch, datagramEvents); err != nil {
+	if err := m.nat.poller.Add(m.fd, m.ready); err != nil {
 		return fmt.Errorf("watch socket: %w", err)
 	}
 	return nil
 }
 
 func (m *mapping) openUDP() (err error) {
-	if m.fd, err = m.stack.dialer.Datagram(m.key.local); err != nil {
+	if m.fd, err = m.nat.dialer.Datagram(m.key.local); err != nil {
 		return err
 	}
 	_ = unix.SetsockoptInt(m.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it, replies come one by one
@@ -107,7 +105,7 @@ func (m *mapping) openUDP() (err error) {
 func (m *mapping) bindPort() (err error) {
 	client := m.key.client
 	for _, port := range dial.SystemPorts(client.Port()) {
-		if port != 0 && port == client.Port() && m.stack.host.Contains(client.Addr()) {
+		if port != 0 && port == client.Port() && m.nat.o.OnHost(client.Addr()) {
 			continue // what we send to the client would come to our own socket, without end
 		}
 		if err = m.bind(port); err == nil {
@@ -138,7 +136,10 @@ func (m *mapping) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.countLost()
-	m.stack.closeSocket(m.fd)
+	if m.fd >= 0 {
+		m.nat.poller.Forget(m.fd)
+		_ = unix.Close(m.fd)
+	}
 	m.fd = -1
 }
 
@@ -180,18 +181,18 @@ const (
 	busyWait      = 20 * time.Microsecond
 )
 
-// ready implements pollee: a datagram or an ICMP error has come.
-func (m *mapping) ready(events uint32, _ *worker) {
+// ready is for the poller: a datagram or an ICMP error has come.
+func (m *mapping) ready(events uint32) {
 	if events&unix.EPOLLERR != 0 {
 		m.relayErrors()
 	}
-	in := m.stack.inbound
-	in.now = m.stack.nat.now()
+	in := m.nat.in
+	in.now = m.nat.table.now()
 	defer m.flush(in)
 	waited := false
 	for got := range datagramsPerTurn {
 		n, errno := m.receive(&in.message, in.buf[in.run.end:], 0)
-		if errno == unix.EAGAIN && m.busy && !waited && m.stack.queue.isIdle() {
+		if errno == unix.EAGAIN && m.busy && !waited && m.nat.router.Idle() {
 			waited = true
 			nap(busyWait)
 			n, errno = m.receive(&in.message, in.buf[in.run.end:], 0)
@@ -209,7 +210,7 @@ func (m *mapping) ready(events uint32, _ *worker) {
 	m.busy = !m.key.echo
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	m.stack.poller.again(m.fd, &m.watch, datagramEvents)
+	m.nat.poller.Again(m.fd)
 }
 
 // nap sleeps without a word to the scheduler. A signal may end it early.
@@ -225,7 +226,7 @@ func (m *mapping) received(in *inbound, n int) {
 	from, ok := m.admit(m.far(&in.message), in.now)
 	switch {
 	case !ok:
-		m.stack.stats.DropUninvited.Add(1)
+		m.nat.stats.DropUninvited.Add(1)
 	case m.key.echo:
 		m.replyEcho(in, n, from.Addr())
 	default:
@@ -296,7 +297,7 @@ func (m *mapping) admit(far netip.AddrPort, now time.Duration) (server netip.Add
 	if far == m.admitted && now-m.admittedAt < wayAge {
 		return far, true
 	}
-	if a == m.key.local || a.IsLoopback() || m.stack.host.Contains(a) || !m.stack.dialer.Admits(m.key.client.Addr(), far) {
+	if a == m.key.local || a.IsLoopback() || m.nat.o.OnHost(a) || !m.nat.dialer.Admits(m.key.client.Addr(), far) {
 		return far, false
 	}
 	m.admitted, m.admittedAt = far, now

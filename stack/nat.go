@@ -3,280 +3,118 @@
 package stack
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/stack/dial"
+	"syntap/tun"
 )
 
-// nat is the table of mappings. A mapping is added and looked up by the read loop alone; the poller
-// notes answers, and the goroutine of serve removes what is idle.
+// nat carries the datagrams and echo requests of clients on by sockets of the host, and brings the
+// answers back. Of the router around it, it knows natRouter alone.
 type nat struct {
-	stats *Stats
-	local func(netip.Addr) bool // whether a client is a program of this host
-	epoch time.Time             // of the clock that now reads
+	o      natOptions
+	router natRouter
+	poller natPoller
+	dialer *dial.Dialer
+	stats  *Stats
+	table  *table
 
-	identBase uint16 // first of the echo identifiers on raw sockets; random, since other processes choose some too
+	// The read loop's.
+	ways   *ways
+	source source
+	out    message
+	burst  *burst // nil where the link does not tell that it has nothing to read
 
-	mu       sync.Mutex // guards the fields below; never held while closing a socket
-	timeouts [idleClasses]time.Duration
-	limits   natLimits
-	byKey    map[mappingKey]*mapping
-	own      map[ownSocket]bool // addresses of our sockets
-	locals   map[netip.Addr]int // of this host, and how many mappings leave from each
-	all      group
-	sources  map[netip.Prefix]*group // mappings of one source; those of this host's programs together, under the zero value
-	wakeAt   time.Duration           // when timer fires; 0 = it does not
-
-	timer  *time.Timer
-	closed chan struct{} // closed by close, ends serve
+	in       *inbound  // the poller's
+	noEchoes sync.Once // says that they do not work here
 }
 
-// natLimits are the most mappings there may be.
-type natLimits struct{ all, perSource int }
-
-// ownSocket is what a socket of ours is bound to, or its echo identifier.
-type ownSocket struct {
-	addr netip.AddrPort
-	echo bool
+// natRouter is the router around a nat. Its methods may be called from any goroutine.
+type natRouter interface {
+	// WriteInbound writes one frame to a client, as tun.Link.WriteFrame.
+	WriteInbound(off tun.Offload, bufs [][]byte) error
+	// ClientMTU returns the size in bytes of the largest packet that is known to reach a client in
+	// one piece. It may exceed the link's MTU.
+	ClientMTU(client netip.Addr) int
+	// WriteICMPError writes an ICMP error to a client, or drops it where their rate is exceeded.
+	WriteICMPError(packet []byte)
+	// LocalFailure counts and logs a failure of a host socket that is this host's own.
+	LocalFailure(err error)
+	// Idle reports whether nothing but datagrams waits to be carried.
+	Idle() bool
 }
 
-func (m *mapping) ownSocket() ownSocket { return ownSocket{m.own, m.key.echo} }
-
-// owns reports whether a packet comes from a socket of ours.
-func (n *nat) owns(s ownSocket) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.own[s]
+// natPoller watches sockets.
+type natPoller interface {
+	// Add has ready called with the epoll events of a socket that datagrams may be read from, or that
+	// has an error to report. It is edge-triggered, and all calls come from one goroutine.
+	Add(fd int, ready func(events uint32)) error
+	// Again has the events of a socket delivered that were left for later.
+	Again(fd int)
+	// Forget ends the watch; the caller closes fd next.
+	Forget(fd int)
 }
 
-// idleClass says how long a mapping lives without a datagram.
-type idleClass uint8
+// natOptions of a nat.
+type natOptions struct {
+	natLimits
+	MTU        int                     // of the link, in bytes
+	Sources    func(netip.Addr) bool   // addresses that may send; nil allows all
+	Local      func(netip.Addr) bool   // programs of this host
+	OnHost     func(netip.Addr) bool   // addresses of this host
+	KeepSource func(netip.Addr) bool   // clients that keep their address; nil selects none
+	Denied     func(server netip.Addr) // policy forbids a destination; nil disables the report
+	// DF returns the don't-fragment policy of a mapping's socket; nil leaves it to the client.
+	DF  func(client, server netip.AddrPort) dial.DF
+	Log logrus.FieldLogger
+}
 
-const (
-	unanswered idleClass = iota
-	answered
-	nameLookup // all questions were for names, and all have their answer (RFC 4787 §4.3 allows less for well-known ports)
-	echoed
-	idleClasses
-)
-
-// evictable are the classes of those that make room for others; connections that are alive stay.
-var evictable = [...]idleClass{unanswered, nameLookup, echoed}
-
-const (
-	portDNS           = 53
-	nameLookupTimeout = 10 * time.Second
-)
-
-func newNAT(o *Options, local func(netip.Addr) bool, stats *Stats) *nat {
-	n := &nat{
-		stats:     stats,
-		local:     local,
-		epoch:     time.Now(),
-		identBase: uint16(rand.Uint32()),
-		byKey:     make(map[mappingKey]*mapping),
-		own:       make(map[ownSocket]bool),
-		locals:    make(map[netip.Addr]int),
-		sources:   make(map[netip.Prefix]*group),
-		timer:     time.NewTimer(0),
-		closed:    make(chan struct{}),
+func (o *natOptions) setDefaults() {
+	if o.Sources == nil {
+		o.Sources = func(netip.Addr) bool { return true }
 	}
-	n.timer.Stop()
-	n.configure(o)
-	return n
-}
-
-// configure puts the limits and times of o in force.
-func (n *nat) configure(o *Options) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.limits = natLimits{all: o.UDPFlows, perSource: o.UDPFlowsPerSource}
-	n.timeouts = [idleClasses]time.Duration{
-		unanswered: o.UDPTimeout, answered: o.UDPTimeout, nameLookup: min(nameLookupTimeout, o.UDPTimeout), echoed: o.ICMPTimeout,
+	if o.KeepSource == nil {
+		o.KeepSource = func(netip.Addr) bool { return false }
 	}
-	if len(n.byKey) > 0 {
-		n.wake(n.now())
+	if o.Denied == nil {
+		o.Denied = func(netip.Addr) {}
+	}
+	if o.DF == nil {
+		o.DF = func(netip.AddrPort, netip.AddrPort) dial.DF { return dial.KernelDF }
 	}
 }
 
-func (n *nat) now() time.Duration { return time.Since(n.epoch) }
-
-// find returns the mapping of a client endpoint, which is about to send some datagrams to port, or
-// nil.
-func (n *nat) find(key mappingKey, port uint16, datagrams int, now time.Duration) *mapping {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	m := n.byKey[key]
-	if m != nil {
-		m.asks(port, datagrams)
-		n.use(m, now)
-	}
-	return m
+// natLimits are the most mappings there may be, and how long one that is idle lives.
+type natLimits struct {
+	Mappings, PerSource     int
+	UDPTimeout, ICMPTimeout time.Duration
 }
 
-// mappingsOf returns the mappings of a client endpoint, and does not use them.
-func (n *nat) mappingsOf(client netip.AddrPort, echo bool) (all []*mapping) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for local := range n.locals {
-		if m := n.byKey[mappingKey{client: client, echo: echo, local: local}]; m != nil {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// heard notes that somebody has sent datagrams to the client.
-func (n *nat) heard(m *mapping, datagrams int, now time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.byKey[m.key] != m {
-		return // already removed
-	}
-	m.answered = true
-	m.questions = max(0, m.questions-datagrams)
-	n.use(m, now)
-}
-
-// use notes that a mapping is in use, and what for. mu is held.
-func (n *nat) use(m *mapping, now time.Duration) {
-	m.used = now
-	if class := m.classNow(); class != m.class {
-		m.leave()
-		m.class = class
-		m.enter()
-		n.wake(now + n.timeouts[class])
-		return
-	}
-	m.stay()
-}
-
-// makeRoom has there be room for a mapping of a client, or returns the counter of what there is too
-// much of. Where there is none it takes the place of the mapping that has been idle longest of
-// those that may make room.
-func (n *nat) makeRoom(client netip.Addr) (full *atomic.Uint64) {
-	local := n.local(client)
-	n.mu.Lock()
-	var victims []*mapping
-	for _, s := range n.sharesOf(client, local) {
-		if s.group.size < s.limit {
-			continue
-		}
-		victim := s.group.oldest()
-		if victim == nil {
-			full = s.full
-			break
-		}
-		n.remove(victim)
-		victims = append(victims, victim)
-	}
-	n.mu.Unlock()
-	for _, m := range victims {
-		n.stats.EvictedFlows.Add(1)
-		m.close()
-	}
-	return full
-}
-
-// add enters a mapping that is about to send some datagrams to port.
-func (n *nat) add(m *mapping, port uint16, datagrams int) {
-	local := n.local(m.key.client.Addr())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, s := range n.sharesOf(m.key.client.Addr(), local) {
-		if s.group != &n.all {
-			n.sources[s.source] = s.group
-		}
-		m.groups = append(m.groups, membershipOf{group: s.group, source: s.source})
-	}
-	m.onlyNames = true
-	m.asks(port, datagrams)
-	m.class, m.used = m.classNow(), n.now()
-	m.enter()
-	n.byKey[m.key] = m
-	n.own[m.ownSocket()] = true
-	n.locals[m.key.local]++
-	n.gauge(m).Add(1)
-	n.wake(m.used + n.timeouts[m.class])
-}
-
-// remove takes a mapping out; the caller closes it. mu is held.
-func (n *nat) remove(m *mapping) {
-	delete(n.byKey, m.key)
-	delete(n.own, m.ownSocket())
-	if n.locals[m.key.local]--; n.locals[m.key.local] == 0 {
-		delete(n.locals, m.key.local)
-	}
-	m.leave()
-	for _, g := range m.groups {
-		if g.group.size == 0 && g.group != &n.all {
-			delete(n.sources, g.source)
-		}
-	}
-	n.gauge(m).Add(-1)
-}
-
-// wake has the timer fire at the given time or before. mu is held.
-func (n *nat) wake(at time.Duration) {
-	if n.wakeAt == 0 || at < n.wakeAt {
-		n.wakeAt = at
-		n.timer.Reset(at - n.now())
+func newNAT(router natRouter, poller natPoller, dialer *dial.Dialer, stats *Stats, o natOptions) *nat {
+	o.setDefaults()
+	return &nat{
+		o: o, router: router, poller: poller, dialer: dialer, stats: stats,
+		table: newTable(o.natLimits, o.Local, stats), ways: newWays(dialer), in: newInbound(),
 	}
 }
 
-// serve ends idle mappings until the table is closed. It sleeps as long as there are none.
-func (n *nat) serve() {
-	for {
-		select {
-		case <-n.timer.C:
-			n.expire()
-		case <-n.closed:
-			return
-		}
-	}
-}
+// joinBursts has datagrams that come one by one leave as super-frames. The caller calls flush when
+// it has no more of them.
+func (n *nat) joinBursts() { n.burst = newBurst() }
 
-func (n *nat) expire() {
-	var idle []*mapping
-	n.mu.Lock()
-	now := n.now()
-	n.wakeAt = 0
-	for class := range idleClasses {
-		for m := n.all.front(class); m != nil; m = n.all.front(class) {
-			if deadline := m.used + n.timeouts[class]; deadline > now {
-				n.wake(deadline)
-				break
-			}
-			n.remove(m)
-			idle = append(idle, m)
-		}
-	}
-	n.mu.Unlock()
-	for _, m := range idle {
-		m.close()
-	}
-}
-
-// close ends all mappings, and serve. Nothing is added after it.
+// close ends all mappings, and table.serve.
 func (n *nat) close() {
-	close(n.closed)
-	var all []*mapping
-	n.mu.Lock()
-	for _, m := range n.byKey {
-		n.remove(m)
-		all = append(all, m)
-	}
-	n.mu.Unlock()
-	for _, m := range all {
-		m.close()
-	}
+	n.ways.routes.Close()
+	n.table.close()
 }
 
-func (n *nat) gauge(m *mapping) *atomic.Int64 {
-	if m.key.echo {
-		return &n.stats.EchoFlows
+// writeInbound writes a packet to a client.
+func (n *nat) writeInbound(packet ...[]byte) {
+	if err := n.router.WriteInbound(tun.Offload{}, packet); err != nil {
+		n.stats.InboundErrors.Add(1)
 	}
-	return &n.stats.UDPFlows
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // testNAT returns a table whose clients below 198.51.100.128 are others than this host's programs.
-func testNAT(o Options) (*nat, *Stats) {
+func testTable(o Options) (*table, *Stats) {
 	o.setDefaults()
 	stats := new(Stats)
-	return newNAT(&o, func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }, stats), stats
+	return newTable(o.natLimits(), func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }, stats), stats
 }
 
 func TestMappingsEndWhenIdle(t *testing.T) {
@@ -43,7 +43,7 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n, stats := testNAT(Options{})
+				n, stats := testTable(Options{})
 				ended := make(chan struct{})
 				go func() { n.serve(); close(ended) }()
 				start := time.Now()
@@ -81,13 +81,13 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 }
 
 func testMapping(client netip.AddrPort) *mapping {
-	return &mapping{stack: &Stack{}, key: mappingKey{client: client}, fd: -1}
+	return &mapping{nat: &nat{stats: new(Stats)}, key: mappingKey{client: client}, fd: -1}
 }
 
 // A shorter time holds for the mappings there are.
 func TestTimeoutsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stats := testNAT(Options{})
+		n, stats := testTable(Options{})
 		ended := make(chan struct{})
 		go func() { n.serve(); close(ended) }()
 		n.add(testMapping(netip.AddrPortFrom(clientV4, 5353)), 443, 1)
@@ -95,7 +95,7 @@ func TestTimeoutsChange(t *testing.T) {
 		var o Options
 		o.setDefaults()
 		o.UDPTimeout = 90 * time.Second
-		n.configure(&o)
+		n.configure(o.natLimits())
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
 		if stats.UDPFlows.Load() != 1 {
@@ -113,7 +113,7 @@ func TestTimeoutsChange(t *testing.T) {
 
 func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stats := testNAT(Options{UDPFlows: 4, UDPFlowsPerSource: 4})
+		n, stats := testTable(Options{UDPFlows: 4, UDPFlowsPerSource: 4})
 		defer n.close()
 		key := func(port uint16) mappingKey { return mappingKey{client: netip.AddrPortFrom(clientV4, port)} }
 		add := func(client, port uint16, answered bool) {
@@ -143,7 +143,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 			if diff := cmp.Diff(want, left); diff != "" {
 				t.Errorf("mappings left (-want +got):\n%s", diff)
 			}
-			n.limits.all = len(left)
+			n.limits.Mappings = len(left)
 		}
 		if n.makeRoom(clientV4) == nil {
 			t.Error("an answered mapping made room")
@@ -175,7 +175,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 		{"this host's addresses", func(i int) netip.Addr { return addr([]string{"198.51.100.200", "198.51.100.201"}[i%2]) }, 56},
 	} {
 		for _, answered := range []bool{false, true} {
-			n, stats := testNAT(Options{UDPFlows: 64})
+			n, stats := testTable(Options{UDPFlows: 64})
 			add := func(client netip.AddrPort) bool {
 				if n.makeRoom(client.Addr()) != nil {
 					return false

@@ -108,7 +108,7 @@ func (s *Stack) route(f *frame) (deliver bool) {
 		return false
 	}
 	if f.ip.proto != protoUDP || f.ip.fragment {
-		s.flush()
+		s.nat.flush()
 	}
 	if f.ip.fragment || f.ip.extended {
 		return true // netstack reassembles, and walks extension headers
@@ -122,10 +122,14 @@ func (s *Stack) route(f *frame) (deliver bool) {
 		return s.routeTCP(f)
 	case protoUDP:
 		s.queue.expectQuick()
-		s.routeUDP(f)
+		s.nat.routeUDP(f)
 	case icmpProto(f.ip.v6):
 		s.queue.expectQuick()
-		s.routeICMP(f)
+		if m := f.head[f.ip.len:]; tooBig(f.ip.v6, m) {
+			s.routeTooBig(f, m)
+		} else {
+			s.nat.routeEcho(f)
+		}
 	default:
 		s.stats.DropProtocol.Add(1)
 	}

@@ -32,7 +32,7 @@ func (m *mapping) enlarge() error {
 func (m *mapping) noteLost(total uint32) {
 	if n := int32(total - m.lost.Load()); n > 0 {
 		m.lost.Store(total)
-		m.stack.stats.DropReceiveQueue.Add(uint64(n))
+		m.nat.stats.DropReceiveQueue.Add(uint64(n))
 	}
 }
 

@@ -105,22 +105,22 @@ type share struct {
 // sharesOf returns the groups of a client's mappings. One address has the limit of a source, and a
 // network that one machine may have to itself twice that. The programs of this host have all but an
 // eighth of the table: others find room in that. mu is held.
-func (n *nat) sharesOf(client netip.Addr, local bool) []share {
-	all := share{&n.all, netip.Prefix{}, n.limits.all, &n.stats.DropUDPFlows}
+func (t *table) sharesOf(client netip.Addr, local bool) []share {
+	all := share{&t.all, netip.Prefix{}, t.limits.Mappings, &t.stats.DropUDPFlows}
 	of := func(source netip.Prefix, limit int) share {
-		g := n.sources[source]
+		g := t.sources[source]
 		if g == nil {
 			g = new(group)
 		}
-		return share{g, source, max(1, limit), &n.stats.DropUDPPerSource}
+		return share{g, source, max(1, limit), &t.stats.DropUDPPerSource}
 	}
 	if local {
-		return []share{of(netip.Prefix{}, n.limits.all-n.limits.all/8), all}
+		return []share{of(netip.Prefix{}, t.limits.Mappings-t.limits.Mappings/8), all}
 	}
-	shares := []share{of(netip.PrefixFrom(client, client.BitLen()), n.limits.perSource)}
+	shares := []share{of(netip.PrefixFrom(client, client.BitLen()), t.limits.PerSource)}
 	if client.Is6() {
 		network, _ := client.Prefix(64) // fails for no IPv6 address
-		shares = append(shares, of(network, 2*n.limits.perSource))
+		shares = append(shares, of(network, 2*t.limits.PerSource))
 	}
 	return append(shares, all)
 }

@@ -39,12 +39,6 @@ type Stack struct {
 	queue          *runQueue
 	spinner        *spinner // nil = none
 	nat            *nat
-	ways           *ways     // the read loop's
-	source         source    // the read loop's
-	outbound       message   // the read loop's
-	burst          *burst    // the read loop's; nil where the link does not tell that it has nothing to read
-	inbound        *inbound  // the poller's
-	noEchoes       sync.Once // says that they do not work here
 	memory         memory
 
 	descriptors descriptors
@@ -68,7 +62,7 @@ type Stack struct {
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
-		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)), inbound: newInbound(),
+		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
 	}
 	s.memory.limit.Store(o.Memory)
@@ -76,16 +70,18 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.o.Local == nil {
 		s.o.Local = s.host.Contains
 	}
-	s.nat = newNAT(&s.o, s.o.Local, &s.stats)
-	s.ways = newWays(dialer)
-	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.flush) {
-		s.burst = newBurst()
-	}
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
 	if s.poller, err = newPoller(); err != nil {
 		return nil, err
+	}
+	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
+		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: s.o.Local,
+		OnHost: s.host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
+	})
+	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
+		s.nat.joinBursts()
 	}
 	if runtime.GOMAXPROCS(0) > 1 {
 		s.o.Crowded = nil
@@ -117,7 +113,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
 	s.memory.limit.Store(o.Memory)
-	s.nat.configure(&o)
+	s.nat.table.configure(o.natLimits())
 }
 
 // Stats returns the stack's counters, which go on counting.
@@ -128,7 +124,7 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { s.poller.run(s.newWorker(nil)) })
-	serving.Go(s.nat.serve)
+	serving.Go(s.nat.table.serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
 	if s.spinner != nil {
@@ -142,7 +138,6 @@ func (s *Stack) Run(ctx context.Context) error {
 		_ = s.link.Close()
 	})
 	err := s.readLoop()
-	s.ways.routes.Close()
 	if stop() {
 		s.abortFlows()
 	}

@@ -18,50 +18,50 @@ const udpHeaderLen = 8 // RFC 768
 const maxSegments = 128
 
 // routeUDP sends a client's datagram on, alone or with others.
-func (s *Stack) routeUDP(f *frame) {
-	if s.burst == nil {
-		s.sendUDP(f)
+func (n *nat) routeUDP(f *frame) {
+	if n.burst == nil {
+		n.sendUDP(f)
 		return
 	}
-	joined := s.burst.join(f)
+	joined := n.burst.join(f)
 	if !joined {
-		s.flush()
-		joined = s.burst.join(f)
+		n.flush()
+		joined = n.burst.join(f)
 	}
 	switch {
 	case !joined:
-		s.sendUDP(f)
-	case s.burst.full():
-		s.flush()
+		n.sendUDP(f)
+	case n.burst.full():
+		n.flush()
 	}
 }
 
 // sendUDP sends a datagram, or all those of a super-frame, by the host socket of the client's
 // endpoint.
-func (s *Stack) sendUDP(f *frame) {
+func (n *nat) sendUDP(f *frame) {
 	length, segment, ok := f.udpLength()
 	if !ok {
-		s.stats.DropMalformed.Add(1)
+		n.stats.DropMalformed.Add(1)
 		return
 	}
-	f.now = s.nat.now()
+	f.now = n.table.now()
 	u := f.head[f.ip.len:]
 	client, server := f.ip.src(f.head, u), f.ip.dst(f.head, u)
-	target, ok := s.target(f, client.Addr(), server)
+	target, ok := n.target(f, client.Addr(), server)
 	if !ok {
 		return
 	}
 	for again := true; ; again = false {
-		m := s.mapping(f, client, false, target, server)
+		m := n.mapping(f, client, false, target, server)
 		if m == nil {
 			return
 		}
 		m.noteTarget(target, server)
 		errno := m.sendUDP(f, target, length, segment)
-		if again && errno == unix.EINVAL && s.ways.forget(target) {
+		if again && errno == unix.EINVAL && n.ways.forget(target) {
 			continue // the address that it would leave from has gone
 		}
-		s.sent(f, target, errno)
+		n.sent(f, target, errno)
 		return
 	}
 }
@@ -94,7 +94,7 @@ func (f *frame) datagrams() int {
 // instance because the path takes smaller packets only, one by one.
 func (m *mapping) sendUDP(f *frame, to netip.AddrPort, length, segment int) syscall.Errno {
 	from, end := f.ip.len+udpHeaderLen, f.ip.len+length
-	out, as := &m.stack.outbound, f.marks()
+	out, as := &m.nat.out, f.marks()
 	refused := false
 	if segment > 0 && !m.singly {
 		head, body := f.slice(from, end)

@@ -574,16 +574,16 @@ func TestUDPFlowsAreBounded(t *testing.T) {
 	router.exchange(t, client(6002), server, far)
 	router.exchange(t, client(6001), server, far)
 	router.exchange(t, client(6003), server, far) // takes the place of 6002
-	router.nat.mu.Lock()
+	router.nat.table.mu.Lock()
 	for _, tt := range []struct {
 		port uint16
 		want bool
 	}{{6000, true}, {6001, true}, {6002, false}, {6003, true}} {
-		if _, ok := router.nat.byKey[mappingKey{client: client(tt.port), local: netip.MustParseAddr("127.0.0.1")}]; ok != tt.want {
+		if _, ok := router.nat.table.byKey[mappingKey{client: client(tt.port), local: netip.MustParseAddr("127.0.0.1")}]; ok != tt.want {
 			t.Errorf("client port %d has a mapping: %v, want %v", tt.port, ok, tt.want)
 		}
 	}
-	router.nat.mu.Unlock()
+	router.nat.table.mu.Unlock()
 	if n := router.stats.EvictedFlows.Load(); n != 1 {
 		t.Errorf("evicted: %d, want 1", n)
 	}

@@ -56,26 +56,26 @@ func (m *mapping) gather(in *inbound, n int, from netip.AddrPort) {
 
 // flush writes the run, if there is one, to the client.
 func (m *mapping) flush(in *inbound) {
-	r, s, client := in.run, m.stack, m.key.client
+	r, n, client := in.run, m.nat, m.key.client
 	in.run = run{at: headroom, end: headroom}
 	if !r.from.IsValid() {
 		return
 	}
 	if r.from.Addr().Is4() != client.Addr().Is4() || client.Addr().Is4() && r.end-r.at > 1<<16-1-20-udpHeaderLen {
-		s.stats.InboundErrors.Add(1) // a stranger's of the other family, or too long for this one
+		n.stats.InboundErrors.Add(1) // a stranger's of the other family, or too long for this one
 		return
 	}
-	s.nat.heard(m, r.datagrams(), in.now)
+	n.table.heard(m, r.datagrams(), in.now)
 	m.noteSent(r.from, ipHeaderLen(client.Addr())+udpHeaderLen+r.segment)
-	if r.several() && r.segment <= s.largestSegment(client.Addr()) && s.writeUDP(in, r, client) == nil {
+	if r.several() && r.segment <= n.largestSegment(client.Addr()) && n.writeUDP(in, r, client) == nil {
 		return
 	}
 	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut
 	// UDP (before Linux 6.2).
 	for one := r; ; one.at = one.end {
 		one.end = min(one.at+r.segment, r.end)
-		if s.writeOne(in, one, client) != nil {
-			s.stats.InboundErrors.Add(1)
+		if n.writeOne(in, one, client) != nil {
+			n.stats.InboundErrors.Add(1)
 		}
 		if one.end == r.end {
 			return
@@ -84,18 +84,18 @@ func (m *mapping) flush(in *inbound) {
 }
 
 // largestSegment returns the payload of the largest datagrams that reach a client in one piece.
-func (s *Stack) largestSegment(client netip.Addr) int {
-	mtu := s.link.MTU()
+func (n *nat) largestSegment(client netip.Addr) int {
+	mtu := n.o.MTU
 	if client.Is6() && mtu > minPathMTU6 {
-		mtu = s.paths.segmentMTU(client)
+		mtu = min(mtu, n.router.ClientMTU(client))
 	}
 	return mtu - headroom
 }
 
 // writeOne writes a run of one datagram to a client, in fragments where it has to be (writeWhole).
-func (s *Stack) writeOne(in *inbound, r run, to netip.AddrPort) error {
-	if length := r.end - r.at + headroom; to.Addr().Is4() || length <= minPathMTU6 || length <= s.paths.mtu(to.Addr()) {
-		return s.writeUDP(in, r, to)
+func (n *nat) writeOne(in *inbound, r run, to netip.AddrPort) error {
+	if length := r.end - r.at + headroom; to.Addr().Is4() || length <= minPathMTU6 || length <= n.router.ClientMTU(to.Addr()) {
+		return n.writeUDP(in, r, to)
 	}
 	packet := in.putUDP(r, to)
 	u := packet[40:]
@@ -104,13 +104,13 @@ func (s *Stack) writeOne(in *inbound, r run, to netip.AddrPort) error {
 		sum = 0xffff // RFC 8200 §8.1
 	}
 	binary.BigEndian.PutUint16(u[6:], sum)
-	s.writeWhole(in, packet, to.Addr())
+	n.writeWhole(in, packet, to.Addr())
 	return nil
 }
 
 // writeUDP writes a run to a client. The headers overwrite what stands before it: headroom, or
 // bytes already written.
-func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
+func (n *nat) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
 	packet := in.putUDP(r, to)
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(hdrLen - udpHeaderLen), CsumOffset: 6}
@@ -118,7 +118,7 @@ func (s *Stack) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(r.segment), uint16(hdrLen)
 		in.ipID += uint16((r.end - r.at) / r.segment) // the kernel counts on from the first
 	}
-	return s.link.WriteFrame(off, in.bufs(packet))
+	return n.router.WriteInbound(off, in.bufs(packet))
 }
 
 // putUDP writes the header of the UDP message that b holds, without a checksum.

@@ -62,11 +62,11 @@ func (w *ways) local(target netip.AddrPort, now time.Duration) (netip.Addr, erro
 
 // leavesFrom returns the address that a client's datagram to target leaves from: its own, where it
 // keeps that.
-func (s *Stack) leavesFrom(client netip.Addr, target netip.AddrPort, now time.Duration) (netip.Addr, error) {
-	if s.o.KeepSource != nil && s.o.KeepSource(client) {
+func (n *nat) leavesFrom(client netip.Addr, target netip.AddrPort, now time.Duration) (netip.Addr, error) {
+	if n.o.KeepSource(client) {
 		return client, nil
 	}
-	return s.ways.local(target, now)
+	return n.ways.local(target, now)
 }
 
 // forget has the kernel asked again, and reports whether that may give another answer.
