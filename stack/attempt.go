@@ -293,7 +293,6 @@ func (s *Stack) forward(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer)
 // accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until
 // the client has acknowledged our SYN-ACK.
 func (s *Stack) accept(r *tcp.ForwarderRequest) {
-	growStack(0)
 	f := s.answeringFlow(r)
 	if f == nil { // reassembled from fragments, abandoned meanwhile, or the next of a connection just over: not dialled for
 		s.stats.DropStraySYN.Add(1)
@@ -323,16 +322,6 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 	if stopping {
 		s.cancel(f)
 	}
-}
-
-// growStack makes the goroutine's stack as large as a handshake needs, at once and while there is
-// next to nothing on it: it would be copied three times on the way down to the link, which is a
-// thirtieth of what a connection costs.
-//
-//go:noinline
-func growStack(i int) byte {
-	var room [8 << 10]byte
-	return room[i]
 }
 
 // Recorded says that the handshake of a connection is on record, and lets its payload pass. It may

@@ -188,11 +188,9 @@
 // scheduler: they take microseconds, and announcing each would cost a hand-over of the thread. Run
 // starts all of them and returns when the last has ended.
 //
-// With one P they share a processor, and nothing has to wake another up. Only many uploads, alone,
-// are better off with two (Options.Crowded, crowd.go): then the reader and the worker run side by
-// side. That leaves a machine of two processors, which clients and servers share, idle for a
-// twentieth of the time, so there is nothing that a second queue of the TUN, and a second reader,
-// could gain; on larger machines neither has been measured.
+// With one P they share a processor, and no goroutine has to wake another thread. A second queue of
+// the TUN, with a second reader, could gain little on two processors, which clients and servers
+// share; on larger machines it has not been measured.
 //
 // # Locks
 //

@@ -49,11 +49,6 @@ type Options struct {
 	// and where it would take the only processor from clients.
 	Spin time.Duration
 
-	// Crowded is told when many uploads are in full swing, and when they are not any more; nil =
-	// nobody asks. One of GOMAXPROCS is too few for them; it is nil with several. It is called
-	// between two slices of payload, by the worker.
-	Crowded func(crowded bool)
-
 	// DialDone is told how the dial of an attempt ended, before the client is answered; nil =
 	// nobody asks. It is called from the packet path and must not block.
 	DialDone func(Dial)

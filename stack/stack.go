@@ -83,9 +83,6 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
 		s.nat.joinBursts()
 	}
-	if runtime.GOMAXPROCS(0) > 1 {
-		s.o.Crowded = nil
-	}
 	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
 		s.spinner = newSpinner(o.Spin)
 		s.poller.spinner = s.spinner

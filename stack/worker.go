@@ -18,7 +18,6 @@ type worker struct {
 	pause  *pause // nil: the poller's worker, which leaves to others what takes long
 	tight  bool   // they are for a flow with tight buffers
 	mixed  bool   // there has been something besides bulk lately
-	crowd  crowd
 }
 
 // readBuffer is what one read from a host socket may bring, in bytes: eight segments as long as
@@ -74,7 +73,7 @@ func (w *worker) gatherBytes() int {
 const gatherViews = 256
 
 func (s *Stack) newWorker(p *pause) *worker {
-	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p, crowd: crowd{changed: s.o.Crowded}}
+	return &worker{iov: make([]unix.Iovec, 0, gatherViews), spare: &s.readBuffers, queue: s.queue, pause: p}
 }
 
 // giveWay notes that the half has moved n bytes and reports whether it is to go on later. Uploads
@@ -99,7 +98,6 @@ func (w *worker) serve() {
 		if h == nil {
 			return
 		}
-		w.crowd.ran(h, bulk && !w.mixed)
 		h.own(w)
 		if bulk {
 			w.queue.bulkDone()

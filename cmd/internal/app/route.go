@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -90,7 +89,6 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o := r.stackOptions()
 	o.Spin = c.TUN.Spin
 	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
-	o.Crowded = lendProc(os.Getenv)
 	o.AwaitRecord = true
 	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
 	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
