@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // answer tells the client how its SYN fared, in a packet of our own making from the address that
@@ -39,9 +40,9 @@ func (s *Stack) writeInbound(off tun.Offload, bufs ...[]byte) {
 
 // writeICMPError sends an ICMP error to a client, unless there have been too many (RFC 1812
 // §4.3.2.8, RFC 4443 §2.4 (f)).
-func (s *Stack) writeICMPError(packet []byte) {
+func (s *Stack) writeICMPError(b []byte) {
 	if s.net.AllowICMPMessage() {
-		s.writeInbound(tun.Offload{}, packet)
+		s.writeInbound(tun.Offload{}, b)
 	}
 }
 
@@ -86,24 +87,24 @@ const (
 )
 
 // unreachableFor returns the ICMP error that answers packet in the name of its destination.
-func unreachableFor(ip *ipHeader, packet []byte, r reason) []byte {
-	_, dst := ip.addrs(packet)
+func unreachableFor(ip *ipHeader, b []byte, r reason) []byte {
+	_, dst := ip.addrs(b)
 	if ip.v6 {
-		return icmpErrorFor(ip, packet, dst, icmp6Unreachable, r.v6, 0)
+		return icmpErrorFor(ip, b, dst, icmp6Unreachable, r.v6, 0)
 	}
-	return icmpErrorFor(ip, packet, dst, icmp4Unreachable, r.v4, 0)
+	return icmpErrorFor(ip, b, dst, icmp4Unreachable, r.v4, 0)
 }
 
 // icmpErrorFor returns the ICMP error that answers packet, quoting as much of it as is allowed.
 // rest is what stands behind the checksum: an MTU, or nothing.
-func icmpErrorFor(ip *ipHeader, packet, from []byte, typ, code byte, rest uint32) []byte {
+func icmpErrorFor(ip *ipHeader, b, from []byte, typ, code byte, rest uint32) []byte {
 	const icmpHeader = 8
 	proto, room := byte(protoICMP), icmp4ErrorMax-20-icmpHeader
 	if ip.v6 {
 		proto, room = protoICMPv6, icmp6ErrorMax-40-icmpHeader
 	}
-	quote := packet[:min(ip.total, len(packet), room)]
-	src, _ := ip.addrs(packet)
+	quote := b[:min(ip.total, len(b), room)]
+	src, _ := ip.addrs(b)
 	reply := newIPPacket(ip.v6, from, src, proto, icmpHeader+len(quote))
 	m := reply[len(reply)-icmpHeader-len(quote):]
 	m[0], m[1] = typ, code
@@ -118,8 +119,8 @@ const replyTTL = 64
 
 // replyHeader returns a packet whose IP header answers packet's, with payload bytes of zeros behind
 // it.
-func replyHeader(ip *ipHeader, packet []byte, proto byte, payload int) []byte {
-	src, dst := ip.addrs(packet)
+func replyHeader(ip *ipHeader, b []byte, proto byte, payload int) []byte {
+	src, dst := ip.addrs(b)
 	return newIPPacket(ip.v6, dst, src, proto, payload)
 }
 
@@ -143,7 +144,7 @@ func putIPv4(b, src, dst []byte, proto byte, payload int) {
 	b[8], b[9] = replyTTL, proto
 	copy(b[12:], src)
 	copy(b[16:], dst)
-	binary.BigEndian.PutUint16(b[10:], ^tun.Checksum(b[:20], 0))
+	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
 }
 
 func putIPv6(b, src, dst []byte, proto byte, payload int) {
@@ -156,13 +157,13 @@ func putIPv6(b, src, dst []byte, proto byte, payload int) {
 
 // transportChecksum returns the checksum field for the last length bytes of packet, whose field is
 // zero.
-func transportChecksum(packet []byte, proto byte, length int) uint16 {
-	body := packet[len(packet)-length:]
+func transportChecksum(b []byte, proto byte, length int) uint16 {
+	body := b[len(b)-length:]
 	if proto == protoICMP {
-		return ^tun.Checksum(body, 0)
+		return ^packet.Checksum(body, 0)
 	}
 	var ip ipHeader
-	ip.parse(packet, len(packet))
-	src, dst := ip.addrs(packet)
-	return ^tun.Checksum(body, tun.PseudoHeaderSum(proto, src, dst, length))
+	ip.parse(b, len(b))
+	src, dst := ip.addrs(b)
+	return ^packet.Checksum(body, packet.PseudoHeaderSum(proto, src, dst, length))
 }

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // Types of ICMP echo messages (RFC 792, RFC 4443 §4).
@@ -78,7 +78,7 @@ func echoIdent(message []byte) uint16 { return binary.BigEndian.Uint16(message[4
 // setEchoIdent changes the identifier of an echo message, and its checksum with it.
 func setEchoIdent(message []byte, ident uint16) {
 	sum := binary.BigEndian.Uint16(message[2:])
-	binary.BigEndian.PutUint16(message[2:], tun.UpdateChecksum(sum, echoIdent(message), ident))
+	binary.BigEndian.PutUint16(message[2:], packet.UpdateChecksum(sum, echoIdent(message), ident))
 	binary.BigEndian.PutUint16(message[4:], ident)
 }
 
@@ -97,12 +97,12 @@ func (m *mapping) replyEcho(in *inbound, n int, from netip.Addr) {
 	}
 	m.nat.table.heard(m, 1, in.now)
 	client := m.key.client
-	packet := in.buf[at-ipHeaderLen(from) : end]
-	in.putIP(packet, from, client.Addr(), icmpProto(m.v6()), in.marks)
+	b := in.buf[at-ipHeaderLen(from) : end]
+	in.putIP(b, from, client.Addr(), icmpProto(m.v6()), in.marks)
 	reply := in.buf[at:end]
 	binary.BigEndian.PutUint16(reply[4:], client.Port())
 	binary.BigEndian.PutUint16(reply[2:], 0)
-	binary.BigEndian.PutUint16(reply[2:], transportChecksum(packet, icmpProto(m.v6()), len(reply)))
-	m.noteSent(netip.AddrPortFrom(from, 0), len(packet))
-	m.nat.writeWhole(in, packet, client.Addr())
+	binary.BigEndian.PutUint16(reply[2:], transportChecksum(b, icmpProto(m.v6()), len(reply)))
+	m.noteSent(netip.AddrPortFrom(from, 0), len(b))
+	m.nat.writeWhole(in, b, client.Addr())
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
-	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -359,16 +359,16 @@ func TestMarksCross(t *testing.T) {
 			}
 			set(recvHops, 1)
 			set(recvTOS, 1)
-			marked := func(packet []byte, as marks) tuntest.Frame {
+			marked := func(b []byte, as marks) tuntest.Frame {
 				var ip ipHeader
-				ip.parse(packet, len(packet))
-				*ip.hopLimit(packet) = as.hopLimit
-				ip.setTOS(packet, as.tos)
+				ip.parse(b, len(b))
+				*ip.hopLimit(b) = as.hopLimit
+				ip.setTOS(b, as.tos)
 				if !ip.v6 {
-					binary.BigEndian.PutUint16(packet[10:], 0)
-					binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+					binary.BigEndian.PutUint16(b[10:], 0)
+					binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
 				}
-				return tuntest.Frame{Data: packet}
+				return tuntest.Frame{Data: b}
 			}
 			for _, as := range []marks{{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64}, {hopLimit: 255, tos: 3}} {
 				datagram := tuntest.UDP{Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, portOf(far)), Payload: []byte("hello")}

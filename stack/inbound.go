@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // inbound is the poller's memory for messages on their way to a client: the socket's bytes are
@@ -42,44 +42,44 @@ func ipHeaderLen(a netip.Addr) int {
 // putIP writes the header of a packet between two addresses of one family. An IPv4 packet may be
 // fragmented on its way, for a client behind this host: that needs an identification (RFC 6864
 // §4.1).
-func (in *inbound) putIP(packet []byte, src, dst netip.Addr, proto byte, as marks) {
-	clear(packet[:ipHeaderLen(dst)])
+func (in *inbound) putIP(b []byte, src, dst netip.Addr, proto byte, as marks) {
+	clear(b[:ipHeaderLen(dst)])
 	if dst.Is6() {
 		s, d := src.As16(), dst.As16()
-		putIPv6(packet, s[:], d[:], proto, len(packet)-40)
-		packet[7] = as.hopLimit
-		(&ipHeader{v6: true}).setTOS(packet, as.tos)
+		putIPv6(b, s[:], d[:], proto, len(b)-40)
+		b[7] = as.hopLimit
+		(&ipHeader{v6: true}).setTOS(b, as.tos)
 		return
 	}
 	s, d := src.As4(), dst.As4()
-	putIPv4(packet, s[:], d[:], proto, len(packet)-20)
-	packet[1], packet[8] = as.tos, as.hopLimit
+	putIPv4(b, s[:], d[:], proto, len(b)-20)
+	b[1], b[8] = as.tos, as.hopLimit
 	in.ipID++
-	binary.BigEndian.PutUint16(packet[4:], in.ipID)
-	packet[6] = 0 // no DF
-	binary.BigEndian.PutUint16(packet[10:], 0)
-	binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+	binary.BigEndian.PutUint16(b[4:], in.ipID)
+	b[6] = 0 // no DF
+	binary.BigEndian.PutUint16(b[10:], 0)
+	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
 }
 
 // bufs returns a packet as a link takes it.
-func (in *inbound) bufs(packet []byte) [][]byte {
-	in.frame[0] = packet
+func (in *inbound) bufs(b []byte) [][]byte {
+	in.frame[0] = b
 	return in.frame[:]
 }
 
 // writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than
 // the client's path takes.
-func (n *nat) writeWhole(in *inbound, packet []byte, client netip.Addr) {
-	if client.Is4() || len(packet) <= minPathMTU6 {
-		n.writeInbound(in.bufs(packet)...)
+func (n *nat) writeWhole(in *inbound, b []byte, client netip.Addr) {
+	if client.Is4() || len(b) <= minPathMTU6 {
+		n.writeInbound(in.bufs(b)...)
 		return
 	}
 	mtu := n.router.ClientMTU(client)
-	if len(packet) <= mtu {
-		n.writeInbound(in.bufs(packet)...)
+	if len(b) <= mtu {
+		n.writeInbound(in.bufs(b)...)
 		return
 	}
-	for _, fragment := range fragments6(packet, mtu) {
+	for _, fragment := range fragments6(b, mtu) {
 		n.writeInbound(fragment)
 	}
 }

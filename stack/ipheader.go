@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // ipHeader is what the router needs to know of a packet's IP header.
@@ -95,15 +96,15 @@ func (f *frame) checksumRight() bool {
 	switch f.ip.proto {
 	case protoTCP, protoUDP, protoICMPv6:
 		src, dst := f.ip.addrs(f.head)
-		sum = tun.PseudoHeaderSum(f.ip.proto, src, dst, length)
+		sum = packet.PseudoHeaderSum(f.ip.proto, src, dst, length)
 	case protoICMP: // covers itself alone
 	default:
 		return true
 	}
 	first := f.head[f.ip.len:min(len(f.head), f.ip.total)]
-	sum = tun.Checksum(first, sum)
+	sum = packet.Checksum(first, sum)
 	if rest := length - len(first); rest > 0 {
-		sum = tun.Checksum(f.body[:rest], sum) // the head's size is even, and so is every header's
+		sum = packet.Checksum(f.body[:rest], sum) // the head's size is even, and so is every header's
 	}
 	return sum == 0xffff
 }

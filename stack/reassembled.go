@@ -9,6 +9,7 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // fromNetstack routes a packet that netstack has put together from fragments or freed from
@@ -20,17 +21,17 @@ func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuf
 	was := pkt.NetworkHeader().Slice()
 	ip := ipHeader{v6: pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber}
 	src, dst := ip.addrs(was)
-	packet := newIPPacket(ip.v6, src, dst, byte(pkt.TransportProtocolNumber), message.Size())
+	b := newIPPacket(ip.v6, src, dst, byte(pkt.TransportProtocolNumber), message.Size())
 	as := (&frame{head: was, ip: ip}).marks()
-	*ip.hopLimit(packet) = as.hopLimit
-	ip.setTOS(packet, as.tos)
+	*ip.hopLimit(b) = as.hopLimit
+	ip.setTOS(b, as.tos)
 	if !ip.v6 {
-		packet[6] = 0 // no DF: it has been fragmented
-		binary.BigEndian.PutUint16(packet[10:], 0)
-		binary.BigEndian.PutUint16(packet[10:], ^tun.Checksum(packet[:20], 0))
+		b[6] = 0 // no DF: it has been fragmented
+		binary.BigEndian.PutUint16(b[10:], 0)
+		binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
 	}
-	copy(packet[len(packet)-message.Size():], message.AsSlice())
-	n := min(len(packet), tun.HeadSize)
-	s.route(&frame{head: packet[:n], body: packet[n:], pieces: true})
+	copy(b[len(b)-message.Size():], message.AsSlice())
+	n := min(len(b), tun.HeadSize)
+	s.route(&frame{head: b[:n], body: b[n:], pieces: true})
 	return true
 }

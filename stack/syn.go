@@ -5,7 +5,7 @@ package stack
 import (
 	"encoding/binary"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // maxSYN is how much of a SYN is kept, in bytes: its headers and one segment of data, as on an
@@ -38,6 +38,6 @@ func keepSYN(frame [][]byte) []byte {
 	head := syn[:int(syn[0]&15)*4]
 	binary.BigEndian.PutUint16(head[2:], maxSYN)
 	head[10], head[11] = 0, 0
-	binary.BigEndian.PutUint16(head[10:], ^tun.Checksum(head, 0))
+	binary.BigEndian.PutUint16(head[10:], ^packet.Checksum(head, 0))
 	return syn
 }

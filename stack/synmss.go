@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // lowerMSS has the MSS option of a SYN or SYN-ACK keep to the packets that the client's path takes:
@@ -38,7 +39,7 @@ func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 			// A SYN has been verified already; in a SYN-ACK the option is netstack's first, at an
 			// even offset.
 			sum := t[16:]
-			binary.BigEndian.PutUint16(sum, tun.UpdateChecksum(binary.BigEndian.Uint16(sum), binary.BigEndian.Uint16(opts[2:]), most))
+			binary.BigEndian.PutUint16(sum, packet.UpdateChecksum(binary.BigEndian.Uint16(sum), binary.BigEndian.Uint16(opts[2:]), most))
 			binary.BigEndian.PutUint16(opts[2:], most)
 		}
 		opts = opts[n:]

@@ -19,6 +19,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -92,7 +93,7 @@ func parseUDP(t *testing.T, f tuntest.Frame) (from, to netip.AddrPort, payloads 
 		t.Errorf("offload (-want +got):\n%s", diff)
 	}
 	// What the kernel does with the frame: finish the checksum.
-	binary.BigEndian.PutUint16(u[6:], ^tun.Checksum(u, 0))
+	binary.BigEndian.PutUint16(u[6:], ^packet.Checksum(u, 0))
 	if err := tuntest.VerifyChecksums(f.Data); err != nil {
 		t.Error(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // run is what has been received from one far end and is not yet written: datagrams in a row, all of
@@ -97,14 +98,14 @@ func (n *nat) writeOne(in *inbound, r run, to netip.AddrPort) error {
 	if length := r.end - r.at + headroom; to.Addr().Is4() || length <= minPathMTU6 || length <= n.router.ClientMTU(to.Addr()) {
 		return n.writeUDP(in, r, to)
 	}
-	packet := in.putUDP(r, to)
-	u := packet[40:]
-	sum := ^tun.Checksum(u, 0) // the field holds the pseudo-header's
+	b := in.putUDP(r, to)
+	u := b[40:]
+	sum := ^packet.Checksum(u, 0) // the field holds the pseudo-header's
 	if sum == 0 {
 		sum = 0xffff // RFC 8200 §8.1
 	}
 	binary.BigEndian.PutUint16(u[6:], sum)
-	n.writeWhole(in, packet, to.Addr())
+	n.writeWhole(in, b, to.Addr())
 	return nil
 }
 
@@ -112,13 +113,13 @@ func (n *nat) writeOne(in *inbound, r run, to netip.AddrPort) error {
 // bytes already written.
 func (n *nat) writeUDP(in *inbound, r run, to netip.AddrPort) error {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
-	packet := in.putUDP(r, to)
+	b := in.putUDP(r, to)
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(hdrLen - udpHeaderLen), CsumOffset: 6}
 	if r.several() {
 		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(r.segment), uint16(hdrLen)
 		in.ipID += uint16((r.end - r.at) / r.segment) // the kernel counts on from the first
 	}
-	return n.router.WriteInbound(off, in.bufs(packet))
+	return n.router.WriteInbound(off, in.bufs(b))
 }
 
 // putUDP writes the header of the UDP message that b holds, without a checksum.
@@ -129,13 +130,13 @@ func putUDP(b []byte, from, to netip.AddrPort) {
 }
 
 // putUDP writes the headers of a run's packet, with a checksum of the pseudo-header alone.
-func (in *inbound) putUDP(r run, to netip.AddrPort) (packet []byte) {
+func (in *inbound) putUDP(r run, to netip.AddrPort) (b []byte) {
 	hdrLen := ipHeaderLen(to.Addr()) + udpHeaderLen
-	packet = in.buf[r.at-hdrLen : r.end]
-	in.putIP(packet, r.from.Addr(), to.Addr(), protoUDP, r.marks)
-	u := packet[hdrLen-udpHeaderLen:]
+	b = in.buf[r.at-hdrLen : r.end]
+	in.putIP(b, r.from.Addr(), to.Addr(), protoUDP, r.marks)
+	u := b[hdrLen-udpHeaderLen:]
 	putUDP(u, r.from, to)
-	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(packet)
-	binary.BigEndian.PutUint16(u[6:], tun.PseudoHeaderSum(protoUDP, src, dst, len(u)))
-	return packet
+	src, dst := (&ipHeader{v6: to.Addr().Is6()}).addrs(b)
+	binary.BigEndian.PutUint16(u[6:], packet.PseudoHeaderSum(protoUDP, src, dst, len(u)))
+	return b
 }

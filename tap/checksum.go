@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // tcpChecksum is the offset of the checksum in a TCP header.
@@ -24,10 +25,10 @@ func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
 		return true
 	}
 	src, dst := ip.addresses(head)
-	sum := tun.PseudoHeaderSum(protoTCP, src, dst, ip.length-ip.offset)
-	sum = tun.Checksum(head[ip.offset:min(ip.length, len(head))], sum)
+	sum := packet.PseudoHeaderSum(protoTCP, src, dst, ip.length-ip.offset)
+	sum = packet.Checksum(head[ip.offset:min(ip.length, len(head))], sum)
 	if rest := ip.length - len(head); rest > 0 {
-		sum = tun.Checksum(body[:rest], sum)
+		sum = packet.Checksum(body[:rest], sum)
 	}
 	off.Flags |= tun.DataValid
 	return sum == 0xffff
@@ -35,7 +36,7 @@ func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
 
 // intact verifies the checksum of an IPv4 header: its 16-bit words sum to 0 in ones' complement,
 // which is modulo 0xffff, in whatever order of bytes and by however many at a time (RFC 1071 §2).
-// This is on the path of every segment; tun.Checksum is made for long runs.
+// This is on the path of every segment; packet.Checksum is made for long runs.
 func intact(h []byte) bool {
 	le, first := binary.LittleEndian, (*[20]byte)(h)
 	sum := uint64(le.Uint32(first[0:])) + uint64(le.Uint32(first[4:])) + uint64(le.Uint32(first[8:])) +
@@ -49,5 +50,5 @@ func intact(h []byte) bool {
 // finishChecksum does in a TCP header without payload what NeedsCsum leaves undone: the field holds
 // the sum of the pseudo-header.
 func finishChecksum(h []byte) {
-	binary.BigEndian.PutUint16(h[tcpChecksum:], ^tun.Checksum(h, 0))
+	binary.BigEndian.PutUint16(h[tcpChecksum:], ^packet.Checksum(h, 0))
 }

@@ -13,6 +13,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -485,7 +486,7 @@ func TestChecksumOffload(t *testing.T) {
 		whole := s.Packet()
 		start := len(whole) - 24
 		partial := append([]byte(nil), whole...)
-		binary.BigEndian.PutUint16(partial[start+16:], tun.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
+		binary.BigEndian.PutUint16(partial[start+16:], packet.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
 		needs := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(start), CsumOffset: 16}
 		wrongStart, wrongOffset := needs, needs
 		wrongStart.CsumStart++
@@ -528,7 +529,7 @@ func TestInboundOffload(t *testing.T) {
 	w.send(tuntest.Frame{Data: s.Packet()})
 	whole := tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 5, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK, Options: s.Options}.Packet()
 	partial := append([]byte(nil), whole...)
-	binary.BigEndian.PutUint16(partial[56:], tun.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
+	binary.BigEndian.PutUint16(partial[56:], packet.PseudoHeaderSum(6, s.Src.Addr().AsSlice(), s.Dst.Addr().AsSlice(), 24))
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: 40, CsumOffset: 16}
 	if err := w.tap.WriteFrame(off, [][]byte{append([]byte(nil), partial...)}); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ func mayImport() map[string][]string {
 		"tun/route":    {"tun", "tun/packet", "tun/nft"},
 		"tun/tuntest":  {"tun", "tun/packet"},
 		"tap":          append([]string{"tap/..."}, frames...),
+		"tap/policy":   {"tun/packet"},
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
 		"configs":      {},
@@ -194,7 +195,9 @@ func TestCheckImport(t *testing.T) {
 		{"tap", "syntap/cmd/internal/hint", false},
 		{"tap/tcpdump", "syntap/tap", false},
 		{"tap/tcpdump", "syntap/tun", false},
-		{"tap/policy", "syntap/tap/tcpdump", true},
+		{"tap/policy", "syntap/tun/packet", true},
+		{"tap/policy", "syntap/tun", false},
+		{"tun/packet", "syntap/tun", false},
 		{"stack", "syntap/stack/dial", true},
 		{"stack", "syntap/tap/policy", false},
 		{"stack", "syntap/tun/route", false},

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"syntap/tap/policy"
-	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -71,7 +71,7 @@ func FuzzRewriteMSS(f *testing.F) {
 // finish does what the device does to a frame with NeedsCsum (virtio 1.2 §5.1.6.2).
 func finish(b []byte, tcp int, partial bool) {
 	if partial {
-		binary.BigEndian.PutUint16(b[tcp+16:], ^tun.Checksum(b[tcp:], 0))
+		binary.BigEndian.PutUint16(b[tcp+16:], ^packet.Checksum(b[tcp:], 0))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -102,7 +103,7 @@ func forwarded(b []byte) {
 	}
 	b[8]--
 	sum := b[10:]
-	binary.BigEndian.PutUint16(sum, tun.UpdateChecksum(binary.BigEndian.Uint16(sum), 0x0100, 0))
+	binary.BigEndian.PutUint16(sum, packet.UpdateChecksum(binary.BigEndian.Uint16(sum), 0x0100, 0))
 }
 
 // kernel is a namespace that forwards from one TUN interface to another:

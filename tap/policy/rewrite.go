@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // Verdict says what is to become of a packet.
@@ -69,6 +69,6 @@ func ends(b []byte, ports int, d Direction) (client, server netip.AddrPort) {
 func putIPv4(b []byte, at int, v uint16) {
 	const checksum = 10
 	be := binary.BigEndian
-	be.PutUint16(b[checksum:], tun.UpdateChecksum(be.Uint16(b[checksum:]), be.Uint16(b[at:]), v))
+	be.PutUint16(b[checksum:], packet.UpdateChecksum(be.Uint16(b[checksum:]), be.Uint16(b[at:]), v))
 	be.PutUint16(b[at:], v)
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // Offsets in a TCP header (RFC 9293 §3.1).
@@ -60,9 +60,9 @@ func (s *Segment) updateChecksum(old, v uint16) {
 	field := s.Buf[s.TCP+tcpChecksum:]
 	sum := binary.BigEndian.Uint16(field)
 	if s.Partial {
-		sum = ^tun.UpdateChecksum(^sum, old, v)
+		sum = ^packet.UpdateChecksum(^sum, old, v)
 	} else {
-		sum = tun.UpdateChecksum(sum, old, v)
+		sum = packet.UpdateChecksum(sum, old, v)
 	}
 	binary.BigEndian.PutUint16(field, sum)
 }

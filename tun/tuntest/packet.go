@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // Protocol numbers (IANA).
@@ -65,7 +65,7 @@ func (h IP) Packet(src, dst netip.Addr, protocol uint8, payload []byte) []byte {
 	b = be.AppendUint16(b, fragment)
 	b = append(b, ttl, protocol, 0, 0)
 	b = slices.Concat(b, src.AsSlice(), dst.AsSlice(), h.Options)
-	be.PutUint16(b[10:], ^tun.Checksum(b, 0))
+	be.PutUint16(b[10:], ^packet.Checksum(b, 0))
 	return append(b, payload...)
 }
 
@@ -134,7 +134,7 @@ type ICMP struct {
 // Packet returns the message in an IP packet.
 func (m ICMP) Packet() []byte {
 	b := slices.Concat([]byte{m.Type, m.Code, 0, 0}, m.Rest[:], m.Payload)
-	protocol, sum := uint8(protocolICMPv4), tun.Checksum(b, 0)
+	protocol, sum := uint8(protocolICMPv4), packet.Checksum(b, 0)
 	if m.Src.Is6() {
 		protocol, sum = protocolICMPv6, transportSum(protocolICMPv6, m.Src, m.Dst, b)
 	}
@@ -144,5 +144,5 @@ func (m ICMP) Packet() []byte {
 
 // transportSum is the sum of a transport message and its pseudo-header.
 func transportSum(protocol uint8, src, dst netip.Addr, b []byte) uint16 {
-	return tun.Checksum(b, tun.PseudoHeaderSum(protocol, src.AsSlice(), dst.AsSlice(), len(b)))
+	return packet.Checksum(b, packet.PseudoHeaderSum(protocol, src.AsSlice(), dst.AsSlice(), len(b)))
 }

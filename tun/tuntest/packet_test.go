@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -115,7 +116,7 @@ func TestOffloaded(t *testing.T) {
 		}
 		// What the device does with NeedsCsum (virtio 1.2 §5.1.6.2) must finish the packet.
 		start, field := int(f.Offload.CsumStart), int(f.Offload.CsumStart+f.Offload.CsumOffset)
-		sum := ^tun.Checksum(f.Data[start:], 0)
+		sum := ^packet.Checksum(f.Data[start:], 0)
 		f.Data[field], f.Data[field+1] = byte(sum>>8), byte(sum)
 		if diff := cmp.Diff(whole, f.Data); diff != "" {
 			t.Errorf("%s: finished packet (-want +got):\n%s", tt.name, diff)

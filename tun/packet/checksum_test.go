@@ -1,11 +1,11 @@
-package tun_test
+package packet_test
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
-	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // sumWords is the sum as RFC 1071 §4.1 writes it.
@@ -39,7 +39,7 @@ func TestChecksum(t *testing.T) {
 		{"all ones", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0xffff, 0xffff},
 	}
 	for _, tt := range tests {
-		if got := tun.Checksum(tt.b, tt.initial); got != tt.want {
+		if got := packet.Checksum(tt.b, tt.initial); got != tt.want {
 			t.Errorf("%s: Checksum(%x, %#04x) = %#04x, want %#04x", tt.name, tt.b, tt.initial, got, tt.want)
 		}
 	}
@@ -54,7 +54,7 @@ func TestChecksumOfEveryLength(t *testing.T) {
 	}
 	for n := range len(b) {
 		initial := uint16(rng.Uint32())
-		if got, want := tun.Checksum(b[:n], initial), sumWords(b[:n], initial); got != want {
+		if got, want := packet.Checksum(b[:n], initial), sumWords(b[:n], initial); got != want {
 			t.Errorf("Checksum of %d bytes, initial %#04x = %#04x, want %#04x", n, initial, got, want)
 		}
 	}
@@ -63,9 +63,9 @@ func TestChecksumOfEveryLength(t *testing.T) {
 func TestChecksumInPieces(t *testing.T) {
 	t.Parallel()
 	b := []byte("the quick brown fox jumps over the lazy dog, and over the second one too, twice")
-	want := tun.Checksum(b, 0)
+	want := packet.Checksum(b, 0)
 	for cut := 0; cut <= len(b); cut += 2 {
-		if got := tun.Checksum(b[cut:], tun.Checksum(b[:cut], 0)); got != want {
+		if got := packet.Checksum(b[cut:], packet.Checksum(b[:cut], 0)); got != want {
 			t.Errorf("sum in two pieces of %d and %d bytes = %#04x, want %#04x", cut, len(b)-cut, got, want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestPseudoHeaderSum(t *testing.T) {
 	}
 	for _, tt := range tests {
 		want := sumWords(tt.header, 0)
-		if got := tun.PseudoHeaderSum(tt.protocol, tt.src, tt.dst, tt.length); got != want {
+		if got := packet.PseudoHeaderSum(tt.protocol, tt.src, tt.dst, tt.length); got != want {
 			t.Errorf("%s: PseudoHeaderSum = %#04x, want %#04x", tt.name, got, want)
 		}
 	}
@@ -105,7 +105,7 @@ func TestPseudoHeaderSum(t *testing.T) {
 func TestUpdateChecksum(t *testing.T) {
 	t.Parallel()
 	// RFC 1624 §4: the case that the older equation gets wrong.
-	if got := tun.UpdateChecksum(0xdd2f, 0x5555, 0x3285); got != 0x0000 {
+	if got := packet.UpdateChecksum(0xdd2f, 0x5555, 0x3285); got != 0x0000 {
 		t.Errorf("UpdateChecksum(0xdd2f, 0x5555, 0x3285) = %#04x, want 0x0000", got)
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -114,11 +114,11 @@ func TestUpdateChecksum(t *testing.T) {
 		for i := range b {
 			b[i] = byte(rng.Uint32())
 		}
-		before := ^tun.Checksum(b, 0)
+		before := ^packet.Checksum(b, 0)
 		old := uint16(b[6])<<8 | uint16(b[7])
 		changed := uint16(rng.Uint32())
 		b[6], b[7] = byte(changed>>8), byte(changed)
-		if got, want := tun.UpdateChecksum(before, old, changed), ^tun.Checksum(b, 0); got != want {
+		if got, want := packet.UpdateChecksum(before, old, changed), ^packet.Checksum(b, 0); got != want {
 			t.Fatalf("UpdateChecksum(%#04x, %#04x, %#04x) = %#04x, want %#04x", before, old, changed, got, want)
 		}
 	}
@@ -130,7 +130,7 @@ func BenchmarkChecksum(b *testing.B) {
 			data := make([]byte, size)
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				tun.Checksum(data, 0)
+				packet.Checksum(data, 0)
 			}
 		})
 	}

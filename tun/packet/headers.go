@@ -1,0 +1,219 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Headers are the IP and transport headers of one packet, as [Headers.Parse] has read them. Offsets
+// are in bytes from the beginning of the packet.
+type Headers struct {
+	Version  uint8    // 4 or 6; 0 if the bytes are no IP packet
+	Next     uint8    // of the IP header: Protocol of IPv4, Next Header of IPv6
+	Proto    uint8    // of the upper layer if Upper, else of the header that could not be read
+	Upper    bool     // the upper layer begins at Offset
+	TCP      bool     // a TCP header follows: all fields below are valid
+	Flags    uint8    // of TCP
+	Fragment Fragment // which part of an IP packet it is
+	Problem  Problem  // why a router must not accept it
+
+	SrcPort uint16 // of TCP and UDP; 0 if the packet shows none
+	DstPort uint16 // as SrcPort
+	Window  uint16 // of TCP
+
+	Seq uint32 // of TCP; with the ports valid for a header of 8 bytes, as ICMP errors quote it
+	Ack uint32 // of TCP, also if ACK is not set
+
+	HeaderLen int // length of the IP header, with options of IPv4
+	Offset    int // of the upper layer: HeaderLen and the extension headers
+	Length    int // of the packet, as its header claims
+	End       int // of the TCP header: where its payload begins, as the data offset claims
+}
+
+// Fragment says which part of an IP packet a packet is.
+type Fragment uint8
+
+// The values of [Fragment].
+const (
+	Whole          Fragment = iota // no fragment
+	AtomicFragment                 // of IPv6: whole, with a fragment header all the same (RFC 6946)
+	FirstFragment                  // the first of several
+	LaterFragment                  // another one: it does not begin with the upper layer's header
+)
+
+// Problem says why a router must not accept a packet.
+type Problem uint8
+
+// The values of [Problem].
+const (
+	NoProblem        Problem = iota
+	Malformed                // no IP packet, or its lengths contradict each other
+	TCPFragment              // TCP in fragments, or a fragment that may hold TCP
+	ExtensionHeaders         // TCP behind headers that a host need not accept, or too far behind for head to hold it
+	SYNFlags                 // a SYN with FIN or RST
+)
+
+// AnyLength is a packet length for Parse that no header exceeds: an ICMP error quotes the beginning
+// of a packet.
+const AnyLength = 1 << 17
+
+// Parse reads the headers in head, the first bytes of a packet of n bytes, into the zero value.
+func (h *Headers) Parse(head []byte, n int) {
+	switch {
+	case len(head) >= IPv4HeaderLen && head[0]>>4 == 4:
+		h.parseIPv4(head, n)
+	case len(head) >= IPv6HeaderLen && head[0]>>4 == 6:
+		h.parseIPv6(head, n)
+	default:
+		h.Problem = Malformed
+	}
+	if !h.Upper {
+		return
+	}
+	switch h.Proto {
+	case ProtoTCP:
+		h.parseTCP(head[:min(len(head), h.Length)])
+	case ProtoUDP:
+		h.parsePorts(head[:min(len(head), h.Length)])
+	}
+}
+
+func (h *Headers) parseIPv4(head []byte, n int) {
+	const more, offset = 0x2000, 0x1fff
+	b := (*[IPv4HeaderLen]byte)(head)
+	h.Version, h.Next, h.Proto = 4, b[9], b[9]
+	h.HeaderLen, h.Length = int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	h.Offset = h.HeaderLen
+	if h.Length == 0 { // captured before segmentation offload has filled it in
+		h.Length = n
+		h.Problem = Malformed
+	}
+	if h.Length > n {
+		h.Problem = Malformed
+	}
+	if h.HeaderLen < IPv4HeaderLen || h.Length < h.HeaderLen {
+		h.Problem = Malformed
+		return
+	}
+	h.Upper = true
+	if f := binary.BigEndian.Uint16(b[6:]) & (more | offset); f == more {
+		h.Fragment = FirstFragment
+	} else if f != 0 {
+		h.laterFragment(h.Proto)
+		return
+	}
+	if h.Proto == ProtoAH {
+		h.walk(head)
+	}
+}
+
+func (h *Headers) parseIPv6(head []byte, n int) {
+	b := (*[IPv6HeaderLen]byte)(head)
+	h.Version, h.Next, h.Proto, h.Upper = 6, b[6], b[6], true
+	h.HeaderLen, h.Offset = IPv6HeaderLen, IPv6HeaderLen
+	h.Length = IPv6HeaderLen + int(binary.BigEndian.Uint16(b[4:]))
+	if h.Length == IPv6HeaderLen && n > IPv6HeaderLen { // a jumbogram (RFC 2675), or a capture as in IPv4
+		h.Length = n
+		h.Problem = Malformed
+	}
+	if h.Length > n {
+		h.Problem = Malformed
+	}
+	if h.Proto != ProtoTCP {
+		h.walk(head)
+	}
+}
+
+// parseTCP reads the TCP header at Offset in b, which ends with the packet.
+func (h *Headers) parseTCP(b []byte) {
+	if h.Fragment == FirstFragment {
+		h.refuse(TCPFragment)
+	}
+	offset := h.Offset
+	if len(b) < offset+TCPHeaderLen {
+		if h.Length >= offset+TCPHeaderLen {
+			h.refuse(ExtensionHeaders)
+		}
+		h.refuse(Malformed)
+		h.parsePorts(b)
+		return
+	}
+	be, t := binary.BigEndian, (*[TCPHeaderLen]byte)(b[offset:])
+	ports := be.Uint32(t[:])
+	h.SrcPort, h.DstPort = uint16(ports>>16), uint16(ports)
+	h.Seq = be.Uint32(t[4:])
+	end := offset + int(t[TCPDataOffset]>>4)*4
+	if end < offset+TCPHeaderLen {
+		h.refuse(Malformed)
+		return
+	}
+	h.TCP = true
+	h.Ack = be.Uint32(t[8:])
+	h.Flags = t[TCPFlags]
+	h.Window = be.Uint16(t[14:])
+	h.End = end
+	switch {
+	case end > h.Length:
+		h.refuse(Malformed)
+	case end > len(b):
+		h.refuse(ExtensionHeaders)
+	case h.Flags&SYN != 0 && h.Flags&(FIN|RST) != 0:
+		h.refuse(SYNFlags)
+	}
+}
+
+// parsePorts reads the ports and, of TCP, the sequence number, as far as b has them.
+func (h *Headers) parsePorts(b []byte) {
+	if len(b) < h.Offset+4 {
+		return
+	}
+	t := b[h.Offset:]
+	h.SrcPort, h.DstPort = binary.BigEndian.Uint16(t), binary.BigEndian.Uint16(t[2:])
+	if h.Proto == ProtoTCP && len(t) >= 8 {
+		h.Seq = binary.BigEndian.Uint32(t[4:])
+	}
+}
+
+// refuse gives the packet a reason not to enter a router. The first one counts.
+func (h *Headers) refuse(p Problem) {
+	if h.Problem == NoProblem {
+		h.Problem = p
+	}
+}
+
+// Plain reports whether the packet is no fragment, and its upper layer follows the IP header.
+func (h *Headers) Plain() bool {
+	return h.Upper && h.Fragment == Whole && h.Offset == h.HeaderLen
+}
+
+// PayloadLen returns the number of bytes behind the TCP header.
+func (h *Headers) PayloadLen() int { return max(0, h.Length-h.End) }
+
+// Addrs returns the source and destination address in head, 4 or 16 bytes each.
+func (h *Headers) Addrs(head []byte) (src, dst []byte) {
+	if h.Version == 4 {
+		return head[12:16], head[16:20]
+	}
+	return head[8:24], head[24:40]
+}
+
+// Src returns the source address of the packet that begins with head.
+func (h *Headers) Src(head []byte) netip.Addr {
+	if h.Version == 4 {
+		return netip.AddrFrom4([4]byte(head[12:16]))
+	}
+	return netip.AddrFrom16([16]byte(head[8:24]))
+}
+
+// Dst returns the destination address of the packet that begins with head.
+func (h *Headers) Dst(head []byte) netip.Addr {
+	if h.Version == 4 {
+		return netip.AddrFrom4([4]byte(head[16:20]))
+	}
+	return netip.AddrFrom16([16]byte(head[24:40]))
+}
+
+// Ends returns the addresses and ports of the packet that begins with head.
+func (h *Headers) Ends(head []byte) (src, dst netip.AddrPort) {
+	return netip.AddrPortFrom(h.Src(head), h.SrcPort), netip.AddrPortFrom(h.Dst(head), h.DstPort)
+}
