@@ -181,7 +181,7 @@ func (s *Stack) forget(f *flow) {
 	s.mu.Unlock()
 	s.addresses.leave(f)
 	if s.o.Gone != nil {
-		s.o.Gone(f.key.client, f.key.server, f.isn)
+		s.o.Gone(f.name())
 	}
 	if waits {
 		s.begin(next, f.key, f.next.isn)

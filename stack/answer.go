@@ -9,20 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/tun"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
 // answer tells the client how its SYN fared, in a packet of our own making from the address that
 // was dialled.
-func (s *Stack) answer(syn []byte, a Answer, errno syscall.Errno) {
+func (s *Stack) answer(syn []byte, a tunflow.Answer, errno syscall.Errno) {
 	var ip ipHeader
 	if !ip.parse(syn, len(syn)) {
 		return
 	}
 	switch {
-	case a == Refused:
+	case a == tunflow.Refused:
 		s.writeInbound(tun.Offload{}, resetFor(&ip, syn))
-	case a == Denied, errno == unix.EACCES:
+	case a == tunflow.Denied, errno == unix.EACCES:
 		s.writeICMPError(unreachableFor(&ip, syn, adminProhibited))
 	case errno == unix.ENETUNREACH:
 		s.writeICMPError(unreachableFor(&ip, syn, netUnreachable))

@@ -15,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 )
 
 // setDeadline bounds the present phase. mu is held.
@@ -33,7 +34,7 @@ func (s *Stack) dial(f *flow) {
 	target, err := s.dialer.Target(f.key.client.Addr(), f.key.server)
 	if errors.Is(err, dial.ErrDenied) {
 		s.denied(f.key.server.Addr())
-		s.beforeAnswer(f, func() { s.fail(f, Denied, 0) })
+		s.beforeAnswer(f, func() { s.fail(f, tunflow.Denied, 0) })
 		return
 	}
 	if f.key.server.Addr().Is4In6() { // on no wire (RFC 4291 §2.5.5.2), and netstack does not answer for it
@@ -54,7 +55,7 @@ func (s *Stack) beforeAnswer(f *flow, answer func()) {
 		answer()
 		return
 	}
-	s.o.BeforeAnswer(f.key.client, f.key.server, f.isn, answer)
+	s.o.BeforeAnswer(f.name(), answer)
 }
 
 // dialled ends dial's work: the socket is connecting, or err says why not.
@@ -163,14 +164,14 @@ func (s *Stack) answerConnected(f *flow) {
 	s.mu.Unlock()
 	switch {
 	case place:
-		s.report(f, Connected, 0)
+		s.report(f, tunflow.Connected, 0)
 		s.addresses.enter(f)
 		s.paths.lowerMSS(f.syn, false)
 		s.deliver(newPacket(f.syn))
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
 	case syscall.Errno(errno) == unix.EACCES: // from the network: ICMPv6 administratively prohibited
-		s.fail(f, Unreachable, unix.EACCES)
+		s.fail(f, tunflow.Unreachable, unix.EACCES)
 	default:
 		s.dialFailed(f, syscall.Errno(errno))
 	}
@@ -184,11 +185,11 @@ func (s *Stack) dialFailed(f *flow, err error) {
 	errors.As(err, &errno)
 	switch errno {
 	case unix.ECONNREFUSED:
-		s.fail(f, Refused, errno)
+		s.fail(f, tunflow.Refused, errno)
 	case unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENONET, unix.ENOPROTOOPT:
-		s.fail(f, Unreachable, errno)
+		s.fail(f, tunflow.Unreachable, errno)
 	case unix.ETIMEDOUT:
-		s.fail(f, Silent, errno)
+		s.fail(f, tunflow.NoReply, errno)
 	default:
 		s.localFailure(err)
 		s.mu.Lock()
@@ -253,7 +254,7 @@ func (s *Stack) expire(f *flow) {
 	switch {
 	case early:
 	case phase == dialling:
-		s.fail(f, Silent, failure)
+		s.fail(f, tunflow.NoReply, failure)
 	case phase == answering:
 		if joined {
 			s.stats.Unrecorded.Add(1)
@@ -263,7 +264,7 @@ func (s *Stack) expire(f *flow) {
 }
 
 // fail ends a dial that has not connected and lets the client know as much as the host knows.
-func (s *Stack) fail(f *flow, a Answer, errno syscall.Errno) {
+func (s *Stack) fail(f *flow, a tunflow.Answer, errno syscall.Errno) {
 	s.mu.Lock()
 	if f.phase.Load() != dialling {
 		s.mu.Unlock()
@@ -273,7 +274,7 @@ func (s *Stack) fail(f *flow, a Answer, errno syscall.Errno) {
 	s.dropSocket(f)
 	s.mu.Unlock()
 	s.report(f, a, errno)
-	if a != Silent {
+	if a != tunflow.NoReply {
 		s.answer(f.syn, a, errno)
 	}
 	s.forget(f)
@@ -327,11 +328,11 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) {
 // Recorded says that the handshake of a connection is on record, and lets its payload pass. It may
 // be called before the stack itself knows that the client has acknowledged.
 //
-// serverISN is kept for FlowDone: what netstack chose the stack does not know.
-func (s *Stack) Recorded(client, server netip.AddrPort, isn, serverISN uint32) {
+// serverISN is kept for FlowDone: the stack does not know which number netstack chose.
+func (s *Stack) Recorded(k tunflow.Key, serverISN uint32) {
 	s.mu.Lock()
-	f := s.flows[flowKey{client: client, server: server}]
-	if f == nil || f.isn != isn || f.phase.Load() != answering {
+	f := s.flows[flowKey{client: k.Client, server: k.Server}]
+	if f == nil || f.isn != k.ISN || f.phase.Load() != answering {
 		s.mu.Unlock()
 		return
 	}
@@ -363,7 +364,7 @@ func (s *Stack) open(f *flow) {
 
 // reset ends a connection that has carried nothing.
 func (s *Stack) reset(f *flow) {
-	f.began(RouterRST)
+	f.began(tunflow.RouterRST)
 	f.resetGuest.Store(true)
 	f.resetHost.Store(true)
 	s.open(f)
@@ -430,26 +431,30 @@ func (s *Stack) closeSocket(fd int) {
 	}
 }
 
-// report tells the app how a dial ended.
-func (s *Stack) report(f *flow, a Answer, errno syscall.Errno) {
+// report hands the end of a dial to Options.DialDone.
+func (s *Stack) report(f *flow, a tunflow.Answer, errno syscall.Errno) {
 	s.stats.Dials[a].Add(1)
 	if s.o.DialDone == nil {
 		return
 	}
-	d := Dial{Client: f.key.client, Server: f.key.server, ISN: f.isn, Answer: a, Remote: f.upstream.remote, Duration: time.Since(f.started), MSS: f.mss}
+	d := tunflow.Dial{Key: f.name(), Answer: a}
+	d.Remote, d.DialTime, d.MSS = f.upstream.remote, time.Since(f.started), f.mss
 	if errno != 0 {
-		d.Errno = unix.ErrnoName(errno)
+		d.Error = unix.ErrnoName(errno)
 	}
-	if a == Connected {
+	if a == tunflow.Connected {
 		d.Local = f.upstream.local
 	}
 	s.o.DialDone(d)
 }
 
-// reportDropped tells the app that a SYN has gone no further, by a local failure that it is like.
+// reportDropped hands a SYN that was dropped to Options.DialDone. errno is the local failure that
+// comes closest.
 func (s *Stack) reportDropped(key flowKey, isn uint32, errno syscall.Errno) {
 	if s.o.DialDone != nil {
-		s.o.DialDone(Dial{Client: key.client, Server: key.server, ISN: isn, Answer: Dropped, Errno: unix.ErrnoName(errno)})
+		d := tunflow.Dial{Key: key.name(isn), Answer: tunflow.Dropped}
+		d.Error = unix.ErrnoName(errno)
+		s.o.DialDone(d)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -27,20 +28,20 @@ func TestBeforeAnswer(t *testing.T) {
 		name   string
 		server netip.Addr
 		port   int
-		want   Answer
+		want   tunflow.Answer
 	}{
-		{"connected", serverV4, port, Connected},
-		{"refused", serverV4, closed, Refused},
-		{"denied", netip.MustParseAddr("2001:db8:3::9"), port, Denied},
+		{"connected", serverV4, port, tunflow.Connected},
+		{"refused", serverV4, closed, tunflow.Refused},
+		{"denied", netip.MustParseAddr("2001:db8:3::9"), port, tunflow.Denied},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var told atomic.Int32
-			done, held := make(chan Dial, 10), make(chan func(), 10)
+			done, held := make(chan tunflow.Dial, 10), make(chan func(), 10)
 			router := startRouter(t, Options{
-				DialDone: func(d Dial) { told.Add(1); done <- d },
-				BeforeAnswer: func(_, server netip.AddrPort, _ uint32, answer func()) {
-					if server.Addr() != tt.server {
-						t.Errorf("asked about %v, want %v", server, tt.server)
+				DialDone: func(d tunflow.Dial) { told.Add(1); done <- d },
+				BeforeAnswer: func(k tunflow.Key, answer func()) {
+					if k.Server.Addr() != tt.server {
+						t.Errorf("asked about %v, want %v", k.Server, tt.server)
 					}
 					held <- answer
 				},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -20,8 +21,8 @@ func TestBlindSYNBeforeRecord(t *testing.T) {
 		_, _ = c.Write([]byte("hello"))
 		_, _ = io.ReadAll(c)
 	})
-	dialled := make(chan Dial, 1)
-	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: patience, DialDone: func(d Dial) { dialled <- d }}, dial.Policy{})
+	dialled := make(chan tunflow.Dial, 1)
+	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: patience, DialDone: func(d tunflow.Dial) { dialled <- d }}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
 	d := <-dialled
 	blind := tuntest.TCP{Src: d.Client, Dst: d.Server, Seq: d.ISN + 1<<30, Flags: tuntest.SYN, Window: 1000}
@@ -33,7 +34,7 @@ func TestBlindSYNBeforeRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-dialled // the blind SYN has arrived before it
-	router.Recorded(d.Client, d.Server, d.ISN, 0)
+	router.Recorded(d.Key, 0)
 	_ = c.SetDeadline(time.Now().Add(patience))
 	if b, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 		t.Errorf("client has received %d bytes, %v, want hello", b, err)

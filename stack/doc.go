@@ -111,7 +111,7 @@
 //
 // # When a connection is over
 //
-// Options.FlowDone gets its bytes, its duration and what began its end (summary.go, end.go): the
+// Options.FlowDone gets its bytes, its duration and what began its end (tun/flow, end.go): the
 // first FIN or RST of either end, or the first that did not answer any more.
 //
 // Run ends when its context does, and resets what is open; not towards a far side that has all that

@@ -15,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 )
 
 // flow is one TCP connection of a client: first an attempt to reach the far side, then a relay
@@ -65,7 +66,7 @@ type flow struct {
 	sentAll    atomic.Bool   // the client's FIN has gone to the far side, behind all its bytes
 	resetHost  atomic.Bool   // the client reset: so do we, towards the far side
 	resetGuest atomic.Bool   // the far side reset, or we stop: so do we, towards the client
-	end        atomic.Uint32 // an End: what began it
+	end        atomic.Uint32 // a tunflow.End
 	ended      time.Time     // when both halves were done; written before the phase closing
 	moved      atomic.Bool   // a byte has crossed since the last sweep
 	still      int           // ticks of the sweeper in which nothing has moved, up to when the halves know; owned by the sweeper
@@ -85,6 +86,13 @@ type flow struct {
 }
 
 type flowKey struct{ client, server netip.AddrPort }
+
+// name returns the key of the handshake that the client began with isn.
+func (k flowKey) name(isn uint32) tunflow.Key {
+	return tunflow.Key{Client: k.client, Server: k.server, ISN: isn}
+}
+
+func (f *flow) name() tunflow.Key { return f.key.name(f.isn) }
 
 type phase = uint32
 
@@ -174,7 +182,7 @@ func (f *flow) finish(h *half) {
 // abort ends a flow from any goroutine: each half finishes when it is next run. A far side that has
 // all that the client sent need not take it for cut short.
 func (f *flow) abort() {
-	f.began(RouterRST)
+	f.began(tunflow.RouterRST)
 	f.resetGuest.Store(true)
 	f.resetHost.Store(!f.sentAll.Load())
 	f.outbound.kick()

@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -25,10 +26,10 @@ func TestAwaitRecord(t *testing.T) {
 		b, _ := io.ReadAll(c)
 		received <- b
 	})
-	dialled := make(chan Dial, 1)
-	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: time.Second, DialDone: func(d Dial) { dialled <- d }}, dial.Policy{})
+	dialled := make(chan tunflow.Dial, 1)
+	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: time.Second, DialDone: func(d tunflow.Dial) { dialled <- d }}, dial.Policy{})
 	client := newClient(t, router)
-	connect := func() (net.Conn, Dial) {
+	connect := func() (net.Conn, tunflow.Dial) {
 		c := client.dial(t, serverV4, port)
 		if _, err := c.Write([]byte("question")); err != nil {
 			t.Fatal(err)
@@ -37,7 +38,9 @@ func TestAwaitRecord(t *testing.T) {
 	}
 
 	c, d := connect()
-	router.Recorded(d.Client, d.Server, d.ISN+1, 0) // another attempt
+	other := d.Key
+	other.ISN++
+	router.Recorded(other, 0)
 	if b, err := io.ReadAll(c); err == nil || len(b) != 0 {
 		t.Errorf("client has received %q, %v, want a reset", b, err)
 	}
@@ -49,8 +52,8 @@ func TestAwaitRecord(t *testing.T) {
 	}
 
 	c, d = connect()
-	router.Recorded(d.Client, d.Server, d.ISN, 0)
-	router.Recorded(d.Client, d.Server, d.ISN, 0)
+	router.Recorded(d.Key, 0)
+	router.Recorded(d.Key, 0)
 	b := make([]byte, 5)
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
 		t.Errorf("client has received %q, %v", b, err)
@@ -124,8 +127,8 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 // A SYN or a datagram of a host socket of our own comes back when the host's rules are wrong.
 func TestOwnSocketsAreDropped(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
-	dials := make(chan Dial, 10)
-	router := startRouter(t, Options{DialDone: func(d Dial) { dials <- d }}, dial.Policy{})
+	dials := make(chan tunflow.Dial, 10)
+	router := startRouter(t, Options{DialDone: func(d tunflow.Dial) { dials <- d }}, dial.Policy{})
 	newClient(t, router).dial(t, serverV4, port)
 	own := <-dials
 	syn := tuntest.TCP{Src: own.Local, Dst: own.Remote, Flags: tcpSYN, Window: 65535}.Packet()

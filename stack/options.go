@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 )
 
 // Options of a Stack. Zero values select the defaults named with each field.
@@ -49,14 +50,14 @@ type Options struct {
 	// and where it would take the only processor from clients.
 	Spin time.Duration
 
-	// DialDone is told how the dial of an attempt ended, before the client is answered; nil =
-	// nobody asks. It is called from the packet path and must not block.
-	DialDone func(Dial)
+	// DialDone receives the end of each dial before the client is answered. It runs on the packet
+	// path and must not block. nil disables it.
+	DialDone func(tunflow.Dial)
 
-	// BeforeAnswer is told that a dial has ended and the client is about to learn it; nil = nobody
-	// asks. The client is answered when it calls answer, from any goroutine, once. It must not
-	// block, and is not called where there is no answer.
-	BeforeAnswer func(client, server netip.AddrPort, isn uint32, answer func())
+	// BeforeAnswer holds back the answer to a client whose dial has ended until it calls answer,
+	// once and from any goroutine. It must not block. It is not called for a dial without an
+	// answer. nil disables it.
+	BeforeAnswer func(k tunflow.Key, answer func())
 
 	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids;
 	// nil = not called. It is called from the packet path and must not block.
@@ -67,14 +68,14 @@ type Options struct {
 	// HandshakeTimeout is reset.
 	AwaitRecord bool
 
-	// FlowDone is told how a connection was when it is over; nil = nobody asks. It may be called
-	// with netstack's locks held and must not block.
-	FlowDone func(Flow)
+	// FlowDone receives each connection that has ended. It may be called with netstack's locks held
+	// and must not block. nil disables it.
+	FlowDone func(tunflow.Flow)
 
-	// Gone is told that nothing is left of an attempt or of the connection that came of it, before
-	// another one of its 4-tuple begins; nil = nobody asks. It may be called with netstack's locks
-	// held and must not block.
-	Gone func(client, server netip.AddrPort, isn uint32)
+	// Gone receives the key of each handshake of which nothing is left, nor of its connection,
+	// before the next one of its 4-tuple begins. It may be called with netstack's locks held and
+	// must not block. nil disables it.
+	Gone func(tunflow.Key)
 
 	// MSS bounds what the host socket of a TCP flow announces and sends in one segment
 	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
@@ -131,26 +132,3 @@ func (o *Options) setDefaults() {
 		o.Log = silent
 	}
 }
-
-// Dial tells how the dial of one attempt ended.
-type Dial struct {
-	Client, Server netip.AddrPort // as the client addressed them
-	ISN            uint32         // of the client's SYN
-	Answer         Answer
-	Local, Remote  netip.AddrPort // of the host socket; Local is the zero value where none was bound
-	Duration       time.Duration
-	MSS            int    // set on the host socket; 0 = the kernel's
-	Errno          string // such as ECONNREFUSED; "" when connected or denied
-}
-
-// Answer is what the client gets to see of a dial.
-type Answer uint8
-
-const (
-	Connected   Answer = iota // SYN-ACK
-	Refused                   // RST
-	Unreachable               // ICMP destination unreachable
-	Denied                    // ICMP administratively prohibited
-	Silent                    // nothing: the far side did not answer, or the failure is our own
-	Dropped                   // nothing: a SYN of the attempt was dropped, with no dial; the client's next one may begin it
-)

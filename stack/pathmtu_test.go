@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 )
 
 // TestHostSocketIsSized looks at what the server sees of a bounded socket, and at what the stack
@@ -33,11 +34,11 @@ func TestHostSocketIsSized(t *testing.T) {
 			})
 		})
 		var router *testRouter
-		dials, pathMTUs := make(chan Dial, 1), make(chan int, 1)
+		dials, pathMTUs := make(chan tunflow.Dial, 1), make(chan int, 1)
 		router = startRouter(t, Options{
 			MSS: func(_, s netip.AddrPort) int { return 1000 + s.Addr().BitLen() },
 			DF:  func(_, _ netip.AddrPort) dial.DF { return dial.ClearDF },
-			DialDone: func(d Dial) {
+			DialDone: func(d tunflow.Dial) {
 				dials <- d
 				pathMTUs <- router.PathMTU(d.Client, d.Server)
 			},

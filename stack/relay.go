@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	tunflow "syntap/tun/flow"
 )
 
 // The outbound half alone reads, and the flow's release alone closes or aborts, the netstack
@@ -33,11 +35,11 @@ func moveOutbound(f *flow, w *worker) (more bool) {
 			return f.resetGuest.Load()
 		case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound half has been told of
 			if f.clientGone() {
-				f.began(ClientRST)
+				f.began(tunflow.ClientRST)
 				f.clientReset()
 				return false
 			}
-			f.began(ClientFIN)
+			f.began(tunflow.ClientFIN)
 			_ = unix.Shutdown(f.fd, unix.SHUT_WR)
 			f.sentAll.Store(true)
 			f.finish(&f.outbound)
@@ -109,7 +111,7 @@ func moveInbound(f *flow, w *worker) (more bool) {
 			return false
 		}
 		if f.lastHalf() && f.clientGone() {
-			f.began(ClientRST)
+			f.began(tunflow.ClientRST)
 			f.resetHost.Store(true)
 			continue
 		}
@@ -230,7 +232,7 @@ func (f *flow) endOfHost(errno syscall.Errno) (done bool) {
 		f.resetGuest.Store(true)
 		return false
 	}
-	f.began(ServerFIN)
+	f.began(tunflow.ServerFIN)
 	f.finSent.Store(true)
 	_ = f.ep.Shutdown(tcpip.ShutdownWrite)
 	f.finish(&f.inbound)

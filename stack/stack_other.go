@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/tun"
+	tunflow "syntap/tun/flow"
 )
 
 // Stack terminates what comes out of a link; only Linux has what it needs.
@@ -31,7 +32,7 @@ func (s *Stack) Run(context.Context) error { return errors.ErrUnsupported }
 func (s *Stack) PathMTU(_, _ netip.AddrPort) int { return 0 }
 
 // Recorded is for connections, of which there are none.
-func (s *Stack) Recorded(_, _ netip.AddrPort, _, _ uint32) {}
+func (s *Stack) Recorded(tunflow.Key, uint32) {}
 
 // Stats returns the stack's counters.
 func (s *Stack) Stats() *Stats { return &s.stats }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	tunflow "syntap/tun/flow"
 )
 
 // Stats counts what the stack did. Counters only grow; gauges say so.
@@ -13,8 +15,8 @@ type Stats struct {
 	UDPFlows  atomic.Int64 // gauge: client endpoints
 	EchoFlows atomic.Int64 // gauge: clients' echo identifiers
 
-	LocalFailures ErrnoCounts               // of host sockets, on this host: to open, connect or send
-	Dials         [Silent + 1]atomic.Uint64 // ended dials by Answer
+	LocalFailures ErrnoCounts                    // of host sockets, on this host: to open, connect or send
+	Dials         [tunflow.Dropped]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.
 	DropChecksum          atomic.Uint64 // wrong transport checksum

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -192,14 +193,14 @@ func TestRefusedIsRefused(t *testing.T) {
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
-		var dials []Dial
-		router := startRouter(t, Options{DialDone: func(d Dial) { dials = append(dials, d) }}, dial.Policy{})
+		var dials []tunflow.Dial
+		router := startRouter(t, Options{DialDone: func(d tunflow.Dial) { dials = append(dials, d) }}, dial.Policy{})
 		_, err = newClient(t, router).tryDial(server, port, patience)
 		if err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("dial: %v, want connection refused", err)
 		}
 		router.stop()
-		if len(dials) != 1 || dials[0].Answer != Refused || dials[0].Errno != "ECONNREFUSED" {
+		if len(dials) != 1 || dials[0].Answer != tunflow.Refused || dials[0].Error != "ECONNREFUSED" {
 			t.Errorf("DialDone: %+v, want one refused by ECONNREFUSED", dials)
 		}
 	})

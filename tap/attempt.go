@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 )
 
 // Bounds of what one attempt keeps, however often its segments are repeated.
@@ -39,7 +40,7 @@ type attempt struct {
 
 	synack   Offer
 	options  [2]offerOptions // of the SYN and of the SYN-ACK
-	upstream Upstream
+	upstream flow.Upstream
 	segments [4]Segment
 	bytes    [232]byte // headers of the segments: as many as three of Linux over IPv6 have
 }
@@ -66,11 +67,6 @@ func newAttempt(s *segment, p *tcpdump.Packet, at time.Time) *attempt {
 	a.rec.Segments = a.segments[:0]
 	readOffer(&a.rec.SYN, &a.options[0], s, p.Data)
 	return a
-}
-
-// key names the attempt to the world outside.
-func (a *attempt) key() Key {
-	return Key{Client: a.rec.Client, Server: a.rec.Server, ISN: a.iss}
 }
 
 // repeatSYN takes the same SYN again. Its options may have shrunk: what counts are those of the SYN

@@ -1,38 +1,33 @@
 package tap
 
-// DialResult tells how the router's dial for an attempt ended.
-type DialResult struct {
-	Upstream      // for the record; an Error says that the router has not connected
-	Denied   bool // policy forbade the destination: the outcome is Denied
-	Silent   bool // the client gets no answer: the outcome is NoReply
-}
+import "syntap/tun/flow"
 
 // DialDone takes the end of a dial. It is to be called before the client is answered, so that the
 // record can say how.
-func (t *Tap) DialDone(k Key, r DialResult) {
+func (t *Tap) DialDone(d flow.Dial) {
 	tr := t.tracker
-	sh, f := tr.find(k)
+	sh, f := tr.find(d.Key)
 	defer tr.deliver(sh)
 	if f == nil {
 		return
 	}
-	if f.router == dialling && (r.Error != "" || r.Denied || r.Silent) {
+	if f.router == dialling && d.Answer != flow.Connected {
 		f.router = idle
 	}
 	a := f.attempt
 	if a == nil && f.class == held && f.router == idle {
 		tr.move(sh, f, absent, t.now())
 	}
-	if a == nil || a.iss != k.ISN {
+	if a == nil || a.iss != d.ISN {
 		return
 	}
 	tr.confirm(sh, a) // had the router known a connection it would not have dialled
-	a.upstream = r.Upstream
+	a.upstream = d.Upstream
 	a.rec.Upstream = &a.upstream
-	switch {
-	case r.Denied:
+	switch d.Answer {
+	case flow.Denied:
 		tr.finish(sh, f, Denied, t.now())
-	case r.Silent:
+	case flow.NoReply:
 		tr.finish(sh, f, a.unanswered(), t.now())
 	}
 }
@@ -41,7 +36,7 @@ func (t *Tap) DialDone(k Key, r DialResult) {
 // connection that came of it. An open attempt ends as half_open. Without the call the tap keeps a
 // flow that was never established closed for as long as netstack could hold its endpoint by itself,
 // and one that was for ever.
-func (t *Tap) Forget(k Key) {
+func (t *Tap) Forget(k flow.Key) {
 	tr := t.tracker
 	sh, f := tr.find(k)
 	defer tr.deliver(sh)
@@ -66,15 +61,15 @@ func (t *Tap) Forget(k Key) {
 }
 
 // find returns the flow of a live attempt with its shard, which is locked.
-func (t *Tracker) find(k Key) (*shard, *flow) {
-	key := k.flowKey()
+func (t *Tracker) find(k flow.Key) (*shard, *entry) {
+	key := newFlowKey(k)
 	sh := t.shard(t.hash(&key))
 	sh.mu.Lock()
 	return sh, sh.flows[key]
 }
 
 // expects reports whether the router works on the attempt with the client's number isn.
-func (f *flow) expects(isn uint32) bool {
+func (f *entry) expects(isn uint32) bool {
 	switch {
 	case f.router == accepting:
 		return f.cNext == isn+1

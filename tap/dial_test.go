@@ -8,42 +8,44 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
 func TestDialDone(t *testing.T) {
 	t.Parallel()
-	up := Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
-	failed := func(errno string) Upstream {
+	up := flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
+	failed := func(errno string, a flow.Answer) flow.Dial {
 		u := up
 		u.Error = errno
-		return u
+		return flow.Dial{Upstream: u, Answer: a}
 	}
 	tests := []struct {
-		name   string
-		result DialResult
-		then   string
-		want   string
+		name string
+		dial flow.Dial
+		then string
+		want string
 	}{
-		{"connected", DialResult{Upstream: up}, "< SA 5000 1001\n> A 1001 5001", "established 1000/5000: S SA A"},
-		{"refused", DialResult{Upstream: failed("ECONNREFUSED")}, "< RA 0 1001", "refused 1000: S RA"},
-		{"denied", DialResult{Denied: true}, "", "denied 1000: S"},
-		{"silent", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "", "no_reply 1000: S"},
-		{"silent, SYN again", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 1000\n> S 1000", "no_reply 1000: S"},
-		{"silent, then another number", DialResult{Upstream: failed("ETIMEDOUT"), Silent: true}, "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
-		{"silent, then it works", DialResult{Upstream: failed("EMFILE"), Silent: true}, "> S 1000\n< SA 5000 1001\n> A 1001 5001",
+		{"connected", flow.Dial{Upstream: up}, "< SA 5000 1001\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"refused", failed("ECONNREFUSED", flow.Refused), "< RA 0 1001", "refused 1000: S RA"},
+		{"denied", flow.Dial{Answer: flow.Denied}, "", "denied 1000: S"},
+		{"silent", failed("ETIMEDOUT", flow.NoReply), "", "no_reply 1000: S"},
+		{"silent, SYN again", failed("ETIMEDOUT", flow.NoReply), "> S 1000\n> S 1000", "no_reply 1000: S"},
+		{"silent, then another number", failed("ETIMEDOUT", flow.NoReply), "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
+		{"silent, then it works", failed("EMFILE", flow.NoReply), "> S 1000\n< SA 5000 1001\n> A 1001 5001",
 			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
-		{"denied, SYN again", DialResult{Denied: true}, "> S 1000 +1s", "denied 1000: S"},
+		{"denied, SYN again", flow.Dial{Answer: flow.Denied}, "> S 1000 +1s", "denied 1000: S"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, Options{})
 			w.mustPlay("> S 1000")
-			w.tap.DialDone(key(1000), tt.result)
+			tt.dial.Key = key(1000)
+			w.tap.DialDone(tt.dial)
 			w.mustPlay(tt.then)
 			w.tap.Flush()
-			if diff := cmp.Diff(&tt.result.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(&tt.dial.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("upstream (-want +got):\n%s", diff)
 			}
 			w.wantRecords(tt.want)
@@ -55,18 +57,18 @@ func TestDialDone(t *testing.T) {
 // has one record.
 func TestSilentSYNs(t *testing.T) {
 	t.Parallel()
-	for _, result := range []DialResult{{Silent: true}, {Denied: true}} {
+	for _, answer := range []flow.Answer{flow.NoReply, flow.Denied} {
 		w := newWorld(t, Options{DialTimeout: 10 * time.Second})
 		for range 5 {
 			w.mustPlay("> S 1000")
-			w.tap.DialDone(key(1000), result)
+			w.tap.DialDone(dialled(1000, answer))
 			w.wait(8 * time.Second)
 		}
 		w.wait(3 * time.Second) // longer than DialTimeout since the last one
 		w.mustPlay("> S 1000")
-		w.tap.DialDone(key(1000), result)
+		w.tap.DialDone(dialled(1000, answer))
 		want := "no_reply 1000: S\nno_reply 1000: S"
-		if result.Denied {
+		if answer == flow.Denied {
 			want = "denied 1000: S\ndenied 1000: S"
 		}
 		w.wantRecords(want)
@@ -79,7 +81,7 @@ func TestLateSYNACK(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{DialTimeout: 10 * time.Second})
 	w.mustPlay("> S 1000")
-	w.tap.DialDone(key(1000), DialResult{Silent: true})
+	w.tap.DialDone(dialled(1000, flow.NoReply))
 	w.mustPlay("< SA 5000 1001")
 	w.wait(time.Minute)
 	if got := w.play("> A 1001 5001"); got[0] != "third_segment" {
@@ -100,7 +102,7 @@ func TestAbortedWhileDialling(t *testing.T) {
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
 		t.Errorf("another SYN while dialling: reason %q, want tcp_flows", reason)
 	}
-	w.tap.DialDone(key(1000), DialResult{Silent: true})
+	w.tap.DialDone(dialled(1000, flow.NoReply))
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
 		t.Errorf("another SYN after that: reason %q, want none", reason)
 	}
@@ -111,7 +113,7 @@ func TestDialDoneIPv6(t *testing.T) {
 	w := newWorld(t, Options{})
 	s := testSYN6()
 	w.send(tuntest.Frame{Data: s.Packet()})
-	w.tap.DialDone(Key{Client: s.Src, Server: s.Dst, ISN: s.Seq}, DialResult{Denied: true})
+	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: s.Src, Server: s.Dst, ISN: s.Seq}, Answer: flow.Denied})
 	w.wantRecords("denied 1000: S")
 }
 
@@ -120,8 +122,8 @@ func TestStaleDial(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{})
 	w.mustPlay("> S 1000\n> S 2000")
-	w.tap.DialDone(key(1000), DialResult{Denied: true})
-	w.tap.DialDone(Key{Client: testServer, Server: testClient}, DialResult{Denied: true})
+	w.tap.DialDone(dialled(1000, flow.Denied))
+	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: testServer, Server: testClient}, Answer: flow.Denied})
 	w.wantRecords("no_reply 1000: S")
 	w.mustPlay("< SA 5000 2001\n> A 2001 5001")
 	w.wantRecords("established 2000/5000: S SA A")
@@ -166,8 +168,8 @@ func TestForgottenConnection(t *testing.T) {
 		answer func(w *world)
 		want   string
 	}{
-		{"dial denied", func(w *world) { w.tap.DialDone(key(2000), DialResult{Denied: true}) }, "denied 2000: S"},
-		{"dial without answer", func(w *world) { w.tap.DialDone(key(2000), DialResult{Silent: true}) }, "no_reply 2000: S"},
+		{"dial denied", func(w *world) { w.tap.DialDone(dialled(2000, flow.Denied)) }, "denied 2000: S"},
+		{"dial without answer", func(w *world) { w.tap.DialDone(dialled(2000, flow.NoReply)) }, "no_reply 2000: S"},
 		{"unreachable", func(w *world) { _ = w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp}) }, "unreachable 2000: S"},
 		{"SYN-ACK", func(w *world) { w.mustPlay("< SA 7000 2001\n> A 2001 7001") }, "established 2000/7000: S SA A"},
 		{"challenge ACK", func(w *world) { w.mustPlay("< A 5001 1001\n> R 1001"); w.tap.Forget(key(1000)); w.wait(time.Minute) }, ""},

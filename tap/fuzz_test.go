@@ -8,6 +8,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -45,7 +46,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 
-		tr := NewTracker(Options{OnRecord: func(*Record) {}, OnSegment: func(Key, Segment) {}})
+		tr := NewTracker(Options{OnRecord: func(*Record) {}, OnSegment: func(flow.Key, Segment) {}})
 		tr.Observe(epoch, &tcpdump.Packet{Data: captured, Length: len(b)})
 		tr.Flush()
 
@@ -135,7 +136,7 @@ func (r *netRouter) operate(op [4]byte) {
 		r.send(tuntest.Frame{Data: s.Packet()})
 	case opDial:
 		r.mu.Lock()
-		r.dial = []DialResult{{}, {Silent: true}, {Upstream: Upstream{Error: "ECONNREFUSED"}}, {Denied: true, Silent: true}}[op[1]%4]
+		r.answer = []flow.Answer{flow.Connected, flow.NoReply, flow.Refused, flow.Denied}[op[1]%4]
 		r.mu.Unlock()
 	case opWait:
 		// Only the tap's clock goes on. Netstack's, by which it gives up after 127 s, does not.

@@ -8,14 +8,8 @@ import (
 	"net/netip"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 )
-
-// Key identifies one attempt. Live, a client that gave up a number and chose a new one has made a
-// second attempt.
-type Key struct {
-	Client, Server netip.AddrPort
-	ISN            uint32 // the client's initial sequence number
-}
 
 // flowKey is a TCP flow's identity as a few machine words: two ends, called a and b.
 //
@@ -68,8 +62,8 @@ func (k *flowKey) setVLANs(p *tcpdump.Packet) {
 	k.space = k.space&^0xffffff | id&0xffffff
 }
 
-// flowKey returns the key of the attempt's flow on a live link.
-func (k Key) flowKey() flowKey {
+// newFlowKey returns the key of a handshake's flow on a live link.
+func newFlowKey(k flow.Key) flowKey {
 	f := flowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6 << 24}
 	if k.Client.Addr().Is4() {
 		f.space = 4 << 24

@@ -13,6 +13,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -65,18 +66,18 @@ func TestAdmission(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string
-		admission Admission
+		admission flow.Admission
 		want      string
 		records   string
 		answers   int
 	}{
-		{"admit", Admit, "pass pass", "no_reply 1000 again 1/0: S S", 0},
-		{"wait", Wait, "waiting waiting", "", 0},
-		{"refuse", Refuse, "refused refused", "", 2},
+		{"admit", flow.Admit, "pass pass", "no_reply 1000 again 1/0: S S", 0},
+		{"wait", flow.Wait, "waiting waiting", "", 0},
+		{"refuse", flow.Refuse, "refused refused", "", 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{Admission: func(time.Time) Admission { return tt.admission }})
+			w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return tt.admission }})
 			if diff := cmp.Diff(fields(tt.want), w.play("> S 1000\n> S 1000")); diff != "" {
 				t.Errorf("fates (-want +got):\n%s", diff)
 			}
@@ -87,10 +88,10 @@ func TestAdmission(t *testing.T) {
 			w.wantRecords(tt.records)
 		})
 	}
-	admission := Admit
-	w := newWorld(t, Options{Admission: func(time.Time) Admission { return admission }})
+	admission := flow.Admit
+	w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return admission }})
 	w.play("> S 1000")
-	admission = Refuse
+	admission = flow.Refuse
 	if diff := cmp.Diff(fields("pass pass pass"), w.play("> S 1000\n< SA 5000 1001\n> A 1001 5001")); diff != "" {
 		t.Errorf("fates of an attempt that had begun (-want +got):\n%s", diff)
 	}
@@ -99,7 +100,7 @@ func TestAdmission(t *testing.T) {
 func TestProhibited(t *testing.T) {
 	t.Parallel()
 	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
-		w := newWorld(t, Options{Admission: func(time.Time) Admission { return Refuse }})
+		w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return flow.Refuse }})
 		if _, reason := w.send(tuntest.Frame{Data: s.Packet()}); reason != "refused" {
 			t.Errorf("dropped as %q", reason)
 		}
@@ -259,7 +260,7 @@ func TestLimits(t *testing.T) {
 	if n := w.tap.Stats().HalfOpen; n != 16 {
 		t.Errorf("half open: %d, want 16", n)
 	}
-	w.tap.DialDone(Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: testServer, ISN: 1000}, DialResult{Silent: true})
+	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: testServer, ISN: 1000}, Answer: flow.NoReply})
 	if got := from("192.0.2.1:4"); got != "" {
 		t.Errorf("SYN when there is room again: reason %q, want none", got)
 	}
@@ -349,7 +350,7 @@ func TestBlindSegments(t *testing.T) {
 		w.wantRecords("established 1000/5000: S SA A")
 		w.mustPlay("> S 2000")
 		w.tap.Forget(key(1000)) // which the client has reset
-		w.tap.DialDone(key(2000), DialResult{})
+		w.tap.DialDone(dialled(2000, flow.Connected))
 		if got := w.play("> A 2001 7001"); got[0] != "third_segment" {
 			t.Errorf("after %q: a third segment without SYN-ACK: %s", blind, got[0])
 		}
@@ -435,10 +436,10 @@ func TestOneConnectOneRecord(t *testing.T) {
 func TestAdmissionOfOthers(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", handshake} {
-		admission := Admit
-		w := newWorld(t, Options{Admission: func(time.Time) Admission { return admission }})
+		admission := flow.Admit
+		w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return admission }})
 		w.mustPlay(before)
-		admission = Wait
+		admission = flow.Wait
 		if got := w.play("> S 2000"); got[0] != "waiting" {
 			t.Errorf("after %q: SYN with another number: %s, want waiting", before, got[0])
 		}

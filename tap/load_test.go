@@ -15,6 +15,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -130,10 +131,10 @@ func TestParallelHandshakes(t *testing.T) {
 	const clients, each = 8, 200
 	var (
 		mu   sync.Mutex
-		seen = map[Key]string{}
+		seen = map[flow.Key]string{}
 	)
 	tap := Wrap(&repeatLink{}, Options{
-		OnSegment: func(k Key, s Segment) {
+		OnSegment: func(k flow.Key, s Segment) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[k] += " " + flagLetters(s.Packet)
@@ -141,7 +142,7 @@ func TestParallelHandshakes(t *testing.T) {
 		OnRecord: func(r *Record) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen[Key{r.Client, r.Server, r.ClientISN}] += fmt.Sprintf(" %s(%d)", r.Outcome, len(r.Segments))
+			seen[r.Key()] += fmt.Sprintf(" %s(%d)", r.Outcome, len(r.Segments))
 		},
 	})
 	var wg sync.WaitGroup
@@ -186,7 +187,7 @@ func TestReentrance(t *testing.T) {
 	var tap *Tap
 	var records int
 	tap = Wrap(&repeatLink{}, Options{
-		OnSegment: func(k Key, _ Segment) { tap.DialDone(k, DialResult{Denied: true}) },
+		OnSegment: func(k flow.Key, _ Segment) { tap.DialDone(flow.Dial{Key: k, Answer: flow.Denied}) },
 		OnRecord: func(*Record) {
 			records++
 			_ = tap.Stats()

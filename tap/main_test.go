@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -134,7 +135,7 @@ type recorder struct {
 	mu       sync.Mutex
 	records  []*Record
 	segments []Segment
-	keys     []Key // of segments
+	keys     []flow.Key // of segments
 }
 
 func (r *recorder) options() Options {
@@ -144,7 +145,7 @@ func (r *recorder) options() Options {
 			defer r.mu.Unlock()
 			r.records = append(r.records, rec)
 		},
-		OnSegment: func(k Key, s Segment) {
+		OnSegment: func(k flow.Key, s Segment) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.keys = append(r.keys, k)

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -34,9 +35,9 @@ type netRouter struct {
 	mu       sync.Mutex
 	isn      map[gstack.TransportEndpointID]uint32
 	settled  map[gstack.TransportEndpointID]chan struct{} // closed when the attempt's SYN-ACK is out, or none will come
-	dial     DialResult                                   // how the next dials end
+	answer   flow.Answer                                  // how the next dials end
 	pending  map[*waiter.Queue]bool                       // of endpoints that wait for their third segment
-	accepted []Key                                        // attempts that netstack has established
+	accepted []flow.Key                                   // attempts that netstack has established
 	open     []tcpip.Endpoint
 	handlers sync.WaitGroup
 	barriers uint16 // connections of catchUp
@@ -220,16 +221,16 @@ func (r *netRouter) accept(req *tcp.ForwarderRequest) {
 	client, _ := netip.AddrFromSlice(id.RemoteAddress.AsSlice())
 	server, _ := netip.AddrFromSlice(id.LocalAddress.AsSlice())
 	r.mu.Lock()
-	dial := r.dial
-	k := Key{Client: netip.AddrPortFrom(client, id.RemotePort), Server: netip.AddrPortFrom(server, id.LocalPort), ISN: r.isn[id]}
+	answer := r.answer
+	k := flow.Key{Client: netip.AddrPortFrom(client, id.RemotePort), Server: netip.AddrPortFrom(server, id.LocalPort), ISN: r.isn[id]}
 	r.mu.Unlock()
 
-	r.tap.DialDone(k, dial)
+	r.tap.DialDone(flow.Dial{Key: k, Answer: answer})
 	if !r.shown(k) {
 		r.tb.Errorf("netstack took a SYN that the tap has not recorded: %v", k)
 	}
-	if dial.Silent || dial.Error != "" {
-		req.Complete(!dial.Silent)
+	if answer != flow.Connected {
+		req.Complete(answer == flow.Refused)
 		return
 	}
 	wq := &waiter.Queue{}
@@ -250,20 +251,20 @@ func (r *netRouter) accept(req *tcp.ForwarderRequest) {
 }
 
 // shown reports whether the tap has shown a SYN of the attempt.
-func (r *netRouter) shown(k Key) bool {
+func (r *netRouter) shown(k flow.Key) bool {
 	r.rec.mu.Lock()
 	defer r.rec.mu.Unlock()
 	return slices.Contains(r.rec.keys, k)
 }
 
 // established counts the records of connections by attempt.
-func (r *netRouter) established() map[Key]int {
+func (r *netRouter) established() map[flow.Key]int {
 	r.rec.mu.Lock()
 	defer r.rec.mu.Unlock()
-	n := map[Key]int{}
+	n := map[flow.Key]int{}
 	for _, rec := range r.rec.records {
 		if rec.Outcome == Established {
-			n[Key{rec.Client, rec.Server, rec.ClientISN}]++
+			n[rec.Key()]++
 		}
 	}
 	return n
@@ -273,19 +274,19 @@ func (r *netRouter) established() map[Key]int {
 func (r *netRouter) catchUp() {
 	r.tb.Helper()
 	r.mu.Lock()
-	dial := r.dial
-	r.dial = DialResult{}
+	answer := r.answer
+	r.answer = flow.Connected
 	r.mu.Unlock()
 	r.barriers++
 	c := tuntest.TCP{Src: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.77"), r.barriers), Dst: testServer, Seq: 99, Flags: tuntest.SYN}
 	r.send(tuntest.Frame{Data: c.Packet()})
 	c.Seq, c.Ack, c.Flags = 100, r.serverISN(c.Src)+1, tuntest.ACK
 	r.send(tuntest.Frame{Data: c.Packet()})
-	k := Key{Client: c.Src, Server: c.Dst, ISN: 99}
+	k := flow.Key{Client: c.Src, Server: c.Dst, ISN: 99}
 	tuntest.Wait(r.tb, "the last connection", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.dial = dial
+		r.answer = answer
 		return slices.Contains(r.accepted, k)
 	})
 }
@@ -296,7 +297,7 @@ func (r *netRouter) verify() {
 	r.catchUp()
 	r.close()
 
-	accepted := map[Key]int{}
+	accepted := map[flow.Key]int{}
 	for _, k := range r.accepted {
 		accepted[k]++
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syntap/tap/policy"
+	"syntap/tun/flow"
 )
 
 // Options configure a Tap or a Tracker. The zero value is useful: nobody listens, the limits are
@@ -18,7 +19,7 @@ type Options struct {
 	//
 	// Both functions are called with no lock held, the calls about one attempt one after the other
 	// and in the order of its segments. They run on the packet path and must not block.
-	OnSegment func(Key, Segment)
+	OnSegment func(flow.Key, Segment)
 
 	// Timeout ends an attempt as half_open this long after its first SYN-ACK; 0 means 5 s. Live
 	// only.
@@ -47,7 +48,7 @@ type Options struct {
 
 	// Admission says whether a SYN may begin an attempt. If nil, any may. It is called from the
 	// packet path and must not block. Live only.
-	Admission func(at time.Time) Admission
+	Admission func(at time.Time) flow.Admission
 	// Sources reports whether a client may have the address. If nil, any may. Live only.
 	Sources func(netip.Addr) bool
 	// Now is the clock; nil means time.Now. Live only.

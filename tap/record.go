@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 )
 
 // Outcome is the verdict on one attempt to open a TCP connection.
@@ -49,8 +50,8 @@ type Record struct {
 
 	Segments []Segment // of the opening, in the order seen, as they stand on the TUN
 	Rewrites []Rewrite
-	Upstream *Upstream // live only
-	Owner    *Owner    // for the receiver of the record to fill in: the tap knows no processes; nil = unknown
+	Upstream *flow.Upstream // live only
+	Owner    *Owner         // for the receiver of the record to fill in: the tap knows no processes; nil = unknown
 }
 
 // Owner is the process of the client, on this host.
@@ -58,6 +59,11 @@ type Owner struct {
 	UID     uint32
 	PID     int    // 0 = unknown
 	Process string // its name; "" = unknown
+}
+
+// Key returns the key of the handshake.
+func (r *Record) Key() flow.Key {
+	return flow.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 }
 
 // Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is
@@ -88,12 +94,4 @@ type Rewrite struct {
 	What     string // "mss" or "df"
 	From, To string
 	Rule     int // number of the rule, from 1
-}
-
-// Upstream tells how the far side was reached.
-type Upstream struct {
-	Local, Remote netip.AddrPort // Local is the zero value when no socket was bound
-	DialTime      time.Duration
-	MSS           int    // set by a rule; 0 = untouched
-	Error         string // errno name such as ECONNREFUSED; "" = connected
 }

@@ -2,15 +2,6 @@ package tap
 
 import "syntap/tun"
 
-// Admission says what becomes of a SYN that would begin an attempt.
-type Admission uint8
-
-const (
-	Admit  Admission = iota // it may enter
-	Wait                    // it is dropped, and the client sends another
-	Refuse                  // it is dropped, and the client is told
-)
-
 // refuse tells the client of a SYN, of which head holds the headers, that it may not open
 // connections: ICMP administratively prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
 func (t *Tap) refuse(head []byte) {

@@ -7,7 +7,7 @@ import (
 )
 
 // onSYN takes a SYN without ACK.
-func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
+func (t *Tracker) onSYN(sh *shard, f *entry, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
 	if t.live && !s.fromA {
 		return pass // the router opens nothing towards a client
 	}
@@ -37,7 +37,7 @@ func (t *Tracker) onSYN(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.
 
 // mayBegin says whether a SYN may begin an attempt. Nothing that will make a record passes without
 // admission.
-func (t *Tracker) mayBegin(sh *shard, f *flow, s *segment, hash uint64, at time.Time) dropReason {
+func (t *Tracker) mayBegin(sh *shard, f *entry, s *segment, hash uint64, at time.Time) dropReason {
 	switch {
 	case s.admission != pass:
 		return s.admission
@@ -53,7 +53,7 @@ func (t *Tracker) mayBegin(sh *shard, f *flow, s *segment, hash uint64, at time.
 
 // hasRecord reports whether the SYN with a number has its record, which is of an attempt that came
 // to nothing.
-func (f *flow) hasRecord(iss uint32) bool {
+func (f *entry) hasRecord(iss uint32) bool {
 	switch f.outcome {
 	case NoReply, Denied, HalfOpen, Refused, Unreachable:
 		return f.iss == iss
@@ -62,7 +62,7 @@ func (f *flow) hasRecord(iss uint32) bool {
 }
 
 // onNextSYN takes a SYN on a flow with an open attempt.
-func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
+func (t *Tracker) onNextSYN(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	switch a := f.attempt; {
 	case s.fromA != a.clientIsA:
 		a.cross(s, p)
@@ -85,7 +85,7 @@ func (t *Tracker) onNextSYN(sh *shard, f *flow, s *segment, p *tcpdump.Packet, a
 }
 
 // onSYNACK takes a segment with SYN and ACK.
-func (t *Tracker) onSYNACK(sh *shard, f *flow, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
+func (t *Tracker) onSYNACK(sh *shard, f *entry, s *segment, hash uint64, p *tcpdump.Packet, at time.Time) dropReason {
 	if t.live {
 		if s.fromA {
 			return dropSYNACK // forged: the router opens nothing that a client could answer
@@ -119,7 +119,7 @@ func (t *Tracker) onSYNACK(sh *shard, f *flow, s *segment, hash uint64, p *tcpdu
 
 // accept notes that the router waits for a third segment, also where the tap has no attempt for it:
 // then none passes.
-func (t *Tracker) accept(sh *shard, f *flow, s *segment, hash uint64, at time.Time) *flow {
+func (t *Tracker) accept(sh *shard, f *entry, s *segment, hash uint64, at time.Time) *entry {
 	switch {
 	case f == nil:
 		f = t.add(sh, s.key, hash)
@@ -134,7 +134,7 @@ func (t *Tracker) accept(sh *shard, f *flow, s *segment, hash uint64, at time.Ti
 }
 
 // onOther takes a segment with neither SYN nor RST.
-func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
+func (t *Tracker) onOther(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	if f == nil {
 		return pass
 	}
@@ -176,7 +176,7 @@ func (t *Tracker) onOther(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at 
 
 // onRST takes a RST. One that is not exact is a guess (RFC 5961 §3). Live, whether one of a client
 // ends a connection is for the router to say, which knows the numbers.
-func (t *Tracker) onRST(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
+func (t *Tracker) onRST(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at time.Time) dropReason {
 	if f == nil {
 		return pass
 	}

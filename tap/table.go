@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"syntap/tun/flow"
 )
 
 // class is what the table keeps a flow for.
@@ -38,8 +40,8 @@ const (
 	accepting        // a SYN-ACK has passed: the endpoint waits for the third segment
 )
 
-// flow is the table's entry.
-type flow struct {
+// entry is the table's entry.
+type entry struct {
 	key      flowKey
 	hash     uint64
 	local    bool // the client is on this host
@@ -53,11 +55,11 @@ type flow struct {
 	gone     bool   // with a tentative attempt: the router has ended the connection underneath
 	deadline time.Time
 
-	prev, next *flow // in the shard's list of the class, by deadline
+	prev, next *entry // in the shard's list of the class, by deadline
 }
 
 // maybeDialling notes that a SYN has passed.
-func (f *flow) maybeDialling() {
+func (f *entry) maybeDialling() {
 	if f.router == idle {
 		f.router = dialling
 	}
@@ -66,7 +68,7 @@ func (f *flow) maybeDialling() {
 // shard is a part of the table with a lock of its own.
 type shard struct {
 	mu    sync.Mutex // guards the rest
-	flows map[flowKey]*flow
+	flows map[flowKey]*entry
 	lists [classes]flowList
 
 	// Events wait here for the goroutine that is delivering, so that they leave in order and
@@ -80,7 +82,7 @@ type shard struct {
 
 // event is a call of Options.OnSegment or OnRecord.
 type event struct {
-	key     Key
+	key     flow.Key
 	segment Segment
 	record  *Record // nil: the segment
 }
@@ -100,7 +102,7 @@ func (t *table) init(shards int, live bool) {
 	t.hashSeed = newHashSeed()
 	t.shards = make([]shard, shards)
 	for i := range t.shards {
-		t.shards[i].flows = make(map[flowKey]*flow)
+		t.shards[i].flows = make(map[flowKey]*entry)
 		if live {
 			t.shards[i].renewals = make([]renewal, renewals/shards)
 		}
@@ -119,8 +121,8 @@ func (t *table) places() int64 {
 func (t *table) size() int64 { return t.places() + t.count[established].Load() }
 
 // add makes an absent flow.
-func (t *table) add(sh *shard, key flowKey, hash uint64) *flow {
-	f := &flow{key: key, hash: hash}
+func (t *table) add(sh *shard, key flowKey, hash uint64) *entry {
+	f := &entry{key: key, hash: hash}
 	sh.flows[key] = f
 	return f
 }
@@ -128,7 +130,7 @@ func (t *table) add(sh *shard, key flowKey, hash uint64) *flow {
 // move puts a flow into another class and out of the table when that is absent. Since all flows of
 // a class live equally long, the end of its list is the place for a new deadline, and expiry costs
 // the same however many there are. The shard's lock is held.
-func (t *table) move(sh *shard, f *flow, to class, now time.Time) {
+func (t *table) move(sh *shard, f *entry, to class, now time.Time) {
 	from := f.class
 	if from != absent {
 		sh.lists[from].remove(f)
@@ -163,9 +165,9 @@ func change(before, after bool) int {
 }
 
 // flowList is a list of flows, oldest first.
-type flowList struct{ first, last *flow }
+type flowList struct{ first, last *entry }
 
-func (l *flowList) push(f *flow) {
+func (l *flowList) push(f *entry) {
 	f.prev, f.next = l.last, nil
 	if l.last == nil {
 		l.first = f
@@ -175,7 +177,7 @@ func (l *flowList) push(f *flow) {
 	l.last = f
 }
 
-func (l *flowList) remove(f *flow) {
+func (l *flowList) remove(f *entry) {
 	if f.prev == nil {
 		l.first = f.next
 	} else {

@@ -12,6 +12,7 @@ import (
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
+	"syntap/tun/flow"
 )
 
 // shards of a live table: enough that two flows rarely meet at a lock.
@@ -149,9 +150,9 @@ func (t *Tap) admission() dropReason {
 		return pass
 	}
 	switch t.tracker.o.Admission(t.now()) {
-	case Wait:
+	case flow.Wait:
 		return dropWaiting
-	case Refuse:
+	case flow.Refuse:
 		return dropRefused
 	default:
 		return pass

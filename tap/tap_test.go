@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -130,7 +131,10 @@ func (w *world) wantRecords(text string) {
 	}
 }
 
-func key(isn uint32) Key { return Key{Client: testClient, Server: testServer, ISN: isn} }
+// dialled is the end of the dial for the handshake that key names.
+func dialled(isn uint32, a flow.Answer) flow.Dial { return flow.Dial{Key: key(isn), Answer: a} }
+
+func key(isn uint32) flow.Key { return flow.Key{Client: testClient, Server: testServer, ISN: isn} }
 
 const handshake = "> S 1000\n< SA 5000 1001\n> A 1001 5001\n"
 

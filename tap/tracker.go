@@ -94,7 +94,7 @@ func (t *Tracker) observe(s *segment, p *tcpdump.Packet, at time.Time) {
 // Flush ends every open attempt as half_open or no_reply, in the order of their first SYNs.
 func (t *Tracker) Flush() {
 	type opened struct {
-		flow    *flow
+		entry   *entry
 		attempt *attempt
 	}
 	var open []opened
@@ -110,10 +110,10 @@ func (t *Tracker) Flush() {
 	}
 	slices.SortFunc(open, func(x, y opened) int { return cmp.Compare(x.attempt.serial, y.attempt.serial) })
 	for _, o := range open {
-		sh := t.shard(o.flow.hash)
+		sh := t.shard(o.entry.hash)
 		sh.mu.Lock()
-		if o.flow.attempt == o.attempt {
-			t.finish(sh, o.flow, o.attempt.unanswered(), o.attempt.rec.Time)
+		if o.entry.attempt == o.attempt {
+			t.finish(sh, o.entry, o.attempt.unanswered(), o.attempt.rec.Time)
 		}
 		t.deliver(sh)
 	}

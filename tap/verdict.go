@@ -38,7 +38,7 @@ func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
 }
 
 // begin makes a the flow's attempt.
-func (t *Tracker) begin(sh *shard, f *flow, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
+func (t *Tracker) begin(sh *shard, f *entry, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
 	a.serial = t.serial.Add(1)
 	f.attempt = a
 	if !a.tentative {
@@ -66,13 +66,13 @@ func (t *Tracker) confirm(sh *shard, a *attempt) {
 }
 
 // ifBothAcked establishes a simultaneous open once each SYN is acknowledged.
-func (t *Tracker) ifBothAcked(sh *shard, f *flow, at time.Time) {
+func (t *Tracker) ifBothAcked(sh *shard, f *entry, at time.Time) {
 	if f.attempt.ackedClient && f.attempt.ackedServer {
 		t.establish(sh, f, at)
 	}
 }
 
-func (t *Tracker) establish(sh *shard, f *flow, at time.Time) {
+func (t *Tracker) establish(sh *shard, f *entry, at time.Time) {
 	a := f.attempt
 	t.confirm(sh, a)
 	if a.answered && a.rec.SYNACKRetransmits == 0 { // else ambiguous (Karn, RFC 6298 §3)
@@ -84,14 +84,14 @@ func (t *Tracker) establish(sh *shard, f *flow, at time.Time) {
 }
 
 // showLast adds the segment that ends the attempt.
-func (t *Tracker) showLast(sh *shard, f *flow, s *segment, p *tcpdump.Packet, at time.Time, o Outcome) {
+func (t *Tracker) showLast(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at time.Time, o Outcome) {
 	t.show(sh, f.attempt, s, p, at)
 	t.finish(sh, f, o, at)
 }
 
 // onFIN forgets an established flow of a capture when both ends have sent FIN. Live the router says
 // when.
-func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
+func (t *Tracker) onFIN(sh *shard, f *entry, s *segment, at time.Time) {
 	if t.live || s.flags&fin == 0 {
 		return
 	}
@@ -106,7 +106,7 @@ func (t *Tracker) onFIN(sh *shard, f *flow, s *segment, at time.Time) {
 }
 
 // finish ends the flow's attempt with its verdict.
-func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
+func (t *Tracker) finish(sh *shard, f *entry, o Outcome, at time.Time) {
 	a := f.attempt
 	f.attempt = nil
 	switch {
@@ -138,7 +138,7 @@ func (t *Tracker) finish(sh *shard, f *flow, o Outcome, at time.Time) {
 
 // keep moves a flow to a class that holds limit flows. When they are more, the oldest of the
 // shard's others goes; but for live connections, which SYNs make no more of then.
-func (t *Tracker) keep(sh *shard, f *flow, c class, limit int, at time.Time) {
+func (t *Tracker) keep(sh *shard, f *entry, c class, limit int, at time.Time) {
 	t.move(sh, f, c, at)
 	if t.live && c == established {
 		return
@@ -162,7 +162,7 @@ func (t *Tracker) record(sh *shard, a *attempt, o Outcome) {
 		}
 	}
 	if t.o.OnRecord != nil {
-		sh.events = append(sh.events, event{key: a.key(), record: &a.rec})
+		sh.events = append(sh.events, event{key: a.rec.Key(), record: &a.rec})
 	}
 }
 
@@ -175,7 +175,7 @@ func (t *Tracker) show(sh *shard, a *attempt, s *segment, p *tcpdump.Packet, at 
 
 func (t *Tracker) emit(sh *shard, a *attempt, kept Segment) {
 	if t.o.OnSegment != nil {
-		sh.events = append(sh.events, event{key: a.key(), segment: kept})
+		sh.events = append(sh.events, event{key: a.rec.Key(), segment: kept})
 	}
 }
 

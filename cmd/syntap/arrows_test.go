@@ -186,6 +186,7 @@ func TestCheckImport(t *testing.T) {
 		{"tun", "github.com/vishvananda/netlink", false},
 		{"tun/route", "syntap/tun/nft", true},
 		{"tun/route", "github.com/vishvananda/netlink/nl", true},
+		{"tun/flow", "syntap/tun", false},
 		{"tun/tuntest", "syntap/tun", true},
 		{"tap", "syntap/tun", true},
 		{"tap", "syntap/tun/flow", true},

@@ -19,6 +19,7 @@ import (
 	"syntap/tap/capture"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 )
 
 func newReplayCommand() *cobra.Command {
@@ -221,7 +222,7 @@ func (p *player) record(r *tap.Record) {
 	}
 }
 
-func (p *player) segment(_ tap.Key, seg tap.Segment) {
+func (p *player) segment(_ flow.Key, seg tap.Segment) {
 	for _, s := range p.judged {
 		p.note(s.Segment(&seg))
 	}

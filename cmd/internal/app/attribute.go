@@ -10,6 +10,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // attribution names the local user and process in the records of their attempts. The kernel is
@@ -24,7 +25,7 @@ type attribution struct {
 	mu sync.Mutex // guards all below
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
 	// again. When there are maxAttempts, the older map goes.
-	attempts, older map[tap.Key]*attributed
+	attempts, older map[flow.Key]*attributed
 }
 
 // attributed is an attempt of a local client.
@@ -44,11 +45,11 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 	if err != nil {
 		return nil, err
 	}
-	return &attribution{finder: finder, local: local, next: next, attempts: make(map[tap.Key]*attributed)}, nil
+	return &attribution{finder: finder, local: local, next: next, attempts: make(map[flow.Key]*attributed)}, nil
 }
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
-func (a *attribution) segment(k tap.Key, s tap.Segment) {
+func (a *attribution) segment(k flow.Key, s tap.Segment) {
 	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) {
 		return
 	}
@@ -59,12 +60,12 @@ func (a *attribution) segment(k tap.Key, s tap.Segment) {
 
 // attempt returns what is known of an attempt, and asks who its owner is the first time. mu is
 // held.
-func (a *attribution) attempt(k tap.Key) *attributed {
+func (a *attribution) attempt(k flow.Key) *attributed {
 	if t := a.find(k); t != nil {
 		return t
 	}
 	if len(a.attempts) >= maxAttempts {
-		a.attempts, a.older = make(map[tap.Key]*attributed), a.attempts
+		a.attempts, a.older = make(map[flow.Key]*attributed), a.attempts
 	}
 	t := new(attributed)
 	a.attempts[k] = t
@@ -75,7 +76,7 @@ func (a *attribution) attempt(k tap.Key) *attributed {
 	return t
 }
 
-func (a *attribution) find(k tap.Key) *attributed {
+func (a *attribution) find(k flow.Key) *attributed {
 	if t := a.attempts[k]; t != nil {
 		return t
 	}
@@ -97,13 +98,13 @@ func (a *attribution) found(t *attributed, p owner.Process) {
 
 // beforeAnswer calls answer when the owner of an attempt is known, or will not be, for
 // stack.Options.BeforeAnswer.
-func (a *attribution) beforeAnswer(client, server netip.AddrPort, isn uint32, answer func()) {
-	if !a.local(client.Addr()) {
+func (a *attribution) beforeAnswer(k flow.Key, answer func()) {
+	if !a.local(k.Client.Addr()) {
 		answer()
 		return
 	}
 	a.mu.Lock()
-	t := a.attempt(tap.Key{Client: client, Server: server, ISN: isn})
+	t := a.attempt(k)
 	waits := t.searching
 	if waits {
 		t.waiting = append(t.waiting, answer)
@@ -117,9 +118,8 @@ func (a *attribution) beforeAnswer(client, server netip.AddrPort, isn uint32, an
 // record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where
 // no search goes on for it.
 func (a *attribution) record(r *tap.Record) {
-	k := tap.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 	a.mu.Lock()
-	t := a.find(k)
+	t := a.find(r.Key())
 	waits := t != nil && t.searching
 	if waits {
 		t.waiting = append(t.waiting, func() { a.pass(r, t) })

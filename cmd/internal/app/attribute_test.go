@@ -12,6 +12,7 @@ import (
 
 	"syntap/tap"
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -79,8 +80,8 @@ func TestAttribution(t *testing.T) {
 	tuntest.Wait(t, "the process to be found", func() bool {
 		isn++
 		answered := make(chan struct{})
-		a.segment(tap.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
-		a.beforeAnswer(client, server, isn, func() { close(answered) })
+		a.segment(flow.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		a.beforeAnswer(flow.Key{Client: client, Server: server, ISN: isn}, func() { close(answered) })
 		<-answered
 		a.record(&tap.Record{Client: client, Server: server, ClientISN: isn})
 		r := <-records
@@ -101,11 +102,11 @@ func TestAttribution(t *testing.T) {
 	} {
 		isn := uint32(i)
 		if tt.seen {
-			a.segment(tap.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+			a.segment(flow.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
 		}
 		answered := make(chan struct{})
 		if tt.answered {
-			a.beforeAnswer(tt.client, server, isn, func() { close(answered) })
+			a.beforeAnswer(flow.Key{Client: tt.client, Server: server, ISN: isn}, func() { close(answered) })
 			select {
 			case <-answered:
 			case <-time.After(30 * time.Second):
@@ -122,16 +123,16 @@ func TestAttribution(t *testing.T) {
 		}
 	}
 	found := a.status().Found
-	a.segment(tap.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+	a.segment(flow.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
 	if again := a.status().Found; again != found {
 		t.Error("the owner of a SYN that comes again is counted again")
 	}
 	for i := range uint32(2*maxAttempts + 10) {
 		a.mu.Lock()
-		a.attempts[tap.Key{Client: client, ISN: i}] = new(attributed)
+		a.attempts[flow.Key{Client: client, ISN: i}] = new(attributed)
 		a.mu.Unlock()
 		if i%1000 == 0 {
-			a.beforeAnswer(netip.AddrPortFrom(machine, 1), server, i, func() {})
+			a.beforeAnswer(flow.Key{Client: netip.AddrPortFrom(machine, 1), Server: server, ISN: i}, func() {})
 		}
 	}
 	if n := len(a.attempts) + len(a.older); n > 2*maxAttempts+1000 {

@@ -23,6 +23,6 @@
 // sizes, the interface and the timeouts they have begun with, but each datagram asks the deny list
 // anew.
 //
-// Tap and stack do not know each other. What one has to tell the other goes through the callbacks
-// that [Route] sets.
+// Tap and stack do not know each other. Each takes the other's methods as its callbacks, which
+// [Router.Route] sets; the values that they pass are those of tun/flow.
 package app

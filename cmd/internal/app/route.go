@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -16,6 +15,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/tap"
 	"syntap/tun"
+	"syntap/tun/flow"
 )
 
 // Router says how Route is to carry traffic.
@@ -69,7 +69,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if owners != nil {
 		defer func() { _ = owners.close() }()
 		onRecord = owners.record
-		onSegment = func(k tap.Key, s tap.Segment) {
+		onSegment = func(k flow.Key, s tap.Segment) {
 			owners.segment(k, s)
 			r.Log.Segment(k, s)
 		}
@@ -80,7 +80,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	sources := knownTo(r.Sources, strangers)
 	tapOptions := r.tapOptions()
 	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
-	tapOptions.Admission = func(at time.Time) tap.Admission { return admission(r.Log.Admission(at)) }
+	tapOptions.Admission = r.Log.Admission
 	tapOptions.Local = r.local()
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
@@ -90,14 +90,10 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Spin = c.TUN.Spin
 	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
 	o.AwaitRecord = true
-	o.FlowDone = func(f stack.Flow) { r.Log.Flow(flowRecord(f)) }
-	o.DialDone = func(d stack.Dial) { t.DialDone(attempt(d)) }
+	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.Log.Flow, t.Forget
 	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer
-	}
-	o.Gone = func(client, server netip.AddrPort, isn uint32) {
-		t.Forget(tap.Key{Client: client, Server: server, ISN: isn})
 	}
 	if r.Forwards {
 		o.ClientMTU = dialer.ClientMTU
@@ -112,7 +108,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if f := countFrames(link, t); f != nil {
 		r.Log.CountFrames(f)
 	}
-	r.Log.OnWritten(func(rec *tap.Record) { s.Recorded(rec.Client, rec.Server, rec.ClientISN, rec.ServerISN) })
+	r.Log.OnWritten(s.Recorded)
 	if r.Started != nil {
 		r.Started(s.Drain)
 	}
@@ -176,27 +172,6 @@ func (r *Router) dialOptions() dial.Options {
 func keepalive(c *config.Config) dial.Keepalive {
 	e := &c.Egress
 	return dial.Keepalive{Idle: e.KeepaliveIdle, Interval: e.KeepaliveInterval, Probes: e.KeepaliveProbes}
-}
-
-// admission translates what the log says of new connections into what the tap makes of them.
-func admission(a audit.Admission) tap.Admission {
-	switch a {
-	case audit.Wait:
-		return tap.Wait
-	case audit.Refuse:
-		return tap.Refuse
-	default:
-		return tap.Admit
-	}
-}
-
-// attempt translates what the stack reports of a dial into what the tap records of it.
-func attempt(d stack.Dial) (tap.Key, tap.DialResult) {
-	return tap.Key{Client: d.Client, Server: d.Server, ISN: d.ISN}, tap.DialResult{
-		Upstream: tap.Upstream{Local: d.Local, Remote: d.Remote, DialTime: d.Duration, MSS: d.MSS, Error: d.Errno},
-		Denied:   d.Answer == stack.Denied,
-		Silent:   d.Answer == stack.Silent,
-	}
 }
 
 // destinations resolves the words of the deny list. The subnets of the TUN are never dialled:

@@ -3,6 +3,8 @@ package audit
 import (
 	"sync"
 	"sync/atomic"
+
+	"syntap/tun/flow"
 )
 
 // ends gathers the ends of connections on their way to a writer. Nobody waits for them, so they
@@ -12,14 +14,14 @@ type ends struct {
 	n    atomic.Int64  // written with mu held
 
 	mu   sync.Mutex // guards the two below
-	list []Flow
-	idle []Flow // memory for the next list
+	list []flow.Flow
+	idle []flow.Flow // memory for the next list
 }
 
 func newEnds() *ends { return &ends{news: make(chan struct{}, 1)} }
 
 // add reports whether there was room: limit is how many may wait.
-func (e *ends) add(f Flow, limit int) bool {
+func (e *ends) add(f flow.Flow, limit int) bool {
 	e.mu.Lock()
 	n := len(e.list)
 	if n < limit {
@@ -44,7 +46,7 @@ func (e *ends) wake() {
 }
 
 // take returns what has gathered; it is valid until the next call.
-func (e *ends) take() []Flow {
+func (e *ends) take() []flow.Flow {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	taken := e.list

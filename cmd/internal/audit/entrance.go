@@ -4,15 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// Admission says what becomes of a new connection.
-type Admission uint8
-
-const (
-	Admit  Admission = iota // its record can be written
-	Wait                    // not now: the client tries again
-	Refuse                  // not for some time
+	"syntap/tun/flow"
 )
 
 // refuseAfter is how long new connections wait before they are refused.
@@ -29,7 +22,7 @@ type entrance struct {
 
 // Admission asks whether a connection may begin at the time now. It is asked for every SYN and
 // costs a few loads.
-func (l *Log) Admission(now time.Time) Admission {
+func (l *Log) Admission(now time.Time) flow.Admission {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	stuck, open := false, 0
@@ -44,7 +37,7 @@ func (l *Log) Admission(now time.Time) Admission {
 		if e.closed.Load() {
 			e.announce(l.writers)
 		}
-		return Admit
+		return flow.Admit
 	}
 	e.refused.Add(1)
 	e.mu.Lock()
@@ -53,9 +46,9 @@ func (l *Log) Admission(now time.Time) Admission {
 	e.gap.Reason = Suspended
 	e.gap.add(now)
 	if now.Sub(e.gap.From) < refuseAfter {
-		return Wait
+		return flow.Wait
 	}
-	return Refuse
+	return flow.Refuse
 }
 
 // close is for the end of the log.

@@ -1,10 +1,10 @@
 package audit
 
 import (
-	"net/netip"
 	"time"
 
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // EventKey is the key of an [Event] among the fields of a sink's logrus entries.
@@ -17,20 +17,8 @@ type Event struct {
 	Record  *tap.Record  // one attempt, when its verdict has fallen
 	Segment *tap.Segment // one segment, as it passes; text sinks in packet order only
 	Gap     *Gap         // records are missing here; JSON sinks only
-	Flow    *Flow        // a connection has ended; JSON sinks only
+	Flow    *flow.Flow   // a connection has ended; JSON sinks only
 	End     *End         // the run ends; JSON sinks only
-}
-
-// Flow is the end of a connection. Its handshake is the record with the same addresses and numbers.
-type Flow struct {
-	Time                 time.Time // of the SYN
-	Client, Server       netip.AddrPort
-	ClientISN, ServerISN uint32
-	Duration             time.Duration
-	Outbound, Inbound    uint64 // payload bytes from the client, and towards it
-	Retransmits          uint64 // segments sent to the client once more
-	ClosedBy             string // who closed first: client, server, router
-	Close                string // how: fin, rst, timeout
 }
 
 // Gap is a run of records that could not be written, or never came about, or are not in the log any

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // running starts a log and returns how to end it.
@@ -34,10 +34,10 @@ type passing struct {
 	ports []uint16
 }
 
-func (p *passing) add(r *tap.Record) {
+func (p *passing) add(k flow.Key, _ uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ports = append(p.ports, r.Client.Port())
+	p.ports = append(p.ports, k.Client.Port())
 }
 
 func (p *passing) take() []uint16 {
@@ -60,7 +60,7 @@ func TestSuspend(t *testing.T) {
 		var passed passing
 		l.OnWritten(passed.add)
 		stop := running(t, l)
-		expect := func(name string, ports []uint16, admission Admission) {
+		expect := func(name string, ports []uint16, admission flow.Admission) {
 			t.Helper()
 			synctest.Wait()
 			if got := passed.take(); !slices.Equal(got, ports) {
@@ -72,24 +72,24 @@ func TestSuspend(t *testing.T) {
 		}
 		l.Record(handshake(1, start))
 		l.Record(refused()) // nobody waits for it
-		expect("room", []uint16{1}, Admit)
+		expect("room", []uint16{1}, flow.Admit)
 
 		disk.free(100) // less than a record
 		l.Record(handshake(2, start))
-		expect("full", nil, Wait)
+		expect("full", nil, flow.Wait)
 		<-time.After(refuseAfter - time.Millisecond)
 		l.Record(handshake(3, start))
-		expect("full for less than 3 s", nil, Wait)
+		expect("full for less than 3 s", nil, flow.Wait)
 		before := disk.free(100)
 		<-time.After(time.Minute)
-		expect("full for long", nil, Refuse)
+		expect("full for long", nil, flow.Refuse)
 		if tries := disk.free(100) - before; tries < 10 || tries > 70 {
 			t.Errorf("%d tries in a minute, want about 60", tries)
 		}
 
 		disk.free(1 << 20)
 		<-time.After(lastRetry)
-		expect("room again", []uint16{2, 3}, Admit)
+		expect("room again", []uint16{2, 3}, flow.Admit)
 		must(t, stop())
 		if got := ports(t, out.String()); !slices.Equal(got, []int{1, 1051, 2, 3, 0}) {
 			t.Errorf("log has %d, want every record and then the announcement", got)
@@ -140,7 +140,7 @@ func TestSuspendStoppedReader(t *testing.T) {
 		if got := passed.take(); got != nil {
 			t.Errorf("connections %d may pass", got)
 		}
-		if got := l.Admission(time.Now()); got != Wait { // the queue is long enough
+		if got := l.Admission(time.Now()); got != flow.Wait { // the queue is long enough
 			t.Errorf("admission %d, want to wait", got)
 		}
 		close(reader.reads)
@@ -148,7 +148,7 @@ func TestSuspendStoppedReader(t *testing.T) {
 		if got := passed.take(); len(got) != 8 {
 			t.Errorf("connections %d may pass, want 8", got)
 		}
-		if got := l.Admission(time.Now()); got != Admit {
+		if got := l.Admission(time.Now()); got != flow.Admit {
 			t.Errorf("admission %d", got)
 		}
 		must(t, stop())
@@ -164,11 +164,11 @@ func TestSuspendSlowWrite(t *testing.T) {
 		stop := running(t, l)
 		l.Record(handshake(1, start))
 		synctest.Wait()
-		if got := l.Admission(time.Now()); got != Admit {
+		if got := l.Admission(time.Now()); got != flow.Admit {
 			t.Errorf("admission %d at once, want to enter", got)
 		}
 		<-time.After(slow + time.Millisecond)
-		if got := l.Admission(time.Now()); got != Wait {
+		if got := l.Admission(time.Now()); got != flow.Wait {
 			t.Errorf("admission %d after %v, want to wait", got, slow)
 		}
 		l.Record(handshake(2, start))
@@ -191,7 +191,7 @@ func TestCount(t *testing.T) {
 		stop := running(t, l)
 		l.Record(handshake(1, start))
 		synctest.Wait()
-		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.Admission(time.Now()) != Admit {
+		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.Admission(time.Now()) != flow.Admit {
 			t.Errorf("connections %d may pass, want 1", got)
 		}
 		if err := stop(); !errors.Is(err, syscall.ENOSPC) {
@@ -289,7 +289,7 @@ func TestSuspendKeepsRoom(t *testing.T) {
 		l.Record(handshake(1, start))
 		synctest.Wait() // it is being written, and that does not end
 		admitted := 0
-		for port := uint16(2); l.Admission(time.Now()) == Admit; port++ {
+		for port := uint16(2); l.Admission(time.Now()) == flow.Admit; port++ {
 			admitted++
 			opened++
 			if admitted > 100 {
@@ -301,18 +301,18 @@ func TestSuspendKeepsRoom(t *testing.T) {
 			l.Record(handshake(2, start))
 		}
 		for range queue + reserve {
-			l.Flow(Flow{Time: start})
+			l.Flow(flow.Flow{Started: start})
 		}
 		if got := l.Stats().Lost[QueueFull]; got != 0 || admitted < reserve {
 			t.Errorf("%d of %d connections were admitted, and then lost", got, admitted)
 		}
-		if l.Admission(time.Now()) == Admit {
+		if l.Admission(time.Now()) == flow.Admit {
 			t.Error("another connection is admitted")
 		}
 		close(reader.reads)
 		<-time.After(2 * lazy)
 		synctest.Wait()
-		if l.Admission(time.Now()) != Admit {
+		if l.Admission(time.Now()) != flow.Admit {
 			t.Error("no connection is admitted when all is written")
 		}
 		must(t, stop())

@@ -10,6 +10,7 @@ import (
 
 	"syntap/tap"
 	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
 )
 
 // jsonFormatter writes an event as one JSON object on one line, with the keys of a fixed order. It
@@ -105,16 +106,16 @@ func (f *jsonFormatter) communityID(client, server netip.AddrPort) {
 	f.b = append(f.b, '"')
 }
 
-func (f *jsonFormatter) flow(w *Flow) {
+func (f *jsonFormatter) flow(w *flow.Flow) {
 	f.ends(w.Client, w.Server)
-	f.uint("client_isn", uint64(w.ClientISN))
+	f.uint("client_isn", uint64(w.ISN))
 	f.uint("server_isn", uint64(w.ServerISN))
 	f.uint("duration_us", uint64(max(w.Duration, 0).Microseconds()))
 	f.uint("outbound_bytes", w.Outbound)
 	f.uint("inbound_bytes", w.Inbound)
 	f.uint("retransmits", w.Retransmits)
-	f.string("closed_by", w.ClosedBy)
-	f.string("close", w.Close)
+	f.string("closed_by", w.End.By())
+	f.string("close", w.End.How())
 	f.communityID(w.Client, w.Server)
 }
 
@@ -208,7 +209,7 @@ func (f *jsonFormatter) rewrites(rewrites []tap.Rewrite) {
 	f.closeList()
 }
 
-func (f *jsonFormatter) upstream(u *tap.Upstream) {
+func (f *jsonFormatter) upstream(u *flow.Upstream) {
 	f.key("upstream")
 	f.open()
 	f.addrPort("local", u.Local)

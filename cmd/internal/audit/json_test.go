@@ -14,6 +14,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // writeJSON returns what a JSON sink writes for records.
@@ -32,12 +33,12 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	denied := refused()
 	denied.Outcome = tap.Denied
-	denied.Upstream = &tap.Upstream{Remote: netip.MustParseAddrPort("[2001:db8:1::2]:443"), DialTime: 1500 * time.Nanosecond, Error: "EACCES"}
+	denied.Upstream = &flow.Upstream{Remote: netip.MustParseAddrPort("[2001:db8:1::2]:443"), DialTime: 1500 * time.Nanosecond, Error: "EACCES"}
 	aborted := handshake(1051, start.Add(-time.Hour))
 	aborted.Outcome, aborted.AbortedBy = tap.Aborted, tap.Server
 	aborted.SYNACKRetransmits, aborted.Simultaneous, aborted.Segments = 2, true, nil
 	aborted.Rewrites = []tap.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "0", To: "1", Rule: 2}}
-	aborted.Upstream = &tap.Upstream{Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: netip.MustParseAddrPort("198.51.100.2:80"), DialTime: time.Second, MSS: 1360}
+	aborted.Upstream = &flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: netip.MustParseAddrPort("198.51.100.2:80"), DialTime: time.Second, MSS: 1360}
 
 	tests := []struct {
 		name string
@@ -117,7 +118,7 @@ var printableLine = regexp.MustCompile(`\A[\x20-\x7e]+\n\z`)
 func checkHostile(t *testing.T, hostile string) {
 	t.Helper()
 	r := refused()
-	r.Upstream = &tap.Upstream{Error: "x" + hostile}
+	r.Upstream = &flow.Upstream{Error: "x" + hostile}
 	r.Rewrites = []tap.Rewrite{{From: hostile, To: hostile}}
 	line := writeJSON(t, r)
 	if !printableLine.MatchString(line) {
@@ -163,9 +164,9 @@ func TestJSONFlow(t *testing.T) {
 	var out bytes.Buffer
 	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})
 	r := handshake(1051, start)
-	s.flow(&Flow{
-		Time: start, Client: r.Client, Server: r.Server, ClientISN: r.ClientISN, ServerISN: r.ServerISN,
-		Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20, Retransmits: 1, ClosedBy: "client", Close: "fin",
+	s.flow(&flow.Flow{
+		Key: r.Key(), ServerISN: r.ServerISN, Started: start,
+		Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20, Retransmits: 1, End: flow.ClientFIN,
 	})
 	must(t, s.Close())
 	want := `{"time":"2026-11-23T07:50:01.623456Z","level":"info","msg":"flow","seq":1,"family":4,"src":"192.0.2.1","sport":1051,` +

@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // LogOptions configure a Log. The zero value is useful.
@@ -28,7 +29,7 @@ type Log struct {
 	o        LogOptions
 	reload   chan reload // never closed
 	fatal    chan error  // holds the error that ends Run
-	written  atomic.Pointer[func(*tap.Record)]
+	written  atomic.Pointer[func(k flow.Key, serverISN uint32)]
 	records  atomic.Uint64
 	counted  atomic.Pointer[func() Frames]
 	opened   atomic.Pointer[func() int]
@@ -89,10 +90,10 @@ func (l *Log) use(writers []*writer) {
 	l.segments.Store(segments)
 }
 
-// OnWritten has f called with the record of each established connection when the kernel has it from
-// all sinks but those that may lose records (on_full: count). It is called by any goroutine and
-// must not block.
-func (l *Log) OnWritten(f func(*tap.Record)) { l.written.Store(&f) }
+// OnWritten has f called for each established connection when the kernel has its record from all
+// sinks except those that may lose records (on_full: count). It is called by any goroutine and must
+// not block.
+func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32)) { l.written.Store(&f) }
 
 // CountOpen has admission keep room for what f returns: how many attempts have begun and have no
 // record yet. It is called by Admission and must not block.
@@ -130,7 +131,7 @@ func (l *Log) Record(r *tap.Record) {
 }
 
 // Segment takes a segment, for tap.Options.OnSegment. It never blocks either.
-func (l *Log) Segment(_ tap.Key, s tap.Segment) {
+func (l *Log) Segment(_ flow.Key, s tap.Segment) {
 	if !l.segments.Load() {
 		return
 	}
@@ -145,7 +146,7 @@ func (l *Log) Segment(_ tap.Key, s tap.Segment) {
 }
 
 // Flow takes the end of a connection. It never blocks either.
-func (l *Log) Flow(f Flow) {
+func (l *Log) Flow(f flow.Flow) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, w := range l.writers {
@@ -165,7 +166,7 @@ func (l *Log) NamesOwners() bool {
 // passed says that the record of an established connection is in safety.
 func (l *Log) passed(r *tap.Record) {
 	if f := l.written.Load(); f != nil && r.Outcome == tap.Established {
-		(*f)(r)
+		(*f)(r.Key(), r.ServerISN)
 	}
 }
 

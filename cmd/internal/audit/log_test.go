@@ -18,8 +18,8 @@ import (
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
 	"syntap/tap/capture"
+	"syntap/tun/flow"
 )
 
 // ended is a context that is over: Run writes what is queued and returns.
@@ -120,7 +120,7 @@ func TestLogSinksAgree(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				r := handshake(uint16(p*each+i+1), start)
-				l.Segment(tap.Key{}, r.Segments[0]) // no sink is in packet order
+				l.Segment(flow.Key{}, r.Segments[0]) // no sink is in packet order
 				l.Record(r)
 			}
 		})
@@ -162,7 +162,7 @@ func TestLogPacketOrder(t *testing.T) {
 	l := NewLog([]*Sink{open(t, config.Sink{Format: config.Classic, Path: "-", Order: config.ByPacket}, Options{Stdout: &out})}, LogOptions{Queue: 2})
 	r := handshake(1, start)
 	for _, s := range r.Segments { // the third does not fit
-		l.Segment(tap.Key{}, s)
+		l.Segment(flow.Key{}, s)
 	}
 	must(t, l.Run(ended()))
 	if got := strings.Count(out.String(), "\n"); got != 2 {
@@ -177,7 +177,7 @@ func TestLogPacketOrder(t *testing.T) {
 func TestLogSegmentAllocs(t *testing.T) {
 	l := NewLog(nil, LogOptions{})
 	seg := handshake(1, start).Segments[0]
-	if got := testing.AllocsPerRun(100, func() { l.Segment(tap.Key{}, seg) }); got != 0 {
+	if got := testing.AllocsPerRun(100, func() { l.Segment(flow.Key{}, seg) }); got != 0 {
 		t.Errorf("%v allocations", got)
 	}
 }

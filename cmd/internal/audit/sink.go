@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // maxBatch is the most that a sink gathers before it writes without being told to, in bytes.
@@ -84,9 +85,9 @@ func (s *Sink) segment(seg *tap.Segment) {
 }
 
 // flow takes the end of a connection; only JSON has a record for it.
-func (s *Sink) flow(w *Flow) {
+func (s *Sink) flow(w *flow.Flow) {
 	if s.format == config.JSON {
-		s.take(Event{Flow: w}, w.Time.Add(w.Duration), "flow")
+		s.take(Event{Flow: w}, w.Started.Add(w.Duration), "flow")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap"
+	"syntap/tun/flow"
 )
 
 // writer is one sink with its queue and the goroutine that empties it.
@@ -84,9 +85,9 @@ func (w *writer) enqueue(i item) {
 }
 
 // end takes the end of a connection. It never blocks.
-func (w *writer) end(f Flow) {
+func (w *writer) end(f flow.Flow) {
 	if !w.ends.add(f, w.queue.limit) {
-		w.lose(f.Time)
+		w.lose(f.Started)
 		return
 	}
 	w.waiting.Add(1)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"syntap/tap"
+	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -57,7 +58,7 @@ func established(n int) *tap.Record {
 		Time: time.Unix(0, 0), Outcome: tap.Established,
 		Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Server: netip.MustParseAddrPort("198.51.100.2:80"),
 		SYNACK: new(tap.Offer), SYNACKDelay: 2 * time.Millisecond, ACKDelay: time.Millisecond,
-		Upstream: &tap.Upstream{DialTime: 2 * time.Millisecond},
+		Upstream: &flow.Upstream{DialTime: 2 * time.Millisecond},
 	}
 }
 
