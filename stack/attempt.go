@@ -91,7 +91,7 @@ func (s *Stack) connect(f *flow, target netip.AddrPort) error {
 	f.fd, f.upstream, f.mss = fd, up, mss
 	s.upstreams[up] = true
 	s.mu.Unlock()
-	return s.poller.add(fd, &f.watch, streamEvents)
+	return s.poller.Add(fd, &f.watch, f, streamEvents)
 }
 
 // connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice.
@@ -426,7 +426,7 @@ func (s *Stack) abandon(f *flow) {
 
 func (s *Stack) closeSocket(fd int) {
 	if fd >= 0 {
-		s.poller.remove(fd)
+		s.poller.Remove(fd)
 		_ = unix.Close(fd)
 	}
 }

@@ -110,7 +110,7 @@ func closeIdle(s *Stack) {
 	s.host.Close()
 	s.net.Close()
 	s.net.Wait()
-	_ = s.poller.close()
+	_ = s.poller.Close()
 }
 
 func frameOf(f tuntest.Frame) *frame {

@@ -15,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/dial"
+	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 )
 
@@ -26,7 +27,7 @@ import (
 //	          ├─ refused, unreachable, denied: client told ──▶ gone  ╰─ HandshakeTimeout, client's RST ──▶ gone
 //	          ╰─ DialTimeout ──▶ gone: the next SYN dials again
 type flow struct {
-	watch   watch
+	watch   sched.Watch
 	stack   *Stack
 	key     flowKey
 	isn     uint32   // of the client's SYN
@@ -107,15 +108,18 @@ const (
 // newFlow returns a flow about to dial.
 func newFlow(s *Stack, key flowKey, isn uint32, syn []byte) *flow {
 	f := &flow{stack: s, key: key, isn: isn, syn: syn, fd: -1, started: time.Now()}
-	f.watch.owner = f
 	f.outbound = half{flow: f, step: moveOutbound}
 	f.inbound = half{flow: f, step: moveInbound}
 	f.halves.Store(2)
 	return f
 }
 
-// ready implements pollee: there is news from the host socket.
-func (f *flow) ready(events uint32, w *worker) {
+// streamEvents are the events of a host socket that a flow acts on.
+const streamEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP
+
+// Ready implements sched.Watcher: there is news from the host socket.
+func (f *flow) Ready(events uint32) {
+	w := f.stack.pollWorker
 	const ended = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	if events&ended != 0 {
 		f.hangup.Store(true)

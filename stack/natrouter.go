@@ -5,6 +5,9 @@ package stack
 import (
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/sched"
 	"syntap/tun"
 )
 
@@ -36,29 +39,26 @@ func (o *Options) natLimits() natLimits {
 }
 
 // pollerOfNAT is the poller as the nat sees it.
-type pollerOfNAT struct{ *poller }
+type pollerOfNAT struct{ *sched.Poller }
 
-// datagramPollee is a socket of the nat's.
-type datagramPollee struct {
-	watch watch
-	call  func(events uint32)
+// datagramSocket is a socket of the nat's.
+type datagramSocket struct {
+	sched.Watch
+	ready func(events uint32)
 }
 
-func (p *datagramPollee) ready(events uint32, _ *worker) { p.call(events) }
+// Ready implements sched.Watcher.
+func (s *datagramSocket) Ready(events uint32) { s.ready(events) }
 
-// Add implements natPoller.
+// Add implements natPoller. A UDP socket is writable anew with each datagram that has left, so that
+// event is left out.
 func (p pollerOfNAT) Add(fd int, ready func(events uint32)) error {
-	socket := &datagramPollee{call: ready}
-	socket.watch.owner = socket
-	return p.add(fd, &socket.watch, datagramEvents)
+	s := &datagramSocket{ready: ready}
+	return p.Poller.Add(fd, &s.Watch, s, unix.EPOLLIN)
 }
 
 // Again implements natPoller.
-func (p pollerOfNAT) Again(fd int) {
-	if w := p.slots[fd].Load(); w != nil {
-		p.again(fd, w, datagramEvents)
-	}
-}
+func (p pollerOfNAT) Again(fd int) { p.Rearm(fd) }
 
 // Forget implements natPoller.
-func (p pollerOfNAT) Forget(fd int) { p.remove(fd) }
+func (p pollerOfNAT) Forget(fd int) { p.Remove(fd) }

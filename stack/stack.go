@@ -20,6 +20,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"syntap/stack/dial"
+	"syntap/stack/sched"
 	"syntap/tun"
 )
 
@@ -35,7 +36,8 @@ type Stack struct {
 	addresses      *addresses
 	forwarder      *tcp.Forwarder
 	tightForwarder *tcp.Forwarder // for flows that begin with tight buffers
-	poller         *poller
+	poller         *sched.Poller
+	pollWorker     *worker // the poller's
 	queue          *runQueue
 	spinner        *spinner // nil = none
 	nat            *nat
@@ -73,9 +75,13 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
-	if s.poller, err = newPoller(); err != nil {
+	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
+		s.spinner = newSpinner(o.Spin)
+	}
+	if s.poller, err = sched.NewPoller(s.spinner.noted); err != nil {
 		return nil, err
 	}
+	s.pollWorker = s.newWorker(nil)
 	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
 		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: s.o.Local,
 		OnHost: s.host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
@@ -83,12 +89,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
 		s.nat.joinBursts()
 	}
-	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
-		s.spinner = newSpinner(o.Spin)
-		s.poller.spinner = s.spinner
-	}
 	if s.net, err = newNetstack(&s.endpoint); err != nil {
-		return nil, errors.Join(err, s.poller.close())
+		return nil, errors.Join(err, s.poller.Close())
 	}
 	s.addresses = newAddresses(s.net)
 	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
@@ -120,7 +122,7 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 // connection has been reset on both sides, the link is closed and no goroutine is left.
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
-	serving.Go(func() { s.poller.run(s.newWorker(nil)) })
+	serving.Go(s.poller.Run)
 	serving.Go(s.nat.table.serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
@@ -144,7 +146,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	s.nat.close()
 	s.net.Close()
 	s.net.Wait()
-	closeErr = errors.Join(closeErr, s.poller.close())
+	closeErr = errors.Join(closeErr, s.poller.Close())
 	s.queue.close()
 	serving.Wait()
 	s.host.Close()

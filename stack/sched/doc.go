@@ -1,0 +1,2 @@
+// Package sched carries work to goroutines.
+package sched
