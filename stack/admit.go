@@ -52,31 +52,39 @@ func (s *Stack) charge(f *flow) {
 // repeatedSYN handles a SYN on a 4-tuple in use. It is called with mu held and releases it.
 func (s *Stack) repeatedSYN(f *flow, isn uint32, frame [][]byte) (deliver bool) {
 	phase, again := f.phase.Load(), f.isn == isn
-	inUse := phase == open || phase == closing
+	inUse := phase == open || phase == closing || f.joined && !again
 	retry := again && phase == dialling && f.fd < 0 && !f.trying
 	f.trying = f.trying || retry
-	if inUse && f.next != nil && f.next.isn == isn {
-		s.mu.Unlock()
-		return true // netstack's to answer: challenge ACK (RFC 5961 §4)
-	}
-	if inUse || !again && phase != answering {
+	waiting := inUse && f.next != nil && f.next.isn == isn
+	if !waiting && (inUse || !again && phase != answering) {
 		f.next = &nextSYN{isn: isn, packet: keepSYN(frame), at: time.Now()}
 		s.charge(f)
 	}
 	s.mu.Unlock()
 	switch {
-	case inUse:
-	case phase == answering:
-		// Our SYN-ACK was lost, or netstack asks whether the client has given the attempt up, which
-		// then sends a RST and its SYN again (RFC 5961 §4). The stack may not begin the next
-		// attempt by itself: connection tracking has to see that SYN.
+	case phase == answering && again: // our SYN-ACK was lost
 		return true
+	case waiting, phase == answering && !inUse:
+		s.challenge(f, keepSYN(frame))
+	case inUse:
 	case !again: // the client has given the attempt up
 		s.cancel(f)
 	case retry:
 		s.dial(f)
 	}
 	return false
+}
+
+// challenge has netstack ask the client of a SYN with a new number whether it has given up the
+// connection that netstack knows (RFC 5961 §4). It then sends a RST, and its SYN again. The stack
+// does not begin the next connection by itself: connection tracking has to see that SYN.
+//
+// Netstack gets the SYN with the number of the connection's own. To the new number it would answer
+// with a RST, which refuses the new connection, where that lies in the window of a handshake, and
+// where a RST of the client is still in its queue.
+func (s *Stack) challenge(f *flow, syn []byte) {
+	renumberSYN(syn, f.isn)
+	s.deliver(newPacket(syn))
 }
 
 // nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack,

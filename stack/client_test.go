@@ -3,10 +3,13 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +44,12 @@ type testRouter struct {
 	*Stack
 	host *tuntest.PipeEnd // the client's end of the link
 	stop func()           // ends Run and waits for it
+}
+
+// oneWorker has the router of a test run with one worker: a half that never ends then holds up all.
+func oneWorker(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }
 
 func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
@@ -91,7 +100,8 @@ func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
 
 // testClient is a second netstack at the host's end of the link: a client whose every move is ours.
 type testClient struct {
-	net *gstack.Stack
+	net     *gstack.Stack
+	ignored atomic.Pointer[netip.Addr] // whose packets it does not see
 }
 
 func newClient(t *testing.T, r *testRouter) *testClient {
@@ -109,6 +119,7 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 			t.Fatalf("client address: %v", err)
 		}
 	}
+	c := &testClient{net: n}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -119,6 +130,9 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 				return
 			}
 			whole := append(append([]byte(nil), head[:min(size, 128)]...), body[:max(0, size-128)]...)
+			if not := c.ignored.Load(); not != nil && bytes.Contains(whole[:20], not.AsSlice()) {
+				continue
+			}
 			(&Stack{endpoint: *link}).deliver(newPacket(whole))
 		}
 	}()
@@ -128,7 +142,7 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 		n.Close()
 		n.Wait()
 	})
-	return &testClient{net: n}
+	return c
 }
 
 // dial connects to a port of the server and fails the test if that does not work.

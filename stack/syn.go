@@ -41,3 +41,11 @@ func keepSYN(frame [][]byte) []byte {
 	binary.BigEndian.PutUint16(head[10:], ^packet.Checksum(head, 0))
 	return syn
 }
+
+// renumberSYN changes the initial sequence number of a SYN. The checksum does not follow.
+func renumberSYN(syn []byte, isn uint32) {
+	var ip ipHeader
+	if ip.parse(syn, len(syn)) {
+		binary.BigEndian.PutUint32(syn[ip.len+4:], isn)
+	}
+}

@@ -1,0 +1,135 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
+)
+
+// handClient is a client without a TCP of its own: the test chooses each segment that it sends.
+type handClient struct {
+	router         *testRouter
+	client, server netip.AddrPort
+	isn            uint32
+	seq, ack       uint32 // of its next segment
+}
+
+// segment is a TCP segment that the router has sent to a client.
+type segment struct {
+	to       netip.AddrPort
+	flags    uint8
+	seq, ack uint32
+	payload  []byte
+}
+
+// byHand returns a client that has sent nothing yet.
+func (r *testRouter) byHand(client, server netip.AddrPort, isn uint32) *handClient {
+	return &handClient{router: r, client: client, server: server, isn: isn, seq: isn}
+}
+
+// key returns the key of the client's handshake.
+func (c *handClient) key() tunflow.Key {
+	return tunflow.Key{Client: c.client, Server: c.server, ISN: c.isn}
+}
+
+// send sends one segment behind those before it.
+func (c *handClient) send(t *testing.T, flags uint8, payload ...byte) {
+	t.Helper()
+	packet := tuntest.TCP{
+		Src: c.client, Dst: c.server, Seq: c.seq, Ack: c.ack, Flags: flags, Window: 65535, Payload: payload,
+	}
+	if err := c.router.host.Send(tuntest.Frame{Data: packet.Packet()}); err != nil {
+		t.Fatal(err)
+	}
+	c.seq += uint32(len(payload))
+	if flags&(tuntest.SYN|tuntest.FIN) != 0 {
+		c.seq++
+	}
+}
+
+// await returns the next segment to the client that has these flags, and skips all others.
+func (c *handClient) await(t *testing.T, flags uint8) segment {
+	t.Helper()
+	var others []uint8
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		f, ok := c.router.host.Receive(time.Until(deadline))
+		if !ok {
+			break
+		}
+		s, ok := parseSegment(f.Data)
+		if !ok || s.to != c.client {
+			continue
+		}
+		if s.flags == flags {
+			return s
+		}
+		others = append(others, s.flags)
+	}
+	t.Fatalf("no segment with flags %#x comes; others have %#x", flags, others)
+	panic("unreachable")
+}
+
+// synReceived sends the SYN and returns the router's answer.
+func (c *handClient) synReceived(t *testing.T) segment {
+	t.Helper()
+	c.send(t, tuntest.SYN)
+	return c.awaitSYNACK(t)
+}
+
+// awaitSYNACK takes the router's answer to the SYN that was sent last.
+func (c *handClient) awaitSYNACK(t *testing.T) segment {
+	t.Helper()
+	s := c.await(t, tuntest.SYN|tuntest.ACK)
+	if s.ack != c.seq {
+		t.Fatalf("SYN-ACK acknowledges %d, want %d", s.ack, c.seq)
+	}
+	c.ack = s.seq + 1
+	return s
+}
+
+// connect opens a connection.
+func (c *handClient) connect(t *testing.T) {
+	t.Helper()
+	c.synReceived(t)
+	c.send(t, tuntest.ACK)
+}
+
+// awaitPayload takes segments until one has this payload, and has the next one acknowledge it.
+func (c *handClient) awaitPayload(t *testing.T, payload string) {
+	t.Helper()
+	for {
+		if s := c.await(t, tuntest.ACK); string(s.payload) == payload {
+			c.ack = s.seq + uint32(len(payload))
+			return
+		}
+	}
+}
+
+// again returns the client's next attempt from the same port, with another initial sequence number.
+func (c *handClient) again(isn uint32) *handClient { return c.router.byHand(c.client, c.server, isn) }
+
+// parseSegment takes an IP packet without options or extension headers apart.
+func parseSegment(packet []byte) (s segment, ok bool) {
+	if len(packet) < 40 {
+		return s, false
+	}
+	size, protocol, dst := 20, packet[9], packet[16:20]
+	if packet[0]>>4 == 6 {
+		size, protocol, dst = 40, packet[6], packet[24:40]
+	}
+	if protocol != protoTCP || len(packet) < size+20 {
+		return s, false
+	}
+	t := packet[size:]
+	addr, _ := netip.AddrFromSlice(dst)
+	return segment{
+		to: netip.AddrPortFrom(addr, binary.BigEndian.Uint16(t[2:])), flags: t[tcpFlagsAt] &^ tuntest.PSH,
+		seq: binary.BigEndian.Uint32(t[4:]), ack: binary.BigEndian.Uint32(t[8:]), payload: t[t[12]>>4*4:],
+	}, true
+}
