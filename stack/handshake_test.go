@@ -1,0 +1,91 @@
+//go:build linux
+
+package stack
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
+)
+
+// The record of a handshake may be there before netstack has seen the client's ACK. Nothing is
+// carried before both are.
+func TestRecordedBeforeACK(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	ended := make(chan tunflow.Flow, 1)
+	done := func(f tunflow.Flow) { ended <- f }
+	router := startRouter(t, Options{AwaitRecord: true, FlowDone: done}, dial.Policy{})
+	client, server := handPair(port)
+	c := router.byHand(client, server, 1000)
+	synack := c.synReceived(t)
+	router.Recorded(c.key(), synack.seq)
+	if n := router.stats.HalfOpen.Load(); n != 1 {
+		t.Errorf("%d connections wait for their client, want 1", n)
+	}
+	c.send(t, tuntest.ACK)
+	c.send(t, tuntest.ACK, 'x')
+	c.awaitPayload(t, "x")
+	c.send(t, tuntest.ACK|tuntest.RST)
+	if f := within(t, ended); f.ServerISN != synack.seq || f.Inbound != 1 || f.Outbound != 1 {
+		t.Errorf("the connection ended as %+v, want the number %d and a byte each way", f, synack.seq)
+	}
+}
+
+// A timer that fires late tells that this process has not run for a while. What came meanwhile,
+// such as the client's ACK, is still to be read: the handshake has a little longer, once.
+func TestLateTimerGetsGrace(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	held := make(chan func(), 1)
+	hold := func(_ tunflow.Key, answer func()) { held <- answer }
+	for _, tt := range []struct {
+		name  string
+		hold  func(k tunflow.Key, answer func())
+		phase phase
+	}{{"dialling", hold, dialling}, {"answering", nil, answering}} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, twice := range []bool{false, true} {
+				router := startRouter(t, Options{BeforeAnswer: tt.hold}, dial.Policy{})
+				client, server := handPair(port)
+				c := router.byHand(client, server, 1000)
+				answer := func() {}
+				if c.send(t, tuntest.SYN); tt.hold != nil {
+					answer = within(t, held)
+				} else {
+					c.awaitSYNACK(t)
+				}
+				router.mu.Lock()
+				f := router.flows[flowKey{client: client, server: server}]
+				router.mu.Unlock()
+				if got := f.phase.Load(); got != tt.phase {
+					t.Fatalf("phase %d, want %d", got, tt.phase)
+				}
+				router.expire(f) // too early: the phase has changed meanwhile
+				fireLate := func() {
+					router.mu.Lock()
+					f.deadline = time.Now().Add(-stall)
+					router.mu.Unlock()
+					router.expire(f)
+				}
+				if fireLate(); twice {
+					fireLate()
+					eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+					continue
+				}
+				router.mu.Lock()
+				router.setDeadline(f, patience) // the grace is shorter than these machines stall
+				router.mu.Unlock()
+				if answer(); tt.hold != nil {
+					c.awaitSYNACK(t)
+				}
+				c.send(t, tuntest.ACK)
+				c.send(t, tuntest.ACK, 'x')
+				c.awaitPayload(t, "x")
+			}
+		})
+	}
+}
