@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -54,23 +52,4 @@ is touched.`,
 	}
 	addUsualConfigFlag(cmd, &file)
 	return cmd
-}
-
-// printNotices says what the operator should know of this host. Where the host cannot be looked at
-// there is nothing to say.
-func printNotices(w io.Writer, c *config.Config) {
-	notices, err := app.Notices(c, stateDir(os.Getenv))
-	if err != nil {
-		return
-	}
-	for _, n := range notices {
-		kind := "warning"
-		if n.Info {
-			kind = "note"
-		}
-		fmt.Fprintf(w, "syntap: %s: %s\n", kind, n.Text)
-		if n.Hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", n.Hint)
-		}
-	}
 }

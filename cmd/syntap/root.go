@@ -57,14 +57,10 @@ func newRootCommand() *cobra.Command {
 		}
 		help(cmd, args)
 	})
+	root.AddCommand(linuxCommands()...)
 	root.AddCommand(
-		newDemoCommand(),
-		newExecCommand(),
-		newRunCommand(),
 		newReplayCommand(),
 		newCheckCommand(),
-		newPlanCommand(),
-		newCleanupCommand(os.Getenv),
 		newStatusCommand(),
 		newTopCommand(),
 		newLogCommand(),

@@ -92,5 +92,5 @@
 // router's priorities, or another table of its name, has another owner: Configure refuses to start
 // before it changes anything.
 //
-// Only Linux is supported.
+// The package is for Linux; its plain types build everywhere.
 package route

@@ -1,12 +1,13 @@
+//go:build linux
+
 package app
 
 import (
 	"math"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
-
-const noDescriptorLimit = math.MaxUint64
 
 // spareDescriptors are for all that is no connection: logs, the TUN, listeners.
 const spareDescriptors = 64
@@ -25,4 +26,14 @@ func (r *Router) warnDescriptors() {
 		"limit": limit, "tcp_flows": flows,
 		"hint": "raise it, LimitNOFILE= of the unit or ulimit -Hn, or lower limits.tcp_flows",
 	}).Warn("the limit of open files is below limits.tcp_flows: connections beyond it will wait, or time out")
+}
+
+// descriptorLimit returns how many files the process may have open. Go's runtime has raised the
+// soft limit to the hard one.
+func descriptorLimit() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxUint64
+	}
+	return limit.Cur
 }

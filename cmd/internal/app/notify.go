@@ -1,3 +1,5 @@
+//go:build linux
+
 package app
 
 import (
@@ -6,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Notifier tells the service manager how the program is: that it is ready, alive, reloading, about
@@ -63,6 +67,13 @@ func (n *Notifier) Reload(work func() (status string)) error {
 		return err
 	}
 	return n.tell("READY=1\nSTATUS=" + work())
+}
+
+// monotonic returns the clock that a service manager compares with its own.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // fails only without that clock
+	return time.Duration(now.Nano())
 }
 
 func (n *Notifier) tell(state string) error {

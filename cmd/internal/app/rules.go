@@ -2,11 +2,8 @@ package app
 
 import (
 	"fmt"
-	"net/netip"
 
 	"syntap/cmd/internal/config"
-	"syntap/stack"
-	"syntap/stack/dial"
 	"syntap/tap/policy"
 )
 
@@ -82,23 +79,5 @@ func dfPolicy(p config.DFPolicy) policy.DFPolicy {
 		return policy.EnforceDF
 	default:
 		return policy.PreserveDF
-	}
-}
-
-// sizeSockets has the rules in force hold for the host sockets of a stack too. Its route MTUs come
-// from the stack itself.
-func sizeSockets(o *stack.Options, rules func() *policy.Rules, pathMTU func(client, server netip.AddrPort) int) {
-	o.MSS = func(client, server netip.AddrPort) int {
-		return rules().UpstreamMSS(client, server, func() int { return pathMTU(client, server) })
-	}
-	o.DF = func(client, server netip.AddrPort) dial.DF {
-		switch rules().UpstreamDF(client, server) {
-		case policy.SetDF, policy.EnforceDF:
-			return dial.SetDF
-		case policy.ClearDF:
-			return dial.ClearDF
-		default:
-			return dial.KernelDF
-		}
 	}
 }

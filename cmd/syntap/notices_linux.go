@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"syntap/cmd/internal/app"
+	"syntap/cmd/internal/config"
+)
+
+// printNotices prints the notices about this host. An error of the survey prints none: plan and
+// check need no privilege, and the host's tables may be closed to the user.
+func printNotices(w io.Writer, c *config.Config) {
+	notices, err := app.Notices(c, stateDir(os.Getenv))
+	if err != nil {
+		return
+	}
+	for _, n := range notices {
+		kind := "warning"
+		if n.Info {
+			kind = "note"
+		}
+		fmt.Fprintf(w, "syntap: %s: %s\n", kind, n.Text)
+		if n.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", n.Hint)
+		}
+	}
+}
