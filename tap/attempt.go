@@ -7,6 +7,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Bounds of what one attempt keeps, however often its segments are repeated.
@@ -49,8 +50,8 @@ type attempt struct {
 func newAttempt(s *segment, p *tcpdump.Packet, at time.Time) *attempt {
 	a := &attempt{
 		clientIsA: s.fromA,
-		iss:       s.seq,
-		cEnd:      s.seq + s.length(),
+		iss:       s.Seq,
+		cEnd:      s.Seq + s.length(),
 	}
 	client, server := s.key.ends()
 	if !s.fromA {
@@ -60,7 +61,7 @@ func newAttempt(s *segment, p *tcpdump.Packet, at time.Time) *attempt {
 		Time:        at,
 		Client:      client,
 		Server:      server,
-		ClientISN:   s.seq,
+		ClientISN:   s.Seq,
 		SYNACKDelay: -1,
 		ACKDelay:    -1,
 	}
@@ -76,7 +77,7 @@ func (a *attempt) repeatSYN(s *segment, p *tcpdump.Packet) {
 	if a.answered {
 		return
 	}
-	if end := s.seq + s.length(); within(a.cEnd, end, a.cEnd+1<<31-1) {
+	if end := s.Seq + s.length(); within(a.cEnd, end, a.cEnd+1<<31-1) {
 		a.cEnd = end
 	}
 	readOffer(&a.rec.SYN, &a.options[0], s, p.Data)
@@ -95,13 +96,13 @@ func (a *attempt) cross(s *segment, p *tcpdump.Packet) {
 // answer takes an acceptable SYN-ACK. The client keeps the first one.
 func (a *attempt) answer(s *segment, p *tcpdump.Packet, at time.Time) {
 	if a.answered {
-		if s.seq == a.irs {
+		if s.Seq == a.irs {
 			a.rec.SYNACKRetransmits++
 		}
 		return
 	}
 	a.answered = true
-	a.cNext = s.ack
+	a.cNext = s.Ack
 	a.synackTime = at
 	if a.rec.SYNRetransmits == 0 { // else the sample is ambiguous (Karn, RFC 6298 §3)
 		a.rec.SYNACKDelay = at.Sub(a.rec.Time)
@@ -111,31 +112,31 @@ func (a *attempt) answer(s *segment, p *tcpdump.Packet, at time.Time) {
 
 // heardServer takes the server's number and offer.
 func (a *attempt) heardServer(s *segment, p *tcpdump.Packet) {
-	a.irs = s.seq
-	a.sEnd = s.seq + s.length()
+	a.irs = s.Seq
+	a.sEnd = s.Seq + s.length()
 	a.sNext = a.sEnd
-	a.rec.ServerISN = s.seq
+	a.rec.ServerISN = s.Seq
 	a.rec.SYNACK = &a.synack
 	readOffer(&a.synack, &a.options[1], s, p.Data)
 }
 
 // serverData takes a segment that the server sent without waiting for the third one.
 func (a *attempt) serverData(s *segment) {
-	if end := s.seq + s.length(); within(a.sNext, end, a.sNext+1<<31-1) {
+	if end := s.Seq + s.length(); within(a.sNext, end, a.sNext+1<<31-1) {
 		a.sNext = end
 	}
 }
 
 // acksClient reports whether s acknowledges the client's SYN.
 func (a *attempt) acksClient(s *segment) bool {
-	return s.flags&ack != 0 && within(a.iss, s.ack, a.cEnd)
+	return s.Flags&packet.ACK != 0 && within(a.iss, s.Ack, a.cEnd)
 }
 
 // acksServer reports whether s is a client's answer to the server's SYN: RFC 9293 §3.10.7.4,
 // SYN-RECEIVED. ack = IRS does not complete a handshake.
 func (a *attempt) acksServer(s *segment) bool {
-	return s.flags&ack != 0 && within(a.irs, s.ack, a.sNext) &&
-		(within(a.iss, s.seq, a.cEnd) || s.flags&syn != 0 && s.seq == a.iss)
+	return s.Flags&packet.ACK != 0 && within(a.irs, s.Ack, a.sNext) &&
+		(within(a.iss, s.Seq, a.cEnd) || s.Flags&packet.SYN != 0 && s.Seq == a.iss)
 }
 
 // lacksTimestamp reports whether s misses the option that SYN and SYN-ACK agreed on. A stack drops
@@ -170,15 +171,15 @@ func (a *attempt) show(s *segment, p *tcpdump.Packet, at time.Time) *Segment {
 	if len(a.rec.Segments) == maxSegments {
 		return nil
 	}
-	header := p.Data[:min(s.end, len(p.Data), maxHeaders)]
+	header := p.Data[:min(s.End, len(p.Data), maxHeaders)]
 	kept := Segment{
 		Time: at, Packet: *p, FromClient: s.fromA == a.clientIsA,
-		TCP: uint16(min(s.ip.offset, math.MaxUint16)), Payload: uint32(s.payload),
+		TCP: uint16(min(s.Offset, math.MaxUint16)), Payload: uint32(s.PayloadLen()),
 	}
 	kept.Packet.Data = a.keep(header)
 	kept.Packet.VLANs = slices.Clone(p.VLANs)
-	if s.partial && s.payload == 0 {
-		finishChecksum(kept.Packet.Data[min(s.ip.offset, len(header)):])
+	if s.partial && s.PayloadLen() == 0 {
+		finishChecksum(kept.Packet.Data[min(s.Offset, len(header)):])
 	}
 	for _, w := range s.rewrites {
 		a.rec.Rewrites = append(a.rec.Rewrites, newRewrite(s.name(), w))

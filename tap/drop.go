@@ -1,6 +1,10 @@
 package tap
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"syntap/tun/packet"
+)
 
 // dropReason says why a frame is not passed on. Its word is a label of the metric
 // syntap_drops_total and stays.
@@ -46,6 +50,14 @@ var dropWords = [dropReasons]string{
 	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP, other than one about sizes
 	dropOptions:          "tcp_options",          // TCP options that cannot be parsed, where an mss rule refuses them
 	dropDF:               "ip_fragment",          // a fragment, where a df rule refuses it
+}
+
+// dropProblems holds the reason of each problem of a packet.
+var dropProblems = [...]dropReason{
+	packet.Malformed:        dropMalformed,
+	packet.TCPFragment:      dropFragment,
+	packet.ExtensionHeaders: dropExtensionHeaders,
+	packet.SYNFlags:         dropFlags,
 }
 
 func (r dropReason) String() string { return dropWords[r] }

@@ -14,6 +14,7 @@ import (
 
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -107,23 +108,29 @@ func describe(r *Record) string {
 	return string(b)
 }
 
-// placed reports whether a segment of a record says truly who has sent it and where its TCP header is.
+// placed reports whether a segment of a record says truly who has sent it and where its TCP header
+// is.
 func placed(r *Record, s Segment) bool {
-	var parsed segment
-	parsed.parse(s.Packet.Data, s.Packet.Length, unordered)
-	src, _ := parsed.key.ends()
-	if !parsed.fromA {
-		_, src = parsed.key.ends()
-	}
-	return !parsed.tcp || s.FromClient == (src == r.Client) && int(s.TCP) == parsed.ip.offset && int(s.Payload) == parsed.payload
+	var parsed packet.Headers
+	parsed.Parse(s.Packet.Data, s.Packet.Length)
+	src, _ := parsed.Ends(s.Packet.Data)
+	return !parsed.TCP || s.FromClient == (src == r.Client) &&
+		int(s.TCP) == parsed.Offset && int(s.Payload) == parsed.PayloadLen()
+}
+
+// parseSegment returns the segment of a packet of n bytes that begins with b.
+func parseSegment(b []byte, n int, d direction) *segment {
+	s := &segment{Headers: new(packet.Headers)}
+	s.parse(b, n, d)
+	return s
 }
 
 func flagLetters(p tcpdump.Packet) string {
-	var s segment
-	s.parse(p.Data, p.Length, unordered)
+	var h packet.Headers
+	h.Parse(p.Data, p.Length)
 	var b []byte
 	for i, letter := range []byte("FSRPAUEC") {
-		if s.flags>>i&1 != 0 {
+		if h.Flags>>i&1 != 0 {
 			b = append(b, letter)
 		}
 	}

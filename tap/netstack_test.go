@@ -20,6 +20,7 @@ import (
 
 	"syntap/tun"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -110,10 +111,9 @@ func (l *netLink) WritePackets(list gstack.PacketBufferList) (int, tcpip.Error) 
 		if err := l.router.tap.WriteFrame(tun.Offload{}, [][]byte{b}); err != nil {
 			return 0, &tcpip.ErrAborted{}
 		}
-		var s segment
-		s.parse(b, len(b), inbound)
-		if s.tcp && s.flags&(syn|ack) == syn|ack {
-			l.router.settle(endpointID(&s))
+		s := parseSegment(b, len(b), inbound)
+		if s.TCP && s.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK {
+			l.router.settle(endpointID(s))
 		}
 	}
 	return list.Len(), nil
@@ -138,8 +138,7 @@ func (r *netRouter) settle(id gstack.TransportEndpointID) {
 
 // send lets the client send a frame and waits until netstack has done what it does at once.
 func (r *netRouter) send(f tuntest.Frame) (reason string) {
-	var s segment
-	if s.parse(f.Data, len(f.Data), outbound); s.tcp && s.flags&rst != 0 {
+	if s := parseSegment(f.Data, len(f.Data), outbound); s.TCP && s.Flags&packet.RST != 0 {
 		r.awaitAccepted()
 	}
 	got, reason := r.world.send(f)
@@ -319,10 +318,9 @@ func (r *netRouter) serverISN(client netip.AddrPort) uint32 {
 	r.world.link.mu.Lock()
 	defer r.world.link.mu.Unlock()
 	for _, b := range slices.Backward(r.world.link.inbound) {
-		var s segment
-		s.parse(b, len(b), inbound)
-		if to, _ := s.key.ends(); s.tcp && s.flags&syn != 0 && to == client {
-			return s.seq
+		s := parseSegment(b, len(b), inbound)
+		if to, _ := s.key.ends(); s.TCP && s.Flags&packet.SYN != 0 && to == client {
+			return s.Seq
 		}
 	}
 	return 0

@@ -1,6 +1,10 @@
 package tap
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"syntap/tun/packet"
+)
 
 // offerOptions is the memory that an Offer's pointers point to.
 type offerOptions struct {
@@ -12,20 +16,20 @@ type offerOptions struct {
 // readOffer fills o from the SYN or SYN-ACK s in b. Where an option stands twice the last one
 // counts, as in Linux and BSD; reading ends at the first malformed one.
 func readOffer(o *Offer, m *offerOptions, s *segment, b []byte) {
-	*o = Offer{Window: s.window}
-	switch s.ip.version {
+	*o = Offer{Window: s.Window}
+	switch s.Version {
 	case 4:
 		o.TTL = b[8]
 		o.DF = b[6]&0x40 != 0
 	case 6:
 		o.TTL = b[7]
 	}
-	switch s.flags & (ece | cwr | ack) { // RFC 3168 §6.1.1
-	case ece | cwr, ece | ack:
+	switch s.Flags & (packet.ECE | packet.CWR | packet.ACK) { // RFC 3168 §6.1.1
+	case packet.ECE | packet.CWR, packet.ECE | packet.ACK:
 		o.ECN = true
 	}
 	const eol, nop, mss, wscale, sackOK, ts = 0, 1, 2, 3, 4, 8
-	opts := b[min(s.ip.offset+20, len(b)):min(s.end, s.ip.length, len(b))]
+	opts := b[min(s.Offset+20, len(b)):min(s.End, s.Length, len(b))]
 	for len(opts) > 0 {
 		if opts[0] == nop {
 			opts = opts[1:]

@@ -1,13 +1,13 @@
 package tap
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"time"
 
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
 )
 
 // Replay passes the packets of a capture through rules and a Tracker, as a Tap does the frames of a
@@ -42,10 +42,10 @@ func NewReplay(o Options) *Replay {
 
 // Pass takes the next packet, which stays the caller's.
 func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
-	var s segment
-	s.parse(p.Data, p.Length, unordered)
-	s.key.setVLANs(p)
-	if s.ip.version == 0 || !r.rules.HasMSS() && !r.rules.HasDF() {
+	var h packet.Headers
+	s := segment{Headers: &h}
+	s.capture(p)
+	if s.Version == 0 || !r.rules.HasMSS() && !r.rules.HasDF() {
 		r.tracker.observe(&s, p, at)
 		return Passed{Data: p.Data, Length: p.Length}
 	}
@@ -54,9 +54,8 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 	seen := *p
 	if d == policy.Inbound { // as it stands on the TUN
 		seen.Data, seen.Length = passed.Data, passed.Length
-		s = segment{}
-		s.parse(seen.Data, seen.Length, unordered)
-		s.key.setVLANs(p)
+		h, s = packet.Headers{}, segment{Headers: &h}
+		s.capture(&seen)
 	}
 	s.rewrites = done
 	r.tracker.observe(&s, &seen, at)
@@ -66,7 +65,7 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 // rewrite applies the rules to a copy of the packet. What trails it stays behind it.
 func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d policy.Direction) (Passed, []policy.Rewrite) {
 	r.buf = slices.Grow(append(r.buf[:0], p.Data...), optionRoom)
-	end := min(s.ip.length, len(p.Data))
+	end := min(s.Length, len(p.Data))
 	rewritten, done, reason := s.rewrite(r.rules, nil, r.buf[:end], d, r.pathMTU)
 	passed := Passed{Data: append(rewritten, p.Data[end:]...), Length: p.Length + len(rewritten) - end}
 	if reason != pass {
@@ -74,7 +73,7 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d policy.Direction) (Pas
 	}
 	for _, w := range done {
 		name := ""
-		if s.tcp {
+		if s.TCP {
 			name = s.name()
 		}
 		passed.Rewrites = append(passed.Rewrites, newRewrite(name, w))
@@ -88,16 +87,16 @@ func (r *Replay) Flush() { r.tracker.Flush() }
 // direction says which way a packet goes. The client of a conversation is who sent the SYN, or else
 // the first packet.
 func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
-	if !s.tcp { // it has no key yet
-		s.setKey(p.Data, s.ip.udpPorts(p.Data), unordered)
+	if !s.TCP { // it has no key yet
+		s.setKey(p.Data, unordered)
 		s.key.setVLANs(p)
 	}
 	clientIsA, known := r.clients[s.key]
 	switch {
-	case s.flags&(syn|ack) == syn:
+	case s.Flags&(packet.SYN|packet.ACK) == packet.SYN:
 		clientIsA, known = s.fromA, false
 	case known:
-	case s.flags&(syn|ack) == syn|ack:
+	case s.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK:
 		clientIsA = !s.fromA
 	default:
 		clientIsA = s.fromA
@@ -112,13 +111,4 @@ func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
 		return policy.Outbound
 	}
 	return policy.Inbound
-}
-
-// udpPorts returns the ports of a UDP datagram, as they stand in its header, or 0.
-func (ip *ipHeader) udpPorts(b []byte) uint32 {
-	const protoUDP = 17
-	if !ip.upper || ip.proto != protoUDP || len(b) < ip.offset+4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b[ip.offset:])
 }

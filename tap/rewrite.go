@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 )
 
 // SetRules puts other rules in force for the frames to come; nil = none.
@@ -41,13 +42,13 @@ func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, head []byte) (int
 	if reason != pass {
 		return 0, reason
 	}
-	t.rewrites.count(s.flags, done)
-	return s.ip.length + len(rewritten) - len(head), pass
+	t.rewrites.count(s.Flags, done)
+	return s.Length + len(rewritten) - len(head), pass
 }
 
 // rewriteInbound applies the rules to a packet of the router. It returns the frame after that.
 func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([][]byte, dropReason) {
-	if s.flags&syn != 0 { // an option may be added
+	if s.Flags&packet.SYN != 0 { // an option may be added
 		bufs = [][]byte{slices.Grow(slices.Concat(bufs...), optionRoom)}
 	}
 	var room [4]policy.Rewrite
@@ -56,23 +57,24 @@ func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([]
 		return nil, reason
 	}
 	if n := len(rewritten); n != len(bufs[0]) {
-		*s = segment{partial: s.partial}
-		s.parse(rewritten, n, inbound)
+		*s.Headers = packet.Headers{}
+		s.Parse(rewritten, n)
 		bufs[0] = rewritten
 	}
-	if s.tcp && t.tracker.concerns(s, t.tracker.hash(&s.key)) {
+	if s.TCP && t.tracker.concerns(s, t.tracker.hash(&s.key)) {
 		s.rewrites = slices.Clone(done) // room stays on the stack
 	}
-	t.rewrites.count(s.flags, done)
+	t.rewrites.count(s.Flags, done)
 	return bufs, pass
 }
 
 // rewriteDatagram applies the df rules to an outbound packet that is no whole TCP segment.
-func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
+func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byte) dropReason {
 	w, verdict := rules.RewriteDF(head, policy.Outbound)
 	switch verdict {
 	case policy.TooBig:
-		t.answer(head, icmpUnreachable, icmpFragmentationNeeded, t.MTU()) // of an IPv4 packet
+		// Only IPv4 packets are too big for a rule.
+		t.answer(h, head, packet.ICMPUnreachable, packet.ICMPFragmentationNeeded, t.MTU())
 		return dropDF
 	case policy.Drop:
 		return dropDF
@@ -86,8 +88,11 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, head []byte) dropReason {
 // changed. It returns b after that, which is longer where an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d policy.Direction,
 	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
-	if s.flags&syn != 0 && rules.HasMSS() {
-		seg := policy.Segment{Buf: b, TCP: s.ip.offset, Direction: d, Fragment: s.ip.fragment, Partial: s.partial}
+	if s.Flags&packet.SYN != 0 && rules.HasMSS() {
+		seg := policy.Segment{
+			Buf: b, TCP: s.Offset, Direction: d, Partial: s.partial,
+			Fragment: s.Fragment == packet.FirstFragment,
+		}
 		var verdict policy.Verdict
 		done, verdict = rules.RewriteMSS(done, &seg, func() int { return s.pathMTU(d, pathMTU) })
 		if verdict != policy.Pass {
@@ -129,7 +134,7 @@ type rewriteCounts struct{ syn, synack, set, clear atomic.Uint64 }
 // count counts what was done to a segment with the given flags, or to another packet.
 func (c *rewriteCounts) count(flags uint8, done []policy.Rewrite) {
 	if slices.ContainsFunc(done, func(w policy.Rewrite) bool { return w.What == "mss" }) {
-		if flags&ack != 0 {
+		if flags&packet.ACK != 0 {
 			c.synack.Add(1)
 		} else {
 			c.syn.Add(1)

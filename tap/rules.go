@@ -28,7 +28,7 @@ func (t *Tracker) onSYN(sh *shard, f *entry, s *segment, hash uint64, p *tcpdump
 		f.local = s.local
 	case f.class == established: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
 		a.tentative = true
-	case f.hasRecord(s.seq):
+	case f.hasRecord(s.Seq):
 		a.recorded = f.outcome
 	}
 	t.begin(sh, f, a, s, p, at)
@@ -43,7 +43,7 @@ func (t *Tracker) mayBegin(sh *shard, f *entry, s *segment, hash uint64, at time
 		return s.admission
 	case f != nil && f.class == established: // it takes no place, and makes no record unless the connection is gone
 		return pass
-	case !(f != nil && f.hasRecord(s.seq)) && !sh.mayRenew(hash, at):
+	case !(f != nil && f.hasRecord(s.Seq)) && !sh.mayRenew(hash, at):
 		return dropRenewal
 	case f != nil && f.class.counted():
 		return pass
@@ -67,7 +67,7 @@ func (t *Tracker) onNextSYN(sh *shard, f *entry, s *segment, p *tcpdump.Packet, 
 	case s.fromA != a.clientIsA:
 		a.cross(s, p)
 		t.show(sh, a, s, p, at)
-	case s.seq == a.iss:
+	case s.Seq == a.iss:
 		a.repeatSYN(s, p)
 		t.show(sh, a, s, p, at)
 		f.maybeDialling()
@@ -129,7 +129,7 @@ func (t *Tracker) accept(sh *shard, f *entry, s *segment, hash uint64, at time.T
 	case f.class == silent || f.class == told:
 		t.move(sh, f, held, at)
 	}
-	f.router, f.cNext = accepting, s.ack
+	f.router, f.cNext = accepting, s.Ack
 	return f
 }
 
@@ -180,7 +180,7 @@ func (t *Tracker) onRST(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at t
 	if f == nil {
 		return pass
 	}
-	if t.live && (!s.fromA || f.router == accepting && s.seq == f.cNext) {
+	if t.live && (!s.fromA || f.router == accepting && s.Seq == f.cNext) {
 		f.router = idle
 	}
 	ends := !t.live || !s.fromA
@@ -196,12 +196,12 @@ func (t *Tracker) onRST(sh *shard, f *entry, s *segment, p *tcpdump.Packet, at t
 			t.finish(sh, f, NoReply, at)
 		}
 	case s.fromA == a.clientIsA:
-		if s.seq == a.resetNumber() {
+		if s.Seq == a.resetNumber() {
 			a.rec.AbortedBy = Client
 			t.showLast(sh, f, s, p, at, Aborted)
 		}
 	case a.answered || a.crossed:
-		if s.seq == a.sEnd || s.seq == a.sNext {
+		if s.Seq == a.sEnd || s.Seq == a.sNext {
 			a.rec.AbortedBy = Server
 			t.showLast(sh, f, s, p, at, Aborted)
 		}

@@ -13,6 +13,7 @@ import (
 	"syntap/tap/tcpdump"
 	"syntap/tun"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // shards of a live table: enough that two flows rarely meet at a lock.
@@ -83,7 +84,9 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 		}
 		t.drops[reason].Add(1)
 		if reason == dropRefused {
-			t.refuse(head)
+			var h packet.Headers
+			h.Parse(head, tun.MaxFrame)
+			t.refuse(&h, head)
 		}
 	}
 }
@@ -92,34 +95,35 @@ func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
 // behind the end that the IP header claims, which netstack would take for payload, are cut off.
 func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropReason) {
 	head = head[:min(n, len(head)):len(head)]
-	var s segment
+	var h packet.Headers
+	s := segment{Headers: &h}
 	s.parse(head, n, outbound)
 	rules := t.rules.Load()
-	if s.ip.reason != pass {
-		if s.ip.reason == dropFragment { // a rule may have it answered, too
-			return 0, cmp.Or(t.rewriteDatagram(rules, head), dropFragment)
+	if h.Problem != packet.NoProblem {
+		if h.Problem == packet.TCPFragment { // a rule may have it answered, too
+			return 0, cmp.Or(t.rewriteDatagram(rules, &h, head), dropFragment)
 		}
-		return 0, s.ip.reason
+		return 0, dropProblems[h.Problem]
 	}
-	if !s.tcp {
-		if s.ip.aboutTCP(head) {
+	if !s.TCP {
+		if aboutTCP(&h, head) {
 			// Netstack believes what such an error says about reachability, whoever made it up (RFC
 			// 5927).
 			return 0, dropICMP
 		}
-		return n, t.rewriteDatagram(rules, head)
+		return n, t.rewriteDatagram(rules, &h, head)
 	}
 	if !s.verify(head, body, off) {
 		return 0, dropChecksum
 	}
-	if s.flags&syn != 0 {
+	if s.Flags&packet.SYN != 0 {
 		if r := t.admit(&s, head); r != pass {
 			return 0, r
 		}
 	}
-	length, reason := s.ip.length, pass
-	if rules.HasDF() || s.flags&syn != 0 && rules.HasMSS() {
-		length, reason = t.rewriteOutbound(rules, &s, head[:min(s.ip.length, len(head))])
+	length, reason := s.Length, pass
+	if rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS() {
+		length, reason = t.rewriteOutbound(rules, &s, head[:min(s.Length, len(head))])
 	} else {
 		reason = t.track(&s, head)
 	}
@@ -131,7 +135,7 @@ func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropRea
 
 // admit refuses a SYN whose addresses no client and no server may have.
 func (t *Tap) admit(s *segment, head []byte) dropReason {
-	if src, dst := s.ip.addresses(head); bytes.Equal(src, dst) {
+	if src, dst := s.Addrs(head); bytes.Equal(src, dst) {
 		return dropLand
 	}
 	client, _ := s.key.ends()
@@ -174,12 +178,13 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 	for _, b := range bufs {
 		n += len(b)
 	}
-	var s segment
+	var h packet.Headers
+	s := segment{Headers: &h}
 	if n > 0 {
 		s.parse(bufs[0], n, inbound)
 	}
-	s.partial = s.tcp && off.Flags&tun.NeedsCsum != 0
-	if rules := t.rules.Load(); n > 0 && (rules.HasDF() || s.flags&syn != 0 && rules.HasMSS()) {
+	s.partial = s.TCP && off.Flags&tun.NeedsCsum != 0
+	if rules := t.rules.Load(); n > 0 && (rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS()) {
 		var reason dropReason
 		if bufs, reason = t.rewriteInbound(rules, &s, bufs); reason != pass {
 			t.drops[reason].Add(1)
@@ -187,25 +192,23 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 		}
 	}
 	switch {
-	case s.tcp:
+	case s.TCP:
 		t.track(&s, bufs[0])
-	case s.ip.proto == protoICMP || s.ip.proto == protoICMPv6:
-		t.inboundICMP(bufs)
+	case s.Proto == packet.ProtoICMP || s.Proto == packet.ProtoICMPv6:
+		t.inboundICMP(&h, bufs)
 	}
 	return t.link.WriteFrame(off, bufs)
 }
 
 // inboundICMP takes an error of the router. Its quote, of which the first bytes matter, may stand
 // in a later buffer.
-func (t *Tap) inboundICMP(bufs [][]byte) {
+func (t *Tap) inboundICMP(h *packet.Headers, bufs [][]byte) {
 	b := make([]byte, 0, 2*tun.HeadSize)
 	for _, buf := range bufs {
 		b = append(b, buf[:min(len(buf), cap(b)-len(b))]...)
 	}
-	var ip ipHeader
-	ip.parse(b, tun.MaxFrame)
-	if _, _, _, ok := ip.icmpError(b); ok {
-		t.tracker.onICMP(&ip, b, &tcpdump.Packet{}, outbound, t.now())
+	if _, _, _, ok := h.ICMPErrorOf(b); ok {
+		t.tracker.onICMP(h, b, &tcpdump.Packet{}, outbound, t.now())
 	}
 }
 
@@ -215,8 +218,8 @@ func (t *Tap) track(s *segment, head []byte) dropReason {
 	if !t.tracker.concerns(s, hash) {
 		return pass
 	}
-	p := tcpdump.Packet{Data: head, Length: s.ip.length, EtherType: 0x0800}
-	if s.ip.version == 6 {
+	p := tcpdump.Packet{Data: head, Length: s.Length, EtherType: 0x0800}
+	if s.Version == 6 {
 		p.EtherType = 0x86dd
 	}
 	return t.tracker.track(s, hash, &p, t.now())

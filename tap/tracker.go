@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
 )
 
 // Tracker follows the attempts to open a connection, from the first SYN of each to its verdict. A
@@ -63,9 +64,9 @@ func newTracker(o Options, shards int, live bool) *Tracker {
 	t := &Tracker{o: o, live: live, wake: make(chan struct{}, 1)}
 	t.init(shards, live)
 	t.lives[told] = o.DialTimeout
-	t.notable = syn | rst
+	t.notable = packet.SYN | packet.RST
 	if !live {
-		t.notable |= fin
+		t.notable |= packet.FIN
 	}
 	return t
 }
@@ -73,21 +74,21 @@ func newTracker(o Options, shards int, live bool) *Tracker {
 // Observe takes the next packet of a capture. What is not TCP, and no ICMP error about it, is
 // ignored. The packet stays the caller's.
 func (t *Tracker) Observe(at time.Time, p *tcpdump.Packet) {
-	var s segment
-	s.parse(p.Data, p.Length, unordered)
-	s.key.setVLANs(p)
+	var h packet.Headers
+	s := segment{Headers: &h}
+	s.capture(p)
 	t.observe(&s, p, at)
 }
 
 // observe takes a packet of a capture that has been parsed.
 func (t *Tracker) observe(s *segment, p *tcpdump.Packet, at time.Time) {
 	switch {
-	case s.tcp:
+	case s.TCP:
 		if hash := t.hash(&s.key); t.concerns(s, hash) {
 			t.track(s, hash, p, at)
 		}
-	case s.ip.upper:
-		t.onICMP(&s.ip, p.Data, p, unordered, at)
+	case s.Upper:
+		t.onICMP(s.Headers, p.Data, p, unordered, at)
 	}
 }
 
@@ -135,7 +136,7 @@ func (t *Tracker) Stats() Stats {
 
 // concerns reports whether the segment can matter to an attempt. It is asked for every segment.
 func (t *Tracker) concerns(s *segment, hash uint64) bool {
-	return s.flags&t.notable != 0 || t.filter.has(hash)
+	return s.Flags&t.notable != 0 || t.filter.has(hash)
 }
 
 // track takes a segment and says whether it may pass.
@@ -146,11 +147,11 @@ func (t *Tracker) track(s *segment, hash uint64, p *tcpdump.Packet, at time.Time
 
 	f := sh.flows[s.key]
 	switch {
-	case s.flags&rst != 0:
+	case s.Flags&packet.RST != 0:
 		return t.onRST(sh, f, s, p, at)
-	case s.flags&(syn|ack) == syn:
+	case s.Flags&(packet.SYN|packet.ACK) == packet.SYN:
 		return t.onSYN(sh, f, s, hash, p, at)
-	case s.flags&syn != 0:
+	case s.Flags&packet.SYN != 0:
 		return t.onSYNACK(sh, f, s, hash, p, at)
 	default:
 		return t.onOther(sh, f, s, p, at)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // unwrap takes the extension headers out of an IPv6 packet of n bytes that holds TCP, since the
@@ -13,18 +14,18 @@ import (
 // that.
 func (s *segment) unwrap(head, body []byte, n int, off *tun.Offload) int {
 	const header, payloadLength, nextHeader = 40, 4, 6
-	if s.ip.version != 6 || s.ip.offset == header {
+	if s.Version != 6 || s.Offset == header {
 		return n
 	}
-	cut := s.ip.offset - header
+	cut := s.Offset - header
 	first := min(n, len(head))
-	copy(head[header:], head[s.ip.offset:first])
+	copy(head[header:], head[s.Offset:first])
 	if rest := n - first; rest > 0 {
 		moved := copy(head[first-cut:first], body[:rest])
 		copy(body, body[moved:rest])
 	}
 	n -= cut
-	head[nextHeader] = protoTCP
+	head[nextHeader] = packet.ProtoTCP
 	binary.BigEndian.PutUint16(head[payloadLength:], uint16(n-header))
 	off.CsumStart -= min(off.CsumStart, uint16(cut))
 	off.HdrLen -= min(off.HdrLen, uint16(cut))

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -53,7 +54,7 @@ func TestUnwrapMovesOffload(t *testing.T) {
 		t.Errorf("reason %q, frame (-want +got):\n%s", reason, diff)
 	}
 	var off tun.Offload
-	if n := (&segment{ip: ipHeader{version: 4, offset: 60}}).unwrap(nil, nil, 100, &off); n != 100 {
+	if n := (&segment{Headers: &packet.Headers{Version: 4, Offset: 60}}).unwrap(nil, nil, 100, &off); n != 100 {
 		t.Errorf("an IPv4 packet of 100 bytes has %d after that", n)
 	}
 }

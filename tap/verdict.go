@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
 )
 
 // outcomes are all of them, in the order of the contract.
@@ -92,7 +93,7 @@ func (t *Tracker) showLast(sh *shard, f *entry, s *segment, p *tcpdump.Packet, a
 // onFIN forgets an established flow of a capture when both ends have sent FIN. Live the router says
 // when.
 func (t *Tracker) onFIN(sh *shard, f *entry, s *segment, at time.Time) {
-	if t.live || s.flags&fin == 0 {
+	if t.live || s.Flags&packet.FIN == 0 {
 		return
 	}
 	if s.fromA {

@@ -67,71 +67,83 @@ func (h *Headers) Parse(head []byte, n int) {
 	default:
 		h.Problem = Malformed
 	}
-	if !h.Upper {
-		return
-	}
-	switch h.Proto {
-	case ProtoTCP:
-		h.parseTCP(head[:min(len(head), h.Length)])
-	case ProtoUDP:
-		h.parsePorts(head[:min(len(head), h.Length)])
-	}
 }
 
 func (h *Headers) parseIPv4(head []byte, n int) {
-	const more, offset = 0x2000, 0x1fff
+	const more, fragmentOffset = 0x2000, 0x1fff
 	b := (*[IPv4HeaderLen]byte)(head)
-	h.Version, h.Next, h.Proto = 4, b[9], b[9]
-	h.HeaderLen, h.Length = int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
-	h.Offset = h.HeaderLen
-	if h.Length == 0 { // captured before segmentation offload has filled it in
-		h.Length = n
+	proto, offset, length := b[9], int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if length == 0 { // captured before segmentation offload has filled it in
+		length = n
 		h.Problem = Malformed
 	}
-	if h.Length > n {
+	if length > n {
 		h.Problem = Malformed
 	}
-	if h.HeaderLen < IPv4HeaderLen || h.Length < h.HeaderLen {
+	h.Version, h.Next, h.Proto = 4, proto, proto
+	h.HeaderLen, h.Offset, h.Length = offset, offset, length
+	if offset < IPv4HeaderLen || length < offset {
 		h.Problem = Malformed
+		return
+	}
+	if f := binary.BigEndian.Uint16(b[6:]) & (more | fragmentOffset); f == more {
+		h.Fragment = FirstFragment
+	} else if f != 0 {
+		h.laterFragment(proto)
 		return
 	}
 	h.Upper = true
-	if f := binary.BigEndian.Uint16(b[6:]) & (more | offset); f == more {
-		h.Fragment = FirstFragment
-	} else if f != 0 {
-		h.laterFragment(h.Proto)
+	if proto == ProtoTCP {
+		h.parseTCP(head[:min(len(head), length)], offset, length)
 		return
 	}
-	if h.Proto == ProtoAH {
+	if proto == ProtoAH {
 		h.walk(head)
 	}
+	h.parseUpper(head)
 }
 
 func (h *Headers) parseIPv6(head []byte, n int) {
 	b := (*[IPv6HeaderLen]byte)(head)
-	h.Version, h.Next, h.Proto, h.Upper = 6, b[6], b[6], true
-	h.HeaderLen, h.Offset = IPv6HeaderLen, IPv6HeaderLen
-	h.Length = IPv6HeaderLen + int(binary.BigEndian.Uint16(b[4:]))
-	if h.Length == IPv6HeaderLen && n > IPv6HeaderLen { // a jumbogram (RFC 2675), or a capture as in IPv4
-		h.Length = n
+	next, length := b[6], IPv6HeaderLen+int(binary.BigEndian.Uint16(b[4:]))
+	if length == IPv6HeaderLen && n > IPv6HeaderLen { // a jumbogram (RFC 2675), or a capture as in IPv4
+		length = n
 		h.Problem = Malformed
 	}
-	if h.Length > n {
+	if length > n {
 		h.Problem = Malformed
 	}
-	if h.Proto != ProtoTCP {
-		h.walk(head)
+	h.Version, h.Next, h.Proto, h.Upper = 6, next, next, true
+	h.HeaderLen, h.Offset, h.Length = IPv6HeaderLen, IPv6HeaderLen, length
+	if next == ProtoTCP {
+		h.parseTCP(head[:min(len(head), length)], IPv6HeaderLen, length)
+		return
+	}
+	h.walk(head)
+	h.parseUpper(head)
+}
+
+// parseUpper reads the header of the upper layer, if it begins in head.
+func (h *Headers) parseUpper(head []byte) {
+	if !h.Upper {
+		return
+	}
+	head = head[:min(len(head), h.Length)]
+	switch h.Proto {
+	case ProtoTCP:
+		h.parseTCP(head, h.Offset, h.Length)
+	case ProtoUDP:
+		h.parsePorts(head)
 	}
 }
 
-// parseTCP reads the TCP header at Offset in b, which ends with the packet.
-func (h *Headers) parseTCP(b []byte) {
+// parseTCP reads the TCP header at an offset in b, which ends with the packet of the given length.
+func (h *Headers) parseTCP(b []byte, offset, length int) {
 	if h.Fragment == FirstFragment {
 		h.refuse(TCPFragment)
 	}
-	offset := h.Offset
 	if len(b) < offset+TCPHeaderLen {
-		if h.Length >= offset+TCPHeaderLen {
+		if length >= offset+TCPHeaderLen {
 			h.refuse(ExtensionHeaders)
 		}
 		h.refuse(Malformed)
@@ -142,22 +154,21 @@ func (h *Headers) parseTCP(b []byte) {
 	ports := be.Uint32(t[:])
 	h.SrcPort, h.DstPort = uint16(ports>>16), uint16(ports)
 	h.Seq = be.Uint32(t[4:])
-	end := offset + int(t[TCPDataOffset]>>4)*4
+	end, flags := offset+int(t[TCPDataOffset]>>4)*4, t[TCPFlags]
 	if end < offset+TCPHeaderLen {
 		h.refuse(Malformed)
 		return
 	}
-	h.TCP = true
+	h.TCP, h.Flags = true, flags
 	h.Ack = be.Uint32(t[8:])
-	h.Flags = t[TCPFlags]
 	h.Window = be.Uint16(t[14:])
 	h.End = end
 	switch {
-	case end > h.Length:
+	case end > length:
 		h.refuse(Malformed)
 	case end > len(b):
 		h.refuse(ExtensionHeaders)
-	case h.Flags&SYN != 0 && h.Flags&(FIN|RST) != 0:
+	case flags&SYN != 0 && flags&(FIN|RST) != 0:
 		h.refuse(SYNFlags)
 	}
 }
