@@ -15,7 +15,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb test soak check lint fuzz bench microbench tools format vet staticcheck
+.PHONY: build install deb test soak mutate check lint fuzz bench microbench tools format vet staticcheck
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -59,14 +59,22 @@ deb:
 test: tools build format vet staticcheck
 	$(GO) test -race -shuffle=on ./...
 
-# The tests of the binary at their full size, for a quarter of an hour; their figures go to SOAK_REPORT. A browser is too
-# large for every run: make test drives one where it finds it.
+# The tests of the binary and of what connections leave at their full size, for a quarter of an
+# hour; their figures go to SOAK_REPORT. Then the mutations. A browser is too large for every run:
+# make test drives one where it finds it.
 SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
 soak: TOOLS += chromium:chromium mkfs.ext4:e2fsprogs
 soak: tools build
 	rm -f $(SOAK_REPORT)
 	SYNTAP_REQUIRE_NETNS=1 SYNTAP_SOAK=1 SYNTAP_SOAK_REPORT=$(SOAK_REPORT) $(GO) test -count=1 -timeout=120m -parallel=1 ./cmd/internal/e2e
 	@sort $(SOAK_REPORT)
+	SYNTAP_SOAK=1 $(GO) test -count=1 -run='^TestNothingIsLeft$$' ./stack
+	$(MAKE) mutate
+
+# Breaks the product in small ways and says which of them no test notices. ONLY is a regular
+# expression for what is broken, or where.
+mutate:
+	$(GO) run ./tools/mutate -only '$(ONLY)'
 
 check: test lint
 

@@ -1,0 +1,50 @@
+package main
+
+// log has the mutations of the record's log.
+func log() []mutation {
+	list := []mutation{
+		{
+			behaviour: "each record names the one before",
+			old:       `c.last = c.sum(o.b)`,
+			new:       `_ = c.sum(o.b)`,
+		},
+		{
+			behaviour: "a key that every user may read is refused",
+			old:       `if info.Mode().Perm()&0o007 != 0 {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "a short key is refused",
+			old:       `if len(key) < minKey || `,
+			new:       `if `,
+		},
+		{
+			behaviour: "the queue is bounded",
+			old:       `if q.len() >= q.limit {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "a SYN is dropped for a while before clients are refused",
+			old:       `if now.Sub(e.gap.From) < refuseAfter {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "records lost at the entrance are reported as a gap",
+			old:       `if gap.Lost == 0 {`,
+			new:       `if true {`,
+		},
+		{
+			behaviour: "a file goes only when its heads are safe",
+			old:       ` && r.mayGo(files[1])`,
+		},
+		{
+			behaviour: "a file is rotated when it is old",
+			old:       ` || r.maxAge > 0 && age >= r.maxAge`,
+		},
+		{
+			behaviour: "a record cut short is a break",
+			old:       `v.broken("%s: cut short after seq %d", name, v.Last)`,
+		},
+	}
+	return with(list, "cmd/internal", inAudit)
+}

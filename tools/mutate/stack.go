@@ -1,0 +1,180 @@
+package main
+
+// connection has the mutations of TCP in package stack.
+func connection() []mutation {
+	list := []mutation{
+		{
+			behaviour: "a SYN with a new number on a 4-tuple in use begins the next connection",
+			old:       `if !waiting && (inUse || !again && phase != answering) {`,
+			new:       `if false {`,
+			run:       "TestNextSYN",
+		},
+		{
+			behaviour: "netstack challenges a SYN with a new number, and does not refuse it",
+			old:       "\trenumberSYN(syn, f.isn)\n",
+			run:       "TestNextSYN",
+		},
+		{
+			behaviour: "a client that gives a dial up gets its next one",
+			old:       "case !again: // the client has given the attempt up\n\t\ts.cancel(f)",
+			new:       "case !again:",
+			run:       "TestNextSYN",
+		},
+		{
+			behaviour: "a SYN that has waited for long begins nothing",
+			old:       `waits := f.next != nil && time.Since(f.next.at) < nextSYNAge`,
+			new:       `waits := f.next != nil`,
+			run:       "TestNextSYN",
+		},
+		{
+			behaviour: "a late timer gives what is still to be read a little longer",
+			old:       `if late >= stall && !f.graced`,
+			new:       `if false && !f.graced`,
+			run:       "TestLateTimer",
+		},
+		{
+			behaviour: "a late timer gives that once",
+			old:       `if late >= stall && !f.graced`,
+			new:       `if late >= stall`,
+			run:       "TestLateTimer",
+		},
+		{
+			behaviour: "a record before the client's ACK opens nothing yet",
+			old:       "if joined {\n\t\ts.open(f)",
+			new:       "if joined || true {\n\t\ts.open(f)",
+			run:       "TestRecordedBeforeACK|TestAwaitRecord",
+		},
+		{
+			behaviour: "nothing is carried before the record",
+			old:       `f.recorded || !s.o.AwaitRecord`,
+			new:       `true`,
+			run:       "TestAwaitRecord",
+		},
+		{
+			behaviour: "the far side's reset ends both directions and reaches the client",
+			old:       "f.resetGuest.Store(true)\n\tf.outbound.kick()\n\tf.inbound.kick()\n",
+			run:       "Reset",
+		},
+		{
+			behaviour: "a client that takes no more bytes is over",
+			old:       "f.began(clientFailure(err))\n\tf.resetHost.Store(true)\n",
+			run:       "TestClientResetsDownload",
+		},
+		{
+			behaviour: "a download ends with a client that has sent its FIN and then resets",
+			old:       `if f.lastHalf() && f.clientGone() {`,
+			new:       `if false {`,
+			run:       "TestClientResetsDownload",
+		},
+		{
+			behaviour: "the far side's reset after its FIN is seen while nothing is to be written",
+			old:       `if !f.hangup.Load() || !f.lastHalf() {`,
+			new:       `if true {`,
+			run:       "TestServerResetsAfterItsFIN",
+		},
+		{
+			behaviour: "a connection leaves no address of its host socket",
+			old:       "delete(s.upstreams, f.upstream)\n\ts.endProbe(f)",
+			new:       "s.endProbe(f)",
+			run:       "TestNothingIsLeft",
+		},
+		{
+			behaviour: "a failed dial leaves no address of its host socket",
+			old:       "delete(s.upstreams, f.upstream)\n\ts.closeSocket(f.fd)",
+			new:       "s.closeSocket(f.fd)",
+			run:       "TestNothingIsLeft",
+		},
+		{
+			behaviour: "a source without half-open handshakes is forgotten",
+			old:       `delete(s.halfOpen, source)`,
+			new:       `_ = source`,
+			run:       "TestNothingIsLeft",
+		},
+		{
+			behaviour: "the memory of a connection is given back",
+			old:       `s.memory.held.Add(-f.fixed)`,
+			run:       "TestNothingIsLeft|TestManyFlowsAtOnce",
+		},
+		{
+			behaviour: "the client's FIN crosses",
+			old:       `_ = unix.Shutdown(f.fd, unix.SHUT_WR)`,
+			run:       "TestRelayCarriesBytesBothWays",
+		},
+		{
+			behaviour: "the far side's FIN crosses",
+			old:       `_ = f.ep.Shutdown(tcpip.ShutdownWrite)`,
+			run:       "TestHalfCloseByServer",
+		},
+		{
+			behaviour: "the far side gets all bytes behind a FIN, not a reset",
+			old:       `_ = dial.EndInOrder(f.fd)`,
+			new:       `_ = dial.EndInOrder`,
+			run:       "TestLateBytesArrive",
+		},
+		{
+			behaviour: "a SYN of one of our own host sockets is dropped",
+			old:       `if s.upstreams[upstream{local: key.client, remote: key.server}] {`,
+			new:       `if false {`,
+			run:       "TestOwnSocketsAreDropped",
+		},
+		{
+			behaviour: "half-open handshakes of a source are limited",
+			old:       `if s.halfOpen[source] >= (i+1)*s.o.HalfOpenPerSource {`,
+			new:       `if false {`,
+			run:       "TestHalfOpen",
+		},
+		{
+			behaviour: "an IPv6 network has twice the limit of an address",
+			old:       `if s.halfOpen[source] >= (i+1)*s.o.HalfOpenPerSource {`,
+			new:       `if s.halfOpen[source] >= s.o.HalfOpenPerSource {`,
+			run:       "TestHalfOpen",
+		},
+		{
+			behaviour: "all half-open handshakes together are limited",
+			old:       `if s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen) {`,
+			new:       `if false {`,
+			run:       "TestHalfOpen",
+		},
+		{
+			behaviour: "the app may hold an answer back",
+			old:       `if s.o.BeforeAnswer == nil {`,
+			new:       `if true {`,
+			run:       "TestBeforeAnswer|TestLateTimer",
+		},
+		{
+			behaviour: "the host socket is marked as the client marks its segments",
+			old:       `setDSCP(f.fd, f.upstream.remote.Addr().Is6(), m.dscp)`,
+			run:       "DSCP|Marks",
+		},
+		{
+			behaviour: "an event of a descriptor's earlier use is not delivered",
+			old:       ` && w.epoch == uint32(ev.Pad)`,
+		},
+	}
+	return with(list, "stack", inStack)
+}
+
+// datagram has the mutations of UDP and ICMP in package stack.
+func datagram() []mutation {
+	list := []mutation{
+		{
+			behaviour: "a client learns that its datagram is too big",
+			old:       `if mtu == 0 || mtu > 0xffff {`,
+			new:       `if true {`,
+		},
+		{
+			behaviour: "an ICMP error counts only when it quotes a packet on its way",
+			old:       ` || !s.sentQuoted(&q)`,
+			run:       "TooBig",
+		},
+	}
+	return with(list, "stack", inStack)
+}
+
+// with sets the folder and the tests of mutations that have none.
+func with(list []mutation, folder, tests string) []mutation {
+	for i := range list {
+		list[i].folder, list[i].tests = folder, tests
+	}
+	return list
+}

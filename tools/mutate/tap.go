@@ -1,0 +1,114 @@
+package main
+
+// tracker has the mutations of package tap and its tracker.
+func tracker() []mutation {
+	list := []mutation{
+		{
+			behaviour: "a RST of the client ends a handshake only with the right number",
+			old:       `if s.Seq == a.resetNumber() {`,
+			new:       `if true {`,
+		},
+		{
+			behaviour: "a third segment needs the timestamp that was agreed on",
+			old:       ` && !(t.live && a.lacksTimestamp(s, p))`,
+		},
+		{
+			behaviour: "a client's SYN-ACK does not enter the router",
+			old:       `return dropSYNACK`,
+			new:       `return pass`,
+		},
+		{
+			behaviour: "a SYN to its own address does not enter the router",
+			old:       `return dropLand`,
+			new:       `return pass`,
+		},
+		{
+			behaviour: "a SYN of an unspecified address does not enter the router",
+			old:       `if a.IsUnspecified() || `,
+			new:       `if `,
+		},
+		{
+			behaviour: "a segment with a wrong checksum does not enter the router",
+			old:       `return 0, dropChecksum`,
+			new:       `_ = dropChecksum`,
+		},
+		{
+			behaviour: "the segments of a handshake are seen, not only SYN and RST",
+			old:       `return s.Flags&t.notable != 0 || t.filter.has(hash)`,
+			new:       `return s.Flags&t.notable != 0`,
+		},
+		{
+			behaviour: "a server that answers wrongly is not one that has answered",
+			old:       `return s.Flags&packet.ACK != 0 && within(a.iss, s.Ack, a.cEnd)`,
+			new:       `return s.Flags&packet.ACK != 0`,
+		},
+		{
+			behaviour: "the time to an answer is not measured from a repeated SYN",
+			old:       `if a.rec.SYNRetransmits == 0 {`,
+			new:       `if true {`,
+		},
+		{
+			behaviour: "a refused client is told so",
+			old:       `if reason == dropRefused {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "the packet that crosses is as long as its IP header says",
+			old:       `length, reason := s.Length, pass`,
+			new:       `length, reason := n, pass`,
+		},
+	}
+	return with(list, "tap", inTap)
+}
+
+// rules has the mutations of package tap/policy.
+func rules() []mutation {
+	list := []mutation{
+		{
+			behaviour: "an MSS is lowered, never raised",
+			old:       `; old > limit {`,
+			new:       `; old != limit {`,
+		},
+		{
+			behaviour: "an MSS that is there is not added again",
+			old:       `if !found && c.rule.Add {`,
+			new:       `if c.rule.Add {`,
+		},
+		{
+			behaviour: "an added MSS is at most the default of IPv6",
+			old:       `min(limit, defaultMSS6)`,
+			new:       `min(limit, 0xffff+defaultMSS6-defaultMSS6)`,
+		},
+		{
+			behaviour: "a path narrower than the TUN counts",
+			old:       `(path < mtu || mtu == 0)`,
+			new:       `mtu == 0`,
+		},
+		{
+			behaviour: "a packet that may be fragmented has an identification",
+			old:       `max(1, r.o.RandomID())`,
+			new:       `r.o.RandomID()`,
+		},
+		{
+			behaviour: "only the first fragment is answered",
+			old:       `if flags&fragmentOffset != 0 { // only`,
+			new:       `if false { // only`,
+		},
+		{
+			behaviour: "port ranges that touch are one",
+			old:       `<= int(merged[last].Last)+1 {`,
+			new:       `<= int(merged[last].Last) {`,
+		},
+		{
+			behaviour: "a rule is hidden by one for all its directions",
+			old:       `if o.direction&^m.direction != 0 || `,
+			new:       `if `,
+		},
+		{
+			behaviour: "a malformed option is found",
+			old:       `if length > len(options) {`,
+			new:       `if false {`,
+		},
+	}
+	return with(list, "tap/policy", inPolicy)
+}

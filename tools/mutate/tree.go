@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// tree is a copy of the tree that may be broken.
+type tree struct{ dir string }
+
+// place is where the text of a mutation stands.
+type place struct {
+	file string // as seen from the top of the tree
+	at   int    // bytes
+}
+
+// verdict says what became of a mutation.
+type verdict string
+
+const (
+	killed   verdict = "killed"
+	survived verdict = "SURVIVED"
+	excused  verdict = "excused" // it survives, for a reason that the list gives
+	noticed  verdict = "NOTICED" // it should survive: the list is out of date
+)
+
+// copyTree copies the files that git knows of, as they are now, and those that it does not ignore.
+func copyTree(ctx context.Context, from string) (*tree, error) {
+	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = from
+	names, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the files of the tree: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{dir: dir}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
+			t.remove()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// copyFile copies a regular file. It leaves out one that has been deleted.
+func copyFile(from, to string) error {
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, info.Mode().Perm())
+}
+
+func (t *tree) remove() { _ = os.RemoveAll(t.dir) }
+
+// find looks for the text of a mutation in its folder and the folders below, but not in tests.
+func (t *tree) find(m mutation) (found place, err error) {
+	times := 0
+	root := filepath.Join(t.dir, m.folder)
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if n := bytes.Count(b, []byte(m.old)); n > 0 {
+			times += n
+			file, err := filepath.Rel(t.dir, path)
+			if err != nil {
+				return err
+			}
+			found = place{file: file, at: bytes.Index(b, []byte(m.old))}
+		}
+		return nil
+	})
+	if err == nil && times != 1 {
+		err = fmt.Errorf("%s: %s: the text stands %d times, not once: %q", m.folder, m.behaviour, times, m.old)
+	}
+	return found, err
+}
+
+// passes reports an error if tests that are to notice mutations fail without one.
+func (t *tree) passes(ctx context.Context, all []mutation) error {
+	done := make(map[string]bool)
+	for _, m := range all {
+		if done[m.tests] {
+			continue
+		}
+		done[m.tests] = true
+		if output, err := t.test(ctx, mutation{tests: m.tests}); err != nil {
+			return fmt.Errorf("%s fails without a mutation: %w\n%s", m.tests, err, output)
+		}
+	}
+	return nil
+}
+
+var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)|^panic: (.*)|^fatal error: (.*)`)
+
+// try applies one mutation, runs the tests and takes it back.
+func (t *tree) try(ctx context.Context, m mutation, at place) (v verdict, detail string, err error) {
+	path := filepath.Join(t.dir, at.file)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	broken := string(whole[:at.at]) + m.new + string(whole[at.at+len(m.old):])
+	if err := os.WriteFile(path, []byte(broken), 0o644); err != nil {
+		return "", "", err
+	}
+	defer func() { err = errors.Join(err, os.WriteFile(path, whole, 0o644)) }()
+	output, failure := t.test(ctx, m)
+	switch {
+	case ctx.Err() != nil:
+		return "", "", ctx.Err()
+	case failure == nil && !ranTests(output):
+		return "", "", fmt.Errorf("%s: %s: no test matches %q", at.file, m.behaviour, m.run)
+	case failure == nil:
+		return survived, m.tests, nil
+	case bytes.Contains(output, []byte("[build failed]")), bytes.Contains(output, []byte("[setup failed]")):
+		return "", "", fmt.Errorf("%s: %s: the mutation does not compile:\n%s", at.file, m.behaviour, output)
+	}
+	detail = "no test named"
+	if hit := failedTest.FindSubmatch(output); hit != nil {
+		detail = string(bytes.Join(hit[1:], nil))
+	}
+	return killed, detail, nil
+}
+
+// test runs the tests that are to notice a mutation. Paths are trimmed, so that all copies of the
+// tree share what is built.
+func (t *tree) test(ctx context.Context, m mutation) (output []byte, err error) {
+	args := []string{"test", "-trimpath", "-count=1", "-failfast", "-timeout=5m"}
+	if m.run != "" {
+		args = append(args, "-run="+m.run)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, strings.Fields(m.tests)...)...)
+	cmd.Dir = t.dir
+	return cmd.CombinedOutput()
+}
+
+// ranTests reports whether a package had tests to run.
+func ranTests(output []byte) bool {
+	for line := range bytes.Lines(output) {
+		if bytes.HasPrefix(line, []byte("ok")) && !bytes.Contains(line, []byte("[no tests to run]")) {
+			return true
+		}
+	}
+	return false
+}
