@@ -358,8 +358,8 @@ func (s *Stack) open(f *flow) {
 	}
 	f.phase.Store(open)
 	s.mu.Unlock()
-	f.outbound.kick() // there may be news already
-	f.inbound.kick()
+	f.outbound.Wake() // there may be news already
+	f.inbound.Wake()
 }
 
 // reset ends a connection that has carried nothing.

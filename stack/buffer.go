@@ -65,6 +65,7 @@ func (h *half) shrink() {
 		return
 	}
 	h.giveBufferBack()
+	h.Rest()
 	h.flow.tighten()
 }
 
@@ -72,7 +73,6 @@ func (h *half) shrink() {
 func (h *half) giveBufferBack() {
 	if h.large.Load() {
 		h.large.Store(false)
-		h.bulk.Store(false)
 		h.flow.stack.memory.takeBack(h.price())
 	}
 }

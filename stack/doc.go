@@ -15,7 +15,7 @@
 //   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
 //   - fragments go to netstack for reassembly.
 //
-// A packet's way back. The poller (poller.go) learns that a host socket is readable. For TCP the
+// A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP the
 // flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it to
 // netstack; that writes it to the link (endpoint.go) in frames of 64 KiB, with their checksum and
 // their cutting left to the kernel. For datagrams the frame is built here.
@@ -29,18 +29,12 @@
 //
 // # Flows
 //
-// A flow (flow.go has its diagram) has two halves, one for each direction. A half is not a
-// goroutine but a piece of work (half.go): it is claimed by whoever has news for it, moves at most
-// two megabytes, and either goes back to sleep or into the run queue. So an idle connection costs a
-// netstack endpoint, a flow and a descriptor, no stack and no buffer; and a slow one delays nobody.
-// News come from two sides: from the poller for the host socket, which runs the half at once if it
-// moves little, and from netstack's callbacks, which hold netstack's locks and therefore only queue
-// it.
-//
-// The run queue (runqueue.go) serves halves that move little before those in full swing, which also
-// pause after each slice of bytes (pause.go) so that the reader and the poller get to run: a
-// keystroke does not wait for a download. When there has been something else lately, slices are
-// small, and uploads pause, too.
+// A flow (flow.go has its diagram) has two halves, one for each direction. A half (half.go) is a
+// task of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
+// endpoint, a flow and a descriptor, no stack and no buffer, and a slow one delays no other. The
+// poller wakes a half for its host socket, and netstack's callbacks for the client; those hold
+// netstack's locks and only queue it. Interactive halves go before bulk ones: a keystroke does not
+// wait for a download.
 //
 // Ownership keeps this free of locks. Only the goroutine that owns a half touches its state.
 // Netstack's receive queue is read by the outbound half alone, and the endpoint is closed or
@@ -182,21 +176,19 @@
 //
 // # Goroutines
 //
-// The reader, the poller, one worker for each of GOMAXPROCS at the start, one that ends idle
-// mappings, one that sweeps and, with Options.Spin, one that keeps the process awake (spin.go),
-// besides netstack's own. All calls on descriptors are non-blocking and are made raw, past the
-// scheduler: they take microseconds, and announcing each would cost a hand-over of the thread. Run
-// starts all of them and returns when the last has ended.
+// The reader, the poller, Options.Workers workers, one that ends idle mappings, one that sweeps
+// and, with Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. Run
+// starts all of them and returns when the last has ended. All calls on descriptors are non-blocking
+// and raw (package sched says why).
 //
-// With one P they share a processor, and no goroutine has to wake another thread. A second queue of
-// the TUN, with a second reader, could gain little on two processors, which clients and servers
-// share; on larger machines it has not been measured.
+// A second queue of the TUN, with a second reader, could gain little on two processors, which
+// clients and servers share; on larger machines it has not been measured.
 //
 // # Locks
 //
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling
 // netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
-// withhold). The run queue's lock is the innermost and is taken with netstack's locks held, too; so
+// withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
 // may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards the table
 // and mapping.mu the socket of one mapping against its closing; neither is held while the other is
 // taken.

@@ -108,8 +108,8 @@ const (
 // newFlow returns a flow about to dial.
 func newFlow(s *Stack, key flowKey, isn uint32, syn []byte) *flow {
 	f := &flow{stack: s, key: key, isn: isn, syn: syn, fd: -1, started: time.Now()}
-	f.outbound = half{flow: f, step: moveOutbound}
-	f.inbound = half{flow: f, step: moveInbound}
+	f.outbound.init(f, moveOutbound)
+	f.inbound.init(f, moveInbound)
 	f.halves.Store(2)
 	return f
 }
@@ -119,7 +119,6 @@ const streamEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRD
 
 // Ready implements sched.Watcher: there is news from the host socket.
 func (f *flow) Ready(events uint32) {
-	w := f.stack.pollWorker
 	const ended = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	if events&ended != 0 {
 		f.hangup.Store(true)
@@ -134,10 +133,10 @@ func (f *flow) Ready(events uint32) {
 		}
 	case open: // before, events may pass: both halves look for themselves once the flow is open
 		if events&(unix.EPOLLIN|ended) != 0 {
-			f.inbound.news(w)
+			f.inbound.WakeInline()
 		}
 		if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			f.outbound.news(w)
+			f.outbound.WakeInline()
 		}
 	}
 }
@@ -149,10 +148,10 @@ func (f *flow) NotifyEvent(mask waiter.EventMask) {
 	switch f.phase.Load() {
 	case open:
 		if mask&(waiter.ReadableEvents|failed) != 0 {
-			f.outbound.kick()
+			f.outbound.Wake()
 		}
 		if mask&(waiter.WritableEvents|failed) != 0 {
-			f.inbound.kick()
+			f.inbound.Wake()
 		}
 	case closing:
 		f.forgetIfClosed()
@@ -189,8 +188,8 @@ func (f *flow) abort() {
 	f.began(tunflow.RouterRST)
 	f.resetGuest.Store(true)
 	f.resetHost.Store(!f.sentAll.Load())
-	f.outbound.kick()
-	f.inbound.kick()
+	f.outbound.Wake()
+	f.inbound.Wake()
 	if f.phase.Load() == closing {
 		f.ep.Abort()
 		f.forgetIfClosed()
@@ -209,7 +208,6 @@ func (f *flow) release() {
 		_ = dial.EndInOrder(f.fd) // fails only for what is no socket
 	}
 	s.closeSocket(f.fd)
-	f.releaseReadBuffer()
 	f.setRoom(f.inbound.smallBuffer()) // what netstack may still have to send
 	f.outbound.giveBufferBack()
 	if f.resetGuest.Load() {

@@ -29,7 +29,7 @@ func (s routerOfNAT) WriteICMPError(packet []byte) { s.writeICMPError(packet) }
 func (s routerOfNAT) LocalFailure(err error) { s.localFailure(err) }
 
 // Idle implements natRouter.
-func (s routerOfNAT) Idle() bool { return s.queue.isIdle() }
+func (s routerOfNAT) Idle() bool { return s.sched.Idle() }
 
 func (o *Options) natLimits() natLimits {
 	return natLimits{

@@ -45,6 +45,10 @@ type Options struct {
 	// the address that the client has told them. nil = never.
 	KeepSource func(client netip.Addr) bool
 
+	// Workers is how many goroutines move the payload of connections: as many as Go's runtime runs
+	// at a time (GOMAXPROCS); 1.
+	Workers int
+
 	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not
 	// at all. It is 0 with several of GOMAXPROCS, where the process does not see news sooner by it,
 	// and where it would take the only processor from clients.
@@ -103,6 +107,7 @@ func (o *Options) setDefaults() {
 			*p = v
 		}
 	}
+	def(&o.Workers, 1)
 	def(&o.TCPFlows, 16384)
 	def(&o.UDPFlows, 16384)
 	def(&o.HalfOpen, 4096)

@@ -34,12 +34,16 @@ const copyBelow = 4 << 10
 // connection.
 const copyScarce = 32 << 10
 
+// yieldAfter is how many bytes the read loop reads before it yields. Unread frames wait behind all
+// that clients still send, so it is many times the budget of a step.
+const yieldAfter = 4 << 20
+
 // readLoop reads outbound frames until the link ends. A frame's headers have a view of their own:
 // netstack copies a whole view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
 	head, body := newView(tun.HeadSize), newView(bodySize)
-	pause := newPause()
-	defer pause.close()
+	y := s.sched.NewYielder()
+	defer y.Close()
 	for {
 		n, off, err := s.link.ReadFrame(head.AsSlice(), body.AsSlice())
 		if err != nil {
@@ -47,7 +51,7 @@ func (s *Stack) readLoop() error {
 			body.Release()
 			return err
 		}
-		pause.moved(n, readSlice)
+		y.Moved(n, yieldAfter)
 		if n <= tun.HeadSize+copyBelow {
 			s.spinner.noted()
 		}
@@ -121,10 +125,10 @@ func (s *Stack) route(f *frame) (deliver bool) {
 	case protoTCP:
 		return s.routeTCP(f)
 	case protoUDP:
-		s.queue.expectQuick()
+		s.sched.NoteInteractive()
 		s.nat.routeUDP(f)
 	case icmpProto(f.ip.v6):
-		s.queue.expectQuick()
+		s.sched.NoteInteractive()
 		if m := f.head[f.ip.len:]; tooBig(f.ip.v6, m) {
 			s.routeTooBig(f, m)
 		} else {

@@ -5,6 +5,7 @@ package stack
 import (
 	"errors"
 	"io"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -20,57 +21,62 @@ import (
 
 // moveOutbound moves bytes from netstack's receive queue to the host socket: peek at the queue,
 // write what it shows in one call, discard what was written. No byte is copied on the way.
-func moveOutbound(f *flow, w *worker) (more bool) {
-	for f.outbound.turn < maxTurn {
+func moveOutbound(f *flow, budget int) (moved int, more bool) {
+	g := f.stack.gathers.Get().(*gather)
+	defer g.release(&f.stack.gathers)
+	for moved < budget {
 		if f.resetGuest.Load() {
 			f.finish(&f.outbound)
-			return false
+			return moved, false
 		}
-		w.iov, w.size, w.tight = w.iov[:0], 0, f.tight.Load()
-		_, err := f.ep.Read((*gather)(w), tcpip.ReadOptions{Peek: true})
-		switch err.(type) {
-		case nil:
-		case *tcpip.ErrWouldBlock:
-			f.failIfSocketFailed()
-			return f.resetGuest.Load()
-		case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound half has been told of
-			if f.clientGone() {
-				f.began(tunflow.ClientRST)
-				f.clientReset()
-				return false
-			}
-			f.began(tunflow.ClientFIN)
-			_ = unix.Shutdown(f.fd, unix.SHUT_WR)
-			f.sentAll.Store(true)
-			f.finish(&f.outbound)
-			return false
-		default: // RST, or netstack gave the client up
-			f.began(clientFailure(err))
-			f.clientReset()
-			return false
+		g.begin(budget, f.tight.Load())
+		if _, err := f.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
+			return moved, f.nothingToSend(err)
 		}
-		if len(w.iov) == 0 {
-			return false
+		if len(g.iov) == 0 {
+			return moved, false
 		}
-		n, errno := writev(f.fd, w.iov)
+		n, errno := writev(f.fd, g.iov)
 		switch errno {
 		case 0:
 			d := discard{n: n}
 			_, _ = f.ep.Read(&d, tcpip.ReadOptions{})
 			f.outbound.noteMoved(n)
-			if w.giveWay(&f.outbound, n) {
-				return true
-			}
+			moved += n
 			// If the socket was full, the next call says EAGAIN and arms the poller.
 		case unix.EAGAIN:
-			return false
+			return moved, false
 		default:
 			f.began(serverFailure(errno))
 			f.hostReset()
-			return true
+			return moved, true
 		}
 	}
-	return true
+	return moved, true
+}
+
+// nothingToSend acts on the error of a read from netstack. It reports whether the outbound half has
+// to look again.
+func (f *flow) nothingToSend(err tcpip.Error) (more bool) {
+	switch err.(type) {
+	case *tcpip.ErrWouldBlock:
+		f.failIfSocketFailed()
+		return f.resetGuest.Load()
+	case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound half has been told of
+		if f.clientGone() {
+			f.began(tunflow.ClientRST)
+			f.clientReset()
+			return false
+		}
+		f.began(tunflow.ClientFIN)
+		_ = unix.Shutdown(f.fd, unix.SHUT_WR)
+		f.sentAll.Store(true)
+		f.finish(&f.outbound)
+		return false
+	}
+	f.began(clientFailure(err)) // RST, or netstack gave the client up
+	f.clientReset()
+	return false
 }
 
 // failIfSocketFailed looks at the host socket when there is nothing to write that would tell. A
@@ -89,26 +95,33 @@ func (f *flow) failIfSocketFailed() {
 func (f *flow) clientReset() {
 	f.resetHost.Store(true)
 	f.finish(&f.outbound)
-	f.inbound.kick()
+	f.inbound.Wake()
 }
 
 // hostReset makes both halves end and the client see a RST.
 func (f *flow) hostReset() {
 	f.resetGuest.Store(true)
-	f.outbound.kick()
-	f.inbound.kick()
+	f.outbound.Wake()
+	f.inbound.Wake()
 }
 
 // moveInbound moves bytes from the host socket to netstack, by way of a buffer: one large read
 // costs the host far less than several that go straight into netstack's memory, because each has
-// the far side acknowledged, and what arrives at the client in one go does not wake it again and
-// again.
-func moveInbound(f *flow, w *worker) (more bool) {
-	fresh, emptied := false, false // what is unsent has been read just now; that was all there is
-	for f.inbound.turn < maxTurn {
+// the far side acknowledge, and a client that gets much in one go is woken less often.
+func moveInbound(f *flow, budget int) (moved int, more bool) {
+	moved, more = f.moveUnsent(budget)
+	if !f.inbound.done {
+		f.keepUnsent()
+	}
+	return moved, more
+}
+
+func (f *flow) moveUnsent(budget int) (moved int, more bool) {
+	emptied := false // the last read has brought all that there was
+	for moved < budget {
 		if f.resetHost.Load() || f.resetGuest.Load() {
 			f.finishInbound()
-			return false
+			return moved, false
 		}
 		if f.lastHalf() && f.clientGone() {
 			f.began(tunflow.ClientRST)
@@ -117,39 +130,34 @@ func moveInbound(f *flow, w *worker) (more bool) {
 		}
 		if len(f.unsent) == 0 {
 			if emptied {
-				return false
+				return moved, false
 			}
-			b := w.readBuffer(f)
+			b := f.readBuffer()
 			n, errno := read(f.fd, b)
 			if errno == unix.EAGAIN {
-				return false
+				return moved, false
 			}
 			if errno != 0 || n == 0 {
 				if f.endOfHost(errno) {
-					return false
+					return moved, false
 				}
 				continue
 			}
-			f.unsent, fresh, emptied = b[:n], true, n < len(b) && !f.hangup.Load() && !f.urgent.Load()
+			f.unsent, emptied = b[:n], n < len(b) && !f.hangup.Load() && !f.urgent.Load()
 		}
-		wrote, ok := f.writeUnsent(w.slice())
-		full := ok && wrote == 0 // netstack will say when it has room
-		if full || w.giveWay(&f.inbound, wrote) {
-			if fresh {
-				f.keepUnsent(w)
-			}
-			return !full
+		wrote, ok := f.writeUnsent(budget - moved)
+		moved += wrote
+		if ok && wrote == 0 { // netstack will say when it has room
+			return moved, false
 		}
 	}
-	if fresh {
-		f.keepUnsent(w)
-	}
-	return true
+	return moved, len(f.unsent) > 0 || !emptied
 }
 
 // finishInbound ends the inbound half; the outbound one must learn of a reset.
 func (f *flow) finishInbound() {
-	f.outbound.kick()
+	f.releaseReadBuffer()
+	f.outbound.Wake()
 	f.finish(&f.inbound)
 }
 
@@ -172,10 +180,10 @@ func (f *flow) clientGone() bool {
 // segment, and a piece of memory holds 65536.
 const maxChunk = 65320
 
-// writeUnsent gives netstack a slice of what is unsent and returns how much it had room for; !ok
-// means the client is gone.
-func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
-	for len(f.unsent) > 0 && wrote < slice {
+// writeUnsent gives netstack about budget bytes of those unsent and returns how much it had room
+// for; !ok means the client is gone.
+func (f *flow) writeUnsent(budget int) (wrote int, ok bool) {
+	for len(f.unsent) > 0 && wrote < budget {
 		p := bytesPayload{b: f.unsent[:min(len(f.unsent), maxChunk)]}
 		n, err := f.ep.Write(&p, tcpip.WriteOptions{})
 		switch err.(type) {
@@ -191,25 +199,52 @@ func (f *flow) writeUnsent(slice int) (wrote int, ok bool) {
 		f.unsent = f.unsent[n:]
 		f.inbound.noteMoved(int(n))
 	}
-	if len(f.unsent) == 0 {
-		f.releaseReadBuffer()
-	}
 	return wrote, true
 }
 
-// keepUnsent has the flow keep what still stands in the worker's buffer: a little as a copy, much
-// with the buffer.
-func (f *flow) keepUnsent(w *worker) {
-	if len(f.unsent) > smallRead {
-		f.buffer, w.buffer = w.buffer, nil
-		f.kept.Store(int64(len(f.buffer)))
-		return
+// readBuffer is the memory of one read from a host socket, in bytes: eight segments as long as
+// netstack makes them.
+type readBuffer [8 * maxChunk]byte
+
+// smallRead is the size of a read for a flow that has small buffers, tightRead for one that has
+// tight ones.
+const (
+	smallRead = 16 << 10
+	tightRead = 4 << 10
+)
+
+// readBuffer returns the memory for a read, which the flow has until releaseReadBuffer.
+func (f *flow) readBuffer() []byte {
+	if f.buffer == nil {
+		f.buffer = f.stack.readBuffers.Get().(*readBuffer)
 	}
-	f.unsent = append([]byte(nil), f.unsent...)
-	f.kept.Store(int64(cap(f.unsent)))
+	switch {
+	case f.inbound.large.Load():
+		return f.buffer[:]
+	case f.tight.Load():
+		return f.buffer[:tightRead]
+	}
+	return f.buffer[:smallRead]
 }
 
-// releaseReadBuffer is for when nothing is to be sent any more.
+// keepUnsent is for the end of a step. The flow keeps a few unsent bytes as a copy, many with their
+// buffer; an idle flow has none.
+func (f *flow) keepUnsent() {
+	switch {
+	case len(f.unsent) == 0:
+		f.releaseReadBuffer()
+	case f.buffer == nil: // kept before
+	case len(f.unsent) <= smallRead:
+		unsent := append([]byte(nil), f.unsent...)
+		f.releaseReadBuffer()
+		f.unsent = unsent
+		f.kept.Store(int64(cap(unsent)))
+	default:
+		f.kept.Store(int64(len(f.buffer)))
+	}
+}
+
+// releaseReadBuffer gives back the memory of unsent bytes, and of a read.
 func (f *flow) releaseReadBuffer() {
 	f.unsent = nil
 	if f.buffer != nil {
@@ -235,17 +270,45 @@ func (f *flow) endOfHost(errno syscall.Errno) (done bool) {
 	f.began(tunflow.ServerFIN)
 	f.finSent.Store(true)
 	_ = f.ep.Shutdown(tcpip.ShutdownWrite)
+	f.releaseReadBuffer()
 	f.finish(&f.inbound)
 	return true
 }
 
-// gather collects the views of a peek into a worker's iovecs.
-type gather worker
+// gather collects the views of a peek into iovecs, valid only during one step.
+type gather struct {
+	iov   []unix.Iovec
+	size  int // bytes in iov
+	limit int // collect no more views once size has reached it
+	tight bool
+}
+
+// gatherViews and, for a flow with tight buffers, tightWrite bytes limit one writev towards the
+// host socket. The kernel takes a segment whole, however small the socket's buffer is.
+const (
+	gatherViews = 256
+	tightWrite  = 4 << 10
+)
 
 var errFull = errors.New("gather list full")
 
+// begin empties g.
+func (g *gather) begin(limit int, tight bool) {
+	if tight {
+		limit = 1 // view
+	}
+	g.iov, g.size, g.limit, g.tight = g.iov[:0], 0, limit, tight
+}
+
+// release gives g to a pool, without the memory that it points to.
+func (g *gather) release(pool *sync.Pool) {
+	clear(g.iov[:cap(g.iov)])
+	pool.Put(g)
+}
+
+// Write implements io.Writer.
 func (g *gather) Write(b []byte) (int, error) {
-	if len(g.iov) == gatherViews || g.size >= (*worker)(g).gatherBytes() {
+	if len(g.iov) == gatherViews || g.size >= g.limit {
 		return 0, errFull
 	}
 	if n := len(b); n > 0 {

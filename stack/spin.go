@@ -5,6 +5,8 @@ package stack
 import (
 	"sync/atomic"
 	"time"
+
+	"syntap/stack/sched"
 )
 
 // spinner keeps this process awake for a while after traffic (Options.Spin). What comes then is
@@ -48,11 +50,10 @@ func (sp *spinner) noted() {
 }
 
 // run spins and sleeps until ended is closed.
-func (sp *spinner) run(ended <-chan struct{}) {
-	pause := newPause()
-	defer pause.close()
+func (sp *spinner) run(y *sched.Yielder, ended <-chan struct{}) {
+	defer y.Close()
 	for {
-		sp.spin(pause.take)
+		sp.spin(y.Yield)
 		select {
 		case <-sp.wake:
 		case <-ended:

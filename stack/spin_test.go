@@ -5,6 +5,8 @@ package stack
 import (
 	"testing"
 	"time"
+
+	"syntap/stack/sched"
 )
 
 // The spinner stays interested in traffic that comes thick and fast, and loses interest in what
@@ -57,7 +59,7 @@ func TestSpinnerRuns(t *testing.T) {
 	sp := newSpinner(time.Microsecond)
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
-		sp.run(ended)
+		sp.run(sched.New(1).NewYielder(), ended)
 		close(done)
 	}()
 	eventually(t, "asleep", func() bool { return sp.skip.Load() == tryEvery })

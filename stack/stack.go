@@ -37,8 +37,7 @@ type Stack struct {
 	forwarder      *tcp.Forwarder
 	tightForwarder *tcp.Forwarder // for flows that begin with tight buffers
 	poller         *sched.Poller
-	pollWorker     *worker // the poller's
-	queue          *runQueue
+	sched          *sched.Scheduler
 	spinner        *spinner // nil = none
 	nat            *nat
 	memory         memory
@@ -51,6 +50,7 @@ type Stack struct {
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
 
 	readBuffers sync.Pool // of *readBuffer
+	gathers     sync.Pool // of *gather
 
 	mu        sync.Mutex           // guards the fields below and the attempt state of every flow
 	flows     map[flowKey]*flow    // all of them, attempts too
@@ -64,24 +64,24 @@ type Stack struct {
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	s := &Stack{
-		o: o, link: link, dialer: dialer, queue: newRunQueue(runtime.GOMAXPROCS(0)),
+		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
 	}
 	s.memory.limit.Store(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
+	s.gathers.New = func() any { return new(gather) }
 	if s.o.Local == nil {
 		s.o.Local = s.host.Contains
 	}
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
-	if o.Spin > 0 && runtime.GOMAXPROCS(0) == 1 && runtime.NumCPU() > 1 {
+	if o.Spin > 0 && o.Workers == 1 && runtime.NumCPU() > 1 {
 		s.spinner = newSpinner(o.Spin)
 	}
 	if s.poller, err = sched.NewPoller(s.spinner.noted); err != nil {
 		return nil, err
 	}
-	s.pollWorker = s.newWorker(nil)
 	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
 		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: s.o.Local,
 		OnHost: s.host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
@@ -127,11 +127,9 @@ func (s *Stack) Run(ctx context.Context) error {
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
 	if s.spinner != nil {
-		serving.Go(func() { s.spinner.run(swept) })
+		serving.Go(func() { s.spinner.run(s.sched.NewYielder(), swept) })
 	}
-	for range runtime.GOMAXPROCS(0) {
-		serving.Go(func() { s.newWorker(newPause()).serve() })
-	}
+	serving.Go(s.sched.Run)
 	stop := context.AfterFunc(ctx, func() {
 		s.abortFlows() // while the link still carries their RSTs
 		_ = s.link.Close()
@@ -147,7 +145,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	s.net.Close()
 	s.net.Wait()
 	closeErr = errors.Join(closeErr, s.poller.Close())
-	s.queue.close()
+	s.sched.Close()
 	serving.Wait()
 	s.host.Close()
 	if errors.Is(err, os.ErrClosed) {

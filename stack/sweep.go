@@ -63,7 +63,7 @@ const sweepBatch = 64
 // rest has a half that nothing has moved through shrink its buffer.
 func (h *half) rest() {
 	h.quiet.Store(true)
-	h.kick()
+	h.Wake()
 }
 
 func (s *Stack) openFlows() []*flow {

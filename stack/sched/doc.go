@@ -1,2 +1,40 @@
-// Package sched carries work to goroutines.
+// Package sched runs the work of very many connections in few goroutines, so that one that moves
+// much keeps none waiting that moves little. It knows descriptors, bytes and time; what a task
+// moves, and where, is its owner's business.
+//
+// # Theory of operation
+//
+// A [Task] is a piece of work that comes again and again, such as one direction of a connection. An
+// idle one costs its struct: no goroutine, no stack, no buffer. News of two kinds wakes a task. The
+// [Poller] has an event of its descriptor, and runs it at once ([Task.WakeInline]). Other callers
+// hold locks, and queue it ([Task.Wake]).
+//
+// A task does its work in steps (scheduler.go). A [Stepper] moves a budget of bytes and says
+// whether there are more. Steps in a row make a turn. It ends when nothing is left, after two
+// megabytes, or when another task has to go first. A long turn is good for throughput: a reader
+// that finds much wakes less often.
+//
+// A task is interactive or bulk, by the bytes that its last turns have moved (task.go). The queue
+// (queue.go) gives interactive tasks to the workers before bulk ones, and a bulk one after 32
+// interactive ones at the latest. While there is interactive traffic, bulk tasks move a segment at
+// a time, else eight.
+//
+// After each budget of bytes a worker yields (yield.go), so that readers of descriptors get to run
+// and can wake tasks. If an interactive task waits then, it goes first.
+//
+// # Workers
+//
+// The number of workers is an argument: the number of goroutines that Go's runtime runs at a time.
+// Of several workers one never runs a bulk task. Its processor is free for interactive tasks, for
+// the poller and for other readers. A single worker runs all tasks, and shares its processor with
+// the readers by yielding.
+//
+// # Locks
+//
+// The queue's lock is the innermost: Wake may be called with any other lock held. The state of a
+// task is one atomic word, and only the goroutine that owns the task touches its other fields, and
+// the fields of the work. Step is called with no lock held.
+//
+// All calls on descriptors are non-blocking and are made raw, past Go's scheduler: they take
+// microseconds, and announcing each would cost a hand-over of the thread.
 package sched

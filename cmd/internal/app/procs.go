@@ -12,3 +12,6 @@ func LimitProcs(getenv func(string) string) {
 		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 	}
 }
+
+// workers is how many goroutines of the router can run at a time.
+func workers() int { return runtime.GOMAXPROCS(0) }

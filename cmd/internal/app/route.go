@@ -89,7 +89,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	r.Log.CountOpen(t.Open)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
-	o.Spin = c.TUN.Spin
+	o.Workers, o.Spin = workers(), c.TUN.Spin
 	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.Log.Flow, t.Forget

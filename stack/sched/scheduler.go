@@ -1,0 +1,110 @@
+//go:build linux
+
+package sched
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Scheduler runs tasks in a fixed number of goroutines, its workers.
+type Scheduler struct {
+	workers int
+	queue   *queue
+
+	start      time.Time // of the clock of mixedUntil
+	noted      atomic.Bool
+	mixedUntil atomic.Int64 // nanoseconds on that clock
+}
+
+// A task moves a budget of bytes in one call of Step: bulkBudget, which costs a fraction of a
+// millisecond, or mixedBudget where there has been interactive traffic in the last mixedFor. A call
+// or a game sends again within that time. Both are just below a multiple of 64 KiB, so that a step
+// ends with a whole segment.
+const (
+	bulkBudget  = 480 << 10
+	mixedBudget = 60 << 10
+	mixedFor    = 50 * time.Millisecond
+)
+
+// New returns a scheduler with so many workers, at least 1: the number of goroutines that Go's
+// runtime runs at a time (GOMAXPROCS). All but one of several run bulk tasks; a single one runs
+// both.
+func New(workers int) *Scheduler {
+	workers = max(1, workers)
+	return &Scheduler{workers: workers, queue: newQueue(max(1, workers-1)), start: time.Now()}
+}
+
+// Run serves the queue until Close, and until it is empty then.
+func (s *Scheduler) Run() {
+	var workers sync.WaitGroup
+	for range s.workers {
+		workers.Go(s.work)
+	}
+	workers.Wait()
+}
+
+// Close has Run return when no task is left. A task that wakes later is never run.
+func (s *Scheduler) Close() { s.queue.close() }
+
+// Idle reports whether no task waits and no bulk task runs.
+func (s *Scheduler) Idle() bool { return s.queue.isIdle() }
+
+// NoteInteractive has bulk tasks move little at a time for a while: there is interactive traffic
+// that is no task of this scheduler.
+func (s *Scheduler) NoteInteractive() {
+	if !s.noted.Load() {
+		s.noted.Store(true)
+	}
+}
+
+// budget returns how many bytes the next step may move.
+func (s *Scheduler) budget() int {
+	now := int64(time.Since(s.start))
+	if s.noted.Load() {
+		s.noted.Store(false)
+		s.mixedUntil.Store(now + int64(mixedFor))
+		return mixedBudget
+	}
+	if now < s.mixedUntil.Load() {
+		return mixedBudget
+	}
+	return bulkBudget
+}
+
+// work runs tasks until the queue is closed and empty.
+func (s *Scheduler) work() {
+	y := s.NewYielder()
+	defer y.Close()
+	for {
+		t, bulk := s.queue.pop()
+		if t == nil {
+			return
+		}
+		if !bulk {
+			s.NoteInteractive()
+		}
+		t.run(y)
+		if bulk {
+			s.queue.bulkDone()
+		}
+	}
+}
+
+// turn calls Step until the task has nothing more to move, and returns false then, or until other
+// tasks have to go first. A goroutine that is no worker has no Yielder, and no time for bulk.
+func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
+	for {
+		budget := s.budget()
+		n, more := t.stepper.Step(budget)
+		t.moved(n)
+		yielded := y != nil && y.Moved(n, budget)
+		switch {
+		case !more:
+			return false
+		case t.turn >= maxTurn, y == nil && t.Pace() == Bulk, yielded && s.queue.hasInteractive():
+			return true
+		}
+	}
+}

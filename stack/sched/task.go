@@ -1,0 +1,127 @@
+//go:build linux
+
+package sched
+
+import "sync/atomic"
+
+// Stepper is the work of a [Task].
+type Stepper interface {
+	// Step moves bytes until it has moved budget of them, and may end with a unit that goes beyond.
+	// It reports how many it has moved and whether there are more to move at once. Without more,
+	// the task rests until [Task.Wake]. Step must not block. It is never called twice at a time.
+	Step(budget int) (moved int, more bool)
+}
+
+// Pace says how much a Task moves. A task changes its pace by itself: see bulkAfter.
+type Pace uint32
+
+// The values of [Pace].
+const (
+	Interactive Pace = iota // little at a time, such as a session in which a person types
+	Bulk                    // much, such as a download
+)
+
+// Task is work that comes again and again, such as one direction of a connection. It is no
+// goroutine: the goroutine that has news for it claims it, and exactly one goroutine owns it while
+// it runs. The owner of the work embeds it and calls Init.
+//
+//	      Wake                    a worker's                   more to move, or
+//	idle ──────▶ running, queued ────────────▶ running, owned ─── a Wake meanwhile ──▶ queued
+//	 ▲                                               │
+//	 ╰──────── nothing more, and no Wake ────────────╯
+type Task struct {
+	sched   *Scheduler
+	stepper Stepper
+	state   atomic.Uint32 // running | pending
+	pace    atomic.Uint32 // a Pace; the owner sets it
+	turn    int           // bytes of this turn; like the next two the owner's
+	swollen int           // bytes of long turns, up to bulkAfter
+	calm    int           // short turns in a row, up to calmTurns
+	next    *Task         // in the queue
+}
+
+// The bits of Task.state.
+const (
+	running uint32 = 1 << iota // a goroutine owns the task, or it is in the queue
+	pending                    // there has been a Wake since Step was last called
+)
+
+// A turn lasts until nothing is left to move, or for maxTurn bytes. A task is bulk once it has
+// moved bulkAfter bytes in turns longer than shortTurn, and interactive again after calmTurns
+// shorter ones. So an old session in which a person types does not count as a download.
+const (
+	maxTurn   = 2 << 20
+	shortTurn = 16 << 10
+	bulkAfter = 256 << 10
+	calmTurns = 16
+)
+
+// Init prepares a task, which is idle and interactive then.
+func (t *Task) Init(s *Scheduler, stepper Stepper) { t.sched, t.stepper = s, stepper }
+
+// Wake has a worker call Step, at least once from now on. It may be called from any goroutine and
+// with any lock held but those that Step takes.
+func (t *Task) Wake() {
+	if t.claim() {
+		t.sched.queue.push(t)
+	}
+}
+
+// WakeInline is Wake from a goroutine that may call Step itself. It does so at once for as long as
+// the task is interactive: that saves a change of goroutines.
+func (t *Task) WakeInline() {
+	if t.Pace() == Bulk {
+		t.Wake()
+		return
+	}
+	if t.claim() {
+		t.run(nil)
+	}
+}
+
+// Pace returns the task's pace. It may be called from any goroutine.
+func (t *Task) Pace() Pace { return Pace(t.pace.Load()) }
+
+// Rest makes the task interactive, because it has moved nothing for long. Only Step may call it.
+func (t *Task) Rest() {
+	t.swollen, t.calm = 0, 0
+	t.pace.Store(uint32(Interactive))
+}
+
+// claim notes that there is news, and reports whether the caller has become the task's owner.
+func (t *Task) claim() bool { return t.state.Or(running|pending)&running == 0 }
+
+// run gives the task a turn. The caller is its owner, and a worker if y is not nil. A task that has
+// more to do, or that there is news for, goes behind others: none can keep a worker to itself.
+func (t *Task) run(y *Yielder) {
+	t.state.And(^pending)
+	if t.sched.turn(t, y) {
+		t.sched.queue.pushAgain(t)
+		return
+	}
+	t.endTurn()
+	if !t.state.CompareAndSwap(running, 0) {
+		t.sched.queue.push(t)
+	}
+}
+
+// moved notes n bytes of this turn.
+func (t *Task) moved(n int) {
+	if t.turn += n; t.turn <= shortTurn {
+		return
+	}
+	t.calm = 0
+	if t.swollen = min(t.swollen+n, bulkAfter); t.swollen == bulkAfter && t.Pace() != Bulk {
+		t.pace.Store(uint32(Bulk))
+	}
+}
+
+// endTurn is for a task with nothing left to move.
+func (t *Task) endTurn() {
+	if t.turn > 0 && t.turn <= shortTurn && t.swollen > 0 {
+		if t.calm++; t.calm == calmTurns {
+			t.Rest()
+		}
+	}
+	t.turn = 0
+}
