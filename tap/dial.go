@@ -11,6 +11,9 @@ func (t *Tap) DialDone(d flow.Dial) {
 	if f == nil {
 		return
 	}
+	if f.challenged != nil && f.challenged.iss == d.ISN {
+		tr.takeChallenged(sh, f, t.now())
+	}
 	if f.router == dialling && d.Answer != flow.Connected {
 		f.router = idle
 	}

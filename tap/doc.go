@@ -79,6 +79,10 @@
 // rest. What is peculiar:
 //
 //   - The same SYN again is a retransmission, one with another number a new attempt.
+//   - Between SYN-ACK and third segment a SYN with another number changes nothing (RFC 5961 §4):
+//     the server answers it with a challenge ACK, and a client that has given the first number up
+//     resets that. The SYN counts when it comes again after the end, when the server answers it
+//     with SYN-ACK or RST, or when the router dials for it.
 //   - A SYN-ACK that acknowledges something else is shown and changes nothing; a second one with
 //     another number likewise.
 //   - After established a SYN is tentative: the peer usually answers with a challenge ACK, and

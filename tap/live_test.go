@@ -37,11 +37,13 @@ func TestThirdSegment(t *testing.T) {
 		{"SYN-ACK after an abort while dialling", "> S 1000\n> R 1001\n> A 1001 7\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> A 1001 5001",
 			"pass pass third_segment pass third_segment pass pass", "aborted by client 1000: S R"},
 		{"SYN-ACK without a SYN", "< SA 5000 1001\n> A 1001 5001", "pass third_segment", ""},
-		{"old SYN-ACK after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
+		{"old SYN-ACK after a new SYN", "> S 1000\n> S 2000\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
 			"pass pass pass third_segment pass pass pass pass",
-			"half_open 1000/5000: S SA\nestablished 2000/6000 again 1/0: S S SA A"},
+			"no_reply 1000: S\nestablished 2000/6000 again 1/0: S SA S SA A"},
+		{"new SYN after the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 2001 5001\n> A 1001 5001", "pass pass pass third_segment pass",
+			"established 1000/5000: S SA A"},
 		{"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
-			"half_open 1000/5000: S SA\nno_reply 2000: S"},
+			"half_open 1000/5000: S SA"},
 		{"data of a connection under a forged SYN", handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
 			"established 1000/5000: S SA A"},
 		{"SYN-ACK again after the third segment", handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
@@ -356,6 +358,77 @@ func TestBlindSegments(t *testing.T) {
 		}
 		w.mustPlay("< SA 7000 2001\n> A 2001 7001")
 		w.wantRecords("established 2000/7000: S SA A")
+	}
+}
+
+// TestBlindSYNBeforeThirdSegment sends SYNs with other numbers while the router waits for the third
+// segment. They are netstack's to challenge and change nothing (RFC 5961 §4).
+func TestBlindSYNBeforeThirdSegment(t *testing.T) {
+	t.Parallel()
+	for _, blind := range []string{"> S 77", "> S 77\n> S 77\n> S 78", "> S 77\n< A 5001 1001", "> S 1100"} {
+		w := newWorld(t, Options{})
+		w.mustPlay("> S 1000\n< SA 5000 1001\n" + blind + "\n> A 1001 5001")
+		w.wantRecords("established 1000/5000: S SA A")
+		w.mustPlay("> PA 1001 5001 len 4\n< A 5001 1005")
+		w.wait(time.Minute)
+		w.tap.Flush()
+		w.wantRecords("")
+		for _, s := range w.rec.segments[3:] {
+			t.Errorf("after %q: %s was shown", blind, flagLetters(s.Packet))
+		}
+	}
+}
+
+// TestClientGivesUp has a client begin again with another number while the router waits for its
+// third segment. The first handshake ends with its RST or with the router's end, and the SYN counts
+// when it comes again or when the router dials for it.
+func TestClientGivesUp(t *testing.T) {
+	t.Parallel()
+	const begin, complete = "> S 1000\n< SA 5000 1001\n> S 2000\n", "< SA 7000 2001\n> A 2001 7001"
+	for _, tt := range []struct {
+		name string
+		then func(w *world)
+		want string
+	}{
+		{"RST answers the challenge", func(w *world) {
+			w.mustPlay("< A 5001 1001\n> R 1001")
+			w.tap.Forget(key(1000))
+			w.mustPlay("> S 2000 +1s")
+			w.tap.DialDone(dialled(2000, flow.Connected))
+			w.mustPlay(complete)
+		}, "aborted by client 1000/5000: S SA R\nestablished 2000/7000 again 1/0: S S SA A"},
+		{"the router has ended the first, and dials for the SYN", func(w *world) {
+			w.tap.Forget(key(1000))
+			w.tap.DialDone(dialled(2000, flow.Connected))
+			w.mustPlay(complete)
+		}, "half_open 1000/5000: S SA\nestablished 2000/7000: S SA A"},
+		{"the router dials before it says that the first has ended", func(w *world) {
+			w.tap.DialDone(dialled(2000, flow.Connected))
+			w.tap.Forget(key(1000))
+			w.mustPlay(complete)
+		}, "half_open 1000/5000: S SA\nestablished 2000/7000: S SA A"},
+		{"the dial for the SYN fails", func(w *world) {
+			w.tap.Forget(key(1000))
+			w.tap.DialDone(dialled(2000, flow.NoReply))
+		}, "half_open 1000/5000: S SA\nno_reply 2000: S"},
+		{"neither", func(w *world) {
+			w.wait(5 * time.Second)
+			if got := w.play("> A 1001 5001"); got[0] != "third_segment" {
+				w.tb.Errorf("third segment after the end: %s", got[0])
+			}
+			w.wait(time.Hour)
+		}, "half_open 1000/5000: S SA"},
+	} {
+		w := newWorld(t, Options{})
+		w.mustPlay(begin)
+		tt.then(w)
+		w.tap.Flush()
+		if diff := cmp.Diff(lines(tt.want), w.rec.take()); diff != "" {
+			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
+		}
+		if n := w.tap.Stats().HalfOpen; n != 0 {
+			t.Errorf("%s: half open: %d, want 0", tt.name, n)
+		}
 	}
 }
 

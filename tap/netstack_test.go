@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -37,11 +38,17 @@ type netRouter struct {
 	isn      map[gstack.TransportEndpointID]uint32
 	settled  map[gstack.TransportEndpointID]chan struct{} // closed when the attempt's SYN-ACK is out, or none will come
 	answer   flow.Answer                                  // how the next dials end
-	pending  map[*waiter.Queue]bool                       // of endpoints that wait for their third segment
+	pending  map[gstack.TransportEndpointID]pending       // endpoints that wait for their third segment
 	accepted []flow.Key                                   // attempts that netstack has established
 	open     []tcpip.Endpoint
 	handlers sync.WaitGroup
 	barriers uint16 // connections of catchUp
+}
+
+// pending is an endpoint that waits for its third segment.
+type pending struct {
+	isn uint32 // of the client's SYN
+	wq  *waiter.Queue
 }
 
 // netLink is netstack's side of the tap.
@@ -55,7 +62,7 @@ func newNetRouter(tb testing.TB, o Options) *netRouter {
 		world:   newWorld(tb, o),
 		isn:     map[gstack.TransportEndpointID]uint32{},
 		settled: map[gstack.TransportEndpointID]chan struct{}{},
-		pending: map[*waiter.Queue]bool{},
+		pending: map[gstack.TransportEndpointID]pending{},
 	}
 	// With one processor netstack takes segments in the order of their arrival, whatever flow they
 	// are of.
@@ -85,8 +92,8 @@ func (r *netRouter) check(err tcpip.Error) {
 // giveUp ends the endpoints that wait for a third segment.
 func (r *netRouter) giveUp() {
 	r.mu.Lock()
-	for wq := range r.pending {
-		wq.Notify(waiter.WritableEvents)
+	for _, p := range r.pending {
+		p.wq.Notify(waiter.WritableEvents)
 	}
 	r.mu.Unlock()
 	r.handlers.Wait()
@@ -145,6 +152,7 @@ func (r *netRouter) send(f tuntest.Frame) (reason string) {
 	if reason != "" {
 		return reason
 	}
+	r.challenge(got.Data)
 	proto := ipv4.ProtocolNumber
 	if got.Data[0]>>4 == 6 {
 		proto = ipv6.ProtocolNumber
@@ -167,6 +175,21 @@ func (r *netRouter) send(f tuntest.Frame) (reason string) {
 		}
 	}
 	return ""
+}
+
+// challenge gives a SYN for an endpoint that waits for its third segment the number that the
+// endpoint knows, as the router does: netstack answers it with a challenge ACK then, and with the
+// end of the handshake if another number lies in its receive window.
+func (r *netRouter) challenge(b []byte) {
+	s := parseSegment(b, len(b), outbound)
+	if !s.TCP || s.Flags&(packet.SYN|packet.ACK) != packet.SYN {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.pending[endpointID(s)]; ok {
+		binary.BigEndian.PutUint32(b[s.Offset+4:], p.isn)
+	}
 }
 
 // awaitAccepted waits until netstack has handed out what the tap has seen established. A RST that
@@ -234,12 +257,12 @@ func (r *netRouter) accept(req *tcp.ForwarderRequest) {
 	}
 	wq := &waiter.Queue{}
 	r.mu.Lock()
-	r.pending[wq] = true
+	r.pending[id] = pending{k.ISN, wq}
 	r.mu.Unlock()
 	ep, err := req.CreateEndpoint(wq)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.pending, wq)
+	delete(r.pending, id)
 	if err != nil {
 		r.tap.Forget(k)
 	} else {

@@ -28,10 +28,15 @@ func (t *Tracker) onSYN(sh *shard, f *entry, s *segment, hash uint64, p *tcpdump
 		f.local = s.local
 	case f.class == established: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
 		a.tentative = true
+	case f.challenged != nil && f.challenged.iss == s.Seq:
+		a = f.challenged
+		a.repeatSYN(s, p)
+		t.confirm(sh, a)
 	case f.hasRecord(s.Seq):
 		a.recorded = f.outcome
 	}
-	t.begin(sh, f, a, s, p, at)
+	t.begin(sh, f, a, at)
+	t.show(sh, a, s, p, at)
 	return pass
 }
 
@@ -75,11 +80,14 @@ func (t *Tracker) onNextSYN(sh *shard, f *entry, s *segment, p *tcpdump.Packet, 
 		return s.admission
 	case !a.tentative && !sh.mayRenew(f.hash, at):
 		return dropRenewal
+	case a.answered:
+		f.challenge(s, p, at)
 	default: // another number: the client has given the attempt up
 		next := newAttempt(s, p, at)
 		next.tentative = a.tentative
 		t.record(sh, a, a.unanswered())
-		t.begin(sh, f, next, s, p, at)
+		t.begin(sh, f, next, at)
+		t.show(sh, next, s, p, at)
 	}
 	return pass
 }

@@ -42,18 +42,19 @@ const (
 
 // entry is the table's entry.
 type entry struct {
-	key      flowKey
-	hash     uint64
-	local    bool // the client is on this host
-	class    class
-	attempt  *attempt // with opening and answered
-	outcome  Outcome  // of the last attempt; "" = none has ended
-	iss      uint32   // of the last attempt that has ended
-	router   router
-	cNext    uint32 // with accepting: the number of a RST that the endpoint believes
-	closed   uint8  // with established, in a capture: bit 0 = end a has sent FIN, bit 1 = end b
-	gone     bool   // with a tentative attempt: the router has ended the connection underneath
-	deadline time.Time
+	key        flowKey
+	hash       uint64
+	local      bool // the client is on this host
+	class      class
+	attempt    *attempt // with opening and answered
+	challenged *attempt // a SYN with another number since answered; tentative
+	outcome    Outcome  // of the last attempt; "" = none has ended
+	iss        uint32   // of the last attempt that has ended
+	router     router
+	cNext      uint32 // with accepting: the number of a RST that the endpoint believes
+	closed     uint8  // with established, in a capture: bit 0 = end a has sent FIN, bit 1 = end b
+	gone       bool   // with a tentative attempt: the router has ended the connection underneath
+	deadline   time.Time
 
 	prev, next *entry // in the shard's list of the class, by deadline
 }

@@ -24,7 +24,7 @@ import (
 //	       ▼                                     ▼
 //	refused      RST of the server,           aborted    RST of the server, seq = s_end
 //	             ISS < ack <= c_end           aborted    RST of the client, seq = c_next
-//	unreachable  ICMP error, quotes the SYN   half_open  time, Forget, end of the capture, another SYN
+//	unreachable  ICMP error, quotes the SYN   half_open  time, Forget, end of the capture
 //	aborted      RST of the client,
 //	             seq = ISS+1                  The boxes are classes of the table. After a failure a flow is absent,
 //	denied       the dial was forbidden       but live it can be
@@ -146,6 +146,9 @@ func (t *Tracker) track(s *segment, hash uint64, p *tcpdump.Packet, at time.Time
 	defer t.deliver(sh)
 
 	f := sh.flows[s.key]
+	if f != nil && f.answersChallenged(s) {
+		t.takeChallenged(sh, f, at)
+	}
 	switch {
 	case s.Flags&packet.RST != 0:
 		return t.onRST(sh, f, s, p, at)

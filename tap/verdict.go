@@ -39,23 +39,52 @@ func (t *Tracker) makeRoom(sh *shard, s *segment, at time.Time) dropReason {
 }
 
 // begin makes a the flow's attempt.
-func (t *Tracker) begin(sh *shard, f *entry, a *attempt, s *segment, p *tcpdump.Packet, at time.Time) {
+func (t *Tracker) begin(sh *shard, f *entry, a *attempt, at time.Time) {
 	a.serial = t.serial.Add(1)
-	f.attempt = a
+	f.attempt, f.challenged = a, nil
 	if !a.tentative {
 		f.gone = false
 	}
 	f.maybeDialling()
 	t.move(sh, f, opening, at)
-	t.show(sh, a, s, p, at)
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
-// confirm turns a SYN on an established flow into an attempt like any other: the other side has
-// forgotten the connection.
+// challenge takes a SYN with another number while the server waits for the third segment. The
+// server answers it with an ACK, whatever its number is, and the client resets the first attempt if
+// it has given it up (RFC 5961 §4). Until then nothing has changed.
+func (f *entry) challenge(s *segment, p *tcpdump.Packet, at time.Time) {
+	if f.challenged != nil && f.challenged.iss == s.Seq {
+		f.challenged.repeatSYN(s, p)
+	} else {
+		f.challenged = newAttempt(s, p, at)
+		f.challenged.tentative = true
+	}
+	f.challenged.show(s, p, at)
+}
+
+// answersChallenged reports whether a segment of the server answers the challenged SYN after all:
+// it has forgotten the first attempt.
+func (f *entry) answersChallenged(s *segment) bool {
+	return f.challenged != nil && s.Flags&(packet.SYN|packet.RST) != 0 && s.fromA != f.challenged.clientIsA &&
+		f.challenged.acksClient(s) && !(f.attempt != nil && f.attempt.acksClient(s))
+}
+
+// takeChallenged makes the challenged SYN the flow's attempt, which ends the first one.
+func (t *Tracker) takeChallenged(sh *shard, f *entry, at time.Time) {
+	if f.attempt != nil {
+		t.record(sh, f.attempt, f.attempt.unanswered())
+	}
+	f.router = idle
+	t.begin(sh, f, f.challenged, at)
+	t.confirm(sh, f.attempt)
+}
+
+// confirm turns a tentative attempt into one like any other: the other side has forgotten the
+// connection, or the attempt, underneath.
 func (t *Tracker) confirm(sh *shard, a *attempt) {
 	if !a.tentative {
 		return
@@ -79,7 +108,7 @@ func (t *Tracker) establish(sh *shard, f *entry, at time.Time) {
 	if a.answered && a.rec.SYNACKRetransmits == 0 { // else ambiguous (Karn, RFC 6298 §3)
 		a.rec.ACKDelay = at.Sub(a.synackTime)
 	}
-	f.closed = 0
+	f.closed, f.challenged = 0, nil
 	sh.renewed(f.hash)
 	t.finish(sh, f, Established, at)
 }
@@ -126,7 +155,7 @@ func (t *Tracker) finish(sh *shard, f *entry, o Outcome, at time.Time) {
 		t.keep(sh, f, established, t.o.TCPFlows, at)
 	case f.router != idle && t.live:
 		t.move(sh, f, held, at)
-	case o == Refused || o == Unreachable || o == HalfOpen:
+	case o == Refused || o == Unreachable || o == HalfOpen || f.challenged != nil:
 		t.keep(sh, f, told, t.o.TCPFlows, at)
 	case !t.live:
 		t.move(sh, f, absent, at)

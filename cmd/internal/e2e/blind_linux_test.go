@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -42,6 +43,59 @@ func TestBlindSegments(t *testing.T) {
 	}
 	conn.Close()
 	r.stop(t, unix.SIGTERM)
+}
+
+// TestBlindSYNBeforeACK sends SYNs with other numbers between the router's SYN-ACK and the client's
+// ACK, which is lost at first. They do not end the handshake, whether their number is in netstack's
+// receive window or not (RFC 5961 §4).
+func TestBlindSYNBeforeACK(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "hping3", "nft")
+	lab := tuntest.NewLab(t)
+	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
+	serveEcho(lab.Server, address)
+	r := run(t, lab.Router, "syntap0", gatewayOf)
+	lab.Client.Drop(100, "output", "tcp flags & (syn | ack) == ack")
+	conn := dial(t, lab.Client, address)
+	defer conn.Close()
+	port := fmt.Sprint(conn.LocalAddr().(*net.TCPAddr).Port)
+	for _, number := range []uint32{1000, nextNumber(t, conn) + 100} {
+		_ = command(t, lab.Client, "hping3", "-q", "-n", "-k", "-S", "-s", port, "-p", "7000",
+			"-M", fmt.Sprint(number), "-c", "1", tuntest.ServerAddr4)
+	}
+	lab.Client.Run("nft", "flush ruleset")
+	echo(t, conn)
+	if records := r.waitRecords(t, 1); len(records) != 1 || records[0].Outcome != "established" {
+		t.Errorf("records: %+v, want one, established", records)
+	}
+	conn.Close()
+	r.stop(t, unix.SIGTERM)
+}
+
+// nextNumber returns the sequence number of the next byte that a connection sends.
+func nextNumber(t *testing.T, conn net.Conn) uint32 {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sendQueue, offWithoutProbe = 2, -1 // linux/tcp.h
+	var number int
+	controlErr := raw.Control(func(fd uintptr) {
+		set := func(option, value int) {
+			if e := unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, option, value); err == nil {
+				err = e
+			}
+		}
+		set(unix.TCP_REPAIR, 1)
+		set(unix.TCP_REPAIR_QUEUE, sendQueue)
+		number, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUEUE_SEQ)
+		set(unix.TCP_REPAIR, offWithoutProbe)
+	})
+	if err := errors.Join(err, controlErr); err != nil {
+		t.Fatal(err)
+	}
+	return uint32(number)
 }
 
 // roundTrip sends a few bytes, waits until they have come back, and returns how long that took.

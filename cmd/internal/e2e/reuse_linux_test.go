@@ -120,7 +120,7 @@ func TestClientGivesUp(t *testing.T) {
 	r.waitRecords(t, 2)
 	r.stop(t, unix.SIGTERM)
 	for i, record := range r.records(t) {
-		if want := []string{"half_open", "established"}; i > 1 || record.Outcome != want[i] {
+		if want := []string{"aborted", "established"}; i > 1 || record.Outcome != want[i] {
 			t.Errorf("record %d: %+v, want %q", i, record, want)
 		}
 	}
