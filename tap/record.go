@@ -88,6 +88,17 @@ type Segment struct {
 	Payload    uint32 // bytes behind the TCP header
 }
 
+// Header returns the TCP header with as many of its options as are kept; nil if the header lies
+// behind the bytes that are kept.
+func (s *Segment) Header() []byte {
+	const least = 20 // bytes without options (RFC 9293 §3.1)
+	b := s.Packet.Data[min(int(s.TCP), len(s.Packet.Data)):]
+	if len(b) < least {
+		return nil
+	}
+	return b[:max(least, min(len(b), int(b[12]>>4)*4))]
+}
+
 // Rewrite is one change the tap's rules made to a segment.
 type Rewrite struct {
 	Packet   string // "syn", "synack", "ack" or "rst"

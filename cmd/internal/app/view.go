@@ -10,8 +10,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
@@ -125,12 +125,12 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 
 // countFrames returns what tells the last record of a run what became of the frames of its link;
 // nil where the link does not count them.
-func countFrames(link tun.Link, t *tap.Tap) func() audit.Frames {
+func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
 	device, ok := link.(interface{ Stats() *tun.Stats })
 	if !ok {
 		return nil
 	}
-	return func() (f audit.Frames) {
+	return func() (f record.Frames) {
 		d, taps := device.Stats(), t.Stats()
 		malformed := d.Malformed.Load()
 		f.Read = d.OutboundFrames.Load() + malformed

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 )
 
 // chainedLog writes a chained log of several files, the last but one compressed, and returns their
@@ -53,7 +54,7 @@ func TestVerify(t *testing.T) {
 		v, err := Verify(t.Context(), names, Verifying{Key: keyFile})
 		must(t, err)
 		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records, Keyed: keyFile != ""}
-		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != hexLength || len(names) < 3 {
+		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != record.HexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
 		}
 		if v, err := Verify(t.Context(), names, Verifying{Key: other}); err != nil || len(v.Breaks) != records+1 { // and the head
@@ -94,11 +95,11 @@ func TestVerifyFindsTampering(t *testing.T) {
 			lines[i] = lines[i][:1+rand.IntN(len(lines[i])-1)]
 		case 4: // with a new hash, as one without a key can do
 			kind, named = "replaced", []int{seq}
-			l, _ := linkOf([]byte(strings.TrimSuffix(lines[i], "\n")))
-			text := digits.ReplaceAll(bytes.Clone(l.text), []byte(`"synack_us":1`))
+			l, _ := record.LinkOf([]byte(strings.TrimSuffix(lines[i], "\n")))
+			text := digits.ReplaceAll(bytes.Clone(l.Text), []byte(`"synack_us":1`))
 			c, err := newChain("")
 			must(t, err)
-			lines[i] = fmt.Sprintf("%s%s%x\"}\n", text, hashMember, c.sum(text))
+			lines[i] = fmt.Sprintf("%s%s%x\"}\n", text, `,"hash":"`, c.Sum(text))
 		case 5:
 			kind, named = "repeated", []int{seq}
 			lines = slices.Insert(lines, i, lines[i])
@@ -151,7 +152,8 @@ func TestChainBegins(t *testing.T) {
 	names, texts := contents(t, path)
 	var got []string
 	for _, text := range texts {
-		got = append(got, fmt.Sprint(numbers(t, text), chained([]byte(text[strings.LastIndexByte(text[:len(text)-1], '\n')+1:]))))
+		_, chained := record.LinkOf([]byte(text[strings.LastIndexByte(text[:len(text)-1], '\n')+1 : len(text)-1]))
+		got = append(got, fmt.Sprint(numbers(t, text), chained))
 	}
 	if diff := cmp.Diff([]string{"[1] false", "[2 3] true", "[4] false"}, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -215,13 +217,13 @@ func FuzzVerify(f *testing.F) {
 		if len(v.Breaks) > 0 || v.Unproven {
 			return
 		}
-		var last digest
+		var last record.Digest
 		for line := range bytes.Lines(data) {
-			l, ok := linkOf(bytes.TrimSuffix(line, []byte("\n")))
-			if !ok || c.sum(l.text) != l.hash || last != (digest{}) && l.prev != last {
+			l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
+			if !ok || c.Sum(l.Text) != l.Hash || last != (record.Digest{}) && l.Prev != last {
 				t.Fatalf("accepted %q", line)
 			}
-			last = l.hash
+			last = l.Hash
 		}
 	})
 }

@@ -3,13 +3,14 @@
 //
 // # Theory of operation
 //
-//	tap ── Log.Record, Log.Segment ──▶ queue ──▶ writer ────▶ Sink ──▶ logrus ──▶ batch ──▶ file
-//	       never block                 bounded   one goroutine         formatter  64 KiB    one write
+//	tap ── Log.Record, Log.Segment ──▶ queue ──▶ writer ────▶ Sink ──▶ format ──▶ batch ──▶ file
+//	       never block                 bounded   one goroutine                    64 KiB    one write
 //	                                   └───────── one of each for each log ────────────┘    each batch
 //
-// A Sink is a logrus logger: a handshake is an entry with an [Event] among its fields, the formats
-// are formatters of it, and hooks see it pass. The formatters know only how to write; which events
-// a sink gets, and when, is the sink's business:
+// A Sink puts an [Event] into its batch in one format: text, JSON (package record) or pcapng. Hooks of
+// logrus see each event first, as an entry with the Event among its fields; without hooks no entry is
+// made, and logrus, the program's own log, takes no part. The formats know only how to write; which
+// events a sink gets, and when, is the sink's business:
 //
 //   - in handshake order, a text sink writes the lines of an attempt together when its verdict
 //     falls; in packet order, each line as its segment passes, and nothing when the record comes;

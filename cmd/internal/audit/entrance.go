@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 )
 
@@ -17,7 +18,7 @@ type entrance struct {
 	refused atomic.Uint64
 
 	mu  sync.Mutex // guards gap; taken only while closed, or about to be
-	gap Gap        // since it closed
+	gap loss       // since it closed
 }
 
 // Admission asks whether a connection may begin at the time now. It is asked for every SYN and
@@ -43,9 +44,9 @@ func (l *Log) Admission(now time.Time) flow.Admission {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed.Store(true)
-	e.gap.Reason = Suspended
+	e.gap.reason = record.Suspended
 	e.gap.add(now)
-	if now.Sub(e.gap.From) < refuseAfter {
+	if now.Sub(e.gap.from) < refuseAfter {
 		return flow.Wait
 	}
 	return flow.Refuse
@@ -62,10 +63,10 @@ func (e *entrance) close(l *Log) {
 func (e *entrance) announce(writers []*writer) {
 	e.mu.Lock()
 	gap := e.gap
-	e.gap = Gap{}
+	e.gap = loss{}
 	e.closed.Store(false)
 	e.mu.Unlock()
-	if gap.Lost == 0 {
+	if gap.n == 0 {
 		return
 	}
 	for _, w := range writers {

@@ -3,69 +3,91 @@ package audit
 import (
 	"time"
 
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
 )
 
-// EventKey is the key of an [Event] among the fields of a sink's logrus entries.
+// EventKey is the key of an [Event] among the fields of the logrus entries that hooks see.
 const EventKey = "event"
 
-// Event is what one entry of a sink's logger is about: one of the pointers is set. It is valid only
-// while the entry is logged.
+// Event is what a sink writes: one of the pointers is set. It is valid only while a hook or a format
+// has it.
 type Event struct {
 	Seq     uint64       // number of the record; JSON sinks only
 	Record  *tap.Record  // one attempt, when its verdict has fallen
 	Segment *tap.Segment // one segment, as it passes; text sinks in packet order only
-	Gap     *Gap         // records are missing here; JSON sinks only
-	Flow    *flow.Flow   // a connection has ended; JSON sinks only
-	End     *End         // the run ends; JSON sinks only
+	Flow    *flow.Flow   // a connection is over; JSON sinks only
+	Gap     *record.Gap  // records are missing here; JSON sinks only
+	End     *record.End  // the run ends; JSON sinks only
 }
 
-// Gap is a run of records that could not be written, or never came about, or are not in the log any
-// more.
-type Gap struct {
-	Reason      Reason
-	Lost        uint64    // how many; of Suspended, the SYNs that were kept out
-	From, To    time.Time // of the first and of the last of them; of those that are not there any more, when that was found
-	First, Last uint64    // of those, their numbers; 0 = not known
-}
-
-// Reason says why records are missing.
-type Reason string
-
-const (
-	QueueFull  Reason = "queue_full"  // the sinks were too slow
-	WriteError Reason = "write_error" // the sink's file could not be written
-	Suspended  Reason = "suspended"   // new connections were kept out until records could be written again
-
-	// Of chained logs only. The first is in order, the others were found at a start.
-	Rotated     Reason = "rotated"      // rotation removes the oldest files (max_files)
-	Cut         Reason = "cut"          // the log ended before its head
-	Altered     Reason = "altered"      // the log had another record than its head says
-	HeadMissing Reason = "head_missing" // the log had no head
-)
-
-// numbered reports whether the gap is about records that were in the log.
-func (r Reason) numbered() bool { return r == Rotated || r == Cut || r == Altered || r == HeadMissing }
-
-// add counts one lost record.
-func (g *Gap) add(t time.Time) {
-	if g.Lost == 0 || t.Before(g.From) {
-		g.From = t
+// entry returns the event as hooks see it.
+func (e *Event) entry() *logrus.Entry {
+	entry := &logrus.Entry{Level: logrus.InfoLevel, Data: logrus.Fields{EventKey: e}}
+	switch {
+	case e.Record != nil:
+		entry.Message, entry.Time = "handshake", e.Record.Time
+	case e.Segment != nil:
+		entry.Message, entry.Time = "segment", e.Segment.Time
+	case e.Flow != nil:
+		entry.Message, entry.Time = "flow", e.Flow.Started.Add(e.Flow.Duration)
+	case e.Gap != nil:
+		entry.Message, entry.Time = "gap", e.Gap.Time
+		if e.Gap.Level != "info" {
+			entry.Level = logrus.WarnLevel
+		}
+	default:
+		entry.Message, entry.Time = "end", e.End.Time
 	}
-	if g.Lost == 0 || t.After(g.To) {
-		g.To = t
-	}
-	g.Lost++
+	return entry
 }
 
-// merge counts the losses of h too.
-func (g *Gap) merge(h Gap) {
-	if h.Lost == 0 {
+// loss counts records that are missing for one reason.
+type loss struct {
+	reason      record.GapReason
+	n           uint64    // for Suspended, the SYNs that were kept out
+	from, to    time.Time // of the first and of the last of them
+	first, last uint64    // numbers of records that were in the log; 0 = not known
+}
+
+// add counts one record of the time t.
+func (l *loss) add(t time.Time) {
+	if l.n == 0 || t.Before(l.from) {
+		l.from = t
+	}
+	if l.n == 0 || t.After(l.to) {
+		l.to = t
+	}
+	l.n++
+}
+
+// merge counts the records of another loss too.
+func (l *loss) merge(other loss) {
+	if other.n == 0 {
 		return
 	}
-	lost := g.Lost + h.Lost
-	g.add(h.From)
-	g.add(h.To)
-	g.Lost, g.Last = lost, max(g.Last, h.Last)
+	n := l.n + other.n
+	l.add(other.from)
+	l.add(other.to)
+	l.n, l.last = n, max(l.last, other.last)
+}
+
+// gap returns the record that announces the loss.
+func (l *loss) gap(now time.Time) record.Gap {
+	g := record.Gap{Header: record.Header{Time: now, Level: "warning"}, From: l.from, To: l.to, Reason: l.reason}
+	switch l.reason {
+	case record.Suspended:
+		g.Refused = l.n
+	case record.Rotated:
+		g.Level = "info"
+		g.First, g.Last = l.first, l.last
+	case record.Cut, record.Altered, record.HeadMissing:
+		g.First, g.Last = l.first, l.last
+	default:
+		g.Lost = l.n
+	}
+	return g
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 )
 
@@ -99,7 +100,7 @@ func TestSuspend(t *testing.T) {
 			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"flow":0,"gap":1}}`+"\n") {
 			t.Errorf("log does not end in the number of refused SYNs, and its own: %s", last)
 		}
-		want := LogStats{Records: 4, Refused: 3, Lost: map[Reason]uint64{QueueFull: 0, WriteError: 0}}
+		want := LogStats{Records: 4, Refused: 3, Lost: map[record.GapReason]uint64{record.QueueFull: 0, record.WriteError: 0}}
 		if diff := cmp.Diff(want, l.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
@@ -197,7 +198,7 @@ func TestCount(t *testing.T) {
 		if err := stop(); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("error = %v", err)
 		}
-		if got := l.Stats().Lost[WriteError]; got != 1 {
+		if got := l.Stats().Lost[record.WriteError]; got != 1 {
 			t.Errorf("%d lost, want 1", got)
 		}
 	})
@@ -303,7 +304,7 @@ func TestSuspendKeepsRoom(t *testing.T) {
 		for range queue + reserve {
 			l.Flow(flow.Flow{Started: start})
 		}
-		if got := l.Stats().Lost[QueueFull]; got != 0 || admitted < reserve {
+		if got := l.Stats().Lost[record.QueueFull]; got != 0 || admitted < reserve {
 			t.Errorf("%d of %d connections were admitted, and then lost", got, admitted)
 		}
 		if l.Admission(time.Now()) == flow.Admit {

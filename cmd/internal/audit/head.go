@@ -9,15 +9,17 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"syntap/cmd/internal/record"
 )
 
 // head says how far a chained log goes.
 type head struct {
 	Time  time.Time
-	Log   string // path of the log
-	Seq   uint64 // of its last record
-	Hash  digest // of that record
-	Keyed bool   // the chain has a key
+	Log   string        // path of the log
+	Seq   uint64        // of its last record
+	Hash  record.Digest // of that record
+	Keyed bool          // the chain has a key
 }
 
 // headFile is one place that holds a head: the file beside a log, or a copy of it elsewhere. It is
@@ -29,26 +31,14 @@ type headFile struct {
 	size int64
 }
 
-// append appends a head as one line of JSON. Its last member, sum, is the digest of what stands
-// before: who has no key cannot make another.
-func (c *chain) appendHead(dst []byte, h head) []byte {
-	o := object{b: dst}
+// appendHead appends a head as one line of JSON. Its last member, sum, is the digest of what stands
+// before: without the key of a keyed chain it cannot be made.
+func appendHead(dst []byte, c *record.Chain, h head) []byte {
 	begin := len(dst)
-	o.open()
-	o.key("time")
-	o.b = append(o.b, '"')
-	o.b = append(h.Time.UTC().AppendFormat(o.b, "2006-01-02T15:04:05.000000Z"), '"')
-	o.key("log")
-	o.b = appendString(o.b, h.Log)
-	o.key("seq")
-	o.b = fmt.Append(o.b, h.Seq)
-	o.hex("hash", h.Hash[:])
-	o.key("keyed")
-	o.b = fmt.Append(o.b, h.Keyed)
-	sum := c.sum(o.b[begin:])
-	o.hex("sum", sum[:])
-	o.close()
-	return append(o.b, '\n')
+	dst = append(h.Time.UTC().AppendFormat(append(dst, `{"time":"`...), "2006-01-02T15:04:05.000000Z"), `","log":`...)
+	dst = record.AppendString(dst, h.Log)
+	dst = fmt.Appendf(dst, `,"seq":%d,"hash":"%x","keyed":%t`, h.Seq, h.Hash, h.Keyed)
+	return fmt.Appendf(dst, `,"sum":"%x"}`+"\n", c.Sum(dst[begin:]))
 }
 
 // errHead says that a line is no head, errHeadAltered that it is another than was written, or of
@@ -59,7 +49,7 @@ var (
 )
 
 // parseHead reads a line with a head. With a key its sum must be right.
-func (c *chain) parseHead(line []byte) (h head, err error) {
+func parseHead(c *record.Chain, line []byte) (h head, err error) {
 	var v struct {
 		Time           time.Time
 		Log, Hash, Sum string
@@ -70,28 +60,28 @@ func (c *chain) parseHead(line []byte) (h head, err error) {
 		return h, errHead
 	}
 	h = head{Time: v.Time, Log: v.Log, Seq: v.Seq, Keyed: v.Keyed}
-	var sum digest
-	if len(v.Hash) != hexLength || len(v.Sum) != hexLength || !h.Hash.parse(v.Hash) || !sum.parse(v.Sum) {
+	var sum record.Digest
+	if !h.Hash.Parse(v.Hash) || !sum.Parse(v.Sum) {
 		return h, errHead
 	}
 	at := bytes.LastIndex(line, []byte(`,"sum":"`))
-	if (c.keyed || !h.Keyed) && (at < 0 || c.sum(line[:at]) != sum || c.keyed != h.Keyed) {
+	if (c.Keyed || !h.Keyed) && (at < 0 || c.Sum(line[:at]) != sum || c.Keyed != h.Keyed) {
 		return h, errHeadAltered
 	}
 	return h, nil
 }
 
 // readHeads reads the heads in a file, one on a line. A file that is not there, or empty, has none.
-func (c *chain) readHeads(path string) (all []head, err error) {
+func readHeads(c *record.Chain, path string) (all []head, err error) {
 	for range 3 { // it may be written at this moment
-		if all, err = c.tryHeads(path); !errors.Is(err, errHead) {
+		if all, err = tryHeads(c, path); !errors.Is(err, errHead) {
 			break
 		}
 	}
 	return all, err
 }
 
-func (c *chain) tryHeads(path string) (all []head, err error) {
+func tryHeads(c *record.Chain, path string) (all []head, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -114,7 +104,7 @@ func (c *chain) tryHeads(path string) (all []head, err error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		h, err := c.parseHead(line)
+		h, err := parseHead(c, line)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
 )
@@ -31,7 +32,7 @@ type Log struct {
 	fatal    chan error  // holds the error that ends Run
 	written  atomic.Pointer[func(k flow.Key, serverISN uint32)]
 	records  atomic.Uint64
-	counted  atomic.Pointer[func() Frames]
+	counted  atomic.Pointer[func() record.Frames]
 	opened   atomic.Pointer[func() int]
 	failed   atomic.Bool // Run ends because a sink has failed
 	segments atomic.Bool // a sink wants them
@@ -47,7 +48,7 @@ type Log struct {
 type item struct {
 	record    *tap.Record
 	segment   *tap.Segment
-	gap       *Gap
+	gap       *loss
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
 
@@ -100,9 +101,9 @@ func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32)) { l.written.Store(
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
 // CountFrames has the last record of the run say what f returns when that ends.
-func (l *Log) CountFrames(f func() Frames) { l.counted.Store(&f) }
+func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
-func (l *Log) frames() *Frames {
+func (l *Log) frames() *record.Frames {
 	f := l.counted.Load()
 	if f == nil {
 		return nil
@@ -235,9 +236,9 @@ func (l *Log) Reopen() {
 
 // LogStats is a snapshot of a log's counters.
 type LogStats struct {
-	Records uint64            // attempts taken
-	Refused uint64            // SYNs that had to wait or were refused because records could not be written
-	Lost    map[Reason]uint64 // records that are missing in a sink, summed over all; lines of a text sink in packet order
+	Records uint64                      // attempts taken
+	Refused uint64                      // SYNs that had to wait or were refused because records could not be written
+	Lost    map[record.GapReason]uint64 // records that are missing in a sink, summed over all; lines of a text sink in packet order
 }
 
 // Stats returns the counters. It may be called at any time.
@@ -246,11 +247,11 @@ func (l *Log) Stats() LogStats {
 	defer l.mu.RUnlock()
 	s := LogStats{
 		Records: l.records.Load(), Refused: l.entrance.refused.Load(),
-		Lost: map[Reason]uint64{QueueFull: l.retired.queue, WriteError: l.retired.write},
+		Lost: map[record.GapReason]uint64{record.QueueFull: l.retired.queue, record.WriteError: l.retired.write},
 	}
 	for _, w := range l.writers {
-		s.Lost[QueueFull] += w.lost.Load()
-		s.Lost[WriteError] += w.sink.lost.Load()
+		s.Lost[record.QueueFull] += w.lost.Load()
+		s.Lost[record.WriteError] += w.sink.lost.Load()
 	}
 	return s
 }

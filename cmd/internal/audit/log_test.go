@@ -18,6 +18,7 @@ import (
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap/capture"
 	"syntap/tun/flow"
 )
@@ -70,7 +71,7 @@ func TestLogQueueFull(t *testing.T) {
 	if got := strings.Count(textOut.String(), "\n"); got != 3*3 {
 		t.Errorf("%d lines of text, want 9", got)
 	}
-	want := LogStats{Records: 5, Lost: map[Reason]uint64{QueueFull: 4, WriteError: 0}}
+	want := LogStats{Records: 5, Lost: map[record.GapReason]uint64{record.QueueFull: 4, record.WriteError: 0}}
 	if diff := cmp.Diff(want, l.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
@@ -168,7 +169,7 @@ func TestLogPacketOrder(t *testing.T) {
 	if got := strings.Count(out.String(), "\n"); got != 2 {
 		t.Errorf("%d lines, want 2:\n%s", got, &out)
 	}
-	if got := l.Stats(); got.Lost[QueueFull] != 1 {
+	if got := l.Stats(); got.Lost[record.QueueFull] != 1 {
 		t.Errorf("stats = %+v, want one lost to the full queue", got)
 	}
 }
@@ -236,7 +237,7 @@ func testReportsErrorsOnce(t *testing.T, format config.Format) {
 		}
 		cancel()
 		must(t, <-done)
-		if got := l.Stats().Lost[WriteError]; got != 20 {
+		if got := l.Stats().Lost[record.WriteError]; got != 20 {
 			t.Errorf("%d records lost, want 20", got)
 		}
 	})

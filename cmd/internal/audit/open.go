@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap/tcpdump"
 )
 
@@ -30,42 +31,19 @@ type Options struct {
 // and what a crash left broken at its end is mended first; a link, or a file in a directory open to
 // everyone, is refused.
 func Open(c config.Sink, o Options) (*Sink, error) {
-	s := &Sink{config: c, path: c.Path, format: c.Format, batch: maxBatch, gathered: Gap{Reason: WriteError}}
+	s := &Sink{config: c, path: c.Path, format: c.Format, limit: maxBatch, gathered: loss{reason: record.WriteError}}
 	if c.MaxSize > 0 { // no file is larger, unless a record is
-		s.batch = min(s.batch, max(1, int(c.MaxSize/2)))
+		s.limit = min(s.limit, max(1, int(c.MaxSize/2)))
 	}
-	logger := &logrus.Logger{Out: &s.buf, Hooks: logrus.LevelHooks{}, Level: logrus.InfoLevel}
 	for _, h := range o.Hooks {
-		logger.AddHook(h)
+		if s.hooks == nil {
+			s.hooks = make(logrus.LevelHooks)
+		}
+		s.hooks.Add(h)
 	}
-	s.entry = logrus.NewEntry(logger).WithField(EventKey, &s.event)
-
-	var resume func(*os.File) error
-	switch c.Format {
-	case config.Classic, config.Modern:
-		f := &textFormatter{printer: tcpdump.Printer{Timestamp: c.Timestamp, Relative: c.Relative, Location: o.Location}}
-		if c.Format == config.Modern {
-			f.printer.Dialect = tcpdump.Modern
-		}
-		s.byPacket = c.Order == config.ByPacket
-		logger.Formatter, resume = f, resumeText
-	case config.JSON:
-		if c.Chain {
-			var err error
-			if s.chain, err = newChain(c.ChainKey); err != nil {
-				return nil, err
-			}
-		}
-		logger.Formatter, resume = &jsonFormatter{chain: s.chain}, s.resumeJSON
-	case config.PCAPNG:
-		f, err := newPCAPNG()
-		if err != nil {
-			return nil, err
-		}
-		s.out.head, s.out.headless = bytes.Clone(f.b.Bytes()), true
-		logger.Formatter, resume = f, resumePCAPNG
-	default:
-		return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
+	resume, err := s.setFormat(c, o)
+	if err != nil {
+		return nil, err
 	}
 	s.out.path, s.out.resume, s.out.sync = c.Path, resume, c.Sync && c.Path != "-"
 	s.out.now, s.out.logger = o.Now, o.Logger
@@ -88,6 +66,38 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		}
 	}
 	return s, nil
+}
+
+// setFormat sets how the sink writes events, and returns how the end of a file of the format is
+// repaired.
+func (s *Sink) setFormat(c config.Sink, o Options) (resume func(*os.File) error, err error) {
+	switch c.Format {
+	case config.Classic, config.Modern:
+		f := &textFormat{printer: tcpdump.Printer{Timestamp: c.Timestamp, Relative: c.Relative, Location: o.Location}}
+		if c.Format == config.Modern {
+			f.printer.Dialect = tcpdump.Modern
+		}
+		s.byPacket = c.Order == config.ByPacket
+		s.form = f
+		return resumeText, nil
+	case config.JSON:
+		if c.Chain {
+			if s.chain, err = newChain(c.ChainKey); err != nil {
+				return nil, err
+			}
+		}
+		s.form = &jsonFormat{record.Writer{Chain: s.chain}}
+		return s.resumeJSON, nil
+	case config.PCAPNG:
+		f, err := newPCAPNG()
+		if err != nil {
+			return nil, err
+		}
+		s.out.head, s.out.headless = bytes.Clone(f.b.Bytes()), true
+		s.form = f
+		return resumePCAPNG, nil
+	}
+	return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
 }
 
 func (s *Sink) open(c config.Sink, o Options) error {
@@ -143,12 +153,12 @@ func (s *Sink) resumeJSON(f *os.File) error {
 	if last == nil || err != nil {
 		return err
 	}
-	s.seq, _ = recordSeq(last)
-	s.written = s.seq
-	l, chained := linkOf(last)
+	s.end.seq, _ = recordSeq(last)
+	l, chained := record.LinkOf(last)
 	if s.chain != nil && chained {
-		s.chain.last, s.chain.written = l.hash, l.hash
+		s.chain.Last, s.end.hash = l.Hash, l.Hash
 	}
+	s.safe = s.end
 	s.mixed = chained != (s.chain != nil)
 	return nil
 }

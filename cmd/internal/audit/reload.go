@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 )
 
 // reload asks Run for other sinks.
@@ -152,7 +153,7 @@ func (w *writer) takeOver() {
 	_ = w.former.wait(nil) // it does not fail
 	w.mu.Lock()
 	w.gap.merge(w.former.gap)
-	w.gap.Reason = QueueFull
+	w.gap.reason = record.QueueFull
 	w.behind = max(w.behind, w.former.behind)
 	w.mu.Unlock()
 	w.waiting.Add(w.former.waiting.Load())
@@ -180,12 +181,12 @@ func (l *Log) retire(w *writer) {
 
 // succeed takes over what a sink of the same place and format leaves.
 func (s *Sink) succeed(former *Sink) {
-	s.seq = max(s.seq, former.seq)
-	s.written = s.seq
-	s.counts, s.safe = former.safe, former.safe
+	s.end.seq = max(s.end.seq, former.end.seq)
+	s.end.counts = former.safe.counts
 	if s.chain != nil && former.chain != nil {
-		s.chain.last, s.chain.written = former.chain.written, former.chain.written
+		s.chain.Last, s.end.hash = former.safe.hash, former.safe.hash
 	}
+	s.safe = s.end
 	for _, g := range former.pending {
 		s.missed(g)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tun/tuntest"
 )
 
@@ -67,7 +68,7 @@ func TestLogReloadAfterLoss(t *testing.T) {
 	l := NewLog([]*Sink{failing}, LogOptions{Sinks: Options{Stdout: &out}})
 	stop := running(t, l)
 	l.Record(handshake(1, start))
-	tuntest.Wait(t, "the loss", func() bool { return l.Stats().Lost[WriteError] == 1 })
+	tuntest.Wait(t, "the loss", func() bool { return l.Stats().Lost[record.WriteError] == 1 })
 	c.Sync = true
 	must(t, l.Reload(t.Context(), []config.Sink{c}))
 	l.Record(handshake(2, start))
@@ -75,7 +76,7 @@ func TestLogReloadAfterLoss(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 2}, ports(t, out.String())); diff != "" {
 		t.Errorf("records after the gap (-want +got):\n%s", diff)
 	}
-	if got := l.Stats().Lost[WriteError]; got != 1 {
+	if got := l.Stats().Lost[record.WriteError]; got != 1 {
 		t.Errorf("%d records lost to write errors, want 1", got)
 	}
 }

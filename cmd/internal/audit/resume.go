@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"syntap/cmd/internal/record"
 	"syntap/tap/capture"
 )
 
@@ -42,13 +43,17 @@ func resumeJSON(f *os.File) (last []byte, err error) {
 
 // recordSeq returns the number of a record.
 func recordSeq(line []byte) (uint64, bool) {
-	var record struct {
-		Seq *uint64 `json:"seq"`
-	}
-	if err := json.Unmarshal(line, &record); err != nil || record.Seq == nil {
+	if !json.Valid(line) {
 		return 0, false
 	}
-	return *record.Seq, true
+	return seqOf(line)
+}
+
+// seqOf is recordSeq for a line that may be cut short behind its number.
+func seqOf(line []byte) (uint64, bool) {
+	var l record.Line
+	l.Seek(line, record.Seq)
+	return l.Seq()
 }
 
 // tail returns the last whole line of f, what follows it without an end of line, and the size of f.

@@ -51,8 +51,8 @@ func TestResumeJSON(t *testing.T) {
 			} else {
 				must(t, err)
 				must(t, s.Close())
-				if s.seq != tt.seq {
-					t.Errorf("seq = %d, want %d", s.seq, tt.seq)
+				if s.end.seq != tt.seq {
+					t.Errorf("seq = %d, want %d", s.end.seq, tt.seq)
 				}
 			}
 			got, err := os.ReadFile(path)

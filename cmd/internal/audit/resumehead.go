@@ -26,7 +26,7 @@ func (s *Sink) checkHead(c config.Sink) {
 	var heads []head
 	var unreadable error
 	for _, path := range places {
-		read, err := s.chain.readHeads(path)
+		read, err := readHeads(s.chain, path)
 		if err != nil {
 			unreadable = err
 			continue
@@ -40,38 +40,39 @@ func (s *Sink) checkHead(c config.Sink) {
 		}
 	}
 	if len(heads) == 0 {
-		if s.seq > 0 && !s.mixed {
-			s.broken(Gap{Reason: HeadMissing, Last: s.seq}, logrus.Fields{"error": unreadable},
+		if s.end.seq > 0 && !s.mixed {
+			s.broken(loss{reason: record.HeadMissing, last: s.end.seq}, logrus.Fields{"error": unreadable},
 				"handshake log has no head: whether records are missing at its end cannot be told")
 		}
 		return
 	}
 	h := slices.MaxFunc(heads, func(a, b head) int { return cmp.Compare(a.Seq, b.Seq) })
-	fields := logrus.Fields{"last": s.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash)}
+	fields := logrus.Fields{"last": s.end.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash)}
 	switch {
-	case h.Seq > s.seq:
-		s.broken(Gap{Reason: Cut, First: s.seq + 1, Last: h.Seq}, fields, "handshake log was cut while nobody wrote it: records are missing at its end")
-		s.seq, s.written = h.Seq, h.Seq
+	case h.Seq > s.end.seq:
+		s.broken(loss{reason: record.Cut, first: s.end.seq + 1, last: h.Seq}, fields, "handshake log was cut while nobody wrote it: records are missing at its end")
+		s.end.seq = h.Seq
 	case s.mixed: // it went on without a chain
 		return
-	case h.Seq == s.seq && h.Hash == s.chain.last:
+	case h.Seq == s.end.seq && h.Hash == s.end.hash:
 		return
-	case h.Seq < s.seq && s.has(h): // a process that was killed between a batch and its head
+	case h.Seq < s.end.seq && s.has(h): // a process that was killed between a batch and its head
 		return
 	default:
-		s.broken(Gap{Reason: Altered, Last: h.Seq}, fields, "handshake log was altered while nobody wrote it: it has another record than its head says")
+		s.broken(loss{reason: record.Altered, last: h.Seq}, fields, "handshake log was altered while nobody wrote it: it has another record than its head says")
 	}
-	s.chain.last, s.chain.written = h.Hash, h.Hash
+	s.chain.Last, s.end.hash = h.Hash, h.Hash
+	s.safe = s.end
 }
 
 // broken has the log say what is wrong with it.
-func (s *Sink) broken(g Gap, fields logrus.Fields, message string) {
-	g.From, g.To = s.out.now(), s.out.now()
-	g.Lost = 1
-	if g.First > 0 {
-		g.Lost = g.Last - g.First + 1
+func (s *Sink) broken(l loss, fields logrus.Fields, message string) {
+	l.from, l.to = s.out.now(), s.out.now()
+	l.n = 1
+	if l.first > 0 {
+		l.n = l.last - l.first + 1
 	}
-	s.missed(g)
+	s.missed(l)
 	s.out.logger.WithFields(fields).WithField("path", s.path).Error(message)
 }
 
@@ -93,9 +94,9 @@ func (s *Sink) has(h head) bool {
 		found := false
 		lines := bufio.NewReaderSize(r, maxLine)
 		for line, err := lines.ReadSlice('\n'); err == nil && !found; line, err = lines.ReadSlice('\n') {
-			if seq, _ := record.Number(record.Field(line, record.Seq)); seq == h.Seq {
-				l, ok := linkOf(bytes.TrimSuffix(line, []byte("\n")))
-				found = ok && l.hash == h.Hash && s.chain.sum(l.text) == l.hash
+			if seq, _ := seqOf(line); seq == h.Seq {
+				l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
+				found = ok && l.Hash == h.Hash && s.chain.Sum(l.Text) == l.Hash
 			}
 		}
 		r.Close()

@@ -11,42 +11,50 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
 )
 
-// maxBatch is the most that a sink gathers before it writes without being told to, in bytes.
+// maxBatch is the most bytes that a sink gathers before it writes by itself.
 const maxBatch = 64 << 10
 
-// Sink writes handshakes in one format to one place: a logrus logger with the format as its
-// formatter. Entries gather in a buffer until Flush. A Sink is for one goroutine at a time.
+// Sink writes handshakes in one format to one place. Events gather in a batch until Flush. A Sink is
+// for one goroutine at a time.
 type Sink struct {
 	config   config.Sink // as it was opened
 	path     string
 	format   config.Format
 	byPacket bool // text, each line as its segment passes
-	batch    int  // bytes that are written without being told to
+	limit    int  // bytes of a batch that the sink writes by itself
 	keep     bool // a batch that cannot be written is not given up
 
-	entry *logrus.Entry // about event
-	event Event
-	buf   bytes.Buffer // the batch
+	form  format
+	hooks logrus.LevelHooks // nil = none
+	event Event             // being written
+	batch bytes.Buffer
 	out   output
 
-	chain *chain // of a JSON log; nil = none
-	vouch *vouch // with a chain
-	mixed bool   // the records before are chained and these are not, or the other way round
+	chain *record.Chain // of a JSON log; nil = none
+	vouch *vouch        // with a chain
+	mixed bool          // the records before are chained and these are not, or the other way round
 
-	seq       uint64 // of the last record in the batch
-	written   uint64 // number of the last record that was written
-	gathered  Gap    // what the batch holds, lost if it cannot be written
-	pending   []Gap  // not yet announced, one for each reason
-	announced []Gap  // in the batch
-	counts    counts // records of this run, with those in the batch
-	safe      counts // those that are written
+	end  position // of the log with the batch
+	safe position // of the log as it is written
+
+	gathered  loss   // the records of the batch, lost if it cannot be written
+	pending   []loss // not yet announced, one for each reason
+	announced []loss // in the batch
 
 	err  error         // of the last write
-	lost atomic.Uint64 // to write errors
+	lost atomic.Uint64 // records lost to write errors
+}
+
+// position is a place in a log: behind a record.
+type position struct {
+	seq    uint64        // of the record; 0 = the log begins
+	hash   record.Digest // of a chained log
+	counts record.Counts // records of this run
 }
 
 // Record takes an attempt whose verdict has fallen. An error is that of Flush.
@@ -70,81 +78,92 @@ func (s *Sink) flushFull() error {
 }
 
 // full reports whether the batch is to be written.
-func (s *Sink) full() bool { return s.buf.Len() >= s.batch }
+func (s *Sink) full() bool { return s.batch.Len() >= s.limit }
 
 func (s *Sink) record(r *tap.Record) {
 	if !s.byPacket { // else its lines are out
-		s.take(Event{Record: r}, r.Time, "handshake")
+		s.take(Event{Record: r}, r.Time)
 	}
 }
 
 func (s *Sink) segment(seg *tap.Segment) {
 	if s.byPacket {
-		s.take(Event{Segment: seg}, seg.Time, "segment")
+		s.take(Event{Segment: seg}, seg.Time)
 	}
 }
 
 // flow takes the end of a connection; only JSON has a record for it.
-func (s *Sink) flow(w *flow.Flow) {
+func (s *Sink) flow(f *flow.Flow) {
 	if s.format == config.JSON {
-		s.take(Event{Flow: w}, w.Started.Add(w.Duration), "flow")
+		s.take(Event{Flow: f}, f.Started.Add(f.Duration))
 	}
 }
 
-func (s *Sink) take(e Event, t time.Time, message string) {
+// endRun adds the last record of a run that ends in order.
+func (s *Sink) endRun(f *record.Frames) {
 	s.announce()
-	s.log(e, logrus.InfoLevel, t, message)
+	s.add(Event{End: &record.End{
+		Header: record.Header{Time: time.Now()}, Records: s.end.counts, Frames: f,
+	}})
+}
+
+func (s *Sink) take(e Event, t time.Time) {
+	s.announce()
+	s.add(e)
 	s.gathered.add(t)
 }
 
-// log does what [logrus.Entry.Log] does, but neither copies the entry nor locks the logger: a sink
-// is for one goroutine.
-func (s *Sink) log(e Event, level logrus.Level, t time.Time, message string) {
-	s.seq++
-	s.counts.add(message)
+// add puts an event into the batch.
+func (s *Sink) add(e Event) {
+	s.end.seq++
+	switch {
+	case e.Record != nil:
+		s.end.counts.Handshake++
+	case e.Flow != nil:
+		s.end.counts.Flow++
+	case e.Gap != nil:
+		s.end.counts.Gap++
+	}
 	s.event = e
-	s.event.Seq = s.seq
-	s.entry.Time, s.entry.Level, s.entry.Message = t, level, message
-	_ = s.entry.Logger.Hooks.Fire(level, s.entry)
-	line, _ := s.entry.Logger.Formatter.Format(s.entry) // it fails only on an entry without an event
-	s.buf.Write(line)
+	s.event.Seq = s.end.seq
+	if s.hooks != nil {
+		entry := s.event.entry()
+		_ = s.hooks.Fire(entry.Level, entry) // a hook that fails keeps no record from the log
+	}
+	s.batch.Write(s.form.append(s.batch.AvailableBuffer(), &s.event))
 	s.event = Event{}
 }
 
-// missed tells the sink of records that are not in its file. A JSON log announces them before the
-// next record.
-func (s *Sink) missed(g Gap) {
-	if s.format != config.JSON || g.Lost == 0 {
+// missed takes a loss, which a JSON log announces before the next record.
+func (s *Sink) missed(l loss) {
+	if s.format != config.JSON || l.n == 0 {
 		return
 	}
 	for i := range s.pending {
-		if s.pending[i].Reason == g.Reason {
-			s.pending[i].merge(g)
+		if s.pending[i].reason == l.reason {
+			s.pending[i].merge(l)
 			return
 		}
 	}
-	s.pending = append(s.pending, g)
+	s.pending = append(s.pending, l)
 }
 
-// announce puts what is lost into the batch.
+// announce puts the pending losses into the batch.
 func (s *Sink) announce() {
-	for _, g := range s.pending {
-		level := logrus.WarnLevel
-		if g.Reason == Rotated {
-			level = logrus.InfoLevel
-		}
-		s.log(Event{Gap: &g}, level, time.Now(), "gap")
+	for i := range s.pending {
+		g := s.pending[i].gap(time.Now())
+		s.add(Event{Gap: &g})
 	}
 	s.announced = append(s.announced, s.pending...)
 	s.pending = s.pending[:0]
 }
 
-// Flush writes what has gathered, in one write. After an error it is lost: counted, and its record
-// numbers go to the next ones. A sink that keeps its batch tries to write it again with the next
-// Flush. With nothing to write the error is that of the last write.
+// Flush writes the batch, in one write. A batch that cannot be written is lost: its records are
+// counted, and their numbers go to the next ones. A sink that keeps its batch tries again with the
+// next Flush. With nothing to write the error is that of the last write.
 func (s *Sink) Flush() error {
 	s.announce()
-	if s.buf.Len() == 0 && (s.err == nil || !s.keep) {
+	if s.batch.Len() == 0 && (s.err == nil || !s.keep) {
 		return s.err
 	}
 	err := s.write()
@@ -152,29 +171,34 @@ func (s *Sink) Flush() error {
 		s.err = s.failed(err)
 		return s.err
 	}
-	s.buf.Reset()
+	s.batch.Reset()
 	lost, announced := s.gathered, s.announced
-	s.gathered, s.announced = Gap{Reason: WriteError}, nil
-	if err == nil {
-		s.written, s.safe, s.err = s.seq, s.counts, nil
-		if s.chain != nil {
-			s.chain.written = s.chain.last
-			s.vouch.wrote(s.seq, s.chain.last, s.out.file)
-		}
-		s.removeRotated(announced)
-		return nil
+	s.gathered, s.announced = loss{reason: record.WriteError}, nil
+	if err != nil {
+		s.lose(lost, announced)
+		s.err = s.failed(err)
+		return s.err
 	}
-	s.seq, s.counts = s.written, s.safe
 	if s.chain != nil {
-		s.chain.last = s.chain.written
+		s.end.hash = s.chain.Last
+		s.vouch.wrote(s.end.seq, s.end.hash, s.out.file)
 	}
-	s.lost.Add(lost.Lost)
-	s.missed(lost)
-	for _, g := range announced {
-		s.missed(g)
+	s.safe, s.err = s.end, nil
+	s.removeRotated(announced)
+	return nil
+}
+
+// lose gives up the records of a batch, and the losses that were announced in it.
+func (s *Sink) lose(records loss, announced []loss) {
+	s.end = s.safe
+	if s.chain != nil {
+		s.chain.Last = s.safe.hash
 	}
-	s.err = s.failed(err)
-	return s.err
+	s.lost.Add(records.n)
+	s.missed(records)
+	for _, l := range announced {
+		s.missed(l)
+	}
 }
 
 // write writes the batch. Of a batch that is kept only the rest remains if a part is out for good.
@@ -184,8 +208,8 @@ func (s *Sink) write() error {
 			return err
 		}
 	}
-	n, err := s.out.write(s.buf.Bytes())
-	s.buf.Next(n)
+	n, err := s.out.write(s.batch.Bytes())
+	s.batch.Next(n)
 	return err
 }
 
@@ -226,23 +250,23 @@ func (s *Sink) close() error {
 	return s.out.close()
 }
 
-// announceRotated has a chained log say which records are about to go with its oldest files:
-// without that they would be missing.
+// announceRotated has a chained log say which records rotation is about to remove with its oldest
+// files: without that verify would miss them.
 func (s *Sink) announceRotated() {
 	if s.chain == nil || s.out.rotation == nil {
 		return
 	}
 	if first, last := s.out.rotation.leaving(); last > s.out.rotation.removable.Load() {
 		now := s.out.now()
-		s.missed(Gap{Reason: Rotated, Lost: last - first + 1, From: now, To: now, First: first, Last: last})
+		s.missed(loss{reason: record.Rotated, n: last - first + 1, from: now, to: now, first: first, last: last})
 	}
 }
 
-// removeRotated has files removed of which the log now says so.
-func (s *Sink) removeRotated(announced []Gap) {
-	for _, g := range announced {
-		if g.Reason == Rotated {
-			s.out.rotation.removable.Store(g.Last)
+// removeRotated has files removed whose records the log has announced as rotated away.
+func (s *Sink) removeRotated(announced []loss) {
+	for _, l := range announced {
+		if l.reason == record.Rotated {
+			s.out.rotation.removable.Store(l.last)
 			s.out.rotation.tidySoon()
 		}
 	}

@@ -146,7 +146,7 @@ func TestSinkFlushesFullBatch(t *testing.T) {
 	for range 1000 {
 		must(t, s.Record(handshake(1, start)))
 	}
-	if gathered := s.buf.Len(); gathered >= maxBatch || out.Len() == 0 {
+	if gathered := s.batch.Len(); gathered >= maxBatch || out.Len() == 0 {
 		t.Errorf("%d bytes gathered, %d written", gathered, out.Len())
 	}
 }

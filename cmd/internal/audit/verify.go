@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -48,7 +47,7 @@ func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) 
 		return Verified{}, err
 	}
 	v := verifier{chain: c, wanted: make(map[uint64][]vouched)}
-	v.Keyed = c.keyed
+	v.Keyed = c.Keyed
 	if err := v.findHeads(ctx, files, o); err != nil { // before the log is read: it may be written to
 		return Verified{}, err
 	}
@@ -94,10 +93,7 @@ func FirstSeq(file string) (uint64, error) {
 	}
 	defer r.Close()
 	line, _ := bufio.NewReaderSize(r, maxLine).ReadSlice('\n') // what is wrong with it comes later
-	if normal, ok := record.Normal(line); ok {
-		line = normal
-	}
-	seq, _ := record.Number(record.Field(line, record.Seq))
+	seq, _ := seqOf(line)
 	return seq, nil
 }
 
@@ -111,11 +107,11 @@ func IsStream(path string) bool {
 // verifier goes through a log.
 type verifier struct {
 	Verified
-	chain   *chain
-	last    digest   // of the record before
-	begins  bool     // the first record begins the chain
-	rotated uint64   // rotation has removed records up to this number
-	foreign []string // breaks of records that do not have their digest, as long as none has
+	chain   *record.Chain
+	last    record.Digest // of the record before
+	begins  bool          // the first record begins the chain
+	rotated uint64        // rotation has removed records up to this number
+	foreign []string      // breaks of records that do not have their digest, as long as none has
 
 	wanted map[uint64][]vouched // heads by number
 	end    *vouched             // the one with the greatest
@@ -134,8 +130,8 @@ func (v *verifier) broken(format string, args ...any) {
 	}
 }
 
-// maxLine is longer than any record; syntap's have at most some 30 KiB.
-const maxLine = 128 << 10
+// maxLine is longer than any record: one of 64 segments with 512 bytes of headers each has 210 KiB.
+const maxLine = 512 << 10
 
 func (v *verifier) file(name string) error {
 	r, err := OpenRead(name)
@@ -168,42 +164,44 @@ func (v *verifier) read(name string, r io.Reader) {
 
 func (v *verifier) check(file string, line []byte) {
 	v.Records++
-	seq, ok := record.Number(record.Field(line, record.Seq))
+	var r record.Line
+	r.Scan(line) // what is altered behind the number is found by the hash
+	seq, ok := r.Seq()
 	if !ok {
 		v.broken("%s: the line after seq %d is not a record", file, v.Last)
 		return
 	}
-	l, chained := linkOf(line)
+	l, chained := record.LinkOf(line)
 	first := v.Records == 1
 	switch {
 	case first:
-		v.First, v.begins = seq, l.prev == digest{}
+		v.First, v.begins = seq, l.Prev == record.Digest{}
 	case seq <= v.Last:
 		v.broken("%s: seq %d stands behind seq %d", file, seq, v.Last)
 	case seq > v.Last+1:
 		v.broken("%s: %s", file, missing(v.Last+1, seq-1))
 	}
-	switch sum := v.chain.sum(l.text); {
+	switch sum := v.chain.Sum(l.Text); {
 	case !chained:
 		v.broken("%s: seq %d is not part of a chain", file, seq)
-	case sum != l.hash:
+	case sum != l.Hash:
 		v.altered(fmt.Sprintf("%s: seq %d was altered, or written with another key", file, seq))
 	default:
 		v.settle()
 	}
-	if chained && !first && seq == v.Last+1 && l.prev != v.last {
+	if chained && !first && seq == v.Last+1 && l.Prev != v.last {
 		v.broken("%s: seq %d does not follow the seq %d that is there", file, seq, v.Last)
 	}
 	for _, h := range v.wanted[seq] {
-		if h.Hash == l.hash {
+		if h.Hash == l.Hash {
 			v.Heads++
 			v.Vouched = seq
 		} else {
 			v.broken("%s: seq %d is not the one that stood there on %s, says %s", file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
 		}
 	}
-	v.announced(file, seq, line)
-	v.Last, v.last = seq, l.hash
+	v.announced(file, seq, &r)
+	v.Last, v.last = seq, l.Hash
 }
 
 // altered takes a break of a record that does not have its digest. Where no record of the log has,
@@ -225,22 +223,22 @@ func (v *verifier) settle() {
 }
 
 // announced takes what a record says about others.
-func (v *verifier) announced(file string, seq uint64, line []byte) {
-	message := string(record.Field(line, record.Message))
+func (v *verifier) announced(file string, seq uint64, r *record.Line) {
+	message := string(r.Get(record.Msg))
 	v.Ended = message == "end"
 	if message != "gap" {
 		return
 	}
-	first, _ := record.Number(record.Field(line, `,"first":`))
-	last, _ := record.Number(record.Field(line, `,"last":`))
-	switch Reason(record.Field(line, `,"reason":`)) {
-	case Rotated:
+	first, _ := r.Number(record.First)
+	last, _ := r.Number(record.Last)
+	switch record.GapReason(r.Get(record.Reason)) {
+	case record.Rotated:
 		v.rotated = max(v.rotated, last)
-	case Cut:
+	case record.Cut:
 		v.broken("%s: seq %d says that the log was cut while nobody wrote it: %s", file, seq, missing(first, last))
-	case Altered:
+	case record.Altered:
 		v.broken("%s: seq %d says that the log was altered while nobody wrote it, at seq %d", file, seq, last)
-	case HeadMissing:
+	case record.HeadMissing:
 		v.broken("%s: seq %d says that the log had no head: records may be missing behind seq %d", file, seq, last)
 	default:
 	}
@@ -260,7 +258,7 @@ func (v *verifier) judge() {
 		v.Hash = ""
 	}
 	switch all := v.foreign != nil; {
-	case !v.chain.keyed && (all || v.keyed):
+	case !v.chain.Keyed && (all || v.keyed):
 		v.Unproven = true
 	case all:
 		v.settle()
@@ -271,10 +269,4 @@ func (v *verifier) judge() {
 	if v.end != nil && v.end.Seq > v.Last {
 		v.broken("%s at the end: %s says that the log had them on %s", missing(v.Last+1, v.end.Seq), v.end.place, v.end.Time.UTC().Format(time.RFC3339))
 	}
-}
-
-// chained reports whether a record is part of a chain.
-func chained(line []byte) bool {
-	_, ok := linkOf(bytes.TrimSuffix(line, []byte("\n")))
-	return ok
 }

@@ -18,7 +18,7 @@ import (
 // findHeads collects what vouches for the end of the log.
 func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) error {
 	for _, path := range o.Heads {
-		heads, err := v.chain.readHeads(path)
+		heads, err := readHeads(v.chain, path)
 		if err == nil && len(heads) == 0 {
 			err = fmt.Errorf("%s: no head of a log", path)
 		}
@@ -30,7 +30,7 @@ func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) e
 		}
 	}
 	for _, path := range besides(files) {
-		heads, err := v.chain.readHeads(path)
+		heads, err := readHeads(v.chain, path)
 		if err != nil {
 			v.broken("%v", err)
 		}
@@ -101,7 +101,7 @@ func (v *verifier) askJournal(ctx context.Context, files []string) error {
 		if json.Unmarshal(lines.Bytes(), &entry) != nil || !slices.Contains(logs, entry.Log) {
 			continue
 		}
-		h, err := v.chain.parseHead([]byte(entry.Head))
+		h, err := parseHead(v.chain, []byte(entry.Head))
 		if err != nil { // anybody may write to the journal
 			continue
 		}

@@ -12,13 +12,14 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 )
 
 // vouch keeps what says how far a chained log goes. The head file beside the log follows each
 // batch: a process that is killed leaves both as they were. At most every anchorEvery the disk has
 // the log and its head, in this order, and the anchors a copy.
 type vouch struct {
-	chain  *chain
+	chain  *record.Chain
 	log    string    // path of the log
 	head   *headFile // nil: the log is a stream
 	copies []anchor
@@ -45,7 +46,7 @@ type anchor interface {
 const anchorEvery = 10 * time.Second
 
 // newVouch returns what vouches for the log of c.
-func newVouch(c config.Sink, ch *chain, logger logrus.FieldLogger, now func() time.Time) *vouch {
+func newVouch(c config.Sink, ch *record.Chain, logger logrus.FieldLogger, now func() time.Time) *vouch {
 	v := &vouch{
 		chain: ch, log: c.Path, logger: logger, now: now, quiet: make(map[string]time.Time),
 		news: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -103,8 +104,8 @@ func (v *vouch) closeFiles() {
 func (v *vouch) start() { v.done.Go(v.keep) }
 
 // wrote takes the end of the log after a batch. It is called by the log's writer.
-func (v *vouch) wrote(seq uint64, hash digest, file *os.File) {
-	line := v.chain.appendHead(nil, head{Time: v.now(), Log: v.log, Seq: seq, Hash: hash, Keyed: v.chain.keyed})
+func (v *vouch) wrote(seq uint64, hash record.Digest, file *os.File) {
+	line := appendHead(nil, v.chain, head{Time: v.now(), Log: v.log, Seq: seq, Hash: hash, Keyed: v.chain.Keyed})
 	v.mu.Lock()
 	v.line, v.file = line, file
 	var err error

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
 )
@@ -43,7 +44,7 @@ type writer struct {
 	since   atomic.Int64 // when the write that is going on began, in nanoseconds since 1970; 0 = none is
 
 	mu     sync.Mutex // guards the two below
-	gap    Gap        // lost to the full queue since the last announcement
+	gap    loss       // lost to the full queue since the last announcement
 	behind int        // how many items of the queue came before the gap
 
 	lost atomic.Uint64 // to the full queue
@@ -98,8 +99,8 @@ func (w *writer) lose(t time.Time) {
 	w.lost.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gap.Lost == 0 {
-		w.gap.Reason = QueueFull
+	if w.gap.n == 0 {
+		w.gap.reason = record.QueueFull
 		w.behind = w.queue.len()
 	}
 	w.gap.add(t)
@@ -140,7 +141,7 @@ func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
 	w.announce(true)
 	if w.sink.format == config.JSON && !w.log.failed.Load() {
-		w.sink.end(w.log.frames())
+		w.sink.endRun(w.log.frames())
 	}
 	w.sink.keep = false // what cannot be written now is lost
 	_ = w.try()
@@ -260,9 +261,9 @@ func (w *writer) announce(end bool) {
 	w.behind--
 	gap := w.gap
 	if w.behind > 0 && !end {
-		gap = Gap{}
+		gap = loss{}
 	} else {
-		w.gap = Gap{}
+		w.gap = loss{}
 	}
 	w.mu.Unlock()
 	w.sink.missed(gap)

@@ -4,6 +4,7 @@ package demo
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +41,7 @@ What that says, with x and y for the two sequence numbers that are made up:
 `)
 	item(&b, ".", "no flag but ACK")
 	item(&b, fmt.Sprintf("ack %d", y+1), "y+1, the next number the client expects")
-	scaledWindow(&b, r, lines)
+	scaledWindow(&b, r)
 	fmt.Fprintf(&b, `
 syntap dialled the server before it answered the client. SYN to SYN-ACK took
 %d µs, SYN-ACK to ACK %d µs.
@@ -82,12 +83,12 @@ func offer(b *bytes.Buffer, o *tap.Offer, side string) {
 
 // scaledWindow says what the window of the last line means: from the third segment on it is scaled,
 // if both sides have offered a scale (RFC 7323 §2.2).
-func scaledWindow(b *bytes.Buffer, r *tap.Record, lines string) {
-	_, rest, _ := strings.Cut(lines[strings.LastIndexByte(strings.TrimSpace(lines), '\n')+1:], " win ")
-	var window int
-	if _, err := fmt.Sscan(rest, &window); err != nil {
+func scaledWindow(b *bytes.Buffer, r *tap.Record) {
+	h := r.Segments[len(r.Segments)-1].Header()
+	if h == nil {
 		return
 	}
+	window := int(binary.BigEndian.Uint16(h[14:])) // RFC 9293 §3.1
 	meaning := fmt.Sprintf("the client has room for %d bytes", window)
 	if r.SYN.WScale != nil && r.SYNACK.WScale != nil {
 		unit := 1 << *r.SYN.WScale

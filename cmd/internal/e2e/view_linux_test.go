@@ -52,10 +52,10 @@ func TestView(t *testing.T) {
 	// Every form of a record is that of the JSON log, but that handshakes are numbered without the
 	// ends of connections.
 	var logged []string
-	number := regexp.MustCompile(`"seq":\d+`)
+	number := regexp.MustCompile(`"msg":"handshake","seq":\d+`)
 	for line := range strings.Lines(r.read(t, "handshakes.json")) {
 		if strings.Contains(line, `"msg":"handshake"`) {
-			logged = append(logged, number.ReplaceAllString(strings.TrimSpace(line), fmt.Sprintf(`"seq":%d`, len(logged)+1)))
+			logged = append(logged, number.ReplaceAllString(strings.TrimSpace(line), fmt.Sprintf(`"msg":"handshake","seq":%d`, len(logged)+1)))
 		}
 	}
 	var listed []json.RawMessage

@@ -5,15 +5,13 @@
 //	files, decompressed ──▶ blocks of whole lines ──▶ workers: filter, print ──▶ output, in the order of the log
 //	one reader              1 MiB                     one for each processor
 //
-// Each line is checked first: what is no JSON record is named by file and line, and a record in
-// another form than ours is brought into it (package record). The reader leaves out what stands in
-// a file before too (once.go), and has JSON that goes over several lines in one each (read.go).
-// What is printed is clean (package terminal).
+// Each line is scanned first (package record): a line that is no JSON record is named by file and
+// line. The reader leaves out the records that stood in a file before (once.go), and brings JSON that
+// spans several lines into one line each (read.go). All that is printed is clean (package terminal).
 //
-// A [Filter] looks at a record's members where they stand (package record) and decodes nothing; a
-// record matches if it has every member that is asked for. What is printed is the record itself, or
-// its text lines: records hold those of the modern dialect. The classic ones are made from them
-// (classic.go): they differ in form only, but for the DF bit, which classic shows and modern does
-// not. That of a SYN and a SYN-ACK is in the record; other segments get the one of their sender's.
-// The flow labels of IPv6, which classic shows too, are not in a record and left out.
+// A [Filter] looks at members where they stand in a record and decodes nothing; a record matches if
+// it has every member that is asked for. The output is the records themselves, or their text. A
+// record holds its lines in the modern notation; the classic ones are made of its segments, and are
+// those that a classic log has. Records of an older syntap have no segments: their modern lines are
+// printed, and an error says so.
 package query

@@ -38,21 +38,21 @@ func newMatcher(f Filter) *matcher {
 }
 
 // match reports whether a record is wanted.
-func (m *matcher) match(line []byte) bool {
+func (m *matcher) match(l *record.Line) bool {
 	if m.since != "" || m.until != "" {
-		at := instant(string(record.Field(line, record.Time)))
+		at := instant(string(l.Get(record.Time)))
 		if at < m.since || m.until != "" && at >= m.until {
 			return false
 		}
 	}
 	if len(m.Ports) > 0 {
-		port, ok := record.Number(record.Field(line, record.DPort))
+		port, ok := l.Number(record.DPort)
 		if !ok || port > 65535 || !slices.Contains(m.Ports, uint16(port)) {
 			return false
 		}
 	}
-	return within(line, record.Src, m.Src) && within(line, record.Dst, m.Dst) &&
-		among(line, record.Outcome, m.Outcomes) && among(line, record.Process, m.Processes)
+	return within(l.Get(record.Src), m.Src) && within(l.Get(record.Dst), m.Dst) &&
+		among(l.Get(record.Outcome), m.Outcomes) && among(l.Get(record.Process), m.Processes)
 }
 
 // instant returns a time as ours stand in records; others may have another zone, or other
@@ -68,18 +68,17 @@ func instant(at string) string {
 	return t.UTC().Format(layout)
 }
 
-func within(line []byte, member string, prefixes []netip.Prefix) bool {
+func within(value []byte, prefixes []netip.Prefix) bool {
 	if len(prefixes) == 0 {
 		return true
 	}
-	addr, err := netip.ParseAddr(string(record.Field(line, member)))
+	addr, err := netip.ParseAddr(string(value))
 	return err == nil && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-func among(line []byte, member string, values []string) bool {
+func among(value []byte, values []string) bool {
 	if len(values) == 0 {
 		return true
 	}
-	value := record.Field(line, member)
-	return value != nil && slices.Contains(values, record.String(value))
+	return value != nil && slices.Contains(values, record.Unquote(value))
 }

@@ -27,6 +27,7 @@ type follower struct {
 	rest []byte   // the beginning of a line
 	line int      // its number
 	last uint64   // the number of the last record
+	old  int      // records printed in modern notation, as they have no segments
 
 	catching bool // catchUp is at work
 }
@@ -48,7 +49,7 @@ func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return tooOld(f.path, f.old)
 		case <-tick.C:
 		}
 	}
@@ -178,7 +179,7 @@ func (f *follower) print(run lineRun) error {
 	lines := run.lines
 	for len(lines) > 0 {
 		n := bytes.IndexByte(lines, '\n') + 1
-		seq, ok := record.Number(record.Field(lines[:n], record.Seq))
+		seq, ok := seqOf(lines[:n])
 		if ok && f.last != 0 && seq > f.last+1 {
 			if err := f.catchUp(); err != nil {
 				return err
@@ -194,13 +195,21 @@ func (f *follower) print(run lineRun) error {
 		return nil
 	}
 	last := bytes.LastIndexByte(lines[:len(lines)-1], '\n') + 1
-	if seq, ok := record.Number(record.Field(lines[last:], record.Seq)); ok {
+	if seq, ok := seqOf(lines[last:]); ok {
 		f.last = seq
 	}
 	run.lines = lines
 	r := f.query.search(f.matcher, run)
+	f.old += r.old
 	if r.bad.n > 0 {
 		return notRecord(run.file, r.bad.lines[0])
 	}
 	return r.write(f.w)
+}
+
+// seqOf returns the number of a record.
+func seqOf(line []byte) (uint64, bool) {
+	var l record.Line
+	l.Seek(line, record.Seq)
+	return l.Seq()
 }

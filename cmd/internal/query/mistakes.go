@@ -34,6 +34,15 @@ func (b *bad) errors(file string) (errs hint.List) {
 	return errs
 }
 
+// tooOld is the error of records of a file that have no segments; nil for none.
+func tooOld(file string, records int) error {
+	if records == 0 {
+		return nil
+	}
+	return hint.Fail(fmt.Errorf("%s: records without segments, printed in modern notation: %d", file, records),
+		"an older syntap has written them; --format modern prints all alike")
+}
+
 // tally sums up what the workers have made of blocks, in their order.
 type tally struct {
 	counts   map[string]uint64
@@ -41,6 +50,7 @@ type tally struct {
 
 	file string // the present one
 	bad  bad    // of it
+	old  int    // of it, records printed in modern notation
 	errs hint.List
 }
 
@@ -49,15 +59,26 @@ func (t *tally) take(file string, r *result) {
 		t.counts[value] += n
 	}
 	if file != t.file {
-		t.errs = append(t.errs, t.bad.errors(t.file)...)
-		t.file, t.bad = file, bad{}
+		t.endFile()
+		t.file = file
 	}
 	t.bad.add(r.bad.lines, r.bad.n)
+	t.old += r.old
+}
+
+// endFile keeps the errors of the present file.
+func (t *tally) endFile() {
+	t.errs = append(t.errs, t.bad.errors(t.file)...)
+	if err := tooOld(t.file, t.old); err != nil {
+		t.errs = append(t.errs, err)
+	}
+	t.bad, t.old = bad{}, 0
 }
 
 // err returns all that went wrong, and readErr, if that is an error too.
 func (t *tally) err(readErr error) error {
-	errs := append(t.errs, t.bad.errors(t.file)...)
+	t.endFile()
+	errs := t.errs
 	for _, err := range []error{t.writeErr, readErr} {
 		if err != nil {
 			errs = append(errs, err)

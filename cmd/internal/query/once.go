@@ -76,13 +76,10 @@ func (o *once) clear(file int, lines []byte) {
 
 // identity returns the number and the time of a record.
 func identity(line []byte) (seq uint64, at []byte, ok bool) {
-	seq, ok = record.Number(record.Field(line, record.Seq))
-	if at = record.Field(line, record.Time); ok && at != nil {
-		return seq, at, true
+	var l record.Line
+	if l.Seek(line, record.Seq); l.Get(record.Time) == nil { // perhaps it stands behind the number
+		l.Scan(bytes.TrimSpace(line))
 	}
-	if line, ok = record.Normal(line); !ok {
-		return 0, nil, false
-	}
-	seq, ok = record.Number(record.Field(line, record.Seq))
-	return seq, record.Field(line, record.Time), ok
+	seq, ok = l.Seq()
+	return seq, l.Get(record.Time), ok
 }

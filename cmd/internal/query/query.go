@@ -61,6 +61,7 @@ type result struct {
 	text   [][]byte
 	counts map[string]uint64
 	bad    bad
+	old    int // records printed in modern notation, as they have no segments
 }
 
 // add appends text, which may stand right behind what was added before.
@@ -79,7 +80,7 @@ func (r *result) add(text []byte) {
 func Run(q Query, files []string, w io.Writer) error {
 	workers := runtime.GOMAXPROCS(0)
 	work, order := make(chan *block, workers), make(chan *block, 4*workers)
-	stop := make(chan struct{}) // closed when nobody wants more
+	stop := make(chan struct{}) // closed when w takes no more
 	read := make(chan error, 1)
 	blocks := make(memory, 4*workers)
 	go func() {
@@ -137,30 +138,31 @@ func (q *Query) search(m *matcher, run lineRun) (r result) {
 		text = make([]byte, 0, len(run.lines))
 	}
 	number := run.first - 1
+	var l record.Line
 	for line := range bytes.Lines(run.lines) {
 		number++
-		as, shown := line, line
-		switch record.FormOf(line[:len(line)-1]) {
-		case record.Plain:
-		case record.Foreign:
-			as, _ = record.Normal(line)
-			as, shown = append(as, '\n'), terminal.CleanJSON(line)
-		default:
+		form := l.Scan(line[:len(line)-1])
+		if form == record.None {
 			if len(bytes.TrimSpace(line)) > 0 {
 				r.bad.add([]int{number}, 1)
 			}
 			continue
 		}
-		if !m.match(as[:len(as)-1]) {
+		if !m.match(&l) {
 			continue
 		}
 		switch {
 		case q.Top != "":
-			q.count(r.counts, as)
+			q.count(r.counts, &l)
+		case q.Format == JSON && form == record.Foreign:
+			r.add(terminal.CleanJSON(line))
 		case q.Format == JSON:
-			r.add(shown)
+			r.add(line)
 		default:
-			text = appendLines(text, as, q.Format == Classic)
+			var asked bool
+			if text, asked = q.appendText(text, &l); !asked {
+				r.old++
+			}
 		}
 	}
 	if len(text) > 0 {
@@ -177,6 +179,3 @@ func (r *result) write(w io.Writer) error {
 	}
 	return nil
 }
-
-// isHandshake reports whether a record is of an attempt.
-func isHandshake(line []byte) bool { return string(record.Field(line, record.Message)) == "handshake" }

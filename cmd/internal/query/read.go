@@ -86,9 +86,8 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 
 // begins reports whether a line without an end is the beginning of a record, and not a whole one.
 func begins(line []byte) bool {
-	begin := []byte(record.Time)
-	n := min(len(line), len(begin))
-	return bytes.Equal(line[:n], begin[:n]) && record.FormOf(line) == record.None
+	n := min(len(line), len(record.Begin))
+	return string(line[:n]) == record.Begin[:n] && new(record.Line).Scan(line) == record.None
 }
 
 // spread reports whether the file has JSON that goes over several lines: its first line is no more

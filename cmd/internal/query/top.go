@@ -15,20 +15,17 @@ import (
 // TopKeys are the names of what Query.Top can count.
 func TopKeys() []string { return []string{"src", "dst", "port", "process", "outcome"} }
 
-// topMember returns the member of a record that a name of TopKeys stands for.
-func topMember(key string) string {
-	if key == "port" {
-		return record.DPort
-	}
-	return `,"` + key + `":`
+// topMembers are the members of a record that the names of TopKeys stand for.
+var topMembers = map[string]record.Member{
+	"src": record.Src, "dst": record.Dst, "port": record.DPort, "process": record.Process, "outcome": record.Outcome,
 }
 
 // count counts a handshake under its value; one without the member is not counted.
-func (q *Query) count(counts map[string]uint64, line []byte) {
-	if !isHandshake(line) {
+func (q *Query) count(counts map[string]uint64, l *record.Line) {
+	if string(l.Get(record.Msg)) != "handshake" {
 		return
 	}
-	if value := record.Field(line, topMember(q.Top)); value != nil {
+	if value := l.Get(topMembers[q.Top]); value != nil {
 		counts[string(value)]++
 	}
 }
@@ -39,7 +36,7 @@ func (q *Query) printTop(counts map[string]uint64, w io.Writer) error {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
 	for _, value := range values {
-		text := record.String([]byte(value))
+		text := record.Unquote([]byte(value))
 		line := fmt.Sprintf("%8d  %s\n", counts[value], terminal.Clean(text))
 		if q.Format == JSON {
 			b, err := json.Marshal(map[string]any{q.Top: text, "count": counts[value]})

@@ -1,6 +1,44 @@
-// Package record reads members of the JSON records that package audit writes, without decoding
-// them: a log of a million records is asked for a handful of members of each. It relies on how
-// audit writes: no spaces, each member once, the members that are asked for at the top level under
-// names that no object within has, and every quote in a string escaped. FormOf says whether a line
-// is of that form; Normal brings a record that others have written into it.
+// Package record is the form of a JSON log's records: their Go types, the one [Writer] that writes
+// them and the one [Line] that reads members of them where they stand.
+//
+// # Types
+//
+//	msg        Go type      written from
+//	handshake  [Handshake]  tap.Record: one attempt to open a connection, when its verdict falls
+//	flow       [Flow]       flow.Flow: a connection is over
+//	gap        [Gap]        records are missing here
+//	end        [End]        the run has ended in order
+//
+// The types have the members of a record in the order in which the Writer writes them, so that
+// encoding/json makes the same bytes of a decoded record; a test holds them together, and the keys
+// that the live page reads. The Writer itself does not fill them: it appends from the router's own
+// types, and allocates nothing.
+//
+// # Segments
+//
+// The segments of a handshake stand in a record twice: as the lines that tcpdump prints for them in
+// its modern notation, and as data. A segment's hdr holds the bytes of its headers, so that
+// [AppendText] prints it in either notation exactly as the tap did. The other members say the same
+// for programs that read no headers:
+//
+//	at_us   microseconds since the record's time
+//	dir     outbound (from the client) or inbound
+//	flags   tcpdump's letters, "S", "S.", ".", "R."; "none"
+//	seq     as in the header (RFC 9293 §3.1), like ack, which is absent without the flag, and win
+//	len     bytes of payload
+//	opts    kinds of the TCP options in their order (IANA "TCP Option Kind Numbers")
+//	df      the Don't Fragment bit, IPv4 only
+//	ttl     or hop limit
+//	hdr     IP and TCP header in hex, at most the first 512 bytes
+//
+// Of what only a capture has, four more say: wire, the bytes of the packet where that is not the
+// length in its IP header; ethertype, where it does not fit the IP version; vlans, the tags;
+// prefix, what tcpdump writes for the link layer in its classic and its modern notation. Where a TCP
+// header lies behind the bytes that are kept, flags, seq, win and opts are absent.
+//
+// # Reading
+//
+// A log of a million records is asked for a handful of members of each. [Line] goes over a line
+// once, checks that it is JSON (RFC 8259), and notes where its members stand; nothing is decoded.
+// Of a member that stands there twice the last one counts, as with encoding/json and jq.
 package record

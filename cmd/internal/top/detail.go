@@ -2,32 +2,29 @@ package top
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"charm.land/lipgloss/v2"
+
+	"syntap/cmd/internal/record"
 )
 
-// segmentLine reads a line in tcpdump's modern notation: source, flags, seq, ack, window.
-var segmentLine = regexp.MustCompile(`^IP6? (\S+) > \S+: Flags \[([^\]]*)\](?:, seq (\d+)(?::\d+)?)?(?:, ack (\d+))?(?:, win (\d+))?`)
-
 // detail draws the handshake as a ladder, with its lines below. Lines that do not fit are broken.
-func (r *record) detail(width int) []string {
-	verdict := word(r.Outcome)
-	if r.SYNACK != nil && r.ACK != nil {
-		total := *r.SYNACK + *r.ACK
+func (h *handshake) detail(width int) []string {
+	verdict := word(h.Outcome)
+	if h.SYNACK != nil && h.ACK != nil {
+		total := *h.SYNACK + *h.ACK
 		verdict += " in " + duration(&total)
 	}
 	inner := min(width, 100) - 4
 	lines := []string{
-		bold.Render("Handshake at "+clock(r.Time)) + "  " + outcomeStyle(r.Outcome).Render(verdict),
+		bold.Render("Handshake at "+clock(h.Time)) + "  " + outcomeStyle(h.Outcome).Render(verdict),
 		"",
-		spread("client "+r.client(), r.server()+" server", inner+4),
+		spread("client "+h.client(), h.server()+" server", inner+4),
 	}
-	lines = append(lines, r.ladder(inner)...)
+	lines = append(lines, h.ladder(inner)...)
 	lines = append(lines, "")
-	if u := r.Upstream; u != nil {
+	if u := h.Upstream; u != nil {
 		dial := "dialled " + u.Remote
 		if u.Local != "" {
 			dial += " from " + u.Local
@@ -41,33 +38,20 @@ func (r *record) detail(width int) []string {
 		}
 		lines = append(lines, dial, "")
 	}
-	if owner := r.owner(); owner != "" {
+	if owner := h.owner(); owner != "" {
 		lines = append(lines, "opened by "+owner, "")
 	}
-	return append(lines, strings.Split(lipgloss.NewStyle().Width(width).Render(strings.Join(r.Lines, "\n")), "\n")...)
+	return append(lines, strings.Split(lipgloss.NewStyle().Width(width).Render(strings.Join(h.Lines, "\n")), "\n")...)
 }
 
 // ladder draws an arrow for each segment, between two lines for client and server.
-func (r *record) ladder(inner int) (lines []string) {
+func (h *handshake) ladder(inner int) (lines []string) {
 	left := func(text string) { lines = append(lines, "│ "+pad(text, inner)+" │") }
 	right := func(text string) {
 		lines = append(lines, "│ "+strings.Repeat(" ", max(0, inner-lipgloss.Width(text)))+text+" │")
 	}
-	var acked string // what the SYN-ACK has acknowledged
-	for i, line := range r.Lines {
-		m := segmentLine.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		from, flags, seq, ack, win := m[1], m[2], m[3], m[4], m[5]
-		outbound := from == r.Src+"."+strconv.Itoa(r.Sport)
-		kind := kindOf(flags)
-		if kind == "SYN-ACK" {
-			acked = ack
-		}
-		if kind == "ACK" && outbound && seq == "" { // a bare ACK has its number only in the packet
-			seq = acked
-		}
+	for i, s := range h.Segments {
+		kind, outbound := kindOf(s.Flags), s.Dir == "outbound"
 		put, arrow, wait := left, "├"+strings.Repeat("─", inner+2)+"▶", right
 		if !outbound {
 			put, arrow = right, "◀"+strings.Repeat("─", inner+2)+"┤"
@@ -78,10 +62,10 @@ func (r *record) ladder(inner int) (lines []string) {
 			wait = func(string) {}
 		}
 		switch {
-		case kind == "SYN-ACK" && r.SYNACK != nil:
-			wait(faint.Render("+ " + duration(r.SYNACK)))
-		case kind == "ACK" && r.ACK != nil:
-			wait(faint.Render("+ " + duration(r.ACK)))
+		case kind == "SYN-ACK" && h.SYNACK != nil:
+			wait(faint.Render("+ " + duration(h.SYNACK)))
+		case kind == "ACK" && h.ACK != nil:
+			wait(faint.Render("+ " + duration(h.ACK)))
 		default:
 			wait("")
 		}
@@ -90,14 +74,14 @@ func (r *record) ladder(inner int) (lines []string) {
 			own, other = other, own
 		}
 		text := bold.Render(kind)
-		if seq != "" {
-			text += "  seq " + r.symbol(seq, own)
+		if s.Seq != nil {
+			text += "  seq " + h.symbol(*s.Seq, own)
 		}
-		if ack != "" {
-			text += "  ack " + r.symbol(ack, other)
+		if s.Ack != nil {
+			text += "  ack " + h.symbol(*s.Ack, other)
 		}
 		put(text)
-		put(r.facts(kind, win))
+		put(h.facts(kind, s.Win))
 		lines = append(lines, arrow)
 	}
 	return lines
@@ -115,37 +99,39 @@ func kindOf(flags string) string {
 	return "ACK"
 }
 
-// symbol writes a number as the first one of its side, x or y, and how far it is from it.
-func (r *record) symbol(digits, name string) string {
-	n, _ := strconv.ParseUint(digits, 10, 32) // digits they are
-	first := &r.ClientISN
+// symbol writes a sequence number as the first one of its side, x or y, and the distance from it.
+func (h *handshake) symbol(n uint32, name string) string {
+	first := &h.ClientISN
 	if name == "y" {
-		first = r.ServerISN
+		first = h.ServerISN
 	}
 	if first == nil {
-		return digits
+		return fmt.Sprint(n)
 	}
-	switch distance := uint32(n) - *first; {
+	switch distance := n - *first; {
 	case distance == 0:
-		return name + " = " + digits
+		return fmt.Sprintf("%s = %d", name, n)
 	case distance < 1_000_000:
-		return fmt.Sprintf("%s+%d = %s", name, distance, digits)
+		return fmt.Sprintf("%s+%d = %d", name, distance, n)
 	}
-	return digits
+	return fmt.Sprint(n)
 }
 
-// facts lists what a segment says besides its numbers.
-func (r *record) facts(kind, win string) string {
-	facts := []string{"win " + win}
-	packet, o := strings.ToLower(kind), (*offer)(nil)
+// facts lists the rest of a segment.
+func (h *handshake) facts(kind string, win *uint16) string {
+	var facts []string
+	if win != nil {
+		facts = append(facts, fmt.Sprintf("win %d", *win))
+	}
+	packet, o := strings.ToLower(kind), (*record.Offer)(nil)
 	switch kind {
 	case "SYN":
-		o = r.Client
+		o = h.Client
 	case "SYN-ACK":
-		packet, o = "synack", r.Server
+		packet, o = "synack", h.Server
 	}
 	rewritten := make(map[string]bool)
-	for _, w := range r.Rewrites {
+	for _, w := range h.Rewrites {
 		if w.Packet == packet {
 			rewritten[w.What] = true
 			facts = append(facts, changed.Render(fmt.Sprintf("%s %s → %s, rule %d", strings.ToUpper(w.What), w.From, w.To, w.Rule)))

@@ -18,9 +18,9 @@ func TestLadder(t *testing.T) {
 			`{"outcome":"established","src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"client_isn":4294967295,"server_isn":7,
 			"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":5,"df":true,"ttl":64},"server":{"win":100,"mss":1360,"df":false,"ttl":63,"ecn":true},
 			"synack_us":862,"ack_us":1041,"rewrites":[{"packet":"synack","what":"mss","from":"1460","to":"1360","rule":2}],
-			"lines":["IP 192.0.2.1.1051 > 198.51.100.2.80: Flags [SEW], seq 4294967295, win 65535, options [mss 1460], length 0",
-			"IP 198.51.100.2.80 > 192.0.2.1.1051: Flags [S.E], seq 7, ack 0, win 100, options [mss 1360], length 0",
-			"IP 192.0.2.1.1051 > 198.51.100.2.80: Flags [.], ack 8, win 512, length 0"]}`,
+			"segments":[{"dir":"outbound","flags":"SEW","seq":4294967295,"win":65535},
+			{"dir":"inbound","flags":"S.E","seq":7,"ack":0,"win":100},
+			{"dir":"outbound","flags":".","seq":0,"ack":8,"win":512}]}`,
 			`
 │ SYN  seq x = 4294967295                                                          │
 │ win 65535  MSS 1460  DF  window × 128  SACK  timestamps  TTL 64                  │
@@ -39,9 +39,8 @@ func TestLadder(t *testing.T) {
 			"refused, after a retransmission, over IPv6",
 			`{"outcome":"refused","src":"2001:db8::1","sport":1051,"dst":"2001:db8::2","dport":80,"client_isn":10,
 			"client":{"win":100,"ttl":64},"syn_retransmits":1,"rewrites":[],
-			"lines":["IP6 2001:db8::1.1051 > 2001:db8::2.80: Flags [S], seq 10, win 100, length 0",
-			"IP6 2001:db8::1.1051 > 2001:db8::2.80: Flags [S], seq 10, win 100, length 0",
-			"IP6 2001:db8::2.80 > 2001:db8::1.1051: Flags [R.], seq 0, ack 11, win 0, length 0"]}`,
+			"segments":[{"dir":"outbound","flags":"S","seq":10,"win":100},{"dir":"outbound","flags":"S","seq":10,"win":100},
+			{"dir":"inbound","flags":"R.","seq":0,"ack":11,"win":0}]}`,
 			`
 │ SYN  seq x = 10                                                                  │
 │ win 100  TTL 64                                                                  │
@@ -56,10 +55,10 @@ func TestLadder(t *testing.T) {
 ◀──────────────────────────────────────────────────────────────────────────────────┤
 `,
 		},
-		{"a line that is none", `{"lines":["","no line"]}`, "\n"},
+		{"of an older router", `{"lines":["IP 192.0.2.1.1051 > 198.51.100.2.80: Flags [S], seq 1, win 1, length 0"]}`, "\n"},
 	}
 	for _, tt := range tests {
-		r, err := parseRecord([]byte(tt.record))
+		r, err := parse([]byte(tt.record))
 		if err != nil {
 			t.Fatal(err)
 		}

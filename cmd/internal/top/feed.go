@@ -14,16 +14,16 @@ const kept = 5000
 
 // feed is what has come from the router since the model last took it.
 type feed struct {
-	mu      sync.Mutex // guards all below
-	records []*record  // the oldest first
-	lost    uint64     // records that have not come
+	mu      sync.Mutex   // guards all below
+	records []*handshake // the oldest first
+	lost    uint64       // records that have not come
 	status  web.Status
 	err     error // of the connection; nil = it stands
 }
 
 // news is what a feed hands to the model.
 type news struct {
-	records []*record
+	records []*handshake
 	lost    uint64
 	status  web.Status
 	err     error
@@ -51,7 +51,7 @@ func (f *feed) event(kind string, data []byte) (seq uint64, ok bool) {
 		f.set(func() { f.lost += missing.Lost })
 		return 0, false
 	}
-	r, err := parseRecord(data)
+	r, err := parse(data)
 	if err != nil {
 		return 0, false
 	}

@@ -45,16 +45,16 @@ type model struct {
 
 	width, height int
 
-	records  []*record // the oldest first
-	waiting  []*record // come while the list stands still
-	matching []*record // those of records that match, the newest first
+	records  []*handshake // the oldest first
+	waiting  []*handshake // come while the list stands still
+	matching []*handshake // those of records that match, the newest first
 	paused   bool
 	cursor   int // row of matching
 	first    int // row at the top of the list
 
 	filter  string
-	editing bool    // the filter
-	open    *record // in full; nil = the list
+	editing bool       // the filter
+	open    *handshake // in full; nil = the list
 }
 
 // tick is the time to look for news.
@@ -100,7 +100,7 @@ func (m *model) catchUp() {
 	m.match()
 }
 
-func last(records []*record) []*record { return records[max(0, len(records)-kept):] }
+func last(records []*handshake) []*handshake { return records[max(0, len(records)-kept):] }
 
 // match applies the filter to the list.
 func (m *model) match() {

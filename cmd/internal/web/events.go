@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 )
 
@@ -84,6 +84,7 @@ type subscriber struct {
 	last    uint64 // number of the last record sent
 	records []*tap.Record
 	batch   bytes.Buffer
+	writer  record.Writer
 }
 
 // resume goes back to where the request wants to go on.
@@ -117,9 +118,11 @@ func (s *subscriber) next(send func() error) error {
 	if lost := first - s.last - 1; lost > 0 {
 		fmt.Fprintf(&s.batch, "event: lost\ndata: {\"lost\":%d}\n\n", lost)
 	}
-	for i, record := range s.records[:n] {
+	for i, r := range s.records[:n] {
 		seq := first + uint64(i)
-		fmt.Fprintf(&s.batch, "id: %d\ndata: %s\n\n", seq, audit.JSON(record, seq))
+		fmt.Fprintf(&s.batch, "id: %d\ndata: ", seq)
+		s.batch.Write(s.writer.Handshake(s.batch.AvailableBuffer(), seq, r)) // one line
+		s.batch.WriteByte('\n')
 		s.last = seq
 		if s.batch.Len() < maxBatch {
 			continue

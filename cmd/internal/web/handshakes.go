@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 )
 
@@ -66,6 +66,7 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	records := make([]*tap.Record, recentRecords)
 	first, n := s.recent.after(0, records)
+	var writer record.Writer
 	b, sep := make([]byte, 0, maxBatch), byte('[')
 	for i := n - 1; i >= 0 && q.limit > 0; i-- {
 		if q.outcome != "" && records[i].Outcome != q.outcome {
@@ -77,7 +78,8 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 			}
 			b = b[:0]
 		}
-		b = append(append(b, sep, '\n'), audit.JSON(records[i], first+uint64(i))...)
+		b = writer.Handshake(append(b, sep, '\n'), first+uint64(i), records[i])
+		b = b[:len(b)-1] // the end of line
 		sep = ','
 		q.limit--
 	}

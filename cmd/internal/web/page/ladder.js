@@ -2,19 +2,6 @@
 
 import { clock, duration, element, endpoint, outcome, svg } from './format.js';
 
-const line = /^IP6? (\S+) > \S+: Flags \[([^\]]*)\](?:, seq (\d+)(?::\d+)?)?(?:, ack (\d+))?(?:, win (\d+))?.*?(?:, options \[(.*)\])?, length (\d+)/;
-
-// parse reads a line in tcpdump's notation.
-function parse(text, record) {
-  const m = line.exec(text);
-  if (!m) return null;
-  const [, from, flags, seq, ack, win, options, length] = m;
-  return {
-    fromClient: from === `${record.src}.${record.sport}`, flags, win, options, length: Number(length),
-    seq: seq === undefined ? undefined : Number(seq), ack: ack === undefined ? undefined : Number(ack),
-  };
-}
-
 // symbol writes a sequence number of a side as its first one, x or y, and how far it is from it.
 function symbol(name, number, first) {
   const distance = (number - first) >>> 0;
@@ -35,13 +22,10 @@ function ladder(record) {
     element('div', '', element('b', '', 'client'), element('span', 'address', endpoint(record.src, record.sport))),
     element('div', '', element('b', '', 'server'), element('span', 'address', endpoint(record.dst, record.dport)))));
   const seen = { syn: 0, synack: 0 };
-  const segments = record.lines.map((text) => parse(text, record)).filter(Boolean);
-  let answer; // the first SYN-ACK
-  for (const [i, segment] of segments.entries()) {
+  for (const [i, segment] of record.segments.entries()) {
     const kind = kindOf(segment);
     if (i > 0) list.append(gap(record, kind, seen));
-    if (kind === 'SYN-ACK') answer ??= segment;
-    list.append(step(record, segment, kind, seen, answer));
+    list.append(step(record, segment, kind, seen));
     if (kind === 'SYN') seen.syn++;
     if (kind === 'SYN-ACK') seen.synack++;
   }
@@ -49,7 +33,7 @@ function ladder(record) {
   return list;
 }
 
-function kindOf({ flags }) {
+function kindOf({ flags = '' }) {
   if (flags.includes('R')) return 'RST';
   if (flags.includes('S')) return flags.includes('.') ? 'SYN-ACK' : 'SYN';
   return 'ACK';
@@ -65,15 +49,13 @@ function gap(record, kind, seen) {
   return element('li', 'gap unknown', again ? 'time between not known' : '');
 }
 
-function step(record, segment, kind, seen, answer) {
-  const { fromClient } = segment;
+function step(record, segment, kind, seen) {
+  const fromClient = segment.dir === 'outbound';
   const repeated = (kind === 'SYN' && seen.syn > 0) || (kind === 'SYN-ACK' && seen.synack > 0);
   const own = fromClient ? ['x', record.client_isn] : ['y', record.server_isn];
   const others = fromClient ? ['y', record.server_isn] : ['x', record.client_isn];
-  // A bare ACK has its number only in the packet: it is what the SYN-ACK has acknowledged.
-  const seq = segment.seq ?? (kind === 'ACK' && fromClient ? answer?.ack : undefined);
   const numbers = element('p', 'numbers');
-  if (seq !== undefined) numbers.append(numberOf('seq', seq, ...own));
+  if (segment.seq !== undefined) numbers.append(numberOf('seq', segment.seq, ...own));
   if (segment.ack !== undefined) numbers.append(numberOf('ack', segment.ack, ...others));
   const facts = element('ul', 'facts');
   for (const [text, className] of factsOf(record, segment, kind)) facts.append(element('li', className, text));
@@ -94,9 +76,9 @@ function factsOf(record, segment, kind) {
   if (segment.win !== undefined) facts.push([`win ${segment.win}`]);
   const packet = { SYN: 'syn', 'SYN-ACK': 'synack' }[kind];
   const offer = packet === 'syn' ? record.client : packet ? record.server : undefined;
-  const rewrites = record.rewrites.filter((r) => r.packet === (packet ?? kind.toLowerCase()));
-  const rewritten = (what) => rewrites.find((r) => r.what === what);
-  const change = (r) => [`${r.what.toUpperCase()} ${r.from} → ${r.to}, rule ${r.rule}`, 'rewritten'];
+  const rewrites = record.rewrites.filter((rewrite) => rewrite.packet === (packet ?? kind.toLowerCase()));
+  const rewritten = (what) => rewrites.find((rewrite) => rewrite.what === what);
+  const change = (rewrite) => [`${rewrite.what.toUpperCase()} ${rewrite.from} → ${rewrite.to}, rule ${rewrite.rule}`, 'rewritten'];
   if (rewritten('mss')) facts.push(change(rewritten('mss')));
   else if (offer?.mss !== undefined) facts.push([`MSS ${offer.mss}`]);
   if (rewritten('df')) facts.push(change(rewritten('df')));
@@ -107,7 +89,7 @@ function factsOf(record, segment, kind) {
   if (offer?.ts !== undefined) facts.push(['timestamps']);
   if (offer?.ecn) facts.push(['ECN']);
   if (offer) facts.push([`TTL ${offer.ttl}`]);
-  if (segment.length > 0) facts.push([`${segment.length} bytes of data`]);
+  if (segment.len > 0) facts.push([`${segment.len} bytes of data`]);
   return facts;
 }
 

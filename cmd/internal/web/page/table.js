@@ -169,7 +169,7 @@ function note(record) {
   const notes = [];
   if (record.upstream?.error) notes.push(record.upstream.error);
   if (record.aborted_by) notes.push(`by ${record.aborted_by}`);
-  for (const r of record.rewrites) notes.push(`${r.what} ${r.from} → ${r.to}`);
+  for (const rewrite of record.rewrites) notes.push(`${rewrite.what} ${rewrite.from} → ${rewrite.to}`);
   const again = record.syn_retransmits + record.synack_retransmits;
   if (again > 0) notes.push(`${again} retransmitted`);
   if (record.process) notes.push(record.process);

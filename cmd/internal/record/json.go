@@ -2,89 +2,13 @@ package record
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
-	"encoding/json"
-	"maps"
-	"slices"
 )
 
-// Form is how a line stands.
-type Form uint8
-
-// The values of [Form].
-const (
-	None    Form = iota // it is no record
-	Plain               // a record as audit writes it, of printable ASCII
-	Foreign             // a record in another form: Normal has it in ours
-)
-
-// FormOf says whether a line, without its end, is a record: one JSON object (RFC 8259) with a time,
-// a msg and a seq.
-func FormOf(line []byte) Form {
-	var s scanner
-	if end := s.object(line, s.spaces(line, 0), 0); end < 0 || s.spaces(line, end) != len(line) {
-		return None
-	}
-	if !s.foreign && bytes.HasPrefix(line, []byte(Time)) && isRecord(line) {
-		return Plain
-	}
-	if _, ok := Normal(line); ok {
-		return Foreign
-	}
-	return None
-}
-
-func isRecord(line []byte) bool {
-	seq := Field(line, Seq)
-	_, numbered := Number(seq)
-	quoted := numbered && line[cap(line)-cap(seq)-1] == '"'
-	return numbered && !quoted && len(Field(line, Message)) > 0 && len(Field(line, Time)) > 0
-}
-
-// Normal returns a record in the form that Field reads: without spaces, the members in an order of
-// their own. ok is false for what is no record.
-func Normal(line []byte) (normal []byte, ok bool) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(line, &members) != nil {
-		return nil, false
-	}
-	var out bytes.Buffer
-	out.WriteByte('{')
-	for _, key := range slices.SortedFunc(maps.Keys(members), func(a, b string) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
-	}) {
-		if out.Len() > 1 {
-			out.WriteByte(',')
-		}
-		name, err := json.Marshal(key)
-		if err != nil {
-			return nil, false
-		}
-		out.Write(name)
-		out.WriteByte(':')
-		if err := json.Compact(&out, members[key]); err != nil {
-			return nil, false
-		}
-	}
-	out.WriteByte('}')
-	normal = out.Bytes()
-	return normal, isRecord(normal)
-}
-
-// rank orders the members that are read one behind the other; others follow.
-func rank(key string) int {
-	order := []string{"time", "level", "msg", "seq", "outcome", "src", "sport", "dst", "dport", "client", "server", "lines"}
-	if i := slices.Index(order, key); i >= 0 {
-		return i
-	}
-	return len(order)
-}
-
-// scanner goes through JSON without decoding it. Its functions return where a value ends, or a
-// negative number where the value is none.
+// scanner goes over JSON (RFC 8259) without decoding it. Its methods return the offset behind a
+// value, or a negative number if there is no value.
 type scanner struct {
-	foreign bool // there are spaces between values, or bytes beyond printable ASCII in strings
+	foreign bool // spaces between values, or bytes beyond printable ASCII in strings, were seen
 }
 
 // maxDepth of values within each other; a record's have three.
@@ -98,11 +22,11 @@ func (s *scanner) value(b []byte, at, depth int) int {
 	case c == '"':
 		return s.text(b, at)
 	case c == '{':
-		return s.object(b, at, depth+1)
+		return s.members(b, at, depth+1, nil)
 	case c == '[':
-		return s.list(b, at, depth+1)
+		return s.elements(b, at, depth+1, nil)
 	case c == '-' || c >= '0' && c <= '9':
-		return number(b, at)
+		return endOfNumber(b, at)
 	}
 	for _, word := range []string{"true", "false", "null"} {
 		if bytes.HasPrefix(b[at:], []byte(word)) {
@@ -112,7 +36,9 @@ func (s *scanner) value(b []byte, at, depth int) int {
 	return -1
 }
 
-func (s *scanner) object(b []byte, at, depth int) int {
+// members goes over an object. f is called with each key, as it stands between its quotes, and its
+// value, until it returns false; nil calls nothing.
+func (s *scanner) members(b []byte, at, depth int, f func(key, value []byte) bool) (end int) {
 	if at >= len(b) || b[at] != '{' || depth > maxDepth {
 		return -1
 	}
@@ -121,24 +47,34 @@ func (s *scanner) object(b []byte, at, depth int) int {
 		return at + 1
 	}
 	for {
-		if at = s.spaces(b, at); at >= len(b) || b[at] != '"' {
+		begin := s.spaces(b, at)
+		if begin >= len(b) || b[begin] != '"' {
 			return -1
 		}
-		if at = s.text(b, at); at < 0 {
+		keyEnd := s.text(b, begin)
+		if keyEnd < 0 {
 			return -1
 		}
-		if at = s.spaces(b, at); at >= len(b) || b[at] != ':' {
+		if at = s.spaces(b, keyEnd); at >= len(b) || b[at] != ':' {
 			return -1
 		}
-		more, end := s.element(b, at+1, depth, '}')
+		from := s.spaces(b, at+1)
+		if at = s.value(b, from, depth); at < 0 {
+			return -1
+		}
+		if f != nil && !f(b[begin+1:keyEnd-1], b[from:at]) {
+			return at
+		}
+		more, next := s.next(b, at, '}')
 		if !more {
-			return end
+			return next
 		}
-		at = end
+		at = next
 	}
 }
 
-func (s *scanner) list(b []byte, at, depth int) int {
+// elements goes over a list as members does over an object.
+func (s *scanner) elements(b []byte, at, depth int, f func(value []byte) bool) (end int) {
 	if depth > maxDepth {
 		return -1
 	}
@@ -147,19 +83,23 @@ func (s *scanner) list(b []byte, at, depth int) int {
 		return at + 1
 	}
 	for {
-		more, end := s.element(b, at, depth, ']')
-		if !more {
-			return end
+		from := s.spaces(b, at)
+		if at = s.value(b, from, depth); at < 0 {
+			return -1
 		}
-		at = end
+		if f != nil && !f(b[from:at]) {
+			return at
+		}
+		more, next := s.next(b, at, ']')
+		if !more {
+			return next
+		}
+		at = next
 	}
 }
 
-// element goes over a value and what follows: a comma, or the end of what it is in.
-func (s *scanner) element(b []byte, at, depth int, last byte) (more bool, end int) {
-	if at = s.value(b, s.spaces(b, at), depth); at < 0 {
-		return false, -1
-	}
+// next goes over the comma behind a value, or the end of the object or list that holds it.
+func (s *scanner) next(b []byte, at int, last byte) (more bool, end int) {
 	if at = s.spaces(b, at); at >= len(b) {
 		return false, -1
 	}
@@ -242,7 +182,7 @@ func escape(b []byte, at int) int {
 	return at + 4
 }
 
-func number(b []byte, at int) int {
+func endOfNumber(b []byte, at int) int {
 	digits := func() bool {
 		from := at
 		for at < len(b) && b[at] >= '0' && b[at] <= '9' {

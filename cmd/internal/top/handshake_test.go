@@ -3,12 +3,14 @@ package top
 import (
 	"strings"
 	"testing"
+
+	"syntap/cmd/internal/record"
 )
 
 // TestHostileProcess has a process whose name is a command to the terminal.
 func TestHostileProcess(t *testing.T) {
 	t.Parallel()
-	r, err := parseRecord([]byte(`{"outcome":"refused","src":"192.0.2.1","sport":1,"dst":"2001:db8::1","dport":2,"uid":0,"pid":7,"process":"\u001b]0;x\u0007\u202e\n名"}`))
+	r, err := parse([]byte(`{"outcome":"refused","src":"192.0.2.1","sport":1,"dst":"2001:db8::1","dport":2,"uid":0,"pid":7,"process":"\u001b]0;x\u0007\u202e\n名"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,10 @@ func TestHostileProcess(t *testing.T) {
 
 func TestMatches(t *testing.T) {
 	t.Parallel()
-	r := &record{Outcome: "refused", Src: "192.0.2.1", Sport: 1051, Dst: "2001:db8::1", Dport: 443, Upstream: &upstream{Error: "ECONNREFUSED"}}
+	r := &handshake{record.Handshake{
+		Outcome: "refused", Tuple: record.Tuple{Src: "192.0.2.1", SPort: 1051, Dst: "2001:db8::1", DPort: 443},
+		Upstream: &record.Upstream{Error: "ECONNREFUSED"},
+	}}
 	tests := []struct {
 		filter string
 		want   bool

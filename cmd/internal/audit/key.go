@@ -1,0 +1,54 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/record"
+)
+
+// newChain returns the chain of a log, with the key in keyFile unless that is "".
+func newChain(keyFile string) (*record.Chain, error) {
+	if keyFile == "" {
+		return record.NewChain(nil), nil
+	}
+	key, err := readKey(keyFile)
+	if err != nil {
+		return nil, hint.Fail(fmt.Errorf("read key %s: %w", keyFile, cause(err)), "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+	}
+	return record.NewChain(key), nil
+}
+
+// Sizes of a key in bytes: the least that cannot be guessed, and more than any key file has.
+const (
+	minKey = 16
+	maxKey = 4096
+)
+
+func readKey(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return nil, errors.New("it is open to every user")
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKey+1))
+	if err != nil {
+		return nil, err
+	}
+	key := bytes.TrimRight(b, "\r\n") // of an editor
+	if len(key) < minKey || len(b) > maxKey {
+		return nil, fmt.Errorf("it has %d bytes, not %d to %d", len(key), minKey, maxKey)
+	}
+	return key, nil
+}

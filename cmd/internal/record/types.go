@@ -1,0 +1,150 @@
+package record
+
+import "time"
+
+// Header is what all records begin with.
+type Header struct {
+	Time  time.Time `json:"time"`
+	Level string    `json:"level"`
+	Msg   string    `json:"msg"`
+	Seq   uint64    `json:"seq"` // gap-free within one log
+}
+
+// Trailer is what records of a chained log end with.
+type Trailer struct {
+	Prev string `json:"prev,omitempty"` // hash of the record before
+	Hash string `json:"hash,omitempty"` // of this record up to the comma before the member
+}
+
+// Tuple is the two ends of a connection, the client first.
+type Tuple struct {
+	Family int    `json:"family"` // 4 or 6
+	Src    string `json:"src"`
+	SPort  uint16 `json:"sport"`
+	Dst    string `json:"dst"`
+	DPort  uint16 `json:"dport"`
+}
+
+// Handshake is the record of an attempt to open a connection. Pointers are nil where the record has
+// no such member.
+type Handshake struct {
+	Header
+	Outcome   string `json:"outcome"`
+	AbortedBy string `json:"aborted_by,omitempty"`
+	Tuple
+	ClientISN         uint32    `json:"client_isn"`
+	ServerISN         *uint32   `json:"server_isn,omitempty"`
+	Client            *Offer    `json:"client,omitempty"`
+	Server            *Offer    `json:"server,omitempty"`
+	SYNRetransmits    int       `json:"syn_retransmits"`
+	SYNACKRetransmits int       `json:"synack_retransmits"`
+	Simultaneous      bool      `json:"simultaneous"`
+	SYNACK            *int64    `json:"synack_us,omitempty"` // SYN to SYN-ACK
+	ACK               *int64    `json:"ack_us,omitempty"`    // SYN-ACK to third segment
+	Lines             []string  `json:"lines"`               // the segments as tcpdump prints them
+	Segments          []Segment `json:"segments"`
+	Rewrites          []Rewrite `json:"rewrites"`
+	Upstream          *Upstream `json:"upstream,omitempty"`
+	UID               *uint32   `json:"uid,omitempty"`
+	PID               int       `json:"pid,omitempty"`
+	Process           string    `json:"process,omitempty"`
+	CommunityID       string    `json:"community_id"`
+	Trailer
+}
+
+// Offer is what one side has announced in its SYN or SYN-ACK.
+type Offer struct {
+	Win    uint16  `json:"win"`
+	MSS    *uint16 `json:"mss,omitempty"`
+	WScale *uint8  `json:"wscale,omitempty"`
+	SACKOK bool    `json:"sack_ok,omitempty"`
+	TS     *uint32 `json:"ts,omitempty"`
+	DF     *bool   `json:"df,omitempty"` // IPv4 only
+	TTL    uint8   `json:"ttl"`
+	ECN    bool    `json:"ecn"`
+}
+
+// Rewrite is a change that a rule has made to a segment.
+type Rewrite struct {
+	Packet string `json:"packet"` // syn, synack, ack, rst
+	What   string `json:"what"`   // mss, df
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Rule   int    `json:"rule"` // its number, from 1
+}
+
+// Upstream is the host's socket that the connection was carried on by.
+type Upstream struct {
+	Local  string `json:"local,omitempty"`
+	Remote string `json:"remote"`
+	Dial   int64  `json:"dial_us"`
+	MSS    int    `json:"mss,omitempty"`   // where a rule has set it
+	Error  string `json:"error,omitempty"` // errno name such as ECONNREFUSED
+}
+
+// Flow is the record of a connection that is over. Its handshake has the same addresses and numbers.
+type Flow struct {
+	Header
+	Tuple
+	ClientISN   uint32 `json:"client_isn"`
+	ServerISN   uint32 `json:"server_isn"`
+	Duration    int64  `json:"duration_us"` // from the SYN
+	Outbound    uint64 `json:"outbound_bytes"`
+	Inbound     uint64 `json:"inbound_bytes"`
+	Retransmits uint64 `json:"retransmits"`
+	ClosedBy    string `json:"closed_by"` // client, server, router
+	Close       string `json:"close"`     // fin, rst, timeout
+	CommunityID string `json:"community_id"`
+	Trailer
+}
+
+// Gap is the record of records that are missing: not written, kept from coming about, or not in the
+// log any more. Which numbers it has depends on the reason.
+type Gap struct {
+	Header
+	From    time.Time `json:"from"` // of the first of them; of those that are not there any more, when that was found
+	To      time.Time `json:"to"`   // of the last of them
+	Lost    uint64    `json:"lost,omitempty"`
+	Refused uint64    `json:"refused,omitempty"` // SYNs kept out
+	First   uint64    `json:"first,omitempty"`   // seq of records that were in the log; 0 = not known
+	Last    uint64    `json:"last,omitempty"`
+	Reason  GapReason `json:"reason"`
+	Trailer
+}
+
+// GapReason says why records are missing.
+type GapReason string
+
+// The values of [GapReason].
+const (
+	QueueFull  GapReason = "queue_full"  // the sinks were too slow
+	WriteError GapReason = "write_error" // the sink's file could not be written
+	Suspended  GapReason = "suspended"   // new connections were kept out until records could be written again
+
+	// Of chained logs only. The first is in order, the others were found at a start.
+	Rotated     GapReason = "rotated"      // rotation removes the oldest files (max_files)
+	Cut         GapReason = "cut"          // the log ended before its head
+	Altered     GapReason = "altered"      // the log had another record than its head says
+	HeadMissing GapReason = "head_missing" // the log had no head
+)
+
+// End is the last record of a run that ends in order.
+type End struct {
+	Header
+	Records Counts  `json:"records"` // that this run has written to the log
+	Frames  *Frames `json:"frames,omitempty"`
+	Trailer
+}
+
+// Counts is numbers of records by type.
+type Counts struct {
+	Handshake uint64 `json:"handshake"`
+	Flow      uint64 `json:"flow"`
+	Gap       uint64 `json:"gap"`
+}
+
+// Frames is what became of the frames that came out of the TUN.
+type Frames struct {
+	Read      uint64 `json:"read"`
+	Accounted uint64 `json:"accounted"` // handed on, or dropped and counted
+}

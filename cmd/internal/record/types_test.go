@@ -1,0 +1,178 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/record/recordtest"
+	"syntap/tap"
+	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
+)
+
+// everything is a record that has every member, but those of captures that contradict each other.
+func everything() *tap.Record {
+	r := recordtest.Handshake(1051, start)
+	r.Outcome, r.AbortedBy, r.SYNRetransmits, r.Simultaneous = tap.Aborted, tap.Client, 1, true
+	r.Rewrites = []tap.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
+	r.Upstream = &flow.Upstream{
+		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360, Error: "ECONNREFUSED",
+	}
+	r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: `we"ird`}
+	p := &r.Segments[0].Packet
+	p.Length, p.EtherType, p.VLANs, p.Prefix = 46, 0x86dd, []uint16{5, 6}, [2]string{"IP 48: ", "lo    In  "}
+	r.Segments[1].Payload = 7
+	return r
+}
+
+// The types say all that the Writer writes, in the same order and form: what is decoded and encoded
+// again is the same line.
+func TestTypesMatchWriter(t *testing.T) {
+	t.Parallel()
+	w := Writer{Chain: NewChain(nil)}
+	header := Header{Time: start, Level: "warning"}
+	for _, tt := range []struct {
+		line []byte
+		into any
+	}{
+		{w.Handshake(nil, 1, everything()), new(Handshake)},
+		{w.Handshake(nil, 2, recordtest.Refused()), new(Handshake)},
+		{w.Flow(nil, 3, &flow.Flow{Key: everything().Key(), Started: start, Retransmits: 1, End: flow.ClientFIN}), new(Flow)},
+		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
+		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3}, Frames: &Frames{4, 5}}), new(End)},
+	} {
+		decoder := json.NewDecoder(bytes.NewReader(tt.line))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(tt.into); err != nil {
+			t.Errorf("%T: %v", tt.into, err)
+		}
+		var again bytes.Buffer
+		encoder := json.NewEncoder(&again)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(tt.into); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(tt.line), again.String()); diff != "" {
+			t.Errorf("%T (-written +decoded and encoded):\n%s", tt.into, diff)
+		}
+	}
+	var h Handshake
+	if err := json.Unmarshal(new(Writer).Handshake(nil, 1, everything()), &h); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range h.Segments { // no member is missing in the record that has them all
+		for j := range reflect.TypeFor[Segment]().NumField() {
+			if i == 0 && reflect.ValueOf(s).Field(j).IsZero() && !slices.Contains([]string{"At", "Ack", "Len"}, reflect.TypeFor[Segment]().Field(j).Name) {
+				t.Errorf("segment has no %s", reflect.TypeFor[Segment]().Field(j).Name)
+			}
+		}
+	}
+}
+
+// The keys that the live page reads are keys of the types.
+func TestTypesMatchPage(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../web/page/*.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	var page []byte
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = append(page, b...)
+	}
+	for _, tt := range []struct {
+		variable string
+		of       reflect.Type
+		own      []string // keys that the page adds
+	}{
+		{"record", reflect.TypeFor[Handshake](), []string{"id", "text"}},
+		{"segment", reflect.TypeFor[Segment](), nil},
+		{"offer", reflect.TypeFor[Offer](), nil},
+		{"upstream", reflect.TypeFor[Upstream](), nil},
+		{"rewrite", reflect.TypeFor[Rewrite](), nil},
+	} {
+		known := append(keys(tt.of), tt.own...)
+		read := regexp.MustCompile(`\b`+tt.variable+`\??\.(\w+)`).FindAllSubmatch(page, -1)
+		if len(read) == 0 {
+			t.Errorf("the page reads nothing of a %s", tt.variable)
+		}
+		for _, key := range read {
+			if !slices.Contains(known, string(key[1])) {
+				t.Errorf("the page reads %s.%s, which no record has", tt.variable, key[1])
+			}
+		}
+	}
+}
+
+// keys returns the JSON keys of a struct.
+func keys(of reflect.Type) (all []string) {
+	for _, f := range reflect.VisibleFields(of) {
+		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
+// checkText compares the text that is made of a record's segments with the text of its packets.
+func checkText(t *testing.T, segments ...tap.Segment) {
+	t.Helper()
+	r := recordtest.Handshake(1051, start)
+	r.Segments = segments
+	line := new(Writer).Handshake(nil, 1, r)
+	var l Line
+	if l.Scan(bytes.TrimSuffix(line, []byte("\n"))) != Plain {
+		t.Fatalf("%q is not a record", line)
+	}
+	for _, d := range []tcpdump.Dialect{tcpdump.Classic, tcpdump.Modern} {
+		var want []byte
+		for i := range segments {
+			want = append(tcpdump.Append(want, d, &segments[i].Packet), '\n')
+		}
+		got, ok := AppendText(nil, l.Raw(Segments), d)
+		if diff := cmp.Diff(string(want), string(got)); diff != "" || ok != (len(segments) > 0) {
+			t.Errorf("%t (-want +got):\n%s", ok, diff)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	checkText(t, everything().Segments...)
+	checkText(t, recordtest.Handshake(1, start).Segments...)
+	checkText(t)
+	for _, segments := range []string{`[]`, `{}`, `[{"at_us":1}]`, `[{"hdr":"4"}]`, `[{"hdr":"zz"}]`, `[{"hdr":17}]`, `[1]`, `[{"hdr":"45","wire":"x"}]`, ``} {
+		if text, ok := AppendText([]byte("before"), []byte(segments), tcpdump.Classic); ok || string(text) != "before" {
+			t.Errorf("AppendText of %s = %q, %t", segments, text, ok)
+		}
+	}
+}
+
+// FuzzText: whatever a packet is, its record prints it as the packet itself is printed.
+func FuzzText(f *testing.F) {
+	for _, s := range everything().Segments {
+		f.Add(s.Packet.Data, s.Packet.Length, uint16(20), uint32(3), s.Packet.EtherType, uint16(7), "IP 48: ")
+	}
+	f.Fuzz(func(t *testing.T, data []byte, length int, tcp uint16, payload uint32, etherType, tag uint16, prefix string) {
+		p := tcpdump.Packet{Data: data, Length: max(length, 0), EtherType: etherType, Prefix: [2]string{prefix, strings.ToUpper(prefix)}}
+		if tag != 0 {
+			p.VLANs = []uint16{tag, 1}
+		}
+		checkText(t, tap.Segment{Time: start, Packet: p, TCP: tcp, Payload: payload})
+	})
+}
