@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"syntap/stack/dial"
+	"syntap/tun"
 	"syntap/tun/tuntest"
 )
 
@@ -125,11 +127,11 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 		defer close(ended)
 		head, body := make([]byte, 128), make([]byte, bodySize)
 		for {
-			size, _, err := r.host.ReadFrame(head, body)
-			if err != nil {
+			f := tun.Frame{Head: head, Body: body}
+			if err := r.host.ReadFrame(&f); err != nil {
 				return
 			}
-			whole := append(append([]byte(nil), head[:min(size, 128)]...), body[:max(0, size-128)]...)
+			whole := slices.Concat(f.Head, f.Body)
 			if not := c.ignored.Load(); not != nil && bytes.Contains(whole[:20], not.AsSlice()) {
 				continue
 			}

@@ -42,23 +42,22 @@ const yieldAfter = 4 << 20
 // netstack copies a whole view when it reads headers from one that is shared, and it always shares.
 func (s *Stack) readLoop() error {
 	head, body := newView(tun.HeadSize), newView(bodySize)
+	var in tun.Frame
 	y := s.sched.NewYielder()
 	defer y.Close()
 	for {
-		n, off, err := s.link.ReadFrame(head.AsSlice(), body.AsSlice())
-		if err != nil {
+		in.Head, in.Body = head.AsSlice(), body.AsSlice()
+		if err := s.link.ReadFrame(&in); err != nil {
 			head.Release()
 			body.Release()
 			return err
 		}
+		n := in.Len()
 		y.Moved(n, yieldAfter)
 		if n <= tun.HeadSize+copyBelow {
 			s.spinner.noted()
 		}
-		f := frame{head: head.AsSlice()[:min(n, tun.HeadSize)], off: off}
-		if n > tun.HeadSize {
-			f.body = body.AsSlice()[:n-tun.HeadSize]
-		}
+		f := frame{head: in.Head, body: in.Body, off: in.Offload}
 		if !s.route(&f) {
 			continue // the views are still ours
 		}

@@ -14,9 +14,10 @@ type repeatLink struct {
 	frame tuntest.Frame
 }
 
-func (l *repeatLink) ReadFrame(head, body []byte) (int, tun.Offload, error) {
-	copy(body, l.frame.Data[copy(head, l.frame.Data):])
-	return len(l.frame.Data), l.frame.Offload, nil
+func (l *repeatLink) ReadFrame(f *tun.Frame) error {
+	copy(f.Body, l.frame.Data[copy(f.Head, l.frame.Data):])
+	f.Fill(len(l.frame.Data), l.frame.Offload)
+	return nil
 }
 
 func (l *repeatLink) WriteFrame(tun.Offload, [][]byte) error { return nil }
@@ -38,9 +39,11 @@ func BenchmarkDataSegment(b *testing.B) {
 			f := dataSegment(s)
 			tap := Wrap(&memLink{}, Options{})
 			b.ReportAllocs()
+			var read tun.Frame
 			for b.Loop() {
-				off := f.Offload
-				if _, r := tap.outbound(f.Data, nil, len(f.Data), &off); r != pass {
+				read.Head = f.Data
+				read.Fill(len(f.Data), f.Offload)
+				if r := tap.outbound(&read); r != pass {
 					b.Fatal(r)
 				}
 			}
@@ -67,10 +70,11 @@ func BenchmarkHandshake(b *testing.B) {
 	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) { records++ }})
 	frames := handshakeFrames()
 	head := make([]byte, tun.HeadSize)
+	var read tun.Frame
 	outbound := func(f []byte) {
-		n := copy(head, f)
-		var off tun.Offload
-		if _, r := tap.outbound(head, nil, n, &off); r != pass {
+		read.Head = head[:copy(head, f)]
+		read.Fill(len(f), tun.Offload{})
+		if r := tap.outbound(&read); r != pass {
 			b.Fatal(r)
 		}
 	}
@@ -105,10 +109,12 @@ func TestAllocations(t *testing.T) {
 	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
 		f := dataSegment(s)
 		tap := Wrap(&repeatLink{frame: f}, Options{})
-		head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
+		read := newFrame()
+		head, body := read.Head, read.Body
 		bufs := [][]byte{f.Data}
 		n := testing.AllocsPerRun(1000, func() {
-			if _, _, err := tap.ReadFrame(head, body); err != nil {
+			read.Head, read.Body = head, body
+			if err := tap.ReadFrame(read); err != nil {
 				t.Fatal(err)
 			}
 			if err := tap.WriteFrame(f.Offload, bufs); err != nil {
@@ -124,13 +130,15 @@ func TestAllocations(t *testing.T) {
 	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) {}, Sources: func(netip.Addr) bool { return true }})
 	frames := handshakeFrames()
 	bufs := [][]byte{frames[1]}
+	var read tun.Frame
 	n := testing.AllocsPerRun(1000, func() {
 		for i, f := range frames {
-			var off tun.Offload
 			if i == 1 {
-				_ = tap.WriteFrame(off, bufs)
+				_ = tap.WriteFrame(tun.Offload{}, bufs)
 			} else {
-				tap.outbound(f, nil, len(f), &off)
+				read.Head = f
+				read.Fill(len(f), tun.Offload{})
+				tap.outbound(&read)
 			}
 		}
 		tap.Forget(key(1000))

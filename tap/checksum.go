@@ -7,12 +7,13 @@ import (
 	"syntap/tun/packet"
 )
 
-// verify checks the checksums of the segment in head and body, except one that the sender has left
-// to the receiver, and notes in off that the TCP checksum is right: no reader sums again.
-func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
-	if s.Version == 4 && !packet.IPv4HeaderIntact(head[:s.HeaderLen]) {
+// verify checks the checksums of the segment in f, except one that the sender has left to the
+// receiver, and notes in f that the TCP checksum is right: no reader sums again.
+func (s *segment) verify(f *tun.Frame) bool {
+	if s.Version == 4 && !packet.IPv4HeaderIntact(f.Head[:s.HeaderLen]) {
 		return false
 	}
+	off := &f.Offload
 	if off.Flags&tun.NeedsCsum != 0 {
 		s.partial = true
 		return int(off.CsumStart) == s.Offset && off.CsumOffset == packet.TCPChecksum
@@ -21,7 +22,7 @@ func (s *segment) verify(head, body []byte, off *tun.Offload) bool {
 		return true
 	}
 	off.Flags |= tun.DataValid
-	return s.ChecksumOK(head, body)
+	return s.ChecksumOK(f.Head, f.Body)
 }
 
 // finishChecksum does in a TCP header without payload what NeedsCsum leaves undone: the field holds

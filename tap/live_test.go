@@ -532,7 +532,7 @@ func TestRun(t *testing.T) {
 		start := time.Now()
 		for i, isn := range []uint32{1000, 2000} { // twice, with an idle hour in between
 			link.outbound = append(link.outbound, tuntest.Frame{Data: tuntest.TCP{Src: testClient, Dst: testServer, Seq: isn, Flags: tuntest.SYN}.Packet()})
-			if _, _, err := tap.ReadFrame(make([]byte, tun.HeadSize), nil); err != nil {
+			if err := tap.ReadFrame(newFrame()); err != nil {
 				t.Fatal(err)
 			}
 			synack := tuntest.TCP{Src: testServer, Dst: testClient, Seq: 5000, Ack: isn + 1, Flags: tuntest.SYN | tuntest.ACK}.Packet()

@@ -38,12 +38,14 @@ func TestSYNFlood(t *testing.T) {
 	frame := testSYN6().Packet()
 	be := binary.BigEndian
 	peak := 0
+	var read tun.Frame
 	for i := range flood {
 		be.PutUint64(frame[16:], rnd.Uint64()) // source address
 		be.PutUint16(frame[40:], uint16(rnd.Uint32()))
 		be.PutUint32(frame[44:], rnd.Uint32())
-		off := tun.Offload{Flags: tun.DataValid}
-		if _, reason := w.tap.outbound(frame, nil, len(frame), &off); reason != pass {
+		read.Head = frame
+		read.Fill(len(frame), tun.Offload{Flags: tun.DataValid})
+		if reason := w.tap.outbound(&read); reason != pass {
 			w.tap.drops[reason].Add(1)
 		}
 		if i%1000 == 0 {
@@ -162,8 +164,7 @@ func TestParallelHandshakes(t *testing.T) {
 					}
 					s.tcp.Seq += i
 					b := s.tcp.Packet()
-					var off tun.Offload
-					if _, reason := tap.outbound(b, nil, len(b), &off); reason != pass {
+					if reason := tap.outbound(frameOf(b)); reason != pass {
 						t.Errorf("segment %x: %s", b, reason)
 					}
 				}
@@ -194,9 +195,7 @@ func TestReentrance(t *testing.T) {
 			tap.Flush()
 		},
 	})
-	b := testSYN().Packet()
-	var off tun.Offload
-	if _, reason := tap.outbound(b, nil, len(b), &off); reason != pass {
+	if reason := tap.outbound(frameOf(testSYN().Packet())); reason != pass {
 		t.Fatal(reason)
 	}
 	if records != 1 {

@@ -22,7 +22,7 @@ func TestOwnMemory(t *testing.T) {
 			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{buf[:n]}); err != nil {
 				t.Fatal(err)
 			}
-		} else if _, reason := w.tap.outbound(buf, nil, n, new(tun.Offload)); reason != pass {
+		} else if reason := w.tap.outbound(frameOf(buf[:n])); reason != pass {
 			t.Fatal(reason)
 		}
 		clear(buf)

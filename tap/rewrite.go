@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"syntap/tap/policy"
+	"syntap/tun"
 	"syntap/tun/packet"
 )
 
@@ -24,15 +25,14 @@ func (t *Tap) Rules() *policy.Rules { return t.rules.Load() }
 const optionRoom = 4
 
 // rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the
-// client sent it. It returns the segment's length after that. head ends with the packet, at the
-// latest.
-func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, head []byte) (int, dropReason) {
-	sent, shown := head, t.tracker.concerns(s, t.tracker.hash(&s.key))
+// client sent it. The frame ends with the packet.
+func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, f *tun.Frame) dropReason {
+	sent, shown := f.Head, t.tracker.concerns(s, t.tracker.hash(&s.key))
 	if shown {
-		sent = slices.Clone(head)
+		sent = slices.Clone(f.Head)
 	}
 	var room [4]policy.Rewrite
-	rewritten, done, reason := s.rewrite(rules, room[:0], head, policy.Outbound, t.pathMTU)
+	rewritten, done, reason := s.rewrite(rules, room[:0], f.Head, policy.Outbound, t.pathMTU)
 	if shown {
 		s.rewrites = slices.Clone(done) // room stays on the stack
 	}
@@ -40,10 +40,14 @@ func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, head []byte) (int
 		reason = t.track(s, sent)
 	}
 	if reason != pass {
-		return 0, reason
+		return reason
 	}
 	t.rewrites.count(s.Flags, done)
-	return s.Length + len(rewritten) - len(head), pass
+	if len(rewritten) != len(f.Head) {
+		f.Head = rewritten
+		f.Parse()
+	}
+	return pass
 }
 
 // rewriteInbound applies the rules to a packet of the router. It returns the frame after that.

@@ -244,10 +244,12 @@ func TestRewriteAllocations(t *testing.T) {
 	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
 		f := dataSegment(s)
 		tap := Wrap(&repeatLink{frame: f}, Options{Rules: rules})
-		head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
+		read := newFrame()
+		head, body := read.Head, read.Body
 		bufs := [][]byte{slices.Clone(f.Data)}
 		n := testing.AllocsPerRun(1000, func() {
-			if _, _, err := tap.ReadFrame(head, body); err != nil {
+			read.Head, read.Body = head, body
+			if err := tap.ReadFrame(read); err != nil {
 				t.Fatal(err)
 			}
 			copy(bufs[0], f.Data)

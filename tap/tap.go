@@ -69,68 +69,69 @@ func (t *Tap) Idle() bool {
 // Close implements tun.Link.
 func (t *Tap) Close() error { return t.link.Close() }
 
-// ReadFrame implements tun.Link: it returns the next outbound frame that may enter the router. head
-// must hold at least tun.HeadSize bytes; TCP headers that do not fit are refused.
-func (t *Tap) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+// ReadFrame implements tun.Link: it returns the next outbound frame that may enter the router.
+// f.Head must have at least tun.HeadSize bytes; TCP headers that do not fit are refused.
+func (t *Tap) ReadFrame(f *tun.Frame) error {
+	head, body := f.Head, f.Body
 	for {
-		n, off, err := t.link.ReadFrame(head, body)
-		if err != nil {
-			return n, off, err
+		f.Head, f.Body = head, body
+		if err := t.link.ReadFrame(f); err != nil {
+			return err
 		}
-		n, reason := t.outbound(head, body, n, &off)
+		f.Head = f.Head[:len(f.Head):len(head)] // an option may be added within the buffer
+		reason := t.outbound(f)
 		if reason == pass {
 			t.passed.Add(1)
-			return n, off, nil
+			return nil
 		}
 		t.drops[reason].Add(1)
 		if reason == dropRefused {
-			var h packet.Headers
-			h.Parse(head, tun.MaxFrame)
-			t.refuse(&h, head)
+			t.refuse(&f.Headers, f.Head)
 		}
 	}
 }
 
-// outbound takes a frame of n bytes and says whether it may pass, and how long it then is: bytes
-// behind the end that the IP header claims, which netstack would take for payload, are cut off.
-func (t *Tap) outbound(head, body []byte, n int, off *tun.Offload) (int, dropReason) {
-	head = head[:min(n, len(head)):len(head)]
-	var h packet.Headers
-	s := segment{Headers: &h}
-	s.parse(head, n, outbound)
+// outbound says whether a frame may pass. It takes off bytes behind the end that the IP header
+// claims, which netstack would take for payload, and extension headers in front of TCP.
+func (t *Tap) outbound(f *tun.Frame) dropReason {
+	h := &f.Headers
 	rules := t.rules.Load()
 	if h.Problem != packet.NoProblem {
 		if h.Problem == packet.TCPFragment { // a rule may have it answered, too
-			return 0, cmp.Or(t.rewriteDatagram(rules, &h, head), dropFragment)
+			return cmp.Or(t.rewriteDatagram(rules, h, f.Head), dropFragment)
 		}
-		return 0, dropProblems[h.Problem]
+		return dropProblems[h.Problem]
 	}
-	if !s.TCP {
-		if aboutTCP(&h, head) {
-			// Netstack believes what such an error says about reachability, whoever made it up (RFC
-			// 5927).
-			return 0, dropICMP
+	if !h.TCP {
+		if aboutTCP(h, f.Head) {
+			// Netstack believes such an error about reachability, whoever sent it (RFC 5927).
+			return dropICMP
 		}
-		return n, t.rewriteDatagram(rules, &h, head)
+		return t.rewriteDatagram(rules, h, f.Head)
 	}
-	if !s.verify(head, body, off) {
-		return 0, dropChecksum
+	if f.Len() > h.Length {
+		f.Truncate(h.Length)
+	}
+	s := segment{Headers: h}
+	s.setKey(f.Head, outbound)
+	if !s.verify(f) {
+		return dropChecksum
 	}
 	if s.Flags&packet.SYN != 0 {
-		if r := t.admit(&s, head); r != pass {
-			return 0, r
+		if r := t.admit(&s, f.Head); r != pass {
+			return r
 		}
 	}
-	length, reason := s.Length, pass
+	reason := pass
 	if rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS() {
-		length, reason = t.rewriteOutbound(rules, &s, head[:min(s.Length, len(head))])
+		reason = t.rewriteOutbound(rules, &s, f)
 	} else {
-		reason = t.track(&s, head)
+		reason = t.track(&s, f.Head)
 	}
-	if reason != pass {
-		return 0, reason
+	if reason == pass && s.Offset != s.HeaderLen {
+		unwrap(f)
 	}
-	return s.unwrap(head, body, length, off), pass
+	return reason
 }
 
 // admit refuses a SYN whose addresses no client and no server may have.

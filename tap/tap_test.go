@@ -15,6 +15,7 @@ import (
 
 	"syntap/tun"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -25,14 +26,15 @@ type memLink struct {
 	inbound  [][]byte
 }
 
-func (l *memLink) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+func (l *memLink) ReadFrame(f *tun.Frame) error {
 	if len(l.outbound) == 0 {
-		return 0, tun.Offload{}, os.ErrClosed
+		return os.ErrClosed
 	}
-	f := l.outbound[0]
+	next := l.outbound[0]
 	l.outbound = l.outbound[1:]
-	copy(body, f.Data[copy(head, f.Data):])
-	return len(f.Data), f.Offload, nil
+	copy(f.Body, next.Data[copy(f.Head, next.Data):])
+	f.Fill(len(next.Data), next.Offload)
+	return nil
 }
 
 func (l *memLink) WriteFrame(_ tun.Offload, bufs [][]byte) error {
@@ -71,10 +73,13 @@ func (w *world) send(f tuntest.Frame) (got tuntest.Frame, reason string) {
 	w.tb.Helper()
 	before := w.tap.Stats().Drops
 	w.link.outbound = append(w.link.outbound, f)
-	head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
-	n, off, err := w.tap.ReadFrame(head, body)
-	if err == nil {
-		return tuntest.Frame{Data: slices.Concat(head, body)[:n], Offload: off}, ""
+	read := newFrame()
+	if w.tap.ReadFrame(read) == nil {
+		var h packet.Headers
+		if h.Parse(read.Head, read.Len()); h != read.Headers {
+			w.tb.Errorf("a frame has the headers %+v, and says %+v", h, read.Headers)
+		}
+		return tuntest.Frame{Data: slices.Concat(read.Head, read.Body), Offload: read.Offload}, ""
 	}
 	for word, count := range w.tap.Stats().Drops {
 		if count != before[word] {
@@ -88,6 +93,18 @@ func (w *world) send(f tuntest.Frame) (got tuntest.Frame, reason string) {
 		w.tb.Error("a frame was dropped and not counted")
 	}
 	return tuntest.Frame{}, reason
+}
+
+// frameOf returns a frame that lies in one buffer.
+func frameOf(b []byte) *tun.Frame {
+	f := &tun.Frame{Head: b}
+	f.Fill(len(b), tun.Offload{})
+	return f
+}
+
+// newFrame returns a frame to be read into.
+func newFrame() *tun.Frame {
+	return &tun.Frame{Head: make([]byte, tun.HeadSize), Body: make([]byte, tun.MaxFrame)}
 }
 
 // play runs a script. It returns one word for each segment: "pass" or the reason of the drop.

@@ -7,27 +7,23 @@ import (
 	"syntap/tun/packet"
 )
 
-// unwrap takes the extension headers out of an IPv6 packet of n bytes that holds TCP, since the
-// router knows no others than those of datagrams: a host that had them would go on with the segment
-// all the same. They are what the walk has accepted: options that may be skipped, a routing header
-// without segments left, the header of an atomic fragment. It returns the packet's length after
-// that.
-func (s *segment) unwrap(head, body []byte, n int, off *tun.Offload) int {
-	const header, payloadLength, nextHeader = 40, 4, 6
-	if s.Version != 6 || s.Offset == header {
-		return n
+// unwrap takes the extension headers out of an IPv6 frame that holds TCP, since the router knows no
+// others than those of datagrams: a host that had them would accept the segment all the same. They
+// are those that Parse finds no problem with: options that may be skipped, a routing header without
+// segments left, the header of an atomic fragment.
+func unwrap(f *tun.Frame) {
+	const payloadLength, nextHeader = 4, 6
+	cut := f.Headers.Offset - packet.IPv6HeaderLen
+	copy(f.Head[packet.IPv6HeaderLen:], f.Head[f.Headers.Offset:])
+	n := f.Len() - cut
+	if len(f.Body) > 0 {
+		moved := copy(f.Head[len(f.Head)-cut:], f.Body)
+		copy(f.Body, f.Body[moved:])
 	}
-	cut := s.Offset - header
-	first := min(n, len(head))
-	copy(head[header:], head[s.Offset:first])
-	if rest := n - first; rest > 0 {
-		moved := copy(head[first-cut:first], body[:rest])
-		copy(body, body[moved:rest])
-	}
-	n -= cut
-	head[nextHeader] = packet.ProtoTCP
-	binary.BigEndian.PutUint16(head[payloadLength:], uint16(n-header))
-	off.CsumStart -= min(off.CsumStart, uint16(cut))
-	off.HdrLen -= min(off.HdrLen, uint16(cut))
-	return n
+	f.Truncate(n)
+	f.Head[nextHeader] = packet.ProtoTCP
+	binary.BigEndian.PutUint16(f.Head[payloadLength:], uint16(n-packet.IPv6HeaderLen))
+	f.Offload.CsumStart -= min(f.Offload.CsumStart, uint16(cut))
+	f.Offload.HdrLen -= min(f.Offload.HdrLen, uint16(cut))
+	f.Parse()
 }

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	wgtun "golang.zx2c4.com/wireguard/tun"
+
+	"syntap/tun/packet"
 )
 
 // Device is a Linux TUN interface. wireguard/tun creates, names and closes it; frames are moved by
@@ -139,29 +141,29 @@ func (r *frameReader) readv(fd uintptr) bool {
 	}
 }
 
-// ReadFrame implements Link. Frames that lie about their sizes are counted and left out.
-func (d *Device) ReadFrame(head, body []byte) (int, Offload, error) {
-	r := &d.read
+// ReadFrame implements Link. Malformed frames are counted and left out.
+func (d *Device) ReadFrame(f *Frame) error {
+	r, head, body := &d.read, f.Head, f.Body
 	r.iov[0].Base, r.iov[1].Base, r.iov[2].Base = &r.hdr[0], &head[0], &body[0]
 	r.iov[0].SetLen(len(r.hdr))
 	r.iov[1].SetLen(len(head))
 	r.iov[2].SetLen(len(body))
 	for {
 		if err := d.raw.Read(r.attempt); err != nil {
-			return 0, Offload{}, os.ErrClosed // the only error of RawConn.Read on a file without deadline
+			return os.ErrClosed // the only error of RawConn.Read on a file without deadline
 		}
 		if r.errno != 0 {
-			return 0, Offload{}, fmt.Errorf("read TUN interface %s: %w", d.name, r.errno)
+			return fmt.Errorf("read TUN interface %s: %w", d.name, r.errno)
 		}
-		n := r.n - virtioHdrLen
-		off := decodeVirtio(r.hdr[:])
-		if !honest(off, head[:max(0, min(n, len(head)))], n) {
+		f.Head, f.Body = head, body
+		f.Fill(r.n-virtioHdrLen, decodeVirtio(r.hdr[:]))
+		if f.Headers.Problem == packet.Malformed || !f.Offload.fits(&f.Headers) {
 			d.stats.Malformed.Add(1)
 			continue
 		}
 		d.stats.OutboundFrames.Add(1)
-		d.stats.OutboundBytes.Add(uint64(n))
-		return n, off, nil
+		d.stats.OutboundBytes.Add(uint64(f.Len()))
+		return nil
 	}
 }
 

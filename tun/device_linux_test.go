@@ -35,14 +35,13 @@ func openDevice(t *testing.T) (*tuntest.Namespace, *tun.Device) {
 // read returns the next frame, or fails the test after a while.
 func read(t *testing.T, dev *tun.Device) ([]byte, tun.Offload) {
 	t.Helper()
-	head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame-tun.HeadSize)
+	f := tun.Frame{Head: make([]byte, tun.HeadSize), Body: make([]byte, tun.MaxFrame-tun.HeadSize)}
 	timer := time.AfterFunc(20*time.Second, func() { _ = dev.Close() })
 	defer timer.Stop()
-	n, off, err := dev.ReadFrame(head, body)
-	if err != nil {
+	if err := dev.ReadFrame(&f); err != nil {
 		t.Fatalf("read frame: %v", err)
 	}
-	return append(head[:min(n, len(head))], body[:max(0, n-len(head))]...), off
+	return append(f.Head, f.Body...), f.Offload
 }
 
 func TestFramesCrossDevice(t *testing.T) {
@@ -96,8 +95,7 @@ func TestCloseEndsReadFrame(t *testing.T) {
 	_, dev := openDevice(t)
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := dev.ReadFrame(make([]byte, tun.HeadSize), make([]byte, 1500))
-		ended <- err
+		ended <- dev.ReadFrame(&tun.Frame{Head: make([]byte, tun.HeadSize), Body: make([]byte, 1500)})
 	}()
 	if err := dev.Close(); err != nil {
 		t.Errorf("close: %v", err)

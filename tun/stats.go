@@ -6,6 +6,6 @@ import "sync/atomic"
 type Stats struct {
 	OutboundFrames, OutboundBytes atomic.Uint64
 	InboundFrames, InboundBytes   atomic.Uint64
-	Malformed                     atomic.Uint64 // outbound frames that lied about their sizes: dropped
+	Malformed                     atomic.Uint64 // outbound frames with contradictory lengths: dropped
 	WriteErrors                   atomic.Uint64 // inbound frames the kernel refused: dropped
 }

@@ -160,15 +160,14 @@ func (k *kernel) forward(t *testing.T, f tuntest.Frame, tcp int) tuntest.Frame {
 	}
 	timer := time.AfterFunc(tuntest.Patience, func() { _ = k.out.Close() })
 	defer timer.Stop()
-	head, body := make([]byte, 256), make([]byte, 2000)
 	for {
-		n, off, err := k.out.ReadFrame(head, body)
-		if err != nil {
+		out := tun.Frame{Head: make([]byte, 256), Body: make([]byte, 2000)}
+		if err := k.out.ReadFrame(&out); err != nil {
 			t.Fatalf("read what the kernel forwards: %v", err)
 		}
 		// The kernel's own IPv6 messages come by here too.
-		if b := head[:min(n, len(head))]; len(b) >= tcp+8 && bytes.Equal(b[tcp:tcp+8], f.Data[tcp:tcp+8]) {
-			return tuntest.Frame{Data: b, Offload: off}
+		if b := out.Head; len(b) >= tcp+8 && bytes.Equal(b[tcp:tcp+8], f.Data[tcp:tcp+8]) {
+			return tuntest.Frame{Data: b, Offload: out.Offload}
 		}
 	}
 }

@@ -53,19 +53,20 @@ func (e *PipeEnd) Close() error {
 }
 
 // ReadFrame implements tun.Link.
-func (e *PipeEnd) ReadFrame(head, body []byte) (int, tun.Offload, error) {
+func (e *PipeEnd) ReadFrame(f *tun.Frame) error {
 	if e.isClosed() {
-		return 0, tun.Offload{}, os.ErrClosed
+		return os.ErrClosed
 	}
 	select {
 	case <-e.closed:
-		return 0, tun.Offload{}, os.ErrClosed
-	case f := <-e.from:
-		if len(f.Data) > len(head)+len(body) {
-			return 0, tun.Offload{}, fmt.Errorf("read frame of %d bytes: %w", len(f.Data), io.ErrShortBuffer)
+		return os.ErrClosed
+	case sent := <-e.from:
+		if len(sent.Data) > f.Len() {
+			return fmt.Errorf("read frame of %d bytes: %w", len(sent.Data), io.ErrShortBuffer)
 		}
-		copy(body, f.Data[copy(head, f.Data):])
-		return len(f.Data), f.Offload, nil
+		copy(f.Body, sent.Data[copy(f.Head, sent.Data):])
+		f.Fill(len(sent.Data), sent.Offload)
+		return nil
 	}
 }
 

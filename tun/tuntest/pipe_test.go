@@ -22,10 +22,10 @@ func TestPipeCarriesFrames(t *testing.T) {
 	if err := host.Send(tuntest.Frame{Data: []byte("outbound"), Offload: off}); err != nil {
 		t.Fatal(err)
 	}
-	head, body := make([]byte, 3), make([]byte, 10)
-	n, gotOff, err := router.ReadFrame(head, body)
-	if got := string(head) + string(body[:5]); err != nil || n != 8 || got != "outbound" || gotOff != off {
-		t.Errorf("ReadFrame = %d, %+v, %v with %q, want 8, %+v, nil with %q", n, gotOff, err, got, off, "outbound")
+	read := tun.Frame{Head: make([]byte, 3), Body: make([]byte, 10)}
+	err := router.ReadFrame(&read)
+	if err != nil || string(read.Head) != "out" || string(read.Body) != "bound" || read.Offload != off {
+		t.Errorf("ReadFrame = %v: %q, %q, %+v", err, read.Head, read.Body, read.Offload)
 	}
 
 	if err := router.WriteFrame(off, [][]byte{[]byte("in"), nil, []byte("bound")}); err != nil {
@@ -50,7 +50,8 @@ func TestPipeFrameTooLong(t *testing.T) {
 	if err := host.Send(tuntest.Frame{Data: make([]byte, 9)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := router.ReadFrame(make([]byte, 4), make([]byte, 4)); !errors.Is(err, io.ErrShortBuffer) {
+	short := tun.Frame{Head: make([]byte, 4), Body: make([]byte, 4)}
+	if err := router.ReadFrame(&short); !errors.Is(err, io.ErrShortBuffer) {
 		t.Errorf("ReadFrame of 9 bytes into 8 = %v, want io.ErrShortBuffer", err)
 	}
 }
@@ -60,8 +61,7 @@ func TestPipeClose(t *testing.T) {
 	router, host := tuntest.NewPipe(1500)
 	read := make(chan error)
 	go func() {
-		_, _, err := router.ReadFrame(make([]byte, 8), nil)
-		read <- err
+		read <- router.ReadFrame(&tun.Frame{Head: make([]byte, 8)})
 	}()
 	if err := host.Close(); err != nil {
 		t.Fatal(err)

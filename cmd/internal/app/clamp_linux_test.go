@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -136,12 +137,12 @@ type recorder struct {
 // extent is the most that has been seen, in bytes.
 type extent struct{ frame, segment int }
 
-func (r *recorder) ReadFrame(head, body []byte) (int, tun.Offload, error) {
-	n, off, err := r.Link.ReadFrame(head, body)
+func (r *recorder) ReadFrame(f *tun.Frame) error {
+	err := r.Link.ReadFrame(f)
 	if err == nil {
-		r.measure("outbound", head, n, off)
+		r.measure("outbound", &f.Headers, f.Len(), f.Offload)
 	}
-	return n, off, err
+	return err
 }
 
 func (r *recorder) WriteFrame(off tun.Offload, bufs [][]byte) error {
@@ -149,19 +150,17 @@ func (r *recorder) WriteFrame(off tun.Offload, bufs [][]byte) error {
 	for _, b := range bufs {
 		n += len(b)
 	}
-	r.measure("inbound", bufs[0], n, off)
+	var h packet.Headers
+	h.Parse(bufs[0], n)
+	r.measure("inbound", &h, n, off)
 	return r.Link.WriteFrame(off, bufs)
 }
 
-func (r *recorder) measure(direction string, head []byte, n int, off tun.Offload) {
-	tcp, proto := 20, head[9]
-	if head[0]>>4 == 6 {
-		tcp, proto = 40, head[6]
-	}
-	if proto != 6 {
+func (r *recorder) measure(direction string, h *packet.Headers, n int, off tun.Offload) {
+	if !h.TCP {
 		return
 	}
-	segment := n - tcp - int(head[tcp+12]>>4)*4
+	segment := h.PayloadLen()
 	if off.GSO != tun.GSONone {
 		segment = int(off.GSOSize)
 	}
