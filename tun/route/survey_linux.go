@@ -270,6 +270,9 @@ func prefix(n *net.IPNet, family int) netip.Prefix {
 		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
 	a, _ := netip.AddrFromSlice(n.IP)
+	if family == netlink.FAMILY_V4 {
+		a = a.Unmap() // the netlink package gives a default route the IP of 16 bytes
+	}
 	bits, _ := n.Mask.Size()
 	return netip.PrefixFrom(a, bits)
 }

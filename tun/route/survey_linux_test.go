@@ -22,6 +22,12 @@ func TestNotices(t *testing.T) {
 		{"nothing", "", nil, nil},
 		{"wg-quick", "ip rule add pref 30000 lookup main suppress_prefixlength 0; ip rule add pref 30001 not fwmark 0xca6c lookup 51820; ip route add default dev wan0 table 51820", nil, nil},
 		{"before ours", "ip rule add pref 5270 lookup 52; ip route add default dev wan0 table 52", nil, []string{"every destination goes past the TUN", "route.priority to 5262 "}},
+		{
+			"before ours, IPv4 only",
+			"ip rule add pref 5270 lookup 52; ip route add default dev wan0 table 52",
+			func(c *route.Config) { c.Include = prefixes("0.0.0.0/0") },
+			[]string{"every destination goes past the TUN", "route.priority to 5262 "},
+		},
 		{"before ours, without a route", "ip rule add pref 5270 lookup 52", nil, nil},
 		{"before ours, excluded", "ip rule add pref 5270 lookup 52; ip route add 203.0.113.0/24 dev wan0 table 52", func(c *route.Config) { c.Exclude = prefixes("203.0.113.0/24") }, nil},
 		{"before ours, of the other family", "ip -6 rule add pref 5270 lookup 52; ip route add default dev wan0 table 52", nil, nil},
