@@ -36,7 +36,7 @@ func TestNotices(t *testing.T) {
 		{"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; ip rule add pref 101 fwmark 0x80000/0xff0000 unreachable", nil, nil},
 		{"a user", "ip rule add pref 20000 uidrange 1000-1000 lookup 52", nil, []string{strings.ReplaceAll(unseen, "%s", "user"), "route.exclude_uids"}},
 		{"an interface", "ip rule add pref 20000 iif lan0 lookup 52", nil, []string{strings.ReplaceAll(unseen, "%s", "interface"), "egress.interface"}},
-		{"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil, []string{"does not forward what 192.0.2.0/24 sends", "sysctl -w net.ipv4.ip_forward=1"}},
+		{"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil, []string{"does not forward packets from 192.0.2.0/24", "sysctl -w net.ipv4.ip_forward=1"}},
 		{"a firewall drops", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'", nil, []string{"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept"}},
 		{"iptables drops", "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'", nil, []string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"}},
 		{"a firewall that names the TUN", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward iifname \"syntap*\" accept'", nil, nil},
