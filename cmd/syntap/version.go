@@ -31,7 +31,7 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// versions lists what decides about the program's behaviour, one a line.
+// versions lists the modules that decide about the program's behaviour, one a line.
 func versions(info *debug.BuildInfo) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "syntap %s\n", version.String())
