@@ -10,11 +10,11 @@ import (
 // bridge with a published port, and a server.
 type hostKind struct {
 	name  string
-	said  string // what run warns of, as regular expressions, one a line
+	said  string // the warnings of run, as regular expressions, one a line
 	setUp func(t *testing.T, h *hostLab)
 }
 
-// may begins what run warns of only if it runs long enough.
+// may begins a warning that run gives only if it runs long enough.
 const may = "may: "
 
 // hostKinds are the rows of configs/hosts.md.

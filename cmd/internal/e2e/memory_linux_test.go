@@ -13,14 +13,14 @@ import (
 )
 
 // TestMemoryLimit opens downloads that the client does not read until new connections have to wait:
-// they hold what they may, together. A connection that moves goes on meanwhile, and what the others
-// gave back has room for new ones.
+// they hold as much as they may, together. A connection that moves goes on meanwhile, and the
+// memory of closed ones has room for new ones.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
 	const limit = 16 * megabyte
 	lab := tuntest.NewLab(t)
-	lab.Router.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536") // of the client: what it takes has moved, and is no stall
+	lab.Router.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536") // of the client: bytes that it takes have moved, and are no stall
 	sending := lab.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, "7001"))
 	go serveAll(sending, func(conn *net.TCPConn) { _, _ = io.Copy(conn, zeros{}) })
 	echoing := lab.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, "7002"))
