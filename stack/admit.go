@@ -45,7 +45,7 @@ func (s *Stack) charge(f *flow) {
 	if f.next != nil {
 		n += int64(len(f.next.packet))
 	}
-	s.memory.held.Add(n - f.fixed)
+	f.payer.charge(n - f.fixed)
 	f.fixed = n
 }
 
@@ -109,17 +109,19 @@ func (s *Stack) newAttempt(key flowKey, isn uint32, syn []byte) *flow {
 		s.stats.DropTCPFlows.Add(1)
 		return nil
 	}
-	isLocal := key.client.Addr().Is6() && s.o.Local(key.client.Addr())
+	isLocal := s.o.Local(key.client.Addr())
 	if full := s.halfOpenFull(key.client.Addr(), isLocal); full != nil { // now: later it may answer, see connected
 		full.Add(1)
 		return nil
 	}
-	if !s.memory.admit(flowMemory + int64(len(syn))) {
-		s.stats.DropMemory.Add(1)
+	payer, fixed := s.memory.payer(key.client.Addr(), isLocal), flowMemory+int64(len(syn))
+	if full := payer.admit(fixed); full != nil {
+		s.fullOf(full).Add(1)
+		s.memory.leave(&payer)
 		return nil
 	}
 	f := newFlow(s, key, isn, syn)
-	f.fixed = flowMemory + int64(len(syn))
+	f.payer, f.fixed = payer, fixed
 	f.trying, f.isLocal = true, isLocal
 	s.noteDSCP(f, dscpOf(syn))
 	s.flows[key] = f
@@ -180,8 +182,9 @@ func (s *Stack) forget(f *flow) {
 	}
 	s.stats.TCPFlows.Add(-1)
 	var next *flow
-	s.memory.held.Add(-f.fixed)
+	f.payer.charge(-f.fixed)
 	f.leaveRoom()
+	s.memory.leave(&f.payer)
 	waits := f.next != nil && time.Since(f.next.at) < nextSYNAge
 	if waits {
 		next = s.newAttempt(f.key, f.next.isn, f.next.packet)

@@ -102,8 +102,10 @@ func (s *Stack) connectFrom(port uint16, f *flow, target netip.AddrPort) (fd, ms
 		return -1, 0, err
 	}
 	mss, err = s.sizeStream(fd, f.key, target.Addr())
-	if s.memory.cramped() {
+	f.socket.Store(uint32(sizedByKernel))
+	if f.payer.cramped() {
 		resizeSocket(fd, sizedTightAtFirst)
+		f.socket.Store(uint32(sizedTightAtFirst))
 	}
 	if dscp := dscpOf(f.syn); dscp != 0 {
 		setDSCP(fd, target.Addr().Is6(), dscp)
@@ -150,11 +152,14 @@ func (s *Stack) answerConnected(f *flow) {
 		errno = int(unix.EBADF)
 	}
 	full := s.halfOpenFull(f.key.client.Addr(), f.isLocal)
-	if full == nil && errno == 0 && !f.takeRoom() {
-		full = &s.stats.DropMemory
+	if full == nil && errno == 0 {
+		if account := f.takeRoom(); account != nil {
+			full = s.fullOf(account)
+		}
 	}
 	place := errno == 0 && full == nil
 	if place {
+		f.resizeSocket()
 		s.countHalfOpen(f, 1)
 		f.phase.Store(answering)
 		s.setDeadline(f, s.o.HandshakeTimeout)
@@ -353,9 +358,6 @@ func (s *Stack) open(f *flow) {
 	}
 	f.timer.Stop()
 	f.timer = nil // not needed any more, and large
-	if f.tight.Load() {
-		f.inbound.quiet.Store(true) // the kernel would let the host socket's buffers grow
-	}
 	f.phase.Store(open)
 	s.mu.Unlock()
 	f.outbound.Wake() // there may be news already

@@ -14,8 +14,8 @@ import (
 // as memory has room for it, and gives it back when it is quiet and has nothing left in it. Where
 // memory is scarce the flow is tightened then (weigh.go).
 const (
-	tightReceiveBuffer = 8 << 10
-	tightSendBuffer    = 4 << 10
+	tightReceiveBuffer = 4 << 10
+	tightSendBuffer    = 2 << 10
 	smallReceiveBuffer = 128 << 10 // the window takes one super-segment
 	largeReceiveBuffer = 2 << 20
 	smallSendBuffer    = 64 << 10
@@ -42,12 +42,11 @@ func (h *half) noteMoved(n int) {
 			h.carried = 0
 		}
 	case h.carried < growAfter:
-	case f.stack.memory.lend(h.price(), 2):
+	case f.payer.lend(h.price(), 2):
 		h.large.Store(true)
 		h.setBuffer(h.largeBuffer())
-		f.curb(false)
+		f.resizeBuffers()
 	default:
-		f.curb(true)
 		h.carried = 0 // ask again later
 	}
 }
@@ -73,7 +72,7 @@ func (h *half) shrink() {
 func (h *half) giveBufferBack() {
 	if h.large.Load() {
 		h.large.Store(false)
-		h.flow.stack.memory.takeBack(h.price())
+		h.flow.payer.takeBack(h.price())
 	}
 }
 

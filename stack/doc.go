@@ -137,24 +137,27 @@
 // each leg sends again for as long as Linux does, about 15 minutes, so that an outage ends nothing
 // that it would not end without a router.
 //
-// What the ends of a connection do not read stays below the sizes of its buffers: then windows
-// close and senders wait. All connections share Options.Memory, for netstack's queues, our buffers
-// and the kernel's sockets (memory.go). Each is charged for what its buffers can take, and for what
-// has been found in them where that is more: of host sockets by SO_MEMINFO. Buffers have three
-// sizes.
+// The bytes that the ends of a connection do not read stay below the sizes of its buffers: then
+// windows close and senders wait. All connections share Options.Memory, for netstack's queues, our
+// buffers and the kernel's sockets (memory.go). Each is charged for the bytes that its buffers are
+// likely to hold, and for those that have been found in them where these are more: of host sockets
+// by SO_MEMINFO. Buffers have three sizes.
 //
-//   - Small ones are what a connection begins with, as long as half of the memory is free.
+//   - Small ones are those a connection begins with, as long as half of the memory is free. The
+//     kernel lets those of the host socket grow by itself while little is charged.
 //   - Large ones in netstack (buffer.go) are for a direction that has moved 256 KiB. The kernel
 //     lets those of the host socket grow by itself, up to 2 MiB where memory is scarce.
 //   - Tight ones of a few KiB are for connections that begin later, and for those that have been
-//     quiet for two sweeps while more than a quarter is charged (weigh.go). After 16 KiB that move
-//     they are small again.
+//     quiet for two seconds where memory is scarce (weigh.go). After 8 KiB that move they are small
+//     again.
 //
 // New connections find room in seven eighths of the memory, and wait when there is none: their SYN,
-// or the answer to it, is dropped and counted. An eighth is for directions in full swing, whatever
-// the others hold. A flow that moves pays for none of this: it is weighed by the sweeper, and its
-// buffers change when it has moved enough. Connections that netstack still closes count until their
-// client has acknowledged all or is given up.
+// or the answer to it, is dropped and counted. One client address has a quarter of that, an IPv6
+// /64 a half, and the programs of this host all but an eighth; where a source holds most of its
+// share, memory is scarce for it alone. An eighth of the whole is for directions that move much,
+// whatever the others hold. A flow that moves pays for none of this: it is weighed by the sweeper,
+// and its buffers change when it has moved enough. Connections that netstack still closes count
+// until their client has acknowledged all or is given up.
 //
 // A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has
 // (syn.go).

@@ -31,7 +31,7 @@ type flow struct {
 	stack   *Stack
 	key     flowKey
 	isn     uint32   // of the client's SYN
-	isLocal bool     // the client is a program of this host; of IPv6
+	isLocal bool     // the client is a program of this host
 	next    *nextSYN // nil = none; guarded by stack.mu
 
 	phase      atomic.Uint32 // a phase; written with stack.mu held
@@ -76,14 +76,14 @@ type flow struct {
 	unsent     []byte        // read from the host socket, not yet taken by netstack; owned by the inbound half
 	buffer     *readBuffer   // that unsent stands in, if the flow keeps it; owned by the inbound half
 
-	fixed    int64        // charged to memory besides room and large buffers; guarded by stack.mu
-	room     atomic.Int64 // charged for its buffers; -1 = gone
-	kept     atomic.Int64 // bytes of memory behind unsent
-	tight    atomic.Bool  // its buffers are tight
-	loosened atomic.Bool  // its room is lent
-	curbed   atomic.Bool  // the kernel may not grow the host socket's buffers
-	sizing   sync.Mutex   // held while buffers are resized
-	socket   socketSize   // of the host socket's buffers; guarded by sizing
+	payer    payer         // of all that the flow holds
+	fixed    int64         // charged to memory besides room and large buffers; guarded by stack.mu
+	room     atomic.Int64  // charged for its buffers; -1 = gone
+	kept     atomic.Int64  // bytes of memory behind unsent
+	tight    atomic.Bool   // its buffers are tight
+	loosened atomic.Bool   // its room is lent
+	sizing   sync.Mutex    // held while buffers are resized
+	socket   atomic.Uint32 // the socketSize of the host socket; written with sizing held
 }
 
 type flowKey struct{ client, server netip.AddrPort }

@@ -142,8 +142,8 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Error("no connection has waited for its record in vain")
 	}
 	for name, n := range map[string]int64{
-		"half-open handshakes": router.stats.HalfOpen.Load(), "bytes charged": router.memory.held.Load(),
-		"bytes lent": router.memory.lent.Load(), "marked connections": router.markedFlows.Load(),
+		"half-open handshakes": router.stats.HalfOpen.Load(), "bytes charged": router.memory.all.held.Load(),
+		"bytes lent": router.memory.all.lent.Load(), "marked connections": router.markedFlows.Load(),
 		"netstack's endpoints": int64(len(router.net.RegisteredEndpoints())),
 	} {
 		if n != 0 {

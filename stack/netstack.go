@@ -58,8 +58,8 @@ func setTCPOptions(s *gstack.Stack) error {
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
 		&recovery, &sack, &reno, &moderate, &wait,
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
-		&tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: smallSendBuffer, Max: largeSendBuffer},
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tightReceiveBuffer, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: tightSendBuffer, Default: smallSendBuffer, Max: largeSendBuffer},
 	} {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set TCP option %T: %s", o, err)

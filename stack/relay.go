@@ -210,7 +210,7 @@ type readBuffer [8 * maxChunk]byte
 // tight ones.
 const (
 	smallRead = 16 << 10
-	tightRead = 4 << 10
+	tightRead = 1 << 10
 )
 
 // readBuffer returns the memory for a read, which the flow has until releaseReadBuffer.
@@ -287,7 +287,7 @@ type gather struct {
 // host socket. The kernel takes a segment whole, however small the socket's buffer is.
 const (
 	gatherViews = 256
-	tightWrite  = 4 << 10
+	tightWrite  = 1 << 10
 )
 
 var errFull = errors.New("gather list full")

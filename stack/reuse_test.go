@@ -109,7 +109,7 @@ func TestNextSYNAges(t *testing.T) {
 	})
 	first.send(t, tuntest.RST)
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	if held := router.memory.held.Load(); held != 0 {
+	if held := router.memory.all.held.Load(); held != 0 {
 		t.Errorf("%d bytes are still charged", held)
 	}
 }

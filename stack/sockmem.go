@@ -45,7 +45,7 @@ const (
 const (
 	largeSocketBuffer  = 1 << 20
 	smallSocketBuffer  = 64 << 10
-	tightSocketReceive = 4 << 10
+	tightSocketReceive = 2 << 10
 	tightSocketSend    = 2 << 10
 )
 

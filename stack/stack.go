@@ -67,7 +67,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
 	}
-	s.memory.limit.Store(o.Memory)
+	s.memory.init(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
 	if s.o.Local == nil {

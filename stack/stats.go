@@ -24,6 +24,7 @@ type Stats struct {
 	DropProtocol          atomic.Uint64 // neither TCP, UDP nor ICMP
 	DropTCPFlows          atomic.Uint64 // SYN beyond TCPFlows
 	DropMemory            atomic.Uint64 // SYN beyond Memory
+	DropMemoryPerSource   atomic.Uint64 // SYN beyond the share of its source in Memory
 	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
 	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
 	DropOwnSocket         atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
@@ -67,6 +68,7 @@ func (s *Stats) Drops() map[string]uint64 {
 		"protocol":             s.DropProtocol.Load(),
 		"tcp_flows":            s.DropTCPFlows.Load(),
 		"memory":               s.DropMemory.Load(),
+		"memory_per_source":    s.DropMemoryPerSource.Load(),
 		"half_open":            s.DropHalfOpen.Load(),
 		"half_open_per_source": s.DropHalfOpenPerSource.Load(),
 		"own_socket":           s.DropOwnSocket.Load(),

@@ -43,10 +43,11 @@ func (s *Stack) sweep(ticks int) {
 			runtime.Gosched()
 		}
 		f.weigh()
+		f.fitSocket()
 		switch {
 		case f.moved.Swap(false):
 			f.still = 0
-		case f.still < stillFor || f.still < sweepFaster && f.large() || s.memory.scarce() && !f.tight.Load():
+		case f.still < stillFor || f.still < sweepFaster && f.large() || f.payer.scarce() && !f.tight.Load():
 			f.still += ticks
 			if f.still >= stillFor && (f.still >= sweepFaster || !f.large()) {
 				f.outbound.rest()

@@ -85,7 +85,7 @@ func TestManyFlowsAtOnce(t *testing.T) {
 	if n := router.stats.HalfOpen.Load(); n != 0 {
 		t.Errorf("half-open attempts left: %d", n)
 	}
-	if n := router.memory.held.Load(); n != 0 {
+	if n := router.memory.all.held.Load(); n != 0 {
 		t.Errorf("%d bytes still charged", n)
 	}
 }

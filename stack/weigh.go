@@ -11,29 +11,30 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// The room of a flow is what it may hold besides large buffers, in bytes. A flow begins with small
-// buffers and smallRoom for both its directions, and keeps them as long as memory is not scarce.
-// Where it is, a flow that has been quiet is tightened: its buffers in netstack and in the kernel
-// take a few KiB. When it has moved tightMoved bytes it has small ones again.
+// The room of a flow is the bytes that it is charged for besides large buffers. A flow begins with
+// small buffers and smallRoom for both its directions, and keeps them as long as memory is not
+// scarce. Where it is, a flow that has been quiet is tightened: its buffers in netstack and in the
+// kernel take a few KiB. After tightMoved bytes that move it has small ones again.
+//
+// A tight flow is charged for the bytes that the sweeper finds in it: of many that are idle few
+// begin to move at a time.
 const (
 	smallRoom  = 192 << 10
-	tightRoom  = 16 << 10
-	tightMoved = 16 << 10
+	tightRoom  = 1 << 10
+	tightMoved = 8 << 10
 )
 
-// takeRoom gives a flow that has reached its far side a room, if there is one.
-func (f *flow) takeRoom() (ok bool) {
-	m := &f.stack.memory
-	if m.take(smallRoom, m.roomy()) {
+// takeRoom gives a flow that has reached its far side a room, or returns the account that is full.
+func (f *flow) takeRoom() (full *account) {
+	if f.payer.take(smallRoom, func(b *bounds) int64 { return b.roomy }) == nil {
 		f.room.Store(smallRoom)
-		return true
+		return nil
 	}
-	if !m.admit(tightRoom) {
-		return false
+	if full = f.payer.admit(tightRoom); full == nil {
+		f.room.Store(tightRoom)
+		f.tight.Store(true)
 	}
-	f.room.Store(tightRoom)
-	f.tight.Store(true)
-	return true
+	return full
 }
 
 // setRoom changes what is charged for a flow's room, unless the flow is gone.
@@ -44,7 +45,7 @@ func (f *flow) setRoom(n int64) {
 			return
 		}
 		if f.room.CompareAndSwap(old, n) {
-			f.stack.memory.held.Add(n - old)
+			f.payer.charge(n - old)
 			return
 		}
 	}
@@ -52,20 +53,20 @@ func (f *flow) setRoom(n int64) {
 
 // leaveRoom ends the charge.
 func (f *flow) leaveRoom() {
-	f.stack.memory.held.Add(-f.room.Swap(-1))
+	f.payer.charge(-f.room.Swap(-1))
 	f.endLoan()
 }
 
 func (f *flow) endLoan() {
 	if f.loosened.Swap(false) {
-		f.stack.memory.lent.Add(tightRoom - smallRoom)
+		f.payer.endLoan(smallRoom - tightRoom)
 	}
 }
 
 // tighten has a quiet flow make do with little, where memory is scarce. The caller owns a half that
 // is not done.
 func (f *flow) tighten() {
-	if !f.tight.Load() && !f.stack.memory.scarce() {
+	if !f.tight.Load() && !f.payer.scarce() {
 		return
 	}
 	f.tight.Store(true)
@@ -74,14 +75,14 @@ func (f *flow) tighten() {
 	f.weigh()
 }
 
-// loosen gives a tight flow that moves small buffers again, if there is room. The caller owns a
-// half that is not done.
+// loosen gives a tight flow that moves small buffers again, if there is room. The caller owns a half
+// that is not done.
 func (f *flow) loosen() {
-	if !f.stack.memory.lend(smallRoom-tightRoom, 1) {
+	if !f.payer.lend(smallRoom-tightRoom, 1) {
 		return
 	}
 	if !f.tight.CompareAndSwap(true, false) { // the other half has
-		f.stack.memory.takeBack(smallRoom - tightRoom)
+		f.payer.takeBack(smallRoom - tightRoom)
 		return
 	}
 	f.room.Add(smallRoom - tightRoom)
@@ -89,23 +90,12 @@ func (f *flow) loosen() {
 	f.resizeBuffers()
 }
 
-// resizeBuffers gives a flow the buffers that it is to have. Both halves may call it at a time.
+// resizeBuffers gives a flow the buffers that it is to have. The caller owns a half that is not done;
+// both halves may call it at a time.
 func (f *flow) resizeBuffers() {
 	f.sizing.Lock()
 	defer f.sizing.Unlock()
-	size := sizedByKernel
-	switch {
-	case f.tight.Load():
-		size = sizedTight
-	case f.curbed.Load():
-		size = sizedSmall
-	case f.large():
-		size = sizedLarge
-	}
-	if size != f.socket {
-		resizeSocket(f.fd, size)
-		f.socket = size
-	}
+	f.resizeSocket()
 	for _, h := range []*half{&f.outbound, &f.inbound} {
 		if !h.large.Load() {
 			h.setBuffer(h.smallBuffer())
@@ -113,16 +103,46 @@ func (f *flow) resizeBuffers() {
 	}
 }
 
-// large reports whether a direction has a large buffer.
-func (f *flow) large() bool { return f.outbound.large.Load() || f.inbound.large.Load() }
-
-// curb keeps the kernel from growing the host socket's buffers when a direction in full swing has
-// small ones here, and bounds them when it has a large one and memory is scarce.
-func (f *flow) curb(yes bool) {
-	if f.curbed.Swap(yes) != yes || f.stack.memory.scarce() {
-		f.resizeBuffers()
+// resizeSocket bounds the buffers of the host socket. The caller keeps it from being closed.
+func (f *flow) resizeSocket() {
+	if size := f.wantedSize(); size != f.socketSize() {
+		resizeSocket(f.fd, size)
+		f.socket.Store(uint32(size))
 	}
 }
+
+func (f *flow) socketSize() socketSize { return socketSize(f.socket.Load()) }
+
+// wantedSize returns the size for the buffers of the host socket. What the kernel would let them grow
+// to while the far side sends and the client does not read is several times smallRoom.
+func (f *flow) wantedSize() socketSize {
+	switch large := f.large(); {
+	case f.tight.Load():
+		return sizedTight
+	case f.payer.free(), large && !f.payer.scarce():
+		return sizedByKernel
+	case large:
+		return sizedLarge
+	}
+	return sizedSmall
+}
+
+// fitSocket has the host socket of a flow follow what memory there is. It grows only while the flow
+// has large buffers: for others it does so when they move.
+func (f *flow) fitSocket() {
+	if size := f.wantedSize(); size == f.socketSize() || size < f.socketSize() && !f.large() {
+		return
+	}
+	f.stack.mu.Lock() // with it the socket stays
+	defer f.stack.mu.Unlock()
+	if f.phase.Load() == open && f.sizing.TryLock() { // who resizes buffers may wait for mu
+		f.resizeSocket()
+		f.sizing.Unlock()
+	}
+}
+
+// large reports whether a direction has a large buffer.
+func (f *flow) large() bool { return f.outbound.large.Load() || f.inbound.large.Load() }
 
 // weigh charges a flow for what it really holds, if that is more than its room.
 func (f *flow) weigh() {
@@ -150,7 +170,7 @@ func (f *flow) weight() int64 {
 
 // Memory looks at every connection.
 func (s *Stack) Memory() Memory {
-	m := Memory{Reserved: s.memory.held.Load(), Limit: s.memory.limit.Load()}
+	m := Memory{Reserved: s.memory.all.held.Load(), Limit: s.memory.limit.Load()}
 	s.mu.Lock()
 	for _, f := range s.flows {
 		m.Held += f.fixed

@@ -2,8 +2,8 @@ package route
 
 import "errors"
 
-// ConfigureFailing is Configure with a failpoint, which is called before each of its steps. With
-// crash its error ends the run as SIGKILL would: no step is undone.
+// ConfigureFailing is Configure with a failpoint that is asked before each of its steps. With crash
+// its error ends the run as SIGKILL would: nothing is taken back.
 func ConfigureFailing(c Config, crash bool, failpoint func(command string) error) (*Host, error) {
 	h, err := newHost(c, failpoint)
 	if err != nil {
@@ -22,8 +22,8 @@ func ConfigureFailing(c Config, crash bool, failpoint func(command string) error
 	return nil, err
 }
 
-// SetFailpoint sets the failpoint of the following steps.
+// SetFailpoint has the following steps ask failpoint.
 func (h *Host) SetFailpoint(failpoint func(command string) error) { h.failpoint = failpoint }
 
-// EnteringUIDs is enteringUIDs.
-func EnteringUIDs(include, exclude []UIDRange) []UIDRange { return enteringUIDs(include, exclude) }
+// Enters is what enters returns.
+func Enters(include, exclude []UIDRange) []UIDRange { return enters(include, exclude) }

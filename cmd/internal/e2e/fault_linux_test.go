@@ -18,7 +18,7 @@ import (
 
 // Failures of the host: the client must never see an answer that the far side has not given.
 
-// TestDescriptorsExhausted gives the router too few descriptors for its connections.
+// TestDescriptorsExhausted gives the router too few descriptors for what is asked of it.
 func TestDescriptorsExhausted(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "prlimit")
@@ -236,8 +236,7 @@ func TestOneFamily(t *testing.T) {
 	}
 }
 
-// TestLinkScope sends packets that do not leave a link: they are no error, and no message comes of
-// them.
+// TestLinkScope sends what does not leave a link: it is no error, and nothing to talk about.
 func TestLinkScope(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -268,7 +267,7 @@ func TestLinkScope(t *testing.T) {
 	}
 }
 
-// TestCannotStart starts routers where something is missing: each names it, and the cure, and
+// TestCannotStart starts routers where something is missing: each says what, and the cure, and
 // leaves nothing behind.
 func TestCannotStart(t *testing.T) {
 	t.Parallel()

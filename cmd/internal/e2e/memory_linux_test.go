@@ -6,74 +6,166 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"syntap/tun/tuntest"
 )
 
-// TestMemoryLimit opens downloads that the client does not read until new connections have to wait:
-// they hold as much as they may, together. A connection that moves goes on meanwhile, and the
-// memory of closed ones has room for new ones.
-func TestMemoryLimit(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "curl")
-	const limit = 16 * megabyte
-	lab := tuntest.NewLab(t)
-	lab.Router.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536") // of the client: bytes that it takes have moved, and are no stall
-	sending := lab.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, "7001"))
-	go serveAll(sending, func(conn *net.TCPConn) { _, _ = io.Copy(conn, zeros{}) })
-	echoing := lab.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, "7002"))
-	go serveAll(echoing, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
-	r := run(t, lab.Router, "syntap0", viewed+"limits: {memory: 16MiB}\n")
-	var status struct {
-		Memory struct{ Held, Reserved, Limit int }
-		Drops  map[string]int
-	}
-	ask := func() {
-		text := lab.Router.Run("curl", "-sS", "--fail", "http://"+viewAddress+"/api/status")
-		if err := json.Unmarshal([]byte(text), &status); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-	}
-	moving := dial(t, lab.Router, echoing.Addr().String())
-	move := func() {
-		t.Helper()
-		const size = 4 * megabyte
-		go func() { _, _ = io.CopyN(moving, zeros{}, size) }()
-		if n, err := io.CopyN(io.Discard, moving, size); err != nil {
-			t.Fatalf("%d bytes came back beside stalled connections: %v", n, err)
-		}
-	}
+// memoryLimit is limits.memory of these tests, in bytes.
+const memoryLimit = 16 * megabyte
 
-	var stalled []net.Conn
-	for status.Drops["memory"] == 0 {
-		if len(stalled) > 2000 {
-			t.Fatalf("%d stalled connections, and all have room: %+v", len(stalled), status)
+// memoryLab is a gateway with little memory for connections. Its servers are in lab.Server.
+type memoryLab struct {
+	*tuntest.Lab
+	r                        *router
+	sending, silent, echoing string // addresses: one server sends all it can, one reads nothing
+	endSilence               func() // has the latter close its connections
+
+	stalled []net.Conn
+	filling sync.WaitGroup
+	Memory  struct{ Held, Reserved, Limit int } // when last asked for, as the next
+	Drops   map[string]int
+}
+
+func newMemoryLab(t *testing.T) *memoryLab {
+	t.Helper()
+	requireTools(t, "curl")
+	m := &memoryLab{Lab: tuntest.NewLab(t)}
+	for _, ns := range []*tuntest.Namespace{m.Client, m.Router} { // what a client takes has moved, and is no stall
+		ns.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536")
+	}
+	m.Client.AddAddress("eth0", "192.0.2.3/24")
+	over := make(chan struct{})
+	m.endSilence = sync.OnceFunc(func() { close(over) })
+	t.Cleanup(m.endSilence)
+	serve := func(port string, handle func(*net.TCPConn)) string {
+		listener := m.Server.Listen("tcp", net.JoinHostPort(tuntest.ServerAddr4, port))
+		go serveAll(listener, handle)
+		return listener.Addr().String()
+	}
+	m.sending = serve("7001", func(conn *net.TCPConn) { _, _ = io.Copy(conn, zeros{}) })
+	m.echoing = serve("7002", func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	m.silent = serve("7003", func(*net.TCPConn) { <-over })
+	m.r = run(t, m.Router, "syntap0", gatewayOf+"limits: {memory: 16MiB}\n")
+	return m
+}
+
+// ask asks the router for its memory and drops.
+func (m *memoryLab) ask(t *testing.T) {
+	t.Helper()
+	text := m.Router.Run("curl", "-sS", "--fail", "http://"+viewAddress+"/api/status")
+	if err := json.Unmarshal([]byte(text), m); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+// stall opens connections that are not read until one has to wait by the reason; every second of them
+// is an upload if the server that reads nothing is to take part.
+func (m *memoryLab) stall(t *testing.T, ns *tuntest.Namespace, uploads bool, reason string) {
+	t.Helper()
+	for m.Drops[reason] == 0 {
+		if len(m.stalled) > 4000 {
+			t.Fatalf("%d stalled connections, and all have room: %+v", len(m.stalled), m.Memory)
 		}
-		for range 20 {
+		for i := range 20 {
+			address := m.sending
+			if uploads && i%2 == 0 {
+				address = m.silent
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			conn, err := lab.Router.Dial(ctx, "tcp", sending.Addr().String())
+			conn, err := ns.Dial(ctx, "tcp", address)
 			cancel()
 			if err != nil {
 				break // its SYNs found no room
 			}
-			stalled = append(stalled, conn)
+			m.stalled = append(m.stalled, conn)
+			if address == m.silent {
+				m.filling.Go(func() { _, _ = io.Copy(conn, zeros{}) })
+			}
 		}
-		ask()
+		m.ask(t)
 	}
-	move()
-	ask()
-	reportf(t, "%d stalled connections: %+v", len(stalled), status.Memory)
-	if status.Memory.Limit != limit || status.Memory.Held > limit*5/4 {
-		t.Errorf("%d stalled connections hold %+v", len(stalled), status.Memory)
-	}
-	if report := lab.Router.Run(binary, "status", "--at", viewAddress); !strings.Contains(report, "limit 16 MiB") {
-		t.Errorf("status says\n%s", report)
-	}
-	for _, conn := range stalled {
+	reportf(t, "%d stalled connections: %+v", len(m.stalled), m.Memory)
+}
+
+// release closes the stalled connections, and waits until their memory is free.
+func (m *memoryLab) release(t *testing.T) {
+	t.Helper()
+	m.endSilence() // the far ends close, too: else they are still to be sent what clients have sent
+	for _, conn := range m.stalled {
 		conn.Close()
 	}
-	r.wait(t, "memory to be given back", func() bool { ask(); return status.Memory.Reserved < limit/4 })
-	echo(t, dial(t, lab.Router, echoing.Addr().String()))
+	m.filling.Wait()
+	m.r.wait(t, "memory to be given back", func() bool { m.ask(t); return m.Memory.Reserved < memoryLimit/8 })
+}
+
+// move has a connection to the echoing server carry 4 MiB there and back.
+func move(t *testing.T, conn net.Conn) {
+	t.Helper()
+	const size = 4 * megabyte
+	go func() { _, _ = io.CopyN(conn, zeros{}, size) }()
+	if n, err := io.CopyN(io.Discard, conn, size); err != nil {
+		t.Errorf("%d bytes came back beside stalled connections: %v", n, err)
+	}
+}
+
+// TestMemoryLimit has the host's own programs open downloads that they do not read until new
+// connections have to wait. A connection that moves goes on meanwhile, another client opens new ones,
+// and there is room again for what the others gave back.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	m := newMemoryLab(t)
+	moving := dial(t, m.Router, m.echoing)
+	m.stall(t, m.Router, false, "memory_per_source")
+	move(t, moving)
+	move(t, dial(t, m.Client, m.echoing))
+	m.ask(t)
+	if m.Memory.Limit != memoryLimit || m.Memory.Held > memoryLimit {
+		t.Errorf("%d stalled connections hold %+v", len(m.stalled), m.Memory)
+	}
+	if report := m.Router.Run(binary, "status", "--at", viewAddress); !strings.Contains(report, "limit 16 MiB") {
+		t.Errorf("status says\n%s", report)
+	}
+	m.release(t)
+	echo(t, dial(t, m.Router, m.echoing))
+}
+
+// TestMemoryPerSource has one client of the LAN open downloads and uploads that are not read until it
+// has to wait. It holds about a quarter of the memory then; other clients do not notice.
+func TestMemoryPerSource(t *testing.T) {
+	t.Parallel()
+	m := newMemoryLab(t)
+	m.stall(t, m.Client, true, "memory_per_source")
+	for range 20 {
+		conn := dialFrom(t, m.Client, "192.0.2.3", m.echoing)
+		echo(t, conn)
+		conn.Close()
+	}
+	move(t, dialFrom(t, m.Client, "192.0.2.3", m.echoing))
+	move(t, dial(t, m.Router, m.echoing))
+	m.ask(t)
+	if m.Memory.Held > memoryLimit/2 || m.Drops["memory"] != 0 {
+		t.Errorf("%d stalled connections of one client hold %+v, drops %v", len(m.stalled), m.Memory, m.Drops)
+	}
+	m.release(t)
+	echo(t, dial(t, m.Client, m.echoing))
+}
+
+// dialFrom connects from one of the addresses of a namespace.
+func dialFrom(t *testing.T, ns *tuntest.Namespace, from, address string) (conn net.Conn) {
+	t.Helper()
+	ctx, cancel := timeout()
+	defer cancel()
+	err := ns.Do(func() (err error) {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
