@@ -52,7 +52,7 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 	d := r.direction(&s, p)
 	passed, done := r.rewrite(&s, p, d)
 	seen := *p
-	if d == policy.Inbound { // as it stands on the TUN
+	if d == packet.Inbound { // as it stands on the TUN
 		seen.Data, seen.Length = passed.Data, passed.Length
 		h, s = packet.Headers{}, segment{Headers: &h}
 		s.capture(&seen)
@@ -63,7 +63,7 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 }
 
 // rewrite applies the rules to a copy of the packet. What trails it stays behind it.
-func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d policy.Direction) (Passed, []policy.Rewrite) {
+func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (Passed, []policy.Rewrite) {
 	r.buf = slices.Grow(append(r.buf[:0], p.Data...), optionRoom)
 	end := min(s.Length, len(p.Data))
 	rewritten, done, reason := s.rewrite(r.rules, nil, r.buf[:end], d, r.pathMTU)
@@ -86,7 +86,7 @@ func (r *Replay) Flush() { r.tracker.Flush() }
 
 // direction says which way a packet goes. The client of a conversation is who sent the SYN, or else
 // the first packet.
-func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
+func (r *Replay) direction(s *segment, p *tcpdump.Packet) packet.Direction {
 	if !s.TCP { // it has no key yet
 		s.setKey(p.Data, unordered)
 		s.key.setVLANs(p)
@@ -108,7 +108,7 @@ func (r *Replay) direction(s *segment, p *tcpdump.Packet) policy.Direction {
 		r.clients[s.key] = clientIsA
 	}
 	if s.fromA == clientIsA {
-		return policy.Outbound
+		return packet.Outbound
 	}
-	return policy.Inbound
+	return packet.Inbound
 }

@@ -9,6 +9,7 @@ import (
 
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -18,10 +19,10 @@ func TestReplayRules(t *testing.T) {
 	t.Parallel()
 	rules := compile(t,
 		[]policy.MSSRule{
-			{Match: policy.Match{Direction: policy.Inbound}, Clamp: 1200},
+			{Match: policy.Match{Direction: packet.Inbound}, Clamp: 1200},
 			{Match: policy.Match{Dst: []netip.Prefix{netip.PrefixFrom(testServer.Addr(), 32)}}, Clamp: 1300, Add: true},
 		},
-		[]policy.DFRule{{Match: policy.Match{Direction: policy.Inbound}, Policy: policy.SetDF}})
+		[]policy.DFRule{{Match: policy.Match{Direction: packet.Inbound}, Policy: policy.SetDF}})
 	var rec recorder
 	o := rec.options()
 	o.Rules = rules

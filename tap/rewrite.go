@@ -32,7 +32,7 @@ func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, f *tun.Frame) dro
 		sent = slices.Clone(f.Head)
 	}
 	var room [4]policy.Rewrite
-	rewritten, done, reason := s.rewrite(rules, room[:0], f.Head, policy.Outbound, t.pathMTU)
+	rewritten, done, reason := s.rewrite(rules, room[:0], f.Head, packet.Outbound, t.pathMTU)
 	if shown {
 		s.rewrites = slices.Clone(done) // room stays on the stack
 	}
@@ -56,7 +56,7 @@ func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([]
 		bufs = [][]byte{slices.Grow(slices.Concat(bufs...), optionRoom)}
 	}
 	var room [4]policy.Rewrite
-	rewritten, done, reason := s.rewrite(rules, room[:0], bufs[0], policy.Inbound, t.pathMTU)
+	rewritten, done, reason := s.rewrite(rules, room[:0], bufs[0], packet.Inbound, t.pathMTU)
 	if reason != pass {
 		return nil, reason
 	}
@@ -74,7 +74,8 @@ func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([]
 
 // rewriteDatagram applies the df rules to an outbound packet that is no whole TCP segment.
 func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byte) dropReason {
-	w, verdict := rules.RewriteDF(head, policy.Outbound)
+	w, verdict := rules.RewriteDF(
+		&policy.Packet{Buf: head, Headers: h, Direction: packet.Outbound})
 	switch verdict {
 	case policy.TooBig:
 		// Only IPv4 packets are too big for a rule.
@@ -90,37 +91,33 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byt
 
 // rewrite applies the rules to the packet that begins with b and appends to done what it has
 // changed. It returns b after that, which is longer where an option was added.
-func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d policy.Direction,
+func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d packet.Direction,
 	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
+	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.partial}
 	if s.Flags&packet.SYN != 0 && rules.HasMSS() {
-		seg := policy.Segment{
-			Buf: b, TCP: s.Offset, Direction: d, Partial: s.partial,
-			Fragment: s.Fragment == packet.FirstFragment,
-		}
 		var verdict policy.Verdict
-		done, verdict = rules.RewriteMSS(done, &seg, func() int { return s.pathMTU(d, pathMTU) })
+		done, verdict = rules.RewriteMSS(done, &p, func() int { return s.pathMTU(d, pathMTU) })
 		if verdict != policy.Pass {
 			return b, nil, dropOptions
 		}
-		b = seg.Buf
 	}
-	w, verdict := rules.RewriteDF(b, d)
+	w, verdict := rules.RewriteDF(&p)
 	if verdict != policy.Pass {
 		return b, nil, dropDF
 	}
 	if w.What != "" {
 		done = append(done, w)
 	}
-	return b, done, pass
+	return b[:len(p.Buf)], done, pass // as p.Buf it would have the headers escape to the heap
 }
 
 // pathMTU asks for the MTU of the path to the server of the segment's flow.
-func (s *segment) pathMTU(d policy.Direction, ask func(client, server netip.AddrPort) int) int {
+func (s *segment) pathMTU(d packet.Direction, ask func(client, server netip.AddrPort) int) int {
 	if ask == nil {
 		return 0
 	}
 	client, server := s.key.ends()
-	if s.fromA != (d == policy.Outbound) {
+	if s.fromA != (d == packet.Outbound) {
 		client, server = server, client
 	}
 	return ask(client, server)

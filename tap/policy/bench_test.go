@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -36,18 +37,20 @@ func perPacket(tb testing.TB) []step {
 	pathMTU := func() int { return 1400 }
 	clamp := func(r *policy.Rules, sent syn) func() {
 		sent.flags = tuntest.SYN
-		packet := sent.packet(1024)
-		buf := make([]byte, 128)
+		b := sent.packet(1024)
+		buf, h := make([]byte, 128), parsed(b, packet.Outbound).Headers
 		return func() {
 			var memory [4]policy.Rewrite
-			s := policy.Segment{Buf: buf[:copy(buf, packet)], TCP: sent.tcp(), Direction: policy.Outbound}
+			s := policy.Packet{Buf: buf[:copy(buf, b)], Headers: h, Direction: packet.Outbound}
 			_, _ = r.RewriteMSS(memory[:0], &s, pathMTU)
 		}
 	}
 	setDF := func(r *policy.Rules) func() {
-		packet := packetsWith(tuntest.IP{})["UDP"]
-		buf := make([]byte, 128)
-		return func() { _, _ = r.RewriteDF(buf[:copy(buf, packet)], policy.Outbound) }
+		b := packetsWith(tuntest.IP{})["UDP"]
+		buf, h := make([]byte, 128), parsed(b, packet.Outbound).Headers
+		return func() {
+			_, _ = r.RewriteDF(&policy.Packet{Buf: buf[:copy(buf, b)], Headers: h, Direction: packet.Outbound})
+		}
 	}
 	return []step{
 		{"mss/no rule", clamp(none, syn{options: mss(1460)})},

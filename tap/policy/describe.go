@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"syntap/tun/packet"
 )
 
 // String says what the rule does, as it was understood.
@@ -39,9 +41,9 @@ func (r DFRule) String() string {
 // describe lists what m asks of a packet, beginning with the word for its direction.
 func (m Match) describe(outbound, inbound, both string) string {
 	words := []string{both}
-	if m.Direction == Outbound {
+	if m.Direction == packet.Outbound {
 		words[0] = outbound
-	} else if m.Direction == Inbound {
+	} else if m.Direction == packet.Inbound {
 		words[0] = inbound
 	}
 	if m.Family != 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -21,31 +22,31 @@ func TestRewriteDF(t *testing.T) {
 	tests := []struct {
 		name      string
 		policy    policy.DFPolicy
-		direction policy.Direction
+		direction packet.Direction
 		ip, after tuntest.IP
 		want      policy.Rewrite
 		verdict   policy.Verdict
 	}{
-		{"preserve", policy.PreserveDF, policy.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
-		{"set", policy.SetDF, policy.Inbound, tuntest.IP{ID: 7}, tuntest.IP{ID: 7, DF: true}, set, policy.Pass},
-		{"set already", policy.SetDF, policy.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
+		{"preserve", policy.PreserveDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
+		{"set", policy.SetDF, packet.Inbound, tuntest.IP{ID: 7}, tuntest.IP{ID: 7, DF: true}, set, policy.Pass},
+		{"set already", policy.SetDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
 		{
-			"set on a fragment", policy.SetDF, policy.Outbound,
+			"set on a fragment", policy.SetDF, packet.Outbound,
 			tuntest.IP{ID: 7, Fragment: moreFragments | 185},
 			tuntest.IP{ID: 7, Fragment: moreFragments | 185, DF: true},
 			set, policy.Pass,
 		},
-		{"clear", policy.ClearDF, policy.Inbound, tuntest.IP{ID: 7, DF: true}, tuntest.IP{ID: 7}, cleared, policy.Pass},
-		{"clear with a zero identification", policy.ClearDF, policy.Inbound, tuntest.IP{DF: true}, tuntest.IP{ID: 0xbeef}, cleared, policy.Pass},
-		{"clear with IPv4 options", policy.ClearDF, policy.Inbound, tuntest.IP{DF: true, Options: nops(4)}, tuntest.IP{ID: 0xbeef, Options: nops(4)}, cleared, policy.Pass},
-		{"clear already", policy.ClearDF, policy.Inbound, tuntest.IP{}, tuntest.IP{}, none, policy.Pass},
-		{"clear on a fragment", policy.ClearDF, policy.Inbound, tuntest.IP{DF: true, Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, cleared, policy.Pass},
-		{"clear on the last fragment", policy.ClearDF, policy.Inbound, tuntest.IP{DF: true, Fragment: 185}, tuntest.IP{Fragment: 185}, cleared, policy.Pass},
-		{"enforce", policy.EnforceDF, policy.Outbound, tuntest.IP{}, tuntest.IP{DF: true}, set, policy.Pass},
-		{"enforce on the first fragment", policy.EnforceDF, policy.Outbound, tuntest.IP{Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, none, policy.TooBig},
-		{"enforce on a later fragment", policy.EnforceDF, policy.Outbound, tuntest.IP{Fragment: moreFragments | 185}, tuntest.IP{Fragment: moreFragments | 185}, none, policy.Drop},
-		{"enforce on the last fragment", policy.EnforceDF, policy.Outbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370}, none, policy.Drop},
-		{"enforce on a fragment to the client", policy.EnforceDF, policy.Inbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370, DF: true}, set, policy.Pass},
+		{"clear", policy.ClearDF, packet.Inbound, tuntest.IP{ID: 7, DF: true}, tuntest.IP{ID: 7}, cleared, policy.Pass},
+		{"clear with a zero identification", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{ID: 0xbeef}, cleared, policy.Pass},
+		{"clear with IPv4 options", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Options: nops(4)}, tuntest.IP{ID: 0xbeef, Options: nops(4)}, cleared, policy.Pass},
+		{"clear already", policy.ClearDF, packet.Inbound, tuntest.IP{}, tuntest.IP{}, none, policy.Pass},
+		{"clear on a fragment", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, cleared, policy.Pass},
+		{"clear on the last fragment", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: 185}, tuntest.IP{Fragment: 185}, cleared, policy.Pass},
+		{"enforce", policy.EnforceDF, packet.Outbound, tuntest.IP{}, tuntest.IP{DF: true}, set, policy.Pass},
+		{"enforce on the first fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, none, policy.TooBig},
+		{"enforce on a later fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments | 185}, tuntest.IP{Fragment: moreFragments | 185}, none, policy.Drop},
+		{"enforce on the last fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370}, none, policy.Drop},
+		{"enforce on a fragment to the client", policy.EnforceDF, packet.Inbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370, DF: true}, set, policy.Pass},
 	}
 	for _, tt := range tests {
 		rules, err := policy.Compile(nil, []policy.DFRule{{Policy: tt.policy}}, policy.Options{RandomID: func() uint16 { return 0xbeef }})
@@ -53,13 +54,13 @@ func TestRewriteDF(t *testing.T) {
 			t.Fatal(err)
 		}
 		hits := uint64(0)
-		for protocol, packet := range packetsWith(tt.ip) {
+		for protocol, b := range packetsWith(tt.ip) {
 			want := packetsWith(tt.after)[protocol]
-			got, verdict := rules.RewriteDF(packet, tt.direction)
+			got, verdict := rules.RewriteDF(parsed(b, tt.direction))
 			if got != tt.want || verdict != tt.verdict {
 				t.Errorf("%s, %s: %+v, verdict %d, want %+v, %d", tt.name, protocol, got, verdict, tt.want, tt.verdict)
 			}
-			if diff := cmp.Diff(want, packet); diff != "" {
+			if diff := cmp.Diff(want, b); diff != "" {
 				t.Errorf("%s, %s: packet (-want +got):\n%s", tt.name, protocol, diff)
 			}
 			if tt.want != none || tt.verdict != policy.Pass {
@@ -98,22 +99,22 @@ func TestRewriteDFMatches(t *testing.T) {
 		name      string
 		match     policy.Match
 		packet    []byte
-		direction policy.Direction
+		direction packet.Direction
 		want      bool
 	}{
-		{"port of the server, outbound", domain, query.Packet(), policy.Outbound, true},
-		{"port of the server, inbound", domain, answer.Packet(), policy.Inbound, true},
-		{"port of the client", domain, answer.Packet(), policy.Outbound, false},
-		{"later fragments show no port", domain, fragment.Packet(), policy.Outbound, false},
-		{"ICMP has no port", domain, ping.Packet(), policy.Outbound, false},
-		{"cut off before the ports", domain, query.Packet()[:23], policy.Outbound, false},
-		{"header length that cannot be", domain, append([]byte{0x44}, query.Packet()[1:]...), policy.Outbound, false},
-		{"any port, ICMP", policy.Match{}, ping.Packet(), policy.Outbound, true},
-		{"any port, fragment", policy.Match{}, fragment.Packet(), policy.Outbound, true},
-		{"other direction", policy.Match{Direction: policy.Inbound}, ping.Packet(), policy.Outbound, false},
-		{"IPv6", policy.Match{}, query6.Packet(), policy.Outbound, false},
-		{"cut off", policy.Match{}, query.Packet()[:19], policy.Outbound, false},
-		{"nothing", policy.Match{}, nil, policy.Outbound, false},
+		{"port of the server, outbound", domain, query.Packet(), packet.Outbound, true},
+		{"port of the server, inbound", domain, answer.Packet(), packet.Inbound, true},
+		{"port of the client", domain, answer.Packet(), packet.Outbound, false},
+		{"later fragments show no port", domain, fragment.Packet(), packet.Outbound, false},
+		{"ICMP has no port", domain, ping.Packet(), packet.Outbound, false},
+		{"cut off before the ports", domain, query.Packet()[:23], packet.Outbound, false},
+		{"header length that cannot be", domain, append([]byte{0x44}, query.Packet()[1:]...), packet.Outbound, false},
+		{"any port, ICMP", policy.Match{}, ping.Packet(), packet.Outbound, true},
+		{"any port, fragment", policy.Match{}, fragment.Packet(), packet.Outbound, true},
+		{"other direction", policy.Match{Direction: packet.Inbound}, ping.Packet(), packet.Outbound, false},
+		{"IPv6", policy.Match{}, query6.Packet(), packet.Outbound, false},
+		{"cut off", policy.Match{}, query.Packet()[:19], packet.Outbound, false},
+		{"nothing", policy.Match{}, nil, packet.Outbound, false},
 	}
 	for _, tt := range tests {
 		rules, err := policy.Compile(nil, []policy.DFRule{{Match: tt.match, Policy: policy.SetDF}}, policy.Options{})
@@ -121,7 +122,7 @@ func TestRewriteDFMatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := slices.Clone(tt.packet)
-		rewrite, _ := rules.RewriteDF(tt.packet, tt.direction)
+		rewrite, _ := rules.RewriteDF(parsed(tt.packet, tt.direction))
 		if got := rewrite.Rule == 1; got != tt.want || slices.Equal(before, tt.packet) == tt.want {
 			t.Errorf("%s: rewrite %+v of % x to % x, want one: %t", tt.name, rewrite, before, tt.packet, tt.want)
 		}
@@ -137,12 +138,12 @@ func TestRandomID(t *testing.T) {
 	}
 	seen := make(map[uint16]bool)
 	for range 100 {
-		packet := tuntest.ICMP{Src: client4, Dst: server4, Type: 8, IP: tuntest.IP{DF: true}}.Packet()
-		rules.RewriteDF(packet, policy.Outbound)
-		if err := tuntest.VerifyChecksums(packet); err != nil {
+		b := tuntest.ICMP{Src: client4, Dst: server4, Type: 8, IP: tuntest.IP{DF: true}}.Packet()
+		rules.RewriteDF(parsed(b, packet.Outbound))
+		if err := tuntest.VerifyChecksums(b); err != nil {
 			t.Fatal(err)
 		}
-		seen[uint16(packet[4])<<8|uint16(packet[5])] = true
+		seen[uint16(b[4])<<8|uint16(b[5])] = true
 	}
 	if seen[0] || len(seen) < 50 {
 		t.Errorf("%d different identifications in 100 packets, 0 among them: %t", len(seen), seen[0])
@@ -151,8 +152,8 @@ func TestRandomID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packet := tuntest.ICMP{Src: client4, Dst: server4, Type: 8, IP: tuntest.IP{DF: true}}.Packet()
-	if zero.RewriteDF(packet, policy.Outbound); packet[4] == 0 && packet[5] == 0 {
+	b := tuntest.ICMP{Src: client4, Dst: server4, Type: 8, IP: tuntest.IP{DF: true}}.Packet()
+	if zero.RewriteDF(parsed(b, packet.Outbound)); b[4] == 0 && b[5] == 0 {
 		t.Error("a zero identification was replaced by zero")
 	}
 }
@@ -160,7 +161,7 @@ func TestRandomID(t *testing.T) {
 func TestUpstreamDF(t *testing.T) {
 	t.Parallel()
 	rules, err := policy.Compile(nil, []policy.DFRule{
-		{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 79}}, Direction: policy.Inbound}, Policy: policy.SetDF},
+		{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 79}}, Direction: packet.Inbound}, Policy: policy.SetDF},
 		{Match: policy.Match{Ports: []policy.PortRange{{First: 53, Last: 53}}}, Policy: policy.EnforceDF},
 		{Match: policy.Match{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Policy: policy.ClearDF},
 	}, policy.Options{})

@@ -106,24 +106,24 @@ func lastMSS(options []byte) (last uint16, ok bool) {
 func FuzzHostile(f *testing.F) {
 	for i, s := range syns() {
 		if i%20 == 0 {
-			f.Add(s.packet(1024), s.tcp(), uint8(i))
+			f.Add(s.packet(1024), uint8(i))
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte, tcp int, room uint8) {
+	f.Fuzz(func(t *testing.T, b []byte, room uint8) {
 		rules, err := policy.Compile([]policy.MSSRule{{Clamp: 400, Add: true}}, []policy.DFRule{{Policy: policy.ClearDF}}, policy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		buf := append(bytes.Clone(b), bytes.Repeat([]byte{0xa5}, 8)...)
-		s := policy.Segment{Buf: buf[: len(b) : len(b)+int(room%8)], TCP: tcp, Direction: policy.Inbound}
-		_, _ = rules.RewriteMSS(nil, &s, nil)
+		s := parsed(buf[:len(b):len(b)+int(room%8)], packet.Inbound)
+		_, _ = rules.RewriteMSS(nil, s, nil)
 		if len(s.Buf) > len(b)+int(room%8) || len(s.Buf) < len(b) || len(b) > 0 && &s.Buf[0] != &buf[0] {
 			t.Fatalf("%d bytes became %d with room for %d more", len(b), len(s.Buf), room%8)
 		}
 		if behind := buf[len(s.Buf):]; bytes.Count(behind, []byte{0xa5}) != len(behind) {
 			t.Fatalf("bytes behind the segment changed: % x", behind)
 		}
-		rewrite, verdict := rules.RewriteDF(s.Buf, policy.Outbound)
+		rewrite, verdict := rules.RewriteDF(parsed(s.Buf, packet.Outbound))
 		if verdict != policy.Pass || rewrite.Rule > 0 && s.Buf[6]&0x40 != 0 {
 			t.Fatalf("%+v, verdict %d, header % x", rewrite, verdict, s.Buf[:20])
 		}

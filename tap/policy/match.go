@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"syntap/tun/packet"
 )
 
 // Indexes of the lists that a matcher keeps for each family.
@@ -26,19 +28,19 @@ func familyOf(a netip.Addr) int {
 type matcher struct {
 	src, dst  [families][]netip.Prefix // an empty list: no packet of that family matches
 	ports     []PortRange              // sorted, with gaps between them; none = any
-	direction Direction
+	direction packet.Direction
 }
 
 func compileMatch(m Match) (matcher, error) {
 	if m.Family != 0 && m.Family != 4 && m.Family != 6 {
 		return matcher{}, fmt.Errorf("family %d is neither 4 nor 6", m.Family)
 	}
-	if m.Direction&^Both != 0 {
+	if m.Direction&^packet.Both != 0 {
 		return matcher{}, fmt.Errorf("direction %d is unknown", m.Direction)
 	}
 	c := matcher{src: byFamily(m.Src), dst: byFamily(m.Dst), direction: m.Direction}
 	if c.direction == 0 {
-		c.direction = Both
+		c.direction = packet.Both
 	}
 	switch m.Family {
 	case 4:
@@ -91,7 +93,7 @@ func (m *matcher) has(family int) bool { return len(m.src[family]) > 0 && len(m.
 
 // matches reports whether m is for packets that go in direction d between client and server. Port 0
 // stands for no port.
-func (m *matcher) matches(client, server netip.AddrPort, d Direction) bool {
+func (m *matcher) matches(client, server netip.AddrPort, d packet.Direction) bool {
 	f := familyOf(client.Addr())
 	port := PortRange{server.Port(), server.Port()}
 	return m.direction&d != 0 && coversPorts(m.ports, port) &&

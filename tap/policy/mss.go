@@ -3,6 +3,8 @@ package policy
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"syntap/tun/packet"
 )
 
 // Kinds of TCP options (RFC 9293 §3.2), and the length of the one that matters.
@@ -21,24 +23,21 @@ const (
 )
 
 // RewriteMSS applies the first matching mss rule to a SYN or SYN-ACK and appends what it has
-// changed to done. A segment whose headers are not whole passes as it is.
+// changed to done. A segment whose headers are not whole in p.Buf passes as it is.
 //
-// pathMTU is asked, where a rule needs it, for the MTU of the path towards the server; its answer
-// 0, like a nil pathMTU, means that it is unknown.
-func (r *Rules) RewriteMSS(done []Rewrite, s *Segment, pathMTU func() int) ([]Rewrite, Verdict) {
-	if !r.HasMSS() || s.Fragment {
+// pathMTU returns the MTU of the path to the server. It is called if a rule depends on it; 0, or a
+// nil pathMTU, means that it is unknown.
+func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() int) ([]Rewrite, Verdict) {
+	h := p.Headers
+	if !r.HasMSS() || !h.TCP || h.End > len(p.Buf) || h.Fragment == packet.FirstFragment {
 		return done, Pass
 	}
-	end, ok := s.end()
-	if !ok {
-		return done, Pass
-	}
-	client, server := ends(s.Buf, s.TCP, s.Direction)
-	c := r.mss.find(client, server, s.Direction)
+	client, server := p.ends()
+	c := r.mss.find(client, server, p.Direction)
 	if c == nil {
 		return done, Pass
 	}
-	options := s.Buf[s.TCP+tcpOptions : end]
+	options := p.Buf[h.Offset+tcpOptions : h.End]
 	if c.rule.DropMalformed && malformed(options) {
 		c.hits.Add(1)
 		return done, Drop
@@ -48,9 +47,9 @@ func (r *Rules) RewriteMSS(done []Rewrite, s *Segment, pathMTU func() int) ([]Re
 		return done, Pass
 	}
 	before := len(done)
-	done, found := s.clamp(done, options, limit, c.number)
+	done, found := p.clamp(done, options, limit, c.number)
 	if !found && c.rule.Add {
-		done = s.addMSS(done, limit, c.number)
+		done = p.addMSS(done, limit, c.number)
 	}
 	if len(done) > before {
 		c.hits.Add(1)
@@ -64,30 +63,27 @@ func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss
 	if rule.Clamp != ClampPMTU {
 		return uint16(rule.Clamp), rule.Clamp != ClampOff
 	}
-	mtu := r.o.MTU
+	mtu := packet.MTU(r.o.MTU)
 	if pathMTU != nil {
-		if path := pathMTU(); path > 0 && (path < mtu || mtu == 0) {
+		if path := packet.MTU(pathMTU()); path > 0 && (path < mtu || mtu == 0) {
 			mtu = path
 		}
 	}
-	headers := 40 // fixed headers only (RFC 9293 §3.7.1)
-	if client.Is6() {
-		headers = 60
-	}
-	return uint16(min(max(0, mtu-headers), 0xffff)), mtu > headers
+	limit := mtu.MSS(client.Is6())
+	return uint16(limit), limit > 0
 }
 
 // clamp lowers every MSS option above limit. found tells whether there was any option.
 //
 // It walks the list as Linux does (net/netfilter/xt_TCPMSS.c), past what ends the list for most
 // receivers: an end-of-list option, a length that cannot be.
-func (s *Segment) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
+func (p *Packet) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
 	for i := 0; i+lenMSS <= len(options); {
 		kind, length := options[i], int(options[i+1])
 		if kind == kindMSS && length == lenMSS {
 			found = true
 			if old := binary.BigEndian.Uint16(options[i+2:]); old > limit {
-				s.put(tcpOptions+i+2, limit)
+				p.put(tcpOptions+i+2, limit)
 				done = append(done, Rewrite{What: "mss", From: int(old), To: int(limit), Rule: rule})
 			}
 		}
@@ -101,12 +97,12 @@ func (s *Segment) clamp(done []Rewrite, options []byte, limit uint16, rule int) 
 
 // addMSS adds the option where that is possible. Without it the sender would have kept to the
 // default value, so a larger one would be a raise.
-func (s *Segment) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
+func (p *Packet) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
 	mss := min(limit, defaultMSS4)
-	if s.Buf[0]>>4 == 6 {
+	if p.Headers.Version == 6 {
 		mss = min(limit, defaultMSS6)
 	}
-	if s.insert([4]byte{kindMSS, lenMSS, byte(mss >> 8), byte(mss)}) {
+	if p.insert([4]byte{kindMSS, lenMSS, byte(mss >> 8), byte(mss)}) {
 		done = append(done, Rewrite{What: "mss", From: None, To: int(mss), Rule: rule})
 	}
 	return done
@@ -135,7 +131,7 @@ func malformed(options []byte) bool {
 // where the kernel decides. The option bounds both ways of that leg, so a rule for either direction
 // counts; of two the lower bound. pathMTU is as in RewriteMSS.
 func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() int) int {
-	outbound, inbound := r.mss.find(client, server, Outbound), r.mss.find(client, server, Inbound)
+	outbound, inbound := r.mss.find(client, server, packet.Outbound), r.mss.find(client, server, packet.Inbound)
 	if inbound == outbound {
 		inbound = nil
 	}

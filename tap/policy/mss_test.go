@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -108,23 +109,24 @@ func TestRewriteMSSUntouched(t *testing.T) {
 	tests := []struct {
 		name   string
 		syn    syn
-		change func(s *policy.Segment)
+		change func(s *policy.Packet)
 	}{
-		{"fragment", syn{options: mss(1460)}, func(s *policy.Segment) { s.Fragment = true }},
-		{"no room", syn{}, func(s *policy.Segment) { s.Buf = slices.Clip(s.Buf) }},
-		{"payload elsewhere", syn{payload: []byte("hello")}, func(s *policy.Segment) { s.Buf = s.Buf[:40] }},
-		{"bytes behind the packet", syn{}, func(s *policy.Segment) { s.Buf = s.Buf[:len(s.Buf)+1] }},
-		{"length not filled in", syn{}, func(s *policy.Segment) { s.Buf[2], s.Buf[3] = 0, 0 }},
-		{"data offset too small", syn{options: mss(1460)}, func(s *policy.Segment) { s.Buf[32] = 0x40 }},
-		{"data offset too large", syn{options: mss(1460)}, func(s *policy.Segment) { s.Buf[32] = 0xf0 }},
-		{"cut off", syn{options: mss(1460)}, func(s *policy.Segment) { s.Buf = s.Buf[:43] }},
-		{"no IP header", syn{is6: true, options: mss(1460)}, func(s *policy.Segment) { s.TCP = 20 }},
-		{"nothing", syn{}, func(s *policy.Segment) { s.Buf = nil }},
+		{"first fragment", syn{options: mss(1460)}, func(s *policy.Packet) { s.Buf[6] |= 0x20 }},
+		{"no room", syn{}, func(s *policy.Packet) { s.Buf = slices.Clip(s.Buf) }},
+		{"payload elsewhere", syn{payload: []byte("hello")}, func(s *policy.Packet) { s.Buf = s.Buf[:40] }},
+		{"bytes behind the packet", syn{}, func(s *policy.Packet) { s.Buf = s.Buf[:len(s.Buf)+1] }},
+		{"length not filled in", syn{}, func(s *policy.Packet) { s.Buf[2], s.Buf[3] = 0, 0 }},
+		{"data offset too small", syn{options: mss(1460)}, func(s *policy.Packet) { s.Buf[32] = 0x40 }},
+		{"data offset too large", syn{options: mss(1460)}, func(s *policy.Packet) { s.Buf[32] = 0xf0 }},
+		{"cut off", syn{options: mss(1460)}, func(s *policy.Packet) { s.Buf = s.Buf[:43] }},
+		{"nothing", syn{}, func(s *policy.Packet) { s.Buf = nil }},
 	}
 	for _, tt := range tests {
 		tt.syn.flags = tuntest.SYN
 		s := tt.syn.segment(tuntest.Frame{Data: tt.syn.packet(1024)})
 		tt.change(s)
+		*s.Headers = packet.Headers{}
+		s.Headers.Parse(s.Buf, len(s.Buf))
 		want := slices.Clone(s.Buf)
 		got, verdict := rules.RewriteMSS(nil, s, nil)
 		if got != nil || verdict != policy.Pass {
@@ -177,7 +179,7 @@ func TestClampToPathMTU(t *testing.T) {
 func TestUpstreamMSS(t *testing.T) {
 	t.Parallel()
 	lan := policy.Match{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
-	toward := func(d policy.Direction, clamp policy.Clamp) policy.MSSRule {
+	toward := func(d packet.Direction, clamp policy.Clamp) policy.MSSRule {
 		return policy.MSSRule{Match: policy.Match{Src: lan.Src, Direction: d}, Clamp: clamp}
 	}
 	tests := []struct {
@@ -187,14 +189,14 @@ func TestUpstreamMSS(t *testing.T) {
 	}{
 		{"no rule", nil, 0},
 		{"other clients", []policy.MSSRule{{Match: policy.Match{Family: 6}, Clamp: 1200}}, 0},
-		{"off", []policy.MSSRule{toward(policy.Both, policy.ClampOff), toward(policy.Both, 1200)}, 0},
-		{"number", []policy.MSSRule{toward(policy.Both, 1200)}, 1200},
-		{"path MTU", []policy.MSSRule{toward(policy.Both, policy.ClampPMTU)}, 1360},
-		{"outbound", []policy.MSSRule{toward(policy.Outbound, 1200)}, 1200},
-		{"inbound", []policy.MSSRule{toward(policy.Inbound, 1200)}, 1200},
-		{"the lower of two", []policy.MSSRule{toward(policy.Outbound, policy.ClampPMTU), toward(policy.Inbound, 1200)}, 1200},
-		{"the lower of two, outbound", []policy.MSSRule{toward(policy.Outbound, 1200), toward(policy.Inbound, 1300)}, 1200},
-		{"one is off", []policy.MSSRule{toward(policy.Outbound, policy.ClampOff), toward(policy.Inbound, 1300)}, 1300},
+		{"off", []policy.MSSRule{toward(packet.Both, policy.ClampOff), toward(packet.Both, 1200)}, 0},
+		{"number", []policy.MSSRule{toward(packet.Both, 1200)}, 1200},
+		{"path MTU", []policy.MSSRule{toward(packet.Both, policy.ClampPMTU)}, 1360},
+		{"outbound", []policy.MSSRule{toward(packet.Outbound, 1200)}, 1200},
+		{"inbound", []policy.MSSRule{toward(packet.Inbound, 1200)}, 1200},
+		{"the lower of two", []policy.MSSRule{toward(packet.Outbound, policy.ClampPMTU), toward(packet.Inbound, 1200)}, 1200},
+		{"the lower of two, outbound", []policy.MSSRule{toward(packet.Outbound, 1200), toward(packet.Inbound, 1300)}, 1200},
+		{"one is off", []policy.MSSRule{toward(packet.Outbound, policy.ClampOff), toward(packet.Inbound, 1300)}, 1300},
 	}
 	for _, tt := range tests {
 		rules := compileMSS(t, policy.Options{MTU: 1500}, tt.rules...)

@@ -1,16 +1,9 @@
 package policy
 
-import "net/netip"
+import (
+	"net/netip"
 
-// Direction is the way a packet goes, seen from the client; as part of a Match it is a set of ways.
-type Direction uint8
-
-// The ways.
-const (
-	Outbound Direction = 1 << iota // client to world
-	Inbound                        // world to client
-
-	Both = Outbound | Inbound
+	"syntap/tun/packet"
 )
 
 // Match says which packets a rule is for. A zero field matches everything.
@@ -18,7 +11,7 @@ type Match struct {
 	Src       []netip.Prefix // of the client
 	Dst       []netip.Prefix // of the server
 	Ports     []PortRange    // of the server; a packet that shows no port matches none
-	Direction Direction
+	Direction packet.Direction
 	Family    int // 4 or 6
 }
 

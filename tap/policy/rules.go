@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
+
+	"syntap/tun/packet"
 )
 
 // Options are what rules depend on besides themselves.
@@ -102,7 +104,7 @@ func (l *list[R]) add(rule R, m matcher) {
 }
 
 // find returns the first rule that matches, or nil.
-func (l list[R]) find(client, server netip.AddrPort, d Direction) *compiled[R] {
+func (l list[R]) find(client, server netip.AddrPort, d packet.Direction) *compiled[R] {
 	for _, c := range l {
 		if c.match.matches(client, server, d) {
 			return c

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -22,42 +23,38 @@ func TestFirstMatchWins(t *testing.T) {
 	rules := compileMSS(t, policy.Options{},
 		policy.MSSRule{Match: policy.Match{Src: prefixes("192.0.2.128/25", "2001:db8:5::/48"), Dst: prefixes("198.51.100.0/24", "2001:db8:6::/48")}, Clamp: 1001},
 		policy.MSSRule{Match: policy.Match{Ports: []policy.PortRange{{First: 8080, Last: 8090}, {First: 443, Last: 443}, {First: 8091, Last: 8099}}}, Clamp: 1002},
-		policy.MSSRule{Match: policy.Match{Direction: policy.Inbound, Family: 6}, Clamp: 1003},
-		policy.MSSRule{Match: policy.Match{Direction: policy.Outbound, Family: 4, Dst: prefixes("203.0.113.0/24")}, Clamp: policy.ClampOff},
+		policy.MSSRule{Match: policy.Match{Direction: packet.Inbound, Family: 6}, Clamp: 1003},
+		policy.MSSRule{Match: policy.Match{Direction: packet.Outbound, Family: 4, Dst: prefixes("203.0.113.0/24")}, Clamp: policy.ClampOff},
 		policy.MSSRule{Match: policy.Match{Src: prefixes("192.0.2.0/24", "203.0.113.7/32")}, Clamp: 1005},
 	)
 	tests := []struct {
 		client, server string
-		direction      policy.Direction
+		direction      packet.Direction
 		want           int // number of the rule that rewrites
 	}{
-		{"192.0.2.128:1024", "198.51.100.7:22", policy.Outbound, 1},
-		{"192.0.2.128:1024", "198.51.100.7:443", policy.Inbound, 1},
-		{"192.0.2.127:1024", "198.51.100.7:443", policy.Inbound, 2},
-		{"192.0.2.128:1024", "198.51.101.7:22", policy.Outbound, 5},
-		{"[2001:db8:5::1]:1024", "[2001:db8:6::1]:22", policy.Outbound, 1},
-		{"[2001:db8:5::1]:1024", "[2001:db8:7::1]:22", policy.Outbound, 0},
-		{"[2001:db8:5::1]:1024", "[2001:db8:7::1]:22", policy.Inbound, 3},
-		{"[2001:db8:5::1]:443", "[2001:db8:7::1]:8095", policy.Outbound, 2},
-		{"[2001:db8:5::1]:443", "[2001:db8:7::1]:8100", policy.Outbound, 0},
-		{"192.0.2.1:1024", "203.0.113.1:22", policy.Outbound, 0},
-		{"192.0.2.1:1024", "203.0.113.1:22", policy.Inbound, 5},
-		{"203.0.113.7:1024", "192.0.2.1:22", policy.Outbound, 5},
-		{"203.0.113.8:1024", "192.0.2.1:22", policy.Outbound, 0},
+		{"192.0.2.128:1024", "198.51.100.7:22", packet.Outbound, 1},
+		{"192.0.2.128:1024", "198.51.100.7:443", packet.Inbound, 1},
+		{"192.0.2.127:1024", "198.51.100.7:443", packet.Inbound, 2},
+		{"192.0.2.128:1024", "198.51.101.7:22", packet.Outbound, 5},
+		{"[2001:db8:5::1]:1024", "[2001:db8:6::1]:22", packet.Outbound, 1},
+		{"[2001:db8:5::1]:1024", "[2001:db8:7::1]:22", packet.Outbound, 0},
+		{"[2001:db8:5::1]:1024", "[2001:db8:7::1]:22", packet.Inbound, 3},
+		{"[2001:db8:5::1]:443", "[2001:db8:7::1]:8095", packet.Outbound, 2},
+		{"[2001:db8:5::1]:443", "[2001:db8:7::1]:8100", packet.Outbound, 0},
+		{"192.0.2.1:1024", "203.0.113.1:22", packet.Outbound, 0},
+		{"192.0.2.1:1024", "203.0.113.1:22", packet.Inbound, 5},
+		{"203.0.113.7:1024", "192.0.2.1:22", packet.Outbound, 5},
+		{"203.0.113.8:1024", "192.0.2.1:22", packet.Outbound, 0},
 	}
 	for _, tt := range tests {
 		tcp := tuntest.TCP{
 			Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server),
 			Flags: tuntest.SYN, Options: mss(1460),
 		}
-		if tt.direction == policy.Inbound {
+		if tt.direction == packet.Inbound {
 			tcp.Src, tcp.Dst, tcp.Flags = tcp.Dst, tcp.Src, tuntest.SYN|tuntest.ACK
 		}
-		s := policy.Segment{Buf: tcp.Packet(), TCP: 20, Direction: tt.direction}
-		if tcp.Src.Addr().Is6() {
-			s.TCP = 40
-		}
-		got, _ := rules.RewriteMSS(nil, &s, nil)
+		got, _ := rules.RewriteMSS(nil, parsed(tcp.Packet(), tt.direction), nil)
 		var want []policy.Rewrite
 		if tt.want > 0 {
 			want = []policy.Rewrite{{What: "mss", From: 1460, To: 1000 + tt.want, Rule: tt.want}}
@@ -116,7 +113,7 @@ func TestHidden(t *testing.T) {
 		want           bool
 	}{
 		{"the same", policy.Match{}, policy.Match{}, true},
-		{"everything", policy.Match{}, policy.Match{Src: prefixes("192.0.2.0/24"), Ports: ports(80, 80), Direction: policy.Inbound}, true},
+		{"everything", policy.Match{}, policy.Match{Src: prefixes("192.0.2.0/24"), Ports: ports(80, 80), Direction: packet.Inbound}, true},
 		{"everything behind something", policy.Match{Src: prefixes("192.0.2.0/24")}, policy.Match{}, false},
 		{"inner prefix", policy.Match{Dst: prefixes("192.0.2.0/24")}, policy.Match{Dst: prefixes("192.0.2.128/25")}, true},
 		{"outer prefix", policy.Match{Dst: prefixes("192.0.2.128/25")}, policy.Match{Dst: prefixes("192.0.2.0/24")}, false},
@@ -125,9 +122,9 @@ func TestHidden(t *testing.T) {
 		{"every IPv4 prefix", policy.Match{Family: 4}, policy.Match{Src: prefixes("192.0.2.0/24")}, true},
 		{"every IPv4 prefix, IPv6 too", policy.Match{Family: 4}, policy.Match{Src: prefixes("192.0.2.0/24", "2001:db8::/32")}, false},
 		{"family by prefix", policy.Match{Src: prefixes("0.0.0.0/0")}, policy.Match{Family: 4, Dst: prefixes("192.0.2.0/24")}, true},
-		{"direction", policy.Match{Direction: policy.Inbound}, policy.Match{Direction: policy.Outbound}, false},
-		{"one direction of both", policy.Match{Direction: policy.Inbound}, policy.Match{}, false},
-		{"both directions", policy.Match{}, policy.Match{Direction: policy.Outbound}, true},
+		{"direction", policy.Match{Direction: packet.Inbound}, policy.Match{Direction: packet.Outbound}, false},
+		{"one direction of both", policy.Match{Direction: packet.Inbound}, policy.Match{}, false},
+		{"both directions", policy.Match{}, policy.Match{Direction: packet.Outbound}, true},
 		{"inner ports", policy.Match{Ports: ports(1, 99)}, policy.Match{Ports: ports(80, 80, 22, 22)}, true},
 		{"ports that touch", policy.Match{Ports: ports(90, 99, 80, 89)}, policy.Match{Ports: ports(85, 95)}, true},
 		{"ports with a gap", policy.Match{Ports: ports(80, 89, 91, 99)}, policy.Match{Ports: ports(85, 95)}, false},
@@ -181,7 +178,7 @@ func TestNoRules(t *testing.T) {
 	f := tuntest.Frame{Data: sent.packet(1024)}
 	s := sent.segment(f)
 	rewrites, verdict := rules.RewriteMSS(nil, s, nil)
-	rewrite, dfVerdict := rules.RewriteDF(s.Buf, policy.Outbound)
+	rewrite, dfVerdict := rules.RewriteDF(s)
 	if rewrites != nil || verdict != policy.Pass || rewrite != (policy.Rewrite{}) || dfVerdict != policy.Pass {
 		t.Errorf("rewrites %v %d, %v %d, want none", rewrites, verdict, rewrite, dfVerdict)
 	}

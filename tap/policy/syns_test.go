@@ -9,6 +9,7 @@ import (
 
 	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -57,13 +58,17 @@ func (s *syn) packet(port uint16) []byte {
 }
 
 // segment returns a copy of the frame as the rules take it, with room for one more option.
-func (s *syn) segment(f tuntest.Frame) *policy.Segment {
-	return &policy.Segment{
-		Buf:       append(make([]byte, 0, len(f.Data)+4), f.Data...),
-		TCP:       s.tcp(),
-		Direction: policy.Outbound,
-		Partial:   f.Offload.Flags&tun.NeedsCsum != 0,
-	}
+func (s *syn) segment(f tuntest.Frame) *policy.Packet {
+	p := parsed(append(make([]byte, 0, len(f.Data)+4), f.Data...), packet.Outbound)
+	p.Partial = f.Offload.Flags&tun.NeedsCsum != 0
+	return p
+}
+
+// parsed returns a packet as the rules take it.
+func parsed(b []byte, d packet.Direction) *policy.Packet {
+	p := &policy.Packet{Buf: b, Headers: new(packet.Headers), Direction: d}
+	p.Headers.Parse(b, len(b))
+	return p
 }
 
 // String names the segment in messages.

@@ -5,6 +5,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 )
 
 // Rules compiles the mss and df rules of a config.
@@ -57,11 +58,11 @@ func match(m config.Match) policy.Match {
 	p := policy.Match{Src: m.Src, Dst: m.Dst, Family: m.Family}
 	switch m.Direction {
 	case config.Outbound:
-		p.Direction = policy.Outbound
+		p.Direction = packet.Outbound
 	case config.Inbound:
-		p.Direction = policy.Inbound
+		p.Direction = packet.Inbound
 	case config.Both:
-		p.Direction = policy.Both
+		p.Direction = packet.Both
 	}
 	for _, r := range m.Ports {
 		p.Ports = append(p.Ports, policy.PortRange{First: uint16(r.First), Last: uint16(r.Last)})
