@@ -131,7 +131,7 @@ func checkImport(pkg, imported string) error {
 	return nil
 }
 
-// checkName refuses names that say nothing about what is in a package.
+// checkName refuses names that say nothing about a package's content.
 func checkName(pkg string) error {
 	for _, name := range []string{"util", "utils", "common", "helpers", "types"} {
 		if path.Base(pkg) == name {

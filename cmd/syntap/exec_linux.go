@@ -83,7 +83,7 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 			return hint.Exit(status)
 		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows the command's name is the command's
+	cmd.Flags().SetInterspersed(false) // flags behind the command's name are the command's
 	addConfigFlag(cmd, &file)
 	cmd.Flags().IntVar(&mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	cmd.Flags().BoolVar(&hostLoopback, "host-loopback", false, "let the gateway addresses (198.18.0.2 and fd53:7974::2) reach this host's 127.0.0.1 and ::1")

@@ -8,7 +8,7 @@ import (
 )
 
 // reloadRequests passes on each SIGHUP until ctx ends, but calls stop for one that says that the
-// terminal is gone: then there is nobody who could send another signal from it.
+// terminal is gone: then no further signal can come from it.
 func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	hangups, requests := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if signal.Ignored(syscall.SIGHUP) { // as nohup has it
@@ -16,7 +16,7 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	}
 	signal.Notify(hangups, syscall.SIGHUP)
 	atTerminal := hasTerminal()
-	go func() { // what comes later is ignored: it must not end a stop that goes on
+	go func() { // later ones are ignored: they must not end a stop that goes on
 		for {
 			select {
 			case <-ctx.Done():
@@ -28,7 +28,7 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 				}
 				select {
 				case requests <- s:
-				default: // one is waiting that does not know yet what is in the file
+				default: // one is waiting, and has not read the file yet
 				}
 			}
 		}

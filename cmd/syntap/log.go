@@ -22,7 +22,7 @@ import (
 	"syntap/tap"
 )
 
-// logFlags are what the user asks of logs, as typed.
+// logFlags are the user's question to logs, as typed.
 type logFlags struct {
 	config, since, until, top            string
 	src, dst, ports, outcomes, processes []string
@@ -104,7 +104,7 @@ func (f *logFlags) files(args []string) ([]string, error) {
 	return audit.Files(c.Tap.Log[i].Path)
 }
 
-// query reads the flags; now is what times are relative to.
+// query reads the flags; times are relative to now.
 func (f *logFlags) query(now time.Time) (q query.Query, err error) {
 	q.Format, q.Top = query.Format(f.format.value), f.top
 	if f.json {

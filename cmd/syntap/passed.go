@@ -32,7 +32,7 @@ func createPassed(path string, stdout io.Writer) (*passedFile, error) {
 	return &passedFile{file: file, buf: bufio.NewWriter(file)}, nil
 }
 
-// write writes a packet with what the rules have done to it as comments.
+// write writes a packet, with the changes by rules as comments.
 func (f *passedFile) write(p *capture.Packet, passed tap.Passed) error {
 	var comments []string
 	for _, w := range passed.Rewrites {
@@ -60,7 +60,7 @@ func (f *passedFile) begin(link capture.LinkType) (err error) {
 
 func (f *passedFile) flush() error { return f.buf.Flush() }
 
-// close writes what is left; also a capture without packets is one.
+// close writes the rest; also a capture without packets is one.
 func (f *passedFile) close() error {
 	err := f.begin(capture.LinkTypeRaw)
 	err = errors.Join(err, f.flush())

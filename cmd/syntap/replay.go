@@ -134,7 +134,7 @@ func replayRules(cmd *cobra.Command, file string, flags *ruleFlags) (*policy.Rul
 	return app.Rules(c)
 }
 
-// checkPathMTU refuses a path MTU that cannot be, or that nobody asks for.
+// checkPathMTU refuses a path MTU that cannot be, or that no rule asks for.
 func checkPathMTU(cmd *cobra.Command, mtu int, rules *policy.Rules) error {
 	const least = 68 // RFC 791 §3.1
 	switch {
@@ -178,14 +178,14 @@ func openReplaySinks(configs []config.Sink, stdout io.Writer) ([]*audit.Sink, er
 	return sinks, nil
 }
 
-// player passes the packets of a capture through the tap, and what it says on to sinks.
+// player passes the packets of a capture through the tap, and its lines on to sinks.
 type player struct {
 	replay  *tap.Replay
 	passed  *passedFile     // gets every packet as the tap passes it on; may be nil
 	judged  []*audit.Sink   // get records, and segments of openings
 	lines   *audit.Sink     // gets every TCP segment; may be nil
 	dialect tcpdump.Dialect // of lines
-	live    bool            // the capture may still be going on: what there is to say comes at once
+	live    bool            // the capture may still be going on: lines are printed at once
 	err     error           // the first of a sink
 }
 

@@ -16,7 +16,7 @@ import (
 	"syntap/tap/capture"
 )
 
-// runReplay returns what "syntap replay" prints.
+// runReplay returns the output of "syntap replay".
 func runReplay(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -176,7 +176,7 @@ func TestReplayWritePassed(t *testing.T) {
 		if len(before) != len(after) || slices.EqualFunc(before, after, bytes.Equal) {
 			t.Errorf("%s: %d packets became %d, or none has changed", name, len(before), len(after))
 		}
-		// What is left to clamp in the result is nothing.
+		// The result has nothing left to clamp.
 		if again := runReplay(t, "--mss", "1300", "--format", "json", written); strings.Contains(again, `"what"`) {
 			t.Errorf("%s: rewritten twice: %s\nfirst lines:\n%s", name, again, lines)
 		}

@@ -75,7 +75,7 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// knownCommand refuses what is left of the command line when no command of that name exists.
+// knownCommand refuses the rest of the command line when no command of that name exists.
 func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -109,7 +109,7 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// checkArgs makes what cmd and all commands below it say about their arguments usage errors. A
+// checkArgs turns errors in the arguments of cmd and all commands below it into usage errors. A
 // command that only has commands below it prints its help, and does not take the name of one that
 // does not exist.
 func checkArgs(cmd *cobra.Command) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/version"
 )
 
 // TestUsage compares the hand-written usage with the commands.
@@ -41,14 +43,13 @@ func TestVersions(t *testing.T) {
 	t.Parallel()
 	info := &debug.BuildInfo{
 		GoVersion: "go1.26.3",
-		Main:      debug.Module{Path: "syntap", Version: "v1.2.3"},
 		Deps: []*debug.Module{
 			{Path: "github.com/spf13/cobra", Version: "v1.10.2"},
 			{Path: "golang.zx2c4.com/wireguard", Version: "v0.0.1"},
 			{Path: "gvisor.dev/gvisor", Version: "v0.0.2"},
 		},
 	}
-	want := "syntap v1.2.3\ngo1.26.3 " + runtime.GOOS + "/" + runtime.GOARCH + "\ngolang.zx2c4.com/wireguard v0.0.1\ngvisor.dev/gvisor v0.0.2\n"
+	want := "syntap " + version.String() + "\ngo1.26.3 " + runtime.GOOS + "/" + runtime.GOARCH + "\ngolang.zx2c4.com/wireguard v0.0.1\ngvisor.dev/gvisor v0.0.2\n"
 	if got := versions(info); got != want {
 		t.Errorf("versions = %q, want %q", got, want)
 	}

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// stopRequests returns a context that ends with the first SIGINT or SIGTERM, or with stop, and what
-// comes of them after that. From now on neither they nor SIGPIPE end the process: one that has not
-// finished its stop leaves the host closed.
+// stopRequests returns a context that ends with the first SIGINT or SIGTERM, or with stop, and a
+// channel of those after that. From now on neither they nor SIGPIPE end the process: one that has
+// not finished its stop leaves the host closed.
 func stopRequests(parent context.Context) (ctx context.Context, stop func(), again <-chan os.Signal) {
 	signals, more := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -52,7 +52,7 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 	return cmd
 }
 
-// broken returns what is wrong with a log.
+// broken returns the break of a log.
 func broken(v *audit.Verified) error {
 	var all hint.List
 	if v.Unproven {
@@ -71,7 +71,7 @@ func broken(v *audit.Verified) error {
 	}
 }
 
-// verified says what has been proven of a log without breaks.
+// verified names the proof that a log without breaks gives.
 func verified(v *audit.Verified) string {
 	text := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
 		counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)

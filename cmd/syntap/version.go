@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/version"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -29,10 +31,10 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// versions lists what decides about the program's behaviour, one a line.
+// versions lists the modules that decide about the program's behaviour, one a line.
 func versions(info *debug.BuildInfo) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "syntap %s\n", info.Main.Version)
+	fmt.Fprintf(&b, "syntap %s\n", version.String())
 	fmt.Fprintf(&b, "%s %s/%s\n", info.GoVersion, runtime.GOOS, runtime.GOARCH)
 	for _, module := range info.Deps {
 		switch module.Path {

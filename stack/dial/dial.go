@@ -25,8 +25,8 @@ type Options struct {
 	Interface string
 	Policy    Policy
 	Keepalive Keepalive // of TCP sockets
-	// UserTimeout is for how long what a TCP socket has sent may stay unacknowledged before the
-	// connection is given up (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's
+	// UserTimeout is for how long bytes that a TCP socket has sent may stay unacknowledged before
+	// the connection is given up (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's
 	// retransmissions decide, net.ipv4.tcp_retries2.
 	UserTimeout time.Duration
 	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
@@ -55,7 +55,7 @@ func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
-// Target returns the address to dial for what client sends to dst, or ErrDenied.
+// Target returns the address to dial for packets of client to dst, or ErrDenied.
 func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, error) {
 	o := d.o.Load()
 	if o.Redirect != nil {
@@ -69,7 +69,7 @@ func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, 
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
 }
 
-// Admits reports whether policy lets a far end that nobody has asked send to a client, or the
+// Admits reports whether policy lets a far end that no client has asked send to a client, or the
 // redirection exempts it under its own name.
 func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
 	o := d.o.Load()
@@ -84,7 +84,7 @@ func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
 }
 
 // Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process
-// dies, until EndInOrder: what has been cut short does not look whole to the far side.
+// dies, until EndInOrder: a stream that was cut short does not look whole to the far side.
 func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	fd, err = d.socket(target, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 // EndInOrder has the end of a TCP socket be a FIN, behind all that has been written.
 func EndInOrder(fd int) error { return linger(fd, false) }
 
-// linger has close discard what has not been sent and send a RST (RFC 9293 §3.10.5), or not.
+// linger has close discard unsent bytes and send a RST (RFC 9293 §3.10.5), or not.
 func linger(fd int, reset bool) error {
 	l := unix.Linger{}
 	if reset {

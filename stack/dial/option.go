@@ -11,8 +11,8 @@ import (
 // socketOption is an option of a socket as setsockopt(2) takes it.
 type socketOption struct{ level, name, value int }
 
-// streamOptions returns what a TCP socket is given before it connects. It leaves out what the
-// kernel gives every socket: each option is a system call more for every connection.
+// streamOptions returns the options that a TCP socket gets before it connects. It leaves out the
+// kernel's defaults: each option is a system call more for every connection.
 func streamOptions(o Options) []socketOption {
 	all := []socketOption{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},

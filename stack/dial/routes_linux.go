@@ -16,7 +16,7 @@ type Routes struct {
 	fds    [2]int    // of IPv4 and of IPv6; -1 = none yet
 }
 
-// NewRoutes returns what asks for the dialer's sockets.
+// NewRoutes returns a Routes that asks for the dialer's sockets.
 func (d *Dialer) NewRoutes() *Routes { return &Routes{dialer: d, fds: [2]int{-1, -1}} }
 
 // Source returns the address of this host that a datagram to target leaves from, or why it does not
@@ -71,7 +71,7 @@ func disconnect(fd int) {
 	_, _, _ = syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
 }
 
-// Close closes the sockets. Others are opened when somebody asks again.
+// Close closes the sockets. The next question opens others.
 func (r *Routes) Close() {
 	for i, fd := range r.fds {
 		if fd >= 0 {

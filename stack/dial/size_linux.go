@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Linux takes as TCP_MAXSEG (TCP_MIN_MSS and MAX_TCP_WINDOW in include/net/tcp.h).
+// The bounds of Linux for TCP_MAXSEG (TCP_MIN_MSS and MAX_TCP_WINDOW in include/net/tcp.h).
 const (
 	minMSS = 88
 	maxMSS = 32767

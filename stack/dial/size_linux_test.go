@@ -34,7 +34,7 @@ func TestSetMSS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What the other end sends at most in one segment, less its options.
+			// The other end's largest segment, less its options.
 			mss, err := maxSegment(server.(*net.TCPConn))
 			if err != nil || mss > want || mss < want-40 {
 				t.Errorf("the server of a socket with MSS %d sends segments of %d bytes, %v", want, mss, err)

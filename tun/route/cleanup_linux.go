@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Cleanup takes back what dead runs have left in the calling thread's network namespace, by the
-// journals in stateDir. With crashed it leaves alone what stays closed after a crash, as a service
-// manager wants it that is about to start the router again. There may be nothing to do.
+// Cleanup undoes the steps of dead runs in the calling thread's network namespace, by the journals
+// in stateDir. With crashed it leaves runs alone that stay closed after a crash: that is for a
+// service manager, which is about to start the router again.
 func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	pattern, err := journalPath(stateDir, "*")
 	if err != nil {
@@ -30,7 +30,7 @@ func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	for _, path := range paths {
 		cleaned, err := cleanUp(nl, path, crashed)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // somebody else was faster
+			continue // another cleanup has removed it
 		}
 		if err != nil {
 			errs = append(errs, err)

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// Config says what Configure changes on the host so that traffic enters a TUN interface.
+// Config describes the changes of the host by which traffic enters a TUN interface.
 //
-// The addresses go to the interface, which comes up. What else happens depends on Table.
+// Configure gives the interface its addresses and brings it up. The other changes depend on Table.
 //
-// With a Table of its own the router shares the host's namespace. For each address family of
-// Include the table holds a route to the TUN for each prefix, and a throw route for each of
-// Exclude. An nftables table named for the interface gives packets that enter the TUN the mark
-// Underlay.Enter, and one rule leads those to the table:
+// With a Table other than 0 the router shares the host's network namespace. For each address family
+// of Include the table holds a route to the TUN for each prefix, and a throw route for each prefix
+// of Exclude. An nftables table named for the interface gives packets that enter the TUN the mark
+// Underlay.Enter, and one rule leads those to the routing table:
 //
 //	Priority    from all iif Name goto Priority+7
 //	Priority+1  from all fwmark ENTER lookup Table
@@ -22,15 +22,15 @@ import (
 //	Priority+3  from all to 198.18.0.0/15 lookup Table
 //	Priority+7  from all nop
 //
-// Everything else, the router's own sockets too, takes part in the host's routing as if the router
-// were not there. Those sockets carry Mark, which no rule of the router's leads anywhere. A rule of
-// the host that selects by single bits of it is passed over (Underlay.Skips). The rule for iif
-// keeps packets that come out of the TUN for another machine from going back in. 198.18.0.0/15 is
-// for benchmarks (RFC 2544 §C.2.2), so no host routes it anywhere: addresses that stand for names
-// are taken from it.
+// All other packets, those of the router's own sockets included, follow the host's routing as if
+// the router were not there. The router's sockets carry Mark, which no rule of the router leads
+// anywhere. A rule of the host that selects by single bits of Mark is bypassed (Underlay.Skips).
+// The rule for iif keeps packets that leave the TUN for another machine from entering it again.
+// 198.18.0.0/15 is for benchmarks (RFC 2544 §C.2.2), so no host routes it: addresses that stand for
+// names are taken from it.
 //
-// ByRules is for kernels without connection tracking. Then rules decide alone: they lead all
-// traffic into the table, but for
+// ByRules is for kernels without connection tracking. Rules alone then lead all traffic into the
+// table, except:
 //
 //	Priority    from all fwmark Mark goto Priority+7
 //	Priority+3  from all iif Name goto Priority+7
@@ -40,19 +40,20 @@ import (
 //	Priority+6  from all uidrange UIDs lookup Table
 //	Priority+7  from all nop
 //
-// doc.go tells how both work, and what Closed adds.
+// The package comment explains both, and Closed.
 //
-// Include wins over the host's routes, those of connected networks too. What stays outside:
-//   - the host's own addresses, broadcasts and, for IPv6, multicast;
-//   - IPv4 multicast and the limited broadcast, unless Include names a prefix within them;
-//   - IPv6 link-local destinations, which always name an interface;
-//   - sockets bound to another interface, which Enforce refuses or counts;
-//   - packets that carry a mark by which a VPN's own sockets are told (Underlay.Bypass), and those
-//     of the kernel's tunnels.
+// Include takes precedence over the host's routes, those of connected networks too. These packets
+// stay outside:
+//   - packets to the host's own addresses, to broadcasts and, for IPv6, to multicast groups;
+//   - packets to IPv4 multicast and the limited broadcast, unless Include names a prefix in them;
+//   - packets to IPv6 link-local addresses, which always name an interface;
+//   - packets of sockets bound to another interface, which Enforce refuses or counts;
+//   - packets with the mark of a VPN's own sockets (Underlay.Bypass), and those of the kernel's
+//     tunnels.
 //
-// With Table 0 the namespace is the router's own: prefixes of Include are routed in the main table,
-// and there are no rules. With an empty Include there are neither routes nor rules in any case: the
-// operator routes.
+// With Table 0 the router has the network namespace to itself: the prefixes of Include are routed
+// in the main table, and there are no rules. With an empty Include there are neither routes nor
+// rules: the operator routes.
 //
 // On a kernel without IPv6 the IPv6 parts are left out.
 type Config struct {
@@ -60,23 +61,28 @@ type Config struct {
 	Addresses []netip.Prefix // of the interface
 	Include   []netip.Prefix // destinations that enter the TUN
 	Mark      uint32         // of the router's own sockets; not 0 where rules are made
-	Table     int            // routing table of the router's own; 0 = main. Those of routers side by side differ, but not by a multiple of 95
-	Priority  int            // of the first rule
+	// Table is the routing table of the router's own; 0 means the main table. Routers beside each
+	// other have tables whose numbers differ, but not by a multiple of 95.
+	Table    int
+	Priority int // of the first rule
 
-	// The rest counts only where there are rules.
-	Exclude     []netip.Prefix // destinations that never enter the TUN, whatever Include says
-	IncludeUIDs []UIDRange     // users whose traffic enters the TUN; none = all. Forwarded packets count as user 0's
-	ExcludeUIDs []UIDRange     // users whose traffic does not
-	Sources     []netip.Prefix // other machines whose traffic enters, whichever interface it comes in by
-	Resolvers   []netip.Addr   // the host's nameservers, which Enforce leaves alone
+	// The following fields count only where there are rules.
+
+	Exclude []netip.Prefix // destinations that never enter the TUN, even if Include names them
+	// IncludeUIDs are the users whose traffic enters the TUN; none means all. Forwarded packets
+	// count as user 0's.
+	IncludeUIDs []UIDRange
+	ExcludeUIDs []UIDRange     // users whose traffic does not enter
+	Sources     []netip.Prefix // other machines whose traffic enters, by any interface
+	Resolvers   []netip.Addr   // the host's nameservers, which Enforce lets pass
 	KeepInbound bool           // replies to connections that began outside stay outside
-	Closed      bool           // traffic that would enter the TUN goes nowhere when the TUN is gone
+	Closed      bool           // without the TUN, its traffic is dropped
 	Enforce     Enforce        // for traffic that should have entered the TUN and did not
 	ByRules     bool           // decide without connection tracking
-	StateDir    string         // where the journal stands, for Cleanup; "" = none is kept
+	StateDir    string         // directory of the journal, for Cleanup; "" keeps none
 
 	Underlay Underlay // found by Configure
-	tracked  bool     // connection tracking has seen what other machines had open before
+	tracked  bool     // connection tracking has seen the connections of other machines begin
 	open     []flow   // connections that were open before, which stay outside
 }
 
@@ -85,32 +91,34 @@ type UIDRange struct{ First, Last uint32 }
 
 // Errors that Configure and Watch wrap.
 var (
-	// ErrInUse: the table or the priorities hold what is not the router's. Another instance is
-	// running, or the operator uses them.
+	// ErrInUse means that the table or the priorities have another owner: another instance of the
+	// router, or the operator.
 	ErrInUse = errors.New("routing table or rule priority is in use")
-	// ErrRunning: another instance has this interface name in this network namespace.
+	// ErrRunning means that another instance has this interface name in this network namespace.
 	ErrRunning = errors.New("another instance is running")
-	// ErrGone: the interface was deleted.
+	// ErrGone means that the interface was deleted.
 	ErrGone = errors.New("interface was deleted")
 )
 
-// hasRules tells whether traffic is led into the TUN by rules.
+// hasRules reports whether rules lead traffic into the TUN.
 func (c Config) hasRules() bool { return c.Table != 0 && len(c.Include) > 0 }
 
-// guard returns the name of the interface that takes traffic when the TUN is gone, at most 15
+// guard returns the name of the interface that takes the traffic when the TUN is gone, at most 15
 // bytes.
 func (c Config) guard() string { return fmt.Sprintf("guard%d", c.Table) }
 
 // address returns the first address of the interface in the family of p.
 func (c Config) address(p netip.Prefix) (netip.Addr, bool) {
-	i := slices.IndexFunc(c.Addresses, func(a netip.Prefix) bool { return a.Addr().Is4() == p.Addr().Is4() })
+	i := slices.IndexFunc(c.Addresses, func(a netip.Prefix) bool {
+		return a.Addr().Is4() == p.Addr().Is4()
+	})
 	if i < 0 {
 		return netip.Addr{}, false
 	}
 	return c.Addresses[i].Addr(), true
 }
 
-// validate refuses what would route traffic other than it says.
+// validate refuses a config whose rules would lead other traffic into the TUN than it describes.
 func (c Config) validate() error {
 	if !c.hasRules() {
 		return nil
@@ -119,49 +127,12 @@ func (c Config) validate() error {
 		return errors.New("the mark 0 is that of every socket")
 	}
 	for _, p := range c.Include {
-		// A socket without an address of the TUN would get another interface's, and be taken for
-		// one of a server.
+		// A socket without an address of the TUN would take another interface's, and look like that
+		// of a server.
 		if _, ok := c.address(p); !ok && c.KeepInbound && c.ByRules {
-			return fmt.Errorf("keeping replies outside needs an address of the TUN in the family of %s", p)
+			const need = "keeping replies outside needs an address of the TUN in the family of"
+			return fmt.Errorf("%s %s", need, p)
 		}
 	}
 	return nil
-}
-
-// enters returns the users whose traffic enters the TUN: those of include, or everybody, without
-// those of exclude. It returns a single range of all ids where no user is left out.
-func enters(include, exclude []UIDRange) []UIDRange {
-	const last = 1<<32 - 2 // 1<<32 - 1 stands for no user (uid_t -1)
-	if len(include) == 0 {
-		include = []UIDRange{{0, last}}
-	}
-	left := slices.Clone(include)
-	for _, x := range exclude {
-		var rest []UIDRange
-		for _, r := range left {
-			if x.Last < r.First || r.Last < x.First {
-				rest = append(rest, r)
-				continue
-			}
-			if r.First < x.First {
-				rest = append(rest, UIDRange{r.First, x.First - 1})
-			}
-			if x.Last < r.Last {
-				rest = append(rest, UIDRange{x.Last + 1, r.Last})
-			}
-		}
-		left = rest
-	}
-	return left
-}
-
-// everybody tells whether uids is what enters returns without restrictions.
-func everybody(uids []UIDRange) bool { return slices.Contains(uids, UIDRange{0, 1<<32 - 2}) }
-
-// Cleaned is what Cleanup has done about one run.
-type Cleaned struct {
-	Name     string   // of the interface
-	Running  bool     // left alone: it is alive
-	Kept     bool     // left alone: it stays closed
-	Commands []string // that would have done the same
 }

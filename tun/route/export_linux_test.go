@@ -2,8 +2,8 @@ package route
 
 import "errors"
 
-// ConfigureFailing is Configure with a failpoint that is asked before each of its steps. With crash
-// its error ends the run as SIGKILL would: nothing is taken back.
+// ConfigureFailing is Configure with a failpoint, which is called before each of its steps. With
+// crash its error ends the run as SIGKILL would: no step is undone.
 func ConfigureFailing(c Config, crash bool, failpoint func(command string) error) (*Host, error) {
 	h, err := newHost(c, failpoint)
 	if err != nil {
@@ -22,8 +22,8 @@ func ConfigureFailing(c Config, crash bool, failpoint func(command string) error
 	return nil, err
 }
 
-// SetFailpoint has the following steps ask failpoint.
+// SetFailpoint sets the failpoint of the following steps.
 func (h *Host) SetFailpoint(failpoint func(command string) error) { h.failpoint = failpoint }
 
-// Enters is what enters returns.
-func Enters(include, exclude []UIDRange) []UIDRange { return enters(include, exclude) }
+// EnteringUIDs is enteringUIDs.
+func EnteringUIDs(include, exclude []UIDRange) []UIDRange { return enteringUIDs(include, exclude) }

@@ -11,27 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is what Configure has changed. It ends with Close, which takes everything back, or with
-// Abandon, which does not.
+// Host holds the changes that Configure has made. Close undoes them; Abandon leaves them in place.
 type Host struct {
 	nl      *handles
 	config  Config
 	index   int        // of the interface
-	journal *journal   // nil where there are no rules
-	changes []*os.File // tell the watcher that the host's network has changed
+	journal *journal   // nil if there are no rules
+	changes []*os.File // become readable when the host's network has changed
 
 	notices  []Notice          // of the last survey
-	counted  map[string]uint64 // packets past the TUN that were told
+	counted  map[string]uint64 // packets past the TUN that Report.Past has had
 	restored atomic.Uint64
 	refused  atomic.Uint64 // packets past the TUN
 
-	failpoint func(command string) error // asked before each step; nil outside of tests
+	failpoint func(command string) error // called before each step; nil outside of tests
 }
 
 // Configure brings the interface up and routes traffic into it, in the network namespace of the
-// calling thread. Rules and routes that a dead run has left are taken over, so that no traffic
-// slips by between the runs. On an error everything but the interface is as it was before; the
-// interface is the caller's to close.
+// calling thread. It takes over the rules and routes of a dead run, so that no packet slips by
+// between the runs. After an error the host is as it was before, except the interface, which the
+// caller closes.
 func Configure(c Config) (*Host, error) {
 	h, err := newHost(c, nil)
 	if err != nil {
@@ -44,7 +43,7 @@ func Configure(c Config) (*Host, error) {
 	return h, nil
 }
 
-// newHost checks what it can without changing anything, and takes the journal.
+// newHost makes all checks that need no change of the host, and locks the journal.
 func newHost(c Config, failpoint func(command string) error) (*Host, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
@@ -84,14 +83,14 @@ func (h *Host) open() (err error) {
 			return err
 		}
 	}
-	if err := h.look(); err != nil {
+	if err := h.survey(); err != nil {
 		return errors.Join(err, h.cancelJournal())
 	}
 	return nil
 }
 
-// look reads what there is on the host, and checks that it leaves room for the router.
-func (h *Host) look() (err error) {
+// survey reads the host's routing, and checks that it leaves room for the router.
+func (h *Host) survey() (err error) {
 	for _, dead := range h.dead() {
 		h.config.Underlay.Enter = dead.Underlay.Enter
 	}
@@ -104,7 +103,7 @@ func (h *Host) look() (err error) {
 	return h.checkFree()
 }
 
-// dead returns the configs of dead runs that nobody has cleaned up after.
+// dead returns the configs of dead runs that have not been cleaned up.
 func (h *Host) dead() []Config {
 	if h.journal == nil {
 		return nil
@@ -112,8 +111,8 @@ func (h *Host) dead() []Config {
 	return h.journal.runs
 }
 
-// checkFree returns an error when the table or the priorities hold what neither this run nor a dead
-// one has made.
+// checkFree returns an error if the table or the priorities hold a rule or a route that neither
+// this run nor a dead one has made.
 func (h *Host) checkFree() error {
 	known := append([]Config{h.config}, h.dead()...)
 	for _, family := range allFamilies() {
@@ -127,11 +126,12 @@ func (h *Host) checkFree() error {
 	return h.checkTableName(known[1:])
 }
 
-// checkTableName returns an error when there is an nftables table of the router's name that no dead
+// checkTableName returns an error if there is an nftables table of the router's name that no dead
 // run has made.
 func (h *Host) checkTableName(dead []Config) error {
 	name := h.config.tableName()
-	if h.config.ByRules || slices.ContainsFunc(dead, func(c Config) bool { return !c.ByRules && c.hasRules() }) {
+	hasTable := func(c Config) bool { return !c.ByRules && c.hasRules() }
+	if h.config.ByRules || slices.ContainsFunc(dead, hasTable) {
 		return nil
 	}
 	if err := h.nl.openTables(); err != nil {
@@ -144,8 +144,8 @@ func (h *Host) checkTableName(dead []Config) error {
 	return err
 }
 
-// configure makes all changes and returns those that it has made itself: with rules, what exists is
-// a dead run's.
+// configure makes all steps and returns those that were not made before. With rules, a step that
+// was made before is a dead run's.
 func (h *Host) configure() (added []step, err error) {
 	if h.journal != nil {
 		if err := h.journal.begin(h.config); err != nil {
@@ -154,29 +154,23 @@ func (h *Host) configure() (added []step, err error) {
 	}
 	steps := h.config.steps()
 	for _, s := range steps {
-		left := h.left(s)
+		replaces := h.replacesDead(s)
 		err := h.do(s.summary(), s.apply)
 		switch {
-		case err == nil && left: // and made what it is to be
+		case err == nil && replaces: // rollBack must not undo it
 		case err == nil:
 			added = append(added, s)
 		case !errors.Is(err, unix.EEXIST) || !h.config.hasRules():
 			return added, err
 		}
 	}
-	// What a dead run has left for another config than this one.
 	for _, c := range h.dead() {
-		for _, s := range slices.Backward(c.steps()) {
-			same := func(t step) bool { return t.sameObject(s) }
-			if s.undo == nil || slices.ContainsFunc(steps, same) {
-				continue
-			}
-			if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
-				return added, err
-			}
+		fail := func(_ string, err error) error { return err }
+		if err := h.undoOthers(c.steps(), steps, fail); err != nil {
+			return added, err
 		}
 	}
-	if len(h.dead()) > 0 { // what differs in its source only has passed for the same
+	if len(h.dead()) > 0 { // a route that differs in its source only compared equal above
 		var failures []error
 		err = h.repair(func(_ string, err error) { failures = append(failures, err) })
 		err = errors.Join(append(failures, err)...)
@@ -184,14 +178,27 @@ func (h *Host) configure() (added []step, err error) {
 	return added, err
 }
 
-// left tells whether a dead run has left what a step makes.
-func (h *Host) left(s step) bool {
-	for _, c := range h.dead() {
-		if s.id != "" && slices.ContainsFunc(c.steps(), s.sameObject) {
-			return true
+// replacesDead reports whether a step makes an object in place of a dead run's.
+func (h *Host) replacesDead(s step) bool {
+	return s.id != "" && slices.ContainsFunc(h.dead(), func(c Config) bool {
+		return slices.ContainsFunc(c.steps(), s.sameObject)
+	})
+}
+
+// undoOthers undoes the old steps that make other objects than the new ones, the last one first. An
+// error that failed returns ends it.
+func (h *Host) undoOthers(old, steps []step, failed func(command string, err error) error) error {
+	for _, s := range slices.Backward(old) {
+		if s.undo == nil || slices.ContainsFunc(steps, s.sameObject) {
+			continue
+		}
+		if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
+			if err := failed(s.undoCommand(), err); err != nil {
+				return err
+			}
 		}
 	}
-	return false
+	return nil
 }
 
 // do makes one change.
@@ -207,7 +214,7 @@ func (h *Host) do(command string, change func(*handles) error) error {
 	return nil
 }
 
-// rollBack takes back what configure has added before it failed. What a dead run has left stays.
+// rollBack undoes the steps that configure has added before it failed. Those of a dead run stay.
 func (h *Host) rollBack(added []step) error {
 	_, err := h.undo(added)
 	err = errors.Join(err, h.cancelJournal())
@@ -215,8 +222,8 @@ func (h *Host) rollBack(added []step) error {
 	return err
 }
 
-// undo takes steps back, last made first; those that are gone already do not matter. It returns the
-// commands that would have done the same.
+// undo undoes steps, the last one first, and passes over objects that are gone. It returns the
+// equivalent commands.
 func (h *Host) undo(steps []step) (commands []string, err error) {
 	var errs []error
 	for _, s := range slices.Backward(steps) {
@@ -233,9 +240,9 @@ func (h *Host) undo(steps []step) (commands []string, err error) {
 	return commands, errors.Join(errs...)
 }
 
-// Close takes everything back, last made first; what is gone already does not matter. The interface
-// stays until its owner closes it. Close may be called from any thread, and again, but not during
-// Watch.
+// Close undoes all steps, the last one first, and passes over objects that are gone. The interface
+// stays until its owner closes it. Close may be called on any thread and more than once, but not
+// during Watch.
 func (h *Host) Close() error {
 	if h.nl == nil {
 		return nil
@@ -249,9 +256,8 @@ func (h *Host) Close() error {
 	return err
 }
 
-// Abandon ends a run without taking anything back, as its death would: with Closed, what entered
-// the TUN goes nowhere from the moment its interface is gone, until another run takes over or
-// Cleanup is called.
+// Abandon ends a run as its death would, and undoes no step. With Closed, traffic for the TUN is
+// dropped from the moment the interface is gone, until another run takes over or Cleanup is called.
 func (h *Host) Abandon() { h.release() }
 
 func (h *Host) cancelJournal() error {
@@ -263,10 +269,10 @@ func (h *Host) cancelJournal() error {
 	return err
 }
 
-// release closes what is open.
+// release closes all files and sockets.
 func (h *Host) release() {
 	if h.journal != nil {
-		_ = h.journal.close() // nothing more to write
+		_ = h.journal.close() // nothing is left to write
 	}
 	for _, f := range h.changes {
 		f.Close()
@@ -277,7 +283,7 @@ func (h *Host) release() {
 	h.nl, h.journal, h.changes = nil, nil, nil
 }
 
-// dump asks for a list again when it has changed under the kernel's hands.
+// dump repeats a listing that a change of the list has interrupted.
 func dump[T any](list func() ([]T, error)) (all []T, err error) {
 	for range 10 {
 		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {

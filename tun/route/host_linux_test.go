@@ -443,8 +443,8 @@ func TestEnters(t *testing.T) {
 		{"nobody", uids{{1000, 1999}}, uids{{0, 5000}}, nil},
 	}
 	for _, tt := range tests {
-		if diff := cmp.Diff(tt.want, route.Enters(tt.include, tt.exclude)); diff != "" {
-			t.Errorf("%s: Enters(%v, %v) (-want +got):\n%s", tt.name, tt.include, tt.exclude, diff)
+		if diff := cmp.Diff(tt.want, route.EnteringUIDs(tt.include, tt.exclude)); diff != "" {
+			t.Errorf("%s: EnteringUIDs(%v, %v) (-want +got):\n%s", tt.name, tt.include, tt.exclude, diff)
 		}
 	}
 }

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal is the file that tells what runs have changed on the host and not taken back yet, a line
-// for each config, from which all its steps follow. It is written before the first of them. Whoever
-// holds the file's lock owns the interface name in the network namespace; a lock goes with its
-// process, so that a journal without one is that of the dead.
+// journal is the file of the configs whose steps have not been undone, a line each. The steps
+// follow from the config. The line is written before the first step. The process that holds the
+// file's lock owns the interface name in the network namespace. A lock ends with its process, so a
+// journal without one belongs to a dead run.
 //
-// Only root can write it: what it says is removed.
+// Only root can write the file, because Cleanup trusts it.
 type journal struct {
 	file *os.File
-	runs []Config // that have not cleaned up
-	size int64    // of their lines
+	runs []Config // of dead runs
+	size int64    // of the lines of runs
 	own  [][]byte // lines of this run
 	end  int64    // of all lines
 }
@@ -30,7 +30,7 @@ type journal struct {
 const journalSuffix = ".journal"
 
 // openJournal locks the journal of an interface name in the calling thread's network namespace. The
-// error wraps ErrRunning when another process has it.
+// error wraps ErrRunning if another process holds the lock.
 func openJournal(dir, name string) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of journal: %w", err)
@@ -42,8 +42,8 @@ func openJournal(dir, name string) (*journal, error) {
 	return lockJournal(path, os.O_CREATE)
 }
 
-// journalPath names a journal for the network namespace and for the interface: names are its own in
-// each namespace.
+// journalPath returns the path of the journal of an interface in the calling thread's network
+// namespace.
 func journalPath(dir, name string) (string, error) {
 	ns, err := namespaceID()
 	if err != nil {
@@ -52,9 +52,9 @@ func journalPath(dir, name string) (string, error) {
 	return filepath.Join(dir, fmt.Sprintf("%d-%s%s", ns, name, journalSuffix)), nil
 }
 
-// namespaceID returns a number of the calling thread's network namespace that no other has had
-// since the host started: the first one's is 1. Before Linux 5.14 it is that of /proc/PID/ns/net,
-// which may be given again when the namespace has ended.
+// namespaceID returns the cookie of the calling thread's network namespace, which no other
+// namespace has had since the host started. Before Linux 5.14 it returns the inode of
+// /proc/PID/ns/net, which the kernel may reuse after the end of the namespace.
 func namespaceID() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -84,7 +84,7 @@ func lockJournal(path string, create int) (*journal, error) {
 			f.Close()
 			return nil, fmt.Errorf("lock journal %s: %w", path, err)
 		}
-		// The one who held the lock may have removed the file before letting go of it.
+		// The last holder of the lock may have removed the file before it unlocked it.
 		opened, err := f.Stat()
 		if err != nil {
 			f.Close()
@@ -118,7 +118,7 @@ func parseJournal(b []byte) (runs []Config, size int64, err error) {
 	for line := range bytes.Lines(b) {
 		var c Config
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // its writer died before it changed anything
+			break // its writer died before its first step
 		}
 		if err := json.Unmarshal(line, &c); err != nil {
 			return runs, size, err
@@ -138,11 +138,11 @@ func routersBeside(c Config) (all []Config) {
 	if err != nil {
 		return nil
 	}
-	paths, _ := filepath.Glob(pattern) // in order
+	paths, _ := filepath.Glob(pattern) // sorted
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended meanwhile, or is another user's
+			continue // the router has ended meanwhile, or the file is another user's
 		}
 		runs, _, _ := parseJournal(b)
 		for _, r := range runs {
@@ -154,8 +154,8 @@ func routersBeside(c Config) (all []Config) {
 	return all
 }
 
-// begin notes that c is about to be carried out, unless a dead run with the same steps, or this
-// one, has done so.
+// begin writes the line of c before its steps are made, unless a line of a dead run or of this one
+// stands for the same steps.
 func (j *journal) begin(c Config) error {
 	line, err := journalLine(c)
 	if err != nil {
@@ -170,7 +170,7 @@ func (j *journal) begin(c Config) error {
 		return nil
 	}
 	end := max(j.end, j.size)
-	if err := j.file.Truncate(end); err != nil { // a line that was not finished
+	if err := j.file.Truncate(end); err != nil { // removes an incomplete line
 		return fmt.Errorf("write journal: %w", err)
 	}
 	if _, err := j.file.Write(line); err != nil {
@@ -180,7 +180,8 @@ func (j *journal) begin(c Config) error {
 	return nil
 }
 
-// journalLine returns what the journal keeps of a config: all that its steps' undoing depends on.
+// journalLine returns the line of a config, with all fields on which the undoing of its steps
+// depends.
 func journalLine(c Config) ([]byte, error) {
 	c.Underlay.Uplinks, c.Underlay.Detours, c.Underlay.Tunnels = nil, nil, nil
 	if !c.ByRules {
@@ -190,7 +191,7 @@ func journalLine(c Config) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// cancel forgets what begin has noted, and lets go of the journal.
+// cancel removes the lines of begin and closes the journal.
 func (j *journal) cancel() error {
 	if len(j.runs) == 0 {
 		return j.remove()
@@ -198,13 +199,13 @@ func (j *journal) cancel() error {
 	return errors.Join(j.file.Truncate(j.size), j.close())
 }
 
-// remove removes the journal: nothing is left to clean up.
+// remove removes and closes the journal, after all steps are undone.
 func (j *journal) remove() error {
 	return errors.Join(os.Remove(j.file.Name()), j.close())
 }
 
-// close lets go of the journal, also where a child process that is being started shares the file
-// for a moment.
+// close unlocks and closes the journal. The file alone would stay locked while a child process that
+// is being started shares it.
 func (j *journal) close() error {
 	return errors.Join(unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
 }

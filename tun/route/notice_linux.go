@@ -14,9 +14,9 @@ import (
 	"syntap/tun/nft"
 )
 
-// Notices returns what the operator should know of the host before traffic is routed by c: rules
-// that come before the router's own or that its sockets escape, forwarding that is off, firewalls
-// that drop what is forwarded or answered. It changes nothing.
+// Notices returns facts about the host that the operator should know before c routes its traffic:
+// rules that come before the router's own, or that its sockets do not match; forwarding that is
+// off; firewalls that drop forwarded packets or answers. It changes nothing.
 func Notices(c Config) ([]Notice, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
@@ -38,7 +38,7 @@ func Notices(c Config) ([]Notice, error) {
 	return append(notices, inputNotices(k, c)...), nil
 }
 
-// gatewayNotices tell why traffic of other machines will not get to the TUN, or not into it.
+// gatewayNotices report why traffic of other machines does not reach the TUN, or does not enter it.
 func gatewayNotices(k *handles, c Config) (notices []Notice) {
 	forwards := false
 	for _, f := range []struct {
@@ -54,15 +54,15 @@ func gatewayNotices(k *handles, c Config) (notices []Notice) {
 		if !slices.Contains(families(c.Include), f.family) {
 			continue
 		}
-		if len(f.sources) > 0 && !on {
-			key := strings.ReplaceAll(f.key, "/", ".")
-			notices = append(notices, Notice{
-				Text: fmt.Sprintf("%s is 0: this host does not forward what %s sends", key, f.sources[0]),
-				Hint: "sysctl -w " + key + "=1",
-			})
-		}
 		if on {
 			notices = append(notices, unlistedNetworks(k, c, f.family)...)
+		} else if len(f.sources) > 0 {
+			key := strings.ReplaceAll(f.key, "/", ".")
+			notices = append(notices, Notice{
+				Text: fmt.Sprintf("%s is 0: this host does not forward packets from %s",
+					key, f.sources[0]),
+				Hint: "sysctl -w " + key + "=1",
+			})
 		}
 	}
 	if !forwards {
@@ -71,16 +71,14 @@ func gatewayNotices(k *handles, c Config) (notices []Notice) {
 	return append(notices, firewallNotices(k, c)...)
 }
 
-// unlistedNetworks names networks beside this host that Sources lacks.
+// unlistedNetworks reports networks of this host's links that Sources lacks.
 func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
 	links, err := dump(k.LinkList)
 	if err != nil {
 		return nil
 	}
 	for _, l := range links {
-		name := l.Attrs().Name
-		if !isUp(l) || l.Attrs().Flags&net.FlagPointToPoint != 0 || name == "lo" || name == c.Name || name == c.guard() ||
-			slices.ContainsFunc(c.Underlay.Uplinks, func(u Uplink) bool { return u.Name == name }) {
+		if !isUp(l) || !servesClients(c, l.Attrs()) {
 			continue
 		}
 		addrs, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(l, family) })
@@ -90,11 +88,12 @@ func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
 		for _, a := range addrs {
 			p := prefix(a.IPNet, family)
 			if !p.IsValid() || p.Addr().IsLinkLocalUnicast() || p.IsSingleIP() ||
-				slices.ContainsFunc(c.Sources, func(s netip.Prefix) bool { return s.Overlaps(p) }) {
+				slices.ContainsFunc(c.Sources, p.Overlaps) {
 				continue
 			}
 			notices = append(notices, Notice{
-				Text: fmt.Sprintf("machines of %s (%s) are refused what enters the TUN, unless this host masquerades them: tun.sources lacks it", p.Masked(), name),
+				Text: fmt.Sprintf("machines of %s (%s) may not send into the TUN, unless this "+
+					"host masquerades them: tun.sources lacks it", p.Masked(), l.Attrs().Name),
 				Hint: fmt.Sprintf("add %s to tun.sources", p.Masked()),
 				Info: true,
 			})
@@ -103,7 +102,17 @@ func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
 	return notices
 }
 
-// firewallNotices name chains that drop what is forwarded by default, where no rule beside names
+// servesClients reports whether the machines behind a link may be clients of this host.
+func servesClients(c Config, link *netlink.LinkAttrs) bool {
+	if slices.Contains([]string{"lo", c.Name, c.guard()}, link.Name) {
+		return false
+	}
+	uplinks := c.Underlay.Uplinks
+	isUplink := slices.ContainsFunc(uplinks, func(u Uplink) bool { return u.Name == link.Name })
+	return link.Flags&net.FlagPointToPoint == 0 && !isUplink
+}
+
+// firewallNotices report chains that drop forwarded packets by default and have no rule that names
 // the TUN.
 func firewallNotices(k *handles, c Config) (notices []Notice) {
 	if k.openTables() != nil {
@@ -115,14 +124,15 @@ func firewallNotices(k *handles, c Config) (notices []Notice) {
 	}
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s drops what is forwarded unless a rule accepts it, and none names %s", chain, c.Name),
+			Text: fmt.Sprintf("the nftables chain %s drops forwarded packets unless a rule "+
+				"accepts them, and no rule names %s", chain, c.Name),
 			Hint: acceptHint(chain, c.Name),
 		})
 	}
 	return notices
 }
 
-// inputNotices name chains that drop the router's answers to this host's own programs.
+// inputNotices report chains that drop the router's answers to this host's own programs.
 func inputNotices(k *handles, c Config) (notices []Notice) {
 	if k.openTables() != nil {
 		return nil
@@ -132,19 +142,16 @@ func inputNotices(k *handles, c Config) (notices []Notice) {
 		return nil
 	}
 	for _, chain := range chains {
-		hint := fmt.Sprintf("nft insert rule %s iifname %s ct state established,related accept", chain, c.Name)
-		if tool := iptables(chain, "INPUT"); tool != "" {
-			hint = fmt.Sprintf("%s -I INPUT -i %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", tool, c.Name)
-		}
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s drops what comes in unless a rule accepts it, and none accepts answers from %s", chain, c.Name),
-			Hint: hint,
+			Text: fmt.Sprintf("the nftables chain %s drops incoming packets unless a rule "+
+				"accepts them, and no rule accepts answers from %s", chain, c.Name),
+			Hint: answersHint(chain, c.Name),
 		})
 	}
 	return notices
 }
 
-// iptables returns the tool that has made a chain, or "".
+// iptables returns the tool that made the chain name, "" if it was made by nft.
 func iptables(chain nft.ChainName, name string) string {
 	if chain.Table != "filter" || chain.Chain != name {
 		return ""
@@ -152,19 +159,32 @@ func iptables(chain nft.ChainName, name string) string {
 	return map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
 }
 
+// acceptHint returns the command that lets a chain forward packets of the TUN.
 func acceptHint(chain nft.ChainName, name string) string {
 	if tool := iptables(chain, "FORWARD"); tool != "" {
-		return fmt.Sprintf("%s -I FORWARD -i %s -j ACCEPT && %s -I FORWARD -o %s -j ACCEPT", tool, name, tool, name)
+		accept := func(flag string) string {
+			return fmt.Sprintf("%s -I FORWARD %s %s -j ACCEPT", tool, flag, name)
+		}
+		return accept("-i") + " && " + accept("-o")
 	}
-	return fmt.Sprintf("nft 'insert rule %s iifname %s accept; insert rule %s oifname %s accept'", chain, name, chain, name)
+	accept := func(field string) string {
+		return fmt.Sprintf("insert rule %s %s %s accept", chain, field, name)
+	}
+	return "nft '" + accept("iifname") + "; " + accept("oifname") + "'"
 }
 
-// enabled tells whether a kernel parameter is not 0.
+// answersHint returns the command that lets a chain accept answers from the TUN.
+func answersHint(chain nft.ChainName, name string) string {
+	if tool := iptables(chain, "INPUT"); tool != "" {
+		return fmt.Sprintf("%s -I INPUT -i %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+			tool, name)
+	}
+	return fmt.Sprintf("nft insert rule %s iifname %s ct state established,related accept",
+		chain, name)
+}
+
+// enabled reports whether a kernel parameter is not 0.
 func enabled(key string) bool {
 	b, err := os.ReadFile(filepath.Join("/proc/sys", key))
 	return err == nil && strings.TrimSpace(string(b)) != "0"
-}
-
-func only6(prefixes []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() })
 }

@@ -11,51 +11,57 @@ import (
 	"syntap/tun/nft"
 )
 
-// pastInterval is how often the counts of what goes past the TUN are read.
+// pastInterval is the interval between two readings of the counters of traffic past the TUN.
 const pastInterval = 10 * time.Second
 
-// Refused returns how many packets would have left past the TUN and were dropped, a moment ago.
+// Refused returns the number of packets that were dropped on their way past the TUN, up to the last
+// reading of the counters.
 func (h *Host) Refused() uint64 { return h.refused.Load() }
 
-// past returns what has gone past the TUN since it was asked before.
-func (h *Host) past() ([]Past, error) {
+// past returns the packets that went past the TUN since the last call.
+func (h *Host) past() (all []Past, err error) {
 	if h.config.ByRules || h.config.Enforce == EnforceOff || h.nl.tables == nil {
 		return nil, nil
 	}
-	var all []Past
+	counted := make(map[string]uint64)
 	for _, set := range []string{pastSet, pastForwardedSet} {
 		counts, err := h.nl.tables.Counts(h.config.tableName(), set)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range counts {
-			p, ok := parsePast(set, c)
 			key := set + string(c.Key)
-			new := c.Packets - h.counted[key]
-			if c.Packets < h.counted[key] { // the table was made again
-				new = c.Packets
+			counted[key] = c.Packets
+			p, ok := parsePast(set, c)
+			p.Packets = c.Packets
+			if before := h.counted[key]; before <= c.Packets { // else the table was made again
+				p.Packets -= before
 			}
-			h.counted[key] = c.Packets
-			if p.Packets = new; ok && new > 0 {
-				p.Refused = h.config.Enforce == EnforceReject && !slices.Contains(h.config.Underlay.Detours, p.Interface)
-				if p.Refused {
-					h.refused.Add(new)
-				}
-				all = append(all, p)
+			if !ok || p.Packets == 0 {
+				continue
 			}
+			detour := slices.Contains(h.config.Underlay.Detours, p.Interface)
+			p.Refused = h.config.Enforce == EnforceReject && !detour
+			if p.Refused {
+				h.refused.Add(p.Packets)
+			}
+			all = append(all, p)
 		}
 	}
+	h.counted = counted
 	return all, nil
 }
 
-// parsePast takes an element's key apart.
+// parsePast parses the key of an element.
 func parsePast(set string, c nft.Count) (Past, bool) {
-	name := func(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+	const size = unix.IFNAMSIZ
+	name := func(b []byte) string { return strings.TrimRight(string(b[:size]), "\x00") }
 	switch {
-	case set == pastSet && len(c.Key) >= 4+unix.IFNAMSIZ:
-		return Past{UID: int(binary.NativeEndian.Uint32(c.Key)), Interface: name(c.Key[4 : 4+unix.IFNAMSIZ])}, true
-	case set == pastForwardedSet && len(c.Key) >= 2*unix.IFNAMSIZ:
-		return Past{UID: -1, From: name(c.Key[:unix.IFNAMSIZ]), Interface: name(c.Key[unix.IFNAMSIZ : 2*unix.IFNAMSIZ])}, true
+	case set == pastSet && len(c.Key) >= 4+size:
+		uid := int(binary.NativeEndian.Uint32(c.Key))
+		return Past{UID: uid, Interface: name(c.Key[4:])}, true
+	case set == pastForwardedSet && len(c.Key) >= 2*size:
+		return Past{UID: -1, From: name(c.Key), Interface: name(c.Key[size:])}, true
 	}
 	return Past{}, false
 }

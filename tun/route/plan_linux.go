@@ -2,8 +2,8 @@ package route
 
 import "fmt"
 
-// Plan returns the commands that would do what Open, with this MTU in bytes, and Configure do. It
-// changes nothing.
+// Plan returns the shell equivalents of [syntap/tun.Open], with this MTU in bytes, and of
+// Configure. It changes nothing.
 func Plan(c Config, mtu int) ([]string, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)

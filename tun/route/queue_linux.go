@@ -6,9 +6,9 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// QueueDrops returns how many outbound packets the kernel has dropped because they came faster than
-// the interface was read: nobody else has seen them. The interface is one of the calling thread's
-// network namespace.
+// QueueDrops returns the number of outbound packets that the kernel has dropped because they
+// arrived faster than the router read them. The interface is in the calling thread's network
+// namespace.
 func QueueDrops(name string) (uint64, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {

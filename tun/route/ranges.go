@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -8,74 +9,79 @@ import (
 // addressRange is a range of addresses of one family, both ends included.
 type addressRange struct{ first, last netip.Addr }
 
-// entering returns the destinations that enter the TUN, of one family, as ranges in order that do
-// not touch: those whose longest prefix is one of in, not of out.
-func entering(in, out []netip.Prefix, is4 bool) []addressRange {
-	type mark struct {
-		p     netip.Prefix
-		enter bool
+// decision says whether the destinations of a prefix enter the TUN, unless a longer prefix decides.
+type decision struct {
+	prefix netip.Prefix
+	enters bool
+}
+
+// enteringRanges returns the destinations of one family that enter the TUN: those whose longest
+// prefix is one of in. A prefix of both in and out is out. The ranges are sorted and do not touch.
+func enteringRanges(in, out []netip.Prefix, is4 bool) []addressRange {
+	var p painter
+	for _, d := range decisions(in, out, is4) {
+		for len(p.open) > 0 && !p.top().prefix.Contains(d.prefix.Addr()) {
+			p.closeTop()
+		}
+		if len(p.open) > 0 && p.next.Less(d.prefix.Addr()) {
+			p.paint(d.prefix.Addr().Prev(), p.top().enters)
+		}
+		p.next = d.prefix.Addr()
+		p.open = append(p.open, d)
 	}
-	var marks []mark
-	add := func(prefixes []netip.Prefix, enter bool) {
+	for len(p.open) > 0 {
+		p.closeTop()
+	}
+	return p.ranges
+}
+
+// decisions returns the prefixes of one family, each before the longer prefixes within it.
+func decisions(in, out []netip.Prefix, is4 bool) (all []decision) {
+	add := func(prefixes []netip.Prefix, enters bool) {
 		for _, p := range prefixes {
 			if p.Addr().Is4() == is4 {
-				marks = append(marks, mark{p.Masked(), enter})
+				all = append(all, decision{p.Masked(), enters})
 			}
 		}
 	}
 	add(in, true)
 	add(out, false)
-	// A prefix stands before those within it.
-	slices.SortFunc(marks, func(a, b mark) int {
-		if c := a.p.Addr().Compare(b.p.Addr()); c != 0 {
-			return c
-		}
-		if c := a.p.Bits() - b.p.Bits(); c != 0 {
-			return c
-		}
-		if a.enter == b.enter {
-			return 0
-		} else if a.enter {
-			return -1 // what is excluded counts
-		}
-		return 1
+	slices.SortStableFunc(all, func(a, b decision) int { // of equal prefixes the last decides: out
+		return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), a.prefix.Bits()-b.prefix.Bits())
 	})
-	var ranges []addressRange
-	paint := func(first, last netip.Addr, enter bool) {
-		if !enter || !first.IsValid() || last.Less(first) {
-			return
-		}
-		if n := len(ranges); n > 0 && ranges[n-1].last.Next() == first {
-			ranges[n-1].last = last
-			return
-		}
-		ranges = append(ranges, addressRange{first, last})
+	return all
+}
+
+// painter goes through the addresses of a family in order.
+type painter struct {
+	ranges []addressRange
+	open   []decision // whose prefixes hold next, the longest last
+	next   netip.Addr // the first address without a decision; invalid after the last one
+}
+
+func (p *painter) top() decision { return p.open[len(p.open)-1] }
+
+// paint decides the addresses from next to last.
+func (p *painter) paint(last netip.Addr, enters bool) {
+	if !enters || !p.next.IsValid() || last.Less(p.next) {
+		return
 	}
-	var open []mark   // prefixes around at, the innermost last
-	var at netip.Addr // the first address that is not painted yet; invalid after the last of all
-	closeTop := func() {
-		top := open[len(open)-1]
-		end := lastAddr(top.p)
-		paint(at, end, top.enter)
-		if at.IsValid() && !end.Less(at) {
-			at = end.Next()
-		}
-		open = open[:len(open)-1]
+	if n := len(p.ranges); n > 0 && p.ranges[n-1].last.Next() == p.next {
+		p.ranges[n-1].last = last
+		return
 	}
-	for _, m := range marks {
-		for len(open) > 0 && !open[len(open)-1].p.Contains(m.p.Addr()) {
-			closeTop()
-		}
-		if len(open) > 0 && at.Less(m.p.Addr()) {
-			paint(at, m.p.Addr().Prev(), open[len(open)-1].enter)
-		}
-		at = m.p.Addr()
-		open = append(open, m)
+	p.ranges = append(p.ranges, addressRange{p.next, last})
+}
+
+// closeTop ends the longest of the open prefixes.
+func (p *painter) closeTop() {
+	top := p.top()
+	last := lastAddr(top.prefix)
+	p.paint(last, top.enters)
+	if p.next.IsValid() && !last.Less(p.next) {
+		p.next = last.Next()
 	}
-	for len(open) > 0 {
-		closeTop()
-	}
-	return ranges
+	p.open = p.open[:len(p.open)-1]
 }
 
 // lastAddr returns the last address of a prefix.

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reachable returns the destinations that a TUN is to stand for in place of the host, in the
-// network namespace of the calling thread: what the host has routes to, in any table. A program
-// that could take either family then meets the one that works.
+// Reachable returns the destinations to which the host has routes, in any table, in the network
+// namespace of the calling thread. A TUN with exactly these routes stands for the host: a program
+// that can choose between the families then meets the one that works.
 //
 //   - A family with a default route: all of it.
-//   - A family without one, beside a family that has it: the prefixes that it has routes to.
-//   - No default route at all: all of each family that has some route, or of both where none has.
+//   - A family without one, beside a family that has it: the prefixes of its routes.
+//   - No default route at all: all of each family that has some route, or of both if none has.
 //
 // Routes to loopback, link-local and multicast destinations do not count, nor do those of links
-// without a carrier, nor any of a family that the host has no address of to send from.
+// without a carrier, nor any of a family in which the host has no address to send from.
 func Reachable() ([]netip.Prefix, error) {
 	routes4, err := routed(netlink.FAMILY_V4)
 	if err != nil {
@@ -33,12 +33,8 @@ func Reachable() ([]netip.Prefix, error) {
 	return reachable(routes4, routes6), nil
 }
 
-var (
-	all4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	all6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-)
-
 func reachable(routes4, routes6 []netip.Prefix) []netip.Prefix {
+	all4, all6 := everyDestination(netlink.FAMILY_V4), everyDestination(netlink.FAMILY_V6)
 	default4, default6 := slices.Contains(routes4, all4), slices.Contains(routes6, all6)
 	switch {
 	case default4 && default6, len(routes4) == 0 && len(routes6) == 0:
@@ -64,8 +60,10 @@ func routed(family int) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find interface lo: %w", err)
 	}
+	unicast := netlink.Route{Type: unix.RTN_UNICAST}
 	routes, err := dump(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(family, &netlink.Route{Type: unix.RTN_UNICAST}, netlink.RT_FILTER_TYPE|netlink.RT_FILTER_TABLE)
+		const fields = netlink.RT_FILTER_TYPE | netlink.RT_FILTER_TABLE
+		return netlink.RouteListFiltered(family, &unicast, fields)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
@@ -82,32 +80,20 @@ func routed(family int) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// hasSource tells whether the host has an address of the family that holds beyond one link.
+// hasSource reports whether the host has an address of the family that is valid beyond one link.
 func hasSource(family int) (bool, error) {
 	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, family) })
 	if err != nil {
 		return false, fmt.Errorf("list addresses: %w", err)
 	}
-	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }), nil
+	isGlobal := func(a netlink.Addr) bool { return a.IP.IsGlobalUnicast() }
+	return slices.ContainsFunc(addrs, isGlobal), nil
 }
 
-// destination returns where a route leads to, and whether that lies beyond the host and its links.
+// destination returns the destination of a route, and whether it lies beyond the host and its
+// links.
 func destination(r netlink.Route, family int) (netip.Prefix, bool) {
-	p := all4
-	if family == netlink.FAMILY_V6 {
-		p = all6
-	}
-	if r.Dst != nil {
-		a, ok := netip.AddrFromSlice(r.Dst.IP)
-		bits, _ := r.Dst.Mask.Size()
-		if !ok {
-			return p, false
-		}
-		if p.Addr().Is4() {
-			a = a.Unmap()
-		}
-		p = netip.PrefixFrom(a, bits).Masked()
-	}
+	p := prefix(r.Dst, family).Masked()
 	a := p.Addr()
-	return p, !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+	return p, p.IsValid() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
 }

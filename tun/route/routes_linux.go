@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 
@@ -11,14 +10,14 @@ import (
 )
 
 // localOnly are the destinations that no router forwards to an ordinary socket: multicast (RFC 1112
-// §4, RFC 4291 §2.7), the limited broadcast (RFC 919 §7) and the link-local addresses of IPv6,
-// which mean nothing without their link (RFC 4007 §9).
+// §4, RFC 4291 §2.7), the limited broadcast (RFC 919 §7), and IPv6 link-local addresses, which are
+// ambiguous without their link (RFC 4007 §9).
 var localOnly = []netip.Prefix{
 	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
 }
 
-// guardMetric ranks the guard's routes below every other; the TUN's have the kernel's default.
+// guardMetric ranks the guard's routes below all others; the TUN's have the kernel's default.
 const guardMetric = 0xff000000
 
 // routeSteps returns the routes: those that keep traffic out first, those that send it into the TUN
@@ -28,7 +27,8 @@ func routeSteps(c Config) []step {
 	included := included(c)
 	if c.Table != 0 {
 		for _, p := range throws(c) {
-			steps = append(steps, routeStep(netlink.Route{Dst: ipNet(p), Table: c.Table, Type: unix.RTN_THROW}, ""))
+			r := netlink.Route{Dst: ipNet(p), Table: c.Table, Type: unix.RTN_THROW}
+			steps = append(steps, routeStep(r, ""))
 		}
 		for _, p := range included {
 			if !c.Closed {
@@ -47,10 +47,10 @@ func routeSteps(c Config) []step {
 	return steps
 }
 
-// routeStep returns the addition of a route to the interface named, if any. An IPv4 one has the
-// scope of the whole world, though nothing is beyond the link: where the operator adds a route by a
-// gateway and names no interface, the kernel looks for the gateway among routes of link scope by
-// all rules, and must not find it in the TUN.
+// routeStep adds a route to the interface link; "" is for a route without one. An IPv4 route has
+// global scope, although it ends at the link. When the operator adds a route by a gateway and names
+// no interface, the kernel looks the gateway up among routes of link scope by all rules, and must
+// not find it in the TUN.
 func routeStep(r netlink.Route, link string) step {
 	fit := func(k *handles) (netlink.Route, error) {
 		r := r
@@ -111,35 +111,34 @@ func routeText(r netlink.Route, link string) string {
 	return text
 }
 
-// included returns the prefixes that are routed into the TUN: those of Include that Exclude leaves
-// anything of.
+// included returns the prefixes that are routed into the TUN: those of Include that Exclude does
+// not cover.
 func included(c Config) []netip.Prefix {
 	var left []netip.Prefix
 	for _, p := range c.Include {
-		if !slices.ContainsFunc(c.Exclude, func(x netip.Prefix) bool { return x.Overlaps(p) && x.Bits() <= p.Bits() }) {
+		if !covered(p, c.Exclude) {
 			left = append(left, p.Masked())
 		}
 	}
 	return left
 }
 
-// throws returns the prefixes that are taken out of wider ones that enter the TUN: a throw route
-// ends the lookup in its table and goes on with the next rule.
+// throws returns the prefixes within included ones that stay outside. A throw route ends the lookup
+// in its table, and the next rule decides.
 func throws(c Config) []netip.Prefix {
 	included := included(c)
 	var out []netip.Prefix
 	for _, p := range slices.Concat(c.Exclude, localOnly) {
 		p = p.Masked()
-		wider := func(q netip.Prefix) bool { return q.Overlaps(p) && q.Bits() < p.Bits() }
-		if slices.ContainsFunc(included, wider) && !slices.Contains(included, p) && !slices.Contains(out, p) {
+		if covered(p, included) && !slices.Contains(included, p) && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// checkTable returns an error when the table of c holds a route that is none of those of the
-// configs known. Routes to the TUN are not: a dead run's went with its interface.
+// checkTable returns an error if the table of c holds a route of another owner than the configs
+// known. A route to the TUN is such a route: a dead run's have gone with its interface.
 func checkTable(k *handles, c Config, known []Config, family int) error {
 	routes, err := dump(func() ([]netlink.Route, error) {
 		return k.RouteListFiltered(family, &netlink.Route{Table: c.Table}, netlink.RT_FILTER_TABLE)
@@ -170,56 +169,4 @@ func checkTable(k *handles, c Config, known []Config, family int) error {
 		}
 	}
 	return nil
-}
-
-// allFamilies returns those that the kernel has.
-func allFamilies() []int {
-	if hasIPv6() {
-		return []int{netlink.FAMILY_V4, netlink.FAMILY_V6}
-	}
-	return []int{netlink.FAMILY_V4}
-}
-
-// families returns the address families that occur among prefixes.
-func families(prefixes []netip.Prefix) []int {
-	var families []int
-	if slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
-		families = append(families, netlink.FAMILY_V4)
-	}
-	if slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
-		families = append(families, netlink.FAMILY_V6)
-	}
-	return families
-}
-
-func familyName(family int) string {
-	if family == netlink.FAMILY_V6 {
-		return "IPv6"
-	}
-	return "IPv4"
-}
-
-// ipCommand returns the ip command for an address family.
-func ipCommand(family int) string {
-	if family == netlink.FAMILY_V6 {
-		return "ip -6"
-	}
-	return "ip"
-}
-
-func familyOf(n *net.IPNet) int {
-	if len(n.IP) == net.IPv6len {
-		return netlink.FAMILY_V6
-	}
-	return netlink.FAMILY_V4
-}
-
-// ipNet returns a prefix in the form the netlink package wants, host bits included.
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-// only4 returns the IPv4 prefixes among prefixes.
-func only4(prefixes []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is6() })
 }

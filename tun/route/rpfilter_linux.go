@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// StrictReversePath returns the interfaces that drop what arrives by another way than the host
-// would answer (rp_filter=1, RFC 3704 §2.2), in the calling thread's network namespace. With
-// Config.ByRules an uplink among them loses the replies to the router's own connections to every
-// included destination, because the way back is looked up without the mark and leads into the TUN.
-// The loose filter (rp_filter=2) does no harm, and with Config.KeepInbound the strict one does none
-// either: the way back is that of a packet which has a source.
+// StrictReversePath returns the interfaces with a strict reverse-path filter (rp_filter=1, RFC 3704
+// §2.2), in the calling thread's network namespace. Such an interface drops a packet that does not
+// arrive by the route to its source. With Config.ByRules an uplink among them loses the replies to
+// the router's own connections, because the kernel looks up the route without the mark and finds
+// the TUN. The loose filter (rp_filter=2) is harmless. So is the strict one with
+// Config.KeepInbound, where the lookup is that of a packet with a source.
 func StrictReversePath() ([]string, error) {
 	const strict = 1
 	all, err := reversePathFilter("all")
@@ -51,7 +51,7 @@ func reversePathFilter(link string) (int, error) {
 	return mode, nil
 }
 
-// reversePathStrict tells whether the interface named has the strict filter, or will have it when
+// reversePathStrict reports whether the interface link has the strict filter, or will have it when
 // it is made.
 func reversePathStrict(link string) bool {
 	all, err := reversePathFilter("all")
@@ -65,8 +65,8 @@ func reversePathStrict(link string) bool {
 	return err == nil && max(all, own) == 1
 }
 
-// checkLinkdown refuses a setting that makes the kernel pass over the guard's routes, because
-// nobody reads the guard.
+// checkLinkdown refuses a setting by which the kernel ignores the guard's routes, because no
+// process has the guard open.
 func checkLinkdown(c Config) error {
 	const key = "net/ipv4/conf/all/ignore_routes_with_linkdown"
 	b, err := os.ReadFile(filepath.Join("/proc/sys", key))

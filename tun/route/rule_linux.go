@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -15,25 +16,25 @@ import (
 // Priorities of the rules, from Config.Priority. With connection tracking there are ruleFirst,
 // ruleMark, ruleVirtual and ruleEnd.
 const (
-	ruleFirst      = iota // with ByRules: marked packets go on with the host's rules
-	ruleMark              // into the TUN, of packets that the nftables table has marked
-	ruleVirtualOwn        // packets of the router's own sockets to the destinations of the next
-	ruleVirtual           // into the TUN, of destinations that the host routes nowhere
-	ruleNoSource          // with ByRules, as the next two: packets whose source is the TUN's or not chosen yet
-	ruleSource            // packets of this host with another source
-	ruleTable             // into the TUN
-	ruleEnd               // where to go on with the host's rules
+	ruleFirst      = iota // packets from the TUN; with ByRules, those of the router's own sockets
+	ruleMark              // packets that the nftables table has marked enter
+	ruleVirtualOwn        // packets of the router's own sockets to the virtual range
+	ruleVirtual           // packets to the virtual range enter: the host has no route for it
+	ruleNoSource          // ByRules: packets without a source yet, or with the TUN's, enter
+	ruleSource            // ByRules: packets of this host with another source
+	ruleTable             // ByRules: all others enter
+	ruleEnd               // the host's rules continue
 	ruleCount
 )
 
-// ruleFromTUN is the rule for packets that come out of the TUN, with ByRules.
+// ruleFromTUN is the rule for packets from the TUN, with ByRules.
 const ruleFromTUN = ruleVirtual
 
-// virtual is the range from which addresses are taken that stand for names (RFC 2544 §C.2.2).
+// virtual is the range of the addresses that stand for names (RFC 2544 §C.2.2).
 var virtual = netip.MustParsePrefix("198.18.0.0/15")
 
-// rules returns the rules of one address family that Config draws, in the order in which they are
-// added: the one that sends traffic into the TUN comes last.
+// rules returns the rules of one address family, as Config draws them, in the order in which they
+// are added. The rule that sends traffic into the TUN comes last.
 func rules(c Config, family int) []*netlink.Rule {
 	end := c.Priority + ruleEnd
 	rules := []*netlink.Rule{{Priority: ruleEnd, Type: nl.FR_ACT_NOP}}
@@ -41,12 +42,13 @@ func rules(c Config, family int) []*netlink.Rule {
 		rules = append(rules, addressRules(c, family)...)
 	} else {
 		rules = append(rules, &netlink.Rule{Priority: ruleFirst, IifName: c.Name, Goto: end})
-		if family == netlink.FAMILY_V4 && slices.ContainsFunc(included(c), func(p netip.Prefix) bool { return p.Bits() <= virtual.Bits() && p.Overlaps(virtual) }) {
+		if to := ipNet(virtual); family == netlink.FAMILY_V4 && covered(virtual, included(c)) {
 			rules = append(rules,
-				&netlink.Rule{Priority: ruleVirtualOwn, Dst: ipNet(virtual), Mark: c.Mark, Goto: end},
-				&netlink.Rule{Priority: ruleVirtual, Dst: ipNet(virtual), Table: c.Table})
+				&netlink.Rule{Priority: ruleVirtualOwn, Dst: to, Mark: c.Mark, Goto: end},
+				&netlink.Rule{Priority: ruleVirtual, Dst: to, Table: c.Table})
 		}
-		rules = append(rules, &netlink.Rule{Priority: ruleMark, Mark: c.Underlay.Enter, Table: c.Table})
+		enter := &netlink.Rule{Priority: ruleMark, Mark: c.Underlay.Enter, Table: c.Table}
+		rules = append(rules, enter)
 	}
 	for _, r := range rules {
 		r.Priority += c.Priority
@@ -60,7 +62,8 @@ func rules(c Config, family int) []*netlink.Rule {
 	}
 	for _, r := range rules {
 		r.Family = family
-		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1 // none, for the netlink package
+		// The netlink package takes -1 for absent.
+		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1
 		switch {
 		case r.Goto != 0:
 			r.Type = nl.FR_ACT_GOTO
@@ -75,48 +78,51 @@ func rules(c Config, family int) []*netlink.Rule {
 }
 
 // addressRules decide by source addresses.
-func addressRules(c Config, family int) []*netlink.Rule {
+func addressRules(c Config, family int) (rules []*netlink.Rule) {
+	add := func(r netlink.Rule) { rules = append(rules, &r) }
 	end := c.Priority + ruleEnd
-	rules := []*netlink.Rule{{Priority: ruleFirst, Mark: c.Mark, Goto: end}}
+	add(netlink.Rule{Priority: ruleFirst, Mark: c.Mark, Goto: end})
 	for _, b := range c.Underlay.Bypass {
-		rules = append(rules, &netlink.Rule{Priority: ruleFirst, Mark: b.Value, Mask: &b.Mask, Goto: end})
+		add(netlink.Rule{Priority: ruleFirst, Mark: b.Value, Mask: &b.Mask, Goto: end})
 	}
-	rules = append(rules, &netlink.Rule{Priority: ruleFromTUN, IifName: c.Name, Goto: end})
+	add(netlink.Rule{Priority: ruleFromTUN, IifName: c.Name, Goto: end})
 	for _, a := range c.Addresses {
 		if a.Addr().Is4() == (family == netlink.FAMILY_V4) {
 			host := netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
-			rules = append(rules, &netlink.Rule{Priority: ruleNoSource, Src: ipNet(host), Table: c.Table})
+			add(netlink.Rule{Priority: ruleNoSource, Src: ipNet(host), Table: c.Table})
 		}
 	}
 	if c.KeepInbound {
 		rules = append(rules, sourceRules(c, family)...)
 	}
-	uids := enters(c.IncludeUIDs, c.ExcludeUIDs)
+	uids := enteringUIDs(c.IncludeUIDs, c.ExcludeUIDs)
 	for _, u := range uids {
-		r := &netlink.Rule{Priority: ruleTable, Table: c.Table}
-		if !everybody(uids) {
+		r := netlink.Rule{Priority: ruleTable, Table: c.Table}
+		if !allUIDs(uids) {
 			r.UIDRange = netlink.NewRuleUIDRange(u.First, u.Last)
 		}
-		rules = append(rules, r)
+		add(r)
 	}
 	return rules
 }
 
-// sourceRules let packets of this host that have a source already, other than the TUN's, go on with
-// the host's rules. They take a different form in each family: IPv4 looks up a source not chosen
-// yet as 0.0.0.0, and in IPv6 such a packet matches no source prefix at all, ::/0 excepted.
+// sourceRules leave packets of this host that have another source than the TUN's to the host's
+// rules. Their form depends on the family. In a lookup before the source is chosen, an IPv4 packet
+// has the source 0.0.0.0; an IPv6 packet matches no source prefix except ::/0.
 func sourceRules(c Config, family int) []*netlink.Rule {
-	const lo = "lo" // where packets of this host come from
+	const lo = "lo" // the incoming interface of this host's own packets
+	from := func(s string) *net.IPNet { return ipNet(netip.MustParsePrefix(s)) }
 	end := c.Priority + ruleEnd
 	if family == netlink.FAMILY_V4 {
+		none, enter := from("0.0.0.0/32"), c.Priority+ruleTable
 		return []*netlink.Rule{
-			{Priority: ruleNoSource, Src: ipNet(netip.MustParsePrefix("0.0.0.0/32")), IifName: lo, Goto: c.Priority + ruleTable},
+			{Priority: ruleNoSource, Src: none, IifName: lo, Goto: enter},
 			{Priority: ruleSource, IifName: lo, Goto: end},
 		}
 	}
 	return []*netlink.Rule{
-		{Priority: ruleSource, Src: ipNet(netip.MustParsePrefix("::/1")), IifName: lo, Goto: end},
-		{Priority: ruleSource, Src: ipNet(netip.MustParsePrefix("8000::/1")), IifName: lo, Goto: end},
+		{Priority: ruleSource, Src: from("::/1"), IifName: lo, Goto: end},
+		{Priority: ruleSource, Src: from("8000::/1"), IifName: lo, Goto: end},
 	}
 }
 
@@ -172,22 +178,22 @@ func ruleText(r *netlink.Rule) string {
 	return text
 }
 
-// sameRule compares a rule that the kernel has listed with one of ours.
-func sameRule(listed, ours netlink.Rule) bool {
+// sameRule compares a rule that the kernel has listed with one that rules returns.
+func sameRule(listed, own netlink.Rule) bool {
 	if listed.Mask != nil && *listed.Mask == 0xffffffff {
-		listed.Mask = nil // what the kernel makes of a mark without a mask
+		listed.Mask = nil // the kernel adds this mask to a mark without one
 	}
-	listed.Type = ours.Type // the netlink package does not read it
-	listed.Protocol = ours.Protocol
-	return reflect.DeepEqual(listed, ours)
+	listed.Type = own.Type // the netlink package does not read it
+	listed.Protocol = own.Protocol
+	return reflect.DeepEqual(listed, own)
 }
 
-// checkRules returns an error when a priority of c holds a rule that is none of those of the
-// configs known.
+// checkRules returns an error if a priority of c holds a rule of another owner than the configs
+// known.
 func checkRules(k *handles, c Config, known []Config, family int) error {
-	var ours []*netlink.Rule
+	var own []*netlink.Rule
 	for _, c := range known {
-		ours = append(ours, rules(c, family)...)
+		own = append(own, rules(c, family)...)
 	}
 	found, err := dump(func() ([]netlink.Rule, error) { return k.RuleList(family) })
 	if err != nil {
@@ -197,8 +203,9 @@ func checkRules(k *handles, c Config, known []Config, family int) error {
 		if r.Priority < c.Priority || r.Priority >= c.Priority+ruleCount {
 			continue
 		}
-		if !slices.ContainsFunc(ours, func(o *netlink.Rule) bool { return sameRule(r, *o) }) {
-			return fmt.Errorf("%w: %s rule %s", ErrInUse, familyName(family), strings.TrimPrefix(ruleText(&r), "pref "))
+		if !slices.ContainsFunc(own, func(o *netlink.Rule) bool { return sameRule(r, *o) }) {
+			text := strings.TrimPrefix(ruleText(&r), "pref ")
+			return fmt.Errorf("%w: %s rule %s", ErrInUse, familyName(family), text)
 		}
 	}
 	return nil

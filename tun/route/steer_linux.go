@@ -1,44 +1,38 @@
 package route
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/nft"
 )
 
-// Priorities of the chains. Those of packets that enter come after all of the host's, whose marks
-// and translations are then known; arriving comes before the filters of reverse paths, which look a
-// packet's source up by its mark.
+// Priorities of the chains. The chains that decide come after all of the host's, so that they see
+// the host's marks and translations. Arriving comes before the reverse-path filters, which look up
+// a packet's source by its mark.
 const (
 	firstPriority = -350
 	lastPriority  = 400
 )
 
-// label returns the connection label of what enters the TUN, which routers beside this one must not
-// have: their tables differ by other than a multiple of 95. The first labels are left to those who
-// name them, in connlabel.conf(5).
+// label returns the connection label of connections that enter the TUN. Routers beside this one
+// have other labels, because their tables do not differ by a multiple of 95. The first labels are
+// left to the operator, who names them in connlabel.conf(5).
 func (c Config) label() int { return 32 + c.Table%95 }
 
-// outsideLabel is that of what has entered and stays outside all the same, for all routers: see
-// doc.go.
+// outsideLabel is the label of connections that have entered and stay outside from then on, for all
+// routers: see doc.go.
 const outsideLabel = 127
-
-// Names of sets that packets fill.
-const (
-	pastSet          = "past"
-	pastForwardedSet = "past_forwarded"
-)
 
 // tunnels are the protocols of the kernel's own tunnels, which only root can send: IPv4 and IPv6 in
 // IP, GRE, ESP, AH, L2TP.
-var tunnels = []uint8{unix.IPPROTO_IPIP, unix.IPPROTO_IPV6, unix.IPPROTO_GRE, unix.IPPROTO_ESP, unix.IPPROTO_AH, 115}
+var tunnels = []uint8{
+	unix.IPPROTO_IPIP, unix.IPPROTO_IPV6, unix.IPPROTO_GRE, unix.IPPROTO_ESP, unix.IPPROTO_AH, 115,
+}
 
 // tableName returns the name of the nftables table, which begins with a letter.
 func (c Config) tableName() string {
@@ -48,126 +42,129 @@ func (c Config) tableName() string {
 	return c.Name
 }
 
-// steering returns the table that tells by connection tracking which packets enter the TUN. doc.go
-// explains it.
-func steering(c Config) *nft.Table {
-	u := c.Underlay
-	t := &nft.Table{Name: c.tableName(), Sets: steeringSets(c)}
-	chain := func(name string, hook *nft.Hook, rules ...nft.Rule) {
-		t.Chains = append(t.Chains, nft.Chain{Name: name, Hook: hook, Rules: rules})
-	}
-	keep := func(statements ...nft.Statement) []nft.Rule {
-		if !c.KeepInbound {
-			return nil
-		}
-		return []nft.Rule{statements}
-	}
-	rules := func(parts ...[]nft.Rule) (all []nft.Rule) {
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return all
-	}
-	enter := nft.SetMark(u.Enter)
-	errors := func(statements ...nft.Statement) (all []nft.Rule) {
-		for _, protocol := range []uint8{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
-			all = append(all, append(slices.Clone(statements), nft.Related, nft.Protocol(protocol), nft.Accept))
-		}
-		return all
-	}
+// steering builds the nftables table that decides by connection tracking which packets enter the
+// TUN. doc.go explains it.
+type steering struct {
+	Config
+	enter       nft.Statement // gives a packet the mark of packets that enter
+	first, last uint16        // the ports from which the kernel chooses for clients
+	table       *nft.Table
+}
 
-	chain("enter", nil, nft.Rule{nft.SetLabel(c.label()), enter})
-	chain("destination", nil,
-		nft.Rule{nft.Destination4.In("enter4"), nft.Goto("enter")},
-		nft.Rule{nft.Destination6.In("enter6"), nft.Goto("enter")})
-
-	first, last := localPorts()
-	chain("midstream", nil,
-		nft.Rule{nft.SourcePortOutside(first, last), nft.Accept},
-		nft.Rule{nft.FlowIn(nft.Source4, nft.Destination4, "open4"), nft.Accept},
-		nft.Rule{nft.FlowIn(nft.Source6, nft.Destination6, "open6"), nft.Accept},
-		nft.Rule{nft.Goto("destination")})
-	chain("users", nil, userRules(c)...)
-
-	// The mark is no secret, and CAP_NET_RAW is enough to set it.
-	local := []nft.Rule{{nft.SocketMark(c.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Accept}}
-	for _, b := range u.Bypass {
-		local = append(local, nft.Rule{nft.MarkBits(b.Value, b.Mask), nft.Accept})
+// steeringTable returns the table of a config.
+func steeringTable(c Config) *nft.Table {
+	s := steering{
+		Config: c, enter: nft.SetMark(c.Underlay.Enter),
+		table: &nft.Table{Name: c.tableName(), Sets: steeringSets(c)},
 	}
-	for _, to := range u.Tunnels {
-		local = append(local, tunnelRule(to))
+	s.first, s.last = localPorts()
+	s.decide()
+	s.local()
+	s.forwarded()
+	s.marks()
+	if c.Enforce != EnforceOff {
+		s.past()
+	}
+	return s.table
+}
+
+// chain adds a chain; a nil hook is for chains that others jump to.
+func (s *steering) chain(name string, hook *nft.Hook, rules chainRules) {
+	s.table.Chains = append(s.table.Chains, nft.Chain{Name: name, Hook: hook, Rules: rules})
+}
+
+// chainRules are the rules of a chain, in order.
+type chainRules []nft.Rule
+
+func (r *chainRules) add(statements ...nft.Statement) { *r = append(*r, statements) }
+
+func filter(at string, priority int) *nft.Hook {
+	return &nft.Hook{Type: "filter", At: at, Priority: priority}
+}
+
+// decide adds the chains that decide on a connection, by its destination and its user.
+func (s *steering) decide() {
+	var enter, destination, midstream chainRules
+	enter.add(nft.SetLabel(s.label()), s.enter)
+	destination.add(nft.Destination4.In("enter4"), nft.Goto("enter"))
+	destination.add(nft.Destination6.In("enter6"), nft.Goto("enter"))
+
+	midstream.add(nft.SourcePortOutside(s.first, s.last), nft.Accept)
+	midstream.add(nft.FlowIn(nft.Source4, nft.Destination4, "open4"), nft.Accept)
+	midstream.add(nft.FlowIn(nft.Source6, nft.Destination6, "open6"), nft.Accept)
+	midstream.add(nft.Goto("destination"))
+
+	s.chain("enter", nil, enter)
+	s.chain("destination", nil, destination)
+	s.chain("midstream", nil, midstream)
+	s.chain("users", nil, s.users())
+}
+
+// users returns from packets of users whose traffic enters. A datagram without a process is that of
+// a tunnel of the kernel, such as WireGuard or VXLAN, and stays outside.
+func (s *steering) users() (users chainRules) {
+	uids := enteringUIDs(s.IncludeUIDs, s.ExcludeUIDs)
+	switch datagram := nft.Protocol(unix.IPPROTO_UDP); {
+	case allUIDs(uids):
+		users.add(nft.AnyUID, nft.Return)
+		users.add(datagram, nft.Accept)
+	case s.forwardedEnter():
+		users.add(nft.UIDIn("users"), nft.Return)
+		users.add(nft.AnyUID, nft.Accept)
+		users.add(datagram, nft.Accept)
+	default:
+		users.add(nft.UIDIn("users"), nft.Return)
+		users.add(nft.Accept)
+	}
+	return users
+}
+
+// forwardedEnter reports whether forwarded packets and those of the kernel's own sockets enter.
+// They count as user 0's.
+func (s *steering) forwardedEnter() bool {
+	uids := enteringUIDs(s.IncludeUIDs, s.ExcludeUIDs)
+	return slices.ContainsFunc(uids, func(u UIDRange) bool { return u.First == 0 })
+}
+
+// local adds the chains for packets of this host.
+func (s *steering) local() {
+	var local chainRules
+	local.add(nft.To("lo"), nft.Accept)
+	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
+	s.addKnown(&local)
+	local.add(nft.NotEstablished, nft.Goto("local_new"))
+
+	s.chain("local_new", nil, s.localNew())
+	s.chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, local)
+}
+
+// localNew returns the rules for the first packet of a connection.
+func (s *steering) localNew() (first chainRules) {
+	// The mark is no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
+	first.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Accept)
+	for _, b := range s.Underlay.Bypass {
+		first.add(nft.MarkBits(b.Value, b.Mask), nft.Accept)
+	}
+	for _, to := range s.Underlay.Tunnels {
+		first.add(tunnel(to)...)
 	}
 	for _, p := range tunnels {
-		local = append(local, nft.Rule{nft.Protocol(p), nft.Accept})
+		first.add(nft.Protocol(p), nft.Accept)
 	}
-	// The offer of a DHCP server is no reply to connection tracking, since it has been asked by
-	// broadcast.
+	// The offer of a DHCP server answers a broadcast, so connection tracking sees no reply in it.
+	udp := nft.Protocol(unix.IPPROTO_UDP)
 	for _, ports := range [][2]uint16{{67, 68}, {547, 546}} {
-		local = append(local, nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept})
+		first.add(udp, nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept)
 	}
-	local = append(local, nft.Rule{nft.Broadcast, nft.Accept}, nft.Rule{nft.Jump("users")}, nft.Rule{nft.NotSYN, nft.Goto("midstream")}, nft.Rule{nft.Goto("destination")})
-	chain("local_new", nil, local...)
-
-	chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, rules(
-		[]nft.Rule{{nft.To("lo"), nft.Accept}}, errors(nft.Reply), // the client is told why its packet does not get into the TUN
-		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
-		keep(nft.Label(outsideLabel), nft.Accept),
-		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}}, errors(),
-		keep(nft.Reply, nft.Accept),
-		[]nft.Rule{{nft.NotEstablished, nft.Goto("local_new")}})...)
-
-	// The entry of a client's connection may have been flushed. One that was never seen is older
-	// than the router.
-	flushed := []nft.Rule{{nft.SourcePortOutside(first, last), nft.Accept},
-		{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}}
-	if !c.tracked {
-		flushed = nil
-	}
-	chain("forwarded_midstream", nil, flushed...)
-	chain("forwarded_new", nil, rules(
-		[]nft.Rule{{nft.NotUnicast, nft.Accept}, {nft.NotSYN, nft.Goto("forwarded_midstream")}},
-		[]nft.Rule{{nft.Source4.In("sources4"), nft.Goto("destination")}, {nft.Source6.In("sources6"), nft.Goto("destination")}},
-		keep(nft.FromAny("uplinks"), nft.Accept),
-		[]nft.Rule{{nft.RouteOutside("uplinks"), nft.Accept}, {nft.Goto("destination")}})...)
-	// What the router brings a client unasked, such as a peer's first datagram, has its answers
-	// enter.
-	began := []nft.Rule{{nft.From(c.Name), nft.New, nft.SetLabel(c.label())}, {nft.From(c.Name), nft.SetMark(0), nft.Accept}}
-	forwarded := rules(
-		began,
-		keep(nft.Reply, nft.FromAny("uplinks"), nft.Accept),
-		keep(nft.SYNACK, nft.Label(c.label()), nft.SetLabel(outsideLabel), nft.Accept),
-		keep(nft.Label(outsideLabel), nft.Accept),
-		[]nft.Rule{{nft.Label(c.label()), enter, nft.Accept}}, errors(),
-		keep(nft.Reply, nft.Accept),
-		[]nft.Rule{{nft.NewOrRelated, nft.Goto("forwarded_new")}})
-	if !forwardedEnter(c) {
-		forwarded = began
-	}
-	chain("forwarded", &nft.Hook{Type: "filter", At: "prerouting", Priority: lastPriority}, forwarded...)
-
-	chain("arriving", &nft.Hook{Type: "filter", At: "prerouting", Priority: firstPriority}, nft.Rule{nft.From(c.Name), enter})
-	chain("leaving", &nft.Hook{Type: "filter", At: "postrouting", Priority: firstPriority}, nft.Rule{nft.Mark(c.Mark), nft.SetMark(0)})
-	if c.Enforce != EnforceOff {
-		chain("count_past", nil, nft.Rule{nft.CountUID(pastSet), nft.Return}, nft.Rule{nft.CountForwarded(pastForwardedSet)})
-		chain("bridged", nil, nft.Rule{nft.AnyUID, nft.Return}, nft.Rule{nft.Accept})
-		chain("past", &nft.Hook{Type: "filter", At: "postrouting", Priority: lastPriority}, guardRules(c)...)
-	}
-	return t
+	first.add(nft.Broadcast, nft.Accept)
+	first.add(nft.Jump("users"))
+	first.add(nft.NotSYN, nft.Goto("midstream"))
+	first.add(nft.Goto("destination"))
+	return first
 }
 
-// users whose traffic enters, and whether that of the kernel's own sockets, which count as user
-// 0's, does.
-func forwardedEnter(c Config) bool {
-	for _, u := range enters(c.IncludeUIDs, c.ExcludeUIDs) {
-		if u.First == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// tunnelRule lets a tunnel's packets to a far end stay outside.
-func tunnelRule(to netip.AddrPort) nft.Rule {
+// tunnel accepts a tunnel's packets to a far end.
+func tunnel(to netip.AddrPort) nft.Rule {
 	rule := nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(to.Port())}
 	switch a := to.Addr(); {
 	case a.Is4():
@@ -178,127 +175,172 @@ func tunnelRule(to netip.AddrPort) nft.Rule {
 	return append(rule, nft.Accept)
 }
 
-// userRules let return the packets of users whose traffic enters. A datagram that belongs to no
-// process is that of a tunnel of the kernel, such as WireGuard or VXLAN, and stays outside.
-func userRules(c Config) []nft.Rule {
-	datagram := nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.Accept}
-	switch {
-	case everybody(enters(c.IncludeUIDs, c.ExcludeUIDs)):
-		return []nft.Rule{{nft.AnyUID, nft.Return}, datagram}
-	case forwardedEnter(c):
-		return []nft.Rule{{nft.UIDIn("users"), nft.Return}, {nft.AnyUID, nft.Accept}, datagram}
+// addICMPErrors accepts ICMP errors for which statements hold.
+func (r *chainRules) addICMPErrors(statements ...nft.Statement) {
+	for _, protocol := range []uint8{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
+		accept := []nft.Statement{nft.Related, nft.Protocol(protocol), nft.Accept}
+		r.add(slices.Concat(statements, accept)...)
 	}
-	return []nft.Rule{{nft.UIDIn("users"), nft.Return}, {nft.Accept}}
 }
 
-// guardRules take care of what should have entered the TUN and leaves by another interface: the
-// rules that lead to the TUN were deleted, or a program has bound its socket to the interface. A
-// set that is full breaks off the rule that counts, so the verdict is another's.
-func guardRules(c Config) []nft.Rule {
-	rules := []nft.Rule{
-		{nft.NotMark(c.Underlay.Enter), nft.Accept},
-		{nft.To(c.Name), nft.Accept},
-		{nft.From(c.Name), nft.Accept},
-		{nft.To(c.guard()), nft.Accept},
-		{nft.ToBridge, nft.FromNone, nft.Jump("bridged")},
+// addKnown treats packets of connections that are decided already.
+func (s *steering) addKnown(r *chainRules) {
+	if s.KeepInbound {
+		r.add(nft.SYNACK, nft.Label(s.label()), nft.SetLabel(outsideLabel), nft.Accept)
+		r.add(nft.Label(outsideLabel), nft.Accept)
 	}
-	for _, name := range c.Underlay.Detours {
-		rules = append(rules, nft.Rule{nft.To(name), nft.Jump("count_past")}, nft.Rule{nft.To(name), nft.Accept})
+	r.add(nft.Label(s.label()), s.enter, nft.Accept)
+	r.addICMPErrors()
+	if s.KeepInbound {
+		r.add(nft.Reply, nft.Accept)
 	}
-	count := nft.Rule{nft.Jump("count_past")}
-	if c.Enforce != EnforceReject {
-		return append(rules, count)
+}
+
+// forwarded adds the chains for packets of other machines.
+func (s *steering) forwarded() {
+	var midstream, first, forwarded chainRules
+	// The entry of a client's connection may have been flushed. Without connection tracking before,
+	// the connection is older than the router.
+	if s.tracked {
+		midstream.add(nft.SourcePortOutside(s.first, s.last), nft.Accept)
+		midstream.add(nft.Source4.In("sources4"), nft.Goto("destination"))
+		midstream.add(nft.Source6.In("sources6"), nft.Goto("destination"))
 	}
-	// Address configuration and the resolver of a link bind their sockets to the link.
+	first.add(nft.NotUnicast, nft.Accept)
+	first.add(nft.NotSYN, nft.Goto("forwarded_midstream"))
+	first.add(nft.Source4.In("sources4"), nft.Goto("destination"))
+	first.add(nft.Source6.In("sources6"), nft.Goto("destination"))
+	if s.KeepInbound {
+		first.add(nft.FromAny("uplinks"), nft.Accept)
+	}
+	first.add(nft.RouteOutside("uplinks"), nft.Accept)
+	first.add(nft.Goto("destination"))
+
+	// Answers enter to a packet that the router delivers first, such as a peer's datagram.
+	forwarded.add(nft.From(s.Name), nft.New, nft.SetLabel(s.label()))
+	forwarded.add(nft.From(s.Name), nft.SetMark(0), nft.Accept)
+	if s.forwardedEnter() {
+		if s.KeepInbound {
+			forwarded.add(nft.Reply, nft.FromAny("uplinks"), nft.Accept)
+		}
+		s.addKnown(&forwarded)
+		forwarded.add(nft.NewOrRelated, nft.Goto("forwarded_new"))
+	}
+	s.chain("forwarded_midstream", nil, midstream)
+	s.chain("forwarded_new", nil, first)
+	s.chain("forwarded", filter("prerouting", lastPriority), forwarded)
+}
+
+// marks adds the chains that give packets from the TUN the mark of packets that enter, for
+// reverse-path filters, and take the mark of the router's sockets off their packets.
+func (s *steering) marks() {
+	var arriving, leaving chainRules
+	arriving.add(nft.From(s.Name), s.enter)
+	leaving.add(nft.Mark(s.Mark), nft.SetMark(0))
+	s.chain("arriving", filter("prerouting", firstPriority), arriving)
+	s.chain("leaving", filter("postrouting", firstPriority), leaving)
+}
+
+// past adds the chains for packets that should have entered the TUN and leave by another interface:
+// the rules that lead to the TUN were deleted, or a program has bound its socket to the interface.
+func (s *steering) past() {
+	var count, bridged, past chainRules
+	count.add(nft.CountUID(pastSet), nft.Return)
+	count.add(nft.CountForwarded(pastForwardedSet))
+	bridged.add(nft.AnyUID, nft.Return)
+	bridged.add(nft.Accept)
+
+	past.add(nft.NotMark(s.Underlay.Enter), nft.Accept)
+	past.add(nft.To(s.Name), nft.Accept)
+	past.add(nft.From(s.Name), nft.Accept)
+	past.add(nft.To(s.guard()), nft.Accept)
+	past.add(nft.ToBridge, nft.FromNone, nft.Jump("bridged"))
+	for _, name := range s.Underlay.Detours {
+		past.add(nft.To(name), nft.Jump("count_past"))
+		past.add(nft.To(name), nft.Accept)
+	}
+	// A full set ends the rule that counts, so the verdict is in another rule.
+	if s.Enforce != EnforceReject {
+		past.add(nft.Jump("count_past"))
+	} else {
+		past = append(past, linkRules()...)
+		past.add(nft.Jump("count_past"))
+		past.add(nft.Counter(), nft.Drop)
+	}
+	s.chain("count_past", nil, count)
+	s.chain("bridged", nil, bridged)
+	s.chain("past", filter("postrouting", lastPriority), past)
+}
+
+// linkRules accept packets of address configuration and of resolvers, whose sockets are bound to a
+// link.
+func linkRules() (link chainRules) {
 	for _, port := range []uint16{67, 547} { // DHCP, DHCPv6
-		rules = append(rules, nft.Rule{nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(port), nft.Accept})
+		link.add(nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(port), nft.Accept)
 	}
-	rules = append(rules,
-		nft.Rule{nft.DestinationPort(53), nft.Destination4.In("resolvers4"), nft.Accept},
-		nft.Rule{nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept})
-	return append(rules, count, nft.Rule{nft.Counter(), nft.Drop})
+	link.add(nft.DestinationPort(53), nft.Destination4.In("resolvers4"), nft.Accept)
+	link.add(nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept)
+	return link
 }
 
-func steeringSets(c Config) []nft.Set {
-	sets := []nft.Set{
-		{Name: "enter4", Type: nft.IPv4Addr, Interval: true, Elements: addressElements(entering(included(c), throws(c), true))},
-		{Name: "enter6", Type: nft.IPv6Addr, Interval: true, Elements: addressElements(entering(included(c), throws(c), false))},
-		{Name: "sources4", Type: nft.IPv4Addr, Interval: true, Elements: addressElements(entering(c.Sources, nil, true))},
-		{Name: "sources6", Type: nft.IPv6Addr, Interval: true, Elements: addressElements(entering(c.Sources, nil, false))},
-		{Name: "uplinks", Type: nft.InterfaceIndex},
-		{Name: "users", Type: nft.UID, Interval: true},
-		{Name: "open4", Type: nft.Concat(nft.IPv4Addr, nft.Port, nft.IPv4Addr, nft.Port)},
-		{Name: "open6", Type: nft.Concat(nft.IPv6Addr, nft.Port, nft.IPv6Addr, nft.Port)},
-		{Name: "resolvers4", Type: nft.IPv4Addr, Interval: true, Elements: addressElements(entering(hosts(c.Resolvers), nil, true))},
-		{Name: "resolvers6", Type: nft.IPv6Addr, Interval: true, Elements: addressElements(entering(hosts(c.Resolvers), nil, false))},
-		{Name: pastSet, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: 1024},
-		{Name: pastForwardedSet, Type: nft.Concat(nft.InterfaceName, nft.InterfaceName), Size: 1024},
-	}
-	for i := range sets {
-		s := &sets[i]
-		switch s.Name {
-		case "uplinks":
-			for _, u := range c.Underlay.Uplinks {
-				s.Elements = append(s.Elements, nft.Range{First: binary.NativeEndian.AppendUint32(nil, uint32(u.Index)), Text: fmt.Sprintf("%q", u.Name)})
-			}
-		case "users":
-			if uids := enters(c.IncludeUIDs, c.ExcludeUIDs); !everybody(uids) {
-				for _, u := range uids {
-					s.Elements = append(s.Elements, nft.Range{
-						First: binary.BigEndian.AppendUint32(nil, u.First), Last: binary.BigEndian.AppendUint32(nil, u.Last),
-						Text: fmt.Sprintf("%d-%d", u.First, u.Last),
-					})
-				}
-			}
-		case "open4", "open6":
-			for _, f := range c.open {
-				if f[0].Addr().Is4() == (s.Name == "open4") {
-					s.Elements = append(s.Elements, flowElement(f))
-				}
-			}
-		}
-	}
-	return sets
-}
-
-func hosts(addrs []netip.Addr) (all []netip.Prefix) {
-	for _, a := range addrs {
-		a = a.WithZone("")
-		all = append(all, netip.PrefixFrom(a, a.BitLen()))
-	}
-	return all
-}
-
-func addressElements(ranges []addressRange) (all []nft.Range) {
-	for _, r := range ranges {
-		text := r.first.String()
-		if r.last != r.first {
-			text += "-" + r.last.String()
-		}
-		all = append(all, nft.Range{First: r.first.AsSlice(), Last: r.last.AsSlice(), Text: text})
-	}
-	return all
-}
-
-// flowElement returns an element of the type address, port, address, port: each field fills words
-// of four bytes.
-func flowElement(f flow) nft.Range {
-	var key []byte
-	var texts []string
-	for _, end := range f {
-		key = append(key, end.Addr().AsSlice()...)
-		key = binary.BigEndian.AppendUint16(key, end.Port())
-		key = append(key, 0, 0)
-		texts = append(texts, end.Addr().String(), fmt.Sprint(end.Port()))
-	}
-	return nft.Range{First: key, Text: strings.Join(texts, " . ")}
-}
-
-// localPorts returns the ports from which the kernel chooses for clients (ip_local_port_range).
+// localPorts returns the range from which the kernel chooses ports for clients
+// (ip_local_port_range).
 func localPorts() (first, last uint16) {
 	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if _, scanErr := fmt.Sscan(string(b), &first, &last); err != nil || scanErr != nil || last < first {
+	_, scanErr := fmt.Sscan(string(b), &first, &last)
+	if err != nil || scanErr != nil || last < first {
 		return 32768, 60999
 	}
 	return first, last
+}
+
+// tableStep makes the nftables table.
+func tableStep(c Config) step {
+	name := c.tableName()
+	t := steeringTable(c)
+	text := t.Text()
+	return step{
+		id:      "nft table inet " + name,
+		command: "nft -f - <<'END'\n" + text + "END",
+		revert:  "nft delete table inet " + name,
+		watched: true,
+		apply: func(k *handles) error {
+			if err := k.openTables(); err != nil {
+				return err
+			}
+			if k.texts[name] == text {
+				if intact, err := k.tables.Intact(name); err != nil {
+					return err
+				} else if intact {
+					return unix.EEXIST
+				}
+			}
+			if err := k.tables.Replace(t); err != nil {
+				return err
+			}
+			k.texts[name] = text
+			return nil
+		},
+		undo: func(k *handles) error {
+			if err := k.openTables(); err != nil {
+				return err
+			}
+			delete(k.texts, name)
+			return k.tables.Delete(name)
+		},
+	}
+}
+
+// ConnTrack returns an error if the calling thread's network namespace lacks nftables with
+// connection tracking and its labels, which a [Config] without ByRules needs.
+func ConnTrack() error {
+	k, err := nft.Open()
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return k.Probe(steeringTable(Config{
+		Name: "syntap", KeepInbound: true, Mark: 1, Enforce: EnforceReject,
+		Underlay: Underlay{Enter: 2},
+	}))
 }

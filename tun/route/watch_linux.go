@@ -6,22 +6,21 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-// repairInterval is the least time between two repairs: whoever deletes faster does not keep the
-// watcher busy.
+// repairInterval is the least time between two repairs. It bounds the watcher's load beside a
+// program that deletes without a pause.
 const repairInterval = 250 * time.Millisecond
 
-// Watch puts back what somebody else takes away, until ctx ends: rules, routes, addresses and, when
-// the interface comes up again after it was set down, all that went with that. It follows the host:
-// rules and routes that come and go while it runs. The error wraps ErrGone when the interface is
-// deleted.
-func (h *Host) Watch(ctx context.Context, reports Report) error {
+// Watch restores rules, routes and addresses that another program removes, until ctx ends. When the
+// interface comes up again after it was set down, Watch restores the objects that the kernel
+// removed with it. It follows the host's own rules and routes as they come and go. The error wraps
+// ErrGone if the interface is deleted.
+func (h *Host) Watch(ctx context.Context, report Report) error {
 	if h.changes == nil {
 		<-ctx.Done()
 		return nil
@@ -31,25 +30,26 @@ func (h *Host) Watch(ctx context.Context, reports Report) error {
 	for _, f := range h.changes {
 		g.Go(func() error { return h.listen(ctx, f, changed) })
 	}
-	g.Go(func() error { return h.repairAll(ctx, changed, reports) })
+	g.Go(func() error { return h.repairAll(ctx, changed, report) })
 	g.Go(func() error { // ends listen
 		<-ctx.Done()
 		for _, f := range h.changes {
-			_ = f.SetReadDeadline(time.Now()) // fails only of one that is closed
+			_ = f.SetReadDeadline(time.Now()) // fails only on a closed file
 		}
 		return nil
 	})
 	return g.Wait()
 }
 
-// Restored returns how many rules, routes and addresses Watch has put back.
+// Restored returns the number of rules, routes and addresses that Watch has restored.
 func (h *Host) Restored() uint64 { return h.restored.Load() }
 
-// subscribe returns the sockets on which the kernel tells of every change of links, addresses,
-// routes and rules, and of nftables. Where there are none of these, there is nothing to be told.
+// subscribe returns sockets on which the kernel reports every change of links, addresses, routes
+// and rules, and of nftables if the kernel has it.
 func subscribe() ([]*os.File, error) {
 	routing, err := subscribeTo("rtnetlink", unix.NETLINK_ROUTE, []int{
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
+		unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
 	})
 	if err != nil {
@@ -64,7 +64,8 @@ func subscribe() ([]*os.File, error) {
 }
 
 func subscribeTo(name string, protocol int, groups []int) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	const flags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|flags, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open %s socket: %w", name, err)
 	}
@@ -72,15 +73,16 @@ func subscribeTo(name string, protocol int, groups []int) (*os.File, error) {
 	for _, g := range groups {
 		bits |= 1 << (g - 1)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: bits}); err != nil {
+	address := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: bits}
+	if err := unix.Bind(fd, address); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("subscribe to changes by %s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// listen passes on that something has changed. What it was does not matter, nor that messages were
-// lost for want of space: a repair looks at everything.
+// listen signals every change. It reads neither the kind of change nor messages that did not fit
+// the socket's buffer, because a repair looks at all objects.
 func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- struct{}) error {
 	buf := make([]byte, 1<<16)
 	for {
@@ -98,32 +100,17 @@ func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- stru
 	}
 }
 
-// repairAll repairs after each change, at once but not more often than each repairInterval. What
-// fails is tried again, less and less often.
-func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports Report) error {
+// repairAll repairs after each change, but not more often than each repairInterval. It repeats a
+// step that failed, at growing intervals.
+func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Report) error {
 	const longest = time.Minute
 	retry := repairInterval
 	ticks := time.NewTicker(pastInterval)
 	defer ticks.Stop()
 	for {
-		failed := false
-		err := h.repair(func(command string, err error) {
-			failed = failed || err != nil
-			if ctx.Err() == nil {
-				reports.Repair(command, err)
-			}
-		})
-		if ctx.Err() != nil { // the interface goes at the end, and may be gone
-			return nil
-		}
-		if err != nil {
+		failed, err := h.repairOnce(ctx, report)
+		if err != nil || ctx.Err() != nil {
 			return err
-		}
-		if reports.Looked != nil {
-			reports.Looked(h.notices)
-		}
-		if past, err := h.past(); err == nil && len(past) > 0 && reports.Past != nil { // else the table is made again soon
-			reports.Past(past)
 		}
 		select {
 		case <-ctx.Done():
@@ -147,8 +134,33 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, reports R
 	}
 }
 
-// repair makes every step that is watched, and reports those that were not there. While the
-// interface is down it has neither addresses nor routes; what leads around it is kept all the same.
+// repairOnce repairs and calls report. The interface may be deleted when ctx ends, so no error of
+// that time counts.
+func (h *Host) repairOnce(ctx context.Context, report Report) (failed bool, err error) {
+	err = h.repair(func(command string, err error) {
+		failed = failed || err != nil
+		if ctx.Err() == nil {
+			report.Repair(command, err)
+		}
+	})
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	if err != nil {
+		return failed, err
+	}
+	if report.Looked != nil {
+		report.Looked(h.notices)
+	}
+	// An error means that the table is gone; the next repair restores it.
+	if past, err := h.past(); err == nil && len(past) > 0 && report.Past != nil {
+		report.Past(past)
+	}
+	return failed, nil
+}
+
+// repair makes every watched step again, and reports those that were undone. An interface that is
+// down can have neither addresses nor routes, so errors count only while it is up.
 func (h *Host) repair(report func(command string, err error)) error {
 	link, err := h.nl.LinkByName(h.config.Name)
 	if isGone(err) || err == nil && link.Attrs().Index != h.index {
@@ -182,19 +194,13 @@ func (h *Host) repair(report func(command string, err error)) error {
 	if !changed {
 		return nil
 	}
-	for _, s := range slices.Backward(old.steps()) {
-		if s.undo == nil || slices.ContainsFunc(steps, s.sameObject) {
-			continue
-		}
-		if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
-			report(s.undoCommand(), err)
-		}
-	}
-	return nil
+	return h.undoOthers(old.steps(), steps, func(command string, err error) error {
+		report(command, err)
+		return nil
+	})
 }
 
-// resurvey reads the underlay again, and makes a config with it the one in force. It returns the
-// one before.
+// resurvey reads the underlay again and puts it into the config. It returns the config before.
 func (h *Host) resurvey() (old Config, changed bool, err error) {
 	old = h.config
 	u, notices, err := survey(h.nl, h.config)

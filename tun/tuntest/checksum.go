@@ -51,7 +51,7 @@ func checksumOffset(protocol uint8) (offset int, ok bool) {
 	return 0, false
 }
 
-// VerifyChecksums tells what is wrong with the lengths and checksums of an unfragmented TCP, UDP,
+// VerifyChecksums returns the fault in the lengths and checksums of an unfragmented TCP, UDP,
 // ICMP or ICMPv6 packet that is finished, not left to an offload.
 func VerifyChecksums(b []byte) error {
 	p, err := parse(b)

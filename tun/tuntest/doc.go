@@ -1,4 +1,4 @@
-// Package tuntest is what the tests of every package stand on. It holds no test of the product
+// Package tuntest is the base of every package's tests. It holds no test of the product
 // itself.
 //
 // # Without privilege

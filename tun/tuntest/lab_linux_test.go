@@ -160,8 +160,8 @@ func TestReexec(t *testing.T) {
 		t.Skipf("needs user namespaces: %v: %s", err, out)
 	}
 
-	// A path that every user may execute: the build directory is root's alone, and so is what
-	// t.TempDir makes.
+	// A path that every user may execute: the build directory is root's alone, and so is the
+	// result of t.TempDir.
 	dir, err := os.MkdirTemp("", "tuntest") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)

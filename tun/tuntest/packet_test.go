@@ -114,7 +114,7 @@ func TestOffloaded(t *testing.T) {
 		if diff := cmp.Diff(tt.want, f.Offload); diff != "" {
 			t.Errorf("%s: offload (-want +got):\n%s", tt.name, diff)
 		}
-		// What the device does with NeedsCsum (virtio 1.2 §5.1.6.2) must finish the packet.
+		// The device's treatment of NeedsCsum (virtio 1.2 §5.1.6.2) must finish the packet.
 		start, field := int(f.Offload.CsumStart), int(f.Offload.CsumStart+f.Offload.CsumOffset)
 		sum := ^packet.Checksum(f.Data[start:], 0)
 		f.Data[field], f.Data[field+1] = byte(sum>>8), byte(sum)

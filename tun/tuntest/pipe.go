@@ -14,13 +14,14 @@ import (
 // pipeFrames is how many frames wait in each direction of a pipe before its writer does.
 const pipeFrames = 512
 
-// Frame is an IP frame and what its sender left undone.
+// Frame is an IP frame and the work that its sender left undone.
 type Frame struct {
 	Data    []byte
 	Offload tun.Offload
 }
 
-// PipeEnd is one end of a pipe. It is a tun.Link: what one end writes, the other end reads.
+// PipeEnd is one end of a pipe. It is a tun.Link: one end reads the frames that the other end
+// writes.
 //
 //	code under test ── ReadFrame  ◄── Send ────── test
 //	                └─ WriteFrame ──► Receive ──┘

@@ -28,7 +28,7 @@ func (ns *Namespace) Command(ctx context.Context, name string, args ...string) *
 // commandTimeout ends a command that hangs.
 const commandTimeout = 2 * time.Minute
 
-// Run runs a command to its end and returns what it wrote to stdout. The test fails when the
+// Run runs a command to its end and returns its stdout. The test fails when the
 // command does.
 func (ns *Namespace) Run(name string, args ...string) string {
 	ns.tb.Helper()
@@ -81,10 +81,10 @@ func (p *Process) wait() {
 	p.err = p.cmd.Wait()
 }
 
-// Stdout returns what the process has written to its standard output so far.
+// Stdout returns the process's standard output so far.
 func (p *Process) Stdout() string { return p.stdout.String() }
 
-// Stderr returns what the process has written to its standard error so far.
+// Stderr returns the process's standard error so far.
 func (p *Process) Stderr() string { return p.stderr.String() }
 
 // PID returns the number of the process.

@@ -8,7 +8,7 @@ import (
 // Patience is how long the package waits for anything before it calls the test failed.
 const Patience = 30 * time.Second
 
-// Wait returns once cond holds. It fails the test, naming what it waited for, when that takes
+// Wait returns once cond holds. It fails the test, naming the condition, when that takes
 // longer than Patience.
 func Wait(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()

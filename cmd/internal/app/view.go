@@ -6,12 +6,12 @@ import (
 	"context"
 	"maps"
 	"net"
-	"runtime/debug"
 
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/version"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
@@ -26,10 +26,7 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
-	o := web.Options{Interface: c.TUN.Name}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		o.Version = info.Main.Version
-	}
+	o := web.Options{Interface: c.TUN.Name, Version: version.String()}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
 		return nil, err

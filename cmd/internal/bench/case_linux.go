@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// figures are what a trial found, by name. One that the router cannot have is missing.
+// figures are a trial's findings, by name. One that the router cannot have is missing.
 type figures map[string]float64
 
 // benchCase is one kind of load.
@@ -118,7 +118,7 @@ func beside(kind string, streams int, c benchCase) benchCase {
 	return c
 }
 
-// measureHeld opens connections and looks what the router's memory has grown by when they have been
+// measureHeld opens connections and reads the growth of the router's memory when they have been
 // idle for a while.
 func measureHeld(t *trial) (figures, error) {
 	limit, err := descriptors()

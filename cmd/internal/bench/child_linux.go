@@ -78,7 +78,7 @@ func startChild(ctx context.Context, ns namespace, args ...string) (*child, erro
 	return c, err
 }
 
-// sample asks the child what it has counted.
+// sample asks the child for its counters.
 func (c *child) sample() (sample, error) {
 	var s sample
 	_, err := io.WriteString(c.ask, "\n")

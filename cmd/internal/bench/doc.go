@@ -11,11 +11,11 @@
 // A case is one kind of load, such as eight downloads, and gives one or more figures. A trial is
 // one case with one router: it makes network namespaces (lab), starts far end and router, waits
 // until an echo comes back through the router, applies the load, and takes everything down. Nothing
-// outlives a trial, so no figure depends on what was measured before it, and a router that breaks
-// spoils one figure, not the run. What a case is measured beside has a far end of its own.
+// outlives a trial, so no figure depends on the one before it, and a router that breaks
+// spoils one figure, not the run. A load beside a case has a far end of its own.
 //
 // The machine drifts by more than the differences between two versions. So routers take turns at
-// each case, and the whole is repeated: what stands in one row of the table was measured within a
+// each case, and the whole is repeated: the figures in one row of the table were measured within a
 // minute or so of each other, several times. The table has medians, and a second one the least and
 // the greatest value.
 //
@@ -23,8 +23,8 @@
 // answers each line on its standard input with a sample: bytes received, operations done,
 // percentiles since the last sample. A figure is the difference of two samples around a window,
 // which begins after a warm-up; the router's CPU clock is read at the same two moments. Bytes are
-// counted where they arrive, for TCP and UDP alike: what a sender has handed to its kernel proves
-// nothing.
+// counted where they arrive, for TCP and UDP alike: bytes that a sender has handed to its kernel
+// prove nothing.
 //
 // # Pitfalls
 //
@@ -33,12 +33,12 @@
 //     of UDP that never does. CPU seconds per GB is the robust figure.
 //   - Only ratios within one run mean anything; those against relay travel best from machine to
 //     machine.
-//   - CPU is the time of the router's own threads. What the kernel does for it in the name of
-//     others, say to put a packet into a TUN queue while the client sends, is in nobody's column
-//     but slows everybody.
+//   - CPU is the time of the router's own threads. The kernel's work for it in the name of
+//     others, say to put a packet into a TUN queue while the client sends, is in no column
+//     but slows all.
 //   - relay ends the client's connection at an address of its own host. That leg is loopback with
 //     its large MTU: a limit, not a competitor.
-//   - Memory is what the router's resident set has grown by. Buffers in the kernel, which is where
+//   - Memory is the growth of the router's resident set. Buffers in the kernel, which is where
 //     pasta keeps a connection, do not show.
 //   - Wakeups are the voluntary context switches of all threads of a fresh router.
 //   - With iperf3 -u the share that was lost can exceed 1 when a warm-up is left out. This is why

@@ -10,7 +10,7 @@ import (
 
 // The first byte of a connection, and of each datagram, asks the far end for something.
 const (
-	askEcho = 'e' // send back what follows; of a datagram, the whole
+	askEcho = 'e' // send back the bytes that follow; of a datagram, the whole
 	askSink = 's' // receive
 	askSend = 'd' // send without end
 )
@@ -66,8 +66,8 @@ func (f *farEnd) handle(conn *net.TCPConn) {
 	}
 }
 
-// echoTCP sends back what it reads. The first read has begun: n bytes, of which the first is not
-// data.
+// echoTCP sends back the bytes that it reads. The first read has begun: n bytes, of which the first
+// is not data.
 func echoTCP(conn *net.TCPConn, buf []byte, n int) {
 	for data := buf[1:n]; ; data = buf[:n] {
 		if _, err := conn.Write(data); err != nil {
@@ -80,7 +80,7 @@ func echoTCP(conn *net.TCPConn, buf []byte, n int) {
 	}
 }
 
-// receive counts what arrives at a TCP or UDP socket, until it fails.
+// receive counts the bytes that arrive at a TCP or UDP socket, until it fails.
 func receive(conn net.Conn, c *counter) error {
 	buf := make([]byte, chunkSize)
 	for {
@@ -114,7 +114,7 @@ func (f *farEnd) serveUDP(conn *net.UDPConn) error {
 		}
 		switch buf[0] {
 		case askEcho:
-			_, _ = conn.WriteToUDPAddrPort(buf[:n], from) // the client counts what is lost
+			_, _ = conn.WriteToUDPAddrPort(buf[:n], from) // the client counts losses
 		case askSink:
 			f.bytes.Add(int64(n))
 		case askSend:
@@ -131,6 +131,6 @@ func (f *farEnd) sendDatagrams(conn *net.UDPConn, to netip.AddrPort) {
 	defer f.sending.Store(false)
 	datagram := make([]byte, datagramSize)
 	for time.Now().UnixNano() < f.sendUntil.Load() {
-		_, _ = conn.WriteToUDPAddrPort(datagram, to) // what the kernel does not take is lost, as on the way
+		_, _ = conn.WriteToUDPAddrPort(datagram, to) // datagrams that the kernel does not take are lost, as on the way
 	}
 }

@@ -11,7 +11,7 @@ const (
 	routerAddr = "198.51.100.1"
 	farAddr    = "203.0.113.2" // only a route leads to it: through the router, when that has a TUN
 	farPort    = "7000"
-	bulkPort   = "7001" // of a far end of its own, for what goes on beside a case
+	bulkPort   = "7001" // of a far end of its own, for a load beside a case
 	tunName    = "bench0"
 	mark       = 119 // of the routers' own sockets, which a rule keeps out of the TUN
 )

@@ -178,7 +178,7 @@ func blast(_ *counter, target string) error {
 	datagram := make([]byte, datagramSize)
 	datagram[0] = askSink
 	for {
-		_, _ = conn.Write(datagram) // what the kernel does not take is lost, as on the way
+		_, _ = conn.Write(datagram) // datagrams that the kernel does not take are lost, as on the way
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine returns what a reader has to know about the machine, as pairs of name and value.
+// machine returns the facts about the machine that a reader needs, as pairs of name and value.
 func machine() ([][2]string, error) {
 	var kernel unix.Utsname
 	if err := unix.Uname(&kernel); err != nil {

@@ -33,7 +33,7 @@ func main() {
 	os.Exit(hint.Report(os.Stderr, err))
 }
 
-// bench does what the command line says.
+// bench runs the cases that the command line names.
 func bench(ctx context.Context, args []string) error {
 	o, err := parse(args, os.Stderr)
 	if err != nil {
@@ -69,7 +69,7 @@ func bench(ctx context.Context, args []string) error {
 	return write(o.output, doc.String())
 }
 
-// commandLine returns what repeats this run, for a shell.
+// commandLine returns the command that repeats this run, for a shell.
 func commandLine(args []string) string {
 	words := []string{"go run ./cmd/internal/bench"}
 	for _, arg := range args {

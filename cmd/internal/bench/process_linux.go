@@ -47,7 +47,7 @@ func (p *process) wait() {
 	_ = p.cmd.Wait() // ended tells how
 }
 
-// ended returns how the process has ended and what it said last. It waits for the end.
+// ended returns how the process has ended and its last message. It waits for the end.
 func (p *process) ended() error {
 	<-p.done
 	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")

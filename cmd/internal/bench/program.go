@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// program is what has to be there for a router.
+// program is a file that a router needs.
 type program struct {
 	command  string // looked for on the PATH, "" = none is needed
 	variable string // of the environment, which may name another
@@ -36,9 +36,8 @@ func (p program) find(getenv func(string) string) (string, error) {
 	return path, nil
 }
 
-// versionOf returns what is known about a program's version: what Go has put into the binary;
-// otherwise what the program says itself, what the checkout says it was built in, or what Debian
-// says that has packed it.
+// versionOf returns a program's version: the one that Go has put into the binary; otherwise the
+// program's own word, that of the checkout it was built in, or of the Debian package.
 func versionOf(path string) string {
 	if info, err := buildinfo.ReadFile(path); err == nil {
 		version := info.Main.Version
@@ -54,7 +53,7 @@ func versionOf(path string) string {
 	return firstLine("dpkg-query", "-W", "-f", "${Package} ${Version}", owner)
 }
 
-// firstLine returns what a command prints first, "" if it fails.
+// firstLine returns the first line of a command's output, "" if it fails.
 func firstLine(name string, args ...string) string {
 	out, err := exec.Command(name, args...).Output()
 	if err != nil {

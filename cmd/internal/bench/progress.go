@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// progress tells what is measured and how long the rest takes.
+// progress tells which case runs and how long the rest takes.
 type progress struct {
 	w           io.Writer
 	done, total int
 	start       time.Time
-	each        time.Duration // what a trial takes, before there is experience
+	each        time.Duration // of a trial, before there is experience
 }
 
 func newProgress(w io.Writer, total int, each time.Duration) *progress {
@@ -30,7 +30,7 @@ func (p *progress) next(router, name string, repetition, of int) {
 	p.done++
 }
 
-// about rounds what is left of a run to what its reader wants to know.
+// about rounds the rest of a run to a figure that its reader can use.
 func about(d time.Duration) string {
 	switch minutes := int(math.Round(d.Minutes())); minutes {
 	case 0:

@@ -24,8 +24,8 @@ func relay(l net.Listener, target string) error {
 }
 
 // copyAndClose copies until src has no more, and passes its end on. The bytes go through user
-// memory, as they must in a router behind a TUN: what hides the sockets from io.CopyBuffer is for
-// that, or it would use splice(2).
+// memory, as they must in a router behind a TUN: the wrappers hide the sockets from io.CopyBuffer,
+// which would use splice(2).
 func copyAndClose(dst, src *net.TCPConn) {
 	if _, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 256<<10)); err != nil {
 		_ = dst.SetLinger(0) // src was reset, or dst is

@@ -5,7 +5,7 @@ import "slices"
 // results are the values of all repetitions, by router and figure.
 type results map[string]map[string][]float64
 
-// add records what a trial of a router found.
+// add records a trial's findings about a router.
 func (r results) add(router string, found map[string]float64) {
 	if r[router] == nil {
 		r[router] = make(map[string][]float64)

@@ -153,7 +153,7 @@ func names(routers []router) (all []string) {
 	return all
 }
 
-// describe returns what the report says about a router.
+// describe returns the report's line about a router.
 func describe(r router, paths map[string]string) column {
 	c := column{name: r.name, about: r.about, config: r.config}
 	if path := paths[r.program.command]; path != "" {

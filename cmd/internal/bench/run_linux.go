@@ -16,10 +16,10 @@ type runner struct {
 	progress    io.Writer
 
 	results results
-	notes   []string // what went wrong, each once
+	notes   []string // the failures, each once
 }
 
-// run measures everything. What goes wrong with a router is a note; an interruption is an error.
+// run measures everything. A failure of a router is a note; an interruption is an error.
 func (r *runner) run(ctx context.Context) error {
 	r.results = make(results)
 	p := newProgress(r.progress, r.trials(), r.window+r.warmUp())

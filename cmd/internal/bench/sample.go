@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// sample is what a child has counted at one moment.
+// sample is a child's counters at one moment.
 type sample struct {
 	Elapsed time.Duration // since the child started, by its own clock
 	Bytes   int64         // received

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	tuntest.Main(m)
 }
 
-// brief are settings that show whether a figure can be measured, not what it is.
+// brief are settings that show whether a figure can be measured, not its value.
 func brief() settings {
 	return settings{window: 100 * time.Millisecond, held: 50, paths: make(map[string]string)}
 }

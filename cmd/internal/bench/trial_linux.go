@@ -34,8 +34,8 @@ type trial struct {
 }
 
 // newTrial starts a router in a new lab and returns once it carries a connection. The caller closes
-// the trial, also when there is an error. What hangs is ended with ctx, or after more time than
-// anything takes.
+// the trial, also when there is an error. A trial that hangs is ended with ctx, or after more time
+// than any takes.
 func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
 	t = &trial{settings: s, router: r}
 	t.ctx, t.stop = context.WithTimeout(ctx, time.Minute+5*s.window)
@@ -166,14 +166,14 @@ func (t *trial) wait(d time.Duration) error {
 	}
 }
 
-// span is what happened in the window of a load.
+// span is the difference of counters over the window of a load.
 type span struct {
 	sample         // Elapsed, Bytes, Done and Failed are of the window
 	cpu    float64 // seconds of the router, if it has a process
 }
 
-// measure warms a load up and returns what happens in a window after that, as counted by the one
-// that receives.
+// measure warms a load up and returns the counters of a window after that, as the receiver
+// has them.
 func (t *trial) measure(receiver *child) (span, error) {
 	if err := t.wait(t.warmUp()); err != nil {
 		return span{}, err

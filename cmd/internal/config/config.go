@@ -45,7 +45,7 @@ type Route struct {
 	Priority    int            `yaml:"priority"`
 }
 
-// OnCrash says what becomes of the routed traffic while the process is dead.
+// OnCrash says where the routed traffic goes while the process is dead.
 type OnCrash string
 
 // The values of [OnCrash].
@@ -54,7 +54,7 @@ const (
 	Open   OnCrash = "open"   // the host's own routes apply
 )
 
-// Enforcement says what becomes of a packet that should have entered the TUN and leaves by another
+// Enforcement decides on a packet that should have entered the TUN and leaves by another
 // interface.
 type Enforcement string
 
@@ -145,7 +145,7 @@ const (
 	ByPacket    Order = "packet"    // each line as its segment passes
 )
 
-// OnFull says what happens when a sink cannot take more records.
+// OnFull is the policy for when a sink cannot take more records.
 type OnFull string
 
 // The values of [OnFull].
@@ -155,7 +155,7 @@ const (
 	Stop    OnFull = "stop"    // the program ends
 )
 
-// Limits caps what packets can make the program hold.
+// Limits caps the state that packets can make the program hold.
 type Limits struct {
 	TCPFlows          int `yaml:"tcp_flows"`
 	TCPFlowsPerSource int `yaml:"tcp_flows_per_source"` // of forwarded clients only

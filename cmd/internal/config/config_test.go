@@ -18,7 +18,7 @@ import (
 // compare knows prefixes, and that a rule is the same wherever it stands.
 var compare = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(Match{}, "Line")}
 
-// reported returns what the user sees of err, without the program's name.
+// reported returns the message of err as the user sees it, without the program's name.
 func reported(err error) string {
 	var b strings.Builder
 	hint.Report(&b, err)
@@ -59,7 +59,7 @@ func TestBad(t *testing.T) {
 	}
 }
 
-// every is a config in which no key has its default, and want what it means.
+// every is a config in which no key has its default, and want its meaning.
 const every = `
 tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"], spin: 100us}
 route:

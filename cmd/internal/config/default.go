@@ -45,7 +45,7 @@ func Default() *Config {
 	}
 }
 
-// setDefaults fills in what the file leaves out.
+// setDefaults fills in the keys that the file leaves out.
 func (s *Sink) setDefaults() {
 	s.OnFull = cmp.Or(s.OnFull, Suspend)
 	if s.Format.isText() {
@@ -53,12 +53,12 @@ func (s *Sink) setDefaults() {
 	}
 }
 
-// setDefaults fills in what the file leaves out.
+// setDefaults fills in the keys that the file leaves out.
 func (m *Match) setDefaults() {
 	m.Direction = cmp.Or(m.Direction, Both)
 }
 
-// setDefaults fills in what the file leaves out.
+// setDefaults fills in the keys that the file leaves out.
 func (r *MSSRule) setDefaults() {
 	r.Match.setDefaults()
 	r.Malformed = cmp.Or(r.Malformed, Pass)

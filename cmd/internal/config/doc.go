@@ -1,6 +1,6 @@
 // Package config reads syntap's config: a YAML file in, a [Config] with typed values out. It is the
-// only package that knows YAML. It touches nothing but the file and does not know what the values
-// are used for.
+// only package that knows YAML. It touches nothing but the file and does not know the use of
+// the values.
 //
 // # Theory of operation
 //
@@ -9,7 +9,7 @@
 // Decode (document.go). The YAML library turns the bytes into a tree of nodes, and that is all it
 // is asked to do: nodes know their line and column, so every later complaint can name its place.
 // There is one document of bounded size and depth; aliases, merge keys and tags are refused, so
-// that a file says what it says.
+// that a file means its text.
 //
 // Resolve (schema.go). A [reader] takes one node and stores its value. The schema is one expression
 // of readers that looks like the file: a mapping of keys, each with the field it goes to and the
@@ -17,8 +17,8 @@
 // start. A key that is not given, or that is null, is simply never stored. Unknown and repeated
 // keys, lists where a single value belongs and the like fall out of the readers (reader.go).
 //
-// Validate (validate.go, unsupported.go). What is wrong only between values that are right by
-// themselves is found last, on the typed Config. The document remembers the place of each given
+// Validate (validate.go). Values that are right by themselves and wrong together are
+// found last, on the typed Config. The document remembers the place of each given
 // key, so these complaints have a place, too.
 //
 // No step stops at a mistake. All of them are collected and reported at once, in the order of the

@@ -87,7 +87,7 @@ func read(file string) ([]byte, error) {
 	case info.IsDir():
 		return nil, hint.Usage(fmt.Errorf("%s: is a directory", file), "")
 	case info.Mode().IsRegular() && writableByAll(info.Mode()):
-		// Whoever writes the config routes this host's traffic.
+		// The author of the config routes this host's traffic.
 		return nil, hint.Usage(fmt.Errorf("%s: can be written by every user", file), "chmod o-w "+file)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))

@@ -15,7 +15,7 @@ import (
 // such a key counts as not given and keeps its default.
 type reader func(n node)
 
-// keys are the keys a mapping may have and what reads their values.
+// keys are the keys that a mapping may have, and the readers of their values.
 type keys map[string]reader
 
 // mapping reads a mapping. Unknown and repeated keys are errors.

@@ -50,7 +50,7 @@ func belowMinMSS(c Clamp) error {
 	return fmt.Errorf("%d is below %d, which every IPv4 host takes: more packets for nothing (RFC 9293 §3.7.1)", c, MinMSS)
 }
 
-// Malformed says what becomes of a segment whose TCP options cannot be parsed.
+// Malformed is the verdict on a segment whose TCP options cannot be parsed.
 type Malformed string
 
 // The values of [Malformed].
@@ -73,7 +73,7 @@ func NewDFRule(policy string) (DFRule, error) {
 	return r, err
 }
 
-// DFPolicy is what a rule does to the don't-fragment bit.
+// DFPolicy is a rule's treatment of the don't-fragment bit.
 type DFPolicy string
 
 // The values of [DFPolicy].
@@ -88,7 +88,7 @@ func parseDFPolicy(s string) (DFPolicy, error) { return oneOf(Preserve, Set, Cle
 
 // Bounds of a clamp in bytes.
 const (
-	// MinMSS is what every IPv4 host takes without being asked (RFC 9293 §3.7.1).
+	// MinMSS is the segment size that every IPv4 host takes (RFC 9293 §3.7.1).
 	MinMSS = 536
 	// MinUnsafeMSS is the least that Linux accepts as TCP_MAXSEG (TCP_MIN_MSS).
 	MinUnsafeMSS = 88
@@ -102,7 +102,7 @@ type Clamp int
 // The values of [Clamp] that are no number.
 const (
 	ClampOff  Clamp = 0  // the option stays as it is
-	ClampPMTU Clamp = -1 // what the path MTU allows
+	ClampPMTU Clamp = -1 // as large as the path MTU allows
 )
 
 func parseClamp(s string) (Clamp, error) {

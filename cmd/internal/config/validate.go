@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// validate notes what is wrong between values that are right by themselves.
+// validate notes values that are right by themselves and wrong together.
 func (d *document) validate(c *Config) {
 	if c.Route.OnCrash == Open && !d.gives("route.enforce") {
 		c.Route.Enforce = CountPast
@@ -39,7 +39,7 @@ func (d *document) validate(c *Config) {
 	}
 }
 
-// minMemory is what some connections in full swing need, and some hundred others.
+// minMemory is enough for some bulk connections and some hundred others.
 const minMemory = 16 * MiB
 
 // validateMTU asks for 1280 bytes where the TUN has to carry IPv6: with less the kernel switches

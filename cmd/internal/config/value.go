@@ -15,7 +15,7 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// The parse functions of this package read one value. Their errors say what is wrong with the text,
+// The parse functions of this package read one value. Their errors name the fault of the text,
 // without key and place, and carry a hint where there is a remedy.
 
 // remedy returns an error with a hint.
@@ -101,8 +101,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// Most of what Linux takes as TCP_KEEPIDLE and TCP_KEEPINTVL (MAX_TCP_KEEPIDLE, in seconds) and as
-// TCP_USER_TIMEOUT.
+// The largest values that Linux takes as TCP_KEEPIDLE and TCP_KEEPINTVL (MAX_TCP_KEEPIDLE, in
+// seconds) and as TCP_USER_TIMEOUT.
 const (
 	maxKeepalive   = math.MaxInt16 * time.Second
 	maxUserTimeout = math.MaxInt32 * time.Millisecond

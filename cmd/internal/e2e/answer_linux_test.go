@@ -13,7 +13,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// What the client sees when the destination does not answer with a connection.
+// The client's view when the destination does not answer with a connection.
 
 func TestRefused(t *testing.T) {
 	t.Parallel()

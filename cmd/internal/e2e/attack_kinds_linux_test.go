@@ -15,8 +15,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// attacker sends what it likes: from the LAN, in all its names, and into the TUN itself, as who
-// holds CAP_NET_RAW.
+// attacker sends packets of its choice: from the LAN, in all its names, and into the TUN itself, as
+// a program with CAP_NET_RAW can.
 type attacker struct {
 	t       *testing.T
 	lab     *tuntest.Lab
@@ -123,7 +123,7 @@ func (a *attacker) blindSegment() [][]byte {
 // blindICMP is an error about a packet of such a connection.
 func (a *attacker) blindICMP() [][]byte {
 	victim := a.victims.any(a.rand)
-	quoted := a.segment(victim.server, victim.client, tuntest.ACK).Packet() // what the client would have been sent
+	quoted := a.segment(victim.server, victim.client, tuntest.ACK).Packet() // a packet that could have gone to the client
 	if a.chance(30) {
 		quoted = a.segment(victim.client, victim.server, tuntest.ACK).Packet()
 	}

@@ -30,7 +30,7 @@ const memoryMax = 512 * megabyte
 func TestMixedAttacks(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
-	// Connection tracking has one table for all namespaces of a machine: what is over leaves it
+	// Connection tracking has one table for all namespaces of a machine: ended ones leave it
 	// soon.
 	for _, over := range []string{"syn_sent", "syn_recv", "time_wait", "close", "fin_wait", "last_ack"} {
 		lab.Router.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_"+over, "3")
@@ -132,7 +132,7 @@ func (r *router) recordsOf(t *testing.T, ends tuple) string {
 // tuple is the two ends of a connection.
 type tuple struct{ client, server netip.AddrPort }
 
-// visitors make connections to echo servers, and note what came of them.
+// visitors make connections to echo servers, and note the results.
 type visitors struct {
 	lab     *tuntest.Lab
 	ports   []string

@@ -19,7 +19,7 @@ import (
 const transferSize = 1 << 20
 
 // newBlackHole makes a lab in which the router under test runs in the client, and the router in the
-// middle is a bottleneck beyond its uplink that nobody hears of:
+// middle is a bottleneck beyond its uplink that no packet tells of:
 //
 //	client ── syntap ── eth0 ─ 1500 ─┬─ 1400 ─ router ─ 1400 ─┬─ 1500 ─ server
 //	                                 no ICMP gets out of the router
@@ -33,7 +33,7 @@ func newBlackHole(t *testing.T) *tuntest.Lab {
 	}
 	lab.Router.Drop(100, "output", "icmp type destination-unreachable")
 	lab.Router.Drop(100, "output", "icmpv6 type packet-too-big")
-	for _, ns := range []*tuntest.Namespace{lab.Client, lab.Server} { // what else could find out
+	for _, ns := range []*tuntest.Namespace{lab.Client, lab.Server} { // the others that could find out
 		ns.Sysctl("net.ipv4.tcp_mtu_probing", "0")
 	}
 	return lab

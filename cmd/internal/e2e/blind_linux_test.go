@@ -14,8 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestBlindSegments sends what anybody can who knows the ends of a connection and none of its
-// numbers. It neither stops the connection nor makes a record (RFC 5961).
+// TestBlindSegments sends the segments that a sender can make who knows the ends of a connection
+// and none of its numbers. It neither stops the connection nor makes a record (RFC 5961).
 func TestBlindSegments(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "hping3")
@@ -141,8 +141,8 @@ func TestOneConnectOneRecord(t *testing.T) {
 	}
 }
 
-// TestFlowsPerSource has one client of a gateway hold what it may. Others, and the gateway itself,
-// still connect.
+// TestFlowsPerSource has one client of a gateway hold as much as it may. Others, and the gateway
+// itself, still connect.
 func TestFlowsPerSource(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

@@ -10,8 +10,8 @@ import (
 )
 
 // TestNeighboursOnBridge has a container call another one on the same bridge, while the netfilter
-// hooks of IP see what the bridge forwards, as Docker asks for. The host only passes the frames on,
-// so nothing of it enters the TUN.
+// hooks of IP see the frames that the bridge forwards, as Docker asks for. The host only passes the
+// frames on, so nothing of it enters the TUN.
 func TestNeighboursOnBridge(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {

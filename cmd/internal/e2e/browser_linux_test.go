@@ -52,7 +52,7 @@ func newBrowser(t *testing.T, ns *tuntest.Namespace) *browser {
 	return b
 }
 
-// listen collects what the page, and the browser about it, says on the console.
+// listen collects the messages of the page, and of the browser about it, on the console.
 func (b *browser) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
 	for m, err := range console {
 		if err != nil {
@@ -89,7 +89,7 @@ func eval[T any](b *browser, expression string) T {
 	return value
 }
 
-// text returns what an element shows.
+// text returns the text of an element.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
 	text, err := chromedp.Run(b.ctx, chromedp.Text(selector))
@@ -116,7 +116,7 @@ func (b *browser) prefer(scheme string) {
 	}
 }
 
-// screenshot writes what the browser shows to a file of the directory that SYNTAP_SCREENSHOTS
+// screenshot writes the browser's picture to a file of the directory that SYNTAP_SCREENSHOTS
 // names, for people to look at.
 func (b *browser) screenshot(name string) {
 	b.t.Helper()

@@ -11,7 +11,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// result is how a command ended and what it wrote.
+// result is a command's exit status and output.
 type result struct {
 	status         int // exit status; -1 = killed
 	stdout, stderr string

@@ -15,7 +15,8 @@ import (
 const containers = checkout + "/configs/container/"
 
 // TestContainer starts a router as the container examples do: with their config and the one
-// capability that they leave it. What they have an app wait for comes with the routes, not before.
+// capability that they leave it. The file that they have an app wait for comes with the routes, not
+// before.
 func TestContainer(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")

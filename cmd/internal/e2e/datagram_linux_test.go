@@ -71,8 +71,8 @@ func receive(t *testing.T, c *net.UDPConn, want string) (from net.Addr) {
 }
 
 // TestClientPorts has a client behind a gateway use ports: the host's services can have them, too,
-// unless they are below 1024, and what the host sends to where its datagrams come from does not
-// reach the client.
+// unless they are below 1024, and datagrams of the host to the client's mapping do not reach the
+// client.
 func TestClientPorts(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -120,8 +120,8 @@ func TestClientPorts(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestOwnPacketsComeBack has routes of the operator lead into the TUN, and what the router's own
-// sockets send, too: none of its packets begets another.
+// TestOwnPacketsComeBack has routes of the operator lead into the TUN, also for packets of the
+// router's own sockets: none of its packets begets another.
 func TestOwnPacketsComeBack(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")
@@ -190,7 +190,7 @@ func TestBurst(t *testing.T) {
 			receive(t, client, answer)
 		}
 	}
-	// What does not fit is counted.
+	// The datagrams that do not fit are counted.
 	far := listenDatagrams(t, lab.Server, net.JoinHostPort(tuntest.ServerAddr4, "7001"))
 	client := listenDatagrams(t, lab.Router, ":0")
 	send(t, client, far.LocalAddr(), "question")

@@ -18,8 +18,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestDenied dials the host that exec runs on, by every name there is for it, and what else is
-// denied. Canaries listen everywhere.
+// TestDenied dials the host that exec runs on, by every name there is for it, and the other denied
+// destinations. Canaries listen everywhere.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -132,7 +132,7 @@ func TestDeniedFollowsAddresses(t *testing.T) {
 	}
 }
 
-// TestEgress restricts what may be dialled and by which interface.
+// TestEgress restricts the destinations that may be dialled, and the interface.
 func TestEgress(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -162,7 +162,7 @@ func TestEgress(t *testing.T) {
 	}
 }
 
-// answerHTTP reads the request first: what is unread when a socket closes makes its FIN a RST.
+// answerHTTP reads the request first: unread bytes turn the FIN of a socket into a RST.
 func answerHTTP(conn net.Conn, body string) {
 	if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 		fmt.Fprint(conn, "HTTP/1.0 200 OK\r\n\r\n"+body)

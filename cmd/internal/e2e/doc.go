@@ -3,6 +3,6 @@
 //
 // Each test makes a lab of its own (see tuntest.Lab) and starts the router in the lab's middle
 // namespace, which stands for the host: commands run there are routed into the TUN, and reach the
-// server only through it. What tests rely on is the contract of the program: commands, config keys,
+// server only through it. Tests rely on the contract of the program: commands, config keys,
 // exit status, output. Nothing here knows its packages.
 package e2e

@@ -14,7 +14,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// ended holds what the log says of a connection when it is over, and of its opening.
+// ended holds the records of a connection's opening and of its end.
 type ended struct {
 	Msg         string `json:"msg"`
 	Src         string `json:"src"`

@@ -18,7 +18,7 @@ import (
 )
 
 // failing has the system calls on the router's log fail until the function that it returns is
-// called; strace is what has them.
+// called; strace makes them fail.
 //
 // A file system cannot be remounted read-only while a log on it is open (EBUSY), and one that the
 // kernel has made read-only cannot be remounted at all: see TestReadOnlyFileSystem.
@@ -79,8 +79,8 @@ func testSuspended(t *testing.T, lab *tuntest.Lab, r *router, inject, message st
 	r.checkReports(t, message)
 }
 
-// checkReports looks for what the program's own log says of a time in which records could not be
-// written, once each.
+// checkReports looks for the messages in the program's own log about a time in which records could
+// not be written, once each.
 func (r *router) checkReports(t *testing.T, message string) {
 	t.Helper()
 	for _, want := range []string{"handshake log cannot be written", "handshake log is written again", message} {
@@ -90,7 +90,8 @@ func (r *router) checkReports(t *testing.T, message string) {
 	}
 }
 
-// testCounted: nobody waits, what is lost is counted and announced, and numbers go on without it.
+// testCounted: no client waits, lost records are counted and announced, and numbers go on without
+// them.
 func testCounted(t *testing.T, lab *tuntest.Lab, r *router, inject, message string) {
 	const each = 20
 	serveEchoes(lab)

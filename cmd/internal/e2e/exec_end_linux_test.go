@@ -13,7 +13,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestExecDelivers has a command write and end at once: what it has written arrives, and its status
+// TestExecDelivers has a command write and end at once: its bytes arrive, and its status
 // stays.
 func TestExecDelivers(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 // resolvedTo is the address of every name that the nameservers of these tests are asked for.
 const resolvedTo = "203.0.113.77"
 
-// serveNames starts a nameserver at what the dnsmasq option says.
+// serveNames starts a nameserver as the dnsmasq option says.
 func serveNames(t *testing.T, ns *tuntest.Namespace, listen string) {
 	t.Helper()
 	dnsmasq := ns.Start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--group=",

@@ -18,7 +18,7 @@ import (
 
 // Failures of the host: the client must never see an answer that the far side has not given.
 
-// TestDescriptorsExhausted gives the router too few descriptors for what is asked of it.
+// TestDescriptorsExhausted gives the router too few descriptors for its connections.
 func TestDescriptorsExhausted(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "prlimit")
@@ -236,7 +236,8 @@ func TestOneFamily(t *testing.T) {
 	}
 }
 
-// TestLinkScope sends what does not leave a link: it is no error, and nothing to talk about.
+// TestLinkScope sends packets that do not leave a link: they are no error, and no message comes of
+// them.
 func TestLinkScope(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -267,7 +268,7 @@ func TestLinkScope(t *testing.T) {
 	}
 }
 
-// TestCannotStart starts routers where something is missing: each says what, and the cure, and
+// TestCannotStart starts routers where something is missing: each names it, and the cure, and
 // leaves nothing behind.
 func TestCannotStart(t *testing.T) {
 	t.Parallel()

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFirewallByInterface has a firewall let in what comes by the uplink, as a VPN's does by its
-// own interface, and nothing else. The router says so with a command, after which the host's
+// TestFirewallByInterface has a firewall let in packets that come by the uplink, as a VPN's does by
+// its own interface, and nothing else. The router says so with a command, after which the host's
 // programs get their answers.
 func TestFirewallByInterface(t *testing.T) {
 	t.Parallel()

@@ -51,8 +51,8 @@ func TestClientClosesFirst(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestServerClosesFirst has the server close its half: what the client sends after that must still
-// arrive.
+// TestServerClosesFirst has the server close its half: bytes that the client sends after that must
+// still arrive.
 func TestServerClosesFirst(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

@@ -62,7 +62,7 @@ tap: {timeout: 2s, log: [{format: json, path: DIR/disk/handshakes.json}]}
 	checkSuspended(t, r, r.carried(t))
 }
 
-// TestStoppedReader writes the log into a pipe that nobody reads.
+// TestStoppedReader writes the log into a pipe without a reader.
 func TestStoppedReader(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -215,8 +215,8 @@ func (r *router) cpu(t *testing.T) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// checkSuspended looks for every established connection that a router has carried, and for what the
-// log says of the others.
+// checkSuspended looks for every established connection that a router has carried, and for the
+// log's account of the others.
 func checkSuspended(t *testing.T, r *router, carried map[string]int) {
 	t.Helper()
 	established, gaps := 0, 0

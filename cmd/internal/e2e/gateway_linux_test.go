@@ -13,7 +13,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestGateway routes what the host forwards for the machines of its local network.
+// TestGateway routes the packets that the host forwards for the machines of its local network.
 func TestGateway(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "ping")

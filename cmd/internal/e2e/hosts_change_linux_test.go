@@ -15,7 +15,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// callAll makes a client call in every way and checks who answers; "" = nobody.
+// callAll makes a client call in every way and checks who answers; "" = no answer.
 func (h *hostLab) callAll(t *testing.T, when string, c call, want string) {
 	t.Helper()
 	all := make(map[string]call)
@@ -165,7 +165,7 @@ func TestBoundToUplink(t *testing.T) {
 	}
 }
 
-// TestGatewayNotices leaves out what a gateway needs. run, check and plan say so.
+// TestGatewayNotices leaves out settings that a gateway needs. run, check and plan say so.
 func TestGatewayNotices(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -10,11 +10,11 @@ import (
 // bridge with a published port, and a server.
 type hostKind struct {
 	name  string
-	said  string // what run warns of, as regular expressions, one a line
+	said  string // the warnings of run, as regular expressions, one a line
 	setUp func(t *testing.T, h *hostLab)
 }
 
-// may begins what run warns of only if it runs long enough.
+// may begins a warning that run gives only if it runs long enough.
 const may = "may: "
 
 // hostKinds are the rows of configs/hosts.md.
@@ -51,7 +51,7 @@ var hostKinds = []hostKind{
 	{"two uplinks", `rule "pref 20000 from .* lookup 101" selects by the address
 		rule "pref 20001 fwmark 0x10 lookup 101" selects by the mark
 		rule "pref 20002 iif docker0 lookup 101" selects by the interface`, func(t *testing.T, h *hostLab) { h.addUplink(t) }},
-	{"Docker", "chain inet filter forward drops what is forwarded", func(_ *testing.T, h *hostLab) {
+	{"Docker", "chain inet filter forward drops forwarded packets", func(_ *testing.T, h *hostLab) {
 		h.Router.Run("nft", `
 			table inet filter { chain forward { type filter hook forward priority 0; policy drop;
 				ct state established,related accept
@@ -82,7 +82,7 @@ var hostKinds = []hostKind{
 			}
 			}`)
 	}},
-	{"ufw", "chain inet ufw forward drops what is forwarded", func(_ *testing.T, h *hostLab) { h.addFirewall() }},
+	{"ufw", "chain inet ufw forward drops forwarded packets", func(_ *testing.T, h *hostLab) { h.addFirewall() }},
 	{"ufw that accepts the TUN", "", func(_ *testing.T, h *hostLab) {
 		h.addFirewall()
 		h.Router.Run("nft", `insert rule inet ufw forward iifname syntap0 accept; insert rule inet ufw forward oifname syntap0 accept`)

@@ -192,7 +192,7 @@ func (h *hostLab) strictReversePath() {
 	}
 }
 
-// addFirewall drops by default what comes in, and what is forwarded, and lets out what leaves by a
+// addFirewall drops incoming and forwarded packets by default, and lets out packets that leave by a
 // known interface.
 func (h *hostLab) addFirewall() {
 	h.Router.Run("nft", `

@@ -66,9 +66,9 @@ func (h *hostLab) cells() map[cell]call {
 // same time as the others.
 const callPatience = 10 * time.Second
 
-// TestHosts compares what works on hosts of all kinds with the router and without: TCP, UDP and
-// ping, both families, of clients on the host and behind it, and from outside. What differs is the
-// table of configs/hosts.md.
+// TestHosts compares the calls that work on hosts of all kinds with the router and without: TCP,
+// UDP and ping, both families, of clients on the host and behind it, and from outside. The
+// differences are the table of configs/hosts.md.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	all := make([]map[difference][]string, len(hostKinds))
@@ -112,8 +112,8 @@ type difference struct {
 	without, with string
 }
 
-// table renders what differs on hosts of each kind. On others than a plain one it leaves out what
-// is as there.
+// table renders the differences on hosts of each kind. On others than a plain one it leaves out the
+// lines that are as there.
 func table(all []map[difference][]string) string {
 	var b strings.Builder
 	for i, differ := range all {
@@ -182,7 +182,7 @@ func differences(t *testing.T, kind hostKind) map[difference][]string {
 	return differ
 }
 
-// short leaves out of the end of a call with the router what is as without.
+// short leaves out of the end of a call with the router the parts that are as without.
 func (d difference) short() difference {
 	who, without, _ := strings.Cut(d.without, " sees ")
 	who2, with, ok := strings.Cut(d.with, " sees ")
@@ -230,8 +230,8 @@ func (kind hostKind) checkWarnings(t *testing.T, stderr string) {
 	}
 }
 
-// leaves tells whether a call is one that the router is to carry: what comes from outside is not,
-// nor what reaches the host, nor what a machine that tun.sources lacks sends to a network beside
+// leaves tells whether a call is one that the router is to carry: calls from outside are not,
+// nor calls to the host, nor those of a machine that tun.sources lacks to a network beside
 // the host.
 func (c cell) leaves() bool {
 	for _, text := range []string{"inbound", "published", "to the host", "container to the LAN"} {

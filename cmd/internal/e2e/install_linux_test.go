@@ -23,8 +23,8 @@ func makeTarget(t *testing.T, args ...string) {
 	}
 }
 
-// TestInstall looks for what "make install" brings where Debian's programs look for it, and uses
-// it.
+// TestInstall looks for the files of "make install" where Debian's programs look for them, and uses
+// them.
 func TestInstall(t *testing.T) {
 	requireTools(t, "bash", "make", "man")
 	root := t.TempDir()
@@ -78,7 +78,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// examples lists what the checkout has of configs to use and to change, by path.
+// examples lists the checkout's configs to use and to change, by path.
 func examples(t *testing.T) (paths []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(checkout+"/configs"), ".", func(path string, d fs.DirEntry, err error) error {
@@ -115,7 +115,7 @@ func TestInstalledUnit(t *testing.T) {
 }
 
 // inOverlay runs a script as root of a copy of this machine that is forgotten at its end: PACKAGE
-// installed, a run of it killed, the package removed and purged. What is left of it is an error.
+// installed, a run of it killed, the package removed and purged. Any rest of it is an error.
 const inOverlay = `
 set -eux
 mount -t tmpfs none "$DIR"
@@ -146,7 +146,7 @@ left=$(find "$DIR/upper" -type f -name '*syntap*' -o -type d -name '*syntap*')
 test -z "$left"
 `
 
-// TestPackage installs the Debian package, and removes it while what a run has left still closes
+// TestPackage installs the Debian package, and removes it while the remains of a run still close
 // the host.
 func TestPackage(t *testing.T) {
 	if !soak() {

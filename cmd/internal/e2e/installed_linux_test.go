@@ -14,8 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestInstalledConfig runs the config of the service, but for its places, and asks what README says
-// to ask then, with no more words than there.
+// TestInstalledConfig runs the config of the service, but for its places, and asks the questions
+// of README then, with no more words than there.
 func TestInstalledConfig(t *testing.T) {
 	t.Parallel()
 	installed, err := os.ReadFile(filepath.Join(checkout, "configs/package/config.yaml"))

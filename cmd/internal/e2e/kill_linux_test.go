@@ -18,7 +18,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestKillResets kills the router in the middle of an upload: the server must not take what it has
+// TestKillResets kills the router in the middle of an upload: the server must not take its part
 // for the whole.
 func TestKillResets(t *testing.T) {
 	t.Parallel()

@@ -12,9 +12,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestLinkIsTheHosts has the host call what is on its links: neighbours by their IPv6 link-local
-// addresses, groups and broadcasts, as mDNS, SSDP, Wake-on-LAN and NetBIOS do. No router is meant
-// to carry that.
+// TestLinkIsTheHosts has the host call the machines on its links: neighbours by their IPv6
+// link-local addresses, groups and broadcasts, as mDNS, SSDP, Wake-on-LAN and NetBIOS do. No router
+// is meant to carry that.
 func TestLinkIsTheHosts(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)

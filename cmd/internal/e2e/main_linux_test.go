@@ -72,7 +72,7 @@ tap:
     - {format: modern, path: DIR/handshakes.txt}
 `
 
-// run starts a router in ns and waits until it routes what goes to the lab's server into the
+// run starts a router in ns and waits until it routes packets to the lab's server into the
 // interface named.
 func run(t *testing.T, ns *tuntest.Namespace, device, config string) *router {
 	t.Helper()
@@ -98,7 +98,7 @@ func routesTo(lab *tuntest.Lab, device string) bool {
 	return enters(lab.Router, tuntest.ServerAddr4, device)
 }
 
-// enters tells whether what the host sends to an address enters a TUN: by a route of the
+// enters reports whether the host's packets to an address enter a TUN: by a route of the
 // operator's, or by the mark that the router's nftables table gives, which exists then.
 func enters(ns *tuntest.Namespace, address, device string) bool {
 	leads := func(more ...string) bool {
@@ -117,7 +117,7 @@ func enters(ns *tuntest.Namespace, address, device string) bool {
 	return leads()
 }
 
-// output returns what a command prints; "" if it fails.
+// output returns a command's output; "" if it fails.
 func output(ns *tuntest.Namespace, command ...string) string {
 	ctx, cancel := timeout()
 	defer cancel()

@@ -12,12 +12,13 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestNothingLeft makes many connections and looks at what the router holds when they are over.
+// TestNothingLeft makes many connections and looks at the router's descriptors and memory when they
+// are over.
 func TestNothingLeft(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
 	r := run(t, lab.Router, "syntap0", everything)
-	const first = 10 // have opened what is opened once and kept
+	const first = 10 // have opened the descriptors that are opened once and kept
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7001")
 	serveEcho(lab.Server, address)
 	for range first {
@@ -57,7 +58,7 @@ func TestNothingLeft(t *testing.T) {
 func TestStalledReaders(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
-	for _, ns := range []*tuntest.Namespace{lab.Router, lab.Server} { // less to fill, and all within what the kernel has for TCP
+	for _, ns := range []*tuntest.Namespace{lab.Router, lab.Server} { // less to fill, and all within the kernel's memory for TCP
 		ns.Sysctl("net.ipv4.tcp_rmem", "4096 65536 98304")
 		ns.Sysctl("net.ipv4.tcp_wmem", "4096 16384 98304")
 	}

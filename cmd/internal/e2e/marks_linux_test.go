@@ -17,7 +17,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// marks are what a datagram's IP header says besides its addresses.
+// marks are the fields of a datagram's IP header besides its addresses.
 type marks struct{ HopLimit, TOS int }
 
 // markedSocket is a UDP socket that tells and sets marks.
@@ -89,7 +89,7 @@ func (s markedSocket) receive(t *testing.T) (got marks, payload string, from net
 	return got, string(b[:n]), from
 }
 
-// TestMarks compares what the ends of datagrams see of DSCP, ECN and hop limit with a router and
+// TestMarks compares the DSCP, ECN and hop limit that the ends of datagrams see with a router and
 // without, for clients on the host and behind it.
 func TestMarks(t *testing.T) {
 	t.Parallel()
@@ -151,7 +151,7 @@ func TestPathMTUProbes(t *testing.T) {
 	if !strings.Contains(want["host"][0], " 1400,") {
 		t.Fatalf("without the router: %v", want)
 	}
-	for _, ns := range []*tuntest.Namespace{lab.Router, lab.Client} { // what they have learned
+	for _, ns := range []*tuntest.Namespace{lab.Router, lab.Client} { // the path MTUs that they have learned
 		ns.Run("ip", "route", "flush", "cache")
 		ns.Run("ip", "-6", "route", "flush", "cache")
 	}
@@ -210,7 +210,7 @@ func probeDatagram(t *testing.T, ns *tuntest.Namespace, host string, n int) bool
 	defer conn.Close()
 	s := markedSocket{conn.(*net.UDPConn), strings.Contains(host, ":")}
 	s.set(t, unix.IP_MTU_DISCOVER, unix.IPV6_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
-	s.set(t, unix.IP_RECVERR, unix.IPV6_RECVERR, 1) // what is too long is told at once
+	s.set(t, unix.IP_RECVERR, unix.IPV6_RECVERR, 1) // errors of datagrams that are too long come at once
 	_ = conn.SetDeadline(time.Now().Add(tuntest.Patience))
 	if _, err := conn.Write(make([]byte, n)); err != nil {
 		return false

@@ -20,8 +20,8 @@ import (
 )
 
 // TestEveryHandshakeOnce makes two thousand connections, a hundred at a time, and compares the log
-// as a multiset of (addresses, ports, both initial sequence numbers) with what tshark finds in a
-// capture of the TUN taken meanwhile.
+// as a multiset of (addresses, ports, both initial sequence numbers) with those that tshark finds
+// in a capture of the TUN taken meanwhile.
 func TestEveryHandshakeOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -35,7 +35,7 @@ func TestEveryHandshakeOnce(t *testing.T) {
 			requireTools(t, "tcpdump", "tshark")
 			requireSetgroups(t)
 			lab := tuntest.NewLab(t)
-			r := run(t, lab.Router, "syntap0", withTapTimeout("60s")) // time for what is lost again and again
+			r := run(t, lab.Router, "syntap0", withTapTimeout("60s")) // time for segments that are lost again and again
 			tun := captureTUN(t, lab)
 			if tt.loss > 0 {
 				lab.Router.Drop(tt.loss, "postrouting", `oifname "syntap0" meta l4proto tcp`)
@@ -80,8 +80,8 @@ func captureTUN(t *testing.T, lab *tuntest.Lab) *capture {
 
 var tcpdumpCounts = regexp.MustCompile(`(\d+) packets captured, (\d+) packets received by filter, (\d+) packets dropped`)
 
-// stop ends tcpdump once it has all that has passed: told to end, it leaves unread what waits for
-// it.
+// stop ends tcpdump once it has all that has passed: at a signal it leaves waiting packets
+// unread.
 func (c *capture) stop(t *testing.T) {
 	t.Helper()
 	var captured, received, dropped string
@@ -222,12 +222,12 @@ func (o *opened) segment(from end, syn, ack bool, seq, acked uint32) {
 		o.isn[from] = seq
 	case ack && from.dport == 7000 && acked == o.isn[to]+1 && seq == o.isn[from]+1:
 		o.count[handshake{from.src, from.sport, from.dst, from.dport, o.isn[from], o.isn[to]}]++
-		delete(o.isn, from) // what follows says the same numbers
+		delete(o.isn, from) // later segments have the same numbers
 	}
 }
 
-// handshakesIn returns the completed handshakes of captures, compressed or not, by what tshark
-// reads from their headers.
+// handshakesIn returns the completed handshakes of captures, compressed or not, as tshark
+// reads them from the headers.
 func handshakesIn(t *testing.T, captures ...string) map[handshake]int {
 	t.Helper()
 	all := newOpened()

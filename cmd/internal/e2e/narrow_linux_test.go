@@ -77,7 +77,7 @@ func setMTU(t *testing.T, ns *tuntest.Namespace, link string, mtu int) {
 	}
 }
 
-// serveBytes has a server of the lab send n bytes to whoever connects.
+// serveBytes has a server of the lab send n bytes to each client.
 func serveBytes(ns *tuntest.Namespace, address string, n int) {
 	go serveAll(ns.Listen("tcp", address), func(conn *net.TCPConn) { _, _ = conn.Write(make([]byte, n)) })
 }
@@ -214,8 +214,8 @@ func TestNarrowLAN(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestForgedTooBig has a neighbour of a client say that its path is narrow, without knowing what
-// the client gets.
+// TestForgedTooBig has a neighbour of a client say that its path is narrow, without knowing the
+// client's packets.
 func TestForgedTooBig(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")

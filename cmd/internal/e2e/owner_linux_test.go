@@ -15,7 +15,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// owned is what a record says of its owner.
+// owned is a record's account of its owner.
 type owned struct {
 	Msg, Outcome string
 	Sport        int

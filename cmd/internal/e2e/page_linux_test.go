@@ -125,7 +125,7 @@ func TestPage(t *testing.T) {
 	b.wait("word of the end", `document.querySelector('#connection').dataset.state === 'broken'`)
 }
 
-// TestPageUnderLoad has the page show more handshakes than anybody can read.
+// TestPageUnderLoad has the page show more handshakes than a reader can follow.
 func TestPageUnderLoad(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	r := run(t, lab.Router, "syntap0", viewed)
@@ -183,8 +183,8 @@ func (b *browser) named() {
 	}
 }
 
-// TestPageFiles looks for what the page's policy would refuse: scripts and styles inside the page,
-// and anything from elsewhere.
+// TestPageFiles looks for content that the page's policy would refuse: scripts and styles inside
+// the page, and anything from elsewhere.
 func TestPageFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../web/page/*")

@@ -98,7 +98,7 @@ func TestLogMistakes(t *testing.T) {
 	}
 }
 
-// TestLogOfPipes reads what can be read once only.
+// TestLogOfPipes reads files that can be read once only.
 func TestLogOfPipes(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "bash")
@@ -111,7 +111,7 @@ func TestLogOfPipes(t *testing.T) {
 	}
 }
 
-// TestForeignLogs: what is no log is said to be none, by file and line.
+// TestForeignLogs: a file that is no log is said to be none, by file and line.
 func TestForeignLogs(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)

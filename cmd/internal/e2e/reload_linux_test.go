@@ -17,7 +17,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// reload has the router read another config and returns what it says about that.
+// reload has the router read another config and returns its messages about that.
 func (r *router) reload(t *testing.T, config string) (said string) {
 	t.Helper()
 	r.writeConfig(t, config)
@@ -32,8 +32,8 @@ func (r *router) reload(t *testing.T, config string) (said string) {
 	return said
 }
 
-// TestReload changes the config under a running transfer: what may change does, a file that cannot
-// be used changes nothing.
+// TestReload changes the config under a running transfer: values that may change do, a file that
+// cannot be used changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl")
@@ -81,7 +81,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("text of 5 attempts, then in another file of 1:\n%s---\n%s", old, other)
 	}
 
-	// What cannot be put in force as a whole is not at all.
+	// A config that cannot be put in force as a whole is not at all.
 	for name, tt := range map[string]struct{ config, want string }{
 		"mistake":           {clamp(elsewhere, "1"), "syntap.yaml:9:15: mss[0].clamp: "},
 		"needs a restart":   {clamp(strings.Replace(elsewhere, "name: syntap0", "name: syntap0, mtu: 1400", 1), "1000"), "change of tun.mtu needs a restart"},

@@ -15,9 +15,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// What the rules of mss and df do to packets, as tcpdump sees it.
+// The work of mss and df rules on packets, as tcpdump sees it.
 
-// headerFlags matches what tcpdump -v prints of an IPv4 header's identification and flags.
+// headerFlags matches the identification and flags of an IPv4 header as tcpdump -v prints them.
 var headerFlags = regexp.MustCompile(`id (\d+), offset \d+, flags \[([^]]*)\], proto (\w+)`)
 
 // TestDF looks at the IPv4 packets that the router sends both ways: TCP, UDP and ICMP, also longer

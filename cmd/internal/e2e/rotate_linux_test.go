@@ -90,7 +90,7 @@ func (r *router) files(t *testing.T, pattern string) []string {
 	return names
 }
 
-// rotated returns the records of a JSON log that nobody writes to, from all of its files, in no
+// rotated returns the records of a JSON log without a writer, from all of its files, in no
 // order. It fails at a line that is not whole.
 func (r *router) rotated(t *testing.T) (all []record) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// What enters the TUN, and how one knows.
+// The packets that enter the TUN, and how one knows.
 
 // TestExclude has destinations and users stay outside.
 func TestExclude(t *testing.T) {
@@ -70,7 +70,7 @@ func TestExclude(t *testing.T) {
 	}
 }
 
-// TestPlan prints what run would do, and does none of it.
+// TestPlan prints the steps of run, and does none of them.
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

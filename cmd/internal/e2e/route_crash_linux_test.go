@@ -14,10 +14,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// captureLeaks captures on the uplink what opens something towards the lab's server and is not the
-// router's: SYNs, datagrams and pings. The router's carry a mark, which the wire does not show:
-// they get a DSCP of their own for it. The first function returned reads the capture, the second
-// ends it.
+// captureLeaks captures on the uplink the SYNs, datagrams and pings to the lab's server that are
+// not the router's. The router's carry a mark, which the wire does not show: they get a DSCP of
+// their own for it. The first function returned reads the capture, the second ends it.
 func captureLeaks(t *testing.T, ns *tuntest.Namespace) (leaks func() string, end func()) {
 	t.Helper()
 	ns.Run("nft", `
@@ -58,7 +57,7 @@ func knock(ns *tuntest.Namespace) {
 }
 
 // TestNothingLeaksAfterKill kills and starts a router again and again at random moments under
-// traffic, without any help between, and captures what gets past it.
+// traffic, without any help between, and captures the packets that get past it.
 func TestNothingLeaksAfterKill(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "nc", "nft", "ping", "tcpdump")

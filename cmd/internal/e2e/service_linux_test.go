@@ -101,8 +101,8 @@ func TestServiceIsHardened(t *testing.T) {
 	}
 }
 
-// TestServiceNamesOwners has a router with what the unit leaves it of capabilities and of /proc,
-// and with what the drop-in adds.
+// TestServiceNamesOwners has a router with the capabilities and the view of /proc that the unit
+// leaves it, and with those that the drop-in adds.
 func TestServiceNamesOwners(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv", "unshare")

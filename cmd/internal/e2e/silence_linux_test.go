@@ -29,7 +29,7 @@ func TestHalfClosed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		vanish func(lab *tuntest.Lab) // nil: nobody does
+		vanish func(lab *tuntest.Lab) // nil: neither end does
 	}{
 		{"both live", nil},
 		{"the server vanishes", func(lab *tuntest.Lab) { lab.Server.Drop(100, "output", "meta l4proto tcp") }},
@@ -89,7 +89,7 @@ func halfClose(t *testing.T, lab *tuntest.Lab, address string, vanish func(lab *
 	}
 }
 
-// TestClientKeepalive has clients ask whether their server is there: they learn what is so.
+// TestClientKeepalive has clients ask whether their server is there: they learn the truth.
 func TestClientKeepalive(t *testing.T) {
 	t.Parallel()
 	for _, host := range addresses() {

@@ -21,9 +21,9 @@ import (
 )
 
 // TestSinksAgree writes JSON, text and captures at once, rotated and compressed, while two thousand
-// connections a second are made. What is in the files of each, as a multiset of (addresses, ports,
-// both initial sequence numbers), is what tshark finds in a capture of the TUN taken meanwhile; a
-// subscriber of the live page's events gets it as it happens.
+// connections a second are made. The files of each, as a multiset of (addresses, ports, both
+// initial sequence numbers), hold the handshakes that tshark finds in a capture of the TUN taken
+// meanwhile; a subscriber of the live page's events gets it as it happens.
 func TestSinksAgree(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "tcpdump", "tshark")
@@ -91,7 +91,7 @@ func (r *router) logFiles(t *testing.T, ext string) []string {
 	return append(names, filepath.Join(r.dir, "handshakes."+ext))
 }
 
-// wholeLog returns what is in all files of a log.
+// wholeLog returns the content of all files of a log.
 func (r *router) wholeLog(t *testing.T, ext string) string {
 	t.Helper()
 	var all strings.Builder
@@ -102,7 +102,7 @@ func (r *router) wholeLog(t *testing.T, ext string) string {
 }
 
 // classic matches a line of the classic dialect: source and destination with their ports, flags,
-// then the number of a segment that is more than an acknowledgement, then what it acknowledges.
+// then the number of a segment that is more than an acknowledgement, then its acknowledgement.
 var classic = regexp.MustCompile(`^(\S+)\.(\d+) > (\S+)\.(\d+): (\S+)(?: (\d+):\d+\(\d+\))?(?: ack (\d+))? win `)
 
 // openedInText counts the completed handshakes of a text log. It fails at a line that is not whole.
@@ -127,7 +127,7 @@ func openedInText(t *testing.T, log string) map[handshake]int {
 	return all.count
 }
 
-// eventStream is what a subscriber of the live page's events gets.
+// eventStream is the stream of a subscriber to the live page's events.
 type eventStream struct {
 	done chan struct{} // closed when it has ended
 

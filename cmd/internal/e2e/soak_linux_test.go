@@ -46,7 +46,7 @@ func reportf(t *testing.T, format string, args ...any) {
 	}
 }
 
-// usage is what a router has taken of its host.
+// usage is a router's share of its host's memory and time.
 type usage struct {
 	rss         int // bytes
 	peak        int // of rss, in bytes
@@ -88,8 +88,8 @@ func (r *router) usage(t *testing.T) usage {
 
 var carriedField = regexp.MustCompile(`\b(\w+)=(\d+)\b`)
 
-// carried stops the router and returns the figures of its last words: what was recorded, dropped
-// and failed.
+// carried stops the router and returns the figures of its last message: records, drops
+// and failures.
 func (r *router) carried(t *testing.T) map[string]int {
 	t.Helper()
 	r.stop(t, unix.SIGTERM)
@@ -115,7 +115,7 @@ func drops(carried map[string]int) (sum int) {
 	return sum
 }
 
-// linkStatistics returns what the kernel has counted on an interface.
+// linkStatistics returns the kernel's counters of an interface.
 func linkStatistics(ns *tuntest.Namespace, link string) netlink.LinkStatistics {
 	return *ns.Link(link).Attrs().Statistics
 }

@@ -16,7 +16,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// What the far side sees of a client's socket: its port, where the client has chosen one, and how
+// The far side's view of a client's socket: its port, where the client has chosen one, and how
 // its packets are marked.
 
 // TestSourcePort has clients connect from ports of their choice.
@@ -70,7 +70,7 @@ func seenPort(t *testing.T, ns *tuntest.Namespace, port int, server string) int 
 }
 
 // TestSimultaneousOpen has two programs connect to each other at once, as those behind NATs do that
-// punch holes. What answers to a SYN that comes too early is dropped, as NATs do.
+// punch holes. The answer to a SYN that comes too early is dropped, as NATs do.
 func TestSimultaneousOpen(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

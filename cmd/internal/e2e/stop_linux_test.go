@@ -148,7 +148,7 @@ func TestOperatorRoutes(t *testing.T) {
 		t.Errorf("rules (-before +after):\n%s", diff)
 	}
 
-	// What the operator does: the marked sockets have a table of their own.
+	// The operator's part: the marked sockets have a table of their own.
 	for _, args := range []string{
 		"route add default via 198.51.100.2 table 100", "rule add fwmark 0x77 lookup 100 pref 100",
 		"-6 route add default via 2001:db8:2::2 table 100", "-6 rule add fwmark 0x77 lookup 100 pref 100",
@@ -163,8 +163,8 @@ func TestOperatorRoutes(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestStopIsFinished sends a router more signals while it stops, and what a terminal that goes away
-// sends.
+// TestStopIsFinished sends a router more signals while it stops, and those of a terminal that goes
+// away.
 func TestStopIsFinished(t *testing.T) {
 	t.Parallel()
 	for _, signals := range [][]unix.Signal{

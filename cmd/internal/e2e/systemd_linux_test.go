@@ -13,8 +13,8 @@ import (
 )
 
 // boot starts systemd as the first process of a copy of this machine, which is forgotten at its
-// end: what TREE holds is in it, the network is that of the namespace it is started in, and nothing
-// of it reaches the host. Its control groups are below one of their own.
+// end: the files of TREE are in it, the network is that of the namespace it is started in, and
+// nothing of it reaches the host. Its control groups are below one of their own.
 const boot = `
 set -eu
 mount -t tmpfs none "$DIR"
@@ -129,7 +129,7 @@ func TestSystemd(t *testing.T) {
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
 		t.Errorf("stop: %+v", got)
 	}
-	want := strings.Count(m.command(t, "syntap", "log", "--format", "classic").stdout, "\n") // with what was repeated
+	want := strings.Count(m.command(t, "syntap", "log", "--format", "classic").stdout, "\n") // with repeated segments
 	var lines int
 	tuntest.Wait(t, "the journal's lines", func() bool {
 		lines = strings.Count(m.command(t, "journalctl", "--unit=syntap", "--output=cat", "--no-pager").stdout, " > ")

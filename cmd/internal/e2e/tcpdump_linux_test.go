@@ -13,7 +13,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestAgainstTcpdump compares the log line by line with what tcpdump prints for the same packets on
+// TestAgainstTcpdump compares the log line by line with tcpdump's for the same packets on
 // the TUN.
 func TestAgainstTcpdump(t *testing.T) {
 	t.Parallel()
@@ -65,7 +65,7 @@ func requireSetgroups(t *testing.T) {
 var segment = regexp.MustCompile(`^IP6? (\S+) > (\S+): Flags \[([^]]+)\]`)
 
 // openings picks from tcpdump's lines of connections that follow one another those of opening
-// segments: every SYN and SYN-ACK, a RST that answers a SYN, and what the client sends next after a
+// segments: every SYN and SYN-ACK, a RST that answers a SYN, and the client's next segment after a
 // SYN-ACK.
 func openings(tcpdump string) []string {
 	var lines []string

@@ -15,7 +15,7 @@ import (
 // direction of text and is no UTF-8.
 const hostile = "n\x1b]0;PWN\x07\x1b[31m\u009b31m\x9b31m\u202egpj\x7f\r"
 
-// hostileLog has records of somebody else's making: two that are JSON, and a line that is not.
+// hostileLog has records of an attacker's making: two that are JSON, and a line that is not.
 const hostileLog = `{"time":"2026-01-01T00:00:00.000000Z","level":"info","msg":"handshake","seq":1,"outcome":"\u001b[31mred","family":4,"src":"10.0.0.1","sport":1,"dst":"10.0.0.2` + "\u202e" + `","dport":2,"client":{"win":1},"lines":["IP \u001b]0;EVIL\u0007 \u009b31m x\ninjected","` + "\u009b\x9b\x7f" + `"],"rewrites":[],"process":"\u001b[31mred` + "\u202e" + `"}
 {"time": "2026-01-01T00:00:01.000000Z", "msg": "handshake", "seq": 2, "outcome": "refused", "process": "` + hostile2 + `"}
 {"time":"2026-01-01T00:00:02.000000Z","msg":"handshake","seq":3,"outcome":"` + "\x1b]0;EVIL\x07" + `"}

@@ -19,7 +19,7 @@ func TestUrgentData(t *testing.T) {
 	run(t, lab.Router, "syntap0", everything)
 	for _, host := range addresses() {
 		l := lab.Server.Listen("tcp", net.JoinHostPort(host, "7000"))
-		go serveAll(l, func(conn *net.TCPConn) { // without SO_OOBINLINE: what is urgent would be missing
+		go serveAll(l, func(conn *net.TCPConn) { // without SO_OOBINLINE: urgent bytes would be missing
 			for takeUrgent(conn) == urgent && sendUrgent(conn) == nil {
 			}
 		})

@@ -50,7 +50,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json, chain: true, chain_key: DI
 	}
 }
 
-// inJournal starts systemd's journal where nobody else sees it, has two runs of a router write a
+// inJournal starts systemd's journal out of sight of the host, has two runs of a router write a
 // log whose heads go there, and verifies it, whole and without its end.
 const inJournal = `
 set -eux

@@ -123,7 +123,7 @@ func TestView(t *testing.T) {
 
 	// No flood adds a series, and no address shows.
 	lab.Router.Run("hping3", "-q", "-n", "-S", "-p", "++1000", "-i", "u100", "-c", "3000", tuntest.ServerAddr4)
-	command(t, lab.Router, "hping3", "-q", "-n", "-S", "-p", "80", "-i", "u20", "-c", "5000", "--rand-source", tuntest.ServerAddr4) // fails: nobody answers
+	command(t, lab.Router, "hping3", "-q", "-n", "-S", "-p", "80", "-i", "u20", "-c", "5000", "--rand-source", tuntest.ServerAddr4) // fails: no answer comes
 	flooded := get("/metrics")
 	if n := len(regexp.MustCompile(`(?m)^[a-z]`).FindAllString(flooded, -1)); n >= 500 {
 		t.Errorf("%d series after a flood, want less than 500", n)
@@ -154,7 +154,7 @@ func TestViewOfClient(t *testing.T) {
 			t.Errorf("curl %s in exec: %+v, want exit status 7, not connected", address, got)
 		}
 	}
-	// What looks from outside does see the command.
+	// A program outside does see the command.
 	if err := os.WriteFile(config, []byte(`{http: {listen: "unix:`+socket+`"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

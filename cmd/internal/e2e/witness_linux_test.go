@@ -235,8 +235,8 @@ func (c call) ping() (string, error) {
 	}
 }
 
-// whoSaw returns what the witness says that a ping has reached. The kernel may have answered before
-// the witness has seen it.
+// whoSaw returns the witness's word on where a ping has arrived. The kernel may have answered
+// before the witness has seen it.
 func (c call) whoSaw(payload string) string {
 	for deadline := time.Now().Add(c.patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		for _, w := range c.witnesses {

@@ -1,5 +1,5 @@
-// Package hint carries errors to the person who typed the command: what went wrong, what to do
-// about it, and the exit status the shell sees. It holds no text of its own.
+// Package hint carries errors to the person who typed the command: the failure, the
+// remedy, and the exit status the shell sees. It holds no text of its own.
 //
 // A command returns an error. [Report], called once by main, prints it:
 //

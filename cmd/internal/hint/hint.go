@@ -32,8 +32,8 @@ func Usage(err error, hint string) error {
 	return &Error{Status: StatusUsage, Err: err, Hint: hint}
 }
 
-// Exit ends the program with the given status and prints nothing: what there was to say has been
-// said.
+// Exit ends the program with the given status and prints nothing: the messages are out
+// already.
 func Exit(status int) error {
 	return &Error{Status: status}
 }

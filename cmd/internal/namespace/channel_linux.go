@@ -26,14 +26,14 @@ type setup struct {
 	AllowSetuid bool
 }
 
-// An order is what init is told afterwards.
+// An order is a later message to init.
 type order struct {
 	Start      bool           // run the command
 	ResolvConf *string        // or show it another /etc/resolv.conf
 	Signal     syscall.Signal // or pass this on to it
 }
 
-// A report is what init, or the door, has to say.
+// A report is a message of init, or of the door.
 type report struct {
 	Ready   bool // the namespaces are furnished; the TUN comes with it
 	Stopped bool // the command was stopped by a signal
@@ -43,7 +43,7 @@ type report struct {
 	Ended  bool
 	Status int
 
-	// Or what failed, for which reason.
+	// Or the step that failed, and the reason.
 	Failed    string
 	Errno     syscall.Errno
 	Namespace bool // it was a namespace that could not be made

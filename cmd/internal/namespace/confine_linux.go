@@ -36,7 +36,7 @@ var ofContainers = []uintptr{
 	unix.CAP_SYS_CHROOT,
 }
 
-// limitCapabilities drops the others from the bounding set, which bounds what execve gives.
+// limitCapabilities drops the others from the bounding set, which limits those that execve gives.
 func limitCapabilities() error {
 	keep := map[uintptr]bool{}
 	for _, c := range ofContainers {
@@ -72,7 +72,8 @@ func dropCapabilities() error {
 	return nil
 }
 
-// installFilter has the kernel filter the system calls of this thread and of what it becomes.
+// installFilter has the kernel filter the system calls of this thread and of the program it
+// becomes.
 func installFilter(packetSockets bool) error {
 	filter, err := filterFor(runtime.GOARCH, packetSockets)
 	if err != nil || filter == nil {

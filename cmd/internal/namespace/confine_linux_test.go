@@ -17,7 +17,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// attempts are what a command may try, by name: each returns what the kernel says.
+// attempts are the ways out that a command may try, by name: each returns the kernel's answer.
 var attempts = map[string]func() error{
 	"TIOCSTI":                   func() error { return ioctl(unix.TIOCSTI) },
 	"TIOCSTI with more bits":    func() error { return ioctl(unix.TIOCSTI | 1<<32) },
@@ -137,7 +137,7 @@ func attempted(t *testing.T, cmd *exec.Cmd) map[string]string {
 	return results
 }
 
-// rootMay is what root's command meets.
+// rootMay lists the kernel's answers to root's command.
 func rootMay() map[string]string {
 	return map[string]string{
 		"TIOCSTI": "EPERM", "TIOCSTI with more bits": "EPERM", "TIOCLINUX": "EPERM", "another ioctl": "ENOTTY",

@@ -28,7 +28,7 @@ func checkDevice() error {
 	return hint.Fail(err, remedy)
 }
 
-// explainNamespaces says what stands in the way of a user namespace; err comes from the attempt.
+// explainNamespaces names the obstacle to a user namespace; err comes from the attempt.
 func explainNamespaces(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
@@ -64,7 +64,7 @@ func restrictedByAppArmor() error {
 		`run as root, or set it to 0 with sysctl, or give syntap a profile with "userns,"`)
 }
 
-// explainFailure turns what init could not do into an error.
+// explainFailure turns a failed step of init into an error.
 func explainFailure(r report) error {
 	if r.Errno == unix.EPERM && sysctl(restriction) == "1" {
 		return restrictedByAppArmor()

@@ -12,17 +12,18 @@
 // A user namespace cannot be entered by a process with several threads, which every Go process is.
 // [Start] therefore runs this program again in new namespaces, under the name syntap-init, and
 // [Main], called first thing by main, turns that process into their init. It runs the program once
-// more, as syntap-door, in the network namespace of the command. While init mounts what has to
-// differ, the door creates and configures the TUN, whose descriptor goes back to the session.
-// [Session.Run] has the door become the command, by execve, when the router reads the TUN already.
+// more, as syntap-door, in the network namespace of the command. While init mounts the paths that
+// have to differ, the door creates and configures the TUN, whose descriptor goes back to the
+// session. [Session.Run] has the door become the command, by execve, when the router reads the TUN
+// already.
 //
-// User namespace. It gives anybody the privilege to do all that, and takes from root's command the
+// User namespace. It gives any user the privilege to do all that, and takes from root's command the
 // privilege to leave: to enter the host's network namespace again takes capabilities there. Every
 // id stands for itself. Root, who may, maps all ids there are, so that files keep their owners and
 // su, sudo and package installers work; its command has all capabilities inside, tcpdump works. The
 // door of root is in a user namespace further in, which owns the command's network but not init's
 // mounts: mounts that come from outside are locked (mount_namespaces(7)). Another user can only map
-// its own id; its command has no capability, other users' files belong to the user nobody and
+// its own id; its command has no capability, other users' files belong to user 65534 and
 // set-user-id programs run without the bit. Where user namespaces are forbidden root still gets the
 // others, and its command no more capabilities than container runtimes leave to root.
 //
@@ -54,8 +55,8 @@
 //
 // /etc/resolv.conf is replaced where it names a server that only the host itself reaches, such as
 // systemd-resolved at 127.0.0.53 or one on a link of the host: the command gets a gateway address
-// in its place, and [Session.Redirect] tells the router what the address stands for. A nameserver
-// of the host can always be reached by its own address too, for DNS.
+// in its place, and [Session.Redirect] tells the router which nameserver the address stands for. A
+// nameserver of the host can always be reached by its own address too, for DNS.
 //
 // The host's file changes while the command runs, often by being replaced. The session watches it
 // and sends init the new one (resolvconf_linux.go); init puts its mount back where the host has
@@ -86,12 +87,12 @@
 // that shell does to its jobs: getpgrp(2) names no group from outside the PID namespace, and some
 // programs depend on it. Shells inside may make more groups.
 //
-// syntap leaves the decision to the command and ends with its status. What only syntap hears, from
-// kill or from Ctrl-C without a terminal, it passes on; but not SIGTSTP to a group that the command
-// is in. When the command stops, init reports it and syntap stops as well, so that the shell
-// outside sees a stopped job; after SIGCONT syntap gives the terminal back to the group inside that
-// had it, and the command goes on. When all is over it takes the terminal back, and restores the
-// modes after a command that was killed.
+// syntap leaves the decision to the command and ends with its status. It passes signals on that
+// only syntap gets, from kill or from Ctrl-C without a terminal; but not SIGTSTP to a group that
+// the command is in. When the command stops, init reports it and syntap stops as well, so that the
+// shell outside sees a stopped job; after SIGCONT syntap gives the terminal back to the group
+// inside that had it, and the command goes on. When all is over it takes the terminal back, and
+// restores the modes after a command that was killed.
 //
 // The command inherits descriptors 0 to 2 and no others; one that is closed is /dev/null. It
 // inherits limits, ignored signals and the environment as syntap found them.

@@ -52,7 +52,7 @@ type namespaceError struct{ error }
 
 func (e namespaceError) Unwrap() error { return e.error }
 
-// lockMounts tells whether the command could undo what init mounts, unless it is in a user
+// lockMounts reports whether the command could undo init's mounts, unless it is in a user
 // namespace further in.
 func (s setup) lockMounts() bool { return s.UserNS && os.Geteuid() == 0 }
 
@@ -91,7 +91,7 @@ func writeAt(dir *os.File, name, text string) error {
 	return err
 }
 
-// furnish maps the door's ids, has it do its part, and returns what it says of it, and the TUN.
+// furnish maps the door's ids, has it do its part, and returns its report and the TUN.
 func (d *door) furnish(s setup) (r report, tun *os.File, err error) {
 	// Its own /proc/self, because init's /proc may be that of another PID namespace.
 	files, err := d.channel.receive(&r)
@@ -213,7 +213,7 @@ func become(command []string, s setup) error {
 	return err
 }
 
-// cause strips what a failed look-up repeats about the name.
+// cause strips the name, which the error of a failed look-up repeats.
 func cause(err error) error {
 	if e := (*exec.Error)(nil); errors.As(err, &e) {
 		err = e.Err

@@ -15,7 +15,7 @@ func TestFilter(t *testing.T) {
 	const (
 		amd64, i386, arm64, arm = unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM
 		vsock                   = unix.AF_VSOCK
-		high                    = 1 << 32 // of what the kernel takes for an int
+		high                    = 1 << 32 // above the 32 bits that the kernel takes for an int
 	)
 	tests := []struct {
 		name   string

@@ -81,7 +81,7 @@ func outliveTerminal() {
 	}
 }
 
-// furnish does what s says and reports it, with the TUN.
+// furnish does the steps of s and reports them, with the TUN.
 func furnish(s setup, ch channel, covers *covers, command []string) (*door, error) {
 	if s.OwnGroup {
 		if err := unix.Setpgid(0, 0); err != nil {
@@ -119,8 +119,8 @@ func failure(err error) report {
 	return r
 }
 
-// obey does what the session says. Without a session there is no way out any more and no use in
-// going on.
+// obey carries out the session's orders. Without a session there is no way out any more, and init
+// ends.
 func obey(ch channel, d *door, covers *covers) {
 	for {
 		var o order

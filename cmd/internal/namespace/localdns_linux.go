@@ -18,7 +18,7 @@ const (
 	localPriority    = 1 // of the kernel's table local, which comes first otherwise
 )
 
-// routeLocalDNS has what the command sends to port 53 of 127.0.0.1 go into the TUN: without a
+// routeLocalDNS sends the command's packets to port 53 of 127.0.0.1 into the TUN: without a
 // resolv.conf that is whom a libc asks, and the command is to meet the host's server there.
 func routeLocalDNS(device string, source net.IP) error {
 	link, err := netlink.LinkByName(device)

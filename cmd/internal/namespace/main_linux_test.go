@@ -27,8 +27,8 @@ import (
 // The test binary is also the programs that the tests run, by its first argument.
 const (
 	sessionProgram    = "session"    // run one session, like "syntap exec" without a router
-	factsProgram      = "facts"      // print what a command sees
-	attemptsProgram   = "attempts"   // print what a command may do
+	factsProgram      = "facts"      // print a command's view of its surroundings
+	attemptsProgram   = "attempts"   // print which ways out are open to a command
 	interruptsProgram = "interrupts" // count SIGINT until there is a line to read
 	settingProgram    = "setting"    // make a setting, then run another of these programs in it
 )
@@ -73,7 +73,7 @@ func session(args []string) int {
 	return status
 }
 
-// options returns what the sessions of these tests have in common.
+// options returns the options that the sessions of these tests share.
 func options() namespace.Options {
 	return namespace.Options{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -82,7 +82,7 @@ func options() namespace.Options {
 	}
 }
 
-// facts are what a command sees of its surroundings.
+// facts are a command's view of its surroundings.
 type facts struct {
 	Interfaces     []string // name, MTU and addresses
 	ProcessOne     string   // the command line of process 1
@@ -91,7 +91,7 @@ type facts struct {
 	PingGroupRange string
 	UID, GID       int
 	Capabilities   string // the effective ones
-	SeesIntoInit   bool   // may read what only a tracer may, of any thread
+	SeesIntoInit   bool   // may read the files of any thread that only a tracer may
 }
 
 // printFacts is the command that tells them.
@@ -146,7 +146,7 @@ func countInterrupts() int {
 	}
 }
 
-// readFile returns "" for what cannot be read.
+// readFile returns "" for a file that cannot be read.
 func readFile(path string) string {
 	b, _ := os.ReadFile(path)
 	return string(b)
@@ -168,7 +168,7 @@ func inside(command ...string) []string {
 	return slices.Concat([]string{sessionProgram, "--"}, command)
 }
 
-// result is how a program ended and what it wrote.
+// result is a program's exit status and output.
 type result struct {
 	Status         int
 	Stdout, Stderr string
@@ -190,7 +190,7 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// readUntil returns what comes before a line, and fails the test if that does not come.
+// readUntil returns the text before a line, and fails the test if that line does not come.
 func readUntil(t *testing.T, r io.Reader, line string) string {
 	t.Helper()
 	var text strings.Builder

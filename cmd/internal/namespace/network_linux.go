@@ -39,7 +39,7 @@ func createTUN(s setup) (wgtun.Device, error) {
 		return nil, fmt.Errorf("create TUN interface %s: %w", s.TUN, err)
 	}
 	go drain(dev.Events())
-	// What is configured goes with the namespace: there is nothing to undo.
+	// The configuration goes with the namespace: there is nothing to undo.
 	_, err = route.Configure(route.Config{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())

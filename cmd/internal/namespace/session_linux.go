@@ -28,7 +28,7 @@ type Session struct {
 	signals   chan os.Signal // to this process, while the command runs and after
 	terminal  *terminal      // nil without one
 
-	// Whether this process has been interrupted while the command ran, and whether that is what
+	// Whether this process was interrupted while the command ran, and whether that
 	// ended it; valid after Run.
 	interrupted, byInterrupt bool
 }
@@ -220,7 +220,7 @@ func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
 // status 126 or 127 if the command could not be run, 137 if the context ended first.
 func (s *Session) Run() (status int, err error) {
 	relaySignals(s.signals)
-	// A line of the log must not end the router when nobody reads it, nor stop one in the
+	// A line of the log must not end the router when it has no reader, nor stop one in the
 	// background.
 	signal.Ignore(unix.SIGPIPE, unix.SIGTTOU)
 
@@ -248,7 +248,7 @@ func (s *Session) Run() (status int, err error) {
 	}
 }
 
-// UntilSignalled returns a context for what is left to do after Run: it ends with ctx, or when a
+// UntilSignalled returns a context for the work that is left after Run: it ends with ctx, or when a
 // signal asks this process to end. An interrupt that has ended the command may come here a moment
 // later, and does not count.
 func (s *Session) UntilSignalled(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -308,7 +308,7 @@ func (s *Session) kill() {
 	s.channel.close()
 }
 
-// Close ends what has not ended yet and closes the TUN.
+// Close ends the processes that still run and closes the TUN.
 func (s *Session) Close() {
 	signal.Stop(s.signals)
 	signal.Reset(unix.SIGPIPE, unix.SIGTTOU)

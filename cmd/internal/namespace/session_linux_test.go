@@ -206,7 +206,7 @@ func TestSurroundings(t *testing.T) {
 	}
 }
 
-// TestInherited tells what a command inherits from the caller of syntap: ignored signals and
+// TestInherited shows that a command inherits from the caller of syntap ignored signals and
 // limits, but no descriptors.
 func TestInherited(t *testing.T) {
 	t.Parallel()

@@ -175,7 +175,7 @@ func TestUnprivileged(t *testing.T) {
 	}
 }
 
-// TestRootKeepsUsers shows that root can become somebody else inside, who then has no capability.
+// TestRootKeepsUsers shows that root can become another user inside, who then has no capability.
 func TestRootKeepsUsers(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relaySignals subscribes to what others may want to tell the command and only we can hear.
+// relaySignals subscribes to signals that are meant for the command and reach only this process.
 func relaySignals(signals chan os.Signal) {
 	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGCONT)

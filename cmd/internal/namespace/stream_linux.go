@@ -9,7 +9,7 @@ import (
 )
 
 // checkStreams refuses to hand a command a socket of the host's network, as inetd does. A socket
-// stays in the network that it was made in, and whoever holds it may connect it anew (connect(2),
+// stays in the network that it was made in, and any holder may connect it anew (connect(2),
 // AF_UNSPEC): past the TUN.
 func checkStreams() error {
 	for fd, name := range []string{"input", "output", "error"} {

@@ -152,7 +152,7 @@ func setAction(sig unix.Signal, action, previous *[8]uintptr) syscall.Errno {
 }
 
 // restore takes the terminal back from a group inside and, after a command that was killed, undoes
-// what it did to the modes.
+// its changes of the modes.
 func (t *terminal) restore(killed bool) {
 	if t == nil {
 		return

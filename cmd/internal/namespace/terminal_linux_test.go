@@ -30,7 +30,7 @@ type user struct {
 	keyboard *os.File
 
 	mu     sync.Mutex // guards the rest
-	screen string     // what has been printed
+	screen string     // the text printed so far
 	seen   int        // how much of it the user has looked at
 }
 
@@ -105,7 +105,7 @@ func control(t *testing.T, f *os.File, call func(fd int) error) {
 	}
 }
 
-// watch reads what is printed until nobody has the terminal open any more.
+// watch reads the output until no process has the terminal open any more.
 func (u *user) watch(done chan<- struct{}) {
 	defer close(done)
 	buf := make([]byte, 4096)
@@ -150,15 +150,15 @@ func (u *user) resize(rows, columns uint16) {
 	})
 }
 
-// TestTerminal has each user type and see things by turns. What is typed is echoed; so a text to be
-// seen is one that does not occur in what was typed before it.
+// TestTerminal has each user type and see things by turns. Typed text is echoed; so a text to be
+// seen is one that does not occur in the text typed before it.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	const ready = "ready\r\n"
 	status := func(n int) []string { return []string{"echo status=$?\r", fmt.Sprintf("status=%d\r\n", n)} }
 	tests := []struct {
 		name   string
-		shared string   // what makes the session share its process group with the command; "" = skip that
+		shared string   // makes the session share its process group with the command; "" skips that
 		script []string // typed, seen, typed, seen, …
 	}{
 		{"interrupt", "2>/dev/null", slices.Concat([]string{
@@ -177,7 +177,7 @@ func TestTerminal(t *testing.T) {
 			"hello\r", "read hello\r\n",
 		}, status(5))},
 		{"start in the background", "2>/dev/null", slices.Concat([]string{
-			"set -b\r", "outer> ", // tell at once what becomes of jobs
+			"set -b\r", "outer> ", // report the ends of jobs at once
 			"s sh -c 'read x; echo read $x; exit 6' SHARED &\r", "Stopped",
 			"fg\r", "fg\r\n\"$PROGRAM\" session",
 			"hello\r", "read hello\r\n",
@@ -246,7 +246,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// follow types and sees what the script says.
+// follow types and compares as the script says.
 func (u *user) follow(script []string, shared string) {
 	u.t.Helper()
 	for i, text := range script {

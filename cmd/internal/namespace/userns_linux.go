@@ -20,8 +20,8 @@ func noUserNamespace() *syscall.SysProcAttr {
 }
 
 // userNamespace describes a process in all the namespaces, with the capabilities there that init
-// needs. Every id stays what it is: who may set ids maps all there are, so that files keep their
-// owners and su works; anybody else maps itself.
+// needs. Every id stays the same: a caller that may set ids maps all there are, so that files keep
+// their owners and su works; any other caller maps its own.
 func userNamespace() (*syscall.SysProcAttr, error) {
 	all := hasCapability(unix.CAP_SETUID) && hasCapability(unix.CAP_SETGID)
 	attr := &syscall.SysProcAttr{

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What bounds what searching takes from the router, in looks of one to three microseconds: in the
-// long run a twentieth of a processor for all users together, and half of that for one.
+// The bounds of the time that searches take from the router, in looks of one to three microseconds:
+// in the long run a twentieth of a processor for all users together, and half of that for one.
 const (
 	looksPerSecond     = 20_000
 	savedLooks         = 200_000 // at most

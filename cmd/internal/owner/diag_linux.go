@@ -39,7 +39,7 @@ const (
 	stateAt          = 1
 	synSent          = 2 // net/tcp_states.h
 	messageIDAt      = 4
-	portsAndAddrs    = 36 // of an ID: what tells a connection from others
+	portsAndAddrs    = 36 // of an ID: they tell a connection from others
 	uidAt            = 64
 	inodeAt          = 68
 )
@@ -85,7 +85,7 @@ func (d *diag) connecting(local, remote netip.AddrPort) (Socket, error) {
 		}
 		m := answer[unix.NLMSG_HDRLEN:]
 		if m[stateAt] != synSent || !bytes.Equal(m[messageIDAt:][:portsAndAddrs], id[:portsAndAddrs]) {
-			return Socket{}, errNoSocket // what is left of another connection, or a listener
+			return Socket{}, errNoSocket // the rest of another connection, or a listener
 		}
 		s := Socket{UID: native.Uint32(m[uidAt:]), inode: native.Uint32(m[inodeAt:])}
 		if s.inode == 0 { // user 0 then stands for none

@@ -6,11 +6,11 @@
 //	SYN ──▶ Finder.Socket: sock_diag ──▶ uid, inode ──▶ Finder.Search: process with that inode among its descriptors
 //	        one question, some microseconds             recent ones, processes of the same user, all others; 2 ms at most
 //
-// The kernel answers the first question at once, for every connection. What it says counts only for
+// The kernel answers the first question at once, for every connection. Its answer counts only for
 // a socket in SYN_SENT with exactly these addresses, so the question comes before the client is
-// answered. Otherwise the kernel says user 0 and inode 0 of what belongs to none (TIME_WAIT,
+// answered. Otherwise the kernel says user 0 and inode 0 of sockets without an owner (TIME_WAIT,
 // request sockets, on older kernels closed ones), falls back to a listener, which can be another's,
-// or finds the connection whose SYN somebody forges.
+// or finds the connection whose SYN a sender forges.
 //
 // The second question the kernel does not answer: descriptors have to be read. Those that have held
 // a socket of the same user before come first, then the recent processes of the user, then the
@@ -18,14 +18,14 @@
 // newest first. All of it takes place in one goroutine, which makes a few looks for each user in
 // turn and lets those who carry packets go on in between.
 //
-// # What bounds a search
+// # Bounds of a search
 //
 // A look is a system call about a process. A search is cut short 2 ms after it was asked for, but
 // not before it has taken minLooks, so that a machine that stalls takes nothing away. One of each
 // user then goes on for itself, for up to maxLooks: a process that is hard to find is then a recent
 // one. Each user has a budget of looks, and all users together have one (budget_linux.go): who
 // opens connections that cannot be found, or holds many descriptors, uses up his own and delays his
-// own. What is not found is counted by its Reason.
+// own. A search without a result is counted by its Reason.
 //
 // # Privileges
 //

@@ -43,7 +43,7 @@ type Finder struct {
 	// Of the goroutine that searches.
 	processes processes
 	searches  []*search            // that go on: one for each user, and one that is late
-	waiting   map[uint32][]*search // users with a search that somebody waits for, and the next ones
+	waiting   map[uint32][]*search // users with a search that is waited for, and the next ones
 	late      map[uint32]bool      // users with a search that has been cut short and goes on
 	patience  time.Duration        // searchTime
 }
@@ -57,7 +57,7 @@ type search struct {
 
 	asked time.Time
 	looks int
-	late  bool // nobody waits any more
+	late  bool // its waiters have gone
 	over  bool
 	more  func() (struct{}, bool) // makes one more look
 	stop  func()
@@ -204,7 +204,7 @@ func (f *Finder) advance(s *search) {
 }
 
 // cutShort ends a search for those who wait for it. It goes on by itself, one for each user and a
-// few for all: what it finds, the next search finds at once.
+// few for all: the next search finds its results at once.
 func (f *Finder) cutShort(s *search) {
 	s.reason = Deadline
 	f.end(s)
@@ -224,7 +224,7 @@ func (f *Finder) endLate(s *search) {
 	f.mu.Unlock()
 }
 
-// end tells those who wait for a search what it has found, and begins the next one of its user.
+// end gives a search's result to its waiters, and begins the next one of its user.
 func (f *Finder) end(s *search) {
 	uid := s.socket.UID
 	if next := f.waiting[uid]; len(next) > 0 {
@@ -264,7 +264,7 @@ func lacks() (names []string) {
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if unix.Capget(&header, &data[0]) != nil {
-		return nil // what cannot be read will be counted
+		return nil // a process that cannot be read will be counted
 	}
 	has := func(c uint) bool { return data[0].Effective&(1<<c) != 0 }
 	if !has(unix.CAP_SYS_PTRACE) {

@@ -71,7 +71,7 @@ func connect(t testing.TB, to netip.AddrPort) (fd int, local netip.AddrPort) {
 	return fd, name(t, fd)
 }
 
-// patient is for tests of what is found: this machine may be busy.
+// patient is for tests of results: this machine may be busy.
 const patient = time.Minute
 
 func testFinder(t testing.TB, patience time.Duration) *Finder {
@@ -133,7 +133,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What the kernel has of no connecting socket belongs to no user, least of all to user 0.
+// A tuple without a connecting socket belongs to no user, least of all to user 0.
 func TestNoSocket(t *testing.T) {
 	t.Parallel()
 	f := testFinder(t, patient)
@@ -192,8 +192,8 @@ func TestSearchIsBounded(t *testing.T) {
 	process(t, f, Socket{UID: 12346, inode: 1})
 }
 
-// A search that takes too long is cut short, and goes on for itself: the next one knows what it has
-// found.
+// A search that takes too long is cut short, and goes on for itself: the next one knows its
+// results.
 func TestSearchIsCutShort(t *testing.T) {
 	f := testFinder(t, 0)
 	server := deaf(t, "127.0.0.1:0")
@@ -270,7 +270,7 @@ func TestSameDescriptors(t *testing.T) {
 	looks := 0
 	find := func() {
 		for _, s := range all {
-			clear(p.known) // what the search for the others has come across
+			clear(p.known) // found beside, in the search for the others
 			if got, reason := p.search(s, func() bool { looks++; return true }); got.PID != os.Getpid() {
 				t.Errorf("%+v is held by %+v (%s), want %d", s, got, reason, os.Getpid())
 			}
@@ -297,7 +297,7 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
-// What was found lately is found at once, by its descriptor, unless that holds something else now
+// A recent result is found at once, by its descriptor, unless that holds something else now
 // or the process executes another file.
 func TestLast(t *testing.T) {
 	t.Parallel()
@@ -375,7 +375,7 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// A process may call itself what it likes: its name is that of its file.
+// A process may choose its own title: its name in records is that of its file.
 func TestName(t *testing.T) {
 	executable, err := os.Executable()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// last is what has been found lately. Most connections are opened by a process that has just opened
+// last holds recent results. Most connections are opened by a process that has just opened
 // another one, under the same descriptor: it is found without a search, by two system calls.
 type last struct {
 	users map[uint32][]named // the last one first
@@ -45,7 +45,7 @@ func (l *last) find(s Socket) (p Process, looks int) {
 	return Process{}, looks
 }
 
-// add remembers a holder in the place of what was known of its descriptor.
+// add remembers a holder in the place of the earlier one of its descriptor.
 func (l *last) add(h named) {
 	all := l.users[h.uid]
 	if all == nil && len(l.users) >= lastUsers {

@@ -1,6 +1,6 @@
 package owner
 
-// Socket is what the kernel says of the socket that a connection is opened with.
+// Socket is the kernel's word on the socket that a connection is opened with.
 type Socket struct {
 	UID   uint32
 	inode uint32

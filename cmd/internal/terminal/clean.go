@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clean returns s as one line of printable text. What is not printable, and bytes that are no
-// UTF-8, stand there as Go and C write them: \x1b, \n, \u202e. A backslash stays as it is.
+// Clean returns s as one line of printable text. Characters that are not printable, and bytes that
+// are no UTF-8, stand there as Go and C write them: \x1b, \n, \u202e. A backslash stays as it is.
 func Clean(s string) string { return clean(s, "") }
 
 // CleanLines is Clean for text that may have several lines: line feeds and tabs stay.
@@ -40,9 +40,9 @@ func clean(s, kept string) string {
 	return string(b)
 }
 
-// CleanJSON is Clean for JSON in UTF-8, which means the same after it: what is not printable in a
-// string stands there as \u202e, and between values as a space. A line feed at the end stays. Bytes
-// that are no UTF-8 become \ufffd.
+// CleanJSON is Clean for JSON in UTF-8, which means the same after it: a character that is not
+// printable in a string stands there as \u202e, and between values as a space. A line feed at the
+// end stays. Bytes that are no UTF-8 become \ufffd.
 func CleanJSON(json []byte) []byte {
 	text, feed := bytes.CutSuffix(json, []byte("\n"))
 	b := make([]byte, 0, len(json)+16)

@@ -1,0 +1,188 @@
+package route
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const everyBit = 0xffffffff
+
+// fwmark returns the test of a rule for the mark.
+func fwmark(r netlink.Rule) (f Fwmark, ok bool) {
+	f = Fwmark{r.Mark, everyBit}
+	if r.Mask != nil {
+		f.Mask = *r.Mask
+	}
+	return f, r.Mark != 0 || r.Mask != nil
+}
+
+// selects reports whether a rule selects packets with this mark, its other selectors aside.
+func selects(r netlink.Rule, mark uint32) bool {
+	f, ok := fwmark(r)
+	if !ok {
+		return !r.Invert
+	}
+	return (mark&f.Mask == f.Value) != r.Invert
+}
+
+// enterMark chooses the mark of packets on their way into the TUN. No rule tells it from the mark
+// 0, so another router's mark is not free.
+func (s *surveyor) enterMark() uint32 {
+	free := func(mark uint32) bool {
+		distinguishes := func(r netlink.Rule) bool { return selects(r, mark) != selects(r, 0) }
+		return mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, distinguishes)
+	}
+	// The first candidate is the mark in force, or a dead run's: the table and the rule that share
+	// it cannot change at the same moment.
+	for _, mark := range []uint32{s.c.Underlay.Enter, s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
+		if free(mark) {
+			return mark
+		}
+	}
+	for bit := 31; bit >= 0; bit-- {
+		if free(1 << bit) {
+			return 1 << bit
+		}
+	}
+	return s.c.Mark << 16
+}
+
+// isForRouter reports whether a rule selects the router's own sockets by their whole mark.
+func (s *surveyor) isForRouter(r netlink.Rule) bool {
+	f, ok := fwmark(r)
+	return ok && f == Fwmark{s.c.Mark, everyBit}
+}
+
+// noteBeside lets the sockets of other routers bypass the TUN: two routers whose sockets enter each
+// other's TUN make a loop.
+func (s *surveyor) noteBeside() {
+	for _, other := range s.beside {
+		s.bypass(Fwmark{other.Mark, everyBit})
+		for _, p := range included(s.c) {
+			if !slices.ContainsFunc(included(other), p.Overlaps) {
+				continue
+			}
+			s.notify(Notice{
+				Text: fmt.Sprintf("the router of %s is beside this one: destinations that both "+
+					"include enter either TUN", other.Name),
+				Hint: "keep their destinations apart with route.include and route.exclude",
+			})
+		}
+	}
+}
+
+// isBeside reports whether a rule is another router's.
+func (s *surveyor) isBeside(r netlink.Rule) bool {
+	return slices.ContainsFunc(s.beside, func(c Config) bool { return c.hasPriority(r) })
+}
+
+// noteBypass notes the mark of a rule that exempts packets from a VPN.
+func (s *surveyor) noteBypass(r netlink.Rule) {
+	f, ok := fwmark(r)
+	mainTable := r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_DEFAULT
+	if ok && f.Value != 0 && (r.Invert || mainTable) && !s.isForRouter(r) {
+		s.bypass(f)
+	}
+}
+
+func (s *surveyor) bypass(f Fwmark) {
+	if !slices.Contains(s.u.Bypass, f) {
+		s.u.Bypass = append(s.u.Bypass, f)
+	}
+}
+
+// noteRule notes the effect of a rule of the host on the router.
+func (s *surveyor) noteRule(r netlink.Rule) {
+	if s.isForRouter(r) || s.isBeside(r) {
+		return
+	}
+	f, hasMark := fwmark(r)
+	if hasMark && selects(r, s.c.Mark) && !selects(r, 0) {
+		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
+	}
+	if r.Priority < s.c.Priority && selects(r, s.u.Enter) && s.detours(r) {
+		return
+	}
+	if by := selector(r, hasMark && !slices.Contains(s.u.Bypass, f)); by != "" {
+		s.notify(Notice{
+			Text: fmt.Sprintf("the host's rule %q selects by %s of a program or machine, which "+
+				"the router's own sockets do not share: traffic that enters the TUN leaves as if "+
+				"the rule were not there", ruleText(&r), by),
+			Hint: "keep that traffic outside with route.exclude or route.exclude_uids, or bind " +
+				"the router to an interface with egress.interface",
+		})
+	}
+}
+
+// selector names the property of the sender by which a rule selects a packet, "" if there is none.
+func selector(r netlink.Rule, byMark bool) string {
+	switch {
+	case r.UIDRange != nil:
+		return "the user"
+	case r.IifName != "" && r.IifName != "lo":
+		return "the interface"
+	case r.Src != nil:
+		return "the address"
+	case byMark:
+		return "the mark"
+	}
+	return ""
+}
+
+// detours notes the interfaces by which a rule before the router's own sends traffic that should
+// have entered the TUN, and reports whether there are any such routes.
+func (s *surveyor) detours(r netlink.Rule) bool {
+	if r.Goto > 0 || r.Table == 0 {
+		return false
+	}
+	var takes []string
+	for _, route := range s.routes {
+		ofTable := route.Family == r.Family && route.Table == r.Table
+		if !ofTable || !finds(r, route) || !s.included(route.Dst, r.Family) {
+			continue
+		}
+		takes = append(takes, destinationText(route.Dst))
+		for _, name := range s.interfaces(route) {
+			if !slices.Contains(s.u.Detours, name) {
+				s.u.Detours = append(s.u.Detours, name)
+			}
+		}
+	}
+	if len(takes) == 0 {
+		return false
+	}
+	const most = 3
+	if n := len(takes); n > most {
+		takes = append(takes[:most], fmt.Sprintf("%d more", n-most))
+	}
+	s.notify(Notice{
+		Text: fmt.Sprintf("the host's rule %q comes before the router's own: its traffic to %s "+
+			"goes past the TUN, unrecorded", ruleText(&r), strings.Join(takes, ", ")),
+		Hint: fmt.Sprintf("set route.priority to %d or less", max(1, r.Priority-ruleCount)),
+	})
+	return true
+}
+
+// finds reports whether a rule's lookup in the table of a route may find it.
+func finds(r netlink.Rule, route netlink.Route) bool {
+	suppressed := r.SuppressPrefixlen >= 0 && prefixBits(route.Dst) <= r.SuppressPrefixlen
+	return route.Type == unix.RTN_UNICAST && !suppressed
+}
+
+// included reports whether a destination of a route enters the TUN.
+func (s *surveyor) included(dst *net.IPNet, family int) bool {
+	p := prefix(dst, family)
+	return slices.ContainsFunc(included(s.c), p.Overlaps) && !covered(p, throws(s.c))
+}
+
+func destinationText(n *net.IPNet) string {
+	if prefixBits(n) == 0 {
+		return "every destination"
+	}
+	return n.String()
+}
