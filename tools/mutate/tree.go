@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -105,14 +106,17 @@ func (t *tree) find(m mutation) (found place, err error) {
 
 // passes reports an error if tests that are to notice mutations fail without one.
 func (t *tree) passes(ctx context.Context, all []mutation) error {
-	done := make(map[string]bool)
+	patterns := make(map[string][]string) // of tests, by packages
 	for _, m := range all {
-		if done[m.tests] {
-			continue
+		patterns[m.tests] = append(patterns[m.tests], m.run)
+	}
+	for tests, runs := range patterns {
+		m := mutation{tests: tests, run: strings.Join(runs, "|")}
+		if slices.Contains(runs, "") {
+			m.run = ""
 		}
-		done[m.tests] = true
-		if output, err := t.test(ctx, mutation{tests: m.tests}); err != nil {
-			return fmt.Errorf("%s fails without a mutation: %w\n%s", m.tests, err, output)
+		if output, err := t.test(ctx, m); err != nil {
+			return fmt.Errorf("%s fails without a mutation: %w\n%s", tests, err, output)
 		}
 	}
 	return nil
