@@ -107,7 +107,7 @@ func (s *Stack) endpointOf(key flowKey) *tcp.Endpoint {
 	if f == nil {
 		return nil
 	}
-	if phase := f.phase.Load(); phase != open && phase != closing {
+	if phase := f.phase.Load(); phase != established && phase != closing {
 		return nil
 	}
 	ep, _ := f.ep.(*tcp.Endpoint)

@@ -9,7 +9,7 @@
 // headers in a buffer of their own. Its IP header is parsed, its checksum verified if nobody has
 // done so, and then
 //
-//   - a SYN is held back and the far side is dialled (attempt.go); netstack gets the SYN when the
+//   - a SYN is held back and the far side is dialled (dialling.go); netstack gets the SYN when the
 //     far side has accepted;
 //   - other TCP goes to netstack, which acknowledges it and queues its payload;
 //   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
@@ -29,7 +29,7 @@
 //
 // # Flows
 //
-// A flow (flow.go has its diagram) has two halves, one for each direction. A half (half.go) is a
+// A connection (conn.go has its diagram) has two halves, one for each direction. A half (half.go) is a
 // task of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
 // endpoint, a flow and a descriptor, no stack and no buffer, and a slow one delays no other. The
 // poller wakes a half for its host socket, and netstack's callbacks for the client; those hold
@@ -100,7 +100,7 @@
 // # On record first
 //
 // With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded:
-// it stays in the phase answering, so that open ones are not asked. Whichever of the client's ACK
+// it stays in the phase acknowledged, so that open ones are not asked. Whichever of the client's ACK
 // and the record comes last opens it.
 //
 // # When a connection is over
@@ -117,7 +117,7 @@
 // The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it
 // refused; ICMP unreachable or prohibited when a router or our policy said so; nothing when nobody
 // answered or when the failure was our own, such as a lack of descriptors. In the last case the
-// client's next SYN dials again; see attempt.go. The app may hold an answer back, while it finds
+// client's next SYN dials again; see dialling.go. The app may hold an answer back, while it finds
 // out whose connection it is (Options.BeforeAnswer).
 //
 // A client's keepalive probe is answered when the far side has answered one of ours (probe.go).

@@ -16,7 +16,7 @@ const drainInterval = 2 * time.Millisecond
 
 // Drain is for the end, when no client sends any more. It waits until all frames have been read and
 // the far sides have acknowledged all bytes of their connections, or until ctx ends, and returns
-// the number of connections that are not done. Attempts do not count: their clients are gone. At
+// the number of connections that are not done. Handshakes do not count: their clients are gone. At
 // its end Run closes delivered connections in order and resets the others.
 func (s *Stack) Drain(ctx context.Context) (left int) {
 	look := time.NewTicker(drainInterval)
@@ -47,10 +47,10 @@ func (s *Stack) undelivered() (n int) {
 	defer s.mu.Unlock()
 	for _, f := range s.flows {
 		switch f.phase.Load() {
-		case answering:
+		case synReceived, acknowledged:
 			n++
-		case open: // mu keeps it so, and the descriptor with it
-			if queued, err := unix.IoctlGetInt(f.fd, unix.SIOCOUTQ); !f.sentAll.Load() || err == nil && queued > 0 {
+		case established: // mu keeps it so, and the descriptor with it
+			if queued, err := unix.IoctlGetInt(f.fd, unix.SIOCOUTQ); !f.seen.has(serverShut) || err == nil && queued > 0 {
 				n++
 			}
 		}

@@ -42,7 +42,7 @@ func (s *Stack) followDSCP(m marked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.flows[m.key]
-	if f == nil || f.fd < 0 || f.phase.Load() > open { // else the socket is not closed with mu held
+	if f == nil || f.fd < 0 || f.phase.Load() > established { // else the socket is not closed with mu held
 		return
 	}
 	s.lastMarked = m

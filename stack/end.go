@@ -4,46 +4,274 @@ package stack
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
 )
 
-// began notes what began the end of the connection; what comes later is its consequence.
-func (f *flow) began(e tunflow.End) { f.end.CompareAndSwap(uint32(tunflow.Open), uint32(e)) }
+// cause is an event that ends a connection, or one of its directions.
+type cause uint8
+
+const (
+	refused       cause = iota // the far side answered the dial with RST
+	unreachable                // a router answered the dial with ICMP
+	denied                     // policy forbids the destination
+	noReply                    // the far side has not answered the dial
+	givenUp                    // the client begins its next handshake
+	noACK                      // the client has not acknowledged the SYN-ACK in time
+	noHandshake                // the client has reset the handshake, or netstack has ended it
+	noRecord                   // the handshake did not get on record in time
+	clientFIN                  // the client has no more to send
+	clientRST                  // the client has reset
+	clientTimeout              // the client no longer acknowledges
+	serverFIN                  // the far side has no more to send
+	serverRST                  // the far side has reset
+	serverTimeout              // the far side no longer acknowledges
+	delivered                  // both directions have ended
+	clientClosed               // netstack's endpoint is closed
+	stopped                    // the router stops
+	causes
+)
+
+// action is a part of an end. The actions of one end are taken in the order of their bits.
+type action uint16
+
+const (
+	interrupt     action = 1 << iota // netstack gives the handshake up, and noHandshake follows; at once before netstack has begun it
+	leavePlace                       // give the place among the half-open handshakes back
+	dropSocket                       // close the host socket: a far side that has accepted gets RST
+	count                            // as a connection without a record
+	report                           // tell the app how the dial ended
+	answerSYN                        // tell the client: RST, or ICMP
+	shutServer                       // FIN to the far side
+	shutClient                       // FIN to the client
+	resetClient                      // RST to the client
+	resetServer                      // RST to the far side
+	resetUnserved                    // the same, unless it has all bytes of the client and its FIN
+	carry                            // begin the relay, which ends at once
+	closeBoth                        // close the host socket and netstack's endpoint
+	abortClient                      // have netstack close its endpoint at once, with RST
+	reportClosed                     // tell the app how the connection ended
+	forget                           // leave nothing, and begin the client's next handshake if its SYN waits
+)
+
+// endings says what a cause does in each phase. A cause that has no entry comes too late, and does
+// nothing: another one has ended the phase.
+var endings = [phases][causes]action{
+	synSent: {
+		refused:     dropSocket | report | answerSYN | forget,
+		unreachable: dropSocket | report | answerSYN | forget,
+		denied:      dropSocket | report | answerSYN | forget,
+		noReply:     dropSocket | report | forget,
+		givenUp:     dropSocket | forget,
+		stopped:     dropSocket | forget,
+	},
+	synReceived: {
+		noACK:       interrupt,
+		stopped:     interrupt,
+		noHandshake: leavePlace | dropSocket | forget,
+	},
+	acknowledged: {
+		noRecord: count | resetClient | resetServer | carry,
+		stopped:  resetClient | resetServer | carry,
+	},
+	established: {
+		clientFIN:     shutServer,
+		clientRST:     resetServer,
+		clientTimeout: resetServer,
+		serverFIN:     shutClient,
+		serverRST:     resetClient,
+		serverTimeout: resetClient,
+		stopped:       resetClient | resetUnserved,
+		delivered:     closeBoth,
+	},
+	closing: {
+		clientClosed: reportClosed | forget,
+		stopped:      abortClient,
+	},
+}
+
+// end ends the connection, or a direction of it, for a cause. Any goroutine may call it, with
+// netstack's locks held too where the cause comes from there; a FIN is the business of the half
+// that has seen it.
+func (c *conn) end(why cause) {
+	s := c.stack
+	s.mu.Lock()
+	do := endings[c.phase.Load()][why]
+	if do&interrupt != 0 && !c.handshake.accepting {
+		do = endings[synReceived][noHandshake]
+	}
+	if do&leavePlace != 0 {
+		s.countHalfOpen(c, -1)
+	}
+	if do&dropSocket != 0 {
+		c.dropSocket()
+	}
+	if do&forget != 0 {
+		c.phase.Store(closed)
+	}
+	s.mu.Unlock()
+	if do == 0 {
+		return
+	}
+	c.began(why)
+	c.endHandshake(do, why)
+	c.endRelay(do)
+	if do&forget != 0 {
+		s.forget(c)
+	}
+	if why == stopped && do&abortClient == 0 && c.phase.Load() == closing {
+		c.end(stopped) // the relay has ended by itself meanwhile
+	}
+}
+
+// endHandshake takes the actions of an end that concern the handshake.
+func (c *conn) endHandshake(do action, why cause) {
+	s := c.stack
+	if do&interrupt != 0 {
+		c.wq.Notify(waiter.WritableEvents) // CreateEndpoint waits for it
+	}
+	if do&count != 0 {
+		s.stats.Unrecorded.Add(1)
+	}
+	if do&report != 0 {
+		s.report(c, answerTo[why], c.handshake.failure)
+	}
+	if do&answerSYN != 0 {
+		s.answer(c.handshake.syn, answerTo[why], c.handshake.failure)
+	}
+}
+
+// endRelay takes the actions of an end that concern an established connection.
+func (c *conn) endRelay(do action) {
+	if do&shutServer != 0 {
+		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+		c.seen.set(serverShut)
+	}
+	if do&shutClient != 0 {
+		c.seen.set(clientShut)
+		_ = c.ep.Shutdown(tcpip.ShutdownWrite)
+	}
+	if do&resetClient != 0 {
+		c.seen.set(clientReset)
+	}
+	if do&resetServer != 0 || do&resetUnserved != 0 && !c.seen.has(serverShut) {
+		c.seen.set(serverReset)
+	}
+	if do&carry != 0 {
+		c.establish()
+	}
+	if do&(resetClient|resetServer) != 0 {
+		c.outbound.Wake()
+		c.inbound.Wake()
+	}
+	if do&closeBoth != 0 {
+		c.close()
+	}
+	if do&abortClient != 0 {
+		c.seen.set(clientReset)
+		c.ep.Abort()
+		c.endIfClosed()
+	}
+	if do&reportClosed != 0 {
+		c.inbound.giveBufferBack() // netstack had sent it all, or lost it
+		c.reportClosed()
+	}
+}
+
+// answerTo says what the client gets to see of a dial that failed.
+var answerTo = [causes]tunflow.Answer{
+	refused: tunflow.Refused, unreachable: tunflow.Unreachable, denied: tunflow.Denied, noReply: tunflow.NoReply,
+}
+
+// beganBy says which causes begin the end of an established connection, in the words of its record.
+var beganBy = [causes]tunflow.End{
+	clientFIN: tunflow.ClientFIN, clientRST: tunflow.ClientRST, clientTimeout: tunflow.ClientTimeout,
+	serverFIN: tunflow.ServerFIN, serverRST: tunflow.ServerRST, serverTimeout: tunflow.ServerTimeout,
+	noRecord: tunflow.RouterRST, stopped: tunflow.RouterRST,
+}
+
+// began notes the cause that begins the end of the connection; later ones are its consequence.
+func (c *conn) began(why cause) {
+	if e := beganBy[why]; e != tunflow.Open {
+		c.firstly.CompareAndSwap(uint32(tunflow.Open), uint32(e))
+	}
+}
 
 // clientFailure says how netstack lost the client.
-func clientFailure(err tcpip.Error) tunflow.End {
+func clientFailure(err tcpip.Error) cause {
 	if _, ok := err.(*tcpip.ErrTimeout); ok {
-		return tunflow.ClientTimeout
+		return clientTimeout
 	}
-	return tunflow.ClientRST
+	return clientRST
 }
 
 // serverFailure says how the host lost the far side.
-func serverFailure(errno syscall.Errno) tunflow.End {
+func serverFailure(errno syscall.Errno) cause {
 	if errno == unix.ETIMEDOUT {
-		return tunflow.ServerTimeout
+		return serverTimeout
 	}
-	return tunflow.ServerRST
+	return serverRST
 }
 
-// flowDone reports a connection that is over: both halves are done, and netstack has finished too.
-func (s *Stack) flowDone(f *flow) {
-	if s.o.FlowDone == nil {
+// finish marks a half done. The last one closes the connection.
+func (c *conn) finish(h *half) {
+	h.done = true
+	if c.halves.Add(-1) == 0 {
+		c.end(delivered)
+	}
+}
+
+// close gives back all that the relay has needed, and leaves the rest to netstack.
+func (c *conn) close() {
+	s := c.stack
+	c.ended = time.Now()
+	s.mu.Lock()
+	delete(s.upstreams, c.upstream)
+	s.endProbe(c)
+	c.phase.Store(closing)
+	s.mu.Unlock()
+	if !c.seen.has(serverReset) {
+		_ = dial.EndInOrder(c.fd) // fails only for what is no socket
+	}
+	s.closeSocket(c.fd)
+	c.setRoom(c.inbound.smallBuffer()) // what netstack may still have to send
+	c.outbound.giveBufferBack()
+	if c.seen.has(clientReset) {
+		c.ep.Abort()
+	} else {
+		c.ep.Close()
+	}
+	c.endIfClosed()
+}
+
+// endIfClosed ends a closing connection once netstack has finished with it.
+func (c *conn) endIfClosed() {
+	switch tcp.EndpointState(c.ep.State()) {
+	case tcp.StateClose, tcp.StateError:
+		c.end(clientClosed)
+	}
+}
+
+// reportClosed tells the app about a connection that is over.
+func (c *conn) reportClosed() {
+	if c.stack.o.FlowDone == nil {
 		return
 	}
-	f.began(tunflow.RouterRST) // unless something else has
+	c.began(stopped) // unless another cause has
 	done := tunflow.Flow{
-		Key: f.name(), ServerISN: f.serverISN,
-		Started: f.started, Duration: f.ended.Sub(f.started),
-		Outbound: f.outbound.bytes, Inbound: f.inbound.bytes, End: tunflow.End(f.end.Load()),
+		Key: c.name(), ServerISN: c.serverISN,
+		Started: c.started, Duration: c.ended.Sub(c.started),
+		Outbound: c.outbound.bytes, Inbound: c.inbound.bytes, End: tunflow.End(c.firstly.Load()),
 	}
-	if stats, ok := f.ep.Stats().(*tcp.Stats); ok {
+	if stats, ok := c.ep.Stats().(*tcp.Stats); ok {
 		done.Retransmits = stats.SendErrors.Retransmits.Value()
 	}
-	s.o.FlowDone(done)
+	c.stack.o.FlowDone(done)
 }

@@ -46,7 +46,7 @@ func TestLateTimerGetsGrace(t *testing.T) {
 		name  string
 		hold  func(k tunflow.Key, answer func())
 		phase phase
-	}{{"dialling", hold, dialling}, {"answering", nil, answering}} {
+	}{{"synSent", hold, synSent}, {"synReceived", nil, synReceived}} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, twice := range []bool{false, true} {
 				router := startRouter(t, Options{BeforeAnswer: tt.hold}, dial.Policy{})
@@ -64,20 +64,25 @@ func TestLateTimerGetsGrace(t *testing.T) {
 				if got := f.phase.Load(); got != tt.phase {
 					t.Fatalf("phase %d, want %d", got, tt.phase)
 				}
-				router.expire(f) // too early: the phase has changed meanwhile
+				f.expire() // too early: the phase has changed meanwhile
 				fireLate := func() {
 					router.mu.Lock()
-					f.deadline = time.Now().Add(-stall)
+					f.handshake.deadline = time.Now().Add(-stall)
 					router.mu.Unlock()
-					router.expire(f)
+					f.expire()
 				}
 				if fireLate(); twice {
 					fireLate()
+					router.mu.Lock()
+					if time.Now().Before(f.handshake.deadline) {
+						t.Error("it has a little longer twice")
+					}
+					router.mu.Unlock()
 					eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 					continue
 				}
 				router.mu.Lock()
-				router.setDeadline(f, patience) // the grace is shorter than these machines stall
+				f.setDeadline(patience) // the grace is shorter than these machines stall
 				router.mu.Unlock()
 				if answer(); tt.hold != nil {
 					c.awaitSYNACK(t)

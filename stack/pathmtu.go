@@ -26,7 +26,7 @@ func (s *Stack) socketMTU(key flowKey) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.flows[key]
-	if f == nil || f.phase.Load() != answering || f.fd < 0 {
+	if f == nil || !f.answering() || f.fd < 0 {
 		return 0
 	}
 	return dial.PathMTU(f.fd, f.upstream.remote.Addr())

@@ -83,7 +83,7 @@ func (f *flow) withholds(pkt *gstack.PacketBuffer, frame [][]byte) bool {
 func (s *Stack) withhold(f *flow, off tun.Offload, frame [][]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.phase.Load() != open {
+	if f.phase.Load() != established {
 		return false
 	}
 	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)

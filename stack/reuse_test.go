@@ -109,6 +109,9 @@ func TestNextSYNAges(t *testing.T) {
 	})
 	first.send(t, tuntest.RST)
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	if n := router.stats.Dials[tunflow.Connected].Load(); n != 1 {
+		t.Errorf("%d connections were dialled, want the first alone", n)
+	}
 	if held := router.memory.all.held.Load(); held != 0 {
 		t.Errorf("%d bytes are still charged", held)
 	}

@@ -167,7 +167,7 @@ func (s *Stack) abortFlows() {
 	}
 	s.mu.Unlock()
 	for _, f := range all {
-		s.cancel(f)
+		f.end(stopped)
 	}
 	s.live.Wait()
 }

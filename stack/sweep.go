@@ -72,7 +72,7 @@ func (s *Stack) openFlows() []*flow {
 	defer s.mu.Unlock()
 	var all []*flow
 	for _, f := range s.flows {
-		if f.phase.Load() == open {
+		if f.phase.Load() == established {
 			all = append(all, f)
 		}
 	}

@@ -135,7 +135,7 @@ func (f *flow) fitSocket() {
 	}
 	f.stack.mu.Lock() // with it the socket stays
 	defer f.stack.mu.Unlock()
-	if f.phase.Load() == open && f.sizing.TryLock() { // who resizes buffers may wait for mu
+	if f.phase.Load() == established && f.sizing.TryLock() { // who resizes buffers may wait for mu
 		f.resizeSocket()
 		f.sizing.Unlock()
 	}

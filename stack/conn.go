@@ -1,0 +1,187 @@
+//go:build linux
+
+package stack
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/stack/sched"
+	tunflow "syntap/tun/flow"
+)
+
+// conn is one TCP connection of a client, from its SYN on: a handshake with each end, then a relay
+// between a netstack endpoint and a host socket.
+//
+//	SYN ─▶ synSent ─ far side accepts ─▶ synReceived ─ client's ACK ─▶ acknowledged ─ record ─▶ established
+//	          │                               │                             │                        │
+//	          │ refused, no answer            │ RST, no ACK                 │ no record       FIN or RST of both ends
+//	          ▼                               ▼                             ▼                        ▼
+//	       closed ◀───────────────────────────╯                        established ─────────────▶ closing
+//	          ▲                                                                                      │
+//	          ╰──────────────────────────── netstack's endpoint is closed, too ──────────────────────╯
+//
+// The phases have the names of RFC 9293 §3.3.2 as the client's connection tracking sees them. The
+// table endings (end.go) says what each end of a phase does.
+type conn struct {
+	watch   sched.Watch
+	stack   *Stack
+	key     flowKey
+	isn     uint32 // of the client's SYN
+	isLocal bool   // the client is a program of this host
+	started time.Time
+
+	phase      atomic.Uint32 // a phase; written with stack.mu held
+	addressing addressing    // guarded by addresses.mu
+	fd         int           // host socket, -1 = none; guarded by stack.mu until established, then constant until closing
+	handshake  *handshake    // nil once established; guarded by stack.mu, like the fields up to wq
+	next       *nextSYN      // nil = none
+	serverISN  uint32        // of the SYN-ACK, once recorded
+	upstream   upstream      // addresses of the host socket
+	mss        int           // set on the host socket, 0 = the kernel's
+	dscp       byte          // of the client's segments, and the host socket's
+
+	wq    waiter.Queue
+	ep    tcpip.Endpoint // of the client's leg, from acknowledged on
+	entry waiter.Entry
+
+	outbound, inbound half
+	halves            atomic.Int32 // not yet done
+
+	seen    signals
+	firstly atomic.Uint32 // a tunflow.End: the event that began the end
+	ended   time.Time     // when both halves were done; written before the phase closing
+	moved   atomic.Bool   // a byte has crossed since the last sweep
+	still   int           // ticks of the sweeper without a byte, up to when the halves know; the sweeper's
+	said    said          // guarded by netstack's lock of the endpoint
+	probe   *probe        // a keepalive probe of the client waits for its answer; nil = none does; guarded by stack.mu
+	unsent  []byte        // read from the host socket, not yet taken by netstack; the inbound half's
+	buffer  *readBuffer   // that unsent stands in, if the connection keeps it; the inbound half's
+
+	payer    payer         // of all memory that the connection holds
+	fixed    int64         // charged to memory besides room and large buffers; guarded by stack.mu
+	room     atomic.Int64  // charged for its buffers; -1 = gone
+	kept     atomic.Int64  // bytes of memory behind unsent
+	tight    atomic.Bool   // its buffers are tight
+	loosened atomic.Bool   // its room is lent
+	sizing   sync.Mutex    // held while buffers are resized
+	socket   atomic.Uint32 // the socketSize of the host socket; written with sizing held
+}
+
+// flow is the former name of conn.
+type flow = conn
+
+type flowKey struct{ client, server netip.AddrPort }
+
+// name returns the key of the handshake that the client began with isn.
+func (k flowKey) name(isn uint32) tunflow.Key {
+	return tunflow.Key{Client: k.client, Server: k.server, ISN: isn}
+}
+
+func (c *conn) name() tunflow.Key { return c.key.name(c.isn) }
+
+// phase is a part of a connection's life.
+type phase = uint32
+
+const (
+	synSent      phase = iota // the client's SYN waits for the far side
+	synReceived               // netstack has the SYN, and waits for the client's ACK
+	acknowledged              // both ends have opened; the handshake's record is missing
+	established               // payload is relayed
+	closing                   // the host socket is closed, netstack's endpoint not yet
+	closed
+	phases
+)
+
+// signals are events that have happened to an established connection. Any goroutine may set them.
+type signals struct{ bits atomic.Uint32 }
+
+const (
+	hangup      uint32 = 1 << iota // the host socket has ended or failed: a read tells which
+	urgent                         // the far side has sent urgent data: a read ends before it, though there is more
+	clientShut                     // a FIN has gone to the client
+	serverShut                     // the client's FIN has gone to the far side, behind all its bytes
+	clientReset                    // the client is to be reset: both halves end
+	serverReset                    // the far side is to be reset: the inbound half ends, the outbound one with the client's error
+)
+
+func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
+func (s *signals) has(bits uint32) bool { return s.bits.Load()&bits != 0 }
+
+// newConn returns a connection that is about to be dialled.
+func newConn(s *Stack, key flowKey, isn uint32, syn []byte) *conn {
+	c := &conn{
+		stack: s, key: key, isn: isn, fd: -1, started: time.Now(),
+		handshake: &handshake{syn: syn, dialling: true},
+	}
+	c.outbound.init(c, moveOutbound)
+	c.inbound.init(c, moveInbound)
+	c.halves.Store(2)
+	return c
+}
+
+// streamEvents are the events of a host socket that a connection acts on.
+const streamEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP
+
+// Ready implements sched.Watcher: the host socket has events.
+func (c *conn) Ready(events uint32) {
+	const ended = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	if events&ended != 0 {
+		c.seen.set(hangup)
+	}
+	if events&unix.EPOLLPRI != 0 {
+		c.seen.set(urgent)
+	}
+	switch c.phase.Load() {
+	case synSent:
+		if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+			c.beforeAnswer(c.connected)
+		}
+	case established: // before, events may pass: both halves look for themselves as it begins
+		if events&(unix.EPOLLIN|ended) != 0 {
+			c.inbound.WakeInline()
+		}
+		if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			c.outbound.WakeInline()
+		}
+	}
+}
+
+// NotifyEvent implements waiter.EventListener: netstack's endpoint has events. Netstack holds its
+// locks.
+func (c *conn) NotifyEvent(mask waiter.EventMask) {
+	const failed = waiter.EventHUp | waiter.EventErr
+	switch c.phase.Load() {
+	case established:
+		if mask&(waiter.ReadableEvents|failed) != 0 {
+			c.outbound.Wake()
+		}
+		if mask&(waiter.WritableEvents|failed) != 0 {
+			c.inbound.Wake()
+		}
+	case closing:
+		c.endIfClosed()
+	}
+}
+
+// join gives the connection its leg to the client. It comes before the phase acknowledged.
+func (c *conn) join(ep tcpip.Endpoint) {
+	c.ep = ep
+	c.inbound.setBuffer(c.inbound.smallBuffer()) // else netstack lets it grow by itself
+	c.stack.mu.Lock()
+	keepalive := c.stack.o.Keepalive
+	c.stack.mu.Unlock()
+	keepAlive(ep, keepalive)
+	if ep, ok := ep.(*tcp.Endpoint); ok {
+		c.own(ep)
+	}
+	c.entry.Init(c, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
+	c.wq.EventRegister(&c.entry)
+}

@@ -1,0 +1,221 @@
+//go:build linux
+
+package stack
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	tunflow "syntap/tun/flow"
+)
+
+// handshake is the part of a connection that it needs until it is established. Stack.mu guards it.
+type handshake struct {
+	syn       []byte        // the client's, until it is acknowledged
+	timer     *time.Timer   // ends the phase
+	deadline  time.Time     // of the phase
+	graced    bool          // the deadline has been put off
+	dialling  bool          // dial is at work and owns the host socket
+	unwanted  bool          // with dialling: dial is to close the socket
+	accepting bool          // netstack has begun to make the endpoint
+	recorded  bool          // it is on record
+	failure   syscall.Errno // of the dial, the last; 0 = none
+}
+
+// setDeadline bounds the present phase. Stack.mu is held.
+func (c *conn) setDeadline(d time.Duration) {
+	h := c.handshake
+	h.deadline, h.graced = time.Now().Add(d), false
+	if h.timer == nil {
+		h.timer = time.AfterFunc(d, c.expire)
+		return
+	}
+	h.timer.Reset(d)
+}
+
+// A timer that fires stall late tells that this process has not run, because the machine was busy,
+// asleep or stopped. Frames that came meanwhile are still to be read, and have grace to make the
+// deadline.
+const (
+	stall = 200 * time.Millisecond
+	grace = time.Second
+)
+
+// expire ends the phase whose deadline has passed. The handshake's timer calls it.
+func (c *conn) expire() {
+	s := c.stack
+	s.mu.Lock()
+	h, phase := c.handshake, c.phase.Load()
+	if h == nil || phase == closed || time.Now().Before(h.deadline) { // the phase has changed while the timer fired
+		s.mu.Unlock()
+		return
+	}
+	if time.Since(h.deadline) >= stall && !h.graced {
+		c.setDeadline(grace)
+		h.graced = true
+		s.mu.Unlock()
+		return
+	}
+	if h.failure == 0 {
+		h.failure = unix.ETIMEDOUT
+	}
+	s.mu.Unlock()
+	switch phase {
+	case synSent:
+		c.end(noReply)
+	case synReceived:
+		c.end(noACK)
+	case acknowledged:
+		c.end(noRecord)
+	}
+}
+
+// forward has netstack make the endpoint for a SYN. Its receive buffer is the forwarder's.
+func (s *Stack) forward(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+	s.mu.Lock()
+	c := s.flows[keyOf(id)]
+	s.mu.Unlock()
+	if c != nil && c.tight.Load() {
+		return s.tightForwarder.HandlePacket(id, pkt)
+	}
+	return s.forwarder.HandlePacket(id, pkt)
+}
+
+// accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until
+// the client has acknowledged the SYN-ACK.
+func (s *Stack) accept(r *tcp.ForwarderRequest) {
+	c := s.beginAccept(keyOf(r.ID()))
+	if c == nil { // the SYN was reassembled from fragments, or is the next of a connection just over: not dialled for
+		s.stats.DropStraySYN.Add(1)
+		r.Complete(false)
+		return
+	}
+	ep, err := r.CreateEndpoint(&c.wq)
+	r.Complete(false)
+	if err != nil {
+		c.end(noHandshake)
+		return
+	}
+	c.join(ep)
+	c.acknowledge()
+}
+
+// beginAccept returns the connection that netstack is to make an endpoint for, once; else nil.
+func (s *Stack) beginAccept(key flowKey) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.flows[key]
+	if c == nil || c.phase.Load() != synReceived || c.handshake.accepting {
+		return nil
+	}
+	c.handshake.accepting = true
+	return c
+}
+
+// acknowledge notes that the client has completed its handshake. The record may be there before.
+func (c *conn) acknowledge() {
+	s := c.stack
+	s.mu.Lock()
+	s.countHalfOpen(c, -1)
+	c.phase.Store(acknowledged)
+	c.handshake.syn = nil
+	s.charge(c)
+	ready, stopping := c.handshake.recorded || !s.o.AwaitRecord, s.stopping
+	if !ready {
+		c.setDeadline(s.o.HandshakeTimeout)
+	}
+	s.mu.Unlock()
+	if ready {
+		c.establish()
+	}
+	if stopping {
+		c.end(stopped)
+	}
+}
+
+// Recorded says that the handshake of a connection is on record, and lets its payload pass. It may
+// be called before the stack itself knows that the client has acknowledged.
+//
+// serverISN is kept for FlowDone: the stack does not know which number netstack chose.
+func (s *Stack) Recorded(k tunflow.Key, serverISN uint32) {
+	s.mu.Lock()
+	c := s.flows[flowKey{client: k.Client, server: k.Server}]
+	if c == nil || c.isn != k.ISN || !c.answering() {
+		s.mu.Unlock()
+		return
+	}
+	c.handshake.recorded, c.serverISN = true, serverISN
+	ready := c.phase.Load() == acknowledged
+	s.mu.Unlock()
+	if ready {
+		c.establish()
+	}
+}
+
+// answering reports whether the far side has accepted and the connection is not established yet.
+func (c *conn) answering() bool {
+	phase := c.phase.Load()
+	return phase == synReceived || phase == acknowledged
+}
+
+// establish begins the relay, once.
+func (c *conn) establish() {
+	s := c.stack
+	s.mu.Lock()
+	if c.phase.Load() != acknowledged {
+		s.mu.Unlock()
+		return
+	}
+	c.handshake.timer.Stop()
+	c.handshake = nil // not needed any more, and large
+	c.phase.Store(established)
+	s.mu.Unlock()
+	c.outbound.Wake() // there may be news already
+	c.inbound.Wake()
+}
+
+// report hands the end of a dial to Options.DialDone.
+func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
+	s.stats.Dials[a].Add(1)
+	if s.o.DialDone == nil {
+		return
+	}
+	d := tunflow.Dial{Key: c.name(), Answer: a}
+	d.Remote, d.DialTime, d.MSS = c.upstream.remote, time.Since(c.started), c.mss
+	if errno != 0 {
+		d.Error = unix.ErrnoName(errno)
+	}
+	if a == tunflow.Connected {
+		d.Local = c.upstream.local
+	}
+	s.o.DialDone(d)
+}
+
+// reportDropped hands a SYN that was dropped to Options.DialDone. errno is the local failure that
+// comes closest.
+func (s *Stack) reportDropped(key flowKey, isn uint32, errno syscall.Errno) {
+	if s.o.DialDone != nil {
+		d := tunflow.Dial{Key: key.name(isn), Answer: tunflow.Dropped}
+		d.Error = unix.ErrnoName(errno)
+		s.o.DialDone(d)
+	}
+}
+
+// keyOf returns the key of netstack's name for a connection, whose local end is the server.
+func keyOf(id gstack.TransportEndpointID) flowKey {
+	return flowKey{
+		client: addrPort(id.RemoteAddress, id.RemotePort),
+		server: addrPort(id.LocalAddress, id.LocalPort),
+	}
+}
+
+func addrPort(a tcpip.Address, port uint16) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(a.AsSlice())
+	return netip.AddrPortFrom(ip, port)
+}

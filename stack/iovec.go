@@ -1,0 +1,108 @@
+//go:build linux
+
+package stack
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// gather collects the views of a peek into iovecs, valid only during one step.
+type gather struct {
+	iov   []unix.Iovec
+	size  int // bytes in iov
+	limit int // collect no more views once size has reached it
+	tight bool
+}
+
+// gatherViews and, for a flow with tight buffers, tightWrite bytes limit one writev towards the
+// host socket. The kernel takes a segment whole, however small the socket's buffer is.
+const (
+	gatherViews = 256
+	tightWrite  = 1 << 10
+)
+
+var errFull = errors.New("gather list full")
+
+// begin empties g.
+func (g *gather) begin(limit int, tight bool) {
+	if tight {
+		limit = 1 // view
+	}
+	g.iov, g.size, g.limit, g.tight = g.iov[:0], 0, limit, tight
+}
+
+// release gives g to a pool, without the memory that it points to.
+func (g *gather) release(pool *sync.Pool) {
+	clear(g.iov[:cap(g.iov)])
+	pool.Put(g)
+}
+
+// Write implements io.Writer.
+func (g *gather) Write(b []byte) (int, error) {
+	if len(g.iov) == gatherViews || g.size >= g.limit {
+		return 0, errFull
+	}
+	if n := len(b); n > 0 {
+		if g.tight {
+			n = min(n, tightWrite)
+		}
+		v := unix.Iovec{Base: &b[0]}
+		v.SetLen(n)
+		g.iov = append(g.iov, v)
+		g.size += n
+	}
+	return len(b), nil
+}
+
+// discard consumes n bytes of a read.
+type discard struct{ n int }
+
+func (d *discard) Write(b []byte) (int, error) {
+	if len(b) > d.n {
+		n := d.n
+		d.n = 0
+		return n, io.ErrShortWrite
+	}
+	d.n -= len(b)
+	return len(b), nil
+}
+
+type bytesPayload struct{ b []byte }
+
+func (p *bytesPayload) Len() int { return len(p.b) }
+
+func (p *bytesPayload) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n := copy(b, p.b)
+	p.b = p.b[n:]
+	return n, nil
+}
+
+// The calls below are raw: their descriptors do not block, and a call of microseconds needs no word
+// to the scheduler.
+
+func read(fd int, b []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func writev(fd int, iov []unix.Iovec) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}

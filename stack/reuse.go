@@ -1,0 +1,57 @@
+//go:build linux
+
+package stack
+
+import "time"
+
+// repeatedSYN handles a SYN on a 4-tuple in use, and reports whether netstack is to see it. It is
+// called with Stack.mu held and releases it.
+func (c *conn) repeatedSYN(isn uint32, frame [][]byte) (deliver bool) {
+	s, h, phase := c.stack, c.handshake, c.phase.Load()
+	if c.isn == isn && phase <= acknowledged {
+		retry := phase == synSent && c.fd < 0 && !h.dialling
+		h.dialling = h.dialling || retry
+		s.mu.Unlock()
+		if retry {
+			c.dial()
+		}
+		return phase != synSent // our SYN-ACK was lost
+	}
+	waits := c.next != nil && c.next.isn == isn
+	if !waits && phase != synReceived {
+		c.next = &nextSYN{isn: isn, packet: keepSYN(frame), at: time.Now()}
+		s.charge(c)
+	}
+	s.mu.Unlock()
+	switch {
+	case phase == synSent:
+		c.end(givenUp)
+	case waits, phase == synReceived:
+		c.challenge(keepSYN(frame))
+	}
+	return false
+}
+
+// challenge has netstack ask the client of a SYN with a new number whether it has given up the
+// connection that netstack knows (RFC 5961 §4). It then sends a RST, and its SYN again. The stack
+// does not begin the next connection by itself: connection tracking has to see that SYN.
+//
+// Netstack gets the SYN with the number of the connection's own. To the new number it would answer
+// with a RST, which refuses the new connection, where that lies in the window of a handshake, and
+// where a RST of the client is still in its queue.
+func (c *conn) challenge(syn []byte) {
+	renumberSYN(syn, c.isn)
+	c.stack.deliver(newPacket(syn))
+}
+
+// nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack
+// works on segments in its own time, and may not yet have seen the RST or the last ACK that the
+// client has sent right before. If it ends within nextSYNAge, the SYN begins the next connection;
+// after that the client sends another one.
+type nextSYN struct {
+	isn    uint32
+	packet []byte
+	at     time.Time
+}
+
+const nextSYNAge = time.Second // when clients send a SYN again (RFC 6298 §2)
