@@ -15,10 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/query"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 )
 
@@ -91,7 +92,7 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 // files returns the files to search, in the order of their records.
 func (f *logFlags) files(args []string) ([]string, error) {
 	if len(args) > 0 {
-		return audit.InOrder(args)
+		return record.InOrder(args)
 	}
 	c, err := config.Load(f.config)
 	if err != nil {
@@ -101,7 +102,7 @@ func (f *logFlags) files(args []string) ([]string, error) {
 	if i < 0 {
 		return nil, hint.Usage(errors.New("no JSON log to search"), "name its FILE, or with -c the config that has one")
 	}
-	return audit.Files(c.Tap.Log[i].Path)
+	return logfile.Files(c.Tap.Log[i].Path)
 }
 
 // query reads the flags; times are relative to now.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/logfile"
 	"syntap/tap"
 	"syntap/tap/capture"
 )
@@ -25,7 +25,7 @@ func createPassed(path string, stdout io.Writer) (*passedFile, error) {
 	if path == "-" {
 		return &passedFile{buf: bufio.NewWriter(stdout)}, nil
 	}
-	file, err := audit.Create(path)
+	file, err := logfile.Create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (f *passedFile) close() error {
 	err := f.begin(capture.LinkTypeRaw)
 	err = errors.Join(err, f.flush())
 	if f.file != nil {
-		err = errors.Join(err, audit.Close(f.file))
+		err = errors.Join(err, logfile.Close(f.file))
 	}
 	return err
 }

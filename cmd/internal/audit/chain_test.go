@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -31,8 +32,8 @@ func chainedLog(t *testing.T, keyFile string, records int) (names []string) {
 		must(t, s.Close())
 	}
 	names, _ = contents(t, path)
-	must(t, compressFile(t.Context(), names[len(names)-2]))
-	names[len(names)-2] += gzipSuffix
+	must(t, logfile.Compress(t.Context(), names[len(names)-2]))
+	names[len(names)-2] += ".gz"
 	return names
 }
 
@@ -167,9 +168,8 @@ func TestChainBegins(t *testing.T) {
 func TestChainAfterLoss(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)
-	s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})
-	disk := &full{w: s.out.file, room: 1 << 20}
-	s.out.w = disk
+	disk := &full{room: 1 << 20}
+	s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{writer: disk.on})
 	for _, room := range []int{1 << 20, 100, 1 << 20} {
 		disk.free(room)
 		_ = s.Record(handshake(1, start))

@@ -111,48 +111,33 @@
 //
 // # Files
 //
-// A log is opened for appending, without following a link, and not in a directory where everyone
-// may rename it away. The bytes of a batch go out in one write, so a process that dies leaves whole
-// lines; after a power cut or a full disk the end may be broken. What is written when a write fails
-// half way, or a sync, is taken back at once; where that is not possible, as in a pipe, the rest
-// follows. What is broken when a log is opened is mended then: the beginning of a JSON record is
-// cut off, a line of text gets its end, a capture is cut back to whole packets. A file that is not
-// such a log is left alone and refused. Numbering goes on from the last line. A log has one writer:
-// its file is locked (flock(2)), and another process is refused with the number of the first.
+// Package logfile opens, writes, rotates and repairs the files. The formats add the repair of their
+// last line: the beginning of a JSON record is cut off, a line of text gets its end, a capture is cut
+// back to whole packets (resume.go). A file that is no such log is left alone and refused. Numbers go
+// on from the last line; where the file is absent or empty, from the youngest rotated one.
 //
 // # Reload
 //
-// Log.Reload changes the sinks of a running log (reload.go): all new ones are opened first, and
-// nothing changes where one cannot be. The writer of a file whose sink changes writes what has
-// gathered before the next sink looks for the last record in the file, and then hands over its
-// queue; it never stands still for longer than that. A log that cannot be written cannot be changed
-// either, but be replaced by one in another place.
+// Log.Reload changes the sinks of a running log (reload.go): it opens all new ones first, and changes
+// nothing where one cannot be opened. The writer of a file whose sink changes writes its batch before
+// the next sink looks for the last record in the file, and then hands over its queue; it never stands
+// still for longer than that. A log that cannot be written cannot be changed, only be replaced by one
+// in another place.
 //
-// # Rotation
+// # Locks
 //
-// A sink begins a new file (rotation.go) when the next batch would make the present one larger than
-// max_size, or when that is older than max_age; a file system that does not know when a file was
-// made takes the time of the last write before it was opened. Only whole batches stand in a file.
-// The old one is renamed to STEM-TIME.EXT, with a time that is later than that of all others
-// whatever the clock says. A goroutine compresses old files, in small pieces so that packets do not
-// wait, and removes all but max_files of them; what it has no time for the next run does. A file
-// that cannot be rotated goes on growing.
+// A lock is taken only while those above it in this list may be held, never the other way round:
 //
-// Others may rotate too. Reopen (SIGHUP) goes on in the file that has the log's name then; until
-// then records go on into the renamed one. A file that was deleted is made anew with the next
-// batch. Where a link, a directory or a pipe has taken the log's name, or the directory is gone,
-// the log cannot be written, and on_full holds, until that is over. One that was truncated lost
-// what came between the copy and the cut; nobody can know how much, so the program's log says it
-// and numbering goes on.
+//	Log.mu         the list of writers. Held for reading by everything that puts records into queues,
+//	               and by Admission; for writing for a moment, by a reload.
+//	entrance.mu    the SYNs kept out since admission was closed.
+//	writer.mu      the loss that waits to be announced.
+//	queue.mu       records on their way.
+//	ends.mu        ends of connections on their way.
 //
-// Where the log's file is absent or empty at the start, the numbers go on from the youngest rotated
-// file (predecessor.go).
-//
-// # Why not timberjack
-//
-// DeRuina/timberjack, read at v1.4.9, rotates within Write and hides the file. It opens through
-// symbolic links and without O_APPEND, so what a full disk took of a batch could not be taken back,
-// and a capture could not begin with its head; it goes on in the renamed or truncated file, refuses
-// a write that is larger than a whole file, counts age in days, and tells of errors on standard
-// error.
+// vouch.mu, the head's, is taken by a sink and by the goroutine that copies heads; neither holds
+// another one then. No lock is held over a write to a file, but vouch.mu over that to the head file,
+// which is no longer than a sector. A Sink, its formats and its file have no lock: one goroutine has
+// them at a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu
+// held for reading, or none; they must not call the Log.
 package audit

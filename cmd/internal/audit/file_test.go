@@ -32,51 +32,6 @@ func TestFileIsMade(t *testing.T) {
 	}
 }
 
-// A link that is made between looking and opening is not followed either.
-func TestFileBecomesLink(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path, target, next := filepath.Join(dir, "log"), filepath.Join(dir, "target"), filepath.Join(dir, "next")
-	must(t, os.WriteFile(target, nil, 0o600))
-	precious, err := os.Stat(target)
-	must(t, err)
-	swapped := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < 2000 && err == nil; i++ {
-			if i%2 == 0 {
-				err = os.Symlink(target, next)
-			} else {
-				err = os.WriteFile(next, nil, 0o600)
-			}
-			err = errors.Join(err, os.Rename(next, path))
-		}
-		swapped <- err
-	}()
-	opened := 0
-	for done := false; !done; {
-		select {
-		case err := <-swapped:
-			must(t, err)
-			done = true
-		default:
-		}
-		f, err := openFile(path, access{append: true})
-		if err != nil {
-			continue
-		}
-		opened++
-		info, err := f.Stat()
-		must(t, errors.Join(err, f.Close()))
-		if os.SameFile(info, precious) {
-			t.Fatal("the target of the link was opened")
-		}
-	}
-	if opened == 0 {
-		t.Error("no file was opened")
-	}
-}
-
 func TestFileIsAppendedToOrBegunAnew(t *testing.T) {
 	t.Parallel()
 	for _, truncate := range []bool{false, true} {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -141,12 +142,13 @@ func (h *headFile) open() error {
 		}
 		h.close()
 	}
-	f, err := openFile(h.path, access{shared: true})
+	f, err := logfile.OpenShared(h.path)
 	if err != nil {
 		return err
 	}
 	info, err := f.Stat()
-	if err := closing(f, err); err != nil {
+	if err != nil {
+		f.Close()
 		return err
 	}
 	h.file, h.info, h.size = f, info, info.Size()

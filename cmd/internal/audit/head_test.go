@@ -14,6 +14,8 @@ import (
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
+	"syntap/cmd/internal/record"
 	"syntap/tun/tuntest"
 )
 
@@ -76,11 +78,11 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 		"all records":  edit(func([]string) []string { return nil }),
 		"file":         func(l *vouchedLog) error { return os.Remove(l.sink.Path) },
 		"records and head": func(l *vouchedLog) error {
-			return errors.Join(os.Remove(l.sink.Path), os.Remove(l.sink.Path+headSuffix))
+			return errors.Join(os.Remove(l.sink.Path), os.Remove(l.sink.Path+logfile.HeadSuffix))
 		},
 		"head alone, and records": func(l *vouchedLog) error {
 			l.sink.ChainAnchor = nil
-			if err := os.Remove(l.sink.Path + headSuffix); err != nil {
+			if err := os.Remove(l.sink.Path + logfile.HeadSuffix); err != nil {
 				return err
 			}
 			return edit(func(lines []string) []string { return lines[:2] })(l)
@@ -90,7 +92,7 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 			if err := edit(func(lines []string) []string { return lines[:2] })(l); err != nil {
 				return err
 			}
-			return os.WriteFile(l.sink.Path+headSuffix, []byte(`{"time":"2026-11-23T07:50:00Z","log":"x","seq":2,"hash":"`+strings.Repeat("0", 64)+`","keyed":true,"sum":"`+strings.Repeat("0", 64)+`"}`), 0o600)
+			return os.WriteFile(l.sink.Path+logfile.HeadSuffix, []byte(`{"time":"2026-11-23T07:50:00Z","log":"x","seq":2,"hash":"`+strings.Repeat("0", 64)+`","keyed":true,"sum":"`+strings.Repeat("0", 64)+`"}`), 0o600)
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(tamper)) {
@@ -116,7 +118,7 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 			if len(l.said.AllEntries()) != 0 {
 				t.Errorf("the start after that says %v", l.said.AllEntries())
 			}
-			must(t, os.Remove(l.sink.Path+headSuffix)) // the chain itself tells
+			must(t, os.Remove(l.sink.Path+logfile.HeadSuffix)) // the chain itself tells
 			if got := l.verify(t, Verifying{}); got == "" {
 				t.Error("not found by the chain")
 			}
@@ -132,19 +134,19 @@ func TestHeadFindsNothing(t *testing.T) {
 	l.sink.MaxSize, l.sink.MaxFiles = 4<<10, 2
 	for range 4 {
 		l.run(t, 20)
-		before, err := os.ReadFile(l.sink.Path + headSuffix)
+		before, err := os.ReadFile(l.sink.Path + logfile.HeadSuffix)
 		must(t, err)
 		l.run(t, 2)
-		must(t, os.WriteFile(l.sink.Path+headSuffix, before, 0o600))
+		must(t, os.WriteFile(l.sink.Path+logfile.HeadSuffix, before, 0o600))
 		must(t, os.WriteFile(l.sink.ChainAnchor[0], before, 0o600))
 	}
 	l.run(t, 1)
-	files, err := Files(l.sink.Path)
+	files, err := logfile.Files(l.sink.Path)
 	must(t, err)
 	if len(files) > 4 || len(l.said.AllEntries()) != 0 {
 		t.Errorf("%d files, the start says %v", len(files), l.said.AllEntries())
 	}
-	if first, err := FirstSeq(files[0]); err != nil || first < 20 {
+	if first, err := record.FirstSeq(files[0]); err != nil || first < 20 {
 		t.Errorf("the log begins with %d, %v: nothing was removed", first, err)
 	}
 	if got := l.verify(t, Verifying{Heads: l.sink.ChainAnchor}); got != "" {
@@ -165,7 +167,7 @@ func TestVerifyWithoutKey(t *testing.T) {
 	if v, err := Verify(t.Context(), []string{l.sink.Path}, Verifying{}); err != nil || !v.Unproven {
 		t.Errorf("%+v, %v", v, err)
 	}
-	must(t, os.Remove(l.sink.Path+headSuffix))
+	must(t, os.Remove(l.sink.Path+logfile.HeadSuffix))
 	if v, err := Verify(t.Context(), []string{l.sink.Path}, Verifying{}); err != nil || !v.Unproven {
 		t.Errorf("without a head: %+v, %v", v, err)
 	}
@@ -176,7 +178,7 @@ func TestHeadIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	l := newVouchedLog(t)
 	s := open(t, l.sink, Options{})
-	path := l.sink.Path + headSuffix
+	path := l.sink.Path + logfile.HeadSuffix
 	write := func() {
 		t.Helper()
 		must(t, s.Record(handshake(1, start)))

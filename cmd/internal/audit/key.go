@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -18,7 +19,7 @@ func newChain(keyFile string) (*record.Chain, error) {
 	}
 	key, err := readKey(keyFile)
 	if err != nil {
-		return nil, hint.Fail(fmt.Errorf("read key %s: %w", keyFile, cause(err)), "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+		return nil, hint.Fail(fmt.Errorf("read key %s: %w", keyFile, logfile.Cause(err)), "make one with: (umask 077; openssl rand -hex 32 > FILE)")
 	}
 	return record.NewChain(key), nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap/tcpdump"
 )
@@ -24,14 +25,24 @@ type Options struct {
 	Logger logrus.FieldLogger // of the program, for what becomes of files; nil = nobody is told
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
 
-	succeeds bool // the writer of the same file is about to give way
+	succeeds bool                     // the writer of the same file is about to give way
+	writer   func(*os.File) io.Writer // for the bytes of a file; nil = the file itself
 }
 
 // Open opens the place that c names and makes it ready for the next record. A file is appended to,
-// and what a crash left broken at its end is mended first; a link, or a file in a directory open to
-// everyone, is refused.
+// and an end that a crash has left broken is repaired first; a link, or a file in a directory open
+// to everyone, is refused.
 func Open(c config.Sink, o Options) (*Sink, error) {
-	s := &Sink{config: c, path: c.Path, format: c.Format, limit: maxBatch, gathered: loss{reason: record.WriteError}}
+	s := &Sink{
+		config: c, path: c.Path, format: c.Format, limit: maxBatch, gathered: loss{reason: record.WriteError},
+		logger: o.Logger, now: o.Now,
+	}
+	if s.logger == nil {
+		s.logger = silent()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
 	if c.MaxSize > 0 { // no file is larger, unless a record is
 		s.limit = min(s.limit, max(1, int(c.MaxSize/2)))
 	}
@@ -41,36 +52,72 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		}
 		s.hooks.Add(h)
 	}
-	resume, err := s.setFormat(c, o)
+	place, err := s.setFormat(c, o)
 	if err != nil {
 		return nil, err
 	}
-	s.out.path, s.out.resume, s.out.sync = c.Path, resume, c.Sync && c.Path != "-"
-	s.out.now, s.out.logger = o.Now, o.Logger
-	if s.out.now == nil {
-		s.out.now = time.Now
-	}
-	if s.out.logger == nil {
-		s.out.logger = silent()
-	}
 	if s.chain != nil {
-		s.vouch = newVouch(c, s.chain, s.out.logger, s.out.now)
+		s.vouch = newVouch(c, s.chain, s.logger, s.now)
 	}
-	if err := s.open(c, o); err != nil {
+	if err := s.open(c, o, place); err != nil {
 		return nil, err
 	}
 	if s.vouch != nil {
 		s.vouch.start()
 		if !o.succeeds {
-			_ = s.Flush() // what is wrong with the log; else it is announced later
+			_ = s.Flush() // the gaps that checkHead has found; after a reload they are announced later
 		}
 	}
 	return s, nil
 }
 
-// setFormat sets how the sink writes events, and returns how the end of a file of the format is
-// repaired.
-func (s *Sink) setFormat(c config.Sink, o Options) (resume func(*os.File) error, err error) {
+func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error) {
+	if s.path == "-" {
+		stdout := o.Stdout
+		if stdout == nil {
+			stdout = os.Stdout
+		}
+		s.out = logfile.NewStream(stdout, place.Head)
+		return s.failed(s.out.Begin())
+	}
+	place.Path, place.Sync, place.Truncate, place.Shared = c.Path, c.Sync, o.Truncate, o.succeeds
+	place.Logger, place.Now, place.Writer = s.logger, s.now, o.writer
+	if s.out, err = logfile.Open(place); err != nil {
+		return err
+	}
+	if err := s.prepare(c); err != nil {
+		_ = s.out.Close() // nothing of ours is in it
+		return err
+	}
+	rotation := logfile.Rotation{MaxSize: int64(c.MaxSize), MaxAge: c.MaxAge, MaxFiles: c.MaxFiles, Compress: c.Compress}
+	if s.chain != nil {
+		rotation.MayRemove = s.mayRemove
+	}
+	s.out.StartRotation(rotation)
+	s.announceRotated()
+	return nil
+}
+
+// prepare makes an open file ready for the first record.
+func (s *Sink) prepare(c config.Sink) error {
+	if s.mixed && s.out.Size() > 0 { // a file is chained as a whole
+		if err := s.out.Rotate(); err != nil {
+			return err
+		}
+	}
+	if err := s.out.Begin(); err != nil {
+		return s.failed(err)
+	}
+	if s.vouch == nil {
+		return nil
+	}
+	s.checkHead(c)
+	return s.vouch.open()
+}
+
+// setFormat sets how the sink writes events, and returns the head of a file of the format and how
+// its end is repaired.
+func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err error) {
 	switch c.Format {
 	case config.Classic, config.Modern:
 		f := &textFormat{printer: tcpdump.Printer{Timestamp: c.Timestamp, Relative: c.Relative, Location: o.Location}}
@@ -79,58 +126,26 @@ func (s *Sink) setFormat(c config.Sink, o Options) (resume func(*os.File) error,
 		}
 		s.byPacket = c.Order == config.ByPacket
 		s.form = f
-		return resumeText, nil
+		place.Repair = logfile.EndText
 	case config.JSON:
 		if c.Chain {
 			if s.chain, err = newChain(c.ChainKey); err != nil {
-				return nil, err
+				return place, err
 			}
 		}
 		s.form = &jsonFormat{record.Writer{Chain: s.chain}}
-		return s.resumeJSON, nil
+		place.Repair = s.resumeJSON
 	case config.PCAPNG:
 		f, err := newPCAPNG()
 		if err != nil {
-			return nil, err
+			return place, err
 		}
-		s.out.head, s.out.headless = bytes.Clone(f.b.Bytes()), true
 		s.form = f
-		return resumePCAPNG, nil
+		place.Head, place.Repair = bytes.Clone(f.b.Bytes()), resumePCAPNG
+	default:
+		return place, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
 	}
-	return nil, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
-}
-
-func (s *Sink) open(c config.Sink, o Options) error {
-	if s.path == "-" {
-		s.out.w = o.Stdout
-		if o.Stdout == nil {
-			s.out.w = os.Stdout
-		}
-		return s.failed(s.out.begin())
-	}
-	if err := s.out.open(access{truncate: o.Truncate, shared: o.succeeds}); err != nil {
-		return err
-	}
-	if s.mixed && s.out.size > 0 { // a file is chained as a whole
-		if err := s.out.rotate(); err != nil {
-			_ = s.out.close()
-			return err
-		}
-	}
-	if err := s.out.begin(); err != nil {
-		_ = s.out.close() // it is empty
-		return s.failed(err)
-	}
-	if s.vouch != nil {
-		s.checkHead(c)
-		if err := s.vouch.open(); err != nil {
-			_ = s.out.close()
-			return err
-		}
-	}
-	s.out.rotation = newRotation(c, s.out.logger)
-	s.announceRotated()
-	return nil
+	return place, nil
 }
 
 // silent returns a logger that says nothing.
@@ -144,7 +159,7 @@ func silent() logrus.FieldLogger {
 // hash, to go on from.
 func (s *Sink) resumeJSON(f *os.File) error {
 	last, err := resumeJSON(f)
-	if err != nil || s.out.file != nil { // the numbers go on
+	if err != nil || s.out != nil { // after a rotation the numbers go on
 		return err
 	}
 	if last == nil {

@@ -24,7 +24,7 @@ func open(t testing.TB, c config.Sink, o Options) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.out.close() })
+	t.Cleanup(func() { s.out.Close() })
 	return s
 }
 

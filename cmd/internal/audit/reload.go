@@ -143,7 +143,7 @@ func (w *writer) giveWay(c change) bool {
 		return false
 	}
 	next.succeed(w.sink)
-	w.told(errors.Join(w.sink.close(), next.out.lock()))
+	w.told(errors.Join(w.sink.close(), next.out.Lock()))
 	return true
 }
 

@@ -35,7 +35,7 @@ func TestResumeJSON(t *testing.T) {
 		{"text without end of line", "precious", "", 0, "it does not end in a record"},
 		{"JSON without a number", `{"a":1}` + "\n", "", 0, "its last line is not a record"},
 		{"empty last line", `{"seq":3}` + "\n\n", "", 0, "its last line is not a record"},
-		{"longer than any record", strings.Repeat("x", maxRecord+100) + "\n", "", 0, "its last line is longer than 16777216 bytes"},
+		{"longer than any record", strings.Repeat("x", 16<<20+100) + "\n", "", 0, "its last line is longer than 16777216 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -17,7 +18,7 @@ import (
 // is said, and stands in the log from now on: the chain goes on from the head, so that whoever
 // verifies it finds the hole too.
 func (s *Sink) checkHead(c config.Sink) {
-	places := []string{c.Path + headSuffix}
+	places := []string{c.Path + logfile.HeadSuffix}
 	for _, to := range c.ChainAnchor {
 		if to != config.Journald {
 			places = append(places, to)
@@ -67,34 +68,34 @@ func (s *Sink) checkHead(c config.Sink) {
 
 // broken has the log say what is wrong with it.
 func (s *Sink) broken(l loss, fields logrus.Fields, message string) {
-	l.from, l.to = s.out.now(), s.out.now()
+	l.from, l.to = s.now(), s.now()
 	l.n = 1
 	if l.first > 0 {
 		l.n = l.last - l.first + 1
 	}
 	s.missed(l)
-	s.out.logger.WithFields(fields).WithField("path", s.path).Error(message)
+	s.logger.WithFields(fields).WithField("path", s.path).Error(message)
 }
 
 // has reports whether the record of a head is in the log.
 func (s *Sink) has(h head) bool {
-	files, err := Files(s.path)
+	files, err := logfile.Files(s.path)
 	if err != nil {
 		return false
 	}
 	for _, file := range slices.Backward(files) {
-		seq, err := FirstSeq(file)
+		seq, err := record.FirstSeq(file)
 		if err != nil || seq == 0 || seq > h.Seq {
 			continue
 		}
-		r, err := OpenRead(file)
+		r, err := logfile.OpenRead(file)
 		if err != nil {
 			return false
 		}
 		found := false
-		lines := bufio.NewReaderSize(r, maxLine)
+		lines := bufio.NewReaderSize(r, record.MaxLine)
 		for line, err := lines.ReadSlice('\n'); err == nil && !found; line, err = lines.ReadSlice('\n') {
-			if seq, _ := seqOf(line); seq == h.Seq {
+			if seq, _ := record.SeqOf(line); seq == h.Seq {
 				l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
 				found = ok && l.Hash == h.Hash && s.chain.Sum(l.Text) == l.Hash
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
@@ -31,9 +32,13 @@ type Sink struct {
 
 	form  format
 	hooks logrus.LevelHooks // nil = none
-	event Event             // being written
+
+	logger logrus.FieldLogger // of the program
+	now    func() time.Time   // the clock of rotation and of heads
+
+	event Event // being written
 	batch bytes.Buffer
-	out   output
+	out   *logfile.File
 
 	chain *record.Chain // of a JSON log; nil = none
 	vouch *vouch        // with a chain
@@ -41,6 +46,8 @@ type Sink struct {
 
 	end  position // of the log with the batch
 	safe position // of the log as it is written
+
+	removable atomic.Uint64 // of a chained log: rotated files may go whose records have no greater number
 
 	gathered  loss   // the records of the batch, lost if it cannot be written
 	pending   []loss // not yet announced, one for each reason
@@ -181,7 +188,7 @@ func (s *Sink) Flush() error {
 	}
 	if s.chain != nil {
 		s.end.hash = s.chain.Last
-		s.vouch.wrote(s.end.seq, s.end.hash, s.out.file)
+		s.vouch.wrote(s.end.seq, s.end.hash, s.out.Descriptor())
 	}
 	s.safe, s.err = s.end, nil
 	s.removeRotated(announced)
@@ -204,11 +211,11 @@ func (s *Sink) lose(records loss, announced []loss) {
 // write writes the batch. Of a batch that is kept only the rest remains if a part is out for good.
 func (s *Sink) write() error {
 	if !s.keep && s.format != config.PCAPNG {
-		if err := s.out.mend(); err != nil {
+		if err := s.out.EndLine(); err != nil {
 			return err
 		}
 	}
-	n, err := s.out.write(s.batch.Bytes())
+	n, err := s.out.Write(s.batch.Bytes())
 	s.batch.Next(n)
 	return err
 }
@@ -218,7 +225,7 @@ func (s *Sink) failed(err error) error {
 	if pathError := new(fs.PathError); err == nil || errors.As(err, &pathError) && pathError.Op != "write" {
 		return err
 	}
-	return fmt.Errorf("write log %s: %w", s.path, cause(err))
+	return fmt.Errorf("write log %s: %w", s.path, logfile.Cause(err))
 }
 
 // Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by
@@ -228,17 +235,17 @@ func (s *Sink) Reopen() error {
 	if s.path == "-" {
 		return err
 	}
-	if s.out.torn && s.keep {
+	if s.out.Torn() && s.keep {
 		return err // the rest belongs into the same file
 	}
-	return errors.Join(err, s.out.reopen(), s.failed(s.out.begin()))
+	return errors.Join(err, s.out.Reopen(), s.failed(s.out.Begin()))
 }
 
 // Close writes what has gathered and closes the file.
 func (s *Sink) Close() error {
 	err := s.Flush()
 	if closeErr := s.close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("close log %s: %w", s.path, cause(closeErr))
+		err = fmt.Errorf("close log %s: %w", s.path, logfile.Cause(closeErr))
 	}
 	return err
 }
@@ -247,17 +254,20 @@ func (s *Sink) close() error {
 	if s.vouch != nil {
 		s.vouch.close()
 	}
-	return s.out.close()
+	return s.out.Close()
 }
 
 // announceRotated has a chained log say which records rotation is about to remove with its oldest
 // files: without that verify would miss them.
 func (s *Sink) announceRotated() {
-	if s.chain == nil || s.out.rotation == nil {
+	oldest, kept, ok := s.out.Surplus()
+	if !ok || s.chain == nil {
 		return
 	}
-	if first, last := s.out.rotation.leaving(); last > s.out.rotation.removable.Load() {
-		now := s.out.now()
+	first, err := record.FirstSeq(oldest)
+	next, nextErr := record.FirstSeq(kept)
+	if last := next - 1; err == nil && nextErr == nil && next > first && last > s.removable.Load() {
+		now := s.now()
 		s.missed(loss{reason: record.Rotated, n: last - first + 1, from: now, to: now, first: first, last: last})
 	}
 }
@@ -266,12 +276,18 @@ func (s *Sink) announceRotated() {
 func (s *Sink) removeRotated(announced []loss) {
 	for _, l := range announced {
 		if l.reason == record.Rotated {
-			s.out.rotation.removable.Store(l.last)
-			s.out.rotation.tidySoon()
+			s.removable.Store(l.last)
+			s.out.Tidy()
 		}
 	}
-	if s.out.rotated {
-		s.out.rotated = false
+	if s.out.Rotated() {
 		s.announceRotated()
 	}
+}
+
+// mayRemove reports whether the file of a chained log before next may be removed: the log has
+// announced all its records. It may be called by any goroutine.
+func (s *Sink) mayRemove(next string) bool {
+	first, err := record.FirstSeq(next)
+	return err == nil && first > 0 && first-1 <= s.removable.Load()
 }

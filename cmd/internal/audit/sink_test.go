@@ -28,6 +28,12 @@ type full struct {
 	writes int
 }
 
+// on is the disk that a file is on.
+func (f *full) on(file *os.File) io.Writer {
+	f.w = file
+	return f
+}
+
 // free makes room, and returns how many writes there have been.
 func (f *full) free(room int) (writes int) {
 	f.mu.Lock()
@@ -54,12 +60,11 @@ func (f *full) Write(b []byte) (int, error) {
 func TestSinkDiskFull(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)
-	s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{})
+	disk := &full{room: 1 << 20}
+	s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{writer: disk.on})
 	must(t, s.Record(handshake(1, start)))
 	must(t, s.Flush())
-
-	disk := &full{w: s.out.file, room: 1000}
-	s.out.w = disk
+	disk.free(1000)
 	for i := range 3 {
 		must(t, s.Record(handshake(2, start.Add(time.Duration(i)*time.Second))))
 		must(t, s.Record(handshake(3, start)))

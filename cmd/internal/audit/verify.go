@@ -2,15 +2,13 @@ package audit
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"time"
 
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -51,7 +49,7 @@ func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) 
 	if err := v.findHeads(ctx, files, o); err != nil { // before the log is read: it may be written to
 		return Verified{}, err
 	}
-	if files, err = InOrder(files); err != nil {
+	if files, err = record.InOrder(files); err != nil {
 		return Verified{}, err
 	}
 	for _, file := range files {
@@ -62,46 +60,6 @@ func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) 
 	v.Files = len(files)
 	v.judge()
 	return v.Verified, nil
-}
-
-// InOrder sorts the files of a log by their first records. The side files among them are left out.
-func InOrder(files []string) ([]string, error) {
-	files = slices.DeleteFunc(slices.Clone(files), IsSide)
-	if len(files) == 0 {
-		return nil, errors.New("no logs among the files")
-	}
-	first := make(map[string]uint64)
-	for _, file := range files {
-		seq, err := FirstSeq(file)
-		if err != nil {
-			return nil, err
-		}
-		first[file] = seq
-	}
-	return slices.SortedStableFunc(slices.Values(files), func(a, b string) int { return cmp.Compare(first[a], first[b]) }), nil
-}
-
-// FirstSeq returns the number of the first record of a file, 0 where there is none. It reads
-// nothing out of a pipe.
-func FirstSeq(file string) (uint64, error) {
-	if IsStream(file) {
-		return 0, nil
-	}
-	r, err := OpenRead(file)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	line, _ := bufio.NewReaderSize(r, maxLine).ReadSlice('\n') // what is wrong with it comes later
-	seq, _ := seqOf(line)
-	return seq, nil
-}
-
-// IsStream reports whether a file can be read once only: a pipe, such as a shell makes for
-// <(COMMAND), or a device.
-func IsStream(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
 
 // verifier goes through a log.
@@ -130,11 +88,8 @@ func (v *verifier) broken(format string, args ...any) {
 	}
 }
 
-// maxLine is longer than any record: one of 64 segments with 512 bytes of headers each has 210 KiB.
-const maxLine = 512 << 10
-
 func (v *verifier) file(name string) error {
-	r, err := OpenRead(name)
+	r, err := logfile.OpenRead(name)
 	if err != nil {
 		return err
 	}
@@ -144,7 +99,7 @@ func (v *verifier) file(name string) error {
 }
 
 func (v *verifier) read(name string, r io.Reader) {
-	lines := bufio.NewReaderSize(r, maxLine)
+	lines := bufio.NewReaderSize(r, record.MaxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
 		switch {
@@ -156,7 +111,7 @@ func (v *verifier) read(name string, r io.Reader) {
 			v.broken("%s: cut short after seq %d", name, v.Last)
 			return
 		default: // damaged compression, or the disk
-			v.broken("%s: cannot be read after seq %d: %v", name, v.Last, cause(err))
+			v.broken("%s: cannot be read after seq %d: %v", name, v.Last, logfile.Cause(err))
 			return
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 )
 
 // findHeads collects what vouches for the end of the log.
@@ -55,28 +55,21 @@ func (v *verifier) want(h head, place string) {
 // besides returns the names of the heads that lie beside a log, of which some files are named.
 func besides(files []string) (heads []string) {
 	for _, path := range files {
-		if !IsSide(path) {
-			path = logOf(path) + headSuffix
+		if !logfile.IsSide(path) {
+			path = logfile.LogOf(path) + logfile.HeadSuffix
 		}
-		if strings.HasSuffix(path, headSuffix) && !slices.Contains(heads, path) {
+		if strings.HasSuffix(path, logfile.HeadSuffix) && !slices.Contains(heads, path) {
 			heads = append(heads, path)
 		}
 	}
 	return heads
 }
 
-var stamped = regexp.MustCompile(`-\d{8}T\d{6}\.\d{6}Z(\.[^.]*|)$`)
-
-// logOf returns the name of the log that a file, which may be a rotated one, belongs to.
-func logOf(path string) string {
-	return stamped.ReplaceAllString(strings.TrimSuffix(path, gzipSuffix), "$1")
-}
-
 // askJournal reads the heads of the log in systemd's journal.
 func (v *verifier) askJournal(ctx context.Context, files []string) error {
 	var logs []string
 	for _, path := range files {
-		if path, err := filepath.Abs(logOf(path)); err == nil && !slices.Contains(logs, path) {
+		if path, err := filepath.Abs(logfile.LogOf(path)); err == nil && !slices.Contains(logs, path) {
 			logs = append(logs, path)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -52,7 +53,7 @@ func newVouch(c config.Sink, ch *record.Chain, logger logrus.FieldLogger, now fu
 		news: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	if c.Path != "-" {
-		v.head = &headFile{path: c.Path + headSuffix}
+		v.head = &headFile{path: c.Path + logfile.HeadSuffix}
 		if path, err := filepath.Abs(c.Path); err == nil {
 			v.log = path
 		}
@@ -199,7 +200,7 @@ func (f *anchorFile) name() string { return f.path }
 
 func (f *anchorFile) put(line []byte) error {
 	if err := f.headFile.put(line); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, cause(err))
+		return fmt.Errorf("write %s: %w", f.path, logfile.Cause(err))
 	}
 	return f.sync()
 }

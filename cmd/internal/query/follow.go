@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -131,14 +131,14 @@ func (f *follower) unseen() ([]string, error) {
 	if f.last == 0 { // nothing has been seen, and what was there before was not asked for
 		return nil, nil
 	}
-	files, err := audit.Files(f.path)
+	files, err := logfile.Files(f.path)
 	if err != nil {
 		return nil, err
 	}
 	files = files[:len(files)-1]
 	from := len(files)
 	for ; from > 0; from-- {
-		seq, err := audit.FirstSeq(files[from-1])
+		seq, err := record.FirstSeq(files[from-1])
 		if err != nil {
 			return nil, err
 		}

@@ -5,7 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -35,7 +35,7 @@ func newOnce(files []string) *once {
 
 // leastOf returns the number of the first record of a file, which is its least.
 func leastOf(file string) (seq uint64) {
-	if audit.IsStream(file) { // nothing is known of it, so all before it is remembered
+	if logfile.IsStream(file) { // nothing is known of it, so all before it is remembered
 		return 0
 	}
 	seq = math.MaxUint64

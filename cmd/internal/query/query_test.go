@@ -20,6 +20,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tap/tcpdump"
@@ -205,7 +206,7 @@ func TestRunOverFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log.json")
 	const n = 3000
 	write(t, config.Sink{Format: config.JSON, Path: path, MaxSize: 1 << 20, Compress: true}, attempts(n))
-	files, err := audit.Files(path)
+	files, err := logfile.Files(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
@@ -23,7 +23,7 @@ type lineRun struct {
 func readAll(files []string, blocks memory, next func(lineRun) bool) error {
 	var errs []error
 	for _, file := range files {
-		r, err := audit.OpenRead(file)
+		r, err := logfile.OpenRead(file)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -1,4 +1,4 @@
-package audit
+package logfile
 
 import (
 	"compress/gzip"
@@ -10,12 +10,9 @@ import (
 	"runtime"
 )
 
-// unfinishedSuffix is of a file that is being compressed, behind gzipSuffix.
-const unfinishedSuffix = ".tmp"
-
-// compressFile replaces a file by its compressed form, with the same times. The new file gets its
+// Compress replaces a file by its compressed form, with the same times. The new file gets its
 // name when it is whole, so that a crash leaves one of the two.
-func compressFile(ctx context.Context, path string) (err error) {
+func Compress(ctx context.Context, path string) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("compress log %s: %w", path, err)
@@ -54,7 +51,7 @@ func compressFile(ctx context.Context, path string) (err error) {
 	return os.Remove(path)
 }
 
-// compress copies in small pieces and lets others run after each: packets do not wait for it.
+// compress copies in small pieces and yields after each: packets do not wait for it.
 func compress(ctx context.Context, w io.Writer, r io.Reader) error {
 	const piece = 16 << 10
 	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)

@@ -1,4 +1,4 @@
-package audit
+package logfile
 
 import (
 	"errors"
@@ -14,12 +14,12 @@ import (
 type access struct {
 	append   bool
 	truncate bool // begin it anew
-	shared   bool // its writer is about to give way to us: it is locked when that has closed it
+	shared   bool // without the lock
 }
 
 // openFile opens a log for reading and writing, makes it where it is not there, and locks it: two
-// processes in one log would number records twice. Whoever can write into the log's directory could
-// lead the writes elsewhere, so symbolic links and directories open to everyone are refused.
+// processes in one log would number records twice. A user who can write into the log's directory
+// could lead the writes elsewhere, so symbolic links and directories open to everyone are refused.
 func openFile(path string, a access) (*os.File, error) {
 	flag := 0
 	if a.append {
@@ -42,7 +42,7 @@ func openFile(path string, a access) (*os.File, error) {
 }
 
 func cannotOpen(path string, err error) error {
-	return &fs.PathError{Op: "open log", Path: path, Err: cause(err)}
+	return &fs.PathError{Op: "open log", Path: path, Err: Cause(err)}
 }
 
 // closing closes f after an error.
@@ -75,6 +75,10 @@ func (e *busyError) Error() string {
 	}
 }
 
+// OpenShared opens a file for reading and writing, and makes it where it is not there, with the same
+// care but without a lock.
+func OpenShared(path string) (*os.File, error) { return openFile(path, access{shared: true}) }
+
 // Create makes a file to write, or begins one anew, with the care that openFile takes.
 func Create(path string) (*os.File, error) { return openFile(path, access{truncate: true}) }
 
@@ -85,8 +89,8 @@ func Close(f *os.File) error {
 	return f.Close()
 }
 
-// cause strips the operation and the path off an error that is about to get them anyway.
-func cause(err error) error {
+// Cause strips the operation and the path off an error that is about to get them anyway.
+func Cause(err error) error {
 	if pathError := new(fs.PathError); errors.As(err, &pathError) {
 		return pathError.Err
 	}
@@ -102,8 +106,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir)
 	}
-	// What stands there now makes the better message, and keeps devices from being opened; noFollow
-	// is what keeps a link made meanwhile from being followed.
+	// Lstat gives the better message, and keeps devices from being opened; noFollow holds also for a
+	// link that is made meanwhile.
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeCharDevice == 0 {
 		if err := mustBeRegular(info); err != nil {
 			return nil, err
@@ -123,7 +127,7 @@ func openRegular(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// mustBeRegular refuses what is no file to append to.
+// mustBeRegular refuses everything but a regular file.
 func mustBeRegular(info fs.FileInfo) error {
 	switch {
 	case info.Mode().IsRegular():

@@ -1,4 +1,4 @@
-package audit
+package logfile
 
 import (
 	"io/fs"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// born returns when a file was made; where the file system does not tell, when it was last written
+// birth returns when a file was made; where the file system does not tell, when it was last written
 // to.
-func born(f *os.File, info fs.FileInfo) time.Time {
+func birth(f *os.File, info fs.FileInfo) time.Time {
 	var st unix.Statx_t
 	err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)
 	if err != nil || st.Mask&unix.STATX_BTIME == 0 {

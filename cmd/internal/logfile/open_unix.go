@@ -1,6 +1,6 @@
 //go:build unix
 
-package audit
+package logfile
 
 import (
 	"io/fs"
