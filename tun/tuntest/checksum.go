@@ -9,92 +9,78 @@ import (
 	"syntap/tun/packet"
 )
 
-// payload is the part of an unfragmented packet without extension headers behind its IP header.
-type payload struct {
-	protocol  uint8
-	src, dst  []byte
-	headerLen int // of the IP header
-	data      []byte
-}
-
-// parse splits a packet and checks the IPv4 header's checksum.
-func parse(b []byte) (payload, error) {
+// parse returns the headers of a whole packet without fragment and extension headers. It checks its
+// length and the IPv4 header's checksum.
+func parse(b []byte) (*packet.Headers, error) {
+	h := new(packet.Headers)
+	h.Parse(b, len(b))
 	switch {
-	case len(b) >= 20 && b[0]>>4 == 4:
-		headerLen, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
-		if headerLen < 20 || headerLen > total || total != len(b) {
-			return payload{}, fmt.Errorf("IPv4 header of %d bytes, total length %d in a packet of %d bytes", headerLen, total, len(b))
-		}
-		if sum := packet.Checksum(b[:headerLen], 0); sum != 0xffff {
-			return payload{}, fmt.Errorf("IPv4 header sums to %#04x", sum)
-		}
-		return payload{b[9], b[12:16], b[16:20], headerLen, b[headerLen:]}, nil
-	case len(b) >= 40 && b[0]>>4 == 6:
-		if length := int(binary.BigEndian.Uint16(b[4:])); length != len(b)-40 {
-			return payload{}, fmt.Errorf("IPv6 payload length %d in a packet of %d bytes", length, len(b))
-		}
-		return payload{b[6], b[8:24], b[24:40], 40, b[40:]}, nil
+	case h.Problem == packet.Malformed || !h.Plain() || h.Length != len(b):
+		return nil, fmt.Errorf("a packet of %d bytes has the headers %+v", len(b), *h)
+	case h.Version == 4 && !packet.IPv4HeaderIntact(b[:h.HeaderLen]):
+		return nil, errors.New("the checksum of the IPv4 header is wrong")
 	}
-	return payload{}, errors.New("not a whole IP packet")
+	return h, nil
 }
 
-// checksumOffset returns where the checksum of a message with a pseudo-header stands.
-func checksumOffset(protocol uint8) (offset int, ok bool) {
-	switch protocol {
-	case protocolTCP:
-		return 16, true
-	case protocolUDP:
-		return 6, true
-	case protocolICMPv6:
-		return 2, true
+// checksumOffset returns the offset of the checksum in a TCP or UDP header.
+func checksumOffset(proto uint8) int {
+	if proto == packet.ProtoTCP {
+		return packet.TCPChecksum
 	}
-	return 0, false
+	return 6
+}
+
+// pseudoHeaderSum returns the sum of a packet's pseudo-header; ICMP has none.
+func pseudoHeaderSum(h *packet.Headers, b []byte) uint16 {
+	if h.Proto == packet.ProtoICMP {
+		return 0
+	}
+	src, dst := h.Addrs(b)
+	return packet.PseudoHeaderSum(h.Proto, src, dst, h.Length-h.Offset)
 }
 
 // VerifyChecksums returns the fault in the lengths and checksums of an unfragmented TCP, UDP,
 // ICMP or ICMPv6 packet that is finished, not left to an offload.
 func VerifyChecksums(b []byte) error {
-	p, err := parse(b)
+	h, err := parse(b)
 	if err != nil {
 		return err
 	}
-	initial := uint16(0)
-	if _, ok := checksumOffset(p.protocol); ok {
-		initial = packet.PseudoHeaderSum(p.protocol, p.src, p.dst, len(p.data))
-	} else if p.protocol != protocolICMPv4 {
-		return fmt.Errorf("protocol %d has no checksum known here", p.protocol)
+	switch h.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6:
+	default:
+		return fmt.Errorf("protocol %d has no checksum known here", h.Proto)
 	}
-	if sum := packet.Checksum(p.data, initial); sum != 0xffff {
-		return fmt.Errorf("protocol %d message sums to %#04x", p.protocol, sum)
+	if sum := packet.Checksum(b[h.Offset:], pseudoHeaderSum(h, b)); sum != 0xffff {
+		return fmt.Errorf("protocol %d message sums to %#04x", h.Proto, sum)
 	}
 	return nil
 }
 
 // Offloaded makes a TCP or UDP packet the frame that a kernel with offloads hands over: its
 // checksum field holds the pseudo-header's sum only, and a payload longer than gsoSize is left to
-// be cut into pieces of that many bytes. A gsoSize of 0 leaves no cutting. The frame takes over
-// packet's memory.
+// be cut into pieces of that many bytes. A gsoSize of 0 leaves no cutting. The frame takes over the
+// memory of b.
 func Offloaded(b []byte, gsoSize uint16) Frame {
-	p, err := parse(b)
+	h, err := parse(b)
 	if err != nil {
 		panic("tuntest: offload of a broken packet: " + err.Error())
 	}
-	field, ok := checksumOffset(p.protocol)
-	if !ok || p.protocol == protocolICMPv6 {
+	end, gso := h.End, tun.GSOTCPv4
+	switch {
+	case h.Proto == packet.ProtoUDP:
+		end, gso = h.Offset+packet.UDPHeaderLen, tun.GSOUDP
+	case h.Proto != packet.ProtoTCP:
 		panic("tuntest: offload of neither TCP nor UDP")
+	case h.Version == 6:
+		gso = tun.GSOTCPv6
 	}
-	binary.BigEndian.PutUint16(p.data[field:], packet.PseudoHeaderSum(p.protocol, p.src, p.dst, len(p.data)))
-	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(p.headerLen), CsumOffset: uint16(field)}
-
-	transportLen, gso := 8, tun.GSOUDP
-	if p.protocol == protocolTCP {
-		transportLen, gso = int(p.data[12]>>4)*4, tun.GSOTCPv4
-		if b[0]>>4 == 6 {
-			gso = tun.GSOTCPv6
-		}
-	}
-	if gsoSize > 0 && len(p.data)-transportLen > int(gsoSize) {
-		off.GSO, off.GSOSize, off.HdrLen = gso, gsoSize, uint16(p.headerLen+transportLen)
+	field := checksumOffset(h.Proto)
+	binary.BigEndian.PutUint16(b[h.Offset+field:], pseudoHeaderSum(h, b))
+	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(h.Offset), CsumOffset: uint16(field)}
+	if gsoSize > 0 && len(b)-end > int(gsoSize) {
+		off.GSO, off.GSOSize, off.HdrLen = gso, gsoSize, uint16(end)
 	}
 	return Frame{Data: b, Offload: off}
 }

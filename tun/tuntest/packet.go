@@ -8,24 +8,16 @@ import (
 	"syntap/tun/packet"
 )
 
-// Protocol numbers (IANA).
+// Flags of a TCP header, here too for short scripts.
 const (
-	protocolICMPv4 = 1
-	protocolTCP    = 6
-	protocolUDP    = 17
-	protocolICMPv6 = 58
-)
-
-// Flags of a TCP header (RFC 9293 §3.1, RFC 3168 §6.1).
-const (
-	FIN uint8 = 1 << iota
-	SYN
-	RST
-	PSH
-	ACK
-	URG
-	ECE
-	CWR
+	FIN = packet.FIN
+	SYN = packet.SYN
+	RST = packet.RST
+	PSH = packet.PSH
+	ACK = packet.ACK
+	URG = packet.URG
+	ECE = packet.ECE
+	CWR = packet.CWR
 )
 
 // IP holds the fields of an IP header that a test may want to choose; the zero value stands for an
@@ -95,8 +87,8 @@ func (s TCP) Packet() []byte {
 	be.PutUint16(b[18:], s.Urgent)
 	copy(b[20:], s.Options)
 	b = append(b, s.Payload...)
-	be.PutUint16(b[16:], ^transportSum(protocolTCP, s.Src.Addr(), s.Dst.Addr(), b))
-	return s.IP.Packet(s.Src.Addr(), s.Dst.Addr(), protocolTCP, b)
+	be.PutUint16(b[16:], ^transportSum(packet.ProtoTCP, s.Src.Addr(), s.Dst.Addr(), b))
+	return s.IP.Packet(s.Src.Addr(), s.Dst.Addr(), packet.ProtoTCP, b)
 }
 
 // UDP describes a UDP datagram.
@@ -114,12 +106,12 @@ func (d UDP) Packet() []byte {
 	be.PutUint16(b[2:], d.Dst.Port())
 	be.PutUint16(b[4:], uint16(8+len(d.Payload)))
 	b = append(b, d.Payload...)
-	sum := ^transportSum(protocolUDP, d.Src.Addr(), d.Dst.Addr(), b)
+	sum := ^transportSum(packet.ProtoUDP, d.Src.Addr(), d.Dst.Addr(), b)
 	if sum == 0 {
 		sum = 0xffff // zero would mean "no checksum" (RFC 768)
 	}
 	be.PutUint16(b[6:], sum)
-	return d.IP.Packet(d.Src.Addr(), d.Dst.Addr(), protocolUDP, b)
+	return d.IP.Packet(d.Src.Addr(), d.Dst.Addr(), packet.ProtoUDP, b)
 }
 
 // ICMP describes an ICMP or, between IPv6 addresses, an ICMPv6 message.
@@ -134,9 +126,9 @@ type ICMP struct {
 // Packet returns the message in an IP packet.
 func (m ICMP) Packet() []byte {
 	b := slices.Concat([]byte{m.Type, m.Code, 0, 0}, m.Rest[:], m.Payload)
-	protocol, sum := uint8(protocolICMPv4), packet.Checksum(b, 0)
+	protocol, sum := uint8(packet.ProtoICMP), packet.Checksum(b, 0)
 	if m.Src.Is6() {
-		protocol, sum = protocolICMPv6, transportSum(protocolICMPv6, m.Src, m.Dst, b)
+		protocol, sum = packet.ProtoICMPv6, transportSum(packet.ProtoICMPv6, m.Src, m.Dst, b)
 	}
 	binary.BigEndian.PutUint16(b[2:], ^sum)
 	return m.IP.Packet(m.Src, m.Dst, protocol, b)

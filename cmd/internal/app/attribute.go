@@ -13,6 +13,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/tap"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // attribution names the local user and process in the records of their attempts. The kernel is
@@ -52,7 +53,7 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
 func (a *attribution) segment(k flow.Key, s tap.Segment) {
-	if !isSYN(s.Packet.Data) || !a.local(k.Client.Addr()) {
+	if !isSYN(&s) || !a.local(k.Client.Addr()) {
 		return
 	}
 	a.mu.Lock()
@@ -140,15 +141,11 @@ func (a *attribution) pass(r *tap.Record, t *attributed) {
 	a.next(r)
 }
 
-// isSYN reports whether a packet is a SYN without ACK. Where extension headers hide it no owner is
-// looked up.
-func isSYN(packet []byte) bool {
-	const tcp, syn, synACK = 6, 0x02, 0x12
-	offset, proto := 40, 6
-	if packet[0]>>4 == 4 {
-		offset, proto = int(packet[0]&15)*4, 9
-	}
-	return len(packet) > offset+13 && packet[proto] == tcp && packet[offset+13]&synACK == syn
+// isSYN reports whether a segment is a SYN without ACK.
+func isSYN(s *tap.Segment) bool {
+	flags := int(s.TCP) + packet.TCPFlags
+	return len(s.Packet.Data) > flags &&
+		s.Packet.Data[flags]&(packet.SYN|packet.ACK) == packet.SYN
 }
 
 // close returns when all records have been passed on. None may come after.

@@ -80,7 +80,7 @@ func TestAttribution(t *testing.T) {
 	tuntest.Wait(t, "the process to be found", func() bool {
 		isn++
 		answered := make(chan struct{})
-		a.segment(flow.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+		a.segment(flow.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 		a.beforeAnswer(flow.Key{Client: client, Server: server, ISN: isn}, func() { close(answered) })
 		<-answered
 		a.record(&tap.Record{Client: client, Server: server, ClientISN: isn})
@@ -102,7 +102,7 @@ func TestAttribution(t *testing.T) {
 	} {
 		isn := uint32(i)
 		if tt.seen {
-			a.segment(flow.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+			a.segment(flow.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 		}
 		answered := make(chan struct{})
 		if tt.answered {
@@ -123,7 +123,7 @@ func TestAttribution(t *testing.T) {
 		}
 	}
 	found := a.status().Found
-	a.segment(flow.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}})
+	a.segment(flow.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 	if again := a.status().Found; again != found {
 		t.Error("the owner of a SYN that comes again is counted again")
 	}
