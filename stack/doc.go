@@ -15,10 +15,10 @@
 //   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
 //   - fragments go to netstack for reassembly.
 //
-// A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP the
-// flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it to
-// netstack; that writes it to the link (endpoint.go) in frames of 64 KiB, with their checksum and
-// their cutting left to the kernel. For datagrams the frame is built here.
+// A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP
+// the flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it
+// to netstack; that writes it to the link (endpoint.go) in frames of 64 KiB, with their checksum
+// and their cutting left to the kernel. For datagrams the frame is built here.
 //
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
 // from there to the kernel. On its way back it is copied once more, in between. That is cheaper
@@ -179,8 +179,8 @@
 //
 // # Goroutines
 //
-// The reader, the poller, Options.Workers workers, one that ends idle mappings, one that sweeps
-// and, with Options.Spin, one that keeps the process awake (spin.go), besides netstack's own. Run
+// The reader, the poller, Options.Workers workers, one that ends idle mappings and one that
+// sweeps, besides netstack's own. Run
 // starts all of them and returns when the last has ended. All calls on descriptors are non-blocking
 // and raw (package sched says why).
 //

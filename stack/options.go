@@ -49,10 +49,10 @@ type Options struct {
 	// at a time (GOMAXPROCS); 1.
 	Workers int
 
-	// Spin is for how long after traffic the process stays awake for more, where that pays; 0 = not
-	// at all. It is 0 with several of GOMAXPROCS, where the process does not see news sooner by it,
-	// and where it would take the only processor from clients.
-	Spin time.Duration
+	// BusyPoll is how long after traffic the poller looks for more before it waits, where that pays
+	// (sched.BusyPoll); 0 disables it. It takes a processor from others meanwhile, so it is for
+	// machines with more processors than Workers.
+	BusyPoll time.Duration
 
 	// DialDone receives the end of each dial before the client is answered. It runs on the packet
 	// path and must not block. nil disables it.

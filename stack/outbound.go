@@ -55,7 +55,7 @@ func (s *Stack) readLoop() error {
 		n := in.Len()
 		y.Moved(n, yieldAfter)
 		if n <= tun.HeadSize+copyBelow {
-			s.spinner.noted()
+			s.busy.Traffic()
 		}
 		f := frame{head: in.Head, body: in.Body, off: in.Offload}
 		if !s.route(&f) {

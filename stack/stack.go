@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -38,7 +37,7 @@ type Stack struct {
 	tightForwarder *tcp.Forwarder // for flows that begin with tight buffers
 	poller         *sched.Poller
 	sched          *sched.Scheduler
-	spinner        *spinner // nil = none
+	busy           *sched.BusyPoll
 	nat            *nat
 	memory         memory
 
@@ -76,10 +75,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
-	if o.Spin > 0 && o.Workers == 1 && runtime.NumCPU() > 1 {
-		s.spinner = newSpinner(o.Spin)
-	}
-	if s.poller, err = sched.NewPoller(s.spinner.noted); err != nil {
+	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)
+	if s.poller, err = sched.NewPoller(s.busy); err != nil {
 		return nil, err
 	}
 	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
@@ -103,7 +100,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// SetLimits puts the timeouts, the keepalive and the limits of o in force, for what begins from now
+// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for what begins from now
 // on. Nothing ends because a limit is below what there is.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
@@ -112,6 +109,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
 	s.memory.limit.Store(o.Memory)
+	s.busy.SetLimit(o.BusyPoll)
 	s.nat.table.configure(o.natLimits())
 }
 
@@ -126,9 +124,6 @@ func (s *Stack) Run(ctx context.Context) error {
 	serving.Go(s.nat.table.serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
-	if s.spinner != nil {
-		serving.Go(func() { s.spinner.run(s.sched.NewYielder(), swept) })
-	}
 	serving.Go(s.sched.Run)
 	stop := context.AfterFunc(ctx, func() {
 		s.abortFlows() // while the link still carries their RSTs

@@ -43,7 +43,7 @@ is touched.`,
 			if err != nil {
 				return err
 			}
-			for _, warning := range app.HiddenRules(c, rules) {
+			for _, warning := range app.Warnings(c, rules) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
 			printNotices(cmd.ErrOrStderr(), c)

@@ -22,6 +22,9 @@
 // After each budget of bytes a worker yields (yield.go), so that readers of descriptors get to run
 // and can wake tasks. If an interactive task waits then, it goes first.
 //
+// Where packets come one soon after the other, the poller looks for more before it waits
+// (busypoll.go).
+//
 // # Workers
 //
 // The number of workers is an argument: the number of goroutines that Go's runtime runs at a time.

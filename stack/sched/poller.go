@@ -35,20 +35,19 @@ type Watch struct {
 // fetched before a close could reach the number's next owner; each registration therefore has an
 // epoch, which the kernel returns with the event.
 type Poller struct {
-	file   *os.File
-	raw    syscall.RawConn
-	epfd   int
-	epoch  atomic.Uint32
-	slots  []atomic.Pointer[Watch] // by descriptor
-	events func()                  // called for each batch of events; not nil
+	file  *os.File
+	raw   syscall.RawConn
+	epfd  int
+	epoch atomic.Uint32
+	slots []atomic.Pointer[Watch] // by descriptor
+	busy  *BusyPoll
 }
 
 // maxDescriptors bounds the slot table (8 bytes each) where the limit is "unlimited".
 const maxDescriptors = 1 << 20
 
-// NewPoller returns a poller for as many descriptors as the process may open now. It calls onEvents
-// before it delivers a batch of events; nil disables that.
-func NewPoller(onEvents func()) (*Poller, error) {
+// NewPoller returns a poller for as many descriptors as the process may open now.
+func NewPoller(busy *BusyPoll) (*Poller, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("read descriptor limit: %w", err)
@@ -61,11 +60,8 @@ func NewPoller(onEvents func()) (*Poller, error) {
 		_ = unix.Close(epfd)
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	if onEvents == nil {
-		onEvents = func() {}
-	}
 	p := &Poller{
-		file: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, events: onEvents,
+		file: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, busy: busy,
 		slots: make([]atomic.Pointer[Watch], min(limit.Cur, maxDescriptors)),
 	}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
@@ -113,16 +109,21 @@ func (p *Poller) Remove(fd int) {
 // Run delivers events until Close.
 func (p *Poller) Run() {
 	var batch [128]unix.EpollEvent
+	y := p.busy.sched.NewYielder()
+	defer y.Close()
 	_ = p.raw.Read(func(uintptr) bool { // its only error says that the file was closed
 		for {
 			n, errno := p.fetch(batch[:])
-			if errno == unix.EINTR {
+			switch {
+			case errno == unix.EINTR:
 				continue
-			}
-			if errno != 0 || n == 0 {
+			case errno == 0 && n == 0 && p.busy.again():
+				y.Yield()
+				continue
+			case errno != 0, n == 0:
 				return false
 			}
-			p.events()
+			p.busy.Traffic()
 			for _, ev := range batch[:n] {
 				if w := p.slots[ev.Fd].Load(); w != nil && w.epoch == uint32(ev.Pad) {
 					w.watcher.Ready(ev.Events)

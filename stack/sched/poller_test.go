@@ -14,9 +14,9 @@ import (
 // patience is how long a test waits for an event that has to come: machines stall for seconds.
 const patience = 30 * time.Second
 
-func startPoller(t *testing.T) *Poller {
+func startPoller(t *testing.T, busy *BusyPoll) *Poller {
 	t.Helper()
-	p, err := NewPoller(nil)
+	p, err := NewPoller(busy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func toChannel(c chan<- uint32) func(uint32) { return func(events uint32) { c <-
 // again.
 func TestPollerIsEdgeTriggered(t *testing.T) {
 	t.Parallel()
-	p := startPoller(t)
+	p := startPoller(t, NewBusyPoll(New(1), 0))
 	r, w := pipe(t)
 	closed(t, r, w)
 	events := make(chan uint32, 16)
@@ -118,7 +118,7 @@ func TestPollerIsEdgeTriggered(t *testing.T) {
 // owner.
 func TestPollerReusedDescriptor(t *testing.T) {
 	t.Parallel()
-	p, err := NewPoller(nil)
+	p, err := NewPoller(NewBusyPoll(New(1), 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestPollerReusedDescriptor(t *testing.T) {
 // After Remove a descriptor's events reach no Watcher.
 func TestPollerRemove(t *testing.T) {
 	t.Parallel()
-	p := startPoller(t)
+	p := startPoller(t, NewBusyPoll(New(1), 0))
 	r, w := pipe(t)
 	closed(t, r, w)
 	events := make(chan uint32, 16)
@@ -210,7 +210,7 @@ func TestPollerRemove(t *testing.T) {
 // A descriptor beyond the table, and one that epoll does not take, are errors and leave no trace.
 func TestPollerRefuses(t *testing.T) {
 	t.Parallel()
-	p := startPoller(t)
+	p := startPoller(t, NewBusyPoll(New(1), 0))
 	owner := &watched{ready: func(uint32) { t.Error("an event of a refused descriptor") }}
 	if err := p.Add(len(p.slots), &owner.Watch, owner, unix.EPOLLIN); !errors.Is(err, unix.EMFILE) {
 		t.Errorf("Add beyond the limit: %v, want EMFILE", err)

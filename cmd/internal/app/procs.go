@@ -2,7 +2,10 @@
 
 package app
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
 // LimitProcs keeps half of the processors free of Go: the kernel needs them to carry packets. With
 // more runnable goroutines than work for them, each wake-up would cost an interrupt to another
@@ -13,5 +16,13 @@ func LimitProcs(getenv func(string) string) {
 	}
 }
 
-// workers is how many goroutines of the router can run at a time.
+// workers returns how many goroutines of the router can run at a time.
 func workers() int { return runtime.GOMAXPROCS(0) }
+
+// busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.
+func busyPoll(limit time.Duration) time.Duration {
+	if runtime.NumCPU() <= workers() {
+		return 0
+	}
+	return limit
+}

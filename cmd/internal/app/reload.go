@@ -79,7 +79,7 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
 	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))
-	for _, warning := range HiddenRules(c, rules) {
+	for _, warning := range Warnings(c, rules) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()

@@ -60,7 +60,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
-	for _, warning := range HiddenRules(c, rules) {
+	for _, warning := range Warnings(c, rules) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()
@@ -89,7 +89,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	r.Log.CountOpen(t.Open)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
-	o.Workers, o.Spin = workers(), c.TUN.Spin
+	o.Workers = workers()
 	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.Log.Flow, t.Forget
@@ -159,6 +159,7 @@ func (r *Router) stackOptions() stack.Options {
 		HalfOpen:          c.Limits.HalfOpen,
 		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
 		Memory:            int64(c.Limits.Memory),
+		BusyPoll:          busyPoll(c.Egress.BusyPoll),
 	}
 }
 

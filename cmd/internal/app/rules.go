@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 
 	"syntap/cmd/internal/config"
 	"syntap/tap/policy"
@@ -26,9 +27,10 @@ func DescribeRules(c *config.Config) (lines []string) {
 	return lines
 }
 
-// HiddenRules says for people which rules of a config never apply, because an earlier one matches
-// all that they do.
-func HiddenRules(c *config.Config, rules *policy.Rules) (warnings []string) {
+// Warnings says for people which keys of a config have other names now, and which of its rules never
+// apply because an earlier one matches all that they do.
+func Warnings(c *config.Config, rules *policy.Rules) []string {
+	warnings := slices.Clone(c.Outdated)
 	warn := func(kind string, hidden policy.Hidden, line, byLine int) {
 		warnings = append(warnings, fmt.Sprintf("%s rule %d in line %d never applies: rule %d in line %d matches all that it does",
 			kind, hidden.Rule, line, hidden.By, byLine))

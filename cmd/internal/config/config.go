@@ -20,6 +20,9 @@ type Config struct {
 	Limits Limits    `yaml:"limits"`
 	HTTP   HTTP      `yaml:"http"`
 	Log    Log       `yaml:"log"`
+
+	// Outdated says for people which keys of the file have other names now. They still work.
+	Outdated []string `yaml:"-"`
 }
 
 // TUN describes the interface.
@@ -28,7 +31,6 @@ type TUN struct {
 	MTU       int            `yaml:"mtu"`
 	Addresses []netip.Prefix `yaml:"addresses"` // the interface's own, with the length of their subnet
 	Sources   AddressSet     `yaml:"sources"`   // who may send into the TUN; knows the word Host
-	Spin      time.Duration  `yaml:"spin"`      // how long to stay awake for more after traffic, where that pays
 }
 
 // Route says which traffic of the host enters the TUN.
@@ -76,6 +78,7 @@ type Egress struct {
 	KeepaliveProbes   int           `yaml:"keepalive_probes"`
 	UDPTimeout        time.Duration `yaml:"udp_timeout"`  // of a client's idle endpoint
 	ICMPTimeout       time.Duration `yaml:"icmp_timeout"` // of an idle identifier of echoes
+	BusyPoll          time.Duration `yaml:"busy_poll"`    // for how long after traffic to look for more before waiting; 0: never
 	Deny              AddressSet    `yaml:"deny"`         // knows Loopback, LinkLocal, Host and Multicast
 	Allow             AddressSet    `yaml:"allow"`        // exceptions to Deny, the same words
 }

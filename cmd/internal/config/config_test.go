@@ -61,7 +61,7 @@ func TestBad(t *testing.T) {
 
 // every is a config in which no key has its default, and want its meaning.
 const every = `
-tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"], spin: 100us}
+tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"]}
 route:
   include: [198.51.100.7, "2001:db8::1"]
   exclude: [198.51.100.0/25]
@@ -73,7 +73,7 @@ route:
   enforce: off
   table: 100
   priority: 200
-egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, deny: [], allow: [169.254.169.254, loopback]}
+egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, busy_poll: 100us, deny: [], allow: [169.254.169.254, loopback]}
 tap:
   timeout: 250ms
   log:
@@ -99,7 +99,6 @@ func wantEvery() *Config {
 		TUN: TUN{
 			Name: "tap-0.x_", MTU: 1280, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
 			Sources: AddressSet{Words: []string{Host}, Prefixes: []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8::/32")}},
-			Spin:    100 * time.Microsecond,
 		},
 		Route: Route{
 			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},
@@ -108,7 +107,7 @@ func wantEvery() *Config {
 		},
 		Egress: Egress{
 			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,
-			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127, UDPTimeout: 3 * time.Minute, ICMPTimeout: 90 * time.Second,
+			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127, UDPTimeout: 3 * time.Minute, ICMPTimeout: 90 * time.Second, BusyPoll: 100 * time.Microsecond,
 			Allow: AddressSet{Words: []string{Loopback}, Prefixes: []netip.Prefix{prefix("169.254.169.254/32")}},
 		},
 		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
@@ -201,5 +200,24 @@ func TestMarshal(t *testing.T) {
 		if diff := cmp.Diff(c, got, compare); diff != "" {
 			t.Errorf("parse of the marshalled config differs (-want +got):\n%s", diff)
 		}
+	}
+}
+
+// A key by its former name still works, and a notice says so.
+func TestOutdatedKey(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("test.yaml", []byte("tun:\n  spin: 100us\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Egress.BusyPoll != 100*time.Microsecond {
+		t.Errorf("egress.busy_poll is %v, want 100µs", c.Egress.BusyPoll)
+	}
+	want := []string{"tun.spin in line 2 is egress.busy_poll now; the old name still works"}
+	if diff := cmp.Diff(want, c.Outdated); diff != "" {
+		t.Errorf("notices (-want +got):\n%s", diff)
+	}
+	if _, err := Parse("test.yaml", []byte("tun: {spinn: 1us}")); err == nil || strings.Contains(hint.Of(err.(hint.List)[0]), `"spin"`) {
+		t.Errorf("Parse proposes an outdated key: %v", err)
 	}
 }

@@ -16,7 +16,6 @@ func Default() *Config {
 			MTU:       1500,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("198.18.0.1/30"), netip.MustParsePrefix("fd53:7974::1/126")},
 			Sources:   AddressSet{Words: []string{Host}},
-			Spin:      60 * time.Microsecond,
 		},
 		Route: Route{
 			Include:     []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
@@ -34,6 +33,7 @@ func Default() *Config {
 			KeepaliveProbes:   9,
 			UDPTimeout:        5 * time.Minute,
 			ICMPTimeout:       time.Minute,
+			BusyPoll:          60 * time.Microsecond,
 			Deny:              AddressSet{Words: []string{Loopback, LinkLocalForwarded, Host, Multicast}},
 		},
 		Tap: Tap{

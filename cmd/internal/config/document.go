@@ -17,7 +17,11 @@ type document struct {
 	file     string
 	places   map[string]place // of the values that the file gives, by key
 	problems []*problem
+	outdated []rename // of the keys that the file gives
 }
+
+// rename says what an outdated key is called now.
+type rename struct{ old, now string }
 
 // node is one value of the document together with the key it stands under.
 type node struct {

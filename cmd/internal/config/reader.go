@@ -19,7 +19,10 @@ type reader func(n node)
 type keys map[string]reader
 
 // mapping reads a mapping. Unknown and repeated keys are errors.
-func (d *document) mapping(known keys) reader {
+func (d *document) mapping(known keys) reader { return d.mappingWith(nil, known) }
+
+// mappingWith reads a mapping that may have outdated keys, too. Messages do not propose those.
+func (d *document) mappingWith(outdated, known keys) reader {
 	return func(n node) {
 		if !d.want(n, yaml.MappingNode) {
 			return
@@ -31,6 +34,9 @@ func (d *document) mapping(known keys) reader {
 				value.key = n.key + "." + name.Value
 			}
 			read, ok := known[name.Value]
+			if !ok {
+				read, ok = outdated[name.Value]
+			}
 			line, again := first[name.Value]
 			switch {
 			case name.Kind != yaml.ScalarNode || !ok:
@@ -42,6 +48,18 @@ func (d *document) mapping(known keys) reader {
 				read(value)
 			}
 		}
+	}
+}
+
+// renamed reads the value of a key that has another name now. Giving both is an error.
+func (d *document) renamed(c *Config, now string, read reader) reader {
+	return func(n node) {
+		read(n)
+		if !d.gives(n.key) {
+			return
+		}
+		c.Outdated = append(c.Outdated, fmt.Sprintf("%s in line %d is %s now; the old name still works", n.key, n.Line, now))
+		d.outdated = append(d.outdated, rename{old: n.key, now: now})
 	}
 }
 

@@ -9,12 +9,11 @@ const maxCount = 1 << 20
 // config reads a whole config into c, which holds the defaults.
 func (d *document) config(c *Config) reader {
 	return d.mapping(keys{
-		"tun": d.mapping(keys{
+		"tun": d.mappingWith(keys{"spin": d.renamed(c, "egress.busy_poll", value(d, &c.Egress.BusyPoll, parseBusyPoll))}, keys{
 			"name":      value(d, &c.TUN.Name, parseInterface),
 			"mtu":       value(d, &c.TUN.MTU, integer(1, 65535)), // the lower bound depends on the families: validateMTU
 			"addresses": list(d, &c.TUN.Addresses, parseInterfaceAddress),
 			"sources":   addressSet(d, &c.TUN.Sources, Host),
-			"spin":      value(d, &c.TUN.Spin, parseSpin),
 		}),
 		"route": d.mapping(keys{
 			"include":      list(d, &c.Route.Include, parsePrefix),
@@ -37,6 +36,7 @@ func (d *document) config(c *Config) reader {
 			"keepalive_probes":   value(d, &c.Egress.KeepaliveProbes, integer(1, 127)), // Linux's MAX_TCP_KEEPCNT
 			"udp_timeout":        value(d, &c.Egress.UDPTimeout, parseDuration),
 			"icmp_timeout":       value(d, &c.Egress.ICMPTimeout, parseDuration),
+			"busy_poll":          value(d, &c.Egress.BusyPoll, parseBusyPoll),
 			"deny":               addressSet(d, &c.Egress.Deny, Loopback, LinkLocal, LinkLocalForwarded, Host, Multicast),
 			"allow":              addressSet(d, &c.Egress.Allow, Loopback, LinkLocal, Host, Multicast),
 		}),

@@ -12,6 +12,11 @@ func (d *document) validate(c *Config) {
 	if c.Route.OnCrash == Open && !d.gives("route.enforce") {
 		c.Route.Enforce = CountPast
 	}
+	for _, r := range d.outdated {
+		if d.gives(r.now) {
+			d.blame(remedy("remove the key", "is %s now, which is set too", r.now), r.old)
+		}
+	}
 	d.validateMTU(c)
 	for i, prefix := range c.Route.Exclude {
 		if j := slices.Index(c.Route.Include, prefix); j >= 0 {

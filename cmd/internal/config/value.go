@@ -124,13 +124,13 @@ func parseUserTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// maxSpin is far more than waking up takes.
-const maxSpin = time.Millisecond
+// maxBusyPoll is far more than waking up takes.
+const maxBusyPoll = time.Millisecond
 
-func parseSpin(s string) (time.Duration, error) {
+func parseBusyPoll(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 || d > maxSpin {
-		return 0, remedy("write 60us, or 0s to spare the processor", "%s is not a duration from 0s to %s", quote(s), maxSpin)
+	if err != nil || d < 0 || d > maxBusyPoll {
+		return 0, remedy("write 60us, or 0s to spare the processor", "%s is not a duration from 0s to %s", quote(s), maxBusyPoll)
 	}
 	return d, nil
 }
