@@ -107,7 +107,7 @@ func idleStack(tb testing.TB, o Options) (*Stack, *sink) {
 
 func closeIdle(s *Stack) {
 	s.nat.close()
-	s.host.Close()
+	s.o.Host.Close()
 	s.net.Close()
 	s.net.Wait()
 	_ = s.poller.Close()

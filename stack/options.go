@@ -1,3 +1,5 @@
+//go:build linux
+
 package stack
 
 import (
@@ -35,9 +37,12 @@ type Options struct {
 	// Sources says who may send datagrams and echo requests; nil = anybody. It must not block.
 	Sources func(netip.Addr) bool
 
+	// Host are the addresses of this host; nil makes a set of them for sockets without mark. Run
+	// closes it.
+	Host *dial.HostAddrs
+
 	// Local tells the programs of this host from clients behind it, by their addresses: together
-	// they may have all but an eighth of UDPFlows. nil = what has an address of this host. It must
-	// not block.
+	// they may have all but an eighth of UDPFlows. nil means Host.Contains. It must not block.
 	Local func(netip.Addr) bool
 
 	// KeepSource reports whether the host sockets of a client get its own address, which is one of

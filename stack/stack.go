@@ -43,7 +43,6 @@ type Stack struct {
 
 	descriptors descriptors
 	paths       *clientPaths
-	host        dial.HostAddrs
 
 	lastMarked  marked       // the read loop's
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
@@ -62,6 +61,12 @@ type Stack struct {
 // New builds a stack over link. Run serves it and closes the link.
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
+	if o.Host == nil {
+		o.Host = new(dial.HostAddrs)
+	}
+	if o.Local == nil {
+		o.Local = o.Host.Contains
+	}
 	s := &Stack{
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
 		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
@@ -69,9 +74,6 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.memory.init(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
-	if s.o.Local == nil {
-		s.o.Local = s.host.Contains
-	}
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
 	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
@@ -80,8 +82,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		return nil, err
 	}
 	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
-		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: s.o.Local,
-		OnHost: s.host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
+		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: o.Local,
+		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
 	})
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
 		s.nat.joinBursts()
@@ -142,7 +144,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.Close())
 	s.sched.Close()
 	serving.Wait()
-	s.host.Close()
+	s.o.Host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}

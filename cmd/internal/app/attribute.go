@@ -10,7 +10,6 @@ import (
 
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/web"
-	"syntap/stack/dial"
 	"syntap/tap"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -167,7 +166,7 @@ func (r *Router) attribute(next func(*tap.Record)) (*attribution, func() *web.Ow
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }
 	}
-	a, err := newAttribution(new(dial.HostAddrs).Contains, next)
+	a, err := newAttribution(r.Host.Contains, next)
 	if err != nil {
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }

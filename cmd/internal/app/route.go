@@ -38,13 +38,13 @@ type Router struct {
 	Started func(drain func(context.Context) (left int))
 
 	Mark       uint32                                                // of upstream sockets, 0 = none
+	Host       *dial.HostAddrs                                       // this host's addresses, for sockets with Mark; nil makes a set
 	OnHost     func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
 	KeepSource func(netip.Addr) bool                                 // clients whose address host sockets keep; nil = none
 	Sources    func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
 	Local      func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
 	Redirect   func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
 
-	hostAddrs *dial.HostAddrs // for the deny list
 }
 
 // Route carries what comes out of link until ctx ends or the link fails. It closes the link, and
@@ -64,8 +64,10 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()
-	r.hostAddrs = &dial.HostAddrs{Mark: r.Mark}
-	defer r.hostAddrs.Close()
+	if r.Host == nil {
+		r.Host = &dial.HostAddrs{Mark: r.Mark}
+	}
+	defer r.Host.Close()
 	onRecord, onSegment := r.recorder(), r.Log.Segment
 	owners, ownersStatus := r.attribute(onRecord)
 	if owners != nil {
@@ -90,7 +92,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Workers = workers()
-	o.Sources, o.Local, o.KeepSource = sources, r.Local, r.KeepSource
+	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.Log.Flow, t.Forget
 	o.Denied = denied.note
@@ -166,7 +168,7 @@ func (r *Router) stackOptions() stack.Options {
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	return dial.Options{
-		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.hostAddrs, r.OnHost), Redirect: r.Redirect,
+		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost), Redirect: r.Redirect,
 		Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
@@ -210,5 +212,5 @@ func (r *Router) local() func(netip.Addr) bool {
 	if r.Local != nil {
 		return r.Local
 	}
-	return new(dial.HostAddrs).Contains
+	return r.Host.Contains
 }

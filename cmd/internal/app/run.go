@@ -74,9 +74,11 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 	g.Go(func() error { return notify.Run(running) })
 	var routed error
 	g.Go(func() error {
+		addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
 		r := Router{
 			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
-			Mark: uint32(c.Route.Mark), OnHost: onHost(c, hostConfig.ByRules), KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources),
+			Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, hostConfig.ByRules),
+			KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources, addrs),
 		}
 		routed = r.Route(running, dev)
 		return routed
@@ -104,8 +106,7 @@ func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *aud
 
 // onHost tells the programs of this host from the machines behind it. By connection tracking its
 // programs keep the host's addresses: that of the TUN is then one that machines are masqueraded by.
-func onHost(c *config.Config, byRules bool) func(netip.Addr) bool {
-	host := new(dial.HostAddrs)
+func onHost(c *config.Config, host *dial.HostAddrs, byRules bool) func(netip.Addr) bool {
 	return func(a netip.Addr) bool {
 		own := func(p netip.Prefix) bool { return p.Addr() == a }
 		return host.Contains(a) && (byRules || !slices.ContainsFunc(c.TUN.Addresses, own))
@@ -113,18 +114,15 @@ func onHost(c *config.Config, byRules bool) func(netip.Addr) bool {
 }
 
 // sources resolves tun.sources: who may send into the TUN.
-func sources(set config.AddressSet) func(netip.Addr) bool {
-	var host *dial.HostAddrs
-	if set.Has(config.Host) {
-		host = new(dial.HostAddrs)
-	}
+func sources(set config.AddressSet, host *dial.HostAddrs) func(netip.Addr) bool {
+	ofHost := set.Has(config.Host)
 	return func(a netip.Addr) bool {
 		for _, p := range set.Prefixes {
 			if p.Contains(a) {
 				return true
 			}
 		}
-		return host != nil && host.Contains(a)
+		return ofHost && host.Contains(a)
 	}
 }
 
