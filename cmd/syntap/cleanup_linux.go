@@ -12,10 +12,9 @@ func newCleanupCommand(getenv func(string) string) *cobra.Command {
 	var result string
 	cmd := &cobra.Command{
 		Use:   "cleanup [--result RESULT]",
-		Short: "Remove what a dead run has left on this host",
-		Long: `Remove the links, rules and routes that a dead run has left in this network namespace,
-and print the commands that would have done the same. A run that is alive is left
-alone, and there may be nothing to do.
+		Short: "Undo the changes of a dead run on this host",
+		Long: `Remove the links, rules and routes that a dead run has left in this network
+namespace, and print the equivalent commands. A run that is alive is left alone.
 
 After a crash with "on_crash: closed", which is the default, this is what lets the
 traffic out again. The journal of each run stands in /run/syntap, or in the directory
@@ -27,7 +26,8 @@ that RUNTIME_DIRECTORY names.`,
 			return app.Cleanup(stateDir(getenv), result != "success", cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&result, "result", "success", "how a service ended, systemd's $SERVICE_RESULT: with any `RESULT` but success, what is closed stays so")
+	cmd.Flags().StringVar(&result, "result", "success", "how a service ended, systemd's "+
+		"$SERVICE_RESULT: with any `RESULT` but success, a closed host stays closed")
 	return cmd
 }
 

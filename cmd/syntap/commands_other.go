@@ -12,7 +12,7 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// linuxCommands returns, for each command that exists on Linux only, one that says so.
+// linuxCommands returns, for each command that exists on Linux only, one whose error names Linux.
 func linuxCommands() (all []*cobra.Command) {
 	for _, name := range []string{"demo", "exec", "run", "plan", "cleanup"} {
 		all = append(all, &cobra.Command{

@@ -14,12 +14,15 @@ func newDemoCommand() *cobra.Command {
 	var stage string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show a handshake and what its numbers mean",
-		Long: `Demo opens one connection between a client and a server of its own, through syntap, and explains the three lines of its
-handshake. It needs no network and no config, and leaves nothing behind.`,
+		Short: "Show a handshake and explain its numbers",
+		Long: `Demo opens one connection between a client and a server of its own, through syntap,
+and explains the three lines of its handshake. It needs no network and no config, and
+leaves nothing behind.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			again := func(stage string) []string { return []string{"/proc/self/exe", "demo", "--stage", stage} }
+			again := func(stage string) []string {
+				return []string{"/proc/self/exe", "demo", "--stage", stage}
+			}
 			switch stage {
 			case "":
 				return demo.Show(cmd.Context(), again("tour"))

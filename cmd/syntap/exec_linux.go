@@ -14,24 +14,22 @@ import (
 	"syntap/cmd/internal/namespace"
 )
 
-func newExecCommand() *cobra.Command {
-	var file string
-	var mtu int
-	var hostLoopback, allowSetuid bool
-	var hide []string
-	var drain time.Duration
-	var rules *ruleFlags
-	var output *outputFlags
-	cmd := &cobra.Command{
-		Use:   "exec [flags] -- CMD [ARG...]",
-		Short: "Run one command that can only go through syntap",
-		Long: `Exec runs one command in a user and network namespace of its own, whose only way out is a TUN interface. It needs no
-root where user namespaces and /dev/net/tun are open to the user. Handshakes are printed to standard error; standard
-input and output, the terminal, signals and the exit status are the command's own.
+const execHelp = `Exec runs one command in a user and network namespace of its own, whose only way
+out is a TUN interface. It needs no root where user namespaces and /dev/net/tun are
+open to the user. Handshakes are printed to standard error; standard input and
+output, the terminal, signals and the exit status are the command's own.
 
-A UDP port of the command is open to the outside, as behind a home router: whoever learns its number on this host, which is
-another one, can send to it. What this host itself or a denied address sends there does not reach the command, unless the
-command has asked it. A port below 1024 is kept where it is free and may be had.`,
+A UDP port of the command is open to the outside, as behind a home router, under
+another number on this host: any machine that learns the number can send to it.
+Datagrams from this host itself or from a denied address reach the command only as
+answers. A port below 1024 keeps its number if it is free and the user may bind it.`
+
+func newExecCommand() *cobra.Command {
+	e := new(execCommand)
+	cmd := &cobra.Command{
+		Use:     "exec [flags] -- CMD [ARG...]",
+		Short:   "Run one command that can only go through syntap",
+		Long:    execHelp,
 		Example: "  syntap exec -- curl -sS http://example.com/",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -39,58 +37,87 @@ command has asked it. A port below 1024 is kept where it is free and may be had.
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := config.Load(file)
-			if err != nil {
-				return err
-			}
-			if cmd.Flags().Changed("mtu") {
-				if mtu < 1280 || mtu > 65535 {
-					return hint.Usage(fmt.Errorf("--mtu: %d is not between 1280 and 65535", mtu), "1280 is the least that IPv6 works with (RFC 8200 §5)")
-				}
-				c.TUN.MTU = mtu
-			}
-			if drain < 0 {
-				return hint.Usage(fmt.Errorf("--drain: %v is negative", drain), "0s does not wait")
-			}
-			if err := rules.apply(cmd, c); err != nil {
-				return err
-			}
-			if file == "" || output.given(cmd) {
-				c.Tap.Log = output.sinks("-")
-			} else {
-				c.Tap.Log = append(c.Tap.Log, output.capture()...)
-			}
-			log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log)
-			if err != nil {
-				return err
-			}
-			app.LimitProcs(os.Getenv)
-			status, err := app.Exec(cmd.Context(), app.Router{Config: c, Log: handshakes, Logger: log}, namespace.Options{
-				Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, HostLoopback: hostLoopback,
-				Hide: hide, AllowSetuid: allowSetuid,
-			}, drain)
-			if status != 0 && err != nil {
-				return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
-			}
-			if err != nil {
-				return err
-			}
-			return hint.Exit(status)
-		},
+		RunE: e.run,
 	}
-	cmd.Flags().SetInterspersed(false) // flags behind the command's name are the command's
-	addConfigFlag(cmd, &file)
-	cmd.Flags().IntVar(&mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
-	cmd.Flags().BoolVar(&hostLoopback, "host-loopback", false, "let the gateway addresses (198.18.0.2 and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
-	cmd.Flags().DurationVar(&drain, "drain", app.DefaultDrain, "at the end, wait up to `DURATION` until what the command has sent is delivered; Ctrl-C ends the wait")
-	cmd.Flags().StringArrayVar(&hide, "hide", nil, "hide the file, socket or directory at `PATH` from the command; may be repeated")
-	cmd.Flags().BoolVar(&allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an ordinary user, take their privileges inside")
-	rules = addRuleFlags(cmd)
-	output = addOutputFlags(cmd, "standard error")
+	f := cmd.Flags()
+	f.SetInterspersed(false) // flags after the command's name are the command's
+	addConfigFlag(cmd, &e.file)
+	f.IntVar(&e.mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
+	f.BoolVar(&e.hostLoopback, "host-loopback", false, "let the gateways (198.18.0.2 "+
+		"and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
+	f.DurationVar(&e.drain, "drain", app.DefaultDrain, "at the end, wait up to `DURATION` until "+
+		"the command's data is delivered; Ctrl-C ends the wait")
+	f.StringArrayVar(&e.hide, "hide", nil, "hide the file, socket or directory at `PATH` from the "+
+		"command; may be repeated")
+	f.BoolVar(&e.allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an "+
+		"ordinary user, take their privileges inside")
+	e.rules = addRuleFlags(cmd)
+	e.output = addOutputFlags(cmd, "standard error")
 	return cmd
+}
+
+// execCommand are the flags of exec.
+type execCommand struct {
+	file                      string
+	mtu                       int
+	hostLoopback, allowSetuid bool
+	hide                      []string
+	drain                     time.Duration
+	rules                     *ruleFlags
+	output                    *outputFlags
+}
+
+func (e *execCommand) run(cmd *cobra.Command, args []string) error {
+	c, err := e.config(cmd)
+	if err != nil {
+		return err
+	}
+	log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log)
+	if err != nil {
+		return err
+	}
+	app.LimitProcs(os.Getenv)
+	router := app.Router{Config: c, Log: handshakes, Logger: log}
+	status, err := app.Exec(cmd.Context(), router, namespace.Options{
+		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
+	}, e.drain)
+	if status != 0 && err != nil {
+		return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
+	}
+	if err != nil {
+		return err
+	}
+	return hint.Exit(status)
+}
+
+// config reads the config and puts the flags into it.
+func (e *execCommand) config(cmd *cobra.Command) (*config.Config, error) {
+	c, err := config.Load(e.file)
+	if err != nil {
+		return nil, err
+	}
+	if cmd.Flags().Changed("mtu") {
+		if e.mtu < 1280 || e.mtu > 65535 {
+			return nil, hint.Usage(fmt.Errorf("--mtu: %d is not between 1280 and 65535", e.mtu),
+				"1280 is the least that IPv6 works with (RFC 8200 §5)")
+		}
+		c.TUN.MTU = e.mtu
+	}
+	if e.drain < 0 {
+		return nil, hint.Usage(fmt.Errorf("--drain: %v is negative", e.drain), "0s does not wait")
+	}
+	if err := e.rules.apply(cmd, c); err != nil {
+		return nil, err
+	}
+	if e.file == "" || e.output.given(cmd) {
+		c.Tap.Log = e.output.sinks("-")
+	} else {
+		c.Tap.Log = append(c.Tap.Log, e.output.capture()...)
+	}
+	return c, nil
 }

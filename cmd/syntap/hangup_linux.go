@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// reloadRequests passes on each SIGHUP until ctx ends, but calls stop for one that says that the
-// terminal is gone: then no further signal can come from it.
+// reloadRequests passes on each SIGHUP until ctx ends. It calls stop for the SIGHUP of a terminal
+// that is gone, from which no other signal can come.
 func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	hangups, requests := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if signal.Ignored(syscall.SIGHUP) { // as nohup has it
@@ -16,7 +16,7 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 	}
 	signal.Notify(hangups, syscall.SIGHUP)
 	atTerminal := hasTerminal()
-	go func() { // later ones are ignored: they must not end a stop that goes on
+	go func() { // a later SIGHUP is ignored: it must not end the process during the stop
 		for {
 			select {
 			case <-ctx.Done():
@@ -28,7 +28,7 @@ func reloadRequests(ctx context.Context, stop func()) <-chan os.Signal {
 				}
 				select {
 				case requests <- s:
-				default: // one is waiting, and has not read the file yet
+				default: // the request that waits will read the file as it is now
 				}
 			}
 		}

@@ -13,10 +13,10 @@ func newPlanCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "plan [-c FILE]",
-		Short: "Print what run would change on this host",
-		Long: `Print what "syntap run" would change on this host, in order: commands of ip, sysctl
-and nft that a shell would need for the same; syntap itself runs none. What stands in
-the way on this host is said on standard error. Nothing on the host is touched.`,
+		Short: "Print the changes of this host that run would make",
+		Long: `Print the changes of this host that "syntap run" would make, in order, as commands of
+ip, sysctl and nft; syntap itself runs none of them. Obstacles on this host are
+printed to standard error. The host is not changed.`,
 		Example: "  syntap plan -c /etc/syntap/config.yaml",
 		Args:    noArgs,
 

@@ -20,8 +20,8 @@ Usage:
     syntap run [flags]            route this host's traffic
     syntap replay [flags] FILE    print the handshakes of a pcap or pcapng file
     syntap check [-c FILE]        check a config and print it in full
-    syntap plan [-c FILE]         print what run would change on this host
-    syntap cleanup                remove what a dead run has left
+    syntap plan [-c FILE]         print the changes that run would make
+    syntap cleanup                undo the changes of a dead run
     syntap status [flags]         tell what a running syntap has done and holds
     syntap top [flags]            show its handshakes as they happen
     syntap log [flags] [FILE...]  search JSON logs

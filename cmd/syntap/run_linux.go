@@ -9,60 +9,78 @@ import (
 	"syntap/cmd/internal/config"
 )
 
+const runHelp = `Run opens the TUN interface, routes the destinations of route.include into it and
+carries them on by sockets of this host, until SIGINT, SIGTERM or the end of its
+terminal. Then it restores the host. After a crash with "on_crash: closed", the
+default, the routed traffic is dropped until another run, or "syntap cleanup".
+Output flags replace the tap.log of the config.
+
+SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
+log from the config. Open connections keep the settings they have begun with. A
+config with a mistake, or with a change of another section, which needs a restart,
+is reported, and nothing changes.`
+
 func newRunCommand() *cobra.Command {
-	var file string
-	var output *outputFlags
+	r := new(runCommand)
 	cmd := &cobra.Command{
 		Use:   "run [flags]",
 		Short: "Route this host's traffic and print its handshakes",
-		Long: `Run opens the TUN interface, routes the destinations of route.include into it and carries them on by sockets of this
-host, until SIGINT, SIGTERM or the end of its terminal. Then the host is as it was. After a crash with "on_crash:
-closed", the default, what was routed goes nowhere until another run, or "syntap cleanup". Output flags replace the
-tap.log of the config.
-
-SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
-log from the config. Open connections keep what they have begun with. A config with a
-mistake, or with a change of another section, which needs a restart, is reported, and nothing changes.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := app.CheckAddressSpace(); err != nil {
-				return err
-			}
-			file = usualConfig(cmd, file)
-			load := func() (*config.Config, error) {
-				c, err := config.Load(file)
-				if err != nil {
-					return nil, err
-				}
-				if output.given(cmd) {
-					c.Tap.Log = output.sinks("-")
-				} else {
-					c.Tap.Log = append(c.Tap.Log, output.capture()...)
-				}
-				return c, nil
-			}
-			c, err := load()
-			if err != nil {
-				return err
-			}
-			lines := app.NewLines(cmd.ErrOrStderr())
-			defer lines.Close()
-			log, err := app.NewLogger(c.Log, lines)
-			if err != nil {
-				return err
-			}
-			handshakes, err := app.OpenLog(c, cmd.OutOrStdout(), log)
-			if err != nil {
-				return err
-			}
-			app.LimitProcs(os.Getenv)
-			ctx, stop, again := stopRequests(cmd.Context())
-			defer stop()
-			reload := app.Reload{Requests: reloadRequests(ctx, stop), Load: load}
-			return app.Run(ctx, c, stateDir(os.Getenv), handshakes, log, app.NewNotifier(os.Getenv), reload, again)
-		},
+		Long:  runHelp,
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
-	addUsualConfigFlag(cmd, &file)
-	output = addOutputFlags(cmd, "standard output")
+	addUsualConfigFlag(cmd, &r.file)
+	r.output = addOutputFlags(cmd, "standard output")
 	return cmd
+}
+
+// runCommand are the flags of run.
+type runCommand struct {
+	file   string
+	output *outputFlags
+}
+
+func (r *runCommand) run(cmd *cobra.Command) error {
+	if err := app.CheckAddressSpace(); err != nil {
+		return err
+	}
+	r.file = usualConfig(cmd, r.file)
+	load := func() (*config.Config, error) { return r.load(cmd) }
+	c, err := load()
+	if err != nil {
+		return err
+	}
+	lines := app.NewLines(cmd.ErrOrStderr())
+	defer lines.Close()
+	log, err := app.NewLogger(c.Log, lines)
+	if err != nil {
+		return err
+	}
+	handshakes, err := app.OpenLog(c, cmd.OutOrStdout(), log)
+	if err != nil {
+		return err
+	}
+	app.LimitProcs(os.Getenv)
+	ctx, stop, again := stopRequests(cmd.Context())
+	defer stop()
+	service := app.Service{
+		Config: c, StateDir: stateDir(os.Getenv), Log: handshakes, Logger: log,
+		Notify: app.NewNotifier(os.Getenv), Again: again,
+		Reload: app.Reload{Requests: reloadRequests(ctx, stop), Load: load},
+	}
+	return service.Run(ctx)
+}
+
+// load reads the config and puts the output flags into it.
+func (r *runCommand) load(cmd *cobra.Command) (*config.Config, error) {
+	c, err := config.Load(r.file)
+	if err != nil {
+		return nil, err
+	}
+	if r.output.given(cmd) {
+		c.Tap.Log = r.output.sinks("-")
+	} else {
+		c.Tap.Log = append(c.Tap.Log, r.output.capture()...)
+	}
+	return c, nil
 }

@@ -8,9 +8,11 @@ import (
 )
 
 // stopRequests returns a context that ends with the first SIGINT or SIGTERM, or with stop, and a
-// channel of those after that. From now on neither they nor SIGPIPE end the process: one that has
-// not finished its stop leaves the host closed.
-func stopRequests(parent context.Context) (ctx context.Context, stop func(), again <-chan os.Signal) {
+// channel of the later ones. From now on neither they nor SIGPIPE end the process, because a
+// process that ends before its stop is complete leaves the host closed.
+func stopRequests(parent context.Context) (
+	ctx context.Context, stop func(), again <-chan os.Signal,
+) {
 	signals, more := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGPIPE) // a log that cannot be written is not the end
@@ -23,7 +25,7 @@ func stopRequests(parent context.Context) (ctx context.Context, stop func(), aga
 			}
 			select {
 			case more <- s:
-			default: // one is about to be answered
+			default: // the last one is not answered yet
 			}
 		}
 	}()

@@ -15,25 +15,26 @@ import (
 	"syntap/tun/route"
 )
 
-// hostConfig translates what the config says of the host. The error says why connection tracking
-// cannot be used; without it the host is routed by rules alone.
+// hostConfig returns the host's part of a config. The error tells why connection tracking cannot be
+// used; rules alone then route the host.
 func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 	var missing error
 	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
 		missing = connTrack()
 	}
+	r := &c.Route
 	return route.Config{
-		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: c.Route.Include, Exclude: c.Route.Exclude,
-		IncludeUIDs: uidRanges(c.Route.IncludeUIDs), ExcludeUIDs: uidRanges(c.Route.ExcludeUIDs),
-		KeepInbound: c.Route.KeepInbound, Closed: c.Route.OnCrash == config.Closed,
-		Mark: uint32(c.Route.Mark), Table: c.Route.Table, Priority: c.Route.Priority,
-		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: route.Enforce(c.Route.Enforce),
+		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: r.Include, Exclude: r.Exclude,
+		IncludeUIDs: uidRanges(r.IncludeUIDs), ExcludeUIDs: uidRanges(r.ExcludeUIDs),
+		KeepInbound: r.KeepInbound, Closed: r.OnCrash == config.Closed,
+		Mark: uint32(r.Mark), Table: r.Table, Priority: r.Priority,
+		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: route.Enforce(r.Enforce),
 		ByRules: missing != nil, StateDir: stateDir,
 	}, missing
 }
 
-// connTrack says why connection tracking cannot be used. A user who may not ask, as of "syntap
-// plan", is told nothing.
+// connTrack returns the reason why connection tracking cannot be used. A user without the privilege
+// to find out, as of "syntap plan", gets none.
 func connTrack() error {
 	err := route.ConnTrack()
 	if errors.Is(err, os.ErrPermission) {
@@ -50,10 +51,10 @@ func uidRanges(ranges []config.Range) []route.UIDRange {
 	return all
 }
 
-// Plan prints the commands that would do what Run with the same stateDir does to the host, one a
-// line.
+// Plan prints the shell equivalents of the changes that a Service with the same StateDir makes, one
+// a line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
-	host, _ := hostConfig(c, stateDir) // the plan shows the consequence
+	host, _ := hostConfig(c, stateDir) // without connection tracking the plan has rules alone
 	commands, err := route.Plan(host, c.TUN.MTU)
 	if err != nil {
 		return err
@@ -66,23 +67,24 @@ func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	return nil
 }
 
-// Notices returns what the operator should know of this host before it is routed by c. The journals
-// of other runs stand in stateDir.
+// Notices returns facts about this host that the operator should know before c routes its traffic.
+// The journals of other runs are in stateDir.
 func Notices(c *config.Config, stateDir string) ([]route.Notice, error) {
 	host, missing := hostConfig(c, stateDir)
 	notices, err := route.Notices(host)
 	if missing != nil {
 		notices = append(notices, route.Notice{
-			Text: fmt.Sprintf("nftables with connection tracking is missing (%v): replies are told by their source address, so UDP "+
-				"servers on the wildcard address and published ports do not answer", missing),
+			Text: fmt.Sprintf("nftables with connection tracking is missing (%v): replies are "+
+				"known by their source address, so UDP servers on the wildcard address and "+
+				"published ports do not answer", missing),
 			Hint: "modprobe -a nf_tables nft_ct nft_socket nft_fib_inet nf_conntrack",
 		})
 	}
 	return notices, err
 }
 
-// Cleanup removes what dead runs have left on the host and prints what it did. With crashed, what
-// stays closed after a crash is left alone.
+// Cleanup undoes the changes of dead runs and prints a report. With crashed, a host that stays
+// closed after a crash is left alone.
 func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 	all, err := route.Cleanup(stateDir, crashed)
 	for _, c := range all {
@@ -107,7 +109,7 @@ func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 	return nil
 }
 
-// warnStrict names the interfaces that will lose the router's own replies.
+// warnStrict logs the interfaces that will lose the router's own replies.
 func warnStrict(c *config.Config, log logrus.FieldLogger) {
 	if c.Route.KeepInbound || len(c.Route.Include) == 0 || connTrack() == nil {
 		return
@@ -118,6 +120,7 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 		return
 	}
 	if len(strict) > 0 {
-		log.WithField("interfaces", strict).Warn("a strict reverse-path filter drops the replies to routed traffic: set rp_filter to 2")
+		log.WithField("interfaces", strict).Warn("a strict reverse-path filter drops the replies " +
+			"to routed traffic: set rp_filter to 2")
 	}
 }

@@ -8,17 +8,17 @@ import (
 	"syntap/tun/route"
 )
 
-// noticeBoard logs notices, each when it appears. It is for one goroutine at a time.
+// noticeBoard logs each notice when it appears. It is for one goroutine at a time.
 type noticeBoard struct {
 	log   *logrus.Logger
-	shown map[string]bool // by text, as long as they last
+	shown map[string]bool // by text: the notices of the last call
 }
 
 func newNoticeBoard(log *logrus.Logger) *noticeBoard {
 	return &noticeBoard{log: log, shown: make(map[string]bool)}
 }
 
-// show logs the notices that were not among the last ones.
+// show logs the notices that the last call did not have.
 func (b *noticeBoard) show(all []route.Notice) {
 	now := make(map[string]bool, len(all))
 	for _, n := range all {

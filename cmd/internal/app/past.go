@@ -11,11 +11,11 @@ import (
 	"syntap/tun/route"
 )
 
-// pastLog logs traffic that has gone past the TUN: each user and interface once a minute. It is for
-// one goroutine.
+// pastLog logs traffic past the TUN, of each user and interface once a minute. It is for one
+// goroutine.
 type pastLog struct {
 	log   logrus.FieldLogger
-	lines map[route.Past]*pastLine // by all but the number of packets
+	lines map[route.Past]*pastLine // the key has Packets 0
 }
 
 type pastLine struct {
@@ -23,7 +23,7 @@ type pastLine struct {
 	packets uint64
 }
 
-// maxPastLines bounds the users and interfaces that are told apart.
+// maxPastLines bounds the lines. At the cap all start anew.
 const maxPastLines = 1024
 
 func newPastLog(log logrus.FieldLogger) *pastLog {
@@ -44,20 +44,26 @@ func (l *pastLog) report(all []route.Past) {
 		}
 		line.packets += p.Packets
 		line.Do(func() {
-			log := l.log.WithFields(logrus.Fields{"interface": p.Interface, "packets": line.packets})
-			switch {
-			case p.From != "":
-				log = log.WithField("from", p.From)
-			case p.UID >= 0: // else it is the kernel's, such as the answer to a segment of a connection that has ended
-				log = log.WithField("uid", p.UID)
-			}
-			message := "packets that the TUN should have had have left by another interface, unrecorded"
-			if p.Refused {
-				message = "packets that the TUN should have had would leave by another interface: refused"
-				log = log.WithField("hint", "keep it outside with route.exclude or route.exclude_uids, or let it pass with route.enforce: count")
-			}
-			log.Warn(message)
+			l.warn(p, line.packets)
 			line.packets = 0
 		})
 	}
+}
+
+// warn logs packets like p.
+func (l *pastLog) warn(p route.Past, packets uint64) {
+	log := l.log.WithFields(logrus.Fields{"interface": p.Interface, "packets": packets})
+	switch {
+	case p.From != "":
+		log = log.WithField("from", p.From)
+	case p.UID >= 0: // the kernel's own packets have none, such as the answer to a stray segment
+		log = log.WithField("uid", p.UID)
+	}
+	if !p.Refused {
+		log.Warn("packets that should have entered the TUN left by another interface, unrecorded")
+		return
+	}
+	log = log.WithField("hint", "keep them outside with route.exclude or route.exclude_uids, or "+
+		"let them pass with route.enforce: count")
+	log.Warn("refused packets for the TUN that would have left by another interface")
 }

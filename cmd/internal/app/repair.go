@@ -9,27 +9,28 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// repairLog logs what the watcher of the host puts back: at once, and then a line a minute. It is
-// for one goroutine at a time.
+// repairLog logs the commands by which the host is repaired: the first at once, and then one line a
+// minute. It is for one goroutine at a time.
 type repairLog struct {
 	log      logrus.FieldLogger
-	said     time.Time
-	commands []string // put back and not said
-	more     int      // beyond those
+	logged   time.Time
+	commands []string // not logged yet
+	more     int      // commands beyond those
 	failed   time.Time
 }
 
 const (
 	repairLogInterval = time.Minute
-	repairLogCommands = 16 // that a line names
+	repairLogCommands = 16 // in a line
 )
 
-// repaired takes a command that the watcher had to repeat, or the error with which that failed.
+// repaired takes a command that was repeated, or the error of one that failed.
 func (l *repairLog) repaired(command string, err error) {
 	if err != nil {
 		if time.Since(l.failed) > repairLogInterval {
 			l.failed = time.Now()
-			l.log.WithError(err).Warn("cannot put back what another program has removed")
+			const text = "cannot restore a rule or route that another program has removed"
+			l.log.WithError(err).Warn(text)
 		}
 		return
 	}
@@ -40,14 +41,14 @@ func (l *repairLog) repaired(command string, err error) {
 	}
 }
 
-// looked is called after each look at the host, when there may be something to say.
+// looked is called after each look at the host.
 func (l *repairLog) looked() {
-	if time.Since(l.said) > repairLogInterval {
+	if time.Since(l.logged) > repairLogInterval {
 		l.flush()
 	}
 }
 
-// flush says what was not said.
+// flush logs the commands that are not logged yet.
 func (l *repairLog) flush() {
 	if len(l.commands) == 0 {
 		return
@@ -56,6 +57,6 @@ func (l *repairLog) flush() {
 	if l.more > 0 {
 		log = log.WithField("more", l.more)
 	}
-	log.Warn("put back what another program has removed")
-	l.said, l.commands, l.more = time.Now(), nil, 0
+	log.Warn("restored rules or routes that another program has removed")
+	l.logged, l.commands, l.more = time.Now(), nil, 0
 }

@@ -6,13 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
@@ -20,92 +17,138 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
 	"syntap/tun/route"
 )
 
-// Run opens the TUN interface that the config describes, routes the host's traffic into it and
-// carries it until ctx ends. Then the host is as it was. After an error with on_crash: closed, what
-// was routed goes nowhere instead: nobody would see it. The journal of what was changed stands in
-// stateDir. A stop says what it is at when it is slow, and when it is asked for again.
-func Run(ctx context.Context, c *config.Config, stateDir string, handshakes *audit.Log, log *logrus.Logger, notify *Notifier, reload Reload, again <-chan os.Signal) (err error) {
-	reload.log, reload.notify = log, notify
-	view, err := openView(c, log)
+// Service is a router of this host's traffic.
+type Service struct {
+	Config   *config.Config
+	StateDir string     // of the journal of changes of the host
+	Log      *audit.Log // of handshakes
+	Logger   *logrus.Logger
+	Notify   *Notifier
+	Reload   Reload
+	Again    <-chan os.Signal // requests to stop that follow the first
+}
+
+// Run opens the TUN interface of the config, routes the host's traffic into it, and carries it
+// until ctx ends. Then it restores the host. After an error with on_crash: closed it leaves the
+// host closed, because traffic would pass unrecorded. While it stops, it logs its progress if it is
+// slow or if another stop is requested.
+func (s *Service) Run(ctx context.Context) (err error) {
+	s.Reload.log, s.Reload.notify = s.Logger, s.Notify
+	view, err := openView(s.Config, s.Logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeView(view)) }()
-	dev, err := tun.Open(c.TUN.Name, c.TUN.MTU)
+	dev, err := tun.Open(s.Config.TUN.Name, s.Config.TUN.MTU)
 	if err != nil {
-		return explain(err, c, stateDir)
+		return explain(err, s.Config, s.StateDir)
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
-	hostConfig, _ := hostConfig(c, stateDir)
-	host, err := route.Configure(hostConfig)
+	c, _ := hostConfig(s.Config, s.StateDir) // Notices reports the error
+	host, err := route.Configure(c)
 	if err != nil {
-		return explain(err, c, stateDir)
+		return explain(err, s.Config, s.StateDir)
 	}
-	warnStrict(c, log)
-	said := newNoticeBoard(log)
-	if notices, err := Notices(c, stateDir); err != nil {
-		log.WithError(err).Warn("cannot look at the host's routing")
-	} else {
-		said.show(notices)
-	}
-	log.WithFields(logrus.Fields{"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(c.Route.Include)}).Info("routing")
+	notices := s.announce(dev)
 
-	stop, stopped := &stopping{log: log}, make(chan struct{})
+	stop, stopped := &stopping{log: s.Logger}, make(chan struct{})
 	stop.at.Store("ending connections and writing the log")
 	var watching sync.WaitGroup
-	watching.Go(func() { stop.watch(ctx, again, stopped) })
+	watching.Go(func() { stop.watch(ctx, s.Again, stopped) })
 	defer watching.Wait()
 	defer close(stopped)
+
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		repairs := &repairLog{log: log}
-		defer repairs.flush()
-		return host.Watch(running, route.Report{
-			Repair: repairs.repaired,
-			Looked: func(notices []route.Notice) { repairs.looked(); said.show(notices) },
-			Past:   newPastLog(log).report,
-		})
-	})
-	g.Go(func() error { return notify.Run(running) })
+	g.Go(func() error { return s.watch(running, host, notices) })
+	g.Go(func() error { return s.Notify.Run(running) })
 	var routed error
 	g.Go(func() error {
-		addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
-		r := Router{
-			Config: c, Log: handshakes, Logger: log, Summary: true, Owners: true, Forwards: true, Reload: &reload, View: view, QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
-			Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, hostConfig.ByRules),
-			KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains, Sources: sources(c.TUN.Sources, addrs),
-		}
+		r := s.router(view, dev, host, c.ByRules)
 		routed = r.Route(running, dev)
 		return routed
 	})
-	if err = g.Wait(); routed != nil && errors.Is(err, route.ErrGone) { // it closes its interface when it ends for a reason of its own
+	err = g.Wait()
+	if routed != nil && errors.Is(err, route.ErrGone) { // Route closes the interface when it fails
 		err = errors.Join(routed, err)
 	}
 	stop.at.Store("taking rules and routes back")
-	failed := err != nil && ctx.Err() == nil && c.Route.OnCrash == config.Closed
+	return s.leave(ctx, dev, host, err)
+}
+
+// announce logs that traffic is routed, and the notices about the host. It returns the board of the
+// notices.
+func (s *Service) announce(dev *tun.Device) *noticeBoard {
+	warnStrict(s.Config, s.Logger)
+	board := newNoticeBoard(s.Logger)
+	if notices, err := Notices(s.Config, s.StateDir); err != nil {
+		s.Logger.WithError(err).Warn("cannot read the host's routing")
+	} else {
+		board.show(notices)
+	}
+	s.Logger.WithFields(logrus.Fields{
+		"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(s.Config.Route.Include),
+	}).Info("routing")
+	return board
+}
+
+// watch keeps the changes of the host in place, and logs repairs, notices and traffic past the TUN.
+func (s *Service) watch(ctx context.Context, host *route.Host, board *noticeBoard) error {
+	repairs := &repairLog{log: s.Logger}
+	defer repairs.flush()
+	return host.Watch(ctx, route.Report{
+		Repair: repairs.repaired,
+		Looked: func(notices []route.Notice) { repairs.looked(); board.show(notices) },
+		Past:   newPastLog(s.Logger).report,
+	})
+}
+
+// router returns the router of the traffic of dev.
+func (s *Service) router(
+	view *web.Server, dev *tun.Device, host *route.Host, byRules bool,
+) *Router {
+	c := s.Config
+	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
+	return &Router{
+		Config: c, Log: s.Log, Logger: s.Logger, Summary: true, Reload: &s.Reload, View: view,
+		QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
+		Owners: true, Forwards: true,
+		Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, byRules),
+		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
+		Sources:    sources(c.TUN.Sources, addrs),
+	}
+}
+
+// leave restores the host, or leaves it closed after an error.
+func (s *Service) leave(ctx context.Context, dev *tun.Device, host *route.Host, err error) error {
+	failed := err != nil && ctx.Err() == nil && s.Config.Route.OnCrash == config.Closed
 	if failed {
 		host.Abandon()
 	} else {
 		err = errors.Join(err, host.Close())
 	}
-	s := dev.Stats()
-	log.WithFields(logrus.Fields{
-		"outbound_frames": s.OutboundFrames.Load(), "inbound_frames": s.InboundFrames.Load(), "malformed_frames": s.Malformed.Load(),
-		"restored_routes": host.Restored(),
+	stats := dev.Stats()
+	s.Logger.WithFields(logrus.Fields{
+		"outbound_frames":  stats.OutboundFrames.Load(),
+		"inbound_frames":   stats.InboundFrames.Load(),
+		"malformed_frames": stats.Malformed.Load(),
+		"restored_routes":  host.Restored(),
 	}).Info("stopped")
 	if failed {
-		return hint.Fail(err, `what was routed stays closed: run it again, or open the host with "syntap cleanup"`)
+		return hint.Fail(err, "the host stays closed for the routed traffic: run it again, or "+
+			`open the host with "syntap cleanup"`)
 	}
 	return err
 }
 
-// onHost tells the programs of this host from the machines behind it. By connection tracking its
-// programs keep the host's addresses: that of the TUN is then one that machines are masqueraded by.
+// onHost tells the programs of this host from the machines behind it, by their addresses. With
+// connection tracking, programs keep the host's addresses, and the TUN's is for machines that are
+// masqueraded.
 func onHost(c *config.Config, host *dial.HostAddrs, byRules bool) func(netip.Addr) bool {
 	return func(a netip.Addr) bool {
 		own := func(p netip.Prefix) bool { return p.Addr() == a }
@@ -113,41 +156,11 @@ func onHost(c *config.Config, host *dial.HostAddrs, byRules bool) func(netip.Add
 	}
 }
 
-// sources resolves tun.sources: who may send into the TUN.
+// sources returns the test of tun.sources for an address: may it send into the TUN?
 func sources(set config.AddressSet, host *dial.HostAddrs) func(netip.Addr) bool {
 	ofHost := set.Has(config.Host)
 	return func(a netip.Addr) bool {
-		for _, p := range set.Prefixes {
-			if p.Contains(a) {
-				return true
-			}
-		}
-		return ofHost && host.Contains(a)
+		contains := func(p netip.Prefix) bool { return p.Contains(a) }
+		return slices.ContainsFunc(set.Prefixes, contains) || ofHost && host.Contains(a)
 	}
-}
-
-// explain adds the remedy to what can go wrong when the host is changed.
-func explain(err error, c *config.Config, stateDir string) error {
-	path := new(fs.PathError)
-	switch {
-	case errors.Is(err, syscall.EMFILE):
-		return hint.Fail(err, moreDescriptors)
-	case errors.Is(err, syscall.ENOTTY):
-		return hint.Fail(err, "/dev/net/tun is not the kernel's TUN device: mknod /dev/net/tun c 10 200")
-	case errors.As(err, &path) && strings.HasPrefix(path.Path, stateDir):
-		return hint.Fail(err, "the journal, by which a crash is cleaned up, needs a directory that can be written: name one in RUNTIME_DIRECTORY, here and for \"syntap cleanup\"")
-	case errors.As(err, &path) && strings.HasSuffix(path.Path, "/disable_ipv6"):
-		return hint.Fail(err, "IPv6 is off here and /proc/sys cannot be written, as in a container: start it with the sysctl net.ipv6.conf.default.disable_ipv6=0, or leave IPv6 out of tun.addresses and route.include")
-	case errors.Is(err, os.ErrPermission):
-		return hint.Fail(err, `run it as root or with CAP_NET_ADMIN; without either, "syntap exec" routes a single command`)
-	case errors.Is(err, os.ErrExist):
-		return hint.Fail(err, "stop the program that has the interface, or set another tun.name")
-	case errors.Is(err, os.ErrNotExist):
-		return hint.Fail(err, "load the kernel's TUN driver: modprobe tun")
-	case errors.Is(err, route.ErrRunning):
-		return hint.Fail(err, "stop it, or set another tun.name")
-	case errors.Is(err, route.ErrInUse):
-		return hint.Fail(err, fmt.Sprintf("stop the program that uses them, clean up after a dead one with \"syntap cleanup\", or set another route.table than %d and route.priority than %d", c.Route.Table, c.Route.Priority))
-	}
-	return err
 }

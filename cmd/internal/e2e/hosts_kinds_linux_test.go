@@ -34,7 +34,7 @@ var hostKinds = []hostKind{
 			}
 			}`, wgMark))
 	}},
-	{"VPN before syntap (Tailscale's exit node)", `may: packets that the TUN should have had have left by another interface, unrecorded" .*interface=vpn0
+	{"VPN before syntap (Tailscale's exit node)", `may: packets that should have entered the TUN left by another interface, unrecorded" .*interface=vpn0
 		rule "pref 5270 lookup 52" comes before the router's own.*hint="set route.priority to 5262 or less"`, func(t *testing.T, h *hostLab) {
 		h.addVPNLink(t, 52)
 		for _, f := range []string{"-4", "-6"} {

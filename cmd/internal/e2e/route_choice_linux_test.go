@@ -112,7 +112,7 @@ func TestPutBack(t *testing.T) {
 	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)
 	}
-	for _, text := range []string{"put back what another program has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
+	for _, text := range []string{"restored rules or routes that another program has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
 		if !strings.Contains(r.Stderr(), text) {
 			t.Errorf("router logged\n%swant %q", r.Stderr(), text)
 		}

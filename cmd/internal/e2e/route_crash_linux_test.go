@@ -189,7 +189,7 @@ func TestInterfaceDeleted(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything)
 	lab.Router.Run("ip", "link", "del", "syntap0")
 	r.ended(t, "its interface was deleted")
-	if r.Err() == nil || !strings.Contains(r.Stderr(), "hint: what was routed stays closed") {
+	if r.Err() == nil || !strings.Contains(r.Stderr(), "hint: the host stays closed") {
 		t.Errorf("router ended with %v and said\n%swant exit status 1 and a hint", r.Err(), r.Stderr())
 	}
 	for _, url := range urls() {
