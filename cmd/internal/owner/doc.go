@@ -12,11 +12,12 @@
 // request sockets, on older kernels closed ones), falls back to a listener, which can be another's,
 // or finds the connection whose SYN a sender forges.
 //
-// The second question the kernel does not answer: descriptors have to be read. Those that have held
-// a socket of the same user before come first, then the recent processes of the user, then the
-// first descriptors of all of its processes, then the rest of these, then all other processes, the
-// newest first. All of it takes place in one goroutine, which makes a few looks for each user in
-// turn and lets those who carry packets go on in between.
+// The second question the kernel does not answer: descriptors have to be read. A few that have held
+// sockets of the same user before are read at once (last_linux.go): the number of one that was just
+// closed is the next to be given out. A search begins where these do not have the socket: with the
+// recent processes of the user, then the first descriptors of all of its processes, then the rest
+// of these, then all other processes, the newest first. All searches take place in one goroutine,
+// which makes a few looks for each user in turn and lets those who carry packets go on in between.
 //
 // # Bounds of a search
 //

@@ -240,7 +240,9 @@ func (f *Finder) end(s *search) {
 	}
 	if s.reason == Found {
 		f.stats.Found++
-		f.last.add(f.processes.latest)
+		h := f.processes.latest
+		h.inode = s.socket.inode
+		f.last.add(h)
 		s.looks += looksOfName
 	} else {
 		f.stats.NotFound[s.reason]++
@@ -255,6 +257,7 @@ func (f *Finder) end(s *search) {
 func (f *Finder) Close() error {
 	close(f.queue)
 	f.done.Wait()
+	f.last.close()
 	return f.diag.close()
 }
 

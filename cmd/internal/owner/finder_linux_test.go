@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -306,14 +307,12 @@ func TestLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := newLast()
-	self := holder{7, os.Getpid(), strconv.Itoa(fd)}
+	t.Cleanup(l.close)
+	inode := inodeOf(t, fd)
+	self := named{holder{7, os.Getpid(), strconv.Itoa(fd)}, exe, "test", inode}
 	find := func() Process { p, _ := l.find(Socket{7, inode}); return p }
-	l.add(named{self, exe, "test"})
+	l.add(self)
 	if got := find(); got != (Process{os.Getpid(), "test"}) {
 		t.Errorf("found %+v", got)
 	}
@@ -323,18 +322,102 @@ func TestLast(t *testing.T) {
 	if p, _ := l.find(Socket{8, inode}); p != (Process{}) {
 		t.Errorf("another user's socket is held by %+v", p)
 	}
-	l.add(named{self, "/bin/other", "other"})
+	other := self
+	other.exe, other.name = "/bin/other", "other"
+	l.add(other)
 	if got := find(); got != (Process{}) {
 		t.Errorf("found %+v, which executes another file", got)
 	}
 	for i := range uint32(2 * lastUsers) {
 		for n := range 2 * lastOfUser {
-			l.add(named{holder{i, n, "1"}, "/bin/true", "true"})
+			l.add(named{holder{i, self.pid, strconv.Itoa(n)}, exe, "test", 0})
 		}
 	}
-	if len(l.users) > lastUsers || len(l.users[2*lastUsers-1]) != lastOfUser {
-		t.Errorf("%d users are known, and %d of one", len(l.users), len(l.users[2*lastUsers-1]))
+	if len(l.users) > lastUsers || len(l.users[2*lastUsers-1]) != lastOfUser || len(l.processes) != 1 {
+		t.Errorf("%d users are known, %d descriptors of one, and %d processes", len(l.users), len(l.users[2*lastUsers-1]), len(l.processes))
 	}
+}
+
+// A process that has ended is forgotten, and so is one of many.
+func TestLastForgets(t *testing.T) {
+	t.Parallel()
+	l := newLast()
+	t.Cleanup(l.close)
+	for range lastProcesses + 10 {
+		child := exec.Command("sleep", "60")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+		pid := child.Process.Pid
+		exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.add(named{holder{7, pid, "0"}, exe, "sleep", 1})
+		if len(l.processes) == 10 {
+			before := len(l.processes)
+			_ = child.Process.Kill()
+			_ = child.Wait()
+			for range 2 * before * maxClosed {
+				if p, _ := l.find(Socket{7, 2}); p != (Process{}) {
+					t.Errorf("found %+v", p)
+				}
+			}
+			if len(l.users[7]) != 0 || len(l.processes) != before-1 {
+				t.Errorf("%d descriptors and %d processes are known, none holds a socket and one has ended", len(l.users[7]), len(l.processes))
+			}
+		}
+	}
+	if len(l.processes) > lastProcesses {
+		t.Errorf("%d processes are known", len(l.processes))
+	}
+}
+
+// A process that has many connections open, and opens one after the other anew, is found by the few
+// descriptors that are likely to be free.
+func TestLastOfBusyProcess(t *testing.T) {
+	t.Parallel()
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLast()
+	t.Cleanup(l.close)
+	var fds []int
+	for range 16 {
+		fd := socket(t, unix.AF_INET)
+		fds = append(fds, fd)
+		l.add(named{holder{7, os.Getpid(), strconv.Itoa(fd)}, exe, "test", inodeOf(t, fd)})
+	}
+	const rounds = 10
+	looks := 0
+	for range rounds {
+		for i, fd := range fds {
+			fresh := socket(t, unix.AF_INET)
+			if err := unix.Dup2(fresh, fd); err != nil { // as if it had been given the number
+				t.Fatal(err)
+			}
+			s := Socket{7, inodeOf(t, fd)}
+			p, n := l.find(s)
+			if p.PID != os.Getpid() {
+				t.Fatalf("descriptor %d of %d: found %+v", i, len(fds), p)
+			}
+			looks += n
+		}
+	}
+	if found := rounds * len(fds); looks > 4*found {
+		t.Errorf("%d looks for %d sockets", looks, found)
+	}
+}
+
+func inodeOf(t *testing.T, fd int) uint32 {
+	t.Helper()
+	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inode
 }
 
 // Neither a process with many connections nor a user drives the others out.

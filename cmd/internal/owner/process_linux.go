@@ -81,7 +81,7 @@ func (p *processes) found(h holder) (Process, Reason) {
 	if name == "" { // it has ended
 		return Process{}, NotHeld
 	}
-	p.latest = named{h, exe, name}
+	p.latest = named{holder: h, exe: exe, name: name}
 	p.recent = slices.DeleteFunc(p.recent, func(other holder) bool { return other == h })
 	p.recent = slices.Insert(p.recent, 0, h)
 	process, user := 0, 0
