@@ -100,7 +100,7 @@ func (s *Stack) forget(c *conn) {
 		next = s.admit(c.key, c.next.isn, c.next.packet)
 	}
 	s.mu.Unlock()
-	s.addresses.leave(c)
+	s.net.Addresses.Release(&c.lease, c.key.client.Addr(), c.key.server.Addr())
 	if s.o.Gone != nil {
 		s.o.Gone(c.name())
 	}

@@ -3,8 +3,9 @@
 package stack
 
 import (
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/stack/netstack"
 )
 
 // Buffers of one connection in netstack, in bytes. A receive buffer is twice the window that it
@@ -23,6 +24,14 @@ const (
 
 	growAfter = 256 << 10
 )
+
+// netstackBuffers are these sizes as netstack is to know them.
+func netstackBuffers() netstack.Buffers {
+	return netstack.Buffers{
+		Receive: netstack.Range{Min: tightReceiveBuffer, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
+		Send:    netstack.Range{Min: tightSendBuffer, Default: smallSendBuffer, Max: largeSendBuffer},
+	}
+}
 
 // noteMoved notes that n bytes have gone through the half, and may let its buffer grow.
 func (h *half) noteMoved(n int) {
@@ -81,7 +90,7 @@ func (h *half) holds() bool {
 	if h.inbound() {
 		return h.flow.ep.Readiness(waiter.WritableEvents) == 0
 	}
-	return receiveMemory(h.flow.ep.(*tcp.Endpoint)) > 0
+	return netstack.ReceiveMemory(h.flow.ep) > 0
 }
 
 func (h *half) inbound() bool { return h == &h.flow.inbound }

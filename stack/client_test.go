@@ -22,6 +22,7 @@ import (
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"syntap/stack/dial"
+	"syntap/stack/netstack"
 	"syntap/tun"
 	"syntap/tun/tuntest"
 )
@@ -102,14 +103,13 @@ func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
 
 // testClient is a second netstack at the host's end of the link: a client whose every move is ours.
 type testClient struct {
-	net     *gstack.Stack
+	net     *netstack.Stack
 	ignored atomic.Pointer[netip.Addr] // whose packets it does not see
 }
 
 func newClient(t *testing.T, r *testRouter) *testClient {
 	t.Helper()
-	link := &linkEndpoint{link: r.host, stats: new(Stats)}
-	n, err := newNetstack(link)
+	n, err := netstack.New(r.host, netstack.Options{Buffers: netstackBuffers()})
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}
@@ -117,7 +117,7 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 		{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom4(clientV4.As4()).WithPrefix()},
 		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddrFrom16(clientV6.As16()).WithPrefix()},
 	} {
-		if err := n.AddProtocolAddress(nicID, pa, gstack.AddressProperties{}); err != nil {
+		if err := n.AddProtocolAddress(netstack.NIC, pa, gstack.AddressProperties{}); err != nil {
 			t.Fatalf("client address: %v", err)
 		}
 	}
@@ -135,7 +135,7 @@ func newClient(t *testing.T, r *testRouter) *testClient {
 			if not := c.ignored.Load(); not != nil && bytes.Contains(whole[:20], not.AsSlice()) {
 				continue
 			}
-			(&Stack{endpoint: *link}).deliver(newPacket(whole))
+			n.DeliverCopy(whole)
 		}
 	}()
 	t.Cleanup(func() {
@@ -166,9 +166,9 @@ func (c *testClient) tryDial(server netip.Addr, port int, patience time.Duration
 	if server.Is6() {
 		proto, src = ipv6.ProtocolNumber, tcpip.AddrFrom16(clientV6.As16())
 	}
-	return gonet.DialTCPWithBind(ctx, c.net,
-		tcpip.FullAddress{NIC: nicID, Addr: src},
-		tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(server.AsSlice()), Port: uint16(port)}, tcpip.NetworkProtocolNumber(proto))
+	return gonet.DialTCPWithBind(ctx, c.net.Stack,
+		tcpip.FullAddress{NIC: netstack.NIC, Addr: src},
+		tcpip.FullAddress{NIC: netstack.NIC, Addr: tcpip.AddrFromSlice(server.AsSlice()), Port: uint16(port)}, tcpip.NetworkProtocolNumber(proto))
 }
 
 // reset makes every connection of the client send a RST.

@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/netstack"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 )
@@ -38,15 +38,15 @@ type conn struct {
 	isLocal bool   // the client is a program of this host
 	started time.Time
 
-	phase      atomic.Uint32 // a phase; written with stack.mu held
-	addressing addressing    // guarded by addresses.mu
-	fd         int           // host socket, -1 = none; guarded by stack.mu until established, then constant until closing
-	handshake  *handshake    // nil once established; guarded by stack.mu, like the fields up to wq
-	next       *nextSYN      // nil = none
-	serverISN  uint32        // of the SYN-ACK, once recorded
-	upstream   upstream      // addresses of the host socket
-	mss        int           // set on the host socket, 0 = the kernel's
-	dscp       byte          // of the client's segments, and the host socket's
+	phase     atomic.Uint32  // a phase; written with stack.mu held
+	lease     netstack.Lease // of its addresses
+	fd        int            // host socket, -1 = none; guarded by stack.mu until established, then constant until closing
+	handshake *handshake     // nil once established; guarded by stack.mu, like the fields up to wq
+	next      *nextSYN       // nil = none
+	serverISN uint32         // of the SYN-ACK, once recorded
+	upstream  upstream       // addresses of the host socket
+	mss       int            // set on the host socket, 0 = the kernel's
+	dscp      byte           // of the client's segments, and the host socket's
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint // of the client's leg, from acknowledged on
@@ -178,10 +178,9 @@ func (c *conn) join(ep tcpip.Endpoint) {
 	c.stack.mu.Lock()
 	keepalive := c.stack.o.Keepalive
 	c.stack.mu.Unlock()
-	keepAlive(ep, keepalive)
-	if ep, ok := ep.(*tcp.Endpoint); ok {
-		c.own(ep)
-	}
+	k := keepalive.OrDefault() // netstack finds out whether the client is still there, as the kernel does for the far side
+	netstack.SetKeepalive(ep, k.Idle, k.Interval, k.Probes)
+	netstack.SetOwner(ep, c)
 	c.entry.Init(c, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	c.wq.EventRegister(&c.entry)
 }

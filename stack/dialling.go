@@ -154,9 +154,9 @@ func (c *conn) connected() {
 	switch {
 	case place:
 		s.report(c, tunflow.Connected, 0)
-		s.addresses.enter(c)
+		s.net.Addresses.Register(&c.lease, c.key.client.Addr(), c.key.server.Addr())
 		s.paths.lowerMSS(syn, false)
-		s.deliver(newPacket(syn))
+		s.net.DeliverCopy(syn)
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
 	case syscall.Errno(errno) == unix.EACCES: // from the network: ICMPv6 administratively prohibited

@@ -17,8 +17,8 @@
 //
 // A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP
 // the flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it
-// to netstack; that writes it to the link (endpoint.go) in frames of 64 KiB, with their checksum
-// and their cutting left to the kernel. For datagrams the frame is built here.
+// to netstack; that writes it to the link (package netstack) in frames of 64 KiB, with their
+// checksum and their cutting left to the kernel. For datagrams the frame is built here.
 //
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
 // from there to the kernel. On its way back it is copied once more, in between. That is cheaper
@@ -29,12 +29,12 @@
 //
 // # Flows
 //
-// A connection (conn.go has its diagram) has two halves, one for each direction. A half (half.go) is a
-// task of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
-// endpoint, a flow and a descriptor, no stack and no buffer, and a slow one delays no other. The
-// poller wakes a half for its host socket, and netstack's callbacks for the client; those hold
-// netstack's locks and only queue it. Interactive halves go before bulk ones: a keystroke does not
-// wait for a download.
+// A connection (conn.go has its diagram) has two halves, one for each direction. A half (half.go)
+// is a task of package [syntap/stack/sched], not a goroutine. So an idle connection costs a
+// netstack endpoint, a flow and a descriptor, no stack and no buffer, and a slow one delays no
+// other. The poller wakes a half for its host socket, and netstack's callbacks for the client;
+// those hold netstack's locks and only queue it. Interactive halves go before bulk ones: a
+// keystroke does not wait for a download.
 //
 // Ownership keeps this free of locks. Only the goroutine that owns a half touches its state.
 // Netstack's receive queue is read by the outbound half alone, and the endpoint is closed or
@@ -100,8 +100,8 @@
 // # On record first
 //
 // With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded:
-// it stays in the phase acknowledged, so that open ones are not asked. Whichever of the client's ACK
-// and the record comes last opens it.
+// it stays in the phase acknowledged, so that open ones are not asked. Whichever of the client's
+// ACK and the record comes last opens it.
 //
 // # When a connection is over
 //
@@ -192,7 +192,7 @@
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling
 // netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
 // withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
-// may be addresses.mu, which is held while calling netstack. Of datagrams, nat.mu guards the table
-// and mapping.mu the socket of one mapping against its closing; neither is held while the other is
-// taken.
+// may be the lock of netstack.Addresses, which is held while calling netstack. Of datagrams, nat.mu
+// guards the table and mapping.mu the socket of one mapping against its closing; neither is held
+// while the other is taken.
 package stack

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"syntap/stack/netstack"
 	tunflow "syntap/tun/flow"
 )
 
@@ -76,28 +74,25 @@ func (c *conn) expire() {
 	}
 }
 
-// forward has netstack make the endpoint for a SYN. Its receive buffer is the forwarder's.
-func (s *Stack) forward(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+// beginsTight reports whether the client's leg of a connection begins with the smallest receive
+// buffer.
+func (s *Stack) beginsTight(client, server netip.AddrPort) bool {
 	s.mu.Lock()
-	c := s.flows[keyOf(id)]
-	s.mu.Unlock()
-	if c != nil && c.tight.Load() {
-		return s.tightForwarder.HandlePacket(id, pkt)
-	}
-	return s.forwarder.HandlePacket(id, pkt)
+	defer s.mu.Unlock()
+	c := s.flows[flowKey{client: client, server: server}]
+	return c != nil && c.tight.Load()
 }
 
-// accept runs in a goroutine of netstack's Forwarder for a SYN that it has let in. It lives until
-// the client has acknowledged the SYN-ACK.
-func (s *Stack) accept(r *tcp.ForwarderRequest) {
-	c := s.beginAccept(keyOf(r.ID()))
+// accept has netstack answer a SYN. It returns once the client has acknowledged the SYN-ACK.
+func (s *Stack) accept(r netstack.Request) {
+	client, server := r.Ends()
+	c := s.beginAccept(flowKey{client: client, server: server})
 	if c == nil { // the SYN was reassembled from fragments, or is the next of a connection just over: not dialled for
 		s.stats.DropStraySYN.Add(1)
-		r.Complete(false)
+		r.Drop()
 		return
 	}
-	ep, err := r.CreateEndpoint(&c.wq)
-	r.Complete(false)
+	ep, err := r.Accept(&c.wq)
 	if err != nil {
 		c.end(noHandshake)
 		return
@@ -205,17 +200,4 @@ func (s *Stack) reportDropped(key flowKey, isn uint32, errno syscall.Errno) {
 		d.Error = unix.ErrnoName(errno)
 		s.o.DialDone(d)
 	}
-}
-
-// keyOf returns the key of netstack's name for a connection, whose local end is the server.
-func keyOf(id gstack.TransportEndpointID) flowKey {
-	return flowKey{
-		client: addrPort(id.RemoteAddress, id.RemotePort),
-		server: addrPort(id.LocalAddress, id.LocalPort),
-	}
-}
-
-func addrPort(a tcpip.Address, port uint16) netip.AddrPort {
-	ip, _ := netip.AddrFromSlice(a.AsSlice())
-	return netip.AddrPortFrom(ip, port)
 }

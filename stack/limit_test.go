@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
 	"syntap/stack/dial"
+	"syntap/stack/netstack"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -77,7 +78,7 @@ func TestStopWhileClosing(t *testing.T) {
 	c := client.dial(t, serverV4, port)
 	_ = c.CloseWrite()
 	<-finished
-	if err := client.net.DisableNIC(nicID); err != nil {
+	if err := client.net.DisableNIC(netstack.NIC); err != nil {
 		t.Fatal(err)
 	}
 	close(vanished)
@@ -183,13 +184,13 @@ func TestAddressesOfFlows(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{}, dial.Policy{})
 	client := newClient(t, router)
-	addrs := func() int { return len(router.net.AllAddresses()[nicID]) }
+	addrs := func() int { return len(router.net.AllAddresses()[netstack.NIC]) }
 	before := addrs()
 	first, second := client.dial(t, serverV4, port), client.dial(t, serverV4, port)
 	_ = first.Close()
 	eventually(t, "one flow", func() bool { return router.stats.TCPFlows.Load() == 1 })
 	for _, want := range []netip.Addr{clientV4, serverV4} {
-		if addr := tcpip.AddrFrom4(want.As4()); router.net.CheckLocalAddress(nicID, ipv4.ProtocolNumber, addr) != nicID {
+		if addr := tcpip.AddrFrom4(want.As4()); router.net.CheckLocalAddress(netstack.NIC, ipv4.ProtocolNumber, addr) != netstack.NIC {
 			t.Errorf("netstack does not have %s", want)
 		}
 	}

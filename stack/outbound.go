@@ -8,10 +8,9 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 
+	"syntap/stack/netstack"
 	"syntap/tun"
 )
 
@@ -38,10 +37,10 @@ const copyScarce = 32 << 10
 // that clients still send, so it is many times the budget of a step.
 const yieldAfter = 4 << 20
 
-// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own:
-// netstack copies a whole view when it reads headers from one that is shared, and it always shares.
+// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own (see
+// netstack.Stack.Deliver).
 func (s *Stack) readLoop() error {
-	head, body := newView(tun.HeadSize), newView(bodySize)
+	head, body := netstack.NewView(tun.HeadSize), netstack.NewView(bodySize)
 	var in tun.Frame
 	y := s.sched.NewYielder()
 	defer y.Close()
@@ -70,17 +69,11 @@ func (s *Stack) readLoop() error {
 			payload = buffer.NewViewWithData(f.body)
 		default:
 			payload.CapLength(len(f.body))
-			body = newView(bodySize)
+			body = netstack.NewView(bodySize)
 		}
-		s.deliver(packetOf(head, payload))
-		head = newView(tun.HeadSize)
+		s.net.Deliver(head, payload)
+		head = netstack.NewView(tun.HeadSize)
 	}
-}
-
-func newView(size int) *buffer.View {
-	v := buffer.NewView(size)
-	v.Grow(size)
-	return v
 }
 
 // frame is one outbound frame: the first bytes with all headers, the rest, and what the kernel left
@@ -159,27 +152,4 @@ func (s *Stack) routeTCP(f *frame) (deliver bool) {
 		return true
 	}
 	return s.outboundSYN(flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, binary.BigEndian.Uint32(t[4:]), f.head, f.body)
-}
-
-// deliver gives a packet to netstack, which may be done from any goroutine.
-func (s *Stack) deliver(pkt *gstack.PacketBuffer) {
-	proto := header.IPv4ProtocolNumber
-	if b, ok := pkt.Data().PullUp(1); ok && b[0]>>4 == 6 {
-		proto = header.IPv6ProtocolNumber
-	}
-	s.endpoint.dispatcher.DeliverNetworkPacket(tcpip.NetworkProtocolNumber(proto), pkt)
-	pkt.DecRef()
-}
-
-func packetOf(head, payload *buffer.View) *gstack.PacketBuffer {
-	b := buffer.MakeWithView(head)
-	if payload != nil {
-		_ = b.Append(payload)
-	}
-	return gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: b})
-}
-
-// newPacket returns a packet that is a copy of b.
-func newPacket(b []byte) *gstack.PacketBuffer {
-	return packetOf(buffer.NewViewWithData(b), nil)
 }

@@ -3,14 +3,12 @@
 package stack
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"syntap/stack/netstack"
 	"syntap/tun"
 )
 
@@ -46,34 +44,19 @@ const (
 	probeAbandoned = 2 * time.Minute
 )
 
-// KUID and KGID make a flow the owner of its packets in netstack (tcpip.PacketOwner); they say
-// nothing.
-func (f *flow) KUID() uint32 { return 0 }
-func (f *flow) KGID() uint32 { return 0 }
-
-// own has netstack name the flow with each packet of its connection to the client.
-func (f *flow) own(ep *tcp.Endpoint) {
-	ep.LockUser() // netstack reads the owner with it held
-	ep.SetOwner(f)
-	ep.UnlockUser()
-}
-
 // said is how far the segments to a client have got: the sequence number behind the last, and its
 // acknowledgment.
 type said struct{ seq, ack uint32 }
 
-// withholds reports whether a packet is not to go to the client now. Netstack holds the endpoint's
-// lock.
-func (f *flow) withholds(pkt *gstack.PacketBuffer, frame [][]byte) bool {
-	t := pkt.TransportHeader().Slice()
-	size, flags := pkt.Data().Size(), t[tcpFlagsAt]
-	now := said{seq: binary.BigEndian.Uint32(t[4:]) + uint32(size) + uint32(flags&tcpFIN), ack: binary.BigEndian.Uint32(t[8:])}
-	first := f.said == said{}
-	if size == 0 && flags == tcpACK && (now == f.said || first && now.ack == f.isn+1) {
-		return f.stack.withhold(f, offloadOf(pkt), frame)
+// Withholds implements netstack.Owner: an ACK without news waits for the far side's answer.
+func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bool {
+	now := said{seq: t.Seq + uint32(t.Size) + uint32(t.Flags&tcpFIN), ack: t.Ack}
+	first := c.said == said{}
+	if t.Size == 0 && t.Flags == tcpACK && (now == c.said || first && now.ack == c.isn+1) {
+		return c.stack.withhold(c, off, frame)
 	}
-	if int32(now.seq-f.said.seq) >= 0 || first { // neither sent again nor a probe of our own
-		f.said = now
+	if int32(now.seq-c.said.seq) >= 0 || first { // neither sent again nor a probe of our own
+		c.said = now
 	}
 	return false
 }

@@ -13,9 +13,8 @@ import (
 )
 
 // fromNetstack routes a packet that netstack has put together from fragments or freed from
-// extension headers. It always reports that the packet is taken care of: netstack would answer by
-// itself.
-func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+// extension headers.
+func (s *Stack) fromNetstack(pkt *gstack.PacketBuffer) {
 	message := gstack.PayloadSince(pkt.TransportHeader())
 	defer message.Release()
 	was := pkt.NetworkHeader().Slice()
@@ -33,5 +32,4 @@ func (s *Stack) fromNetstack(_ gstack.TransportEndpointID, pkt *gstack.PacketBuf
 	copy(b[len(b)-message.Size():], message.AsSlice())
 	n := min(len(b), tun.HeadSize)
 	s.route(&frame{head: b[:n], body: b[n:], pieces: true})
-	return true
 }

@@ -41,7 +41,7 @@ func (c *conn) repeatedSYN(isn uint32, frame [][]byte) (deliver bool) {
 // where a RST of the client is still in its queue.
 func (c *conn) challenge(syn []byte) {
 	renumberSYN(syn, c.isn)
-	c.stack.deliver(newPacket(syn))
+	c.stack.net.DeliverCopy(syn)
 }
 
 // nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack

@@ -6,19 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
-
 	"syntap/stack/dial"
+	"syntap/stack/netstack"
 	"syntap/stack/sched"
 	"syntap/tun"
 )
@@ -30,16 +24,12 @@ type Stack struct {
 	dialer *dial.Dialer
 	stats  Stats
 
-	endpoint       linkEndpoint
-	net            *gstack.Stack
-	addresses      *addresses
-	forwarder      *tcp.Forwarder
-	tightForwarder *tcp.Forwarder // for flows that begin with tight buffers
-	poller         *sched.Poller
-	sched          *sched.Scheduler
-	busy           *sched.BusyPoll
-	nat            *nat
-	memory         memory
+	net    *netstack.Stack
+	poller *sched.Poller
+	sched  *sched.Scheduler
+	busy   *sched.BusyPoll
+	nat    *nat
+	memory memory
 
 	descriptors descriptors
 	paths       *clientPaths
@@ -75,7 +65,6 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
-	s.endpoint = linkEndpoint{link: link, stats: &s.stats, paths: s.paths}
 	var err error
 	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)
 	if s.poller, err = sched.NewPoller(s.busy); err != nil {
@@ -88,22 +77,21 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
 		s.nat.joinBursts()
 	}
-	if s.net, err = newNetstack(&s.endpoint); err != nil {
+	s.net, err = netstack.New(link, netstack.Options{
+		Buffers: netstackBuffers(),
+		Rewrite: func(headers []byte) { s.paths.lowerMSS(headers, true) },
+		Refused: func() { s.stats.InboundErrors.Add(1) },
+	})
+	if err != nil {
 		return nil, errors.Join(err, s.poller.Close())
 	}
-	s.addresses = newAddresses(s.net)
-	// No limit of the forwarder's own: a SYN that it gets has taken its place in halfOpen.
-	s.forwarder = tcp.NewForwarder(s.net, smallReceiveBuffer, math.MaxInt, s.accept)
-	s.tightForwarder = tcp.NewForwarder(s.net, tightReceiveBuffer, math.MaxInt, s.accept)
-	s.net.SetTransportProtocolHandler(tcp.ProtocolNumber, s.forward)
-	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
-		s.net.SetTransportProtocolHandler(p, s.fromNetstack)
-	}
+	s.net.HandleTCP(s.accept, s.beginsTight)
+	s.net.HandleOthers(s.fromNetstack)
 	return s, nil
 }
 
-// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for what begins from now
-// on. Nothing ends because a limit is below what there is.
+// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for what
+// begins from now on. Nothing ends because a limit is below what there is.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
 	s.mu.Lock()

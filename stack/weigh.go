@@ -3,12 +3,9 @@
 package stack
 
 import (
-	"reflect"
-	"unsafe"
-
-	"gvisor.dev/gvisor/pkg/atomicbitops"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/stack/netstack"
 )
 
 // The room of a flow is the bytes that it is charged for besides large buffers. A flow begins with
@@ -157,7 +154,7 @@ func (f *flow) weigh() {
 func (f *flow) weight() int64 {
 	n := socketMemory(f.fd)
 	if !f.outbound.large.Load() {
-		n += receiveMemory(f.ep.(*tcp.Endpoint))
+		n += netstack.ReceiveMemory(f.ep)
 	}
 	if !f.inbound.large.Load() {
 		n += f.kept.Load()
@@ -184,25 +181,9 @@ func (s *Stack) Memory() Memory {
 
 // holds returns the bytes that a flow holds in buffers of any size.
 func (f *flow) holds() int64 {
-	n := f.kept.Load() + socketMemory(f.fd) + receiveMemory(f.ep.(*tcp.Endpoint))
+	n := f.kept.Load() + socketMemory(f.fd) + netstack.ReceiveMemory(f.ep)
 	if f.ep.Readiness(waiter.WritableEvents) == 0 {
 		n += f.inbound.bufferSize()
 	}
 	return n
 }
-
-// receiveMemory returns the memory of what a client has sent and the flow has not taken, segments
-// ahead of a gap too.
-func receiveMemory(ep *tcp.Endpoint) int64 {
-	return int64((*atomicbitops.Int32)(unsafe.Add(unsafe.Pointer(ep), receiveMemoryAt)).Load())
-}
-
-// receiveMemoryAt is where netstack keeps that sum. It tells only the payload in order by an
-// option: a byte in a segment of its own is a byte there, and a KiB of memory.
-var receiveMemoryAt = func() uintptr {
-	field, ok := reflect.TypeFor[tcp.Endpoint]().FieldByName("rcvMemUsed")
-	if !ok || field.Type != reflect.TypeFor[atomicbitops.Int32]() {
-		panic("netstack does not count receive memory as rcvMemUsed any more")
-	}
-	return field.Offset
-}()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package stack
+package netstack
 
 import (
 	"errors"
@@ -14,13 +14,12 @@ import (
 	"syntap/tun"
 )
 
-// linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads:
-// super-segments leave netstack uncut (host GSO), and what it receives has been verified
-// (frame.checksumRight). Frames are read by Stack.readLoop.
+// linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads: GSO packets
+// leave netstack uncut (host GSO), and the caller of Deliver has verified checksums.
 type linkEndpoint struct {
 	link       tun.Link
-	stats      *Stats
-	paths      *clientPaths
+	rewrite    func(headers []byte)
+	refused    func()
 	dispatcher gstack.NetworkDispatcher
 }
 
@@ -29,8 +28,11 @@ var (
 	_ gstack.GSOEndpoint  = (*linkEndpoint)(nil) // netstack asks for it by type assertion
 )
 
-// gsoMaxSize leaves netstack's own limit of one segment's payload at 65374 bytes.
+// gsoMaxSize leaves netstack's own limit of one segment's payload, MaxPayload.
 const gsoMaxSize = 65535
+
+// MaxPayload is the most payload bytes of one segment that netstack sends.
+const MaxPayload = 65374
 
 func (e *linkEndpoint) GSOMaxSize() uint32                { return gsoMaxSize }
 func (e *linkEndpoint) SupportedGSO() gstack.SupportedGSO { return gstack.HostGSOSupported }
@@ -52,33 +54,32 @@ func (e *linkEndpoint) ParseHeader(*gstack.PacketBuffer) bool   { return true }
 func (e *linkEndpoint) Close()                                  {}
 func (e *linkEndpoint) SetOnCloseAction(func())                 {}
 
-// framePool holds the slice headers of frames on their way out.
-var framePool = sync.Pool{New: func() any { return new([][]byte) }}
+// bufsPool holds the slice headers of frames on their way out.
+var bufsPool = sync.Pool{New: func() any { return new([][]byte) }}
 
 // WritePackets implements gstack.LinkWriter. It does not wait: the TUN takes a frame at once.
 func (e *linkEndpoint) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Error) {
-	bufs := framePool.Get().(*[][]byte)
-	defer framePool.Put(bufs)
+	bufs := bufsPool.Get().(*[][]byte)
+	defer bufsPool.Put(bufs)
 	written := 0
 	for _, pkt := range pkts.AsSlice() {
 		*bufs = appendViews((*bufs)[:0], pkt)
-		if pkt.GSOOptions.Type == gstack.GSONone && e.paths != nil { // a SYN-ACK or a RST
-			e.paths.lowerMSS((*bufs)[0], true)
+		if pkt.GSOOptions.Type == gstack.GSONone && e.rewrite != nil { // a SYN-ACK or a RST
+			e.rewrite((*bufs)[0])
 		}
-		if f, ok := pkt.Owner.(*flow); ok && f.withholds(pkt, *bufs) {
-			clear(*bufs)
-			written++
-			continue
+		off := offloadOf(pkt)
+		var err error
+		if o, ok := pkt.Owner.(owner); !ok || !o.Withholds(segmentOf(pkt), off, *bufs) {
+			err = e.link.WriteFrame(off, *bufs)
 		}
-		err := e.link.WriteFrame(offloadOf(pkt), *bufs)
 		clear(*bufs)
 		if errors.Is(err, os.ErrClosed) {
 			return written, &tcpip.ErrClosedForSend{}
 		}
 		if err != nil {
-			e.stats.InboundErrors.Add(1)
+			e.refused()
 		}
-		written++ // what the link refused is lost as on any wire, and retransmitted
+		written++ // a frame that the link refused is lost as on any wire, and retransmitted
 	}
 	return written, nil
 }
@@ -100,7 +101,7 @@ func appendViews(bufs [][]byte, pkt *gstack.PacketBuffer) [][]byte {
 }
 
 // offloadOf describes to the kernel what netstack left undone. A segment that fits its MSS is no
-// super-segment, and pure ACKs come with an MSS of zero.
+// GSO packet, and pure ACKs come with an MSS of zero.
 func offloadOf(pkt *gstack.PacketBuffer) tun.Offload {
 	gso := &pkt.GSOOptions
 	if gso.Type == gstack.GSONone || !gso.NeedsCsum {

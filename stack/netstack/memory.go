@@ -1,0 +1,31 @@
+//go:build linux
+
+package netstack
+
+import (
+	"reflect"
+	"unsafe"
+
+	"gvisor.dev/gvisor/pkg/atomicbitops"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// ReceiveMemory returns the bytes of memory behind the segments that a client has sent and the
+// router has not read, those ahead of a gap included.
+//
+// An option of the endpoint tells the payload in order alone: one byte in a segment of its own is a
+// byte there, and a KiB of memory.
+func ReceiveMemory(ep tcpip.Endpoint) int64 {
+	e := unsafe.Pointer(ep.(*tcp.Endpoint))
+	return int64((*atomicbitops.Int32)(unsafe.Add(e, receiveMemoryAt)).Load())
+}
+
+// receiveMemoryAt is the place of netstack's own counter in the endpoint.
+var receiveMemoryAt = func() uintptr {
+	field, ok := reflect.TypeFor[tcp.Endpoint]().FieldByName("rcvMemUsed")
+	if !ok || field.Type != reflect.TypeFor[atomicbitops.Int32]() {
+		panic("netstack: tcp.Endpoint counts its receive memory as rcvMemUsed no more")
+	}
+	return field.Offset
+}()

@@ -1,0 +1,137 @@
+//go:build linux
+
+package netstack
+
+import (
+	"fmt"
+	"net/netip"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"syntap/tun"
+)
+
+// Options of a Stack.
+type Options struct {
+	Buffers Buffers
+	// Rewrite may change the headers of a packet that leaves without payload and offloads, such as
+	// a SYN-ACK; nil leaves them. Netstack may hold its locks.
+	Rewrite func(headers []byte)
+	// Refused is called for each frame that the link did not take; nil disables that.
+	Refused func()
+}
+
+// Buffers are the sizes of TCP buffers, in bytes. A receive buffer is twice the window that it lets
+// the client see, and counts memory, not payload.
+type Buffers struct{ Receive, Send Range }
+
+// Range is the least size of a buffer, the one that a connection begins with, and the largest.
+type Range struct{ Min, Default, Max int }
+
+// Stack is a netstack with one NIC, that takes packets to all addresses.
+type Stack struct {
+	*gstack.Stack
+	Addresses Addresses
+
+	buffers  Buffers
+	endpoint linkEndpoint
+}
+
+// NIC is the only interface of a Stack.
+const NIC = 1
+
+// timeWait is none because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT.
+// The TUN neither reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293
+// §3.4.1).
+const timeWait = 0
+
+// New makes a netstack that terminates connections to every address there is, and writes to link.
+// The caller reads the link.
+func New(link tun.Link, o Options) (*Stack, error) {
+	if o.Refused == nil {
+		o.Refused = func() {}
+	}
+	// Loopback destinations are the dialer's to refuse or to redirect, as all are.
+	newIPv4 := ipv4.NewProtocolWithOptions(ipv4.Options{AllowExternalLoopbackTraffic: true})
+	g := gstack.New(gstack.Options{
+		NetworkProtocols: []gstack.NetworkProtocolFactory{newIPv4, ipv6.NewProtocol},
+		TransportProtocols: []gstack.TransportProtocolFactory{
+			tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+		},
+		HandleLocal: false, // with promiscuous mode it would drop everything
+	})
+	s := &Stack{
+		Stack: g, Addresses: Addresses{net: g, users: make(map[netip.Addr]int)}, buffers: o.Buffers,
+		endpoint: linkEndpoint{link: link, rewrite: o.Rewrite, refused: o.Refused},
+	}
+	if err := s.setTCPOptions(); err != nil {
+		return nil, err
+	}
+	if err := g.CreateNIC(NIC, &s.endpoint); err != nil {
+		return nil, fmt.Errorf("create NIC: %s", err)
+	}
+	if err := g.SetPromiscuousMode(NIC, true); err != nil {
+		return nil, fmt.Errorf("set promiscuous mode: %s", err)
+	}
+	if err := g.SetSpoofing(NIC, true); err != nil {
+		return nil, fmt.Errorf("set spoofing: %s", err)
+	}
+	g.SetRouteTable([]tcpip.Route{
+		{Destination: header.IPv4EmptySubnet, NIC: NIC},
+		{Destination: header.IPv6EmptySubnet, NIC: NIC},
+	})
+	return s, nil
+}
+
+func (s *Stack) setTCPOptions() error {
+	recovery := tcpip.TCPRecovery(0) // RACK retransmits without loss on a link that neither loses nor reorders
+	sack := tcpip.TCPSACKEnabled(true)
+	reno := tcpip.CongestionControlOption("reno")
+	moderate := tcpip.TCPModerateReceiveBufferOption(true) // has the window scale fit the largest buffer; the router resizes them
+	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
+	receive := tcpip.TCPReceiveBufferSizeRangeOption(s.buffers.Receive)
+	send := tcpip.TCPSendBufferSizeRangeOption(s.buffers.Send)
+	for _, o := range []tcpip.SettableTransportProtocolOption{&recovery, &sack, &reno, &moderate, &wait, &receive, &send} {
+		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return fmt.Errorf("set TCP option %T: %s", o, err)
+		}
+	}
+	return nil
+}
+
+// NewView returns memory for a part of a packet, all of it in use.
+func NewView(size int) *buffer.View {
+	v := buffer.NewView(size)
+	v.Grow(size)
+	return v
+}
+
+// Deliver hands a packet to netstack, which then owns its views. head holds at least the IP header;
+// payload may be nil. It may be called from any goroutine. The caller has verified the checksums.
+//
+// Headers have a view of their own because netstack copies a whole view when it reads headers from
+// one that is shared, and it always shares.
+func (s *Stack) Deliver(head, payload *buffer.View) {
+	b := buffer.MakeWithView(head)
+	if payload != nil {
+		_ = b.Append(payload)
+	}
+	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: b})
+	defer pkt.DecRef()
+	proto := header.IPv4ProtocolNumber
+	if b, ok := pkt.Data().PullUp(1); ok && b[0]>>4 == 6 {
+		proto = header.IPv6ProtocolNumber
+	}
+	s.endpoint.dispatcher.DeliverNetworkPacket(proto, pkt)
+}
+
+// DeliverCopy delivers a copy of a packet.
+func (s *Stack) DeliverCopy(packet []byte) { s.Deliver(buffer.NewViewWithData(packet), nil) }

@@ -1,0 +1,68 @@
+//go:build linux
+
+package netstack
+
+import (
+	"math"
+	"net/netip"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Request is a client's SYN. Either Accept or Drop is called.
+type Request struct{ forwarded *tcp.ForwarderRequest }
+
+// Ends returns the ends of the connection that the client asks for.
+func (r Request) Ends() (client, server netip.AddrPort) { return ends(r.forwarded.ID()) }
+
+// Accept answers the SYN, and waits until the client has acknowledged or has reset. A notification
+// of q of EventOut ends the wait with an error.
+func (r Request) Accept(q *waiter.Queue) (tcpip.Endpoint, tcpip.Error) {
+	ep, err := r.forwarded.CreateEndpoint(q)
+	r.forwarded.Complete(false)
+	return ep, err
+}
+
+// Drop leaves the SYN without an answer.
+func (r Request) Drop() { r.forwarded.Complete(false) }
+
+// HandleTCP has accept called for each SYN that begins a connection, in a goroutine of its own. The
+// connection begins with the smallest receive buffer where small reports so, else with the default
+// one. small must not block.
+func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.AddrPort) bool) {
+	handle := func(r *tcp.ForwarderRequest) { accept(Request{r}) }
+	// No limit of the forwarders' own: the router has counted a SYN before it delivers it.
+	usual := tcp.NewForwarder(s.Stack, s.buffers.Receive.Default, math.MaxInt, handle)
+	least := tcp.NewForwarder(s.Stack, s.buffers.Receive.Min, math.MaxInt, handle)
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+		if small(ends(id)) {
+			return least.HandlePacket(id, pkt)
+		}
+		return usual.HandlePacket(id, pkt)
+	})
+}
+
+// HandleOthers has handle called with each UDP or ICMP packet. Netstack answers none by itself.
+func (s *Stack) HandleOthers(handle func(pkt *gstack.PacketBuffer)) {
+	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
+		s.SetTransportProtocolHandler(p, func(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+			handle(pkt)
+			return true
+		})
+	}
+}
+
+// ends returns the ends of a connection by netstack's name for it, whose local end is the server.
+func ends(id gstack.TransportEndpointID) (client, server netip.AddrPort) {
+	return addrPort(id.RemoteAddress, id.RemotePort), addrPort(id.LocalAddress, id.LocalPort)
+}
+
+func addrPort(a tcpip.Address, port uint16) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(a.AsSlice())
+	return netip.AddrPortFrom(ip, port)
+}
