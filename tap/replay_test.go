@@ -22,7 +22,7 @@ func TestReplayRules(t *testing.T) {
 			{Match: policy.Match{Direction: packet.Inbound}, Clamp: 1200},
 			{Match: policy.Match{Dst: []netip.Prefix{netip.PrefixFrom(testServer.Addr(), 32)}}, Clamp: 1300, Add: true},
 		},
-		[]policy.DFRule{{Match: policy.Match{Direction: packet.Inbound}, Policy: policy.SetDF}})
+		[]policy.DFRule{{Match: policy.Match{Direction: packet.Inbound}, Policy: packet.SetDF}})
 	var rec recorder
 	o := rec.options()
 	o.Rules = rules
@@ -96,7 +96,7 @@ func TestReplayRules(t *testing.T) {
 // TestReplayRefused has rules refuse packets: a replay says so, and passes them on.
 func TestReplayRefused(t *testing.T) {
 	t.Parallel()
-	r := NewReplay(Options{Rules: compile(t, []policy.MSSRule{{Clamp: 1300, DropMalformed: true}}, []policy.DFRule{{Policy: policy.EnforceDF}})})
+	r := NewReplay(Options{Rules: compile(t, []policy.MSSRule{{Clamp: 1300, Malformed: policy.Drop}}, []policy.DFRule{{Policy: packet.EnforceDF}})})
 	malformed := testSYN()
 	malformed.Options = []byte{2, 0, 0, 0}
 	fragment := tuntest.UDP{Src: testClient, Dst: testServer, IP: tuntest.IP{Fragment: 0x2000}}
@@ -109,7 +109,7 @@ func TestReplayRefused(t *testing.T) {
 }
 
 func FuzzReplay(f *testing.F) {
-	rules := compile(f, []policy.MSSRule{{Clamp: 600, Add: true}}, []policy.DFRule{{Policy: policy.ClearDF}})
+	rules := compile(f, []policy.MSSRule{{Clamp: 600, Add: true}}, []policy.DFRule{{Policy: packet.ClearDF}})
 	bare := testSYN()
 	bare.Options = nil
 	for _, b := range [][]byte{testSYN().Packet(), testSYN6().Packet(), bare.Packet(), tuntest.UDP{Src: testClient, Dst: testServer}.Packet()} {

@@ -10,6 +10,7 @@ import (
 
 	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -32,7 +33,7 @@ func mssOption(mss uint16) []byte { return binary.BigEndian.AppendUint16([]byte{
 func TestRewriteHandshake(t *testing.T) {
 	t.Parallel()
 	for _, offloaded := range []bool{false, true} {
-		w := newWorld(t, Options{Rules: compile(t, clampTo(1300), []policy.DFRule{{Policy: policy.ClearDF}})})
+		w := newWorld(t, Options{Rules: compile(t, clampTo(1300), []policy.DFRule{{Policy: packet.ClearDF}})})
 		client := tuntest.TCP{Src: testClient, Dst: testServer, Window: 64240, IP: tuntest.IP{DF: true}}
 		server := tuntest.TCP{Src: testServer, Dst: testClient, Window: 64240, IP: tuntest.IP{DF: true}}
 		syn, synack, third := client, server, client
@@ -173,7 +174,7 @@ func TestPathMTU(t *testing.T) {
 // TestRulesDrop has rules refuse what a client sends.
 func TestRulesDrop(t *testing.T) {
 	t.Parallel()
-	rules := compile(t, []policy.MSSRule{{Clamp: 1300, DropMalformed: true}}, []policy.DFRule{{Policy: policy.EnforceDF}})
+	rules := compile(t, []policy.MSSRule{{Clamp: 1300, Malformed: policy.Drop}}, []policy.DFRule{{Policy: packet.EnforceDF}})
 	malformed := testSYN()
 	malformed.Options = []byte{2, 0, 0, 0}
 	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: make([]byte, 100)}
@@ -223,7 +224,7 @@ func TestRulesDrop(t *testing.T) {
 // TestDFOfDatagrams sets the bit on packets that are not TCP, both ways.
 func TestDFOfDatagrams(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Rules: compile(t, nil, []policy.DFRule{{Policy: policy.SetDF}})})
+	w := newWorld(t, Options{Rules: compile(t, nil, []policy.DFRule{{Policy: packet.SetDF}})})
 	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: []byte("question")}
 	got, reason := w.send(tuntest.Frame{Data: udp.Packet()})
 	if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{udp.Packet()}); err != nil || reason != "" {
@@ -240,7 +241,7 @@ func TestDFOfDatagrams(t *testing.T) {
 
 // TestRewriteAllocations measures data segments under rules for everything.
 func TestRewriteAllocations(t *testing.T) {
-	rules := compile(t, clampTo(1300), []policy.DFRule{{Policy: policy.SetDF}})
+	rules := compile(t, clampTo(1300), []policy.DFRule{{Policy: packet.SetDF}})
 	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
 		f := dataSegment(s)
 		tap := Wrap(&repeatLink{frame: f}, Options{Rules: rules})

@@ -28,10 +28,10 @@ func perPacket(tb testing.TB) []step {
 	elsewhere := policy.Match{Dst: prefixes("203.0.113.0/25", "203.0.113.128/25"), Ports: []policy.PortRange{{First: 443, Last: 443}}}
 	for range 9 {
 		mss10 = append(mss10, policy.MSSRule{Match: elsewhere, Clamp: 500})
-		df10 = append(df10, policy.DFRule{Match: elsewhere, Policy: policy.ClearDF})
+		df10 = append(df10, policy.DFRule{Match: elsewhere, Policy: packet.ClearDF})
 	}
 	mss10 = append(mss10, policy.MSSRule{Clamp: policy.ClampPMTU, Add: true})
-	df10 = append(df10, policy.DFRule{Policy: policy.SetDF})
+	df10 = append(df10, policy.DFRule{Policy: packet.SetDF})
 	one, ten, none := compile(mss10[9:], df10[9:]), compile(mss10, df10), compile(nil, nil)
 
 	pathMTU := func() int { return 1400 }

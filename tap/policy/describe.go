@@ -20,7 +20,7 @@ func (r MSSRule) String() string {
 	if r.Add && r.Clamp != ClampOff {
 		action += fmt.Sprintf(", added where missing (at most %d for IPv4, %d for IPv6)", defaultMSS4, defaultMSS6)
 	}
-	if r.DropMalformed {
+	if r.Malformed == Drop {
 		action += ", dropped with malformed options"
 	}
 	return r.Match.describe("SYN", "SYN-ACK", "SYN and SYN-ACK") + ": " + action
@@ -28,11 +28,11 @@ func (r MSSRule) String() string {
 
 // String says what the rule does, as it was understood.
 func (r DFRule) String() string {
-	action := map[DFPolicy]string{
-		PreserveDF: "DF as it is",
-		SetDF:      "DF set",
-		ClearDF:    "DF cleared, a zero identification made random",
-		EnforceDF:  "DF set, fragments of the client refused",
+	action := map[packet.DF]string{
+		packet.PreserveDF: "DF as it is",
+		packet.SetDF:      "DF set",
+		packet.ClearDF:    "DF cleared, a zero identification made random",
+		packet.EnforceDF:  "DF set, fragments of the client refused",
 	}[r.Policy]
 	r.Family = 4
 	return r.Match.describe("outbound packets", "inbound packets", "packets") + ": " + action
@@ -59,14 +59,6 @@ func (m Match) describe(outbound, inbound, both string) string {
 		words = append(words, "server port "+anyOf(m.Ports, PortRange.String))
 	}
 	return strings.Join(words, ", ")
-}
-
-// String returns the range as it is written in a config.
-func (r PortRange) String() string {
-	if r.First == r.Last {
-		return fmt.Sprint(r.First)
-	}
-	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
 func anyOf[T any](all []T, text func(T) string) string {

@@ -24,11 +24,11 @@ func (r *Rules) RewriteDF(p *Packet) (Rewrite, Verdict) {
 	}
 	client, server := p.ends()
 	c := r.df.find(client, server, p.Direction)
-	if c == nil || c.rule.Policy == PreserveDF {
+	if c == nil || c.rule.Policy == packet.PreserveDF {
 		return Rewrite{}, Pass
 	}
 	fragment := p.Headers.Fragment != packet.Whole
-	if fragment && c.rule.Policy == EnforceDF && p.Direction == packet.Outbound {
+	if fragment && c.rule.Policy == packet.EnforceDF && p.Direction == packet.Outbound {
 		c.hits.Add(1)
 		if p.Headers.Fragment == packet.LaterFragment {
 			return Rewrite{}, Drop // only the first fragment is answered (RFC 1122 §3.2.2)
@@ -39,7 +39,7 @@ func (r *Rules) RewriteDF(p *Packet) (Rewrite, Verdict) {
 	b := p.Buf
 	flags := binary.BigEndian.Uint16(b[ipv4Flags:])
 	from, to := flags&dontFragment/dontFragment, uint16(1)
-	if c.rule.Policy == ClearDF {
+	if c.rule.Policy == packet.ClearDF {
 		to = 0
 	}
 	if from == to {
@@ -56,10 +56,11 @@ func (r *Rules) RewriteDF(p *Packet) (Rewrite, Verdict) {
 }
 
 // UpstreamDF returns what the host socket of a flow is to do about the don't-fragment bit
-// (IP_MTU_DISCOVER). PreserveDF leaves it to the kernel. A flow without ports has the port 0.
-func (r *Rules) UpstreamDF(client, server netip.AddrPort) DFPolicy {
+// (IP_MTU_DISCOVER). packet.PreserveDF leaves it to the kernel. A flow without ports has the port
+// 0.
+func (r *Rules) UpstreamDF(client, server netip.AddrPort) packet.DF {
 	if c := r.df.find(client, server, packet.Outbound); c != nil {
 		return c.rule.Policy
 	}
-	return PreserveDF
+	return packet.PreserveDF
 }

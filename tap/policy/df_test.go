@@ -21,32 +21,32 @@ func TestRewriteDF(t *testing.T) {
 	none := policy.Rewrite{}
 	tests := []struct {
 		name      string
-		policy    policy.DFPolicy
+		policy    packet.DF
 		direction packet.Direction
 		ip, after tuntest.IP
 		want      policy.Rewrite
 		verdict   policy.Verdict
 	}{
-		{"preserve", policy.PreserveDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
-		{"set", policy.SetDF, packet.Inbound, tuntest.IP{ID: 7}, tuntest.IP{ID: 7, DF: true}, set, policy.Pass},
-		{"set already", policy.SetDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
+		{"preserve", packet.PreserveDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
+		{"set", packet.SetDF, packet.Inbound, tuntest.IP{ID: 7}, tuntest.IP{ID: 7, DF: true}, set, policy.Pass},
+		{"set already", packet.SetDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{DF: true}, none, policy.Pass},
 		{
-			"set on a fragment", policy.SetDF, packet.Outbound,
+			"set on a fragment", packet.SetDF, packet.Outbound,
 			tuntest.IP{ID: 7, Fragment: moreFragments | 185},
 			tuntest.IP{ID: 7, Fragment: moreFragments | 185, DF: true},
 			set, policy.Pass,
 		},
-		{"clear", policy.ClearDF, packet.Inbound, tuntest.IP{ID: 7, DF: true}, tuntest.IP{ID: 7}, cleared, policy.Pass},
-		{"clear with a zero identification", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{ID: 0xbeef}, cleared, policy.Pass},
-		{"clear with IPv4 options", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Options: nops(4)}, tuntest.IP{ID: 0xbeef, Options: nops(4)}, cleared, policy.Pass},
-		{"clear already", policy.ClearDF, packet.Inbound, tuntest.IP{}, tuntest.IP{}, none, policy.Pass},
-		{"clear on a fragment", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, cleared, policy.Pass},
-		{"clear on the last fragment", policy.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: 185}, tuntest.IP{Fragment: 185}, cleared, policy.Pass},
-		{"enforce", policy.EnforceDF, packet.Outbound, tuntest.IP{}, tuntest.IP{DF: true}, set, policy.Pass},
-		{"enforce on the first fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, none, policy.TooBig},
-		{"enforce on a later fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments | 185}, tuntest.IP{Fragment: moreFragments | 185}, none, policy.Drop},
-		{"enforce on the last fragment", policy.EnforceDF, packet.Outbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370}, none, policy.Drop},
-		{"enforce on a fragment to the client", policy.EnforceDF, packet.Inbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370, DF: true}, set, policy.Pass},
+		{"clear", packet.ClearDF, packet.Inbound, tuntest.IP{ID: 7, DF: true}, tuntest.IP{ID: 7}, cleared, policy.Pass},
+		{"clear with a zero identification", packet.ClearDF, packet.Inbound, tuntest.IP{DF: true}, tuntest.IP{ID: 0xbeef}, cleared, policy.Pass},
+		{"clear with IPv4 options", packet.ClearDF, packet.Inbound, tuntest.IP{DF: true, Options: nops(4)}, tuntest.IP{ID: 0xbeef, Options: nops(4)}, cleared, policy.Pass},
+		{"clear already", packet.ClearDF, packet.Inbound, tuntest.IP{}, tuntest.IP{}, none, policy.Pass},
+		{"clear on a fragment", packet.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, cleared, policy.Pass},
+		{"clear on the last fragment", packet.ClearDF, packet.Inbound, tuntest.IP{DF: true, Fragment: 185}, tuntest.IP{Fragment: 185}, cleared, policy.Pass},
+		{"enforce", packet.EnforceDF, packet.Outbound, tuntest.IP{}, tuntest.IP{DF: true}, set, policy.Pass},
+		{"enforce on the first fragment", packet.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments}, tuntest.IP{Fragment: moreFragments}, none, policy.TooBig},
+		{"enforce on a later fragment", packet.EnforceDF, packet.Outbound, tuntest.IP{Fragment: moreFragments | 185}, tuntest.IP{Fragment: moreFragments | 185}, none, policy.Drop},
+		{"enforce on the last fragment", packet.EnforceDF, packet.Outbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370}, none, policy.Drop},
+		{"enforce on a fragment to the client", packet.EnforceDF, packet.Inbound, tuntest.IP{Fragment: 370}, tuntest.IP{Fragment: 370, DF: true}, set, policy.Pass},
 	}
 	for _, tt := range tests {
 		rules, err := policy.Compile(nil, []policy.DFRule{{Policy: tt.policy}}, policy.Options{RandomID: func() uint16 { return 0xbeef }})
@@ -121,7 +121,7 @@ func TestRewriteDFMatches(t *testing.T) {
 		{"nothing", policy.Match{}, nil, packet.Outbound, false},
 	}
 	for _, tt := range tests {
-		rules, err := policy.Compile(nil, []policy.DFRule{{Match: tt.match, Policy: policy.SetDF}}, policy.Options{})
+		rules, err := policy.Compile(nil, []policy.DFRule{{Match: tt.match, Policy: packet.SetDF}}, policy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestRewriteDFMatches(t *testing.T) {
 // The identifications drawn by default are neither zero nor always the same.
 func TestRandomID(t *testing.T) {
 	t.Parallel()
-	rules, err := policy.Compile(nil, []policy.DFRule{{Policy: policy.ClearDF}}, policy.Options{})
+	rules, err := policy.Compile(nil, []policy.DFRule{{Policy: packet.ClearDF}}, policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestRandomID(t *testing.T) {
 	if seen[0] || len(seen) < 50 {
 		t.Errorf("%d different identifications in 100 packets, 0 among them: %t", len(seen), seen[0])
 	}
-	zero, err := policy.Compile(nil, []policy.DFRule{{Policy: policy.ClearDF}}, policy.Options{RandomID: func() uint16 { return 0 }})
+	zero, err := policy.Compile(nil, []policy.DFRule{{Policy: packet.ClearDF}}, policy.Options{RandomID: func() uint16 { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,22 +165,22 @@ func TestRandomID(t *testing.T) {
 func TestUpstreamDF(t *testing.T) {
 	t.Parallel()
 	rules, err := policy.Compile(nil, []policy.DFRule{
-		{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 79}}, Direction: packet.Inbound}, Policy: policy.SetDF},
-		{Match: policy.Match{Ports: []policy.PortRange{{First: 53, Last: 53}}}, Policy: policy.EnforceDF},
-		{Match: policy.Match{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Policy: policy.ClearDF},
+		{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 79}}, Direction: packet.Inbound}, Policy: packet.SetDF},
+		{Match: policy.Match{Ports: []policy.PortRange{{First: 53, Last: 53}}}, Policy: packet.EnforceDF},
+		{Match: policy.Match{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Policy: packet.ClearDF},
 	}, policy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
 		client, server string
-		want           policy.DFPolicy
+		want           packet.DF
 	}{
-		{"192.0.2.1:1024", "198.51.100.2:53", policy.EnforceDF},
-		{"192.0.2.1:1024", "198.51.100.2:54", policy.ClearDF}, // the first rule is for packets to the client
-		{"192.0.2.1:1024", "198.51.100.2:0", policy.ClearDF},
-		{"198.51.100.1:1024", "198.51.100.2:80", policy.PreserveDF},
-		{"[2001:db8::1]:1024", "[2001:db8::2]:53", policy.PreserveDF},
+		{"192.0.2.1:1024", "198.51.100.2:53", packet.EnforceDF},
+		{"192.0.2.1:1024", "198.51.100.2:54", packet.ClearDF}, // the first rule is for packets to the client
+		{"192.0.2.1:1024", "198.51.100.2:0", packet.ClearDF},
+		{"198.51.100.1:1024", "198.51.100.2:80", packet.PreserveDF},
+		{"[2001:db8::1]:1024", "[2001:db8::2]:53", packet.PreserveDF},
 	}
 	for _, tt := range tests {
 		if got := rules.UpstreamDF(netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)); got != tt.want {

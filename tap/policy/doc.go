@@ -8,7 +8,7 @@
 // compiles new ones and swaps the pointer. In each of the two lists the first rule that matches
 // decides, also when it says that nothing is to be done. A rule matches by client, server, server
 // port, family and direction; client and server keep their names in both directions. What an
-// earlier rule matches entirely never applies ([Rules.HiddenMSS], [Rules.HiddenDF]).
+// earlier rule matches entirely never applies ([Rules.ShadowedMSS], [Rules.ShadowedDF]).
 //
 // [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet, and where there is
 // no df rule [Rules.HasDF] is all that a packet costs. Both change bytes in place, report each

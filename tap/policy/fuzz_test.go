@@ -26,7 +26,11 @@ func FuzzRewriteMSS(f *testing.F) {
 			frame = tuntest.Offloaded(frame.Data, 0)
 		}
 		limit = max(1, limit)
-		rules := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: policy.Clamp(limit), Add: add, DropMalformed: drop})
+		rule := policy.MSSRule{Clamp: policy.Clamp(limit), Add: add}
+		if drop {
+			rule.Malformed = policy.Drop
+		}
+		rules := compileMSS(t, policy.Options{}, rule)
 		s := sent.segment(frame)
 		rewrites, verdict := rules.RewriteMSS(nil, s, nil)
 		if verdict == policy.Drop {
@@ -110,7 +114,7 @@ func FuzzHostile(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, room uint8) {
-		rules, err := policy.Compile([]policy.MSSRule{{Clamp: 400, Add: true}}, []policy.DFRule{{Policy: policy.ClearDF}}, policy.Options{})
+		rules, err := policy.Compile([]policy.MSSRule{{Clamp: 400, Add: true}}, []policy.DFRule{{Policy: packet.ClearDF}}, policy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

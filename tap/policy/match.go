@@ -60,6 +60,12 @@ func compileMatch(m Match) (matcher, error) {
 	return c, nil
 }
 
+// Families reports whether m can match packets of IPv4 and of IPv6.
+func (m Match) Families() (v4, v6 bool) {
+	c, err := compileMatch(m)
+	return err == nil && c.has(ipv4), err == nil && c.has(ipv6)
+}
+
 func byFamily(prefixes []netip.Prefix) (lists [families][]netip.Prefix) {
 	if len(prefixes) == 0 {
 		prefixes = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}

@@ -38,7 +38,7 @@ func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() int) ([]Rew
 		return done, Pass
 	}
 	options := p.Buf[h.Offset+tcpOptions : h.End]
-	if c.rule.DropMalformed && malformed(options) {
+	if c.rule.Malformed == Drop && malformed(options) {
 		c.hits.Add(1)
 		return done, Drop
 	}

@@ -50,7 +50,7 @@ func TestRewriteMSS(t *testing.T) {
 		{"not added to one that is there", add, syn{options: mss(536)}, mss(536), nil},
 		{"off", policy.MSSRule{Clamp: policy.ClampOff, Add: true}, syn{options: mss(9000)}, mss(9000), nil},
 		{"malformed, passed", clamp, syn{options: []byte{200, 0, 1, 1}}, []byte{200, 0, 1, 1}, nil},
-		{"well-formed, not dropped", policy.MSSRule{Clamp: 1360, DropMalformed: true}, syn{options: slices.Concat(option(8, 10), []byte{0, 200})}, slices.Concat(option(8, 10), []byte{0, 200}), nil},
+		{"well-formed, not dropped", policy.MSSRule{Clamp: 1360, Malformed: policy.Drop}, syn{options: slices.Concat(option(8, 10), []byte{0, 200})}, slices.Concat(option(8, 10), []byte{0, 200}), nil},
 	}
 	for _, tt := range tests {
 		tt.syn.flags = tuntest.SYN
@@ -90,7 +90,7 @@ func TestRewriteMSSMalformed(t *testing.T) {
 		{1, 1, 1, 200},
 		slices.Concat(mss(1460), []byte{1, 1, 200, 0}),
 	} {
-		rules := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: 1360, Add: true, DropMalformed: true})
+		rules := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: 1360, Add: true, Malformed: policy.Drop})
 		sent := syn{options: options, flags: tuntest.SYN}
 		s := sent.segment(tuntest.Frame{Data: sent.packet(1024)})
 		if got, verdict := rules.RewriteMSS(nil, s, nil); verdict != policy.Drop || got != nil {
@@ -105,7 +105,7 @@ func TestRewriteMSSMalformed(t *testing.T) {
 // What is not a whole SYN with room around it stays as it is.
 func TestRewriteMSSUntouched(t *testing.T) {
 	t.Parallel()
-	rules := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: 400, Add: true, DropMalformed: true})
+	rules := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: 400, Add: true, Malformed: policy.Drop})
 	tests := []struct {
 		name   string
 		syn    syn

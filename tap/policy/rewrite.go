@@ -12,6 +12,19 @@ const (
 	TooBig         // drop it and answer with ICMP "fragmentation needed", which carries the MTU
 )
 
+var verdictWords = [...]string{Pass: "pass", Drop: "drop", TooBig: "too big"}
+
+// String returns the word of a config for v.
+func (v Verdict) String() string {
+	if int(v) < len(verdictWords) {
+		return verdictWords[v]
+	}
+	return "Verdict(" + strconv.Itoa(int(v)) + ")"
+}
+
+// MarshalText returns the word of a config for v.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
 // Rewrite is one change that a rule has made to a packet. The zero value is none.
 type Rewrite struct {
 	What     string // "mss" or "df"

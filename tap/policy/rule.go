@@ -1,29 +1,49 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 
 	"syntap/tun/packet"
 )
 
+// Rules are written as the keys and words of a config: the yaml tags name the keys.
+
 // Match says which packets a rule is for. A zero field matches everything.
 type Match struct {
-	Src       []netip.Prefix // of the client
-	Dst       []netip.Prefix // of the server
-	Ports     []PortRange    // of the server; a packet that shows no port matches none
-	Direction packet.Direction
-	Family    int // 4 or 6
+	Src       []netip.Prefix   `yaml:"src,omitempty"`   // of the client
+	Dst       []netip.Prefix   `yaml:"dst,omitempty"`   // of the server
+	Ports     []PortRange      `yaml:"ports,omitempty"` // of the server; a packet without ports matches none
+	Direction packet.Direction `yaml:"direction"`
+	Family    int              `yaml:"family,omitempty"` // 4 or 6
 }
 
 // PortRange is a range of ports, both ends included.
 type PortRange struct{ First, Last uint16 }
 
+// String returns the range as it is written in a config.
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return strconv.Itoa(int(r.First))
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
+
+// MarshalYAML returns the range as it is written in a config.
+func (r PortRange) MarshalYAML() (any, error) {
+	if r.First == r.Last {
+		return r.First, nil
+	}
+	return r.String(), nil
+}
+
 // MSSRule is one rule for the MSS option of SYN and SYN-ACK.
 type MSSRule struct {
-	Match
-	Clamp         Clamp
-	Add           bool // add a missing option
-	DropMalformed bool // drop a segment whose option list cannot be read, instead of passing it
+	Match     `yaml:",inline"`
+	Clamp     Clamp   `yaml:"clamp"`
+	Add       bool    `yaml:"add,omitempty"` // add a missing option
+	Malformed Verdict `yaml:"malformed"`     // Pass or Drop a segment with options that cannot be read
 }
 
 // Clamp is the upper bound that a rule sets on the MSS: ClampOff, ClampPMTU or a number of bytes,
@@ -33,22 +53,30 @@ type Clamp int
 // The values of [Clamp] that are no number.
 const (
 	ClampOff  Clamp = 0  // the option stays as it is
-	ClampPMTU Clamp = -1 // what the path MTU allows
+	ClampPMTU Clamp = -1 // as the path MTU allows
 )
+
+// String returns the clamp as it is written in a config.
+func (c Clamp) String() string {
+	switch c {
+	case ClampOff:
+		return "off"
+	case ClampPMTU:
+		return "pmtu"
+	}
+	return strconv.Itoa(int(c))
+}
+
+// MarshalYAML returns the clamp as it is written in a config.
+func (c Clamp) MarshalYAML() (any, error) {
+	if c > 0 {
+		return int(c), nil
+	}
+	return c.String(), nil
+}
 
 // DFRule is one rule for the don't-fragment bit of IPv4.
 type DFRule struct {
-	Match
-	Policy DFPolicy
+	Match  `yaml:",inline"`
+	Policy packet.DF `yaml:"policy"`
 }
-
-// DFPolicy is what a rule does to the don't-fragment bit.
-type DFPolicy uint8
-
-// The values of [DFPolicy].
-const (
-	PreserveDF DFPolicy = iota // leave it alone
-	SetDF                      // set it
-	ClearDF                    // clear it
-	EnforceDF                  // set it, and refuse fragments of the client
-)

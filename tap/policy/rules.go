@@ -35,8 +35,12 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 	}
 	for _, rule := range mss {
 		m, err := compileMatch(rule.Match)
-		if err == nil && (rule.Clamp < ClampPMTU || rule.Clamp > 0xffff) {
+		switch {
+		case err != nil:
+		case rule.Clamp < ClampPMTU || rule.Clamp > 0xffff:
 			err = fmt.Errorf("clamp %d is no MSS", rule.Clamp)
+		case rule.Malformed > Drop:
+			err = fmt.Errorf("verdict %v on malformed options is unknown", rule.Malformed)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("compile mss rule %d: %w", len(r.mss)+1, err)
@@ -50,7 +54,7 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 		case err != nil:
 		case !m.has(ipv4):
 			err = errors.New("only IPv4 has the DF bit")
-		case rule.Policy > EnforceDF:
+		case rule.Policy > packet.EnforceDF:
 			err = fmt.Errorf("policy %d is unknown", rule.Policy)
 		}
 		if err != nil {
@@ -80,14 +84,14 @@ type Use struct {
 	Hits uint64
 }
 
-// HiddenMSS returns the mss rules that can never apply.
-func (r *Rules) HiddenMSS() []Hidden { return r.mss.hidden() }
+// ShadowedMSS returns the mss rules that can never apply.
+func (r *Rules) ShadowedMSS() []Shadowed { return r.mss.shadowed() }
 
-// HiddenDF returns the df rules that can never apply.
-func (r *Rules) HiddenDF() []Hidden { return r.df.hidden() }
+// ShadowedDF returns the df rules that can never apply.
+func (r *Rules) ShadowedDF() []Shadowed { return r.df.shadowed() }
 
-// Hidden is a rule that never applies, because an earlier one matches all that it does.
-type Hidden struct{ Rule, By int }
+// Shadowed is a rule that never applies, because an earlier one matches all that it does.
+type Shadowed struct{ Rule, By int }
 
 // list holds the rules of one kind in order.
 type list[R fmt.Stringer] []*compiled[R]
@@ -121,12 +125,12 @@ func (l list[R]) use() []Use {
 	return all
 }
 
-func (l list[R]) hidden() []Hidden {
-	var found []Hidden
+func (l list[R]) shadowed() []Shadowed {
+	var found []Shadowed
 	for i, c := range l {
 		for _, earlier := range l[:i] {
 			if earlier.match.covers(&c.match) {
-				found = append(found, Hidden{Rule: c.number, By: earlier.number})
+				found = append(found, Shadowed{Rule: c.number, By: earlier.number})
 				break
 			}
 		}

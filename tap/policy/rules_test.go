@@ -99,7 +99,7 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-func TestHidden(t *testing.T) {
+func TestShadowed(t *testing.T) {
 	t.Parallel()
 	ports := func(ends ...uint16) (all []policy.PortRange) {
 		for i := 0; i < len(ends); i += 2 {
@@ -138,19 +138,19 @@ func TestHidden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var want []policy.Hidden
+		var want []policy.Shadowed
 		if tt.want {
-			want = []policy.Hidden{{Rule: 2, By: 1}}
+			want = []policy.Shadowed{{Rule: 2, By: 1}}
 		}
-		if diff := cmp.Diff(want, rules.HiddenMSS()); diff != "" {
-			t.Errorf("%s: hidden mss rules (-want +got):\n%s", tt.name, diff)
+		if diff := cmp.Diff(want, rules.ShadowedMSS()); diff != "" {
+			t.Errorf("%s: shadowed mss rules (-want +got):\n%s", tt.name, diff)
 		}
 		// Where only IPv6 makes the difference there is none for the DF bit.
 		if tt.name == "every IPv4 prefix, IPv6 too" {
-			want = []policy.Hidden{{Rule: 2, By: 1}}
+			want = []policy.Shadowed{{Rule: 2, By: 1}}
 		}
-		if diff := cmp.Diff(want, rules.HiddenDF()); diff != "" {
-			t.Errorf("%s: hidden df rules (-want +got):\n%s", tt.name, diff)
+		if diff := cmp.Diff(want, rules.ShadowedDF()); diff != "" {
+			t.Errorf("%s: shadowed df rules (-want +got):\n%s", tt.name, diff)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestNoRules(t *testing.T) {
 	if diff := cmp.Diff(f.Data, s.Buf); diff != "" {
 		t.Errorf("packet (-want +got):\n%s", diff)
 	}
-	if rules.HasMSS() || rules.HasDF() || len(rules.MSSUse())+len(rules.DFUse()) > 0 || rules.HiddenMSS() != nil || rules.HiddenDF() != nil {
+	if rules.HasMSS() || rules.HasDF() || len(rules.MSSUse())+len(rules.DFUse()) > 0 || rules.ShadowedMSS() != nil || rules.ShadowedDF() != nil {
 		t.Error("the zero Rules have rules")
 	}
 }

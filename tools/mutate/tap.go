@@ -100,7 +100,7 @@ func rules() []mutation {
 			new:       `<= int(merged[last].Last) {`,
 		},
 		{
-			behaviour: "a rule is hidden by one for all its directions",
+			behaviour: "a rule is shadowed by one for all its directions",
 			old:       `if o.direction&^m.direction != 0 || `,
 			new:       `if `,
 		},

@@ -1,5 +1,7 @@
 package packet
 
+import "fmt"
+
 // Direction is the way a packet goes, as seen from the client. As part of a rule it is a set of
 // ways.
 type Direction uint8
@@ -11,3 +13,19 @@ const (
 
 	Both = Outbound | Inbound
 )
+
+// String returns the word of a config for d.
+func (d Direction) String() string {
+	switch d {
+	case Outbound:
+		return "outbound"
+	case Inbound:
+		return "inbound"
+	case Both:
+		return "both"
+	}
+	return fmt.Sprintf("Direction(%d)", uint8(d))
+}
+
+// MarshalText returns the word of a config for d.
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -89,6 +89,14 @@ type Config struct {
 // UIDRange is a range of user ids, both ends included.
 type UIDRange struct{ First, Last uint32 }
 
+// MarshalYAML returns the range as it is written in a config.
+func (r UIDRange) MarshalYAML() (any, error) {
+	if r.First == r.Last {
+		return r.First, nil
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last), nil
+}
+
 // Errors that Configure and Watch wrap.
 var (
 	// ErrInUse means that the table or the priorities have another owner: another instance of the

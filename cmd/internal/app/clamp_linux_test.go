@@ -14,6 +14,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/tap/policy"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -36,7 +37,7 @@ func TestClampHoldsForData(t *testing.T) {
 	}
 	servers := map[string]net.Listener{"192.0.2.2:7000": listen(t, "127.0.0.1:0"), "[2001:db8::2]:7000": listen(t, "[::1]:0")}
 	c := config.Default()
-	c.MSS = []config.MSSRule{{Clamp: clamp}}
+	c.MSS = []config.MSSRule{{MSSRule: policy.MSSRule{Clamp: clamp}}}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	r := Router{

@@ -25,7 +25,7 @@ func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 	r := &c.Route
 	return route.Config{
 		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: r.Include, Exclude: r.Exclude,
-		IncludeUIDs: uidRanges(r.IncludeUIDs), ExcludeUIDs: uidRanges(r.ExcludeUIDs),
+		IncludeUIDs: r.IncludeUIDs, ExcludeUIDs: r.ExcludeUIDs,
 		KeepInbound: r.KeepInbound, Closed: r.OnCrash == config.Closed,
 		Mark: uint32(r.Mark), Table: r.Table, Priority: r.Priority,
 		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers(), Enforce: route.Enforce(r.Enforce),
@@ -41,14 +41,6 @@ func connTrack() error {
 		return nil
 	}
 	return err
-}
-
-func uidRanges(ranges []config.Range) []route.UIDRange {
-	var all []route.UIDRange
-	for _, r := range ranges {
-		all = append(all, route.UIDRange(r))
-	}
-	return all
 }
 
 // Plan prints the shell equivalents of the changes that a Service with the same StateDir makes, one

@@ -8,6 +8,7 @@ import (
 	"syntap/stack"
 	"syntap/stack/dial"
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 )
 
 // sizeSockets has the rules in force hold for the host sockets of a stack too. Its route MTUs come
@@ -18,9 +19,9 @@ func sizeSockets(o *stack.Options, rules func() *policy.Rules, pathMTU func(clie
 	}
 	o.DF = func(client, server netip.AddrPort) dial.DF {
 		switch rules().UpstreamDF(client, server) {
-		case policy.SetDF, policy.EnforceDF:
+		case packet.SetDF, packet.EnforceDF:
 			return dial.SetDF
-		case policy.ClearDF:
+		case packet.ClearDF:
 			return dial.ClearDF
 		default:
 			return dial.KernelDF

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tun/route"
 )
 
 // Config is a whole config, resolved: every key has its value, be it from the file or the default.
@@ -35,16 +36,16 @@ type TUN struct {
 
 // Route says which traffic of the host enters the TUN.
 type Route struct {
-	Include     []netip.Prefix `yaml:"include"` // none: the operator routes
-	Exclude     []netip.Prefix `yaml:"exclude"`
-	IncludeUIDs []Range        `yaml:"include_uids"` // none: every user
-	ExcludeUIDs []Range        `yaml:"exclude_uids"`
-	KeepInbound bool           `yaml:"keep_inbound"`
-	OnCrash     OnCrash        `yaml:"on_crash"`
-	Enforce     Enforcement    `yaml:"enforce"`
-	Mark        Mark           `yaml:"mark"`
-	Table       int            `yaml:"table"`
-	Priority    int            `yaml:"priority"`
+	Include     []netip.Prefix   `yaml:"include"` // none: the operator routes
+	Exclude     []netip.Prefix   `yaml:"exclude"`
+	IncludeUIDs []route.UIDRange `yaml:"include_uids"` // none: every user
+	ExcludeUIDs []route.UIDRange `yaml:"exclude_uids"`
+	KeepInbound bool             `yaml:"keep_inbound"`
+	OnCrash     OnCrash          `yaml:"on_crash"`
+	Enforce     Enforcement      `yaml:"enforce"`
+	Mark        Mark             `yaml:"mark"`
+	Table       int              `yaml:"table"`
+	Priority    int              `yaml:"priority"`
 }
 
 // OnCrash says where the routed traffic goes while the process is dead.

@@ -12,11 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"syntap/cmd/internal/hint"
+	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+	"syntap/tun/route"
 )
 
 // compare knows prefixes, and that a rule is the same wherever it stands.
-var compare = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(Match{}, "Line")}
+var compare = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(MSSRule{}, "Line"), cmpopts.IgnoreFields(DFRule{}, "Line")}
 
 // reported returns the message of err as the user sees it, without the program's name.
 func reported(err error) string {
@@ -102,7 +105,7 @@ func wantEvery() *Config {
 		},
 		Route: Route{
 			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},
-			IncludeUIDs: []Range{{0, 0}, {1000, 1999}}, ExcludeUIDs: []Range{{1001, 1001}},
+			IncludeUIDs: []route.UIDRange{{First: 0, Last: 0}, {First: 1000, Last: 1999}}, ExcludeUIDs: []route.UIDRange{{First: 1001, Last: 1001}},
 			OnCrash: Open, Enforce: EnforceOff, Mark: 16, Table: 100, Priority: 200,
 		},
 		Egress: Egress{
@@ -117,19 +120,25 @@ func wantEvery() *Config {
 			{Format: PCAPNG, Path: "a.pcapng", MaxSize: 1500, OnFull: Suspend},
 		}},
 		MSS: []MSSRule{
-			{Match: Match{Direction: Both}, Clamp: ClampPMTU, Malformed: Pass},
-			{Match: Match{Direction: Inbound}, Clamp: ClampOff, Malformed: Drop},
+			{MSSRule: policy.MSSRule{Match: policy.Match{Direction: packet.Both}, Clamp: policy.ClampPMTU}},
+			{MSSRule: policy.MSSRule{Match: policy.Match{Direction: packet.Inbound}, Malformed: policy.Drop}},
 			{
-				Match: Match{
-					Src: []netip.Prefix{prefix("192.0.2.0/24")}, Dst: []netip.Prefix{prefix("198.51.100.0/24"), prefix("2001:db8::/32")},
-					Ports: []Range{{443, 443}, {8000, 8999}}, Direction: Outbound, Family: 4,
+				MSSRule: policy.MSSRule{
+					Match: policy.Match{
+						Src: []netip.Prefix{prefix("192.0.2.0/24")}, Dst: []netip.Prefix{prefix("198.51.100.0/24"), prefix("2001:db8::/32")},
+						Ports: []policy.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8999}}, Direction: packet.Outbound, Family: 4,
+					},
+					Clamp: 88, Add: true,
 				},
-				Clamp: 88, Add: true, Malformed: Pass, Unsafe: true,
+				Unsafe: true,
 			},
 		},
 		DF: []DFRule{
-			{Match: Match{Src: []netip.Prefix{prefix("192.0.2.0/24")}, Direction: Both}, Policy: Enforce},
-			{Match: Match{Direction: Both}, Policy: Preserve},
+			{DFRule: policy.DFRule{
+				Match:  policy.Match{Src: []netip.Prefix{prefix("192.0.2.0/24")}, Direction: packet.Both},
+				Policy: packet.EnforceDF,
+			}},
+			{DFRule: policy.DFRule{Match: policy.Match{Direction: packet.Both}}},
 		},
 		Limits: Limits{TCPFlows: 7, TCPFlowsPerSource: 6, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3, Memory: 64 * MiB},
 		HTTP:   HTTP{Listen: "[::1]:9153"},

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"net/netip"
 	"time"
+
+	"syntap/tap/policy"
+	"syntap/tun/packet"
 )
 
 // Default returns the config of an empty file. Defaults stand here and, for the elements of lists,
@@ -53,13 +56,5 @@ func (s *Sink) setDefaults() {
 	}
 }
 
-// setDefaults fills in the keys that the file leaves out.
-func (m *Match) setDefaults() {
-	m.Direction = cmp.Or(m.Direction, Both)
-}
-
-// setDefaults fills in the keys that the file leaves out.
-func (r *MSSRule) setDefaults() {
-	r.Match.setDefaults()
-	r.Malformed = cmp.Or(r.Malformed, Pass)
-}
+// setDefaults fills in the keys of a rule that the file leaves out.
+func setDefaults(m *policy.Match) { m.Direction = cmp.Or(m.Direction, packet.Both) }

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"syntap/tap/policy"
+	"syntap/tun/route"
 )
 
 // Mark is a firewall mark, written in hexadecimal.
@@ -68,36 +71,32 @@ func (s Size) String() string {
 // MarshalText returns the size as it is written in a config.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Range is a range of numbers, both ends included.
-type Range struct{ First, Last uint32 }
-
-// rangeOf returns a function that reads a number from low to high or a range of them, such as
-// 8000-8999.
-func rangeOf(low, high uint32) func(string) (Range, error) {
-	return func(s string) (Range, error) {
-		first, last, ok := strings.Cut(s, "-")
-		if !ok {
-			last = first
-		}
-		a, errA := strconv.ParseUint(first, 10, 32)
-		b, errB := strconv.ParseUint(last, 10, 32)
-		r := Range{First: uint32(a), Last: uint32(b)}
-		switch {
-		case errA != nil || errB != nil:
-			return Range{}, remedy("write it like 443 or 8000-8999", "%s is neither a number nor a range", quote(s))
-		case r.First < low || r.Last > high:
-			return Range{}, fmt.Errorf("%s is not within %d-%d", s, low, high)
-		case r.First > r.Last:
-			return Range{}, fmt.Errorf("%s ends before it begins", s)
-		}
-		return r, nil
-	}
+func parsePorts(s string) (policy.PortRange, error) {
+	first, last, err := parseRange(s, 1, math.MaxUint16)
+	return policy.PortRange{First: uint16(first), Last: uint16(last)}, err
 }
 
-// MarshalYAML returns the range as it is written in a config.
-func (r Range) MarshalYAML() (any, error) {
-	if r.First == r.Last {
-		return r.First, nil
+func parseUIDs(s string) (route.UIDRange, error) {
+	first, last, err := parseRange(s, 0, math.MaxUint32-1)
+	return route.UIDRange{First: first, Last: last}, err
+}
+
+// parseRange reads a number from low to high or a range of them, such as 8000-8999.
+func parseRange(s string, low, high uint32) (first, last uint32, err error) {
+	from, to, ok := strings.Cut(s, "-")
+	if !ok {
+		to = from
 	}
-	return fmt.Sprintf("%d-%d", r.First, r.Last), nil
+	a, errA := strconv.ParseUint(from, 10, 32)
+	b, errB := strconv.ParseUint(to, 10, 32)
+	first, last = uint32(a), uint32(b)
+	switch {
+	case errA != nil || errB != nil:
+		return 0, 0, remedy("write it like 443 or 8000-8999", "%s is neither a number nor a range", quote(s))
+	case first < low || last > high:
+		return 0, 0, fmt.Errorf("%s is not within %d-%d", s, low, high)
+	case first > last:
+		return 0, 0, fmt.Errorf("%s ends before it begins", s)
+	}
+	return first, last, nil
 }

@@ -1,6 +1,9 @@
 package config
 
-import "math"
+import (
+	"syntap/tap/policy"
+	"syntap/tun/packet"
+)
 
 // maxCount is the most that a count in the config may be: the kernel's usual ceiling of open files
 // (fs.nr_open).
@@ -18,8 +21,8 @@ func (d *document) config(c *Config) reader {
 		"route": d.mapping(keys{
 			"include":      list(d, &c.Route.Include, parsePrefix),
 			"exclude":      list(d, &c.Route.Exclude, parsePrefix),
-			"include_uids": list(d, &c.Route.IncludeUIDs, rangeOf(0, math.MaxUint32-1)),
-			"exclude_uids": list(d, &c.Route.ExcludeUIDs, rangeOf(0, math.MaxUint32-1)),
+			"include_uids": list(d, &c.Route.IncludeUIDs, parseUIDs),
+			"exclude_uids": list(d, &c.Route.ExcludeUIDs, parseUIDs),
 			"keep_inbound": value(d, &c.Route.KeepInbound, parseBool),
 			"on_crash":     value(d, &c.Route.OnCrash, oneOf(Closed, Open)),
 			"enforce":      value(d, &c.Route.Enforce, oneOf(Reject, CountPast, EnforceOff)),
@@ -90,35 +93,35 @@ func (d *document) sink(n node) Sink {
 }
 
 func (d *document) mssRule(n node) MSSRule {
-	r := MSSRule{Match: Match{Line: n.Line}}
+	r := MSSRule{Line: n.Line}
 	known := d.matchKeys(&r.Match)
 	known["clamp"] = value(d, &r.Clamp, parseClamp)
 	known["add"] = value(d, &r.Add, parseBool)
-	known["malformed"] = value(d, &r.Malformed, oneOf(Pass, Drop))
+	known["malformed"] = value(d, &r.Malformed, oneOf(policy.Pass, policy.Drop))
 	known["unsafe"] = value(d, &r.Unsafe, parseBool)
 	d.mapping(known)(n)
 	d.require(n, "clamp")
-	r.setDefaults()
+	setDefaults(&r.Match)
 	return r
 }
 
 func (d *document) dfRule(n node) DFRule {
-	r := DFRule{Match: Match{Line: n.Line}}
+	r := DFRule{Line: n.Line}
 	known := d.matchKeys(&r.Match)
-	known["policy"] = value(d, &r.Policy, parseDFPolicy)
+	known["policy"] = value(d, &r.Policy, parseDF)
 	d.mapping(known)(n)
 	d.require(n, "policy")
-	r.setDefaults()
+	setDefaults(&r.Match)
 	return r
 }
 
 // matchKeys are the keys that rules of both kinds have.
-func (d *document) matchKeys(m *Match) keys {
+func (d *document) matchKeys(m *policy.Match) keys {
 	return keys{
 		"src":       list(d, &m.Src, parsePrefix),
 		"dst":       list(d, &m.Dst, parsePrefix),
-		"ports":     list(d, &m.Ports, rangeOf(1, 65535)),
-		"direction": value(d, &m.Direction, oneOf(Outbound, Inbound, Both)),
+		"ports":     list(d, &m.Ports, parsePorts),
+		"direction": value(d, &m.Direction, oneOf(packet.Outbound, packet.Inbound, packet.Both)),
 		"family":    value(d, &m.Family, parseFamily),
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"syntap/tap/policy"
 )
 
 // validate notes values that are right by themselves and wrong together.
@@ -117,49 +119,16 @@ func (d *document) validateMSS(key string, r MSSRule) {
 	if r.Clamp >= MinUnsafeMSS && r.Clamp < MinMSS && !r.Unsafe {
 		d.blame(remedy(`add "unsafe: true" to the rule to use it all the same`, "%w", belowMinMSS(r.Clamp)), key+".clamp")
 	}
-	if r.Add && r.Clamp == ClampOff && d.gives(key+".clamp") {
+	if r.Add && r.Clamp == policy.ClampOff && d.gives(key+".clamp") {
 		d.blame(errors.New("has no effect with clamp off"), key+".add")
 	}
-	if r.families() == 0 {
+	if v4, v6 := r.Families(); !v4 && !v6 {
 		d.blame(errors.New("can match no packet: src, dst and family exclude each other"), key)
 	}
 }
 
 func (d *document) validateDF(key string, r DFRule) {
-	if r.families()&ipv4 == 0 {
+	if v4, _ := r.Families(); !v4 {
 		d.blame(errors.New("can match no packet: only IPv4 has the DF bit"), key)
 	}
-}
-
-// families is a set of address families.
-type families uint8
-
-const (
-	ipv4 families = 1 << iota
-	ipv6
-)
-
-// families returns the families that packets can have that m matches.
-func (m Match) families() families {
-	of := func(prefixes []netip.Prefix) (set families) {
-		for _, p := range prefixes {
-			if p.Addr().Is4() {
-				set |= ipv4
-			} else {
-				set |= ipv6
-			}
-		}
-		if len(prefixes) == 0 {
-			set = ipv4 | ipv6
-		}
-		return set
-	}
-	all := of(m.Src) & of(m.Dst)
-	switch m.Family {
-	case 4:
-		all &= ipv4
-	case 6:
-		all &= ipv6
-	}
-	return all
 }

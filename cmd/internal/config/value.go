@@ -58,24 +58,26 @@ func integer(low, high int) func(string) (int, error) {
 	}
 }
 
-// oneOf returns a function that reads one of the given words.
-func oneOf[T ~string](words ...T) func(string) (T, error) {
-	return func(s string) (T, error) {
-		if slices.Contains(words, T(s)) {
-			return T(s), nil
+// oneOf returns a function that reads the word of one of the given values.
+func oneOf[T any](values ...T) func(string) (T, error) {
+	return func(s string) (v T, err error) {
+		for _, v := range values {
+			if fmt.Sprint(v) == s {
+				return v, nil
+			}
 		}
-		return "", fmt.Errorf("%s is not one of %s", quote(s), join(words))
+		return v, fmt.Errorf("%s is not one of %s", quote(s), join(values))
 	}
 }
 
 // join lists words for an error.
-func join[T ~string](words []T) string {
+func join[T any](words []T) string {
 	var b strings.Builder
 	for i, word := range words {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(string(word))
+		fmt.Fprint(&b, word)
 	}
 	return b.String()
 }
