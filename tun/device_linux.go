@@ -16,9 +16,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// Device is a Linux TUN interface. wireguard/tun creates, names and closes it; frames are moved by
-// readv and writev of our own, virtio header included, because wireguard's Read and Write cut
-// super-segments into packets.
+// Device is a Linux TUN interface. wireguard/tun creates, names and closes it. Device itself calls
+// readv and writev, virtio header included, because wireguard's Read and Write cut super-segments
+// into packets.
 type Device struct {
 	dev  wgtun.Device
 	name string
@@ -27,7 +27,7 @@ type Device struct {
 	raw  syscall.RawConn
 	read frameReader
 
-	fdMu  sync.RWMutex // held for reading during writev, so that Close cannot free the descriptor under it
+	fdMu  sync.RWMutex // read-locked during writev, so that Close cannot free the descriptor
 	fd    int          // -1 once closed
 	stats Stats
 }
@@ -54,12 +54,12 @@ func Open(name string, mtu int) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
 	}
-	// A device that wireguard has created watches its interface, and writes to it every second for
-	// that. We take the descriptor over and close the device; the interface lives as long as its
-	// descriptor.
+	// A device that wireguard creates watches its interface, and writes to it every second for
+	// that. FromFile takes the descriptor over, and the device is closed. The interface lives as
+	// long as its descriptor.
 	d, err := FromFile(dev.File(), mtu)
-	_ = dev.Close()          // its only error is that a watcher has ended before it was told to
-	for range dev.Events() { // ends when the watchers have
+	_ = dev.Close()          // its only error is that a watcher has ended early
+	for range dev.Events() { // until the watchers have ended
 	}
 	return d, err
 }
@@ -105,7 +105,7 @@ func (d *Device) Name() string { return d.name }
 // MTU is the interface's MTU in bytes.
 func (d *Device) MTU() int { return d.mtu }
 
-// Stats returns what the device has moved and dropped; its counters go on counting.
+// Stats returns the device's counters, which keep counting.
 func (d *Device) Stats() *Stats { return &d.stats }
 
 // frameReader is one readv on the descriptor, kept between calls so that reading allocates nothing.
@@ -127,7 +127,8 @@ func (r *frameReader) readv(fd uintptr) bool {
 		r.waiting.Store(false) // before the read: see Idle
 	}
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READV, fd, uintptr(unsafe.Pointer(&r.iov[0])), uintptr(len(r.iov)))
+		n, _, errno := syscall.RawSyscall(unix.SYS_READV,
+			fd, uintptr(unsafe.Pointer(&r.iov[0])), uintptr(len(r.iov)))
 		switch errno {
 		case unix.EAGAIN:
 			r.idle()
@@ -226,7 +227,8 @@ func (d *Device) writev(iov []unix.Iovec) syscall.Errno {
 		return unix.EBADF
 	}
 	for {
-		_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(d.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV,
+			uintptr(d.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
 		if errno != unix.EINTR {
 			return errno
 		}

@@ -12,13 +12,15 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// die ends a run as SIGKILL does: the interface goes, nothing is undone.
+// die ends a run as SIGKILL does: the interface is deleted, no step is undone.
 func die(t *testing.T, ns *tuntest.Namespace, c route.Config) {
 	t.Helper()
 	remove := open(t, ns, c.Name)
 	configure(t, ns, c).Abandon()
 	remove()
-	tuntest.Wait(t, "its table to lose its owner", func() bool { return !strings.Contains(ns.State(), " # progname ") })
+	tuntest.Wait(t, "its table to lose its owner", func() bool {
+		return !strings.Contains(ns.State(), " # progname ")
+	})
 }
 
 // cleanUp calls Cleanup in ns.
@@ -46,8 +48,9 @@ func cleanUpDead(t *testing.T, c route.Config) {
 	die(t, ns, c)
 	dead := ns.State()
 
-	// A service manager that starts the router again leaves closed what is closed.
-	if diff := cmp.Diff([]route.Cleaned{{Name: "syntap0", Kept: true}}, cleanUp(t, ns, c, true)); diff != "" {
+	// A service manager that starts the router again leaves the host closed.
+	kept := []route.Cleaned{{Name: "syntap0", Kept: true}}
+	if diff := cmp.Diff(kept, cleanUp(t, ns, c, true)); diff != "" {
 		t.Errorf("Cleanup after a crash (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(dead, ns.State()); diff != "" {
@@ -57,7 +60,10 @@ func cleanUpDead(t *testing.T, c route.Config) {
 	got := cleanUp(t, ns, c, false)
 	want := []string{"ip -6 rule del pref 5365 lookup 5359"}
 	if !c.ByRules {
-		want = []string{"ip -6 rule del pref 5360 fwmark 0x53590000 lookup 5359", "nft delete table inet syntap0"}
+		want = []string{
+			"ip -6 rule del pref 5360 fwmark 0x53590000 lookup 5359",
+			"nft delete table inet syntap0",
+		}
 	}
 	for _, command := range want {
 		if len(got) != 1 || got[0].Name != "syntap0" || !slices.Contains(got[0].Commands, command) {
@@ -80,7 +86,7 @@ func TestClosed(t *testing.T) {
 	for query, want := range map[string]string{
 		"203.0.113.2":                         "dev guard5359",
 		"2001:db8:3::2":                       "dev guard5359",
-		"203.0.113.2 from 198.18.0.1":         "Network is unreachable", // the address went with the interface
+		"203.0.113.2 from 198.18.0.1":         "Network is unreachable", // not an address any more
 		"2001:db8:3::2 from fd53:7974::1":     "dev guard5359",
 		"203.0.113.2 from 192.0.2.2 iif lan0": "dev guard5359",
 		"198.51.100.2":                        "dev wan0", // excluded
@@ -99,7 +105,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestCrashLoop dies again and again. The journal must not grow with it.
+// TestCrashLoop dies three times. The journal must not grow with the runs.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	inBothModes(t, func(t *testing.T, c route.Config) {
@@ -138,7 +144,7 @@ func cleanUpOpen(t *testing.T, c route.Config) {
 }
 
 // TestCrashAnywhere ends runs before each step of their beginning and of their end. Cleanup, or the
-// next run, puts things in order.
+// next run, restores the host.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -178,7 +184,7 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
-// crash ends a run before step i of a phase. It returns false when there are fewer steps.
+// crash ends a run before step i of a phase. It returns false if there are fewer steps.
 func crash(t *testing.T, ns *tuntest.Namespace, c route.Config, phase string, i int) bool {
 	t.Helper()
 	defer open(t, ns, c.Name)()
@@ -199,20 +205,22 @@ func crash(t *testing.T, ns *tuntest.Namespace, c route.Config, phase string, i 
 	return h.Close() != nil
 }
 
-// TestTakeOver starts after a run that died, with another config. What is closed stays closed until
-// the new run routes.
+// TestTakeOver starts after a run that died, with another config. The host stays closed until the
+// new run routes.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*route.Config){
-		"same":      func(*route.Config) {},
-		"family":    func(c *route.Config) { c.Include = prefixes("203.0.113.0/24") },
-		"mark":      func(c *route.Config) { c.Mark = 0x77 },
-		"table":     func(c *route.Config) { c.Table = 100 },
-		"priority":  func(c *route.Config) { c.Priority = 5356 },
-		"exclude":   func(c *route.Config) { c.Exclude = prefixes("198.51.100.0/24") },
-		"addresses": func(c *route.Config) { c.Addresses = prefixes("198.18.9.1/30", "fd53:7974::9/126") },
-		"open":      func(c *route.Config) { c.Closed, c.KeepInbound = false, false },
-		"mode":      func(c *route.Config) { c.ByRules = !c.ByRules },
+		"same":     func(*route.Config) {},
+		"family":   func(c *route.Config) { c.Include = prefixes("203.0.113.0/24") },
+		"mark":     func(c *route.Config) { c.Mark = 0x77 },
+		"table":    func(c *route.Config) { c.Table = 100 },
+		"priority": func(c *route.Config) { c.Priority = 5356 },
+		"exclude":  func(c *route.Config) { c.Exclude = prefixes("198.51.100.0/24") },
+		"addresses": func(c *route.Config) {
+			c.Addresses = prefixes("198.18.9.1/30", "fd53:7974::9/126")
+		},
+		"open": func(c *route.Config) { c.Closed, c.KeepInbound = false, false },
+		"mode": func(c *route.Config) { c.ByRules = !c.ByRules },
 	}
 	inBothModes(t, func(t *testing.T, c route.Config) {
 		for name, change := range tests {
@@ -257,8 +265,9 @@ func takeOver(t *testing.T, c route.Config, name string, change func(*route.Conf
 		t.Fatal(err)
 	}
 	settle(t, ns)
-	if name == "mark" { // the mark of what enters stays, so that table and rule do not change one after the other
-		want = strings.NewReplacer("0x770000", "0x53590000", "0x00770000", "0x53590000").Replace(want)
+	if name == "mark" { // the table and the rule keep the mark that they share
+		dead := strings.NewReplacer("0x770000", "0x53590000", "0x00770000", "0x53590000")
+		want = dead.Replace(want)
 	}
 	if diff := cmp.Diff(sortedLinks(want), sortedLinks(ns.State())); diff != "" {
 		t.Errorf("state after a run that died (-without it +got):\n%s", diff)
@@ -268,8 +277,8 @@ func takeOver(t *testing.T, c route.Config, name string, change func(*route.Conf
 	checkRestored(t, ns, c, before)
 }
 
-// held tells whether what the host sends to an address enters a TUN or a guard: by the rules, or by
-// the mark that the nftables table gives, with which it is dropped elsewhere.
+// held reports whether packets of the host to an address enter a TUN or a guard: by the rules, or
+// by the mark that the nftables table gives, with which they are dropped elsewhere.
 func held(t *testing.T, ns *tuntest.Namespace, host string) bool {
 	t.Helper()
 	if routeTo(t, ns, host) != "dev wan0" {
@@ -281,18 +290,21 @@ func held(t *testing.T, ns *tuntest.Namespace, host string) bool {
 		return false
 	}
 	mark = strings.Fields(mark)[0]
-	return routeTo(t, ns, host+" mark "+mark) != "dev wan0" || strings.Contains(string(out), "mark != "+mark+" accept") && strings.Contains(string(out), " drop\n")
+	has := func(s string) bool { return strings.Contains(string(out), s) }
+	return routeTo(t, ns, host+" mark "+mark) != "dev wan0" ||
+		has("mark != "+mark+" accept") && has(" drop\n")
 }
 
-// sortedLinks makes states comparable whose interfaces, made in another order, have other numbers,
-// and may have carried IPv6 before.
+// sortedLinks sorts a state and removes the numbers of interfaces, which depend on the order of
+// their creation, and the signs of guards that have carried IPv6 before.
 func sortedLinks(state string) []string {
 	var lines []string
 	for line := range strings.Lines(state) {
 		if strings.HasPrefix(line, "multicast ff00::/8 dev guard") {
 			continue
 		}
-		if number, rest, ok := strings.Cut(line, ": "); ok && strings.Trim(number, "0123456789") == "" && strings.Contains(rest, "mtu") {
+		number, rest, _ := strings.Cut(line, ": ")
+		if strings.Trim(number, "0123456789") == "" && strings.Contains(rest, "mtu") {
 			line = rest
 		}
 		lines = append(lines, line)
@@ -311,19 +323,23 @@ func secondInstance(t *testing.T, running route.Config) {
 	open(t, ns, "syntap0")
 	running.StateDir = t.TempDir()
 	defer closeHost(t, configure(t, ns, running))
-	tuntest.Wait(t, "the interface's multicast route", func() bool { return strings.Contains(ns.State(), "multicast ff00::/8 dev syntap0") })
+	tuntest.Wait(t, "the interface's multicast route", func() bool {
+		return strings.Contains(ns.State(), "multicast ff00::/8 dev syntap0")
+	})
 	alone := ns.State()
 	remove := open(t, ns, "syntap1")
 	before := ns.State()
 
-	sameTable, samePriority, overlapping, apart := running, running, running, running
-	for _, c := range []*route.Config{&sameTable, &samePriority, &overlapping, &apart} {
+	second := func(change func(c *route.Config)) route.Config {
+		c := running
 		c.Name, c.Addresses = "syntap1", prefixes("198.18.0.5/30", "fd53:7974::5/126")
+		change(&c)
+		return c
 	}
-	sameTable.Priority = 6000
-	samePriority.Table = 6000
-	overlapping.Table, overlapping.Priority = 6000, 5353
-	apart.Table, apart.Priority, apart.Mark = 6000, 6000, 0x6000
+	sameTable := second(func(c *route.Config) { c.Priority = 6000 })
+	samePriority := second(func(c *route.Config) { c.Table = 6000 })
+	overlapping := second(func(c *route.Config) { c.Table, c.Priority = 6000, 5353 })
+	apart := second(func(c *route.Config) { c.Table, c.Priority, c.Mark = 6000, 6000, 0x6000 })
 
 	rule, first := "5362 iif syntap0 goto 5366", "5359 fwmark 0x5359 goto 5366"
 	if !running.ByRules {
@@ -349,20 +365,28 @@ func secondInstance(t *testing.T, running route.Config) {
 			t.Errorf("same %s: changed (-before +after):\n%s", tt.name, diff)
 		}
 	}
-	if diff := cmp.Diff([]route.Cleaned{{Name: "syntap0", Running: true}}, cleanUp(t, ns, running, false)); diff != "" {
+	alive := []route.Cleaned{{Name: "syntap0", Running: true}}
+	if diff := cmp.Diff(alive, cleanUp(t, ns, running, false)); diff != "" {
 		t.Errorf("Cleanup beside a running instance (-want +got):\n%s", diff)
 	}
-	// The same names elsewhere do not matter.
+	besideAnother(t, ns, running, apart)
+	remove()
+	if diff := cmp.Diff(alone, ns.State()); diff != "" {
+		t.Errorf("another instance has changed (-before +after):\n%s", diff)
+	}
+}
+
+// besideAnother runs one router with the same names in another namespace and one with other names in
+// the same.
+func besideAnother(t *testing.T, ns *tuntest.Namespace, running, apart route.Config) {
+	t.Helper()
 	elsewhere := tuntest.NewNamespace(t)
 	open(t, elsewhere, "syntap0")
 	closeHost(t, configure(t, elsewhere, running))
 
 	closeHost(t, configure(t, ns, apart))
 	if got := routeTo(t, ns, tuntest.ServerAddr4+entering(running)); got != "dev syntap0" {
-		t.Errorf("beside and after another instance: route to %s = %s, want dev syntap0", tuntest.ServerAddr4, got)
-	}
-	remove()
-	if diff := cmp.Diff(alone, ns.State()); diff != "" {
-		t.Errorf("another instance has changed (-before +after):\n%s", diff)
+		t.Errorf("beside and after another instance: route to %s = %s, want dev syntap0",
+			tuntest.ServerAddr4, got)
 	}
 }

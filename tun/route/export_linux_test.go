@@ -24,6 +24,3 @@ func ConfigureFailing(c Config, crash bool, failpoint func(command string) error
 
 // SetFailpoint sets the failpoint of the following steps.
 func (h *Host) SetFailpoint(failpoint func(command string) error) { h.failpoint = failpoint }
-
-// EnteringUIDs is enteringUIDs.
-func EnteringUIDs(include, exclude []UIDRange) []UIDRange { return enteringUIDs(include, exclude) }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +25,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return all
 }
 
-// everything is the configuration that routes all traffic, without connection tracking.
+// everything returns the config that routes all traffic, without connection tracking.
 func everything() route.Config {
 	return route.Config{
 		Name:      "syntap0",
@@ -37,16 +36,18 @@ func everything() route.Config {
 	}
 }
 
-// tracking is everything, with connection tracking.
+// tracking returns the config that routes all traffic, with connection tracking.
 func tracking() route.Config {
 	c := everything()
 	c.ByRules, c.Enforce = false, route.EnforceReject
 	return c
 }
 
-// inBothModes runs a test with everything and with tracking.
+// inBothModes runs a test with and without connection tracking.
 func inBothModes(t *testing.T, test func(t *testing.T, c route.Config)) {
-	for name, c := range map[string]route.Config{"by rules": everything(), "by connection tracking": tracking()} {
+	for name, c := range map[string]route.Config{
+		"by rules": everything(), "by connection tracking": tracking(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, c)
@@ -54,7 +55,7 @@ func inBothModes(t *testing.T, test func(t *testing.T, c route.Config)) {
 	}
 }
 
-// entering is what "ip route get" is told of a packet that the router has decided to take.
+// entering returns the arguments of "ip route get" for a packet that the nftables table has marked.
 func entering(c route.Config) string {
 	if c.ByRules {
 		return ""
@@ -62,7 +63,7 @@ func entering(c route.Config) string {
 	return fmt.Sprintf(" mark %#x", c.Mark<<16)
 }
 
-// open makes a TUN in ns. It ends with the test or earlier, with the function returned.
+// open makes a TUN in ns. It ends with the test, or with remove.
 func open(t *testing.T, ns *tuntest.Namespace, name string) (remove func()) {
 	t.Helper()
 	var d *tun.Device
@@ -76,7 +77,7 @@ func open(t *testing.T, ns *tuntest.Namespace, name string) (remove func()) {
 		if err := d.Close(); err != nil {
 			t.Errorf("close %s: %v", name, err)
 		}
-		// A process that another test is starting shares the descriptor for a moment.
+		// A child process of another test shares the descriptor until its exec.
 		tuntest.Wait(t, "the end of "+name, func() bool {
 			_, err := ns.Netlink.LinkByName(name)
 			return errors.As(err, new(netlink.LinkNotFoundError))
@@ -86,7 +87,7 @@ func open(t *testing.T, ns *tuntest.Namespace, name string) (remove func()) {
 	return remove
 }
 
-// configure calls Configure in ns; the test fails if that does.
+// configure calls Configure in ns, and ends the test if it fails.
 func configure(t *testing.T, ns *tuntest.Namespace, c route.Config) *route.Host {
 	t.Helper()
 	h, err := tryConfigure(ns, c)
@@ -97,14 +98,15 @@ func configure(t *testing.T, ns *tuntest.Namespace, c route.Config) *route.Host 
 	return h
 }
 
-// settle waits until the kernel has noticed that nobody reads a guard: a process that another test
-// is starting shares the descriptor for a moment.
+// settle waits until the guards have lost their carrier: a child process of another test shares the
+// descriptor until its exec.
 func settle(t *testing.T, ns *tuntest.Namespace) {
 	t.Helper()
 	tuntest.Wait(t, "guards to lose their carrier", func() bool {
 		for line := range strings.Lines(ns.State()) {
-			if strings.Contains(line, "dev guard") && !strings.Contains(line, "linkdown") && !strings.Contains(line, "local") ||
-				strings.Contains(line, ": guard") && !strings.Contains(line, "state DOWN") {
+			has := func(s string) bool { return strings.Contains(line, s) }
+			if has("dev guard") && !has("linkdown") && !has("local") ||
+				has(": guard") && !has("state DOWN") {
 				return false
 			}
 		}
@@ -120,7 +122,7 @@ func tryConfigure(ns *tuntest.Namespace, c route.Config) (h *route.Host, err err
 	return h, err
 }
 
-// closeHost undoes what Configure has done.
+// closeHost undoes Configure.
 func closeHost(t *testing.T, h *route.Host) {
 	t.Helper()
 	if err := h.Close(); err != nil {
@@ -128,11 +130,12 @@ func closeHost(t *testing.T, h *route.Host) {
 	}
 }
 
-// routeTo asks the kernel where a packet goes: "dev NAME", or an error's name for one that goes
-// nowhere.
+// routeTo returns the kernel's route of a packet: "dev NAME", or the text of the error if there is
+// none.
 func routeTo(t *testing.T, ns *tuntest.Namespace, query string) string {
 	t.Helper()
-	out, err := ns.Command(t.Context(), "ip", strings.Fields("-oneline route get "+query)...).CombinedOutput()
+	args := strings.Fields("-oneline route get " + query)
+	out, err := ns.Command(t.Context(), "ip", args...).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		_, reason, _ := strings.Cut(strings.TrimSpace(string(out)), ": ")
 		return reason
@@ -195,14 +198,24 @@ func TestConfigureErrors(t *testing.T) {
 		change func(*route.Config)
 		want   string
 	}{
-		{"no interface", func(c *route.Config) { c.Name = "syntap9" }, "find interface syntap9: Link not found"},
-		{"no mark", func(c *route.Config) { c.Mark = 0 }, "route into syntap0: the mark 0 is that of every socket"},
 		{
-			"no address of a family", func(c *route.Config) { c.Addresses = prefixes("198.18.0.1/30") },
-			"route into syntap0: keeping replies outside needs an address of the TUN in the family of ::/0",
+			"no interface", func(c *route.Config) { c.Name = "syntap9" },
+			"find interface syntap9: Link not found",
 		},
 		{
-			"route twice in the main table", func(c *route.Config) { c.Table, c.Include = 0, prefixes("203.0.113.0/24", "203.0.113.9/24") },
+			"no mark", func(c *route.Config) { c.Mark = 0 },
+			"route into syntap0: the mark 0 is that of every socket",
+		},
+		{
+			"no address of a family",
+			func(c *route.Config) { c.Addresses = prefixes("198.18.0.1/30") },
+			"route into syntap0: keeping replies outside needs an address of the TUN in the family " +
+				"of ::/0",
+		},
+		{
+			"route twice in the main table", func(c *route.Config) {
+				c.Table, c.Include = 0, prefixes("203.0.113.0/24", "203.0.113.9/24")
+			},
 			"ip route add 203.0.113.0/24 dev syntap0 scope global: file exists",
 		},
 	}
@@ -225,14 +238,16 @@ func TestConfigureErrors(t *testing.T) {
 	}
 }
 
-// TestConfigureRefusesLinkdown has the kernel pass over the routes of interfaces that nobody reads.
+// TestConfigureRefusesLinkdown sets a kernel that ignores routes of interfaces without a carrier,
+// as the guard is.
 func TestConfigureRefusesLinkdown(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.conf.all.ignore_routes_with_linkdown", "1")
 	open(t, ns, "syntap0")
 	c := everything()
-	const want = "keep traffic inside after a crash: net/ipv4/conf/all/ignore_routes_with_linkdown is not 0"
+	const want = "keep traffic inside after a crash: " +
+		"net/ipv4/conf/all/ignore_routes_with_linkdown is not 0"
 	if _, err := tryConfigure(ns, c); err == nil || err.Error() != want {
 		t.Errorf("Configure = %v, want %q", err, want)
 	}
@@ -255,8 +270,8 @@ func checkRestored(t *testing.T, ns *tuntest.Namespace, c route.Config, before s
 	}
 }
 
-// failAfter returns a failpoint that lets n steps pass and fails from then on. The commands of
-// those that passed go to passed.
+// failAfter returns a failpoint that lets n steps pass, adds their commands to passed, and then
+// fails.
 func failAfter(n int, passed *[]string) func(command string) error {
 	return func(command string) error {
 		if len(*passed) == n {
@@ -278,7 +293,8 @@ func failAnywhere(t *testing.T, c route.Config) {
 	ns.Sysctl("net.ipv4.conf.default.rp_filter", "1")
 	c.StateDir = t.TempDir()
 	c.Exclude = prefixes("192.0.2.0/24")
-	c.IncludeUIDs, c.ExcludeUIDs = []route.UIDRange{{First: 0, Last: 9}}, []route.UIDRange{{First: 5, Last: 5}}
+	c.IncludeUIDs = []route.UIDRange{{First: 0, Last: 9}}
+	c.ExcludeUIDs = []route.UIDRange{{First: 5, Last: 5}}
 	before := ns.State()
 	var steps []string
 	for i := 0; ; i++ {
@@ -300,16 +316,15 @@ func failAnywhere(t *testing.T, c route.Config) {
 			break
 		}
 	}
-	// The order that keeps the router's own traffic out at every moment: routes before rules, of
-	// the routes the guard's before the TUN's, of the rules that which sends traffic in last.
-	rules := func(ip string, rules ...string) []string {
-		var all []string
-		for _, r := range rules {
-			all = append(all, ip+" rule add pref "+r)
-		}
-		return all
+	if diff := cmp.Diff(wantSteps(c), steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
 	}
-	want := slices.Concat([]string{
+}
+
+// wantSteps returns the order that keeps the router's own traffic out at every moment: routes
+// before rules, the guard's routes before the TUN's, and the rule that sends traffic in last.
+func wantSteps(c route.Config) []string {
+	steps := []string{
 		"ip link set dev syntap0 txqueuelen 10000",
 		"ip link set dev syntap0 addrgenmode none",
 		"sysctl -qw net/ipv6/conf/syntap0/disable_ipv6=0",
@@ -332,24 +347,27 @@ func failAnywhere(t *testing.T, c route.Config) {
 		"ip -6 route add default dev guard5359 metric 4278190080 table 5359",
 		"ip route add default dev syntap0 scope global table 5359",
 		"ip -6 route add default dev syntap0 table 5359",
-	})
+	}
+	rules := func(ip string, rules ...string) {
+		for _, r := range rules {
+			steps = append(steps, ip+" rule add pref "+r)
+		}
+	}
 	if !c.ByRules {
-		want = slices.Concat(want, rules("ip",
+		rules("ip",
 			"5366 nop",
 			"5359 iif syntap0 goto 5366",
 			"5361 to 198.18.0.0/15 fwmark 0x5359 goto 5366",
-			"5362 to 198.18.0.0/15 lookup 5359",
-		), rules("ip -6",
+			"5362 to 198.18.0.0/15 lookup 5359")
+		rules("ip -6",
 			"5366 nop",
-			"5359 iif syntap0 goto 5366",
-		), []string{"nft table inet syntap0"},
-			rules("ip", "5360 fwmark 0x53590000 lookup 5359"), rules("ip -6", "5360 fwmark 0x53590000 lookup 5359"))
-		if diff := cmp.Diff(want, steps); diff != "" {
-			t.Errorf("steps (-want +got):\n%s", diff)
-		}
-		return
+			"5359 iif syntap0 goto 5366")
+		steps = append(steps, "nft table inet syntap0")
+		rules("ip", "5360 fwmark 0x53590000 lookup 5359")
+		rules("ip -6", "5360 fwmark 0x53590000 lookup 5359")
+		return steps
 	}
-	want = slices.Concat(want, rules("ip",
+	rules("ip",
 		"5366 nop",
 		"5359 fwmark 0x5359 goto 5366",
 		"5362 iif syntap0 goto 5366",
@@ -357,8 +375,8 @@ func failAnywhere(t *testing.T, c route.Config) {
 		"5363 from 0.0.0.0/32 iif lo goto 5365",
 		"5364 iif lo goto 5366",
 		"5365 uidrange 0-4 lookup 5359",
-		"5365 uidrange 6-9 lookup 5359",
-	), rules("ip -6",
+		"5365 uidrange 6-9 lookup 5359")
+	rules("ip -6",
 		"5366 nop",
 		"5359 fwmark 0x5359 goto 5366",
 		"5362 iif syntap0 goto 5366",
@@ -366,85 +384,6 @@ func failAnywhere(t *testing.T, c route.Config) {
 		"5364 from ::/1 iif lo goto 5366",
 		"5364 from 8000::/1 iif lo goto 5366",
 		"5365 uidrange 0-4 lookup 5359",
-		"5365 uidrange 6-9 lookup 5359",
-	))
-	if diff := cmp.Diff(want, steps); diff != "" {
-		t.Errorf("steps (-want +got):\n%s", diff)
-	}
-}
-
-// TestPlan has a shell carry the plan out. It must lead to the same as Configure.
-func TestPlan(t *testing.T) {
-	t.Parallel()
-	inBothModes(t, carryOutPlan)
-}
-
-func carryOutPlan(t *testing.T, c route.Config) {
-	planned, configured := tuntest.NewNamespace(t), tuntest.NewNamespace(t)
-	c.Sources = prefixes("192.0.2.0/24", "2001:db8:1::/64")
-	c.Resolvers = []netip.Addr{netip.MustParseAddr("203.0.113.53"), netip.MustParseAddr("2001:db8::53")}
-	c.ExcludeUIDs = []route.UIDRange{{First: 1000, Last: 1999}}
-	c.Exclude = prefixes("192.0.2.0/24", "2001:db8:1::/64")
-	var plan []string
-	before := planned.State()
-	if err := planned.Do(func() (err error) {
-		plan, err = route.Plan(c, 1400)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(before, planned.State()); diff != "" {
-		t.Errorf("Plan changed (-before +after):\n%s", diff)
-	}
-	planned.Run("sh", "-ec", strings.Join(plan, "\n"))
-	settle(t, planned)
-
-	var d *tun.Device
-	if err := configured.Do(func() (err error) {
-		d, err = tun.Open(c.Name, 1400)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	defer closeHost(t, configure(t, configured, c))
-	if diff := cmp.Diff(settled(configured.State()), settled(planned.State())); diff != "" {
-		t.Errorf("state (-Configure +the plan):\n%s", diff)
-	}
-}
-
-// settled leaves out of a state what shows whether somebody reads the TUN, which a plan's is not,
-// and what shows that a table has an owner.
-func settled(state string) string {
-	var kept strings.Builder
-	for line := range strings.Lines(state) {
-		line, _, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " # progname")
-		if line != "" && !strings.HasPrefix(line, "multicast ff00::/8 dev ") && !strings.HasPrefix(line, "\tflags owner") {
-			kept.WriteString(line + "\n")
-		}
-	}
-	return strings.NewReplacer(" linkdown", "", "NO-CARRIER,", "", ",LOWER_UP", "", "state DOWN", "state UNKNOWN").Replace(kept.String())
-}
-
-func TestEnters(t *testing.T) {
-	t.Parallel()
-	const last = 1<<32 - 2
-	type uids = []route.UIDRange
-	tests := []struct {
-		name                   string
-		include, exclude, want uids
-	}{
-		{"everybody", nil, nil, uids{{0, last}}},
-		{"some", uids{{1000, 1999}, {5, 5}}, nil, uids{{1000, 1999}, {5, 5}}},
-		{"all but one", nil, uids{{1001, 1001}}, uids{{0, 1000}, {1002, last}}},
-		{"all but the first and the last", nil, uids{{0, 0}, {last, last}}, uids{{1, last - 1}}},
-		{"some but one", uids{{1000, 1999}}, uids{{1500, 1500}}, uids{{1000, 1499}, {1501, 1999}}},
-		{"overlap at both ends", uids{{1000, 1999}}, uids{{900, 1000}, {1999, 3000}}, uids{{1001, 1998}}},
-		{"nobody", uids{{1000, 1999}}, uids{{0, 5000}}, nil},
-	}
-	for _, tt := range tests {
-		if diff := cmp.Diff(tt.want, route.EnteringUIDs(tt.include, tt.exclude)); diff != "" {
-			t.Errorf("%s: EnteringUIDs(%v, %v) (-want +got):\n%s", tt.name, tt.include, tt.exclude, diff)
-		}
-	}
+		"5365 uidrange 6-9 lookup 5359")
+	return steps
 }

@@ -10,12 +10,15 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// The interface is not read, and packets come until the kernel drops some.
+// TestQueueDrops sends into an interface that is not read until the kernel drops packets.
 func TestQueueDrops(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
 	var dev *tun.Device
-	if err := ns.Do(func() (err error) { dev, err = tun.Open("tap0", 1500); return err }); err != nil {
+	if err := ns.Do(func() (err error) {
+		dev, err = tun.Open("tap0", 1500)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dev.Close() })
@@ -24,7 +27,10 @@ func TestQueueDrops(t *testing.T) {
 	conn := ns.ListenPacket("udp4", "192.0.2.1:1051")
 	server := net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.2:53"))
 	drops := func() (n uint64) {
-		if err := ns.Do(func() (err error) { n, err = route.QueueDrops("tap0"); return err }); err != nil {
+		if err := ns.Do(func() (err error) {
+			n, err = route.QueueDrops("tap0")
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -35,7 +41,7 @@ func TestQueueDrops(t *testing.T) {
 	ns.Run("ip", "link", "set", "tap0", "txqueuelen", "10")
 	const sent = 100
 	for range sent {
-		_, _ = conn.WriteTo([]byte("question"), server) // what is dropped may be an error
+		_, _ = conn.WriteTo([]byte("question"), server) // a drop may be an error
 	}
 	tuntest.Wait(t, "drops", func() bool { return drops() > 0 })
 	if n := drops(); n >= sent {

@@ -40,9 +40,12 @@ func TestRoutes(t *testing.T) {
 		{"link-local, IPv6", "fe80::1 oif wan0", "dev wan0"},
 		{"bound to the uplink", "203.0.113.2 oif wan0", "dev wan0"},
 		{"forwarded from the client", "203.0.113.2 from 192.0.2.2 iif lan0", "dev syntap0"},
-		{"forwarded from the client, IPv6", "2001:db8:3::2 from 2001:db8:1::2 iif lan0", "dev syntap0"},
-		{"out of the TUN to the client", "192.0.2.2 from 203.0.113.2 iif syntap0", "dev lan0"},
-		{"out of the TUN to the client, IPv6", "2001:db8:1::2 from 2001:db8:3::2 iif syntap0", "dev lan0"},
+		{"forwarded, IPv6", "2001:db8:3::2 from 2001:db8:1::2 iif lan0", "dev syntap0"},
+		{"from the TUN to the client", "192.0.2.2 from 203.0.113.2 iif syntap0", "dev lan0"},
+		{
+			"from the TUN to the client, IPv6",
+			"2001:db8:1::2 from 2001:db8:3::2 iif syntap0", "dev lan0",
+		},
 	}
 	for _, tt := range tests {
 		if got := routeTo(t, lab.Router, tt.query); got != tt.want {
@@ -67,7 +70,7 @@ func TestRoutesIncludeSome(t *testing.T) {
 		"2001:db8:3::2":                             "dev wan0",
 		"2001:db8:3::2 mark 0x5359":                 "dev wan0",
 		"198.18.0.2":                                "dev syntap0",
-		"198.18.0.2 mark 0x5359":                    "dev syntap0", // the interface's own network is a route of the host
+		"198.18.0.2 mark 0x5359":                    "dev syntap0", // the TUN's own network
 		"fd53:7974::2 mark 0x5359":                  "dev syntap0",
 		"203.0.113.200 iif syntap0 from 198.18.0.2": "dev wan0",
 	} {
@@ -90,7 +93,9 @@ func TestGatewayIsFound(t *testing.T) {
 		t.Helper()
 		lab.Router.AddRoute(prefix4, "198.51.100.2")
 		lab.Router.AddRoute(prefix6, "2001:db8:2::2")
-		for _, command := range []string{"ip route show " + prefix4, "ip -6 route show " + prefix6} {
+		for _, command := range []string{
+			"ip route show " + prefix4, "ip -6 route show " + prefix6,
+		} {
 			words := strings.Fields(command)
 			if got := lab.Router.Run(words[0], words[1:]...); !strings.Contains(got, " dev wan0 ") {
 				t.Errorf("%s, %s = %q, want dev wan0", when, command, got)
@@ -130,7 +135,9 @@ func undo(t *testing.T, everything route.Config) {
 	ownNamespace, some := everything, everything
 	ownNamespace.Table = 0
 	some.Include = prefixes("203.0.113.0/24", "192.0.2.0/24", "2001:db8::/32")
-	for name, c := range map[string]route.Config{"everything": everything, "some": some, "own namespace": ownNamespace} {
+	for name, c := range map[string]route.Config{
+		"everything": everything, "some": some, "own namespace": ownNamespace,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := tuntest.NewNamespace(t)
@@ -146,7 +153,8 @@ func undo(t *testing.T, everything route.Config) {
 			}
 			closeHost(t, h)
 			if got := routeTo(t, ns, query); got != "Network is unreachable" {
-				t.Errorf("after Close: route to %s = %s, want Network is unreachable", tuntest.ServerAddr4, got)
+				t.Errorf("after Close: route to %s = %s, want Network is unreachable",
+					tuntest.ServerAddr4, got)
 			}
 			closeHost(t, h)
 			remove()
@@ -165,7 +173,7 @@ func TestUndoAfterInterfaceIsGone(t *testing.T) {
 		remove := open(t, ns, "syntap0")
 		h := configure(t, ns, c)
 		remove()
-		ns.Run("ip", "rule", "del", "pref", "5366") // and a hand was at work
+		ns.Run("ip", "rule", "del", "pref", "5366") // and another program was at work
 		closeHost(t, h)
 		if diff := cmp.Diff(before, ns.State()); diff != "" {
 			t.Errorf("left behind (-before +after):\n%s", diff)
@@ -194,7 +202,8 @@ func TestEmptyIncludeRoutesNothing(t *testing.T) {
 	c := everything()
 	c.Include = nil
 	defer closeHost(t, configure(t, lab.Router, c))
-	if diff := cmp.Diff(before, lab.Router.Run("ip", "rule")+lab.Router.Run("ip", "-6", "rule")); diff != "" {
+	after := lab.Router.Run("ip", "rule") + lab.Router.Run("ip", "-6", "rule")
+	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("rules (-before +after):\n%s", diff)
 	}
 	for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {

@@ -10,36 +10,76 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestNotices names rules of a host by what they mean to the router.
+// TestNotices reads the notices about rules and firewalls of a host.
 func TestNotices(t *testing.T) {
 	t.Parallel()
-	const unseen = "selects by the %s of a program or machine"
+	const (
+		beforeOurs = "ip rule add pref 5270 lookup 52; "
+		toVPN      = "ip route add default dev wan0 table 52"
+		forward    = "{ type filter hook forward priority 0; policy drop; }"
+	)
+	detour := []string{"every destination goes past the TUN", "route.priority to 5262 "}
 	tests := []struct {
 		name, setUp string
 		change      func(*route.Config)
 		want        []string // a text and a hint that contain both parts; none = no notice
 	}{
 		{"nothing", "", nil, nil},
-		{"wg-quick", "ip rule add pref 30000 lookup main suppress_prefixlength 0; ip rule add pref 30001 not fwmark 0xca6c lookup 51820; ip route add default dev wan0 table 51820", nil, nil},
-		{"before ours", "ip rule add pref 5270 lookup 52; ip route add default dev wan0 table 52", nil, []string{"every destination goes past the TUN", "route.priority to 5262 "}},
 		{
-			"before ours, IPv4 only",
-			"ip rule add pref 5270 lookup 52; ip route add default dev wan0 table 52",
-			func(c *route.Config) { c.Include = prefixes("0.0.0.0/0") },
-			[]string{"every destination goes past the TUN", "route.priority to 5262 "},
+			"wg-quick", "ip rule add pref 30000 lookup main suppress_prefixlength 0; " +
+				"ip rule add pref 30001 not fwmark 0xca6c lookup 51820; " +
+				"ip route add default dev wan0 table 51820", nil, nil,
 		},
-		{"before ours, without a route", "ip rule add pref 5270 lookup 52", nil, nil},
-		{"before ours, excluded", "ip rule add pref 5270 lookup 52; ip route add 203.0.113.0/24 dev wan0 table 52", func(c *route.Config) { c.Exclude = prefixes("203.0.113.0/24") }, nil},
-		{"before ours, of the other family", "ip -6 rule add pref 5270 lookup 52; ip route add default dev wan0 table 52", nil, nil},
-		{"before ours, both families", "for f in -4 -6; do ip $f rule add pref 5270 lookup 52; ip $f route add default dev wan0 table 52; done", nil, []string{"every destination goes past the TUN", "route.priority to 5262 "}},
-		{"a mark before ours", "ip rule add pref 100 fwmark 0x1/0x1 lookup 52; ip route add default dev wan0 table 52", nil, []string{"selects by the mark", "route.exclude"}},
-		{"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; ip rule add pref 101 fwmark 0x80000/0xff0000 unreachable", nil, nil},
-		{"a user", "ip rule add pref 20000 uidrange 1000-1000 lookup 52", nil, []string{strings.ReplaceAll(unseen, "%s", "user"), "route.exclude_uids"}},
-		{"an interface", "ip rule add pref 20000 iif lan0 lookup 52", nil, []string{strings.ReplaceAll(unseen, "%s", "interface"), "egress.interface"}},
-		{"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil, []string{"does not forward packets from 192.0.2.0/24", "sysctl -w net.ipv4.ip_forward=1"}},
-		{"a firewall drops", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'", nil, []string{"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept"}},
-		{"iptables drops", "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'", nil, []string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"}},
-		{"a firewall that names the TUN", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward iifname \"syntap*\" accept'", nil, nil},
+		{"before ours", beforeOurs + toVPN, nil, detour},
+		{
+			"before ours, IPv4 only", beforeOurs + toVPN,
+			func(c *route.Config) { c.Include = prefixes("0.0.0.0/0") }, detour,
+		},
+		{"before ours, without a route", beforeOurs, nil, nil},
+		{
+			"before ours, excluded", beforeOurs + "ip route add 203.0.113.0/24 dev wan0 table 52",
+			func(c *route.Config) { c.Exclude = prefixes("203.0.113.0/24") }, nil,
+		},
+		{"before ours, other family", "ip -6 rule add pref 5270 lookup 52; " + toVPN, nil, nil},
+		{
+			"before ours, both families", "for f in -4 -6; do " +
+				"ip $f rule add pref 5270 lookup 52; " +
+				"ip $f route add default dev wan0 table 52; done", nil, detour,
+		},
+		{
+			"a mark before ours", "ip rule add pref 100 fwmark 0x1/0x1 lookup 52; " + toVPN,
+			nil, []string{"selects by the mark", "route.exclude"},
+		},
+		{
+			"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; " +
+				"ip rule add pref 101 fwmark 0x80000/0xff0000 unreachable", nil, nil,
+		},
+		{
+			"a user", "ip rule add pref 20000 uidrange 1000-1000 lookup 52", nil,
+			[]string{"selects by the user of a program or machine", "route.exclude_uids"},
+		},
+		{
+			"an interface", "ip rule add pref 20000 iif lan0 lookup 52", nil,
+			[]string{"selects by the interface of a program or machine", "egress.interface"},
+		},
+		{
+			"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil,
+			[]string{"does not forward packets from 192.0.2.0/24", "net.ipv4.ip_forward=1"},
+		},
+		{
+			"a firewall drops", "nft 'table inet f { chain forward " + forward + "; }'", nil,
+			[]string{
+				"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept",
+			},
+		},
+		{
+			"iptables drops", "nft 'table ip filter { chain FORWARD " + forward + "; }'", nil,
+			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
+		},
+		{
+			"a firewall that names the TUN", "nft 'table inet f { chain forward " + forward + "; };" +
+				` add rule inet f forward iifname "syntap*" accept'`, nil, nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,14 +105,16 @@ func TestNotices(t *testing.T) {
 			switch {
 			case tt.want == nil && len(all) > 0:
 				t.Errorf("Notices = %+v, want none", all)
-			case tt.want != nil && (len(all) != 1 || !strings.Contains(all[0].Text, tt.want[0]) || !strings.Contains(all[0].Hint, tt.want[1])):
+			case tt.want == nil:
+			case len(all) != 1 || !strings.Contains(all[0].Text, tt.want[0]),
+				!strings.Contains(all[0].Hint, tt.want[1]):
 				t.Errorf("Notices = %+v, want one of %q", all, tt.want)
 			}
 		})
 	}
 }
 
-// TestSurvey reads what the plan makes of a host's rules and routes.
+// TestSurvey reads the plan for hosts with rules and routes.
 func TestSurvey(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -84,19 +126,35 @@ func TestSurvey(t *testing.T) {
 			"uplinks", "ip route add default dev lan0 table 100; ip link add down0 type bridge",
 			[]string{"elements = { \"lan0\", \"wan0\" }"}, "down0",
 		},
-		{"the mark of a VPN", "ip rule add not fwmark 0xca6c lookup 51820", []string{"meta mark & 0xffffffff == 0xca6c accept"}, ""},
-		{"bits of a VPN's mark", "ip -6 rule add fwmark 0x80000/0xff0000 lookup main", []string{"meta mark & 0xff0000 == 0x80000 accept"}, ""},
+		{
+			"the mark of a VPN", "ip rule add not fwmark 0xca6c lookup 51820",
+			[]string{"meta mark & 0xffffffff == 0xca6c accept"}, "",
+		},
+		{
+			"bits of a VPN's mark", "ip -6 rule add fwmark 0x80000/0xff0000 lookup main",
+			[]string{"meta mark & 0xff0000 == 0x80000 accept"}, "",
+		},
 		{"a mark of programs", "ip rule add fwmark 0x10 lookup 100", nil, "0x10 accept"},
 		{
 			"bits of our mark", "ip rule add pref 789 fwmark 0x1/0x1 lookup 310",
-			[]string{"ip rule add pref 788 fwmark 0x5359 goto 790", "ip rule add pref 790 nop"}, "ip -6 rule add pref 788",
+			[]string{"ip rule add pref 788 fwmark 0x5359 goto 790", "ip rule add pref 790 nop"},
+			"ip -6 rule add pref 788",
 		},
 		{
-			"bits of our mark, one rule after the other", "ip rule add pref 789 fwmark 0x1/0x1 lookup 310; ip rule add pref 790 fwmark 0x8/0x8 lookup 311",
-			[]string{"ip rule add pref 788 fwmark 0x5359 goto 791", "ip rule add pref 791 nop"}, "pref 789",
+			"bits of our mark, in two rules", "ip rule add pref 789 fwmark 0x1/0x1 lookup 310; " +
+				"ip rule add pref 790 fwmark 0x8/0x8 lookup 311",
+			[]string{"ip rule add pref 788 fwmark 0x5359 goto 791", "ip rule add pref 791 nop"},
+			"pref 789",
 		},
-		{"bits of the mark of what enters", "ip rule add pref 789 fwmark 0x10000000/0x10000000 lookup 310", []string{"ip rule add pref 5360 fwmark 0x535900 lookup 5359"}, "0x53590000"},
-		{"a detour", "ip rule add pref 100 lookup 52; ip route add default dev lan0 table 52", []string{`oifname "lan0" accept`}, `oifname "wan0" accept`},
+		{
+			"bits of the mark of packets that enter",
+			"ip rule add pref 789 fwmark 0x10000000/0x10000000 lookup 310",
+			[]string{"ip rule add pref 5360 fwmark 0x535900 lookup 5359"}, "0x53590000",
+		},
+		{
+			"a detour", "ip rule add pref 100 lookup 52; ip route add default dev lan0 table 52",
+			[]string{`oifname "lan0" accept`}, `oifname "wan0" accept`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// watch runs the watcher of h. The function returned ends it and returns its error.
+// watch runs h.Watch. stop ends it and returns its error.
 func watch(t *testing.T, h *route.Host) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -34,11 +34,14 @@ func watch(t *testing.T, h *route.Host) (stop func() error) {
 	}
 }
 
-// routing returns the rules and the routes of our table, sorted: what is put back comes last of its
-// like.
+// routing returns the rules, and the routes of the router's table, sorted: a restored route comes
+// last in a listing.
 func routing(ns *tuntest.Namespace) []string {
 	var lines []string
-	for _, command := range []string{"ip rule", "ip route show table 5359", "ip -6 rule", "ip -6 route show table 5359", "ip -brief address show dev syntap0"} {
+	for _, command := range []string{
+		"ip rule", "ip route show table 5359", "ip -6 rule", "ip -6 route show table 5359",
+		"ip -brief address show dev syntap0",
+	} {
 		words := strings.Fields(command)
 		for line := range strings.Lines(ns.Run(words[0], words[1:]...)) {
 			lines = append(lines, words[0]+words[1]+": "+strings.TrimSpace(line))
@@ -51,16 +54,18 @@ func routing(ns *tuntest.Namespace) []string {
 // waitRouting waits until the rules and routes are as wanted.
 func waitRouting(t *testing.T, ns *tuntest.Namespace, after string, want []string) {
 	t.Helper()
-	tuntest.Wait(t, "the rules and routes to come back after "+after, func() bool { return cmp.Equal(want, routing(ns)) })
+	tuntest.Wait(t, "the rules and routes to come back after "+after, func() bool {
+		return cmp.Equal(want, routing(ns))
+	})
 }
 
-// TestWatchPutsBack deletes everything of ours, one at a time.
-func TestWatchPutsBack(t *testing.T) {
+// TestWatchRestores deletes the rules and routes of the router, one at a time.
+func TestWatchRestores(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, putBack)
+	inBothModes(t, restore)
 }
 
-func putBack(t *testing.T, c route.Config) {
+func restore(t *testing.T, c route.Config) {
 	ns := tuntest.NewNamespace(t)
 	before := ns.State()
 	remove := open(t, ns, "syntap0")
@@ -80,18 +85,21 @@ func putBack(t *testing.T, c route.Config) {
 		for line := range strings.Lines(ns.Run("sh", "-c", ip+" route show table 5359")) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " pref ")
 			if ip == "ip" {
-				line += " scope global" // which ip does not show, and would not take for granted
+				line += " scope global" // ip does not show it, and needs it
 			}
-			deletions = append(deletions, ip+" route del "+strings.ReplaceAll(line, " linkdown", "")+" table 5359")
+			line = strings.ReplaceAll(line, " linkdown", "")
+			deletions = append(deletions, ip+" route del "+line+" table 5359")
 		}
 	}
-	deletions = append(deletions, "ip address del 198.18.0.1/30 dev syntap0", "ip address del fd53:7974::1/126 dev syntap0")
+	deletions = append(deletions, "ip address del 198.18.0.1/30 dev syntap0",
+		"ip address del fd53:7974::1/126 dev syntap0")
 	rules := 7 + 7
 	if !c.ByRules {
 		rules = 5 + 3
 	}
 	if len(deletions) != rules+5+4+2 {
-		t.Errorf("deletions are %d, want all that Configure adds:\n%s", len(deletions), strings.Join(deletions, "\n"))
+		t.Errorf("deletions are %d, want all that Configure adds:\n%s",
+			len(deletions), strings.Join(deletions, "\n"))
 	}
 	for i, d := range deletions {
 		words := strings.Fields(d)
@@ -110,8 +118,8 @@ func putBack(t *testing.T, c route.Config) {
 	checkRestored(t, ns, c, before)
 }
 
-// flushTables begins anew as firewalls do, and takes parts of the router's table away. Where tables
-// have owners, it stays; elsewhere it comes back.
+// flushTables flushes the ruleset, as firewalls do, and removes parts of the router's table. A
+// table with an owner stays; on a kernel without owners it comes back.
 func flushTables(t *testing.T, ns *tuntest.Namespace) {
 	t.Helper()
 	list := func(how string) string {
@@ -127,10 +135,15 @@ func flushTables(t *testing.T, ns *tuntest.Namespace) {
 	if got := list("-a"); got != handles && kernelHas(t, 6, 9) {
 		t.Errorf("the table after nft flush ruleset (-before +after):\n%s", cmp.Diff(handles, got))
 	}
-	for _, command := range []string{"flush ruleset", "flush chain inet syntap0 local", "delete table inet syntap0"} {
-		_ = ns.Command(t.Context(), "nft", strings.Fields(command)...).Run() // refused where tables have owners
+	for _, command := range []string{
+		"flush ruleset", "flush chain inet syntap0 local", "delete table inet syntap0",
+	} {
+		// An owned table refuses it.
+		_ = ns.Command(t.Context(), "nft", strings.Fields(command)...).Run()
 		start := time.Now()
-		tuntest.Wait(t, "the nftables table to come back after "+command, func() bool { return list("-n") == want })
+		tuntest.Wait(t, "the nftables table to come back after "+command, func() bool {
+			return list("-n") == want
+		})
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("the table has come back %v after nft %s", took, command)
 		}
@@ -151,7 +164,7 @@ func kernelHas(t *testing.T, major, minor int) bool {
 	return x > major || x == major && y >= minor
 }
 
-// TestWatchDoesNotSpin has somebody delete as fast as the watcher puts back.
+// TestWatchDoesNotSpin deletes a rule as fast as the watcher restores it.
 func TestWatchDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
@@ -162,10 +175,10 @@ func TestWatchDoesNotSpin(t *testing.T) {
 	start := time.Now()
 	stop := watch(t, h)
 	for h.Restored() < 8 {
-		// It fails when the rule is not back yet.
+		// It fails while the rule is not restored.
 		_ = ns.Command(t.Context(), "ip", "rule", "del", "pref", "5365").Run()
 		if time.Since(start) > tuntest.Patience {
-			t.Fatalf("%d rules put back in %v, want 8", h.Restored(), tuntest.Patience)
+			t.Fatalf("%d rules restored in %v, want 8", h.Restored(), tuntest.Patience)
 		}
 	}
 	if took := time.Since(start); took < 7*250*time.Millisecond {
@@ -211,7 +224,8 @@ func TestWatchInterfaceDeleted(t *testing.T) {
 	open(t, ns, "syntap0")
 	h := configure(t, ns, c)
 	ended := make(chan error, 1)
-	go func() { ended <- h.Watch(context.Background(), route.Report{Repair: func(string, error) {}}) }()
+	report := route.Report{Repair: func(string, error) {}}
+	go func() { ended <- h.Watch(context.Background(), report) }()
 	ns.Run("ip", "link", "del", "syntap0")
 	select {
 	case err := <-ended:
@@ -219,7 +233,7 @@ func TestWatchInterfaceDeleted(t *testing.T) {
 			t.Errorf("Watch = %v, want ErrGone", err)
 		}
 	case <-time.After(tuntest.Patience):
-		t.Fatal("Watch goes on without the interface")
+		t.Fatal("Watch continues without the interface")
 	}
 	h.Abandon()
 	for _, host := range []string{tuntest.ServerAddr4, tuntest.ServerAddr6} {
@@ -231,7 +245,7 @@ func TestWatchInterfaceDeleted(t *testing.T) {
 	checkRestored(t, ns, c, before)
 }
 
-// TestWatchOverrun changes so much that the kernel's messages do not all fit.
+// TestWatchOverrun makes more changes than the socket has room for messages.
 func TestWatchOverrun(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
@@ -241,7 +255,7 @@ func TestWatchOverrun(t *testing.T) {
 	defer closeHost(t, h)
 	want := routing(ns)
 
-	// Nobody reads yet: the messages of the deletion come after more than the socket holds.
+	// Watch does not run yet: the messages of the deletions come after the socket is full.
 	var batch strings.Builder
 	for i := range 20000 {
 		fmt.Fprintf(&batch, "route add 10.%d.%d.%d/32 dev wan0\n", i>>16, i>>8&255, i&255)
