@@ -12,13 +12,14 @@
 //   - a SYN is held back and the far side is dialled (dialling.go); netstack gets the SYN when the
 //     far side has accepted;
 //   - other TCP goes to netstack, which acknowledges it and queues its payload;
-//   - datagrams (udp.go) and echo requests (icmp.go) go to host sockets directly, without netstack;
+//   - datagrams and echo requests go to package nat, which sends them by host sockets;
 //   - fragments go to netstack for reassembly.
 //
 // A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP
 // the flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it
 // to netstack; that writes it to the link (package netstack) in frames of 64 KiB, with their
-// checksum and their cutting left to the kernel. For datagrams the frame is built here.
+// checksum and their cutting left to the kernel. Package nat builds the
+// frames of datagrams.
 //
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
 // from there to the kernel. On its way back it is copied once more, in between. That is cheaper
@@ -46,32 +47,9 @@
 //
 // # Datagrams
 //
-// A mapping (mapping.go) ties one client endpoint, or one echo identifier of a client, to one host
-// socket; the table of them is the NAT (nat.go). Where a client's datagrams go does not matter, and
-// neither does who answers: peer-to-peer programs work as without a router.
-//
-// The socket is bound to the address that the host's routes give as source (way.go): a client has a
-// second mapping where a second uplink leads to some of its destinations. The kernel chooses the
-// port, so that no service of the host finds its own taken, unless the client's is below 1024,
-// which servers of some kinds ask for. A mapping is open to the outside alone: what this host sends
-// to it, and what comes from where the client may not send, does not reach the client.
-//
-// Super-frames cross as such: cut by the kernel behind the host socket on their way out. Clients
-// that send one by one have theirs put together as long as there are more to read (burst.go), and
-// so are replies, from whatever has come from one far end (udpreply.go): the way through the kernel
-// costs the same for many as for one. A socket that brings many is given a moment for more, as
-// network cards do with their interrupts. Its buffers hold what comes in between; what they do not
-// hold is counted (overflow.go).
-//
-// The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross as they are,
-// both ways (marks.go), and what the network answers comes back under the name of who answered: the
-// socket queues ICMP errors with what they quote, and the packet that the client sent is rebuilt
-// from that (icmperror.go). So a client that forbids fragments is told the path MTU by the network,
-// or by us where the host's own link is too small (toobig.go); Options.DF overrules it. What a
-// client has fragmented is put together here, and cut again by the host as the path demands.
-//
-// On the way back IPv4 packets go without DF, so that the host and routers behind it may fragment
-// them; IPv6 packets are fragmented here, to what is known of the client's path (fragment.go).
+// Package nat carries datagrams and echo requests. The read loop gives it each frame, and netstack
+// the packets that it has put together from fragments or freed from extension headers
+// (reassembled.go).
 //
 // # Segment sizes
 //
@@ -162,20 +140,13 @@
 // A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has
 // (syn.go).
 //
-// Mappings are limited by UDPFlows, and end when they are idle for UDPTimeout or ICMPTimeout; those
-// that have asked for names alone and have all answers end sooner. One client has at most
-// UDPFlowsPerSource of them, the clients of an IPv6 /64 twice as many, the programs of this host
-// all but an eighth of the table (share.go). Where there is no room, the oldest gives way of those
-// that share the limit and that nobody has answered, or that are done asking for names. What is
+// Packages beside this one have bounds of their own: see [syntap/stack/nat] for datagrams. A packet
 // beyond a limit is dropped and counted ([Stats.Drops]).
 //
 // # Our own packets
 //
 // Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open
-// another socket. So a SYN whose addresses are those of an upstream socket is dropped, and a
-// datagram or echo request from the address and the port or identifier of one. Datagrams for a
-// client on this host must not come to a socket of ours either: it never has the client's port
-// then.
+// another socket. So a SYN whose addresses are those of an upstream socket is dropped.
 //
 // # Goroutines
 //
@@ -192,7 +163,5 @@
 // Stack.mu guards the table of flows and the fields of attempts. It is never held while calling
 // netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
 // withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
-// may be the lock of netstack.Addresses, which is held while calling netstack. Of datagrams, nat.mu
-// guards the table and mapping.mu the socket of one mapping against its closing; neither is held
-// while the other is taken.
+// may be the lock of netstack.Addresses, which is held while calling netstack.
 package stack

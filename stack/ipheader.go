@@ -5,9 +5,6 @@ package stack
 import (
 	"encoding/binary"
 	"net/netip"
-
-	"syntap/tun"
-	"syntap/tun/packet"
 )
 
 // ipHeader is what the router needs to know of a packet's IP header.
@@ -80,31 +77,4 @@ func (h *ipHeader) hopLimit(head []byte) *byte {
 		return &head[7]
 	}
 	return &head[8]
-}
-
-// checksumRight verifies what nobody has verified: frames whose checksum the kernel left undone or
-// has checked pass, and protocols that we do not route.
-func (f *frame) checksumRight() bool {
-	if f.off.Flags&(tun.NeedsCsum|tun.DataValid) != 0 {
-		return true
-	}
-	if f.ip.proto == protoUDP && !f.ip.v6 && len(f.head) >= f.ip.len+8 && f.head[f.ip.len+6] == 0 && f.head[f.ip.len+7] == 0 {
-		return true // none (RFC 768)
-	}
-	length := f.ip.total - f.ip.len
-	var sum uint16
-	switch f.ip.proto {
-	case protoTCP, protoUDP, protoICMPv6:
-		src, dst := f.ip.addrs(f.head)
-		sum = packet.PseudoHeaderSum(f.ip.proto, src, dst, length)
-	case protoICMP: // covers itself alone
-	default:
-		return true
-	}
-	first := f.head[f.ip.len:min(len(f.head), f.ip.total)]
-	sum = packet.Checksum(first, sum)
-	if rest := length - len(first); rest > 0 {
-		sum = packet.Checksum(f.body[:rest], sum) // the head's size is even, and so is every header's
-	}
-	return sum == 0xffff
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -42,8 +43,9 @@ func TestNothingIsLeft(t *testing.T) {
 	var router *testRouter
 	var ends [tunflow.RouterRST + 1]atomic.Int64
 	router = startRouter(t, Options{
-		HandshakeTimeout: time.Second, DialTimeout: time.Second, UDPTimeout: time.Second,
-		UDPFlowsPerSource: 16384, HalfOpenPerSource: 4096, AwaitRecord: true, FlowDone: func(f tunflow.Flow) { ends[f.End].Add(1) },
+		HandshakeTimeout: time.Second, DialTimeout: time.Second,
+		Datagrams:         nat.Limits{UDPTimeout: time.Second, PerSource: 16384},
+		HalfOpenPerSource: 4096, AwaitRecord: true, FlowDone: func(f tunflow.Flow) { ends[f.End].Add(1) },
 		DialDone: func(d tunflow.Dial) {
 			if d.Answer == tunflow.Connected && d.Server.Port() != uint16(unrecorded) {
 				router.Recorded(d.Key, 0)
@@ -121,7 +123,7 @@ func TestNothingIsLeft(t *testing.T) {
 		close(todo)
 		workers.Wait()
 		eventually(t, "all connections and mappings are over", func() bool {
-			return router.stats.TCPFlows.Load() == 0 && router.stats.UDPFlows.Load() == 0
+			return router.stats.TCPFlows.Load() == 0 && router.stats.Datagrams.UDP.Load() == 0
 		})
 	}
 	run(1) // opens the sockets that ask for routes
@@ -157,6 +159,22 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("%s are left", left)
 		}
 	}
+}
+
+// openSockets returns the number of sockets of this process.
+func openSockets(t *testing.T) (n int) {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		name, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && strings.HasPrefix(name, "socket:") {
+			n++
+		}
+	}
+	return n
 }
 
 // refusingPort returns a port that refuses connections.

@@ -139,35 +139,6 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
 }
 
-// So does a datagram or an echo request.
-func TestOwnDatagramsAreDropped(t *testing.T) {
-	ns := tuntest.NewNamespace(t)
-	ns.AddAddress("lo", "203.0.113.7/32")
-	local := netip.MustParseAddr("203.0.113.7")
-	router := routerIn(t, ns, true, dial.Options{})
-	datagram := func(src netip.AddrPort) []byte {
-		return tuntest.UDP{Src: src, Dst: netip.AddrPortFrom(local, 9), Payload: []byte("x")}.Packet()
-	}
-	request := func(src netip.AddrPort) []byte {
-		packet := echo(src.Addr(), local, byte(src.Port()), 1, nil)
-		packet.Rest[0] = byte(src.Port() >> 8)
-		return packet.Packet()
-	}
-	for i, of := range []func(netip.AddrPort) []byte{datagram, request} {
-		client := netip.AddrPortFrom(clientV4, 5000)
-		router.send(t, tuntest.Frame{Data: of(client)})
-		var m *mapping
-		eventually(t, "a mapping", func() bool {
-			router.nat.table.mu.Lock()
-			defer router.nat.table.mu.Unlock()
-			m = router.nat.table.byKey[mappingKey{client: client, echo: i == 1, local: local}]
-			return m != nil
-		})
-		router.send(t, tuntest.Frame{Data: of(m.own)})
-		eventually(t, "dropped", func() bool { return router.stats.DropOwnSocket.Load() == uint64(1+i) })
-	}
-}
-
 // What is neither TCP, UDP nor ICMP is counted.
 func TestOtherProtocolsAreCounted(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat"
 	tunflow "syntap/tun/flow"
 )
 
@@ -20,8 +21,6 @@ type Options struct {
 	Keepalive dial.Keepalive // of connections to clients; that of host sockets is the Dialer's
 
 	TCPFlows          int // attempts and connections together; 16384
-	UDPFlows          int // client endpoints of UDP and identifiers of echoes together; 16384
-	UDPFlowsPerSource int // those of one client address that is not Local, and half of those of a /64 of IPv6; a quarter of UDPFlows
 	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
 	HalfOpenPerSource int // the same of one client address, and half of those of a /64 of IPv6 that is not Local; 1024
 
@@ -29,20 +28,19 @@ type Options struct {
 	// sockets, in bytes; 256 MiB.
 	Memory int64
 
-	// UDPTimeout ends a client's endpoint that is idle; 5 min, as RFC 4787 §4.3 recommends. One
-	// that has only asked for names, and has its answers, ends sooner. ICMPTimeout does the same
-	// for identifiers of echoes; 60 s, the least of RFC 5508 §3.2.
-	UDPTimeout, ICMPTimeout time.Duration
+	Datagrams nat.Limits // of UDP and echoes
 
-	// Sources says who may send datagrams and echo requests; nil = anybody. It must not block.
+	// Sources reports whether an address may send datagrams and echo requests; nil allows all. It
+	// must not block.
 	Sources func(netip.Addr) bool
 
 	// Host are the addresses of this host; nil makes a set of them for sockets without mark. Run
 	// closes it.
 	Host *dial.HostAddrs
 
-	// Local tells the programs of this host from clients behind it, by their addresses: together
-	// they may have all but an eighth of UDPFlows. nil means Host.Contains. It must not block.
+	// Local reports whether a client is a program of this host, by its address: together these may
+	// have all but an eighth of the mappings of Datagrams. nil means Host.Contains. It must not
+	// block.
 	Local func(netip.Addr) bool
 
 	// KeepSource reports whether the host sockets of a client get its own address, which is one of
@@ -114,7 +112,6 @@ func (o *Options) setDefaults() {
 	}
 	def(&o.Workers, 1)
 	def(&o.TCPFlows, 16384)
-	def(&o.UDPFlows, 16384)
 	def(&o.HalfOpen, 4096)
 	def(&o.HalfOpenPerSource, 1024)
 	if o.Memory == 0 {
@@ -128,13 +125,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.sweepInterval == 0 {
 		o.sweepInterval = 5 * time.Second
-	}
-	def(&o.UDPFlowsPerSource, max(1, o.UDPFlows/4))
-	if o.UDPTimeout == 0 {
-		o.UDPTimeout = 5 * time.Minute
-	}
-	if o.ICMPTimeout == 0 {
-		o.ICMPTimeout = time.Minute
 	}
 	if o.Log == nil {
 		silent := logrus.New()

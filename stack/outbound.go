@@ -3,15 +3,12 @@
 package stack
 
 import (
-	"encoding/binary"
-	"sync/atomic"
-	"time"
-
 	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 
+	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 const (
@@ -56,19 +53,18 @@ func (s *Stack) readLoop() error {
 		if n <= tun.HeadSize+copyBelow {
 			s.busy.Traffic()
 		}
-		f := frame{head: in.Head, body: in.Body, off: in.Offload}
-		if !s.route(&f) {
+		if !s.route(&in, false) {
 			continue // the views are still ours
 		}
 		payload := body
 		switch {
-		case len(f.body) == 0:
+		case len(in.Body) == 0:
 			payload = nil
 			head.CapLength(n)
-		case len(f.body) <= copyBelow, len(f.body) <= copyScarce && s.memory.scarce():
-			payload = buffer.NewViewWithData(f.body)
+		case len(in.Body) <= copyBelow, len(in.Body) <= copyScarce && s.memory.scarce():
+			payload = buffer.NewViewWithData(in.Body)
 		default:
-			payload.CapLength(len(f.body))
+			payload.CapLength(len(in.Body))
 			body = netstack.NewView(bodySize)
 		}
 		s.net.Deliver(head, payload)
@@ -76,55 +72,41 @@ func (s *Stack) readLoop() error {
 	}
 }
 
-// frame is one outbound frame: the first bytes with all headers, the rest, and what the kernel left
-// undone.
-type frame struct {
-	head, body []byte
-	off        tun.Offload
-	ip         ipHeader
-	more       int           // other frames that it stands for
-	now        time.Duration // when a datagram or echo request came, on nat's clock
-	pieces     bool          // netstack has put it together
-}
-
-// drop counts a frame that goes no further.
-func (f *frame) drop(reason *atomic.Uint64) { reason.Add(uint64(1 + f.more)) }
-
-// slice returns the bytes of a frame from one offset to another, in the two pieces that they lie
-// in.
-func (f *frame) slice(from, to int) (head, body []byte) {
-	n := len(f.head)
-	return f.head[min(from, n):min(to, n)], f.body[max(0, from-n):max(0, to-n)]
-}
-
-// route looks at a frame and takes care of it, or reports that it is for netstack.
-func (s *Stack) route(f *frame) (deliver bool) {
-	if !f.ip.parse(f.head, len(f.head)+len(f.body)) {
+// route looks at a frame and takes care of it, or reports that it is for netstack, which has put a
+// reassembled one together.
+func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
+	h := &f.Headers
+	if h.Problem == packet.Malformed {
 		s.stats.DropMalformed.Add(1)
 		return false
 	}
-	if f.ip.proto != protoUDP || f.ip.fragment {
-		s.nat.flush()
+	if h.Proto != packet.ProtoUDP || !h.Plain() {
+		s.nat.Flush()
 	}
-	if f.ip.fragment || f.ip.extended {
+	if !h.Plain() {
 		return true // netstack reassembles, and walks extension headers
 	}
-	if !f.checksumRight() {
+	verified := f.Offload.Flags&(tun.NeedsCsum|tun.DataValid) != 0
+	if !verified && !h.ChecksumOK(f.Head, f.Body) {
 		s.stats.DropChecksum.Add(1)
 		return false
 	}
-	switch f.ip.proto {
-	case protoTCP:
+	v6, icmp := h.Version == 6, uint8(packet.ProtoICMP)
+	if v6 {
+		icmp = packet.ProtoICMPv6
+	}
+	switch h.Proto {
+	case packet.ProtoTCP:
 		return s.routeTCP(f)
-	case protoUDP:
+	case packet.ProtoUDP:
 		s.sched.NoteInteractive()
-		s.nat.routeUDP(f)
-	case icmpProto(f.ip.v6):
+		s.nat.UDP(&nat.Frame{Frame: f, Reassembled: reassembled})
+	case icmp:
 		s.sched.NoteInteractive()
-		if m := f.head[f.ip.len:]; tooBig(f.ip.v6, m) {
-			s.routeTooBig(f, m)
+		if m := f.Head[h.Offset:]; tooBig(v6, m) {
+			s.routeTooBig(v6, m)
 		} else {
-			s.nat.routeEcho(f)
+			s.nat.Echo(&nat.Frame{Frame: f, Reassembled: reassembled})
 		}
 	default:
 		s.stats.DropProtocol.Add(1)
@@ -139,17 +121,18 @@ const (
 	tcpACK     = 0x10
 )
 
-func (s *Stack) routeTCP(f *frame) (deliver bool) {
-	t := f.head[f.ip.len:]
-	if len(t) < header.TCPMinimumSize {
+func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
+	if !f.Headers.TCP {
 		s.stats.DropMalformed.Add(1)
 		return false
 	}
-	if t[tcpFlagsAt]&(tcpSYN|tcpACK) != tcpSYN {
-		if dscp := dscpOf(f.head); dscp != 0 || s.markedFlows.Load() > 0 {
-			s.followDSCP(marked{flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, dscp})
+	client, server := f.Headers.Ends(f.Head)
+	key := flowKey{client: client, server: server}
+	if f.Headers.Flags&(packet.SYN|packet.ACK) != packet.SYN {
+		if dscp := dscpOf(f.Head); dscp != 0 || s.markedFlows.Load() > 0 {
+			s.followDSCP(marked{key, dscp})
 		}
 		return true
 	}
-	return s.outboundSYN(flowKey{client: f.ip.src(f.head, t), server: f.ip.dst(f.head, t)}, binary.BigEndian.Uint32(t[4:]), f.head, f.body)
+	return s.outboundSYN(key, f.Headers.Seq, f.Head, f.Body)
 }

@@ -3,7 +3,7 @@
 package stack
 
 import (
-	"encoding/binary"
+	"net/netip"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -18,18 +18,22 @@ func (s *Stack) fromNetstack(pkt *gstack.PacketBuffer) {
 	message := gstack.PayloadSince(pkt.TransportHeader())
 	defer message.Release()
 	was := pkt.NetworkHeader().Slice()
-	ip := ipHeader{v6: pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber}
-	src, dst := ip.addrs(was)
-	b := newIPPacket(ip.v6, src, dst, byte(pkt.TransportProtocolNumber), message.Size())
-	as := (&frame{head: was, ip: ip}).marks()
-	*ip.hopLimit(b) = as.hopLimit
-	ip.setTOS(b, as.tos)
-	if !ip.v6 {
-		b[6] = 0 // no DF: it has been fragmented
-		binary.BigEndian.PutUint16(b[10:], 0)
-		binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
+	v6 := pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber
+	ip := packet.IP{Proto: byte(pkt.TransportProtocolNumber)} // no DF: it has been fragmented
+	if v6 {
+		ip.Src = netip.AddrFrom16([16]byte(was[8:24]))
+		ip.Dst = netip.AddrFrom16([16]byte(was[24:40]))
+		ip.TOS, ip.HopLimit = was[0]<<4|was[1]>>4, was[7]
+	} else {
+		ip.Src = netip.AddrFrom4([4]byte(was[12:16]))
+		ip.Dst = netip.AddrFrom4([4]byte(was[16:20]))
+		ip.TOS, ip.HopLimit = was[1], was[8]
 	}
+	b := make([]byte, packet.HeaderLen(ip.Dst)+message.Size())
+	ip.Put(b)
 	copy(b[len(b)-message.Size():], message.AsSlice())
 	n := min(len(b), tun.HeadSize)
-	s.route(&frame{head: b[:n], body: b[n:], pieces: true})
+	f := tun.Frame{Head: b[:n], Body: b[n:]}
+	f.Parse()
+	s.route(&f, true)
 }

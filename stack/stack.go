@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/stack/sched"
 	"syntap/tun"
@@ -28,7 +29,7 @@ type Stack struct {
 	poller *sched.Poller
 	sched  *sched.Scheduler
 	busy   *sched.BusyPoll
-	nat    *nat
+	nat    *nat.NAT
 	memory memory
 
 	descriptors descriptors
@@ -70,12 +71,12 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = sched.NewPoller(s.busy); err != nil {
 		return nil, err
 	}
-	s.nat = newNAT(routerOfNAT{s}, pollerOfNAT{s.poller}, dialer, &s.stats, natOptions{
-		natLimits: o.natLimits(), MTU: link.MTU(), Sources: o.Sources, Local: o.Local,
+	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, nat.Options{
+		Limits: o.Datagrams, MTU: link.MTU(), Sources: o.Sources, Local: o.Local,
 		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
 	})
-	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.flush) {
-		s.nat.joinBursts()
+	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.Flush) {
+		s.nat.JoinBursts()
 	}
 	s.net, err = netstack.New(link, netstack.Options{
 		Buffers: netstackBuffers(),
@@ -100,7 +101,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.mu.Unlock()
 	s.memory.limit.Store(o.Memory)
 	s.busy.SetLimit(o.BusyPoll)
-	s.nat.table.configure(o.natLimits())
+	s.nat.SetLimits(o.Datagrams)
 }
 
 // Stats returns the stack's counters, which go on counting.
@@ -111,7 +112,7 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 func (s *Stack) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	serving.Go(s.poller.Run)
-	serving.Go(s.nat.table.serve)
+	serving.Go(s.nat.Serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
 	serving.Go(s.sched.Run)
@@ -126,7 +127,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	s.live.Wait()
 	close(swept)
 	closeErr := s.link.Close()
-	s.nat.close()
+	s.nat.Close()
 	s.net.Close()
 	s.net.Wait()
 	closeErr = errors.Join(closeErr, s.poller.Close())

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"syntap/stack/nat"
 	tunflow "syntap/tun/flow"
 )
 
@@ -12,8 +13,7 @@ import (
 type Stats struct {
 	TCPFlows  atomic.Int64 // gauge: attempts and connections
 	HalfOpen  atomic.Int64 // gauge: attempts whose client has been answered and has not acknowledged
-	UDPFlows  atomic.Int64 // gauge: client endpoints
-	EchoFlows atomic.Int64 // gauge: clients' echo identifiers
+	Datagrams nat.Stats    // of UDP and echoes
 
 	LocalFailures ErrnoCounts                    // of host sockets, on this host: to open, connect or send
 	Dials         [tunflow.Dropped]atomic.Uint64 // ended dials by Answer
@@ -27,42 +27,31 @@ type Stats struct {
 	DropMemoryPerSource   atomic.Uint64 // SYN beyond the share of its source in Memory
 	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
 	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
-	DropOwnSocket         atomic.Uint64 // SYN, datagram or echo request of one of our own host sockets
+	DropOwnSocket         atomic.Uint64 // SYN of one of our own host sockets
 	DropStraySYN          atomic.Uint64 // SYN that netstack would take and nobody has dialled for
-	DropUDPFlows          atomic.Uint64 // datagram or echo request beyond UDPFlows
-	DropUDPPerSource      atomic.Uint64 // the same beyond UDPFlowsPerSource
-	DropUDPSend           atomic.Uint64 // datagram, super-frame or echo request the host did not take
-	DropDenied            atomic.Uint64 // datagram or echo request that policy forbids
-	DropSource            atomic.Uint64 // datagram or echo request of an address that may not send
-	DropLinkScope         atomic.Uint64 // datagram or echo request that does not leave its link, such as multicast
-	DropICMP              atomic.Uint64 // ICMP other than echo requests and errors about the size of a packet
-	DropUnmatched         atomic.Uint64 // such an error that quotes nothing that is on its way to a client
+	DropUnmatched         atomic.Uint64 // ICMP error about the size of a packet that is not on its way to a client
 
 	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record
-	EvictedFlows atomic.Uint64 // client endpoints and echo identifiers that made room for others
 	ClientMTUs   atomic.Uint64 // path MTUs of clients that were learned from ICMP errors
 	EvictedPaths atomic.Uint64 // clients whose path was forgotten for that of others
 
 	// Dropped on their way to a client, by reason.
-	InboundErrors    atomic.Uint64 // frames the link did not take, or that do not fit the client's address family
-	DropReceiveQueue atomic.Uint64 // datagrams and echo replies that came faster than the host socket's buffer could take
-	DropUninvited    atomic.Uint64 // what this host itself has sent to a client that has not asked it, or a far end that policy forbids
+	InboundErrors atomic.Uint64 // frames that the link did not take
 }
 
 // InboundDrops returns the numbers of what did not reach its client by reason, in the same words as
 // Drops.
 func (s *Stats) InboundDrops() map[string]uint64 {
-	return map[string]uint64{
-		"inbound":       s.InboundErrors.Load(),
-		"receive_queue": s.DropReceiveQueue.Load(),
-		"uninvited":     s.DropUninvited.Load(),
-	}
+	all := s.Datagrams.InboundDrops()
+	all["inbound"] += s.InboundErrors.Load()
+	return all
 }
 
 // Drops returns the numbers of dropped outbound frames by reason, in the words of the metric
 // syntap_drops_total.
 func (s *Stats) Drops() map[string]uint64 {
-	return map[string]uint64{
+	all := s.Datagrams.Drops()
+	for reason, n := range map[string]uint64{
 		"checksum":             s.DropChecksum.Load(),
 		"malformed":            s.DropMalformed.Load(),
 		"protocol":             s.DropProtocol.Load(),
@@ -73,15 +62,11 @@ func (s *Stats) Drops() map[string]uint64 {
 		"half_open_per_source": s.DropHalfOpenPerSource.Load(),
 		"own_socket":           s.DropOwnSocket.Load(),
 		"stray_syn":            s.DropStraySYN.Load(),
-		"udp_flows":            s.DropUDPFlows.Load(),
-		"udp_flows_per_source": s.DropUDPPerSource.Load(),
-		"udp_send":             s.DropUDPSend.Load(),
-		"denied":               s.DropDenied.Load(),
-		"source":               s.DropSource.Load(),
-		"link_scope":           s.DropLinkScope.Load(),
-		"icmp":                 s.DropICMP.Load(),
 		"icmp_unmatched":       s.DropUnmatched.Load(),
+	} {
+		all[reason] += n
 	}
+	return all
 }
 
 // Memory is what all connections together hold, in bytes.

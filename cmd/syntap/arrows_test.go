@@ -37,6 +37,7 @@ func mayImport() map[string][]string {
 		"tap/policy":   {"tun/packet"},
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
+		"stack/nat":    {"stack/dial", "stack/sched", "tun", "tun/packet"},
 		"configs":      {},
 		"cmd/internal": above,
 		"cmd/syntap":   above,

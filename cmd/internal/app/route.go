@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
+	"syntap/stack/nat"
 	"syntap/tap"
 	"syntap/tun"
 	"syntap/tun/flow"
@@ -150,14 +151,16 @@ func (r *Router) tapOptions() tap.Options {
 func (r *Router) stackOptions() stack.Options {
 	c := r.Config
 	return stack.Options{
-		DialTimeout:       c.Egress.DialTimeout,
-		HandshakeTimeout:  c.Tap.Timeout,
-		Keepalive:         keepalive(c),
-		TCPFlows:          c.Limits.TCPFlows,
-		UDPFlows:          c.Limits.UDPFlows,
-		UDPFlowsPerSource: c.Limits.UDPFlowsPerSource,
-		UDPTimeout:        c.Egress.UDPTimeout,
-		ICMPTimeout:       c.Egress.ICMPTimeout,
+		DialTimeout:      c.Egress.DialTimeout,
+		HandshakeTimeout: c.Tap.Timeout,
+		Keepalive:        keepalive(c),
+		TCPFlows:         c.Limits.TCPFlows,
+		Datagrams: nat.Limits{
+			Mappings:    c.Limits.UDPFlows,
+			PerSource:   c.Limits.UDPFlowsPerSource,
+			UDPTimeout:  c.Egress.UDPTimeout,
+			ICMPTimeout: c.Egress.ICMPTimeout,
+		},
 		HalfOpen:          c.Limits.HalfOpen,
 		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
 		Memory:            int64(c.Limits.Memory),

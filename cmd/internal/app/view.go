@@ -79,7 +79,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 			Drops:         make(map[string]uint64),
 			LocalFailures: make(map[string]uint64),
 			Flows: map[string]int64{
-				"tcp": stacks.TCPFlows.Load(), "udp": stacks.UDPFlows.Load(), "icmp": stacks.EchoFlows.Load(),
+				"tcp": stacks.TCPFlows.Load(), "udp": stacks.Datagrams.UDP.Load(), "icmp": stacks.Datagrams.Echo.Load(),
 			},
 			HalfOpen:    stacks.HalfOpen.Load(),
 			Memory:      web.Memory(s.Memory()),

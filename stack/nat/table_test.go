@@ -1,6 +1,6 @@
 //go:build linux
 
-package stack
+package nat
 
 import (
 	"net/netip"
@@ -11,11 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testNAT returns a table whose clients below 198.51.100.128 are others than this host's programs.
-func testTable(o Options) (*table, *Stats) {
-	o.setDefaults()
+// testTable returns a table whose clients from 198.51.100.128 on are programs of this host.
+func testTable(l Limits) (*table, *Stats) {
 	stats := new(Stats)
-	return newTable(o.natLimits(), func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }, stats), stats
+	local := func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }
+	o := Options{Limits: l, Local: local}
+	o.setDefaults()
+	return newTable(&o, nil, stats), stats
 }
 
 func TestMappingsEndWhenIdle(t *testing.T) {
@@ -43,12 +45,12 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n, stats := testTable(Options{})
+				n, stats := testTable(Limits{})
 				ended := make(chan struct{})
 				go func() { n.serve(); close(ended) }()
 				start := time.Now()
 				m := testMapping(netip.AddrPortFrom(clientV4, 5353))
-				m.key.echo = tt.echo
+				m.key.client.echo = tt.echo
 				for i, u := range tt.uses {
 					time.Sleep(u.after)
 					switch {
@@ -62,9 +64,9 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 						}
 					}
 				}
-				flows := &stats.UDPFlows
+				flows := &stats.UDP
 				if tt.echo {
-					flows = &stats.EchoFlows
+					flows = &stats.Echo
 				}
 				for flows.Load() != 0 && time.Since(start) < time.Hour {
 					time.Sleep(time.Second / 2)
@@ -81,29 +83,31 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 }
 
 func testMapping(client netip.AddrPort) *mapping {
-	return &mapping{nat: &nat{stats: new(Stats)}, key: mappingKey{client: client}, fd: -1}
+	return &mapping{
+		socket: socket{fd: -1}, key: key{client: endpoint{client, false}},
+		stats: new(Stats),
+	}
 }
 
 // A shorter time holds for the mappings there are.
 func TestTimeoutsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stats := testTable(Options{})
+		n, stats := testTable(Limits{})
 		ended := make(chan struct{})
 		go func() { n.serve(); close(ended) }()
 		n.add(testMapping(netip.AddrPortFrom(clientV4, 5353)), 443, 1)
 		time.Sleep(time.Minute)
-		var o Options
-		o.setDefaults()
-		o.UDPTimeout = 90 * time.Second
-		n.configure(o.natLimits())
+		l := n.limits
+		l.UDPTimeout = 90 * time.Second
+		n.setLimits(l)
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
-		if stats.UDPFlows.Load() != 1 {
+		if stats.UDP.Load() != 1 {
 			t.Error("the mapping has ended early")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if stats.UDPFlows.Load() != 0 {
+		if stats.UDP.Load() != 0 {
 			t.Error("the mapping lives on")
 		}
 		n.close()
@@ -113,11 +117,13 @@ func TestTimeoutsChange(t *testing.T) {
 
 func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stats := testTable(Options{UDPFlows: 4, UDPFlowsPerSource: 4})
+		n, stats := testTable(Limits{Mappings: 4, PerSource: 4})
 		defer n.close()
-		key := func(port uint16) mappingKey { return mappingKey{client: netip.AddrPortFrom(clientV4, port)} }
+		keyOf := func(port uint16) key {
+			return key{client: endpoint{netip.AddrPortFrom(clientV4, port), false}}
+		}
 		add := func(client, port uint16, answered bool) {
-			m := testMapping(key(client).client)
+			m := testMapping(netip.AddrPortFrom(clientV4, client))
 			n.add(m, port, 1)
 			if answered {
 				n.heard(m, 1, n.now())
@@ -128,15 +134,15 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 		add(2, portDNS, true)
 		add(3, 443, false)
 		add(4, portDNS, false)
-		n.find(key(2), portDNS, 1, n.now()) // makes 3 the oldest
-		n.heard(n.byKey[key(2)], 1, n.now())
+		n.find(keyOf(2), portDNS, 1, n.now()) // makes 3 the oldest
+		n.heard(n.byKey[keyOf(2)].mapping, 1, n.now())
 		for _, want := range [][]uint16{{1, 2, 4}, {1, 2}, {1}} {
 			if n.makeRoom(clientV4) != nil {
 				t.Fatal("no room")
 			}
 			var left []uint16
 			for port := range uint16(5) {
-				if n.byKey[key(port)] != nil {
+				if n.byKey[keyOf(port)] != nil {
 					left = append(left, port)
 				}
 			}
@@ -148,7 +154,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 		if n.makeRoom(clientV4) == nil {
 			t.Error("an answered mapping made room")
 		}
-		if got := stats.EvictedFlows.Load(); got != 3 {
+		if got := stats.Evicted.Load(); got != 3 {
 			t.Errorf("evicted: %d, want 3", got)
 		}
 	})
@@ -175,7 +181,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 		{"this host's addresses", func(i int) netip.Addr { return addr([]string{"198.51.100.200", "198.51.100.201"}[i%2]) }, 56},
 	} {
 		for _, answered := range []bool{false, true} {
-			n, stats := testTable(Options{UDPFlows: 64})
+			n, stats := testTable(Limits{Mappings: 64})
 			add := func(client netip.AddrPort) bool {
 				if n.makeRoom(client.Addr()) != nil {
 					return false
@@ -193,7 +199,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 					entered++
 				}
 			}
-			if got := int(stats.UDPFlows.Load()); got != tt.want {
+			if got := int(stats.UDP.Load()); got != tt.want {
 				t.Errorf("%s, answered %t: %d mappings, want %d", tt.name, answered, got, tt.want)
 			}
 			if want := map[bool]int{false: 100, true: tt.want}[answered]; entered != want {

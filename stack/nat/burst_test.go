@@ -1,6 +1,6 @@
 //go:build linux
 
-package stack
+package nat
 
 import (
 	"bytes"
@@ -9,8 +9,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tun/tuntest"
+	"syntap/tun"
+	"syntap/tun/packet"
 )
+
+// frameOf returns a packet as a router gives it to the NAT.
+func frameOf(b []byte) *Frame {
+	f := &tun.Frame{Head: b[:min(len(b), tun.HeadSize)]}
+	f.Body = b[len(f.Head):]
+	f.Parse()
+	return &Frame{Frame: f}
+}
 
 func TestBurst(t *testing.T) {
 	client, other := netip.MustParseAddrPort("198.51.100.1:5000"), netip.MustParseAddrPort("198.51.100.1:5001")
@@ -49,9 +58,9 @@ func TestBurst(t *testing.T) {
 				}
 				count := b.count
 				f := b.frame()
-				head, body := f.slice(f.ip.len+udpHeaderLen, f.ip.total)
+				head, body := f.slice(f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Length)
 				payload = append(append(payload, head...), body...)
-				got = append(got, sent{count, int(f.off.GSOSize), len(head) + len(body)})
+				got = append(got, sent{count, int(f.Offload.GSOSize), len(head) + len(body)})
 			}
 			for i, size := range tt.sizes {
 				src := client
@@ -60,8 +69,7 @@ func TestBurst(t *testing.T) {
 				}
 				data := randomBytes(size)
 				want = append(want, data...)
-				f := frameOf(tuntest.Frame{Data: tuntest.UDP{Src: src, Dst: server, Payload: data}.Packet()})
-				f.ip.parse(f.head, len(f.head)+len(f.body))
+				f := frameOf(datagram(src, server, data))
 				if !b.join(f) {
 					flush()
 					if !b.join(f) {

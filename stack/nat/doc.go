@@ -1,0 +1,79 @@
+// Package nat carries the datagrams and ICMP echo requests of clients on by sockets of the host,
+// and brings the answers back. It knows the router around it as a [Router]: a place to write
+// inbound frames to, and the MTU of a client's path.
+//
+// # Theory of operation
+//
+// A mapping (mapping.go) ties one client endpoint to one host socket (socket.go); the table of them
+// is the NAT (table.go). A client endpoint is an address and port or, of echoes, an address and
+// identifier. The mapping does not depend on the destination, and every far end may answer (RFC
+// 4787 §4.1, §5): peer-to-peer programs work as without a router.
+//
+// A frame's way out (nat.go). [NAT.UDP] and [NAT.Echo] take a parsed frame from the read loop. The
+// dialer's policy gives the address to send to, the host's routes the address to send from
+// (routes.go), and both ends the mapping, which is made where there is none. The socket sends the
+// payload; where it cannot, the client gets the ICMP error that a router would send.
+//
+// A datagram's way back (replies.go). The poller calls the mapping of a socket that has something
+// to read. Datagrams from one far end are gathered into one frame, and written with the client's
+// name for that far end.
+//
+// # Addresses and ports
+//
+// The socket is bound to the address that the host's routes give as source: a client endpoint has a
+// second mapping where a second uplink leads to some of its destinations. [Options].KeepSource
+// gives some clients their own address. The kernel chooses the port, so that no service of the host
+// finds its own taken, unless the client's is below 1024: far ends of some protocols require that.
+// Echoes have an identifier of their own on the host's side.
+//
+// A mapping is open to the outside alone. Datagrams that this host sends to it, and those from
+// where the client may not send, do not reach the client, unless the client has sent there before.
+//
+// # Super-packets
+//
+// A GSO packet crosses as such: the kernel cuts it behind the host socket (UDP_SEGMENT). Datagrams
+// that a client sends one by one are joined into one while there are more to read (burst.go), and
+// so are replies from one far end (udpreply.go): the way through the kernel costs the same for many
+// as for one. A socket that brings many is read once more after a moment, as network cards coalesce
+// interrupts. The socket's buffer holds the datagrams that come in between; the kernel drops and
+// counts the rest.
+//
+// # No hop
+//
+// The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross unchanged, both
+// ways (marks.go), and an ICMP error of the network reaches the client under the address of its
+// sender: the socket queues errors with a quote, and the client's packet is rebuilt from that
+// (icmperror.go). So a client that forbids fragments gets the path MTU from the network, or from
+// the router where the host's own link is too small; [Options].DF overrules it. Datagrams that a
+// client has fragmented are put together before they come here, and the host cuts them again as the
+// path demands.
+//
+// Inbound IPv4 packets go without DF, so that the host and routers behind it may fragment them;
+// IPv6 packets are fragmented here, to the MTU of the client's path (fragment.go).
+//
+// # Our own packets
+//
+// Where the host's rules fail, packets of our own sockets come back in the TUN, and each would open
+// another socket. So a packet from the address, and the port or identifier, of one is dropped. Nor
+// may datagrams for a client on this host come to a socket of ours: it never has the client's port.
+//
+// # Bounds
+//
+// [Limits].Mappings bounds the table. One client address has at most PerSource mappings, the
+// clients of an IPv6 /64 twice as many, the programs of this host all but an eighth of the table
+// (share.go). In a full group the mapping gives way that has been idle longest of those that are
+// unanswered, of echoes, or done with DNS; an answered one stays. A mapping ends when it is idle
+// for UDPTimeout or ICMPTimeout; one that was used for DNS alone, and has all answers, ends sooner.
+//
+// A mapping remembers at most 256 names of far ends, the NAT 4096 routes; beyond that they begin
+// anew. Every dropped packet is counted ([Stats]).
+//
+// # Goroutines and locks
+//
+// The read loop owns the state of the way out, the poller that of the way back; [NAT.Serve] ends
+// idle mappings. System calls on sockets do not block and are made raw, without notice to the Go
+// scheduler.
+//
+// table.mu guards the table, mapping.mu the socket of one mapping against its closing. Neither is
+// held while the other is taken, and no lock is held while the Router is called.
+package nat

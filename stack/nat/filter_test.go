@@ -1,0 +1,275 @@
+//go:build linux
+
+package nat
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/tun/tuntest"
+)
+
+// TestUDPIsEndpointIndependent: all destinations see one endpoint, and every host out there may
+// send to it, but no program of this host (RFC 4787 §4.1, §5).
+func TestUDPIsEndpointIndependent(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	denied := netip.MustParsePrefix("198.51.100.2/32")
+	policy := dial.Policy{Deny: []netip.Prefix{denied}}
+	router := routerIn(t, lab.Router, true, dial.Options{Policy: policy})
+	for _, tt := range []struct{ client, server, host, denied string }{
+		{"198.18.0.1", tuntest.ServerAddr4, tuntest.RouterAddr4, denied.Addr().String()},
+		{"2001:db8:9::1", tuntest.ServerAddr6, tuntest.RouterAddr6, ""},
+	} {
+		client := netip.AddrPortFrom(netip.MustParseAddr(tt.client), 5353)
+		serverAddr := netip.MustParseAddr(tt.server)
+		far, other := listenIn(lab.Server, tt.server, "0"), listenIn(lab.Server, tt.server, "0")
+		stranger := listenIn(lab.Server, tt.server, "0")
+		seen := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(far)), far)
+		again := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(other)), other)
+		if again != seen {
+			t.Errorf("two destinations see %s and %s", seen, again)
+		}
+		if seen.Addr() != netip.MustParseAddr(tt.host) {
+			t.Errorf("destinations see %s, want the host's %s", seen, tt.host)
+		}
+		uninvited := []*net.UDPConn{
+			listenIn(lab.Router, tt.host, "0"), listenIn(lab.Router, "", "0"),
+		}
+		if tt.denied != "" {
+			uninvited = append(uninvited, listenIn(lab.Server, tt.denied, "0"))
+		}
+		before := router.stats.DropUninvited.Load()
+		for _, c := range append(uninvited, stranger) {
+			if _, err := c.WriteToUDPAddrPort([]byte(c.LocalAddr().String()), seen); err != nil {
+				t.Fatal(err)
+			}
+		}
+		from, to, got := router.receiveUDP(t)
+		want := stranger.LocalAddr().(*net.UDPAddr).AddrPort()
+		if from != want || to != client || string(got[0]) != want.String() {
+			t.Errorf("%q came from %s to %s, want it from %s to %s", got, from, to, want, client)
+		}
+		if n := router.stats.DropUninvited.Load() - before; n != uint64(len(uninvited)) {
+			t.Errorf("%d uninvited datagrams dropped, want %d", n, len(uninvited))
+		}
+	}
+	router.wantNoAnswer(t)
+}
+
+// TestUDPSourcePort: a client's port stays free for the host's services. A system port is kept, or
+// replaced by another.
+func TestUDPSourcePort(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	ns.AddAddress("lo", clientV4.Next().String()+"/32")
+	ns.AddAddress("lo", clientV6.Next().String()+"/128")
+	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	for _, tt := range []struct {
+		client, server netip.Addr
+		loopback       string
+	}{{clientV4, serverV4, "127.0.0.1"}, {clientV6, serverV6, "::1"}} {
+		far := listenIn(ns, tt.loopback, "0")
+		server := netip.AddrPortFrom(tt.server, portOf(far))
+		seenPort := func(client netip.Addr, port uint16) uint16 {
+			t.Helper()
+			return router.exchange(t, netip.AddrPortFrom(client, port), server, far).Port()
+		}
+		seenPort(tt.client, 8125)
+		listenIn(ns, tt.loopback, "8125")
+		if port := seenPort(tt.client, 500); port != 500 {
+			t.Errorf("far end sees port %d, want the client's 500", port)
+		}
+		if port := seenPort(tt.client.Next().Next(), 500); port == 500 || port >= 1024 {
+			t.Errorf("far end sees port %d, want one below 1024 other than 500, which is taken", port)
+		}
+		// The port of a client on this host is taken, too.
+		if port := seenPort(tt.client.Next(), 501); port == 501 || port >= 1024 {
+			t.Errorf("far end sees port %d, want one below 1024 other than 501", port)
+		}
+	}
+}
+
+// TestKeepSource: the sockets of some clients have the client's address.
+func TestKeepSource(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	ns.AddAddress("lo", "198.51.100.7/32")
+	own := netip.MustParseAddr("198.51.100.7")
+	link, host := tuntest.NewPipe(1500)
+	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{
+		KeepSource: func(client netip.Addr) bool { return client == own },
+	})
+	router.host = host
+	router.run(t, ns.Do)
+	far := listenIn(ns, "127.0.0.1", "0")
+	server := netip.AddrPortFrom(serverV4, portOf(far))
+	if seen := router.exchange(t, netip.AddrPortFrom(own, 5353), server, far); seen.Addr() != own {
+		t.Errorf("far end sees %s, want the client's address", seen)
+	}
+	other := netip.AddrPortFrom(clientV4, 5353)
+	if seen := router.exchange(t, other, server, far); seen.Addr() == clientV4 || seen.Addr() == own {
+		t.Errorf("far end sees %s of another client", seen)
+	}
+}
+
+func TestDeniedIsProhibited(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		client, server string
+		typ, code      uint8
+	}{
+		{"IPv4", "198.51.100.1:5353", "203.0.113.9:53", 3, 13},
+		{"IPv6", "[2001:db8:1::1]:5353", "[2001:db8:3::9]:53", 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var denied []netip.Addr
+			link, host := tuntest.NewPipe(1500)
+			router := newRouter(t, link, dial.Options{Policy: dial.Policy{Deny: []netip.Prefix{
+				netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:3::/48"),
+			}}}, Options{Denied: func(server netip.Addr) { denied = append(denied, server) }})
+			router.host = host
+			client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
+			for _, b := range [][]byte{
+				datagram(client, server, nil), echo(client.Addr(), server.Addr(), 1, 1, nil).Packet(),
+			} {
+				router.route(tuntest.Frame{Data: b})
+				m := router.receiveICMP(t)
+				if m.Type != tt.typ || m.Code != tt.code || m.From != server.Addr() ||
+					m.addressee != client.Addr() || !bytes.Equal(m.quote, b) {
+					t.Errorf("ICMP message %+v, want type %d, code %d and %x", m, tt.typ, tt.code, b)
+				}
+			}
+			if len(denied) != 2 || denied[0] != server.Addr() {
+				t.Errorf("reported %v, want %s twice", denied, server.Addr())
+			}
+			if n := router.stats.DropDenied.Load(); n != 2 {
+				t.Errorf("counted %d, want 2", n)
+			}
+		})
+	}
+}
+
+// TestSources: a client that may not send gets no answer.
+func TestSources(t *testing.T) {
+	sources := func(a netip.Addr) bool {
+		return a == clientV4 || a == clientV6 ||
+			!netip.MustParsePrefix("198.51.100.0/24").Contains(a)
+	}
+	far := listenUDP(t, "127.0.0.1:0")
+	router := startRouter(t, Options{Sources: sources}, dial.Policy{})
+	tests := []string{
+		"198.51.100.2", "127.0.0.1", "0.1.2.3", "240.0.0.9", "::1", "::ffff:203.0.113.1",
+	}
+	for _, tt := range tests {
+		client, server := netip.MustParseAddr(tt), serverV4
+		if client.Is6() {
+			server = serverV6
+		}
+		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far))
+		router.send(t, tuntest.Frame{Data: datagram(src, dst, nil)})
+		router.send(t, tuntest.Frame{Data: echo(client, server, 1, 1, nil).Packet()})
+	}
+	eventually(t, "all dropped", func() bool {
+		return router.stats.DropSource.Load() == uint64(2*len(tests))
+	})
+	router.wantNoAnswer(t)
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	router.exchange(t, client, server, far)
+}
+
+// TestLinkScopeIsIgnored: packets that do not leave their link are no error, and get no answer.
+func TestLinkScopeIsIgnored(t *testing.T) {
+	router := startRouter(t, Options{}, dial.Policy{})
+	tests := []struct{ name, client, server string }{
+		{"mDNS", "198.51.100.1:5353", "224.0.0.251:5353"},
+		{"SSDP", "198.51.100.1:40000", "239.255.255.250:1900"},
+		{"DHCP", "0.0.0.0:68", "255.255.255.255:67"},
+		{"DHCP renewal without address", "0.0.0.0:68", "192.0.2.1:67"},
+		{"mDNS over IPv6", "[fe80::1]:5353", "[ff02::fb]:5353"},
+		{"DHCPv6", "[fe80::1]:546", "[ff02::1:2]:547"},
+		{"link-local", "[2001:db8:1::1]:5353", "[fe80::2]:53"},
+		{"IPv4-mapped multicast", "[2001:db8:1::1]:5353", "[::ffff:224.0.0.251]:5353"},
+	}
+	for _, tt := range tests {
+		client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
+		router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
+	}
+	eventually(t, "all ignored", func() bool {
+		return router.stats.DropLinkScope.Load() == uint64(len(tests))
+	})
+	router.wantNoAnswer(t)
+	if n := router.stats.UDP.Load(); n != 0 {
+		t.Errorf("mappings: %d", n)
+	}
+}
+
+// TestOwnSockets: where the host's rules fail, a packet of one of our sockets comes back in the
+// TUN. It must not open another socket.
+func TestOwnSockets(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	ns.AddAddress("lo", "203.0.113.7/32")
+	local := netip.MustParseAddr("203.0.113.7")
+	router := routerIn(t, ns, true, dial.Options{})
+	request := func(src netip.AddrPort) []byte {
+		r := echo(src.Addr(), local, 0, 1, nil)
+		r.Rest[0], r.Rest[1] = byte(src.Port()>>8), byte(src.Port())
+		return r.Packet()
+	}
+	query := func(src netip.AddrPort) []byte {
+		return datagram(src, netip.AddrPortFrom(local, 9), []byte("x"))
+	}
+	for i, of := range []func(netip.AddrPort) []byte{query, request} {
+		client := netip.AddrPortFrom(clientV4, 5000)
+		router.send(t, tuntest.Frame{Data: of(client)})
+		k := key{client: endpoint{client, i == 1}, local: local}
+		var m *mapping
+		eventually(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
+		router.send(t, tuntest.Frame{Data: of(m.own.AddrPort)})
+		eventually(t, "dropped", func() bool {
+			return router.stats.DropOwnSocket.Load() == uint64(1+i)
+		})
+	}
+}
+
+// mappingAt returns the mapping with a key, or nil.
+func (r *testRouter) mappingAt(k key) *mapping {
+	r.table.mu.Lock()
+	defer r.table.mu.Unlock()
+	if e := r.table.byKey[k]; e != nil {
+		return e.mapping
+	}
+	return nil
+}
+
+// TestWithoutDescriptors: without a free descriptor there is no answer, least of all a false one.
+func TestWithoutDescriptors(t *testing.T) {
+	far := listenUDP(t, "127.0.0.1:0")
+	router := startRouter(t, Options{}, dial.Policy{})
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 3
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer restore()
+	router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
+	eventually(t, "failure reported", func() bool { return len(router.localFailures()) == 1 })
+	restore()
+	if errno := errnoOf(router.localFailures()[0]); errno != unix.EMFILE {
+		t.Errorf("reported %v, want EMFILE", errno)
+	}
+	router.exchange(t, client, server, far)
+	router.wantNoAnswer(t)
+}

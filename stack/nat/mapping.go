@@ -1,0 +1,128 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/sched"
+)
+
+// mapping carries the datagrams of one client endpoint by one host socket, and brings the client
+// the datagrams that others send to that socket: endpoint-independent mapping and filtering (RFC
+// 4787 §4.1, §5). A client endpoint has a second one where another address of the host is the
+// source towards some of its destinations. Of echo requests, the identifier stands in for the port
+// (RFC 5508 §3.1).
+type mapping struct {
+	socket
+	key    key
+	router Router
+	stats  *Stats
+	watch  sched.Watch
+
+	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it; mu guards it
+	large [4]largePacket                    // sent to the client lately; mu guards it
+
+	admitted   netip.AddrPort // the far end that was admitted last; owned by the poller
+	admittedAt time.Duration  // on the table's clock; owned by the poller
+}
+
+// key tells one mapping from another.
+type key struct {
+	client endpoint
+	local  netip.Addr // of this host; not of the client's family where the dialer redirects to the other
+}
+
+// close may be called from any goroutine, once the mapping is out of the table.
+func (m *mapping) close(poller *sched.Poller) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fd >= 0 {
+		m.noteLost(m.memInfo()[memDrops])
+		poller.Remove(m.fd)
+		_ = unix.Close(m.fd)
+		m.fd = -1
+	}
+}
+
+// maxNames bounds the destinations that a mapping remembers; beyond it, it begins anew.
+const maxNames = 256
+
+// noteTarget remembers the client's name for a destination that is redirected or on this host.
+func (m *mapping) noteTarget(target, server netip.AddrPort) {
+	// Datagrams from the target have no zone.
+	target = netip.AddrPortFrom(target.Addr().WithZone(""), target.Port())
+	// The kernel sends to its own addresses from themselves.
+	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback()
+	if target == server && !onHost {
+		return
+	}
+	if known, ok := m.nameOf(target); ok && known == server {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.names == nil || len(m.names) >= maxNames {
+		m.names = make(map[netip.AddrPort]netip.AddrPort)
+	}
+	m.names[target] = server
+}
+
+// nameOf returns the client's name for a far end that noteTarget remembers, else far itself.
+func (m *mapping) nameOf(far netip.AddrPort) (server netip.AddrPort, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if server, ok = m.names[far]; ok {
+		return server, true
+	}
+	return far, false
+}
+
+// far returns the far end of a datagram; of an echo, with a port of zero.
+func (m *mapping) far(msg *msghdr) netip.AddrPort {
+	peer := msg.peer.AddrPort()
+	if m.key.client.echo {
+		return netip.AddrPortFrom(peer.Addr(), 0)
+	}
+	return peer
+}
+
+// largePacket is the longest packet that was sent to a client from one far end.
+type largePacket struct {
+	from netip.AddrPort
+	size int
+}
+
+// minMTU4 is the MTU below which an ICMP error changes nothing in IPv4: Linux's
+// net.ipv4.route.min_pmtu.
+const minMTU4 = 552
+
+// noteLarge remembers a packet that may be too big for some link on its way to the client. The
+// poller calls it.
+func (m *mapping) noteLarge(from netip.AddrPort, size int) {
+	if size <= minMTU4 || m.key.client.Addr().Is6() && size <= minMTU6 {
+		return
+	}
+	for i := range m.large {
+		if m.large[i].from == from && m.large[i].size >= size {
+			return
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	copy(m.large[1:], m.large[:])
+	m.large[0] = largePacket{from, size}
+}
+
+// hasSent reports whether the client may have been sent a packet of that size.
+func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.ContainsFunc(m.large[:], func(l largePacket) bool {
+		return l.from == from && size <= l.size
+	})
+}

@@ -1,0 +1,167 @@
+//go:build linux
+
+package nat
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+	"syntap/tun/packet"
+	"syntap/tun/tuntest"
+)
+
+// marked returns a frame whose IP header has the given marks.
+func marked(b []byte, as marks) tuntest.Frame {
+	if b[0]>>4 == 6 {
+		b[0], b[1], b[7] = 0x60|as.tos>>4, as.tos<<4|b[1]&15, as.hopLimit
+		return tuntest.Frame{Data: b}
+	}
+	b[1], b[8] = as.tos, as.hopLimit
+	binary.BigEndian.PutUint16(b[10:], 0)
+	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
+	return tuntest.Frame{Data: b}
+}
+
+// marksOf returns those of an inbound frame.
+func marksOf(t *testing.T, f tuntest.Frame) marks {
+	t.Helper()
+	h, _ := parse(t, f.Data)
+	as := (&Frame{Frame: &tun.Frame{Head: f.Data, Headers: h}}).marks()
+	as.whole = false
+	return as
+}
+
+// markedPeer is a UDP socket that sees and sets the marks of datagrams.
+type markedPeer struct {
+	*net.UDPConn
+	v6 bool
+}
+
+func (p markedPeer) set(t *testing.T, option4, option6, value int) {
+	t.Helper()
+	raw, err := p.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	level, option := unix.IPPROTO_IP, option4
+	if p.v6 {
+		level, option = unix.IPPROTO_IPV6, option6
+	}
+	control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) })
+	if control != nil || err != nil {
+		t.Fatal(control, err)
+	}
+}
+
+func (p markedPeer) receive(t *testing.T) (as marks, from netip.AddrPort) {
+	t.Helper()
+	b, oob := make([]byte, 100), make([]byte, 200)
+	_, n, _, from, err := p.ReadMsgUDPAddrPort(b, oob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var msg msghdr
+	msg.setControl(copy(controlBytes(&msg), oob[:n]))
+	msg.readControl()
+	return msg.marks, from
+}
+
+// controlBytes returns the memory of the control messages.
+func controlBytes(m *msghdr) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&m.buffer[0])), len(m.buffer)*8)
+}
+
+// TestMarksCross: hop limit, DSCP and ECN of a datagram or an echo cross unchanged, and those of an
+// answer, too.
+func TestMarksCross(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	echoSockets(t, func(t *testing.T, pingSockets bool) {
+		router := routerIn(t, lab.Client, pingSockets, dial.Options{})
+		for _, tt := range []struct{ client, server string }{
+			{"198.51.100.77", tuntest.ServerAddr4}, {"2001:db8:9::1", tuntest.ServerAddr6},
+		} {
+			client, server := netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.server)
+			far := markedPeer{listenIn(lab.Server, tt.server, "0"), client.Is6()}
+			far.set(t, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1)
+			far.set(t, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS, 1)
+			for _, as := range []marks{
+				{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64}, {hopLimit: 255, tos: 3},
+			} {
+				query := datagram(netip.AddrPortFrom(client, 5353),
+					netip.AddrPortFrom(server, portOf(far.UDPConn)), []byte("hello"))
+				router.send(t, marked(query, as))
+				got, peer := far.receive(t)
+				want := marks{hopLimit: as.hopLimit - 1, tos: as.tos} // Lab.Router is a hop
+				if got != want {
+					t.Errorf("to %s: far end got %+v, want %+v", server, got, want)
+				}
+				far.set(t, unix.IP_TTL, unix.IPV6_UNICAST_HOPS, int(as.hopLimit))
+				far.set(t, unix.IP_TOS, unix.IPV6_TCLASS, int(as.tos))
+				if _, err := far.WriteToUDPAddrPort([]byte("hello"), peer); err != nil {
+					t.Fatal(err)
+				}
+				if got := marksOf(t, router.receive(t)); got != want {
+					t.Errorf("from %s: client got %+v, want %+v", server, got, want)
+				}
+				router.send(t, marked(echo(client, server, 1, 1, nil).Packet(), as))
+				// The far end answers with the DSCP of the request; over IPv6, not every kernel
+				// does.
+				got = marksOf(t, router.receive(t))
+				sameDSCP := got.tos&^3 == as.tos&^3 || client.Is6() && got.tos == 0
+				if got.hopLimit != 63 || !sameDSCP {
+					t.Errorf("echo reply of %s to %+v has %+v", server, as, got)
+				}
+			}
+		}
+	})
+}
+
+// TestHopLimitZero: no router passes on such a packet.
+func TestHopLimitZero(t *testing.T) {
+	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	_, port := lonePeer(t)
+	b := datagram(netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port), nil)
+	router.route(marked(b, marks{}))
+	if n := router.stats.DropMalformed.Load(); n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+}
+
+// TestDFPolicy: Options.DF overrules the bit of the client.
+func TestDFPolicy(t *testing.T) {
+	for _, tt := range []struct {
+		policy   dial.DF
+		client   bool
+		discover int
+	}{
+		{dial.KernelDF, true, unix.IP_PMTUDISC_PROBE}, {dial.KernelDF, false, unix.IP_PMTUDISC_DONT},
+		{dial.SetDF, false, unix.IP_PMTUDISC_PROBE}, {dial.ClearDF, true, unix.IP_PMTUDISC_DONT},
+	} {
+		_, port := lonePeer(t)
+		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
+		df := func(c, s netip.AddrPort) dial.DF {
+			if c != client || s != server {
+				t.Errorf("asked for %s to %s", c, s)
+			}
+			return tt.policy
+		}
+		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{DF: df})
+		query := tuntest.UDP{Src: client, Dst: server, IP: tuntest.IP{DF: tt.client}}
+		router.route(tuntest.Frame{Data: query.Packet()})
+		m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+		got, err := unix.GetsockoptInt(m.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
+		if err != nil || got != tt.discover {
+			t.Errorf("policy %d, client's DF %t: IP_MTU_DISCOVER %d, %v, want %d",
+				tt.policy, tt.client, got, err, tt.discover)
+		}
+	}
+}
+
+var loopbackV4 = netip.MustParseAddr("127.0.0.1")

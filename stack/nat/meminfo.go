@@ -1,0 +1,37 @@
+//go:build linux
+
+package nat
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Fields of SO_MEMINFO (SK_MEMINFO_ of include/uapi/linux/sock_diag.h).
+const (
+	memReceived = 0 // bytes of received datagrams, with their descriptors
+	memDrops    = 8 // datagrams that found no room
+	memVars     = 9
+)
+
+// memInfo returns the kernel's account of a socket's memory, zeros where it gives none. The caller
+// holds mu.
+func (s *socket) memInfo() (info [memVars]uint32) {
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET,
+		unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return [memVars]uint32{}
+	}
+	return info
+}
+
+// noteLost counts the datagrams that the socket has dropped; total is its own count.
+func (m *mapping) noteLost(total uint32) {
+	if n := int32(total - m.lost.Load()); n > 0 {
+		m.lost.Store(total)
+		m.stats.DropReceiveQueue.Add(uint64(n))
+	}
+}

@@ -1,0 +1,298 @@
+//go:build linux
+
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/stack/sched"
+	"syntap/tun/packet"
+)
+
+// NAT carries the datagrams and echo requests of clients on by sockets of the host, and brings the
+// answers back. Its methods UDP, Echo and Flush are for one goroutine, the read loop.
+type NAT struct {
+	o      Options
+	router Router
+	poller *sched.Poller
+	dialer *dial.Dialer
+	stats  *Stats
+	table  *table
+
+	// Owned by the read loop.
+	routes  *routes
+	source  netip.Addr    // the client that may send and has sent last
+	sourced time.Duration // the time of that answer, on the table's clock
+	out     msghdr
+	burst   *burst // nil until JoinBursts
+
+	replies   *replies // owned by the poller
+	identBase uint16   // of echoes by raw sockets; random, since other programs choose some, too
+	noEchoes  sync.Once
+}
+
+// New returns a NAT without mappings. Serve ends the idle ones, Close all.
+func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats, o Options) *NAT {
+	o.setDefaults()
+	t := newTable(&o, poller, stats)
+	return &NAT{
+		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
+		routes: newRoutes(dialer), replies: newReplies(&o, router, dialer, stats, t),
+		identBase: uint16(rand.Uint32()),
+	}
+}
+
+// SetLimits puts limits in force. No mapping ends because a limit is below their number.
+func (n *NAT) SetLimits(l Limits) {
+	l.setDefaults()
+	n.table.setLimits(l)
+}
+
+// Serve ends idle mappings until Close.
+func (n *NAT) Serve() { n.table.serve() }
+
+// Close ends all mappings. No frame may come after it, and no event until then may be lost: the
+// poller ends later.
+func (n *NAT) Close() {
+	n.table.close()
+	n.routes.kernel.Close()
+}
+
+// HasSent reports whether a client endpoint may have been sent a packet of size bytes from a far
+// end. Of an echo, the identifier stands in for the client's port, and the far end has port 0. It
+// may be called from any goroutine.
+func (n *NAT) HasSent(from, client netip.AddrPort, echo bool, size int) bool {
+	all := n.table.mappingsOf(endpoint{client, echo})
+	return slices.ContainsFunc(all, func(m *mapping) bool { return m.hasSent(from, size) })
+}
+
+// carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
+// counts the frame, and answers it where the reason concerns the client.
+func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
+	if f.marks().hopLimit == 0 {
+		f.drop(&n.stats.DropMalformed)
+		return
+	}
+	f.now = n.table.now()
+	target, ok := n.target(f, client, server)
+	if !ok {
+		return
+	}
+	for again := true; ; again = false {
+		m := n.mapping(f, client, target, server)
+		if m == nil {
+			return
+		}
+		m.noteTarget(target, server)
+		errno := m.sendFrame(&n.out, f, target)
+		if again && errno == unix.EINVAL && n.routes.forget(target) {
+			continue // the address of the socket has gone from the host
+		}
+		if errno != 0 {
+			n.failed(f, target, errno)
+		}
+		return
+	}
+}
+
+// target returns the address to which the host sends a frame of a client to server, if it may.
+func (n *NAT) target(f *Frame, client endpoint, server netip.AddrPort) (netip.AddrPort, bool) {
+	if !leavesLink(client.Addr()) || !leavesLink(server.Addr()) {
+		f.drop(&n.stats.DropLinkScope)
+		return netip.AddrPort{}, false
+	}
+	if !n.maySend(client.Addr(), f.now) {
+		f.drop(&n.stats.DropSource)
+		return netip.AddrPort{}, false
+	}
+	target, err := n.dialer.Target(client.Addr(), server)
+	if err != nil {
+		f.drop(&n.stats.DropDenied)
+		n.o.Denied(server.Addr())
+		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		return netip.AddrPort{}, false
+	}
+	if client.echo && target.Addr().Is6() != f.v6() { // IPv4-mapped: ICMPv6 does not go there
+		f.drop(&n.stats.DropICMP)
+		return netip.AddrPort{}, false
+	}
+	return target, true
+}
+
+// sourceAge is the time for which the answer about a client holds.
+const sourceAge = time.Second
+
+// maySend reports whether datagrams with the source address of a client are carried.
+func (n *NAT) maySend(client netip.Addr, now time.Duration) bool {
+	if client == n.source && now-n.sourced < sourceAge {
+		return true
+	}
+	if client.IsLoopback() || client.Is4In6() || classE.Contains(client) ||
+		thisNetwork.Contains(client) || !n.o.Sources(client) {
+		return false
+	}
+	n.source, n.sourced = client, now
+	return true
+}
+
+// Addresses that no packet has as its source (RFC 1122 §3.2.1.3, RFC 1112 §4).
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	classE      = netip.MustParsePrefix("240.0.0.0/4")
+)
+
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919 §7
+
+// leavesLink reports whether a router passes packets with an address on. An interface sends many
+// that stay on its link, such as mDNS, DHCPv6 and router solicitations; they get no answer. IPv4
+// link-local addresses are routed by some hosts, for services of their cloud: they are for policy
+// to refuse.
+func leavesLink(a netip.Addr) bool {
+	a = a.Unmap()
+	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast &&
+		(a.Is4() || !a.IsLinkLocalUnicast())
+}
+
+// mapping returns the mapping by which a client is about to send a frame to server, whose address
+// for the host is target, and makes one where there is none. It returns nil where it cannot.
+func (n *NAT) mapping(f *Frame, client endpoint, target, server netip.AddrPort) *mapping {
+	local := client.Addr()
+	if !n.o.KeepSource(client.Addr()) {
+		var err error
+		if local, err = n.routes.source(target, f.now); err != nil {
+			n.failed(f, target, errnoOf(err))
+			return nil
+		}
+	}
+	k := key{client: client, local: local}
+	if m := n.table.find(k, server.Port(), f.datagrams(), f.now); m != nil {
+		return m
+	}
+	if n.table.owns(client) {
+		f.drop(&n.stats.DropOwnSocket)
+		return nil
+	}
+	if full := n.table.makeRoom(client.Addr()); full != nil {
+		f.drop(full)
+		return nil
+	}
+	m, err := n.open(k, server)
+	if err != nil {
+		f.drop(&n.stats.DropSend)
+		n.router.LocalFailure(err)
+		return nil
+	}
+	n.table.add(m, server.Port(), f.datagrams())
+	return m
+}
+
+// open makes the mapping of a client that is about to send to server.
+func (n *NAT) open(k key, server netip.AddrPort) (*mapping, error) {
+	m := &mapping{
+		socket: socket{fd: -1, v6: k.local.Is6()},
+		key:    k, router: n.router, stats: n.stats,
+	}
+	if err := n.openSocket(m, server); err != nil {
+		m.close(n.poller)
+		return nil, err
+	}
+	return m, nil
+}
+
+func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
+	client := m.key.client
+	var err error
+	if client.echo {
+		err = m.openEcho(n.dialer, m.key.local, n.identBase)
+		if errors.Is(err, unix.EPERM) {
+			n.noEchoes.Do(func() {
+				n.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range " +
+					"excludes this group, and CAP_NET_RAW is missing")
+			})
+		}
+	} else {
+		err = m.openUDP(n.dialer, m.key.local, n.ports(client.AddrPort))
+	}
+	if err != nil {
+		return err
+	}
+	if m.own.AddrPort == client.AddrPort { // the client has gone, or its port would not have been free
+		return fmt.Errorf("bind socket: it would receive its own datagrams: %w", unix.EADDRINUSE)
+	}
+	if !m.v6 {
+		m.df = n.o.DF(client.AddrPort, server)
+	}
+	if err := n.poller.Add(m.fd, &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
+		return fmt.Errorf("watch socket: %w", err)
+	}
+	return nil
+}
+
+// ports returns the ports to try for the socket of a client. The kernel chooses the port, so that
+// no service of the host finds its own taken, unless the client has a system port: far ends of some
+// protocols require that of their peers.
+func (n *NAT) ports(client netip.AddrPort) []uint16 {
+	ports := dial.SystemPorts(client.Port())
+	if ports[0] != 0 && n.o.OnHost(client.Addr()) {
+		// The socket would receive the datagrams that it sends to the client, without end.
+		ports = slices.DeleteFunc(ports, func(p uint16) bool { return p == client.Port() })
+	}
+	return ports
+}
+
+// failed counts a frame that the host did not send, and answers it where the host's routes are the
+// reason. Another failure is the host's own: no answer.
+func (n *NAT) failed(f *Frame, target netip.AddrPort, errno syscall.Errno) {
+	f.drop(&n.stats.DropSend)
+	switch errno {
+	case unix.ENETUNREACH:
+		n.reject(f, packet.ICMPNetUnreachable, packet.ICMPv6NoRoute)
+	case unix.EHOSTUNREACH:
+		n.reject(f, packet.ICMPHostUnreachable, packet.ICMPv6AddressUnreachable)
+	case unix.EACCES: // a route prohibits it
+		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+	case unix.EMSGSIZE:
+		n.rejectTooBig(f, target)
+	default:
+		n.router.LocalFailure(errno)
+	}
+}
+
+// reject answers a frame with an ICMP error "destination unreachable" from its destination. The
+// codes are those of each family.
+func (n *NAT) reject(f *Frame, code4, code6 uint8) {
+	typ, code := uint8(packet.ICMPUnreachable), code4
+	if f.v6() {
+		typ, code = packet.ICMPv6Unreachable, code6
+	}
+	n.answer(f, typ, code, 0)
+}
+
+// rejectTooBig answers a frame that is longer than the path takes and may not be fragmented with
+// the path's MTU (RFC 1191 §4, RFC 4443 §3.2).
+func (n *NAT) rejectTooBig(f *Frame, target netip.AddrPort) {
+	mtu := n.routes.kernel.MTU(target)
+	if mtu == 0 || mtu > 0xffff {
+		return
+	}
+	typ, code := uint8(packet.ICMPUnreachable), uint8(packet.ICMPFragmentationNeeded)
+	if f.v6() {
+		typ, code = packet.ICMPv6PacketTooBig, 0
+	}
+	n.answer(f, typ, code, uint32(mtu))
+}
+
+func (n *NAT) answer(f *Frame, typ, code uint8, rest uint32) {
+	from := f.Headers.Dst(f.Head)
+	n.router.WriteICMPError(packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest))
+}

@@ -1,0 +1,371 @@
+//go:build linux
+
+package nat
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/stack/sched"
+	"syntap/tun"
+	"syntap/tun/packet"
+	"syntap/tun/tuntest"
+)
+
+func TestMain(m *testing.M) {
+	tuntest.Reexec()
+	goleak.VerifyTestMain(m)
+}
+
+const patience = 60 * time.Second // these machines stall for seconds
+
+var (
+	clientV4 = netip.MustParseAddr("198.51.100.1")
+	clientV6 = netip.MustParseAddr("2001:db8:1::1")
+	serverV4 = netip.MustParseAddr("192.0.2.1")
+	serverV6 = netip.MustParseAddr("2001:db8:2::1")
+)
+
+const widePath = 1 << 16 // an MTU that no packet exceeds
+
+// testRouter is a NAT between an in-memory link and host sockets. It is its own Router.
+type testRouter struct {
+	*NAT
+	stats  Stats
+	link   tun.Link
+	host   *tuntest.PipeEnd // the client's end of the link
+	poller *sched.Poller
+	addrs  dial.HostAddrs
+	stop   func() // ends the NAT and waits for it
+
+	clientMTU   int
+	reassembled atomic.Bool // frames count as put together from fragments
+
+	mu       sync.Mutex
+	failures []error
+}
+
+func (r *testRouter) WriteInbound(off tun.Offload, bufs [][]byte) error {
+	return r.link.WriteFrame(off, bufs)
+}
+
+func (r *testRouter) WriteICMPError(b []byte) { _ = r.link.WriteFrame(tun.Offload{}, [][]byte{b}) }
+
+func (r *testRouter) ClientMTU(netip.Addr) int { return r.clientMTU }
+
+func (r *testRouter) Idle() bool { return true }
+
+func (r *testRouter) LocalFailure(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = append(r.failures, err)
+}
+
+func (r *testRouter) localFailures() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]error(nil), r.failures...)
+}
+
+// newRouter returns a router over link, whose NAT the test drives itself.
+func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRouter {
+	tb.Helper()
+	poller, err := sched.NewPoller(sched.NewBusyPoll(sched.New(1), 0))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := &testRouter{link: link, poller: poller, clientMTU: widePath}
+	o.MTU = 1500
+	if o.OnHost == nil {
+		o.OnHost = r.addrs.Contains
+	}
+	r.NAT = New(r, poller, dial.New(d), &r.stats, o)
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			r.Close()
+			_ = poller.Close()
+			r.addrs.Close()
+		})
+	}
+	tb.Cleanup(func() { r.stop() })
+	return r
+}
+
+// route gives the NAT a frame as a router does.
+func (r *testRouter) route(f tuntest.Frame) {
+	in := tun.Frame{Head: f.Data[:min(len(f.Data), tun.HeadSize)]}
+	in.Body = f.Data[len(in.Head):]
+	in.Fill(len(f.Data), f.Offload)
+	r.routeFrame(&in)
+}
+
+func (r *testRouter) routeFrame(f *tun.Frame) {
+	h := &f.Headers
+	if h.Problem == packet.Malformed || !h.Plain() {
+		return
+	}
+	frame := Frame{Frame: f, Reassembled: r.reassembled.Load()}
+	switch h.Proto {
+	case packet.ProtoUDP:
+		r.UDP(&frame)
+	case icmpProto(h.Version == 6):
+		r.Echo(&frame)
+	}
+}
+
+// run serves the router until the test ends; enter calls the read loop in the network namespace of
+// the host sockets.
+func (r *testRouter) run(t *testing.T, enter func(func() error) error) {
+	t.Helper()
+	var serving sync.WaitGroup
+	serving.Go(r.poller.Run)
+	serving.Go(r.Serve)
+	serving.Go(func() {
+		if err := enter(r.readLoop); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("read loop: %v", err)
+		}
+	})
+	closeNAT := r.stop
+	r.stop = func() {
+		_ = r.link.Close()
+		closeNAT()
+		serving.Wait()
+	}
+}
+
+func (r *testRouter) readLoop() error {
+	head, body := make([]byte, tun.HeadSize), make([]byte, tun.MaxFrame)
+	for {
+		f := tun.Frame{Head: head, Body: body}
+		if err := r.link.ReadFrame(&f); err != nil {
+			return err
+		}
+		r.routeFrame(&f)
+	}
+}
+
+// startRouter runs a router over an in-memory link and this machine's loopback: a client addresses
+// serverV4 or serverV6 and reaches 127.0.0.1 or ::1.
+func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
+	t.Helper()
+	link, host := tuntest.NewPipe(1500)
+	r := newRouter(t, link, dial.Options{Policy: policy, Redirect: toLoopback}, o)
+	r.host = host
+	r.run(t, func(f func() error) error { return f() })
+	return r
+}
+
+// routerIn runs a router whose host sockets are in a network namespace, with ping sockets allowed
+// there or not.
+func routerIn(t *testing.T, ns *tuntest.Namespace, pingSockets bool, d dial.Options) *testRouter {
+	t.Helper()
+	groups := "1 0" // no group
+	if pingSockets {
+		groups = "0 2147483647"
+	}
+	ns.Sysctl("net.ipv4.ping_group_range", groups)
+	link, host := tuntest.NewPipe(1500)
+	r := newRouter(t, link, d, Options{})
+	r.host = host
+	r.run(t, ns.Do)
+	return r
+}
+
+func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
+	switch dst.Addr() {
+	case serverV4:
+		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), dst.Port()), true
+	case serverV6:
+		return netip.AddrPortFrom(netip.IPv6Loopback(), dst.Port()), true
+	}
+	return dst, false
+}
+
+func (r *testRouter) send(t *testing.T, f tuntest.Frame) {
+	t.Helper()
+	if err := r.host.Send(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *testRouter) receive(t *testing.T) tuntest.Frame {
+	t.Helper()
+	f, ok := r.host.Receive(patience)
+	if !ok {
+		t.Fatal("nothing came to the client")
+	}
+	return f
+}
+
+// wantNoAnswer fails the test if something has come to the client.
+func (r *testRouter) wantNoAnswer(t *testing.T) {
+	t.Helper()
+	_ = r.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
+	for f := r.receive(t); string(f.Data) != "the end"; f = r.receive(t) {
+		t.Errorf("answered: %x", f.Data)
+	}
+}
+
+// exchange sends one datagram of the client's and waits for it; it returns the address that the far
+// end has seen.
+func (r *testRouter) exchange(
+	t *testing.T, client, server netip.AddrPort, far *net.UDPConn,
+) (seen netip.AddrPort) {
+	t.Helper()
+	question := tuntest.UDP{Src: client, Dst: server, Payload: []byte("question")}
+	r.send(t, tuntest.Frame{Data: question.Packet()})
+	b := make([]byte, 100)
+	n, seen, err := far.ReadFromUDPAddrPort(b)
+	if err != nil || string(b[:n]) != "question" {
+		t.Fatalf("far end got %q, %v", b[:n], err)
+	}
+	return seen
+}
+
+// receiveUDP returns the datagram that comes to the client next, or each of a GSO packet, after
+// checking its headers.
+func (r *testRouter) receiveUDP(t *testing.T) (from, to netip.AddrPort, payloads [][]byte) {
+	t.Helper()
+	return parseUDP(t, r.receive(t))
+}
+
+// parse returns the headers of a whole packet, and the bytes behind the IP header.
+func parse(t *testing.T, b []byte) (h packet.Headers, message []byte) {
+	t.Helper()
+	if h.Parse(b, len(b)); h.Problem != packet.NoProblem || h.Length != len(b) || !h.Plain() {
+		t.Fatalf("no packet: %x", b)
+	}
+	return h, b[h.Offset:]
+}
+
+func parseUDP(t *testing.T, f tuntest.Frame) (from, to netip.AddrPort, payloads [][]byte) {
+	t.Helper()
+	h, u := parse(t, f.Data)
+	if h.Proto != packet.ProtoUDP {
+		t.Fatalf("no UDP packet: %x", f.Data)
+	}
+	if n := int(binary.BigEndian.Uint16(u[4:])); n != len(u) {
+		t.Errorf("UDP length %d in a message of %d bytes", n, len(u))
+	}
+	want := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(h.Offset), CsumOffset: 6}
+	segment := int(f.Offload.GSOSize)
+	if f.Offload.GSO != tun.GSONone {
+		want.GSO, want.GSOSize, want.HdrLen = tun.GSOUDP, uint16(segment), uint16(h.Offset+8)
+	}
+	if diff := cmp.Diff(want, f.Offload); diff != "" {
+		t.Errorf("offload (-want +got):\n%s", diff)
+	}
+	// The kernel finishes the checksum of such a frame.
+	binary.BigEndian.PutUint16(u[6:], ^packet.Checksum(u, 0))
+	if err := tuntest.VerifyChecksums(f.Data); err != nil {
+		t.Error(err)
+	}
+	payload := u[packet.UDPHeaderLen:]
+	for segment > 0 && len(payload) > segment {
+		payloads = append(payloads, payload[:segment])
+		payload = payload[segment:]
+	}
+	from, to = h.Ends(f.Data)
+	return from, to, append(payloads, payload)
+}
+
+// icmpMessage is an ICMP error that came to a client.
+type icmpMessage struct {
+	From      netip.Addr
+	Type      uint8
+	Code      uint8
+	Rest      uint32
+	quote     []byte
+	addressee netip.Addr
+}
+
+func (r *testRouter) receiveICMP(t *testing.T) icmpMessage {
+	t.Helper()
+	b := r.receive(t).Data
+	if err := tuntest.VerifyChecksums(b); err != nil {
+		t.Error(err)
+	}
+	h, m := parse(t, b)
+	if h.Proto != icmpProto(h.Version == 6) || len(m) < packet.ICMPHeaderLen {
+		t.Fatalf("no ICMP message: %x", b)
+	}
+	return icmpMessage{
+		From: h.Src(b), Type: m[0], Code: m[1], Rest: binary.BigEndian.Uint32(m[4:]),
+		quote: m[packet.ICMPHeaderLen:], addressee: h.Dst(b),
+	}
+}
+
+// udpFamilies runs a test over IPv4 and IPv6. Datagrams to server end up at loopback.
+func udpFamilies(
+	t *testing.T, test func(t *testing.T, client, server netip.Addr, loopback string),
+) {
+	t.Run("IPv4", func(t *testing.T) { test(t, clientV4, serverV4, "127.0.0.1:0") })
+	t.Run("IPv6", func(t *testing.T) { test(t, clientV6, serverV6, "[::1]:0") })
+}
+
+func listenUDP(t *testing.T, address string) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c.(*net.UDPConn)
+}
+
+// listenIn is listenUDP in a network namespace.
+func listenIn(ns *tuntest.Namespace, address, port string) *net.UDPConn {
+	c := ns.ListenPacket("udp", net.JoinHostPort(address, port)).(*net.UDPConn)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+func portOf(c *net.UDPConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) }
+
+// lonePeer opens a UDP socket on the loopback that is read without allocation.
+func lonePeer(tb testing.TB) (fd int, port uint16) {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		tb.Fatal(err)
+	}
+	return fd, dial.LocalAddr(fd).Port()
+}
+
+// randomBytes returns n bytes that are always the same.
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}

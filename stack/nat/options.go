@@ -1,0 +1,99 @@
+package nat
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+)
+
+// Router is the router around a [NAT]. Its methods may be called from any goroutine.
+type Router interface {
+	// WriteInbound writes one frame to a client, as tun.Link.WriteFrame does.
+	WriteInbound(off tun.Offload, bufs [][]byte) error
+	// WriteICMPError writes an ICMP error to a client, or drops it where their rate is exceeded.
+	WriteICMPError(packet []byte)
+	// ClientMTU returns the length in bytes of the longest packet that is known to reach a client
+	// in one piece. It may exceed the link's MTU.
+	ClientMTU(client netip.Addr) int
+	// LocalFailure counts and logs a failure of a host socket that is this host's own.
+	LocalFailure(err error)
+	// Idle reports whether the router has nothing to carry but datagrams.
+	Idle() bool
+}
+
+// Options of a NAT. No function may block.
+type Options struct {
+	Limits
+	MTU        int                     // of the link, in bytes
+	Sources    func(netip.Addr) bool   // addresses that may send; nil allows all
+	Local      func(netip.Addr) bool   // clients that are programs of this host; nil selects OnHost
+	OnHost     func(netip.Addr) bool   // addresses of this host
+	KeepSource func(netip.Addr) bool   // clients whose sockets get their own address; nil selects none
+	Denied     func(server netip.Addr) // called for a destination that policy forbids; nil disables it
+
+	// DF returns the don't-fragment policy of the socket that a client endpoint gets as it first
+	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil
+	// leaves the bit to the client.
+	DF func(client, server netip.AddrPort) dial.DF
+
+	Log logrus.FieldLogger // nil is silent
+}
+
+// Limits bound the mappings. Zero values select the defaults named with each field.
+type Limits struct {
+	Mappings int // of UDP and echoes together; 16384
+
+	// PerSource bounds the mappings of one client address that is not Local, and half of those of
+	// an IPv6 /64; a quarter of Mappings.
+	PerSource int
+
+	// UDPTimeout ends a mapping that is idle; 5 min, as RFC 4787 §4.3 recommends. A mapping that
+	// was used for DNS alone, and has all answers, ends sooner.
+	UDPTimeout time.Duration
+
+	// ICMPTimeout ends an idle mapping of echoes; 60 s, the least of RFC 5508 §3.2.
+	ICMPTimeout time.Duration
+}
+
+func (l *Limits) setDefaults() {
+	if l.Mappings == 0 {
+		l.Mappings = 16384
+	}
+	if l.PerSource == 0 {
+		l.PerSource = max(1, l.Mappings/4)
+	}
+	if l.UDPTimeout == 0 {
+		l.UDPTimeout = 5 * time.Minute
+	}
+	if l.ICMPTimeout == 0 {
+		l.ICMPTimeout = time.Minute
+	}
+}
+
+func (o *Options) setDefaults() {
+	o.Limits.setDefaults()
+	if o.Sources == nil {
+		o.Sources = func(netip.Addr) bool { return true }
+	}
+	if o.Local == nil {
+		o.Local = o.OnHost
+	}
+	if o.KeepSource == nil {
+		o.KeepSource = func(netip.Addr) bool { return false }
+	}
+	if o.Denied == nil {
+		o.Denied = func(netip.Addr) {}
+	}
+	if o.DF == nil {
+		o.DF = func(_, _ netip.AddrPort) dial.DF { return dial.KernelDF }
+	}
+	if o.Log == nil {
+		silent := logrus.New()
+		silent.SetLevel(logrus.PanicLevel)
+		o.Log = silent
+	}
+}

@@ -1,0 +1,247 @@
+//go:build linux
+
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/tun/packet"
+)
+
+// socket is a host socket for datagrams or echoes.
+type socket struct {
+	own endpoint // its address, and its port or the identifier of its echoes
+	v6  bool
+	raw bool    // of echoes: a raw socket, not a ping socket
+	df  dial.DF // overrules marks.whole
+
+	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
+	fd int          // -1 when closed
+
+	marks  marks         // that it sends with; owned by the read loop
+	singly bool          // it refuses GSO packets; owned by the read loop
+	busy   bool          // it has brought datagrams in a row; owned by the poller
+	lost   atomic.Uint32 // datagrams that it has dropped, by its own count
+}
+
+// openUDP opens a socket at a local address for UDP. ports are tried in turn.
+func (s *socket) openUDP(dialer *dial.Dialer, local netip.Addr, ports []uint16) (err error) {
+	if s.fd, err = dialer.Datagram(local); err != nil {
+		return err
+	}
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // else datagrams come one by one
+	for _, port := range ports {
+		if err = dial.BindTo(s.fd, netip.AddrPortFrom(local, port)); err == nil {
+			s.own.AddrPort = dial.LocalAddr(s.fd)
+			return s.prepare()
+		}
+	}
+	return fmt.Errorf("bind socket: %w", err)
+}
+
+// openEcho opens a ping socket at a local address or, where the host grants none
+// (net.ipv4.ping_group_range), a raw one. On the host its echoes have an identifier of their own,
+// since the client's may be in use: the kernel lets ping sockets share one, and then delivers the
+// replies of one to the other. That of a raw socket is its descriptor plus identBase.
+func (s *socket) openEcho(dialer *dial.Dialer, local netip.Addr, identBase uint16) (err error) {
+	s.own.echo = true
+	s.fd, err = dialer.Ping(local)
+	if errors.Is(err, unix.EACCES) {
+		s.raw = true
+		s.fd, err = dialer.RawPing(local)
+	}
+	if err != nil {
+		return err
+	}
+	if s.raw {
+		if s.fd > 1<<16-1 {
+			return fmt.Errorf("choose echo identifier: %w", unix.EMFILE)
+		}
+		s.own.AddrPort = netip.AddrPortFrom(local, identBase+uint16(s.fd))
+		if err := s.filterReplies(); err != nil {
+			return err
+		}
+	}
+	if err := dial.BindTo(s.fd, netip.AddrPortFrom(local, 0)); err != nil {
+		return fmt.Errorf("bind echo socket: %w", err)
+	}
+	if !s.raw {
+		s.own.AddrPort = dial.LocalAddr(s.fd)
+	}
+	return s.prepare()
+}
+
+// filterReplies has a raw socket receive only the echo replies with its identifier, out of all ICMP
+// messages that the host receives.
+func (s *socket) filterReplies() error {
+	filter := replyFilter(s.v6, s.own.Port())
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	if err != nil {
+		return fmt.Errorf("filter raw socket: %w", err)
+	}
+	return nil
+}
+
+// replyFilter is classic BPF. A raw IPv4 socket gives packets with their IP header, an IPv6 one
+// without.
+func replyFilter(v6 bool, ident uint16) []unix.SockFilter {
+	const (
+		loadX = unix.BPF_LDX | unix.BPF_B // followed by the mode
+		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		all   = 1 << 18
+	)
+	headerLen := unix.SockFilter{Code: loadX | unix.BPF_MSH} // into X
+	reply := uint32(packet.ICMPEchoReply)
+	if v6 {
+		headerLen = unix.SockFilter{Code: unix.BPF_LDX | unix.BPF_IMM} // 0
+		reply = packet.ICMPv6EchoReply
+	}
+	return []unix.SockFilter{
+		headerLen,
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0}, // the type
+		{Code: equal, K: reply, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 4}, // the identifier
+		{Code: equal, K: uint32(ident), Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: all},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
+}
+
+// socketBuffer is the size of socket buffers that programs request which expect bursts of
+// datagrams, such as those of QUIC.
+const socketBuffer = 7 << 20
+
+// prepare sets the options of a socket: queue the ICMP errors that answer its datagrams, report the
+// marks of received ones and the number of dropped ones, buffer as much as the host allows
+// (net.core.rmem_max and wmem_max bind only those without CAP_NET_ADMIN).
+func (s *socket) prepare() error {
+	for _, b := range [][2]int{
+		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
+		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
+	} {
+		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b[0], socketBuffer) != nil {
+			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b[1], socketBuffer)
+		}
+	}
+	options := []option{
+		{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1},
+		{unix.IPPROTO_IP, unix.IP_RECVERR, 1},
+		{unix.IPPROTO_IP, unix.IP_RECVTTL, 1},
+		{unix.IPPROTO_IP, unix.IP_RECVTOS, 1},
+	}
+	if s.v6 {
+		options = []option{
+			{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1},
+			{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1},
+			{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1},
+			{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1},
+		}
+	}
+	if err := s.set(options...); err != nil {
+		return err
+	}
+	s.marks.whole = true
+	return s.set(s.fragmentation(true)...)
+}
+
+// option is a socket option and its value.
+type option struct{ level, name, value int }
+
+func (s *socket) set(options ...option) error {
+	for _, o := range options {
+		if err := unix.SetsockoptInt(s.fd, o.level, o.name, o.value); err != nil {
+			return fmt.Errorf("set option %d of level %d to %d: %w", o.name, o.level, o.value, err)
+		}
+	}
+	return nil
+}
+
+// fragmentation returns the options that forbid or allow fragments of the socket's datagrams. A
+// socket that forbids them ignores the path MTU that the host has learned: a packet that fits the
+// link leaves, as from a router, and the network's answer is for the client.
+func (s *socket) fragmentation(forbid bool) []option {
+	switch {
+	case s.v6 && forbid:
+		return []option{
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE},
+			{unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1},
+		}
+	case s.v6:
+		return []option{
+			{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_WANT},
+			{unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 0},
+		}
+	case forbid:
+		return []option{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE}}
+	}
+	return []option{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT}}
+}
+
+// mark has the socket send with the given marks. The caller holds mu for reading.
+func (s *socket) mark(to marks) error {
+	switch s.df {
+	case dial.SetDF:
+		to.whole = true
+	case dial.ClearDF:
+		to.whole = false
+	}
+	if to == s.marks {
+		return nil
+	}
+	hopLimit := option{unix.IPPROTO_IP, unix.IP_TTL, int(to.hopLimit)} // 0 is an error
+	tos := option{unix.IPPROTO_IP, unix.IP_TOS, int(to.tos)}
+	if s.v6 {
+		hopLimit.level, hopLimit.name = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS
+		tos.level, tos.name = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
+	}
+	options := make([]option, 0, 4)
+	if to.hopLimit != s.marks.hopLimit {
+		options = append(options, hopLimit)
+	}
+	if to.tos != s.marks.tos {
+		options = append(options, tos)
+	}
+	if to.whole != s.marks.whole {
+		options = append(options, s.fragmentation(to.whole)...)
+	}
+	if err := s.set(options...); err != nil {
+		return err
+	}
+	s.marks = to
+	return nil
+}
+
+// send sends parts with the client's marks, as one datagram or, where segment is not 0, in pieces
+// of that many bytes.
+func (s *socket) send(
+	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+) syscall.Errno {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.mark(as); err != nil {
+		return errnoOf(err)
+	}
+	return out.send(s.fd, to, segment, parts...)
+}
+
+func (s *socket) receive(in *msghdr, b []byte, flags int) (int, syscall.Errno) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return in.receive(s.fd, b, flags)
+}
+
+// errnoOf returns the error number in an error of a host socket.
+func errnoOf(err error) syscall.Errno {
+	errno := unix.EIO
+	errors.As(err, &errno)
+	return errno
+}

@@ -1,0 +1,51 @@
+package nat
+
+import "sync/atomic"
+
+// Stats counts the work of a NAT. Counters only grow; gauges say so.
+type Stats struct {
+	UDP     atomic.Int64  // gauge: mappings of UDP
+	Echo    atomic.Int64  // gauge: mappings of echo identifiers
+	Evicted atomic.Uint64 // mappings that made room for others
+
+	// Dropped outbound frames, by reason.
+	DropMalformed atomic.Uint64 // not a datagram or message that can be carried
+	DropLinkScope atomic.Uint64 // of an address that does not leave its link, such as multicast
+	DropSource    atomic.Uint64 // of an address that may not send
+	DropDenied    atomic.Uint64 // to a destination that policy forbids
+	DropICMP      atomic.Uint64 // ICMP other than echo requests
+	DropOwnSocket atomic.Uint64 // of one of our own host sockets
+	DropMappings  atomic.Uint64 // beyond Limits.Mappings
+	DropPerSource atomic.Uint64 // beyond Limits.PerSource
+	DropSend      atomic.Uint64 // the host did not send it
+
+	// Dropped on their way to a client, by reason.
+	DropInbound      atomic.Uint64 // the link did not take it, or it does not fit the client's family
+	DropReceiveQueue atomic.Uint64 // came faster than the host socket's buffer could take
+	DropUninvited    atomic.Uint64 // sent, unasked, by this host or a far end that policy forbids
+}
+
+// Drops returns the numbers of dropped outbound frames, by the labels of syntap_drops_total.
+func (s *Stats) Drops() map[string]uint64 {
+	return map[string]uint64{
+		"malformed":            s.DropMalformed.Load(),
+		"link_scope":           s.DropLinkScope.Load(),
+		"source":               s.DropSource.Load(),
+		"denied":               s.DropDenied.Load(),
+		"icmp":                 s.DropICMP.Load(),
+		"own_socket":           s.DropOwnSocket.Load(),
+		"udp_flows":            s.DropMappings.Load(),
+		"udp_flows_per_source": s.DropPerSource.Load(),
+		"udp_send":             s.DropSend.Load(),
+	}
+}
+
+// InboundDrops returns the numbers of datagrams and echo replies that did not reach their client,
+// by the same labels.
+func (s *Stats) InboundDrops() map[string]uint64 {
+	return map[string]uint64{
+		"inbound":       s.DropInbound.Load(),
+		"receive_queue": s.DropReceiveQueue.Load(),
+		"uninvited":     s.DropUninvited.Load(),
+	}
+}
