@@ -31,7 +31,7 @@
 // Log.OnWritten says so, and only then the router lets its payload pass. So a process that is
 // killed has not carried a byte of a connection that is not in the log. While one batch is written,
 // or synced, the next gathers: a group costs as much as one. The ends of connections, for which
-// nobody waits, gather for 20 ms, past the queue, and wake the writer once (ends.go).
+// nobody waits, gather for 20 ms, past the queue, and wake the writer once (flowqueue.go).
 //
 // # When a log cannot be written
 //
@@ -130,10 +130,10 @@
 //
 //	Log.mu         the list of writers. Held for reading by everything that puts records into queues,
 //	               and by Admission; for writing for a moment, by a reload.
-//	entrance.mu    the SYNs kept out since admission was closed.
-//	writer.mu      the loss that waits to be announced.
+//	admission.mu   the SYNs kept out since admission was closed.
+//	overflow.mu    losses of a writer that wait to be announced.
 //	queue.mu       records on their way.
-//	ends.mu        ends of connections on their way.
+//	flowQueue.mu   ends of connections on their way.
 //
 // vouch.mu, the head's, is taken by a sink and by the goroutine that copies heads; neither holds
 // another one then. No lock is held over a write to a file, but vouch.mu over that to the head file,

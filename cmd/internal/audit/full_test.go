@@ -173,7 +173,7 @@ func TestSuspendSlowWrite(t *testing.T) {
 			t.Errorf("admission %d after %v, want to wait", got, slow)
 		}
 		l.Record(handshake(2, start))
-		if err := stop(); err == nil || err.Error() != "write log -: nobody reads it, 2 records are lost" {
+		if err := stop(); err == nil || err.Error() != "write log -: the write does not end, 2 records are lost" {
 			t.Errorf("error = %v", err)
 		}
 		close(reader.reads) // so that its goroutine ends
@@ -212,7 +212,7 @@ func TestStop(t *testing.T) {
 		want string
 	}{
 		{"full", func() io.Writer { return &full{w: &bytes.Buffer{}} }, "write log -: no space left on device"},
-		{"slow", func() io.Writer { return &stopped{reads: make(chan struct{})} }, "write log -: it is too slow, 2 records wait\nwrite log -: nobody reads it, 3 records are lost"},
+		{"slow", func() io.Writer { return &stopped{reads: make(chan struct{})} }, "write log -: it is too slow, 2 records wait\nwrite log -: the write does not end, 3 records are lost"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

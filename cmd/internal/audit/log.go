@@ -27,16 +27,16 @@ type LogOptions struct {
 // Log passes handshakes on to sinks without ever making the tap wait: between them are bounded
 // queues.
 type Log struct {
-	o        LogOptions
-	reload   chan reload // never closed
-	fatal    chan error  // holds the error that ends Run
-	written  atomic.Pointer[func(k flow.Key, serverISN uint32)]
-	records  atomic.Uint64
-	counted  atomic.Pointer[func() record.Frames]
-	opened   atomic.Pointer[func() int]
-	failed   atomic.Bool // Run ends because a sink has failed
-	segments atomic.Bool // a sink wants them
-	entrance entrance
+	o         LogOptions
+	reload    chan reload // never closed
+	fatal     chan error  // holds the error that ends Run
+	written   atomic.Pointer[func(k flow.Key, serverISN uint32)]
+	records   atomic.Uint64
+	counted   atomic.Pointer[func() record.Frames]
+	opened    atomic.Pointer[func() int]
+	failed    atomic.Bool // Run ends because a sink has failed
+	segments  atomic.Bool // a sink wants them
+	admission admission
 
 	mu      sync.RWMutex                  // guards the fields below; held for reading while something is put into queues
 	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
@@ -152,7 +152,7 @@ func (l *Log) Flow(f flow.Flow) {
 	defer l.mu.RUnlock()
 	for _, w := range l.writers {
 		if w.sink.format == config.JSON {
-			w.end(f)
+			w.enqueueFlow(f)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (l *Log) Run(ctx context.Context) error {
 		w.start(writing)
 	}
 	errs := l.serve(ctx, writing)
-	l.entrance.close(l)
+	l.admission.close(l)
 	stop()
 	late := time.After(patience)
 	for _, w := range l.writers {
@@ -246,11 +246,11 @@ func (l *Log) Stats() LogStats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := LogStats{
-		Records: l.records.Load(), Refused: l.entrance.refused.Load(),
+		Records: l.records.Load(), Refused: l.admission.refused.Load(),
 		Lost: map[record.GapReason]uint64{record.QueueFull: l.retired.queue, record.WriteError: l.retired.write},
 	}
 	for _, w := range l.writers {
-		s.Lost[record.QueueFull] += w.lost.Load()
+		s.Lost[record.QueueFull] += w.overflow.total.Load()
 		s.Lost[record.WriteError] += w.sink.lost.Load()
 	}
 	return s

@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// queue holds what waits for a writer, in order. Its memory follows what waits: there is room for
-// tens of thousands of items, and hardly ever one of them.
+// queue holds items on their way to a writer, in order. Its memory grows and shrinks with their
+// number: there is room for tens of thousands, and it is nearly always empty.
 type queue struct {
 	limit int
-	news  chan struct{} // holds a token when there are some that the writer does not know of
+	ready chan struct{} // holds a token when there are some that the writer does not know of
 	n     atomic.Int64  // written with mu held
 
 	mu    sync.Mutex // guards the two below
@@ -20,7 +20,7 @@ type queue struct {
 // spare is how many items the queue keeps memory for while it is empty.
 const spare = 1024
 
-func newQueue(limit int) *queue { return &queue{limit: limit, news: make(chan struct{}, 1)} }
+func newQueue(limit int) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
 
 func (q *queue) len() int { return int(q.n.Load()) }
 
@@ -48,7 +48,7 @@ func (q *queue) push(i item) bool {
 // wake has the writer look.
 func (q *queue) wake() {
 	select {
-	case q.news <- struct{}{}:
+	case q.ready <- struct{}{}:
 	default: // it is about to
 	}
 }

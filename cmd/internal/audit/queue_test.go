@@ -57,7 +57,7 @@ func TestQueueNews(t *testing.T) {
 	}()
 	for n := 0; n < items; {
 		select {
-		case <-q.news:
+		case <-q.ready:
 		case <-t.Context().Done():
 			t.Fatalf("%d of %d", n, items)
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
-	"syntap/cmd/internal/record"
 )
 
 // reload asks Run for other sinks.
@@ -70,7 +69,7 @@ func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 	}
 	l.use(writers)
 	for _, w := range opened {
-		if w.former != nil {
+		if w.takes != nil {
 			w.takeOver()
 		}
 		w.start(ctx)
@@ -106,8 +105,14 @@ func (l *Log) succeed(former *writer, c config.Sink) (*writer, error) {
 		return nil, answer.err
 	}
 	w := newWriter(l, answer.sink)
-	w.queue, w.ends, w.former, w.commit = former.queue, former.ends, former, ask.commit
+	w.queue, w.flows, w.takes = former.queue, former.flows, &handover{former, ask.commit}
 	return w, nil
+}
+
+// handover is the writer whose queues the next one takes over.
+type handover struct {
+	former *writer
+	commit chan<- bool // tells it whether to give way
 }
 
 // change asks a writer to give way to one with another sink.
@@ -143,29 +148,26 @@ func (w *writer) giveWay(c change) bool {
 		return false
 	}
 	next.succeed(w.sink)
-	w.told(errors.Join(w.sink.close(), next.out.Lock()))
+	w.report.update(errors.Join(w.sink.close(), next.out.Lock()))
 	return true
 }
 
 // takeOver has the writer before give way, and goes on with what that leaves.
 func (w *writer) takeOver() {
-	w.commit <- true
-	_ = w.former.wait(nil) // it does not fail
-	w.mu.Lock()
-	w.gap.merge(w.former.gap)
-	w.gap.reason = record.QueueFull
-	w.behind = max(w.behind, w.former.behind)
-	w.mu.Unlock()
-	w.waiting.Add(w.former.waiting.Load())
-	w.ends.wake()
-	w.log.retire(w.former)
-	w.former = nil
+	w.takes.commit <- true
+	former := w.takes.former
+	_ = former.wait(nil) // it does not fail
+	w.overflow.takeOver(&former.overflow)
+	w.progress.waiting.Add(former.progress.waiting.Load())
+	w.flows.wake()
+	w.log.retire(former)
+	w.takes = nil
 }
 
 // giveUp is for a writer that is not wanted after all.
 func (w *writer) giveUp() {
-	if w.former != nil {
-		w.commit <- false
+	if w.takes != nil {
+		w.takes.commit <- false
 		return
 	}
 	_ = w.sink.Close() // nothing but the head of a capture is in it
@@ -175,7 +177,7 @@ func (w *writer) giveUp() {
 func (l *Log) retire(w *writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.retired.queue += w.lost.Load()
+	l.retired.queue += w.overflow.total.Load()
 	l.retired.write += w.sink.lost.Load()
 }
 

@@ -18,7 +18,12 @@ type report struct {
 	next    time.Time
 }
 
-func (r *report) failed(err error) {
+// update takes the result of a write.
+func (r *report) update(err error) {
+	if err == nil {
+		r.works()
+		return
+	}
 	now := time.Now()
 	if r.failing || r.logger == nil || now.Before(r.next) {
 		return

@@ -3,57 +3,59 @@ package audit
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"syntap/cmd/internal/config"
-	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tun/flow"
 )
 
-// writer is one sink with its queue and the goroutine that empties it.
+// writer is one sink with its queues and the goroutine that empties them.
 //
-//	      enqueue                    queue empty or batch full
-//	tap ───────────▶ queue ──▶ batch ─────────────────────────▶ write ──▶ records passed on, the next batch
-//	                   │         ▲ after a while                  │ error
-//	router ────────────┼─▶ ends ─╯                                │
-//	                   ╰ full: lost, or stop                      ├─ suspend: the same batch again, later; new connections wait
-//	                                                              ├─ count:   lost, counted, announced with the next batch
-//	                                                              ╰─ stop:    Run ends
+//	      enqueue                     queue empty or batch full
+//	tap ───────────▶ queue ──▶ batch ──────────────────────────▶ write ──▶ records passed on, the next batch
+//	                   │          ▲ after a while                  │ error
+//	router ────────────┼─▶ flows ─╯                                │
+//	                   ╰ full: lost, or stop                       ├─ suspend: the same batch again, later; new connections wait
+//	                                                               ├─ count:   lost, counted, announced with the next batch
+//	                                                               ╰─ stop:    Run ends
 type writer struct {
-	log     *Log
-	cancel  context.CancelFunc // has it write what is queued and end; set by start
-	done    chan error         // holds how it has ended
-	sink    *Sink
-	policy  config.OnFull
-	report  report
-	queue   *queue
-	ends    *ends         // what the queue has for them goes before
-	high    int           // items in the queue, and ends, from which new connections wait
-	changes chan change   // never closed
-	former  *writer       // that is to give way, until the writer is started
-	commit  chan<- bool   // tells it
-	reopen  chan struct{} // holds a token when the sink is to reopen its file
-	batch   []item        // established attempts in the sink's batch; the goroutine's
-	taken   int64         // records in the sink's batch; the goroutine's
+	log    *Log
+	sink   *Sink
+	report report
 
-	waiting atomic.Int64 // records in the queue and in the batch
+	queue    *queue
+	flows    *flowQueue // a flow is written behind all that the queue holds then
+	overflow overflow
+	batch    batch    // the goroutine's
+	progress progress // of the goroutine
+
+	cancel  context.CancelFunc // has the goroutine write the queues and end; set by start
+	done    chan error         // holds the goroutine's result
+	reopen  chan struct{}      // holds a token when the sink is to reopen its file
+	changes chan change        // requests for another sink; never closed
+	takes   *handover          // nil once the writer is started
+}
+
+// batch is the content of the sink's batch.
+type batch struct {
+	records     int64  // their number
+	established []item // connections that wait for their records
+}
+
+// progress is where a writer is, for Admission.
+type progress struct {
+	waiting atomic.Int64 // records in the queues and in the batch
 	failing atomic.Bool  // the last write has failed and is tried again
-	since   atomic.Int64 // when the write that is going on began, in nanoseconds since 1970; 0 = none is
-
-	mu     sync.Mutex // guards the two below
-	gap    loss       // lost to the full queue since the last announcement
-	behind int        // how many items of the queue came before the gap
-
-	lost atomic.Uint64 // to the full queue
+	began   atomic.Int64 // when the present write began, in nanoseconds since 1970; 0 = none
 }
 
 func newWriter(l *Log, s *Sink) *writer {
 	w := &writer{
-		log: l, sink: s, policy: s.config.OnFull, report: report{sink: s, logger: l.o.Logger}, done: make(chan error, 1),
-		high: l.o.Queue, queue: newQueue(l.o.Queue + l.o.Reserve), ends: newEnds(), reopen: make(chan struct{}, 1), changes: make(chan change),
+		log: l, sink: s, report: report{sink: s, logger: l.o.Logger},
+		queue: newQueue(l.o.Queue + l.o.Reserve), flows: newFlowQueue(),
+		done: make(chan error, 1), reopen: make(chan struct{}, 1), changes: make(chan change),
 	}
 	s.keep = w.gate()
 	return w
@@ -67,43 +69,34 @@ func (w *writer) start(ctx context.Context) {
 
 func (w *writer) stop() { w.cancel() }
 
-// gate reports whether connections wait until the sink has their records.
-func (w *writer) gate() bool { return w.policy != config.Count }
+// policy is what the writer does when the log cannot be written.
+func (w *writer) policy() config.OnFull { return w.sink.config.OnFull }
 
-// enqueue never blocks.
+// gate reports whether connections wait until the sink has their records.
+func (w *writer) gate() bool { return w.policy() != config.Count }
+
+// enqueue takes an item. It never blocks.
 func (w *writer) enqueue(i item) {
-	if w.policy == config.Stop && w.queue.len() >= w.high {
-		w.log.fail(fmt.Errorf("write log %s: it is too slow, %d records wait", w.sink.path, w.high))
+	if w.policy() == config.Stop && w.queue.len() >= w.log.o.Queue {
+		w.log.fail(fmt.Errorf("write log %s: it is too slow, %d records wait", w.sink.path, w.log.o.Queue))
 	}
 	pushed := w.queue.push(i)
 	switch {
 	case i.gap != nil: // an announcement, no record
 	case pushed:
-		w.waiting.Add(1)
+		w.progress.waiting.Add(1)
 	default:
-		w.lose(i.time())
+		w.overflow.add(i.time(), w.queue.len())
 	}
 }
 
-// end takes the end of a connection. It never blocks.
-func (w *writer) end(f flow.Flow) {
-	if !w.ends.add(f, w.queue.limit) {
-		w.lose(f.Started)
+// enqueueFlow takes the end of a connection. It never blocks.
+func (w *writer) enqueueFlow(f flow.Flow) {
+	if !w.flows.push(f, w.queue.limit) {
+		w.overflow.add(f.Started, w.queue.len())
 		return
 	}
-	w.waiting.Add(1)
-}
-
-// lose counts what there is no room for.
-func (w *writer) lose(t time.Time) {
-	w.lost.Add(1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.gap.n == 0 {
-		w.gap.reason = record.QueueFull
-		w.behind = w.queue.len()
-	}
-	w.gap.add(t)
+	w.progress.waiting.Add(1)
 }
 
 // lazy is how long the ends of connections wait for others to be written with: nobody waits for
@@ -116,16 +109,16 @@ func (w *writer) run(ctx context.Context) error {
 	defer later.Stop()
 	for {
 		select {
-		case <-w.queue.news:
+		case <-w.queue.ready:
 			w.takeBatch()
 			w.flush(ctx)
-		case <-w.ends.news:
+		case <-w.flows.ready:
 			later.Reset(lazy)
 		case <-later.C:
 			w.takeAll(func() { w.flush(ctx) })
 			w.flush(ctx)
 		case <-w.reopen:
-			w.told(w.sink.Reopen())
+			w.report.update(w.sink.Reopen())
 		case c := <-w.changes:
 			if w.giveWay(c) {
 				return nil
@@ -139,7 +132,7 @@ func (w *writer) run(ctx context.Context) error {
 // drain writes what is queued, with one try.
 func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
-	w.announce(true)
+	w.sink.missed(w.overflow.next(true))
 	if w.sink.format == config.JSON && !w.log.failed.Load() {
 		w.sink.endRun(w.log.frames())
 	}
@@ -161,7 +154,7 @@ func (w *writer) takeBatch() {
 // takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end
 // comes behind its record, which was there first.
 func (w *writer) takeAll(write func()) {
-	over := w.ends.take()
+	over := w.flows.take()
 	for range w.queue.len() {
 		i, _ := w.queue.pop()
 		if w.take(i); w.sink.full() {
@@ -169,7 +162,7 @@ func (w *writer) takeAll(write func()) {
 		}
 	}
 	for i := range over {
-		w.taken++
+		w.batch.records++
 		w.sink.flow(&over[i])
 		if w.sink.full() {
 			write()
@@ -179,20 +172,20 @@ func (w *writer) takeAll(write func()) {
 
 func (w *writer) take(i item) {
 	if i.gap == nil {
-		w.taken++
+		w.batch.records++
 	}
 	switch {
 	case i.record != nil:
 		w.sink.record(i.record)
 		if w.gate() && i.record.Outcome == tap.Established {
-			w.batch = append(w.batch, i)
+			w.batch.established = append(w.batch.established, i)
 		}
 	case i.segment != nil:
 		w.sink.segment(i.segment)
 	default:
 		w.sink.missed(*i.gap)
 	}
-	w.announce(false)
+	w.sink.missed(w.overflow.next(false))
 }
 
 // Between two tries of the same batch.
@@ -204,15 +197,15 @@ const (
 // flush writes the batch. With suspend it returns when the batch is written or ctx ends.
 func (w *writer) flush(ctx context.Context) {
 	for wait := firstRetry; w.try() != nil && w.gate(); wait = min(2*wait, lastRetry) {
-		if w.policy == config.Stop {
+		if w.policy() == config.Stop {
 			w.log.fail(w.sink.err)
 		}
-		w.failing.Store(true)
+		w.progress.failing.Store(true)
 		again := time.NewTimer(wait)
 		select {
 		case <-again.C:
 		case <-w.reopen: // perhaps to a place that has room
-			w.told(w.sink.Reopen())
+			w.report.update(w.sink.Reopen())
 		case c := <-w.changes:
 			c.ready <- prepared{err: w.sink.err}
 		case <-ctx.Done():
@@ -221,64 +214,41 @@ func (w *writer) flush(ctx context.Context) {
 		}
 		again.Stop()
 	}
-	w.failing.Store(false)
+	w.progress.failing.Store(false)
 }
 
 // try writes the batch once and passes on the connections whose records are written.
 func (w *writer) try() error {
-	w.since.Store(time.Now().UnixNano())
+	w.progress.began.Store(time.Now().UnixNano())
 	err := w.sink.Flush()
-	w.since.Store(0)
-	w.told(err)
+	w.progress.began.Store(0)
+	w.report.update(err)
 	if err == nil || !w.sink.keep {
-		w.waiting.Add(-w.taken)
-		w.taken = 0
+		w.progress.waiting.Add(-w.batch.records)
+		w.batch.records = 0
 	}
 	if err == nil {
-		for _, i := range w.batch {
+		for _, i := range w.batch.established {
 			if i.unwritten == nil || i.unwritten.Add(-1) == 0 {
 				w.log.passed(i.record)
 			}
 		}
-		clear(w.batch)
-		w.batch = w.batch[:0]
+		clear(w.batch.established)
+		w.batch.established = w.batch.established[:0]
 	}
 	return err
-}
-
-// told lets the program's log know how the sink does.
-func (w *writer) told(err error) {
-	if err != nil {
-		w.report.failed(err)
-	} else {
-		w.report.works()
-	}
-}
-
-// announce tells the sink of a gap once it has what was queued before it, or at the end.
-func (w *writer) announce(end bool) {
-	w.mu.Lock()
-	w.behind--
-	gap := w.gap
-	if w.behind > 0 && !end {
-		gap = loss{}
-	} else {
-		w.gap = loss{}
-	}
-	w.mu.Unlock()
-	w.sink.missed(gap)
 }
 
 // slow is how long a write may take before new connections have to wait.
 const slow = time.Second
 
-// perAttempt is how many items of the queue an attempt takes, until it has its record, where each
-// of its segments is one: a SYN, a SYN-ACK, what ends it, and one that was repeated.
+// perAttempt is how many items of the queue a handshake takes until it has its record, if each
+// of its segments is one: a SYN, a SYN-ACK, the last segment, and one that was repeated.
 const perAttempt = 5
 
 // stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no
-// room for their records beside those of the attempts that are open. What is admitted finds room,
-// so that no record of it is lost.
+// room for their records beside those of open handshakes. An admitted connection finds room, so that
+// none of its records is lost.
 func (w *writer) stuck(now time.Time, open int) bool {
 	if !w.gate() {
 		return false
@@ -286,15 +256,16 @@ func (w *writer) stuck(now time.Time, open int) bool {
 	if w.sink.byPacket {
 		open *= perAttempt
 	}
-	since, waiting := w.since.Load(), w.queue.len()
-	return w.failing.Load() || waiting >= w.high || waiting+open >= w.queue.limit || w.ends.len() >= w.high ||
-		since != 0 && now.UnixNano()-since > int64(slow)
+	began, waiting := w.progress.began.Load(), w.queue.len()
+	return w.progress.failing.Load() || waiting >= w.log.o.Queue || waiting+open >= w.queue.limit || w.flows.len() >= w.log.o.Queue ||
+		began != 0 && now.UnixNano()-began > int64(slow)
 }
 
-// stuckError tells what a write that does not end keeps from being written; nil if there is none.
+// stuckError reports how many records a blocked write is holding up, or nil if no write is in
+// progress.
 func (w *writer) stuckError() error {
-	if w.since.Load() == 0 {
+	if w.progress.began.Load() == 0 {
 		return nil
 	}
-	return fmt.Errorf("write log %s: nobody reads it, %d records are lost", w.sink.path, w.waiting.Load())
+	return fmt.Errorf("write log %s: the write does not end, %d records are lost", w.sink.path, w.progress.waiting.Load())
 }

@@ -1,0 +1,56 @@
+package audit
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"syntap/tun/flow"
+)
+
+// flowQueue holds the ends of connections on their way to a writer. No connection waits for them, so
+// they wake the writer once for many.
+type flowQueue struct {
+	ready chan struct{} // holds a token when there are some that the writer does not know of
+	n     atomic.Int64  // written with mu held
+
+	mu   sync.Mutex // guards the two below
+	list []flow.Flow
+	idle []flow.Flow // memory for the next list
+}
+
+func newFlowQueue() *flowQueue { return &flowQueue{ready: make(chan struct{}, 1)} }
+
+// push reports whether there was room: limit is how many may wait.
+func (q *flowQueue) push(f flow.Flow, limit int) bool {
+	q.mu.Lock()
+	n := len(q.list)
+	if n < limit {
+		q.list = append(q.list, f)
+		q.n.Add(1)
+	}
+	q.mu.Unlock()
+	if n == 0 {
+		q.wake()
+	}
+	return n < limit
+}
+
+func (q *flowQueue) len() int { return int(q.n.Load()) }
+
+// wake has the writer look.
+func (q *flowQueue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// take returns the ends that wait; the list is valid until the next call.
+func (q *flowQueue) take() []flow.Flow {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.list
+	q.n.Store(0)
+	q.list, q.idle = q.idle[:0], taken
+	return taken
+}
