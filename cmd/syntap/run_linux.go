@@ -65,7 +65,7 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	defer stop()
 	service := app.Service{
 		Config: c, StateDir: stateDir(os.Getenv), Log: handshakes, Logger: log,
-		Notify: app.NewNotifier(os.Getenv), Again: again,
+		Notify: app.NewNotifier(), Again: again,
 		Reload: app.Reload{Requests: reloadRequests(ctx, stop), Load: load},
 	}
 	return service.Run(ctx)

@@ -5,37 +5,29 @@ package app
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Notifier tells the service manager how the program is: that it is ready, alive, reloading, about
-// to stop (sd_notify(3)).
+// Notifier reports the state of the program to the service manager that the environment names, if
+// any: ready, alive, reloading, about to stop (sd_notify(3)).
 type Notifier struct {
-	socket   string        // "" = there is no service manager
-	watchdog time.Duration // it expects a sign of life that often; 0 = never
+	watchdog time.Duration // the longest time between two signs of life; 0 = none is expected
 }
 
-// NewNotifier returns a notifier for the service manager that the environment names, if any.
-func NewNotifier(getenv func(string) string) *Notifier {
-	n := &Notifier{socket: getenv("NOTIFY_SOCKET")}
-	if us, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64); err == nil && us > 0 {
-		n.watchdog = time.Duration(us) * time.Microsecond
+// NewNotifier returns a notifier.
+func NewNotifier() *Notifier {
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err != nil { // the number is malformed: as without a watchdog
+		watchdog = 0
 	}
-	return n
+	return &Notifier{watchdog: watchdog}
 }
 
-// Run says that the program is ready, shows that it is alive until ctx ends, and then says that it
-// stops.
+// Run reports that the program is ready, and alive until ctx ends, and then that it stops.
 func (n *Notifier) Run(ctx context.Context) error {
-	if n.socket == "" {
-		<-ctx.Done()
-		return nil
-	}
-	if err := n.tell("READY=1"); err != nil {
+	if err := notify(daemon.SdNotifyReady); err != nil {
 		return err
 	}
 	var alive <-chan time.Time
@@ -47,43 +39,26 @@ func (n *Notifier) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return n.tell("STOPPING=1")
+			return notify(daemon.SdNotifyStopping)
 		case <-alive:
-			if err := n.tell("WATCHDOG=1"); err != nil {
+			if err := notify(daemon.SdNotifyWatchdog); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// Reload says that the program reloads its config while work does so, and what came of it, in one
-// line.
+// Reload reports that the program reloads its config while work does so, and then the status that
+// work returns, one line.
 func (n *Notifier) Reload(work func() (status string)) error {
-	if n.socket == "" {
-		work()
-		return nil
-	}
-	if err := n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds())); err != nil {
+	if err := notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()); err != nil {
 		return err
 	}
-	return n.tell("READY=1\nSTATUS=" + work())
+	return notify(daemon.SdNotifyReady + "\nSTATUS=" + work())
 }
 
-// monotonic returns the clock that a service manager compares with its own.
-func monotonic() time.Duration {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // fails only without that clock
-	return time.Duration(now.Nano())
-}
-
-func (n *Notifier) tell(state string) error {
-	// net takes a leading "@" for an abstract socket, as systemd does.
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
-	if err != nil {
-		return fmt.Errorf("notify service manager: %w", err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte(state)); err != nil {
+func notify(state string) error {
+	if _, err := daemon.SdNotify(false, state); err != nil {
 		return fmt.Errorf("notify service manager: %w", err)
 	}
 	return nil
