@@ -153,7 +153,7 @@ func (f *logFlags) query(now time.Time) (q query.Query, err error) {
 }
 
 func outcomeWords() (words []string) {
-	for _, o := range []tap.Outcome{tap.Established, tap.Refused, tap.Unreachable, tap.Denied, tap.Aborted, tap.NoReply, tap.HalfOpen} {
+	for _, o := range tap.Outcomes() {
 		words = append(words, string(o))
 	}
 	return words

@@ -18,7 +18,7 @@ const configs = "../../../configs/"
 func TestConfigsNameMetrics(t *testing.T) {
 	t.Parallel()
 	descs := make(chan *prometheus.Desc, 100)
-	newCollector(nil).Describe(descs)
+	newCollector(&Server{handshakes: newHistogram("handshake_seconds", ""), dials: newHistogram("dial_seconds", "")}).Describe(descs)
 	close(descs)
 	known := make(map[string]bool)
 	for desc := range descs {

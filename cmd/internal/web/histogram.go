@@ -1,44 +1,11 @@
 package web
 
-import (
-	"sync/atomic"
-	"time"
+import "github.com/prometheus/client_golang/prometheus"
 
-	"github.com/prometheus/client_golang/prometheus"
-)
+// buckets are the upper bounds of the histograms in seconds: from a local network to a dial that
+// takes its whole time.
+var buckets = []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
-// bounds are the upper ends of the histograms' buckets: from a local network to a patient dial.
-var bounds = [...]time.Duration{
-	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
-	1 * time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
-	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
-	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	1 * time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
-}
-
-// histogram counts durations on the packet path: two additions each, no lock.
-type histogram struct {
-	counts [len(bounds) + 1]atomic.Uint64 // not cumulative; the last is for what exceeds all bounds
-	sum    atomic.Int64                   // nanoseconds
-}
-
-func (h *histogram) observe(d time.Duration) {
-	i := 0
-	for i < len(bounds) && d > bounds[i] {
-		i++
-	}
-	h.counts[i].Add(1)
-	h.sum.Add(int64(d))
-}
-
-// metric returns what has been counted so far.
-func (h *histogram) metric(desc *prometheus.Desc) prometheus.Metric {
-	cumulative := make(map[float64]uint64, len(bounds))
-	var count uint64
-	for i, bound := range bounds {
-		count += h.counts[i].Load()
-		cumulative[bound.Seconds()] = count
-	}
-	count += h.counts[len(bounds)].Load()
-	return prometheus.MustNewConstHistogram(desc, count, time.Duration(h.sum.Load()).Seconds(), cumulative)
+func newHistogram(name, help string) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "syntap", Name: name, Help: help, Buckets: buckets})
 }

@@ -24,7 +24,7 @@ type collector struct {
 	s *Server
 
 	build, start                           *prometheus.Desc
-	handshakes, handshakeTime, dialTime    *prometheus.Desc
+	handshakes                             *prometheus.Desc
 	frames, bytes, drops, failures         *prometheus.Desc
 	flows, halfOpen                        *prometheus.Desc
 	memoryHeld, memoryKept, memoryLimit    *prometheus.Desc
@@ -37,38 +37,38 @@ func newCollector(s *Server) *collector {
 		return prometheus.NewDesc("syntap_"+name, help, labels, nil)
 	}
 	return &collector{
-		s:             s,
-		build:         desc("build_info", "Version of the program.", "version"),
-		start:         desc("start_time_seconds", "When the router started, as Unix time."),
-		handshakes:    desc("handshakes_total", "TCP handshakes recorded.", "outcome"),
-		handshakeTime: desc("handshake_seconds", "SYN to third segment of established connections."),
-		dialTime:      desc("dial_seconds", "Time to connect to the far side, of dials that did."),
-		frames:        desc("tun_frames_total", "Frames that crossed the TUN; one may hold many segments.", "direction"),
-		bytes:         desc("tun_bytes_total", "Bytes of the frames that crossed the TUN.", "direction"),
-		drops:         desc("drops_total", "Frames not carried on.", "reason"),
-		failures:      desc("local_failures_total", "Failures of host sockets on this host.", "errno"),
-		flows:         desc("flows", "Flows at present.", "proto"),
-		halfOpen:      desc("half_open", "Handshakes that wait for their third segment at present."),
-		memoryHeld:    desc("memory_held_bytes", "What connections hold at present, in the program and in the kernel's sockets."),
-		memoryKept:    desc("memory_reserved_bytes", "What is set aside for connections at present."),
-		memoryLimit:   desc("memory_limit_bytes", "What may be set aside for connections, limits.memory."),
-		mssRewrites:   desc("mss_rewrites_total", "Segments whose MSS option a rule has changed.", "packet"),
-		dfRewrites:    desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
-		records:       desc("log_records_total", "Records handed to the sinks of the handshake log."),
-		lost:          desc("log_lost_total", "Records missing in the handshake log.", "reason"),
-		subscribers:   desc("event_subscribers", "Subscribers of /api/events at present."),
-		owners:        desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
+		s:           s,
+		build:       desc("build_info", "Version of the program.", "version"),
+		start:       desc("start_time_seconds", "When the router started, as Unix time."),
+		handshakes:  desc("handshakes_total", "TCP handshakes recorded.", "outcome"),
+		frames:      desc("tun_frames_total", "Frames that crossed the TUN; one may hold many segments.", "direction"),
+		bytes:       desc("tun_bytes_total", "Bytes of the frames that crossed the TUN.", "direction"),
+		drops:       desc("drops_total", "Frames not carried on.", "reason"),
+		failures:    desc("local_failures_total", "Failures of host sockets on this host.", "errno"),
+		flows:       desc("flows", "Flows at present.", "proto"),
+		halfOpen:    desc("half_open", "Handshakes that wait for their third segment at present."),
+		memoryHeld:  desc("memory_held_bytes", "What connections hold at present, in the program and in the kernel's sockets."),
+		memoryKept:  desc("memory_reserved_bytes", "What is set aside for connections at present."),
+		memoryLimit: desc("memory_limit_bytes", "What may be set aside for connections, limits.memory."),
+		mssRewrites: desc("mss_rewrites_total", "Segments whose MSS option a rule has changed.", "packet"),
+		dfRewrites:  desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
+		records:     desc("log_records_total", "Records handed to the sinks of the handshake log."),
+		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
+		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
+		owners:      desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.build, c.start, c.handshakes, c.handshakeTime, c.dialTime, c.frames, c.bytes, c.drops, c.failures,
+		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
 		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
 	} {
 		ch <- desc
 	}
+	c.s.handshakes.Describe(ch)
+	c.s.dials.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -88,8 +88,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.build, 1, now.Version)
 	gauge(c.start, float64(now.Started.UnixMilli())/1000)
 	counters(c.handshakes, now.Handshakes)
-	ch <- c.s.handshakes.metric(c.handshakeTime)
-	ch <- c.s.dials.metric(c.dialTime)
+	c.s.handshakes.Collect(ch)
+	c.s.dials.Collect(ch)
 	for direction, traffic := range map[string]Traffic{"outbound": now.Outbound, "inbound": now.Inbound} {
 		counter(c.frames, traffic.Frames, direction)
 		counter(c.bytes, traffic.Bytes, direction)

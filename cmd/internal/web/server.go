@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"syntap/tap"
 )
 
@@ -46,8 +48,8 @@ type Server struct {
 	running  atomic.Bool
 
 	recent      ring
-	handshakes  histogram
-	dials       histogram
+	handshakes  prometheus.Histogram
+	dials       prometheus.Histogram
 	subscribers crowd
 	listings    crowd
 }
@@ -61,6 +63,8 @@ func Listen(address string, o Options) (*Server, error) {
 	}
 	return &Server{
 		o: o, started: time.Now(), recent: newRing(recentRecords),
+		handshakes:  newHistogram("handshake_seconds", "SYN to third segment of established connections."),
+		dials:       newHistogram("dial_seconds", "Time to connect to the far side, of dials that did."),
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
 		subscribers: crowd{max: maxSubscribers, maxOfPeer: maxSubscribersOfPeer},
 		listings:    crowd{max: maxListings, maxOfPeer: maxListingsOfPeer},
@@ -82,10 +86,10 @@ func (s *Server) Close() error {
 // changed any more.
 func (s *Server) Record(r *tap.Record) {
 	if r.Outcome == tap.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
-		s.handshakes.observe(r.SYNACKDelay + r.ACKDelay)
+		s.handshakes.Observe((r.SYNACKDelay + r.ACKDelay).Seconds())
 	}
 	if u := r.Upstream; u != nil && u.Error == "" && r.Outcome != tap.Denied {
-		s.dials.observe(u.DialTime)
+		s.dials.Observe(u.DialTime.Seconds())
 	}
 	s.recent.add(r)
 }
