@@ -8,7 +8,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// String says what the rule does, as it was understood.
+// String describes the rule in a sentence, as it was understood.
 func (r MSSRule) String() string {
 	action := "MSS as it is"
 	switch {
@@ -26,7 +26,7 @@ func (r MSSRule) String() string {
 	return r.Match.describe("SYN", "SYN-ACK", "SYN and SYN-ACK") + ": " + action
 }
 
-// String says what the rule does, as it was understood.
+// String describes the rule in a sentence, as it was understood.
 func (r DFRule) String() string {
 	action := map[packet.DF]string{
 		packet.PreserveDF: "DF as it is",
@@ -38,7 +38,7 @@ func (r DFRule) String() string {
 	return r.Match.describe("outbound packets", "inbound packets", "packets") + ": " + action
 }
 
-// describe lists what m asks of a packet, beginning with the word for its direction.
+// describe lists the conditions of m, beginning with the word for its direction.
 func (m Match) describe(outbound, inbound, both string) string {
 	words := []string{both}
 	if m.Direction == packet.Outbound {

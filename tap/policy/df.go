@@ -55,9 +55,8 @@ func (r *Rules) RewriteDF(p *Packet) (Rewrite, Verdict) {
 	return Rewrite{What: "df", From: int(from), To: int(to), Rule: c.number}, Pass
 }
 
-// UpstreamDF returns what the host socket of a flow is to do about the don't-fragment bit
-// (IP_MTU_DISCOVER). packet.PreserveDF leaves it to the kernel. A flow without ports has the port
-// 0.
+// UpstreamDF returns the policy for the don't-fragment bit of a flow's host socket
+// (IP_MTU_DISCOVER). PreserveDF leaves the bit to the kernel. A flow without ports has the port 0.
 func (r *Rules) UpstreamDF(client, server netip.AddrPort) packet.DF {
 	if c := r.df.find(client, server, packet.Outbound); c != nil {
 		return c.rule.Policy

@@ -1,65 +1,65 @@
 // Package policy holds the rules for the MSS option and the don't-fragment bit, compiled, and
-// applies them to the header bytes of one packet. It knows nothing of flows: the tap asks it about
-// packets, the router about its host sockets.
+// applies them to the headers of one packet. It knows no flows: the tap calls it for packets, the
+// router for its host sockets.
 //
 // # Theory of operation
 //
-// [Compile] turns the rules of a config into [Rules], which never change: whoever reloads a config
-// compiles new ones and swaps the pointer. In each of the two lists the first rule that matches
-// decides, also when it says that nothing is to be done. A rule matches by client, server, server
-// port, family and direction; client and server keep their names in both directions. What an
-// earlier rule matches entirely never applies ([Rules.ShadowedMSS], [Rules.ShadowedDF]).
+// [Compile] turns the rules of a config into [Rules], which never change: to reload a config,
+// compile new ones and swap the pointer. In each of the two lists the first rule that matches
+// decides, also if it leaves the packet as it is. A rule matches by client, server, server port,
+// family and direction; client and server keep their names in both directions. A rule never applies
+// if an earlier one shadows it, that is matches every packet that it matches
+// ([Rules.ShadowedMSS], [Rules.ShadowedDF]).
 //
-// [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet, and where there is
-// no df rule [Rules.HasDF] is all that a packet costs. Both change bytes in place, report each
-// change as a [Rewrite], and leave it to the caller to drop and to answer: they return a [Verdict].
-// They allocate nothing while the caller's slice for the changes has room.
+// [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet; without a df rule
+// [Rules.HasDF] is the only cost of a packet. Both change bytes in place and report each change as a
+// [Rewrite]. They leave it to the caller to drop and to answer, and return a [Verdict]. They
+// allocate nothing while the caller's slice for the changes has room.
 //
-// A router that terminates has two legs, and a clamp on the client's cures nothing on the other.
-// [Rules.UpstreamMSS] and [Rules.UpstreamDF] say what the same rules mean for the host socket of a
-// flow.
+// A router that terminates connections has two legs, and a clamp on the client's leg has no effect
+// on the other. [Rules.UpstreamMSS] and [Rules.UpstreamDF] apply the same rules to the host socket
+// of a flow.
 //
-// Checksums are updated incrementally (RFC 1624), so one that was wrong stays wrong. In a frame
-// whose checksum the kernel has left to us the field holds the sum of the pseudo-header, which
-// changes with the length of the segment only.
+// Checksums are updated incrementally (RFC 1624), so a wrong one stays wrong. If the kernel has left
+// the checksum of a frame to the receiver, the field holds the sum of the pseudo-header, which
+// changes only with the length of the segment.
 //
 // # MSS
 //
-// The model is Linux's TCPMSS target (net/netfilter/xt_TCPMSS.c), and a test compares the bytes
-// with what a kernel makes of them. The value is never raised. A number is the same for IPv4 and
-// IPv6; the path MTU is the least of the TUN's and the path's, less 40 or 60 bytes. A missing
-// option is added as the first one, if the rule asks for that, the segment has no payload and its
-// header stays within 60 bytes: then the sender would have assumed 536 or 1220 (RFC 9293 §3.7.1),
-// so the option says the clamp or that, whichever is less.
+// The model is Linux's TCPMSS target (net/netfilter/xt_TCPMSS.c), and a test compares the packets
+// with those of a kernel. The value is never raised. A number is the same for IPv4 and IPv6; the
+// path MTU is the lesser of the TUN's and the path's, and gives the MSS of [packet.MTU.MSS]. A
+// missing option is added as the first one, if the rule says so, the segment has no payload and its
+// header stays within 60 bytes. Without the option the sender would have assumed 536 or 1220
+// (RFC 9293 §3.7.1), so the added one has the lesser of that and the clamp.
 //
-// The list of options is walked as Linux does, on behind what ends it for a receiver: what stands
-// there is padding to a receiver that stops, and one that reads on finds no larger value either. A
-// rule can have malformed lists dropped instead: an option with a length below 2 or beyond the
-// header. An MSS option of another length than 4 is no such thing; receivers skip it, and so do the
-// rules.
+// The list of options is walked as Linux does, past the end of the list as most receivers read it.
+// Bytes behind that end are padding to them, and a receiver that reads on finds no larger value
+// either. With Malformed = Drop a rule drops lists with an option whose length is below 2 or ends
+// beyond the header. An MSS option whose length is not 4 is not malformed; receivers skip it, and so
+// do the rules.
 //
-// What differs from Linux 6.18, and why:
+// Differences from Linux 6.18:
 //
-//   - Every MSS option is clamped, Linux clamps the first. Which one of several counts is
-//     undefined, and Linux and BSD take the last.
-//   - The checksum is right where the value stands at an odd offset, as behind one NOP. Linux
-//     computes it as if the offset were even, in TCPMSS and in nft, and the receiver drops such a
-//     SYN.
+//   - Every MSS option is clamped, Linux clamps the first. It is undefined which of several counts;
+//     Linux and BSD take the last.
+//   - The checksum is right if the value stands at an odd offset, as behind one NOP. Linux computes
+//     it as if the offset were even, in TCPMSS and in nft, and the receiver drops such a SYN.
 //   - No fragment is touched. Linux leaves later ones alone, but rewrites a first fragment that
 //     holds the header.
-//   - A segment whose data offset cannot be passes as it is, because the tap refuses it anyway.
-//     Linux drops it. It also drops a segment when the path MTU has no room for more than headers;
-//     here that is no bound.
+//   - A segment with an impossible data offset passes as it is, because the tap refuses it anyway.
+//     Linux drops it. Linux also drops a segment if the path MTU has no room for payload; here that
+//     sets no bound.
 //
 // The statement "tcp option maxseg size set" of nft differs from TCPMSS itself: it adds no option,
 // and looks at the first MSS option whatever its length.
 //
 // # DF
 //
-// Set and clear do the same to every IPv4 packet: TCP, UDP, ICMP, fragments, super-segments, whose
-// pieces inherit the bit. A packet without the bit may be fragmented on its way, and pieces are put
-// together by their identification, so where clearing finds the zero that senders use along with DF
-// it draws another (RFC 6864 §4.1). Fragments keep theirs.
+// Set and clear apply to every IPv4 packet: TCP, UDP, ICMP, fragments, and GSO packets, whose
+// packets inherit the bit. A packet without the bit may be fragmented on its way, and receivers
+// match fragments by identification. Senders set it to zero along with DF, so clearing the bit draws
+// another (RFC 6864 §4.1). Fragments keep theirs.
 //
 // Enforce is set, and fragments of the client are refused: the first one with the verdict [TooBig],
 // the others with [Drop], because only a first fragment may be answered (RFC 1122 §3.2.2). Later

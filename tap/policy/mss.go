@@ -57,8 +57,8 @@ func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() int) ([]Rew
 	return done, Pass
 }
 
-// limit returns what a rule allows the MSS to be between hosts of the client's family. It reports
-// false when the rule sets no bound, or the MTU leaves no room for a segment.
+// limit returns the bound that a rule sets on the MSS between hosts of the client's family. It
+// reports false if the rule sets none, or if the MTU leaves no room for payload.
 func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss uint16, ok bool) {
 	if rule.Clamp != ClampPMTU {
 		return uint16(rule.Clamp), rule.Clamp != ClampOff
@@ -75,8 +75,8 @@ func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss
 
 // clamp lowers every MSS option above limit. found tells whether there was any option.
 //
-// It walks the list as Linux does (net/netfilter/xt_TCPMSS.c), past what ends the list for most
-// receivers: an end-of-list option, a length that cannot be.
+// It walks the list as Linux does (net/netfilter/xt_TCPMSS.c): an end-of-list option or an
+// impossible length, which end the list for most receivers, do not end the walk.
 func (p *Packet) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
 	for i := 0; i+lenMSS <= len(options); {
 		kind, length := options[i], int(options[i+1])
@@ -95,7 +95,7 @@ func (p *Packet) clamp(done []Rewrite, options []byte, limit uint16, rule int) (
 	return done, found
 }
 
-// addMSS adds the option where that is possible. Without it the sender would have kept to the
+// addMSS adds the option if that is possible. Without it the sender would have kept to the
 // default value, so a larger one would be a raise.
 func (p *Packet) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
 	mss := min(limit, defaultMSS4)
@@ -128,7 +128,7 @@ func malformed(options []byte) bool {
 }
 
 // UpstreamMSS returns the MSS that the host socket of a flow must not exceed (TCP_MAXSEG), or 0
-// where the kernel decides. The option bounds both ways of that leg, so a rule for either direction
+// if the kernel decides. The option bounds both ways of that leg, so a rule for either direction
 // counts; of two the lower bound. pathMTU is as in RewriteMSS.
 func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() int) int {
 	outbound, inbound := r.mss.find(client, server, packet.Outbound), r.mss.find(client, server, packet.Inbound)

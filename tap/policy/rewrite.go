@@ -2,7 +2,7 @@ package policy
 
 import "strconv"
 
-// Verdict says what is to become of a packet.
+// Verdict says whether a packet passes.
 type Verdict uint8
 
 // The verdicts.
@@ -28,11 +28,11 @@ func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 // Rewrite is one change that a rule has made to a packet. The zero value is none.
 type Rewrite struct {
 	What     string // "mss" or "df"
-	From, To int    // bytes, From being None where the option was missing; of the DF bit 0 or 1
+	From, To int    // bytes, From being None if the option was missing; of the DF bit 0 or 1
 	Rule     int    // number of the rule, from 1
 }
 
-// None is what the MSS was rewritten from where a rule has added the option.
+// None stands for the former MSS if a rule has added the option.
 const None = -1
 
 // Words returns From and To for people.

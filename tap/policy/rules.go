@@ -10,9 +10,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// Options are what rules depend on besides themselves.
+// Options hold the inputs of rules that stand in no rule.
 type Options struct {
-	// MTU of the TUN, an upper bound of every path MTU; 0 means that there is none.
+	// MTU of the TUN, an upper bound of every path MTU; 0 sets no bound.
 	MTU int
 	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
 	RandomID func() uint16
@@ -68,8 +68,7 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 // HasMSS reports whether there is any mss rule.
 func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
 
-// HasDF reports whether there is any df rule. It is the one test that each packet costs where there
-// is none.
+// HasDF reports whether there is any df rule. Without one this test is the only cost of a packet.
 func (r *Rules) HasDF() bool { return len(r.df) > 0 }
 
 // MSSUse returns each mss rule with the number of segments that it has changed or dropped.
