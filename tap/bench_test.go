@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/tuntest"
 )
@@ -34,7 +35,7 @@ func dataSegment(s tuntest.TCP) tuntest.Frame {
 // BenchmarkDataSegment measures what a segment of a connection without an open attempt costs: parse
 // and test.
 func BenchmarkDataSegment(b *testing.B) {
-	for name, s := range map[string]tuntest.TCP{"IPv4": testSYN(), "IPv6": testSYN6()} {
+	for name, s := range map[string]tuntest.TCP{"IPv4": taptest.SYN(), "IPv6": taptest.SYN6()} {
 		b.Run("outbound/"+name, func(b *testing.B) {
 			f := dataSegment(s)
 			tap := Wrap(&memLink{}, Options{})
@@ -97,7 +98,7 @@ func BenchmarkHandshake(b *testing.B) {
 func handshakeFrames() [][]byte {
 	options := []byte{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7}
 	stamp := []byte{1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 3}
-	c, s := testClient, testServer
+	c, s := taptest.Client, taptest.Server
 	return [][]byte{
 		tuntest.TCP{Src: c, Dst: s, Seq: 1000, Flags: tuntest.SYN, Window: 64240, Options: options}.Packet(),
 		tuntest.TCP{Src: s, Dst: c, Seq: 5000, Ack: 1001, Flags: tuntest.SYN | tuntest.ACK, Window: 65160, Options: options}.Packet(),
@@ -106,7 +107,7 @@ func handshakeFrames() [][]byte {
 }
 
 func TestAllocations(t *testing.T) {
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		f := dataSegment(s)
 		tap := Wrap(&repeatLink{frame: f}, Options{})
 		read := newFrame()

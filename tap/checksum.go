@@ -1,8 +1,6 @@
 package tap
 
 import (
-	"encoding/binary"
-
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -15,7 +13,7 @@ func (s *segment) verify(f *tun.Frame) bool {
 	}
 	off := &f.Offload
 	if off.Flags&tun.NeedsCsum != 0 {
-		s.partial = true
+		s.Partial = true
 		return int(off.CsumStart) == s.Offset && off.CsumOffset == packet.TCPChecksum
 	}
 	if off.Flags&tun.DataValid != 0 {
@@ -23,10 +21,4 @@ func (s *segment) verify(f *tun.Frame) bool {
 	}
 	off.Flags |= tun.DataValid
 	return s.ChecksumOK(f.Head, f.Body)
-}
-
-// finishChecksum does in a TCP header without payload what NeedsCsum leaves undone: the field holds
-// the sum of the pseudo-header.
-func finishChecksum(h []byte) {
-	binary.BigEndian.PutUint16(h[packet.TCPChecksum:], ^packet.Checksum(h, 0))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -14,7 +15,7 @@ import (
 
 func TestDialDone(t *testing.T) {
 	t.Parallel()
-	up := flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: testServer, DialTime: 3 * time.Millisecond}
+	up := flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.1:5555"), Remote: taptest.Server, DialTime: 3 * time.Millisecond}
 	failed := func(errno string, a flow.Answer) flow.Dial {
 		u := up
 		u.Error = errno
@@ -45,7 +46,7 @@ func TestDialDone(t *testing.T) {
 			w.tap.DialDone(tt.dial)
 			w.mustPlay(tt.then)
 			w.tap.Flush()
-			if diff := cmp.Diff(&tt.dial.Upstream, w.rec.records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(&tt.dial.Upstream, w.rec.Records[0].Upstream, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("upstream (-want +got):\n%s", diff)
 			}
 			w.wantRecords(tt.want)
@@ -97,7 +98,7 @@ func TestAbortedWhileDialling(t *testing.T) {
 	w := newWorld(t, Options{TCPFlows: 1})
 	w.mustPlay("> S 1000\n> R 1001")
 	w.wantRecords("aborted by client 1000: S R")
-	other := testSYN()
+	other := taptest.SYN()
 	other.Src = netip.AddrPortFrom(other.Src.Addr(), 9)
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
 		t.Errorf("another SYN while dialling: reason %q, want tcp_flows", reason)
@@ -111,7 +112,7 @@ func TestAbortedWhileDialling(t *testing.T) {
 func TestDialDoneIPv6(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{})
-	s := testSYN6()
+	s := taptest.SYN6()
 	w.send(tuntest.Frame{Data: s.Packet()})
 	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: s.Src, Server: s.Dst, ISN: s.Seq}, Answer: flow.Denied})
 	w.wantRecords("denied 1000: S")
@@ -123,7 +124,7 @@ func TestStaleDial(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.mustPlay("> S 1000\n> S 2000")
 	w.tap.DialDone(dialled(1000, flow.Denied))
-	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: testServer, Server: testClient}, Answer: flow.Denied})
+	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: taptest.Server, Server: taptest.Client}, Answer: flow.Denied})
 	w.wantRecords("no_reply 1000: S")
 	w.mustPlay("< SA 5000 2001\n> A 2001 5001")
 	w.wantRecords("established 2000/5000: S SA A")
@@ -160,9 +161,9 @@ func TestForget(t *testing.T) {
 // answer, says that it is not.
 func TestForgottenConnection(t *testing.T) {
 	t.Parallel()
-	second := testSYN()
+	second := taptest.SYN()
 	second.Seq = 2000
-	icmp := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: second.Packet()}.Packet()
+	icmp := tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1, Payload: second.Packet()}.Packet()
 	for _, tt := range []struct {
 		name   string
 		answer func(w *world)
@@ -178,13 +179,13 @@ func TestForgottenConnection(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, Options{})
-			w.mustPlay(handshake)
+			w.mustPlay(taptest.Handshake)
 			w.wantRecords("established 1000/5000: S SA A")
 			w.mustPlay("> S 2000")
-			shown := len(w.rec.segments)
+			shown := len(w.rec.Segments)
 			tt.answer(w)
 			w.wantRecords(tt.want)
-			if news := len(w.rec.segments) > shown; news != (tt.want != "") {
+			if news := len(w.rec.Segments) > shown; news != (tt.want != "") {
 				t.Errorf("segments were shown: %t, want %t", news, !news)
 			}
 			if n := w.tap.Stats().HalfOpen; n != 0 {
@@ -202,7 +203,7 @@ func TestAbsorbedSYN(t *testing.T) {
 	w.mustPlay("> S 1000")
 	w.wait(15 * time.Second)
 	w.wantRecords("no_reply 1000: S")
-	if n := w.tap.tracker.places(); n != 0 {
+	if n := w.places(); n != 0 {
 		t.Errorf("%d places taken, want 0", n)
 	}
 	w.mustPlay("> S 2000")

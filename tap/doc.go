@@ -1,5 +1,5 @@
-// Package tap sees every TCP handshake of a link, exactly once, and lets nothing open a connection
-// past it.
+// Package tap sees every TCP handshake of a link, exactly once, and lets no connection open past
+// it.
 //
 // A Tap is a tun.Link over a tun.Link. The router reads and writes through it and does not know
 // that it is there:
@@ -8,19 +8,20 @@
 //	             ReadFrame ───►      outbound: from the client, into the router
 //	             ◄─── WriteFrame     inbound: to the client
 //
-// A Tracker alone does the same for the packets of a capture. Both hand out a Record for each
-// attempt to open a connection; to print or to keep it is others' work (tap/tcpdump, tap/capture).
+// It hands out a handshake.Record for each handshake; printing and keeping it is the work of others
+// (tap/tcpdump, tap/capture). A Replay does the same for a capture.
 //
 // # Theory of operation
 //
 // A frame passes these steps:
 //
-//	segment.parse     where the headers are, the flow's key, the numbers; a reason if the router must not have it
-//	segment.verify    checksums, where nobody has verified them (outbound)
+//	tun.Device        parses the headers (tun/packet); a problem is a reason to drop the frame
+//	segment.verify    checksums that nothing has verified yet (outbound)
 //	Tap.admit         may the client send a SYN from that address (outbound)
-//	Tracker.concerns  can the segment matter to an attempt
-//	segment.rewrite   mss and df rules (tap/policy), where there are any
-//	Tracker.track     the rules of attempts: shows segments, reaches verdicts, may refuse the segment
+//	Tracker.Concerns  can the segment matter to a handshake
+//	segment.rewrite   mss and df rules (tap/policy), if there are any
+//	live.track        may the segment pass; between its rules Shard.TrackLocked, the rules of
+//	                  handshakes: shows segments, reaches verdicts
 //
 // Outbound frames are judged before the router gets them, inbound frames before the host does, so
 // the tap's knowledge is never behind: a client cannot acknowledge a SYN-ACK that the tap has not
@@ -41,9 +42,9 @@
 //     wrong.
 //   - SYN-ACKs of a client. The router opens nothing towards clients, so such a segment is a
 //     forgery.
-//   - Whatever a client sends to a flow with an open attempt and is neither a SYN, nor a RST that
-//     counts, nor an acceptable third segment. Netstack's Forwarder would take any segment with an
-//     ACK for the third one. A connection that is established loses nothing by an attempt.
+//   - Segments of a client on a flow with a handshake, except SYNs, RSTs that count, and an
+//     acceptable third segment. Netstack's Forwarder would take any segment with an ACK for the
+//     third one. An established connection loses no segment by a SYN.
 //   - ICMP errors of the client's side about TCP, whose contents netstack believes unchecked (RFC
 //     5927): a forged "unreachable" would end its handshakes. "Fragmentation needed" and "packet
 //     too big" pass, but for those in fragments or behind extension headers: the router compares
@@ -60,43 +61,17 @@
 // Bytes behind the end of an IP packet are cut off. What is not TCP is none of the tap's business
 // but for df rules.
 //
-// # Attempts and their rules
+// # Live rules
 //
-// An attempt begins with a SYN; the client is who sent it. It is identified by the four-tuple and
-// the client's number (Key). The rules use these names, all modulo 2^32:
+// Package handshake has the rules of handshakes; live adds those of a router that dials before it
+// answers (live.go):
 //
-//	ISS     the SYN's number
-//	c_end   ISS + 1 + data on the SYN (RFC 7413)
-//	IRS     the number of the first acceptable SYN-ACK: ISS < ack <= c_end
-//	c_next  its acknowledgment: what the server expects next
-//	s_end   IRS + 1 + data on the SYN-ACK
-//	s_next  s_end + what else the server has sent already
-//
-// The third segment has IRS < ack <= s_next and ISS < seq <= c_end; it may carry data or FIN, and
-// it may be any later one with that seq when the first was lost. A RST counts when its number is
-// exact (RFC 5961): ISS+1 or c_next from the client, s_end or s_next from the server, and from a
-// server that has not answered yet any that acknowledges the SYN. The diagram above Tracker has the
-// rest. What is peculiar:
-//
-//   - The same SYN again is a retransmission, one with another number a new attempt.
-//   - Between SYN-ACK and third segment a SYN with another number changes nothing (RFC 5961 §4):
-//     the server answers it with a challenge ACK, and a client that has given the first number up
-//     resets that. The SYN counts when it comes again after the end, when the server answers it
-//     with SYN-ACK or RST, or when the router dials for it.
-//   - A SYN-ACK that acknowledges something else is shown and changes nothing; a second one with
-//     another number likewise.
-//   - After established a SYN is tentative: the peer usually answers with a challenge ACK, and
-//     there was no attempt. It becomes one when it is answered as a SYN, or dialled for. So
-//     established flows are remembered until they close, at most Options.TCPFlows of them. In a
-//     capture two FINs or a RST close one. Live that is for the router to say (Forget): it knows
-//     which numbers count, and whoever knows the 4-tuple alone can do nothing (RFC 5961).
-//   - The same SYN again, after it was refused or found unreachable, makes no second record unless
-//     a SYN-ACK comes of it: some clients send it several times for one connect.
-//   - Retransmissions make times ambiguous; those are then unknown (Karn, RFC 6298 §3).
-//
-// Live, segments have directions: SYNs count outbound only, SYN-ACKs inbound only. A capture has
-// none; there the two ends of a key are in order, SYNs of both mean a simultaneous open, and flows
-// of different VLANs differ.
+//   - SYNs count outbound only, SYN-ACKs inbound only.
+//   - The router says when a connection is over (Forget): it knows which numbers count. A RST or
+//     FIN of a client that does not know them changes nothing (RFC 5961).
+//   - DialDone says how a dial ended, which decides between unreachable and denied. It also
+//     confirms a SYN on a connection that the router has forgotten, and one that was challenged.
+//   - A third segment without the timestamps that were agreed on completes nothing (RFC 7323 §3.2).
 //
 // # Rewriting
 //
@@ -116,42 +91,27 @@
 //
 // # Time, and the router's part
 //
-// A capture knows no timeouts: what is open ends with Tracker.Flush. Live, Tap.Run ends an attempt
-// as half_open Options.Timeout after its SYN-ACK. One without an answer ends when the router says
-// how its dial ended (DialDone), which also decides between unreachable and denied; if the router
-// never says, it ends as no_reply after both timeouts.
+// Tap.Run ends a handshake as half_open Options.Timeout after its SYN-ACK. One without an answer
+// ends with its dial (DialDone); if the router never says how that ended, it ends as no_reply after
+// both timeouts.
 //
-// A verdict does not always mean that the router is done. It may be dialling, or its endpoint may
-// wait for a third segment. Such a flow is held: nothing that could complete it passes, until a
-// RST, DialDone or Forget frees it, or netstack must have given up by itself.
+// After a verdict the router may still be dialling, or its endpoint may wait for a third segment.
+// Such a flow is held: no segment that could complete it passes until a RST, DialDone or Forget
+// frees it, or netstack must have given up by itself.
 //
-// # The table
+// # Limits of the table
 //
-// Flows are sharded by a seeded hash. Every class of flows has a list in each shard; since all its
-// members live equally long, the list is in the order of their deadlines, and expiry and eviction
-// cost the same however many there are. Live, attempts, held and established flows together are
-// limited in number, and for each client (Options.TCPFlows, TCPFlowsPerSource, sources.go): a SYN
-// over the limit is dropped, for the client to send again. In a capture attempts are
-// (Options.HalfOpen), and the oldest one ends early.
+// Handshakes, held flows and connections together are limited in number, and for each client
+// (Options.TCPFlows, TCPFlowsPerSource, sources.go): a SYN over the limit is dropped, for the
+// client to send again. No flow is evicted for another one.
 //
-// Nearly all segments belong to flows without an open attempt. For those a filter, an array of
-// counters indexed by the flow's hash, answers with one load that nothing is to be done: no lock,
-// no allocation, no clock.
+// # Locks
 //
-// Locks: a shard's mu, and under it that of table.sources. Neither is held while a function of
-// Options is called: events are queued in the shard, and whoever holds its delivering flag calls
-// the functions, in order.
+// A shard's lock (package handshake), and under it that of sources. Functions of Options that
+// receive records and segments are called without either.
 //
-// # Memory of a record
+// # Not supported
 //
-// An attempt and its record are one allocation: offers, upstream, the first four segments and 256
-// bytes of their headers. Shown segments are copied, headers only, as they stand on the TUN; where
-// the sender left the checksum to others it is completed in the copy. Of a segment repeated without
-// end 64 are kept.
-//
-// # Limits
-//
-// Connections that exist only after reassembly are not seen in captures, and not possible live.
-// T/TCP is judged as TCP. A flow that was established before the tap began, or that
-// Options.TCPFlows made it forget, is unknown: a SYN on it is an ordinary attempt.
+// Connections that exist only after reassembly are not possible. A connection that was open before
+// the tap is unknown: a SYN on it is an ordinary handshake.
 package tap

@@ -3,22 +3,21 @@ package tap
 import (
 	"context"
 	"time"
-)
 
-// givesUp is when netstack forgets an attempt by itself that never got its third segment: 127 s
-// after its SYN-ACK.
-const givesUp = 130 * time.Second
+	"syntap/tap/handshake"
+)
 
 // tick is how late a timeout may come.
 const tick = time.Second
 
-// Run ends attempts whose time is over, until ctx is cancelled. While no attempt is open it sleeps.
+// Run ends handshakes whose time is over, until ctx is cancelled. It waits for a SYN while no flow
+// has a deadline.
 func (t *Tap) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.tracker.wake:
+		case <-t.live.begun:
 		}
 		if err := t.runTimers(ctx); err != nil {
 			return nil
@@ -26,14 +25,14 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 }
 
-// runTimers returns when nothing is left to expire. A tick that comes late tells that this process
-// has not run, because the machine was busy, asleep or stopped: what came meanwhile is read before
-// anything is given up.
+// runTimers returns when no flow is left to expire. A late tick shows that this process has not
+// run, because the machine was busy, asleep or stopped: then packets that came meanwhile are read
+// before a handshake is given up.
 func (t *Tap) runTimers(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	last := time.Now()
-	for t.tracker.timed() {
+	for t.live.timed() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -45,34 +44,14 @@ func (t *Tap) runTimers(ctx context.Context) error {
 				ticker.Reset(tick)
 				continue
 			}
-			t.tracker.expire(t.now())
+			t.live.Expire(t.now())
 		}
 	}
 	return nil
 }
 
 // timed reports whether a flow has a deadline.
-func (t *table) timed() bool {
-	return t.places()+t.count[silent].Load()+t.count[told].Load() > 0
-}
-
-// expire ends what was due at now.
-func (t *Tracker) expire(now time.Time) {
-	for i := range t.shards {
-		sh := &t.shards[i]
-		sh.mu.Lock()
-		for _, c := range []class{opening, answered, held, silent, told} {
-			for f := sh.lists[c].first; f != nil && !now.Before(f.deadline); f = sh.lists[c].first {
-				if f.attempt == nil {
-					t.move(sh, f, absent, now)
-					continue
-				}
-				if f.router == dialling { // no longer, after so long
-					f.router = idle
-				}
-				t.finish(sh, f, f.attempt.unanswered(), now)
-			}
-		}
-		t.deliver(sh)
-	}
+func (l *live) timed() bool {
+	return l.HalfOpen()+l.Count(handshake.StateHeld)+l.Count(handshake.StateUnanswered)+
+		l.Count(handshake.StateClosed) > 0
 }

@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -16,10 +19,10 @@ import (
 // captured packet.
 func FuzzFrame(f *testing.F) {
 	for _, b := range [][]byte{
-		testSYN().Packet(), testSYN6().Packet(),
-		chain(testSYN6().Packet(), hopByHop, destOptions, routing, atomicPiece),
-		chain(testSYN6().Packet(), auth), chain(testSYN6().Packet(), laterPiece),
-		tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Payload: testSYN().Packet()}.Packet(),
+		taptest.SYN().Packet(), taptest.SYN6().Packet(),
+		chain(taptest.SYN6().Packet(), hopByHop, destOptions, routing, atomicPiece),
+		chain(taptest.SYN6().Packet(), auth), chain(taptest.SYN6().Packet(), laterPiece),
+		tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Payload: taptest.SYN().Packet()}.Packet(),
 	} {
 		f.Add(b, uint8(0))
 	}
@@ -29,9 +32,9 @@ func FuzzFrame(f *testing.F) {
 		}
 		captured := b[:len(b)-min(len(b), int(cut))]
 		head := b[:min(len(b), tun.HeadSize)]
-		if s := parseSegment(head, len(b), outbound); s.TCP {
-			a1, b1 := s.key.ends()
-			if b2, a2 := parseSegment(head, len(b), inbound).key.ends(); a1 != a2 || b1 != b2 {
+		if s := parseSegment(head, len(b), packet.Outbound); s.TCP {
+			a1, b1 := s.Flow.Ends()
+			if b2, a2 := parseSegment(head, len(b), packet.Inbound).Flow.Ends(); a1 != a2 || b1 != b2 {
 				t.Errorf("%x: ends %v, %v outbound, %v, %v inbound", b, a1, b1, a2, b2)
 			}
 			if src, dst := s.Ends(head); src != a1 || dst != b1 {
@@ -39,8 +42,8 @@ func FuzzFrame(f *testing.F) {
 			}
 		}
 
-		tr := NewTracker(Options{OnRecord: func(*Record) {}, OnSegment: func(flow.Key, Segment) {}})
-		tr.Observe(epoch, &tcpdump.Packet{Data: captured, Length: len(b)})
+		tr := handshake.NewTracker(handshake.Options{OnRecord: func(*Record) {}, OnSegment: func(flow.Key, Segment) {}})
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: captured, Length: len(b)})
 		tr.Flush()
 
 		w := newWorld(t, Options{})
@@ -95,9 +98,9 @@ func FuzzNetstack(f *testing.F) {
 
 // operate runs one operation of FuzzNetstack.
 func (r *netRouter) operate(op [4]byte) {
-	s := testSYN()
+	s := taptest.SYN()
 	if op[0]&16 != 0 {
-		s = testSYN6()
+		s = taptest.SYN6()
 	}
 	s.Src = netip.AddrPortFrom(s.Src.Addr(), s.Src.Port()+uint16(op[0]>>5&1))
 	s.Flags = op[1]
@@ -133,7 +136,7 @@ func (r *netRouter) operate(op [4]byte) {
 		r.mu.Unlock()
 	case opWait:
 		// Only the tap's clock goes on. Netstack's, by which it gives up after 127 s, does not.
-		if d := time.Duration(op[1]) * time.Second; r.now().Add(d).Before(epoch.Add(2 * time.Minute)) {
+		if d := time.Duration(op[1]) * time.Second; r.now().Add(d).Before(taptest.Epoch.Add(2 * time.Minute)) {
 			r.wait(d)
 		}
 	case opGiveUp:
@@ -163,8 +166,8 @@ func pieces(b []byte, where byte, lastFirst bool) [][]byte {
 		first := tuntest.IP{ID: 7, Fragment: 0x2000}
 		second := tuntest.IP{ID: 7, Fragment: uint16(cut / 8)}
 		all = [][]byte{
-			first.Packet(testClient.Addr(), testServer.Addr(), 6, payload[:cut]),
-			second.Packet(testClient.Addr(), testServer.Addr(), 6, payload[cut:]),
+			first.Packet(taptest.Client.Addr(), taptest.Server.Addr(), 6, payload[:cut]),
+			second.Packet(taptest.Client.Addr(), taptest.Server.Addr(), 6, payload[cut:]),
 		}
 	} else {
 		payload := b[40:]
@@ -172,7 +175,7 @@ func pieces(b []byte, where byte, lastFirst bool) [][]byte {
 		head := b[:40]
 		all = [][]byte{
 			chain(slices.Concat(head, payload[:cut]), firstPiece),
-			chain(slices.Concat(head, payload[cut:]), edit(laterPiece, 3, byte(cut))),
+			chain(slices.Concat(head, payload[cut:]), taptest.Edit(laterPiece, 3, byte(cut))),
 		}
 	}
 	if lastFirst {

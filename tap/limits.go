@@ -1,27 +1,49 @@
 package tap
 
-import "time"
+import (
+	"time"
 
-// SetLimits puts the timeouts and the limits of o in force, for what begins from now on. Nothing
-// ends because a limit is below what there is; an attempt that began with a longer timeout may hold
-// up the expiry of later ones until its own.
-func (t *Tap) SetLimits(o Options) { t.tracker.setLimits(o) }
+	"syntap/tap/handshake"
+)
 
-func (t *Tracker) setLimits(o Options) {
-	setDefault(&o.Timeout, 5*time.Second)
-	setDefault(&o.DialTimeout, 10*time.Second)
-	setDefault(&o.TCPFlows, 16384)
-	setDefault(&o.TCPFlowsPerSource, max(1, o.TCPFlows/4))
-	for i := range t.shards { // whoever reads them has one locked
-		t.shards[i].mu.Lock()
-		defer t.shards[i].mu.Unlock()
+// limits bounds the flows of a live table.
+type limits struct {
+	flows     int // handshakes and connections together
+	perSource int // of one client address
+}
+
+// givesUp is when netstack forgets an endpoint by itself that never got its third segment: 127 s
+// after its SYN-ACK.
+const givesUp = 130 * time.Second
+
+// SetLimits puts the timeouts and the limits of o in force for handshakes that begin from now on.
+// No handshake ends because a limit is below the present number. One that began with a longer
+// timeout may hold up the expiry of later ones until its own.
+func (t *Tap) SetLimits(o Options) {
+	l, table := o.limits()
+	t.live.SetLimits(table, func() { t.live.limits = l })
+}
+
+// limits returns the limits with defaults for zero values.
+func (o *Options) limits() (limits, handshake.Limits) {
+	timeout, dial := orDefault(o.Timeout, 5*time.Second), orDefault(o.DialTimeout, 10*time.Second)
+	flows := orDefault(o.TCPFlows, 16384)
+	var table handshake.Limits
+	table.Lifetime = [handshake.States]time.Duration{
+		handshake.StateSYNSent:     dial + timeout, // the end of the dial ends the handshake earlier
+		handshake.StateSYNReceived: timeout,
+		handshake.StateHeld:        givesUp,
+		handshake.StateUnanswered:  dial,
+		handshake.StateClosed:      dial,
 	}
-	t.o.TCPFlows, t.o.TCPFlowsPerSource = o.TCPFlows, o.TCPFlowsPerSource
-	t.lives = [classes]time.Duration{
-		opening:  o.DialTimeout + o.Timeout, // the end of the dial ends the attempt earlier
-		answered: o.Timeout,
-		held:     givesUp,
-		silent:   o.DialTimeout,
-		told:     o.DialTimeout,
+	table.Capacity[handshake.StateUnanswered] = flows
+	table.Capacity[handshake.StateClosed] = flows
+	return limits{flows: flows, perSource: orDefault(o.TCPFlowsPerSource, max(1, flows/4))}, table
+}
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v <= 0 {
+		return d
 	}
+	return v
 }

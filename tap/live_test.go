@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
 	"syntap/tun/flow"
@@ -23,7 +25,7 @@ import (
 func TestThirdSegment(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, script, want, records string }{
-		{"ordinary", handshake, "pass pass pass", "established 1000/5000: S SA A"},
+		{"ordinary", taptest.Handshake, "pass pass pass", "established 1000/5000: S SA A"},
 		{"ack too low", "> S 1000\n< SA 5000 1001\n> A 1001 5000", "pass pass third_segment", "half_open 1000/5000: S SA"},
 		{"ack too high", "> S 1000\n< SA 5000 1001\n> A 1001 5002", "pass pass third_segment", "half_open 1000/5000: S SA"},
 		{"seq too high", "> S 1000\n< SA 5000 1001\n> A 1002 5001", "pass pass third_segment", "half_open 1000/5000: S SA"},
@@ -44,9 +46,9 @@ func TestThirdSegment(t *testing.T) {
 			"established 1000/5000: S SA A"},
 		{"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
 			"half_open 1000/5000: S SA"},
-		{"data of a connection under a forged SYN", handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
+		{"data of a connection under a forged SYN", taptest.Handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
 			"established 1000/5000: S SA A"},
-		{"SYN-ACK again after the third segment", handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
+		{"SYN-ACK again after the third segment", taptest.Handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
 		{"SYN of the router", "< S 1000\n> SA 5000 1001", "pass synack", ""},
 	}
 	for _, tt := range tests {
@@ -101,7 +103,7 @@ func TestAdmission(t *testing.T) {
 
 func TestProhibited(t *testing.T) {
 	t.Parallel()
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return flow.Refuse }})
 		if _, reason := w.send(tuntest.Frame{Data: s.Packet()}); reason != "refused" {
 			t.Errorf("dropped as %q", reason)
@@ -125,7 +127,7 @@ func TestThirdSegmentLacksTimestamp(t *testing.T) {
 	if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{frames[1]}); err != nil {
 		t.Fatal(err)
 	}
-	bare := tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}.Packet()
+	bare := tuntest.TCP{Src: taptest.Client, Dst: taptest.Server, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}.Packet()
 	if _, reason := w.send(tuntest.Frame{Data: bare}); reason != "third_segment" {
 		t.Errorf("third segment without the timestamp option: reason %q, want third_segment", reason)
 	}
@@ -159,15 +161,15 @@ func TestTimeouts(t *testing.T) {
 	w.wait(2 * time.Second) // nobody said how the dial ended
 	w.wantRecords("no_reply 2000: S")
 	w.wait(givesUp)
-	if n := w.tap.tracker.places() + w.tap.tracker.count[silent].Load(); n != 0 {
+	if n := w.places() + w.tap.live.Count(handshake.StateUnanswered); n != 0 {
 		t.Errorf("%d flows are still kept, want none", n)
 	}
 }
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
-	other := testSYN()
+	syn4, syn6 := taptest.SYN().Packet(), taptest.SYN6().Packet()
+	other := taptest.SYN()
 	other.Seq++
 	tests := []struct {
 		name string
@@ -186,14 +188,14 @@ func TestUnreachable(t *testing.T) {
 		{"another number", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: other.Packet()}, ""},
 		{"short quote", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: syn4[:27]}, ""},
 		{"no quote", syn4, tuntest.ICMP{Type: 3, Code: 1}, ""},
-		{"quote of the other direction", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: reversed(testSYN())}, ""},
+		{"quote of the other direction", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: reversed(taptest.SYN())}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := testSYN()
+			s := taptest.SYN()
 			if tt.syn[0]>>4 == 6 {
-				s = testSYN6()
+				s = taptest.SYN6()
 			}
 			tt.icmp.Src, tt.icmp.Dst = s.Dst.Addr(), s.Src.Addr()
 			icmp := tt.icmp.Packet()
@@ -205,12 +207,12 @@ func TestUnreachable(t *testing.T) {
 			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{icmp[:cut], icmp[cut:]}); err != nil {
 				t.Fatal(err)
 			}
-			var rec recorder
-			tr := NewTracker(rec.options())
+			var rec taptest.Recorder
+			tr := handshake.NewTracker(rec.Options())
 			for _, b := range [][]byte{tt.syn, icmp} {
-				tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+				tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 			}
-			for name, records := range map[string][]*Record{"live": w.rec.records, "replay": rec.records} {
+			for name, records := range map[string][]*Record{"live": w.rec.Records, "replay": rec.Records} {
 				var got Outcome
 				for _, r := range records {
 					got = r.Outcome
@@ -236,9 +238,9 @@ func TestLimits(t *testing.T) {
 	network := netip.MustParsePrefix("2001:db8:9::/64")
 	w := newWorld(t, Options{TCPFlows: 16, TCPFlowsPerSource: 3, Local: func(a netip.Addr) bool { return network.Contains(a) }})
 	from := func(client string) string {
-		s := testSYN()
+		s := taptest.SYN()
 		if s.Src = netip.MustParseAddrPort(client); s.Src.Addr().Is6() {
-			s.Dst = testSYN6().Dst
+			s.Dst = taptest.SYN6().Dst
 		}
 		_, reason := w.send(tuntest.Frame{Data: s.Packet()})
 		return reason
@@ -262,13 +264,13 @@ func TestLimits(t *testing.T) {
 	if n := w.tap.Stats().HalfOpen; n != 16 {
 		t.Errorf("half open: %d, want 16", n)
 	}
-	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: testServer, ISN: 1000}, Answer: flow.NoReply})
+	w.tap.DialDone(flow.Dial{Key: flow.Key{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: taptest.Server, ISN: 1000}, Answer: flow.NoReply})
 	if got := from("192.0.2.1:4"); got != "" {
 		t.Errorf("SYN when there is room again: reason %q, want none", got)
 	}
 	w.tap.Flush()
 	w.wait(givesUp + time.Minute)
-	if n := len(w.tap.tracker.sources.flows); n != 0 {
+	if n := len(w.tap.live.sources.flows); n != 0 {
 		t.Errorf("%d sources counted after all is over, want 0", n)
 	}
 }
@@ -276,11 +278,11 @@ func TestLimits(t *testing.T) {
 // TestLocalLimit has programs of this host leave an eighth of the table to others.
 func TestLocalLimit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{TCPFlows: 16, Local: func(a netip.Addr) bool { return a == testClient.Addr() }})
+	w := newWorld(t, Options{TCPFlows: 16, Local: func(a netip.Addr) bool { return a == taptest.Client.Addr() }})
 	got := map[string]int{}
 	for i := range uint16(16) {
-		s := testSYN()
-		s.Src = netip.AddrPortFrom(testClient.Addr(), 1+i)
+		s := taptest.SYN()
+		s.Src = netip.AddrPortFrom(taptest.Client.Addr(), 1+i)
 		_, reason := w.send(tuntest.Frame{Data: s.Packet()})
 		got[reason]++
 	}
@@ -293,8 +295,8 @@ func TestLocalLimit(t *testing.T) {
 func TestConnectionsCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{TCPFlows: 1, TCPFlowsPerSource: 1})
-	w.mustPlay(handshake + "> FA 1001 5001\n< FA 5001 1002\n> A 1002 5002\n> R 1002")
-	other := testSYN()
+	w.mustPlay(taptest.Handshake + "> FA 1001 5001\n< FA 5001 1002\n> A 1002 5002\n> R 1002")
+	other := taptest.SYN()
 	other.Src = netip.MustParseAddrPort("192.0.2.7:1")
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
 		t.Errorf("SYN beside a connection: reason %q, want tcp_flows", reason)
@@ -309,11 +311,11 @@ func TestConnectionsCount(t *testing.T) {
 	}
 
 	w = newWorld(t, Options{})
-	w.mustPlay(handshake + "> S 2000") // which the router ignores
+	w.mustPlay(taptest.Handshake + "> S 2000") // which the router ignores
 	w.tap.Forget(key(1000))
 	w.wait(time.Minute)
 	w.wantRecords("established 1000/5000: S SA A")
-	if n := w.tap.tracker.size(); n != 0 {
+	if n := w.tap.live.counted(); n != 0 {
 		t.Errorf("%d places taken after all is over, want 0", n)
 	}
 }
@@ -323,7 +325,7 @@ func TestSetLimits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{Timeout: 60 * time.Second, DialTimeout: 60 * time.Second, TCPFlows: 1})
 	w.mustPlay("> S 1000")
-	other := testSYN()
+	other := taptest.SYN()
 	other.Src = netip.MustParseAddrPort("192.0.2.7:1")
 	if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "tcp_flows" {
 		t.Errorf("SYN beyond the limit: reason %q, want tcp_flows", reason)
@@ -346,7 +348,7 @@ func TestBlindSegments(t *testing.T) {
 		"> R 77", "> R 77\n> S 77", "> S 77\n> R 99\n> S 78", "> FA 77 88\n< FA 5001 1001\n> S 77", "> RA 1001 5001\n> S 77", "> R 1001\n> S 1000",
 	} {
 		w := newWorld(t, Options{})
-		w.mustPlay(handshake + data + blind + "\n" + data)
+		w.mustPlay(taptest.Handshake + data + blind + "\n" + data)
 		w.wait(time.Minute)
 		w.mustPlay(data)
 		w.wantRecords("established 1000/5000: S SA A")
@@ -373,8 +375,8 @@ func TestBlindSYNBeforeThirdSegment(t *testing.T) {
 		w.wait(time.Minute)
 		w.tap.Flush()
 		w.wantRecords("")
-		for _, s := range w.rec.segments[3:] {
-			t.Errorf("after %q: %s was shown", blind, flagLetters(s.Packet))
+		for _, s := range w.rec.Segments[3:] {
+			t.Errorf("after %q: %s was shown", blind, taptest.FlagLetters(s.Packet))
 		}
 	}
 }
@@ -423,7 +425,7 @@ func TestClientGivesUp(t *testing.T) {
 		w.mustPlay(begin)
 		tt.then(w)
 		w.tap.Flush()
-		if diff := cmp.Diff(lines(tt.want), w.rec.take()); diff != "" {
+		if diff := cmp.Diff(taptest.Lines(tt.want), w.rec.Take()); diff != "" {
 			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
 		}
 		if n := w.tap.Stats().HalfOpen; n != 0 {
@@ -450,10 +452,10 @@ func TestSYNRate(t *testing.T) {
 			}
 		}
 		w.tap.Flush()
-		if n := len(w.rec.records); n != passed || n < renewalBurst || n > 2*renewalBurst+int(2*time.Second/renewalInterval) {
+		if n := len(w.rec.Records); n != passed || n < renewalBurst || n > 2*renewalBurst+int(2*time.Second/renewalInterval) {
 			t.Errorf("%d records of %d SYNs that have passed", n, passed)
 		}
-		other := testSYN()
+		other := taptest.SYN()
 		other.Src = netip.MustParseAddrPort("192.0.2.7:1")
 		if _, reason := w.send(tuntest.Frame{Data: other.Packet()}); reason != "" {
 			t.Errorf("SYN of another client: reason %q, want none", reason)
@@ -470,7 +472,7 @@ func TestSYNRate(t *testing.T) {
 // then.
 func TestOneConnectOneRecord(t *testing.T) {
 	t.Parallel()
-	icmp := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: testSYN().Packet()}.Packet()
+	icmp := tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1, Payload: taptest.SYN().Packet()}.Packet()
 	for _, tt := range []struct {
 		name   string
 		answer func(w *world)
@@ -508,7 +510,7 @@ func TestOneConnectOneRecord(t *testing.T) {
 // attempt or had one.
 func TestAdmissionOfOthers(t *testing.T) {
 	t.Parallel()
-	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", handshake} {
+	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", taptest.Handshake} {
 		admission := flow.Admit
 		w := newWorld(t, Options{Admission: func(time.Time) flow.Admission { return admission }})
 		w.mustPlay(before)
@@ -522,26 +524,26 @@ func TestAdmissionOfOthers(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var rec recorder
+		var rec taptest.Recorder
 		link := &memLink{}
-		tap := Wrap(link, rec.options())
+		tap := Wrap(link, recordedBy(&rec, Options{}))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- tap.Run(ctx) }()
 
 		start := time.Now()
 		for i, isn := range []uint32{1000, 2000} { // twice, with an idle hour in between
-			link.outbound = append(link.outbound, tuntest.Frame{Data: tuntest.TCP{Src: testClient, Dst: testServer, Seq: isn, Flags: tuntest.SYN}.Packet()})
+			link.outbound = append(link.outbound, tuntest.Frame{Data: tuntest.TCP{Src: taptest.Client, Dst: taptest.Server, Seq: isn, Flags: tuntest.SYN}.Packet()})
 			if err := tap.ReadFrame(newFrame()); err != nil {
 				t.Fatal(err)
 			}
-			synack := tuntest.TCP{Src: testServer, Dst: testClient, Seq: 5000, Ack: isn + 1, Flags: tuntest.SYN | tuntest.ACK}.Packet()
+			synack := tuntest.TCP{Src: taptest.Server, Dst: taptest.Client, Seq: 5000, Ack: isn + 1, Flags: tuntest.SYN | tuntest.ACK}.Packet()
 			if err := tap.WriteFrame(tun.Offload{}, [][]byte{synack}); err != nil {
 				t.Fatal(err)
 			}
 			<-time.After(6 * time.Second)
 			synctest.Wait()
-			if got := rec.take(); len(got) != 1 {
+			if got := rec.Take(); len(got) != 1 {
 				t.Errorf("%v after attempt %d: records %q, want one", time.Since(start), i, got)
 			}
 			<-time.After(time.Hour)
@@ -556,7 +558,7 @@ func TestRun(t *testing.T) {
 // TestChecksumOffload covers what the virtio header says about the checksum.
 func TestChecksumOffload(t *testing.T) {
 	t.Parallel()
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		whole := s.Packet()
 		start := len(whole) - 24
 		partial := append([]byte(nil), whole...)
@@ -585,8 +587,8 @@ func TestChecksumOffload(t *testing.T) {
 			if reason != tt.want || reason == "" && got.Offload.Flags != tt.flags {
 				t.Errorf("%s: reason %q, flags %d, want %q, %d", tt.name, reason, got.Offload.Flags, tt.want, tt.flags)
 			}
-			if reason == "" && len(w.rec.segments) == 1 {
-				if diff := cmp.Diff(whole, w.rec.segments[0].Packet.Data); diff != "" {
+			if reason == "" && len(w.rec.Segments) == 1 {
+				if diff := cmp.Diff(whole, w.rec.Segments[0].Packet.Data); diff != "" {
 					t.Errorf("%s: shown segment (-want +got):\n%s", tt.name, diff)
 				}
 			}
@@ -598,7 +600,7 @@ func TestChecksumOffload(t *testing.T) {
 // is complete.
 func TestInboundOffload(t *testing.T) {
 	t.Parallel()
-	s := testSYN6()
+	s := taptest.SYN6()
 	w := newWorld(t, Options{})
 	w.send(tuntest.Frame{Data: s.Packet()})
 	whole := tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 5, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK, Options: s.Options}.Packet()
@@ -609,7 +611,7 @@ func TestInboundOffload(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := tcpdump.Packet{Data: whole, Length: len(whole), EtherType: 0x86dd}
-	if diff := cmp.Diff(want, w.rec.segments[1].Packet); diff != "" {
+	if diff := cmp.Diff(want, w.rec.Segments[1].Packet); diff != "" {
 		t.Errorf("shown SYN-ACK (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(partial, w.link.inbound[0]); diff != "" {
@@ -624,7 +626,7 @@ func TestSuperSegment(t *testing.T) {
 	for _, size := range []int{0, 1, 88, 89, 1460, 40001} {
 		w := newWorld(t, Options{})
 		w.mustPlay("> S 1000\n< SA 5000 1001")
-		s := tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1001, Ack: 5001, Flags: tuntest.ACK, Payload: make([]byte, size)}
+		s := tuntest.TCP{Src: taptest.Client, Dst: taptest.Server, Seq: 1001, Ack: 5001, Flags: tuntest.ACK, Payload: make([]byte, size)}
 		for i := range s.Payload {
 			s.Payload[i] = byte(i * i)
 		}
@@ -639,7 +641,7 @@ func TestSuperSegment(t *testing.T) {
 		if _, reason := w.send(tuntest.Frame{Data: b}); reason != "" {
 			t.Errorf("%d bytes: reason %q, want none", size, reason)
 		}
-		last := w.rec.segments[len(w.rec.segments)-1].Packet
+		last := w.rec.Segments[len(w.rec.Segments)-1].Packet
 		if last.Length != len(b) || len(last.Data) != 40 {
 			t.Errorf("%d bytes: shown as %d of %d bytes, want 40 of %d", size, len(last.Data), last.Length, len(b))
 		}

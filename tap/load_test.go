@@ -6,27 +6,22 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"syntap/tap/tcpdump"
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
-	"syntap/tun/tuntest"
 )
 
 // TestSYNFlood sends a million SYNs of random sources, ports and numbers. All are accounted for,
 // the table keeps its bounds, and afterwards the memory is where it was.
 func TestSYNFlood(t *testing.T) {
 	const flood, limit = 1_000_000, 8192
-	w := newWorld(t, Options{TCPFlows: limit})
-	w.tap.tracker.o.OnSegment = nil // which keeps them all
 	records := 0
-	w.tap.tracker.o.OnRecord = func(*Record) { records++ }
+	w := &world{tb: t}
+	w.tap = Wrap(&w.link, Options{TCPFlows: limit, Now: w.now, OnRecord: func(*Record) { records++ }})
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -35,7 +30,7 @@ func TestSYNFlood(t *testing.T) {
 	}
 	before := heap()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	frame := testSYN6().Packet()
+	frame := taptest.SYN6().Packet()
 	be := binary.BigEndian
 	peak := 0
 	var read tun.Frame
@@ -50,7 +45,7 @@ func TestSYNFlood(t *testing.T) {
 		}
 		if i%1000 == 0 {
 			w.wait(20 * time.Millisecond)
-			peak = max(peak, int(w.tap.tracker.places()))
+			peak = max(peak, int(w.places()))
 		}
 	}
 	w.wait(givesUp)
@@ -69,63 +64,6 @@ func TestSYNFlood(t *testing.T) {
 	runtime.KeepAlive(w)
 }
 
-// TestReplayFlood fills the table of a capture: the oldest attempts end early, none is lost.
-func TestReplayFlood(t *testing.T) {
-	t.Parallel()
-	const attempts, limit = 1000, 10
-	var rec recorder
-	o := rec.options()
-	o.HalfOpen = limit
-	tr := NewTracker(o)
-	for i := range uint16(attempts) {
-		s := testSYN()
-		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
-		b := s.Packet()
-		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
-	}
-	if s := tr.Stats(); s.HalfOpen != limit || s.Evicted != attempts-limit {
-		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, attempts-limit)
-	}
-	tr.Flush()
-	if n := len(tr.shards[0].flows); n != 0 {
-		t.Errorf("%d flows left, want 0", n)
-	}
-	var ports []int
-	for _, r := range rec.records {
-		ports = append(ports, int(r.Client.Port()))
-	}
-	if len(ports) != attempts || !slices.IsSorted(ports) {
-		t.Errorf("records of %d attempts, in order: %t; want %d, true", len(ports), slices.IsSorted(ports), attempts)
-	}
-}
-
-// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first,
-// answered or not.
-func TestReplayEvictsTheOldest(t *testing.T) {
-	t.Parallel()
-	var rec recorder
-	o := rec.options()
-	o.HalfOpen = 2
-	tr := NewTracker(o)
-	observe := func(s tuntest.TCP) {
-		b := s.Packet()
-		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
-	}
-	s := testSYN()
-	for i := range uint32(4) {
-		s.Src = netip.AddrPortFrom(s.Src.Addr(), uint16(1+i))
-		s.Seq = 1000 * i
-		observe(s)
-		if i%2 == 0 {
-			observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 7, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK})
-		}
-	}
-	want := []string{"half_open 0/7: S SA", "no_reply 1000: S"}
-	if diff := cmp.Diff(want, rec.take()); diff != "" {
-		t.Errorf("records (-want +got):\n%s", diff)
-	}
-}
-
 // TestParallelHandshakes lets clients and router work at the same time. Each attempt's segments
 // arrive in the order of the handshake, before its record.
 func TestParallelHandshakes(t *testing.T) {
@@ -139,7 +77,7 @@ func TestParallelHandshakes(t *testing.T) {
 		OnSegment: func(k flow.Key, s Segment) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen[k] += " " + flagLetters(s.Packet)
+			seen[k] += " " + taptest.FlagLetters(s.Packet)
 		},
 		OnRecord: func(r *Record) {
 			mu.Lock()
@@ -150,20 +88,20 @@ func TestParallelHandshakes(t *testing.T) {
 	var wg sync.WaitGroup
 	for c := range clients {
 		wg.Go(func() {
-			client := netip.AddrPortFrom(testClient.Addr(), uint16(1+c))
+			client := netip.AddrPortFrom(taptest.Client.Addr(), uint16(1+c))
 			for i := range uint32(each) {
-				for _, s := range script(t, handshake+"< SA 5000 1001\n> R 1001") {
-					s.tcp.Src, s.tcp.Dst = client, testServer
-					if s.fromServer {
-						s.tcp.Src, s.tcp.Dst = testServer, client
-						s.tcp.Ack += i
-						if err := tap.WriteFrame(tun.Offload{}, [][]byte{s.tcp.Packet()}); err != nil {
+				for _, s := range taptest.Script(t, taptest.Handshake+"< SA 5000 1001\n> R 1001") {
+					s.TCP.Src, s.TCP.Dst = client, taptest.Server
+					if s.FromServer {
+						s.TCP.Src, s.TCP.Dst = taptest.Server, client
+						s.TCP.Ack += i
+						if err := tap.WriteFrame(tun.Offload{}, [][]byte{s.TCP.Packet()}); err != nil {
 							t.Error(err)
 						}
 						continue
 					}
-					s.tcp.Seq += i
-					b := s.tcp.Packet()
+					s.TCP.Seq += i
+					b := s.TCP.Packet()
 					if reason := tap.outbound(frameOf(b)); reason != pass {
 						t.Errorf("segment %x: %s", b, reason)
 					}
@@ -195,7 +133,7 @@ func TestReentrance(t *testing.T) {
 			tap.Flush()
 		},
 	})
-	if reason := tap.outbound(frameOf(testSYN().Packet())); reason != pass {
+	if reason := tap.outbound(frameOf(taptest.SYN().Packet())); reason != pass {
 		t.Fatal(reason)
 	}
 	if records != 1 {

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -118,7 +119,7 @@ func (l *netLink) WritePackets(list gstack.PacketBufferList) (int, tcpip.Error) 
 		if err := l.router.tap.WriteFrame(tun.Offload{}, [][]byte{b}); err != nil {
 			return 0, &tcpip.ErrAborted{}
 		}
-		s := parseSegment(b, len(b), inbound)
+		s := parseSegment(b, len(b), packet.Inbound)
 		if s.TCP && s.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK {
 			l.router.settle(endpointID(s))
 		}
@@ -127,7 +128,7 @@ func (l *netLink) WritePackets(list gstack.PacketBufferList) (int, tcpip.Error) 
 }
 
 func endpointID(s *segment) gstack.TransportEndpointID {
-	client, server := s.key.ends()
+	client, server := s.Flow.Ends()
 	return gstack.TransportEndpointID{
 		LocalAddress: tcpip.AddrFromSlice(server.Addr().AsSlice()), LocalPort: server.Port(),
 		RemoteAddress: tcpip.AddrFromSlice(client.Addr().AsSlice()), RemotePort: client.Port(),
@@ -145,7 +146,7 @@ func (r *netRouter) settle(id gstack.TransportEndpointID) {
 
 // send lets the client send a frame and waits until netstack has done what it does at once.
 func (r *netRouter) send(f tuntest.Frame) (reason string) {
-	if s := parseSegment(f.Data, len(f.Data), outbound); s.TCP && s.Flags&packet.RST != 0 {
+	if s := parseSegment(f.Data, len(f.Data), packet.Outbound); s.TCP && s.Flags&packet.RST != 0 {
 		r.awaitAccepted()
 	}
 	got, reason := r.world.send(f)
@@ -181,7 +182,7 @@ func (r *netRouter) send(f tuntest.Frame) (reason string) {
 // endpoint knows, as the router does: netstack answers it with a challenge ACK then, and with the
 // end of the handshake if another number lies in its receive window.
 func (r *netRouter) challenge(b []byte) {
-	s := parseSegment(b, len(b), outbound)
+	s := parseSegment(b, len(b), packet.Outbound)
 	if !s.TCP || s.Flags&(packet.SYN|packet.ACK) != packet.SYN {
 		return
 	}
@@ -274,17 +275,17 @@ func (r *netRouter) accept(req *tcp.ForwarderRequest) {
 
 // shown reports whether the tap has shown a SYN of the attempt.
 func (r *netRouter) shown(k flow.Key) bool {
-	r.rec.mu.Lock()
-	defer r.rec.mu.Unlock()
-	return slices.Contains(r.rec.keys, k)
+	r.rec.Mu.Lock()
+	defer r.rec.Mu.Unlock()
+	return slices.Contains(r.rec.Keys, k)
 }
 
 // established counts the records of connections by attempt.
 func (r *netRouter) established() map[flow.Key]int {
-	r.rec.mu.Lock()
-	defer r.rec.mu.Unlock()
+	r.rec.Mu.Lock()
+	defer r.rec.Mu.Unlock()
 	n := map[flow.Key]int{}
-	for _, rec := range r.rec.records {
+	for _, rec := range r.rec.Records {
 		if rec.Outcome == Established {
 			n[rec.Key()]++
 		}
@@ -300,7 +301,7 @@ func (r *netRouter) catchUp() {
 	r.answer = flow.Connected
 	r.mu.Unlock()
 	r.barriers++
-	c := tuntest.TCP{Src: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.77"), r.barriers), Dst: testServer, Seq: 99, Flags: tuntest.SYN}
+	c := tuntest.TCP{Src: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.77"), r.barriers), Dst: taptest.Server, Seq: 99, Flags: tuntest.SYN}
 	r.send(tuntest.Frame{Data: c.Packet()})
 	c.Seq, c.Ack, c.Flags = 100, r.serverISN(c.Src)+1, tuntest.ACK
 	r.send(tuntest.Frame{Data: c.Packet()})
@@ -341,8 +342,8 @@ func (r *netRouter) serverISN(client netip.AddrPort) uint32 {
 	r.world.link.mu.Lock()
 	defer r.world.link.mu.Unlock()
 	for _, b := range slices.Backward(r.world.link.inbound) {
-		s := parseSegment(b, len(b), inbound)
-		if to, _ := s.key.ends(); s.TCP && s.Flags&packet.SYN != 0 && to == client {
+		s := parseSegment(b, len(b), packet.Inbound)
+		if to, _ := s.Flow.Ends(); s.TCP && s.Flags&packet.SYN != 0 && to == client {
 			return s.Seq
 		}
 	}
@@ -351,7 +352,7 @@ func (r *netRouter) serverISN(client netip.AddrPort) uint32 {
 
 // TestNetstack checks the harness of the fuzz target with what every client does.
 func TestNetstack(t *testing.T) {
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		r := newNetRouter(t, Options{})
 		if reason := r.send(tuntest.Frame{Data: s.Packet()}); reason != "" {
 			t.Fatalf("SYN: %s", reason)

@@ -2,27 +2,30 @@ package tap
 
 import "time"
 
-// renewal bounds how often one 4-tuple may begin another attempt when none gets established: each
-// makes a record, and a packet is cheaper. It is a leaky bucket of renewalBurst attempts that loses
-// one each renewalInterval (ITU-T I.371, GCRA).
+// renewal bounds how often one 4-tuple may begin another handshake if none gets established: each
+// makes a record, and a packet is cheaper. It is a leaky bucket of renewalBurst handshakes that
+// loses one each renewalInterval (ITU-T I.371, GCRA).
 type renewal struct {
-	hash  uint64    // of the flow that it is for now; another one takes it over
-	empty time.Time // when the bucket will be
+	hash  uint64    // of the flow that has the bucket for now; another flow takes it over
+	empty time.Time // when the bucket will be empty
 }
 
 const (
-	renewals        = 1 << 14 // of all shards
+	renewals        = 1 << 14 // buckets of all shards; a multiple of their number
 	renewalBurst    = 20
 	renewalInterval = 50 * time.Millisecond
 )
 
-// mayRenew reports whether a flow may begin an attempt, and notes that it does. The shard's lock is
-// held.
-func (sh *shard) mayRenew(hash uint64, now time.Time) bool {
-	if sh.renewals == nil {
-		return true
-	}
-	r := &sh.renewals[hash%uint64(len(sh.renewals))]
+// renewal returns the bucket of a flow. Flows of two shards have none in common, so the lock of the
+// flow's shard guards it.
+func (l *live) renewal(hash uint64) *renewal {
+	const each = renewals / shards
+	return &l.renewals[hash>>32%shards*each+hash%each]
+}
+
+// mayRenewLocked reports whether a flow may begin a handshake, and counts it.
+func (l *live) mayRenewLocked(hash uint64, now time.Time) bool {
+	r := l.renewal(hash)
 	if r.hash != hash || r.empty.Before(now) {
 		*r = renewal{hash, now}
 	}
@@ -33,12 +36,9 @@ func (sh *shard) mayRenew(hash uint64, now time.Time) bool {
 	return true
 }
 
-// renewed is for a flow whose attempt was established: it may begin the next one at once.
-func (sh *shard) renewed(hash uint64) {
-	if sh.renewals == nil {
-		return
-	}
-	if r := &sh.renewals[hash%uint64(len(sh.renewals))]; r.hash == hash {
+// renewed empties the bucket of a flow whose handshake was established.
+func (l *live) renewed(hash uint64) {
+	if r := l.renewal(hash); r.hash == hash {
 		*r = renewal{}
 	}
 }

@@ -5,35 +5,37 @@ import (
 	"slices"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun/packet"
 )
 
-// Replay passes the packets of a capture through rules and a Tracker, as a Tap does the frames of a
-// link. It drops nothing, and is for one goroutine.
+// Replay passes the packets of a capture through rules and a [handshake.Tracker], as a Tap does the
+// frames of a link. It drops nothing, and is for one goroutine.
 type Replay struct {
-	tracker *Tracker
+	tracker *handshake.Tracker
 	rules   *policy.Rules
 	pathMTU func(client, server netip.AddrPort) int
-	clients map[flowKey]bool // whether end a is the client
+	clients map[handshake.FlowKey]bool // whether end a is the client
 	buf     []byte
 }
 
 // Passed is a packet of a capture as the tap would have passed it on.
 type Passed struct {
-	Data     []byte    // from the IP header on, with whatever trails the packet; valid until the next packet
-	Length   int       // bytes on the wire from the IP header on
-	Rewrites []Rewrite // in a packet other than TCP without the name of the segment
-	Refused  string    // why a rule would have had it dropped, as in Stats.Drops; "" = it would not
+	Data     []byte              // from the IP header on, with whatever trails the packet; valid until the next packet
+	Length   int                 // bytes on the wire from the IP header on
+	Rewrites []handshake.Rewrite // in a packet other than TCP without the name of the segment
+	Refused  string              // why a rule would have had it dropped, as in Stats.Drops; "" = it would not
 }
 
 // maxClients bounds a Replay's memory to some 20 MB. Beyond it, it begins anew.
 const maxClients = 128 << 10
 
-// NewReplay returns a replay with the rules of o.
+// NewReplay returns a replay with the rules of o, whose OnRecord and OnSegment receive handshakes.
 func NewReplay(o Options) *Replay {
-	r := &Replay{tracker: NewTracker(o), rules: o.Rules, pathMTU: o.PathMTU, clients: map[flowKey]bool{}}
+	tracker := handshake.NewTracker(handshake.Options{OnRecord: o.OnRecord, OnSegment: o.OnSegment})
+	r := &Replay{tracker: tracker, rules: o.Rules, pathMTU: o.PathMTU, clients: map[handshake.FlowKey]bool{}}
 	if r.rules == nil {
 		r.rules = new(policy.Rules)
 	}
@@ -43,10 +45,9 @@ func NewReplay(o Options) *Replay {
 // Pass takes the next packet, which stays the caller's.
 func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 	var h packet.Headers
-	s := segment{Headers: &h}
-	s.capture(p)
-	if s.Version == 0 || !r.rules.HasMSS() && !r.rules.HasDF() {
-		r.tracker.observe(&s, p, at)
+	s := captured(&h, p)
+	if s.Version == 0 || s.Length < packet.IPv4HeaderLen || !r.rules.HasMSS() && !r.rules.HasDF() {
+		r.tracker.ObserveParsed(at, &s.Packet, p)
 		return Passed{Data: p.Data, Length: p.Length}
 	}
 	d := r.direction(&s, p)
@@ -54,12 +55,22 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 	seen := *p
 	if d == packet.Inbound { // as it stands on the TUN
 		seen.Data, seen.Length = passed.Data, passed.Length
-		h, s = packet.Headers{}, segment{Headers: &h}
-		s.capture(&seen)
+		h = packet.Headers{}
+		s = captured(&h, &seen)
 	}
-	s.rewrites = done
-	r.tracker.observe(&s, &seen, at)
+	s.Changes = changes(s.Name(), done)
+	r.tracker.ObserveParsed(at, &s.Packet, &seen)
 	return passed
+}
+
+// captured returns a captured packet with its headers in h, which are zero.
+func captured(h *packet.Headers, p *tcpdump.Packet) segment {
+	h.Parse(p.Data, p.Length)
+	s := segment{Packet: handshake.Packet{Headers: h}}
+	if h.TCP {
+		s.LocateCaptured(p)
+	}
+	return s
 }
 
 // rewrite applies the rules to a copy of the packet. What trails it stays behind it.
@@ -74,40 +85,39 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (Pas
 	for _, w := range done {
 		name := ""
 		if s.TCP {
-			name = s.name()
+			name = s.Name()
 		}
 		passed.Rewrites = append(passed.Rewrites, newRewrite(name, w))
 	}
 	return passed, done
 }
 
-// Flush ends every open attempt as half_open or no_reply, in the order of their first SYNs.
+// Flush ends every open handshake as half_open or no_reply, in the order of their first SYNs.
 func (r *Replay) Flush() { r.tracker.Flush() }
 
 // direction says which way a packet goes. The client of a conversation is who sent the SYN, or else
 // the first packet.
 func (r *Replay) direction(s *segment, p *tcpdump.Packet) packet.Direction {
 	if !s.TCP { // it has no key yet
-		s.setKey(p.Data, unordered)
-		s.key.setVLANs(p)
+		s.LocateCaptured(p)
 	}
-	clientIsA, known := r.clients[s.key]
+	clientIsA, known := r.clients[s.Flow]
 	switch {
 	case s.Flags&(packet.SYN|packet.ACK) == packet.SYN:
-		clientIsA, known = s.fromA, false
+		clientIsA, known = s.FromA, false
 	case known:
 	case s.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK:
-		clientIsA = !s.fromA
+		clientIsA = !s.FromA
 	default:
-		clientIsA = s.fromA
+		clientIsA = s.FromA
 	}
 	if !known {
 		if len(r.clients) >= maxClients {
 			clear(r.clients)
 		}
-		r.clients[s.key] = clientIsA
+		r.clients[s.Flow] = clientIsA
 	}
-	if s.fromA == clientIsA {
+	if s.FromA == clientIsA {
 		return packet.Outbound
 	}
 	return packet.Inbound

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/policy"
+	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -20,18 +21,18 @@ func TestReplayRules(t *testing.T) {
 	rules := compile(t,
 		[]policy.MSSRule{
 			{Match: policy.Match{Direction: packet.Inbound}, Clamp: 1200},
-			{Match: policy.Match{Dst: []netip.Prefix{netip.PrefixFrom(testServer.Addr(), 32)}}, Clamp: 1300, Add: true},
+			{Match: policy.Match{Dst: []netip.Prefix{netip.PrefixFrom(taptest.Server.Addr(), 32)}}, Clamp: 1300, Add: true},
 		},
 		[]policy.DFRule{{Match: policy.Match{Direction: packet.Inbound}, Policy: packet.SetDF}})
-	var rec recorder
-	o := rec.options()
+	var rec taptest.Recorder
+	o := recordedBy(&rec, Options{})
 	o.Rules = rules
 	r := NewReplay(o)
 
-	syn := testSYN()
+	syn := taptest.SYN()
 	synack := tuntest.TCP{Src: syn.Dst, Dst: syn.Src, Seq: 5000, Ack: 1001, Flags: tuntest.SYN | tuntest.ACK, Options: mssOption(1460)}
 	third := tuntest.TCP{Src: syn.Src, Dst: syn.Dst, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}
-	bare := testSYN()
+	bare := taptest.SYN()
 	bare.Src, bare.Options = netip.AddrPortFrom(syn.Src.Addr(), 40001), nil
 	question := tuntest.UDP{Src: syn.Src, Dst: syn.Dst, Payload: []byte("question")}
 	answer := tuntest.UDP{Src: syn.Dst, Dst: syn.Src, Payload: []byte("answer")}
@@ -45,17 +46,17 @@ func TestReplayRules(t *testing.T) {
 	}
 	answerDF, pongDF := answer, pong
 	answerDF.IP.DF, pongDF.IP.DF = true, true
-	df := Rewrite{"", "df", "clear", "set", 1}
+	df := changed("", "df", "clear", "set", 1)
 	tests := []struct {
 		name     string
 		packet   []byte
 		want     []byte
 		rewrites []Rewrite
 	}{
-		{"SYN", syn.Packet(), with(syn, 1300, false), []Rewrite{{"syn", "mss", "1460", "1300", 2}}},
-		{"SYN-ACK", synack.Packet(), with(synack, 1200, true), []Rewrite{{"synack", "mss", "1460", "1200", 1}, {"synack", "df", "clear", "set", 1}}},
+		{"SYN", syn.Packet(), with(syn, 1300, false), []Rewrite{changed("syn", "mss", "1460", "1300", 2)}},
+		{"SYN-ACK", synack.Packet(), with(synack, 1200, true), []Rewrite{changed("synack", "mss", "1460", "1200", 1), changed("synack", "df", "clear", "set", 1)}},
 		{"third segment", third.Packet(), third.Packet(), nil},
-		{"SYN without the option", bare.Packet(), with(bare, 536, false), []Rewrite{{"syn", "mss", "none", "536", 2}}},
+		{"SYN without the option", bare.Packet(), with(bare, 536, false), []Rewrite{changed("syn", "mss", "none", "536", 2)}},
 		{"question", question.Packet(), question.Packet(), nil},
 		{"answer", answer.Packet(), answerDF.Packet(), []Rewrite{df}},
 		{"echo request", ping.Packet(), ping.Packet(), nil},
@@ -68,7 +69,7 @@ func TestReplayRules(t *testing.T) {
 	for i, tt := range tests {
 		p := tcpdump.Packet{Data: append(tt.packet, trailer...), Length: len(tt.packet) + len(trailer)}
 		before := string(p.Data)
-		got := r.Pass(epoch.Add(time.Duration(i)*time.Millisecond), &p)
+		got := r.Pass(taptest.Epoch.Add(time.Duration(i)*time.Millisecond), &p)
 		if diff := cmp.Diff(string(tt.want)+trailer, string(got.Data)); diff != "" || got.Length != len(tt.want)+len(trailer) {
 			t.Errorf("%s: passed on with length %d (-want +got):\n%s", tt.name, got.Length, diff)
 		}
@@ -81,14 +82,14 @@ func TestReplayRules(t *testing.T) {
 	}
 	r.Flush()
 
-	if len(rec.records) != 2 {
-		t.Fatalf("%d records, want 2", len(rec.records))
+	if len(rec.Records) != 2 {
+		t.Fatalf("%d records, want 2", len(rec.Records))
 	}
 	want := append(tests[0].rewrites, tests[1].rewrites...)
-	if diff := cmp.Diff(want, rec.records[0].Rewrites); diff != "" {
+	if diff := cmp.Diff(want, rec.Records[0].Rewrites); diff != "" {
 		t.Errorf("rewrites in the record (-want +got):\n%s", diff)
 	}
-	if first := rec.records[0]; first.Outcome != Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
+	if first := rec.Records[0]; first.Outcome != Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
 		t.Errorf("record %s with SYN %+v and SYN-ACK %+v, want what stood on the TUN", first.Outcome, first.SYN, first.SYNACK)
 	}
 }
@@ -97,11 +98,11 @@ func TestReplayRules(t *testing.T) {
 func TestReplayRefused(t *testing.T) {
 	t.Parallel()
 	r := NewReplay(Options{Rules: compile(t, []policy.MSSRule{{Clamp: 1300, Malformed: policy.Drop}}, []policy.DFRule{{Policy: packet.EnforceDF}})})
-	malformed := testSYN()
+	malformed := taptest.SYN()
 	malformed.Options = []byte{2, 0, 0, 0}
-	fragment := tuntest.UDP{Src: testClient, Dst: testServer, IP: tuntest.IP{Fragment: 0x2000}}
+	fragment := tuntest.UDP{Src: taptest.Client, Dst: taptest.Server, IP: tuntest.IP{Fragment: 0x2000}}
 	for want, packet := range map[string][]byte{"tcp_options": malformed.Packet(), "ip_fragment": fragment.Packet()} {
-		got := r.Pass(epoch, &tcpdump.Packet{Data: packet, Length: len(packet)})
+		got := r.Pass(taptest.Epoch, &tcpdump.Packet{Data: packet, Length: len(packet)})
 		if got.Refused != want || string(got.Data) != string(packet) || len(got.Rewrites) != 0 {
 			t.Errorf("%s: passed on as %+v", want, got)
 		}
@@ -110,14 +111,15 @@ func TestReplayRefused(t *testing.T) {
 
 func FuzzReplay(f *testing.F) {
 	rules := compile(f, []policy.MSSRule{{Clamp: 600, Add: true}}, []policy.DFRule{{Policy: packet.ClearDF}})
-	bare := testSYN()
+	bare := taptest.SYN()
 	bare.Options = nil
-	for _, b := range [][]byte{testSYN().Packet(), testSYN6().Packet(), bare.Packet(), tuntest.UDP{Src: testClient, Dst: testServer}.Packet()} {
+	for _, b := range [][]byte{taptest.SYN().Packet(), taptest.SYN6().Packet(), bare.Packet(), tuntest.UDP{Src: taptest.Client, Dst: taptest.Server}.Packet()} {
 		f.Add(b, uint16(0))
 	}
+	f.Add(taptest.Edit(taptest.SYN().Packet(), 3, 2), uint16(0)) // shorter than its header
 	f.Fuzz(func(t *testing.T, b []byte, missing uint16) {
 		p := tcpdump.Packet{Data: b, Length: len(b) + int(missing)}
-		got := NewReplay(Options{Rules: rules}).Pass(epoch, &p)
+		got := NewReplay(Options{Rules: rules}).Pass(taptest.Epoch, &p)
 		longer := len(got.Data) - len(b)
 		if got.Length-p.Length != longer || longer != 0 && longer != optionRoom {
 			t.Errorf("%d bytes of %d became %d of %d", len(b), p.Length, len(got.Data), got.Length)
@@ -125,7 +127,7 @@ func FuzzReplay(f *testing.F) {
 		if len(got.Rewrites) == 0 && string(got.Data) != string(b) {
 			t.Error("a packet was changed and nothing said")
 		}
-		if again := NewReplay(Options{Rules: rules}).Pass(epoch, &tcpdump.Packet{Data: got.Data, Length: got.Length}); len(again.Rewrites) > 0 {
+		if again := NewReplay(Options{Rules: rules}).Pass(taptest.Epoch, &tcpdump.Packet{Data: got.Data, Length: got.Length}); len(again.Rewrites) > 0 {
 			t.Errorf("what was passed on would be changed again: %+v", again.Rewrites)
 		}
 	})

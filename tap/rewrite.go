@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tun"
 	"syntap/tun/packet"
@@ -27,14 +28,14 @@ const optionRoom = 4
 // rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the
 // client sent it. The frame ends with the packet.
 func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, f *tun.Frame) dropReason {
-	sent, shown := f.Head, t.tracker.concerns(s, t.tracker.hash(&s.key))
+	sent, shown := f.Head, t.live.Concerns(&s.Packet)
 	if shown {
 		sent = slices.Clone(f.Head)
 	}
 	var room [4]policy.Rewrite
 	rewritten, done, reason := s.rewrite(rules, room[:0], f.Head, packet.Outbound, t.pathMTU)
 	if shown {
-		s.rewrites = slices.Clone(done) // room stays on the stack
+		s.Changes = changes(s.Name(), done)
 	}
 	if reason == pass {
 		reason = t.track(s, sent)
@@ -65,8 +66,8 @@ func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([]
 		s.Parse(rewritten, n)
 		bufs[0] = rewritten
 	}
-	if s.TCP && t.tracker.concerns(s, t.tracker.hash(&s.key)) {
-		s.rewrites = slices.Clone(done) // room stays on the stack
+	if s.TCP && t.live.Concerns(&s.Packet) {
+		s.Changes = changes(s.Name(), done)
 	}
 	t.rewrites.count(s.Flags, done)
 	return bufs, pass
@@ -93,7 +94,7 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byt
 // changed. It returns b after that, which is longer where an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d packet.Direction,
 	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
-	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.partial}
+	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.Partial}
 	if s.Flags&packet.SYN != 0 && rules.HasMSS() {
 		var verdict policy.Verdict
 		done, verdict = rules.RewriteMSS(done, &p, func() int { return s.pathMTU(d, pathMTU) })
@@ -116,17 +117,26 @@ func (s *segment) pathMTU(d packet.Direction, ask func(client, server netip.Addr
 	if ask == nil {
 		return 0
 	}
-	client, server := s.key.ends()
-	if s.fromA != (d == packet.Outbound) {
+	client, server := s.Flow.Ends()
+	if s.FromA != (d == packet.Outbound) {
 		client, server = server, client
 	}
 	return ask(client, server)
 }
 
-// newRewrite tells of a change for the record.
-func newRewrite(packet string, w policy.Rewrite) Rewrite {
+// changes describes the changes of a segment for the record of its handshake.
+func changes(name string, done []policy.Rewrite) []handshake.Rewrite {
+	all := make([]handshake.Rewrite, len(done))
+	for i, w := range done {
+		all[i] = newRewrite(name, w)
+	}
+	return all
+}
+
+// newRewrite describes a change of a segment, which has a name in records.
+func newRewrite(name string, w policy.Rewrite) handshake.Rewrite {
 	from, to := w.Words()
-	return Rewrite{Packet: packet, What: w.What, From: from, To: to, Rule: w.Rule}
+	return handshake.Rewrite{Packet: name, What: w.What, From: from, To: to, Rule: w.Rule}
 }
 
 // rewriteCounts counts changed packets.

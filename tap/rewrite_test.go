@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/tap/policy"
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -34,8 +35,8 @@ func TestRewriteHandshake(t *testing.T) {
 	t.Parallel()
 	for _, offloaded := range []bool{false, true} {
 		w := newWorld(t, Options{Rules: compile(t, clampTo(1300), []policy.DFRule{{Policy: packet.ClearDF}})})
-		client := tuntest.TCP{Src: testClient, Dst: testServer, Window: 64240, IP: tuntest.IP{DF: true}}
-		server := tuntest.TCP{Src: testServer, Dst: testClient, Window: 64240, IP: tuntest.IP{DF: true}}
+		client := tuntest.TCP{Src: taptest.Client, Dst: taptest.Server, Window: 64240, IP: tuntest.IP{DF: true}}
+		server := tuntest.TCP{Src: taptest.Server, Dst: taptest.Client, Window: 64240, IP: tuntest.IP{DF: true}}
 		syn, synack, third := client, server, client
 		syn.Flags, syn.Seq, syn.Options = tuntest.SYN, 1000, mssOption(1460)
 		synack.Flags, synack.Seq, synack.Ack, synack.Options = tuntest.SYN|tuntest.ACK, 5000, 1001, mssOption(1400)
@@ -74,14 +75,14 @@ func TestRewriteHandshake(t *testing.T) {
 		if diff := cmp.Diff(want, passed); diff != "" {
 			t.Errorf("offloaded %t: packets passed (-want +got):\n%s", offloaded, diff)
 		}
-		if len(w.rec.records) != 1 {
-			t.Fatalf("offloaded %t: %d records", offloaded, len(w.rec.records))
+		if len(w.rec.Records) != 1 {
+			t.Fatalf("offloaded %t: %d records", offloaded, len(w.rec.Records))
 		}
-		record := w.rec.records[0]
+		record := w.rec.Records[0]
 		wantRewrites := []Rewrite{
-			{"syn", "mss", "1460", "1300", 1}, {"syn", "df", "set", "clear", 1},
-			{"synack", "mss", "1400", "1300", 1}, {"synack", "df", "set", "clear", 1},
-			{"ack", "df", "set", "clear", 1},
+			changed("syn", "mss", "1460", "1300", 1), changed("syn", "df", "set", "clear", 1),
+			changed("synack", "mss", "1400", "1300", 1), changed("synack", "df", "set", "clear", 1),
+			changed("ack", "df", "set", "clear", 1),
 		}
 		if diff := cmp.Diff(wantRewrites, record.Rewrites); diff != "" {
 			t.Errorf("offloaded %t: rewrites (-want +got):\n%s", offloaded, diff)
@@ -111,7 +112,8 @@ func TestRewriteHandshake(t *testing.T) {
 // finished returns the packet of a frame with its TCP checksum complete.
 func finished(f tuntest.Frame) []byte {
 	if f.Offload.Flags&tun.NeedsCsum != 0 {
-		finishChecksum(f.Data[f.Offload.CsumStart:])
+		h := f.Data[f.Offload.CsumStart:]
+		binary.BigEndian.PutUint16(h[packet.TCPChecksum:], ^packet.Checksum(h, 0))
 	}
 	return f.Data
 }
@@ -119,7 +121,7 @@ func finished(f tuntest.Frame) []byte {
 // TestAddMSS adds the option to segments that have none, in both directions: they become longer.
 func TestAddMSS(t *testing.T) {
 	t.Parallel()
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		w := newWorld(t, Options{Rules: compile(t, []policy.MSSRule{{Clamp: 500, Add: true}}, nil)})
 		s.Options = nil
 		answer := s
@@ -132,7 +134,7 @@ func TestAddMSS(t *testing.T) {
 		if diff := cmp.Diff([][]byte{s.Packet(), answer.Packet()}, [][]byte{got.Data, w.link.inbound[0]}); diff != "" {
 			t.Errorf("packets with the option (-want +got):\n%s", diff)
 		}
-		if n := len(w.rec.segments); n != 2 || len(w.rec.segments[1].Packet.Data) != len(answer.Packet()) {
+		if n := len(w.rec.Segments); n != 2 || len(w.rec.Segments[1].Packet.Data) != len(answer.Packet()) {
 			t.Errorf("%d segments shown, want the SYN-ACK with its option", n)
 		}
 	}
@@ -145,13 +147,13 @@ func TestPathMTU(t *testing.T) {
 	w := newWorld(t, Options{
 		Rules: compile(t, clampTo(policy.ClampPMTU), nil),
 		PathMTU: func(client, server netip.AddrPort) int {
-			if client != testClient || server != testServer {
+			if client != taptest.Client || server != taptest.Server {
 				t.Errorf("path MTU between %v and %v asked for", client, server)
 			}
 			return 1400
 		},
 	})
-	syn := testSYN()
+	syn := taptest.SYN()
 	answer := syn
 	answer.Src, answer.Dst, answer.Flags, answer.Ack = syn.Dst, syn.Src, tuntest.SYN|tuntest.ACK, syn.Seq+1
 	got, _ := w.send(tuntest.Frame{Data: syn.Packet()})
@@ -175,12 +177,12 @@ func TestPathMTU(t *testing.T) {
 func TestRulesDrop(t *testing.T) {
 	t.Parallel()
 	rules := compile(t, []policy.MSSRule{{Clamp: 1300, Malformed: policy.Drop}}, []policy.DFRule{{Policy: packet.EnforceDF}})
-	malformed := testSYN()
+	malformed := taptest.SYN()
 	malformed.Options = []byte{2, 0, 0, 0}
-	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: make([]byte, 100)}
+	udp := tuntest.UDP{Src: taptest.Client, Dst: taptest.Server, Payload: make([]byte, 100)}
 	first, later := udp, udp
 	first.IP.Fragment, later.IP.Fragment = 0x2000, 185
-	tcp := testSYN()
+	tcp := taptest.SYN()
 	tcp.IP.Fragment = 0x2000
 	tests := []struct {
 		name     string
@@ -202,7 +204,7 @@ func TestRulesDrop(t *testing.T) {
 		var want [][]byte
 		if tt.answered {
 			want = [][]byte{tuntest.ICMP{
-				Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 4, Rest: [4]byte{2: 1500 >> 8, 3: 1500 & 0xff},
+				Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 4, Rest: [4]byte{2: 1500 >> 8, 3: 1500 & 0xff},
 				Payload: tt.packet[:min(len(tt.packet), tun.HeadSize)], IP: tuntest.IP{DF: true},
 			}.Packet()}
 		}
@@ -225,7 +227,7 @@ func TestRulesDrop(t *testing.T) {
 func TestDFOfDatagrams(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{Rules: compile(t, nil, []policy.DFRule{{Policy: packet.SetDF}})})
-	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: []byte("question")}
+	udp := tuntest.UDP{Src: taptest.Client, Dst: taptest.Server, Payload: []byte("question")}
 	got, reason := w.send(tuntest.Frame{Data: udp.Packet()})
 	if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{udp.Packet()}); err != nil || reason != "" {
 		t.Fatalf("dropped: %s, %v", reason, err)
@@ -242,7 +244,7 @@ func TestDFOfDatagrams(t *testing.T) {
 // TestRewriteAllocations measures data segments under rules for everything.
 func TestRewriteAllocations(t *testing.T) {
 	rules := compile(t, clampTo(1300), []policy.DFRule{{Policy: packet.SetDF}})
-	for _, s := range []tuntest.TCP{testSYN(), testSYN6()} {
+	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		f := dataSegment(s)
 		tap := Wrap(&repeatLink{frame: f}, Options{Rules: rules})
 		read := newFrame()
@@ -262,4 +264,9 @@ func TestRewriteAllocations(t *testing.T) {
 			t.Errorf("a data segment from %v costs %v allocations each way", s.Src, n)
 		}
 	}
+}
+
+// changed is a change of a segment in a record.
+func changed(packet, what, from, to string, rule int) Rewrite {
+	return Rewrite{Packet: packet, What: what, From: from, To: to, Rule: rule}
 }

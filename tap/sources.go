@@ -3,6 +3,8 @@ package tap
 import (
 	"net/netip"
 	"sync"
+
+	"syntap/tap/handshake"
 )
 
 // sources counts the flows of each client, so that none has the whole table.
@@ -28,9 +30,9 @@ func groups(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
 	return all, 2
 }
 
-// count notes that a client has some flows more, or less.
-func (s *sources) count(client netip.Addr, isLocal bool, delta int) {
-	all, n := groups(client, isLocal)
+// counted counts a flow in (1) or out (-1), for handshake.Options.Counted.
+func (s *sources) counted(e *handshake.Entry, delta int) {
+	all, n := groups(e.Client().Addr(), e.Hold.Local)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range all[:n] {

@@ -1,7 +1,6 @@
 package tap
 
 import (
-	"bytes"
 	"cmp"
 	"net/netip"
 	"sync/atomic"
@@ -9,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
@@ -19,35 +19,45 @@ import (
 // shards of a live table: enough that two flows rarely meet at a lock.
 const shards = 32
 
-// Tap is a link over a link that sees every TCP handshake. What it hands on it has parsed to the
-// end; what it could not parse, or not record, it has dropped and counted.
+// Tap is a link over a link that sees every TCP handshake. It has parsed to the end each frame that
+// it hands on; frames that it could not parse, or not record, it has dropped and counted.
 type Tap struct {
-	link    tun.Link
-	tracker *Tracker
-	sources func(netip.Addr) bool
-	local   func(netip.Addr) bool
-	now     func() time.Time
-	drops   dropCounts
-	passed  atomic.Uint64
+	link      tun.Link
+	live      live
+	sources   func(netip.Addr) bool
+	local     func(netip.Addr) bool
+	admission func(time.Time) flow.Admission
+	now       func() time.Time
+	drops     dropCounts
+	passed    atomic.Uint64
 
 	rules    atomic.Pointer[policy.Rules] // never nil
 	pathMTU  func(client, server netip.AddrPort) int
 	rewrites rewriteCounts
-	answers  *rate.Limiter // of ICMP errors of our own
+	answers  *rate.Limiter // of the tap's own ICMP errors
 }
 
 var _ tun.Link = (*Tap)(nil)
 
 // Wrap puts a tap over a link. Run has to run beside it.
 func Wrap(link tun.Link, o Options) *Tap {
-	tr := newTracker(o, shards, true)
-	tr.sources = &sources{flows: make(map[netip.Prefix]int)}
-	tr.setLimits(o)
-	t := &Tap{link: link, tracker: tr, sources: o.Sources, local: o.Local, now: o.Now, pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond)}
-	t.SetRules(o.Rules)
+	t := &Tap{
+		link: link, sources: o.Sources, local: o.Local, admission: o.Admission, now: o.Now,
+		pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond),
+	}
 	if t.now == nil {
 		t.now = time.Now
 	}
+	t.SetRules(o.Rules)
+	l := &t.live
+	l.begun, l.renewals = make(chan struct{}, 1), make([]renewal, renewals)
+	l.sources = &sources{flows: make(map[netip.Prefix]int)}
+	h := handshake.Options{
+		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: -1, Shards: shards,
+		Linger: l.linger, Counted: l.sources.counted,
+	}
+	l.limits, h.Limits = o.limits()
+	l.Tracker = handshake.NewTracker(h)
 	return t
 }
 
@@ -112,8 +122,8 @@ func (t *Tap) outbound(f *tun.Frame) dropReason {
 	if f.Len() > h.Length {
 		f.Truncate(h.Length)
 	}
-	s := segment{Headers: h}
-	s.setKey(f.Head, outbound)
+	s := segment{Packet: handshake.Packet{Headers: h}}
+	s.Locate(f.Head, packet.Outbound)
 	if !s.verify(f) {
 		return dropChecksum
 	}
@@ -134,45 +144,6 @@ func (t *Tap) outbound(f *tun.Frame) dropReason {
 	return reason
 }
 
-// admit refuses a SYN whose addresses no client and no server may have.
-func (t *Tap) admit(s *segment, head []byte) dropReason {
-	if src, dst := s.Addrs(head); bytes.Equal(src, dst) {
-		return dropLand
-	}
-	client, _ := s.key.ends()
-	if addr := client.Addr(); bogus(addr) || t.sources != nil && !t.sources(addr) {
-		return dropSource
-	}
-	s.admission = t.admission()
-	s.local = t.local != nil && t.local(client.Addr())
-	return pass
-}
-
-// admission asks whether an attempt may begin. What belongs to one that has begun may pass in any
-// case.
-func (t *Tap) admission() dropReason {
-	if t.tracker.o.Admission == nil {
-		return pass
-	}
-	switch t.tracker.o.Admission(t.now()) {
-	case flow.Wait:
-		return dropWaiting
-	case flow.Refuse:
-		return dropRefused
-	default:
-		return pass
-	}
-}
-
-// bogus reports whether no host can have the address (RFC 6890).
-func bogus(a netip.Addr) bool {
-	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.Is4In6() {
-		return true
-	}
-	first := a.As16()[12]
-	return a.Is4() && (first == 0 || first >= 240)
-}
-
 // WriteFrame implements tun.Link.
 func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 	n := 0
@@ -180,11 +151,14 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 		n += len(b)
 	}
 	var h packet.Headers
-	s := segment{Headers: &h}
+	s := segment{Packet: handshake.Packet{Headers: &h}}
 	if n > 0 {
-		s.parse(bufs[0], n, inbound)
+		s.Parse(bufs[0], n)
 	}
-	s.partial = s.TCP && off.Flags&tun.NeedsCsum != 0
+	if s.TCP {
+		s.Locate(bufs[0], packet.Inbound)
+	}
+	s.Partial = s.TCP && off.Flags&tun.NeedsCsum != 0
 	if rules := t.rules.Load(); n > 0 && (rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS()) {
 		var reason dropReason
 		if bufs, reason = t.rewriteInbound(rules, &s, bufs); reason != pass {
@@ -209,30 +183,21 @@ func (t *Tap) inboundICMP(h *packet.Headers, bufs [][]byte) {
 		b = append(b, buf[:min(len(buf), cap(b)-len(b))]...)
 	}
 	if _, _, _, ok := h.ICMPErrorOf(b); ok {
-		t.tracker.onICMP(h, b, &tcpdump.Packet{}, outbound, t.now())
+		t.live.Unreachable(h, b, t.now())
 	}
 }
 
 // track hands a segment to the tracker, if that can want it.
 func (t *Tap) track(s *segment, head []byte) dropReason {
-	hash := t.tracker.hash(&s.key)
-	if !t.tracker.concerns(s, hash) {
+	if !t.live.Concerns(&s.Packet) {
 		return pass
 	}
-	p := tcpdump.Packet{Data: head, Length: s.Length, EtherType: 0x0800}
+	seen := tcpdump.Packet{Data: head, Length: s.Length, EtherType: 0x0800}
 	if s.Version == 6 {
-		p.EtherType = 0x86dd
+		seen.EtherType = 0x86dd
 	}
-	return t.tracker.track(s, hash, &p, t.now())
+	return t.live.track(s, &seen, t.now())
 }
 
-// Flush ends every open attempt as half_open or no_reply. It is for the end, after Close.
-func (t *Tap) Flush() { t.tracker.Flush() }
-
-// Stats returns the counters.
-func (t *Tap) Stats() Stats {
-	s := t.tracker.Stats()
-	s.Passed, s.Drops = t.passed.Load(), t.drops.snapshot()
-	s.MSSRewrites, s.DFRewrites = t.rewrites.snapshot()
-	return s
-}
+// Flush ends every open handshake as half_open or no_reply. It is for the end, after Close.
+func (t *Tap) Flush() { t.live.Flush() }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -50,7 +52,7 @@ func (l *memLink) Close() error { return nil }
 // world is a tap between a client and a router that a test plays.
 type world struct {
 	tb   testing.TB
-	rec  recorder
+	rec  taptest.Recorder
 	link memLink
 	tap  *Tap
 	past atomic.Int64 // nanoseconds since epoch
@@ -58,14 +60,20 @@ type world struct {
 
 func newWorld(tb testing.TB, o Options) *world {
 	w := &world{tb: tb}
-	r := w.rec.options()
-	o.OnRecord, o.OnSegment = r.OnRecord, r.OnSegment
+	o = recordedBy(&w.rec, o)
 	o.Now = w.now
 	w.tap = Wrap(&w.link, o)
 	return w
 }
 
-func (w *world) now() time.Time { return epoch.Add(time.Duration(w.past.Load())) }
+// recordedBy returns the options with functions that feed the recorder.
+func recordedBy(r *taptest.Recorder, o Options) Options {
+	h := r.Options()
+	o.OnRecord, o.OnSegment = h.OnRecord, h.OnSegment
+	return o
+}
+
+func (w *world) now() time.Time { return taptest.Epoch.Add(time.Duration(w.past.Load())) }
 
 // send lets the client send a frame. It returns what the router reads: the frame, or nil and the
 // reason.
@@ -110,14 +118,14 @@ func newFrame() *tun.Frame {
 // play runs a script. It returns one word for each segment: "pass" or the reason of the drop.
 func (w *world) play(text string) (words []string) {
 	w.tb.Helper()
-	for _, s := range script(w.tb, text) {
-		w.past.Add(int64(s.after))
+	for _, s := range taptest.Script(w.tb, text) {
+		w.past.Add(int64(s.After))
 		word := "pass"
-		if s.fromServer {
-			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{s.tcp.Packet()}); err != nil {
+		if s.FromServer {
+			if err := w.tap.WriteFrame(tun.Offload{}, [][]byte{s.TCP.Packet()}); err != nil {
 				w.tb.Fatal(err)
 			}
-		} else if _, reason := w.send(tuntest.Frame{Data: s.tcp.Packet()}); reason != "" {
+		} else if _, reason := w.send(tuntest.Frame{Data: s.TCP.Packet()}); reason != "" {
 			word = reason
 		}
 		words = append(words, word)
@@ -135,15 +143,18 @@ func (w *world) mustPlay(text string) {
 	}
 }
 
-// wait lets time pass and what is due end.
+// places is the number of handshakes, to the tap or to the router.
+func (w *world) places() int { return w.tap.live.HalfOpen() + w.tap.live.Count(handshake.StateHeld) }
+
+// wait lets time pass, and handshakes whose time is over end.
 func (w *world) wait(d time.Duration) {
 	w.past.Add(int64(d))
-	w.tap.tracker.expire(w.now())
+	w.tap.live.Expire(w.now())
 }
 
 func (w *world) wantRecords(text string) {
 	w.tb.Helper()
-	if diff := cmp.Diff(lines(text), w.rec.take()); diff != "" {
+	if diff := cmp.Diff(taptest.Lines(text), w.rec.Take()); diff != "" {
 		w.tb.Errorf("records (-want +got):\n%s", diff)
 	}
 }
@@ -151,25 +162,8 @@ func (w *world) wantRecords(text string) {
 // dialled is the end of the dial for the handshake that key names.
 func dialled(isn uint32, a flow.Answer) flow.Dial { return flow.Dial{Key: key(isn), Answer: a} }
 
-func key(isn uint32) flow.Key { return flow.Key{Client: testClient, Server: testServer, ISN: isn} }
-
-const handshake = "> S 1000\n< SA 5000 1001\n> A 1001 5001\n"
-
-func testSYN() tuntest.TCP {
-	return tuntest.TCP{Src: testClient, Dst: testServer, Seq: 1000, Flags: tuntest.SYN, Window: 64240, Options: []byte{2, 4, 5, 180}}
-}
-
-func testSYN6() tuntest.TCP {
-	s := testSYN()
-	s.Src, s.Dst = netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8:1::2]:443")
-	return s
-}
-
-// edit returns a copy of b with the byte at i changed.
-func edit(b []byte, i int, v byte) []byte {
-	b = slices.Clone(b)
-	b[i] = v
-	return b
+func key(isn uint32) flow.Key {
+	return flow.Key{Client: taptest.Client, Server: taptest.Server, ISN: isn}
 }
 
 // chain puts extension headers between IPv6 and TCP. The first byte of each header names its own
@@ -210,29 +204,29 @@ var (
 // has not. Each is refused for the reason given, or accepted and recorded.
 func TestEvasion(t *testing.T) {
 	t.Parallel()
-	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
+	syn4, syn6 := taptest.SYN().Packet(), taptest.SYN6().Packet()
 	withFlags := func(flags uint8) []byte {
-		s := testSYN()
+		s := taptest.SYN()
 		s.Flags = flags
 		return s.Packet()
 	}
 	fragments := func(ip tuntest.IP) []byte {
-		return ip.Packet(testClient.Addr(), testServer.Addr(), 6, syn4[20:28])
+		return ip.Packet(taptest.Client.Addr(), taptest.Server.Addr(), 6, syn4[20:28])
 	}
 	withOptions := func(b ...byte) []byte {
-		s := testSYN()
+		s := taptest.SYN()
 		s.IP.Options = b
 		return s.Packet()
 	}
 	bigOptions := func() []byte {
-		s := testSYN()
+		s := taptest.SYN()
 		s.Options = slices.Repeat([]byte{1}, 40)
 		s.IP.Options = slices.Repeat([]byte{1}, 40)
 		return s.Packet()
 	}
-	optionful := testSYN6()
+	optionful := taptest.SYN6()
 	optionful.Options = slices.Repeat([]byte{1}, 12)
-	land := testSYN()
+	land := taptest.SYN()
 	land.Dst = netip.AddrPortFrom(land.Src.Addr(), 80)
 
 	tests := []struct {
@@ -246,7 +240,7 @@ func TestEvasion(t *testing.T) {
 		{"second fragment", fragments(tuntest.IP{Fragment: 1}), "tcp_fragment"},
 		{"middle fragment", fragments(tuntest.IP{Fragment: 0x2000 | 1}), "tcp_fragment"},
 		{"late fragment", fragments(tuntest.IP{Fragment: 1000}), "tcp_fragment"},
-		{"fragment with a whole header", tuntest.IP{Fragment: 0x2000}.Packet(testClient.Addr(), testServer.Addr(), 6, syn4[20:]), "tcp_fragment"},
+		{"fragment with a whole header", tuntest.IP{Fragment: 0x2000}.Packet(taptest.Client.Addr(), taptest.Server.Addr(), 6, syn4[20:]), "tcp_fragment"},
 		{"IP options", withOptions(7, 7, 4, 0, 0, 0, 0, 0), ""},
 		{"longest headers", bigOptions(), ""},
 		{"trailing bytes", append(slices.Clone(syn4), 1, 2, 3), ""},
@@ -265,37 +259,37 @@ func TestEvasion(t *testing.T) {
 		{"authentication header", chain(syn6, auth), "extension_headers"},
 		{"experimental header", chain(syn6, experiment), "extension_headers"},
 		{"chain of 21", chain(syn6, stackedChain...), "extension_headers"},
-		{"experimental header in a chain", chain(syn6, edit(experiment, 1, 1), destOptions), "extension_headers"},
+		{"experimental header in a chain", chain(syn6, taptest.Edit(experiment, 1, 1), destOptions), "extension_headers"},
 		{"long options", chain(syn6, longOptions), "extension_headers"},
 		{"chain that leaves no room for options", chain(optionful.Packet(), stackedChain[:8]...), "extension_headers"},
-		{"chain without end", edit(chain(syn6, destOptions)[:44], 5, 4), "extension_headers"},
-		{"chain behind the end", edit(chain(syn6, destOptions), 5, 4), "extension_headers"},
+		{"chain without end", taptest.Edit(chain(syn6, destOptions)[:44], 5, 4), "extension_headers"},
+		{"chain behind the end", taptest.Edit(chain(syn6, destOptions), 5, 4), "extension_headers"},
 		{"first fragment IPv6", chain(syn6, firstPiece), "tcp_fragment"},
 		{"later fragment IPv6", chain(syn6, laterPiece), "tcp_fragment"},
-		{"later fragment of a chain", edit(chain(syn6, laterPiece), 40, 60), "tcp_fragment"},
-		{"first fragment with half a chain", edit(edit(chain(syn6, firstPiece)[:52], 40, 60), 5, 12), "extension_headers"},
+		{"later fragment of a chain", taptest.Edit(chain(syn6, laterPiece), 40, 60), "tcp_fragment"},
+		{"first fragment with half a chain", taptest.Edit(taptest.Edit(chain(syn6, firstPiece)[:52], 40, 60), 5, 12), "extension_headers"},
 
 		{"SYN and FIN", withFlags(tuntest.SYN | tuntest.FIN), "syn_flags"},
 		{"SYN and RST", withFlags(tuntest.SYN | tuntest.RST), "syn_flags"},
 		{"SYN and ACK", withFlags(tuntest.SYN | tuntest.ACK), "synack"},
 		{"SYN and all the rest", withFlags(tuntest.SYN | tuntest.PSH | tuntest.URG | tuntest.ECE | tuntest.CWR), ""},
-		{"TCP checksum", edit(syn4, 36, syn4[36]^1), "checksum"},
-		{"TCP checksum IPv6", edit(syn6, 56, syn6[56]^1), "checksum"},
-		{"IP checksum", edit(syn4, 10, syn4[10]^1), "checksum"},
+		{"TCP checksum", taptest.Edit(syn4, 36, syn4[36]^1), "checksum"},
+		{"TCP checksum IPv6", taptest.Edit(syn6, 56, syn6[56]^1), "checksum"},
+		{"IP checksum", taptest.Edit(syn4, 10, syn4[10]^1), "checksum"},
 
 		{"nothing", nil, "malformed"},
-		{"version 0", edit(syn4, 0, 0x05), "malformed"},
-		{"version 5", edit(syn4, 0, 0x55), "malformed"},
-		{"version 15", edit(syn4, 0, 0xf5), "malformed"},
-		{"header length 16", edit(syn4, 0, 0x44), "malformed"},
-		{"header longer than the packet", edit(syn4, 0, 0x4f), "malformed"},
-		{"total length too long", edit(syn4, 3, 200), "malformed"},
-		{"total length too short", edit(syn4, 3, 19), "malformed"},
-		{"total length 0", edit(syn4, 3, 0), "malformed"},
-		{"payload length 0", edit(syn6, 5, 0), "malformed"},
-		{"payload length too long", edit(syn6, 5, 200), "malformed"},
-		{"data offset 16", edit(syn4, 32, 0x40), "malformed"},
-		{"data offset behind the end", edit(syn4, 32, 0x70), "malformed"},
+		{"version 0", taptest.Edit(syn4, 0, 0x05), "malformed"},
+		{"version 5", taptest.Edit(syn4, 0, 0x55), "malformed"},
+		{"version 15", taptest.Edit(syn4, 0, 0xf5), "malformed"},
+		{"header length 16", taptest.Edit(syn4, 0, 0x44), "malformed"},
+		{"header longer than the packet", taptest.Edit(syn4, 0, 0x4f), "malformed"},
+		{"total length too long", taptest.Edit(syn4, 3, 200), "malformed"},
+		{"total length too short", taptest.Edit(syn4, 3, 19), "malformed"},
+		{"total length 0", taptest.Edit(syn4, 3, 0), "malformed"},
+		{"payload length 0", taptest.Edit(syn6, 5, 0), "malformed"},
+		{"payload length too long", taptest.Edit(syn6, 5, 200), "malformed"},
+		{"data offset 16", taptest.Edit(syn4, 32, 0x40), "malformed"},
+		{"data offset behind the end", taptest.Edit(syn4, 32, 0x70), "malformed"},
 
 		{"land", land.Packet(), "land"},
 	}
@@ -319,7 +313,7 @@ func TestEvasion(t *testing.T) {
 			if tt.want == "" {
 				want = 1
 			}
-			if n := len(w.rec.records); n != want {
+			if n := len(w.rec.Records); n != want {
 				t.Errorf("frame %x: %d records, want %d", tt.frame, n, want)
 			}
 		})
@@ -329,7 +323,7 @@ func TestEvasion(t *testing.T) {
 // TestTrailingBytes checks that bytes behind the IP packet do not become payload.
 func TestTrailingBytes(t *testing.T) {
 	t.Parallel()
-	for _, b := range [][]byte{testSYN().Packet(), testSYN6().Packet()} {
+	for _, b := range [][]byte{taptest.SYN().Packet(), taptest.SYN6().Packet()} {
 		w := newWorld(t, Options{})
 		got, _ := w.send(tuntest.Frame{Data: append(slices.Clone(b), "smuggled"...)})
 		if !bytes.Equal(got.Data, b) {
@@ -351,10 +345,10 @@ func TestBogusSources(t *testing.T) {
 	}
 	for _, tt := range tests {
 		w := newWorld(t, Options{Sources: allowed})
-		s := testSYN()
+		s := taptest.SYN()
 		src := netip.MustParseAddr(tt.src)
 		if src.Is6() {
-			s = testSYN6()
+			s = taptest.SYN6()
 		}
 		s.Src = netip.AddrPortFrom(src, 40000)
 		if _, got := w.send(tuntest.Frame{Data: s.Packet()}); got != tt.want {
@@ -370,13 +364,13 @@ func TestBogusSources(t *testing.T) {
 // TestNotTCPPasses checks that the tap lets everything else alone.
 func TestNotTCPPasses(t *testing.T) {
 	t.Parallel()
-	a, b := testClient.Addr(), testServer.Addr()
-	syn6 := testSYN6().Packet()
+	a, b := taptest.Client.Addr(), taptest.Server.Addr()
+	syn6 := taptest.SYN6().Packet()
 	unreachable := func(quote []byte) []byte {
 		return tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 3, Payload: quote}.Packet()
 	}
-	udp := tuntest.UDP{Src: testClient, Dst: testServer, Payload: []byte("x")}.Packet()
-	tooBig6 := tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 2, Payload: syn6}.Packet()
+	udp := tuntest.UDP{Src: taptest.Client, Dst: taptest.Server, Payload: []byte("x")}.Packet()
+	tooBig6 := tuntest.ICMP{Src: taptest.SYN6().Src.Addr(), Dst: taptest.SYN6().Dst.Addr(), Type: 2, Payload: syn6}.Packet()
 	tests := []struct {
 		name  string
 		frame []byte
@@ -391,18 +385,18 @@ func TestNotTCPPasses(t *testing.T) {
 		{"ESP", tuntest.IP{}.Packet(a, b, 50, make([]byte, 30)), ""},
 		{"IPv6 in IPv4", tuntest.IP{}.Packet(a, b, 41, syn6), ""},
 		{"authentication header and UDP", tuntest.IP{}.Packet(a, b, 51, append([]byte{17, 1, 11: 0}, udp[20:]...)), ""},
-		{"no next header", edit(syn6, 6, 59), ""},
-		{"later IPv6 fragment of UDP", edit(chain(syn6, laterPiece), 40, 17), ""},
+		{"no next header", taptest.Edit(syn6, 6, 59), ""},
+		{"later IPv6 fragment of UDP", taptest.Edit(chain(syn6, laterPiece), 40, 17), ""},
 		{"error about UDP", unreachable(udp), ""},
-		{"error about TCP", unreachable(testSYN().Packet()), "icmp_tcp"},
-		{"error about the start of TCP", unreachable(testSYN().Packet()[:28]), "icmp_tcp"},
+		{"error about TCP", unreachable(taptest.SYN().Packet()), "icmp_tcp"},
+		{"error about the start of TCP", unreachable(taptest.SYN().Packet()[:28]), "icmp_tcp"},
 		{"error about nothing", unreachable(nil), "icmp_tcp"},
 		{"fragmented error", tuntest.ICMP{Src: a, Dst: b, Type: 3, Payload: udp, IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
 		{"packet too big about TCP", tooBig6, ""}, // the router's to judge
-		{"fragmentation needed about TCP", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: testSYN().Packet()}.Packet(), ""},
-		{"fragment of it", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: testSYN().Packet(), IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
+		{"fragmentation needed about TCP", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: taptest.SYN().Packet()}.Packet(), ""},
+		{"fragment of it", tuntest.ICMP{Src: a, Dst: b, Type: 3, Code: 4, Payload: taptest.SYN().Packet(), IP: tuntest.IP{Fragment: 0x2000}}.Packet(), "icmp_tcp"},
 		{"packet too big about TCP behind an extension header", chain(tooBig6, hopByHop), "icmp_tcp"},
-		{"neighbour solicitation", tuntest.ICMP{Src: testSYN6().Src.Addr(), Dst: testSYN6().Dst.Addr(), Type: 135, Payload: make([]byte, 16)}.Packet(), ""},
+		{"neighbour solicitation", tuntest.ICMP{Src: taptest.SYN6().Src.Addr(), Dst: taptest.SYN6().Dst.Addr(), Type: 135, Payload: make([]byte, 16)}.Packet(), ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

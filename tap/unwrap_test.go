@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/taptest"
 	"syntap/tun/tuntest"
 )
 
@@ -15,7 +16,7 @@ func TestExtensionHeadersAreTakenOut(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 40, 67, 68, 69, 76, 200, 40001} {
 		for _, headers := range [][][]byte{{hopByHop}, {atomicPiece}, {hopByHop, destOptions, routing, atomicPiece}} {
-			s := testSYN6()
+			s := taptest.SYN6()
 			for i := range size {
 				s.Payload = append(s.Payload, byte(i*i))
 			}
@@ -29,7 +30,7 @@ func TestExtensionHeadersAreTakenOut(t *testing.T) {
 			if diff := cmp.Diff(plain, got.Data); diff != "" {
 				t.Errorf("%d bytes behind %x (-want +got):\n%s", size, headers, diff)
 			}
-			shown := w.rec.segments[0].Packet
+			shown := w.rec.Segments[0].Packet
 			if end := len(wrapped) - size; shown.Length != len(wrapped) || !slices.Equal(shown.Data, wrapped[:end]) {
 				t.Errorf("shown: %x, of %d bytes", shown.Data, shown.Length)
 			}
@@ -41,7 +42,7 @@ func TestExtensionHeadersAreTakenOut(t *testing.T) {
 // others.
 func TestUnwrapMovesOffload(t *testing.T) {
 	t.Parallel()
-	s := testSYN6()
+	s := taptest.SYN6()
 	s.Payload = make([]byte, 5000)
 	plain := tuntest.Offloaded(s.Packet(), 1000)
 	wrapped := tuntest.Frame{Data: chain(plain.Data, hopByHop, destOptions), Offload: plain.Offload}

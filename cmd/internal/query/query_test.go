@@ -23,6 +23,7 @@ import (
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/tuntest"
 )
@@ -32,7 +33,7 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 // attempts are the records of n openings: second by second, to ports 80 to 83, every fourth
 // refused, from two processes.
 func attempts(n int) (all []*tap.Record) {
-	replay := tap.NewTracker(tap.Options{OnRecord: func(r *tap.Record) {
+	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *tap.Record) {
 		r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
 		all = append(all, r)
 	}})

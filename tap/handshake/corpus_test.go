@@ -1,4 +1,4 @@
-package tap
+package handshake_test
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/pcapgo"
 
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
 )
 
@@ -37,25 +39,25 @@ func TestCorpus(t *testing.T) {
 		}
 		t.Run(capture, func(t *testing.T) {
 			t.Parallel()
-			var rec recorder
-			tr := NewTracker(rec.options())
+			var rec taptest.Recorder
+			tr := handshake.NewTracker(rec.Options())
 			for at, p := range readCapture(t, dir, capture) {
 				tr.Observe(at, &p)
 			}
 			tr.Flush()
 			got := map[string]int{}
-			for _, r := range rec.records {
+			for _, r := range rec.Records {
 				got[string(r.Outcome)]++
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
 			shown := 0
-			for _, r := range rec.records {
+			for _, r := range rec.Records {
 				shown += len(r.Segments)
 			}
-			if shown != len(rec.segments) {
-				t.Errorf("records hold %d segments, %d were shown as they passed", shown, len(rec.segments))
+			if shown != len(rec.Segments) {
+				t.Errorf("records hold %d segments, %d were shown as they passed", shown, len(rec.Segments))
 			}
 		})
 	}
@@ -67,8 +69,8 @@ func readVerdicts(t *testing.T, name string) map[string]map[string]int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := map[string]Outcome{
-		"COMPLETE": Established, "REFUSED": Refused, "ABORTED": Aborted, "NO-REPLY": NoReply, "HALF-OPEN": HalfOpen,
+	words := map[string]handshake.Outcome{
+		"COMPLETE": handshake.Established, "REFUSED": handshake.Refused, "ABORTED": handshake.Aborted, "NO-REPLY": handshake.NoReply, "HALF-OPEN": handshake.HalfOpen,
 	}
 	verdicts := map[string]map[string]int{}
 	for line := range strings.Lines(string(b)) {

@@ -1,4 +1,4 @@
-package tap
+package handshake
 
 import (
 	"cmp"
@@ -7,14 +7,12 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
-	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 )
 
-// flowKey is a TCP flow's identity as a few machine words: two ends, called a and b.
-//
-// Live, a is the client. A capture has no directions: there a is the lesser of the two ends.
-type flowKey struct {
+// FlowKey identifies a TCP flow by a few machine words: its two ends, called a and b. See
+// [Packet.Locate] and [Packet.LocateCaptured] for which end is a.
+type FlowKey struct {
 	a, b  address
 	ports uint32 // a's, then b's
 	space uint32 // IP version, then 24 bits for the VLAN
@@ -23,26 +21,17 @@ type flowKey struct {
 // address is an IP address in host byte order; IPv4 has hi = 0.
 type address struct{ hi, lo uint64 }
 
-// direction says how the two ends of a segment become those of its flow's key.
-type direction uint8
-
-const (
-	outbound  direction = iota // the sender is a
-	inbound                    // the sender is b
-	unordered                  // the lesser end is a
-)
-
 // ordered reports whether the source is the lesser end, by address and then port.
 func ordered(src, dst address, ports uint32) bool {
 	return cmp.Or(cmp.Compare(src.hi, dst.hi), cmp.Compare(src.lo, dst.lo), cmp.Compare(ports>>16, ports&0xffff)) < 0
 }
 
-// ends returns the addresses and ports of a and b.
-func (k *flowKey) ends() (a, b netip.AddrPort) {
+// Ends returns the addresses and ports of a and b.
+func (k *FlowKey) Ends() (a, b netip.AddrPort) {
 	return netip.AddrPortFrom(k.addr(k.a), uint16(k.ports>>16)), netip.AddrPortFrom(k.addr(k.b), uint16(k.ports))
 }
 
-func (k *flowKey) addr(a address) netip.Addr {
+func (k *FlowKey) addr(a address) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.hi)
 	binary.BigEndian.PutUint64(b[8:], a.lo)
@@ -54,17 +43,17 @@ func (k *flowKey) addr(a address) netip.Addr {
 
 // setVLANs makes flows of different VLANs different. A tag's priority is no part of the VLAN, and
 // VLAN 0 is a tag that carries a priority only (IEEE 802.1Q §9.6).
-func (k *flowKey) setVLANs(p *tcpdump.Packet) {
+func (k *FlowKey) setVLANs(tags []uint16) {
 	var id uint32
-	for _, tci := range p.VLANs {
+	for _, tci := range tags {
 		id = id<<12 ^ id>>12 ^ uint32(tci&0xfff)
 	}
 	k.space = k.space&^0xffffff | id&0xffffff
 }
 
 // newFlowKey returns the key of a handshake's flow on a live link.
-func newFlowKey(k flow.Key) flowKey {
-	f := flowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6 << 24}
+func newFlowKey(k flow.Key) FlowKey {
+	f := FlowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6 << 24}
 	if k.Client.Addr().Is4() {
 		f.space = 4 << 24
 	}
@@ -81,8 +70,7 @@ func toAddress(a netip.Addr) address {
 	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// hashSeed makes a hash that nobody outside can compute, so that nobody can choose flows that
-// collide.
+// hashSeed makes a hash that peers cannot compute, so that they cannot choose flows that collide.
 type hashSeed [4]uint64
 
 func newHashSeed() (s hashSeed) {
@@ -92,9 +80,9 @@ func newHashSeed() (s hashSeed) {
 	return s
 }
 
-// hash folds the products of the key's words, as wyhash does. Other than maphash it needs no bytes
-// in a row, which costs more than the hash.
-func (s *hashSeed) hash(k *flowKey) uint64 {
+// hash folds the products of the key's words, as wyhash does. Unlike maphash it needs no contiguous
+// bytes; building those costs more than the hash itself.
+func (s *hashSeed) hash(k *FlowKey) uint64 {
 	h := mix(k.a.lo^s[0], k.b.lo^s[1])
 	if k.a.hi|k.b.hi != 0 {
 		h ^= mix(k.a.hi^s[2], k.b.hi^s[3])

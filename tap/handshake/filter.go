@@ -1,10 +1,10 @@
-package tap
+package handshake
 
 import "sync/atomic"
 
-// filter tells at the price of one load that a flow has nothing the tap watches. It counts the
-// watched flows by their hash: zero is certain, anything else may be a neighbour and is looked up
-// in the table.
+// filter tells at the price of one load that a flow is not watched. It counts the watched flows by
+// their hash: zero is certain, any other count may be that of a neighbour and needs a look at the
+// table.
 type filter struct {
 	counts [1 << 16]atomic.Int32
 }

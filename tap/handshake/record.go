@@ -1,14 +1,15 @@
-package tap
+package handshake
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 )
 
-// Outcome is the verdict on one attempt to open a TCP connection.
+// Outcome is the verdict on one handshake.
 type Outcome string
 
 const (
@@ -17,19 +18,25 @@ const (
 	Unreachable Outcome = "unreachable" // an ICMP error answered the SYN
 	Denied      Outcome = "denied"      // policy forbade the destination
 	Aborted     Outcome = "aborted"     // a RST after the SYN-ACK, or by the client before it
-	NoReply     Outcome = "no_reply"    // nothing answered the SYN
+	NoReply     Outcome = "no_reply"    // the SYN got no answer
 	HalfOpen    Outcome = "half_open"   // SYN-ACK, but no acceptable third segment
 )
 
-// Side is one end of an attempt.
+// outcomes holds all outcomes, in the order of the record's documentation.
+var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, NoReply, HalfOpen}
+
+// Outcomes returns all outcomes.
+func Outcomes() []Outcome { return slices.Clone(outcomes[:]) }
+
+// Side is one end of a handshake.
 type Side string
 
 const (
-	Client Side = "client"
+	Client Side = "client" // which sent the SYN
 	Server Side = "server"
 )
 
-// Record is everything known about one attempt when its verdict falls. It is handed over: the tap
+// Record is all that is known about one handshake at its verdict. It is the receiver's: the tracker
 // keeps no reference.
 type Record struct {
 	Time      time.Time // of the first SYN
@@ -45,20 +52,20 @@ type Record struct {
 	SYNRetransmits    int
 	SYNACKRetransmits int
 	Simultaneous      bool
-	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative = unknown or ambiguous (Karn, RFC 6298 §3)
-	ACKDelay          time.Duration // SYN-ACK to third segment; negative = unknown or ambiguous
+	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative if unknown or ambiguous (Karn, RFC 6298 §3)
+	ACKDelay          time.Duration // SYN-ACK to third segment; negative as above
 
-	Segments []Segment // of the opening, in the order seen, as they stand on the TUN
+	Segments []Segment // of the handshake, in the order seen, as they stand on the TUN
 	Rewrites []Rewrite
-	Upstream *flow.Upstream // live only
-	Owner    *Owner         // for the receiver of the record to fill in: the tap knows no processes; nil = unknown
+	Upstream *flow.Upstream // of a live link
+	Owner    *Owner         // for the receiver of the record to fill in; nil if unknown
 }
 
-// Owner is the process of the client, on this host.
+// Owner is the process of a client on this host.
 type Owner struct {
 	UID     uint32
-	PID     int    // 0 = unknown
-	Process string // its name; "" = unknown
+	PID     int    // 0 if unknown
+	Process string // its name; empty if unknown
 }
 
 // Key returns the key of the handshake.
@@ -66,10 +73,9 @@ func (r *Record) Key() flow.Key {
 	return flow.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
 }
 
-// Offer is what one side announced in its SYN or SYN-ACK. Pointers are nil where the option is
-// absent.
+// Offer is the content of one side's SYN or SYN-ACK. Pointers are nil if the option is absent.
 type Offer struct {
-	Window    uint16
+	Window    uint16 // in bytes, unscaled
 	MSS       *uint16
 	WScale    *uint8
 	SACKOK    bool
@@ -79,7 +85,7 @@ type Offer struct {
 	ECN       bool    // ECE and CWR on the SYN, ECE without CWR on the SYN-ACK (RFC 3168 §6.1.1)
 }
 
-// Segment is one segment of an opening.
+// Segment is one segment of a handshake.
 type Segment struct {
 	Time       time.Time
 	Packet     tcpdump.Packet // its headers, at most the first 512 bytes; own memory
@@ -99,7 +105,7 @@ func (s *Segment) Header() []byte {
 	return b[:max(least, min(len(b), int(b[12]>>4)*4))]
 }
 
-// Rewrite is one change the tap's rules made to a segment.
+// Rewrite is one change that a rule made to a segment.
 type Rewrite struct {
 	Packet   string // "syn", "synack", "ack" or "rst"
 	What     string // "mss" or "df"

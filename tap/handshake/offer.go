@@ -1,4 +1,4 @@
-package tap
+package handshake
 
 import (
 	"encoding/binary"
@@ -13,23 +13,23 @@ type offerOptions struct {
 	ts     uint32
 }
 
-// readOffer fills o from the SYN or SYN-ACK s in b. Where an option stands twice the last one
-// counts, as in Linux and BSD; reading ends at the first malformed one.
-func readOffer(o *Offer, m *offerOptions, s *segment, b []byte) {
-	*o = Offer{Window: s.Window}
-	switch s.Version {
+// readOffer fills o from the SYN or SYN-ACK p, whose bytes are b. Of an option that stands twice
+// the last one counts, as in Linux and BSD; reading ends at the first malformed one.
+func readOffer(o *Offer, m *offerOptions, p *Packet, b []byte) {
+	*o = Offer{Window: p.Window}
+	switch p.Version {
 	case 4:
 		o.TTL = b[8]
 		o.DF = b[6]&0x40 != 0
 	case 6:
 		o.TTL = b[7]
 	}
-	switch s.Flags & (packet.ECE | packet.CWR | packet.ACK) { // RFC 3168 §6.1.1
+	switch p.Flags & (packet.ECE | packet.CWR | packet.ACK) { // RFC 3168 §6.1.1
 	case packet.ECE | packet.CWR, packet.ECE | packet.ACK:
 		o.ECN = true
 	}
 	const eol, nop, mss, wscale, sackOK, ts = 0, 1, 2, 3, 4, 8
-	opts := b[min(s.Offset+20, len(b)):min(s.End, s.Length, len(b))]
+	opts := b[min(p.Offset+20, len(b)):min(p.End, p.Length, len(b))]
 	for len(opts) > 0 {
 		if opts[0] == nop {
 			opts = opts[1:]

@@ -1,29 +1,32 @@
-package tap
+package handshake_test
 
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
 	"syntap/tun/tuntest"
 )
 
 // replay runs a script through a Tracker and returns its records.
-func replay(tb testing.TB, text string) []*Record {
-	var rec recorder
-	tr := NewTracker(rec.options())
-	at := epoch
-	for _, s := range script(tb, text) {
-		at = at.Add(s.after)
-		b := s.tcp.Packet()
+func replay(tb testing.TB, text string) []*handshake.Record {
+	var rec taptest.Recorder
+	tr := handshake.NewTracker(rec.Options())
+	at := taptest.Epoch
+	for _, s := range taptest.Script(tb, text) {
+		at = at.Add(s.After)
+		b := s.TCP.Packet()
 		tr.Observe(at, &tcpdump.Packet{Data: b, Length: len(b)})
 	}
 	tr.Flush()
-	return rec.records
+	return rec.Records
 }
 
 // TestRules covers the rows of doc.go's table and what the state machine must not be misled by.
@@ -186,9 +189,9 @@ func TestRules(t *testing.T) {
 			t.Parallel()
 			var got []string
 			for _, r := range replay(t, tt.script) {
-				got = append(got, describe(r))
+				got = append(got, taptest.Describe(r))
 			}
-			if diff := cmp.Diff(lines(tt.want), got); diff != "" {
+			if diff := cmp.Diff(taptest.Lines(tt.want), got); diff != "" {
 				t.Errorf("script:\n%s\nrecords (-want +got):\n%s", tt.script, diff)
 			}
 		})
@@ -216,7 +219,7 @@ func TestDelays(t *testing.T) {
 			if r.SYNACKDelay != tt.synack || r.ACKDelay != tt.ack {
 				t.Errorf("delays = %v, %v, want %v, %v", r.SYNACKDelay, r.ACKDelay, tt.synack, tt.ack)
 			}
-			if want := epoch.Add(time.Millisecond); !r.Time.Equal(want) {
+			if want := taptest.Epoch.Add(time.Millisecond); !r.Time.Equal(want) {
 				t.Errorf("time = %v, want %v", r.Time, want)
 			}
 		})
@@ -225,17 +228,17 @@ func TestDelays(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	t.Parallel()
-	tr := NewTracker(Options{})
-	for i, text := range []string{handshake, handshake, handshake + "> R 1001", "> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n< RA 0 1001"} {
-		for _, s := range script(t, text) {
+	tr := handshake.NewTracker(handshake.Options{})
+	for i, text := range []string{taptest.Handshake, taptest.Handshake, taptest.Handshake + "> R 1001", "> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n< RA 0 1001"} {
+		for _, s := range taptest.Script(t, text) {
 			port := uint16(1 + i)
-			s.tcp.Src, s.tcp.Dst = netip.AddrPortFrom(s.tcp.Src.Addr(), port), netip.AddrPortFrom(s.tcp.Dst.Addr(), port)
-			b := s.tcp.Packet()
-			tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+			s.TCP.Src, s.TCP.Dst = netip.AddrPortFrom(s.TCP.Src.Addr(), port), netip.AddrPortFrom(s.TCP.Dst.Addr(), port)
+			b := s.TCP.Packet()
+			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 		}
 	}
-	want := Stats{
-		Handshakes: map[Outcome]uint64{Established: 3, Refused: 1, Unreachable: 0, Denied: 0, Aborted: 0, NoReply: 0, HalfOpen: 0},
+	want := handshake.Stats{
+		Handshakes: map[handshake.Outcome]uint64{handshake.Established: 3, handshake.Refused: 1, handshake.Unreachable: 0, handshake.Denied: 0, handshake.Aborted: 0, handshake.NoReply: 0, handshake.HalfOpen: 0},
 		HalfOpen:   2,
 		Flows:      2,
 	}
@@ -248,13 +251,14 @@ func TestStats(t *testing.T) {
 // the memory.
 func TestShownSegmentsAreBounded(t *testing.T) {
 	t.Parallel()
+	const kept = 64
 	text := ""
-	for range 10 * maxSegments {
+	for range 10 * kept {
 		text += "> S 1000\n"
 	}
 	r := replay(t, text)[0]
-	if len(r.Segments) != maxSegments || r.SYNRetransmits != 10*maxSegments-1 {
-		t.Errorf("%d segments shown, %d retransmissions, want %d, %d", len(r.Segments), r.SYNRetransmits, maxSegments, 10*maxSegments-1)
+	if len(r.Segments) != kept || r.SYNRetransmits != 10*kept-1 {
+		t.Errorf("%d segments shown, %d retransmissions, want %d, %d", len(r.Segments), r.SYNRetransmits, kept, 10*kept-1)
 	}
 }
 
@@ -262,25 +266,25 @@ func TestShownSegmentsAreBounded(t *testing.T) {
 // makes no difference.
 func TestVLANs(t *testing.T) {
 	t.Parallel()
-	var rec recorder
-	tr := NewTracker(rec.options())
+	var rec taptest.Recorder
+	tr := handshake.NewTracker(rec.Options())
 	observe := func(b []byte, tags ...uint16) {
-		tr.Observe(epoch, &tcpdump.Packet{Data: b, Length: len(b), VLANs: tags})
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b), VLANs: tags})
 	}
 	const priority = 5 << 13
-	steps := script(t, handshake)
-	observe(steps[0].tcp.Packet())
-	observe(steps[0].tcp.Packet(), 100)
-	observe(steps[0].tcp.Packet(), 100, 7)
-	observe(steps[1].tcp.Packet(), priority|100)
-	observe(steps[2].tcp.Packet(), 100)
-	unreachable := tuntest.ICMP{Src: testServer.Addr(), Dst: testClient.Addr(), Type: 3, Code: 1, Payload: steps[0].tcp.Packet()}
+	steps := taptest.Script(t, taptest.Handshake)
+	observe(steps[0].TCP.Packet())
+	observe(steps[0].TCP.Packet(), 100)
+	observe(steps[0].TCP.Packet(), 100, 7)
+	observe(steps[1].TCP.Packet(), priority|100)
+	observe(steps[2].TCP.Packet(), 100)
+	unreachable := tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1, Payload: steps[0].TCP.Packet()}
 	observe(unreachable.Packet(), priority|100, 7)
-	observe(steps[1].tcp.Packet(), priority) // no VLAN at all
+	observe(steps[1].TCP.Packet(), priority) // no VLAN at all
 	tr.Flush()
 	var got []string
-	for _, r := range rec.records {
-		got = append(got, fmt.Sprint(describe(r), r.Segments[0].Packet.VLANs))
+	for _, r := range rec.Records {
+		got = append(got, fmt.Sprint(taptest.Describe(r), r.Segments[0].Packet.VLANs))
 	}
 	want := []string{
 		"established 1000/5000: S SA A[100]",
@@ -296,31 +300,39 @@ func TestVLANs(t *testing.T) {
 // taken before offload filled the field in, or cut by its snap length.
 func TestLyingLengths(t *testing.T) {
 	t.Parallel()
-	syn4, syn6 := testSYN().Packet(), testSYN6().Packet()
+	syn4, syn6 := taptest.SYN().Packet(), taptest.SYN6().Packet()
 	tests := []struct {
 		name   string
 		data   []byte
 		length int
 		want   string
 	}{
-		{"IPv4 length 0", edit(syn4, 3, 0), len(syn4), "no_reply 1000: S"},
-		{"IPv6 length 0", edit(syn6, 5, 0), len(syn6), "no_reply 1000: S"},
-		{"longer than the wire", edit(syn4, 3, 200), len(syn4), "no_reply 1000: S"},
-		{"data offset behind the end", edit(syn4, 32, 0xf0), len(syn4), "no_reply 1000: S"},
+		{"IPv4 length 0", taptest.Edit(syn4, 3, 0), len(syn4), "no_reply 1000: S"},
+		{"IPv6 length 0", taptest.Edit(syn6, 5, 0), len(syn6), "no_reply 1000: S"},
+		{"longer than the wire", taptest.Edit(syn4, 3, 200), len(syn4), "no_reply 1000: S"},
+		{"data offset behind the end", taptest.Edit(syn4, 32, 0xf0), len(syn4), "no_reply 1000: S"},
 		{"options cut", syn4[:41], len(syn4), "no_reply 1000: S"},
 		{"header cut", syn4[:39], len(syn4), ""},
-		{"ends within the TCP header", edit(syn4, 3, 30), len(syn4), ""},
-		{"ends within the IP header", edit(syn4, 3, 12), len(syn4), ""},
-		{"data offset 4", edit(syn4, 32, 0x40), len(syn4), ""},
-		{"authentication header", chain(syn6, auth), len(syn6) + 12, "no_reply 1000: S"},
+		{"ends within the TCP header", taptest.Edit(syn4, 3, 30), len(syn4), ""},
+		{"ends within the IP header", taptest.Edit(syn4, 3, 12), len(syn4), ""},
+		{"data offset 4", taptest.Edit(syn4, 32, 0x40), len(syn4), ""},
+		{"authentication header", behind(syn6, []byte{51, 1, 11: 0}), len(syn6) + 12, "no_reply 1000: S"},
 	}
 	for _, tt := range tests {
-		var rec recorder
-		tr := NewTracker(rec.options())
-		tr.Observe(epoch, &tcpdump.Packet{Data: tt.data, Length: tt.length})
+		var rec taptest.Recorder
+		tr := handshake.NewTracker(rec.Options())
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: tt.data, Length: tt.length})
 		tr.Flush()
-		if diff := cmp.Diff(lines(tt.want), rec.take()); diff != "" {
+		if diff := cmp.Diff(taptest.Lines(tt.want), rec.Take()); diff != "" {
 			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
 		}
 	}
+}
+
+// behind puts an extension header, which begins with its own type, between IPv6 and TCP.
+func behind(tcp []byte, header []byte) []byte {
+	b := slices.Concat(tcp[:40], header, tcp[40:])
+	b[6], b[40] = header[0], 6
+	b[5] += byte(len(header))
+	return b
 }

@@ -1,0 +1,141 @@
+package handshake
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// State is the state of a flow in the table.
+type State uint8
+
+const (
+	StateNone        State = iota // not in the table
+	StateSYNSent                  // a handshake without an answer
+	StateSYNReceived              // a handshake with a SYN-ACK
+	StateEstablished              // a connection that has not closed
+	StateClosed                   // a handshake has failed, and the client knows
+	StateUnanswered               // for wrappers: a handshake has failed, and the client does not know
+	StateHeld                     // for wrappers: no handshake, and none may complete
+	States                        // their number
+)
+
+// Watched reports whether flows in the state need a look at each of their segments.
+func (s State) Watched() bool {
+	return s == StateSYNSent || s == StateSYNReceived || s == StateUnanswered || s == StateHeld
+}
+
+// Counted reports whether flows in the state count as handshakes or connections.
+func (s State) Counted() bool {
+	return s == StateSYNSent || s == StateSYNReceived || s == StateHeld || s == StateEstablished
+}
+
+// Hold is a wrapper's memory of a flow. The tracker does not read it.
+type Hold struct {
+	Phase uint8
+	Local bool
+	Next  uint32
+}
+
+// Entry is a flow in the table.
+type Entry struct {
+	key        FlowKey
+	hash       uint64
+	state      State
+	closed     uint8      // if established: bit 0 if end a has sent FIN, bit 1 for end b
+	gone       bool       // with a tentative handshake: the connection underneath has ended
+	hs         *handshake // if SYN sent or received
+	challenged *handshake // of a SYN with another number since SYN received; tentative
+	outcome    Outcome    // of the last handshake that has ended; empty if none has
+	iss        uint32     // of the same
+	deadline   time.Time
+
+	Hold Hold
+
+	prev, next *Entry // in the shard's list of the state, by deadline
+}
+
+// State returns the flow's state.
+func (e *Entry) State() State { return e.state }
+
+// Client returns end a of the flow, which is the client on a live link.
+func (e *Entry) Client() netip.AddrPort {
+	a, _ := e.key.Ends()
+	return a
+}
+
+// InHandshake reports whether the flow has a handshake without a verdict.
+func (e *Entry) InHandshake() bool { return e.hs != nil }
+
+// Tentative reports whether the flow has a handshake that counts only if its SYN is answered as a
+// new one: the flow's connection is open.
+func (e *Entry) Tentative() bool { return e.hs != nil && e.hs.tentative }
+
+// ISN returns the client's number of the handshake, or of the last one that has ended.
+func (e *Entry) ISN() uint32 {
+	if e.hs != nil {
+		return e.hs.iss
+	}
+	return e.iss
+}
+
+// LastISN returns the client's number of the last handshake that has ended.
+func (e *Entry) LastISN() uint32 { return e.iss }
+
+// HasRecord reports whether the SYN with a number has its record, of a handshake that has failed.
+func (e *Entry) HasRecord(isn uint32) bool {
+	switch e.outcome {
+	case NoReply, Denied, HalfOpen, Refused, Unreachable:
+		return e.iss == isn
+	}
+	return false
+}
+
+// Challenged reports whether the flow has a challenged SYN with a number.
+func (e *Entry) Challenged(isn uint32) bool { return e.challenged != nil && e.challenged.iss == isn }
+
+// Acknowledges reports whether p acknowledges the SYN of the flow's handshake.
+func (e *Entry) Acknowledges(p *Packet) bool { return e.hs.acksClient(p) }
+
+// EndConnection notes that the connection under a tentative handshake has ended.
+func (e *Entry) EndConnection() { e.gone = true }
+
+// SetUpstream puts the router's socket into the record of the flow's handshake.
+func (e *Entry) SetUpstream(u flow.Upstream) {
+	e.hs.upstream = u
+	e.hs.rec.Upstream = &e.hs.upstream
+}
+
+// LacksTimestamp reports whether p misses the option that SYN and SYN-ACK of the flow's handshake
+// agreed on. A stack drops such a segment (RFC 7323 §3.2).
+func (e *Entry) LacksTimestamp(p *Packet, seen *tcpdump.Packet) bool {
+	if e.hs.rec.SYN.Timestamp == nil || e.hs.synack.Timestamp == nil {
+		return false
+	}
+	var o Offer
+	readOffer(&o, &offerOptions{}, p, seen.Data)
+	return o.Timestamp == nil
+}
+
+// challenge takes a SYN with another number while the server waits for the third segment. The
+// server answers it with an ACK, whatever its number is, and the client resets the first handshake
+// if it has given that up (RFC 5961 §4). Until then nothing has changed.
+func (e *Entry) challenge(p *Packet, seen *tcpdump.Packet, at time.Time) {
+	if e.Challenged(p.Seq) {
+		e.challenged.repeatSYN(p, seen)
+	} else {
+		e.challenged = newHandshake(p, seen, at)
+		e.challenged.tentative = true
+	}
+	e.challenged.show(p, seen, at)
+}
+
+// answersChallenged reports whether a segment of the server answers the challenged SYN after all:
+// the server has forgotten the first one.
+func (e *Entry) answersChallenged(p *Packet) bool {
+	return e.challenged != nil && p.Flags&(packet.SYN|packet.RST) != 0 &&
+		!e.challenged.fromClient(p) && e.challenged.acksClient(p) && !(e.hs != nil && e.hs.acksClient(p))
+}

@@ -1,0 +1,197 @@
+package handshake
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// Bounds of the memory of one handshake, however often its segments are repeated.
+const (
+	maxSegments = 64  // shown segments
+	maxHeaders  = 512 // bytes of one shown segment
+)
+
+// handshake is one try to open a connection and the memory of its record, so that both are one
+// allocation.
+type handshake struct {
+	rec    Record
+	serial uint64 // orders handshakes by their first SYN
+
+	clientIsA bool // the client is end a of the flow's key
+
+	// Sequence numbers, with the names of the rules in doc.go.
+	iss, cEnd, cNext uint32 // cNext is valid iff answered
+	irs, sEnd, sNext uint32 // valid iff answered or crossed
+
+	answered    bool // an acceptable SYN-ACK has passed
+	crossed     bool // a SYN of the server has passed: simultaneous open
+	ackedClient bool // the server has acknowledged the client's SYN
+	ackedServer bool // with crossed: the client has acknowledged the server's SYN
+
+	tentative bool    // it counts only if its SYN is answered as a new one
+	used      uint16  // bytes that hold headers
+	recorded  Outcome // the same SYN has this record already
+
+	synackTime time.Time // of the first acceptable SYN-ACK
+
+	synack   Offer
+	options  [2]offerOptions // of the SYN and of the SYN-ACK
+	upstream flow.Upstream
+	segments [4]Segment
+	bytes    [232]byte // headers of the segments: as many as three of Linux over IPv6 have
+}
+
+// newHandshake begins with the SYN p.
+func newHandshake(p *Packet, seen *tcpdump.Packet, at time.Time) *handshake {
+	h := &handshake{
+		clientIsA: p.FromA,
+		iss:       p.Seq,
+		cEnd:      p.Seq + p.length(),
+	}
+	client, server := p.Flow.Ends()
+	if !p.FromA {
+		client, server = server, client
+	}
+	h.rec = Record{
+		Time:        at,
+		Client:      client,
+		Server:      server,
+		ClientISN:   p.Seq,
+		SYNACKDelay: -1,
+		ACKDelay:    -1,
+	}
+	h.rec.Segments = h.segments[:0]
+	readOffer(&h.rec.SYN, &h.options[0], p, seen.Data)
+	return h
+}
+
+// fromClient reports whether the client has sent p.
+func (h *handshake) fromClient(p *Packet) bool { return p.FromA == h.clientIsA }
+
+// repeatSYN takes the same SYN again. Its options may have shrunk: the options of the SYN that is
+// answered count.
+func (h *handshake) repeatSYN(p *Packet, seen *tcpdump.Packet) {
+	h.rec.SYNRetransmits++
+	if h.answered {
+		return
+	}
+	if end := p.Seq + p.length(); within(h.cEnd, end, h.cEnd+1<<31-1) {
+		h.cEnd = end
+	}
+	readOffer(&h.rec.SYN, &h.options[0], p, seen.Data)
+}
+
+// cross takes a SYN of the server, which opens at the same time (RFC 9293 §3.5 figure 7).
+func (h *handshake) cross(p *Packet, seen *tcpdump.Packet) {
+	if h.crossed || h.answered {
+		return
+	}
+	h.crossed = true
+	h.rec.Simultaneous = true
+	h.heardServer(p, seen)
+}
+
+// answer takes an acceptable SYN-ACK. The client keeps the first one.
+func (h *handshake) answer(p *Packet, seen *tcpdump.Packet, at time.Time) {
+	if h.answered {
+		if p.Seq == h.irs {
+			h.rec.SYNACKRetransmits++
+		}
+		return
+	}
+	h.answered = true
+	h.cNext = p.Ack
+	h.synackTime = at
+	if h.rec.SYNRetransmits == 0 { // else the sample is ambiguous (Karn, RFC 6298 §3)
+		h.rec.SYNACKDelay = at.Sub(h.rec.Time)
+	}
+	h.heardServer(p, seen)
+}
+
+// heardServer takes the server's number and offer.
+func (h *handshake) heardServer(p *Packet, seen *tcpdump.Packet) {
+	h.irs = p.Seq
+	h.sEnd = p.Seq + p.length()
+	h.sNext = h.sEnd
+	h.rec.ServerISN = p.Seq
+	h.rec.SYNACK = &h.synack
+	readOffer(&h.synack, &h.options[1], p, seen.Data)
+}
+
+// serverData takes a segment that the server sent without waiting for the third one.
+func (h *handshake) serverData(p *Packet) {
+	if end := p.Seq + p.length(); within(h.sNext, end, h.sNext+1<<31-1) {
+		h.sNext = end
+	}
+}
+
+// acksClient reports whether p acknowledges the client's SYN.
+func (h *handshake) acksClient(p *Packet) bool {
+	return p.Flags&packet.ACK != 0 && within(h.iss, p.Ack, h.cEnd)
+}
+
+// acksServer reports whether p is a client's answer to the server's SYN: RFC 9293 §3.10.7.4,
+// SYN-RECEIVED. ack = IRS does not complete a handshake.
+func (h *handshake) acksServer(p *Packet) bool {
+	return p.Flags&packet.ACK != 0 && within(h.irs, p.Ack, h.sNext) &&
+		(within(h.iss, p.Seq, h.cEnd) || p.Flags&packet.SYN != 0 && p.Seq == h.iss)
+}
+
+// resetNumber is the sequence number that makes a RST of the client count.
+func (h *handshake) resetNumber() uint32 {
+	if h.answered {
+		return h.cNext
+	}
+	return h.iss + 1
+}
+
+// unanswered returns the outcome of a handshake that ends without an answer.
+func (h *handshake) unanswered() Outcome {
+	if h.answered {
+		return HalfOpen
+	}
+	return NoReply
+}
+
+// show adds p to the record. It returns nil if the record is full.
+func (h *handshake) show(p *Packet, seen *tcpdump.Packet, at time.Time) *Segment {
+	if len(h.rec.Segments) == maxSegments {
+		return nil
+	}
+	header := seen.Data[:min(p.End, len(seen.Data), maxHeaders)]
+	kept := Segment{
+		Time: at, Packet: *seen, FromClient: h.fromClient(p),
+		TCP: uint16(min(p.Offset, math.MaxUint16)), Payload: uint32(p.PayloadLen()),
+	}
+	kept.Packet.Data = h.keep(header)
+	kept.Packet.VLANs = slices.Clone(seen.VLANs)
+	if p.Partial && p.PayloadLen() == 0 {
+		finishChecksum(kept.Packet.Data[min(p.Offset, len(header)):])
+	}
+	h.rec.Rewrites = append(h.rec.Rewrites, p.Changes...)
+	h.rec.Segments = append(h.rec.Segments, kept)
+	return &h.rec.Segments[len(h.rec.Segments)-1]
+}
+
+// keep copies b into the handshake's own memory while that lasts.
+func (h *handshake) keep(b []byte) []byte {
+	from, to := int(h.used), int(h.used)+len(b)
+	if to > len(h.bytes) {
+		return slices.Clone(b)
+	}
+	own := h.bytes[from:to:to]
+	h.used += uint16(copy(own, b))
+	return own
+}
+
+// finishChecksum completes the checksum of a TCP header without payload whose checksum field holds
+// the sum of the pseudo-header.
+func finishChecksum(header []byte) {
+	binary.BigEndian.PutUint16(header[packet.TCPChecksum:], ^packet.Checksum(header, 0))
+}

@@ -1,0 +1,73 @@
+package handshake_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
+	"syntap/tap/tcpdump"
+	"syntap/tun/tuntest"
+)
+
+// TestReplayFlood fills the table of a capture: the oldest attempts end early, none is lost.
+func TestReplayFlood(t *testing.T) {
+	t.Parallel()
+	const attempts, limit = 1000, 10
+	var rec taptest.Recorder
+	o := rec.Options()
+	o.HalfOpen = limit
+	tr := handshake.NewTracker(o)
+	for i := range uint16(attempts) {
+		s := taptest.SYN()
+		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
+		b := s.Packet()
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+	}
+	if s := tr.Stats(); s.HalfOpen != limit || s.Evicted != attempts-limit {
+		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, attempts-limit)
+	}
+	tr.Flush()
+	for s := handshake.StateNone + 1; s < handshake.States; s++ {
+		if n := tr.Count(s); n != 0 {
+			t.Errorf("%d flows left in state %d, want 0", n, s)
+		}
+	}
+	var ports []int
+	for _, r := range rec.Records {
+		ports = append(ports, int(r.Client.Port()))
+	}
+	if len(ports) != attempts || !slices.IsSorted(ports) {
+		t.Errorf("records of %d attempts, in order: %t; want %d, true", len(ports), slices.IsSorted(ports), attempts)
+	}
+}
+
+// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first,
+// answered or not.
+func TestReplayEvictsTheOldest(t *testing.T) {
+	t.Parallel()
+	var rec taptest.Recorder
+	o := rec.Options()
+	o.HalfOpen = 2
+	tr := handshake.NewTracker(o)
+	observe := func(s tuntest.TCP) {
+		b := s.Packet()
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+	}
+	s := taptest.SYN()
+	for i := range uint32(4) {
+		s.Src = netip.AddrPortFrom(s.Src.Addr(), uint16(1+i))
+		s.Seq = 1000 * i
+		observe(s)
+		if i%2 == 0 {
+			observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Seq: 7, Ack: s.Seq + 1, Flags: tuntest.SYN | tuntest.ACK})
+		}
+	}
+	want := []string{"half_open 0/7: S SA", "no_reply 1000: S"}
+	if diff := cmp.Diff(want, rec.Take()); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}

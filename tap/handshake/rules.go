@@ -1,0 +1,163 @@
+package handshake
+
+import (
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+)
+
+// TrackLocked takes a TCP segment of the flow e, which is nil if it is not in the table. It returns
+// the flow's entry afterwards, and whether the segment is acceptable: it is not if its sender is
+// the client of a handshake and it is no third segment.
+func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) (*Entry, bool) {
+	if e != nil && e.answersChallenged(p) {
+		sh.TakeChallengedLocked(e, at)
+	}
+	switch {
+	case p.Flags&packet.RST != 0:
+		if e != nil {
+			sh.onRSTLocked(e, p, seen, at)
+		}
+	case p.Flags&(packet.SYN|packet.ACK) == packet.SYN:
+		e = sh.onSYNLocked(e, p, seen, at)
+	case p.Flags&packet.SYN != 0:
+		if e != nil && e.hs != nil {
+			sh.onSYNACKLocked(e, p, seen, at)
+		}
+	case e != nil:
+		return e, sh.onOtherLocked(e, p, seen, at)
+	}
+	return e, true
+}
+
+// onSYNLocked takes a SYN without ACK.
+func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) *Entry {
+	if e != nil && e.hs != nil {
+		sh.onNextSYNLocked(e, p, seen, at)
+		return e
+	}
+	if e == nil || !e.state.Counted() {
+		sh.evictLocked(at)
+	}
+	if e != nil && e.state == StateNone { // which the evicted one has pushed out of the table
+		e = nil
+	}
+	h := newHandshake(p, seen, at)
+	switch {
+	case e == nil:
+		e = sh.newLocked(p)
+	case e.state == StateEstablished: // RFC 9293 §3.10.7.4: the peer answers with a challenge ACK
+		h.tentative = true
+	case e.Challenged(p.Seq):
+		h = e.challenged
+		h.repeatSYN(p, seen)
+		sh.confirmLocked(h)
+	case e.HasRecord(p.Seq):
+		h.recorded = e.outcome
+	}
+	sh.beginLocked(e, h, at)
+	sh.showLocked(h, p, seen, at)
+	return e
+}
+
+// onNextSYNLocked takes a SYN on a flow with a handshake.
+func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+	switch h := e.hs; {
+	case !h.fromClient(p):
+		h.cross(p, seen)
+		sh.showLocked(h, p, seen, at)
+	case p.Seq == h.iss:
+		h.repeatSYN(p, seen)
+		sh.showLocked(h, p, seen, at)
+	case h.answered:
+		e.challenge(p, seen, at)
+	default: // another number: the client has given the first one up
+		next := newHandshake(p, seen, at)
+		next.tentative = h.tentative
+		sh.recordLocked(h, h.unanswered())
+		sh.beginLocked(e, next, at)
+		sh.showLocked(next, p, seen, at)
+	}
+}
+
+// onSYNACKLocked takes a segment with SYN and ACK on a flow with a handshake.
+func (sh *Shard) onSYNACKLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+	h := e.hs
+	fromClient := h.fromClient(p)
+	if fromClient || !h.acksClient(p) {
+		// RFC 9293 §3.10.7.3: a client answers a wrong ACK with RST and stays in SYN-SENT.
+		sh.showLocked(h, p, seen, at)
+		if fromClient && h.crossed && h.acksServer(p) {
+			h.ackedServer = true
+			sh.ifBothAckedLocked(e, at)
+		}
+		return
+	}
+	sh.confirmLocked(h)
+	if !h.answered {
+		sh.MoveLocked(e, StateSYNReceived, at)
+	}
+	h.answer(p, seen, at)
+	sh.showLocked(h, p, seen, at)
+	h.ackedClient = true
+	sh.ifBothAckedLocked(e, at)
+}
+
+// onOtherLocked takes a segment with neither SYN nor RST, and reports whether it is acceptable.
+func (sh *Shard) onOtherLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) bool {
+	h := e.hs
+	if h == nil {
+		if e.state == StateEstablished {
+			sh.onFINLocked(e, p, at)
+		}
+		return true
+	}
+	fromClient := h.fromClient(p)
+	switch {
+	case h.tentative: // a segment of the connection underneath
+	case h.crossed && fromClient && !h.ackedServer && h.acksServer(p):
+		h.ackedServer = true
+		sh.showLocked(h, p, seen, at)
+		sh.ifBothAckedLocked(e, at)
+	case h.crossed && !fromClient && !h.ackedClient && h.acksClient(p):
+		h.ackedClient = true
+		sh.showLocked(h, p, seen, at)
+		sh.ifBothAckedLocked(e, at)
+	case !fromClient && h.answered:
+		h.serverData(p)
+	case fromClient && h.answered && !h.crossed && h.acksServer(p):
+		sh.showLocked(h, p, seen, at)
+		sh.establishLocked(e, at)
+		sh.onFINLocked(e, p, at)
+	default:
+		return !fromClient
+	}
+	return true
+}
+
+// onRSTLocked takes a RST. One that is not exact is a guess (RFC 5961 §3).
+func (sh *Shard) onRSTLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+	switch h := e.hs; {
+	case h == nil:
+		if e.state == StateEstablished {
+			sh.MoveLocked(e, StateNone, at)
+		}
+	case h.tentative && !h.acksClient(p): // it ends the connection underneath
+		e.gone = true
+		sh.EndLocked(e, NoReply, at)
+	case h.fromClient(p):
+		if p.Seq == h.resetNumber() {
+			h.rec.AbortedBy = Client
+			sh.showLastLocked(e, p, seen, at, Aborted)
+		}
+	case h.answered || h.crossed:
+		if p.Seq == h.sEnd || p.Seq == h.sNext {
+			h.rec.AbortedBy = Server
+			sh.showLastLocked(e, p, seen, at, Aborted)
+		}
+	case h.acksClient(p): // RFC 9293 §3.10.7.3
+		sh.confirmLocked(h)
+		sh.showLastLocked(e, p, seen, at, Refused)
+	}
+}

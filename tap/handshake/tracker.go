@@ -1,0 +1,226 @@
+package handshake
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// Options configure a Tracker. The zero value is useful for captures.
+type Options struct {
+	// OnRecord receives each handshake at its verdict. The record is the receiver's. If nil,
+	// records are only counted.
+	OnRecord func(*Record)
+	// OnSegment receives each segment of a handshake as it passes, before the record that holds it
+	// too. nil disables it.
+	//
+	// Both functions are called with no lock held, the calls about one handshake one after the
+	// other and in the order of its segments. They run on the packet path and must not block.
+	OnSegment func(flow.Key, Segment)
+
+	// HalfOpen is the largest number of handshakes without a verdict, beyond which the oldest one
+	// of the shard ends early. 0 means 131072; a negative number means no limit.
+	HalfOpen int
+	// Limits bounds states. The zero value means DefaultLimits.
+	Limits Limits
+	// Shards is the number of parts of the table that are locked on their own; 0 means 1.
+	Shards int
+
+	// Linger returns the state of a flow whose handshake has failed. If nil, it is Entry.Linger.
+	// Like Counted it is called with the shard locked and must not block.
+	Linger func(*Entry, Outcome) State
+	// Counted is called when a flow begins (1) or ceases (-1) to be in a counted state. nil
+	// disables it.
+	Counted func(e *Entry, delta int)
+}
+
+// Limits bounds each state.
+type Limits struct {
+	Lifetime [States]time.Duration // a flow's time in the state; 0 if only events end it
+	Capacity [States]int           // flows of the state beyond which the oldest leaves; 0 = no limit
+}
+
+// defaultHalfOpen bounds a Tracker's memory to some 150 MB.
+const defaultHalfOpen = 128 << 10
+
+// DefaultLimits returns limits for captures, whose connections close by themselves: so many may be
+// open or have failed lately.
+func DefaultLimits(connections int) (l Limits) {
+	l.Lifetime[StateClosed] = 10 * time.Second
+	l.Capacity[StateEstablished], l.Capacity[StateClosed] = connections, connections
+	return l
+}
+
+// Tracker follows handshakes from the first SYN of each to its verdict. It is safe for concurrent
+// use.
+type Tracker struct {
+	o      Options
+	limits Limits // changes with all shards locked
+
+	hashSeed
+	shards []Shard
+	filter filter // of watched flows
+	count  [States]atomic.Int64
+
+	serial     atomic.Uint64
+	handshakes [len(outcomes)]atomic.Uint64
+	evicted    atomic.Uint64
+}
+
+// NewTracker returns a tracker without flows.
+func NewTracker(o Options) *Tracker {
+	if o.HalfOpen == 0 {
+		o.HalfOpen = defaultHalfOpen
+	}
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits(16384)
+	}
+	if o.Linger == nil {
+		o.Linger = (*Entry).Linger
+	}
+	t := &Tracker{o: o, limits: o.Limits, hashSeed: newHashSeed(), shards: make([]Shard, max(1, o.Shards))}
+	for i := range t.shards {
+		t.shards[i].t, t.shards[i].flows = t, make(map[FlowKey]*Entry)
+	}
+	return t
+}
+
+// SetLimits puts limits in force for flows that enter a state from now on, and calls wrapper, if it
+// is not nil, with all shards locked. A flow with a longer lifetime may hold up the expiry of later
+// ones until its own.
+func (t *Tracker) SetLimits(l Limits, wrapper func()) {
+	for i := range t.shards { // readers have one of them locked
+		t.shards[i].mu.Lock()
+		defer t.shards[i].mu.Unlock()
+	}
+	t.limits = l
+	if wrapper != nil {
+		wrapper()
+	}
+}
+
+// Observe takes the next packet of a capture. Packets other than TCP and ICMP errors about it are
+// ignored. The packet stays the caller's.
+func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
+	var h packet.Headers
+	h.Parse(seen.Data, seen.Length)
+	p := Packet{Headers: &h}
+	if h.TCP {
+		p.LocateCaptured(seen)
+	}
+	t.ObserveParsed(at, &p, seen)
+}
+
+// ObserveParsed is Observe for a packet whose headers are parsed and whose flow is located.
+func (t *Tracker) ObserveParsed(at time.Time, p *Packet, seen *tcpdump.Packet) {
+	switch {
+	case p.TCP:
+		if !t.Concerns(p) && p.Flags&packet.FIN == 0 {
+			return
+		}
+		sh := t.Shard(p)
+		sh.Lock()
+		defer sh.Unlock()
+		sh.TrackLocked(sh.FindLocked(p, at), p, seen, at)
+	case p.Upper:
+		t.observeICMP(p.Headers, seen, at)
+	}
+}
+
+// Concerns reports whether a TCP segment can matter to a handshake. It is called for each segment.
+func (t *Tracker) Concerns(p *Packet) bool {
+	p.hash = t.hash(&p.Flow)
+	return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.has(p.hash)
+}
+
+// Shard returns the part of the table that has the packet's flow. It uses other bits of the hash
+// than the filter does.
+func (t *Tracker) Shard(p *Packet) *Shard {
+	p.hash = t.hash(&p.Flow)
+	return &t.shards[p.hash>>32%uint64(len(t.shards))]
+}
+
+// Hash returns the hash of a packet's flow after Concerns or Shard. Peers cannot compute it.
+func (p *Packet) Hash() uint64 { return p.hash }
+
+// Flush ends every handshake as half_open or no_reply, in the order of their first SYNs.
+func (t *Tracker) Flush() {
+	type opened struct {
+		entry *Entry
+		hs    *handshake
+	}
+	var open []opened
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		for _, s := range []State{StateSYNSent, StateSYNReceived} {
+			for e := sh.lists[s].first; e != nil; e = e.next {
+				open = append(open, opened{e, e.hs})
+			}
+		}
+		sh.mu.Unlock()
+	}
+	slices.SortFunc(open, func(x, y opened) int { return cmp.Compare(x.hs.serial, y.hs.serial) })
+	for _, o := range open {
+		sh := &t.shards[o.entry.hash>>32%uint64(len(t.shards))]
+		sh.Lock()
+		if o.entry.hs == o.hs {
+			sh.EndLocked(o.entry, o.hs.unanswered(), o.hs.rec.Time)
+		}
+		sh.Unlock()
+	}
+}
+
+// Expire ends handshakes and forgets flows whose lifetime in their state is over at now.
+func (t *Tracker) Expire(now time.Time) {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.Lock()
+		for s := StateNone + 1; s < States; s++ {
+			if t.limits.Lifetime[s] == 0 {
+				continue
+			}
+			for e := sh.lists[s].first; e != nil && !now.Before(e.deadline); e = sh.lists[s].first {
+				if e.hs == nil {
+					sh.MoveLocked(e, StateNone, now)
+				} else {
+					sh.EndLocked(e, e.hs.unanswered(), now)
+				}
+			}
+		}
+		sh.Unlock()
+	}
+}
+
+// Count returns the number of flows in a state. It costs one load.
+func (t *Tracker) Count(s State) int { return int(t.count[s].Load()) }
+
+// HalfOpen returns the number of handshakes without a verdict.
+func (t *Tracker) HalfOpen() int { return t.Count(StateSYNSent) + t.Count(StateSYNReceived) }
+
+// Stats is a snapshot of a tracker's counters.
+type Stats struct {
+	Handshakes map[Outcome]uint64 // records, by outcome
+	HalfOpen   int                // handshakes without a verdict
+	Flows      int                // connections that have not closed
+	Evicted    uint64             // handshakes and flows that ended early because a limit was reached
+}
+
+// Stats returns the counters.
+func (t *Tracker) Stats() Stats {
+	s := Stats{
+		Handshakes: make(map[Outcome]uint64, len(outcomes)),
+		HalfOpen:   t.HalfOpen(),
+		Flows:      t.Count(StateEstablished),
+		Evicted:    t.evicted.Load(),
+	}
+	for i, o := range outcomes {
+		s.Handshakes[o] = t.handshakes[i].Load()
+	}
+	return s
+}

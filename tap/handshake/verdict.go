@@ -1,0 +1,160 @@
+package handshake
+
+import (
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+)
+
+// beginLocked makes h the flow's handshake.
+func (sh *Shard) beginLocked(e *Entry, h *handshake, at time.Time) {
+	h.serial = sh.t.serial.Add(1)
+	e.hs, e.challenged = h, nil
+	if !h.tentative {
+		e.gone = false
+	}
+	sh.MoveLocked(e, StateSYNSent, at)
+}
+
+// evictLocked ends the oldest handshake if another one has no place.
+func (sh *Shard) evictLocked(at time.Time) {
+	t := sh.t
+	if t.o.HalfOpen < 0 || t.HalfOpen() < t.o.HalfOpen {
+		return
+	}
+	oldest := sh.lists[StateSYNSent].first
+	if e := sh.lists[StateSYNReceived].first; oldest == nil || e != nil && e.hs.serial < oldest.hs.serial {
+		oldest = e
+	}
+	if oldest != nil {
+		t.evicted.Add(1)
+		sh.EndLocked(oldest, oldest.hs.unanswered(), at)
+	}
+}
+
+// TakeChallengedLocked makes the challenged SYN the flow's handshake, which ends the first one.
+func (sh *Shard) TakeChallengedLocked(e *Entry, at time.Time) {
+	if e.hs != nil {
+		sh.recordLocked(e.hs, e.hs.unanswered())
+	}
+	sh.beginLocked(e, e.challenged, at)
+	sh.confirmLocked(e.hs)
+}
+
+// ConfirmLocked turns the flow's handshake, if it is tentative, into one like any other: the server
+// has forgotten the connection, or the first handshake, underneath.
+func (sh *Shard) ConfirmLocked(e *Entry) { sh.confirmLocked(e.hs) }
+
+func (sh *Shard) confirmLocked(h *handshake) {
+	if !h.tentative {
+		return
+	}
+	h.tentative = false
+	for i := range h.rec.Segments {
+		sh.emitLocked(h, h.rec.Segments[i])
+	}
+}
+
+// ifBothAckedLocked establishes a simultaneous open when each SYN is acknowledged.
+func (sh *Shard) ifBothAckedLocked(e *Entry, at time.Time) {
+	if e.hs.ackedClient && e.hs.ackedServer {
+		sh.establishLocked(e, at)
+	}
+}
+
+func (sh *Shard) establishLocked(e *Entry, at time.Time) {
+	h := e.hs
+	sh.confirmLocked(h)
+	if h.answered && h.rec.SYNACKRetransmits == 0 { // else ambiguous (Karn, RFC 6298 §3)
+		h.rec.ACKDelay = at.Sub(h.synackTime)
+	}
+	e.closed, e.challenged = 0, nil
+	sh.EndLocked(e, Established, at)
+}
+
+// showLastLocked adds the segment that ends the handshake.
+func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time, o Outcome) {
+	sh.showLocked(e.hs, p, seen, at)
+	sh.EndLocked(e, o, at)
+}
+
+// onFINLocked forgets a connection when both ends have sent FIN.
+func (sh *Shard) onFINLocked(e *Entry, p *Packet, at time.Time) {
+	if p.Flags&packet.FIN == 0 {
+		return
+	}
+	if p.FromA {
+		e.closed |= 1
+	} else {
+		e.closed |= 2
+	}
+	if e.closed == 3 {
+		sh.MoveLocked(e, StateNone, at)
+	}
+}
+
+// EndLocked ends the flow's handshake with its verdict.
+func (sh *Shard) EndLocked(e *Entry, o Outcome, at time.Time) {
+	h := e.hs
+	e.hs = nil
+	switch {
+	case h.tentative && e.gone:
+		sh.MoveLocked(e, StateNone, at)
+		return
+	case h.tentative: // no answer: the connection underneath lives on
+		sh.MoveLocked(e, StateEstablished, at)
+		return
+	}
+	sh.recordLocked(h, o)
+	e.outcome, e.iss = o, h.iss
+	if o == Established {
+		sh.MoveLocked(e, StateEstablished, at)
+	} else {
+		sh.MoveLocked(e, sh.t.o.Linger(e, o), at)
+	}
+}
+
+// ExpireHandshakeLocked ends the flow's handshake as half_open or no_reply.
+func (sh *Shard) ExpireHandshakeLocked(e *Entry, at time.Time) {
+	sh.EndLocked(e, e.hs.unanswered(), at)
+}
+
+// Linger returns the state of a flow whose handshake has failed: StateClosed if its SYN may come
+// again for the same connect, else StateNone.
+func (e *Entry) Linger(o Outcome) State {
+	if o == Refused || o == Unreachable || o == HalfOpen || e.challenged != nil {
+		return StateClosed
+	}
+	return StateNone
+}
+
+// recordLocked hands out the record of a handshake, unless its SYN has one that says the same, or
+// has got no SYN-ACK since: the first verdict stands.
+func (sh *Shard) recordLocked(h *handshake, o Outcome) {
+	if h.tentative || h.recorded != "" && (o == h.recorded || !h.answered && !h.crossed) {
+		return
+	}
+	h.rec.Outcome = o
+	for i := range outcomes {
+		if outcomes[i] == o {
+			sh.t.handshakes[i].Add(1)
+		}
+	}
+	if sh.t.o.OnRecord != nil {
+		sh.events = append(sh.events, event{key: h.rec.Key(), record: &h.rec})
+	}
+}
+
+// showLocked adds a segment to the record.
+func (sh *Shard) showLocked(h *handshake, p *Packet, seen *tcpdump.Packet, at time.Time) {
+	if kept := h.show(p, seen, at); kept != nil && !h.tentative {
+		sh.emitLocked(h, *kept)
+	}
+}
+
+func (sh *Shard) emitLocked(h *handshake, kept Segment) {
+	if sh.t.o.OnSegment != nil {
+		sh.events = append(sh.events, event{key: h.rec.Key(), segment: kept})
+	}
+}
