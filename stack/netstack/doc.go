@@ -22,7 +22,7 @@
 //     probes included (owner.go).
 //   - With no TIME-WAIT it gives the Forwarder a SYN on the 4-tuple of a connection just closed.
 //   - A receive buffer is twice the window that it lets the client see, and grows when its size is
-//     set.
+//     set and the client's bytes are read.
 //   - Memory that a peek has shown stays as it is until it is read or the endpoint is closed.
 //   - Accept returns when the endpoint's waiter queue is notified of EventOut.
 //   - An unknown IPv4 destination is looked up among all addresses, known ones in a map

@@ -64,7 +64,7 @@ func (e *linkEndpoint) WritePackets(pkts gstack.PacketBufferList) (int, tcpip.Er
 	written := 0
 	for _, pkt := range pkts.AsSlice() {
 		*bufs = appendViews((*bufs)[:0], pkt)
-		if pkt.GSOOptions.Type == gstack.GSONone && e.rewrite != nil { // a SYN-ACK or a RST
+		if pkt.GSOOptions.Type == gstack.GSONone && e.rewrite != nil { // a SYN-ACK, or a RST without an endpoint
 			e.rewrite((*bufs)[0])
 		}
 		off := offloadOf(pkt)

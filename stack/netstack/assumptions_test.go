@@ -1,0 +1,375 @@
+//go:build linux
+
+package netstack
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// The tests of this file hold gVisor to the assumptions that doc.go lists.
+
+// A small receive buffer is twice the window that the client sees at first, and the window scale
+// has room for the largest one.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	for name, small := range map[string]bool{"usual": false, "small": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, Options{})
+			r.small.Store(small)
+			o := r.open(t)
+			least, most := 20*1400, 20*1460 // netstack begins with twenty segments, or less
+			if small {
+				least, most = sizes.Receive.Min/2, sizes.Receive.Min/2
+			}
+			if got := int(o.synAck.tcp().WindowSize()); got < least || got > most {
+				t.Errorf("the SYN-ACK's window is %d, want %d to %d", got, least, most)
+			}
+			if scale := windowScale(o.synAck.tcp()); scale < 0 || 65535<<scale < sizes.Receive.Max/2 {
+				t.Errorf("a window scale of %d does not fit half of %d", scale, sizes.Receive.Max)
+			}
+		})
+	}
+}
+
+// A receive buffer that is enlarged enlarges the window, to half of it.
+func TestWindowGrows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.small.Store(true)
+	o := r.open(t)
+	o.ep.SocketOptions().SetReceiveBufferSize(int64(sizes.Receive.Max), true)
+	scale := windowScale(o.synAck.tcp())
+	window := func() int {
+		r.send(ack, nil, []byte("x"))
+		f := receive(t, "ACK", r.link.frames)
+		_, _ = o.ep.Read(new(views), tcpip.ReadOptions{}) // the window grows while the buffer is read
+		return int(f.tcp().WindowSize()) << scale
+	}
+	eventually(t, "a window of half the largest receive buffer", func() bool { return window() > sizes.Receive.Max/2-1<<10 })
+}
+
+// The memory of received segments is counted, out of order ones too, and is free once read.
+func TestReceiveMemory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	if n := ReceiveMemory(o.ep); n != 0 {
+		t.Errorf("%d bytes before anything has come", n)
+	}
+	r.seq++ // a gap of one byte
+	r.send(ack, nil, []byte("x"))
+	eventually(t, "memory behind a segment ahead of a gap (tcp.Endpoint.rcvMemUsed)", func() bool { return ReceiveMemory(o.ep) > 1 })
+	r.seq -= 2
+	r.send(ack, nil, []byte("y"))
+	read := new(views)
+	eventually(t, "both bytes readable", func() bool {
+		_, _ = o.ep.Read(read, tcpip.ReadOptions{})
+		return len(read.bytes()) == 2
+	})
+	if n := ReceiveMemory(o.ep); n != 0 {
+		t.Errorf("%d bytes after all has been read", n)
+	}
+}
+
+// Memory that a peek has shown stays until it is read, while more comes.
+func TestPeekedMemoryStays(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	first := bytes.Repeat([]byte("first"), 200)
+	r.send(ack, nil, first)
+	peeked := new(views)
+	eventually(t, "a peek", func() bool {
+		_, err := o.ep.Read(peeked, tcpip.ReadOptions{Peek: true})
+		return err == nil
+	})
+	for range 20 {
+		r.send(ack, nil, bytes.Repeat([]byte("other"), 200))
+	}
+	eventually(t, "more to peek at", func() bool {
+		all := new(views)
+		_, _ = o.ep.Read(all, tcpip.ReadOptions{Peek: true})
+		return len(all.bytes()) == 21*1000
+	})
+	if !bytes.Equal(peeked.bytes(), first) {
+		t.Error("memory that a peek has shown has changed before it was read")
+	}
+}
+
+// Netstack writes packets of up to MaxPayload bytes, with all headers in the first buffer, and
+// leaves checksum and segmentation to the link.
+func TestGSO(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	o.ep.SocketOptions().SetSendBufferSize(int64(sizes.Send.Max), true)
+	data := bytes.Repeat([]byte("0123456789"), 200_000)
+	go func() {
+		reader := bytes.NewReader(data)
+		for reader.Len() > 0 {
+			if _, err := o.ep.Write(reader, tcpip.WriteOptions{}); err != nil {
+				time.Sleep(time.Millisecond) // no room; the test reads on
+			}
+		}
+	}()
+	largest, got := 0, 0
+	for got < len(data) {
+		f := receive(t, "segment", r.link.frames)
+		n := len(f.payload())
+		if n == 0 {
+			continue
+		}
+		hdrLen := 20 + int(f.tcp().DataOffset())
+		if f.head < hdrLen {
+			t.Fatalf("the first buffer has %d bytes, the headers %d", f.head, hdrLen)
+		}
+		if n > 1460 {
+			want := tun.Offload{
+				Flags: tun.NeedsCsum, GSO: tun.GSOTCPv4, GSOSize: 1460, HdrLen: uint16(hdrLen),
+				CsumStart: 20, CsumOffset: 16,
+			}
+			if f.off != want {
+				t.Fatalf("a segment of %d bytes has the offload %+v, want %+v", n, f.off, want)
+			}
+		}
+		if !bytes.Equal(f.payload(), data[got:got+n]) {
+			t.Fatalf("other bytes at %d", got)
+		}
+		got += n
+		largest = max(largest, n)
+		r.ack = f.endSeq()
+		r.send(ack, nil, nil)
+	}
+	if largest != MaxPayload {
+		t.Errorf("the largest segment has %d bytes, want %d", largest, MaxPayload)
+	}
+}
+
+// The owner of an endpoint sees every segment, the answer to a keepalive probe too, and can
+// withhold it.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	seen := make(owned, 16)
+	SetOwner(o.ep, seen)
+	r.seq--
+	r.send(ack, nil, nil) // a probe (RFC 9293 §3.8.4)
+	r.seq++
+	got := receive(t, "segment of the owner", seen)
+	if want := (Segment{Seq: r.ack, Ack: r.seq, Flags: header.TCPFlagAck}); got != want {
+		t.Errorf("the answer to a probe is %+v, want %+v", got, want)
+	}
+	if n := len(r.link.frames); n != 0 {
+		t.Errorf("%d segments were written although the owner withholds them", n)
+	}
+	r.send(ack, nil, []byte("x"))
+	if got := receive(t, "segment of the owner", seen); got.Ack != r.seq {
+		t.Errorf("an ACK of %d, want %d", got.Ack, r.seq)
+	}
+}
+
+// owned is an Owner that withholds all.
+type owned chan Segment
+
+func (o owned) Withholds(s Segment, _ tun.Offload, frame [][]byte) bool {
+	if len(frame) == 0 || len(frame[0]) < 40 {
+		panic("no headers in the frame's first buffer")
+	}
+	o <- s
+	return true
+}
+
+// The 4-tuple of a connection that has just closed in order can be used again at once.
+func TestTupleReuse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	for range 3 {
+		o := r.open(t)
+		o.ep.Close() // our FIN first: it is the side that would wait (RFC 9293 §3.6)
+		f := receive(t, "FIN", r.link.frames)
+		if f.tcp().Flags()&header.TCPFlagFin == 0 {
+			t.Fatalf("%v instead of a FIN", f.tcp().Flags())
+		}
+		r.ack = f.endSeq() + 1
+		r.send(fin|ack, nil, nil)
+		receive(t, "last ACK", r.link.frames)
+		eventually(t, "no endpoint left, in TIME-WAIT or else", func() bool { return len(r.RegisteredEndpoints()) == 0 })
+		r.seq += 100_000
+	}
+}
+
+// Accept ends without the client's ACK when the queue is notified.
+func TestAcceptGivesUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.send(syn, synOptions, nil)
+	request := receive(t, "request", r.requests)
+	queue := new(waiter.Queue)
+	failed := make(chan tcpip.Error, 1)
+	go func() {
+		_, err := request.Accept(queue)
+		failed <- err
+	}()
+	receive(t, "SYN-ACK", r.link.frames)
+	for { // until Accept waits
+		queue.Notify(waiter.WritableEvents)
+		select {
+		case err := <-failed:
+			if err == nil {
+				t.Error("Accept returns a connection that the client has not acknowledged")
+			}
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// A dropped request gets no answer, and does not stand in the way of the client's next SYN.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.send(syn, synOptions, nil)
+	receive(t, "request", r.requests).Drop()
+	if n := len(r.link.frames); n != 0 {
+		t.Errorf("%d frames answer a dropped request", n)
+	}
+	r.seq--
+	r.open(t)
+}
+
+// Checksums are the caller's business: a packet with a wrong one is taken.
+func TestChecksumIsNotVerified(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	r.DeliverCopy(checksumBroken(tuntest.TCP{Src: clientEnd, Dst: serverEnd, Seq: 1, Flags: syn, Window: 65535}.Packet()))
+	receive(t, "request", r.requests).Drop()
+}
+
+// Rewrite sees the SYN-ACK, whose headers it may change, and no segment that has offloads.
+func TestRewrite(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int64
+	r := newRig(t, Options{Rewrite: func(headers []byte) {
+		seen.Add(1)
+		headers[8] = 33 // the TTL
+	}})
+	o := r.open(t)
+	if ttl := o.synAck.data[8]; ttl != 33 {
+		t.Errorf("the SYN-ACK has a TTL of %d, want the one that Rewrite set", ttl)
+	}
+	if _, err := o.ep.Write(bytes.NewReader([]byte("hello")), tcpip.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "segment", r.link.frames)
+	if n := seen.Load(); n != 1 {
+		t.Errorf("Rewrite saw %d packets, want the SYN-ACK alone", n)
+	}
+}
+
+// A frame that the link refuses is counted and sent again; a closed link is no error.
+func TestLinkFails(t *testing.T) {
+	t.Parallel()
+	var refused atomic.Int64
+	r := newRig(t, Options{Refused: func() { refused.Add(1) }})
+	o := r.open(t)
+	failure := errors.New("refused")
+	r.link.fail.Store(&failure)
+	if _, err := o.ep.Write(bytes.NewReader([]byte("hello")), tcpip.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "refused frame", func() bool { return refused.Load() > 0 })
+	r.link.fail.Store(nil)
+	if f := receive(t, "segment again", r.link.frames); string(f.payload()) != "hello" {
+		t.Errorf("%q was sent again, want hello", f.payload())
+	}
+	before := refused.Load()
+	r.link.fail.Store(&os.ErrClosed)
+	o.ep.Abort()
+	if n := refused.Load(); n != before {
+		t.Errorf("%d refused frames on a closed link", n-before)
+	}
+}
+
+// A silent client is probed, and given up without an answer.
+func TestKeepalive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	entry, gone := waiter.NewChannelEntry(waiter.EventHUp | waiter.EventErr)
+	o.queue.EventRegister(&entry)
+	SetKeepalive(o.ep, 10*time.Millisecond, 10*time.Millisecond, 3)
+	for range 3 {
+		if f := receive(t, "probe", r.link.frames); f.tcp().SequenceNumber() != r.ack-1 {
+			t.Errorf("a probe with the number %d, want %d", f.tcp().SequenceNumber(), r.ack-1)
+		}
+	}
+	receive(t, "end", gone)
+}
+
+// UDP and ICMP packets go to the handler, in pieces or not, and are not answered.
+func TestHandleOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	handled := make(chan tcpip.TransportProtocolNumber, 16)
+	r.HandleOthers(func(pkt *gstack.PacketBuffer) { handled <- pkt.TransportProtocolNumber })
+	r.DeliverCopy(tuntest.UDP{Src: clientEnd, Dst: serverEnd, Payload: []byte("x")}.Packet())
+	if got := receive(t, "datagram", handled); got != header.UDPProtocolNumber {
+		t.Errorf("protocol %d, want UDP", got)
+	}
+	if n := len(r.link.frames); n != 0 {
+		t.Errorf("netstack has answered a datagram with %d frames", n)
+	}
+}
+
+// An address is registered for as long as a connection uses it, and never after its end.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	client, server := clientEnd.Addr(), serverEnd.Addr()
+	count := func() int { return len(r.AllAddresses()[NIC]) }
+	before := count()
+	var first, second, late Lease
+	r.Addresses.Register(&first, client, server)
+	r.Addresses.Register(&first, client, server) // once
+	r.Addresses.Register(&second, client, netip.MustParseAddr("192.0.2.2"))
+	if n := count() - before; n != 3 {
+		t.Errorf("%d addresses of two connections with one client, want 3", n)
+	}
+	for _, addr := range []netip.Addr{client, server} {
+		if r.CheckLocalAddress(NIC, header.IPv4ProtocolNumber, tcpip.AddrFrom4(addr.As4())) != NIC {
+			t.Errorf("netstack does not find %s among its addresses", addr)
+		}
+	}
+	r.Addresses.Release(&first, client, server)
+	r.Addresses.Release(&first, client, server)
+	if n := count() - before; n != 2 {
+		t.Errorf("%d addresses of one connection, want 2", n)
+	}
+	r.Addresses.Release(&second, client, netip.MustParseAddr("192.0.2.2"))
+	r.Addresses.Release(&late, client, server)
+	r.Addresses.Register(&late, client, server)
+	if n := count() - before; n != 0 {
+		t.Errorf("%d addresses without a connection", n)
+	}
+	var six Lease
+	r.Addresses.Register(&six, netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"))
+	if n := count() - before; n != 0 {
+		t.Errorf("%d IPv6 addresses were registered, which netstack finds without", n)
+	}
+}
