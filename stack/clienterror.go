@@ -5,12 +5,10 @@ package stack
 import (
 	"encoding/binary"
 	"net/netip"
-	"reflect"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"syntap/stack/netstack"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -32,8 +30,11 @@ func (s *Stack) routeTooBig(v6 bool, message []byte) {
 	}
 	mtu = max(mtu, least)
 	s.paths.learn(q.client.Addr(), mtu)
-	if q.Proto == packet.ProtoTCP {
-		s.shrinkSegments(q.tcpFlow(), mtu)
+	if q.Proto != packet.ProtoTCP {
+		return
+	}
+	if ep := s.endpointOf(q.tcpFlow()); ep != nil {
+		netstack.LowerPathMTU(ep, mtu, packet.HeaderLen(q.client.Addr()))
 	}
 }
 
@@ -80,57 +81,21 @@ func (q *quoted) tcpFlow() flowKey { return flowKey{client: q.client, server: q.
 func (s *Stack) sentQuoted(q *quoted) bool {
 	if q.Proto == packet.ProtoTCP {
 		ep := s.endpointOf(q.tcpFlow())
-		return ep != nil && outstanding(ep, q.Seq)
+		return ep != nil && netstack.Outstanding(ep, q.Seq)
 	}
 	return s.nat.HasSent(q.server, q.client, q.Proto != packet.ProtoUDP, q.Length)
 }
 
-// endpointOf returns netstack's endpoint of a flow that carries payload, or nil.
-func (s *Stack) endpointOf(key flowKey) *tcp.Endpoint {
+// endpointOf returns netstack's endpoint of a connection that carries payload, or nil.
+func (s *Stack) endpointOf(key flowKey) tcpip.Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.flows[key]
-	if f == nil {
+	c := s.flows[key]
+	if c == nil {
 		return nil
 	}
-	if phase := f.phase.Load(); phase != established && phase != closing {
+	if phase := c.phase.Load(); phase != established && phase != closing {
 		return nil
 	}
-	ep, _ := f.ep.(*tcp.Endpoint)
-	return ep
+	return c.ep
 }
-
-// shrinkSegments has netstack send what a path of the given MTU takes, and again what is
-// outstanding.
-func (s *Stack) shrinkSegments(key flowKey, mtu int) {
-	if ep := s.endpointOf(key); ep != nil {
-		ep.HandleError(tooBigError(mtu-packet.HeaderLen(key.client.Addr())), nil)
-		ep.LockUser()
-		ep.UnlockUser() // wakes the processor, which has left alone what came meanwhile
-	}
-}
-
-// outstanding reports whether the client has not yet acknowledged a sequence number that was sent
-// to it (RFC 5927 §4.1). Netstack does not tell what is; its fields are read as TestOutstanding has
-// them.
-func outstanding(ep *tcp.Endpoint, seq uint32) bool {
-	ep.LockUser()
-	defer ep.UnlockUser()
-	sender := reflect.ValueOf(ep).Elem().FieldByName("snd")
-	if !sender.IsValid() || sender.IsNil() {
-		return false
-	}
-	una, nxt := sender.Elem().FieldByName("SndUna"), sender.Elem().FieldByName("SndNxt")
-	return una.CanUint() && nxt.CanUint() && seq-uint32(una.Uint()) < uint32(nxt.Uint()-una.Uint())
-}
-
-// tooBigError is the error by which netstack learns an MTU, less the IP header.
-type tooBigError uint32
-
-var _ gstack.TransportError = tooBigError(0)
-
-func (e tooBigError) Info() uint32                    { return uint32(e) }
-func (e tooBigError) Kind() gstack.TransportErrorKind { return gstack.PacketTooBigTransportError }
-func (tooBigError) Type() uint8                       { return packet.ICMPUnreachable }
-func (tooBigError) Code() uint8                       { return packet.ICMPFragmentationNeeded }
-func (tooBigError) Origin() tcpip.SockErrOrigin       { return tcpip.SockExtErrorOriginICMP }
