@@ -49,8 +49,8 @@ type testRouter struct {
 	stop func()           // ends Run and waits for it
 }
 
-// oneWorker has the router of a test run with one worker: a half that never ends then holds up all.
-func oneWorker(t *testing.T) {
+// oneProcessor has the goroutines of a test take turns.
+func oneProcessor(t *testing.T) {
 	before := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }

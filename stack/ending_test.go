@@ -27,7 +27,6 @@ func TestClientResetsDownload(t *testing.T) {
 		{"not reading, after its FIN", false, true, tunflow.ClientFIN},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			oneWorker(t)
 			failed := make(chan error)
 			port := serve(t, "tcp4", func(c *net.TCPConn) {
 				data := randomBytes(64 << 10)
@@ -58,11 +57,33 @@ func TestClientResetsDownload(t *testing.T) {
 					t.Errorf("the far side's write ends with %v, want a reset", err)
 				}
 				if f := within(t, ended); f.End != tt.want {
-					t.Errorf("the connection ended by %d, want %d", f.End, tt.want)
+					t.Errorf("the connection ended by %v, want %v", f.End, tt.want)
 				}
 			}
 		})
 	}
+}
+
+// A client that has sent its FIN resets while the far side has nothing to send.
+func TestClientResetsAfterItsFIN(t *testing.T) {
+	families(t, func(t *testing.T, network string, server netip.Addr) {
+		finished, stop := make(chan struct{}), make(chan struct{})
+		port := serve(t, network, func(c *net.TCPConn) {
+			_, _ = io.Copy(io.Discard, c)
+			close(finished)
+			<-stop
+		})
+		defer close(stop)
+		ended := make(chan tunflow.Flow, 1)
+		done := func(f tunflow.Flow) { ended <- f }
+		client := newClient(t, startRouter(t, Options{FlowDone: done}, dial.Policy{}))
+		_ = client.dial(t, server, port).CloseWrite()
+		<-finished
+		client.reset()
+		if f := within(t, ended); f.End != tunflow.ClientFIN {
+			t.Errorf("the connection ended by %v, want %v", f.End, tunflow.ClientFIN)
+		}
+	})
 }
 
 // A far side that has sent its FIN resets: the client learns of it, whether or not it has bytes on
@@ -71,8 +92,7 @@ func TestServerResetsAfterItsFIN(t *testing.T) {
 	for _, uploading := range []bool{false, true} {
 		t.Run(map[bool]string{false: "nothing to write", true: "during an upload"}[uploading], func(t *testing.T) {
 			families(t, func(t *testing.T, network string, server netip.Addr) {
-				oneWorker(t)
-				reset := make(chan struct{})
+					reset := make(chan struct{})
 				port := serve(t, network, func(c *net.TCPConn) {
 					_ = c.CloseWrite()
 					if uploading {
@@ -102,7 +122,7 @@ func TestServerResetsAfterItsFIN(t *testing.T) {
 					close(reset)
 				}
 				if f := within(t, ended); f.End != tunflow.ServerFIN {
-					t.Errorf("the connection ended by %d, want %d", f.End, tunflow.ServerFIN)
+					t.Errorf("the connection ended by %v, want %v", f.End, tunflow.ServerFIN)
 				}
 				eventually(t, "the client's connection is over", func() bool {
 					return len(client.net.RegisteredEndpoints()) == 0

@@ -132,12 +132,12 @@ func TestNothingIsLeft(t *testing.T) {
 
 	for end := tunflow.ClientFIN; end < tunflow.RouterRST; end++ {
 		if end != tunflow.ClientTimeout && end != tunflow.ServerTimeout && ends[end].Load() == 0 {
-			t.Errorf("no connection has ended by %d", end)
+			t.Errorf("no connection has ended by %v", end)
 		}
 	}
 	for answer := range router.stats.Dials {
 		if router.stats.Dials[answer].Load() == 0 {
-			t.Errorf("no dial has been answered with %d", answer)
+			t.Errorf("no dial has been answered with %v", tunflow.Answer(answer))
 		}
 	}
 	if router.stats.Unrecorded.Load() == 0 {

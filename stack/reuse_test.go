@@ -173,7 +173,7 @@ func TestNextSYNBehindReset(t *testing.T) {
 // The client's RST, its next SYN and the same SYN once more are read in one go, as after a second
 // in which this process has not run.
 func TestNextSYNsBehindReset(t *testing.T) {
-	oneWorker(t)
+	oneProcessor(t)
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{}, dial.Policy{})
 	client, server := handPair(port)

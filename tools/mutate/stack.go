@@ -65,10 +65,10 @@ func connection() []mutation {
 			run:       "TestClientResetsDownload",
 		},
 		{
-			behaviour: "a download ends with a client that has sent its FIN and then resets",
+			behaviour: "a connection ends with a client that has sent its FIN and then resets",
 			old:       `if c.lastHalf() && c.clientGone() {`,
 			new:       `if false {`,
-			run:       "TestClientResetsDownload",
+			run:       "TestClientResets",
 		},
 		{
 			behaviour: "the far side's reset after its FIN is seen while nothing is to be written",
