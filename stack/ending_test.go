@@ -92,7 +92,7 @@ func TestServerResetsAfterItsFIN(t *testing.T) {
 	for _, uploading := range []bool{false, true} {
 		t.Run(map[bool]string{false: "nothing to write", true: "during an upload"}[uploading], func(t *testing.T) {
 			families(t, func(t *testing.T, network string, server netip.Addr) {
-					reset := make(chan struct{})
+				reset := make(chan struct{})
 				port := serve(t, network, func(c *net.TCPConn) {
 					_ = c.CloseWrite()
 					if uploading {
