@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/tuntest"
@@ -68,7 +69,7 @@ func BenchmarkDataSegment(b *testing.B) {
 // of.
 func BenchmarkHandshake(b *testing.B) {
 	records := 0
-	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) { records++ }})
+	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*handshake.Record) { records++ }})
 	frames := handshakeFrames()
 	head := make([]byte, tun.HeadSize)
 	var read tun.Frame
@@ -128,7 +129,7 @@ func TestAllocations(t *testing.T) {
 	}
 
 	// A handshake: the flow, and the attempt with its record.
-	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*Record) {}, Sources: func(netip.Addr) bool { return true }})
+	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*handshake.Record) {}, Sources: func(netip.Addr) bool { return true }})
 	frames := handshakeFrames()
 	bufs := [][]byte{frames[1]}
 	var read tun.Frame
@@ -147,7 +148,7 @@ func TestAllocations(t *testing.T) {
 	if n > 3 {
 		t.Errorf("a handshake costs %v allocations, want at most 3", n)
 	}
-	if got := tap.Stats().Handshakes[Established]; got != 1001 {
+	if got := tap.Stats().Handshakes[handshake.Established]; got != 1001 {
 		t.Errorf("%d handshakes recorded, want 1001", got)
 	}
 }

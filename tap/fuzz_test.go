@@ -42,7 +42,7 @@ func FuzzFrame(f *testing.F) {
 			}
 		}
 
-		tr := handshake.NewTracker(handshake.Options{OnRecord: func(*Record) {}, OnSegment: func(flow.Key, Segment) {}})
+		tr := handshake.NewTracker(handshake.Options{OnRecord: func(*handshake.Record) {}, OnSegment: func(flow.Key, handshake.Segment) {}})
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: captured, Length: len(b)})
 		tr.Flush()
 

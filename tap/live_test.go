@@ -175,12 +175,12 @@ func TestUnreachable(t *testing.T) {
 		name string
 		syn  []byte
 		icmp tuntest.ICMP
-		want Outcome // "" = none
+		want handshake.Outcome // "" = none
 	}{
-		{"host unreachable", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: syn4}, Unreachable},
-		{"least quote", syn4, tuntest.ICMP{Type: 3, Code: 13, Payload: syn4[:28]}, Unreachable},
-		{"IPv6", syn6, tuntest.ICMP{Type: 1, Code: 0, Payload: syn6}, Unreachable},
-		{"IPv6, quote with extension headers", syn6, tuntest.ICMP{Type: 1, Payload: chain(syn6, hopByHop)}, Unreachable},
+		{"host unreachable", syn4, tuntest.ICMP{Type: 3, Code: 1, Payload: syn4}, handshake.Unreachable},
+		{"least quote", syn4, tuntest.ICMP{Type: 3, Code: 13, Payload: syn4[:28]}, handshake.Unreachable},
+		{"IPv6", syn6, tuntest.ICMP{Type: 1, Code: 0, Payload: syn6}, handshake.Unreachable},
+		{"IPv6, quote with extension headers", syn6, tuntest.ICMP{Type: 1, Payload: chain(syn6, hopByHop)}, handshake.Unreachable},
 		{"fragmentation needed", syn4, tuntest.ICMP{Type: 3, Code: 4, Payload: syn4}, ""},
 		{"time exceeded", syn4, tuntest.ICMP{Type: 11, Payload: syn4}, ""},
 		{"packet too big", syn6, tuntest.ICMP{Type: 2, Payload: syn6}, ""},
@@ -212,8 +212,8 @@ func TestUnreachable(t *testing.T) {
 			for _, b := range [][]byte{tt.syn, icmp} {
 				tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 			}
-			for name, records := range map[string][]*Record{"live": w.rec.Records, "replay": rec.Records} {
-				var got Outcome
+			for name, records := range map[string][]*handshake.Record{"live": w.rec.Records, "replay": rec.Records} {
+				var got handshake.Outcome
 				for _, r := range records {
 					got = r.Outcome
 				}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
@@ -21,7 +22,7 @@ func TestSYNFlood(t *testing.T) {
 	const flood, limit = 1_000_000, 8192
 	records := 0
 	w := &world{tb: t}
-	w.tap = Wrap(&w.link, Options{TCPFlows: limit, Now: w.now, OnRecord: func(*Record) { records++ }})
+	w.tap = Wrap(&w.link, Options{TCPFlows: limit, Now: w.now, OnRecord: func(*handshake.Record) { records++ }})
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -74,12 +75,12 @@ func TestParallelHandshakes(t *testing.T) {
 		seen = map[flow.Key]string{}
 	)
 	tap := Wrap(&repeatLink{}, Options{
-		OnSegment: func(k flow.Key, s Segment) {
+		OnSegment: func(k flow.Key, s handshake.Segment) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[k] += " " + taptest.FlagLetters(s.Packet)
 		},
-		OnRecord: func(r *Record) {
+		OnRecord: func(r *handshake.Record) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[r.Key()] += fmt.Sprintf(" %s(%d)", r.Outcome, len(r.Segments))
@@ -126,8 +127,8 @@ func TestReentrance(t *testing.T) {
 	var tap *Tap
 	var records int
 	tap = Wrap(&repeatLink{}, Options{
-		OnSegment: func(k flow.Key, _ Segment) { tap.DialDone(flow.Dial{Key: k, Answer: flow.Denied}) },
-		OnRecord: func(*Record) {
+		OnSegment: func(k flow.Key, _ handshake.Segment) { tap.DialDone(flow.Dial{Key: k, Answer: flow.Denied}) },
+		OnRecord: func(*handshake.Record) {
 			records++
 			_ = tap.Stats()
 			tap.Flush()

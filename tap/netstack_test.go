@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tun"
 	"syntap/tun/flow"
@@ -286,7 +287,7 @@ func (r *netRouter) established() map[flow.Key]int {
 	defer r.rec.Mu.Unlock()
 	n := map[flow.Key]int{}
 	for _, rec := range r.rec.Records {
-		if rec.Outcome == Established {
+		if rec.Outcome == handshake.Established {
 			n[rec.Key()]++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun"
 )
@@ -34,7 +35,7 @@ func TestOwnMemory(t *testing.T) {
 		}
 	}
 	num16, num8, num32 := uint16(1460), uint8(7), uint32(1)
-	offer := Offer{Window: 64240, MSS: &num16, WScale: &num8, SACKOK: true, Timestamp: &num32, TTL: 64}
+	offer := handshake.Offer{Window: 64240, MSS: &num16, WScale: &num8, SACKOK: true, Timestamp: &num32, TTL: 64}
 	if diff := cmp.Diff(offer, r.SYN); diff != "" {
 		t.Errorf("offer of the SYN (-want +got):\n%s", diff)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
@@ -51,16 +52,16 @@ func TestReplayRules(t *testing.T) {
 		name     string
 		packet   []byte
 		want     []byte
-		rewrites []Rewrite
+		rewrites []handshake.Rewrite
 	}{
-		{"SYN", syn.Packet(), with(syn, 1300, false), []Rewrite{changed("syn", "mss", "1460", "1300", 2)}},
-		{"SYN-ACK", synack.Packet(), with(synack, 1200, true), []Rewrite{changed("synack", "mss", "1460", "1200", 1), changed("synack", "df", "clear", "set", 1)}},
+		{"SYN", syn.Packet(), with(syn, 1300, false), []handshake.Rewrite{changed("syn", "mss", "1460", "1300", 2)}},
+		{"SYN-ACK", synack.Packet(), with(synack, 1200, true), []handshake.Rewrite{changed("synack", "mss", "1460", "1200", 1), changed("synack", "df", "clear", "set", 1)}},
 		{"third segment", third.Packet(), third.Packet(), nil},
-		{"SYN without the option", bare.Packet(), with(bare, 536, false), []Rewrite{changed("syn", "mss", "none", "536", 2)}},
+		{"SYN without the option", bare.Packet(), with(bare, 536, false), []handshake.Rewrite{changed("syn", "mss", "none", "536", 2)}},
 		{"question", question.Packet(), question.Packet(), nil},
-		{"answer", answer.Packet(), answerDF.Packet(), []Rewrite{df}},
+		{"answer", answer.Packet(), answerDF.Packet(), []handshake.Rewrite{df}},
 		{"echo request", ping.Packet(), ping.Packet(), nil},
-		{"echo reply", pong.Packet(), pongDF.Packet(), []Rewrite{df}},
+		{"echo reply", pong.Packet(), pongDF.Packet(), []handshake.Rewrite{df}},
 		{"first segment seen of a connection", midway.Packet(), midway.Packet(), nil},
 		{"no packet", []byte{1, 2, 3}, []byte{1, 2, 3}, nil},
 		{"nothing", nil, nil, nil},
@@ -89,7 +90,7 @@ func TestReplayRules(t *testing.T) {
 	if diff := cmp.Diff(want, rec.Records[0].Rewrites); diff != "" {
 		t.Errorf("rewrites in the record (-want +got):\n%s", diff)
 	}
-	if first := rec.Records[0]; first.Outcome != Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
+	if first := rec.Records[0]; first.Outcome != handshake.Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
 		t.Errorf("record %s with SYN %+v and SYN-ACK %+v, want what stood on the TUN", first.Outcome, first.SYN, first.SYNACK)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/taptest"
 	"syntap/tun"
@@ -79,7 +80,7 @@ func TestRewriteHandshake(t *testing.T) {
 			t.Fatalf("offloaded %t: %d records", offloaded, len(w.rec.Records))
 		}
 		record := w.rec.Records[0]
-		wantRewrites := []Rewrite{
+		wantRewrites := []handshake.Rewrite{
 			changed("syn", "mss", "1460", "1300", 1), changed("syn", "df", "set", "clear", 1),
 			changed("synack", "mss", "1400", "1300", 1), changed("synack", "df", "set", "clear", 1),
 			changed("ack", "df", "set", "clear", 1),
@@ -267,6 +268,6 @@ func TestRewriteAllocations(t *testing.T) {
 }
 
 // changed is a change of a segment in a record.
-func changed(packet, what, from, to string, rule int) Rewrite {
-	return Rewrite{Packet: packet, What: what, From: from, To: to, Rule: rule}
+func changed(packet, what, from, to string, rule int) handshake.Rewrite {
+	return handshake.Rewrite{Packet: packet, What: what, From: from, To: to, Rule: rule}
 }

@@ -20,7 +20,7 @@ import (
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/query"
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // logFlags are the user's question to logs, as typed.
@@ -153,7 +153,7 @@ func (f *logFlags) query(now time.Time) (q query.Query, err error) {
 }
 
 func outcomeWords() (words []string) {
-	for _, o := range tap.Outcomes() {
+	for _, o := range handshake.Outcomes() {
 		words = append(words, string(o))
 	}
 	return words

@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/tap"
 	"syntap/tap/capture"
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
@@ -203,7 +204,7 @@ func (p *player) play(r *capture.Reader) error {
 		}
 		n := packet.Notation()
 		if p.lines != nil && tcpdump.IsTCP(p.dialect, &n) {
-			p.note(p.lines.Segment(&tap.Segment{Time: packet.Time, Packet: n}))
+			p.note(p.lines.Segment(&handshake.Segment{Time: packet.Time, Packet: n}))
 		}
 		passed := p.replay.Pass(packet.Time, &n)
 		if p.passed != nil {
@@ -216,13 +217,13 @@ func (p *player) play(r *capture.Reader) error {
 	return nil
 }
 
-func (p *player) record(r *tap.Record) {
+func (p *player) record(r *handshake.Record) {
 	for _, s := range p.judged {
 		p.note(s.Record(r))
 	}
 }
 
-func (p *player) segment(_ flow.Key, seg tap.Segment) {
+func (p *player) segment(_ flow.Key, seg handshake.Segment) {
 	for _, s := range p.judged {
 		p.note(s.Segment(&seg))
 	}

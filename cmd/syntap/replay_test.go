@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap"
 	"syntap/tap/capture"
+	"syntap/tap/handshake"
 )
 
 // runReplay returns the output of "syntap replay".
@@ -82,10 +82,10 @@ func TestReplayVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := map[string]tap.Outcome{
-		"COMPLETE": tap.Established, "REFUSED": tap.Refused, "ABORTED": tap.Aborted, "NO-REPLY": tap.NoReply, "HALF-OPEN": tap.HalfOpen,
+	words := map[string]handshake.Outcome{
+		"COMPLETE": handshake.Established, "REFUSED": handshake.Refused, "ABORTED": handshake.Aborted, "NO-REPLY": handshake.NoReply, "HALF-OPEN": handshake.HalfOpen,
 	}
-	judged := map[string]map[tap.Outcome]int{}
+	judged := map[string]map[handshake.Outcome]int{}
 	for line := range strings.Lines(string(table)) {
 		column := strings.Split(line, "\t")
 		name, verdicts := column[0], column[8]
@@ -93,7 +93,7 @@ func TestReplayVerdicts(t *testing.T) {
 			continue
 		}
 		if judged[name] == nil {
-			judged[name] = map[tap.Outcome]int{}
+			judged[name] = map[handshake.Outcome]int{}
 		}
 		for verdict := range strings.SplitSeq(verdicts, " / ") { // two attempts that tshark takes for one stream
 			word, _, _ := strings.Cut(verdict, " ")
@@ -105,9 +105,9 @@ func TestReplayVerdicts(t *testing.T) {
 		}
 	}
 	for name, want := range judged {
-		got := map[tap.Outcome]int{}
+		got := map[handshake.Outcome]int{}
 		for line := range strings.Lines(runReplay(t, "--format", "json", filepath.Join(dir, name+".pcap"))) {
-			var record struct{ Outcome tap.Outcome }
+			var record struct{ Outcome handshake.Outcome }
 			if err := json.Unmarshal([]byte(line), &record); err != nil {
 				t.Fatal(err)
 			}

@@ -10,7 +10,7 @@ import (
 
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/web"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -21,8 +21,8 @@ import (
 // client that has its answer may close its socket, or end.
 type attribution struct {
 	finder *owner.Finder
-	local  func(netip.Addr) bool // whose processes are to be found
-	next   func(*tap.Record)     // takes records that are complete
+	local  func(netip.Addr) bool   // whose processes are to be found
+	next   func(*handshake.Record) // takes records that are complete
 
 	mu sync.Mutex // guards all below
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
@@ -32,9 +32,9 @@ type attribution struct {
 
 // attributed is an attempt of a local client.
 type attributed struct {
-	owner     *tap.Owner // nil = unknown
-	searching bool       // for its process
-	waiting   []func()   // to be called when that is over
+	owner     *handshake.Owner // nil = unknown
+	searching bool             // for its process
+	waiting   []func()         // to be called when that is over
 }
 
 // maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far
@@ -42,7 +42,7 @@ type attributed struct {
 const maxAttempts = 8192
 
 // newAttribution returns one that passes records on to next. Close ends it.
-func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attribution, error) {
+func newAttribution(local func(netip.Addr) bool, next func(*handshake.Record)) (*attribution, error) {
 	finder, err := owner.NewFinder()
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func newAttribution(local func(netip.Addr) bool, next func(*tap.Record)) (*attri
 }
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
-func (a *attribution) segment(k flow.Key, s tap.Segment) {
+func (a *attribution) segment(k flow.Key, s handshake.Segment) {
 	if !isSYN(&s) || !a.local(k.Client.Addr()) {
 		return
 	}
@@ -73,7 +73,7 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	a.attempts[k] = t
 	if socket, ok := a.finder.Socket(k.Client, k.Server); ok {
 		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
-		t.owner, t.searching = &tap.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
+		t.owner, t.searching = &handshake.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
 	}
 	return t
 }
@@ -119,7 +119,7 @@ func (a *attribution) beforeAnswer(k flow.Key, answer func()) {
 
 // record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where
 // no search goes on for it.
-func (a *attribution) record(r *tap.Record) {
+func (a *attribution) record(r *handshake.Record) {
 	a.mu.Lock()
 	t := a.find(r.Key())
 	waits := t != nil && t.searching
@@ -133,7 +133,7 @@ func (a *attribution) record(r *tap.Record) {
 }
 
 // pass passes a record on with its owner; t is nil where none was looked for.
-func (a *attribution) pass(r *tap.Record, t *attributed) {
+func (a *attribution) pass(r *handshake.Record, t *attributed) {
 	if t != nil {
 		r.Owner = t.owner
 	}
@@ -141,7 +141,7 @@ func (a *attribution) pass(r *tap.Record, t *attributed) {
 }
 
 // isSYN reports whether a segment is a SYN without ACK.
-func isSYN(s *tap.Segment) bool {
+func isSYN(s *handshake.Segment) bool {
 	flags := int(s.TCP) + packet.TCPFlags
 	return len(s.Packet.Data) > flags &&
 		s.Packet.Data[flags]&(packet.SYN|packet.ACK) == packet.SYN
@@ -162,7 +162,7 @@ func (a *attribution) status() *web.Owners {
 
 // attribute returns what has records name their owners, nil where they do not, and what status says
 // of it.
-func (r *Router) attribute(next func(*tap.Record)) (*attribution, func() *web.Owners) {
+func (r *Router) attribute(next func(*handshake.Record)) (*attribution, func() *web.Owners) {
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }
 	}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -63,9 +63,9 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 // client is answered. Others name none, and do not wait.
 func TestAttribution(t *testing.T) {
 	t.Parallel()
-	records := make(chan *tap.Record, 1)
+	records := make(chan *handshake.Record, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
-	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *tap.Record) { records <- r })
+	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *handshake.Record) { records <- r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +80,10 @@ func TestAttribution(t *testing.T) {
 	tuntest.Wait(t, "the process to be found", func() bool {
 		isn++
 		answered := make(chan struct{})
-		a.segment(flow.Key{Client: client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
+		a.segment(flow.Key{Client: client, Server: server, ISN: isn}, handshake.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 		a.beforeAnswer(flow.Key{Client: client, Server: server, ISN: isn}, func() { close(answered) })
 		<-answered
-		a.record(&tap.Record{Client: client, Server: server, ClientISN: isn})
+		a.record(&handshake.Record{Client: client, Server: server, ClientISN: isn})
 		r := <-records
 		return r.Owner != nil && r.Owner.PID != 0
 	})
@@ -102,7 +102,7 @@ func TestAttribution(t *testing.T) {
 	} {
 		isn := uint32(i)
 		if tt.seen {
-			a.segment(flow.Key{Client: tt.client, Server: server, ISN: isn}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
+			a.segment(flow.Key{Client: tt.client, Server: server, ISN: isn}, handshake.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 		}
 		answered := make(chan struct{})
 		if tt.answered {
@@ -113,7 +113,7 @@ func TestAttribution(t *testing.T) {
 				t.Fatalf("the client of a record %s is not answered", tt.name)
 			}
 		}
-		a.record(&tap.Record{Client: tt.client, Server: server, ClientISN: isn})
+		a.record(&handshake.Record{Client: tt.client, Server: server, ClientISN: isn})
 		pid := 0
 		if r := <-records; r.Owner != nil {
 			pid = r.Owner.PID
@@ -123,7 +123,7 @@ func TestAttribution(t *testing.T) {
 		}
 	}
 	found := a.status().Found
-	a.segment(flow.Key{Client: client, Server: server}, tap.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
+	a.segment(flow.Key{Client: client, Server: server}, handshake.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 	if again := a.status().Found; again != found {
 		t.Error("the owner of a SYN that comes again is counted again")
 	}

@@ -17,6 +17,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/nat"
 	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun"
 	"syntap/tun/flow"
 )
@@ -74,7 +75,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if owners != nil {
 		defer func() { _ = owners.close() }()
 		onRecord = owners.record
-		onSegment = func(k flow.Key, s tap.Segment) {
+		onSegment = func(k flow.Key, s handshake.Segment) {
 			owners.segment(k, s)
 			r.Log.Segment(k, s)
 		}

@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tun"
 	"syntap/tun/route"
@@ -60,11 +61,11 @@ func queueDrops(name string) func() uint64 {
 }
 
 // recorder returns what takes finished records: nobody may change them any more.
-func (r *Router) recorder() func(*tap.Record) {
+func (r *Router) recorder() func(*handshake.Record) {
 	if r.View == nil {
 		return r.Log.Record
 	}
-	return func(record *tap.Record) {
+	return func(record *handshake.Record) {
 		r.Log.Record(record)
 		r.View.Record(record)
 	}

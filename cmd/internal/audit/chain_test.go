@@ -27,7 +27,7 @@ func chainedLog(t *testing.T, keyFile string, records int) (names []string) {
 	for _, n := range []int{records / 2, records - records/2} { // two runs
 		s := open(t, c, Options{})
 		for range n {
-			must(t, s.Record(handshake(1, start)))
+			must(t, s.Record(established(1, start)))
 		}
 		must(t, s.Close())
 	}
@@ -147,7 +147,7 @@ func TestChainBegins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log.json")
 	for _, chain := range []bool{false, true, true, false} {
 		s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: chain}, Options{})
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Close())
 	}
 	names, texts := contents(t, path)
@@ -172,7 +172,7 @@ func TestChainAfterLoss(t *testing.T) {
 	s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{writer: disk.on})
 	for _, room := range []int{1 << 20, 100, 1 << 20} {
 		disk.free(room)
-		_ = s.Record(handshake(1, start))
+		_ = s.Record(established(1, start))
 		_ = s.Flush()
 	}
 	must(t, s.Close())
@@ -201,7 +201,7 @@ func TestKeyRefused(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "log")
 	s := open(f, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})
-	must(f, s.Record(handshake(1, start)))
+	must(f, s.Record(established(1, start)))
 	must(f, s.Record(refused()))
 	must(f, s.Close())
 	whole, err := os.ReadFile(path)

@@ -6,7 +6,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
 
@@ -16,12 +16,12 @@ const EventKey = "event"
 // Event is what a sink writes: one of the pointers is set. It is valid only while a hook or a format
 // has it.
 type Event struct {
-	Seq     uint64       // number of the record; JSON sinks only
-	Record  *tap.Record  // one attempt, when its verdict has fallen
-	Segment *tap.Segment // one segment, as it passes; text sinks in packet order only
-	Flow    *flow.Flow   // a connection is over; JSON sinks only
-	Gap     *record.Gap  // records are missing here; JSON sinks only
-	End     *record.End  // the run ends; JSON sinks only
+	Seq     uint64             // number of the record; JSON sinks only
+	Record  *handshake.Record  // one attempt, when its verdict has fallen
+	Segment *handshake.Segment // one segment, as it passes; text sinks in packet order only
+	Flow    *flow.Flow         // a connection is over; JSON sinks only
+	Gap     *record.Gap        // records are missing here; JSON sinks only
+	End     *record.End        // the run ends; JSON sinks only
 }
 
 // entry returns the event as hooks see it.

@@ -40,7 +40,7 @@ func TestFileIsAppendedToOrBegunAnew(t *testing.T) {
 			var sizes [2]int64
 			for i := range sizes {
 				s := open(t, config.Sink{Format: format, Path: path}, Options{Truncate: truncate})
-				must(t, s.Record(handshake(1, start)))
+				must(t, s.Record(established(1, start)))
 				must(t, s.Close())
 				info, err := os.Stat(path)
 				must(t, err)
@@ -110,7 +110,7 @@ func TestFileIsLocked(t *testing.T) {
 	}
 	l := NewLog([]*Sink{open(t, c, Options{})}, LogOptions{})
 	stop := running(t, l)
-	l.Record(handshake(1, start))
+	l.Record(established(1, start))
 	tuntest.Wait(t, "its record", func() bool { info, err := os.Stat(path); return err == nil && info.Size() > 0 })
 	busy("open")
 	c.MaxSize++
@@ -161,11 +161,11 @@ func TestFileReplaced(t *testing.T) {
 			must(t, os.WriteFile(path+".target", []byte("precious"), 0o600))
 			s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{})
 			s.keep = true // as with on_full: suspend
-			must(t, s.Record(handshake(1, start)))
+			must(t, s.Record(established(1, start)))
 			must(t, s.Flush())
 			must(t, os.Rename(path, path+".1"))
 			must(t, tt.change(path))
-			must(t, s.Record(handshake(2, start)))
+			must(t, s.Record(established(2, start)))
 			for range 2 {
 				if err := s.Flush(); err == nil || err.Error() != "open log "+path+": "+tt.want {
 					t.Errorf("error = %v, want open log %s: %s", err, path, tt.want)
@@ -190,7 +190,7 @@ func TestFileCharacterDevice(t *testing.T) {
 	t.Parallel()
 	for _, format := range []config.Format{config.Classic, config.JSON, config.PCAPNG} {
 		s := open(t, config.Sink{Format: format, Path: os.DevNull}, Options{Truncate: true})
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Close())
 	}
 }

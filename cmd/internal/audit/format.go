@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"syntap/cmd/internal/record"
-	"syntap/tap"
 	"syntap/tap/capture"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 )
 
@@ -49,7 +49,7 @@ func (f *textFormat) append(dst []byte, e *Event) []byte {
 	return dst
 }
 
-func (f *textFormat) segment(dst []byte, s *tap.Segment) []byte {
+func (f *textFormat) segment(dst []byte, s *handshake.Segment) []byte {
 	return append(f.printer.Append(dst, s.Time, &s.Packet), '\n')
 }
 
@@ -87,7 +87,7 @@ func (f *pcapngFormat) append(dst []byte, e *Event) []byte {
 
 // appendComment says of an attempt what its packets do not:
 // "outcome=established synack_us=862 ack_us=41".
-func appendComment(b []byte, r *tap.Record) []byte {
+func appendComment(b []byte, r *handshake.Record) []byte {
 	b = append(b, "outcome="...)
 	b = append(b, r.Outcome...)
 	if r.AbortedBy != "" {

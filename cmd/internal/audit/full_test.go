@@ -71,15 +71,15 @@ func TestSuspend(t *testing.T) {
 				t.Errorf("%s: admission %d, want %d", name, got, admission)
 			}
 		}
-		l.Record(handshake(1, start))
+		l.Record(established(1, start))
 		l.Record(refused()) // nobody waits for it
 		expect("room", []uint16{1}, flow.Admit)
 
 		disk.free(100) // less than a record
-		l.Record(handshake(2, start))
+		l.Record(established(2, start))
 		expect("full", nil, flow.Wait)
 		<-time.After(refuseAfter - time.Millisecond)
-		l.Record(handshake(3, start))
+		l.Record(established(3, start))
 		expect("full for less than 3 s", nil, flow.Wait)
 		before := disk.free(100)
 		<-time.After(time.Minute)
@@ -132,7 +132,7 @@ func TestSuspendStoppedReader(t *testing.T) {
 		l.OnWritten(passed.add)
 		stop := running(t, l)
 		for port := range uint16(8) {
-			l.Record(handshake(port+1, start))
+			l.Record(established(port+1, start))
 			synctest.Wait()
 		}
 		if got := ports(t, beside.String()); len(got) != 8 {
@@ -163,7 +163,7 @@ func TestSuspendSlowWrite(t *testing.T) {
 		reader := &stopped{reads: make(chan struct{})}
 		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: reader})}, LogOptions{})
 		stop := running(t, l)
-		l.Record(handshake(1, start))
+		l.Record(established(1, start))
 		synctest.Wait()
 		if got := l.Admission(time.Now()); got != flow.Admit {
 			t.Errorf("admission %d at once, want to enter", got)
@@ -172,7 +172,7 @@ func TestSuspendSlowWrite(t *testing.T) {
 		if got := l.Admission(time.Now()); got != flow.Wait {
 			t.Errorf("admission %d after %v, want to wait", got, slow)
 		}
-		l.Record(handshake(2, start))
+		l.Record(established(2, start))
 		if err := stop(); err == nil || err.Error() != "write log -: the write does not end, 2 records are lost" {
 			t.Errorf("error = %v", err)
 		}
@@ -190,7 +190,7 @@ func TestCount(t *testing.T) {
 		var passed passing
 		l.OnWritten(passed.add)
 		stop := running(t, l)
-		l.Record(handshake(1, start))
+		l.Record(established(1, start))
 		synctest.Wait()
 		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.Admission(time.Now()) != flow.Admit {
 			t.Errorf("connections %d may pass, want 1", got)
@@ -223,7 +223,7 @@ func TestStop(t *testing.T) {
 				done := make(chan error)
 				go func() { done <- l.Run(t.Context()) }()
 				for range 4 {
-					l.Record(handshake(1, start))
+					l.Record(established(1, start))
 					synctest.Wait()
 				}
 				if err := <-done; err == nil || err.Error() != tt.want {
@@ -245,13 +245,13 @@ func TestSuspendTorn(t *testing.T) {
 	disk := &full{w: &out, room: 700}
 	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: disk})
 	s.keep = true
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	for range 3 {
 		if err := s.Flush(); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("error = %v", err)
 		}
 	}
-	must(t, s.Record(handshake(2, start)))
+	must(t, s.Record(established(2, start)))
 	disk.room = 1 << 20
 	must(t, s.Close())
 	if got := ports(t, out.String()); !slices.Equal(got, []int{1, 2}) {
@@ -262,10 +262,10 @@ func TestSuspendTorn(t *testing.T) {
 func TestSync(t *testing.T) {
 	t.Parallel()
 	s := open(t, config.Sink{Format: config.JSON, Path: logPath(t), Sync: true}, Options{})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Flush())
 	s.out.Descriptor().Close() // from here on nothing works
-	if err := s.Record(handshake(2, start)); err != nil {
+	if err := s.Record(established(2, start)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Flush(); err == nil {
@@ -284,7 +284,7 @@ func TestSuspendKeepsRoom(t *testing.T) {
 		opened := 0
 		l.CountOpen(func() int { return opened })
 		stop := running(t, l)
-		l.Record(handshake(1, start))
+		l.Record(established(1, start))
 		synctest.Wait() // it is being written, and that does not end
 		admitted := 0
 		for port := uint16(2); l.Admission(time.Now()) == flow.Admit; port++ {
@@ -296,7 +296,7 @@ func TestSuspendKeepsRoom(t *testing.T) {
 		}
 		for range admitted {
 			opened--
-			l.Record(handshake(2, start))
+			l.Record(established(2, start))
 		}
 		for range queue + reserve {
 			l.Flow(flow.Flow{Started: start})

@@ -40,7 +40,7 @@ func (l *vouchedLog) run(t *testing.T, n int) {
 	logger, l.said = logrustest.NewNullLogger()
 	s := open(t, l.sink, Options{Logger: logger})
 	for range n {
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Flush())
 	}
 	s.endRun(nil)
@@ -181,7 +181,7 @@ func TestHeadIsMadeAnew(t *testing.T) {
 	path := l.sink.Path + logfile.HeadSuffix
 	write := func() {
 		t.Helper()
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Flush())
 	}
 	write()
@@ -207,13 +207,13 @@ func TestAnchor(t *testing.T) {
 	t.Parallel()
 	l := newVouchedLog(t)
 	s := open(t, l.sink, Options{})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Flush())
 	tuntest.Wait(t, "the head of record 1", func() bool {
 		b, err := os.ReadFile(l.sink.ChainAnchor[0])
 		return err == nil && strings.Contains(string(b), `"seq":1,`)
 	})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Close())
 	b, err := os.ReadFile(l.sink.ChainAnchor[0])
 	must(t, err)

@@ -12,7 +12,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
 
@@ -46,8 +46,8 @@ type Log struct {
 
 // item is a record, a segment or a gap on its way to a sink.
 type item struct {
-	record    *tap.Record
-	segment   *tap.Segment
+	record    *handshake.Record
+	segment   *handshake.Segment
 	gap       *loss
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
@@ -114,7 +114,7 @@ func (l *Log) frames() *record.Frames {
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the
 // record is lost, counted and announced.
-func (l *Log) Record(r *tap.Record) {
+func (l *Log) Record(r *handshake.Record) {
 	l.records.Add(1)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -132,7 +132,7 @@ func (l *Log) Record(r *tap.Record) {
 }
 
 // Segment takes a segment, for tap.Options.OnSegment. It never blocks either.
-func (l *Log) Segment(_ flow.Key, s tap.Segment) {
+func (l *Log) Segment(_ flow.Key, s handshake.Segment) {
 	if !l.segments.Load() {
 		return
 	}
@@ -165,8 +165,8 @@ func (l *Log) NamesOwners() bool {
 }
 
 // passed says that the record of an established connection is in safety.
-func (l *Log) passed(r *tap.Record) {
-	if f := l.written.Load(); f != nil && r.Outcome == tap.Established {
+func (l *Log) passed(r *handshake.Record) {
+	if f := l.written.Load(); f != nil && r.Outcome == handshake.Established {
 		(*f)(r.Key(), r.ServerISN)
 	}
 }

@@ -58,7 +58,7 @@ func TestLogQueueFull(t *testing.T) {
 		open(t, config.Sink{Format: config.Classic, Path: "-"}, Options{Stdout: &textOut}),
 	}, LogOptions{Queue: 3})
 	for port := range uint16(5) {
-		l.Record(handshake(port+1, start.Add(time.Duration(port)*time.Second))) // does not block though nobody writes
+		l.Record(established(port+1, start.Add(time.Duration(port)*time.Second))) // does not block though nobody writes
 	}
 	must(t, l.Run(ended()))
 	if diff := cmp.Diff([]int{1, 2, 3, 0}, ports(t, jsonOut.String())); diff != "" {
@@ -85,13 +85,13 @@ func TestLogGapInPlace(t *testing.T) {
 		var out bytes.Buffer
 		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})}, LogOptions{Queue: 3})
 		for port := range uint16(5) {
-			l.Record(handshake(port+1, start))
+			l.Record(established(port+1, start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
 		synctest.Wait() // the queue is empty
-		l.Record(handshake(6, start))
+		l.Record(established(6, start))
 		synctest.Wait()
 		if diff := cmp.Diff([]int{1, 2, 3, 0, 6}, ports(t, out.String())); diff != "" {
 			t.Errorf("records before the end (-want +got):\n%s", diff)
@@ -120,7 +120,7 @@ func TestLogSinksAgree(t *testing.T) {
 	for p := range producers {
 		wg.Go(func() {
 			for i := range each {
-				r := handshake(uint16(p*each+i+1), start)
+				r := established(uint16(p*each+i+1), start)
 				l.Segment(flow.Key{}, r.Segments[0]) // no sink is in packet order
 				l.Record(r)
 			}
@@ -161,7 +161,7 @@ func TestLogPacketOrder(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := NewLog([]*Sink{open(t, config.Sink{Format: config.Classic, Path: "-", Order: config.ByPacket}, Options{Stdout: &out})}, LogOptions{Queue: 2})
-	r := handshake(1, start)
+	r := established(1, start)
 	for _, s := range r.Segments { // the third does not fit
 		l.Segment(flow.Key{}, s)
 	}
@@ -177,7 +177,7 @@ func TestLogPacketOrder(t *testing.T) {
 // Segments that no sink wants cost nothing.
 func TestLogSegmentAllocs(t *testing.T) {
 	l := NewLog(nil, LogOptions{})
-	seg := handshake(1, start).Segments[0]
+	seg := established(1, start).Segments[0]
 	if got := testing.AllocsPerRun(100, func() { l.Segment(flow.Key{}, seg) }); got != 0 {
 		t.Errorf("%v allocations", got)
 	}
@@ -205,7 +205,7 @@ func testReportsErrorsOnce(t *testing.T, format config.Format) {
 		reports := func(records int) map[string]int {
 			hook.Reset()
 			for range records {
-				l.Record(handshake(1, start))
+				l.Record(established(1, start))
 				synctest.Wait()
 			}
 			got := map[string]int{}
@@ -254,7 +254,7 @@ func TestLogReturnsLastError(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		l.Record(handshake(1, start))
+		l.Record(established(1, start))
 		synctest.Wait() // it has been written, or not, and reported
 		cancel()
 		if err := <-done; err == nil || err.Error() != "write log -: no space left on device" {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
 	"syntap/tap/capture"
+	"syntap/tap/handshake"
 )
 
 func TestPCAPNG(t *testing.T) {
@@ -20,7 +20,7 @@ func TestPCAPNG(t *testing.T) {
 	if out.Len() == 0 {
 		t.Error("a capture without packets has no head")
 	}
-	r := handshake(1, start)
+	r := established(1, start)
 	r.Segments[0].Packet.Length += 100
 	must(t, s.Record(r))
 	must(t, s.Close())
@@ -46,10 +46,10 @@ func TestPCAPNGComments(t *testing.T) {
 		t.Skip(err)
 	}
 	path := logPath(t)
-	aborted := handshake(2, start)
-	aborted.Outcome, aborted.AbortedBy, aborted.ACKDelay = tap.Aborted, tap.Client, -1
+	aborted := established(2, start)
+	aborted.Outcome, aborted.AbortedBy, aborted.ACKDelay = handshake.Aborted, handshake.Client, -1
 	// Two runs into one file.
-	for _, r := range []*tap.Record{handshake(1, start), aborted} {
+	for _, r := range []*handshake.Record{established(1, start), aborted} {
 		s := open(t, config.Sink{Format: config.PCAPNG, Path: path}, Options{})
 		must(t, s.Record(r))
 		must(t, s.Close())

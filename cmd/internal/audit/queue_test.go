@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // The queue gives back what was put in, in order, up to its limit, and gives back the memory of a
@@ -17,7 +17,7 @@ func TestQueue(t *testing.T) {
 	for round := range 200 {
 		for range rand.IntN(limit) {
 			waiting := int(in - out)
-			if ok := q.push(item{record: &tap.Record{ClientISN: in}}); ok != (waiting < limit) {
+			if ok := q.push(item{record: &handshake.Record{ClientISN: in}}); ok != (waiting < limit) {
 				t.Fatalf("push with %d of %d waiting: %t", waiting, limit, ok)
 			} else if ok {
 				in++

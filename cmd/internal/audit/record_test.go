@@ -7,14 +7,14 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/record/recordtest"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // Records, and when they begin.
 var (
-	start     = recordtest.Start
-	handshake = recordtest.Handshake
-	refused   = recordtest.Refused
+	start       = recordtest.Start
+	established = recordtest.Handshake
+	refused     = recordtest.Refused
 )
 
 // open opens a sink that the test closes.
@@ -40,7 +40,7 @@ func must(t testing.TB, err error) {
 func logPath(t testing.TB) string { return filepath.Join(t.TempDir(), "log") }
 
 // writeJSON returns what a JSON sink writes for records.
-func writeJSON(t testing.TB, records ...*tap.Record) string {
+func writeJSON(t testing.TB, records ...*handshake.Record) string {
 	t.Helper()
 	var out bytes.Buffer
 	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})

@@ -30,16 +30,16 @@ func TestLogReload(t *testing.T) {
 	go func() { ended <- l.Run(ctx) }()
 
 	reload := func(sinks ...config.Sink) error { return l.Reload(t.Context(), sinks) }
-	l.Record(handshake(1, start))
+	l.Record(established(1, start))
 	changed.OnFull = config.Count
 	must(t, reload(changed, kept))
-	l.Record(handshake(2, start))
+	l.Record(established(2, start))
 	if err := reload(kept, config.Sink{Format: config.JSON, Path: filepath.Join(dir, "missing", "log")}); err == nil {
 		t.Error("reload with a sink that cannot be opened: no error")
 	}
-	l.Record(handshake(3, start))
+	l.Record(established(3, start))
 	must(t, reload(kept))
-	l.Record(handshake(4, start))
+	l.Record(established(4, start))
 	stop()
 	must(t, <-ended)
 
@@ -67,11 +67,11 @@ func TestLogReloadAfterLoss(t *testing.T) {
 	failing := open(t, c, Options{Stdout: errWriter{}})
 	l := NewLog([]*Sink{failing}, LogOptions{Sinks: Options{Stdout: &out}})
 	stop := running(t, l)
-	l.Record(handshake(1, start))
+	l.Record(established(1, start))
 	tuntest.Wait(t, "the loss", func() bool { return l.Stats().Lost[record.WriteError] == 1 })
 	c.Sync = true
 	must(t, l.Reload(t.Context(), []config.Sink{c}))
-	l.Record(handshake(2, start))
+	l.Record(established(2, start))
 	must(t, stop())
 	if diff := cmp.Diff([]int{0, 2}, ports(t, out.String())); diff != "" {
 		t.Errorf("records after the gap (-want +got):\n%s", diff)

@@ -68,7 +68,7 @@ func TestResumeJSON(t *testing.T) {
 func TestResumeCutAnywhere(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)
-	whole := writeJSON(t, handshake(1, start), refused())
+	whole := writeJSON(t, established(1, start), refused())
 	for cut := range len(whole) + 1 {
 		must(t, os.WriteFile(path, []byte(whole[:cut]), 0o600))
 		s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{})
@@ -101,12 +101,12 @@ func TestResumePCAPNG(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := open(t, config.Sink{Format: config.PCAPNG, Path: "-"}, Options{Stdout: &out})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Close())
 	path := logPath(t)
 	must(t, os.WriteFile(path, out.Bytes()[:out.Len()-9], 0o600)) // in the third packet
 	s = open(t, config.Sink{Format: config.PCAPNG, Path: path}, Options{})
-	must(t, s.Record(handshake(2, start)))
+	must(t, s.Record(established(2, start)))
 	must(t, s.Close())
 
 	f, err := os.Open(path)

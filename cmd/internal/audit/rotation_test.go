@@ -64,7 +64,7 @@ func TestRotateBySize(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "handshakes.log")
 			s := open(t, config.Sink{Format: format, Path: path, MaxSize: maxSize}, Options{})
 			for range records {
-				must(t, s.Record(handshake(1, start)))
+				must(t, s.Record(established(1, start)))
 			}
 			must(t, s.Close())
 			names, texts := contents(t, path)
@@ -121,7 +121,7 @@ func TestRotateByAge(t *testing.T) {
 		files int
 	}{{0, 1}, {59 * time.Minute, 1}, {2 * time.Minute, 2}} {
 		now = now.Add(step.later)
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Flush())
 		if names, _ := contents(t, path); len(names) != step.files {
 			t.Errorf("%v later: files %q, want %d", step.later, names, step.files)
@@ -138,7 +138,7 @@ func TestRotateClockStepsBack(t *testing.T) {
 	s := open(t, config.Sink{Format: config.JSON, Path: path, MaxSize: 1}, Options{Now: func() time.Time { return now }})
 	const records = 5
 	for range records {
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		now = now.Add(-time.Hour)
 	}
 	must(t, s.Close())
@@ -155,7 +155,7 @@ func TestRotationTidies(t *testing.T) {
 	s := open(t, config.Sink{Format: config.JSON, Path: path, MaxSize: 1, MaxFiles: 3, Compress: true}, Options{})
 	const records = 8
 	for range records {
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 	}
 	tuntest.Wait(t, "three compressed files", func() bool {
 		files, err := logfile.Files(path)
@@ -199,7 +199,7 @@ func TestSeqOverRotation(t *testing.T) {
 				must(t, os.WriteFile(path, nil, 0o600))
 			}
 			s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{})
-			must(t, s.Record(handshake(1, start)))
+			must(t, s.Record(established(1, start)))
 			must(t, s.Close())
 			b, err := os.ReadFile(path)
 			must(t, err)
@@ -238,10 +238,10 @@ func TestFileChangedByOthers(t *testing.T) {
 			path := logPath(t)
 			logger, hook := logrustest.NewNullLogger()
 			s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{Logger: logger})
-			must(t, s.Record(handshake(1, start)))
+			must(t, s.Record(established(1, start)))
 			must(t, s.Flush())
 			tt.change(t, path, s)
-			must(t, s.Record(handshake(2, start)))
+			must(t, s.Record(established(2, start)))
 			must(t, s.Close())
 			read := func(path string) []uint64 {
 				b, err := os.ReadFile(path)
@@ -276,10 +276,10 @@ func TestCaptureChangedByOthers(t *testing.T) {
 	} {
 		path := logPath(t)
 		s := open(t, config.Sink{Format: config.PCAPNG, Path: path}, Options{})
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		must(t, s.Flush())
 		must(t, change(path))
-		must(t, s.Record(handshake(2, start)))
+		must(t, s.Record(established(2, start)))
 		must(t, s.Close())
 		b, err := os.ReadFile(path)
 		must(t, err)
@@ -297,10 +297,10 @@ func TestRotateFails(t *testing.T) {
 	path := filepath.Join(dir, "log")
 	logger, hook := logrustest.NewNullLogger()
 	s := open(t, config.Sink{Format: config.JSON, Path: path, MaxSize: 1}, Options{Logger: logger})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, os.Chmod(dir, 0o777)) // from here on its files are refused
 	for range 3 {
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 	}
 	must(t, s.Close())
 	b, err := os.ReadFile(path)
@@ -324,7 +324,7 @@ func TestLogReopen(t *testing.T) {
 	must(t, os.Rename(path, path+".1"))
 	l.Reopen()
 	tuntest.Wait(t, "the log's file", func() bool { _, err := os.Stat(path); return err == nil })
-	l.Record(handshake(1, start))
+	l.Record(established(1, start))
 	cancel()
 	must(t, <-done)
 	b, err := os.ReadFile(path)

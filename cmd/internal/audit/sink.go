@@ -13,7 +13,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
 
@@ -65,14 +65,14 @@ type position struct {
 }
 
 // Record takes an attempt whose verdict has fallen. An error is that of Flush.
-func (s *Sink) Record(r *tap.Record) error {
+func (s *Sink) Record(r *handshake.Record) error {
 	s.record(r)
 	return s.flushFull()
 }
 
 // Segment takes a segment as it passes, for text in packet order; other sinks wait for its record.
 // An error is that of Flush.
-func (s *Sink) Segment(seg *tap.Segment) error {
+func (s *Sink) Segment(seg *handshake.Segment) error {
 	s.segment(seg)
 	return s.flushFull()
 }
@@ -87,13 +87,13 @@ func (s *Sink) flushFull() error {
 // full reports whether the batch is to be written.
 func (s *Sink) full() bool { return s.batch.Len() >= s.limit }
 
-func (s *Sink) record(r *tap.Record) {
+func (s *Sink) record(r *handshake.Record) {
 	if !s.byPacket { // else its lines are out
 		s.take(Event{Record: r}, r.Time)
 	}
 }
 
-func (s *Sink) segment(seg *tap.Segment) {
+func (s *Sink) segment(seg *handshake.Segment) {
 	if s.byPacket {
 		s.take(Event{Segment: seg}, seg.Time)
 	}

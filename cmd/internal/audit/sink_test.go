@@ -16,7 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // full is a disk that takes only room more bytes.
@@ -62,12 +62,12 @@ func TestSinkDiskFull(t *testing.T) {
 	path := logPath(t)
 	disk := &full{room: 1 << 20}
 	s := open(t, config.Sink{Format: config.JSON, Path: path}, Options{writer: disk.on})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Flush())
 	disk.free(1000)
 	for i := range 3 {
-		must(t, s.Record(handshake(2, start.Add(time.Duration(i)*time.Second))))
-		must(t, s.Record(handshake(3, start)))
+		must(t, s.Record(established(2, start.Add(time.Duration(i)*time.Second))))
+		must(t, s.Record(established(3, start)))
 		if err := s.Flush(); !errors.Is(err, syscall.ENOSPC) || err.Error() != "write log "+path+": no space left on device" {
 			t.Errorf("error = %v", err)
 		}
@@ -76,8 +76,8 @@ func TestSinkDiskFull(t *testing.T) {
 		t.Errorf("%d records counted as lost, want 6", got)
 	}
 	disk.room = 1 << 20
-	must(t, s.Record(handshake(4, start)))
-	must(t, s.Record(handshake(5, start)))
+	must(t, s.Record(established(4, start)))
+	must(t, s.Record(established(5, start)))
 	must(t, s.Close())
 
 	b, err := os.ReadFile(path)
@@ -110,12 +110,12 @@ func TestSinkTornPipe(t *testing.T) {
 	var out bytes.Buffer
 	disk := &full{w: &out, room: 20}
 	s := open(t, config.Sink{Format: config.Classic, Path: "-"}, Options{Stdout: disk})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	if err := s.Flush(); err == nil {
 		t.Error("no error")
 	}
 	disk.room = 1000
-	r := handshake(2, start)
+	r := established(2, start)
 	r.Segments = r.Segments[2:]
 	must(t, s.Record(r))
 	must(t, s.Close())
@@ -133,7 +133,7 @@ func TestSinkDevFull(t *testing.T) {
 	}
 	for _, format := range []config.Format{config.Modern, config.JSON} {
 		s := open(t, config.Sink{Format: format, Path: device}, Options{})
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 		if err := s.Close(); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s: error = %v, want ENOSPC", format, err)
 		}
@@ -149,7 +149,7 @@ func TestSinkFlushesFullBatch(t *testing.T) {
 	var out bytes.Buffer
 	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})
 	for range 1000 {
-		must(t, s.Record(handshake(1, start)))
+		must(t, s.Record(established(1, start)))
 	}
 	if gathered := s.batch.Len(); gathered >= maxBatch || out.Len() == 0 {
 		t.Errorf("%d bytes gathered, %d written", gathered, out.Len())
@@ -157,7 +157,7 @@ func TestSinkFlushesFullBatch(t *testing.T) {
 }
 
 // hook counts the attempts it sees.
-type hook struct{ outcomes []tap.Outcome }
+type hook struct{ outcomes []handshake.Outcome }
 
 func (h *hook) Levels() []logrus.Level { return logrus.AllLevels }
 func (h *hook) Fire(e *logrus.Entry) error {
@@ -170,9 +170,9 @@ func TestSinkHook(t *testing.T) {
 	t.Parallel()
 	var h hook
 	s := open(t, config.Sink{Format: config.Classic, Path: "-"}, Options{Stdout: io.Discard, Hooks: []logrus.Hook{&h}})
-	must(t, s.Record(handshake(1, start)))
+	must(t, s.Record(established(1, start)))
 	must(t, s.Record(refused()))
-	if diff := cmp.Diff([]tap.Outcome{tap.Established, tap.Refused}, h.outcomes); diff != "" {
+	if diff := cmp.Diff([]handshake.Outcome{handshake.Established, handshake.Refused}, h.outcomes); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
 }
@@ -185,7 +185,7 @@ func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 // A handshake of three segments may cost 10 allocations from its SYN to its written record: all of
 // them are for the tap.
 func TestSinkAllocs(t *testing.T) {
-	r := handshake(1, start)
+	r := established(1, start)
 	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON} {
 		s := open(t, config.Sink{Format: format, Path: "-"}, Options{Stdout: nowhere{}})
 		got := testing.AllocsPerRun(1000, func() {
@@ -199,7 +199,7 @@ func TestSinkAllocs(t *testing.T) {
 }
 
 func BenchmarkSink(b *testing.B) {
-	r := handshake(1051, start)
+	r := established(1051, start)
 	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON, config.PCAPNG} {
 		b.Run(string(format), func(b *testing.B) {
 			s := open(b, config.Sink{Format: format, Path: "-"}, Options{Stdout: nowhere{}})

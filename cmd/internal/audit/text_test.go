@@ -8,13 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 )
 
 func TestText(t *testing.T) {
 	t.Parallel()
-	one, two := handshake(1, start), handshake(2, start.Add(time.Millisecond))
+	one, two := established(1, start), established(2, start.Add(time.Millisecond))
 	two.Segments = two.Segments[:1]
 	const (
 		syn    = "192.0.2.1.1 > 198.51.100.2.80: S 4255483971:4255483971(0) win 65535 <mss 1460> (DF)\n"
@@ -43,7 +43,7 @@ func TestText(t *testing.T) {
 			s := open(t, tt.sink, Options{Stdout: &out, Location: time.FixedZone("", 2*3600)})
 			// Both attempts are open at a time: the second one's SYN passes before the first one's
 			// SYN-ACK.
-			for _, seg := range []tap.Segment{one.Segments[0], two.Segments[0], one.Segments[1], one.Segments[2]} {
+			for _, seg := range []handshake.Segment{one.Segments[0], two.Segments[0], one.Segments[1], one.Segments[2]} {
 				must(t, s.Segment(&seg))
 			}
 			must(t, s.Record(one))
@@ -66,7 +66,7 @@ func TestOrderOfRecords(t *testing.T) {
 		var ordered, plain bytes.Buffer
 		for out, order := range map[*bytes.Buffer]config.Order{&ordered: config.ByPacket, &plain: config.ByHandshake} {
 			s := open(t, config.Sink{Format: format, Path: "-", Order: order}, Options{Stdout: out})
-			r := handshake(1, start)
+			r := established(1, start)
 			must(t, s.Segment(&r.Segments[0]))
 			must(t, s.Record(r))
 			must(t, s.Close())

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
 
@@ -177,7 +177,7 @@ func (w *writer) take(i item) {
 	switch {
 	case i.record != nil:
 		w.sink.record(i.record)
-		if w.gate() && i.record.Outcome == tap.Established {
+		if w.gate() && i.record.Outcome == handshake.Established {
 			w.batch.established = append(w.batch.established, i)
 		}
 	case i.segment != nil:

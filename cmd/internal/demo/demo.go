@@ -19,7 +19,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/namespace"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // The parts of the show, with the addresses and ports of the tutorial that the notation is known
@@ -115,7 +115,7 @@ func Connect() error {
 // witness keeps what the log is told.
 type witness struct {
 	lines  bytes.Buffer
-	record *tap.Record
+	record *handshake.Record
 }
 
 // Levels implements logrus.Hook.

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // explain prints the lines of a handshake and what they say.
-func explain(w io.Writer, r *tap.Record, lines string) error {
+func explain(w io.Writer, r *handshake.Record, lines string) error {
 	var b bytes.Buffer
 	x, y := r.ClientISN, r.ServerISN
 	fmt.Fprintf(&b, `A client, a router and a server, each in its own corner of this machine:
@@ -55,7 +55,7 @@ More handshakes:
 }
 
 // offer says what one side announced.
-func offer(b *bytes.Buffer, o *tap.Offer, side string) {
+func offer(b *bytes.Buffer, o *handshake.Offer, side string) {
 	item(b, fmt.Sprintf("win %d", o.Window), fmt.Sprintf("the %s has room for %d bytes", side, o.Window))
 	if o.MSS != nil {
 		item(b, fmt.Sprintf("mss %d", *o.MSS), fmt.Sprintf("it takes segments of up to %d bytes: a packet of %d without its 40 bytes of headers", *o.MSS, int(*o.MSS)+40))
@@ -83,7 +83,7 @@ func offer(b *bytes.Buffer, o *tap.Offer, side string) {
 
 // scaledWindow says what the window of the last line means: from the third segment on it is scaled,
 // if both sides have offered a scale (RFC 7323 §2.2).
-func scaledWindow(b *bytes.Buffer, r *tap.Record) {
+func scaledWindow(b *bytes.Buffer, r *handshake.Record) {
 	h := r.Segments[len(r.Segments)-1].Header()
 	if h == nil {
 		return

@@ -22,7 +22,6 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
-	"syntap/tap"
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/tuntest"
@@ -32,9 +31,9 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 
 // attempts are the records of n openings: second by second, to ports 80 to 83, every fourth
 // refused, from two processes.
-func attempts(n int) (all []*tap.Record) {
-	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *tap.Record) {
-		r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
+func attempts(n int) (all []*handshake.Record) {
+	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *handshake.Record) {
+		r.Owner = &handshake.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
 		all = append(all, r)
 	}})
 	for i := range n {
@@ -73,7 +72,7 @@ func etherType(b []byte) uint16 {
 }
 
 // write appends records to a sink of the format and returns its file's name.
-func write(tb testing.TB, c config.Sink, all []*tap.Record) string {
+func write(tb testing.TB, c config.Sink, all []*handshake.Record) string {
 	tb.Helper()
 	s, err := audit.Open(c, audit.Options{})
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 )
 
@@ -58,7 +58,7 @@ var flags = func() (t [256]string) {
 }()
 
 // segments writes the segments of a handshake as data.
-func (o *object) segments(r *tap.Record) {
+func (o *object) segments(r *handshake.Record) {
 	o.raw(`,"segments":[`)
 	for i := range r.Segments {
 		if i > 0 {
@@ -69,7 +69,7 @@ func (o *object) segments(r *tap.Record) {
 	o.raw(`]`)
 }
 
-func (o *object) segment(s *tap.Segment, begin time.Time) {
+func (o *object) segment(s *handshake.Segment, begin time.Time) {
 	o.int(`{"at_us":`, s.Time.Sub(begin).Microseconds())
 	if s.FromClient {
 		o.raw(`,"dir":"outbound"`)

@@ -16,20 +16,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/record/recordtest"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 )
 
 // everything is a record that has every member, but those of captures that contradict each other.
-func everything() *tap.Record {
+func everything() *handshake.Record {
 	r := recordtest.Handshake(1051, start)
-	r.Outcome, r.AbortedBy, r.SYNRetransmits, r.Simultaneous = tap.Aborted, tap.Client, 1, true
-	r.Rewrites = []tap.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
+	r.Outcome, r.AbortedBy, r.SYNRetransmits, r.Simultaneous = handshake.Aborted, handshake.Client, 1, true
+	r.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
 	r.Upstream = &flow.Upstream{
 		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360, Error: "ECONNREFUSED",
 	}
-	r.Owner = &tap.Owner{UID: 1000, PID: 4711, Process: `we"ird`}
+	r.Owner = &handshake.Owner{UID: 1000, PID: 4711, Process: `we"ird`}
 	p := &r.Segments[0].Packet
 	p.Length, p.EtherType, p.VLANs, p.Prefix = 46, 0x86dd, []uint16{5, 6}, [2]string{"IP 48: ", "lo    In  "}
 	r.Segments[1].Payload = 7
@@ -130,7 +130,7 @@ func keys(of reflect.Type) (all []string) {
 }
 
 // checkText compares the text that is made of a record's segments with the text of its packets.
-func checkText(t *testing.T, segments ...tap.Segment) {
+func checkText(t *testing.T, segments ...handshake.Segment) {
 	t.Helper()
 	r := recordtest.Handshake(1051, start)
 	r.Segments = segments
@@ -173,6 +173,6 @@ func FuzzText(f *testing.F) {
 		if tag != 0 {
 			p.VLANs = []uint16{tag, 1}
 		}
-		checkText(t, tap.Segment{Time: start, Packet: p, TCP: tcp, Payload: payload})
+		checkText(t, handshake.Segment{Time: start, Packet: p, TCP: tcp, Payload: payload})
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 )
@@ -22,7 +22,7 @@ type Writer struct {
 }
 
 // Handshake appends the record of an attempt.
-func (w *Writer) Handshake(dst []byte, seq uint64, r *tap.Record) []byte {
+func (w *Writer) Handshake(dst []byte, seq uint64, r *handshake.Record) []byte {
 	from := w.begin(dst, r.Time, `","level":"info","msg":"handshake","seq":`, seq)
 	o := &w.o
 	o.string(`,"outcome":`, string(r.Outcome))
@@ -134,7 +134,7 @@ func (w *Writer) time(key string, t time.Time) {
 }
 
 // lines writes the segments as tcpdump prints them.
-func (w *Writer) lines(segments []tap.Segment) {
+func (w *Writer) lines(segments []handshake.Segment) {
 	o := &w.o
 	o.raw(`,"lines":[`)
 	for i := range segments {
@@ -163,7 +163,7 @@ func (o *object) ends(client, server netip.AddrPort) {
 	o.uint(`,"dport":`, uint64(server.Port()))
 }
 
-func (o *object) offer(key string, offer *tap.Offer, ipv4 bool) {
+func (o *object) offer(key string, offer *handshake.Offer, ipv4 bool) {
 	o.uint(key, uint64(offer.Window))
 	if offer.MSS != nil {
 		o.uint(`,"mss":`, uint64(*offer.MSS))
@@ -192,7 +192,7 @@ func (o *object) delay(key string, d time.Duration) {
 	}
 }
 
-func (o *object) rewrites(rewrites []tap.Rewrite) {
+func (o *object) rewrites(rewrites []handshake.Rewrite) {
 	o.raw(`,"rewrites":[`)
 	for i := range rewrites {
 		w := &rewrites[i]
@@ -224,7 +224,7 @@ func (o *object) upstream(u *flow.Upstream) {
 	o.b = append(slices.Delete(o.b, from, from+1), '}') // the first comma
 }
 
-func (o *object) owner(owner *tap.Owner) {
+func (o *object) owner(owner *handshake.Owner) {
 	o.uint(`,"uid":`, uint64(owner.UID))
 	if owner.PID != 0 {
 		o.uint(`,"pid":`, uint64(owner.PID))

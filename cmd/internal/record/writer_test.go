@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/record/recordtest"
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
 
@@ -20,7 +20,7 @@ import (
 var start = recordtest.Start
 
 // write returns the lines that a Writer makes of records, numbered from 1.
-func write(records ...*tap.Record) string {
+func write(records ...*handshake.Record) string {
 	var w Writer
 	var b []byte
 	for i, r := range records {
@@ -32,17 +32,17 @@ func write(records ...*tap.Record) string {
 func TestWriteHandshake(t *testing.T) {
 	t.Parallel()
 	denied := recordtest.Refused()
-	denied.Outcome = tap.Denied
+	denied.Outcome = handshake.Denied
 	denied.Upstream = &flow.Upstream{Remote: netip.MustParseAddrPort("[2001:db8:1::2]:443"), DialTime: 1500 * time.Nanosecond, Error: "EACCES"}
 	aborted := recordtest.Handshake(1051, start.Add(-time.Hour))
-	aborted.Outcome, aborted.AbortedBy = tap.Aborted, tap.Server
+	aborted.Outcome, aborted.AbortedBy = handshake.Aborted, handshake.Server
 	aborted.SYNACKRetransmits, aborted.Simultaneous, aborted.Segments = 2, true, nil
-	aborted.Rewrites = []tap.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "0", To: "1", Rule: 2}}
+	aborted.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "0", To: "1", Rule: 2}}
 	aborted.Upstream = &flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: netip.MustParseAddrPort("198.51.100.2:80"), DialTime: time.Second, MSS: 1360}
 
 	tests := []struct {
 		name string
-		in   *tap.Record
+		in   *handshake.Record
 		want string
 	}{
 		{"established", recordtest.Handshake(1051, start), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"established",` +
@@ -114,7 +114,7 @@ func checkHostile(t *testing.T, hostile string) {
 	t.Helper()
 	r := recordtest.Refused()
 	r.Upstream = &flow.Upstream{Error: "x" + hostile}
-	r.Rewrites = []tap.Rewrite{{From: hostile, To: hostile}}
+	r.Rewrites = []handshake.Rewrite{{From: hostile, To: hostile}}
 	line := write(r)
 	if !printableLine.MatchString(line) {
 		t.Errorf("line for %q is not one of printable ASCII: %q", hostile, line)

@@ -10,7 +10,7 @@ import (
 )
 
 // detail draws the handshake as a ladder, with its lines below. Lines that do not fit are broken.
-func (h *handshake) detail(width int) []string {
+func (h *row) detail(width int) []string {
 	verdict := word(h.Outcome)
 	if h.SYNACK != nil && h.ACK != nil {
 		total := *h.SYNACK + *h.ACK
@@ -45,7 +45,7 @@ func (h *handshake) detail(width int) []string {
 }
 
 // ladder draws an arrow for each segment, between two lines for client and server.
-func (h *handshake) ladder(inner int) (lines []string) {
+func (h *row) ladder(inner int) (lines []string) {
 	left := func(text string) { lines = append(lines, "│ "+pad(text, inner)+" │") }
 	right := func(text string) {
 		lines = append(lines, "│ "+strings.Repeat(" ", max(0, inner-lipgloss.Width(text)))+text+" │")
@@ -100,7 +100,7 @@ func kindOf(flags string) string {
 }
 
 // symbol writes a sequence number as the first one of its side, x or y, and the distance from it.
-func (h *handshake) symbol(n uint32, name string) string {
+func (h *row) symbol(n uint32, name string) string {
 	first := &h.ClientISN
 	if name == "y" {
 		first = h.ServerISN
@@ -118,7 +118,7 @@ func (h *handshake) symbol(n uint32, name string) string {
 }
 
 // facts lists the rest of a segment.
-func (h *handshake) facts(kind string, win *uint16) string {
+func (h *row) facts(kind string, win *uint16) string {
 	var facts []string
 	if win != nil {
 		facts = append(facts, fmt.Sprintf("win %d", *win))

@@ -14,16 +14,16 @@ const kept = 5000
 
 // feed is what has come from the router since the model last took it.
 type feed struct {
-	mu      sync.Mutex   // guards all below
-	records []*handshake // the oldest first
-	lost    uint64       // records that have not come
+	mu      sync.Mutex // guards all below
+	records []*row     // the oldest first
+	lost    uint64     // records that have not come
 	status  web.Status
 	err     error // of the connection; nil = it stands
 }
 
 // news is what a feed hands to the model.
 type news struct {
-	records []*handshake
+	records []*row
 	lost    uint64
 	status  web.Status
 	err     error

@@ -14,10 +14,10 @@ import (
 )
 
 // handshake is a record as the list and the detail show it.
-type handshake struct{ record.Handshake }
+type row struct{ record.Handshake }
 
-func parse(data []byte) (*handshake, error) {
-	h := new(handshake)
+func parse(data []byte) (*row, error) {
+	h := new(row)
 	if err := json.Unmarshal(data, &h.Handshake); err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
@@ -27,7 +27,7 @@ func parse(data []byte) (*handshake, error) {
 
 // clean makes all texts printable: a process chooses its name, and another program may answer instead
 // of the router.
-func (h *handshake) clean() {
+func (h *row) clean() {
 	texts := []*string{&h.Outcome, &h.AbortedBy, &h.Src, &h.Dst, &h.Process, &h.CommunityID}
 	for i := range h.Lines {
 		texts = append(texts, &h.Lines[i])
@@ -45,7 +45,7 @@ func (h *handshake) clean() {
 }
 
 // owner says which process of this host has opened the connection; "" if none is known.
-func (h *handshake) owner() string {
+func (h *row) owner() string {
 	var words []string
 	if h.Process != "" {
 		words = append(words, h.Process)
@@ -59,11 +59,11 @@ func (h *handshake) owner() string {
 	return strings.Join(words, ", ")
 }
 
-func (h *handshake) client() string { return net.JoinHostPort(h.Src, strconv.Itoa(int(h.SPort))) }
-func (h *handshake) server() string { return net.JoinHostPort(h.Dst, strconv.Itoa(int(h.DPort))) }
+func (h *row) client() string { return net.JoinHostPort(h.Src, strconv.Itoa(int(h.SPort))) }
+func (h *row) server() string { return net.JoinHostPort(h.Dst, strconv.Itoa(int(h.DPort))) }
 
 // mss returns what client and server have announced.
-func (h *handshake) mss() string {
+func (h *row) mss() string {
 	of := func(o *record.Offer) string {
 		if o == nil || o.MSS == nil {
 			return "-"
@@ -74,7 +74,7 @@ func (h *handshake) mss() string {
 }
 
 // note says what is special about the handshake.
-func (h *handshake) note() string {
+func (h *row) note() string {
 	var notes []string
 	if h.Upstream != nil && h.Upstream.Error != "" {
 		notes = append(notes, h.Upstream.Error)
@@ -97,7 +97,7 @@ func (h *handshake) note() string {
 }
 
 // matches reports whether the record has all words of a text.
-func (h *handshake) matches(words []string) bool {
+func (h *row) matches(words []string) bool {
 	if len(words) == 0 {
 		return true
 	}

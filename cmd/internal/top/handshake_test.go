@@ -30,7 +30,7 @@ func TestHostileProcess(t *testing.T) {
 
 func TestMatches(t *testing.T) {
 	t.Parallel()
-	r := &handshake{record.Handshake{
+	r := &row{record.Handshake{
 		Outcome: "refused", Tuple: record.Tuple{Src: "192.0.2.1", SPort: 1051, Dst: "2001:db8::1", DPort: 443},
 		Upstream: &record.Upstream{Error: "ECONNREFUSED"},
 	}}

@@ -9,7 +9,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // around is how many lines the screen has besides the rows of the list.
@@ -26,12 +26,12 @@ var (
 
 // outcomeStyle returns how an outcome is written.
 func outcomeStyle(outcome string) lipgloss.Style {
-	colors := map[tap.Outcome]color.Color{
-		tap.Established: lipgloss.Green, tap.Refused: lipgloss.Red, tap.Unreachable: lipgloss.Yellow,
-		tap.Denied: lipgloss.Magenta, tap.Aborted: lipgloss.BrightMagenta, tap.HalfOpen: lipgloss.Blue,
+	colors := map[handshake.Outcome]color.Color{
+		handshake.Established: lipgloss.Green, handshake.Refused: lipgloss.Red, handshake.Unreachable: lipgloss.Yellow,
+		handshake.Denied: lipgloss.Magenta, handshake.Aborted: lipgloss.BrightMagenta, handshake.HalfOpen: lipgloss.Blue,
 	}
 	style := lipgloss.NewStyle()
-	if c, ok := colors[tap.Outcome(outcome)]; ok {
+	if c, ok := colors[handshake.Outcome(outcome)]; ok {
 		return style.Foreground(c)
 	}
 	return style.Faint(true)
@@ -82,8 +82,8 @@ func (m *model) header() string {
 
 func (m *model) totals() string {
 	var all []string
-	for _, o := range tap.Outcomes() {
-		if n := m.status.Handshakes[string(o)]; n > 0 || o == tap.Established {
+	for _, o := range handshake.Outcomes() {
+		if n := m.status.Handshakes[string(o)]; n > 0 || o == handshake.Established {
 			all = append(all, outcomeStyle(string(o)).Render(word(string(o)))+" "+bold.Render(fmt.Sprint(n)))
 		}
 	}

@@ -45,16 +45,16 @@ type model struct {
 
 	width, height int
 
-	records  []*handshake // the oldest first
-	waiting  []*handshake // come while the list stands still
-	matching []*handshake // those of records that match, the newest first
+	records  []*row // the oldest first
+	waiting  []*row // come while the list stands still
+	matching []*row // those of records that match, the newest first
 	paused   bool
 	cursor   int // row of matching
 	first    int // row at the top of the list
 
 	filter  string
-	editing bool       // the filter
-	open    *handshake // in full; nil = the list
+	editing bool // the filter
+	open    *row // in full; nil = the list
 }
 
 // tick is the time to look for news.
@@ -100,7 +100,7 @@ func (m *model) catchUp() {
 	m.match()
 }
 
-func last(records []*handshake) []*handshake { return records[max(0, len(records)-kept):] }
+func last(records []*row) []*row { return records[max(0, len(records)-kept):] }
 
 // match applies the filter to the list.
 func (m *model) match() {

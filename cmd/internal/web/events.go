@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 const (
@@ -30,7 +30,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.subscribers.leave(m)
-	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*tap.Record, eventBatch)}
+	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*handshake.Record, eventBatch)}
 	if err := stream.resume(r); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -82,7 +82,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 type subscriber struct {
 	recent  *ring
 	last    uint64 // number of the last record sent
-	records []*tap.Record
+	records []*handshake.Record
 	batch   bytes.Buffer
 	writer  record.Writer
 }

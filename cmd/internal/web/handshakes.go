@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"syntap/cmd/internal/record"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // defaultLimit is how many records /api/handshakes returns without being told.
@@ -16,7 +16,7 @@ const defaultLimit = 100
 
 // query says which records are wanted.
 type query struct {
-	outcome tap.Outcome // "" = all
+	outcome handshake.Outcome // "" = all
 	limit   int
 }
 
@@ -27,8 +27,8 @@ func parseQuery(r *http.Request) (query, error) {
 		value := values[len(values)-1]
 		switch key {
 		case "outcome":
-			q.outcome = tap.Outcome(value)
-			if !slices.Contains(tap.Outcomes(), q.outcome) {
+			q.outcome = handshake.Outcome(value)
+			if !slices.Contains(handshake.Outcomes(), q.outcome) {
 				return q, fmt.Errorf("outcome %q is not one of %s", value, outcomeWords())
 			}
 		case "limit":
@@ -46,7 +46,7 @@ func parseQuery(r *http.Request) (query, error) {
 
 func outcomeWords() string {
 	var words []string
-	for _, o := range tap.Outcomes() {
+	for _, o := range handshake.Outcomes() {
 		words = append(words, string(o))
 	}
 	return strings.Join(words, ", ")
@@ -64,7 +64,7 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 	s.listings.enter(m)
 	defer s.listings.leave(m)
 	w.Header().Set("Content-Type", "application/json")
-	records := make([]*tap.Record, recentRecords)
+	records := make([]*handshake.Record, recentRecords)
 	first, n := s.recent.after(0, records)
 	var writer record.Writer
 	b, sep := make([]byte, 0, maxBatch), byte('[')

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // scrape returns the text of /metrics.
@@ -38,7 +38,7 @@ func TestMetrics(t *testing.T) {
 	slow.ACKDelay = time.Minute
 	s.Record(slow)
 	denied := established(3)
-	denied.Outcome, denied.ACKDelay = tap.Denied, -1
+	denied.Outcome, denied.ACKDelay = handshake.Denied, -1
 	s.Record(denied)
 	text := scrape(t, s)
 

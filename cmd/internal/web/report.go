@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/terminal"
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // Report returns the status for people, one line for each kind of thing.
@@ -25,7 +25,7 @@ func (s Status) Report() string {
 		}
 	}
 	var outcomes []string
-	for _, o := range tap.Outcomes() {
+	for _, o := range handshake.Outcomes() {
 		if n := s.Handshakes[string(o)]; n > 0 {
 			outcomes = append(outcomes, fmt.Sprintf("%d %s", n, o))
 		}

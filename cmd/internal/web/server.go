@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 )
 
 // Limits of the listener.
@@ -84,11 +84,11 @@ func (s *Server) Close() error {
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be
 // changed any more.
-func (s *Server) Record(r *tap.Record) {
-	if r.Outcome == tap.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
+func (s *Server) Record(r *handshake.Record) {
+	if r.Outcome == handshake.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
 		s.handshakes.Observe((r.SYNACKDelay + r.ACKDelay).Seconds())
 	}
-	if u := r.Upstream; u != nil && u.Error == "" && r.Outcome != tap.Denied {
+	if u := r.Upstream; u != nil && u.Error == "" && r.Outcome != handshake.Denied {
 		s.dials.Observe(u.DialTime.Seconds())
 	}
 	s.recent.add(r)

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -53,11 +53,11 @@ func serve(t *testing.T, address string) *Server {
 }
 
 // established is a record whose client port tells it from others.
-func established(n int) *tap.Record {
-	return &tap.Record{
-		Time: time.Unix(0, 0), Outcome: tap.Established,
+func established(n int) *handshake.Record {
+	return &handshake.Record{
+		Time: time.Unix(0, 0), Outcome: handshake.Established,
 		Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Server: netip.MustParseAddrPort("198.51.100.2:80"),
-		SYNACK: new(tap.Offer), SYNACKDelay: 2 * time.Millisecond, ACKDelay: time.Millisecond,
+		SYNACK: new(handshake.Offer), SYNACKDelay: 2 * time.Millisecond, ACKDelay: time.Millisecond,
 		Upstream: &flow.Upstream{DialTime: 2 * time.Millisecond},
 	}
 }
@@ -173,7 +173,7 @@ func TestHandshakes(t *testing.T) {
 	for n := range recentRecords + 10 {
 		r := established(n)
 		if n%2 == 0 {
-			r.Outcome = tap.Refused
+			r.Outcome = handshake.Refused
 		}
 		s.Record(r)
 	}

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"syntap/tap"
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 )
 
@@ -42,19 +42,19 @@ func packet4(outbound bool, sport uint16, seq, ack uint32, flags byte, options .
 }
 
 // Handshake returns the record of an ordinary open, whose client has port sport and began at t.
-func Handshake(sport uint16, t time.Time) *tap.Record {
+func Handshake(sport uint16, t time.Time) *handshake.Record {
 	mss, mssServer := uint16(1460), uint16(1400)
 	wscale, stamp := uint8(7), uint32(4294967295)
-	return &tap.Record{
+	return &handshake.Record{
 		Time:      t,
-		Outcome:   tap.Established,
+		Outcome:   handshake.Established,
 		Client:    netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), sport),
 		Server:    netip.MustParseAddrPort("198.51.100.2:80"),
 		ClientISN: 4255483971, ServerISN: 4279842714,
-		SYN:         tap.Offer{Window: 65535, MSS: &mss, WScale: &wscale, SACKOK: true, Timestamp: &stamp, DF: true, TTL: 64},
-		SYNACK:      &tap.Offer{Window: 65535, MSS: &mssServer, DF: true, TTL: 64, ECN: true},
+		SYN:         handshake.Offer{Window: 65535, MSS: &mss, WScale: &wscale, SACKOK: true, Timestamp: &stamp, DF: true, TTL: 64},
+		SYNACK:      &handshake.Offer{Window: 65535, MSS: &mssServer, DF: true, TTL: 64, ECN: true},
 		SYNACKDelay: 862 * time.Microsecond, ACKDelay: 41999 * time.Nanosecond,
-		Segments: []tap.Segment{
+		Segments: []handshake.Segment{
 			{Time: t, FromClient: true, TCP: 20, Packet: packet4(true, sport, 4255483971, 0, flagSYN, 2, 4, 5, 180)},
 			{Time: t.Add(862 * time.Microsecond), TCP: 20, Packet: packet4(false, sport, 4279842714, 4255483972, flagSYN|flagACK)},
 			{Time: t.Add(904 * time.Microsecond), FromClient: true, TCP: 20, Packet: packet4(true, sport, 4255483972, 4279842715, flagACK)},
@@ -63,11 +63,11 @@ func Handshake(sport uint16, t time.Time) *tap.Record {
 }
 
 // Refused returns the record of an attempt over IPv6 that a RST ended.
-func Refused() *tap.Record {
-	return &tap.Record{
-		Time: Start, Outcome: tap.Refused,
+func Refused() *handshake.Record {
+	return &handshake.Record{
+		Time: Start, Outcome: handshake.Refused,
 		Client: netip.MustParseAddrPort("[2001:db8::1]:1051"), Server: netip.MustParseAddrPort("[2001:db8:1::2]:443"),
-		SYN: tap.Offer{Window: 64800, TTL: 63}, SYNRetransmits: 1,
+		SYN: handshake.Offer{Window: 64800, TTL: 63}, SYNRetransmits: 1,
 		SYNACKDelay: -1, ACKDelay: -1,
 	}
 }
