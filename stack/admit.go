@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun"
 )
 
 // outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN
-// starts a dial and is held back until the far side has answered: dial before accept. frame is the
+// starts a dial and is held back until the far side has answered: dial before accept. f is the
 // caller's and is copied.
-func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver bool) {
+func (s *Stack) outboundSYN(key flowKey, f *tun.Frame) (deliver bool) {
+	isn := f.Headers.Seq
 	s.mu.Lock()
 	if s.upstreams[upstream{local: key.client, remote: key.server}] {
 		s.mu.Unlock()
@@ -20,9 +23,9 @@ func (s *Stack) outboundSYN(key flowKey, isn uint32, frame ...[]byte) (deliver b
 		return false
 	}
 	if c := s.flows[key]; c != nil {
-		return c.repeatedSYN(isn, frame) // unlocks
+		return c.repeatedSYN(f) // unlocks
 	}
-	c := s.admit(key, isn, keepSYN(frame))
+	c := s.admit(key, isn, keepSYN(f))
 	s.mu.Unlock()
 	s.begin(c, key, isn)
 	return false

@@ -48,7 +48,7 @@ func TestBeforeAnswer(t *testing.T) {
 			}, denied)
 			client := map[bool]string{true: "198.51.100.1:1051", false: "[2001:db8:1::1]:1051"}[tt.server.Is4()]
 			syn := tuntest.TCP{
-				Src: netip.MustParseAddrPort(client), Dst: netip.AddrPortFrom(tt.server, uint16(tt.port)), Seq: 7, Flags: tcpSYN, Window: 65535,
+				Src: netip.MustParseAddrPort(client), Dst: netip.AddrPortFrom(tt.server, uint16(tt.port)), Seq: 7, Flags: tuntest.SYN, Window: 65535,
 			}.Packet()
 			if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 				t.Fatal(err)

@@ -3,12 +3,12 @@
 package stack
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"testing"
 	"time"
 
 	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -114,22 +114,14 @@ func (c *handClient) awaitPayload(t *testing.T, payload string) {
 // again returns the client's next attempt from the same port, with another initial sequence number.
 func (c *handClient) again(isn uint32) *handClient { return c.router.byHand(c.client, c.server, isn) }
 
-// parseSegment takes an IP packet without options or extension headers apart.
-func parseSegment(packet []byte) (s segment, ok bool) {
-	if len(packet) < 40 {
+// parseSegment takes an IP packet apart.
+func parseSegment(b []byte) (s segment, ok bool) {
+	var h packet.Headers
+	if h.Parse(b, len(b)); !h.TCP {
 		return s, false
 	}
-	size, protocol, dst := 20, packet[9], packet[16:20]
-	if packet[0]>>4 == 6 {
-		size, protocol, dst = 40, packet[6], packet[24:40]
-	}
-	if protocol != protoTCP || len(packet) < size+20 {
-		return s, false
-	}
-	t := packet[size:]
-	addr, _ := netip.AddrFromSlice(dst)
+	_, to := h.Ends(b)
 	return segment{
-		to: netip.AddrPortFrom(addr, binary.BigEndian.Uint16(t[2:])), flags: t[tcpFlagsAt] &^ tuntest.PSH,
-		seq: binary.BigEndian.Uint32(t[4:]), ack: binary.BigEndian.Uint32(t[8:]), payload: t[t[12]>>4*4:],
+		to: to, flags: h.Flags &^ tuntest.PSH, seq: h.Seq, ack: h.Ack, payload: b[h.End:h.Length],
 	}, true
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"syntap/stack/dial"
-	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -22,10 +21,13 @@ func narrowRoute(netip.Addr) int { return 1400 }
 
 // tooBigAbout returns the ICMP error of a router that could not pass a packet on.
 func tooBigAbout(about []byte, mtu uint16) []byte {
-	var ip ipHeader
-	ip.parse(about, tun.MaxFrame)
-	m := tuntest.ICMP{Src: netip.MustParseAddr("192.0.2.99"), Dst: ip.srcAddr(about), Type: 3, Code: 4, Payload: about[:min(len(about), 60)]}
-	if ip.v6 {
+	var h packet.Headers
+	h.Parse(about, packet.AnyLength)
+	m := tuntest.ICMP{
+		Src: netip.MustParseAddr("192.0.2.99"), Dst: h.Src(about), Type: 3, Code: 4,
+		Payload: about[:min(len(about), 60)],
+	}
+	if h.Version == 6 {
 		m.Src, m.Type, m.Code = netip.MustParseAddr("2001:db8::99"), packet.ICMPv6PacketTooBig, 0
 	}
 	binary.BigEndian.PutUint16(m.Rest[2:], mtu)
@@ -37,15 +39,14 @@ func (r *testRouter) dialByHand(t *testing.T, syn tuntest.TCP) tuntest.TCP {
 	t.Helper()
 	r.send(t, tuntest.Frame{Data: syn.Packet()})
 	f := r.receive(t)
-	var ip ipHeader
-	if !ip.parse(f.Data, len(f.Data)) || f.Data[ip.len+tcpFlagsAt] != tcpSYN|tcpACK {
+	var h packet.Headers
+	if h.Parse(f.Data, len(f.Data)); h.Flags != tuntest.SYN|tuntest.ACK {
 		t.Fatalf("answer to the SYN: % x", f.Data)
 	}
-	h := f.Data[ip.len:]
 	ack := syn
-	ack.Seq, ack.Ack, ack.Flags, ack.Options = syn.Seq+1, binary.BigEndian.Uint32(h[4:])+1, tuntest.ACK, nil
+	ack.Seq, ack.Ack, ack.Flags, ack.Options = syn.Seq+1, h.Seq+1, tuntest.ACK, nil
 	r.send(t, tuntest.Frame{Data: ack.Packet()})
-	return tuntest.TCP{Seq: binary.BigEndian.Uint32(h[4:]), Options: h[20 : h[12]>>4*4]}
+	return tuntest.TCP{Seq: h.Seq, Options: f.Data[h.Offset+packet.TCPHeaderLen : h.End]}
 }
 
 func tcpFamilies(t *testing.T, test func(t *testing.T, network string, client, server netip.Addr)) {
@@ -118,12 +119,13 @@ func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
 	r.send(t, tuntest.Frame{Data: syn.Packet()})
 	for {
 		f := r.receive(t)
-		h := f.Data[packet.HeaderLen(syn.Src.Addr()):]
-		if binary.BigEndian.Uint16(h[2:]) == syn.Src.Port() && h[tcpFlagsAt] == tcpSYN|tcpACK {
+		var h packet.Headers
+		h.Parse(f.Data, len(f.Data))
+		if h.DstPort == syn.Src.Port() && h.Flags == tuntest.SYN|tuntest.ACK {
 			if err := tuntest.VerifyChecksums(f.Data); err != nil {
 				t.Error(err)
 			}
-			return h[20 : h[12]>>4*4]
+			return f.Data[h.Offset+packet.TCPHeaderLen : h.End]
 		}
 	}
 }

@@ -132,7 +132,7 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	router := startRouter(t, Options{DialDone: func(d tunflow.Dial) { dials <- d }}, dial.Policy{})
 	newClient(t, router).dial(t, serverV4, port)
 	own := <-dials
-	syn := tuntest.TCP{Src: own.Local, Dst: own.Remote, Flags: tcpSYN, Window: 65535}.Packet()
+	syn := tuntest.TCP{Src: own.Local, Dst: own.Remote, Flags: tuntest.SYN, Window: 65535}.Packet()
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)
 	}

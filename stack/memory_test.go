@@ -4,7 +4,6 @@ package stack
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -15,19 +14,30 @@ import (
 
 // Of a SYN with much data one segment's worth is kept, as a packet that is whole.
 func TestKeepSYN(t *testing.T) {
-	for _, client := range []string{"10.0.0.1", "fd00::1"} {
-		b := tuntest.TCP{Src: netip.AddrPortFrom(netip.MustParseAddr(client), 1000), Dst: netip.AddrPortFrom(netip.MustParseAddr(client), 80), Flags: tcpSYN, Payload: make([]byte, 20000)}.Packet()
-		whole := keepSYN([][]byte{b[:tun.HeadSize], b[tun.HeadSize:]})
-		var ip ipHeader
-		if len(whole) != maxSYN || !ip.parse(whole, len(whole)) || ip.total != len(whole) {
-			t.Errorf("%s: %d bytes kept, header says %d", client, len(whole), ip.total)
+	for _, client := range []string{"10.0.0.1:1000", "[fd00::1]:1000"} {
+		syn := tuntest.TCP{
+			Src: netip.MustParseAddrPort(client), Dst: netip.MustParseAddrPort(client), Flags: tuntest.SYN,
 		}
-		if !ip.v6 && packet.Checksum(whole[:ip.len], 0) != 0xffff {
-			t.Errorf("header checksum %x is wrong", binary.BigEndian.Uint16(whole[10:]))
-		}
-		small := b[:ip.len+20]
-		if got := keepSYN([][]byte{small}); !bytes.Equal(got, small) {
+		b := syn.Packet()
+		if got := keepSYN(frameOf(b)); !bytes.Equal(got, b) {
 			t.Errorf("%s: a SYN without data was changed", client)
 		}
+		syn.Payload = make([]byte, 20000)
+		kept := keepSYN(frameOf(syn.Packet()))
+		var h packet.Headers
+		if h.Parse(kept, len(kept)); len(kept) != maxSYN || h.Length != len(kept) || !h.TCP {
+			t.Errorf("%s: %d bytes kept, headers %+v", client, len(kept), h)
+		}
+		if h.Version == 4 && !packet.IPv4HeaderIntact(kept[:h.HeaderLen]) {
+			t.Errorf("the checksum of the header %x is wrong", kept[:h.HeaderLen])
+		}
 	}
+}
+
+// frameOf returns a packet as it is read from a link.
+func frameOf(b []byte) *tun.Frame {
+	n := min(len(b), tun.HeadSize)
+	f := &tun.Frame{Head: b[:n], Body: b[n:]}
+	f.Parse()
+	return f
 }

@@ -11,13 +11,6 @@ import (
 	"syntap/tun/packet"
 )
 
-const (
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
-)
-
 // bodySize holds what of the longest frame does not fit the head; it is just below netstack's
 // largest chunk.
 const bodySize = tun.MaxFrame - tun.HeadSize
@@ -34,8 +27,8 @@ const copyScarce = 32 << 10
 // that clients still send, so it is many times the budget of a step.
 const yieldAfter = 4 << 20
 
-// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own (see
-// netstack.Stack.Deliver).
+// readLoop reads outbound frames until the link ends. A frame's headers have a view of their own
+// (see netstack.Stack.Deliver).
 func (s *Stack) readLoop() error {
 	head, body := netstack.NewView(tun.HeadSize), netstack.NewView(bodySize)
 	var in tun.Frame
@@ -114,13 +107,6 @@ func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
 	return false
 }
 
-const (
-	tcpFlagsAt = 13 // in the TCP header (RFC 9293 §3.1)
-	tcpFIN     = 0x01
-	tcpSYN     = 0x02
-	tcpACK     = 0x10
-)
-
 func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 	if !f.Headers.TCP {
 		s.stats.DropMalformed.Add(1)
@@ -134,5 +120,5 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 		}
 		return true
 	}
-	return s.outboundSYN(key, f.Headers.Seq, f.Head, f.Body)
+	return s.outboundSYN(key, f)
 }

@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/netstack"
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // A client whose keepalive asks whether its far side is there (RFC 9293 §3.8.4) does not mean the
@@ -50,9 +51,9 @@ type said struct{ seq, ack uint32 }
 
 // Withholds implements netstack.Owner: an ACK without news waits for the far side's answer.
 func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bool {
-	now := said{seq: t.Seq + uint32(t.Size) + uint32(t.Flags&tcpFIN), ack: t.Ack}
+	now := said{seq: t.Seq + uint32(t.Size) + uint32(t.Flags&packet.FIN), ack: t.Ack}
 	first := c.said == said{}
-	if t.Size == 0 && t.Flags == tcpACK && (now == c.said || first && now.ack == c.isn+1) {
+	if t.Size == 0 && t.Flags == packet.ACK && (now == c.said || first && now.ack == c.isn+1) {
 		return c.stack.withhold(c, off, frame)
 	}
 	if int32(now.seq-c.said.seq) >= 0 || first { // neither sent again nor a probe of our own

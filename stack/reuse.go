@@ -2,11 +2,16 @@
 
 package stack
 
-import "time"
+import (
+	"time"
+
+	"syntap/tun"
+)
 
 // repeatedSYN handles a SYN on a 4-tuple in use, and reports whether netstack is to see it. It is
 // called with Stack.mu held and releases it.
-func (c *conn) repeatedSYN(isn uint32, frame [][]byte) (deliver bool) {
+func (c *conn) repeatedSYN(f *tun.Frame) (deliver bool) {
+	isn := f.Headers.Seq
 	s, h, phase := c.stack, c.handshake, c.phase.Load()
 	if c.isn == isn && phase <= acknowledged {
 		retry := phase == synSent && c.fd < 0 && !h.dialling
@@ -19,7 +24,7 @@ func (c *conn) repeatedSYN(isn uint32, frame [][]byte) (deliver bool) {
 	}
 	waits := c.next != nil && c.next.isn == isn
 	if !waits && phase != synReceived {
-		c.next = &nextSYN{isn: isn, packet: keepSYN(frame), at: time.Now()}
+		c.next = &nextSYN{isn: isn, packet: keepSYN(f), at: time.Now()}
 		s.charge(c)
 	}
 	s.mu.Unlock()
@@ -27,7 +32,7 @@ func (c *conn) repeatedSYN(isn uint32, frame [][]byte) (deliver bool) {
 	case phase == synSent:
 		c.end(givenUp)
 	case waits, phase == synReceived:
-		c.challenge(keepSYN(frame))
+		c.challenge(keepSYN(f))
 	}
 	return false
 }

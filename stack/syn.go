@@ -5,6 +5,7 @@ package stack
 import (
 	"encoding/binary"
 
+	"syntap/tun"
 	"syntap/tun/packet"
 )
 
@@ -12,40 +13,32 @@ import (
 // Ethernet.
 const maxSYN = 1500
 
-// keepSYN returns a copy of a SYN, in one piece. Data beyond maxSYN is left out: no SYN-ACK
-// acknowledges it, so the client sends it again. The checksum of TCP is right only for what is
-// whole; from here on nobody looks at it.
-func keepSYN(frame [][]byte) []byte {
-	size := 0
-	for _, b := range frame {
-		size += len(b)
-	}
-	var ip ipHeader
-	if ip.parse(frame[0], size) {
-		size = ip.total
-	}
-	syn := make([]byte, 0, min(size, maxSYN))
-	for _, b := range frame {
+// keepSYN returns a copy of the SYN in f, in one piece. Data beyond maxSYN is left out: no SYN-ACK
+// acknowledges it, so the client sends it again. The TCP checksum of a SYN that was cut is wrong;
+// it has been verified, and netstack does not verify it.
+func keepSYN(f *tun.Frame) []byte {
+	h := &f.Headers
+	syn := make([]byte, 0, min(h.Length, maxSYN))
+	for _, b := range [][]byte{f.Head, f.Body} {
 		syn = append(syn, b[:min(len(b), cap(syn)-len(syn))]...)
 	}
-	if size <= maxSYN {
-		return syn
+	switch {
+	case h.Length <= maxSYN:
+	case h.Version == 6:
+		binary.BigEndian.PutUint16(syn[4:], maxSYN-packet.IPv6HeaderLen)
+	default:
+		ip := syn[:h.HeaderLen]
+		binary.BigEndian.PutUint16(ip[2:], maxSYN)
+		ip[10], ip[11] = 0, 0
+		binary.BigEndian.PutUint16(ip[10:], ^packet.Checksum(ip, 0))
 	}
-	if syn[0]>>4 == 6 {
-		binary.BigEndian.PutUint16(syn[4:], maxSYN-40)
-		return syn
-	}
-	head := syn[:int(syn[0]&15)*4]
-	binary.BigEndian.PutUint16(head[2:], maxSYN)
-	head[10], head[11] = 0, 0
-	binary.BigEndian.PutUint16(head[10:], ^packet.Checksum(head, 0))
 	return syn
 }
 
 // renumberSYN changes the initial sequence number of a SYN. The checksum does not follow.
 func renumberSYN(syn []byte, isn uint32) {
-	var ip ipHeader
-	if ip.parse(syn, len(syn)) {
-		binary.BigEndian.PutUint32(syn[ip.len+4:], isn)
+	var h packet.Headers
+	if h.Parse(syn, len(syn)); h.TCP {
+		binary.BigEndian.PutUint32(syn[h.Offset+4:], isn)
 	}
 }

@@ -5,27 +5,26 @@ package stack
 import (
 	"encoding/binary"
 
-	"syntap/tun"
 	"syntap/tun/packet"
 )
 
-// lowerMSS has the MSS option of a SYN or SYN-ACK keep to the packets that the client's path takes:
-// in what the client has sent, netstack reads how large its segments may be, in what it gets, the
-// client reads the same of its own. b begins with the packet and holds its headers. Other packets,
-// and a SYN without the option, it leaves alone.
+// lowerMSS lowers the MSS option of a SYN or SYN-ACK to the packets that the client's path takes.
+// From the client's option netstack learns how large its segments may be; from netstack's the
+// client learns the same of its own. b begins with the packet and holds its headers. Other packets,
+// and a SYN without the option, stay as they are.
 func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 	const eol, nop, mss = 0, 1, 2
-	var ip ipHeader
-	if !ip.parse(b, tun.MaxFrame) || ip.proto != protoTCP || len(b) < ip.len+20 || b[ip.len+tcpFlagsAt]&tcpSYN == 0 {
+	var h packet.Headers
+	h.Parse(b, packet.AnyLength)
+	if !h.TCP || h.Flags&packet.SYN == 0 || h.End > len(b) {
 		return
 	}
-	client := ip.srcAddr(b)
+	client := h.Src(b)
 	if toClient {
-		client = ip.dstAddr(b)
+		client = h.Dst(b)
 	}
-	most := uint16(p.segmentMTU(client) - ip.len - 20)
-	t := b[ip.len:]
-	opts := t[20:max(20, min(int(t[12]>>4)*4, len(t)))]
+	most := uint16(packet.MTU(p.segmentMTU(client)).MSS(h.Version == 6))
+	opts := b[h.Offset+packet.TCPHeaderLen : h.End]
 	for len(opts) >= 2 && opts[0] != eol {
 		if opts[0] == nop {
 			opts = opts[1:]
@@ -38,9 +37,9 @@ func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 		if opts[0] == mss && n == 4 && binary.BigEndian.Uint16(opts[2:]) > most {
 			// A SYN has been verified already; in a SYN-ACK the option is netstack's first, at an
 			// even offset.
-			sum := t[16:]
-			binary.BigEndian.PutUint16(sum, packet.UpdateChecksum(binary.BigEndian.Uint16(sum), binary.BigEndian.Uint16(opts[2:]), most))
-			binary.BigEndian.PutUint16(opts[2:], most)
+			be, sum := binary.BigEndian, b[h.Offset+packet.TCPChecksum:]
+			be.PutUint16(sum, packet.UpdateChecksum(be.Uint16(sum), be.Uint16(opts[2:]), most))
+			be.PutUint16(opts[2:], most)
 		}
 		opts = opts[n:]
 	}

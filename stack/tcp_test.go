@@ -219,7 +219,7 @@ func TestDeniedIsProhibited(t *testing.T) {
 		{"IPv4-mapped", "[2001:db8:1::1]:1051", "[::ffff:127.0.0.1]:23", 40, 1, 0}, // would be refused here
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			syn := tuntest.TCP{Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server), Seq: 7, Flags: tcpSYN, Window: 65535}.Packet()
+			syn := tuntest.TCP{Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server), Seq: 7, Flags: tuntest.SYN, Window: 65535}.Packet()
 			if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 				t.Fatal(err)
 			}
@@ -242,7 +242,7 @@ func TestHalfOpenIsBounded(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) {})
 	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: 100 * time.Millisecond, DialTimeout: 500 * time.Millisecond}, dial.Policy{})
 	for i := range 10 { // SYNs whose client never acknowledges
-		syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, uint16(2000+i)), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tcpSYN, Window: 65535}.Packet()
+		syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, uint16(2000+i)), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535}.Packet()
 		if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestHalfOpenOfNetworkIsBounded(t *testing.T) {
 	syn := func(last byte) {
 		from := clientV6.As16()
 		from[15] = last
-		syn := tuntest.TCP{Src: netip.AddrPortFrom(netip.AddrFrom16(from), 2000), Dst: netip.AddrPortFrom(serverV6, uint16(port)), Flags: tcpSYN, Window: 65535}
+		syn := tuntest.TCP{Src: netip.AddrPortFrom(netip.AddrFrom16(from), 2000), Dst: netip.AddrPortFrom(serverV6, uint16(port)), Flags: tuntest.SYN, Window: 65535}
 		if err := router.host.Send(tuntest.Frame{Data: syn.Packet()}); err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestSetLimits(t *testing.T) {
 	router := startRouter(t, Options{TCPFlows: 1, HalfOpen: 1}, dial.Policy{})
 	client := newClient(t, router)
 	client.dial(t, serverV4, port)
-	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 2000), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tcpSYN, Window: 65535}.Packet()
+	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 2000), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535}.Packet()
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestSetLimits(t *testing.T) {
 
 func TestBadChecksumIsDropped(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
-	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 1051), Dst: netip.AddrPortFrom(serverV4, 23), Flags: tcpSYN}.Packet()
+	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 1051), Dst: netip.AddrPortFrom(serverV4, 23), Flags: tuntest.SYN}.Packet()
 	syn[len(syn)-1] ^= 1
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)

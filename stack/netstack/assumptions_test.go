@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -212,7 +213,7 @@ func TestOwner(t *testing.T) {
 	r.send(ack, nil, nil) // a probe (RFC 9293 §3.8.4)
 	r.seq++
 	got := receive(t, "segment of the owner", seen)
-	if want := (Segment{Seq: r.ack, Ack: r.seq, Flags: header.TCPFlagAck}); got != want {
+	if want := (Segment{Seq: r.ack, Ack: r.seq, Flags: packet.ACK}); got != want {
 		t.Errorf("the answer to a probe is %+v, want %+v", got, want)
 	}
 	if n := len(r.link.frames); n != 0 {

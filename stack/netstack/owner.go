@@ -21,8 +21,8 @@ type Owner interface {
 // Segment describes a TCP segment.
 type Segment struct {
 	Seq, Ack uint32
-	Flags    header.TCPFlags
-	Size     int // payload bytes
+	Flags    uint8 // of TCP
+	Size     int   // payload bytes
 }
 
 // owner is an Owner as netstack takes it (tcpip.PacketOwner).
@@ -45,5 +45,5 @@ func SetOwner(ep tcpip.Endpoint, o Owner) {
 
 func segmentOf(pkt *gstack.PacketBuffer) Segment {
 	t := header.TCP(pkt.TransportHeader().Slice())
-	return Segment{Seq: t.SequenceNumber(), Ack: t.AckNumber(), Flags: t.Flags(), Size: pkt.Data().Size()}
+	return Segment{Seq: t.SequenceNumber(), Ack: t.AckNumber(), Flags: uint8(t.Flags()), Size: pkt.Data().Size()}
 }
