@@ -13,8 +13,9 @@ import (
 // packet. Linux does the same for sockets (net.core.busy_read).
 //
 // It polls only where that has paid lately: traffic that comes meanwhile earns a credit, and a poll
-// in vain costs two; without a credit every tryEvery-th wait begins with a poll. So it costs next to
-// nothing where far ends are not near. It does not poll beside bulk tasks, which yield by themselves.
+// in vain costs two; without a credit every tryEvery-th wait begins with a poll. So it costs next
+// to nothing where far ends are not near. It does not poll beside bulk tasks, which yield by
+// themselves.
 //
 // Polling takes a processor from others for up to the limit. It is for machines that have more
 // processors than the scheduler has workers.

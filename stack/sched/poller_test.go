@@ -5,6 +5,8 @@ package sched
 import (
 	"errors"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,4 +230,51 @@ func TestPollerRefuses(t *testing.T) {
 		t.Error("a refused descriptor has an owner")
 	}
 	p.Remove(len(p.slots)) // as a caller does that closes whatever it has opened
+}
+
+// Descriptors that goroutines open, watch and close at a time, and whose numbers they reuse, have
+// their own events alone, and all of them.
+func TestPollerManyOwners(t *testing.T) {
+	t.Parallel()
+	p := startPoller(t, NewBusyPoll(New(1), 0))
+	var owners sync.WaitGroup
+	for range 8 {
+		owners.Go(func() {
+			for range 200 {
+				var fds [2]int
+				if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+					t.Error(err)
+					return
+				}
+				var wrote atomic.Bool
+				events := make(chan uint32, 4)
+				owner := &watched{ready: func(ev uint32) {
+					if !wrote.Load() {
+						t.Error("an event before there was one")
+					}
+					select {
+					case events <- ev:
+					default:
+					}
+				}}
+				if err := p.Add(fds[0], &owner.Watch, owner, unix.EPOLLIN); err != nil {
+					t.Error(err)
+					return
+				}
+				wrote.Store(true)
+				_, _ = unix.Write(fds[1], []byte{1})
+				select {
+				case <-events:
+				case <-time.After(patience):
+					t.Error("no event")
+					return
+				}
+				p.Remove(fds[0])
+				_, _ = unix.Write(fds[1], []byte{1}) // may still be delivered, to this owner
+				_ = unix.Close(fds[0])
+				_ = unix.Close(fds[1])
+			}
+		})
+	}
+	owners.Wait()
 }

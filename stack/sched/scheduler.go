@@ -92,10 +92,11 @@ func (s *Scheduler) work() {
 	}
 }
 
-// turn calls Step until the task has nothing more to move, and returns false then, or until other
-// tasks have to go first. A goroutine that is no worker has no Yielder, and no time for bulk.
+// turn calls Step until the task has nothing more to move, and returns false then, or until it has
+// to go into the queue: after a whole turn, when its pace has changed, or when an interactive task
+// waits. A goroutine that is no worker has no Yielder.
 func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
-	for {
+	for pace := t.Pace(); ; {
 		budget := s.budget()
 		n, more := t.stepper.Step(budget)
 		t.moved(n)
@@ -103,7 +104,7 @@ func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
 		switch {
 		case !more:
 			return false
-		case t.turn >= maxTurn, y == nil && t.Pace() == Bulk, yielded && s.queue.hasInteractive():
+		case t.turn >= maxTurn, t.Pace() != pace, yielded && s.queue.hasInteractive():
 			return true
 		}
 	}

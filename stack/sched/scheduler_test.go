@@ -393,3 +393,51 @@ func TestYieldOnOneProcessor(t *testing.T) {
 		t.Errorf("%d bytes were read within %d steps", times, steps)
 	}
 }
+
+// A scheduler is idle while no task waits and no bulk one runs.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	s := start(t, 2)
+	if !s.Idle() {
+		t.Error("not idle without a task")
+	}
+	d := newDownload(t, s)
+	d.Wake()
+	eventually(t, "bulk", func() bool { return d.Pace() == Bulk })
+	before := d.steps.Load()
+	eventually(t, "a step as a bulk task", func() bool { return d.steps.Load() > before })
+	for range 100 {
+		if s.Idle() {
+			t.Fatal("idle beside a download")
+		}
+	}
+	d.stopped.Store(true)
+	eventually(t, "idle after the download", s.Idle)
+}
+
+// A download yields to goroutines of any kind, with any number of workers.
+func TestYield(t *testing.T) {
+	t.Parallel()
+	eachNumberOfWorkers(t, func(t *testing.T, workers int) {
+		s := New(workers)
+		y := s.NewYielder()
+		defer y.Close()
+		if y.Moved(99, 100) {
+			t.Error("a yield after 99 of 100 bytes")
+		}
+		if !y.Moved(1, 100) || y.Moved(99, 100) {
+			t.Error("no yield after 100 bytes, or two")
+		}
+		ran := make(chan struct{})
+		go close(ran)
+		eventually(t, "another goroutine", func() bool {
+			y.Yield()
+			select {
+			case <-ran:
+				return true
+			default:
+				return false
+			}
+		})
+	})
+}

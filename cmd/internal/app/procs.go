@@ -7,9 +7,12 @@ import (
 	"time"
 )
 
-// LimitProcs keeps half of the processors free of Go: the kernel needs them to carry packets. With
-// more runnable goroutines than work for them, each wake-up would cost an interrupt to another
-// processor. It changes nothing where the operator has set GOMAXPROCS.
+// LimitProcs keeps half of the processors free of Go, for the kernel, which carries each packet
+// twice more. It changes nothing where the operator has set GOMAXPROCS.
+//
+// With as many processors as there are, goroutines wake each other by interrupts. On two processors
+// that costs 1.3 and 1.6 times the processor time for a GB of one upload and download, and 1.9 and
+// 1.1 times that for eight, and is not faster. It has not been measured on more than two.
 func LimitProcs(getenv func(string) string) {
 	if getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
