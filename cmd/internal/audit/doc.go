@@ -1,5 +1,5 @@
-// Package audit takes the tap's handshakes to where people and programs read them: text as of
-// tcpdump, JSON, captures. It knows what a record looks like, not how it comes about.
+// Package audit writes the tap's handshakes to logs: as text in tcpdump's notation, as JSON, as
+// captures. It decides which records a log gets and what becomes of them when it cannot be written.
 //
 // # Theory of operation
 //
@@ -7,10 +7,10 @@
 //	       never block                 bounded   one goroutine                    64 KiB    one write
 //	                                   └───────── one of each for each log ────────────┘    each batch
 //
-// A Sink puts an [Event] into its batch in one format: text, JSON (package record) or pcapng. Hooks of
-// logrus see each event first, as an entry with the Event among its fields; without hooks no entry is
-// made, and logrus, the program's own log, takes no part. The formats know only how to write; which
-// events a sink gets, and when, is the sink's business:
+// A Sink puts an [Event] into its batch in one format: text, JSON (package record) or pcapng. Hooks
+// of logrus see each event first, as an entry with the Event among its fields; without hooks no
+// entry is made, and logrus, the program's own log, takes no part. The formats know only how to
+// write; which events a sink gets, and when, is the sink's business:
 //
 //   - in handshake order, a text sink writes the lines of an attempt together when its verdict
 //     falls; in packet order, each line as its segment passes, and nothing when the record comes;
@@ -31,22 +31,23 @@
 // Log.OnWritten says so, and only then the router lets its payload pass. So a process that is
 // killed has not carried a byte of a connection that is not in the log. While one batch is written,
 // or synced, the next gathers: a group costs as much as one. The ends of connections, for which
-// nobody waits, gather for 20 ms, past the queue, and wake the writer once (flowqueue.go).
+// no connection waits, gather for 20 ms in a queue of their own, and wake the writer once
+// (flowqueue.go).
 //
 // # When a log cannot be written
 //
-// What happens when the disk is full or broken, or nobody reads, is on_full:
+// on_full chooses the action when the disk is full or broken, or a pipe is not read:
 //
 //   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and
-//     what comes meanwhile waits in the queue. New connections have to wait (Log.Admission): their
-//     SYNs are dropped, after 3 s refused. They also wait when a write takes longer than a second,
-//     or the queue is long. Connections that had begun are recorded later and pass then, or are
-//     reset if that takes too long. Established ones go on. What is admitted finds room for its
+//     later records wait in the queue. New connections have to wait (Log.Admission): their SYNs are
+//     dropped, after 3 s refused. They also wait when a write takes longer than a second, or the
+//     queue is long. Connections that had begun are recorded later and pass then, or are reset if
+//     that takes too long. Established ones go on. An admitted connection finds room for its
 //     record: the queue has a reserve, and admission counts the attempts that are open
 //     (Log.CountOpen). The ends of connections, which are as many as those that were open, have
 //     room of their own.
-//   - count: nobody waits, neither for this sink's failures nor for its records. A batch that
-//     cannot be written is lost, and so is what does not fit the queue.
+//   - count: no connection waits, neither for this sink's failures nor for its records. A batch
+//     that cannot be written is lost, and so are records that do not fit the queue.
 //   - stop: the same as suspend, but the program ends.
 //
 // # Loss
@@ -97,32 +98,33 @@
 //	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
 //	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
 //
-// The last one is written before the files go; what others remove, such as logrotate, is missing,
-// so a chained log is best rotated by syntap. Who wants to begin a log anew removes it with its
-// head and its anchors.
+// The last one is written before the files go; files that others remove, such as logrotate, are
+// missing, so a chained log is best rotated by syntap. To begin a log anew, remove it with its head
+// and its anchors.
 //
 // # End
 //
 // A run that stops in order says so in the last record of each JSON log: how many records it has
-// written there, and what became of the frames that came out of the TUN. Frames read are frames
-// accounted for: handed on, or dropped and counted.
+// written there, and how many frames came out of the TUN and were accounted for. Frames read are
+// frames accounted for: handed on, or dropped and counted.
 //
 //	{"time":…,"level":"info","msg":"end","seq":21,"records":{"handshake":10,"flow":10,"gap":0},"frames":{"read":90,"accounted":90}}
 //
 // # Files
 //
 // Package logfile opens, writes, rotates and repairs the files. The formats add the repair of their
-// last line: the beginning of a JSON record is cut off, a line of text gets its end, a capture is cut
-// back to whole packets (resume.go). A file that is no such log is left alone and refused. Numbers go
-// on from the last line; where the file is absent or empty, from the youngest rotated one.
+// last line: the beginning of a JSON record is cut off, a line of text gets its end, a capture is
+// cut back to whole packets (resume.go). A file that is no such log is left alone and refused.
+// Numbers go on from the last line; where the file is absent or empty, from the youngest rotated
+// one.
 //
 // # Reload
 //
-// Log.Reload changes the sinks of a running log (reload.go): it opens all new ones first, and changes
-// nothing where one cannot be opened. The writer of a file whose sink changes writes its batch before
-// the next sink looks for the last record in the file, and then hands over its queue; it never stands
-// still for longer than that. A log that cannot be written cannot be changed, only be replaced by one
-// in another place.
+// Log.Reload changes the sinks of a running log (reload.go): it opens all new ones first, and
+// changes nothing where one cannot be opened. The writer of a file whose sink changes writes its
+// batch before the next sink looks for the last record in the file, and then hands over its queue;
+// it never stands still for longer than that. A log that cannot be written cannot be changed, only
+// be replaced by one in another place.
 //
 // # Locks
 //
@@ -136,8 +138,8 @@
 //	flowQueue.mu   ends of connections on their way.
 //
 // vouch.mu, the head's, is taken by a sink and by the goroutine that copies heads; neither holds
-// another one then. No lock is held over a write to a file, but vouch.mu over that to the head file,
-// which is no longer than a sector. A Sink, its formats and its file have no lock: one goroutine has
-// them at a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu
-// held for reading, or none; they must not call the Log.
+// another one then. No lock is held over a write to a file, but vouch.mu over that to the head
+// file, which is no longer than a sector. A Sink, its formats and its file have no lock: one
+// goroutine has them at a time. The functions given to OnWritten, CountOpen and CountFrames are
+// called with Log.mu held for reading, or none; they must not call the Log.
 package audit

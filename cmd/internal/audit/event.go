@@ -13,7 +13,7 @@ import (
 // EventKey is the key of an [Event] among the fields of the logrus entries that hooks see.
 const EventKey = "event"
 
-// Event is what a sink writes: one of the pointers is set. It is valid only while a hook or a format
+// Event is written by a sink: one of the pointers is set. It is valid only while a hook or a format
 // has it.
 type Event struct {
 	Seq     uint64             // number of the record; JSON sinks only

@@ -132,8 +132,7 @@ func TestFileIsLocked(t *testing.T) {
 }
 
 // Where the log's name is that of something else, or its directory gone, nothing is written,
-// neither there nor to a file that nobody would look for; when that is over the log goes on by
-// itself.
+// neither there nor to a file under another name; when that is over the log goes on by itself.
 func TestFileReplaced(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -7,8 +7,8 @@ import (
 	"syntap/tun/flow"
 )
 
-// flowQueue holds the ends of connections on their way to a writer. No connection waits for them, so
-// they wake the writer once for many.
+// flowQueue holds the ends of connections on their way to a writer. No connection waits for them,
+// so they wake the writer once for many.
 type flowQueue struct {
 	ready chan struct{} // holds a token when there are some that the writer does not know of
 	n     atomic.Int64  // written with mu held

@@ -11,8 +11,8 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// format is the form in which a sink writes events. append adds nothing for an event that the format
-// has no form for.
+// format is the form in which a sink writes events. append adds nothing for an event that the
+// format has no form for.
 type format interface {
 	append(dst []byte, e *Event) []byte
 }
@@ -85,7 +85,7 @@ func (f *pcapngFormat) append(dst []byte, e *Event) []byte {
 	return append(dst, f.b.Bytes()...)
 }
 
-// appendComment says of an attempt what its packets do not:
+// appendComment appends the verdict on an attempt, which its packets do not show:
 // "outcome=established synack_us=862 ack_us=41".
 func appendComment(b []byte, r *handshake.Record) []byte {
 	b = append(b, "outcome="...)

@@ -72,7 +72,7 @@ func TestSuspend(t *testing.T) {
 			}
 		}
 		l.Record(established(1, start))
-		l.Record(refused()) // nobody waits for it
+		l.Record(refused()) // no connection waits for it
 		expect("room", []uint16{1}, flow.Admit)
 
 		disk.free(100) // less than a record
@@ -181,7 +181,7 @@ func TestSuspendSlowWrite(t *testing.T) {
 	})
 }
 
-// With count nobody waits for the sink, whatever it does.
+// With count no connection waits for the sink.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

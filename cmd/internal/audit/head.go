@@ -32,8 +32,8 @@ type headFile struct {
 	size int64
 }
 
-// appendHead appends a head as one line of JSON. Its last member, sum, is the digest of what stands
-// before: without the key of a keyed chain it cannot be made.
+// appendHead appends a head as one line of JSON. Its last member, sum, is the digest of the bytes
+// before it: without the key of a keyed chain it cannot be made.
 func appendHead(dst []byte, c *record.Chain, h head) []byte {
 	begin := len(dst)
 	dst = append(h.Time.UTC().AppendFormat(append(dst, `{"time":"`...), "2006-01-02T15:04:05.000000Z"), `","log":`...)
@@ -126,7 +126,7 @@ func (h *headFile) put(line []byte) error {
 	if _, err := h.file.WriteAt(line, 0); err != nil {
 		return err
 	}
-	longer := h.size > int64(len(line)) // what was there before
+	longer := h.size > int64(len(line)) // the head before
 	h.size = int64(len(line))
 	if longer {
 		return h.file.Truncate(h.size)

@@ -58,8 +58,8 @@ func (l *vouchedLog) verify(t *testing.T, o Verifying) string {
 	return strings.Join(v.Breaks, "\n")
 }
 
-// What is done to the log while nobody writes it is found before the next start, by the heads, and
-// for ever after it.
+// A change of the log while it is closed is found before the next start, by the heads, and ever
+// after by the chain.
 func TestHeadFindsWhatIsCut(t *testing.T) {
 	t.Parallel()
 	edit := func(change func(lines []string) []string) func(l *vouchedLog) error {
@@ -141,25 +141,31 @@ func TestHeadFindsNothing(t *testing.T) {
 		must(t, os.WriteFile(l.sink.ChainAnchor[0], before, 0o600))
 	}
 	l.run(t, 1)
-	files, err := logfile.Files(l.sink.Path)
-	must(t, err)
-	if len(files) > 4 || len(l.said.AllEntries()) != 0 {
-		t.Errorf("%d files, the start says %v", len(files), l.said.AllEntries())
+	if len(l.said.AllEntries()) != 0 {
+		t.Errorf("the start says %v", l.said.AllEntries())
 	}
+	var files []string
+	s := open(t, l.sink, Options{}) // earlier runs may have had no time to remove files
+	tuntest.Wait(t, "two rotated files", func() bool {
+		var err error
+		files, err = logfile.Files(l.sink.Path)
+		must(t, err)
+		return len(files) <= 3
+	})
+	must(t, s.Close())
 	if first, err := record.FirstSeq(files[0]); err != nil || first < 20 {
 		t.Errorf("the log begins with %d, %v: nothing was removed", first, err)
 	}
 	if got := l.verify(t, Verifying{Heads: l.sink.ChainAnchor}); got != "" {
 		t.Errorf("breaks: %s", got)
 	}
-	must(t, os.Remove(files[0])) // which the log may have announced, and had no time to remove
-	must(t, os.Remove(files[1]))
+	must(t, os.Remove(files[0]))
 	if got := l.verify(t, Verifying{Heads: l.sink.ChainAnchor}); !strings.Contains(got, "missing at the beginning") {
-		t.Errorf("without its oldest files: %q", got)
+		t.Errorf("without its oldest file: %q", got)
 	}
 }
 
-// Whoever has no key finds out that nothing is proven.
+// Without the key nothing is proven, and verify says so.
 func TestVerifyWithoutKey(t *testing.T) {
 	t.Parallel()
 	l := newVouchedLog(t)

@@ -19,7 +19,8 @@ func newChain(keyFile string) (*record.Chain, error) {
 	}
 	key, err := readKey(keyFile)
 	if err != nil {
-		return nil, hint.Fail(fmt.Errorf("read key %s: %w", keyFile, logfile.Cause(err)), "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+		err = fmt.Errorf("read key %s: %w", keyFile, logfile.Cause(err))
+		return nil, hint.Fail(err, "make one with: (umask 077; openssl rand -hex 32 > FILE)")
 	}
 	return record.NewChain(key), nil
 }

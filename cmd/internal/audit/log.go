@@ -18,10 +18,12 @@ import (
 
 // LogOptions configure a Log. The zero value is useful.
 type LogOptions struct {
-	Queue   int                // records that may wait for a sink before new connections have to; 0 = 16384
-	Reserve int                // how many more may wait, of connections that have begun, and ends of connections as well; 0 = none
-	Logger  logrus.FieldLogger // of the program, for errors of the sinks; nil = nobody is told
-	Sinks   Options            // of those that Reload opens
+	// Queue is how many records may wait for a sink before new connections have to; 0 = 16384.
+	// Reserve is how many more records of begun connections, and ends of connections, may wait.
+	Queue, Reserve int
+
+	Logger logrus.FieldLogger // of the program, for errors of the sinks; nil disables that
+	Sinks  Options            // of those that Reload opens
 }
 
 // Log passes handshakes on to sinks without ever making the tap wait: between them are bounded
@@ -38,7 +40,7 @@ type Log struct {
 	segments  atomic.Bool // a sink wants them
 	admission admission
 
-	mu      sync.RWMutex                  // guards the fields below; held for reading while something is put into queues
+	mu      sync.RWMutex                  // guards the fields below; held for reading by users of the queues
 	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
 	gates   int                           // sinks whose records the connections wait for
 	retired struct{ queue, write uint64 } // records that former sinks have lost, by reason
@@ -96,11 +98,11 @@ func (l *Log) use(writers []*writer) {
 // not block.
 func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32)) { l.written.Store(&f) }
 
-// CountOpen has admission keep room for what f returns: how many attempts have begun and have no
-// record yet. It is called by Admission and must not block.
+// CountOpen has admission keep room for as many records as f returns: the number of handshakes that
+// have begun and have no record yet. Admission calls f, which must not block.
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
-// CountFrames has the last record of the run say what f returns when that ends.
+// CountFrames has the last record of a run hold the counters that f returns when the run ends.
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
 func (l *Log) frames() *record.Frames {
@@ -164,14 +166,14 @@ func (l *Log) NamesOwners() bool {
 	return slices.ContainsFunc(l.writers, func(w *writer) bool { return w.sink.format == config.JSON })
 }
 
-// passed says that the record of an established connection is in safety.
+// passed reports that the record of an established connection is durable.
 func (l *Log) passed(r *handshake.Record) {
 	if f := l.written.Load(); f != nil && r.Outcome == handshake.Established {
 		(*f)(r.Key(), r.ServerISN)
 	}
 }
 
-// Run writes until ctx ends or a sink with on_full: stop fails, then what is in the queues, and
+// Run writes until ctx ends or a sink with on_full: stop fails, then the rest of the queues, and
 // closes the sinks. The tap should have fallen silent before ctx ends. It returns the errors of
 // sinks that fail at the end; earlier ones have been reported to the logger. A sink that is stuck
 // in a write then is given up after a few seconds.
@@ -209,15 +211,15 @@ func (l *Log) serve(ctx, writing context.Context) []error {
 	}
 }
 
-// patience is how long is waited for a sink whose reader does not read. When the process ends its
-// stuck write ends, too.
+// patience is how long Run waits for a sink whose reader does not read. Its write ends with the
+// process.
 const patience = 3 * time.Second
 
 // fail ends Run with an error.
 func (l *Log) fail(err error) {
 	select {
 	case l.fatal <- err:
-	default: // it ends already
+	default: // Run ends already
 	}
 }
 
@@ -238,7 +240,7 @@ func (l *Log) Reopen() {
 type LogStats struct {
 	Records uint64                      // attempts taken
 	Refused uint64                      // SYNs that had to wait or were refused because records could not be written
-	Lost    map[record.GapReason]uint64 // records that are missing in a sink, summed over all; lines of a text sink in packet order
+	Lost    map[record.GapReason]uint64 // records missing in a sink, summed over all; of text in packet order, lines
 }
 
 // Stats returns the counters. It may be called at any time.

@@ -58,7 +58,7 @@ func TestLogQueueFull(t *testing.T) {
 		open(t, config.Sink{Format: config.Classic, Path: "-"}, Options{Stdout: &textOut}),
 	}, LogOptions{Queue: 3})
 	for port := range uint16(5) {
-		l.Record(established(port+1, start.Add(time.Duration(port)*time.Second))) // does not block though nobody writes
+		l.Record(established(port+1, start.Add(time.Duration(port)*time.Second))) // does not block without a writer
 	}
 	must(t, l.Run(ended()))
 	if diff := cmp.Diff([]int{1, 2, 3, 0}, ports(t, jsonOut.String())); diff != "" {

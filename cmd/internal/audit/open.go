@@ -15,14 +15,14 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Options say what a config does not about a sink. The zero value is useful.
+// Options are the settings of a sink that a config does not have. The zero value is useful.
 type Options struct {
-	Stdout   io.Writer      // what the path "-" means; nil = os.Stdout
+	Stdout   io.Writer      // for the path "-"; nil = os.Stdout
 	Location *time.Location // of clock times in text; nil = time.Local
 	Truncate bool           // begin the file anew instead of appending
 	Hooks    []logrus.Hook  // see each entry before it is written
 
-	Logger logrus.FieldLogger // of the program, for what becomes of files; nil = nobody is told
+	Logger logrus.FieldLogger // of the program, for events of files; nil disables that
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
 
 	succeeds bool                     // the writer of the same file is about to give way
@@ -89,7 +89,9 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 		_ = s.out.Close() // nothing of ours is in it
 		return err
 	}
-	rotation := logfile.Rotation{MaxSize: int64(c.MaxSize), MaxAge: c.MaxAge, MaxFiles: c.MaxFiles, Compress: c.Compress}
+	rotation := logfile.Rotation{
+		MaxSize: int64(c.MaxSize), MaxAge: c.MaxAge, MaxFiles: c.MaxFiles, Compress: c.Compress,
+	}
 	if s.chain != nil {
 		rotation.MayRemove = s.mayRemove
 	}

@@ -29,8 +29,8 @@ func (o *overflow) add(t time.Time, queued int) {
 	o.loss.add(t)
 }
 
-// next tells that an item of the queue is in the batch, and returns the loss that is to be announced
-// behind it; with all, any loss.
+// next tells that an item of the queue is in the batch, and returns the loss that is to be
+// announced behind it; with all, any loss.
 func (o *overflow) next(all bool) (l loss) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -45,7 +45,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// Whoever takes everything after each token misses nothing.
+// A reader that takes everything after each token misses nothing.
 func TestQueueNews(t *testing.T) {
 	t.Parallel()
 	const items = 100_000

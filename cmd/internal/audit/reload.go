@@ -33,9 +33,9 @@ func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	}
 }
 
-// replace puts other writers in the place of those there are. What is the same goes on; a writer
-// whose sink has the same file and format gives way to its successor, which takes over its queue;
-// others end when their queue is empty.
+// replace puts other writers in the place of those there are. A writer whose sink is the same goes
+// on; a writer whose sink has the same file and format gives way to its successor, which takes over
+// its queue; others end when their queue is empty.
 func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 	old := slices.Clone(l.writers)
 	take := func(same func(*writer) bool) *writer {
@@ -122,7 +122,7 @@ type change struct {
 	commit chan bool     // then holds whether it is to give way
 }
 
-// prepared is the next sink, at the end of what the present one has written.
+// prepared is the next sink, which goes on behind the last record of the present one.
 type prepared struct {
 	sink *Sink
 	err  error
@@ -152,7 +152,7 @@ func (w *writer) giveWay(c change) bool {
 	return true
 }
 
-// takeOver has the writer before give way, and goes on with what that leaves.
+// takeOver has the former writer give way, and takes over its queues and counters.
 func (w *writer) takeOver() {
 	w.takes.commit <- true
 	former := w.takes.former
@@ -181,7 +181,7 @@ func (l *Log) retire(w *writer) {
 	l.retired.write += w.sink.lost.Load()
 }
 
-// succeed takes over what a sink of the same place and format leaves.
+// succeed goes on where a sink of the same place and format has ended.
 func (s *Sink) succeed(former *Sink) {
 	s.end.seq = max(s.end.seq, former.end.seq)
 	s.end.counts = former.safe.counts
@@ -194,7 +194,7 @@ func (s *Sink) succeed(former *Sink) {
 	}
 }
 
-// wait returns how a writer has ended, or what keeps it from that.
+// wait returns the result of a writer, or why it does not end.
 func (w *writer) wait(late <-chan time.Time) error {
 	select {
 	case err := <-w.done:

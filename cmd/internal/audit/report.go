@@ -37,5 +37,6 @@ func (r *report) works() {
 		return
 	}
 	r.failing = false
-	r.logger.WithFields(logrus.Fields{"path": r.sink.path, "lost": r.sink.lost.Load()}).Info("handshake log is written again")
+	r.logger.WithFields(logrus.Fields{"path": r.sink.path, "lost": r.sink.lost.Load()}).
+		Info("handshake log is written again")
 }

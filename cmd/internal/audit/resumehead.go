@@ -14,9 +14,8 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// checkHead compares the end of a chained log with the heads that vouch for it. What does not fit
-// is said, and stands in the log from now on: the chain goes on from the head, so that whoever
-// verifies it finds the hole too.
+// checkHead compares the end of a chained log with its heads. A difference is reported, and
+// recorded in the log: the chain goes on from the head, so that verify finds the hole too.
 func (s *Sink) checkHead(c config.Sink) {
 	places := []string{c.Path + logfile.HeadSuffix}
 	for _, to := range c.ChainAnchor {
@@ -48,10 +47,13 @@ func (s *Sink) checkHead(c config.Sink) {
 		return
 	}
 	h := slices.MaxFunc(heads, func(a, b head) int { return cmp.Compare(a.Seq, b.Seq) })
-	fields := logrus.Fields{"last": s.end.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash)}
+	fields := logrus.Fields{
+		"last": s.end.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash),
+	}
 	switch {
 	case h.Seq > s.end.seq:
-		s.broken(loss{reason: record.Cut, first: s.end.seq + 1, last: h.Seq}, fields, "handshake log was cut while nobody wrote it: records are missing at its end")
+		s.broken(loss{reason: record.Cut, first: s.end.seq + 1, last: h.Seq}, fields,
+			"handshake log was cut while it was closed: records are missing at its end")
 		s.end.seq = h.Seq
 	case s.mixed: // it went on without a chain
 		return
@@ -60,13 +62,14 @@ func (s *Sink) checkHead(c config.Sink) {
 	case h.Seq < s.end.seq && s.has(h): // a process that was killed between a batch and its head
 		return
 	default:
-		s.broken(loss{reason: record.Altered, last: h.Seq}, fields, "handshake log was altered while nobody wrote it: it has another record than its head says")
+		s.broken(loss{reason: record.Altered, last: h.Seq}, fields,
+			"handshake log was altered while it was closed: it has another record than its head says")
 	}
 	s.chain.Last, s.end.hash = h.Hash, h.Hash
 	s.safe = s.end
 }
 
-// broken has the log say what is wrong with it.
+// broken records and reports damage of the log.
 func (s *Sink) broken(l loss, fields logrus.Fields, message string) {
 	l.from, l.to = s.now(), s.now()
 	l.n = 1

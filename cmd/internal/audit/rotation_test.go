@@ -181,8 +181,8 @@ func TestRotationTidies(t *testing.T) {
 	}
 }
 
-// Numbers go on when a run begins where no file is, or an empty one, whoever has rotated the one
-// before.
+// Numbers go on when a run begins where no file is, or an empty one, whichever program has rotated
+// the one before.
 func TestSeqOverRotation(t *testing.T) {
 	t.Parallel()
 	const line = `{"time":"x","seq":41}` + "\n"

@@ -20,8 +20,8 @@ import (
 // maxBatch is the most bytes that a sink gathers before it writes by itself.
 const maxBatch = 64 << 10
 
-// Sink writes handshakes in one format to one place. Events gather in a batch until Flush. A Sink is
-// for one goroutine at a time.
+// Sink writes handshakes in one format to one place. Events gather in a batch until Flush. A Sink
+// is for one goroutine at a time.
 type Sink struct {
 	config   config.Sink // as it was opened
 	path     string
@@ -220,7 +220,7 @@ func (s *Sink) write() error {
 	return err
 }
 
-// failed says what could not be done.
+// failed adds the operation to an error that has none.
 func (s *Sink) failed(err error) error {
 	if pathError := new(fs.PathError); err == nil || errors.As(err, &pathError) && pathError.Op != "write" {
 		return err
@@ -229,7 +229,7 @@ func (s *Sink) failed(err error) error {
 }
 
 // Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by
-// others. The file before gets what has gathered.
+// others. The file before gets the batch.
 func (s *Sink) Reopen() error {
 	err := s.Flush()
 	if s.path == "-" {
@@ -241,7 +241,7 @@ func (s *Sink) Reopen() error {
 	return errors.Join(err, s.out.Reopen(), s.failed(s.out.Begin()))
 }
 
-// Close writes what has gathered and closes the file.
+// Close writes the batch and closes the file.
 func (s *Sink) Close() error {
 	err := s.Flush()
 	if closeErr := s.close(); err == nil && closeErr != nil {

@@ -143,7 +143,7 @@ func TestSinkDevFull(t *testing.T) {
 	}
 }
 
-// A batch that nobody flushes is written when it is full.
+// A batch is written when it is full, without a Flush.
 func TestSinkFlushesFullBatch(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -12,7 +12,7 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// Verified is what Verify has found out about a chained log.
+// Verified is the result of Verify.
 type Verified struct {
 	Files       int
 	Records     uint64
@@ -26,14 +26,14 @@ type Verified struct {
 	Unproven    bool // the log was written with a key, and that is not known
 }
 
-// Verifying says what a log is compared with.
+// Verifying are the key and the heads that a log is compared with.
 type Verifying struct {
 	Key     string   // file of the key; "" = none
 	Heads   []string // files with heads, beside those that lie beside the log
 	Journal bool     // the heads in systemd's journal too
 }
 
-// maxBreaks bounds what is said about a log that is broken everywhere.
+// maxBreaks bounds the report on a log that is broken everywhere.
 const maxBreaks = 100
 
 // Verify checks the chain of a JSON log over all its files, in whatever order they are named,
@@ -120,7 +120,7 @@ func (v *verifier) read(name string, r io.Reader) {
 func (v *verifier) check(file string, line []byte) {
 	v.Records++
 	var r record.Line
-	r.Scan(line) // what is altered behind the number is found by the hash
+	r.Scan(line) // an alteration behind the number is found by the hash
 	seq, ok := r.Seq()
 	if !ok {
 		v.broken("%s: the line after seq %d is not a record", file, v.Last)
@@ -152,7 +152,8 @@ func (v *verifier) check(file string, line []byte) {
 			v.Heads++
 			v.Vouched = seq
 		} else {
-			v.broken("%s: seq %d is not the one that stood there on %s, says %s", file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
+			v.broken("%s: seq %d is not the one that stood there on %s, says %s",
+				file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
 		}
 	}
 	v.announced(file, seq, &r)
@@ -177,7 +178,7 @@ func (v *verifier) settle() {
 	v.foreign = nil
 }
 
-// announced takes what a record says about others.
+// announced takes the gaps that a record announces.
 func (v *verifier) announced(file string, seq uint64, r *record.Line) {
 	message := string(r.Get(record.Msg))
 	v.Ended = message == "end"
@@ -190,9 +191,9 @@ func (v *verifier) announced(file string, seq uint64, r *record.Line) {
 	case record.Rotated:
 		v.rotated = max(v.rotated, last)
 	case record.Cut:
-		v.broken("%s: seq %d says that the log was cut while nobody wrote it: %s", file, seq, missing(first, last))
+		v.broken("%s: seq %d says that the log was cut while it was closed: %s", file, seq, missing(first, last))
 	case record.Altered:
-		v.broken("%s: seq %d says that the log was altered while nobody wrote it, at seq %d", file, seq, last)
+		v.broken("%s: seq %d says that the log was altered while it was closed, at seq %d", file, seq, last)
 	case record.HeadMissing:
 		v.broken("%s: seq %d says that the log had no head: records may be missing behind seq %d", file, seq, last)
 	default:
@@ -206,7 +207,7 @@ func missing(first, last uint64) string {
 	return fmt.Sprintf("seq %d to %d are missing", first, last)
 }
 
-// judge is for the end: what the records do not tell one by one.
+// judge adds the findings on the log as a whole.
 func (v *verifier) judge() {
 	v.Hash = fmt.Sprintf("%x", v.last)
 	if v.Records == 0 {
@@ -222,6 +223,7 @@ func (v *verifier) judge() {
 		v.broken("%s at the beginning, and the log does not say that they were rotated away", missing(1, v.First-1))
 	}
 	if v.end != nil && v.end.Seq > v.Last {
-		v.broken("%s at the end: %s says that the log had them on %s", missing(v.Last+1, v.end.Seq), v.end.place, v.end.Time.UTC().Format(time.RFC3339))
+		v.broken("%s at the end: %s says that the log had them on %s",
+			missing(v.Last+1, v.end.Seq), v.end.place, v.end.Time.UTC().Format(time.RFC3339))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"syntap/cmd/internal/logfile"
 )
 
-// findHeads collects what vouches for the end of the log.
+// findHeads collects the heads of the log.
 func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) error {
 	for _, path := range o.Heads {
 		heads, err := readHeads(v.chain, path)
@@ -95,7 +95,7 @@ func (v *verifier) askJournal(ctx context.Context, files []string) error {
 			continue
 		}
 		h, err := parseHead(v.chain, []byte(entry.Head))
-		if err != nil { // anybody may write to the journal
+		if err != nil { // every user may write to the journal
 			continue
 		}
 		found++
@@ -105,7 +105,8 @@ func (v *verifier) askJournal(ctx context.Context, files []string) error {
 		return fmt.Errorf("ask the journal: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	if found == 0 {
-		return hint.Fail(fmt.Errorf("the journal has no head of %s", strings.Join(logs, ", ")), `give the log "chain_anchor: [journald]", and name it by the path it was written to`)
+		return hint.Fail(fmt.Errorf("the journal has no head of %s", strings.Join(logs, ", ")),
+			`give the log "chain_anchor: [journald]", and name it by the path it was written to`)
 	}
 	return nil
 }

@@ -16,9 +16,9 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// vouch keeps what says how far a chained log goes. The head file beside the log follows each
-// batch: a process that is killed leaves both as they were. At most every anchorEvery the disk has
-// the log and its head, in this order, and the anchors a copy.
+// vouch keeps the heads of a chained log, which say how far it goes. The head file beside the log
+// follows each batch: a process that is killed leaves both as they were. At most every anchorEvery
+// the disk has the log and its head, in this order, and the anchors a copy.
 type vouch struct {
 	chain  *record.Chain
 	log    string    // path of the log
@@ -26,11 +26,11 @@ type vouch struct {
 	copies []anchor
 	logger logrus.FieldLogger
 	now    func() time.Time
-	quiet  map[string]time.Time // no report before, by what failed; the owner's
+	quiet  map[string]time.Time // by message, the time of its next report; guarded by mu
 
-	news chan struct{} // holds a token when there is a head that is not in safety
-	stop chan struct{}
-	done sync.WaitGroup
+	ready chan struct{} // holds a token when there is a head that is not copied yet
+	stop  chan struct{}
+	done  sync.WaitGroup
 
 	mu   sync.Mutex // guards the two below, and head
 	line []byte     // the last head; nil = none since the start
@@ -46,11 +46,11 @@ type anchor interface {
 // anchorEvery is how often a head goes to the disk and to the anchors, at most.
 const anchorEvery = 10 * time.Second
 
-// newVouch returns what vouches for the log of c.
+// newVouch returns the heads of the log of c.
 func newVouch(c config.Sink, ch *record.Chain, logger logrus.FieldLogger, now func() time.Time) *vouch {
 	v := &vouch{
 		chain: ch, log: c.Path, logger: logger, now: now, quiet: make(map[string]time.Time),
-		news: make(chan struct{}, 1), stop: make(chan struct{}),
+		ready: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	if c.Path != "-" {
 		v.head = &headFile{path: c.Path + logfile.HeadSuffix}
@@ -116,24 +116,24 @@ func (v *vouch) wrote(seq uint64, hash record.Digest, file *os.File) {
 	v.mu.Unlock()
 	v.report("head of handshake log cannot be written", err)
 	select {
-	case v.news <- struct{}{}:
+	case v.ready <- struct{}{}:
 	default:
 	}
 }
 
 // report logs an error, but not the same each time.
-func (v *vouch) report(what string, err error) {
+func (v *vouch) report(message string, err error) {
 	if err == nil {
 		return
 	}
 	v.mu.Lock()
-	again := v.now().Before(v.quiet[what])
+	again := v.now().Before(v.quiet[message])
 	if !again {
-		v.quiet[what] = v.now().Add(quiet)
+		v.quiet[message] = v.now().Add(quiet)
 	}
 	v.mu.Unlock()
 	if !again {
-		v.logger.WithError(err).Error(what)
+		v.logger.WithError(err).Error(message)
 	}
 }
 
@@ -142,7 +142,7 @@ func (v *vouch) keep() {
 		select {
 		case <-v.stop:
 			return
-		case <-v.news:
+		case <-v.ready:
 			v.secure()
 		}
 		again := time.NewTimer(anchorEvery)
@@ -170,7 +170,8 @@ func (v *vouch) secure() {
 		if f == nil {
 			continue
 		}
-		if err := f.Sync(); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EINVAL) { // rotated meanwhile; a device
+		// ErrClosed: it was rotated meanwhile. EINVAL: it is a device.
+		if err := f.Sync(); !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EINVAL) {
 			v.report("handshake log cannot be synced", err)
 		}
 	}
@@ -181,12 +182,12 @@ func (v *vouch) secure() {
 	}
 }
 
-// close brings the last head into safety.
+// close copies the last head.
 func (v *vouch) close() {
 	close(v.stop)
 	v.done.Wait()
 	select {
-	case <-v.news:
+	case <-v.ready:
 		v.secure()
 	default:
 	}

@@ -69,7 +69,7 @@ func (w *writer) start(ctx context.Context) {
 
 func (w *writer) stop() { w.cancel() }
 
-// policy is what the writer does when the log cannot be written.
+// policy says how the writer acts when the log cannot be written.
 func (w *writer) policy() config.OnFull { return w.sink.config.OnFull }
 
 // gate reports whether connections wait until the sink has their records.
@@ -99,8 +99,7 @@ func (w *writer) enqueueFlow(f flow.Flow) {
 	w.progress.waiting.Add(1)
 }
 
-// lazy is how long the ends of connections wait for others to be written with: nobody waits for
-// them.
+// lazy is how long ends of connections wait for others, to be written together.
 const lazy = 20 * time.Millisecond
 
 func (w *writer) run(ctx context.Context) error {
@@ -129,19 +128,19 @@ func (w *writer) run(ctx context.Context) error {
 	}
 }
 
-// drain writes what is queued, with one try.
+// drain writes the queues, with one try.
 func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
 	w.sink.missed(w.overflow.next(true))
 	if w.sink.format == config.JSON && !w.log.failed.Load() {
 		w.sink.endRun(w.log.frames())
 	}
-	w.sink.keep = false // what cannot be written now is lost
+	w.sink.keep = false // a batch that cannot be written now is lost
 	_ = w.try()
 	return w.sink.Close()
 }
 
-// takeBatch puts what is queued into the batch, until that is full.
+// takeBatch moves items from the queue into the batch until that is full.
 func (w *writer) takeBatch() {
 	for i, ok := w.queue.pop(); ok; i, ok = w.queue.pop() {
 		if w.take(i); w.sink.full() {
@@ -151,8 +150,8 @@ func (w *writer) takeBatch() {
 	}
 }
 
-// takeAll puts all that waits into the batch, and writes it whenever it is full. A connection's end
-// comes behind its record, which was there first.
+// takeAll moves all items of both queues into the batch, and writes it whenever it is full. The end
+// of a connection comes behind its record, which was queued first.
 func (w *writer) takeAll(write func()) {
 	over := w.flows.take()
 	for range w.queue.len() {
@@ -247,8 +246,8 @@ const slow = time.Second
 const perAttempt = 5
 
 // stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no
-// room for their records beside those of open handshakes. An admitted connection finds room, so that
-// none of its records is lost.
+// room for their records beside those of open handshakes. An admitted connection finds room, so
+// that none of its records is lost.
 func (w *writer) stuck(now time.Time, open int) bool {
 	if !w.gate() {
 		return false
@@ -256,9 +255,9 @@ func (w *writer) stuck(now time.Time, open int) bool {
 	if w.sink.byPacket {
 		open *= perAttempt
 	}
-	began, waiting := w.progress.began.Load(), w.queue.len()
-	return w.progress.failing.Load() || waiting >= w.log.o.Queue || waiting+open >= w.queue.limit || w.flows.len() >= w.log.o.Queue ||
-		began != 0 && now.UnixNano()-began > int64(slow)
+	began, queued, high := w.progress.began.Load(), w.queue.len(), w.log.o.Queue
+	return w.progress.failing.Load() || began != 0 && now.UnixNano()-began > int64(slow) ||
+		queued >= high || w.flows.len() >= high || queued+open >= w.queue.limit
 }
 
 // stuckError reports how many records a blocked write is holding up, or nil if no write is in
@@ -267,5 +266,6 @@ func (w *writer) stuckError() error {
 	if w.progress.began.Load() == 0 {
 		return nil
 	}
-	return fmt.Errorf("write log %s: the write does not end, %d records are lost", w.sink.path, w.progress.waiting.Load())
+	return fmt.Errorf("write log %s: the write does not end, %d records are lost",
+		w.sink.path, w.progress.waiting.Load())
 }

@@ -65,7 +65,8 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	go serve(l)
 
 	var seen witness
-	sink, err := audit.Open(config.Sink{Format: config.Classic, Path: "-"}, audit.Options{Stdout: &seen.lines, Hooks: []logrus.Hook{&seen}})
+	sink, err := audit.Open(config.Sink{Format: config.Classic, Path: "-"},
+		audit.Options{Stdout: &seen.lines, Hooks: []logrus.Hook{&seen}})
 	if err != nil {
 		return err
 	}
@@ -73,8 +74,12 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	c.TUN.Addresses = []netip.Prefix{clientSubnet}
 	log := logrus.New()
 	log.SetLevel(logrus.WarnLevel)
-	router := app.Router{Config: c, Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}), Logger: log, Redirect: to(l.Addr())}
-	if err := ended(app.Exec(ctx, router, namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}, app.DefaultDrain)); err != nil {
+	router := app.Router{
+		Config: c, Logger: log, Redirect: to(l.Addr()),
+		Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}),
+	}
+	inside := namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}
+	if err := ended(app.Exec(ctx, router, inside, app.DefaultDrain)); err != nil {
 		return err
 	}
 	if seen.record == nil || seen.record.SYNACK == nil {
@@ -94,7 +99,7 @@ func serve(l net.Listener) {
 	}
 }
 
-// to redirects the server's address, which nobody has, to where it really listens.
+// to redirects the server's address, which no interface has, to the address it really listens on.
 func to(real net.Addr) func(netip.AddrPort) (netip.AddrPort, bool) {
 	target := real.(*net.TCPAddr).AddrPort()
 	return func(dst netip.AddrPort) (netip.AddrPort, bool) { return target, dst == server }
@@ -112,7 +117,7 @@ func Connect() error {
 	return err
 }
 
-// witness keeps what the log is told.
+// witness keeps the lines and the record of the handshake.
 type witness struct {
 	lines  bytes.Buffer
 	record *handshake.Record

@@ -1,4 +1,4 @@
-// Package demo shows a handshake and says what its numbers mean. It needs no network: everything
+// Package demo shows a handshake and explains its numbers. It needs no network: everything
 // happens in namespaces of its own, in three stages that are processes of this program.
 //
 //	host │ network: loopback only                     │ client: TUN only
@@ -7,5 +7,5 @@
 //
 // Show, on the host, starts Tour where there is a loopback and nothing else. Tour serves, routes,
 // and starts Connect behind the TUN. The connection is one of the Linux kernel's on both sides, and
-// its lines are what the tap has printed.
+// its lines are those of the tap.
 package demo

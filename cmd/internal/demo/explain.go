@@ -13,7 +13,7 @@ import (
 	"syntap/tap/handshake"
 )
 
-// explain prints the lines of a handshake and what they say.
+// explain prints the lines of a handshake and their meaning.
 func explain(w io.Writer, r *handshake.Record, lines string) error {
 	var b bytes.Buffer
 	x, y := r.ClientISN, r.ServerISN
@@ -24,11 +24,12 @@ func explain(w io.Writer, r *handshake.Record, lines string) error {
 The client has just opened a connection to port %d. The tap on the TUN saw:
 
 %s
-What that says, with x and y for the two sequence numbers that are made up:
+Line by line, with x and y for the two sequence numbers that are made up:
 
 1. SYN, client to server: "I want to talk, and I count my bytes from x."
 `, r.Client.Addr(), r.Server.Addr(), r.Server.Port(), indent(lines))
-	item(&b, fmt.Sprintf("S %d:%d(0)", x, x), fmt.Sprintf("the SYN flag; x = %d, the client's initial sequence number; (0): the segment carries no data yet", x))
+	item(&b, fmt.Sprintf("S %d:%d(0)", x, x), fmt.Sprintf("the SYN flag; x = %d, the client's initial "+
+		"sequence number; (0): the segment carries no data yet", x))
 	offer(&b, &r.SYN, "client")
 	fmt.Fprintf(&b, `
 2. SYN-ACK, server to client: "I heard x. I count mine from y."
@@ -54,11 +55,12 @@ More handshakes:
 	return err
 }
 
-// offer says what one side announced.
+// offer explains the announcement of one side.
 func offer(b *bytes.Buffer, o *handshake.Offer, side string) {
 	item(b, fmt.Sprintf("win %d", o.Window), fmt.Sprintf("the %s has room for %d bytes", side, o.Window))
 	if o.MSS != nil {
-		item(b, fmt.Sprintf("mss %d", *o.MSS), fmt.Sprintf("it takes segments of up to %d bytes: a packet of %d without its 40 bytes of headers", *o.MSS, int(*o.MSS)+40))
+		item(b, fmt.Sprintf("mss %d", *o.MSS), fmt.Sprintf("it takes segments of up to %d bytes: "+
+			"a packet of %d without its 40 bytes of headers", *o.MSS, int(*o.MSS)+40))
 	}
 	var more []string
 	if o.SACKOK {
@@ -71,8 +73,8 @@ func offer(b *bytes.Buffer, o *handshake.Offer, side string) {
 		more = append(more, fmt.Sprintf("wscale %d: later windows count in units of %d bytes", *o.WScale, 1<<*o.WScale))
 	}
 	for _, m := range more {
-		name, what, _ := strings.Cut(m, ": ")
-		item(b, name, what)
+		name, meaning, _ := strings.Cut(m, ": ")
+		item(b, name, meaning)
 	}
 	if o.DF {
 		item(b, "(DF)", "don't fragment: a router that finds the packet too big must say so instead of cutting it")
@@ -81,7 +83,7 @@ func offer(b *bytes.Buffer, o *handshake.Offer, side string) {
 	}
 }
 
-// scaledWindow says what the window of the last line means: from the third segment on it is scaled,
+// scaledWindow explains the window of the last line: from the third segment on it is scaled,
 // if both sides have offered a scale (RFC 7323 §2.2).
 func scaledWindow(b *bytes.Buffer, r *handshake.Record) {
 	h := r.Segments[len(r.Segments)-1].Header()
@@ -97,13 +99,13 @@ func scaledWindow(b *bytes.Buffer, r *handshake.Record) {
 	item(b, fmt.Sprintf("win %d", window), meaning)
 }
 
-// Width of the explanations, and of the column of what they explain.
+// Width of the explanations, and of the column before them.
 const (
 	columns   = 80
 	nameWidth = 29
 )
 
-// item prints a word of a line and what it means, wrapped.
+// item prints a word of a line and its meaning, wrapped.
 func item(b *bytes.Buffer, name, meaning string) {
 	fmt.Fprintf(b, "     %-*s", nameWidth, name)
 	at := 5 + nameWidth

@@ -13,9 +13,9 @@
 // # Writing
 //
 // The bytes of a batch go out in one write, so a process that dies leaves whole lines. When a write
-// or a sync fails half way, the part that is out is cut off at once. A pipe cannot be cut: there the
-// caller writes the rest, or ends the line (EndLine). A power cut or a full disk may still leave a
-// broken end; Options.Repair gets the file when it is opened.
+// or a sync fails half way, the part that is out is cut off at once. A pipe cannot be cut: there
+// the caller writes the rest, or ends the line (EndLine). A power cut or a full disk may still
+// leave a broken end; Options.Repair gets the file when it is opened.
 //
 // # Rotation
 //
@@ -23,12 +23,12 @@
 // when it is older than MaxAge; on a file system without birth times its age counts from the last
 // write before it was opened. The old one is renamed to NAME-TIME.EXT, with a time later than that
 // of all others, whatever the clock says. A goroutine compresses old files, in small pieces so that
-// packets do not wait, and removes all but MaxFiles of them; the next run does the rest. A file that
-// cannot be rotated grows further, and rotation is tried again after a minute.
+// packets do not wait, and removes all but MaxFiles of them; the next run does the rest. A file
+// that cannot be rotated grows further, and rotation is tried again after a minute.
 //
 // Other programs may rotate too. Reopen goes on in the file that has the log's name then; until
-// then records go into the renamed one. A file that was deleted is made anew with the next batch. If
-// a link, a directory or a pipe has taken the log's name, or the directory is gone, Write fails
+// then records go into the renamed one. A file that was deleted is made anew with the next batch.
+// If a link, a directory or a pipe has taken the log's name, or the directory is gone, Write fails
 // until that is over. A file that was truncated has lost the records between the copy and the cut;
 // their number cannot be known, so the program's log reports it and writing goes on.
 //

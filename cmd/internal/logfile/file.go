@@ -108,8 +108,8 @@ func (f *File) Torn() bool { return f.torn }
 // Descriptor returns the open file; nil for a stream. It changes with rotation.
 func (f *File) Descriptor() *os.File { return f.file }
 
-// Write writes one batch. After an error n bytes of it are out for good: what can be taken back of
-// them is cut off.
+// Write writes one batch. After an error n bytes of it are out for good; those that can be taken
+// back are cut off.
 func (f *File) Write(batch []byte) (n int, err error) {
 	if f.file != nil {
 		if err := f.prepare(int64(len(batch))); err != nil {
@@ -122,7 +122,7 @@ func (f *File) Write(batch []byte) (n int, err error) {
 	if n, err = f.append(batch); err != nil {
 		return n, err
 	}
-	// After a sync that has failed the kernel may take what it could not write for clean: another
+	// After a failed sync the kernel may take pages that it could not write for clean: another
 	// sync says nothing about it, so it is written again.
 	if err = f.settle(); err != nil && f.cut(int64(n)) {
 		f.size -= int64(n)
@@ -186,8 +186,8 @@ func (f *File) EndLine() error {
 	return err
 }
 
-// prepare finds out what others have done to the file, and rotates it when n more bytes are too many
-// or it is too old.
+// prepare finds changes that others have made to the file, and rotates it when n more bytes are too
+// many or it is too old.
 func (f *File) prepare(n int64) error {
 	info, err := f.file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -201,7 +201,8 @@ func (f *File) prepare(n int64) error {
 	}
 	if size := info.Size(); size < f.size {
 		f.o.Logger.WithFields(logrus.Fields{"path": f.o.Path, "before": f.size, "now": size}).
-			Warn("log was truncated: records written while it was copied are lost; have logrotate rename it and send SIGHUP, without copytruncate")
+			Warn("log was truncated: records written while it was copied are lost; " +
+				"have logrotate rename it and send SIGHUP, without copytruncate")
 		f.needsHead = size == 0
 		f.size = size
 	}

@@ -40,8 +40,8 @@ func (d *disk) Write(b []byte) (int, error) {
 	return n, errors.Join(err, syscall.ENOSPC)
 }
 
-// What a full disk has taken of a batch is taken back, so that the next batch follows the last whole
-// one; the head comes first in each file.
+// What a full disk has taken of a batch is taken back, so that the next batch follows the last
+// whole one; the head comes first in each file.
 func TestWriteToFullDisk(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")

@@ -138,7 +138,12 @@ func Before(path string) ([]string, error) {
 // IsSide reports whether a file stands beside a log and is no part of it: the head that vouches for
 // its end, the note of how far it has been sent, a file that is being compressed.
 func IsSide(path string) bool {
-	return slices.ContainsFunc([]string{HeadSuffix, ".fleet", gzipSuffix + unfinishedSuffix}, func(s string) bool { return strings.HasSuffix(path, s) })
+	for _, suffix := range []string{HeadSuffix, ".fleet", gzipSuffix + unfinishedSuffix} {
+		if strings.HasSuffix(path, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 var stamped = regexp.MustCompile(`-\d{8}T\d{6}\.\d{6}Z(\.[^.]*|)$`)

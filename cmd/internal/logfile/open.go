@@ -75,8 +75,8 @@ func (e *busyError) Error() string {
 	}
 }
 
-// OpenShared opens a file for reading and writing, and makes it where it is not there, with the same
-// care but without a lock.
+// OpenShared opens a file for reading and writing, and makes it where it is not there, with the
+// same care but without a lock.
 func OpenShared(path string) (*os.File, error) { return openFile(path, access{shared: true}) }
 
 // Create makes a file to write, or begins one anew, with the care that openFile takes.
@@ -106,8 +106,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir)
 	}
-	// Lstat gives the better message, and keeps devices from being opened; noFollow holds also for a
-	// link that is made meanwhile.
+	// Lstat gives the better message, and keeps devices from being opened; noFollow holds also for
+	// a link that is made meanwhile.
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeCharDevice == 0 {
 		if err := mustBeRegular(info); err != nil {
 			return nil, err

@@ -53,7 +53,7 @@ func (c *compressed) Close() error { return errors.Join(c.Reader.Close(), c.file
 // maxTail is the longest last line that Tail looks for, in bytes.
 const maxTail = 16 << 20
 
-// Tail returns the last whole line of f, what follows it without an end of line, and the size of f.
+// Tail returns the last whole line of f, the bytes behind it, and the size of f.
 func Tail(f *os.File) (last, broken []byte, size int64, err error) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {

@@ -10,7 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Rotation says when a File begins a new file and what becomes of the old ones. The zero value
+// Rotation says when a File begins a new file and which old ones it keeps. The zero value
 // disables it.
 type Rotation struct {
 	MaxSize  int64         // bytes of one file; 0 = no limit
@@ -58,8 +58,8 @@ func (f *File) Tidy() {
 	}
 }
 
-// Surplus returns the oldest file and the oldest that is to stay, where there are more rotated files
-// than MaxFiles.
+// Surplus returns the oldest file and the oldest that is to stay, where there are more rotated
+// files than MaxFiles.
 func (f *File) Surplus() (oldest, kept string, ok bool) {
 	if f.rotation == nil || f.rotation.MaxFiles == 0 {
 		return "", "", false
@@ -115,7 +115,7 @@ func (r *rotation) tidy(ctx context.Context) error {
 	return nil
 }
 
-// close ends the background work. What it leaves undone the next run does.
+// close ends the background work. The next run does the rest.
 func (r *rotation) close() {
 	r.stop()
 	r.done.Wait()

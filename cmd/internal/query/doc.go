@@ -6,8 +6,9 @@
 //	one reader              1 MiB                     one for each processor
 //
 // Each line is scanned first (package record): a line that is no JSON record is named by file and
-// line. The reader leaves out the records that stood in a file before (once.go), and brings JSON that
-// spans several lines into one line each (read.go). All that is printed is clean (package terminal).
+// line. The reader leaves out the records that stood in a file before (once.go), and brings JSON
+// that spans several lines into one line each (read.go). All that is printed is clean (package
+// terminal).
 //
 // A [Filter] looks at members where they stand in a record and decodes nothing; a record matches if
 // it has every member that is asked for. The output is the records themselves, or their text. A

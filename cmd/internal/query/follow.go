@@ -16,7 +16,7 @@ import (
 // pollInterval is how often a log that is followed is looked at.
 const pollInterval = 100 * time.Millisecond
 
-// follower prints what is written to a log.
+// follower prints new records of a log.
 type follower struct {
 	query   Query
 	matcher *matcher
@@ -32,8 +32,7 @@ type follower struct {
 	catching bool // catchUp is at work
 }
 
-// Follow searches the file of a log and then what is written to it, also to the files that follow
-// it, until ctx ends.
+// Follow searches the file of a log and then its new records, over rotation, until ctx ends.
 func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
 	f := follower{query: q, matcher: newMatcher(q.Filter), path: path, w: w}
 	defer func() {
@@ -55,7 +54,7 @@ func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
 	}
 }
 
-// poll prints what is new.
+// poll prints the new records.
 func (f *follower) poll() error {
 	for {
 		rotated, err := f.rotated() // before reading: after it nothing more comes into the old file
@@ -128,7 +127,7 @@ func (f *follower) catchUp() error {
 
 // unseen returns the rotated files that begin behind the last record.
 func (f *follower) unseen() ([]string, error) {
-	if f.last == 0 { // nothing has been seen, and what was there before was not asked for
+	if f.last == 0 { // no record has been seen, and earlier ones are not printed
 		return nil, nil
 	}
 	files, err := logfile.Files(f.path)
@@ -174,7 +173,7 @@ func (f *follower) read() error {
 	}
 }
 
-// print prints what is wanted of whole lines, unless they have been printed.
+// print prints the records that match of whole lines, unless they have been printed.
 func (f *follower) print(run lineRun) error {
 	lines := run.lines
 	for len(lines) > 0 {

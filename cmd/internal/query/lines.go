@@ -6,9 +6,9 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// appendText appends the text lines of a record; a record that has none adds nothing. asked is false
-// where they are not in the notation that q asks for: records of an older syntap have no segments,
-// only the lines of the modern notation.
+// appendText appends the text lines of a record; a record that has none adds nothing. asked is
+// false where they are not in the notation that q asks for: records of an older syntap have no
+// segments, only the lines of the modern notation.
 func (q *Query) appendText(dst []byte, l *record.Line) (text []byte, asked bool) {
 	if q.Format == Classic {
 		if text, ok := record.AppendText(dst, l.Raw(record.Segments), tcpdump.Classic); ok {

@@ -43,7 +43,7 @@ func tooOld(file string, records int) error {
 		"an older syntap has written them; --format modern prints all alike")
 }
 
-// tally sums up what the workers have made of blocks, in their order.
+// tally sums up the results of blocks, in their order.
 type tally struct {
 	counts   map[string]uint64
 	writeErr error

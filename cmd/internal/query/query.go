@@ -11,7 +11,7 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// Format is the form of what is printed.
+// Format is the form of the output.
 type Format string
 
 // The values of [Format].
@@ -21,7 +21,7 @@ const (
 	JSON    Format = "json" // the records themselves
 )
 
-// Query says what is searched and what is printed.
+// Query selects records and the form of the output.
 type Query struct {
 	Filter
 	Format Format
@@ -56,7 +56,7 @@ type block struct {
 	result chan result // holds one
 }
 
-// result is what a worker has made of a block.
+// result is the output of one block.
 type result struct {
 	text   [][]byte
 	counts map[string]uint64
@@ -64,7 +64,7 @@ type result struct {
 	old    int // records printed in modern notation, as they have no segments
 }
 
-// add appends text, which may stand right behind what was added before.
+// add appends text. Text that stands right behind the last one in memory extends it.
 func (r *result) add(text []byte) {
 	if n := len(r.text); n > 0 {
 		last := r.text[n-1]

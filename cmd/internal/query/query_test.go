@@ -153,7 +153,8 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// Records of an older syntap have no segments: their modern lines are printed, and an error says so.
+// Records of an older syntap have no segments: their modern lines are printed, and an error says
+// so.
 func TestClassicOfOldRecords(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "old.json")

@@ -68,7 +68,7 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 			return true, fmt.Errorf("line %d is longer than %d bytes", line, blockSize)
 		}
 		rest = b[end:]
-		atEnd := err == io.EOF || err == io.ErrUnexpectedEOF && read > 0 // of ReadFull, not of a file that was cut short
+		atEnd := err == io.EOF || err == io.ErrUnexpectedEOF && read > 0 // of ReadFull, not of gzip
 		if atEnd && len(rest) > 0 && len(b) < cap(b) && !begins(rest) {
 			b, end = append(b, '\n'), len(b)+1
 		}
@@ -99,7 +99,7 @@ func spread(r *bufio.Reader) bool {
 }
 
 // unspread has each JSON value of a file in one line, with as many empty ones behind it as it had
-// more: lines keep their numbers. What follows a mistake stands there as it is.
+// more: lines keep their numbers. The rest behind a mistake stays as it is.
 type unspread struct {
 	in      *json.Decoder
 	lines   counter

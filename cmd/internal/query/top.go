@@ -12,7 +12,7 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// TopKeys are the names of what Query.Top can count.
+// TopKeys are the keys that Query.Top can count.
 func TopKeys() []string { return []string{"src", "dst", "port", "process", "outcome"} }
 
 // topMembers are the members of a record that the names of TopKeys stand for.

@@ -23,8 +23,8 @@ func (d *Digest) Parse(s string) bool {
 	return err == nil
 }
 
-// Chain links each record of a log to the one before it: prev is the hash of the record before, hash
-// the digest of the record's own bytes up to the comma before that member.
+// Chain links each record of a log to the one before it: prev is the hash of the record before,
+// hash the digest of the record's own bytes up to the comma before that member.
 type Chain struct {
 	Last  Digest // of the last record; zero = the chain begins
 	Keyed bool
@@ -66,8 +66,8 @@ type Link struct {
 	Prev, Hash Digest
 }
 
-// LinkOf returns the link of a record, without its end of line; ok is false for a record that is not
-// part of a chain.
+// LinkOf returns the link of a record, without its end of line; ok is false for a record that is
+// not part of a chain.
 func LinkOf(line []byte) (l Link, ok bool) {
 	rest, ok := bytes.CutSuffix(line, []byte(`"}`))
 	if !ok {

@@ -31,10 +31,10 @@
 //	ttl     or hop limit
 //	hdr     IP and TCP header in hex, at most the first 512 bytes
 //
-// Of what only a capture has, four more say: wire, the bytes of the packet where that is not the
-// length in its IP header; ethertype, where it does not fit the IP version; vlans, the tags;
-// prefix, what tcpdump writes for the link layer in its classic and its modern notation. Where a TCP
-// header lies behind the bytes that are kept, flags, seq, win and opts are absent.
+// Four more are for packets of captures: wire, the bytes of the packet where that is not the length
+// in its IP header; ethertype, where it does not fit the IP version; vlans, the tags; prefix, the
+// text of tcpdump for the link layer in its classic and its modern notation. Where a TCP header
+// lies behind the bytes that are kept, flags, seq, win and opts are absent.
 //
 // # Reading
 //

@@ -34,7 +34,8 @@ func InOrder(files []string) ([]string, error) {
 		}
 		first[file] = seq
 	}
-	return slices.SortedStableFunc(slices.Values(files), func(a, b string) int { return cmp.Compare(first[a], first[b]) }), nil
+	byFirst := func(a, b string) int { return cmp.Compare(first[a], first[b]) }
+	return slices.SortedStableFunc(slices.Values(files), byFirst), nil
 }
 
 // FirstSeq returns the number of the first record of a file, 0 where there is none. It reads
@@ -48,7 +49,7 @@ func FirstSeq(file string) (uint64, error) {
 		return 0, err
 	}
 	defer r.Close()
-	line, _ := bufio.NewReaderSize(r, MaxLine).ReadSlice('\n') // what is wrong with it comes later
+	line, _ := bufio.NewReaderSize(r, MaxLine).ReadSlice('\n') // its errors are found when the file is read
 	seq, _ := SeqOf(line)
 	return seq, nil
 }

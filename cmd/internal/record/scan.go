@@ -120,11 +120,11 @@ func (l *Line) object(s *scanner, b []byte, last Member) (end int) {
 	})
 }
 
-// Raw returns the value of a member as it stands in the line, a string with its quotes; nil if there
-// is none.
+// Raw returns the value of a member as it stands in the line, a string with its quotes; nil if
+// there is none.
 func (l *Line) Raw(m Member) []byte { return l.values[m] }
 
-// Get is Raw for strings: it returns what stands between the quotes, which Unquote turns into text.
+// Get is Raw for strings: it returns the bytes between the quotes, which Unquote turns into text.
 func (l *Line) Get(m Member) []byte { return unquoted(l.values[m]) }
 
 func unquoted(value []byte) []byte {

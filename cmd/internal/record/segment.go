@@ -10,8 +10,7 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Segment is one segment of a handshake as data. The package's documentation says what its members
-// hold.
+// Segment is one segment of a handshake as data. The package's documentation describes its members.
 type Segment struct {
 	At        int64    `json:"at_us"`
 	Dir       string   `json:"dir"`
@@ -124,7 +123,7 @@ func (o *object) options(b []byte) {
 	o.raw(`]`)
 }
 
-// packet writes what AppendText needs.
+// packet writes the members that AppendText needs.
 func (o *object) packet(p *tcpdump.Packet) {
 	o.b = append(hex.AppendEncode(append(o.b, `,"hdr":"`...), p.Data), '"')
 	if p.Length != ipLength(p.Data) {
@@ -212,8 +211,8 @@ func AppendText(dst, segments []byte, d tcpdump.Dialect) (text []byte, ok bool) 
 	return text, true
 }
 
-// packetOf returns the packet of a segment's JSON, with its bytes behind dst. It decodes the members
-// that nearly all have; encoding/json takes twenty times as long.
+// packetOf returns the packet of a segment's JSON, with its bytes behind dst. It decodes the
+// members that nearly all have; encoding/json takes twenty times as long.
 func packetOf(dst, segment []byte) (p tcpdump.Packet, ok bool) {
 	rare := false
 	membersOf(segment, func(key, value []byte) bool {

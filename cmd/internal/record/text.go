@@ -39,8 +39,8 @@ func (o *object) addrPort(key string, a netip.AddrPort) {
 	}
 }
 
-// AppendString appends s as a JSON string of printable ASCII: everything else is escaped, so that no
-// value can break a line or control a terminal.
+// AppendString appends s as a JSON string of printable ASCII: everything else is escaped, so that
+// no value can break a line or control a terminal.
 func AppendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	for len(s) > 0 {

@@ -2,7 +2,7 @@ package record
 
 import "time"
 
-// Header is what all records begin with.
+// Header has the first members of each record.
 type Header struct {
 	Time  time.Time `json:"time"`
 	Level string    `json:"level"`
@@ -10,7 +10,7 @@ type Header struct {
 	Seq   uint64    `json:"seq"` // gap-free within one log
 }
 
-// Trailer is what records of a chained log end with.
+// Trailer has the last members of a record in a chained log.
 type Trailer struct {
 	Prev string `json:"prev,omitempty"` // hash of the record before
 	Hash string `json:"hash,omitempty"` // of this record up to the comma before the member
@@ -52,7 +52,7 @@ type Handshake struct {
 	Trailer
 }
 
-// Offer is what one side has announced in its SYN or SYN-ACK.
+// Offer is the announcement of one side in its SYN or SYN-ACK.
 type Offer struct {
 	Win    uint16  `json:"win"`
 	MSS    *uint16 `json:"mss,omitempty"`
@@ -82,7 +82,8 @@ type Upstream struct {
 	Error  string `json:"error,omitempty"` // errno name such as ECONNREFUSED
 }
 
-// Flow is the record of a connection that is over. Its handshake has the same addresses and numbers.
+// Flow is the record of a connection that is over. Its handshake has the same addresses and
+// numbers.
 type Flow struct {
 	Header
 	Tuple
@@ -143,7 +144,7 @@ type Counts struct {
 	Gap       uint64 `json:"gap"`
 }
 
-// Frames is what became of the frames that came out of the TUN.
+// Frames counts the frames that came out of the TUN.
 type Frames struct {
 	Read      uint64 `json:"read"`
 	Accounted uint64 `json:"accounted"` // handed on, or dropped and counted

@@ -134,7 +134,8 @@ func (h *row) facts(kind string, win *uint16) string {
 	for _, w := range h.Rewrites {
 		if w.Packet == packet {
 			rewritten[w.What] = true
-			facts = append(facts, changed.Render(fmt.Sprintf("%s %s → %s, rule %d", strings.ToUpper(w.What), w.From, w.To, w.Rule)))
+			text := fmt.Sprintf("%s %s → %s, rule %d", strings.ToUpper(w.What), w.From, w.To, w.Rule)
+			facts = append(facts, changed.Render(text))
 		}
 	}
 	if o == nil {

@@ -3,11 +3,11 @@
 //
 // # Theory of operation
 //
-//	/api/events ──▶ feed ◀── follow, one goroutine     feed holds what has come, bounded
+//	/api/events ──▶ feed ◀── follow, one goroutine     feed holds new records, bounded
 //	/api/status ──▶  │                                  since the model last looked
 //	                 ▼
 //	               model ── every 250 ms ──▶ screen     bubbletea's loop; list.go and detail.go draw
 //
-// The list is drawn a few times a second however many handshakes come. It stands still while
-// somebody has paused it, or has moved away from the newest row.
+// The list is drawn a few times a second however many handshakes come. It stands still while the
+// user has paused it, or has moved away from the newest row.
 package top

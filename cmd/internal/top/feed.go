@@ -12,7 +12,7 @@ import (
 // kept is how many records are held.
 const kept = 5000
 
-// feed is what has come from the router since the model last took it.
+// feed holds the records and the status that have come since the model last took them.
 type feed struct {
 	mu      sync.Mutex // guards all below
 	records []*row     // the oldest first
@@ -21,18 +21,18 @@ type feed struct {
 	err     error // of the connection; nil = it stands
 }
 
-// news is what a feed hands to the model.
-type news struct {
+// update is the content of a feed.
+type update struct {
 	records []*row
 	lost    uint64
 	status  web.Status
 	err     error
 }
 
-func (f *feed) take() news {
+func (f *feed) take() update {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := news{f.records, f.lost, f.status, f.err}
+	n := update{f.records, f.lost, f.status, f.err}
 	f.records, f.lost = nil, 0
 	return n
 }
@@ -47,7 +47,7 @@ func (f *feed) set(update func()) {
 func (f *feed) event(kind string, data []byte) (seq uint64, ok bool) {
 	if kind == "lost" {
 		var missing struct{ Lost uint64 }
-		_ = json.Unmarshal(data, &missing) // what cannot be read is not counted
+		_ = json.Unmarshal(data, &missing) // a malformed number is not counted
 		f.set(func() { f.lost += missing.Lost })
 		return 0, false
 	}

@@ -13,7 +13,7 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// handshake is a record as the list and the detail show it.
+// row is a record as the list and the detail show it.
 type row struct{ record.Handshake }
 
 func parse(data []byte) (*row, error) {
@@ -25,8 +25,8 @@ func parse(data []byte) (*row, error) {
 	return h, nil
 }
 
-// clean makes all texts printable: a process chooses its name, and another program may answer instead
-// of the router.
+// clean makes all texts printable: a process chooses its name, and another program may answer
+// instead of the router.
 func (h *row) clean() {
 	texts := []*string{&h.Outcome, &h.AbortedBy, &h.Src, &h.Dst, &h.Process, &h.CommunityID}
 	for i := range h.Lines {
@@ -62,7 +62,7 @@ func (h *row) owner() string {
 func (h *row) client() string { return net.JoinHostPort(h.Src, strconv.Itoa(int(h.SPort))) }
 func (h *row) server() string { return net.JoinHostPort(h.Dst, strconv.Itoa(int(h.DPort))) }
 
-// mss returns what client and server have announced.
+// mss returns the MSS of client and server, as announced.
 func (h *row) mss() string {
 	of := func(o *record.Offer) string {
 		if o == nil || o.MSS == nil {
@@ -73,7 +73,7 @@ func (h *row) mss() string {
 	return of(h.Client) + "/" + of(h.Server)
 }
 
-// note says what is special about the handshake.
+// note lists the peculiarities of the handshake.
 func (h *row) note() string {
 	var notes []string
 	if h.Upstream != nil && h.Upstream.Error != "" {
@@ -83,7 +83,8 @@ func (h *row) note() string {
 		notes = append(notes, "by "+h.AbortedBy)
 	}
 	for _, w := range h.Rewrites {
-		if note := fmt.Sprintf("%s %s→%s", w.What, w.From, w.To); !slices.Contains(notes, note) { // often the same both ways
+		note := fmt.Sprintf("%s %s→%s", w.What, w.From, w.To)
+		if !slices.Contains(notes, note) { // often the same both ways
 			notes = append(notes, note)
 		}
 	}

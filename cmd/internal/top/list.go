@@ -56,7 +56,8 @@ func (m *model) View() tea.View {
 		lines = append(lines, "")
 		lines = append(lines, m.open.detail(m.width)...)
 	} else {
-		lines = append(lines, faint.Render(fit(m.columns("TIME", "OUTCOME", "CLIENT", "SERVER", "SYN-ACK", "ACK", "MSS", "NOTE"), m.width)))
+		titles := m.columns("TIME", "OUTCOME", "CLIENT", "SERVER", "SYN-ACK", "ACK", "MSS", "NOTE")
+		lines = append(lines, faint.Render(fit(titles, m.width)))
 		lines = append(lines, m.list()...)
 	}
 	lines = lines[:min(len(lines), m.height-2)]
@@ -99,12 +100,14 @@ func (m *model) list() (lines []string) {
 	}
 	for i := m.first; i < min(len(m.matching), m.first+m.rows()); i++ {
 		r := m.matching[i]
-		line := fit(m.columns(clock(r.Time), word(r.Outcome), r.client(), r.server(), duration(r.SYNACK), duration(r.ACK), r.mss(), r.note()), m.width)
+		outcome := word(r.Outcome)
+		line := fit(m.columns(clock(r.Time), outcome, r.client(), r.server(),
+			duration(r.SYNACK), duration(r.ACK), r.mss(), r.note()), m.width)
 		if i == m.cursor {
 			lines = append(lines, selected.Render(line))
 			continue
 		}
-		lines = append(lines, strings.Replace(line, word(r.Outcome), outcomeStyle(r.Outcome).Render(word(r.Outcome)), 1))
+		lines = append(lines, strings.Replace(line, outcome, outcomeStyle(r.Outcome).Render(outcome), 1))
 	}
 	return lines
 }
@@ -112,7 +115,7 @@ func (m *model) list() (lines []string) {
 // columns lays out one line of the list. On a narrow screen the client has no place; all but the
 // note fit 80 columns.
 func (m *model) columns(time, outcome, client, server, synack, ack, mss, note string) string {
-	const others = 74 + 30 // what the other columns take, the note among them
+	const others = 74 + 30 // width of the other columns, the note among them
 	address := max(22, min((m.width-others)/2, len("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")))
 	line := fmt.Sprintf("%-12s  %-11s  ", time, outcome)
 	if m.width >= 110 {

@@ -12,7 +12,7 @@ import (
 	"syntap/cmd/internal/web"
 )
 
-// redraw is how often the screen follows what has come.
+// redraw is the interval between updates of the screen.
 const redraw = 250 * time.Millisecond
 
 // Run shows the router that client asks, until the user quits or ctx ends.
@@ -71,7 +71,7 @@ func (m *model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = message.Width, message.Height
 	case tick:
-		m.takeNews()
+		m.update()
 		return m, nextTick()
 	case tea.KeyPressMsg:
 		return m, m.key(message)
@@ -79,7 +79,7 @@ func (m *model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-func (m *model) takeNews() {
+func (m *model) update() {
 	n := m.feed.take()
 	m.status, m.err, m.lost = n.status, n.err, m.lost+n.lost
 	const weight = 0.1
@@ -90,7 +90,7 @@ func (m *model) takeNews() {
 	}
 }
 
-// catchUp takes into the list what has come.
+// catchUp takes the waiting records into the list.
 func (m *model) catchUp() {
 	if len(m.waiting) == 0 {
 		return
@@ -120,7 +120,7 @@ func (m *model) move(rows int) {
 	m.first = max(0, min(m.first, m.cursor), m.cursor-m.rows()+1)
 }
 
-// key does what a key stands for.
+// key handles a key.
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	if k.String() == "ctrl+c" {
 		return tea.Quit

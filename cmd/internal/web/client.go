@@ -19,7 +19,7 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// What a client takes of an answer, in bytes: it may come from another program than it seems.
+// Limits of an answer in bytes: it may come from another program than it seems.
 const (
 	maxStatus        = 1 << 20
 	maxEvent         = 64 << 10 // a line of /api/events
@@ -41,7 +41,8 @@ func NewClient(address string) (*Client, error) {
 	if network == "tcp" {
 		a, err := netip.ParseAddrPort(addr)
 		if err != nil {
-			return nil, hint.Usage(fmt.Errorf("%q is no address to ask", address), "write it as http.listen has it: 127.0.0.1:9153 or unix:/run/syntap/http.sock")
+			return nil, hint.Usage(fmt.Errorf("%q is no address to ask", address),
+				"write it as http.listen has it: 127.0.0.1:9153 or unix:/run/syntap/http.sock")
 		}
 		switch a.Addr() { // listening everywhere includes the loopback
 		case netip.IPv4Unspecified():
@@ -64,7 +65,7 @@ func NewClient(address string) (*Client, error) {
 			return conn, nil
 		},
 		MaxResponseHeaderBytes: maxAnswerHeader,
-		DisableCompression:     true, // which would not be bounded by what comes
+		DisableCompression:     true, // its output would not be bounded by its input
 	}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
@@ -99,7 +100,8 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		err = fmt.Errorf("ask %s: %w", c.address, errors.Unwrap(err)) // without the URL
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
-			return nil, hint.Fail(err, `start "syntap run" with this http.listen in its config, or name the address of a running one with --at`)
+			return nil, hint.Fail(err,
+				`start "syntap run" with this http.listen in its config, or name the address of a running one with --at`)
 		}
 		return nil, err
 	}
@@ -111,7 +113,7 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// Status returns what the router tells of itself.
+// Status returns the state of the router.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
 	body, err := c.get(ctx, "/api/status")

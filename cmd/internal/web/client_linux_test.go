@@ -15,7 +15,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// impostor serves what somebody else than syntap may say, and returns its address.
+// impostor serves answers of another program than syntap, and returns its address.
 func impostor(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -6,7 +6,7 @@ import (
 )
 
 // crowd bounds how many are in a place at a time, and how many of one peer. Where it is full, the
-// oldest of the peer that has the most makes room: whoever floods it pushes out none but himself.
+// oldest of the peer that has the most makes room: a peer that floods it pushes out only its own.
 type crowd struct {
 	max, maxOfPeer int
 

@@ -26,7 +26,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	m := &member{v.peer, func() { _ = v.Close() }}
 	if !s.subscribers.join(m) {
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("%d subscribers are served at most, %d of one peer", maxSubscribers, maxSubscribersOfPeer), http.StatusServiceUnavailable)
+		full := fmt.Sprintf("%d subscribers are served at most, %d of one peer", maxSubscribers, maxSubscribersOfPeer)
+		http.Error(w, full, http.StatusServiceUnavailable)
 		return
 	}
 	defer s.subscribers.leave(m)
@@ -107,8 +108,7 @@ func (s *subscriber) resume(r *http.Request) error {
 	return nil
 }
 
-// next makes the next batch of what has come since the last one, and has what is too long for one
-// sent.
+// next makes a batch of the records since the last one, and sends it when it is full.
 func (s *subscriber) next(send func() error) error {
 	first, n := s.recent.after(s.last, s.records)
 	if n == 0 {

@@ -27,10 +27,11 @@ func guard(routes map[string]http.Handler) http.Handler {
 		switch {
 		case r.ContentLength != 0: // -1 = chunked
 			h.Set("Connection", "close")
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // nobody waits for it
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // no body is read
 			http.Error(w, "a request must have no body", http.StatusBadRequest)
 		case !hostAllowed(r.Host, local):
-			http.Error(w, fmt.Sprintf("the Host of the request must be the address it goes to, %s, or localhost", local), http.StatusForbidden)
+			text := fmt.Sprintf("the Host of the request must be the address it goes to, %s, or localhost", local)
+			http.Error(w, text, http.StatusForbidden)
 		case foreign(r):
 			http.Error(w, "another site has made this request", http.StatusForbidden)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -45,7 +46,7 @@ func guard(routes map[string]http.Handler) http.Handler {
 }
 
 // hostAllowed reports whether a Host header names the address that its request has come to. The
-// literal address does, and localhost where that stays on this machine; a name could be anybody's,
+// literal address does, and localhost where that stays on this machine; a name could be any site's,
 // and the port may be that of a forwarding, as of ssh -L.
 func hostAllowed(host string, local net.Addr) bool {
 	u := url.URL{Host: host}
@@ -59,7 +60,7 @@ func hostAllowed(host string, local net.Addr) bool {
 }
 
 // foreign reports whether a browser says that another site has made the request. Following a link
-// is no matter: what the browser shows then, the other site cannot read.
+// is no matter: the other site cannot read the answer that the browser shows.
 func foreign(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") != "navigate" {

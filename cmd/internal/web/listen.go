@@ -28,7 +28,8 @@ func listen(address string) (net.Listener, error) {
 	l, err := net.Listen(network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err), "stop the program that has it, or set another http.listen")
+		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err),
+			"stop the program that has it, or set another http.listen")
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

@@ -5,14 +5,14 @@ import (
 	"net/http"
 )
 
-// pageFiles is the live page: what a browser runs as it stands, without a build step.
+// pageFiles is the live page. A browser runs it as it stands, without a build step.
 //
 //go:embed page
 var pageFiles embed.FS
 
 // addPage adds the files of the live page to routes, below /page/, and the page itself as "/".
 func addPage(routes map[string]http.Handler) {
-	files, _ := pageFiles.ReadDir("page") // what is embedded can be read
+	files, _ := pageFiles.ReadDir("page") // an embedded folder can be read
 	for _, file := range files {
 		path := "page/" + file.Name()
 		routes["/"+path] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,8 @@ import (
 // Report returns the status for people, one line for each kind of thing.
 func (s Status) Report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "syntap %s, process %d, up %v, TUN %s\n", terminal.Clean(s.Version), s.PID, s.Up(), terminal.Clean(s.Interface))
+	fmt.Fprintf(&b, "syntap %s, process %d, up %v, TUN %s\n",
+		terminal.Clean(s.Version), s.PID, s.Up(), terminal.Clean(s.Interface))
 	line := func(name, text string) {
 		fmt.Fprintf(&b, "  %-11s %s\n", name, terminal.Clean(text))
 	}
@@ -31,7 +32,8 @@ func (s Status) Report() string {
 		}
 	}
 	line("handshakes", cmp.Or(strings.Join(outcomes, ", "), "none"))
-	line("flows", fmt.Sprintf("tcp %d, udp %d, icmp %d; %d half open", s.Flows["tcp"], s.Flows["udp"], s.Flows["icmp"], s.HalfOpen))
+	line("flows", fmt.Sprintf("tcp %d, udp %d, icmp %d; %d half open",
+		s.Flows["tcp"], s.Flows["udp"], s.Flows["icmp"], s.HalfOpen))
 	line("memory", s.Memory.String())
 	line("outbound", s.Outbound.String())
 	line("inbound", s.Inbound.String())
@@ -82,7 +84,7 @@ func (m Memory) String() string {
 	return fmt.Sprintf("%.1f MiB held, %.1f MiB reserved, limit %.0f MiB", mib(m.Held), mib(m.Reserved), mib(m.Limit))
 }
 
-// counted lists what is not zero, the most frequent first.
+// counted lists the counters that are not zero, the largest first.
 func counted(counts map[string]uint64) string {
 	words := slices.Sorted(maps.Keys(counts))
 	slices.SortStableFunc(words, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })

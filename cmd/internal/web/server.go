@@ -38,7 +38,7 @@ type Options struct {
 	Interface string // of the TUN
 }
 
-// Server is the listener of a router with what it has to tell.
+// Server serves the records and counters of a router.
 type Server struct {
 	o        Options
 	listener *visitors
@@ -94,11 +94,11 @@ func (s *Server) Record(r *handshake.Record) {
 	s.recent.add(r)
 }
 
-// Run answers requests until ctx ends; counters is asked whenever somebody wants to know.
+// Run answers requests until ctx ends; counters is called for each request that needs it.
 func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 	s.counters = counters
 	s.running.Store(true)
-	silent := log.New(io.Discard, "", 0) // what peers do wrong is not worth a line each
+	silent := log.New(io.Discard, "", 0) // errors of peers are not worth a line each
 	server := &http.Server{
 		Handler:           guard(s.routes()),
 		ReadHeaderTimeout: readTimeout,
@@ -121,7 +121,7 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if server.Shutdown(stopping) != nil {
-		_ = server.Close() // whoever is still reading has had a second
+		_ = server.Close() // a peer that is still reading has had a second
 	}
 	<-served
 	return nil

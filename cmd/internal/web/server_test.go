@@ -252,7 +252,7 @@ func TestEvents(t *testing.T) {
 }
 
 // TestSubscribers counts them, and drops one that does not read. A Unix socket holds less than one
-// batch of events: TCP takes megabytes for each before it has anybody wait.
+// batch of events: TCP takes megabytes for each before a write waits.
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "http.sock")
@@ -294,10 +294,10 @@ func TestAlwaysAnswers(t *testing.T) {
 	}
 	const complete = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for name, request := range map[string]string{
-		"half requests":           "GET /healthz HTTP/1.1\r\nHost: loc",
-		"answers that nobody has": "GET /api/handshakes?limit=2048" + complete,
-		"subscribers":             "GET /api/events?after=0" + complete,
-		"kept connections":        "GET /metrics" + complete,
+		"half requests":             "GET /healthz HTTP/1.1\r\nHost: loc",
+		"answers that are not read": "GET /api/handshakes?limit=2048" + complete,
+		"subscribers":               "GET /api/events?after=0" + complete,
+		"kept connections":          "GET /metrics" + complete,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 2 * maxConnections {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Status is what a running router tells of itself; /api/status has it as JSON.
+// Status is the state of a running router; /api/status has it as JSON.
 type Status struct {
 	Version   string    `json:"version"`
 	PID       int       `json:"pid"`
@@ -17,8 +17,8 @@ type Status struct {
 	Counters
 }
 
-// Counters is what a router has counted since its start, and holds now. Maps have a key for each
-// word there is, counted or not.
+// Counters are the totals of a router since its start, and its present state. Maps have a key for
+// each word there is, counted or not.
 type Counters struct {
 	Handshakes    map[string]uint64 `json:"handshakes"`     // by outcome
 	Drops         map[string]uint64 `json:"drops"`          // frames not carried, by reason
@@ -37,10 +37,10 @@ type Counters struct {
 	Owners        *Owners           `json:"owners,omitempty"`
 }
 
-// Memory is what connections hold together, in bytes.
+// Memory is the memory of all connections together, in bytes.
 type Memory struct {
 	Held     int64 `json:"held"`     // in the program and in the kernel's sockets
-	Reserved int64 `json:"reserved"` // for what they hold and may come to hold; a new one fits below the limit, or waits
+	Reserved int64 `json:"reserved"` // for held memory and its possible growth; a new connection fits below the limit, or waits
 	Limit    int64 `json:"limit"`    // limits.memory
 }
 
@@ -60,7 +60,7 @@ type Rule struct {
 	Hits uint64 `json:"hits"`
 }
 
-// Traffic counts what crosses the TUN in one direction.
+// Traffic counts frames on the TUN in one direction.
 type Traffic struct {
 	Frames uint64 `json:"frames"`
 	Bytes  uint64 `json:"bytes"`

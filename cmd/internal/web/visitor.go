@@ -22,7 +22,7 @@ func (v *visitor) Close() error {
 }
 
 // visitors is a listener that never has a peer wait because of others: it accepts all, and closes
-// the oldest connections of who has too many.
+// the oldest connections of a peer that has too many.
 type visitors struct {
 	net.Listener
 	crowd *crowd
@@ -39,8 +39,8 @@ func (l *visitors) Accept() (net.Conn, error) {
 	return &visitor{Conn: conn, peer: m.peer, leave: sync.OnceFunc(func() { l.crowd.leave(m) })}, nil
 }
 
-// peerOf names whom a connection is from: a user, where it comes by a Unix socket, or an address;
-// of IPv6 a network of 64 bits, which is what one host has.
+// peerOf names the peer of a connection: a user, where it comes by a Unix socket, or an address;
+// of IPv6 a network of 64 bits, the least that one host has.
 func peerOf(conn net.Conn) string {
 	if unix, ok := conn.(*net.UnixConn); ok {
 		return peerUser(unix)

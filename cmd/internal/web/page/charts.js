@@ -1,4 +1,4 @@
-// The charts. Each says in a sentence what it shows; the drawing is for the eye only.
+// The charts. Each has a sentence with its content; the drawing is for the eye only.
 
 import { count, duration, element, outcome, outcomes, several, svg } from './format.js';
 import { perDecade } from './store.js';
@@ -95,7 +95,7 @@ export class Charts {
     const figure = this.#figures.refused;
     const worst = [...this.#store.refused].sort((a, b) => b[1].n - a[1].n);
     const all = worst.reduce((n, [, entry]) => n + entry.n, 0);
-    say(figure, all === 0 ? 'nobody refused, unreachable or denied' : `${several(all, 'attempt')}, ${several(worst.length, 'destination')}`);
+    say(figure, all === 0 ? 'none refused, unreachable or denied' : `${several(all, 'attempt')}, ${several(worst.length, 'destination')}`);
     const rows = worst.slice(0, bars).map(([destination, entry]) => {
       const button = element('button', 'name address', destination);
       button.type = 'button';
@@ -135,7 +135,7 @@ function label(x, text, anchor) {
   return e;
 }
 
-// scale says what the highest bar stands for.
+// scale labels the highest bar.
 function scale(text) {
   const e = svg('text', { x: 0, y: 7 });
   e.textContent = text;

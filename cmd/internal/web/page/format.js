@@ -13,7 +13,7 @@ export const several = (n, name) => `${count(n)} ${name}${n === 1 ? '' : 's'}`;
 // outcome writes an outcome's word.
 export const outcome = (word) => word.replace('_', ' ');
 
-// duration writes microseconds with three digits that count; undefined is a time that nobody knows.
+// duration writes microseconds with three significant digits; undefined is an unknown time.
 export function duration(us) {
   if (us === undefined) return '–';
   if (us < 1000) return `${us} µs`;

@@ -1,4 +1,5 @@
-// One handshake in full: the ladder of its segments, what is known besides, and its lines as tcpdump prints them.
+// One handshake in full: the ladder of its segments, further facts, and its lines as
+// tcpdump prints them.
 
 import { clock, duration, element, endpoint, outcome, svg } from './format.js';
 
@@ -70,7 +71,7 @@ function arrow(right) {
   return element('div', 'arrow', element('span', 'hidden', right ? 'to the server' : 'to the client'), drawing);
 }
 
-// factsOf lists what a segment says besides its numbers.
+// factsOf lists the facts of a segment besides its numbers.
 function factsOf(record, segment, kind) {
   const facts = [];
   if (segment.win !== undefined) facts.push([`win ${segment.win}`]);
@@ -93,7 +94,7 @@ function factsOf(record, segment, kind) {
   return facts;
 }
 
-// endings say how attempts end that no segment ends.
+// endings explain the outcomes that no segment shows.
 const endings = {
   unreachable: 'ICMP: unreachable',
   denied: 'ICMP: administratively prohibited, by policy',
@@ -109,7 +110,7 @@ function end(record) {
   return element('li', 'end', element('span', `outcome ${record.outcome}`, text));
 }
 
-// facts lists what is known besides the segments.
+// facts lists the facts of a handshake besides its segments.
 function facts(record) {
   const list = element('dl', 'known');
   const add = (name, value, className = '') => {

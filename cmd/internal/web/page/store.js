@@ -1,4 +1,4 @@
-// What the page knows: the last records, and figures of all it has seen.
+// The data of the page: the last records, and figures of all records it has seen.
 
 import { endpoint } from './format.js';
 

@@ -1,4 +1,4 @@
-// The connection to the router: what it has recorded before the page, then what it records now.
+// The connection to the router: first its recent records, then the new ones.
 
 // Stream feeds a store, and tells onState how the connection is: "waiting", "live" or "broken", and in words.
 export class Stream {

@@ -50,7 +50,8 @@ export class Table {
     this.#announce(`${count(this.#matching.length)} match`);
   }
 
-  // update takes in new records. While somebody points at a row, or has paused, the rows stay unless they must change.
+  // update takes in new records. While the pointer or the keyboard is in the rows, or the user has paused,
+  // they stay unless they must change.
   update(must = false) {
     const held = (this.#paused || this.#pointed) && !must;
     if (!held && this.#seen < this.#store.added) {
@@ -124,7 +125,7 @@ export class Table {
     if (this.#count.textContent !== text) this.#count.textContent = text;
   }
 
-  // announce tells a screen reader what somebody has done. The count changes too often to be read out.
+  // announce tells a screen reader the effect of a key or a click. The count changes too often to be read out.
   #announce(text) {
     document.querySelector('#announcement').textContent = text;
   }
@@ -164,7 +165,7 @@ export class Table {
   }
 }
 
-// note says what is special about a record.
+// note lists the peculiarities of a handshake.
 function note(record) {
   const notes = [];
   if (record.upstream?.error) notes.push(record.upstream.error);
