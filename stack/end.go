@@ -11,7 +11,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
 )
 
@@ -237,10 +236,11 @@ func (c *conn) close() {
 	s.endProbe(c)
 	c.phase.Store(closing)
 	s.mu.Unlock()
-	if !c.seen.has(serverReset) {
-		_ = dial.EndInOrder(c.fd) // fails only for what is no socket
+	if c.seen.has(serverReset) {
+		s.closeSocket(c.fd)
+	} else {
+		s.linger(c)
 	}
-	s.closeSocket(c.fd)
 	c.setRoom(c.inbound.smallBuffer()) // what netstack may still have to send
 	c.outbound.giveBufferBack()
 	if c.seen.has(clientReset) {

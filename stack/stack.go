@@ -25,12 +25,13 @@ type Stack struct {
 	dialer *dial.Dialer
 	stats  Stats
 
-	net    *netstack.Stack
-	poller *sched.Poller
-	sched  *sched.Scheduler
-	busy   *sched.BusyPoll
-	nat    *nat.NAT
-	memory memory
+	net       *netstack.Stack
+	poller    *sched.Poller
+	sched     *sched.Scheduler
+	busy      *sched.BusyPoll
+	nat       *nat.NAT
+	memory    memory
+	lingering lingering
 
 	descriptors descriptors
 	paths       *clientPaths
@@ -133,6 +134,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.Close())
 	s.sched.Close()
 	serving.Wait()
+	s.lingering.sweep(&s.memory, true)
 	s.o.Host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil

@@ -25,6 +25,7 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-ticker.C:
+			s.lingering.sweep(&s.memory, false)
 			switch {
 			case s.memory.scarce():
 				s.sweep(1)

@@ -106,6 +106,9 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 // EndInOrder has the end of a TCP socket be a FIN, behind all that has been written.
 func EndInOrder(fd int) error { return linger(fd, false) }
 
+// EndByReset has the end of a TCP socket be a RST again.
+func EndByReset(fd int) error { return linger(fd, true) }
+
 // linger has close discard unsent bytes and send a RST (RFC 9293 §3.10.5), or not.
 func linger(fd int, reset bool) error {
 	l := unix.Linger{}
