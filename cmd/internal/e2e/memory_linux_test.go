@@ -154,18 +154,23 @@ func TestMemoryPerSource(t *testing.T) {
 }
 
 // dialFrom connects from one of the addresses of a namespace.
-func dialFrom(t *testing.T, ns *tuntest.Namespace, from, address string) (conn net.Conn) {
+func dialFrom(t *testing.T, ns *tuntest.Namespace, from, address string) net.Conn {
 	t.Helper()
-	ctx, cancel := timeout()
-	defer cancel()
-	err := ns.Do(func() (err error) {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		conn, err = dialer.DialContext(ctx, "tcp", address)
-		return err
-	})
+	conn, err := connectFrom(ns, from, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+func connectFrom(ns *tuntest.Namespace, from, address string) (conn net.Conn, err error) {
+	ctx, cancel := timeout()
+	defer cancel()
+	err = ns.Do(func() (err error) {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+		return err
+	})
+	return conn, err
 }
