@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/record"
 	"syntap/tap"
 	"syntap/tap/capture"
 	"syntap/tap/handshake"
@@ -219,7 +220,7 @@ func (p *player) play(r *capture.Reader) error {
 
 func (p *player) record(r *handshake.Record) {
 	for _, s := range p.judged {
-		p.note(s.Record(r))
+		p.note(s.Record(&record.Attributed{Record: r}))
 	}
 }
 

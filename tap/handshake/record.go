@@ -58,14 +58,6 @@ type Record struct {
 	Segments []Segment // of the handshake, in the order seen, as they stand on the TUN
 	Rewrites []Rewrite
 	Upstream *flow.Upstream // of a live link
-	Owner    *Owner         // for the receiver of the record to fill in; nil if unknown
-}
-
-// Owner is the process of a client on this host.
-type Owner struct {
-	UID     uint32
-	PID     int    // 0 if unknown
-	Process string // its name; empty if unknown
 }
 
 // Key returns the key of the handshake.

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
@@ -21,8 +22,8 @@ import (
 // client that has its answer may close its socket, or end.
 type attribution struct {
 	finder *owner.Finder
-	local  func(netip.Addr) bool   // whose processes are to be found
-	next   func(*handshake.Record) // takes records that are complete
+	local  func(netip.Addr) bool    // whose processes are to be found
+	next   func(*record.Attributed) // takes records that are complete
 
 	mu sync.Mutex // guards all below
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
@@ -32,9 +33,9 @@ type attribution struct {
 
 // attributed is an attempt of a local client.
 type attributed struct {
-	owner     *handshake.Owner // nil = unknown
-	searching bool             // for its process
-	waiting   []func()         // to be called when that is over
+	owner     *record.Owner // nil = unknown
+	searching bool          // for its process
+	waiting   []func()      // to be called when that is over
 }
 
 // maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far
@@ -42,7 +43,7 @@ type attributed struct {
 const maxAttempts = 8192
 
 // newAttribution returns one that passes records on to next. Close ends it.
-func newAttribution(local func(netip.Addr) bool, next func(*handshake.Record)) (*attribution, error) {
+func newAttribution(local func(netip.Addr) bool, next func(*record.Attributed)) (*attribution, error) {
 	finder, err := owner.NewFinder()
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	a.attempts[k] = t
 	if socket, ok := a.finder.Socket(k.Client, k.Server); ok {
 		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
-		t.owner, t.searching = &handshake.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
+		t.owner, t.searching = &record.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
 	}
 	return t
 }
@@ -134,10 +135,11 @@ func (a *attribution) record(r *handshake.Record) {
 
 // pass passes a record on with its owner; t is nil where none was looked for.
 func (a *attribution) pass(r *handshake.Record, t *attributed) {
+	attributed := record.Attributed{Record: r}
 	if t != nil {
-		r.Owner = t.owner
+		attributed.Owner = t.owner
 	}
-	a.next(r)
+	a.next(&attributed)
 }
 
 // isSYN reports whether a segment is a SYN without ACK.
@@ -162,7 +164,7 @@ func (a *attribution) status() *web.Owners {
 
 // attribute returns what has records name their owners, nil where they do not, and what status says
 // of it.
-func (r *Router) attribute(next func(*handshake.Record)) (*attribution, func() *web.Owners) {
+func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }
 	}

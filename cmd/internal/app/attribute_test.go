@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
@@ -63,9 +64,9 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 // client is answered. Others name none, and do not wait.
 func TestAttribution(t *testing.T) {
 	t.Parallel()
-	records := make(chan *handshake.Record, 1)
+	records := make(chan *record.Attributed, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
-	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *handshake.Record) { records <- r })
+	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
@@ -70,8 +71,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Host = &dial.HostAddrs{Mark: r.Mark}
 	}
 	defer r.Host.Close()
-	onRecord, onSegment := r.recorder(), r.Log.Segment
-	owners, ownersStatus := r.attribute(onRecord)
+	next, onSegment := r.recorder(), r.Log.Segment
+	onRecord := func(h *handshake.Record) { next(&record.Attributed{Record: h}) }
+	owners, ownersStatus := r.attribute(next)
 	if owners != nil {
 		defer func() { _ = owners.close() }()
 		onRecord = owners.record

@@ -15,7 +15,6 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
-	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tun"
 	"syntap/tun/route"
@@ -61,11 +60,11 @@ func queueDrops(name string) func() uint64 {
 }
 
 // recorder returns what takes finished records: nobody may change them any more.
-func (r *Router) recorder() func(*handshake.Record) {
+func (r *Router) recorder() func(*record.Attributed) {
 	if r.View == nil {
 		return r.Log.Record
 	}
-	return func(record *handshake.Record) {
+	return func(record *record.Attributed) {
 		r.Log.Record(record)
 		r.View.Record(record)
 	}

@@ -17,7 +17,7 @@ const EventKey = "event"
 // has it.
 type Event struct {
 	Seq     uint64             // number of the record; JSON sinks only
-	Record  *handshake.Record  // one attempt, when its verdict has fallen
+	Record  *record.Attributed // one attempt, when its verdict has fallen
 	Segment *handshake.Segment // one segment, as it passes; text sinks in packet order only
 	Flow    *flow.Flow         // a connection is over; JSON sinks only
 	Gap     *record.Gap        // records are missing here; JSON sinks only

@@ -75,7 +75,7 @@ func (f *pcapngFormat) append(dst []byte, e *Event) []byte {
 		return dst
 	}
 	f.b.Reset()
-	f.comment = appendComment(f.comment[:0], e.Record)
+	f.comment = appendComment(f.comment[:0], e.Record.Record)
 	comment := string(f.comment)
 	for _, s := range e.Record.Segments {
 		if f.w.WritePacket(s.Time, s.Packet.Data, s.Packet.Length, comment) != nil {

@@ -48,7 +48,7 @@ type Log struct {
 
 // item is a record, a segment or a gap on its way to a sink.
 type item struct {
-	record    *handshake.Record
+	record    *record.Attributed
 	segment   *handshake.Segment
 	gap       *loss
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
@@ -116,7 +116,7 @@ func (l *Log) frames() *record.Frames {
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the
 // record is lost, counted and announced.
-func (l *Log) Record(r *handshake.Record) {
+func (l *Log) Record(r *record.Attributed) {
 	l.records.Add(1)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -167,7 +167,7 @@ func (l *Log) NamesOwners() bool {
 }
 
 // passed reports that the record of an established connection is durable.
-func (l *Log) passed(r *handshake.Record) {
+func (l *Log) passed(r *record.Attributed) {
 	if f := l.written.Load(); f != nil && r.Outcome == handshake.Established {
 		(*f)(r.Key(), r.ServerISN)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap/capture"
 	"syntap/tap/handshake"
 )
@@ -49,7 +50,7 @@ func TestPCAPNGComments(t *testing.T) {
 	aborted := established(2, start)
 	aborted.Outcome, aborted.AbortedBy, aborted.ACKDelay = handshake.Aborted, handshake.Client, -1
 	// Two runs into one file.
-	for _, r := range []*handshake.Record{established(1, start), aborted} {
+	for _, r := range []*record.Attributed{established(1, start), aborted} {
 		s := open(t, config.Sink{Format: config.PCAPNG, Path: path}, Options{})
 		must(t, s.Record(r))
 		must(t, s.Close())

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 )
 
@@ -17,7 +18,7 @@ func TestQueue(t *testing.T) {
 	for round := range 200 {
 		for range rand.IntN(limit) {
 			waiting := int(in - out)
-			if ok := q.push(item{record: &handshake.Record{ClientISN: in}}); ok != (waiting < limit) {
+			if ok := q.push(item{record: &record.Attributed{Record: &handshake.Record{ClientISN: in}}}); ok != (waiting < limit) {
 				t.Fatalf("push with %d of %d waiting: %t", waiting, limit, ok)
 			} else if ok {
 				in++

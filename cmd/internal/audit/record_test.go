@@ -4,18 +4,23 @@ import (
 	"bytes"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/recordtest"
-	"syntap/tap/handshake"
 )
 
-// Records, and when they begin.
-var (
-	start       = recordtest.Start
-	established = recordtest.Handshake
-	refused     = recordtest.Refused
-)
+// start is when records begin.
+var start = recordtest.Start
+
+// established is the record of a handshake that has succeeded.
+func established(sport uint16, t time.Time) *record.Attributed {
+	return &record.Attributed{Record: recordtest.Handshake(sport, t)}
+}
+
+// refused is the record of one that has not.
+func refused() *record.Attributed { return &record.Attributed{Record: recordtest.Refused()} }
 
 // open opens a sink that the test closes.
 func open(t testing.TB, c config.Sink, o Options) *Sink {
@@ -40,7 +45,7 @@ func must(t testing.TB, err error) {
 func logPath(t testing.TB) string { return filepath.Join(t.TempDir(), "log") }
 
 // writeJSON returns what a JSON sink writes for records.
-func writeJSON(t testing.TB, records ...*handshake.Record) string {
+func writeJSON(t testing.TB, records ...*record.Attributed) string {
 	t.Helper()
 	var out bytes.Buffer
 	s := open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: &out})

@@ -65,7 +65,7 @@ type position struct {
 }
 
 // Record takes an attempt whose verdict has fallen. An error is that of Flush.
-func (s *Sink) Record(r *handshake.Record) error {
+func (s *Sink) Record(r *record.Attributed) error {
 	s.record(r)
 	return s.flushFull()
 }
@@ -87,7 +87,7 @@ func (s *Sink) flushFull() error {
 // full reports whether the batch is to be written.
 func (s *Sink) full() bool { return s.batch.Len() >= s.limit }
 
-func (s *Sink) record(r *handshake.Record) {
+func (s *Sink) record(r *record.Attributed) {
 	if !s.byPacket { // else its lines are out
 		s.take(Event{Record: r}, r.Time)
 	}

@@ -129,7 +129,7 @@ func (*witness) Levels() []logrus.Level { return logrus.AllLevels }
 // Fire implements logrus.Hook.
 func (s *witness) Fire(e *logrus.Entry) error {
 	if event, ok := e.Data[audit.EventKey].(*audit.Event); ok && event.Record != nil {
-		s.record = event.Record
+		s.record = event.Record.Record
 	}
 	return nil
 }

@@ -31,10 +31,10 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 
 // attempts are the records of n openings: second by second, to ports 80 to 83, every fourth
 // refused, from two processes.
-func attempts(n int) (all []*handshake.Record) {
+func attempts(n int) (all []*record.Attributed) {
 	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *handshake.Record) {
-		r.Owner = &handshake.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
-		all = append(all, r)
+		o := &record.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
+		all = append(all, &record.Attributed{Record: r, Owner: o})
 	}})
 	for i := range n {
 		at := start.Add(time.Duration(i) * time.Second)
@@ -72,7 +72,7 @@ func etherType(b []byte) uint16 {
 }
 
 // write appends records to a sink of the format and returns its file's name.
-func write(tb testing.TB, c config.Sink, all []*handshake.Record) string {
+func write(tb testing.TB, c config.Sink, all []*record.Attributed) string {
 	tb.Helper()
 	s, err := audit.Open(c, audit.Options{})
 	if err != nil {

@@ -4,7 +4,7 @@
 // # Types
 //
 //	msg        Go type      written from
-//	handshake  [Handshake]  handshake.Record: one attempt to open a connection, when its verdict falls
+//	handshake  [Handshake]  [Attributed]: a handshake at its verdict, with the client's process
 //	flow       [Flow]       flow.Flow: a connection is over
 //	gap        [Gap]        records are missing here
 //	end        [End]        the run has ended in order

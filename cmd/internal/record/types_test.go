@@ -22,18 +22,17 @@ import (
 )
 
 // everything is a record that has every member, but those of captures that contradict each other.
-func everything() *handshake.Record {
+func everything() *Attributed {
 	r := recordtest.Handshake(1051, start)
 	r.Outcome, r.AbortedBy, r.SYNRetransmits, r.Simultaneous = handshake.Aborted, handshake.Client, 1, true
 	r.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
 	r.Upstream = &flow.Upstream{
 		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360, Error: "ECONNREFUSED",
 	}
-	r.Owner = &handshake.Owner{UID: 1000, PID: 4711, Process: `we"ird`}
 	p := &r.Segments[0].Packet
 	p.Length, p.EtherType, p.VLANs, p.Prefix = 46, 0x86dd, []uint16{5, 6}, [2]string{"IP 48: ", "lo    In  "}
 	r.Segments[1].Payload = 7
-	return r
+	return &Attributed{Record: r, Owner: &Owner{UID: 1000, PID: 4711, Process: `we"ird`}}
 }
 
 // The types say all that the Writer writes, in the same order and form: what is decoded and encoded
@@ -47,7 +46,7 @@ func TestTypesMatchWriter(t *testing.T) {
 		into any
 	}{
 		{w.Handshake(nil, 1, everything()), new(Handshake)},
-		{w.Handshake(nil, 2, recordtest.Refused()), new(Handshake)},
+		{w.Handshake(nil, 2, &Attributed{Record: recordtest.Refused()}), new(Handshake)},
 		{w.Flow(nil, 3, &flow.Flow{Key: everything().Key(), Started: start, Retransmits: 1, End: flow.ClientFIN}), new(Flow)},
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
 		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3}, Frames: &Frames{4, 5}}), new(End)},
@@ -134,7 +133,7 @@ func checkText(t *testing.T, segments ...handshake.Segment) {
 	t.Helper()
 	r := recordtest.Handshake(1051, start)
 	r.Segments = segments
-	line := new(Writer).Handshake(nil, 1, r)
+	line := new(Writer).Handshake(nil, 1, &Attributed{Record: r})
 	var l Line
 	if l.Scan(bytes.TrimSuffix(line, []byte("\n"))) != Plain {
 		t.Fatalf("%q is not a record", line)

@@ -22,7 +22,7 @@ type Writer struct {
 }
 
 // Handshake appends the record of an attempt.
-func (w *Writer) Handshake(dst []byte, seq uint64, r *handshake.Record) []byte {
+func (w *Writer) Handshake(dst []byte, seq uint64, r *Attributed) []byte {
 	from := w.begin(dst, r.Time, `","level":"info","msg":"handshake","seq":`, seq)
 	o := &w.o
 	o.string(`,"outcome":`, string(r.Outcome))
@@ -45,7 +45,7 @@ func (w *Writer) Handshake(dst []byte, seq uint64, r *handshake.Record) []byte {
 	o.delay(`,"synack_us":`, r.SYNACKDelay)
 	o.delay(`,"ack_us":`, r.ACKDelay)
 	w.lines(r.Segments)
-	o.segments(r)
+	o.segments(r.Record)
 	o.rewrites(r.Rewrites)
 	if r.Upstream != nil {
 		o.upstream(r.Upstream)
@@ -224,7 +224,7 @@ func (o *object) upstream(u *flow.Upstream) {
 	o.b = append(slices.Delete(o.b, from, from+1), '}') // the first comma
 }
 
-func (o *object) owner(owner *handshake.Owner) {
+func (o *object) owner(owner *Owner) {
 	o.uint(`,"uid":`, uint64(owner.UID))
 	if owner.PID != 0 {
 		o.uint(`,"pid":`, uint64(owner.PID))

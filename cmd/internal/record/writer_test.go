@@ -24,7 +24,7 @@ func write(records ...*handshake.Record) string {
 	var w Writer
 	var b []byte
 	for i, r := range records {
-		b = w.Handshake(b, uint64(i+1), r)
+		b = w.Handshake(b, uint64(i+1), &Attributed{Record: r})
 	}
 	return string(b)
 }
@@ -174,11 +174,11 @@ func TestWriteFlow(t *testing.T) {
 }
 
 func BenchmarkWriter(b *testing.B) {
-	r := recordtest.Handshake(1051, start)
+	a := Attributed{Record: recordtest.Handshake(1051, start)}
 	var w Writer
 	var line []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		line = w.Handshake(line[:0], 1, r)
+		line = w.Handshake(line[:0], 1, &a)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"syntap/cmd/internal/record"
-	"syntap/tap/handshake"
 )
 
 const (
@@ -31,7 +30,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.subscribers.leave(m)
-	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*handshake.Record, eventBatch)}
+	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*record.Attributed, eventBatch)}
 	if err := stream.resume(r); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -83,7 +82,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 type subscriber struct {
 	recent  *ring
 	last    uint64 // number of the last record sent
-	records []*handshake.Record
+	records []*record.Attributed
 	batch   bytes.Buffer
 	writer  record.Writer
 }

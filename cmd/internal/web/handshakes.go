@@ -64,7 +64,7 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 	s.listings.enter(m)
 	defer s.listings.leave(m)
 	w.Header().Set("Content-Type", "application/json")
-	records := make([]*handshake.Record, recentRecords)
+	records := make([]*record.Attributed, recentRecords)
 	first, n := s.recent.after(0, records)
 	var writer record.Writer
 	b, sep := make([]byte, 0, maxBatch), byte('[')

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 )
 
@@ -84,7 +85,7 @@ func (s *Server) Close() error {
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be
 // changed any more.
-func (s *Server) Record(r *handshake.Record) {
+func (s *Server) Record(r *record.Attributed) {
 	if r.Outcome == handshake.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
 		s.handshakes.Observe((r.SYNACKDelay + r.ACKDelay).Seconds())
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -53,13 +54,13 @@ func serve(t *testing.T, address string) *Server {
 }
 
 // established is a record whose client port tells it from others.
-func established(n int) *handshake.Record {
-	return &handshake.Record{
+func established(n int) *record.Attributed {
+	return &record.Attributed{Record: &handshake.Record{
 		Time: time.Unix(0, 0), Outcome: handshake.Established,
 		Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)), Server: netip.MustParseAddrPort("198.51.100.2:80"),
 		SYNACK: new(handshake.Offer), SYNACKDelay: 2 * time.Millisecond, ACKDelay: time.Millisecond,
 		Upstream: &flow.Upstream{DialTime: 2 * time.Millisecond},
-	}
+	}}
 }
 
 // raw sends bytes to a server and returns all that comes back.
