@@ -38,9 +38,12 @@ func mayImport() map[string][]string {
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
 		"stack/nat":    {"stack/dial", "stack/sched", "tun", "tun/packet"},
+		"stack/sched":  {},
 		"configs":      {},
 		"cmd/internal": above,
 		"cmd/syntap":   above,
+
+		"stack/netstack": {"tun"},
 
 		"tap/handshake": {"tap/tcpdump", "tun/packet", "tun/flow"},
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/packet", "tun/flow", "tun/tuntest"},
