@@ -13,7 +13,7 @@ import (
 // outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN
 // starts a dial and is held back until the far side has answered: dial before accept. f is the
 // caller's and is copied.
-func (s *Stack) outboundSYN(key flowKey, f *tun.Frame) (deliver bool) {
+func (s *Stack) outboundSYN(key connKey, f *tun.Frame) (deliver bool) {
 	isn := f.Headers.Seq
 	s.mu.Lock()
 	if s.upstreams[upstream{local: key.client, remote: key.server}] {
@@ -22,7 +22,7 @@ func (s *Stack) outboundSYN(key flowKey, f *tun.Frame) (deliver bool) {
 		s.reportDropped(key, isn, unix.ELOOP)
 		return false
 	}
-	if c := s.flows[key]; c != nil {
+	if c := s.conns[key]; c != nil {
 		return c.repeatedSYN(f) // unlocks
 	}
 	c := s.admit(key, isn, keepSYN(f))
@@ -32,7 +32,7 @@ func (s *Stack) outboundSYN(key flowKey, f *tun.Frame) (deliver bool) {
 }
 
 // begin dials for an admitted SYN; c is nil if it was not.
-func (s *Stack) begin(c *conn, key flowKey, isn uint32) {
+func (s *Stack) begin(c *conn, key connKey, isn uint32) {
 	if c == nil {
 		s.reportDropped(key, isn, unix.ENOBUFS)
 		return
@@ -42,7 +42,7 @@ func (s *Stack) begin(c *conn, key flowKey, isn uint32) {
 
 // charge has memory count the SYNs that a connection keeps, as they are now. mu is held.
 func (s *Stack) charge(c *conn) {
-	n := int64(flowMemory)
+	n := int64(connMemory)
 	if c.handshake != nil {
 		n += int64(len(c.handshake.syn))
 	}
@@ -55,11 +55,11 @@ func (s *Stack) charge(c *conn) {
 
 // admit enters a connection that is to be dialled in the table, or returns nil and counts why not.
 // mu is held.
-func (s *Stack) admit(key flowKey, isn uint32, syn []byte) *conn {
+func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	if s.stopping {
 		return nil
 	}
-	if len(s.flows) >= s.o.TCPFlows {
+	if len(s.conns) >= s.o.TCPFlows {
 		s.stats.DropTCPFlows.Add(1)
 		return nil
 	}
@@ -68,7 +68,7 @@ func (s *Stack) admit(key flowKey, isn uint32, syn []byte) *conn {
 		full.Add(1)
 		return nil
 	}
-	payer, fixed := s.memory.payer(key.client.Addr(), isLocal), flowMemory+int64(len(syn))
+	payer, fixed := s.memory.payer(key.client.Addr(), isLocal), connMemory+int64(len(syn))
 	if full := payer.admit(fixed); full != nil {
 		s.fullOf(full).Add(1)
 		s.memory.leave(&payer)
@@ -77,7 +77,7 @@ func (s *Stack) admit(key flowKey, isn uint32, syn []byte) *conn {
 	c := newConn(s, key, isn, syn)
 	c.payer, c.fixed, c.isLocal = payer, fixed, isLocal
 	s.noteDSCP(c, dscpOf(syn))
-	s.flows[key] = c
+	s.conns[key] = c
 	s.live.Add(1)
 	s.stats.TCPFlows.Add(1)
 	c.setDeadline(s.o.DialTimeout)
@@ -88,7 +88,7 @@ func (s *Stack) admit(key flowKey, isn uint32, syn []byte) *conn {
 // 4-tuple if a SYN waits for that.
 func (s *Stack) forget(c *conn) {
 	s.mu.Lock()
-	delete(s.flows, c.key)
+	delete(s.conns, c.key)
 	s.noteDSCP(c, 0)
 	if c.handshake != nil {
 		c.handshake.timer.Stop()

@@ -11,9 +11,9 @@ import (
 // Buffers of one connection in netstack, in bytes. A receive buffer is twice the window that it
 // lets the client see, and counts memory, not payload.
 //
-// A flow begins with small buffers. A half that has moved growAfter bytes gets a large one, as long
-// as memory has room for it, and gives it back when it is quiet and has nothing left in it. Where
-// memory is scarce the flow is tightened then (weigh.go).
+// A connection begins with small buffers. A direction that has moved growAfter bytes gets a large
+// one, as long as memory has room for it, and gives it back when it is quiet and has nothing left
+// in it. Where memory is scarce the connection is tightened then (weigh.go).
 const (
 	tightReceiveBuffer = 4 << 10
 	tightSendBuffer    = 2 << 10
@@ -33,90 +33,90 @@ func netstackBuffers() netstack.Buffers {
 	}
 }
 
-// noteMoved notes that n bytes have gone through the half, and may let its buffer grow.
-func (h *half) noteMoved(n int) {
-	f := h.flow
-	h.bytes += uint64(n)
+// noteMoved notes that n bytes have gone through the direction, and may let its buffer grow.
+func (d *direction) noteMoved(n int) {
+	f := d.conn
+	d.bytes += uint64(n)
 	if !f.moved.Load() {
 		f.moved.Store(true)
 	}
-	if h.carried >= growAfter {
+	if d.carried >= growAfter {
 		return
 	}
-	h.carried += n
+	d.carried += n
 	switch {
 	case f.tight.Load():
-		if h.carried >= tightMoved {
+		if d.carried >= tightMoved {
 			f.loosen()
-			h.carried = 0
+			d.carried = 0
 		}
-	case h.carried < growAfter:
-	case f.payer.lend(h.price(), 2):
-		h.large.Store(true)
-		h.setBuffer(h.largeBuffer())
+	case d.carried < growAfter:
+	case f.payer.lend(d.price(), 2):
+		d.large.Store(true)
+		d.setBuffer(d.largeBuffer())
 		f.resizeBuffers()
 	default:
-		h.carried = 0 // ask again later
+		d.carried = 0 // ask again later
 	}
 }
 
 // shrink gives a large buffer back, if it is empty.
-func (h *half) shrink() {
-	h.carried = 0
-	if !h.large.Load() {
-		h.flow.tighten()
+func (d *direction) shrink() {
+	d.carried = 0
+	if !d.large.Load() {
+		d.conn.tighten()
 		return
 	}
-	h.setBuffer(h.smallBuffer())
-	if h.holds() {
-		h.setBuffer(h.largeBuffer())
+	d.setBuffer(d.smallBuffer())
+	if d.holds() {
+		d.setBuffer(d.largeBuffer())
 		return
 	}
-	h.giveBufferBack()
-	h.Rest()
-	h.flow.tighten()
+	d.giveBufferBack()
+	d.Rest()
+	d.conn.tighten()
 }
 
-// giveBufferBack is also for a half that ends.
-func (h *half) giveBufferBack() {
-	if h.large.Load() {
-		h.large.Store(false)
-		h.flow.payer.takeBack(h.price())
+// giveBufferBack is also for a direction that ends.
+func (d *direction) giveBufferBack() {
+	if d.large.Load() {
+		d.large.Store(false)
+		d.conn.payer.takeBack(d.price())
 	}
 }
 
 // holds reports whether the buffer, which is small, has much in it.
-func (h *half) holds() bool {
-	if h.inbound() {
-		return h.flow.ep.Readiness(waiter.WritableEvents) == 0
+func (d *direction) holds() bool {
+	if d.inbound() {
+		return d.conn.ep.Readiness(waiter.WritableEvents) == 0
 	}
-	return netstack.ReceiveMemory(h.flow.ep) > 0
+	return netstack.ReceiveMemory(d.conn.ep) > 0
 }
 
-func (h *half) inbound() bool { return h == &h.flow.inbound }
+func (d *direction) inbound() bool { return d == &d.conn.inbound }
 
-func (h *half) largeBuffer() int64 {
-	if h.inbound() {
+func (d *direction) largeBuffer() int64 {
+	if d.inbound() {
 		return largeSendBuffer
 	}
 	return largeReceiveBuffer
 }
 
-// price is what a large buffer takes from the budget. An inbound half that cannot send keeps a read
-// buffer, too.
-func (h *half) price() int64 {
-	if h.inbound() {
+// price is what a large buffer takes from the budget. An inbound direction that cannot send keeps a
+// read buffer, too.
+func (d *direction) price() int64 {
+	if d.inbound() {
 		return largeSendBuffer + int64(len(readBuffer{}))
 	}
 	return largeReceiveBuffer
 }
 
-// smallBuffer is what the half has when it has no large one.
-func (h *half) smallBuffer() int64 {
-	switch tight := h.flow.tight.Load(); {
-	case h.inbound() && tight:
+// smallBuffer is what the direction has when it has no large one.
+func (d *direction) smallBuffer() int64 {
+	switch tight := d.conn.tight.Load(); {
+	case d.inbound() && tight:
 		return tightSendBuffer
-	case h.inbound():
+	case d.inbound():
 		return smallSendBuffer
 	case tight:
 		return tightReceiveBuffer
@@ -124,16 +124,16 @@ func (h *half) smallBuffer() int64 {
 	return smallReceiveBuffer
 }
 
-func (h *half) bufferSize() int64 {
-	if h.large.Load() {
-		return h.largeBuffer()
+func (d *direction) bufferSize() int64 {
+	if d.large.Load() {
+		return d.largeBuffer()
 	}
-	return h.smallBuffer()
+	return d.smallBuffer()
 }
 
-func (h *half) setBuffer(size int64) {
-	options := h.flow.ep.SocketOptions()
-	if h.inbound() {
+func (d *direction) setBuffer(size int64) {
+	options := d.conn.ep.SocketOptions()
+	if d.inbound() {
 		options.SetSendBufferSize(size, true)
 		return
 	}

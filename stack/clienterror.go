@@ -75,7 +75,7 @@ func (q *quoted) parse(b []byte) bool {
 	return false
 }
 
-func (q *quoted) tcpFlow() flowKey { return flowKey{client: q.client, server: q.server} }
+func (q *quoted) tcpFlow() connKey { return connKey{client: q.client, server: q.server} }
 
 // sentQuoted reports whether the packet is one that we have sent to a client lately.
 func (s *Stack) sentQuoted(q *quoted) bool {
@@ -87,10 +87,10 @@ func (s *Stack) sentQuoted(q *quoted) bool {
 }
 
 // endpointOf returns netstack's endpoint of a connection that carries payload, or nil.
-func (s *Stack) endpointOf(key flowKey) tcpip.Endpoint {
+func (s *Stack) endpointOf(key connKey) tcpip.Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.flows[key]
+	c := s.conns[key]
 	if c == nil {
 		return nil
 	}

@@ -33,7 +33,7 @@ import (
 type conn struct {
 	watch   sched.Watch
 	stack   *Stack
-	key     flowKey
+	key     connKey
 	isn     uint32 // of the client's SYN
 	isLocal bool   // the client is a program of this host
 	started time.Time
@@ -52,18 +52,18 @@ type conn struct {
 	ep    tcpip.Endpoint // of the client's leg, from acknowledged on
 	entry waiter.Entry
 
-	outbound, inbound half
-	halves            atomic.Int32 // not yet done
+	outbound, inbound direction
+	directions        atomic.Int32 // not yet done
 
 	seen    signals
 	firstly atomic.Uint32 // a tunflow.End: the event that began the end
-	ended   time.Time     // when both halves were done; written before the phase closing
+	ended   time.Time     // when both directions were done; written before the phase closing
 	moved   atomic.Bool   // a byte has crossed since the last sweep
-	still   int           // ticks of the sweeper without a byte, up to when the halves know; the sweeper's
+	still   int           // ticks of the sweeper without a byte, up to when the directions know; the sweeper's
 	said    said          // guarded by netstack's lock of the endpoint
 	probe   *probe        // a keepalive probe of the client waits for its answer; nil = none does; guarded by stack.mu
-	unsent  []byte        // read from the host socket, not yet taken by netstack; the inbound half's
-	buffer  *readBuffer   // that unsent stands in, if the connection keeps it; the inbound half's
+	unsent  []byte        // read from the host socket, not yet taken by netstack; the inbound direction's
+	buffer  *readBuffer   // that unsent stands in, if the connection keeps it; the inbound direction's
 
 	payer    payer         // of all memory that the connection holds
 	fixed    int64         // charged to memory besides room and large buffers; guarded by stack.mu
@@ -75,13 +75,10 @@ type conn struct {
 	socket   atomic.Uint32 // the socketSize of the host socket; written with sizing held
 }
 
-// flow is the former name of conn.
-type flow = conn
-
-type flowKey struct{ client, server netip.AddrPort }
+type connKey struct{ client, server netip.AddrPort }
 
 // name returns the key of the handshake that the client began with isn.
-func (k flowKey) name(isn uint32) tunflow.Key {
+func (k connKey) name(isn uint32) tunflow.Key {
 	return tunflow.Key{Client: k.client, Server: k.server, ISN: isn}
 }
 
@@ -108,22 +105,22 @@ const (
 	urgent                         // the far side has sent urgent data: a read ends before it, though there is more
 	clientShut                     // a FIN has gone to the client
 	serverShut                     // the client's FIN has gone to the far side, behind all its bytes
-	clientReset                    // the client is to be reset: both halves end
-	serverReset                    // the far side is to be reset: the inbound half ends, the outbound one with the client's error
+	clientReset                    // the client is to be reset: both directions end
+	serverReset                    // the far side is to be reset: the inbound direction ends, the outbound one with the client's error
 )
 
 func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
 func (s *signals) has(bits uint32) bool { return s.bits.Load()&bits != 0 }
 
 // newConn returns a connection that is about to be dialled.
-func newConn(s *Stack, key flowKey, isn uint32, syn []byte) *conn {
+func newConn(s *Stack, key connKey, isn uint32, syn []byte) *conn {
 	c := &conn{
 		stack: s, key: key, isn: isn, fd: -1, started: time.Now(),
 		handshake: &handshake{syn: syn, dialling: true},
 	}
 	c.outbound.init(c, moveOutbound)
 	c.inbound.init(c, moveInbound)
-	c.halves.Store(2)
+	c.directions.Store(2)
 	return c
 }
 
@@ -144,7 +141,7 @@ func (c *conn) Ready(events uint32) {
 		if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			c.beforeAnswer(c.connected)
 		}
-	case established: // before, events may pass: both halves look for themselves as it begins
+	case established: // before, events may pass: both directions look for themselves as it begins
 		if events&(unix.EPOLLIN|ended) != 0 {
 			c.inbound.WakeInline()
 		}

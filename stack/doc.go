@@ -1,6 +1,7 @@
-// Package stack is the router proper: it terminates the flows that come out of a [syntap/tun.Link]
-// and carries them on by ordinary sockets of the host. It knows nothing of handshake logs or
-// rewriting; a link that does such things (package tap) looks to it like any other.
+// Package stack is the router proper: it terminates the connections that come out of a
+// [syntap/tun.Link] and carries them on by ordinary sockets of the host. It knows nothing of
+// handshake logs or rewriting; a link that does such things (package tap) looks to it like any
+// other.
 //
 // # Theory of operation
 //
@@ -16,10 +17,9 @@
 //   - fragments go to netstack for reassembly.
 //
 // A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP
-// the flow's inbound half (relay.go) reads what there is, half a megabyte at a time, and gives it
-// to netstack; that writes it to the link (package netstack) in frames of 64 KiB, with their
-// checksum and their cutting left to the kernel. Package nat builds the
-// frames of datagrams.
+// the connection's inbound direction (relay.go) reads what there is, half a megabyte at a time, and
+// gives it to netstack; that writes it to the link (package netstack) in frames of 64 KiB, with
+// their checksum and their cutting left to the kernel. Package nat builds the frames of datagrams.
 //
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
 // from there to the kernel. On its way back it is copied once more, in between. That is cheaper
@@ -30,17 +30,17 @@
 //
 // # Flows
 //
-// A connection (conn.go has its diagram) has two halves, one for each direction. A half (half.go)
-// is a task of package [syntap/stack/sched], not a goroutine. So an idle connection costs a
-// netstack endpoint, a flow and a descriptor, no stack and no buffer, and a slow one delays no
-// other. The poller wakes a half for its host socket, and netstack's callbacks for the client;
-// those hold netstack's locks and only queue it. Interactive halves go before bulk ones: a
-// keystroke does not wait for a download.
+// A connection (conn.go has its diagram) has two directions. A direction (direction.go) is a task
+// of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
+// endpoint, a connection and a descriptor, no stack and no buffer, and a slow one delays no other.
+// The poller wakes a direction for its host socket, and netstack's callbacks for the client; those
+// hold netstack's locks and only queue it. Interactive directions go before bulk ones: a keystroke
+// does not wait for a download.
 //
-// Ownership keeps this free of locks. Only the goroutine that owns a half touches its state.
-// Netstack's receive queue is read by the outbound half alone, and the endpoint is closed or
-// aborted only when both halves are done: memory that was peeked at stays valid until it has been
-// written. FIN crosses as a shutdown of one direction, RST as a reset of both.
+// Ownership keeps this free of locks. Only the goroutine that owns a direction touches its state.
+// Netstack's receive queue is read by the outbound direction alone, and the endpoint is closed or
+// aborted only when both directions are done: memory that was peeked at stays valid until it has
+// been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
 //
 // A host socket is made so that its end is a RST (SO_LINGER), until both ends have finished: when
 // this process is killed the far side sees that what it has got was cut short.
@@ -99,8 +99,8 @@
 // out whose connection it is (Options.BeforeAnswer).
 //
 // A client's keepalive probe is answered when the far side has answered one of ours (probe.go).
-// Netstack names the flow with each packet that it sends, and an ACK without news, which it sends
-// in answer to a probe, has the far side looked at: ordinary segments cost a comparison.
+// Netstack names the connection with each packet that it sends, and an ACK without news, which it
+// sends in answer to a probe, has the far side looked at: ordinary segments cost a comparison.
 //
 // A client whose address Options.Sources does not name gets no answer. Of connections the link
 // takes care of that.
@@ -133,9 +133,9 @@
 // or the answer to it, is dropped and counted. One client address has a quarter of that, an IPv6
 // /64 a half, and the programs of this host all but an eighth; where a source holds most of its
 // share, memory is scarce for it alone. An eighth of the whole is for directions that move much,
-// whatever the others hold. A flow that moves pays for none of this: it is weighed by the sweeper,
-// and its buffers change when it has moved enough. Connections that netstack still closes count
-// until their client has acknowledged all or is given up.
+// whatever the others hold. A connection that moves pays for none of this: it is weighed by the
+// sweeper, and its buffers change when it has moved enough. Connections that netstack still closes
+// count until their client has acknowledged all or is given up.
 //
 // A SYN that waits for its dial is charged, too. Of its data no more is kept than one segment has
 // (syn.go).
@@ -160,8 +160,8 @@
 //
 // # Locks
 //
-// Stack.mu guards the table of flows and the fields of attempts. It is never held while calling
-// netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
+// Stack.mu guards the table of connections and the fields of attempts. It is never held while
+// calling netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
 // withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
 // may be the lock of netstack.Addresses, which is held while calling netstack.
 package stack

@@ -22,7 +22,7 @@ func (s *Stack) Drain(ctx context.Context) (left int) {
 	look := time.NewTicker(drainInterval)
 	defer look.Stop()
 	for {
-		quiet := s.quiet() // before the flows: a frame may be the first of one
+		quiet := s.quiet() // before the connections: a frame may be the first of one
 		left = s.undelivered()
 		if quiet && left == 0 {
 			return 0
@@ -45,12 +45,12 @@ func (s *Stack) quiet() bool {
 func (s *Stack) undelivered() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range s.flows {
-		switch f.phase.Load() {
+	for _, c := range s.conns {
+		switch c.phase.Load() {
 		case synReceived, acknowledged:
 			n++
 		case established: // mu keeps it so, and the descriptor with it
-			if queued, err := unix.IoctlGetInt(f.fd, unix.SIOCOUTQ); !f.seen.has(serverShut) || err == nil && queued > 0 {
+			if queued, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ); !c.seen.has(serverShut) || err == nil && queued > 0 {
 				n++
 			}
 		}

@@ -27,38 +27,38 @@ func setDSCP(fd int, v6 bool, dscp byte) {
 	_ = unix.SetsockoptInt(fd, level, name, int(dscp)) // every value is accepted
 }
 
-// marked is a flow and what its client's last segment was marked with.
+// marked is a connection and what its client's last segment was marked with.
 type marked struct {
-	key  flowKey
+	key  connKey
 	dscp byte
 }
 
-// followDSCP marks the host socket of a flow as its client has marked a segment. The read loop
-// calls it, and only where one of the two is marked or some flow is.
+// followDSCP marks the host socket of a connection as its client has marked a segment. The read
+// loop calls it, and only where one of the two is marked or some connection is.
 func (s *Stack) followDSCP(m marked) {
 	if m == s.lastMarked {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.flows[m.key]
-	if f == nil || f.fd < 0 || f.phase.Load() > established { // else the socket is not closed with mu held
+	c := s.conns[m.key]
+	if c == nil || c.fd < 0 || c.phase.Load() > established { // else the socket is not closed with mu held
 		return
 	}
 	s.lastMarked = m
-	if f.dscp != m.dscp {
-		setDSCP(f.fd, f.upstream.remote.Addr().Is6(), m.dscp)
-		s.noteDSCP(f, m.dscp)
+	if c.dscp != m.dscp {
+		setDSCP(c.fd, c.upstream.remote.Addr().Is6(), m.dscp)
+		s.noteDSCP(c, m.dscp)
 	}
 }
 
-// noteDSCP keeps what a flow's client marks its segments with. mu is held.
-func (s *Stack) noteDSCP(f *flow, dscp byte) {
-	if f.dscp != 0 {
+// noteDSCP keeps what a connection's client marks its segments with. mu is held.
+func (s *Stack) noteDSCP(c *conn, dscp byte) {
+	if c.dscp != 0 {
 		s.markedFlows.Add(-1)
 	}
 	if dscp != 0 {
 		s.markedFlows.Add(1)
 	}
-	f.dscp = dscp
+	c.dscp = dscp
 }

@@ -97,8 +97,8 @@ var endings = [phases][causes]action{
 }
 
 // end ends the connection, or a direction of it, for a cause. Any goroutine may call it, with
-// netstack's locks held too where the cause comes from there; a FIN is the business of the half
-// that has seen it.
+// netstack's locks held too where the cause comes from there; a FIN is the business of the
+// direction that has seen it.
 func (c *conn) end(why cause) {
 	s := c.stack
 	s.mu.Lock()
@@ -219,10 +219,10 @@ func serverFailure(errno syscall.Errno) cause {
 	return serverRST
 }
 
-// finish marks a half done. The last one closes the connection.
-func (c *conn) finish(h *half) {
-	h.done = true
-	if c.halves.Add(-1) == 0 {
+// finish marks a direction done. The last one closes the connection.
+func (c *conn) finish(d *direction) {
+	d.done = true
+	if c.directions.Add(-1) == 0 {
 		c.end(delivered)
 	}
 }

@@ -118,7 +118,7 @@ func newEndingTest(t *testing.T) *endingTest {
 func (e *endingTest) conn() *conn {
 	e.router.mu.Lock()
 	defer e.router.mu.Unlock()
-	return e.router.flows[flowKey{client: e.client.client, server: e.client.server}]
+	return e.router.conns[connKey{client: e.client.client, server: e.client.server}]
 }
 
 // enter brings the connection into a phase, from synSent on.

@@ -79,14 +79,14 @@ func (c *conn) expire() {
 func (s *Stack) beginsTight(client, server netip.AddrPort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.flows[flowKey{client: client, server: server}]
+	c := s.conns[connKey{client: client, server: server}]
 	return c != nil && c.tight.Load()
 }
 
 // accept has netstack answer a SYN. It returns once the client has acknowledged the SYN-ACK.
 func (s *Stack) accept(r netstack.Request) {
 	client, server := r.Ends()
-	c := s.beginAccept(flowKey{client: client, server: server})
+	c := s.beginAccept(connKey{client: client, server: server})
 	if c == nil { // the SYN was reassembled from fragments, or is the next of a connection just over: not dialled for
 		s.stats.DropStraySYN.Add(1)
 		r.Drop()
@@ -102,10 +102,10 @@ func (s *Stack) accept(r netstack.Request) {
 }
 
 // beginAccept returns the connection that netstack is to make an endpoint for, once; else nil.
-func (s *Stack) beginAccept(key flowKey) *conn {
+func (s *Stack) beginAccept(key connKey) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.flows[key]
+	c := s.conns[key]
 	if c == nil || c.phase.Load() != synReceived || c.handshake.accepting {
 		return nil
 	}
@@ -140,7 +140,7 @@ func (c *conn) acknowledge() {
 // serverISN is kept for FlowDone: the stack does not know which number netstack chose.
 func (s *Stack) Recorded(k tunflow.Key, serverISN uint32) {
 	s.mu.Lock()
-	c := s.flows[flowKey{client: k.Client, server: k.Server}]
+	c := s.conns[connKey{client: k.Client, server: k.Server}]
 	if c == nil || c.isn != k.ISN || !c.answering() {
 		s.mu.Unlock()
 		return
@@ -194,7 +194,7 @@ func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
 
 // reportDropped hands a SYN that was dropped to Options.DialDone. errno is the local failure that
 // comes closest.
-func (s *Stack) reportDropped(key flowKey, isn uint32, errno syscall.Errno) {
+func (s *Stack) reportDropped(key connKey, isn uint32, errno syscall.Errno) {
 	if s.o.DialDone != nil {
 		d := tunflow.Dial{Key: key.name(isn), Answer: tunflow.Dropped}
 		d.Error = unix.ErrnoName(errno)

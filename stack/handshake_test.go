@@ -59,7 +59,7 @@ func TestLateTimerGetsGrace(t *testing.T) {
 					c.awaitSYNACK(t)
 				}
 				router.mu.Lock()
-				f := router.flows[flowKey{client: client, server: server}]
+				f := router.conns[connKey{client: client, server: server}]
 				router.mu.Unlock()
 				if got := f.phase.Load(); got != tt.phase {
 					t.Fatalf("phase %d, want %d", got, tt.phase)

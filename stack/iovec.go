@@ -20,8 +20,8 @@ type gather struct {
 	tight bool
 }
 
-// gatherViews and, for a flow with tight buffers, tightWrite bytes limit one writev towards the
-// host socket. The kernel takes a segment whole, however small the socket's buffer is.
+// gatherViews and, for a connection with tight buffers, tightWrite bytes limit one writev towards
+// the host socket. The kernel takes a segment whole, however small the socket's buffer is.
 const (
 	gatherViews = 256
 	tightWrite  = 1 << 10

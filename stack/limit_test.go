@@ -85,7 +85,7 @@ func TestStopWhileClosing(t *testing.T) {
 	isClosing := func() bool {
 		router.mu.Lock()
 		defer router.mu.Unlock()
-		for _, f := range router.flows {
+		for _, f := range router.conns {
 			return f.phase.Load() == closing
 		}
 		return false
@@ -100,7 +100,8 @@ func TestStopWhileClosing(t *testing.T) {
 	}
 }
 
-// A flow that moves much gets large buffers from the budget, and gives them back when it is quiet.
+// A connection that moves much gets large buffers from the budget, and gives them back when it is
+// quiet.
 func TestBuffersGrowAndShrink(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{sweepInterval: 250 * time.Millisecond}, dial.Policy{})
@@ -150,7 +151,8 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 	eventually(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
 }
 
-// Netstack knows the addresses of every flow for as long as there is one, and finds them in a map.
+// Netstack knows the addresses of every connection for as long as there is one, and finds them in a
+// map.
 func TestAddressesOfFlows(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{}, dial.Policy{})

@@ -12,7 +12,7 @@ import (
 // buffers and in the kernel's sockets. A [payer] charges each of them, and each source of
 // connections has a share of it. A connection is charged
 //
-//   - flowMemory and its SYN for as long as it is in the table,
+//   - connMemory and its SYN for as long as it is in the table,
 //   - a room: the bytes that its buffers are likely to hold, or those found in them when that is
 //     more (weigh.go),
 //   - and, for each direction that has moved much, a large buffer (buffer.go).
@@ -24,9 +24,9 @@ type memory struct {
 	sources map[netip.Prefix]*account
 }
 
-// flowMemory is the bytes that an idle connection takes: its flow, netstack's endpoint with its
+// connMemory is the bytes that an idle connection takes: its conn, netstack's endpoint with its
 // timers, the tap's entry, and the kernel's socket, file and epoll item. Measured; it is 11 KiB.
-const flowMemory = 11 << 10
+const connMemory = 11 << 10
 
 // account is what all connections are charged for, or those of one source.
 type account struct {
@@ -34,7 +34,7 @@ type account struct {
 	bounds *bounds
 	source netip.Prefix // of connections; the zero value is this host, or all
 	held   atomic.Int64 // charged
-	lent   atomic.Int64 // of that, to flows that move
+	lent   atomic.Int64 // of that, to connections that move
 	users  int          // payers with this account
 }
 
@@ -42,14 +42,14 @@ type account struct {
 type bounds struct {
 	room   int64 // for new connections
 	roomy  int64 // above it new connections begin with tight buffers
-	scarce int64 // above it quiet flows give back their small buffers
+	scarce int64 // above it quiet connections give back their small buffers
 	free   int64 // below it the kernel sizes the buffers of host sockets by itself
-	loans  int64 // for flows that move
+	loans  int64 // for connections that move
 }
 
 // An address has a quarter of what new connections may take, the IPv6 network that one machine may
 // have to itself a half, and the programs of this host all but an eighth. An eighth of the whole is
-// for flows that move, whatever the others hold.
+// for connections that move, whatever the others hold.
 var (
 	boundsOfAll     = bounds{room: 56, roomy: 32, scarce: 16, free: 8, loans: 32}
 	boundsOfHost    = bounds{room: 49, roomy: 32, scarce: 16, free: 8, loans: 28}
@@ -141,8 +141,8 @@ func (p *payer) take(n int64, bound func(*bounds) int64) (full *account) {
 	return full
 }
 
-// lend charges n bytes for a flow that moves, if all accounts have room and loans left, or if each
-// has lent less than a sixteenth, or several, of what it may hold.
+// lend charges n bytes for a connection that moves, if all accounts have room and loans left, or if
+// each has lent less than a sixteenth, or several, of what it may hold.
 func (p *payer) lend(n, sixteenths int64) bool {
 	p.charge(n)
 	room, reserve := true, true
@@ -177,7 +177,7 @@ func (p *payer) endLoan(n int64) {
 // cramped reports whether new connections begin with tight buffers.
 func (p *payer) cramped() bool { return p.above(func(b *bounds) int64 { return b.roomy }) }
 
-// scarce reports whether quiet flows give back what they do not need.
+// scarce reports whether quiet connections give back what they do not need.
 func (p *payer) scarce() bool { return p.above(func(b *bounds) int64 { return b.scarce }) }
 
 // free reports whether the kernel may size the buffers of host sockets.
@@ -192,7 +192,7 @@ func (p *payer) above(bound func(*bounds) int64) bool {
 	return false
 }
 
-// scarce reports whether quiet flows of any source are to be found soon.
+// scarce reports whether quiet connections of any source are to be found soon.
 func (m *memory) scarce() bool {
 	if m.all.above(m.all.bounds.scarce) {
 		return true

@@ -84,7 +84,7 @@ type Options struct {
 	// must not block. nil disables it.
 	Gone func(tunflow.Key)
 
-	// MSS bounds what the host socket of a TCP flow announces and sends in one segment
+	// MSS bounds what the host socket of a TCP connection announces and sends in one segment
 	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
 	MSS func(client, server netip.AddrPort) int
 
@@ -101,7 +101,7 @@ type Options struct {
 
 	Log logrus.FieldLogger // nil = silent
 
-	sweepInterval time.Duration // how often flows are looked at that nothing makes move; tests shorten it
+	sweepInterval time.Duration // how often connections are looked at that nothing makes move; tests shorten it
 }
 
 func (o *Options) setDefaults() {

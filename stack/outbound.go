@@ -113,7 +113,7 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 		return false
 	}
 	client, server := f.Headers.Ends(f.Head)
-	key := flowKey{client: client, server: server}
+	key := connKey{client: client, server: server}
 	if f.Headers.Flags&(packet.SYN|packet.ACK) != packet.SYN {
 		if dscp := dscpOf(f.Head); dscp != 0 || s.markedFlows.Load() > 0 {
 			s.followDSCP(marked{key, dscp})

@@ -8,11 +8,11 @@ import (
 	"syntap/stack/dial"
 )
 
-// PathMTU returns the MTU of the path that a TCP flow takes from here to its server, 0 where it is
-// unknown: what the host socket knows once the far side has accepted, before that what the route
-// says. It may be called with netstack's locks held.
+// PathMTU returns the MTU of the path that a TCP connection takes from here to its server, 0 where
+// it is unknown: what the host socket knows once the far side has accepted, before that what the
+// route says. It may be called with netstack's locks held.
 func (s *Stack) PathMTU(client, server netip.AddrPort) int {
-	if mtu := s.socketMTU(flowKey{client: client, server: server}); mtu > 0 {
+	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
 	target, err := s.dialer.Target(client.Addr(), server)
@@ -22,19 +22,19 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) int {
 	return s.dialer.RouteMTU(target)
 }
 
-func (s *Stack) socketMTU(key flowKey) int {
+func (s *Stack) socketMTU(key connKey) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.flows[key]
-	if f == nil || !f.answering() || f.fd < 0 {
+	c := s.conns[key]
+	if c == nil || !c.answering() || c.fd < 0 {
 		return 0
 	}
-	return dial.PathMTU(f.fd, f.upstream.remote.Addr())
+	return dial.PathMTU(c.fd, c.upstream.remote.Addr())
 }
 
-// sizeStream bounds the segments of a flow's socket before it connects. It returns the MSS that was
-// set, 0 if none.
-func (s *Stack) sizeStream(fd int, key flowKey, target netip.Addr) (mss int, err error) {
+// sizeStream bounds the segments of a connection's socket before it connects. It returns the MSS
+// that was set, 0 if none.
+func (s *Stack) sizeStream(fd int, key connKey, target netip.Addr) (mss int, err error) {
 	if s.o.MSS != nil {
 		mss = s.o.MSS(key.client, key.server)
 	}

@@ -64,29 +64,29 @@ func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bo
 
 // withhold looks at the far side when an ACK without news is to go to the client, as it is sent in
 // answer to a probe.
-func (s *Stack) withhold(f *flow, off tun.Offload, frame [][]byte) bool {
+func (s *Stack) withhold(c *conn, off tun.Offload, frame [][]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.phase.Load() != established {
+	if c.phase.Load() != established {
 		return false
 	}
-	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || info.Unacked > 0 || info.Notsent_bytes > 0 || heard(info) < heardLately {
 		return false
 	}
-	p := f.probe
+	p := c.probe
 	if p == nil {
 		p = new(probe)
-		p.timer = time.AfterFunc(probeAbandoned, func() { s.answerProbe(f, p) })
+		p.timer = time.AfterFunc(probeAbandoned, func() { s.answerProbe(c, p) })
 		for i, o := range keepaliveOptions {
-			p.own[i], _ = unix.GetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name)
+			p.own[i], _ = unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, o.name)
 		}
-		f.probe = p
+		c.probe = p
 	}
 	p.asked, p.answer, p.offload = time.Now(), slices.Concat(frame...), off
 	p.wait = min(10*time.Millisecond+time.Duration(info.Rtt)*time.Microsecond, heardLately)
 	for _, o := range keepaliveOptions {
-		_ = unix.SetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name, o.probing)
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, o.name, o.probing)
 	}
 	p.timer.Reset(p.wait)
 	return true
@@ -98,19 +98,19 @@ func heard(info *unix.TCPInfo) time.Duration {
 }
 
 // answerProbe is called by a probe's timer.
-func (s *Stack) answerProbe(f *flow, p *probe) {
+func (s *Stack) answerProbe(c *conn, p *probe) {
 	s.mu.Lock()
-	if f.probe != p {
+	if c.probe != p {
 		s.mu.Unlock()
 		return
 	}
 	since := time.Since(p.asked)
-	info, err := unix.GetsockoptTCPInfo(f.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	answered := err == nil && heard(info) < since+heardLately/2 // it was longer ago when the client asked
 	answer, off := p.answer, p.offload
 	switch {
 	case answered, since > probeAbandoned:
-		s.endProbe(f)
+		s.endProbe(c)
 	default:
 		p.wait = min(2*p.wait, heardLately)
 		p.timer.Reset(p.wait)
@@ -122,13 +122,13 @@ func (s *Stack) answerProbe(f *flow, p *probe) {
 }
 
 // endProbe gives the socket its own keepalive back. mu is held.
-func (s *Stack) endProbe(f *flow) {
-	if f.probe == nil {
+func (s *Stack) endProbe(c *conn) {
+	if c.probe == nil {
 		return
 	}
-	f.probe.timer.Stop()
+	c.probe.timer.Stop()
 	for i, o := range keepaliveOptions {
-		_ = unix.SetsockoptInt(f.fd, unix.IPPROTO_TCP, o.name, f.probe.own[i])
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, o.name, c.probe.own[i])
 	}
-	f.probe = nil
+	c.probe = nil
 }

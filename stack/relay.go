@@ -10,8 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// The outbound half alone reads netstack's endpoint, and close alone closes or aborts it: memory that
-// a peek has shown stays valid until then.
+// The outbound direction alone reads netstack's endpoint, and close alone closes or aborts it:
+// memory that a peek has shown stays valid until then.
 
 // moveOutbound moves bytes from netstack's receive queue to the host socket: it peeks at the queue,
 // writes the views in one call and discards the bytes that were written. No byte is copied.
@@ -47,13 +47,13 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 	return moved, true
 }
 
-// nothingToSend acts on the error of a read from netstack. It reports whether the outbound half has
-// to look again.
+// nothingToSend acts on the error of a read from netstack. It reports whether the outbound
+// direction has to look again.
 func (c *conn) nothingToSend(err tcpip.Error) (more bool) {
 	switch err.(type) {
 	case *tcpip.ErrWouldBlock:
 		return c.endIfServerFailed()
-	case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound half has seen
+	case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound direction has seen
 		if c.clientGone() {
 			c.end(clientRST)
 		} else {
@@ -69,7 +69,7 @@ func (c *conn) nothingToSend(err tcpip.Error) (more bool) {
 // endIfServerFailed looks at the host socket when no write would tell of its error, and reports
 // whether it has one. A socket that is only closed for reading has none.
 func (c *conn) endIfServerFailed() (failed bool) {
-	if !c.seen.has(hangup) || !c.lastHalf() {
+	if !c.seen.has(hangup) || !c.lastDirection() {
 		return false
 	}
 	errno, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
@@ -98,7 +98,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			c.finishInbound()
 			return moved, false
 		}
-		if c.lastHalf() && c.clientGone() {
+		if c.lastDirection() && c.clientGone() {
 			c.end(clientRST)
 			continue
 		}
@@ -133,14 +133,14 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 	return moved, len(c.unsent) > 0 || !drained
 }
 
-// finishInbound ends the inbound half.
+// finishInbound ends the inbound direction.
 func (c *conn) finishInbound() {
 	c.releaseReadBuffer()
 	c.finish(&c.inbound)
 }
 
-// lastHalf reports whether the other half is done.
-func (c *conn) lastHalf() bool { return c.halves.Load() == 1 }
+// lastDirection reports whether the other direction is done.
+func (c *conn) lastDirection() bool { return c.directions.Load() == 1 }
 
 // clientGone reports whether the connection to the client has failed. As long as we have sent no
 // FIN it cannot have closed in order; a RST in CLOSE-WAIT shows as closed too.
@@ -181,14 +181,14 @@ func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
 // netstack makes them.
 type readBuffer [8 * maxChunk]byte
 
-// smallRead is the size of a read for a flow that has small buffers, tightRead for one that has
-// tight ones.
+// smallRead is the size of a read for a connection that has small buffers, tightRead for one that
+// has tight ones.
 const (
 	smallRead = 16 << 10
 	tightRead = 1 << 10
 )
 
-// readBuffer returns the memory for a read, which the flow has until releaseReadBuffer.
+// readBuffer returns the memory for a read, which the connection has until releaseReadBuffer.
 func (c *conn) readBuffer() []byte {
 	if c.buffer == nil {
 		c.buffer = c.stack.readBuffers.Get().(*readBuffer)
@@ -202,8 +202,8 @@ func (c *conn) readBuffer() []byte {
 	return c.buffer[:smallRead]
 }
 
-// keepUnsent is for the end of a step. The flow keeps a few unsent bytes as a copy, many with their
-// buffer; an idle flow has none.
+// keepUnsent is for the end of a step. The connection keeps a few unsent bytes as a copy, many with
+// their buffer; an idle connection has none.
 func (c *conn) keepUnsent() {
 	switch {
 	case len(c.unsent) == 0:

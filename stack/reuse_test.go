@@ -96,11 +96,11 @@ func TestNextSYNAges(t *testing.T) {
 	first.send(t, tuntest.ACK, 'x')
 	first.awaitPayload(t, "x")
 	first.again(5000).send(t, tuntest.SYN)
-	key := flowKey{client: client, server: server}
+	key := connKey{client: client, server: server}
 	eventually(t, "the SYN kept", func() bool {
 		router.mu.Lock()
 		defer router.mu.Unlock()
-		f := router.flows[key]
+		f := router.conns[key]
 		if f.next == nil {
 			return false
 		}

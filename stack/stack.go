@@ -42,12 +42,12 @@ type Stack struct {
 	readBuffers sync.Pool // of *readBuffer
 	gathers     sync.Pool // of *gather
 
-	mu        sync.Mutex           // guards the fields below and the attempt state of every flow
-	flows     map[flowKey]*flow    // all of them, attempts too
-	upstreams map[upstream]bool    // addresses of the host sockets of flows
-	halfOpen  map[netip.Prefix]int // attempts that wait for their client, see sourcesOf
-	stopping  bool                 // no new flows
-	live      sync.WaitGroup       // one for each flow; added to with mu held
+	mu        sync.Mutex           // guards the fields below and the handshake of every connection
+	conns     map[connKey]*conn    // handshakes too
+	upstreams map[upstream]bool    // addresses of the host sockets of connections
+	halfOpen  map[netip.Prefix]int // handshakes that wait for their client, see sourcesOf
+	stopping  bool                 // no new connections
+	live      sync.WaitGroup       // one for each connection; added to with mu held
 }
 
 // New builds a stack over link. Run serves it and closes the link.
@@ -61,7 +61,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s := &Stack{
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
-		flows: make(map[flowKey]*flow), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
+		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
 	}
 	s.memory.init(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
@@ -118,12 +118,12 @@ func (s *Stack) Run(ctx context.Context) error {
 	serving.Go(func() { s.sweepUntil(swept) })
 	serving.Go(s.sched.Run)
 	stop := context.AfterFunc(ctx, func() {
-		s.abortFlows() // while the link still carries their RSTs
+		s.stopConns() // while the link still carries their RSTs
 		_ = s.link.Close()
 	})
 	err := s.readLoop()
 	if stop() {
-		s.abortFlows()
+		s.stopConns()
 	}
 	s.live.Wait()
 	close(swept)
@@ -145,12 +145,12 @@ func (s *Stack) Run(ctx context.Context) error {
 	return nil
 }
 
-// abortFlows refuses new flows, resets the present ones and waits for their end.
-func (s *Stack) abortFlows() {
+// stopConns refuses new connections, resets the present ones and waits for their end.
+func (s *Stack) stopConns() {
 	s.mu.Lock()
 	s.stopping = true
-	var all []*flow
-	for _, f := range s.flows {
+	var all []*conn
+	for _, f := range s.conns {
 		all = append(all, f)
 	}
 	s.mu.Unlock()

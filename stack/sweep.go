@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// stillFor is for how many of those a flow has moved nothing when it is tightened. One with a large
-// buffer is given the whole interval: its far side may send what the window promised, and would
-// send it again, ever later, if it found no room.
+// stillFor is for how many of those a connection has moved nothing when it is tightened. One with a
+// large buffer is given the whole interval: its far side may send what the window promised, and
+// would send it again, ever later, if it found no room.
 const stillFor = 4
 
 // sweepFaster is how many sweeps there are in an interval when memory is scarce.
 const sweepFaster = 10
 
-// sweepUntil sweeps until stop is closed. One goroutine does it for all flows: a timer for each
-// would have to be moved with every byte.
+// sweepUntil sweeps until stop is closed. One goroutine does it for all connections: a timer for
+// each would have to be moved with every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
 	defer ticker.Stop()
@@ -36,45 +36,45 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	}
 }
 
-// sweep has flows give back what they do not need that have been quiet since the last sweep, and
-// weighs all.
+// sweep has connections give back what they do not need that have been quiet since the last sweep,
+// and weighs all.
 func (s *Stack) sweep(ticks int) {
-	for i, f := range s.openFlows() {
+	for i, c := range s.relayed() {
 		if i%sweepBatch == sweepBatch-1 {
 			runtime.Gosched()
 		}
-		f.weigh()
-		f.fitSocket()
+		c.weigh()
+		c.fitSocket()
 		switch {
-		case f.moved.Swap(false):
-			f.still = 0
-		case f.still < stillFor || f.still < sweepFaster && f.large() || f.payer.scarce() && !f.tight.Load():
-			f.still += ticks
-			if f.still >= stillFor && (f.still >= sweepFaster || !f.large()) {
-				f.outbound.rest()
-				f.inbound.rest()
+		case c.moved.Swap(false):
+			c.still = 0
+		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.scarce() && !c.tight.Load():
+			c.still += ticks
+			if c.still >= stillFor && (c.still >= sweepFaster || !c.large()) {
+				c.outbound.rest()
+				c.inbound.rest()
 			}
 		}
 	}
 }
 
-// sweepBatch is after how many flows the sweeper gives way: for a tenth of a millisecond they wait
-// for it.
+// sweepBatch is after how many connections the sweeper gives way: for a tenth of a millisecond they
+// wait for it.
 const sweepBatch = 64
 
-// rest has a half that nothing has moved through shrink its buffer.
-func (h *half) rest() {
-	h.quiet.Store(true)
-	h.Wake()
+// rest has a direction that nothing has moved through shrink its buffer.
+func (d *direction) rest() {
+	d.quiet.Store(true)
+	d.Wake()
 }
 
-func (s *Stack) openFlows() []*flow {
+func (s *Stack) relayed() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*flow
-	for _, f := range s.flows {
-		if f.phase.Load() == established {
-			all = append(all, f)
+	var all []*conn
+	for _, c := range s.conns {
+		if c.phase.Load() == established {
+			all = append(all, c)
 		}
 	}
 	return all

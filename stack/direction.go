@@ -8,11 +8,11 @@ import (
 	"syntap/stack/sched"
 )
 
-// half is one direction of a flow. The poller and netstack's callbacks wake it.
-type half struct {
+// direction is one direction of a connection. The poller and netstack's callbacks wake it.
+type direction struct {
 	sched.Task
-	flow    *flow
-	move    func(f *flow, budget int) (moved int, more bool) // moveOutbound or moveInbound
+	conn    *conn
+	move    func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
 	done    bool                                             // no more work will come of it; like the next two the owner's
 	bytes   uint64                                           // moved in all
 	carried int                                              // bytes since its buffer in netstack was small, up to growAfter
@@ -20,18 +20,18 @@ type half struct {
 	quiet   atomic.Bool                                      // set by the sweeper: nothing has moved for long
 }
 
-func (h *half) init(f *flow, move func(f *flow, budget int) (moved int, more bool)) {
-	h.flow, h.move = f, move
-	h.Init(f.stack.sched, h)
+func (d *direction) init(c *conn, move func(c *conn, budget int) (moved int, more bool)) {
+	d.conn, d.move = c, move
+	d.Init(c.stack.sched, d)
 }
 
 // Step implements sched.Stepper.
-func (h *half) Step(budget int) (moved int, more bool) {
-	if h.quiet.Load() && h.quiet.Swap(false) && !h.done {
-		h.shrink()
+func (d *direction) Step(budget int) (moved int, more bool) {
+	if d.quiet.Load() && d.quiet.Swap(false) && !d.done {
+		d.shrink()
 	}
-	if h.done {
+	if d.done {
 		return 0, false
 	}
-	return h.move(h.flow, budget)
+	return d.move(d.conn, budget)
 }
