@@ -64,7 +64,7 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 		return nil
 	}
 	isLocal := s.o.Local(key.client.Addr())
-	if full := s.halfOpenFull(key.client.Addr(), isLocal); full != nil { // now: later it may answer, see connected
+	if full := s.halfOpenFull(key.client.Addr(), isLocal); full != nil { // connected looks again
 		full.Add(1)
 		return nil
 	}

@@ -20,16 +20,16 @@ import (
 // conn is one TCP connection of a client, from its SYN on: a handshake with each end, then a relay
 // between a netstack endpoint and a host socket.
 //
-//	SYN ─▶ synSent ─ far side accepts ─▶ synReceived ─ client's ACK ─▶ acknowledged ─ record ─▶ established
-//	          │                               │                             │                        │
-//	          │ refused, no answer            │ RST, no ACK                 │ no record       FIN or RST of both ends
-//	          ▼                               ▼                             ▼                        ▼
-//	       closed ◀───────────────────────────╯                        established ─────────────▶ closing
-//	          ▲                                                                                      │
-//	          ╰──────────────────────────── netstack's endpoint is closed, too ──────────────────────╯
+//	SYN ──▶ synSent ── the far side accepts ──▶ synReceived ── the client's ACK ──▶ acknowledged
+//	           │                                    │                                    │
+//	           │ RST, ICMP, no answer               │ RST, no ACK          the record is written,
+//	           ▼                                    │                        or its time is over
+//	        closed ◀────────────────────────────────╯                                    │
+//	           ▲                                                                         ▼
+//	           ╰── netstack has closed ── closing ◀── both directions are done ── established
 //
-// The phases have the names of RFC 9293 §3.3.2 as the client's connection tracking sees them. The
-// table endings (end.go) says what each end of a phase does.
+// The phases of the handshakes have the names of RFC 9293 §3.3.2, as connection tracking has them
+// for the client. The table endings (end.go) says what ends each phase, and how.
 type conn struct {
 	watch   sched.Watch
 	stack   *Stack
@@ -40,12 +40,12 @@ type conn struct {
 
 	phase     atomic.Uint32  // a phase; written with stack.mu held
 	lease     netstack.Lease // of its addresses
-	fd        int            // host socket, -1 = none; guarded by stack.mu until established, then constant until closing
 	handshake *handshake     // nil once established; guarded by stack.mu, like the fields up to wq
 	next      *nextSYN       // nil = none
 	serverISN uint32         // of the SYN-ACK, once recorded
-	upstream  upstream       // addresses of the host socket
-	mss       int            // set on the host socket, 0 = the kernel's
+	fd        int            // host socket, -1 = none; constant from established to closing
+	upstream  upstream       // its addresses
+	mss       int            // set on it, 0 = the kernel's
 	dscp      byte           // of the client's segments, and the host socket's
 
 	wq    waiter.Queue
@@ -59,14 +59,14 @@ type conn struct {
 	firstly atomic.Uint32 // a tunflow.End: the event that began the end
 	ended   time.Time     // when both directions were done; written before the phase closing
 	moved   atomic.Bool   // a byte has crossed since the last sweep
-	still   int           // ticks of the sweeper without a byte, up to when the directions know; the sweeper's
+	still   int           // ticks without a byte, up to when the directions know; the sweeper's
 	said    said          // guarded by netstack's lock of the endpoint
-	probe   *probe        // a keepalive probe of the client waits for its answer; nil = none does; guarded by stack.mu
-	unsent  []byte        // read from the host socket, not yet taken by netstack; the inbound direction's
-	buffer  *readBuffer   // that unsent stands in, if the connection keeps it; the inbound direction's
+	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
+	unsent  []byte        // read, and not yet taken by netstack; the inbound direction's
+	buffer  *readBuffer   // that unsent stands in, if it is kept; the inbound direction's
 
 	payer    payer         // of all memory that the connection holds
-	fixed    int64         // charged to memory besides room and large buffers; guarded by stack.mu
+	fixed    int64         // charged besides room and large buffers; guarded by stack.mu
 	room     atomic.Int64  // charged for its buffers; -1 = gone
 	kept     atomic.Int64  // bytes of memory behind unsent
 	tight    atomic.Bool   // its buffers are tight
@@ -97,16 +97,16 @@ const (
 	phases
 )
 
-// signals are events that have happened to an established connection. Any goroutine may set them.
+// signals are events of an established connection. Any goroutine may set them.
 type signals struct{ bits atomic.Uint32 }
 
 const (
 	hangup      uint32 = 1 << iota // the host socket has ended or failed: a read tells which
-	urgent                         // the far side has sent urgent data: a read ends before it, though there is more
+	urgent                         // a read ends before urgent data of the far side
 	clientShut                     // a FIN has gone to the client
 	serverShut                     // the client's FIN has gone to the far side, behind all its bytes
 	clientReset                    // the client is to be reset: both directions end
-	serverReset                    // the far side is to be reset: the inbound direction ends, the outbound one with the client's error
+	serverReset                    // the far side is to be reset: the inbound direction ends
 )
 
 func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
@@ -141,7 +141,7 @@ func (c *conn) Ready(events uint32) {
 		if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			c.beforeAnswer(c.connected)
 		}
-	case established: // before, events may pass: both directions look for themselves as it begins
+	case established: // earlier events may pass: both directions look for themselves as they begin
 		if events&(unix.EPOLLIN|ended) != 0 {
 			c.inbound.WakeInline()
 		}
@@ -168,7 +168,7 @@ func (c *conn) NotifyEvent(mask waiter.EventMask) {
 	}
 }
 
-// join gives the connection its leg to the client. It comes before the phase acknowledged.
+// join gives the connection its leg to the client, before the phase acknowledged.
 func (c *conn) join(ep tcpip.Endpoint) {
 	c.ep = ep
 	c.inbound.setBuffer(c.inbound.smallBuffer()) // else netstack lets it grow by itself

@@ -20,7 +20,7 @@ func (c *conn) dial() {
 	switch {
 	case errors.Is(err, dial.ErrDenied):
 		c.stack.denied(c.key.server.Addr())
-	case c.key.server.Addr().Is4In6(): // on no wire (RFC 4291 §2.5.5.2); netstack does not answer for it
+	case c.key.server.Addr().Is4In6(): // such addresses are on no wire (RFC 4291 §2.5.5.2)
 		err = unix.ENETUNREACH
 	default:
 		err = c.connect(target)
@@ -66,7 +66,8 @@ func (c *conn) connect(target netip.AddrPort) error {
 	var err error
 	for _, port := range s.dialer.SourcePorts(c.key.client.Port()) {
 		fd, mss, err = c.connectFrom(port, target)
-		if port == 0 || !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.EACCES) {
+		taken := errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL)
+		if port == 0 || !taken && !errors.Is(err, unix.EACCES) {
 			break
 		}
 	}
@@ -159,7 +160,7 @@ func (c *conn) connected() {
 		s.net.DeliverCopy(syn)
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
-	case syscall.Errno(errno) == unix.EACCES: // from the network: ICMPv6 administratively prohibited
+	case syscall.Errno(errno) == unix.EACCES: // ICMPv6 "administratively prohibited"
 		c.dialEnded(unreachable, unix.EACCES)
 	default:
 		c.dialFailed(syscall.Errno(errno))

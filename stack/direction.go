@@ -12,15 +12,18 @@ import (
 type direction struct {
 	sched.Task
 	conn    *conn
-	move    func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
-	done    bool                                             // no more work will come of it; like the next two the owner's
-	bytes   uint64                                           // moved in all
-	carried int                                              // bytes since its buffer in netstack was small, up to growAfter
-	large   atomic.Bool                                      // the buffer is large, and paid from the budget; set by the owner
-	quiet   atomic.Bool                                      // set by the sweeper: nothing has moved for long
+	move    mover
+	done    bool        // it has ended; like the next two the owner's
+	bytes   uint64      // moved in all
+	carried int         // bytes since its buffer in netstack was small, up to growAfter
+	large   atomic.Bool // the buffer is large, and paid from the budget; set by the owner
+	quiet   atomic.Bool // nothing has moved for long; set by the sweeper
 }
 
-func (d *direction) init(c *conn, move func(c *conn, budget int) (moved int, more bool)) {
+// mover is moveOutbound or moveInbound, with the results of sched.Stepper.
+type mover func(c *conn, budget int) (moved int, more bool)
+
+func (d *direction) init(c *conn, move mover) {
 	d.conn, d.move = c, move
 	d.Init(c.stack.sched, d)
 }

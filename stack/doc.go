@@ -7,8 +7,8 @@
 //
 // A packet's way out. [Stack.Run] reads frames in one goroutine (outbound.go). A frame is a whole
 // TCP or UDP super-segment of up to 64 KiB, as the kernel's segmentation offload makes it, with its
-// headers in a buffer of their own. Its IP header is parsed, its checksum verified if nobody has
-// done so, and then
+// headers in a buffer of their own. Its IP header is parsed, its checksum verified where the
+// kernel has not, and then
 //
 //   - a SYN is held back and the far side is dialled (dialling.go); netstack gets the SYN when the
 //     far side has accepted;
@@ -17,20 +17,22 @@
 //   - fragments go to netstack for reassembly.
 //
 // A packet's way back. The poller (package sched) learns that a host socket is readable. For TCP
-// the connection's inbound direction (relay.go) reads what there is, half a megabyte at a time, and
-// gives it to netstack; that writes it to the link (package netstack) in frames of 64 KiB, with
-// their checksum and their cutting left to the kernel. Package nat builds the frames of datagrams.
+// the connection's inbound direction (relay.go) reads, half a megabyte at a time, and gives the
+// bytes to netstack. That writes them to the link (package netstack) in frames of 64 KiB, with
+// checksum and segmentation left to the kernel. Package nat builds the frames of datagrams.
 //
 // A payload byte of TCP is copied twice on its way out: from the kernel to netstack's memory, and
 // from there to the kernel. On its way back it is copied once more, in between. That is cheaper
-// than reading segment by segment into netstack's memory: each read has the kernel acknowledge,
-// which has the far side send, and a client that gets its frames one by one falls asleep after
-// each. A read ends before an urgent byte of the far side, though there is more: the poller tells
-// of those.
+// than reading segment by segment into netstack's memory: each read makes the kernel acknowledge
+// and the far side send, and a client that gets its frames one by one has to be woken for each. A
+// read ends before an urgent byte of the far side, though there is more; an event tells of those.
 //
-// # Flows
+// # Connections
 //
-// A connection (conn.go has its diagram) has two directions. A direction (direction.go) is a task
+// A connection (conn.go has its diagram) lives from its SYN until netstack has closed its leg to
+// the client. One table says how each of its phases ends, and for which cause (end.go).
+//
+// An established connection has two directions. A direction (direction.go) is a task
 // of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
 // endpoint, a connection and a descriptor, no stack and no buffer, and a slow one delays no other.
 // The poller wakes a direction for its host socket, and netstack's callbacks for the client; those
@@ -43,7 +45,7 @@
 // been written. FIN crosses as a shutdown of one direction, RST as a reset of both.
 //
 // A host socket is made so that its end is a RST (SO_LINGER), until both ends have finished: when
-// this process is killed the far side sees that what it has got was cut short.
+// this process is killed the far side sees that its bytes were cut short.
 //
 // # Datagrams
 //
@@ -53,18 +55,18 @@
 //
 // # Segment sizes
 //
-// The two legs of a connection have segments of their own. What bounds those of the far leg is
-// Options.MSS, set on the host socket before it connects: then our SYN announces it and our
+// The two legs of a connection have segments of their own. Options.MSS bounds those of the far
+// leg. It is set on the host socket before it connects: then our SYN announces it and our
 // segments keep to it. Netstack's keep to what the client announced in the SYN that it is given.
-// [Stack.PathMTU] tells what the host knows of the far leg's path.
+// [Stack.PathMTU] returns the MTU of the far leg's path, as the host knows it.
 //
-// Behind a gateway a client's path may be narrower than the link. What is known of it
+// Behind a gateway a client's path may be narrower than the link. Its MTU
 // (clientpath.go) comes from the host's route, Options.ClientMTU, and for ten minutes from the ICMP
-// errors of routers there. Such an error counts only when it quotes what may be on its way
+// errors of routers there. Such an error counts only when it quotes a packet that may be on its way
 // (clienterror.go): of TCP a number that is not yet acknowledged, of datagrams the size and the
 // ends of an answer to a live mapping. Connections that open later keep to it in both directions
 // (synmss.go): the MSS that netstack reads in the SYN, and that the client reads in the SYN-ACK, is
-// at most what the path takes.
+// at most that of the path.
 //
 // # What the far side sees
 //
@@ -72,48 +74,48 @@
 // (dial.Dialer.SourcePorts): far sides ask for one below 1024, or wait for the one of a
 // simultaneous open. A client that has the address of the host socket has the port already: then
 // only the kind is kept. All others are the kernel's, which costs no system call. The socket's
-// packets are marked as the client marks its own (DSCP, dscp.go); for clients that mark nothing the
-// read loop looks at one byte more.
+// packets have the DSCP of the client's (dscp.go); for clients that set none the read loop looks at
+// one byte more.
 //
 // # On record first
 //
 // With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded:
-// it stays in the phase acknowledged, so that open ones are not asked. Whichever of the client's
-// ACK and the record comes last opens it.
+// it stays in the phase acknowledged, so that the check costs established ones nothing. The later
+// one of the client's ACK and the record establishes it.
 //
 // # When a connection is over
 //
-// Options.FlowDone gets its bytes, its duration and what began its end (tun/flow, end.go): the
-// first FIN or RST of either end, or the first that did not answer any more.
+// Options.FlowDone gets its bytes, its duration and the event that began its end (tun/flow,
+// end.go): the first FIN or RST of either end, or the end that first fell silent.
 //
-// Run ends when its context does, and resets what is open; not towards a far side that has all that
-// its client sent, with the FIN. Where the clients have ended before, [Stack.Drain] waits until
-// what they have sent is delivered (drain.go).
+// Run ends when its context does, and resets connections; but not towards a far side that has all
+// bytes of its client, and the FIN. Where the clients have ended before, [Stack.Drain] waits until
+// their bytes are delivered (drain.go).
 //
 // # What the client sees
 //
-// The answer to a SYN is what the dial gave: SYN-ACK only after the far side's; RST when it
-// refused; ICMP unreachable or prohibited when a router or our policy said so; nothing when nobody
-// answered or when the failure was our own, such as a lack of descriptors. In the last case the
+// A SYN has the answer of the dial: SYN-ACK after that of the far side, RST if that refuses, ICMP
+// unreachable or prohibited from a router or by our policy. It has none if the far side does not
+// answer, or if this host fails, for instance for lack of descriptors. In the last case the
 // client's next SYN dials again; see dialling.go. The app may hold an answer back, while it finds
 // out whose connection it is (Options.BeforeAnswer).
 //
 // A client's keepalive probe is answered when the far side has answered one of ours (probe.go).
 // Netstack names the connection with each packet that it sends, and an ACK without news, which it
-// sends in answer to a probe, has the far side looked at: ordinary segments cost a comparison.
+// sends in answer to a probe, leads to a look at the far side: ordinary segments cost a comparison.
 //
 // A client whose address Options.Sources does not name gets no answer. Of connections the link
 // takes care of that.
 //
 // # Bounds
 //
-// Attempts and connections together are limited by Options.TCPFlows. HalfOpen and HalfOpenPerSource
-// limit attempts that have been answered and wait for their client; dials may take long and do not
-// count, so that a black hole delays nobody. A dial ends at DialTimeout, a handshake at
-// HandshakeTimeout. A connection lives as long as both ends do, a half-closed one too: keepalives
-// (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still there, and
-// each leg sends again for as long as Linux does, about 15 minutes, so that an outage ends nothing
-// that it would not end without a router.
+// Handshakes and connections together are limited by Options.TCPFlows. HalfOpen and
+// HalfOpenPerSource limit handshakes that wait for the ACK of their client; dials may take long and
+// do not count, so that a black hole delays no other client. A dial ends at DialTimeout, a
+// handshake at HandshakeTimeout. A connection lives as long as both ends do, a half-closed one too:
+// keepalives (Options.Keepalive, dial.Options) find out whether the ends of a quiet one are still
+// there, and each leg sends again for as long as Linux does, about 15 minutes, so that an outage
+// ends nothing that it would not end without a router.
 //
 // The bytes that the ends of a connection do not read stay below the sizes of its buffers: then
 // windows close and senders wait. All connections share Options.Memory, for netstack's queues, our
@@ -150,17 +152,16 @@
 //
 // # Goroutines
 //
-// The reader, the poller, Options.Workers workers, one that ends idle mappings and one that
-// sweeps, besides netstack's own. Run
-// starts all of them and returns when the last has ended. All calls on descriptors are non-blocking
-// and raw (package sched says why).
+// The reader, the poller, Options.Workers workers, one that ends idle mappings and one that sweeps,
+// besides netstack's own. Run starts all of them and returns when the last has ended. All calls on
+// descriptors are non-blocking and raw (package sched says why).
 //
 // A second queue of the TUN, with a second reader, could gain little on two processors, which
 // clients and servers share; on larger machines it has not been measured.
 //
 // # Locks
 //
-// Stack.mu guards the table of connections and the fields of attempts. It is never held while
+// Stack.mu guards the table of connections and their handshakes. It is never held while
 // calling netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
 // withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
 // may be the lock of netstack.Addresses, which is held while calling netstack.

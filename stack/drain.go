@@ -50,7 +50,8 @@ func (s *Stack) undelivered() (n int) {
 		case synReceived, acknowledged:
 			n++
 		case established: // mu keeps it so, and the descriptor with it
-			if queued, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ); !c.seen.has(serverShut) || err == nil && queued > 0 {
+			queued, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+			if !c.seen.has(serverShut) || err == nil && queued > 0 {
 				n++
 			}
 		}

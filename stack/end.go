@@ -42,7 +42,7 @@ const (
 type action uint16
 
 const (
-	interrupt     action = 1 << iota // netstack gives the handshake up, and noHandshake follows; at once before netstack has begun it
+	interrupt     action = 1 << iota // netstack gives the handshake up: noHandshake follows
 	leavePlace                       // give the place among the half-open handshakes back
 	dropSocket                       // close the host socket: a far side that has accepted gets RST
 	count                            // as a connection without a record
@@ -60,8 +60,8 @@ const (
 	forget                           // leave nothing, and begin the client's next handshake if its SYN waits
 )
 
-// endings says what a cause does in each phase. A cause that has no entry comes too late, and does
-// nothing: another one has ended the phase.
+// endings lists the actions of each cause in each phase. A cause without an entry comes too late,
+// and does nothing: another one has ended the phase.
 var endings = [phases][causes]action{
 	synSent: {
 		refused:     dropSocket | report | answerSYN | forget,
@@ -103,7 +103,7 @@ func (c *conn) end(why cause) {
 	s := c.stack
 	s.mu.Lock()
 	do := endings[c.phase.Load()][why]
-	if do&interrupt != 0 && !c.handshake.accepting {
+	if do&interrupt != 0 && !c.handshake.accepting { // netstack has not begun it
 		do = endings[synReceived][noHandshake]
 	}
 	if do&leavePlace != 0 {
@@ -184,16 +184,20 @@ func (c *conn) endRelay(do action) {
 	}
 }
 
-// answerTo says what the client gets to see of a dial that failed.
+// answerTo is the answer to a client whose dial has failed.
 var answerTo = [causes]tunflow.Answer{
-	refused: tunflow.Refused, unreachable: tunflow.Unreachable, denied: tunflow.Denied, noReply: tunflow.NoReply,
+	refused: tunflow.Refused, unreachable: tunflow.Unreachable, denied: tunflow.Denied,
+	noReply: tunflow.NoReply,
 }
 
-// beganBy says which causes begin the end of an established connection, in the words of its record.
+// beganBy has the words of the record for the causes that begin the end of an established
+// connection.
 var beganBy = [causes]tunflow.End{
-	clientFIN: tunflow.ClientFIN, clientRST: tunflow.ClientRST, clientTimeout: tunflow.ClientTimeout,
-	serverFIN: tunflow.ServerFIN, serverRST: tunflow.ServerRST, serverTimeout: tunflow.ServerTimeout,
-	noRecord: tunflow.RouterRST, stopped: tunflow.RouterRST,
+	clientFIN: tunflow.ClientFIN, clientRST: tunflow.ClientRST,
+	clientTimeout: tunflow.ClientTimeout,
+	serverFIN:     tunflow.ServerFIN, serverRST: tunflow.ServerRST,
+	serverTimeout: tunflow.ServerTimeout,
+	noRecord:      tunflow.RouterRST, stopped: tunflow.RouterRST,
 }
 
 // began notes the cause that begins the end of the connection; later ones are its consequence.
@@ -241,7 +245,7 @@ func (c *conn) close() {
 	} else {
 		s.linger(c)
 	}
-	c.setRoom(c.inbound.smallBuffer()) // what netstack may still have to send
+	c.setRoom(c.inbound.smallBuffer()) // of which netstack may still send bytes
 	c.outbound.giveBufferBack()
 	if c.seen.has(clientReset) {
 		c.ep.Abort()

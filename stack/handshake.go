@@ -50,7 +50,7 @@ func (c *conn) expire() {
 	s := c.stack
 	s.mu.Lock()
 	h, phase := c.handshake, c.phase.Load()
-	if h == nil || phase == closed || time.Now().Before(h.deadline) { // the phase has changed while the timer fired
+	if h == nil || phase == closed || time.Now().Before(h.deadline) { // the phase has just changed
 		s.mu.Unlock()
 		return
 	}
@@ -87,7 +87,7 @@ func (s *Stack) beginsTight(client, server netip.AddrPort) bool {
 func (s *Stack) accept(r netstack.Request) {
 	client, server := r.Ends()
 	c := s.beginAccept(connKey{client: client, server: server})
-	if c == nil { // the SYN was reassembled from fragments, or is the next of a connection just over: not dialled for
+	if c == nil { // not dialled for: from fragments, or the next of a connection just over
 		s.stats.DropStraySYN.Add(1)
 		r.Drop()
 		return
@@ -171,7 +171,7 @@ func (c *conn) establish() {
 	c.handshake = nil // not needed any more, and large
 	c.phase.Store(established)
 	s.mu.Unlock()
-	c.outbound.Wake() // there may be news already
+	c.outbound.Wake() // events may have passed
 	c.inbound.Wake()
 }
 

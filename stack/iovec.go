@@ -91,7 +91,8 @@ func (p *bytesPayload) Read(b []byte) (int, error) {
 
 func read(fd int, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ,
+			uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
@@ -100,7 +101,8 @@ func read(fd int, b []byte) (int, syscall.Errno) {
 
 func writev(fd int, iov []unix.Iovec) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV,
+			uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
 		if errno != unix.EINTR {
 			return int(n), errno
 		}

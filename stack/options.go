@@ -15,14 +15,14 @@ import (
 
 // Options of a Stack. Zero values select the defaults named with each field.
 type Options struct {
-	DialTimeout      time.Duration // of one attempt, all tries together; 10 s
+	DialTimeout      time.Duration // of one handshake, all tries together; 10 s
 	HandshakeTimeout time.Duration // from our SYN-ACK to the client's ACK; 5 s
 
 	Keepalive dial.Keepalive // of connections to clients; that of host sockets is the Dialer's
 
-	TCPFlows          int // attempts and connections together; 16384
-	HalfOpen          int // attempts that are answered and not acknowledged by their client; 4096
-	HalfOpenPerSource int // the same of one client address, and half of those of a /64 of IPv6 that is not Local; 1024
+	TCPFlows          int // handshakes and connections together; 16384
+	HalfOpen          int // handshakes that wait for the ACK of their client; 4096
+	HalfOpenPerSource int // the same of one client; an IPv6 /64 that is not Local has twice as many; 1024
 
 	// Memory bounds what all connections together hold, in netstack, here and in the kernel's
 	// sockets, in bytes; 256 MiB.
@@ -66,8 +66,8 @@ type Options struct {
 	// answer. nil disables it.
 	BeforeAnswer func(k tunflow.Key, answer func())
 
-	// Denied is told the destination of an attempt or a datagram that the dialer's policy forbids;
-	// nil = not called. It is called from the packet path and must not block.
+	// Denied receives the destination of each SYN or datagram that the dialer's policy forbids. It
+	// runs on the packet path and must not block. nil disables it.
 	Denied func(server netip.Addr)
 
 	// AwaitRecord holds the payload of every connection back, in both directions, until
@@ -84,11 +84,11 @@ type Options struct {
 	// must not block. nil disables it.
 	Gone func(tunflow.Key)
 
-	// MSS bounds what the host socket of a TCP connection announces and sends in one segment
+	// MSS bounds the segments that the host socket of a TCP connection announces and sends
 	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
 	MSS func(client, server netip.AddrPort) int
 
-	// DF says what the host socket of a flow does about the don't-fragment bit; nil = the kernel
+	// DF returns the don't-fragment policy of the host socket of a flow; nil = the kernel
 	// decides, or for a datagram the client. A socket for datagrams follows the first destination
 	// of its client. An echo has its identifier for the client's port and 0 for the server's. It
 	// must not block.

@@ -18,7 +18,8 @@ import (
 	"syntap/tun"
 )
 
-// Stack terminates what comes out of a link and carries it on by sockets of the host.
+// Stack terminates the connections that come out of a link and carries them on by sockets of the
+// host.
 type Stack struct {
 	o      Options // SetLimits changes some fields, which mu guards
 	link   tun.Link
@@ -61,7 +62,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s := &Stack{
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
-		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool), halfOpen: make(map[netip.Prefix]int),
+		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool),
+		halfOpen: make(map[netip.Prefix]int),
 	}
 	s.memory.init(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }

@@ -11,8 +11,8 @@ import (
 
 // Stats counts what the stack did. Counters only grow; gauges say so.
 type Stats struct {
-	TCPFlows  atomic.Int64 // gauge: attempts and connections
-	HalfOpen  atomic.Int64 // gauge: attempts whose client has been answered and has not acknowledged
+	TCPFlows  atomic.Int64 // gauge: handshakes and connections
+	HalfOpen  atomic.Int64 // gauge: handshakes that wait for the ACK of their client
 	Datagrams nat.Stats    // of UDP and echoes
 
 	LocalFailures ErrnoCounts                    // of host sockets, on this host: to open, connect or send
@@ -28,7 +28,7 @@ type Stats struct {
 	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
 	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
 	DropOwnSocket         atomic.Uint64 // SYN of one of our own host sockets
-	DropStraySYN          atomic.Uint64 // SYN that netstack would take and nobody has dialled for
+	DropStraySYN          atomic.Uint64 // SYN that netstack would take, without a dial
 	DropUnmatched         atomic.Uint64 // ICMP error about the size of a packet that is not on its way to a client
 
 	Unrecorded   atomic.Uint64 // connections reset because their handshake did not get on record

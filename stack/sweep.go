@@ -36,8 +36,8 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	}
 }
 
-// sweep has connections give back what they do not need that have been quiet since the last sweep,
-// and weighs all.
+// sweep weighs all connections, and has those give back memory that have been quiet since the last
+// sweep.
 func (s *Stack) sweep(ticks int) {
 	for i, c := range s.relayed() {
 		if i%sweepBatch == sweepBatch-1 {
