@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/terminal"
 )
 
 func newVerifyCommand() *cobra.Command {
-	var o audit.Verifying
+	var o chain.Verifying
 	cmd := &cobra.Command{
 		Use:   "verify [flags] FILE...",
 		Short: "Check the hash chain of JSON logs",
@@ -35,7 +35,7 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v, err := audit.Verify(cmd.Context(), args, o)
+			v, err := chain.Verify(cmd.Context(), args, o)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 }
 
 // broken returns the break of a log.
-func broken(v *audit.Verified) error {
+func broken(v *chain.Verified) error {
 	var all hint.List
 	if v.Unproven {
 		all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"), "name the file of its chain_key with --key"))
@@ -72,7 +72,7 @@ func broken(v *audit.Verified) error {
 }
 
 // verified names the proof that a log without breaks gives.
-func verified(v *audit.Verified) string {
+func verified(v *chain.Verified) string {
 	text := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
 		counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
 	vouch := counted(v.Heads, "head") + " vouch"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -52,13 +53,13 @@ func TestVerify(t *testing.T) {
 	for _, keyFile := range []string{"", key} {
 		names := chainedLog(t, keyFile, records)
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-		v, err := Verify(t.Context(), names, Verifying{Key: keyFile})
+		v, err := chain.Verify(t.Context(), names, chain.Verifying{Key: keyFile})
 		must(t, err)
-		want := Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records, Keyed: keyFile != ""}
+		want := chain.Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records, Keyed: keyFile != ""}
 		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != record.HexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
 		}
-		if v, err := Verify(t.Context(), names, Verifying{Key: other}); err != nil || len(v.Breaks) != records+1 { // and the head
+		if v, err := chain.Verify(t.Context(), names, chain.Verifying{Key: other}); err != nil || len(v.Breaks) != records+1 { // and the head
 			t.Errorf("key %q: %d breaks with another key, want %d", keyFile, len(v.Breaks), records+1)
 		}
 	}
@@ -98,15 +99,14 @@ func TestVerifyFindsTampering(t *testing.T) {
 			kind, named = "replaced", []int{seq}
 			l, _ := record.LinkOf([]byte(strings.TrimSuffix(lines[i], "\n")))
 			text := digits.ReplaceAll(bytes.Clone(l.Text), []byte(`"synack_us":1`))
-			c, err := newChain("")
-			must(t, err)
+			c := record.NewChain(nil)
 			lines[i] = fmt.Sprintf("%s%s%x\"}\n", text, `,"hash":"`, c.Sum(text))
 		case 5:
 			kind, named = "repeated", []int{seq}
 			lines = slices.Insert(lines, i, lines[i])
 		}
 		must(t, os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600))
-		v, err := Verify(t.Context(), []string{file}, Verifying{})
+		v, err := chain.Verify(t.Context(), []string{file}, chain.Verifying{})
 		must(t, err)
 		if len(v.Breaks) == 0 {
 			t.Errorf("%s record %d: not found", kind, seq)
@@ -124,7 +124,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 func TestVerifyFiles(t *testing.T) {
 	t.Parallel()
 	names := chainedLog(t, "", 40)
-	v, err := Verify(t.Context(), slices.Delete(slices.Clone(names), 1, 2), Verifying{})
+	v, err := chain.Verify(t.Context(), slices.Delete(slices.Clone(names), 1, 2), chain.Verifying{})
 	must(t, err)
 	if len(v.Breaks) != 1 || !strings.Contains(v.Breaks[0], "are missing") {
 		t.Errorf("breaks %q, want missing records", v.Breaks)
@@ -133,10 +133,10 @@ func TestVerifyFiles(t *testing.T) {
 	b, err := os.ReadFile(gz)
 	must(t, err)
 	must(t, os.WriteFile(gz, b[:len(b)/2], 0o600))
-	if v, err = Verify(t.Context(), names, Verifying{}); err != nil || len(v.Breaks) == 0 {
+	if v, err = chain.Verify(t.Context(), names, chain.Verifying{}); err != nil || len(v.Breaks) == 0 {
 		t.Errorf("breaks %q, %v, want some", v.Breaks, err)
 	}
-	if _, err := Verify(t.Context(), []string{"/nonexistent"}, Verifying{}); err == nil {
+	if _, err := chain.Verify(t.Context(), []string{"/nonexistent"}, chain.Verifying{}); err == nil {
 		t.Error("no error for a file that is not there")
 	}
 }
@@ -145,8 +145,8 @@ func TestVerifyFiles(t *testing.T) {
 func TestChainBegins(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.json")
-	for _, chain := range []bool{false, true, true, false} {
-		s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: chain}, Options{})
+	for _, chained := range []bool{false, true, true, false} {
+		s := open(t, config.Sink{Format: config.JSON, Path: path, Chain: chained}, Options{})
 		must(t, s.Record(established(1, start)))
 		must(t, s.Close())
 	}
@@ -159,7 +159,7 @@ func TestChainBegins(t *testing.T) {
 	if diff := cmp.Diff([]string{"[1] false", "[2 3] true", "[4] false"}, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if v, err := Verify(t.Context(), names[1:2], Verifying{}); err != nil || len(v.Breaks) > 0 {
+	if v, err := chain.Verify(t.Context(), names[1:2], chain.Verifying{}); err != nil || len(v.Breaks) > 0 {
 		t.Errorf("breaks %q, %v", v.Breaks, err)
 	}
 }
@@ -176,7 +176,7 @@ func TestChainAfterLoss(t *testing.T) {
 		_ = s.Flush()
 	}
 	must(t, s.Close())
-	if v, err := Verify(t.Context(), []string{path}, Verifying{}); err != nil || len(v.Breaks) > 0 || v.Last != 3 { // two records and a gap
+	if v, err := chain.Verify(t.Context(), []string{path}, chain.Verifying{}); err != nil || len(v.Breaks) > 0 || v.Last != 3 { // two records and a gap
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -194,36 +194,4 @@ func TestKeyRefused(t *testing.T) {
 			t.Errorf("error = %v, want %s", err, want)
 		}
 	}
-}
-
-// FuzzVerify: whatever the bytes are, a log that is accepted consists of records that are in order
-// and have their hashes.
-func FuzzVerify(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "log")
-	s := open(f, config.Sink{Format: config.JSON, Path: path, Chain: true}, Options{})
-	must(f, s.Record(established(1, start)))
-	must(f, s.Record(refused()))
-	must(f, s.Close())
-	whole, err := os.ReadFile(path)
-	must(f, err)
-	f.Add(whole)
-	f.Add([]byte(`{"seq":1,"prev":"","hash":""}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := newChain("")
-		must(t, err)
-		v := verifier{chain: c}
-		v.read("log", bytes.NewReader(data))
-		v.judge()
-		if len(v.Breaks) > 0 || v.Unproven {
-			return
-		}
-		var last record.Digest
-		for line := range bytes.Lines(data) {
-			l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
-			if !ok || c.Sum(l.Text) != l.Hash || last != (record.Digest{}) && l.Prev != last {
-				t.Fatalf("accepted %q", line)
-			}
-			last = l.Hash
-		}
-	})
 }

@@ -65,42 +65,20 @@
 //
 // # Chain
 //
-// With chain: true a JSON record ends in two members more:
-//
-//	{"time":…,"seq":17,…,"prev":"HASH","hash":"HASH"}
-//
-// hash is the SHA-256, in hex, of the line's bytes from the first { up to the comma before "hash";
-// with chain_key: FILE the HMAC-SHA-256 with the bytes of the file, without line ends behind them.
-// prev is the hash of the record before, 64 zeros for the first. The chain goes on over rotation
-// and restart. It begins in a file of its own, so that a file is chained as a whole or not at all.
-// Without a key anyone can check a record by hand:
-//
-//	printf %s "${line%,\"hash\":*}" | sha256sum
-//
-// # Head
-//
-// For the end of a chained log vouches its head: the number, the hash and the time of the last
-// record (head.go), with a digest of its own.
-//
-//	{"time":…,"log":"/var/log/…","seq":17,"hash":"HASH","keyed":true,"sum":"HASH"}
-//
-// NAME.head beside the log is written in place after each batch, so that a process that is killed
-// leaves both as they were. At most every 10 s the log goes to the disk, then its head, and the
-// head is copied to each chain_anchor, a file elsewhere or systemd's journal (vouch.go): who can
-// change the log tomorrow can change NAME.head too, but not those.
-//
-// At a start the log must end where its heads say (resumehead.go). If it does not, records were cut
-// off or altered, or the disk has lost them in a power cut; the program's log says so, and the
-// chain goes on from the head, so that the hole stays in it. So does a record:
+// With chain: true records are linked, and heads vouch for the end of the log (package chain). At a
+// start the log must end where its heads say (resumehead.go). If it does not, records were cut off
+// or altered, or the disk has lost them in a power cut; the program's log reports it, and the chain
+// goes on from the head, so that the hole stays in it. A gap records it too:
 //
 //	{…,"msg":"gap",…,"first":18,"last":20,"reason":"cut"}        the log ended before its head
 //	{…,"msg":"gap",…,"last":20,"reason":"altered"}               the log had another record than its head says
 //	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
 //	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
 //
-// The last one is written before the files go; files that others remove, such as logrotate, are
-// missing, so a chained log is best rotated by syntap. To begin a log anew, remove it with its head
-// and its anchors.
+// The last one is written before the files are removed. Files that others remove, such as
+// logrotate, are missing, so a chained log is best rotated by syntap. To begin a log anew, remove
+// it with its head and its anchors. The chain begins in a file of its own, so that a file is
+// chained as a whole or not at all; it goes on over rotation and restart.
 //
 // # End
 //
@@ -137,9 +115,9 @@
 //	queue.mu       records on their way.
 //	flowQueue.mu   ends of connections on their way.
 //
-// vouch.mu, the head's, is taken by a sink and by the goroutine that copies heads; neither holds
-// another one then. No lock is held over a write to a file, but vouch.mu over that to the head
-// file, which is no longer than a sector. A Sink, its formats and its file have no lock: one
-// goroutine has them at a time. The functions given to OnWritten, CountOpen and CountFrames are
-// called with Log.mu held for reading, or none; they must not call the Log.
+// chain.Heads has a lock that a sink takes and the goroutine that copies heads; neither holds
+// another one then. No lock is held over a write to a file, except that one over the write of a
+// head, less than a sector. A Sink, its formats and its file have no lock: one goroutine has them at
+// a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu held
+// for reading, or none; they must not call the Log.
 package audit

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -48,12 +49,12 @@ func (l *vouchedLog) run(t *testing.T, n int) {
 }
 
 // verify returns what is wrong with the log, one a line; all is what heads it is compared with.
-func (l *vouchedLog) verify(t *testing.T, o Verifying) string {
+func (l *vouchedLog) verify(t *testing.T, o chain.Verifying) string {
 	t.Helper()
 	files, err := filepath.Glob(l.sink.Path[:len(l.sink.Path)-len(".json")] + "*")
 	must(t, err)
 	o.Key = l.sink.ChainKey
-	v, err := Verify(t.Context(), files, o)
+	v, err := chain.Verify(t.Context(), files, o)
 	must(t, err)
 	return strings.Join(v.Breaks, "\n")
 }
@@ -101,12 +102,12 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 			l := newVouchedLog(t)
 			l.run(t, 3)
 			anchor := l.sink.ChainAnchor
-			if got := l.verify(t, Verifying{Heads: anchor}); got != "" {
+			if got := l.verify(t, chain.Verifying{Heads: anchor}); got != "" {
 				t.Fatalf("untouched: %s", got)
 			}
 			must(t, tamper[name](l))
 			if name != "head alone, and records" && name != "file" && name != "records and head" {
-				if got := l.verify(t, Verifying{Heads: anchor}); got == "" {
+				if got := l.verify(t, chain.Verifying{Heads: anchor}); got == "" {
 					t.Error("not found before the next start")
 				}
 			}
@@ -119,7 +120,7 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 				t.Errorf("the start after that says %v", l.said.AllEntries())
 			}
 			must(t, os.Remove(l.sink.Path+logfile.HeadSuffix)) // the chain itself tells
-			if got := l.verify(t, Verifying{}); got == "" {
+			if got := l.verify(t, chain.Verifying{}); got == "" {
 				t.Error("not found by the chain")
 			}
 		})
@@ -156,11 +157,11 @@ func TestHeadFindsNothing(t *testing.T) {
 	if first, err := record.FirstSeq(files[0]); err != nil || first < 20 {
 		t.Errorf("the log begins with %d, %v: nothing was removed", first, err)
 	}
-	if got := l.verify(t, Verifying{Heads: l.sink.ChainAnchor}); got != "" {
+	if got := l.verify(t, chain.Verifying{Heads: l.sink.ChainAnchor}); got != "" {
 		t.Errorf("breaks: %s", got)
 	}
 	must(t, os.Remove(files[0]))
-	if got := l.verify(t, Verifying{Heads: l.sink.ChainAnchor}); !strings.Contains(got, "missing at the beginning") {
+	if got := l.verify(t, chain.Verifying{Heads: l.sink.ChainAnchor}); !strings.Contains(got, "missing at the beginning") {
 		t.Errorf("without its oldest file: %q", got)
 	}
 }
@@ -170,13 +171,21 @@ func TestVerifyWithoutKey(t *testing.T) {
 	t.Parallel()
 	l := newVouchedLog(t)
 	l.run(t, 3)
-	if v, err := Verify(t.Context(), []string{l.sink.Path}, Verifying{}); err != nil || !v.Unproven {
+	if v, err := chain.Verify(t.Context(), []string{l.sink.Path}, chain.Verifying{}); err != nil || !v.Unproven {
 		t.Errorf("%+v, %v", v, err)
 	}
 	must(t, os.Remove(l.sink.Path+logfile.HeadSuffix))
-	if v, err := Verify(t.Context(), []string{l.sink.Path}, Verifying{}); err != nil || !v.Unproven {
+	if v, err := chain.Verify(t.Context(), []string{l.sink.Path}, chain.Verifying{}); err != nil || !v.Unproven {
 		t.Errorf("without a head: %+v, %v", v, err)
 	}
+}
+
+// headsIn returns the heads in a file.
+func headsIn(t *testing.T, path string) []chain.Head {
+	t.Helper()
+	heads, err := chain.ReadHeads(record.NewChain([]byte("0123456789abcdef")), path)
+	must(t, err)
+	return heads
 }
 
 // A head that is gone, or is something else, is made anew while the log is written.
@@ -193,9 +202,8 @@ func TestHeadIsMadeAnew(t *testing.T) {
 	write()
 	must(t, os.Remove(path))
 	write()
-	heads, err := readHeads(s.chain, path)
-	if err != nil || len(heads) != 1 || heads[0].Seq != 2 {
-		t.Errorf("heads %v, %v, want that of record 2", heads, err)
+	if heads := headsIn(t, path); len(heads) != 1 || heads[0].Seq != 2 {
+		t.Errorf("heads %v, want that of record 2", heads)
 	}
 	must(t, os.Remove(path))
 	must(t, os.Mkdir(path, 0o700))
@@ -203,8 +211,8 @@ func TestHeadIsMadeAnew(t *testing.T) {
 	must(t, os.Remove(path))
 	write()
 	must(t, s.Close())
-	if heads, err = readHeads(s.chain, path); err != nil || len(heads) != 1 || heads[0].Seq != 4 {
-		t.Errorf("heads %v, %v, want that of record 4", heads, err)
+	if heads := headsIn(t, path); len(heads) != 1 || heads[0].Seq != 4 {
+		t.Errorf("heads %v, want that of record 4", heads)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -57,13 +58,15 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		return nil, err
 	}
 	if s.chain != nil {
-		s.vouch = newVouch(c, s.chain, s.logger, s.now)
+		s.heads = chain.NewHeads(chain.HeadsOptions{
+			Path: c.Path, Anchors: c.ChainAnchor, Chain: s.chain, Logger: s.logger, Now: s.now,
+		})
 	}
 	if err := s.open(c, o, place); err != nil {
 		return nil, err
 	}
-	if s.vouch != nil {
-		s.vouch.start()
+	if s.heads != nil {
+		s.heads.Start()
 		if !o.succeeds {
 			_ = s.Flush() // the gaps that checkHead has found; after a reload they are announced later
 		}
@@ -85,7 +88,7 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 	if s.out, err = logfile.Open(place); err != nil {
 		return err
 	}
-	if err := s.prepare(c); err != nil {
+	if err := s.prepare(); err != nil {
 		_ = s.out.Close() // nothing of ours is in it
 		return err
 	}
@@ -101,7 +104,7 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 }
 
 // prepare makes an open file ready for the first record.
-func (s *Sink) prepare(c config.Sink) error {
+func (s *Sink) prepare() error {
 	if s.mixed && s.out.Size() > 0 { // a file is chained as a whole
 		if err := s.out.Rotate(); err != nil {
 			return err
@@ -110,11 +113,11 @@ func (s *Sink) prepare(c config.Sink) error {
 	if err := s.out.Begin(); err != nil {
 		return s.failed(err)
 	}
-	if s.vouch == nil {
+	if s.heads == nil {
 		return nil
 	}
-	s.checkHead(c)
-	return s.vouch.open()
+	s.checkHead()
+	return s.heads.Open()
 }
 
 // setFormat sets how the sink writes events, and returns the head of a file of the format and how
@@ -131,7 +134,7 @@ func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err e
 		place.Repair = logfile.EndText
 	case config.JSON:
 		if c.Chain {
-			if s.chain, err = newChain(c.ChainKey); err != nil {
+			if s.chain, err = chain.Load(c.ChainKey); err != nil {
 				return place, err
 			}
 		}

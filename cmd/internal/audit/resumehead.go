@@ -1,52 +1,25 @@
 package audit
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/config"
-	"syntap/cmd/internal/logfile"
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/record"
 )
 
 // checkHead compares the end of a chained log with its heads. A difference is reported, and
 // recorded in the log: the chain goes on from the head, so that verify finds the hole too.
-func (s *Sink) checkHead(c config.Sink) {
-	places := []string{c.Path + logfile.HeadSuffix}
-	for _, to := range c.ChainAnchor {
-		if to != config.Journald {
-			places = append(places, to)
-		}
-	}
-	var heads []head
-	var unreadable error
-	for _, path := range places {
-		read, err := readHeads(s.chain, path)
-		if err != nil {
-			unreadable = err
-			continue
-		}
-		for _, h := range read {
-			if path != places[0] && h.Log != s.vouch.log {
-				unreadable = fmt.Errorf("%s: it is the head of %s", path, h.Log)
-				continue
-			}
-			heads = append(heads, h)
-		}
-	}
-	if len(heads) == 0 {
+func (s *Sink) checkHead() {
+	h, ok, err := s.heads.Read()
+	if !ok {
 		if s.end.seq > 0 && !s.mixed {
-			s.broken(loss{reason: record.HeadMissing, last: s.end.seq}, logrus.Fields{"error": unreadable},
+			s.broken(loss{reason: record.HeadMissing, last: s.end.seq}, logrus.Fields{"error": err},
 				"handshake log has no head: whether records are missing at its end cannot be told")
 		}
 		return
 	}
-	h := slices.MaxFunc(heads, func(a, b head) int { return cmp.Compare(a.Seq, b.Seq) })
 	fields := logrus.Fields{
 		"last": s.end.seq, "head": h.Seq, "head_time": h.Time, "head_hash": fmt.Sprintf("%x", h.Hash),
 	}
@@ -59,7 +32,7 @@ func (s *Sink) checkHead(c config.Sink) {
 		return
 	case h.Seq == s.end.seq && h.Hash == s.end.hash:
 		return
-	case h.Seq < s.end.seq && s.has(h): // a process that was killed between a batch and its head
+	case h.Seq < s.end.seq && chain.Has(s.path, s.chain, h): // a process that was killed between a batch and its head
 		return
 	default:
 		s.broken(loss{reason: record.Altered, last: h.Seq}, fields,
@@ -78,33 +51,4 @@ func (s *Sink) broken(l loss, fields logrus.Fields, message string) {
 	}
 	s.missed(l)
 	s.logger.WithFields(fields).WithField("path", s.path).Error(message)
-}
-
-// has reports whether the record of a head is in the log.
-func (s *Sink) has(h head) bool {
-	files, err := logfile.Files(s.path)
-	if err != nil {
-		return false
-	}
-	for _, file := range slices.Backward(files) {
-		seq, err := record.FirstSeq(file)
-		if err != nil || seq == 0 || seq > h.Seq {
-			continue
-		}
-		r, err := logfile.OpenRead(file)
-		if err != nil {
-			return false
-		}
-		found := false
-		lines := bufio.NewReaderSize(r, record.MaxLine)
-		for line, err := lines.ReadSlice('\n'); err == nil && !found; line, err = lines.ReadSlice('\n') {
-			if seq, _ := record.SeqOf(line); seq == h.Seq {
-				l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
-				found = ok && l.Hash == h.Hash && s.chain.Sum(l.Text) == l.Hash
-			}
-		}
-		r.Close()
-		return found
-	}
-	return false
 }

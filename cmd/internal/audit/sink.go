@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -41,7 +42,7 @@ type Sink struct {
 	out   *logfile.File
 
 	chain *record.Chain // of a JSON log; nil = none
-	vouch *vouch        // with a chain
+	heads *chain.Heads  // with a chain
 	mixed bool          // the records before are chained and these are not, or the other way round
 
 	end  position // of the log with the batch
@@ -188,7 +189,7 @@ func (s *Sink) Flush() error {
 	}
 	if s.chain != nil {
 		s.end.hash = s.chain.Last
-		s.vouch.wrote(s.end.seq, s.end.hash, s.out.Descriptor())
+		s.heads.Write(s.end.seq, s.end.hash, s.out.Descriptor())
 	}
 	s.safe, s.err = s.end, nil
 	s.removeRotated(announced)
@@ -251,8 +252,8 @@ func (s *Sink) Close() error {
 }
 
 func (s *Sink) close() error {
-	if s.vouch != nil {
-		s.vouch.close()
+	if s.heads != nil {
+		s.heads.Close()
 	}
 	return s.out.Close()
 }

@@ -1,4 +1,4 @@
-package audit
+package chain
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// newChain returns the chain of a log, with the key in keyFile unless that is "".
-func newChain(keyFile string) (*record.Chain, error) {
+// Load returns the chain of a log, with the key in keyFile unless that is "".
+func Load(keyFile string) (*record.Chain, error) {
 	if keyFile == "" {
 		return record.NewChain(nil), nil
 	}

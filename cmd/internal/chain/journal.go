@@ -1,4 +1,4 @@
-package audit
+package chain
 
 import (
 	"encoding/binary"
@@ -12,6 +12,9 @@ const JournalID = "5f0d5c0f1f0b4a6c9e6f5b7a3d2c1e90"
 
 // JournalSocket is where journald takes messages.
 const JournalSocket = "/run/systemd/journal/socket"
+
+// journalTimeout is how long a message may take.
+const journalTimeout = 3 * time.Second
 
 // journal is an anchor in systemd's journal, which may be sealed, or sent to another host.
 type journal struct{ log string }
@@ -39,7 +42,7 @@ func (j *journal) put(line []byte) error {
 		b = binary.LittleEndian.AppendUint64(b, uint64(len(field.value)))
 		b = append(append(b, field.value...), '\n')
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(journalTimeout)); err != nil {
 		return err
 	}
 	_, err = conn.Write(b)

@@ -1,4 +1,4 @@
-package audit
+package chain
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 // findHeads collects the heads of the log.
 func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) error {
 	for _, path := range o.Heads {
-		heads, err := readHeads(v.chain, path)
+		heads, err := ReadHeads(v.chain, path)
 		if err == nil && len(heads) == 0 {
 			err = fmt.Errorf("%s: no head of a log", path)
 		}
@@ -30,7 +30,7 @@ func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) e
 		}
 	}
 	for _, path := range besides(files) {
-		heads, err := readHeads(v.chain, path)
+		heads, err := ReadHeads(v.chain, path)
 		if err != nil {
 			v.broken("%v", err)
 		}
@@ -44,7 +44,7 @@ func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) e
 	return v.askJournal(ctx, files)
 }
 
-func (v *verifier) want(h head, place string) {
+func (v *verifier) want(h Head, place string) {
 	v.wanted[h.Seq] = append(v.wanted[h.Seq], vouched{h, place})
 	v.keyed = v.keyed || h.Keyed
 	if v.end == nil || h.Seq > v.end.Seq {

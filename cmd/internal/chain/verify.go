@@ -1,4 +1,4 @@
-package audit
+package chain
 
 import (
 	"bufio"
@@ -40,7 +40,7 @@ const maxBreaks = 100
 // compressed or not. It finds records that were deleted, altered, moved or cut short; at the end of
 // the log by its heads. An error is about a file that cannot be read at all.
 func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) {
-	c, err := newChain(o.Key)
+	c, err := Load(o.Key)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -78,7 +78,7 @@ type verifier struct {
 
 // vouched is a head, and where it stands.
 type vouched struct {
-	head
+	Head
 	place string
 }
 

@@ -1,6 +1,7 @@
-package audit
+package chain
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -8,14 +9,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 )
 
-// head says how far a chained log goes.
-type head struct {
+// Head says how far a chained log goes.
+type Head struct {
 	Time  time.Time
 	Log   string        // path of the log
 	Seq   uint64        // of its last record
@@ -34,7 +36,7 @@ type headFile struct {
 
 // appendHead appends a head as one line of JSON. Its last member, sum, is the digest of the bytes
 // before it: without the key of a keyed chain it cannot be made.
-func appendHead(dst []byte, c *record.Chain, h head) []byte {
+func appendHead(dst []byte, c *record.Chain, h Head) []byte {
 	begin := len(dst)
 	dst = append(h.Time.UTC().AppendFormat(append(dst, `{"time":"`...), "2006-01-02T15:04:05.000000Z"), `","log":`...)
 	dst = record.AppendString(dst, h.Log)
@@ -50,7 +52,7 @@ var (
 )
 
 // parseHead reads a line with a head. With a key its sum must be right.
-func parseHead(c *record.Chain, line []byte) (h head, err error) {
+func parseHead(c *record.Chain, line []byte) (h Head, err error) {
 	var v struct {
 		Time           time.Time
 		Log, Hash, Sum string
@@ -60,7 +62,7 @@ func parseHead(c *record.Chain, line []byte) (h head, err error) {
 	if json.Unmarshal(line, &v) != nil {
 		return h, errHead
 	}
-	h = head{Time: v.Time, Log: v.Log, Seq: v.Seq, Keyed: v.Keyed}
+	h = Head{Time: v.Time, Log: v.Log, Seq: v.Seq, Keyed: v.Keyed}
 	var sum record.Digest
 	if !h.Hash.Parse(v.Hash) || !sum.Parse(v.Sum) {
 		return h, errHead
@@ -72,8 +74,8 @@ func parseHead(c *record.Chain, line []byte) (h head, err error) {
 	return h, nil
 }
 
-// readHeads reads the heads in a file, one on a line. A file that is not there, or empty, has none.
-func readHeads(c *record.Chain, path string) (all []head, err error) {
+// ReadHeads reads the heads in a file, one on a line. A file that is not there, or empty, has none.
+func ReadHeads(c *record.Chain, path string) (all []Head, err error) {
 	for range 3 { // it may be written at this moment
 		if all, err = tryHeads(c, path); !errors.Is(err, errHead) {
 			break
@@ -82,7 +84,7 @@ func readHeads(c *record.Chain, path string) (all []head, err error) {
 	return all, err
 }
 
-func tryHeads(c *record.Chain, path string) (all []head, err error) {
+func tryHeads(c *record.Chain, path string) (all []Head, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -167,4 +169,33 @@ func (h *headFile) close() {
 		_ = h.file.Close() // it is synced, or about to be made anew
 		h.file = nil
 	}
+}
+
+// Has reports whether the record of a head is in a log.
+func Has(path string, c *record.Chain, h Head) bool {
+	files, err := logfile.Files(path)
+	if err != nil {
+		return false
+	}
+	for _, file := range slices.Backward(files) {
+		seq, err := record.FirstSeq(file)
+		if err != nil || seq == 0 || seq > h.Seq {
+			continue
+		}
+		r, err := logfile.OpenRead(file)
+		if err != nil {
+			return false
+		}
+		found := false
+		lines := bufio.NewReaderSize(r, record.MaxLine)
+		for line, err := lines.ReadSlice('\n'); err == nil && !found; line, err = lines.ReadSlice('\n') {
+			if seq, _ := record.SeqOf(line); seq == h.Seq {
+				l, ok := record.LinkOf(bytes.TrimSuffix(line, []byte("\n")))
+				found = ok && l.Hash == h.Hash && c.Sum(l.Text) == l.Hash
+			}
+		}
+		r.Close()
+		return found
+	}
+	return false
 }
