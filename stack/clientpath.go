@@ -6,13 +6,15 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"syntap/tun/packet"
 )
 
 // clientPaths tells how large packets may be on their way from the link to a client: as large as
 // the host's route to it takes, and as a router behind that has said (RFC 1191, RFC 8201).
 type clientPaths struct {
-	link  int                  // MTU of the link
-	route func(netip.Addr) int // Options.ClientMTU
+	link  int                         // MTU of the link
+	route func(netip.Addr) packet.MTU // Options.ClientMTU
 	stats *Stats
 
 	mu    sync.Mutex // guards the rest; may be taken with netstack's locks held
@@ -42,7 +44,7 @@ const (
 
 const largestPacket = 40 + 1<<16 - 1
 
-func newClientPaths(link int, route func(netip.Addr) int, stats *Stats) *clientPaths {
+func newClientPaths(link int, route func(netip.Addr) packet.MTU, stats *Stats) *clientPaths {
 	return &clientPaths{link: link, route: route, stats: stats, known: make(map[netip.Addr]clientPath)}
 }
 
@@ -57,7 +59,7 @@ func (p *clientPaths) mtu(client netip.Addr) int {
 	path := p.known[client]
 	p.mu.Unlock()
 	if p.route != nil && now.Sub(path.asked) >= routeAge {
-		path.route, path.asked = p.route(client), now // it may take some system calls
+		path.route, path.asked = int(p.route(client)), now // it may take some system calls
 		p.update(client, func(to *clientPath) { to.route, to.asked = path.route, path.asked })
 	}
 	mtu := path.route

@@ -17,7 +17,7 @@ import (
 )
 
 // narrowRoute has every client behind a link of 1400 bytes.
-func narrowRoute(netip.Addr) int { return 1400 }
+func narrowRoute(netip.Addr) packet.MTU { return 1400 }
 
 // tooBigAbout returns the ICMP error of a router that could not pass a packet on.
 func tooBigAbout(about []byte, mtu uint16) []byte {

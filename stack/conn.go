@@ -15,6 +15,7 @@ import (
 	"syntap/stack/netstack"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // conn is one TCP connection of a client, from its SYN on: a handshake with each end, then a relay
@@ -45,7 +46,7 @@ type conn struct {
 	serverISN uint32         // of the SYN-ACK, once recorded
 	fd        int            // host socket, -1 = none; constant from established to closing
 	upstream  upstream       // its addresses
-	mss       int            // set on it, 0 = the kernel's
+	mss       packet.MSS     // set on it, 0 = the kernel's
 	dscp      byte           // of the client's segments, and the host socket's
 
 	wq    waiter.Queue

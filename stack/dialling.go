@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // dial starts a connection to the far side. The caller has set handshake.dialling, so that no other
@@ -62,7 +63,8 @@ func (c *conn) connect(target netip.AddrPort) error {
 	s.mu.Lock()
 	c.upstream.remote = target
 	s.mu.Unlock()
-	var fd, mss int
+	var fd int
+	var mss packet.MSS
 	var err error
 	for _, port := range s.dialer.SourcePorts(c.key.client.Port()) {
 		fd, mss, err = c.connectFrom(port, target)
@@ -84,7 +86,7 @@ func (c *conn) connect(target netip.AddrPort) error {
 
 // connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice.
 // Without an error it is on its way, or made; fd is -1 with one.
-func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd, mss int, err error) {
+func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss packet.MSS, err error) {
 	s := c.stack
 	fd, err = s.dialer.Stream(target.Addr())
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/nat"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Options of a Stack. Zero values select the defaults named with each field.
@@ -86,18 +87,18 @@ type Options struct {
 
 	// MSS bounds the segments that the host socket of a TCP connection announces and sends
 	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
-	MSS func(client, server netip.AddrPort) int
+	MSS func(client, server netip.AddrPort) packet.MSS
 
 	// DF returns the don't-fragment policy of the host socket of a flow; nil = the kernel
 	// decides, or for a datagram the client. A socket for datagrams follows the first destination
 	// of its client. An echo has its identifier for the client's port and 0 for the server's. It
 	// must not block.
-	DF func(client, server netip.AddrPort) dial.DF
+	DF func(client, server netip.AddrPort) packet.DF
 
-	// ClientMTU returns the MTU of the host's route to a client, 0 where there is none. If nil, all
+	// ClientMTU returns the MTU of the host's route to a client, 0 if there is none. If nil, all
 	// clients are at the other end of the link, which takes packets of any size. It may be called
 	// with netstack's locks held and must not block.
-	ClientMTU func(client netip.Addr) int
+	ClientMTU func(client netip.Addr) packet.MTU
 
 	Log logrus.FieldLogger // nil = silent
 

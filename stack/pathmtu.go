@@ -6,12 +6,13 @@ import (
 	"net/netip"
 
 	"syntap/stack/dial"
+	"syntap/tun/packet"
 )
 
-// PathMTU returns the MTU of the path that a TCP connection takes from here to its server, 0 where
-// it is unknown: what the host socket knows once the far side has accepted, before that what the
-// route says. It may be called with netstack's locks held.
-func (s *Stack) PathMTU(client, server netip.AddrPort) int {
+// PathMTU returns the MTU of the path that a TCP connection takes from here to its server, 0 if it is
+// unknown: the host socket's once the far side has accepted, before that the route's. It may be
+// called with netstack's locks held.
+func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
@@ -22,7 +23,7 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) int {
 	return s.dialer.RouteMTU(target)
 }
 
-func (s *Stack) socketMTU(key connKey) int {
+func (s *Stack) socketMTU(key connKey) packet.MTU {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[key]
@@ -34,7 +35,7 @@ func (s *Stack) socketMTU(key connKey) int {
 
 // sizeStream bounds the segments of a connection's socket before it connects. It returns the MSS
 // that was set, 0 if none.
-func (s *Stack) sizeStream(fd int, key connKey, target netip.Addr) (mss int, err error) {
+func (s *Stack) sizeStream(fd int, key connKey, target netip.Addr) (mss packet.MSS, err error) {
 	if s.o.MSS != nil {
 		mss = s.o.MSS(key.client, key.server)
 	}
@@ -44,15 +45,15 @@ func (s *Stack) sizeStream(fd int, key connKey, target netip.Addr) (mss int, err
 		}
 	}
 	if target.Is4() {
-		err = s.df(key.client, key.server).Apply(fd)
+		err = dial.SetDF(fd, s.df(key.client, key.server))
 	}
 	return mss, err
 }
 
-// df asks for the don't-fragment policy of a host socket.
-func (s *Stack) df(client, server netip.AddrPort) dial.DF {
+// df returns the don't-fragment policy of a host socket.
+func (s *Stack) df(client, server netip.AddrPort) packet.DF {
 	if s.o.DF == nil {
-		return dial.KernelDF
+		return packet.PreserveDF
 	}
 	return s.o.DF(client, server)
 }

@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // TestHostSocketIsSized looks at what the server sees of a bounded socket, and at what the stack
@@ -34,10 +35,10 @@ func TestHostSocketIsSized(t *testing.T) {
 			})
 		})
 		var router *testRouter
-		dials, pathMTUs := make(chan tunflow.Dial, 1), make(chan int, 1)
+		dials, pathMTUs := make(chan tunflow.Dial, 1), make(chan packet.MTU, 1)
 		router = startRouter(t, Options{
-			MSS: func(_, s netip.AddrPort) int { return 1000 + s.Addr().BitLen() },
-			DF:  func(_, _ netip.AddrPort) dial.DF { return dial.ClearDF },
+			MSS: func(_, s netip.AddrPort) packet.MSS { return packet.MSS(1000 + s.Addr().BitLen()) },
+			DF:  func(_, _ netip.AddrPort) packet.DF { return packet.ClearDF },
 			DialDone: func(d tunflow.Dial) {
 				dials <- d
 				pathMTUs <- router.PathMTU(d.Client, d.Server)
@@ -45,13 +46,13 @@ func TestHostSocketIsSized(t *testing.T) {
 		}, dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})
 		newClient(t, router).dial(t, server, port)
 		want := 1000 + server.BitLen()
-		if d := <-dials; d.MSS != want {
+		if d := <-dials; int(d.MSS) != want {
 			t.Errorf("dial reported with MSS %d, want %d", d.MSS, want)
 		}
 		if n := <-segments; n > want || n < want-40 {
 			t.Errorf("server sends segments of %d bytes, want %d less options", n, want)
 		}
-		mtu := link.MTU
+		mtu := packet.MTU(link.MTU)
 		if server.Is4() {
 			mtu = min(mtu, 0xffff) // no IPv4 packet is longer
 		}

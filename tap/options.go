@@ -7,6 +7,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Options configure a Tap. The zero value is useful: it counts handshakes with default limits.
@@ -34,7 +35,7 @@ type Options struct {
 	// PathMTU returns the MTU of the path to the server of a flow in bytes, 0 if it is unknown. It
 	// is called for a SYN or SYN-ACK whose rule depends on it, with the locks held that WriteFrame
 	// was called with, and must not block. If nil, no path MTU is known.
-	PathMTU func(client, server netip.AddrPort) int
+	PathMTU func(client, server netip.AddrPort) packet.MTU
 
 	// Admission says whether a SYN may begin a handshake. If nil, any may. It is called from the
 	// packet path and must not block.

@@ -16,7 +16,7 @@ import (
 type Replay struct {
 	tracker *handshake.Tracker
 	rules   *policy.Rules
-	pathMTU func(client, server netip.AddrPort) int
+	pathMTU func(client, server netip.AddrPort) packet.MTU
 	clients map[handshake.FlowKey]bool // whether end a is the client
 	buf     []byte
 }

@@ -93,11 +93,11 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byt
 // rewrite applies the rules to the packet that begins with b and appends to done what it has
 // changed. It returns b after that, which is longer where an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d packet.Direction,
-	pathMTU func(client, server netip.AddrPort) int) ([]byte, []policy.Rewrite, dropReason) {
+	pathMTU func(client, server netip.AddrPort) packet.MTU) ([]byte, []policy.Rewrite, dropReason) {
 	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.Partial}
 	if s.Flags&packet.SYN != 0 && rules.HasMSS() {
 		var verdict policy.Verdict
-		done, verdict = rules.RewriteMSS(done, &p, func() int { return s.pathMTU(d, pathMTU) })
+		done, verdict = rules.RewriteMSS(done, &p, func() packet.MTU { return s.pathMTU(d, pathMTU) })
 		if verdict != policy.Pass {
 			return b, nil, dropOptions
 		}
@@ -113,7 +113,7 @@ func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, 
 }
 
 // pathMTU asks for the MTU of the path to the server of the segment's flow.
-func (s *segment) pathMTU(d packet.Direction, ask func(client, server netip.AddrPort) int) int {
+func (s *segment) pathMTU(d packet.Direction, ask func(client, server netip.AddrPort) packet.MTU) packet.MTU {
 	if ask == nil {
 		return 0
 	}

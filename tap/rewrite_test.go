@@ -147,7 +147,7 @@ func TestPathMTU(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{
 		Rules: compile(t, clampTo(policy.ClampPMTU), nil),
-		PathMTU: func(client, server netip.AddrPort) int {
+		PathMTU: func(client, server netip.AddrPort) packet.MTU {
 			if client != taptest.Client || server != taptest.Server {
 				t.Errorf("path MTU between %v and %v asked for", client, server)
 			}

@@ -32,7 +32,7 @@ type Tap struct {
 	passed    atomic.Uint64
 
 	rules    atomic.Pointer[policy.Rules] // never nil
-	pathMTU  func(client, server netip.AddrPort) int
+	pathMTU  func(client, server netip.AddrPort) packet.MTU
 	rewrites rewriteCounts
 	answers  *rate.Limiter // of the tap's own ICMP errors
 }

@@ -22,6 +22,7 @@ import (
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 func newReplayCommand() *cobra.Command {
@@ -93,7 +94,7 @@ else its first packet.`,
 			}
 			p.replay = tap.NewReplay(tap.Options{
 				OnRecord: p.record, OnSegment: p.segment,
-				Rules: rules, PathMTU: func(_, _ netip.AddrPort) int { return pathMTU },
+				Rules: rules, PathMTU: func(_, _ netip.AddrPort) packet.MTU { return packet.MTU(pathMTU) },
 			})
 			if all {
 				p.lines, p.judged = sinks[0], sinks[1:]

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/packet"
 )
 
 // Routes asks the kernel how datagrams leave, by sockets that are marked and bound as those that
@@ -35,7 +37,7 @@ func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 
 // MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0
 // where there is no way.
-func (r *Routes) MTU(target netip.AddrPort) int {
+func (r *Routes) MTU(target netip.AddrPort) packet.MTU {
 	fd, err := r.connect(target)
 	if err != nil {
 		return 0

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/packet"
 )
 
 // The bounds of Linux for TCP_MAXSEG (TCP_MIN_MSS and MAX_TCP_WINDOW in include/net/tcp.h).
@@ -15,23 +17,24 @@ const (
 
 // SetMSS has a TCP socket that has not connected yet announce and send at most mss bytes in one
 // segment. It returns the value that was set: Linux takes 88 to 32767.
-func SetMSS(fd, mss int) (int, error) {
+func SetMSS(fd int, mss packet.MSS) (packet.MSS, error) {
 	mss = min(max(mss, minMSS), maxMSS)
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, int(mss)); err != nil {
 		return 0, fmt.Errorf("set TCP_MAXSEG to %d: %w", mss, err)
 	}
 	return mss, nil
 }
 
-// Apply sets the policy on an IPv4 socket.
-func (df DF) Apply(fd int) error {
+// SetDF sets IP_MTU_DISCOVER on an IPv4 socket. packet.PreserveDF leaves it to the kernel; with
+// packet.SetDF and packet.EnforceDF a packet that is too long is not sent.
+func SetDF(fd int, df packet.DF) error {
 	var discover int
 	switch df {
-	case KernelDF:
+	case packet.PreserveDF:
 		return nil
-	case SetDF:
+	case packet.SetDF, packet.EnforceDF:
 		discover = unix.IP_PMTUDISC_DO
-	case ClearDF:
+	case packet.ClearDF:
 		discover = unix.IP_PMTUDISC_DONT
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover); err != nil {
@@ -41,7 +44,7 @@ func (df DF) Apply(fd int) error {
 }
 
 // PathMTU returns the path MTU that a connected socket towards target knows, or 0.
-func PathMTU(fd int, target netip.Addr) int {
+func PathMTU(fd int, target netip.Addr) packet.MTU {
 	level, option := unix.IPPROTO_IP, unix.IP_MTU
 	if target.Is6() {
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU
@@ -50,12 +53,12 @@ func PathMTU(fd int, target netip.Addr) int {
 	if err != nil {
 		return 0
 	}
-	return mtu
+	return packet.MTU(mtu)
 }
 
 // ClientMTU returns the MTU of the host's route to a client; 0 where there is none. The route is
 // not bound to Options.Interface, which is for the way to the world.
-func (d *Dialer) ClientMTU(client netip.Addr) int {
+func (d *Dialer) ClientMTU(client netip.Addr) packet.MTU {
 	o := d.o.Load().Options
 	o.Interface = ""
 	return New(o).RouteMTU(netip.AddrPortFrom(client, 9)) // any port
@@ -63,7 +66,7 @@ func (d *Dialer) ClientMTU(client netip.Addr) int {
 
 // RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where
 // the kernel has learned it; 0 where there is no way.
-func (d *Dialer) RouteMTU(target netip.AddrPort) int {
+func (d *Dialer) RouteMTU(target netip.AddrPort) packet.MTU {
 	fd, err := d.Datagram(target.Addr())
 	if err != nil {
 		return 0

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/packet"
 )
 
 // TestSetMSS connects a socket across loopback, whose MTU is larger than any bound.
@@ -18,7 +20,7 @@ func TestSetMSS(t *testing.T) {
 		}
 		defer l.Close()
 		target := l.Addr().(*net.TCPAddr).AddrPort()
-		for asked, want := range map[int]int{40: 88, 1360: 1360, 40000: 32767} {
+		for asked, want := range map[packet.MSS]packet.MSS{40: 88, 1360: 1360, 40000: 32767} {
 			fd, err := New(Options{}).Stream(target.Addr())
 			if err != nil {
 				t.Fatal(err)
@@ -36,7 +38,7 @@ func TestSetMSS(t *testing.T) {
 			}
 			// The other end's largest segment, less its options.
 			mss, err := maxSegment(server.(*net.TCPConn))
-			if err != nil || mss > want || mss < want-40 {
+			if err != nil || mss > int(want) || mss < int(want)-40 {
 				t.Errorf("the server of a socket with MSS %d sends segments of %d bytes, %v", want, mss, err)
 			}
 			server.Close()
@@ -56,12 +58,15 @@ func maxSegment(conn *net.TCPConn) (mss int, err error) {
 	return mss, err
 }
 
-func TestApplyDF(t *testing.T) {
+func TestSetDF(t *testing.T) {
 	t.Parallel()
 	d := New(Options{})
 	loopback := netip.MustParseAddr("127.0.0.1")
 	for name, open := range map[string]func(netip.Addr) (int, error){"stream": d.Stream, "datagram": d.Datagram} {
-		for df, want := range map[DF]int{SetDF: unix.IP_PMTUDISC_DO, ClearDF: unix.IP_PMTUDISC_DONT, KernelDF: -1} {
+		for df, want := range map[packet.DF]int{
+			packet.SetDF: unix.IP_PMTUDISC_DO, packet.EnforceDF: unix.IP_PMTUDISC_DO,
+			packet.ClearDF: unix.IP_PMTUDISC_DONT, packet.PreserveDF: -1,
+		} {
 			fd, err := open(loopback)
 			if err != nil {
 				t.Fatal(err)
@@ -70,9 +75,9 @@ func TestApplyDF(t *testing.T) {
 			if want == -1 {
 				want = before
 			}
-			err = df.Apply(fd)
+			err = SetDF(fd, df)
 			if got, _ := unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); got != want || err != nil {
-				t.Errorf("%s: Apply(%d) sets IP_MTU_DISCOVER to %d, %v, want %d", name, df, got, err, want)
+				t.Errorf("%s: SetDF(%v) sets IP_MTU_DISCOVER to %d, %v, want %d", name, df, got, err, want)
 			}
 			_ = unix.Close(fd)
 		}
@@ -85,7 +90,7 @@ func TestRouteMTU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for host, want := range map[string]int{"127.0.0.1": min(link.MTU, 0xffff), "::1": link.MTU} { // no IPv4 packet is longer
+	for host, want := range map[string]packet.MTU{"127.0.0.1": packet.MTU(min(link.MTU, 0xffff)), "::1": packet.MTU(link.MTU)} { // no IPv4 packet is longer
 		if got := New(Options{}).RouteMTU(netip.AddrPortFrom(netip.MustParseAddr(host), 9)); got != want {
 			t.Errorf("RouteMTU(%s) = %d, want %d", host, got, want)
 		}

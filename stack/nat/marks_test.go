@@ -137,16 +137,16 @@ func TestHopLimitZero(t *testing.T) {
 // TestDFPolicy: Options.DF overrules the bit of the client.
 func TestDFPolicy(t *testing.T) {
 	for _, tt := range []struct {
-		policy   dial.DF
+		policy   packet.DF
 		client   bool
 		discover int
 	}{
-		{dial.KernelDF, true, unix.IP_PMTUDISC_PROBE}, {dial.KernelDF, false, unix.IP_PMTUDISC_DONT},
-		{dial.SetDF, false, unix.IP_PMTUDISC_PROBE}, {dial.ClearDF, true, unix.IP_PMTUDISC_DONT},
+		{packet.PreserveDF, true, unix.IP_PMTUDISC_PROBE}, {packet.PreserveDF, false, unix.IP_PMTUDISC_DONT},
+		{packet.SetDF, false, unix.IP_PMTUDISC_PROBE}, {packet.ClearDF, true, unix.IP_PMTUDISC_DONT},
 	} {
 		_, port := lonePeer(t)
 		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
-		df := func(c, s netip.AddrPort) dial.DF {
+		df := func(c, s netip.AddrPort) packet.DF {
 			if c != client || s != server {
 				t.Errorf("asked for %s to %s", c, s)
 			}

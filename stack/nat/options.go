@@ -6,8 +6,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/stack/dial"
 	"syntap/tun"
+	"syntap/tun/packet"
 )
 
 // Router is the router around a [NAT]. Its methods may be called from any goroutine.
@@ -38,7 +38,7 @@ type Options struct {
 	// DF returns the don't-fragment policy of the socket that a client endpoint gets as it first
 	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil
 	// leaves the bit to the client.
-	DF func(client, server netip.AddrPort) dial.DF
+	DF func(client, server netip.AddrPort) packet.DF
 
 	Log logrus.FieldLogger // nil is silent
 }
@@ -89,7 +89,7 @@ func (o *Options) setDefaults() {
 		o.Denied = func(netip.Addr) {}
 	}
 	if o.DF == nil {
-		o.DF = func(_, _ netip.AddrPort) dial.DF { return dial.KernelDF }
+		o.DF = func(_, _ netip.AddrPort) packet.DF { return packet.PreserveDF }
 	}
 	if o.Log == nil {
 		silent := logrus.New()

@@ -20,8 +20,8 @@ import (
 type socket struct {
 	own endpoint // its address, and its port or the identifier of its echoes
 	v6  bool
-	raw bool    // of echoes: a raw socket, not a ping socket
-	df  dial.DF // overrules marks.whole
+	raw bool      // of echoes: a raw socket, not a ping socket
+	df  packet.DF // overrules marks.whole
 
 	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
 	fd int          // -1 when closed
@@ -189,9 +189,9 @@ func (s *socket) fragmentation(forbid bool) []option {
 // mark has the socket send with the given marks. The caller holds mu for reading.
 func (s *socket) mark(to marks) error {
 	switch s.df {
-	case dial.SetDF:
+	case packet.SetDF:
 		to.whole = true
-	case dial.ClearDF:
+	case packet.ClearDF:
 		to.whole = false
 	}
 	if to == s.marks {

@@ -34,7 +34,7 @@ func perPacket(tb testing.TB) []step {
 	df10 = append(df10, policy.DFRule{Policy: packet.SetDF})
 	one, ten, none := compile(mss10[9:], df10[9:]), compile(mss10, df10), compile(nil, nil)
 
-	pathMTU := func() int { return 1400 }
+	pathMTU := func() packet.MTU { return 1400 }
 	clamp := func(r *policy.Rules, sent syn) func() {
 		sent.flags = tuntest.SYN
 		b := sent.packet(1024)

@@ -27,7 +27,7 @@ const (
 //
 // pathMTU returns the MTU of the path to the server. It is called if a rule depends on it; 0, or a
 // nil pathMTU, means that it is unknown.
-func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() int) ([]Rewrite, Verdict) {
+func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() packet.MTU) ([]Rewrite, Verdict) {
 	h := p.Headers
 	if !r.HasMSS() || !h.TCP || h.End > len(p.Buf) || h.Fragment == packet.FirstFragment {
 		return done, Pass
@@ -59,31 +59,31 @@ func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() int) ([]Rew
 
 // limit returns the bound that a rule sets on the MSS between hosts of the client's family. It
 // reports false if the rule sets none, or if the MTU leaves no room for payload.
-func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() int) (mss uint16, ok bool) {
+func (r *Rules) limit(rule *MSSRule, client netip.Addr, pathMTU func() packet.MTU) (mss packet.MSS, ok bool) {
 	if rule.Clamp != ClampPMTU {
-		return uint16(rule.Clamp), rule.Clamp != ClampOff
+		return packet.MSS(rule.Clamp), rule.Clamp != ClampOff
 	}
-	mtu := packet.MTU(r.o.MTU)
+	mtu := r.o.MTU
 	if pathMTU != nil {
-		if path := packet.MTU(pathMTU()); path > 0 && (path < mtu || mtu == 0) {
+		if path := pathMTU(); path > 0 && (path < mtu || mtu == 0) {
 			mtu = path
 		}
 	}
 	limit := mtu.MSS(client.Is6())
-	return uint16(limit), limit > 0
+	return limit, limit > 0
 }
 
 // clamp lowers every MSS option above limit. found tells whether there was any option.
 //
 // It walks the list as Linux does (net/netfilter/xt_TCPMSS.c): an end-of-list option or an
 // impossible length, which end the list for most receivers, do not end the walk.
-func (p *Packet) clamp(done []Rewrite, options []byte, limit uint16, rule int) (_ []Rewrite, found bool) {
+func (p *Packet) clamp(done []Rewrite, options []byte, limit packet.MSS, rule int) (_ []Rewrite, found bool) {
 	for i := 0; i+lenMSS <= len(options); {
 		kind, length := options[i], int(options[i+1])
 		if kind == kindMSS && length == lenMSS {
 			found = true
-			if old := binary.BigEndian.Uint16(options[i+2:]); old > limit {
-				p.put(tcpOptions+i+2, limit)
+			if old := binary.BigEndian.Uint16(options[i+2:]); packet.MSS(old) > limit {
+				p.put(tcpOptions+i+2, uint16(limit))
 				done = append(done, Rewrite{What: "mss", From: int(old), To: int(limit), Rule: rule})
 			}
 		}
@@ -97,7 +97,7 @@ func (p *Packet) clamp(done []Rewrite, options []byte, limit uint16, rule int) (
 
 // addMSS adds the option if that is possible. Without it the sender would have kept to the
 // default value, so a larger one would be a raise.
-func (p *Packet) addMSS(done []Rewrite, limit uint16, rule int) []Rewrite {
+func (p *Packet) addMSS(done []Rewrite, limit packet.MSS, rule int) []Rewrite {
 	mss := min(limit, defaultMSS4)
 	if p.Headers.Version == 6 {
 		mss = min(limit, defaultMSS6)
@@ -130,18 +130,18 @@ func malformed(options []byte) bool {
 // UpstreamMSS returns the MSS that the host socket of a flow must not exceed (TCP_MAXSEG), or 0
 // if the kernel decides. The option bounds both ways of that leg, so a rule for either direction
 // counts; of two the lower bound. pathMTU is as in RewriteMSS.
-func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() int) int {
+func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() packet.MTU) packet.MSS {
 	outbound, inbound := r.mss.find(client, server, packet.Outbound), r.mss.find(client, server, packet.Inbound)
 	if inbound == outbound {
 		inbound = nil
 	}
-	lowest := 0
+	var lowest packet.MSS
 	for _, c := range [...]*compiled[MSSRule]{outbound, inbound} {
 		if c == nil {
 			continue
 		}
-		if mss, ok := r.limit(&c.rule, client.Addr(), pathMTU); ok && (lowest == 0 || int(mss) < lowest) {
-			lowest = int(mss)
+		if mss, ok := r.limit(&c.rule, client.Addr(), pathMTU); ok && (lowest == 0 || mss < lowest) {
+			lowest = mss
 		}
 	}
 	return lowest

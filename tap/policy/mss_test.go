@@ -140,11 +140,11 @@ func TestRewriteMSSUntouched(t *testing.T) {
 
 func TestClampToPathMTU(t *testing.T) {
 	t.Parallel()
-	mtu := func(n int) func() int { return func() int { return n } }
+	mtu := func(n packet.MTU) func() packet.MTU { return func() packet.MTU { return n } }
 	tests := []struct {
 		name   string
-		tunMTU int
-		path   func() int
+		tunMTU packet.MTU
+		path   func() packet.MTU
 		is6    bool
 		want   uint16 // the MSS from 65535
 	}{
@@ -185,7 +185,7 @@ func TestUpstreamMSS(t *testing.T) {
 	tests := []struct {
 		name  string
 		rules []policy.MSSRule
-		want  int
+		want  packet.MSS
 	}{
 		{"no rule", nil, 0},
 		{"other clients", []policy.MSSRule{{Match: policy.Match{Family: 6}, Clamp: 1200}}, 0},
@@ -201,7 +201,7 @@ func TestUpstreamMSS(t *testing.T) {
 	for _, tt := range tests {
 		rules := compileMSS(t, policy.Options{MTU: 1500}, tt.rules...)
 		asked := 0
-		got := rules.UpstreamMSS(netip.AddrPortFrom(client4, 1024), netip.AddrPortFrom(server4, 443), func() int { asked++; return 1400 })
+		got := rules.UpstreamMSS(netip.AddrPortFrom(client4, 1024), netip.AddrPortFrom(server4, 443), func() packet.MTU { asked++; return 1400 })
 		if got != tt.want || asked > 1 {
 			t.Errorf("%s: UpstreamMSS = %d after %d questions for the path MTU, want %d after at most one", tt.name, got, asked, tt.want)
 		}

@@ -55,8 +55,8 @@ func TestParity(t *testing.T) {
 				k.clampWith(t, "iptables", rule...)
 				k.clampWith(t, "ip6tables", rule...)
 			}
-			rules := compileMSS(t, policy.Options{MTU: tt.mtu[0]}, policy.MSSRule{Clamp: tt.clamp, Add: !byNFT})
-			pathMTU := func() int { return tt.mtu[1] }
+			rules := compileMSS(t, policy.Options{MTU: packet.MTU(tt.mtu[0])}, policy.MSSRule{Clamp: tt.clamp, Add: !byNFT})
+			pathMTU := func() packet.MTU { return packet.MTU(tt.mtu[1]) }
 			for i, s := range syns() {
 				if s.wrongLength && byNFT {
 					continue
@@ -72,7 +72,7 @@ func TestParity(t *testing.T) {
 }
 
 // compare sends one segment both ways.
-func compare(t *testing.T, k *kernel, s *syn, f tuntest.Frame, rules *policy.Rules, pathMTU func() int) {
+func compare(t *testing.T, k *kernel, s *syn, f tuntest.Frame, rules *policy.Rules, pathMTU func() packet.MTU) {
 	t.Helper()
 	got := s.segment(f)
 	if _, verdict := rules.RewriteMSS(nil, got, pathMTU); verdict != policy.Pass {

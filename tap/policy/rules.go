@@ -13,7 +13,7 @@ import (
 // Options hold the inputs of rules that stand in no rule.
 type Options struct {
 	// MTU of the TUN, an upper bound of every path MTU; 0 sets no bound.
-	MTU int
+	MTU packet.MTU
 	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
 	RandomID func() uint16
 }

@@ -3,6 +3,8 @@ package flow
 import (
 	"net/netip"
 	"time"
+
+	"syntap/tun/packet"
 )
 
 // Dial tells how the router's connection to the far side came about, or failed.
@@ -25,8 +27,8 @@ func (d Dial) String() string {
 type Upstream struct {
 	Local, Remote netip.AddrPort // Local is the zero value where no socket was bound
 	DialTime      time.Duration
-	MSS           int    // as set by a rule, in bytes; 0 means the kernel's
-	Error         string // errno name such as ECONNREFUSED; empty if connected or denied
+	MSS           packet.MSS // as set by a rule, in bytes; 0 means the kernel's
+	Error         string     // errno name such as ECONNREFUSED; empty if connected or denied
 }
 
 // Answer is the router's answer to the client's SYN.

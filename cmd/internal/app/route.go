@@ -21,6 +21,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tun"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Router says how Route is to carry traffic.
@@ -83,7 +84,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		}
 	}
 	var s *stack.Stack
-	pathMTU := func(client, server netip.AddrPort) int { return s.PathMTU(client, server) }
+	pathMTU := func(client, server netip.AddrPort) packet.MTU { return s.PathMTU(client, server) }
 	denied, strangers := newRefusals(4, sayDenied(c, r.Logger)), newRefusals(16, sayStranger(r.Logger))
 	sources := knownTo(r.Sources, strangers)
 	tapOptions := r.tapOptions()

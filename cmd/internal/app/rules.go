@@ -6,12 +6,13 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/tap/policy"
+	"syntap/tun/packet"
 )
 
 // Rules compiles the mss and df rules of a config.
 func Rules(c *config.Config) (*policy.Rules, error) {
 	mss, df := c.Rules()
-	return policy.Compile(mss, df, policy.Options{MTU: c.TUN.MTU})
+	return policy.Compile(mss, df, policy.Options{MTU: packet.MTU(c.TUN.MTU)})
 }
 
 // DescribeRules says for people what each rule of a config does, one a line.
