@@ -10,7 +10,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// repeatLink returns one frame again and again, and swallows what is written.
+// repeatLink returns one frame again and again, and discards written frames.
 type repeatLink struct {
 	memLink
 	frame tuntest.Frame
@@ -33,7 +33,7 @@ func dataSegment(s tuntest.TCP) tuntest.Frame {
 	return tuntest.Frame{Data: b, Offload: tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(start), CsumOffset: 16}}
 }
 
-// BenchmarkDataSegment measures what a segment of a connection without an open attempt costs: parse
+// BenchmarkDataSegment measures the cost of a segment of a connection without a handshake: parse
 // and test.
 func BenchmarkDataSegment(b *testing.B) {
 	for name, s := range map[string]tuntest.TCP{"IPv4": taptest.SYN(), "IPv6": taptest.SYN6()} {
@@ -128,7 +128,7 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 
-	// A handshake: the flow, and the attempt with its record.
+	// A handshake: the flow, and the handshake with its record.
 	tap := Wrap(&repeatLink{}, Options{OnRecord: func(*handshake.Record) {}, Sources: func(netip.Addr) bool { return true }})
 	frames := handshakeFrames()
 	bufs := [][]byte{frames[1]}

@@ -54,7 +54,7 @@ func TestDialDone(t *testing.T) {
 	}
 }
 
-// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one attempt, which
+// TestSilentSYNs repeats a SYN whose dial fails each time: the client has made one handshake, which
 // has one record.
 func TestSilentSYNs(t *testing.T) {
 	t.Parallel()
@@ -76,8 +76,8 @@ func TestSilentSYNs(t *testing.T) {
 	}
 }
 
-// TestLateSYNACK lets the router answer after it has said that it would not. The tap has no attempt
-// for it any more, so that nothing is to come of it.
+// TestLateSYNACK lets the router answer after it has said that it would not. The tap has no
+// handshake for it any more, so that nothing is to come of it.
 func TestLateSYNACK(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{DialTimeout: 10 * time.Second})
@@ -91,7 +91,7 @@ func TestLateSYNACK(t *testing.T) {
 	w.wantRecords("no_reply 1000: S")
 }
 
-// TestAbortedWhileDialling keeps the place of an attempt that is over for the client until it is
+// TestAbortedWhileDialling keeps the place of a handshake that is over for the client until it is
 // over for the router.
 func TestAbortedWhileDialling(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,8 @@ func TestDialDoneIPv6(t *testing.T) {
 	w.wantRecords("denied 1000: S")
 }
 
-// TestStaleDial checks that the end of an old attempt's dial says nothing about the next attempt.
+// TestStaleDial checks that the end of an old handshake's dial says nothing about the next
+// handshake.
 func TestStaleDial(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{})
@@ -185,8 +186,8 @@ func TestForgottenConnection(t *testing.T) {
 			shown := len(w.rec.Segments)
 			tt.answer(w)
 			w.wantRecords(tt.want)
-			if news := len(w.rec.Segments) > shown; news != (tt.want != "") {
-				t.Errorf("segments were shown: %t, want %t", news, !news)
+			if more := len(w.rec.Segments) > shown; more != (tt.want != "") {
+				t.Errorf("segments were shown: %t, want %t", more, !more)
 			}
 			if n := w.tap.Stats().HalfOpen; n != 0 {
 				t.Errorf("half open: %d, want 0", n)

@@ -27,7 +27,7 @@
 // the tap's knowledge is never behind: a client cannot acknowledge a SYN-ACK that the tap has not
 // seen.
 //
-// # What does not pass
+// # Frames that do not pass
 //
 // Netstack must not receive TCP that the tap has not parsed to the end, or a connection could open
 // unseen. So these are dropped, and counted by reason (Stats.Drops):
@@ -40,26 +40,25 @@
 //     plain segment (unwrap.go).
 //   - SYN with FIN or RST, which netstack takes for a SYN; lengths that lie; checksums that are
 //     wrong.
-//   - SYN-ACKs of a client. The router opens nothing towards clients, so such a segment is a
-//     forgery.
+//   - SYN-ACKs of a client. The router opens no connections towards clients, so such a segment is
+//     a forgery.
 //   - Segments of a client on a flow with a handshake, except SYNs, RSTs that count, and an
 //     acceptable third segment. Netstack's Forwarder would take any segment with an ACK for the
 //     third one. An established connection loses no segment by a SYN.
-//   - ICMP errors of the client's side about TCP, whose contents netstack believes unchecked (RFC
-//     5927): a forged "unreachable" would end its handshakes. "Fragmentation needed" and "packet
-//     too big" pass, but for those in fragments or behind extension headers: the router compares
-//     them with what it has sent, and gives none to netstack.
-//   - SYNs of new attempts while Options.Admission lets none begin; with Refuse the client is told
-//     (ICMP).
-//   - SYNs whose source no client may have, or is the destination; SYNs that the table has no place
-//     for.
-//   - SYNs with ever new numbers on a 4-tuple that gets nothing established (renewal.go): each
-//     would make a record.
+//   - ICMP errors of the client's side about TCP: netstack does not check them (RFC 5927), so a
+//     forged "unreachable" would end its handshakes. "Fragmentation needed" and "packet too big"
+//     pass, except in fragments or behind extension headers: the router compares them with the
+//     packets that it has sent, and gives none to netstack.
+//   - SYNs of new handshakes while Options.Admission lets none begin; with Refuse the client gets
+//     an ICMP error.
+//   - SYNs whose source no client may have, or is the destination; SYNs beyond the table's limits.
+//   - SYNs with ever new numbers on a 4-tuple of which no connection comes (renewal.go): each would
+//     make a record.
 //   - SYNs and SYN-ACKs with options that cannot be parsed, and IPv4 fragments, where a rule
 //     refuses them.
 //
-// Bytes behind the end of an IP packet are cut off. What is not TCP is none of the tap's business
-// but for df rules.
+// Bytes behind the end of an IP packet are cut off. Packets other than TCP pass; df rules may
+// change them.
 //
 // # Live rules
 //
@@ -75,19 +74,19 @@
 //
 // # Rewriting
 //
-// The rules of Options.Rules change SYNs and SYN-ACKs (mss) and any IPv4 packet (df); package
-// policy says how. An outbound segment is shown, and judged, as the client sent it, and goes on
-// rewritten. An inbound one is rewritten first: shown is what the client gets. So a record has what
-// stood on the TUN, and Record.Rewrites what became of it. Counted are the changed packets (Stats)
-// and what each rule has done (Tap.Rules); a SYN that a rule has changed and the table then refused
-// counts for the rule only.
+// The rules of Options.Rules change SYNs and SYN-ACKs (mss) and any IPv4 packet (df); see package
+// policy. An outbound segment is shown, and judged, as the client sent it, and passes rewritten. An
+// inbound one is rewritten first and shown as the client gets it. So a record has the segments that
+// stood on the TUN, and Record.Rewrites lists the changes. Changed packets are counted (Stats), and
+// each rule counts its changes (Tap.Rules); a SYN that a rule has changed and the table then
+// refused counts for the rule only.
 //
 // A fragment that a rule refuses is answered with the TUN's MTU, a hundred times a second at most.
-// Where there is no df rule a packet other than SYN and SYN-ACK costs one test.
+// Without df rules a packet other than SYN and SYN-ACK costs one test.
 //
-// A Replay does the same for a capture. It has no directions: outbound is what the sender of the
-// SYN sends, or of the first packet between two ends. What a rule would drop it names and passes
-// on.
+// A Replay does the same for a capture. It has no directions: outbound are the packets of the SYN's
+// sender, or of the sender of the first packet between two ends. It names each packet that a rule
+// would drop, and passes it.
 //
 // # Time, and the router's part
 //

@@ -42,13 +42,13 @@ var dropWords = [dropReasons]string{
 	dropSource:           "source",               // a SYN from an address that no client may have
 	dropTCPFlows:         "tcp_flows",            // a SYN beyond Options.TCPFlows
 	dropTCPFlowsSource:   "tcp_flows_per_source", // a SYN beyond Options.TCPFlowsPerSource
-	dropRenewal:          "syn_rate",             // a SYN with yet another number on a 4-tuple that gets nothing established
+	dropRenewal:          "syn_rate",             // a SYN with yet another number on one 4-tuple
 	dropWaiting:          "waiting",              // a SYN while Options.Admission says Wait
-	dropRefused:          "refused",              // the same with Refuse: the client is told
-	dropSYNACK:           "synack",               // a SYN-ACK that answers nothing, or comes from the client
+	dropRefused:          "refused",              // the same with Refuse: the client gets an ICMP error
+	dropSYNACK:           "synack",               // a SYN-ACK of the client
 	dropThird:            "third_segment",        // no acceptable third segment
-	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP, other than one about sizes
-	dropOptions:          "tcp_options",          // TCP options that cannot be parsed, where an mss rule refuses them
+	dropICMP:             "icmp_tcp",             // an ICMP error of the client's side about TCP, unlike one about sizes
+	dropOptions:          "tcp_options",          // TCP options that an mss rule refuses: they cannot be parsed
 	dropDF:               "ip_fragment",          // a fragment, where a df rule refuses it
 }
 

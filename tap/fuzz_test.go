@@ -58,9 +58,9 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// Operations of FuzzNetstack, four bytes each: what and which flow, then three arguments.
+// Operations of FuzzNetstack, four bytes each: the operation and the flow, then three arguments.
 const (
-	opSegment  = iota // flags, seq and ack relative to what they should be
+	opSegment  = iota // flags, seq and ack relative to the right ones
 	opDisguise        // the same, with IP options or extension headers
 	opPieces          // the same, in two fragments
 	opTail            // the same, with bytes behind its end
@@ -69,7 +69,7 @@ const (
 	opSYNAgain        // a SYN with another number
 	opDial            // how the next dials end
 	opWait            // time passes
-	opGiveUp          // netstack gives up what waits for a third segment
+	opGiveUp          // netstack gives up the endpoints that wait for a third segment
 	opICMP            // an error from the client's side
 	ops
 )
@@ -135,7 +135,7 @@ func (r *netRouter) operate(op [4]byte) {
 		r.answer = []flow.Answer{flow.Connected, flow.NoReply, flow.Refused, flow.Denied}[op[1]%4]
 		r.mu.Unlock()
 	case opWait:
-		// Only the tap's clock goes on. Netstack's, by which it gives up after 127 s, does not.
+		// Only the tap's clock advances. Netstack's, by which it gives up after 127 s, does not.
 		if d := time.Duration(op[1]) * time.Second; r.now().Add(d).Before(taptest.Epoch.Add(2 * time.Minute)) {
 			r.wait(d)
 		}

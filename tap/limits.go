@@ -30,7 +30,7 @@ func (o *Options) limits() (limits, handshake.Limits) {
 	flows := orDefault(o.TCPFlows, 16384)
 	var table handshake.Limits
 	table.Lifetime = [handshake.States]time.Duration{
-		handshake.StateSYNSent:     dial + timeout, // the end of the dial ends the handshake earlier
+		handshake.StateSYNSent:     dial + timeout, // the end of the dial comes earlier
 		handshake.StateSYNReceived: timeout,
 		handshake.StateHeld:        givesUp,
 		handshake.StateUnanswered:  dial,

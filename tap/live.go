@@ -57,8 +57,8 @@ func (l *live) track(s *segment, seen *tcpdump.Packet, at time.Time) dropReason 
 }
 
 // onSYNLocked takes a SYN without ACK.
-func (l *live) onSYNLocked(sh *handshake.Shard, e *handshake.Entry, s *segment, seen *tcpdump.Packet,
-	at time.Time) dropReason {
+func (l *live) onSYNLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+	seen *tcpdump.Packet, at time.Time) dropReason {
 	if !s.FromA {
 		return pass // the router opens no connection towards a client
 	}
@@ -105,8 +105,8 @@ func (l *live) mayBeginLocked(e *handshake.Entry, s *segment, at time.Time) drop
 
 // onSYNACKLocked takes a segment with SYN and ACK. After one of the router its endpoint waits for a
 // third segment, also if the tap has no handshake for it: then none passes.
-func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segment, seen *tcpdump.Packet,
-	at time.Time) dropReason {
+func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+	seen *tcpdump.Packet, at time.Time) dropReason {
 	if s.FromA {
 		return dropSYNACK // forged: the router opens no connection that a client could answer
 	}
@@ -116,7 +116,7 @@ func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segmen
 	case e.State() == handshake.StateUnanswered, e.State() == handshake.StateClosed:
 		sh.MoveLocked(e, handshake.StateHeld, at)
 	}
-	if e.State() != handshake.StateEstablished { // else repeated while the third segment was on its way
+	if e.State() != handshake.StateEstablished { // else repeated while the third segment was coming
 		e.Hold.Phase, e.Hold.Next = accepting, s.Ack
 	}
 	sh.TrackLocked(e, &s.Packet, seen, at)
@@ -124,12 +124,12 @@ func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segmen
 }
 
 // onOtherLocked takes a segment with neither SYN nor RST.
-func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment, seen *tcpdump.Packet,
-	at time.Time) dropReason {
+func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+	seen *tcpdump.Packet, at time.Time) dropReason {
 	switch {
 	case e == nil, e.State() == handshake.StateEstablished, e.State() == handshake.StateClosed:
 		return pass
-	case !e.InHandshake() && s.FromA: // a handshake that has ended, or never began, must not succeed
+	case !e.InHandshake() && s.FromA: // it has ended, or never began, and must not succeed
 		return dropThird
 	case !e.InHandshake():
 		return pass
@@ -149,8 +149,8 @@ func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment
 
 // onRSTLocked takes a RST. Whether one of a client ends a connection is for the router to say,
 // which knows the numbers (RFC 5961 §3).
-func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment, seen *tcpdump.Packet,
-	at time.Time) dropReason {
+func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+	seen *tcpdump.Packet, at time.Time) dropReason {
 	if e == nil {
 		return pass
 	}

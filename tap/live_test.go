@@ -20,7 +20,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestThirdSegment checks what may reach a router that waits for a third segment. Netstack's
+// TestThirdSegment checks which segments reach a router that waits for a third one. Netstack's
 // Forwarder would take anything with an ACK for it.
 func TestThirdSegment(t *testing.T) {
 	t.Parallel()
@@ -64,8 +64,8 @@ func TestThirdSegment(t *testing.T) {
 	}
 }
 
-// TestAdmission keeps new attempts out, with and without telling the client; what has begun goes
-// on.
+// TestAdmission keeps new handshakes out, with and without an ICMP error; those that have begun
+// continue.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -97,7 +97,7 @@ func TestAdmission(t *testing.T) {
 	w.play("> S 1000")
 	admission = flow.Refuse
 	if diff := cmp.Diff(fields("pass pass pass"), w.play("> S 1000\n< SA 5000 1001\n> A 1001 5001")); diff != "" {
-		t.Errorf("fates of an attempt that had begun (-want +got):\n%s", diff)
+		t.Errorf("fates of a handshake that had begun (-want +got):\n%s", diff)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestTimeouts(t *testing.T) {
 		t.Errorf("half open: %d, want 0", n)
 	}
 
-	// The router may go on waiting: nothing but the RST that ends this may pass.
+	// The router may still wait: only the RST that ends this may pass.
 	if diff := cmp.Diff(fields("third_segment third_segment pass pass"), w.play("> A 1001 5001\n> R 7\n> R 1001\n> A 1001 5001")); diff != "" {
 		t.Errorf("fates after the timeout (-want +got):\n%s", diff)
 	}
@@ -158,7 +158,7 @@ func TestTimeouts(t *testing.T) {
 	w.mustPlay("> S 2000")
 	w.wait(14 * time.Second)
 	w.wantRecords("")
-	w.wait(2 * time.Second) // nobody said how the dial ended
+	w.wait(2 * time.Second) // the router has not said how the dial ended
 	w.wantRecords("no_reply 2000: S")
 	w.wait(givesUp)
 	if n := w.places() + w.tap.live.Count(handshake.StateUnanswered); n != 0 {
@@ -231,8 +231,8 @@ func reversed(s tuntest.TCP) []byte {
 	return s.Packet()
 }
 
-// TestLimits fills the table. What it cannot hold is dropped and counted, and comes in when there
-// is room again.
+// TestLimits fills the table. A SYN that it cannot hold is dropped and counted, and comes in when
+// there is room again.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	network := netip.MustParsePrefix("2001:db8:9::/64")
@@ -320,7 +320,7 @@ func TestConnectionsCount(t *testing.T) {
 	}
 }
 
-// TestSetLimits changes timeouts and limits under attempts that are open.
+// TestSetLimits changes timeouts and limits under handshakes that are open.
 func TestSetLimits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{Timeout: 60 * time.Second, DialTimeout: 60 * time.Second, TCPFlows: 1})
@@ -335,12 +335,12 @@ func TestSetLimits(t *testing.T) {
 		t.Errorf("SYN within the new limit: reason %q, want none", reason)
 	}
 	w.mustPlay("< SA 5000 1001")
-	w.wait(5 * time.Second) // what was answered after the change
+	w.wait(5 * time.Second) // the handshake that was answered after the change
 	w.wantRecords("half_open 1000/5000: S SA")
 }
 
-// TestBlindSegments sends what anybody may who knows the 4-tuple of a connection: its data passes
-// all the while, and there is no attempt until the router has ended it (RFC 5961).
+// TestBlindSegments sends segments of a sender who knows only the 4-tuple of a connection: its data
+// passes all the while, and there is no handshake until the router has ended it (RFC 5961).
 func TestBlindSegments(t *testing.T) {
 	t.Parallel()
 	const data = "> PA 1001 5001 len 4\n< A 5001 1005\n"
@@ -468,8 +468,8 @@ func TestSYNRate(t *testing.T) {
 	}
 }
 
-// TestOneConnectOneRecord repeats a SYN after an answer, as some clients do. Only a SYN-ACK is news
-// then.
+// TestOneConnectOneRecord repeats a SYN after an answer, as some clients do. Only a SYN-ACK makes
+// another record.
 func TestOneConnectOneRecord(t *testing.T) {
 	t.Parallel()
 	icmp := tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1, Payload: taptest.SYN().Packet()}.Packet()
@@ -507,7 +507,7 @@ func TestOneConnectOneRecord(t *testing.T) {
 }
 
 // TestAdmissionOfOthers keeps out whatever would make another record, also where the 4-tuple has an
-// attempt or had one.
+// handshake or had one.
 func TestAdmissionOfOthers(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n> R 1001", "> S 1000\n< RA 0 1001", taptest.Handshake} {
@@ -555,7 +555,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestChecksumOffload covers what the virtio header says about the checksum.
+// TestChecksumOffload covers the checksum fields of the virtio header.
 func TestChecksumOffload(t *testing.T) {
 	t.Parallel()
 	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {

@@ -65,7 +65,7 @@ func TestSYNFlood(t *testing.T) {
 	runtime.KeepAlive(w)
 }
 
-// TestParallelHandshakes lets clients and router work at the same time. Each attempt's segments
+// TestParallelHandshakes lets clients and router work at the same time. Each handshake's segments
 // arrive in the order of the handshake, before its record.
 func TestParallelHandshakes(t *testing.T) {
 	t.Parallel()
@@ -112,7 +112,7 @@ func TestParallelHandshakes(t *testing.T) {
 	}
 	wg.Wait()
 	if len(seen) != clients*each {
-		t.Errorf("%d attempts seen, want %d", len(seen), clients*each)
+		t.Errorf("%d handshakes seen, want %d", len(seen), clients*each)
 	}
 	for k, story := range seen {
 		if want := " S SA A established(3)"; story != want {

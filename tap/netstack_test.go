@@ -38,10 +38,10 @@ type netRouter struct {
 
 	mu       sync.Mutex
 	isn      map[gstack.TransportEndpointID]uint32
-	settled  map[gstack.TransportEndpointID]chan struct{} // closed when the attempt's SYN-ACK is out, or none will come
+	settled  map[gstack.TransportEndpointID]chan struct{} // closed when the handshake's SYN-ACK is out, or none will come
 	answer   flow.Answer                                  // how the next dials end
 	pending  map[gstack.TransportEndpointID]pending       // endpoints that wait for their third segment
-	accepted []flow.Key                                   // attempts that netstack has established
+	accepted []flow.Key                                   // handshakes that netstack has established
 	open     []tcpip.Endpoint
 	handlers sync.WaitGroup
 	barriers uint16 // connections of catchUp
@@ -145,7 +145,7 @@ func (r *netRouter) settle(id gstack.TransportEndpointID) {
 	}
 }
 
-// send lets the client send a frame and waits until netstack has done what it does at once.
+// send lets the client send a frame and waits until netstack has answered, unless a timer is due.
 func (r *netRouter) send(f tuntest.Frame) (reason string) {
 	if s := parseSegment(f.Data, len(f.Data), packet.Outbound); s.TCP && s.Flags&packet.RST != 0 {
 		r.awaitAccepted()
@@ -194,8 +194,8 @@ func (r *netRouter) challenge(b []byte) {
 	}
 }
 
-// awaitAccepted waits until netstack has handed out what the tap has seen established. A RST that
-// comes sooner leaves no trace of the connection. Should it take too long, verify will tell.
+// awaitAccepted waits until netstack has accepted the connections that the tap has recorded. A RST
+// that comes sooner leaves no trace of the connection. Should it take too long, verify will tell.
 func (r *netRouter) awaitAccepted() {
 	deadline, poll := time.After(tuntest.Patience), time.NewTicker(time.Millisecond)
 	defer poll.Stop()
@@ -274,14 +274,14 @@ func (r *netRouter) accept(req *tcp.ForwarderRequest) {
 	req.Complete(false)
 }
 
-// shown reports whether the tap has shown a SYN of the attempt.
+// shown reports whether the tap has shown a SYN of the handshake.
 func (r *netRouter) shown(k flow.Key) bool {
 	r.rec.Mu.Lock()
 	defer r.rec.Mu.Unlock()
 	return slices.Contains(r.rec.Keys, k)
 }
 
-// established counts the records of connections by attempt.
+// established counts the records of connections by handshake.
 func (r *netRouter) established() map[flow.Key]int {
 	r.rec.Mu.Lock()
 	defer r.rec.Mu.Unlock()
@@ -315,7 +315,7 @@ func (r *netRouter) catchUp() {
 	})
 }
 
-// verify compares what netstack has established with what the tap has recorded.
+// verify compares the connections of netstack with the records of the tap.
 func (r *netRouter) verify() {
 	r.tb.Helper()
 	r.catchUp()
@@ -351,7 +351,7 @@ func (r *netRouter) serverISN(client netip.AddrPort) uint32 {
 	return 0
 }
 
-// TestNetstack checks the harness of the fuzz target with what every client does.
+// TestNetstack checks the harness of the fuzz target with an ordinary handshake.
 func TestNetstack(t *testing.T) {
 	for _, s := range []tuntest.TCP{taptest.SYN(), taptest.SYN6()} {
 		r := newNetRouter(t, Options{})

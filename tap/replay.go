@@ -23,19 +23,22 @@ type Replay struct {
 
 // Passed is a packet of a capture as the tap would have passed it on.
 type Passed struct {
-	Data     []byte              // from the IP header on, with whatever trails the packet; valid until the next packet
+	Data     []byte              // from the IP header on, with the bytes behind the packet; valid until the next one
 	Length   int                 // bytes on the wire from the IP header on
-	Rewrites []handshake.Rewrite // in a packet other than TCP without the name of the segment
-	Refused  string              // why a rule would have had it dropped, as in Stats.Drops; "" = it would not
+	Rewrites []handshake.Rewrite // without the name of a segment if the packet is not TCP
+	Refused  string              // reason for which a rule would have dropped it; empty if none
 }
 
-// maxClients bounds a Replay's memory to some 20 MB. Beyond it, it begins anew.
+// maxClients bounds a Replay's memory to some 20 MB. A Replay with so many forgets all of them.
 const maxClients = 128 << 10
 
 // NewReplay returns a replay with the rules of o, whose OnRecord and OnSegment receive handshakes.
 func NewReplay(o Options) *Replay {
 	tracker := handshake.NewTracker(handshake.Options{OnRecord: o.OnRecord, OnSegment: o.OnSegment})
-	r := &Replay{tracker: tracker, rules: o.Rules, pathMTU: o.PathMTU, clients: map[handshake.FlowKey]bool{}}
+	r := &Replay{
+		tracker: tracker, rules: o.Rules, pathMTU: o.PathMTU,
+		clients: make(map[handshake.FlowKey]bool),
+	}
 	if r.rules == nil {
 		r.rules = new(policy.Rules)
 	}
@@ -73,12 +76,15 @@ func captured(h *packet.Headers, p *tcpdump.Packet) segment {
 	return s
 }
 
-// rewrite applies the rules to a copy of the packet. What trails it stays behind it.
-func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (Passed, []policy.Rewrite) {
+// rewrite applies the rules to a copy of the packet. Bytes behind the packet stay behind it.
+func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (
+	Passed, []policy.Rewrite) {
 	r.buf = slices.Grow(append(r.buf[:0], p.Data...), optionRoom)
 	end := min(s.Length, len(p.Data))
 	rewritten, done, reason := s.rewrite(r.rules, nil, r.buf[:end], d, r.pathMTU)
-	passed := Passed{Data: append(rewritten, p.Data[end:]...), Length: p.Length + len(rewritten) - end}
+	passed := Passed{
+		Data: append(rewritten, p.Data[end:]...), Length: p.Length + len(rewritten) - end,
+	}
 	if reason != pass {
 		passed.Refused = reason.String()
 	}
@@ -95,8 +101,8 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (Pas
 // Flush ends every open handshake as half_open or no_reply, in the order of their first SYNs.
 func (r *Replay) Flush() { r.tracker.Flush() }
 
-// direction says which way a packet goes. The client of a conversation is who sent the SYN, or else
-// the first packet.
+// direction says which way a packet goes. The client of a conversation is the sender of its SYN, or
+// else of its first packet.
 func (r *Replay) direction(s *segment, p *tcpdump.Packet) packet.Direction {
 	if !s.TCP { // it has no key yet
 		s.LocateCaptured(p)

@@ -91,7 +91,7 @@ func TestReplayRules(t *testing.T) {
 		t.Errorf("rewrites in the record (-want +got):\n%s", diff)
 	}
 	if first := rec.Records[0]; first.Outcome != handshake.Established || *first.SYN.MSS != 1460 || *first.SYNACK.MSS != 1200 {
-		t.Errorf("record %s with SYN %+v and SYN-ACK %+v, want what stood on the TUN", first.Outcome, first.SYN, first.SYNACK)
+		t.Errorf("record %s with SYN %+v and SYN-ACK %+v, want those on the TUN", first.Outcome, first.SYN, first.SYNACK)
 	}
 }
 
@@ -126,10 +126,10 @@ func FuzzReplay(f *testing.F) {
 			t.Errorf("%d bytes of %d became %d of %d", len(b), p.Length, len(got.Data), got.Length)
 		}
 		if len(got.Rewrites) == 0 && string(got.Data) != string(b) {
-			t.Error("a packet was changed and nothing said")
+			t.Error("a packet was changed and no rewrite reported")
 		}
 		if again := NewReplay(Options{Rules: rules}).Pass(taptest.Epoch, &tcpdump.Packet{Data: got.Data, Length: got.Length}); len(again.Rewrites) > 0 {
-			t.Errorf("what was passed on would be changed again: %+v", again.Rewrites)
+			t.Errorf("the passed packet would be changed again: %+v", again.Rewrites)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// SetRules puts other rules in force for the frames to come; nil = none.
+// SetRules puts other rules in force for the frames to come; nil means none.
 func (t *Tap) SetRules(r *policy.Rules) {
 	if r == nil {
 		r = new(policy.Rules)
@@ -19,10 +19,10 @@ func (t *Tap) SetRules(r *policy.Rules) {
 	t.rules.Store(r)
 }
 
-// Rules returns the rules in force, which count what they do. It is never nil.
+// Rules returns the rules in force, which count their changes. It is never nil.
 func (t *Tap) Rules() *policy.Rules { return t.rules.Load() }
 
-// optionRoom is what an added option needs behind the header.
+// optionRoom is the room in bytes that an added option needs behind the header.
 const optionRoom = 4
 
 // rewriteOutbound applies the rules to a segment of the client, which the tracker sees as the
@@ -52,7 +52,8 @@ func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, f *tun.Frame) dro
 }
 
 // rewriteInbound applies the rules to a packet of the router. It returns the frame after that.
-func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) ([][]byte, dropReason) {
+func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) (
+	[][]byte, dropReason) {
 	if s.Flags&packet.SYN != 0 { // an option may be added
 		bufs = [][]byte{slices.Grow(slices.Concat(bufs...), optionRoom)}
 	}
@@ -90,8 +91,8 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byt
 	}
 }
 
-// rewrite applies the rules to the packet that begins with b and appends to done what it has
-// changed. It returns b after that, which is longer where an option was added.
+// rewrite applies the rules to the packet that begins with b and appends the changes to done. It
+// returns b after that, which is longer if an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d packet.Direction,
 	pathMTU func(client, server netip.AddrPort) packet.MTU) ([]byte, []policy.Rewrite, dropReason) {
 	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.Partial}
@@ -112,8 +113,9 @@ func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, 
 	return b[:len(p.Buf)], done, pass // as p.Buf it would have the headers escape to the heap
 }
 
-// pathMTU asks for the MTU of the path to the server of the segment's flow.
-func (s *segment) pathMTU(d packet.Direction, ask func(client, server netip.AddrPort) packet.MTU) packet.MTU {
+// pathMTU returns the MTU of the path to the server of the segment's flow, 0 if it is unknown.
+func (s *segment) pathMTU(d packet.Direction,
+	ask func(client, server netip.AddrPort) packet.MTU) packet.MTU {
 	if ask == nil {
 		return 0
 	}
@@ -142,7 +144,7 @@ func newRewrite(name string, w policy.Rewrite) handshake.Rewrite {
 // rewriteCounts counts changed packets.
 type rewriteCounts struct{ syn, synack, set, clear atomic.Uint64 }
 
-// count counts what was done to a segment with the given flags, or to another packet.
+// count counts the changes of a segment with the given flags, or of another packet.
 func (c *rewriteCounts) count(flags uint8, done []policy.Rewrite) {
 	if slices.ContainsFunc(done, func(w policy.Rewrite) bool { return w.What == "mss" }) {
 		if flags&packet.ACK != 0 {

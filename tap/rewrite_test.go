@@ -95,7 +95,7 @@ func TestRewriteHandshake(t *testing.T) {
 			}
 		}
 		if *record.SYN.MSS != 1460 || *record.SYNACK.MSS != 1300 || !record.SYN.DF || record.SYNACK.DF {
-			t.Errorf("offloaded %t: offers %+v and %+v, want what stands on the TUN", offloaded, record.SYN, record.SYNACK)
+			t.Errorf("offloaded %t: offers %+v and %+v, want those on the TUN", offloaded, record.SYN, record.SYNACK)
 		}
 		stats := w.tap.Stats()
 		if diff := cmp.Diff(map[string]uint64{"syn": 1, "synack": 1}, stats.MSSRewrites); diff != "" {
@@ -141,8 +141,8 @@ func TestAddMSS(t *testing.T) {
 	}
 }
 
-// TestPathMTU looks at what the tap asks for: the path to the server of the flow, whichever way the
-// segment goes.
+// TestPathMTU checks the arguments of Options.PathMTU: client and server of the flow, for segments
+// in both directions.
 func TestPathMTU(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{
@@ -166,7 +166,7 @@ func TestPathMTU(t *testing.T) {
 			t.Errorf("MSS %d passed, want 1360", mss)
 		}
 	}
-	// Another set of rules is in force at once; none asks nobody.
+	// Another set of rules is in force at once; without rules PathMTU is not called.
 	w.tap.SetRules(nil)
 	syn.Src = netip.AddrPortFrom(syn.Src.Addr(), syn.Src.Port()+1)
 	if got, _ := w.send(tuntest.Frame{Data: syn.Packet()}); !slices.Equal(got.Data, syn.Packet()) {
@@ -174,7 +174,7 @@ func TestPathMTU(t *testing.T) {
 	}
 }
 
-// TestRulesDrop has rules refuse what a client sends.
+// TestRulesDrop has rules refuse packets of a client.
 func TestRulesDrop(t *testing.T) {
 	t.Parallel()
 	rules := compile(t, []policy.MSSRule{{Clamp: 1300, Malformed: policy.Drop}}, []policy.DFRule{{Policy: packet.EnforceDF}})

@@ -43,7 +43,7 @@ func (s *sources) counted(e *handshake.Entry, delta int) {
 }
 
 // full reports whether a client may have no more flows: of a table of total, those on this host
-// leave an eighth to others, and an IPv6 network has twice what an address may have.
+// leave an eighth to others, and an IPv6 network has twice the limit of an address.
 func (s *sources) full(client netip.Addr, isLocal bool, total, perSource int) bool {
 	limits := [2]int{perSource, 2 * perSource}
 	if isLocal {

@@ -114,7 +114,7 @@ func (t *Tap) outbound(f *tun.Frame) dropReason {
 	}
 	if !h.TCP {
 		if aboutTCP(h, f.Head) {
-			// Netstack believes such an error about reachability, whoever sent it (RFC 5927).
+			// Netstack believes such an error from any sender (RFC 5927).
 			return dropICMP
 		}
 		return t.rewriteDatagram(rules, h, f.Head)
@@ -159,7 +159,8 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 		s.Locate(bufs[0], packet.Inbound)
 	}
 	s.Partial = s.TCP && off.Flags&tun.NeedsCsum != 0
-	if rules := t.rules.Load(); n > 0 && (rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS()) {
+	rules := t.rules.Load()
+	if n > 0 && (rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS()) {
 		var reason dropReason
 		if bufs, reason = t.rewriteInbound(rules, &s, bufs); reason != pass {
 			t.drops[reason].Add(1)

@@ -75,7 +75,7 @@ func recordedBy(r *taptest.Recorder, o Options) Options {
 
 func (w *world) now() time.Time { return taptest.Epoch.Add(time.Duration(w.past.Load())) }
 
-// send lets the client send a frame. It returns what the router reads: the frame, or nil and the
+// send lets the client send a frame. It returns the frame that the router reads, or nil and the
 // reason.
 func (w *world) send(f tuntest.Frame) (got tuntest.Frame, reason string) {
 	w.tb.Helper()
@@ -170,7 +170,7 @@ func key(isn uint32) flow.Key {
 // type; in the packet it names the next one's.
 func chain(tcp []byte, headers ...[]byte) []byte {
 	b := slices.Clone(tcp[:40])
-	next := 6 // offset of the byte that names what follows
+	next := 6 // offset of the byte that names the next header
 	for _, h := range headers {
 		b[next] = h[0]
 		next = len(b)

@@ -9,8 +9,8 @@ import (
 )
 
 // AppendOffset returns the offset behind the last whole block of a pcapng file, where a new section
-// may begin. What comes after it was cut short, perhaps by a crash. A file that is not pcapng is an
-// error; an empty one will be.
+// may begin. Bytes behind it are of a block that was cut short, perhaps by a crash. A file that is
+// not pcapng is an error; an empty one is not: it will be pcapng.
 func AppendOffset(r io.Reader) (int64, error) {
 	s := source{r: bufio.NewReaderSize(r, 1<<16)}
 	magic, err := s.r.Peek(4)

@@ -9,7 +9,7 @@ import (
 	"syntap/tap/capture"
 )
 
-// A file cut anywhere can be cut back to whole blocks and go on with a new section.
+// A file cut anywhere can be cut back to whole blocks and continued with a new section.
 func TestAppendOffset(t *testing.T) {
 	t.Parallel()
 	data := writeSample(t, time.Nanosecond)

@@ -63,7 +63,9 @@ func openBlock(s *source, order *binary.ByteOrder) (*block, error) {
 		}
 		overhead += 4
 	}
-	b := &block{src: s, order: *order, kind: (*order).Uint32(head[:]), length: (*order).Uint32(head[4:])}
+	b := &block{
+		src: s, order: *order, kind: (*order).Uint32(head[:]), length: (*order).Uint32(head[4:]),
+	}
 	if b.length < overhead || b.length%4 != 0 {
 		return nil, fmt.Errorf("block length %d is not possible", b.length)
 	}
@@ -74,13 +76,13 @@ func openBlock(s *source, order *binary.ByteOrder) (*block, error) {
 // take returns the next n bytes of the body.
 func (b *block) take(n int) ([]byte, error) {
 	if uint64(n) > uint64(b.left) {
-		return nil, fmt.Errorf("block of %d bytes is too short for what it holds", b.length)
+		return nil, fmt.Errorf("block of %d bytes is too short for its content", b.length)
 	}
 	b.left -= uint32(n)
 	return b.src.take(n)
 }
 
-// close skips what is left of the body and checks the second copy of the length.
+// close skips the rest of the body and checks the second copy of the length.
 func (b *block) close() error {
 	if err := b.src.skip(int64(b.left)); err != nil {
 		return err

@@ -1,6 +1,5 @@
 // Package capture reads pcap and pcapng files and writes pcapng files. It takes link headers apart,
-// so that its packets begin with the IP header as frames of a TUN do; what is in the IP packet is
-// none of its business.
+// so that its packets begin with the IP header as frames of a TUN do; it does not read IP packets.
 //
 // # Theory of operation
 //
@@ -10,8 +9,8 @@
 // decodeLink finds the network layer in the captured bytes.
 //
 //	pcap:   head | packet | packet | …             one byte order, one link type
-//	pcapng: section | interface | packet | …       each section has a byte order, each interface a link type,
-//	        section | …                            a time unit and a time offset of its own
+//	pcapng: section | interface | packet | …       each section has a byte order, each interface
+//	        section | …                            a link type, a time unit and a time offset
 //
 // Everything in a file may be a lie. A length field is believed only up to the limit of libpcap
 // (256 KiB a packet) or as far as the bytes really come; a block must end where it says, with its
@@ -22,11 +21,11 @@
 // layer. A link type this package does not know is an error, because then none of the packets can
 // be read.
 //
-// A Writer makes one section with one interface. What it writes for a packet is one Write, so a
-// file opened for appending never holds half a packet that the process had finished; a new section
+// A Writer makes one section with one interface. It writes each packet by one Write, so a file
+// opened for appending never holds half a packet that the process had finished; a new section
 // behind the old ones is how pcapng files grow, from AppendOffset on.
 //
-// Notation hands a packet to package tcpdump, together with what tcpdump writes of the link layer.
+// Notation hands a packet to package tcpdump, with tcpdump's words for the link layer.
 //
 // # Why not a library
 //
@@ -34,6 +33,6 @@
 // was not taken into the product because it lets a packet of pcapng reach beyond its block into the
 // next one, does not compare the two lengths of a block, takes a data part that is missing entirely
 // for the proper end of a pcap file, converts time stamps of binary resolution inexactly and those
-// of whole seconds as microseconds, says nowhere how far it has come, and brings gopacket's
+// of whole seconds as microseconds, does not say how far it has come, and brings gopacket's
 // protocol tables with it.
 package capture

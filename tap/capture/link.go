@@ -40,13 +40,15 @@ func (p *Packet) decodeLink() error {
 	f := p.Frame
 	switch p.LinkType {
 	case LinkTypeEthernet:
-		if len(f) >= 22 && string(f[14:20]) == llcSNAP && binary.BigEndian.Uint16(f[12:]) <= maxLength8023 {
+		if len(f) >= 22 && string(f[14:20]) == llcSNAP &&
+			binary.BigEndian.Uint16(f[12:]) <= maxLength8023 {
 			p.lengthAt = 12
 			p.decodeEtherType(binary.BigEndian.Uint16(f[20:]), 22)
 		} else if len(f) >= 14 {
 			p.decodeEtherType(binary.BigEndian.Uint16(f[12:]), 14)
 		}
-	case LinkTypeRaw, LinkTypeRaw12, LinkTypeRaw14, LinkTypeIPv4, LinkTypeIPv6: // tcpdump looks at the nibble in all of them
+	case LinkTypeRaw, LinkTypeRaw12, LinkTypeRaw14, LinkTypeIPv4, LinkTypeIPv6:
+		// tcpdump looks at the nibble in all of them
 		p.setNetwork(0, 0)
 	case LinkTypeLinuxSLL:
 		if len(f) >= 16 {
@@ -69,7 +71,7 @@ func (p *Packet) decodeLink() error {
 	return nil
 }
 
-// decodeEtherType takes what begins at offset. It walks any depth of VLAN tags.
+// decodeEtherType takes the bytes from offset on. It walks any depth of VLAN tags.
 func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 	for {
 		p.EtherType = etherType
@@ -100,8 +102,8 @@ func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 	}
 }
 
-// decodeMPLS passes over a label stack (RFC 3032 §2.1). Nothing in it tells what is below but the
-// version nibble.
+// decodeMPLS passes over a label stack (RFC 3032 §2.1). Only the version nibble tells which packet
+// is below.
 func (p *Packet) decodeMPLS(offset int) {
 	for len(p.Frame) >= offset+4 {
 		entry := binary.BigEndian.Uint32(p.Frame[offset:])

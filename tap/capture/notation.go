@@ -8,10 +8,12 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// Notation returns the packet as package tcpdump prints it, with what the two dialects write of the
-// link layer. It shares p's memory.
+// Notation returns the packet as package tcpdump prints it, with the words of the two dialects for
+// the link layer. It shares p's memory.
 func (p *Packet) Notation() tcpdump.Packet {
-	n := tcpdump.Packet{Data: p.Network, Length: p.NetworkLength, EtherType: p.EtherType, VLANs: p.VLANs}
+	n := tcpdump.Packet{
+		Data: p.Network, Length: p.NetworkLength, EtherType: p.EtherType, VLANs: p.VLANs,
+	}
 	classic, modern := &n.Prefix[tcpdump.Classic], &n.Prefix[tcpdump.Modern]
 	etherType, ppp := "IPv4", "IP"
 	if p.EtherType == etherTypeIPv6 {
@@ -22,7 +24,8 @@ func (p *Packet) Notation() tcpdump.Packet {
 	}
 	if p.LinkType == LinkTypeLinuxSLL || p.LinkType == LinkTypeLinuxSLL2 {
 		if len(p.VLANs) > 0 {
-			*modern += strings.Repeat("ethertype 802.1Q, ", len(p.VLANs)-1) + "ethertype " + etherType + ", "
+			*modern += strings.Repeat("ethertype 802.1Q, ", len(p.VLANs)-1)
+			*modern += "ethertype " + etherType + ", "
 		}
 	}
 	if len(p.labels) > 0 {
@@ -38,8 +41,8 @@ func (p *Packet) Notation() tcpdump.Packet {
 	return n
 }
 
-// interfaceName asks this machine, as tcpdump does, though the number is of the machine that
-// captured.
+// interfaceName returns the name of an interface of this machine, as tcpdump does, though the
+// number is of the machine that captured.
 func (p *Packet) interfaceName() string {
 	if p.names == nil {
 		p.names = map[uint32]string{}
@@ -55,7 +58,8 @@ func (p *Packet) interfaceName() string {
 }
 
 func (p *Packet) packetTypeName() string {
-	names := [...]string{"In", "B", "M", "P", "Out"} // to us, broadcast, multicast, to others, sent by us
+	// To this host, broadcast, multicast, to others, sent by this host.
+	names := [...]string{"In", "B", "M", "P", "Out"}
 	if int(p.packetType) < len(names) {
 		return names[p.packetType]
 	}

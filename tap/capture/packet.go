@@ -16,27 +16,27 @@ type Packet struct {
 
 	// The network layer. Network is empty when the frame holds no IP packet or is too short for its
 	// link header.
-	EtherType     uint16 // what the link layer said; 0 = it says nothing, trust the version nibble
-	Network       []byte // captured bytes from the IP header on, with whatever trails the packet
+	EtherType     uint16 // of the link layer; 0 if it has none: the version nibble counts
+	Network       []byte // captured bytes from the IP header on, with those behind the packet
 	NetworkLength int    // bytes on the wire from the IP header on
 
 	VLANs []uint16 // 802.1Q tag control information, outermost first
 
-	// What Notation shows of the link layer.
+	// The parts of the link layer that Notation shows.
 	ifIndex    uint32   // of Linux cooked v2
 	packetType byte     // of Linux cooked v2
 	labels     []uint32 // MPLS label stack entries, top first
 	pppoe      bool
 	session    uint16 // of PPPoE
-	pppLength  int    // bytes on the wire from the PPP header on; 0 = no PPP
+	pppLength  int    // bytes on the wire from the PPP header on; 0 without PPP
 
-	lengthAt int // offset of a 16-bit field in the link header that counts what is behind it; 0 = there is none
+	lengthAt int // offset of a length field of 16 bits in the link header; 0 if there is none
 
-	names map[uint32]string // of this machine's interfaces, once asked for
+	names map[uint32]string // of this machine's interfaces, as far as they were needed
 }
 
-// Replace returns the frame with another network layer, which has length bytes on the wire, and
-// what the frame has. Length fields of the link header follow.
+// Replace returns the frame with another network layer, which has length bytes on the wire, and the
+// frame's length on the wire. Length fields of the link header follow.
 func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength int) {
 	header := len(p.Frame) - len(p.Network)
 	frame = slices.Concat(p.Frame[:header], network)
@@ -47,7 +47,7 @@ func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength 
 	return frame, p.FrameLength - p.NetworkLength + length
 }
 
-// LinkType says what a frame begins with: a LINKTYPE_ value of
+// LinkType is the kind of a frame's link header: a LINKTYPE_ value of
 // https://www.tcpdump.org/linktypes.html.
 type LinkType uint16
 

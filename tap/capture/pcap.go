@@ -12,7 +12,7 @@ import (
 const (
 	magicMicro    = 0xa1b2c3d4
 	magicNano     = 0xa1b23c4d
-	magicModified = 0xa1b2cd34 // Kuznetzov's patch: microseconds, 8 more bytes in each packet header
+	magicModified = 0xa1b2cd34 // Kuznetzov's patch: microseconds, 8 more bytes a packet header
 )
 
 // pcapFile is the one section of a pcap file.
@@ -72,8 +72,8 @@ func (f *pcapFile) next(s *source, p *Packet) error {
 	return p.readFrame(s, captured, length)
 }
 
-// maxCaptured is the most captured bytes of one packet: libpcap's MAXIMUM_SNAPLEN. It bounds what a
-// hostile length field can make the reader allocate.
+// maxCaptured is the most captured bytes of one packet: libpcap's MAXIMUM_SNAPLEN. It bounds the
+// memory that a hostile length field can make the reader allocate.
 const maxCaptured = 262144
 
 // readFrame reads the captured bytes of a packet that had length bytes on the wire.

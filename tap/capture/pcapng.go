@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxInterfaces of one section bound what a hostile file can make the reader allocate.
+// maxInterfaces of one section bound the memory that a hostile file can make the reader allocate.
 const maxInterfaces = 4096
 
 // ngFile reads the blocks of a pcapng file; every section starts it anew.

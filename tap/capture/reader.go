@@ -16,8 +16,8 @@ type Reader struct {
 	err    error
 }
 
-// format is what pcap and pcapng differ in: next reads one packet's Time, LinkType, Frame and
-// FrameLength.
+// format is the difference between pcap and pcapng: next reads one packet's Time, LinkType, Frame
+// and FrameLength.
 type format interface {
 	next(s *source, p *Packet) error
 }

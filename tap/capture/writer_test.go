@@ -100,7 +100,7 @@ func TestWriterReadByPcapgo(t *testing.T) {
 
 func TestWriterReadByWireshark(t *testing.T) {
 	t.Parallel()
-	// A second section is what appending to a file makes.
+	// Appending to a file makes a second section.
 	data := append(writeSample(t, time.Nanosecond), writeSample(t, time.Microsecond)...)
 	path := filepath.Join(t.TempDir(), "sample.pcapng")
 	if err := os.WriteFile(path, data, 0o600); err != nil {

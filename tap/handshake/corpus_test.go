@@ -83,7 +83,7 @@ func readVerdicts(t *testing.T, name string) map[string]map[string]int {
 			m = map[string]int{}
 			verdicts[f[0]] = m
 		}
-		for judged := range strings.SplitSeq(f[8], " / ") { // "A / B": both attempts of a stream that tshark cuts in two
+		for judged := range strings.SplitSeq(f[8], " / ") { // "A / B": both handshakes of a stream that tshark cuts in two
 			word, _, _ := strings.Cut(judged, " ")
 			if o, ok := words[word]; ok {
 				m[string(o)]++

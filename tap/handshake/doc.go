@@ -1,5 +1,5 @@
 // Package handshake follows TCP three-way handshakes from the first SYN of each to its verdict, and
-// hands out a Record of each. It knows packets only: it drops none, and it asks no clock.
+// hands out a Record of each. It drops no packet and reads no clock.
 //
 // A Tracker alone takes the packets of a capture (Observe). Package tap wraps one with the rules of
 // a live link: which SYN may begin a handshake, and which segment must not pass.
@@ -50,8 +50,8 @@
 // that has not answered yet any that acknowledges the SYN. These rules need a word more:
 //
 //   - The same SYN again is a retransmission, one with another number a new handshake.
-//   - In SYNReceived a SYN with another number is challenged and changes nothing (RFC 5961 §4): the
-//     server answers it with an ACK, and a client that has given the first number up resets that.
+//   - In SYNReceived a SYN with another number is challenged and changes nothing (RFC 5961 §4):
+//     the server answers it with an ACK, and a client that has given the first number up resets it.
 //     The SYN counts when it comes again after the end, or when the server answers it with SYN-ACK
 //     or RST.
 //   - A SYN-ACK that acknowledges another number is shown and changes nothing, as does a second

@@ -18,7 +18,7 @@ const (
 	StateSYNReceived              // a handshake with a SYN-ACK
 	StateEstablished              // a connection that has not closed
 	StateClosed                   // a handshake has failed, and the client knows
-	StateUnanswered               // for wrappers: a handshake has failed, and the client does not know
+	StateUnanswered               // for wrappers: as StateClosed, but the client does not know
 	StateHeld                     // for wrappers: no handshake, and none may complete
 	States                        // their number
 )
@@ -95,7 +95,9 @@ func (e *Entry) HasRecord(isn uint32) bool {
 }
 
 // Challenged reports whether the flow has a challenged SYN with a number.
-func (e *Entry) Challenged(isn uint32) bool { return e.challenged != nil && e.challenged.iss == isn }
+func (e *Entry) Challenged(isn uint32) bool {
+	return e.challenged != nil && e.challenged.iss == isn
+}
 
 // Acknowledges reports whether p acknowledges the SYN of the flow's handshake.
 func (e *Entry) Acknowledges(p *Packet) bool { return e.hs.acksClient(p) }
@@ -136,6 +138,7 @@ func (e *Entry) challenge(p *Packet, seen *tcpdump.Packet, at time.Time) {
 // answersChallenged reports whether a segment of the server answers the challenged SYN after all:
 // the server has forgotten the first one.
 func (e *Entry) answersChallenged(p *Packet) bool {
-	return e.challenged != nil && p.Flags&(packet.SYN|packet.RST) != 0 &&
-		!e.challenged.fromClient(p) && e.challenged.acksClient(p) && !(e.hs != nil && e.hs.acksClient(p))
+	h := e.challenged
+	return h != nil && p.Flags&(packet.SYN|packet.RST) != 0 && !h.fromClient(p) &&
+		h.acksClient(p) && !(e.hs != nil && e.hs.acksClient(p))
 }

@@ -23,12 +23,14 @@ type address struct{ hi, lo uint64 }
 
 // ordered reports whether the source is the lesser end, by address and then port.
 func ordered(src, dst address, ports uint32) bool {
-	return cmp.Or(cmp.Compare(src.hi, dst.hi), cmp.Compare(src.lo, dst.lo), cmp.Compare(ports>>16, ports&0xffff)) < 0
+	return cmp.Or(cmp.Compare(src.hi, dst.hi), cmp.Compare(src.lo, dst.lo),
+		cmp.Compare(ports>>16, ports&0xffff)) < 0
 }
 
 // Ends returns the addresses and ports of a and b.
 func (k *FlowKey) Ends() (a, b netip.AddrPort) {
-	return netip.AddrPortFrom(k.addr(k.a), uint16(k.ports>>16)), netip.AddrPortFrom(k.addr(k.b), uint16(k.ports))
+	return netip.AddrPortFrom(k.addr(k.a), uint16(k.ports>>16)),
+		netip.AddrPortFrom(k.addr(k.b), uint16(k.ports))
 }
 
 func (k *FlowKey) addr(a address) netip.Addr {

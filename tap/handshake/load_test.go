@@ -13,22 +13,22 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestReplayFlood fills the table of a capture: the oldest attempts end early, none is lost.
+// TestReplayFlood fills the table of a capture: the oldest handshakes end early, none is lost.
 func TestReplayFlood(t *testing.T) {
 	t.Parallel()
-	const attempts, limit = 1000, 10
+	const handshakes, limit = 1000, 10
 	var rec taptest.Recorder
 	o := rec.Options()
 	o.HalfOpen = limit
 	tr := handshake.NewTracker(o)
-	for i := range uint16(attempts) {
+	for i := range uint16(handshakes) {
 		s := taptest.SYN()
 		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
 		b := s.Packet()
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 	}
-	if s := tr.Stats(); s.HalfOpen != limit || s.Evicted != attempts-limit {
-		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, attempts-limit)
+	if s := tr.Stats(); s.HalfOpen != limit || s.Evicted != handshakes-limit {
+		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, handshakes-limit)
 	}
 	tr.Flush()
 	for s := handshake.StateNone + 1; s < handshake.States; s++ {
@@ -40,13 +40,13 @@ func TestReplayFlood(t *testing.T) {
 	for _, r := range rec.Records {
 		ports = append(ports, int(r.Client.Port()))
 	}
-	if len(ports) != attempts || !slices.IsSorted(ports) {
-		t.Errorf("records of %d attempts, in order: %t; want %d, true", len(ports), slices.IsSorted(ports), attempts)
+	if len(ports) != handshakes || !slices.IsSorted(ports) {
+		t.Errorf("records of %d handshakes, in order: %t; want %d, true", len(ports), slices.IsSorted(ports), handshakes)
 	}
 }
 
-// TestReplayEvictsTheOldest has room for two attempts: the first to go is the one that began first,
-// answered or not.
+// TestReplayEvictsTheOldest has room for two handshakes: the first to go is the one that began
+// first, answered or not.
 func TestReplayEvictsTheOldest(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder

@@ -24,7 +24,9 @@ type Packet struct {
 
 // Locate finds the flow of a packet of a live link. head holds its first bytes, and the headers are
 // parsed. End a of the flow is the client.
-func (p *Packet) Locate(head []byte, d packet.Direction) { p.locate(head, d == packet.Outbound, false) }
+func (p *Packet) Locate(head []byte, d packet.Direction) {
+	p.locate(head, d == packet.Outbound, false)
+}
 
 // LocateCaptured finds the flow of a captured packet whose headers are parsed. A capture has no
 // directions: end a of the flow is the lesser one.

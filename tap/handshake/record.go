@@ -52,7 +52,7 @@ type Record struct {
 	SYNRetransmits    int
 	SYNACKRetransmits int
 	Simultaneous      bool
-	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative if unknown or ambiguous (Karn, RFC 6298 §3)
+	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative if unknown or ambiguous
 	ACKDelay          time.Duration // SYN-ACK to third segment; negative as above
 
 	Segments []Segment // of the handshake, in the order seen, as they stand on the TUN
@@ -82,7 +82,7 @@ type Segment struct {
 	Time       time.Time
 	Packet     tcpdump.Packet // its headers, at most the first 512 bytes; own memory
 	FromClient bool
-	TCP        uint16 // offset of the TCP header in the packet; it may lie behind the bytes that are kept
+	TCP        uint16 // offset of the TCP header, which may lie behind the bytes that are kept
 	Payload    uint32 // bytes behind the TCP header
 }
 

@@ -10,7 +10,8 @@ import (
 // TrackLocked takes a TCP segment of the flow e, which is nil if it is not in the table. It returns
 // the flow's entry afterwards, and whether the segment is acceptable: it is not if its sender is
 // the client of a handshake and it is no third segment.
-func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) (*Entry, bool) {
+func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) (
+	entry *Entry, acceptable bool) {
 	if e != nil && e.answersChallenged(p) {
 		sh.TakeChallengedLocked(e, at)
 	}

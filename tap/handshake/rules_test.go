@@ -29,7 +29,7 @@ func replay(tb testing.TB, text string) []*handshake.Record {
 	return rec.Records
 }
 
-// TestRules covers the rows of doc.go's table and what the state machine must not be misled by.
+// TestRules covers the rows of doc.go's table and the segments that must not mislead the rules.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, script, want string }{
@@ -174,7 +174,7 @@ func TestRules(t *testing.T) {
 			"established 1000/5000: S SA A\nestablished 2000/8000: S SA A"},
 		{"port refused on a forgotten connection", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 2000\n< RA 0 2001",
 			"established 1000/5000: S SA A\nrefused 2000: S RA"},
-		{"connection goes on after a SYN", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 2000\n> S 3000\n> FA 1001 5001\n< FA 5001 1002",
+		{"connection continues after a SYN", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n> S 2000\n> S 3000\n> FA 1001 5001\n< FA 5001 1002",
 			"established 1000/5000: S SA A"},
 		{"roles change on reuse", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n< R 5001\n< S 70\n> SA 90 71\n< A 71 91",
 			"established 1000/5000: S SA A\nestablished 70/90: S SA A"},

@@ -42,7 +42,7 @@ type Options struct {
 // Limits bounds each state.
 type Limits struct {
 	Lifetime [States]time.Duration // a flow's time in the state; 0 if only events end it
-	Capacity [States]int           // flows of the state beyond which the oldest leaves; 0 = no limit
+	Capacity [States]int           // flows in the state, beyond which the oldest leaves; 0: no limit
 }
 
 // defaultHalfOpen bounds a Tracker's memory to some 150 MB.
@@ -83,7 +83,9 @@ func NewTracker(o Options) *Tracker {
 	if o.Linger == nil {
 		o.Linger = (*Entry).Linger
 	}
-	t := &Tracker{o: o, limits: o.Limits, hashSeed: newHashSeed(), shards: make([]Shard, max(1, o.Shards))}
+	t := &Tracker{
+		o: o, limits: o.Limits, hashSeed: newHashSeed(), shards: make([]Shard, max(1, o.Shards)),
+	}
 	for i := range t.shards {
 		t.shards[i].t, t.shards[i].flows = t, make(map[FlowKey]*Entry)
 	}
@@ -208,7 +210,7 @@ type Stats struct {
 	Handshakes map[Outcome]uint64 // records, by outcome
 	HalfOpen   int                // handshakes without a verdict
 	Flows      int                // connections that have not closed
-	Evicted    uint64             // handshakes and flows that ended early because a limit was reached
+	Evicted    uint64             // handshakes and flows that a limit has ended early
 }
 
 // Stats returns the counters.

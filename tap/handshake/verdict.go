@@ -24,8 +24,9 @@ func (sh *Shard) evictLocked(at time.Time) {
 		return
 	}
 	oldest := sh.lists[StateSYNSent].first
-	if e := sh.lists[StateSYNReceived].first; oldest == nil || e != nil && e.hs.serial < oldest.hs.serial {
-		oldest = e
+	answered := sh.lists[StateSYNReceived].first
+	if oldest == nil || answered != nil && answered.hs.serial < oldest.hs.serial {
+		oldest = answered
 	}
 	if oldest != nil {
 		t.evicted.Add(1)
@@ -74,7 +75,8 @@ func (sh *Shard) establishLocked(e *Entry, at time.Time) {
 }
 
 // showLastLocked adds the segment that ends the handshake.
-func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time, o Outcome) {
+func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time,
+	o Outcome) {
 	sh.showLocked(e.hs, p, seen, at)
 	sh.EndLocked(e, o, at)
 }

@@ -80,13 +80,17 @@ func Script(tb testing.TB, text string) []Step {
 
 // SYN is the first segment of Handshake, with an MSS option.
 func SYN() tuntest.TCP {
-	return tuntest.TCP{Src: Client, Dst: Server, Seq: 1000, Flags: tuntest.SYN, Window: 64240, Options: []byte{2, 4, 5, 180}}
+	return tuntest.TCP{
+		Src: Client, Dst: Server, Seq: 1000, Flags: tuntest.SYN, Window: 64240,
+		Options: []byte{2, 4, 5, 180},
+	}
 }
 
 // SYN6 is the same over IPv6.
 func SYN6() tuntest.TCP {
 	s := SYN()
-	s.Src, s.Dst = netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8:1::2]:443")
+	s.Src = netip.MustParseAddrPort("[2001:db8::1]:40000")
+	s.Dst = netip.MustParseAddrPort("[2001:db8:1::2]:443")
 	return s
 }
 

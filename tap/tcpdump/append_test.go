@@ -77,7 +77,7 @@ func TestIsTCP(t *testing.T) {
 	}
 }
 
-// linuxSYN is what Linux sends.
+// linuxSYN is a SYN of Linux.
 func linuxSYN() *Packet {
 	return packet(with(ip4(protoTCP, syn(2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 100, 0, 0, 0, 0, 1, 3, 3, 7)), 6, 0x40))
 }

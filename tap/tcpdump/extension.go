@@ -6,7 +6,7 @@ import (
 )
 
 // The extension headers of RFC 8200 §4. Each method returns the header's length and whether the
-// walk goes on behind it.
+// walk continues behind it.
 
 // options6 writes the name of a header of options: hop-by-hop or destination.
 func (l *line) options6(b []byte, name, modern string) (size uint32, ok bool) {
@@ -115,7 +115,7 @@ func (l *line) hops(b []byte) bool {
 	return true
 }
 
-// fragment6 writes a fragment header. What follows a later fragment's cannot be read.
+// fragment6 writes a fragment header. The bytes behind that of a later fragment cannot be read.
 func (l *line) fragment6(b []byte, left int64) (size uint32, ok bool) {
 	const header = 8
 	if len(b) < 4 {

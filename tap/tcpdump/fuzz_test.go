@@ -7,7 +7,8 @@ import (
 )
 
 // FuzzAppend feeds any bytes to every form of line. A line must be printable ASCII, at most 2 KiB
-// long, appended to what was there, a function of the packet alone, and empty only for nothing.
+// long, appended to the bytes before it, a function of the packet alone, and empty only without
+// bytes.
 func FuzzAppend(f *testing.F) {
 	for _, group := range [][]lineTest{headerTests(), optionTests(), mptcpTests(), tunnelTests(), extensionTests()} {
 		for _, tt := range group {

@@ -97,7 +97,7 @@ type comparison struct {
 
 var looksTCP = regexp.MustCompile(`Flags \[| win \d`)
 
-// lines reports what differs and returns the text as it ought to be.
+// lines reports differences and returns the right text.
 func (c *comparison) lines(t *testing.T, printer *Printer, frames []frame) []byte {
 	text, err := os.ReadFile(c.file)
 	if err != nil {

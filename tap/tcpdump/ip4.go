@@ -88,7 +88,7 @@ func (l *line) ip4(b []byte, n uint32) {
 	}
 }
 
-// tail4 writes what Classic says about the IP header behind everything else.
+// tail4 writes Classic's notes on the IP header, which end the line.
 func (l *line) tail4(b []byte, payload uint32) {
 	off := binary.BigEndian.Uint16(b[6:])
 	if off&(moreFragments|offsetMask) != 0 {
@@ -120,7 +120,7 @@ func (l *line) shortHeader(b []byte, header uint32) *line {
 	return l.text(") < header length(").dec(header).text(")]")
 }
 
-// skip returns what was captured behind the first n bytes of b.
+// skip returns the captured bytes behind the first n of b.
 func skip(b []byte, n uint32) []byte {
 	return b[min(uint64(n), uint64(len(b))):]
 }

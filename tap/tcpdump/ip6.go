@@ -27,7 +27,7 @@ func (l *line) ip6(b []byte, n uint32) {
 	}
 }
 
-// chain writes the extension headers of the packet ip and what they lead to.
+// chain writes the extension headers of the packet ip and the upper layer behind them.
 func (l *line) chain(ip []byte, n uint32) {
 	payload := uint32(binary.BigEndian.Uint16(ip[4:]))
 	var (
@@ -117,7 +117,7 @@ func (l *line) missing6(n, total uint32) {
 	}
 }
 
-// tail6 writes what Classic says about the IPv6 header behind everything else.
+// tail6 writes Classic's notes on the IPv6 header, which end the line.
 func (l *line) tail6(b []byte) {
 	flow := binary.BigEndian.Uint32(b)
 	if class := flow >> 20 & 0xff; class != 0 {

@@ -57,7 +57,7 @@ func (l *line) packet(p *Packet) {
 	l.b = l.b[:min(len(l.b), l.start+maxLine)]
 }
 
-// prefix writes what the link layer adds. Only Classic shows VLAN tags.
+// prefix writes the link layer's part. Only Classic shows VLAN tags.
 func (l *line) prefix(p *Packet) {
 	for _, c := range []byte(p.Prefix[l.d]) {
 		if c < ' ' || c > '~' {
@@ -99,7 +99,7 @@ func (l *line) text(s string) *line {
 	return l
 }
 
-// words writes what the dialect says.
+// words writes the words of the dialect.
 func (l *line) words(classic, modern string) *line {
 	if l.d == Classic {
 		return l.text(classic)

@@ -147,8 +147,8 @@ func (l *line) mpDSS(v []byte, flags uint8) bool {
 	return len(rest) == 0
 }
 
-// mpNumber writes the number at the start of b, of eight or four bytes, and returns what follows
-// it.
+// mpNumber writes the number at the start of b, of eight or four bytes, and returns the bytes
+// behind it.
 func (l *line) mpNumber(b []byte, long bool) (rest []byte, ok bool) {
 	switch {
 	case long && len(b) >= 8:

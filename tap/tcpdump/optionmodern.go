@@ -2,8 +2,8 @@ package tcpdump
 
 import "encoding/binary"
 
-// optionModern writes an option that only Modern knows, or nobody. It takes the length that the
-// option announces for its value and returns the length it has.
+// optionModern writes an option that only Modern knows, or neither dialect. It takes the length
+// that the option announces for its value and returns the length it has.
 func (l *line) optionModern(o *options, kind byte, n int) (int, fault) {
 	switch kind {
 	case kindMD5:
@@ -28,7 +28,7 @@ func (l *line) optionModern(o *options, kind byte, n int) (int, fault) {
 	return n, l.captured(o, 0, n)
 }
 
-// md5 writes the signature of RFC 2385 §3.0, which tcpdump could verify if it were told the secret.
+// md5 writes the signature of RFC 2385 §3.0, which tcpdump could verify if it had the secret.
 func (l *line) md5(o *options) fault {
 	l.text("md5")
 	v, f := o.value(16)

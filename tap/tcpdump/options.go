@@ -42,7 +42,7 @@ var simple = [...]struct {
 	kindCCEcho:    {"ccecho", "", 4}, // 4.99.3 lost the name
 }
 
-// fault is what ends a list of options early.
+// fault is a reason that ends a list of options early.
 type fault uint8
 
 const (
@@ -58,8 +58,8 @@ type options struct {
 	left  int    // bytes left in the header
 	flags uint8  // of the segment
 	whole bool   // the segment was captured to its end
-	peer  uint32 // what SACK edges are counted from
-	proto string // what Modern says was cut
+	peer  uint32 // number from which SACK edges are counted
+	proto string // Modern's name of the header that was cut
 }
 
 // head reads the kind byte of the next option and its length byte, and returns the length of the
@@ -141,7 +141,7 @@ func (l *line) fault(f fault, first bool, proto string) {
 	}
 }
 
-// option writes one option, whose head announced a value of n bytes. The walk goes on behind the
+// option writes one option, whose head announced a value of n bytes. The walk continues behind the
 // value that the kind ought to have.
 func (l *line) option(o *options, kind byte, announced int) fault {
 	n := announced

@@ -4,11 +4,11 @@ package tcpdump
 type Packet struct {
 	Data      []byte   // captured bytes: IP header, TCP header, perhaps payload
 	Length    int      // bytes on the wire from the IP header on; at least len(Data)
-	EtherType uint16   // what the link layer said: 0x0800, 0x86dd; 0 = unknown, trust the version nibble
+	EtherType uint16   // of the link layer: 0x0800, 0x86dd; 0: unknown, the version nibble counts
 	VLANs     []uint16 // 802.1Q tag control information, outermost first
 
-	// Prefix is what the two dialects (its indexes) write in front for a link layer that is neither
-	// Ethernet nor raw IP, such as "IP 48: " (PPP, Classic) or "lo    In  " (Linux cooked v2,
-	// Modern).
+	// Prefix is the start of the line in the two dialects (its indexes) for a link layer that is
+	// neither Ethernet nor raw IP, such as "IP 48: " (PPP, Classic) or "lo    In  " (Linux cooked
+	// v2, Modern).
 	Prefix [2]string
 }

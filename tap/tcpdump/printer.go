@@ -3,12 +3,13 @@ package tcpdump
 import "time"
 
 // Printer writes the lines of one output, where a line may depend on those before it. The zero
-// value writes what Append does in the dialect Classic. A Printer is for one goroutine at a time.
+// value writes the lines of Append in the dialect Classic. A Printer is for one goroutine at a
+// time.
 type Printer struct {
 	Dialect   Dialect
 	Timestamp Timestamp
-	Relative  bool           // sequence numbers relative to the first ones, as tcpdump writes them without -S
-	Location  *time.Location // of clock times; nil = time.Local
+	Relative  bool           // sequence numbers relative to the first ones, as tcpdump without -S
+	Location  *time.Location // of clock times; nil means time.Local
 
 	clock clock
 	convs conversations

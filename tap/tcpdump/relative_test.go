@@ -32,7 +32,7 @@ func TestRelative(t *testing.T) {
 		{"and is counted from", ip4(protoTCP, with(ack(), 4, 0, 0, 0, 100, 0, 0, 0, 51)), "Flags [.], ack 1, win 512, length 0"},
 		{"another connection", with(ip4(protoTCP, ack()), 15, 9), "Flags [.], ack 2000, win 512, length 0"},
 		{"IPv6 is another one too", ip6(protoTCP, ack()), "Flags [.], ack 2000, win 512, length 0"},
-		{"and goes on", ip6(protoTCP, ack()), "Flags [.], ack 1, win 512, length 0"},
+		{"and continues", ip6(protoTCP, ack()), "Flags [.], ack 1, win 512, length 0"},
 	}
 	p := Printer{Dialect: Modern, Relative: true}
 	for _, s := range steps {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Timestamp is what stands in front of a line.
+// Timestamp is the form of the time in front of a line.
 type Timestamp uint8
 
 const (
-	None  Timestamp = iota // nothing: tcpdump -t
+	None  Timestamp = iota // no time: tcpdump -t
 	Time                   // time of day, as tcpdump without -t
 	Epoch                  // seconds since 1970: -tt
 	Delta                  // since the previous line: -ttt
 	Date                   // date and time of day: -tttt
-	Since                  // since the first line: -ttttt; Classic knows no such flag and writes nothing
+	Since                  // since the first line: -ttttt; Classic lacks the flag and writes no time
 )
 
 var timestampNames = [...]string{"none", "time", "epoch", "delta", "date", "since"}

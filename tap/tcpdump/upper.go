@@ -2,8 +2,7 @@ package tcpdump
 
 import "encoding/binary"
 
-// beyond is the length that Classic gives a header it cannot read: it goes on, certain to find
-// nothing captured.
+// beyond is the length that Classic gives a header it cannot read: it continues behind the capture.
 const beyond = 65535
 
 // upper writes the payload of ip, b, which is of protocol proto, and returns the protocol found
