@@ -215,15 +215,14 @@ func (s *Stack) fullOf(full *account) *atomic.Uint64 {
 	return &s.stats.DropMemoryPerSource
 }
 
-// Take charges n bytes for what a client has besides connections, such as a socket for its
-// datagrams, if there is room. Give ends the charge.
-func (m *memory) Take(client netip.Addr, isLocal bool, n int64) bool {
+// Take charges a client for n bytes besides its connections, such as a socket for its datagrams, or
+// returns the account that is full. Give ends the charge.
+func (m *memory) Take(client netip.Addr, isLocal bool, n int64) (full *account) {
 	p := m.payer(client, isLocal)
-	if p.admit(n) == nil {
-		return true
+	if full = p.admit(n); full != nil {
+		m.leave(&p)
 	}
-	m.leave(&p)
-	return false
+	return full
 }
 
 // Give ends a charge of Take, which had the same arguments.

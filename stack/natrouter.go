@@ -4,6 +4,7 @@ package stack
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"syntap/stack/nat"
 	"syntap/tun"
@@ -24,6 +25,19 @@ func (s routerOfNAT) ClientMTU(client netip.Addr) int { return s.paths.mtu(clien
 
 // WriteICMPError implements nat.Router.
 func (s routerOfNAT) WriteICMPError(packet []byte) { s.writeICMPError(packet) }
+
+// TakeMemory implements nat.Router.
+func (s routerOfNAT) TakeMemory(client netip.Addr, isLocal bool, n int64) (full *atomic.Uint64) {
+	if account := s.memory.Take(client, isLocal, n); account != nil {
+		return s.fullOf(account)
+	}
+	return nil
+}
+
+// GiveMemory implements nat.Router.
+func (s routerOfNAT) GiveMemory(client netip.Addr, isLocal bool, n int64) {
+	s.memory.Give(client, isLocal, n)
+}
 
 // LocalFailure implements nat.Router.
 func (s routerOfNAT) LocalFailure(err error) { s.localFailure(err) }

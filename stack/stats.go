@@ -23,8 +23,8 @@ type Stats struct {
 	DropMalformed         atomic.Uint64 // not a packet we can carry
 	DropProtocol          atomic.Uint64 // neither TCP, UDP nor ICMP
 	DropTCPFlows          atomic.Uint64 // SYN beyond TCPFlows
-	DropMemory            atomic.Uint64 // SYN beyond Memory
-	DropMemoryPerSource   atomic.Uint64 // SYN beyond the share of its source in Memory
+	DropMemory            atomic.Uint64 // SYN, datagram or echo request beyond Memory
+	DropMemoryPerSource   atomic.Uint64 // the same beyond the share of its source
 	DropHalfOpen          atomic.Uint64 // SYN beyond HalfOpen
 	DropHalfOpenPerSource atomic.Uint64 // SYN beyond HalfOpenPerSource
 	DropOwnSocket         atomic.Uint64 // SYN of one of our own host sockets

@@ -169,7 +169,11 @@ func (c *conn) weight() int64 {
 
 // Memory looks at every connection.
 func (s *Stack) Memory() Memory {
-	m := Memory{Reserved: s.memory.all.held.Load(), Limit: s.memory.limit.Load()}
+	m := Memory{
+		Held:     s.stats.Datagrams.Memory.Load(),
+		Reserved: s.memory.all.held.Load(),
+		Limit:    s.memory.limit.Load(),
+	}
 	s.mu.Lock()
 	for _, c := range s.conns {
 		m.Held += c.fixed

@@ -65,8 +65,13 @@
 // unanswered, of echoes, or done with DNS; an answered one stays. A mapping ends when it is idle
 // for UDPTimeout or ICMPTimeout; one that was used for DNS alone, and has all answers, ends sooner.
 //
-// A mapping remembers at most 256 names of far ends, the NAT 4096 routes; beyond that they begin
-// anew. Every dropped packet is counted ([Stats]).
+// Each mapping is charged to limits.memory for itself, for datagrams that wait in its socket after
+// a turn of the poller, and for more than a few names of far ends (memory.go). Where that is used
+// up, an unanswered mapping of the same client gives way, else the packet is dropped; queues are
+// bounded by small socket buffers. A socket that the poller has not come to yet is charged later;
+// all of them are within the kernel's net.ipv4.udp_mem. A mapping remembers at most 256 names of
+// far ends, the NAT 4096 routes; beyond that they begin anew. Every dropped packet is counted
+// ([Stats]).
 //
 // # Goroutines and locks
 //
@@ -75,5 +80,6 @@
 // scheduler.
 //
 // table.mu guards the table, mapping.mu the socket of one mapping against its closing. Neither is
-// held while the other is taken, and no lock is held while the Router is called.
+// held while the other is taken. With mapping.mu held, only TakeMemory and GiveMemory of the Router
+// are called.
 package nat

@@ -19,10 +19,13 @@ import (
 // (RFC 5508 §3.1).
 type mapping struct {
 	socket
-	key    key
-	router Router
-	stats  *Stats
-	watch  sched.Watch
+	key     key
+	isLocal bool // the client is a program of this host
+	router  Router
+	stats   *Stats
+	watch   sched.Watch
+
+	fixed, queued, named int64 // charges (memory.go)
 
 	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it; mu guards it
 	large [4]largePacket                    // sent to the client lately; mu guards it
@@ -47,10 +50,17 @@ func (m *mapping) close(poller *sched.Poller) {
 		_ = unix.Close(m.fd)
 		m.fd = -1
 	}
+	m.give(&m.queued)
+	m.give(&m.named)
+	m.give(&m.fixed)
 }
 
-// maxNames bounds the destinations that a mapping remembers; beyond it, it begins anew.
-const maxNames = 256
+// A mapping remembers up to maxNames destinations; beyond that it begins anew. The first fewNames
+// are part of mappingMemory, the others of namesMemory.
+const (
+	fewNames = 8
+	maxNames = 256
+)
 
 // noteTarget remembers the client's name for a destination that is redirected or on this host.
 func (m *mapping) noteTarget(target, server netip.AddrPort) {
@@ -66,7 +76,11 @@ func (m *mapping) noteTarget(target, server netip.AddrPort) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.names == nil || len(m.names) >= maxNames {
+	full := len(m.names) >= maxNames
+	if len(m.names) >= fewNames && m.named == 0 {
+		full = m.take(&m.named, namesMemory) != nil
+	}
+	if m.names == nil || full {
 		m.names = make(map[netip.AddrPort]netip.AddrPort)
 	}
 	m.names[target] = server

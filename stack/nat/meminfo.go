@@ -12,6 +12,7 @@ import (
 // Fields of SO_MEMINFO (SK_MEMINFO_ of include/uapi/linux/sock_diag.h).
 const (
 	memReceived = 0 // bytes of received datagrams, with their descriptors
+	memBacklog  = 7 // bytes received while a system call held the socket
 	memDrops    = 8 // datagrams that found no room
 	memVars     = 9
 )

@@ -182,12 +182,25 @@ func (n *NAT) mapping(f *Frame, client endpoint, target, server netip.AddrPort) 
 		f.drop(&n.stats.DropOwnSocket)
 		return nil
 	}
-	if full := n.table.makeRoom(client.Addr()); full != nil {
+	isLocal := n.o.Local(client.Addr())
+	if full := n.table.makeRoom(client.Addr(), isLocal); full != nil {
 		f.drop(full)
 		return nil
 	}
-	m, err := n.open(k, server)
-	if err != nil {
+	m := &mapping{
+		socket: socket{fd: -1, v6: local.Is6()},
+		key:    k, isLocal: isLocal, router: n.router, stats: n.stats,
+	}
+	full := m.take(&m.fixed, mappingMemory)
+	if full != nil && n.table.evictOf(client.Addr(), isLocal) {
+		full = m.take(&m.fixed, mappingMemory)
+	}
+	if full != nil {
+		f.drop(full)
+		return nil
+	}
+	if err := n.openSocket(m, server); err != nil {
+		m.close(n.poller)
 		f.drop(&n.stats.DropSend)
 		n.router.LocalFailure(err)
 		return nil
@@ -196,19 +209,7 @@ func (n *NAT) mapping(f *Frame, client endpoint, target, server netip.AddrPort) 
 	return m
 }
 
-// open makes the mapping of a client that is about to send to server.
-func (n *NAT) open(k key, server netip.AddrPort) (*mapping, error) {
-	m := &mapping{
-		socket: socket{fd: -1, v6: k.local.Is6()},
-		key:    k, router: n.router, stats: n.stats,
-	}
-	if err := n.openSocket(m, server); err != nil {
-		m.close(n.poller)
-		return nil, err
-	}
-	return m, nil
-}
-
+// openSocket opens the socket of a mapping whose client is about to send to server.
 func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	client := m.key.client
 	var err error

@@ -52,7 +52,12 @@ type testRouter struct {
 	stop   func() // ends the NAT and waits for it
 
 	clientMTU   int
-	reassembled atomic.Bool // frames count as put together from fragments
+	routed      atomic.Int64 // frames that the read loop has routed
+	reassembled atomic.Bool  // frames count as put together from fragments
+	memory      int64        // limit in bytes
+	charged     atomic.Int64
+	charges     atomic.Int64  // made
+	noMemory    atomic.Uint64 // drops
 
 	mu       sync.Mutex
 	failures []error
@@ -65,6 +70,18 @@ func (r *testRouter) WriteInbound(off tun.Offload, bufs [][]byte) error {
 func (r *testRouter) WriteICMPError(b []byte) { _ = r.link.WriteFrame(tun.Offload{}, [][]byte{b}) }
 
 func (r *testRouter) ClientMTU(netip.Addr) int { return r.clientMTU }
+
+// TakeMemory charges all clients to one budget.
+func (r *testRouter) TakeMemory(_ netip.Addr, _ bool, n int64) *atomic.Uint64 {
+	if r.charged.Add(n) <= r.memory {
+		r.charges.Add(1)
+		return nil
+	}
+	r.charged.Add(-n)
+	return &r.noMemory
+}
+
+func (r *testRouter) GiveMemory(_ netip.Addr, _ bool, n int64) { r.charged.Add(-n) }
 
 func (r *testRouter) Idle() bool { return true }
 
@@ -87,7 +104,7 @@ func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRou
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &testRouter{link: link, poller: poller, clientMTU: widePath}
+	r := &testRouter{link: link, poller: poller, clientMTU: widePath, memory: 1 << 30}
 	o.MTU = 1500
 	if o.OnHost == nil {
 		o.OnHost = r.addrs.Contains
@@ -99,6 +116,9 @@ func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRou
 			r.Close()
 			_ = poller.Close()
 			r.addrs.Close()
+			if n := r.charged.Load(); n != 0 || r.stats.Memory.Load() != 0 {
+				tb.Errorf("%d bytes are charged after the end, stats say %d", n, r.stats.Memory.Load())
+			}
 		})
 	}
 	tb.Cleanup(func() { r.stop() })
@@ -155,6 +175,7 @@ func (r *testRouter) readLoop() error {
 			return err
 		}
 		r.routeFrame(&f)
+		r.routed.Add(1)
 	}
 }
 

@@ -2,6 +2,7 @@ package nat
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -19,6 +20,10 @@ type Router interface {
 	// ClientMTU returns the length in bytes of the longest packet that is known to reach a client
 	// in one piece. It may exceed the link's MTU.
 	ClientMTU(client netip.Addr) int
+	// TakeMemory charges a client for n bytes, or returns the counter of drops by the limit that is
+	// reached. Each charge ends by a GiveMemory with the same arguments.
+	TakeMemory(client netip.Addr, isLocal bool, n int64) (full *atomic.Uint64)
+	GiveMemory(client netip.Addr, isLocal bool, n int64)
 	// LocalFailure counts and logs a failure of a host socket that is this host's own.
 	LocalFailure(err error)
 	// Idle reports whether the router has nothing to carry but datagrams.

@@ -83,6 +83,7 @@ func (r *replies) ready(m *mapping, events uint32) {
 		switch {
 		case errno == unix.EAGAIN, errno == unix.EBADF: // empty, or closed
 			m.busy = got >= coalesceAfter && !m.own.echo
+			m.settle()
 			return
 		case errno != 0:
 			m.relayErrors()
@@ -94,6 +95,7 @@ func (r *replies) ready(m *mapping, events uint32) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.fd >= 0 {
+		m.weigh()
 		r.table.poller.Rearm(m.fd)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,30 +129,47 @@ func TestRepliesAreGathered(t *testing.T) {
 	}
 }
 
-// TestTurn: a socket that brings more than its turn allows is read again after the others.
-func TestTurn(t *testing.T) {
-	link := &sink{}
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
-	far, port := lonePeer(t)
-	m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
-	var msg msghdr
-	sent := 0
-	for range datagramsPerTurn + 10 {
-		if errno := msg.send(far, peer, 0, randomBytes(100+sent%2)); errno != 0 { // no two alike
-			t.Fatal(errno)
-		}
-		sent++
-	}
-	router.replies.ready(m, unix.EPOLLIN)
-	if link.frames >= sent {
-		t.Errorf("one turn has brought all %d datagrams", sent)
-	}
-	router.run(t, func(func() error) error { return os.ErrClosed })
-	eventually(t, "the rest", func() bool { return m.queued() == 0 })
+// gate is a link that holds the first frame back until it is opened.
+type gate struct {
+	sink
+	reached, open chan struct{}
+	once          sync.Once
 }
 
-// queued returns the bytes in the socket's receive queue.
-func (m *mapping) queued() uint32 {
+func (l *gate) WriteFrame(off tun.Offload, bufs [][]byte) error {
+	l.once.Do(func() {
+		close(l.reached)
+		<-l.open
+	})
+	return l.sink.WriteFrame(off, bufs)
+}
+
+// TestTurn: a socket that brings more than its turn allows is read again, though nothing new comes.
+func TestTurn(t *testing.T) {
+	link := &gate{reached: make(chan struct{}), open: make(chan struct{})}
+	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	far, port := lonePeer(t)
+	_, first := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
+	m, second := router.opened(t, netip.AddrPortFrom(clientV4, 5354), far, port)
+	router.run(t, func(func() error) error { return os.ErrClosed })
+	var msg msghdr
+	if errno := msg.send(far, first, 0, []byte("x")); errno != 0 {
+		t.Fatal(errno)
+	}
+	<-link.reached // the poller waits in its turn for the first socket
+	const sent = 3 * datagramsPerTurn
+	for i := range sent {
+		if errno := msg.send(far, second, 0, randomBytes(1000+i%2)); errno != 0 { // no two alike
+			t.Fatal(errno)
+		}
+	}
+	eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*1000 })
+	close(link.open)
+	eventually(t, "an empty queue", func() bool { return m.inQueue() == 0 })
+}
+
+// inQueue returns the bytes in the socket's receive queue.
+func (m *mapping) inQueue() uint32 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.memInfo()[memReceived]

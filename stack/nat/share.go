@@ -123,7 +123,7 @@ type share struct {
 // sharesOf returns the groups of a client's entries. One address has the limit of a source, and an
 // IPv6 /64, which one machine may have to itself, twice that. The programs of this host have all
 // but an eighth of the table, where others find room. The caller holds t.mu.
-func (t *table) sharesOf(client netip.Addr, local bool) []share {
+func (t *table) sharesOf(client netip.Addr, isLocal bool) []share {
 	of := func(source netip.Prefix, limit int, full *atomic.Uint64) share {
 		g := t.sources[source]
 		if g == nil {
@@ -132,7 +132,7 @@ func (t *table) sharesOf(client netip.Addr, local bool) []share {
 		return share{g, max(1, limit), full}
 	}
 	all := share{&t.all, t.limits.Mappings, &t.stats.DropMappings}
-	if local {
+	if isLocal {
 		own := t.limits.Mappings - t.limits.Mappings/8
 		return []share{of(netip.Prefix{}, own, &t.stats.DropMappings), all}
 	}

@@ -29,6 +29,7 @@ type socket struct {
 	marks  marks         // that it sends with; owned by the read loop
 	singly bool          // it refuses GSO packets; owned by the read loop
 	busy   bool          // it has brought datagrams in a row; owned by the poller
+	curbed bool          // its receive buffer is small for want of memory; owned by the poller
 	lost   atomic.Uint32 // datagrams that it has dropped, by its own count
 }
 
@@ -124,14 +125,8 @@ const socketBuffer = 7 << 20
 // marks of received ones and the number of dropped ones, buffer as much as the host allows
 // (net.core.rmem_max and wmem_max bind only those without CAP_NET_ADMIN).
 func (s *socket) prepare() error {
-	for _, b := range [][2]int{
-		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
-		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
-	} {
-		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b[0], socketBuffer) != nil {
-			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b[1], socketBuffer)
-		}
-	}
+	s.setBuffer(receiveBuffer, socketBuffer)
+	s.setBuffer(sendBuffer, socketBuffer)
 	options := []option{
 		{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1},
 		{unix.IPPROTO_IP, unix.IP_RECVERR, 1},

@@ -6,6 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	UDP     atomic.Int64  // gauge: mappings of UDP
 	Echo    atomic.Int64  // gauge: mappings of echo identifiers
+	Memory  atomic.Int64  // gauge: bytes that mappings are charged for
 	Evicted atomic.Uint64 // mappings that made room for others
 
 	// Dropped outbound frames, by reason.

@@ -16,8 +16,7 @@ import (
 type table struct {
 	stats  *Stats
 	poller *sched.Poller
-	local  func(netip.Addr) bool // whether a client is a program of this host
-	epoch  time.Time             // of the clock that now reads
+	epoch  time.Time // of the clock that now reads
 
 	mu       sync.Mutex // guards the fields below; never held while a socket is closed
 	timeouts [classes]time.Duration
@@ -37,7 +36,6 @@ func newTable(o *Options, poller *sched.Poller, stats *Stats) *table {
 	t := &table{
 		stats:   stats,
 		poller:  poller,
-		local:   o.Local,
 		epoch:   time.Now(),
 		byKey:   make(map[key]*entry),
 		own:     make(map[endpoint]bool),
@@ -130,11 +128,10 @@ func (t *table) use(e *entry, now time.Duration) {
 
 // makeRoom makes room for a mapping of a client, or returns the counter of the limit that is
 // reached. In a full group the entry that has been idle longest gives way, of those that may.
-func (t *table) makeRoom(client netip.Addr) (full *atomic.Uint64) {
-	local := t.local(client)
+func (t *table) makeRoom(client netip.Addr, isLocal bool) (full *atomic.Uint64) {
 	t.mu.Lock()
 	var victims []*mapping
-	for _, s := range t.sharesOf(client, local) {
+	for _, s := range t.sharesOf(client, isLocal) {
 		if s.group.size < s.limit {
 			continue
 		}
@@ -151,6 +148,21 @@ func (t *table) makeRoom(client netip.Addr) (full *atomic.Uint64) {
 	return full
 }
 
+// evictOf makes an entry of a client's source give way, and reports whether there was one.
+func (t *table) evictOf(client netip.Addr, isLocal bool) bool {
+	t.mu.Lock()
+	victim := t.sharesOf(client, isLocal)[0].group.oldest()
+	if victim != nil {
+		t.remove(victim)
+	}
+	t.mu.Unlock()
+	if victim == nil {
+		return false
+	}
+	t.evict([]*mapping{victim.mapping})
+	return true
+}
+
 func (t *table) evict(victims []*mapping) {
 	for _, m := range victims {
 		t.stats.Evicted.Add(1)
@@ -160,11 +172,10 @@ func (t *table) evict(victims []*mapping) {
 
 // add enters a mapping that is about to send datagrams to port.
 func (t *table) add(m *mapping, port uint16, datagrams int) {
-	local := t.local(m.key.client.Addr())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := &entry{mapping: m, onlyNames: true, used: t.now()}
-	for _, s := range t.sharesOf(m.key.client.Addr(), local) {
+	for _, s := range t.sharesOf(m.key.client.Addr(), m.isLocal) {
 		if s.group != &t.all {
 			t.sources[s.group.source] = s.group
 		}

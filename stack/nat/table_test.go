@@ -11,14 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testTable returns a table whose clients from 198.51.100.128 on are programs of this host.
 func testTable(l Limits) (*table, *Stats) {
 	stats := new(Stats)
-	local := func(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }
-	o := Options{Limits: l, Local: local}
+	o := Options{Limits: l}
 	o.setDefaults()
 	return newTable(&o, nil, stats), stats
 }
+
+// isLocal has clients from 198.51.100.128 on be programs of this host.
+func isLocal(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }
 
 func TestMappingsEndWhenIdle(t *testing.T) {
 	type use struct {
@@ -84,7 +85,7 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 
 func testMapping(client netip.AddrPort) *mapping {
 	return &mapping{
-		socket: socket{fd: -1}, key: key{client: endpoint{client, false}},
+		socket: socket{fd: -1}, key: key{client: endpoint{client, false}}, isLocal: isLocal(client.Addr()),
 		stats: new(Stats),
 	}
 }
@@ -137,7 +138,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 		n.find(keyOf(2), portDNS, 1, n.now()) // makes 3 the oldest
 		n.heard(n.byKey[keyOf(2)].mapping, 1, n.now())
 		for _, want := range [][]uint16{{1, 2, 4}, {1, 2}, {1}} {
-			if n.makeRoom(clientV4) != nil {
+			if n.makeRoom(clientV4, false) != nil {
 				t.Fatal("no room")
 			}
 			var left []uint16
@@ -151,7 +152,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 			}
 			n.limits.Mappings = len(left)
 		}
-		if n.makeRoom(clientV4) == nil {
+		if n.makeRoom(clientV4, false) == nil {
 			t.Error("an answered mapping made room")
 		}
 		if got := stats.Evicted.Load(); got != 3 {
@@ -183,7 +184,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 		for _, answered := range []bool{false, true} {
 			n, stats := testTable(Limits{Mappings: 64})
 			add := func(client netip.AddrPort) bool {
-				if n.makeRoom(client.Addr()) != nil {
+				if n.makeRoom(client.Addr(), isLocal(client.Addr())) != nil {
 					return false
 				}
 				m := testMapping(client)

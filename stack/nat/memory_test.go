@@ -1,0 +1,275 @@
+//go:build linux
+
+package nat
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/tun"
+	"syntap/tun/tuntest"
+)
+
+// TestMappingsAreCharged: where the memory is used up, an unanswered mapping of the client gives
+// way, and without one the datagram is dropped.
+func TestMappingsAreCharged(t *testing.T) {
+	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	router.memory = 3 * mappingMemory
+	far, port := lonePeer(t)
+	client := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(clientV4, port) }
+	answered := func(p uint16) {
+		t.Helper()
+		m, peer := router.opened(t, client(p), far, port)
+		var msg msghdr
+		if errno := msg.send(far, peer, 0, []byte("answer")); errno != 0 {
+			t.Fatal(errno)
+		}
+		eventually(t, "an answer", func() bool {
+			router.replies.ready(m, unix.EPOLLIN)
+			router.table.mu.Lock()
+			defer router.table.mu.Unlock()
+			return router.table.byKey[m.key].answered
+		})
+	}
+	for p := range uint16(5) {
+		router.opened(t, client(1000+p), far, port)
+	}
+	if n, evicted := router.stats.UDP.Load(), router.stats.Evicted.Load(); n != 3 || evicted != 2 {
+		t.Errorf("%d mappings, %d evicted, want 3 and 2", n, evicted)
+	}
+	if n := router.charged.Load(); n != router.memory {
+		t.Errorf("%d bytes are charged, want %d", n, router.memory)
+	}
+	for p := range uint16(3) {
+		answered(1002 + p)
+	}
+	b := datagram(client(2000), netip.AddrPortFrom(serverV4, port), nil)
+	router.route(tuntest.Frame{Data: b})
+	if n := router.noMemory.Load(); n != 1 {
+		t.Errorf("%d datagrams dropped for want of memory, want 1", n)
+	}
+	if n := router.stats.UDP.Load(); n != 3 {
+		t.Errorf("%d mappings, want the 3 that are answered", n)
+	}
+	router.memory += mappingMemory
+	router.opened(t, client(2000), far, port)
+}
+
+// TestQueueIsCharged: the datagrams that wait in a socket after a turn are charged, until the
+// poller has read them. Where they do not fit, the kernel buffers fewer.
+func TestQueueIsCharged(t *testing.T) {
+	for _, scarce := range []bool{false, true} {
+		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		if scarce {
+			router.memory = mappingMemory
+		}
+		far, port := lonePeer(t)
+		m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
+		bufferSize := func() int {
+			size, err := unix.GetsockoptInt(m.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return size
+		}
+		whole := bufferSize()
+		var msg msghdr
+		const sent = 3 * datagramsPerTurn
+		for i := range sent {
+			if errno := msg.send(far, peer, 0, randomBytes(8000+i%2)); errno != 0 { // no two alike
+				t.Fatal(errno)
+			}
+		}
+		eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*8000/2 })
+		router.replies.ready(m, unix.EPOLLIN)
+		charged, size := router.charged.Load()-mappingMemory, bufferSize()
+		if got := charged >= sent*8000/4; got == scarce {
+			t.Errorf("scarce %t: %d bytes are charged for %d in the queue", scarce, charged, m.inQueue())
+		}
+		if small := size <= 2*littleQueued; small != scarce {
+			t.Errorf("scarce %t: a buffer of %d bytes, began with %d", scarce, size, whole)
+		}
+		eventually(t, "an empty queue", func() bool {
+			router.replies.ready(m, unix.EPOLLIN)
+			return m.inQueue() == 0
+		})
+		router.replies.ready(m, unix.EPOLLIN)
+		if n := router.charged.Load(); n != mappingMemory {
+			t.Errorf("scarce %t: %d bytes are charged for an empty socket", scarce, n)
+		}
+		if n := bufferSize(); n != whole {
+			t.Errorf("scarce %t: a buffer of %d bytes, began with %d", scarce, n, whole)
+		}
+	}
+}
+
+// TestNamesAreCharged: a mapping remembers the client's names for many far ends at a charge.
+func TestNamesAreCharged(t *testing.T) {
+	for _, scarce := range []bool{false, true} {
+		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		if scarce {
+			router.memory = mappingMemory
+		}
+		client := netip.AddrPortFrom(clientV4, 5353)
+		most := 0
+		for port := range uint16(2 * maxNames) {
+			b := datagram(client, netip.AddrPortFrom(serverV4, 20000+port), nil)
+			router.route(tuntest.Frame{Data: b})
+			m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+			most = max(most, len(m.names))
+			far := netip.AddrPortFrom(loopbackV4, 20000+port)
+			if name, ok := m.nameOf(far); !ok || name.Addr() != serverV4 {
+				t.Fatalf("the last far end is called %s", name)
+			}
+		}
+		want, charge := maxNames, int64(mappingMemory+namesMemory)
+		if scarce {
+			want, charge = fewNames, mappingMemory
+		}
+		if n := router.charged.Load(); most != want || n != charge {
+			t.Errorf("scarce %t: %d names, %d bytes are charged, want %d and %d", scarce, most, n, want, charge)
+		}
+	}
+}
+
+// TestNothingIsLeft opens mappings that end in every way there is, and looks for leftovers: an
+// entry in a map, a charge, a count, a socket.
+func TestNothingIsLeft(t *testing.T) {
+	batches := 20 // of some 500 mappings
+	if testing.Short() {
+		batches = 2
+	}
+	ns := tuntest.NewNamespace(t)
+	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
+	link, host := tuntest.NewPipe(1500)
+	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{
+		Limits: Limits{UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond, Mappings: 40},
+	})
+	router.host, router.memory = host, 30*mappingMemory
+	router.run(t, ns.Do)
+	far := listenIn(ns, "127.0.0.1", "0")
+	go func() { // answers every datagram
+		b := make([]byte, 100)
+		for {
+			n, peer, err := far.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			_, _ = far.WriteToUDPAddrPort(b[:n], peer)
+		}
+	}()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for f, ok := host.Receive(patience); ok && string(f.Data) != "the end"; {
+			f, ok = host.Receive(patience)
+		}
+	}()
+	silent, closed := listenIn(ns, "127.0.0.1", "0"), uint16(9)
+	none := netip.MustParseAddr("203.0.113.9") // no route
+	sent := int64(0)
+	send := func(b []byte) {
+		router.send(t, tuntest.Frame{Data: b})
+		sent++
+	}
+	round := func(i int) {
+		v4, v6 := clientV4, clientV6
+		if i%2 == 1 { // of another source
+			v4, v6 = clientV4.Next(), netip.MustParseAddr("2001:db8:9::1")
+		}
+		at := func(n int) uint16 { return uint16(1024 + (10*i+n)%60000) }
+		from := func(n int) netip.AddrPort { return netip.AddrPortFrom(v4, at(n)) }
+		for n, to := range []netip.AddrPort{
+			netip.AddrPortFrom(serverV4, portOf(far)), netip.AddrPortFrom(serverV4, portOf(silent)),
+			netip.AddrPortFrom(serverV4, closed), netip.AddrPortFrom(serverV4, portDNS),
+			netip.AddrPortFrom(none, 80),
+		} {
+			send(datagram(from(n), to, []byte("x")))
+		}
+		for n := range 3 {
+			send(datagram(netip.AddrPortFrom(v6, at(n)), netip.AddrPortFrom(serverV6, closed), nil))
+		}
+		send(echo(v4, serverV4, byte(i), 1, nil).Packet())
+		send(echo(v6, serverV6, byte(i), 1, nil).Packet())
+	}
+	awaitIdle := func() {
+		t.Helper()
+		eventually(t, "idle mappings ended", func() bool {
+			return router.routed.Load() == sent && router.stats.UDP.Load()+router.stats.Echo.Load() == 0
+		})
+	}
+	round(0)
+	awaitIdle()
+	before := openSockets(t)
+	for batch := range batches {
+		for i := range 100 {
+			round(100*batch + i)
+		}
+		awaitIdle()
+	}
+	if n := router.charges.Load(); n < int64(500*batches) {
+		t.Errorf("only %d mappings were opened", n)
+	}
+	eventually(t, "all sockets closed", func() bool { return openSockets(t) <= before })
+	if router.stats.Evicted.Load() == 0 || router.noMemory.Load()+router.stats.DropMappings.Load()+
+		router.stats.DropPerSource.Load() == 0 {
+		t.Error("no mapping has made room, or none was refused")
+	}
+	round(0) // for Close to end
+	_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
+	<-drained
+	router.stop()
+	for _, left := range filledMaps(reflect.ValueOf(router.NAT).Elem(), "NAT") {
+		if !strings.Contains(left, ".known") { // routes of this host
+			t.Errorf("%s are left", left)
+		}
+	}
+}
+
+// openSockets returns the number of sockets of this process.
+func openSockets(t *testing.T) (n int) {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		name, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && strings.HasPrefix(name, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// filledMaps names the maps with entries in a value of this package's types and all it refers to.
+// No other goroutine may use it.
+func filledMaps(v reflect.Value, name string) (filled []string) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return filledMaps(v.Elem(), name)
+		}
+	case reflect.Struct:
+		if v.Type().PkgPath() != "syntap/stack/nat" {
+			return nil
+		}
+		for i := range v.NumField() {
+			filled = append(filled, filledMaps(v.Field(i), name+"."+v.Type().Field(i).Name)...)
+		}
+	case reflect.Map:
+		if v.Len() > 0 {
+			return []string{fmt.Sprintf("%d entries of %s", v.Len(), name)}
+		}
+	default:
+	}
+	return filled
+}
