@@ -138,7 +138,7 @@ func TestFlushedRules(t *testing.T) {
 func TestBoundToUplink(t *testing.T) {
 	t.Parallel()
 	for enforce, want := range map[string]struct{ answer, said string }{
-		"reject": {"", `refused" hint="[^"]*route.enforce: count" interface=wan0 packets=\d+ uid=0`},
+		"reject": {"", `refused packets [^"]*" hint="[^"]*route.enforce: count" interface=wan0 packets=\d+ uid=0`},
 		"count":  {"world", `unrecorded" interface=wan0 packets=\d+ uid=0`},
 		"off":    {"world", ""},
 	} {
