@@ -14,8 +14,7 @@ import (
 //
 // It polls only where that has paid lately: traffic that comes meanwhile earns a credit, and a poll
 // in vain costs two; without a credit every tryEvery-th wait begins with a poll. So it costs next
-// to nothing where far ends are not near. It does not poll beside bulk tasks, which yield by
-// themselves.
+// to nothing where far ends are not near.
 //
 // Polling takes a processor from others for up to the limit. It is for machines that have more
 // processors than the scheduler has workers.
@@ -61,7 +60,7 @@ func (b *BusyPoll) Traffic() {
 // again is for when there is nothing to read. It reports whether to look again at once.
 func (b *BusyPoll) again() bool {
 	limit := b.limit.Load()
-	if limit == 0 || b.sched.queue.hasBulk() || !b.polling && !b.pays() {
+	if limit == 0 || !b.polling && !b.pays() {
 		b.polling = false
 		return false
 	}

@@ -72,37 +72,10 @@ func TestBusyPoll(t *testing.T) {
 	}
 }
 
-// No poll beside a bulk task, which yields by itself.
-func TestBusyPollBesideBulk(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := New(1)
-		b := NewBusyPoll(s, time.Millisecond)
-		traffic(b, 100, time.Microsecond)
-		left := 10 << 20
-		w := newWork(s, func(budget int) (int, bool) {
-			n := min(budget, left)
-			left -= n
-			return n, left > 0
-		})
-		w.WakeInline() // as far as it is interactive
-		if b.again() {
-			t.Error("it polls while a bulk task waits")
-		}
-		s.Close()
-		s.Run()
-		b.Traffic()
-		if !b.again() {
-			t.Error("no poll after the task has run")
-		}
-	})
-}
-
 // A poller that polls delivers all events, and ends.
 func TestPollerBusy(t *testing.T) {
 	t.Parallel()
-	s := start(t, 1)
-	p := startPoller(t, NewBusyPoll(s, time.Millisecond))
+	p := startPoller(t, NewBusyPoll(New(1), time.Millisecond))
 	r, w := pipe(t)
 	closed(t, r, w)
 	events := make(chan uint32, 1)

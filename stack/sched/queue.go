@@ -65,13 +65,6 @@ func (q *queue) hasInteractive() bool {
 	return q.interactive.head != nil
 }
 
-// hasBulk reports whether a bulk task waits or runs.
-func (q *queue) hasBulk() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.bulk.head != nil || q.busy > 0
-}
-
 // isIdle reports whether no task waits and no bulk one runs.
 func (q *queue) isIdle() bool {
 	q.mu.Lock()
