@@ -71,3 +71,31 @@ func TestReplayEvictsTheOldest(t *testing.T) {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
+
+// TestReplayEvictsAnotherFlow begins a handshake on a flow that the one evicted for it has pushed out
+// of the table. It is followed all the same.
+func TestReplayEvictsAnotherFlow(t *testing.T) {
+	t.Parallel()
+	var rec taptest.Recorder
+	o := rec.Options()
+	o.HalfOpen, o.Limits = 1, handshake.DefaultLimits(1)
+	tr := handshake.NewTracker(o)
+	play := func(port uint16, text string) {
+		for _, s := range taptest.Script(t, text) {
+			end := &s.TCP.Src
+			if s.FromServer {
+				end = &s.TCP.Dst
+			}
+			*end = netip.AddrPortFrom(end.Addr(), port)
+			b := s.TCP.Packet()
+			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		}
+	}
+	play(1, "> S 1000\n< RA 0 1001")
+	play(2, "> S 3000\n< SA 7000 3001")
+	play(1, "> S 2000\n< SA 5000 2001\n> A 2001 5001")
+	want := []string{"refused 1000: S RA", "half_open 3000/7000: S SA", "established 2000/5000: S SA A"}
+	if diff := cmp.Diff(want, rec.Take()); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
