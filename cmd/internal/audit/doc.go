@@ -42,7 +42,7 @@
 //     later records wait in the queue. New connections have to wait (Log.Admission): their SYNs are
 //     dropped, after 3 s refused. They also wait when a write takes longer than a second, or the
 //     queue is long. Connections that had begun are recorded later and pass then, or are reset if
-//     that takes too long. Established ones go on. An admitted connection finds room for its
+//     that takes too long. Established ones continue. An admitted connection finds room for its
 //     record: the queue has a reserve, and admission counts the attempts that are open
 //     (Log.CountOpen). The ends of connections, which are as many as those that were open, have
 //     room of their own.
@@ -61,14 +61,14 @@
 // where from and to are the times of the first and the last record lost, or SYN kept out. The
 // numbers of a log have no gap: records and gaps share one sequence, and a record that was not
 // written has none. A gap in the queue is announced behind the records that were queued before it.
-// The program's own log hears of a failing sink once, and once when it works again.
+// The program's own log reports a failing sink once, and once when it works again.
 //
 // # Chain
 //
 // With chain: true records are linked, and heads vouch for the end of the log (package chain). At a
 // start the log must end where its heads say (resumehead.go). If it does not, records were cut off
 // or altered, or the disk has lost them in a power cut; the program's log reports it, and the chain
-// goes on from the head, so that the hole stays in it. A gap records it too:
+// continues from the head, so that the hole stays in it. A gap records it too:
 //
 //	{…,"msg":"gap",…,"first":18,"last":20,"reason":"cut"}        the log ended before its head
 //	{…,"msg":"gap",…,"last":20,"reason":"altered"}               the log had another record than its head says
@@ -78,7 +78,7 @@
 // The last one is written before the files are removed. Files that others remove, such as
 // logrotate, are missing, so a chained log is best rotated by syntap. To begin a log anew, remove
 // it with its head and its anchors. The chain begins in a file of its own, so that a file is
-// chained as a whole or not at all; it goes on over rotation and restart.
+// chained as a whole or not at all; it continues over rotation and restart.
 //
 // # End
 //
@@ -93,7 +93,7 @@
 // Package logfile opens, writes, rotates and repairs the files. The formats add the repair of their
 // last line: the beginning of a JSON record is cut off, a line of text gets its end, a capture is
 // cut back to whole packets (resume.go). A file that is no such log is left alone and refused.
-// Numbers go on from the last line; where the file is absent or empty, from the youngest rotated
+// Numbers continue from the last line; where the file is absent or empty, from the youngest rotated
 // one.
 //
 // # Reload
@@ -117,7 +117,7 @@
 //
 // chain.Heads has a lock that a sink takes and the goroutine that copies heads; neither holds
 // another one then. No lock is held over a write to a file, except that one over the write of a
-// head, less than a sector. A Sink, its formats and its file have no lock: one goroutine has them at
-// a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu held
-// for reading, or none; they must not call the Log.
+// head, less than a sector. A Sink, its formats and its file have no lock: one goroutine has them
+// at a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu
+// held for reading, or none; they must not call the Log.
 package audit

@@ -37,7 +37,7 @@ type Log struct {
 	counted   atomic.Pointer[func() record.Frames]
 	opened    atomic.Pointer[func() int]
 	failed    atomic.Bool // Run ends because a sink has failed
-	segments  atomic.Bool // a sink wants them
+	segments  atomic.Bool // a sink writes them
 	admission admission
 
 	mu      sync.RWMutex                  // guards the fields below; held for reading by users of the queues
@@ -223,7 +223,7 @@ func (l *Log) fail(err error) {
 	}
 }
 
-// Reopen has every sink go on in the file that has its log's name then. It is for programs that
+// Reopen has every sink continue in the file that has its log's name then. It is for programs that
 // rename logs, and does not wait.
 func (l *Log) Reopen() {
 	l.mu.RLock()

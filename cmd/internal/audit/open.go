@@ -161,10 +161,10 @@ func silent() logrus.FieldLogger {
 }
 
 // resumeJSON makes a JSON file ready for the next record. The first one tells the number, and the
-// hash, to go on from.
+// hash, to continue from.
 func (s *Sink) resumeJSON(f *os.File) error {
 	last, err := resumeJSON(f)
-	if err != nil || s.out != nil { // after a rotation the numbers go on
+	if err != nil || s.out != nil { // after a rotation the numbers continue
 		return err
 	}
 	if last == nil {

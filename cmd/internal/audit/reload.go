@@ -17,7 +17,7 @@ type reload struct {
 }
 
 // Reload has a running log write to other sinks: all of them, or none where one cannot be opened.
-// Those that are as before go on. No record is lost, and none is written twice.
+// Sinks that are as before continue. No record is lost, and none is written twice.
 func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	r := reload{sinks: sinks, done: make(chan error, 1)}
 	select {
@@ -122,7 +122,7 @@ type change struct {
 	commit chan bool     // then holds whether it is to give way
 }
 
-// prepared is the next sink, which goes on behind the last record of the present one.
+// prepared is the next sink, which continues behind the last record of the present one.
 type prepared struct {
 	sink *Sink
 	err  error
@@ -181,7 +181,7 @@ func (l *Log) retire(w *writer) {
 	l.retired.write += w.sink.lost.Load()
 }
 
-// succeed goes on where a sink of the same place and format has ended.
+// succeed continues where a sink of the same place and format has ended.
 func (s *Sink) succeed(former *Sink) {
 	s.end.seq = max(s.end.seq, former.end.seq)
 	s.end.counts = former.safe.counts

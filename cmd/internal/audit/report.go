@@ -6,7 +6,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// quiet is how long the program's log hears nothing new about a sink after a report.
+// quiet is the least time between two reports on the failure of a sink.
 const quiet = time.Minute
 
 // report tells the program's log that a sink has begun to fail, and that it works again: once each,

@@ -10,7 +10,7 @@ import (
 )
 
 // checkHead compares the end of a chained log with its heads. A difference is reported, and
-// recorded in the log: the chain goes on from the head, so that verify finds the hole too.
+// recorded in the log: the chain continues from the head, so that verify finds the hole too.
 func (s *Sink) checkHead() {
 	h, ok, err := s.heads.Read()
 	if !ok {

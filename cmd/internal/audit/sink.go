@@ -229,8 +229,8 @@ func (s *Sink) failed(err error) error {
 	return fmt.Errorf("write log %s: %w", s.path, logfile.Cause(err))
 }
 
-// Reopen goes on in the file that now has the log's name, for programs that rename it: rotation by
-// others. The file before gets the batch.
+// Reopen continues in the file that now has the log's name, for programs that rename it: rotation
+// by others. The file before gets the batch.
 func (s *Sink) Reopen() error {
 	err := s.Flush()
 	if s.path == "-" {

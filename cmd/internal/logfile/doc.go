@@ -26,17 +26,17 @@
 // packets do not wait, and removes all but MaxFiles of them; the next run does the rest. A file
 // that cannot be rotated grows further, and rotation is tried again after a minute.
 //
-// Other programs may rotate too. Reopen goes on in the file that has the log's name then; until
+// Other programs may rotate too. Reopen continues in the file that has the log's name then; until
 // then records go into the renamed one. A file that was deleted is made anew with the next batch.
 // If a link, a directory or a pipe has taken the log's name, or the directory is gone, Write fails
 // until that is over. A file that was truncated has lost the records between the copy and the cut;
-// their number cannot be known, so the program's log reports it and writing goes on.
+// their number cannot be known, so the program's log reports it and writing continues.
 //
 // # Why not timberjack
 //
 // DeRuina/timberjack, read at v1.4.9, rotates within Write and hides the file. It opens through
 // symbolic links and without O_APPEND, so the part of a batch that a full disk took could not be
-// taken back, and a capture could not begin with its head; it goes on in the renamed or truncated
+// taken back, and a capture could not begin with its head; it continues in the renamed or truncated
 // file, refuses a write that is larger than a whole file, counts age in days, and reports errors on
 // standard error.
 package logfile

@@ -210,7 +210,7 @@ func (f *File) prepare(n int64) error {
 		!f.rotation.due(f.size+n, f.o.Now().Sub(f.birth)) || f.o.Now().Before(f.retry) {
 		return nil
 	}
-	if err := f.Rotate(); err != nil { // the log goes on in the same file
+	if err := f.Rotate(); err != nil { // the log continues in the same file
 		f.retry = f.o.Now().Add(quiet)
 		f.o.Logger.WithError(err).Error("log cannot be rotated")
 	}
@@ -218,7 +218,7 @@ func (f *File) prepare(n int64) error {
 }
 
 // find checks that the file has the log's name. A file that others have renamed is written to until
-// Reopen, as logrotate wants it. If a link, a directory or a pipe has taken the name, or the
+// Reopen, as logrotate expects. If a link, a directory or a pipe has taken the name, or the
 // directory is gone, no reader would look for the log in the open file: it cannot be written until
 // that is over.
 func (f *File) find(ours os.FileInfo) error {
@@ -273,8 +273,8 @@ func (f *File) Rotated() bool {
 	return rotated
 }
 
-// Reopen goes on in the file that now has the log's name, for programs that rename it, and makes it
-// where it is not there. The head is written by Begin or with the next batch.
+// Reopen continues in the file that now has the log's name, for programs that rename it, and makes
+// it where it is not there. The head is written by Begin or with the next batch.
 func (f *File) Reopen() error {
 	if f.file == nil {
 		return nil

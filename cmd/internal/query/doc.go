@@ -11,7 +11,7 @@
 // terminal).
 //
 // A [Filter] looks at members where they stand in a record and decodes nothing; a record matches if
-// it has every member that is asked for. The output is the records themselves, or their text. A
+// it has every member that the filter names. The output is the records themselves, or their text. A
 // record holds its lines in the modern notation; the classic ones are made of its segments, and are
 // those that a classic log has. Records of an older syntap have no segments: their modern lines are
 // printed, and an error says so.

@@ -88,7 +88,7 @@ func (f *follower) rotated() (bool, error) {
 	return !os.SameFile(now, ours) || now.Size() < at, err
 }
 
-// next goes on to the next file, after those that have come and gone unseen.
+// next opens the next file, after printing those that were rotated away unseen.
 func (f *follower) next() error {
 	if f.file != nil {
 		f.file.Close()

@@ -38,7 +38,7 @@
 //
 // # Reading
 //
-// A log of a million records is asked for a handful of members of each. [Line] goes over a line
+// A reader of a million records needs a handful of members of each. [Line] goes over a line
 // once, checks that it is JSON (RFC 8259), and notes where its members stand; nothing is decoded.
 // Of a member that stands there twice the last one counts, as with encoding/json and jq.
 package record

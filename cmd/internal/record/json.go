@@ -112,7 +112,15 @@ func (s *scanner) next(b []byte, at int, last byte) (more bool, end int) {
 	return false, -1
 }
 
+// spaces goes over spaces, of which a Writer writes none.
 func (s *scanner) spaces(b []byte, at int) int {
+	if at < len(b) && b[at] > ' ' {
+		return at
+	}
+	return s.skip(b, at)
+}
+
+func (s *scanner) skip(b []byte, at int) int {
 	for at < len(b) && (b[at] == ' ' || b[at] == '\t' || b[at] == '\r' || b[at] == '\n') {
 		at++
 		s.foreign = true
@@ -183,33 +191,35 @@ func escape(b []byte, at int) int {
 }
 
 func endOfNumber(b []byte, at int) int {
-	digits := func() bool {
-		from := at
-		for at < len(b) && b[at] >= '0' && b[at] <= '9' {
-			at++
-		}
-		return at > from
-	}
 	if b[at] == '-' {
 		at++
 	}
-	if at < len(b) && b[at] == '0' {
-		at++
-	} else if !digits() {
+	end := digits(b, at)
+	if end == at || b[at] == '0' && end > at+1 {
 		return -1
 	}
-	if at < len(b) && b[at] == '.' {
-		if at++; !digits() {
+	if at = end; at < len(b) && b[at] == '.' {
+		if end = digits(b, at+1); end == at+1 {
 			return -1
 		}
+		at = end
 	}
 	if at < len(b) && b[at]|0x20 == 'e' {
 		if at++; at < len(b) && (b[at] == '+' || b[at] == '-') {
 			at++
 		}
-		if !digits() {
+		if end = digits(b, at); end == at {
 			return -1
 		}
+		at = end
+	}
+	return at
+}
+
+// digits goes over digits.
+func digits(b []byte, at int) int {
+	for at < len(b) && b[at] >= '0' && b[at] <= '9' {
+		at++
 	}
 	return at
 }

@@ -168,20 +168,9 @@ func Unquote(b []byte) string {
 
 // Strings calls f with each string of a list, as Get returns them, until f returns false.
 func Strings(list []byte, f func(text []byte) bool) {
-	elements(list, func(value []byte) bool { return value[0] != '"' || f(unquoted(value)) })
-}
-
-// elements calls f with each value of a list until it returns false.
-func elements(list []byte, f func(value []byte) bool) {
 	if len(list) == 0 || list[0] != '[' {
 		return
 	}
 	var s scanner
-	s.elements(list, 0, 0, f)
-}
-
-// membersOf calls f with each member of an object until it returns false.
-func membersOf(object []byte, f func(key, value []byte) bool) {
-	var s scanner
-	s.members(object, 0, 0, f)
+	s.elements(list, 0, 0, func(value []byte) bool { return value[0] != '"' || f(unquoted(value)) })
 }

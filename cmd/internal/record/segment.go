@@ -196,41 +196,52 @@ func (s *Segment) Packet() (p tcpdump.Packet, ok bool) {
 // tcpdump, one line each. ok is false, and nothing appended, if there are none or they are
 // malformed.
 func AppendText(dst, segments []byte, d tcpdump.Dialect) (text []byte, ok bool) {
-	text = dst
-	var headers [512]byte
-	elements(segments, func(value []byte) bool {
-		var p tcpdump.Packet
-		if p, ok = packetOf(headers[:0], value); ok {
-			text = append(tcpdump.Append(text, d, &p), '\n')
-		}
-		return ok
-	})
-	if !ok {
+	if len(segments) == 0 || segments[0] != '[' {
 		return dst, false
 	}
-	return text, true
+	var s scanner
+	var headers [512]byte
+	text = dst
+	for at := 1; ; {
+		p, end := s.packet(headers[:0], segments, s.spaces(segments, at))
+		if end < 0 {
+			return dst, false
+		}
+		text = append(tcpdump.Append(text, d, &p), '\n')
+		more, next := s.next(segments, end, ']')
+		switch {
+		case next < 0:
+			return dst, false
+		case !more:
+			return text, true
+		}
+		at = next
+	}
 }
 
-// packetOf returns the packet of a segment's JSON, with its bytes behind dst. It decodes the
+// packet goes over a segment and returns its packet, with its bytes behind dst. It decodes the
 // members that nearly all have; encoding/json takes twenty times as long.
-func packetOf(dst, segment []byte) (p tcpdump.Packet, ok bool) {
-	rare := false
-	membersOf(segment, func(key, value []byte) bool {
+func (s *scanner) packet(dst, b []byte, at int) (p tcpdump.Packet, end int) {
+	found, rare := false, false
+	end = s.members(b, at, 0, func(key, value []byte) bool {
 		switch string(key) {
 		case "hdr":
-			b, err := hex.AppendDecode(dst, unquoted(value))
-			p.Data, p.Length, ok = b, ipLength(b), err == nil && value[0] == '"'
+			bytes, err := hex.AppendDecode(dst, unquoted(value))
+			p.Data, p.Length, found = bytes, ipLength(bytes), err == nil && value[0] == '"'
 		case "wire", "ethertype", "vlans", "prefix":
 			rare = true
 		}
-		return !rare
+		return true
 	})
-	if rare {
-		var s Segment
-		if json.Unmarshal(segment, &s) != nil {
-			return p, false
+	if end >= 0 && rare {
+		var segment Segment
+		found = json.Unmarshal(b[at:end], &segment) == nil
+		if found {
+			p, found = segment.Packet()
 		}
-		return s.Packet()
 	}
-	return p, ok
+	if !found {
+		return p, -1
+	}
+	return p, end
 }

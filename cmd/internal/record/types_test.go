@@ -155,7 +155,7 @@ func TestText(t *testing.T) {
 	checkText(t, everything().Segments...)
 	checkText(t, recordtest.Handshake(1, start).Segments...)
 	checkText(t)
-	for _, segments := range []string{`[]`, `{}`, `[{"at_us":1}]`, `[{"hdr":"4"}]`, `[{"hdr":"zz"}]`, `[{"hdr":17}]`, `[1]`, `[{"hdr":"45","wire":"x"}]`, ``} {
+	for _, segments := range []string{`[]`, `{}`, `[{"at_us":1}]`, `[{"hdr":"4"}]`, `[{"hdr":"zz"}]`, `[{"hdr":17}]`, `[{"hdr":"45"}`, `[{"hdr":"45"} {}]`, `[1]`, `[{"hdr":"45","wire":"x"}]`, ``} {
 		if text, ok := AppendText([]byte("before"), []byte(segments), tcpdump.Classic); ok || string(text) != "before" {
 			t.Errorf("AppendText of %s = %q, %t", segments, text, ok)
 		}

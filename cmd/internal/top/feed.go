@@ -78,7 +78,7 @@ func (f *feed) follow(ctx context.Context, client *web.Client) {
 	}
 }
 
-// ask asks for the router's status once a second.
+// ask requests the router's status once a second.
 func (f *feed) ask(ctx context.Context, client *web.Client) {
 	for ctx.Err() == nil {
 		status, err := client.Status(ctx)

@@ -90,7 +90,7 @@ func trust(conn net.Conn) error {
 // Timeout limits each request from now on, 0 = not at all.
 func (c *Client) Timeout(d time.Duration) { c.http.Timeout = d }
 
-// get asks for a path and returns the body of the answer.
+// get requests a path and returns the body of the answer.
 func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.host+path, nil)
 	if err != nil {

@@ -14,9 +14,9 @@
 //
 // The ring is also the queue of every subscriber of /api/events. A subscriber is no more than a
 // position in it, so the memory it can hold is bounded: one that falls behind by more than the ring
-// gets the number of records it has missed ("event: lost") and goes on with the oldest there is.
+// gets the number of records it has missed ("event: lost") and continues with the oldest there is.
 // One that does not read is dropped when a write has waited for eventTimeout. Records are numbered
-// from 1 by "seq", which is also the id of the event: a browser that connects again goes on where
+// from 1 by "seq", which is also the id of the event: a browser that connects again continues where
 // it was.
 //
 // The metrics are made from a snapshot for each request, but for the histograms. Their labels come

@@ -18,7 +18,7 @@ const (
 )
 
 // serveEvents streams records as server-sent events until the peer leaves, reads too slowly, or the
-// server stops. It goes on after the record that the Last-Event-ID header, or else the parameter
+// server stops. It continues after the record that the Last-Event-ID header, or else the parameter
 // after, names; without either it begins with the next one.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	v := visitorOf(r)
@@ -87,7 +87,7 @@ type subscriber struct {
 	writer  record.Writer
 }
 
-// resume goes back to where the request wants to go on.
+// resume goes back to the record that the request names.
 func (s *subscriber) resume(r *http.Request) error {
 	after := r.Header.Get("Last-Event-ID")
 	if after == "" {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log" //nolint:depguard // the type that http.Server wants
+	"log" //nolint:depguard // the type that http.Server takes
 	"net"
 	"net/http"
 	"sync/atomic"

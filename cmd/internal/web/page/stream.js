@@ -22,7 +22,7 @@ export class Stream {
     }
   }
 
-  // subscribe goes on after the last record the page has.
+  // subscribe continues after the last record the page has.
   #subscribe() {
     const events = new EventSource(`/api/events?after=${this.#store.last}`);
     events.onopen = () => this.#onState('live', 'live');
