@@ -5,8 +5,8 @@ func log() []mutation {
 	list := []mutation{
 		{
 			behaviour: "each record names the one before",
-			old:       `c.last = c.sum(o.b)`,
-			new:       `_ = c.sum(o.b)`,
+			old:       `c.Last = c.Sum(b[from:])`,
+			new:       `_ = c.Sum(b[from:])`,
 		},
 		{
 			behaviour: "a key that every user may read is refused",
@@ -25,21 +25,21 @@ func log() []mutation {
 		},
 		{
 			behaviour: "a SYN is dropped for a while before clients are refused",
-			old:       `if now.Sub(e.gap.From) < refuseAfter {`,
+			old:       `if now.Sub(a.loss.from) < refuseAfter {`,
 			new:       `if false {`,
 		},
 		{
 			behaviour: "records lost at the entrance are reported as a gap",
-			old:       `if gap.Lost == 0 {`,
+			old:       `if kept.n == 0 {`,
 			new:       `if true {`,
 		},
 		{
 			behaviour: "a file goes only when its heads are safe",
-			old:       ` && r.mayGo(files[1])`,
+			old:       ` && (r.MayRemove == nil || r.MayRemove(files[1].paths[0]))`,
 		},
 		{
 			behaviour: "a file is rotated when it is old",
-			old:       ` || r.maxAge > 0 && age >= r.maxAge`,
+			old:       ` || r.MaxAge > 0 && age >= r.MaxAge`,
 		},
 		{
 			behaviour: "a record cut short is a break",

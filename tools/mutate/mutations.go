@@ -21,7 +21,7 @@ func mutations() []mutation {
 
 const (
 	inStack  = "./stack/..."
-	inTap    = "./tap"
+	inTap    = "./tap ./tap/handshake"
 	inPolicy = "./tap/policy"
-	inAudit  = "./cmd/internal/audit"
+	inAudit  = "./cmd/internal/audit ./cmd/internal/logfile ./cmd/internal/record"
 )

@@ -66,13 +66,13 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "a connection ends with a client that has sent its FIN and then resets",
-			old:       `if c.lastHalf() && c.clientGone() {`,
+			old:       `if c.lastDirection() && c.clientGone() {`,
 			new:       `if false {`,
 			run:       "TestClientResets",
 		},
 		{
 			behaviour: "the far side's reset after its FIN is seen while nothing is to be written",
-			old:       `if !c.seen.has(hangup) || !c.lastHalf() {`,
+			old:       `if !c.seen.has(hangup) || !c.lastDirection() {`,
 			new:       `if true {`,
 			run:       "TestServerResetsAfterItsFIN",
 		},
@@ -145,7 +145,7 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "the host socket is marked as the client marks its segments",
-			old:       `setDSCP(f.fd, f.upstream.remote.Addr().Is6(), m.dscp)`,
+			old:       `setDSCP(c.fd, c.upstream.remote.Addr().Is6(), m.dscp)`,
 			run:       "DSCP|Marks",
 		},
 		{

@@ -5,12 +5,13 @@ func tracker() []mutation {
 	list := []mutation{
 		{
 			behaviour: "a RST of the client ends a handshake only with the right number",
-			old:       `if s.Seq == a.resetNumber() {`,
+			old:       `if p.Seq == h.resetNumber() {`,
 			new:       `if true {`,
 		},
 		{
 			behaviour: "a third segment needs the timestamp that was agreed on",
-			old:       ` && !(t.live && a.lacksTimestamp(s, p))`,
+			old:       ` && e.LacksTimestamp(&s.Packet, seen)`,
+			new:       ` && false`,
 		},
 		{
 			behaviour: "a client's SYN-ACK does not enter the router",
@@ -29,22 +30,22 @@ func tracker() []mutation {
 		},
 		{
 			behaviour: "a segment with a wrong checksum does not enter the router",
-			old:       `return 0, dropChecksum`,
+			old:       `return dropChecksum`,
 			new:       `_ = dropChecksum`,
 		},
 		{
 			behaviour: "the segments of a handshake are seen, not only SYN and RST",
-			old:       `return s.Flags&t.notable != 0 || t.filter.has(hash)`,
-			new:       `return s.Flags&t.notable != 0`,
+			old:       `return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.has(p.hash)`,
+			new:       `return p.Flags&(packet.SYN|packet.RST) != 0`,
 		},
 		{
 			behaviour: "a server that answers wrongly is not one that has answered",
-			old:       `return s.Flags&packet.ACK != 0 && within(a.iss, s.Ack, a.cEnd)`,
-			new:       `return s.Flags&packet.ACK != 0`,
+			old:       `return p.Flags&packet.ACK != 0 && within(h.iss, p.Ack, h.cEnd)`,
+			new:       `return p.Flags&packet.ACK != 0`,
 		},
 		{
 			behaviour: "the time to an answer is not measured from a repeated SYN",
-			old:       `if a.rec.SYNRetransmits == 0 {`,
+			old:       `if h.rec.SYNRetransmits == 0 {`,
 			new:       `if true {`,
 		},
 		{
@@ -54,8 +55,7 @@ func tracker() []mutation {
 		},
 		{
 			behaviour: "the packet that crosses is as long as its IP header says",
-			old:       `length, reason := s.Length, pass`,
-			new:       `length, reason := n, pass`,
+			old:       `f.Truncate(h.Length)`,
 		},
 	}
 	return with(list, "tap", inTap)
@@ -91,8 +91,8 @@ func rules() []mutation {
 		},
 		{
 			behaviour: "only the first fragment is answered",
-			old:       `if flags&fragmentOffset != 0 { // only`,
-			new:       `if false { // only`,
+			old:       `if p.Headers.Fragment == packet.LaterFragment {`,
+			new:       `if false {`,
 		},
 		{
 			behaviour: "port ranges that touch are one",
