@@ -18,6 +18,7 @@ type handClient struct {
 	client, server netip.AddrPort
 	isn            uint32
 	seq, ack       uint32 // of its next segment
+	tos            uint8
 }
 
 // segment is a TCP segment that the router has sent to a client.
@@ -43,6 +44,7 @@ func (c *handClient) send(t *testing.T, flags uint8, payload ...byte) {
 	t.Helper()
 	packet := tuntest.TCP{
 		Src: c.client, Dst: c.server, Seq: c.seq, Ack: c.ack, Flags: flags, Window: 65535, Payload: payload,
+		IP: tuntest.IP{TOS: c.tos},
 	}
 	if err := c.router.host.Send(tuntest.Frame{Data: packet.Packet()}); err != nil {
 		t.Fatal(err)

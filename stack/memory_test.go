@@ -4,40 +4,70 @@ package stack
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
-	"syntap/tun"
-	"syntap/tun/packet"
+	"syntap/stack/dial"
 	"syntap/tun/tuntest"
 )
 
-// Of a SYN with much data one segment's worth is kept, as a packet that is whole.
-func TestKeepSYN(t *testing.T) {
-	for _, client := range []string{"10.0.0.1:1000", "[fd00::1]:1000"} {
-		syn := tuntest.TCP{
-			Src: netip.MustParseAddrPort(client), Dst: netip.MustParseAddrPort(client), Flags: tuntest.SYN,
+// Where memory is short, connections begin with tight buffers and carry bytes all the same, and
+// SYNs beyond it are dropped and counted. In the end nothing is charged.
+func TestMemoryIsBounded(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startRouter(t, Options{
+		Memory: 8 << 20, HandshakeTimeout: 5 * time.Second, sweepInterval: 100 * time.Millisecond,
+	}, dial.Policy{})
+	client := newClient(t, router)
+	var conns []net.Conn
+	isTight := func() bool {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		for _, c := range router.conns {
+			if c.tight.Load() {
+				return true
+			}
 		}
-		b := syn.Packet()
-		if got := keepSYN(frameOf(b)); !bytes.Equal(got, b) {
-			t.Errorf("%s: a SYN without data was changed", client)
-		}
-		syn.Payload = make([]byte, 20000)
-		kept := keepSYN(frameOf(syn.Packet()))
-		var h packet.Headers
-		if h.Parse(kept, len(kept)); len(kept) != maxSYN || h.Length != len(kept) || !h.TCP {
-			t.Errorf("%s: %d bytes kept, headers %+v", client, len(kept), h)
-		}
-		if h.Version == 4 && !packet.IPv4HeaderIntact(kept[:h.HeaderLen]) {
-			t.Errorf("the checksum of the header %x is wrong", kept[:h.HeaderLen])
+		return false
+	}
+	for !isTight() {
+		if conns = append(conns, client.dial(t, serverV4, port)); len(conns) > 100 {
+			t.Fatal("a hundred connections in 8 MiB have room")
 		}
 	}
-}
+	tight := conns[len(conns)-1]
+	data := randomBytes(512 << 10)
+	go func() { _, _ = tight.Write(data) }()
+	got := make([]byte, len(data))
+	if _, err := io.ReadFull(tight, got); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("a tight connection carries other bytes, %v", err)
+	}
 
-// frameOf returns a packet as it is read from a link.
-func frameOf(b []byte) *tun.Frame {
-	n := min(len(b), tun.HeadSize)
-	f := &tun.Frame{Head: b[:n], Body: b[n:]}
-	f.Parse()
-	return f
+	dropped := func() uint64 { return router.stats.DropMemory.Load() + router.stats.DropMemoryPerSource.Load() }
+	for i := 0; dropped() == 0; i++ { // handshakes that their clients do not complete
+		if i > 5000 {
+			t.Fatal("5000 handshakes fit in 8 MiB")
+		}
+		syn := tuntest.TCP{
+			Src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, 9}), uint16(1024+i)),
+			Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535,
+		}
+		if err := router.host.Send(tuntest.Frame{Data: syn.Packet()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := router.Memory(); m.Held > m.Reserved || m.Reserved > m.Limit {
+		t.Errorf("memory %+v: held beyond its charge, or charged beyond the limit", m)
+	}
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+	if n := router.memory.all.lent.Load(); n != 0 {
+		t.Errorf("%d bytes are lent to none", n)
+	}
 }

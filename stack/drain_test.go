@@ -1,0 +1,92 @@
+//go:build linux
+
+package stack
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
+)
+
+// left drains a router that has no more time, and returns the number of connections not done.
+func left(router *testRouter) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return router.Drain(ctx)
+}
+
+// Drain waits for connections whose far side does not have all bytes yet, and for the client's FIN.
+func TestDrain(t *testing.T) {
+	read, received := make(chan struct{}), make(chan int64, 1)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		<-read
+		n, _ := io.Copy(io.Discard, c)
+		received <- n
+		_, _ = c.Read(make([]byte, 1)) // stays open
+	})
+	router := startRouter(t, Options{}, dial.Policy{})
+	if n := left(router); n != 0 {
+		t.Errorf("%d connections are left, want none", n)
+	}
+	c := newClient(t, router).dial(t, serverV4, port)
+	if n := left(router); n != 1 {
+		t.Errorf("%d connections are left, want the one that its client has not ended", n)
+	}
+	const size = 4 << 20 // more than the buffers on the way hold
+	written := make(chan error, 1)
+	go func() {
+		_, err := c.Write(make([]byte, size))
+		_ = c.CloseWrite()
+		written <- err
+	}()
+	drained := make(chan int, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		drained <- router.Drain(ctx)
+	}()
+	close(read)
+	if n := within(t, drained); n != 0 {
+		t.Errorf("%d connections are left, want none", n)
+	}
+	if err := within(t, written); err != nil {
+		t.Error(err)
+	}
+	if n := within(t, received); n != size {
+		t.Errorf("the far side has %d bytes, want %d", n, size)
+	}
+}
+
+// Drain does not wait for dials, whose clients have gone, but for handshakes that are on their way
+// to the log.
+func TestDrainOfHandshakes(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	held := make(chan func(), 1)
+	router := startRouter(t, Options{
+		AwaitRecord:  true,
+		BeforeAnswer: func(_ tunflow.Key, answer func()) { held <- answer },
+	}, dial.Policy{})
+	client, server := handPair(port)
+	c := router.byHand(client, server, 1000)
+	c.send(t, tuntest.SYN)
+	answer := within(t, held)
+	if n := left(router); n != 0 {
+		t.Errorf("%d connections are left, want none", n)
+	}
+	answer()
+	c.awaitSYNACK(t)
+	for _, flags := range []uint8{0, tuntest.ACK} {
+		if flags != 0 {
+			c.send(t, flags)
+			eventually(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
+		}
+		if n := left(router); n != 1 {
+			t.Errorf("%d connections are left, want one", n)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+//go:build linux
+
+package stack
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	"syntap/tun/tuntest"
+)
+
+// A client that asks by a keepalive probe whether its far side is there gets the answer when the
+// far side has answered, and the host socket its own keepalive back.
+func TestProbeAsksTheFarSide(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startRouter(t, Options{}, dial.Policy{})
+	client, server := handPair(port)
+	c := router.byHand(client, server, 1000)
+	c.connect(t)
+	c.send(t, tuntest.ACK, 'x')
+	c.awaitPayload(t, "x")
+	c.send(t, tuntest.ACK)
+	probing := func() (idle int, probing bool) {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		conn := router.conns[connKey{client, server}]
+		idle, err := unix.GetsockoptInt(conn.fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return idle, conn.probe != nil
+	}
+	before, _ := probing()
+	probe := *c
+	probe.seq-- // RFC 9293 §3.8.4
+	asked := false
+	for deadline := time.Now().Add(patience); !asked; {
+		if time.Now().After(deadline) {
+			t.Fatal("the far side is never asked")
+		}
+		probe.send(t, tuntest.ACK)
+		for range 20 {
+			if _, asked = probing(); asked {
+				break
+			}
+			router.host.Receive(time.Millisecond) // while the far side was heard lately
+		}
+	}
+	s := c.await(t, tuntest.ACK)
+	if s.ack != c.seq || len(s.payload) != 0 {
+		t.Errorf("the probe's answer is %+v, want an acknowledgment of %d", s, c.seq)
+	}
+	eventually(t, "the probe's end", func() bool {
+		idle, probing := probing()
+		return !probing && idle == before
+	})
+}
