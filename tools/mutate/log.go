@@ -11,7 +11,7 @@ func log() []mutation {
 		{
 			behaviour: "a key that every user may read is refused",
 			old:       `if info.Mode().Perm()&0o007 != 0 {`,
-			new:       `if false {`,
+			new:       `if info.Mode().Perm()&0 != 0 {`,
 		},
 		{
 			behaviour: "a short key is refused",

@@ -21,7 +21,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	only := flag.String("only", "", "apply the mutations whose behaviour or folder this `regexp` matches")
-	check := flag.Bool("check", false, "only look whether all texts are found")
+	check := flag.Bool("check", false, "only look whether all texts are found and all mutations compile")
 	flag.Parse()
 	ok, err := run(ctx, os.Stdout, ".", mutations(), *only, *check)
 	if err != nil {
@@ -50,6 +50,9 @@ func run(ctx context.Context, out io.Writer, dir string, all []mutation, only st
 		if places[i], err = c.find(m); err != nil {
 			ok = false
 			fmt.Fprintln(out, "LOST     ", err)
+		} else if output, err := c.compiles(ctx, m, places[i]); err != nil {
+			ok = false
+			fmt.Fprintf(out, "BROKEN    %s: %s does not compile: %v\n%s", places[i].file, m.behaviour, err, output)
 		}
 	}
 	if check || !ok {
@@ -65,9 +68,11 @@ func run(ctx context.Context, out io.Writer, dir string, all []mutation, only st
 		if err != nil {
 			return false, err
 		}
-		if m.survives != "" && v == survived {
+		switch {
+		case m.survives == "":
+		case v == survived:
 			v, detail = excused, m.survives
-		} else if m.survives != "" {
+		default:
 			v, detail = noticed, "it is on the list of survivors: "+detail
 		}
 		count[v]++

@@ -72,7 +72,7 @@ func rules() []mutation {
 		{
 			behaviour: "an MSS that is there is not added again",
 			old:       `if !found && c.rule.Add {`,
-			new:       `if c.rule.Add {`,
+			new:       `if found = false; !found && c.rule.Add {`,
 		},
 		{
 			behaviour: "an added MSS is at most the default of IPv6",

@@ -30,7 +30,7 @@ const (
 	killed   verdict = "killed"
 	survived verdict = "SURVIVED"
 	excused  verdict = "excused" // it survives, for a reason that the list gives
-	noticed  verdict = "NOTICED" // it should survive: the list is out of date
+	noticed  verdict = "NOTICED" // the list is out of date
 )
 
 // copyTree copies the files that git knows of, as they are now, and those that it does not ignore.
@@ -124,28 +124,46 @@ func (t *tree) passes(ctx context.Context, all []mutation) error {
 
 var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)|^panic: (.*)|^fatal error: (.*)`)
 
-// try applies one mutation, runs the tests and takes it back.
-func (t *tree) try(ctx context.Context, m mutation, at place) (v verdict, detail string, err error) {
+// with calls run while a mutation is applied.
+func (t *tree) with(m mutation, at place, run func()) (err error) {
 	path := filepath.Join(t.dir, at.file)
 	whole, err := os.ReadFile(path)
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	broken := string(whole[:at.at]) + m.new + string(whole[at.at+len(m.old):])
 	if err := os.WriteFile(path, []byte(broken), 0o644); err != nil {
+		return err
+	}
+	run()
+	return os.WriteFile(path, whole, 0o644)
+}
+
+// compiles reports whether the product compiles with a mutation.
+func (t *tree) compiles(ctx context.Context, m mutation, at place) (output []byte, err error) {
+	var failure error
+	err = t.with(m, at, func() {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "./"+filepath.Dir(at.file))
+		build.Dir = t.dir
+		output, failure = build.CombinedOutput()
+	})
+	return output, errors.Join(failure, err)
+}
+
+// try runs the tests that are to notice a mutation.
+func (t *tree) try(ctx context.Context, m mutation, at place) (v verdict, detail string, err error) {
+	var output []byte
+	var failure error
+	if err := t.with(m, at, func() { output, failure = t.test(ctx, m) }); err != nil {
 		return "", "", err
 	}
-	defer func() { err = errors.Join(err, os.WriteFile(path, whole, 0o644)) }()
-	output, failure := t.test(ctx, m)
 	switch {
 	case ctx.Err() != nil:
 		return "", "", ctx.Err()
 	case failure == nil && !ranTests(output):
-		return "", "", fmt.Errorf("%s: %s: no test matches %q", at.file, m.behaviour, m.run)
+		return noticed, fmt.Sprintf("no test matches %q", m.run), nil
 	case failure == nil:
 		return survived, m.tests, nil
-	case bytes.Contains(output, []byte("[build failed]")), bytes.Contains(output, []byte("[setup failed]")):
-		return "", "", fmt.Errorf("%s: %s: the mutation does not compile:\n%s", at.file, m.behaviour, output)
 	}
 	detail = "no test named"
 	if hit := failedTest.FindSubmatch(output); hit != nil {
