@@ -16,7 +16,7 @@ import (
 // in it. Where memory is scarce the connection is tightened then (weigh.go).
 const (
 	tightReceiveBuffer = 4 << 10
-	tightSendBuffer    = 2 << 10
+	tightSendBuffer    = 1 << 10
 	smallReceiveBuffer = 128 << 10 // the window takes one super-segment
 	largeReceiveBuffer = 2 << 20
 	smallSendBuffer    = 64 << 10

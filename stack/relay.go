@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // The outbound direction alone reads netstack's endpoint, and close alone closes or aborts it:
@@ -103,8 +104,8 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			continue
 		}
 		if len(c.unsent) == 0 {
-			if drained {
-				return moved, false
+			if drained || c.tight.Load() && c.ep.Readiness(waiter.WritableEvents) == 0 {
+				return moved, false // netstack will say when it has room
 			}
 			b := c.readBuffer()
 			n, errno := read(c.fd, b)

@@ -34,7 +34,7 @@ func TestAllStalled(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	r := &router{dir: t.TempDir()}
 	config := r.writeConfig(t, gatewayOf+fmt.Sprintf("limits: {memory: %d, tcp_flows: %d}\n", limit, flows+8))
-	r.Process = lab.Router.Start("env", "GOMEMLIMIT=300MiB", binary, "run", "-c", config)
+	r.Process = lab.Router.Start("env", "GOMEMLIMIT=280MiB", binary, "run", "-c", config)
 	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
 
 	speed := measureSpeed(t, lab)
