@@ -18,6 +18,7 @@ type hostLab struct {
 	caller4, caller6            string // of the world, calling the host and its LAN
 	more                        map[flowName]func(is6 bool) call
 	names                       map[string]string // of addresses, for the table
+	sources                     int               // client ports that cells has given out
 }
 
 // flowName is a column of configs/hosts.md.

@@ -103,6 +103,7 @@ type call struct {
 	to        string // address
 	port      string // of TCP and UDP; "" = witnessPort
 	from      string // address that the client is bound to; "" = none
+	source    int    // port that the client is bound to; 0 = none
 	mark      int    // of the client's socket
 	device    string // that the client's socket is bound to
 	witnesses []*witness
@@ -147,14 +148,14 @@ func (c call) make() answer {
 
 func (c call) dial(network, address string) (conn net.Conn, err error) {
 	dialer := net.Dialer{Timeout: c.patience, Control: c.control}
-	if c.from != "" {
-		switch network {
+	if c.from != "" || c.source != 0 {
+		switch from := net.ParseIP(c.from); network {
 		case "tcp":
-			dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.from)}
+			dialer.LocalAddr = &net.TCPAddr{IP: from, Port: c.source}
 		case "udp":
-			dialer.LocalAddr = &net.UDPAddr{IP: net.ParseIP(c.from)}
+			dialer.LocalAddr = &net.UDPAddr{IP: from, Port: c.source}
 		default:
-			dialer.LocalAddr = &net.IPAddr{IP: net.ParseIP(c.from)}
+			dialer.LocalAddr = &net.IPAddr{IP: from}
 		}
 	}
 	if err := c.ns.Do(func() (err error) {
