@@ -100,8 +100,8 @@ func appendViews(bufs [][]byte, pkt *gstack.PacketBuffer) [][]byte {
 	return bufs
 }
 
-// offloadOf describes to the kernel what netstack left undone. A segment that fits its MSS is no
-// GSO packet, and pure ACKs come with an MSS of zero.
+// offloadOf describes the work that netstack leaves to the kernel. A segment that fits its MSS is
+// no GSO packet, and pure ACKs come with an MSS of zero.
 func offloadOf(pkt *gstack.PacketBuffer) tun.Offload {
 	gso := &pkt.GSOOptions
 	if gso.Type == gstack.GSONone || !gso.NeedsCsum {

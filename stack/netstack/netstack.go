@@ -92,10 +92,12 @@ func New(link tun.Link, o Options) (*Stack, error) {
 }
 
 func (s *Stack) setTCPOptions() error {
-	recovery := tcpip.TCPRecovery(0) // RACK retransmits without loss on a link that neither loses nor reorders
+	// RACK retransmits without loss, on a link that neither loses nor reorders.
+	recovery := tcpip.TCPRecovery(0)
 	sack := tcpip.TCPSACKEnabled(true)
 	reno := tcpip.CongestionControlOption("reno")
-	moderate := tcpip.TCPModerateReceiveBufferOption(true) // has the window scale fit the largest buffer; the router resizes them
+	// This has the window scale fit the largest buffer. The router resizes buffers by itself.
+	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption(s.buffers.Receive)
 	send := tcpip.TCPSendBufferSizeRangeOption(s.buffers.Send)

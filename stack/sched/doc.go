@@ -1,13 +1,13 @@
-// Package sched runs the work of very many connections in few goroutines, so that one that moves
-// much keeps none waiting that moves little. It knows descriptors, bytes and time; what a task
-// moves, and where, is its owner's business.
+// Package sched runs the work of very many connections in few goroutines, so that a download does
+// not delay a keystroke. It knows descriptors, bytes and time. It knows no protocol: a task's owner
+// moves the bytes.
 //
 // # Theory of operation
 //
 // A [Task] is a piece of work that comes again and again, such as one direction of a connection. An
-// idle one costs its struct: no goroutine, no stack, no buffer. News of two kinds wakes a task. The
-// [Poller] has an event of its descriptor, and runs it at once ([Task.WakeInline]). Other callers
-// hold locks, and queue it ([Task.Wake]).
+// idle one costs its struct: no goroutine, no stack, no buffer. New work wakes a task, in two ways.
+// The [Poller] has an event of its descriptor, and runs the task at once ([Task.WakeInline]). Other
+// callers hold locks, and queue it ([Task.Wake]).
 //
 // A task does its work in steps (scheduler.go). A [Stepper] moves a budget of bytes and says
 // whether there are more. Steps in a row make a turn. It ends when nothing is left, after two

@@ -21,9 +21,9 @@ const (
 	Bulk                    // much, such as a download
 )
 
-// Task is work that comes again and again, such as one direction of a connection. It is no
-// goroutine: the goroutine that has news for it claims it, and exactly one goroutine owns it while
-// it runs. The owner of the work embeds it and calls Init.
+// Task is work that comes again and again, such as one direction of a connection. It is not a
+// goroutine: a goroutine that has new work for it claims it, and exactly one goroutine owns it
+// while it runs. The owner of the work embeds it and calls Init.
 //
 //	      Wake                    a worker's                   more to move, or
 //	idle ──────▶ running, queued ────────────▶ running, owned ─── a Wake meanwhile ──▶ queued
@@ -88,11 +88,11 @@ func (t *Task) Rest() {
 	t.pace.Store(uint32(Interactive))
 }
 
-// claim notes that there is news, and reports whether the caller has become the task's owner.
+// claim notes new work, and reports whether the caller has become the task's owner.
 func (t *Task) claim() bool { return t.state.Or(running|pending)&running == 0 }
 
-// run gives the task a turn. The caller is its owner, and a worker if y is not nil. A task that has
-// more to do, or that there is news for, goes behind others: none can keep a worker to itself.
+// run gives the task a turn. The caller is its owner, and a worker if y is not nil. A task with
+// more to do, or with new work, goes behind others: no task can keep a worker to itself.
 func (t *Task) run(y *Yielder) {
 	t.state.And(^pending)
 	if t.sched.turn(t, y) {
