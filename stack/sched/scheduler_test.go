@@ -258,16 +258,19 @@ func TestWakeInline(t *testing.T) {
 // it moves in all.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	s := New(1)
-	var bytes int
-	w := newWork(s, func(int) (int, bool) { return bytes, false })
+	s := start(t, 1)
+	bytes, steps := 0, make(chan struct{}, 1)
+	w := newWork(s, func(int) (int, bool) {
+		steps <- struct{}{}
+		return bytes, false
+	})
 	move := func(n, times int) {
 		bytes = n
 		for range times {
 			w.WakeInline()
-			s.queue.interactive, s.queue.bulk = list{}, list{} // a bulk task went there
-			if w.state.Load() != 0 {
-				w.run(nil)
+			wait(t, "step", steps)
+			for w.state.Load() != 0 { // the end of the turn
+				runtime.Gosched()
 			}
 		}
 	}
