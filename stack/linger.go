@@ -11,9 +11,9 @@ import (
 	"syntap/stack/dial"
 )
 
-// lingering is the host sockets of connections that are over, whose far side has not acknowledged all
-// bytes. The kernel would send these for a closed socket too, at no one's expense: a client and a far
-// end together could fill its memory. So such sockets stay open and charged.
+// lingering is the host sockets of connections that are over, whose far side has not acknowledged
+// all bytes. The kernel would send these for a closed socket too, at no one's expense: a client and
+// a far end together could fill its memory. So such sockets stay open and charged.
 type lingering struct {
 	mu      sync.Mutex // guards sockets
 	sockets []*lingerer
@@ -30,8 +30,8 @@ type lingerer struct {
 const (
 	// lingerMemory is the bytes that a socket takes besides those queued.
 	lingerMemory = 4 << 10
-	// lingerTime is how long a far side may acknowledge nothing before it is reset. Linux gives up a
-	// closed socket after about as long.
+	// lingerTime is how long a far side may acknowledge nothing before it is reset. Linux gives up
+	// a closed socket after about as long.
 	lingerTime = 4 * time.Minute
 )
 
@@ -45,15 +45,16 @@ func (s *Stack) linger(c *conn) {
 		return
 	}
 	s.poller.Remove(c.fd)
-	l := &lingerer{fd: c.fd, payer: s.memory.payer(c.key.client.Addr(), c.isLocal), queued: queued, moved: time.Now()}
+	l := &lingerer{fd: c.fd, queued: queued, moved: time.Now()}
+	l.payer = s.memory.payer(c.key.client.Addr(), c.isLocal)
 	l.weigh()
 	s.lingering.mu.Lock()
 	s.lingering.sockets = append(s.lingering.sockets, l)
 	s.lingering.mu.Unlock()
 }
 
-// unacknowledged returns the number of bytes that a far side has not acknowledged, a FIN among them;
-// 0 if the connection is over.
+// unacknowledged returns the number of bytes that a far side has not acknowledged, a FIN among
+// them; 0 if the connection is over.
 func unacknowledged(fd int) int {
 	const closed = 7 // TCP_CLOSE, net/tcp_states.h: bytes that were lost count as queued
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)

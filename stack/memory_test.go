@@ -71,3 +71,29 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d bytes are lent to none", n)
 	}
 }
+
+// What a far side sends and a client does not read stays small where memory is not free, though the
+// client has read some before: the kernel would let the host socket's buffer grow with it.
+func TestStalledDownloadIsBounded(t *testing.T) {
+	stalled := make(chan struct{})
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		data := make([]byte, 64<<10)
+		for {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			if _, err := c.Write(data); err != nil {
+				break
+			}
+		}
+		close(stalled)
+		_, _ = c.Read(data) // until the router ends
+	})
+	router := startRouter(t, Options{Memory: 3 << 19}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	if _, err := io.CopyN(io.Discard, c, 512<<10); err != nil {
+		t.Fatal(err)
+	}
+	<-stalled
+	if held := router.Memory().Held; held > 400<<10 {
+		t.Errorf("a connection that is not read holds %d KiB", held>>10)
+	}
+}

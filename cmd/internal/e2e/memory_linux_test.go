@@ -61,8 +61,8 @@ func (m *memoryLab) ask(t *testing.T) {
 	}
 }
 
-// stall opens connections that are not read until one has to wait by the reason; every second of them
-// is an upload if the server that reads nothing is to take part.
+// stall opens connections that are not read until one has to wait by the reason; every second of
+// them is an upload if the server that reads nothing is to take part.
 func (m *memoryLab) stall(t *testing.T, ns *tuntest.Namespace, uploads bool, reason string) {
 	t.Helper()
 	for m.Drops[reason] == 0 {
@@ -112,8 +112,8 @@ func move(t *testing.T, conn net.Conn) {
 }
 
 // TestMemoryLimit has the host's own programs open downloads that they do not read until new
-// connections have to wait. A connection that moves goes on meanwhile, another client opens new ones,
-// and there is room again for what the others gave back.
+// connections have to wait. A connection that moves goes on meanwhile, another client opens new
+// ones, and there is room again for what the others gave back.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	m := newMemoryLab(t)
@@ -132,8 +132,8 @@ func TestMemoryLimit(t *testing.T) {
 	echo(t, dial(t, m.Router, m.echoing))
 }
 
-// TestMemoryPerSource has one client of the LAN open downloads and uploads that are not read until it
-// has to wait. It holds about a quarter of the memory then; other clients do not notice.
+// TestMemoryPerSource has one client of the LAN open downloads and uploads that are not read until
+// it has to wait. It holds about a quarter of the memory then; other clients do not notice.
 func TestMemoryPerSource(t *testing.T) {
 	t.Parallel()
 	m := newMemoryLab(t)

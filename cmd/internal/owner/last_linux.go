@@ -29,7 +29,8 @@ type descriptor struct {
 	closed  int // looks in a row at which it held no socket
 }
 
-// lastProcess is one whose name is known. Its directory stays its own when its number is given away.
+// lastProcess is one whose name is known. Its directory stays its own when its number is given
+// away.
 type lastProcess struct {
 	Process
 	dir   int      // /proc/PID
