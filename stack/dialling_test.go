@@ -48,7 +48,8 @@ func TestLocalFailureDialsAgain(t *testing.T) {
 	}
 }
 
-// A handshake that has met failures of this host alone has no answer, and its record names the last.
+// A handshake that has met failures of this host alone has no answer, and its record names the
+// last.
 func TestLocalFailureIsReported(t *testing.T) {
 	dials := make(chan tunflow.Dial, 10)
 	router := startRouter(t, Options{

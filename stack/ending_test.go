@@ -14,12 +14,12 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// The far side of a download learns that the client has reset, whichever half notices first.
+// The far side of a download learns that the client has reset, whichever direction notices first.
 func TestClientResetsDownload(t *testing.T) {
 	for _, tt := range []struct {
-		name          string
-		reading, half bool // the client reads on until it resets; it has sent FIN before
-		want          tunflow.End
+		name         string
+		reading, fin bool // the client reads on until it resets; it has sent FIN before
+		want         tunflow.End
 	}{
 		{"reading", true, false, tunflow.ClientRST},
 		{"not reading", false, false, tunflow.ClientRST},
@@ -42,7 +42,7 @@ func TestClientResetsDownload(t *testing.T) {
 			client := newClient(t, router)
 			for range 20 {
 				c := client.dial(t, serverV4, port)
-				if tt.half {
+				if tt.fin {
 					_ = c.CloseWrite()
 				}
 				if _, err := io.CopyN(io.Discard, c, 2<<20); err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 
 	"syntap/stack/dial"
 	"syntap/stack/nat"
@@ -31,122 +32,18 @@ func TestNothingIsLeft(t *testing.T) {
 	if os.Getenv("SYNTAP_SOAK") != "" {
 		rounds *= 10
 	}
-	echo := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	closing := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = c.Write([]byte("bye")) })
-	resetting := serve(t, "tcp4", func(c *net.TCPConn) {
-		_, _ = c.Read(make([]byte, 1))
-		_ = c.SetLinger(0)
-	})
-	unrecorded := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	refusing, silent := refusingPort(t), silentPort(t)
-
-	var router *testRouter
-	var ends [tunflow.RouterRST + 1]atomic.Int64
-	router = startRouter(t, Options{
-		HandshakeTimeout: time.Second, DialTimeout: time.Second,
-		Datagrams:         nat.Limits{UDPTimeout: time.Second, PerSource: 16384},
-		HalfOpenPerSource: 4096, AwaitRecord: true, FlowDone: func(f tunflow.Flow) { ends[f.End].Add(1) },
-		DialDone: func(d tunflow.Dial) {
-			if d.Answer == tunflow.Connected && d.Server.Port() != uint16(unrecorded) {
-				router.Recorded(d.Key, 0)
-			}
-		},
-	}, dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
-	client := newClient(t, router)
-	bystander := netip.MustParseAddr("198.51.100.9") // whose packets the client's stack does not answer
-	client.ignored.Store(&bystander)
-
-	converse := func(port int, then func(net.Conn)) {
-		c, err := client.tryDial(serverV4, port, patience)
-		if err != nil { // its time was over on a machine that stalls: another ending
-			return
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(patience))
-		_, _ = c.Write([]byte("xx"))
-		then(c)
-	}
-	readAll := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
-	var raw atomic.Uint32 // ports of clients without a stack
-	syn := func(from netip.Addr, to netip.Addr, port int) {
-		packet := tuntest.TCP{
-			Src: netip.AddrPortFrom(from, uint16(1024+raw.Add(1)%8192)),
-			Dst: netip.AddrPortFrom(to, uint16(port)),
-			Seq: raw.Load(), Flags: tuntest.SYN, Window: 65535, IP: tuntest.IP{TOS: 0x28},
-		}.Packet()
-		_ = router.host.Send(tuntest.Frame{Data: packet})
-	}
-	endings := []struct {
-		times int // of a round
-		run   func()
-	}{
-		{25, func() {
-			converse(echo, func(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite(); readAll(c) })
-		}},
-		{24, func() { converse(closing, readAll) }},
-		{10, func() { // closing with a byte unread is a RST
-			converse(echo, func(c net.Conn) { _, _ = io.ReadFull(c, make([]byte, 1)) })
-		}},
-		{10, func() { converse(resetting, readAll) }},
-		{1, func() { converse(unrecorded, readAll) }},
-		{10, func() { syn(bystander, serverV4, refusing) }},
-		{4, func() { syn(bystander, netip.MustParseAddr("203.0.113.9"), 80) }},
-		{4, func() { syn(clientV6, netip.MustParseAddr("::ffff:192.0.2.1"), 80) }}, // unreachable
-		{2, func() { syn(bystander, serverV4, silent) }},
-		{4, func() { syn(bystander, serverV4, echo) }}, // half open until HandshakeTimeout
-		{4, func() { syn(clientV4, serverV4, echo) }},  // the client's stack resets what it does not know
-		{2, func() {
-			packet := tuntest.UDP{
-				Src: netip.AddrPortFrom(clientV4, uint16(1024+raw.Add(1)%8192)),
-				Dst: netip.AddrPortFrom(serverV4, 9),
-			}
-			_ = router.host.Send(tuntest.Frame{Data: packet.Packet()})
-		}},
-	}
-	run := func(rounds int) {
-		todo := make(chan func())
-		var workers sync.WaitGroup
-		for range 64 {
-			workers.Go(func() {
-				for run := range todo {
-					run()
-				}
-			})
-		}
-		for range rounds {
-			for _, e := range endings {
-				for range e.times {
-					todo <- e.run
-				}
-			}
-		}
-		close(todo)
-		workers.Wait()
-		eventually(t, "all connections and mappings are over", func() bool {
-			return router.stats.TCPFlows.Load() == 0 && router.stats.Datagrams.UDP.Load() == 0
-		})
-	}
-	run(1) // opens the sockets that ask for routes
+	e := newEveryEnding(t)
+	e.run(t, 1) // opens the sockets that ask for routes
 	sockets := openSockets(t)
-	run(rounds)
+	e.run(t, rounds)
+	e.checkAll(t)
 
-	for end := tunflow.ClientFIN; end < tunflow.RouterRST; end++ {
-		if end != tunflow.ClientTimeout && end != tunflow.ServerTimeout && ends[end].Load() == 0 {
-			t.Errorf("no connection has ended by %v", end)
-		}
-	}
-	for answer := range router.stats.Dials {
-		if router.stats.Dials[answer].Load() == 0 {
-			t.Errorf("no dial has been answered with %v", tunflow.Answer(answer))
-		}
-	}
-	if router.stats.Unrecorded.Load() == 0 {
-		t.Error("no connection has waited for its record in vain")
-	}
-	eventually(t, "far sides have acknowledged all", func() bool { return router.memory.all.held.Load() == 0 })
+	router := e.router
+	eventually(t, "all charges end", func() bool { return router.memory.all.held.Load() == 0 })
 	for name, n := range map[string]int64{
 		"half-open handshakes": router.stats.HalfOpen.Load(),
-		"bytes lent":           router.memory.all.lent.Load(), "marked connections": router.markedFlows.Load(),
+		"bytes lent":           router.memory.all.lent.Load(),
+		"marked connections":   router.markedFlows.Load(),
 		"netstack's endpoints": int64(len(router.net.RegisteredEndpoints())),
 	} {
 		if n != 0 {
@@ -159,6 +56,148 @@ func TestNothingIsLeft(t *testing.T) {
 		if !strings.Contains(left, ".known") { // routes and addresses of this host
 			t.Errorf("%s are left", left)
 		}
+	}
+}
+
+// everyEnding is a router whose connections end in every way.
+type everyEnding struct {
+	router *testRouter
+	client *testClient
+	ends   [tunflow.RouterRST + 1]atomic.Int64
+	ports  atomic.Uint32 // of clients without a stack
+
+	// Ports of servers: they answer with the bytes that they get, close at once, reset, refuse, and
+	// do not answer. The handshakes with the last one never get on record.
+	echo, closing, resetting, refusing, silent, unrecorded int
+}
+
+// bystander is a client whose packets the client's stack does not see.
+var bystander = netip.MustParseAddr("198.51.100.9")
+
+func newEveryEnding(t *testing.T) *everyEnding {
+	echo := func(c *net.TCPConn) { _, _ = io.Copy(c, c) }
+	e := &everyEnding{
+		echo:    serve(t, "tcp4", echo),
+		closing: serve(t, "tcp4", func(c *net.TCPConn) { _, _ = c.Write([]byte("bye")) }),
+		resetting: serve(t, "tcp4", func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.SetLinger(0)
+		}),
+		refusing: refusingPort(t), silent: silentPort(t), unrecorded: serve(t, "tcp4", echo),
+	}
+	e.router = startRouter(t, Options{
+		HandshakeTimeout: time.Second, DialTimeout: time.Second,
+		Datagrams:         nat.Limits{UDPTimeout: time.Second, PerSource: 16384},
+		HalfOpenPerSource: 4096, AwaitRecord: true,
+		FlowDone: func(f tunflow.Flow) { e.ends[f.End].Add(1) },
+		DialDone: func(d tunflow.Dial) {
+			if d.Answer == tunflow.Connected && d.Server.Port() != uint16(e.unrecorded) {
+				e.router.Recorded(d.Key, 0)
+			}
+		},
+	}, dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
+	e.client = newClient(t, e.router)
+	e.client.ignored.Store(&bystander)
+	return e
+}
+
+// converse opens a connection and sends two bytes.
+func (e *everyEnding) converse(port int, then func(*gonet.TCPConn)) {
+	c, err := e.client.tryDial(serverV4, port, patience)
+	if err != nil { // its time was over on a machine that stalls: another ending
+		return
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	_, _ = c.Write([]byte("xx"))
+	then(c)
+}
+
+// syn sends a SYN of a client without a stack.
+func (e *everyEnding) syn(from, to netip.Addr, port int) {
+	packet := tuntest.TCP{
+		Src: e.from(from), Dst: netip.AddrPortFrom(to, uint16(port)),
+		Seq: e.ports.Load(), Flags: tuntest.SYN, Window: 65535, IP: tuntest.IP{TOS: 0x28},
+	}.Packet()
+	_ = e.router.host.Send(tuntest.Frame{Data: packet})
+}
+
+// from returns the address of a client with its next port.
+func (e *everyEnding) from(client netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(client, uint16(1024+e.ports.Add(1)%8192))
+}
+
+// ending is a way in which a connection ends, so many times in a round of a hundred.
+type ending struct {
+	times int
+	run   func()
+}
+
+func (e *everyEnding) all() []ending {
+	readAll := func(c *gonet.TCPConn) { _, _ = io.Copy(io.Discard, c) }
+	return []ending{
+		{25, func() { e.converse(e.echo, func(c *gonet.TCPConn) { _ = c.CloseWrite(); readAll(c) }) }},
+		{24, func() { e.converse(e.closing, readAll) }},
+		{10, func() { // closing with a byte unread is a RST
+			e.converse(e.echo, func(c *gonet.TCPConn) { _, _ = io.ReadFull(c, make([]byte, 1)) })
+		}},
+		{10, func() { e.converse(e.resetting, readAll) }},
+		{1, func() { e.converse(e.unrecorded, readAll) }},
+		{10, func() { e.syn(bystander, serverV4, e.refusing) }},
+		{4, func() { e.syn(bystander, netip.MustParseAddr("203.0.113.9"), 80) }},
+		{4, func() { e.syn(clientV6, netip.MustParseAddr("::ffff:192.0.2.1"), 80) }}, // unreachable
+		{2, func() { e.syn(bystander, serverV4, e.silent) }},
+		{4, func() { e.syn(bystander, serverV4, e.echo) }}, // half open until HandshakeTimeout
+		{4, func() { e.syn(clientV4, serverV4, e.echo) }},  // the client's stack resets it
+		{2, func() {
+			packet := tuntest.UDP{Src: e.from(clientV4), Dst: netip.AddrPortFrom(serverV4, 9)}.Packet()
+			_ = e.router.host.Send(tuntest.Frame{Data: packet})
+		}},
+	}
+}
+
+// run has rounds of a hundred connections end, and waits until all have.
+func (e *everyEnding) run(t *testing.T, rounds int) {
+	t.Helper()
+	todo := make(chan func())
+	var workers sync.WaitGroup
+	for range 64 {
+		workers.Go(func() {
+			for run := range todo {
+				run()
+			}
+		})
+	}
+	for range rounds {
+		for _, ending := range e.all() {
+			for range ending.times {
+				todo <- ending.run
+			}
+		}
+	}
+	close(todo)
+	workers.Wait()
+	stats := &e.router.stats
+	eventually(t, "all connections and mappings are over", func() bool {
+		return stats.TCPFlows.Load() == 0 && stats.Datagrams.UDP.Load() == 0
+	})
+}
+
+// checkAll checks that there has been every ending.
+func (e *everyEnding) checkAll(t *testing.T) {
+	t.Helper()
+	for end := tunflow.ClientFIN; end < tunflow.RouterRST; end++ {
+		if end != tunflow.ClientTimeout && end != tunflow.ServerTimeout && e.ends[end].Load() == 0 {
+			t.Errorf("no connection has ended by %v", end)
+		}
+	}
+	for answer := range e.router.stats.Dials {
+		if e.router.stats.Dials[answer].Load() == 0 {
+			t.Errorf("no dial has been answered with %v", tunflow.Answer(answer))
+		}
+	}
+	if e.router.stats.Unrecorded.Load() == 0 {
+		t.Error("no connection has waited for its record in vain")
 	}
 }
 

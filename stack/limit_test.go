@@ -65,7 +65,7 @@ func TestAwaitRecord(t *testing.T) {
 	}
 }
 
-// A client that has vanished without acknowledging our FIN holds up nobody.
+// A client that has vanished without acknowledging our FIN holds up no stop.
 func TestStopWhileClosing(t *testing.T) {
 	finished, vanished := make(chan struct{}), make(chan struct{})
 	port := serve(t, "tcp4", func(c *net.TCPConn) {
@@ -144,7 +144,7 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 func TestOtherProtocolsAreCounted(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	packet := tuntest.UDP{Src: netip.AddrPortFrom(clientV4, 1), Dst: netip.AddrPortFrom(serverV4, 1)}.Packet()
-	packet[9] = 132 // SCTP; nobody verifies the header's checksum here
+	packet[9] = 132 // SCTP; the checksum of the header is not verified here
 	if err := router.host.Send(tuntest.Frame{Data: packet}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"syntap/tun/packet"
 )
 
-// PathMTU returns the MTU of the path that a TCP connection takes from here to its server, 0 if it is
-// unknown: the host socket's once the far side has accepted, before that the route's. It may be
+// PathMTU returns the MTU of the path that a TCP connection takes from here to its server, 0 if it
+// is unknown: the host socket's once the far side has accepted, before that the route's. It may be
 // called with netstack's locks held.
 func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {

@@ -19,7 +19,7 @@ func handPair(port int) (client, server netip.AddrPort) {
 	return netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port))
 }
 
-// A SYN with another number that comes while its 4-tuple is in use begins the next attempt as soon
+// A SYN with another number that comes while its 4-tuple is in use begins the next handshake as soon
 // as that is free: the client need not send it again.
 func TestNextSYNIsKept(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
@@ -36,7 +36,7 @@ func TestNextSYNIsKept(t *testing.T) {
 	first.send(t, tuntest.RST)
 	second.awaitSYNACK(t)
 	if isn := within(t, gone); isn != first.isn {
-		t.Errorf("the attempt %d is over first, want %d", isn, first.isn)
+		t.Errorf("the handshake %d is over first, want %d", isn, first.isn)
 	}
 	second.send(t, tuntest.ACK)
 	second.send(t, tuntest.ACK, 'y')
@@ -62,7 +62,7 @@ func TestNextSYNAgainIsChallenged(t *testing.T) {
 	}
 }
 
-// A client that gives an attempt up and begins anew from the same port while the far side is being
+// A client that gives a handshake up and begins anew from the same port while the far side is being
 // dialled gets its new one.
 func TestNextSYNWhileDialling(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
@@ -76,13 +76,13 @@ func TestNextSYNWhileDialling(t *testing.T) {
 	client, server := handPair(port)
 	first := router.byHand(client, server, 1000)
 	first.send(t, tuntest.SYN)
-	eventually(t, "the first attempt", func() bool { return router.stats.TCPFlows.Load() == 1 })
+	eventually(t, "the first handshake", func() bool { return router.stats.TCPFlows.Load() == 1 })
 	second := first.again(5000)
 	second.send(t, tuntest.SYN)
 	within(t, answers)()
 	second.awaitSYNACK(t)
 	if n := router.stats.TCPFlows.Load(); n != 1 {
-		t.Errorf("%d attempts, want the second alone", n)
+		t.Errorf("%d handshakes, want the second alone", n)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestNextSYNAges(t *testing.T) {
 	}
 }
 
-// A client that gives up an attempt which the router has answered begins anew from the same port.
+// A client that gives up a handshake which the router has answered begins anew from the same port.
 // Netstack asks whether it has (RFC 5961 §4): the client sends a RST, and its SYN again.
 func TestNextSYNWhileAnswering(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
@@ -131,7 +131,7 @@ func TestNextSYNWhileAnswering(t *testing.T) {
 		t.Errorf("challenge ACK acknowledges %d, want %d", s.ack, first.seq)
 	}
 	first.send(t, tuntest.RST)
-	eventually(t, "the first attempt is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	eventually(t, "the first handshake is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	second = first.again(5_000_000)
 	second.connect(t)
 	second.send(t, tuntest.ACK, 'y')
@@ -161,7 +161,7 @@ func TestNextSYNBehindReset(t *testing.T) {
 			s, _ := parseSegment(f.Data)
 			answered = s.ack == second.seq && s.flags == tuntest.SYN|tuntest.ACK
 			if s.ack == second.seq && s.flags&tuntest.RST != 0 {
-				t.Fatalf("attempt %d is refused", i)
+				t.Fatalf("handshake %d is refused", i)
 			}
 			second.ack = s.seq + 1
 		}
@@ -189,11 +189,11 @@ func TestNextSYNsBehindReset(t *testing.T) {
 		for {
 			f, ok := router.host.Receive(patience)
 			if !ok {
-				t.Fatalf("attempt %d is not answered", i)
+				t.Fatalf("handshake %d is not answered", i)
 			}
 			s, _ := parseSegment(f.Data)
 			if s.ack == second.seq && s.flags&tuntest.RST != 0 {
-				t.Fatalf("attempt %d is refused", i)
+				t.Fatalf("handshake %d is refused", i)
 			}
 			if s.ack == second.seq {
 				break

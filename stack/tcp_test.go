@@ -83,7 +83,7 @@ func TestManyFlowsAtOnce(t *testing.T) {
 	clients.Wait()
 	eventually(t, "all flows gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	if n := router.stats.HalfOpen.Load(); n != 0 {
-		t.Errorf("half-open attempts left: %d", n)
+		t.Errorf("half-open handshakes left: %d", n)
 	}
 	if n := router.memory.all.held.Load(); n != 0 {
 		t.Errorf("%d bytes still charged", n)

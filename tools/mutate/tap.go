@@ -66,8 +66,8 @@ func rules() []mutation {
 	list := []mutation{
 		{
 			behaviour: "an MSS is lowered, never raised",
-			old:       `; old > limit {`,
-			new:       `; old != limit {`,
+			old:       `packet.MSS(old) > limit {`,
+			new:       `packet.MSS(old) != limit {`,
 		},
 		{
 			behaviour: "an MSS that is there is not added again",
