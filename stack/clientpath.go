@@ -21,7 +21,7 @@ type clientPaths struct {
 	known map[netip.Addr]clientPath
 }
 
-// clientPath is what is known of the way to one client.
+// clientPath is the knowledge of the way to one client.
 type clientPath struct {
 	route   int // 0 = no route
 	asked   time.Time
@@ -36,7 +36,7 @@ const (
 )
 
 // Bounds of a path MTU that an ICMP error can bring about: Linux's net.ipv4.route.min_pmtu, and
-// what RFC 8200 §5 asks of every link.
+// the MTU that RFC 8200 §5 asks of every link.
 const (
 	minPathMTU4 = 552
 	minPathMTU6 = 1280
@@ -99,7 +99,7 @@ func (p *clientPaths) learn(client netip.Addr, mtu int) {
 	})
 }
 
-// update changes what is known of a client. In a full table another one's place is taken; of that
+// update changes the knowledge of a client. In a full table another one's place is taken; of that
 // client it is asked, or learned, anew.
 func (p *clientPaths) update(client netip.Addr, change func(*clientPath)) {
 	p.mu.Lock()

@@ -30,7 +30,7 @@ import (
 //	           ╰── netstack has closed ── closing ◀── both directions are done ── established
 //
 // The phases of the handshakes have the names of RFC 9293 §3.3.2, as connection tracking has them
-// for the client. The table endings (end.go) says what ends each phase, and how.
+// for the client. The table endings (end.go) lists the causes that end each phase.
 type conn struct {
 	watch   sched.Watch
 	stack   *Stack

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dscpMask leaves of a traffic class what is the client's to say: the rest is ECN, which each leg
-// has for itself (RFC 2474 §3, RFC 3168 §5).
+// dscpMask selects the DSCP in a traffic class. The other bits are ECN, which each leg has for
+// itself (RFC 2474 §3, RFC 3168 §5).
 const dscpMask = 0xfc
 
 // dscpOf returns the differentiated services field of a packet, without ECN.
@@ -27,7 +27,7 @@ func setDSCP(fd int, v6 bool, dscp byte) {
 	_ = unix.SetsockoptInt(fd, level, name, int(dscp)) // every value is accepted
 }
 
-// marked is a connection and what its client's last segment was marked with.
+// marked is a connection and the DSCP of its client's last segment.
 type marked struct {
 	key  connKey
 	dscp byte
@@ -52,7 +52,7 @@ func (s *Stack) followDSCP(m marked) {
 	}
 }
 
-// noteDSCP keeps what a connection's client marks its segments with. mu is held.
+// noteDSCP keeps the DSCP of a client's segments. mu is held.
 func (s *Stack) noteDSCP(c *conn, dscp byte) {
 	if c.dscp != 0 {
 		s.markedFlows.Add(-1)

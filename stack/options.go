@@ -25,7 +25,7 @@ type Options struct {
 	HalfOpen          int // handshakes that wait for the ACK of their client; 4096
 	HalfOpenPerSource int // the same of one client; an IPv6 /64 that is not Local has twice as many; 1024
 
-	// Memory bounds what all connections together hold, in netstack, here and in the kernel's
+	// Memory bounds the memory of all connections together, in netstack, here and in the kernel's
 	// sockets, in bytes; 256 MiB.
 	Memory int64
 

@@ -31,7 +31,7 @@ type probe struct {
 	offload tun.Offload
 	timer   *time.Timer
 	wait    time.Duration // of the timer
-	own     [2]int        // what the socket has of keepaliveOptions by itself
+	own     [2]int        // the values of keepaliveOptions that the socket has by itself
 }
 
 // keepaliveOptions have the kernel probe at once, and not give up as long as the client goes on.

@@ -94,8 +94,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for what
-// begins from now on. Nothing ends because a limit is below what there is.
+// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for
+// connections that begin from now on. None ends because a limit is below the present number.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
 	s.mu.Lock()

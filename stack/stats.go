@@ -9,7 +9,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// Stats counts what the stack did. Counters only grow; gauges say so.
+// Stats has the counters of a Stack, which only grow, and its gauges, which are marked so.
 type Stats struct {
 	TCPFlows  atomic.Int64 // gauge: handshakes and connections
 	HalfOpen  atomic.Int64 // gauge: handshakes that wait for the ACK of their client
@@ -39,8 +39,8 @@ type Stats struct {
 	InboundErrors atomic.Uint64 // frames that the link did not take
 }
 
-// InboundDrops returns the numbers of what did not reach its client by reason, in the same words as
-// Drops.
+// InboundDrops returns the numbers of packets that did not reach their client by reason, in the
+// same words as Drops.
 func (s *Stats) InboundDrops() map[string]uint64 {
 	all := s.Datagrams.InboundDrops()
 	all["inbound"] += s.InboundErrors.Load()
@@ -69,10 +69,10 @@ func (s *Stats) Drops() map[string]uint64 {
 	return all
 }
 
-// Memory is what all connections together hold, in bytes.
+// Memory is the memory of all connections together, in bytes.
 type Memory struct {
 	Held     int64 // read back from netstack and the kernel
-	Reserved int64 // for what they hold and may come to hold; a new connection fits below the limit, or is dropped
+	Reserved int64 // charged for it, and for more that they may come to hold
 	Limit    int64 // Options.Memory
 }
 

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// stillFor is for how many of those a connection has moved nothing when it is tightened. One with a
-// large buffer is given the whole interval: its far side may send what the window promised, and
-// would send it again, ever later, if it found no room.
-const stillFor = 4
-
-// sweepFaster is how many sweeps there are in an interval when memory is scarce.
+// sweepFaster is the number of sweeps in an interval when memory is scarce.
 const sweepFaster = 10
+
+// stillFor is the number of such sweeps without a byte after which a connection is tightened. One
+// with a large buffer has the whole interval: its far side may fill the window that it was promised,
+// and would send again, ever later, if it found no room.
+const stillFor = 4
 
 // sweepUntil sweeps until stop is closed. One goroutine does it for all connections: a timer for
 // each would have to be moved with every byte.
