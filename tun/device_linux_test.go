@@ -119,7 +119,8 @@ func TestBusyNameIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever may open a packet socket on the interface can put any virtio header before any bytes.
+// TestForgedVirtioHeaders sends any virtio header before any bytes, as a program with a packet
+// socket on the interface can.
 func TestForgedVirtioHeaders(t *testing.T) {
 	ns, dev := openDevice(t)
 	fd, index := -1, ns.Link("tap0").Attrs().Index

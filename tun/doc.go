@@ -5,9 +5,9 @@
 // [syntap/tun/tuntest.PipeEnd] one for tests, and the tap is a Link around another. Directions are
 // the client's: outbound frames are read, inbound frames are written.
 //
-// The kernel makes one [Frame] of a large write, a GSO packet of up to 64 KiB. [Offload], the virtio
-// header in front of it, names the work that is left: finish the checksum, cut the frame into
-// packets. This package neither cuts nor copies frames.
+// The kernel makes one [Frame] of a large write, a GSO packet of up to 64 KiB. [Offload], the
+// virtio header in front of it, names the work that is left: finish the checksum, cut the frame
+// into packets. This package neither cuts nor copies frames.
 //
 // [Device] parses the headers of a frame, once ([syntap/tun/packet]); the tap and the stack read
 // them from the frame. Every program with access to the interface can send a frame whose lengths

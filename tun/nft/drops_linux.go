@@ -22,10 +22,12 @@ func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
 	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return names(r, name) })
 }
 
-// InputDrops returns the chains that drop by default what comes in for this host, and in whose
-// tables no rule names an interface, nor looks for packets of established connections.
+// InputDrops returns the chains that drop packets to this host by default, and in whose tables no
+// rule names an interface or matches packets of established connections.
 func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool { return names(r, name) || established(r) })
+	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool {
+		return names(r, name) || established(r)
+	})
 }
 
 // drops returns the chains of a hook that drop by default and in whose tables no rule is an

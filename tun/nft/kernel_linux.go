@@ -77,13 +77,13 @@ const (
 	tablePersist = 0x4 // NFT_TABLE_F_PERSIST: it outlives its owner
 )
 
-// Replace makes a table what t says, in place of one of the same name. Packets meet the old rules
-// or the new ones: chains and sets that stay are not made anew, because a packet that is on its way
-// through the old rules looks into the sets as they are.
+// Replace makes the table t, in place of one of the same name. Packets meet the old rules or the
+// new ones. Chains and sets that both have are kept, because a packet on its way through the old
+// rules looks into the sets as they are.
 func (k *Kernel) Replace(t *Table) error { return patiently(func() error { return k.replace(t) }) }
 
-// patiently does again what is not permitted yet: an owner that has just died may keep its table
-// for a moment, because a child that it was starting has its descriptors.
+// patiently repeats a change that is not permitted yet: an owner that has just died keeps its table
+// until a child that it was starting has closed its descriptors.
 func patiently(change func() error) error {
 	const patience, pause = 2 * time.Second, 10 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(pause) {
@@ -191,7 +191,7 @@ func (old content) set(s Set) *nftables.Set {
 	return old.sets[i]
 }
 
-// removeOthers queues the removal of what t does not have.
+// removeOthers queues the removal of chains and sets that t does not have.
 func (k *Kernel) removeOthers(t *Table, old content) {
 	for _, c := range old.chains {
 		if !slices.ContainsFunc(t.Chains, func(n Chain) bool { return old.chain(n) == c }) {
@@ -248,9 +248,8 @@ func (k *Kernel) fill(t *Table, old content) error {
 	return nil
 }
 
-// fillSet queues what makes a set, or the one that is there, have the elements of s. id is one that
-// no other set of the transaction has: those that the library gives are not safe for several
-// goroutines.
+// fillSet queues the set s, or the change of the old set to the elements of s. No other set of the
+// transaction has the same id: the library's own ids are not safe for several goroutines.
 func (k *Kernel) fillSet(to *nftables.Table, id uint32, s Set, old *nftables.Set) error {
 	set := &nftables.Set{
 		Table: to, ID: id, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,

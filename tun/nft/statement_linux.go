@@ -19,10 +19,10 @@ var (
 	Return = verdict("return", expr.VerdictReturn, "")
 )
 
-// Goto goes on in another chain and does not come back.
+// Goto continues in another chain and does not return.
 func Goto(chain string) Statement { return verdict("goto "+chain, expr.VerdictGoto, chain) }
 
-// Jump goes on in another chain, which may return.
+// Jump continues in another chain, which may return.
 func Jump(chain string) Statement { return verdict("jump "+chain, expr.VerdictJump, chain) }
 
 func verdict(text string, kind expr.VerdictKind, chain string) Statement {
@@ -75,8 +75,8 @@ var ToBridge = Statement{`meta oifkind "bridge"`, []expr.Any{
 	meta(metaOutKind), equal(interfaceName("bridge")),
 }}
 
-// FromNone matches packets that have come in by no interface: this host's own and, in postrouting,
-// what a bridge has forwarded by itself.
+// FromNone matches packets without an incoming interface: this host's own and, in postrouting,
+// frames that a bridge has forwarded by itself.
 var FromNone = Statement{"meta iif 0", []expr.Any{meta(expr.MetaKeyIIF), equal(native(0))}}
 
 // FromAny matches packets that have come in by an interface of a set of indexes.
