@@ -221,10 +221,9 @@ func (l *live) dialDone(d flow.Dial, at time.Time) {
 	}
 	sh.ConfirmLocked(e) // had the router known a connection it would not have dialled
 	e.SetUpstream(d.Upstream)
-	switch d.Answer {
-	case flow.Denied:
+	if d.Answer == flow.Denied {
 		sh.EndLocked(e, handshake.Denied, at)
-	case flow.NoReply:
+	} else if d.Answer == flow.NoReply {
 		sh.ExpireHandshakeLocked(e, at)
 	}
 }

@@ -132,7 +132,7 @@ func (t *Tap) outbound(f *tun.Frame) dropReason {
 			return r
 		}
 	}
-	reason := pass
+	var reason dropReason
 	if rules.HasDF() || s.Flags&packet.SYN != 0 && rules.HasMSS() {
 		reason = t.rewriteOutbound(rules, &s, f)
 	} else {

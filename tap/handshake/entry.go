@@ -87,11 +87,8 @@ func (e *Entry) LastISN() uint32 { return e.iss }
 
 // HasRecord reports whether the SYN with a number has its record, of a handshake that has failed.
 func (e *Entry) HasRecord(isn uint32) bool {
-	switch e.outcome {
-	case NoReply, Denied, HalfOpen, Refused, Unreachable:
-		return e.iss == isn
-	}
-	return false
+	failed := e.outcome != "" && e.outcome != Established && e.outcome != Aborted
+	return failed && e.iss == isn
 }
 
 // Challenged reports whether the flow has a challenged SYN with a number.
