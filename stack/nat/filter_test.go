@@ -84,12 +84,36 @@ func TestUDPSourcePort(t *testing.T) {
 			t.Errorf("far end sees port %d, want the client's 500", port)
 		}
 		if port := seenPort(tt.client.Next().Next(), 500); port == 500 || port >= 1024 {
-			t.Errorf("far end sees port %d, want one below 1024 other than 500, which is taken", port)
+			t.Errorf("far end sees port %d, want another below 1024, since 500 is taken", port)
 		}
 		// The port of a client on this host is taken, too.
 		if port := seenPort(tt.client.Next(), 501); port == 501 || port >= 1024 {
 			t.Errorf("far end sees port %d, want one below 1024 other than 501", port)
 		}
+	}
+}
+
+// TestAddressGone: where the host loses the address of a mapping's socket, the client's next
+// datagram leaves from another one.
+func TestAddressGone(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	router := routerIn(t, lab.Client, true, dial.Options{})
+	far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
+	client := netip.AddrPortFrom(clientV4, 5353)
+	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
+	seen := router.exchange(t, client, server, far)
+	if seen.Addr().String() != tuntest.ClientAddr4 {
+		t.Fatalf("far end sees %s", seen)
+	}
+	lab.Client.Sysctl("net.ipv4.conf.all.promote_secondaries", "1")
+	lab.Client.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
+	lab.Client.Run("ip", "addr", "del", tuntest.ClientAddr4+"/24", "dev", "eth0")
+	seen = router.exchange(t, client, server, far)
+	if seen.Addr().String() != "192.0.2.3" {
+		t.Errorf("far end sees %s, want the host's new address", seen)
+	}
+	if n := router.stats.DropSend.Load(); n != 0 {
+		t.Errorf("%d datagrams lost", n)
 	}
 }
 
@@ -110,7 +134,8 @@ func TestKeepSource(t *testing.T) {
 		t.Errorf("far end sees %s, want the client's address", seen)
 	}
 	other := netip.AddrPortFrom(clientV4, 5353)
-	if seen := router.exchange(t, other, server, far); seen.Addr() == clientV4 || seen.Addr() == own {
+	seen := router.exchange(t, other, server, far).Addr()
+	if seen == clientV4 || seen == own {
 		t.Errorf("far end sees %s of another client", seen)
 	}
 }
@@ -133,13 +158,14 @@ func TestDeniedIsProhibited(t *testing.T) {
 			router.host = host
 			client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
 			for _, b := range [][]byte{
-				datagram(client, server, nil), echo(client.Addr(), server.Addr(), 1, 1, nil).Packet(),
+				datagram(client, server, nil),
+				echo(client.Addr(), server.Addr(), 1, 1, nil).Packet(),
 			} {
 				router.route(tuntest.Frame{Data: b})
 				m := router.receiveICMP(t)
 				if m.Type != tt.typ || m.Code != tt.code || m.From != server.Addr() ||
 					m.addressee != client.Addr() || !bytes.Equal(m.quote, b) {
-					t.Errorf("ICMP message %+v, want type %d, code %d and %x", m, tt.typ, tt.code, b)
+					t.Errorf("ICMP %+v, want type %d, code %d and %x", m, tt.typ, tt.code, b)
 				}
 			}
 			if len(denied) != 2 || denied[0] != server.Addr() {

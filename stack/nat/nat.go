@@ -95,8 +95,9 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 		}
 		m.noteTarget(target, server)
 		errno := m.sendFrame(&n.out, f, target)
-		if again && errno == unix.EINVAL && n.routes.forget(target) {
-			continue // the address of the socket has gone from the host
+		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
+		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
+			continue
 		}
 		if errno != 0 {
 			n.failed(f, target, errno)
@@ -227,7 +228,7 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if m.own.AddrPort == client.AddrPort { // the client has gone, or its port would not have been free
+	if m.own.AddrPort == client.AddrPort { // the client has gone, or its port would be taken
 		return fmt.Errorf("bind socket: it would receive its own datagrams: %w", unix.EADDRINUSE)
 	}
 	if !m.v6 {
