@@ -40,7 +40,8 @@ func (b *burst) join(f *Frame) bool {
 	start := f.Headers.Offset + packet.UDPHeaderLen
 	payload := f.Headers.Length - start
 	length, segment, ok := f.udpLength()
-	if !ok || f.Reassembled || segment != 0 || length != packet.UDPHeaderLen+payload || payload == 0 {
+	exact := ok && segment == 0 && length == packet.UDPHeaderLen+payload // neither GSO nor trailer
+	if !exact || f.Reassembled || payload == 0 {
 		return false
 	}
 	from := 0

@@ -22,7 +22,8 @@ func frameOf(b []byte) *Frame {
 }
 
 func TestBurst(t *testing.T) {
-	client, other := netip.MustParseAddrPort("198.51.100.1:5000"), netip.MustParseAddrPort("198.51.100.1:5001")
+	client := netip.MustParseAddrPort("198.51.100.1:5000")
+	other := netip.MustParseAddrPort("198.51.100.1:5001")
 	server := netip.AddrPortFrom(serverV4, 443)
 	type sent struct{ Datagrams, Segment, Bytes int }
 	repeat := func(n, size int) (sizes []int) {
@@ -43,7 +44,9 @@ func TestBurst(t *testing.T) {
 		{"longer", []int{100, 200, 200}, nil, []sent{{1, 0, 100}, {2, 200, 400}}},
 		{"empty apart", []int{100, 0, 100}, nil, []sent{{1, 0, 100}, {0, 0, 0}, {1, 0, 100}}},
 		{"as many as the kernel takes", repeat(70, 10), nil, []sent{{64, 10, 640}, {6, 10, 60}}},
-		{"as long as a packet can be", repeat(50, 1400), nil, []sent{{46, 1400, 46 * 1400}, {4, 1400, 4 * 1400}}},
+		{"as long as a packet can be", repeat(50, 1400), nil, []sent{
+			{46, 1400, 46 * 1400}, {4, 1400, 4 * 1400},
+		}},
 		{"another client between", []int{100, 100, 100}, func(i int) netip.AddrPort {
 			return []netip.AddrPort{client, other, client}[i]
 		}, []sent{{1, 0, 100}, {1, 0, 100}, {1, 0, 100}}},

@@ -22,7 +22,8 @@ func fragments6(b []byte, mtu int) (all [][]byte) {
 	size := (mtu - header - packet.FragmentHeaderLen) &^ 7
 	for at := 0; at < len(payload); at += size {
 		piece := payload[at:min(at+size, len(payload))]
-		f := make([]byte, header+packet.FragmentHeaderLen, header+packet.FragmentHeaderLen+len(piece))
+		const headers = header + packet.FragmentHeaderLen
+		f := make([]byte, headers, headers+len(piece))
 		copy(f, b[:header])
 		binary.BigEndian.PutUint16(f[4:], uint16(packet.FragmentHeaderLen+len(piece)))
 		f[6], f[header] = packet.ProtoFragment, proto

@@ -59,7 +59,8 @@ func (f *Frame) datagrams() int {
 	if f.Offload.GSO != tun.GSOUDP || f.Offload.GSOSize == 0 {
 		return 1
 	}
-	payload, segment := f.Headers.Length-f.Headers.Offset-packet.UDPHeaderLen, int(f.Offload.GSOSize)
+	payload := f.Headers.Length - f.Headers.Offset - packet.UDPHeaderLen
+	segment := int(f.Offload.GSOSize)
 	return (payload + segment - 1) / segment
 }
 

@@ -57,7 +57,8 @@ func FuzzFrame(f *testing.F) {
 	stats := &router.stats
 	drops := []*atomic.Uint64{
 		&stats.DropMalformed, &stats.DropMappings, &stats.DropPerSource, &stats.DropOwnSocket,
-		&stats.DropSend, &stats.DropDenied, &stats.DropLinkScope, &stats.DropICMP, &stats.DropSource,
+		&stats.DropSend, &stats.DropDenied, &stats.DropLinkScope, &stats.DropICMP,
+		&stats.DropSource,
 	}
 	f.Fuzz(func(t *testing.T, data []byte, flags, gso uint8, gsoSize uint16) {
 		if len(data) > tun.MaxFrame {

@@ -38,8 +38,10 @@ func (m *mapping) translateError(msg *msghdr, quoted []byte) []byte {
 	if !ok {
 		return nil // not from the network
 	}
-	if m.key.client.echo && (len(quoted) < packet.ICMPHeaderLen || echoIdent(quoted) != m.own.Port()) {
-		return nil // about the request of another program: a raw socket gets the errors of all
+	if m.key.client.echo {
+		if len(quoted) < packet.ICMPHeaderLen || echoIdent(quoted) != m.own.Port() {
+			return nil // about the request of another program: a raw socket gets the errors of all
+		}
 	}
 	peer := m.far(msg)
 	server, _ := m.nameOf(peer)
@@ -66,7 +68,10 @@ func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	}
 	ipLen := packet.HeaderLen(client.Addr())
 	b := make([]byte, ipLen+headerLen+len(message))
-	ip := packet.IP{Src: client.Addr(), Dst: server.Addr(), Proto: proto, HopLimit: packet.DefaultHopLimit, DF: true}
+	ip := packet.IP{
+		Src: client.Addr(), Dst: server.Addr(), Proto: proto,
+		HopLimit: packet.DefaultHopLimit, DF: true,
+	}
 	ip.Put(b)
 	t := b[ipLen:]
 	copy(t[headerLen:], message)
@@ -118,10 +123,12 @@ const extendedErrLen = 16
 // icmpReport returns the report just received from the error queue. ok is false for errors of the
 // host itself.
 func (m *msghdr) icmpReport(v6 bool) (r icmpReport, ok bool) {
-	level, typ, origin := int32(unix.IPPROTO_IP), int32(unix.IP_RECVERR), byte(unix.SO_EE_ORIGIN_ICMP)
+	level, typ := int32(unix.IPPROTO_IP), int32(unix.IP_RECVERR)
+	origin := byte(unix.SO_EE_ORIGIN_ICMP)
 	addrAt, addrEnd := 4, 8
 	if v6 {
-		level, typ, origin = unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6
+		level, typ = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+		origin = unix.SO_EE_ORIGIN_ICMP6
 		addrAt, addrEnd = 8, 24
 	}
 	b := m.found(level, typ)

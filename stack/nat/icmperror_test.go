@@ -94,7 +94,7 @@ func TestUnsentIsAnswered(t *testing.T) {
 				router.send(t, tuntest.Frame{Data: bytes.Clone(b)})
 				m := router.receiveICMP(t)
 				if m.Type != tt.typ || m.Code != tt.code || m.Rest != tt.rest || m.From != server {
-					t.Errorf("ICMP error %+v, want type %d, code %d, MTU %d", m, tt.typ, tt.code, tt.rest)
+					t.Errorf("ICMP error %+v, want %+v", m, tt)
 				}
 				if !bytes.HasPrefix(b, m.quote) || len(m.quote) < 48 {
 					t.Errorf("quotes %x of %x", m.quote, b)
@@ -154,8 +154,8 @@ func TestHopsAreReal(t *testing.T) {
 				}
 				request := echo(client, tt.server, 1, 1, []byte("0123456789"))
 				probe := tuntest.UDP{
-					Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(tt.server, 33434),
-					Payload: []byte("0123456789"),
+					Src: netip.AddrPortFrom(client, 5353),
+					Dst: netip.AddrPortFrom(tt.server, 33434), Payload: []byte("0123456789"),
 				}
 				request.IP.TTL, probe.IP.TTL = tt.ttl, tt.ttl
 				for _, p := range []struct {
@@ -166,7 +166,7 @@ func TestHopsAreReal(t *testing.T) {
 					m := router.receiveICMP(t)
 					have := answer{m.From, m.Type, m.Code}
 					if have != p.want || m.addressee != client {
-						t.Errorf("answer %v to %s, want %v to %s", have, m.addressee, p.want, client)
+						t.Errorf("%v to %s, want %v to %s", have, m.addressee, p.want, client)
 					}
 					if m.Type != packet.ICMPEchoReply && m.Type != packet.ICMPv6EchoReply {
 						checkQuote(t, m.quote, p.packet)

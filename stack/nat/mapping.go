@@ -37,7 +37,7 @@ type mapping struct {
 // key tells one mapping from another.
 type key struct {
 	client endpoint
-	local  netip.Addr // of this host; not of the client's family where the dialer redirects to the other
+	local  netip.Addr // of this host; of the other family where the dialer redirects to it
 }
 
 // close may be called from any goroutine, once the mapping is out of the table.

@@ -8,7 +8,7 @@ package nat
 type marks struct {
 	hopLimit uint8
 	tos      uint8 // DSCP and ECN (RFC 2474 §3, RFC 3168 §5); the traffic class of IPv6
-	whole    bool  // must not be fragmented: DF of IPv4; of IPv6, every packet that came unfragmented
+	whole    bool  // must not be fragmented: DF of IPv4; in IPv6, the packet came unfragmented
 }
 
 // marks returns those of a frame.

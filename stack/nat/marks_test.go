@@ -54,9 +54,10 @@ func (p markedPeer) set(t *testing.T, option4, option6, value int) {
 	if p.v6 {
 		level, option = unix.IPPROTO_IPV6, option6
 	}
-	control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) })
-	if control != nil || err != nil {
-		t.Fatal(control, err)
+	if failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), level, option, value)
+	}); failed != nil || err != nil {
+		t.Fatal(failed, err)
 	}
 }
 
@@ -92,7 +93,8 @@ func TestMarksCross(t *testing.T) {
 			far.set(t, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1)
 			far.set(t, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS, 1)
 			for _, as := range []marks{
-				{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64}, {hopLimit: 255, tos: 3},
+				{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64},
+				{hopLimit: 255, tos: 3},
 			} {
 				query := datagram(netip.AddrPortFrom(client, 5353),
 					netip.AddrPortFrom(server, portOf(far.UDPConn)), []byte("hello"))
@@ -141,8 +143,10 @@ func TestDFPolicy(t *testing.T) {
 		client   bool
 		discover int
 	}{
-		{packet.PreserveDF, true, unix.IP_PMTUDISC_PROBE}, {packet.PreserveDF, false, unix.IP_PMTUDISC_DONT},
-		{packet.SetDF, false, unix.IP_PMTUDISC_PROBE}, {packet.ClearDF, true, unix.IP_PMTUDISC_DONT},
+		{packet.PreserveDF, true, unix.IP_PMTUDISC_PROBE},
+		{packet.PreserveDF, false, unix.IP_PMTUDISC_DONT},
+		{packet.SetDF, false, unix.IP_PMTUDISC_PROBE},
+		{packet.ClearDF, true, unix.IP_PMTUDISC_DONT},
 	} {
 		_, port := lonePeer(t)
 		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)

@@ -92,7 +92,7 @@ func TestQueueIsCharged(t *testing.T) {
 		router.replies.ready(m, unix.EPOLLIN)
 		charged, size := router.charged.Load()-mappingMemory, bufferSize()
 		if got := charged >= sent*8000/4; got == scarce {
-			t.Errorf("scarce %t: %d bytes are charged for %d in the queue", scarce, charged, m.inQueue())
+			t.Errorf("scarce %t: %d bytes charged, %d queued", scarce, charged, m.inQueue())
 		}
 		if small := size <= 2*littleQueued; small != scarce {
 			t.Errorf("scarce %t: a buffer of %d bytes, began with %d", scarce, size, whole)
@@ -135,7 +135,7 @@ func TestNamesAreCharged(t *testing.T) {
 			want, charge = fewNames, mappingMemory
 		}
 		if n := router.charged.Load(); most != want || n != charge {
-			t.Errorf("scarce %t: %d names, %d bytes are charged, want %d and %d", scarce, most, n, want, charge)
+			t.Errorf("scarce %t: %d names, %d bytes, want %d and %d", scarce, most, n, want, charge)
 		}
 	}
 }
@@ -151,7 +151,9 @@ func TestNothingIsLeft(t *testing.T) {
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	link, host := tuntest.NewPipe(1500)
 	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{
-		Limits: Limits{UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond, Mappings: 40},
+		Limits: Limits{
+			Mappings: 40, UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond,
+		},
 	})
 	router.host, router.memory = host, 30*mappingMemory
 	router.run(t, ns.Do)
@@ -203,7 +205,8 @@ func TestNothingIsLeft(t *testing.T) {
 	awaitIdle := func() {
 		t.Helper()
 		eventually(t, "idle mappings ended", func() bool {
-			return router.routed.Load() == sent && router.stats.UDP.Load()+router.stats.Echo.Load() == 0
+			left := router.stats.UDP.Load() + router.stats.Echo.Load()
+			return router.routed.Load() == sent && left == 0
 		})
 	}
 	round(0)

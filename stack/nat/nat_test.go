@@ -117,7 +117,7 @@ func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRou
 			_ = poller.Close()
 			r.addrs.Close()
 			if n := r.charged.Load(); n != 0 || r.stats.Memory.Load() != 0 {
-				tb.Errorf("%d bytes are charged after the end, stats say %d", n, r.stats.Memory.Load())
+				tb.Errorf("%d bytes are charged after the end", n)
 			}
 		})
 	}
@@ -151,10 +151,10 @@ func (r *testRouter) routeFrame(f *tun.Frame) {
 // the host sockets.
 func (r *testRouter) run(t *testing.T, enter func(func() error) error) {
 	t.Helper()
-	var serving sync.WaitGroup
+	var serving, reading sync.WaitGroup
 	serving.Go(r.poller.Run)
 	serving.Go(r.Serve)
-	serving.Go(func() {
+	reading.Go(func() {
 		if err := enter(r.readLoop); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("read loop: %v", err)
 		}
@@ -162,6 +162,7 @@ func (r *testRouter) run(t *testing.T, enter func(func() error) error) {
 	closeNAT := r.stop
 	r.stop = func() {
 		_ = r.link.Close()
+		reading.Wait()
 		closeNAT()
 		serving.Wait()
 	}

@@ -37,8 +37,8 @@ type Options struct {
 	Sources    func(netip.Addr) bool   // addresses that may send; nil allows all
 	Local      func(netip.Addr) bool   // clients that are programs of this host; nil selects OnHost
 	OnHost     func(netip.Addr) bool   // addresses of this host
-	KeepSource func(netip.Addr) bool   // clients whose sockets get their own address; nil selects none
-	Denied     func(server netip.Addr) // called for a destination that policy forbids; nil disables it
+	KeepSource func(netip.Addr) bool   // clients whose sockets get their address; nil selects none
+	Denied     func(server netip.Addr) // called where policy forbids a destination; nil disables it
 
 	// DF returns the don't-fragment policy of the socket that a client endpoint gets as it first
 	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil

@@ -27,7 +27,7 @@ type replies struct {
 
 	msg  msghdr
 	now  time.Duration // when the poller began with the socket, on the table's clock
-	buf  []byte        // datagrams are received behind the headroom, and their headers put before them
+	buf  []byte        // datagrams behind headroom, where their headers are put
 	run  run
 	bufs [1][]byte // of a frame
 	ipID uint16    // of the last IPv4 packet
@@ -172,7 +172,9 @@ func (r *replies) putIP(b []byte, src, dst netip.Addr, proto uint8, as marks) {
 	if dst.Is4() {
 		r.ipID++
 	}
-	ip := packet.IP{Src: src, Dst: dst, Proto: proto, TOS: as.tos, HopLimit: as.hopLimit, ID: r.ipID}
+	ip := packet.IP{
+		Src: src, Dst: dst, Proto: proto, TOS: as.tos, HopLimit: as.hopLimit, ID: r.ipID,
+	}
 	ip.Put(b)
 }
 

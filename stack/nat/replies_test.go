@@ -86,7 +86,9 @@ func TestRepliesAreGathered(t *testing.T) {
 	}{
 		{"one", func() { fromFar(100) }, [][]int{{100}}},
 		{"empty ones", func() { fromFar(0, 0) }, [][]int{{0}, {0}}},
-		{"the last is shorter", func() { fromFar(100, 100, 40, 100) }, [][]int{{100, 100, 40}, {100}}},
+		{"the last is shorter", func() { fromFar(100, 100, 40, 100) }, [][]int{
+			{100, 100, 40}, {100},
+		}},
 		{"the next is longer", func() { fromFar(100, 101, 101) }, [][]int{{100}, {101, 101}}},
 		{"an empty one between", func() { fromFar(100, 0, 100) }, [][]int{{100}, {0}, {100}}},
 		{"of two far ends", func() {
@@ -279,7 +281,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 		t.Errorf("a datagram inbound: %v allocations", n)
 	}
 	if want := (runs + 1) * 3028; link.frames != runs+1 || link.bytes != want {
-		t.Errorf("client got %d frames, %d bytes; want %d, %d", link.frames, link.bytes, runs+1, want)
+		t.Errorf("%d frames, %d bytes, want %d and %d", link.frames, link.bytes, runs+1, want)
 	}
 }
 

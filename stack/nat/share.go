@@ -15,7 +15,7 @@ type class uint8
 const (
 	unanswered class = iota
 	answered
-	nameLookup // used for DNS alone, with all answers (RFC 4787 §4.3 allows less for well-known ports)
+	nameLookup // used for DNS alone, with all answers: may end early (RFC 4787 §4.3)
 	echoes
 	classes
 )

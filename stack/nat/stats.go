@@ -21,7 +21,7 @@ type Stats struct {
 	DropSend      atomic.Uint64 // the host did not send it
 
 	// Dropped on their way to a client, by reason.
-	DropInbound      atomic.Uint64 // the link did not take it, or it does not fit the client's family
+	DropInbound      atomic.Uint64 // the link did not take it, or the client's family does not
 	DropReceiveQueue atomic.Uint64 // came faster than the host socket's buffer could take
 	DropUninvited    atomic.Uint64 // sent, unasked, by this host or a far end that policy forbids
 }

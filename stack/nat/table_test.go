@@ -4,6 +4,7 @@ package nat
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,7 @@ func testTable(l Limits) (*table, *Stats) {
 func isLocal(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }
 
 func TestMappingsEndWhenIdle(t *testing.T) {
+	const s = time.Second
 	type use struct {
 		after time.Duration
 		port  uint16 // of the destination; 0 = an answer comes
@@ -32,17 +34,19 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 		uses []use // the first makes the mapping
 		want time.Duration
 	}{
-		{"unanswered", false, []use{{0, 443}}, 300 * time.Second},
-		{"used again", false, []use{{0, 443}, {20 * time.Second, 80}}, 320 * time.Second},
-		{"answered", false, []use{{0, 443}, {time.Second, 0}}, 301 * time.Second},
-		{"answered and used again", false, []use{{0, 443}, {time.Second, 0}, {100 * time.Second, 443}}, 401 * time.Second},
-		{"name lookup", false, []use{{0, portDNS}, {time.Second, 0}}, 11 * time.Second},
-		{"name lookup without answer", false, []use{{0, portDNS}}, 300 * time.Second},
-		{"two name lookups", false, []use{{0, portDNS}, {0, portDNS}, {time.Second, 0}}, 301 * time.Second},
-		{"two name lookups answered", false, []use{{0, portDNS}, {0, portDNS}, {time.Second, 0}, {time.Second, 0}}, 12 * time.Second},
-		{"name lookup, then more", false, []use{{0, portDNS}, {time.Second, 443}, {time.Second, 0}}, 302 * time.Second},
-		{"echo", true, []use{{0, 0}}, 60 * time.Second},
-		{"echo answered", true, []use{{0, 0}, {time.Second, 0}}, 61 * time.Second},
+		{"unanswered", false, []use{{0, 443}}, 300 * s},
+		{"used again", false, []use{{0, 443}, {20 * s, 80}}, 320 * s},
+		{"answered", false, []use{{0, 443}, {s, 0}}, 301 * s},
+		{"answered and used again", false, []use{{0, 443}, {s, 0}, {100 * s, 443}}, 401 * s},
+		{"name lookup", false, []use{{0, portDNS}, {s, 0}}, 11 * s},
+		{"name lookup without answer", false, []use{{0, portDNS}}, 300 * s},
+		{"two name lookups", false, []use{{0, portDNS}, {0, portDNS}, {s, 0}}, 301 * s},
+		{"two name lookups answered", false, []use{
+			{0, portDNS}, {0, portDNS}, {s, 0}, {s, 0},
+		}, 12 * s},
+		{"name lookup, then more", false, []use{{0, portDNS}, {s, 443}, {s, 0}}, 302 * s},
+		{"echo", true, []use{{0, 0}}, 60 * s},
+		{"echo answered", true, []use{{0, 0}, {s, 0}}, 61 * s},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,8 +89,9 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 
 func testMapping(client netip.AddrPort) *mapping {
 	return &mapping{
-		socket: socket{fd: -1}, key: key{client: endpoint{client, false}}, isLocal: isLocal(client.Addr()),
-		stats: new(Stats),
+		socket: socket{fd: -1}, key: key{client: endpoint{client, false}},
+		isLocal: isLocal(client.Addr()),
+		stats:   new(Stats),
 	}
 }
 
@@ -161,10 +166,16 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	})
 }
 
-// One source leaves room for others, whatever it sends: a client a quarter of the table, the
-// clients of a /64 half of it, the programs of this host all but an eighth.
+// TestSourcesShareTheTable: a source leaves room for others, whatever it sends: a client has a
+// quarter of the table, the clients of a /64 half of it, the programs of this host all but an
+// eighth.
 func TestSourcesShareTheTable(t *testing.T) {
-	addr := netip.MustParseAddr
+	v6 := func(network, host int) netip.Addr {
+		b := clientV6.As16()
+		b[7], b[15] = byte(network), byte(host)
+		return netip.AddrFrom16(b)
+	}
+	onHost := netip.MustParseAddr("198.51.100.200")
 	for _, tt := range []struct {
 		name   string
 		client func(i int) netip.Addr
@@ -172,14 +183,12 @@ func TestSourcesShareTheTable(t *testing.T) {
 	}{
 		{"one address", func(int) netip.Addr { return clientV4 }, 16},
 		{"one IPv6 address", func(int) netip.Addr { return clientV6 }, 16},
-		{"a /64", func(i int) netip.Addr { b := clientV6.As16(); b[15] = byte(i); return netip.AddrFrom16(b) }, 32},
-		{"two /64", func(i int) netip.Addr {
-			b := clientV6.As16()
-			b[7], b[15] = byte(i%2), byte(i)
-			return netip.AddrFrom16(b)
-		}, 64},
-		{"this host", func(i int) netip.Addr { return addr("198.51.100.200") }, 56},
-		{"this host's addresses", func(i int) netip.Addr { return addr([]string{"198.51.100.200", "198.51.100.201"}[i%2]) }, 56},
+		{"a /64", func(i int) netip.Addr { return v6(0, i) }, 32},
+		{"two /64", func(i int) netip.Addr { return v6(i%2, i) }, 64},
+		{"this host", func(int) netip.Addr { return onHost }, 56},
+		{"this host's addresses", func(i int) netip.Addr {
+			return []netip.Addr{onHost, onHost.Next()}[i%2]
+		}, 56},
 	} {
 		for _, answered := range []bool{false, true} {
 			n, stats := testTable(Limits{Mappings: 64})
@@ -194,7 +203,7 @@ func TestSourcesShareTheTable(t *testing.T) {
 				}
 				return true
 			}
-			entered := 0
+			entered, want := 0, map[bool]int{false: 100, true: tt.want}[answered]
 			for i := range 100 {
 				if add(netip.AddrPortFrom(tt.client(i), uint16(1000+i))) {
 					entered++
@@ -203,16 +212,44 @@ func TestSourcesShareTheTable(t *testing.T) {
 			if got := int(stats.UDP.Load()); got != tt.want {
 				t.Errorf("%s, answered %t: %d mappings, want %d", tt.name, answered, got, tt.want)
 			}
-			if want := map[bool]int{false: 100, true: tt.want}[answered]; entered != want {
-				t.Errorf("%s, answered %t: %d entered, want %d: unanswered ones make room for their own", tt.name, answered, entered, want)
+			if entered != want { // unanswered ones make room for their own
+				t.Errorf("%s, answered %t: %d entered, want %d", tt.name, answered, entered, want)
 			}
 			if tt.want < 64 && !add(netip.MustParseAddrPort("198.51.100.99:53")) {
 				t.Errorf("%s, answered %t: no room for another client", tt.name, answered)
 			}
 			n.close()
-			if len(n.sources)+len(n.own)+n.all.size != 0 {
-				t.Errorf("%s: %d sources, %d sockets, %d mappings left", tt.name, len(n.sources), len(n.own), n.all.size)
+			if left := len(n.sources) + len(n.own) + n.all.size; left != 0 {
+				t.Errorf("%s: %d sources, sockets and mappings left", tt.name, left)
 			}
 		}
+	}
+}
+
+// TestFullLabels: each limit has a counter of its own. That of the host's own programs is a part of
+// Mappings.
+func TestFullLabels(t *testing.T) {
+	n, stats := testTable(Limits{Mappings: 8, PerSource: 2})
+	defer n.close()
+	fill := func(client netip.Addr) *atomic.Uint64 {
+		for port := range uint16(20) {
+			if full := n.makeRoom(client, isLocal(client)); full != nil {
+				return full
+			}
+			m := testMapping(netip.AddrPortFrom(client, 1000+port))
+			n.add(m, 443, 1)
+			n.heard(m, 1, n.now())
+		}
+		t.Fatalf("%s has no limit", client)
+		return nil
+	}
+	if fill(clientV4) != &stats.DropPerSource {
+		t.Error("a client beyond PerSource is counted otherwise")
+	}
+	if fill(netip.MustParseAddr("198.51.100.200")) != &stats.DropMappings {
+		t.Error("a program of this host is counted otherwise")
+	}
+	if fill(clientV4.Next()) != &stats.DropMappings {
+		t.Error("a client that meets a full table is counted otherwise")
 	}
 }

@@ -61,7 +61,8 @@ func TestGSOOutbound(t *testing.T) {
 		far := listenUDP(t, loopback)
 		router := startRouter(t, Options{}, dial.Policy{})
 		want := randomBytes(40*1200 + 7)
-		b := datagram(netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far)), want)
+		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far))
+		b := datagram(src, dst, want)
 		router.send(t, tuntest.Offloaded(b, 1200))
 		wantDatagrams(t, far, want, 1200)
 	})
@@ -272,5 +273,58 @@ func TestMalformedUDPIsDropped(t *testing.T) {
 				t.Errorf("mappings: %d, want none", n)
 			}
 		})
+	}
+}
+
+// TestHasSent: an ICMP error may concern a packet that was sent to the client, from the far end
+// that it quotes, and no longer than that.
+func TestHasSent(t *testing.T) {
+	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
+		far, other := listenUDP(t, loopback), listenUDP(t, loopback)
+		router := startRouter(t, Options{}, dial.Policy{})
+		client := netip.AddrPortFrom(clientAddr, 5353)
+		server := netip.AddrPortFrom(serverAddr, portOf(far))
+		stranger := netip.AddrPortFrom(serverAddr, portOf(other))
+		router.exchange(t, client, stranger, other)
+		seen := router.exchange(t, client, server, far)
+		for _, size := range []int{400, 1400, 1300} {
+			if _, err := far.WriteToUDPAddrPort(randomBytes(size), seen); err != nil {
+				t.Fatal(err)
+			}
+			router.receiveUDP(t)
+		}
+		longest := packet.HeaderLen(clientAddr) + packet.UDPHeaderLen + 1400
+		for _, tt := range []struct {
+			from, client netip.AddrPort
+			echo         bool
+			size         int
+			want         bool
+		}{
+			{server, client, false, longest, true},
+			{server, client, false, longest - 100, true},
+			{server, client, false, longest + 1, false},
+			{stranger, client, false, longest, false},
+			{server, netip.AddrPortFrom(clientAddr, 5354), false, longest, false},
+			{server, client, true, longest, false},
+		} {
+			if got := router.HasSent(tt.from, tt.client, tt.echo, tt.size); got != tt.want {
+				t.Errorf("HasSent(%s, %s, %t, %d) = %t", tt.from, tt.client, tt.echo, tt.size, got)
+			}
+		}
+	})
+}
+
+// TestHasSentEcho: of an echo reply, the identifier stands in for the client's port.
+func TestHasSentEcho(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	router.send(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, 1, randomBytes(1400)).Packet()})
+	reply := router.receive(t).Data
+	client, server := netip.AddrPortFrom(clientV4, 0x1201), netip.AddrPortFrom(serverV4, 0)
+	if !router.HasSent(server, client, true, len(reply)) {
+		t.Error("the reply is not remembered")
+	}
+	if router.HasSent(server, client, false, len(reply)) {
+		t.Error("the reply counts as a datagram")
 	}
 }

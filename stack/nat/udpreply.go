@@ -65,7 +65,8 @@ func (r *replies) flush(m *mapping) {
 	}
 	r.table.heard(m, run.datagrams(), r.now)
 	m.noteLarge(run.from, ipLen+packet.UDPHeaderLen+run.segment)
-	if run.several() && run.segment <= r.largestSegment(client.Addr()) && r.writeUDP(run, client) == nil {
+	asOne := run.several() && run.segment <= r.largestSegment(client.Addr())
+	if asOne && r.writeUDP(run, client) == nil {
 		return
 	}
 	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut
@@ -118,7 +119,8 @@ func (r *replies) writeUDP(run run, to netip.AddrPort) error {
 	b := r.putUDP(run, to)
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(ipLen), CsumOffset: 6}
 	if run.several() {
-		off.GSO, off.GSOSize, off.HdrLen = tun.GSOUDP, uint16(run.segment), uint16(ipLen+packet.UDPHeaderLen)
+		off.GSO, off.GSOSize = tun.GSOUDP, uint16(run.segment)
+		off.HdrLen = uint16(ipLen + packet.UDPHeaderLen)
 		r.ipID += uint16((run.end - run.at) / run.segment) // the kernel counts on from the first
 	}
 	return r.write(off, b)
