@@ -17,7 +17,9 @@ func (f *Frame) Len() int { return len(f.Head) + len(f.Body) }
 // Fill makes f the frame of n bytes that stands in the buffers Head and Body: it shortens them and
 // parses the headers.
 func (f *Frame) Fill(n int, off Offload) {
-	f.Truncate(n)
+	if n != f.Len() {
+		f.Truncate(n)
+	}
 	f.Offload = off
 	f.Parse()
 }
