@@ -13,7 +13,7 @@ type mutation struct {
 // mutations returns the list, in the order in which they are tried.
 func mutations() []mutation {
 	var all []mutation
-	for _, of := range []func() []mutation{connection, datagram, tracker, rules, log} {
+	for _, of := range []func() []mutation{connection, datagram, tracker, rules, headers, log} {
 		all = append(all, of()...)
 	}
 	return all
@@ -23,5 +23,6 @@ const (
 	inStack  = "./stack/..."
 	inTap    = "./tap ./tap/handshake"
 	inPolicy = "./tap/policy"
+	inPacket = "./tun/packet"
 	inAudit  = "./cmd/internal/audit ./cmd/internal/logfile ./cmd/internal/record"
 )

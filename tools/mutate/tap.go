@@ -112,3 +112,54 @@ func rules() []mutation {
 	}
 	return with(list, "tap/policy", inPolicy)
 }
+
+// headers has the mutations of package tun/packet.
+func headers() []mutation {
+	list := []mutation{
+		{
+			behaviour: "TCP in fragments does not enter the router",
+			old:       `if h.Fragment == FirstFragment {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "a later fragment that may hold TCP does not enter the router",
+			old:       `if next == ProtoTCP || h.Version == 6 && isExtension(next) {`,
+			new:       `if next == ProtoTCP {`,
+		},
+		{
+			behaviour: "TCP behind an odd extension header does not enter the router",
+			old:       `if odd && h.Proto == ProtoTCP {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "an option that a host must know is odd",
+			old:       `options[0]&action != 0 || `,
+		},
+		{
+			behaviour: "extension headers end within their packet",
+			old:       `if h.Offset > h.Length {`,
+			new:       `if false {`,
+		},
+		{
+			behaviour: "a SYN with FIN or RST does not enter the router",
+			old:       `case flags&SYN != 0 && flags&(FIN|RST) != 0:`,
+			new:       `case false:`,
+		},
+		{
+			behaviour: "a UDP checksum does not cover the bytes behind the datagram",
+			old:       `UDPHeaderLen <= claimed && claimed < length`,
+			new:       `false`,
+		},
+		{
+			behaviour: "an ICMP error is no longer than every host takes",
+			old:       `longest-ipLen-ICMPHeaderLen`,
+			new:       `longest+ipLen`,
+		},
+		{
+			behaviour: "an IPv6 MSS leaves room for the longer header",
+			old:       `headers = IPv6HeaderLen + TCPHeaderLen`,
+			new:       `headers += 0`,
+		},
+	}
+	return with(list, "tun/packet", inPacket)
+}

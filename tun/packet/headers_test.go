@@ -177,6 +177,10 @@ func TestParse(t *testing.T) {
 			Version: 6, Next: packet.ProtoFragment, Proto: packet.ProtoFragment, Fragment: packet.LaterFragment,
 			Problem: packet.TCPFragment, HeaderLen: 40, Offset: 40, Length: 72,
 		}},
+		{"later fragment of options", behind(syn6().Packet(), laterPiece, destOptions), 0, packet.Headers{
+			Version: 6, Next: packet.ProtoFragment, Proto: packet.ProtoFragment, Fragment: packet.LaterFragment,
+			Problem: packet.TCPFragment, HeaderLen: 40, Offset: 40, Length: 80,
+		}},
 		{"hop-by-hop options in second place", behind(syn6().Packet(), destOptions, hopByHop), 0,
 			extended(16, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders)},
 		{"segments left", behind(syn6().Packet(), routingLeft), 0,
