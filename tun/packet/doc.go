@@ -1,7 +1,7 @@
 // Package packet reads and writes the headers of IP packets: IPv4, IPv6 with its extension headers,
-// TCP, and of UDP and ICMP what the router needs. It is the only parser of the program's data path.
-// A frame is parsed once, where it enters the process; all that see it later read the same
-// [Headers], so no two of them can disagree about it.
+// TCP, and the parts of UDP and ICMP that the router uses. It is the only parser of the program's
+// data path. A frame is parsed once, where it enters the process; the tap and the stack read the
+// same [Headers], so they cannot disagree about it.
 //
 // # Reading
 //
@@ -25,7 +25,7 @@
 //
 // # Why not a library
 //
-// gopacket allocates for each layer. gVisor's header package has types over byte slices and no walk
-// that says where the upper layer of a packet begins, and who must not be let in. The tests compare
-// this parser with gopacket's layers, and tap tests it against netstack.
+// gopacket allocates for each layer. gVisor's header package has types over byte slices, but no
+// walk that finds the upper layer of a packet and the reasons to refuse it. The tests compare this
+// parser with gopacket's layers, and tap tests it against netstack.
 package packet

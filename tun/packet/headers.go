@@ -46,11 +46,13 @@ type Problem uint8
 
 // The values of [Problem].
 const (
-	NoProblem        Problem = iota
-	Malformed                // no IP packet, or its lengths contradict each other
-	TCPFragment              // TCP in fragments, or a fragment that may hold TCP
-	ExtensionHeaders         // TCP behind headers that a host need not accept, or too far behind for head to hold it
-	SYNFlags                 // a SYN with FIN or RST
+	NoProblem   Problem = iota
+	Malformed           // no IP packet, or its lengths contradict each other
+	TCPFragment         // TCP in fragments, or a fragment that may hold TCP
+	// ExtensionHeaders: TCP behind headers that a host need not accept, or of which head does not
+	// hold all, so that they may hide TCP.
+	ExtensionHeaders
+	SYNFlags // a SYN with FIN or RST
 )
 
 // AnyLength is a packet length for Parse that no header exceeds: an ICMP error quotes the beginning
