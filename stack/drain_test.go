@@ -6,7 +6,10 @@ import (
 	"context"
 	"io"
 	"net"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
@@ -88,5 +91,34 @@ func TestDrainOfHandshakes(t *testing.T) {
 		if n := left(router); n != 1 {
 			t.Errorf("%d connections are left, want one", n)
 		}
+	}
+}
+
+// A far side that has all bytes of its client, and the FIN, is not reset as the router stops.
+func TestStopAfterDelivery(t *testing.T) {
+	finished, stopped := make(chan struct{}), make(chan struct{})
+	result := make(chan int, 1)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		close(finished)
+		<-stopped
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = raw.Control(func(fd uintptr) {
+			errno, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+			result <- errno
+		})
+	})
+	router := startRouter(t, Options{}, dial.Policy{})
+	_ = newClient(t, router).dial(t, serverV4, port).CloseWrite()
+	<-finished
+	eventually(t, "delivery", func() bool { return left(router) == 0 })
+	router.stop()
+	close(stopped)
+	if errno := within(t, result); errno != 0 {
+		t.Errorf("the far side's socket fails with %v", syscall.Errno(errno))
 	}
 }

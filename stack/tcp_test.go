@@ -251,6 +251,18 @@ func TestHalfOpenIsBounded(t *testing.T) {
 	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
+// TestHalfOpenOfAllIsBounded has every handshake come from another address.
+func TestHalfOpenOfAllIsBounded(t *testing.T) {
+	port := serve(t, "tcp4", func(*net.TCPConn) {})
+	router := startRouter(t, Options{HalfOpen: 3, HandshakeTimeout: patience}, dial.Policy{})
+	client, server := handPair(port)
+	for addr := range 10 {
+		from := netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + addr)})
+		router.byHand(netip.AddrPortFrom(from, client.Port()), server, 1000).send(t, tuntest.SYN)
+	}
+	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpen.Load() == 7 })
+}
+
 // TestHalfOpenOfNetworkIsBounded has one machine use ever other addresses of its IPv6 network.
 func TestHalfOpenOfNetworkIsBounded(t *testing.T) {
 	port := serve(t, "tcp6", func(c *net.TCPConn) {})
