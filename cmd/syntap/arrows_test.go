@@ -59,6 +59,8 @@ func owners() map[string][]string {
 		"github.com/spf13/cobra":         {"cmd/syntap"},
 		"github.com/google/nftables":     {"tun/nft"},
 		"github.com/vishvananda/netlink": {"tun/route", "tun/tuntest", "cmd/internal"},
+
+		"github.com/santhosh-tekuri/jsonschema": {"cmd/internal/record/recordtest"}, // for tests
 	}
 }
 

@@ -26,6 +26,7 @@ Usage:
     syntap top [flags]            show its handshakes as they happen
     syntap log [flags] [FILE...]  search JSON logs
     syntap verify FILE...         check the hash chain of JSON logs
+    syntap schema                 print the JSON Schema of their records
 
     syntap version                print the version
     syntap man [DIR]              print the man page, or all of them to DIR
@@ -65,6 +66,7 @@ func newRootCommand() *cobra.Command {
 		newTopCommand(),
 		newLogCommand(),
 		newVerifyCommand(),
+		newSchemaCommand(),
 		newVersionCommand(),
 		newManCommand(),
 	)

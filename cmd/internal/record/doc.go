@@ -14,6 +14,9 @@
 // that the live page reads. The Writer itself does not fill them: it appends from the router's own
 // types, and allocates nothing.
 //
+// Package schema below has the same for other programs, configs/records.md for people; tests hold
+// all three together. A new key or type of record goes into each, and raises the schema's version.
+//
 // # Segments
 //
 // The segments of a handshake stand in a record twice: as the lines that tcpdump prints for them in

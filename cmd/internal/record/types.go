@@ -34,7 +34,7 @@ type Handshake struct {
 	Tuple
 	ClientISN         uint32    `json:"client_isn"`
 	ServerISN         *uint32   `json:"server_isn,omitempty"`
-	Client            *Offer    `json:"client,omitempty"`
+	Client            *Offer    `json:"client"`
 	Server            *Offer    `json:"server,omitempty"`
 	SYNRetransmits    int       `json:"syn_retransmits"`
 	SYNACKRetransmits int       `json:"synack_retransmits"`
@@ -76,7 +76,7 @@ type Rewrite struct {
 // Upstream is the host's socket that the connection was carried on by.
 type Upstream struct {
 	Local  string `json:"local,omitempty"`
-	Remote string `json:"remote"`
+	Remote string `json:"remote,omitempty"` // empty where the SYN was dropped before a dial
 	Dial   int64  `json:"dial_us"`
 	MSS    int    `json:"mss,omitempty"`   // where a rule has set it
 	Error  string `json:"error,omitempty"` // errno name such as ECONNREFUSED

@@ -35,6 +35,13 @@ func everything() *Attributed {
 	return &Attributed{Record: r, Owner: &Owner{UID: 1000, PID: 4711, Process: `we"ird`}}
 }
 
+// undialled is the record of an attempt whose SYN the router dropped for lack of room.
+func undialled() *handshake.Record {
+	r := recordtest.Refused()
+	r.Outcome, r.Upstream = handshake.NoReply, &flow.Upstream{Error: "ENOBUFS"}
+	return r
+}
+
 // The types say all that the Writer writes, in the same order and form: what is decoded and encoded
 // again is the same line.
 func TestTypesMatchWriter(t *testing.T) {
@@ -47,6 +54,7 @@ func TestTypesMatchWriter(t *testing.T) {
 	}{
 		{w.Handshake(nil, 1, everything()), new(Handshake)},
 		{w.Handshake(nil, 2, &Attributed{Record: recordtest.Refused()}), new(Handshake)},
+		{w.Handshake(nil, 6, &Attributed{Record: undialled()}), new(Handshake)},
 		{w.Flow(nil, 3, &flow.Flow{Key: everything().Key(), Started: start, Retransmits: 1, End: flow.ClientFIN}), new(Flow)},
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
 		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3}, Frames: &Frames{4, 5}}), new(End)},
@@ -55,6 +63,9 @@ func TestTypesMatchWriter(t *testing.T) {
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(tt.into); err != nil {
 			t.Errorf("%T: %v", tt.into, err)
+		}
+		if err := recordtest.Validate(tt.line); err != nil {
+			t.Error(err)
 		}
 		var again bytes.Buffer
 		encoder := json.NewEncoder(&again)
@@ -137,6 +148,9 @@ func checkText(t *testing.T, segments ...handshake.Segment) {
 	var l Line
 	if l.Scan(bytes.TrimSuffix(line, []byte("\n"))) != Plain {
 		t.Fatalf("%q is not a record", line)
+	}
+	if err := recordtest.Validate(line); err != nil {
+		t.Error(err)
 	}
 	for _, d := range []tcpdump.Dialect{tcpdump.Classic, tcpdump.Modern} {
 		var want []byte
