@@ -93,7 +93,9 @@ func TestMarksCross(t *testing.T) {
 			far.set(t, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1)
 			far.set(t, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS, 1)
 			for _, as := range []marks{
-				{hopLimit: 64, tos: 0xb9}, {hopLimit: 33, tos: 0x2a}, {hopLimit: 64},
+				{hopLimit: 64, tos: 0xb9},
+				{hopLimit: 33, tos: 0x2a},
+				{hopLimit: 64},
 				{hopLimit: 255, tos: 3},
 			} {
 				query := datagram(netip.AddrPortFrom(client, 5353),
@@ -146,6 +148,7 @@ func TestDFPolicy(t *testing.T) {
 		{packet.PreserveDF, true, unix.IP_PMTUDISC_PROBE},
 		{packet.PreserveDF, false, unix.IP_PMTUDISC_DONT},
 		{packet.SetDF, false, unix.IP_PMTUDISC_PROBE},
+		{packet.EnforceDF, false, unix.IP_PMTUDISC_PROBE},
 		{packet.ClearDF, true, unix.IP_PMTUDISC_DONT},
 	} {
 		_, port := lonePeer(t)

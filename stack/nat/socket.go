@@ -184,10 +184,11 @@ func (s *socket) fragmentation(forbid bool) []option {
 // mark has the socket send with the given marks. The caller holds mu for reading.
 func (s *socket) mark(to marks) error {
 	switch s.df {
-	case packet.SetDF:
+	case packet.SetDF, packet.EnforceDF:
 		to.whole = true
 	case packet.ClearDF:
 		to.whole = false
+	case packet.PreserveDF:
 	}
 	if to == s.marks {
 		return nil
