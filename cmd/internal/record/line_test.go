@@ -35,7 +35,10 @@ func TestScan(t *testing.T) {
 		{`{"time":"x","msg":"handshake","segments":[{"seq":17}]}`, None},
 		{`{"time":"x","msg":"routing","level":"info"}`, None},
 		{`{"time":"x","msg":"handshake","seq":"17"}`, None},
-		{`[]`, None}, {`1`, None}, {``, None}, {`root:x:0:0:root:/root:/bin/bash`, None},
+		{`[]`, None},
+		{`1`, None},
+		{``, None},
+		{`root:x:0:0:root:/root:/bin/bash`, None},
 	} {
 		if got := new(Line).Scan([]byte(tt.line)); got != tt.want {
 			t.Errorf("Scan(%q) = %d, want %d", tt.line, got, tt.want)

@@ -1,6 +1,10 @@
 package record
 
-import "time"
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
 
 // Header has the first members of each record.
 type Header struct {
@@ -66,11 +70,37 @@ type Offer struct {
 
 // Rewrite is a change that a rule has made to a segment.
 type Rewrite struct {
-	Packet string `json:"packet"` // syn, synack, ack, rst
-	What   string `json:"what"`   // mss, df
-	From   string `json:"from"`
-	To     string `json:"to"`
+	Packet string `json:"packet"`         // syn, synack, ack, rst
+	What   string `json:"what"`           // mss, df
+	From   Value  `json:"from,omitempty"` // absent where the rule has added the option
+	To     Value  `json:"to"`
 	Rule   int    `json:"rule"` // its number, from 1
+}
+
+// Value is the former or the new value of a rewrite: an MSS in bytes, a number in JSON, or a word
+// of the DF bit, "set" or "clear". Earlier versions wrote numbers as strings, which are read too.
+type Value string
+
+// MarshalJSON writes a number as such.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.isNumber() {
+		return []byte(v), nil
+	}
+	return json.Marshal(string(v))
+}
+
+// UnmarshalJSON reads a number or a string.
+func (v *Value) UnmarshalJSON(b []byte) error {
+	var number json.Number
+	if err := json.Unmarshal(b, &number); err == nil {
+		*v = Value(number)
+		return nil
+	}
+	return json.Unmarshal(b, (*string)(v))
+}
+
+func (v Value) isNumber() bool {
+	return v != "" && strings.Trim(string(v), "0123456789") == ""
 }
 
 // Upstream is the host's socket that the connection was carried on by.

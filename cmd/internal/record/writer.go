@@ -201,12 +201,24 @@ func (o *object) rewrites(rewrites []handshake.Rewrite) {
 		}
 		o.string(`{"packet":`, w.Packet)
 		o.string(`,"what":`, w.What)
-		o.string(`,"from":`, w.From)
-		o.string(`,"to":`, w.To)
+		if w.From != "none" { // else the rule has added the option
+			o.value(`,"from":`, Value(w.From))
+		}
+		o.value(`,"to":`, Value(w.To))
 		o.uint(`,"rule":`, uint64(w.Rule))
 		o.raw(`}`)
 	}
 	o.raw(`]`)
+}
+
+// value adds a number as such, and another value as a string.
+func (o *object) value(key string, v Value) {
+	if v.isNumber() {
+		o.raw(key)
+		o.raw(string(v))
+		return
+	}
+	o.string(key, string(v))
 }
 
 func (o *object) upstream(u *flow.Upstream) {

@@ -37,7 +37,7 @@ func TestWriteHandshake(t *testing.T) {
 	aborted := recordtest.Handshake(1051, start.Add(-time.Hour))
 	aborted.Outcome, aborted.AbortedBy = handshake.Aborted, handshake.Server
 	aborted.SYNACKRetransmits, aborted.Simultaneous, aborted.Segments = 2, true, nil
-	aborted.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "0", To: "1", Rule: 2}}
+	aborted.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 1}, {Packet: "ack", What: "df", From: "clear", To: "set", Rule: 2}, {Packet: "synack", What: "mss", From: "none", To: "536", Rule: 3}}
 	aborted.Upstream = &flow.Upstream{Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: netip.MustParseAddrPort("198.51.100.2:80"), DialTime: time.Second, MSS: 1360}
 
 	tests := []struct {
@@ -76,7 +76,7 @@ func TestWriteHandshake(t *testing.T) {
 			`"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":4294967295,"df":true,"ttl":64,"ecn":false},` +
 			`"server":{"win":65535,"mss":1400,"df":true,"ttl":64,"ecn":true},` +
 			`"syn_retransmits":0,"synack_retransmits":2,"simultaneous":true,"synack_us":862,"ack_us":41,"lines":[],"segments":[],` +
-			`"rewrites":[{"packet":"syn","what":"mss","from":"1460","to":"1360","rule":1},{"packet":"ack","what":"df","from":"0","to":"1","rule":2}],` +
+			`"rewrites":[{"packet":"syn","what":"mss","from":1460,"to":1360,"rule":1},{"packet":"ack","what":"df","from":"clear","to":"set","rule":2},{"packet":"synack","what":"mss","to":536,"rule":3}],` +
 			`"upstream":{"local":"203.0.113.9:40000","remote":"198.51.100.2:80","dial_us":1000000,"mss":1360},"community_id":"1:kY+WSkG/l4zrGNKB7q++H/E/RSc="}`},
 	}
 	for _, tt := range tests {

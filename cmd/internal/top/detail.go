@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -134,7 +135,7 @@ func (h *row) facts(kind string, win *uint16) string {
 	for _, w := range h.Rewrites {
 		if w.Packet == packet {
 			rewritten[w.What] = true
-			text := fmt.Sprintf("%s %s → %s, rule %d", strings.ToUpper(w.What), w.From, w.To, w.Rule)
+			text := fmt.Sprintf("%s %s → %s, rule %d", strings.ToUpper(w.What), cmp.Or(w.From, "none"), w.To, w.Rule)
 			facts = append(facts, changed.Render(text))
 		}
 	}

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -34,7 +35,7 @@ func (h *row) clean() {
 	}
 	for i := range h.Rewrites {
 		w := &h.Rewrites[i]
-		texts = append(texts, &w.Packet, &w.What, &w.From, &w.To)
+		texts = append(texts, &w.Packet, &w.What, (*string)(&w.From), (*string)(&w.To))
 	}
 	if u := h.Upstream; u != nil {
 		texts = append(texts, &u.Local, &u.Remote, &u.Error)
@@ -83,7 +84,7 @@ func (h *row) note() string {
 		notes = append(notes, "by "+h.AbortedBy)
 	}
 	for _, w := range h.Rewrites {
-		note := fmt.Sprintf("%s %s→%s", w.What, w.From, w.To)
+		note := fmt.Sprintf("%s %s→%s", w.What, cmp.Or(w.From, "none"), w.To)
 		if !slices.Contains(notes, note) { // often the same both ways
 			notes = append(notes, note)
 		}

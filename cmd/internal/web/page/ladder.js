@@ -79,7 +79,7 @@ function factsOf(record, segment, kind) {
   const offer = packet === 'syn' ? record.client : packet ? record.server : undefined;
   const rewrites = record.rewrites.filter((rewrite) => rewrite.packet === (packet ?? kind.toLowerCase()));
   const rewritten = (what) => rewrites.find((rewrite) => rewrite.what === what);
-  const change = (rewrite) => [`${rewrite.what.toUpperCase()} ${rewrite.from} → ${rewrite.to}, rule ${rewrite.rule}`, 'rewritten'];
+  const change = (rewrite) => [`${rewrite.what.toUpperCase()} ${rewrite.from ?? 'none'} → ${rewrite.to}, rule ${rewrite.rule}`, 'rewritten'];
   if (rewritten('mss')) facts.push(change(rewritten('mss')));
   else if (offer?.mss !== undefined) facts.push([`MSS ${offer.mss}`]);
   if (rewritten('df')) facts.push(change(rewritten('df')));

@@ -170,7 +170,7 @@ function note(record) {
   const notes = [];
   if (record.upstream?.error) notes.push(record.upstream.error);
   if (record.aborted_by) notes.push(`by ${record.aborted_by}`);
-  for (const rewrite of record.rewrites) notes.push(`${rewrite.what} ${rewrite.from} → ${rewrite.to}`);
+  for (const rewrite of record.rewrites) notes.push(`${rewrite.what} ${rewrite.from ?? 'none'} → ${rewrite.to}`);
   const again = record.syn_retransmits + record.synack_retransmits;
   if (again > 0) notes.push(`${again} retransmitted`);
   if (record.process) notes.push(record.process);
