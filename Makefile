@@ -1,12 +1,10 @@
-# make test does everything a change has to pass, on a fresh Debian machine with Go too; make check adds slower linters.
+# make test runs all tests, on a fresh Debian machine with Go too; make check adds the linters. CI runs both.
 
 GO       ?= go
 FUZZTIME ?= 10s
 
-STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOLANGCI     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
-NFPM         = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+# Linters and packagers, at the versions of their own go.mod.
+TOOL = $(GO) tool -modfile=.ci/tools.mod
 
 # Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
 TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
@@ -15,7 +13,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb test soak mutate check lint fuzz bench microbench tools format vet staticcheck
+.PHONY: build install deb release test soak mutate check lint fuzz bench microbench tools format vet
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -40,23 +38,41 @@ install: build
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
 	test -e $(CONFIG) || install -D -m 644 configs/package/config.yaml $(CONFIG)
 
-# bin/syntap_VERSION_ARCH.deb. There is no release yet: the version counts commits.
-deb: export VERSION ?= 0.0.$(shell git rev-list --count HEAD)
-deb: export ARCH ?= $(shell $(GO) env GOARCH)
-deb: export MAINTAINER ?= $(shell git log -1 --format='%an <%ae>')
-deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+# bin/syntap_VERSION_ARCH.deb, and with PACKAGERS="deb rpm apk" those of other distributions.
+export VERSION           ?= $(shell cat cmd/internal/version/VERSION)
+export ARCH              ?= $(shell $(GO) env GOARCH)
+export MAINTAINER        ?= $(shell git log -1 --format='%an <%ae>')
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+PACKAGERS = deb
 deb: DOC = bin/deb/usr/share/doc/syntap
 deb:
 	rm -rf bin/deb
-	umask 022 && $(MAKE) install BUILDFLAGS='-ldflags="-s -w"' DESTDIR=bin/deb PREFIX=/usr
+	umask 022 && $(MAKE) install DESTDIR=bin/deb PREFIX=/usr
+	CGO_ENABLED=0 GOARCH=$(ARCH) $(GO) build -trimpath -ldflags='-s -w' -o bin/deb/usr/bin/syntap ./cmd/syntap
 	printf 'syntap (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
 		"$(VERSION)" "$(MAINTAINER)" "$$(date -uR -d @$(SOURCE_DATE_EPOCH))" >$(DOC)/changelog
 	install -m 644 configs/package/copyright $(DOC)
 	install -D -m 644 configs/package/lintian-overrides bin/deb/usr/share/lintian/overrides/syntap
 	gzip -9n $(DOC)/changelog bin/deb/usr/share/man/man1/*
-	$(GO) run $(NFPM) package --config configs/package/nfpm.yaml --packager deb --target bin/
+	for packager in $(PACKAGERS); do \
+		$(TOOL) nfpm package --config configs/package/nfpm.yaml --packager $$packager --target bin/ || exit; \
+	done
 
-test: tools build format vet staticcheck
+# What a release consists of, in bin/release: static binaries and packages for both architectures, their
+# bill of materials, and the sums of all. Two checkouts of one revision give the same binaries.
+RELEASE = bin/release
+release:
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	for arch in amd64 arm64; do \
+		$(MAKE) deb ARCH=$$arch PACKAGERS="deb rpm apk" || exit; \
+		mv bin/syntap_$(VERSION)_*.deb bin/syntap-$(VERSION)-*.rpm bin/syntap_$(VERSION)_*.apk $(RELEASE) || exit; \
+		cp bin/deb/usr/bin/syntap $(RELEASE)/syntap_$(VERSION)_linux_$$arch || exit; \
+	done
+	$(TOOL) cyclonedx-gomod bin -json -licenses -version v$(VERSION) -output $(RELEASE)/syntap_$(VERSION).cdx.json $(RELEASE)/syntap_$(VERSION)_linux_amd64
+	cd $(RELEASE) && sha256sum * >SHA256SUMS
+	@ls -l $(RELEASE)
+
+test: tools build format vet
 	$(GO) test -race -shuffle=on ./...
 
 # The tests of the binary and of what connections leave at their full size, for a quarter of an
@@ -81,15 +97,15 @@ check: test lint
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt these files:"; echo "$$files"; exit 1; fi
 
+# Linux is the target; elsewhere the commands that need no TUN work.
 vet:
-	$(GO) vet ./...
+	for os in linux darwin freebsd windows; do GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... || exit; done
 
-staticcheck:
-	$(GO) run $(STATICCHECK) ./...
-
+# govulncheck exits with 3 when it has found something, with 1 where its database is out of reach.
 lint:
-	$(GO) run $(GOLANGCI) run
-	$(GO) run $(GOVULNCHECK) ./...
+	$(TOOL) golangci-lint run
+	$(TOOL) govulncheck ./...; status=$$?; if [ $$status -eq 3 ]; then exit 1; fi; \
+		if [ $$status -ne 0 ]; then echo "govulncheck has not run: it needs https://vuln.go.dev"; fi
 
 # Every fuzz target of every package, one after the other. Go before 1.27 may report the end of its time as a failure
 # (go.dev/issue/75804); a real one names the input.

@@ -14,8 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// Whoever knows the ends of a connection and none of its numbers does not end it by a SYN while it
-// waits for its record (RFC 5961 §4).
+// A sender that knows the ends of a connection and none of its numbers does not end it by a SYN
+// while it waits for its record (RFC 5961 §4).
 func TestBlindSYNBeforeRecord(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) {
 		_, _ = c.Write([]byte("hello"))

@@ -102,7 +102,7 @@ func (d *direction) largeBuffer() int64 {
 	return largeReceiveBuffer
 }
 
-// price is what a large buffer takes from the budget. An inbound direction that cannot send keeps a
+// price is a large buffer's charge to the budget. An inbound direction that cannot send keeps a
 // read buffer, too.
 func (d *direction) price() int64 {
 	if d.inbound() {
@@ -111,7 +111,7 @@ func (d *direction) price() int64 {
 	return largeReceiveBuffer
 }
 
-// smallBuffer is what the direction has when it has no large one.
+// smallBuffer is the direction's size without a large buffer.
 func (d *direction) smallBuffer() int64 {
 	switch tight := d.conn.tight.Load(); {
 	case d.inbound() && tight:

@@ -113,7 +113,8 @@ func (c *handClient) awaitPayload(t *testing.T, payload string) {
 	}
 }
 
-// again returns the client's next handshake from the same port, with another initial sequence number.
+// again returns the client's next handshake from the same port, with another initial sequence
+// number.
 func (c *handClient) again(isn uint32) *handClient { return c.router.byHand(c.client, c.server, isn) }
 
 // parseSegment takes an IP packet apart.

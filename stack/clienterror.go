@@ -14,9 +14,9 @@ import (
 )
 
 // routeTooBig takes an ICMP error of a router between the link and a client: it could not pass on a
-// packet that was sent to the client. Anybody can make one up, so it counts only when it quotes a
-// packet that may be on its way (RFC 5927 §7). Other errors are for the connection's keepalive and
-// timers to find out (RFC 5927 §6).
+// packet that was sent to the client. Any sender can make one up, so it counts only when it quotes
+// a packet that may be on its way (RFC 5927 §7). Other errors are for the connection's keepalive
+// and timers to find out (RFC 5927 §6).
 func (s *Stack) routeTooBig(v6 bool, message []byte) {
 	mtu, least := int(binary.BigEndian.Uint16(message[6:])), minPathMTU4
 	if v6 {

@@ -140,7 +140,7 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
 }
 
-// What is neither TCP, UDP nor ICMP is counted.
+// Packets of other protocols than TCP, UDP and ICMP are counted.
 func TestOtherProtocolsAreCounted(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	packet := tuntest.UDP{Src: netip.AddrPortFrom(clientV4, 1), Dst: netip.AddrPortFrom(serverV4, 1)}.Packet()

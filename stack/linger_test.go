@@ -11,8 +11,8 @@ import (
 	"syntap/stack/dial"
 )
 
-// A far side that has sent its FIN and reads later gets all that its client has sent. Until then the
-// bytes are charged, though client and router are done.
+// A far side that has sent its FIN and reads later gets all that its client has sent. Until then
+// the bytes are charged, though client and router are done.
 func TestLingering(t *testing.T) {
 	read, received := make(chan struct{}), make(chan int64, 1)
 	port := serve(t, "tcp4", func(c *net.TCPConn) {

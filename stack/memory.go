@@ -161,7 +161,7 @@ func (p *payer) lend(n, sixteenths int64) bool {
 	return false
 }
 
-// takeBack ends what lend has begun.
+// takeBack ends a loan.
 func (p *payer) takeBack(n int64) {
 	p.charge(-n)
 	p.endLoan(n)

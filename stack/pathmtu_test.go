@@ -22,7 +22,7 @@ func TestHostSocketIsSized(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		segments := make(chan int, 1) // what the server sends at most in one
+		segments := make(chan int, 1) // the server's largest ones
 		port := serve(t, network, func(c *net.TCPConn) {
 			raw, err := c.SyscallConn()
 			if err != nil {

@@ -19,8 +19,8 @@ func handPair(port int) (client, server netip.AddrPort) {
 	return netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port))
 }
 
-// A SYN with another number that comes while its 4-tuple is in use begins the next handshake as soon
-// as that is free: the client need not send it again.
+// A SYN with another number that comes while its 4-tuple is in use begins the next handshake as
+// soon as that is free: the client need not send it again.
 func TestNextSYNIsKept(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	gone := make(chan uint32, 10)

@@ -63,6 +63,7 @@ func resizeSocket(fd int, to socketSize) {
 		receive, send = max(tightSocketReceive, mss), tightSocketSend
 	case sizedTightAtFirst:
 		receive, send = tightSocketReceive, tightSocketSend
+	case sizedByKernel, sizedSmall:
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receive)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, send)
@@ -73,5 +74,6 @@ func resizeSocket(fd int, to socketSize) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0) // before Linux 5.14 they stay locked
 	case sizedTightAtFirst:
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)
+	case sizedSmall, sizedTight, sizedLarge:
 	}
 }

@@ -16,7 +16,7 @@ func TestEveryDropIsReported(t *testing.T) {
 	counters, v := 0, reflect.ValueOf(&s).Elem()
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
-		if counter, ok := v.Field(i).Addr().Interface().(*atomic.Uint64); ok {
+		if counter, ok := reflect.TypeAssert[*atomic.Uint64](v.Field(i).Addr()); ok {
 			if strings.HasPrefix(name, "Drop") || name == "InboundErrors" {
 				counters++
 				counter.Add(1)

@@ -11,8 +11,8 @@ import (
 const sweepFaster = 10
 
 // stillFor is the number of such sweeps without a byte after which a connection is tightened. One
-// with a large buffer has the whole interval: its far side may fill the window that it was promised,
-// and would send again, ever later, if it found no room.
+// with a large buffer has the whole interval: its far side may fill the window that it was
+// promised, and would send again, ever later, if it found no room.
 const stillFor = 4
 
 // sweepUntil sweeps until stop is closed. One goroutine does it for all connections: a timer for

@@ -33,8 +33,10 @@ func TestDialDone(t *testing.T) {
 		{"silent", failed("ETIMEDOUT", flow.NoReply), "", "no_reply 1000: S"},
 		{"silent, SYN again", failed("ETIMEDOUT", flow.NoReply), "> S 1000\n> S 1000", "no_reply 1000: S"},
 		{"silent, then another number", failed("ETIMEDOUT", flow.NoReply), "> S 2000", "no_reply 1000: S\nno_reply 2000: S"},
-		{"silent, then it works", failed("EMFILE", flow.NoReply), "> S 1000\n< SA 5000 1001\n> A 1001 5001",
-			"no_reply 1000: S\nestablished 1000/5000: S SA A"},
+		{
+			"silent, then it works", failed("EMFILE", flow.NoReply), "> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"no_reply 1000: S\nestablished 1000/5000: S SA A",
+		},
 		{"denied, SYN again", flow.Dial{Answer: flow.Denied}, "> S 1000 +1s", "denied 1000: S"},
 	}
 	for _, tt := range tests {

@@ -58,7 +58,8 @@ func (l *live) track(s *segment, seen *tcpdump.Packet, at time.Time) dropReason 
 
 // onSYNLocked takes a SYN without ACK.
 func (l *live) onSYNLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
-	seen *tcpdump.Packet, at time.Time) dropReason {
+	seen *tcpdump.Packet, at time.Time,
+) dropReason {
 	if !s.FromA {
 		return pass // the router opens no connection towards a client
 	}
@@ -106,7 +107,8 @@ func (l *live) mayBeginLocked(e *handshake.Entry, s *segment, at time.Time) drop
 // onSYNACKLocked takes a segment with SYN and ACK. After one of the router its endpoint waits for a
 // third segment, also if the tap has no handshake for it: then none passes.
 func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
-	seen *tcpdump.Packet, at time.Time) dropReason {
+	seen *tcpdump.Packet, at time.Time,
+) dropReason {
 	if s.FromA {
 		return dropSYNACK // forged: the router opens no connection that a client could answer
 	}
@@ -125,7 +127,8 @@ func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segmen
 
 // onOtherLocked takes a segment with neither SYN nor RST.
 func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
-	seen *tcpdump.Packet, at time.Time) dropReason {
+	seen *tcpdump.Packet, at time.Time,
+) dropReason {
 	switch {
 	case e == nil, e.State() == handshake.StateEstablished, e.State() == handshake.StateClosed:
 		return pass
@@ -150,7 +153,8 @@ func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment
 // onRSTLocked takes a RST. Whether one of a client ends a connection is for the router to say,
 // which knows the numbers (RFC 5961 §3).
 func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
-	seen *tcpdump.Packet, at time.Time) dropReason {
+	seen *tcpdump.Packet, at time.Time,
+) dropReason {
 	if e == nil {
 		return pass
 	}

@@ -32,18 +32,28 @@ func TestThirdSegment(t *testing.T) {
 		{"RST in the window", "> S 1000\n< SA 5000 1001\n> R 1002\n> R 1001", "pass pass third_segment pass", "aborted by client 1000/5000: S SA R"},
 		{"RST of the router", "> S 1000\n< SA 5000 1001\n< R 5001\n> A 1001 5001", "pass pass pass pass", "aborted by server 1000/5000: S SA R"},
 		{"after the abort by RST", "> S 1000\n< SA 5000 1001\n> R 1001\n> A 1001 5001", "pass pass pass pass", "aborted by client 1000/5000: S SA R"},
-		{"SYN-ACK after an abort while dialling", "> S 1000\n> R 1001\n> A 1001 7\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> A 1001 5001",
-			"pass pass third_segment pass third_segment pass pass", "aborted by client 1000: S R"},
+		{
+			"SYN-ACK after an abort while dialling", "> S 1000\n> R 1001\n> A 1001 7\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> A 1001 5001",
+			"pass pass third_segment pass third_segment pass pass", "aborted by client 1000: S R",
+		},
 		{"SYN-ACK without a SYN", "< SA 5000 1001\n> A 1001 5001", "pass third_segment", ""},
-		{"old SYN-ACK after a new SYN", "> S 1000\n> S 2000\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
+		{
+			"old SYN-ACK after a new SYN", "> S 1000\n> S 2000\n< SA 5000 1001\n> A 1001 5001\n> R 1001\n> S 2000\n< SA 6000 2001\n> A 2001 6001",
 			"pass pass pass third_segment pass pass pass pass",
-			"no_reply 1000: S\nestablished 2000/6000 again 1/0: S SA S SA A"},
-		{"new SYN after the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 2001 5001\n> A 1001 5001", "pass pass pass third_segment pass",
-			"established 1000/5000: S SA A"},
-		{"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
-			"half_open 1000/5000: S SA"},
-		{"data of a connection under a forged SYN", taptest.Handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
-			"established 1000/5000: S SA A"},
+			"no_reply 1000: S\nestablished 2000/6000 again 1/0: S SA S SA A",
+		},
+		{
+			"new SYN after the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 2001 5001\n> A 1001 5001", "pass pass pass third_segment pass",
+			"established 1000/5000: S SA A",
+		},
+		{
+			"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
+			"half_open 1000/5000: S SA",
+		},
+		{
+			"data of a connection under a forged SYN", taptest.Handshake + "> S 77\n> PA 1001 5001 len 4\n< A 5001 1005", "pass pass pass pass pass pass",
+			"established 1000/5000: S SA A",
+		},
 		{"SYN-ACK again after the third segment", taptest.Handshake + "< SA 5000 1001\n> A 1001 5001", "pass pass pass pass pass", "established 1000/5000: S SA A"},
 		{"SYN of the router", "< S 1000\n> SA 5000 1001", "pass synack", ""},
 	}

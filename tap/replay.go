@@ -78,7 +78,8 @@ func captured(h *packet.Headers, p *tcpdump.Packet) segment {
 
 // rewrite applies the rules to a copy of the packet. Bytes behind the packet stay behind it.
 func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (
-	Passed, []policy.Rewrite) {
+	Passed, []policy.Rewrite,
+) {
 	r.buf = slices.Grow(append(r.buf[:0], p.Data...), optionRoom)
 	end := min(s.Length, len(p.Data))
 	rewritten, done, reason := s.rewrite(r.rules, nil, r.buf[:end], d, r.pathMTU)

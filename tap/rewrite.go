@@ -53,7 +53,8 @@ func (t *Tap) rewriteOutbound(rules *policy.Rules, s *segment, f *tun.Frame) dro
 
 // rewriteInbound applies the rules to a packet of the router. It returns the frame after that.
 func (t *Tap) rewriteInbound(rules *policy.Rules, s *segment, bufs [][]byte) (
-	[][]byte, dropReason) {
+	[][]byte, dropReason,
+) {
 	if s.Flags&packet.SYN != 0 { // an option may be added
 		bufs = [][]byte{slices.Grow(slices.Concat(bufs...), optionRoom)}
 	}
@@ -94,7 +95,8 @@ func (t *Tap) rewriteDatagram(rules *policy.Rules, h *packet.Headers, head []byt
 // rewrite applies the rules to the packet that begins with b and appends the changes to done. It
 // returns b after that, which is longer if an option was added.
 func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, d packet.Direction,
-	pathMTU func(client, server netip.AddrPort) packet.MTU) ([]byte, []policy.Rewrite, dropReason) {
+	pathMTU func(client, server netip.AddrPort) packet.MTU,
+) ([]byte, []policy.Rewrite, dropReason) {
 	p := policy.Packet{Buf: b, Headers: s.Headers, Direction: d, Partial: s.Partial}
 	if s.Flags&packet.SYN != 0 && rules.HasMSS() {
 		var verdict policy.Verdict
@@ -115,7 +117,8 @@ func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, 
 
 // pathMTU returns the MTU of the path to the server of the segment's flow, 0 if it is unknown.
 func (s *segment) pathMTU(d packet.Direction,
-	ask func(client, server netip.AddrPort) packet.MTU) packet.MTU {
+	ask func(client, server netip.AddrPort) packet.MTU,
+) packet.MTU {
 	if ask == nil {
 		return 0
 	}

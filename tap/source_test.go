@@ -29,9 +29,19 @@ func TestBogusSources(t *testing.T) {
 		src  string
 		want string
 	}{
-		{"192.0.2.1", ""}, {"203.0.113.9", "source"}, {"0.0.0.0", "source"}, {"0.1.2.3", "source"}, {"127.0.0.1", "source"},
-		{"224.0.0.1", "source"}, {"240.0.0.1", "source"}, {"255.255.255.255", "source"},
-		{"2001:db8::1", ""}, {"::", "source"}, {"::1", "source"}, {"ff02::1", "source"}, {"::ffff:192.0.2.1", "source"},
+		{"192.0.2.1", ""},
+		{"203.0.113.9", "source"},
+		{"0.0.0.0", "source"},
+		{"0.1.2.3", "source"},
+		{"127.0.0.1", "source"},
+		{"224.0.0.1", "source"},
+		{"240.0.0.1", "source"},
+		{"255.255.255.255", "source"},
+		{"2001:db8::1", ""},
+		{"::", "source"},
+		{"::1", "source"},
+		{"ff02::1", "source"},
+		{"::ffff:192.0.2.1", "source"},
 	}
 	for _, tt := range tests {
 		w := newWorld(t, Options{Sources: allowed})

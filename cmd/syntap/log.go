@@ -75,7 +75,8 @@ record, in the dialect of tcpdump 4.99 or 3.7.`,
 	}
 	flags := cmd.Flags()
 	addUsualConfigFlag(cmd, &f.config)
-	flags.StringVar(&f.since, "since", "", "not before this `TIME`: 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23, or 1h for an hour ago")
+	flags.StringVar(&f.since, "since", "",
+		"not before this `TIME`: 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23, or 1h for an hour ago")
 	flags.StringVar(&f.until, "until", "", "before this `TIME`")
 	flags.StringSliceVar(&f.src, "src", nil, "from this client `ADDRESS` or prefix")
 	flags.StringSliceVar(&f.dst, "dst", nil, "to this server `ADDRESS` or prefix")

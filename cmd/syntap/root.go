@@ -150,13 +150,15 @@ func usageError(cmd *cobra.Command, err error) error {
 
 // addConfigFlag adds the flag that names a config file.
 func addConfigFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE` instead of the built-in one")
+	cmd.Flags().StringVarP(file, "config", "c", "",
+		"read the config from `FILE` instead of the built-in one")
 }
 
 // addUsualConfigFlag adds the flag to a command that looks for a config where it names none:
 // usualConfig.
 func addUsualConfigFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVarP(file, "config", "c", "", "read the config from `FILE`, instead of $SYNTAP_CONFIG, "+config.Installed+" or the built-in one")
+	cmd.Flags().StringVarP(file, "config", "c", "",
+		"read the config from `FILE`, instead of $SYNTAP_CONFIG, "+config.Installed+" or the built-in one")
 }
 
 // usualConfig returns the config to load, and says which, unless the command line names one.

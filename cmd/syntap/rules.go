@@ -14,8 +14,10 @@ type ruleFlags struct{ mss, df string }
 
 func addRuleFlags(cmd *cobra.Command) *ruleFlags {
 	r := &ruleFlags{}
-	cmd.Flags().StringVar(&r.mss, "mss", "", "keep the MSS of all connections at or below `BYTES`, pmtu for what the path MTU allows, or off; replaces the config's rules")
-	cmd.Flags().StringVar(&r.df, "df", "", "preserve, set, clear or enforce the don't-fragment bit of IPv4 by this `POLICY`; replaces the config's rules")
+	cmd.Flags().StringVar(&r.mss, "mss", "",
+		"keep the MSS of all connections at or below `BYTES`, pmtu for what the path MTU allows, or off; replaces the config's rules")
+	cmd.Flags().StringVar(&r.df, "df", "",
+		"preserve, set, clear or enforce the don't-fragment bit of IPv4 by this `POLICY`; replaces the config's rules")
 	return r
 }
 

@@ -102,9 +102,11 @@ func (a *askFlags) client(cmd *cobra.Command) (*web.Client, error) {
 	case address == "" && file == "":
 		address = usualSocket
 	case address == "":
-		return nil, hint.Fail(fmt.Errorf("%s: http.listen is off: a syntap that runs with it cannot be asked", file), "set http.listen, for example to "+usualSocket)
+		return nil, hint.Fail(fmt.Errorf("%s: http.listen is off: a syntap that runs with it cannot be asked", file),
+			"set http.listen, for example to "+usualSocket)
 	case a.file == "" && !strings.HasPrefix(address, "unix:"):
-		return nil, hint.Fail(fmt.Errorf("%s: http.listen is %s, where any user may listen while syntap does not", file, address), "ask it with --at "+address+", or set http.listen to "+usualSocket)
+		return nil, hint.Fail(fmt.Errorf("%s: http.listen is %s, where any user may listen while syntap does not", file, address),
+			"ask it with --at "+address+", or set http.listen to "+usualSocket)
 	}
 	return web.NewClient(address)
 }

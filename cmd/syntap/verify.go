@@ -56,7 +56,8 @@ NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, w
 func broken(v *chain.Verified) error {
 	var all hint.List
 	if v.Unproven {
-		all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"), "name the file of its chain_key with --key"))
+		all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"),
+			"name the file of its chain_key with --key"))
 	}
 	for _, b := range v.Breaks {
 		all = append(all, errors.New(b))

@@ -81,7 +81,8 @@ func port(p *uint16) uint16 {
 func LocalAddr(fd int) netip.AddrPort {
 	var sa Sockaddr
 	sa.Reset()
-	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(unsafe.Pointer(&sa.len))); errno != 0 {
+	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd),
+		uintptr(unsafe.Pointer(&sa.raw)), uintptr(unsafe.Pointer(&sa.len))); errno != 0 {
 		return netip.AddrPort{}
 	}
 	return sa.AddrPort()

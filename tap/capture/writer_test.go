@@ -111,8 +111,11 @@ func TestWriterReadByWireshark(t *testing.T) {
 		args []string
 		want string // "" = do not compare
 	}{
-		{"tshark", []string{"-r", path, "-Y", "frame.comment", "-T", "fields", "-e", "frame.number", "-e", "frame.comment", "-e", "frame.len", "-e", "frame.cap_len"},
-			"1\toutcome=established,odd\t40\t40\n2\toutcome=refused\t1500\t50\n4\toutcome=established,odd\t40\t40\n5\toutcome=refused\t1500\t50\n"},
+		{
+			"tshark",
+			[]string{"-r", path, "-Y", "frame.comment", "-T", "fields", "-e", "frame.number", "-e", "frame.comment", "-e", "frame.len", "-e", "frame.cap_len"},
+			"1\toutcome=established,odd\t40\t40\n2\toutcome=refused\t1500\t50\n4\toutcome=established,odd\t40\t40\n5\toutcome=refused\t1500\t50\n",
+		},
 		{"capinfos", []string{"-c", "-E", "-M", path}, ""},
 	}
 	for _, tt := range tests {

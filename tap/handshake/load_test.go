@@ -72,8 +72,8 @@ func TestReplayEvictsTheOldest(t *testing.T) {
 	}
 }
 
-// TestReplayEvictsAnotherFlow begins a handshake on a flow that the one evicted for it has pushed out
-// of the table. It is followed all the same.
+// TestReplayEvictsAnotherFlow begins a handshake on a flow that the one evicted for it has pushed
+// out of the table. It is followed all the same.
 func TestReplayEvictsAnotherFlow(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder

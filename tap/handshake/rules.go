@@ -11,7 +11,8 @@ import (
 // the flow's entry afterwards, and whether the segment is acceptable: it is not if its sender is
 // the client of a handshake and it is no third segment.
 func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) (
-	entry *Entry, acceptable bool) {
+	entry *Entry, acceptable bool,
+) {
 	if e != nil && e.answersChallenged(p) {
 		sh.TakeChallengedLocked(e, at)
 	}

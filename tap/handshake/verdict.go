@@ -76,7 +76,8 @@ func (sh *Shard) establishLocked(e *Entry, at time.Time) {
 
 // showLastLocked adds the segment that ends the handshake.
 func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time,
-	o Outcome) {
+	o Outcome,
+) {
 	sh.showLocked(e.hs, p, seen, at)
 	sh.EndLocked(e, o, at)
 }

@@ -12,16 +12,16 @@
 // ([Rules.ShadowedMSS], [Rules.ShadowedDF]).
 //
 // [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet; without a df rule
-// [Rules.HasDF] is the only cost of a packet. Both change bytes in place and report each change as a
-// [Rewrite]. They leave it to the caller to drop and to answer, and return a [Verdict]. They
+// [Rules.HasDF] is the only cost of a packet. Both change bytes in place and report each change as
+// a [Rewrite]. They leave it to the caller to drop and to answer, and return a [Verdict]. They
 // allocate nothing while the caller's slice for the changes has room.
 //
 // A router that terminates connections has two legs, and a clamp on the client's leg has no effect
 // on the other. [Rules.UpstreamMSS] and [Rules.UpstreamDF] apply the same rules to the host socket
 // of a flow.
 //
-// Checksums are updated incrementally (RFC 1624), so a wrong one stays wrong. If the kernel has left
-// the checksum of a frame to the receiver, the field holds the sum of the pseudo-header, which
+// Checksums are updated incrementally (RFC 1624), so a wrong one stays wrong. If the kernel has
+// left the checksum of a frame to the receiver, the field holds the sum of the pseudo-header, which
 // changes only with the length of the segment.
 //
 // # MSS
@@ -36,8 +36,8 @@
 // The list of options is walked as Linux does, past the end of the list as most receivers read it.
 // Bytes behind that end are padding to them, and a receiver that reads on finds no larger value
 // either. With Malformed = Drop a rule drops lists with an option whose length is below 2 or ends
-// beyond the header. An MSS option whose length is not 4 is not malformed; receivers skip it, and so
-// do the rules.
+// beyond the header. An MSS option whose length is not 4 is not malformed; receivers skip it, and
+// so do the rules.
 //
 // Differences from Linux 6.18:
 //
@@ -58,8 +58,8 @@
 //
 // Set and clear apply to every IPv4 packet: TCP, UDP, ICMP, fragments, and GSO packets, whose
 // packets inherit the bit. A packet without the bit may be fragmented on its way, and receivers
-// match fragments by identification. Senders set it to zero along with DF, so clearing the bit draws
-// another (RFC 6864 §4.1). Fragments keep theirs.
+// match fragments by identification. Senders set it to zero along with DF, so clearing the bit
+// draws another (RFC 6864 §4.1). Fragments keep theirs.
 //
 // Enforce is set, and fragments of the client are refused: the first one with the verdict [TooBig],
 // the others with [Drop], because only a first fragment may be answered (RFC 1122 §3.2.2). Later

@@ -12,8 +12,15 @@ func TestText(t *testing.T) {
 		v    encoding.TextMarshaler
 		want string
 	}{
-		{Classic, "classic"}, {Modern, "modern"}, {Dialect(9), "Dialect(9)"},
-		{None, "none"}, {Time, "time"}, {Epoch, "epoch"}, {Delta, "delta"}, {Date, "date"}, {Since, "since"},
+		{Classic, "classic"},
+		{Modern, "modern"},
+		{Dialect(9), "Dialect(9)"},
+		{None, "none"},
+		{Time, "time"},
+		{Epoch, "epoch"},
+		{Delta, "delta"},
+		{Date, "date"},
+		{Since, "since"},
 		{Timestamp(9), "Timestamp(9)"},
 	} {
 		if text, err := tt.v.MarshalText(); err != nil || string(text) != tt.want || fmt.Sprint(tt.v) != tt.want {

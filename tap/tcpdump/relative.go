@@ -24,7 +24,8 @@ type initial struct{ low, high uint32 }
 // began with, and the number from which the peer's are counted. The first such segment of a
 // connection, and every one with SYN, sets those numbers and keeps its own.
 func (c *conversations) relative(src, dst netip.AddrPort, syn bool, seq, ack uint32) (
-	fromStart, ackFromStart, peerStart uint32) {
+	fromStart, ackFromStart, peerStart uint32,
+) {
 	key, reverse := conversation{src, dst}, src.Compare(dst) > 0
 	if reverse {
 		key = conversation{dst, src}

@@ -23,9 +23,11 @@ func TestRelative(t *testing.T) {
 		{"so is a SYN-ACK", reply(numbers(synACK(), 20, 11)), "Flags [S.], seq 788, ack 11, win 512, length 0"},
 		{"third segment", ip4(protoTCP, with(ack(), 4, 0, 0, 0, 11, 0, 0, 3, 21)), "Flags [.], ack 1, win 512, length 0"},
 		{"data", ip4(protoTCP, with(tcp(flagACK, nil, 1, 2), 4, 0, 0, 0, 11, 0, 0, 3, 21)), "Flags [.], seq 1:3, ack 1, win 512, length 2"},
-		{"SACK counts from the peer's number",
+		{
+			"SACK counts from the peer's number",
 			reply(with(ack(1, 1, 5, 10, 0, 0, 0, 13, 0, 0, 0, 15), 4, 0, 0, 3, 21, 0, 0, 0, 11)),
-			"Flags [.], ack 1, win 512, options [nop,nop,sack 1 {3:5}], length 0"},
+			"Flags [.], ack 1, win 512, options [nop,nop,sack 1 {3:5}], length 0",
+		},
 		{"a RST without ACK is absolute", reply(with(tcp(flagRST, nil), 4, 0, 0, 3, 21)), "Flags [R], seq 789, win 512, length 0"},
 		{"numbers wrap", ip4(protoTCP, with(tcp(flagACK|flagRST, nil), 4, 0, 0, 0, 9, 0, 0, 3, 21)), "Flags [R.], seq 4294967295, ack 1, win 512, length 0"},
 		{"a new SYN-ACK begins anew", reply(with(synACK(), 4, 0, 0, 0, 50, 0, 0, 0, 100)), "Flags [S.], seq 50, ack 100, win 512, length 0"},

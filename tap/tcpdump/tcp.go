@@ -25,8 +25,14 @@ var letters = [...][]struct {
 }{
 	Classic: {{flagSYN, 'S'}, {flagFIN, 'F'}, {flagRST, 'R'}, {flagPSH, 'P'}, {flagCWR, 'W'}, {flagECE, 'E'}},
 	Modern: {
-		{flagFIN, 'F'}, {flagSYN, 'S'}, {flagRST, 'R'}, {flagPSH, 'P'},
-		{flagACK, '.'}, {flagURG, 'U'}, {flagECE, 'E'}, {flagCWR, 'W'},
+		{flagFIN, 'F'},
+		{flagSYN, 'S'},
+		{flagRST, 'R'},
+		{flagPSH, 'P'},
+		{flagACK, '.'},
+		{flagURG, 'U'},
+		{flagECE, 'E'},
+		{flagCWR, 'W'},
 	},
 }
 

@@ -68,7 +68,8 @@ func names(r *nftables.Rule, name string) bool {
 		case *expr.Meta:
 			byName = e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyOIFNAME
 		case *expr.Cmp:
-			if data := bytes.TrimRight(e.Data, "\x00"); byName && len(data) > 0 && bytes.HasPrefix([]byte(name), data) && e.Op == expr.CmpOpEq {
+			if data := bytes.TrimRight(e.Data, "\x00"); byName && len(data) > 0 &&
+				bytes.HasPrefix([]byte(name), data) && e.Op == expr.CmpOpEq {
 				return true
 			}
 		}

@@ -230,7 +230,7 @@ func (k *Kernel) fill(t *Table, old content) error {
 		if h := c.Hook; h != nil {
 			accept := nftables.ChainPolicyAccept
 			chains[i].Type, chains[i].Hooknum = nftables.ChainType(h.Type), hooks[h.At]
-			chains[i].Priority, chains[i].Policy = nftables.ChainPriorityRef(nftables.ChainPriority(h.Priority)), &accept
+			chains[i].Priority, chains[i].Policy = new(nftables.ChainPriority(h.Priority)), &accept
 		}
 		if old.chain(c) == nil {
 			k.conn.AddChain(chains[i])

@@ -33,7 +33,8 @@ func verdict(text string, kind expr.VerdictKind, chain string) Statement {
 func Counter() Statement { return Statement{"counter", []expr.Any{&expr.Counter{}}} }
 
 // equal and differs compare the register.
-func equal(data []byte) expr.Any   { return &expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: data} }
+func equal(data []byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: data} }
+
 func differs(data []byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpNeq, Register: reg, Data: data} }
 
 func meta(key expr.MetaKey) expr.Any { return &expr.Meta{Key: key, Register: reg} }
@@ -190,7 +191,10 @@ func ports(word string, offset uint32, not bool, first, last uint16) Statement {
 		op, text = expr.CmpOpNeq, fmt.Sprintf("%s != %d", word, first)
 	}
 	if last == first {
-		return Statement{text, []expr.Any{transport(offset, 2), &expr.Cmp{Op: op, Register: reg, Data: binary.BigEndian.AppendUint16(nil, first)}}}
+		return Statement{text, []expr.Any{
+			transport(offset, 2),
+			&expr.Cmp{Op: op, Register: reg, Data: binary.BigEndian.AppendUint16(nil, first)},
+		}}
 	}
 	text += fmt.Sprintf("-%d", last)
 	return Statement{text, []expr.Any{transport(offset, 2), &expr.Range{

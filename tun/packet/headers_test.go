@@ -167,12 +167,18 @@ func TestParse(t *testing.T) {
 			Version: 4, Next: 17, Proto: 17, Fragment: packet.LaterFragment, HeaderLen: 20, Offset: 20, Length: 24,
 		}},
 
-		{"extension headers", behind(syn6().Packet(), hopByHop, destOptions, routing), 0,
-			extended(24, packet.ProtoHopByHop, packet.Whole, packet.NoProblem)},
-		{"atomic fragment", behind(syn6().Packet(), atomic), 0,
-			extended(8, packet.ProtoFragment, packet.AtomicFragment, packet.NoProblem)},
-		{"first fragment, IPv6", behind(syn6().Packet(), firstPiece), 0,
-			extended(8, packet.ProtoFragment, packet.FirstFragment, packet.TCPFragment)},
+		{
+			"extension headers", behind(syn6().Packet(), hopByHop, destOptions, routing), 0,
+			extended(24, packet.ProtoHopByHop, packet.Whole, packet.NoProblem),
+		},
+		{
+			"atomic fragment", behind(syn6().Packet(), atomic), 0,
+			extended(8, packet.ProtoFragment, packet.AtomicFragment, packet.NoProblem),
+		},
+		{
+			"first fragment, IPv6", behind(syn6().Packet(), firstPiece), 0,
+			extended(8, packet.ProtoFragment, packet.FirstFragment, packet.TCPFragment),
+		},
 		{"later fragment, IPv6", behind(syn6().Packet(), laterPiece), 0, packet.Headers{
 			Version: 6, Next: packet.ProtoFragment, Proto: packet.ProtoFragment, Fragment: packet.LaterFragment,
 			Problem: packet.TCPFragment, HeaderLen: 40, Offset: 40, Length: 72,
@@ -181,17 +187,27 @@ func TestParse(t *testing.T) {
 			Version: 6, Next: packet.ProtoFragment, Proto: packet.ProtoFragment, Fragment: packet.LaterFragment,
 			Problem: packet.TCPFragment, HeaderLen: 40, Offset: 40, Length: 80,
 		}},
-		{"hop-by-hop options in second place", behind(syn6().Packet(), destOptions, hopByHop), 0,
-			extended(16, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders)},
-		{"segments left", behind(syn6().Packet(), routingLeft), 0,
-			extended(8, packet.ProtoRouting, packet.Whole, packet.ExtensionHeaders)},
-		{"option that must be known", behind(syn6().Packet(), fatalOption), 0,
-			extended(8, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders)},
-		{"option beyond its header", behind(syn6().Packet(), lyingOption), 0,
-			extended(8, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders)},
+		{
+			"hop-by-hop options in second place", behind(syn6().Packet(), destOptions, hopByHop), 0,
+			extended(16, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders),
+		},
+		{
+			"segments left", behind(syn6().Packet(), routingLeft), 0,
+			extended(8, packet.ProtoRouting, packet.Whole, packet.ExtensionHeaders),
+		},
+		{
+			"option that must be known", behind(syn6().Packet(), fatalOption), 0,
+			extended(8, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders),
+		},
+		{
+			"option beyond its header", behind(syn6().Packet(), lyingOption), 0,
+			extended(8, packet.ProtoDestOpts, packet.Whole, packet.ExtensionHeaders),
+		},
 		{"AH", behind(syn6().Packet(), auth), 0, extended(12, packet.ProtoAH, packet.Whole, packet.ExtensionHeaders)},
-		{"experiment", behind(syn6().Packet(), experiment), 0,
-			extended(8, packet.ProtoExperiment, packet.Whole, packet.ExtensionHeaders)},
+		{
+			"experiment", behind(syn6().Packet(), experiment), 0,
+			extended(8, packet.ProtoExperiment, packet.Whole, packet.ExtensionHeaders),
+		},
 		{"extension header beyond the end", behind(syn6().Packet(), edit(destOptions, 1, 9)), 0, packet.Headers{
 			Version: 6, Next: packet.ProtoDestOpts, Proto: packet.ProtoTCP, Problem: packet.Malformed,
 			HeaderLen: 40, Offset: 120, Length: 72,

@@ -376,8 +376,8 @@ func secondInstance(t *testing.T, running route.Config) {
 	}
 }
 
-// besideAnother runs one router with the same names in another namespace and one with other names in
-// the same.
+// besideAnother runs one router with the same names in another namespace and one with other names
+// in the same.
 func besideAnother(t *testing.T, ns *tuntest.Namespace, running, apart route.Config) {
 	t.Helper()
 	elsewhere := tuntest.NewNamespace(t)

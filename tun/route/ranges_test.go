@@ -12,7 +12,7 @@ import (
 func TestEnteringRanges(t *testing.T) {
 	t.Parallel()
 	parse := func(s string) (all []netip.Prefix) {
-		for _, p := range strings.Fields(s) {
+		for p := range strings.FieldsSeq(s) {
 			all = append(all, netip.MustParsePrefix(p))
 		}
 		return all

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,8 @@ func TestReachable(t *testing.T) {
 			}, "0.0.0.0/0",
 		},
 		{
-			"no address left", []string{lan4, default4, lan6, default6, "-6 addr flush dev eth0"},
+			"no address left",
+			[]string{lan4, default4, lan6, default6, "-6 addr flush dev eth0"},
 			"0.0.0.0/0",
 		},
 		{"unreachable", []string{lan4, default4, "-6 route add unreachable default"}, "0.0.0.0/0"},
@@ -78,7 +80,7 @@ func TestReachable(t *testing.T) {
 				}
 				slices.Sort(text)
 				if s := strings.Join(text, " "); s != tt.want {
-					return fmt.Errorf("Reachable() = %s, %v; want %s", s, err, tt.want)
+					return errors.Join(fmt.Errorf("Reachable() = %s, want %s", s, tt.want), err)
 				}
 				return err
 			})

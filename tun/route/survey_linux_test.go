@@ -48,7 +48,8 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			"a mark before ours", "ip rule add pref 100 fwmark 0x1/0x1 lookup 52; " + toVPN,
-			nil, []string{"selects by the mark", "route.exclude"},
+			nil,
+			[]string{"selects by the mark", "route.exclude"},
 		},
 		{
 			"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; " +
@@ -124,15 +125,18 @@ func TestSurvey(t *testing.T) {
 	}{
 		{
 			"uplinks", "ip route add default dev lan0 table 100; ip link add down0 type bridge",
-			[]string{"elements = { \"lan0\", \"wan0\" }"}, "down0",
+			[]string{"elements = { \"lan0\", \"wan0\" }"},
+			"down0",
 		},
 		{
 			"the mark of a VPN", "ip rule add not fwmark 0xca6c lookup 51820",
-			[]string{"meta mark & 0xffffffff == 0xca6c accept"}, "",
+			[]string{"meta mark & 0xffffffff == 0xca6c accept"},
+			"",
 		},
 		{
 			"bits of a VPN's mark", "ip -6 rule add fwmark 0x80000/0xff0000 lookup main",
-			[]string{"meta mark & 0xff0000 == 0x80000 accept"}, "",
+			[]string{"meta mark & 0xff0000 == 0x80000 accept"},
+			"",
 		},
 		{"a mark of programs", "ip rule add fwmark 0x10 lookup 100", nil, "0x10 accept"},
 		{
@@ -149,11 +153,13 @@ func TestSurvey(t *testing.T) {
 		{
 			"bits of the mark of packets that enter",
 			"ip rule add pref 789 fwmark 0x10000000/0x10000000 lookup 310",
-			[]string{"ip rule add pref 5360 fwmark 0x535900 lookup 5359"}, "0x53590000",
+			[]string{"ip rule add pref 5360 fwmark 0x535900 lookup 5359"},
+			"0x53590000",
 		},
 		{
 			"a detour", "ip rule add pref 100 lookup 52; ip route add default dev lan0 table 52",
-			[]string{`oifname "lan0" accept`}, `oifname "wan0" accept`,
+			[]string{`oifname "lan0" accept`},
+			`oifname "wan0" accept`,
 		},
 	}
 	for _, tt := range tests {

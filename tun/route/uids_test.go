@@ -20,11 +20,15 @@ func TestEnteringUIDs(t *testing.T) {
 		{"all but the ends", nil, uids{{0, 0}, {last, last}}, uids{{1, last - 1}}},
 		{
 			"some but one",
-			uids{{1000, 1999}}, uids{{1500, 1500}}, uids{{1000, 1499}, {1501, 1999}},
+			uids{{1000, 1999}},
+			uids{{1500, 1500}},
+			uids{{1000, 1499}, {1501, 1999}},
 		},
 		{
 			"overlap at both ends",
-			uids{{1000, 1999}}, uids{{900, 1000}, {1999, 3000}}, uids{{1001, 1998}},
+			uids{{1000, 1999}},
+			uids{{900, 1000}, {1999, 3000}},
+			uids{{1001, 1998}},
 		},
 		{"none", uids{{1000, 1999}}, uids{{0, 5000}}, nil},
 	}

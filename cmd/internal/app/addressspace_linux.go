@@ -8,8 +8,8 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// leastAddressSpace is what Go may reserve of addresses while it uses a hundredth of that as
-// memory.
+// leastAddressSpace is the size of the addresses that Go may reserve while it uses a hundredth of
+// that as memory.
 const leastAddressSpace = 2 << 30
 
 // CheckAddressSpace refuses a limit (RLIMIT_AS) under which Go's runtime may end the process at any

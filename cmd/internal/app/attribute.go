@@ -61,7 +61,7 @@ func (a *attribution) segment(k flow.Key, s handshake.Segment) {
 	a.attempt(k)
 }
 
-// attempt returns what is known of an attempt, and asks who its owner is the first time. mu is
+// attempt returns the entry of an attempt, and asks who its owner is the first time. mu is
 // held.
 func (a *attribution) attempt(k flow.Key) *attributed {
 	if t := a.find(k); t != nil {
@@ -162,8 +162,8 @@ func (a *attribution) status() *web.Owners {
 	return o
 }
 
-// attribute returns what has records name their owners, nil where they do not, and what status says
-// of it.
+// attribute returns the attribution that has records name their owners, nil where they do not, and
+// the status of it.
 func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }

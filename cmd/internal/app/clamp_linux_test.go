@@ -174,7 +174,7 @@ func (r *recorder) measure(direction string, h *packet.Headers, n int, off tun.O
 	r.seen[direction] = extent{frame: max(e.frame, n), segment: max(e.segment, segment)}
 }
 
-// take returns what has been seen since the last call.
+// take returns the frames seen since the last call.
 func (r *recorder) take() map[string]extent {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,5 @@
 // Package app ties a router together and gives it a lifetime: it builds tun, tap and stack from a
-// config, wires what crosses between them, and takes everything down in order.
+// config, wires the calls that cross between them, and takes everything down in order.
 //
 //	tun.Device ══ tap.Tap ══ stack.Stack ── host sockets
 //	                │  ▲          │
@@ -13,7 +13,7 @@
 // and the client is answered when that is over (attribute.go).
 //
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
-// its sockets, and tells the tap what the path takes (policy.go).
+// its sockets, and gives the tap the MTU of the path (rules.go).
 //
 // SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits and
 // log. First is done all that can fail, reading the file, compiling its rules, opening its sinks;

@@ -21,7 +21,7 @@ const DefaultDrain = 10 * time.Second
 // Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the
 // caller's network namespace, and returns the command's exit status. Data that the command sent
 // before its end is delivered first, for up to drain. The options' TUN, MTU and addresses come from
-// r's config; r itself lacks only what depends on the session.
+// r's config; r itself lacks only the parts that depend on the session.
 func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
 	r.View, err = openView(c, r.Logger)
@@ -33,7 +33,8 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	defer stop(nil)
 	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses
 	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
-		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).Warn("the command can reach services that run programs outside, as root")
+		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
+			Warn("the command can reach services that run programs outside, as root")
 	}
 	session, err := namespace.Start(ctx, o)
 	if err != nil {
@@ -77,17 +78,18 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	return status, err
 }
 
-// deliver waits until what the command has sent is delivered, until drain is over, or until ctx
+// deliver waits until the command's bytes are delivered, until drain is over, or until ctx
 // ends.
 func (r *Router) deliver(ctx context.Context, deliver func(context.Context) (left int), drain time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
 	if left := deliver(ctx); left > 0 {
-		r.Logger.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).Warn("reset connections whose far side had not yet taken all that the command sent")
+		r.Logger.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).
+			Warn("reset connections whose far side had not yet taken all that the command sent")
 	}
 }
 
-// within accepts the addresses of some subnets, and what the kernel makes up for the interface
+// within accepts the addresses of some subnets, and those that the kernel makes for the interface
 // itself.
 func within(ps []netip.Prefix) func(netip.Addr) bool {
 	return func(a netip.Addr) bool {

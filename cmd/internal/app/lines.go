@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Lines is a writer for the program's own log that holds nobody up: where a terminal stands still
+// Lines is a writer for the program's own log that blocks no caller: where a terminal stands still
 // (Ctrl-S), or a program does not read, routes are repaired and a stop is finished all the same.
 // Lines that there is no room for are lost and counted.
 type Lines struct {
@@ -48,7 +48,7 @@ func (l *Lines) Close() {
 	close(l.closing)
 	select {
 	case <-l.done:
-	case <-time.After(lastChances): // what is stuck ends with the process
+	case <-time.After(lastChances): // a write that is stuck ends with the process
 	}
 }
 

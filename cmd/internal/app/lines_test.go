@@ -12,7 +12,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// A log that is not read holds nobody up, and says how much of it is lost.
+// A log that is not read blocks no caller, and says how much of it is lost.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	read, write := io.Pipe()

@@ -18,8 +18,8 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// OpenLog opens the sinks of a handshake log, all of them or none; stdout is what the path "-"
-// means. Route makes it write and closes it.
+// OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
+// stdout. Route makes it write and closes it.
 func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
 	o := audit.Options{Stdout: stdout, Logger: logger}
 	var open []*audit.Sink

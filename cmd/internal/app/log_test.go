@@ -13,7 +13,7 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// What the program's log says on a terminal speaks to it in the logger's own colours only.
+// The program's log speaks to a terminal in the logger's own colours only.
 func TestLogOnTerminal(t *testing.T) {
 	t.Parallel()
 	const hostile = "a\x1b]0;PWN\x07\u009b31m\x9b\u202e\x7fb"

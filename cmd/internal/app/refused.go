@@ -67,7 +67,8 @@ func (r *refusals) run(ctx context.Context) {
 func sayDenied(c *config.Config, log logrus.FieldLogger) func(netip.Addr) {
 	return func(a netip.Addr) {
 		if within(c.TUN.Addresses)(a) && !a.IsLinkLocalUnicast() {
-			log.WithFields(logrus.Fields{"destination": a, "hint": "exec --host-loopback has this host's loopback there"}).Warn("denied: it belongs to the TUN, and nothing is there")
+			log.WithFields(logrus.Fields{"destination": a, "hint": "exec --host-loopback has this host's loopback there"}).
+				Warn("denied: it belongs to the TUN, and nothing is there")
 			return
 		}
 		log.WithFields(logrus.Fields{"destination": a, "hint": "egress.allow makes exceptions"}).Warn("denied by egress.deny")
@@ -77,7 +78,8 @@ func sayDenied(c *config.Config, log logrus.FieldLogger) func(netip.Addr) {
 // sayStranger says that a client may not send into the TUN.
 func sayStranger(log logrus.FieldLogger) func(netip.Addr) {
 	return func(a netip.Addr) {
-		log.WithFields(logrus.Fields{"source": a, "hint": "add its network to tun.sources"}).Warn("dropped: tun.sources does not name the client")
+		log.WithFields(logrus.Fields{"source": a, "hint": "add its network to tun.sources"}).
+			Warn("dropped: tun.sources does not name the client")
 	}
 }
 

@@ -26,8 +26,8 @@ type Reload struct {
 	notify *Notifier
 }
 
-// serveReloads puts the config in force that Load returns whenever somebody asks for it, until ctx
-// ends. A config that cannot be is reported, and the one before stays in force.
+// serveReloads puts the config in force that Load returns at each request, until ctx ends. A config
+// that cannot be is reported, and the one before stays in force.
 func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
 	for {
 		select {
@@ -51,15 +51,16 @@ func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 	}
 }
 
-// reload does first all that can fail, and changes nothing until then. Flows that are open keep
-// what they have begun with.
+// reload does first all that can fail, and changes nothing until then. Open flows keep
+// the options that they began with.
 func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
 	c, err := r.Reload.Load()
 	if err != nil {
 		return err
 	}
 	if keys := r.Config.ChangedFixed(c); len(keys) > 0 {
-		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")), "restart, or put back what was there to have the rest reloaded")
+		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")),
+			"restart, or put back what was there to have the rest reloaded")
 	}
 	rules, err := Rules(c)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// resolverFiles name the host's nameservers: what programs ask, and what systemd-resolved asks for
-// them.
+// resolverFiles name the host's nameservers: those that programs ask, and those that
+// systemd-resolved asks for them.
 var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
 
 // resolverList is the host's nameservers, at most resolversAge old.

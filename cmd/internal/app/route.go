@@ -30,9 +30,9 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
-	Summary    bool          // log what was recorded and dropped when it ends
+	Summary    bool          // log the counts of records and drops when it ends
 	Reload     *Reload       // nil = never
-	View       *web.Server   // shows all this; nil = nobody looks
+	View       *web.Server   // shows all this; nil = no page
 	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
 	PastDrops  func() uint64 // packets that were refused on their way past the TUN; nil = not known
 	Owners     bool          // name the processes of local clients in records: they are in this network namespace
@@ -41,17 +41,20 @@ type Router struct {
 	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
 	Started func(drain func(context.Context) (left int))
 
-	Mark       uint32                                                // of upstream sockets, 0 = none
-	Host       *dial.HostAddrs                                       // this host's addresses, for sockets with Mark; nil makes a set
-	OnHost     func(netip.Addr) bool                                 // whether a client may use this host's links as if there were no router; nil = none may
-	KeepSource func(netip.Addr) bool                                 // clients whose address host sockets keep; nil = none
-	Sources    func(netip.Addr) bool                                 // who may send into the TUN; nil = anyone
-	Local      func(netip.Addr) bool                                 // whether a client is a program of this host or of exec's; nil = who has an address of this host
-	Redirect   func(dst netip.AddrPort) (to netip.AddrPort, ok bool) // destinations that stand for others, exempt from the deny list; nil = none
-
+	Mark uint32          // of upstream sockets, 0 = none
+	Host *dial.HostAddrs // this host's addresses, for sockets with Mark; nil makes a set
+	// whether a client may use this host's links as if there were no router; nil = none may
+	OnHost     func(netip.Addr) bool
+	KeepSource func(netip.Addr) bool // clients whose address host sockets keep; nil = none
+	Sources    func(netip.Addr) bool // who may send into the TUN; nil = anyone
+	// whether a client is a program of this host or of exec's; nil = who has an address of this
+	// host
+	Local func(netip.Addr) bool
+	// destinations that stand for others, exempt from the deny list; nil = none
+	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
 }
 
-// Route carries what comes out of link until ctx ends or the link fails. It closes the link, and
+// Route carries the frames of link until ctx ends or the link fails. It closes the link, and
 // the log when everything has been written.
 func (r *Router) Route(ctx context.Context, link tun.Link) error {
 	return errors.Join(write(ctx, r.Log, func(ctx context.Context) error { return r.route(ctx, link) }))
@@ -140,7 +143,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	return err
 }
 
-// tapOptions, stackOptions and dialOptions translate what of the config can be reloaded.
+// tapOptions, stackOptions and dialOptions translate the parts of the config that can be reloaded.
 
 func (r *Router) tapOptions() tap.Options {
 	c := r.Config
@@ -180,14 +183,14 @@ func (r *Router) dialOptions() dial.Options {
 	}
 }
 
-// keepalive returns what the config says of silent connections. It holds for both ends.
+// keepalive returns the config's keepalive of silent connections. It holds for both ends.
 func keepalive(c *config.Config) dial.Keepalive {
 	e := &c.Egress
 	return dial.Keepalive{Idle: e.KeepaliveIdle, Interval: e.KeepaliveInterval, Probes: e.KeepaliveProbes}
 }
 
 // destinations resolves the words of the deny list. The subnets of the TUN are never dialled:
-// nobody is there, and what we sent would come back in.
+// no machine is there, and our packets would come back in.
 func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
 	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
 	if c.Egress.Deny.Has(config.LinkLocalForwarded) {
@@ -214,7 +217,7 @@ func prefixes(set config.AddressSet) []netip.Prefix {
 	return all
 }
 
-// local returns what tells the programs of this host, or of exec, from clients behind it.
+// local returns a test that tells the programs of this host, or of exec, from clients behind it.
 func (r *Router) local() func(netip.Addr) bool {
 	if r.Local != nil {
 		return r.Local

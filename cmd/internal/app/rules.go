@@ -15,7 +15,7 @@ func Rules(c *config.Config) (*policy.Rules, error) {
 	return policy.Compile(mss, df, policy.Options{MTU: packet.MTU(c.TUN.MTU)})
 }
 
-// DescribeRules says for people what each rule of a config does, one a line.
+// DescribeRules describes for people each rule of a config, one a line.
 func DescribeRules(c *config.Config) (lines []string) {
 	for i, r := range c.MSS {
 		lines = append(lines, fmt.Sprintf("mss rule %d: %s", i+1, r))

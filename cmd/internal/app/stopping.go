@@ -11,13 +11,13 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// stopping says what a stop is at, where it takes its time or is asked for once more.
+// stopping names the step of a stop that takes its time or is asked for once more.
 type stopping struct {
 	log logrus.FieldLogger
 	at  atomic.Value // string
 }
 
-// slow is how long a stop may take before it says what it is at, and how long until it says so
+// slow is how long a stop may take before it names its step, and how long until it does so
 // again.
 const slow = time.Second
 

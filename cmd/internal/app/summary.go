@@ -9,8 +9,8 @@ import (
 	"syntap/tap"
 )
 
-// summary tells what a run has recorded, and what it has not carried and why, as fields of one line
-// of the program's log: what is zero is left out.
+// summary counts the records of a run, and the packets that it has not carried by reason, as fields
+// of one line of the program's log, without zeros.
 func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 	fields := make(logrus.Fields)
 	add := func(prefix, name string, n uint64) {

@@ -59,7 +59,7 @@ func queueDrops(name string) func() uint64 {
 	}
 }
 
-// recorder returns what takes finished records: nobody may change them any more.
+// recorder returns the function that takes finished records, which no caller may change any more.
 func (r *Router) recorder() func(*record.Attributed) {
 	if r.View == nil {
 		return r.Log.Record
@@ -70,7 +70,7 @@ func (r *Router) recorder() func(*record.Attributed) {
 	}
 }
 
-// counters returns what the view asks for its figures.
+// counters returns the function that the view asks for its figures.
 func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners) func() web.Counters {
 	return func() web.Counters {
 		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
@@ -120,7 +120,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 	}
 }
 
-// countFrames returns what tells the last record of a run what became of the frames of its link;
+// countFrames returns the function that gives the last record of a run its account of frames;
 // nil where the link does not count them.
 func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
 	device, ok := link.(interface{ Stats() *tun.Stats })

@@ -141,7 +141,7 @@ func TestVerifyFiles(t *testing.T) {
 	}
 }
 
-// A chain begins in a file of its own: what was written before belongs to none.
+// A chain begins in a file of its own: earlier records belong to none.
 func TestChainBegins(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.json")
@@ -164,7 +164,7 @@ func TestChainBegins(t *testing.T) {
 	}
 }
 
-// What a full disk kept out of the log is out of the chain too.
+// A record that a full disk kept out of the log is out of the chain too.
 func TestChainAfterLoss(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)

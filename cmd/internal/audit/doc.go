@@ -1,5 +1,5 @@
 // Package audit writes the tap's handshakes to logs: as text in tcpdump's notation, as JSON, as
-// captures. It decides which records a log gets and what becomes of them when it cannot be written.
+// captures. It decides which records a log gets, and their fate when it cannot be written.
 //
 // # Theory of operation
 //

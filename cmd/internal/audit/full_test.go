@@ -273,8 +273,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// What is admitted finds room: admission counts the attempts that are open, and ends of connections
-// have room of their own.
+// An admitted attempt finds room: admission counts the attempts that are open, and ends of
+// connections have room of their own.
 func TestSuspendKeepsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

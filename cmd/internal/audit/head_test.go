@@ -48,7 +48,7 @@ func (l *vouchedLog) run(t *testing.T, n int) {
 	must(t, s.Close())
 }
 
-// verify returns what is wrong with the log, one a line; all is what heads it is compared with.
+// verify returns the breaks of the log, one a line; all names the heads that it is compared with.
 func (l *vouchedLog) verify(t *testing.T, o chain.Verifying) string {
 	t.Helper()
 	files, err := filepath.Glob(l.sink.Path[:len(l.sink.Path)-len(".json")] + "*")
@@ -127,7 +127,7 @@ func TestHeadFindsWhatIsCut(t *testing.T) {
 	}
 }
 
-// What is in order is no break: runs, rotation that removes files, a process that was killed
+// Ordinary events are no break: runs, rotation that removes files, a process that was killed
 // between a batch and its head, a log that was moved.
 func TestHeadFindsNothing(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ import (
 	"syntap/tun/flow"
 )
 
-// ended is a context that is over: Run writes what is queued and returns.
+// ended is a context that is over: Run writes the queue and returns.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -8,7 +8,7 @@ import (
 	"syntap/tap/handshake"
 )
 
-// The queue gives back what was put in, in order, up to its limit, and gives back the memory of a
+// The queue gives back its items in order, up to its limit, and gives back the memory of a
 // burst.
 func TestQueue(t *testing.T) {
 	t.Parallel()

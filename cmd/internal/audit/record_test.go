@@ -44,7 +44,7 @@ func must(t testing.TB, err error) {
 // logPath is a file in a directory of its own.
 func logPath(t testing.TB) string { return filepath.Join(t.TempDir(), "log") }
 
-// writeJSON returns what a JSON sink writes for records.
+// writeJSON returns the output of a JSON sink for records.
 func writeJSON(t testing.TB, records ...*record.Attributed) string {
 	t.Helper()
 	var out bytes.Buffer

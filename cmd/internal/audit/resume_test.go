@@ -17,7 +17,7 @@ func TestResumeJSON(t *testing.T) {
 	tests := []struct {
 		name string
 		in   string
-		kept string // what is there before the next record
+		kept string // the log before the next record
 		seq  uint64
 		err  string
 	}{

@@ -210,7 +210,7 @@ func TestSeqOverRotation(t *testing.T) {
 	}
 }
 
-// What others do to a file that is written to: rename it, truncate it, delete it.
+// Others rename, truncate or delete a file that is written to.
 func TestFileChangedByOthers(t *testing.T) {
 	t.Parallel()
 	const truncated, gone = "log was truncated: records written while it was copied are lost; have logrotate rename it and send SIGHUP, without copytruncate", "log was deleted, it is made anew"

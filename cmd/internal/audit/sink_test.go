@@ -55,8 +55,8 @@ func (f *full) Write(b []byte) (int, error) {
 	return n, syscall.ENOSPC
 }
 
-// What a full disk took of a batch is taken back, the loss is counted and announced, and numbers
-// have no gap.
+// The part of a batch that a full disk took is taken back, the loss is counted and announced, and
+// numbers have no gap.
 func TestSinkDiskFull(t *testing.T) {
 	t.Parallel()
 	path := logPath(t)
@@ -104,7 +104,7 @@ func TestSinkDiskFull(t *testing.T) {
 	}
 }
 
-// What went into a pipe cannot be taken back: the next line begins a new one.
+// Bytes in a pipe cannot be taken back: the next line begins a new one.
 func TestSinkTornPipe(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -60,7 +60,7 @@ func (f *farEnd) handle(conn *net.TCPConn) {
 	case askEcho:
 		echoTCP(conn, buf, n)
 	case askSink:
-		receive(conn, f.counter)
+		_ = receive(conn, f.counter)
 	case askSend:
 		_ = send(conn)
 	}

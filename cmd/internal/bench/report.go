@@ -62,11 +62,12 @@ func (r *report) String() string {
 	return b.String()
 }
 
-const howToRead = `Client, router and server share the cores, on one machine whose speed drifts: only ratios within this table mean something, and
-those that the spread below does not cover. CPU seconds per GB, the time of the router's own threads for 10⁹ bytes that have
-arrived, is the robust figure; throughput also depends on what the others of the three get. *relay* copies between two kernel
-sockets without a TUN and is the limit, *direct* has no router at all. UDP is sent as fast as it can be, and counted where it
-arrives. "–" is what a router does not have, or failed in. The method and its pitfalls: [cmd/internal/bench](cmd/internal/bench/doc.go).
+const howToRead = `Client, router and server share the cores, on one machine whose speed drifts: only ratios within this table mean
+something, and those that the spread below does not cover. CPU seconds per GB, the time of the router's own threads
+for 10⁹ bytes that have arrived, is the robust figure; throughput also depends on what the others of the three get.
+*relay* copies between two kernel sockets without a TUN and is the limit, *direct* has no router at all. UDP is sent
+as fast as it can be, and counted where it arrives. "–" stands for a case that a router does not have, or failed in.
+The method and its pitfalls: [cmd/internal/bench](cmd/internal/bench/doc.go).
 `
 
 // String returns the description of a router as an item of a list.

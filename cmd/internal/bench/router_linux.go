@@ -60,7 +60,8 @@ func routers(mtu int) []router {
 		},
 		{
 			name: "pasta", about: "no TUN: the network of a namespace", program: pasta, clientNamespace: true,
-			args: strings.Fields(fmt.Sprintf("--quiet --foreground --runas 0 --config-net --mtu %d --netns-only --no-netns-quit --netns CLIENT", mtu)),
+			args: strings.Fields(fmt.Sprintf(
+				"--quiet --foreground --runas 0 --config-net --mtu %d --netns-only --no-netns-quit --netns CLIENT", mtu)),
 		},
 	}
 }

@@ -50,7 +50,8 @@ func parseInterfaceAddress(s string) (netip.Prefix, error) {
 	addr := prefix.Addr()
 	switch {
 	case err != nil:
-		return netip.Prefix{}, remedy("write it like 198.18.0.1/30 or fd53:7974::1/126", "%s is not an address with a prefix length", quote(s))
+		return netip.Prefix{}, remedy("write it like 198.18.0.1/30 or fd53:7974::1/126",
+			"%s is not an address with a prefix length", quote(s))
 	case addr.Is4In6():
 		return netip.Prefix{}, fmt.Errorf("%s is an IPv4 address in the form of IPv6", s)
 	case addr.IsUnspecified(), addr.IsLoopback(), addr.IsMulticast():
@@ -60,9 +61,11 @@ func parseInterfaceAddress(s string) (netip.Prefix, error) {
 	if prefix.Bits() < addr.BitLen()-1 {
 		switch {
 		case addr == prefix.Masked().Addr():
-			return netip.Prefix{}, remedy("write "+netip.PrefixFrom(addr.Next(), prefix.Bits()).String(), "%s is the network, not an address in it", s)
+			return netip.Prefix{}, remedy("write "+netip.PrefixFrom(addr.Next(), prefix.Bits()).String(),
+				"%s is the network, not an address in it", s)
 		case addr.Is4() && !prefix.Contains(addr.Next()):
-			return netip.Prefix{}, remedy("write "+netip.PrefixFrom(addr.Prev(), prefix.Bits()).String(), "%s is the broadcast address of its network", s)
+			return netip.Prefix{}, remedy("write "+netip.PrefixFrom(addr.Prev(), prefix.Bits()).String(),
+				"%s is the broadcast address of its network", s)
 		}
 	}
 	return prefix, nil

@@ -43,8 +43,11 @@ func Default() *Config {
 			Timeout: 5 * time.Second,
 			Log:     []Sink{{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend}},
 		},
-		Limits: Limits{TCPFlows: 16384, TCPFlowsPerSource: 4096, UDPFlows: 16384, UDPFlowsPerSource: 4096, HalfOpen: 4096, HalfOpenPerSource: 1024, Memory: 256 * MiB},
-		Log:    Log{Level: "info", Format: "text"},
+		Limits: Limits{
+			TCPFlows: 16384, TCPFlowsPerSource: 4096, UDPFlows: 16384, UDPFlowsPerSource: 4096,
+			HalfOpen: 4096, HalfOpenPerSource: 1024, Memory: 256 * MiB,
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -121,7 +121,8 @@ func parseKeepalive(s string) (time.Duration, error) {
 func parseUserTimeout(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > maxUserTimeout || d%time.Millisecond != 0 {
-		return 0, remedy("write it like 500ms, 30s or 5m; 0s leaves it to the kernel", "%s is not a duration of whole milliseconds", quote(s))
+		return 0, remedy("write it like 500ms, 30s or 5m; 0s leaves it to the kernel",
+			"%s is not a duration of whole milliseconds", quote(s))
 	}
 	return d, nil
 }
@@ -178,7 +179,8 @@ func parsePath(s string) (string, error) {
 func parseAnchor(s string) (string, error) {
 	switch s {
 	case "fleet":
-		return "", remedy("write journald, or the path of a file elsewhere", "fleet is not there yet: it needs a section fleet, with stores that keep heads")
+		return "", remedy("write journald, or the path of a file elsewhere",
+			"fleet is not there yet: it needs a section fleet, with stores that keep heads")
 	case "-":
 		return "", remedy("write journald, or the path of a file elsewhere", "standard output keeps nothing")
 	}

@@ -93,7 +93,7 @@ func TestExecDrain(t *testing.T) {
 
 	p := lab.Router.Start(binary, "exec", "--drain", "1h", "-o", "/dev/null", "--", "bash", "-c", "trap '' INT; "+upload)
 	tuntest.Wait(t, "the command's end", func() bool { return strings.Contains(p.Stdout(), "written") })
-	for i := 0; i < 2; i++ { // the first may come before the command has ended, and go to it
+	for range 2 { // the first may come before the command has ended, and go to it
 		if err := p.Signal(unix.SIGINT); err != nil {
 			break
 		}

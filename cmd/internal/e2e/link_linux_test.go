@@ -66,7 +66,7 @@ func (h *hostLab) shout(t *testing.T, to, want string) {
 
 // linkLocal returns the IPv6 link-local address of an interface.
 func linkLocal(t *testing.T, ns *tuntest.Namespace, device string) string {
-	for _, word := range strings.Fields(ns.Run("ip", "-6", "-o", "address", "show", "dev", device, "scope", "link")) {
+	for word := range strings.FieldsSeq(ns.Run("ip", "-6", "-o", "address", "show", "dev", device, "scope", "link")) {
 		if address, _, found := strings.Cut(word, "/"); found && strings.HasPrefix(address, "fe80::") {
 			return address
 		}

@@ -52,10 +52,14 @@ func behindNarrowLink(t *testing.T, lab *tuntest.Lab) (far *tuntest.Namespace) {
 		ns           *tuntest.Namespace
 		link, prefix string
 	}{
-		{first, "down0", "203.0.113.129/26"}, {first, "down0", "2001:db8:14::1/64"},
-		{second, "up0", "203.0.113.130/26"}, {second, "up0", "2001:db8:14::2/64"},
-		{second, "down0", "203.0.113.193/26"}, {second, "down0", "2001:db8:15::1/64"},
-		{far, "eth0", behindAddr4 + "/26"}, {far, "eth0", behindAddr6 + "/64"},
+		{first, "down0", "203.0.113.129/26"},
+		{first, "down0", "2001:db8:14::1/64"},
+		{second, "up0", "203.0.113.130/26"},
+		{second, "up0", "2001:db8:14::2/64"},
+		{second, "down0", "203.0.113.193/26"},
+		{second, "down0", "2001:db8:15::1/64"},
+		{far, "eth0", behindAddr4 + "/26"},
+		{far, "eth0", behindAddr6 + "/64"},
 	} {
 		a.ns.AddAddress(a.link, a.prefix)
 	}

@@ -22,9 +22,12 @@ func TestTwoUplinks(t *testing.T) {
 		ns           *tuntest.Namespace
 		link, prefix string
 	}{
-		{lab.Router, "wan1", "203.0.113.193/30"}, {lab.Router, "wan1", "2001:db8:8::1/64"},
-		{lab.Server, "eth1", "203.0.113.194/30"}, {lab.Server, "eth1", "2001:db8:8::2/64"},
-		{lab.Server, "lo", "203.0.113.80/32"}, {lab.Server, "lo", "2001:db8:8:1::80/128"},
+		{lab.Router, "wan1", "203.0.113.193/30"},
+		{lab.Router, "wan1", "2001:db8:8::1/64"},
+		{lab.Server, "eth1", "203.0.113.194/30"},
+		{lab.Server, "eth1", "2001:db8:8::2/64"},
+		{lab.Server, "lo", "203.0.113.80/32"},
+		{lab.Server, "lo", "2001:db8:8:1::80/128"},
 	} {
 		a.ns.AddAddress(a.link, a.prefix)
 	}

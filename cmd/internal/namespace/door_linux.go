@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,11 +70,11 @@ func mapIdentity(process *os.File) error {
 		if err != nil {
 			return err
 		}
-		text := ""
+		var text strings.Builder
 		for _, m := range ids {
-			text += fmt.Sprintln(m.ContainerID, m.HostID, m.Size)
+			fmt.Fprintln(&text, m.ContainerID, m.HostID, m.Size)
 		}
-		if err := writeAt(process, kind, text); err != nil {
+		if err := writeAt(process, kind, text.String()); err != nil {
 			return err
 		}
 	}

@@ -140,7 +140,7 @@ func stopSelf() {
 	var byDefault, found [8]uintptr // struct sigaction, at least
 	if setAction(unix.SIGTSTP, &byDefault, &found) == 0 {
 		_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
-		setAction(unix.SIGTSTP, &found, &byDefault)
+		_ = setAction(unix.SIGTSTP, &found, &byDefault)
 	}
 }
 

@@ -63,7 +63,8 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
-		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites, c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
+		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites,
+		c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
 	} {
 		ch <- desc
 	}

@@ -124,7 +124,9 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 	if server.Shutdown(stopping) != nil {
 		_ = server.Close() // a peer that is still reading has had a second
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
 	return nil
 }
 

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const (
+	widestComment = 100 // columns, a tab being 4
+	widestCode    = 140
+	commonestWhat = 1000 // words of comment for each "what"
+)
+
+var (
+	personPattern = regexp.MustCompile(`(?i)\b(nobody|somebody|whoever|anybody)\b`)
+	whatPattern   = regexp.MustCompile(`(?i)\bwhat\b`)
+	wordPattern   = regexp.MustCompile(`[A-Za-z][A-Za-z']*`)
+	goFilePattern = regexp.MustCompile(`\b[a-z0-9_]+(/[a-z0-9_]+)*\.go\b`)
+)
+
+// TestProse holds the wording of comments: CONTRIBUTING.md has the rules.
+func TestProse(t *testing.T) {
+	t.Parallel()
+	words, whats := 0, []string(nil)
+	eachGoFile(t, func(file string, source []byte) {
+		for i, line := range strings.Split(string(source), "\n") {
+			width, widest := len([]rune(strings.ReplaceAll(line, "\t", "    "))), widestCode
+			if strings.HasPrefix(strings.TrimSpace(line), "// ") && !isDrawing(line) {
+				widest = widestComment
+			}
+			isTest := strings.HasSuffix(file, "_test.go") // whose tables have long rows
+			if width > widest && (!isTest || widest == widestComment) {
+				t.Errorf("%s:%d has %d columns, want %d at most", file, i+1, width, widest)
+			}
+		}
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, file, source, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, group := range parsed.Comments {
+			for _, comment := range group.List {
+				place := fset.Position(comment.Pos()).String()
+				words += len(wordPattern.FindAllString(comment.Text, -1))
+				if found := personPattern.FindString(comment.Text); found != "" {
+					t.Errorf("%s says %q: name the program or the person", place, found)
+				}
+				if whatPattern.MatchString(comment.Text) {
+					whats = append(whats, place+": "+comment.Text)
+				}
+			}
+		}
+	})
+	if len(whats)*commonestWhat > words {
+		t.Errorf("%d comments of %d words say \"what\": name the thing\n%s", len(whats), words, strings.Join(whats, "\n"))
+	}
+}
+
+// isDrawing reports whether a line of comment is part of a drawing or a table.
+func isDrawing(line string) bool {
+	return strings.HasPrefix(strings.TrimSpace(line), "//\t") || strings.ContainsAny(line, "─│▶◀═►◄|")
+}
+
+// TestDocsNameFiles looks for the files that the doc.go of each package names.
+func TestDocsNameFiles(t *testing.T) {
+	t.Parallel()
+	eachGoFile(t, func(file string, source []byte) {
+		if path.Base(file) != "doc.go" {
+			return
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range goFilePattern.FindAllString(parsed.Doc.Text(), -1) {
+			beside, fromRoot := filepath.Join(filepath.Dir(file), name), filepath.Join("../..", name)
+			if !exists(beside) && !exists(fromRoot) {
+				t.Errorf("%s names %s, which is not there", file, name)
+			}
+		}
+	})
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// eachGoFile calls f with all Go files of the module, tests too.
+func eachGoFile(t *testing.T, f func(file string, source []byte)) {
+	t.Helper()
+	const root = "../.."
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && file != root):
+			return fs.SkipDir
+		case entry.IsDir() || path.Ext(file) != ".go":
+			return nil
+		}
+		source, err := os.ReadFile(file)
+		if err == nil {
+			f(file, source)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
