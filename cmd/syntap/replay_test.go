@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/record/recordtest"
 	"syntap/tap/capture"
 	"syntap/tap/handshake"
 )
@@ -71,6 +72,30 @@ func TestReplayLines(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The records of each capture, also of one that rules have changed, fit the schema.
+func TestReplaySchema(t *testing.T) {
+	t.Parallel()
+	captures, err := filepath.Glob("testdata/replay/*.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, name := range captures {
+		for _, flags := range [][]string{nil, {"--mss", "1200", "--df", "clear"}} {
+			args := append([]string{"--format", "json", name}, flags...)
+			for line := range strings.Lines(runReplay(t, args...)) {
+				records++
+				if err := recordtest.Validate([]byte(line)); err != nil {
+					t.Errorf("replay %q: %v", args, err)
+				}
+			}
+		}
+	}
+	if records < 2*len(captures) {
+		t.Errorf("%d records in %d captures", records, len(captures))
 	}
 }
 

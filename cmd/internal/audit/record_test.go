@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,15 +23,35 @@ func established(sport uint16, t time.Time) *record.Attributed {
 // refused is the record of one that has not.
 func refused() *record.Attributed { return &record.Attributed{Record: recordtest.Refused()} }
 
-// open opens a sink that the test closes.
+// open opens a sink that the test closes. The records in its log have to fit the schema then.
 func open(t testing.TB, c config.Sink, o Options) *Sink {
 	t.Helper()
 	s, err := Open(c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.out.Close() })
+	t.Cleanup(func() {
+		s.out.Close()
+		if info, err := os.Stat(c.Path); c.Format == config.JSON && err == nil && info.Mode().IsRegular() {
+			checkSchema(t, c.Path)
+		}
+	})
 	return s
+}
+
+// checkSchema compares the whole lines of a log with the schema of records.
+func checkSchema(t testing.TB, path string) {
+	t.Helper()
+	log, err := os.ReadFile(path)
+	must(t, err)
+	for line := range bytes.Lines(log) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			return
+		}
+		if err := recordtest.Validate(line); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // must fails the test at an error.

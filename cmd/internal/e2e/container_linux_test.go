@@ -59,6 +59,7 @@ func TestContainer(t *testing.T) {
 	}
 	r.wait(t, "two records", func() bool { return len(parseRecords(t, r.Stdout())) == 2 })
 	r.stop(t, unix.SIGTERM)
+	checkRecords(t, r.Stdout())
 }
 
 // TestNoIPv6InContainer starts a router where IPv6 is off and the kernel's parameters are

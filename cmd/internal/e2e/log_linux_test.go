@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"syntap/cmd/internal/record/recordtest"
 )
 
 // record holds those keys of a JSON record that tests look at.
@@ -72,6 +74,30 @@ func parseRecords(t *testing.T, log string) []record {
 		}
 	}
 	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" || r.Message == "end" })
+}
+
+// checkRecords checks the JSON logs that the router has left against the schema of records.
+func (r *router) checkRecords(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"*.json", "*.json.gz", "*.json.[0-9]"} {
+		for _, name := range r.files(t, pattern) {
+			checkRecords(t, readLog(t, name))
+		}
+	}
+}
+
+// checkRecords checks the whole lines of a JSON log against the schema of records.
+func checkRecords(t *testing.T, log string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if !strings.HasSuffix(line, "\n") {
+			return
+		}
+		if err := recordtest.Validate([]byte(line)); err != nil {
+			t.Errorf("record that does not fit the schema: %v", err)
+			return
+		}
+	}
 }
 
 // outcomes counts records by destination and outcome, as "203.0.113.2 80 established".

@@ -59,7 +59,8 @@ func requireTools(t *testing.T, names ...string) {
 // router is a running "syntap run".
 type router struct {
 	*tuntest.Process
-	dir string // of its config and logs
+	dir     string // of its config and logs
+	checked bool   // the schema is checked when the test ends
 }
 
 // everything routes all traffic of the host; DIR stands for the router's directory.
@@ -84,8 +85,14 @@ func run(t *testing.T, ns *tuntest.Namespace, device, config string) *router {
 	return r
 }
 
+// writeConfig writes the config of a router that is about to start. When the test ends, all records
+// in its JSON logs have to fit the schema.
 func (r *router) writeConfig(t *testing.T, config string) (path string) {
 	t.Helper()
+	if !r.checked {
+		r.checked = true
+		t.Cleanup(func() { r.checkRecords(t) }) // when the process, which starts later, is gone
+	}
 	path = filepath.Join(r.dir, "syntap.yaml")
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(config, "DIR", r.dir)), 0o600); err != nil {
 		t.Fatal(err)
