@@ -162,6 +162,7 @@ func (c *conn) connected() {
 		s.net.DeliverCopy(syn)
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
+		s.reportDropped(c.key, c.isn, unix.ENOBUFS)
 	case syscall.Errno(errno) == unix.EACCES: // ICMPv6 "administratively prohibited"
 		c.dialEnded(unreachable, unix.EACCES)
 	default:

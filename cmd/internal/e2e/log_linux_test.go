@@ -29,8 +29,8 @@ type record struct {
 	Rewrites []struct {
 		Packet string `json:"packet"`
 		What   string `json:"what"`
-		From   string `json:"from"`
-		To     string `json:"to"`
+		From   value  `json:"from"`
+		To     value  `json:"to"`
 		Rule   int    `json:"rule"`
 	} `json:"rewrites"`
 	Upstream struct {
@@ -39,6 +39,14 @@ type record struct {
 		MSS    int    `json:"mss"`
 		Error  string `json:"error"`
 	} `json:"upstream"`
+}
+
+// value is an MSS, a number in a record, or a word of the DF bit.
+type value string
+
+func (v *value) UnmarshalJSON(b []byte) error {
+	*v = value(strings.Trim(string(b), `"`))
+	return nil
 }
 
 // waitRecords waits for n records of handshakes in the log of a running router and returns all

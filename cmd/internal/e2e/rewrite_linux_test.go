@@ -65,7 +65,7 @@ func TestDF(t *testing.T) {
 			}
 			record := r.waitRecords(t, 1)[0]
 			for _, w := range record.Rewrites {
-				if to := map[string]string{"set": "set", "clear": "clear"}[policy]; w.What != "df" || w.To != to || w.Rule != 1 {
+				if to := map[string]string{"set": "set", "clear": "clear"}[policy]; w.What != "df" || string(w.To) != to || w.Rule != 1 {
 					t.Errorf("rewrite %+v, want df to %s by rule 1", w, to)
 				}
 			}
