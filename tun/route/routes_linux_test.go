@@ -62,16 +62,17 @@ func TestRoutesIncludeSome(t *testing.T) {
 	c.Include = prefixes("203.0.113.0/25", "239.192.0.0/14")
 	defer closeHost(t, configure(t, lab.Router, c))
 	for query, want := range map[string]string{
-		"203.0.113.2":                               "dev syntap0",
-		"203.0.113.200":                             "dev wan0",
-		"203.0.113.2 mark 0x5359":                   "dev wan0",
-		"239.192.0.1":                               "dev syntap0",
-		"224.0.0.251":                               "dev wan0",
-		"2001:db8:3::2":                             "dev wan0",
-		"2001:db8:3::2 mark 0x5359":                 "dev wan0",
-		"198.18.0.2":                                "dev syntap0",
-		"198.18.0.2 mark 0x5359":                    "dev syntap0", // the TUN's own network
-		"fd53:7974::2 mark 0x5359":                  "dev syntap0",
+		"203.0.113.2":               "dev syntap0",
+		"203.0.113.200":             "dev wan0",
+		"203.0.113.2 mark 0x5359":   "dev wan0",
+		"239.192.0.1":               "dev syntap0",
+		"224.0.0.251":               "dev wan0",
+		"2001:db8:3::2":             "dev wan0",
+		"2001:db8:3::2 mark 0x5359": "dev wan0",
+		"198.18.0.2":                "dev syntap0",
+		"198.18.0.2 mark 0x5359":    "dev syntap0", // the TUN's own network
+		"fd53:7974::2 mark 0x5359":  "dev syntap0",
+
 		"203.0.113.200 iif syntap0 from 198.18.0.2": "dev wan0",
 	} {
 		if got := routeTo(t, lab.Router, query); got != want {
