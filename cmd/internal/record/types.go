@@ -2,7 +2,7 @@ package record
 
 import (
 	"encoding/json"
-	"strings"
+	"strconv"
 	"time"
 )
 
@@ -100,7 +100,8 @@ func (v *Value) UnmarshalJSON(b []byte) error {
 }
 
 func (v Value) isNumber() bool {
-	return v != "" && strings.Trim(string(v), "0123456789") == ""
+	n, err := strconv.ParseUint(string(v), 10, 32)
+	return err == nil && strconv.FormatUint(n, 10) == string(v)
 }
 
 // Upstream is the host's socket that the connection was carried on by.

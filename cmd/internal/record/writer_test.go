@@ -97,7 +97,7 @@ func TestWriteHandshake(t *testing.T) {
 func TestWriteHostile(t *testing.T) {
 	t.Parallel()
 	for _, hostile := range []string{
-		"", `"`, `\`, `","outcome":"established`, "a\nb\r\tc", "\x1b[31mred\x00\x7f", "\u2028\u2029", "ünï 😀", "\xff\xfe\xc3", "%n%s{}", "</script>",
+		"", `"`, `\`, `","outcome":"established`, "a\nb\r\tc", "\x1b[31mred\x00\x7f", "\u2028\u2029", "ünï 😀", "\xff\xfe\xc3", "%n%s{}", "</script>", "0", "007", "-1", "1e3", "none",
 	} {
 		checkHostile(t, hostile)
 	}
@@ -121,7 +121,7 @@ func checkHostile(t *testing.T, hostile string) {
 	}
 	var got struct {
 		Upstream struct{ Error string }
-		Rewrites []struct{ From, To string }
+		Rewrites []struct{ From, To Value }
 	}
 	if err := json.Unmarshal([]byte(line), &got); err != nil {
 		t.Fatalf("line for %q: %v", hostile, err)
@@ -136,7 +136,12 @@ func checkHostile(t *testing.T, hostile string) {
 			t.Fatal(err)
 		}
 	}
-	if got.Upstream.Error != "x"+want || len(got.Rewrites) != 1 || got.Rewrites[0].From != want || got.Rewrites[0].To != want {
+	from := want
+	if want == "none" { // which has no from
+		from = ""
+	}
+	if got.Upstream.Error != "x"+want || len(got.Rewrites) != 1 || string(got.Rewrites[0].From) != from ||
+		string(got.Rewrites[0].To) != want {
 		t.Errorf("decoded %+v, want %q", got, want)
 	}
 }
