@@ -339,13 +339,25 @@ func (a *attacker) keep(conn net.Conn) {
 }
 
 // halfRequests has the page wait for the rest of a request, from as many connections as it lets
-// have, until over is closed.
+// have, until over is closed. It keeps more than the page lets one peer have; the router has closed
+// those before.
 func (a *attacker) halfRequests(over <-chan struct{}) {
+	const kept = 256
+	var conns []net.Conn
+	defer func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}()
 	for {
 		conn, err := a.lab.Router.Dial(a.t.Context(), "tcp", viewAddress)
 		if err == nil {
 			_, _ = conn.Write([]byte("GET /api/events HTTP/1.1\r\nHost: " + viewAddress + "\r\nX: "))
-			a.keep(conn)
+			conns = append(conns, conn)
+		}
+		if len(conns) > kept {
+			conns[0].Close()
+			conns = conns[1:]
 		}
 		select {
 		case <-over:

@@ -46,7 +46,7 @@ func TestMixedAttacks(t *testing.T) {
 	visits := newVisitors(lab, &attack.victims)
 	visits.one(lab.Client, 0, time.Now()) // the way is open, and neighbours are known
 
-	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 4_000), scaled(50, 2_000)
+	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 1_500), scaled(50, 2_000)
 	over := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() { visits.begin(visitsPerSecond, over) })

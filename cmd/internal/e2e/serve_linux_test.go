@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"io"
 	"net"
 
@@ -11,8 +12,11 @@ import (
 func serveAll(l net.Listener, serve func(*net.TCPConn)) {
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			panic(err) // a server that is gone looks like a router that loses connections
 		}
 		go func() {
 			defer conn.Close()
