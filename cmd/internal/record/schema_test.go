@@ -203,10 +203,10 @@ func TestSchemaWords(t *testing.T) {
 	}
 }
 
-// constants returns the values of the constants of a type in types.go.
+// constants returns the values of the constants of a type in records.go.
 func constants(t *testing.T, of string) (values []string) {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "types.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "records.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
