@@ -76,7 +76,7 @@ test: tools build format vet
 	$(GO) test -race -shuffle=on ./...
 
 # The tests of the binary and of what connections leave at their full size, for a quarter of an
-# hour; their figures go to SOAK_REPORT. Then the mutations. A browser is too large for every run:
+# hour; their figures go to SOAK_REPORT. Then fuzzing and the mutations. A browser is too large for every run:
 # make test drives one where it finds it.
 SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
 soak: TOOLS += chromium:chromium mkfs.ext4:e2fsprogs
@@ -85,6 +85,7 @@ soak: tools build
 	SYNTAP_REQUIRE_NETNS=1 SYNTAP_SOAK=1 SYNTAP_SOAK_REPORT=$(SOAK_REPORT) $(GO) test -count=1 -timeout=120m -parallel=1 ./cmd/internal/e2e
 	@sort $(SOAK_REPORT)
 	SYNTAP_SOAK=1 $(GO) test -count=1 -run='^TestNothingIsLeft$$' ./stack
+	$(MAKE) fuzz FUZZTIME=1m
 	$(MAKE) mutate
 
 # Breaks the product in small ways and says which of them no test notices. ONLY is a regular

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -145,12 +146,13 @@ type visitors struct {
 	errs map[tuple]error
 }
 
-// newVisitors starts the servers, on several ports: so many connections leave none of one to use
-// again.
+// newVisitors starts the servers, on so many ports that the addresses of ended connections, which
+// stay taken for a minute, leave free ones for the next.
 func newVisitors(lab *tuntest.Lab, known *victims) *visitors {
 	v := &visitors{lab: lab, victims: known, made: make(map[tuple]int), errs: make(map[tuple]error)}
 	v.pending.SetLimit(500)
-	for _, port := range []string{"7000", "7001", "7002", "7003", "7004", "7005"} {
+	for port := range 32 {
+		port := strconv.Itoa(7000 + port)
 		v.ports = append(v.ports, port)
 		for _, host := range addresses() {
 			serveEcho(lab.Server, net.JoinHostPort(host, port))

@@ -182,6 +182,7 @@ func FuzzText(f *testing.F) {
 		f.Add(s.Packet.Data, s.Packet.Length, uint16(20), uint32(3), s.Packet.EtherType, uint16(7), "IP 48: ")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, length int, tcp uint16, payload uint32, etherType, tag uint16, prefix string) {
+		data = data[:min(len(data), 512)] // as much as the tracker keeps
 		p := tcpdump.Packet{Data: data, Length: max(length, 0), EtherType: etherType, Prefix: [2]string{prefix, strings.ToUpper(prefix)}}
 		if tag != 0 {
 			p.VLANs = []uint16{tag, 1}
