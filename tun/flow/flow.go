@@ -2,20 +2,45 @@ package flow
 
 import "time"
 
-// Flow is a connection that has ended. Its handshake has the same Key.
+// Flow is a connection that has ended, whose handshake has the same Key; or the end of what a
+// Datagram has begun.
 type Flow struct {
 	Key
 	ServerISN   uint32        // of the SYN-ACK
-	Started     time.Time     // when the SYN came
+	Started     time.Time     // when the SYN, or the first datagram, came
 	Duration    time.Duration // until the last of both directions was closed
 	Outbound    uint64        // payload bytes that the far side's socket took
 	Inbound     uint64        // payload bytes towards the client
 	Retransmits uint64        // segments sent to the client again
 	End         End
+
+	// What the payload said; nil or empty where it did not, or was not looked at.
+	Hello    *Hello // the client's first bytes
+	HTTPHost string // of the client's first request: lower case, without port
+	DNS      *DNS   // the queries and, if it came, the response
+
+	// Of a flow without a handshake.
+	Datagram        *Datagram // its opening; nil for TCP
+	Outcome         Outcome
+	OutboundPackets uint64
+	InboundPackets  uint64
+}
+
+// Proto returns the protocol.
+func (f *Flow) Proto() Proto {
+	if f.Datagram == nil {
+		return TCP
+	}
+	return f.Datagram.Proto
 }
 
 // String returns the key and the end.
-func (f Flow) String() string { return f.Key.String() + ": " + f.End.String() }
+func (f Flow) String() string {
+	if f.Datagram != nil {
+		return f.Client.String() + " > " + f.Server.String() + " " + f.Proto().String() + ": " + f.Outcome.String()
+	}
+	return f.Key.String() + ": " + f.End.String()
+}
 
 // End is the event that began the end of a connection.
 type End uint8

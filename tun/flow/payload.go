@@ -1,0 +1,60 @@
+package flow
+
+import "strconv"
+
+// DNS is what a message says (RFC 1035 §4.1): a query, or a response with the question repeated.
+// Names are in lower case without the final dot, escaped as in RFC 1035 §5.1.
+type DNS struct {
+	ID       uint16
+	Response bool
+	RCode    uint16 // RFC 6895 §2.3, with the bits of EDNS
+	Queries  []Question
+	Answers  []Record // empty in a query
+}
+
+// Question is an entry of the question section.
+type Question struct {
+	Name string
+	Type RRType
+}
+
+// Record is a resource record of the answer section.
+type Record struct {
+	Name string
+	Type RRType
+	TTL  uint32 // seconds
+	Data string // in presentation form (RFC 1035 §5.1, RFC 9460 §2.1), without quotes for names and addresses
+}
+
+// RRType is the type of a resource record.
+type RRType uint16
+
+// String returns the mnemonic of the type (IANA "Domain Name System (DNS) Parameters"), or "TYPE"
+// and its number (RFC 3597 §5).
+func (t RRType) String() string {
+	if s, ok := rrTypes[t]; ok {
+		return s
+	}
+	return "TYPE" + strconv.Itoa(int(t))
+}
+
+var rrTypes = map[RRType]string{
+	1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA",
+	33: "SRV", 35: "NAPTR", 39: "DNAME", 41: "OPT", 43: "DS", 44: "SSHFP", 46: "RRSIG", 47: "NSEC",
+	48: "DNSKEY", 50: "NSEC3", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 250: "TSIG", 251: "IXFR",
+	252: "AXFR", 255: "ANY", 257: "CAA",
+}
+
+// Hello is what a TLS ClientHello says (RFC 8446 §4.1.2).
+type Hello struct {
+	Version string   // highest that the client offers, such as "1.3"
+	SNI     string   // lower case, without final dot; empty if absent (RFC 6066 §3)
+	ALPN    []string // in the client's order (RFC 7301)
+	ECH     bool     // the hello is the outer one: the SNI is that of the client-facing server (RFC 9849)
+}
+
+// QUIC is what the Initial packets of a client say (RFC 9001 §5.2).
+type QUIC struct {
+	Version string // "1" (RFC 9000), "2" (RFC 9369), else "0x" and eight hex digits
+	Hello   *Hello // nil as long as the CRYPTO frames do not have it whole
+}
