@@ -9,9 +9,14 @@ type Attributed struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
 }
 
-// Owner is a process of this host.
+// Owner is the program of this host that a client is. Members that are unknown are empty or 0, and
+// absent from the record.
 type Owner struct {
-	UID     uint32
-	PID     int    // 0 if unknown
-	Process string // its name; empty if unknown
+	UID       uint32 // of the socket
+	User      string // its name
+	PID       int    // of the process that holds the socket, as this host numbers it
+	Process   string // name of the file that it executes
+	Exe       string // path of that file
+	Unit      string // of systemd that the process belongs to
+	Container string // id or name of the container that it runs in
 }

@@ -49,11 +49,21 @@ type Handshake struct {
 	Segments          []Segment `json:"segments"`
 	Rewrites          []Rewrite `json:"rewrites"`
 	Upstream          *Upstream `json:"upstream,omitempty"`
-	UID               *uint32   `json:"uid,omitempty"`
-	PID               int       `json:"pid,omitempty"`
-	Process           string    `json:"process,omitempty"`
-	CommunityID       string    `json:"community_id"`
+	Program
+	CommunityID string `json:"community_id"`
 	Trailer
+}
+
+// Program is the members of a record that say which program of this host its client is; see
+// [Owner].
+type Program struct {
+	UID       *uint32 `json:"uid,omitempty"`
+	User      string  `json:"user,omitempty"`
+	PID       int     `json:"pid,omitempty"`
+	Process   string  `json:"process,omitempty"`
+	Exe       string  `json:"exe,omitempty"`
+	Unit      string  `json:"unit,omitempty"`
+	Container string  `json:"container,omitempty"`
 }
 
 // Offer is the announcement of one side in its SYN or SYN-ACK.

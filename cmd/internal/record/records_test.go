@@ -32,7 +32,10 @@ func everything() *Attributed {
 	p := &r.Segments[0].Packet
 	p.Length, p.EtherType, p.VLANs, p.Prefix = 46, 0x86dd, []uint16{5, 6}, [2]string{"IP 48: ", "lo    In  "}
 	r.Segments[1].Payload = 7
-	return &Attributed{Record: r, Owner: &Owner{UID: 1000, PID: 4711, Process: `we"ird`}}
+	return &Attributed{Record: r, Owner: &Owner{
+		UID: 1000, User: "alice", PID: 4711, Process: `we"ird`, Exe: `/opt/we"ird`,
+		Unit: "session-3.scope", Container: "b7f3",
+	}}
 }
 
 // undialled is the record of an attempt whose SYN the router dropped for lack of room.

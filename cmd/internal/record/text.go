@@ -16,6 +16,13 @@ func (o *object) raw(text string) { o.b = append(o.b, text...) }
 
 func (o *object) string(key, value string) { o.b = AppendString(append(o.b, key...), value) }
 
+// known writes no member for an empty value.
+func (o *object) known(key, value string) {
+	if value != "" {
+		o.string(key, value)
+	}
+}
+
 func (o *object) uint(key string, value uint64) {
 	o.b = strconv.AppendUint(append(o.b, key...), value, 10)
 }

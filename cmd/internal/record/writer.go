@@ -238,12 +238,14 @@ func (o *object) upstream(u *flow.Upstream) {
 
 func (o *object) owner(owner *Owner) {
 	o.uint(`,"uid":`, uint64(owner.UID))
+	o.known(`,"user":`, owner.User)
 	if owner.PID != 0 {
 		o.uint(`,"pid":`, uint64(owner.PID))
 	}
-	if owner.Process != "" {
-		o.string(`,"process":`, owner.Process)
-	}
+	o.known(`,"process":`, owner.Process)
+	o.known(`,"exe":`, owner.Exe)
+	o.known(`,"unit":`, owner.Unit)
+	o.known(`,"container":`, owner.Container)
 }
 
 func (o *object) communityID(client, server netip.AddrPort) {

@@ -29,7 +29,10 @@ func parse(data []byte) (*row, error) {
 // clean makes all texts printable: a process chooses its name, and another program may answer
 // instead of the router.
 func (h *row) clean() {
-	texts := []*string{&h.Outcome, &h.AbortedBy, &h.Src, &h.Dst, &h.Process, &h.CommunityID}
+	texts := []*string{
+		&h.Outcome, &h.AbortedBy, &h.Src, &h.Dst, &h.User, &h.Process, &h.Exe, &h.Unit, &h.Container,
+		&h.CommunityID,
+	}
 	for i := range h.Lines {
 		texts = append(texts, &h.Lines[i])
 	}
@@ -54,7 +57,10 @@ func (h *row) owner() string {
 	if h.PID != 0 {
 		words = append(words, fmt.Sprintf("process %d", h.PID))
 	}
-	if h.UID != nil {
+	switch {
+	case h.User != "":
+		words = append(words, "user "+h.User)
+	case h.UID != nil:
 		words = append(words, fmt.Sprintf("user %d", *h.UID))
 	}
 	return strings.Join(words, ", ")

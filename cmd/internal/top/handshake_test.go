@@ -10,12 +10,12 @@ import (
 // TestHostileProcess has a process whose name is a command to the terminal.
 func TestHostileProcess(t *testing.T) {
 	t.Parallel()
-	r, err := parse([]byte(`{"outcome":"refused","src":"192.0.2.1","sport":1,"dst":"2001:db8::1","dport":2,"uid":0,"pid":7,"process":"\u001b]0;x\u0007\u202e\n名"}`))
+	r, err := parse([]byte(`{"outcome":"refused","src":"192.0.2.1","sport":1,"dst":"2001:db8::1","dport":2,"uid":0,"user":"\u001b]","pid":7,"process":"\u001b]0;x\u0007\u202e\n名"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `\x1b]0;x\x07\u202e\n名`
-	if got := r.owner(); got != want+", process 7, user 0" {
+	if got := r.owner(); got != want+`, process 7, user \x1b]` {
 		t.Errorf("owner is %q", got)
 	}
 	if got := r.note(); got != want {
