@@ -8,7 +8,12 @@ import (
 
 	"syntap/stack/nat"
 	"syntap/tun"
+	tunflow "syntap/tun/flow"
 )
+
+// DatagramRecorded says that the opening of a flow is on record, and lets its datagrams pass. It
+// may be called from any goroutine.
+func (s *Stack) DatagramRecorded(d *tunflow.Datagram) { s.nat.Recorded(d) }
 
 // routerOfNAT is the Stack as its NAT sees it.
 type routerOfNAT struct{ *Stack }

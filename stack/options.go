@@ -76,8 +76,20 @@ type Options struct {
 	// HandshakeTimeout is reset.
 	AwaitRecord bool
 
-	// FlowDone receives each connection that has ended. It may be called with netstack's locks held
-	// and must not block. nil disables it.
+	// DatagramOpened receives each flow without a handshake before its first datagram leaves, and
+	// each that policy forbids or the host has no route for. Where it returns Admit, the datagrams
+	// of the flow wait until Stack.DatagramRecorded, which it may call itself; with Wait they are
+	// dropped, with Refuse answered as well. It owns the Datagram, runs on the packet path and must
+	// not block. nil disables records of datagrams.
+	DatagramOpened func(*tunflow.Datagram) tunflow.Admission
+
+	// DNSAnswered receives each response to a DNS query before the client does. It needs
+	// DatagramOpened, runs on the packet path and must not block. nil disables it.
+	DNSAnswered func(client, server netip.AddrPort, response *tunflow.DNS)
+
+	// FlowDone receives each connection that has ended, and the end of each flow that
+	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack
+	// and package nat held and must not block. nil disables it.
 	FlowDone func(tunflow.Flow)
 
 	// Gone receives the key of each handshake of which nothing is left, nor of its connection,

@@ -37,7 +37,7 @@ func mayImport() map[string][]string {
 		"tap/policy":   {"tun/packet"},
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
-		"stack/nat":    {"stack/dial", "stack/sched", "tun", "tun/packet"},
+		"stack/nat":    {"stack/dial", "stack/inspect", "stack/sched", "tun", "tun/flow", "tun/packet"},
 		"stack/sched":  {},
 		"configs":      {},
 		"cmd/internal": above,

@@ -16,6 +16,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
@@ -298,3 +299,7 @@ func (n *NAT) answer(f *Frame, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
 	n.router.WriteICMPError(packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest))
 }
+
+// Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
+// called from any goroutine.
+func (n *NAT) Recorded(*tunflow.Datagram) {}

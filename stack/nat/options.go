@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/tun"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
@@ -44,6 +45,20 @@ type Options struct {
 	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil
 	// leaves the bit to the client.
 	DF func(client, server netip.AddrPort) packet.DF
+
+	// Opened receives each flow before its first datagram leaves, and each that policy forbids or
+	// the host has no route for. Where it returns Admit, the datagrams of the flow wait until
+	// NAT.Recorded, which it may call itself; with Wait they are dropped, with Refuse answered as
+	// well. It owns the Datagram. nil disables records: nothing waits, and Ended is not called.
+	Opened func(*tunflow.Datagram) tunflow.Admission
+
+	// Ended receives the end of each flow that was admitted and not denied, once. It may be called
+	// with locks of the NAT held, and must not call it. nil disables it.
+	Ended func(tunflow.Flow)
+
+	// Answered receives each response to a DNS query before the client does. It needs Opened, and
+	// must not call the NAT. nil disables it.
+	Answered func(client, server netip.AddrPort, response *tunflow.DNS)
 
 	Log logrus.FieldLogger // nil is silent
 }
