@@ -45,13 +45,17 @@ type Record struct {
 
 	Client, Server netip.AddrPort
 	ClientISN      uint32
-	ServerISN      uint32 // valid iff SYNACK is not nil
+	ServerISN      uint32 // valid iff SYNACK is not nil or ISNFromData
+	ISNFromData    bool   // ServerISN was told from later segments: the SYN-ACK was not captured
 	SYN            Offer
 	SYNACK         *Offer // nil without a SYN-ACK
 
 	SYNRetransmits    int
 	SYNACKRetransmits int
 	Simultaneous      bool
+	Copies            int           // of its segments, which a capture holds twice
+	Answers           int           // RSTs and ICMP errors that repeat the first one
+	Conflict          Conflict      // segments that do not fit, though it is established
 	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative if unknown or ambiguous
 	ACKDelay          time.Duration // SYN-ACK to third segment; negative as above
 
@@ -63,6 +67,31 @@ type Record struct {
 // Key returns the key of the handshake.
 func (r *Record) Key() flow.Key {
 	return flow.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
+}
+
+// KnowsServerISN reports whether ServerISN is valid.
+func (r *Record) KnowsServerISN() bool { return r.SYNACK != nil || r.ISNFromData }
+
+// Conflict is a set of kinds of segments that no receiver takes while a handshake is under way
+// (RFC 5961 §3, §4): they may be forged.
+type Conflict uint8
+
+const (
+	ConflictRST Conflict = 1 << iota // a RST
+	ConflictSYN                      // a SYN of the client with another number
+)
+
+// conflictWords are the words of records, by bit.
+var conflictWords = [...]string{"rst", "syn"}
+
+// Words returns the words of records for the kinds in the set.
+func (c Conflict) Words() (words []string) {
+	for i, word := range conflictWords {
+		if c>>i&1 != 0 {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 // Offer is the content of one side's SYN or SYN-ACK. Pointers are nil if the option is absent.

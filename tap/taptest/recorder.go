@@ -57,7 +57,7 @@ func Describe(r *handshake.Record) string {
 		b = fmt.Appendf(b, " by %s", r.AbortedBy)
 	}
 	b = fmt.Appendf(b, " %d", r.ClientISN)
-	if r.SYNACK != nil {
+	if r.KnowsServerISN() {
 		b = fmt.Appendf(b, "/%d", r.ServerISN)
 	}
 	if r.SYNRetransmits+r.SYNACKRetransmits > 0 {
@@ -65,6 +65,15 @@ func Describe(r *handshake.Record) string {
 	}
 	if r.Simultaneous {
 		b = append(b, " simultaneous"...)
+	}
+	if r.Copies > 0 {
+		b = fmt.Appendf(b, " copies %d", r.Copies)
+	}
+	if r.Answers > 0 {
+		b = fmt.Appendf(b, " answers %d", r.Answers)
+	}
+	if r.Conflict != 0 {
+		b = fmt.Appendf(b, " conflict %s", strings.Join(r.Conflict.Words(), ","))
 	}
 	b = append(b, ':')
 	for _, s := range r.Segments {

@@ -43,6 +43,9 @@ type Handshake struct {
 	SYNRetransmits    int       `json:"syn_retransmits"`
 	SYNACKRetransmits int       `json:"synack_retransmits"`
 	Simultaneous      bool      `json:"simultaneous"`
+	Copies            int       `json:"copies,omitempty"`
+	Answers           int       `json:"answers,omitempty"`
+	Conflict          []string  `json:"conflict,omitempty"`
 	SYNACK            *int64    `json:"synack_us,omitempty"` // SYN to SYN-ACK
 	ACK               *int64    `json:"ack_us,omitempty"`    // SYN-ACK to third segment
 	Lines             []string  `json:"lines"`               // the segments as tcpdump prints them

@@ -25,6 +25,7 @@ import (
 func everything() *Attributed {
 	r := recordtest.Handshake(1051, start)
 	r.Outcome, r.AbortedBy, r.SYNRetransmits, r.Simultaneous = handshake.Aborted, handshake.Client, 1, true
+	r.Copies, r.Answers, r.Conflict = 3, 2, handshake.ConflictRST|handshake.ConflictSYN
 	r.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
 	r.Upstream = &flow.Upstream{
 		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360, Error: "ECONNREFUSED",
@@ -45,6 +46,13 @@ func undialled() *handshake.Record {
 	return r
 }
 
+// unanswered is the record of a handshake whose SYN-ACK was not captured.
+func unanswered() *handshake.Record {
+	r := recordtest.Refused()
+	r.Outcome, r.ServerISN, r.ISNFromData = handshake.Established, 5000, true
+	return r
+}
+
 // The types say all that the Writer writes, in the same order and form: what is decoded and encoded
 // again is the same line.
 func TestTypesMatchWriter(t *testing.T) {
@@ -58,6 +66,7 @@ func TestTypesMatchWriter(t *testing.T) {
 		{w.Handshake(nil, 1, everything()), new(Handshake)},
 		{w.Handshake(nil, 2, &Attributed{Record: recordtest.Refused()}), new(Handshake)},
 		{w.Handshake(nil, 6, &Attributed{Record: undialled()}), new(Handshake)},
+		{w.Handshake(nil, 7, &Attributed{Record: unanswered()}), new(Handshake)},
 		{w.Flow(nil, 3, &flow.Flow{Key: everything().Key(), Started: start, Retransmits: 1, End: flow.ClientFIN}), new(Flow)},
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
 		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3}, Frames: &Frames{4, 5}}), new(End)},

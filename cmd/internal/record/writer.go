@@ -32,7 +32,7 @@ func (w *Writer) Handshake(dst []byte, seq uint64, r *Attributed) []byte {
 	ipv4 := r.Client.Addr().Is4()
 	o.ends(r.Client, r.Server)
 	o.uint(`,"client_isn":`, uint64(r.ClientISN))
-	if r.SYNACK != nil {
+	if r.KnowsServerISN() {
 		o.uint(`,"server_isn":`, uint64(r.ServerISN))
 	}
 	o.offer(`,"client":{"win":`, &r.SYN, ipv4)
@@ -42,6 +42,15 @@ func (w *Writer) Handshake(dst []byte, seq uint64, r *Attributed) []byte {
 	o.uint(`,"syn_retransmits":`, uint64(r.SYNRetransmits))
 	o.uint(`,"synack_retransmits":`, uint64(r.SYNACKRetransmits))
 	o.bool(`,"simultaneous":`, r.Simultaneous)
+	if r.Copies > 0 {
+		o.uint(`,"copies":`, uint64(r.Copies))
+	}
+	if r.Answers > 0 {
+		o.uint(`,"answers":`, uint64(r.Answers))
+	}
+	if r.Conflict != 0 {
+		o.words(`,"conflict":`, r.Conflict.Words())
+	}
 	o.delay(`,"synack_us":`, r.SYNACKDelay)
 	o.delay(`,"ack_us":`, r.ACKDelay)
 	w.lines(r.Segments)
@@ -183,6 +192,18 @@ func (o *object) offer(key string, offer *handshake.Offer, ipv4 bool) {
 	o.uint(`,"ttl":`, uint64(offer.TTL))
 	o.bool(`,"ecn":`, offer.ECN)
 	o.raw(`}`)
+}
+
+// words writes a list of words that need no escapes.
+func (o *object) words(key string, words []string) {
+	o.raw(key)
+	separator := `["`
+	for _, word := range words {
+		o.raw(separator)
+		o.raw(word)
+		separator = `","`
+	}
+	o.raw(`"]`)
 }
 
 // delay writes whole microseconds; a negative delay is unknown.
