@@ -44,6 +44,7 @@ func mayImport() map[string][]string {
 		"cmd/syntap":   above,
 
 		"stack/netstack": {"tun"},
+		"stack/inspect":  {"tun/flow"},
 
 		"tap/handshake": {"tap/tcpdump", "tun/packet", "tun/flow"},
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/packet", "tun/flow", "tun/tuntest"},
