@@ -38,6 +38,7 @@ func mayImport() map[string][]string {
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
 		"stack/nat":    {"stack/dial", "stack/inspect", "stack/sched", "tun", "tun/flow", "tun/packet"},
+		"stack/names":  {"tun/flow"},
 		"stack/sched":  {},
 		"configs":      {},
 		"cmd/internal": above,

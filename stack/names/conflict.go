@@ -1,0 +1,39 @@
+package names
+
+import "syntap/tun/flow"
+
+// Conflict reports whether a client that knows a server by some names has asked it for another one,
+// in the SNI of a ClientHello or in the Host of a request. It is false where no name is known, and
+// for an SNI beside ECH, which is that of the client-facing server by design (RFC 9849).
+//
+// A client may say a relative name, which its resolver has completed from a search list: "web" is
+// no contradiction to web.example.com.
+func Conflict(n Names, f *flow.Flow) bool {
+	hello := f.Hello
+	if hello == nil && f.Datagram != nil && f.Datagram.QUIC != nil {
+		hello = f.Datagram.QUIC.Hello
+	}
+	if hello != nil && !hello.ECH && n.exclude(hello.SNI) {
+		return true
+	}
+	return n.exclude(f.HTTPHost)
+}
+
+// exclude reports whether a name that a client has said is none of n.
+func (n Names) exclude(said string) bool {
+	if n.Name == "" || said == "" || means(said, n.Name) {
+		return false
+	}
+	for _, other := range n.Others {
+		if means(said, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// means reports whether said is a name, or the first labels of it.
+func means(said, name string) bool {
+	return len(said) <= len(name) && name[:len(said)] == said &&
+		(len(said) == len(name) || name[len(said)] == '.')
+}
