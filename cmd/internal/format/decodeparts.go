@@ -1,0 +1,171 @@
+package format
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"syntap/cmd/internal/record"
+)
+
+// segments takes from the segments of a handshake its history and its length.
+func (d *Decoder) segments(r *Record, list []byte) {
+	var h history
+	record.Elements(list, func(segment []byte) bool {
+		s := step{at: -1}
+		var flags []byte
+		record.Members(segment, func(key, value []byte) bool {
+			switch string(key) {
+			case "at_us":
+				s.at = micros(value)
+			case "dir":
+				s.outbound = string(record.Text(value)) == "outbound"
+			case "flags":
+				flags = record.Text(value)
+			case "seq":
+				s.seq = uint32(number(value))
+			case "len":
+				s.payload = number(value) > 0
+			}
+			return true
+		})
+		for _, c := range flags {
+			switch c {
+			case 'S':
+				s.syn = true
+			case 'F':
+				s.fin = true
+			case 'R':
+				s.rst = true
+			case '.':
+				s.ack = true
+			}
+		}
+		h.add(s)
+		r.Last = max(r.Last, s.at)
+		return true
+	})
+	r.History = d.intern(h.letters())
+}
+
+// intern returns text without escapes, and the same memory for the same text.
+func (d *Decoder) intern(text []byte) string {
+	if s, ok := d.shared[string(text)]; ok {
+		return s
+	}
+	if d.shared == nil || len(d.shared) >= maxShared {
+		d.shared = make(map[string]string)
+	}
+	s := string(text)
+	d.shared[s] = s
+	return s
+}
+
+func (d *Decoder) rewrites(r *Record, list []byte) {
+	record.Elements(list, func(rewrite []byte) bool {
+		var w Rewrite
+		record.Members(rewrite, func(key, value []byte) bool {
+			switch string(key) {
+			case "packet":
+				w.Packet = d.share(value)
+			case "what":
+				w.What = d.share(value)
+			case "from":
+				w.From = d.either(value)
+			case "to":
+				w.To = d.either(value)
+			case "rule":
+				w.Rule = int(number(value))
+			}
+			return true
+		})
+		r.Rewrites = append(r.Rewrites, w)
+		return true
+	})
+}
+
+// either returns a text, or a number as text.
+func (d *Decoder) either(value []byte) string {
+	if n, err := strconv.ParseUint(string(value), 10, 64); err == nil {
+		return strconv.FormatUint(n, 10)
+	}
+	return d.share(value)
+}
+
+func (d *Decoder) upstream(r *Record, object []byte) {
+	u := &r.Upstream
+	record.Members(object, func(key, value []byte) bool {
+		switch string(key) {
+		case "local":
+			u.Local, _ = netip.ParseAddrPort(string(record.Text(value)))
+		case "remote":
+			u.Remote, _ = netip.ParseAddrPort(string(record.Text(value)))
+		case "dial_us":
+			u.Dial = time.Duration(number(value)) * time.Microsecond
+		case "mss":
+			u.MSS = int(number(value))
+		case "error":
+			u.Error = d.share(value)
+		}
+		u.Known = true
+		return true
+	})
+}
+
+func (d *Decoder) quic(r *Record, object []byte) {
+	record.Members(object, func(key, value []byte) bool {
+		switch string(key) {
+		case "version":
+			r.QUIC = d.share(value)
+		case "sni":
+			r.SNI = d.share(value)
+		case "alpn":
+			r.ALPN = d.texts(r.ALPN, value)
+		case "ech":
+			r.ECH = string(value) == "true"
+		}
+		return true
+	})
+}
+
+func (d *Decoder) dns(r *Record, object []byte) {
+	record.Members(object, func(key, value []byte) bool {
+		r.DNS = true
+		switch string(key) {
+		case "queries":
+			record.Elements(value, func(query []byte) bool {
+				var q Answer
+				d.resource(&q, query)
+				r.Queries = append(r.Queries, Question{q.Name, q.Type})
+				return true
+			})
+		case "rcode":
+			r.RCode = d.share(value)
+		case "answers":
+			record.Elements(value, func(answer []byte) bool {
+				var a Answer
+				d.resource(&a, answer)
+				r.Answers = append(r.Answers, a)
+				return true
+			})
+		}
+		return true
+	})
+}
+
+// resource takes the members of a question or of a resource record.
+func (d *Decoder) resource(a *Answer, object []byte) {
+	record.Members(object, func(key, value []byte) bool {
+		switch string(key) {
+		case "name":
+			a.Name = d.share(value)
+		case "type":
+			a.Type = d.share(value)
+		case "data":
+			a.Data = d.share(value)
+		case "ttl":
+			a.TTL = uint32(number(value))
+		}
+		return true
+	})
+}

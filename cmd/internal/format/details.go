@@ -1,0 +1,113 @@
+package format
+
+import "syntap/tun/flow"
+
+// details writes the members that a schema has no field for, with their keys in JSON records.
+func (o *object) details(r *Record) {
+	o.text("aborted_by", r.AbortedBy)
+	o.text("name_source", r.NameSource)
+	o.texts("names", r.Names)
+	o.flag("name_conflict", r.NameConflict)
+	o.micros("synack_us", r.SYNACKDelay)
+	o.micros("ack_us", r.ACKDelay)
+	o.some("syn_retransmits", uint64(r.SYNRetransmits))
+	o.some("synack_retransmits", uint64(r.SYNACKRetransmits))
+	o.flag("simultaneous", r.Simultaneous)
+	o.rewrites(r.Rewrites)
+	if u := &r.Upstream; u.Known {
+		o.open("upstream")
+		if u.Remote.IsValid() {
+			o.key("remote")
+			o.b = append(u.Remote.AppendTo(append(o.b, '"')), '"')
+		}
+		o.int("dial_us", u.Dial.Microseconds())
+		o.some("mss", uint64(u.MSS))
+		o.close()
+	}
+	if r.Proto == flow.ICMP && r.Client.IsValid() {
+		o.uint("identifier", uint64(r.Client.Port()))
+	}
+	o.some("retransmits", r.Retransmits)
+	o.text("closed_by", r.ClosedBy)
+	o.text("close", r.Close)
+	o.flag("ech", r.ECH)
+	o.text("http_host", r.HTTPHost)
+	o.text("quic_version", r.QUIC)
+}
+
+func (o *object) rewrites(all []Rewrite) {
+	if len(all) == 0 {
+		return
+	}
+	o.list("rewrites")
+	for i := range all {
+		w := &all[i]
+		o.item()
+		o.text("packet", w.Packet)
+		o.text("what", w.What)
+		o.text("from", w.From)
+		o.text("to", w.To)
+		o.uint("rule", uint64(w.Rule))
+		o.close()
+	}
+	o.endList()
+}
+
+// dns writes the queries and the response.
+func (o *object) dns(r *Record) {
+	o.open("dns")
+	o.list("queries")
+	for i := range r.Queries {
+		o.item()
+		o.text("name", r.Queries[i].Name)
+		o.text("type", r.Queries[i].Type)
+		o.close()
+	}
+	o.endList()
+	o.text("rcode", r.RCode)
+	o.answers("answers", r.Answers)
+	o.close()
+}
+
+func (o *object) answers(key string, all []Answer) {
+	if len(all) == 0 {
+		return
+	}
+	o.list(key)
+	for i := range all {
+		a := &all[i]
+		o.item()
+		o.text("name", a.Name)
+		o.text("type", a.Type)
+		o.text("data", a.Data)
+		o.uint("ttl", uint64(a.TTL))
+		o.close()
+	}
+	o.endList()
+}
+
+// account writes the members of a gap, or of the end of a run.
+func (o *object) account(r *Record) {
+	if g := r.Gap; g != nil {
+		o.text("reason", string(g.Reason))
+		o.time("from", g.From)
+		o.time("to", g.To)
+		o.some("lost", g.Lost)
+		o.some("refused", g.Refused)
+		o.some("first", g.First)
+		o.some("last", g.Last)
+	}
+	if e := r.End; e != nil {
+		o.open("records")
+		o.uint("handshake", e.Records.Handshake)
+		o.uint("flow", e.Records.Flow)
+		o.uint("gap", e.Records.Gap)
+		o.close()
+		if e.Frames != nil {
+			o.open("frames")
+			o.uint("read", e.Frames.Read)
+			o.uint("accounted", e.Frames.Accounted)
+			o.close()
+		}
+	}
+}

@@ -1,0 +1,35 @@
+// Package format writes the records of a log in the forms that other programs read, and in lines
+// for people.
+//
+//	record.Attributed, … (live)  ─┐
+//	                              ├─▶ Record ─▶ OCSF, ECS              one event a record
+//	a line of a JSON log ─────────┘      └────▶ Zeek, CSV, Line        one line a connection
+//
+// A [Record] holds the members that some format needs. A sink fills it in from the router's own
+// types (FromHandshake and its like), and "syntap log" from JSON ([Decoder]); a test holds the two
+// together. The formats append text and keep nothing but memory to use again, so that one is for
+// one goroutine at a time. Only [ZeekLog], for sinks, remembers open connections.
+//
+// # Sources
+//
+//	OCSF   Network Activity 4001 of version 1.8.0, schema.ocsf.io/1.8.0/classes/network_activity
+//	Zeek   scripts/base/protocols/conn/main.zeek and policy/protocols/conn/community-id-logging.zeek
+//	       of zeek/zeek a13de64 (9.1.0-dev)
+//	ECS    generated/csv/fields.csv of elastic/ecs v9.4.0
+//	CSV    RFC 4180
+//
+// The tests have the facts of these schemas in testdata: names of fields, their types, and the
+// values of enumerations. configs/records.md has the mapping for people.
+//
+// # Identity
+//
+// A connection has the same uid in each format ([Record.UID]): a hash of protocol, ends and the
+// client's initial sequence number, or without a handshake the time of the first datagram. So the
+// records of its begin and end join without numbers, which only JSON logs have.
+//
+// # Text from outside
+//
+// Names, paths and everything that payloads say come from others. In JSON all but printable ASCII
+// is escaped (record.AppendString). In CSV and lines it is made printable (terminal.Clean), and in
+// CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+package format

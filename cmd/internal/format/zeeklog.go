@@ -1,0 +1,87 @@
+package format
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"syntap/tun/flow"
+)
+
+// ZeekLog takes records one by one and appends each connection as a [Zeek] does, when it is over,
+// or at its verdict where it never opened. Meanwhile it remembers the opening. The zero value is
+// ready to use.
+type ZeekLog struct {
+	zeek Zeek
+	// The last openings. When there are maxOpen, the older map goes: the lines of its connections
+	// lack the history of their handshakes then.
+	open, older map[flow.Key]opening
+}
+
+// opening is what a connection's line needs of its handshake.
+type opening struct {
+	time    time.Time
+	history string
+}
+
+// maxOpen is how many open connections are remembered beside as many older ones.
+const maxOpen = 1 << 16
+
+// Append takes a record and appends the line of a connection that is over.
+func (l *ZeekLog) Append(dst []byte, r *Record) []byte {
+	switch {
+	case r.Type == Handshake && r.Outcome == "established":
+		if l.open == nil || len(l.open) >= maxOpen {
+			l.open, l.older = make(map[flow.Key]opening), l.open
+		}
+		l.open[key(r)] = opening{r.Time, r.History}
+		return dst
+	case r.Type == Datagram && !r.Denied():
+		return dst // its flow has all of it
+	case r.Type == Flow && r.Proto == flow.TCP:
+		k := key(r)
+		at, ok := l.open[k]
+		if !ok {
+			at, ok = l.older[k]
+		}
+		if !ok {
+			return l.zeek.Append(dst, &Connection{End: r})
+		}
+		delete(l.open, k)
+		delete(l.older, k)
+		began := at.record(k)
+		return l.zeek.Append(dst, &Connection{Opening: &began, End: r})
+	case r.Type == Flow:
+		return l.zeek.Append(dst, &Connection{End: r})
+	case r.Type == Handshake || r.Type == Datagram:
+		return l.zeek.Append(dst, &Connection{Opening: r})
+	}
+	return dst
+}
+
+// Close appends the lines of connections that are still open.
+func (l *ZeekLog) Close(dst []byte) []byte {
+	maps.Copy(l.open, l.older) // what is in both is the same
+	keys := slices.SortedFunc(maps.Keys(l.open), func(a, b flow.Key) int {
+		return cmp.Or(l.open[a].time.Compare(l.open[b].time), a.Client.Compare(b.Client), cmp.Compare(a.ISN, b.ISN))
+	})
+	for _, k := range keys {
+		began := l.open[k].record(k)
+		dst = l.zeek.Append(dst, &Connection{Opening: &began, State: Alive})
+	}
+	l.open, l.older = nil, nil
+	return dst
+}
+
+func key(r *Record) flow.Key {
+	return flow.Key{Client: r.Client, Server: r.Server, ISN: r.ClientISN}
+}
+
+// record returns the record of the handshake as far as its line needs it.
+func (o opening) record(k flow.Key) Record {
+	return Record{
+		Type: Handshake, Outcome: "established", Time: o.time, History: o.history, Last: -1,
+		Client: k.Client, Server: k.Server, ClientISN: k.ISN,
+	}
+}
