@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"syntap/cmd/internal/hint"
 )
 
 // A reader takes one value of a document and stores it. It stores nothing when the value is null:
@@ -65,7 +67,7 @@ func (d *document) renamed(c *Config, now string, read reader) reader {
 
 func unknownKey(key string, known []string) error {
 	err := fmt.Errorf("unknown key %s", quote(key))
-	if near := nearest(key, known); near != "" {
+	if near := hint.Nearest(key, known); near != "" {
 		return remedy(fmt.Sprintf("did you mean %q?", near), "%w", err)
 	}
 	return remedy("the keys here are "+join(known), "%w", err)

@@ -1,8 +1,8 @@
-package config
+package hint
 
-// nearest returns the word that the fewest edits turn into typed, or "" when that would be more
+// Nearest returns the word that the fewest edits turn into typed, or "" when that would be more
 // than a slip.
-func nearest(typed string, words []string) string {
+func Nearest(typed string, words []string) string {
 	best, least := "", 3
 	if len(typed) > 40 { // no key is that long
 		return ""
