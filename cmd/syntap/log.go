@@ -36,11 +36,13 @@ func newLogCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log [flags] [FILE...]",
 		Short: "Search JSON logs",
-		Long: `Log prints the handshakes of JSON logs that match all flags given; of one flag given several times, or with several
-values, one must match. FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read. A line that is
-none is reported, with exit status 1; a record that stands in several files counts once, and the files beside a log (NAME.head)
-are passed over. Without FILE it is the JSON log of the config, with all files that syntap has rotated. Text is that of the
-record, in the dialect of tcpdump 4.99 or 3.7.`,
+		Long: `Log prints the handshakes of JSON logs that match all flags given; of one flag given
+several times, or with several values, one must match. FILE may be rotated and
+compressed, and may come from elsewhere: any JSON record is read. A line that is none is
+reported, with exit status 1; a record that stands in several files counts once, and the
+files beside a log (NAME.head) are passed over. Without FILE it is the JSON log of the
+config, with all files that syntap has rotated. Text is that of the record, in the
+dialect of tcpdump 4.99 or 3.7.`,
 		Example: `  syntap log -c /etc/syntap/config.yaml --since 1h --outcome refused
   syntap log --top dst --port 443 /var/log/syntap/handshakes*json*`,
 		Args: cobra.ArbitraryArgs,

@@ -34,13 +34,14 @@ func newReplayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [flags] FILE",
 		Short: "Print the handshakes of a pcap or pcapng file",
-		Long: `Replay runs the tap over a capture and prints its handshakes; FILE "-" is standard input. It needs no privilege. There
-is no timeout, no checksum is verified and nothing is dropped: attempts that are open at the end of the capture end with
-it. The FILE of -w is begun anew.
+		Long: `Replay runs the tap over a capture and prints its handshakes; FILE "-" is standard
+input. It needs no privilege. There is no timeout, no checksum is verified and nothing
+is dropped: attempts that are open at the end of the capture end with it. The FILE of -w
+is begun anew.
 
-With -c, --mss or --df the rules of a config are applied to the capture. Then -w writes every packet as the tap would
-have passed it on, and names each change in the packet's comment. The client of a conversation is who sent its SYN, or
-else its first packet.`,
+With -c, --mss or --df the rules of a config are applied to the capture. Then -w writes
+every packet as the tap would have passed it on, and names each change in the packet's
+comment. The client of a conversation is who sent its SYN, or else its first packet.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("want one capture, got %d", len(args))

@@ -9,6 +9,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/terminal"
+	"syntap/cmd/internal/version"
 )
 
 const usage = `syntap routes TCP, UDP and ICMP from a TUN interface to ordinary sockets and
@@ -39,6 +40,7 @@ Example:
 `
 
 func newRootCommand() *cobra.Command {
+	var asksVersion bool
 	root := &cobra.Command{
 		Use:               "syntap",
 		Short:             "Userspace router behind a TUN interface with an inline TCP handshake tap",
@@ -46,7 +48,13 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asksVersion {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "syntap %s\n", version.String())
+				return err
+			}
+			return cmd.Help()
+		},
 		// At most two slips of the finger away from a command is taken for that command.
 		SuggestionsMinimumDistance: 2,
 	}
@@ -72,8 +80,12 @@ func newRootCommand() *cobra.Command {
 	)
 	root.SetHelpCommand(newHelpCommand())
 	root.InitDefaultCompletionCmd()
+	root.Flags().BoolVar(&asksVersion, "version", false, "print the version")
 	root.SetFlagErrorFunc(usageError)
+	root.SetUsageFunc(printUsage)
 	checkArgs(root)
+	nameValues(root)
+	completeValues(root)
 	return root
 }
 

@@ -17,15 +17,19 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [flags] FILE...",
 		Short: "Check the hash chain of JSON logs",
-		Long: `Verify checks JSON logs that were written with "chain: true": each record vouches for the one before it. Name all files
-of a log, rotated and compressed ones too, in any order. Every record that is missing, was altered, moved or cut short is
-reported by its seq, with exit status 1.
+		Long: `Verify checks JSON logs that were written with "chain: true": each record vouches for
+the one before it. Name all files of a log, rotated and compressed ones too, in any
+order. Every record that is missing, was altered, moved or cut short is reported by its
+seq, with exit status 1.
 
-For the end of a log its head vouches: the seq and the hash of the last record, in NAME.head beside the log, and where
-"chain_anchor" has copied it: in the journal (--anchor) or in a file elsewhere (--head). Who can write the log can also write
-NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, who can write the log can also make another chain.`,
+For the end of a log its head vouches: the seq and the hash of the last record, in
+NAME.head beside the log, and where "chain_anchor" has copied it: in the journal
+(--anchor) or in a file elsewhere (--head). Who can write the log can also write
+NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, who can
+write the log can also make another chain.`,
 		Example: `  syntap verify --key /etc/syntap/key /var/log/syntap/handshakes*json*
-  syntap verify --key /etc/syntap/key --anchor --head /mnt/elsewhere/syntap.head /var/log/syntap/handshakes*json*`,
+  syntap verify --key /etc/syntap/key --anchor --head /mnt/elsewhere/syntap.head \
+    /var/log/syntap/handshakes*json*`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("want the files of a log")

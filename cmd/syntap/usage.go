@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const widestHelp = 100 // columns
+
+// printUsage prints how a command is typed, its examples, the commands below it and its flags.
+func printUsage(cmd *cobra.Command) error {
+	var b strings.Builder
+	b.WriteString("Usage:")
+	if cmd.Runnable() {
+		b.WriteString("\n  " + cmd.UseLine())
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\n  " + cmd.CommandPath() + " [command]")
+	}
+	b.WriteByte('\n')
+	if cmd.HasExample() {
+		b.WriteString("\nExamples:\n" + cmd.Example + "\n")
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nAvailable Commands:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(&b, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+	}
+	if flags := cmd.LocalFlags(); flags.HasAvailableFlags() {
+		b.WriteString("\nFlags:\n" + flags.FlagUsagesWrapped(widestHelp))
+	}
+	_, err := fmt.Fprint(cmd.OutOrStderr(), b.String())
+	return err
+}
+
+// nameValues has each flag of a command, and of those below it, name its value by its type instead
+// of by backticks in its usage, which completions and man pages print as they stand.
+func nameValues(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		name, usage := pflag.UnquoteUsage(flag)
+		if name == "" || usage == flag.Usage { // a switch, or a value that has its name
+			return
+		}
+		flag.Usage = usage
+		if flag.DefValue == "[]" || flag.DefValue == "0" {
+			flag.DefValue = ""
+		}
+		value := named{flag.Value, name}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			flag.Value = namedList{value, list}
+		} else {
+			flag.Value = value
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		nameValues(sub)
+	}
+}
+
+// named is a flag's value with a name for help.
+type named struct {
+	pflag.Value
+	name string
+}
+
+func (n named) Type() string { return n.name }
+
+// namedList is one that may be given several times.
+type namedList struct {
+	named
+	pflag.SliceValue
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// each calls f with a command and all commands below it.
+func each(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, sub := range cmd.Commands() {
+		each(sub, f)
+	}
+}
+
+// TestHelps: helps fit a terminal, and name values without backticks.
+func TestHelps(t *testing.T) {
+	t.Parallel()
+	root := newRootCommand()
+	each(root, func(cmd *cobra.Command) {
+		if strings.HasPrefix(cmd.CommandPath(), "syntap completion ") { // cobra's text
+			return
+		}
+		var help bytes.Buffer
+		cmd.SetOut(&help)
+		if err := cmd.Help(); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(help.String()) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > widestHelp {
+				t.Errorf("%s --help has %d columns, want %d at most: %s", cmd.CommandPath(), n, widestHelp, line)
+			}
+		}
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if strings.Contains(flag.Usage, "`") {
+				t.Errorf("%s --%s: backticks in %q", cmd.CommandPath(), flag.Name, flag.Usage)
+			}
+		})
+	})
+}
+
+// TestFlagsNameTheirValues: the name that a usage has in backticks is that of the value in help.
+func TestFlagsNameTheirValues(t *testing.T) {
+	t.Parallel()
+	cmd, _, err := newRootCommand().Find([]string{"replay"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	usage := cmd.UsageString()
+	for _, want := range []string{"--config FILE ", "--path-mtu BYTES ", "--format WORD "} {
+		if !strings.Contains(usage, want) {
+			t.Errorf("usage of replay lacks %q:\n%s", want, usage)
+		}
+	}
+	if strings.Contains(usage, "(default )") || strings.Contains(usage, "(default [])") {
+		t.Errorf("usage of replay has empty defaults:\n%s", usage)
+	}
+}
