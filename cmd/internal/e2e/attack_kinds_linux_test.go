@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	endian "encoding/binary"
 	"math/rand/v2"
 	"net"
@@ -14,6 +13,10 @@ import (
 
 	"syntap/tun/tuntest"
 )
+
+// attackerAddr4 is the source of the connections that the attacker really has: each source has a
+// share of the memory of its own.
+const attackerAddr4 = "203.0.113.131"
 
 // attacker sends packets of its choice: from the LAN, in all its names, and into the TUN itself, as
 // a program with CAP_NET_RAW can.
@@ -48,6 +51,7 @@ func newAttacker(t *testing.T, lab *tuntest.Lab, r *rand.Rand) *attacker {
 		}
 		t.Cleanup(func() { _ = unix.Close(a.doors[i]) })
 	}
+	lab.Client.AddAddress("lo", attackerAddr4+"/32")
 	lab.Router.AddRoute("203.0.113.128/25", tuntest.ClientAddr4) // the attacker's own networks
 	lab.Router.AddRoute("2001:db8:14::/47", tuntest.ClientAddr6)
 	fillAndStall(lab)
@@ -319,9 +323,7 @@ func fill(conn net.Conn) {
 // limits.memory lets it.
 func (a *attacker) unread(n int) {
 	for i := range n {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		conn, err := a.lab.Client.Dial(ctx, "tcp", net.JoinHostPort(tuntest.ServerAddr4, []string{"7100", "7101"}[i%2]))
-		cancel()
+		conn, err := a.dial(net.JoinHostPort(tuntest.ServerAddr4, []string{"7100", "7101"}[i%2]))
 		if err != nil {
 			return
 		}
@@ -330,6 +332,16 @@ func (a *attacker) unread(n int) {
 			go fill(conn)
 		}
 	}
+}
+
+// dial opens a connection from the attacker's own address.
+func (a *attacker) dial(address string) (conn net.Conn, err error) {
+	own := &net.TCPAddr{IP: net.ParseIP(attackerAddr4)}
+	err = a.lab.Client.Do(func() (err error) {
+		conn, err = (&net.Dialer{LocalAddr: own, Timeout: 5 * time.Second}).Dial("tcp", address)
+		return err
+	})
+	return conn, err
 }
 
 func (a *attacker) keep(conn net.Conn) {
