@@ -34,7 +34,7 @@ func TestBlindSYNBeforeRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-dialled // the blind SYN has arrived before it
-	router.Recorded(d.Key, 0)
+	router.Recorded(d.Key, 0, nil)
 	_ = c.SetDeadline(time.Now().Add(patience))
 	if b, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 		t.Errorf("client has received %d bytes, %v, want hello", b, err)

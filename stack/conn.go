@@ -44,6 +44,7 @@ type conn struct {
 	handshake *handshake     // nil once established; guarded by stack.mu, like the fields up to wq
 	next      *nextSYN       // nil = none
 	serverISN uint32         // of the SYN-ACK, once recorded
+	opening   any            // of the app, once recorded
 	fd        int            // host socket, -1 = none; constant from established to closing
 	upstream  upstream       // its addresses
 	mss       packet.MSS     // set on it, 0 = the kernel's

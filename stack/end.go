@@ -270,7 +270,7 @@ func (c *conn) reportClosed() {
 	}
 	c.began(stopped) // unless another cause has
 	done := tunflow.Flow{
-		Key: c.name(), ServerISN: c.serverISN,
+		Key: c.name(), ServerISN: c.serverISN, Opening: c.opening,
 		Started: c.started, Duration: c.ended.Sub(c.started),
 		Outbound: c.outbound.bytes, Inbound: c.inbound.bytes, End: tunflow.End(c.firstly.Load()),
 	}

@@ -135,7 +135,7 @@ func (e *endingTest) enter(t *testing.T, to phase) {
 		eventually(t, "the client's ACK", func() bool { return c.phase.Load() == acknowledged })
 	}
 	if to >= established {
-		e.router.Recorded(e.client.key(), 0)
+		e.router.Recorded(e.client.key(), 0, nil)
 	}
 	if to >= closing {
 		e.client.send(t, tuntest.ACK|tuntest.FIN)

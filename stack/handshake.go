@@ -137,15 +137,15 @@ func (c *conn) acknowledge() {
 // Recorded says that the handshake of a connection is on record, and lets its payload pass. It may
 // be called before the stack itself knows that the client has acknowledged.
 //
-// serverISN is kept for FlowDone: the stack does not know which number netstack chose.
-func (s *Stack) Recorded(k tunflow.Key, serverISN uint32) {
+// serverISN and opening are kept for FlowDone: the stack does not know which number netstack chose.
+func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening any) {
 	s.mu.Lock()
 	c := s.conns[connKey{client: k.Client, server: k.Server}]
 	if c == nil || c.isn != k.ISN || !c.answering() {
 		s.mu.Unlock()
 		return
 	}
-	c.handshake.recorded, c.serverISN = true, serverISN
+	c.handshake.recorded, c.serverISN, c.opening = true, serverISN, opening
 	ready := c.phase.Load() == acknowledged
 	s.mu.Unlock()
 	if ready {

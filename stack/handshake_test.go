@@ -23,7 +23,7 @@ func TestRecordedBeforeACK(t *testing.T) {
 	client, server := handPair(port)
 	c := router.byHand(client, server, 1000)
 	synack := c.synReceived(t)
-	router.Recorded(c.key(), synack.seq)
+	router.Recorded(c.key(), synack.seq, nil)
 	if n := router.stats.HalfOpen.Load(); n != 1 {
 		t.Errorf("%d connections wait for their client, want 1", n)
 	}

@@ -92,7 +92,7 @@ func newEveryEnding(t *testing.T) *everyEnding {
 		FlowDone: func(f tunflow.Flow) { e.ends[f.End].Add(1) },
 		DialDone: func(d tunflow.Dial) {
 			if d.Answer == tunflow.Connected && d.Server.Port() != uint16(e.unrecorded) {
-				e.router.Recorded(d.Key, 0)
+				e.router.Recorded(d.Key, 0, nil)
 			}
 		},
 	}, dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})

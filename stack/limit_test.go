@@ -41,7 +41,7 @@ func TestAwaitRecord(t *testing.T) {
 	c, d := connect()
 	other := d.Key
 	other.ISN++
-	router.Recorded(other, 0)
+	router.Recorded(other, 0, nil)
 	if b, err := io.ReadAll(c); err == nil || len(b) != 0 {
 		t.Errorf("client has received %q, %v, want a reset", b, err)
 	}
@@ -53,8 +53,8 @@ func TestAwaitRecord(t *testing.T) {
 	}
 
 	c, d = connect()
-	router.Recorded(d.Key, 0)
-	router.Recorded(d.Key, 0)
+	router.Recorded(d.Key, 0, nil)
+	router.Recorded(d.Key, 0, nil)
 	b := make([]byte, 5)
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
 		t.Errorf("client has received %q, %v", b, err)

@@ -151,7 +151,7 @@ func TestNextSYNBehindReset(t *testing.T) {
 		second := first.again(first.isn + 50_000) // in the window
 		second.send(t, tuntest.SYN)
 		for answered := false; !answered; {
-			router.Recorded(first.key(), 0)
+			router.Recorded(first.key(), 0, nil)
 			f, ok := router.host.Receive(100 * time.Millisecond)
 			if !ok {
 				second = second.again(second.isn)

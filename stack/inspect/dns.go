@@ -49,7 +49,7 @@ func DNS(message []byte) (*flow.DNS, bool) {
 	}
 	d := &flow.DNS{ID: m.uint16(0), Response: response, Queries: slices.Clone(questions[:n])}
 	if response {
-		d.RCode = uint16(m[3] & 0xf)
+		d.RCode = flow.RCode(m[3] & 0xf)
 		m.readRecords(d, off)
 	}
 	return d, true
@@ -85,7 +85,7 @@ func (m wire) readRecords(d *flow.DNS, off int) {
 			d.Answers = append(d.Answers, a)
 			left -= len(a.Name) + len(a.Data)
 		case i >= answers && r.typ == typeOPT:
-			d.RCode |= uint16(r.ttl >> 24 << 4)
+			d.RCode |= flow.RCode(r.ttl >> 24 << 4)
 			return
 		}
 	}

@@ -168,7 +168,7 @@ func TestDNSBounds(t *testing.T) {
 		{"much text", header(response, 1, 100, 0, 0) + question + strings.Repeat(record(250, strings.Repeat("x", 1000)), 100), 9, 0},
 	} {
 		d, ok := inspect.DNS([]byte(tt.message))
-		if !ok || !d.Response || len(d.Answers) != tt.answers || d.RCode != tt.rcode {
+		if !ok || !d.Response || len(d.Answers) != tt.answers || d.RCode != flow.RCode(tt.rcode) {
 			t.Errorf("%s: %+v, %v", tt.name, d, ok)
 			continue
 		}

@@ -15,8 +15,10 @@ type Datagram struct {
 	Length         int            // bytes of payload
 	Upstream       netip.AddrPort // to which the host sends; the zero value where Denied
 	Denied         bool           // policy forbids the destination: it does not leave
+	Decision       *Decision      // of policy; nil where none was asked
 	DNS            *DNS           // of a query; nil elsewhere
 	QUIC           *QUIC          // of an Initial packet; nil elsewhere
+	Opening        any            // of the app: what the record of the end needs of this one's
 }
 
 // Outcome is the fate of a flow without a handshake.

@@ -29,6 +29,14 @@ type Upstream struct {
 	DialTime      time.Duration
 	MSS           packet.MSS // as set by a rule, in bytes; 0 means the kernel's
 	Error         string     // errno name such as ECONNREFUSED; empty if connected or denied
+	Decision      *Decision  // of policy; nil where none was asked
+}
+
+// Decision is what policy says of a destination. It is shared by all that it is said of.
+type Decision struct {
+	Deny   bool
+	Rule   string // its place in the config, such as "egress.deny"; "default" where none decided
+	Reason string // of a denial, one sentence without a final period
 }
 
 // Answer is the router's answer to the client's SYN.

@@ -7,7 +7,7 @@ import "strconv"
 type DNS struct {
 	ID       uint16
 	Response bool
-	RCode    uint16 // RFC 6895 §2.3, with the bits of EDNS
+	RCode    RCode
 	Queries  []Question
 	Answers  []Record // empty in a query
 }
@@ -24,6 +24,25 @@ type Record struct {
 	Type RRType
 	TTL  uint32 // seconds
 	Data string // in presentation form (RFC 1035 §5.1, RFC 9460 §2.1), without quotes for names and addresses
+}
+
+// RCode is the code of a response with the bits of EDNS (RFC 6895 §2.3).
+type RCode uint16
+
+// String returns the mnemonic of the code (IANA "Domain Name System (DNS) Parameters"), or "RCODE"
+// and its number.
+func (r RCode) String() string {
+	if s, ok := rcodes[r]; ok {
+		return s
+	}
+	return "RCODE" + strconv.Itoa(int(r))
+}
+
+var rcodes = map[RCode]string{
+	0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED",
+	6: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI",
+	16: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE", 20: "BADNAME", 21: "BADALG",
+	22: "BADTRUNC", 23: "BADCOOKIE",
 }
 
 // RRType is the type of a resource record.

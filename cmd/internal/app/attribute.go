@@ -135,11 +135,11 @@ func (a *attribution) record(r *handshake.Record) {
 
 // pass passes a record on with its owner; t is nil where none was looked for.
 func (a *attribution) pass(r *handshake.Record, t *attributed) {
-	attributed := record.Attributed{Record: r}
+	opening := new(record.Opening)
 	if t != nil {
-		attributed.Owner = t.owner
+		opening.Owner = t.owner
 	}
-	a.next(&attributed)
+	a.next(&record.Attributed{Record: r, Opening: opening})
 }
 
 // isSYN reports whether a segment is a SYN without ACK.

@@ -86,7 +86,7 @@ func TestAttribution(t *testing.T) {
 		<-answered
 		a.record(&handshake.Record{Client: client, Server: server, ClientISN: isn})
 		r := <-records
-		return r.Owner != nil && r.Owner.PID != 0
+		return r.Opening.Owner != nil && r.Opening.Owner.PID != 0
 	})
 	for i, tt := range []struct {
 		name           string
@@ -116,8 +116,8 @@ func TestAttribution(t *testing.T) {
 		}
 		a.record(&handshake.Record{Client: tt.client, Server: server, ClientISN: isn})
 		pid := 0
-		if r := <-records; r.Owner != nil {
-			pid = r.Owner.PID
+		if r := <-records; r.Opening.Owner != nil {
+			pid = r.Opening.Owner.PID
 		}
 		if pid != tt.want {
 			t.Errorf("a record %s names process %d, want %d", tt.name, pid, tt.want)

@@ -21,7 +21,7 @@ import (
 // OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
 // stdout. Route makes it write and closes it.
 func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
-	o := audit.Options{Stdout: stdout, Logger: logger}
+	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
 	var open []*audit.Sink
 	for _, c := range c.Tap.Log {
 		s, err := audit.Open(c, o)

@@ -76,7 +76,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	defer r.Host.Close()
 	next, onSegment := r.recorder(), r.Log.Segment
-	onRecord := func(h *handshake.Record) { next(&record.Attributed{Record: h}) }
+	onRecord := func(h *handshake.Record) { next(&record.Attributed{Record: h, Opening: new(record.Opening)}) }
 	owners, ownersStatus := r.attribute(next)
 	if owners != nil {
 		defer func() { _ = owners.close() }()
@@ -102,7 +102,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Workers = workers()
 	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
-	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.Log.Flow, t.Forget
+	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
 	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer

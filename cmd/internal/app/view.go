@@ -17,6 +17,7 @@ import (
 	"syntap/tap"
 	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/flow"
 	"syntap/tun/route"
 )
 
@@ -26,7 +27,7 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
-	o := web.Options{Interface: c.TUN.Name, Version: version.String()}
+	o := web.Options{Interface: c.TUN.Name, Version: version.String(), Run: thisRun()}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
 		return nil, err
@@ -69,6 +70,9 @@ func (r *Router) recorder() func(*record.Attributed) {
 		r.View.Record(record)
 	}
 }
+
+// flowDone takes the end of a connection or flow.
+func (r *Router) flowDone(f flow.Flow) { r.Log.Flow(record.AttributedFlow{Flow: f}) }
 
 // counters returns the function that the view asks for its figures.
 func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners) func() web.Counters {

@@ -18,26 +18,34 @@ type admission struct {
 	refused atomic.Uint64
 
 	mu   sync.Mutex // guards loss; taken only while closed, or about to be
-	loss loss       // the SYNs kept out since it closed
+	loss loss       // the SYNs and datagrams kept out since it closed
 }
 
 // Admission returns whether a connection may begin at the time now. It is called for every SYN and
 // costs a few loads.
-func (l *Log) Admission(now time.Time) flow.Admission {
+func (l *Log) Admission(now time.Time) flow.Admission { return l.admit(now, false) }
+
+// DatagramAdmission returns whether a flow without a handshake may begin at the time now. Sinks
+// without records of datagrams keep none out.
+func (l *Log) DatagramAdmission(now time.Time) flow.Admission { return l.admit(now, true) }
+
+func (l *Log) admit(now time.Time, datagram bool) flow.Admission {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	stuck, open := false, 0
+	stuck, concerned, open := false, false, 0
 	if f := l.opened.Load(); f != nil {
 		open = (*f)()
 	}
 	for _, w := range l.writers {
-		stuck = stuck || w.stuck(now, open)
+		if w.stuck(now, open) {
+			stuck, concerned = true, concerned || !datagram || w.sink.hasFlows()
+		}
 	}
 	a := &l.admission
-	if !stuck {
-		if a.closed.Load() {
-			a.announce(l.writers)
-		}
+	if !stuck && a.closed.Load() {
+		a.announce(l.writers)
+	}
+	if !concerned {
 		return flow.Admit
 	}
 	a.refused.Add(1)
@@ -59,7 +67,8 @@ func (a *admission) close(l *Log) {
 	a.announce(l.writers)
 }
 
-// announce ends a time in which connections were kept out: the log records the number of SYNs.
+// announce ends a time in which connections were kept out: the log records the number of
+// SYNs and datagrams.
 func (a *admission) announce(writers []*writer) {
 	a.mu.Lock()
 	kept := a.loss

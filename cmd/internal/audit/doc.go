@@ -14,9 +14,10 @@
 //
 //   - in handshake order, a text sink writes the lines of an attempt together when its verdict
 //     falls; in packet order, each line as its segment passes, and nothing when the record comes;
-//   - JSON writes one object for each attempt (msg handshake), and another when the connection is
-//     over (msg flow), with keys in a fixed order and a number, seq; addresses and initial numbers
-//     tie the two together;
+//   - JSON writes one object for each attempt (msg handshake) and for the first datagram from a
+//     client socket to a destination (msg datagram), and another when the connection or flow is
+//     over (msg flow), with keys in a fixed order and a number, seq; the second one names the
+//     number of the first;
 //   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its
 //     comment. Packets of attempts that overlap in time are therefore not in the order of their
 //     time stamps.
@@ -29,7 +30,8 @@
 //
 // When the kernel has the record of an established connection (write(2), with sync also the disk),
 // Log.OnWritten says so, and only then the router lets its payload pass. So a process that is
-// killed has not carried a byte of a connection that is not in the log. While one batch is written,
+// killed has not carried a byte of a connection that is not in the log. The same holds for
+// datagrams (Log.OnDatagramWritten), where a sink has records of them. While one batch is written,
 // or synced, the next gathers: a group costs as much as one. The ends of connections, for which
 // no connection waits, gather for 20 ms in a queue of their own, and wake the writer once
 // (flowqueue.go).
@@ -39,13 +41,13 @@
 // on_full chooses the action when the disk is full or broken, or a pipe is not read:
 //
 //   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and
-//     later records wait in the queue. New connections have to wait (Log.Admission): their SYNs are
-//     dropped, after 3 s refused. They also wait when a write takes longer than a second, or the
-//     queue is long. Connections that had begun are recorded later and pass then, or are reset if
-//     that takes too long. Established ones continue. An admitted connection finds room for its
-//     record: the queue has a reserve, and admission counts the attempts that are open
-//     (Log.CountOpen). The ends of connections, which are as many as those that were open, have
-//     room of their own.
+//     later records wait in the queue. New connections have to wait (Log.Admission), and new
+//     destinations of datagrams (Log.DatagramAdmission): the packets are dropped, after 3 s
+//     refused. They also wait when a write takes longer than a second, or the queue is long.
+//     Connections that had begun are recorded later and pass then, or are reset if that takes too
+//     long. Established ones continue. An admitted connection finds room for its record: the queue
+//     has a reserve, and admission counts the attempts that are open (Log.CountOpen). The ends of
+//     connections, which are as many as those that were open, have room of their own.
 //   - count: no connection waits, neither for this sink's failures nor for its records. A batch
 //     that cannot be written is lost, and so are records that do not fit the queue.
 //   - stop: the same as suspend, but the program ends.
@@ -58,7 +60,7 @@
 //	{"time":…,"level":"warning","msg":"gap","seq":17,"from":…,"to":…,"lost":3,"reason":"queue_full"}
 //	{"time":…,"level":"warning","msg":"gap","seq":18,"from":…,"to":…,"refused":120,"reason":"suspended"}
 //
-// where from and to are the times of the first and the last record lost, or SYN kept out. The
+// where from and to are the times of the first and the last record lost, or packet kept out. The
 // numbers of a log have no gap: records and gaps share one sequence, and a record that was not
 // written has none. A gap in the queue is announced behind the records that were queued before it.
 // The program's own log reports a failing sink once, and once when it works again.
@@ -86,7 +88,7 @@
 // written there, and how many frames came out of the TUN and were accounted for. Frames read are
 // frames accounted for: handed on, or dropped and counted.
 //
-//	{"time":…,"level":"info","msg":"end","seq":21,"records":{"handshake":10,"flow":10,"gap":0},"frames":{"read":90,"accounted":90}}
+//	{"time":…,"level":"info","msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"gap":0},"frames":{"read":90,"accounted":90}}
 //
 // # Files
 //
@@ -110,7 +112,7 @@
 //
 //	Log.mu         the list of writers. Held for reading by everything that puts records into queues,
 //	               and by Admission; for writing for a moment, by a reload.
-//	admission.mu   the SYNs kept out since admission was closed.
+//	admission.mu   the packets kept out since admission was closed.
 //	overflow.mu    losses of a writer that wait to be announced.
 //	queue.mu       records on their way.
 //	flowQueue.mu   ends of connections on their way.
@@ -118,6 +120,6 @@
 // chain.Heads has a lock that a sink takes and the goroutine that copies heads; neither holds
 // another one then. No lock is held over a write to a file, except that one over the write of a
 // head, less than a sector. A Sink, its formats and its file have no lock: one goroutine has them
-// at a time. The functions given to OnWritten, CountOpen and CountFrames are called with Log.mu
-// held for reading, or none; they must not call the Log.
+// at a time. The functions given to OnWritten, OnDatagramWritten, CountOpen and CountFrames are
+// called with Log.mu held for reading, or none; they must not call the Log.
 package audit

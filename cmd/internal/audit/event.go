@@ -7,7 +7,6 @@ import (
 
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
-	"syntap/tun/flow"
 )
 
 // EventKey is the key of an [Event] among the fields of the logrus entries that hooks see.
@@ -16,12 +15,14 @@ const EventKey = "event"
 // Event is written by a sink: one of the pointers is set. It is valid only while a hook or a format
 // has it.
 type Event struct {
-	Seq     uint64             // number of the record; JSON sinks only
-	Record  *record.Attributed // one attempt, when its verdict has fallen
-	Segment *handshake.Segment // one segment, as it passes; text sinks in packet order only
-	Flow    *flow.Flow         // a connection is over; JSON sinks only
-	Gap     *record.Gap        // records are missing here; JSON sinks only
-	End     *record.End        // the run ends; JSON sinks only
+	Seq      uint64                     // number of the record; JSON sinks only
+	Record   *record.Attributed         // one attempt, when its verdict has fallen
+	Segment  *handshake.Segment         // one segment, as it passes; text sinks in packet order only
+	Datagram *record.AttributedDatagram // a flow without a handshake begins; JSON sinks only
+	Flow     *record.AttributedFlow     // a connection or flow is over; JSON sinks only
+	Opening  uint64                     // of a Flow: number of the record by which it began; 0 = not in this log
+	Gap      *record.Gap                // records are missing here; JSON sinks only
+	End      *record.End                // the run ends; JSON sinks only
 }
 
 // entry returns the event as hooks see it.
@@ -32,6 +33,8 @@ func (e *Event) entry() *logrus.Entry {
 		entry.Message, entry.Time = "handshake", e.Record.Time
 	case e.Segment != nil:
 		entry.Message, entry.Time = "segment", e.Segment.Time
+	case e.Datagram != nil:
+		entry.Message, entry.Time = "datagram", e.Datagram.Time
 	case e.Flow != nil:
 		entry.Message, entry.Time = "flow", e.Flow.Started.Add(e.Flow.Duration)
 	case e.Gap != nil:
@@ -48,7 +51,7 @@ func (e *Event) entry() *logrus.Entry {
 // loss counts records that are missing for one reason.
 type loss struct {
 	reason      record.GapReason
-	n           uint64    // for Suspended, the SYNs that were kept out
+	n           uint64    // for Suspended, the SYNs and datagrams that were kept out
 	from, to    time.Time // of the first and of the last of them
 	first, last uint64    // numbers of records that were in the log; 0 = not known
 }

@@ -4,24 +4,24 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"syntap/tun/flow"
+	"syntap/cmd/internal/record"
 )
 
-// flowQueue holds the ends of connections on their way to a writer. No connection waits for them,
-// so they wake the writer once for many.
+// flowQueue holds the ends of connections and flows on their way to a writer. No connection waits
+// for them, so they wake the writer once for many.
 type flowQueue struct {
 	ready chan struct{} // holds a token when there are some that the writer does not know of
 	n     atomic.Int64  // written with mu held
 
 	mu   sync.Mutex // guards the two below
-	list []flow.Flow
-	idle []flow.Flow // memory for the next list
+	list []record.AttributedFlow
+	idle []record.AttributedFlow // memory for the next list
 }
 
 func newFlowQueue() *flowQueue { return &flowQueue{ready: make(chan struct{}, 1)} }
 
 // push reports whether there was room: limit is how many may wait.
-func (q *flowQueue) push(f flow.Flow, limit int) bool {
+func (q *flowQueue) push(f record.AttributedFlow, limit int) bool {
 	q.mu.Lock()
 	n := len(q.list)
 	if n < limit {
@@ -46,7 +46,7 @@ func (q *flowQueue) wake() {
 }
 
 // take returns the ends that wait; the list is valid until the next call.
-func (q *flowQueue) take() []flow.Flow {
+func (q *flowQueue) take() []record.AttributedFlow {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	taken := q.list

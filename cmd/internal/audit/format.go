@@ -24,8 +24,10 @@ func (f *jsonFormat) append(dst []byte, e *Event) []byte {
 	switch {
 	case e.Record != nil:
 		return f.Handshake(dst, e.Seq, e.Record)
+	case e.Datagram != nil:
+		return f.Datagram(dst, e.Seq, e.Datagram)
 	case e.Flow != nil:
-		return f.Flow(dst, e.Seq, e.Flow)
+		return f.Flow(dst, e.Seq, e.Flow, e.Opening)
 	case e.Gap != nil:
 		return f.Gap(dst, e.Seq, e.Gap)
 	case e.End != nil:

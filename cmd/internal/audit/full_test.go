@@ -35,7 +35,7 @@ type passing struct {
 	ports []uint16
 }
 
-func (p *passing) add(k flow.Key, _ uint32) {
+func (p *passing) add(k flow.Key, _ uint32, _ any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ports = append(p.ports, k.Client.Port())
@@ -97,7 +97,7 @@ func TestSuspend(t *testing.T) {
 		}
 		const gap = `"to":"` // of a time of synctest
 		if last := out.String(); !strings.Contains(last, gap) || !strings.Contains(last, `"refused":3,"reason":"suspended"}`+"\n") ||
-			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"flow":0,"gap":1}}`+"\n") {
+			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"datagram":0,"flow":0,"gap":1}}`+"\n") {
 			t.Errorf("log does not end in the number of refused SYNs, and its own: %s", last)
 		}
 		want := LogStats{Records: 4, Refused: 3, Lost: map[record.GapReason]uint64{record.QueueFull: 0, record.WriteError: 0}}
@@ -299,7 +299,7 @@ func TestSuspendKeepsRoom(t *testing.T) {
 			l.Record(established(2, start))
 		}
 		for range queue + reserve {
-			l.Flow(flow.Flow{Started: start})
+			l.Flow(record.AttributedFlow{Flow: flow.Flow{Started: start}})
 		}
 		if got := l.Stats().Lost[record.QueueFull]; got != 0 || admitted < reserve {
 			t.Errorf("%d of %d connections were admitted, and then lost", got, admitted)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
@@ -32,7 +31,8 @@ type Log struct {
 	o         LogOptions
 	reload    chan reload // never closed
 	fatal     chan error  // holds the error that ends Run
-	written   atomic.Pointer[func(k flow.Key, serverISN uint32)]
+	written   atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
+	sent      atomic.Pointer[func(*flow.Datagram)]
 	records   atomic.Uint64
 	counted   atomic.Pointer[func() record.Frames]
 	opened    atomic.Pointer[func() int]
@@ -42,21 +42,28 @@ type Log struct {
 
 	mu      sync.RWMutex                  // guards the fields below; held for reading by users of the queues
 	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
-	gates   int                           // sinks whose records the connections wait for
+	gates   gates                         // sinks whose records the connections wait for
 	retired struct{ queue, write uint64 } // records that former sinks have lost, by reason
 }
+
+// gates counts the sinks whose records the traffic waits for.
+type gates struct{ handshakes, datagrams int }
 
 // item is a record, a segment or a gap on its way to a sink.
 type item struct {
 	record    *record.Attributed
+	datagram  *record.AttributedDatagram
 	segment   *handshake.Segment
 	gap       *loss
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
 
 func (i *item) time() time.Time {
-	if i.segment != nil {
+	switch {
+	case i.segment != nil:
 		return i.segment.Time
+	case i.datagram != nil:
+		return i.datagram.Time
 	}
 	return i.record.Time
 }
@@ -82,24 +89,32 @@ func NewLog(sinks []*Sink, o LogOptions) *Log {
 func (l *Log) use(writers []*writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writers, l.gates = writers, 0
+	l.writers, l.gates = writers, gates{}
 	segments := false
 	for _, w := range writers {
 		segments = segments || w.sink.byPacket
 		if w.gate() {
-			l.gates++
+			l.gates.handshakes++
+		}
+		if w.gate() && w.sink.hasFlows() {
+			l.gates.datagrams++
 		}
 	}
 	l.segments.Store(segments)
 }
 
 // OnWritten has f called for each established connection when the kernel has its record from all
-// sinks except those that may lose records (on_full: count). It is called by any goroutine and must
-// not block.
-func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32)) { l.written.Store(&f) }
+// sinks except those that may lose records (on_full: count). opening is to come back in its Flow. f
+// is called by any goroutine and must not block.
+func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
 
-// CountOpen has admission keep room for as many records as f returns: the number of handshakes that
-// have begun and have no record yet. Admission calls f, which must not block.
+// OnDatagramWritten has f called for each datagram that policy allows when the kernel has its
+// record: from all sinks that have records of datagrams, except those that may lose them. f is
+// called by any goroutine, before Datagram returns where there is no such sink, and must not block.
+func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
+
+// CountOpen has admission keep room for as many records as f returns: the number of handshakes and
+// datagrams that have begun and have no record yet. Admission calls f, which must not block.
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
 // CountFrames has the last record of a run hold the counters that f returns when the run ends.
@@ -120,16 +135,39 @@ func (l *Log) Record(r *record.Attributed) {
 	l.records.Add(1)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	i := item{record: r}
-	if l.gates > 1 {
-		i.unwritten = new(atomic.Int32)
-		i.unwritten.Store(int32(l.gates))
-	}
+	i := item{record: r, unwritten: countdown(l.gates.handshakes)}
 	for _, w := range l.writers {
 		w.enqueue(i)
 	}
-	if l.gates == 0 {
-		l.passed(r)
+	if l.gates.handshakes == 0 {
+		l.passed(&i)
+	}
+}
+
+// countdown returns a counter for more than one sink.
+func countdown(sinks int) *atomic.Int32 {
+	if sinks <= 1 {
+		return nil
+	}
+	n := new(atomic.Int32)
+	n.Store(int32(sinks))
+	return n
+}
+
+// Datagram takes the beginning of a flow without a handshake, whether policy allows it or not. It
+// never blocks either.
+func (l *Log) Datagram(d *record.AttributedDatagram) {
+	l.records.Add(1)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	i := item{datagram: d, unwritten: countdown(l.gates.datagrams)}
+	for _, w := range l.writers {
+		if w.sink.hasFlows() {
+			w.enqueue(i)
+		}
+	}
+	if l.gates.datagrams == 0 {
+		l.passed(&i)
 	}
 }
 
@@ -148,12 +186,13 @@ func (l *Log) Segment(_ flow.Key, s handshake.Segment) {
 	}
 }
 
-// Flow takes the end of a connection. It never blocks either.
-func (l *Log) Flow(f flow.Flow) {
+// Flow takes the end of a connection or flow. It never blocks either.
+func (l *Log) Flow(f record.AttributedFlow) {
+	l.records.Add(1)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, w := range l.writers {
-		if w.sink.format == config.JSON {
+		if w.sink.hasFlows() {
 			w.enqueueFlow(f)
 		}
 	}
@@ -163,13 +202,20 @@ func (l *Log) Flow(f flow.Flow) {
 func (l *Log) NamesOwners() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return slices.ContainsFunc(l.writers, func(w *writer) bool { return w.sink.format == config.JSON })
+	return slices.ContainsFunc(l.writers, func(w *writer) bool { return w.sink.hasFlows() })
 }
 
-// passed reports that the record of an established connection is durable.
-func (l *Log) passed(r *record.Attributed) {
+// passed reports that the record of an established connection, or of a datagram, is durable.
+func (l *Log) passed(i *item) {
+	if d := i.datagram; d != nil {
+		if f := l.sent.Load(); f != nil && !d.Denied {
+			(*f)(d.Datagram)
+		}
+		return
+	}
+	r := i.record
 	if f := l.written.Load(); f != nil && r.Outcome == handshake.Established {
-		(*f)(r.Key(), r.ServerISN)
+		(*f)(r.Key(), r.ServerISN, r.Opening)
 	}
 }
 
@@ -238,8 +284,8 @@ func (l *Log) Reopen() {
 
 // LogStats is a snapshot of a log's counters.
 type LogStats struct {
-	Records uint64                      // attempts taken
-	Refused uint64                      // SYNs that had to wait or were refused because records could not be written
+	Records uint64                      // records taken
+	Refused uint64                      // SYNs and datagrams that had to wait or were refused because records could not be written
 	Lost    map[record.GapReason]uint64 // records missing in a sink, summed over all; of text in packet order, lines
 }
 

@@ -22,6 +22,7 @@ type Options struct {
 	Location *time.Location // of clock times in text; nil = time.Local
 	Truncate bool           // begin the file anew instead of appending
 	Hooks    []logrus.Hook  // see each entry before it is written
+	Run      record.Run     // stands in each record of a JSON log
 
 	Logger logrus.FieldLogger // of the program, for events of files; nil disables that
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
@@ -36,7 +37,7 @@ type Options struct {
 func Open(c config.Sink, o Options) (*Sink, error) {
 	s := &Sink{
 		config: c, path: c.Path, format: c.Format, limit: maxBatch, gathered: loss{reason: record.WriteError},
-		logger: o.Logger, now: o.Now,
+		numbering: new(record.Numbering), logger: o.Logger, now: o.Now,
 	}
 	if s.logger == nil {
 		s.logger = silent()
@@ -138,7 +139,7 @@ func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err e
 				return place, err
 			}
 		}
-		s.form = &jsonFormat{record.Writer{Chain: s.chain}}
+		s.form = &jsonFormat{record.Writer{Chain: s.chain, Run: o.Run}}
 		place.Repair = s.resumeJSON
 	case config.PCAPNG:
 		f, err := newPCAPNG()

@@ -15,7 +15,6 @@ import (
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
-	"syntap/tun/flow"
 )
 
 // maxBatch is the most bytes that a sink gathers before it writes by itself.
@@ -44,6 +43,9 @@ type Sink struct {
 	chain *record.Chain // of a JSON log; nil = none
 	heads *chain.Heads  // with a chain
 	mixed bool          // the records before are chained and these are not, or the other way round
+
+	numbering *record.Numbering // of this log, also over a reload
+	numbered  []*record.Opening // that have got their numbers with the batch
 
 	end  position // of the log with the batch
 	safe position // of the log as it is written
@@ -100,11 +102,16 @@ func (s *Sink) segment(seg *handshake.Segment) {
 	}
 }
 
-// flow takes the end of a connection; only JSON has a record for it.
-func (s *Sink) flow(f *flow.Flow) {
-	if s.format == config.JSON {
-		s.take(Event{Flow: f}, f.Started.Add(f.Duration))
-	}
+// hasFlows reports whether the sink has records of datagrams, flows and gaps, and of owners.
+func (s *Sink) hasFlows() bool { return s.format == config.JSON }
+
+// datagram takes the beginning of a flow without a handshake.
+func (s *Sink) datagram(d *record.AttributedDatagram) { s.take(Event{Datagram: d}, d.Time) }
+
+// flow takes the end of a connection or flow.
+func (s *Sink) flow(f *record.AttributedFlow) {
+	opening := record.OpeningOf(&f.Flow).Seq(s.numbering)
+	s.take(Event{Flow: f, Opening: opening}, f.Started.Add(f.Duration))
 }
 
 // endRun adds the last record of a run that ends in order.
@@ -127,6 +134,14 @@ func (s *Sink) add(e Event) {
 	switch {
 	case e.Record != nil:
 		s.end.counts.Handshake++
+		if e.Record.Outcome == handshake.Established {
+			s.number(e.Record.Opening)
+		}
+	case e.Datagram != nil:
+		s.end.counts.Datagram++
+		if !e.Datagram.Denied {
+			s.number(e.Datagram.Opening)
+		}
 	case e.Flow != nil:
 		s.end.counts.Flow++
 	case e.Gap != nil:
@@ -142,9 +157,18 @@ func (s *Sink) add(e Event) {
 	s.event = Event{}
 }
 
+// number keeps the number of an opening's record for the record of the end.
+func (s *Sink) number(o *record.Opening) {
+	if o == nil || !s.hasFlows() {
+		return
+	}
+	o.Number(s.numbering, s.end.seq)
+	s.numbered = append(s.numbered, o)
+}
+
 // missed takes a loss, which a JSON log announces before the next record.
 func (s *Sink) missed(l loss) {
-	if s.format != config.JSON || l.n == 0 {
+	if !s.hasFlows() || l.n == 0 {
 		return
 	}
 	for i := range s.pending {
@@ -187,6 +211,7 @@ func (s *Sink) Flush() error {
 		s.err = s.failed(err)
 		return s.err
 	}
+	s.forgetNumbered()
 	if s.chain != nil {
 		s.end.hash = s.chain.Last
 		s.heads.Write(s.end.seq, s.end.hash, s.out.Descriptor())
@@ -199,6 +224,10 @@ func (s *Sink) Flush() error {
 // lose gives up the records of a batch, and the losses that were announced in it.
 func (s *Sink) lose(records loss, announced []loss) {
 	s.end = s.safe
+	for _, o := range s.numbered {
+		o.Number(s.numbering, 0)
+	}
+	s.forgetNumbered()
 	if s.chain != nil {
 		s.chain.Last = s.safe.hash
 	}
@@ -207,6 +236,11 @@ func (s *Sink) lose(records loss, announced []loss) {
 	for _, l := range announced {
 		s.missed(l)
 	}
+}
+
+func (s *Sink) forgetNumbered() {
+	clear(s.numbered)
+	s.numbered = s.numbered[:0]
 }
 
 // write writes the batch. Of a batch that is kept only the rest remains if a part is out for good.

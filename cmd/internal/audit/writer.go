@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
-	"syntap/tun/flow"
 )
 
 // writer is one sink with its queues and the goroutine that empties them.
@@ -40,8 +40,8 @@ type writer struct {
 
 // batch is the content of the sink's batch.
 type batch struct {
-	records     int64  // their number
-	established []item // connections that wait for their records
+	records int64  // their number
+	gated   []item // whose connections, or datagrams, wait for their records
 }
 
 // progress is where a writer is, for Admission.
@@ -90,8 +90,8 @@ func (w *writer) enqueue(i item) {
 	}
 }
 
-// enqueueFlow takes the end of a connection. It never blocks.
-func (w *writer) enqueueFlow(f flow.Flow) {
+// enqueueFlow takes the end of a connection or flow. It never blocks.
+func (w *writer) enqueueFlow(f record.AttributedFlow) {
 	if !w.flows.push(f, w.queue.limit) {
 		w.overflow.add(f.Started, w.queue.len())
 		return
@@ -132,7 +132,7 @@ func (w *writer) run(ctx context.Context) error {
 func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
 	w.sink.missed(w.overflow.next(true))
-	if w.sink.format == config.JSON && !w.log.failed.Load() {
+	if w.sink.hasFlows() && !w.log.failed.Load() {
 		w.sink.endRun(w.log.frames())
 	}
 	w.sink.keep = false // a batch that cannot be written now is lost
@@ -177,7 +177,12 @@ func (w *writer) take(i item) {
 	case i.record != nil:
 		w.sink.record(i.record)
 		if w.gate() && i.record.Outcome == handshake.Established {
-			w.batch.established = append(w.batch.established, i)
+			w.batch.gated = append(w.batch.gated, i)
+		}
+	case i.datagram != nil:
+		w.sink.datagram(i.datagram)
+		if w.gate() && !i.datagram.Denied {
+			w.batch.gated = append(w.batch.gated, i)
 		}
 	case i.segment != nil:
 		w.sink.segment(i.segment)
@@ -216,7 +221,7 @@ func (w *writer) flush(ctx context.Context) {
 	w.progress.failing.Store(false)
 }
 
-// try writes the batch once and passes on the connections whose records are written.
+// try writes the batch once and passes on the connections and datagrams whose records are written.
 func (w *writer) try() error {
 	w.progress.began.Store(time.Now().UnixNano())
 	err := w.sink.Flush()
@@ -227,13 +232,14 @@ func (w *writer) try() error {
 		w.batch.records = 0
 	}
 	if err == nil {
-		for _, i := range w.batch.established {
-			if i.unwritten == nil || i.unwritten.Add(-1) == 0 {
-				w.log.passed(i.record)
+		for i := range w.batch.gated {
+			gated := &w.batch.gated[i]
+			if gated.unwritten == nil || gated.unwritten.Add(-1) == 0 {
+				w.log.passed(gated)
 			}
 		}
-		clear(w.batch.established)
-		w.batch.established = w.batch.established[:0]
+		clear(w.batch.gated)
+		w.batch.gated = w.batch.gated[:0]
 	}
 	return err
 }

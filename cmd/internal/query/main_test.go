@@ -20,7 +20,7 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 func attempts(n int) (all []*record.Attributed) {
 	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *handshake.Record) {
 		o := &record.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
-		all = append(all, &record.Attributed{Record: r, Owner: o})
+		all = append(all, &record.Attributed{Record: r, Opening: &record.Opening{Owner: o}})
 	}})
 	for i := range n {
 		at := start.Add(time.Duration(i) * time.Second)

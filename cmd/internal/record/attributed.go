@@ -1,12 +1,89 @@
 package record
 
-import "syntap/tap/handshake"
+import (
+	"sync"
 
-// Attributed is a handshake's record with the process of its client. A [Handshake] is written from
-// it.
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
+)
+
+// Attributed is a handshake's record with what is known of its client. A [Handshake] is written
+// from it.
 type Attributed struct {
 	*handshake.Record
+	Opening *Opening // nil if nothing is known, and no record of the end will come
+}
+
+// AttributedDatagram is the same of a flow without a handshake. A [Datagram] is written from it.
+type AttributedDatagram struct {
+	*flow.Datagram
+	Opening *Opening
+}
+
+// AttributedFlow is the end of a connection or flow. A [Flow] is written from it.
+type AttributedFlow struct {
+	flow.Flow
+	NameConflict bool // what the client's first bytes said is not the name of its opening
+}
+
+// Opening is the part of the record by which a connection or flow began that the record of its end
+// repeats. It must not change once that is handed to a log.
+type Opening struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
+	Name  *Name  // nil if the client knew no name
+
+	mu      sync.Mutex // guards numbers
+	numbers []place
+}
+
+// place is the number of the record of an opening in one log.
+type place struct {
+	log *Numbering
+	seq uint64
+}
+
+// Numbering stands for one log among those that number the same openings.
+type Numbering struct{ _ byte }
+
+// Number keeps the number that the opening's record has in a log; 0 = it is not there.
+func (o *Opening) Number(log *Numbering, seq uint64) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.numbers {
+		if o.numbers[i].log == log {
+			o.numbers[i].seq = seq
+			return
+		}
+	}
+	o.numbers = append(o.numbers, place{log, seq})
+}
+
+// Seq returns the number that the opening's record has in a log; 0 = it is not there.
+func (o *Opening) Seq(log *Numbering) uint64 {
+	if o == nil {
+		return 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range o.numbers {
+		if n.log == log {
+			return n.seq
+		}
+	}
+	return 0
+}
+
+// OpeningOf returns the opening of a connection or flow that has ended; nil if it has none.
+func OpeningOf(f *flow.Flow) *Opening {
+	opening := f.Opening
+	if f.Datagram != nil {
+		opening = f.Datagram.Opening
+	}
+	o, _ := opening.(*Opening)
+	return o
 }
 
 // Owner is the program of this host that a client is. Members that are unknown are empty or 0, and
@@ -19,4 +96,11 @@ type Owner struct {
 	Exe       string // path of that file
 	Unit      string // of systemd that the process belongs to
 	Container string // id or name of the container that it runs in
+}
+
+// Name is the name by which a client knows an address.
+type Name struct {
+	Name   string
+	Source string   // "dns" or "virtual"
+	Others []string // other names that the client knows the address by
 }

@@ -4,8 +4,9 @@
 // # Types
 //
 //	msg        Go type      written from
-//	handshake  [Handshake]  [Attributed]: a handshake at its verdict, with the client's process
-//	flow       [Flow]       flow.Flow: a connection is over
+//	handshake  [Handshake]  [Attributed]: a handshake at its verdict
+//	datagram   [Datagram]   [AttributedDatagram]: a flow without a handshake begins
+//	flow       [Flow]       [AttributedFlow]: a connection or flow is over
 //	gap        [Gap]        records are missing here
 //	end        [End]        the run has ended in order
 //
@@ -13,6 +14,14 @@
 // encoding/json makes the same bytes of a decoded record; a test holds them together, and the keys
 // that the live page reads. The Writer itself does not fill them: it appends from the router's own
 // types, and allocates nothing.
+//
+// What is known of a client besides its packets, its program and its name of the server, is an
+// [Opening]: the router makes it for the record by which a connection or flow begins, and hands it
+// back with the end, whose record repeats it. A log keeps in it the number of that first record,
+// which the record of the end names (handshake_seq, datagram_seq). So no table ties the two
+// together, and nothing is left of a flow whose end is lost.
+//
+// Records of a live router name their [Run]. Those of captures depend on the capture alone.
 //
 // Package schema below has the same for other programs, configs/records.md for people; tests hold
 // all three together. A new key or type of record goes into each, and raises the schema's version.

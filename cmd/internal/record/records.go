@@ -12,6 +12,8 @@ type Header struct {
 	Level string    `json:"level"`
 	Msg   string    `json:"msg"`
 	Seq   uint64    `json:"seq"` // gap-free within one log
+	RunID string    `json:"run_id,omitempty"`
+	Host  string    `json:"host,omitempty"` // the host's name
 }
 
 // Trailer has the last members of a record in a chained log.
@@ -20,7 +22,8 @@ type Trailer struct {
 	Hash string `json:"hash,omitempty"` // of this record up to the comma before the member
 }
 
-// Tuple is the two ends of a connection, the client first.
+// Tuple is the two ends of a connection or flow, the client first. Of echo requests SPort is the
+// identifier and DPort 0.
 type Tuple struct {
 	Family int    `json:"family"` // 4 or 6
 	Src    string `json:"src"`
@@ -29,13 +32,42 @@ type Tuple struct {
 	DPort  uint16 `json:"dport"`
 }
 
+// Decided is the decision of policy, where it was asked.
+type Decided struct {
+	Verdict string `json:"verdict,omitempty"` // allow, deny
+	Rule    string `json:"rule,omitempty"`    // its place in the config; "default" where none decided
+	Reason  string `json:"reason,omitempty"`  // of a denial, one sentence
+}
+
+// Named is the name by which the client knew the address of the server.
+type Named struct {
+	Name   string   `json:"name,omitempty"`
+	Source string   `json:"name_source,omitempty"` // dns, virtual
+	Names  []string `json:"names,omitempty"`       // other candidates
+}
+
+// Program is the members of a record that say which program of this host its client is; see
+// [Owner].
+type Program struct {
+	UID       *uint32 `json:"uid,omitempty"`
+	User      string  `json:"user,omitempty"`
+	PID       int     `json:"pid,omitempty"`
+	Process   string  `json:"process,omitempty"`
+	Exe       string  `json:"exe,omitempty"`
+	Unit      string  `json:"unit,omitempty"`
+	Container string  `json:"container,omitempty"`
+}
+
 // Handshake is the record of an attempt to open a connection. Pointers are nil where the record has
 // no such member.
 type Handshake struct {
 	Header
+	Proto     string `json:"proto"` // tcp
 	Outcome   string `json:"outcome"`
 	AbortedBy string `json:"aborted_by,omitempty"`
+	Decided
 	Tuple
+	Named
 	ClientISN         uint32    `json:"client_isn"`
 	ServerISN         *uint32   `json:"server_isn,omitempty"`
 	Client            *Offer    `json:"client"`
@@ -55,18 +87,6 @@ type Handshake struct {
 	Program
 	CommunityID string `json:"community_id"`
 	Trailer
-}
-
-// Program is the members of a record that say which program of this host its client is; see
-// [Owner].
-type Program struct {
-	UID       *uint32 `json:"uid,omitempty"`
-	User      string  `json:"user,omitempty"`
-	PID       int     `json:"pid,omitempty"`
-	Process   string  `json:"process,omitempty"`
-	Exe       string  `json:"exe,omitempty"`
-	Unit      string  `json:"unit,omitempty"`
-	Container string  `json:"container,omitempty"`
 }
 
 // Offer is the announcement of one side in its SYN or SYN-ACK.
@@ -126,23 +146,6 @@ type Upstream struct {
 	Error  string `json:"error,omitempty"` // errno name such as ECONNREFUSED
 }
 
-// Flow is the record of a connection that is over. Its handshake has the same addresses and
-// numbers.
-type Flow struct {
-	Header
-	Tuple
-	ClientISN   uint32 `json:"client_isn"`
-	ServerISN   uint32 `json:"server_isn"`
-	Duration    int64  `json:"duration_us"` // from the SYN
-	Outbound    uint64 `json:"outbound_bytes"`
-	Inbound     uint64 `json:"inbound_bytes"`
-	Retransmits uint64 `json:"retransmits"`
-	ClosedBy    string `json:"closed_by"` // client, server, router
-	Close       string `json:"close"`     // fin, rst, timeout
-	CommunityID string `json:"community_id"`
-	Trailer
-}
-
 // Gap is the record of records that are missing: not written, kept from coming about, or not in the
 // log any more. Which numbers it has depends on the reason.
 type Gap struct {
@@ -150,7 +153,7 @@ type Gap struct {
 	From    time.Time `json:"from"` // of the first of them; of those that are not there any more, when that was found
 	To      time.Time `json:"to"`   // of the last of them
 	Lost    uint64    `json:"lost,omitempty"`
-	Refused uint64    `json:"refused,omitempty"` // SYNs kept out
+	Refused uint64    `json:"refused,omitempty"` // SYNs and datagrams kept out
 	First   uint64    `json:"first,omitempty"`   // seq of records that were in the log; 0 = not known
 	Last    uint64    `json:"last,omitempty"`
 	Reason  GapReason `json:"reason"`
@@ -184,6 +187,7 @@ type End struct {
 // Counts is numbers of records by type.
 type Counts struct {
 	Handshake uint64 `json:"handshake"`
+	Datagram  uint64 `json:"datagram"`
 	Flow      uint64 `json:"flow"`
 	Gap       uint64 `json:"gap"`
 }

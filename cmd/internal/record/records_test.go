@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -28,15 +29,47 @@ func everything() *Attributed {
 	r.Copies, r.Answers, r.Conflict = 3, 2, handshake.ConflictRST|handshake.ConflictSYN
 	r.Rewrites = []handshake.Rewrite{{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}}
 	r.Upstream = &flow.Upstream{
-		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360, Error: "ECONNREFUSED",
+		Local: netip.MustParseAddrPort("203.0.113.9:40000"), Remote: r.Server, DialTime: time.Second, MSS: 1360,
+		Error: "ECONNREFUSED", Decision: denial,
 	}
 	p := &r.Segments[0].Packet
 	p.Length, p.EtherType, p.VLANs, p.Prefix = 46, 0x86dd, []uint16{5, 6}, [2]string{"IP 48: ", "lo    In  "}
 	r.Segments[1].Payload = 7
-	return &Attributed{Record: r, Owner: &Owner{
-		UID: 1000, User: "alice", PID: 4711, Process: `we"ird`, Exe: `/opt/we"ird`,
-		Unit: "session-3.scope", Container: "b7f3",
+	return &Attributed{Record: r, Opening: opening}
+}
+
+var (
+	denial  = &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "egress.deny forbids 198.51.100.0/24"}
+	opening = &Opening{
+		Owner: &Owner{1000, "ada", 4711, `we"ird`, "/opt/we\"ird", "user@1000.service", "0123456789ab"},
+		Name:  &Name{"www.example.com", "dns", []string{"example.net"}},
+	}
+	hello    = &flow.Hello{Version: "1.3", SNI: "www.example.com", ALPN: []string{"h3", "h2"}, ECH: true}
+	question = flow.Question{Name: "www.example.com", Type: 1}
+)
+
+// everythingBegun is the record of a first datagram that has every member.
+func everythingBegun() *AttributedDatagram {
+	return &AttributedDatagram{Opening: opening, Datagram: &flow.Datagram{
+		Proto: flow.UDP, Client: netip.MustParseAddrPort("192.0.2.1:1051"), Server: netip.MustParseAddrPort("198.51.100.2:53"),
+		Time: start, Length: 33, Upstream: netip.MustParseAddrPort("198.51.100.2:53"), Denied: true, Decision: denial,
+		DNS: &flow.DNS{Queries: []flow.Question{question, {Name: `\"`, Type: 65280}}}, QUIC: &flow.QUIC{Version: "1", Hello: hello},
 	}}
+}
+
+// everythingOver is the record of the end of a flow, of TCP or without a handshake, that has every
+// member of its protocol.
+func everythingOver(d *AttributedDatagram) *AttributedFlow {
+	f := &AttributedFlow{NameConflict: true, Flow: flow.Flow{
+		Key: everything().Key(), ServerISN: 7, Started: start, Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20,
+		Retransmits: 1, End: flow.ClientFIN, Opening: opening, Hello: hello, HTTPHost: "example.org",
+		DNS: &flow.DNS{Response: true, RCode: 3, Queries: []flow.Question{question}, Answers: []flow.Record{{Name: "a", Type: 5, TTL: 60, Data: "b"}}},
+	}}
+	if d != nil {
+		d.Datagram.Opening = opening
+		f.Datagram, f.Outcome, f.OutboundPackets, f.InboundPackets = d.Datagram, flow.PortRefused, 3, 4
+	}
+	return f
 }
 
 // undialled is the record of an attempt whose SYN the router dropped for lack of room.
@@ -53,12 +86,21 @@ func unanswered() *handshake.Record {
 	return r
 }
 
+// ping is an echo request over IPv6 of which nothing but itself is known.
+func ping() *flow.Datagram {
+	return &flow.Datagram{
+		Proto: flow.ICMP, Client: netip.MustParseAddrPort("[2001:db8::1]:7"), Server: netip.MustParseAddrPort("[2001:db8::2]:0"),
+		Time: start, Upstream: netip.MustParseAddrPort("[2001:db8::2]:0"), Length: 56,
+	}
+}
+
 // The types say all that the Writer writes, in the same order and form: what is decoded and encoded
 // again is the same line.
 func TestTypesMatchWriter(t *testing.T) {
 	t.Parallel()
-	w := Writer{Chain: NewChain(nil)}
+	w := Writer{Chain: NewChain(nil), Run: NewRun("gateway", "5e9b", start)}
 	header := Header{Time: start, Level: "warning"}
+	written := make(map[reflect.Type]map[string]any) // members of the records of a type
 	for _, tt := range []struct {
 		line []byte
 		into any
@@ -67,9 +109,14 @@ func TestTypesMatchWriter(t *testing.T) {
 		{w.Handshake(nil, 2, &Attributed{Record: recordtest.Refused()}), new(Handshake)},
 		{w.Handshake(nil, 6, &Attributed{Record: undialled()}), new(Handshake)},
 		{w.Handshake(nil, 7, &Attributed{Record: unanswered()}), new(Handshake)},
-		{w.Flow(nil, 3, &flow.Flow{Key: everything().Key(), Started: start, Retransmits: 1, End: flow.ClientFIN}), new(Flow)},
+		{w.Flow(nil, 3, everythingOver(nil), 1), new(Flow)},
+		{w.Flow(nil, 7, everythingOver(everythingBegun()), 1), new(Flow)},
+		{w.Flow(nil, 8, &AttributedFlow{Flow: flow.Flow{End: flow.ServerRST, Key: everything().Key(), Started: start}}, 0), new(Flow)},
+		{w.Flow(nil, 9, &AttributedFlow{Flow: flow.Flow{Started: start, Datagram: ping()}}, 0), new(Flow)},
+		{w.Datagram(nil, 10, everythingBegun()), new(Datagram)},
+		{w.Datagram(nil, 11, &AttributedDatagram{Datagram: ping()}), new(Datagram)},
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
-		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3}, Frames: &Frames{4, 5}}), new(End)},
+		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3, 4}, Frames: &Frames{4, 5}}), new(End)},
 	} {
 		decoder := json.NewDecoder(bytes.NewReader(tt.line))
 		decoder.DisallowUnknownFields()
@@ -87,6 +134,19 @@ func TestTypesMatchWriter(t *testing.T) {
 		}
 		if diff := cmp.Diff(string(tt.line), again.String()); diff != "" {
 			t.Errorf("%T (-written +decoded and encoded):\n%s", tt.into, diff)
+		}
+		of := reflect.TypeOf(tt.into).Elem()
+		if written[of] == nil {
+			written[of] = make(map[string]any)
+		}
+		members := written[of]
+		if err := json.Unmarshal(tt.line, &members); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for of, members := range written { // no member is missing in all records of a type
+		if diff := cmp.Diff(sorted(keys(of)), slices.Sorted(maps.Keys(members))); diff != "" {
+			t.Errorf("members of a %v (-Go +written):\n%s", of, diff)
 		}
 	}
 	var h Handshake

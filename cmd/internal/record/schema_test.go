@@ -71,7 +71,7 @@ func (d definition) words() (all []string) {
 // in the schema.
 func recordTypes() map[string]reflect.Type {
 	return map[string]reflect.Type{
-		"handshake": reflect.TypeFor[Handshake](), "flow": reflect.TypeFor[Flow](),
+		"handshake": reflect.TypeFor[Handshake](), "datagram": reflect.TypeFor[Datagram](), "flow": reflect.TypeFor[Flow](),
 		"gap": reflect.TypeFor[Gap](), "end": reflect.TypeFor[End](),
 	}
 }
@@ -81,6 +81,8 @@ func partTypes() map[string]reflect.Type {
 		"offer": reflect.TypeFor[Offer](), "segment": reflect.TypeFor[Segment](),
 		"rewrite": reflect.TypeFor[Rewrite](), "upstream": reflect.TypeFor[Upstream](),
 		"counts": reflect.TypeFor[Counts](), "frames": reflect.TypeFor[Frames](),
+		"destination": reflect.TypeFor[Destination](), "quic": reflect.TypeFor[QUIC](),
+		"dns": reflect.TypeFor[DNS](), "question": reflect.TypeFor[Question](), "answer": reflect.TypeFor[Answer](),
 	}
 }
 
@@ -179,7 +181,10 @@ func checkRange(t *testing.T, key string, d *definition, kind reflect.Kind) {
 func TestSchemaWords(t *testing.T) {
 	t.Parallel()
 	root := readSchema(t)
-	var outcomes, by, how []string
+	var outcomes, exchanges, by, how []string
+	for o := flow.NoAnswer; o <= flow.NotReachable; o++ {
+		exchanges = append(exchanges, o.String())
+	}
 	for _, o := range handshake.Outcomes() {
 		outcomes = append(outcomes, string(o))
 	}
@@ -192,6 +197,7 @@ func TestSchemaWords(t *testing.T) {
 	}{
 		{"handshake", "outcome", outcomes},
 		{"handshake", "aborted_by", []string{string(handshake.Client), string(handshake.Server)}},
+		{"flow", "outcome", exchanges},
 		{"flow", "closed_by", by},
 		{"flow", "close", how},
 		{"gap", "reason", constants(t, "GapReason")},
@@ -284,7 +290,7 @@ func TestSchemaMatchesReference(t *testing.T) {
 		if diff := cmp.Diff(keys(of), first(key, text)); diff != "" {
 			t.Errorf("keys in section %q (-Go +reference):\n%s", title, diff)
 		}
-		listed := map[string]string{"handshake": "outcome", "gap": "reason"}[name]
+		listed := map[string]string{"handshake": "outcome", "flow": "outcome", "gap": "reason"}[name]
 		if diff := cmp.Diff(root.Defs[name].Properties[listed].words(), first(word, text)); diff != "" {
 			t.Errorf("words in section %q (-schema +reference):\n%s", title, diff)
 		}

@@ -35,6 +35,24 @@ func (o *object) bool(key string, value bool) {
 	o.b = strconv.AppendBool(append(o.b, key...), value)
 }
 
+// flag writes no member for false.
+func (o *object) flag(member string, set bool) {
+	if set {
+		o.raw(member)
+	}
+}
+
+// texts writes a list of strings, and no member for an empty one.
+func (o *object) texts(key string, values []string) {
+	for _, value := range values {
+		o.string(key, value)
+		key = ","
+	}
+	if len(values) > 0 {
+		o.raw(`]`)
+	}
+}
+
 func (o *object) addr(key string, a netip.Addr) {
 	o.b = append(a.AppendTo(append(append(o.b, key...), '"')), '"')
 }

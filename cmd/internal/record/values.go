@@ -1,11 +1,5 @@
 package record
 
-import (
-	"net/netip"
-
-	"syntap/tun/flow"
-)
-
 // Members calls f with each member of an object that Scan has gone over, the key as it stands
 // between its quotes and the value as it stands there, until f returns false.
 func Members(object []byte, f func(key, value []byte) bool) {
@@ -25,8 +19,3 @@ func Elements(list []byte, f func(value []byte) bool) {
 // Text returns the bytes between the quotes of a string, which Unquote turns into text; another
 // value it returns as it stands there.
 func Text(value []byte) []byte { return unquoted(value) }
-
-// AppendCommunityID appends the Community ID v1 of a connection with seed 0.
-func AppendCommunityID(dst []byte, _ flow.Proto, client, server netip.AddrPort) []byte {
-	return appendCommunityID(dst, client, server)
-}

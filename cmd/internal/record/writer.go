@@ -15,6 +15,7 @@ import (
 // value is ready to use; a Writer is for one goroutine at a time.
 type Writer struct {
 	Chain *Chain // links each record to the one before it; nil disables that
+	Run   Run    // stands in each record; the zero value disables that
 
 	o     object
 	line  []byte // scratch
@@ -25,12 +26,16 @@ type Writer struct {
 func (w *Writer) Handshake(dst []byte, seq uint64, r *Attributed) []byte {
 	from := w.begin(dst, r.Time, `","level":"info","msg":"handshake","seq":`, seq)
 	o := &w.o
-	o.string(`,"outcome":`, string(r.Outcome))
+	o.string(`,"proto":"tcp","outcome":`, string(r.Outcome))
 	if r.AbortedBy != "" {
 		o.string(`,"aborted_by":`, string(r.AbortedBy))
 	}
+	if r.Upstream != nil {
+		o.decision(r.Upstream.Decision)
+	}
 	ipv4 := r.Client.Addr().Is4()
 	o.ends(r.Client, r.Server)
+	o.name(r.Opening)
 	o.uint(`,"client_isn":`, uint64(r.ClientISN))
 	if r.KnowsServerISN() {
 		o.uint(`,"server_isn":`, uint64(r.ServerISN))
@@ -59,27 +64,8 @@ func (w *Writer) Handshake(dst []byte, seq uint64, r *Attributed) []byte {
 	if r.Upstream != nil {
 		o.upstream(r.Upstream)
 	}
-	if r.Owner != nil {
-		o.owner(r.Owner)
-	}
-	o.communityID(r.Client, r.Server)
-	return w.end(from)
-}
-
-// Flow appends the record of a connection that is over.
-func (w *Writer) Flow(dst []byte, seq uint64, f *flow.Flow) []byte {
-	from := w.begin(dst, f.Started.Add(f.Duration), `","level":"info","msg":"flow","seq":`, seq)
-	o := &w.o
-	o.ends(f.Client, f.Server)
-	o.uint(`,"client_isn":`, uint64(f.ISN))
-	o.uint(`,"server_isn":`, uint64(f.ServerISN))
-	o.uint(`,"duration_us":`, uint64(max(f.Duration, 0).Microseconds()))
-	o.uint(`,"outbound_bytes":`, f.Outbound)
-	o.uint(`,"inbound_bytes":`, f.Inbound)
-	o.uint(`,"retransmits":`, f.Retransmits)
-	o.string(`,"closed_by":`, f.End.By())
-	o.string(`,"close":`, f.End.How())
-	o.communityID(f.Client, f.Server)
+	o.owner(r.Opening)
+	o.communityID(flow.TCP, r.Client, r.Server)
 	return w.end(from)
 }
 
@@ -110,6 +96,7 @@ func (w *Writer) End(dst []byte, seq uint64, e *End) []byte {
 	from := w.begin(dst, e.Time, `","level":"info","msg":"end","seq":`, seq)
 	o := &w.o
 	o.uint(`,"records":{"handshake":`, e.Records.Handshake)
+	o.uint(`,"datagram":`, e.Records.Datagram)
 	o.uint(`,"flow":`, e.Records.Flow)
 	o.uint(`,"gap":`, e.Records.Gap)
 	o.raw(`}`)
@@ -125,6 +112,7 @@ func (w *Writer) End(dst []byte, seq uint64, e *End) []byte {
 func (w *Writer) begin(dst []byte, t time.Time, head string, seq uint64) (from int) {
 	w.o.b = w.clock.append(append(dst, Begin...), t)
 	w.o.uint(head, seq)
+	w.o.raw(w.Run.members)
 	return len(dst)
 }
 
@@ -255,21 +243,4 @@ func (o *object) upstream(u *flow.Upstream) {
 		o.string(`,"error":`, u.Error)
 	}
 	o.b = append(slices.Delete(o.b, from, from+1), '}') // the first comma
-}
-
-func (o *object) owner(owner *Owner) {
-	o.uint(`,"uid":`, uint64(owner.UID))
-	o.known(`,"user":`, owner.User)
-	if owner.PID != 0 {
-		o.uint(`,"pid":`, uint64(owner.PID))
-	}
-	o.known(`,"process":`, owner.Process)
-	o.known(`,"exe":`, owner.Exe)
-	o.known(`,"unit":`, owner.Unit)
-	o.known(`,"container":`, owner.Container)
-}
-
-func (o *object) communityID(client, server netip.AddrPort) {
-	o.raw(`,"community_id":"`)
-	o.b = append(appendCommunityID(o.b, client, server), '"')
 }

@@ -45,7 +45,7 @@ func TestWriteHandshake(t *testing.T) {
 		in   *handshake.Record
 		want string
 	}{
-		{"established", recordtest.Handshake(1051, start), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"established",` +
+		{"established", recordtest.Handshake(1051, start), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"proto":"tcp","outcome":"established",` +
 			`"family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,` +
 			`"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":4294967295,"df":true,"ttl":64,"ecn":false},` +
 			`"server":{"win":65535,"mss":1400,"df":true,"ttl":64,"ecn":true},` +
@@ -61,17 +61,17 @@ func TestWriteHandshake(t *testing.T) {
 			`{"at_us":904,"dir":"outbound","flags":".","seq":4255483972,"ack":4279842715,"win":65535,"len":0,"opts":[],"df":true,"ttl":64,` +
 			`"hdr":"450000280001400040060000c0000201c6336402041b0050fda58844ff19379b5010ffff00000000"}],` +
 			`"rewrites":[],"community_id":"1:kY+WSkG/l4zrGNKB7q++H/E/RSc="}`},
-		{"refused", recordtest.Refused(), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"refused",` +
+		{"refused", recordtest.Refused(), `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"proto":"tcp","outcome":"refused",` +
 			`"family":6,"src":"2001:db8::1","sport":1051,"dst":"2001:db8:1::2","dport":443,"client_isn":0,` +
 			`"client":{"win":64800,"ttl":63,"ecn":false},` +
 			`"syn_retransmits":1,"synack_retransmits":0,"simultaneous":false,"lines":[],"segments":[],` +
 			`"rewrites":[],"community_id":"1:KS+kmT/dpaHxghRyFvnlgtedZpk="}`},
-		{"denied", denied, `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"denied",` +
+		{"denied", denied, `{"time":"2026-11-23T07:50:00.123456Z","level":"info","msg":"handshake","seq":1,"proto":"tcp","outcome":"denied",` +
 			`"family":6,"src":"2001:db8::1","sport":1051,"dst":"2001:db8:1::2","dport":443,"client_isn":0,` +
 			`"client":{"win":64800,"ttl":63,"ecn":false},` +
 			`"syn_retransmits":1,"synack_retransmits":0,"simultaneous":false,"lines":[],"segments":[],` +
 			`"rewrites":[],"upstream":{"remote":"[2001:db8:1::2]:443","dial_us":1,"error":"EACCES"},"community_id":"1:KS+kmT/dpaHxghRyFvnlgtedZpk="}`},
-		{"aborted", aborted, `{"time":"2026-11-23T06:50:00.123456Z","level":"info","msg":"handshake","seq":1,"outcome":"aborted","aborted_by":"server",` +
+		{"aborted", aborted, `{"time":"2026-11-23T06:50:00.123456Z","level":"info","msg":"handshake","seq":1,"proto":"tcp","outcome":"aborted","aborted_by":"server",` +
 			`"family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,` +
 			`"client":{"win":65535,"mss":1460,"wscale":7,"sack_ok":true,"ts":4294967295,"df":true,"ttl":64,"ecn":false},` +
 			`"server":{"win":65535,"mss":1400,"df":true,"ttl":64,"ecn":true},` +
@@ -144,20 +144,59 @@ func checkHostile(t *testing.T, hostile string) {
 		string(got.Rewrites[0].To) != want {
 		t.Errorf("decoded %+v, want %q", got, want)
 	}
+	checkHostileNames(t, hostile, want)
+}
+
+// checkHostileNames has the values of datagrams and flows that come from outside be hostile.
+func checkHostileNames(t *testing.T, hostile, want string) {
+	t.Helper()
+	x := "x" + hostile
+	d := AttributedDatagram{
+		Datagram: &flow.Datagram{
+			Proto: flow.UDP, Client: recordtest.Refused().Client, Server: recordtest.Refused().Server, Time: start,
+			DNS:      &flow.DNS{Queries: []flow.Question{{Name: x, Type: 1}}},
+			QUIC:     &flow.QUIC{Version: "1", Hello: &flow.Hello{SNI: x, ALPN: []string{x}, Version: "1.3"}},
+			Decision: &flow.Decision{Deny: true, Rule: x, Reason: x},
+		},
+		Opening: &Opening{Owner: &Owner{PID: 1, User: x, Process: x, Exe: x, Unit: x, Container: x}, Name: &Name{x, "dns", []string{x}}},
+	}
+	d.Datagram.Opening = d.Opening
+	f := AttributedFlow{Flow: flow.Flow{
+		Datagram: d.Datagram, Started: start, HTTPHost: x,
+		DNS: &flow.DNS{Response: true, Answers: []flow.Record{{Name: x, Data: x}}},
+	}}
+	w := Writer{Run: NewRun(x, "", start)}
+	for _, line := range [][]byte{w.Datagram(nil, 1, &d), w.Flow(nil, 2, &f, 1)} {
+		if !printableLine.Match(line) {
+			t.Errorf("line for %q is not one of printable ASCII: %q", hostile, line)
+		}
+		if err := recordtest.Validate(line); err != nil {
+			t.Error(err)
+		}
+		var of Flow
+		if err := json.Unmarshal(line, &of); err != nil || of.Name != "x"+want || of.Exe != "x"+want || of.Host != "x"+want {
+			t.Errorf("decoded %q, %q and %q, want %q: %v", of.Name, of.Exe, of.Host, "x"+want, err)
+		}
+	}
 }
 
 // The test vectors are the published ones (github.com/corelight/community-id-spec, seed 0).
 func TestCommunityID(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ a, b, want string }{
-		{"128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
-		{"[2001:470:e5bf:dead:4957:2174:e82c:4887]:63943", "[2607:f8b0:400c:c03::1a]:25", "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
+	for _, tt := range []struct {
+		proto      flow.Proto
+		a, b, want string
+	}{
+		{flow.TCP, "128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
+		{flow.TCP, "[2001:470:e5bf:dead:4957:2174:e82c:4887]:63943", "[2607:f8b0:400c:c03::1a]:25", "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
+		{flow.UDP, "192.168.1.52:54585", "8.8.8.8:53", "1:d/FP5EW3wiY1vCndhwleRRKHowQ="},
+		{flow.ICMP, "192.168.0.89:4711", "192.168.0.1:0", "1:X0snYXpgwiv9TZtqg64sgzUn6Dk="},
 	} {
 		a, b := netip.MustParseAddrPort(tt.a), netip.MustParseAddrPort(tt.b)
-		if got := string(appendCommunityID(nil, a, b)); got != tt.want {
+		if got := string(AppendCommunityID(nil, tt.proto, a, b)); got != tt.want {
 			t.Errorf("Community ID of %v and %v = %s, want %s", a, b, got, tt.want)
 		}
-		if got := string(appendCommunityID(nil, b, a)); got != tt.want {
+		if got := string(AppendCommunityID(nil, tt.proto, b, a)); got != tt.want && tt.proto != flow.ICMP {
 			t.Errorf("Community ID of %v and %v = %s, want %s", b, a, got, tt.want)
 		}
 	}
@@ -166,15 +205,65 @@ func TestCommunityID(t *testing.T) {
 func TestWriteFlow(t *testing.T) {
 	t.Parallel()
 	r := recordtest.Handshake(1051, start)
-	got := new(Writer).Flow(nil, 1, &flow.Flow{
+	f := flow.Flow{
 		Key: r.Key(), ServerISN: r.ServerISN, Started: start,
 		Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20, Retransmits: 1, End: flow.ClientFIN,
-	})
-	want := `{"time":"2026-11-23T07:50:01.623456Z","level":"info","msg":"flow","seq":1,"family":4,"src":"192.0.2.1","sport":1051,` +
-		`"dst":"198.51.100.2","dport":80,"client_isn":4255483971,"server_isn":4279842714,"duration_us":1500000,` +
-		`"outbound_bytes":10,"inbound_bytes":20,"retransmits":1,"closed_by":"client","close":"fin","community_id":"` + string(appendCommunityID(nil, r.Client, r.Server)) + `"}` + "\n"
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	d := flow.Datagram{Proto: flow.UDP, Client: r.Client, Server: r.Server, Time: start}
+	overUDP := flow.Flow{
+		Datagram: &d, Started: start, Duration: 1500 * time.Millisecond, Outbound: 10, Inbound: 20,
+		Outcome: flow.Answered, OutboundPackets: 1, InboundPackets: 2,
+	}
+	const head = `{"time":"2026-11-23T07:50:01.623456Z","level":"info","msg":"flow","seq":2,`
+	const ends = `"family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,`
+	for _, tt := range []struct {
+		flow flow.Flow
+		want string
+	}{
+		{f, `"proto":"tcp","handshake_seq":1,` + ends + `"client_isn":4255483971,"server_isn":4279842714,"duration_us":1500000,` +
+			`"outbound_bytes":10,"inbound_bytes":20,"retransmits":1,"closed_by":"client","close":"fin","community_id":"1:kY+WSkG/l4zrGNKB7q++H/E/RSc="}`},
+		{overUDP, `"proto":"udp","datagram_seq":1,"outcome":"answered",` + ends + `"duration_us":1500000,` +
+			`"outbound_packets":1,"inbound_packets":2,"outbound_bytes":10,"inbound_bytes":20,"community_id":"` +
+			string(AppendCommunityID(nil, flow.UDP, r.Client, r.Server)) + `"}`},
+	} {
+		got := new(Writer).Flow(nil, 2, &AttributedFlow{Flow: tt.flow}, 1)
+		if diff := cmp.Diff(head+tt.want+"\n", string(got)); diff != "" {
+			t.Errorf("record (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// A DNS message of any size makes a record that readers take.
+func TestWriteLargeDNS(t *testing.T) {
+	t.Parallel()
+	d := flow.DNS{Response: true}
+	for range 6000 {
+		name := strings.Repeat(`\000`, 255)
+		d.Queries = append(d.Queries, flow.Question{Name: name, Type: 1})
+		d.Answers = append(d.Answers, flow.Record{Name: name, Type: 16, Data: strings.Repeat("\x00", 255)})
+	}
+	f := everythingOver(everythingBegun())
+	f.DNS = &d
+	line := new(Writer).Flow(nil, 1, f, 1)
+	if err := recordtest.Validate(line); err != nil || len(line) > MaxLine {
+		t.Errorf("%d bytes, %v", len(line), err)
+	}
+	var got Flow
+	if err := json.Unmarshal(line, &got); err != nil || len(got.DNS.Queries) == 0 || len(got.DNS.Answers) == 0 {
+		t.Errorf("the record has %d questions and %d answers, %v", len(got.DNS.Queries), len(got.DNS.Answers), err)
+	}
+}
+
+// A log numbers an opening without regard to other logs.
+func TestOpeningNumbers(t *testing.T) {
+	t.Parallel()
+	var o Opening
+	var one, other Numbering
+	o.Number(&one, 7)
+	o.Number(&other, 9)
+	o.Number(&one, 8)
+	if o.Seq(&one) != 8 || o.Seq(&other) != 9 || o.Seq(new(Numbering)) != 0 || (*Opening)(nil).Seq(&one) != 0 {
+		t.Errorf("numbers %d and %d, want 8 and 9", o.Seq(&one), o.Seq(&other))
 	}
 }
 

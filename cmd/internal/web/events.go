@@ -31,6 +31,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.subscribers.leave(m)
 	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*record.Attributed, eventBatch)}
+	stream.writer.Run = s.o.Run
 	if err := stream.resume(r); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

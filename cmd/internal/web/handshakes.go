@@ -66,7 +66,7 @@ func (s *Server) serveHandshakes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	records := make([]*record.Attributed, recentRecords)
 	first, n := s.recent.after(0, records)
-	var writer record.Writer
+	writer := record.Writer{Run: s.o.Run}
 	b, sep := make([]byte, 0, maxBatch), byte('[')
 	for i := n - 1; i >= 0 && q.limit > 0; i-- {
 		if q.outcome != "" && records[i].Outcome != q.outcome {

@@ -37,6 +37,7 @@ const (
 type Options struct {
 	Version   string // of the program
 	Interface string // of the TUN
+	Run       record.Run
 }
 
 // Server serves the records and counters of a router.
