@@ -1,6 +1,10 @@
 package format
 
-import "time"
+import (
+	"time"
+
+	"syntap/tun/flow"
+)
 
 // Connection is the records of one connection, or of one flow of datagrams. At least one of the two
 // is there.
@@ -20,6 +24,9 @@ const (
 	EndMissing              // it is over, and no record says how: its run was killed, or records are missing
 )
 
+// String returns the state in a word.
+func (s State) String() string { return [...]string{"ended", "open", "unknown"}[s] }
+
 // Start returns when the connection began.
 func (c *Connection) Start() time.Time { return c.first().Start() }
 
@@ -29,4 +36,26 @@ func (c *Connection) first() *Record {
 		return c.Opening
 	}
 	return c.End
+}
+
+// Outcome returns the outcome of a connection; it is empty while datagrams may still be answered.
+func (c *Connection) Outcome() string {
+	switch r := c.first(); {
+	case r.Denied():
+		return "denied"
+	case c.End != nil && c.End.Outcome != "":
+		return c.End.Outcome
+	case r.Outcome == "" && r.Proto == flow.TCP:
+		return "established" // no other has a flow
+	default:
+		return r.Outcome
+	}
+}
+
+// payload returns the record that says more of the payload: the flow, or without one the opening.
+func (c *Connection) payload() *Record {
+	if c.End != nil && (c.End.application() != "" || c.Opening == nil) {
+		return c.End
+	}
+	return c.first()
 }
