@@ -86,6 +86,19 @@ func (a *attribution) find(k flow.Key) *attributed {
 	return a.older[k]
 }
 
+// owner returns the owner of an attempt, of which only the user may be known yet; nil if none is.
+func (a *attribution) owner(k flow.Key) *record.Owner {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.find(k); t != nil {
+		return t.owner
+	}
+	return nil
+}
+
 // found ends the search for the process of an attempt.
 func (a *attribution) found(t *attributed, p owner.Process) {
 	a.mu.Lock()

@@ -12,6 +12,10 @@
 // Of clients on this host a record names user and process; they are looked up when its SYN passes,
 // and the client is answered when that is over (attribute.go).
 //
+// Names come from the answers to DNS queries that pass through, before the client has them
+// (stack/names). A record has the name that the client knew when the SYN, or the first datagram of
+// a flow, passed (names.go).
+//
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
 // its sockets, and gives the tap the MTU of the path (rules.go).
 //

@@ -76,6 +76,10 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	defer r.Host.Close()
 	next, onSegment := r.recorder(), r.Log.Segment
+	names := r.namer()
+	if names != nil {
+		next = names.before(next)
+	}
 	onRecord := func(h *handshake.Record) { next(&record.Attributed{Record: h, Opening: new(record.Opening)}) }
 	owners, ownersStatus := r.attribute(next)
 	if owners != nil {
@@ -85,6 +89,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 			owners.segment(k, s)
 			r.Log.Segment(k, s)
 		}
+	}
+	if names != nil {
+		onSegment = names.behind(onSegment, owners)
 	}
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) packet.MTU { return s.PathMTU(client, server) }
@@ -103,6 +110,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
+	if names != nil {
+		names.follow(&o)
+	}
 	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer = owners.beforeAnswer

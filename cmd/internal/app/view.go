@@ -72,7 +72,10 @@ func (r *Router) recorder() func(*record.Attributed) {
 }
 
 // flowDone takes the end of a connection or flow.
-func (r *Router) flowDone(f flow.Flow) { r.Log.Flow(record.AttributedFlow{Flow: f}) }
+func (r *Router) flowDone(f flow.Flow) {
+	o := record.OpeningOf(&f)
+	r.Log.Flow(record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)})
+}
 
 // counters returns the function that the view asks for its figures.
 func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners) func() web.Counters {

@@ -1,0 +1,219 @@
+//go:build linux
+
+package app
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"syntap/cmd/internal/record"
+	"syntap/stack"
+	"syntap/stack/names"
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
+)
+
+// namer gives records the names by which clients know servers. A connection's name is that of the
+// moment when its SYN passes; the table keeps it while the connection is open.
+type namer struct {
+	table    *names.Table
+	client   func(a netip.Addr, o *record.Owner) names.Client
+	resolver func(uid uint32) bool // whether it resolves names for this host's programs
+
+	mu sync.Mutex // guards all below
+	// Handshakes with a name, and the connections that come of them. When there are maxNamed, the
+	// older map goes.
+	handshakes, older map[flow.Key]*named
+	flows             map[*flow.Datagram]names.Use
+}
+
+// named is a handshake whose server has a name.
+type named struct {
+	name     *record.Name
+	use      names.Use
+	recorded bool // its record is complete
+	gone     bool // nothing of it is left in the stack
+}
+
+// maxNamed is how many handshakes are kept beside as many older ones. A connection that is older
+// keeps its name in its records, but not in the table.
+const maxNamed = 32768
+
+// namer returns the namer of a router, nil where nothing shows names.
+func (r *Router) namer() *namer {
+	if r.View == nil && !r.Log.NamesOwners() {
+		return nil
+	}
+	local := r.local()
+	client := func(a netip.Addr, o *record.Owner) names.Client {
+		switch {
+		case !local(a):
+			return names.Machine(a)
+		case o == nil:
+			return names.UnknownUser()
+		default:
+			return names.User(o.UID)
+		}
+	}
+	return newNamer(client, func(uint32) bool { return false })
+}
+
+// before returns a function that names the server of each handshake and passes it on to next.
+func (n *namer) before(next func(*record.Attributed)) func(*record.Attributed) {
+	return func(a *record.Attributed) {
+		a.Opening.Name = n.handshake(a.Record)
+		next(a)
+	}
+}
+
+// behind returns a function that looks up the name of each handshake once first, which finds its
+// owner, has seen the SYN.
+func (n *namer) behind(
+	first func(flow.Key, handshake.Segment), owners *attribution,
+) func(flow.Key, handshake.Segment) {
+	return func(k flow.Key, s handshake.Segment) {
+		first(k, s)
+		if isSYN(&s) {
+			n.syn(k, owners.owner(k))
+		}
+	}
+}
+
+// follow has the namer see the answers to DNS queries, and the ends of connections.
+func (n *namer) follow(o *stack.Options) {
+	done, gone := o.FlowDone, o.Gone
+	o.Gone = func(k flow.Key) {
+		n.gone(k)
+		gone(k)
+	}
+	o.FlowDone = func(f flow.Flow) {
+		if f.Datagram != nil {
+			n.ended(f.Datagram)
+		}
+		done(f)
+	}
+	o.DNSAnswered = func(client, _ netip.AddrPort, response *flow.DNS) {
+		n.answered(client.Addr(), nil, response)
+	}
+}
+
+func newNamer(client func(netip.Addr, *record.Owner) names.Client, resolver func(uint32) bool) *namer {
+	return &namer{
+		table: names.New(names.Limit), client: client, resolver: resolver,
+		handshakes: make(map[flow.Key]*named), flows: make(map[*flow.Datagram]names.Use),
+	}
+}
+
+// answered takes a response to a DNS query of a client before the client does.
+func (n *namer) answered(client netip.Addr, o *record.Owner, d *flow.DNS) {
+	c := n.client(client, o)
+	if o != nil && n.resolver(o.UID) {
+		c = names.AllUsers()
+	}
+	n.table.Learn(c, d, time.Now())
+}
+
+// begin returns the name of a server, nil if it has none.
+func (n *namer) begin(client, server netip.Addr, o *record.Owner) (*record.Name, names.Use) {
+	known, use := n.table.Begin(n.client(client, o), server, time.Now())
+	if known.Name == "" {
+		return nil, use
+	}
+	return &record.Name{Name: known.Name, Source: "dns", Others: known.Others}, use
+}
+
+// syn looks up the name of a handshake whose SYN passes.
+func (n *namer) syn(k flow.Key, o *record.Owner) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.find(k) != nil { // sent again
+		return
+	}
+	name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
+	if name == nil {
+		return
+	}
+	if len(n.handshakes) >= maxNamed {
+		for _, h := range n.older {
+			n.table.End(h.use, time.Now())
+		}
+		n.handshakes, n.older = make(map[flow.Key]*named), n.handshakes
+	}
+	n.handshakes[k] = &named{name: name, use: use}
+}
+
+func (n *namer) find(k flow.Key) *named {
+	if h := n.handshakes[k]; h != nil {
+		return h
+	}
+	return n.older[k]
+}
+
+// handshake returns the name of a handshake that has its verdict; nil if it has none.
+func (n *namer) handshake(r *handshake.Record) *record.Name {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k := r.Key()
+	h := n.find(k)
+	if h == nil {
+		return nil
+	}
+	h.recorded = true
+	if h.gone || r.Outcome != handshake.Established {
+		n.end(k, h)
+	}
+	return h.name
+}
+
+// gone takes the key of a connection of which nothing is left.
+func (n *namer) gone(k flow.Key) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.find(k); h != nil {
+		h.gone = true
+		if h.recorded {
+			n.end(k, h)
+		}
+	}
+}
+
+func (n *namer) end(k flow.Key, h *named) {
+	delete(n.handshakes, k)
+	delete(n.older, k)
+	n.table.End(h.use, time.Now())
+}
+
+// datagram returns the name of a flow without a handshake that begins; nil if it has none. Its end
+// has to come, unless it is denied.
+func (n *namer) datagram(d *flow.Datagram, o *record.Owner) *record.Name {
+	name, use := n.begin(d.Client.Addr(), d.Server.Addr(), o)
+	switch {
+	case name == nil:
+	case d.Denied:
+		n.table.End(use, time.Now())
+	default:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.flows[d] = use
+	}
+	return name
+}
+
+// ended takes the end of a flow without a handshake.
+func (n *namer) ended(d *flow.Datagram) {
+	n.mu.Lock()
+	use := n.flows[d]
+	delete(n.flows, d)
+	n.mu.Unlock()
+	n.table.End(use, time.Now())
+}
+
+// conflict reports whether the client has asked the server for another name than the one by which
+// it knows the server.
+func conflict(o *record.Opening, f *flow.Flow) bool {
+	if o == nil || o.Name == nil {
+		return false
+	}
+	return names.Conflict(names.Names{Name: o.Name.Name, Others: o.Name.Others}, f)
+}
