@@ -17,10 +17,13 @@ import (
 // dial starts a connection to the far side. The caller has set handshake.dialling, so that no other
 // goroutine dials, or closes the socket.
 func (c *conn) dial() {
-	target, err := c.stack.dialer.Target(c.key.client.Addr(), c.key.server)
+	target, decision := c.stack.dialer.Target(c.key.client.Addr(), c.key.server)
+	c.setDecision(decision)
+	var err error
 	switch {
-	case errors.Is(err, dial.ErrDenied):
+	case decision.Deny:
 		c.stack.denied(c.key.server.Addr())
+		err = errDenied
 	case c.key.server.Addr().Is4In6(): // such addresses are on no wire (RFC 4291 §2.5.5.2)
 		err = unix.ENETUNREACH
 	default:
@@ -31,6 +34,18 @@ func (c *conn) dial() {
 		return
 	}
 	c.dialled(nil)
+}
+
+// errDenied is the error of a dial that policy forbids.
+var errDenied = errors.New("destination denied by policy")
+
+// setDecision keeps the decision of policy for the report of the dial.
+func (c *conn) setDecision(d *tunflow.Decision) {
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	if h := c.handshake; h != nil {
+		h.decision = d
+	}
 }
 
 // beforeAnswer calls answer when the client may learn how its dial ended.
@@ -174,7 +189,7 @@ func (c *conn) connected() {
 // cause that ends the handshake. A failure of this host leaves the handshake as it is: it says
 // nothing about the far side, and the client's next SYN dials again.
 func (c *conn) dialFailed(err error) {
-	if errors.Is(err, dial.ErrDenied) {
+	if errors.Is(err, errDenied) {
 		c.dialEnded(denied, 0)
 		return
 	}

@@ -24,6 +24,8 @@ type handshake struct {
 	accepting bool          // netstack has begun to make the endpoint
 	recorded  bool          // it is on record
 	failure   syscall.Errno // of the dial, the last; 0 = none
+
+	decision *tunflow.Decision // of policy; nil before the dial
 }
 
 // setDeadline bounds the present phase. Stack.mu is held.
@@ -189,6 +191,11 @@ func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
 	if a == tunflow.Connected {
 		d.Local = c.upstream.local
 	}
+	s.mu.Lock()
+	if h := c.handshake; h != nil {
+		d.Decision = h.decision
+	}
+	s.mu.Unlock()
 	s.o.DialDone(d)
 }
 

@@ -16,8 +16,8 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
-	target, err := s.dialer.Target(client.Addr(), server)
-	if err != nil {
+	target, decision := s.dialer.Target(client.Addr(), server)
+	if decision.Deny {
 		return 0
 	}
 	return s.dialer.RouteMTU(target)

@@ -3,7 +3,6 @@
 package dial
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -12,10 +11,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// ErrDenied is returned for a destination that policy forbids.
-var ErrDenied = errors.New("destination denied by policy")
+	"syntap/tun/flow"
+)
 
 // Options say how the far side is reached. The zero value dials everything, unmarked.
 type Options struct {
@@ -55,25 +53,27 @@ func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
-// Target returns the address to dial for packets of client to dst, or ErrDenied.
-func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, error) {
+// Target returns the address to dial for packets of client to dst, and the decision of policy, which
+// may deny it.
+func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, *flow.Decision) {
 	o := d.o.Load()
 	if o.Redirect != nil {
 		if to, ok := o.Redirect(dst); ok {
-			return to, nil
+			return to, byDefault
 		}
 	}
-	if o.Policy.denies(client, dst) {
-		return dst, ErrDenied
+	decision := o.Policy.decide(client, dst)
+	if decision.Deny {
+		return dst, decision
 	}
-	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), nil
+	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), decision
 }
 
 // Admits reports whether policy lets a far end that no client has asked send to a client, or the
 // redirection exempts it under its own name.
 func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
 	o := d.o.Load()
-	if !o.Policy.denies(client, far) {
+	if !o.Policy.decide(client, far).Deny {
 		return true
 	}
 	if o.Redirect == nil {

@@ -3,8 +3,11 @@
 package dial
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+
+	"syntap/tun/flow"
 )
 
 // Policy says which destinations are never dialled. It is checked on the address really dialled,
@@ -20,7 +23,23 @@ type Policy struct {
 	// Resolvers are the host's nameservers, which are never denied for DNS to programs of this
 	// host; nil = there are none.
 	Resolvers func() []netip.Addr
+
+	Decisions Decisions
 }
+
+// Decisions are the words of a policy. One that is missing is made up, without a place in a config.
+type Decisions struct {
+	Denied  map[netip.Prefix]*flow.Decision // for the prefixes of Deny and Forwarded
+	Host    *flow.Decision                  // denies an address of Host
+	Allowed *flow.Decision                  // allows an exception
+}
+
+// Decisions without a place in a config.
+var (
+	byDefault = &flow.Decision{Rule: "default"}
+	exception = &flow.Decision{Rule: "exception"}
+	denial    = &flow.Decision{Deny: true, Rule: "policy", Reason: "policy forbids it"}
+)
 
 // Named sets of destinations.
 var (
@@ -39,25 +58,36 @@ func prefixes(ss ...string) []netip.Prefix {
 
 const dnsPort = 53
 
-func (p *Policy) denies(client netip.Addr, dst netip.AddrPort) bool {
+// decide returns the decision on packets of a client to dst.
+func (p *Policy) decide(client netip.Addr, dst netip.AddrPort) *flow.Decision {
 	a := dst.Addr()
 	real := embedded(a)
 	local := func() bool { return p.Local != nil && p.Local(client) }
-	switch {
-	case contains(p.Allow, real) || contains(p.Allow, a):
-		return false
-	case dst.Port() == dnsPort && p.Resolvers != nil && slices.Contains(p.Resolvers(), a.WithZone("")) && local():
-		return false
-	case contains(p.Deny, real) || contains(p.Deny, a):
-		return true
-	case (contains(p.Forwarded, real) || contains(p.Forwarded, a)) && !local():
-		return true
+	if _, ok := find(p.Allow, real, a); ok {
+		return cmp.Or(p.Decisions.Allowed, exception)
 	}
-	return p.Host != nil && (p.Host.Contains(real) || real != a && p.Host.Contains(a))
+	if dst.Port() == dnsPort && p.Resolvers != nil && slices.Contains(p.Resolvers(), a.WithZone("")) && local() {
+		return byDefault
+	}
+	if prefix, ok := find(p.Deny, real, a); ok {
+		return cmp.Or(p.Decisions.Denied[prefix], denial)
+	}
+	if prefix, ok := find(p.Forwarded, real, a); ok && !local() {
+		return cmp.Or(p.Decisions.Denied[prefix], denial)
+	}
+	if p.Host != nil && (p.Host.Contains(real) || real != a && p.Host.Contains(a)) {
+		return cmp.Or(p.Decisions.Host, denial)
+	}
+	return byDefault
 }
 
-func contains(ps []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Contains(a) })
+// find returns the first prefix that contains one of two forms of an address.
+func find(ps []netip.Prefix, real, a netip.Addr) (netip.Prefix, bool) {
+	i := slices.IndexFunc(ps, func(p netip.Prefix) bool { return p.Contains(real) || p.Contains(a) })
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return ps[i], true
 }
 
 var (

@@ -3,7 +3,6 @@
 package dial
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"testing"
@@ -52,9 +51,9 @@ func TestPolicy(t *testing.T) {
 			want   bool
 		}{"deny": {deny, tt.deny}, "allow": {allow, tt.allow}} {
 			dst := netip.AddrPortFrom(netip.MustParseAddr(tt.addr), 80)
-			_, err := New(Options{Policy: c.policy}).Target(netip.Addr{}, dst)
-			if got := errors.Is(err, ErrDenied); got != c.want {
-				t.Errorf("%s: %s denied: %t, want %t", name, tt.addr, got, c.want)
+			_, decision := New(Options{Policy: c.policy}).Target(netip.Addr{}, dst)
+			if decision.Deny != c.want {
+				t.Errorf("%s: %s denied: %t, want %t", name, tt.addr, decision.Deny, c.want)
 			}
 		}
 	}

@@ -117,8 +117,8 @@ func (n *NAT) target(f *Frame, client endpoint, server netip.AddrPort) (netip.Ad
 		f.drop(&n.stats.DropSource)
 		return netip.AddrPort{}, false
 	}
-	target, err := n.dialer.Target(client.Addr(), server)
-	if err != nil {
+	target, decision := n.dialer.Target(client.Addr(), server)
+	if decision.Deny {
 		f.drop(&n.stats.DropDenied)
 		n.o.Denied(server.Addr())
 		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)

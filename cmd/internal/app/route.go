@@ -199,34 +199,6 @@ func keepalive(c *config.Config) dial.Keepalive {
 	return dial.Keepalive{Idle: e.KeepaliveIdle, Interval: e.KeepaliveInterval, Probes: e.KeepaliveProbes}
 }
 
-// destinations resolves the words of the deny list. The subnets of the TUN are never dialled:
-// no machine is there, and our packets would come back in.
-func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
-	p := dial.Policy{Deny: prefixes(c.Egress.Deny), Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
-	if c.Egress.Deny.Has(config.LinkLocalForwarded) {
-		p.Forwarded = dial.LinkLocal
-	}
-	for _, a := range c.TUN.Addresses {
-		p.Deny = append(p.Deny, a.Masked())
-	}
-	if c.Egress.Deny.Has(config.Host) {
-		p.Host = host
-	}
-	return p
-}
-
-func prefixes(set config.AddressSet) []netip.Prefix {
-	all := append([]netip.Prefix(nil), set.Prefixes...)
-	for word, named := range map[string][]netip.Prefix{
-		config.Loopback: dial.Loopback, config.LinkLocal: dial.LinkLocal, config.Multicast: dial.Multicast,
-	} {
-		if set.Has(word) {
-			all = append(all, named...)
-		}
-	}
-	return all
-}
-
 // local returns a test that tells the programs of this host, or of exec, from clients behind it.
 func (r *Router) local() func(netip.Addr) bool {
 	if r.Local != nil {

@@ -74,8 +74,9 @@ func TestDenied(t *testing.T) {
 	left.checkRecords(t)
 	var recorded []string
 	for _, record := range left.records(t) {
-		if record.Outcome != "denied" {
-			t.Errorf("recorded %+v, want denied", record)
+		if record.Outcome != "denied" || record.Verdict != "deny" || record.Rule != "egress.deny" ||
+			!strings.HasPrefix(record.Reason, "egress.deny forbids ") {
+			t.Errorf("recorded %+v, want denied, with the reason", record)
 		}
 		recorded = append(recorded, record.Dst)
 	}
@@ -141,12 +142,13 @@ func TestEgress(t *testing.T) {
 	for _, tt := range []struct {
 		name, egress string
 		want         [2]string // outcomes over IPv4 and IPv6
+		rule         string    // over IPv4
 	}{
-		{"deny", `{deny: [203.0.113.0/24, "2001:db8:3::/48"]}`, [2]string{"denied", "denied"}},
-		{"allow", `{deny: [0.0.0.0/0, "::/0"], allow: [203.0.113.2]}`, [2]string{"established", "denied"}},
-		{"interface", "{interface: wan0}", [2]string{"established", "established"}},
-		{"other interface", "{interface: lan0, dial_timeout: 1s}", [2]string{"no_reply or unreachable", "no_reply or unreachable"}},
-		{"missing interface", "{interface: wan1, dial_timeout: 1s}", [2]string{"no_reply", "no_reply"}},
+		{"deny", `{deny: [203.0.113.0/24, "2001:db8:3::/48"]}`, [2]string{"denied", "denied"}, "egress.deny"},
+		{"allow", `{deny: [0.0.0.0/0, "::/0"], allow: [203.0.113.2]}`, [2]string{"established", "denied"}, "egress.allow"},
+		{"interface", "{interface: wan0}", [2]string{"established", "established"}, "default"},
+		{"other interface", "{interface: lan0, dial_timeout: 1s}", [2]string{"no_reply or unreachable", "no_reply or unreachable"}, "default"},
+		{"missing interface", "{interface: wan1, dial_timeout: 1s}", [2]string{"no_reply", "no_reply"}, "default"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +159,8 @@ func TestEgress(t *testing.T) {
 				command(t, lab.Router, "curl", "-sS", "--connect-timeout", "2", url)
 				if record := r.waitRecords(t, i+1)[i]; !strings.Contains(tt.want[i], record.Outcome) {
 					t.Errorf("curl %s: %+v, want %s", url, record, tt.want[i])
+				} else if i == 0 && record.Rule != tt.rule {
+					t.Errorf("curl %s: %+v, want the rule %q", url, record, tt.rule)
 				}
 			}
 			r.stop(t, unix.SIGTERM)

@@ -15,6 +15,8 @@ type record struct {
 	Seq      uint64   `json:"seq"`
 	Message  string   `json:"msg"`
 	Outcome  string   `json:"outcome"`
+	Verdict  string   `json:"verdict"`
+	Rule     string   `json:"rule"`
 	Reason   string   `json:"reason"`
 	Refused  int      `json:"refused"`
 	Src      string   `json:"src"`
@@ -57,8 +59,8 @@ func (r *router) waitRecords(t *testing.T, n int) []record {
 	return r.records(t)
 }
 
-// records returns the whole records in the router's JSON log, but for those of ended connections
-// and runs.
+// records returns the whole records in the router's JSON log, but for those of datagrams and of ended
+// connections and runs.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
 	return parseRecords(t, r.read(t, "handshakes.json"))
@@ -81,7 +83,7 @@ func parseRecords(t *testing.T, log string) []record {
 			t.Errorf("record %d has seq %d, want %d", len(all)-1, next.Seq, want)
 		}
 	}
-	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" || r.Message == "end" })
+	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "datagram" || r.Message == "flow" || r.Message == "end" })
 }
 
 // checkRecords checks the JSON logs that the router has left against the schema of records.
