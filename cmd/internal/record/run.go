@@ -9,14 +9,20 @@ import (
 
 // Run stands for one run of the program on one host. The zero value stands for none, as in records
 // of captures.
-type Run struct{ members string }
+type Run struct {
+	ID      string // 16 hex digits
+	Host    string
+	members string // as they stand in a record
+}
 
 // NewRun returns the run that began at a time after a boot of a host. Its id, 16 hex digits, is the
 // beginning of the SHA-256 of the boot's id and of the time in nanoseconds since 1970.
 func NewRun(host, bootID string, began time.Time) Run {
 	sum := sha256.Sum256(strconv.AppendInt([]byte(bootID+" "), began.UnixNano(), 10))
+	r := Run{ID: hex.EncodeToString(sum[:8]), Host: host}
 	var o object
-	o.string(`,"run_id":`, hex.EncodeToString(sum[:8]))
+	o.string(`,"run_id":`, r.ID)
 	o.known(`,"host":`, host)
-	return Run{string(o.b)}
+	r.members = string(o.b)
+	return r
 }
