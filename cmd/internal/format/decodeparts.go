@@ -45,7 +45,7 @@ func (d *Decoder) segments(r *Record, list []byte) {
 		r.Last = max(r.Last, s.at)
 		return true
 	})
-	r.History = d.intern(h.letters())
+	r.History = d.intern(h.letters[:h.n])
 }
 
 // intern returns text without escapes, and the same memory for the same text.

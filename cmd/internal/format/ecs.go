@@ -256,7 +256,7 @@ func (f *ECS) resolved(answers []Answer) {
 // tls writes what the client asks for. ECS's version and next_protocol are those that the server
 // has chosen, which the client's first bytes do not tell.
 func (f *ECS) tls(r *Record) {
-	if r.TLSVersion == "" && r.QUIC == "" || r.SNI == "" {
+	if r.SNI == "" {
 		return
 	}
 	o := &f.o

@@ -18,10 +18,10 @@ type step struct {
 // FIN, R a RST, Q a SYN with FIN or RST, I a FIN with RST; in capitals from the client. A and D
 // stand once for each side, S, H, F and R once for each sequence number (Zeek, Conn::Info).
 type history struct {
-	b    []byte
-	buf  [16]byte
-	seen [2][256]bool
-	last [2]struct {
+	letters [maxHistory]byte
+	n       int
+	seen    [2]uint32 // bits of the letters that stand there, by side
+	last    [2]struct {
 		letter byte
 		seq    uint32
 	}
@@ -59,19 +59,15 @@ func (h *history) letter(s step, c byte, once bool) {
 	if s.outbound {
 		side, c = 1, c-'a'+'A'
 	}
-	last := &h.last[side]
-	if h.seen[side][c] && (once || last.letter == c && last.seq == s.seq) || len(h.b) >= maxHistory {
+	last, bit := &h.last[side], uint32(1)<<(c%32)
+	if h.seen[side]&bit != 0 && (once || last.letter == c && last.seq == s.seq) || h.n == maxHistory {
 		return
 	}
-	if h.b == nil {
-		h.b = h.buf[:0]
-	}
-	h.seen[side][c] = true
+	h.seen[side] |= bit
 	last.letter, last.seq = c, s.seq
-	h.b = append(h.b, c)
+	h.letters[h.n] = c
+	h.n++
 }
-
-func (h *history) letters() []byte { return h.b }
 
 // appendEnd appends the letters for what a flow has counted: payload of each side, then the ends of
 // both. They are in this order, not in that of the packets.

@@ -299,12 +299,16 @@ func (f *OCSF) user(w *Owner) {
 // tls writes what the client offers: the version is the highest of them, not the one that the
 // server has chosen.
 func (f *OCSF) tls(r *Record) {
-	if r.TLSVersion == "" {
+	offered := r.TLSVersion
+	if r.QUIC != "" && r.SNI != "" {
+		offered = "1.3" // RFC 9001 §4.2
+	}
+	if offered == "" {
 		return
 	}
 	o := &f.o
 	o.open("tls")
-	o.text("version", r.TLSVersion)
+	o.text("version", offered)
 	o.text("sni", r.SNI)
 	if len(r.ALPN) > 0 {
 		o.list("tls_extension_list")

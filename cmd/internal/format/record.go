@@ -51,8 +51,7 @@ type Record struct {
 	Owner          Owner
 
 	// Of a handshake.
-	ClientISN, ServerISN              uint32 // of a flow too
-	SYNACKed                          bool   // ServerISN is valid
+	ClientISN                         uint32 // of a flow too
 	SYNACKDelay, ACKDelay             time.Duration
 	SYNRetransmits, SYNACKRetransmits int
 	Simultaneous                      bool
@@ -202,7 +201,7 @@ func (r *Record) application() string {
 	switch {
 	case r.DNS:
 		return "dns"
-	case r.QUIC != "":
+	case r.QUIC != "", r.Proto == flow.UDP && r.TLSVersion != "":
 		return "quic"
 	case r.TLSVersion != "":
 		return "tls"

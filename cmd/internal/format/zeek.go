@@ -2,6 +2,7 @@ package format
 
 import (
 	"strconv"
+	"strings"
 
 	"syntap/tun/flow"
 )
@@ -122,7 +123,7 @@ func zeekState(first, end *Record) string {
 		switch {
 		case first.AbortedBy != "client":
 			return "RSTR"
-		case first.SYNACKed:
+		case strings.IndexByte(first.History, 'h') >= 0:
 			return "RSTO"
 		}
 		return "RSTOS0"
