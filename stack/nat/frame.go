@@ -64,6 +64,66 @@ func (f *Frame) datagrams() int {
 	return (payload + segment - 1) / segment
 }
 
+// payload returns the number of bytes that the datagrams or the echo request of a frame hold.
+func (f *Frame) payload() int {
+	length := f.Headers.Length - f.Headers.Offset
+	if f.Headers.Proto == packet.ProtoUDP {
+		length, _, _ = f.udpLength()
+	}
+	return length - packet.UDPHeaderLen // that of ICMP is as long
+}
+
+// firstPayload returns the number of bytes that the first datagram of a frame holds.
+func (f *Frame) firstPayload() int {
+	n := f.payload()
+	if f.Offload.GSO == tun.GSOUDP {
+		n = min(n, int(f.Offload.GSOSize))
+	}
+	return n
+}
+
+// datagram returns the payload of the first datagram of a frame, in one piece: part of the frame,
+// or of room, which may be replaced by a larger one.
+func (f *Frame) datagram(room *[]byte) []byte {
+	from := f.Headers.Offset + packet.UDPHeaderLen
+	head, body := f.slice(from, from+f.firstPayload())
+	if len(body) == 0 {
+		return head
+	}
+	*room = append(append((*room)[:0], head...), body...)
+	return *room
+}
+
+// clone returns a copy that stays when the buffers of the frame are used again.
+func (f *Frame) clone() Frame {
+	b := make([]byte, f.Headers.Length)
+	head, body := f.slice(0, len(b))
+	n := copy(b, head)
+	copy(b[n:], body)
+	whole := &tun.Frame{Head: b[:n:n], Body: b[n:], Offload: f.Offload, Headers: f.Headers}
+	return Frame{Frame: whole, Reassembled: f.Reassembled, joined: f.joined}
+}
+
+// cut returns the datagrams of a GSO packet as frames of their own.
+func (f *Frame) cut() (all []Frame) {
+	length, segment, _ := f.udpLength()
+	start, end := f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Offset+length
+	for at := start; at < end; at += segment {
+		size := min(segment, end-at)
+		b := make([]byte, 0, start+size)
+		for _, part := range [][2]int{{0, start}, {at, at + size}} {
+			head, body := f.slice(part[0], part[1])
+			b = append(append(b, head...), body...)
+		}
+		binary.BigEndian.PutUint16(b[f.Headers.Offset+4:], uint16(packet.UDPHeaderLen+size))
+		n := min(len(b), tun.HeadSize)
+		one := &tun.Frame{Head: b[:n:n], Body: b[n:], Headers: f.Headers}
+		one.Headers.Length = len(b)
+		all = append(all, Frame{Frame: one, Reassembled: f.Reassembled})
+	}
+	return all
+}
+
 // endpoint is an address and port or, for echoes, an address and identifier.
 type endpoint struct {
 	netip.AddrPort

@@ -45,6 +45,9 @@ func (m *mapping) translateError(msg *msghdr, quoted []byte) []byte {
 	}
 	peer := m.far(msg)
 	server, _ := m.nameOf(peer)
+	if m.recorder != nil {
+		m.recorder.refused(m, server, &e, quoted)
+	}
 	v6 := m.key.client.Addr().Is6()
 	typ, code, ok := e.forClient(v6)
 	if !ok || server.Addr().Is6() != v6 {

@@ -5,6 +5,7 @@ package nat
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,10 @@ type mapping struct {
 
 	fixed, queued, named int64 // charges (memory.go)
 
+	sending  sync.Mutex // one goroutine sends, or ends flows; taken before mu
+	flows    flows
+	recorder *recorder // nil where flows are not recorded
+
 	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it; mu guards it
 	large [4]largePacket                    // sent to the client lately; mu guards it
 
@@ -42,6 +47,22 @@ type key struct {
 
 // close may be called from any goroutine, once the mapping is out of the table.
 func (m *mapping) close(poller *sched.Poller) {
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	m.closeSocket(poller)
+	if m.recorder != nil {
+		m.recorder.report(m.flows.close()...)
+	}
+}
+
+// endIdleFlows ends the flows that have been idle since a time on the table's clock.
+func (m *mapping) endIdleFlows(since time.Duration) {
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	m.recorder.report(m.flows.endIdle(since)...)
+}
+
+func (m *mapping) closeSocket(poller *sched.Poller) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fd >= 0 {

@@ -16,7 +16,6 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
-	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
@@ -36,21 +35,29 @@ type NAT struct {
 	sourced time.Duration // the time of that answer, on the table's clock
 	out     msghdr
 	burst   *burst // nil until JoinBursts
+	unsent  *unsent
+	message []byte // room for a datagram
 
 	replies   *replies // owned by the poller
 	identBase uint16   // of echoes by raw sockets; random, since other programs choose some, too
 	noEchoes  sync.Once
+
+	recorder *recorder // nil where flows are not recorded
 }
 
 // New returns a NAT without mappings. Serve ends the idle ones, Close all.
 func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats, o Options) *NAT {
 	o.setDefaults()
 	t := newTable(&o, poller, stats)
-	return &NAT{
+	n := &NAT{
 		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
 		routes: newRoutes(dialer), replies: newReplies(&o, router, dialer, stats, t),
-		identBase: uint16(rand.Uint32()),
+		identBase: uint16(rand.Uint32()), unsent: newUnsent(t),
 	}
+	if o.Opened != nil {
+		n.recorder = newRecorder(n)
+	}
+	return n
 }
 
 // SetLimits puts limits in force. No mapping ends because a limit is below their number.
@@ -59,13 +66,21 @@ func (n *NAT) SetLimits(l Limits) {
 	n.table.setLimits(l)
 }
 
-// Serve ends idle mappings until Close.
-func (n *NAT) Serve() { n.table.serve() }
+// Serve ends idle mappings and flows, and sends what waited for a record, until Close.
+func (n *NAT) Serve() {
+	var all sync.WaitGroup
+	all.Go(n.table.serve)
+	if n.recorder != nil {
+		all.Go(func() { n.recorder.serve(n.table.closed) })
+	}
+	all.Wait()
+}
 
 // Close ends all mappings. No frame may come after it, and no event until then may be lost: the
 // poller ends later.
 func (n *NAT) Close() {
 	n.table.close()
+	n.unsent = newUnsent(n.table)
 	n.routes.kernel.Close()
 }
 
@@ -85,30 +100,32 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 		return
 	}
 	f.now = n.table.now()
-	target, ok := n.target(f, client, server)
+	id := n.identify(f, client, server)
+	target, ok := n.target(f, &id)
 	if !ok {
 		return
 	}
 	for again := true; ; again = false {
-		m := n.mapping(f, client, target, server)
+		m := n.mapping(f, target, &id)
 		if m == nil {
 			return
 		}
 		m.noteTarget(target, server)
-		errno := m.sendFrame(&n.out, f, target)
+		errno := n.send(m, f, target, &id)
 		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
 		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
 			continue
 		}
 		if errno != 0 {
-			n.failed(f, target, errno)
+			n.failed(f, target, errno, n.routes.kernel)
 		}
 		return
 	}
 }
 
-// target returns the address to which the host sends a frame of a client to server, if it may.
-func (n *NAT) target(f *Frame, client endpoint, server netip.AddrPort) (netip.AddrPort, bool) {
+// target returns the address to which the host sends a frame of a client, if it may.
+func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
+	client, server := id.client, id.key.server
 	if !leavesLink(client.Addr()) || !leavesLink(server.Addr()) {
 		f.drop(&n.stats.DropLinkScope)
 		return netip.AddrPort{}, false
@@ -118,10 +135,13 @@ func (n *NAT) target(f *Frame, client endpoint, server netip.AddrPort) (netip.Ad
 		return netip.AddrPort{}, false
 	}
 	target, decision := n.dialer.Target(client.Addr(), server)
+	id.decision = decision
 	if decision.Deny {
-		f.drop(&n.stats.DropDenied)
 		n.o.Denied(server.Addr())
-		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		if n.recordDenied(f, id) {
+			f.drop(&n.stats.DropDenied)
+			n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		}
 		return netip.AddrPort{}, false
 	}
 	if client.echo && target.Addr().Is6() != f.v6() { // IPv4-mapped: ICMPv6 does not go there
@@ -165,14 +185,16 @@ func leavesLink(a netip.Addr) bool {
 		(a.Is4() || !a.IsLinkLocalUnicast())
 }
 
-// mapping returns the mapping by which a client is about to send a frame to server, whose address
-// for the host is target, and makes one where there is none. It returns nil where it cannot.
-func (n *NAT) mapping(f *Frame, client endpoint, target, server netip.AddrPort) *mapping {
-	local := client.Addr()
+// mapping returns the mapping by which a client is about to send a frame to target, and makes one
+// where there is none. It returns nil where it cannot.
+func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
+	client, server, local := id.client, id.key.server, id.client.Addr()
 	if !n.o.KeepSource(client.Addr()) {
 		var err error
 		if local, err = n.routes.source(target, f.now); err != nil {
-			n.failed(f, target, errnoOf(err))
+			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
+				n.failed(f, target, errno, n.routes.kernel)
+			}
 			return nil
 		}
 	}
@@ -191,7 +213,7 @@ func (n *NAT) mapping(f *Frame, client endpoint, target, server netip.AddrPort) 
 	}
 	m := &mapping{
 		socket: socket{fd: -1, v6: local.Is6()},
-		key:    k, isLocal: isLocal, router: n.router, stats: n.stats,
+		key:    k, isLocal: isLocal, router: n.router, stats: n.stats, recorder: n.recorder,
 	}
 	full := m.take(&m.fixed, mappingMemory)
 	if full != nil && n.table.evictOf(client.Addr(), isLocal) {
@@ -255,7 +277,9 @@ func (n *NAT) ports(client netip.AddrPort) []uint16 {
 
 // failed counts a frame that the host did not send, and answers it where the host's routes are the
 // reason. Another failure is the host's own: no answer.
-func (n *NAT) failed(f *Frame, target netip.AddrPort, errno syscall.Errno) {
+func (n *NAT) failed(
+	f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
+) {
 	f.drop(&n.stats.DropSend)
 	switch errno {
 	case unix.ENETUNREACH:
@@ -265,7 +289,7 @@ func (n *NAT) failed(f *Frame, target netip.AddrPort, errno syscall.Errno) {
 	case unix.EACCES: // a route prohibits it
 		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 	case unix.EMSGSIZE:
-		n.rejectTooBig(f, target)
+		n.rejectTooBig(f, routes.MTU(target))
 	default:
 		n.router.LocalFailure(errno)
 	}
@@ -283,8 +307,7 @@ func (n *NAT) reject(f *Frame, code4, code6 uint8) {
 
 // rejectTooBig answers a frame that is longer than the path takes and may not be fragmented with
 // the path's MTU (RFC 1191 §4, RFC 4443 §3.2).
-func (n *NAT) rejectTooBig(f *Frame, target netip.AddrPort) {
-	mtu := n.routes.kernel.MTU(target)
+func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
 	if mtu == 0 || mtu > 0xffff {
 		return
 	}
@@ -299,7 +322,3 @@ func (n *NAT) answer(f *Frame, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
 	n.router.WriteICMPError(packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest))
 }
-
-// Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
-// called from any goroutine.
-func (n *NAT) Recorded(*tunflow.Datagram) {}

@@ -155,6 +155,9 @@ func (r *replies) echo(m *mapping, n int, from netip.Addr) {
 		return // it came before the raw socket had its filter
 	}
 	r.table.heard(m, 1, r.now)
+	if m.recorder != nil {
+		m.heard(netip.AddrPortFrom(from, 0), 1, end-at-packet.ICMPHeaderLen, r.now)
+	}
 	client, proto := m.key.client, icmpProto(m.v6)
 	b, reply := r.buf[at-packet.HeaderLen(from):end], r.buf[at:end]
 	r.putIP(b, from, client.Addr(), proto, r.msg.marks)

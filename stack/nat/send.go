@@ -12,27 +12,40 @@ import (
 	"syntap/tun/packet"
 )
 
-// sendFrame sends the datagrams or the echo request of a frame.
-func (m *mapping) sendFrame(out *msghdr, f *Frame, to netip.AddrPort) syscall.Errno {
-	if m.key.client.echo {
-		return m.sendEcho(out, f, to)
+// sendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left
+// where the host refuses others: it returns the number of datagrams that have, and their payload in
+// bytes. m.sending is held.
+func (m *mapping) sendFrame(
+	out *msghdr, f *Frame, to netip.AddrPort,
+) (packets, bytes int, errno syscall.Errno) {
+	if !m.key.client.echo {
+		return m.sendUDP(out, f, to)
 	}
-	return m.sendUDP(out, f, to)
+	if errno = m.sendEcho(out, f, to); errno != 0 {
+		return 0, 0, errno
+	}
+	return 1, f.payload(), 0
 }
 
 // sendUDP sends the payload of a frame that udpLength accepts. The kernel cuts a GSO packet; where
 // it refuses, for instance because the path takes smaller packets only, the datagrams go one by
 // one.
-func (m *mapping) sendUDP(out *msghdr, f *Frame, to netip.AddrPort) syscall.Errno {
+func (m *mapping) sendUDP(
+	out *msghdr, f *Frame, to netip.AddrPort,
+) (packets, bytes int, errno syscall.Errno) {
 	length, segment, _ := f.udpLength()
 	from, end := f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Offset+length
 	as := f.marks()
 	refused := false
 	if segment > 0 && !m.singly {
 		head, body := f.slice(from, end)
-		errno := m.sendSurely(out, to, as, segment, head, body)
-		if errno != unix.EINVAL && errno != unix.EMSGSIZE && errno != unix.EIO {
-			return errno
+		errno = m.sendSurely(out, to, as, segment, head, body)
+		switch errno {
+		case 0:
+			return f.datagrams(), end - from, 0
+		case unix.EINVAL, unix.EMSGSIZE, unix.EIO:
+		default:
+			return 0, 0, errno
 		}
 		refused = true
 	}
@@ -41,11 +54,14 @@ func (m *mapping) sendUDP(out *msghdr, f *Frame, to netip.AddrPort) syscall.Errn
 	}
 	for {
 		head, body := f.slice(from, min(from+segment, end))
-		errno := m.sendSurely(out, to, as, 0, head, body)
-		if from += segment; errno != 0 || from >= end {
-			// Not where each of the datagrams is too long for the path.
-			m.singly = m.singly || refused && errno == 0
-			return errno
+		if errno = m.sendSurely(out, to, as, 0, head, body); errno != 0 {
+			return packets, bytes, errno // of a GSO packet, each is too long for the path
+		}
+		packets++
+		bytes += len(head) + len(body)
+		if from += segment; from >= end {
+			m.singly = m.singly || refused
+			return packets, bytes, 0
 		}
 	}
 }

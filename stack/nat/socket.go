@@ -26,8 +26,8 @@ type socket struct {
 	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
 	fd int          // -1 when closed
 
-	marks  marks         // that it sends with; owned by the read loop
-	singly bool          // it refuses GSO packets; owned by the read loop
+	marks  marks         // that it sends with; mapping.sending guards it
+	singly bool          // it refuses GSO packets; mapping.sending guards it
 	busy   bool          // it has brought datagrams in a row; owned by the poller
 	curbed bool          // its receive buffer is small for want of memory; owned by the poller
 	lost   atomic.Uint32 // datagrams that it has dropped, by its own count

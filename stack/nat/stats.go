@@ -7,7 +7,12 @@ type Stats struct {
 	UDP     atomic.Int64  // gauge: mappings of UDP
 	Echo    atomic.Int64  // gauge: mappings of echo identifiers
 	Memory  atomic.Int64  // gauge: bytes that mappings are charged for
+	Flows   atomic.Int64  // gauge: recorded flows that have not ended
 	Evicted atomic.Uint64 // mappings that made room for others
+
+	// Unsolicited counts datagrams that reached a client from a far end that it had no flow with,
+	// where flows are recorded.
+	Unsolicited atomic.Uint64
 
 	// Dropped outbound frames, by reason.
 	DropMalformed atomic.Uint64 // not a datagram or message that can be carried
@@ -19,6 +24,10 @@ type Stats struct {
 	DropMappings  atomic.Uint64 // beyond Limits.Mappings
 	DropPerSource atomic.Uint64 // beyond Limits.PerSource
 	DropSend      atomic.Uint64 // the host did not send it
+
+	DropWaiting    atomic.Uint64 // would begin a flow while Options.Opened says Wait
+	DropRefused    atomic.Uint64 // the same with Refuse
+	DropUnrecorded atomic.Uint64 // waited for the record of its flow in vain, or found no room to
 
 	// Dropped on their way to a client, by reason.
 	DropInbound      atomic.Uint64 // the link did not take it, or the client's family does not
@@ -38,6 +47,9 @@ func (s *Stats) Drops() map[string]uint64 {
 		"udp_flows":            s.DropMappings.Load(),
 		"udp_flows_per_source": s.DropPerSource.Load(),
 		"udp_send":             s.DropSend.Load(),
+		"waiting":              s.DropWaiting.Load(),
+		"refused":              s.DropRefused.Load(),
+		"unrecorded":           s.DropUnrecorded.Load(),
 	}
 }
 

@@ -27,6 +27,7 @@ type table struct {
 	all      group
 	sources  map[netip.Prefix]*group // by group.source
 	wakeAt   time.Duration           // when timer fires; 0 when it does not
+	sweepAt  time.Duration           // when idle flows of mappings in use end
 
 	timer  *time.Timer
 	closed chan struct{} // closed by close; ends serve
@@ -63,6 +64,23 @@ func (t *table) setLimits(l Limits) {
 	if len(t.byKey) > 0 {
 		t.wake(t.now())
 	}
+}
+
+// lifetime returns how long a flow of datagrams or echoes lives without one.
+func (t *table) lifetime(echo bool) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if echo {
+		return t.timeouts[echoes]
+	}
+	return t.timeouts[unanswered]
+}
+
+// bounds returns the most mappings that there may be, and those of a source.
+func (t *table) bounds() (all, perSource int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(1, t.limits.Mappings), max(1, t.limits.PerSource)
 }
 
 // now returns the time since the table was made.
@@ -242,10 +260,34 @@ func (t *table) expire() {
 			idle = append(idle, e.mapping)
 		}
 	}
+	used := t.toSweep(now)
 	t.mu.Unlock()
 	for _, m := range idle {
 		m.close(t.poller)
 	}
+	for _, m := range used {
+		m.endIdleFlows(now - t.lifetime(m.key.client.echo))
+	}
+}
+
+// toSweep returns the mappings with recorded flows, when it is time to end the idle ones of these.
+// mu is held.
+func (t *table) toSweep(now time.Duration) (all []*mapping) {
+	if len(t.byKey) == 0 {
+		return nil
+	}
+	if t.sweepAt <= now {
+		t.sweepAt = now + min(t.timeouts[unanswered], t.timeouts[echoes])/4
+		for _, e := range t.byKey {
+			if e.recorder != nil {
+				all = append(all, e.mapping)
+			}
+		}
+	}
+	if len(all) > 0 {
+		t.wake(t.sweepAt)
+	}
+	return all
 }
 
 // close ends all mappings, and serve. Nothing may be added after it.

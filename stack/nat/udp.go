@@ -11,7 +11,8 @@ import (
 // UDP carries a datagram of a client, or a GSO packet of them. After JoinBursts it may hold
 // datagrams back until Flush.
 func (n *NAT) UDP(f *Frame) {
-	if n.burst == nil {
+	if n.burst == nil || n.isName(f) {
+		n.Flush()
 		n.sendUDP(f)
 		return
 	}
@@ -41,12 +42,24 @@ func (n *NAT) Flush() {
 }
 
 func (n *NAT) sendUDP(f *Frame) {
-	if _, _, ok := f.udpLength(); !ok {
+	_, segment, ok := f.udpLength()
+	if !ok {
 		n.stats.DropMalformed.Add(1)
 		return
 	}
 	client, server := f.Headers.Ends(f.Head)
+	if segment > 0 && n.isName(f) {
+		for _, one := range f.cut() {
+			n.carry(&one, endpoint{client, false}, server)
+		}
+		return
+	}
 	n.carry(f, endpoint{client, false}, server)
+}
+
+// isName reports whether a frame may hold DNS queries, each of which is recorded.
+func (n *NAT) isName(f *Frame) bool {
+	return n.recorder != nil && f.Headers.DstPort == portDNS
 }
 
 // Echo carries an echo request of a client; only the far end answers it. Other ICMP messages are

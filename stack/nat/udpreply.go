@@ -64,6 +64,9 @@ func (r *replies) flush(m *mapping) {
 		return
 	}
 	r.table.heard(m, run.datagrams(), r.now)
+	if m.recorder != nil {
+		r.record(m, run)
+	}
 	m.noteLarge(run.from, ipLen+packet.UDPHeaderLen+run.segment)
 	asOne := run.several() && run.segment <= r.largestSegment(client.Addr())
 	if asOne && r.writeUDP(run, client) == nil {

@@ -1,0 +1,82 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/inspect"
+	tunflow "syntap/tun/flow"
+)
+
+// identify finds out to which flow a frame of a client to server belongs.
+func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identity {
+	id := identity{client: client, key: flowKey{server: server}}
+	if n.recorder == nil || client.echo || server.Port() != portDNS {
+		return id
+	}
+	d, ok := inspect.DNS(f.datagram(&n.message))
+	if ok && !d.Response && len(d.Queries) > 0 {
+		id.query = d
+		id.key = flowKey{server, true, d.ID, d.Queries[0]}
+	}
+	return id
+}
+
+// record notes a run of datagrams that has come for a client.
+func (r *replies) record(m *mapping, run run) {
+	if run.from.Port() != portDNS {
+		m.heard(run.from, run.datagrams(), run.end-run.at, r.now)
+		return
+	}
+	for at := run.at; ; {
+		end := min(at+max(run.segment, 1), run.end)
+		if !r.answered(m, run.from, r.buf[at:end]) {
+			m.heard(run.from, 1, end-at, r.now)
+		}
+		if at = end; at == run.end {
+			return
+		}
+	}
+}
+
+// answered ends the query that a message answers, and reports whether it does.
+func (r *replies) answered(m *mapping, server netip.AddrPort, message []byte) bool {
+	d, ok := inspect.DNS(message)
+	if !ok || !d.Response {
+		return false
+	}
+	l := m.flows.answered(server, d, len(message), r.now)
+	if l == nil {
+		return false
+	}
+	if r.o.Answered != nil {
+		r.o.Answered(m.key.client.AddrPort, server, d)
+	}
+	m.recorder.report(l)
+	return true
+}
+
+// heard counts datagrams that have come from a far end.
+func (m *mapping) heard(server netip.AddrPort, packets, bytes int, now time.Duration) {
+	if !m.flows.heard(server, packets, bytes, now) {
+		m.stats.Unsolicited.Add(uint64(packets))
+	}
+}
+
+// refused notes an ICMP error about a message to server.
+func (r *recorder) refused(m *mapping, server netip.AddrPort, e *icmpReport, message []byte) {
+	o := tunflow.NotReachable
+	switch e.errno {
+	case unix.ECONNREFUSED:
+		o = tunflow.PortRefused
+	case unix.EMSGSIZE: // the client sends again, in smaller packets
+		return
+	}
+	if l := m.flows.refused(server, message, o); l != nil {
+		r.report(l)
+	}
+}

@@ -1,0 +1,173 @@
+//go:build linux
+
+package nat
+
+import (
+	"container/list"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	tunflow "syntap/tun/flow"
+)
+
+// flow is the datagrams between a client endpoint and one far end, as the client addresses it, or a
+// DNS query and its response. flows.mu of its mapping guards it.
+type flow struct {
+	key     flowKey
+	mapping *mapping
+	opened  *tunflow.Datagram
+	charge  int64 // memory
+
+	admitted bool // by Options.Opened
+	recorded bool // NAT.Recorded has been called
+	passing  bool // recorded, and no datagram is held
+	ended    bool
+	held     []held // datagrams that go before those to come
+	heldSize int    // bytes of them
+
+	began, used time.Duration // first and last datagram, on the table's clock
+	out, in     count
+	outcome     tunflow.Outcome
+	response    *tunflow.DNS // to a query
+
+	place  *list.Element // in its flowSet
+	awaits *list.Element // in recorder.waiting; recorder.mu guards it
+}
+
+// flowKey tells a flow of a mapping from its others.
+type flowKey struct {
+	server netip.AddrPort // of an echo, with a port of zero
+
+	query    bool // of DNS
+	id       uint16
+	question tunflow.Question
+}
+
+// identity says to which flow a frame of a client belongs.
+type identity struct {
+	client endpoint
+	key    flowKey
+	query  *tunflow.DNS // that the frame holds; nil for none
+
+	decision *tunflow.Decision // of policy
+}
+
+type count struct{ packets, bytes uint64 }
+
+func (c *count) add(packets, bytes int) {
+	c.packets += uint64(packets)
+	c.bytes += uint64(bytes)
+}
+
+// held is a datagram, or a GSO packet, that waits for the record of its flow.
+type held struct {
+	frame  Frame
+	target netip.AddrPort
+	charge int64 // memory
+}
+
+// A flow holds at most maxHeld datagrams, and heldBytes bytes of packets. One frame always finds
+// room.
+const (
+	maxHeld   = 64
+	heldBytes = 64 << 10
+)
+
+// flowMemory is what a flow is charged for: itself, its Datagram, and its places in maps and lists.
+const flowMemory = 1 << 10
+
+// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. flows.mu is
+// held.
+func (l *flow) hold(f *Frame, target netip.AddrPort) {
+	m, size := l.mapping, f.Headers.Length
+	datagrams := f.datagrams()
+	for i := range l.held {
+		datagrams += l.held[i].frame.datagrams()
+	}
+	if len(l.held) > 0 && (datagrams > maxHeld || l.heldSize+size > heldBytes) {
+		f.drop(&m.stats.DropUnrecorded)
+		return
+	}
+	h := held{target: target}
+	if full := m.take(&h.charge, int64(size)); full != nil {
+		f.drop(full)
+		return
+	}
+	h.frame = f.clone()
+	l.held = append(l.held, h)
+	l.heldSize += size
+	if len(l.held) == 1 && !l.recorded {
+		m.recorder.await(l)
+	}
+}
+
+// next takes out the datagram that has been held longest. flows.mu is held.
+func (l *flow) next() (h held, ok bool) {
+	if len(l.held) == 0 {
+		return h, false
+	}
+	h = l.held[0]
+	l.held[0] = held{}
+	l.held = l.held[1:]
+	l.heldSize -= h.frame.Headers.Length
+	l.mapping.give(&h.charge)
+	return h, true
+}
+
+// dropHeld counts the datagrams that are held as dropped. flows.mu is held.
+func (l *flow) dropHeld() {
+	for h, ok := l.next(); ok; h, ok = l.next() {
+		h.frame.drop(&l.mapping.stats.DropUnrecorded)
+	}
+	l.held = nil
+}
+
+// failed notes that the host has not sent the last packets and bytes that were counted. flows.mu is
+// held.
+func (l *flow) failed(packets, bytes int, errno syscall.Errno) {
+	l.out.packets -= uint64(packets)
+	l.out.bytes -= uint64(bytes)
+	if isUnroutable(errno) {
+		l.note(tunflow.NotReachable)
+	}
+}
+
+// isUnroutable reports whether the host's routes are the reason of an error.
+func isUnroutable(errno syscall.Errno) bool {
+	return errno == unix.ENETUNREACH || errno == unix.EHOSTUNREACH || errno == unix.EACCES
+}
+
+// note sets the outcome; an answer outweighs errors. flows.mu is held.
+func (l *flow) note(o tunflow.Outcome) {
+	if l.outcome != tunflow.Answered {
+		l.outcome = o
+	}
+}
+
+// report returns the end of a flow that has ended.
+func (l *flow) report() tunflow.Flow {
+	d := l.opened
+	return tunflow.Flow{
+		Key:     tunflow.Key{Client: d.Client, Server: d.Server},
+		Started: d.Time, Duration: max(0, l.used-l.began),
+		Outbound: l.out.bytes, OutboundPackets: l.out.packets,
+		Inbound: l.in.bytes, InboundPackets: l.in.packets,
+		Datagram: d, Outcome: l.outcome, DNS: l.dns(),
+	}
+}
+
+// dns returns the queries of a DNS transaction and, if it came, the response.
+func (l *flow) dns() *tunflow.DNS {
+	if l.response == nil || len(l.response.Queries) > 0 {
+		if l.response == nil {
+			return l.opened.DNS
+		}
+		return l.response
+	}
+	all := *l.response
+	all.Queries = l.opened.DNS.Queries
+	return &all
+}

@@ -1,0 +1,322 @@
+//go:build linux
+
+package nat
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// recorder is the gate before the first datagram of each flow. The read loop opens flows and has
+// their datagrams held; Recorded may come from any goroutine; that of serve sends what was held.
+type recorder struct {
+	o      *Options
+	table  *table
+	failed func(f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes)
+
+	mu      sync.Mutex                  // guards the fields below, and flow.awaits; innermost
+	opened  map[*tunflow.Datagram]*flow // not yet on record
+	waiting list.List                   // of awaiting, the longest first
+	ready   []*flow                     // on record, with datagrams to send
+
+	wake     chan struct{}
+	patience time.Duration // recordPatience; tests shorten it
+
+	// Owned by the goroutine of serve.
+	out    msghdr
+	routes *dial.Routes
+}
+
+// awaiting is a flow that holds datagrams.
+type awaiting struct {
+	*flow
+	since time.Duration // on the table's clock
+}
+
+// recordPatience is how long a datagram is held for the record of its flow.
+const recordPatience = 5 * time.Second
+
+func newRecorder(n *NAT) *recorder {
+	return &recorder{
+		o: &n.o, table: n.table, failed: n.failed,
+		opened: make(map[*tunflow.Datagram]*flow), wake: make(chan struct{}, 1),
+		patience: recordPatience,
+		routes:   n.dialer.NewRoutes(),
+	}
+}
+
+// Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
+// called from any goroutine.
+func (n *NAT) Recorded(d *tunflow.Datagram) {
+	if n.recorder != nil {
+		n.recorder.recorded(d)
+	}
+}
+
+func (r *recorder) recorded(d *tunflow.Datagram) {
+	r.mu.Lock()
+	l := r.opened[d]
+	delete(r.opened, d)
+	r.mu.Unlock()
+	if l == nil {
+		return // it has ended
+	}
+	flows := &l.mapping.flows
+	flows.mu.Lock()
+	defer flows.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.recorded = true
+	l.passing = len(l.held) == 0
+	if !l.passing {
+		r.release(l)
+	}
+}
+
+// enter notes that a flow is about to be opened. The lock of its flows is held.
+func (r *recorder) enter(l *flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened[l.opened] = l
+}
+
+// await notes that a flow holds datagrams. The lock of its flows is held.
+func (r *recorder) await(l *flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.awaits = r.waiting.PushBack(awaiting{l, r.table.now()})
+	if r.waiting.Len() == 1 {
+		r.wakeUp()
+	}
+}
+
+// release has the datagrams of a flow sent. The lock of its flows is held.
+func (r *recorder) release(l *flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unawait(l)
+	r.ready = append(r.ready, l)
+	r.wakeUp()
+}
+
+// forget takes a flow out. The lock of its flows is held.
+func (r *recorder) forget(l *flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.opened, l.opened)
+	r.unawait(l)
+}
+
+// unawait takes a flow out of the queue of those that hold datagrams. mu is held.
+func (r *recorder) unawait(l *flow) {
+	if l.awaits != nil {
+		r.waiting.Remove(l.awaits)
+		l.awaits = nil
+	}
+}
+
+func (r *recorder) wakeUp() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it has not looked yet
+	}
+}
+
+// report hands flows that have ended to Options.Ended.
+func (r *recorder) report(ended ...*flow) {
+	for _, l := range ended {
+		if l.admitted && r.o.Ended != nil {
+			r.o.Ended(l.report())
+		}
+	}
+}
+
+// serve sends the datagrams of flows that are on record, and drops those that have waited too long,
+// until closed is.
+func (r *recorder) serve(closed <-chan struct{}) {
+	defer r.routes.Close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.wake:
+		case <-timer.C:
+		case <-closed:
+			return
+		}
+		if again := r.turn(); again > 0 {
+			timer.Reset(again)
+		}
+	}
+}
+
+// turn does the work that there is, and returns the time until there may be more, 0 for never.
+func (r *recorder) turn() time.Duration {
+	for l := r.nextReady(); l != nil; l = r.nextReady() {
+		r.drain(l)
+	}
+	return r.dropOverdue()
+}
+
+func (r *recorder) nextReady() *flow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ready) == 0 {
+		r.ready = nil
+		return nil
+	}
+	l := r.ready[0]
+	r.ready[0] = nil
+	r.ready = r.ready[1:]
+	return l
+}
+
+// drain sends the datagrams that a flow holds, and then lets those to come pass.
+func (r *recorder) drain(l *flow) {
+	m := l.mapping
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	for range maxHeld { // then others have their turn
+		m.flows.mu.Lock()
+		h, ok := l.next()
+		if !ok {
+			l.passing = !l.ended
+			m.flows.mu.Unlock()
+			return
+		}
+		l.out.add(h.frame.datagrams(), h.frame.payload())
+		m.flows.mu.Unlock()
+		if errno := m.sendCounted(&r.out, l, &h.frame, h.target); errno != 0 {
+			r.failed(&h.frame, h.target, errno, r.routes)
+		}
+	}
+	m.flows.mu.Lock()
+	defer m.flows.mu.Unlock()
+	r.release(l)
+}
+
+// dropOverdue drops datagrams that have waited too long, and returns the time until it
+// has to be called again, 0 for never.
+func (r *recorder) dropOverdue() time.Duration {
+	for {
+		r.mu.Lock()
+		first := r.waiting.Front()
+		if first == nil {
+			r.mu.Unlock()
+			return 0
+		}
+		l := first.Value.(awaiting)
+		if rest := l.since + r.patience - r.table.now(); rest > 0 {
+			r.mu.Unlock()
+			return rest
+		}
+		r.unawait(l.flow)
+		r.mu.Unlock()
+		flows := &l.mapping.flows
+		flows.mu.Lock()
+		if !l.recorded {
+			l.dropHeld()
+		}
+		flows.mu.Unlock()
+	}
+}
+
+// send sends a frame of a client by its mapping, once the flow of the frame is on record. It
+// returns why the host did not.
+func (n *NAT) send(m *mapping, f *Frame, target netip.AddrPort, id *identity) syscall.Errno {
+	if n.recorder == nil {
+		m.sending.Lock()
+		defer m.sending.Unlock()
+		_, _, errno := m.sendFrame(&n.out, f, target)
+		return errno
+	}
+	for {
+		m.sending.Lock()
+		l, passage := m.flows.pass(f, target, &id.key)
+		if passage == counted {
+			defer m.sending.Unlock()
+			return m.sendCounted(&n.out, l, f, target)
+		}
+		m.sending.Unlock()
+		if passage == kept || !n.open(m, f, target, id) {
+			return 0
+		}
+	}
+}
+
+// sendCounted sends a frame that its flow has counted. sending is held.
+func (m *mapping) sendCounted(
+	out *msghdr, l *flow, f *Frame, target netip.AddrPort,
+) syscall.Errno {
+	packets, bytes, errno := m.sendFrame(out, f, target)
+	if errno != 0 {
+		m.flows.failed(l, f.datagrams()-packets, f.payload()-bytes, errno)
+	}
+	return errno
+}
+
+// open begins the flow of a frame. Where it may not, the frame is counted.
+func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bool {
+	r := n.recorder
+	l := &flow{
+		key: id.key, mapping: m, opened: newDatagram(f, id),
+		began: f.now, used: f.now,
+	}
+	l.opened.Upstream = target
+	m.sending.Lock() // so that no flow ends with a datagram half sent
+	ended, full := m.flows.add(l)
+	m.sending.Unlock()
+	r.report(ended...)
+	if full != nil {
+		f.drop(full)
+		return false
+	}
+	admission := r.o.Opened(l.opened)
+	m.flows.mu.Lock()
+	gone := l.ended
+	if admission == tunflow.Admit {
+		l.admitted = true
+	} else if !gone {
+		m.flows.end(l)
+	}
+	m.flows.mu.Unlock()
+	if admission == tunflow.Admit {
+		if gone {
+			r.report(l)
+		}
+		return true
+	}
+	n.refused(f, admission)
+	return false
+}
+
+// refused counts a frame whose flow may not begin now, and answers it where that is for good.
+func (n *NAT) refused(f *Frame, a tunflow.Admission) {
+	if a == tunflow.Refuse {
+		f.drop(&n.stats.DropRefused)
+		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		return
+	}
+	f.drop(&n.stats.DropWaiting)
+}
+
+// newDatagram returns the opening of the flow that a frame begins.
+func newDatagram(f *Frame, id *identity) *tunflow.Datagram {
+	d := &tunflow.Datagram{
+		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
+		Length: f.firstPayload(), DNS: id.query,
+		Decision: id.decision,
+	}
+	if id.client.echo {
+		d.Proto = tunflow.ICMP
+	}
+	return d
+}
