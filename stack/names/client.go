@@ -5,7 +5,7 @@ import "net/netip"
 // Client is one that asks for names and connects to addresses.
 type Client struct {
 	kind kind
-	uid  uint32
+	uid  uint32 // of a neighbor, the link
 	addr netip.Addr
 }
 
@@ -14,6 +14,7 @@ type kind uint32
 
 const (
 	machine kind = iota
+	neighbor
 	user
 	unknownUser
 	allUsers
@@ -21,6 +22,17 @@ const (
 
 // Machine returns the machine behind this host that has an address.
 func Machine(a netip.Addr) Client { return Client{kind: machine, addr: a} }
+
+// Neighbor returns the machine with a link-layer address on a link: all addresses of the machine,
+// of both families, are one client.
+func Neighbor(link int, address []byte) Client {
+	var b [16]byte
+	copy(b[:], address) // of Ethernet 6 bytes; of InfiniBand 20, of which the first are no identity
+	if len(address) > len(b) {
+		copy(b[:], address[len(address)-len(b):])
+	}
+	return Client{kind: neighbor, uid: uint32(link), addr: netip.AddrFrom16(b)}
+}
 
 // User returns the programs of a user of this host.
 func User(uid uint32) Client { return Client{kind: user, uid: uid} }

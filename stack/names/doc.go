@@ -36,7 +36,8 @@
 //
 // # Clients
 //
-// A machine behind this host is its address. The programs of this host are told apart by user, not
+// A machine behind this host is its address or, where its link-layer address is known, that: it may
+// ask by IPv4 and connect by IPv6. The programs of this host are told apart by user, not
 // by process: resolver libraries ask in helper processes, and programs pass addresses on. Answers
 // to a resolver that serves this host's programs, such as systemd-resolved, count for all users
 // (AllUsers): it has cached them and tells each who asks.
@@ -51,5 +52,7 @@
 // # Locks
 //
 // One mutex guards the table. It is held for a few map accesses and never across a call to others.
-// It is taken once for each new connection or flow and each DNS response, never for a packet.
+// It is taken once for each new connection or flow and each DNS response, never for a packet. Begin
+// and End together take 80 to 150 ns beside 10,000 addresses (BenchmarkBegin); two reads of the map
+// under an RWMutex, which would have to note the use by other means, took as long.
 package names

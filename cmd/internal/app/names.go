@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -20,6 +21,8 @@ type namer struct {
 	table    *names.Table
 	client   func(a netip.Addr, o *record.Owner) names.Client
 	resolver func(uid uint32) bool // whether it resolves names for this host's programs
+
+	run func(context.Context) // has to run beside the namer; nil if nothing has
 
 	mu sync.Mutex // guards all below
 	// Handshakes with a name, and the connections that come of them. When there are maxNamed, the
@@ -45,18 +48,27 @@ func (r *Router) namer() *namer {
 	if r.View == nil && !r.Log.NamesOwners() {
 		return nil
 	}
-	local := r.local()
+	local, seen := r.local(), new(neighbors)
 	client := func(a netip.Addr, o *record.Owner) names.Client {
 		switch {
 		case !local(a):
-			return names.Machine(a)
+			return seen.machine(a)
 		case o == nil:
 			return names.UnknownUser()
 		default:
 			return names.User(o.UID)
 		}
 	}
-	return newNamer(client, func(uint32) bool { return false })
+	n := newNamer(client, func(uint32) bool { return false })
+	if r.Forwards {
+		n.run = func(ctx context.Context) {
+			if err := seen.follow(ctx); err != nil {
+				const text = "a machine that asks by IPv4 and connects by IPv6 has no names in records"
+				r.Logger.WithError(err).Warn(text)
+			}
+		}
+	}
+	return n
 }
 
 // before returns a function that names the server of each handshake and passes it on to next.

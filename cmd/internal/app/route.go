@@ -139,6 +139,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g.Go(func() error { return t.Run(ctx) })
 	g.Go(func() error { denied.run(ctx); return nil })
 	g.Go(func() error { strangers.run(ctx); return nil })
+	if names != nil && names.run != nil {
+		g.Go(func() error { names.run(ctx); return nil })
+	}
 	if r.Reload != nil {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}
