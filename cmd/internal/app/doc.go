@@ -9,6 +9,10 @@
 //	            │   └───────▶ Options.Admission: no new connections while records cannot be written
 //	            web.Server
 //
+// Datagrams and echoes have no handshake for the tap to see: the stack itself reports the first one
+// of each flow (DatagramOpened) and holds it until its record is written (Stack.DatagramRecorded).
+// The ends of connections and flows come from the stack too (FlowDone).
+//
 // Of clients on this host a record names user and process; they are looked up when its SYN passes,
 // and the client is answered when that is over (attribute.go).
 //

@@ -110,6 +110,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
+	o.DatagramOpened = r.opener(names)
 	if names != nil {
 		names.follow(&o)
 	}
@@ -131,6 +132,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Log.CountFrames(f)
 	}
 	r.Log.OnWritten(s.Recorded)
+	r.Log.OnDatagramWritten(s.DatagramRecorded)
 	if r.Started != nil {
 		r.Started(s.Drain)
 	}
