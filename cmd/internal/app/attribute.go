@@ -44,7 +44,7 @@ const maxAttempts = 8192
 
 // newAttribution returns one that passes records on to next. Close ends it.
 func newAttribution(local func(netip.Addr) bool, next func(*record.Attributed)) (*attribution, error) {
-	finder, err := owner.NewFinder()
+	finder, err := owner.NewFinder(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +72,18 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	}
 	t := new(attributed)
 	a.attempts[k] = t
-	if socket, ok := a.finder.Socket(k.Client, k.Server); ok {
-		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, p) })
-		t.owner, t.searching = &record.Owner{UID: socket.UID, PID: p.PID, Process: p.Name}, searching
+	if socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server); ok {
+		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket.UID, p) })
+		t.owner, t.searching = a.ownerOf(socket.UID, p), searching
 	}
 	return t
+}
+
+func (a *attribution) ownerOf(uid uint32, p owner.Process) *record.Owner {
+	return &record.Owner{
+		UID: uid, User: a.finder.User(uid),
+		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
+	}
 }
 
 func (a *attribution) find(k flow.Key) *attributed {
@@ -100,10 +107,10 @@ func (a *attribution) owner(k flow.Key) *record.Owner {
 }
 
 // found ends the search for the process of an attempt.
-func (a *attribution) found(t *attributed, p owner.Process) {
+func (a *attribution) found(t *attributed, uid uint32, p owner.Process) {
+	o := a.ownerOf(uid, p)
 	a.mu.Lock()
-	t.searching = false
-	t.owner.PID, t.owner.Process = p.PID, p.Name
+	t.searching, t.owner = false, o
 	waiting := t.waiting
 	t.waiting = nil
 	a.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,8 +21,9 @@ type owned struct {
 	Msg, Outcome string
 	Sport        int
 	UID          *uint32
+	User         string
 	PID          int
-	Process      string
+	Process, Exe string
 }
 
 func (r *router) owners(t *testing.T) (all []owned) {
@@ -54,8 +56,13 @@ func TestOwner(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 
 	got := r.owners(t)
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, uid := range []uint32{0, 12345} {
-		if o := got[i]; o.UID == nil || *o.UID != uid || o.PID == 0 || o.Process != "curl" {
+		name := map[uint32]string{0: "root"}[uid]
+		if o := got[i]; o.UID == nil || *o.UID != uid || o.User != name || o.PID == 0 || o.Process != "curl" || o.Exe != curl {
 			t.Errorf("record of user %d: %+v, want a process curl", uid, o)
 		}
 	}

@@ -1,23 +1,61 @@
-// Package owner finds the local process that opens a connection: the user of its socket, the number
-// and the name of the process.
+// Package owner finds the local program that a connection, a UDP flow or an echo request comes
+// from: the user of its socket, and the process with its name, its file, its systemd unit and its
+// container.
 //
 // # Theory of operation
 //
-//	SYN ──▶ Finder.Socket: sock_diag ──▶ uid, inode ──▶ Finder.Search: process with that inode among its descriptors
-//	        one question, some microseconds             recent ones, processes of the same user, all others; 2 ms at most
+//	packet ──▶ Finder.Socket: sock_diag ──▶ uid, inode ──▶ Finder.Search: process with that inode among its descriptors
+//	           one question, some microseconds             likely ones, recent and new processes, all; 2 ms at most
 //
-// The kernel answers the first question at once, for every connection. Its answer counts only for
-// a socket in SYN_SENT with exactly these addresses, so the question comes before the client is
-// answered. Otherwise the kernel says user 0 and inode 0 of sockets without an owner (TIME_WAIT,
-// request sockets, on older kernels closed ones), falls back to a listener, which can be another's,
-// or finds the connection whose SYN a sender forges.
+// The kernel answers the first question at once. Of TCP its answer counts only for a socket in
+// SYN_SENT with exactly these addresses, so the question comes before the client is answered.
+// Otherwise the kernel says user 0 and inode 0 of sockets without an owner (TIME_WAIT, request
+// sockets, on older kernels closed ones), falls back to a listener, which can be another's, or
+// finds the connection whose SYN a sender forges. Of UDP all sockets at the port are asked for,
+// because several may share it (sockets_linux.go). Of an echo request the identifier is that of a
+// ping socket; raw sockets have none, and each of them may have sent it. Where several sockets may
+// have sent a packet, their user is named if it is one and the same, and a process if it holds all
+// of them.
 //
-// The second question the kernel does not answer: descriptors have to be read. A few that have held
-// sockets of the same user before are read at once (last_linux.go): the number of one that was just
-// closed is the next to be given out. A search begins where these do not have the socket: with the
-// recent processes of the user, then the first descriptors of all of its processes, then the rest
-// of these, then all other processes, the newest first. All searches take place in one goroutine,
-// which makes a few looks for each user in turn and lets those who carry packets go on in between.
+// The kernel answers about one network namespace, a [Network]: that of the router, or for exec that
+// of its command, whose first process opens it. It counts users as the user namespace does in which
+// the Network was opened, which in exec has the same numbers as outside.
+//
+// The second question the kernel does not answer: descriptors have to be read. Those under which
+// processes have held sockets of the same user before are read at once, and the ones above
+// (last_linux.go): a process gets the lowest number that is free. A search begins where these do
+// not have the socket: with the newest processes of the user, then its recent ones, then the first
+// descriptors of all of its processes, then the rest of these, then all other processes, the newest
+// first. All searches take place in one goroutine, which makes a few looks for each user in turn
+// and lets those who carry packets go on in between.
+//
+// # No wrong answer
+//
+// A process that was found is looked at once more before it is named: by files in /proc that stay
+// its own when its number is given to another, it must still hold the socket after its executable
+// and its cgroup were read. A process that executes another file, or moves to another cgroup, is
+// seen to. A socket that the parent or a child of the process holds too, as after fork(2), has no
+// process. Process 1 is named last, because systemd keeps the sockets that it has made for
+// services.
+//
+// Three things are not seen: a socket that was passed by SCM_RIGHTS to an unrelated process and is
+// kept too, a fork of a fork, and a program with CAP_NET_RAW that sends in the name of another's
+// socket.
+//
+// A packet that its program sends just before it closes the socket, or ends, may come here too
+// late.
+//
+// # Names
+//
+// The name of a process is that of the file it executes: the name in /proc/PID/comm any process can
+// change to its liking (prctl(2), PR_SET_NAME). A script has the name of its interpreter. The path
+// of the file is that in the mount namespace of the process, without the " (deleted)" that the
+// kernel appends where the file was removed or replaced.
+//
+// Unit and container are in the process's cgroup (cgroup.go), in version 1 and version 2: the unit
+// as systemd itself reads it, and the id or name that a container engine gives its cgroups. The
+// outermost counts: inside its cgroup a container, or a unit with Delegate=yes, can make others
+// with any name.
 //
 // # Bounds of a search
 //
@@ -33,7 +71,4 @@
 // To see another user's descriptors takes CAP_SYS_PTRACE to read the links and CAP_DAC_READ_SEARCH
 // to enter /proc/PID/fd (or CAP_DAC_OVERRIDE). Finder.Lacks says which are missing; then only the
 // processes of the router's own user are searched.
-//
-// The name of a process is that of the file it executes: the name in /proc/PID/comm any process can
-// change to its liking (prctl(2), PR_SET_NAME). A script has the name of its interpreter.
 package owner

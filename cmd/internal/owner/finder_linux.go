@@ -11,29 +11,32 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/flow"
 )
 
 const (
 	maxSearches = 256 // that go on, or wait for another of their user
 	maxOfOne    = maxSearches / 4
 	searchTime  = 2 * time.Millisecond
-	minLooks    = 256    // of a search, whatever time they take
-	maxLooks    = 20_000 // of one that goes on, for the next ones to learn from
-	maxLate     = 4      // of these
-	slice       = 16     // looks of one search before those of other users have their turn
-	looksOfName = 4      // that it takes to name a process, besides those that find it
+	minLooks    = 256                  // of a search, whatever time they take
+	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
+	maxLate     = 4                    // of these
+	looksTime   = 2 * time.Microsecond // that one takes, about
+	slice       = 16                   // looks of one search before those of other users have their turn
 )
 
-// Finder finds owners of sockets in the network namespace that it was made in. It is safe for
-// concurrent use.
+// Finder finds owners of sockets in a network namespace. It is safe for concurrent use.
 type Finder struct {
 	uid   uint32   // of this process
 	lacks []string // capabilities
 	queue chan *search
 	done  sync.WaitGroup // the goroutine that searches
 
+	users users
+
 	mu      sync.Mutex // guards all below
-	diag    *diag
+	sockets *sockets
 	budgets budgets
 	running map[uint32]int // searches by user
 	total   int            // of them
@@ -63,18 +66,29 @@ type search struct {
 	stop  func()
 }
 
-// NewFinder returns a finder. Close gives it back.
-func NewFinder() (*Finder, error) { return newFinder(searchTime) }
+// NewFinder returns a finder for a network namespace, which it takes over; nil is that of the
+// calling thread. Close gives it back.
+func NewFinder(n *Network) (*Finder, error) { return newFinder(n, searchTime) }
 
-func newFinder(patience time.Duration) (*Finder, error) {
-	d, err := newDiag()
-	if err != nil {
-		return nil, err
+func newFinder(n *Network, patience time.Duration) (*Finder, error) {
+	if n == nil {
+		var err error
+		if n, err = OpenNetwork(); err != nil {
+			return nil, err
+		}
 	}
 	f := &Finder{
 		uid: uint32(unix.Geteuid()), lacks: lacks(), queue: make(chan *search, maxSearches),
-		diag: d, budgets: newBudgets(), running: make(map[uint32]int), last: newLast(), stats: Stats{NotFound: make(map[Reason]uint64)},
-		processes: newProcesses(), waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
+		users: users{path: "/etc/passwd"}, sockets: newSockets(n), budgets: newBudgets(),
+		running: make(map[uint32]int), last: newLast(), stats: Stats{NotFound: make(map[Reason]uint64)},
+		waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
+	}
+	f.sockets.may = func(uid uint32) bool { return f.budgets.left(uid, time.Now()) }
+	f.sockets.spend = func(uid uint32, took time.Duration) {
+		f.budgets.spend(uid, int(took/looksTime), time.Now())
+	}
+	f.processes = processes{
+		known: make(map[uint32]found), recent: f.recent, guess: f.guess, name: f.name,
 	}
 	for _, r := range Reasons() {
 		f.stats.NotFound[r] = 0
@@ -95,20 +109,30 @@ func (f *Finder) Stats() Stats {
 	return s
 }
 
-// Socket returns the TCP socket that is opening a connection between these addresses: its SYN must
-// not have been answered. Without one the client is not of this host, or has given up. It takes
-// some microseconds.
-func (f *Finder) Socket(local, remote netip.AddrPort) (s Socket, ok bool) {
+// User returns the name of a user, "" if it has none in /etc/passwd.
+func (f *Finder) User(uid uint32) string { return f.users.name(uid, time.Now()) }
+
+// Socket returns the socket by which a client sends to a server: of TCP one that is opening a
+// connection, whose SYN must not have been answered; of an echo request, whose identifier is the
+// client's port, the ping socket or a raw one. Without one the client is not of this host, or has
+// given up. It takes some microseconds.
+func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s, err := f.diag.connecting(local, remote)
+	s, err := f.sockets.find(p, client, server)
 	switch {
+	case err == nil:
+		return s, true
 	case errors.Is(err, errNoSocket):
 		f.stats.NotFound[NoSocket]++
-	case err != nil:
+	case errors.Is(err, errShared):
+		f.stats.NotFound[Shared]++
+	case errors.Is(err, errBusy):
+		f.stats.NotFound[Busy]++
+	default:
 		f.stats.NotFound[Failed]++
 	}
-	return s, err == nil
+	return Socket{}, false
 }
 
 // Search looks for the process that holds a socket. One that has been found lately it returns at
@@ -117,10 +141,14 @@ func (f *Finder) Socket(local, remote netip.AddrPort) (s Socket, ok bool) {
 func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p, looks := f.last.find(s); p.PID != 0 {
-		f.budgets.spend(s.UID, looks, time.Now())
-		f.stats.Found++
-		return p, false
+	if len(s.rest) == 0 {
+		h, looks := f.last.find(s, looksAtLast)
+		if h.process != nil && f.last.confirm(h, s) == Found {
+			f.last.add(h, s)
+			f.budgets.spend(s.UID, looks+looksToConfirm, time.Now())
+			f.stats.Found++
+			return h.Process, false
+		}
 	}
 	switch {
 	case len(f.lacks) > 0 && s.UID != f.uid:
@@ -176,6 +204,60 @@ func (f *Finder) begin(s *search) {
 		s.process, s.reason = f.processes.search(s.socket, func() bool { return yield(struct{}{}) })
 	})
 	f.searches = append(f.searches, s)
+}
+
+// recent returns the processes that have held sockets of a user, the last one first.
+func (f *Finder) recent(uid uint32) (pids []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.last.users[uid] {
+		pids = append(pids, p.PID)
+	}
+	return pids
+}
+
+// guess looks at more descriptors of these than Search has done.
+func (f *Finder) guess(s Socket) (at found, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, _ := f.last.find(s, looksToGuess)
+	if h.process == nil {
+		return found{}, false
+	}
+	return found{h.PID, h.fd}, true
+}
+
+// name says what a process is that was found to hold a socket, and remembers it.
+func (f *Finder) name(at found, s Socket) (Process, Reason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.last.known(at.pid); p != nil {
+		return f.confirm(holder{process: p, fd: at.fd, fresh: true}, s)
+	}
+	f.mu.Unlock()
+	p := openProcess(at.pid, f.processes.buf[:]) // some ten system calls
+	f.mu.Lock()
+	if p == nil {
+		return Process{}, Ended
+	}
+	if known := f.last.known(p.PID); known != nil { // a thread of it was found
+		p.close()
+		p = known
+	}
+	return f.confirm(holder{process: p, fd: at.fd, fresh: true}, s)
+}
+
+// confirm makes sure of a holder and remembers it. mu is held.
+func (f *Finder) confirm(h holder, s Socket) (Process, Reason) {
+	reason := f.last.confirm(h, s)
+	if reason != Found {
+		if f.last.known(h.PID) == nil {
+			h.close()
+		}
+		return Process{}, reason
+	}
+	f.last.add(h, s)
+	return h.Process, Found
 }
 
 // advance makes some looks of a search.
@@ -240,10 +322,7 @@ func (f *Finder) end(s *search) {
 	}
 	if s.reason == Found {
 		f.stats.Found++
-		h := f.processes.latest
-		h.inode = s.socket.inode
-		f.last.add(h)
-		s.looks += looksOfName
+		s.looks += looksToName
 	} else {
 		f.stats.NotFound[s.reason]++
 	}
@@ -258,7 +337,7 @@ func (f *Finder) Close() error {
 	close(f.queue)
 	f.done.Wait()
 	f.last.close()
-	return f.diag.close()
+	return f.sockets.close()
 }
 
 // lacks returns the names of the capabilities that this process lacks to see descriptors of other

@@ -4,14 +4,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/flow"
 )
 
 // deaf is a listener whose backlog is full: who connects to it waits for an answer.
@@ -77,7 +77,7 @@ const patient = time.Minute
 
 func testFinder(t testing.TB, patience time.Duration) *Finder {
 	t.Helper()
-	f, err := newFinder(patience)
+	f, err := newFinder(nil, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,8 @@ func testFinder(t testing.TB, patience time.Duration) *Finder {
 	return f
 }
 
-// process searches for the process of a socket.
-func process(t testing.TB, f *Finder, s Socket) Process {
+// find searches for the process of a socket.
+func find(t testing.TB, f *Finder, s Socket) Process {
 	t.Helper()
 	found := make(chan Process, 1)
 	switch p, searching := f.Search(s, func(p Process) { found <- p }); {
@@ -115,16 +115,22 @@ func TestFind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Process{os.Getpid(), filepath.Base(executable)}
+	executable, err = filepath.EvalSymlinks(executable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Process{PID: os.Getpid(), Name: filepath.Base(executable), Exe: executable}
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		server := deaf(t, address)
 		for range 5 {
 			_, local := connect(t, server)
-			s, ok := f.Socket(local, server)
+			s, ok := f.Socket(flow.TCP, local, server)
 			if !ok || s.UID != uint32(unix.Getuid()) {
 				t.Fatalf("Socket(%v, %v) = %+v, %t, want one of user %d", local, server, s, ok, unix.Getuid())
 			}
-			if got := process(t, f, s); got != want {
+			got := find(t, f, s)
+			got.Unit, got.Container = "", "" // of this machine
+			if got != want {
 				t.Errorf("socket %v is held by %+v, want %+v", local, got, want)
 			}
 		}
@@ -159,11 +165,11 @@ func TestNoSocket(t *testing.T) {
 		"a closed socket":           over.LocalAddr().(*net.TCPAddr).AddrPort(),
 		"no socket":                 netip.MustParseAddrPort("192.0.2.1:1"),
 	} {
-		if s, ok := f.Socket(local, server); ok {
+		if s, ok := f.Socket(flow.TCP, local, server); ok {
 			t.Errorf("%s is %+v", what, s)
 		}
 	}
-	if s, ok := f.Socket(server, netip.MustParseAddrPort("127.0.0.1:1")); ok {
+	if s, ok := f.Socket(flow.TCP, server, netip.MustParseAddrPort("127.0.0.1:1")); ok {
 		t.Errorf("the listener of the client's port is %+v", s)
 	}
 	if got := f.Stats().NotFound[NoSocket]; got != 4 {
@@ -190,7 +196,7 @@ func TestSearchIsBounded(t *testing.T) {
 	if stats := f.Stats(); stats.NotFound[Budget] != 1 || searches < 10 {
 		t.Errorf("%d searches until %+v, want the budget used up after more than 10", searches, stats)
 	}
-	process(t, f, Socket{UID: 12346, inode: 1})
+	find(t, f, Socket{UID: 12346, inode: 1})
 }
 
 // A search that takes too long is cut short, and goes on for itself: the next one knows its
@@ -202,14 +208,14 @@ func TestSearchIsCutShort(t *testing.T) {
 		socket(t, unix.AF_INET)
 	}
 	_, local := connect(t, server)
-	s, ok := f.Socket(local, server)
+	s, ok := f.Socket(flow.TCP, local, server)
 	if !ok {
 		t.Fatal("no socket")
 	}
-	if got := process(t, f, s); got != (Process{}) || f.Stats().NotFound[Deadline] != 1 {
+	if got := find(t, f, s); got != (Process{}) || f.Stats().NotFound[Deadline] != 1 {
 		t.Errorf("found %+v: %+v, want nothing in no time", got, f.Stats())
 	}
-	for deadline := time.Now().Add(30 * time.Second); process(t, f, s).PID != os.Getpid(); {
+	for deadline := time.Now().Add(30 * time.Second); find(t, f, s).PID != os.Getpid(); {
 		if time.Now().After(deadline) {
 			t.Fatal("never found")
 		}
@@ -254,37 +260,6 @@ func TestLacks(t *testing.T) {
 	}
 }
 
-// A process that has some connections at a time has the next ones under the same descriptors: few
-// are read to find one.
-func TestSameDescriptors(t *testing.T) {
-	t.Parallel()
-	p := newProcesses()
-	var all []Socket
-	for range maxOfProcess {
-		fd := socket(t, unix.AF_INET)
-		inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, Socket{inode: inode})
-	}
-	looks := 0
-	find := func() {
-		for _, s := range all {
-			clear(p.known) // found beside, in the search for the others
-			if got, reason := p.search(s, func() bool { looks++; return true }); got.PID != os.Getpid() {
-				t.Errorf("%+v is held by %+v (%s), want %d", s, got, reason, os.Getpid())
-			}
-		}
-	}
-	find()
-	looks = 0
-	find()
-	if looks > maxOfProcess*maxOfProcess {
-		t.Errorf("%d looks for %d sockets", looks, maxOfProcess)
-	}
-}
-
 func TestNewestFirst(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[int][]int{0: {40, 30, 20, 10}, 25: {20, 10, 40, 30}, 40: {40, 30, 20, 10}} {
@@ -295,145 +270,6 @@ func TestNewestFirst(t *testing.T) {
 	}
 	if last := lastPID(); last <= 0 {
 		t.Errorf("the last process is %d", last)
-	}
-}
-
-// A recent result is found at once, by its descriptor, unless that holds something else now
-// or the process executes another file.
-func TestLast(t *testing.T) {
-	t.Parallel()
-	fd := socket(t, unix.AF_INET)
-	exe, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLast()
-	t.Cleanup(l.close)
-	inode := inodeOf(t, fd)
-	self := named{holder{7, os.Getpid(), strconv.Itoa(fd)}, exe, "test", inode}
-	find := func() Process { p, _ := l.find(Socket{7, inode}); return p }
-	l.add(self)
-	if got := find(); got != (Process{os.Getpid(), "test"}) {
-		t.Errorf("found %+v", got)
-	}
-	if p, _ := l.find(Socket{7, inode + 1}); p != (Process{}) {
-		t.Errorf("another socket is held by %+v", p)
-	}
-	if p, _ := l.find(Socket{8, inode}); p != (Process{}) {
-		t.Errorf("another user's socket is held by %+v", p)
-	}
-	other := self
-	other.exe, other.name = "/bin/other", "other"
-	l.add(other)
-	if got := find(); got != (Process{}) {
-		t.Errorf("found %+v, which executes another file", got)
-	}
-	for i := range uint32(2 * lastUsers) {
-		for n := range 2 * lastOfUser {
-			l.add(named{holder{i, self.pid, strconv.Itoa(n)}, exe, "test", 0})
-		}
-	}
-	if len(l.users) > lastUsers || len(l.users[2*lastUsers-1]) != lastOfUser || len(l.processes) != 1 {
-		t.Errorf("%d users are known, %d descriptors of one, and %d processes", len(l.users), len(l.users[2*lastUsers-1]), len(l.processes))
-	}
-}
-
-// A process that has ended is forgotten, and so is one of many.
-func TestLastForgets(t *testing.T) {
-	t.Parallel()
-	l := newLast()
-	t.Cleanup(l.close)
-	for range lastProcesses + 10 {
-		child := exec.Command("sleep", "60")
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
-		pid := child.Process.Pid
-		exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.add(named{holder{7, pid, "0"}, exe, "sleep", 1})
-		if len(l.processes) == 10 {
-			before := len(l.processes)
-			_ = child.Process.Kill()
-			_ = child.Wait()
-			for range 2 * before * maxClosed {
-				if p, _ := l.find(Socket{7, 2}); p != (Process{}) {
-					t.Errorf("found %+v", p)
-				}
-			}
-			if len(l.users[7]) != 0 || len(l.processes) != before-1 {
-				t.Errorf("%d descriptors and %d processes are known, none holds a socket and one has ended", len(l.users[7]), len(l.processes))
-			}
-		}
-	}
-	if len(l.processes) > lastProcesses {
-		t.Errorf("%d processes are known", len(l.processes))
-	}
-}
-
-// A process that has many connections open, and opens one after the other anew, is found by the few
-// descriptors that are likely to be free.
-func TestLastOfBusyProcess(t *testing.T) {
-	t.Parallel()
-	exe, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLast()
-	t.Cleanup(l.close)
-	var fds []int
-	for range 16 {
-		fd := socket(t, unix.AF_INET)
-		fds = append(fds, fd)
-		l.add(named{holder{7, os.Getpid(), strconv.Itoa(fd)}, exe, "test", inodeOf(t, fd)})
-	}
-	const rounds = 10
-	looks := 0
-	for range rounds {
-		for i, fd := range fds {
-			fresh := socket(t, unix.AF_INET)
-			if err := unix.Dup2(fresh, fd); err != nil { // as if it had been given the number
-				t.Fatal(err)
-			}
-			s := Socket{7, inodeOf(t, fd)}
-			p, n := l.find(s)
-			if p.PID != os.Getpid() {
-				t.Fatalf("descriptor %d of %d: found %+v", i, len(fds), p)
-			}
-			looks += n
-		}
-	}
-	if found := rounds * len(fds); looks > 4*found {
-		t.Errorf("%d looks for %d sockets", looks, found)
-	}
-}
-
-func inodeOf(t *testing.T, fd int) uint32 {
-	t.Helper()
-	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, pathMax))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return inode
-}
-
-// Neither a process with many connections nor a user drives the others out.
-func TestRecent(t *testing.T) {
-	t.Parallel()
-	p := newProcesses()
-	self, parent := os.Getpid(), os.Getppid()
-	p.found(holder{0, parent, "3"})
-	for i := range 10 * maxRecent {
-		p.found(holder{1, self, strconv.Itoa(i)})
-	}
-	if len(p.recent) != maxOfProcess+1 {
-		t.Errorf("%d holders, want %d of one process and one of another", len(p.recent), maxOfProcess)
-	}
-	if p.holds(holder{0, 1 << 22, "3"}, 1); len(p.recent) != maxOfProcess+1 { // no such process
-		t.Errorf("%d holders are left", len(p.recent))
 	}
 }
 
@@ -458,29 +294,6 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// A process may choose its own title: its name in records is that of its file.
-func TestName(t *testing.T) {
-	executable, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, err := os.ReadFile("/proc/self/comm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rename := func(name []byte) {
-		if err := os.WriteFile("/proc/self/comm", name, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	defer rename(before)
-	rename([]byte("sshd"))
-	p := newProcesses()
-	if _, got := p.name(os.Getpid()); got != filepath.Base(executable) {
-		t.Errorf("the name is %q, want %q", got, filepath.Base(executable))
-	}
-}
-
 func BenchmarkFind(b *testing.B) {
 	f := testFinder(b, patient)
 	server := deaf(b, "127.0.0.1:0")
@@ -488,17 +301,17 @@ func BenchmarkFind(b *testing.B) {
 	b.ReportAllocs()
 	b.Run("socket", func(b *testing.B) {
 		for b.Loop() {
-			if _, ok := f.Socket(local, server); !ok {
+			if _, ok := f.Socket(flow.TCP, local, server); !ok {
 				b.Fatal("not found")
 			}
 		}
 	})
-	s, _ := f.Socket(local, server)
+	s, _ := f.Socket(flow.TCP, local, server)
 	b.Run("process", func(b *testing.B) {
 		f.budgets.all.SetLimit(1e9)
 		f.budgets.of(s.UID, time.Now()).SetLimit(1e9)
 		for b.Loop() {
-			process(b, f, s)
+			find(b, f, s)
 		}
 	})
 }

@@ -1,193 +1,216 @@
 package owner
 
-import (
-	"slices"
-	"strconv"
+import "slices"
 
-	"golang.org/x/sys/unix"
-)
-
-// last is the descriptors under which processes have held sockets lately. Most connections are
-// opened by a process that has opened others before, under a descriptor that one of these had and
-// that is free again: it is found without a search, by a few system calls of a microsecond each.
+// last is the processes that have held sockets lately. Most connections are opened by a process
+// that has opened others before, under a descriptor that one of these had and that is free again,
+// or under the next one: it is found without a search, by a few system calls of a microsecond each.
 //
-// The connection that was opened first is likely to end first. So the descriptors of a user are
+// The connection that was opened first is likely to end first. So the descriptors of a process are
 // looked at in the order in which they were found. One that still holds the socket that it held
 // before goes to the end: the process is busy with it.
 type last struct {
-	users     map[uint32][]*descriptor // the next one to be looked at first
-	processes []*lastProcess           // the last one first
-	busy      [looksAtLast]*descriptor // scratch memory
-	link      [pathMax]byte
+	users     map[uint32][]*process // that have held sockets of a user, the last one first
+	processes []*process            // all, the last one first
+	buf       [bufferSize]byte
 }
 
 // descriptor is one of a process, and the socket that it held when it was looked at.
 type descriptor struct {
-	process *lastProcess
-	path    string // from /proc/PID
-	inode   uint32
-	closed  int // looks in a row at which it held no socket
+	fd     int
+	inode  uint32
+	closed int // looks in a row at which it held no socket
 }
 
-// lastProcess is one whose name is known. Its directory stays its own when its number is given
-// away.
-type lastProcess struct {
-	Process
-	dir   int      // /proc/PID
-	exe   string   // the file that it executed when it was named
-	users []uint32 // of sockets under its descriptors
-}
-
-// named is a holder whose name is known, and its socket.
-type named struct {
-	holder
-	exe   string
-	name  string
-	inode uint32
+// holder is a process and the descriptor under which it holds a socket.
+type holder struct {
+	*process
+	fd     int
+	reused bool // the descriptor was seen without the socket before
+	fresh  bool // the process was read after the descriptor
 }
 
 const (
-	lastOfUser    = 64
-	lastUsers     = 1024
-	lastProcesses = 128
-	looksAtLast   = 24 // of one question
-	maxClosed     = 16 // looks, after which a descriptor is not expected to be given out next
-	pathMax       = 4096
+	lastDescriptors = 32 // of a process
+	lastOfUser      = 32
+	lastUsers       = 1024
+	lastProcesses   = 128
+	looksAtLast     = 24 // of one question
+	looksAtOne      = 3  // of these at one process, where there are several
+	looksToConfirm  = 3
+	maxClosed       = 16       // looks, after which a descriptor is not expected to be given out next
+	bufferSize      = 16 << 10 // for a path, or the text of a file in /proc
 )
 
-func newLast() last { return last{users: make(map[uint32][]*descriptor)} }
+func newLast() last { return last{users: make(map[uint32][]*process)} }
 
-// find returns the process that holds a socket, and how many looks that took.
-func (l *last) find(s Socket) (p Process, looks int) {
-	all := l.users[s.UID]
-	for i, d := range all { // seen there while another was asked for
-		if d.inode != s.inode {
+// find looks for the process that holds a socket, by a limited number of looks.
+func (l *last) find(s Socket, limit int) (h holder, looks int) {
+	processes := slices.Clone(l.users[s.UID])
+	for _, p := range processes { // seen there while another was asked for
+		i := slices.IndexFunc(p.fds, func(d descriptor) bool { return d.inode == s.inode })
+		if i < 0 {
 			continue
 		}
-		if looks++; l.look(d) == s.inode {
-			copy(all[i:], all[i+1:])
-			all[len(all)-1] = d
-			return l.name(d, looks+1)
+		if looks++; l.look(p, i) == s.inode {
+			return holder{process: p, fd: l.toEnd(p, i)}, looks
 		}
-		break
 	}
-	n, busy := 0, l.busy[:0]
-	var idle *descriptor
-	for i, d := range all[:min(len(all), looksAtLast)] {
-		before := d.inode
+	for i, p := range processes {
+		few := min(limit-looks, looksAtOne)
+		if i == len(processes)-1 {
+			few = limit - looks
+		}
+		h, n := l.guess(p, s.inode, few)
+		if looks += n; h.process != nil {
+			return h, looks
+		}
+		if looks >= limit {
+			break
+		}
+	}
+	return holder{}, looks
+}
+
+// guess looks at the descriptors of a process that are likely to have been given out: the next one
+// first, where it was that before.
+func (l *last) guess(p *process, inode uint32, limit int) (h holder, looks int) {
+	closed := 0
+	above := func() bool {
+		if looks >= limit {
+			return false
+		}
 		looks++
-		switch inode := l.look(d); {
-		case inode == s.inode:
-			copy(all[n:], all[i+1:])
-			copy(all[len(all)-len(busy)-1:], busy)
-			all[len(all)-1] = d
-			return l.name(d, looks+1)
-		case inode != 0 && inode == before:
-			busy = append(busy, d)
+		other := p.look(p.next, l.buf[:])
+		if other == 0 {
+			closed++
+			return false
+		}
+		l.addDescriptor(p, p.next, other)
+		return other == inode
+	}
+	before := p.next
+	if p.growing && above() {
+		return holder{process: p, fd: before}, looks
+	}
+	i := 0
+	for n := len(p.fds); n > 0 && looks < limit-1; n-- {
+		was := p.fds[i].inode
+		looks++
+		switch now := l.look(p, i); {
+		case now == inode:
+			p.growing = false
+			return holder{process: p, fd: l.toEnd(p, i), reused: true}, looks
+		case now != 0 && now == was: // busy
+			l.toEnd(p, i)
+		case p.fds[i].closed > maxClosed:
+			p.fds = slices.Delete(p.fds, i, i+1)
 		default: // closed, and the next to be given out, or with another socket
-			all[n] = d
-			n++
-			if d.closed > maxClosed {
-				idle = d
+			if i++; now == 0 {
+				closed++
 			}
 		}
 	}
-	copy(all[n:], all[n+len(busy):])
-	copy(all[len(all)-len(busy):], busy)
-	if idle != nil {
-		l.drop(s.UID, idle)
+	if !p.growing {
+		before = p.next
+		if above() {
+			p.growing = true
+			return holder{process: p, fd: before}, looks
+		}
 	}
-	return Process{}, looks
+	if closed == looks && looks > 0 { // perhaps it has ended
+		if looks++; !p.goesOn(l.buf[:]) {
+			l.forget(p)
+		}
+	}
+	return holder{}, looks
 }
 
-// look returns the inode of the socket that a descriptor holds, 0 if it holds none.
-func (l *last) look(d *descriptor) uint32 {
-	d.inode, _ = socketInode(d.process.dir, d.path, l.link[:])
+// look looks at a descriptor again.
+func (l *last) look(p *process, i int) uint32 {
+	d := &p.fds[i]
+	d.inode = p.look(d.fd, l.buf[:])
 	if d.closed++; d.inode != 0 {
 		d.closed = 0
 	}
 	return d.inode
 }
 
-// drop forgets a descriptor that has been closed for long, or its process if that has ended.
-func (l *last) drop(uid uint32, d *descriptor) {
-	if !d.process.isSame(l.link[:]) {
-		l.forget(d.process)
+// toEnd moves a descriptor that holds a socket to the end, and returns it.
+func (l *last) toEnd(p *process, i int) (fd int) {
+	d := p.fds[i]
+	p.fds = append(slices.Delete(p.fds, i, i+1), d)
+	return d.fd
+}
+
+// confirm makes sure that a process holds the socket, alone, and is what it was.
+func (l *last) confirm(h holder, s Socket) Reason {
+	switch {
+	case !h.refresh(s, l.buf[:]) || h.fresh && h.look(h.fd, l.buf[:]) != s.inode:
+		return Ended
+	case h.isShared(s.inode, l.buf[:]) || len(s.rest) > 0 && !h.holdsAll(s.rest, l.buf[:]):
+		return Shared
+	default:
+		return Found
+	}
+}
+
+// known returns a process by its number, nil if it is not known. One that has ended is forgotten:
+// its number may be another's by now.
+func (l *last) known(pid int) *process {
+	i := slices.IndexFunc(l.processes, func(p *process) bool { return p.PID == pid })
+	if i < 0 {
+		return nil
+	}
+	p := l.processes[i]
+	if !p.goesOn(l.buf[:]) {
+		l.forget(p)
+		return nil
+	}
+	return p
+}
+
+// add remembers the holder of a socket as the last one.
+func (l *last) add(h holder, s Socket) {
+	if len(l.users) >= lastUsers && l.users[s.UID] == nil {
+		l.close()
 		return
 	}
-	l.users[uid] = slices.DeleteFunc(l.users[uid], func(other *descriptor) bool { return other == d })
-}
-
-// name returns the process of a descriptor, unless it executes another file now.
-func (l *last) name(d *descriptor, looks int) (Process, int) {
-	if !d.process.isSame(l.link[:]) {
-		l.forget(d.process)
-		return Process{}, looks
-	}
-	return d.process.Process, looks
-}
-
-// isSame reports whether a process goes on, and executes the same file.
-func (p *lastProcess) isSame(link []byte) bool {
-	n, err := unix.Readlinkat(p.dir, "exe", link)
-	return err == nil && string(link[:n]) == p.exe
-}
-
-// add remembers a holder in the place of what was known of its descriptor.
-func (l *last) add(h named) {
-	if len(l.users) >= lastUsers && l.users[h.uid] == nil {
-		l.close()
-	}
-	p, err := l.process(h)
-	if err != nil {
-		return // it has ended
-	}
-	d := &descriptor{process: p, path: "fd/" + h.fd, inode: h.inode}
-	all := slices.DeleteFunc(l.users[h.uid], func(other *descriptor) bool {
-		return other.process == p && other.path == d.path
-	})
-	if len(all) == lastOfUser {
-		all = slices.Delete(all, 0, 1)
-	}
-	l.users[h.uid] = append(all, d)
-	if !slices.Contains(p.users, h.uid) {
-		p.users = append(p.users, h.uid)
-	}
-}
-
-// process returns what is known of a holder's process, the last one from now on.
-func (l *last) process(h named) (*lastProcess, error) {
-	for i, p := range l.processes {
-		if p.PID != h.pid {
-			continue
-		}
-		if p.exe == h.exe && p.isSame(l.link[:]) {
-			l.processes = slices.Insert(slices.Delete(l.processes, i, i+1), 0, p)
-			return p, nil
-		}
-		l.forget(p)
-		break
-	}
-	path := "/proc/" + strconv.Itoa(h.pid)
-	dir, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	if len(l.processes) == lastProcesses {
+	p := h.process
+	if i := slices.Index(l.processes, p); i >= 0 {
+		l.processes = slices.Delete(l.processes, i, i+1)
+	} else if len(l.processes) == lastProcesses {
 		l.forget(l.processes[lastProcesses-1])
 	}
-	p := &lastProcess{Process: Process{h.pid, h.name}, dir: dir, exe: h.exe}
 	l.processes = slices.Insert(l.processes, 0, p)
-	return p, nil
+	if !slices.Contains(p.users, s.UID) {
+		p.users = append(p.users, s.UID)
+	}
+	ofUser := slices.DeleteFunc(l.users[s.UID], func(other *process) bool { return other == p })
+	l.users[s.UID] = slices.Insert(ofUser[:min(len(ofUser), lastOfUser-1)], 0, p)
+	l.addDescriptor(p, h.fd, s.inode)
 }
 
-// forget forgets a process and its descriptors.
-func (l *last) forget(p *lastProcess) {
-	_ = unix.Close(p.dir)
-	l.processes = slices.DeleteFunc(l.processes, func(other *lastProcess) bool { return other == p })
+// addDescriptor puts a descriptor at the end, in the place of what was known of it.
+func (l *last) addDescriptor(p *process, fd int, inode uint32) {
+	p.fds = slices.DeleteFunc(p.fds, func(other descriptor) bool { return other.fd == fd })
+	if len(p.fds) == lastDescriptors {
+		p.fds = slices.Delete(p.fds, 0, 1)
+	}
+	p.fds = append(p.fds, descriptor{fd: fd, inode: inode})
+	p.next = 0
+	for _, d := range p.fds {
+		p.next = max(p.next, d.fd+1)
+	}
+}
+
+// forget forgets a process.
+func (l *last) forget(p *process) {
+	p.close()
+	same := func(other *process) bool { return other == p }
+	l.processes = slices.DeleteFunc(l.processes, same)
 	for _, uid := range p.users {
-		all := slices.DeleteFunc(l.users[uid], func(d *descriptor) bool { return d.process == p })
-		if l.users[uid] = all; len(all) == 0 {
+		if l.users[uid] = slices.DeleteFunc(l.users[uid], same); len(l.users[uid]) == 0 {
 			delete(l.users, uid)
 		}
 	}
@@ -196,7 +219,7 @@ func (l *last) forget(p *lastProcess) {
 // close forgets all.
 func (l *last) close() {
 	for _, p := range l.processes {
-		_ = unix.Close(p.dir)
+		p.close()
 	}
 	l.processes = nil
 	clear(l.users)

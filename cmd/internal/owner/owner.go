@@ -1,15 +1,20 @@
 package owner
 
-// Socket is the kernel's word on the socket that a connection is opened with.
+// Socket is the kernel's word on the socket that a client sends by.
 type Socket struct {
-	UID   uint32
-	inode uint32
+	UID    uint32
+	inode  uint32
+	cgroup uint64   // in which it was made, by its id in version 2; 0 = not known
+	rest   []uint32 // inodes of others of the user that may have sent it just as well
 }
 
-// Process is one that holds a socket.
+// Process is one that holds a socket. Members that are unknown are empty.
 type Process struct {
-	PID  int
-	Name string
+	PID       int    // as numbered in the PID namespace of this process
+	Name      string // of the file that it executes
+	Exe       string // path of that file in the mount namespace of the process
+	Unit      string // of systemd, "ssh.service"; within a user's manager the user's unit
+	Container string // id, or the name where the engine has no ids
 }
 
 // Reason says why an owner, or only its process, is not known.
@@ -17,21 +22,23 @@ type Reason string
 
 const (
 	Found      Reason = ""           // both are
-	NoSocket   Reason = "no_socket"  // no socket is opening this connection: it is closed, or was never there
+	NoSocket   Reason = "no_socket"  // no socket sends between these addresses: it is closed, or was never there
 	Failed     Reason = "failed"     // the kernel could not be asked
+	Shared     Reason = "shared"     // several users or processes hold sockets that may have sent it
 	Busy       Reason = "busy"       // only the user is known: too many searches go on
 	Budget     Reason = "budget"     // only the user: it, or all users, had too many searches lately
 	Deadline   Reason = "deadline"   // only the user: the search took too long
 	Permission Reason = "permission" // only the user: its descriptors cannot be read
 	NotHeld    Reason = "not_held"   // only the user: no process holds the socket, which may be in flight to another
+	Ended      Reason = "ended"      // only the user: the process ended, or closed the socket, before it was named
 )
 
 // Reasons returns all reasons but Found.
 func Reasons() []Reason {
-	return []Reason{NoSocket, Failed, Busy, Budget, Deadline, Permission, NotHeld}
+	return []Reason{NoSocket, Failed, Shared, Busy, Budget, Deadline, Permission, NotHeld, Ended}
 }
 
-// Stats counts connections of local clients by how much is known of their owners.
+// Stats counts connections and flows of local clients by how much is known of their owners.
 type Stats struct {
 	Found    uint64
 	NotFound map[Reason]uint64 // has all reasons

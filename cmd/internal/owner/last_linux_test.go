@@ -1,0 +1,297 @@
+package owner
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// testLast is a last that knows this process, as the holder of a socket of user 7.
+func testLast(t *testing.T) (l *last, self holder, s Socket) {
+	t.Helper()
+	l = new(last)
+	*l = newLast()
+	t.Cleanup(l.close)
+	fd := socket(t, unix.AF_INET)
+	p := openProcess(os.Getpid(), l.buf[:])
+	if p == nil {
+		t.Fatal("cannot open this process")
+	}
+	self, s = holder{process: p, fd: fd, fresh: true}, Socket{UID: 7, inode: p.look(fd, l.buf[:])}
+	l.add(self, s)
+	return l, self, s
+}
+
+func same(a, b holder) bool { return a.process == b.process && a.fd == b.fd }
+
+// A socket is found under the descriptor that held it before, the one that held another, and the
+// next one; not that of another user.
+func TestLast(t *testing.T) {
+	t.Parallel()
+	l, self, s := testLast(t)
+	if h, _ := l.find(s, looksAtLast); !same(h, self) || l.confirm(h, s) != Found {
+		t.Errorf("found %+v, want %+v", h, self)
+	}
+	if h, _ := l.find(Socket{UID: 7, inode: s.inode + 1<<20}, looksAtLast); h.process != nil {
+		t.Errorf("a socket that is not there is held by %+v", h)
+	}
+	if h, _ := l.find(Socket{UID: 8, inode: s.inode}, looksAtLast); h.process != nil {
+		t.Errorf("another user's socket is held by %+v", h)
+	}
+	if reason := l.confirm(self, Socket{UID: 7, inode: s.inode + 1<<20}); reason != Ended {
+		t.Errorf("a holder of another socket: %q", reason)
+	}
+	fresh := socket(t, unix.AF_INET)
+	if err := unix.Dup2(fresh, self.fd); err != nil { // as if it had been given the number
+		t.Fatal(err)
+	}
+	again := Socket{UID: 7, inode: self.look(self.fd, l.buf[:])}
+	if h, looks := l.find(again, looksAtLast); !same(h, self) || looks > 3 {
+		t.Errorf("after %d looks found %+v, want %+v", looks, h, self)
+	}
+	high := self.fd + 1000
+	if err := unix.Dup2(fresh, high); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(high) })
+	l.add(holder{process: self.process, fd: high - 1}, Socket{UID: 7, inode: 1})
+	if h, _ := l.find(again, looksAtLast); h.process == nil {
+		t.Error("not found at the next descriptor, nor where it was")
+	}
+}
+
+// A process that has many connections open, and opens one after the other anew, is found by the few
+// descriptors that are likely to be free; and so is one that opens more and more.
+func TestLastOfBusyProcess(t *testing.T) {
+	t.Parallel()
+	l, self, _ := testLast(t)
+	var fds []int
+	for range 16 {
+		fd := socket(t, unix.AF_INET)
+		fds = append(fds, fd)
+		l.add(holder{process: self.process, fd: fd}, Socket{UID: 7, inode: self.look(fd, l.buf[:])})
+	}
+	const rounds = 10
+	looks := 0
+	expect := func(fd int) {
+		t.Helper()
+		s := Socket{UID: 7, inode: self.look(fd, l.buf[:])}
+		h, n := l.find(s, looksAtLast)
+		if !same(h, holder{process: self.process, fd: fd}) {
+			t.Fatalf("found %+v, want descriptor %d", h, fd)
+		}
+		l.add(h, s)
+		looks += n
+	}
+	for range rounds {
+		for _, fd := range fds {
+			if err := unix.Dup2(socket(t, unix.AF_INET), fd); err != nil {
+				t.Fatal(err)
+			}
+			expect(fd)
+		}
+	}
+	if found := rounds * len(fds); looks > 4*found {
+		t.Errorf("%d looks for %d sockets", looks, found)
+	}
+	looks = 0
+	const more = 100
+	for i := range more {
+		fd := 2000 + i
+		if err := unix.Dup2(socket(t, unix.AF_INET), fd); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		if i == 0 {
+			l.add(holder{process: self.process, fd: fd}, Socket{UID: 7, inode: self.look(fd, l.buf[:])})
+			continue
+		}
+		expect(fd)
+	}
+	if looks > 2*more {
+		t.Errorf("%d looks for %d sockets", looks, more)
+	}
+}
+
+// What is remembered is bounded, and a process that has ended is forgotten.
+func TestLastForgets(t *testing.T) {
+	t.Parallel()
+	l, self, s := testLast(t)
+	for uid := range uint32(2 * lastUsers) {
+		l.add(holder{process: self.process, fd: 3}, Socket{UID: uid, inode: 1})
+		if uid == lastUsers/2 {
+			for fd := range 2 * lastDescriptors {
+				l.add(holder{process: self.process, fd: fd}, Socket{UID: uid, inode: 1})
+			}
+			if len(self.fds) != lastDescriptors {
+				t.Errorf("%d descriptors are known", len(self.fds))
+			}
+		}
+	}
+	if len(l.users) > lastUsers {
+		t.Errorf("%d users are known", len(l.users))
+	}
+	l.close()
+	for i := range lastProcesses + 10 {
+		child := exec.Command("sleep", "60")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+		p := openProcess(child.Process.Pid, l.buf[:])
+		if p == nil {
+			t.Fatal("cannot open a process")
+		}
+		l.add(holder{process: p}, s)
+		if i == 10 {
+			_ = child.Process.Kill()
+			_ = child.Wait()
+			for range 10 {
+				if h, _ := l.find(Socket{UID: s.UID, inode: s.inode + 1<<20}, looksToGuess); h.process != nil {
+					t.Errorf("found %+v", h)
+				}
+			}
+			if l.known(p.PID) != nil || len(l.processes) != i || len(l.users[s.UID]) != i {
+				t.Errorf("%d processes are known, one has ended", len(l.processes))
+			}
+		}
+	}
+	if len(l.processes) > lastProcesses || len(l.users[s.UID]) > lastOfUser {
+		t.Errorf("%d processes are known, %d of a user", len(l.processes), len(l.users[s.UID]))
+	}
+	before := descriptors(t)
+	l.close()
+	if left := before - descriptors(t); left < lastProcesses {
+		t.Errorf("forgetting %d processes closed %d files", lastProcesses, left)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// Of a process that has executed another file the new one is named.
+func TestExecute(t *testing.T) {
+	t.Parallel()
+	l, _, _ := testLast(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	child := exec.Command("sh", "-c", "read line; exec sleep 60")
+	child.Stdin = r
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	p := openProcess(child.Process.Pid, l.buf[:])
+	if p == nil || p.parent != os.Getpid() {
+		t.Fatalf("the process is %+v, want a child of %d", p, os.Getpid())
+	}
+	t.Cleanup(p.close)
+	before := p.Exe
+	w.Close()
+	tuntest.Wait(t, "another file to be executed", func() bool { return p.refresh(Socket{}, l.buf[:]) && p.Exe != before })
+	if want, _ := exec.LookPath("sleep"); p.Name != "sleep" && want != "" {
+		t.Errorf("the process is %+v, want sleep", p.Process)
+	}
+	_ = child.Process.Kill()
+	_ = child.Wait()
+	if p.refresh(Socket{}, l.buf[:]) {
+		t.Error("a process goes on that has ended")
+	}
+}
+
+// The executable of a process has its path also when the file is gone.
+func TestDeletedExecutable(t *testing.T) {
+	t.Parallel()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gone", "named (deleted)"} {
+		path := t.TempDir() + "/" + name
+		if err := os.WriteFile(path, program, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		child := exec.Command(path, "60")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+		for _, gone := range []bool{false, true} {
+			if gone {
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := openProcess(child.Process.Pid, make([]byte, bufferSize))
+			if p == nil {
+				t.Fatal("cannot open a process")
+			}
+			if p.Exe != path || p.Name != name {
+				t.Errorf("removed %t: the process executes %q, named %q, want %q", gone, p.Exe, p.Name, path)
+			}
+			p.close()
+		}
+	}
+}
+
+// A thread belongs to its process.
+func TestThread(t *testing.T) {
+	t.Parallel()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := openProcess(tid, make([]byte, bufferSize)); p != nil { // it may have ended
+			if p.PID != os.Getpid() {
+				t.Errorf("thread %d belongs to process %d, want %d", tid, p.PID, os.Getpid())
+			}
+			p.close()
+		}
+	}
+}
+
+// A process may choose its own title: its name in records is that of its file.
+func TestName(t *testing.T) {
+	before, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename := func(name []byte) {
+		if err := os.WriteFile("/proc/self/comm", name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer rename(before)
+	rename([]byte("sshd"))
+	p := openProcess(os.Getpid(), make([]byte, bufferSize))
+	if p == nil {
+		t.Fatal("cannot open this process")
+	}
+	defer p.close()
+	if want, _ := os.Executable(); p.Exe != want || p.Name == "sshd" {
+		t.Errorf("the process is %+v, want one that executes %q", p.Process, want)
+	}
+}
