@@ -18,6 +18,24 @@
 // to read. Datagrams from one far end are gathered into one frame, and written with the client's
 // name for that far end.
 //
+// # Flows on record
+//
+// With [Options].Opened no datagram leaves before the kernel has a record of its flow. A flow
+// (flow.go) is the datagrams of a mapping to and from one far end, as the client addresses it; each
+// DNS query is one of its own, which its response ends, so that a log has every question and
+// answer. A datagram that begins a flow (recorder.go) is held, and so are those behind it, until
+// [NAT.Recorded]. A goroutine of the NAT then sends them in order; later ones pass as soon as none
+// is held, at the cost of one lock and one comparison. A flow waits for its own record alone.
+//
+// A flow that policy forbids, or that the host has no route for, is on record once in the time of a
+// mapping, however often the client tries (unsent.go). Datagrams from a far end that the client has
+// not sent to begin no flow.
+//
+// A flow ends with its mapping, or when it is idle for as long although others of its mapping are
+// not. [Options].Ended gets its packets and bytes both ways and its outcome: an answer, else an
+// ICMP error. A frame is counted before it is sent, since its answer may come before the send
+// returns, and the count is taken back where the host does not send it.
+//
 // # Addresses and ports
 //
 // The socket is bound to the address that the host's routes give as source: a client endpoint has a
@@ -73,13 +91,26 @@
 // far ends, the NAT 4096 routes; beyond that they begin anew. Every dropped packet is counted
 // ([Stats]).
 //
+// A mapping has at most 1024 flows, and 4096 DNS queries without an answer: beyond that the one
+// ends that has been idle longest. Each is charged; where no memory is left, one of the same
+// mapping gives way, else the packet is dropped. A flow holds at most 64 datagrams or 64 KiB, which
+// are charged too, for five seconds. As many flows as there may be mappings are remembered as on
+// record though nothing left, and PerSource for each client; the one that was used longest ago
+// gives way.
+//
 // # Goroutines and locks
 //
-// The read loop owns the state of the way out, the poller that of the way back; [NAT.Serve] ends
-// idle mappings. System calls on sockets do not block and are made raw, without notice to the Go
-// scheduler.
+// The read loop owns the state of the way out, the poller that of the way back. [NAT.Serve] has two
+// goroutines: one ends idle mappings and flows, the other sends what was held. System calls on
+// sockets do not block and are made raw, without notice to the Go scheduler.
 //
 // table.mu guards the table, mapping.mu the socket of one mapping against its closing. Neither is
 // held while the other is taken. With mapping.mu held, only TakeMemory and GiveMemory of the Router
 // are called.
+//
+// mapping.sending is held by the goroutine that sends on a socket, and taken before mapping.mu.
+// Flows end with it held, other than by an answer, so that their counts are final. flows.mu guards
+// the flows of a mapping and is held for moments only: never while a frame is sent, nor with
+// mapping.mu. recorder.mu is taken with it held. Opened and Answered are called without a lock,
+// Ended perhaps with mapping.sending.
 package nat

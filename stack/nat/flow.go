@@ -37,24 +37,6 @@ type flow struct {
 	awaits *list.Element // in recorder.waiting; recorder.mu guards it
 }
 
-// flowKey tells a flow of a mapping from its others.
-type flowKey struct {
-	server netip.AddrPort // of an echo, with a port of zero
-
-	query    bool // of DNS
-	id       uint16
-	question tunflow.Question
-}
-
-// identity says to which flow a frame of a client belongs.
-type identity struct {
-	client endpoint
-	key    flowKey
-	query  *tunflow.DNS // that the frame holds; nil for none
-
-	decision *tunflow.Decision // of policy
-}
-
 type count struct{ packets, bytes uint64 }
 
 func (c *count) add(packets, bytes int) {

@@ -78,6 +78,20 @@ func (l *testLog) answered(_, _ netip.AddrPort, d *tunflow.DNS) {
 	l.responses = append(l.responses, d)
 }
 
+// learned returns the number of DNS responses so far.
+func (l *testLog) learned() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.responses)
+}
+
+// endings returns the number of flows that have ended.
+func (l *testLog) endings() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ended)
+}
+
 func (l *testLog) admit(a tunflow.Admission) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -474,8 +488,8 @@ func TestDeniedFlows(t *testing.T) {
 	}
 	router.stop()
 	log.ends(t)
-	if len(log.ended) != 0 {
-		t.Errorf("%d denied flows have ended", len(log.ended))
+	if log.endings() != 0 {
+		t.Errorf("%d denied flows have ended", log.endings())
 	}
 }
 
@@ -584,8 +598,8 @@ func TestManyFlows(t *testing.T) {
 		t.Errorf("%d openings, want one more", n)
 	}
 	router.stop()
-	if len(log.ended) != len(log.all()) {
-		t.Errorf("%d ends of %d", len(log.ended), len(log.all()))
+	if log.endings() != len(log.all()) {
+		t.Errorf("%d ends of %d", log.endings(), len(log.all()))
 	}
 	log.ends(t)
 }

@@ -307,16 +307,3 @@ func (n *NAT) refused(f *Frame, a tunflow.Admission) {
 	}
 	f.drop(&n.stats.DropWaiting)
 }
-
-// newDatagram returns the opening of the flow that a frame begins.
-func newDatagram(f *Frame, id *identity) *tunflow.Datagram {
-	d := &tunflow.Datagram{
-		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
-		Length: f.firstPayload(), DNS: id.query,
-		Decision: id.decision,
-	}
-	if id.client.echo {
-		d.Proto = tunflow.ICMP
-	}
-	return d
-}

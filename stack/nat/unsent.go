@@ -13,8 +13,8 @@ import (
 
 // unsent remembers the flows that are on record although nothing of them leaves, since policy
 // forbids their destination or the host has no route there, so that a client that sends on does not
-// fill the log. It belongs to the read loop. At its bounds the entry that was used longest ago gives
-// way: that flow is recorded again.
+// fill the log. It belongs to the read loop. At its bounds the entry that was used longest ago
+// gives way: that flow is recorded again.
 type unsent struct {
 	table    *table
 	byKey    map[unsentKey]*unsentFlow

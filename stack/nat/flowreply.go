@@ -12,20 +12,6 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// identify finds out to which flow a frame of a client to server belongs.
-func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identity {
-	id := identity{client: client, key: flowKey{server: server}}
-	if n.recorder == nil || client.echo || server.Port() != portDNS {
-		return id
-	}
-	d, ok := inspect.DNS(f.datagram(&n.message))
-	if ok && !d.Response && len(d.Queries) > 0 {
-		id.query = d
-		id.key = flowKey{server, true, d.ID, d.Queries[0]}
-	}
-	return id
-}
-
 // record notes a run of datagrams that has come for a client.
 func (r *replies) record(m *mapping, run run) {
 	if run.from.Port() != portDNS {

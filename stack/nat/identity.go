@@ -1,0 +1,56 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/stack/inspect"
+	tunflow "syntap/tun/flow"
+)
+
+// flowKey tells a flow of a mapping from its others.
+type flowKey struct {
+	server netip.AddrPort // of an echo, with a port of zero
+
+	query    bool // of DNS
+	id       uint16
+	question tunflow.Question
+}
+
+// identity says to which flow a frame of a client belongs.
+type identity struct {
+	client endpoint
+	key    flowKey
+	query  *tunflow.DNS // that the frame holds; nil for none
+
+	decision *tunflow.Decision // of policy
+}
+
+// identify finds out to which flow a frame of a client to server belongs.
+func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identity {
+	id := identity{client: client, key: flowKey{server: server}}
+	if n.recorder == nil || client.echo || server.Port() != portDNS {
+		return id
+	}
+	d, ok := inspect.DNS(f.datagram(&n.message))
+	if ok && !d.Response && len(d.Queries) > 0 {
+		id.query = d
+		id.key = flowKey{server, true, d.ID, d.Queries[0]}
+	}
+	return id
+}
+
+// newDatagram returns the opening of the flow that a frame begins.
+func newDatagram(f *Frame, id *identity) *tunflow.Datagram {
+	d := &tunflow.Datagram{
+		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
+		Length: f.firstPayload(), DNS: id.query,
+		Decision: id.decision,
+	}
+	if id.client.echo {
+		d.Proto = tunflow.ICMP
+	}
+	return d
+}
