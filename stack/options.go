@@ -83,9 +83,10 @@ type Options struct {
 	// not block. nil disables records of datagrams.
 	DatagramOpened func(*tunflow.Datagram) tunflow.Admission
 
-	// DNSAnswered receives each response to a DNS query before the client does. It needs
-	// DatagramOpened, runs on the packet path and must not block. nil disables it.
-	DNSAnswered func(client, server netip.AddrPort, response *tunflow.DNS)
+	// DNSAnswered receives each response to a DNS query before the client does, with the Opening of
+	// the query's Datagram or, of a query by TCP, of its connection. It needs DatagramOpened, runs
+	// on the packet path and must not block. nil disables it.
+	DNSAnswered func(client netip.AddrPort, opening any, response *tunflow.DNS)
 
 	// FlowDone receives each connection that has ended, and the end of each flow that
 	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack

@@ -3,6 +3,7 @@
 package nat
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -49,6 +50,7 @@ func (l *testLog) open(d *tunflow.Datagram) tunflow.Admission {
 	l.mu.Lock()
 	a := l.admission
 	if a == tunflow.Admit {
+		d.Opening = len(l.opened)
 		l.opened = append(l.opened, d)
 	} else {
 		l.refused++
@@ -72,9 +74,12 @@ func (l *testLog) end(f tunflow.Flow) {
 	l.ended[f.Datagram] = f
 }
 
-func (l *testLog) answered(_, _ netip.AddrPort, d *tunflow.DNS) {
+func (l *testLog) answered(client netip.AddrPort, opening any, d *tunflow.DNS) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if query := l.opened[opening.(int)]; query.Client != client || query.DNS.ID != d.ID {
+		l.faults = append(l.faults, fmt.Sprintf("%v got %+v, an answer to %+v", client, d, query))
+	}
 	l.responses = append(l.responses, d)
 }
 
@@ -213,7 +218,7 @@ func TestNoDatagramBeforeItsRecord(t *testing.T) {
 			{Proto: tunflow.UDP, Client: client, Server: server, Length: 3, Upstream: target},
 			{Proto: tunflow.UDP, Client: client, Server: second, Length: 5, Upstream: target2},
 		}
-		ignoreTime := cmpopts.IgnoreFields(tunflow.Datagram{}, "Time", "Decision")
+		ignoreTime := cmpopts.IgnoreFields(tunflow.Datagram{}, "Time", "Decision", "Opening")
 		compare := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
 		if diff := cmp.Diff(want, opened, ignoreTime, compare); diff != "" {
 			t.Errorf("openings (-want +got):\n%s", diff)

@@ -40,7 +40,7 @@ func (r *replies) answered(m *mapping, server netip.AddrPort, message []byte) bo
 		return false
 	}
 	if r.o.Answered != nil {
-		r.o.Answered(m.key.client.AddrPort, server, d)
+		r.o.Answered(m.key.client.AddrPort, l.opened.Opening, d)
 	}
 	m.recorder.report(l)
 	return true

@@ -56,9 +56,9 @@ type Options struct {
 	// with locks of the NAT held, and must not call it. nil disables it.
 	Ended func(tunflow.Flow)
 
-	// Answered receives each response to a DNS query before the client does. It needs Opened, and
-	// must not call the NAT. nil disables it.
-	Answered func(client, server netip.AddrPort, response *tunflow.DNS)
+	// Answered receives each response to a DNS query before the client does, with the Opening of
+	// the query's Datagram. It needs Opened, and must not call the NAT. nil disables it.
+	Answered func(client netip.AddrPort, opening any, response *tunflow.DNS)
 
 	Log logrus.FieldLogger // nil is silent
 }

@@ -105,8 +105,12 @@ func (n *namer) follow(o *stack.Options) {
 		}
 		done(f)
 	}
-	o.DNSAnswered = func(client, _ netip.AddrPort, response *flow.DNS) {
-		n.answered(client.Addr(), nil, response)
+	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
+		var asked *record.Owner
+		if o, ok := opening.(*record.Opening); ok {
+			asked = o.Owner
+		}
+		n.answered(client.Addr(), asked, response)
 	}
 }
 
