@@ -45,7 +45,7 @@ func TestBlindSYNBeforeThirdSegment(t *testing.T) {
 	for _, blind := range []string{"> S 77", "> S 77\n> S 77\n> S 78", "> S 77\n< A 5001 1001", "> S 1100"} {
 		w := newWorld(t, Options{})
 		w.mustPlay("> S 1000\n< SA 5000 1001\n" + blind + "\n> A 1001 5001")
-		w.wantRecords("established 1000/5000: S SA A")
+		w.wantRecords("established 1000/5000 conflict syn: S SA A")
 		w.mustPlay("> PA 1001 5001 len 4\n< A 5001 1005")
 		w.wait(time.Minute)
 		w.tap.Flush()

@@ -44,7 +44,7 @@ func TestThirdSegment(t *testing.T) {
 		},
 		{
 			"new SYN after the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 2000\n> A 2001 5001\n> A 1001 5001", "pass pass pass third_segment pass",
-			"established 1000/5000: S SA A",
+			"established 1000/5000 conflict syn: S SA A",
 		},
 		{
 			"RST in the window after a new SYN", "> S 1000\n< SA 5000 1001\n> S 2000\n> R 1005", "pass pass pass third_segment",
@@ -218,6 +218,7 @@ func TestUnreachable(t *testing.T) {
 			for _, b := range [][]byte{tt.syn, icmp} {
 				tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 			}
+			tr.Settle()
 			for name, records := range map[string][]*handshake.Record{"live": w.rec.Records, "replay": rec.Records} {
 				var got handshake.Outcome
 				for _, r := range records {

@@ -27,6 +27,9 @@ type Options struct {
 	// that of a /64 of IPv6; 0 means a quarter of TCPFlows. All local clients together have all but
 	// an eighth of TCPFlows.
 	TCPFlowsPerSource int
+	// MaxOpen is the largest number of handshakes without a verdict in a Replay; 0 means 131072, a
+	// negative number no limit.
+	MaxOpen int
 	// Local reports whether a client is on this host. If nil, none is.
 	Local func(netip.Addr) bool
 

@@ -34,7 +34,9 @@ const maxClients = 128 << 10
 
 // NewReplay returns a replay with the rules of o, whose OnRecord and OnSegment receive handshakes.
 func NewReplay(o Options) *Replay {
-	tracker := handshake.NewTracker(handshake.Options{OnRecord: o.OnRecord, OnSegment: o.OnSegment})
+	tracker := handshake.NewTracker(handshake.Options{
+		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: o.MaxOpen,
+	})
 	r := &Replay{
 		tracker: tracker, rules: o.Rules, pathMTU: o.PathMTU,
 		clients: make(map[handshake.FlowKey]bool),
@@ -101,6 +103,12 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (
 
 // Flush ends every open handshake as half_open or no_reply, in the order of their first SYNs.
 func (r *Replay) Flush() { r.tracker.Flush() }
+
+// Settle hands out the verdicts that later packets might change; see [handshake.Tracker.Settle].
+func (r *Replay) Settle() { r.tracker.Settle() }
+
+// Stats returns the counters of handshakes.
+func (r *Replay) Stats() handshake.Stats { return r.tracker.Stats() }
 
 // direction says which way a packet goes. The client of a conversation is the sender of its SYN, or
 // else of its first packet.

@@ -53,7 +53,7 @@ func Wrap(link tun.Link, o Options) *Tap {
 	l.begun, l.renewals = make(chan struct{}, 1), make([]renewal, renewals)
 	l.sources = &sources{flows: make(map[netip.Prefix]int)}
 	h := handshake.Options{
-		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: -1, Shards: shards,
+		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: -1, Shards: shards, Live: true,
 		Linger: l.linger, Counted: l.sources.counted,
 	}
 	l.limits, h.Limits = o.limits()

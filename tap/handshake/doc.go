@@ -6,8 +6,8 @@
 //
 // # States
 //
-// A flow is a 4-tuple, in a capture within its VLAN. Its states are those of RFC 9293 and netfilter
-// as a watcher sees them; those in brackets are for wrappers.
+// A flow is a 4-tuple; VLANs are no part of it. Its states are those of RFC 9293 and netfilter as a
+// watcher sees them; those in brackets are for wrappers.
 //
 //	state         begins with                    ends with                           outcome
 //	SYNSent       SYN                            SYN-ACK, ISS < ack <= c_end         → SYNReceived
@@ -31,6 +31,10 @@
 //	                                             SYN                                 → SYNSent
 //	[Held]        a failure, while the wrapper   the wrapper says so, time           → none
 //	              has an endpoint for the flow
+//	Settling      in a capture: refused,         third segment                       established
+//	              unreachable, aborted           silence of both ends for 10 s       that outcome
+//	Early         in a capture: SYN-ACK          SYN                                 → SYNSent
+//	              without a SYN                  other flows
 //
 // # Rules
 //
@@ -61,15 +65,40 @@
 //     remembered until they close.
 //   - The same SYN again, after it was refused or found unreachable, makes no second record unless
 //     a SYN-ACK answers it: some clients send it several times for one connect.
+//   - A RST, or a SYN with another number, that has ended nothing although it came before the third
+//     segment is a conflict: it may be forged. An established handshake names both kinds.
 //   - Retransmissions make times ambiguous; those are then unknown (Karn, RFC 6298 §3).
 //   - In a capture the ends of a flow have no order, and SYNs of both are a simultaneous open.
+//
+// # Captures
+//
+// A capture has faults that a link has not: segments are missing, stand there twice or in another
+// order than they passed, and nothing kept forged ones from it. So a Tracker alone, whose
+// Options.Live is false, has more rules:
+//
+//   - A segment with the same bytes from the IP header on, TTL and checksums aside, within 50 ms
+//     of the first is a copy. Copies are counted and are no retransmissions.
+//   - A later segment of the client completes a handshake whose third segment is missing, if it
+//     acknowledges the server's SYN and its number is below the highest that the server has
+//     acknowledged, or it has data within the window of the SYN-ACK. What it needs may come after
+//     it; so two FINs that acknowledge each other do as well.
+//   - Data of both ends, each of whom acknowledges the other's, and which continues the SYN, stands
+//     for a SYN-ACK that is missing.
+//   - SYN-ACKs and segments behind them may stand ahead of their SYN, by a second or by 1,000
+//     segments. They are shown behind it.
+//   - A verdict by a RST or an ICMP error settles when both ends have been silent for 10 s. Until
+//     then a third segment makes it established, more answers to the same SYN are counted, and a
+//     SYN with another number begins another handshake.
+//   - A SYN with another number supersedes a handshake without an answer, which still completes by
+//     a SYN-ACK and a third segment of its own. At most eight such handshakes of a flow are
+//     followed.
 //
 // # The table
 //
 // Flows are sharded by a seeded hash. Each state has a list in each shard; all its members live
 // equally long, so the list is in the order of their deadlines, and the cost of expiry and eviction
 // does not depend on their number. In a capture the oldest handshake ends early if they are too
-// many (Options.HalfOpen), and the oldest connection is forgotten (Limits).
+// many (Options.HalfOpen), and the oldest connection is forgotten (Limits); Stats counts both.
 //
 // Nearly all segments belong to flows without a handshake. For those a filter, an array of counters
 // indexed by the flow's hash, answers with one load: no lock, no allocation, no clock.
@@ -90,7 +119,7 @@
 //
 // # Limits
 //
-// Connections that exist only after reassembly are not seen. T/TCP is judged as TCP. A flow that
-// was established before the first packet, or that has been evicted, is unknown: a SYN on it is an
-// ordinary handshake.
+// Connections that exist only after reassembly are not seen. T/TCP is judged as TCP. Where a
+// capture has one direction only, there is no handshake. A flow that was established before the
+// first packet, or that has been evicted, is unknown: a SYN on it is an ordinary handshake.
 package handshake

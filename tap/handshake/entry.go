@@ -20,12 +20,18 @@ const (
 	StateClosed                   // a handshake has failed, and the client knows
 	StateUnanswered               // for wrappers: as StateClosed, but the client does not know
 	StateHeld                     // for wrappers: no handshake, and none may complete
+	StateSettling                 // for captures: a verdict that later segments may change
+	StateEarly                    // for captures: segments that may be ahead of their SYN
 	States                        // their number
 )
 
 // Watched reports whether flows in the state need a look at each of their segments.
 func (s State) Watched() bool {
-	return s == StateSYNSent || s == StateSYNReceived || s == StateUnanswered || s == StateHeld
+	switch s {
+	case StateSYNSent, StateSYNReceived, StateUnanswered, StateHeld, StateSettling, StateEarly:
+		return true
+	}
+	return false
 }
 
 // Counted reports whether flows in the state count as handshakes or connections.
@@ -47,11 +53,12 @@ type Entry struct {
 	state      State
 	closed     uint8      // if established: bit 0 if end a has sent FIN, bit 1 for end b
 	gone       bool       // with a tentative handshake: the connection underneath has ended
+	outcome    uint8      // code of the outcome of the last handshake that has ended; 0 if none has
 	hs         *handshake // if SYN sent or received
 	challenged *handshake // of a SYN with another number since SYN received; tentative
-	outcome    Outcome    // of the last handshake that has ended; empty if none has
-	iss        uint32     // of the same
+	iss        uint32     // of the last handshake that has ended
 	deadline   time.Time
+	past       *past // of a capture; nil while there is nothing in it
 
 	Hold Hold
 
@@ -87,8 +94,13 @@ func (e *Entry) LastISN() uint32 { return e.iss }
 
 // HasRecord reports whether the SYN with a number has its record, of a handshake that has failed.
 func (e *Entry) HasRecord(isn uint32) bool {
-	failed := e.outcome != "" && e.outcome != Established && e.outcome != Aborted
+	failed := e.outcome != 0 && e.outcome != Established.code() && e.outcome != Aborted.code()
 	return failed && e.iss == isn
+}
+
+// Established reports whether the SYN with a number has opened the flow's connection.
+func (e *Entry) Established(isn uint32) bool {
+	return e.state == StateEstablished && e.outcome == Established.code() && e.iss == isn
 }
 
 // Challenged reports whether the flow has a challenged SYN with a number.
@@ -129,6 +141,7 @@ func (e *Entry) challenge(p *Packet, seen *tcpdump.Packet, at time.Time) {
 		e.challenged = newHandshake(p, seen, at)
 		e.challenged.tentative = true
 	}
+	e.hs.rec.Conflict |= ConflictSYN
 	e.challenged.show(p, seen, at)
 }
 

@@ -34,9 +34,11 @@ type handshake struct {
 	ackedClient bool // the server has acknowledged the client's SYN
 	ackedServer bool // with crossed: the client has acknowledged the server's SYN
 
-	tentative bool    // it counts only if its SYN is answered as a new one
-	used      uint16  // bytes that hold headers
-	recorded  Outcome // the same SYN has this record already
+	tentative bool   // it counts only if its SYN is answered as a new one
+	recorded  uint8  // code of the record that the same SYN has already; 0 if none
+	used      uint16 // bytes that hold headers
+
+	later *later // what a capture shows besides; nil while there is nothing in it
 
 	synackTime time.Time // of the first acceptable SYN-ACK
 
@@ -151,8 +153,11 @@ func (h *handshake) resetNumber() uint32 {
 	return h.iss + 1
 }
 
-// unanswered returns the outcome of a handshake that ends without an answer.
+// unanswered returns the outcome of a handshake that ends without another segment.
 func (h *handshake) unanswered() Outcome {
+	if v := h.verdict(); v != "" {
+		return v
+	}
 	if h.answered {
 		return HalfOpen
 	}

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"hash/fnv"
 	"time"
 
 	"syntap/tap/tcpdump"
@@ -15,8 +16,7 @@ func (t *Tracker) observeICMP(h *packet.Headers, seen *tcpdump.Packet, at time.T
 	}
 	p := Packet{Headers: &quoted}
 	p.locate(quote, false, true)
-	p.Flow.setVLANs(seen.VLANs)
-	t.unreachable(&p, at)
+	t.unreachable(&p, answer{icmpSum(h, seen.Data), at})
 }
 
 // Unreachable takes an ICMP packet of the router that begins with b, of a live link.
@@ -27,22 +27,69 @@ func (t *Tracker) Unreachable(h *packet.Headers, b []byte, at time.Time) {
 	}
 	p := Packet{Headers: &quoted}
 	p.Locate(quote, packet.Outbound)
-	t.unreachable(&p, at)
+	t.unreachable(&p, answer{at: at})
 }
 
 // unreachable ends the handshake whose SYN the ICMP error quotes. Once the SYN-ACK has passed such
 // an error is soft (RFC 1122 §4.2.3.9), and one that does not quote the SYN's number is a guess
 // (RFC 5927 §4).
-func (t *Tracker) unreachable(p *Packet, at time.Time) {
+func (t *Tracker) unreachable(p *Packet, a answer) {
+	at := a.at
 	sh := t.Shard(p)
 	sh.Lock()
 	defer sh.Unlock()
+	sh.settleDueLocked(at)
 	e := sh.flows[p.Flow]
-	if e == nil || e.state != StateSYNSent || !e.hs.fromClient(p) || p.Seq != e.hs.iss {
+	switch {
+	case e == nil || e.hs == nil || !e.hs.fromClient(p):
+	case p.Seq != e.hs.iss:
+		e.formerUnreachable(p)
+	case e.state == StateSYNSent:
+		sh.confirmLocked(e.hs)
+		e.noteAnswer(a)
+		sh.verdictLocked(e, Unreachable, at)
+	case e.state == StateSettling && e.past != nil && e.past.icmp.copied(a):
+		count(&e.hs.rec.Copies)
+	case e.state == StateSettling:
+		e.noteAnswer(a)
+		sh.answerAgainLocked(e, at)
+	}
+}
+
+// answer is an ICMP error of a capture.
+type answer struct {
+	sum uint64 // of its bytes, as icmpSum has it; 0 on a live link
+	at  time.Time
+}
+
+// copied reports whether b is the same error, captured again.
+func (a *answer) copied(b answer) bool {
+	return a.sum == b.sum && b.at.Sub(a.at).Abs() <= copyWindow
+}
+
+// noteAnswer keeps the last ICMP error of a capture.
+func (e *Entry) noteAnswer(a answer) {
+	if a.sum == 0 {
 		return
 	}
-	sh.confirmLocked(e.hs)
-	sh.EndLocked(e, Unreachable, at)
+	if e.past == nil {
+		e.past = new(past)
+	}
+	e.past.icmp = a
+}
+
+// icmpSum returns a sum over an ICMP packet that routers do not change: its TTL and the checksum of
+// its IP header do not count. It is never 0.
+func icmpSum(h *packet.Headers, b []byte) uint64 {
+	sum := fnv.New64a()
+	if h.Version == 4 {
+		_, _ = sum.Write(b[:8])
+		_, _ = sum.Write(b[12:min(len(b), h.Length)])
+	} else {
+		_, _ = sum.Write(b[:7])
+		_, _ = sum.Write(b[8:min(len(b), h.Length)])
+	}
+	return sum.Sum64() | 1
 }
 
 // unreachableQuote returns the TCP packet that an ICMP "destination unreachable" in b quotes.

@@ -15,7 +15,7 @@ import (
 type FlowKey struct {
 	a, b  address
 	ports uint32 // a's, then b's
-	space uint32 // IP version, then 24 bits for the VLAN
+	space uint32 // IP version
 }
 
 // address is an IP address in host byte order; IPv4 has hi = 0.
@@ -37,27 +37,17 @@ func (k *FlowKey) addr(a address) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.hi)
 	binary.BigEndian.PutUint64(b[8:], a.lo)
-	if k.space>>24 == 4 {
+	if k.space == 4 {
 		return netip.AddrFrom4([4]byte(b[12:]))
 	}
 	return netip.AddrFrom16(b)
 }
 
-// setVLANs makes flows of different VLANs different. A tag's priority is no part of the VLAN, and
-// VLAN 0 is a tag that carries a priority only (IEEE 802.1Q §9.6).
-func (k *FlowKey) setVLANs(tags []uint16) {
-	var id uint32
-	for _, tci := range tags {
-		id = id<<12 ^ id>>12 ^ uint32(tci&0xfff)
-	}
-	k.space = k.space&^0xffffff | id&0xffffff
-}
-
 // newFlowKey returns the key of a handshake's flow on a live link.
 func newFlowKey(k flow.Key) FlowKey {
-	f := FlowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6 << 24}
+	f := FlowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6}
 	if k.Client.Addr().Is4() {
-		f.space = 4 << 24
+		f.space = 4
 	}
 	f.a, f.b = toAddress(k.Client.Addr()), toAddress(k.Server.Addr())
 	return f

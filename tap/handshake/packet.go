@@ -29,10 +29,10 @@ func (p *Packet) Locate(head []byte, d packet.Direction) {
 }
 
 // LocateCaptured finds the flow of a captured packet whose headers are parsed. A capture has no
-// directions: end a of the flow is the lesser one.
+// directions: end a of the flow is the lesser one. VLANs are no part of a flow: the two directions
+// of a connection often have different tags.
 func (p *Packet) LocateCaptured(seen *tcpdump.Packet) {
 	p.locate(seen.Data, false, true)
-	p.Flow.setVLANs(seen.VLANs)
 }
 
 // locate sets the key from the addresses in head and the ports. The sender is end a if fromA, or,
@@ -56,7 +56,7 @@ func (p *Packet) locate(head []byte, fromA, byOrder bool) {
 	k := &p.Flow // word by word: assigned as a whole it would be copied, at twice the cost
 	k.a.hi, k.a.lo = src.hi, src.lo
 	k.b.hi, k.b.lo = dst.hi, dst.lo
-	k.ports, k.space = ports, uint32(p.Version)<<24
+	k.ports, k.space = ports, uint32(p.Version)
 }
 
 // Named returns a packet without headers of the flow that a handshake of a live link belongs to.

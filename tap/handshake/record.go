@@ -25,6 +25,16 @@ const (
 // outcomes holds all outcomes, in the order of the record's documentation.
 var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, NoReply, HalfOpen}
 
+// code is the outcome's place in outcomes, from 1; 0 for none.
+func (o Outcome) code() uint8 {
+	for i := range outcomes {
+		if outcomes[i] == o {
+			return uint8(i) + 1
+		}
+	}
+	return 0
+}
+
 // Outcomes returns all outcomes.
 func Outcomes() []Outcome { return slices.Clone(outcomes[:]) }
 
@@ -46,16 +56,16 @@ type Record struct {
 	Client, Server netip.AddrPort
 	ClientISN      uint32
 	ServerISN      uint32 // valid iff SYNACK is not nil or ISNFromData
-	ISNFromData    bool   // ServerISN was told from later segments: the SYN-ACK was not captured
 	SYN            Offer
 	SYNACK         *Offer // nil without a SYN-ACK
 
 	SYNRetransmits    int
 	SYNACKRetransmits int
 	Simultaneous      bool
-	Copies            int           // of its segments, which a capture holds twice
-	Answers           int           // RSTs and ICMP errors that repeat the first one
+	ISNFromData       bool          // ServerISN is told by later segments: no SYN-ACK was captured
 	Conflict          Conflict      // segments that do not fit, though it is established
+	Copies            uint16        // of its segments, which a capture holds twice; at most 65535
+	Answers           uint16        // RSTs and ICMP errors that repeat the first one; at most 65535
 	SYNACKDelay       time.Duration // first SYN to SYN-ACK; negative if unknown or ambiguous
 	ACKDelay          time.Duration // SYN-ACK to third segment; negative as above
 

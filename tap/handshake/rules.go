@@ -35,9 +35,11 @@ func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 
 // onSYNLocked takes a SYN without ACK.
 func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) *Entry {
-	if e != nil && e.hs != nil {
-		sh.onNextSYNLocked(e, p, seen, at)
-		return e
+	switch {
+	case e != nil && e.hs != nil:
+		return sh.onNextSYNLocked(e, p, seen, at)
+	case !sh.t.o.Live && e != nil && e.Established(p.Seq):
+		return e // an old duplicate
 	}
 	if e == nil || !e.state.Counted() {
 		sh.evictLocked(at)
@@ -64,23 +66,45 @@ func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 }
 
 // onNextSYNLocked takes a SYN on a flow with a handshake.
-func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) *Entry {
 	switch h := e.hs; {
+	case !h.fromClient(p) && h.verdict() != "": // the ends have changed their roles
+		sh.EndLocked(e, h.verdict(), at)
+		if e.state == StateNone {
+			e = nil
+		}
+		return sh.onSYNLocked(e, p, seen, at)
 	case !h.fromClient(p):
 		h.cross(p, seen)
 		sh.showLocked(h, p, seen, at)
 	case p.Seq == h.iss:
 		h.repeatSYN(p, seen)
 		sh.showLocked(h, p, seen, at)
-	case h.answered:
+		if h.verdict() != "" {
+			sh.MoveLocked(e, StateSettling, at) // as late as the last segment has it
+		}
+	case h.answered && h.verdict() == "":
 		e.challenge(p, seen, at)
 	default: // another number: the client has given the first one up
-		next := newHandshake(p, seen, at)
-		next.tentative = h.tentative
-		sh.recordLocked(h, h.unanswered())
-		sh.beginLocked(e, next, at)
+		if sh.evictLocked(at); e.hs != h { // this one has left for the next
+			return sh.onSYNLocked(sh.flows[p.Flow], p, seen, at)
+		}
+		next := sh.takeFormerLocked(e, p, seen)
+		challenged := next == nil && e.Challenged(p.Seq)
+		switch {
+		case challenged:
+			next = e.challenged
+			next.repeatSYN(p, seen)
+		case next == nil:
+			next = newHandshake(p, seen, at)
+		}
+		sh.supersedeLocked(e, next, at)
+		if challenged {
+			sh.confirmLocked(next)
+		}
 		sh.showLocked(next, p, seen, at)
 	}
+	return e
 }
 
 // onSYNACKLocked takes a segment with SYN and ACK on a flow with a handshake.
@@ -89,6 +113,7 @@ func (sh *Shard) onSYNACKLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at ti
 	fromClient := h.fromClient(p)
 	if fromClient || !h.acksClient(p) {
 		// RFC 9293 §3.10.7.3: a client answers a wrong ACK with RST and stays in SYN-SENT.
+		h.noteOddAck(p)
 		sh.showLocked(h, p, seen, at)
 		if fromClient && h.crossed && h.acksServer(p) {
 			h.ackedServer = true
@@ -97,13 +122,19 @@ func (sh *Shard) onSYNACKLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at ti
 		return
 	}
 	sh.confirmLocked(h)
-	if !h.answered {
+	switch {
+	case h.verdict() != "": // which stands unless the third segment comes
+		sh.MoveLocked(e, StateSettling, at)
+	case !h.answered:
 		sh.MoveLocked(e, StateSYNReceived, at)
 	}
 	h.answer(p, seen, at)
 	sh.showLocked(h, p, seen, at)
 	h.ackedClient = true
 	sh.ifBothAckedLocked(e, at)
+	if e.hs == h {
+		sh.ifThirdLocked(e)
+	}
 }
 
 // onOtherLocked takes a segment with neither SYN nor RST, and reports whether it is acceptable.
@@ -126,11 +157,13 @@ func (sh *Shard) onOtherLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at tim
 		h.ackedClient = true
 		sh.showLocked(h, p, seen, at)
 		sh.ifBothAckedLocked(e, at)
+	case !sh.t.o.Live && !h.crossed:
+		sh.onCapturedLocked(e, p, seen, at)
 	case !fromClient && h.answered:
 		h.serverData(p)
 	case fromClient && h.answered && !h.crossed && h.acksServer(p):
 		sh.showLocked(h, p, seen, at)
-		sh.establishLocked(e, at)
+		sh.establishLocked(e, p, at)
 		sh.onFINLocked(e, p, at)
 	default:
 		return !fromClient
@@ -148,18 +181,21 @@ func (sh *Shard) onRSTLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 	case h.tentative && !h.acksClient(p): // it ends the connection underneath
 		e.gone = true
 		sh.EndLocked(e, NoReply, at)
-	case h.fromClient(p):
-		if p.Seq == h.resetNumber() {
-			h.rec.AbortedBy = Client
-			sh.showLastLocked(e, p, seen, at, Aborted)
+	case h.verdict() != "":
+		if !h.fromClient(p) && h.acksClient(p) && !h.answered {
+			sh.showLocked(h, p, seen, at)
+			sh.answerAgainLocked(e, at)
 		}
-	case h.answered || h.crossed:
-		if p.Seq == h.sEnd || p.Seq == h.sNext {
-			h.rec.AbortedBy = Server
-			sh.showLastLocked(e, p, seen, at, Aborted)
-		}
-	case h.acksClient(p): // RFC 9293 §3.10.7.3
+	case h.fromClient(p) && p.Seq == h.resetNumber():
+		h.rec.AbortedBy = Client
+		sh.showLastLocked(e, p, seen, at, Aborted)
+	case !h.fromClient(p) && (h.answered || h.crossed) && (p.Seq == h.sEnd || p.Seq == h.sNext):
+		h.rec.AbortedBy = Server
+		sh.showLastLocked(e, p, seen, at, Aborted)
+	case !h.fromClient(p) && !h.answered && !h.crossed && h.acksClient(p): // RFC 9293 §3.10.7.3
 		sh.confirmLocked(h)
 		sh.showLastLocked(e, p, seen, at, Refused)
+	case !h.answersOddAck(p):
+		h.rec.Conflict |= ConflictRST
 	}
 }

@@ -51,11 +51,11 @@ func TestRules(t *testing.T) {
 		},
 
 		{
-			"SYN again", "> S 1000\n> S 1000\n> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"SYN again", "> S 1000\n> S 1000 +1s\n> S 1000 +2s\n< SA 5000 1001\n> A 1001 5001",
 			"established 1000/5000 again 2/0: S S S SA A",
 		},
 		{
-			"SYN again after its answer", "> S 1000\n< SA 5000 1001\n> S 1000\n> A 1001 5001",
+			"SYN again after its answer", "> S 1000\n< SA 5000 1001\n> S 1000 +1s\n> A 1001 5001",
 			"established 1000/5000 again 1/0: S SA S A",
 		},
 		{
@@ -63,12 +63,12 @@ func TestRules(t *testing.T) {
 			"half_open 1000/5000 again 1/0: S SA S",
 		},
 		{
-			"SYN-ACK again", "> S 1000\n< SA 5000 1001\n< SA 5000 1001\n> A 1001 5001",
+			"SYN-ACK again", "> S 1000\n< SA 5000 1001\n< SA 5000 1001 +1s\n> A 1001 5001",
 			"established 1000/5000 again 0/1: S SA SA A",
 		},
 		{
 			"everything twice", "> S 1000\n> S 1000\n< SA 5000 1001\n< SA 5000 1001\n> A 1001 5001\n> A 1001 5001",
-			"established 1000/5000 again 1/1: S S SA SA A",
+			"established 1000/5000 copies 2: S SA A",
 		},
 		{
 			"SYN-ACK after the verdict", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n< SA 5000 1001\n> A 1001 5001",
@@ -201,12 +201,12 @@ func TestRules(t *testing.T) {
 			"refused 1000: S RA",
 		},
 		{
-			"refused, then the same SYN", "> S 1000\n< RA 0 1001\n> S 1000\n< RA 0 1001",
-			"refused 1000: S RA",
+			"refused, then the same SYN", "> S 1000\n< RA 0 1001\n> S 1000 +500ms\n< RA 0 1001",
+			"refused 1000 again 1/0 answers 1: S RA S RA",
 		},
 		{
-			"refused, then the same SYN works", "> S 1000\n< RA 0 1001\n> S 1000\n< SA 5000 1001\n> A 1001 5001",
-			"refused 1000: S RA\nestablished 1000/5000: S SA A",
+			"refused, then the same SYN works", "> S 1000\n< RA 0 1001\n> S 1000 +500ms\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 again 1/0 conflict rst: S RA S SA A",
 		},
 		{
 			"refused, then the same SYN much later", "> S 1000\n< RA 0 1001\n> S 1000 +11s\n< RA 0 1001",
@@ -238,7 +238,7 @@ func TestRules(t *testing.T) {
 		},
 		{
 			"blind RSTs", "> S 1000\n> R 1000\n> R 1002\n< SA 5000 1001\n> R 1000\n> R 2000\n< R 5000\n< R 5002\n> A 1001 5001",
-			"established 1000/5000: S SA A",
+			"established 1000/5000 conflict rst: S SA A",
 		},
 		{
 			"reset at once", "> S 1000\n< SA 5000 1001\n> A 1001 5001\n< RA 5001 1001",
@@ -377,6 +377,7 @@ func TestStats(t *testing.T) {
 			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 		}
 	}
+	tr.Settle()
 	want := handshake.Stats{
 		Handshakes: map[handshake.Outcome]uint64{handshake.Established: 3, handshake.Refused: 1, handshake.Unreachable: 0, handshake.Denied: 0, handshake.Aborted: 0, handshake.NoReply: 0, handshake.HalfOpen: 0},
 		HalfOpen:   2,
@@ -394,7 +395,7 @@ func TestShownSegmentsAreBounded(t *testing.T) {
 	const kept = 64
 	text := ""
 	for range 10 * kept {
-		text += "> S 1000\n"
+		text += "> S 1000 +1s\n"
 	}
 	r := replay(t, text)[0]
 	if len(r.Segments) != kept || r.SYNRetransmits != 10*kept-1 {
@@ -402,8 +403,9 @@ func TestShownSegmentsAreBounded(t *testing.T) {
 	}
 }
 
-// TestVLANs sends the same four-tuple in several VLANs. They are different flows; a tag's priority
-// makes no difference.
+// TestVLANs sends the segments of handshakes in several VLANs. The tags make no difference: the two
+// directions of a connection often have different ones, and a segment that is captured on a second
+// VLAN is a copy.
 func TestVLANs(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder
@@ -413,23 +415,29 @@ func TestVLANs(t *testing.T) {
 	}
 	const priority = 5 << 13
 	steps := taptest.Script(t, taptest.Handshake)
-	observe(steps[0].TCP.Packet())
 	observe(steps[0].TCP.Packet(), 100)
-	observe(steps[0].TCP.Packet(), 100, 7)
-	observe(steps[1].TCP.Packet(), priority|100)
-	observe(steps[2].TCP.Packet(), 100)
-	unreachable := tuntest.ICMP{Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1, Payload: steps[0].TCP.Packet()}
-	observe(unreachable.Packet(), priority|100, 7)
-	observe(steps[1].TCP.Packet(), priority) // no VLAN at all
+	observe(steps[0].TCP.Packet(), 200, 7)
+	observe(steps[1].TCP.Packet())
+	observe(steps[2].TCP.Packet(), priority|100)
+	steps[0].TCP.Src = netip.AddrPortFrom(steps[0].TCP.Src.Addr(), 40001)
+	observe(steps[0].TCP.Packet())
+	unreachable := tuntest.ICMP{
+		Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1,
+		Payload: steps[0].TCP.Packet(),
+	}
+	observe(unreachable.Packet(), 9)
 	tr.Flush()
 	var got []string
 	for _, r := range rec.Records {
-		got = append(got, fmt.Sprint(taptest.Describe(r), r.Segments[0].Packet.VLANs))
+		var tags [][]uint16
+		for _, s := range r.Segments {
+			tags = append(tags, s.Packet.VLANs)
+		}
+		got = append(got, fmt.Sprint(taptest.Describe(r), tags))
 	}
 	want := []string{
-		"established 1000/5000: S SA A[100]",
-		"unreachable 1000: S[100 7]",
-		"half_open 1000/5000: S SA[]",
+		"established 1000/5000 copies 1: S SA A[[100] [] [41060]]",
+		"unreachable 1000: S[[]]",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)

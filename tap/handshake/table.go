@@ -58,8 +58,15 @@ func (sh *Shard) Unlock() {
 // whose time is over leaves the table: captures have no timers.
 func (sh *Shard) FindLocked(p *Packet, at time.Time) *Entry {
 	e := sh.flows[p.Flow]
-	if e != nil && e.state == StateClosed && at.After(e.deadline) {
+	if e == nil || !at.After(e.deadline) {
+		return e
+	}
+	switch e.state {
+	case StateClosed:
 		sh.MoveLocked(e, StateNone, at)
+		return nil
+	case StateSettling:
+		sh.settleLocked(e, at)
 		return nil
 	}
 	return e
@@ -104,9 +111,20 @@ func (sh *Shard) MoveLocked(e *Entry, to State, at time.Time) {
 	sh.lists[to].push(e)
 	n := t.count[to].Add(1)
 	if c := t.limits.Capacity[to]; c > 0 && n > int64(c) && sh.lists[to].first != e {
-		t.evicted.Add(1)
-		sh.MoveLocked(sh.lists[to].first, StateNone, at)
+		sh.pushOutLocked(sh.lists[to].first, at)
 	}
+}
+
+// pushOutLocked takes the oldest flow of a state out of it, for another one that has no place.
+func (sh *Shard) pushOutLocked(e *Entry, at time.Time) {
+	switch e.state {
+	case StateSettling: // its verdict stands
+		sh.EndLocked(e, e.hs.verdict(), at)
+		return
+	case StateEstablished:
+		sh.t.forgotten.Add(1)
+	}
+	sh.MoveLocked(e, StateNone, at)
 }
 
 // change is +1 for a property gained, -1 for one lost.

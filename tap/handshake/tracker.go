@@ -24,13 +24,17 @@ type Options struct {
 	OnSegment func(flow.Key, Segment)
 
 	// HalfOpen is the largest number of handshakes without a verdict, beyond which the oldest one
-	// of the shard ends early. 0 means 131072; a negative number means no limit.
+	// of the shard ends early. 0 means 131072; a negative number means no limit, neither on
+	// handshakes nor, without Limits, on connections.
 	HalfOpen int
 	// Limits bounds states. The zero value means DefaultLimits.
 	Limits Limits
 	// Shards is the number of parts of the table that are locked on their own; 0 means 1.
 	Shards int
 
+	// Live has verdicts fall at once, in the order in which segments arrive: there is a link, which
+	// has none of a capture's faults. The rules of captures are in the package's documentation.
+	Live bool
 	// Linger returns the state of a flow whose handshake has failed. If nil, it is Entry.Linger.
 	// Like Counted it is called with the shard locked and must not block.
 	Linger func(*Entry, Outcome) State
@@ -45,14 +49,24 @@ type Limits struct {
 	Capacity [States]int           // flows in the state, beyond which the oldest leaves; 0: no limit
 }
 
+const (
+	// silence of both ends ends a connect that was answered: the same SYN is a new one after that.
+	silence = 10 * time.Second
+	// waiting is how many flows may wait for segments that change what is known of them.
+	waiting = 16384
+	// connections bounds those that have not closed to some 250 MB.
+	connections = 1 << 20
+)
+
 // defaultHalfOpen bounds a Tracker's memory to some 150 MB.
 const defaultHalfOpen = 128 << 10
 
 // DefaultLimits returns limits for captures, whose connections close by themselves: so many may be
 // open or have failed lately.
 func DefaultLimits(connections int) (l Limits) {
-	l.Lifetime[StateClosed] = 10 * time.Second
+	l.Lifetime[StateClosed], l.Lifetime[StateSettling] = silence, silence
 	l.Capacity[StateEstablished], l.Capacity[StateClosed] = connections, connections
+	l.Capacity[StateSettling], l.Capacity[StateEarly] = waiting, waiting
 	return l
 }
 
@@ -69,7 +83,12 @@ type Tracker struct {
 
 	serial     atomic.Uint64
 	handshakes [len(outcomes)]atomic.Uint64
-	evicted    atomic.Uint64
+	evicted    atomic.Uint64 // handshakes that a limit has ended
+	forgotten  atomic.Uint64 // connections that a limit has taken out of the table
+	former     atomic.Int64  // handshakes of captures that later SYNs have superseded
+
+	order  uint64 // TCP segments of the capture
+	recent recent // of them
 }
 
 // NewTracker returns a tracker without flows.
@@ -78,7 +97,10 @@ func NewTracker(o Options) *Tracker {
 		o.HalfOpen = defaultHalfOpen
 	}
 	if o.Limits == (Limits{}) {
-		o.Limits = DefaultLimits(16384)
+		o.Limits = DefaultLimits(connections)
+		if o.HalfOpen < 0 {
+			o.Limits.Capacity[StateEstablished], o.Limits.Capacity[StateClosed] = 0, 0
+		}
 	}
 	if o.Linger == nil {
 		o.Linger = (*Entry).Linger
@@ -107,7 +129,7 @@ func (t *Tracker) SetLimits(l Limits, wrapper func()) {
 }
 
 // Observe takes the next packet of a capture. Packets other than TCP and ICMP errors about it are
-// ignored. The packet stays the caller's.
+// ignored. The packet stays the caller's. A capture is for one goroutine at a time.
 func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
 	var h packet.Headers
 	h.Parse(seen.Data, seen.Length)
@@ -122,13 +144,15 @@ func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
 func (t *Tracker) ObserveParsed(at time.Time, p *Packet, seen *tcpdump.Packet) {
 	switch {
 	case p.TCP:
+		t.order++
 		if !t.Concerns(p) && p.Flags&packet.FIN == 0 {
+			t.recent.add(p, seen, at, t.order)
 			return
 		}
 		sh := t.Shard(p)
 		sh.Lock()
 		defer sh.Unlock()
-		sh.TrackLocked(sh.FindLocked(p, at), p, seen, at)
+		sh.observeLocked(p, seen, at, t.order)
 	case p.Upper:
 		t.observeICMP(p.Headers, seen, at)
 	}
@@ -160,7 +184,7 @@ func (t *Tracker) Flush() {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
-		for _, s := range []State{StateSYNSent, StateSYNReceived} {
+		for _, s := range []State{StateSYNSent, StateSYNReceived, StateSettling} {
 			for e := sh.lists[s].first; e != nil; e = e.next {
 				open = append(open, opened{e, e.hs})
 			}
@@ -203,14 +227,17 @@ func (t *Tracker) Expire(now time.Time) {
 func (t *Tracker) Count(s State) int { return int(t.count[s].Load()) }
 
 // HalfOpen returns the number of handshakes without a verdict.
-func (t *Tracker) HalfOpen() int { return t.Count(StateSYNSent) + t.Count(StateSYNReceived) }
+func (t *Tracker) HalfOpen() int {
+	return t.Count(StateSYNSent) + t.Count(StateSYNReceived) + int(t.former.Load())
+}
 
 // Stats is a snapshot of a tracker's counters.
 type Stats struct {
 	Handshakes map[Outcome]uint64 // records, by outcome
 	HalfOpen   int                // handshakes without a verdict
 	Flows      int                // connections that have not closed
-	Evicted    uint64             // handshakes and flows that a limit has ended early
+	Evicted    uint64             // handshakes that a limit has ended early
+	Forgotten  uint64             // connections that a limit has taken out of the table
 }
 
 // Stats returns the counters.
@@ -220,6 +247,7 @@ func (t *Tracker) Stats() Stats {
 		HalfOpen:   t.HalfOpen(),
 		Flows:      t.Count(StateEstablished),
 		Evicted:    t.evicted.Load(),
+		Forgotten:  t.forgotten.Load(),
 	}
 	for i, o := range outcomes {
 		s.Handshakes[o] = t.handshakes[i].Load()

@@ -37,9 +37,10 @@ func (sh *Shard) evictLocked(at time.Time) {
 // TakeChallengedLocked makes the challenged SYN the flow's handshake, which ends the first one.
 func (sh *Shard) TakeChallengedLocked(e *Entry, at time.Time) {
 	if e.hs != nil {
-		sh.recordLocked(e.hs, e.hs.unanswered())
+		sh.supersedeLocked(e, e.challenged, at)
+	} else {
+		sh.beginLocked(e, e.challenged, at)
 	}
-	sh.beginLocked(e, e.challenged, at)
 	sh.confirmLocked(e.hs)
 }
 
@@ -60,14 +61,19 @@ func (sh *Shard) confirmLocked(h *handshake) {
 // ifBothAckedLocked establishes a simultaneous open when each SYN is acknowledged.
 func (sh *Shard) ifBothAckedLocked(e *Entry, at time.Time) {
 	if e.hs.ackedClient && e.hs.ackedServer {
-		sh.establishLocked(e, at)
+		sh.establishLocked(e, nil, at)
 	}
 }
 
-func (sh *Shard) establishLocked(e *Entry, at time.Time) {
+// establishLocked ends the flow's handshake by the segment third of the client; nil if there is
+// none, in a simultaneous open.
+func (sh *Shard) establishLocked(e *Entry, third *Packet, at time.Time) {
 	h := e.hs
 	sh.confirmLocked(h)
-	if h.answered && h.rec.SYNACKRetransmits == 0 { // else ambiguous (Karn, RFC 6298 §3)
+	h.revive()
+	// A repeated SYN-ACK makes the time ambiguous (Karn, RFC 6298 §3), and a later segment than the
+	// third says nothing of it.
+	if h.answered && h.rec.SYNACKRetransmits == 0 && (third == nil || third.Seq == h.cNext) {
 		h.rec.ACKDelay = at.Sub(h.synackTime)
 	}
 	e.closed, e.challenged = 0, nil
@@ -79,20 +85,24 @@ func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at ti
 	o Outcome,
 ) {
 	sh.showLocked(e.hs, p, seen, at)
-	sh.EndLocked(e, o, at)
+	sh.verdictLocked(e, o, at)
 }
 
 // onFINLocked forgets a connection when both ends have sent FIN.
 func (sh *Shard) onFINLocked(e *Entry, p *Packet, at time.Time) {
-	if p.Flags&packet.FIN == 0 {
-		return
+	if p.Flags&packet.FIN != 0 {
+		sh.closeLocked(e, p.FromA, at)
 	}
-	if p.FromA {
+}
+
+// closeLocked notes the FIN of an end.
+func (sh *Shard) closeLocked(e *Entry, endA bool, at time.Time) {
+	if endA {
 		e.closed |= 1
 	} else {
 		e.closed |= 2
 	}
-	if e.closed == 3 {
+	if e.closed == 3 && e.state == StateEstablished {
 		sh.MoveLocked(e, StateNone, at)
 	}
 }
@@ -109,8 +119,11 @@ func (sh *Shard) EndLocked(e *Entry, o Outcome, at time.Time) {
 		sh.MoveLocked(e, StateEstablished, at)
 		return
 	}
+	if e.past != nil {
+		sh.endFormersLocked(e, h, o)
+	}
 	sh.recordLocked(h, o)
-	e.outcome, e.iss = o, h.iss
+	e.outcome, e.iss = o.code(), h.iss
 	if o == Established {
 		sh.MoveLocked(e, StateEstablished, at)
 	} else {
@@ -135,15 +148,15 @@ func (e *Entry) Linger(o Outcome) State {
 // recordLocked hands out the record of a handshake, unless its SYN has one that says the same, or
 // has got no SYN-ACK since: the first verdict stands.
 func (sh *Shard) recordLocked(h *handshake, o Outcome) {
-	if h.tentative || h.recorded != "" && (o == h.recorded || !h.answered && !h.crossed) {
+	code := o.code()
+	if h.tentative || h.recorded != 0 && (code == h.recorded || !h.answered && !h.crossed) {
 		return
 	}
 	h.rec.Outcome = o
-	for i := range outcomes {
-		if outcomes[i] == o {
-			sh.t.handshakes[i].Add(1)
-		}
+	if o != Established {
+		h.rec.Conflict = 0
 	}
+	sh.t.handshakes[code-1].Add(1)
 	if sh.t.o.OnRecord != nil {
 		sh.events = append(sh.events, event{key: h.rec.Key(), record: &h.rec})
 	}

@@ -62,8 +62,8 @@ func Script(tb testing.TB, text string) []Step {
 				var n int
 				n, err = strconv.Atoi(words[i])
 				s.TCP.Payload = make([]byte, n)
-			case words[i][0] == '+':
-				s.After, err = time.ParseDuration(words[i][1:])
+			case words[i][0] == '+' || words[i][0] == '-':
+				s.After, err = time.ParseDuration(words[i])
 			default:
 				var n uint64
 				n, err = strconv.ParseUint(words[i], 10, 32)

@@ -1,0 +1,198 @@
+package handshake
+
+import (
+	"slices"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+)
+
+// Bounds of what a capture may hold in another order than it happened, or twice.
+const (
+	copyWindow  = 50 * time.Millisecond // a copy comes within
+	earlyWindow = time.Second           // a segment stands ahead of its SYN by at most so much time,
+	earlyOrder  = 1000                  // or by so many segments
+	maxEarly    = 8                     // segments of one flow that wait for a SYN
+	maxFormer   = 8                     // SYNs of one flow that others have followed
+)
+
+// past is what a capture has shown of a flow besides its handshake.
+type past struct {
+	former []*handshake // SYNs with other numbers, without a verdict, oldest first
+	early  []held       // segments that may be ahead of their SYN
+	icmp   answer       // the last ICMP error that answers it
+}
+
+// held is a segment that is kept to be looked at again.
+type held struct {
+	headers packet.Headers
+	packet  Packet
+	seen    tcpdump.Packet
+	at      time.Time
+	order   uint64 // number of the segment in the capture
+}
+
+func hold(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) held {
+	s := held{headers: *p.Headers, seen: *seen, at: at, order: order}
+	// The pointer to the headers is left out: it would have the headers of each segment escape.
+	s.packet = Packet{Flow: p.Flow, FromA: p.FromA, Changes: slices.Clone(p.Changes), hash: p.hash}
+	s.seen.Data = slices.Clone(seen.Data[:min(p.End, len(seen.Data), maxHeaders)])
+	s.seen.VLANs = slices.Clone(seen.VLANs)
+	return s
+}
+
+// segment returns the packet, which refers to the held headers.
+func (s *held) segment() *Packet {
+	s.packet.Headers = &s.headers
+	return &s.packet
+}
+
+// observeLocked takes a segment of a capture.
+func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
+	sh.settleDueLocked(at)
+	e := sh.FindLocked(p, at)
+	if e != nil && e.isCopy(p, seen, at) {
+		return
+	}
+	if e != nil && e.past != nil && len(e.past.former) > 0 && sh.formerLocked(e, p, seen, at, order) {
+		return
+	}
+	var before *handshake
+	if e != nil {
+		before = e.hs
+	}
+	stray := e == nil || !e.awaits(p)
+	e, _ = sh.TrackLocked(e, p, seen, at)
+	switch {
+	case e != nil && e.hs != nil && e.hs != before && p.Flags&packet.ACK == 0:
+		sh.replayEarlyLocked(e, at, order)
+	case stray && p.Flags&(packet.RST|packet.ACK) == packet.ACK:
+		sh.holdEarlyLocked(e, p, seen, at, order)
+	}
+}
+
+// awaits reports whether a segment with ACK may belong to what is known of the flow, so that it is
+// not ahead of its SYN.
+func (e *Entry) awaits(p *Packet) bool {
+	if p.Flags&packet.SYN == 0 {
+		return e.state != StateEarly
+	}
+	if e.hs != nil {
+		return !e.hs.fromClient(p) && e.hs.acksClient(p)
+	}
+	return e.outcome == Established.code() && p.Ack == e.iss+1
+}
+
+// isCopy reports whether a segment of a handshake is captured again, on another interface or VLAN,
+// before and behind a router. It counts the copy.
+func (e *Entry) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
+	if e.hs != nil && e.hs.isCopy(p, seen, at) {
+		return true
+	}
+	if e.past != nil {
+		for _, f := range e.past.former {
+			if f.isCopy(p, seen, at) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (h *handshake) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
+	header := seen.Data[:min(p.End, len(seen.Data), maxHeaders)]
+	for i := len(h.rec.Segments) - 1; i >= 0; i-- {
+		s := &h.rec.Segments[i]
+		if s.FromClient == h.fromClient(p) && int(s.TCP) == p.Offset &&
+			s.Packet.Length == seen.Length && at.Sub(s.Time).Abs() <= copyWindow &&
+			sameButHops(s.Packet.Data, header, p.Offset) {
+			count(&h.rec.Copies)
+			return true
+		}
+	}
+	return false
+}
+
+// sameButHops compares headers from the IP header on, but for what routers and network cards
+// change: TTL or hop limit and checksums. The TCP header begins at tcp.
+func sameButHops(x, y []byte, tcp int) bool {
+	if len(x) != len(y) || len(x) < packet.IPv4HeaderLen || x[0] != y[0] {
+		return false
+	}
+	changes := []int{8, 10, 11, tcp + packet.TCPChecksum, tcp + packet.TCPChecksum + 1}
+	if x[0]>>4 == 6 {
+		changes = []int{7, tcp + packet.TCPChecksum, tcp + packet.TCPChecksum + 1}
+	}
+	from := 0
+	for _, at := range changes {
+		if at >= len(x) {
+			break
+		}
+		if string(x[from:at]) != string(y[from:at]) {
+			return false
+		}
+		from = at + 1
+	}
+	return string(x[from:]) == string(y[from:])
+}
+
+// holdEarlyLocked keeps a segment that may be ahead of its SYN. e is nil if the flow is not in the
+// table.
+func (sh *Shard) holdEarlyLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
+	if e == nil {
+		if p.Flags&packet.SYN == 0 {
+			return // the tracker remembers the last such segments of all flows
+		}
+		e = sh.AddLocked(p, StateEarly, at)
+	}
+	if e.past == nil {
+		e.past = new(past)
+	}
+	early := slices.DeleteFunc(e.past.early, func(s held) bool { return !s.timely(at, order) })
+	if len(early) == 0 && p.Flags&packet.SYN == 0 { // the SYN-ACK has waited too long
+		sh.MoveLocked(e, StateNone, at)
+		return
+	}
+	if len(early) < maxEarly {
+		early = append(early, hold(p, seen, at, order))
+	}
+	e.past.early = early
+}
+
+// timely reports whether a held segment may belong to a SYN that comes now.
+func (s *held) timely(at time.Time, order uint64) bool {
+	return at.Sub(s.at).Abs() <= earlyWindow || order-s.order <= earlyOrder
+}
+
+// replayEarlyLocked takes the segments that were ahead of the SYN that the flow's handshake has
+// begun with.
+func (sh *Shard) replayEarlyLocked(e *Entry, at time.Time, order uint64) {
+	early := sh.t.recent.of(e.hash, order)
+	if e.past != nil {
+		early = append(early, e.past.early...)
+		e.past.early = nil
+	}
+	slices.SortFunc(early, func(x, y held) int { return int(x.order) - int(y.order) })
+	h := e.hs
+	for i := range early {
+		s := &early[i]
+		p := s.segment()
+		if e.hs == h && s.timely(at, order) && h.belongs(p) && !e.isCopy(p, &s.seen, s.at) {
+			sh.TrackLocked(e, p, &s.seen, s.at)
+		}
+	}
+}
+
+// belongs reports whether the numbers of a segment with ACK fit the SYN: it acknowledges the SYN,
+// or its sender's numbers follow it closely.
+func (h *handshake) belongs(p *Packet) bool {
+	const near = 1 << 20 // bytes
+	if h.fromClient(p) {
+		return p.Flags&packet.SYN == 0 && within(h.iss, p.Seq, h.cEnd+near)
+	}
+	if p.Flags&packet.SYN != 0 {
+		return h.acksClient(p)
+	}
+	return within(h.iss, p.Ack, h.cEnd+near)
+}

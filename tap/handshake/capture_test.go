@@ -1,0 +1,430 @@
+package handshake_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tap/handshake"
+	"syntap/tap/taptest"
+	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+	"syntap/tun/tuntest"
+)
+
+// TestCapturesAsTheyAre covers what captures lack, hold twice, or hold in another order than it
+// happened, and segments that no receiver takes.
+func TestCapturesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, script, want string }{
+		// A third segment that was not captured.
+		{
+			"data of the server tells how far the client is",
+			"> S 1000\n< SA 5000 1001\n< PA 5001 1101 len 500\n> A 1101 5501\n> PA 1101 5501 len 50",
+			"established 1000/5000: S SA A",
+		},
+		{
+			"the server acknowledges later",
+			"> S 1000\n< SA 5000 1001\n> A 1101 5001\n< A 5001 1101",
+			"established 1000/5000: S SA A",
+		},
+		{
+			"data within the window",
+			"> S 1000\n< SA 5000 1001\n> PA 1101 5001 len 50",
+			"established 1000/5000: S SA PA",
+		},
+		{
+			"data behind the window",
+			"> S 1000\n< SA 5000 1001\n> PA 90000 5001 len 50",
+			"half_open 1000/5000: S SA",
+		},
+		{
+			"data of the server that was not captured",
+			"> S 1000\n< SA 5000 1001\n> A 1001 5501\n< PA 5501 1001 len 9",
+			"established 1000/5000: S SA A",
+		},
+		{
+			"only the FINs", "> S 1000\n< SA 5000 1001\n> FA 1101 5501\n< FA 5501 1102\n> S 9000",
+			"established 1000/5000: S SA FA\nno_reply 9000: S",
+		},
+		{
+			"the server's FIN first", "> S 1000\n< SA 5000 1001\n< FA 5501 1101\n> FA 1101 5502\n> S 9000",
+			"established 1000/5000: S SA FA\nno_reply 9000: S",
+		},
+		{
+			"FINs that acknowledge nothing", "> S 1000\n< SA 5000 1001\n> FA 1101 7501\n< FA 5501 1001",
+			"half_open 1000/5000: S SA",
+		},
+
+		// A SYN-ACK that was not captured.
+		{
+			"data both ways", "> S 1000\n> A 1001 5001\n> PA 1001 5001 len 100\n< PA 5001 1101 len 500",
+			"established 1000/5000: S A",
+		},
+		{
+			"the server speaks first", "> S 1000\n< PA 5001 1001 len 30\n> PA 1001 5031 len 10\n< A 5031 1011",
+			"established 1000/5000: S PA",
+		},
+		{
+			"a number that is not told",
+			"> S 1000\n> PA 1001 7000 len 9\n< PA 8000 1010 len 9\n> A 1010 8009",
+			"established 1000: S PA",
+		},
+		{
+			"only one end speaks", "> S 1000\n> A 1001 5001\n> PA 1001 5001 len 9\n> PA 1010 5001 len 9",
+			"no_reply 1000: S",
+		},
+		{
+			"data of an older connection",
+			"> S 1000\n> PA 700001 5001 len 9\n< PA 5001 700010 len 9\n> A 700010 5010",
+			"no_reply 1000: S",
+		},
+		{
+			"both ends have closed", "> S 1000\n> FA 1001 5001\n< FA 5001 1002",
+			"established 1000/5000: S FA",
+		},
+
+		// Order in the file against time.
+		{"SYN-ACK, SYN, ACK", "< SA 5000 1001\n> S 1000\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"SYN-ACK, ACK, SYN", "< SA 5000 1001\n> A 1001 5001\n> S 1000", "established 1000/5000: S SA A"},
+		{"SYN, ACK, SYN-ACK", "> S 1000\n> A 1001 5001\n< SA 5000 1001", "established 1000/5000: S SA A"},
+		{"ACK, SYN, SYN-ACK", "> A 1001 5001\n> S 1000\n< SA 5000 1001", "established 1000/5000: S SA A"},
+		{"ACK, SYN-ACK, SYN", "> A 1001 5001\n< SA 5000 1001\n> S 1000", "established 1000/5000: S SA A"},
+		{"an hour ahead", "< SA 5000 1001\n> S 1000 +1h\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"SYN-ACK of another SYN", "< SA 5000 1002\n> S 1000", "no_reply 1000: S"},
+		{
+			"SYN-ACK ahead on a connection",
+			taptest.Handshake + "< SA 7000 2001\n> S 2000\n> A 2001 7001",
+			"established 1000/5000: S SA A\nestablished 2000/7000: S SA A",
+		},
+		{
+			"SYN-ACK and SYN of a connection again", taptest.Handshake + "< SA 5000 1001 +1s\n> S 1000 +1s\n> A 1001 5001",
+			"established 1000/5000: S SA A",
+		},
+		{
+			"the clock steps back", "< SA 5000 1001 +20ms\n> S 1000 -10ms\n> A 1001 5001 +15ms",
+			"established 1000/5000: S SA A",
+		},
+
+		// Segments that a receiver would not take.
+		{
+			"RST before the SYN-ACK", "> S 1000\n< RA 0 1001\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 conflict rst: S RA SA A",
+		},
+		{
+			"RST of the client before the SYN-ACK", "> S 1000\n> R 1001\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 conflict rst: S R SA A",
+		},
+		{
+			"RST of the server behind the SYN-ACK", "> S 1000\n< SA 5000 1001\n< R 5001\n> A 1001 5001\n< PA 5001 1001 len 5",
+			"established 1000/5000 conflict rst: S SA R A",
+		},
+		{
+			"RST of the client behind the SYN-ACK", "> S 1000\n< SA 5000 1001\n> R 1001\n> PA 1001 5001 len 5",
+			"established 1000/5000 conflict rst: S SA R PA",
+		},
+		{
+			"RST, and the SYN-ACK was not captured",
+			"> S 1000\n< RA 0 1001\n> PA 1001 5001 len 100\n< PA 5001 1101 len 500",
+			"established 1000/5000 conflict rst: S RA PA",
+		},
+		{
+			"RST in answer to a wrong SYN-ACK", "> S 1000\n< SA 5000 1002\n> R 1002\n< SA 6000 1001\n> A 1001 6001",
+			"established 1000/6000: S SA SA A",
+		},
+		{
+			"RST that ends it, and a late SYN-ACK", "> S 1000\n> R 1001\n< SA 5000 1001",
+			"aborted by client 1000/5000: S R SA",
+		},
+		{
+			"SYN before the SYN-ACK", "> S 1000\n> S 7777\n< SA 5000 1001\n> A 1001 5001\n> PA 1001 5001 len 5",
+			"established 1000/5000 conflict syn: S SA A",
+		},
+		{
+			"SYN behind the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 7777\n< A 5001 1001\n> A 1001 5001",
+			"established 1000/5000 conflict syn: S SA A",
+		},
+		{
+			"RST and SYN", "> S 1000\n< RA 0 1001\n> S 7777\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 conflict rst,syn: S RA SA A",
+		},
+		{
+			"several SYNs", "> S 1000\n> S 7777\n> S 8888\n> S 9999\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 conflict syn: S SA A",
+		},
+		{
+			"SYN, and the right one again", "> S 1000\n> S 7777\n> S 1000 +1s\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 again 1/0 conflict syn: S S SA A",
+		},
+		{
+			"SYN that the server refuses", "> S 1000\n> S 7777\n< SA 5000 1001\n< RA 0 7778\n> A 1001 5001",
+			"established 1000/5000 conflict syn: S SA A\nrefused 7777: S SA RA",
+		},
+		{
+			"the first SYN is refused", "> S 1000\n> S 7777\n< RA 0 1001",
+			"refused 1000: S RA\nno_reply 7777: S",
+		},
+		{
+			"two networks with the same addresses",
+			"> S 1000\n> S 2000\n< SA 5000 1001\n< SA 6000 2001\n> A 1001 5001\n> A 2001 6001",
+			"established 1000/5000 conflict syn: S SA A\nestablished 2000/6000: S SA SA A",
+		},
+		{
+			"two networks, one behind the other",
+			"> S 1000\n< SA 5000 1001\n> S 2000\n< SA 6000 2001\n> A 1001 5001\n> A 2001 6001",
+			"established 1000/5000 conflict syn: S SA A\nestablished 2000/6000: S SA A",
+		},
+
+		// Several answers to one connect.
+		{
+			"refused three times", "> S 1000\n< RA 0 1001\n> S 1000 +500ms\n< RA 0 1001\n> S 1000 +500ms\n< RA 0 1001",
+			"refused 1000 again 2/0 answers 2: S RA S RA S RA",
+		},
+		{
+			"refused, and again after a long silence", "> S 1000\n< RA 0 1001\n> S 1000 +11s\n< RA 0 1001",
+			"refused 1000: S RA\nrefused 1000: S RA",
+		},
+		{
+			"refused, and another number", "> S 1000\n< RA 0 1001\n> S 2000\n< RA 0 2001",
+			"refused 1000: S RA\nrefused 2000: S RA",
+		},
+		{
+			"the ends change their roles", "> S 1000\n< RA 0 1001\n< S 70\n> SA 90 71\n< A 71 91",
+			"refused 1000: S RA\nestablished 70/90: S SA A",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, r := range replay(t, tt.script) {
+				got = append(got, taptest.Describe(r))
+			}
+			if diff := cmp.Diff(taptest.Lines(tt.want), got); diff != "" {
+				t.Errorf("script:\n%s\nrecords (-want +got):\n%s", tt.script, diff)
+			}
+		})
+	}
+}
+
+// TestCopies captures each segment of a handshake twice, the second time behind a router. A segment
+// that comes later, or differs in anything else, is none.
+func TestCopies(t *testing.T) {
+	t.Parallel()
+	steps := taptest.Script(t, taptest.Handshake)
+	router := func(s tuntest.TCP) tuntest.TCP { s.IP.TTL = 63; return s }
+	other := func(s tuntest.TCP) tuntest.TCP { s.IP.ID = 7; return s }
+	v6 := func(s tuntest.TCP) tuntest.TCP {
+		for _, end := range []*netip.AddrPort{&s.Src, &s.Dst} {
+			b := netip.MustParseAddr("2001:db8::").As16()
+			b[15] = end.Addr().As4()[3]
+			*end = netip.AddrPortFrom(netip.AddrFrom16(b), end.Port())
+		}
+		return s
+	}
+	same := func(s tuntest.TCP) tuntest.TCP { return s }
+	for _, tt := range []struct {
+		name   string
+		all    func(tuntest.TCP) tuntest.TCP
+		again  func(tuntest.TCP) tuntest.TCP
+		after  time.Duration
+		want   string
+		synack time.Duration
+	}{
+		{"router", same, router, 20 * time.Microsecond, "established 1000/5000 copies 2: S SA A", 20 * time.Millisecond},
+		{"IPv6", v6, router, 20 * time.Microsecond, "established 1000/5000 copies 2: S SA A", 20 * time.Millisecond},
+		{"within 50 ms", same, same, 50 * time.Millisecond, "established 1000/5000 copies 2: S SA A", 70 * time.Millisecond},
+		{"later", same, same, 51 * time.Millisecond, "established 1000/5000 again 1/1: S S SA SA A", -1},
+		{"another IP identification", same, other, time.Millisecond, "established 1000/5000 again 1/1: S S SA SA A", -1},
+	} {
+		var rec taptest.Recorder
+		tr := handshake.NewTracker(rec.Options())
+		at := taptest.Epoch
+		for _, s := range steps {
+			for i, s := range []tuntest.TCP{tt.all(s.TCP), tt.again(tt.all(s.TCP))} {
+				b := s.Packet()
+				tr.Observe(at.Add(time.Duration(i)*tt.after), &tcpdump.Packet{Data: b, Length: len(b)})
+			}
+			at = at.Add(tt.after + 20*time.Millisecond)
+		}
+		delay := rec.Records[0].SYNACKDelay
+		if tt.synack > 0 {
+			tt.synack = at.Sub(taptest.Epoch) / 3
+		}
+		if diff := cmp.Diff([]string{tt.want}, rec.Take()); diff != "" || delay != tt.synack {
+			t.Errorf("%s: SYN-ACK after %v, want %v; records (-want +got):\n%s", tt.name, delay, tt.synack, diff)
+		}
+	}
+}
+
+// TestUnreachableConnects has ICMP errors answer the SYNs of one connect.
+func TestUnreachableConnects(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	syn := taptest.SYN()
+	icmp := tuntest.ICMP{
+		Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1,
+		Payload: syn.Packet()[:28],
+	}
+	again := syn
+	again.IP.ID = 5
+	synack := tuntest.TCP{
+		Src: syn.Dst, Dst: syn.Src, Seq: 5000, Ack: 1001, Flags: tuntest.SYN | tuntest.ACK,
+	}
+	third := tuntest.TCP{Src: syn.Src, Dst: syn.Dst, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}
+	other := syn
+	other.Seq = 3000
+	type event struct {
+		at     time.Duration
+		packet []byte
+	}
+	for _, tt := range []struct {
+		name   string
+		events []event
+		want   []string
+	}{
+		{
+			"three times",
+			[]event{
+				{0, syn.Packet()}, {1, icmp.Packet()}, {second, again.Packet()}, {second + 1, icmp.Packet()},
+				{3 * second, again.Packet()}, {3*second + 1, icmp.Packet()},
+			},
+			[]string{"unreachable 1000 again 2/0 answers 2: S S S"},
+		},
+		{
+			"then open",
+			[]event{
+				{0, syn.Packet()}, {1, icmp.Packet()}, {second, again.Packet()},
+				{second + 1, synack.Packet()}, {second + 2, third.Packet()},
+			},
+			[]string{"established 1000/5000 again 1/0: S S SA A"},
+		},
+		{
+			"the error is captured twice",
+			[]event{{0, syn.Packet()}, {1, icmp.Packet()}, {2, icmp.Packet()}},
+			[]string{"unreachable 1000 copies 1: S"},
+		},
+		{
+			"after a long silence",
+			[]event{{0, syn.Packet()}, {1, icmp.Packet()}, {12 * second, again.Packet()}, {12*second + 1, icmp.Packet()}},
+			[]string{"unreachable 1000: S", "unreachable 1000: S"},
+		},
+		{
+			"of a SYN that another one has followed",
+			[]event{{0, syn.Packet()}, {1, other.Packet()}, {2, icmp.Packet()}},
+			[]string{"unreachable 1000: S", "no_reply 3000: S"},
+		},
+	} {
+		var rec taptest.Recorder
+		tr := handshake.NewTracker(rec.Options())
+		for _, e := range tt.events {
+			tr.Observe(taptest.Epoch.Add(e.at), &tcpdump.Packet{Data: e.packet, Length: len(e.packet)})
+		}
+		tr.Flush()
+		if diff := cmp.Diff(tt.want, rec.Take()); diff != "" {
+			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestEarlyWindow puts a SYN-ACK ahead of its SYN by much time or many segments. Either may be
+// much, but not both.
+func TestEarlyWindow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		segments int
+		ahead    time.Duration
+		want     string
+	}{
+		{0, time.Hour, "established 1000/5000: S SA A"},
+		{900, time.Minute, "established 1000/5000: S SA A"},
+		{5000, 900 * time.Millisecond, "established 1000/5000: S SA A"},
+		{1100, 2 * time.Second, "no_reply 1000: S"},
+	} {
+		var rec taptest.Recorder
+		tr := handshake.NewTracker(rec.Options())
+		steps := taptest.Script(t, taptest.Handshake)
+		observe := func(at time.Duration, s tuntest.TCP) {
+			b := s.Packet()
+			tr.Observe(taptest.Epoch.Add(at), &tcpdump.Packet{Data: b, Length: len(b)})
+		}
+		observe(0, steps[1].TCP)
+		between := steps[2].TCP
+		between.Dst = netip.MustParseAddrPort("203.0.113.1:80")
+		for range tt.segments {
+			observe(tt.ahead, between)
+		}
+		observe(tt.ahead, steps[0].TCP)
+		observe(tt.ahead, steps[2].TCP)
+		tr.Flush()
+		if diff := cmp.Diff([]string{tt.want}, rec.Take()); diff != "" {
+			t.Errorf("%d segments and %v ahead: records (-want +got):\n%s", tt.segments, tt.ahead, diff)
+		}
+	}
+}
+
+// TestSettle hands out verdicts that might still change. What comes later makes no second record of
+// the same verdict.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	var rec taptest.Recorder
+	tr := handshake.NewTracker(rec.Options())
+	play := func(text string) {
+		for _, s := range taptest.Script(t, text) {
+			b := s.TCP.Packet()
+			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		}
+	}
+	play("> S 1000\n< RA 0 1001")
+	if got := rec.Take(); len(got) > 0 {
+		t.Errorf("records %q before the end of the silence", got)
+	}
+	tr.Settle()
+	play("> S 1000\n< RA 0 1001")
+	tr.Settle()
+	if diff := cmp.Diff([]string{"refused 1000: S RA"}, rec.Take()); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+	play("> S 1000\n< SA 5000 1001\n> A 1001 5001")
+	if diff := cmp.Diff([]string{"established 1000/5000: S SA A"}, rec.Take()); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// TestWaitingIsBounded has more flows wait for what changes their verdicts than there is room for.
+func TestWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	const flows = 40000
+	var rec taptest.Recorder
+	o := rec.Options()
+	tr := handshake.NewTracker(o)
+	observe := func(s tuntest.TCP) {
+		b := s.Packet()
+		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+	}
+	for i := range uint16(flows) {
+		s := taptest.SYN()
+		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
+		observe(s)
+		observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Ack: 1001, Flags: packet.RST | packet.ACK})
+		s.Src = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), 1+i)
+		observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Ack: 1001, Flags: packet.SYN | packet.ACK})
+	}
+	for _, s := range []handshake.State{handshake.StateSettling, handshake.StateEarly} {
+		if n := tr.Count(s); n > flows/2 {
+			t.Errorf("%d of %d flows wait in state %d", n, flows, s)
+		}
+	}
+	tr.Flush()
+	refused := 0
+	for _, r := range rec.Records {
+		if r.Outcome == handshake.Refused {
+			refused++
+		}
+	}
+	if refused != flows || len(rec.Records) != flows {
+		t.Errorf("%d records, %d refused; want %d", len(rec.Records), refused, flows)
+	}
+}

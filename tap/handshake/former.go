@@ -1,0 +1,153 @@
+package handshake
+
+import (
+	"slices"
+	"time"
+
+	"syntap/tap/tcpdump"
+	"syntap/tun/packet"
+)
+
+// supersedeLocked makes next the flow's handshake after another one without a verdict. In a capture
+// the SYN of next may be forged, so that the other one may yet complete.
+func (sh *Shard) supersedeLocked(e *Entry, next *handshake, at time.Time) {
+	h := e.hs
+	switch {
+	case sh.t.o.Live || h.tentative:
+		next.tentative = next.tentative || h.tentative
+		sh.recordLocked(h, h.unanswered())
+	default:
+		sh.keepFormerLocked(e, h)
+	}
+	serial := next.serial
+	sh.beginLocked(e, next, at)
+	if serial != 0 { // it began earlier
+		next.serial = serial
+	}
+}
+
+func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
+	if e.past == nil {
+		e.past = new(past)
+	}
+	if len(e.past.former) == maxFormer {
+		sh.recordLocked(e.past.former[0], e.past.former[0].unanswered())
+		e.past.former = slices.Delete(e.past.former, 0, 1)
+		sh.t.former.Add(-1)
+	}
+	e.past.former = append(e.past.former, h)
+	sh.t.former.Add(1)
+}
+
+// takeFormerLocked returns the former handshake whose SYN comes again; nil if there is none.
+func (sh *Shard) takeFormerLocked(e *Entry, p *Packet, seen *tcpdump.Packet) *handshake {
+	if e.past == nil {
+		return nil
+	}
+	for i, f := range e.past.former {
+		if f.fromClient(p) && f.iss == p.Seq && f.verdict() == "" && !f.answered {
+			e.past.former = slices.Delete(e.past.former, i, i+1)
+			sh.t.former.Add(-1)
+			f.repeatSYN(p, seen)
+			return f
+		}
+	}
+	return nil
+}
+
+// formerLocked takes a segment of a flow with former handshakes. It reports whether the segment
+// belongs to one of them alone.
+func (sh *Shard) formerLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time,
+	order uint64,
+) bool {
+	current := e.hs != nil && e.hs.acksClient(p)
+	for i, f := range e.past.former {
+		switch fromClient := f.fromClient(p); {
+		case p.Flags&packet.RST != 0:
+			if !fromClient && !current && f.acksClient(p) && f.verdict() == "" && !f.answered {
+				f.more().verdict = Refused
+				sh.showLocked(f, p, seen, at)
+				return true
+			}
+		case p.Flags&packet.SYN != 0:
+			if !fromClient && !current && f.acksClient(p) && !f.answered && f.more().synack == nil {
+				s := hold(p, seen, at, order)
+				f.later.synack = &s
+			}
+		case fromClient && f.thirdFits(p):
+			sh.completeFormerLocked(e, i, p, seen, at)
+			return true
+		}
+	}
+	return false
+}
+
+// thirdFits reports whether a segment of the client is the third one of a former handshake.
+func (h *handshake) thirdFits(p *Packet) bool {
+	if h.answered {
+		return h.acksServer(p)
+	}
+	if h.later == nil || h.later.synack == nil {
+		return false
+	}
+	s := h.later.synack.segment()
+	return p.Flags&packet.ACK != 0 && within(s.Seq, p.Ack, s.Seq+s.length()) &&
+		within(h.iss, p.Seq, h.cEnd)
+}
+
+// completeFormerLocked establishes a former handshake: later SYNs did not count. The last of them,
+// if it is without a verdict, is one on an open connection from now on.
+func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.Packet,
+	at time.Time,
+) {
+	f, current := e.past.former[i], e.hs
+	sh.t.former.Add(int64(i - len(e.past.former)))
+	e.past.former = e.past.former[:i]
+	e.hs = f
+	if !f.answered {
+		s := f.later.synack
+		f.answer(s.segment(), &s.seen, s.at)
+		sh.showLocked(f, s.segment(), &s.seen, s.at)
+	}
+	f.rec.Conflict |= ConflictSYN
+	sh.showLocked(f, p, seen, at)
+	sh.establishLocked(e, p, at)
+	switch {
+	case current == nil:
+	case current.verdict() != "":
+		sh.recordLocked(current, current.verdict())
+	default:
+		current.tentative = !current.answered && !current.crossed
+		sh.beginLocked(e, current, at)
+		if current.answered {
+			sh.MoveLocked(e, StateSYNReceived, at)
+		}
+	}
+	sh.onFINLocked(e, p, at)
+}
+
+// endFormersLocked ends the former handshakes of a flow whose handshake h ends: those that began
+// before it. SYNs that came later did not count if h is established.
+func (sh *Shard) endFormersLocked(e *Entry, h *handshake, o Outcome) {
+	sh.t.former.Add(-int64(len(e.past.former)))
+	for _, f := range e.past.former {
+		if o == Established && f.serial > h.serial && f.verdict() == "" {
+			h.rec.Conflict |= ConflictSYN
+		} else {
+			sh.recordLocked(f, f.unanswered())
+		}
+	}
+	e.past.former = nil
+}
+
+// formerUnreachable takes an ICMP error about a former handshake.
+func (e *Entry) formerUnreachable(p *Packet) {
+	if e.past == nil {
+		return
+	}
+	for _, f := range e.past.former {
+		if f.fromClient(p) && f.iss == p.Seq && f.verdict() == "" && !f.answered {
+			f.more().verdict = Unreachable
+		}
+	}
+}
