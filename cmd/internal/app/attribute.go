@@ -16,10 +16,10 @@ import (
 	"syntap/tun/packet"
 )
 
-// attribution names the local user and process in the records of their attempts. The kernel is
-// asked for the user when the SYN passes. The process is searched for while the far side is
-// dialled; the client's answer and the record wait for the search, which takes 2 ms at most: a
-// client that has its answer may close its socket, or end.
+// attribution names the local program in the records of connections and flows. The kernel is asked
+// for the user when the SYN, or the first datagram, passes. The process is searched for while the
+// far side is dialled; the client's answer, the record, and a datagram that waits for it, wait for
+// the search, which takes 2 ms at most: a client that has its answer may close its socket, or end.
 type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool    // whose processes are to be found
@@ -42,9 +42,12 @@ type attributed struct {
 // fewer, or get new owners.
 const maxAttempts = 8192
 
-// newAttribution returns one that passes records on to next. Close ends it.
-func newAttribution(local func(netip.Addr) bool, next func(*record.Attributed)) (*attribution, error) {
-	finder, err := owner.NewFinder(nil)
+// newAttribution returns one for the clients in a network namespace, nil for this process's, which
+// passes records on to next. Close ends it.
+func newAttribution(
+	n *owner.Network, local func(netip.Addr) bool, next func(*record.Attributed),
+) (*attribution, error) {
+	finder, err := owner.NewFinder(n)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +191,7 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }
 	}
-	a, err := newAttribution(r.Host.Contains, next)
+	a, err := newAttribution(r.Network, r.local(), next)
 	if err != nil {
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }

@@ -66,7 +66,7 @@ func TestAttribution(t *testing.T) {
 	t.Parallel()
 	records := make(chan *record.Attributed, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
-	a, err := newAttribution(func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
+	a, err := newAttribution(nil, func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,23 +3,50 @@
 package app
 
 import (
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 )
 
 // opener returns the function that takes the beginning of each flow without a handshake, for
-// stack.Options.DatagramOpened. names may be nil.
-func (r *Router) opener(names *namer) func(*flow.Datagram) flow.Admission {
+// stack.Options.DatagramOpened. names and owners may be nil.
+func (r *Router) opener(names *namer, owners *attribution) func(*flow.Datagram) flow.Admission {
 	return func(d *flow.Datagram) flow.Admission {
 		if a := r.Log.DatagramAdmission(d.Time); a != flow.Admit {
 			return a
 		}
 		o := new(record.Opening)
 		d.Opening = o
-		if names != nil {
-			o.Name = names.datagram(d, nil)
+		user := func(owner *record.Owner) {
+			if names != nil {
+				o.Name = names.datagram(d, owner)
+			}
 		}
-		r.Log.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+		owners.datagram(d, user, func(owner *record.Owner) {
+			o.Owner = owner
+			r.Log.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+		})
 		return flow.Admit
+	}
+}
+
+// datagram calls user with the owner of a flow that begins, of which only the user is known, and
+// then done with all that is known of it: at once, or when the search for its process has ended.
+// Both get nil where the client is not local, or its socket is not found. a may be nil.
+func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner)) {
+	var socket owner.Socket
+	found := false
+	if a != nil && a.local(d.Client.Addr()) {
+		socket, found = a.finder.Socket(d.Proto, d.Client, d.Server)
+	}
+	if !found {
+		user(nil)
+		done(nil)
+		return
+	}
+	user(a.ownerOf(socket.UID, owner.Process{}))
+	p, searching := a.finder.Search(socket, func(p owner.Process) { done(a.ownerOf(socket.UID, p)) })
+	if !searching {
+		done(a.ownerOf(socket.UID, p))
 	}
 }

@@ -47,6 +47,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	}
 	r.Sources = within(c.TUN.Addresses)
 	r.Local = func(netip.Addr) bool { return true }
+	r.Owners, r.Network = session.Network() != nil, session.Network()
 	if r.Redirect == nil {
 		r.Redirect = session.Redirect
 	}

@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -30,13 +31,14 @@ type Router struct {
 	Log    *audit.Log         // of handshakes
 	Logger logrus.FieldLogger // of the program itself
 
-	Summary    bool          // log the counts of records and drops when it ends
-	Reload     *Reload       // nil = never
-	View       *web.Server   // shows all this; nil = no page
-	QueueDrops func() uint64 // packets that the kernel dropped before the link could be read; nil = not known
-	PastDrops  func() uint64 // packets that were refused on their way past the TUN; nil = not known
-	Owners     bool          // name the processes of local clients in records: they are in this network namespace
-	Forwards   bool          // clients may be behind other links of this host, which it forwards to
+	Summary    bool           // log the counts of records and drops when it ends
+	Reload     *Reload        // nil = never
+	View       *web.Server    // shows all this; nil = no page
+	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
+	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
+	Owners     bool           // name the programs that local clients are in records
+	Network    *owner.Network // in which they are, which Route may close; nil = that of this process
+	Forwards   bool           // clients may be behind other links of this host, which it forwards to
 
 	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
 	Started func(drain func(context.Context) (left int))
@@ -110,7 +112,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
-	o.DatagramOpened = r.opener(names)
+	o.DatagramOpened = r.opener(names, owners)
 	if names != nil {
 		names.follow(&o)
 	}

@@ -35,7 +35,7 @@ type order struct {
 
 // A report is a message of init, or of the door.
 type report struct {
-	Ready   bool // the namespaces are furnished; the TUN comes with it
+	Ready   bool // the namespaces are furnished; the TUN comes with it, and an owner.Network
 	Stopped bool // the command was stopped by a signal
 
 	// The command has ended with this status, and nothing else runs in the PID namespace. The
@@ -97,7 +97,7 @@ func (c channel) send(message any, files ...*os.File) error {
 }
 
 // maxFiles is how many descriptors a message brings at most.
-const maxFiles = 2
+const maxFiles = 16
 
 // receive waits for the next message and returns the files that came along.
 func (c channel) receive(message any) ([]*os.File, error) {

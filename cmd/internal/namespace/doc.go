@@ -15,7 +15,8 @@
 // more, as syntap-door, in the network namespace of the command. While init mounts the paths that
 // have to differ, the door creates and configures the TUN, whose descriptor goes back to the
 // session. [Session.Run] has the door become the command, by execve, when the router reads the TUN
-// already.
+// already. The door also opens an [owner.Network], by which the router, outside, asks whose the
+// command's sockets are ([Session.Network]).
 //
 // User namespace. It gives any user the privilege to do all that, and takes from root's command the
 // privilege to leave: to enter the host's network namespace again takes capabilities there. Every

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/owner"
 )
 
 // door is the process that becomes the command: init's handle on it.
@@ -92,17 +94,18 @@ func writeAt(dir *os.File, name, text string) error {
 	return err
 }
 
-// furnish maps the door's ids, has it do its part, and returns its report and the TUN.
-func (d *door) furnish(s setup) (r report, tun *os.File, err error) {
+// furnish maps the door's ids, has it do its part, and returns its report and the files with it.
+func (d *door) furnish(s setup) (r report, files []*os.File, err error) {
 	// Its own /proc/self, because init's /proc may be that of another PID namespace.
-	files, err := d.channel.receive(&r)
+	files, err = d.channel.receive(&r)
 	if err != nil || len(files) != 2 {
 		return r, nil, fmt.Errorf("start the command's process: %w", err)
 	}
-	defer files[0].Close()
+	process := files[0]
+	defer process.Close()
 	d.network = files[1]
 	if s.lockMounts() {
-		if err := mapIdentity(files[0]); err != nil {
+		if err := mapIdentity(process); err != nil {
 			return r, nil, err
 		}
 	}
@@ -113,10 +116,7 @@ func (d *door) furnish(s setup) (r report, tun *os.File, err error) {
 	if err != nil {
 		return r, nil, fmt.Errorf("prepare the network: %w", err)
 	}
-	if len(files) > 0 {
-		tun = files[0]
-	}
-	return r, tun, nil
+	return r, files, nil
 }
 
 // listen passes on why the command could not be run.
@@ -180,7 +180,12 @@ func enter(ch channel) (s setup, err error) {
 		return s, err
 	}
 	defer dev.Close() // the descriptor that was sent keeps the interface alive
-	return s, ch.send(report{Ready: true}, dev.File())
+	toSend := []*os.File{dev.File()}
+	if network, err := owner.OpenNetwork(); err == nil { // else records name no programs
+		defer network.Close()
+		toSend = append(toSend, network.Files()...)
+	}
+	return s, ch.send(report{Ready: true}, toSend...)
 }
 
 // become confines this thread and replaces the process by the command, which inherits its standard

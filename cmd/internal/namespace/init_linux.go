@@ -81,7 +81,7 @@ func outliveTerminal() {
 	}
 }
 
-// furnish does the steps of s and reports them, with the TUN.
+// furnish does the steps of s and reports them, with the files of the door.
 func furnish(s setup, ch channel, covers *covers, command []string) (*door, error) {
 	if s.OwnGroup {
 		if err := unix.Setpgid(0, 0); err != nil {
@@ -94,7 +94,7 @@ func furnish(s setup, ch channel, covers *covers, command []string) (*door, erro
 	}
 	mounted := make(chan error, 1)
 	go func() { mounted <- mountPrivately(s, covers) }() // while it starts
-	r, tun, err := d.furnish(s)
+	r, files, err := d.furnish(s)
 	if err = errors.Join(err, <-mounted); err != nil {
 		return nil, err
 	}
@@ -105,12 +105,11 @@ func furnish(s setup, ch channel, covers *covers, command []string) (*door, erro
 		go covers.keep()
 		go d.listen(ch)
 	}
-	if tun == nil {
-		return d, ch.send(r)
+	err = ch.send(r, files...)
+	for _, f := range files { // the session has them now, and keeps the interface alive
+		_ = f.Close()
 	}
-	// The session has the descriptor now and keeps the interface alive.
-	defer tun.Close()
-	return d, ch.send(r, tun)
+	return d, err
 }
 
 func failure(err error) report {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/owner"
 	"syntap/tun/route"
 )
 
@@ -23,6 +24,7 @@ type Session struct {
 	init      *exec.Cmd   // process 1 of the PID namespace
 	channel   channel
 	tun       *os.File
+	network   *owner.Network
 	resolver  *resolvConf
 	redirects atomic.Pointer[redirects]
 	signals   chan os.Signal // to this process, while the command runs and after
@@ -66,8 +68,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if names.changed {
 		want.ResolvConf = names.conf
 	}
-	s.tun, err = s.furnish(want)
-	if err != nil {
+	if err := s.furnish(want); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -177,23 +178,26 @@ func closeOnExec() error {
 	return nil
 }
 
-// furnish has init do its part and returns the TUN.
-func (s *Session) furnish(want setup) (*os.File, error) {
+// furnish has init do its part and keeps the TUN and the network.
+func (s *Session) furnish(want setup) error {
 	if err := s.channel.send(want); err != nil {
-		return nil, s.gone(err)
+		return s.gone(err)
 	}
 	var r report
 	files, err := s.channel.receive(&r)
 	if err != nil {
-		return nil, s.gone(err)
+		return s.gone(err)
 	}
 	if r.Failed != "" {
-		return nil, explainFailure(r)
+		return explainFailure(r)
 	}
-	if len(files) == 0 {
-		return nil, nil
+	if len(files) > 0 {
+		s.tun = files[0]
 	}
-	return files[0], nil
+	if len(files) > 1 {
+		s.network, err = owner.NetworkOf(files[1:])
+	}
+	return err
 }
 
 // gone tells why init did not answer.
@@ -206,6 +210,10 @@ func (s *Session) gone(err error) error {
 
 // TUN is the interface's descriptor, nil if none was asked for. It belongs to the session.
 func (s *Session) TUN() *os.File { return s.tun }
+
+// Network is the command's network namespace, by which the owners of its sockets can be found; nil
+// where it could not be opened. It belongs to the session.
+func (s *Session) Network() *owner.Network { return s.network }
 
 // Redirect tells where a connection from the command to dst really leads: a gateway address to a
 // nameserver of the host or to its loopback, the address of a nameserver to itself, whatever the
@@ -319,5 +327,8 @@ func (s *Session) Close() {
 	s.terminal.close()
 	if s.tun != nil {
 		_ = s.tun.Close()
+	}
+	if s.network != nil {
+		_ = s.network.Close()
 	}
 }
