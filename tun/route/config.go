@@ -62,7 +62,7 @@ type Config struct {
 	Include   []netip.Prefix // destinations that enter the TUN
 	Mark      uint32         // of the router's own sockets; not 0 where rules are made
 	// Table is the routing table of the router's own; 0 means the main table. Routers beside each
-	// other have tables whose numbers differ, but not by a multiple of 95.
+	// other have tables whose numbers differ, but not by a multiple of 94.
 	Table    int
 	Priority int // of the first rule
 

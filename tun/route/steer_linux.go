@@ -20,9 +20,12 @@ const (
 )
 
 // label returns the connection label of connections that enter the TUN. Routers beside this one
-// have other labels, because their tables do not differ by a multiple of 95. The first labels are
+// have other labels, because their tables do not differ by a multiple of 94. The first labels are
 // left to the operator, who names them in connlabel.conf(5).
-func (c Config) label() int { return 32 + c.Table%95 }
+func (c Config) label() int { return 32 + c.Table%94 }
+
+// ownLabel is the label of connections of the routers' own sockets, for all routers.
+const ownLabel = 126
 
 // outsideLabel is the label of connections that have entered and stay outside from then on, for all
 // routers: see doc.go.
@@ -130,9 +133,16 @@ func (s *steering) forwardedEnter() bool {
 func (s *steering) local() {
 	var local chainRules
 	local.add(nft.To("lo"), nft.Accept)
+	// Before all else: the entry may be that of a client's socket which had the same port. The mark is
+	// no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
+	local.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.SetLabel(ownLabel), nft.Accept)
 	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
 	s.addKnown(&local)
 	local.add(nft.NotEstablished, nft.Goto("local_new"))
+	for _, protocol := range []uint8{unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
+		// The router's socket is closed, and another one has its port. A SYN makes a new entry.
+		local.add(nft.Protocol(protocol), nft.Label(ownLabel), nft.Goto("local_new"))
+	}
 
 	s.chain("local_new", nil, s.localNew())
 	s.chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, local)
@@ -140,8 +150,6 @@ func (s *steering) local() {
 
 // localNew returns the rules for the first packet of a connection.
 func (s *steering) localNew() (first chainRules) {
-	// The mark is no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
-	first.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Accept)
 	for _, b := range s.Underlay.Bypass {
 		first.add(nft.MarkBits(b.Value, b.Mask), nft.Accept)
 	}
