@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/stack"
 	"syntap/stack/names"
@@ -18,11 +19,12 @@ import (
 // namer gives records the names by which clients know servers. A connection's name is that of the
 // moment when its SYN passes; the table keeps it while the connection is open.
 type namer struct {
-	table    *names.Table
-	client   func(a netip.Addr, o *record.Owner) names.Client
-	resolver func(uid uint32) bool // whether it resolves names for this host's programs
-
-	run func(context.Context) // has to run beside the namer; nil if nothing has
+	table     *names.Table
+	local     func(netip.Addr) bool
+	neighbors *neighbors
+	owners    bool                  // of local clients are looked for: without one a client has no names
+	resolver  func(uid uint32) bool // whether a user resolves names for this host's programs
+	resolvers *owner.Resolvers      // nil if there are none
 
 	mu sync.Mutex // guards all below
 	// Handshakes with a name, and the connections that come of them. When there are maxNamed, the
@@ -43,32 +45,58 @@ type named struct {
 // keeps its name in its records, but not in the table.
 const maxNamed = 32768
 
+func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
+	return &namer{
+		table: names.New(names.Limit), local: local, neighbors: n,
+		resolver:   func(uint32) bool { return false },
+		handshakes: make(map[flow.Key]*named), flows: make(map[*flow.Datagram]names.Use),
+	}
+}
+
 // namer returns the namer of a router, nil where nothing shows names.
 func (r *Router) namer() *namer {
 	if r.View == nil && !r.Log.NamesOwners() {
 		return nil
 	}
-	local, seen := r.local(), new(neighbors)
-	client := func(a netip.Addr, o *record.Owner) names.Client {
-		switch {
-		case !local(a):
-			return seen.machine(a)
-		case o == nil:
-			return names.UnknownUser()
-		default:
-			return names.User(o.UID)
-		}
+	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))
+	if !r.Owners || r.Network != nil {
+		return n
 	}
-	n := newNamer(client, func(uint32) bool { return false })
-	if r.Forwards {
-		n.run = func(ctx context.Context) {
-			if err := seen.follow(ctx); err != nil {
-				const text = "a machine that asks by IPv4 and connects by IPv6 has no names in records"
-				r.Logger.WithError(err).Warn(text)
-			}
-		}
+	resolvers, err := owner.NewResolvers()
+	if err != nil {
+		const text = "records will lack names that programs ask a resolver of this host for"
+		r.Logger.WithError(err).Warn(text)
+		return n
 	}
+	n.resolver, n.resolvers = resolvers.Has, resolvers
 	return n
+}
+
+// run looks for resolvers of this host until ctx ends. n may be nil.
+func (n *namer) run(ctx context.Context) {
+	if n != nil && n.resolvers != nil {
+		n.resolvers.Run(ctx)
+	}
+}
+
+func (n *namer) close() error {
+	if n == nil || n.resolvers == nil {
+		return nil
+	}
+	return n.resolvers.Close()
+}
+
+// client returns the client that has an address and, if it is local, an owner. It reports false
+// where that is not known.
+func (n *namer) client(a netip.Addr, o *record.Owner) (c names.Client, ok bool) {
+	switch {
+	case !n.local(a):
+		return n.neighbors.machine(a, time.Now()), true
+	case o != nil:
+		return names.User(o.UID), true
+	default:
+		return names.UnknownUser(), !n.owners
+	}
 }
 
 // before returns a function that names the server of each handshake and passes it on to next.
@@ -84,6 +112,7 @@ func (n *namer) before(next func(*record.Attributed)) func(*record.Attributed) {
 func (n *namer) behind(
 	first func(flow.Key, handshake.Segment), owners *attribution,
 ) func(flow.Key, handshake.Segment) {
+	n.owners = owners != nil
 	return func(k flow.Key, s handshake.Segment) {
 		first(k, s)
 		if isSYN(&s) {
@@ -114,25 +143,24 @@ func (n *namer) follow(o *stack.Options) {
 	}
 }
 
-func newNamer(client func(netip.Addr, *record.Owner) names.Client, resolver func(uint32) bool) *namer {
-	return &namer{
-		table: names.New(names.Limit), client: client, resolver: resolver,
-		handshakes: make(map[flow.Key]*named), flows: make(map[*flow.Datagram]names.Use),
-	}
-}
-
 // answered takes a response to a DNS query of a client before the client does.
 func (n *namer) answered(client netip.Addr, o *record.Owner, d *flow.DNS) {
-	c := n.client(client, o)
+	c, ok := n.client(client, o)
 	if o != nil && n.resolver(o.UID) {
 		c = names.AllUsers()
 	}
-	n.table.Learn(c, d, time.Now())
+	if ok {
+		n.table.Learn(c, d, time.Now())
+	}
 }
 
-// begin returns the name of a server, nil if it has none.
+// begin returns the name by which a client knows a server, nil if it knows none.
 func (n *namer) begin(client, server netip.Addr, o *record.Owner) (*record.Name, names.Use) {
-	known, use := n.table.Begin(n.client(client, o), server, time.Now())
+	c, ok := n.client(client, o)
+	if !ok {
+		return nil, names.Use{}
+	}
+	known, use := n.table.Begin(c, server, time.Now())
 	if known.Name == "" {
 		return nil, use
 	}
@@ -141,13 +169,14 @@ func (n *namer) begin(client, server netip.Addr, o *record.Owner) (*record.Name,
 
 // syn looks up the name of a handshake whose SYN passes.
 func (n *namer) syn(k flow.Key, o *record.Owner) {
+	name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
+	if name == nil {
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.find(k) != nil { // sent again
-		return
-	}
-	name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
-	if name == nil {
+		n.table.End(use, time.Now())
 		return
 	}
 	if len(n.handshakes) >= maxNamed {

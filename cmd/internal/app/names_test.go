@@ -3,6 +3,7 @@
 package app
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
@@ -12,18 +13,17 @@ import (
 	"syntap/tun/flow"
 )
 
+var localClient = netip.MustParseAddr("192.0.2.1")
+
 // known returns a namer of local clients that have asked for a name as user 1000, and as the
 // resolver, user 53; and the key of a handshake with its address.
 func known(t *testing.T) (*namer, func(server string) flow.Key) {
 	t.Helper()
-	n := newNamer(func(_ netip.Addr, o *record.Owner) names.Client {
-		if o == nil {
-			return names.UnknownUser()
-		}
-		return names.User(o.UID)
-	}, func(uid uint32) bool { return uid == 53 })
+	unknown := newNeighbors(func(netip.Addr) (int, net.HardwareAddr) { return 0, nil })
+	n := newNamer(func(a netip.Addr) bool { return a == localClient }, unknown)
+	n.owners, n.resolver = true, func(uid uint32) bool { return uid == 53 }
 	learn := func(uid uint32, name, addr string) {
-		n.answered(netip.MustParseAddr("192.0.2.1"), &record.Owner{UID: uid}, &flow.DNS{
+		n.answered(localClient, &record.Owner{UID: uid}, &flow.DNS{
 			Response: true, Queries: []flow.Question{{Name: name, Type: 1}},
 			Answers: []flow.Record{{Name: name, Type: 1, TTL: 60, Data: addr}},
 		})
@@ -33,7 +33,7 @@ func known(t *testing.T) (*namer, func(server string) flow.Key) {
 	port := uint16(0)
 	return n, func(server string) flow.Key {
 		port++
-		client := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port)
+		client := netip.AddrPortFrom(localClient, port)
 		return flow.Key{Client: client, Server: netip.AddrPortFrom(netip.MustParseAddr(server), 80), ISN: 7}
 	}
 }
@@ -138,6 +138,40 @@ func TestNamerBound(t *testing.T) {
 	}
 	if name := n.handshake(recordOf(k, handshake.Established)); name == nil {
 		t.Error("the last handshake has lost its name")
+	}
+}
+
+// TestNamerOfClients has clients of all kinds ask, and looks who has the names.
+func TestNamerOfClients(t *testing.T) {
+	t.Parallel()
+	machine, server := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.1")
+	answer := &flow.DNS{
+		Response: true, Queries: []flow.Question{{Name: "a.example", Type: 1}},
+		Answers: []flow.Record{{Name: "a.example", Type: 1, TTL: 60, Data: server.String()}},
+	}
+	user := &record.Owner{UID: 1000}
+	for _, tt := range []struct {
+		name    string
+		owners  bool // can be found
+		asks    netip.Addr
+		asker   *record.Owner
+		client  netip.Addr
+		owner   *record.Owner
+		isNamed bool
+	}{
+		{"a machine", true, machine, nil, machine, nil, true},
+		{"another machine", true, machine, nil, netip.MustParseAddr("198.51.100.2"), nil, false},
+		{"a user of the host", true, machine, nil, localClient, user, false},
+		{"the user", true, localClient, user, localClient, user, true},
+		{"two unknown users", true, localClient, nil, localClient, nil, false},
+		{"programs where owners are not known", false, localClient, nil, localClient, nil, true},
+	} {
+		n, _ := known(t)
+		n.owners, n.table = tt.owners, names.New(names.Limit)
+		n.answered(tt.asks, tt.asker, answer)
+		if name, _ := n.begin(tt.client, server, tt.owner); (name != nil) != tt.isNamed {
+			t.Errorf("%s: %+v, want a name: %t", tt.name, name, tt.isNamed)
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	defer r.Host.Close()
 	next, onSegment := r.recorder(), r.Log.Segment
 	names := r.namer()
+	defer func() { _ = names.close() }()
 	if names != nil {
 		next = names.before(next)
 	}
@@ -143,9 +144,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	g.Go(func() error { return t.Run(ctx) })
 	g.Go(func() error { denied.run(ctx); return nil })
 	g.Go(func() error { strangers.run(ctx); return nil })
-	if names != nil && names.run != nil {
-		g.Go(func() error { names.run(ctx); return nil })
-	}
+	g.Go(func() error { names.run(ctx); return nil })
 	if r.Reload != nil {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}
