@@ -20,12 +20,12 @@ type outputFlags struct {
 // addOutputFlags adds the output flags to cmd; stdout tells where lines go without -o.
 func addOutputFlags(cmd *cobra.Command, stdout string) *outputFlags {
 	o := &outputFlags{
-		format:    newChoice("classic", "modern", "json"),
+		format:    newChoice("classic", "modern", "json", "ocsf", "zeek", "ecs"),
 		order:     newChoice("handshake", "packet"),
 		timestamp: newChoice("none", "time", "epoch", "delta", "date", "since"),
 	}
 	f := cmd.Flags()
-	f.Var(&o.format, "format", "print as tcpdump 3.7 or 4.99 does, or one JSON object for each attempt: "+o.format.names())
+	f.Var(&o.format, "format", "print as tcpdump 3.7 or 4.99 does, or JSON in one of several forms: "+o.format.names())
 	f.Var(&o.order, "order", "print the lines of an attempt together, or each as its segment passes: "+o.order.names())
 	f.Var(&o.timestamp, "timestamp", "begin each line with a time, as tcpdump's -t flags do: "+o.timestamp.names())
 	f.BoolVar(&o.relative, "relative", false, "print relative sequence numbers, as tcpdump does without -S")
@@ -45,7 +45,7 @@ func (o *outputFlags) sinks(path string) []config.Sink {
 		path = o.file
 	}
 	s := config.Sink{Format: config.Format(o.format.value), Path: path}
-	if s.Format != config.JSON {
+	if s.Format.IsText() {
 		s.Order, s.Relative = config.Order(o.order.value), o.relative
 		_ = s.Timestamp.UnmarshalText([]byte(o.timestamp.value)) // one of its words
 	}

@@ -50,8 +50,8 @@ comment. The client of a conversation is who sent its SYN, or else its first pac
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			configs := output.sinks("-")
-			if all && configs[0].Format == config.JSON {
-				return hint.Usage(errors.New("--all prints lines, which json has not"), "use --format classic or modern")
+			if f := configs[0].Format; all && !f.IsText() {
+				return hint.Usage(fmt.Errorf("--all prints lines, which %s has not", f), "use --format classic or modern")
 			}
 			rules, err := replayRules(cmd, file, flags)
 			if err != nil {

@@ -7,10 +7,11 @@
 //	       never block                 bounded   one goroutine                    64 KiB    one write
 //	                                   └───────── one of each for each log ────────────┘    each batch
 //
-// A Sink puts an [Event] into its batch in one format: text, JSON (package record) or pcapng. Hooks
-// of logrus see each event first, as an entry with the Event among its fields; without hooks no
-// entry is made, and logrus, the program's own log, takes no part. The formats know only how to
-// write; which events a sink gets, and when, is the sink's business:
+// A Sink puts an [Event] into its batch in one format: text, JSON (package record), JSON of other
+// programs (package format) or pcapng. Hooks of logrus see each event first, as an entry with the
+// Event among its fields; without hooks no entry is made, and logrus, the program's own log, takes
+// no part. The formats know only how to write; which events a sink gets, and when, is the sink's
+// business:
 //
 //   - in handshake order, a text sink writes the lines of an attempt together when its verdict
 //     falls; in packet order, each line as its segment passes, and nothing when the record comes;
@@ -18,6 +19,8 @@
 //     client socket to a destination (msg datagram), and another when the connection or flow is
 //     over (msg flow), with keys in a fixed order and a number, seq; the second one names the
 //     number of the first;
+//   - ocsf, ecs and zeek write the same without numbers; zeek has one line for a connection, when
+//     it is over;
 //   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its
 //     comment. Packets of attempts that overlap in time are therefore not in the order of their
 //     time stamps.
@@ -60,6 +63,8 @@
 //	{"time":…,"level":"warning","msg":"gap","seq":17,"from":…,"to":…,"lost":3,"reason":"queue_full"}
 //	{"time":…,"level":"warning","msg":"gap","seq":18,"from":…,"to":…,"refused":120,"reason":"suspended"}
 //
+// OCSF and ECS have an event for that, Zeek has none.
+//
 // where from and to are the times of the first and the last record lost, or packet kept out. The
 // numbers of a log have no gap: records and gaps share one sequence, and a record that was not
 // written has none. A gap in the queue is announced behind the records that were queued before it.
@@ -88,7 +93,7 @@
 // written there, and how many frames came out of the TUN and were accounted for. Frames read are
 // frames accounted for: handed on, or dropped and counted.
 //
-//	{"time":…,"level":"info","msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"gap":0},"frames":{"read":90,"accounted":90}}
+//	{…,"msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"gap":0},"frames":{"read":90,"accounted":90}}
 //
 // # Files
 //

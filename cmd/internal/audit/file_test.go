@@ -35,7 +35,9 @@ func TestFileIsMade(t *testing.T) {
 func TestFileIsAppendedToOrBegunAnew(t *testing.T) {
 	t.Parallel()
 	for _, truncate := range []bool{false, true} {
-		for _, format := range []config.Format{config.Classic, config.Modern, config.JSON, config.PCAPNG} {
+		for _, format := range []config.Format{
+			config.Classic, config.Modern, config.JSON, config.OCSF, config.Zeek, config.ECS, config.PCAPNG,
+		} {
 			path := logPath(t)
 			var sizes [2]int64
 			for i := range sizes {

@@ -11,9 +11,9 @@ import (
 	"syntap/tap/tcpdump"
 )
 
-// format is the form in which a sink writes events. append adds nothing for an event that the
+// encoder is the form in which a sink writes events. append adds nothing for an event that the
 // format has no form for.
-type format interface {
+type encoder interface {
 	append(dst []byte, e *Event) []byte
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tap/tcpdump"
@@ -22,7 +23,7 @@ type Options struct {
 	Location *time.Location // of clock times in text; nil = time.Local
 	Truncate bool           // begin the file anew instead of appending
 	Hooks    []logrus.Hook  // see each entry before it is written
-	Run      record.Run     // stands in each record of a JSON log
+	Run      record.Run     // stands in each record; the zero value is for captures, which have no ends
 
 	Logger logrus.FieldLogger // of the program, for events of files; nil disables that
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
@@ -141,6 +142,15 @@ func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err e
 		}
 		s.form = &jsonFormat{record.Writer{Chain: s.chain, Run: o.Run}}
 		place.Repair = s.resumeJSON
+	case config.OCSF:
+		s.form = &eventFormat{live: format.Live{Run: o.Run}, write: new(format.OCSF).Append}
+		place.Repair = resumeEvents(format.OCSFBegin)
+	case config.ECS:
+		s.form = &eventFormat{live: format.Live{Run: o.Run}, write: new(format.ECS).Append}
+		place.Repair = resumeEvents(format.ECSBegin)
+	case config.Zeek:
+		s.form = newZeek(o.Run)
+		place.Repair = resumeEvents(format.ZeekBegin)
 	case config.PCAPNG:
 		f, err := newPCAPNG()
 		if err != nil {
@@ -149,7 +159,7 @@ func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err e
 		s.form = f
 		place.Head, place.Repair = bytes.Clone(f.b.Bytes()), resumePCAPNG
 	default:
-		return place, fmt.Errorf("format %q is unknown (known: classic, modern, json, pcapng)", c.Format)
+		return place, fmt.Errorf("format %q is unknown (known: classic, modern, json, ocsf, zeek, ecs, pcapng)", c.Format)
 	}
 	return place, nil
 }

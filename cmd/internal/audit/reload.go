@@ -184,6 +184,9 @@ func (l *Log) retire(w *writer) {
 // succeed continues where a sink of the same place and format has ended.
 func (s *Sink) succeed(former *Sink) {
 	s.numbering = former.numbering
+	if z, ok := former.form.(*zeekFormat); ok {
+		s.form.(*zeekFormat).log = z.log
+	}
 	s.end.seq = max(s.end.seq, former.end.seq)
 	s.end.counts = former.safe.counts
 	if s.chain != nil && former.chain != nil {

@@ -11,27 +11,46 @@ import (
 	"syntap/tap/capture"
 )
 
-// resumeJSON makes f ready for the next record and returns its last one, nil for none. A crash may
+// resumeJSON makes a JSON log ready for the next record and returns its last one, nil for none.
+func resumeJSON(f *os.File) (last []byte, err error) {
+	return resumeLines(f, record.Begin, func(line []byte) bool {
+		_, ok := recordSeq(line)
+		return ok
+	})
+}
+
+// resumeEvents returns a function that makes a log of events ready for the next one: of lines of
+// JSON that begin with a text.
+func resumeEvents(begin string) func(*os.File) error {
+	return func(f *os.File) error {
+		_, err := resumeLines(f, begin, func(line []byte) bool {
+			return bytes.HasPrefix(line, []byte(begin)) && json.Valid(line)
+		})
+		return err
+	}
+}
+
+// resumeLines makes f ready for the next line and returns its last one, nil for none. A crash may
 // have left a broken last line: a record that lacks only its end of line gets it, the beginning of
 // one is cut off.
-func resumeJSON(f *os.File) (last []byte, err error) {
+func resumeLines(f *os.File, begin string, isRecord func(line []byte) bool) (last []byte, err error) {
 	last, broken, size, err := logfile.Tail(f)
 	if err != nil || size == 0 {
 		return nil, err
 	}
 	if len(broken) > 0 {
-		if _, ok := recordSeq(broken); ok {
+		if isRecord(broken) {
 			_, err = f.Write([]byte("\n"))
 			return broken, err
 		}
-		if !bytes.HasPrefix([]byte(`{"time":"`), broken[:min(9, len(broken))]) {
+		if !bytes.HasPrefix([]byte(begin), broken[:min(len(begin), len(broken))]) {
 			return nil, errors.New("it does not end in a record")
 		}
 		if err := f.Truncate(size - int64(len(broken))); err != nil || last == nil {
 			return nil, err
 		}
 	}
-	if _, ok := recordSeq(last); !ok {
+	if !isRecord(last) {
 		return nil, errors.New("its last line is not a record")
 	}
 	return last, nil

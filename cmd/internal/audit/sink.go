@@ -30,7 +30,7 @@ type Sink struct {
 	limit    int  // bytes of a batch that the sink writes by itself
 	keep     bool // a batch that cannot be written is not given up
 
-	form  format
+	form  encoder
 	hooks logrus.LevelHooks // nil = none
 
 	logger logrus.FieldLogger // of the program
@@ -103,7 +103,7 @@ func (s *Sink) segment(seg *handshake.Segment) {
 }
 
 // hasFlows reports whether the sink has records of datagrams, flows and gaps, and of owners.
-func (s *Sink) hasFlows() bool { return s.format == config.JSON }
+func (s *Sink) hasFlows() bool { return s.format.HasFlows() }
 
 // datagram takes the beginning of a flow without a handshake.
 func (s *Sink) datagram(d *record.AttributedDatagram) { s.take(Event{Datagram: d}, d.Time) }
@@ -124,8 +124,11 @@ func (s *Sink) endRun(f *record.Frames) {
 
 func (s *Sink) take(e Event, t time.Time) {
 	s.announce()
+	before := s.batch.Len()
 	s.add(e)
-	s.gathered.add(t)
+	if s.batch.Len() > before { // else the format says nothing of it, or not yet
+		s.gathered.add(t)
+	}
 }
 
 // add puts an event into the batch.
@@ -159,16 +162,17 @@ func (s *Sink) add(e Event) {
 
 // number keeps the number of an opening's record for the record of the end.
 func (s *Sink) number(o *record.Opening) {
-	if o == nil || !s.hasFlows() {
+	if o == nil || s.format != config.JSON {
 		return
 	}
 	o.Number(s.numbering, s.end.seq)
 	s.numbered = append(s.numbered, o)
 }
 
-// missed takes a loss, which a JSON log announces before the next record.
+// missed takes a loss, which the log announces before the next record if its format has a form for
+// that.
 func (s *Sink) missed(l loss) {
-	if !s.hasFlows() || l.n == 0 {
+	if !s.hasFlows() || s.format == config.Zeek || l.n == 0 {
 		return
 	}
 	for i := range s.pending {
@@ -276,8 +280,11 @@ func (s *Sink) Reopen() error {
 	return errors.Join(err, s.out.Reopen(), s.failed(s.out.Begin()))
 }
 
-// Close writes the batch and closes the file.
+// Close writes the batch, and the connections that the format has kept open, and closes the file.
 func (s *Sink) Close() error {
+	if z, ok := s.form.(*zeekFormat); ok {
+		s.batch.Write(z.log.Close(s.batch.AvailableBuffer()))
+	}
 	err := s.Flush()
 	if closeErr := s.close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("close log %s: %w", s.path, logfile.Cause(closeErr))

@@ -131,7 +131,7 @@ func TestSinkDevFull(t *testing.T) {
 	if _, err := os.Stat(device); err != nil {
 		t.Skip(err)
 	}
-	for _, format := range []config.Format{config.Modern, config.JSON} {
+	for _, format := range []config.Format{config.Modern, config.JSON, config.OCSF, config.Zeek, config.ECS} {
 		s := open(t, config.Sink{Format: format, Path: device}, Options{})
 		must(t, s.Record(established(1, start)))
 		if err := s.Close(); !errors.Is(err, syscall.ENOSPC) {
@@ -186,7 +186,7 @@ func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 // them are for the tap.
 func TestSinkAllocs(t *testing.T) {
 	r := established(1, start)
-	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON} {
+	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON, config.OCSF, config.Zeek, config.ECS} {
 		s := open(t, config.Sink{Format: format, Path: "-"}, Options{Stdout: nowhere{}})
 		got := testing.AllocsPerRun(1000, func() {
 			must(t, s.Record(r))
@@ -200,7 +200,9 @@ func TestSinkAllocs(t *testing.T) {
 
 func BenchmarkSink(b *testing.B) {
 	r := established(1051, start)
-	for _, format := range []config.Format{config.Classic, config.Modern, config.JSON, config.PCAPNG} {
+	for _, format := range []config.Format{
+		config.Classic, config.Modern, config.JSON, config.OCSF, config.Zeek, config.ECS, config.PCAPNG,
+	} {
 		b.Run(string(format), func(b *testing.B) {
 			s := open(b, config.Sink{Format: format, Path: "-"}, Options{Stdout: nowhere{}})
 			b.ReportAllocs()

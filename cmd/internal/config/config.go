@@ -134,11 +134,17 @@ const (
 	Classic Format = "classic" // text as of tcpdump 3.7.2
 	Modern  Format = "modern"  // text as of tcpdump 4.99
 	JSON    Format = "json"
+	OCSF    Format = "ocsf" // Network Activity of the Open Cybersecurity Schema Framework
+	Zeek    Format = "zeek" // conn.log as JSON
+	ECS     Format = "ecs"  // documents of the Elastic Common Schema
 	PCAPNG  Format = "pcapng"
 )
 
-// isText tells whether the form has lines as tcpdump prints them.
-func (f Format) isText() bool { return f == Classic || f == Modern }
+// IsText tells whether the form has lines as tcpdump prints them.
+func (f Format) IsText() bool { return f == Classic || f == Modern }
+
+// HasFlows tells whether the form has records of datagrams and of ends, and of owners and names.
+func (f Format) HasFlows() bool { return f == JSON || f == OCSF || f == Zeek || f == ECS }
 
 // Order is the order of a text sink's lines.
 type Order string

@@ -54,7 +54,7 @@ func Default() *Config {
 // setDefaults fills in the keys that the file leaves out.
 func (s *Sink) setDefaults() {
 	s.OnFull = cmp.Or(s.OnFull, Suspend)
-	if s.Format.isText() {
+	if s.Format.IsText() {
 		s.Order = cmp.Or(s.Order, ByHandshake)
 	}
 }

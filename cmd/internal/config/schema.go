@@ -71,7 +71,7 @@ func (d *document) config(c *Config) reader {
 func (d *document) sink(n node) Sink {
 	var s Sink
 	d.mapping(keys{
-		"format":    value(d, &s.Format, oneOf(Classic, Modern, JSON, PCAPNG)),
+		"format":    value(d, &s.Format, oneOf(Classic, Modern, JSON, OCSF, Zeek, ECS, PCAPNG)),
 		"path":      value(d, &s.Path, parsePath),
 		"order":     value(d, &s.Order, oneOf(ByHandshake, ByPacket)),
 		"timestamp": value(d, &s.Timestamp, parseTimestamp),

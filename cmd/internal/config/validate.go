@@ -74,7 +74,7 @@ func (d *document) validateSinks(sinks []Sink) {
 				}
 			}
 		}
-		if s.Format != "" && !s.Format.isText() {
+		if s.Format != "" && !s.Format.IsText() {
 			refuse(fmt.Errorf("is for classic and modern, not for %s", s.Format), "order", "timestamp", "relative")
 		}
 		if s.Format != "" && s.Format != JSON {

@@ -2,11 +2,14 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/format/formattest"
 	"syntap/cmd/internal/record/recordtest"
 )
 
@@ -59,8 +62,8 @@ func (r *router) waitRecords(t *testing.T, n int) []record {
 	return r.records(t)
 }
 
-// records returns the whole records in the router's JSON log, but for those of datagrams and of ended
-// connections and runs.
+// records returns the whole records in the router's JSON log, but for those of datagrams and of
+// ended connections and runs.
 func (r *router) records(t *testing.T) []record {
 	t.Helper()
 	return parseRecords(t, r.read(t, "handshakes.json"))
@@ -96,15 +99,31 @@ func (r *router) checkRecords(t *testing.T) {
 	}
 }
 
-// checkRecords checks the whole lines of a JSON log against the schema of records.
+// checkRecords checks the whole lines of a JSON log against the schema of records, and each in the
+// other formats against theirs.
 func checkRecords(t *testing.T, log string) {
 	t.Helper()
+	var decoder format.Decoder
 	for line := range strings.Lines(log) {
 		if !strings.HasSuffix(line, "\n") {
 			return
 		}
 		if err := recordtest.Validate([]byte(line)); err != nil {
 			t.Errorf("record that does not fit the schema: %v", err)
+			return
+		}
+		var r format.Record
+		decoder.Decode([]byte(line), &r)
+		c := format.Connection{Opening: &r}
+		if r.Type == format.Flow {
+			c = format.Connection{End: &r}
+		}
+		err := errors.Join(formattest.OCSF(new(format.OCSF).Append(nil, &r)), formattest.ECS(new(format.ECS).Append(nil, &r)))
+		if r.Type != format.Gap && r.Type != format.End {
+			err = errors.Join(err, formattest.Zeek(new(format.Zeek).Append(nil, &c)))
+		}
+		if err != nil {
+			t.Errorf("%v; made of %s", err, line)
 			return
 		}
 	}

@@ -256,7 +256,7 @@ func handshakesIn(t *testing.T, captures ...string) map[handshake]int {
 	return all.count
 }
 
-func total(count map[handshake]int) int {
+func total[K comparable](count map[K]int) int {
 	n := 0
 	for _, c := range count {
 		n += c

@@ -41,7 +41,7 @@ func (f *CSV) Append(dst []byte, c *Connection) []byte {
 	}
 	f.time(c.Start())
 	f.text(c.Outcome())
-	f.text(r.Proto.String())
+	f.text(r.transport())
 	f.end(r.Client, r.Proto)
 	f.end(r.Server, r.Proto)
 	f.text(r.Name)

@@ -14,8 +14,8 @@ import (
 // such as names of processes. The zero value is ready to use; a Decoder is for one goroutine at a
 // time.
 type Decoder struct {
-	// Brief leaves out the History of established handshakes, which takes half of the time and which
-	// CSV and Line do not need.
+	// Brief leaves out the History of established handshakes, which takes half of the time and
+	// which CSV and Line do not need.
 	Brief bool
 
 	shared map[string]string

@@ -18,8 +18,8 @@
 //	ECS    generated/csv/fields.csv of elastic/ecs v9.4.0
 //	CSV    RFC 4180
 //
-// The tests have the facts of these schemas in testdata: names of fields, their types, and the
-// values of enumerations. configs/records.md has the mapping for people.
+// Package formattest has the facts of these schemas and holds lines against them;
+// configs/records.md has the mapping for people.
 //
 // # Identity
 //

@@ -7,13 +7,15 @@ import (
 	"syntap/tun/flow"
 )
 
-// ECS appends records as documents of the Elastic Common Schema 9.4.0, one line of JSON each. What
-// the schema has no field for stands in the object syntap, with the keys of JSON records. The zero
-// value is ready to use.
+// ECS appends records as documents of the Elastic Common Schema 9.4.0, one line of JSON each.
+// Members that the schema has no field for stand in the object syntap, with their keys in JSON
+// records. The zero value is ready to use.
 type ECS struct{ o object }
 
-// ecsBegin is how each document begins.
-const ecsBegin = `{"ecs":{"version":"9.4.0"}`
+// ECSBegin is how each document begins, of any version.
+const ECSBegin = `{"ecs":{"version":"`
+
+const ecsVersion = `9.4.0"}`
 
 // ecsObserver is the member observer up to its end.
 var ecsObserver = `,"observer":{"vendor":"syntap","product":"syntap","type":"router","version":"` + version.Release() + `"`
@@ -24,7 +26,7 @@ func (f *ECS) Append(dst []byte, r *Record) []byte {
 		return dst
 	}
 	o := &f.o
-	o.b = append(dst, ecsBegin...)
+	o.b = append(append(dst, ECSBegin...), ecsVersion...)
 	o.time("@timestamp", r.Time)
 	if r.Type == Gap && r.Gap.Level != "info" {
 		o.raw("log", `{"level":"warning"}`)
@@ -253,8 +255,8 @@ func (f *ECS) resolved(answers []Answer) {
 	}
 }
 
-// tls writes what the client asks for. ECS's version and next_protocol are those that the server
-// has chosen, which the client's first bytes do not tell.
+// tls writes the name that the client asks for. ECS's version and next_protocol are those that the
+// server has chosen, which the client's first bytes do not tell.
 func (f *ECS) tls(r *Record) {
 	if r.SNI == "" {
 		return

@@ -69,7 +69,7 @@ func (h *history) letter(s step, c byte, once bool) {
 	h.n++
 }
 
-// appendEnd appends the letters for what a flow has counted: payload of each side, then the ends of
+// appendEnd appends the letters for the counters of a flow: payload of each side, then the ends of
 // both. They are in this order, not in that of the packets.
 func appendEnd(b []byte, r *Record) []byte {
 	sent := r.Bytes
@@ -95,7 +95,7 @@ func appendEnd(b []byte, r *Record) []byte {
 	return b
 }
 
-// history returns the history of what the record alone shows.
+// history returns the history as far as the record alone shows it.
 func (r *Record) history() string {
 	switch {
 	case r.Type == Handshake:

@@ -137,7 +137,7 @@ func lineEnds(r *Record) string {
 		server = r.Name + ":" + strconv.Itoa(int(r.Server.Port()))
 	}
 	if r.Proto != flow.TCP {
-		server += "/" + r.Proto.String()
+		server += "/" + r.transport()
 	}
 	return addrPort(r.Client) + " → " + server
 }
@@ -180,7 +180,7 @@ func (f *Line) opening(c *Connection) {
 	}
 }
 
-// payload writes what the payload has shown beside the name.
+// payload writes questions, and names in the payload that differ from the name.
 func (f *Line) payload(c *Connection) {
 	p := c.payload()
 	if len(p.Queries) > 0 {

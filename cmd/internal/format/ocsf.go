@@ -12,8 +12,10 @@ import (
 // 0), as they have no endpoints. The zero value is ready to use.
 type OCSF struct{ o object }
 
-// ocsfBegin is how each event begins.
-const ocsfBegin = `{"metadata":{"version":"1.8.0"`
+// OCSFBegin is how each event begins, of any version.
+const OCSFBegin = `{"metadata":{"version":"`
+
+const ocsfVersion = `1.8.0"`
 
 // Activities of class 4001.
 const (
@@ -54,7 +56,7 @@ var productMembers = `,"product":{"name":"syntap","vendor_name":"syntap","versio
 
 func (f *OCSF) metadata(r *Record) {
 	o := &f.o
-	o.b = append(append(o.b, ocsfBegin...), productMembers...)
+	o.b = append(append(append(o.b, OCSFBegin...), ocsfVersion...), productMembers...)
 	if r.Type == Gap || r.Type == End {
 		o.raw("profiles", `["host"]`)
 	} else {
@@ -66,7 +68,7 @@ func (f *OCSF) metadata(r *Record) {
 	o.close()
 }
 
-// verdict is what an event says of a record's outcome.
+// verdict is a record's outcome in the words of OCSF.
 type verdict struct {
 	activity, status uint64
 	detail           string
@@ -296,7 +298,7 @@ func (f *OCSF) user(w *Owner) {
 	o.close()
 }
 
-// tls writes what the client offers: the version is the highest of them, not the one that the
+// tls writes the offer of the client: the version is the highest of them, not the one that the
 // server has chosen.
 func (f *OCSF) tls(r *Record) {
 	offered := r.TLSVersion
@@ -343,7 +345,7 @@ func (f *OCSF) base(r *Record) {
 	o.close()
 }
 
-// unmapped writes what the class has no attribute for.
+// unmapped writes the members that the class has no attribute for.
 func (f *OCSF) unmapped(r *Record) {
 	o := &f.o
 	o.open("unmapped")

@@ -112,7 +112,7 @@ type Upstream struct {
 	Error         string
 }
 
-// Question is what a DNS query asks for.
+// Question is an entry of the question section of a DNS message.
 type Question struct{ Name, Type string }
 
 // Answer is a resource record of a DNS response.
@@ -125,7 +125,9 @@ type Answer struct {
 type Traffic struct{ Outbound, Inbound uint64 }
 
 // Live reports whether the record is of a running router, not of a capture.
-func (r *Record) Live() bool { return r.Verdict != "" || r.Upstream.Known || r.Denied() }
+func (r *Record) Live() bool {
+	return r.RunID != "" || r.Verdict != "" || r.Upstream.Known || r.Denied()
+}
 
 // Denied reports whether policy forbade the destination.
 func (r *Record) Denied() bool { return r.Outcome == "denied" || r.Verdict == "deny" }
@@ -182,6 +184,17 @@ func (r *Record) number() uint64 {
 		return 1
 	}
 	return 58
+}
+
+// transport returns the protocol in lower case, like its String, which allocates.
+func (r *Record) transport() string {
+	switch r.Proto {
+	case flow.UDP:
+		return "udp"
+	case flow.ICMP:
+		return "icmp"
+	}
+	return "tcp"
 }
 
 // hostname returns the name of the server: the one that the client knows it by, else the one that

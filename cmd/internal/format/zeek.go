@@ -11,13 +11,13 @@ import (
 // ready to use.
 type Zeek struct{ o object }
 
-// zeekBegin is how each line begins.
-const zeekBegin = `{"ts":`
+// ZeekBegin is how each line begins.
+const ZeekBegin = `{"ts":`
 
 // Append appends a connection. Without the record of its handshake it has no history of that.
 func (f *Zeek) Append(dst []byte, c *Connection) []byte {
 	first, end := c.first(), c.End
-	f.o.b = append(dst, zeekBegin...)
+	f.o.b = append(dst, ZeekBegin...)
 	o := &f.o
 	o.b = appendSeconds(o.b, first.Start().UnixMicro())
 	o.key("uid")
@@ -29,10 +29,7 @@ func (f *Zeek) Append(dst []byte, c *Connection) []byte {
 	f.counts(first, end)
 	o.word("conn_state", zeekState(first, end))
 	o.raw("missed_bytes", "0")
-	if history := zeekHistory(c); len(history) > 0 {
-		o.key("history")
-		o.b = append(append(append(o.b, '"'), history...), '"')
-	}
+	f.history(c)
 	if end != nil && end.Proto != flow.TCP {
 		o.uint("orig_pkts", end.Packets.Outbound)
 		o.uint("resp_pkts", end.Packets.Inbound)
@@ -57,7 +54,7 @@ func (f *Zeek) ends(r *Record) {
 	o.uint("id.orig_p", source)
 	o.addr("id.resp_h", r.Server.Addr())
 	o.uint("id.resp_p", destination)
-	o.word("proto", r.Proto.String())
+	o.word("proto", r.transport())
 }
 
 // zeekService returns the protocol in the payload by the name of Zeek's analyzer.
@@ -131,17 +128,28 @@ func zeekState(first, end *Record) string {
 	return "S1"
 }
 
-// zeekHistory returns the letters of a connection's history.
-func zeekHistory(c *Connection) []byte {
+// history writes the letters of a connection's history, if there are any.
+func (f *Zeek) history(c *Connection) {
+	o := &f.o
+	before := len(o.b)
+	o.raw("history", `"`)
+	from := len(o.b)
 	switch {
-	case c.first().Proto != flow.TCP && c.End != nil:
-		return []byte(c.End.history())
 	case c.End == nil:
-		return []byte(c.Opening.history())
-	case c.Opening == nil:
-		return appendEnd(nil, c.End)
+		o.b = append(o.b, c.Opening.history()...)
+	case c.End.Proto != flow.TCP:
+		o.b = append(o.b, c.End.history()...)
+	default:
+		if c.Opening != nil {
+			o.b = append(o.b, c.Opening.History...)
+		}
+		o.b = appendEnd(o.b, c.End)
 	}
-	return appendEnd([]byte(c.Opening.History), c.End)
+	if len(o.b) == from {
+		o.b = o.b[:before]
+		return
+	}
+	o.b = append(o.b, '"')
 }
 
 // appendSeconds appends microseconds as seconds with six decimals.

@@ -13,31 +13,33 @@ import (
 // or at its verdict where it never opened. Meanwhile it remembers the opening. The zero value is
 // ready to use.
 type ZeekLog struct {
+	AtOnce bool // a connection is written at its verdict: no end will come
+
 	zeek Zeek
 	// The last openings. When there are maxOpen, the older map goes: the lines of its connections
 	// lack the history of their handshakes then.
 	open, older map[flow.Key]opening
 }
 
-// opening is what a connection's line needs of its handshake.
+// opening is the part of a handshake that its connection's line needs.
 type opening struct {
 	time    time.Time
 	history string
 }
 
 // maxOpen is how many open connections are remembered beside as many older ones.
-const maxOpen = 1 << 16
+const maxOpen = 1 << 18
 
 // Append takes a record and appends the line of a connection that is over.
 func (l *ZeekLog) Append(dst []byte, r *Record) []byte {
 	switch {
-	case r.Type == Handshake && r.Outcome == "established":
+	case r.Type == Handshake && r.Outcome == "established" && !l.AtOnce:
 		if l.open == nil || len(l.open) >= maxOpen {
 			l.open, l.older = make(map[flow.Key]opening), l.open
 		}
 		l.open[key(r)] = opening{r.Time, r.History}
 		return dst
-	case r.Type == Datagram && !r.Denied():
+	case r.Type == Datagram && !r.Denied() && !l.AtOnce:
 		return dst // its flow has all of it
 	case r.Type == Flow && r.Proto == flow.TCP:
 		k := key(r)
@@ -62,7 +64,7 @@ func (l *ZeekLog) Append(dst []byte, r *Record) []byte {
 
 // Close appends the lines of connections that are still open.
 func (l *ZeekLog) Close(dst []byte) []byte {
-	maps.Copy(l.open, l.older) // what is in both is the same
+	maps.Copy(l.open, l.older) // nothing is in both
 	keys := slices.SortedFunc(maps.Keys(l.open), func(a, b flow.Key) int {
 		return cmp.Or(l.open[a].time.Compare(l.open[b].time), a.Client.Compare(b.Client), cmp.Compare(a.ISN, b.ISN))
 	})

@@ -1,31 +1,13 @@
-package format
+package formattest
 
 import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
-	"time"
 )
-
-// facts reads a file of testdata: its lines as words, without comments.
-func facts(tb testing.TB, file string) (lines [][]string) {
-	tb.Helper()
-	b, err := os.ReadFile("testdata/" + file)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if !strings.HasPrefix(line, "#") {
-			lines = append(lines, strings.Fields(line))
-		}
-	}
-	return lines
-}
 
 // ocsfAttribute is an attribute of an object of OCSF.
 type ocsfAttribute struct {
@@ -42,9 +24,9 @@ type ocsfSchema struct {
 	oneOf   map[string][]string
 }
 
-func readOCSF(tb testing.TB) ocsfSchema {
-	s := ocsfSchema{make(map[string]map[string]ocsfAttribute), make(map[string][]string)}
-	for _, f := range facts(tb, "ocsf-1.8.0.txt") {
+func readOCSF() *ocsfSchema {
+	s := &ocsfSchema{make(map[string]map[string]ocsfAttribute), make(map[string][]string)}
+	for _, f := range words(ocsfFacts) {
 		object, name := f[0], f[1]
 		if name == "at_least_one" {
 			s.oneOf[object] = f[2:]
@@ -163,125 +145,4 @@ func (s *ocsfSchema) value(at string, a ocsfAttribute, value any) []string {
 		return bad()
 	}
 	return nil
-}
-
-// checkECS returns the mistakes of a document. All but the object syntap is of ECS.
-func checkECS(fields map[string][]string, document map[string]any) (wrong []string) {
-	var walk func(path string, value any)
-	walk = func(path string, value any) {
-		field, ok := fields[path]
-		if object, isObject := value.(map[string]any); isObject && (!ok || strings.HasPrefix(field[0], "object")) {
-			for name, v := range object {
-				walk(strings.TrimPrefix(path+"."+name, "."), v)
-			}
-			return
-		}
-		if path == "syntap" || strings.HasPrefix(path, "syntap.") {
-			return
-		}
-		if !ok {
-			wrong = append(wrong, path+" is no field")
-			return
-		}
-		kind, list := strings.CutSuffix(field[0], "[]")
-		values, isList := value.([]any)
-		switch {
-		case list != isList:
-			wrong = append(wrong, path+" is a list or should be one")
-			return
-		case !isList:
-			values = []any{value}
-		}
-		for _, v := range values {
-			if kind == "object" {
-				for name, member := range v.(map[string]any) {
-					walk(path+"."+name, member)
-				}
-				continue
-			}
-			if !isECS(kind, v) || len(field) > 1 && !slices.Contains(field[1:], fmt.Sprint(v)) {
-				wrong = append(wrong, fmt.Sprintf("%s is no %v: %v", path, field, v))
-			}
-		}
-	}
-	walk("", document)
-	for _, path := range []string{"@timestamp", "ecs", "event"} {
-		if document[path] == nil {
-			wrong = append(wrong, "no "+path)
-		}
-	}
-	return wrong
-}
-
-func isECS(kind string, value any) bool {
-	text, isText := value.(string)
-	number, isNumber := value.(json.Number)
-	switch kind {
-	case "long":
-		_, err := number.Int64()
-		return isNumber && err == nil
-	case "date":
-		_, err := time.Parse(time.RFC3339Nano, text)
-		return err == nil
-	case "ip":
-		_, err := netip.ParseAddr(text)
-		return err == nil
-	}
-	return isText && text != ""
-}
-
-func readECS(tb testing.TB) map[string][]string {
-	fields := make(map[string][]string)
-	for _, f := range facts(tb, "ecs-9.4.0.txt") {
-		fields[f[0]] = f[1:]
-	}
-	return fields
-}
-
-// checkZeek returns the mistakes of a line of conn.log.
-func checkZeek(fields [][]string, line map[string]any) (wrong []string) {
-	known := make(map[string]bool)
-	for _, f := range fields {
-		name, kind, rest := f[0], f[1], f[2:]
-		known[name] = true
-		optional := len(rest) > 0 && rest[0] == "optional"
-		if optional {
-			rest = rest[1:]
-		}
-		value, ok := line[name]
-		switch {
-		case !ok && !optional:
-			wrong = append(wrong, "no "+name)
-		case ok && (!isZeek(kind, value) || len(rest) > 0 && !slices.Contains(rest, fmt.Sprint(value))):
-			wrong = append(wrong, fmt.Sprintf("%s is no %v: %v", name, f[1:], value))
-		}
-	}
-	for name := range line {
-		if !known[name] {
-			wrong = append(wrong, name+" is no field")
-		}
-	}
-	if history, ok := line["history"].(string); ok && strings.Trim(history, "SsHhAaDdFfRrQqIi") != "" {
-		wrong = append(wrong, "history is "+history)
-	}
-	return wrong
-}
-
-func isZeek(kind string, value any) bool {
-	text, isText := value.(string)
-	number, isNumber := value.(json.Number)
-	f, err := number.Float64()
-	_, countErr := strconv.ParseUint(number.String(), 10, 64)
-	switch kind {
-	case "time", "interval":
-		return isNumber && err == nil && f >= 0
-	case "count":
-		return isNumber && countErr == nil
-	case "port":
-		return isNumber && countErr == nil && f <= 65535
-	case "addr":
-		_, err := netip.ParseAddr(text)
-		return err == nil
-	}
-	return isText && text != ""
 }
