@@ -53,8 +53,8 @@ func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
-// Target returns the address to dial for packets of client to dst, and the decision of policy, which
-// may deny it.
+// Target returns the address to dial for packets of client to dst, and the decision of policy,
+// which may deny it.
 func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, *flow.Decision) {
 	o := d.o.Load()
 	if o.Redirect != nil {

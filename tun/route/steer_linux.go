@@ -133,8 +133,8 @@ func (s *steering) forwardedEnter() bool {
 func (s *steering) local() {
 	var local chainRules
 	local.add(nft.To("lo"), nft.Accept)
-	// Before all else: the entry may be that of a client's socket which had the same port. The mark is
-	// no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
+	// Before all else: the entry may be that of a client's socket which had the same port. The mark
+	// is no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
 	local.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.SetLabel(ownLabel), nft.Accept)
 	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
 	s.addKnown(&local)

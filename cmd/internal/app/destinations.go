@@ -10,8 +10,8 @@ import (
 	"syntap/tun/flow"
 )
 
-// destinations resolves the words of the deny list, and gives each denial its reason. The subnets of
-// the TUN are never dialled: no machine is there, and our packets would come back in.
+// destinations resolves the words of the deny list, and gives each denial its reason. The subnets
+// of the TUN are never dialled: no machine is there, and our packets would come back in.
 func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
 	denied := make(map[netip.Prefix]*flow.Decision)
 	deny := func(ps []netip.Prefix, rule, reason string) []netip.Prefix {

@@ -38,8 +38,8 @@ func denied(sport uint16) *record.AttributedDatagram {
 	return d
 }
 
-// lines returns the records of a JSON log, each as its type, its port and the number of its opening:
-// "flow 5 of 1". They have to fit the schema.
+// lines returns the records of a JSON log, each as its type, its port and the number of its
+// opening: "flow 5 of 1". They have to fit the schema.
 func lines(t *testing.T, log string) (all []string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -68,8 +68,8 @@ func lines(t *testing.T, log string) (all []string) {
 // addDatagram collects the client ports of datagrams that may leave.
 func (p *passing) addDatagram(d *flow.Datagram) { p.add(flow.Key{Client: d.Client}, 0, nil) }
 
-// A datagram leaves when the JSON logs have its record; a log of text knows nothing of it, and keeps
-// none back. A log on a full disk keeps datagrams out.
+// A datagram leaves when the JSON logs have its record; a log of text knows nothing of it, and
+// keeps none back. A log on a full disk keeps datagrams out.
 func TestDatagrams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

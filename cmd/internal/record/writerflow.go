@@ -28,8 +28,8 @@ func (w *Writer) Datagram(dst []byte, seq uint64, d *AttributedDatagram) []byte 
 }
 
 // Flow appends the record of a connection or flow that is over; opening is the number of the record
-// by which it began, 0 = that is not in the log. Its time less its duration is when it began, to the
-// microsecond.
+// by which it began, 0 = that is not in the log. Its time less its duration is when it began, to
+// the microsecond.
 func (w *Writer) Flow(dst []byte, seq uint64, f *AttributedFlow, opening uint64) []byte {
 	over := f.Started.Truncate(time.Microsecond).Add(max(f.Duration, 0).Truncate(time.Microsecond))
 	from := w.begin(dst, over, `","level":"info","msg":"flow","seq":`, seq)
