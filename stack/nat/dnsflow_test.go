@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
@@ -337,4 +338,42 @@ func TestManyQueries(t *testing.T) {
 		t.Errorf("%d ended, want 2", n)
 	}
 	log.ends(t)
+}
+
+// BenchmarkQuery is a DNS query and its response.
+func BenchmarkQuery(b *testing.B) {
+	for _, recorded := range []bool{false, true} {
+		fd, port := lonePeer(b)
+		to := netip.AddrPortFrom(loopbackV4, port)
+		redirect := func(dst netip.AddrPort) (netip.AddrPort, bool) { return to, dst == resolver }
+		o := Options{}
+		var nat *NAT
+		if recorded {
+			o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
+				nat.Recorded(d)
+				return tunflow.Admit
+			}
+			o.Ended = func(tunflow.Flow) {}
+		}
+		router := newRouter(b, &sink{}, dial.Options{Redirect: redirect}, o)
+		nat = router.NAT
+		client := netip.AddrPortFrom(clientV4, 5353)
+		q := tuntest.Frame{Data: datagram(client, resolver, query(b, 1, "www.example.org"))}
+		r := response(b, 1, "www.example.org", 0)
+		var msg msghdr
+		buf := make([]byte, 1<<10)
+		b.Run(fmt.Sprintf("recorded=%t", recorded), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				router.route(q)
+				msg.receive(fd, buf, 0)
+				msg.send(fd, msg.peer.AddrPort(), 0, r)
+				m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+				router.replies.ready(m, unix.EPOLLIN)
+			}
+			if n := router.stats.Flows.Load(); n != 0 {
+				b.Errorf("%d queries are open", n)
+			}
+		})
+	}
 }

@@ -242,8 +242,9 @@ func (n *NAT) send(m *mapping, f *Frame, target netip.AddrPort, id *identity) sy
 		m.sending.Lock()
 		l, passage := m.flows.pass(f, target, &id.key)
 		if passage == counted {
-			defer m.sending.Unlock()
-			return m.sendCounted(&n.out, l, f, target)
+			errno := m.sendCounted(&n.out, l, f, target)
+			m.sending.Unlock()
+			return errno
 		}
 		m.sending.Unlock()
 		if passage == kept || !n.open(m, f, target, id) {

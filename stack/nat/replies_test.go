@@ -254,8 +254,20 @@ func TestReplyOfOtherFamily(t *testing.T) {
 }
 
 func TestUDPAllocatesNothing(t *testing.T) {
-	link := &sink{}
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	for _, recorded := range []bool{false, true} {
+		log, o := newTestLog(true), Options{}
+		if recorded {
+			o = log.options(o)
+		}
+		link := &sink{}
+		router := newRouter(t, link, dial.Options{Redirect: toLoopback}, o)
+		log.nat = router.NAT
+		testAllocations(t, router, link)
+	}
+}
+
+func testAllocations(t *testing.T, router *testRouter, link *sink) {
+	t.Helper()
 	fd, port := lonePeer(t)
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
 	m, peer := router.opened(t, client, fd, port)
@@ -289,8 +301,17 @@ func BenchmarkUDP(b *testing.B) {
 	for _, bm := range []struct {
 		name          string
 		size, segment int
-	}{{"datagram", 1200, 0}, {"GSO packet", 48000, 1200}} {
-		router := newRouter(b, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		recorded      bool
+	}{
+		{"datagram", 1200, 0, false}, {"datagram on record", 1200, 0, true},
+		{"GSO packet", 48000, 1200, false}, {"GSO packet on record", 48000, 1200, true},
+	} {
+		log, o := newTestLog(true), Options{}
+		if bm.recorded {
+			o = log.options(o)
+		}
+		router := newRouter(b, &sink{}, dial.Options{Redirect: toLoopback}, o)
+		log.nat = router.NAT
 		fd, port := lonePeer(b)
 		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)
 		m, peer := router.opened(b, client, fd, port)
