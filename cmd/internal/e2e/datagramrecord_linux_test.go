@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -262,83 +259,4 @@ func runUnread(t *testing.T, lab *tuntest.Lab, options string) (r *router, read 
 		t.Cleanup(func() { log.Close() })
 		go func() { _, _ = io.Copy(log, pipe) }()
 	}
-}
-
-// TestKillLosesNoDatagramRecord kills the router again and again while datagrams are sent as fast as
-// they go. Each that has come through is in the log.
-func TestKillLosesNoDatagramRecord(t *testing.T) {
-	t.Parallel()
-	lab := tuntest.NewLab(t)
-	far := listenDatagrams(t, lab.Server, net.JoinHostPort(tuntest.ServerAddr4, "7"))
-	if err := far.SetDeadline(time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex // guards arrived
-	arrived := make(map[string]bool)
-	go func() {
-		b := make([]byte, 100)
-		for {
-			n, from, err := far.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			arrived[string(b[:n])] = true // the address of the client's socket
-			mu.Unlock()
-			_, _ = far.WriteTo(b[:n], from)
-		}
-	}()
-	count := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(arrived)
-	}
-	r := &router{dir: t.TempDir()}
-	config := r.writeConfig(t, "tun: {name: syntap0}\ntap: {log: [{format: json, path: DIR/handshakes.json}]}\n")
-	rounds := scaled(5, 100)
-	for range rounds {
-		r.Process = lab.Router.Start(binary, "run", "-c", config)
-		r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
-		ctx, cancel := context.WithCancel(t.Context())
-		var clients sync.WaitGroup
-		for range 8 {
-			clients.Go(func() {
-				for ctx.Err() == nil {
-					conn, err := lab.Router.Dial(ctx, "udp4", far.LocalAddr().String())
-					if err != nil {
-						continue
-					}
-					_ = conn.SetDeadline(time.Now().Add(time.Second))
-					_, _ = conn.Write([]byte(conn.LocalAddr().String()))
-					_, _ = conn.Read(make([]byte, 100))
-					conn.Close()
-				}
-			})
-		}
-		before := count()
-		r.wait(t, "datagrams", func() bool { return count() >= before+300 })
-		if err := r.Signal(unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		r.ended(t, "SIGKILL")
-		cancel()
-		clients.Wait()
-	}
-	r.Process = lab.Router.Start(binary, "run", "-c", config) // mends the end
-	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
-	r.stop(t, unix.SIGTERM)
-	recorded := make(map[string]bool)
-	begun, _ := datagramRecords(t, r.read(t, "handshakes.json"))
-	for _, d := range begun {
-		recorded[net.JoinHostPort(d.Src, strconv.Itoa(d.Sport))] = true
-	}
-	r.records(t) // checks lines and numbers
-	mu.Lock()
-	defer mu.Unlock()
-	for client := range arrived {
-		if !recorded[client] {
-			t.Errorf("a datagram of %s has come through and is not in the log", client)
-		}
-	}
-	reportf(t, "%d rounds of SIGKILL, %d clients came through, %d records", rounds, len(arrived), len(begun))
 }
