@@ -1,14 +1,22 @@
-// Package inspect reads what payloads say: DNS messages. Its functions are pure. They look at bytes
-// that the router has anyway, keep none of them, and allocate only for what they find.
+// Package inspect reads what payloads say: DNS messages, and the first bytes of a client (TLS,
+// HTTP/1, QUIC). Its functions are pure. They look at bytes that the router has anyway, keep none
+// of them, and allocate only for what they find.
 //
 // # Bounds
 //
-// A peer can write anything, so each result has a bound: of a DNS message, 64 answers and 16 KiB of
-// text. Text has printable ASCII only; other bytes are escaped as RFC 1035 §5.1 has it, so that
-// they can hurt no log and no terminal.
+// A peer can write anything, so each result has a bound: a host name 255 bytes, the answers of a
+// message 64 records and 16 KiB of text, a client's first bytes MaxClient. Text has printable ASCII
+// only; other bytes are escaped as RFC 1035 §5.1 has it, so that they can hurt no log and no
+// terminal.
+//
+// # Not told
+//
+// A result is never a guess. The name in a ClientHello with ECH may be that of the client-facing
+// server, and Hello.ECH says so; DNS over TLS or HTTPS is a ClientHello like any other.
 //
 // # Why no library
 //
 // golang.org/x/net/dns/dnsmessage refuses a message with a dot in a label (golang/go#56246), which
-// a log has to name, and has no presentation form. The tests compare with it.
+// a log has to name, and has no presentation form. Libraries for QUIC and TLS do not offer their
+// parsers of Initial packets and ClientHellos. The tests compare with those libraries.
 package inspect

@@ -2,6 +2,10 @@ package inspect
 
 import "strings"
 
+// maxHost is the length of a host name above which it is cut, in bytes of payload. Domain names
+// have at most 253 characters.
+const maxHost = 255
+
 // cut marks text that a bound has shortened.
 const cut = "..."
 
@@ -30,4 +34,18 @@ func lower(b []byte) {
 			b[i] = c + 'a' - 'A'
 		}
 	}
+}
+
+// hostName returns a host name in lower case, without its final dot.
+func hostName(b []byte) string {
+	if n := len(b); n > 1 && b[n-1] == '.' {
+		b = b[:n-1]
+	}
+	end := ""
+	if len(b) > maxHost {
+		b, end = b[:maxHost], cut
+	}
+	text := appendText(make([]byte, 0, 64), b, " ")
+	lower(text)
+	return string(text) + end
 }

@@ -69,7 +69,7 @@ type Hello struct {
 	Version string   // highest that the client offers, such as "1.3"
 	SNI     string   // lower case, without final dot; empty if absent (RFC 6066 §3)
 	ALPN    []string // in the client's order (RFC 7301)
-	ECH     bool     // the hello is the outer one: the SNI is that of the client-facing server (RFC 9849)
+	ECH     bool     // there is an inner hello, so the SNI is not that of the server; or GREASE (RFC 9849 §6.2)
 }
 
 // QUIC is what the Initial packets of a client say (RFC 9001 §5.2).

@@ -1,0 +1,44 @@
+package inspect
+
+import (
+	"bytes"
+
+	"syntap/tun/flow"
+)
+
+// MaxClient is how many of a client's first bytes are looked at.
+const MaxClient = 16 << 10
+
+// Client reads the first bytes that a client sends over TCP: a TLS ClientHello, or the host of an
+// HTTP/1 request (RFC 9112 §3.2). Both are empty where the bytes are something else.
+//
+// need is 0 if more bytes say no more. Otherwise the bytes end too early, and a call with fewer
+// than need of them finds nothing either.
+func Client(b []byte) (hello *flow.Hello, host string, need int) {
+	skipped := 0
+	for len(b)-skipped >= len(sslRequest) {
+		next := b[skipped:]
+		if !bytes.HasPrefix(next, sslRequest) && !bytes.HasPrefix(next, gssRequest) {
+			break
+		}
+		skipped += len(sslRequest)
+	}
+	switch b = b[skipped:]; {
+	case len(b) == 0, bytes.HasPrefix(sslRequest, b), bytes.HasPrefix(gssRequest, b):
+		need = len(b) + 1
+	case b[0] == recordHandshake:
+		hello, need = clientHello(b)
+	default:
+		host, need = httpHost(b)
+	}
+	if need += skipped; need == skipped || need > MaxClient {
+		need = 0
+	}
+	return hello, host, need
+}
+
+// A PostgreSQL client asks for TLS, or for GSSAPI and then for TLS, before its ClientHello.
+var (
+	sslRequest = []byte{0, 0, 0, 8, 4, 210, 22, 47}
+	gssRequest = []byte{0, 0, 0, 8, 4, 210, 22, 48}
+)
