@@ -49,7 +49,7 @@ type source struct {
 
 // Stats are figures of a Table.
 type Stats struct {
-	Addresses int    // known, of all clients
+	Addresses int    // that have names, of all clients; also where their time has passed lately
 	Bytes     int    // of memory, by estimate
 	Open      int    // connections and flows that keep names
 	Evicted   uint64 // addresses that gave way to others
@@ -133,6 +133,7 @@ func (t *Table) Begin(c Client, a netip.Addr, now time.Time) (n Names, u Use) {
 	default:
 		return n, u
 	}
+	t.stats.Open++
 	return Names{Name: all[0], Others: all[1:]}, u
 }
 
@@ -147,7 +148,6 @@ func (t *Table) begin(c Client, a netip.Addr, at time.Duration) *entry {
 	}
 	e.use(at)
 	e.open++
-	t.stats.Open++
 	t.renew(e)
 	return e
 }
@@ -160,6 +160,7 @@ func (t *Table) End(u Use, now time.Time) {
 	at := now.Sub(t.epoch)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.stats.Open--
 	t.end(u.own, at)
 	t.end(u.shared, at)
 }
@@ -169,7 +170,6 @@ func (t *Table) end(e *entry, at time.Duration) {
 		return
 	}
 	e.open--
-	t.stats.Open--
 	if e.source != nil {
 		e.use(at)
 		t.renew(e)

@@ -10,6 +10,7 @@ import (
 
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/names"
 	"syntap/tap/handshake"
@@ -70,6 +71,15 @@ func (r *Router) namer() *namer {
 	}
 	n.resolver, n.resolvers = resolvers.Has, resolvers
 	return n
+}
+
+// status returns the figures of the names; n may be nil.
+func (n *namer) status() *web.Names {
+	if n == nil {
+		return nil
+	}
+	s := n.table.Stats()
+	return &web.Names{Addresses: s.Addresses, InUse: s.Open, Evicted: s.Evicted}
 }
 
 // run looks for resolvers of this host until ctx ends. n may be nil.

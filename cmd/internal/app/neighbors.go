@@ -53,7 +53,7 @@ const (
 	leaseAge = 10 * time.Minute
 	// maxNeighbors bounds the addresses that are kept.
 	maxNeighbors = 16384
-	// neighborsPerSecond bounds what forged source addresses cost.
+	// neighborsPerSecond bounds the cost of forged source addresses.
 	neighborsPerSecond = 200
 )
 

@@ -149,7 +149,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
 	}
 	if r.View != nil {
-		g.Go(func() error { r.show(ctx, r.counters(link, t, s, ownersStatus)); return nil })
+		g.Go(func() error { r.show(ctx, r.counters(link, t, s, ownersStatus, names.status)); return nil })
 	}
 	err = g.Wait()
 	t.Flush()

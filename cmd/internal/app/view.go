@@ -78,7 +78,9 @@ func (r *Router) flowDone(f flow.Flow) {
 }
 
 // counters returns the function that the view asks for its figures.
-func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners) func() web.Counters {
+func (r *Router) counters(
+	link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners, names func() *web.Names,
+) func() web.Counters {
 	return func() web.Counters {
 		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
 		c := web.Counters{
@@ -97,6 +99,7 @@ func (r *Router) counters(link tun.Link, t *tap.Tap, s *stack.Stack, owners func
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
 			Owners:      owners(),
+			Names:       names(),
 		}
 		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
 		for outcome, n := range taps.Handshakes {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -179,23 +180,35 @@ func TestNamesOfMachines(t *testing.T) {
 	other.AddRoute("0.0.0.0/0", "203.0.113.129")
 	newNamed(t, lab)
 	r := run(t, lab.Router, "syntap0", strings.Replace(everything, "name: syntap0",
-		`name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64", 203.0.113.128/28]`, 1))
+		`name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64", 203.0.113.128/28]`, 1)+
+		"http: {listen: \"unix:DIR/http.sock\"}\n")
 	dir := newEtc(t, "nameserver "+resolver+"\n")
 	others := []visit{{"else.example.com", "-4", "else.example.com"}, {addrOfWWW, "", ""}}
-	for ns, all := range map[*tuntest.Namespace][]visit{other: others, lab.Client: visits} {
+	visitFrom := func(ns *tuntest.Namespace, all []visit) {
 		line := dir.asking("sh", "-c", script(t, all))
 		ns.Run(line[0], line[1:]...)
 	}
+	visitFrom(other, others)
+	visitFrom(lab.Client, visits)
 	r.waitRecords(t, len(visits)-1+len(others))
+	lab.Client.Run("ping", "-c", "1", addrOfShop)
+	r.wait(t, "names to be in use by none but the ping", func() bool {
+		report := lab.Router.Run(binary, "status", "--at", "unix:"+filepath.Join(r.dir, "http.sock"))
+		return strings.Contains(report, "names       of 6 addresses, 1 in use, 0 evicted")
+	})
 	r.stop(t, unix.SIGTERM)
 	log := r.read(t, "handshakes.json")
 	isOther := func(src string) bool { return src == "203.0.113.130" }
+	ping := regexp.MustCompile(`"msg":"datagram".*"proto":"icmp".*"name":"shop.example.com"`)
+	if !ping.MatchString(log) {
+		t.Error("the record of the ping has no name")
+	}
 	checkNames(t, log, isOther, others)
 	checkNames(t, log, func(src string) bool { return !isOther(src) }, visits)
 }
 
-// TestNamesOfUsers has users of the router's host ask for names, first by themselves, then through a
-// resolver of the host, and connect.
+// TestNamesOfUsers has users of the router's host ask for names, first by themselves, then through
+// a resolver of the host, and connect.
 func TestNamesOfUsers(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dnsmasq", "nc", "setpriv", "unshare")

@@ -55,7 +55,7 @@ func NewResolvers() (*Resolvers, error) {
 // Has reports whether a user's process resolves names.
 func (r *Resolvers) Has(uid uint32) bool { return (*r.users.Load())[uid] }
 
-// Run looks again every few seconds until ctx ends. What cannot be read stays as it was.
+// Run looks again every few seconds until ctx ends. Where it cannot, the users stay as they were.
 func (r *Resolvers) Run(ctx context.Context) {
 	for {
 		select {

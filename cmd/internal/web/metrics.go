@@ -30,6 +30,7 @@ type collector struct {
 	memoryHeld, memoryKept, memoryLimit    *prometheus.Desc
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
 	subscribers, owners                    *prometheus.Desc
+	names, named, evictedNames             *prometheus.Desc
 }
 
 func newCollector(s *Server) *collector {
@@ -56,6 +57,10 @@ func newCollector(s *Server) *collector {
 		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
 		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
 		owners:      desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
+		names:       desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
+		named:       desc("named_flows", "Connections and flows that have a name at present."),
+
+		evictedNames: desc("named_addresses_evicted_total", "Addresses whose names gave way to others."),
 	}
 }
 
@@ -65,6 +70,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
 		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites,
 		c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
+		c.names, c.named, c.evictedNames,
 	} {
 		ch <- desc
 	}
@@ -112,5 +118,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if now.Owners != nil {
 		counter(c.owners, now.Owners.Found, "found")
 		counters(c.owners, now.Owners.NotFound)
+	}
+	if now.Names != nil {
+		gauge(c.names, float64(now.Names.Addresses))
+		gauge(c.named, float64(now.Names.InUse))
+		counter(c.evictedNames, now.Names.Evicted)
 	}
 }

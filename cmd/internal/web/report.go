@@ -58,6 +58,9 @@ func (s Status) Report() string {
 			line("", "processes of other users cannot be found without "+strings.Join(o.Lacks, " and "))
 		}
 	}
+	if n := s.Names; n != nil {
+		line("names", fmt.Sprintf("of %d addresses, %d in use, %d evicted", n.Addresses, n.InUse, n.Evicted))
+	}
 	return b.String()
 }
 

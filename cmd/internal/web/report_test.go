@@ -35,6 +35,7 @@ func TestReport(t *testing.T) {
 			MSSRules: []Rule{{"everything: clamp to 1360", 13}, {"never", 0}}, DFRules: []Rule{{"everything: set", 1}},
 			LogRecords: 1054, LogLost: map[string]uint64{"queue_full": 9},
 			Owners: &Owners{Lacks: []string{"CAP_A", "CAP_B"}, Found: 1000, NotFound: map[string]uint64{"deadline": 4, "permission": 50, "busy": 0}},
+			Names:  &Names{312, 5, 7},
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
@@ -51,6 +52,7 @@ func TestReport(t *testing.T) {
   log         1054 records, lost: queue_full 9; 4 SYNs kept out while it could not be written
   owners      1000 found, not found: permission 50, deadline 4
               processes of other users cannot be found without CAP_A and CAP_B
+  names       of 312 addresses, 5 in use, 7 evicted
 `},
 	}
 	for _, tt := range tests {

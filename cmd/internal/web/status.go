@@ -35,6 +35,7 @@ type Counters struct {
 	LogRecords    uint64            `json:"log_records"` // handed to the sinks
 	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
 	Owners        *Owners           `json:"owners,omitempty"`
+	Names         *Names            `json:"names,omitempty"`
 }
 
 // Memory is the memory of all connections together, in bytes.
@@ -42,6 +43,14 @@ type Memory struct {
 	Held     int64 `json:"held"`     // in the program and in the kernel's sockets
 	Reserved int64 `json:"reserved"` // for held memory and its possible growth; a new connection fits below the limit, or waits
 	Limit    int64 `json:"limit"`    // limits.memory
+}
+
+// Names counts the addresses whose names clients have asked for. It is nil where names are not
+// shown.
+type Names struct {
+	Addresses int    `json:"addresses"` // of all clients, lately
+	InUse     int    `json:"in_use"`    // connections and flows that have a name
+	Evicted   uint64 `json:"evicted"`   // addresses that gave way to others
 }
 
 // Owners counts the connections of local clients by whether their process is known. It is nil where
