@@ -83,6 +83,10 @@ type Options struct {
 	// not block. nil disables records of datagrams.
 	DatagramOpened func(*tunflow.Datagram) tunflow.Admission
 
+	// BeforeDatagramAnswer holds back the ICMP error that answers the first datagram of a flow
+	// which policy forbids or the host has no route for, as BeforeAnswer does. nil disables it.
+	BeforeDatagramAnswer func(d *tunflow.Datagram, answer func())
+
 	// DNSAnswered receives each response to a DNS query before the client does, with the Opening of
 	// the query's Datagram or, of a query by TCP, of its connection. It needs DatagramOpened, runs
 	// on the packet path and must not block. nil disables it.

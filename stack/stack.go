@@ -77,7 +77,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, nat.Options{
 		Limits: o.Datagrams, MTU: link.MTU(), Sources: o.Sources, Local: o.Local,
 		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
-		Opened: o.DatagramOpened, Ended: o.FlowDone, Answered: o.DNSAnswered,
+		Opened: o.DatagramOpened, BeforeAnswer: o.BeforeDatagramAnswer, Ended: o.FlowDone,
+		Answered: o.DNSAnswered,
 	})
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.Flush) {
 		s.nat.JoinBursts()

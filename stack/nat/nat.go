@@ -320,5 +320,12 @@ func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
 
 func (n *NAT) answer(f *Frame, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
-	n.router.WriteICMPError(packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest))
+	message := packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest)
+	d := n.unsent.unanswered
+	n.unsent.unanswered = nil
+	if d == nil || n.o.BeforeAnswer == nil {
+		n.router.WriteICMPError(message)
+		return
+	}
+	n.o.BeforeAnswer(d, func() { n.router.WriteICMPError(message) })
 }

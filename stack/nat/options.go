@@ -52,6 +52,11 @@ type Options struct {
 	// well. It owns the Datagram. nil disables records: nothing waits, and Ended is not called.
 	Opened func(*tunflow.Datagram) tunflow.Admission
 
+	// BeforeAnswer holds back the ICMP error that answers the first datagram of a flow that policy
+	// forbids or the host has no route for, until it calls answer, once and from any goroutine. It
+	// must not block. nil disables it.
+	BeforeAnswer func(d *tunflow.Datagram, answer func())
+
 	// Ended receives the end of each flow that was admitted and not denied, once. It may be called
 	// with locks of the NAT held, and must not call it. nil disables it.
 	Ended func(tunflow.Flow)

@@ -29,6 +29,7 @@ type attribution struct {
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
 	// again. When there are maxAttempts, the older map goes.
 	attempts, older map[flow.Key]*attributed
+	datagrams       map[*flow.Datagram]func() // for which a search goes on; to be called when it is over; may be nil
 }
 
 // attributed is an attempt of a local client.
@@ -51,7 +52,10 @@ func newAttribution(
 	if err != nil {
 		return nil, err
 	}
-	return &attribution{finder: finder, local: local, next: next, attempts: make(map[flow.Key]*attributed)}, nil
+	return &attribution{
+		finder: finder, local: local, next: next,
+		attempts: make(map[flow.Key]*attributed), datagrams: make(map[*flow.Datagram]func()),
+	}, nil
 }
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.

@@ -45,8 +45,34 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 		return
 	}
 	user(a.ownerOf(socket.UID, owner.Process{}))
-	p, searching := a.finder.Search(socket, func(p owner.Process) { done(a.ownerOf(socket.UID, p)) })
-	if !searching {
+	a.mu.Lock()
+	a.datagrams[d] = nil
+	a.mu.Unlock()
+	finish := func(p owner.Process) {
 		done(a.ownerOf(socket.UID, p))
+		a.mu.Lock()
+		answer := a.datagrams[d]
+		delete(a.datagrams, d)
+		a.mu.Unlock()
+		if answer != nil {
+			answer()
+		}
+	}
+	if p, searching := a.finder.Search(socket, finish); !searching {
+		finish(p)
+	}
+}
+
+// beforeDatagramAnswer calls answer when the owner of a flow is known, or will not be, for
+// stack.Options.BeforeDatagramAnswer.
+func (a *attribution) beforeDatagramAnswer(d *flow.Datagram, answer func()) {
+	a.mu.Lock()
+	_, waits := a.datagrams[d]
+	if waits {
+		a.datagrams[d] = answer
+	}
+	a.mu.Unlock()
+	if !waits {
+		answer()
 	}
 }

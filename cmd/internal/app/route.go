@@ -119,7 +119,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	o.Denied = denied.note
 	if owners != nil {
-		o.BeforeAnswer = owners.beforeAnswer
+		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
 	}
 	if r.Forwards {
 		o.ClientMTU = dialer.ClientMTU
