@@ -64,6 +64,9 @@ type conn struct {
 	still   int           // ticks without a byte, up to when the directions know; the sweeper's
 	said    said          // guarded by netstack's lock of the endpoint
 	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
+	listens bool          // the client's first bytes are looked at; the outbound direction's
+	first   *firstBytes   // nil = they have said nothing
+	dns     *dnsStream    // nil = no port of DNS
 	unsent  []byte        // read, and not yet taken by netstack; the inbound direction's
 	buffer  *readBuffer   // that unsent stands in, if it is kept; the inbound direction's
 
@@ -123,6 +126,10 @@ func newConn(s *Stack, key connKey, isn uint32, syn []byte) *conn {
 	c.outbound.init(c, moveOutbound)
 	c.inbound.init(c, moveInbound)
 	c.directions.Store(2)
+	c.listens = s.o.FlowDone != nil
+	if key.server.Port() == portDNS && (c.listens || s.o.DNSAnswered != nil) {
+		c.dns = new(dnsStream)
+	}
 	return c
 }
 

@@ -235,6 +235,8 @@ func (c *conn) finish(d *direction) {
 func (c *conn) close() {
 	s := c.stack
 	c.ended = time.Now()
+	c.endFirstBytes()
+	c.endDNS()
 	s.mu.Lock()
 	delete(s.upstreams, c.upstream)
 	s.endProbe(c)
@@ -274,6 +276,10 @@ func (c *conn) reportClosed() {
 		Started: c.started, Duration: c.ended.Sub(c.started),
 		Outbound: c.outbound.bytes, Inbound: c.inbound.bytes, End: tunflow.End(c.firstly.Load()),
 	}
+	if f := c.first; f != nil {
+		done.Hello, done.HTTPHost = f.hello, f.host
+	}
+	done.DNS = c.dns.flow()
 	if stats, ok := c.ep.Stats().(*tcp.Stats); ok {
 		done.Retransmits = stats.SendErrors.Retransmits.Value()
 	}

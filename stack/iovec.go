@@ -18,6 +18,8 @@ type gather struct {
 	size  int // bytes in iov
 	limit int // collect no more views once size has reached it
 	tight bool
+
+	joined []byte // memory for join
 }
 
 // gatherViews and, for a connection with tight buffers, tightWrite bytes limit one writev towards
@@ -41,6 +43,27 @@ func (g *gather) begin(limit int, tight bool) {
 func (g *gather) release(pool *sync.Pool) {
 	clear(g.iov[:cap(g.iov)])
 	pool.Put(g)
+}
+
+// view returns the view i, up to the byte n.
+func (g *gather) view(i, n int) []byte {
+	v := &g.iov[i]
+	return unsafe.Slice(v.Base, min(int(v.Len), n))
+}
+
+// join returns the bytes before, and behind them the first n bytes of the views, but not more than
+// limit. They are valid only as long as the views, and until the next call.
+func (g *gather) join(before []byte, n, limit int) []byte {
+	if first := g.view(0, n); len(before) == 0 && len(first) == n {
+		return first[:min(n, limit)]
+	}
+	g.joined = append(g.joined[:0], before...)
+	for i := 0; n > 0 && len(g.joined) < limit; i++ {
+		b := g.view(i, n)
+		n -= len(b)
+		g.joined = append(g.joined, b[:min(len(b), limit-len(g.joined))]...)
+	}
+	return g.joined
 }
 
 // Write implements io.Writer.

@@ -34,6 +34,12 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		n, errno := writev(c.fd, g.iov)
 		switch errno {
 		case 0:
+			if c.listens {
+				c.readFirstBytes(g, n)
+			}
+			if c.dns != nil {
+				c.readQueries(g, n)
+			}
 			d := discard{n: n}
 			_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
 			c.outbound.noteMoved(n)
@@ -119,6 +125,9 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 				c.end(serverFIN)
 				c.finishInbound()
 				return moved, false
+			}
+			if c.dns != nil {
+				c.readResponses(b[:n])
 			}
 			c.unsent, drained = b[:n], n < len(b) && !c.seen.has(hangup|urgent)
 		}
