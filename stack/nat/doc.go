@@ -31,6 +31,9 @@
 // mapping, however often the client tries (unsent.go). Datagrams from a far end that the client has
 // not sent to begin no flow.
 //
+// A QUIC client's ClientHello (quic.go) is in the Datagram if its first frame has it whole, and in
+// the Flow if those that follow complete it.
+//
 // A flow ends with its mapping, or when it is idle for as long although others of its mapping are
 // not. [Options].Ended gets its packets and bytes both ways and its outcome: an answer, else an
 // ICMP error. A frame is counted before it is sent, since its answer may come before the send

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
 )
 
@@ -32,6 +33,11 @@ type flow struct {
 	out, in     count
 	outcome     tunflow.Outcome
 	response    *tunflow.DNS // to a query
+
+	// Of QUIC (quic.go).
+	initials  *inspect.Initials // as long as the ClientHello is not whole; owned by the read loop
+	helloRoom int64             // charge for them
+	hello     *tunflow.Hello
 
 	place  *list.Element // in its flowSet
 	awaits *list.Element // in recorder.waiting; recorder.mu guards it
@@ -137,7 +143,7 @@ func (l *flow) report() tunflow.Flow {
 		Started: d.Time, Duration: max(0, l.used-l.began),
 		Outbound: l.out.bytes, OutboundPackets: l.out.packets,
 		Inbound: l.in.bytes, InboundPackets: l.in.packets,
-		Datagram: d, Outcome: l.outcome, DNS: l.dns(),
+		Datagram: d, Outcome: l.outcome, DNS: l.dns(), Hello: l.hello,
 	}
 }
 

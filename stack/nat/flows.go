@@ -117,6 +117,7 @@ func (s *flows) end(l *flow) *flow {
 	m := l.mapping
 	m.recorder.forget(l)
 	m.give(&l.charge)
+	m.give(&l.helloRoom)
 	m.stats.Flows.Add(-1)
 	return l
 }

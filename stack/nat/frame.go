@@ -73,20 +73,20 @@ func (f *Frame) payload() int {
 	return length - packet.UDPHeaderLen // that of ICMP is as long
 }
 
-// firstPayload returns the number of bytes that the first datagram of a frame holds.
-func (f *Frame) firstPayload() int {
-	n := f.payload()
-	if f.Offload.GSO == tun.GSOUDP {
-		n = min(n, int(f.Offload.GSOSize))
+// segment returns the number of bytes that each datagram of a frame holds, but the last.
+func (f *Frame) segment() int {
+	if n := f.payload(); f.Offload.GSO != tun.GSOUDP || n < int(f.Offload.GSOSize) {
+		return n
 	}
-	return n
+	return int(f.Offload.GSOSize)
 }
 
-// datagram returns the payload of the first datagram of a frame, in one piece: part of the frame,
-// or of room, which may be replaced by a larger one.
-func (f *Frame) datagram(room *[]byte) []byte {
-	from := f.Headers.Offset + packet.UDPHeaderLen
-	head, body := f.slice(from, from+f.firstPayload())
+// datagram returns the payload of the nth datagram of a frame, in one piece: part of the frame, or
+// of room, which may be replaced by a larger one.
+func (f *Frame) datagram(n int, room *[]byte) []byte {
+	start, segment := f.Headers.Offset+packet.UDPHeaderLen, f.segment()
+	from, to := start+n*segment, start+min((n+1)*segment, f.payload())
+	head, body := f.slice(from, to)
 	if len(body) == 0 {
 		return head
 	}

@@ -34,7 +34,7 @@ func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identit
 	if n.recorder == nil || client.echo || server.Port() != portDNS {
 		return id
 	}
-	d, ok := inspect.DNS(f.datagram(&n.message))
+	d, ok := inspect.DNS(f.datagram(0, &n.message))
 	if ok && !d.Response && len(d.Queries) > 0 {
 		id.query = d
 		id.key = flowKey{server, true, d.ID, d.Queries[0]}
@@ -46,7 +46,7 @@ func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identit
 func newDatagram(f *Frame, id *identity) *tunflow.Datagram {
 	d := &tunflow.Datagram{
 		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
-		Length: f.firstPayload(), DNS: id.query,
+		Length: f.segment(), DNS: id.query,
 		Decision: id.decision,
 	}
 	if id.client.echo {

@@ -238,9 +238,12 @@ func (n *NAT) send(m *mapping, f *Frame, target netip.AddrPort, id *identity) sy
 		_, _, errno := m.sendFrame(&n.out, f, target)
 		return errno
 	}
-	for {
+	for known := true; ; known = false {
 		m.sending.Lock()
 		l, passage := m.flows.pass(f, target, &id.key)
+		if known && l != nil && l.initials != nil {
+			n.readInitials(l, f, 0)
+		}
 		if passage == counted {
 			errno := m.sendCounted(&n.out, l, f, target)
 			m.sending.Unlock()
@@ -279,6 +282,9 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 	if full != nil {
 		f.drop(full)
 		return false
+	}
+	if !id.client.echo && !id.key.query {
+		n.readQUIC(l, f)
 	}
 	admission := r.o.Opened(l.opened)
 	m.flows.mu.Lock()
