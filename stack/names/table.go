@@ -81,7 +81,6 @@ func (t *Table) Learn(c Client, d *flow.DNS, now time.Time) {
 	for i := range a.found {
 		f := &a.found[i]
 		e := t.entry(c, s, f)
-		e.expire(at)
 		until := at + f.ttl + Grace
 		e.learn(a.name, at, until)
 		for _, origin := range slices.Backward(origins) {
