@@ -24,29 +24,31 @@ type Decoder struct {
 // maxShared is how many texts a Decoder keeps.
 const maxShared = 4096
 
-// Decode fills in r from a line, which must be JSON. A member of an unexpected type is as good as
-// absent. The record keeps nothing of the line's memory.
-func (d *Decoder) Decode(line []byte, r *Record) {
+// Decode fills in r from a line without its end, and returns its form: r counts only if the line is
+// a record. A member of an unexpected type is as good as absent. The record keeps nothing of the
+// line's memory.
+func (d *Decoder) Decode(line []byte, r *Record) record.Form {
 	*r = Record{
 		SYNACKDelay: -1, ACKDelay: -1, Last: -1, Duration: -1,
 		Names: r.Names[:0], Rewrites: r.Rewrites[:0], ALPN: r.ALPN[:0], Queries: r.Queries[:0], Answers: r.Answers[:0],
 	}
 	var e ends
-	record.Members(line, func(key, value []byte) bool {
+	form := record.Scan(line, func(key, value []byte) {
 		if !d.header(r, key, value) && !e.take(key, value) && !d.opening(r, key, value) {
 			d.flow(r, key, value)
 		}
-		return true
 	})
 	r.Client, r.Server = e.client(), e.server()
-	switch r.Type {
-	case Gap:
+	switch {
+	case form == record.None:
+	case r.Type == Gap:
 		r.Gap = new(record.Gap)
 		_ = json.Unmarshal(line, r.Gap) // the members that are as expected
-	case End:
+	case r.Type == End:
 		r.End = new(record.End)
 		_ = json.Unmarshal(line, r.End)
 	}
+	return form
 }
 
 // ends are the members of a record that tell its ends.

@@ -91,13 +91,7 @@ func (l *Line) Scan(line []byte) Form {
 	if end := l.object(&s, line, members); end < 0 || s.spaces(line, end) != len(line) {
 		return None
 	}
-	switch _, numbered := l.Seq(); {
-	case !numbered || len(l.Get(Time)) == 0 || len(l.Get(Msg)) == 0:
-		return None
-	case s.foreign:
-		return Foreign
-	}
-	return Plain
+	return s.form(l.values[Time], l.values[Msg], l.values[Seq])
 }
 
 // Seek goes over a line up to the member m, and reports whether that is there. The members before

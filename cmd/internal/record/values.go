@@ -1,5 +1,45 @@
 package record
 
+import "bytes"
+
+// Scan goes over a line, without its end, as Line.Scan does, and calls f with each member: the key
+// without escapes and the value as it stands there. The members count only if the
+// line is a record.
+func Scan(line []byte, f func(key, value []byte)) Form {
+	var s scanner
+	var time, msg, seq []byte
+	end := s.members(line, s.spaces(line, 0), 0, func(key, value []byte) bool {
+		if bytes.IndexByte(key, '\\') >= 0 {
+			key = []byte(Unquote(key))
+		}
+		switch string(key) {
+		case "time":
+			time = value
+		case "msg":
+			msg = value
+		case "seq":
+			seq = value
+		}
+		f(key, value)
+		return true
+	})
+	if end < 0 || s.spaces(line, end) != len(line) {
+		return None
+	}
+	return s.form(time, msg, seq)
+}
+
+// form judges an object that has been scanned by its first members.
+func (s *scanner) form(time, msg, seq []byte) Form {
+	switch _, numbered := number(seq); {
+	case !numbered || len(unquoted(time)) == 0 || len(unquoted(msg)) == 0:
+		return None
+	case s.foreign:
+		return Foreign
+	}
+	return Plain
+}
+
 // Members calls f with each member of an object that Scan has gone over, the key as it stands
 // between its quotes and the value as it stands there, until f returns false.
 func Members(object []byte, f func(key, value []byte) bool) {
