@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"syntap/cmd/internal/filter"
 )
 
 // Endings of files that completion offers.
@@ -45,16 +47,19 @@ func completeValues(cmd *cobra.Command) {
 // offers are the values of flags that are no choice and have a few all the same.
 var offers = map[string][]string{
 	"mss": {"off", "pmtu"}, "df": {"preserve", "set", "clear", "enforce"},
-	"at": {"unix:/run/syntap/http.sock"},
+	"at":      {"unix:/run/syntap/http.sock"},
+	"outcome": filter.Outcomes(), "proto": filter.Protos(), "top": filter.GroupKeys(),
 }
 
 func completeFlag(cmd *cobra.Command, flag *pflag.Flag) {
 	complete := cobra.CompletionFunc(cobra.NoFileCompletions)
 	switch {
 	case offers[flag.Name] != nil:
-		complete = cobra.FixedCompletions(offers[flag.Name], cobra.ShellCompDirectiveNoFileComp)
+		complete = completeList(offers[flag.Name])
 	case wordsOf(flag.Value) != nil:
 		complete = completeList(wordsOf(flag.Value))
+	case flag.Name == "filter" || flag.Name == "not":
+		complete = completeFilter
 	case flag.Name == "config":
 		complete = filesWith(configFiles)
 	case flag.Name == "write":
@@ -76,8 +81,6 @@ func wordsOf(value pflag.Value) []string {
 		return wordsOf(v.Value)
 	case namedList:
 		return wordsOf(v.Value)
-	case interface{ Words() []string }:
-		return v.Words()
 	}
 	return nil
 }
@@ -94,6 +97,25 @@ func completeList(words []string) cobra.CompletionFunc {
 		}
 		return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
+}
+
+// completeFilter offers the keys for the last term of a filter, and the words for its last value.
+func completeFilter(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	begin := typed[:strings.LastIndexAny(typed, " !")+1]
+	term := typed[len(begin):]
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveKeepOrder
+	var all []string
+	if key, _, ok := strings.Cut(term, ":"); ok {
+		done := typed[:strings.LastIndexAny(typed, ":,")+1]
+		for _, word := range filter.Words(key) {
+			all = append(all, done+word)
+		}
+		return all, directive
+	}
+	for _, key := range filter.Keys() {
+		all = append(all, begin+key+":")
+	}
+	return all, directive
 }
 
 func filesWith(endings []string) cobra.CompletionFunc {

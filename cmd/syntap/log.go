@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,80 +16,149 @@ import (
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/query"
 	"syntap/cmd/internal/record"
-	"syntap/tap/handshake"
 )
+
+const logHelp = `Log prints the connections of JSON logs, one a line: when it began, how it came out, whose it
+is, from where to where, how long it took to connect, its bytes, its duration and its end. A
+connection that goes on is open. Other formats print records: one JSON object, or the lines of
+tcpdump 4.99 (modern) or 3.7 (classic), for each.
+
+All flags given must match; of one flag given several times, or with several values, one must.
+--filter takes the same in one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999
+name:*.example.com bytes:>1MB'; a word is an outcome, a protocol, an address, or any text.
+
+FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read; "-" is
+standard input. A line that is no record is reported, with exit status 1; a record that stands
+in several files counts once, and the files beside a log (NAME.head) are passed over. Without
+FILE it is the JSON log of the config, with all files that syntap has rotated.`
+
+const logExample = `  syntap log --since yesterday --outcome refused,denied
+  syntap log --name '*.example.com' --min-bytes 1MB -n 20
+  syntap log --top process,dst --by bytes --since 'today 14:00'
+  syntap log --new-since 2d
+  syntap log --format csv /var/log/syntap/handshakes*json* > connections.csv`
 
 // logFlags are the user's question to logs, as typed.
 type logFlags struct {
-	config, since, until, top            string
-	src, dst, ports, outcomes, processes []string
-	format                               choice
-	json, follow                         bool
+	config, newSince  string
+	filters, not, top []string
+	values            map[string]*[]string // of the filter's keys, by flag
+	format, by        choice
+	last              int
+	json, follow      bool
+}
+
+// filterFlags are flags that stand for a key of the filter.
+var filterFlags = []struct{ flag, key, prefix, usage string }{
+	{"since", "since", "", "that began at this `TIME` or later: 2026-11-23 07:50, 14:00, yesterday, " +
+		"'today 14:00', or 2h or 2d ago"},
+	{"until", "until", "", "that began before this `TIME`"},
+	{"name", "name", "", "to a server of this `NAME`; *.example.com is any name below example.com"},
+	{"src", "src", "", "from this client `ADDRESS` or prefix"},
+	{"dst", "dst", "", "to this server `ADDRESS` or prefix"},
+	{"port", "port", "", "to this `PORT` of the server, or range such as 8000-8999"},
+	{"sport", "sport", "", "from this `PORT` of the client, or range"},
+	{"proto", "proto", "", "of this `PROTOCOL`"},
+	{"outcome", "outcome", "", "with this `OUTCOME`"},
+	{"process", "process", "", "of the local process with this `NAME`, in which * stands for any text"},
+	{"user", "user", "", "of the local user with this `NAME`"},
+	{"uid", "uid", "", "of the local user with this `UID`, or range"},
+	{"min-duration", "duration", ">=", "that lasted this `DURATION` or longer"},
+	{"min-bytes", "bytes", ">=", "with at least this `SIZE` of payload in both directions, such as 1MB"},
 }
 
 func newLogCommand() *cobra.Command {
-	f := logFlags{format: newChoice("modern", "classic", "json")}
+	f := logFlags{values: make(map[string]*[]string), format: newChoice(query.Formats()...),
+		by: newChoice("count", "bytes")}
 	cmd := &cobra.Command{
-		Use:   "log [flags] [FILE...]",
-		Short: "Search JSON logs",
-		Long: `Log prints the handshakes of JSON logs that match all flags given; of one flag given
-several times, or with several values, one must match. FILE may be rotated and
-compressed, and may come from elsewhere: any JSON record is read. A line that is none is
-reported, with exit status 1; a record that stands in several files counts once, and the
-files beside a log (NAME.head) are passed over. Without FILE it is the JSON log of the
-config, with all files that syntap has rotated. Text is that of the record, in the
-dialect of tcpdump 4.99 or 3.7.`,
-		Example: `  syntap log -c /etc/syntap/config.yaml --since 1h --outcome refused
-  syntap log --top dst --port 443 /var/log/syntap/handshakes*json*`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q, err := f.query(time.Now())
-			if err != nil {
-				return err
-			}
-			if len(args) == 0 {
-				f.config = usualConfig(cmd, f.config)
-			}
-			files, err := f.files(args)
-			if err != nil {
-				return err
-			}
-			out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
-			last := len(files) - 1
-			if !f.follow {
-				last++
-			}
-			err = query.Run(q, files[:last], out)
-			if flushErr := out.Flush(); err == nil {
-				err = flushErr
-			}
-			if err != nil || !f.follow {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return query.Follow(ctx, q, files[last], cmd.OutOrStdout())
-		},
+		Use:     "log [flags] [FILE...]",
+		Short:   "Search JSON logs",
+		Long:    logHelp + "\n\n" + filterHelp(),
+		Example: logExample,
+		Args:    cobra.ArbitraryArgs,
+		RunE:    f.run,
 	}
 	flags := cmd.Flags()
-	addUsualConfigFlag(cmd, &f.config)
-	flags.StringVar(&f.since, "since", "",
-		"not before this `TIME`: 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23, or 1h for an hour ago")
-	flags.StringVar(&f.until, "until", "", "before this `TIME`")
-	flags.StringSliceVar(&f.src, "src", nil, "from this client `ADDRESS` or prefix")
-	flags.StringSliceVar(&f.dst, "dst", nil, "to this server `ADDRESS` or prefix")
-	flags.StringSliceVar(&f.ports, "port", nil, "to this `PORT` of the server")
-	flags.StringSliceVar(&f.outcomes, "outcome", nil, "with this `OUTCOME`: "+strings.Join(outcomeWords(), ", "))
-	flags.StringSliceVar(&f.processes, "process", nil, "of the local process with this `NAME`")
-	flags.Var(&f.format, "format", "print lines as tcpdump 4.99 or 3.7 does, or the records: "+f.format.names())
-	flags.BoolVar(&f.json, "json", false, "the same as --format json")
+	flags.SortFlags = false
+	for _, flag := range filterFlags {
+		values := new([]string)
+		f.values[flag.flag] = values
+		usage := flag.usage
+		if words := filter.Words(flag.key); words != nil {
+			usage += ": " + strings.Join(words, ", ")
+		}
+		flags.StringSliceVar(values, flag.flag, nil, usage)
+	}
+	flags.StringArrayVarP(&f.filters, "filter", "F", nil, "that match this `FILTER`")
+	flags.StringArrayVar(&f.not, "not", nil, "that do not match this `FILTER`")
+	flags.StringVar(&f.newSince, "new-since", "",
+		"the first ones since this `TIME` to a destination (name or address), port and process not seen before it")
+	flags.StringSliceVar(&f.top, "top", nil, "print how many there are for each value of `KEY`, or of several: "+
+		strings.Join(filter.GroupKeys(), ", "))
+	flags.Var(&f.by, "by", "have --top sum up this `UNIT`: "+f.by.names())
+	flags.Var(&f.format, "format", "print in this `FORMAT`: "+f.format.names())
+	flags.BoolVar(&f.json, "json", false, "the same as --format json: the records themselves")
+	flags.IntVarP(&f.last, "lines", "n", 0, "print the last `N` lines only; with --top, the first")
 	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is written to the last file, over rotation")
-	flags.StringVar(&f.top, "top", "", "print how often each value of `KEY` occurs: "+strings.Join(query.TopKeys(), ", "))
+	addUsualConfigFlag(cmd, &f.config)
 	return cmd
+}
+
+// filterHelp lists the keys of a filter.
+func filterHelp() string {
+	const most = 72
+	text, width := "The keys of a FILTER are", 24
+	for i, key := range filter.Keys() {
+		if i > 0 {
+			text += ","
+		}
+		if width += len(key) + 2; width > most {
+			text, width = text+"\n"+key, len(key)
+		} else {
+			text += " " + key
+		}
+	}
+	return text + `. Values: *.example.com, 10.0.0.0/8,
+8000-8999, >1MB, 1KB-1MB, >=1s, 'today 14:00'; of several, separated by commas, one must match.
+"!" before a term takes what does not match, and quotes hold spaces.`
+}
+
+func (f *logFlags) run(cmd *cobra.Command, args []string) error {
+	q, err := f.query(time.Now())
+	if err != nil {
+		return err
+	}
+	q.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "syntap: %s\n", text) }
+	if len(args) == 0 {
+		f.config = usualConfig(cmd, f.config)
+	}
+	files, err := f.files(args)
+	if err != nil {
+		return err
+	}
+	if !f.follow {
+		out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+		err = query.Run(q, files, out)
+		if flushErr := out.Flush(); err == nil {
+			err = flushErr
+		}
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return follow(ctx, q, files, cmd.OutOrStdout())
+}
+
+func follow(ctx context.Context, q query.Query, files []string, w io.Writer) error {
+	if files[len(files)-1] == logfile.Stdin {
+		return hint.Usage(errors.New("standard input cannot be followed"), "leave out --follow: it is read to its end")
+	}
+	return query.Follow(ctx, q, files, w)
 }
 
 // files returns the files to search, in the order of their records.
@@ -106,91 +175,4 @@ func (f *logFlags) files(args []string) ([]string, error) {
 		return nil, hint.Usage(errors.New("no JSON log to search"), "name its FILE, or with -c the config that has one")
 	}
 	return logfile.Files(c.Tap.Log[i].Path)
-}
-
-// query reads the flags; times are relative to now.
-func (f *logFlags) query(now time.Time) (q query.Query, err error) {
-	q.Format, q.Top = query.Format(f.format.value), f.top
-	if f.json {
-		q.Format = query.JSON
-	}
-	q.Outcomes, q.Processes = f.outcomes, f.processes
-	var errs hint.List
-	check := func(flag string, err error, remedy string) {
-		if err != nil {
-			errs = append(errs, hint.Usage(fmt.Errorf("--%s: %w", flag, err), remedy))
-		}
-	}
-	const times = "write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23 or 1h30m"
-	q.Since, err = parseTime(f.since, now)
-	check("since", err, times)
-	q.Until, err = parseTime(f.until, now)
-	check("until", err, times)
-	q.Src, err = parsePrefixes(f.src)
-	check("src", err, "")
-	q.Dst, err = parsePrefixes(f.dst)
-	check("dst", err, "")
-	for _, text := range f.ports {
-		port, err := strconv.ParseUint(text, 10, 16)
-		if err != nil {
-			err = fmt.Errorf("%q is no port", text)
-		}
-		check("port", err, "")
-		q.Ports = append(q.Ports, uint16(port))
-	}
-	for _, outcome := range f.outcomes {
-		if !slices.Contains(outcomeWords(), outcome) {
-			check("outcome", fmt.Errorf("%q is unknown", outcome), "one of "+strings.Join(outcomeWords(), ", "))
-		}
-	}
-	if f.top != "" && !slices.Contains(query.TopKeys(), f.top) {
-		check("top", fmt.Errorf("%q cannot be counted", f.top), "one of "+strings.Join(query.TopKeys(), ", "))
-	}
-	if f.top != "" && f.follow {
-		check("top", errors.New("counts what is there, and --follow has no end"), "leave one of them out")
-	}
-	if errs != nil {
-		return q, errs
-	}
-	return q, nil
-}
-
-func outcomeWords() (words []string) {
-	for _, o := range handshake.Outcomes() {
-		words = append(words, string(o))
-	}
-	return words
-}
-
-// parseTime reads a time, in local time where it has no zone, or how long ago it is; "" is the zero
-// time.
-func parseTime(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	ago, err := time.ParseDuration(s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is no time", s)
-	}
-	return now.Add(-ago.Abs()), nil
-}
-
-func parsePrefixes(texts []string) (all []netip.Prefix, err error) {
-	for _, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, err := netip.ParseAddr(text)
-			if err != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a prefix", text)
-			}
-			p = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		all = append(all, p)
-	}
-	return all, nil
 }

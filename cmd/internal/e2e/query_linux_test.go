@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/filter"
 	"syntap/tun/tuntest"
 )
 
@@ -69,8 +70,11 @@ tap:
 		if args[0] == "--process" && !named {
 			continue
 		}
-		if got := strings.Count(ask(args...), "\n"); got != 3 {
-			t.Errorf("log %q: %d lines, want 3", args, got)
+		if got := strings.Count(ask(args...), "\n"); got != 1 {
+			t.Errorf("log %q: %d lines, want 1", args, got)
+		}
+		if got := strings.Count(ask(append(args, "--format", "modern")...), "\n"); got != 3 {
+			t.Errorf("log %q: %d lines of tcpdump, want 3", args, got)
 		}
 	}
 	for _, args := range [][]string{{"--outcome", "refused"}, {"--until", "2026-01-01"}} {
@@ -84,12 +88,24 @@ tap:
 func TestLogMistakes(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewNamespace(t)
+	const timeHint = "hint: write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50, 2026-11-23, 14:00, " +
+		"today 14:00, yesterday, 2h or 2d\n"
 	for _, tt := range []struct{ args, want string }{
 		{"", "syntap: config: the built-in one\nsyntap: no JSON log to search\nhint: name its FILE, or with -c the config that has one\n"},
-		{"--since never", "syntap: --since: \"never\" is no time\nhint: write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50:00, 2026-11-23 or 1h30m\n"},
+		{"--since never", "syntap: --since: \"never\" is no time\n" + timeHint},
+		{"--new-since never", "syntap: --new-since: \"never\" is no time\n" + timeHint},
 		{"--port 65536 --src here", "syntap: --src: \"here\" is neither an address nor a prefix\nsyntap: --port: \"65536\" is no port\n"},
-		{"--outcome perfect", "syntap: --outcome: \"perfect\" is unknown\nhint: one of established, refused, unreachable, denied, aborted, no_reply, half_open\n"},
-		{"--top color", "syntap: --top: \"color\" cannot be counted\nhint: one of src, dst, port, process, outcome\n"},
+		{"--outcome perfect", "syntap: --outcome: \"perfect\" is unknown\nhint: one of established, refused, unreachable, denied, aborted, no_reply, half_open, answered\n"},
+		{"--min-bytes much", "syntap: --min-bytes: \"much\" is no size\nhint: write it like 500, 100KB or 1.5MiB\n"},
+		{"--filter colour:443", "syntap: --filter: column 1: \"colour\" is no key\nhint: keys are " + strings.Join(filter.Keys(), ", ") + "\n"},
+		{"--not prt:443", "syntap: --not: column 1: \"prt\" is no key\nhint: did you mean \"port\"?\n"},
+		{"--top color", "syntap: --top: \"color\" cannot be counted\nhint: one of " + strings.Join(filter.GroupKeys(), ", ") + "\n"},
+		{"--by bytes", "syntap: --by: says what --top counts\nhint: add --top KEY\n"},
+		{"--top dst --follow", "syntap: --top: counts what is there, and --follow has no end\nhint: leave one of them out\n"},
+		{"--top dst --format ecs", "syntap: --top: counts, which ecs has no form for\nhint: use --format line, csv or json\n"},
+		{"--format modern --min-bytes 1MB", "syntap: --format: modern prints handshakes, of which none has bytes\nhint: use --format line, csv or json\n"},
+		{"-n -1", "syntap: --lines: -1 is negative\n"},
+		{"--follow -", "syntap: standard input cannot be followed\nhint: leave out --follow: it is read to its end\n"},
 	} {
 		got := command(t, lab, binary, append([]string{"log"}, strings.Fields(tt.args)...)...)
 		if diff := cmp.Diff(result{status: 2, stderr: tt.want}, got, cmp.AllowUnexported(result{})); diff != "" {
@@ -105,8 +121,13 @@ func TestLogOfPipes(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	const script = `record() { printf '{"time":"2026-01-01T00:00:00.000000Z","level":"info","msg":"handshake","seq":%d,"outcome":"refused"}\n' "$@"; }
 "$0" log --top outcome <(record $(seq 100)) && "$0" log --top outcome <(record $(seq 100)) <(record $(seq 51 150))`
-	got := command(t, ns, "bash", "-c", script, binary)
-	if diff := cmp.Diff(result{stdout: "     100  refused\n     150  refused\n"}, got, cmp.AllowUnexported(result{})); diff != "" {
+	const stdin = `; record 1 2 | "$0" log --top outcome -; record 1 2 3 | gzip | "$0" log --json - | wc -l; echo x | "$0" log -`
+	got := command(t, ns, "bash", "-c", script+stdin, binary)
+	want := result{
+		status: 1, stdout: "     100  refused\n     150  refused\n       2  refused\n3\n",
+		stderr: "syntap: standard input:1: not a record\n",
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("log of pipes (-want +got):\n%s", diff)
 	}
 }

@@ -12,9 +12,15 @@ import (
 	"strings"
 )
 
+// Stdin is the path that stands for standard input.
+const Stdin = "-"
+
 // IsStream reports whether a file can be read once only: a pipe, such as a shell makes for
 // <(COMMAND), or a device.
 func IsStream(path string) bool {
+	if path == Stdin {
+		return true
+	}
 	info, err := os.Stat(path)
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
@@ -22,6 +28,9 @@ func IsStream(path string) bool {
 // OpenRead opens a log to read it, decompressed. A file that has been compressed since it was
 // listed is found.
 func OpenRead(path string) (io.ReadCloser, error) {
+	if path == Stdin {
+		return openStdin()
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(path, gzipSuffix) {
 		if z, gzErr := os.Open(path + gzipSuffix); gzErr == nil {
@@ -40,6 +49,15 @@ func OpenRead(path string) (io.ReadCloser, error) {
 		return nil, &fs.PathError{Op: "decompress", Path: path, Err: err}
 	}
 	return &compressed{Reader: z, file: f}, nil
+}
+
+// openStdin returns standard input, decompressed if it begins as gzip does (RFC 1952 §2.3.1).
+func openStdin() (io.ReadCloser, error) {
+	in := bufio.NewReader(os.Stdin)
+	if magic, _ := in.Peek(2); string(magic) != "\x1f\x8b" {
+		return io.NopCloser(in), nil
+	}
+	return gzip.NewReader(in)
 }
 
 // compressed is a decompressed file.

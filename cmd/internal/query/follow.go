@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -18,10 +19,9 @@ const pollInterval = 100 * time.Millisecond
 
 // follower prints new records of a log.
 type follower struct {
-	query   Query
-	matcher *matcher
-	path    string
-	w       io.Writer
+	search *search
+	worker *worker
+	path   string
 
 	file *os.File // nil: not there yet
 	rest []byte   // the beginning of a line
@@ -32,9 +32,16 @@ type follower struct {
 	catching bool // catchUp is at work
 }
 
-// Follow searches the file of a log and then its new records, over rotation, until ctx ends.
-func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
-	f := follower{query: q, matcher: newMatcher(q.Filter), path: path, w: w}
+// Follow searches files as Run does, and then new records of the last one, over rotation, until
+// ctx ends. A connection that goes on is printed when it begins, too.
+func Follow(ctx context.Context, q Query, files []string, w io.Writer) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	s, last := newSearch(&q, files, out), len(files)-1
+	s.run(files[:last])
+	if err := s.err(); err != nil {
+		return errors.Join(err, out.Flush())
+	}
+	f := follower{search: s, worker: newWorker(&q), path: files[last]}
 	defer func() {
 		if f.file != nil {
 			f.file.Close()
@@ -42,8 +49,15 @@ func Follow(ctx context.Context, q Query, path string, w io.Writer) error {
 	}()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	for {
-		if err := f.poll(); err != nil {
+	for began := false; ; began = true {
+		err := f.poll()
+		if err == nil && !began {
+			err = s.follow()
+		}
+		if flushErr := out.Flush(); err == nil {
+			err = flushErr
+		}
+		if err != nil {
 			return err
 		}
 		select {
@@ -198,12 +212,13 @@ func (f *follower) print(run lineRun) error {
 		f.last = seq
 	}
 	run.lines = lines
-	r := f.query.search(f.matcher, run)
+	r := f.worker.search(run)
 	f.old += r.old
 	if r.bad.n > 0 {
 		return notRecord(run.file, r.bad.lines[0])
 	}
-	return r.write(f.w)
+	r.gaps.tell(f.search.query.Notice)
+	return f.search.output.take(run.file, &r)
 }
 
 // seqOf returns the number of a record.

@@ -7,10 +7,10 @@ import (
 )
 
 // appendText appends the text lines of a record; a record that has none adds nothing. asked is
-// false where they are not in the notation that q asks for: records of an older syntap have no
+// false where they are not in the notation of the format: records of an older syntap have no
 // segments, only the lines of the modern notation.
-func (q *Query) appendText(dst []byte, l *record.Line) (text []byte, asked bool) {
-	if q.Format == Classic {
+func appendText(dst []byte, l *record.Line, f Format) (text []byte, asked bool) {
+	if f == Classic {
 		if text, ok := record.AppendText(dst, l.Raw(record.Segments), tcpdump.Classic); ok {
 			return text, true
 		}
@@ -25,7 +25,7 @@ func (q *Query) appendText(dst []byte, l *record.Line) (text []byte, asked bool)
 		dst = append(dst, '\n')
 		return true
 	})
-	return dst, q.Format != Classic || len(dst) == before
+	return dst, f != Classic || len(dst) == before
 }
 
 // plain reports whether a string is printed as it stands in a record.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,8 +20,7 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 // refused, from two processes.
 func attempts(n int) (all []*record.Attributed) {
 	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *handshake.Record) {
-		o := &record.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[len(all)%2]}
-		all = append(all, &record.Attributed{Record: r, Opening: &record.Opening{Owner: o}})
+		all = append(all, &record.Attributed{Record: r})
 	}})
 	for i := range n {
 		at := start.Add(time.Duration(i) * time.Second)
@@ -46,6 +46,12 @@ func attempts(n int) (all []*record.Attributed) {
 			}
 			replay.Observe(at.Add(time.Duration(j)*time.Millisecond), &tcpdump.Packet{Data: b, Length: len(b), EtherType: etherType(b)})
 		}
+	}
+	replay.Flush()
+	slices.SortFunc(all, func(a, b *record.Attributed) int { return a.Time.Compare(b.Time) })
+	for i, r := range all {
+		o := &record.Owner{UID: 1000, PID: 4711, Process: []string{"curl", `we"ird`}[i%2]}
+		r.Opening = &record.Opening{Owner: o}
 	}
 	return all
 }

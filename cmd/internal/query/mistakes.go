@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 )
 
 // maxNamed is how many lines of a file, that are no records, are named each.
@@ -21,7 +22,17 @@ func (b *bad) add(lines []int, n int) {
 }
 
 // notRecord is the error of a line that is no record.
-func notRecord(file string, line int) error { return fmt.Errorf("%s:%d: not a record", file, line) }
+func notRecord(file string, line int) error {
+	return fmt.Errorf("%s:%d: not a record", nameOf(file), line)
+}
+
+// nameOf returns a file's name for errors.
+func nameOf(file string) string {
+	if file == logfile.Stdin {
+		return "standard input"
+	}
+	return file
+}
 
 // errors returns an error for each line that is named, and one for the rest.
 func (b *bad) errors(file string) (errs hint.List) {
@@ -29,7 +40,7 @@ func (b *bad) errors(file string) (errs hint.List) {
 		errs = append(errs, notRecord(file, line))
 	}
 	if more := b.n - len(b.lines); more > 0 {
-		errs = append(errs, fmt.Errorf("%s: not records either: %d more lines", file, more))
+		errs = append(errs, fmt.Errorf("%s: not records either: %d more lines", nameOf(file), more))
 	}
 	return errs
 }
@@ -39,31 +50,29 @@ func tooOld(file string, records int) error {
 	if records == 0 {
 		return nil
 	}
-	return hint.Fail(fmt.Errorf("%s: records without segments, printed in modern notation: %d", file, records),
+	return hint.Fail(fmt.Errorf("%s: records without segments, printed in modern notation: %d", nameOf(file), records),
 		"an older syntap has written them; --format modern prints all alike")
 }
 
-// tally sums up the results of blocks, in their order.
+// tally sums up the faults of blocks, in their order.
 type tally struct {
-	counts   map[string]uint64
-	writeErr error
+	writeErr, readErr error
 
 	file string // the present one
 	bad  bad    // of it
 	old  int    // of it, records printed in modern notation
+	gaps gaps
 	errs hint.List
 }
 
 func (t *tally) take(file string, r *result) {
-	for value, n := range r.counts {
-		t.counts[value] += n
-	}
 	if file != t.file {
 		t.endFile()
 		t.file = file
 	}
 	t.bad.add(r.bad.lines, r.bad.n)
 	t.old += r.old
+	t.gaps = append(t.gaps, r.gaps...)
 }
 
 // endFile keeps the errors of the present file.
@@ -75,11 +84,11 @@ func (t *tally) endFile() {
 	t.bad, t.old = bad{}, 0
 }
 
-// err returns all that went wrong, and readErr, if that is an error too.
-func (t *tally) err(readErr error) error {
+// err returns all that went wrong.
+func (t *tally) err() error {
 	t.endFile()
 	errs := t.errs
-	for _, err := range []error{t.writeErr, readErr} {
+	for _, err := range []error{t.writeErr, t.readErr} {
 		if err != nil {
 			errs = append(errs, err)
 		}

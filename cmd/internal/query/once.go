@@ -33,6 +33,11 @@ func newOnce(files []string) *once {
 	return o
 }
 
+// mayCome reports whether a record may stand in a file behind the one that is read now.
+func (o *once) mayCome(file int, seq uint64) bool {
+	return o != nil && file >= 0 && o.after[file] <= seq
+}
+
 // leastOf returns the number of the first record of a file, which is its least.
 func leastOf(file string) (seq uint64) {
 	if logfile.IsStream(file) { // nothing is known of it, so all before it is remembered

@@ -1,14 +1,13 @@
 package query
 
 import (
-	"bytes"
 	"io"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
-	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/terminal"
+	"syntap/cmd/internal/filter"
 )
 
 // Format is the form of the output.
@@ -16,16 +15,49 @@ type Format string
 
 // The values of [Format].
 const (
-	Modern  Format = "modern"
-	Classic Format = "classic"
+	Line    Format = "line" // one line a connection, for people
+	CSV     Format = "csv"  // one row a connection
+	Zeek    Format = "zeek" // one line of conn.log a connection
 	JSON    Format = "json" // the records themselves
+	Classic Format = "classic"
+	Modern  Format = "modern"
+	OCSF    Format = "ocsf"
+	ECS     Format = "ecs"
 )
 
-// Query selects records and the form of the output.
+// Formats returns the forms of the output, the default first.
+func Formats() []string {
+	return []string{
+		string(Line), string(CSV), string(JSON), string(Classic), string(Modern),
+		string(OCSF), string(Zeek), string(ECS),
+	}
+}
+
+// joins reports whether the form has a line for a connection, and not for a record.
+func (f Format) joins() bool { return f == Line || f == CSV || f == Zeek }
+
+// Query selects connections, or records of them, and the form of the output.
 type Query struct {
-	Filter
-	Format Format
-	Top    string // print how often each value of this member occurs in handshakes: one of TopKeys; "" = the records
+	Filter   filter.Filter
+	Format   Format
+	Top      []string  // count connections by these keys of [filter.GroupKeys]; none = print them
+	ByBytes  bool      // Top sums up bytes instead
+	NewSince time.Time // only the first of connections whose like was not there before then; zero = all
+	Last     int       // print this many lines at most, the last ones, or the first ones of Top; 0 = all
+
+	// Notice is called with a sentence on records that the output does not show; nil disables it.
+	Notice func(text string)
+}
+
+// joins reports whether the records of connections are joined.
+func (q *Query) joins() bool { return q.Format.joins() || q.Top != nil || !q.NewSince.IsZero() }
+
+// Run searches files, in the order given, and prints to w.
+func Run(q Query, files []string, w io.Writer) error {
+	s := newSearch(&q, files, w)
+	s.run(files)
+	s.finish()
+	return s.err()
 }
 
 // blockSize is how much a worker takes at once; no record is longer.
@@ -56,40 +88,34 @@ type block struct {
 	result chan result // holds one
 }
 
-// result is the output of one block.
-type result struct {
-	text   [][]byte
-	counts map[string]uint64
-	bad    bad
-	old    int // records printed in modern notation, as they have no segments
+// search is a query at work.
+type search struct {
+	query  *Query
+	files  []string
+	again  *once
+	tally  tally
+	output output
 }
 
-// add appends text. Text that stands right behind the last one in memory extends it.
-func (r *result) add(text []byte) {
-	if n := len(r.text); n > 0 {
-		last := r.text[n-1]
-		if end := len(last) + len(text); end <= cap(last) && &last[:end][len(last)] == &text[0] {
-			r.text[n-1] = last[:end]
-			return
-		}
-	}
-	r.text = append(r.text, text)
+func newSearch(q *Query, files []string, w io.Writer) *search {
+	s := &search{query: q, files: files, again: newOnce(files)}
+	s.output = newOutput(q, files, s.again, w)
+	return s
 }
 
-// Run searches files, in the order given, and prints to w.
-func Run(q Query, files []string, w io.Writer) error {
+// run goes through files.
+func (s *search) run(files []string) {
 	workers := runtime.GOMAXPROCS(0)
 	work, order := make(chan *block, workers), make(chan *block, 4*workers)
-	stop := make(chan struct{}) // closed when w takes no more
+	stop := make(chan struct{}) // closed when the output takes no more
 	read := make(chan error, 1)
 	blocks := make(memory, 4*workers)
 	go func() {
 		defer close(work)
 		defer close(order)
-		again := newOnce(files)
 		read <- readAll(files, blocks, func(run lineRun) bool {
-			if again != nil {
-				again.clear(slices.Index(files, run.file), run.lines)
+			if s.again != nil {
+				s.again.clear(slices.Index(s.files, run.file), run.lines)
 			}
 			b := &block{lineRun: run, result: make(chan result, 1)}
 			select {
@@ -101,81 +127,45 @@ func Run(q Query, files []string, w io.Writer) error {
 			}
 		})
 	}()
-	m := newMatcher(q.Filter)
 	var searching sync.WaitGroup
 	defer searching.Wait()
 	for range workers {
 		searching.Go(func() {
+			w := newWorker(s.query)
 			for b := range work {
-				b.result <- q.search(m, b.lineRun)
+				b.result <- w.search(b.lineRun)
 			}
 		})
 	}
-	t := tally{counts: make(map[string]uint64)}
 	for b := range order {
 		r := <-b.result
-		t.take(b.file, &r)
-		if t.writeErr == nil {
-			if t.writeErr = r.write(w); t.writeErr != nil {
+		s.tally.take(b.file, &r)
+		if s.tally.writeErr == nil {
+			if s.tally.writeErr = s.output.take(b.file, &r); s.tally.writeErr != nil {
 				close(stop)
 			}
 		}
 		blocks.giveBack(b.lines) // nothing refers to it any more
 	}
-	if q.Top != "" && t.writeErr == nil {
-		t.writeErr = q.printTop(t.counts, w)
-	}
-	return t.err(<-read)
+	s.tally.readErr = <-read
 }
 
-// search goes through a block.
-func (q *Query) search(m *matcher, run lineRun) (r result) {
-	if q.Top != "" {
-		r.counts = make(map[string]uint64)
+// finish prints the connections that wait for the end of the input, and tells the gaps in it.
+func (s *search) finish() {
+	s.tally.gaps.tell(s.query.Notice)
+	if s.tally.writeErr == nil {
+		s.tally.writeErr = s.output.finish()
 	}
-	var text []byte
-	if q.Top == "" && q.Format != JSON {
-		text = make([]byte, 0, len(run.lines))
-	}
-	number := run.first - 1
-	var l record.Line
-	for line := range bytes.Lines(run.lines) {
-		number++
-		form := l.Scan(line[:len(line)-1])
-		if form == record.None {
-			if len(bytes.TrimSpace(line)) > 0 {
-				r.bad.add([]int{number}, 1)
-			}
-			continue
-		}
-		if !m.match(&l) {
-			continue
-		}
-		switch {
-		case q.Top != "":
-			q.count(r.counts, &l)
-		case q.Format == JSON && form == record.Foreign:
-			r.add(terminal.CleanJSON(line))
-		case q.Format == JSON:
-			r.add(line)
-		default:
-			var asked bool
-			if text, asked = q.appendText(text, &l); !asked {
-				r.old++
-			}
-		}
-	}
-	if len(text) > 0 {
-		r.add(text)
-	}
-	return r
 }
 
-func (r *result) write(w io.Writer) error {
-	for _, text := range r.text {
-		if _, err := w.Write(text); err != nil {
-			return err
-		}
+// follow prints the connections that wait for the end of the input, and has connections printed at
+// once from now on.
+func (s *search) follow() error {
+	s.finish()
+	if s.tally.writeErr == nil {
+		s.output.follow()
 	}
-	return nil
+	return s.tally.writeErr
 }
+
+func (s *search) err() error { return s.tally.err() }

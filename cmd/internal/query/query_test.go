@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,31 +19,41 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/tun/tuntest"
 )
 
+func parse(tb testing.TB, text string) filter.Filter {
+	tb.Helper()
+	f, err := filter.Parse(text, start)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return *f
+}
+
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	const n = 40
 	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(n))
-	prefix := netip.MustParsePrefix
 	tests := []struct {
-		name   string
-		filter Filter
+		filter string
 		want   func(i int) bool // of the records, in order
 	}{
-		{"all", Filter{}, func(int) bool { return true }},
-		{"since", Filter{Since: start.Add(10 * time.Second)}, func(i int) bool { return i >= 10 }},
-		{"until", Filter{Until: start.Add(10 * time.Second)}, func(i int) bool { return i < 10 }},
-		{"between", Filter{Since: start.Add(5 * time.Second), Until: start.Add(10 * time.Second)}, func(i int) bool { return i >= 5 && i < 10 }},
-		{"src", Filter{Src: []netip.Prefix{prefix("2001:db8::/64")}}, func(i int) bool { return i%2 == 1 }},
-		{"dst", Filter{Dst: []netip.Prefix{prefix("198.51.100.2/32"), prefix("203.0.113.0/24")}}, func(i int) bool { return i%2 == 0 }},
-		{"port", Filter{Ports: []uint16{81, 83}}, func(i int) bool { return i%2 == 1 }},
-		{"outcome", Filter{Outcomes: []string{"refused"}}, func(i int) bool { return i%4 == 3 }},
-		{"process", Filter{Processes: []string{`we"ird`}}, func(i int) bool { return i%2 == 1 }},
-		{"port and outcome", Filter{Ports: []uint16{80}, Outcomes: []string{"refused"}}, func(int) bool { return false }},
+		{"", func(int) bool { return true }},
+		{"since:2026-11-23T07:50:10Z", func(i int) bool { return i >= 10 }},
+		{"until:2026-11-23T07:50:10Z", func(i int) bool { return i < 10 }},
+		{"since:2026-11-23T07:50:05Z until:2026-11-23T07:50:10Z", func(i int) bool { return i >= 5 && i < 10 }},
+		{"src:2001:db8::/64", func(i int) bool { return i%2 == 1 }},
+		{"dst:198.51.100.2/32,203.0.113.0/24", func(i int) bool { return i%2 == 0 }},
+		{"port:81,83", func(i int) bool { return i%2 == 1 }},
+		{"port:81-82", func(i int) bool { return i%4 == 1 || i%4 == 2 }},
+		{"refused", func(i int) bool { return i%4 == 3 }},
+		{"!refused", func(i int) bool { return i%4 != 3 }},
+		{`process:"we\"ird"`, func(i int) bool { return i%2 == 1 }},
+		{"port:80 refused", func(int) bool { return false }},
 	}
 	whole, err := os.ReadFile(file)
 	if err != nil {
@@ -59,11 +68,11 @@ func TestFilter(t *testing.T) {
 			}
 		}
 		var got strings.Builder
-		if err := Run(Query{Filter: tt.filter, Format: JSON}, []string{file}, &got); err != nil {
+		if err := Run(Query{Filter: parse(t, tt.filter), Format: JSON}, []string{file}, &got); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(want.String(), got.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+			t.Errorf("%s (-want +got):\n%s", tt.filter, diff)
 		}
 	}
 }
@@ -117,22 +126,27 @@ func TestTop(t *testing.T) {
 	t.Parallel()
 	file := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(40))
 	tests := []struct {
-		key    string
+		keys   []string
 		format Format
 		want   string
 	}{
-		{"outcome", Modern, "      30  established\n      10  refused\n"},
-		{"dst", Modern, "      20  198.51.100.2\n      20  2001:db8:1::2\n"},
-		{"port", Modern, "      10  80\n      10  81\n      10  82\n      10  83\n"},
-		{"process", JSON, `{"count":20,"process":"curl"}` + "\n" + `{"count":20,"process":"we\"ird"}` + "\n"},
+		{[]string{"outcome"}, Modern, "      30  established\n      10  refused\n"},
+		{[]string{"dst"}, Modern, "      20  198.51.100.2\n      20  2001:db8:1::2\n"},
+		{[]string{"port"}, Modern, "      10  80\n      10  81\n      10  82\n      10  83\n"},
+		{[]string{"port", "process"}, Line, "      10  80  curl\n      10  81  we\"ird\n      10  82  curl\n      10  83  we\"ird\n"},
+		{[]string{"port", "outcome"}, CSV, "count,port,outcome\n10,80,established\n10,81,established\n10,82,established\n10,83,refused\n"},
+		{[]string{"user"}, Line, "unnamed: 40\n"},
+		{[]string{"user"}, JSON, `{"count":40}` + "\n"},
+		{[]string{"user", "outcome"}, Line, "      30  -  established\n      10  -  refused\n"},
+		{[]string{"process"}, JSON, `{"count":20,"process":"curl"}` + "\n" + `{"count":20,"process":"we\"ird"}` + "\n"},
 	}
 	for _, tt := range tests {
 		var got strings.Builder
-		if err := Run(Query{Top: tt.key, Format: tt.format}, []string{file}, &got); err != nil {
+		if err := Run(Query{Top: tt.keys, Format: tt.format}, []string{file}, &got); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(tt.want, got.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", tt.key, diff)
+			t.Errorf("%s (-want +got):\n%s", tt.keys, diff)
 		}
 	}
 }
@@ -194,7 +208,7 @@ func TestFollow(t *testing.T) {
 	var out tuntest.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- Follow(ctx, Query{Format: JSON}, path, &out) }()
+	go func() { done <- Follow(ctx, Query{Format: JSON}, []string{path}, &out) }()
 	const n = 200
 	for i, r := range attempts(n) {
 		if err := errors.Join(s.Record(r), s.Flush()); err != nil {
@@ -246,7 +260,7 @@ func TestForeign(t *testing.T) {
 	first, second := strings.Join(lines[:30], ""), strings.Join(lines[20:], "")
 	top := func(files ...string) string {
 		var out strings.Builder
-		err := Run(Query{Top: "outcome", Format: Modern}, files, &out)
+		err := Run(Query{Top: []string{"outcome"}}, files, &out)
 		return fmt.Sprint(out.String(), err)
 	}
 	const all = "      30  established\n      10  refused\n"
@@ -289,7 +303,7 @@ func TestForeignTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := Run(Query{Top: "outcome", Filter: Filter{Since: start, Until: start.Add(time.Second)}}, []string{file}, &out); err != nil {
+	if err := Run(Query{Top: []string{"outcome"}, Filter: filter.Filter{Since: start, Until: start.Add(time.Second)}}, []string{file}, &out); err != nil {
 		t.Error(err)
 	}
 	if got := out.String(); got != "       3  refused\n" {
@@ -297,8 +311,7 @@ func TestForeignTimes(t *testing.T) {
 	}
 }
 
-// FuzzSearch: whatever the bytes are, a search takes them, and what it prints as JSON are lines
-// that are there.
+// FuzzSearch: a search takes any bytes, and prints as JSON only lines that are there.
 func FuzzSearch(f *testing.F) {
 	file := write(f, config.Sink{Format: config.JSON, Path: filepath.Join(f.TempDir(), "log.json")}, attempts(4))
 	whole, err := os.ReadFile(file)
@@ -306,22 +319,26 @@ func FuzzSearch(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(whole)
+	f.Add(mixture().text())
 	f.Add([]byte(`{"time":"","seq":,"lines":["` + "\n"))
 	f.Add(binary.BigEndian.AppendUint64(nil, 1<<63))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := newMatcher(Filter{
-			Since: start, Src: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Ports: []uint16{80},
-			Outcomes: []string{"established"}, Processes: []string{"curl"},
-		})
-		lines := append(data, '\n')
-		for _, q := range []Query{{Format: Classic}, {Format: Modern}, {Top: "process"}} {
-			q.search(m, lineRun{lines: lines})
-			q.search(newMatcher(Filter{}), lineRun{lines: lines})
+		wanted := parse(t, "since:2026-11-23T07:50:00Z src:0.0.0.0/0 port:80 established process:curl")
+		file := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		q := Query{Format: JSON}
-		for line := range bytes.Lines(bytes.Join(q.search(m, lineRun{lines: lines}).text, nil)) {
+		for _, f := range Formats() {
+			for _, q := range []Query{{}, {Top: []string{"process", "dst"}}, {NewSince: start}, {Filter: wanted}, {Last: 2}} {
+				q.Format = Format(f)
+				_ = Run(q, []string{file}, io.Discard) // its errors are the lines that are no records
+			}
+		}
+		var out bytes.Buffer
+		_ = Run(Query{Format: JSON, Filter: wanted}, []string{file}, &out)
+		for line := range bytes.Lines(out.Bytes()) {
 			if new(record.Line).Scan(line) == record.None || bytes.ContainsFunc(line[:len(line)-1], func(r rune) bool { return !unicode.IsPrint(r) }) {
-				t.Errorf("%q of %q", line, lines)
+				t.Errorf("%q of %q", line, data)
 			}
 		}
 	})
@@ -336,11 +353,13 @@ func BenchmarkRun(b *testing.B) {
 	}
 	file := write(b, config.Sink{Format: config.JSON, Path: filepath.Join(b.TempDir(), "log.json")}, all)
 	for name, q := range map[string]Query{
-		"nothing": {Format: JSON, Filter: Filter{Since: start.Add(time.Hour), Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
-		"src":     {Format: JSON, Filter: Filter{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
+		"json":    {Format: JSON},
+		"nothing": {Format: JSON, Filter: parse(b, "since:2027-01-01")},
+		"src":     {Format: JSON, Filter: parse(b, "src:192.0.2.0/24")},
 		"modern":  {Format: Modern},
 		"classic": {Format: Classic},
-		"top":     {Top: "process"},
+		"line":    {Format: Line},
+		"top":     {Top: []string{"process"}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

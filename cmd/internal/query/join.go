@@ -1,0 +1,295 @@
+package query
+
+import (
+	"cmp"
+	"slices"
+
+	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/logfile"
+)
+
+const (
+	maxQueued  = 1 << 16 // connections in the order of their begin
+	maxOpen    = 1 << 18 // connections whose flow has not come
+	maxOrphans = 1 << 16 // flows whose opening may stand in a later file
+)
+
+// link is the tie between an opening and its flow: the number of the opening in the log of a run;
+// in the logs of an older syntap, which have no numbers for it, the client's initial sequence
+// number.
+type link struct {
+	run          string
+	number       uint64
+	sport, dport uint16
+	isn          bool
+}
+
+func linkOf(r *format.Record) link {
+	l := link{run: r.RunID, number: r.Seq, sport: r.Client.Port(), dport: r.Server.Port()}
+	if r.Type == format.Flow {
+		l.number = r.Opening
+	}
+	if r.RunID == "" || l.number == 0 {
+		l.run, l.number, l.isn = "", uint64(r.ClientISN), true
+	}
+	return l
+}
+
+// entry is a connection on its way through a joiner.
+type entry struct {
+	format.Connection
+	log    string
+	record []byte // text of the opening, or of a flow without one, where records are printed
+	text   []byte // of the connection, once it is over and printed in its turn
+	over   bool
+	loose  bool // it has lost its place in the order
+}
+
+// joiner joins openings and flows. Connections come out in the order of their openings; one that
+// outlasts maxQueued others comes out when it is over. Without an order, each comes out at once.
+type joiner struct {
+	ordered bool
+	live    bool                 // connections come out when they begin, too
+	over    func(e *entry)       // a connection is complete, or the log ends
+	print   func(e *entry) error // it is its turn; only if ordered
+	again   *once                // nil: there is one file
+
+	open     map[link]*entry
+	orphans  map[link]*entry   // flows whose opening has not come
+	unwanted map[link]struct{} // openings whose flow has not come
+	queue    []*entry
+	running  map[string]string // by log, the present run
+	err      error             // the first one of print
+}
+
+func newJoiner() joiner {
+	return joiner{
+		open: make(map[link]*entry), orphans: make(map[link]*entry),
+		unwanted: make(map[link]struct{}), running: make(map[string]string),
+	}
+}
+
+// take takes the events of a block.
+func (j *joiner) take(file int, log string, events []event) {
+	for i := range events {
+		e := &events[i]
+		switch {
+		case e.unwanted:
+			j.leaveOut(e.link)
+		case e.record == nil:
+			j.begin(log, e.run)
+		case e.record.Type == format.Flow:
+			j.flow(file, log, e)
+		case e.record.Type == format.End:
+			j.endRun(log, e.record.RunID)
+		default:
+			j.opening(log, e)
+		}
+	}
+}
+
+// begin notes that the next records of a log are those of a run. A run before it is over.
+func (j *joiner) begin(log, id string) {
+	if before, ok := j.running[log]; ok && before != id {
+		j.endRun(log, before)
+	}
+	j.running[log] = id
+}
+
+// leaveOut is for an opening that is not wanted.
+func (j *joiner) leaveOut(l link) {
+	if j.orphans[l] != nil {
+		delete(j.orphans, l)
+		return
+	}
+	if len(j.unwanted) >= maxOpen {
+		clear(j.unwanted)
+	}
+	j.unwanted[l] = struct{}{}
+}
+
+// endRun completes the connections of a run that have not ended.
+func (j *joiner) endRun(log, id string) {
+	j.endAll(func(e *entry) bool { return e.log == log && e.Opening.RunID == id })
+}
+
+// endAll completes the open connections that are chosen, which no record will end.
+func (j *joiner) endAll(chosen func(*entry) bool) {
+	var ended []*entry
+	for l, e := range j.open {
+		if chosen(e) {
+			delete(j.open, l)
+			ended = append(ended, e)
+		}
+	}
+	sortByStart(ended)
+	for _, e := range ended {
+		e.State = format.EndMissing
+		j.complete(e)
+	}
+}
+
+func sortByStart(entries []*entry) {
+	slices.SortStableFunc(entries, func(a, b *entry) int {
+		return cmp.Or(a.Start().Compare(b.Start()), cmp.Compare(first(a).Seq, first(b).Seq))
+	})
+}
+
+func (j *joiner) opening(log string, ev *event) {
+	e := &entry{Connection: format.Connection{Opening: ev.record}, log: log, record: ev.text}
+	j.enqueue(e)
+	if !goesOn(ev.record) {
+		j.complete(e)
+		return
+	}
+	l := linkOf(ev.record)
+	if orphan := j.orphans[l]; orphan != nil && sameEnds(orphan.End, ev.record) {
+		delete(j.orphans, l)
+		e.End = orphan.End
+		j.complete(e)
+		return
+	}
+	e.State = format.Alive
+	if before := j.open[l]; before != nil { // of another log that has the same numbers
+		delete(j.open, l)
+		before.State = format.EndMissing
+		j.complete(before)
+	}
+	j.open[l] = e
+	if len(j.open) > maxOpen {
+		j.endOldest()
+	}
+	if j.live {
+		j.over(e)
+	}
+}
+
+// endOldest gives up an eighth of the open connections: records are missing, as no run holds so
+// many.
+func (j *joiner) endOldest() {
+	starts := make([]*entry, 0, len(j.open))
+	for _, e := range j.open {
+		starts = append(starts, e)
+	}
+	sortByStart(starts)
+	last := starts[len(starts)/8].Start()
+	j.endAll(func(e *entry) bool { return !e.Start().After(last) })
+}
+
+func (j *joiner) flow(file int, log string, ev *event) {
+	r := ev.record
+	l := linkOf(r)
+	if e := j.open[l]; e != nil && sameEnds(e.Opening, r) {
+		delete(j.open, l)
+		e.End, e.State = r, format.Ended
+		j.complete(e)
+		return
+	}
+	if _, unwanted := j.unwanted[l]; unwanted {
+		delete(j.unwanted, l)
+		records.Put(r)
+		return
+	}
+	e := &entry{Connection: format.Connection{End: r}, log: log, record: ev.text}
+	if !j.again.mayCome(file, cmp.Or(r.Opening, r.Seq)) {
+		j.enqueue(e)
+		j.complete(e)
+		return
+	}
+	j.orphans[l] = e
+	if len(j.orphans) > maxOrphans {
+		j.giveUpOrphans()
+	}
+}
+
+// giveUpOrphans completes the flows whose opening has not come.
+func (j *joiner) giveUpOrphans() {
+	var all []*entry
+	for _, e := range j.orphans {
+		all = append(all, e)
+	}
+	clear(j.orphans)
+	sortByStart(all)
+	for _, e := range all {
+		j.enqueue(e)
+		j.complete(e)
+	}
+}
+
+func (j *joiner) enqueue(e *entry) {
+	if !j.ordered {
+		return
+	}
+	j.queue = append(j.queue, e)
+	if len(j.queue) > maxQueued {
+		j.queue[0].loose = true
+		j.queue = j.queue[1:]
+		j.advance()
+	}
+}
+
+// complete is for a connection of which nothing more comes.
+func (j *joiner) complete(e *entry) {
+	e.over = true
+	j.over(e)
+	switch {
+	case e.loose:
+		j.out(e)
+	case j.ordered:
+		j.advance()
+	}
+	for _, r := range []*format.Record{e.Opening, e.End} {
+		if r != nil {
+			records.Put(r)
+		}
+	}
+	e.Opening, e.End = nil, nil
+}
+
+// advance prints the connections at the head of the queue that are over.
+func (j *joiner) advance() {
+	for len(j.queue) > 0 && j.queue[0].over {
+		j.out(j.queue[0])
+		j.queue[0] = nil
+		j.queue = j.queue[1:]
+	}
+}
+
+func (j *joiner) out(e *entry) {
+	if j.err == nil {
+		j.err = j.print(e)
+	}
+}
+
+// end ends the input: openings without a flow are alive. They stay open if more input may follow.
+func (j *joiner) end() {
+	j.giveUpOrphans()
+	var alive []*entry
+	for _, e := range j.open {
+		alive = append(alive, e)
+	}
+	sortByStart(alive)
+	for _, e := range alive {
+		e.over = true
+		j.over(e)
+		if e.loose {
+			j.out(e)
+		}
+	}
+	j.advance()
+}
+
+// first returns the record that has the ends of a connection.
+func first(e *entry) *format.Record {
+	if e.Opening != nil {
+		return e.Opening
+	}
+	return e.End
+}
+
+func sameEnds(a, b *format.Record) bool {
+	return a.Client == b.Client && a.Server == b.Server && a.Proto == b.Proto
+}
+
+// logOf names the log that a file is of.
+func logOf(file string) string { return logfile.LogOf(file) }

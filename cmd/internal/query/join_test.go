@@ -1,0 +1,380 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syntap/tun/tuntest"
+)
+
+// row is a connection as CSV prints it, as far as tests look.
+type row struct{ start, outcome, dport, state, bytes string }
+
+// rows runs a query for CSV.
+func rows(t *testing.T, q Query, files ...string) (all []row) {
+	t.Helper()
+	q.Format = CSV
+	var out bytes.Buffer
+	if err := Run(q, files, &out); err != nil {
+		t.Fatal(err)
+	}
+	table, err := csv.NewReader(&out).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := func(name string) int { return slices.Index(table[0], name) }
+	for _, r := range table[1:] {
+		at, err := time.Parse(time.RFC3339Nano, r[column("time")])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, row{
+			at.Sub(start).String(), r[column("outcome")], r[column("dport")], r[column("state")], r[column("outbound_bytes")],
+		})
+	}
+	return all
+}
+
+// Each connection has one line, whatever its records, in the order of their begin.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	l := mixture()
+	want := []row{
+		{"0s", "established", "443", "ended", "5000"},
+		{"1s", "established", "22", "open", ""},
+		{"2s", "refused", "8443", "ended", ""},
+		{"3s", "denied", "80", "ended", ""},
+		{"4s", "answered", "53", "ended", "60"},
+		{"5s", "denied", "53", "ended", ""},
+		{"6s", "", "9", "open", ""},
+	}
+	if diff := cmp.Diff(want, rows(t, Query{}, file(t, l.lines)), cmp.AllowUnexported(row{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	ended := slices.Clone(want)
+	ended[1].state, ended[6].state = "unknown", "unknown"
+	stopped := mixture()
+	stopped.end(100)
+	killed := mixture()
+	killed.restart("gate", start.Add(time.Hour))
+	killed.handshake(&connection{at: 50, client: "192.0.2.1:1000", server: "203.0.113.2:443", outcome: "refused"})
+	for name, l := range map[string]*log{"stopped": stopped, "killed": killed} {
+		got := rows(t, Query{}, file(t, l.lines))
+		if diff := cmp.Diff(ended, got[:len(ended)], cmp.AllowUnexported(row{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	// A filter leaves out connections, and not one of their records.
+	for _, tt := range []struct {
+		filter string
+		want   []row
+	}{
+		{"bytes:>=5000", want[:1]},
+		{"!bytes:>=5000", want[1:]},
+		{"duration:>5s", want[:1]},
+		{"port:443 bytes:<5000", nil},
+		{"established", want[:2]},
+		{"open", []row{want[1], want[6]}},
+		{"process:curl", []row{want[0], want[3]}},
+		{"user:alice !open", []row{want[0], want[3]}},
+		{"name:*.example.com", []row{want[0], want[4]}},
+		{"udp", want[4:]},
+		{"answered", want[4:5]},
+		{"since:2026-11-23T07:50:02Z until:2026-11-23T07:50:05Z", want[2:5]},
+		{"since:2026-11-23T07:50:00.000001Z", want[1:]},
+		{"until:2026-11-23T07:50:01Z", want[:1]},
+	} {
+		got := rows(t, Query{Filter: parse(t, tt.filter)}, file(t, l.lines))
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(row{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.filter, diff)
+		}
+	}
+}
+
+// The records of a connection meet wherever they stand: in several files, in any order, in pipes.
+func TestJoinOverFiles(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 20 {
+		n := 1 + random.IntN(300)
+		l := many(random, n)
+		cuts := []int{0, random.IntN(len(l.lines)), random.IntN(len(l.lines)), len(l.lines)}
+		slices.Sort(cuts)
+		var files []string
+		for i := range cuts[1:] {
+			files = append(files, file(t, l.lines[cuts[i]:cuts[i+1]]))
+		}
+		if round%2 == 1 {
+			random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
+		}
+		got := rows(t, Query{}, files...)
+		if len(got) != n {
+			t.Fatalf("round %d: %d connections, want %d", round, len(got), n)
+		}
+		seen := make(map[string]bool)
+		for _, r := range got {
+			if seen[r.start] || r.state != "ended" || r.bytes == "" {
+				t.Fatalf("round %d: %+v, again %t", round, r, seen[r.start])
+			}
+			seen[r.start] = true
+		}
+		total := 0
+		for _, r := range got {
+			var bytes int
+			fmt.Sscan(r.bytes, &bytes)
+			total += bytes
+		}
+		var want int
+		for i, line := range l.lines {
+			if !bytes.Contains(line, []byte(`"msg":"flow"`)) {
+				want += i + 1
+			}
+		}
+		if total != want {
+			t.Errorf("round %d: %d bytes, want %d", round, total, want)
+		}
+	}
+}
+
+// A flow whose opening is in none of the files has a line of its own, at its begin; one whose
+// opening is not wanted has none.
+func TestFlowAlone(t *testing.T) {
+	t.Parallel()
+	lines := mixture().lines
+	rest := file(t, lines[2:])
+	got := rows(t, Query{}, rest)
+	if last := got[len(got)-1]; last != (row{"0s", "established", "443", "ended", "5000"}) {
+		t.Errorf("the flow without its opening is %+v", last)
+	}
+	if len(got) != 6 {
+		t.Errorf("%d connections, want 6", len(got))
+	}
+	var out strings.Builder
+	if err := Run(Query{Top: []string{"state"}}, []string{rest}, &out); err != nil {
+		t.Error(err)
+	}
+	if want := "       5  ended\n       1  open\n"; out.String() != want {
+		t.Errorf("counted %q, want %q", out.String(), want)
+	}
+}
+
+// Logs of an older syntap have neither runs nor numbers of openings.
+func TestJoinOld(t *testing.T) {
+	t.Parallel()
+	l := newLog("", start)
+	c := &connection{at: 0, client: "192.0.2.1:1000", server: "203.0.113.2:443", outcome: "established"}
+	l.handshake(c)
+	l.flow(c, 0, 3, 77, nil)
+	again := *c
+	again.at = 9
+	l.handshake(&again)
+	want := []row{{"0s", "established", "443", "ended", "77"}, {"9s", "established", "443", "open", ""}}
+	if diff := cmp.Diff(want, rows(t, Query{}, file(t, l.lines)), cmp.AllowUnexported(row{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Two logs may have the same numbers.
+func TestJoinTwoLogs(t *testing.T) {
+	t.Parallel()
+	a, b := mixture(), newLog("other", start)
+	c := &connection{at: 100, client: "192.0.2.7:7", server: "203.0.113.2:443", outcome: "established"}
+	b.flow(c, b.handshake(c), 1, 11, nil)
+	if got := rows(t, Query{}, file(t, a.lines), file(t, b.lines)); len(got) != 8 {
+		t.Errorf("%d connections, want 8: %+v", len(got), got)
+	}
+}
+
+// One connection that outlasts all others does not hold them up, nor the memory.
+func TestJoinHeldUp(t *testing.T) {
+	t.Parallel()
+	l := newLog("gate", start)
+	long := &connection{at: 0, client: "192.0.2.1:1000", server: "203.0.113.2:22", outcome: "established"}
+	number := l.handshake(long)
+	const n = maxQueued + 10
+	for i := range n {
+		l.handshake(&connection{at: 1 + i, client: "192.0.2.1:1001", server: "203.0.113.2:80", outcome: "refused"})
+	}
+	l.flow(long, number, n+1, 5, nil)
+	got := rows(t, Query{}, file(t, l.lines))
+	if len(got) != n+1 || got[0].start != "1s" || got[n] != (row{"0s", "established", "22", "ended", "5"}) {
+		t.Errorf("%d connections, from %+v to %+v", len(got), got[0], got[len(got)-1])
+	}
+}
+
+func TestTopBytes(t *testing.T) {
+	t.Parallel()
+	f := file(t, mixture().lines)
+	for _, tt := range []struct {
+		keys []string
+		last int
+		want string
+	}{
+		{[]string{"name", "port"}, 0, "    5000  www.example.com  443\n      60  secret.example.com  53\n       0  -  22\n" +
+			"       0  -  53\n       0  -  80\n       0  -  8443\n       0  -  9\n"},
+		{[]string{"process"}, 0, "    5000  curl\n       0  ssh\nunnamed: 60\n"},
+		{[]string{"process"}, 1, "    5000  curl\nunnamed: 60\n"},
+	} {
+		var out strings.Builder
+		var notices []string
+		q := Query{Top: tt.keys, ByBytes: true, Last: tt.last, Notice: func(text string) { notices = append(notices, text) }}
+		if err := Run(q, []string{f}, &out); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(tt.want, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.keys, diff)
+		}
+		if want := []string{"connections whose bytes are not known yet: 2"}; !slices.Equal(notices, want) {
+			t.Errorf("notices %q, want %q", notices, want)
+		}
+	}
+}
+
+// New is a destination, port or process that no connection before had, and only its first one is
+// printed.
+func TestNewSince(t *testing.T) {
+	t.Parallel()
+	l := newLog("gate", start)
+	for i, c := range []connection{
+		{server: "203.0.113.2:443", name: "a.example", process: "curl"},
+		{server: "203.0.113.3:80", process: "curl"},
+		// From here on it is new.
+		{server: "203.0.113.9:443", name: "A.example", process: "curl"},
+		{server: "203.0.113.3:80", process: "curl"},
+		{server: "203.0.113.2:443", name: "b.example", process: "curl"},
+		{server: "203.0.113.2:8443", name: "a.example", process: "curl"},
+		{server: "203.0.113.3:80", process: "wget"},
+		{server: "203.0.113.3:80", process: "wget"},
+		{server: "203.0.113.3:80"},
+	} {
+		c.at, c.client, c.outcome = i, "192.0.2.1:1000", "refused"
+		l.handshake(&c)
+	}
+	f := file(t, l.lines)
+	since := start.Add(2 * time.Second)
+	var starts []string
+	for _, r := range rows(t, Query{NewSince: since}, f) {
+		starts = append(starts, r.start)
+	}
+	if want := []string{"4s", "5s", "6s", "8s"}; !slices.Equal(starts, want) {
+		t.Errorf("new at %q, want %q", starts, want)
+	}
+	var out strings.Builder
+	if err := Run(Query{NewSince: since, Top: []string{"process"}}, []string{f}, &out); err != nil {
+		t.Error(err)
+	}
+	if want := "       2  curl\n       2  wget\nunnamed: 1\n"; out.String() != want {
+		t.Errorf("counted %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	if err := Run(Query{NewSince: since, Format: JSON}, []string{f}, &out); err != nil {
+		t.Error(err)
+	}
+	if want := string(bytes.Join([][]byte{l.lines[4], l.lines[5], l.lines[6], l.lines[8]}, nil)); out.String() != want {
+		t.Errorf("printed %s\nwant %s", out.String(), want)
+	}
+}
+
+func TestLast(t *testing.T) {
+	t.Parallel()
+	l := mixture()
+	f := file(t, l.lines)
+	for _, tt := range []struct {
+		last int
+		want []string
+	}{{0, []string{"0s", "1s", "2s", "3s", "4s", "5s", "6s"}}, {2, []string{"5s", "6s"}}, {3, []string{"4s", "5s", "6s"}}, {50, []string{"0s", "1s", "2s", "3s", "4s", "5s", "6s"}}} {
+		var starts []string
+		for _, r := range rows(t, Query{Last: tt.last}, f) {
+			starts = append(starts, r.start)
+		}
+		if !slices.Equal(starts, tt.want) {
+			t.Errorf("last %d: %q, want %q", tt.last, starts, tt.want)
+		}
+	}
+	var out strings.Builder
+	if err := Run(Query{Last: 2, Format: JSON}, []string{f}, &out); err != nil {
+		t.Error(err)
+	}
+	if want := string(bytes.Join(l.lines[len(l.lines)-2:], nil)); out.String() != want {
+		t.Errorf("printed %s\nwant %s", out.String(), want)
+	}
+}
+
+// Follow prints a connection when it begins and when it ends.
+func TestFollowConnections(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log.json")
+	lines := mixture().lines
+	write := func(lines [][]byte) {
+		t.Helper()
+		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(bytes.Join(lines, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(lines[:2])
+	var out tuntest.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- Follow(ctx, Query{Format: Line}, []string{name}, &out) }()
+	tuntest.Wait(t, "the connections that are open", func() bool { return strings.Count(out.String(), ", open\n") == 2 })
+	write(lines[2:])
+	tuntest.Wait(t, "the end of one", func() bool { return strings.Contains(out.String(), "4.88 KiB") })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(got) != 9 { // two more than connections: of one that ends, and of a query
+		t.Errorf("%d lines, want 9:\n%s", len(got), out.String())
+	}
+}
+
+// Records that are missing in the times of a query are told.
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	const gap = `{"time":"2026-11-23T07:50:10.000000Z","level":"%s","msg":"gap","seq":%d,"from":"2026-11-23T07:50:05.000000Z",` +
+		`"to":"2026-11-23T07:50:09.000000Z","lost":7,"reason":"queue_full"}` + "\n"
+	lines := append(mixture().lines, fmt.Appendf(nil, gap, "warning", 100), fmt.Appendf(nil, gap, "info", 101))
+	f := file(t, lines)
+	for _, tt := range []struct {
+		filter string
+		format Format
+		want   int
+	}{
+		{"", Line, 1},
+		{"", Modern, 1},
+		{"port:443", CSV, 1},
+		{"port:443", Classic, 1},
+		{"", JSON, 0},
+		{"since:2026-11-23T07:50:10Z", Line, 0},
+		{"until:2026-11-23T07:50:06Z", Line, 1},
+		{"until:2026-11-23T07:50:04Z", Line, 0},
+	} {
+		var notices []string
+		q := Query{Filter: parse(t, tt.filter), Format: tt.format, Notice: func(text string) { notices = append(notices, text) }}
+		if err := Run(q, []string{f}, new(strings.Builder)); err != nil {
+			t.Error(err)
+		}
+		if len(notices) != tt.want || tt.want == 1 && !strings.HasSuffix(notices[0], "(queue_full): 7 lost") {
+			t.Errorf("%q as %s: notices %q, want %d", tt.filter, tt.format, notices, tt.want)
+		}
+	}
+}

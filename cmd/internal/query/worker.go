@@ -1,0 +1,229 @@
+package query
+
+import (
+	"bytes"
+	"sync"
+
+	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/terminal"
+)
+
+// result is the yield of one block.
+type result struct {
+	text   [][]byte // of records
+	events []event  // where records are joined
+	bad    bad
+	old    int // records printed in modern notation, as they have no segments
+	gaps   gaps
+}
+
+// event is a record on its way to be joined; or the news that the next records are of another run,
+// or that an opening is not wanted, and neither is its flow.
+type event struct {
+	record   *format.Record
+	text     []byte // of the record, where records are printed
+	run      string // without a record
+	unwanted bool
+	link     link // of the unwanted opening
+}
+
+// records are records to use again.
+var records = sync.Pool{New: func() any { return new(format.Record) }}
+
+// worker searches blocks.
+type worker struct {
+	query   *Query
+	printer printer
+	decoder format.Decoder
+	line    record.Line
+	record  *format.Record // scratch
+	text    []byte         // of the block
+	begun   bool           // there was a record in the block
+	run     string         // of the last one
+}
+
+func newWorker(q *Query) *worker {
+	w := &worker{query: q, printer: printer{format: q.Format}, record: records.Get().(*format.Record)}
+	w.decoder.Brief = q.Format != Zeek && q.Format != OCSF && q.Format != ECS
+	return w
+}
+
+// search goes through a block.
+func (w *worker) search(lines lineRun) (r result) {
+	take := w.print
+	if w.query.joins() {
+		take = w.join
+	}
+	if w.query.prints() {
+		w.text = make([]byte, 0, len(lines.lines))
+	}
+	w.begun = false
+	number := lines.first - 1
+	for line := range bytes.Lines(lines.lines) {
+		number++
+		if form := take(&r, line); form == record.None && len(bytes.TrimSpace(line)) > 0 {
+			r.bad.add([]int{number}, 1)
+		}
+	}
+	if len(w.text) > 0 {
+		r.add(w.text)
+		w.text = nil // it is the result's
+	}
+	return r
+}
+
+// prints reports whether the output is text of each record other than the record itself.
+func (q *Query) prints() bool { return !q.joins() && q.Format != JSON }
+
+// decodes reports whether records are decoded.
+func (q *Query) decodes() bool {
+	return q.joins() || !q.Filter.All() || q.Format == OCSF || q.Format == ECS
+}
+
+// hidesGaps reports whether the output of records leaves out gaps.
+func (q *Query) hidesGaps() bool { return q.Format == Classic || q.Format == Modern }
+
+// print prints a record that is wanted by itself.
+func (w *worker) print(res *result, line []byte) (form record.Form) {
+	whole := line[:len(line)-1]
+	if w.query.decodes() {
+		form = w.decoder.Decode(whole, w.record)
+	} else {
+		form = w.line.Scan(whole)
+	}
+	if form == record.None {
+		return form
+	}
+	if w.query.hidesGaps() {
+		if w.query.decodes() {
+			w.line.Scan(whole)
+		} else if string(w.line.Get(record.Msg)) == "gap" {
+			w.decoder.Decode(whole, w.record)
+		}
+		if string(w.line.Get(record.Msg)) == "gap" {
+			res.addGap(w.query.gap(w.record))
+			return form
+		}
+	}
+	switch {
+	case !w.matches():
+	case w.query.Format == JSON:
+		res.add(jsonOf(line, form))
+	default:
+		var asked bool
+		if w.text, asked = w.printer.record(w.text, w); !asked {
+			res.old++
+		}
+	}
+	return form
+}
+
+// matches reports whether a record is wanted by itself: its time counts, and of a flow that of its
+// end.
+func (w *worker) matches() bool {
+	f, r := &w.query.Filter, w.record
+	if f.All() {
+		return true
+	}
+	if r.Time.Before(f.Since) || !f.Until.IsZero() && !r.Time.Before(f.Until) {
+		return false
+	}
+	if f.OnlyTimes() {
+		return true
+	}
+	c := format.Connection{Opening: r}
+	switch r.Type {
+	case format.Handshake, format.Datagram:
+	case format.Flow:
+		c = format.Connection{End: r}
+	default:
+		return false
+	}
+	return f.MatchMembers(&c)
+}
+
+// join hands a record on to be joined, unless its connection is not wanted.
+func (w *worker) join(res *result, line []byte) record.Form {
+	form, r := w.decoder.Decode(line[:len(line)-1], w.record), w.record
+	if form == record.None {
+		return form
+	}
+	if !w.begun || r.RunID != w.run {
+		w.begun, w.run = true, r.RunID
+		res.events = append(res.events, event{run: r.RunID})
+	}
+	switch r.Type {
+	case format.Handshake, format.Datagram:
+		c := format.Connection{Opening: r}
+		if goesOn(r) {
+			c.State = format.Alive
+		}
+		if !w.query.Filter.MayMatch(&c) {
+			if c.State == format.Alive {
+				res.events = append(res.events, event{unwanted: true, link: linkOf(r)})
+			}
+			return form
+		}
+	case format.Gap:
+		res.addGap(w.query.gap(r))
+		return form
+	case format.Flow, format.End:
+	default:
+		return form
+	}
+	e := event{record: r}
+	if !w.query.Format.joins() && w.query.Top == nil {
+		e.text = w.textOf(line, form)
+	}
+	res.events = append(res.events, e)
+	w.record = records.Get().(*format.Record)
+	return form
+}
+
+// textOf returns the text of a record whose connection is printed by it.
+func (w *worker) textOf(line []byte, form record.Form) []byte {
+	if w.query.Format == JSON {
+		return bytes.Clone(jsonOf(line, form))
+	}
+	w.line.Scan(line[:len(line)-1])
+	text, _ := w.printer.record(nil, w)
+	return text
+}
+
+// goesOn reports whether an opening is followed by a flow. Captures have none.
+func goesOn(r *format.Record) bool {
+	switch {
+	case !r.Live() && r.RunID == "" || r.Denied():
+		return false
+	case r.Type == format.Datagram:
+		return true
+	}
+	return r.Outcome == "established"
+}
+
+// jsonOf returns a record as it is printed.
+func jsonOf(line []byte, form record.Form) []byte {
+	if form == record.Foreign {
+		return terminal.CleanJSON(line)
+	}
+	return line
+}
+
+func (r *result) addGap(g *record.Gap) {
+	if g != nil {
+		r.gaps = append(r.gaps, g)
+	}
+}
+
+// add appends text. Text that stands right behind the last one in memory extends it.
+func (r *result) add(text []byte) {
+	if n := len(r.text); n > 0 {
+		last := r.text[n-1]
+		if end := len(last) + len(text); end <= cap(last) && &last[:end][len(last)] == &text[0] {
+			r.text[n-1] = last[:end]
+			return
+		}
+	}
+	r.text = append(r.text, text)
+}
