@@ -27,7 +27,8 @@ const (
 	quicV2 = 0x6b3343cf
 )
 
-// initial is an Initial packet of a client, as an encoder of its own makes it (RFC 9001 §5.3, §5.4).
+// initial is an Initial packet of a client, as an encoder of its own makes it (RFC 9001 §5.3,
+// §5.4).
 type initial struct {
 	version    uint32
 	dcid, keys string // keys is the connection ID that they come from; empty for dcid

@@ -101,8 +101,8 @@ func summarize(t *testing.T, begun, over []datagramRecord) (all []string) {
 	return all
 }
 
-// TestDatagramRecords has programs ask for a name, send datagrams and ping, to far ends that answer,
-// refuse, are silent or are forbidden.
+// TestDatagramRecords has programs ask for a name, send datagrams and ping, to far ends that
+// answer, refuse, are silent or are forbidden.
 func TestDatagramRecords(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dig", "dnsmasq", "nc", "ping")
