@@ -91,8 +91,8 @@ func serveOwned(t *testing.T, lab *tuntest.Lab) {
 	}
 }
 
-// openingsOf returns the records of handshakes and datagrams in a log, and checks that each flow has
-// the owner of the record by which it began.
+// openingsOf returns the records of handshakes and datagrams in a log, and checks that each flow
+// has the owner of the record by which it began.
 func openingsOf(t *testing.T, log string) (openings []ownedRecord) {
 	t.Helper()
 	begun := make(map[uint64]ownedRecord)
@@ -190,8 +190,8 @@ func execed(command string) string {
 
 func wholeLines(text string) string { return text[:strings.LastIndex(text, "\n")+1] }
 
-// TestOwnerInExec has programs run in a session, which root or another user begins. Its records name
-// them as the host does.
+// TestOwnerInExec has programs run in a session, which root or another user begins. Its records
+// name them as the host does.
 func TestOwnerInExec(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
