@@ -58,6 +58,7 @@ func owners() map[string][]string {
 		"go.yaml.in/yaml":                {"cmd/internal/config"},
 		"gvisor.dev/gvisor":              {"stack"},
 		"github.com/gopacket/gopacket":   {"tap/capture"},
+		"github.com/klauspost/compress":  {"tap/capture"},
 		"github.com/spf13/cobra":         {"cmd/syntap"},
 		"github.com/google/nftables":     {"tun/nft"},
 		"github.com/vishvananda/netlink": {"tun/route", "tun/tuntest", "cmd/internal"},

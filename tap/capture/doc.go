@@ -1,5 +1,5 @@
 // Package capture reads pcap and pcapng files and writes pcapng files. It takes link headers apart,
-// so that its packets begin with the IP header as frames of a TUN do; it does not read IP packets.
+// so that its packets begin with the IP header as frames of a TUN do.
 //
 // # Theory of operation
 //
@@ -18,8 +18,11 @@
 // gives all its whole packets before the error that names the place.
 //
 // A frame that is too short for its link header is a packet like any other, with an empty network
-// layer. A link type this package does not know is an error, because then none of the packets can
-// be read.
+// layer. A link type this package does not know is an error in a pcap file, because then none of
+// the packets can be read; in a pcapng file packets of such an interface are passed over and
+// counted. A file that is compressed with gzip or zstd is read as what it holds.
+//
+// Packet.Inner takes a tunnel off a packet. It is all that this package reads of IP.
 //
 // A Writer makes one section with one interface. It writes each packet by one Write, so a file
 // opened for appending never holds half a packet that the process had finished; a new section

@@ -116,7 +116,7 @@ func readAll(t testing.TB, data []byte) ([]capture.Packet, error) {
 		}
 		c := *p
 		c.Frame = append([]byte(nil), p.Frame...)
-		c.Network = c.Frame[len(p.Frame)-len(p.Network):]
+		c.Network = append([]byte(nil), p.Network...)
 		c.VLANs = append([]uint16(nil), p.VLANs...)
 		packets = append(packets, c)
 	}

@@ -18,8 +18,10 @@ const (
 	etherTypeMPLSMC = 0x8848 // multicast
 	etherTypePPPoE  = 0x8864 // session stage
 
-	pppIPv4 = 0x0021
-	pppIPv6 = 0x0057
+	pppIPv4   = 0x0021
+	pppIPv6   = 0x0057
+	pppMPLS   = 0x0281
+	pppMPLSMC = 0x0283 // multicast
 )
 
 const (
@@ -33,20 +35,18 @@ const mplsBottom = 0x100
 // decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network
 // empty.
 func (p *Packet) decodeLink() error {
-	p.EtherType, p.Network, p.NetworkLength = 0, nil, 0
+	p.EtherType, p.Network, p.NetworkLength, p.Skipped = 0, nil, 0, ""
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
-	p.pppoe, p.pppLength, p.lengthAt = false, 0, 0
+	p.pppoe, p.pppLength, p.pppProtocol, p.lengthAt, p.trailer = false, 0, 0, 0, 0
 
 	f := p.Frame
 	switch p.LinkType {
 	case LinkTypeEthernet:
-		if len(f) >= 22 && string(f[14:20]) == llcSNAP &&
-			binary.BigEndian.Uint16(f[12:]) <= maxLength8023 {
-			p.lengthAt = 12
-			p.decodeEtherType(binary.BigEndian.Uint16(f[20:]), 22)
-		} else if len(f) >= 14 {
-			p.decodeEtherType(binary.BigEndian.Uint16(f[12:]), 14)
-		}
+		p.decodeEthernet(0)
+	case LinkTypeDSA:
+		p.decodeEthernet(dsaLength)
+	case LinkTypeEDSA:
+		p.decodeEthernet(edsaLength)
 	case LinkTypeRaw, LinkTypeRaw12, LinkTypeRaw14, LinkTypeIPv4, LinkTypeIPv6:
 		// tcpdump looks at the nibble in all of them
 		p.setNetwork(0, 0)
@@ -65,10 +65,38 @@ func (p *Packet) decodeLink() error {
 		}
 	case LinkTypePPP:
 		p.decodePPP(0)
+	case LinkTypePPPHDLC:
+		p.decodePPPHDLC()
+	case LinkTypeCHDLC:
+		p.decodeCHDLC()
+	case LinkTypePPPoE:
+		p.decodePPPoE(0)
+	case LinkTypeNFLOG:
+		p.decodeNFLOG()
+	case LinkTypePFLOG:
+		p.decodePFLOG()
+	case LinkTypeWiFi:
+		p.decodeWiFi(0, 0)
+	case LinkTypeRadiotap:
+		p.decodeRadiotap()
 	default:
 		return LinkTypeError(p.LinkType)
 	}
 	return nil
+}
+
+// decodeEthernet takes an Ethernet header that has the tag of a switch behind its addresses.
+func (p *Packet) decodeEthernet(tag int) {
+	f, at := p.Frame, 12+tag
+	switch {
+	case len(f) < at+2:
+	case len(f) >= at+10 && string(f[at+2:at+8]) == llcSNAP &&
+		binary.BigEndian.Uint16(f[at:]) <= maxLength8023:
+		p.lengthAt = at
+		p.decodeEtherType(binary.BigEndian.Uint16(f[at+8:]), at+10)
+	default:
+		p.decodeEtherType(binary.BigEndian.Uint16(f[at:]), at+2)
+	}
 }
 
 // decodeEtherType takes the bytes from offset on. It walks any depth of VLAN tags.
@@ -83,11 +111,7 @@ func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 			p.decodeMPLS(offset)
 			return
 		case etherTypePPPoE:
-			if len(p.Frame) >= offset+6 { // RFC 2516 §4
-				p.pppoe, p.session = true, binary.BigEndian.Uint16(p.Frame[offset+2:])
-				p.lengthAt = offset + 4
-				p.decodePPP(offset + 6)
-			}
+			p.decodePPPoE(offset)
 			return
 		case etherType8021Q, etherType8021ad, etherType9100, etherType9200:
 			if len(p.Frame) < offset+4 {
@@ -116,37 +140,23 @@ func (p *Packet) decodeMPLS(offset int) {
 	}
 }
 
-// decodePPP reads a PPP header: the HDLC address and control bytes where they are there (RFC 1662
-// §3.1), and a protocol field that may be compressed to one byte (RFC 1661 §2 and §6.5).
-func (p *Packet) decodePPP(offset int) {
-	p.pppLength = p.FrameLength - offset
-	f := p.Frame
-	if len(f) >= offset+2 && f[offset] == 0xff && f[offset+1] == 0x03 {
-		offset += 2
-	}
-	if len(f) < offset+2 {
-		return
-	}
-	protocol := uint16(f[offset])
-	offset++
-	if protocol&1 == 0 { // only the last byte of the field is odd
-		protocol = protocol<<8 | uint16(f[offset])
-		offset++
-	}
-	switch protocol {
-	case pppIPv4:
-		p.setNetwork(etherTypeIPv4, offset)
-	case pppIPv6:
-		p.setNetwork(etherTypeIPv6, offset)
-	}
-}
-
 // setNetwork declares the frame from offset on to be the network layer; etherType 0 leaves it to
 // the version nibble.
 func (p *Packet) setNetwork(etherType uint16, offset int) {
 	p.EtherType = etherType
 	p.Network = p.Frame[offset:]
 	p.NetworkLength = p.FrameLength - offset
+}
+
+// endNetwork ends the network layer before offset: what is behind belongs to the link layer.
+func (p *Packet) endNetwork(offset int) {
+	begin := len(p.Frame) - len(p.Network)
+	if p.Network == nil || offset < begin {
+		return
+	}
+	p.NetworkLength = offset - begin
+	p.trailer = max(0, len(p.Frame)-offset)
+	p.Network = p.Network[:len(p.Network)-p.trailer]
 }
 
 // loopEtherType maps the address family of a BSD loopback header; 0 = not IP. The null type holds

@@ -2,6 +2,9 @@ package capture_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +82,45 @@ func TestLinkTypes(t *testing.T) {
 		{"PPP with compressed protocol", 9, join([]byte{0xff, 3, 0x21}, v4), ip4},
 		{"PPP LCP", 9, []byte{0xff, 3, 0xc0, 0x21, 1, 2}, none},
 		{"PPP cut", 9, []byte{0xff, 3, 0}, none},
+		{"PPP of pppd, sent", 9, join([]byte{1, 3, 0, 0x21}, v4), ip4},
+		{"PPP MPLS", 9, join([]byte{0xff, 3, 0x02, 0x81, 0, 1, 1, 64}, v6), want{Network: v6}},
+		{"PPPoE in a VLAN", 1, ether(v4, 0x8100, 5, 0x8864, 0x1100, 1, 42, 0x0021), tagged(ip4, 5)},
+		{"PPPoE with padding", 1, ether(join(v4, make([]byte, 6)), 0x8864, 0x1100, 1, 42, 0x0021), want{EtherType: 0x0800, Network: join(v4, make([]byte, 6))}},
+		{"PPPoE by itself", 51, join([]byte{0x11, 0, 0, 1, 0, 42, 0, 0x21}, v4), ip4},
+		{"PPPoE discovery with a packet's protocol", 1, ether(v4, 0x8864, 0x1109, 1, 42, 0x0021), want{EtherType: 0x8864}},
+		{"PPP-HDLC", 50, join([]byte{0xff, 3, 0, 0x21}, v4), ip4},
+		{"PPP-HDLC IPv6", 50, join([]byte{0xff, 3, 0, 0x57}, v6), ip6},
+		{"PPP-HDLC of Cisco", 50, join([]byte{0x0f, 0, 8, 0}, v4), ip4},
+		{"PPP-HDLC of another address", 50, join([]byte{0x10, 3, 0, 0x21}, v4), none},
+		{"PPP-HDLC cut", 50, []byte{0xff, 3, 0}, none},
+		{"Cisco HDLC", 104, join([]byte{0x8f, 0, 0x86, 0xdd}, v6), ip6},
+		{"Cisco HDLC MPLS", 104, join([]byte{0x0f, 0, 0x88, 0x47, 0, 1, 1, 64}, v4), want{Network: v4}},
+		{"Cisco HDLC SLARP", 104, []byte{0x8f, 0, 0x80, 0x35, 0, 0}, none},
+		{"Cisco HDLC cut", 104, []byte{0x8f, 0, 8}, none},
+		{"NFLOG", 239, nflog(2, v4), ip4},
+		{"NFLOG IPv6", 239, nflog(10, v6), ip6},
+		{"NFLOG of a bridge", 239, nflog(7, v4), none},
+		{"NFLOG cut", 239, nflog(2, v4)[:15], none},
+		{"NFLOG of an attribute without length", 239, []byte{2, 0, 0, 0, 0, 0, 9, 0}, none},
+		{"PFLOG", 117, join(pflog(2), v4), ip4},
+		{"PFLOG FreeBSD IPv6", 117, join(pflog(28), v6), ip6},
+		{"PFLOG of another family", 117, join(pflog(7), v6), none},
+		{"PFLOG cut", 117, pflog(2)[:60], none},
+		{"PFLOG of an old version", 117, join([]byte{28, 2}, make([]byte, 90)), none},
+		{"DSA", 284, tag(ether(v4, 0x0800), 0xc0, 8, 0, 1), ip4},
+		{"DSA of a VLAN", 284, tag(ether(v4, 0x8100, 7, 0x0800), 0xe0, 8, 0, 1), tagged(ip4, 7)},
+		{"DSA cut", 284, make([]byte, 17), none},
+		{"EDSA", 285, tag(ether(v6, 0x86dd), 0xda, 0xda, 0, 0, 0x40, 8, 0, 1), ip6},
+		{"802.11", 105, wifi(0x0108, v4), ip4},
+		{"802.11 QoS between access points", 105, wifi(0x0388, v4), ip4},
+		{"802.11 with HT Control", 105, wifi(0x8188, v4), ip4},
+		{"802.11 without data", 105, wifi(0x0148, v4), none},
+		{"802.11 beacon", 105, wifi(0x0080, v4), none},
+		{"802.11 cut", 105, wifi(0x0108, v4)[:31], none},
+		{"radiotap", 127, join([]byte{0, 0, 8, 0, 0, 0, 0, 0}, wifi(0x0108, v4)), ip4},
+		{"radiotap with padding", 127, join([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0x20}, wifi(0x0188, v4, 2)), ip4},
+		{"radiotap longer than the frame", 127, []byte{0, 0, 9, 0, 0, 0, 0, 0}, none},
+		{"radiotap of endless bitmaps", 127, []byte{0, 0, 12, 0, 0, 0, 0, 0x80, 0, 0, 0, 0x80}, none},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -100,9 +142,84 @@ func TestLinkTypes(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("packet (-want +got):\n%s", diff)
 			}
-			if len(p.Network) > 0 && p.NetworkLength != len(p.Network)+beyond {
-				t.Errorf("NetworkLength = %d, want %d", p.NetworkLength, len(p.Network)+beyond)
+			wire := len(p.Network) + beyond
+			if strings.HasPrefix(tt.name, "PPPoE") { // whose length field counts
+				wire = len(p.Network) - len(p.Network)%20
+			}
+			if len(p.Network) > 0 && p.NetworkLength != wire {
+				t.Errorf("NetworkLength = %d, want %d", p.NetworkLength, wire)
 			}
 		})
 	}
+}
+
+// TestSkipped names frames that are not looked into, and those that end before their check
+// sequence.
+func TestSkipped(t *testing.T) {
+	t.Parallel()
+	fcs := append([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0x10}, wifi(0x0108, syn4())...)
+	fcs = append(fcs, 1, 2, 3, 4)
+	aggregate := wifi(0x0188, syn4())
+	aggregate[24] = 0x80
+	for _, tt := range []struct {
+		link    capture.LinkType
+		frame   []byte
+		skipped string
+		network []byte
+	}{
+		{105, wifi(0x4108, syn4()), "encrypted 802.11 frames", nil},
+		{105, aggregate, "802.11 A-MSDUs", nil},
+		{105, wifi(0x0108, syn4()), "", syn4()},
+		{127, fcs, "", syn4()},
+	} {
+		f := little().pcapHeader(0xa1b2c3d4, 4, uint32(tt.link))
+		f.pcapPacket(0, 0, tt.frame, uint32(len(tt.frame)))
+		packets, err := readAll(t, f.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := packets[0]
+		if p.Skipped != tt.skipped || !bytes.Equal(p.Network, tt.network) || p.NetworkLength != len(tt.network) {
+			t.Errorf("frame %x: skipped %q, network layer of %d bytes %x", tt.frame, p.Skipped, p.NetworkLength, p.Network)
+		}
+	}
+}
+
+// nflog is a frame of NFLOG with a prefix and a payload.
+func nflog(family byte, packet []byte) []byte {
+	b := []byte{family, 0, 0, 100, 7, 0, 10, 0, 'x', 'y', 0, 0}
+	b = binary.LittleEndian.AppendUint16(b, uint16(4+len(packet)))
+	return append(append(b, 9, 0), packet...)
+}
+
+// pflog is the header of a packet on em0.
+func pflog(family byte) []byte {
+	b := make([]byte, 64)
+	b[0], b[1] = 61, family
+	copy(b[4:], "em0")
+	return b
+}
+
+// tag puts a switch's tag behind the addresses of an Ethernet frame.
+func tag(frame []byte, tag ...byte) []byte { return slices.Insert(slices.Clone(frame), 12, tag...) }
+
+// wifi is an 802.11 frame with a frame control field, and padding behind its header.
+func wifi(control uint16, packet []byte, padding ...int) []byte {
+	header := 24
+	if control&0x0300 == 0x0300 {
+		header = 30
+	}
+	if control&0x0080 != 0 {
+		header += 2
+		if control&0x8000 != 0 {
+			header += 4
+		}
+	}
+	for _, n := range padding {
+		header += n
+	}
+	b := make([]byte, header)
+	binary.LittleEndian.PutUint16(b, control)
+	b = append(b, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0)
+	return append(b, packet...)
 }

@@ -28,17 +28,42 @@ func (p *Packet) Notation() tcpdump.Packet {
 			*modern += "ethertype " + etherType + ", "
 		}
 	}
-	if len(p.labels) > 0 {
-		*modern += labelStack(p.labels)
+	switch p.LinkType {
+	case LinkTypeDSA, LinkTypeEDSA:
+		*modern = p.switchTag()
+	case LinkTypeRadiotap:
+		r := radiotap{frame: p.Frame}
+		r.walk()
+		*modern = string(r.text)
 	}
 	if p.pppoe {
-		session := fmt.Sprintf("PPPoE  [ses 0x%x] ", p.session)
+		session := "PPPoE  "
+		if p.session != 0 {
+			session += fmt.Sprintf("[ses 0x%x] ", p.session)
+		}
 		*classic, *modern = session, *modern+session
 	}
 	if p.pppLength > 0 {
 		*classic += fmt.Sprintf("%s %d: ", ppp, p.pppLength)
 	}
+	if p.pppProtocol != 0 {
+		*classic, *modern = ppp+": ", pppName(p.pppProtocol)+": "
+	}
+	if len(p.labels) > 0 {
+		*modern += labelStack(p.labels)
+	}
 	return n
+}
+
+// pppName returns tcpdump's name of a PPP protocol with IP packets.
+func pppName(protocol uint16) string {
+	switch protocol {
+	case pppIPv6:
+		return "IP6"
+	case pppMPLS, pppMPLSMC:
+		return "MPLS"
+	}
+	return "IP"
 }
 
 // interfaceName returns the name of an interface of this machine, as tcpdump does, though the

@@ -18,9 +18,10 @@ type Packet struct {
 	// link header.
 	EtherType     uint16 // of the link layer; 0 if it has none: the version nibble counts
 	Network       []byte // captured bytes from the IP header on, with those behind the packet
-	NetworkLength int    // bytes on the wire from the IP header on
+	NetworkLength int    // bytes on the wire from the IP header on, as the link layer has it
 
-	VLANs []uint16 // 802.1Q tag control information, outermost first
+	VLANs   []uint16 // 802.1Q tag control information, outermost first
+	Skipped string   // what a frame without network layer holds that is not looked into, in the plural; else empty
 
 	// The parts of the link layer that Notation shows.
 	ifIndex    uint32   // of Linux cooked v2
@@ -29,17 +30,23 @@ type Packet struct {
 	pppoe      bool
 	session    uint16 // of PPPoE
 	pppLength  int    // bytes on the wire from the PPP header on; 0 without PPP
+	// pppProtocol is the protocol number that tcpdump names for PPP in HDLC-like framing; 0 for
+	// other frames.
+	pppProtocol uint16
 
-	lengthAt int // offset of a length field of 16 bits in the link header; 0 if there is none
+	order    binary.ByteOrder // of the file
+	lengthAt int              // offset of a length field of 16 bits in the link header; 0 if there is none
+	trailer  int              // captured bytes behind the network layer that belong to the link layer
 
+	inner *Packet           // memory for the packet in a tunnel
 	names map[uint32]string // of this machine's interfaces, as far as they were needed
 }
 
 // Replace returns the frame with another network layer, which has length bytes on the wire, and the
 // frame's length on the wire. Length fields of the link header follow.
 func (p *Packet) Replace(network []byte, length int) (frame []byte, frameLength int) {
-	header := len(p.Frame) - len(p.Network)
-	frame = slices.Concat(p.Frame[:header], network)
+	end := len(p.Frame) - p.trailer
+	frame = slices.Concat(p.Frame[:end-len(p.Network)], network, p.Frame[end:])
 	if longer := length - p.NetworkLength; p.lengthAt > 0 && longer != 0 {
 		field := frame[p.lengthAt:]
 		binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)+uint16(longer))
@@ -58,18 +65,28 @@ const (
 	LinkTypePPP       LinkType = 9
 	LinkTypeRaw12     LinkType = 12 // raw IP under the DLT number of most systems
 	LinkTypeRaw14     LinkType = 14 // raw IP under OpenBSD's DLT number
+	LinkTypePPPHDLC   LinkType = 50 // PPP in HDLC-like framing (RFC 1662), or Cisco's
+	LinkTypePPPoE     LinkType = 51
 	LinkTypeRaw       LinkType = 101
+	LinkTypeCHDLC     LinkType = 104 // Cisco's PPP with HDLC framing (RFC 1547 §4.3.1)
+	LinkTypeWiFi      LinkType = 105 // IEEE 802.11
 	LinkTypeLoop      LinkType = 108 // OpenBSD loopback, network byte order
 	LinkTypeLinuxSLL  LinkType = 113
+	LinkTypePFLOG     LinkType = 117 // log of OpenBSD's pf
+	LinkTypeRadiotap  LinkType = 127 // IEEE 802.11 behind a radiotap header
 	LinkTypeIPv4      LinkType = 228
 	LinkTypeIPv6      LinkType = 229
+	LinkTypeNFLOG     LinkType = 239 // log of Linux's netfilter
 	LinkTypeLinuxSLL2 LinkType = 276
+	LinkTypeDSA       LinkType = 284 // Ethernet with the tag of a Marvell switch
+	LinkTypeEDSA      LinkType = 285 // the same with an EtherType of its own
 )
 
 // A LinkTypeError is the link type of a packet that this package cannot take apart.
 type LinkTypeError LinkType
 
 func (e LinkTypeError) Error() string {
-	return fmt.Sprintf("link type %d is not supported (supported: 1 Ethernet, 12, 14 and 101 raw IP, 228 IPv4, 229 IPv6, "+
-		"113 and 276 Linux cooked, 0 and 108 BSD loopback, 9 PPP)", uint16(e))
+	return fmt.Sprintf("link type %d is not supported (supported: 1 Ethernet, 12, 14 and 101 raw IP, "+
+		"228 IPv4, 229 IPv6, 113 and 276 Linux cooked, 0 and 108 BSD loopback, 9 and 50 PPP, 51 PPPoE, "+
+		"104 Cisco HDLC, 105 and 127 802.11, 117 PFLOG, 239 NFLOG, 284 and 285 DSA)", uint16(e))
 }

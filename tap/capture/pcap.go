@@ -68,7 +68,7 @@ func (f *pcapFile) next(s *source, p *Packet) error {
 		captured, length = length, captured
 	}
 	p.Time = time.Unix(int64(seconds), int64(fraction)*int64(f.unit))
-	p.LinkType = f.linkType
+	p.LinkType, p.order = f.linkType, f.order
 	return p.readFrame(s, captured, length)
 }
 

@@ -173,7 +173,7 @@ func (p *Packet) readBlock(b *block, i *ngInterface, captured, length uint32) er
 	if captured > b.left {
 		return fmt.Errorf("captured length %d is over the %d bytes of its block", captured, b.left)
 	}
-	p.LinkType = i.linkType
+	p.LinkType, p.order = i.linkType, b.order
 	b.left -= captured
 	return p.readFrame(b.src, captured, length)
 }

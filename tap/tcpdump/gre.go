@@ -64,9 +64,46 @@ func (l *line) gre(b []byte, n uint32) {
 		l.ip4(rest, n)
 	case etherIPv6:
 		l.ip6(rest, n)
+	case etherBridged:
+		if l.d == Modern {
+			l.ethernet(rest, n)
+			return
+		}
+		fallthrough
 	default:
 		l.text("gre-proto-0x").hex(uint64(etherType))
 	}
+}
+
+// ethernet writes the packet in an Ethernet frame, whose header and VLAN tags Modern does not show.
+func (l *line) ethernet(b []byte, n uint32) {
+	const addresses, tag = 12, 4
+	if len(b) < addresses+2 {
+		l.text(" [|ether]")
+		return
+	}
+	b, n = b[addresses:], n-addresses
+	for len(b) >= tag+2 && isVLAN(binary.BigEndian.Uint16(b)) {
+		b, n = b[tag:], n-tag
+	}
+	etherType := binary.BigEndian.Uint16(b)
+	switch b, n = b[2:], n-2; etherType {
+	case etherIPv4:
+		l.ip4(b, n)
+	case etherIPv6:
+		l.ip6(b, n)
+	default:
+		l.text("ethertype 0x").hex(uint64(etherType))
+	}
+}
+
+// isVLAN reports whether an EtherType is that of a VLAN tag, of 802.1Q or before.
+func isVLAN(etherType uint16) bool {
+	switch etherType {
+	case 0x8100, 0x88a8, 0x9100, 0x9200:
+		return true
+	}
+	return false
 }
 
 // greFlags writes Classic's letters for the flags.

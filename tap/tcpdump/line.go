@@ -9,6 +9,8 @@ import (
 const (
 	etherIPv4 = 0x0800
 	etherIPv6 = 0x86dd
+
+	etherBridged = 0x6558 // an Ethernet frame, in GRE
 )
 
 // maxLine bounds a line in bytes, leaving room for a time stamp within 2 KiB. No ordinary segment
@@ -45,35 +47,40 @@ type line struct {
 
 func (l *line) packet(p *Packet) {
 	l.prefix(p)
-	n := uint32(max(p.Length, len(p.Data)))
+	b, n := p.Data, uint32(p.Length)
+	switch {
+	case p.Length == 0:
+		n = uint32(len(b))
+	case p.Length < len(b) && l.d == Classic: // PPPoE ends before the frame
+		b = b[:p.Length]
+	}
 	switch p.EtherType {
 	case etherIPv4:
-		l.ip4(p.Data, n)
+		l.ip4(b, n)
 	case etherIPv6:
-		l.ip6(p.Data, n)
+		l.ip6(b, n)
 	default:
-		l.ip(p.Data, n)
+		l.ip(b, n)
 	}
 	l.b = l.b[:min(len(l.b), l.start+maxLine)]
 }
 
 // prefix writes the link layer's part. Only Classic shows VLAN tags.
 func (l *line) prefix(p *Packet) {
+	if l.d == Classic {
+		for _, tci := range p.VLANs {
+			l.text("802.1Q vlan#").dec(uint32(tci & 0xfff)).text(" P").dec(uint32(tci >> 13))
+			if tci&0x1000 != 0 {
+				l.text(" CFI")
+			}
+			l.text(" ")
+		}
+	}
 	for _, c := range []byte(p.Prefix[l.d]) {
 		if c < ' ' || c > '~' {
 			c = '?'
 		}
 		l.b = append(l.b, c)
-	}
-	if l.d == Modern {
-		return
-	}
-	for _, tci := range p.VLANs {
-		l.text("802.1Q vlan#").dec(uint32(tci & 0xfff)).text(" P").dec(uint32(tci >> 13))
-		if tci&0x1000 != 0 {
-			l.text(" CFI")
-		}
-		l.text(" ")
 	}
 }
 

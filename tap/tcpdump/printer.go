@@ -11,6 +11,10 @@ type Printer struct {
 	Relative  bool           // sequence numbers relative to the first ones, as tcpdump without -S
 	Location  *time.Location // of clock times; nil means time.Local
 
+	// Conversations is the number of connections whose first sequence numbers are kept for
+	// Relative; 0 means 65536, a negative number no limit, as in tcpdump.
+	Conversations int
+
 	clock clock
 	convs conversations
 }
@@ -25,6 +29,7 @@ func (pr *Printer) Append(dst []byte, t time.Time, p *Packet) []byte {
 	dst = pr.clock.append(dst, pr.Dialect, pr.Timestamp, t)
 	l := line{b: dst, start: len(dst), d: pr.Dialect}
 	if pr.Relative {
+		pr.convs.limit = pr.Conversations
 		l.convs = &pr.convs
 	}
 	l.packet(p)

@@ -2,13 +2,15 @@ package tcpdump
 
 import "net/netip"
 
-// maxConversations bounds the table. A live tap meets more connections than any capture file.
+// maxConversations bounds the table of a printer that does not say otherwise. A live tap meets more
+// connections than any capture file.
 const maxConversations = 1 << 16
 
 // conversations remembers where the sequence numbers of each connection began. When the table is
 // full, the connection that entered it first is forgotten: its next segment counts as its first one
 // again.
 type conversations struct {
+	limit   int // 0: maxConversations; negative: none
 	initial map[conversation]initial
 	order   []conversation // as they entered; a ring when full
 	oldest  int            // in order, when full
@@ -54,11 +56,17 @@ func (c *conversations) admit(key conversation) {
 	if c.initial == nil {
 		c.initial = make(map[conversation]initial)
 	}
-	if len(c.order) < maxConversations {
-		c.order = append(c.order, key)
-		return
+	limit := c.limit
+	if limit == 0 {
+		limit = maxConversations
 	}
-	delete(c.initial, c.order[c.oldest])
-	c.order[c.oldest] = key
-	c.oldest = (c.oldest + 1) % maxConversations
+	switch {
+	case limit < 0:
+	case len(c.order) < limit:
+		c.order = append(c.order, key)
+	default:
+		delete(c.initial, c.order[c.oldest])
+		c.order[c.oldest] = key
+		c.oldest = (c.oldest + 1) % limit
+	}
 }

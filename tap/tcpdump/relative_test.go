@@ -69,3 +69,19 @@ func TestRelativeBound(t *testing.T) {
 		t.Errorf("seq of the second conversation after the first one's return = %d, want 1001", seq)
 	}
 }
+
+// TestRelativeUnbounded has more conversations than the table holds by default, as tcpdump does.
+func TestRelativeUnbounded(t *testing.T) {
+	t.Parallel()
+	server := netip.MustParseAddrPort("192.0.2.1:80")
+	client := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i >> 16)}), uint16(i))
+	}
+	c := conversations{limit: -1}
+	for i := range maxConversations + 1000 {
+		c.relative(client(i), server, true, 1000, 2000)
+	}
+	if seq, _, _ := c.relative(client(0), server, false, 1001, 2000); seq != 1 || len(c.order) > 0 {
+		t.Errorf("seq of the first conversation = %d, want 1; %d conversations wait to be forgotten", seq, len(c.order))
+	}
+}

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Stdout   io.Writer      // for the path "-"; nil = os.Stdout
 	Location *time.Location // of clock times in text; nil = time.Local
+	Capture  bool           // the records are those of a capture, so that their number has an end
 	Truncate bool           // begin the file anew instead of appending
 	Hooks    []logrus.Hook  // see each entry before it is written
 	Run      record.Run     // stands in each record; the zero value is for captures, which have no ends
@@ -128,6 +129,9 @@ func (s *Sink) setFormat(c config.Sink, o Options) (place logfile.Options, err e
 	switch c.Format {
 	case config.Classic, config.Modern:
 		f := &textFormat{printer: tcpdump.Printer{Timestamp: c.Timestamp, Relative: c.Relative, Location: o.Location}}
+		if o.Capture {
+			f.printer.Conversations = -1
+		}
 		if c.Format == config.Modern {
 			f.printer.Dialect = tcpdump.Modern
 		}

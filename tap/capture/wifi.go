@@ -1,0 +1,61 @@
+package capture
+
+import "encoding/binary"
+
+// Bits of the frame control field of 802.11 in little-endian order (IEEE 802.11 §9.2.4.1).
+const (
+	wifiType      = 0x000c
+	wifiData      = 0x0008
+	wifiNoData    = 0x0040 // of data frames, as the next
+	wifiQoS       = 0x0080
+	wifiToDS      = 0x0100
+	wifiFromDS    = 0x0200
+	wifiProtected = 0x4000
+	wifiOrder     = 0x8000 // of QoS data frames: an HT Control field follows
+)
+
+const wifiAMSDU = 0x80 // of the first byte of the QoS Control field
+
+// decodeWiFi takes an 802.11 frame from offset on, whose header is flagged by radiotap. Frames that
+// are no data have no network layer.
+func (p *Packet) decodeWiFi(offset int, flags uint8) {
+	end := p.FrameLength
+	if flags&radiotapFCS != 0 {
+		end -= 4
+	}
+	f := p.Frame[:min(len(p.Frame), max(end, 0))]
+	if len(f) < offset+2 {
+		return
+	}
+	control := binary.LittleEndian.Uint16(f[offset:])
+	if control&wifiType != wifiData || control&wifiNoData != 0 {
+		return
+	}
+	header := 24
+	if control&(wifiToDS|wifiFromDS) == wifiToDS|wifiFromDS {
+		header = 30
+	}
+	qos := offset + header
+	if control&wifiQoS != 0 {
+		header += 2
+		if control&wifiOrder != 0 {
+			header += 4
+		}
+	}
+	if flags&radiotapPad != 0 {
+		header = (header + 3) &^ 3
+	}
+	at := offset + header
+	switch {
+	case len(f) < at:
+	case control&wifiProtected != 0:
+		p.Skipped = "encrypted 802.11 frames"
+	case control&wifiQoS != 0 && f[qos]&wifiAMSDU != 0:
+		p.Skipped = "802.11 A-MSDUs"
+	case len(f) >= at+8 && string(f[at:at+6]) == llcSNAP:
+		p.decodeEtherType(binary.BigEndian.Uint16(f[at+6:]), at+8)
+		if end < p.FrameLength {
+			p.endNetwork(end)
+		}
+	}
+}
