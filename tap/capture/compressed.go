@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Magic numbers of compressed files, as far as they tell what to say (RFC 1952 §2.3.1, RFC 8878
-// §3.1.1; the file formats of xz, bzip2 and LZ4).
+// Magic numbers of compressed files (RFC 1952 §2.3.1, RFC 8878 §3.1.1; the file formats of xz,
+// bzip2 and LZ4).
 const (
 	magicGzip  = 0x1f8b
 	magicZstd  = 0x28b52ffd
@@ -23,7 +23,7 @@ const (
 // maxWindow bounds the memory that a zstd file can make the reader allocate: "zstd --long=27".
 const maxWindow = 128 << 20
 
-// decompress returns what r holds, or what it holds compressed.
+// decompress returns the content of r, decompressed if it is compressed.
 func decompress(r *bufio.Reader) (*bufio.Reader, error) {
 	magic, err := r.Peek(4)
 	if len(magic) < 4 {

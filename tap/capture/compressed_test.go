@@ -26,8 +26,8 @@ func gzipped(t *testing.T, b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestCompressed reads captures that are compressed, whole and cut short, and names what compresses
-// them otherwise.
+// TestCompressed reads captures that are compressed, whole and cut short, and names the program of
+// others.
 func TestCompressed(t *testing.T) {
 	t.Parallel()
 	f := little().pcapHeader(0xa1b2c3d4, 4, 101)

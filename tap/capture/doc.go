@@ -20,7 +20,7 @@
 // A frame that is too short for its link header is a packet like any other, with an empty network
 // layer. A link type this package does not know is an error in a pcap file, because then none of
 // the packets can be read; in a pcapng file packets of such an interface are passed over and
-// counted. A file that is compressed with gzip or zstd is read as what it holds.
+// counted. A file that is compressed with gzip or zstd is read as its content.
 //
 // Packet.Inner takes a tunnel off a packet. It is all that this package reads of IP.
 //

@@ -148,7 +148,7 @@ func (p *Packet) setNetwork(etherType uint16, offset int) {
 	p.NetworkLength = p.FrameLength - offset
 }
 
-// endNetwork ends the network layer before offset: what is behind belongs to the link layer.
+// endNetwork ends the network layer before offset: the rest belongs to the link layer.
 func (p *Packet) endNetwork(offset int) {
 	begin := len(p.Frame) - len(p.Network)
 	if p.Network == nil || offset < begin {

@@ -21,7 +21,9 @@ type Packet struct {
 	NetworkLength int    // bytes on the wire from the IP header on, as the link layer has it
 
 	VLANs   []uint16 // 802.1Q tag control information, outermost first
-	Skipped string   // what a frame without network layer holds that is not looked into, in the plural; else empty
+	// Skipped names the content of a frame that is not looked into, in the plural. It is empty for
+	// other frames.
+	Skipped string
 
 	// The parts of the link layer that Notation shows.
 	ifIndex    uint32   // of Linux cooked v2

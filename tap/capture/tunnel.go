@@ -41,7 +41,7 @@ const (
 	etherTypeERSPAN3 = 0x22eb
 )
 
-// Inner returns the packet that p carries in a tunnel, without what is around it. It is nil if p
+// Inner returns the packet that p carries in a tunnel, without its envelope. It is nil if p
 // carries none, or none that can be read. It shares p's memory and is valid until p's next use.
 func (p *Packet) Inner() (*Packet, Tunnel) {
 	if !p.mayTunnel() {

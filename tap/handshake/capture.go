@@ -8,7 +8,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// Bounds of what a capture may hold in another order than it happened, or twice.
+// Bounds of copies and of segments in another order than they passed.
 const (
 	copyWindow  = 50 * time.Millisecond // a copy comes within
 	earlyWindow = time.Second           // a segment stands ahead of its SYN by at most so much time,
@@ -17,7 +17,7 @@ const (
 	maxFormer   = 8                     // SYNs of one flow that others have followed
 )
 
-// past is what a capture has shown of a flow besides its handshake.
+// past is the memory of a captured flow besides its handshake.
 type past struct {
 	former []*handshake // SYNs with other numbers, without a verdict, oldest first
 	early  []held       // segments that may be ahead of their SYN
@@ -72,8 +72,8 @@ func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, or
 	}
 }
 
-// awaits reports whether a segment with ACK may belong to what is known of the flow, so that it is
-// not ahead of its SYN.
+// awaits reports whether a segment with ACK may belong to a SYN that the flow has had, so that it
+// is not ahead of its SYN.
 func (e *Entry) awaits(p *Packet) bool {
 	if p.Flags&packet.SYN == 0 {
 		return e.state != StateEarly
@@ -114,8 +114,8 @@ func (h *handshake) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
 	return false
 }
 
-// sameButHops compares headers from the IP header on, but for what routers and network cards
-// change: TTL or hop limit and checksums. The TCP header begins at tcp.
+// sameButHops compares headers from the IP header on, but for the fields that routers and network
+// cards change: TTL or hop limit and checksums. The TCP header begins at tcp.
 func sameButHops(x, y []byte, tcp int) bool {
 	if len(x) != len(y) || len(x) < packet.IPv4HeaderLen || x[0] != y[0] {
 		return false

@@ -14,8 +14,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestCapturesAsTheyAre covers what captures lack, hold twice, or hold in another order than it
-// happened, and segments that no receiver takes.
+// TestCapturesAsTheyAre covers segments that captures lack, hold twice, or hold in another order
+// than they passed, and those that no receiver takes.
 func TestCapturesAsTheyAre(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, script, want string }{
@@ -365,7 +365,7 @@ func TestEarlyWindow(t *testing.T) {
 	}
 }
 
-// TestSettle hands out verdicts that might still change. What comes later makes no second record of
+// TestSettle hands out verdicts that might still change. Later segments make no second record of
 // the same verdict.
 func TestSettle(t *testing.T) {
 	t.Parallel()
@@ -393,7 +393,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestWaitingIsBounded has more flows wait for what changes their verdicts than there is room for.
+// TestWaitingIsBounded has more flows wait for segments that change their verdicts than have room.
 func TestWaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	const flows = 40000

@@ -80,8 +80,8 @@
 //     of the first is a copy. Copies are counted and are no retransmissions.
 //   - A later segment of the client completes a handshake whose third segment is missing, if it
 //     acknowledges the server's SYN and its number is below the highest that the server has
-//     acknowledged, or it has data within the window of the SYN-ACK. What it needs may come after
-//     it; so two FINs that acknowledge each other do as well.
+//     acknowledged, or it has data within the window of the SYN-ACK. The confirmation may come
+//     after it; so two FINs that acknowledge each other do as well.
 //   - Data of both ends, each of whom acknowledges the other's, and which continues the SYN, stands
 //     for a SYN-ACK that is missing.
 //   - SYN-ACKs and segments behind them may stand ahead of their SYN, by a second or by 1,000

@@ -38,7 +38,7 @@ type handshake struct {
 	recorded  uint8  // code of the record that the same SYN has already; 0 if none
 	used      uint16 // bytes that hold headers
 
-	later *later // what a capture shows besides; nil while there is nothing in it
+	later *later // of a capture; nil while there is nothing in it
 
 	synackTime time.Time // of the first acceptable SYN-ACK
 

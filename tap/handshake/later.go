@@ -7,8 +7,8 @@ import (
 	"syntap/tun/packet"
 )
 
-// later is what a capture shows of a handshake besides its segments: what those behind it say about
-// it, where some of its own are missing.
+// later is the memory of a captured handshake besides its segments: of those behind it, which tell
+// about it where some of its own are missing.
 type later struct {
 	verdict Outcome // which later segments may change; empty while there is none
 

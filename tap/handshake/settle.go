@@ -53,7 +53,7 @@ func (t *Tracker) Settle() {
 	}
 }
 
-// revive takes a verdict back: the handshake has gone on, so no receiver has taken what ended it.
+// revive takes a verdict back: the handshake has gone on, so no receiver has taken the RST.
 func (h *handshake) revive() {
 	v := h.verdict()
 	if v == Refused || v == Aborted {
