@@ -20,7 +20,7 @@ type Packet struct {
 	Network       []byte // captured bytes from the IP header on, with those behind the packet
 	NetworkLength int    // bytes on the wire from the IP header on, as the link layer has it
 
-	VLANs   []uint16 // 802.1Q tag control information, outermost first
+	VLANs []uint16 // 802.1Q tag control information, outermost first
 	// Skipped names the content of a frame that is not looked into, in the plural. It is empty for
 	// other frames.
 	Skipped string

@@ -65,7 +65,8 @@ func TestBesideSuricata(t *testing.T) {
 		delete(ours, theirs.CommunityID)
 		switch {
 		case theirs.isError() || strings.HasPrefix(theirs.DestIP, "ff02:"):
-			// an ICMP error of IPv6, which has no connection of its own, or the kernel's own multicast
+			// an ICMP error of IPv6, which has no connection of its own, or the kernel's own
+			// multicast
 		case !ok:
 			t.Errorf("no connection for Suricata's %+v", theirs)
 		default:
