@@ -53,7 +53,7 @@ func newCollector(s *Server) *collector {
 		memoryLimit: desc("memory_limit_bytes", "The most memory set aside for connections, limits.memory."),
 		mssRewrites: desc("mss_rewrites_total", "Segments whose MSS option a rule has changed.", "packet"),
 		dfRewrites:  desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
-		records:     desc("log_records_total", "Records handed to the sinks of the handshake log."),
+		records:     desc("log_records_total", "Records of handshakes, datagrams and ends handed to the sinks of the log."),
 		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
 		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
 		owners:      desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
