@@ -22,6 +22,10 @@ the one before it. Name all files of a log, rotated and compressed ones too, in 
 order. Every record that is missing, was altered, moved or cut short is reported by its
 seq, with exit status 1.
 
+Each run that ends in order counts its records and the frames that came out of the TUN.
+Verify says whether the log has as many records of each type, and whether each frame was
+handed on, or dropped and counted; if not, exit status 1. A run without an end was killed.
+
 For the end of a log its head vouches: the seq and the hash of the last record, in
 NAME.head beside the log, and where "chain_anchor" has copied it: in the journal
 (--anchor) or in a file elsewhere (--head). Who can write the log can also write
@@ -94,8 +98,50 @@ func verified(v *chain.Verified) string {
 	default:
 		text += vouch + " for the end; the last run goes on, or was killed\n"
 	}
+	text += complete(v.Runs)
 	if !v.Keyed {
 		text += "without a key this finds accidents, but nothing is proven against those who can write the log\n"
+	}
+	return text
+}
+
+// maxRuns bounds the list of runs without an end.
+const maxRuns = 10
+
+// complete says of the runs of a log without breaks which ones have all their records in it.
+func complete(runs []chain.Run) (text string) {
+	whole, frames, open := 0, uint64(0), 0
+	for i, r := range runs {
+		name := "run " + r.ID
+		if r.ID == "" {
+			name = "a run without id"
+		}
+		name += fmt.Sprintf(", seq %d to %d,", r.First, r.Last)
+		switch last := i == len(runs)-1; {
+		case r.Ended && r.Begins:
+			whole++
+			if r.Frames != nil {
+				frames += r.Frames.Read
+			}
+		case r.Ended:
+			text += name + " ended in order, but its first records were rotated away\n"
+		case last:
+			text += name + " goes on, or was killed: how many records it wrote cannot be told\n"
+		default:
+			if open++; open <= maxRuns {
+				text += name + " was killed: how many records it wrote cannot be told\n"
+			}
+		}
+	}
+	if open > maxRuns {
+		text += fmt.Sprintf("%d more runs were killed\n", open-maxRuns)
+	}
+	const account = "as many records as it counted, and all %d frames of the TUN are accounted for\n"
+	switch {
+	case whole == 1:
+		text = fmt.Sprintf("1 run is complete: it has "+account, frames) + text
+	case whole > 1:
+		text = fmt.Sprintf("%d runs are complete: each has "+account, whole, frames) + text
 	}
 	return text
 }

@@ -30,6 +30,13 @@
 // head is copied to each anchor, a file elsewhere or systemd's journal: a user who can change the
 // log tomorrow can change NAME.head too, but not those.
 //
+// # Runs
+//
+// Records are complete where the last record of their run, its end, counts as many of each type as
+// there are, and as many frames accounted for as came out of the TUN (Verified.Runs). A run that
+// was killed has no end: its records are linked, and all that has left is among them, but their
+// number cannot be told. The records of one run follow each other, because a log has one writer.
+//
 // # Without the key
 //
 // The hashes of a keyed chain cannot be checked without its key. Verify says then that nothing is

@@ -22,6 +22,7 @@ type Verified struct {
 	Vouched     uint64 // number of the last record that one of them is of
 	Keyed       bool   // the key was known
 	Ended       bool   // the last run has ended in order
+	Runs        []Run
 	Breaks      []string
 	Unproven    bool // the log was written with a key, and that is not known
 }
@@ -69,6 +70,7 @@ type verifier struct {
 	last    record.Digest // of the record before
 	begins  bool          // the first record begins the chain
 	rotated uint64        // rotation has removed records up to this number
+	intact  int           // breaks before the present run
 	foreign []string      // breaks of records that do not have their digest, as long as none has
 
 	wanted map[uint64][]vouched // heads by number
@@ -157,6 +159,7 @@ func (v *verifier) check(file string, line []byte) {
 		}
 	}
 	v.announced(file, seq, &r)
+	v.count(file, seq, &r, line)
 	v.Last, v.last = seq, l.Hash
 }
 

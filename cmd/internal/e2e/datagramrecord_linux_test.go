@@ -161,7 +161,8 @@ true`
 			if diff := cmp.Diff(want, summarize(t, begun, over)); diff != "" {
 				t.Errorf("datagrams (-want +got):\n%s", diff)
 			}
-			if got := command(t, lab.Router, binary, "verify", filepath.Join(r.dir, "handshakes.json")); got.status != 0 {
+			if got := command(t, lab.Router, binary, "verify", filepath.Join(r.dir, "handshakes.json")); got.status != 0 ||
+				!strings.Contains(got.stdout, "1 run is complete: ") {
 				t.Errorf("verify: %+v", got)
 			}
 		})

@@ -37,7 +37,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json, chain: true, chain_key: DI
 		return command(t, lab.Router, binary, append([]string{"verify", "--key", key}, files...)...)
 	}
 	if got := verify(); got.status != 0 || !strings.HasPrefix(got.stdout, "802 records in ") || !strings.Contains(got.stdout, ": seq 1 to 802, last hash ") ||
-		!strings.Contains(got.stdout, "\n1 head vouches for the end, and the last run has ended in order\n") {
+		!strings.Contains(got.stdout, "\n1 head vouches for the end, and the last run has ended in order\n2 runs are complete: ") {
 		t.Errorf("verify: %+v", got)
 	}
 	last := filepath.Join(r.dir, "handshakes.json")

@@ -26,6 +26,7 @@ const (
 	Time Member = iota
 	Msg
 	Seq
+	RunID
 	Outcome
 	Src
 	SPort
@@ -52,6 +53,8 @@ func memberOf(key []byte) Member {
 		return Msg
 	case "seq":
 		return Seq
+	case "run_id":
+		return RunID
 	case "outcome":
 		return Outcome
 	case "src":
