@@ -171,6 +171,9 @@ func TestReadBound(t *testing.T) {
 
 func TestConflict(t *testing.T) {
 	t.Parallel()
+	at := func(a string) flow.Key {
+		return flow.Key{Server: netip.AddrPortFrom(netip.MustParseAddr(a), 80)}
+	}
 	hello := func(sni string) *flow.Hello { return &flow.Hello{SNI: sni} }
 	known := Names{Name: "www.example.com", Others: []string{"img.example.com", "api.default.svc.cluster.local"}}
 	for _, tt := range []struct {
@@ -190,7 +193,10 @@ func TestConflict(t *testing.T) {
 		{"relative", known, flow.Flow{HTTPHost: "www"}, false},
 		{"relative to a search list", known, flow.Flow{Hello: hello("api.default")}, false},
 		{"half a label", known, flow.Flow{HTTPHost: "ww"}, true},
-		{"Host", known, flow.Flow{HTTPHost: "192.0.2.1"}, true},
+		{"Host", known, flow.Flow{HTTPHost: "example.com"}, true},
+		{"Host is another address", known, flow.Flow{Key: at("192.0.2.2"), HTTPHost: "192.0.2.1"}, true},
+		{"Host is the address", known, flow.Flow{Key: at("192.0.2.1"), HTTPHost: "192.0.2.1"}, false},
+		{"Host is the IPv6 address", known, flow.Flow{Key: at("2001:db8::1"), HTTPHost: "[2001:db8::1]"}, false},
 		{"Host beside the right SNI", known, flow.Flow{Hello: hello("www.example.com"), HTTPHost: "evil.example"}, true},
 		{"QUIC", known, flow.Flow{Datagram: &flow.Datagram{QUIC: &flow.QUIC{Hello: hello("evil.example")}}}, true},
 		{"QUIC not read", known, flow.Flow{Datagram: &flow.Datagram{QUIC: &flow.QUIC{}}}, false},

@@ -1,13 +1,18 @@
 package names
 
-import "syntap/tun/flow"
+import (
+	"net/netip"
+	"strings"
+
+	"syntap/tun/flow"
+)
 
 // Conflict reports whether a client that knows a server by some names has asked it for another one,
 // in the SNI of a ClientHello or in the Host of a request. It is false where no name is known, and
 // for an SNI beside ECH, which is that of the client-facing server by design (RFC 9849).
 //
 // A client may say a relative name, which its resolver has completed from a search list: "web" is
-// no contradiction to web.example.com.
+// no contradiction to web.example.com. Nor is the server's address, which is no name.
 func Conflict(n Names, f *flow.Flow) bool {
 	hello := f.Hello
 	if hello == nil && f.Datagram != nil && f.Datagram.QUIC != nil {
@@ -16,7 +21,14 @@ func Conflict(n Names, f *flow.Flow) bool {
 	if hello != nil && !hello.ECH && n.exclude(hello.SNI) {
 		return true
 	}
-	return n.exclude(f.HTTPHost)
+	return n.exclude(f.HTTPHost) && !isAddr(f.HTTPHost, f.Server.Addr())
+}
+
+// isAddr reports whether a host is an address, as in a URI (RFC 3986 §3.2.2).
+func isAddr(host string, a netip.Addr) bool {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	b, err := netip.ParseAddr(host)
+	return err == nil && b.Unmap() == a
 }
 
 // exclude reports whether a name that a client has said is none of n.

@@ -106,7 +106,7 @@ func (n *neighbors) find(a netip.Addr, now time.Time) neighbor {
 }
 
 // askKernel returns a function that asks the kernel for the link and the link-layer address of a
-// neighbor, by the routes of sockets with a mark. It takes some ten microseconds.
+// neighbor, by the routes of sockets with a mark. It takes up to 100 microseconds.
 func askKernel(mark uint32) func(netip.Addr) (int, net.HardwareAddr) {
 	return func(a netip.Addr) (int, net.HardwareAddr) {
 		routes, err := netlink.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Mark: mark})

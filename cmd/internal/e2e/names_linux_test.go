@@ -38,7 +38,19 @@ func newNamed(t *testing.T, lab *tuntest.Lab) {
 		lab.Server.AddAddress("lo", a+"/32")
 	}
 	lab.Server.AddAddress("lo", addr6OfWWW+"/128")
-	l := lab.Server.Listen("tcp", ":22")
+	serveEach(t, lab.Server, ":22", func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-test\r\n") })
+	resolve(t, lab.Server, "--user=root", "--listen-address="+resolver,
+		"--local-ttl=300", "--local=/example.com/example.net/",
+		"--host-record=www.example.com,"+addrOfWWW+","+addr6OfWWW,
+		"--host-record=cdn.example.net,"+addrOfShop, "--cname=shop.example.com,front.example.net,cdn.example.net",
+		"--host-record=one.example.com,"+addrOfTwo, "--host-record=two.example.com,"+addrOfTwo,
+		"--host-record=hour.example.com,"+addrOfHour+",1", "--host-record=else.example.com,"+addrOfElse)
+}
+
+// serveEach has f answer each connection to a port of ns.
+func serveEach(t *testing.T, ns *tuntest.Namespace, port string, f func(net.Conn)) {
+	t.Helper()
+	l := ns.Listen("tcp", port)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -47,17 +59,14 @@ func newNamed(t *testing.T, lab *tuntest.Lab) {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(c, "SSH-2.0-test\r\n")
-			_ = c.(*net.TCPConn).Close()
+			f(c)
+			_ = c.Close()
 		}
 	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	resolve(t, lab.Server, "--user=root", "--listen-address="+resolver,
-		"--local-ttl=300", "--local=/example.com/example.net/",
-		"--host-record=www.example.com,"+addrOfWWW+","+addr6OfWWW,
-		"--host-record=cdn.example.net,"+addrOfShop, "--cname=shop.example.com,front.example.net,cdn.example.net",
-		"--host-record=one.example.com,"+addrOfTwo, "--host-record=two.example.com,"+addrOfTwo,
-		"--host-record=hour.example.com,"+addrOfHour+",1", "--host-record=else.example.com,"+addrOfElse)
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
 }
 
 // resolve starts a resolver in ns.
@@ -260,4 +269,58 @@ func TestNamesOfExec(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkNames(t, string(log), func(string) bool { return true }, visits)
+}
+
+// TestNameConflict has a command say other names than the one by which it knows the server.
+func TestNameConflict(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "unshare")
+	lab := tuntest.NewLab(t)
+	newNamed(t, lab)
+	for _, port := range []string{":80", ":443"} {
+		serveEach(t, lab.Server, port, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = io.WriteString(c, "HTTP/1.0 204 No Content\r\n\r\n")
+		})
+	}
+	var commands []string
+	var want []string
+	for _, tt := range []struct{ command, name, conflict string }{
+		{"http://" + addrOfTwo + " -H 'Host: evil.example'", "", ""},
+		{"http://one.example.com", "one.example.com", ""},
+		{"http://one.example.com -H 'Host: one'", "one.example.com", ""},
+		{"http://one.example.com -H 'Host: evil.example'", "one.example.com", "conflict"},
+		{"http://two.example.com -H 'Host: one.example.com'", "two.example.com", ""},
+		{"https://two.example.com", "two.example.com", ""},
+		{"https://evil.example --connect-to evil.example:443:two.example.com:443", "two.example.com", "conflict"},
+	} {
+		commands = append(commands, "curl -4 -k -s "+tt.command)
+		want = append(want, strings.TrimSpace(tt.name+" "+tt.conflict))
+	}
+	// A name that is asked for by TCP alone.
+	commands = append(commands, "dig +tcp +short @"+resolver+" shop.example.com", "curl -s http://"+addrOfShop)
+	want = append(want, "shop.example.com")
+	dir := newEtc(t, "nameserver "+resolver+"\n")
+	script := strings.Join(commands, "; ")
+	line := dir.asking(binary, "exec", "--format", "json", "-o", dir.path("log.json"), "--", "sh", "-c", script)
+	command(t, lab.Router, line[0], line[1:]...)
+	log, err := os.ReadFile(dir.path("log.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(log)) {
+		var r namedRecord
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Msg == "flow" && (r.DPort == 80 || r.DPort == 443) {
+			got = append(got, strings.TrimSpace(r.Name+" "+map[bool]string{true: "conflict"}[r.Conflict]))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names of flows (-want +got):\n%s\n%s", diff, log)
+	}
 }
