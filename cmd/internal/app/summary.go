@@ -32,6 +32,7 @@ func summary(t tap.Stats, s *stack.Stats) logrus.Fields {
 		add("failed_", errno, n)
 	}
 	add("", "unrecorded", s.Unrecorded.Load())
+	add("", "unsolicited", s.Datagrams.Unsolicited.Load())
 	add("", "evicted_flows", s.Datagrams.Evicted.Load())
 	add("", "evicted_paths", s.EvictedPaths.Load())
 	add("", "client_mtus", s.ClientMTUs.Load())

@@ -98,6 +98,7 @@ func (r *Router) counters(
 			DFRules:     inUse(t.Rules().DFUse()),
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
+			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),
 		}

@@ -31,6 +31,7 @@ type collector struct {
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
 	subscribers, owners                    *prometheus.Desc
 	names, named, evictedNames             *prometheus.Desc
+	unsolicited                            *prometheus.Desc
 }
 
 func newCollector(s *Server) *collector {
@@ -60,6 +61,8 @@ func newCollector(s *Server) *collector {
 		names:       desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
 		named:       desc("named_flows", "Connections and flows that have a name at present."),
 
+		unsolicited: desc("unsolicited_datagrams_total", "Datagrams to clients from where they had not sent."),
+
 		evictedNames: desc("named_addresses_evicted_total", "Addresses whose names gave way to others."),
 	}
 }
@@ -70,7 +73,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
 		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites,
 		c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
-		c.names, c.named, c.evictedNames,
+		c.names, c.named, c.evictedNames, c.unsolicited,
 	} {
 		ch <- desc
 	}
@@ -114,6 +117,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counters(c.dfRewrites, now.DFRewrites)
 	counter(c.records, now.LogRecords)
 	counters(c.lost, now.LogLost)
+	counter(c.unsolicited, now.Unsolicited)
 	gauge(c.subscribers, float64(c.s.subscribers.size()))
 	if now.Owners != nil {
 		counter(c.owners, now.Owners.Found, "found")

@@ -73,6 +73,7 @@ func TestMetrics(t *testing.T) {
 		"build_info", "start_time_seconds", "event_subscribers",
 		"handshakes_total", "handshake_seconds", "dial_seconds", "tun_frames_total", "tun_bytes_total", "drops_total", "flows",
 		"half_open", "memory_held_bytes", "memory_reserved_bytes", "memory_limit_bytes", "log_records_total", "log_lost_total",
+		"unsolicited_datagrams_total",
 	} {
 		want[name] = true // and those that the test's router has not counted
 	}

@@ -34,6 +34,7 @@ type Counters struct {
 	DFRules       []Rule            `json:"df_rules"`
 	LogRecords    uint64            `json:"log_records"` // handed to the sinks
 	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
+	Unsolicited   uint64            `json:"unsolicited"` // datagrams to clients from where they had not sent
 	Owners        *Owners           `json:"owners,omitempty"`
 	Names         *Names            `json:"names,omitempty"`
 }
