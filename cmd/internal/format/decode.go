@@ -63,9 +63,9 @@ func (e *ends) server() netip.AddrPort { return netip.AddrPortFrom(e.dst, e.dpor
 func (e *ends) take(key, value []byte) bool {
 	switch string(key) {
 	case "src":
-		e.src, _ = netip.ParseAddr(string(record.Text(value)))
+		e.src = addressOf(value)
 	case "dst":
-		e.dst, _ = netip.ParseAddr(string(record.Text(value)))
+		e.dst = addressOf(value)
 	case "sport":
 		e.sport = uint16(number(value))
 	case "dport":
@@ -74,6 +74,12 @@ func (e *ends) take(key, value []byte) bool {
 		return false
 	}
 	return true
+}
+
+// addressOf returns an address without its zone, which may be any text.
+func addressOf(value []byte) netip.Addr {
+	a, _ := netip.ParseAddr(string(record.Text(value))) // the zero value if it is none
+	return a.WithZone("")
 }
 
 // header takes the members that each type of record has, and those of policy, name and owner.

@@ -97,9 +97,9 @@ func (d *Decoder) upstream(r *Record, object []byte) {
 	record.Members(object, func(key, value []byte) bool {
 		switch string(key) {
 		case "local":
-			u.Local, _ = netip.ParseAddrPort(string(record.Text(value)))
+			u.Local = endOf(value)
 		case "remote":
-			u.Remote, _ = netip.ParseAddrPort(string(record.Text(value)))
+			u.Remote = endOf(value)
 		case "dial_us":
 			u.Dial = time.Duration(number(value)) * time.Microsecond
 		case "mss":
@@ -110,6 +110,15 @@ func (d *Decoder) upstream(r *Record, object []byte) {
 		u.Known = true
 		return true
 	})
+}
+
+func endOf(value []byte) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(string(record.Text(value))) // the zero value if it is none
+	return withoutZone(a)
+}
+
+func withoutZone(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
 func (d *Decoder) quic(r *Record, object []byte) {

@@ -24,6 +24,7 @@ func (o *object) details(r *Record) {
 		o.some("mss", uint64(u.MSS))
 		o.close()
 	}
+	o.some("length", uint64(r.Length))
 	if r.Proto == flow.ICMP && r.Client.IsValid() {
 		o.uint("identifier", uint64(r.Client.Port()))
 	}
@@ -100,6 +101,7 @@ func (o *object) account(r *Record) {
 	if e := r.End; e != nil {
 		o.open("records")
 		o.uint("handshake", e.Records.Handshake)
+		o.uint("datagram", e.Records.Datagram)
 		o.uint("flow", e.Records.Flow)
 		o.uint("gap", e.Records.Gap)
 		o.close()

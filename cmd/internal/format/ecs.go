@@ -238,7 +238,7 @@ func (f *ECS) resolved(answers []Answer) {
 	o := &f.o
 	listed := false
 	for i := range answers {
-		addr, err := netip.ParseAddr(answers[i].Data)
+		addr, err := netip.ParseAddr(answers[i].Data) // a zone may be any text
 		if err != nil || answers[i].Type != "A" && answers[i].Type != "AAAA" {
 			continue
 		}
@@ -248,7 +248,7 @@ func (f *ECS) resolved(answers []Answer) {
 			o.list("resolved_ip")
 		}
 		listed = true
-		o.b = append(addr.AppendTo(append(o.b, '"')), '"')
+		o.b = append(addr.WithZone("").AppendTo(append(o.b, '"')), '"')
 	}
 	if listed {
 		o.endList()

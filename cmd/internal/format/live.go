@@ -43,7 +43,9 @@ func (l *Live) Handshake(r *Record, a *record.Attributed) {
 		r.Rewrites = append(r.Rewrites, Rewrite{w.Packet, w.What, from, w.To, w.Rule})
 	}
 	if u := a.Upstream; u != nil {
-		r.Upstream = Upstream{true, u.Local, u.Remote, whole(max(u.DialTime, 0)), int(u.MSS), u.Error}
+		r.Upstream = Upstream{
+			true, withoutZone(u.Local), withoutZone(u.Remote), whole(max(u.DialTime, 0)), int(u.MSS), u.Error,
+		}
 		r.decision(u.Decision)
 	}
 	r.opening(a.Opening)
@@ -82,7 +84,7 @@ func (l *Live) Datagram(r *Record, d *record.AttributedDatagram) {
 		r.TLSVersion = "" // as QUIC has no other
 	}
 	if d.Upstream.IsValid() {
-		r.Upstream = Upstream{Known: true, Remote: d.Upstream}
+		r.Upstream = Upstream{Known: true, Remote: withoutZone(d.Upstream)}
 	}
 	r.opening(d.Opening)
 }

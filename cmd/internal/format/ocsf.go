@@ -238,25 +238,20 @@ func (f *OCSF) connectionInfo(r *Record) {
 }
 
 func (f *OCSF) traffic(r *Record) {
-	o := &f.o
-	switch {
-	case r.Type == Flow:
-		o.open("traffic")
-		o.uint("bytes_out", r.Bytes.Outbound)
-		o.uint("bytes_in", r.Bytes.Inbound)
-		o.uint("bytes", r.Bytes.Outbound+r.Bytes.Inbound)
-		if r.Proto != flow.TCP {
-			o.uint("packets_out", r.Packets.Outbound)
-			o.uint("packets_in", r.Packets.Inbound)
-			o.uint("packets", r.Packets.Outbound+r.Packets.Inbound)
-		}
-		o.close()
-	case r.Type == Datagram && !r.Denied():
-		o.open("traffic")
-		o.uint("bytes_out", uint64(r.Length))
-		o.uint("packets_out", 1)
-		o.close()
+	if r.Type != Flow {
+		return
 	}
+	o := &f.o
+	o.open("traffic")
+	o.uint("bytes_out", r.Bytes.Outbound)
+	o.uint("bytes_in", r.Bytes.Inbound)
+	o.uint("bytes", r.Bytes.Outbound+r.Bytes.Inbound)
+	if r.Proto != flow.TCP {
+		o.uint("packets_out", r.Packets.Outbound)
+		o.uint("packets_in", r.Packets.Inbound)
+		o.uint("packets", r.Packets.Outbound+r.Packets.Inbound)
+	}
+	o.close()
 }
 
 func (f *OCSF) actor(r *Record) {
