@@ -68,8 +68,8 @@ func (c trickle) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestFirstBytes has programs ask for a name over TCP and talk TLS and HTTP to the address. The ends
-// of their connections say so, and whether it was for the name that the address has.
+// TestFirstBytes has programs ask for a name over TCP and talk TLS and HTTP to the address. The
+// ends of their connections say so, and whether it was for the name that the address has.
 func TestFirstBytes(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "dig", "dnsmasq")
