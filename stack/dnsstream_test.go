@@ -57,8 +57,14 @@ func startDNSRouter(t *testing.T, o Options, port int) *testRouter {
 }
 
 // Queries and responses go on record, and each response is known before the client has it. The
-// server answers each query, byte by byte.
+// server answers each query, byte by byte. The client asks for one name after the other, or for all
+// at once.
 func TestDNSOverTCP(t *testing.T) {
+	t.Run("one by one", func(t *testing.T) { testDNSOverTCP(t, false) })
+	t.Run("pipelined", func(t *testing.T) { testDNSOverTCP(t, true) })
+}
+
+func testDNSOverTCP(t *testing.T, pipelined bool) {
 	const queries = 20
 	answers := make(map[string][]byte)
 	for i := range queries {
@@ -92,19 +98,40 @@ func TestDNSOverTCP(t *testing.T) {
 		},
 	}, port)
 	c := newClient(t, router).dial(t, serverV4, 53)
+	var all []byte
 	for i := range queries {
 		name := string(rune('a'+i)) + ".example."
 		q := dnsMessage(t, uint16(i), name)
-		for _, piece := range [][]byte{q[:1], q[1:20], q[20:]} {
+		pieces := [][]byte{q[:1], q[1:20], q[20:]}
+		if all = append(all, q...); pipelined {
+			pieces = nil
+		}
+		for _, piece := range pieces {
 			if _, err := c.Write(piece); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if pipelined {
+			continue
 		}
 		if _, err := io.ReadFull(c, make([]byte, len(answers[name]))); err != nil {
 			t.Fatal(err)
 		}
 		if n := answered.Load(); n != int32(i+1) {
 			t.Fatalf("the client has answer %d, and %d are known", i+1, n)
+		}
+	}
+	if pipelined {
+		if _, err := c.Write(all); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers {
+			if _, err := io.ReadFull(c, make([]byte, len(a))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := answered.Load(); n != queries {
+			t.Errorf("%d answers are known", n)
 		}
 	}
 	_ = c.Close()
@@ -142,8 +169,9 @@ func awaitFlow(t *testing.T, ended <-chan tunflow.Flow) tunflow.Flow {
 // Another protocol on the port of DNS is carried like any other, and recorded as what it is.
 func TestNoDNSOverTCP(t *testing.T) {
 	for name, tt := range map[string]struct{ client, server, host string }{
-		"HTTP":  {"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "a.example"},
-		"bytes": {strings.Repeat("\x00\x05", 50000), strings.Repeat("\xff", 100000), ""},
+		"HTTP":         {"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "a.example"},
+		"half a query": {"\x00\x40" + strings.Repeat("q", 30), "\x00\x40half", ""},
+		"bytes":        {strings.Repeat("\x00\x05", 50000), strings.Repeat("\xff", 100000), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			port := serve(t, "tcp4", func(c *net.TCPConn) {

@@ -19,35 +19,42 @@ type firstBytes struct {
 // readFirstBytes looks at the n bytes of g that have just gone to the far side. It makes none wait,
 // and keeps bytes only of a client whose next ones are needed.
 func (c *conn) readFirstBytes(g *gather, n int) {
-	f := c.first
-	if f == nil {
-		f = new(firstBytes)
+	var f firstBytes
+	if c.first != nil {
+		f = *c.first
 	}
-	b := g.join(f.kept, n, inspect.MaxClient)
-	if len(b) < f.need {
-		c.keepFirstBytes(f, b)
-		return
+	b := g.view(0, n)
+	if f.kept == nil {
+		f.hello, f.host, f.need = inspect.Client(b) // of most protocols the first byte is enough
 	}
-	if f.hello, f.host, f.need = inspect.Client(b); f.need > 0 {
+	if f.kept != nil || f.need > 0 && len(b) < n {
+		if b = g.join(f.kept, n, inspect.MaxClient); len(b) >= f.need {
+			f.hello, f.host, f.need = inspect.Client(b)
+		}
+	}
+	if f.need > 0 {
 		c.keepFirstBytes(f, b)
 		return
 	}
 	c.endFirstBytes()
-	if f.hello != nil || f.host != "" {
-		c.first = f
+	if c.first = nil; f.hello != nil || f.host != "" {
+		c.first = &firstBytes{hello: f.hello, host: f.host}
 	}
 }
 
 // keepFirstBytes keeps b, which begins with the bytes that f has kept. A client that has used up
 // its memory is looked at no more.
-func (c *conn) keepFirstBytes(f *firstBytes, b []byte) {
+func (c *conn) keepFirstBytes(f firstBytes, b []byte) {
+	if c.first == nil {
+		c.first = new(firstBytes)
+	}
 	before := cap(f.kept)
 	f.kept = append(f.kept, b[len(f.kept):]...)
-	c.first = f
 	if c.payer.admit(int64(cap(f.kept)-before)) != nil {
-		f.kept = f.kept[:0:before]
 		c.endFirstBytes()
+		return
 	}
+	*c.first = f
 }
 
 // endFirstBytes looks at no more bytes of the client, and gives the memory of those kept back.

@@ -154,6 +154,7 @@ func TestClientHelloByHand(t *testing.T) {
 		{"GREASE", hello(0x0303, extension(0x1a1a, ""), extension(43, "\x08\x7a\x7a\x03\x03\x03\x04\x03\x02"),
 			extension(16, "\x00\x06\x02\xaa\xaa\x02h2"), extension(0x2a2a, "\x00")), &flow.Hello{Version: "1.3", ALPN: []string{"h2"}}},
 		{"draft of 1.3", hello(0x0303, extension(43, "\x04\x7f\x1c\x7f\x17")), &flow.Hello{Version: "0x7f1c"}},
+		{"draft and GREASE", hello(0x0303, extension(43, "\x04\xfa\xfa\x7f\x1c")), &flow.Hello{Version: "0x7f1c"}},
 		{"draft and 1.2", hello(0x0303, extension(43, "\x04\x7f\x1c\x03\x03")), &flow.Hello{Version: "1.2"}},
 		{"final dot and capitals", hello(0x0303, sni("WWW.Example.")), &flow.Hello{Version: "1.2", SNI: "www.example"}},
 		{"hostile name", hello(0x0303, sni("a\x1b[31m\n\xffb \\")), &flow.Hello{Version: "1.2", SNI: `a\027[31m\010\255b\032\\`}},
