@@ -66,6 +66,12 @@
 // opens connections that cannot be found, or holds many descriptors, uses up his own and delays his
 // own. A search without a result is counted by its Reason.
 //
+// # Resolvers
+//
+// [Resolvers] knows the users whose processes resolve names for the programs of this host, by the
+// sockets at the DNS port of loopback addresses. To open one takes CAP_NET_BIND_SERVICE, unless
+// the host gives that port away (net.ipv4.ip_unprivileged_port_start).
+//
 // # Privileges
 //
 // To see another user's descriptors takes CAP_SYS_PTRACE to read the links and CAP_DAC_READ_SEARCH
