@@ -3,18 +3,25 @@
 package app
 
 import (
+	"sync/atomic"
+
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 )
 
 // opener returns the function that takes the beginning of each flow without a handshake, for
-// stack.Options.DatagramOpened. names and owners may be nil.
-func (r *Router) opener(names *namer, owners *attribution) func(*flow.Datagram) flow.Admission {
-	return func(d *flow.Datagram) flow.Admission {
+// stack.Options.DatagramOpened, and another that counts those which have no record yet. names and
+// owners may be nil.
+func (r *Router) opener(
+	names *namer, owners *attribution,
+) (opened func(*flow.Datagram) flow.Admission, open func() int) {
+	var n atomic.Int64
+	opened = func(d *flow.Datagram) flow.Admission {
 		if a := r.Log.DatagramAdmission(d.Time); a != flow.Admit {
 			return a
 		}
+		n.Add(1)
 		o := new(record.Opening)
 		d.Opening = o
 		user := func(owner *record.Owner) {
@@ -25,9 +32,11 @@ func (r *Router) opener(names *namer, owners *attribution) func(*flow.Datagram) 
 		owners.datagram(d, user, func(owner *record.Owner) {
 			o.Owner = owner
 			r.Log.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+			n.Add(-1)
 		})
 		return flow.Admit
 	}
+	return opened, func() int { return int(n.Load()) }
 }
 
 // datagram calls user with the owner of a flow that begins, of which only the user is known, and
@@ -60,6 +69,18 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	}
 	if p, searching := a.finder.Search(socket, finish); !searching {
 		finish(p)
+	}
+}
+
+// inOrder returns a function that passes the end of each flow on to done, behind the record by which
+// the flow began.
+func (a *attribution) inOrder(done func(flow.Flow)) func(flow.Flow) {
+	return func(f flow.Flow) {
+		if f.Datagram == nil {
+			done(f)
+			return
+		}
+		a.beforeDatagramAnswer(f.Datagram, func() { done(f) })
 	}
 }
 

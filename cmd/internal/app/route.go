@@ -106,20 +106,22 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	tapOptions.Local = r.local()
 	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = sources, rules, pathMTU
 	t := tap.Wrap(link, tapOptions)
-	r.Log.CountOpen(t.Open)
 	dialer := dial.New(r.dialOptions())
 	o := r.stackOptions()
 	o.Workers = workers()
 	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
-	o.DatagramOpened = r.opener(names, owners)
+	opened, open := r.opener(names, owners)
+	o.DatagramOpened = opened
+	r.Log.CountOpen(func() int { return t.Open() + open() })
 	if names != nil {
 		names.follow(&o)
 	}
 	o.Denied = denied.note
 	if owners != nil {
 		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
+		o.FlowDone = owners.inOrder(o.FlowDone)
 	}
 	if r.Forwards {
 		o.ClientMTU = dialer.ClientMTU

@@ -125,6 +125,7 @@
 // chain.Heads has a lock that a sink takes and the goroutine that copies heads; neither holds
 // another one then. No lock is held over a write to a file, except that one over the write of a
 // head, less than a sector. A Sink, its formats and its file have no lock: one goroutine has them
-// at a time. The functions given to OnWritten, OnDatagramWritten, CountOpen and CountFrames are
-// called with Log.mu held for reading, or none; they must not call the Log.
+// at a time. The functions given to OnWritten and OnDatagramWritten are called without a lock;
+// those given to CountOpen and CountFrames are called with Log.mu held for reading, or none, and
+// must not call the Log.
 package audit

@@ -45,12 +45,16 @@ func (q *flowQueue) wake() {
 	}
 }
 
-// take returns the ends that wait; the list is valid until the next call.
+// take returns the ends that wait; the list is valid until the next call. The memory of a long one
+// is not kept.
 func (q *flowQueue) take() []record.AttributedFlow {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	taken := q.list
 	q.n.Store(0)
-	q.list, q.idle = q.idle[:0], taken
+	q.list, q.idle = q.idle[:0], nil
+	if cap(taken) <= spare {
+		q.idle = taken
+	}
 	return taken
 }

@@ -134,12 +134,12 @@ func (l *Log) frames() *record.Frames {
 func (l *Log) Record(r *record.Attributed) {
 	l.records.Add(1)
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	i := item{record: r, unwritten: countdown(l.gates.handshakes)}
+	i, gates := item{record: r, unwritten: countdown(l.gates.handshakes)}, l.gates
 	for _, w := range l.writers {
 		w.enqueue(i)
 	}
-	if l.gates.handshakes == 0 {
+	l.mu.RUnlock()
+	if gates.handshakes == 0 {
 		l.passed(&i)
 	}
 }
@@ -159,14 +159,14 @@ func countdown(sinks int) *atomic.Int32 {
 func (l *Log) Datagram(d *record.AttributedDatagram) {
 	l.records.Add(1)
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	i := item{datagram: d, unwritten: countdown(l.gates.datagrams)}
+	i, gates := item{datagram: d, unwritten: countdown(l.gates.datagrams)}, l.gates
 	for _, w := range l.writers {
 		if w.sink.hasFlows() {
 			w.enqueue(i)
 		}
 	}
-	if l.gates.datagrams == 0 {
+	l.mu.RUnlock()
+	if gates.datagrams == 0 {
 		l.passed(&i)
 	}
 }
