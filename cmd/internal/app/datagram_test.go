@@ -8,7 +8,8 @@ import (
 	"syntap/tun/flow"
 )
 
-// The end of a flow waits for the record by which the flow began, and that of a connection does not.
+// The end of a flow waits for the record by which the flow began, and that of a connection does
+// not.
 func TestEndsInOrder(t *testing.T) {
 	t.Parallel()
 	begins, begun := new(flow.Datagram), new(flow.Datagram)

@@ -10,8 +10,8 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// FuzzDecode: whatever a line of JSON says, each form of it is one printable line, and of JSON where
-// the form is JSON.
+// FuzzDecode: whatever a line of JSON says, each form of it is one printable line, and of JSON
+// where the form is JSON.
 func FuzzDecode(f *testing.F) {
 	for _, line := range samples(f) {
 		f.Add([]byte(line))
