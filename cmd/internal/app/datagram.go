@@ -72,8 +72,8 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	}
 }
 
-// inOrder returns a function that passes the end of each flow on to done, behind the record by which
-// the flow began.
+// inOrder returns a function that passes the end of each flow on to done, behind the record by
+// which the flow began.
 func (a *attribution) inOrder(done func(flow.Flow)) func(flow.Flow) {
 	return func(f flow.Flow) {
 		if f.Datagram == nil {
