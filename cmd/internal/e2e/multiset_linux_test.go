@@ -72,8 +72,14 @@ type capture struct {
 
 func captureTUN(t *testing.T, lab *tuntest.Lab) *capture {
 	t.Helper()
+	return captureWith(t, lab, "-s", "160", "tcp or ip6 proto 6")
+}
+
+// captureWith captures the TUN with flags of tcpdump and, behind them, a filter.
+func captureWith(t *testing.T, lab *tuntest.Lab, args ...string) *capture {
+	t.Helper()
 	c := &capture{file: filepath.Join(t.TempDir(), "tun.pcap")}
-	c.Process = lab.Router.Start("tcpdump", "-i", "syntap0", "-s", "160", "-B", "65536", "-w", c.file, "tcp or ip6 proto 6")
+	c.Process = lab.Router.Start("tcpdump", append([]string{"-i", "syntap0", "-B", "65536", "-w", c.file}, args...)...)
 	tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(c.Stderr(), "listening on") })
 	return c
 }

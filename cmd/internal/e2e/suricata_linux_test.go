@@ -39,15 +39,10 @@ func TestBesideSuricata(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	serveHTTP(t, lab, greeting)
 	r := run(t, lab.Router, "syntap0", besideSuricata)
-	file := filepath.Join(t.TempDir(), "tun.pcap")
-	tcpdump := lab.Router.Start("tcpdump", "-i", "syntap0", "-s", "0", "-U", "--immediate-mode", "-w", file)
-	tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(tcpdump.Stderr(), "listening on") })
+	tun := captureWith(t, lab, "-s", "2048")
 	everyKind(t, lab)
 	r.wait(t, "the ends of all flows", func() bool { return strings.Count(r.read(t, "conn.log"), "\n") >= 21 })
-	if err := tcpdump.Signal(unix.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	<-tcpdump.Done()
+	tun.stop(t)
 	r.stop(t, unix.SIGTERM)
 
 	ours := make(map[string]zeekLine)
@@ -60,7 +55,7 @@ func TestBesideSuricata(t *testing.T) {
 	if len(ours) != kinds {
 		t.Errorf("%d connections, want %d", len(ours), kinds)
 	}
-	for _, theirs := range suricataFlows(t, file) {
+	for _, theirs := range suricataFlows(t, tun.file) {
 		c, ok := ours[theirs.CommunityID]
 		delete(ours, theirs.CommunityID)
 		switch {
@@ -95,7 +90,7 @@ func everyKind(t *testing.T, lab *tuntest.Lab) {
 		lab.Router.Run("curl", "-sSk", strings.Replace(urls()[i], "http:", "https:", 1))
 		command(t, lab.Router, "curl", "-sS", "http://"+net.JoinHostPort(host, "81"))
 		command(t, lab.Router, "curl", "-sS", "--max-time", "3", "http://"+net.JoinHostPort(host, "83"))
-		lab.Router.Run("ping", "-n", "-c", "2", host)
+		lab.Router.Run("ping", "-n", "-i", "0.2", "-c", "2", host)
 		reset, err := lab.Router.Dial(t.Context(), "tcp", net.JoinHostPort(host, "7000"))
 		if err != nil {
 			t.Fatal(err)
@@ -206,9 +201,7 @@ func (f *suricataFlow) differences(c zeekLine) (all []string) {
 	differ("client", netip.MustParseAddr(f.SrcIP) == c.OrigH)
 	differ("server", netip.MustParseAddr(f.DestIP) == c.RespH)
 	differ("protocol", f.Proto == strings.ToUpper(c.Proto) || f.Proto == "IPv6-ICMP" && c.Proto == "icmp")
-	if service := map[string]string{"tls": "ssl", "http": "http", "dns": "dns"}[f.AppProto]; c.Service != "" {
-		differ("service", c.Service == service)
-	}
+	differ("service", c.Service == map[string]string{"tls": "ssl", "http": "http", "dns": "dns"}[f.AppProto])
 	want := map[string]string{"established": "SF", "new": "S0"}[f.Flow.State]
 	switch {
 	case f.Proto == "TCP":
