@@ -119,8 +119,9 @@ func (o *object) quic(q *flow.QUIC) {
 	o.raw(`}`)
 }
 
-// maxDNS bounds the questions of a message, and its answers, in bytes as they stand in a record:
-// the first ones that fit are written. All text of a message of 64 KiB fits, unless it is escaped.
+// maxDNS bounds the questions of messages, and their answers, in bytes as they stand in a record:
+// the first ones that fit are written. Those of one message do (inspect.DNS), unless nearly all
+// characters are escaped.
 const maxDNS = 96 << 10
 
 // dns writes what a DNS message says.
