@@ -74,6 +74,30 @@ func TestVerifyComplete(t *testing.T) {
 	}
 }
 
+// TestVerifyCompleteAfterReload changes a sink, takes it away and gives it back: the records of the
+// one run have an end where the sink was taken away, too.
+func TestVerifyCompleteAfterReload(t *testing.T) {
+	t.Parallel()
+	c := config.Sink{Format: config.JSON, Path: logPath(t), Chain: true}
+	o := Options{Run: record.NewRun("gateway", "one", start)}
+	l := NewLog([]*Sink{open(t, c, o)}, LogOptions{Sinks: o})
+	stop := running(t, l)
+	l.Record(established(1, start))
+	c.Sync = true
+	must(t, l.Reload(t.Context(), []config.Sink{c}))
+	l.Record(established(2, start))
+	must(t, l.Reload(t.Context(), nil))
+	l.Record(established(3, start))
+	must(t, l.Reload(t.Context(), []config.Sink{c}))
+	l.Datagram(begun(4))
+	must(t, stop())
+	v, err := chain.Verify(t.Context(), []string{c.Path}, chain.Verifying{})
+	must(t, err)
+	if len(v.Breaks) > 0 || len(v.Runs) != 2 || v.Runs[0].Records.Handshake != 2 || v.Runs[1].Records.Datagram != 1 {
+		t.Errorf("breaks %q, runs %+v, want two handshakes and then a datagram", v.Breaks, v.Runs)
+	}
+}
+
 // rehashed returns a log whose last record, which was altered, has its digest again.
 func rehashed(t *testing.T, log string) string {
 	t.Helper()
