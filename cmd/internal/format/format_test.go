@@ -63,7 +63,7 @@ func decodeOutput(tb testing.TB, line []byte) (object map[string]any) {
 // get returns a member of a nested object by its path.
 func get(object map[string]any, path string) any {
 	var value any = object
-	for _, key := range strings.Split(path, ".") {
+	for key := range strings.SplitSeq(path, ".") {
 		o, _ := value.(map[string]any)
 		value = o[key]
 	}

@@ -38,6 +38,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%d fields, %v: %q", len(fields), err, row)
 			}
 			outputs = append(outputs, row, new(Line).Append(nil, connection(&r)))
+		case Other:
 		case Gap, End:
 			outputs = append(outputs, new(Line).Gap(nil, &r))
 		}

@@ -29,7 +29,8 @@ func attempts() []*record.Attributed {
 	full := recordtest.Handshake(1051, recordtest.Start)
 	full.Outcome, full.AbortedBy, full.SYNRetransmits, full.Simultaneous = handshake.Aborted, handshake.Client, 1, true
 	full.Rewrites = []handshake.Rewrite{
-		{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2}, {Packet: "syn", What: "mss", From: "none", To: "536", Rule: 3},
+		{Packet: "syn", What: "mss", From: "1460", To: "1360", Rule: 2},
+		{Packet: "syn", What: "mss", From: "none", To: "536", Rule: 3},
 		{Packet: "ack", What: "df", From: "set", To: "clear", Rule: 1},
 	}
 	full.Upstream = &flow.Upstream{
@@ -81,12 +82,12 @@ func flows() (all []*record.AttributedFlow) {
 	answers := []flow.Record{{Name: "a.example", Type: 1, TTL: 60, Data: "192.0.2.7"}, {Name: "a.example", Type: 300, Data: "\\# 0"}}
 	for end := flow.ClientFIN; end <= flow.RouterRST; end++ {
 		f := flow.Flow{Key: key, Started: began, Duration: 1001, Outbound: 1, Inbound: 2, Retransmits: 3, End: end, Opening: known()}
-		switch end {
-		case flow.ClientFIN:
+		switch { // one of the protocols for each
+		case end == flow.ClientFIN:
 			f.Hello = hello
-		case flow.ServerFIN:
+		case end == flow.ServerFIN:
 			f.HTTPHost = "www.example.com"
-		case flow.ClientRST:
+		case end == flow.ClientRST:
 			f.DNS = &flow.DNS{Response: true, RCode: 3, Queries: []flow.Question{{Name: "a.example", Type: 28}}}
 		}
 		all = append(all, &record.AttributedFlow{Flow: f, NameConflict: end == flow.ClientFIN})

@@ -193,6 +193,7 @@ func (r *Record) transport() string {
 		return "udp"
 	case flow.ICMP:
 		return "icmp"
+	case flow.TCP:
 	}
 	return "tcp"
 }

@@ -100,6 +100,7 @@ func zeekState(first, end *Record) string {
 			return "SF"
 		}
 		return "S0"
+	case flow.TCP:
 	}
 	if end != nil {
 		switch {

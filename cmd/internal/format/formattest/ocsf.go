@@ -123,7 +123,7 @@ func (s *ocsfSchema) value(at string, a ocsfAttribute, value any) []string {
 	number, isNumber := value.(json.Number)
 	n, err := number.Int64()
 	whole := isNumber && err == nil
-	ok := true
+	var ok bool
 	switch a.kind {
 	case "object", "json_t":
 		_, ok = value.(map[string]any)
