@@ -20,7 +20,9 @@ func (o *object) details(r *Record) {
 			o.key("remote")
 			o.b = append(u.Remote.AppendTo(append(o.b, '"')), '"')
 		}
-		o.int("dial_us", u.Dial.Microseconds())
+		if r.Proto == flow.TCP {
+			o.int("dial_us", u.Dial.Microseconds())
+		}
 		o.some("mss", uint64(u.MSS))
 		o.close()
 	}

@@ -150,3 +150,42 @@ func TestMapping(t *testing.T) {
 		t.Errorf("nothing is expected of %v", slices.Sorted(maps.Keys(all)))
 	}
 }
+
+// Of more connections than a Zeek log remembers, the oldest have lines without their handshakes,
+// and each has one line.
+func TestZeekLogIsBounded(t *testing.T) {
+	t.Parallel()
+	const most, n = 10, 35
+	l := ZeekLog{most: most}
+	begin, end := decode(t, samples(t)["established"]), decode(t, samples(t)["fin"])
+	for i := range uint32(n) {
+		begin.ClientISN = i
+		if b := l.Append(nil, begin); len(b) > 0 {
+			t.Errorf("an open connection is written: %s", b)
+		}
+		if len(l.open)+len(l.older) > 2*most {
+			t.Fatalf("%d connections are remembered", len(l.open)+len(l.older))
+		}
+	}
+	whole := 0
+	for i := range uint32(n) {
+		end.ClientISN = i
+		line := l.Append(nil, end)
+		if err := formattest.Zeek(line); err != nil {
+			t.Error(err)
+		}
+		if bytes.Contains(line, []byte(`"history":"ShADdFf"`)) {
+			whole++
+		}
+	}
+	if whole < most || whole > 2*most {
+		t.Errorf("%d of %d lines have the handshake", whole, n)
+	}
+	if b := l.Close(nil); len(b) > 0 {
+		t.Errorf("connections that are over are open: %s", b)
+	}
+	l.Append(nil, begin)
+	if b := l.Close(nil); !bytes.Contains(b, []byte(`"conn_state":"S1"`)) || formattest.Zeek(b) != nil {
+		t.Errorf("an open connection at the end is %q", b)
+	}
+}

@@ -42,8 +42,10 @@ func attempts() []*record.Attributed {
 	denied.Outcome = handshake.Denied
 	denied.Upstream = &flow.Upstream{Decision: &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "it forbids this"}}
 	return []*record.Attributed{
-		{Record: full, Opening: known()}, {Record: denied, Opening: known()},
-		{Record: recordtest.Handshake(1052, recordtest.Start)}, {Record: recordtest.Refused()},
+		{Record: full, Opening: known()},
+		{Record: denied, Opening: known()},
+		{Record: recordtest.Handshake(1052, recordtest.Start)},
+		{Record: recordtest.Refused()},
 	}
 }
 
@@ -55,8 +57,10 @@ func datagrams() []*record.AttributedDatagram {
 	at := recordtest.Start.Add(999)
 	all := []flow.Datagram{
 		{Proto: flow.UDP, DNS: &flow.DNS{Queries: []flow.Question{{Name: "a.example", Type: 1}, {Name: "a.example", Type: 65}}}},
-		{Proto: flow.UDP, QUIC: &flow.QUIC{Version: "1", Hello: hello}}, {Proto: flow.UDP, QUIC: &flow.QUIC{Version: "2"}},
-		{Proto: flow.ICMP}, {Proto: flow.UDP, Denied: true, Decision: &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "no"}},
+		{Proto: flow.UDP, QUIC: &flow.QUIC{Version: "1", Hello: hello}},
+		{Proto: flow.UDP, QUIC: &flow.QUIC{Version: "2"}},
+		{Proto: flow.ICMP},
+		{Proto: flow.UDP, Denied: true, Decision: &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "no"}},
 	}
 	var attributed []*record.AttributedDatagram
 	for i := range all {

@@ -19,6 +19,7 @@ type ZeekLog struct {
 	// The last openings. When there are maxOpen, the older map goes: the lines of its connections
 	// lack the history of their handshakes then.
 	open, older map[flow.Key]opening
+	most        int // as maxOpen; 0 = maxOpen
 }
 
 // opening is the part of a handshake that its connection's line needs.
@@ -34,7 +35,7 @@ const maxOpen = 1 << 18
 func (l *ZeekLog) Append(dst []byte, r *Record) []byte {
 	switch {
 	case r.Type == Handshake && r.Outcome == "established" && !l.AtOnce:
-		if l.open == nil || len(l.open) >= maxOpen {
+		if l.open == nil || len(l.open) >= cmp.Or(l.most, maxOpen) {
 			l.open, l.older = make(map[flow.Key]opening), l.open
 		}
 		l.open[key(r)] = opening{r.Time, r.History}
