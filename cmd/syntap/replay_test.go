@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/format/formattest"
 	"syntap/cmd/internal/record/recordtest"
 	"syntap/tap/capture"
 	"syntap/tap/handshake"
@@ -75,27 +76,34 @@ func TestReplayLines(t *testing.T) {
 	}
 }
 
-// The records of each capture, also of one that rules have changed, fit the schema.
+// The records of each capture, also of one that rules have changed, fit the schema, in each form.
 func TestReplaySchema(t *testing.T) {
 	t.Parallel()
 	captures, err := filepath.Glob("testdata/replay/*.pcap")
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := 0
+	validate := map[string]func([]byte) error{
+		"json": recordtest.Validate, "ocsf": formattest.OCSF, "zeek": formattest.Zeek, "ecs": formattest.ECS,
+	}
+	records := make(map[string]int)
 	for _, name := range captures {
 		for _, flags := range [][]string{nil, {"--mss", "1200", "--df", "clear"}} {
-			args := append([]string{"--format", "json", name}, flags...)
-			for line := range strings.Lines(runReplay(t, args...)) {
-				records++
-				if err := recordtest.Validate([]byte(line)); err != nil {
-					t.Errorf("replay %q: %v", args, err)
+			for format, valid := range validate {
+				args := append([]string{"--format", format, name}, flags...)
+				for line := range strings.Lines(runReplay(t, args...)) {
+					records[format]++
+					if err := valid([]byte(line)); err != nil {
+						t.Errorf("replay %q: %v", args, err)
+					}
 				}
 			}
 		}
 	}
-	if records < 2*len(captures) {
-		t.Errorf("%d records in %d captures", records, len(captures))
+	for format := range validate {
+		if n := records[format]; n < 2*len(captures) || n != records["json"] {
+			t.Errorf("%d records in %d captures as %s, %d as JSON", n, len(captures), format, records["json"])
+		}
 	}
 }
 
