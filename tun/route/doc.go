@@ -27,10 +27,10 @@
 //   - A simultaneous open (RFC 9293 §3.5) has entered with this host's SYN. The peer's SYN comes
 //     from outside, to the client's own socket. The connection stays outside from the SYN-ACK on by
 //     which that socket answers (KeepInbound).
-//   - The router's own sockets and its clients' share ports, and connection tracking knows the
-//     datagrams of a socket after it is closed. So a packet of the router's socket stays outside
-//     whatever the label says, and a client's is decided anew where the label is that of the
-//     router's sockets.
+//   - Connection tracking knows the datagrams of a socket after it is closed, and another socket
+//     may have its port by then, of another user, of a client instead of the router. So a packet of
+//     the router's socket stays outside whatever the label says, and each datagram that stays
+//     outside is decided anew.
 //   - Replies to packets that the router has delivered, such as the first datagram of a peer,
 //     enter.
 //   - ICMP errors follow the connection that they report on. This host's own errors about packets

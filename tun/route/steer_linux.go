@@ -24,8 +24,9 @@ const (
 // left to the operator, who names them in connlabel.conf(5).
 func (c Config) label() int { return 32 + c.Table%94 }
 
-// ownLabel is the label of connections of the routers' own sockets, for all routers.
-const ownLabel = 126
+// decidedLabel is the label of connections whose first packet a router has seen, of its own sockets
+// too, for all routers.
+const decidedLabel = 126
 
 // outsideLabel is the label of connections that have entered and stay outside from then on, for all
 // routers: see doc.go.
@@ -135,21 +136,23 @@ func (s *steering) local() {
 	local.add(nft.To("lo"), nft.Accept)
 	// Before all else: the entry may be that of a client's socket which had the same port. The mark
 	// is no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
-	local.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.SetLabel(ownLabel), nft.Accept)
+	local.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.SetLabel(decidedLabel), nft.Accept)
 	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
 	s.addKnown(&local)
 	local.add(nft.NotEstablished, nft.Goto("local_new"))
 	for _, protocol := range []uint8{unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
-		// The router's socket is closed, and another one has its port. A SYN makes a new entry.
-		local.add(nft.Protocol(protocol), nft.Label(ownLabel), nft.Goto("local_new"))
+		// Another socket may have the port since the decision. Of TCP its SYN makes a new entry.
+		local.add(nft.Protocol(protocol), nft.Label(decidedLabel), nft.Goto("local_new"))
 	}
 
 	s.chain("local_new", nil, s.localNew())
 	s.chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, local)
 }
 
-// localNew returns the rules for the first packet of a connection.
+// localNew returns the rules for the first packet of a connection, and for each datagram and echo
+// that stays outside.
 func (s *steering) localNew() (first chainRules) {
+	first.add(nft.SetLabel(decidedLabel))
 	for _, b := range s.Underlay.Bypass {
 		first.add(nft.MarkBits(b.Value, b.Mask), nft.Accept)
 	}

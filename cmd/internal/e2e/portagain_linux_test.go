@@ -34,3 +34,37 @@ func TestPortUsedAgain(t *testing.T) {
 	}
 	r.stop(t, unix.SIGTERM)
 }
+
+// TestPortOfOtherUser has a user whose traffic stays outside send a datagram, and then another user
+// one from the same port to the same destination.
+func TestPortOfOtherUser(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "nc", "setpriv")
+	lab := tuntest.NewLab(t)
+	far := listenDatagrams(t, lab.Server, net.JoinHostPort(tuntest.ServerAddr4, "7"))
+	r := run(t, lab.Router, "syntap0", "tun: {name: syntap0}\nroute: {exclude_uids: [65534]}\n"+
+		"tap: {log: [{format: json, path: DIR/handshakes.json}]}\n")
+	answered := make(chan *net.UDPAddr, 1)
+	go func() {
+		b := make([]byte, 100)
+		n, from, err := far.ReadFromUDP(b)
+		if err == nil {
+			_, err = far.WriteTo(b[:n], from)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- from
+	}()
+	command(t, lab.Router, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+		"sh", "-c", "echo question | nc -u -w 1 -p 4000 "+tuntest.ServerAddr4+" 7")
+	if seen := <-answered; seen.Port != 4000 {
+		t.Errorf("the datagram of an excluded user came from port %d", seen.Port)
+	}
+	client := listenDatagrams(t, lab.Router, "0.0.0.0:4000")
+	send(t, client, far.LocalAddr(), "question")
+	if seen := receive(t, far, "question").(*net.UDPAddr); seen.Port == 4000 {
+		t.Error("the datagram of another user has left past the TUN")
+	}
+	r.stop(t, unix.SIGTERM)
+}
