@@ -3,6 +3,10 @@
 package stack
 
 import (
+	"hash/maphash"
+	"slices"
+	"sync"
+
 	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
 )
@@ -16,8 +20,17 @@ const (
 	maxDNSAnswers  = 64
 )
 
-// dnsStream is what both ends of a connection have said in DNS messages.
-type dnsStream struct{ queries, responses dnsMessages }
+// maxAsked is how many queries may wait for their response; beyond it the oldest counts no more.
+const maxAsked = 256
+
+// dnsStream has the DNS messages of both directions of a connection.
+type dnsStream struct {
+	queries, responses dnsMessages
+	ahead              int // bytes to be sent that have been looked at; the outbound direction's
+
+	mu    sync.Mutex
+	asked []uint64 // the questions without a response, in their order; as hash
+}
 
 // dnsMessages are the messages of one direction, which owns them until the connection is closed.
 type dnsMessages struct {
@@ -28,15 +41,27 @@ type dnsMessages struct {
 	record  tunflow.DNS
 }
 
-// readQueries looks at the n bytes of g that have just gone to the far side.
-func (c *conn) readQueries(g *gather, n int) {
-	d := &c.dns.queries
-	for i := 0; n > 0 && !d.over; i++ {
-		b := g.view(i, n)
-		n -= len(b)
-		c.readDNS(d, b, func(m *tunflow.DNS) bool { return !m.Response })
+// readQueries looks at the bytes of g, which are to be sent: a response may be here before the
+// write has returned.
+func (c *conn) readQueries(g *gather) {
+	d, skip := &c.dns.queries, c.dns.ahead
+	c.dns.ahead = max(skip, g.size)
+	if d.over {
+		return
 	}
-	d.over = d.over || d.count == maxDNSMessages
+	answered := c.stack.o.DNSAnswered
+	for i := range g.iov {
+		b := g.view(i, g.size)
+		n := min(skip, len(b))
+		skip -= n
+		c.readDNS(d, b[n:], func(m *tunflow.DNS) bool {
+			if !m.Response && answered != nil {
+				c.dns.ask(m)
+			}
+			return !m.Response
+		})
+	}
+	d.over = d.over || d.count == maxDNSMessages && answered == nil
 	c.chargeDNS(d)
 }
 
@@ -47,7 +72,7 @@ func (c *conn) readResponses(b []byte) {
 		return
 	}
 	c.readDNS(d, b, func(m *tunflow.DNS) bool {
-		if m.Response && answered != nil {
+		if m.Response && answered != nil && c.dns.answers(m) {
 			answered(c.key.client, c.opening, m)
 		}
 		return m.Response
@@ -72,6 +97,42 @@ func (c *conn) readDNS(d *dnsMessages, b []byte, fits func(*tunflow.DNS) bool) {
 	})
 }
 
+var dnsSeed = maphash.MakeSeed()
+
+// hashDNS returns a hash of a message's ID and questions.
+func hashDNS(m *tunflow.DNS) uint64 {
+	var h maphash.Hash
+	h.SetSeed(dnsSeed)
+	maphash.WriteComparable(&h, m.ID)
+	for _, q := range m.Queries {
+		maphash.WriteComparable(&h, q)
+	}
+	return h.Sum64()
+}
+
+// ask notes a query.
+func (s *dnsStream) ask(query *tunflow.DNS) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asked) == maxAsked {
+		s.asked = slices.Delete(s.asked, 0, 1)
+	}
+	s.asked = append(s.asked, hashDNS(query))
+}
+
+// answers reports whether a response is to a query that has none yet: a server may say anything,
+// but it has been asked for little.
+func (s *dnsStream) answers(response *tunflow.DNS) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.asked, hashDNS(response))
+	if i < 0 {
+		return false
+	}
+	s.asked = slices.Delete(s.asked, i, i+1)
+	return true
+}
+
 // note adds a message to the record.
 func (d *dnsMessages) note(m *tunflow.DNS) {
 	r := &d.record
@@ -81,8 +142,8 @@ func (d *dnsMessages) note(m *tunflow.DNS) {
 	case d.count == 0:
 		*r = *m
 	default:
-		r.Queries = append(r.Queries, m.Queries...)
-		r.Answers = append(r.Answers, m.Answers[:min(len(m.Answers), maxDNSAnswers-len(r.Answers))]...)
+		n := min(len(m.Answers), maxDNSAnswers-len(r.Answers))
+		r.Queries, r.Answers = append(r.Queries, m.Queries...), append(r.Answers, m.Answers[:n]...)
 	}
 	if r.RCode == 0 {
 		r.RCode = m.RCode
@@ -119,7 +180,7 @@ func (c *conn) endDNS() {
 	}
 }
 
-// flow returns what goes on record; nil if there was no query.
+// flow returns the record of the queries and their responses; nil if there was no query.
 func (s *dnsStream) flow() *tunflow.DNS {
 	if s == nil || s.queries.count == 0 {
 		return nil

@@ -3,10 +3,12 @@
 package stack
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,6 +154,53 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	if n := router.memory.all.held.Load(); n != 0 {
 		t.Errorf("%d bytes still charged", n)
+	}
+}
+
+// A response counts only if it answers a query of the connection: else any server at port 53 could
+// give addresses names.
+func TestUnaskedDNSAnswers(t *testing.T) {
+	query := dnsMessage(t, 7, "a.example.")
+	said := [][]byte{
+		dnsMessage(t, 7, "b.example.", "192.0.2.1"), // another name
+		dnsMessage(t, 8, "a.example.", "192.0.2.2"), // another ID
+		dnsMessage(t, 7, "a.example.", "192.0.2.3"),
+		dnsMessage(t, 7, "a.example.", "192.0.2.4"), // again
+	}
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		if _, err := io.ReadFull(c, make([]byte, len(query))); err == nil {
+			_, _ = c.Write(slices.Concat(said...))
+		}
+	})
+	learned := make(chan string, 10)
+	router := startDNSRouter(t, Options{
+		DNSAnswered: func(_ netip.AddrPort, _ any, d *tunflow.DNS) { learned <- d.Answers[0].Data },
+	}, port)
+	c := newClient(t, router).dial(t, serverV4, 53)
+	if _, err := c.Write(query); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); err != nil || !bytes.Equal(b, slices.Concat(said...)) {
+		t.Errorf("%d bytes came back, %v", len(b), err)
+	}
+	close(learned)
+	var got []string
+	for address := range learned {
+		got = append(got, address)
+	}
+	if !slices.Equal(got, []string{"192.0.2.3"}) {
+		t.Errorf("learned %v", got)
+	}
+}
+
+// A client that asks and asks without an answer is carried; the last queries count.
+func TestManyDNSQueries(t *testing.T) {
+	var s dnsStream
+	for i := range 2 * maxAsked {
+		s.ask(&tunflow.DNS{ID: uint16(i)})
+	}
+	if len(s.asked) != maxAsked || s.answers(&tunflow.DNS{ID: maxAsked - 1}) || !s.answers(&tunflow.DNS{ID: maxAsked}) {
+		t.Errorf("%d are asked", len(s.asked))
 	}
 }
 

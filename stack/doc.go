@@ -83,14 +83,14 @@
 // it stays in the phase acknowledged, so that the check costs established ones nothing. The later
 // one of the client's ACK and the record establishes it.
 //
-// # What payloads say
+// # Payloads
 //
 // For the record of a connection's end the outbound direction looks at the first bytes of the
 // client (firstbytes.go, package inspect), right after they have gone to the far side: no byte
 // waits for it. It keeps a copy only as long as a ClientHello or an HTTP request goes on, at most
 // 16 KiB, which the client is charged for. A server that speaks first makes no difference. Both
 // directions take DNS messages out of a connection to port 53 (dnsstream.go), and
-// Options.DNSAnswered gets each response before the client.
+// Options.DNSAnswered gets each response to a query of the connection before the client does.
 //
 // # When a connection is over
 //

@@ -7,8 +7,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// firstBytes is what a client has said in its first bytes, or those bytes as long as they say
-// nothing yet. The outbound direction owns it until the connection is closed.
+// firstBytes has the result of a client's first bytes, or those bytes as long as there is none. The
+// outbound direction owns it until the connection is closed.
 type firstBytes struct {
 	hello *tunflow.Hello
 	host  string

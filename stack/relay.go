@@ -31,6 +31,9 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		if len(g.iov) == 0 {
 			return moved, false
 		}
+		if c.dns != nil {
+			c.readQueries(g)
+		}
 		n, errno := writev(c.fd, g.iov)
 		switch errno {
 		case 0:
@@ -38,7 +41,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 				c.readFirstBytes(g, n)
 			}
 			if c.dns != nil {
-				c.readQueries(g, n)
+				c.dns.ahead -= n
 			}
 			d := discard{n: n}
 			_, _ = c.ep.Read(&d, tcpip.ReadOptions{})

@@ -1,6 +1,6 @@
-// Package inspect reads what payloads say: DNS messages, and the first bytes of a client (TLS,
+// Package inspect reads payloads: DNS messages, and the first bytes of a client (TLS,
 // HTTP/1, QUIC). Its functions are pure. They look at bytes that the router has anyway, keep none
-// of them, and allocate only for what they find.
+// of them, and allocate only for their results.
 //
 // # Bounds
 //

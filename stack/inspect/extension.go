@@ -14,8 +14,7 @@ const (
 	extECH               = 0xfe0d // RFC 9849 §5
 )
 
-// readExtension adds to h what an extension with the data of r says. One that is malformed says
-// nothing.
+// readExtension adds the data of an extension to h. It ignores one that is malformed.
 func readExtension(h *flow.Hello, kind int, r reader) {
 	switch kind {
 	case extServerName:

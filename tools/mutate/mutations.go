@@ -13,7 +13,7 @@ type mutation struct {
 // mutations returns the list, in the order in which they are tried.
 func mutations() []mutation {
 	var all []mutation
-	for _, of := range []func() []mutation{connection, datagram, names, tracker, rules, headers, log} {
+	for _, of := range []func() []mutation{connection, datagram, payload, names, tracker, rules, headers, log} {
 		all = append(all, of()...)
 	}
 	return all
