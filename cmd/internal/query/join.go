@@ -2,10 +2,12 @@ package query
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/logfile"
+	"syntap/tun/flow"
 )
 
 const (
@@ -18,14 +20,15 @@ const (
 // in the logs of an older syntap, which have no numbers for it, the client's initial sequence
 // number.
 type link struct {
-	run          string
-	number       uint64
-	sport, dport uint16
-	isn          bool
+	run            string
+	number         uint64
+	isn            bool // number is that
+	proto          flow.Proto
+	client, server netip.AddrPort // two logs may have the same numbers
 }
 
 func linkOf(r *format.Record) link {
-	l := link{run: r.RunID, number: r.Seq, sport: r.Client.Port(), dport: r.Server.Port()}
+	l := link{run: r.RunID, number: r.Seq, proto: r.Proto, client: r.Client, server: r.Server}
 	if r.Type == format.Flow {
 		l.number = r.Opening
 	}
@@ -143,14 +146,14 @@ func (j *joiner) opening(log string, ev *event) {
 		return
 	}
 	l := linkOf(ev.record)
-	if orphan := j.orphans[l]; orphan != nil && sameEnds(orphan.End, ev.record) {
+	if orphan := j.orphans[l]; orphan != nil {
 		delete(j.orphans, l)
 		e.End = orphan.End
 		j.complete(e)
 		return
 	}
 	e.State = format.Alive
-	if before := j.open[l]; before != nil { // of another log that has the same numbers
+	if before := j.open[l]; before != nil { // the same record once more
 		delete(j.open, l)
 		before.State = format.EndMissing
 		j.complete(before)
@@ -179,7 +182,7 @@ func (j *joiner) endOldest() {
 func (j *joiner) flow(file int, log string, ev *event) {
 	r := ev.record
 	l := linkOf(r)
-	if e := j.open[l]; e != nil && sameEnds(e.Opening, r) {
+	if e := j.open[l]; e != nil {
 		delete(j.open, l)
 		e.End, e.State = r, format.Ended
 		j.complete(e)
@@ -285,10 +288,6 @@ func first(e *entry) *format.Record {
 		return e.Opening
 	}
 	return e.End
-}
-
-func sameEnds(a, b *format.Record) bool {
-	return a.Client == b.Client && a.Server == b.Server && a.Proto == b.Proto
 }
 
 // logOf names the log that a file is of.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/config"
 	"syntap/tun/tuntest"
 )
 
@@ -91,6 +92,8 @@ func TestJoin(t *testing.T) {
 		{"name:*.example.com", []row{want[0], want[4]}},
 		{"udp", want[4:]},
 		{"answered", want[4:5]},
+		{"!rule:default", []row{want[3], want[5]}}, // a flow has no rule
+		{"!connect:>1ms", want[4:]},
 		{"since:2026-11-23T07:50:02Z until:2026-11-23T07:50:05Z", want[2:5]},
 		{"since:2026-11-23T07:50:00.000001Z", want[1:]},
 		{"until:2026-11-23T07:50:01Z", want[:1]},
@@ -169,6 +172,30 @@ func TestFlowAlone(t *testing.T) {
 	}
 }
 
+// The flow of a connection that is not wanted stays out, also where it is read first.
+func TestUnwanted(t *testing.T) {
+	t.Parallel()
+	l := mixture()
+	last := len(l.lines) - 1
+	files := []string{file(t, l.lines[last:]), file(t, l.lines[:last])}
+	for _, r := range rows(t, Query{Filter: parse(t, "!rule:default")}, files...) {
+		if r.outcome != "denied" {
+			t.Errorf("%+v is there", r)
+		}
+	}
+}
+
+// A capture has no flows, so that none is missing.
+func TestCaptures(t *testing.T) {
+	t.Parallel()
+	f := write(t, config.Sink{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}, attempts(8))
+	for i, r := range rows(t, Query{}, f) {
+		if r.state != "ended" || r.start != (time.Duration(i)*time.Second).String() {
+			t.Errorf("record %d of a capture: %+v", i, r)
+		}
+	}
+}
+
 // Logs of an older syntap have neither runs nor numbers of openings.
 func TestJoinOld(t *testing.T) {
 	t.Parallel()
@@ -188,11 +215,18 @@ func TestJoinOld(t *testing.T) {
 // Two logs may have the same numbers.
 func TestJoinTwoLogs(t *testing.T) {
 	t.Parallel()
-	a, b := mixture(), newLog("other", start)
-	c := &connection{at: 100, client: "192.0.2.7:7", server: "203.0.113.2:443", outcome: "established"}
-	b.flow(c, b.handshake(c), 1, 11, nil)
-	if got := rows(t, Query{}, file(t, a.lines), file(t, b.lines)); len(got) != 8 {
-		t.Errorf("%d connections, want 8: %+v", len(got), got)
+	for _, host := range []string{"", "gate"} {
+		var lines [][]byte
+		for i := range 3 {
+			l := newLog(host, start)
+			c := &connection{at: 0, client: fmt.Sprintf("192.0.2.%d:1000", i), server: "203.0.113.2:443", outcome: "established"}
+			l.flow(c, l.handshake(c), 1, uint64(10+i), nil)
+			lines = append(lines, l.lines...)
+		}
+		got := rows(t, Query{}, file(t, [][]byte{lines[0], lines[2], lines[4], lines[1], lines[3], lines[5]}))
+		if len(got) != 3 || got[0].bytes != "10" || got[1].bytes != "11" || got[2].bytes != "12" {
+			t.Errorf("logs of %q: %+v", host, got)
+		}
 	}
 }
 

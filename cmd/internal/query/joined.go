@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"slices"
 
 	"syntap/cmd/internal/format"
@@ -37,7 +38,8 @@ func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
 		o.ordered = true
 		o.over = func(e *entry) {
 			if o.wanted(&e.Connection) {
-				e.text = o.printer.connection(nil, &e.Connection)
+				o.text = o.printer.connection(o.text[:0], &e.Connection)
+				e.text = bytes.Clone(o.text)
 			}
 		}
 		o.print = func(e *entry) error {

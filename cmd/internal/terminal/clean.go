@@ -20,6 +20,9 @@ func Clean(s string) string { return clean(s, "") }
 func CleanLines(s string) string { return clean(s, "\n\t") }
 
 func clean(s, kept string) string {
+	if isPlain(s) {
+		return s
+	}
 	safe := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
 	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
 		return s
@@ -38,6 +41,16 @@ func clean(s, kept string) string {
 		s = s[size:]
 	}
 	return string(b)
+}
+
+// isPlain reports whether s is printable ASCII, as nearly all text is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // CleanJSON is Clean for JSON in UTF-8, which means the same after it: a character that is not
