@@ -270,6 +270,20 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
+// The Host of a request may be an address, which is no name.
+func TestNameOfHost(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"www.example.com": "www.example.com", "192.0.2.1": "", "2001:db8::1": "", "[2001:db8::1]": "", "": "",
+	} {
+		c := refused()
+		c.End = &format.Record{Type: format.Flow, HTTPHost: host}
+		if got := Name(c); got != want {
+			t.Errorf("Host %s: name %q, want %q", host, got, want)
+		}
+	}
+}
+
 // FuzzParse: whatever the text is, a filter of it judges every connection.
 func FuzzParse(f *testing.F) {
 	f.Add(`dst:10.0.0.0/8 !refused port:5432,1-2 name:*.example.com "a \" b" bytes:>1MB since:"today 14:00" x`)

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"net/netip"
+	"strings"
 
 	"syntap/cmd/internal/format"
 )
@@ -48,11 +49,19 @@ func Name(c *format.Connection) string {
 // names returns all names of a connection; some may be empty.
 func names(c *format.Connection) []string {
 	r, e := first(c), end(c)
-	all := []string{r.Name, sni(c), e.HTTPHost}
+	all := []string{r.Name, sni(c), hostName(e.HTTPHost)}
 	if len(r.Names) > 0 {
 		all = append(all, r.Names...)
 	}
 	return append(all, queries(c)...)
+}
+
+// hostName returns the Host of a request if it is a name, and not an address.
+func hostName(host string) string {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return ""
+	}
+	return host
 }
 
 func sni(c *format.Connection) string {
