@@ -72,9 +72,16 @@ var filterFlags = []struct{ flag, key, prefix, usage string }{
 	{"min-bytes", "bytes", ">=", "with at least this `SIZE` of payload in both directions, such as 1MB"},
 }
 
-func newLogCommand() *cobra.Command {
-	f := logFlags{values: make(map[string]*[]string), format: newChoice(query.Formats()...),
-		by: newChoice("count", "bytes")}
+func newLogFlags() *logFlags {
+	return &logFlags{
+		values: make(map[string]*[]string),
+		format: newChoice(query.Formats()...), by: newChoice("count", "bytes"),
+	}
+}
+
+func newLogCommand() *cobra.Command { return newLogFlags().command() }
+
+func (f *logFlags) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "log [flags] [FILE...]",
 		Short:   "Search JSON logs",

@@ -37,6 +37,7 @@ func TestInstall(t *testing.T) {
 		"usr/share/bash-completion/completions/syntap":    0o644,
 		"usr/share/zsh/vendor-completions/_syntap":        0o644,
 		"usr/share/fish/vendor_completions.d/syntap.fish": 0o644,
+		"usr/share/doc/syntap/auditing.md":                0o644,
 		"usr/share/doc/syntap/records.md":                 0o644,
 		"usr/share/doc/syntap/threat-model.md":            0o644,
 		"etc/syntap/config.yaml":                          0o644,
@@ -88,7 +89,7 @@ func examples(t *testing.T) (paths []string) {
 			return err
 		case d.IsDir() && d.Name() == "package":
 			return fs.SkipDir
-		case d.IsDir() || path == "configs.go" || path == "black-holes.md" || path == "hosts.md" || path == "records.md" || path == "threat-model.md" || path == "syntap.service":
+		case d.IsDir() || path == "configs.go" || path == "auditing.md" || path == "black-holes.md" || path == "hosts.md" || path == "records.md" || path == "threat-model.md" || path == "syntap.service":
 			return nil
 		}
 		paths = append(paths, path)

@@ -23,7 +23,7 @@
 //
 // A flow names the number of its opening within the run; a flow of an older syntap meets its
 // handshake by the client's initial sequence number. Both may come in either order, as files may.
-// Connections come out in the order of their openings, so that one that goes on holds back those
+// Connections come out in the order of their begin, so that one that goes on holds back those
 // behind it: at most maxQueued, then it loses its place and comes out when it is over. At the end
 // of the input the rest is open, or if its run is over without a flow, its end is unknown.
 //

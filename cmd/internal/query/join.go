@@ -4,11 +4,16 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/logfile"
 	"syntap/tun/flow"
 )
+
+// window is the longest time from a SYN to the record of its verdict: records of handshakes stand
+// in a log by that, and are put in the order of their begin.
+const window = 30 * time.Second
 
 const (
 	maxQueued  = 1 << 16 // connections in the order of their begin
@@ -42,13 +47,14 @@ func linkOf(r *format.Record) link {
 type entry struct {
 	format.Connection
 	log    string
+	start  time.Time
 	record []byte // text of the opening, or of a flow without one, where records are printed
 	text   []byte // of the connection, once it is over and printed in its turn
-	over   bool
+	done   bool
 	loose  bool // it has lost its place in the order
 }
 
-// joiner joins openings and flows. Connections come out in the order of their openings; one that
+// joiner joins openings and flows. Connections come out in the order of their begin; one that
 // outlasts maxQueued others comes out when it is over. Without an order, each comes out at once.
 type joiner struct {
 	ordered bool
@@ -60,7 +66,8 @@ type joiner struct {
 	open     map[link]*entry
 	orphans  map[link]*entry   // flows whose opening has not come
 	unwanted map[link]struct{} // openings whose flow has not come
-	queue    []*entry
+	queue    []*entry          // by start
+	latest   time.Time         // start
 	running  map[string]string // by log, the present run
 	err      error             // the first one of print
 }
@@ -219,27 +226,51 @@ func (j *joiner) giveUpOrphans() {
 	}
 }
 
+// enqueue gives a connection its place in the order.
 func (j *joiner) enqueue(e *entry) {
+	e.start = e.Start()
 	if !j.ordered {
 		return
 	}
-	j.queue = append(j.queue, e)
-	if len(j.queue) > maxQueued {
-		j.queue[0].loose = true
-		j.queue = j.queue[1:]
-		j.advance()
+	at := len(j.queue)
+	if at > 0 && e.start.Before(j.queue[at-1].start) {
+		at, _ = slices.BinarySearchFunc(j.queue, e.start, func(queued *entry, start time.Time) int {
+			if queued.start.After(start) {
+				return 1
+			}
+			return -1
+		})
 	}
+	j.queue = slices.Insert(j.queue, at, e)
+	if e.start.After(j.latest) {
+		j.latest = e.start
+	}
+	if len(j.queue) > maxQueued {
+		head := j.pop()
+		head.loose = true
+		if head.done {
+			j.out(head)
+		}
+		j.advance(j.latest.Add(-window))
+	}
+}
+
+func (j *joiner) pop() (head *entry) {
+	head = j.queue[0]
+	j.queue[0] = nil
+	j.queue = j.queue[1:]
+	return head
 }
 
 // complete is for a connection of which nothing more comes.
 func (j *joiner) complete(e *entry) {
-	e.over = true
+	e.done = true
 	j.over(e)
 	switch {
 	case e.loose:
 		j.out(e)
 	case j.ordered:
-		j.advance()
+		j.advance(j.latest.Add(-window))
 	}
 	for _, r := range []*format.Record{e.Opening, e.End} {
 		if r != nil {
@@ -249,12 +280,10 @@ func (j *joiner) complete(e *entry) {
 	e.Opening, e.End = nil, nil
 }
 
-// advance prints the connections at the head of the queue that are over.
-func (j *joiner) advance() {
-	for len(j.queue) > 0 && j.queue[0].over {
-		j.out(j.queue[0])
-		j.queue[0] = nil
-		j.queue = j.queue[1:]
+// advance prints the connections at the head of the queue that are done and began until then.
+func (j *joiner) advance(until time.Time) {
+	for len(j.queue) > 0 && j.queue[0].done && !j.queue[0].start.After(until) {
+		j.out(j.pop())
 	}
 }
 
@@ -273,13 +302,13 @@ func (j *joiner) end() {
 	}
 	sortByStart(alive)
 	for _, e := range alive {
-		e.over = true
+		e.done = true
 		j.over(e)
 		if e.loose {
 			j.out(e)
 		}
 	}
-	j.advance()
+	j.advance(j.latest)
 }
 
 // first returns the record that has the ends of a connection.

@@ -111,12 +111,16 @@ func (c *counts) unit() string {
 }
 
 func (c *counts) table(b *bytes.Buffer, keys []string) {
+	width := 8
+	if len(keys) > 0 {
+		width = max(width, len(strconv.FormatUint(c.named[keys[0]], 10)))
+	}
 	for _, key := range keys {
 		values := strings.SplitN(key, separator, len(c.query.Top))
 		for i, value := range values {
 			values[i] = cmp.Or(terminal.Clean(value), "-")
 		}
-		fmt.Fprintf(b, "%8d  %s\n", c.named[key], strings.Join(values, "  "))
+		fmt.Fprintf(b, "%*d  %s\n", width, c.named[key], strings.Join(values, "  "))
 	}
 	if c.unnamed > 0 {
 		fmt.Fprintf(b, "unnamed: %d\n", c.unnamed)
