@@ -117,10 +117,10 @@ func TestDNSAnswers(t *testing.T) {
 		{16, "\x04v=1 \x00\x02\x1b\xff", `"v=1 " "" "\027\255"`},
 		{33, "\x00\x01\x00\x02\x01\xbb" + name("sip.example"), "1 2 443 sip.example"},
 		{35, "\x00\x01\x00\x02\x01s\x03SIP\x00\x00", `1 2 "s" "SIP" "" .`},
-		{43, fromHex("ec45080201ff"), "60485 8 2 01ff"},
+		{43, fromHex("ec45080201ff"), "60485 8 2 01FF"},
 		{46, fromHex("00010d020000012c6553f1006553f10004d2") + name("example") + fromHex("00ff"),
 			"A 13 2 300 20231114221320 20231114221320 1234 example AP8="},
-		{52, fromHex("030101ab"), "3 1 1 ab"},
+		{52, fromHex("030101ab"), "3 1 1 AB"},
 		{65, fromHex("000100") + fromHex("00010003026832") + fromHex("00040008c0000201c0000202") + fromHex("000500020102") +
 			fromHex("0006001020010db8000000000000000000000001"),
 			`1 . alpn="h2" ipv4hint=192.0.2.1,192.0.2.2 ech=AQI= ipv6hint=2001:db8::1`},
@@ -128,7 +128,7 @@ func TestDNSAnswers(t *testing.T) {
 		{65, fromHex("000100") + fromHex("0000000400010003") + fromHex("00010007"+"03612c62"+"025c22") +
 			fromHex("00020000") + fromHex("0003000201bb") + fromHex("000700012f") + fromHex("ff0000012a"),
 			`1 . mandatory=alpn,port alpn="a\\,b,\\\\\"" no-default-alpn port=443 dohpath="/" key65280="*"`},
-		{250, "\x01\x02", `\# 2 0102`},
+		{250, "\x01\xab", `\# 2 01AB`},
 		{99, "", `\# 0`},
 	} {
 		message := header(response, 1, 1, 0, 0) + name("a.example") + questA + record(tt.typ, tt.data)

@@ -2,7 +2,7 @@ package inspect
 
 import (
 	"encoding/base64"
-	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"time"
@@ -106,7 +106,7 @@ func (f *fields) generic() {
 	f.text = strconv.AppendInt(f.text, int64(len(b)), 10)
 	if len(b) > 0 {
 		f.text = append(f.text, ' ')
-		f.text = hex.AppendEncode(f.text, b)
+		f.text = fmt.Appendf(f.text, "%X", b)
 	}
 }
 
@@ -144,7 +144,7 @@ func (f *fields) field(kind byte) (ok bool) {
 	case 'p':
 		return f.svcParams()
 	case 'x':
-		f.text = hex.AppendEncode(f.text, f.rest())
+		f.text = fmt.Appendf(f.text, "%X", f.rest())
 		ok = true
 	case 'b':
 		f.text = base64.StdEncoding.AppendEncode(f.text, f.rest())
