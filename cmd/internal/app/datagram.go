@@ -31,7 +31,7 @@ func (r *Router) opener(
 		}
 		owners.datagram(d, user, func(owner *record.Owner) {
 			o.Owner = owner
-			r.Log.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+			r.begun(&record.AttributedDatagram{Datagram: d, Opening: o})
 			n.Add(-1)
 		})
 		return flow.Admit

@@ -61,20 +61,33 @@ func queueDrops(name string) func() uint64 {
 }
 
 // recorder returns the function that takes finished records, which no caller may change any more.
+// The view has each before the log: once that has it, its end may come.
 func (r *Router) recorder() func(*record.Attributed) {
 	if r.View == nil {
 		return r.Log.Record
 	}
 	return func(record *record.Attributed) {
-		r.Log.Record(record)
 		r.View.Record(record)
+		r.Log.Record(record)
 	}
+}
+
+// begun takes the beginning of a flow without a handshake.
+func (r *Router) begun(d *record.AttributedDatagram) {
+	if r.View != nil {
+		r.View.Datagram(d)
+	}
+	r.Log.Datagram(d)
 }
 
 // flowDone takes the end of a connection or flow.
 func (r *Router) flowDone(f flow.Flow) {
 	o := record.OpeningOf(&f)
-	r.Log.Flow(record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)})
+	ended := record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)}
+	if r.View != nil {
+		r.View.Flow(&ended)
+	}
+	r.Log.Flow(ended)
 }
 
 // counters returns the function that the view asks for its figures.

@@ -132,6 +132,17 @@ func (r *Record) Live() bool {
 // Denied reports whether policy forbade the destination.
 func (r *Record) Denied() bool { return r.Outcome == "denied" || r.Verdict == "deny" }
 
+// GoesOn reports whether an opening is followed by a flow. Those of captures are not.
+func (r *Record) GoesOn() bool {
+	switch {
+	case !r.Live() && r.RunID == "" || r.Denied():
+		return false
+	case r.Type == Datagram:
+		return true
+	}
+	return r.Outcome == "established"
+}
+
 // Start returns when the connection began.
 func (r *Record) Start() time.Time {
 	if r.Type == Flow {

@@ -148,7 +148,7 @@ func sortByStart(entries []*entry) {
 func (j *joiner) opening(log string, ev *event) {
 	e := &entry{Connection: format.Connection{Opening: ev.record}, log: log, record: ev.text}
 	j.enqueue(e)
-	if !goesOn(ev.record) {
+	if !ev.record.GoesOn() {
 		j.complete(e)
 		return
 	}

@@ -156,7 +156,7 @@ func (w *worker) join(res *result, line []byte) record.Form {
 	switch r.Type {
 	case format.Handshake, format.Datagram:
 		c := format.Connection{Opening: r}
-		if goesOn(r) {
+		if r.GoesOn() {
 			c.State = format.Alive
 		}
 		if !w.query.Filter.MayMatch(&c) {
@@ -189,17 +189,6 @@ func (w *worker) textOf(line []byte, form record.Form) []byte {
 	w.line.Scan(line[:len(line)-1])
 	text, _ := w.printer.record(nil, w)
 	return text
-}
-
-// goesOn reports whether an opening is followed by a flow. Captures have none.
-func goesOn(r *format.Record) bool {
-	switch {
-	case !r.Live() && r.RunID == "" || r.Denied():
-		return false
-	case r.Type == format.Datagram:
-		return true
-	}
-	return r.Outcome == "established"
 }
 
 // jsonOf returns a record as it is printed.

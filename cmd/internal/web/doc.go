@@ -3,21 +3,34 @@
 //
 // # Theory of operation
 //
-//	tap ── Server.Record ──▶ ring of the last records ──▶ /api/handshakes    the newest, on request
-//	       one short lock       │                    ╰──▶ /api/events        each subscriber by itself, every 200 ms
-//	                            ╰─ histograms ──╮
-//	app ── Counters ────────────────────────────┴──────▶ /metrics, /api/status
+//	app ── Server.Record, Datagram, Flow ──▶ rings of the last records ──▶ /api/handshakes, /api/flows   on request
+//	       one short lock │                                            ╰──▶ /api/events, /api/connections
+//	                      │                                                each subscriber by itself, every 200 ms
+//	                      ╰─ histograms ──╮
+//	app ── Counters ──────────────────────┴──▶ /metrics, /api/status
 //
-// Record is called on the packet path. It stores a pointer and adds to a few atomic counters; it
-// renders nothing, wakes no goroutine and cannot be made to wait: readers hold the ring's lock only
-// to copy pointers.
+// Record and its like are called on the packet path. They store a pointer and add to a few atomic
+// counters; they render nothing, wake no goroutine and cannot be made to wait: readers hold a
+// ring's lock only to copy pointers.
 //
-// The ring is also the queue of every subscriber of /api/events. A subscriber is no more than a
-// position in it, so the memory it can hold is bounded: one that falls behind by more than the ring
-// gets the number of records it has missed ("event: lost") and continues with the oldest there is.
-// One that does not read is dropped when a write has waited for eventTimeout. Records are numbered
-// from 1 by "seq", which is also the id of the event: a browser that connects again continues where
-// it was.
+// One ring holds the records by which connections and flows begin and end, another the handshakes
+// among them. Records are numbered from 1 by "seq", each type by itself; the record of an end names
+// that of its opening (handshake_seq, datagram_seq), as in a log.
+//
+// A ring is also the queue of its subscribers: of handshakes (/api/events) and of connections
+// (/api/connections). A subscriber is no more than a position in it, which is the id of an event:
+// a browser that connects again continues where it was. So the memory that it can hold is bounded:
+// one that falls behind by more than the ring gets the number of records it has missed ("event:
+// lost") and continues with the oldest there is. One that does not read is dropped when a write has
+// waited for eventTimeout.
+//
+// # Filters
+//
+// The server judges connections by the parameter filter, in the grammar of package filter, of which
+// there is one implementation. A subscriber of /api/connections gets the opening of a connection
+// when it matches, and then its end; if it matches only by its end, both; and if it does not match
+// any more, "event: gone" with the type and number of the opening. An error says where the filter
+// is wrong.
 //
 // The metrics are made from a snapshot for each request, but for the histograms. Their labels come
 // from fixed sets of words, and the names of error numbers: no packet can add a series.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,15 +13,22 @@ import (
 
 const (
 	eventInterval  = 200 * time.Millisecond
-	eventBatch     = 512      // records, at most, per interval: 2560 a second
+	eventBatch     = 512      // records that are looked at before they are sent
 	maxBatch       = 64 << 10 // bytes, that one write takes, but for the last record
 	eventKeepalive = 15 * time.Second
 )
 
-// serveEvents streams records as server-sent events until the peer leaves, reads too slowly, or the
-// server stops. It continues after the record that the Last-Event-ID header, or else the parameter
-// after, names; without either it begins with the next one.
+// serveEvents streams the records of handshakes.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
+	sub := s.newSubscriber(&s.records.handshakes)
+	sub.render = func(_ uint64, e *entry) { sub.record(e.seq, e) }
+	s.stream(w, r, sub)
+}
+
+// stream sends the events of a subscriber until the peer leaves, reads too slowly, or the server
+// stops. It continues after the record that the Last-Event-ID header, or else the parameter after,
+// names; without either it begins with the next one.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, sub *subscriber) {
 	v := visitorOf(r)
 	m := &member{v.peer, func() { _ = v.Close() }}
 	if !s.subscribers.join(m) {
@@ -30,9 +38,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.subscribers.leave(m)
-	stream := subscriber{last: s.recent.newest(), recent: &s.recent, records: make([]*record.Attributed, eventBatch)}
-	stream.writer.Run = s.o.Run
-	if err := stream.resume(r); err != nil {
+	if err := sub.resume(r); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -47,45 +53,53 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sent := time.Now()
-	send := func() error {
+	sub.send = func() error {
 		if err := conn.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
 			return err
 		}
-		if _, err := w.Write(stream.batch.Bytes()); err != nil {
+		if _, err := w.Write(sub.batch.Bytes()); err != nil {
 			return err
 		}
-		stream.batch.Reset()
+		sub.batch.Reset()
 		sent = time.Now()
 		return conn.Flush()
 	}
 	tick := time.NewTicker(eventInterval)
 	defer tick.Stop()
-	stream.batch.WriteString("retry: 1000\n\n")
+	sub.batch.WriteString("retry: 1000\n\n")
 	for {
-		if stream.batch.Len() > 0 && send() != nil {
+		if sub.batch.Len() > 0 && sub.send() != nil {
 			return
 		}
 		select {
 		case <-r.Context().Done():
 			return
 		case <-tick.C:
-			if stream.next(send) != nil {
+			if sub.catchUp(r.Context().Done()) != nil {
 				return
 			}
-			if stream.batch.Len() == 0 && time.Since(sent) > eventKeepalive {
-				stream.batch.WriteString(": still here\n\n")
+			if sub.batch.Len() == 0 && time.Since(sent) > eventKeepalive {
+				sub.batch.WriteString(": still here\n\n")
 			}
 		}
 	}
 }
 
-// subscriber is one reader's place in the ring.
+// subscriber is one reader's place in a ring.
 type subscriber struct {
 	recent  *ring
-	last    uint64 // number of the last record sent
-	records []*record.Attributed
+	last    uint64 // number of the last record that it has had
+	render  func(n uint64, e *entry)
+	send    func() error
+	records []*entry
 	batch   bytes.Buffer
 	writer  record.Writer
+}
+
+func (s *Server) newSubscriber(recent *ring) *subscriber {
+	sub := &subscriber{recent: recent, last: recent.newest(), records: make([]*entry, eventBatch)}
+	sub.writer.Run = s.o.Run
+	return sub
 }
 
 // resume goes back to the record that the request names.
@@ -108,28 +122,52 @@ func (s *subscriber) resume(r *http.Request) error {
 	return nil
 }
 
-// next makes a batch of the records since the last one, and sends it when it is full.
-func (s *subscriber) next(send func() error) error {
+var errStopped = errors.New("the server stops")
+
+// catchUp renders the records since the last one, and sends them but for the last batch.
+func (s *subscriber) catchUp(stop <-chan struct{}) error {
+	for {
+		more, err := s.next()
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case <-stop:
+			return errStopped
+		default:
+		}
+	}
+}
+
+// next renders a batch of records, and sends it when it is full. more: there are others.
+func (s *subscriber) next() (more bool, err error) {
 	first, n := s.recent.after(s.last, s.records)
 	if n == 0 {
-		return nil
+		return false, nil
 	}
 	defer clear(s.records[:n])
 	if lost := first - s.last - 1; lost > 0 {
 		fmt.Fprintf(&s.batch, "event: lost\ndata: {\"lost\":%d}\n\n", lost)
 	}
-	for i, r := range s.records[:n] {
-		seq := first + uint64(i)
-		fmt.Fprintf(&s.batch, "id: %d\ndata: ", seq)
-		s.batch.Write(s.writer.Handshake(s.batch.AvailableBuffer(), seq, r)) // one line
-		s.batch.WriteByte('\n')
-		s.last = seq
+	for i, e := range s.records[:n] {
+		s.last = first + uint64(i)
+		s.render(s.last, e)
 		if s.batch.Len() < maxBatch {
 			continue
 		}
-		if err := send(); err != nil {
-			return err
+		if err := s.send(); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return n == len(s.records), nil
+}
+
+// record adds a record to the batch; id 0 = it is not to be named as the last one.
+func (s *subscriber) record(id uint64, e *entry) {
+	if id > 0 {
+		fmt.Fprintf(&s.batch, "id: %d\n", id)
+	}
+	s.batch.WriteString("data: ")
+	s.batch.Write(e.append(s.batch.AvailableBuffer(), &s.writer)) // one line
+	s.batch.WriteByte('\n')
 }

@@ -1,28 +1,30 @@
 package web
 
-import (
-	"sync"
+import "sync"
 
-	"syntap/cmd/internal/record"
+// How many records are kept: some seconds of a busy router, some megabytes. Handshakes are kept by
+// themselves, too, so that no flood of datagrams pushes them out.
+const (
+	recentRecords    = 8192
+	recentHandshakes = 2048
 )
-
-// recentRecords is how many records are kept: some seconds of a busy router, some megabytes.
-const recentRecords = 2048
 
 // ring holds the last records. They are numbered from 1.
 type ring struct {
-	mu   sync.Mutex           // guards the two below; held only to store or copy pointers
-	all  []*record.Attributed // number n stands at (n-1) % len
-	last uint64               // number of the newest; 0 = there is none
+	mu   sync.Mutex // guards the two below; held only to store or copy pointers
+	all  []*entry   // number n stands at (n-1) % len
+	last uint64     // number of the newest; 0 = there is none
 }
 
-func newRing(size int) ring { return ring{all: make([]*record.Attributed, size)} }
+func newRing(size int) ring { return ring{all: make([]*entry, size)} }
 
-func (r *ring) add(record *record.Attributed) {
+// add adds a record and returns its number.
+func (r *ring) add(e *entry) uint64 {
 	r.mu.Lock()
-	r.all[r.last%uint64(len(r.all))] = record
+	defer r.mu.Unlock()
+	r.all[r.last%uint64(len(r.all))] = e
 	r.last++
-	r.mu.Unlock()
+	return r.last
 }
 
 // newest returns the number of the newest record.
@@ -32,9 +34,20 @@ func (r *ring) newest() uint64 {
 	return r.last
 }
 
+// at returns a record by its number; nil where it is not kept.
+func (r *ring) at(n uint64) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	size := uint64(len(r.all))
+	if n == 0 || n > r.last || n+size <= r.last {
+		return nil
+	}
+	return r.all[(n-1)%size]
+}
+
 // after copies the records that come after number n, the oldest first, as many as dst holds. It
 // returns the number of the first one copied; it is more than n+1 when records in between are gone.
-func (r *ring) after(n uint64, dst []*record.Attributed) (first uint64, copied int) {
+func (r *ring) after(n uint64, dst []*entry) (first uint64, copied int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := uint64(len(r.all))

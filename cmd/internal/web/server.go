@@ -13,17 +13,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/record"
-	"syntap/tap/handshake"
 )
 
 // Limits of the listener.
 const (
 	maxConnections       = 128 // besides those of subscribers
 	maxConnectionsOfPeer = 48
-	maxSubscribers       = 32 // of /api/events
+	maxSubscribers       = 32 // of /api/events and /api/connections
 	maxSubscribersOfPeer = 16
-	maxListings          = 8 // of /api/handshakes: each holds on to megabytes of records while it is read
+	maxListings          = 8 // of /api/handshakes and /api/flows: each holds on to megabytes of records while it is read
 	maxListingsOfPeer    = 4
 	maxHeader            = 8 << 10
 
@@ -49,7 +50,7 @@ type Server struct {
 	counters func() Counters // set by Run before it serves
 	running  atomic.Bool
 
-	recent      ring
+	records     *records
 	handshakes  prometheus.Histogram
 	dials       prometheus.Histogram
 	subscribers crowd
@@ -64,7 +65,7 @@ func Listen(address string, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		o: o, started: time.Now(), recent: newRing(recentRecords),
+		o: o, started: time.Now(), records: newRecords(),
 		handshakes:  newHistogram("handshake_seconds", "SYN to third segment of established connections."),
 		dials:       newHistogram("dial_seconds", "Time to connect to the far side, of dials that did."),
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
@@ -82,18 +83,6 @@ func (s *Server) Close() error {
 		return fmt.Errorf("close http listener: %w", err)
 	}
 	return nil
-}
-
-// Record takes a handshake, for tap.Options.OnRecord. It never blocks. The record must not be
-// changed any more.
-func (s *Server) Record(r *record.Attributed) {
-	if r.Outcome == handshake.Established && r.SYNACKDelay >= 0 && r.ACKDelay >= 0 {
-		s.handshakes.Observe((r.SYNACKDelay + r.ACKDelay).Seconds())
-	}
-	if u := r.Upstream; u != nil && u.Error == "" && r.Outcome != handshake.Denied {
-		s.dials.Observe(u.DialTime.Seconds())
-	}
-	s.recent.add(r)
 }
 
 // Run answers requests until ctx ends; counters is called for each request that needs it.
@@ -134,15 +123,28 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 // routes are all paths there are, exactly: none is cleaned up or redirected.
 func (s *Server) routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
-		"/healthz":        http.HandlerFunc(s.health),
-		"/readyz":         http.HandlerFunc(s.ready),
-		"/api/status":     http.HandlerFunc(s.serveStatus),
-		"/api/handshakes": http.HandlerFunc(s.serveHandshakes),
-		"/api/events":     http.HandlerFunc(s.serveEvents),
-		"/metrics":        s.metrics(),
+		"/healthz":         http.HandlerFunc(s.health),
+		"/readyz":          http.HandlerFunc(s.ready),
+		"/api":             http.HandlerFunc(describe),
+		"/api/status":      http.HandlerFunc(s.serveStatus),
+		"/api/handshakes":  &listing{s, &s.records.handshakes, format.Handshake, outcomeWords()},
+		"/api/flows":       &listing{s, &s.records.all, format.Flow, filter.Outcomes()},
+		"/api/events":      http.HandlerFunc(s.serveEvents),
+		"/api/connections": http.HandlerFunc(s.serveConnections),
+		"/metrics":         s.metrics(),
 	}
 	addPage(routes)
 	return routes
+}
+
+// describe lists the parts of the API.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprint(w, `/api/status       state and counters
+/api/handshakes  recent records of handshakes, the newest first: filter, limit, outcome
+/api/flows       recent records of ends, the newest first: filter, limit, outcome
+/api/events      each record of a handshake, as server-sent events: after
+/api/connections each record that begins or ends a connection, as server-sent events: after, filter
+`)
 }
 
 // health says that the process answers.

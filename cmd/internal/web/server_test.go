@@ -37,7 +37,7 @@ var testCounters = Counters{
 // serve starts a server on an address and stops it with the test.
 func serve(t *testing.T, address string) *Server {
 	t.Helper()
-	s, err := Listen(address, Options{Version: "v1.2.3", Interface: "syntap0"})
+	s, err := Listen(address, Options{Version: "v1.2.3", Interface: "syntap0", Run: record.NewRun("router", "", time.Unix(0, 0))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestUnixSocket(t *testing.T) {
 	stale.(*net.UnixListener).SetUnlinkOnClose(false)
 	stale.Close()
 
-	serve(t, "unix:"+path)
+	s := serve(t, "unix:"+path)
 	if _, err := Listen("unix:"+path, Options{}); err == nil {
 		t.Error("a socket in use was taken over")
 	}
@@ -159,7 +159,7 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Status{Version: "v1.2.3", Interface: "syntap0", Counters: testCounters, PID: got.PID, Started: got.Started, Uptime: got.Uptime}
+	want := Status{Version: "v1.2.3", Interface: "syntap0", Counters: testCounters, PID: got.PID, RunID: s.o.Run.ID, Started: got.Started, Uptime: got.Uptime}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
@@ -171,7 +171,7 @@ func TestUnixSocket(t *testing.T) {
 func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for n := range recentRecords + 10 {
+	for n := range recentHandshakes + 10 {
 		r := established(n)
 		if n%2 == 0 {
 			r.Outcome = handshake.Refused
@@ -182,8 +182,8 @@ func TestHandshakes(t *testing.T) {
 		query string
 		want  []int // client ports
 	}{
-		{"limit=3", []int{recentRecords + 9, recentRecords + 8, recentRecords + 7}},
-		{"outcome=refused&limit=2", []int{recentRecords + 8, recentRecords + 6}},
+		{"limit=3", []int{recentHandshakes + 9, recentHandshakes + 8, recentHandshakes + 7}},
+		{"outcome=refused&limit=2", []int{recentHandshakes + 8, recentHandshakes + 6}},
 		{"outcome=half_open", nil},
 	}
 	for _, tt := range tests {
@@ -215,7 +215,7 @@ func TestHandshakes(t *testing.T) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for n := range recentRecords + 5 {
+	for n := range recentHandshakes + 5 {
 		s.Record(established(n))
 	}
 	client, err := NewClient(s.Addr().String())
@@ -232,10 +232,10 @@ func TestEvents(t *testing.T) {
 			t.Errorf("event %s: %v", data, err)
 		}
 		got = append(got, fmt.Sprint(kind, r.Seq, r.Lost))
-		if len(got) == recentRecords+1 {
+		if len(got) == recentHandshakes+1 {
 			s.Record(established(1))
 		}
-		if len(got) == recentRecords+2 {
+		if len(got) == recentHandshakes+2 {
 			cancel()
 		}
 	})
@@ -243,7 +243,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("events ended with %v", err)
 	}
 	want := []string{"lost0 3"}
-	for n := range recentRecords + 1 {
+	for n := range recentHandshakes + 1 {
 		want = append(want, fmt.Sprint("message", n+6, 0))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -279,7 +279,7 @@ func TestSubscribers(t *testing.T) {
 	if r := subscribe(); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("one subscriber more was answered with %s", r.Status)
 	}
-	for n := range recentRecords {
+	for n := range recentHandshakes {
 		s.Record(established(n))
 	}
 	tuntest.Wait(t, "those that do not read to be dropped", func() bool { return s.subscribers.size() == 0 })
@@ -290,7 +290,7 @@ func TestSubscribers(t *testing.T) {
 func TestAlwaysAnswers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for n := range recentRecords {
+	for n := range recentHandshakes {
 		s.Record(established(n))
 	}
 	const complete = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -330,7 +330,7 @@ func TestAlwaysAnswers(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	s := &Server{recent: newRing(recentRecords)}
+	s := &Server{records: newRecords()}
 	r := established(1)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -10,6 +10,7 @@ import (
 // Status is the state of a running router; /api/status has it as JSON.
 type Status struct {
 	Version   string    `json:"version"`
+	RunID     string    `json:"run_id"` // of the router's records
 	PID       int       `json:"pid"`
 	Interface string    `json:"interface"`
 	Started   time.Time `json:"started"`
@@ -78,7 +79,7 @@ type Traffic struct {
 
 func (s *Server) status() Status {
 	return Status{
-		Version: s.o.Version, PID: os.Getpid(), Interface: s.o.Interface,
+		Version: s.o.Version, RunID: s.o.Run.ID, PID: os.Getpid(), Interface: s.o.Interface,
 		Started: s.started.UTC().Truncate(time.Millisecond), Uptime: time.Since(s.started).Seconds(),
 		Counters: s.counters(),
 	}

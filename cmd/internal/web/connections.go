@@ -1,0 +1,69 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/format"
+)
+
+// serveConnections streams the records by which connections begin and end, those of connections
+// that match the parameter filter.
+func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
+	sub := &connections{subscriber: s.newSubscriber(&s.records.all), kept: s.records}
+	sub.render = sub.change
+	text := r.URL.Query().Get("filter")
+	f, err := filter.Parse(text, time.Now())
+	if err != nil {
+		badRequest(w, err)
+		return
+	}
+	if !f.All() {
+		sub.filter, sub.viewer = f, newViewer(s.o.Run)
+	}
+	s.stream(w, r, sub.subscriber)
+}
+
+// connections is a subscriber that is sent a connection's records when it begins to match. It
+// remembers none: of each it decides anew whether it matched before.
+type connections struct {
+	*subscriber
+	kept   *records
+	filter *filter.Filter // nil = all match
+	viewer *viewer
+}
+
+// change sends the change that a record makes: a connection begins, ends, or ends and so does not
+// match any more ("event: gone").
+func (c *connections) change(n uint64, e *entry) {
+	switch {
+	case c.filter == nil:
+		c.record(n, e)
+	case e.of != format.Flow:
+		if c.filter.Match(c.viewer.connection(e, e.end.Load())) {
+			c.record(n, e)
+		}
+	default:
+		c.ended(n, e)
+	}
+}
+
+func (c *connections) ended(n uint64, e *entry) {
+	opening := c.kept.openingOf(e)
+	before := opening != nil && c.filter.Match(c.viewer.connection(opening, nil))
+	switch {
+	case c.filter.Match(c.viewer.connection(opening, e)):
+		if opening != nil && !before {
+			c.record(0, opening)
+		}
+		c.record(n, e)
+	case before || opening == nil && e.opening > 0:
+		msg := "datagram"
+		if e.tcp() {
+			msg = "handshake"
+		}
+		fmt.Fprintf(&c.batch, "id: %d\nevent: gone\ndata: {\"msg\":\"%s\",\"seq\":%d}\n\n", n, msg, e.opening)
+	}
+}
