@@ -55,8 +55,11 @@ func TestVerify(t *testing.T) {
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		v, err := chain.Verify(t.Context(), names, chain.Verifying{Key: keyFile})
 		must(t, err)
-		want := chain.Verified{Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records, Keyed: keyFile != "",
-			Runs: []chain.Run{{First: 1, Last: records, Begins: true, Records: record.Counts{Handshake: records}}}}
+		want := chain.Verified{
+			Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records,
+			Keyed: keyFile != "",
+			Runs:  []chain.Run{{First: 1, Last: records, Begins: true, Records: record.Counts{Handshake: records}}},
+		}
 		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != record.HexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)
 		}
