@@ -84,6 +84,11 @@ func (all captures) live() bool {
 // next returns the next packet of all captures, nil if there is none. It is valid until the next
 // call.
 func (all captures) next() *capture.Packet {
+	if len(all) == 1 {
+		all[0].packet = nil
+		all[0].fill()
+		return all[0].packet
+	}
 	var first *captureFile
 	for _, c := range all {
 		c.fill()

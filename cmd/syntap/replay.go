@@ -139,6 +139,10 @@ func (o *replayOptions) run(cmd *cobra.Command, args []string) error {
 		p.note(p.passed.close())
 	}
 	p.skipped.print(cmd.ErrOrStderr(), in, o.decap)
+	if n := p.replay.Stats().Hurried; n > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(),
+			"syntap: %d verdicts fell before both ends were silent for 10 seconds; --max-open 0 waits\n", n)
+	}
 	return p.failed(in)
 }
 

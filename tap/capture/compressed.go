@@ -13,11 +13,13 @@ import (
 // Magic numbers of compressed files (RFC 1952 §2.3.1, RFC 8878 §3.1.1; the file formats of xz,
 // bzip2 and LZ4).
 const (
-	magicGzip  = 0x1f8b
-	magicZstd  = 0x28b52ffd
-	magicXZ    = 0xfd377a58
-	magicBzip2 = 0x425a68
-	magicLZ4   = 0x04224d18
+	magicGzip = 0x1f8b
+	magicZstd = 0x28b52ffd
+	// magicSkippable begins a frame of zstd without data, but for four bits; pzstd writes them.
+	magicSkippable = 0x502a4d18
+	magicXZ        = 0xfd377a58
+	magicBzip2     = 0x425a68
+	magicLZ4       = 0x04224d18
 )
 
 // maxWindow bounds the memory that a zstd file can make the reader allocate: "zstd --long=27".
@@ -36,7 +38,7 @@ func decompress(r *bufio.Reader) (*bufio.Reader, error) {
 	switch m := binary.BigEndian.Uint32(magic); {
 	case m>>16 == magicGzip:
 		plain, err = gzip.NewReader(r)
-	case m == magicZstd:
+	case m == magicZstd, m&0xf0ffffff == magicSkippable:
 		plain, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	case m == magicXZ:
 		return nil, CompressedError("xz")

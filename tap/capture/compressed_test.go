@@ -42,6 +42,7 @@ func TestCompressed(t *testing.T) {
 	twice := append(gzipped(t, f.b[:30000]), gzipped(t, f.b[30000:])...) // as "cat a.gz b.gz"
 	for name, b := range map[string][]byte{
 		"gzip": whole, "gzip in two parts": twice, "zstd": encoder.EncodeAll(f.b, nil),
+		"pzstd": encoder.EncodeAll(f.b, []byte{0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4}),
 	} {
 		packets, err := readAll(t, b)
 		if err != nil || len(packets) != 1000 {

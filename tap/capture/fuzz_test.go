@@ -12,7 +12,7 @@ import (
 // promises about lengths.
 func FuzzReader(f *testing.F) {
 	frame := ether(syn4(), 0x8100, 1, 0x88a8, 2, 0x0800)
-	for _, link := range []uint32{0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 117, 127, 228, 229, 239, 276, 284, 285} {
+	for _, link := range []uint32{0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 117, 119, 127, 163, 228, 229, 239, 276, 284, 285} {
 		f.Add(little().pcapHeader(0xa1b2c3d4, 4, link).pcapPacket(1, 2, frame, 99).b)
 	}
 	f.Add(big().pcapHeader(0xa1b23c4d, 3, 1).pcapPacket(1, 2, frame, 9).pcapPacket(1, 2, nil, 0).b)

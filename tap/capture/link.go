@@ -77,6 +77,8 @@ func (p *Packet) decodeLink() error {
 		p.decodePFLOG()
 	case LinkTypeWiFi:
 		p.decodeWiFi(0, 0)
+	case LinkTypePrism, LinkTypeAVS:
+		p.decodePrism()
 	case LinkTypeRadiotap:
 		p.decodeRadiotap()
 	default:

@@ -53,6 +53,8 @@ func TestLikeTcpdump(t *testing.T) {
 		104: {append([]byte{0x0f, 0, 8, 0}, v4...), append([]byte{0x8f, 0, 0x86, 0xdd}, v6...)},
 		105: {wifi(0x0108, v4), wifi(0x0388, v4), wifi(0x0008, v4)},
 		117: {append(pflog(2), v4...), append(pflog(24), v6...), append(pflog(30), v6...)},
+		119: {append(make([]byte, 144), wifi(0x0108, v4)...)},
+		163: {append([]byte{0x80, 0x21, 0x10, 2, 0, 0, 0, 8}, wifi(0x0108, v4)...)},
 		127: radiotapFrames(),
 		239: {nflog(2, v4), nflog(10, v6)},
 		284: nil,

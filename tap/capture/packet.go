@@ -75,7 +75,9 @@ const (
 	LinkTypeLoop      LinkType = 108 // OpenBSD loopback, network byte order
 	LinkTypeLinuxSLL  LinkType = 113
 	LinkTypePFLOG     LinkType = 117 // log of OpenBSD's pf
+	LinkTypePrism     LinkType = 119 // IEEE 802.11 behind a Prism or AVS header
 	LinkTypeRadiotap  LinkType = 127 // IEEE 802.11 behind a radiotap header
+	LinkTypeAVS       LinkType = 163 // IEEE 802.11 behind an AVS header
 	LinkTypeIPv4      LinkType = 228
 	LinkTypeIPv6      LinkType = 229
 	LinkTypeNFLOG     LinkType = 239 // log of Linux's netfilter
@@ -90,5 +92,5 @@ type LinkTypeError LinkType
 func (e LinkTypeError) Error() string {
 	return fmt.Sprintf("link type %d is not supported (supported: 1 Ethernet, 12, 14 and 101 raw IP, "+
 		"228 IPv4, 229 IPv6, 113 and 276 Linux cooked, 0 and 108 BSD loopback, 9 and 50 PPP, 51 PPPoE, "+
-		"104 Cisco HDLC, 105 and 127 802.11, 117 PFLOG, 239 NFLOG, 284 and 285 DSA)", uint16(e))
+		"104 Cisco HDLC, 105, 119, 127 and 163 802.11, 117 PFLOG, 239 NFLOG, 284 and 285 DSA)", uint16(e))
 }

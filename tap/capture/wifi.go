@@ -16,6 +16,24 @@ const (
 
 const wifiAMSDU = 0x80 // of the first byte of the QoS Control field
 
+// decodePrism takes a header of the drivers of old cards: one of fixed length, or one that begins
+// with a magic number and its length
+// (https://www.tcpdump.org/linktypes/LINKTYPE_IEEE802_11_AVS.html).
+func (p *Packet) decodePrism() {
+	const length, magic1, magic2 = 144, 0x80211001, 0x80211002
+	f := p.Frame
+	if len(f) < 8 {
+		return
+	}
+	header := length
+	if m := binary.BigEndian.Uint32(f); m == magic1 || m == magic2 || p.LinkType == LinkTypeAVS {
+		header = int(binary.BigEndian.Uint32(f[4:]))
+	}
+	if header >= 8 && header <= len(f) {
+		p.decodeWiFi(header, 0)
+	}
+}
+
 // decodeWiFi takes an 802.11 frame from offset on, whose header is flagged by radiotap. Frames that
 // are no data have no network layer.
 func (p *Packet) decodeWiFi(offset int, flags uint8) {

@@ -14,7 +14,7 @@ const (
 	earlyWindow = time.Second           // a segment stands ahead of its SYN by at most so much time,
 	earlyOrder  = 1000                  // or by so many segments
 	maxEarly    = 8                     // segments of one flow that wait for a SYN
-	maxFormer   = 8                     // SYNs of one flow that others have followed
+	maxFormer   = 256                   // SYNs of one flow that others have followed
 )
 
 // past is the memory of a captured flow besides its handshake.
@@ -67,7 +67,7 @@ func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, or
 	switch {
 	case e != nil && e.hs != nil && e.hs != before && p.Flags&packet.ACK == 0:
 		sh.replayEarlyLocked(e, at, order)
-	case stray && p.Flags&(packet.RST|packet.ACK) == packet.ACK:
+	case stray && p.Flags&packet.ACK != 0:
 		sh.holdEarlyLocked(e, p, seen, at, order)
 	}
 }
@@ -141,7 +141,7 @@ func sameButHops(x, y []byte, tcp int) bool {
 // table.
 func (sh *Shard) holdEarlyLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
 	if e == nil {
-		if p.Flags&packet.SYN == 0 {
+		if p.Flags&(packet.SYN|packet.RST) == 0 {
 			return // the tracker remembers the last such segments of all flows
 		}
 		e = sh.AddLocked(p, StateEarly, at)
@@ -150,7 +150,7 @@ func (sh *Shard) holdEarlyLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at t
 		e.past = new(past)
 	}
 	early := slices.DeleteFunc(e.past.early, func(s held) bool { return !s.timely(at, order) })
-	if len(early) == 0 && p.Flags&packet.SYN == 0 { // the SYN-ACK has waited too long
+	if len(early) == 0 && p.Flags&(packet.SYN|packet.RST) == 0 { // the others have waited too long
 		sh.MoveLocked(e, StateNone, at)
 		return
 	}
@@ -189,9 +189,9 @@ func (sh *Shard) replayEarlyLocked(e *Entry, at time.Time, order uint64) {
 func (h *handshake) belongs(p *Packet) bool {
 	const near = 1 << 20 // bytes
 	if h.fromClient(p) {
-		return p.Flags&packet.SYN == 0 && within(h.iss, p.Seq, h.cEnd+near)
+		return p.Flags&(packet.SYN|packet.RST) == 0 && within(h.iss, p.Seq, h.cEnd+near)
 	}
-	if p.Flags&packet.SYN != 0 {
+	if p.Flags&(packet.SYN|packet.RST) != 0 {
 		return h.acksClient(p)
 	}
 	return within(h.iss, p.Ack, h.cEnd+near)

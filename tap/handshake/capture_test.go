@@ -93,6 +93,8 @@ func TestCapturesAsTheyAre(t *testing.T) {
 		{"ACK, SYN, SYN-ACK", "> A 1001 5001\n> S 1000\n< SA 5000 1001", "established 1000/5000: S SA A"},
 		{"ACK, SYN-ACK, SYN", "> A 1001 5001\n< SA 5000 1001\n> S 1000", "established 1000/5000: S SA A"},
 		{"an hour ahead", "< SA 5000 1001\n> S 1000 +1h\n> A 1001 5001", "established 1000/5000: S SA A"},
+		{"RST, SYN", "< RA 0 1001\n> S 1000", "refused 1000: S RA"},
+		{"RST of another SYN", "< RA 0 1002\n> S 1000", "no_reply 1000: S"},
 		{"SYN-ACK of another SYN", "< SA 5000 1002\n> S 1000", "no_reply 1000: S"},
 		{
 			"SYN-ACK ahead on a connection",
@@ -399,6 +401,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	const flows = 40000
 	var rec taptest.Recorder
 	o := rec.Options()
+	o.HalfOpen = flows / 4
 	tr := handshake.NewTracker(o)
 	observe := func(s tuntest.TCP) {
 		b := s.Packet()
@@ -416,6 +419,9 @@ func TestWaitingIsBounded(t *testing.T) {
 		if n := tr.Count(s); n > flows/2 {
 			t.Errorf("%d of %d flows wait in state %d", n, flows, s)
 		}
+	}
+	if s := tr.Stats(); s.Hurried != flows-flows/4 || s.Evicted != 0 {
+		t.Errorf("%d verdicts fell early, %d handshakes ended; want %d, 0", s.Hurried, s.Evicted, flows-flows/4)
 	}
 	tr.Flush()
 	refused := 0

@@ -90,7 +90,7 @@
 //     then a third segment makes it established, more answers to the same SYN are counted, and a
 //     SYN with another number begins another handshake.
 //   - A SYN with another number supersedes a handshake without an answer, which still completes by
-//     a SYN-ACK and a third segment of its own. At most eight such handshakes of a flow are
+//     a SYN-ACK and a third segment of its own. At most 256 such handshakes of a flow are
 //     followed.
 //
 // # The table

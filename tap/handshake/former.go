@@ -30,10 +30,11 @@ func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
 	if e.past == nil {
 		e.past = new(past)
 	}
-	if len(e.past.former) == maxFormer {
-		sh.recordLocked(e.past.former[0], e.past.former[0].unanswered())
-		e.past.former = slices.Delete(e.past.former, 0, 1)
+	if len(e.past.former) == maxFormer { // the first SYN is the one that is answered most likely
+		sh.recordLocked(e.past.former[1], e.past.former[1].unanswered())
+		e.past.former = slices.Delete(e.past.former, 1, 2)
 		sh.t.former.Add(-1)
+		sh.t.evicted.Add(1)
 	}
 	e.past.former = append(e.past.former, h)
 	sh.t.former.Add(1)

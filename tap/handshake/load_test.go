@@ -94,7 +94,7 @@ func TestReplayEvictsAnotherFlow(t *testing.T) {
 	play(1, "> S 1000\n< RA 0 1001")
 	play(2, "> S 3000\n< SA 7000 3001")
 	play(1, "> S 2000\n< SA 5000 2001\n> A 2001 5001")
-	want := []string{"half_open 3000/7000: S SA", "refused 1000: S RA", "established 2000/5000: S SA A"}
+	want := []string{"refused 1000: S RA", "half_open 3000/7000: S SA", "established 2000/5000: S SA A"}
 	if diff := cmp.Diff(want, rec.Take()); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}

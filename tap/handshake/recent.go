@@ -8,37 +8,40 @@ import (
 	"syntap/tun/packet"
 )
 
-// recent holds the last segments of a capture, of all flows without a handshake: one of them may be
-// the third segment of a handshake whose SYN stands behind it in the file. The zero value is empty.
+// recent holds the last bare ACKs of a capture, of all flows without a handshake: one of them may
+// be the third segment of a handshake whose SYN stands behind it in the file. The zero value is
+// empty.
 type recent struct {
 	ring  []slot   // slot order%earlyOrder holds the segment order, if there is one
 	heads []uint64 // the last segment of each flow, by hash
 }
 
-// slot is a segment, without references to memory of others.
+// slot is a segment: as much as it takes to parse it again.
 type slot struct {
 	hash     uint64
 	order    uint64 // 0: the slot is empty
 	before   uint64 // the segment before of a flow with the same head; 0: none
-	headers  packet.Headers
-	flow     FlowKey
-	fromA    bool
 	at       time.Time
 	length   int // on the wire
 	ether    uint16
-	vlans    []uint16
-	prefix   [2]string
-	captured int
+	captured uint8
 	data     [128]byte
+	link     *link // nil for most
+}
+
+// link is the part of a segment that the link layer has.
+type link struct {
+	vlans  []uint16
+	prefix [2]string
 }
 
 const recentHeads = 2048
 
-// add takes a segment with neither SYN nor RST. One with very long headers is left out.
+// add takes a segment with neither SYN nor RST. One with very long headers is left out, as are
+// those with data: they come again, or others follow.
 func (r *recent) add(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
 	const room = len(slot{}.data)
-	header := seen.Data[:min(p.End, len(seen.Data))]
-	if p.Flags&packet.ACK == 0 || len(header) > room {
+	if p.Flags&packet.ACK == 0 || p.End < p.Length || p.End > room {
 		return
 	}
 	if r.ring == nil {
@@ -46,10 +49,14 @@ func (r *recent) add(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64
 	}
 	s, head := &r.ring[order%earlyOrder], &r.heads[p.hash%recentHeads]
 	s.hash, s.order, s.before = p.hash, order, *head
-	s.headers, s.flow, s.fromA = *p.Headers, p.Flow, p.FromA
-	s.at, s.length, s.ether, s.prefix = at, seen.Length, seen.EtherType, seen.Prefix
-	s.vlans = append(s.vlans[:0], seen.VLANs...)
-	s.captured = copy(s.data[:], header)
+	s.at, s.length, s.ether = at, seen.Length, seen.EtherType
+	s.captured = uint8(copy(s.data[:], seen.Data[:min(p.End, len(seen.Data))]))
+	if s.link != nil {
+		s.link = nil
+	}
+	if len(seen.VLANs)+len(seen.Prefix[0])+len(seen.Prefix[1]) > 0 {
+		s.link = &link{slices.Clone(seen.VLANs), seen.Prefix}
+	}
 	*head = order
 }
 
@@ -72,13 +79,16 @@ func (r *recent) of(hash, now uint64) (found []held) {
 }
 
 func (s *slot) hold() held {
-	return held{
-		headers: s.headers,
-		packet:  Packet{Flow: s.flow, FromA: s.fromA, hash: s.hash},
-		seen: tcpdump.Packet{
-			Data: slices.Clone(s.data[:s.captured]), Length: s.length, EtherType: s.ether,
-			VLANs: slices.Clone(s.vlans), Prefix: s.prefix,
-		},
-		at: s.at, order: s.order,
+	seen := tcpdump.Packet{
+		Data: slices.Clone(s.data[:s.captured]), Length: s.length, EtherType: s.ether,
 	}
+	if s.link != nil {
+		seen.VLANs, seen.Prefix = s.link.vlans, s.link.prefix
+	}
+	h := held{seen: seen, at: s.at, order: s.order}
+	h.headers.Parse(seen.Data, seen.Length)
+	h.packet.Headers = &h.headers
+	h.packet.LocateCaptured(&seen)
+	h.packet.Headers, h.packet.hash = nil, s.hash
+	return h
 }

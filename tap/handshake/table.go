@@ -118,9 +118,6 @@ func (sh *Shard) MoveLocked(e *Entry, to State, at time.Time) {
 // pushOutLocked takes the oldest flow of a state out of it, for another one that has no place.
 func (sh *Shard) pushOutLocked(e *Entry, at time.Time) {
 	switch e.state {
-	case StateSettling: // its verdict stands
-		sh.EndLocked(e, e.hs.verdict(), at)
-		return
 	case StateEstablished:
 		sh.t.forgotten.Add(1)
 	}

@@ -23,9 +23,9 @@ type Options struct {
 	// other and in the order of its segments. They run on the packet path and must not block.
 	OnSegment func(flow.Key, Segment)
 
-	// HalfOpen is the largest number of handshakes without a verdict, beyond which the oldest one
-	// of the shard ends early. 0 means 131072; a negative number means no limit, neither on
-	// handshakes nor, without Limits, on connections.
+	// HalfOpen is the largest number of handshakes without a verdict, or with one that has not
+	// settled, beyond which the oldest one of the shard ends early. 0 means 131072; a negative
+	// number means no limit, neither on handshakes nor, without Limits, on connections.
 	HalfOpen int
 	// Limits bounds states. The zero value means DefaultLimits.
 	Limits Limits
@@ -52,7 +52,7 @@ type Limits struct {
 const (
 	// silence of both ends ends a connect that was answered: the same SYN is a new one after that.
 	silence = 10 * time.Second
-	// waiting is how many flows may wait for segments that change what is known of them.
+	// waiting is how many flows may have segments that wait for their SYN.
 	waiting = 16384
 	// connections bounds those that have not closed to some 250 MB.
 	connections = 1 << 20
@@ -66,7 +66,7 @@ const defaultHalfOpen = 128 << 10
 func DefaultLimits(connections int) (l Limits) {
 	l.Lifetime[StateClosed], l.Lifetime[StateSettling] = silence, silence
 	l.Capacity[StateEstablished], l.Capacity[StateClosed] = connections, connections
-	l.Capacity[StateSettling], l.Capacity[StateEarly] = waiting, waiting
+	l.Capacity[StateEarly] = waiting
 	return l
 }
 
@@ -84,6 +84,7 @@ type Tracker struct {
 	serial     atomic.Uint64
 	handshakes [len(outcomes)]atomic.Uint64
 	evicted    atomic.Uint64 // handshakes that a limit has ended
+	hurried    atomic.Uint64 // verdicts that a limit has not let settle
 	forgotten  atomic.Uint64 // connections that a limit has taken out of the table
 	former     atomic.Int64  // handshakes of captures that later SYNs have superseded
 
@@ -237,6 +238,7 @@ type Stats struct {
 	HalfOpen   int                // handshakes without a verdict
 	Flows      int                // connections that have not closed
 	Evicted    uint64             // handshakes that a limit has ended early
+	Hurried    uint64             // verdicts that a limit has not let settle
 	Forgotten  uint64             // connections that a limit has taken out of the table
 }
 
@@ -247,6 +249,7 @@ func (t *Tracker) Stats() Stats {
 		HalfOpen:   t.HalfOpen(),
 		Flows:      t.Count(StateEstablished),
 		Evicted:    t.evicted.Load(),
+		Hurried:    t.hurried.Load(),
 		Forgotten:  t.forgotten.Load(),
 	}
 	for i, o := range outcomes {

@@ -17,10 +17,16 @@ func (sh *Shard) beginLocked(e *Entry, h *handshake, at time.Time) {
 	sh.MoveLocked(e, StateSYNSent, at)
 }
 
-// evictLocked ends the oldest handshake if another one has no place.
+// evictLocked ends the oldest handshake if another one has no place: one that has a verdict, if
+// there is any.
 func (sh *Shard) evictLocked(at time.Time) {
 	t := sh.t
-	if t.o.HalfOpen < 0 || t.HalfOpen() < t.o.HalfOpen {
+	if t.o.HalfOpen < 0 || t.HalfOpen()+t.Count(StateSettling) < t.o.HalfOpen {
+		return
+	}
+	if e := sh.lists[StateSettling].first; e != nil {
+		t.hurried.Add(1)
+		sh.EndLocked(e, e.hs.verdict(), at)
 		return
 	}
 	oldest := sh.lists[StateSYNSent].first
