@@ -18,6 +18,7 @@ const portDNS = 53
 const (
 	maxDNSMessages = 16 // in each direction
 	maxDNSAnswers  = 64
+	maxDNSText     = 16 << 10 // bytes of names and data, in each direction
 )
 
 // maxAsked is how many queries may wait for their response; beyond it the oldest counts no more.
@@ -38,6 +39,7 @@ type dnsMessages struct {
 	charged int  // bytes of memory
 	over    bool // no more are looked at
 	count   int  // on record
+	text    int  // bytes of text on record
 	record  tunflow.DNS
 }
 
@@ -133,50 +135,61 @@ func (s *dnsStream) answers(response *tunflow.DNS) bool {
 	return true
 }
 
-// note adds a message to the record.
+// note adds a message to the record, as far as there is room.
 func (d *dnsMessages) note(m *tunflow.DNS) {
-	r := &d.record
-	switch {
-	case d.count == maxDNSMessages:
+	if d.count == maxDNSMessages {
 		return
-	case d.count == 0:
-		*r = *m
-	default:
-		n := min(len(m.Answers), maxDNSAnswers-len(r.Answers))
-		r.Queries, r.Answers = append(r.Queries, m.Queries...), append(r.Answers, m.Answers[:n]...)
+	}
+	r := &d.record
+	if d.count == 0 {
+		r.ID = m.ID
 	}
 	if r.RCode == 0 {
 		r.RCode = m.RCode
 	}
 	d.count++
+	for _, q := range m.Queries {
+		if d.text < maxDNSText {
+			r.Queries = append(r.Queries, q)
+			d.text += len(q.Name)
+		}
+	}
+	for _, a := range m.Answers {
+		if d.text < maxDNSText && len(r.Answers) < maxDNSAnswers {
+			r.Answers = append(r.Answers, a)
+			d.text += len(a.Name) + len(a.Data)
+		}
+	}
 }
 
-// chargeDNS charges the client for the message in part. One that has used up its memory is looked
-// at no more.
+// memory returns the bytes that the messages take.
+func (d *dnsMessages) memory() int { return d.Kept() + d.text }
+
+// chargeDNS charges the client for the messages. One that has used up its memory is looked at no
+// more.
 func (c *conn) chargeDNS(d *dnsMessages) {
+	n := d.memory() - d.charged
+	if n > 0 && c.payer.admit(int64(n)) != nil {
+		d.over = true
+	} else if n > 0 {
+		d.charged += n
+	}
 	if d.over {
 		d.Messages = inspect.Messages{}
 	}
-	n := d.Kept() - d.charged
-	switch {
-	case n <= 0:
-		c.payer.charge(int64(n))
-	case c.payer.admit(int64(n)) != nil:
-		d.over = true
-		d.Messages = inspect.Messages{}
-		c.payer.charge(-int64(d.charged))
-	}
-	d.charged = d.Kept()
+	c.payer.charge(int64(d.memory() - d.charged))
+	d.charged = d.memory()
 }
 
-// endDNS looks at no more messages, and gives the memory of those in part back.
+// endDNS looks at no more messages, and ends the charge.
 func (c *conn) endDNS() {
 	if c.dns == nil {
 		return
 	}
 	for _, d := range []*dnsMessages{&c.dns.queries, &c.dns.responses} {
-		d.over = true
-		c.chargeDNS(d)
+		d.over, d.Messages = true, inspect.Messages{}
+		c.payer.charge(-int64(d.charged))
+		d.charged = 0
 	}
 }
 

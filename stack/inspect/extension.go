@@ -28,10 +28,11 @@ func readExtension(h *flow.Hello, kind int, r reader) {
 		}
 	case extALPN:
 		protocols := reader{b: r.vector(2)}
-		for len(protocols.b) > 0 && len(h.ALPN) < maxALPN {
+		for left := maxALPNText; left > 0 && len(protocols.b) > 0 && len(h.ALPN) < maxALPN; {
 			p := protocols.vector(1)
 			if len(p) > 0 && !(len(p) == 2 && isGREASE(int(p[0])<<8|int(p[1]))) {
 				h.ALPN = append(h.ALPN, string(appendText(nil, p, "")))
+				left -= len(p)
 			}
 		}
 	case extSupportedVersions:

@@ -15,8 +15,11 @@ const (
 	messageHeader   = 4 // bytes
 )
 
-// maxALPN is how many protocols of a ClientHello are kept.
-const maxALPN = 16
+// Of the protocols of a ClientHello the first are kept.
+const (
+	maxALPN     = 16
+	maxALPNText = 512 // bytes as they are sent; the last may exceed it
+)
 
 // clientHello reads TLS records up to the end of a ClientHello, which may stand in several (RFC
 // 8446 §5.1). need is as in Client.

@@ -167,6 +167,8 @@ func TestClientHelloByHand(t *testing.T) {
 		{"ECH inner", hello(0x0303, extension(0xfe0d, "\x01")), &flow.Hello{Version: "1.2"}},
 		{"100 protocols", hello(0x0303, extension(16, "\x00\xc8"+strings.Repeat("\x01x", 100))),
 			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{"x"}, 16)}},
+		{"protocols of 255 bytes", hello(0x0303, extension(16, "\x10\x00"+strings.Repeat("\xff"+strings.Repeat("x", 255), 16))),
+			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{strings.Repeat("x", 255)}, 3)}},
 		{"extension beyond the hello", hello(0x0303, extension(0, "\x00")[:3]), nil},
 	} {
 		got, host, need := inspect.Client(tt.b)
