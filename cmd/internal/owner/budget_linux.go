@@ -7,8 +7,11 @@ import (
 )
 
 // The bounds of the time that searches take from the router, in looks of one to three microseconds:
-// in the long run a twentieth of a processor for all users together, and half of that for one.
+// for each connection a fraction of the time that it takes anyway, beyond that in the long run a
+// twentieth of a processor for all users together, and half of that for one.
 const (
+	looksForFree = 32 // of each search
+
 	looksPerSecond     = 20_000
 	savedLooks         = 200_000 // at most
 	userLooksPerSecond = looksPerSecond / 2
@@ -35,7 +38,14 @@ func (b *budgets) left(uid uint32, now time.Time) bool {
 	return b.all.TokensAt(now) >= 1 && b.of(uid, now).TokensAt(now) >= 1
 }
 
-// spend takes the looks of a search, also those that were too many.
+// search takes the looks of a search, but for those that each may have.
+func (b *budgets) search(uid uint32, looks int, now time.Time) {
+	if looks > looksForFree {
+		b.spend(uid, looks-looksForFree, now)
+	}
+}
+
+// spend takes looks, also those that were too many.
 func (b *budgets) spend(uid uint32, looks int, now time.Time) {
 	b.all.ReserveN(now, min(looks, savedLooks))
 	b.of(uid, now).ReserveN(now, min(looks, savedUserLooks))

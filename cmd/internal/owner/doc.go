@@ -24,10 +24,10 @@
 // The second question the kernel does not answer: descriptors have to be read. Those under which
 // processes have held sockets of the same user before are read at once, and the ones above
 // (last_linux.go): a process gets the lowest number that is free. A search begins where these do
-// not have the socket: with the newest processes of the user, then its recent ones, then the first
-// descriptors of all of its processes, then the rest of these, then all other processes, the newest
-// first. All searches take place in one goroutine, which makes a few looks for each user in turn
-// and lets those who carry packets go on in between.
+// not have the socket: with the newest processes of the user (fresh_linux.go), then its recent
+// ones, then the first descriptors of all of its processes, then the rest of these, then all other
+// processes, the newest first. All searches take place in one goroutine, which makes a few looks
+// for each user in turn and lets those who carry packets go on in between.
 //
 // # No wrong answer
 //

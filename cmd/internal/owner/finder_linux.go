@@ -88,7 +88,7 @@ func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 		f.budgets.spend(uid, int(took/looksTime), time.Now())
 	}
 	f.processes = processes{
-		known: make(map[uint32]found), recent: f.recent, guess: f.guess, name: f.name,
+		known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
 	}
 	for _, r := range Reasons() {
 		f.stats.NotFound[r] = 0
@@ -141,11 +141,13 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	looks := 0
 	if len(s.rest) == 0 {
-		h, looks := f.last.find(s, looksAtLast)
+		var h holder
+		h, looks = f.last.find(s, looksAtLast, false)
 		if h.process != nil && f.last.confirm(h, s) == Found {
 			f.last.add(h, s)
-			f.budgets.spend(s.UID, looks+looksToConfirm, time.Now())
+			f.budgets.search(s.UID, looks+looksToConfirm, time.Now())
 			f.stats.Found++
 			return h.Process, false
 		}
@@ -163,7 +165,7 @@ func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool
 	}
 	f.total++
 	f.running[s.UID]++
-	f.queue <- &search{socket: s, done: done, asked: time.Now()} // has room for all
+	f.queue <- &search{socket: s, done: done, asked: time.Now(), looks: looks} // has room for all
 	return Process{}, true
 }
 
@@ -217,14 +219,14 @@ func (f *Finder) recent(uid uint32) (pids []int) {
 }
 
 // guess looks at more descriptors of these than Search has done.
-func (f *Finder) guess(s Socket) (at found, ok bool) {
+func (f *Finder) guess(s Socket) (at found, looks int, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, _ := f.last.find(s, looksToGuess)
+	h, looks := f.last.find(s, looksToGuess, true)
 	if h.process == nil {
-		return found{}, false
+		return found{}, looks, false
 	}
-	return found{h.PID, h.fd}, true
+	return found{h.PID, h.fd}, looks, true
 }
 
 // name says what a process is that was found to hold a socket, and remembers it.
@@ -326,7 +328,7 @@ func (f *Finder) end(s *search) {
 	} else {
 		f.stats.NotFound[s.reason]++
 	}
-	f.budgets.spend(uid, s.looks, time.Now())
+	f.budgets.search(uid, s.looks, time.Now())
 	f.mu.Unlock()
 	s.looks = 0
 	s.done(s.process)
@@ -337,6 +339,7 @@ func (f *Finder) Close() error {
 	close(f.queue)
 	f.done.Wait()
 	f.last.close()
+	f.processes.fresh.close()
 	return f.sockets.close()
 }
 

@@ -25,6 +25,11 @@ type process struct {
 	placeID uint64 // the cgroup of a socket that it had then
 	placeAt time.Time
 
+	foundAt  time.Time     // the last time
+	interval time.Duration // between these times, a moving average
+	due      float64       // see last.inOrder
+	tried    uint32        // inode of the socket that it was looked at for
+
 	users   []uint32     // of sockets under its descriptors
 	fds     []descriptor // under which it has held sockets; the next one to be looked at first
 	next    int          // the descriptor above all of these
@@ -74,6 +79,18 @@ func (p *process) close() {
 		}
 		*fd = -1
 	}
+}
+
+// found notes that the process was found.
+func (p *process) found(now time.Time) {
+	if !p.foundAt.IsZero() {
+		since := now.Sub(p.foundAt)
+		if p.interval == 0 {
+			p.interval = since
+		}
+		p.interval += (since - p.interval) / 4
+	}
+	p.foundAt = now
 }
 
 // open opens a file of the process, -1 if it cannot.

@@ -1,14 +1,19 @@
 package owner
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // last is the processes that have held sockets lately. Most connections are opened by a process
 // that has opened others before, under a descriptor that one of these had and that is free again,
 // or under the next one: it is found without a search, by a few system calls of a microsecond each.
 //
-// The connection that was opened first is likely to end first. So the descriptors of a process are
-// looked at in the order in which they were found. One that still holds the socket that it held
-// before goes to the end: the process is busy with it.
+// Processes that open connections at a rate are looked at in the order in which each is due. Of a
+// process the last descriptor comes first, then those that were found longest ago: the connection
+// that was opened first is likely to end first. One that still holds the socket that it held before
+// goes to the end: the process is busy with it.
 type last struct {
 	users     map[uint32][]*process // that have held sockets of a user, the last one first
 	processes []*process            // all, the last one first
@@ -35,7 +40,7 @@ const (
 	lastOfUser      = 32
 	lastUsers       = 1024
 	lastProcesses   = 128
-	looksAtLast     = 24 // of one question
+	looksAtLast     = 12 // of one question
 	looksAtOne      = 3  // of these at one process, where there are several
 	looksToConfirm  = 3
 	maxClosed       = 16       // looks, after which a descriptor is not expected to be given out next
@@ -44,9 +49,10 @@ const (
 
 func newLast() last { return last{users: make(map[uint32][]*process)} }
 
-// find looks for the process that holds a socket, by a limited number of looks.
-func (l *last) find(s Socket, limit int) (h holder, looks int) {
-	processes := slices.Clone(l.users[s.UID])
+// find looks for the process that holds a socket, by a limited number of looks. With more it passes
+// over the processes that it has looked at before for the same socket.
+func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
+	processes := l.inOrder(s.UID, time.Now())
 	for _, p := range processes { // seen there while another was asked for
 		i := slices.IndexFunc(p.fds, func(d descriptor) bool { return d.inode == s.inode })
 		if i < 0 {
@@ -61,62 +67,93 @@ func (l *last) find(s Socket, limit int) (h holder, looks int) {
 		if i == len(processes)-1 {
 			few = limit - looks
 		}
+		if few <= 0 {
+			break
+		}
+		if more && p.tried == s.inode {
+			continue
+		}
+		p.tried = s.inode
 		h, n := l.guess(p, s.inode, few)
 		if looks += n; h.process != nil {
 			return h, looks
-		}
-		if looks >= limit {
-			break
 		}
 	}
 	return holder{}, looks
 }
 
-// guess looks at the descriptors of a process that are likely to have been given out: the next one
-// first, where it was that before.
+// inOrder returns the processes of a user in the order in which the next connection is expected of
+// them: first those that are due by their rate, the most overdue first, then the others, the last
+// one first.
+func (l *last) inOrder(uid uint32, now time.Time) []*process {
+	processes := slices.Clone(l.users[uid])
+	for _, p := range processes {
+		since := now.Sub(p.foundAt)
+		p.due = -since.Seconds()
+		if p.interval > 0 && since < 16*p.interval+idleAfter {
+			p.due = float64(since) / float64(p.interval)
+		}
+	}
+	slices.SortStableFunc(processes, func(a, b *process) int { return cmp.Compare(b.due, a.due) })
+	return processes
+}
+
+// idleAfter is for how long a process is expected to go on.
+const idleAfter = 100 * time.Millisecond
+
+// guess looks at the descriptors of a process that are likely to have been given out.
 func (l *last) guess(p *process, inode uint32, limit int) (h holder, looks int) {
 	closed := 0
-	above := func() bool {
-		if looks >= limit {
-			return false
-		}
-		looks++
-		other := p.look(p.next, l.buf[:])
-		if other == 0 {
-			closed++
-			return false
-		}
-		l.addDescriptor(p, p.next, other)
-		return other == inode
-	}
-	before := p.next
-	if p.growing && above() {
-		return holder{process: p, fd: before}, looks
-	}
-	i := 0
-	for n := len(p.fds); n > 0 && looks < limit-1; n-- {
+	at := func(i int) (hit, busy bool) {
 		was := p.fds[i].inode
 		looks++
-		switch now := l.look(p, i); {
-		case now == inode:
+		now := l.look(p, i)
+		if now == 0 {
+			closed++
+		}
+		return now == inode, now != 0 && now == was
+	}
+	above := func() bool {
+		for looks < limit {
+			looks++
+			h = holder{process: p, fd: p.next}
+			other := p.look(p.next, l.buf[:])
+			if other == 0 {
+				closed++
+				return false
+			}
+			l.addDescriptor(p, p.next, other)
+			if other == inode {
+				return true
+			}
+		}
+		return false
+	}
+	if n := len(p.fds); n > 1 && looks < limit {
+		if hit, _ := at(n - 1); hit {
+			return holder{process: p, fd: p.fds[n-1].fd, reused: true}, looks
+		}
+	}
+	if p.growing && above() {
+		return h, looks
+	}
+	i := 0
+	for n := len(p.fds) - 1; n >= 0 && looks < limit-1; n-- {
+		switch hit, busy := at(i); {
+		case hit:
 			p.growing = false
 			return holder{process: p, fd: l.toEnd(p, i), reused: true}, looks
-		case now != 0 && now == was: // busy
+		case busy:
 			l.toEnd(p, i)
 		case p.fds[i].closed > maxClosed:
 			p.fds = slices.Delete(p.fds, i, i+1)
-		default: // closed, and the next to be given out, or with another socket
-			if i++; now == 0 {
-				closed++
-			}
+		default: // closed, and perhaps the next to be given out, or with another socket
+			i++
 		}
 	}
-	if !p.growing {
-		before = p.next
-		if above() {
-			p.growing = true
-			return holder{process: p, fd: before}, looks
-		}
+	if !p.growing && above() {
+		p.growing = true
+		return h, looks
 	}
 	if closed == looks && looks > 0 { // perhaps it has ended
 		if looks++; !p.goesOn(l.buf[:]) {
@@ -177,6 +214,7 @@ func (l *last) add(h holder, s Socket) {
 		return
 	}
 	p := h.process
+	p.found(time.Now())
 	if i := slices.Index(l.processes, p); i >= 0 {
 		l.processes = slices.Delete(l.processes, i, i+1)
 	} else if len(l.processes) == lastProcesses {

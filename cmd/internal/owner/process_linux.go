@@ -1,11 +1,9 @@
 package owner
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 
@@ -15,10 +13,11 @@ import (
 // processes finds the process that holds a socket. It is for one goroutine.
 type processes struct {
 	known map[uint32]found // of sockets that searches for others have come across, by inode
+	fresh fresh
 	buf   [bufferSize]byte
 
-	recent func(uid uint32) []int            // processes that have held sockets of a user, the last one first
-	guess  func(s Socket) (f found, ok bool) // by descriptors that these have had
+	recent func(uid uint32) []int                       // processes that have held sockets of a user, the last one first
+	guess  func(s Socket) (f found, looks int, ok bool) // by descriptors that these have had
 	name   func(f found, s Socket) (Process, Reason)
 }
 
@@ -43,7 +42,13 @@ func (p *processes) search(s Socket, look func() bool) (Process, Reason) {
 			return process, reason
 		}
 	}
-	if f, ok := p.guess(s); ok {
+	f, looks, ok := p.guess(s)
+	for range looks {
+		if !look() {
+			return Process{}, Deadline
+		}
+	}
+	if ok {
 		if process, reason := p.name(f, s); reason != Ended {
 			return process, reason
 		}
@@ -63,9 +68,9 @@ type walk struct {
 	found  found
 }
 
-// all searches the first descriptors of the newest processes of the socket's user, then its recent
-// ones, then the first descriptors of all of its processes, then the rest of them, then all other
-// processes; the newest first.
+// all searches the first descriptors of the newest processes of the socket's user, then those of
+// its recent ones, then the first descriptors of all of its processes, then the rest of them, then
+// all other processes; the newest first.
 func (w *walk) all() (Process, Reason) {
 	if len(w.known) > maxKnown {
 		clear(w.known)
@@ -84,13 +89,12 @@ func (w *walk) all() (Process, Reason) {
 }
 
 func (w *walk) anywhere() bool {
-	last := lastPID()
-	for pid := last; pid > max(1, last-newest); pid-- { // on a host with many processes a list of all takes too long
-		if w.ofUser(pid) && w.process(pid, 0, firstDescriptors) {
-			return true
-		}
+	recent := w.recent(w.socket.UID)
+	isNew := func(pid int) bool { return !slices.Contains(recent, pid) && w.beginning(pid) }
+	if w.fresh.of(w.socket.UID, w.may, isNew) {
+		return true
 	}
-	if w.any(w.recent(w.socket.UID), 0, math.MaxInt) {
+	if w.any(recent, 0, math.MaxInt) {
 		return true
 	}
 	var pids, own, others []int
@@ -100,7 +104,7 @@ func (w *walk) anywhere() bool {
 		}
 		return true
 	})
-	newestFirst(pids, last)
+	newestFirst(pids, w.fresh.last)
 	for _, pid := range pids {
 		if !w.ofUser(pid) {
 			others = append(others, pid)
@@ -133,22 +137,6 @@ func newestFirst(pids []int, last int) {
 	})
 }
 
-// lastPID returns the number of the process, or thread, that was made last, 0 if it cannot be read
-// (proc_loadavg(5)).
-func lastPID() int {
-	text, _ := os.ReadFile("/proc/loadavg")
-	words := bytes.Fields(text)
-	if len(words) == 0 {
-		return 0
-	}
-	last, _ := strconv.Atoi(string(words[len(words)-1]))
-	return last
-}
-
-// newest is how many of the last numbers are tried before all processes are listed. Some are those
-// of threads.
-const newest = 32
-
 // ofUser reports whether a process has the socket's user.
 func (w *walk) ofUser(pid int) bool {
 	var stat unix.Stat_t
@@ -160,6 +148,26 @@ const firstDescriptors = 32
 
 func (w *walk) any(pids []int, from, to int) (found bool) {
 	return slices.ContainsFunc(pids, func(pid int) bool { return w.process(pid, from, to) })
+}
+
+// beginning looks for the socket among the descriptors that a process gets first.
+func (w *walk) beginning(pid int) bool {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
+	for fd, free := firstFD, 0; fd < firstDescriptors && free < 2; fd++ {
+		if !w.may() {
+			return false
+		}
+		switch inode, err := socketInode(unix.AT_FDCWD, dir+strconv.Itoa(fd), w.buf[:]); {
+		case err != nil:
+			free++
+		case inode == w.socket.inode:
+			w.found = found{pid, fd}
+			return true
+		case inode != 0:
+			w.known[inode] = found{pid, fd}
+		}
+	}
+	return false
 }
 
 // process looks for the socket among some descriptors of a process, and remembers the other sockets
