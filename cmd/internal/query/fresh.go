@@ -36,7 +36,7 @@ func newFresh(since time.Time) *fresh {
 
 // take takes a connection and returns its like; nil if that is not new.
 func (f *fresh) take(c *format.Connection) *like {
-	server := first(&entry{Connection: *c}).Server
+	server := first(c).Server
 	destination := cmp.Or(strings.ToLower(filter.Name(c)), server.Addr().String())
 	key := maphash.Comparable(f.seed, struct {
 		destination, process string

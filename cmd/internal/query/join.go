@@ -17,7 +17,7 @@ const window = 30 * time.Second
 
 const (
 	maxQueued  = 1 << 16 // connections in the order of their begin
-	maxOpen    = 1 << 18 // connections whose flow has not come
+	maxOpen    = 1 << 16 // connections whose flow has not come: twice the limits of a router
 	maxOrphans = 1 << 16 // flows whose opening may stand in a later file
 )
 
@@ -141,7 +141,7 @@ func (j *joiner) endAll(chosen func(*entry) bool) {
 
 func sortByStart(entries []*entry) {
 	slices.SortStableFunc(entries, func(a, b *entry) int {
-		return cmp.Or(a.Start().Compare(b.Start()), cmp.Compare(first(a).Seq, first(b).Seq))
+		return cmp.Or(a.Start().Compare(b.Start()), cmp.Compare(first(&a.Connection).Seq, first(&b.Connection).Seq))
 	})
 }
 
@@ -312,11 +312,11 @@ func (j *joiner) end() {
 }
 
 // first returns the record that has the ends of a connection.
-func first(e *entry) *format.Record {
-	if e.Opening != nil {
-		return e.Opening
+func first(c *format.Connection) *format.Record {
+	if c.Opening != nil {
+		return c.Opening
 	}
-	return e.End
+	return c.End
 }
 
 // logOf names the log that a file is of.

@@ -248,6 +248,25 @@ func TestJoinHeldUp(t *testing.T) {
 	}
 }
 
+// Connections without a flow have a bound, and none of them is lost.
+func TestTooManyOpen(t *testing.T) {
+	t.Parallel()
+	l := newLog("gate", start)
+	const n = maxOpen + 8
+	for i := range n {
+		l.handshake(&connection{at: i, client: "192.0.2.1:1001", server: "203.0.113.2:80", outcome: "established"})
+	}
+	var out strings.Builder
+	if err := Run(Query{Top: []string{"state"}}, []string{file(t, l.lines)}, &out); err != nil {
+		t.Error(err)
+	}
+	var open, unknown int
+	_, err := fmt.Sscanf(out.String(), "%d open\n%d unknown\n", &open, &unknown)
+	if err != nil || open+unknown != n || unknown < 8 {
+		t.Errorf("counted %q, %v; want %d in all, and 8 unknown or more", out.String(), err, n)
+	}
+}
+
 // A verdict that takes long does not put its connection behind those that began later.
 func TestOrder(t *testing.T) {
 	t.Parallel()

@@ -81,34 +81,26 @@ func (q *Query) decodes() bool {
 	return q.joins() || !q.Filter.All() || q.Format == OCSF || q.Format == ECS
 }
 
-// hidesGaps reports whether the output of records leaves out gaps.
-func (q *Query) hidesGaps() bool { return q.Format == Classic || q.Format == Modern }
+// tcpdump reports whether the output is in a notation of tcpdump, which has none for gaps.
+func (q *Query) tcpdump() bool { return q.Format == Classic || q.Format == Modern }
 
 // print prints a record that is wanted by itself.
 func (w *worker) print(res *result, line []byte) (form record.Form) {
-	whole := line[:len(line)-1]
-	if w.query.decodes() {
-		form = w.decoder.Decode(whole, w.record)
-	} else {
+	q, whole := w.query, line[:len(line)-1]
+	form = record.Plain
+	if q.tcpdump() || !q.decodes() {
 		form = w.line.Scan(whole)
 	}
-	if form == record.None {
-		return form
-	}
-	if w.query.hidesGaps() {
-		if w.query.decodes() {
-			w.line.Scan(whole)
-		} else if string(w.line.Get(record.Msg)) == "gap" {
-			w.decoder.Decode(whole, w.record)
-		}
-		if string(w.line.Get(record.Msg)) == "gap" {
-			res.addGap(w.query.gap(w.record))
-			return form
-		}
+	gap := q.tcpdump() && string(w.line.Get(record.Msg)) == "gap"
+	if form != record.None && (q.decodes() || gap) {
+		form = w.decoder.Decode(whole, w.record)
 	}
 	switch {
+	case form == record.None:
+	case gap:
+		res.addGap(q.gap(w.record))
 	case !w.matches():
-	case w.query.Format == JSON:
+	case q.Format == JSON:
 		res.add(jsonOf(line, form))
 	default:
 		var asked bool
