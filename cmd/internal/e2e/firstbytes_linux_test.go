@@ -140,7 +140,7 @@ func TestFirstBytes(t *testing.T) {
 		tlsTo + `1.3 to other.example.com ["h2" "http/1.1"], conflict`,
 		httpTo + "www.example.com",
 		httpTo + "other.example.com, conflict",
-		httpTo + addrOfWWW + ", conflict", // no name at all
+		httpTo + addrOfWWW,
 		tlsTo + `1.2 to slow.example.com [], conflict`,
 		addrOfWWW + ` 22: name "www.example.com"`,
 	}
