@@ -47,14 +47,22 @@ func TestDNSQuery(t *testing.T) {
 	}{
 		{"A", header(query, 1, 0, 0, 0) + name("www.Example.COM") + questA, []flow.Question{{Name: "www.example.com", Type: 1}}},
 		{"root", header(query, 1, 0, 0, 0) + "\x00\x00\x02\x00\x01", []flow.Question{{Name: ".", Type: 2}}},
-		{"two questions, one compressed", header(query, 2, 0, 0, 0) + name("a.example") + questA + "\x01b\xc0\x0e\x00\x1c\x00\x01",
-			[]flow.Question{{Name: "a.example", Type: 1}, {Name: "b.example", Type: 28}}},
-		{"EDNS", header(query, 1, 0, 0, 1) + name("example") + questA + "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00",
-			[]flow.Question{{Name: "example", Type: 1}}},
-		{"hostile labels", header(query, 1, 0, 0, 0) + "\x06a.b\\c\x1b\x04\"\xff (\x00" + questA,
-			[]flow.Question{{Name: `a\.b\\c\027.\"\255\032\(`, Type: 1}}},
-		{"type without a name", header(query, 1, 0, 0, 0) + name("example") + "\xff\x01\x00\x01",
-			[]flow.Question{{Name: "example", Type: 0xff01}}},
+		{
+			"two questions, one compressed", header(query, 2, 0, 0, 0) + name("a.example") + questA + "\x01b\xc0\x0e\x00\x1c\x00\x01",
+			[]flow.Question{{Name: "a.example", Type: 1}, {Name: "b.example", Type: 28}},
+		},
+		{
+			"EDNS", header(query, 1, 0, 0, 1) + name("example") + questA + "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00",
+			[]flow.Question{{Name: "example", Type: 1}},
+		},
+		{
+			"hostile labels", header(query, 1, 0, 0, 0) + "\x06a.b\\c\x1b\x04\"\xff (\x00" + questA,
+			[]flow.Question{{Name: `a\.b\\c\027.\"\255\032\(`, Type: 1}},
+		},
+		{
+			"type without a name", header(query, 1, 0, 0, 0) + name("example") + "\xff\x01\x00\x01",
+			[]flow.Question{{Name: "example", Type: 0xff01}},
+		},
 	} {
 		d, ok := inspect.DNS([]byte(tt.message))
 		want := &flow.DNS{ID: 0x1234, Queries: tt.want}
@@ -110,24 +118,32 @@ func TestDNSAnswers(t *testing.T) {
 		{28, fromHex("20010db8000000000000000000000001"), "2001:db8::1"},
 		{2, name("NS.example"), "ns.example"},
 		{5, "\x03cdn\xc0\x0e", "cdn.example"},
-		{6, name("ns.example") + name("root.example") + fromHex("00000001000000020000000300000004ffffffff"),
-			"ns.example root.example 1 2 3 4 4294967295"},
+		{
+			6, name("ns.example") + name("root.example") + fromHex("00000001000000020000000300000004ffffffff"),
+			"ns.example root.example 1 2 3 4 4294967295",
+		},
 		{13, "\x03PC\"\x05Linux", `"PC\"" "Linux"`},
 		{15, "\x00\x0a" + name("mail.example"), "10 mail.example"},
 		{16, "\x04v=1 \x00\x02\x1b\xff", `"v=1 " "" "\027\255"`},
 		{33, "\x00\x01\x00\x02\x01\xbb" + name("sip.example"), "1 2 443 sip.example"},
 		{35, "\x00\x01\x00\x02\x01s\x03SIP\x00\x00", `1 2 "s" "SIP" "" .`},
 		{43, fromHex("ec45080201ff"), "60485 8 2 01FF"},
-		{46, fromHex("00010d020000012c6553f1006553f10004d2") + name("example") + fromHex("00ff"),
-			"A 13 2 300 20231114221320 20231114221320 1234 example AP8="},
+		{
+			46, fromHex("00010d020000012c6553f1006553f10004d2") + name("example") + fromHex("00ff"),
+			"A 13 2 300 20231114221320 20231114221320 1234 example AP8=",
+		},
 		{52, fromHex("030101ab"), "3 1 1 AB"},
-		{65, fromHex("000100") + fromHex("00010003026832") + fromHex("00040008c0000201c0000202") + fromHex("000500020102") +
-			fromHex("0006001020010db8000000000000000000000001"),
-			`1 . alpn="h2" ipv4hint=192.0.2.1,192.0.2.2 ech=AQI= ipv6hint=2001:db8::1`},
+		{
+			65, fromHex("000100") + fromHex("00010003026832") + fromHex("00040008c0000201c0000202") + fromHex("000500020102") +
+				fromHex("0006001020010db8000000000000000000000001"),
+			`1 . alpn="h2" ipv4hint=192.0.2.1,192.0.2.2 ech=AQI= ipv6hint=2001:db8::1`,
+		},
 		{64, fromHex("0000") + name("svc.example"), "0 svc.example"},
-		{65, fromHex("000100") + fromHex("0000000400010003") + fromHex("00010007"+"03612c62"+"025c22") +
-			fromHex("00020000") + fromHex("0003000201bb") + fromHex("000700012f") + fromHex("ff0000012a"),
-			`1 . mandatory=alpn,port alpn="a\\,b,\\\\\"" no-default-alpn port=443 dohpath="/" key65280="*"`},
+		{
+			65, fromHex("000100") + fromHex("0000000400010003") + fromHex("00010007"+"03612c62"+"025c22") +
+				fromHex("00020000") + fromHex("0003000201bb") + fromHex("000700012f") + fromHex("ff0000012a"),
+			`1 . mandatory=alpn,port alpn="a\\,b,\\\\\"" no-default-alpn port=443 dohpath="/" key65280="*"`,
+		},
 		{250, "\x01\xab", `\# 2 01AB`},
 		{99, "", `\# 0`},
 	} {
@@ -162,7 +178,7 @@ func TestDNSBounds(t *testing.T) {
 		{"cut in data", header(response, 1, 2, 0, 0) + question + a + a[:len(a)-1], 1, 0},
 		{"A of 5 bytes", header(response, 1, 2, 0, 0) + question + a + record(1, "12345"), 1, 0},
 		{"empty A", header(response, 1, 2, 0, 0) + question + a + record(1, ""), 1, 0},
-		{"255 answers", header(response|0, 1, 255, 0, 1) + question + strings.Repeat(a, 255) + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00", 64, 16},
+		{"255 answers", header(response, 1, 255, 0, 1) + question + strings.Repeat(a, 255) + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00", 64, 16},
 		{"answer of class CH", header(response, 1, 1, 0, 0) + question + "\xc0\x0c\x00\x01\x00\x03\x00\x00\x00\x00\x00\x01x", 1, 0},
 		{"name beyond the message", header(response, 1, 1, 0, 0) + question + "\xc0\xff" + a[2:], 0, 0},
 		{"much text", header(response, 1, 100, 0, 0) + question + strings.Repeat(record(250, strings.Repeat("x", 1000)), 100), 9, 0},

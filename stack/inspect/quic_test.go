@@ -197,12 +197,18 @@ func TestRealQUIC(t *testing.T) {
 		n      int
 		want   flow.Hello
 	}{
-		{"short", &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519}}, 1,
-			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h3"}}},
-		{"long", &tls.Config{}, 2,
-			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h3"}}},
-		{"ECH", &tls.Config{EncryptedClientHelloConfigList: echConfigs(t, "public.example")}, 2,
-			flow.Hello{Version: "1.3", SNI: "public.example", ALPN: []string{"h3"}, ECH: true}},
+		{
+			"short", &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519}}, 1,
+			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h3"}},
+		},
+		{
+			"long", &tls.Config{}, 2,
+			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h3"}},
+		},
+		{
+			"ECH", &tls.Config{EncryptedClientHelloConfigList: echConfigs(t, "public.example")}, 2,
+			flow.Hello{Version: "1.3", SNI: "public.example", ALPN: []string{"h3"}, ECH: true},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -258,14 +264,23 @@ func TestInitials(t *testing.T) {
 		{"behind 0-RTT", []packets{{v1(padded(crypto(0, h)))}}, zeroRTT, want},
 		{"ACK with ECN", []packets{{v1(padded("\x03\x05\x00\x00\x00\x01\x02\x03" + crypto(0, h)))}}, "", want},
 		{"three datagrams", []packets{{v1(padded(crypto(50, h[50:])))}, {v1(padded("\x01"))}, {v1(padded(crypto(0, h[:50])))}}, "", want},
-		{"connection ID of the server", []packets{{v1(padded(crypto(0, h[:50])))},
-			{{version: quicV1, dcid: "server", keys: cid, frames: padded(crypto(50, h[50:]))}}}, "", want},
-		{"after Retry", []packets{{v1(padded(crypto(0, h[:50])))},
-			{{version: quicV1, dcid: "retry", token: "token", frames: padded(crypto(0, h))}}}, "", want},
-		{"after version negotiation", []packets{{v1(padded(crypto(0, strings.ToUpper(h[:50]))))},
-			{{version: quicV2, dcid: cid, frames: padded(crypto(0, h))}}}, "", want},
-		{"another's packet in between", []packets{{v1(padded(crypto(0, h[:50])))},
-			{{version: quicV1, dcid: cid, keys: "other", frames: padded(crypto(50, strings.ToUpper(h[50:])))}}, {v1(padded(crypto(50, h[50:])))}}, "", want},
+		{"connection ID of the server", []packets{
+			{v1(padded(crypto(0, h[:50])))},
+			{{version: quicV1, dcid: "server", keys: cid, frames: padded(crypto(50, h[50:]))}},
+		}, "", want},
+		{"after Retry", []packets{
+			{v1(padded(crypto(0, h[:50])))},
+			{{version: quicV1, dcid: "retry", token: "token", frames: padded(crypto(0, h))}},
+		}, "", want},
+		{"after version negotiation", []packets{
+			{v1(padded(crypto(0, strings.ToUpper(h[:50]))))},
+			{{version: quicV2, dcid: cid, frames: padded(crypto(0, h))}},
+		}, "", want},
+		{"another's packet in between", []packets{
+			{v1(padded(crypto(0, h[:50])))},
+			{{version: quicV1, dcid: cid, keys: "other", frames: padded(crypto(50, strings.ToUpper(h[50:])))}},
+			{v1(padded(crypto(50, h[50:])))},
+		}, "", want},
 		{"close in front", []packets{{v1(padded("\x1c\x00\x00\x00" + crypto(0, h)))}}, "", nil},
 		{"beyond 16 KiB", []packets{{v1(padded("\x06\x80\x00\x40\x00\x01x" + crypto(0, h)))}}, "", nil},
 		{"frame beyond the packet", []packets{{v1(crypto(0, h) + "\x06\x80\x00\x00")}}, "", want},

@@ -73,14 +73,20 @@ func TestClientHello(t *testing.T) {
 		want   flow.Hello
 	}{
 		{"plain", &tls.Config{ServerName: "www.Example.com"}, flow.Hello{Version: "1.3", SNI: "www.example.com"}},
-		{"ALPN", &tls.Config{ServerName: "a.example", NextProtos: []string{"h2", "http/1.1"}},
-			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h2", "http/1.1"}}},
+		{
+			"ALPN", &tls.Config{ServerName: "a.example", NextProtos: []string{"h2", "http/1.1"}},
+			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h2", "http/1.1"}},
+		},
 		{"TLS 1.2", &tls.Config{ServerName: "a.example", MaxVersion: tls.VersionTLS12}, flow.Hello{Version: "1.2", SNI: "a.example"}},
-		{"TLS 1.0", &tls.Config{ServerName: "a.example", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10},
-			flow.Hello{Version: "1.0", SNI: "a.example"}},
+		{
+			"TLS 1.0", &tls.Config{ServerName: "a.example", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10},
+			flow.Hello{Version: "1.0", SNI: "a.example"},
+		},
 		{"no name", &tls.Config{ServerName: "192.0.2.1"}, flow.Hello{Version: "1.3"}},
-		{"ECH", &tls.Config{ServerName: "secret.example", EncryptedClientHelloConfigList: echConfigs(t, "public.example")},
-			flow.Hello{Version: "1.3", SNI: "public.example", ECH: true}},
+		{
+			"ECH", &tls.Config{ServerName: "secret.example", EncryptedClientHelloConfigList: echConfigs(t, "public.example")},
+			flow.Hello{Version: "1.3", SNI: "public.example", ECH: true},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -161,14 +167,20 @@ func TestClientHelloByHand(t *testing.T) {
 		{"hostile ALPN", hello(0x0303, extension(16, "\x00\x04\x03\x1b\x00x")), &flow.Hello{Version: "1.2", ALPN: []string{`\027\000x`}}},
 		{"long name", hello(0x0303, sni(long)), &flow.Hello{Version: "1.2", SNI: long[:255] + "..."}},
 		{"name of another type", hello(0x0303, extension(0, "\x00\x04\x01\x00\x01a")), &flow.Hello{Version: "1.2"}},
-		{"malformed extensions", hello(0x0303, extension(0, "\x00\x09\x00\x00\x20a"), extension(16, "\x00"), extension(43, "\x03\x03"), extension(0xfe0d, "")),
-			&flow.Hello{Version: "1.2"}},
+		{
+			"malformed extensions", hello(0x0303, extension(0, "\x00\x09\x00\x00\x20a"), extension(16, "\x00"), extension(43, "\x03\x03"), extension(0xfe0d, "")),
+			&flow.Hello{Version: "1.2"},
+		},
 		{"ECH outer", hello(0x0303, extension(0xfe0d, "\x00\x00\x01\x00\x01\x07\x00\x00")), &flow.Hello{Version: "1.2", ECH: true}},
 		{"ECH inner", hello(0x0303, extension(0xfe0d, "\x01")), &flow.Hello{Version: "1.2"}},
-		{"100 protocols", hello(0x0303, extension(16, "\x00\xc8"+strings.Repeat("\x01x", 100))),
-			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{"x"}, 16)}},
-		{"protocols of 255 bytes", hello(0x0303, extension(16, "\x10\x00"+strings.Repeat("\xff"+strings.Repeat("x", 255), 16))),
-			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{strings.Repeat("x", 255)}, 3)}},
+		{
+			"100 protocols", hello(0x0303, extension(16, "\x00\xc8"+strings.Repeat("\x01x", 100))),
+			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{"x"}, 16)},
+		},
+		{
+			"protocols of 255 bytes", hello(0x0303, extension(16, "\x10\x00"+strings.Repeat("\xff"+strings.Repeat("x", 255), 16))),
+			&flow.Hello{Version: "1.2", ALPN: slices.Repeat([]string{strings.Repeat("x", 255)}, 3)},
+		},
 		{"extension beyond the hello", hello(0x0303, extension(0, "\x00")[:3]), nil},
 	} {
 		got, host, need := inspect.Client(tt.b)
