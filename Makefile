@@ -8,7 +8,7 @@ TOOL = $(GO) tool -modfile=.ci/tools.mod
 
 # Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
 TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
-        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap logrotate:logrotate ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 strace:strace traceroute:traceroute iptables:iptables man:man-db tmux:tmux sudo:sudo
+        ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap logrotate:logrotate ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 strace:strace traceroute:traceroute iptables:iptables man:man-db mandoc:mandoc tmux:tmux sudo:sudo
 
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
@@ -26,8 +26,9 @@ CONFIG      = $(DESTDIR)$(SYSCONFDIR)/syntap/config.yaml
 ZSH         = zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 install: build
 	install -D -m 755 bin/syntap $(DESTDIR)$(PREFIX)/bin/syntap
-	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/$(ZSH) $(SHARE)/fish/vendor_completions.d
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/bash-completion/completions $(SHARE)/$(ZSH) $(SHARE)/fish/vendor_completions.d
 	bin/syntap man $(SHARE)/man/man1
+	mv $(SHARE)/man/man1/*.5 $(SHARE)/man/man5
 	bin/syntap completion bash >$(SHARE)/bash-completion/completions/syntap
 	bin/syntap completion zsh >$(SHARE)/$(ZSH)/_syntap
 	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
@@ -53,7 +54,7 @@ deb:
 		"$(VERSION)" "$(MAINTAINER)" "$$(date -uR -d @$(SOURCE_DATE_EPOCH))" >$(DOC)/changelog
 	install -m 644 configs/package/copyright $(DOC)
 	install -D -m 644 configs/package/lintian-overrides bin/deb/usr/share/lintian/overrides/syntap
-	gzip -9n $(DOC)/changelog bin/deb/usr/share/man/man1/*
+	gzip -9n $(DOC)/changelog bin/deb/usr/share/man/man*/*
 	for packager in $(PACKAGERS); do \
 		$(TOOL) nfpm package --config configs/package/nfpm.yaml --packager $$packager --target bin/ || exit; \
 	done

@@ -34,6 +34,8 @@ func TestInstall(t *testing.T) {
 		"usr/lib/systemd/system/syntap.service":           0o644,
 		"usr/share/man/man1/syntap.1":                     0o644,
 		"usr/share/man/man1/syntap-run.1":                 0o644,
+		"usr/share/man/man5/syntap-config.5":              0o644,
+		"usr/share/man/man5/syntap-records.5":             0o644,
 		"usr/share/bash-completion/completions/syntap":    0o644,
 		"usr/share/zsh/vendor-completions/_syntap":        0o644,
 		"usr/share/fish/vendor_completions.d/syntap.fish": 0o644,
@@ -57,6 +59,7 @@ func TestInstall(t *testing.T) {
 	for _, command := range [][]string{
 		{filepath.Join(root, "usr/bin/syntap"), "check", "-c", config},
 		{"man", "-P", "cat", filepath.Join(root, "usr/share/man/man1/syntap-run.1")},
+		{"man", "-P", "cat", filepath.Join(root, "usr/share/man/man5/syntap-config.5")},
 		{"bash", "-n", filepath.Join(root, "usr/share/bash-completion/completions/syntap")},
 		{"zsh", "-n", filepath.Join(root, "usr/share/zsh/vendor-completions/_syntap")},
 		{"fish", "-n", filepath.Join(root, "usr/share/fish/vendor_completions.d/syntap.fish")},
