@@ -16,9 +16,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestQUICRecords has clients of golang.org/x/net/quic talk to a server of it. The record that comes
-// before the first datagram has the ClientHello where it stands in one datagram. With a key of ML-KEM
-// it needs two: that record has it if both are there, the record of the end in any case.
+// TestQUICRecords has clients of golang.org/x/net/quic talk to a server of it. The record that
+// comes before the first datagram has the ClientHello where it stands in one datagram. With a key
+// of ML-KEM it needs two: that record has it if both are there, the record of the end in any case.
 func TestQUICRecords(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)

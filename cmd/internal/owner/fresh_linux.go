@@ -57,8 +57,8 @@ func (f *fresh) lastPID() int {
 	return last
 }
 
-// of calls found with the numbers of fresh processes of a user, the newest first, until it returns true,
-// and returns that. may is asked before each system call.
+// of calls found with the numbers of fresh processes of a user, the newest first, until it returns
+// true, and returns that. may is asked before each system call.
 func (f *fresh) of(uid uint32, may func() bool, found func(pid int) bool) bool {
 	if !may() {
 		return false

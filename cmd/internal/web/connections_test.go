@@ -168,7 +168,8 @@ func follow(t *testing.T, s *Server, query string, f func(kind, data string) boo
 	t.Error("the stream has ended")
 }
 
-// TestConnections has connections begin to match, and cease to, while they are looked at and before.
+// TestConnections has connections begin to match, and cease to, while they are looked at and
+// before.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
