@@ -37,8 +37,9 @@ func mayImport() map[string][]string {
 		"tap/policy":   {"tun/packet"},
 		"tap/tcpdump":  {}, // notation only
 		"stack":        append([]string{"stack/..."}, frames...),
-		"stack/nat":    {"stack/dial", "stack/inspect", "stack/sched", "tun", "tun/flow", "tun/packet"},
+		"stack/nat":    {"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "tun", "tun/flow", "tun/packet"},
 		"stack/names":  {"tun/flow"},
+		"stack/egress": {"tun/flow"},
 		"stack/sched":  {},
 		"configs":      {},
 		"cmd/internal": above,

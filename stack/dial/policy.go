@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"syntap/stack/egress"
 	"syntap/tun/flow"
 )
 
@@ -61,7 +62,7 @@ const dnsPort = 53
 // decide returns the decision on packets of a client to dst.
 func (p *Policy) decide(client netip.Addr, dst netip.AddrPort) *flow.Decision {
 	a := dst.Addr()
-	real := embedded(a)
+	real := egress.Embedded(a)
 	local := func() bool { return p.Local != nil && p.Local(client) }
 	if _, ok := find(p.Allow, real, a); ok {
 		return cmp.Or(p.Decisions.Allowed, exception)
@@ -88,25 +89,4 @@ func find(ps []netip.Prefix, real, a netip.Addr) (netip.Prefix, bool) {
 		return netip.Prefix{}, false
 	}
 	return ps[i], true
-}
-
-var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052 §2.1
-	sixToFour = netip.MustParsePrefix("2002::/16")    // RFC 3056 §2
-	v4Compat  = netip.MustParsePrefix("::/96")        // RFC 4291 §2.5.5.1
-)
-
-// embedded returns the IPv4 address that an IPv6 address stands for, or the address itself.
-func embedded(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	b := a.As16()
-	switch {
-	case a.Is4() || a.IsUnspecified() || a == netip.IPv6Loopback():
-		return a
-	case nat64.Contains(a), v4Compat.Contains(a):
-		return netip.AddrFrom4([4]byte(b[12:]))
-	case sixToFour.Contains(a):
-		return netip.AddrFrom4([4]byte(b[2:6]))
-	}
-	return a
 }

@@ -1,0 +1,46 @@
+package egress
+
+import "slices"
+
+// Hidden is a rule that never applies: an earlier one matches all that it does.
+type Hidden struct{ Rule, By int } // their numbers, from 0
+
+// Hidden returns the rules that a single earlier one hides.
+func (r *Rules) Hidden() (all []Hidden) {
+	for i := range r.rules {
+		rule := &r.rules[i]
+		by := len(r.rules)
+		covers := func(n int) bool { return n < i && r.rules[n].covers(rule) }
+		for _, list := range r.candidates(rule) {
+			if at := slices.IndexFunc(list, covers); at >= 0 {
+				by = min(by, list[at])
+			}
+		}
+		if by < i {
+			all = append(all, Hidden{i, by})
+		}
+	}
+	return all
+}
+
+// candidates returns lists with all rules that may cover one: each has to match its first name or
+// prefix, if it asks for one.
+func (r *Rules) candidates(rule *Rule) [][]int {
+	all := [][]int{r.others}
+	if len(rule.Names) > 0 {
+		first := rule.Names[0]
+		if first.below {
+			all = append(all, r.below[first.name])
+		} else {
+			all = append(all, r.exact[first.name])
+		}
+		domains(first.name, func(domain string) bool {
+			all = append(all, r.below[domain])
+			return true
+		})
+	}
+	if len(rule.Dst) > 0 {
+		all = append(all, r.at(rule.Dst[0].Addr()))
+	}
+	return all
+}

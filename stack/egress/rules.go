@@ -1,0 +1,232 @@
+package egress
+
+import (
+	"net/netip"
+	"slices"
+
+	"syntap/tun/flow"
+)
+
+// Rules are compiled. They do not change, and are safe for concurrent use.
+type Rules struct {
+	rules   []Rule
+	rulings []Ruling
+	rest    Ruling // where no rule matches
+
+	// Numbers of rules, in ascending order: those with names, by name and by the domain above;
+	// those with prefixes only, by address; all others.
+	exact, below map[string][]int
+	addresses    [2]ranges // of IPv4 and IPv6
+	others       []int
+
+	// Rules that say something about every name: those for all addresses of a family and others.
+	everyName []int
+}
+
+// Ruling is what the rules say of a flow.
+type Ruling struct {
+	*flow.Decision
+	Literal bool // a prefix of the rule that allows has the server's address, and no name is asked for
+	Default bool // no rule matches
+}
+
+// Request asks for a decision on a flow.
+type Request struct {
+	Proto  flow.Proto
+	Server netip.AddrPort
+	Name   string   // lower case, without final dot; "" where the client has a literal address
+	Others []string // names that it may mean as well
+
+	HasUID bool   // the client is a program of this host, and its user known
+	UID    uint32 // of that user
+}
+
+// Compile returns rules in force, of which the first that matches counts. Where none does, flows
+// are denied if deny is set.
+func Compile(rules []Rule, deny bool) *Rules {
+	r := &Rules{
+		rules: slices.Clone(rules), exact: make(map[string][]int), below: make(map[string][]int),
+	}
+	r.rest = Ruling{Decision: &flow.Decision{Rule: "default"}, Default: true}
+	if deny {
+		r.rest.Decision = &flow.Decision{Deny: true, Rule: "default", Reason: "no rule allows it"}
+	}
+	prefixes := make(map[netip.Prefix][]int)
+	for i := range r.rules {
+		rule := &r.rules[i]
+		r.rulings = append(r.rulings, rule.ruling())
+		switch {
+		case len(rule.Names) > 0:
+			for _, p := range rule.Names {
+				names := r.exact
+				if p.below {
+					names = r.below
+				}
+				names[p.name] = appendOnce(names[p.name], i)
+			}
+		case len(rule.Dst) > 0:
+			for _, p := range rule.Dst {
+				prefixes[p] = appendOnce(prefixes[p], i)
+			}
+		default:
+			r.others = append(r.others, i)
+		}
+		if len(rule.Names) == 0 && rule.allAddresses() {
+			r.everyName = append(r.everyName, i)
+		}
+	}
+	r.addresses[0] = newRanges(prefixes, netip.Addr.Is4)
+	r.addresses[1] = newRanges(prefixes, netip.Addr.Is6)
+	return r
+}
+
+// appendOnce appends the number of a rule, unless it is the last one already.
+func appendOnce(list []int, i int) []int {
+	if len(list) > 0 && list[len(list)-1] == i {
+		return list
+	}
+	return append(list, i)
+}
+
+func (r *Rule) ruling() Ruling {
+	d := &flow.Decision{Deny: r.Deny, Rule: r.Place}
+	if r.Deny {
+		if d.Reason = r.Reason; d.Reason == "" {
+			d.Reason = r.Place + " forbids it"
+		}
+	}
+	return Ruling{Decision: d, Literal: !r.Deny && len(r.Names) == 0 && len(r.Dst) > 0}
+}
+
+// HasNames reports whether a rule asks for names.
+func (r *Rules) HasNames() bool { return len(r.exact)+len(r.below) > 0 }
+
+// HasUIDs reports whether a rule asks for users.
+func (r *Rules) HasUIDs() bool {
+	return slices.ContainsFunc(r.rules, func(rule Rule) bool { return len(rule.UIDs) > 0 })
+}
+
+// DecidesNames reports whether DNS queries have to be decided by the names in their questions.
+func (r *Rules) DecidesNames() bool { return r.HasNames() || r.rest.Deny }
+
+// Decide returns the ruling on a flow.
+func (r *Rules) Decide(q *Request) *Ruling {
+	s := search{rules: r, first: len(r.rules)}
+	server := q.Server.Addr().Unmap().WithZone("")
+	real := Embedded(server)
+	matches := func(rule *Rule) bool { return rule.matches(q, server, real) }
+	s.among(r.others, matches)
+	s.among(r.at(server), matches)
+	if real != server {
+		s.among(r.at(real), matches)
+	}
+	if r.HasNames() && q.Name != "" {
+		s.named(q.Name, matches)
+		for _, name := range q.Others {
+			s.named(name, matches)
+		}
+	}
+	return s.ruling()
+}
+
+// at returns the rules with prefixes that have an address.
+func (r *Rules) at(a netip.Addr) []int {
+	if a.Is4() {
+		return r.addresses[0].at(a)
+	}
+	return r.addresses[1].at(a)
+}
+
+// matches reports whether the conditions hold by which a rule is not found.
+func (r *Rule) matches(q *Request, server, real netip.Addr) bool {
+	if len(r.Protos) > 0 && !slices.Contains(r.Protos, q.Proto) {
+		return false
+	}
+	port := PortRange{q.Server.Port(), q.Server.Port()}
+	if len(r.Ports) > 0 && (q.Proto == flow.ICMP || !anyContains(r.Ports, port, PortRange.contains)) {
+		return false
+	}
+	if len(r.UIDs) > 0 && !r.matchesUser(q.UID, q.HasUID) {
+		return false
+	}
+	if len(r.Names) == 0 || len(r.Dst) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.Dst, func(p netip.Prefix) bool { return p.Contains(server) || p.Contains(real) })
+}
+
+func (r *Rule) matchesUser(uid uint32, known bool) bool {
+	return known && anyContains(r.UIDs, UIDRange{uid, uid}, UIDRange.contains)
+}
+
+func anyContains[T any](list []T, v T, contains func(T, T) bool) bool {
+	for _, l := range list {
+		if contains(l, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// search looks for the first rule that matches.
+type search struct {
+	rules *Rules
+	first int
+}
+
+// among looks among rules in ascending order.
+func (s *search) among(numbers []int, matches func(*Rule) bool) {
+	for _, i := range numbers {
+		if i >= s.first {
+			return
+		}
+		if matches(&s.rules.rules[i]) {
+			s.first = i
+			return
+		}
+	}
+}
+
+// named looks among the rules with patterns that have a name.
+func (s *search) named(name string, matches func(*Rule) bool) {
+	s.among(s.rules.exact[name], matches)
+	if len(s.rules.below) == 0 {
+		return
+	}
+	domains(name, func(domain string) bool {
+		s.among(s.rules.below[domain], matches)
+		return true
+	})
+}
+
+func (s *search) ruling() *Ruling {
+	if s.first == len(s.rules.rules) {
+		return &s.rules.rest
+	}
+	return &s.rules.rulings[s.first]
+}
+
+// Question asks for a decision on a name.
+type Question struct {
+	Name string // lower case, without final dot
+
+	HasUID bool   // the client is a program of this host, and its user known
+	UID    uint32 // of that user
+	ForAll bool   // the client asks for others, of whom nothing is known
+}
+
+// DecideName returns the ruling on the question of a DNS query: a denial where no flow to the name
+// could be allowed.
+func (r *Rules) DecideName(q Question) *Ruling {
+	s := search{rules: r, first: len(r.rules)}
+	matches := func(rule *Rule) bool {
+		if len(rule.UIDs) > 0 && !(q.ForAll && !rule.Deny) && !rule.matchesUser(q.UID, q.HasUID) {
+			return false
+		}
+		limited := len(rule.Ports) > 0 || len(rule.Protos) > 0 || len(rule.Dst) > 0
+		return !rule.Deny || !limited
+	}
+	s.among(r.everyName, matches)
+	s.named(q.Name, matches)
+	return s.ruling()
+}
