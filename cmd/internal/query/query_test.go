@@ -324,18 +324,21 @@ func FuzzSearch(f *testing.F) {
 	f.Add(binary.BigEndian.AppendUint64(nil, 1<<63))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		wanted := parse(t, "since:2026-11-23T07:50:00Z src:0.0.0.0/0 port:80 established process:curl")
-		file := filepath.Join(t.TempDir(), "log")
-		if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
-			t.Fatal(err)
+		search := func(q Query, w io.Writer) {
+			lines := lineRun{lines: append(bytes.Clone(data), '\n'), file: "log", first: 1}
+			out, r := newOutput(&q, []string{"log"}, nil, w), newWorker(&q).search(lines)
+			if err := errors.Join(out.take("log", &r), out.finish()); err != nil {
+				t.Error(err)
+			}
 		}
 		for _, f := range Formats() {
 			for _, q := range []Query{{}, {Top: []string{"process", "dst"}}, {NewSince: start}, {Filter: wanted}, {Last: 2}} {
 				q.Format = Format(f)
-				_ = Run(q, []string{file}, io.Discard) // its errors are the lines that are no records
+				search(q, io.Discard)
 			}
 		}
 		var out bytes.Buffer
-		_ = Run(Query{Format: JSON, Filter: wanted}, []string{file}, &out)
+		search(Query{Format: JSON, Filter: wanted}, &out)
 		for line := range bytes.Lines(out.Bytes()) {
 			if new(record.Line).Scan(line) == record.None || bytes.ContainsFunc(line[:len(line)-1], func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%q of %q", line, data)
