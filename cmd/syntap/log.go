@@ -25,12 +25,13 @@ import (
 
 const logHelp = `Log prints the connections of JSON logs, one a line: when it began, how it came out, whose it
 is, from where to where, how long it took to connect, its bytes, its duration and its end. A
-connection that goes on is open. Other formats print records: one JSON object, or the lines of
-tcpdump 4.99 (modern) or 3.7 (classic), for each.
+connection that goes on is open. The formats csv and zeek have one line a connection, too; the
+others print records: as JSON (json, ocsf, ecs), or each handshake in the lines of tcpdump 4.99
+(modern) or 3.7 (classic).
 
-All flags given must match; of one flag given several times, or with several values, one must.
---filter takes the same in one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999
-name:*.example.com bytes:>1MB'; a word is an outcome, a protocol, an address, or any text.
+All flags given must match; of several values of one flag, one must. Each --filter takes them in
+one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999 name:*.example.com bytes:>1MB'; a
+word is an outcome, a protocol, an address, or any text.
 
 FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read; "-" is
 standard input. A line that is no record is reported, with exit status 1; a record that stands
@@ -116,23 +117,21 @@ func (f *logFlags) command() *cobra.Command {
 	return cmd
 }
 
-// filterHelp lists the keys of a filter.
+// filterHelp tells the keys of a filter and their values.
 func filterHelp() string {
-	const most = 72
-	text, width := "The keys of a FILTER are", 24
-	for i, key := range filter.Keys() {
-		if i > 0 {
-			text += ","
+	text := "The keys of a FILTER are " + strings.Join(filter.Keys(), ", ") + ". Values are such as " +
+		"*.example.com, 10.0.0.0/8, 8000-8999, >1MB, 1KB-1MB, >=1s or \"today 14:00\"; of several, " +
+		"separated by commas, one must match. \"!\" before a term takes what does not match."
+	const most = 96
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > most {
+			lines, line = append(lines, line), ""
 		}
-		if width += len(key) + 2; width > most {
-			text, width = text+"\n"+key, len(key)
-		} else {
-			text += " " + key
-		}
+		line = strings.TrimPrefix(line+" "+word, " ")
 	}
-	return text + `. Values: *.example.com, 10.0.0.0/8,
-8000-8999, >1MB, 1KB-1MB, >=1s, 'today 14:00'; of several, separated by commas, one must match.
-"!" before a term takes what does not match, and quotes hold spaces.`
+	return strings.Join(append(lines, line), "\n")
 }
 
 func (f *logFlags) run(cmd *cobra.Command, args []string) error {
