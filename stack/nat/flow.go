@@ -22,10 +22,11 @@ type flow struct {
 	opened  *tunflow.Datagram
 	charge  int64 // memory
 
-	admitted bool // by Options.Opened
-	recorded bool // NAT.Recorded has been called
-	passing  bool // recorded, and no datagram is held
-	ended    bool
+	admitted bool   // by Options.Opened
+	recorded bool   // NAT.Recorded has been called
+	passing  bool   // recorded, and no datagram is held
+	ended    bool   // nothing changes any more
+	silent   bool   // it ended before it was admitted: the end is not reported
 	held     []held // datagrams that go before those to come
 	heldSize int    // bytes of them
 
@@ -64,8 +65,24 @@ const (
 	heldBytes = 64 << 10
 )
 
-// flowMemory is what a flow is charged for: itself, its Datagram, and its places in maps and lists.
+// heldMemory is what a frame that is held is charged for, besides its bytes.
+const heldMemory = 256
+
+// flowMemory is what a flow is charged for, besides the names in a DNS query: itself, its Datagram
+// and record, its places in maps and lists. Measured for 10,000 of them: 700 bytes of Go's heap
+// without the record.
 const flowMemory = 1 << 10
+
+// memory returns what a flow is charged for.
+func (l *flow) memory() int64 {
+	n := flowMemory
+	if d := l.opened.DNS; d != nil {
+		for _, q := range d.Queries {
+			n += len(q.Name)
+		}
+	}
+	return int64(n)
+}
 
 // hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. flows.mu is
 // held.
@@ -80,7 +97,7 @@ func (l *flow) hold(f *Frame, target netip.AddrPort) {
 		return
 	}
 	h := held{target: target}
-	if full := m.take(&h.charge, int64(size)); full != nil {
+	if full := m.take(&h.charge, int64(heldMemory+size)); full != nil {
 		f.drop(full)
 		return
 	}
@@ -149,10 +166,10 @@ func (l *flow) report() tunflow.Flow {
 
 // dns returns the queries of a DNS transaction and, if it came, the response.
 func (l *flow) dns() *tunflow.DNS {
-	if l.response == nil || len(l.response.Queries) > 0 {
-		if l.response == nil {
-			return l.opened.DNS
-		}
+	switch {
+	case l.response == nil:
+		return l.opened.DNS
+	case len(l.response.Queries) > 0:
 		return l.response
 	}
 	all := *l.response

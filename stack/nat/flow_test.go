@@ -371,7 +371,7 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 				t.Errorf("%d bytes: %d dropped, want %d", tt.size, n, sent-tt.want)
 			}
 			idle := int64(mappingMemory + flowMemory)
-			held := int64(tt.want * (tt.size + headroom - 20))
+			held := int64(tt.want * (heldMemory + tt.size + headroom - 20))
 			if n := router.charged.Load() - idle; n != held {
 				t.Errorf("%d bytes: charged %d for those held, want %d", tt.size, n, held)
 			}
@@ -402,7 +402,7 @@ func TestHeldBeyondMemory(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
-	router.memory = mappingMemory + flowMemory + 100
+	router.memory = mappingMemory + flowMemory + heldMemory + 100
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	router.route(tuntest.Frame{Data: datagram(client, server, make([]byte, 100))})
 	router.route(tuntest.Frame{Data: datagram(client, server, []byte("small"))})

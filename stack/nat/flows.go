@@ -86,11 +86,11 @@ func (s *flows) add(l *flow) (ended []*flow, full *atomic.Uint64) {
 	if len(set.byKey) >= limit {
 		ended = append(ended, s.end(set.oldest()))
 	}
-	full = m.take(&l.charge, flowMemory)
+	full = m.take(&l.charge, l.memory())
 	for _, other := range []*flowSet{set, &s.byEnd, &s.queries} {
 		if oldest := other.oldest(); full != nil && oldest != nil {
 			ended = append(ended, s.end(oldest))
-			full = m.take(&l.charge, flowMemory)
+			full = m.take(&l.charge, l.memory())
 		}
 	}
 	if full == nil {
@@ -99,6 +99,22 @@ func (s *flows) add(l *flow) (ended []*flow, full *atomic.Uint64) {
 		m.stats.Flows.Add(1)
 	}
 	return ended, full
+}
+
+// admit notes whether Options.Opened has admitted a flow. It reports whether the caller is to
+// report the end of the flow, which came before.
+func (s *flows) admit(l *flow, admitted bool) (over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.admitted = admitted
+	switch {
+	case l.ended && admitted:
+		l.silent = false
+		return true
+	case !l.ended && !admitted:
+		s.end(l)
+	}
+	return false
 }
 
 // end takes a flow out and returns it; the caller reports it without the lock. mu is held.
@@ -112,7 +128,7 @@ func (s *flows) end(l *flow) *flow {
 	if s.lastIn == l {
 		s.lastIn = nil
 	}
-	l.ended, l.passing = true, false
+	l.ended, l.passing, l.silent = true, false, !l.admitted
 	l.dropHeld()
 	m := l.mapping
 	m.recorder.forget(l)
@@ -180,7 +196,9 @@ func (s *flows) pass(f *Frame, target netip.AddrPort, k *flowKey) (*flow, passag
 func (s *flows) failed(l *flow, packets, bytes int, errno syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.failed(packets, bytes, errno)
+	if !l.ended {
+		l.failed(packets, bytes, errno)
+	}
 }
 
 // heard counts datagrams from a far end, or reports that the client has no flow with it.

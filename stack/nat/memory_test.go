@@ -15,6 +15,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/tun"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -143,6 +144,31 @@ func TestNamesAreCharged(t *testing.T) {
 // TestNothingIsLeft opens mappings that end in every way there is, and looks for leftovers: an
 // entry in a map, a charge, a count, a socket.
 func TestNothingIsLeft(t *testing.T) {
+	t.Run("unrecorded", func(t *testing.T) { testNothingIsLeft(t, Options{}, func(*NAT) {}) })
+	t.Run("on record", func(t *testing.T) {
+		log := newTestLog(false)
+		o := log.options(Options{})
+		recorded := make(chan *tunflow.Datagram, 1<<16)
+		o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
+			recorded <- d
+			return log.open(d)
+		}
+		testNothingIsLeft(t, o, func(n *NAT) {
+			for d := range recorded {
+				n.Recorded(d)
+			}
+		})
+		close(recorded)
+		log.ends(t)
+		if n := log.endings(); n != len(log.all()) || n == 0 {
+			t.Errorf("%d flows have ended of %d", n, len(log.all()))
+		}
+	})
+}
+
+// testNothingIsLeft runs record beside the NAT.
+func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
+	t.Helper()
 	batches := 20 // of some 500 mappings
 	if testing.Short() {
 		batches = 2
@@ -150,13 +176,13 @@ func TestNothingIsLeft(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{
-		Limits: Limits{
-			Mappings: 40, UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond,
-		},
-	})
+	o.Limits = Limits{
+		Mappings: 40, UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond,
+	}
+	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, o)
 	router.host, router.memory = host, 30*mappingMemory
 	router.run(t, ns.Do)
+	go record(router.NAT)
 	far := listenIn(ns, "127.0.0.1", "0")
 	go func() { // answers every datagram
 		b := make([]byte, 100)

@@ -31,12 +31,16 @@ func (n *NAT) readInitials(l *flow, f *Frame, few int) {
 	m := l.mapping
 	m.flows.mu.Lock()
 	defer m.flows.mu.Unlock()
+	if l.ended {
+		l.initials = nil
+		return
+	}
 	l.hello = hello
 	m.give(&l.helloRoom)
 	if l.initials == nil {
 		return
 	}
-	if l.ended || m.take(&l.helloRoom, int64(l.initials.Size())) != nil {
+	if m.take(&l.helloRoom, int64(l.initials.Size())) != nil {
 		l.initials = nil
 	}
 }

@@ -133,7 +133,7 @@ func (r *recorder) wakeUp() {
 // report hands flows that have ended to Options.Ended.
 func (r *recorder) report(ended ...*flow) {
 	for _, l := range ended {
-		if l.admitted && r.o.Ended != nil {
+		if !l.silent && r.o.Ended != nil {
 			r.o.Ended(l.report())
 		}
 	}
@@ -203,8 +203,8 @@ func (r *recorder) drain(l *flow) {
 	r.release(l)
 }
 
-// dropOverdue drops datagrams that have waited too long, and returns the time until it
-// has to be called again, 0 for never.
+// dropOverdue drops datagrams that have waited too long, and returns the time until it has to be
+// called again, 0 for never.
 func (r *recorder) dropOverdue() time.Duration {
 	for {
 		r.mu.Lock()
@@ -287,22 +287,13 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 		n.readQUIC(l, f)
 	}
 	admission := r.o.Opened(l.opened)
-	m.flows.mu.Lock()
-	gone := l.ended
-	if admission == tunflow.Admit {
-		l.admitted = true
-	} else if !gone {
-		m.flows.end(l)
+	if m.flows.admit(l, admission == tunflow.Admit) {
+		r.report(l)
 	}
-	m.flows.mu.Unlock()
-	if admission == tunflow.Admit {
-		if gone {
-			r.report(l)
-		}
-		return true
+	if admission != tunflow.Admit {
+		n.refused(f, admission)
 	}
-	n.refused(f, admission)
-	return false
+	return admission == tunflow.Admit
 }
 
 // refused counts a frame whose flow may not begin now, and answers it where that is for good.
