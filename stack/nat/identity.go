@@ -26,6 +26,7 @@ type identity struct {
 	query  *tunflow.DNS // that the frame holds; nil for none
 
 	decision *tunflow.Decision // of policy
+	unsent   *tunflow.Datagram // that the frame has put on record, although it does not leave
 }
 
 // identify finds out to which flow a frame of a client to server belongs.

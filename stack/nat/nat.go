@@ -16,6 +16,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
@@ -117,7 +118,7 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 			continue
 		}
 		if errno != 0 {
-			n.failed(f, target, errno, n.routes.kernel)
+			n.failed(f, target, errno, n.routes.kernel, nil)
 		}
 		return
 	}
@@ -140,7 +141,7 @@ func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
 		n.o.Denied(server.Addr())
 		if n.recordDenied(f, id) {
 			f.drop(&n.stats.DropDenied)
-			n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+			n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 		}
 		return netip.AddrPort{}, false
 	}
@@ -193,7 +194,7 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 		var err error
 		if local, err = n.routes.source(target, f.now); err != nil {
 			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
-				n.failed(f, target, errno, n.routes.kernel)
+				n.failed(f, target, errno, n.routes.kernel, id.unsent)
 			}
 			return nil
 		}
@@ -279,15 +280,16 @@ func (n *NAT) ports(client netip.AddrPort) []uint16 {
 // reason. Another failure is the host's own: no answer.
 func (n *NAT) failed(
 	f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
+	unsent *tunflow.Datagram,
 ) {
 	f.drop(&n.stats.DropSend)
 	switch errno {
 	case unix.ENETUNREACH:
-		n.reject(f, packet.ICMPNetUnreachable, packet.ICMPv6NoRoute)
+		n.reject(f, unsent, packet.ICMPNetUnreachable, packet.ICMPv6NoRoute)
 	case unix.EHOSTUNREACH:
-		n.reject(f, packet.ICMPHostUnreachable, packet.ICMPv6AddressUnreachable)
+		n.reject(f, unsent, packet.ICMPHostUnreachable, packet.ICMPv6AddressUnreachable)
 	case unix.EACCES: // a route prohibits it
-		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		n.reject(f, unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 	case unix.EMSGSIZE:
 		n.rejectTooBig(f, routes.MTU(target))
 	default:
@@ -297,12 +299,12 @@ func (n *NAT) failed(
 
 // reject answers a frame with an ICMP error "destination unreachable" from its destination. The
 // codes are those of each family.
-func (n *NAT) reject(f *Frame, code4, code6 uint8) {
+func (n *NAT) reject(f *Frame, unsent *tunflow.Datagram, code4, code6 uint8) {
 	typ, code := uint8(packet.ICMPUnreachable), code4
 	if f.v6() {
 		typ, code = packet.ICMPv6Unreachable, code6
 	}
-	n.answer(f, typ, code, 0)
+	n.answer(f, unsent, typ, code, 0)
 }
 
 // rejectTooBig answers a frame that is longer than the path takes and may not be fragmented with
@@ -315,17 +317,17 @@ func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
 	if f.v6() {
 		typ, code = packet.ICMPv6PacketTooBig, 0
 	}
-	n.answer(f, typ, code, uint32(mtu))
+	n.answer(f, nil, typ, code, uint32(mtu))
 }
 
-func (n *NAT) answer(f *Frame, typ, code uint8, rest uint32) {
+// answer writes an ICMP error in answer to a frame. Where unsent, the flow of which it has put on
+// record, is not nil, BeforeAnswer may hold it back.
+func (n *NAT) answer(f *Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
 	message := packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest)
-	d := n.unsent.unanswered
-	n.unsent.unanswered = nil
-	if d == nil || n.o.BeforeAnswer == nil {
+	if unsent == nil || n.o.BeforeAnswer == nil {
 		n.router.WriteICMPError(message)
 		return
 	}
-	n.o.BeforeAnswer(d, func() { n.router.WriteICMPError(message) })
+	n.o.BeforeAnswer(unsent, func() { n.router.WriteICMPError(message) })
 }

@@ -101,8 +101,10 @@ func TestPartOfAHello(t *testing.T) {
 		if charged := router.charged.Load() > idle; charged == scarce {
 			t.Errorf("scarce %t: %d bytes are charged", scarce, router.charged.Load())
 		}
+		other := netip.AddrPortFrom(clientV4, 5354)
+		router.route(tuntest.Frame{Data: datagram(other, server, datagrams[0])}) // and no more
 		router.route(tuntest.Frame{Data: datagram(client, server, datagrams[1])})
-		router.stop()
+		router.stop() // which looks at the charges
 		if f := log.ends(t)[0]; f == nil || f.Hello == nil != scarce {
 			t.Errorf("scarce %t: end %+v", scarce, f)
 		}

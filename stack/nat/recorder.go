@@ -19,7 +19,7 @@ import (
 type recorder struct {
 	o      *Options
 	table  *table
-	failed func(f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes)
+	failed func(f *Frame, target netip.AddrPort, errno syscall.Errno) // NAT.failed
 
 	mu      sync.Mutex                  // guards the fields below, and flow.awaits; innermost
 	opened  map[*tunflow.Datagram]*flow // not yet on record
@@ -44,12 +44,16 @@ type awaiting struct {
 const recordPatience = 5 * time.Second
 
 func newRecorder(n *NAT) *recorder {
-	return &recorder{
-		o: &n.o, table: n.table, failed: n.failed,
+	r := &recorder{
+		o: &n.o, table: n.table,
 		opened: make(map[*tunflow.Datagram]*flow), wake: make(chan struct{}, 1),
 		patience: recordPatience,
 		routes:   n.dialer.NewRoutes(),
 	}
+	r.failed = func(f *Frame, target netip.AddrPort, errno syscall.Errno) {
+		n.failed(f, target, errno, r.routes, nil)
+	}
+	return r
 }
 
 // Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
@@ -195,7 +199,7 @@ func (r *recorder) drain(l *flow) {
 		l.out.add(h.frame.datagrams(), h.frame.payload())
 		m.flows.mu.Unlock()
 		if errno := m.sendCounted(&r.out, l, &h.frame, h.target); errno != 0 {
-			r.failed(&h.frame, h.target, errno, r.routes)
+			r.failed(&h.frame, h.target, errno)
 		}
 	}
 	m.flows.mu.Lock()
@@ -300,7 +304,7 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 func (n *NAT) refused(f *Frame, a tunflow.Admission) {
 	if a == tunflow.Refuse {
 		f.drop(&n.stats.DropRefused)
-		n.reject(f, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 		return
 	}
 	f.drop(&n.stats.DropWaiting)

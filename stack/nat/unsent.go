@@ -20,8 +20,6 @@ type unsent struct {
 	byKey    map[unsentKey]*unsentFlow
 	all      list.List                 // of *unsentFlow, the longest idle first
 	byClient map[netip.Addr]*list.List // the same of one client
-
-	unanswered *tunflow.Datagram // that the frame in hand has put on record
 }
 
 type unsentKey struct {
@@ -126,6 +124,6 @@ func (n *NAT) recordUnsent(
 		return nil, false
 	}
 	n.unsent.add(k, f.now)
-	n.unsent.unanswered = d
+	id.unsent = d
 	return d, true
 }
