@@ -142,7 +142,7 @@ func TestCapturesAsTheyAre(t *testing.T) {
 		},
 		{
 			"SYN before the SYN-ACK", "> S 1000\n> S 7777\n< SA 5000 1001\n> A 1001 5001\n> PA 1001 5001 len 5",
-			"established 1000/5000 conflict syn: S SA A",
+			"established 1000/5000 conflict syn: S SA A\nno_reply 7777: S SA",
 		},
 		{
 			"SYN behind the SYN-ACK", "> S 1000\n< SA 5000 1001\n> S 7777\n< A 5001 1001\n> A 1001 5001",
@@ -150,15 +150,20 @@ func TestCapturesAsTheyAre(t *testing.T) {
 		},
 		{
 			"RST and SYN", "> S 1000\n< RA 0 1001\n> S 7777\n< SA 5000 1001\n> A 1001 5001",
-			"established 1000/5000 conflict rst,syn: S RA SA A",
+			"established 1000/5000 conflict rst,syn: S RA SA A\nno_reply 7777: S SA",
 		},
 		{
-			"several SYNs", "> S 1000\n> S 7777\n> S 8888\n> S 9999\n< SA 5000 1001\n> A 1001 5001",
-			"established 1000/5000 conflict syn: S SA A",
+			"several SYNs", "> S 7777\n> S 1000\n> S 8888\n> S 9999\n< SA 5000 1001\n> A 1001 5001",
+			"no_reply 7777: S\nestablished 1000/5000 conflict syn: S SA A\nno_reply 8888: S\nno_reply 9999: S SA",
 		},
 		{
 			"SYN, and the right one again", "> S 1000\n> S 7777\n> S 1000 +1s\n< SA 5000 1001\n> A 1001 5001",
-			"established 1000/5000 again 1/0 conflict syn: S S SA A",
+			"established 1000/5000 again 1/0 conflict syn: S S SA A\nno_reply 7777: S",
+		},
+		{
+			"SYNs again in another order",
+			"> S 1000\n> S 7777\n> S 8888\n> S 7777 +1s\n> S 9999\n< SA 5000 7778\n> A 7778 5001",
+			"no_reply 1000: S\nestablished 7777/5000 again 1/0 conflict syn: S S SA A\nno_reply 8888: S\nno_reply 9999: S SA",
 		},
 		{
 			"SYN that the server refuses", "> S 1000\n> S 7777\n< SA 5000 1001\n< RA 0 7778\n> A 1001 5001",

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -36,7 +37,10 @@ func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
 		sh.t.former.Add(-1)
 		sh.t.evicted.Add(1)
 	}
-	e.past.former = append(e.past.former, h)
+	i, _ := slices.BinarySearchFunc(e.past.former, h.serial, func(f *handshake, serial uint64) int {
+		return cmp.Compare(f.serial, serial)
+	})
+	e.past.former = slices.Insert(e.past.former, i, h)
 	sh.t.former.Add(1)
 }
 
@@ -96,14 +100,14 @@ func (h *handshake) thirdFits(p *Packet) bool {
 		within(h.iss, p.Seq, h.cEnd)
 }
 
-// completeFormerLocked establishes a former handshake: later SYNs did not count. The last of them,
-// if it is without a verdict, is one on an open connection from now on.
+// completeFormerLocked establishes a former handshake: later SYNs were in vain so far. The last of
+// them may be answered on the open connection yet.
 func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.Packet,
 	at time.Time,
 ) {
 	f, current := e.past.former[i], e.hs
-	sh.t.former.Add(int64(i - len(e.past.former)))
-	e.past.former = e.past.former[:i]
+	sh.t.former.Add(-1)
+	e.past.former = slices.Delete(e.past.former, i, i+1)
 	e.hs = f
 	if !f.answered {
 		s := f.later.synack
@@ -119,6 +123,7 @@ func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.
 		sh.recordLocked(current, current.verdict())
 	default:
 		current.tentative = !current.answered && !current.crossed
+		current.own = current.tentative
 		sh.beginLocked(e, current, at)
 		if current.answered {
 			sh.MoveLocked(e, StateSYNReceived, at)
@@ -127,18 +132,24 @@ func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.
 	sh.onFINLocked(e, p, at)
 }
 
-// endFormersLocked ends the former handshakes of a flow whose handshake h ends: those that began
-// before it. SYNs that came later did not count if h is established.
-func (sh *Shard) endFormersLocked(e *Entry, h *handshake, o Outcome) {
+// endWithFormersLocked records a handshake that ends, and the former ones of its flow, in the order in which
+// they began. SYNs that came after that of an established one did not fit.
+func (sh *Shard) endWithFormersLocked(e *Entry, h *handshake, o Outcome) {
 	sh.t.former.Add(-int64(len(e.past.former)))
-	for _, f := range e.past.former {
-		if o == Established && f.serial > h.serial && f.verdict() == "" {
-			h.rec.Conflict |= ConflictSYN
-		} else {
-			sh.recordLocked(f, f.unanswered())
-		}
-	}
+	former := e.past.former
 	e.past.former = nil
+	n := 0
+	for n < len(former) && former[n].serial < h.serial {
+		sh.recordLocked(former[n], former[n].unanswered())
+		n++
+	}
+	if n < len(former) && o == Established {
+		h.rec.Conflict |= ConflictSYN
+	}
+	sh.recordLocked(h, o)
+	for _, f := range former[n:] {
+		sh.recordLocked(f, f.unanswered())
+	}
 }
 
 // formerUnreachable takes an ICMP error about a former handshake.

@@ -35,6 +35,7 @@ type handshake struct {
 	ackedServer bool // with crossed: the client has acknowledged the server's SYN
 
 	tentative bool   // it counts only if its SYN is answered as a new one
+	own       bool   // though tentative, it makes a record: its SYN came before there was a connection
 	recorded  uint8  // code of the record that the same SYN has already; 0 if none
 	used      uint16 // bytes that hold headers
 

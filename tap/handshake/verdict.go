@@ -118,17 +118,22 @@ func (sh *Shard) EndLocked(e *Entry, o Outcome, at time.Time) {
 	h := e.hs
 	e.hs = nil
 	switch {
-	case h.tentative && e.gone:
-		sh.MoveLocked(e, StateNone, at)
+	case h.tentative:
+		if h.own { // it is a handshake nevertheless
+			h.tentative = false
+			sh.recordLocked(h, NoReply)
+		}
+		if e.gone {
+			sh.MoveLocked(e, StateNone, at)
+		} else { // no answer: the connection underneath lives on
+			sh.MoveLocked(e, StateEstablished, at)
+		}
 		return
-	case h.tentative: // no answer: the connection underneath lives on
-		sh.MoveLocked(e, StateEstablished, at)
-		return
+	case e.past != nil:
+		sh.endWithFormersLocked(e, h, o)
+	default:
+		sh.recordLocked(h, o)
 	}
-	if e.past != nil {
-		sh.endFormersLocked(e, h, o)
-	}
-	sh.recordLocked(h, o)
 	e.outcome, e.iss = o.code(), h.iss
 	if o == Established {
 		sh.MoveLocked(e, StateEstablished, at)
