@@ -132,8 +132,8 @@ func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.
 	sh.onFINLocked(e, p, at)
 }
 
-// endWithFormersLocked records a handshake that ends, and the former ones of its flow, in the order in which
-// they began. SYNs that came after that of an established one did not fit.
+// endWithFormersLocked records a handshake that ends, and the former ones of its flow, in the order
+// in which they began. SYNs that came after that of an established one did not fit.
 func (sh *Shard) endWithFormersLocked(e *Entry, h *handshake, o Outcome) {
 	sh.t.former.Add(-int64(len(e.past.former)))
 	former := e.past.former
