@@ -7,13 +7,15 @@ import (
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/terminal"
 )
 
 func newCheckCommand() *cobra.Command {
 	var file string
+	var quiet bool
 	cmd := &cobra.Command{
-		Use:   "check [-c FILE]",
+		Use:   "check [-q] [-c FILE]",
 		Short: "Check a config and print it in full",
 		Long: `Check a config and print it as it is understood: every key with its value, be it
 from the file or the default, and what each mss and df rule does in words. All
@@ -36,6 +38,9 @@ is touched.`,
 			for _, line := range app.DescribeRules(c) {
 				resolved = fmt.Appendf(resolved, "# %s\n", line)
 			}
+			if quiet {
+				resolved = nil
+			}
 			if _, err := cmd.OutOrStdout().Write(resolved); err != nil {
 				return err
 			}
@@ -43,13 +48,15 @@ is touched.`,
 			if err != nil {
 				return err
 			}
+			warnings := journal.Writer(cmd.ErrOrStderr(), journal.Warning)
 			for _, warning := range app.Warnings(c, rules) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
+				fmt.Fprintf(warnings, "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
 			printNotices(cmd.ErrOrStderr(), c)
 			return nil
 		},
 	}
 	addUsualConfigFlag(cmd, &file)
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print mistakes and warnings only")
 	return cmd
 }

@@ -4,9 +4,10 @@ import (
 	"os"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/journal"
 )
 
 func main() {
 	runAsInit()
-	os.Exit(hint.Report(os.Stderr, newRootCommand().Execute()))
+	os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), newRootCommand().Execute()))
 }

@@ -7,6 +7,7 @@ import (
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/journal"
 )
 
 // printNotices prints the notices about this host. An error of the survey prints none: plan and
@@ -17,9 +18,9 @@ func printNotices(w io.Writer, c *config.Config) {
 		return
 	}
 	for _, n := range notices {
-		kind := "warning"
+		kind, w := "warning", journal.Writer(w, journal.Warning)
 		if n.Info {
-			kind = "note"
+			kind, w = "note", journal.Writer(w, journal.Notice)
 		}
 		fmt.Fprintf(w, "syntap: %s: %s\n", kind, n.Text)
 		if n.Hint != "" {

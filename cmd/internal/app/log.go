@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/terminal"
 )
 
@@ -53,17 +54,21 @@ func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
 }
 
 func formatter(c config.Log, w io.Writer) logrus.Formatter {
-	if c.Format == "json" {
-		return &logrus.JSONFormatter{}
+	if lines, ok := w.(*Lines); ok {
+		w = lines.w
 	}
-	return &textFormatter{logrus.TextFormatter{ForceColors: onTerminal(w)}}
+	var f logrus.Formatter = &logrus.JSONFormatter{}
+	if c.Format == "text" {
+		f = &textFormatter{logrus.TextFormatter{ForceColors: onTerminal(w)}}
+	}
+	if journal.Reads(w) {
+		return journalFormatter{f}
+	}
+	return f
 }
 
 // onTerminal reports whether a log is read by people as it is written.
 func onTerminal(w io.Writer) bool {
-	if lines, ok := w.(*Lines); ok {
-		w = lines.w
-	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(f.Fd())
 }
@@ -77,6 +82,27 @@ func (f *textFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	clean := *e
 	clean.Message = terminal.Clean(e.Message)
 	return f.TextFormatter.Format(&clean)
+}
+
+// journalFormatter gives each line its priority in the journal.
+type journalFormatter struct{ logrus.Formatter }
+
+// Format implements logrus.Formatter.
+func (f journalFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	line, err := f.Formatter.Format(e)
+	return journal.Mark(line, priority(e.Level)), err
+}
+
+func priority(level logrus.Level) journal.Priority {
+	switch {
+	case level <= logrus.ErrorLevel:
+		return journal.Error
+	case level == logrus.WarnLevel:
+		return journal.Warning
+	case level == logrus.InfoLevel:
+		return journal.Info
+	}
+	return journal.Debug
 }
 
 // write has the log write while work runs, and to its end after that. A log that ends early, as

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,6 +61,11 @@ func TestContainer(t *testing.T) {
 	r.wait(t, "two records", func() bool { return len(parseRecords(t, r.Stdout())) == 2 })
 	r.stop(t, unix.SIGTERM)
 	checkRecords(t, r.Stdout())
+	for line := range strings.Lines(r.Stderr()) { // which an engine mixes with the records
+		if !json.Valid([]byte(line)) {
+			t.Errorf("the program's own log has a line that is no JSON: %s", line)
+		}
+	}
 }
 
 // TestNoIPv6InContainer starts a router where IPv6 is off and the kernel's parameters are

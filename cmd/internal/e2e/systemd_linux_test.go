@@ -95,7 +95,7 @@ func removeGroups(t *testing.T, dir, group string) {
 // TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its
 // journal has every line of more connections than journald takes by itself, here six times a
 // hundred lines in 30 s (journald.conf(5)), its log every record, and the commands find it without
-// a word more.
+// a word more. Messages of the program are there with their priorities, and without the config.
 func TestSystemd(t *testing.T) {
 	requireTools(t, "make")
 	lab := tuntest.NewLab(t)
@@ -126,6 +126,7 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("syntap %s: %+v, want %d connections", args, got, connections)
 		}
 	}
+	checkPriorities(t, m)
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
 		t.Errorf("stop: %+v", got)
 	}
@@ -144,4 +145,32 @@ func TestSystemd(t *testing.T) {
 	if got := m.command(t, "systemctl", "is-failed", "syntap"); got.stdout != "inactive\n" {
 		t.Errorf("the unit is %s", got.stdout)
 	}
+}
+
+// checkPriorities has the service refuse a config, when it is reloaded and when a signal asks for
+// it, and looks for both in the journal among the errors.
+func checkPriorities(t *testing.T, m *machine) {
+	t.Helper()
+	const config = "/etc/syntap/config.yaml"
+	journal := func(args ...string) string {
+		args = append([]string{"journalctl", "--unit=syntap", "--output=cat", "--no-pager"}, args...)
+		return m.command(t, args...).stdout
+	}
+	if said := journal(); strings.Contains(said, "keep_inbound") {
+		t.Errorf("the journal has the config:\n%.2000s", said)
+	}
+	m.command(t, "sh", "-c", "cp "+config+" /root/config.yaml && echo 'mtu: 1' >>"+config)
+	if got := m.command(t, "systemctl", "reload", "syntap"); got.status == 0 {
+		t.Errorf("reload of a wrong config: %+v", got)
+	}
+	m.command(t, "systemctl", "kill", "--signal=HUP", "--kill-whom=main", "syntap")
+	var errs string
+	tuntest.Wait(t, "two errors in the journal", func() bool {
+		errs = journal("--priority=err")
+		return strings.Contains(errs, "syntap: "+config) && strings.Contains(errs, "config not reloaded")
+	})
+	if strings.Contains(errs, "level=info") || strings.Contains(errs, "<3>") {
+		t.Errorf("errors in the journal:\n%s", errs)
+	}
+	m.command(t, "cp", "/root/config.yaml", config)
 }
