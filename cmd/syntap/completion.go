@@ -16,7 +16,7 @@ import (
 var (
 	configFiles  = []string{"yaml", "yml", "json"}
 	captureFiles = []string{"pcap", "pcapng", "cap", "gz", "zst"}
-	logFiles     = []string{"json", "gz", "zst"}
+	logFiles     = []string{"json", "gz"}
 )
 
 // completeValues has shells offer the values of flags and arguments, of a command and those below
