@@ -79,6 +79,9 @@
 //
 // # On record first
 //
+// A flow of datagrams, or a DNS query, is handed to Options.DatagramOpened before it leaves, and
+// waits in package nat for Stack.DatagramRecorded.
+//
 // With Options.AwaitRecord a connection that both ends have opened carries nothing before Recorded:
 // it stays in the phase acknowledged, so that the check costs established ones nothing. The later
 // one of the client's ACK and the record establishes it.

@@ -520,29 +520,34 @@ func TestUnroutableFlows(t *testing.T) {
 	}
 }
 
-// TestRouteGone: a datagram that the host does not send does not count for its flow.
+// TestRouteGone: a datagram that the host does not send does not count for its flow, which stays
+// the same.
 func TestRouteGone(t *testing.T) {
-	lab := tuntest.NewLab(t)
-	log := newTestLog(true)
-	link, host := tuntest.NewPipe(1500)
-	o := Options{KeepSource: func(netip.Addr) bool { return true }} // no route is asked for
-	router := newRouter(t, link, dial.Options{}, log.options(o))
-	router.host, log.nat = host, router.NAT
-	router.run(t, lab.Client.Do)
-	far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
-	client := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ClientAddr4), 5353)
-	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
-	router.exchange(t, client, server, far)
-	lab.Client.Run("ip", "route", "del", "default")
-	router.sendTo(t, client, server, "lost")
-	if m := router.receiveICMP(t); m.Code != packet.ICMPNetUnreachable {
-		t.Errorf("ICMP code %d", m.Code)
-	}
-	log.await(t, 1)
-	router.stop()
-	f := log.ends(t)[0]
-	if f == nil || f.OutboundPackets != 1 || f.Outbound != 8 || f.Outcome != tunflow.NotReachable {
-		t.Errorf("end: %+v", f)
+	for _, keepSource := range []bool{false, true} { // without, routes are asked for
+		lab := tuntest.NewLab(t)
+		log := newTestLog(true)
+		link, host := tuntest.NewPipe(1500)
+		o := Options{KeepSource: func(netip.Addr) bool { return keepSource }}
+		router := newRouter(t, link, dial.Options{}, log.options(o))
+		router.host, log.nat = host, router.NAT
+		router.run(t, lab.Client.Do)
+		far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
+		client := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ClientAddr4), 5353)
+		server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
+		router.exchange(t, client, server, far)
+		lab.Client.Run("ip", "route", "del", "default")
+		for range 2 {
+			router.sendTo(t, client, server, "lost")
+			if m := router.receiveICMP(t); m.Code != packet.ICMPNetUnreachable {
+				t.Errorf("ICMP code %d", m.Code)
+			}
+		}
+		log.await(t, 1)
+		router.stop()
+		f := log.ends(t)[0]
+		if f == nil || f.OutboundPackets != 1 || f.Outbound != 8 || f.Outcome != tunflow.NotReachable {
+			t.Errorf("end: %+v", f)
+		}
 	}
 }
 

@@ -192,6 +192,17 @@ func (s *flows) pass(f *Frame, target netip.AddrPort, k *flowKey) (*flow, passag
 	return l, counted
 }
 
+// unroutable notes that the host has no route for a flow, and reports whether it is open.
+func (s *flows) unroutable(k *flowKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.find(k)
+	if l != nil {
+		l.note(tunflow.NotReachable)
+	}
+	return l != nil
+}
+
 // failed notes that the host has not sent packets and bytes of a flow.
 func (s *flows) failed(l *flow, packets, bytes int, errno syscall.Errno) {
 	s.mu.Lock()

@@ -99,6 +99,11 @@ func (n *NAT) recordUnroutable(
 	if !isUnroutable(errno) {
 		return true
 	}
+	for _, m := range n.table.mappingsOf(id.client) {
+		if m.flows.unroutable(&id.key) {
+			return true // it is on record
+		}
+	}
 	d, ok := n.recordUnsent(f, id, target)
 	if d != nil {
 		n.recorder.report(&flow{opened: d, admitted: true, outcome: tunflow.NotReachable})
