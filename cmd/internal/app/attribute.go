@@ -29,7 +29,7 @@ type attribution struct {
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
 	// again. When there are maxAttempts, the older map goes.
 	attempts, older map[flow.Key]*attributed
-	datagrams       map[*flow.Datagram]func() // for which a search goes on; to be called when it is over; may be nil
+	datagrams       map[*flow.Datagram][]func() // for which a search goes on; to be called when it is over
 }
 
 // attributed is an attempt of a local client.
@@ -54,7 +54,7 @@ func newAttribution(
 	}
 	return &attribution{
 		finder: finder, local: local, next: next,
-		attempts: make(map[flow.Key]*attributed), datagrams: make(map[*flow.Datagram]func()),
+		attempts: make(map[flow.Key]*attributed), datagrams: make(map[*flow.Datagram][]func()),
 	}, nil
 }
 

@@ -60,11 +60,11 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	finish := func(p owner.Process) {
 		done(a.ownerOf(socket.UID, p))
 		a.mu.Lock()
-		answer := a.datagrams[d]
+		waiting := a.datagrams[d]
 		delete(a.datagrams, d)
 		a.mu.Unlock()
-		if answer != nil {
-			answer()
+		for _, f := range waiting {
+			f()
 		}
 	}
 	if p, searching := a.finder.Search(socket, finish); !searching {
@@ -88,9 +88,9 @@ func (a *attribution) inOrder(done func(flow.Flow)) func(flow.Flow) {
 // stack.Options.BeforeDatagramAnswer.
 func (a *attribution) beforeDatagramAnswer(d *flow.Datagram, answer func()) {
 	a.mu.Lock()
-	_, waits := a.datagrams[d]
+	waiting, waits := a.datagrams[d]
 	if waits {
-		a.datagrams[d] = answer
+		a.datagrams[d] = append(waiting, answer)
 	}
 	a.mu.Unlock()
 	if !waits {
