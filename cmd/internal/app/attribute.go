@@ -195,7 +195,14 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
 		return nil, func() *web.Owners { return nil }
 	}
-	a, err := newAttribution(r.Network, r.local(), next)
+	n, err := r.Network, error(nil)
+	if n == nil {
+		n, err = owner.OpenNetwork(r.Config.TUN.Name)
+	}
+	var a *attribution
+	if err == nil {
+		a, err = newAttribution(n, r.local(), next)
+	}
 	if err != nil {
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }

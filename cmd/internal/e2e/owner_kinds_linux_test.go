@@ -40,6 +40,8 @@ func programs() (all []program) {
 		)
 	}
 	return append(all,
+		program{"curl", "curl -sS --interface if!syntap0 http://" + tuntest.ServerAddr4 + "/", 1},
+		program{"ping", "ping -c 1 -W 5 -I syntap0 " + tuntest.ServerAddr4, 1},
 		program{"curl", "curl -s http://" + forbidden + "/", 1},
 		program{"nc", "echo | nc -u -w 1 " + forbidden + " 7000", 1},
 		program{"ping", "ping -c 1 -W 1 " + forbidden, 1},

@@ -36,6 +36,7 @@ type order struct {
 // A report is a message of init, or of the door.
 type report struct {
 	Ready   bool // the namespaces are furnished; the TUN comes with it, and an owner.Network
+	Device  int  // index of the TUN's interface, where the Network came
 	Stopped bool // the command was stopped by a signal
 
 	// The command has ended with this status, and nothing else runs in the PID namespace. The

@@ -180,12 +180,13 @@ func enter(ch channel) (s setup, err error) {
 		return s, err
 	}
 	defer dev.Close() // the descriptor that was sent keeps the interface alive
-	toSend := []*os.File{dev.File()}
-	if network, err := owner.OpenNetwork(); err == nil { // else records name no programs
+	ready, toSend := report{Ready: true}, []*os.File{dev.File()}
+	if network, err := owner.OpenNetwork(s.TUN); err == nil { // else records name no programs
 		defer network.Close()
+		ready.Device = network.Device()
 		toSend = append(toSend, network.Files()...)
 	}
-	return s, ch.send(report{Ready: true}, toSend...)
+	return s, ch.send(ready, toSend...)
 }
 
 // become confines this thread and replaces the process by the command, which inherits its standard

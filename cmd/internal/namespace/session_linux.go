@@ -195,7 +195,7 @@ func (s *Session) furnish(want setup) error {
 		s.tun = files[0]
 	}
 	if len(files) > 1 {
-		s.network, err = owner.NetworkOf(files[1:])
+		s.network, err = owner.NetworkOf(files[1:], r.Device)
 	}
 	return err
 }

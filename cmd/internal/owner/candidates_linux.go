@@ -13,6 +13,7 @@ var errShared = errors.New("several users hold such sockets")
 // connected to the destination, or else is not connected, is first.
 type candidates struct {
 	local, remote netip.AddrPort
+	device        uint32 // by which the packet came; 0 = not known
 	all           []bound
 }
 
@@ -24,6 +25,7 @@ func (c *candidates) add(s *bound) {
 	a := s.local.Addr()
 	switch {
 	case s.inode == 0 || s.local.Port() != c.local.Port():
+	case s.device != 0 && c.device != 0 && s.device != c.device:
 	case a.IsUnspecified() && s.only6 && c.local.Addr().Is4():
 	case a.Is4() && a.IsUnspecified() && !c.local.Addr().Is4():
 	case !a.IsUnspecified() && a != c.local.Addr():

@@ -12,12 +12,13 @@ import (
 
 // diag asks the kernel about sockets of one network namespace (sock_diag(7)).
 type diag struct {
-	fd  int
-	seq uint32
-	buf [16384]byte
+	fd     int
+	device uint32 // by which packets come
+	seq    uint32
+	buf    [16384]byte
 }
 
-func newDiag(f *os.File) *diag { return &diag{fd: int(f.Fd())} }
+func newDiag(f *os.File, device int) *diag { return &diag{fd: int(f.Fd()), device: uint32(device)} }
 
 // Sizes of struct inet_diag_req_v2 and struct inet_diag_msg, and the places of their members
 // (linux/inet_diag.h).
@@ -35,7 +36,7 @@ const (
 	// Within an ID.
 	sportAt, dportAt = 0, 2
 	srcAt, dstAt     = 4, 20
-	cookieAt         = 40
+	ifAt, cookieAt   = 36, 40
 
 	// Attributes: INET_DIAG_SKV6ONLY, of unconnected sockets, and INET_DIAG_CGROUP_ID.
 	attrV6Only, attrCgroup = 11, 21
@@ -50,6 +51,7 @@ type bound struct {
 	state         uint8
 	local, remote netip.AddrPort // of version 4 also where the socket is of version 6; remote is the zero value unless connected
 	only6         bool           // it takes no part in IPv4
+	device        uint32         // it is bound to; 0 = none
 	uid, inode    uint32         // inode is 0 where the socket has no owner any more
 	cgroup        uint64         // 0 where the kernel, before 5.9, does not say
 }
@@ -75,6 +77,7 @@ func (d *diag) ask(family, proto uint8, flags uint16, local, remote netip.AddrPo
 		be.PutUint16(id[dportAt:], remote.Port())
 		copy(id[srcAt:], local.Addr().AsSlice())
 		copy(id[dstAt:], remote.Addr().AsSlice())
+		native.PutUint32(id[ifAt:], d.device)
 	}
 	native.PutUint64(id[cookieAt:], ^uint64(0))       // none
 	if _, err := unix.Write(d.fd, b[:]); err != nil { // unconnected it goes to the kernel
@@ -143,7 +146,7 @@ func parseBound(m []byte) (s bound) {
 	}
 	s = bound{
 		state: m[stateAt], uid: native.Uint32(m[uidAt:]), inode: native.Uint32(m[inodeAt:]),
-		local: netip.AddrPortFrom(addr(srcAt), be.Uint16(id[sportAt:])),
+		local: netip.AddrPortFrom(addr(srcAt), be.Uint16(id[sportAt:])), device: native.Uint32(id[ifAt:]),
 	}
 	if port := be.Uint16(id[dportAt:]); port != 0 {
 		s.remote = netip.AddrPortFrom(addr(dstAt), port)

@@ -38,9 +38,11 @@
 // process. Process 1 is named last, because systemd keeps the sockets that it has made for
 // services.
 //
-// Three things are not seen: a socket that was passed by SCM_RIGHTS to an unrelated process and is
-// kept too, a fork of a fork, and a program with CAP_NET_RAW that sends in the name of another's
-// socket.
+// Three things are not seen: a socket that is kept beside one that was passed to an unrelated
+// process by SCM_RIGHTS, inherited by a child of another thread than the first, or by a child's
+// child; and a program with CAP_NET_RAW that sends in the name of another's socket. A child that is
+// about to execute a program shares its parent's sockets for that moment, in which the parent is
+// not named.
 //
 // A packet that its program sends just before it closes the socket, or ends, may come here too
 // late.

@@ -73,7 +73,7 @@ func NewFinder(n *Network) (*Finder, error) { return newFinder(n, searchTime) }
 func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 	if n == nil {
 		var err error
-		if n, err = OpenNetwork(); err != nil {
+		if n, err = OpenNetwork(""); err != nil {
 			return nil, err
 		}
 	}

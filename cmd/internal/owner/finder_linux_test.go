@@ -112,7 +112,6 @@ func find(t testing.TB, f *Finder, s Socket) Process {
 }
 
 func TestFind(t *testing.T) {
-	t.Parallel()
 	f := testFinder(t, patient)
 	executable, err := os.Executable()
 	if err != nil {

@@ -3,6 +3,7 @@ package owner
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,10 @@ import (
 
 // Network is a network namespace, as a [Finder] asks the kernel about its sockets. It stays the one
 // that it was opened in wherever its files go: exec opens it in the namespace of its command.
-type Network struct{ files []*os.File }
+type Network struct {
+	files  []*os.File
+	device int
+}
 
 // The places of files in a Network. The netlink sockets are two, because one can have one answer
 // at a time. The tables list ping sockets and raw sockets, about which netlink says nothing, or not
@@ -28,9 +32,17 @@ const (
 // tables are the names of the tables in /proc/thread-self/net.
 var tables = map[int]string{tablePing4: "icmp", tablePing6: "icmp6", tableRaw4: "raw", tableRaw6: "raw6"}
 
-// OpenNetwork opens the network namespace of the calling thread.
-func OpenNetwork() (*Network, error) {
+// OpenNetwork opens the network namespace of the calling thread, in which clients send through an
+// interface; one may bind its socket to that. The empty name stands for no interface.
+func OpenNetwork(device string) (*Network, error) {
 	n := &Network{files: make([]*os.File, networkFiles)}
+	if device != "" {
+		link, err := net.InterfaceByName(device)
+		if err != nil {
+			return nil, fmt.Errorf("find interface %s: %w", device, err)
+		}
+		n.device = link.Index
+	}
 	for i := range n.files {
 		var err error
 		if name, ok := tables[i]; ok {
@@ -70,10 +82,10 @@ func openNetlink() (*os.File, error) {
 	return f, nil
 }
 
-// NetworkOf returns the network with the given files, which [Network.Files] of another process has
-// returned. It takes them over.
-func NetworkOf(files []*os.File) (*Network, error) {
-	n := &Network{files: files}
+// NetworkOf returns the network with the given files and the index of the interface, which
+// [Network.Files] and [Network.Device] of another process have returned. It takes them over.
+func NetworkOf(files []*os.File, device int) (*Network, error) {
+	n := &Network{files: files, device: device}
 	if len(files) != networkFiles {
 		_ = n.Close()
 		return nil, fmt.Errorf("a network has %d files, not %d", networkFiles, len(files))
@@ -83,6 +95,9 @@ func NetworkOf(files []*os.File) (*Network, error) {
 
 // Files returns the files, to be passed to another process.
 func (n *Network) Files() []*os.File { return n.files }
+
+// Device returns the index of the interface, 0 without one.
+func (n *Network) Device() int { return n.device }
 
 // Close closes the files.
 func (n *Network) Close() error {

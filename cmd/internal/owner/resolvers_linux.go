@@ -40,7 +40,7 @@ const (
 // NewResolvers returns those of the calling thread's network namespace, as of now. Close gives them
 // back.
 func NewResolvers() (*Resolvers, error) {
-	n, err := OpenNetwork()
+	n, err := OpenNetwork("")
 	if err != nil {
 		return nil, err
 	}

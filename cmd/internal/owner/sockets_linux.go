@@ -27,7 +27,10 @@ type sockets struct {
 const unknown = ^uint32(0)
 
 func newSockets(n *Network) *sockets {
-	return &sockets{network: n, four: newDiag(n.files[netlink4]), six: newDiag(n.files[netlink6])}
+	return &sockets{
+		network: n,
+		four:    newDiag(n.files[netlink4], n.device), six: newDiag(n.files[netlink6], n.device),
+	}
 }
 
 var errBusy = errors.New("tables of sockets are read too often")
@@ -57,7 +60,7 @@ func (q *sockets) datagrams(client, server netip.AddrPort) (Socket, error) {
 	}
 	switch {
 	case err != nil:
-		one.uid = unknown // perhaps it is bound to an interface
+		one.uid = unknown
 	case one.remote == server && one.local == client && one.inode != 0:
 		return one.socket(), nil
 	}
@@ -81,7 +84,7 @@ func (q *sockets) datagram(client, server netip.AddrPort) (one bound, err error)
 
 // atPort asks about all sockets at the client's port. IPv6 sockets may send IPv4.
 func (q *sockets) atPort(client, server netip.AddrPort) (Socket, error) {
-	c := candidates{local: client, remote: server}
+	c := candidates{local: client, remote: server, device: q.four.device}
 	with4 := client.Addr().Is4()
 	err6 := q.six.ask(unix.AF_INET6, unix.IPPROTO_UDP, unix.NLM_F_DUMP, client, server)
 	if with4 && err6 == nil {
@@ -123,8 +126,8 @@ func (q *sockets) echoes(client netip.AddrPort, server netip.Addr) (Socket, erro
 			}
 		})
 	}
-	if took := time.Since(began); took > tableTime {
-		q.tableAt = began.Add(tableRest * took)
+	if n := len(q.table); n > shortTable {
+		q.tableAt = began.Add(time.Duration(n) * tableRest)
 	}
 	if err != nil {
 		return Socket{}, err
@@ -139,11 +142,11 @@ func family(a netip.Addr) uint8 {
 	return unix.AF_INET6
 }
 
-// Tables that take longer than tableTime to read, because a user has opened many sockets, take one
-// part in tableRest of the time.
+// A table that is longer, because a user has opened many sockets, is not read again for ten times
+// as long as reading it takes, about.
 const (
-	tableTime = 200 * time.Microsecond
-	tableRest = 10
+	shortTable = 8 << 10              // bytes
+	tableRest  = 80 * time.Nanosecond // for each byte
 )
 
 func (q *sockets) rows(table int, f func(*bound)) (err error) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // testSocket makes a socket of this test with the options, bound to an address.
@@ -44,9 +45,11 @@ func address(family int, a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
 }
 
-// A UDP socket is found by what it may have sent, whether it is connected or not.
+// The tests below are not parallel: a child of this process, until it executes its program, holds
+// this process's sockets too.
+
+// A UDP socket is found by a datagram that it may have sent, whether it is connected or not.
 func TestUDPSocket(t *testing.T) {
-	t.Parallel()
 	f := testFinder(t, patient)
 	own, own6, any4, any6 := netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), netip.IPv4Unspecified(), netip.IPv6Unspecified()
 	server, other := netip.MustParseAddrPort("127.0.0.2:9"), netip.MustParseAddrPort("127.0.0.3:9")
@@ -95,7 +98,6 @@ func TestUDPSocket(t *testing.T) {
 
 // Sockets that share a port have one owner, if they have one user and one process.
 func TestSharedPort(t *testing.T) {
-	t.Parallel()
 	f := testFinder(t, patient)
 	server, client := netip.MustParseAddrPort("127.0.0.2:9"), netip.MustParseAddrPort("127.0.0.1:0")
 	options := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
@@ -134,11 +136,14 @@ func TestSharedPort(t *testing.T) {
 
 // Echo requests belong to the ping socket with their identifier, else to a raw socket.
 func TestEchoSocket(t *testing.T) {
-	t.Parallel()
 	if unix.Geteuid() != 0 {
 		t.Skip("raw sockets take root")
 	}
-	f := testFinder(t, patient)
+	ns := tuntest.NewNamespace(t) // other programs have raw sockets in this one
+	var f *Finder
+	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
+	ns.Run("ip", "link", "set", "lo", "up")
+	within(t, ns, func() { f = testFinder(t, patient) })
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +156,8 @@ func TestEchoSocket(t *testing.T) {
 		{unix.AF_INET, unix.IPPROTO_ICMP, netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.2:0")},
 		{unix.AF_INET6, unix.IPPROTO_ICMPV6, netip.MustParseAddrPort("[::1]:0"), netip.MustParseAddrPort("[2001:db8::1]:0")},
 	} {
-		raw := testSocket(t, tt.family, unix.SOCK_RAW, tt.proto, nil, tt.client)
+		var raw, second int
+		within(t, ns, func() { raw = testSocket(t, tt.family, unix.SOCK_RAW, tt.proto, nil, tt.client) })
 		if err := unix.Fchown(raw, 12345, -1); err != nil { // its user, whom the kernel names
 			t.Fatal(err)
 		}
@@ -162,7 +168,9 @@ func TestEchoSocket(t *testing.T) {
 		if got := find(t, f, s); got.PID != os.Getpid() {
 			t.Errorf("held by %+v, want %d", got, os.Getpid())
 		}
-		second := testSocket(t, tt.family, unix.SOCK_RAW, unix.IPPROTO_RAW, nil, tt.client)
+		within(t, ns, func() {
+			second = testSocket(t, tt.family, unix.SOCK_RAW, unix.IPPROTO_RAW, nil, tt.client)
+		})
 		if s, ok := f.Socket(flow.ICMP, netip.AddrPortFrom(tt.client.Addr(), 77), tt.server); ok {
 			t.Errorf("raw sockets of two users are %+v", s)
 		}
@@ -171,14 +179,8 @@ func TestEchoSocket(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		ping, err := unix.Socket(tt.family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, tt.proto)
-		if err != nil {
-			t.Logf("no ping sockets here: %v", err) // by net.ipv4.ping_group_range
-			continue
-		}
-		if err := unix.Bind(ping, address(tt.family, tt.client)); err != nil {
-			t.Fatal(err)
-		}
+		var ping int
+		within(t, ns, func() { ping = testSocket(t, tt.family, unix.SOCK_DGRAM, tt.proto, nil, tt.client) })
 		client := name(t, ping)
 		if s, ok := f.Socket(flow.ICMP, client, tt.server); !ok || s.UID != 0 {
 			t.Errorf("the ping socket is %+v, %t", s, ok)
@@ -186,13 +188,19 @@ func TestEchoSocket(t *testing.T) {
 		if s, ok := f.Socket(flow.ICMP, netip.AddrPortFrom(client.Addr(), client.Port()+1), tt.server); ok {
 			t.Errorf("another identifier is %+v", s)
 		}
-		_ = unix.Close(ping)
+	}
+}
+
+// within runs f in a network namespace.
+func within(t *testing.T, ns *tuntest.Namespace, f func()) {
+	t.Helper()
+	if err := ns.Do(func() error { f(); return nil }); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // A socket that a shell and its child hold may be used by either.
 func TestInherited(t *testing.T) {
-	t.Parallel()
 	f := testFinder(t, patient)
 	client, server := netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.2:9")
 	fd := testSocket(t, unix.AF_INET, unix.SOCK_DGRAM, 0, nil, client)

@@ -57,7 +57,7 @@ func newCollector(s *Server) *collector {
 		records:     desc("log_records_total", "Records of handshakes, datagrams and ends handed to the sinks of the log."),
 		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
 		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
-		owners:      desc("owners_total", "Connections of local clients, by whether their process was found, or why not.", "result"),
+		owners:      desc("owners_total", "Connections and flows of local clients, by whether their process was found, or why not.", "result"),
 		names:       desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
 		named:       desc("named_flows", "Connections and flows that have a name at present."),
 
