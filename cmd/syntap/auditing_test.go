@@ -1,10 +1,16 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"syntap/cmd/internal/record/schema"
 )
 
 // TestAuditing has log read the questions of configs/auditing.md.
@@ -32,6 +38,39 @@ func TestAuditing(t *testing.T) {
 	}
 	if questions < 10 {
 		t.Errorf("%d questions, want more", questions)
+	}
+}
+
+// TestLnavKeys: the keys that lnav's format names are keys of records.
+func TestLnavKeys(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../configs/lnav/syntap.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var formats struct {
+		Syntap struct {
+			Value      map[string]any    `json:"value"`
+			LineFormat []json.RawMessage `json:"line-format"`
+		} `json:"syntap"`
+	}
+	if err := json.Unmarshal(text, &formats); err != nil {
+		t.Fatal(err)
+	}
+	keys := slices.Collect(maps.Keys(formats.Syntap.Value))
+	for _, part := range formats.Syntap.LineFormat {
+		var field struct{ Field string }
+		if json.Unmarshal(part, &field) == nil && field.Field != "__timestamp__" {
+			keys = append(keys, field.Field)
+		}
+	}
+	for _, key := range keys {
+		if !strings.Contains(string(schema.Text()), fmt.Sprintf("%q: {", key)) {
+			t.Errorf("no record has the key %q", key)
+		}
+	}
+	if len(keys) < 20 {
+		t.Errorf("keys %q, want more", keys)
 	}
 }
 

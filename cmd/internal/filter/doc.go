@@ -6,7 +6,7 @@
 //	filter  = { term }                    all terms must match
 //	term    = ["!"] ( key ":" value { "," value } | word )
 //	value   = text | '"' text '"'         with \" and \\ between quotes
-//	word    = an outcome, a protocol, "open", an address or prefix, else any text
+//	word    = an outcome, a protocol, a state such as "open", an address or prefix, else any text
 //
 // Of several values one must match, and of several terms with the same key one, too, unless they
 // are negated: none of those may match. A member that a connection does not have matches no value,

@@ -112,7 +112,7 @@ func (f *Filter) addTime(k *key, negated bool, values []string, now time.Time) e
 	return nil
 }
 
-// word adds a word: an outcome, a protocol, "open", an address or prefix, else any text.
+// word adds a word: an outcome, a protocol, a state, an address or prefix, else any text.
 func (f *Filter) word(t *term) error {
 	if t.whole == "" {
 		return errors.New("a term is empty")
