@@ -10,7 +10,8 @@ import (
 )
 
 // serveConnections streams the records by which connections begin and end, those of connections
-// that match the parameter filter.
+// that match the parameter filter. First it names the run ("event: run"). A position that the
+// request names counts only if the parameter run names the same one.
 func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
 	sub := &connections{subscriber: s.newSubscriber(&s.records.all), kept: s.records}
 	sub.render = sub.change
@@ -23,6 +24,9 @@ func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
 	if !f.All() {
 		sub.filter, sub.viewer = f, newViewer(s.o.Run)
 	}
+	run := r.URL.Query().Get("run")
+	sub.otherRun = run != "" && run != s.o.Run.ID
+	fmt.Fprintf(&sub.batch, "event: run\ndata: {\"run_id\":%q}\n\n", s.o.Run.ID)
 	s.stream(w, r, sub.subscriber)
 }
 

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -152,17 +155,20 @@ func follow(t *testing.T, s *Server, query string, f func(kind, data string) boo
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	kind := ""
+	kind, first := "", true
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		key, value, _ := strings.Cut(lines.Text(), ": ")
 		switch key {
 		case "event":
 			kind = value
 		case "data":
-			if !f(kind, value) {
+			if first != (kind == "run") {
+				t.Errorf("event %q of %s", kind, value)
+			}
+			if !first && !f(kind, value) {
 				return
 			}
-			kind = ""
+			kind, first = "", false
 		}
 	}
 	t.Error("the stream has ended")
@@ -220,13 +226,51 @@ func TestOpeningNotKept(t *testing.T) {
 		s.ask(3, "b.example.com", false)
 	}
 	s.end(first, 900)
-	for filter, want := range map[string]string{"in:>100": "flow 1 of 1,0 in 900", "tcp+open": "gone handshake 1"} {
-		follow(t, s.Server, fmt.Sprintf("after=%d&filter=%s", recentRecords+1, filter), func(kind, data string) bool {
+	for text, want := range map[string]string{"in:>100": "flow 1 of 1,0 in 900", "tcp+open": "gone handshake 1"} {
+		follow(t, s.Server, fmt.Sprintf("after=%d&filter=%s", recentRecords+1, text), func(kind, data string) bool {
 			if got := strings.TrimSpace(kind + " " + short(t, data)); got != want {
-				t.Errorf("%s: %s, want %s", filter, got, want)
+				t.Errorf("%s: %s, want %s", text, got, want)
 			}
 			return false
 		})
+	}
+}
+
+// A position counts in the run that it is of.
+func TestOtherRun(t *testing.T) {
+	t.Parallel()
+	s := traffic{serve(t, "127.0.0.1:0")}
+	for port := range 3 {
+		s.connect(port, "a.example.com")
+	}
+	for query, want := range map[string]string{
+		"after=2&run=" + s.o.Run.ID: "handshake 3", "after=2&run=0123456789abcdef": "handshake 1", "after=2": "handshake 3",
+	} {
+		follow(t, s.Server, query, func(_, data string) bool {
+			if got := short(t, data); got != want {
+				t.Errorf("%s: begins with %s, want %s", query, got, want)
+			}
+			return false
+		})
+	}
+}
+
+// The page's help has the keys of the grammar, each once.
+func TestHelpNamesKeys(t *testing.T) {
+	t.Parallel()
+	page, err := pageFiles.ReadFile("page/live.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`<code>(\w+):`).FindAllSubmatch(page, -1) {
+		got = append(got, string(m[1]))
+	}
+	want := filter.Keys()
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("keys (-filter +help):\n%s", diff)
 	}
 }
 

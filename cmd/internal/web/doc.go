@@ -38,9 +38,13 @@
 // # The live page
 //
 // page/ holds the page as browsers get it: modules without a build step and without dependencies.
-// store.js keeps the last records, which stream.js receives, and figures of all of them; table.js
-// and charts.js draw from it, four times a second whatever the rate; ladder.js draws one handshake.
-// Values of records reach the document as text only.
+// stream.js follows the connections of a filter; store.js keeps the last of them, figures.js counts
+// all that have come, in stretches of time. table.js and charts.js draw from both, four times a
+// second whatever the rate; columns.js says which members of a connection, or of a group of them,
+// the table has. ladder.js draws one connection. terms.js edits the text of the filter, whose
+// meaning only the server knows. main.js ties them together and keeps the address up to date.
+// Values of records reach the document as text only, and without characters that hide or turn text
+// around.
 //
 // # Access
 //

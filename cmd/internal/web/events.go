@@ -87,13 +87,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, sub *subscriber)
 
 // subscriber is one reader's place in a ring.
 type subscriber struct {
-	recent  *ring
-	last    uint64 // number of the last record that it has had
-	render  func(n uint64, e *entry)
-	send    func() error
-	records []*entry
-	batch   bytes.Buffer
-	writer  record.Writer
+	recent   *ring
+	last     uint64 // number of the last record that it has had
+	otherRun bool   // the number that the request names is of another run
+	render   func(n uint64, e *entry)
+	send     func() error
+	records  []*entry
+	batch    bytes.Buffer
+	writer   record.Writer
 }
 
 func (s *Server) newSubscriber(recent *ring) *subscriber {
@@ -115,7 +116,7 @@ func (s *subscriber) resume(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%q is not the number of a record", after)
 	}
-	if n > s.last {
+	if n > s.last || s.otherRun {
 		n = 0 // of an earlier run
 	}
 	s.last = n

@@ -1,7 +1,7 @@
-// One handshake in full: the ladder of its segments, further facts, and its lines as
-// tcpdump prints them.
+// One connection in full: the ladder of its segments or datagrams down to its end, further facts, and the
+// lines of its handshake as tcpdump prints them.
 
-import { clock, duration, element, endpoint, outcome, svg } from './format.js';
+import { clock, duration, element, outcome, several, size, svg } from './format.js';
 
 // symbol writes a sequence number of a side as its first one, x or y, and how far it is from it.
 function symbol(name, number, first) {
@@ -16,22 +16,33 @@ function numberOf(word, number, name, first) {
   return s === null ? element('span', 'sequence', dt, String(number)) : element('span', 'sequence', dt, element('b', '', s), ` = ${number}`);
 }
 
-// ladder draws the segments of a record, from top to bottom as time goes.
-function ladder(record) {
+// ladder draws a connection from top to bottom as time goes.
+function ladder(c, runId) {
   const list = element('ol', 'ladder');
   list.append(element('li', 'ends',
-    element('div', '', element('b', '', 'client'), element('span', 'address', endpoint(record.src, record.sport))),
-    element('div', '', element('b', '', 'server'), element('span', 'address', endpoint(record.dst, record.dport)))));
+    element('div', '', element('b', '', 'client'), element('span', 'address', c.client)),
+    element('div', '', element('b', '', 'server'), element('span', 'address', c.server))));
+  if (c.proto === 'tcp') {
+    if (c.opening) list.append(...segments(c.opening));
+    list.append(...payload(c, runId), ...closing(c));
+  } else {
+    list.append(...exchange(c), ...payload(c, runId));
+  }
+  return list;
+}
+
+// segments draws those of a handshake.
+function segments(record) {
+  const steps = [];
   const seen = { syn: 0, synack: 0 };
   for (const [i, segment] of record.segments.entries()) {
     const kind = kindOf(segment);
-    if (i > 0) list.append(gap(record, kind, seen));
-    list.append(step(record, segment, kind, seen));
+    if (i > 0) steps.push(gap(record, kind, seen));
+    steps.push(step(record, segment, kind, seen));
     if (kind === 'SYN') seen.syn++;
     if (kind === 'SYN-ACK') seen.synack++;
   }
-  list.append(end(record));
-  return list;
+  return [...steps, verdict(record)];
 }
 
 function kindOf({ flags = '' }) {
@@ -102,7 +113,7 @@ const endings = {
   half_open: 'no acceptable third segment',
 };
 
-function end(record) {
+function verdict(record) {
   let text = outcome(record.outcome);
   if (endings[record.outcome]) text += ` · ${endings[record.outcome]}`;
   if (record.aborted_by) text += ` by the ${record.aborted_by}`;
@@ -110,23 +121,87 @@ function end(record) {
   return element('li', 'end', element('span', `outcome ${record.outcome}`, text));
 }
 
-// facts lists the facts of a handshake besides its segments.
-function facts(record) {
+// payload tells what an open connection carries, or has carried.
+function payload(c, runId) {
+  const { flow } = c;
+  const state = c.state(runId);
+  if (state === 'open') return [element('li', 'payload', 'open')];
+  if (state === 'unknown') return [element('li', 'payload', 'its end is not on record')];
+  if (!flow) return [];
+  const packets = (n) => (n === undefined ? '' : ` in ${several(n, 'packet')}`);
+  return [element('li', 'payload',
+    element('span', '', `${size(flow.outbound_bytes)}${packets(flow.outbound_packets)} →`),
+    element('span', '', `lasted ${duration(flow.duration_us)}`),
+    element('span', '', `← ${size(flow.inbound_bytes)}${packets(flow.inbound_packets)}`))];
+}
+
+const closes = { fin: 'FIN', rst: 'RST' };
+
+// closing draws the segment that began the end of a connection.
+function closing({ flow }) {
+  if (!flow?.close) return [];
+  if (flow.closed_by === 'router') return [element('li', 'end', 'the router reset both sides')];
+  if (!closes[flow.close]) return [element('li', 'end', `timeout: the ${flow.closed_by} no longer acknowledged`)];
+  const fromClient = flow.closed_by === 'client';
+  const again = flow.retransmits ? [element('li', '', `${several(flow.retransmits, 'segment')} sent to the client again`)] : [];
+  return [element('li', `step ${fromClient ? 'outbound' : 'inbound'}`,
+    element('p', 'name', element('b', '', closes[flow.close])), arrow(fromClient), element('ul', 'facts', ...again))];
+}
+
+// answers are the ways in which a flow of datagrams ends.
+const answers = {
+  answered: 'answer',
+  refused: 'ICMP: port unreachable',
+  unreachable: 'ICMP: unreachable',
+};
+
+// exchange draws the first datagram of a flow, and its answer.
+function exchange(c) {
+  const { opening: datagram, flow } = c;
+  const step = (out, name, facts) => element('li', `step ${out ? 'outbound' : 'inbound'}`,
+    element('p', 'name', element('b', '', name)), arrow(out), element('ul', 'facts', ...facts.filter(Boolean).map((f) => element('li', '', f))));
+  const steps = [];
+  if (datagram) {
+    const { quic } = datagram;
+    const questions = datagram.dns?.queries.map((q) => `${q.type} ${q.name}?`) ?? [];
+    const kind = c.proto === 'icmp' ? 'echo request' : datagram.dns ? 'query' : quic ? 'Initial' : 'datagram';
+    steps.push(step(true, kind, [...questions, quic && `QUIC ${quic.version}`, quic?.ech && 'ECH', `${datagram.length} bytes`]));
+  }
+  if (c.outcome === 'denied') steps.push(step(false, 'ICMP: administratively prohibited', []));
+  else if (answers[c.outcome]) {
+    const { rcode, answers: data = [] } = flow?.dns ?? {};
+    steps.push(step(false, answers[c.outcome], [rcode, ...data.slice(0, 20).map((a) => `${a.type} ${a.data}`), data.length > 20 && `and ${data.length - 20} more`]));
+  } else if (c.outcome === 'no_reply') steps.push(element('li', 'end', 'no answer'));
+  return steps;
+}
+
+// facts lists the facts of a connection besides its segments.
+function facts(c) {
+  const { opening, flow } = c;
   const list = element('dl', 'known');
   const add = (name, value, className = '') => {
     if (value !== undefined && value !== '') list.append(element('dt', '', name), element('dd', className, String(value)));
   };
-  const { upstream } = record;
+  const either = { ...flow, ...opening };
+  add('name', either.name);
+  add('also known as', (either.names ?? []).join(', '));
+  add('asked for', [flow?.sni, flow?.http_host].filter((n) => n && n !== either.name).join(', '));
+  add('TLS', [flow?.tls_version, (flow?.alpn ?? []).join(', '), flow?.ech && 'ECH'].filter(Boolean).join(' · '));
+  const process = [either.process, either.pid && `process ${either.pid}`, either.user ?? (either.uid !== undefined && `user ${either.uid}`)];
+  add('opened by', process.filter(Boolean).join(', '));
+  add('program', either.exe);
+  add('unit', either.unit);
+  add('container', either.container);
+  if (opening?.rule) add(opening.verdict === 'deny' ? 'denied by' : 'allowed by', opening.reason ? `${opening.rule}: ${opening.reason}` : opening.rule);
+  const upstream = opening?.upstream;
   if (upstream) {
     add('carried on by', upstream.local ? `${upstream.local} → ${upstream.remote}` : upstream.remote, 'address');
-    add('dial took', `${duration(upstream.dial_us)}${upstream.mss ? `, MSS ${upstream.mss} by rule` : ''}`);
+    if (upstream.dial_us !== undefined) add('dial took', `${duration(upstream.dial_us)}${upstream.mss ? `, MSS ${upstream.mss} by rule` : ''}`);
     add('dial failed', upstream.error);
   }
-  const process = [record.process, record.pid && `process ${record.pid}`, record.uid !== undefined && `user ${record.uid}`];
-  add('opened by', process.filter(Boolean).join(', '));
-  if (record.syn_retransmits + record.synack_retransmits > 0) add('sent again', `SYN ${record.syn_retransmits} ×, SYN-ACK ${record.synack_retransmits} ×`);
-  if (record.simultaneous) add('simultaneous', 'both sides have sent a SYN');
-  add('community ID', record.community_id, 'address');
+  if (opening?.syn_retransmits + opening?.synack_retransmits > 0) add('sent again', `SYN ${opening.syn_retransmits} ×, SYN-ACK ${opening.synack_retransmits} ×`);
+  if (opening?.simultaneous) add('simultaneous', 'both sides have sent a SYN');
+  add('community ID', either.community_id, 'address');
   return list;
 }
 
@@ -142,26 +217,30 @@ async function copy(pre, button) {
   setTimeout(() => (button.textContent = 'Copy'), 1500);
 }
 
-// detail fills the panel with a record; close is called when it is to go away.
-export function detail(panel, record, close) {
-  const title = element('h2', '', 'Handshake at ', clock(record.time));
+// titles name a connection by its opening.
+function titleOf(c) {
+  if (c.proto === 'icmp') return 'Ping at ';
+  if (c.proto === 'udp') return c.dns ? 'DNS query at ' : 'UDP flow at ';
+  return c.opening ? 'Handshake at ' : 'Connection at ';
+}
+
+// detail fills the panel with a connection; close is called when it is to go away.
+export function detail(panel, c, runId, close) {
+  const title = element('h2', '', titleOf(c), clock(c.start));
   title.id = 'detail-title';
   title.tabIndex = -1;
   const closing = element('button', '', 'Close');
   closing.type = 'button';
   closing.addEventListener('click', close);
-  const pre = element('pre', '', record.lines.join('\n'));
-  pre.tabIndex = 0;
-  const copying = element('button', '', 'Copy');
-  copying.type = 'button';
-  copying.addEventListener('click', () => copy(pre, copying));
-  panel.replaceChildren(
-    element('div', 'head', title, closing),
-    ladder(record),
-    element('div', 'head', element('h3', '', 'As tcpdump prints it'), copying),
-    pre,
-    facts(record),
-  );
+  panel.replaceChildren(element('div', 'head', title, closing), ladder(c, runId));
+  if (c.opening?.lines) {
+    const pre = element('pre', '', c.opening.lines.join('\n'));
+    pre.tabIndex = 0;
+    const copying = element('button', '', 'Copy');
+    copying.type = 'button';
+    copying.addEventListener('click', () => copy(pre, copying));
+    panel.append(element('div', 'head', element('h3', '', 'As tcpdump prints it'), copying), pre);
+  }
+  panel.append(facts(c));
   panel.hidden = false;
-  panel.scrollTop = 0;
 }

@@ -1,112 +1,79 @@
-// The data of the page: the last records, and figures of all records it has seen.
+// The data of the page: the last connections that match its filter, and figures of all that it has seen.
 
-import { endpoint } from './format.js';
+import { Connection } from './connection.js';
+import { Figures, Series } from './figures.js';
 
-const kept = 5000; // records
-const seconds = 120; // of outcomes over time
-const destinations = 1000; // counted at most
-const sizes = 500; // values of the MSS counted at most
+const kept = 5000; // connections
 
-export const perDecade = 20; // buckets of handshake times, from 10 µs on
-export const timeBuckets = 6 * perDecade;
+// ranges are those that charts can show, in seconds.
+export const ranges = { '2m': 120, '15m': 900, '1h': 3600 };
 
 export class Store {
-  records = []; // the oldest first
-  lost = 0; // records that never reached the page
-  last = 0; // number of the newest record
-  added = 0;
-  times = new Array(timeBuckets).fill(0);
-  timed = 0;
-  mss = new Map(); // value -> {seen, clamped}
-  refused = new Map(); // destination -> {outcome, n}
-  #bins = new Map(); // second -> Map of outcome -> number
-  #latest = 0; // second of the newest record
-  #arrived = 0; // when it came, by the page's own clock
+  runId = ''; // of the router
+  connections = []; // in the order in which they came, the oldest first
+  missed = 0; // records that came too fast
+  added = 0; // connections
+  changes = 0;
+  since = 0; // all connections that began later are known, in milliseconds since 1970; 0 = all there were
+  #byId = new Map();
+  #series = Object.fromEntries(Object.entries(ranges).map(([name, s]) => [name, new Series(s)]));
 
+  // add takes a record.
   add(record) {
-    this.last = record.seq; // which begins again when the router does
-    record.id = ++this.added;
-    this.records.push(record);
-    if (this.records.length > kept + 500) this.records.splice(0, 500);
-    this.#addBin(record);
-    if (record.outcome === 'established' && record.synack_us !== undefined && record.ack_us !== undefined) {
-      this.times[bucketOf(record.synack_us + record.ack_us)]++;
-      this.timed++;
-    }
-    this.#addMSS(record);
-    if (['refused', 'unreachable', 'denied'].includes(record.outcome)) this.#addRefused(record);
-  }
-
-  #addBin(record) {
-    const second = Math.floor(Date.parse(record.time) / 1000);
-    let bin = this.#bins.get(second);
-    if (!bin) this.#bins.set(second, (bin = new Map()));
-    bin.set(record.outcome, (bin.get(record.outcome) ?? 0) + 1);
-    if (second > this.#latest) {
-      this.#latest = second;
-      this.#arrived = performance.now();
-      for (const old of this.#bins.keys()) if (old <= second - 2 * seconds) this.#bins.delete(old);
-    }
-  }
-
-  #addMSS(record) {
-    for (const [packet, offer] of [['syn', record.client], ['synack', record.server]]) {
-      const rewrite = record.rewrites.find((r) => r.packet === packet && r.what === 'mss');
-      const value = rewrite ? Number(rewrite.to) : offer?.mss;
-      if (value === undefined) continue;
-      let entry = this.mss.get(value);
-      if (!entry) {
-        if (this.mss.size >= sizes) continue;
-        this.mss.set(value, (entry = { seen: 0, clamped: 0 }));
-      }
-      entry.seen++;
-      if (rewrite) entry.clamped++;
-    }
-  }
-
-  #addRefused(record) {
-    const destination = endpoint(record.dst, record.dport);
-    const entry = this.refused.get(destination);
-    if (entry) {
-      entry.n++;
-      entry.outcome = record.outcome;
+    const id = Connection.of(record);
+    let c = this.#byId.get(id);
+    this.changes++;
+    if (c) {
+      c.add(record);
+      this.#answered(c, record);
       return;
     }
-    if (this.refused.size >= destinations) {
-      const [rarest] = [...this.refused].reduce((a, b) => (b[1].n < a[1].n ? b : a));
-      this.refused.delete(rarest);
+    c = new Connection(id);
+    c.add(record);
+    c.order = ++this.added;
+    this.#byId.set(id, c);
+    this.connections.push(c);
+    for (const series of Object.values(this.#series)) series.add(c);
+    if (this.connections.length > kept + 500) {
+      for (const old of this.connections.splice(0, 500)) this.#byId.delete(old.id);
     }
-    this.refused.set(destination, { outcome: record.outcome, n: 1 });
   }
 
-  // history returns the number of each outcome in each of the last seconds, the oldest first.
-  history() {
-    const now = this.#latest + Math.floor((performance.now() - this.#arrived) / 1000);
-    return Array.from({ length: seconds }, (_, i) => this.#bins.get(now - seconds + 1 + i) ?? new Map());
+  // answered counts the outcome of datagrams, which only their end tells.
+  #answered(c, record) {
+    if (record.msg !== 'flow' || !record.outcome) return;
+    for (const series of Object.values(this.#series)) series.addOutcome(c);
   }
 
-  // quantile returns the time in microseconds that the share q of the handshakes took at most.
-  quantile(q) {
-    let n = 0;
-    const bucket = this.times.findIndex((c) => (n += c) >= q * this.timed);
-    return Math.round(10 ** (1 + (bucket + 1) / perDecade));
+  // remove takes a connection out that does not match any more.
+  remove({ msg, seq }) {
+    const id = `${msg} ${seq}`;
+    const c = this.#byId.get(id);
+    if (!c) return;
+    this.#byId.delete(id);
+    this.connections.splice(this.connections.lastIndexOf(c), 1);
+    this.changes++;
   }
-}
 
-// bucketOf returns the bucket of a time in microseconds.
-function bucketOf(us) {
-  const bucket = Math.floor((Math.log10(Math.max(us, 10)) - 1) * perDecade);
-  return Math.min(bucket, timeBuckets - 1);
-}
+  // lose counts records that did not come. The first ones are those that are not kept any more.
+  lose(n) {
+    if (this.added > 0) this.missed += n;
+    else this.since = -1; // until the first one comes
+  }
 
-// matches returns a function that tells whether a record has all words of a text, and an outcome that is not hidden.
-export function matches(text, hidden) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return (record) => {
-    if (hidden.has(record.outcome)) return false;
-    record.text ??= [
-      endpoint(record.src, record.sport), endpoint(record.dst, record.dport), record.outcome, record.upstream?.error ?? '', record.process ?? '',
-    ].join(' ').toLowerCase();
-    return words.every((word) => record.text.includes(word));
-  };
+  // known notes since when all connections are known.
+  known() {
+    if (this.since < 0 && this.connections.length > 0) this.since = this.connections[0].start;
+  }
+
+  // window returns the figures of a range up to a time, or of a window of time, in 60 columns.
+  window(range, now, span) {
+    if (!span) return this.#series[range].window(now);
+    const columns = Array.from({ length: 60 }, () => new Figures());
+    for (const c of this.connections) {
+      const i = Math.floor(((c.start - span.from) / (span.to - span.from)) * 60);
+      if (i >= 0 && i < 60) columns[i].add(c);
+    }
+    return { from: span.from, to: span.to, columns };
+  }
 }

@@ -1,29 +1,37 @@
-// The table of handshakes. Its rows are made once and then show other records, as many as fit: the newest that match.
+// The table of connections, or of groups of them. Its rows are made once and then show others, as many as fit:
+// the first ones in the order that the user has chosen.
 
-import { clock, count, duration, element, endpoint, outcome } from './format.js';
-import { matches } from './store.js';
+import { clean, clock, count, element, put, several } from './format.js';
+import { grouped, groupings, ofConnections, ofGroups } from './columns.js';
 
 const shown = 200; // rows at most
 
 export class Table {
   selected = null;
-  #store;
+  store;
+  grouping = ''; // '' = connections by themselves
+  sort = { key: 'time', down: true };
+  held = false; // rows stay as they are: a connection is open
   #open;
+  #sorted;
+  #columns = [];
   #rows = [];
+  #all = []; // connections or groups in order
+  #head = document.querySelector('#head');
   #body = document.querySelector('#rows');
   #count = document.querySelector('#count');
   #empty = document.querySelector('#empty');
-  #match = () => true;
-  #matching = []; // the oldest first
-  #seen = 0; // id of the newest record that has been matched
+  #arranged = -1; // changes of the store that the order of rows knows
+  #drawn = -1; // changes of the store that their contents know
+  #added = 0; // connections of the store that the rows know
   #paused = false;
   #pointed = false; // the mouse or the keyboard is in the rows
   #focus = 0; // row that Tab leads to
 
-  // open is called with the record of a row that is chosen.
-  constructor(store, open) {
-    this.#store = store;
+  // open is called with the connection or group of a row that is chosen, sorted when the order has changed.
+  constructor(open, sorted) {
     this.#open = open;
+    this.#sorted = sorted;
     this.#body.addEventListener('click', (event) => this.#choose(event));
     this.#body.addEventListener('keydown', (event) => this.#move(event));
     for (const [event, inside] of [['mouseenter', true], ['mouseleave', false], ['focusin', true], ['focusout', false]]) {
@@ -38,110 +46,149 @@ export class Table {
   set paused(paused) {
     this.#paused = paused;
     this.update(true);
-    this.#announce(paused ? 'paused' : 'live again');
+    this.announce(paused ? 'paused' : 'live again');
   }
 
-  // filter shows other records from now on.
-  filter(text, hidden) {
-    this.#match = matches(text, hidden);
-    this.#matching = [];
-    this.#seen = 0;
-    this.update(true);
-    this.#announce(`${count(this.#matching.length)} match`);
-  }
-
-  // update takes in new records. While the pointer or the keyboard is in the rows, or the user has paused,
-  // they stay unless they must change.
-  update(must = false) {
-    const held = (this.#paused || this.#pointed) && !must;
-    if (!held && this.#seen < this.#store.added) {
-      const records = this.#store.records;
-      const fresh = Math.min(this.#store.added - this.#seen, records.length);
-      for (const record of records.slice(records.length - fresh)) if (this.#match(record)) this.#matching.push(record);
-      this.#matching.splice(0, this.#matching.length - 5000);
-      this.#seen = this.#store.added;
-      this.#render();
-    } else if (must) {
-      this.#render();
+  // show shows a store, in groups or not, sorted by a column.
+  show(store, grouping, sort) {
+    const other = grouping !== this.grouping || this.#columns.length === 0 || store !== this.store;
+    this.store = store;
+    this.grouping = grouping;
+    this.sort = sort;
+    if (other) this.#lay();
+    for (const { column, cell } of this.#heads()) {
+      if (column.key === sort.key) cell.ariaSort = sort.down ? 'descending' : 'ascending';
+      else cell.removeAttribute('aria-sort');
     }
+    this.#focus = 0;
+    this.update(true);
+  }
+
+  // lay makes the columns.
+  #lay() {
+    this.#columns = this.grouping ? ofGroups(groupings[this.grouping].title) : ofConnections(this.store);
+    this.#head.replaceChildren(...this.#columns.map((column) => {
+      const th = element('th', column.className);
+      th.scope = 'col';
+      if (!column.by) {
+        th.append(column.title);
+        return th;
+      }
+      const button = element('button', 'sort', column.title);
+      button.type = 'button';
+      button.addEventListener('click', () => this.#sortBy(column));
+      th.append(button);
+      return th;
+    }));
+    this.#body.replaceChildren();
+    this.#body.classList.toggle('groups', this.grouping !== '');
+    this.#rows = [];
+  }
+
+  #heads() {
+    return this.#columns.map((column, i) => ({ column, cell: this.#head.children[i] }));
+  }
+
+  #sortBy(column) {
+    const down = this.sort.key === column.key ? !this.sort.down : !column.text;
+    this.#sorted({ key: column.key, down });
+    this.announce(`sorted by ${column.title}, ${down ? 'descending' : 'ascending'}`);
+  }
+
+  // update takes in what has changed. While the pointer or the keyboard is in the rows, a connection is open, or
+  // the user has paused, rows stay where they are.
+  update(must = false) {
+    const stays = (this.#paused || this.#pointed || this.held) && !must;
+    const { changes } = this.store;
+    const old = !stays && this.#arranged !== changes;
+    if (old || must) {
+      this.#arrange();
+      this.#arranged = changes;
+    }
+    if (old || must || this.#drawn !== changes) this.#render();
+    this.#drawn = changes;
     this.#say();
   }
 
+  #arrange() {
+    const { connections, runId, added } = this.store;
+    this.#all = this.grouping ? grouped(connections, groupings[this.grouping], runId) : connections.slice();
+    const { by } = this.#columns.find((c) => c.key === this.sort.key && c.by) ?? this.#columns[0];
+    const sign = this.sort.down ? -1 : 1;
+    const keyed = this.#all.map((one) => [by(one), one]);
+    keyed.sort(([a, x], [b, y]) => (a < b ? -sign : a > b ? sign : (y.order ?? 0) - (x.order ?? 0)));
+    this.#all = keyed.map(([, one]) => one);
+    this.#added = added;
+  }
+
   #render() {
-    const newest = this.#matching.slice(-shown).reverse();
-    while (this.#rows.length < newest.length) this.#rows.push(this.#makeRow());
-    this.#rows.forEach((row, i) => this.#fill(row, newest[i]));
-    this.#empty.hidden = newest.length > 0;
-    this.#empty.textContent = this.#store.added ? 'No recent handshake matches.' : 'No handshake yet. Whatever opens a TCP connection through the TUN appears here.';
-    this.#setFocus(Math.min(this.#focus, Math.max(newest.length - 1, 0)));
+    const first = this.#all.slice(0, shown);
+    while (this.#rows.length < first.length) this.#rows.push(this.#makeRow());
+    this.#rows.forEach((row, i) => this.#fill(row, first[i]));
+    this.#empty.hidden = first.length > 0;
+    this.#setFocus(Math.min(this.#focus, Math.max(first.length - 1, 0)));
   }
 
   #makeRow() {
-    const cells = {};
     const tr = element('tr');
     tr.role = 'row'; // also where the style makes no table of it
-    for (const [name, className] of [
-      ['time', ''], ['outcome', ''], ['client', 'wide address'], ['server', 'address server'],
-      ['synack', 'number'], ['ack', 'number wide'], ['mss', 'number wide'], ['note', 'wide note'],
-    ]) {
-      cells[name] = element('td', className);
-      cells[name].role = 'cell';
-      tr.append(cells[name]);
-    }
+    const cells = this.#columns.map(({ className }) => {
+      const cell = element('td', className);
+      cell.role = 'cell';
+      tr.append(cell);
+      return cell;
+    });
     const button = element('button', 'row');
     button.type = 'button';
     button.tabIndex = -1;
-    cells.time.append(button);
+    cells[0].append(button);
     this.#body.append(tr);
-    return { tr, button, cells, record: null };
+    return { tr, button, cells, one: null, version: 0 };
   }
 
-  #fill(row, record) {
-    row.tr.hidden = !record;
-    row.tr.classList.toggle('selected', record !== undefined && record === this.selected);
-    if (!record || row.record === record) return;
-    row.record = record;
-    const { cells } = row;
-    const client = endpoint(record.src, record.sport);
-    const server = endpoint(record.dst, record.dport);
-    row.button.textContent = clock(record.time);
-    row.button.setAttribute('aria-label', `${clock(record.time)}, ${outcome(record.outcome)}, ${client} to ${server}`);
-    cells.outcome.replaceChildren(element('span', `outcome ${record.outcome}`, outcome(record.outcome)));
-    cells.client.textContent = client;
-    cells.server.textContent = server;
-    cells.synack.textContent = duration(record.synack_us);
-    cells.ack.textContent = duration(record.ack_us);
-    cells.mss.textContent = [record.client, record.server].map((offer) => offer?.mss ?? '–').join(' / ');
-    cells.note.textContent = note(record);
+  #fill(row, one) {
+    row.tr.hidden = !one;
+    row.tr.classList.toggle('selected', one !== undefined && one === this.selected);
+    if (!one || (row.one === one && row.version === one.version && !this.grouping)) return;
+    row.one = one;
+    row.version = one.version;
+    this.#columns.forEach((column, i) => {
+      const content = column.cell(one);
+      put(i === 0 ? row.button : row.cells[i], content);
+      if (column.className?.includes('clip')) row.cells[i].title = row.cells[i].textContent; // where it is cut off
+    });
+    row.button.setAttribute('aria-label', clean(this.grouping
+      ? `${one.value || 'unknown'}, ${several(one.number, 'connection')}: show these`
+      : `${clock(one.start)}, ${one.outcome || 'open'}, ${one.client} to ${one.destination}`));
   }
 
   #say() {
-    const hidden = this.#store.added - this.#seen;
-    let text = `${count(this.#matching.length)} recent`;
-    if (this.#matching.length > shown) text = `newest ${shown} of ${text}`;
-    if (this.#paused) text = `paused, ${count(hidden)} new since`;
-    else if (this.#pointed && hidden > 0) text = `held while you look, ${count(hidden)} new`;
-    if (this.#store.lost > 0) text += ` · ${count(this.#store.lost)} came too fast to be shown`;
+    const fresh = this.store.added - this.#added;
+    const all = this.#all.length;
+    let text = this.grouping ? several(all, 'group') : `${count(all)} recent`;
+    if (all > shown) text = `first ${shown} of ${text}`;
+    if (this.#paused) text = `paused, ${count(fresh)} new since`;
+    else if ((this.#pointed || this.held) && fresh > 0) text = `held while you look, ${count(fresh)} new`;
+    if (this.store.missed > 0) text += ` · ${count(this.store.missed)} came too fast to be shown`;
     if (this.#count.textContent !== text) this.#count.textContent = text;
   }
 
   // announce tells a screen reader the effect of a key or a click. The count changes too often to be read out.
-  #announce(text) {
+  announce(text) {
     document.querySelector('#announcement').textContent = text;
   }
 
   #choose(event) {
     const row = this.#rows.find((r) => r.tr.contains(event.target));
-    if (!row?.record) return;
+    if (!row?.one) return;
     this.#setFocus(this.#rows.indexOf(row));
-    this.select(row.record);
-    this.#open(row.record);
+    this.#open(row.one);
   }
 
-  // select marks the row of a record; null = none.
-  select(record) {
-    this.selected = record;
-    for (const row of this.#rows) row.tr.classList.toggle('selected', record !== null && row.record === record);
+  // select marks the row of a connection; null = none.
+  select(one) {
+    this.selected = one;
+    for (const row of this.#rows) row.tr.classList.toggle('selected', one !== null && row.one === one);
   }
 
   // focus brings the keyboard back to the rows.
@@ -163,16 +210,4 @@ export class Table {
     this.#focus = index;
     if (this.#rows[index]) this.#rows[index].button.tabIndex = 0;
   }
-}
-
-// note lists the peculiarities of a handshake.
-function note(record) {
-  const notes = [];
-  if (record.upstream?.error) notes.push(record.upstream.error);
-  if (record.aborted_by) notes.push(`by ${record.aborted_by}`);
-  for (const rewrite of record.rewrites) notes.push(`${rewrite.what} ${rewrite.from ?? 'none'} → ${rewrite.to}`);
-  const again = record.syn_retransmits + record.synack_retransmits;
-  if (again > 0) notes.push(`${again} retransmitted`);
-  if (record.process) notes.push(record.process);
-  return [...new Set(notes)].join(', ');
 }

@@ -1,0 +1,215 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/record/recordtest"
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
+	"syntap/tun/tuntest"
+)
+
+// hostile is a name that is markup, a command to a terminal, and writes backwards.
+const hostile = "<img src=x onerror=alert(1)>\x1b]0;x\a\u202e\"'&"
+
+// imitate makes traffic of many kinds as a router would report it, until ctx ends.
+func imitate(ctx context.Context, s *Server, rate int) {
+	random := rand.New(rand.NewPCG(1, 2))
+	names := []string{"www.example.com", "api.example.net", "a-rather-long-name.of-a-service.in.some-cluster.example.org", "", "registry.example.com", hostile}
+	processes := []string{"curl", "git-remote-https", "chromium", "postgres", "", hostile}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for begun, port := time.Now(), 0; ; {
+		for due := int(time.Since(begun).Seconds()*float64(rate)) + 1; port < due; port++ {
+			i := random.IntN(100)
+			o := new(record.Opening)
+			if name := names[i%len(names)]; name != "" {
+				o.Name = &record.Name{Name: name, Source: "dns"}
+			}
+			if i%7 != 0 {
+				o.Owner = &record.Owner{UID: 1000, User: "alice", PID: 4000 + i, Process: processes[(i/6)%len(processes)], Exe: "/usr/bin/" + processes[(i/6)%len(processes)]}
+			}
+			if i%5 == 4 {
+				imitateQuery(s, o, names[i%3], port, i)
+				continue
+			}
+			h := recordtest.Handshake(uint16(1024+port%60000), time.Now())
+			h.Server = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i % len(names))}), []uint16{443, 80, 5432}[i%3])
+			h.SYNACKDelay = time.Duration(random.ExpFloat64()*20_000) * time.Microsecond
+			h.Upstream = &flow.Upstream{Local: h.Client, Remote: h.Server, DialTime: time.Millisecond, Decision: &flow.Decision{Rule: "default"}}
+			switch {
+			case i < 6:
+				h.Outcome, h.Upstream.Error, h.SYNACKDelay, h.ACKDelay = handshake.Refused, "ECONNREFUSED", -1, -1
+			case i < 9:
+				h.Outcome, h.SYNACKDelay, h.ACKDelay = handshake.Denied, -1, -1
+				h.Upstream.Decision = &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "egress.deny forbids link-local addresses"}
+			case i == 9:
+				h.Outcome, h.Time, h.SYNACKDelay, h.ACKDelay = handshake.NoReply, h.Time.Add(-10*time.Second), -1, -1
+			}
+			s.Record(&record.Attributed{Record: h, Opening: o})
+			if h.Outcome == handshake.Established && i%8 != 0 {
+				s.Flow(&record.AttributedFlow{Flow: flow.Flow{
+					Key: h.Key(), ServerISN: h.ServerISN, Started: h.Time, Duration: time.Duration(random.ExpFloat64() * float64(time.Second)),
+					Outbound: uint64(random.ExpFloat64() * 2000), Inbound: uint64(random.ExpFloat64() * 200_000),
+					End: []flow.End{flow.ClientFIN, flow.ServerFIN, flow.ServerRST}[i%3], Opening: o,
+				}})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func imitateQuery(s *Server, o *record.Opening, name string, port, i int) {
+	d := &flow.Datagram{
+		Proto: flow.UDP, Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(1024+port%60000)),
+		Server: netip.MustParseAddrPort("198.51.100.53:53"), Time: time.Now(), Length: 40, Opening: o,
+		DNS: &flow.DNS{Queries: []flow.Question{{Name: name, Type: 28}}}, Decision: &flow.Decision{Rule: "default"},
+	}
+	o.Name = nil
+	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+	if i%10 == 4 {
+		s.Flow(&record.AttributedFlow{Flow: flow.Flow{
+			Datagram: d, Started: d.Time, Duration: 12 * time.Millisecond, Outbound: 40, Inbound: 80, OutboundPackets: 1, InboundPackets: 1,
+			Outcome: flow.Answered,
+			DNS:     &flow.DNS{Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: name, Type: 28, TTL: 60, Data: "2001:db8::1"}}},
+		}})
+	}
+}
+
+// TestPictures leaves pictures of the page in the directory that SYNTAP_SCREENSHOTS names, and
+// tries the rules of axe-core, if SYNTAP_AXE names its file.
+func TestPictures(t *testing.T) {
+	dir := os.Getenv("SYNTAP_SCREENSHOTS")
+	if _, err := exec.LookPath("chromium"); err != nil || dir == "" {
+		t.Skip("needs chromium, and SYNTAP_SCREENSHOTS")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	defer cancel()
+	for _, rate := range []int{10, 1000} {
+		s := serve(t, "127.0.0.1:0")
+		traffic, stop := context.WithCancel(context.Background())
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			imitate(traffic, s, rate)
+		}()
+		ctx, cancel := chromedp.NewContext(allocator)
+		p := &pictures{t: t, ctx: ctx, dir: dir, name: fmt.Sprint(rate)}
+		p.take("http://" + s.Addr().String())
+		stop()
+		<-stopped
+		cancel()
+	}
+}
+
+type pictures struct {
+	t         *testing.T
+	ctx       context.Context
+	dir, name string
+}
+
+func (p *pictures) take(page string) {
+	p.do(chromedp.EmulateViewport(1400, 900), chromedp.Navigate(page+"/"))
+	p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length > 50`)
+	for _, width := range []int64{1400, 1024, 390} {
+		height := int64(900)
+		if width == 390 {
+			height = 1600
+		}
+		p.do(chromedp.EmulateViewport(width, height))
+		for _, scheme := range []string{"light", "dark"} {
+			p.prefer(scheme)
+			p.shoot(fmt.Sprintf("list-%d-%s", width, scheme))
+		}
+		p.prefer("light")
+		p.do(chromedp.Navigate(page + "/?group=destination&range=15m"))
+		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length > 2`)
+		p.shoot(fmt.Sprintf("groups-%d", width))
+		p.do(chromedp.Navigate(page + "/?filter=tcp+!open+name:*+outcome:established"))
+		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length > 2`)
+		p.eval(`document.querySelector('#rows button.row').click()`)
+		p.shoot(fmt.Sprintf("detail-%d", width))
+		p.do(chromedp.Navigate(page + "/?filter=prot:tcp+dst:x"))
+		p.wait(`!document.querySelector('#error').hidden`)
+		p.shoot(fmt.Sprintf("error-%d", width))
+		p.do(chromedp.Navigate(page + "/"))
+		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length > 50`)
+	}
+}
+
+func (p *pictures) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pictures) eval(expression string) string {
+	p.t.Helper()
+	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[any](expression))
+	if err != nil {
+		p.t.Fatalf("%.200s: %v", expression, err)
+	}
+	return fmt.Sprint(value)
+}
+
+func (p *pictures) wait(expression string) {
+	p.t.Helper()
+	tuntest.Wait(p.t, expression, func() bool { return p.eval(expression) == "true" })
+}
+
+func (p *pictures) prefer(scheme string) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// shoot takes a picture when the page has been drawn twice, and tries the rules.
+func (p *pictures) shoot(name string) {
+	p.t.Helper()
+	p.eval(`globalThis.drawn = false; setTimeout(() => (drawn = true), 600)`)
+	p.wait(`globalThis.drawn === true`)
+	if got := p.eval(`document.documentElement.scrollWidth > innerWidth`); got != "false" {
+		p.t.Errorf("%s: the page is wider than the screen", name)
+	}
+	if file := os.Getenv("SYNTAP_AXE"); file != "" {
+		axe, err := os.ReadFile(file)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.eval(string(axe) + ";0")
+		p.eval(`globalThis.broken = undefined; axe.run().then((r) => (broken = r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 150) + ' ' + n.failureSummary.slice(0, 200))).join('\n'))); 0`)
+		p.wait(`globalThis.broken !== undefined`)
+		if got := p.eval(`broken`); got != "" {
+			p.t.Errorf("%s %s: %s", p.name, name, got)
+		}
+	}
+	image, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, p.name+"-"+name+".png"), image, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
