@@ -25,7 +25,8 @@
 // DNS query is one of its own, which its response ends, so that a log has every question and
 // answer. A datagram that begins a flow (recorder.go) is held, and so are those behind it, until
 // [NAT.Recorded]. A goroutine of the NAT then sends them in order; later ones pass as soon as none
-// is held, at the cost of two locks and one comparison. A flow waits for its own record alone.
+// is held, at the cost of two locks and one comparison: 2 % of a datagram's way out (BenchmarkUDP).
+// A flow waits for its own record alone.
 //
 // A flow that policy forbids, or that the host has no route for, is on record once in the time of a
 // mapping, however often the client tries (unsent.go). Datagrams from a far end that the client has
