@@ -218,15 +218,22 @@ func (f *Finder) recent(uid uint32) (pids []int) {
 	return pids
 }
 
-// guess looks at more descriptors of these than Search has done.
+// guess looks at more descriptors of these than Search has done, a few at a time, so that packets
+// need not wait.
 func (f *Finder) guess(s Socket) (at found, looks int, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	h, looks := f.last.find(s, looksToGuess, true)
-	if h.process == nil {
-		return found{}, looks, false
+	for looks < looksToGuess {
+		f.mu.Lock()
+		h, n := f.last.find(s, looksAtLast, true)
+		f.mu.Unlock()
+		looks += n
+		switch {
+		case h.process != nil:
+			return found{h.PID, h.fd}, looks, true
+		case n == 0:
+			return found{}, looks, false
+		}
 	}
-	return found{h.PID, h.fd}, looks, true
+	return found{}, looks, false
 }
 
 // name says what a process is that was found to hold a socket, and remembers it.

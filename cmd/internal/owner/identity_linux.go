@@ -215,13 +215,20 @@ func (h holder) isShared(inode uint32, buf []byte) bool {
 	})
 }
 
-// maxChildren is how many children are looked at.
-const maxChildren = 16
+// Bounds of the time that a process can take from others: how many children, and descriptors, are
+// looked at.
+const (
+	maxChildren = 16
+	maxHeld     = 256
+)
 
-// holdsAll reports whether the process holds all of some sockets.
+// holdsAll reports whether the process holds all of some sockets, among its first descriptors.
 func (p *process) holdsAll(inodes []uint32, buf []byte) bool {
-	left := slices.Clone(inodes)
-	entries(p.dir, "fd", func(dir int, name string) bool {
+	left, looks := slices.Clone(inodes), 0
+	_ = entries(p.dir, "fd", func(dir int, name string) bool {
+		if looks++; looks > maxHeld {
+			return false
+		}
 		inode, _ := socketInode(dir, name, buf)
 		left = slices.DeleteFunc(left, func(other uint32) bool { return other == inode })
 		return len(left) > 0
