@@ -80,15 +80,18 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	t := new(attributed)
 	a.attempts[k] = t
 	if socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server); ok {
-		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket.UID, p) })
-		t.owner, t.searching = a.ownerOf(socket.UID, p), searching
+		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket, p) })
+		t.owner, t.searching = a.ownerOf(socket, p), searching
 	}
 	return t
 }
 
-func (a *attribution) ownerOf(uid uint32, p owner.Process) *record.Owner {
+func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
+	if p.PID == 0 {
+		p.Unit, p.Container = a.finder.Place(s)
+	}
 	return &record.Owner{
-		UID: uid, User: a.finder.User(uid),
+		UID: s.UID, User: a.finder.User(s.UID),
 		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
 	}
 }
@@ -114,8 +117,8 @@ func (a *attribution) owner(k flow.Key) *record.Owner {
 }
 
 // found ends the search for the process of an attempt.
-func (a *attribution) found(t *attributed, uid uint32, p owner.Process) {
-	o := a.ownerOf(uid, p)
+func (a *attribution) found(t *attributed, s owner.Socket, p owner.Process) {
+	o := a.ownerOf(s, p)
 	a.mu.Lock()
 	t.searching, t.owner = false, o
 	waiting := t.waiting

@@ -53,12 +53,12 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 		done(nil)
 		return
 	}
-	user(a.ownerOf(socket.UID, owner.Process{}))
+	user(a.ownerOf(socket, owner.Process{}))
 	a.mu.Lock()
 	a.datagrams[d] = nil
 	a.mu.Unlock()
 	finish := func(p owner.Process) {
-		done(a.ownerOf(socket.UID, p))
+		done(a.ownerOf(socket, p))
 		a.mu.Lock()
 		waiting := a.datagrams[d]
 		delete(a.datagrams, d)

@@ -304,6 +304,36 @@ func TestOwnerInCgroup(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
+// TestUnitWithoutProcess has a router that may not see the processes of other users. The kernel says
+// in which cgroup their sockets were made.
+func TestUnitWithoutProcess(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "setpriv")
+	requireSetgroups(t)
+	var dir string
+	unit := fmt.Sprintf("syntap-%d-unseen.service", os.Getpid())
+	for _, root := range cgroupRoots(t) {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil { // version 2
+			dir = makeCgroup(t, root, "system.slice/"+unit)
+		}
+	}
+	if dir == "" {
+		t.Skip("needs cgroups of version 2")
+	}
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := &router{dir: t.TempDir()}
+	r.Process = lab.Router.Start("setpriv", "--no-new-privs", "--bounding-set=-all"+capabilities(t, unitFile),
+		binary, "run", "-c", r.writeConfig(t, everything))
+	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+	lab.Router.Run("sh", "-c", "echo $$ > "+dir+"/cgroup.procs && exec setpriv --reuid=12345 --clear-groups curl -sS "+urls()[0])
+	r.waitRecords(t, 1)
+	r.stop(t, unix.SIGTERM)
+	if o := openingsOf(t, r.read(t, "handshakes.json"))[0]; o.Unit != unit || o.PID != 0 {
+		t.Errorf("%+v, want unit %s and no process", o, unit)
+	}
+}
+
 // cgroupRoots returns where the hierarchies of systemd are mounted, of version 1 and of version 2.
 func cgroupRoots(t *testing.T) (roots []string) {
 	t.Helper()

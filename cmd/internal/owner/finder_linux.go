@@ -33,7 +33,8 @@ type Finder struct {
 	queue chan *search
 	done  sync.WaitGroup // the goroutine that searches
 
-	users users
+	users   users
+	cgroups *cgroups
 
 	mu      sync.Mutex // guards all below
 	sockets *sockets
@@ -79,7 +80,8 @@ func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 	}
 	f := &Finder{
 		uid: uint32(unix.Geteuid()), lacks: lacks(), queue: make(chan *search, maxSearches),
-		users: users{path: "/etc/passwd"}, sockets: newSockets(n), budgets: newBudgets(),
+		users: users{path: "/etc/passwd"}, cgroups: newCgroups(),
+		sockets: newSockets(n), budgets: newBudgets(),
 		running: make(map[uint32]int), last: newLast(), stats: Stats{NotFound: make(map[Reason]uint64)},
 		waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
 	}
@@ -111,6 +113,13 @@ func (f *Finder) Stats() Stats {
 
 // User returns the name of a user, "" if it has none in /etc/passwd.
 func (f *Finder) User(uid uint32) string { return f.users.name(uid, time.Now()) }
+
+// Place returns the unit and the container in which a socket was made, empty where they are not
+// known. They are those of its process, as a rule; a process that was found says its own.
+func (f *Finder) Place(s Socket) (unit, container string) {
+	p := f.cgroups.place(s.cgroup, time.Now())
+	return p.unit, p.container
+}
 
 // Socket returns the socket by which a client sends to a server: of TCP one that is opening a
 // connection, whose SYN must not have been answered; of an echo request, whose identifier is the
@@ -347,6 +356,7 @@ func (f *Finder) Close() error {
 	f.done.Wait()
 	f.last.close()
 	f.processes.fresh.close()
+	f.cgroups.close()
 	return f.sockets.close()
 }
 
