@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/version"
 	"syntap/cmd/internal/web"
@@ -35,7 +36,22 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if tcp, ok := view.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		log.WithField("address", tcp.String()).Warn("everyone who can reach http.listen can read the handshakes")
 	}
+	if path := jsonLog(c); path != "" {
+		if err := view.Refill(path); err != nil {
+			log.WithError(err).Warn("the live page does not show the connections of earlier runs")
+		}
+	}
 	return view, nil
+}
+
+// jsonLog returns the file of the first JSON sink; "" where there is none.
+func jsonLog(c *config.Config) string {
+	for _, sink := range c.Tap.Log {
+		if sink.Format == config.JSON && !logfile.IsStream(sink.Path) {
+			return sink.Path
+		}
+	}
+	return ""
 }
 
 func closeView(view *web.Server) error {

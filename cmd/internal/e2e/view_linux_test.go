@@ -142,6 +142,32 @@ func TestView(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
+// TestViewAfterRestart has a router show the connections of the run before.
+func TestViewAfterRestart(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := run(t, lab.Router, "syntap0", viewed)
+	lab.Router.Run("curl", "-sS", urls()[0])
+	r.stop(t, unix.SIGTERM)
+	r.Process = lab.Router.Start(binary, "run", "-c", filepath.Join(r.dir, "syntap.yaml"))
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	lab.Router.Run("curl", "-sS", urls()[1])
+	for _, path := range []string{"/api/handshakes?filter=tcp", "/api/flows?filter=tcp"} {
+		var records []record
+		tuntest.Wait(t, path+" to have both", func() bool {
+			records = nil
+			_ = json.Unmarshal([]byte(lab.Router.Run("curl", "-sS", "http://"+viewAddress+path)), &records)
+			return len(records) == 2
+		})
+		if records[0].Dst != tuntest.ServerAddr6 || records[1].Dst != tuntest.ServerAddr4 {
+			t.Errorf("%s: %+v, want the newest first", path, records)
+		}
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
 // TestViewOfClient asks for the view through the TUN: it is not for those whose traffic is routed.
 func TestViewOfClient(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,10 @@
 // lost") and continues with the oldest there is. One that does not read is dropped when a write has
 // waited for eventTimeout.
 //
+// After a restart the rings begin with the last records of the JSON log (Refill), which get numbers
+// of this run. A connection of an earlier run whose end is not among them is over, and how is
+// unknown.
+//
 // # Filters
 //
 // The server judges connections by the parameter filter, in the grammar of package filter, of which

@@ -1,7 +1,7 @@
 package web
 
 import (
-	"encoding/json"
+	"strconv"
 	"sync/atomic"
 
 	"syntap/cmd/internal/format"
@@ -41,33 +41,44 @@ func (e *entry) append(dst []byte, w *record.Writer) []byte {
 	return w.Flow(dst, e.seq, e.flow, e.opening)
 }
 
-// appendLogged appends a line of a log with the numbers that its record has here.
+// appendLogged appends a line of a log with the numbers that its record has here, and without the
+// links of its chain.
 func (e *entry) appendLogged(dst []byte) []byte {
-	var value any
-	switch e.of {
-	case format.Handshake:
-		var r record.Handshake
-		_ = json.Unmarshal(e.logged, &r) // the members that are as expected
-		r.Seq, r.Trailer = e.seq, record.Trailer{}
-		value = &r
-	case format.Datagram:
-		var r record.Datagram
-		_ = json.Unmarshal(e.logged, &r)
-		r.Seq, r.Trailer = e.seq, record.Trailer{}
-		value = &r
-	default:
-		var r record.Flow
-		_ = json.Unmarshal(e.logged, &r)
-		r.Seq, r.Trailer, r.HandshakeSeq, r.DatagramSeq = e.seq, record.Trailer{}, 0, 0
-		if e.tcp() {
-			r.HandshakeSeq = e.opening
-		} else {
-			r.DatagramSeq = e.opening
+	separator := byte('{')
+	record.Scan(e.logged, func(key, value []byte) {
+		n := uint64(0)
+		switch string(key) {
+		case "prev", "hash":
+			return
+		case "seq":
+			n = e.seq
+		case "handshake_seq", "datagram_seq":
+			if n = e.opening; n == 0 {
+				return
+			}
 		}
-		value = &r
+		if !plainKey(key) {
+			return
+		}
+		dst = append(append(append(dst, separator, '"'), key...), `":`...)
+		separator = ','
+		if n > 0 {
+			dst = strconv.AppendUint(dst, n, 10)
+		} else {
+			dst = append(dst, value...)
+		}
+	})
+	return append(dst, '}', '\n')
+}
+
+// plainKey reports whether a key is like those of records: it stands for itself between quotes.
+func plainKey(key []byte) bool {
+	for _, c := range key {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
 	}
-	line, _ := json.Marshal(value) // these types can be
-	return append(append(dst, line...), '\n')
+	return true
 }
 
 // viewer makes the connections of entries that filters judge. Each is valid until the next.
