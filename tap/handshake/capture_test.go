@@ -106,6 +106,10 @@ func TestCapturesAsTheyAre(t *testing.T) {
 			"established 1000/5000: S SA A",
 		},
 		{
+			"SYN, SYN-ACK and ACK of a connection again", taptest.Handshake + "> S 1000 +1s\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000: S SA A",
+		},
+		{
 			"the clock steps back", "< SA 5000 1001 +20ms\n> S 1000 -10ms\n> A 1001 5001 +15ms",
 			"established 1000/5000: S SA A",
 		},

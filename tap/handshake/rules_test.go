@@ -349,6 +349,8 @@ func TestDelays(t *testing.T) {
 		{"SYN again", "> S 1\n> S 1 +1s\n< SA 5 2 +30ms\n> A 2 6 +2ms", unknown, 2 * time.Millisecond},
 		{"SYN again too late to matter", "> S 1\n< SA 5 2 +30ms\n> S 1\n> A 2 6 +1ms", 30 * time.Millisecond, 2 * time.Millisecond},
 		{"SYN-ACK again", "> S 1\n< SA 5 2 +30ms\n< SA 5 2 +1s\n> A 2 6 +2ms", 30 * time.Millisecond, unknown},
+		{"third segment missing", "> S 1\n< SA 5 2 +30ms\n> PA 9 6 len 3 +2ms", 30 * time.Millisecond, unknown},
+		{"SYN-ACK missing", "> S 1\n> PA 2 6 len 3\n< PA 6 5 len 4", unknown, unknown},
 		{"no answer", "> S 1", unknown, unknown},
 		{"half open", "> S 1\n< SA 5 2 +9ms", 9 * time.Millisecond, unknown},
 	}

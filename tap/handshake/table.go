@@ -58,15 +58,8 @@ func (sh *Shard) Unlock() {
 // whose time is over leaves the table: captures have no timers.
 func (sh *Shard) FindLocked(p *Packet, at time.Time) *Entry {
 	e := sh.flows[p.Flow]
-	if e == nil || !at.After(e.deadline) {
-		return e
-	}
-	switch e.state {
-	case StateClosed:
+	if e != nil && e.state == StateClosed && at.After(e.deadline) {
 		sh.MoveLocked(e, StateNone, at)
-		return nil
-	case StateSettling:
-		sh.settleLocked(e, at)
 		return nil
 	}
 	return e
