@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
@@ -81,7 +83,7 @@ func newRootCommand() *cobra.Command {
 	root.SetHelpCommand(newHelpCommand())
 	root.InitDefaultCompletionCmd()
 	root.Flags().BoolVar(&asksVersion, "version", false, "print the version")
-	root.SetFlagErrorFunc(usageError)
+	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(printUsage)
 	checkArgs(root)
 	nameValues(root)
@@ -158,6 +160,19 @@ func usageError(cmd *cobra.Command, err error) error {
 		return err
 	}
 	return hint.Usage(err, fmt.Sprintf("run %q", cmd.CommandPath()+" --help"))
+}
+
+// flagError is a usage error that names the flag that may be meant.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown := (*pflag.NotExistError)(nil)
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := hint.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return hint.Usage(err, fmt.Sprintf("did you mean %q?", "--"+near))
+		}
+	}
+	return usageError(cmd, err)
 }
 
 // addConfigFlag adds the flag that names a config file.

@@ -3,7 +3,7 @@ package route
 import "fmt"
 
 // Plan returns the shell equivalents of [syntap/tun.Open], with this MTU in bytes, and of
-// Configure. It changes nothing.
+// Configure, and comments that say what for. It changes nothing.
 func Plan(c Config, mtu int) ([]string, error) {
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
@@ -12,6 +12,7 @@ func Plan(c Config, mtu int) ([]string, error) {
 		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
 	}
 	commands := []string{
+		"# the interface whose packets the program reads",
 		fmt.Sprintf("ip tuntap add dev %s mode tun vnet_hdr", c.Name),
 		fmt.Sprintf("ip link set dev %s mtu %d", c.Name, mtu),
 	}
@@ -27,6 +28,9 @@ func Plan(c Config, mtu int) ([]string, error) {
 		c.tracked = tracking()
 	}
 	for _, s := range c.steps() {
+		if s.why != "" {
+			commands = append(commands, "# "+s.why)
+		}
 		commands = append(commands, s.command)
 	}
 	return commands, nil

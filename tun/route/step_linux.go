@@ -16,6 +16,7 @@ type step struct {
 	revert  string // the equivalent of undo; "" means command with del for add
 	watched bool   // Watch makes the step again if another program has undone it
 	creates bool   // makes an interface, to which the next steps that are not watched belong
+	why     string // purpose of this step and the next ones, up to another that says its own
 
 	// apply returns an error that wraps unix.EEXIST if the object is there already.
 	apply func(*handles) error
@@ -50,26 +51,35 @@ func (s step) summary() string {
 func (c Config) steps() []step {
 	steps := interfaceSteps(c)
 	if c.hasRules() && c.Closed {
-		steps = append(steps, guardSteps(c)...)
+		steps = append(steps, because("takes the traffic while the process is dead (on_crash: closed)", guardSteps(c))...)
 	}
-	steps = append(steps, routeSteps(c)...)
+	steps = append(steps, because("which destinations stay out, and which enter", routeSteps(c))...)
 	if !c.hasRules() {
 		return steps
 	}
-	var last []step // the rules by which packets with the table's mark enter
+	var all, last []step // last are the rules by which packets with the table's mark enter
 	for _, family := range families(c.Include) {
 		for _, r := range rules(c, family) {
 			if !c.ByRules && r.Priority == c.Priority+ruleMark {
 				last = append(last, ruleStep(r))
 				continue
 			}
-			steps = append(steps, ruleStep(r))
+			all = append(all, ruleStep(r))
 		}
 	}
+	steps = append(steps, because("which packets pass by these routes, and which look them up", all)...)
 	if !c.ByRules {
-		steps = append(steps, tableStep(c))
+		steps = append(steps, because("tells by connection tracking which packets enter, and marks them", []step{tableStep(c)})...)
 	}
-	return append(steps, last...)
+	return append(steps, because("from here on marked packets enter", last)...)
+}
+
+// because gives the first of the steps a purpose.
+func because(why string, steps []step) []step {
+	if len(steps) > 0 {
+		steps[0].why = why
+	}
+	return steps
 }
 
 // isGone reports whether an object could not be deleted because it, or its interface, does not

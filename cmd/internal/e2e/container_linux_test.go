@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -44,6 +45,8 @@ func TestContainer(t *testing.T) {
 	}
 
 	r := &router{dir: t.TempDir()}
+	socket := filepath.Join(r.dir, "http.sock")
+	example = bytes.Replace(example, []byte("unix:/run/syntap/http.sock"), []byte("unix:"+socket), 1)
 	r.Process = lab.Router.Start("setpriv", "--no-new-privs", "--bounding-set=-all,+net_admin", binary, "run", "-c", r.writeConfig(t, string(example)))
 	for _, wait := range waits {
 		r.wait(t, "the container that waits for the routes", func() bool {
@@ -57,6 +60,9 @@ func TestContainer(t *testing.T) {
 	}
 	for _, url := range urls() {
 		lab.Router.Run("curl", "-sS", url)
+	}
+	if got := command(t, lab.Router, binary, "status", "--at", "unix:"+socket); got.status != 0 || !strings.Contains(got.stdout, "2 established") {
+		t.Errorf("status, as a probe asks: %+v", got)
 	}
 	r.wait(t, "two records", func() bool { return len(parseRecords(t, r.Stdout())) == 2 })
 	r.stop(t, unix.SIGTERM)

@@ -42,7 +42,11 @@ func openFile(path string, a access) (*os.File, error) {
 }
 
 func cannotOpen(path string, err error) error {
-	return &fs.PathError{Op: "open log", Path: path, Err: Cause(err)}
+	failed := &fs.PathError{Op: "open log", Path: path, Err: Cause(err)}
+	if dir := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) {
+		return hint.Fail(failed, fmt.Sprintf("mkdir -p %s", dir))
+	}
+	return failed
 }
 
 // closing closes f after an error.

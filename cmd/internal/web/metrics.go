@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,9 +58,10 @@ func newCollector(s *Server) *collector {
 		records:     desc("log_records_total", "Records of handshakes, datagrams and ends handed to the sinks of the log."),
 		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
 		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
-		owners:      desc("owners_total", "Connections and flows of local clients, by whether their process was found, or why not.", "result"),
-		names:       desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
-		named:       desc("named_flows", "Connections and flows that have a name at present."),
+		owners: desc("owners_total",
+			"Connections and flows of local clients, by whether their process was found, or why not.", "result"),
+		names: desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
+		named: desc("named_flows", "Connections and flows that have a name at present."),
 
 		unsolicited: desc("unsolicited_datagrams_total", "Datagrams to clients from where they had not sent."),
 
@@ -105,7 +107,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.bytes, traffic.Bytes, direction)
 	}
 	counters(c.drops, now.Drops)
-	counters(c.failures, now.LocalFailures)
+	counters(c.failures, withZeros(now.LocalFailures))
 	for proto, n := range now.Flows {
 		gauge(c.flows, float64(n), proto)
 	}
@@ -128,4 +130,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.named, float64(now.Names.InUse))
 		counter(c.evictedNames, now.Names.Evicted)
 	}
+}
+
+// withZeros has the usual failures of a host that lacks something begin at 0: increase() does not
+// see the first of a series that begins with it.
+func withZeros(failures map[string]uint64) map[string]uint64 {
+	all := map[string]uint64{"EADDRNOTAVAIL": 0, "EMFILE": 0, "ENFILE": 0, "ENOBUFS": 0, "ENOMEM": 0}
+	maps.Copy(all, failures)
+	return all
 }

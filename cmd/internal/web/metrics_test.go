@@ -62,6 +62,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("metrics lack %s:\n%s", want, strings.Join(got, "\n"))
 		}
 	}
+	if want := `syntap_local_failures_total{errno="EMFILE"} 0`; !strings.Contains(text, want+"\n") {
+		t.Errorf("metrics lack %s, without which increase() does not see the first", want)
+	}
 	names := make(map[string]bool)
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, "# TYPE syntap_"); ok {
@@ -73,7 +76,7 @@ func TestMetrics(t *testing.T) {
 		"build_info", "start_time_seconds", "event_subscribers",
 		"handshakes_total", "handshake_seconds", "dial_seconds", "tun_frames_total", "tun_bytes_total", "drops_total", "flows",
 		"half_open", "memory_held_bytes", "memory_reserved_bytes", "memory_limit_bytes", "log_records_total", "log_lost_total",
-		"unsolicited_datagrams_total",
+		"unsolicited_datagrams_total", "local_failures_total",
 	} {
 		want[name] = true // and those that the test's router has not counted
 	}
