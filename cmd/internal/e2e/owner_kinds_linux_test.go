@@ -304,8 +304,8 @@ func TestOwnerInCgroup(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestUnitWithoutProcess has a router that may not see the processes of other users. The kernel says
-// in which cgroup their sockets were made.
+// TestUnitWithoutProcess has a router that may not see the processes of other users. The kernel
+// says in which cgroup their sockets were made.
 func TestUnitWithoutProcess(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "setpriv")

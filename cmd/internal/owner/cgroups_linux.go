@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// cgroups knows the places of cgroups of version 2 by the ids that sockets have, which are the inode
-// numbers of their directories. So the place of a client is known also where its process is not. A
-// goroutine reads the directories when a socket has an id that is not known.
+// cgroups knows the places of cgroups of version 2 by the ids that sockets have, which are the
+// inode numbers of their directories. So the place of a client is known also where its process is
+// not. A goroutine reads the directories when a socket has an id that is not known.
 type cgroups struct {
 	root string // where they are mounted; "" = not
 
@@ -38,7 +38,8 @@ func newCgroups() *cgroups {
 	return c
 }
 
-// cgroupRoot returns where cgroups of version 2 are mounted, "" if they are not (proc_pid_mounts(5)).
+// cgroupRoot returns where cgroups of version 2 are mounted, "" if they are not
+// (proc_pid_mounts(5)).
 func cgroupRoot() string {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
@@ -73,8 +74,8 @@ func (c *cgroups) place(id uint64, now time.Time) place {
 	return place{}
 }
 
-// read goes over all directories. Process 1, whose cgroup is init.scope, makes sockets for services:
-// it tells nothing.
+// read goes over all directories. Process 1, whose cgroup is init.scope, makes sockets for
+// services: it tells nothing.
 func (c *cgroups) read() map[uint64]place {
 	places := make(map[uint64]place)
 	if c.root == "" {

@@ -57,8 +57,8 @@
 // Unit and container are in the process's cgroup (cgroup.go), in version 1 and version 2: the unit
 // as systemd itself reads it, and the id or name that a container engine gives its cgroups. The
 // outermost counts: inside its cgroup a container, or a unit with Delegate=yes, can make others
-// with any name. Where the process is not found, or may not be seen, they are those of the cgroup in
-// which its socket was made (cgroups_linux.go); the kernel says that since Linux 5.9.
+// with any name. Where the process is not found, or may not be seen, they are those of the cgroup
+// in which its socket was made (cgroups_linux.go); the kernel says that since Linux 5.9.
 //
 // # Bounds of a search
 //
