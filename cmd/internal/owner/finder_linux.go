@@ -19,7 +19,7 @@ const (
 	maxSearches = 256 // that go on, or wait for another of their user
 	maxOfOne    = maxSearches / 4
 	searchTime  = 2 * time.Millisecond
-	minLooks    = 256                  // of a search, whatever time they take
+	minLooks    = 512                  // of a search, whatever time they take
 	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
 	maxLate     = 4                    // of these
 	looksTime   = 2 * time.Microsecond // that one takes, about

@@ -28,7 +28,7 @@ type numbered struct {
 
 const (
 	freshNumbers = 512                    // that are kept
-	freshLooks   = 128                    // at these for one socket
+	freshLooks   = 384                    // at these for one socket
 	freshChanges = 500 * time.Millisecond // for which one of root's may become another user's
 	firstFD      = 3                      // that a program gets
 )
@@ -58,7 +58,7 @@ func (f *fresh) lastPID() int {
 }
 
 // of calls found with the numbers of fresh processes of a user, the newest first, until it returns
-// true, and returns that. may is asked before each system call.
+// true or may is false, and returns that. may is asked before each system call.
 func (f *fresh) of(uid uint32, may func() bool, found func(pid int) bool) bool {
 	if !may() {
 		return false
@@ -71,18 +71,14 @@ func (f *fresh) of(uid uint32, may func() bool, found func(pid int) bool) bool {
 	if len(f.numbers) > 2*freshNumbers {
 		maps.DeleteFunc(f.numbers, func(n int, _ *numbered) bool { return n <= last-freshNumbers })
 	}
-	looks := 0
-	for n := last; n > max(1, last-freshNumbers) && looks < freshLooks; n-- {
-		ok, stop := f.isProcess(n, uid, func() bool { looks++; return may() })
+	for n := last; n > max(1, last-freshNumbers); n-- {
+		ok, stop := f.isProcess(n, uid, may)
 		switch {
 		case stop:
 			return false
-		case !ok:
-			continue
-		case found(n):
+		case ok && found(n):
 			return true
 		}
-		looks += looksAtOne
 	}
 	return false
 }

@@ -90,8 +90,10 @@ func (w *walk) all() (Process, Reason) {
 
 func (w *walk) anywhere() bool {
 	recent := w.recent(w.socket.UID)
-	isNew := func(pid int) bool { return !slices.Contains(recent, pid) && w.beginning(pid) }
-	if w.fresh.of(w.socket.UID, w.may, isNew) {
+	looks := 0
+	few := func() bool { looks++; return looks <= freshLooks && w.may() }
+	isNew := func(pid int) bool { return !slices.Contains(recent, pid) && w.beginning(pid, few) }
+	if w.fresh.of(w.socket.UID, few, isNew) {
 		return true
 	}
 	if w.any(recent, 0, math.MaxInt) {
@@ -151,10 +153,10 @@ func (w *walk) any(pids []int, from, to int) (found bool) {
 }
 
 // beginning looks for the socket among the descriptors that a process gets first.
-func (w *walk) beginning(pid int) bool {
+func (w *walk) beginning(pid int, may func() bool) bool {
 	dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
 	for fd, free := firstFD, 0; fd < firstDescriptors && free < 2; fd++ {
-		if !w.may() {
+		if !may() {
 			return false
 		}
 		switch inode, err := socketInode(unix.AT_FDCWD, dir+strconv.Itoa(fd), w.buf[:]); {
