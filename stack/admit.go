@@ -76,6 +76,7 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	}
 	c := newConn(s, key, isn, syn)
 	c.payer, c.fixed, c.isLocal = payer, fixed, isLocal
+	c.unhold = s.dialer.Hold(key.server.Addr())
 	s.noteDSCP(c, dscpOf(syn))
 	s.conns[key] = c
 	s.live.Add(1)
@@ -104,6 +105,9 @@ func (s *Stack) forget(c *conn) {
 	}
 	s.mu.Unlock()
 	s.net.Addresses.Release(&c.lease, c.key.client.Addr(), c.key.server.Addr())
+	if c.unhold != nil {
+		c.unhold()
+	}
 	if s.o.Gone != nil {
 		s.o.Gone(c.name())
 	}

@@ -43,6 +43,7 @@ type conn struct {
 	lease     netstack.Lease // of its addresses
 	handshake *handshake     // nil once established; guarded by stack.mu, like the fields up to wq
 	next      *nextSYN       // nil = none
+	unhold    func()         // gives the name back that the server's address stands for; nil = none
 	serverISN uint32         // of the SYN-ACK, once recorded
 	opening   any            // of the app, once recorded
 	fd        int            // host socket, -1 = none; constant from established to closing

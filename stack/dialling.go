@@ -10,14 +10,50 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
 // dial starts a connection to the far side. The caller has set handshake.dialling, so that no other
-// goroutine dials, or closes the socket.
+// goroutine dials, or closes the socket. Where the destination stands for a name whose addresses
+// are out of date, it goes on from another goroutine when they are known.
 func (c *conn) dial() {
-	target, decision := c.stack.dialer.Target(c.key.client.Addr(), c.key.server)
+	s := c.stack
+	if c.unhold == nil {
+		c.dialKnown()
+		return
+	}
+	s.mu.Lock()
+	wanted := !c.handshake.unwanted && c.phase.Load() == synSent
+	if wanted {
+		s.live.Add(1)
+	}
+	s.mu.Unlock()
+	if !wanted {
+		c.dialled(nil)
+		return
+	}
+	s.dialer.Await(c.key.server.Addr(), func() {
+		defer s.live.Done()
+		if c.isUnwanted() {
+			c.dialled(nil)
+			return
+		}
+		c.dialKnown()
+	})
+}
+
+// isUnwanted reports whether the handshake has ended while dial is at work.
+func (c *conn) isUnwanted() bool {
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	return c.handshake.unwanted
+}
+
+// dialKnown dials the addresses that are known to be the destination's.
+func (c *conn) dialKnown() {
+	targets, decision := c.stack.dialer.Targets(c.key.client.Addr(), c.key.server)
 	c.setDecision(decision)
 	var err error
 	switch {
@@ -26,9 +62,17 @@ func (c *conn) dial() {
 		err = errDenied
 	case c.key.server.Addr().Is4In6(): // such addresses are on no wire (RFC 4291 §2.5.5.2)
 		err = unix.ENETUNREACH
+	case len(targets) > 1:
+		c.stack.live.Go(func() { c.dialFirst(targets) })
+		return
 	default:
-		err = c.connect(target)
+		err = c.connect(targets[0])
 	}
+	c.dialledBefore(err)
+}
+
+// dialledBefore ends dial's work as dialled does; an error waits until the client may learn of it.
+func (c *conn) dialledBefore(err error) {
 	if err != nil {
 		c.beforeAnswer(func() { c.dialled(err) })
 		return
@@ -74,29 +118,45 @@ func (c *conn) dialled(err error) {
 
 // connect opens a host socket and begins to connect it.
 func (c *conn) connect(target netip.AddrPort) error {
-	s := c.stack
-	s.mu.Lock()
+	c.setTarget(target)
+	fd, mss, err := c.open(target)
+	if err != nil {
+		return err
+	}
+	return c.adopt(fd, mss, target, c.stack.poller.Add)
+}
+
+// setTarget notes the address that is dialled, for the report.
+func (c *conn) setTarget(target netip.AddrPort) {
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
 	c.upstream.remote = target
-	s.mu.Unlock()
-	var fd int
-	var mss packet.MSS
-	var err error
-	for _, port := range s.dialer.SourcePorts(c.key.client.Port()) {
+}
+
+// open returns a host socket that is connecting, or connected.
+func (c *conn) open(target netip.AddrPort) (fd int, mss packet.MSS, err error) {
+	for _, port := range c.stack.dialer.SourcePorts(c.key.client.Port()) {
 		fd, mss, err = c.connectFrom(port, target)
 		taken := errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL)
 		if port == 0 || !taken && !errors.Is(err, unix.EACCES) {
 			break
 		}
 	}
-	if fd < 0 {
-		return err
-	}
+	return fd, mss, err
+}
+
+// adopt makes a socket that open has returned the connection's own, and has it watched.
+func (c *conn) adopt(
+	fd int, mss packet.MSS, target netip.AddrPort,
+	watch func(int, *sched.Watch, sched.Watcher, uint32) error,
+) error {
+	s := c.stack
 	up := upstream{local: dial.LocalAddr(fd), remote: target}
 	s.mu.Lock()
 	c.fd, c.upstream, c.mss = fd, up, mss
 	s.upstreams[up] = true
 	s.mu.Unlock()
-	return s.poller.Add(fd, &c.watch, c, streamEvents)
+	return watch(fd, &c.watch, c, streamEvents)
 }
 
 // connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice.
@@ -149,10 +209,7 @@ func (c *conn) connected() {
 		s.mu.Unlock()
 		return
 	}
-	errno, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		errno = int(unix.EBADF)
-	}
+	errno := connectError(c.fd)
 	full := s.halfOpenFull(c.key.client.Addr(), c.isLocal)
 	if full == nil && errno == 0 {
 		if account := c.takeRoom(); account != nil {
@@ -161,6 +218,7 @@ func (c *conn) connected() {
 	}
 	place, syn := errno == 0 && full == nil, c.handshake.syn
 	if place {
+		s.live.Add(1) // until netstack has the SYN
 		c.resizeSocket()
 		s.countHalfOpen(c, 1)
 		c.phase.Store(synReceived)
@@ -175,13 +233,14 @@ func (c *conn) connected() {
 		s.net.Addresses.Register(&c.lease, c.key.client.Addr(), c.key.server.Addr())
 		s.paths.lowerMSS(syn, false)
 		s.net.DeliverCopy(syn)
+		s.live.Done()
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
 		s.reportDropped(c.key, c.isn, unix.ENOBUFS)
-	case syscall.Errno(errno) == unix.EACCES: // ICMPv6 "administratively prohibited"
-		c.dialEnded(unreachable, unix.EACCES)
+	case errno == unix.EACCES:
+		c.dialFailed(errProhibited)
 	default:
-		c.dialFailed(syscall.Errno(errno))
+		c.dialFailed(errno)
 	}
 }
 
@@ -191,6 +250,10 @@ func (c *conn) connected() {
 func (c *conn) dialFailed(err error) {
 	if errors.Is(err, errDenied) {
 		c.dialEnded(denied, 0)
+		return
+	}
+	if errors.Is(err, errProhibited) {
+		c.dialEnded(unreachable, unix.EACCES)
 		return
 	}
 	errno := unix.EIO
@@ -226,8 +289,11 @@ func (c *conn) setFailure(errno syscall.Errno) {
 // dropSocket closes the host socket of a connection that is not established, or has dial do so.
 // Stack.mu is held, so that no two goroutines close it.
 func (c *conn) dropSocket() {
-	if c.handshake.dialling {
-		c.handshake.unwanted = true
+	if h := c.handshake; h.dialling {
+		h.unwanted = true
+		if h.abandon != nil {
+			h.abandon()
+		}
 		return
 	}
 	c.handshake.unwanted = false

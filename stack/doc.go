@@ -112,6 +112,10 @@
 // client's next SYN dials again; see dialling.go. The app may hold an answer back, while it finds
 // out whose connection it is (Options.BeforeAnswer).
 //
+// A server's address may stand for a name (package virtual). Then each real address that policy
+// allows is tried, the next 250 ms after the one before or when that has failed, until one accepts
+// (race.go, RFC 8305); the answer is that of an address which refuses, else of the first.
+//
 // A client's keepalive probe is answered when the far side has answered one of ours (probe.go).
 // Netstack names the connection with each packet that it sends, and an ACK without news, which it
 // sends in answer to a probe, leads to a look at the far side: ordinary segments cost a comparison.

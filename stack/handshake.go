@@ -21,6 +21,7 @@ type handshake struct {
 	graced    bool          // the deadline has been put off
 	dialling  bool          // dial is at work and owns the host socket
 	unwanted  bool          // with dialling: dial is to close the socket
+	abandon   func()        // with dialling: ends the work of dial early; nil = it is quick
 	accepting bool          // netstack has begun to make the endpoint
 	recorded  bool          // it is on record
 	failure   syscall.Errno // of the dial, the last; 0 = none

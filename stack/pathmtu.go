@@ -16,11 +16,11 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
-	target, decision := s.dialer.Target(client.Addr(), server)
+	targets, decision := s.dialer.Targets(client.Addr(), server)
 	if decision.Deny {
 		return 0
 	}
-	return s.dialer.RouteMTU(target)
+	return s.dialer.RouteMTU(targets[0])
 }
 
 func (s *Stack) socketMTU(key connKey) packet.MTU {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/virtual"
 	"syntap/tun/flow"
 )
 
@@ -29,6 +30,9 @@ type Options struct {
 	UserTimeout time.Duration
 	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
+	// Virtual are the destinations that stand for names: in their place the names' real addresses
+	// are dialled, each if Policy allows it; nil = there are none.
+	Virtual *virtual.Table
 }
 
 // Dialer opens the host's sockets towards the world. All of them are non-blocking and close on
@@ -54,13 +58,17 @@ func (d *Dialer) SetOptions(o Options) {
 }
 
 // Target returns the address to dial for packets of client to dst, and the decision of policy,
-// which may deny it.
+// which may deny it. Of a destination that stands for a name it is the one for datagrams; a
+// connection has Targets.
 func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, *flow.Decision) {
 	o := d.o.Load()
 	if o.Redirect != nil {
 		if to, ok := o.Redirect(dst); ok {
 			return to, byDefault
 		}
+	}
+	if o.isVirtual(dst) {
+		return o.targetOfName(client, dst)
 	}
 	decision := o.Policy.decide(client, dst)
 	if decision.Deny {

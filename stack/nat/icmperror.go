@@ -44,7 +44,10 @@ func (m *mapping) translateError(msg *msghdr, quoted []byte) []byte {
 		}
 	}
 	peer := m.far(msg)
-	server, _ := m.nameOf(peer)
+	server, named := m.nameOf(peer)
+	if named && e.errno != unix.EMSGSIZE {
+		m.dialer.Unreachable(server.Addr(), peer.Addr())
+	}
 	if m.recorder != nil {
 		m.recorder.refused(m, server, &e, quoted)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/dial"
 	"syntap/stack/sched"
 )
 
@@ -23,6 +24,7 @@ type mapping struct {
 	key     key
 	isLocal bool // the client is a program of this host
 	router  Router
+	dialer  *dial.Dialer
 	stats   *Stats
 	watch   sched.Watch
 

@@ -118,6 +118,7 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 			continue
 		}
 		if errno != 0 {
+			n.dialer.Unreachable(server.Addr(), target.Addr())
 			n.failed(f, target, errno, n.routes.kernel, nil)
 		}
 		return
@@ -193,6 +194,7 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 	if !n.o.KeepSource(client.Addr()) {
 		var err error
 		if local, err = n.routes.source(target, f.now); err != nil {
+			n.dialer.Unreachable(server.Addr(), target.Addr())
 			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
 				n.failed(f, target, errno, n.routes.kernel, id.unsent)
 			}
@@ -214,7 +216,8 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 	}
 	m := &mapping{
 		socket: socket{fd: -1, v6: local.Is6()},
-		key:    k, isLocal: isLocal, router: n.router, stats: n.stats, recorder: n.recorder,
+		key:    k, isLocal: isLocal, router: n.router, dialer: n.dialer, stats: n.stats,
+		recorder: n.recorder,
 	}
 	full := m.take(&m.fixed, mappingMemory)
 	if full != nil && n.table.evictOf(client.Addr(), isLocal) {

@@ -126,6 +126,7 @@ func (r *replies) received(m *mapping, n int) {
 // unless it has sent to them, nor datagrams from where it may not send.
 func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, ok bool) {
 	if server, ok = m.nameOf(far); ok {
+		r.dialer.Heard(server.Addr(), far.Addr())
 		return server, true
 	}
 	if far == m.admitted && r.now-m.admittedAt < routeAge {

@@ -86,6 +86,13 @@ func (p *Poller) Add(fd int, w *Watch, watcher Watcher, events uint32) error {
 	return nil
 }
 
+// Hand gives a descriptor that is watched another Watcher, which gets the events that there are.
+func (p *Poller) Hand(fd int, w *Watch, watcher Watcher, events uint32) error {
+	w.watcher, w.events, w.epoch = watcher, events|unix.EPOLLET, p.epoch.Add(1)
+	p.slots[fd].Store(w)
+	return p.control(unix.EPOLL_CTL_MOD, fd, w)
+}
+
 // Rearm has the present events of fd delivered again: its Watcher has left some for later.
 func (p *Poller) Rearm(fd int) {
 	if w := p.slots[fd].Load(); w != nil {

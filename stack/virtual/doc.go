@@ -1,0 +1,22 @@
+// Package virtual keeps addresses that stand for names: each name that a client asks the DNS for
+// has addresses of its own, one IPv4 and one IPv6, so that the first packet of a flow carries the
+// exact name, whatever the protocol. It knows no packets and no DNS messages.
+//
+// # Theory of operation
+//
+//	DNS ── Assign(name, real addresses) ──► virtual addresses
+//	SYN ── Await(virtual) ──► Real(virtual): the addresses to dial, in order
+//	datagram ── Datagram(virtual) ──► the address to send to
+//
+// Package resolver gives the virtual addresses to clients. Package dial takes them for the real
+// ones, each of which is subject to policy.
+//
+// # Stability
+//
+// An address stands for one name as long as the table lives. Where the pool is exhausted, the name
+// that has been idle longest goes, unless a connection to it is open or a datagram has lately gone
+// there; Stats counts it. Real addresses are replaced when the DNS says so, and a connection that
+// begins after their TTL waits for new ones. Datagrams stay with one real address as long as they
+// flow, so that a QUIC connection keeps its peer. They change to the next where it is unreachable,
+// or has not answered within a second.
+package virtual

@@ -1,0 +1,239 @@
+package virtual
+
+import (
+	"container/list"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Table says which addresses stand for which names. It is safe for concurrent use. A nil Table has
+// none.
+type Table struct {
+	pool  Pool
+	renew func(name string, done func())
+
+	mu      sync.Mutex // guards all below
+	byName  map[string]*entry
+	entries []*entry // by number; nil where no name has had it
+	order   list.List
+	evicted uint64
+}
+
+// entry is a name with its addresses. Table.mu guards it.
+type entry struct {
+	name    string
+	number  int
+	place   *list.Element // in Table.order: longest idle first, as far as used says
+	used    time.Time
+	held    int // connections
+	real    []netip.Addr
+	expires time.Time
+	sent    [2]sent // IPv4, IPv6
+}
+
+// maxReal bounds the real addresses of a name.
+const maxReal = 32
+
+// Times that keep a name in use, and its real addresses.
+const (
+	idle = 5 * time.Minute // of a flow of datagrams (RFC 4787 §4.3)
+	soon = time.Second     // until datagrams without an answer go to the next real address
+)
+
+// New returns a table. Where real addresses are out of date, it calls renew, which has to call done
+// once, from any goroutine, when it has called Assign or has found that it cannot; nil renews
+// nothing.
+func New(p Pool, renew func(name string, done func())) *Table {
+	return &Table{pool: p, renew: renew, byName: make(map[string]*entry)}
+}
+
+// ErrExhausted says that all addresses stand for names with flows.
+var ErrExhausted = errors.New("all virtual addresses are in use")
+
+// Assign returns the addresses that stand for a name. From now until expires, the name has these
+// real addresses, of which at most 32 are kept. An address of a family that the pool lacks is the
+// zero value.
+func (t *Table) Assign(name string, real []netip.Addr, expires time.Time) (v4, v6 netip.Addr, err error) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byName[name]
+	if e == nil {
+		if e = t.newEntry(now); e == nil {
+			return v4, v6, ErrExhausted
+		}
+		e.name = name
+		t.byName[name] = e
+	}
+	e.used = now
+	e.real, e.expires = slices.Clone(real[:min(len(real), maxReal)]), expires
+	v4, _ = t.pool.v4(e.number)
+	return v4, t.pool.v6(e.number), nil
+}
+
+// Update changes the real addresses of a name, if it has virtual ones, as Assign does.
+func (t *Table) Update(name string, real []netip.Addr, expires time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byName[name]; e != nil {
+		e.real, e.expires = slices.Clone(real[:min(len(real), maxReal)]), expires
+	}
+}
+
+// Postpone has the real addresses of a name, if it has virtual ones, count as up to date until
+// then.
+func (t *Table) Postpone(name string, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byName[name]; e != nil {
+		e.expires = until
+	}
+}
+
+// newEntry returns an entry with a number that no name has: a new one, or that of the name that has
+// been idle longest. mu is held.
+func (t *Table) newEntry(now time.Time) *entry {
+	for len(t.entries) < t.pool.size() {
+		n := len(t.entries)
+		t.entries = append(t.entries, nil)
+		if _, ok := t.pool.v4(n); ok && n > 0 { // the first IPv6 address is that of routers (RFC 4291 §2.6.1)
+			e := &entry{number: n}
+			e.place = t.order.PushBack(e)
+			t.entries[n] = e
+			return e
+		}
+	}
+	// Uses do not move an entry, so those that are found in use here do.
+	for range t.order.Len() {
+		e := t.order.Front().Value.(*entry)
+		t.order.MoveToBack(e.place)
+		if e.held > 0 || now.Sub(e.used) < idle {
+			continue
+		}
+		delete(t.byName, e.name)
+		t.evicted++
+		*e = entry{number: e.number, place: e.place}
+		return e
+	}
+	return nil
+}
+
+// at returns the entry of an address, nil where it stands for no name. mu is held.
+func (t *Table) at(a netip.Addr) *entry {
+	a = a.Unmap()
+	if !t.pool.contains(a) {
+		return nil
+	}
+	if n := t.pool.number(a); n < uint64(len(t.entries)) {
+		if e := t.entries[n]; e != nil && e.name != "" {
+			return e
+		}
+	}
+	return nil
+}
+
+// Contains reports whether an address belongs to the pool. It may stand for no name.
+func (t *Table) Contains(a netip.Addr) bool { return t != nil && t.pool.contains(a.Unmap()) }
+
+// Name returns the name that an address stands for.
+func (t *Table) Name(a netip.Addr) (name string, ok bool) {
+	if !t.Contains(a) {
+		return "", false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.at(a); e != nil {
+		return e.name, true
+	}
+	return "", false
+}
+
+// Await calls then, once, when the real addresses of the name of an address are known: at once
+// where they are up to date or cannot be renewed, else from another goroutine.
+func (t *Table) Await(a netip.Addr, then func()) {
+	t.mu.Lock()
+	e := t.at(a)
+	stale, name := e != nil && time.Now().After(e.expires), ""
+	if stale {
+		name = e.name
+	}
+	t.mu.Unlock()
+	if stale && t.renew != nil {
+		t.renew(name, then)
+		return
+	}
+	then()
+}
+
+// Real returns the real addresses of the name of an address, in the order in which to dial them:
+// the families alternate, that of the virtual address first (RFC 8305 §4).
+func (t *Table) Real(a netip.Addr) []netip.Addr {
+	t.mu.Lock()
+	e := t.at(a)
+	if e == nil {
+		t.mu.Unlock()
+		return nil
+	}
+	e.used = time.Now()
+	all := e.real // is replaced, not changed
+	t.mu.Unlock()
+	v4 := a.Unmap().Is4()
+	var sorted [2][]netip.Addr
+	for _, r := range all {
+		other := 0
+		if r.Is4() != v4 {
+			other = 1
+		}
+		sorted[other] = append(sorted[other], r)
+	}
+	order := make([]netip.Addr, 0, len(all))
+	for i := range all {
+		for _, of := range sorted {
+			if i < len(of) {
+				order = append(order, of[i])
+			}
+		}
+	}
+	return order
+}
+
+// Hold notes that a connection to an address begins: its name stays until Release. It reports
+// whether there is a name; without one, Release must not follow.
+func (t *Table) Hold(a netip.Addr) bool {
+	if !t.Contains(a) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.at(a)
+	if e != nil {
+		e.held++
+	}
+	return e != nil
+}
+
+// Release notes the end of a connection that Hold has noted.
+func (t *Table) Release(a netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.at(a); e != nil {
+		e.held--
+		e.used = time.Now()
+	}
+}
+
+// Stats are figures of a table.
+type Stats struct {
+	Names   int    // that have addresses
+	Evicted uint64 // names that have lost theirs to others
+}
+
+// Stats returns the figures.
+func (t *Table) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Stats{Names: len(t.byName), Evicted: t.evicted}
+}
