@@ -198,15 +198,7 @@ func TestOwnerInExec(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
 	serveOwned(t, lab)
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
-		t.Fatal(err)
-	}
-	for parent := filepath.Dir(dir); parent != "/tmp" && parent != "/"; parent = filepath.Dir(parent) {
-		if err := os.Chmod(parent, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := publicDir(t)
 	program := filepath.Join(dir, "syntap") // that any user may execute
 	text, err := os.ReadFile(binary)
 	if err == nil {
@@ -245,6 +237,22 @@ func TestOwnerInExec(t *testing.T) {
 			}
 		}
 	}
+}
+
+// publicDir returns a directory of the test's that any user may enter and write.
+func publicDir(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	top := filepath.Clean(os.TempDir())
+	for parent := filepath.Dir(dir); parent != top && parent != "/"; parent = filepath.Dir(parent) {
+		if err := os.Chmod(parent, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestOwnerInExecHasHostsNumber compares a process in a session with the one that its record names.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -81,14 +80,7 @@ func TestOwnerOfShortLived(t *testing.T) {
 // shortLived builds the program that TestOwnerOfShortLived runs, by several names.
 func shortLived(t *testing.T) (files []string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "syntap-programs") // other users may execute what is there
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	for i := range 4 {
 		file := filepath.Join(dir, fmt.Sprintf("program-%d", i))
 		if i == 0 {

@@ -27,14 +27,14 @@ type cgroups struct {
 
 const (
 	maxCgroups    = 1 << 16
-	cgroupRest    = time.Second // between two readings, twice as long when the id was not there
+	cgroupRest    = time.Second // between two readings; each time twice as long when an id was not there
 	maxCgroupRest = time.Minute
 )
 
-// newCgroups reads the cgroups that there are.
+// newCgroups returns them, and begins to read them.
 func newCgroups() *cgroups {
 	c := &cgroups{root: cgroupRoot(), rest: cgroupRest}
-	c.places = c.read()
+	c.place(1, time.Now()) // the root
 	return c
 }
 
@@ -64,10 +64,9 @@ func (c *cgroups) place(id uint64, now time.Time) place {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.places = places
+		c.rest = min(2*c.rest, maxCgroupRest) // where it is in another part of the hierarchy, or gone
 		if _, ok := places[id]; ok {
 			c.rest = cgroupRest
-		} else { // in another part of the hierarchy, or gone
-			c.rest = min(2*c.rest, maxCgroupRest)
 		}
 		c.next = time.Now().Add(c.rest)
 	})

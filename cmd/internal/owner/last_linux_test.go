@@ -201,7 +201,7 @@ func TestExecute(t *testing.T) {
 	}
 	t.Cleanup(p.close)
 	before := p.Exe
-	w.Close()
+	_ = w.Close()
 	tuntest.Wait(t, "another file to be executed", func() bool { return p.refresh(Socket{}, l.buf[:]) && p.Exe != before })
 	if want, _ := exec.LookPath("sleep"); p.Name != "sleep" && want != "" {
 		t.Errorf("the process is %+v, want sleep", p.Process)
