@@ -78,7 +78,7 @@ func TestTop(t *testing.T) {
 
 	top.keys("/", "e", "s", "t", "a", "Space", "2", "0", "3", ".", "0", "Enter", "Enter")
 	screen := top.wait("Handshake at ", "established in ", "IP "+r.records(t)[0].Src)
-	for _, want := range []string{"SYN  seq x = ", "MSS 1460 → 1360, rule 1  DF", "SYN-ACK  seq y = ", "ack x+1 = ", "ACK  seq x+1 = ", "ack y+1 = ", "──▶", "◀──"} {
+	for _, want := range []string{"SYN  seq x = ", "MSS 1460 → 1360, rule 1  DF", "SYN-ACK  seq y = ", "ack x+1 = ", "ACK  seq x+1 = ", "ack y+1 = ", "──▶", "◀──", "lasted ", "FIN", " B →"} {
 		if !strings.Contains(screen, want) {
 			t.Errorf("the handshake lacks %q:\n%s", want, screen)
 		}
@@ -92,10 +92,19 @@ func TestTop(t *testing.T) {
 	top.keys("Home")
 	top.wait("4 shown")
 
+	top.keys("Tab") // by name, of which there is none
+	top.wait("NAME", "unknown", "1 shown")
+	top.keys("Tab", "Tab", "Enter") // past process, the destination most connected to
+	top.wait("2 match dst:" + tuntest.ServerAddr4 + " proto:tcp port:80")
+	top.keys("/", "Space", "p", "r", "o", "t", ":", "x", "Enter")
+	top.wait(`"prot" is no key; did you mean "proto"?`)
+	top.keys("/", "Escape")
+	top.wait("4 shown")
+
 	top.tmux("resize-window", "-x", "80", "-y", "24")
-	tuntest.Wait(t, "80 columns to show the MSS", func() bool { // tmux cuts the screen before the program draws it anew
+	tuntest.Wait(t, "80 columns to show process and bytes", func() bool { // tmux cuts the screen before the program draws it anew
 		screen := top.tmux("capture-pane", "-p")
-		return strings.Count(screen, ":80 ") == 3 && strings.Count(screen, "1460/1360")+strings.Count(screen, "1440/1360") == 3
+		return strings.Count(screen, ":80 ") == 3 && strings.Count(screen, "curl root") == 3 && strings.Count(screen, " 137 B ") >= 1
 	})
 	r.stop(t, unix.SIGTERM)
 	top.wait("connection lost, trying again")

@@ -167,7 +167,7 @@ func (f *Line) opening(c *Connection) {
 	case r.Denied():
 		f.detail(r.Rule)
 	case r.Type == Handshake && r.SYNACKDelay >= 0:
-		f.detail("connect", span(r.SYNACKDelay))
+		f.detail("connect", Span(r.SYNACKDelay))
 	}
 	if r.AbortedBy != "" {
 		f.detail("by", r.AbortedBy)
@@ -176,7 +176,7 @@ func (f *Line) opening(c *Connection) {
 		f.detail(r.Upstream.Error)
 	}
 	if r.Type == Handshake && r.Outcome != "established" && r.Last > 0 {
-		f.detail("after", span(r.Last))
+		f.detail("after", Span(r.Last))
 	}
 }
 
@@ -205,9 +205,9 @@ func (f *Line) end(c *Connection) {
 	e := c.End
 	switch {
 	case e != nil:
-		f.detail("out", size(e.Bytes.Outbound))
-		f.detail("in", size(e.Bytes.Inbound))
-		f.detail("lasted", span(max(e.Duration, 0)))
+		f.detail("out", Size(e.Bytes.Outbound))
+		f.detail("in", Size(e.Bytes.Inbound))
+		f.detail("lasted", Span(max(e.Duration, 0)))
 		if e.Close != "" {
 			f.detail(e.ClosedBy, e.Close)
 		}
@@ -218,8 +218,8 @@ func (f *Line) end(c *Connection) {
 	}
 }
 
-// span returns a duration with three significant digits.
-func span(d time.Duration) string {
+// Span returns a duration with three significant digits.
+func Span(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
 		return strconv.FormatInt(d.Microseconds(), 10) + " µs"
@@ -231,8 +231,8 @@ func span(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// size returns a number of bytes with three significant digits.
-func size(n uint64) string {
+// Size returns a number of bytes with three significant digits.
+func Size(n uint64) string {
 	if n < 1024 {
 		return strconv.FormatUint(n, 10) + " B"
 	}

@@ -63,18 +63,18 @@ func TestLine(t *testing.T) {
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ got, want string }{
-		{span(0), "0 µs"},
-		{span(999 * time.Microsecond), "999 µs"},
-		{span(1500 * time.Microsecond), "1.50 ms"},
-		{span(59 * time.Second), "59.0 s"},
-		{span(90 * time.Second), "1m30s"},
-		{span(3 * time.Hour), "3h0m0s"},
-		{size(0), "0 B"},
-		{size(1023), "1023 B"},
-		{size(1024), "1.00 KiB"},
-		{size(1023 << 10), "1.00 MiB"},
-		{size(150 << 20), "150 MiB"},
-		{size(1 << 62), "4194304 TiB"},
+		{Span(0), "0 µs"},
+		{Span(999 * time.Microsecond), "999 µs"},
+		{Span(1500 * time.Microsecond), "1.50 ms"},
+		{Span(59 * time.Second), "59.0 s"},
+		{Span(90 * time.Second), "1m30s"},
+		{Span(3 * time.Hour), "3h0m0s"},
+		{Size(0), "0 B"},
+		{Size(1023), "1023 B"},
+		{Size(1024), "1.00 KiB"},
+		{Size(1023 << 10), "1.00 MiB"},
+		{Size(150 << 20), "150 MiB"},
+		{Size(1 << 62), "4194304 TiB"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

@@ -1,13 +1,18 @@
-// Package top shows a running router in a terminal: handshakes as they happen, and each of them in
-// full. It knows the router only through its HTTP API (package web).
+// Package top shows a running router in a terminal: connections and flows as they happen, and each
+// of them in full. It knows the router only through its HTTP API (package web).
 //
 // # Theory of operation
 //
-//	/api/events ──▶ feed ◀── follow, one goroutine     feed holds new records, bounded
-//	/api/status ──▶  │                                  since the model last looked
-//	                 ▼
-//	               model ── every 250 ms ──▶ screen     bubbletea's loop; list.go and detail.go draw
+//	/api/connections ──▶ feed ◀── follow, one goroutine     feed holds new records, bounded
+//	/api/status ───────▶  │                                  since the model last looked
+//	                      ▼
+//	                    model ── every 250 ms ──▶ screen     bubbletea's loop; list.go and detail.go draw
 //
-// The list is drawn a few times a second however many handshakes come. It stands still while the
-// user has paused it, or has moved away from the newest row.
+// The model joins the records of a connection's begin and end (row.go), keeps the last connections,
+// and filters them by package filter; it sorts them, or counts groups of them (group.go). The list
+// is drawn a few times a second however many connections come. It stands still while the user has
+// paused it, has moved away from the first line, or looks at one connection.
+//
+// All text of records is made printable before it is drawn: programs choose their names, payloads
+// hold anything, and another program may answer instead of the router.
 package top

@@ -1,38 +1,51 @@
 package top
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"sync"
 	"time"
 
+	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 )
 
-// kept is how many records are held.
+// kept is how many connections are held.
 const kept = 5000
 
 // feed holds the records and the status that have come since the model last took them.
 type feed struct {
 	mu      sync.Mutex // guards all below
-	records []*row     // the oldest first
+	records []arrival  // the oldest first
 	lost    uint64     // records that have not come
+	run     string     // of the router, from the last record on
 	status  web.Status
-	err     error // of the connection; nil = it stands
+	err     error     // of the connection; nil = it stands
+	since   time.Time // of err
+}
+
+// arrival is a record as it has come.
+type arrival struct {
+	record *format.Record
+	text   []byte
 }
 
 // update is the content of a feed.
 type update struct {
-	records []*row
+	records []arrival
 	lost    uint64
+	run     string
 	status  web.Status
 	err     error
+	since   time.Time
 }
 
 func (f *feed) take() update {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := update{f.records, f.lost, f.status, f.err}
+	n := update{f.records, f.lost, f.run, f.status, f.err, f.since}
 	f.records, f.lost = nil, 0
 	return n
 }
@@ -43,37 +56,65 @@ func (f *feed) set(update func()) {
 	update()
 }
 
-// event takes an event of the router and returns the number of the record, if it is one.
-func (f *feed) event(kind string, data []byte) (seq uint64, ok bool) {
-	if kind == "lost" {
-		var missing struct{ Lost uint64 }
-		_ = json.Unmarshal(data, &missing) // a malformed number is not counted
-		f.set(func() { f.lost += missing.Lost })
-		return 0, false
-	}
-	r, err := parse(data)
-	if err != nil {
-		return 0, false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.records = append(f.records, r)
-	if extra := len(f.records) - kept; extra > 0 {
-		f.records, f.lost = f.records[extra:], f.lost+uint64(extra)
-	}
-	return r.Seq, true
+// fail notes the state of the connection.
+func (f *feed) fail(err error) {
+	f.set(func() {
+		if err != nil && f.err == nil {
+			f.since = time.Now()
+		}
+		f.err = err
+	})
 }
 
-// follow reads the router's events, and connects again where the last connection has ended.
+// event takes an event of the router.
+func (f *feed) event(e web.Event, decoder *format.Decoder) {
+	switch e.Kind {
+	case "lost":
+		var missing struct{ Lost uint64 }
+		_ = json.Unmarshal(e.Data, &missing) // a malformed number is not counted
+		f.set(func() { f.lost += missing.Lost })
+	case "message":
+		r := new(format.Record)
+		if decoder.Decode(e.Data, r) == record.None {
+			return
+		}
+		a := arrival{r, bytes.Clone(e.Data)}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.records = append(f.records, a)
+		if extra := len(f.records) - 4*kept; extra > 0 {
+			f.records, f.lost = f.records[extra:], f.lost+uint64(extra)
+		}
+	}
+}
+
+// begin is for the records of another run: those that the router keeps of earlier ones come again.
+func (f *feed) begin(run string) {
+	f.set(func() { f.run, f.records, f.lost = run, nil, 0 })
+}
+
+// follow reads the router's records, and connects again where the last connection has ended.
 func (f *feed) follow(ctx context.Context, client *web.Client) {
 	var last uint64
+	var run string
+	decoder := format.Decoder{Brief: true}
 	for ctx.Err() == nil {
-		err := client.Events(ctx, last, func(kind string, data []byte) {
-			if seq, ok := f.event(kind, data); ok {
-				last = seq // which begins again when the router does
+		err := client.Connections(ctx, run, last, func(e web.Event) {
+			if e.Kind == "run" {
+				var present struct {
+					ID string `json:"run_id"`
+				}
+				if json.Unmarshal(e.Data, &present) == nil && (present.ID != run || run == "") {
+					run, last = present.ID, 0
+					f.begin(run)
+				}
 			}
+			if e.ID > 0 {
+				last = e.ID
+			}
+			f.event(e, &decoder)
 		})
-		f.set(func() { f.err = err })
+		f.fail(err)
 		pause(ctx)
 	}
 }
@@ -82,12 +123,10 @@ func (f *feed) follow(ctx context.Context, client *web.Client) {
 func (f *feed) ask(ctx context.Context, client *web.Client) {
 	for ctx.Err() == nil {
 		status, err := client.Status(ctx)
-		f.set(func() {
-			f.err = err
-			if err == nil {
-				f.status = status
-			}
-		})
+		f.fail(err)
+		if err == nil {
+			f.set(func() { f.status = status })
+		}
 		pause(ctx)
 	}
 }

@@ -1,18 +1,25 @@
 package top
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"image/color"
+	"strconv"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/terminal"
 	"syntap/tap/handshake"
 )
 
-// around is how many lines the screen has besides the rows of the list.
+// around is how many lines the screen has besides those of the list.
 const around = 5
 
 // Colours are those of the terminal, so they fit its background. They stand for outcomes and
@@ -22,16 +29,18 @@ var (
 	faint    = lipgloss.NewStyle().Faint(true)
 	selected = lipgloss.NewStyle().Reverse(true)
 	changed  = lipgloss.NewStyle().Foreground(lipgloss.Cyan).Bold(true)
+	wrong    = lipgloss.NewStyle().Foreground(lipgloss.Red)
 )
 
 // outcomeStyle returns how an outcome is written.
 func outcomeStyle(outcome string) lipgloss.Style {
-	colors := map[handshake.Outcome]color.Color{
-		handshake.Established: lipgloss.Green, handshake.Refused: lipgloss.Red, handshake.Unreachable: lipgloss.Yellow,
-		handshake.Denied: lipgloss.Magenta, handshake.Aborted: lipgloss.BrightMagenta, handshake.HalfOpen: lipgloss.Blue,
+	colors := map[string]color.Color{
+		string(handshake.Established): lipgloss.Green, string(handshake.Refused): lipgloss.Red,
+		string(handshake.Unreachable): lipgloss.Yellow, string(handshake.Denied): lipgloss.Magenta,
+		string(handshake.Aborted): lipgloss.BrightMagenta, string(handshake.HalfOpen): lipgloss.Blue, "answered": lipgloss.Cyan,
 	}
 	style := lipgloss.NewStyle()
-	if c, ok := colors[handshake.Outcome(outcome)]; ok {
+	if c, ok := colors[outcome]; ok {
 		return style.Foreground(c)
 	}
 	return style.Faint(true)
@@ -40,8 +49,8 @@ func outcomeStyle(outcome string) lipgloss.Style {
 // word writes an outcome for people.
 func word(outcome string) string { return strings.ReplaceAll(outcome, "_", " ") }
 
-// rows is how many rows the list has room for.
-func (m *model) rows() int { return max(1, m.height-around) }
+// room is how many lines of the list the screen has room for.
+func (m *model) room() int { return max(1, m.height-around) }
 
 // View implements tea.Model.
 func (m *model) View() tea.View {
@@ -52,15 +61,17 @@ func (m *model) View() tea.View {
 		return v
 	}
 	lines := []string{m.header(), m.totals()}
-	if m.open != nil {
+	switch {
+	case m.help:
+		lines = append(lines, helpLines()...)
+	case m.open != nil:
 		lines = append(lines, "")
 		lines = append(lines, m.open.detail(m.width)...)
-	} else {
-		titles := m.columns("TIME", "OUTCOME", "CLIENT", "SERVER", "SYN-ACK", "ACK", "MSS", "NOTE")
-		lines = append(lines, faint.Render(fit(titles, m.width)))
+	default:
+		lines = append(lines, faint.Render(m.titles()))
 		lines = append(lines, m.list()...)
 	}
-	lines = lines[:min(len(lines), m.height-2)]
+	lines = lines[:max(0, min(len(lines), m.height-2))]
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
@@ -71,16 +82,14 @@ func (m *model) View() tea.View {
 func (m *model) header() string {
 	state := "live"
 	if m.err != nil {
-		state = "connection lost, trying again"
+		state = "connection lost, trying again; as of " + m.since.Format("15:04:05")
 	}
-	var flows int64
-	for _, n := range m.status.Flows {
-		flows += n
-	}
-	text := fmt.Sprintf(" %s  up %v  %d flows  %.0f/s", m.status.Interface, m.status.Up(), flows, m.rate)
+	text := fmt.Sprintf(" %s  up %v  open: %d tcp, %d udp, %d icmp  %.0f/s", m.status.Interface, m.status.Up(),
+		m.status.Flows["tcp"], m.status.Flows["udp"], m.status.Flows["icmp"], m.rate)
 	return bold.Render("syntap") + fit(text, m.width-len("syntap")-len(state)-1) + " " + state
 }
 
+// totals counts handshakes since the start of the router.
 func (m *model) totals() string {
 	var all []string
 	for _, o := range handshake.Outcomes() {
@@ -91,37 +100,123 @@ func (m *model) totals() string {
 	return lipgloss.NewStyle().MaxWidth(m.width).Render(strings.Join(all, "   "))
 }
 
-func (m *model) list() (lines []string) {
-	if len(m.matching) == 0 {
-		if len(m.records) > 0 {
-			return []string{"", faint.Render(" no recent handshake matches")}
+// column is a column of the list. A number stands at the right.
+type column struct {
+	title  string
+	order  string // that lists its greatest values first; "" = none
+	width  int
+	number bool
+	from   int // width of the screen from which there is room for it
+	of     func(r *row) string
+}
+
+var columns = []column{
+	{"TIME", "began", 12, false, 0, func(r *row) string { return clock(r.Start()) }},
+	{"OUTCOME", "", 11, false, 0, func(r *row) string { return word(r.outcome()) }},
+	{"PROCESS", "", 11, false, 0, func(r *row) string { return cmp.Or(r.process(), "-") }},
+	{"CLIENT", "", 22, false, 140, (*row).client},
+	{"SERVER", "", 20, false, 0, (*row).server},
+	{"CONNECT", "connect", 8, true, 110, (*row).connect},
+	{"SENT", "sent", 8, true, 96, (*row).sent},
+	{"RECEIVED", "received", 8, true, 0, (*row).received},
+	{"LASTED", "lasted", 8, true, 0, (*row).lasted},
+	{"NOTE", "", 0, false, noteFrom, (*row).note},
+}
+
+// noteFrom is the width of a screen from which notes have room.
+const noteFrom = 110
+
+// layout calls f with each column for which there is room, and its width. The room that is left
+// widens process, note and server.
+func (m *model) layout(f func(c *column, width int)) {
+	free := m.width + 1
+	for i := range columns {
+		if c := &columns[i]; m.width >= c.from {
+			free -= c.width + 1
 		}
-		return []string{"", faint.Render(" no handshake yet")}
 	}
-	for i := m.first; i < min(len(m.matching), m.first+m.rows()); i++ {
-		r := m.matching[i]
-		outcome := word(r.Outcome)
-		line := fit(m.columns(clock(r.Time), outcome, r.client(), r.server(),
-			duration(r.SYNACK), duration(r.ACK), r.mss(), r.note()), m.width)
+	wider := map[string]int{"PROCESS": max(0, min(free/4, 10)), "NOTE": max(0, free/2)}
+	if m.width < noteFrom {
+		wider["NOTE"] = 0
+	}
+	wider["SERVER"] = max(0, free-wider["PROCESS"]-wider["NOTE"])
+	for i := range columns {
+		if c := &columns[i]; m.width >= c.from {
+			f(c, c.width+wider[c.title])
+		}
+	}
+}
+
+// cells lays out a line of the list.
+func (m *model) cells(text func(c *column) string) string {
+	var cells []string
+	m.layout(func(c *column, width int) {
+		value := terminal.Clean(text(c))
+		if c.number {
+			value = strings.Repeat(" ", max(0, width-lipgloss.Width(value))) + value
+		}
+		cells = append(cells, fit(value, width))
+	})
+	return fit(strings.Join(cells, " "), m.width)
+}
+
+func (m *model) titles() string {
+	if m.grouping != "" {
+		return m.groupCells(strings.ToUpper(m.grouping), "NUMBER", "FAILED", "OPEN", "SENT", "RECEIVED", "LATEST")
+	}
+	return m.cells(func(c *column) string {
+		if c.order == m.order {
+			return c.title + "↓"
+		}
+		return c.title
+	})
+}
+
+// groupCells lays out a line of the list of groups.
+func (m *model) groupCells(value string, others ...string) string {
+	text := fit(terminal.Clean(value), max(10, m.width-6*10-5))
+	for _, other := range others {
+		text += fmt.Sprintf("%10s", other)
+	}
+	return fit(text, m.width)
+}
+
+func (m *model) list() (lines []string) {
+	switch {
+	case m.lines() > 0:
+	case m.added > 0:
+		return []string{"", faint.Render(" no recent connection matches")}
+	default:
+		return []string{"", faint.Render(" no handshake yet, no datagram, no ping")}
+	}
+	for i := m.first; i < min(m.lines(), m.first+m.room()); i++ {
+		line := m.line(i)
 		if i == m.cursor {
-			lines = append(lines, selected.Render(line))
+			lines = append(lines, selected.Render(ansi.Strip(line)))
 			continue
 		}
-		lines = append(lines, strings.Replace(line, outcome, outcomeStyle(r.Outcome).Render(outcome), 1))
+		if m.err != nil {
+			line = faint.Render(ansi.Strip(line))
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
 
-// columns lays out one line of the list. On a narrow screen the client has no place; all but the
-// note fit 80 columns.
-func (m *model) columns(time, outcome, client, server, synack, ack, mss, note string) string {
-	const others = 74 + 30 // width of the other columns, the note among them
-	address := max(22, min((m.width-others)/2, len("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")))
-	line := fmt.Sprintf("%-12s  %-11s  ", time, outcome)
-	if m.width >= 110 {
-		line += fit(client, address) + "  "
+func (m *model) line(i int) string {
+	if m.grouping != "" {
+		g := m.groups[i]
+		value := word(g.value)
+		if value == "" {
+			value = "unknown"
+		}
+		return m.groupCells(value, strconv.Itoa(g.number), strconv.Itoa(g.failed), strconv.Itoa(g.open),
+			format.Size(g.sent), format.Size(g.received), g.latest.Local().Format("15:04:05"))
 	}
-	return line + fmt.Sprintf("%s  %8s  %8s  %9s  %s", fit(server, address), synack, ack, mss, note)
+	r := m.matching[i]
+	line := m.cells(func(c *column) string { return c.of(r) })
+	outcome := word(r.outcome())
+	return strings.Replace(line, outcome, outcomeStyle(r.outcome()).Render(outcome), 1)
 }
 
 // fit makes a plain line exactly as wide as there is room.
@@ -132,21 +227,61 @@ func fit(line string, width int) string {
 
 func (m *model) footer() string {
 	if m.editing {
-		return bold.Render("filter: ") + m.filter + selected.Render(" ")
+		return m.mistaken(bold.Render("filter: ")+terminal.Clean(m.filter)+selected.Render(" "), "  ")
 	}
-	keys := "↑↓ move  enter open  / filter  p pause  q quit"
+	keys := "? help  / filter  tab group  s sort  p pause  q quit"
 	if m.open != nil {
 		keys = "↑↓ next  esc back"
 	}
-	count := fmt.Sprintf("%d shown", len(m.matching))
+	count := fmt.Sprintf("%d shown", m.lines())
 	if m.filter != "" {
-		count = fmt.Sprintf("%d match %q", len(m.matching), m.filter)
+		count = fmt.Sprintf("%d match %s", m.lines(), terminal.Clean(m.filter))
 	}
 	if m.paused {
-		count += fmt.Sprintf(", paused, %d new (home = resume)", len(m.waiting))
+		count += fmt.Sprintf(", paused, %d new (home = resume)", m.added-m.shown)
 	}
 	if m.lost > 0 {
 		count += fmt.Sprintf(", %d came too fast", m.lost)
 	}
-	return faint.Render(fit(keys+"   "+count, m.width))
+	return m.mistaken(faint.Render(fit(keys+"   "+count, m.width)), "")
+}
+
+// mistaken puts the first mistake of the filter, with its hint, behind a line, or in its place.
+func (m *model) mistaken(line, separator string) string {
+	err := m.mistake
+	if list := hint.List(nil); errors.As(err, &list) {
+		err = list[0]
+	}
+	if err == nil {
+		return line
+	}
+	text := err.Error()
+	if remedy := hint.Of(err); remedy != "" {
+		text += "; " + remedy
+	}
+	if separator == "" {
+		line = ""
+	}
+	return lipgloss.NewStyle().MaxWidth(m.width).Render(line + separator + wrong.Render(terminal.Clean(text)))
+}
+
+// helpLines explains keys and the filter.
+func helpLines() []string {
+	keys := filter.Keys()
+	return []string{
+		"", bold.Render("Keys"),
+		"  ↑ ↓ PgUp PgDn Home End   move; the list stands still until Home",
+		"  Enter → / Esc ←          open a connection, or the connections of a group / go back",
+		"  /                        filter; Esc takes it away",
+		"  Tab                      group by name, process, destination, outcome",
+		"  s                        sort by time, bytes received, sent, duration, connect time",
+		"  p                        pause",
+		"  q                        go back, quit",
+		"", bold.Render("Filter"),
+		"  name:*.example.com !refused port:443,8000-8999 dst:10.0.0.0/8 bytes:>1MB open",
+		"  All terms must match; of several values, or terms with the same key, one. ! turns a term around.",
+		"  keys: " + strings.Join(keys[:len(keys)/2], " "),
+		"        " + strings.Join(keys[len(keys)/2:], " "),
+		"", faint.Render("  any key goes back"),
+	}
 }

@@ -3,12 +3,12 @@ package top
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
+	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/web"
 )
 
@@ -28,7 +28,7 @@ func Run(ctx context.Context, client *web.Client, options ...tea.ProgramOption) 
 	f := &feed{status: status}
 	both.Go(func() { f.follow(following, client) })
 	both.Go(func() { f.ask(following, client) })
-	_, err = tea.NewProgram(&model{feed: f, status: status}, append(options, tea.WithContext(ctx))...).Run()
+	_, err = tea.NewProgram(newModel(f, status), append(options, tea.WithContext(ctx))...).Run()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -40,21 +40,32 @@ type model struct {
 	feed   *feed
 	status web.Status
 	err    error
+	since  time.Time // of err
 	lost   uint64
-	rate   float64 // handshakes per second, smoothed
+	rate   float64 // connections per second, smoothed
 
 	width, height int
 
-	records  []*row // the oldest first
-	waiting  []*row // come while the list stands still
-	matching []*row // those of records that match, the newest first
+	rows
+	matching []*row   // in the order of the list
+	groups   []*group // of them; empty without grouping
+	shown    int      // of rows.added, those that the list knows
 	paused   bool
-	cursor   int // row of matching
-	first    int // row at the top of the list
+	cursor   int // line of the list
+	first    int // line at the top of the list
 
-	filter  string
-	editing bool // the filter
-	open    *row // in full; nil = the list
+	filter   string
+	judge    *filter.Filter // of the last filter without mistakes
+	mistake  error          // in filter; nil = none
+	editing  bool           // the filter
+	grouping string
+	order    string
+	help     bool
+	open     *row // in full; nil = the list
+}
+
+func newModel(f *feed, status web.Status) *model {
+	return &model{feed: f, status: status, rows: rows{byID: make(map[id]*row)}, judge: new(filter.Filter), order: orders[0]}
 }
 
 // tick is the time to look for news.
@@ -81,119 +92,63 @@ func (m *model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 
 func (m *model) update() {
 	n := m.feed.take()
-	m.status, m.err, m.lost = n.status, n.err, m.lost+n.lost
+	if n.run != m.run { // the router has started again
+		m.rows = rows{run: n.run, byID: make(map[id]*row)}
+		m.open, m.shown = nil, 0
+	}
+	m.status, m.err, m.since, m.lost = n.status, n.err, n.since, m.lost+n.lost
+	before := m.added
+	for _, a := range n.records {
+		m.add(a)
+	}
 	const weight = 0.1
-	m.rate += weight * (float64(len(n.records))/redraw.Seconds() - m.rate)
-	m.waiting = last(append(m.waiting, n.records...))
-	if !m.paused && m.open == nil {
-		m.catchUp()
+	m.rate += weight * (float64(m.added-before)/redraw.Seconds() - m.rate)
+	if len(n.records) > 0 && !m.paused && m.open == nil {
+		m.arrange()
 	}
 }
 
-// catchUp takes the waiting records into the list.
-func (m *model) catchUp() {
-	if len(m.waiting) == 0 {
-		return
-	}
-	m.records = last(append(m.records, m.waiting...))
-	m.waiting = nil
-	m.match()
-}
-
-func last(records []*row) []*row { return records[max(0, len(records)-kept):] }
-
-// match applies the filter to the list.
-func (m *model) match() {
-	words := strings.Fields(strings.ToLower(m.filter))
-	m.matching = m.matching[:0]
-	for _, r := range slices.Backward(m.records) {
-		if r.matches(words) {
+// arrange makes the list of the connections that match.
+func (m *model) arrange() {
+	m.shown = m.added
+	m.matching, m.groups = m.matching[:0], nil
+	for _, r := range slices.Backward(m.all) {
+		if m.judge.Match(&r.Connection) {
 			m.matching = append(m.matching, r)
 		}
+	}
+	if m.grouping != "" {
+		m.groups = groups(m.matching, m.grouping, m.order)
+	} else {
+		slices.SortStableFunc(m.matching, less(m.order))
 	}
 	m.move(0)
 }
 
-// move moves the cursor by some rows, and the list with it.
-func (m *model) move(rows int) {
-	m.cursor = max(0, min(m.cursor+rows, len(m.matching)-1))
-	m.first = max(0, min(m.first, m.cursor), m.cursor-m.rows()+1)
+// lines is how many lines the whole list has.
+func (m *model) lines() int {
+	if m.grouping != "" {
+		return len(m.groups)
+	}
+	return len(m.matching)
 }
 
-// key handles a key.
-func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
-	if k.String() == "ctrl+c" {
-		return tea.Quit
-	}
-	if m.editing {
-		m.edit(k)
-		return nil
-	}
-	switch k.String() {
-	case "q":
-		if m.open == nil {
-			return tea.Quit
-		}
-		m.open = nil
-	case "esc", "backspace", "left":
-		m.open = nil
-	case "enter", "right":
-		if m.open == nil && m.cursor < len(m.matching) {
-			m.open = m.matching[m.cursor]
-		}
-	case "/":
-		m.editing, m.open = true, nil
-	case "p", "space":
-		m.setPaused(!m.paused)
-	case "home", "g":
-		m.cursor, m.first = 0, 0
-		m.setPaused(false)
-	case "down", "j":
-		m.hold(1)
-	case "up", "k":
-		m.hold(-1)
-	case "pgdown":
-		m.hold(m.rows())
-	case "pgup":
-		m.hold(-m.rows())
-	case "end", "G":
-		m.hold(len(m.matching))
-	}
-	return nil
+// move moves the cursor by some lines, and the list with it.
+func (m *model) move(lines int) {
+	m.cursor = max(0, min(m.cursor+lines, m.lines()-1))
+	m.first = max(0, min(m.first, m.cursor), m.cursor-m.room()+1)
 }
 
-// hold moves the cursor, in the list or from one open handshake to the next. The list stands still
-// from then on.
-func (m *model) hold(rows int) {
-	m.paused = true
-	m.move(rows)
-	if m.open != nil && m.cursor < len(m.matching) {
-		m.open = m.matching[m.cursor]
-	}
-}
+// top goes to the first line.
+func (m *model) top() { m.cursor, m.first = 0, 0 }
 
-func (m *model) setPaused(paused bool) {
-	m.paused = paused
-	if !paused {
-		m.cursor, m.first = 0, 0
-		m.catchUp()
+// setFilter takes a filter; one that is wrong changes nothing but the mistake.
+func (m *model) setFilter(text string) {
+	m.filter = text
+	judge, err := filter.Parse(text, time.Now())
+	if m.mistake = err; err == nil {
+		m.judge = judge
 	}
-}
-
-// edit takes a key into the filter.
-func (m *model) edit(k tea.KeyPressMsg) {
-	switch k.String() {
-	case "enter":
-		m.editing = false
-	case "esc":
-		m.editing, m.filter = false, ""
-	case "backspace":
-		if letters := []rune(m.filter); len(letters) > 0 {
-			m.filter = string(letters[:len(letters)-1])
-		}
-	default:
-		m.filter += k.Text
-	}
-	m.cursor, m.first = 0, 0
-	m.match()
+	m.top()
+	m.arrange()
 }

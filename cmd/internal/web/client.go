@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 // Limits of an answer in bytes: it may come from another program than it seems.
 const (
 	maxStatus        = 1 << 20
-	maxEvent         = 64 << 10 // a line of /api/events
+	maxEvent         = 256 << 10 // a line of /api/events; that of a long DNS message may be passed over
 	maxAnswerHeader  = 16 << 10
 	maxErrorResponse = 1 << 10
 )
@@ -135,17 +137,36 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Events calls f for each event of the router, in order, until ctx or the stream ends; kind is
-// "message" for a record and "lost" for records that are missing. The stream begins after record
-// number after, or with the oldest there is.
-func (c *Client) Events(ctx context.Context, after uint64, f func(kind string, data []byte)) error {
-	body, err := c.get(ctx, fmt.Sprintf("/api/events?after=%d", after))
+// Event is an event of a router's stream. Kind is "message" for a record, "lost" for records that
+// are missing, "run" for the run that the following ones are of.
+type Event struct {
+	Kind string
+	ID   uint64 // position of the record in the stream; 0 = it has none
+	Data []byte // JSON; valid until the next event
+}
+
+// Events calls f for each handshake, in order, until ctx or the stream ends. The stream begins
+// after record number after, or with the oldest there is.
+func (c *Client) Events(ctx context.Context, after uint64, f func(Event)) error {
+	return c.stream(ctx, fmt.Sprintf("/api/events?after=%d", after), f)
+}
+
+// Connections calls f for each record by which a connection begins or ends, in order, until ctx or
+// the stream ends. The stream begins after a position, if that is of the same run, or with the
+// oldest record there is.
+func (c *Client) Connections(ctx context.Context, run string, after uint64, f func(Event)) error {
+	return c.stream(ctx, fmt.Sprintf("/api/connections?run=%s&after=%d", url.QueryEscape(run), after), f)
+}
+
+func (c *Client) stream(ctx context.Context, path string, f func(Event)) error {
+	body, err := c.get(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	lines := bufio.NewReaderSize(body, maxEvent)
-	kind := "message"
+	none := Event{Kind: "message"}
+	e := none
 	for {
 		line, long, err := lines.ReadLine()
 		for long && err == nil { // no record of syntap's is
@@ -160,12 +181,15 @@ func (c *Client) Events(ctx context.Context, after uint64, f func(kind string, d
 		}
 		key, value, _ := bytes.Cut(line, []byte(": "))
 		switch string(key) {
+		case "id":
+			e.ID, _ = strconv.ParseUint(string(value), 10, 64) // 0 if it is no number
 		case "event":
-			kind = string(value)
+			e.Kind = string(value)
 		case "data":
-			f(kind, value)
+			e.Data = value
+			f(e)
 		case "": // the end of an event
-			kind = "message"
+			e = none
 		}
 	}
 }

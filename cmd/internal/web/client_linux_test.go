@@ -65,7 +65,7 @@ func TestEndlessAnswers(t *testing.T) {
 		t.Errorf("%d bytes were read", n)
 	}
 	var got []string
-	if err := c.Events(t.Context(), 0, func(_ string, data []byte) { got = append(got, string(data)) }); err != nil || len(got) != 1 || got[0] != "short" {
+	if err := c.Events(t.Context(), 0, func(e Event) { got = append(got, string(e.Data)) }); err != nil || len(got) != 1 || got[0] != "short" {
 		t.Errorf("events: %d of them, %v", len(got), err)
 	}
 }

@@ -226,12 +226,12 @@ func TestEvents(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), tuntest.Patience)
 	defer cancel()
 	var got []string
-	err = client.Events(ctx, 2, func(kind string, data []byte) {
+	err = client.Events(ctx, 2, func(e Event) {
 		var r struct{ Seq, Lost int }
-		if err := json.Unmarshal(data, &r); err != nil {
-			t.Errorf("event %s: %v", data, err)
+		if err := json.Unmarshal(e.Data, &r); err != nil {
+			t.Errorf("event %s: %v", e.Data, err)
 		}
-		got = append(got, fmt.Sprint(kind, r.Seq, r.Lost))
+		got = append(got, fmt.Sprint(e.Kind, r.Seq, r.Lost))
 		if len(got) == recentHandshakes+1 {
 			s.Record(established(1))
 		}
