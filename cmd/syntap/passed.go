@@ -32,8 +32,12 @@ func createPassed(path string, stdout io.Writer) (*passedFile, error) {
 	return &passedFile{file: file, buf: bufio.NewWriter(file)}, nil
 }
 
-// write writes a packet, with the changes by rules as comments.
+// write writes a packet, with the changes by rules as comments. Of an 802.11 frame with several
+// packets it writes the change of the first one.
 func (f *passedFile) write(p *capture.Packet, passed tap.Passed) error {
+	if p.Part {
+		return nil
+	}
 	var comments []string
 	for _, w := range passed.Rewrites {
 		comments = append(comments, fmt.Sprintf("%s rule %d: %s -> %s", w.What, w.Rule, w.From, w.To))

@@ -37,6 +37,7 @@ const mplsBottom = 0x100
 func (p *Packet) decodeLink() error {
 	p.EtherType, p.Network, p.NetworkLength, p.Skipped = 0, nil, 0, ""
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
+	p.Part, p.msdu = false, 0
 	p.pppoe, p.pppLength, p.pppProtocol, p.lengthAt, p.trailer = false, 0, 0, 0, 0
 
 	f := p.Frame

@@ -163,8 +163,6 @@ func TestSkipped(t *testing.T) {
 	t.Parallel()
 	fcs := append([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0x10}, wifi(0x0108, syn4())...)
 	fcs = append(fcs, 1, 2, 3, 4)
-	aggregate := wifi(0x0188, syn4())
-	aggregate[24] = 0x80
 	for _, tt := range []struct {
 		link    capture.LinkType
 		frame   []byte
@@ -172,7 +170,6 @@ func TestSkipped(t *testing.T) {
 		network []byte
 	}{
 		{105, wifi(0x4108, syn4()), "encrypted 802.11 frames", nil},
-		{105, aggregate, "802.11 A-MSDUs", nil},
 		{105, wifi(0x0108, syn4()), "", syn4()},
 		{127, fcs, "", syn4()},
 	} {
@@ -186,6 +183,42 @@ func TestSkipped(t *testing.T) {
 		if p.Skipped != tt.skipped || !bytes.Equal(p.Network, tt.network) || p.NetworkLength != len(tt.network) {
 			t.Errorf("frame %x: skipped %q, network layer of %d bytes %x", tt.frame, p.Skipped, p.NetworkLength, p.Network)
 		}
+	}
+}
+
+// TestAggregates takes the packets of an A-MSDU one by one, and goes on with the next frame.
+func TestAggregates(t *testing.T) {
+	t.Parallel()
+	msdu := func(packet []byte, etherType uint16) []byte {
+		b := append(make([]byte, 12), 0, byte(8+len(packet)), 0xaa, 0xaa, 3, 0, 0, 0)
+		b = append(binary.BigEndian.AppendUint16(b, etherType), packet...)
+		return append(b, make([]byte, 3-(len(b)+3)%4)...)
+	}
+	frame := append([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0x10}, wifi(0x0188, nil)[:26]...)
+	frame[9+24] = 0x80
+	frame = slices.Concat(frame, msdu(syn4(), 0x0800), msdu(make([]byte, 29), 0x0806), msdu(syn6(), 0x86dd), []byte{1, 2, 3, 4})
+	f := little().pcapHeader(0xa1b2c3d4, 4, 127)
+	f.pcapPacket(0, 0, frame, uint32(len(frame)))
+	f.pcapPacket(0, 0, frame[:80], uint32(len(frame)))
+	packets, err := readAll(t, f.b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type part struct {
+		Part    bool
+		Network []byte
+		Length  int
+	}
+	var got []part
+	for _, p := range packets {
+		got = append(got, part{p.Part, p.Network, p.NetworkLength})
+	}
+	want := []part{
+		{false, syn4(), 40}, {true, nil, 0}, {true, syn6(), 60},
+		{false, syn4()[:80-57], 40}, {true, nil, 0},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("packets (-want +got):\n%s", diff)
 	}
 }
 

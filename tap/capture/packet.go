@@ -21,6 +21,8 @@ type Packet struct {
 	NetworkLength int    // bytes on the wire from the IP header on, as the link layer has it
 
 	VLANs []uint16 // 802.1Q tag control information, outermost first
+	// Part is true for all packets but the first of a frame that holds several.
+	Part bool
 	// Skipped names the content of a frame that is not looked into, in the plural. It is empty for
 	// other frames.
 	Skipped string
@@ -39,6 +41,9 @@ type Packet struct {
 	order    binary.ByteOrder // of the file
 	lengthAt int              // offset of a length field of 16 bits in the link header; 0 if there is none
 	trailer  int              // captured bytes behind the network layer that belong to the link layer
+
+	msdu    int // offset of the next packet in an 802.11 frame that holds several; 0 if there is none
+	msduEnd int // bytes of that frame on the wire, without its check sequence
 
 	inner *Packet           // memory for the packet in a tunnel
 	names map[uint32]string // of this machine's interfaces, as far as they were needed

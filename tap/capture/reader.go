@@ -56,6 +56,11 @@ func NewReader(r io.Reader) (*Reader, error) {
 // reason. Errors are final. Packets of a pcapng file's interfaces whose link type is not supported
 // are passed over (Skipped), unless the file has no others.
 func (r *Reader) Next() (*Packet, error) {
+	if p := &r.packet; r.err == nil && p.msdu > 0 {
+		p.Part = true
+		p.decodeMSDU()
+		return p, nil
+	}
 	for r.err == nil {
 		err := r.format.next(&r.src, &r.packet)
 		if err == nil {

@@ -69,11 +69,34 @@ func (p *Packet) decodeWiFi(offset int, flags uint8) {
 	case control&wifiProtected != 0:
 		p.Skipped = "encrypted 802.11 frames"
 	case control&wifiQoS != 0 && f[qos]&wifiAMSDU != 0:
-		p.Skipped = "802.11 A-MSDUs"
+		p.msdu, p.msduEnd = at, end
+		p.decodeMSDU()
 	case len(f) >= at+8 && string(f[at:at+6]) == llcSNAP:
 		p.decodeEtherType(binary.BigEndian.Uint16(f[at+6:]), at+8)
 		if end < p.FrameLength {
 			p.endNetwork(end)
 		}
+	}
+}
+
+// decodeMSDU takes the next of several packets in an 802.11 frame: its addresses, its length, and
+// padding to four bytes behind all but the last (IEEE 802.11 §9.3.2.2.2).
+func (p *Packet) decodeMSDU() {
+	const header, snap = 14, 8
+	p.EtherType, p.Network, p.NetworkLength, p.trailer = 0, nil, 0, 0
+	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
+	at, f := p.msdu, p.Frame
+	p.msdu = 0
+	if len(f) < at+header {
+		return
+	}
+	p.lengthAt = at + header - 2
+	body, length := at+header, int(binary.BigEndian.Uint16(f[p.lengthAt:]))
+	if next := at + (header+length+3)&^3; next+header <= p.msduEnd {
+		p.msdu = next
+	}
+	if len(f) >= body+snap && string(f[body:body+6]) == llcSNAP {
+		p.decodeEtherType(binary.BigEndian.Uint16(f[body+6:]), body+snap)
+		p.endNetwork(body + length)
 	}
 }
