@@ -21,7 +21,7 @@ func TestGatewayExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := strings.NewReplacer("192.168.1.0/24", "192.0.2.0/24", "fd00:1::/64", "2001:db8:1::/64", "/var/log/syntap", "DIR").Replace(string(example))
+	config := strings.NewReplacer("192.168.1.0/24", "192.0.2.0/24", "fd00:1::/64", "2001:db8:1::/64", "/var/log/syntap", "DIR", "/run/syntap", "DIR").Replace(string(example))
 	lab := tuntest.NewLab(t)
 	serveHTTP(t, lab, greeting)
 	for _, key := range []string{"all", "default", "wan0", "lan0"} {
@@ -46,6 +46,9 @@ func TestGatewayExample(t *testing.T) {
 	var clients []string
 	for _, record := range r.waitRecords(t, 2) {
 		clients = append(clients, record.Src)
+	}
+	if got := command(t, lab.Router, binary, "status", "--at", "unix:"+r.dir+"/http.sock"); got.status != 0 || !strings.Contains(got.stdout, "2 established") {
+		t.Errorf("status: %+v", got)
 	}
 	r.stop(t, unix.SIGTERM)
 	if diff := cmp.Diff([]string{tuntest.ClientAddr4, tuntest.ClientAddr6}, clients); diff != "" {
