@@ -65,6 +65,7 @@ type conn struct {
 	still   int           // ticks without a byte, up to when the directions know; the sweeper's
 	said    said          // guarded by netstack's lock of the endpoint
 	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
+	gate    gate          // set as it is dialled
 	listens bool          // the client's first bytes are looked at; the outbound direction's
 	first   *firstBytes   // nil = they have said nothing
 	dns     *dnsStream    // nil = no port of DNS

@@ -53,12 +53,16 @@ func (c *conn) isUnwanted() bool {
 
 // dialKnown dials the addresses that are known to be the destination's.
 func (c *conn) dialKnown() {
-	targets, decision := c.stack.dialer.Targets(c.key.client.Addr(), c.key.server)
+	d := c.stack.dialer
+	f := dial.Flow{Client: c.key.client, Server: c.key.server, ISN: c.isn}
+	rule := d.Rule(f)
+	targets, decision := d.Targets(f, rule)
 	c.setDecision(decision)
+	c.beginGate(rule, decision)
 	var err error
 	switch {
 	case decision.Deny:
-		c.stack.denied(c.key.server.Addr())
+		c.stack.denied(c.key.server.Addr(), decision)
 		err = errDenied
 	case c.key.server.Addr().Is4In6(): // such addresses are on no wire (RFC 4291 §2.5.5.2)
 		err = unix.ENETUNREACH
@@ -319,8 +323,8 @@ func (s *Stack) localFailure(err error) {
 }
 
 // denied reports a destination that policy forbids.
-func (s *Stack) denied(server netip.Addr) {
+func (s *Stack) denied(server netip.Addr, d *tunflow.Decision) {
 	if s.o.Denied != nil {
-		s.o.Denied(server)
+		s.o.Denied(server, d)
 	}
 }

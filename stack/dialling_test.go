@@ -96,7 +96,7 @@ func TestSameSYNAgain(t *testing.T) {
 func TestDeniedIsReported(t *testing.T) {
 	denied := make(chan netip.Addr, 1)
 	router := startRouter(t, Options{
-		Denied: func(server netip.Addr) { denied <- server },
+		Denied: func(server netip.Addr, _ *tunflow.Decision) { denied <- server },
 	}, dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})
 	server := netip.MustParseAddrPort("203.0.113.9:80")
 	router.byHand(netip.AddrPortFrom(clientV4, 4000), server, 1000).send(t, tuntest.SYN)

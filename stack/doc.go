@@ -95,6 +95,13 @@
 // directions take DNS messages out of a connection to port 53 (dnsstream.go), and
 // Options.DNSAnswered gets each response to a query of the connection before the client does.
 //
+// # Held back by policy
+//
+// Some bytes of a client stay in netstack until policy has seen enough of them (gate.go). Towards
+// port 53, where rules decide on names, DNS queries pass one by one, and anything else ends the
+// connection. With Options.Contradicts, the first bytes wait until they say a name (TLS, HTTP) or
+// that they will not; a contradiction resets both ends, and nothing has left.
+//
 // # When a connection is over
 //
 // Options.FlowDone gets its bytes, its duration and the event that began its end (tun/flow,

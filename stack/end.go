@@ -32,6 +32,7 @@ const (
 	serverFIN                  // the far side has no more to send
 	serverRST                  // the far side has reset
 	serverTimeout              // the far side no longer acknowledges
+	forbidden                  // policy forbids a query of the client, or the name that it says
 	delivered                  // both directions have ended
 	clientClosed               // netstack's endpoint is closed
 	stopped                    // the router stops
@@ -87,6 +88,7 @@ var endings = [phases][causes]action{
 		serverFIN:     shutClient,
 		serverRST:     resetClient,
 		serverTimeout: resetClient,
+		forbidden:     resetClient | resetServer,
 		stopped:       resetClient | resetUnserved,
 		delivered:     closeBoth,
 	},
@@ -198,6 +200,7 @@ var beganBy = [causes]tunflow.End{
 	serverFIN:     tunflow.ServerFIN, serverRST: tunflow.ServerRST,
 	serverTimeout: tunflow.ServerTimeout,
 	noRecord:      tunflow.RouterRST, stopped: tunflow.RouterRST,
+	forbidden: tunflow.RouterRST,
 }
 
 // began notes the cause that begins the end of the connection; later ones are its consequence.

@@ -39,6 +39,23 @@ func (g *gather) begin(limit int, tight bool) {
 	g.iov, g.size, g.limit, g.tight = g.iov[:0], 0, limit, tight
 }
 
+// cut shortens g to its first n bytes, n > 0.
+func (g *gather) cut(n int) {
+	if n >= g.size {
+		return
+	}
+	g.size = n
+	for i := range g.iov {
+		v := &g.iov[i]
+		if n <= int(v.Len) {
+			v.SetLen(n)
+			g.iov = g.iov[:i+1]
+			return
+		}
+		n -= int(v.Len)
+	}
+}
+
 // release gives g to a pool, without the memory that it points to.
 func (g *gather) release(pool *sync.Pool) {
 	clear(g.iov[:cap(g.iov)])

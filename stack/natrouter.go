@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"syntap/stack/nat"
+	"syntap/stack/resolver"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 )
@@ -14,6 +15,23 @@ import (
 // DatagramRecorded says that the opening of a flow is on record, and lets its datagrams pass. It
 // may be called from any goroutine.
 func (s *Stack) DatagramRecorded(d *tunflow.Datagram) { s.nat.Recorded(d) }
+
+func (s *Stack) natOptions() nat.Options {
+	o := &s.o
+	n := nat.Options{
+		Limits: o.Datagrams, MTU: s.link.MTU(), Sources: o.Sources, Local: o.Local,
+		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
+		Opened: o.DatagramOpened, BeforeAnswer: o.BeforeDatagramAnswer, Ended: o.FlowDone,
+		Answered: o.DNSAnswered,
+	}
+	if o.Question != nil {
+		n.Blocked = resolver.Blocked
+		n.Question = func(client, server netip.AddrPort, query *tunflow.DNS) *tunflow.Decision {
+			return o.Question(tunflow.UDP, client, server, nil, query)
+		}
+	}
+	return n
+}
 
 // routerOfNAT is the Stack as its NAT sees it.
 type routerOfNAT struct{ *Stack }

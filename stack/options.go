@@ -67,9 +67,9 @@ type Options struct {
 	// answer. nil disables it.
 	BeforeAnswer func(k tunflow.Key, answer func())
 
-	// Denied receives the destination of each SYN or datagram that the dialer's policy forbids. It
-	// runs on the packet path and must not block. nil disables it.
-	Denied func(server netip.Addr)
+	// Denied receives the destination of each SYN or datagram that the dialer's policy forbids, and
+	// the decision. It runs on the packet path and must not block. nil disables it.
+	Denied func(server netip.Addr, d *tunflow.Decision)
 
 	// AwaitRecord holds the payload of every connection back, in both directions, until
 	// Stack.Recorded says that its handshake is on record. One that waits longer than
@@ -91,6 +91,20 @@ type Options struct {
 	// the query's Datagram or, of a query by TCP, of its connection. It needs DatagramOpened, runs
 	// on the packet path and must not block. nil disables it.
 	DNSAnswered func(client netip.AddrPort, opening any, response *tunflow.DNS)
+
+	// Question decides on a DNS query of a client, where the ruling on its flow has Names, or where
+	// only DNS queries may go to its server. One that is denied does not leave: by UDP the client
+	// gets Blocked instead, by TCP its connection is reset. opening is that of the connection, nil
+	// for UDP. It runs on the packet path and must not block. nil disables it.
+	Question func(
+		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,
+	) *tunflow.Decision
+
+	// Contradicts reports whether the first bytes of a client say another name than that of its
+	// connection, which is then reset before any of them leaves. They wait until they say a name,
+	// or that they will not. Of the flow, only Key, Opening, Hello and HTTPHost are set. It must
+	// not block. nil disables it.
+	Contradicts func(f *tunflow.Flow) bool
 
 	// FlowDone receives each connection that has ended, and the end of each flow that
 	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack

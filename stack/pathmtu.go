@@ -16,7 +16,7 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 	if mtu := s.socketMTU(connKey{client: client, server: server}); mtu > 0 {
 		return mtu
 	}
-	targets, decision := s.dialer.Targets(client.Addr(), server)
+	targets, decision := s.dialer.Targets(dial.Flow{Client: client, Server: server}, nil)
 	if decision.Deny {
 		return 0
 	}

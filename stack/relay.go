@@ -24,11 +24,17 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			c.finish(&c.outbound)
 			return moved, false
 		}
-		g.begin(budget, c.tight.Load())
+		g.begin(budget, c.tight.Load() && c.gate.open())
 		if _, err := c.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
 			return moved, c.nothingToSend(err)
 		}
 		if len(g.iov) == 0 {
+			return moved, false
+		}
+		if !c.gate.open() && !c.passGate(g) {
+			if c.seen.has(clientReset) {
+				continue
+			}
 			return moved, false
 		}
 		if c.dns != nil {
@@ -37,6 +43,9 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		n, errno := writev(c.fd, g.iov)
 		switch errno {
 		case 0:
+			if c.gate.queries {
+				c.gate.cleared -= n
+			}
 			if c.listens {
 				c.readFirstBytes(g, n)
 			}

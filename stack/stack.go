@@ -74,12 +74,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if s.poller, err = sched.NewPoller(s.busy); err != nil {
 		return nil, err
 	}
-	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, nat.Options{
-		Limits: o.Datagrams, MTU: link.MTU(), Sources: o.Sources, Local: o.Local,
-		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
-		Opened: o.DatagramOpened, BeforeAnswer: o.BeforeDatagramAnswer, Ended: o.FlowDone,
-		Answered: o.DNSAnswered,
-	})
+	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, s.natOptions())
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.Flush) {
 		s.nat.JoinBursts()
 	}

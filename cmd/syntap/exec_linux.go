@@ -51,6 +51,7 @@ func newExecCommand() *cobra.Command {
 		"command; may be repeated")
 	f.BoolVar(&e.allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an "+
 		"ordinary user, take their privileges inside")
+	e.policy = addPolicyFlags(cmd)
 	e.rules = addRuleFlags(cmd)
 	e.output = addOutputFlags(cmd, "standard error")
 	return cmd
@@ -63,6 +64,7 @@ type execCommand struct {
 	hostLoopback, allowSetuid bool
 	hide                      []string
 	drain                     time.Duration
+	policy                    *policyFlags
 	rules                     *ruleFlags
 	output                    *outputFlags
 }
@@ -110,6 +112,9 @@ func (e *execCommand) config(cmd *cobra.Command) (*config.Config, error) {
 	}
 	if e.drain < 0 {
 		return nil, hint.Usage(fmt.Errorf("--drain: %v is negative", e.drain), "0s does not wait")
+	}
+	if err := e.policy.apply(c); err != nil {
+		return nil, err
 	}
 	if err := e.rules.apply(cmd, c); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/egress"
 	"syntap/stack/virtual"
 	"syntap/tun/flow"
 )
@@ -28,11 +29,28 @@ type Options struct {
 	// the connection is given up (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's
 	// retransmissions decide, net.ipv4.tcp_retries2.
 	UserTimeout time.Duration
-	// Redirect replaces a destination before it is dialled and exempts it from Policy; nil = never.
+	// Redirect replaces a destination before it is dialled and exempts it from Rules and Policy;
+	// nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
 	// Virtual are the destinations that stand for names: in their place the names' real addresses
-	// are dialled, each if Policy allows it; nil = there are none.
+	// are dialled, each if Rules and Policy allow it; nil = there are none.
 	Virtual *virtual.Table
+	// Rules returns the ruling on a flow that is about to begin. It may be called from any
+	// goroutine and must not block. nil = there are no rules.
+	Rules func(Flow) *egress.Ruling
+}
+
+// Flow is one that is about to begin.
+type Flow struct {
+	Proto          flow.Proto
+	Client, Server netip.AddrPort // as the client addresses them
+	ISN            uint32         // of TCP
+	Uninvited      bool           // the server has sent to the client first
+
+	// Name is the one for which Server stands, and Real an address of it. "" = Server stands for
+	// itself, and the client's DNS answers may say its name.
+	Name string
+	Real netip.AddrPort
 }
 
 // Dialer opens the host's sockets towards the world. All of them are non-blocking and close on
@@ -57,31 +75,47 @@ func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
-// Target returns the address to dial for packets of client to dst, and the decision of policy,
+// Rule returns the ruling of the rules on a flow that is about to begin, nil if there are no rules.
+// Where the server stands for a name, the ruling does not count: Target asks for each real address.
+func (d *Dialer) Rule(f Flow) *egress.Ruling { return d.o.Load().rule(f) }
+
+func (o *settings) rule(f Flow) *egress.Ruling {
+	if o.Rules == nil {
+		return nil
+	}
+	return o.Rules(f)
+}
+
+// Target returns the address to dial for a flow, and the decision of policy under the ruling on it,
 // which may deny it. Of a destination that stands for a name it is the one for datagrams; a
 // connection has Targets.
-func (d *Dialer) Target(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, *flow.Decision) {
+func (d *Dialer) Target(f Flow, r *egress.Ruling) (netip.AddrPort, *flow.Decision) {
+	client, dst := f.Client.Addr(), f.Server
 	o := d.o.Load()
 	if o.Redirect != nil {
 		if to, ok := o.Redirect(dst); ok {
+			if r != nil && r.Deny && dst.Port() == dnsPort {
+				return to, onlyDNS
+			}
 			return to, byDefault
 		}
 	}
 	if o.isVirtual(dst) {
-		return o.targetOfName(client, dst)
+		return o.targetOfName(f)
 	}
-	decision := o.Policy.decide(client, dst)
+	decision := o.Policy.decide(client, dst, r)
 	if decision.Deny {
 		return dst, decision
 	}
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), decision
 }
 
-// Admits reports whether policy lets a far end that no client has asked send to a client, or the
-// redirection exempts it under its own name.
-func (d *Dialer) Admits(client netip.Addr, far netip.AddrPort) bool {
+// Admits reports whether rules and policy let a far end that no client has asked send to a client,
+// or the redirection exempts it under its own name.
+func (d *Dialer) Admits(client, far netip.AddrPort) bool {
 	o := d.o.Load()
-	if !o.Policy.decide(client, far).Deny {
+	r := o.rule(Flow{Proto: flow.UDP, Client: client, Server: far, Uninvited: true})
+	if !o.Policy.decide(client.Addr(), far, r).Deny {
 		return true
 	}
 	if o.Redirect == nil {

@@ -13,6 +13,9 @@ import (
 
 // Policy says which destinations are never dialled. It is checked on the address really dialled,
 // after unwrapping the IPv6 forms that carry an IPv4 address. The zero value allows everything.
+//
+// Rules come before it: a destination that they deny is denied, and one that a rule allows by its
+// address is an exception to Deny, Forwarded and Host. One that they allow by name is not.
 type Policy struct {
 	Deny      []netip.Prefix
 	Forwarded []netip.Prefix // denied to other machines, but not to programs of this host
@@ -40,6 +43,7 @@ var (
 	byDefault = &flow.Decision{Rule: "default"}
 	exception = &flow.Decision{Rule: "exception"}
 	denial    = &flow.Decision{Deny: true, Rule: "policy", Reason: "policy forbids it"}
+	onlyDNS   = &flow.Decision{Rule: "default", OnlyDNS: true}
 )
 
 // Named sets of destinations.
@@ -59,27 +63,60 @@ func prefixes(ss ...string) []netip.Prefix {
 
 const dnsPort = 53
 
-// decide returns the decision on packets of a client to dst.
-func (p *Policy) decide(client netip.Addr, dst netip.AddrPort) *flow.Decision {
-	a := dst.Addr()
-	real := egress.Embedded(a)
-	local := func() bool { return p.Local != nil && p.Local(client) }
-	if _, ok := find(p.Allow, real, a); ok {
-		return cmp.Or(p.Decisions.Allowed, exception)
-	}
-	if dst.Port() == dnsPort && p.Resolvers != nil && slices.Contains(p.Resolvers(), a.WithZone("")) && local() {
+// decide returns the decision on packets of a client to dst, on which the rules have a ruling; nil
+// = there are no rules.
+func (p *Policy) decide(client netip.Addr, dst netip.AddrPort, r *egress.Ruling) *flow.Decision {
+	d := p.decideAddress(client, dst.Addr(), r)
+	switch {
+	case !d.Deny || !p.isResolver(client, dst):
+		return d
+	case r == nil:
 		return byDefault
 	}
+	return onlyDNS
+}
+
+// isResolver reports whether a program of this host sends to one of its nameservers.
+func (p *Policy) isResolver(client netip.Addr, dst netip.AddrPort) bool {
+	return dst.Port() == dnsPort && p.Resolvers != nil &&
+		slices.Contains(p.Resolvers(), dst.Addr().WithZone("")) && p.isLocal(client)
+}
+
+func (p *Policy) isLocal(client netip.Addr) bool { return p.Local != nil && p.Local(client) }
+
+func (p *Policy) decideAddress(client, a netip.Addr, r *egress.Ruling) *flow.Decision {
+	byRule := r != nil && !r.Default
+	if byRule && (r.Deny || r.Literal) {
+		return r.Decision
+	}
+	real := egress.Embedded(a)
+	_, excepted := find(p.Allow, real, a)
+	if !excepted {
+		if d := p.forbids(client, a, real); d != nil {
+			return d
+		}
+	}
+	switch {
+	case byRule, r != nil && r.Deny:
+		return r.Decision
+	case excepted:
+		return cmp.Or(p.Decisions.Allowed, exception)
+	}
+	return byDefault
+}
+
+// forbids returns the decision that denies an address, nil if there is none.
+func (p *Policy) forbids(client, a, real netip.Addr) *flow.Decision {
 	if prefix, ok := find(p.Deny, real, a); ok {
 		return cmp.Or(p.Decisions.Denied[prefix], denial)
 	}
-	if prefix, ok := find(p.Forwarded, real, a); ok && !local() {
+	if prefix, ok := find(p.Forwarded, real, a); ok && !p.isLocal(client) {
 		return cmp.Or(p.Decisions.Denied[prefix], denial)
 	}
 	if p.Host != nil && (p.Host.Contains(real) || real != a && p.Host.Contains(a)) {
 		return cmp.Or(p.Decisions.Host, denial)
 	}
-	return byDefault
+	return nil
 }
 
 // find returns the first prefix that contains one of two forms of an address.

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"syntap/stack/egress"
+	"syntap/tun/flow"
 )
 
 func TestPolicy(t *testing.T) {
@@ -51,10 +54,67 @@ func TestPolicy(t *testing.T) {
 			want   bool
 		}{"deny": {deny, tt.deny}, "allow": {allow, tt.allow}} {
 			dst := netip.AddrPortFrom(netip.MustParseAddr(tt.addr), 80)
-			_, decision := New(Options{Policy: c.policy}).Target(netip.Addr{}, dst)
+			_, decision := New(Options{Policy: c.policy}).Target(Flow{Server: dst}, nil)
 			if decision.Deny != c.want {
 				t.Errorf("%s: %s denied: %t, want %t", name, tt.addr, decision.Deny, c.want)
 			}
 		}
+	}
+}
+
+// TestRules looks at the order of rules, the addresses that are never dialled, exceptions to them,
+// and the host's nameservers.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	local := netip.MustParseAddr("192.0.2.1")
+	policy := Policy{
+		Deny: slices.Concat(Loopback, LinkLocal), Allow: prefixes("169.254.1.1/32"),
+		Local:     func(a netip.Addr) bool { return a == local },
+		Resolvers: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("198.51.100.53")} },
+	}
+	ruling := func(deny, literal, byDefault bool) *egress.Ruling {
+		return &egress.Ruling{
+			Decision: &flow.Decision{Deny: deny, Rule: "rule"}, Literal: literal, Default: byDefault,
+		}
+	}
+	allow, deny, literal := ruling(false, false, false), ruling(true, false, false), ruling(false, true, false)
+	defaultAllow, defaultDeny := ruling(false, false, true), ruling(true, false, true)
+	for _, tt := range []struct {
+		ruling *egress.Ruling
+		dst    string
+		want   string // the rule
+		deny   bool
+	}{
+		{nil, "203.0.113.1:80", "default", false},
+		{nil, "127.0.0.1:80", "policy", true},
+		{allow, "203.0.113.1:80", "rule", false},
+		{allow, "127.0.0.1:80", "policy", true}, // rebinding
+		{allow, "169.254.1.1:80", "rule", false},
+		{literal, "127.0.0.1:80", "rule", false},
+		{deny, "203.0.113.1:80", "rule", true},
+		{deny, "169.254.1.1:80", "rule", true},
+		{deny, "198.51.100.53:53", "default", false},
+		{deny, "198.51.100.53:853", "rule", true},
+		{defaultAllow, "203.0.113.1:80", "default", false},
+		{defaultAllow, "169.254.1.1:80", "exception", false},
+		{defaultDeny, "169.254.1.1:80", "rule", true},
+		{defaultDeny, "127.0.0.1:80", "policy", true},
+		{defaultDeny, "198.51.100.53:53", "default", false},
+	} {
+		f := Flow{Client: netip.AddrPortFrom(local, 1), Server: netip.MustParseAddrPort(tt.dst)}
+		_, got := New(Options{Policy: policy}).Target(f, tt.ruling)
+		if got.Rule != tt.want || got.Deny != tt.deny {
+			t.Errorf("%+v, %s: %+v", tt.ruling, tt.dst, got)
+		}
+		if onlyDNS := tt.ruling != nil && tt.ruling.Deny && !got.Deny; got.OnlyDNS != onlyDNS {
+			t.Errorf("%+v, %s: only DNS %t", tt.ruling, tt.dst, got.OnlyDNS)
+		}
+	}
+	f := Flow{
+		Client: netip.MustParseAddrPort("192.0.2.2:1"),
+		Server: netip.MustParseAddrPort("198.51.100.53:53"),
+	}
+	if _, got := New(Options{Policy: policy}).Target(f, defaultDeny); !got.Deny {
+		t.Error("a machine behind this host may use its nameservers, which no rule allows")
 	}
 }

@@ -5,6 +5,7 @@ package dial
 import (
 	"net/netip"
 
+	"syntap/stack/egress"
 	"syntap/tun/flow"
 )
 
@@ -24,25 +25,26 @@ func (d *Dialer) Await(dst netip.Addr, then func()) {
 	then()
 }
 
-// Targets returns the addresses to dial for packets of client to dst, in turn, and the decision of
-// policy. Where that denies, there are none.
-func (d *Dialer) Targets(client netip.Addr, dst netip.AddrPort) ([]netip.AddrPort, *flow.Decision) {
-	o := d.o.Load()
+// Targets returns the addresses to dial for a flow, in turn, and the decision of policy under the
+// ruling on it. Where that denies, there are none.
+func (d *Dialer) Targets(f Flow, r *egress.Ruling) ([]netip.AddrPort, *flow.Decision) {
+	o, dst := d.o.Load(), f.Server
 	if !o.isVirtual(dst) {
-		target, decision := d.Target(client, dst)
+		target, decision := d.Target(f, r)
 		if decision.Deny {
 			return nil, decision
 		}
 		return []netip.AddrPort{target}, decision
 	}
-	if _, ok := o.Virtual.Name(dst.Addr()); !ok {
+	var ok bool
+	if f.Name, ok = o.Virtual.Name(dst.Addr()); !ok {
 		return nil, noName
 	}
 	var targets []netip.AddrPort
 	var allowed, denied *flow.Decision
 	for _, real := range o.Virtual.Real(dst.Addr()) {
 		target := netip.AddrPortFrom(real, dst.Port())
-		decision := o.Policy.decide(client, target)
+		decision := o.decideReal(f, target)
 		switch {
 		case !decision.Deny:
 			targets = append(targets, target)
@@ -62,14 +64,22 @@ func (d *Dialer) Targets(client netip.Addr, dst netip.AddrPort) ([]netip.AddrPor
 	return nil, noAddress
 }
 
+// decideReal decides on a real address of the name that the server of a flow stands for.
+func (o *settings) decideReal(f Flow, target netip.AddrPort) *flow.Decision {
+	f.Real = target
+	return o.Policy.decide(f.Client.Addr(), target, o.rule(f))
+}
+
 // targetOfName is Target for a virtual address.
-func (o *settings) targetOfName(client netip.Addr, dst netip.AddrPort) (netip.AddrPort, *flow.Decision) {
-	if _, ok := o.Virtual.Name(dst.Addr()); !ok {
+func (o *settings) targetOfName(f Flow) (netip.AddrPort, *flow.Decision) {
+	dst := f.Server
+	var ok bool
+	if f.Name, ok = o.Virtual.Name(dst.Addr()); !ok {
 		return dst, noName
 	}
 	var allowed, denied *flow.Decision
 	real, ok := o.Virtual.Datagram(dst.Addr(), func(real netip.Addr) bool {
-		decision := o.Policy.decide(client, netip.AddrPortFrom(real, dst.Port()))
+		decision := o.decideReal(f, netip.AddrPortFrom(real, dst.Port()))
 		if decision.Deny {
 			denied = decision
 		} else {

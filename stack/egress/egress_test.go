@@ -91,9 +91,9 @@ func TestTargets(t *testing.T) {
 	}
 	for _, tt := range []struct{ target, want string }{
 		{"", "is empty"},
-		{"*", `a "*" stands only at the front`},
-		{"www.*.com", `a "*" stands only at the front`},
-		{"a*.com", `a "*" stands only at the front`},
+		{"*", `has a "*" elsewhere`},
+		{"www.*.com", `has a "*" elsewhere`},
+		{"a*.com", `has a "*" elsewhere`},
 		{"*.192.0.2.1", "is an address"},
 		{"a..b", "has an empty label"},
 		{".example.com", "has an empty label"},

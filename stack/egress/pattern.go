@@ -32,7 +32,7 @@ const (
 func ParsePattern(s string) (Pattern, error) {
 	name, below := strings.CutPrefix(s, "*.")
 	if strings.Contains(name, "*") {
-		return Pattern{}, errors.New(`a "*" stands only at the front, as in "*.example.com"`)
+		return Pattern{}, errors.New(`has a "*" elsewhere than alone at its front, as in "*.example.com"`)
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
 		return Pattern{}, errors.New("is an address, not a name")

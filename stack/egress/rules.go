@@ -28,6 +28,7 @@ type Ruling struct {
 	*flow.Decision
 	Literal bool // a prefix of the rule that allows has the server's address, and no name is asked for
 	Default bool // no rule matches
+	Names   bool // DNS queries of the flow are decided on by DecideName
 }
 
 // Request asks for a decision on a flow.
@@ -77,6 +78,10 @@ func Compile(rules []Rule, deny bool) *Rules {
 	}
 	r.addresses[0] = newRanges(prefixes, netip.Addr.Is4)
 	r.addresses[1] = newRanges(prefixes, netip.Addr.Is6)
+	r.rest.Names = r.DecidesNames()
+	for i := range r.rulings {
+		r.rulings[i].Names = r.rest.Names
+	}
 	return r
 }
 

@@ -37,6 +37,16 @@ func Client(b []byte) (hello *flow.Hello, host string, need int) {
 	return hello, host, need
 }
 
+// AwaitsServer reports whether the client that has sent these first bytes waits for an answer
+// before it says a name.
+func AwaitsServer(b []byte) bool {
+	rest := b
+	for bytes.HasPrefix(rest, sslRequest) || bytes.HasPrefix(rest, gssRequest) {
+		rest = rest[len(sslRequest):]
+	}
+	return len(b) > 0 && len(rest) == 0
+}
+
 // A PostgreSQL client asks for TLS, or for GSSAPI and then for TLS, before its ClientHello.
 var (
 	sslRequest = []byte{0, 0, 0, 8, 4, 210, 22, 47}

@@ -40,6 +40,14 @@
 // ICMP error. A frame is counted before it is sent, since its answer may come before the send
 // returns, and the count is taken back where the host does not send it.
 //
+// # Rules
+//
+// The rules are asked once a flow (rulings.go): while it is in use it keeps their ruling, whatever
+// names its address has later, and whatever rules come into force. Policy on addresses is asked for
+// each frame. Where the rules decide on names, so is Question for each DNS query (question.go). One
+// that is denied is on record and does not leave; the client gets [Options].Blocked. Far ends that
+// a client has sent to are remembered, since the rules need not let them send first.
+//
 // # Addresses and ports
 //
 // The socket is bound to the address that the host's routes give as source: a client endpoint has a

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -154,7 +155,7 @@ func TestDeniedIsProhibited(t *testing.T) {
 			link, host := tuntest.NewPipe(1500)
 			router := newRouter(t, link, dial.Options{Policy: dial.Policy{Deny: []netip.Prefix{
 				netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:3::/48"),
-			}}}, Options{Denied: func(server netip.Addr) { denied = append(denied, server) }})
+			}}}, Options{Denied: func(server netip.Addr, _ *tunflow.Decision) { denied = append(denied, server) }})
 			router.host = host
 			client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
 			for _, b := range [][]byte{

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"syntap/stack/inspect"
+	"syntap/stack/egress"
 	tunflow "syntap/tun/flow"
 )
 
@@ -25,6 +25,7 @@ type identity struct {
 	key    flowKey
 	query  *tunflow.DNS // that the frame holds; nil for none
 
+	ruling   *egress.Ruling    // of the rules; nil = there are none
 	decision *tunflow.Decision // of policy
 	unsent   *tunflow.Datagram // that the frame has put on record, although it does not leave
 }
@@ -32,11 +33,10 @@ type identity struct {
 // identify finds out to which flow a frame of a client to server belongs.
 func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identity {
 	id := identity{client: client, key: flowKey{server: server}}
-	if n.recorder == nil || client.echo || server.Port() != portDNS {
+	if !n.asksNames() || client.echo || server.Port() != portDNS {
 		return id
 	}
-	d, ok := inspect.DNS(f.datagram(0, &n.message))
-	if ok && !d.Response && len(d.Queries) > 0 {
+	if d := n.readQuery(f); d != nil {
 		id.query = d
 		id.key = flowKey{server, true, d.ID, d.Queries[0]}
 	}

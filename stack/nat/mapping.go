@@ -85,13 +85,14 @@ const (
 	maxNames = 256
 )
 
-// noteTarget remembers the client's name for a destination that is redirected or on this host.
-func (m *mapping) noteTarget(target, server netip.AddrPort) {
+// noteTarget remembers the client's name for a destination that is redirected or on this host or,
+// where there are rules, for each: they may not let the far end send first.
+func (m *mapping) noteTarget(target, server netip.AddrPort, ruled bool) {
 	// Datagrams from the target have no zone.
 	target = netip.AddrPortFrom(target.Addr().WithZone(""), target.Port())
 	// The kernel sends to its own addresses from themselves.
 	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback()
-	if target == server && !onHost {
+	if target == server && !onHost && !ruled {
 		return
 	}
 	if known, ok := m.nameOf(target); ok && known == server {

@@ -37,6 +37,7 @@ type NAT struct {
 	out     msghdr
 	burst   *burst // nil until JoinBursts
 	unsent  *unsent
+	rulings rulings
 	message []byte // room for a datagram
 
 	replies   *replies // owned by the poller
@@ -111,7 +112,7 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 		if m == nil {
 			return
 		}
-		m.noteTarget(target, server)
+		m.noteTarget(target, server, id.ruling != nil)
 		errno := n.send(m, f, target, &id)
 		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
 		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
@@ -136,14 +137,18 @@ func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
 		f.drop(&n.stats.DropSource)
 		return netip.AddrPort{}, false
 	}
-	target, decision := n.dialer.Target(client.Addr(), server)
+	to := dial.Flow{Proto: tunflow.UDP, Client: client.AddrPort, Server: server}
+	if client.echo {
+		to.Proto = tunflow.ICMP
+	}
+	id.ruling = n.rule(to, f.now)
+	target, decision := n.dialer.Target(to, id.ruling)
 	id.decision = decision
 	if decision.Deny {
-		n.o.Denied(server.Addr())
-		if n.recordDenied(f, id) {
-			f.drop(&n.stats.DropDenied)
-			n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
-		}
+		n.deny(f, id)
+		return netip.AddrPort{}, false
+	}
+	if !n.decideQuery(f, id) {
 		return netip.AddrPort{}, false
 	}
 	if client.echo && target.Addr().Is6() != f.v6() { // IPv4-mapped: ICMPv6 does not go there
@@ -151,6 +156,15 @@ func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	return target, true
+}
+
+// deny records, counts and answers a frame whose destination policy forbids.
+func (n *NAT) deny(f *Frame, id *identity) {
+	n.o.Denied(id.key.server.Addr(), id.decision)
+	if n.recordDenied(f, id) {
+		f.drop(&n.stats.DropDenied)
+		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+	}
 }
 
 // sourceAge is the time for which the answer about a client holds.
@@ -328,9 +342,14 @@ func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
 func (n *NAT) answer(f *Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
 	message := packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest)
+	n.answerBefore(unsent, func() { n.router.WriteICMPError(message) })
+}
+
+// answerBefore calls answer when the client of a flow may have it; unsent may be nil.
+func (n *NAT) answerBefore(unsent *tunflow.Datagram, answer func()) {
 	if unsent == nil || n.o.BeforeAnswer == nil {
-		n.router.WriteICMPError(message)
+		answer()
 		return
 	}
-	n.o.BeforeAnswer(unsent, func() { n.router.WriteICMPError(message) })
+	n.o.BeforeAnswer(unsent, answer)
 }

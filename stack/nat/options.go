@@ -34,12 +34,15 @@ type Router interface {
 // Options of a NAT. No function may block.
 type Options struct {
 	Limits
-	MTU        int                     // of the link, in bytes
-	Sources    func(netip.Addr) bool   // addresses that may send; nil allows all
-	Local      func(netip.Addr) bool   // clients that are programs of this host; nil selects OnHost
-	OnHost     func(netip.Addr) bool   // addresses of this host
-	KeepSource func(netip.Addr) bool   // clients whose sockets get their address; nil selects none
-	Denied     func(server netip.Addr) // called where policy forbids a destination; nil disables it
+	MTU        int                   // of the link, in bytes
+	Sources    func(netip.Addr) bool // addresses that may send; nil allows all
+	Local      func(netip.Addr) bool // clients that are programs of this host; nil selects OnHost
+	OnHost     func(netip.Addr) bool // addresses of this host
+	KeepSource func(netip.Addr) bool // clients whose sockets get their address; nil selects none
+
+	// Denied receives the destination of each datagram that policy forbids, and the decision. nil
+	// disables it.
+	Denied func(server netip.Addr, d *tunflow.Decision)
 
 	// DF returns the don't-fragment policy of the socket that a client endpoint gets as it first
 	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil
@@ -64,6 +67,14 @@ type Options struct {
 	// Answered receives each response to a DNS query before the client does, with the Opening of
 	// the query's Datagram. It needs Opened, and must not call the NAT. nil disables it.
 	Answered func(client netip.AddrPort, opening any, response *tunflow.DNS)
+
+	// Question decides on a DNS query of a client by the names that it asks for. A query that is
+	// denied does not leave: the client gets Blocked in the place of a response. It must not block.
+	// nil disables it.
+	Question func(client, server netip.AddrPort, query *tunflow.DNS) *tunflow.Decision
+	// Blocked returns the response to a query that Question denies, or nil for none. It is needed
+	// with Question.
+	Blocked func(query []byte) []byte
 
 	Log logrus.FieldLogger // nil is silent
 }
@@ -111,7 +122,7 @@ func (o *Options) setDefaults() {
 		o.KeepSource = func(netip.Addr) bool { return false }
 	}
 	if o.Denied == nil {
-		o.Denied = func(netip.Addr) {}
+		o.Denied = func(netip.Addr, *tunflow.Decision) {}
 	}
 	if o.DF == nil {
 		o.DF = func(_, _ netip.AddrPort) packet.DF { return packet.PreserveDF }

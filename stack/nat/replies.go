@@ -136,7 +136,7 @@ func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, 
 	if a == m.key.local || a.IsLoopback() || r.o.OnHost(a) {
 		return far, false
 	}
-	if !r.dialer.Admits(m.key.client.Addr(), far) {
+	if !r.dialer.Admits(m.key.client.AddrPort, far) {
 		return far, false
 	}
 	m.admitted, m.admittedAt = far, r.now

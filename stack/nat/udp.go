@@ -57,9 +57,9 @@ func (n *NAT) sendUDP(f *Frame) {
 	n.carry(f, endpoint{client, false}, server)
 }
 
-// isName reports whether a frame may hold DNS queries, each of which is recorded.
+// isName reports whether a frame may hold DNS queries, each of which is decided on and recorded.
 func (n *NAT) isName(f *Frame) bool {
-	return n.recorder != nil && f.Headers.DstPort == portDNS
+	return n.asksNames() && f.Headers.DstPort == portDNS
 }
 
 // Echo carries an echo request of a client; only the far end answers it. Other ICMP messages are

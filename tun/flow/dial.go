@@ -37,6 +37,8 @@ type Decision struct {
 	Deny   bool
 	Rule   string // its place in the config, such as "egress.deny"; "default" where none decided
 	Reason string // of a denial, one sentence without a final period
+
+	OnlyDNS bool // it allows DNS queries alone, to a nameserver of this host
 }
 
 // Answer is the router's answer to the client's SYN.

@@ -195,7 +195,7 @@ func (a *attribution) status() *web.Owners {
 // attribute returns the attribution that has records name their owners, nil where they do not, and
 // the status of it.
 func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
-	if !r.Owners || r.View == nil && !r.Log.NamesOwners() {
+	if !r.Owners || r.View == nil && !r.Log.NamesOwners() && !needsOwners(r.Config) {
 		return nil, func() *web.Owners { return nil }
 	}
 	n, err := r.Network, error(nil)

@@ -27,7 +27,10 @@ func TestDestinations(t *testing.T) {
 		"224.0.0.251":     "egress.deny: egress.deny forbids multicast addresses",
 		"169.254.169.254": "egress.deny: egress.deny forbids link-local addresses to clients that are not programs of this host",
 	} {
-		_, decision := d.Target(netip.MustParseAddr("198.51.100.7"), netip.AddrPortFrom(netip.MustParseAddr(dst), 80))
+		_, decision := d.Target(dial.Flow{
+			Client: netip.MustParseAddrPort("198.51.100.7:1"),
+			Server: netip.AddrPortFrom(netip.MustParseAddr(dst), 80),
+		}, nil)
 		got := decision.Rule
 		if decision.Deny {
 			got += ": " + decision.Reason

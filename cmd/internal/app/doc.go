@@ -20,6 +20,10 @@
 // (stack/names). A record has the name that the client knew when the SYN, or the first datagram of
 // a flow, passed (names.go).
 //
+// The rules of egress are asked when a flow begins (judge.go), by the name that its record has and
+// by the user of its client. With names from the DNS a literal address that its client has asked
+// for is no other than the name: both are the same packets.
+//
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
 // its sockets, and gives the tap the MTU of the path (rules.go).
 //
@@ -28,8 +32,8 @@
 // then the new parts are put in the place of the old ones. So the config in force is always one
 // that stood in the file, whole. A change of tun, route or http is refused with everything else in
 // the file, rather than applied in part. Connections and datagram sockets that are open keep the
-// sizes, the interface and the timeouts they have begun with, but each datagram asks the deny list
-// anew.
+// sizes, the interface, the timeouts and the rules they have begun with, but each datagram asks the
+// deny list anew.
 //
 // Tap and stack do not know each other. Each takes the other's methods as its callbacks, which
 // [Router.Route] sets; the values that they pass are those of tun/flow.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
@@ -54,9 +55,10 @@ func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
 	}
 }
 
-// namer returns the namer of a router, nil where nothing shows names.
+// namer returns the namer of a router, nil where nothing shows names and no rule asks for them.
 func (r *Router) namer() *namer {
-	if r.View == nil && !r.Log.NamesOwners() {
+	c := r.Config
+	if c.Egress.Names == config.NamesOff || r.View == nil && !r.Log.NamesOwners() && !needsNames(c) {
 		return nil
 	}
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))

@@ -16,18 +16,24 @@ import (
 // The packet path is not held up.
 type refusals struct {
 	aMinute int
-	say     func(netip.Addr)
-	noted   chan netip.Addr
+	say     func(refused)
+	noted   chan refused
+}
+
+// refused is an address, and the rule that forbids it with its reason, if one does.
+type refused struct {
+	netip.Addr
+	rule, reason string
 }
 
 const refusalInterval = time.Minute
 
-func newRefusals(aMinute int, say func(netip.Addr)) *refusals {
-	return &refusals{aMinute: aMinute, say: say, noted: make(chan netip.Addr, aMinute)}
+func newRefusals(aMinute int, say func(refused)) *refusals {
+	return &refusals{aMinute: aMinute, say: say, noted: make(chan refused, aMinute)}
 }
 
 // note takes an address that was refused.
-func (r *refusals) note(a netip.Addr) {
+func (r *refusals) note(a refused) {
 	select {
 	case r.noted <- a:
 	default: // several are being said
@@ -36,8 +42,8 @@ func (r *refusals) note(a netip.Addr) {
 
 // run says them until ctx ends.
 func (r *refusals) run(ctx context.Context) {
-	said, since := map[netip.Addr]bool{}, time.Now()
-	say := func(a netip.Addr) {
+	said, since := map[refused]bool{}, time.Now()
+	say := func(a refused) {
 		if time.Since(since) > refusalInterval {
 			clear(said)
 			since = time.Now()
@@ -64,21 +70,28 @@ func (r *refusals) run(ctx context.Context) {
 }
 
 // sayDenied says that policy forbids a destination.
-func sayDenied(c *config.Config, log logrus.FieldLogger) func(netip.Addr) {
-	return func(a netip.Addr) {
-		if within(c.TUN.Addresses)(a) && !a.IsLinkLocalUnicast() {
-			log.WithFields(logrus.Fields{"destination": a, "hint": "exec --host-loopback has this host's loopback there"}).
+func sayDenied(c *config.Config, log logrus.FieldLogger) func(refused) {
+	return func(a refused) {
+		if within(c.TUN.Addresses)(a.Addr) && !a.IsLinkLocalUnicast() {
+			log.WithFields(logrus.Fields{"destination": a.Addr, "hint": "exec --host-loopback has this host's loopback there"}).
 				Warn("denied: it belongs to the TUN, and nothing is there")
 			return
 		}
-		log.WithFields(logrus.Fields{"destination": a, "hint": "egress.allow makes exceptions"}).Warn("denied by egress.deny")
+		fields := logrus.Fields{"destination": a.Addr}
+		switch a.rule {
+		case "egress.deny":
+			fields["hint"] = "egress.allow makes exceptions"
+		default:
+			fields["reason"] = a.reason
+		}
+		log.WithFields(fields).Warn("denied by " + a.rule)
 	}
 }
 
 // sayStranger says that a client may not send into the TUN.
-func sayStranger(log logrus.FieldLogger) func(netip.Addr) {
-	return func(a netip.Addr) {
-		log.WithFields(logrus.Fields{"source": a, "hint": "add its network to tun.sources"}).
+func sayStranger(log logrus.FieldLogger) func(refused) {
+	return func(a refused) {
+		log.WithFields(logrus.Fields{"source": a.Addr, "hint": "add its network to tun.sources"}).
 			Warn("dropped: tun.sources does not name the client")
 	}
 }
@@ -91,7 +104,7 @@ func knownTo(sources func(netip.Addr) bool, strangers *refusals) func(netip.Addr
 	return func(a netip.Addr) bool {
 		known := sources(a)
 		if !known {
-			strangers.note(a)
+			strangers.note(refused{Addr: a})
 		}
 		return known
 	}

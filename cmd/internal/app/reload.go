@@ -70,10 +70,14 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 	if err != nil {
 		return err
 	}
+	if err := r.judge.check(c); err != nil {
+		return err
+	}
 	if err := r.Log.Reload(ctx, c.Tap.Log); err != nil {
 		return err
 	}
 	r.Config = c
+	r.judge.enforce(c)
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())
 	d.SetOptions(r.dialOptions())

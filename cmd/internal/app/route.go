@@ -54,6 +54,8 @@ type Router struct {
 	Local func(netip.Addr) bool
 	// destinations that stand for others, exempt from the deny list; nil = none
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
+
+	judge *judge // made by route
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -96,9 +98,16 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if names != nil {
 		onSegment = names.behind(onSegment, owners)
 	}
+	r.judge = &judge{names: names, owners: owners, local: r.local()}
+	if err := r.judge.check(c); err != nil {
+		_ = link.Close()
+		return err
+	}
+	r.judge.enforce(c)
 	var s *stack.Stack
 	pathMTU := func(client, server netip.AddrPort) packet.MTU { return s.PathMTU(client, server) }
-	denied, strangers := newRefusals(4, sayDenied(c, r.Logger)), newRefusals(16, sayStranger(r.Logger))
+	denied := newRefusals(4, sayDenied(c, r.Logger))
+	strangers := newRefusals(16, sayStranger(r.Logger))
 	sources := knownTo(r.Sources, strangers)
 	tapOptions := r.tapOptions()
 	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
@@ -118,7 +127,10 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if names != nil {
 		names.follow(&o)
 	}
-	o.Denied = denied.note
+	o.Denied = func(server netip.Addr, d *flow.Decision) {
+		denied.note(refused{server, d.Rule, d.Reason})
+	}
+	o.Question, o.Contradicts = r.judge.question, r.judge.contradicts
 	if owners != nil {
 		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
 		o.FlowDone = owners.inOrder(o.FlowDone)
@@ -197,7 +209,7 @@ func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	return dial.Options{
 		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost), Redirect: r.Redirect,
-		Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+		Rules: r.judge.rule, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
 

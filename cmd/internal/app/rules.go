@@ -17,6 +17,13 @@ func Rules(c *config.Config) (*policy.Rules, error) {
 
 // DescribeRules describes for people each rule of a config, one a line.
 func DescribeRules(c *config.Config) (lines []string) {
+	for i := range c.Egress.Rules {
+		rule := c.Egress.Rules[i].Rule("")
+		lines = append(lines, c.Egress.Place(i)+": "+rule.String())
+	}
+	if len(c.Egress.Rules) > 0 || c.Egress.Default == config.Deny {
+		lines = append(lines, fmt.Sprintf("egress.default: %s everything else", c.Egress.Default))
+	}
 	for i, r := range c.MSS {
 		lines = append(lines, fmt.Sprintf("mss rule %d: %s", i+1, r))
 	}
@@ -35,6 +42,13 @@ func Warnings(c *config.Config, rules *policy.Rules) []string {
 			"%s rule %d in line %d is shadowed by rule %d in line %d: it never applies",
 			kind, s.Rule, line, s.By, byLine))
 	}
+	if rules := c.Egress.Compile(); rules != nil {
+		for _, h := range rules.Hidden() {
+			warnings = append(warnings, fmt.Sprintf("%s%s is shadowed by %s%s: it never applies",
+				c.Egress.Place(h.Rule), inLine(c.Egress.Rules[h.Rule].Line),
+				c.Egress.Place(h.By), inLine(c.Egress.Rules[h.By].Line)))
+		}
+	}
 	for _, s := range rules.ShadowedMSS() {
 		warn("mss", s, c.MSS[s.Rule-1].Line, c.MSS[s.By-1].Line)
 	}
@@ -42,4 +56,12 @@ func Warnings(c *config.Config, rules *policy.Rules) []string {
 		warn("df", s, c.DF[s.Rule-1].Line, c.DF[s.By-1].Line)
 	}
 	return warnings
+}
+
+// inLine says the line of a rule; a flag has none.
+func inLine(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" in line %d", line)
 }

@@ -82,6 +82,11 @@ type Egress struct {
 	BusyPoll          time.Duration `yaml:"busy_poll"`    // for how long after traffic to look for more before waiting; 0: never
 	Deny              AddressSet    `yaml:"deny"`         // knows Loopback, LinkLocal, Host and Multicast
 	Allow             AddressSet    `yaml:"allow"`        // exceptions to Deny, the same words
+
+	Rules   []EgressRule `yaml:"rules"`   // in order, the first match wins
+	Default Verdict      `yaml:"default"` // where none matches
+	Names   NameSource   `yaml:"names"`
+	Strict  bool         `yaml:"strict"` // reset connections whose SNI or Host contradicts their name
 }
 
 // Words of an [AddressSet].

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"syntap/cmd/internal/hint"
+	"syntap/stack/egress"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
 	"syntap/tun/packet"
@@ -19,7 +20,10 @@ import (
 )
 
 // compare knows prefixes, and that a rule is the same wherever it stands.
-var compare = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(MSSRule{}, "Line"), cmpopts.IgnoreFields(DFRule{}, "Line")}
+var compare = cmp.Options{
+	cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(MSSRule{}, "Line"), cmpopts.IgnoreFields(DFRule{}, "Line"),
+	cmpopts.IgnoreFields(EgressRule{}, "Line"), cmpopts.EquateComparable(egress.Pattern{}),
+}
 
 // reported returns the message of err as the user sees it, without the program's name.
 func reported(err error) string {
@@ -76,7 +80,9 @@ route:
   enforce: off
   table: 100
   priority: 200
-egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, busy_poll: 100us, deny: [], allow: [169.254.169.254, loopback]}
+egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive_idle: 60s, keepalive_interval: 5s, keepalive_probes: 127, udp_timeout: 3m, icmp_timeout: 90s, busy_poll: 100us, deny: [], allow: [169.254.169.254, loopback],
+  rules: [{name: ["*.Example.com", bücher.example.], dst: ["2001:db8::/32"], ports: [1, 80-90], proto: udp, uid: [0, 1-2], verdict: allow}, {name: localhost, verdict: deny, reason: no}],
+  default: deny, names: dns, strict: true}
 tap:
   timeout: 250ms
   log:
@@ -98,6 +104,13 @@ log: {level: debug, format: json}
 
 func wantEvery() *Config {
 	prefix := netip.MustParsePrefix
+	pattern := func(s string) egress.Pattern {
+		p, err := egress.ParsePattern(s)
+		if err != nil {
+			panic(err)
+		}
+		return p
+	}
 	return &Config{
 		TUN: TUN{
 			Name: "tap-0.x_", MTU: 1280, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
@@ -112,6 +125,15 @@ func wantEvery() *Config {
 			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,
 			KeepaliveIdle: time.Minute, KeepaliveInterval: 5 * time.Second, KeepaliveProbes: 127, UDPTimeout: 3 * time.Minute, ICMPTimeout: 90 * time.Second, BusyPoll: 100 * time.Microsecond,
 			Allow: AddressSet{Words: []string{Loopback}, Prefixes: []netip.Prefix{prefix("169.254.169.254/32")}},
+			Rules: []EgressRule{
+				{
+					Name: []egress.Pattern{pattern("*.example.com"), pattern("xn--bcher-kva.example")},
+					Dst:  []netip.Prefix{prefix("2001:db8::/32")}, Ports: []policy.PortRange{{First: 1, Last: 1}, {First: 80, Last: 90}},
+					Proto: "udp", UID: []route.UIDRange{{First: 0, Last: 0}, {First: 1, Last: 2}}, Verdict: Allow,
+				},
+				{Name: []egress.Pattern{pattern("localhost")}, Verdict: Deny, Reason: "no"},
+			},
+			Default: Deny, Names: NamesDNS, Strict: true,
 		},
 		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
 			{Format: Modern, Path: "-", Order: ByPacket, Timestamp: tcpdump.Since, Relative: true, OnFull: Count},

@@ -38,6 +38,8 @@ func Default() *Config {
 			ICMPTimeout:       time.Minute,
 			BusyPoll:          60 * time.Microsecond,
 			Deny:              AddressSet{Words: []string{Loopback, LinkLocalForwarded, Host, Multicast}},
+			Default:           Allow,
+			Names:             NamesAuto,
 		},
 		Tap: Tap{
 			Timeout: 5 * time.Second,

@@ -130,6 +130,20 @@ func list[T comparable](d *document, dst *[]T, parse func(string) (T, error)) re
 	}
 }
 
+// oneOrMore reads a list of single values, or one that stands alone, into dst.
+func oneOrMore[T comparable](d *document, dst *[]T, parse func(string) (T, error)) reader {
+	return func(n node) {
+		if n.Kind != yaml.ScalarNode {
+			list(d, dst, parse)(n)
+			if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+				d.fail(n, remedy("remove the key, or fill the list", "is empty"))
+			}
+		} else if v, ok := parseValue(d, n, parse); ok {
+			*dst = []T{v}
+		}
+	}
+}
+
 // addressSet reads a list of prefixes and of the given words into dst.
 func addressSet(d *document, dst *AddressSet, words ...string) reader {
 	return func(n node) {

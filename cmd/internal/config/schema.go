@@ -30,19 +30,7 @@ func (d *document) config(c *Config) reader {
 			"table":        value(d, &c.Route.Table, parseTable),
 			"priority":     value(d, &c.Route.Priority, integer(1, 32000)), // eight rules from there on, before the kernel's at 32766
 		}),
-		"egress": d.mapping(keys{
-			"interface":          value(d, &c.Egress.Interface, optional(parseInterface)),
-			"dial_timeout":       value(d, &c.Egress.DialTimeout, parseDuration),
-			"user_timeout":       value(d, &c.Egress.UserTimeout, parseUserTimeout),
-			"keepalive_idle":     value(d, &c.Egress.KeepaliveIdle, parseKeepalive),
-			"keepalive_interval": value(d, &c.Egress.KeepaliveInterval, parseKeepalive),
-			"keepalive_probes":   value(d, &c.Egress.KeepaliveProbes, integer(1, 127)), // Linux's MAX_TCP_KEEPCNT
-			"udp_timeout":        value(d, &c.Egress.UDPTimeout, parseDuration),
-			"icmp_timeout":       value(d, &c.Egress.ICMPTimeout, parseDuration),
-			"busy_poll":          value(d, &c.Egress.BusyPoll, parseBusyPoll),
-			"deny":               addressSet(d, &c.Egress.Deny, Loopback, LinkLocal, LinkLocalForwarded, Host, Multicast),
-			"allow":              addressSet(d, &c.Egress.Allow, Loopback, LinkLocal, Host, Multicast),
-		}),
+		"egress": d.egress(&c.Egress),
 		"tap": d.mapping(keys{
 			"timeout": value(d, &c.Tap.Timeout, parseDuration),
 			"log":     elements(d, &c.Tap.Log, d.sink),

@@ -37,6 +37,7 @@ func (d *document) validate(c *Config) {
 	if c.Limits.Memory < minMemory {
 		d.blame(remedy("remove the key to use 256MiB", "%s is less than %s", c.Limits.Memory, minMemory), "limits.memory")
 	}
+	d.validateEgress(&c.Egress)
 	d.validateSinks(c.Tap.Log)
 	for i, rule := range c.MSS {
 		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)

@@ -70,13 +70,14 @@ func serveEach(t *testing.T, ns *tuntest.Namespace, port string, f func(net.Conn
 }
 
 // resolve starts a resolver in ns.
-func resolve(t *testing.T, ns *tuntest.Namespace, args ...string) {
+func resolve(t *testing.T, ns *tuntest.Namespace, args ...string) *tuntest.Process {
 	t.Helper()
 	dnsmasq := ns.Start("dnsmasq", append([]string{
 		"--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--group=", "--pid-file=",
 		"--log-facility=-", "--bind-interfaces",
 	}, args...)...)
 	tuntest.Wait(t, "dnsmasq to start", func() bool { return strings.Contains(dnsmasq.Stderr(), "started") })
+	return dnsmasq
 }
 
 // asking returns the command line by which a program runs with the resolver.

@@ -1,0 +1,161 @@
+//go:build linux
+
+package app
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/stack/dial"
+	"syntap/stack/egress"
+	"syntap/tun/flow"
+)
+
+// judge asks the rules about flows, by the names and owners of their clients.
+type judge struct {
+	rules  atomic.Pointer[egress.Rules] // nil = there are none
+	strict atomic.Bool
+	names  *namer       // nil = no flow has a name
+	owners *attribution // nil = no client has a user
+	local  func(netip.Addr) bool
+}
+
+// needsNames and needsOwners report whether rules of a config ask for names, and for the users by
+// which the names of local clients, or they themselves, are told apart.
+
+func needsNames(c *config.Config) bool {
+	if c.Egress.Names == config.NamesOff {
+		return false
+	}
+	rules := c.Egress.Compile()
+	return c.Egress.Strict || rules != nil && rules.HasNames()
+}
+
+func needsOwners(c *config.Config) bool {
+	rules := c.Egress.Compile()
+	return needsNames(c) || rules != nil && rules.HasUIDs()
+}
+
+// check reports why the rules of a config cannot be in force.
+func (j *judge) check(c *config.Config) error {
+	rules := c.Egress.Compile()
+	const restart = "restart to have these rules in force"
+	switch {
+	case j.names == nil && needsNames(c):
+		return hint.Fail(errors.New("egress has rules with names, which are not looked for yet"), restart)
+	case j.owners == nil && rules != nil && rules.HasUIDs():
+		return hint.Fail(errors.New("egress has rules with users, which are not looked for"), restart)
+	}
+	return nil
+}
+
+// enforce puts the rules of a config in force, for flows to come.
+func (j *judge) enforce(c *config.Config) {
+	j.rules.Store(c.Egress.Compile())
+	j.strict.Store(c.Egress.Strict)
+}
+
+// rule returns the ruling on a flow that is about to begin, for dial.Options.Rules.
+func (j *judge) rule(f dial.Flow) *egress.Ruling {
+	rules := j.rules.Load()
+	if rules == nil {
+		return nil
+	}
+	q := egress.Request{Proto: f.Proto, Server: f.Server, Name: f.Name}
+	if f.Name != "" {
+		q.Server = f.Real
+	}
+	if f.Uninvited {
+		return rules.Decide(&q)
+	}
+	k := flow.Key{Client: f.Client, Server: f.Server, ISN: f.ISN}
+	names := j.names != nil && q.Name == "" && rules.HasNames()
+	var o *record.Owner
+	if names || rules.HasUIDs() {
+		o = j.user(f.Proto, k)
+	}
+	if o != nil {
+		q.HasUID, q.UID = true, o.UID
+	}
+	if names {
+		if n := j.names.known(f.Proto, k, o); n != nil {
+			q.Name, q.Others = n.Name, n.Others
+		}
+	}
+	return rules.Decide(&q)
+}
+
+// user returns the owner of a local client, of which only the user may be known; nil if it is not.
+func (j *judge) user(p flow.Proto, k flow.Key) *record.Owner {
+	if j.owners == nil || !j.local(k.Client.Addr()) {
+		return nil
+	}
+	if p == flow.TCP {
+		return j.owners.owner(k)
+	}
+	socket, ok := j.owners.finder.Socket(p, k.Client, k.Server)
+	if !ok {
+		return nil
+	}
+	return j.owners.ownerOf(socket, owner.Process{})
+}
+
+// question decides on a DNS query by the names that it asks for, for stack.Options.Question.
+func (j *judge) question(
+	p flow.Proto, client, server netip.AddrPort, opening any, query *flow.DNS,
+) *flow.Decision {
+	rules := j.rules.Load()
+	if rules == nil {
+		return &flow.Decision{Rule: "default"} // they have just gone
+	}
+	q := egress.Question{}
+	if rules.HasUIDs() {
+		o := new(record.Owner)
+		if opening, ok := opening.(*record.Opening); ok {
+			o = opening.Owner
+		} else {
+			o = j.user(p, flow.Key{Client: client, Server: server})
+		}
+		if o != nil {
+			q.HasUID, q.UID = true, o.UID
+			q.ForAll = j.names != nil && j.names.resolver(o.UID)
+		}
+	}
+	var ruling *egress.Ruling
+	for _, asked := range query.Queries {
+		q.Name = asked.Name
+		if ruling = rules.DecideName(q); ruling.Deny {
+			break
+		}
+	}
+	return ruling.Decision
+}
+
+// contradicts reports whether a client's first bytes say another name than that of its connection,
+// for stack.Options.Contradicts.
+func (j *judge) contradicts(f *flow.Flow) bool {
+	o, ok := f.Opening.(*record.Opening)
+	return ok && j.strict.Load() && conflict(o, f)
+}
+
+// known returns the name by which a client knows the server of a flow that is about to begin, nil
+// if it knows none.
+func (n *namer) known(p flow.Proto, k flow.Key, o *record.Owner) *record.Name {
+	if p != flow.TCP {
+		name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
+		n.table.End(use, time.Now())
+		return name
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.find(k); h != nil {
+		return h.name
+	}
+	return nil
+}

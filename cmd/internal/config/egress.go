@@ -1,0 +1,217 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"syntap/cmd/internal/hint"
+	"syntap/stack/egress"
+	"syntap/tap/policy"
+	"syntap/tun/flow"
+	"syntap/tun/route"
+)
+
+// Verdict is the decision on a destination.
+type Verdict string
+
+// The values of [Verdict].
+const (
+	Allow Verdict = "allow"
+	Deny  Verdict = "deny"
+)
+
+// NameSource says how connections get the names that rules ask for.
+type NameSource string
+
+// The values of [NameSource].
+const (
+	NamesAuto NameSource = "auto" // the strongest that there is
+	NamesDNS  NameSource = "dns"  // from DNS answers that passed for the client
+	NamesOff  NameSource = "off"
+)
+
+// EgressRule is a rule of egress.rules.
+type EgressRule struct {
+	Name    []egress.Pattern   `yaml:"name,omitempty"`
+	Dst     []netip.Prefix     `yaml:"dst,omitempty"`
+	Ports   []policy.PortRange `yaml:"ports,omitempty"`
+	Proto   string             `yaml:"proto,omitempty"` // tcp, udp, icmp; "": all of them
+	UID     []route.UIDRange   `yaml:"uid,omitempty"`
+	Verdict Verdict            `yaml:"verdict"`
+	Reason  string             `yaml:"reason,omitempty"` // of a denial
+	Line    int                `yaml:"-"`                // of the file; 0: the rule stands in none
+	Flag    string             `yaml:"-"`                // of the command line, where the rule stands there
+}
+
+var protocols = []flow.Proto{flow.TCP, flow.UDP, flow.ICMP}
+
+// Rule returns the rule as package egress has it. place is for records.
+func (r *EgressRule) Rule(place string) egress.Rule {
+	e := egress.Rule{
+		Names: r.Name, Dst: r.Dst, Deny: r.Verdict == Deny, Reason: r.Reason, Place: place,
+	}
+	for _, p := range r.Ports {
+		e.Ports = append(e.Ports, egress.PortRange{First: p.First, Last: p.Last})
+	}
+	for _, u := range r.UID {
+		e.UIDs = append(e.UIDs, egress.UIDRange{First: u.First, Last: u.Last})
+	}
+	for _, p := range protocols {
+		if p.String() == r.Proto {
+			e.Protos = []flow.Proto{p}
+		}
+	}
+	return e
+}
+
+// NewEgressRule returns the rule of a flag, such as --allow, for a TARGET of the command line.
+func NewEgressRule(flag string, v Verdict, target string) (EgressRule, error) {
+	e, err := egress.ParseTarget(target)
+	if err != nil {
+		return EgressRule{}, remedy("write it like pypi.org:443, *.example.com, 192.0.2.0/24:53/udp "+
+			"or [2001:db8::1]:80-90/tcp", "%s %w", quote(target), err)
+	}
+	r := EgressRule{Name: e.Names, Dst: e.Dst, Verdict: v, Flag: flag + " " + target}
+	for _, p := range e.Ports {
+		r.Ports = append(r.Ports, policy.PortRange{First: p.First, Last: p.Last})
+	}
+	for _, p := range e.Protos {
+		r.Proto = p.String()
+	}
+	return r, nil
+}
+
+// Place returns the place of a rule, for records and messages.
+func (e *Egress) Place(i int) string {
+	if flag := e.Rules[i].Flag; flag != "" {
+		return flag
+	}
+	n := i // behind those of the command line, the file's count from 0
+	for _, r := range e.Rules[:i] {
+		if r.Flag != "" {
+			n--
+		}
+	}
+	return fmt.Sprintf("egress.rules[%d]", n)
+}
+
+// Compile returns the rules and the default as package egress decides by them; nil where every
+// destination is left to deny and allow.
+func (e *Egress) Compile() *egress.Rules {
+	if len(e.Rules) == 0 && e.Default != Deny {
+		return nil
+	}
+	var rules []egress.Rule
+	for i := range e.Rules {
+		rules = append(rules, e.Rules[i].Rule(e.Place(i)))
+	}
+	return egress.Compile(rules, e.Default == Deny)
+}
+
+// LoadPolicy reads a policy: a file like a config's, which has the section egress alone.
+func LoadPolicy(file string) (*Egress, error) {
+	data, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePolicy(file, data)
+}
+
+// ParsePolicy resolves the policy in data. Errors name it by file and list all mistakes.
+func ParsePolicy(file string, data []byte) (*Egress, error) {
+	d := newDocument(file)
+	c := Default()
+	d.read(data, d.mapping(keys{"egress": d.egress(&c.Egress)}))
+	d.validateEgress(&c.Egress)
+	if len(d.problems) == 0 && !d.gives("egress") {
+		return nil, hint.Usage(fmt.Errorf("%s: has no section egress", file), "")
+	}
+	if err := report(d.problems); err != nil {
+		return nil, err
+	}
+	return &c.Egress, nil
+}
+
+// egress reads the section egress.
+func (d *document) egress(e *Egress) reader {
+	return d.mapping(keys{
+		"interface":          value(d, &e.Interface, optional(parseInterface)),
+		"dial_timeout":       value(d, &e.DialTimeout, parseDuration),
+		"user_timeout":       value(d, &e.UserTimeout, parseUserTimeout),
+		"keepalive_idle":     value(d, &e.KeepaliveIdle, parseKeepalive),
+		"keepalive_interval": value(d, &e.KeepaliveInterval, parseKeepalive),
+		"keepalive_probes":   value(d, &e.KeepaliveProbes, integer(1, 127)), // Linux's MAX_TCP_KEEPCNT
+		"udp_timeout":        value(d, &e.UDPTimeout, parseDuration),
+		"icmp_timeout":       value(d, &e.ICMPTimeout, parseDuration),
+		"busy_poll":          value(d, &e.BusyPoll, parseBusyPoll),
+		"deny":               addressSet(d, &e.Deny, Loopback, LinkLocal, LinkLocalForwarded, Host, Multicast),
+		"allow":              addressSet(d, &e.Allow, Loopback, LinkLocal, Host, Multicast),
+		"rules":              elements(d, &e.Rules, d.egressRule),
+		"default":            value(d, &e.Default, oneOf(Allow, Deny)),
+		"names":              value(d, &e.Names, oneOf(NamesAuto, NamesDNS, NamesOff)),
+		"strict":             value(d, &e.Strict, parseBool),
+	})
+}
+
+func (d *document) egressRule(n node) EgressRule {
+	r := EgressRule{Line: n.Line}
+	d.mapping(keys{
+		"name":    oneOrMore(d, &r.Name, parsePattern),
+		"dst":     oneOrMore(d, &r.Dst, parsePrefix),
+		"ports":   oneOrMore(d, &r.Ports, parsePorts),
+		"proto":   value(d, &r.Proto, parseProto),
+		"uid":     oneOrMore(d, &r.UID, parseUIDs),
+		"verdict": value(d, &r.Verdict, oneOf(Allow, Deny)),
+		"reason":  value(d, &r.Reason, parseReason),
+	})(n)
+	d.require(n, "verdict")
+	return r
+}
+
+func parsePattern(s string) (egress.Pattern, error) {
+	p, err := egress.ParsePattern(s)
+	if err != nil {
+		return p, remedy("write it like example.com, or *.example.com for the names below it; "+
+			"addresses stand under dst", "%s %w", quote(s), err)
+	}
+	return p, nil
+}
+
+func parseProto(s string) (string, error) {
+	p, err := oneOf(protocols...)(s)
+	return p.String(), err
+}
+
+// maxReason keeps records short.
+const maxReason = 200
+
+func parseReason(s string) (string, error) {
+	switch {
+	case len(s) > maxReason:
+		return "", fmt.Errorf("has %d bytes, at most %d", len(s), maxReason)
+	case slices.ContainsFunc([]rune(s), func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", errors.New("has a control character")
+	}
+	return s, nil
+}
+
+func (d *document) validateEgress(e *Egress) {
+	for i := range e.Rules {
+		r, key := &e.Rules[i], fmt.Sprintf("egress.rules[%d]", i)
+		if r.Proto == flow.ICMP.String() && len(r.Ports) > 0 {
+			d.blame(errors.New("can match nothing: icmp has no ports"), key+".ports")
+		}
+		if r.Reason != "" && r.Verdict == Allow {
+			d.blame(errors.New("is for verdict deny"), key+".reason")
+		}
+		if e.Names == NamesOff && len(r.Name) > 0 {
+			d.blame(remedy("leave out egress.names, or the rule", "can match nothing with names: off"),
+				key+".name")
+		}
+	}
+	if e.Strict && e.Names == NamesOff {
+		d.blame(errors.New("has no effect with names: off"), "egress.strict")
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+)
+
+// policyFlags are rules of egress on the command line, in the order given.
+type policyFlags struct {
+	file  string
+	rules []config.EgressRule
+}
+
+func addPolicyFlags(cmd *cobra.Command) *policyFlags {
+	p := new(policyFlags)
+	const form = "`TARGET` = NAME|ADDRESS|PREFIX[:PORT[-PORT]][/tcp|/udp|/icmp], such as pypi.org:443, " +
+		"*.example.com or [2001:db8::1]:22/tcp"
+	f := cmd.Flags()
+	f.Var(&ruleFlag{p, "--allow", config.Allow}, "allow", "let the command reach "+form+
+		", and nothing that no rule allows; may be repeated, the first rule that matches counts")
+	f.Var(&ruleFlag{p, "--deny", config.Deny}, "deny",
+		"keep the command from `TARGET`, of the same form; may be repeated")
+	f.StringVar(&p.file, "policy", "", "have the rules in `FILE`, the section egress of a config, "+
+		"in the place of the config's")
+	return p
+}
+
+// ruleFlag is a flag that adds a rule.
+type ruleFlag struct {
+	flags   *policyFlags
+	name    string
+	verdict config.Verdict
+}
+
+// Set implements pflag.Value.
+func (f *ruleFlag) Set(target string) error {
+	r, err := config.NewEgressRule(f.name, f.verdict, target)
+	if err != nil {
+		return err
+	}
+	f.flags.rules = append(f.flags.rules, r)
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *ruleFlag) String() string { return "" }
+
+// Type implements pflag.Value.
+func (f *ruleFlag) Type() string { return "TARGET" }
+
+// apply puts the flags into c: their rules come before those of the file.
+func (p *policyFlags) apply(c *config.Config) error {
+	if p.file != "" {
+		e, err := config.LoadPolicy(p.file)
+		if err != nil {
+			return err
+		}
+		c.Egress = *e
+	}
+	if len(p.rules) == 0 {
+		return nil
+	}
+	c.Egress.Rules = slices.Concat(p.rules, c.Egress.Rules)
+	isAllow := func(r config.EgressRule) bool { return r.Verdict == config.Allow }
+	if slices.ContainsFunc(p.rules, isAllow) {
+		c.Egress.Default = config.Deny
+	}
+	hasName := func(r config.EgressRule) bool { return len(r.Name) > 0 }
+	if i := slices.IndexFunc(p.rules, hasName); i >= 0 && c.Egress.Names == config.NamesOff {
+		return hint.Usage(fmt.Errorf("%s: can match nothing with egress.names: off", p.rules[i].Flag), "")
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+//go:build linux
+
+package stack
+
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"syntap/stack/egress"
+	"syntap/stack/inspect"
+	tunflow "syntap/tun/flow"
+)
+
+// maxGatedQuery is the length in bytes of the longest DNS query that policy lets pass over TCP. It
+// fits the smallest receive buffer, and any name with EDNS options and padding (RFC 8467 §4.1).
+const maxGatedQuery = 768
+
+// gate holds bytes of a client back in netstack until policy has seen enough of them. The outbound
+// direction owns it.
+type gate struct {
+	queries bool // only DNS queries pass, each decided on by its names
+	cleared int  // bytes at the front of netstack's queue that may pass
+	checked bool // the name that the first bytes say, if any, is that of the connection
+}
+
+// beginGate sets the gate by the decision on a connection that is about to be dialled.
+func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
+	c.gate.queries = c.key.server.Port() == portDNS && c.stack.o.Question != nil &&
+		(d.OnlyDNS || r != nil && r.Names)
+	c.gate.checked = c.stack.o.Contradicts == nil
+}
+
+// open reports whether all is decided.
+func (t *gate) open() bool { return t.checked && !t.queries }
+
+// passGate shortens g to the bytes that may pass, and reports whether there are any. Otherwise the
+// connection has been reset, or waits for more.
+func (c *conn) passGate(g *gather) bool {
+	if !c.gate.checked && !c.checkName(g) {
+		return false
+	}
+	if !c.gate.queries {
+		return true
+	}
+	if c.gate.cleared == 0 && !c.checkQuery(g) {
+		return false
+	}
+	g.cut(c.gate.cleared)
+	return true
+}
+
+// checkQuery looks at the DNS message at the front of the queue.
+func (c *conn) checkQuery(g *gather) bool {
+	const prefix = 2
+	b := g.join(nil, g.size, prefix+maxGatedQuery)
+	size := 0
+	if len(b) >= prefix {
+		size = int(binary.BigEndian.Uint16(b))
+	}
+	if size > maxGatedQuery {
+		c.end(forbidden)
+		return false
+	}
+	if len(b) < prefix || len(b) < prefix+size {
+		c.awaitMore()
+		return false
+	}
+	m, ok := inspect.DNS(b[prefix : prefix+size])
+	if !ok || m.Response {
+		c.end(forbidden)
+		return false
+	}
+	if c.stack.o.Question(tunflow.TCP, c.key.client, c.key.server, c.opening, m).Deny {
+		if c.dns != nil && !c.dns.queries.over {
+			c.dns.queries.note(m)
+		}
+		c.end(forbidden)
+		return false
+	}
+	c.gate.cleared = prefix + size
+	return true
+}
+
+// checkName looks for the name that a client's first bytes say. Nothing of them has passed.
+func (c *conn) checkName(g *gather) bool {
+	b := g.join(nil, g.size, inspect.MaxClient)
+	f := tunflow.Flow{Key: c.name(), Opening: c.opening}
+	need := 0
+	f.Hello, f.HTTPHost, need = inspect.Client(b)
+	switch {
+	case inspect.AwaitsServer(b):
+		return true // and look at the next ones
+	case need > 0 && c.tight.Load() && len(b) >= tightWrite: // there is no room for more
+		c.end(forbidden)
+		return false
+	case need > 0:
+		c.awaitMore()
+		return false
+	case c.stack.o.Contradicts(&f):
+		c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
+		c.end(forbidden)
+		return false
+	}
+	c.gate.checked = true
+	return true
+}
+
+// awaitMore leaves bytes in netstack until there are more. A client that has no more is reset.
+func (c *conn) awaitMore() {
+	if tcp.EndpointState(c.ep.State()) != tcp.StateEstablished {
+		c.end(forbidden)
+	}
+}

@@ -1,0 +1,94 @@
+//go:build linux
+
+package nat
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"syntap/stack/inspect"
+	"syntap/tun"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// noQuery denies a datagram to a nameserver that only DNS queries may go to.
+var noQuery = &tunflow.Decision{
+	Deny: true, Rule: "default", Reason: "no rule allows it, and it is no DNS query",
+}
+
+// decideQuery decides on a datagram to port 53 by the names in its question. It reports whether the
+// datagram may leave; otherwise it is counted and answered.
+func (n *NAT) decideQuery(f *Frame, id *identity) bool {
+	if id.client.echo || id.key.server.Port() != portDNS || id.ruling == nil || n.o.Question == nil {
+		return true
+	}
+	onlyDNS := id.decision.OnlyDNS
+	if !onlyDNS && !id.ruling.Names {
+		return true
+	}
+	if id.query == nil {
+		if onlyDNS {
+			id.decision = noQuery
+			n.deny(f, id)
+		}
+		return !onlyDNS
+	}
+	d := n.o.Question(id.client.AddrPort, id.key.server, id.query)
+	if !d.Deny {
+		return true
+	}
+	id.decision = d
+	if n.recordDenied(f, id) {
+		f.drop(&n.stats.DropDenied)
+		n.block(f, id)
+	}
+	return false
+}
+
+// block answers a query in the place of its server.
+func (n *NAT) block(f *Frame, id *identity) {
+	response := n.o.Blocked(f.datagram(0, &n.message))
+	if response == nil {
+		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		return
+	}
+	b := datagramTo(id.client.AddrPort, id.key.server, response)
+	n.answerBefore(id.unsent, func() {
+		if n.router.WriteInbound(tun.Offload{}, [][]byte{b}) != nil {
+			n.stats.DropInbound.Add(1)
+		}
+	})
+}
+
+// datagramTo returns the packet of a datagram to a client.
+func datagramTo(client, server netip.AddrPort, payload []byte) []byte {
+	ipLen := packet.HeaderLen(client.Addr())
+	b := make([]byte, ipLen+packet.UDPHeaderLen+len(payload))
+	ip := packet.IP{
+		Src: server.Addr(), Dst: client.Addr(), Proto: packet.ProtoUDP,
+		HopLimit: packet.DefaultHopLimit, DF: true,
+	}
+	ip.Put(b)
+	u := b[ipLen:]
+	putUDP(u, server, client)
+	copy(u[packet.UDPHeaderLen:], payload)
+	sum := packet.TransportChecksum(packet.ProtoUDP, server.Addr(), client.Addr(), u)
+	if sum == 0 {
+		sum = 0xffff // RFC 768
+	}
+	binary.BigEndian.PutUint16(u[6:], sum)
+	return b
+}
+
+// asksNames reports whether the DNS queries of clients are looked at.
+func (n *NAT) asksNames() bool { return n.recorder != nil || n.o.Question != nil }
+
+// readQuery returns the DNS query that a frame to port 53 holds, nil if there is none.
+func (n *NAT) readQuery(f *Frame) *tunflow.DNS {
+	d, ok := inspect.DNS(f.datagram(0, &n.message))
+	if !ok || d.Response || len(d.Queries) == 0 {
+		return nil
+	}
+	return d
+}

@@ -1,0 +1,74 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/stack/dial"
+	"syntap/stack/egress"
+	tunflow "syntap/tun/flow"
+)
+
+// rulings remembers the rulings on flows while they are in use, so that the rules are asked once a
+// flow, and a flow keeps its ruling when other rules come into force. It belongs to the read loop.
+// When there are maxRulings, the older map goes: a flow in neither is ruled on again.
+type rulings struct {
+	ruled, older map[ruledKey]*ruled
+	last         ruledKey // of the last frame
+	lastRuled    *ruled   // its entry; nil = none
+}
+
+type ruledKey struct {
+	client endpoint
+	server netip.AddrPort
+}
+
+type ruled struct {
+	ruling *egress.Ruling
+	used   time.Duration // on the table's clock
+}
+
+// maxRulings is how many are kept beside as many older ones.
+const maxRulings = 16384
+
+// rule returns the ruling on a flow, nil if there are no rules.
+func (n *NAT) rule(f dial.Flow, now time.Duration) *egress.Ruling {
+	client := endpoint{f.Client, f.Proto == tunflow.ICMP}
+	r, k := &n.rulings, ruledKey{client, f.Server}
+	e := r.find(k)
+	if e != nil && now-e.used < n.table.lifetime(client.echo) {
+		e.used = now
+		return e.ruling
+	}
+	ruling := n.dialer.Rule(f)
+	if ruling != nil {
+		r.add(k, &ruled{ruling, now})
+	}
+	return ruling
+}
+
+// find returns the entry of a flow, nil if there is none.
+func (r *rulings) find(k ruledKey) *ruled {
+	if r.lastRuled != nil && k == r.last {
+		return r.lastRuled
+	}
+	e := r.ruled[k]
+	if e == nil {
+		if e = r.older[k]; e == nil {
+			return nil
+		}
+		r.add(k, e)
+	}
+	r.last, r.lastRuled = k, e
+	return e
+}
+
+func (r *rulings) add(k ruledKey, e *ruled) {
+	if r.ruled == nil || len(r.ruled) >= maxRulings {
+		r.ruled, r.older = make(map[ruledKey]*ruled), r.ruled
+	}
+	r.ruled[k] = e
+	r.last, r.lastRuled = k, e
+}

@@ -1,0 +1,2 @@
+// Package resolver answers DNS queries in the router's own name.
+package resolver
