@@ -37,3 +37,20 @@ func TestLogOnTerminal(t *testing.T) {
 		t.Errorf("the log lacks a name: %q", got)
 	}
 }
+
+// Each level has its priority in the journal, and each line of a message.
+func TestPriorities(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[logrus.Level]string{
+		logrus.ErrorLevel: "<3>", logrus.WarnLevel: "<4>", logrus.InfoLevel: "<6>", logrus.DebugLevel: "<7>",
+	} {
+		for _, format := range []logrus.Formatter{&logrus.JSONFormatter{}, &textFormatter{}} {
+			entry := logrus.NewEntry(logrus.New())
+			entry.Level, entry.Message = level, "two\nlines"
+			line, err := journalFormatter{format}.Format(entry)
+			if got := string(line); err != nil || strings.Count(got, "\n") != strings.Count(got, want) || !strings.HasPrefix(got, want) {
+				t.Errorf("level %s: %q, %v, want each line to begin with %s", level, got, err, want)
+			}
+		}
+	}
+}
