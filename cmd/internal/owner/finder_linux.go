@@ -50,6 +50,7 @@ type Finder struct {
 	waiting   map[uint32][]*search // users with a search that is waited for, and the next ones
 	late      map[uint32]bool      // users with a search that has been cut short and goes on
 	patience  time.Duration        // searchTime
+	extra     int                  // looks that took place when a process was named
 }
 
 // search is one that goes on.
@@ -154,7 +155,7 @@ func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool
 	if len(s.rest) == 0 {
 		var h holder
 		h, looks = f.last.find(s, looksAtLast, false)
-		if h.process != nil && f.last.confirm(h, s) == Found {
+		if h.process != nil && f.last.confirm(h, s) == Found && len(h.relatives()) == 0 {
 			f.last.add(h, s)
 			f.budgets.search(s.UID, looks+looksToConfirm, time.Now())
 			f.stats.Found++
@@ -258,23 +259,37 @@ func (f *Finder) name(at found, s Socket) (Process, Reason) {
 	if p == nil {
 		return Process{}, Ended
 	}
+	h := holder{process: p, fd: at.fd, fresh: true, opened: true}
 	if known := f.last.known(p.PID); known != nil { // a thread of it was found
 		p.close()
-		p = known
+		h.process, h.opened = known, false
 	}
-	return f.confirm(holder{process: p, fd: at.fd, fresh: true}, s)
+	return f.confirm(h, s)
 }
 
-// confirm makes sure of a holder and remembers it. mu is held.
+// confirm makes sure of a holder and remembers it. mu is held, but not while its relatives are
+// looked at.
 func (f *Finder) confirm(h holder, s Socket) (Process, Reason) {
 	reason := f.last.confirm(h, s)
+	if relatives := h.relatives(); reason == Found && len(relatives) > 0 {
+		f.mu.Unlock()
+		for _, pid := range relatives {
+			ok, looks := holdsAny(pid, s.inode, f.processes.buf[:])
+			if f.extra += looks; ok {
+				reason = Shared
+			}
+		}
+		f.mu.Lock()
+	}
 	if reason != Found {
 		if f.last.known(h.PID) == nil {
 			h.close()
 		}
 		return Process{}, reason
 	}
-	f.last.add(h, s)
+	if h.dir >= 0 { // else it was forgotten meanwhile
+		f.last.add(h, s)
+	}
 	return h.Process, Found
 }
 
@@ -333,6 +348,8 @@ func (f *Finder) end(s *search) {
 	} else {
 		delete(f.waiting, uid)
 	}
+	s.looks += f.extra
+	f.extra = 0
 	f.mu.Lock()
 	f.total--
 	if f.running[uid]--; f.running[uid] == 0 {

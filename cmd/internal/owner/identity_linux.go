@@ -21,6 +21,8 @@ type process struct {
 	link     string // the text of /proc/PID/exe
 	parent   int
 
+	offspring []int // children, when it was looked at
+
 	place   []byte // the text of the file cgroup
 	placeID uint64 // the cgroup of a socket that it had then
 	placeAt time.Time
@@ -201,25 +203,59 @@ func (h holder) isShared(inode uint32, buf []byte) bool {
 	if !h.reused && p.parent > 1 && held(p.parent) {
 		return true
 	}
+	p.offspring = p.readChildren(buf)
+	return slices.ContainsFunc(p.offspring, held)
+}
+
+// readChildren returns the children of the first thread of the process, not all of many.
+func (p *process) readChildren(buf []byte) (pids []int) {
 	if p.children < 0 {
-		return false
+		return nil
 	}
 	n, err := unix.Pread(p.children, buf, 0)
 	if err != nil || n <= 0 {
-		return false
+		return nil
 	}
-	words := bytes.Fields(bytes.Clone(buf[:n]))
-	return slices.ContainsFunc(words[:min(len(words), maxChildren)], func(word []byte) bool {
-		pid, _ := strconv.Atoi(string(word))
-		return held(pid)
-	})
+	words := bytes.Fields(buf[:n])
+	for _, word := range words[:min(len(words), maxChildren)] {
+		if pid, err := strconv.Atoi(string(word)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
-// Bounds of the time that a process can take from others: how many children, and descriptors, are
-// looked at.
+// relatives returns the processes that may hold the socket under other descriptors, because the
+// process has passed it to them, or they to it (SCM_RIGHTS of unix(7)).
+func (h holder) relatives() []int {
+	pids := slices.Clone(h.offspring[:min(len(h.offspring), maxRelatives)])
+	if h.opened && h.parent > 1 {
+		pids = append(pids, h.parent)
+	}
+	return pids
+}
+
+// holdsAny reports whether a process holds a socket among its first descriptors, and how many looks
+// that took.
+func holdsAny(pid int, inode uint32, buf []byte) (ok bool, looks int) {
+	_ = entries(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/fd", func(dir int, name string) bool {
+		if looks++; looks > maxOfRelative {
+			return false
+		}
+		other, _ := socketInode(dir, name, buf)
+		ok = other == inode
+		return !ok
+	})
+	return ok, looks
+}
+
+// Bounds of the time that a process can take from others: how many children are looked at, and how
+// many of them more closely; and how many descriptors.
 const (
-	maxChildren = 16
-	maxHeld     = 256
+	maxChildren   = 16
+	maxRelatives  = 4
+	maxOfRelative = 32
+	maxHeld       = 256
 )
 
 // holdsAll reports whether the process holds all of some sockets, among its first descriptors.

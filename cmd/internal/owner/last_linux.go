@@ -33,6 +33,7 @@ type holder struct {
 	fd     int
 	reused bool // the descriptor was seen without the socket before
 	fresh  bool // the process was read after the descriptor
+	opened bool // it was not known before
 }
 
 const (

@@ -199,8 +199,18 @@ func within(t *testing.T, ns *tuntest.Namespace, f func()) {
 	}
 }
 
-// A socket that a shell and its child hold may be used by either.
+// A socket that a shell and its child hold may be used by either, whatever its number is there.
 func TestInherited(t *testing.T) {
+	for name, script := range map[string]string{
+		"same descriptor":  "sleep 60 & trap 'kill $!' EXIT; echo; read end",
+		"other descriptor": "sleep 60 9<&3 3<&- & trap 'kill $!' EXIT; echo; read end",
+	} {
+		t.Run(name, func(t *testing.T) { testInherited(t, script) })
+	}
+}
+
+func testInherited(t *testing.T, script string) {
+	t.Helper()
 	f := testFinder(t, patient)
 	client, server := netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.2:9")
 	fd := testSocket(t, unix.AF_INET, unix.SOCK_DGRAM, 0, nil, client)
@@ -210,7 +220,7 @@ func TestInherited(t *testing.T) {
 		t.Fatal(err)
 	}
 	inherited := os.NewFile(uintptr(dup), "inherited")
-	shell := exec.Command("sh", "-c", "sleep 60 & trap 'kill $!' EXIT; echo; read end")
+	shell := exec.Command("sh", "-c", script)
 	shell.ExtraFiles = []*os.File{inherited}
 	stdin, err := shell.StdinPipe()
 	if err != nil {
