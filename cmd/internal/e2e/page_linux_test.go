@@ -134,6 +134,14 @@ func TestPage(t *testing.T) {
 	b.wait("word of the end", `document.querySelector('#connection').dataset.state === 'broken' &&
 		/^syntap has not answered since \d\d:\d\d:\d\d/.test(document.querySelector('#gone').textContent) &&
 		document.body.classList.contains('stale')`)
+	b.screenshot("gone")
+
+	// Another run begins with the connections of the last one.
+	r.Process = lab.Router.Start(binary, "run", "-c", filepath.Join(r.dir, "syntap.yaml"))
+	b.filter("tcp")
+	b.wait("the router", `document.querySelector('#connection').textContent === 'live' && document.querySelector('#gone').hidden`)
+	b.wait("the rows of the run before", rows(5))
+	r.stop(t, unix.SIGTERM)
 }
 
 // filter puts a text into the filter.
@@ -179,6 +187,34 @@ func (b *browser) asks(rows func(int) string) {
 	b.wait("another order", `document.querySelector('#head [aria-sort]').textContent === 'Received' && location.search.includes('sort=received')`)
 	b.filter("tcp")
 	b.wait("all rows", rows(5))
+	b.charted(rows)
+}
+
+// charted looks at the chart of outcomes with the mouse: what is under it, and at one stretch of time.
+func (b *browser) charted(rows func(int) string) {
+	b.t.Helper()
+	eval[any](b, `{
+		globalThis.mouse = (kind, share) => {
+			const drawing = document.querySelector('#chart-outcomes svg');
+			const { left, top, width } = drawing.getBoundingClientRect();
+			drawing.setPointerCapture = () => undefined; // which has no pointer
+			drawing.dispatchEvent(new PointerEvent(kind, { clientX: left + share * width, clientY: top + 50, button: 0, pointerType: 'mouse', bubbles: true }));
+		};
+	}`)
+	b.wait("what is under the mouse", `{
+		const bar = document.querySelector('#chart-outcomes .fill.refused');
+		mouse('pointermove', (Number(bar.getAttribute('x')) + 1) / bar.closest('svg').clientWidth);
+		/\d\d:\d\d:\d\d – \d\d:\d\d:\d\d.*refused 1/.test(document.querySelector('.tip').textContent);
+	}`)
+	b.screenshot("hover")
+	eval[any](b, `mouse('pointerdown', 0); mouse('pointermove', 0.2); mouse('pointerup', 0.2)`) // long ago
+	b.wait("no row of that time", rows(0)+` && /^tcp since:\S+Z until:\S+Z$/.test(document.querySelector('#filter').value)`)
+	b.do(chromedp.Click("#all-times"))
+	b.wait("all rows", rows(5)+` && document.querySelector('#filter').value === 'tcp'`)
+	eval[any](b, `mouse('pointerdown', 0.2); mouse('pointermove', 1); mouse('pointerup', 1)`)
+	b.wait("the rows of that time", rows(5)+` && document.querySelector('#chart-outcomes').textContent.includes('of 5 not established')`)
+	b.do(chromedp.Click("#all-times"))
+	b.wait("all rows", rows(5)+` && document.querySelector('#filter').value === 'tcp'`)
 }
 
 // TestPageUnderLoad has the page show more handshakes than a reader can follow.

@@ -44,11 +44,11 @@
 // page/ holds the page as browsers get it: modules without a build step and without dependencies.
 // stream.js follows the connections of a filter; store.js keeps the last of them, figures.js counts
 // all that have come, in stretches of time. table.js and charts.js draw from both, four times a
-// second whatever the rate; columns.js says which members of a connection, or of a group of them,
-// the table has. ladder.js draws one connection. terms.js edits the text of the filter, whose
-// meaning only the server knows. main.js ties them together and keeps the address up to date.
-// Values of records reach the document as text only, and without characters that hide or turn text
-// around.
+// second whatever the rate, and less often where that takes long; columns.js says which members of
+// a connection, or of a group of them, the table has. ladder.js draws one connection. terms.js
+// edits the text of the filter, whose meaning only the server knows. main.js ties them together and
+// keeps the address up to date. Values of records reach the document as text only, and without
+// characters that hide or turn text around.
 //
 // # Access
 //

@@ -330,7 +330,7 @@ func TestAlwaysAnswers(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	s := &Server{records: newRecords()}
+	s := &Server{records: newRecords(), handshakes: newHistogram("handshake_seconds", ""), dials: newHistogram("dial_seconds", "")}
 	r := established(1)
 	b.ReportAllocs()
 	for b.Loop() {

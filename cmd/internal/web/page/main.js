@@ -10,7 +10,7 @@ import { Stream } from './stream.js';
 import { Table } from './table.js';
 import { has, including, times, without, withoutTimes } from './terms.js';
 
-const redraw = 250; // milliseconds between redraws, however many records come
+const redraw = 250; // milliseconds between redraws, however many records come; more where they take long
 const typing = 350; // milliseconds after the last key until a filter is asked for
 
 const find = (selector) => document.querySelector(selector);
@@ -254,7 +254,16 @@ async function updateInstance() {
   }
 }
 
-setInterval(() => document.hidden || update(), redraw);
+// refresh redraws for at most a fifth of the time.
+function refresh() {
+  const begun = performance.now();
+  if (!document.hidden) update();
+  const wait = () => setTimeout(refresh, Math.max(redraw, 4 * (performance.now() - begun)));
+  if (document.hidden) wait();
+  else requestAnimationFrame(() => setTimeout(wait)); // when it has been laid out and painted
+}
+
 setInterval(() => document.hidden || updateInstance(), 1000);
 updateInstance();
 read();
+refresh();

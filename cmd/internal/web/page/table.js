@@ -68,7 +68,7 @@ export class Table {
   #lay() {
     this.#columns = this.grouping ? ofGroups(groupings[this.grouping].title) : ofConnections(this.store);
     this.#head.replaceChildren(...this.#columns.map((column) => {
-      const th = element('th', column.className);
+      const th = element('th', `${column.className ?? ''} c-${column.key}`);
       th.scope = 'col';
       if (!column.by) {
         th.append(column.title);
