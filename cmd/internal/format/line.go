@@ -207,7 +207,9 @@ func (f *Line) end(c *Connection) {
 	case e != nil:
 		f.detail("out", Size(e.Bytes.Outbound))
 		f.detail("in", Size(e.Bytes.Inbound))
-		f.detail("lasted", Span(max(e.Duration, 0)))
+		if e.Duration > 0 { // else one datagram without an answer
+			f.detail("lasted", Span(e.Duration))
+		}
 		if e.Close != "" {
 			f.detail(e.ClosedBy, e.Close)
 		}

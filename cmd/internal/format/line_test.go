@@ -52,7 +52,12 @@ func TestLine(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
+	once := pair(t, "query", "answered")
+	once.End.Duration = 0
 	f := Line{Location: time.UTC}
+	if got := string(f.Append(nil, once)); strings.Contains(got, "lasted") {
+		t.Errorf("one datagram without an answer: %s", got)
+	}
 	got := string(f.Gap(f.Gap(nil, decode(t, samples(t)["gap"])), decode(t, samples(t)["end"])))
 	want := begin + "gap          3 records lost, queue_full\n" + begin + "end          the run stopped in order\n"
 	if got != want {
