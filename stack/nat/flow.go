@@ -30,7 +30,7 @@ type flow struct {
 	held     []held // datagrams that go before those to come
 	heldSize int    // bytes of them
 
-	began, used time.Duration // first and last datagram, on the table's clock
+	began, used time.Duration // first datagram, and last one or ICMP error, on the table's clock
 	out, in     count
 	outcome     tunflow.Outcome
 	response    *tunflow.DNS // to a query

@@ -572,6 +572,12 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	router.stop()
+	log.mu.Lock()
+	refused := log.ended[log.opened[1]].Duration
+	log.mu.Unlock()
+	if refused <= 0 {
+		t.Errorf("the refused flow lasted %v, want the time until the ICMP error", refused)
+	}
 	ends := log.ends(t)
 	want := []tunflow.Outcome{tunflow.Answered, tunflow.PortRefused}
 	for i, o := range want {

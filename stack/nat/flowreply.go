@@ -62,7 +62,7 @@ func (r *recorder) refused(m *mapping, server netip.AddrPort, e *icmpReport, mes
 	case unix.EMSGSIZE: // the client sends again, in smaller packets
 		return
 	}
-	if l := m.flows.refused(server, message, o); l != nil {
+	if l := m.flows.refused(server, message, o, r.table.now()); l != nil {
 		r.report(l)
 	}
 }

@@ -260,17 +260,21 @@ func (s *flows) queryWith(server netip.AddrPort, id uint16) *flow {
 
 // refused notes that an ICMP error came back from server for a message of the client's. A query
 // ends with that, and is returned.
-func (s *flows) refused(server netip.AddrPort, message []byte, o tunflow.Outcome) (ended *flow) {
+func (s *flows) refused(
+	server netip.AddrPort, message []byte, o tunflow.Outcome, now time.Duration,
+) (ended *flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(message) >= 2 && server.Port() == portDNS {
 		l := s.queryWith(server, binary.BigEndian.Uint16(message))
 		if l != nil && l.out.packets > 0 {
+			s.use(l, now)
 			l.note(o)
 			return s.end(l)
 		}
 	}
 	if l := s.byEnd.byKey[flowKey{server: server}]; l != nil {
+		s.use(l, now)
 		l.note(o)
 	}
 	return nil
