@@ -27,7 +27,7 @@ func TestOwnerOfShortLived(t *testing.T) {
 	go serveAll(lab.Server.Listen("tcp", "0.0.0.0:80"), func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
 	files := shortLived(t)
 	r := run(t, lab.Router, "syntap0", everything+`http: {listen: "unix:DIR/http.sock"}`)
-	seconds, perSecond, connections := scaled(2, 20), scaled(20, 100), scaled(15, 60)
+	seconds, perSecond, connections := scaled(2, 10), scaled(20, 100), scaled(15, 60)
 	began := time.Now()
 	started := lab.Router.Run(files[0], "start", strings.Join(files, ","), tuntest.ServerAddr4,
 		fmt.Sprint(seconds), fmt.Sprint(perSecond), fmt.Sprint(connections), "3")

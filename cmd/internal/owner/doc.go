@@ -33,16 +33,18 @@
 //
 // A process that was found is looked at once more before it is named: by files in /proc that stay
 // its own when its number is given to another, it must still hold the socket after its executable
-// and its cgroup were read. A process that executes another file, or moves to another cgroup, is
-// seen to. A socket that the parent or a child of the process holds too, as after fork(2), has no
-// process. Process 1 is named last, because systemd keeps the sockets that it has made for
-// services.
+// and its cgroup were read. An execve(2) and a move to another
+// cgroup are noticed.
 //
-// Three things are not seen: a socket that is kept beside one that was passed to an unrelated
-// process by SCM_RIGHTS, inherited by a child of another thread than the first, or by a child's
-// child; and a program with CAP_NET_RAW that sends in the name of another's socket. A child that is
-// about to execute a program shares its parent's sockets for that moment, in which the parent is
-// not named.
+// A socket that several processes hold names none of them. Looked for are the parent and the
+// children, as after fork(2), and the first descriptors of a few children, and of the parent of a
+// process that is new, as after SCM_RIGHTS of unix(7). Process 1 is named last, because systemd
+// keeps the sockets that it has made for services. A child that is about to execute a program
+// shares its parent's sockets for that moment, in which the parent is not named.
+//
+// Not seen are a socket that an unrelated process keeps beside one that it has passed on, one that
+// a child of another thread than the first has inherited, or a child's child, and a program with
+// CAP_NET_RAW that sends in the name of another's socket.
 //
 // A packet that its program sends just before it closes the socket, or ends, may come here too
 // late.
