@@ -134,6 +134,7 @@ func TestPage(t *testing.T) {
 	b.wait("word of the end", `document.querySelector('#connection').dataset.state === 'broken' &&
 		/^syntap has not answered since \d\d:\d\d:\d\d/.test(document.querySelector('#gone').textContent) &&
 		document.body.classList.contains('stale')`)
+	b.do(chromedp.EmulateViewport(1360, 860), chromedp.KeyEvent(kb.Escape))
 	b.screenshot("gone")
 
 	// Another run begins with the connections of the last one.

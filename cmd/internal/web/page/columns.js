@@ -14,7 +14,7 @@ export const ofConnections = (store) => [
   { key: 'time', title: 'Began', cell: (c) => clock(c.start), by: (c) => c.start },
   { key: 'outcome', title: 'Outcome', cell: (c) => worded(c.outcome), by: (c) => c.outcome, text: true },
   { key: 'process', title: 'Process', className: 'clip process', cell: (c) => c.owner || '–', by: (c) => c.owner, text: true },
-  { key: 'client', title: 'Client', className: 'address client wide', cell: (c) => c.client },
+  { key: 'client', title: 'Client', className: 'address clip wide', cell: (c) => c.client },
   { key: 'server', title: 'Server', className: 'clip server', cell: serverOf, by: (c) => c.destination, text: true },
   { key: 'connect', title: 'Connect', className: 'number connect', cell: (c) => duration(c.connect), by: (c) => last(c.connect) },
   { key: 'sent', title: 'Sent', className: 'number sent', cell: (c) => size(c.sent), by: (c) => last(c.sent) },

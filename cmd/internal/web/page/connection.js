@@ -2,6 +2,9 @@
 
 import { endpoint } from './format.js';
 
+// hostname returns the host of an HTTP request if that is a name, and no address.
+const hostname = (host) => (/^[\d.]+$|:/.test(host ?? '') ? undefined : host);
+
 export class Connection {
   opening; // a record of a handshake or a datagram; undefined where it has not come
   flow; // the record of the end; undefined where there is none yet
@@ -57,7 +60,7 @@ export class Connection {
 
   get name() {
     const { opening, flow } = this;
-    return this.#first.name ?? flow?.sni ?? flow?.http_host ?? opening?.quic?.sni ?? '';
+    return this.#first.name ?? flow?.sni ?? hostname(flow?.http_host) ?? opening?.quic?.sni ?? '';
   }
 
   get client() {
