@@ -66,6 +66,7 @@ type conn struct {
 	said    said          // guarded by netstack's lock of the endpoint
 	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
 	gate    gate          // set as it is dialled
+	blocked *blocked      // nil = queries are not decided on
 	listens bool          // the client's first bytes are looked at; the outbound direction's
 	first   *firstBytes   // nil = they have said nothing
 	dns     *dnsStream    // nil = no port of DNS

@@ -98,9 +98,10 @@
 // # Held back by policy
 //
 // Some bytes of a client stay in netstack until policy has seen enough of them (gate.go). Towards
-// port 53, where rules decide on names, DNS queries pass one by one, and anything else ends the
-// connection. With Options.Contradicts, the first bytes wait until they say a name (TLS, HTTP) or
-// that they will not; a contradiction resets both ends, and nothing has left.
+// port 53, where rules decide on names, DNS queries pass one by one. One that is forbidden is
+// answered between the responses of the server; anything else ends the connection. With
+// Options.Contradicts, the first bytes wait until they say a name (TLS, HTTP) or that they will
+// not; a contradiction resets both ends, and nothing has left.
 //
 // # When a connection is over
 //

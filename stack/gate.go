@@ -4,11 +4,14 @@ package stack
 
 import (
 	"encoding/binary"
+	"sync"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"syntap/stack/egress"
 	"syntap/stack/inspect"
+	"syntap/stack/resolver"
 	tunflow "syntap/tun/flow"
 )
 
@@ -29,6 +32,9 @@ func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 	c.gate.queries = c.key.server.Port() == portDNS && c.stack.o.Question != nil &&
 		(d.OnlyDNS || r != nil && r.Names)
 	c.gate.checked = c.stack.o.Contradicts == nil
+	if c.gate.queries {
+		c.blocked = new(blocked)
+	}
 }
 
 // open reports whether all is decided.
@@ -71,14 +77,94 @@ func (c *conn) checkQuery(g *gather) bool {
 		c.end(forbidden)
 		return false
 	}
-	if c.stack.o.Question(tunflow.TCP, c.key.client, c.key.server, c.opening, m).Deny {
-		if c.dns != nil && !c.dns.queries.over {
-			c.dns.queries.note(m)
-		}
+	if !c.stack.o.Question(tunflow.TCP, c.key.client, c.key.server, c.opening, m).Deny {
+		c.gate.cleared = prefix + size
+		return true
+	}
+	if c.dns != nil && !c.dns.queries.over {
+		c.dns.queries.note(m)
+	}
+	if !c.blocked.add(resolver.Blocked(b[prefix : prefix+size])) {
 		c.end(forbidden)
 		return false
 	}
-	c.gate.cleared = prefix + size
+	d := discard{n: prefix + size}
+	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
+	c.inbound.Wake()
+	c.outbound.Wake() // to look at the next
+	return false
+}
+
+// blocked has the responses to queries that policy forbids, until the inbound direction can write
+// them between those of the server.
+type blocked struct {
+	mu      sync.Mutex
+	waiting [][]byte // behind their lengths
+
+	// Of the server's stream, owned by the inbound direction.
+	prefix []byte // bytes of a length that has not come whole
+	rest   int    // bytes still to come of a message
+}
+
+// maxBlocked is how many may wait: a client that reads none of them is reset.
+const maxBlocked = 64
+
+// add enters a response, and reports whether there was one, and room.
+func (b *blocked) add(response []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if response == nil || len(b.waiting) == maxBlocked {
+		return false
+	}
+	length := binary.BigEndian.AppendUint16(nil, uint16(len(response)))
+	b.waiting = append(b.waiting, append(length, response...))
+	return true
+}
+
+// next returns the next response if it may be written now, else nil.
+func (b *blocked) next() []byte {
+	if b.rest > 0 || len(b.prefix) > 0 {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) == 0 {
+		return nil
+	}
+	first := b.waiting[0]
+	b.waiting = b.waiting[1:]
+	return first
+}
+
+// follow notes bytes of the server.
+func (b *blocked) follow(data []byte) {
+	for len(data) > 0 {
+		if b.rest > 0 {
+			n := min(b.rest, len(data))
+			b.rest, data = b.rest-n, data[n:]
+			continue
+		}
+		b.prefix, data = append(b.prefix, data[0]), data[1:]
+		if len(b.prefix) == 2 {
+			b.rest, b.prefix = int(binary.BigEndian.Uint16(b.prefix)), nil
+		}
+	}
+}
+
+// takeBlocked has the next response of the router's own be written, and reports whether there is
+// one.
+func (c *conn) takeBlocked() bool {
+	if c.blocked == nil {
+		return false
+	}
+	b := c.blocked.next()
+	if b == nil {
+		return false
+	}
+	if m, ok := inspect.DNS(b[2:]); ok && c.dns != nil && !c.dns.responses.over {
+		c.dns.responses.note(m)
+	}
+	c.unsent = b
 	return true
 }
 

@@ -93,8 +93,8 @@ type Options struct {
 	DNSAnswered func(client netip.AddrPort, opening any, response *tunflow.DNS)
 
 	// Question decides on a DNS query of a client, where the ruling on its flow has Names, or where
-	// only DNS queries may go to its server. One that is denied does not leave: by UDP the client
-	// gets Blocked instead, by TCP its connection is reset. opening is that of the connection, nil
+	// only DNS queries may go to its server. One that is denied does not leave: the client gets the
+	// response of resolver.Blocked. opening is that of the connection, nil
 	// for UDP. It runs on the packet path and must not block. nil disables it.
 	Question func(
 		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,

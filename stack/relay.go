@@ -121,7 +121,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			c.end(clientRST)
 			continue
 		}
-		if len(c.unsent) == 0 {
+		if len(c.unsent) == 0 && !c.takeBlocked() {
 			if drained || c.tight.Load() && c.ep.Readiness(waiter.WritableEvents) == 0 {
 				return moved, false // netstack will say when it has room
 			}
@@ -140,6 +140,9 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			}
 			if c.dns != nil {
 				c.readResponses(b[:n])
+			}
+			if c.blocked != nil {
+				c.blocked.follow(b[:n])
 			}
 			c.unsent, drained = b[:n], n < len(b) && !c.seen.has(hangup|urgent)
 		}

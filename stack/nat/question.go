@@ -54,14 +54,18 @@ func (n *NAT) block(f *Frame, id *identity) {
 		return
 	}
 	b := datagramTo(id.client.AddrPort, id.key.server, response)
+	off := tun.Offload{
+		Flags: tun.NeedsCsum, CsumStart: uint16(packet.HeaderLen(id.client.Addr())), CsumOffset: 6,
+	}
 	n.answerBefore(id.unsent, func() {
-		if n.router.WriteInbound(tun.Offload{}, [][]byte{b}) != nil {
+		if n.router.WriteInbound(off, [][]byte{b}) != nil {
 			n.stats.DropInbound.Add(1)
 		}
 	})
 }
 
-// datagramTo returns the packet of a datagram to a client.
+// datagramTo returns the packet of a datagram to a client, with a checksum of the pseudo-header
+// alone.
 func datagramTo(client, server netip.AddrPort, payload []byte) []byte {
 	ipLen := packet.HeaderLen(client.Addr())
 	b := make([]byte, ipLen+packet.UDPHeaderLen+len(payload))
@@ -73,11 +77,8 @@ func datagramTo(client, server netip.AddrPort, payload []byte) []byte {
 	u := b[ipLen:]
 	putUDP(u, server, client)
 	copy(u[packet.UDPHeaderLen:], payload)
-	sum := packet.TransportChecksum(packet.ProtoUDP, server.Addr(), client.Addr(), u)
-	if sum == 0 {
-		sum = 0xffff // RFC 768
-	}
-	binary.BigEndian.PutUint16(u[6:], sum)
+	src, dst := server.Addr().AsSlice(), client.Addr().AsSlice()
+	binary.BigEndian.PutUint16(u[6:], packet.PseudoHeaderSum(packet.ProtoUDP, src, dst, len(u)))
 	return b
 }
 

@@ -27,8 +27,11 @@ type ruledKey struct {
 
 type ruled struct {
 	ruling *egress.Ruling
-	used   time.Duration // on the table's clock
+	used   time.Duration // on the table's clock; of a denial, when it was made
 }
+
+// denialAge is how long a denial holds: the client may learn a name of the server meanwhile.
+const denialAge = time.Second
 
 // maxRulings is how many are kept beside as many older ones.
 const maxRulings = 16384
@@ -38,7 +41,13 @@ func (n *NAT) rule(f dial.Flow, now time.Duration) *egress.Ruling {
 	client := endpoint{f.Client, f.Proto == tunflow.ICMP}
 	r, k := &n.rulings, ruledKey{client, f.Server}
 	e := r.find(k)
-	if e != nil && now-e.used < n.table.lifetime(client.echo) {
+	switch {
+	case e == nil:
+	case e.ruling.Deny:
+		if now-e.used < denialAge {
+			return e.ruling
+		}
+	case now-e.used < n.table.lifetime(client.echo):
 		e.used = now
 		return e.ruling
 	}

@@ -122,7 +122,9 @@ func TestAllowByName(t *testing.T) {
 		{"dig +tries=1 +time=60 two.example.com | grep -q 'EDE: 15 (Blocked)'", "0"},
 		{"dig +tries=1 +time=60 one.example.com | grep -q " + addrOfTwo, "0"},
 		{"dig +tcp +tries=1 +time=60 one.example.com | grep -q " + addrOfTwo, "0"},
-		{"dig +tcp +tries=1 +time=60 two.example.com | grep -q " + addrOfTwo, "1"},
+		{"dig +tcp +tries=1 +time=60 two.example.com | grep -q 'EDE: 15 (Blocked)'", "0"},
+		{"dig +tcp +keepopen +tries=1 +time=60 one.example.com two.example.com one.example.com | grep -c " +
+			addrOfTwo + " | grep -q 2", "0"},
 		{"dig +tries=1 +time=60 TXT c2VjcmV0.two.example.com | grep -q NXDOMAIN", "0"},
 	})
 	for _, name := range []string{"two.example.com", "cdn.example.net from", "example.com.example.net"} {

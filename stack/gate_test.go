@@ -1,0 +1,243 @@
+//go:build linux
+
+package stack
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"syntap/stack/dial"
+	"syntap/stack/egress"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
+)
+
+// startRuled is a router whose rules decide on names; good.example alone is allowed.
+func startRuled(t *testing.T, o Options) *testRouter {
+	t.Helper()
+	router, host := tuntest.NewPipe(1500)
+	ruling := &egress.Ruling{Decision: &tunflow.Decision{}, Names: true}
+	o.Question = func(
+		_ tunflow.Proto, _, _ netip.AddrPort, _ any, q *tunflow.DNS,
+	) *tunflow.Decision {
+		return &tunflow.Decision{Deny: q.Queries[0].Name != "good.example"}
+	}
+	s, err := New(router, dial.New(dial.Options{
+		Rules: func(dial.Flow) *egress.Ruling { return ruling },
+		Redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
+			return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), toPort), true
+		},
+	}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runRouter(t, s, host, func(run func() error) error { return run() })
+}
+
+// toPort is where the router of startRuled leads every connection.
+var toPort uint16
+
+// TestForbiddenQueries has a client ask by TCP for a name that is allowed and others, in pieces and
+// all at once. The server sees the allowed ones; the others have their responses between its own.
+func TestForbiddenQueries(t *testing.T) {
+	var all []byte
+	names := []string{"good.example.", "bad.example.", "good.example.", "bad.example.", "bad.example.", "good.example."}
+	for i, name := range names {
+		all = append(all, dnsMessage(t, uint16(i), name)...)
+	}
+	for _, tt := range []struct {
+		name string
+		cuts []int
+	}{{"at once", nil}, {"in pieces", []int{1, 2, 20, 31, 32, 33, 70, len(all) - 1}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := make(chan string, len(names))
+			toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) { answerQueries(t, c, asked) }))
+			c := newClient(t, startRuled(t, Options{})).dial(t, serverV4, 53)
+			go writePieces(c, all, tt.cuts)
+			codes := make(map[uint16]dnsmessage.RCode)
+			for range names {
+				m := readMessage(t, c)
+				codes[m.ID] = m.RCode
+			}
+			for i, name := range names {
+				want := dnsmessage.RCodeSuccess
+				if name == "bad.example." {
+					want = dnsmessage.RCodeNameError
+				}
+				if codes[uint16(i)] != want {
+					t.Errorf("query %d, %s: %v, want %v", i, name, codes[uint16(i)], want)
+				}
+			}
+			for range 3 {
+				if got := <-asked; got != "good.example." {
+					t.Errorf("the server was asked for %s", got)
+				}
+			}
+			if len(asked) > 0 {
+				t.Error("the server was asked for more")
+			}
+			_ = c.Close()
+		})
+	}
+}
+
+// writePieces writes b, cut in pieces, as long as the connection takes them.
+func writePieces(c io.Writer, b []byte, cuts []int) {
+	at := 0
+	for _, cut := range append(cuts, len(b)) {
+		if _, err := c.Write(b[at:cut]); err != nil {
+			return
+		}
+		at = cut
+	}
+}
+
+// TestBlockedBetweenMessages: a response of the router's own waits for the end of the server's.
+func TestBlockedBetweenMessages(t *testing.T) {
+	t.Parallel()
+	var b blocked
+	stream := dnsMessage(t, 1, "good.example.", "192.0.2.1")
+	stream = append(stream, stream...)
+	for i := range stream {
+		between := i == 0 || i == len(stream)/2
+		if !b.add([]byte{byte(i)}) {
+			t.Fatal("there is no room")
+		}
+		if got := b.next(); (got != nil) != between {
+			t.Fatalf("behind %d bytes of %d: %v", i, len(stream), got)
+		}
+		b.waiting = nil
+		b.follow(stream[i : i+1])
+	}
+	for range maxBlocked {
+		b.add([]byte{1})
+	}
+	if b.add([]byte{1}) {
+		t.Error("the responses that wait have no bound")
+	}
+}
+
+// answerQueries answers each query, byte by byte, until the client closes.
+func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string) {
+	for {
+		var size [2]byte
+		if _, err := io.ReadFull(c, size[:]); err != nil {
+			return
+		}
+		b := make([]byte, binary.BigEndian.Uint16(size[:]))
+		var m dnsmessage.Message
+		if _, err := io.ReadFull(c, b); err != nil || m.Unpack(b) != nil {
+			return
+		}
+		asked <- m.Questions[0].Name.String()
+		for _, b := range dnsMessage(t, m.ID, m.Questions[0].Name.String(), "192.0.2.1") {
+			_, _ = c.Write([]byte{b})
+		}
+	}
+}
+
+func readMessage(t *testing.T, c io.Reader) (m dnsmessage.Message) {
+	t.Helper()
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(c, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Unpack(b); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestNoQueries has clients send other things to port 53, of which no byte may pass.
+func TestNoQueries(t *testing.T) {
+	query := dnsMessage(t, 1, "good.example.")
+	for name, b := range map[string][]byte{
+		"SSH":         []byte("SSH-2.0-client\r\n"),
+		"a response":  dnsMessage(t, 1, "good.example.", "192.0.2.1"),
+		"cut short":   query[:len(query)-1],
+		"long":        append([]byte{4, 0}, make([]byte, 1024)...),
+		"behind none": append([]byte{0, 0}, query...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan []byte, 1)
+			toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) {
+				b, _ := io.ReadAll(c)
+				got <- b
+			}))
+			c := newClient(t, startRuled(t, Options{})).dial(t, serverV4, 53)
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			if name == "cut short" {
+				_ = c.CloseWrite()
+			}
+			if _, err := io.ReadAll(c); err == nil {
+				t.Error("the client is not reset")
+			}
+			if b := <-got; len(b) > 0 {
+				t.Errorf("%q has passed", b)
+			}
+		})
+	}
+}
+
+// TestContradictions has clients say names, of which good.example alone is that of the connection.
+func TestContradictions(t *testing.T) {
+	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
+	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
+	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
+	for _, tt := range []struct {
+		name   string
+		bytes  []byte
+		cuts   []int
+		passes bool
+	}{
+		{"TLS", hello("good.example"), []int{1, 100}, true},
+		{"another by TLS", hello("bad.example"), []int{1, 100}, false},
+		{"another by TLS at once", hello("bad.example"), nil, false},
+		{"HTTP", request("good.example"), []int{1, 20}, true},
+		{"another by HTTP", request("bad.example"), []int{1, 20}, false},
+		{"SSH", []byte("SSH-2.0-client\r\n"), nil, true},
+		{"PostgreSQL", append(bytes.Clone(ssl), hello("good.example")...), nil, true},
+		{"half a hello", hello("good.example")[:100], nil, false},
+		{"nothing", nil, nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.CloseWrite() })
+			contradicts := func(f *tunflow.Flow) bool {
+				return f.HTTPHost == "bad.example" || f.Hello != nil && f.Hello.SNI == "bad.example"
+			}
+			router := startRouter(t, Options{Contradicts: contradicts}, dial.Policy{})
+			c := newClient(t, router).dial(t, serverV4, port)
+			var got []byte
+			if tt.name == "PostgreSQL" { // waits for an answer
+				_, _ = c.Write(ssl)
+				got = make([]byte, len(ssl))
+				if _, err := io.ReadFull(c, got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			writePieces(c, tt.bytes[len(got):], tt.cuts)
+			_ = c.CloseWrite()
+			rest, err := io.ReadAll(c)
+			got = append(got, rest...)
+			if tt.passes != (err == nil) || tt.passes && !bytes.Equal(got, tt.bytes) {
+				t.Errorf("%d bytes of %d came back, %v", len(got), len(tt.bytes), err)
+			}
+			if !tt.passes && len(got) > 0 {
+				t.Errorf("%d bytes have passed", len(got))
+			}
+		})
+	}
+}
