@@ -13,6 +13,7 @@ func linuxCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newDemoCommand(),
 		newExecCommand(),
+		newMTUCommand(),
 		newRunCommand(),
 		newPlanCommand(),
 		newCleanupCommand(os.Getenv),

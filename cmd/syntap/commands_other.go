@@ -14,7 +14,7 @@ import (
 
 // linuxCommands returns, for each command that exists on Linux only, one whose error names Linux.
 func linuxCommands() (all []*cobra.Command) {
-	for _, name := range []string{"demo", "exec", "run", "plan", "cleanup"} {
+	for _, name := range []string{"demo", "exec", "mtu", "run", "plan", "cleanup"} {
 		all = append(all, &cobra.Command{
 			Use:                name,
 			Short:              "Needs Linux",

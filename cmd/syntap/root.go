@@ -23,6 +23,7 @@ Usage:
     syntap run [flags]            route this host's traffic
     syntap replay [flags] FILE    print the handshakes of a pcap or pcapng file
     syntap check [-c FILE]        check a config and print it in full
+    syntap mtu HOST[:PORT]        find path MTU black holes and their cure
     syntap plan [-c FILE]         print the changes that run would make
     syntap cleanup                undo the changes of a dead run
     syntap status [flags]         tell what a running syntap has done and holds

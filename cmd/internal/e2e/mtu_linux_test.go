@@ -1,0 +1,166 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// mtuCase is a path with a narrow link on the way up, on the way down, on both or on none.
+type mtuCase struct {
+	where string
+	mtu   int
+	icmp  bool // routers tell of packets that are too long
+	loss  int  // percent, each way
+}
+
+func (c mtuCase) String() string {
+	return fmt.Sprintf("%s, %d, ICMP %t, %d %% loss", c.where, c.mtu, c.icmp, c.loss)
+}
+
+// mtuCases is the whole table in a soak, and else one case of each kind.
+func mtuCases() (all []mtuCase) {
+	if !soak() {
+		return []mtuCase{
+			{"none", 1500, false, 0}, {"up", 1400, false, 0}, {"down", 1492, false, 2},
+			{"both", 1280, false, 0}, {"both", 1358, true, 0}, {"up", 1499, false, 2},
+		}
+	}
+	for _, loss := range []int{0, 2} {
+		all = append(all, mtuCase{"none", 1500, true, loss}, mtuCase{"none", 1500, false, loss})
+		for _, where := range []string{"up", "down", "both"} {
+			for _, mtu := range []int{1280, 1358, 1380, 1400, 1420, 1450, 1492, 1499} {
+				all = append(all, mtuCase{where, mtu, true, loss}, mtuCase{where, mtu, false, loss})
+			}
+		}
+	}
+	return all
+}
+
+// TestMTU measures paths to a web server, by HTTP and TLS, over IPv4 and IPv6.
+func TestMTU(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "ip", "nft")
+	for _, tt := range mtuCases() {
+		t.Run(tt.String(), func(t *testing.T) {
+			if !soak() {
+				t.Parallel()
+			}
+			up, down := tt.where == "up" || tt.where == "both", tt.where == "down" || tt.where == "both"
+			narrow := map[bool]int{true: tt.mtu, false: 0}
+			c := newMTUChain(t, narrow[up], narrow[down])
+			if !tt.icmp {
+				c.silence()
+			}
+			if tt.loss > 0 {
+				c.lose(tt.loss)
+			}
+			c.serve(t)
+			for i, host := range []string{"203.0.113.2:80", "[2001:db8:3::2]:443"} {
+				status, got, _ := c.measure(t, host)
+				tt.check(t, host, 40+20*i, status, got)
+			}
+		})
+	}
+}
+
+// check compares a result with the path.
+func (c mtuCase) check(t *testing.T, host string, headers, status int, got mtuResult) {
+	t.Helper()
+	narrow := func(way string) bool { return c.where == way || c.where == "both" }
+	verdict, wantStatus, clamp, icmp := "clear", 0, "-", "1500"
+	up, down := "1500/-", "1500/-"
+	if narrow("up") {
+		up, icmp = fmt.Sprintf("%d/%d", c.mtu, c.mtu+1), fmt.Sprint(c.mtu)
+	}
+	if narrow("down") {
+		down = fmt.Sprintf("%d/%d", c.mtu, c.mtu+1)
+		if c.icmp { // the server knows the size that is refused
+			down = fmt.Sprintf("%d/-", c.mtu)
+		}
+	}
+	if !c.icmp {
+		if narrow("up") {
+			icmp = "-"
+		}
+		if c.where != "none" {
+			verdict, wantStatus, clamp = "black hole "+c.where, 1, fmt.Sprint(c.mtu-headers)
+		}
+		if c.where == "both" {
+			verdict = "both"
+		}
+	}
+	number := func(n *int) string {
+		if n == nil {
+			return "-"
+		}
+		return fmt.Sprint(*n)
+	}
+	if status != wantStatus || got.Verdict != verdict || got.Up.String() != up || got.Down.String() != down ||
+		number(got.Clamp) != clamp || number(got.ICMP) != icmp {
+		t.Errorf("%s: status %d, %s, up %v, down %v, clamp %s, ICMP %s; want %d, %s, %s, %s, %s, %s", host, status, got.Verdict, got.Up,
+			got.Down, number(got.Clamp), number(got.ICMP), wantStatus, verdict, up, down, clamp, icmp)
+	}
+	if got.MSS.Client != 1500-headers && !c.icmp || got.MSS.Server != 1500-headers && !c.icmp {
+		t.Errorf("%s: MSS %+v, want %d of both", host, got.MSS, 1500-headers)
+	}
+}
+
+// TestMTUOfOthers measures paths on which no larger packet vanishes, to far ends that say little,
+// late or nothing: none is a black hole.
+func TestMTUOfOthers(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "ip", "nft")
+	c := newMTUChain(t, 0, 0)
+	c.serve(t)
+	for _, tt := range []struct {
+		args     []string
+		status   int
+		up, down string
+		says     string
+	}{
+		{[]string{"203.0.113.2:22"}, 2, "1500/-", "-", "the far end sends no full segment"},
+		{[]string{"203.0.113.2:7"}, 2, "1500/-", "-", "the far end sends no full segment"},
+		{[]string{"--url", "/short", "203.0.113.2:80"}, 2, "1500/-", "-", "hint: ask for something large with --url"},
+		{[]string{"--url", "/slow", "203.0.113.2:80"}, 0, "1500/-", "1500/-", ""},
+		{[]string{"203.0.113.2:9"}, 2, "-", "-", "connection refused"},
+		{[]string{"203.0.113.2:http"}, 2, "-", "-", "is no port"},
+		{[]string{"no.such.name.invalid"}, 2, "-", "-", "look up no.such.name.invalid"},
+		{[]string{"--url", "page", "203.0.113.2"}, 2, "-", "-", "is no path"},
+	} {
+		status, got, all := c.measure(t, tt.args...)
+		if status != tt.status || got.Up.String() != tt.up || got.Down.String() != tt.down || !strings.Contains(all.stderr, tt.says) {
+			t.Errorf("mtu %v: status %d, up %v, down %v, %q; want %d, %s, %s, %q", tt.args, status, got.Up, got.Down, all.stderr,
+				tt.status, tt.up, tt.down, tt.says)
+		}
+	}
+	c.lose(10)
+	for range scaled(1, 30) {
+		if status, got, _ := c.measure(t, "203.0.113.2:80"); status != 0 {
+			t.Errorf("mtu with 10 %% loss: status %d, %s, up %v, down %v; want 0, clear", status, got.Verdict, got.Up, got.Down)
+		}
+	}
+	c.middle().Drop(100, "forward", "")
+	if status, _, all := c.measure(t, "203.0.113.2:80"); status != 2 || !strings.Contains(all.stderr, "no answer in") {
+		t.Errorf("mtu over a dead path: status %d, %q, want 2 and no answer", status, all.stderr)
+	}
+}
+
+// TestMTUReport compares the text with that in black-holes.md.
+func TestMTUReport(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ip", "nft")
+	guide, err := os.ReadFile("../../../configs/black-holes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newMTUChain(t, 1400, 0)
+	c.silence()
+	c.serve(t)
+	got := command(t, c.client(), binary, "mtu", "203.0.113.2:80")
+	want := "    " + strings.ReplaceAll(strings.TrimSuffix(got.stdout, "\n"), "\n", "\n    ")
+	if got.status != 1 || got.stderr != "" || !strings.Contains(string(guide), "    $ syntap mtu 203.0.113.2:80\n"+want+"\n") {
+		t.Errorf("status %d, %s; the guide lacks\n%s", got.status, got.stderr, want)
+	}
+}

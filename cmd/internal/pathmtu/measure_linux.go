@@ -1,0 +1,178 @@
+package pathmtu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Options say how to measure.
+type Options struct {
+	Host     string         // as the user names it
+	Address  netip.AddrPort // where to connect
+	Path     string         // asked for by HTTP
+	Progress func(string)   // called with one line now and then; nil disables it
+}
+
+// Patience is the time that a measurement takes at most.
+const Patience = 9500 * time.Millisecond
+
+// target is a far end that is being measured.
+type target struct {
+	host, path string
+	address    netip.AddrPort
+	protocol   Protocol
+	link       int // MTU of the link towards it
+	report     func(string)
+
+	mu     sync.Mutex
+	top    int // largest packet that the kernel made before ICMP spoke
+	server int // largest MSS announced by the far end
+	client int // largest MSS announced to it
+	icmp   int // path MTU that ICMP made the kernel take; 0 = none
+	rtt    time.Duration
+}
+
+// Measure measures the path to and from a far end. It fails where no connection opens.
+func Measure(ctx context.Context, o Options) (*Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	t := &target{host: o.Host, path: o.Path, address: o.Address, report: o.Progress}
+	if t.report == nil {
+		t.report = func(string) {}
+	}
+	t.progress("connecting to %s", o.Address)
+	c, err := t.connect(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", o.Address, cause(ctx, err))
+	}
+	c.Close()
+	t.link = max(linkMTU(t.address.Addr()), t.largest())
+	t.progress("asking in the protocols of port %d", o.Address.Port())
+	control, err := t.detect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", o.Address, cause(ctx, err))
+	}
+	r := &Result{Address: t.address, Protocol: t.protocol, LinkMTU: t.link}
+	var said word
+	var upErr, downErr error
+	var all sync.WaitGroup
+	all.Go(func() { said = t.askICMP(ctx) })
+	all.Go(func() { r.Up, upErr = t.measureUp(ctx) })
+	all.Go(func() { r.Down, downErr = t.measureDown(ctx, control) })
+	all.Wait()
+	t.finish(ctx, r, said, errors.Join(upErr, downErr))
+	return r, nil
+}
+
+// cause returns the reason for which no connection opened.
+func cause(ctx context.Context, err error) error {
+	var errno syscall.Errno
+	switch {
+	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer in %v", Patience)
+	case errors.As(err, &errno):
+		return errno
+	default:
+		return err
+	}
+}
+
+func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
+	r.Hops = append([]Hop{}, said.hops...)
+	r.MSS = MSS{t.client, t.server}
+	if mtu := said.mtu; mtu != 0 {
+		r.ICMP = &mtu
+	}
+	if told := t.toldMTU(); told != 0 && (r.ICMP == nil || *r.ICMP > told) {
+		r.ICMP = &told
+	}
+	if r.Up != nil && r.Up.Fails == nil && r.ICMP != nil && *r.ICMP == r.Up.Passes && r.Up.Passes < r.LinkMTU {
+		fails := r.Up.Passes + 1 // which ICMP has forbidden
+		r.Up.Fails = &fails
+	}
+	r.decide()
+	switch {
+	case r.Verdict != Undecided:
+	case err != nil:
+		r.Note = err.Error()
+	case ctx.Err() != nil:
+		r.Note = fmt.Sprintf("no decision in %v", Patience)
+	case r.Up == nil:
+		r.Note = "the far end acknowledges nothing"
+	default:
+		r.Note = "the far end sends no full segment"
+	}
+}
+
+// roundTrip is the shortest time that a connection took to open.
+func (t *target) roundTrip() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rtt
+}
+
+// floor is the size of the packets that each path is to carry: RFC 791 and RFC 8200.
+func (t *target) floor() int {
+	if t.address.Addr().Is4() {
+		return 576
+	}
+	return 1280
+}
+
+// connected notes the numbers of a connection that has opened.
+func (t *target) connected(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.server = max(t.server, int(c.first.Snd_mss)+c.options)
+	t.client = max(t.client, int(c.first.Advmss)+c.options)
+	t.top = max(t.top, c.largest(c.first))
+	if rtt := time.Duration(c.first.Rtt) * time.Microsecond; t.rtt == 0 || rtt < t.rtt {
+		t.rtt = rtt
+	}
+}
+
+// told notes that ICMP has made the kernel send packets of this size at most.
+func (t *target) told(mtu int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.icmp = mtu
+}
+
+func (t *target) toldMTU() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.icmp
+}
+
+// largest is the largest packet that the kernel makes.
+func (t *target) largest() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.top
+}
+
+// largestDown is the largest packet that the far end may send.
+func (t *target) largestDown() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.client + headers(t.address.Addr())
+}
+
+func (t *target) progress(format string, args ...any) { t.report(fmt.Sprintf(format, args...)) }
+
+// zone returns the interface of a link-local address; 0 = none.
+func zone(a netip.Addr) uint32 {
+	if link, err := net.InterfaceByName(a.Zone()); err == nil {
+		return uint32(link.Index)
+	}
+	n, _ := strconv.ParseUint(a.Zone(), 10, 32)
+	return uint32(n)
+}

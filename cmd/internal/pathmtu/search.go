@@ -1,0 +1,33 @@
+package pathmtu
+
+// rungs is the number of sizes that one round of a search tries: as many segments as fit into the
+// initial congestion window (RFC 6928), and into the room that servers leave for a request's head.
+const rungs = 6
+
+// search is a search for the largest size that passes. lo is known to pass, hi to fail.
+type search struct{ lo, hi int }
+
+// done tells whether the sizes are next to each other.
+func (s *search) done() bool { return s.hi-s.lo <= 1 }
+
+// next returns the sizes to try, in ascending order and evenly between the known ones.
+func (s *search) next() (sizes []int) {
+	between := s.hi - s.lo - 1
+	n := min(rungs, between)
+	for i := 1; i <= n; i++ {
+		sizes = append(sizes, s.lo+i*(between+1)/(n+1))
+	}
+	return sizes
+}
+
+// tried notes a round: the largest of its sizes that passed, 0 for none, and the smallest above
+// that which failed, 0 for none.
+func (s *search) tried(passes, fails int) {
+	s.lo = max(s.lo, passes)
+	if fails > s.lo {
+		s.hi = min(s.hi, fails)
+	}
+	if s.hi <= s.lo { // a size that once failed by loss
+		s.hi = s.lo + 1
+	}
+}

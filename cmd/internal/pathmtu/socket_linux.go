@@ -1,0 +1,110 @@
+package pathmtu
+
+import (
+	"context"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is a TCP connection to the far end whose kernel state can be read.
+type conn struct {
+	*net.TCPConn
+	raw     syscall.RawConn
+	options int // bytes of TCP options in each segment
+	first   *unix.TCPInfo
+	headers int
+}
+
+// connect opens a connection that announces the MSS given; 0 = the kernel's. Packets have DF.
+func (t *target) connect(ctx context.Context, mss int) (*conn, error) {
+	dialer := net.Dialer{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		level, option := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
+		if t.address.Addr().Is6() {
+			level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+		}
+		controlErr := raw.Control(func(fd uintptr) {
+			if err = unix.SetsockoptInt(int(fd), level, option, unix.IP_PMTUDISC_DO); err == nil && mss != 0 {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss)
+			}
+		})
+		if err == nil {
+			err = controlErr
+		}
+		return err
+	}}
+	plain, err := dialer.DialContext(ctx, "tcp", t.address.String())
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{TCPConn: plain.(*net.TCPConn), headers: headers(t.address.Addr())}
+	_ = c.SetLinger(0) // leave no TIME_WAIT here and no unfinished request there
+	if c.raw, err = c.SyscallConn(); err == nil {
+		c.first, err = c.info()
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if c.first.Options&tcpiOptTimestamps != 0 {
+		c.options = 12
+	}
+	t.connected(c)
+	return c, nil
+}
+
+// tcpiOptTimestamps is TCPI_OPT_TIMESTAMPS.
+const tcpiOptTimestamps = 1
+
+// largest returns the size of the largest packet that the kernel makes for this connection.
+func (c *conn) largest(info *unix.TCPInfo) int {
+	return int(info.Snd_mss) + c.options + c.headers
+}
+
+// payload returns the bytes of payload in a packet of a size.
+func (c *conn) payload(size int) int { return size - c.options - c.headers }
+
+// info reads TCP_INFO.
+func (c *conn) info() (info *unix.TCPInfo, err error) {
+	controlErr := c.raw.Control(func(fd uintptr) {
+		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	if err == nil {
+		err = controlErr
+	}
+	return info, err
+}
+
+// send writes bytes as a segment of their own: MSG_EOR keeps the kernel from joining it with
+// others.
+func (c *conn) send(b []byte) error {
+	var err error
+	writeErr := c.raw.Write(func(fd uintptr) bool {
+		err = unix.Sendto(int(fd), b, unix.MSG_EOR|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
+		return err != unix.EAGAIN
+	})
+	if err == nil {
+		err = writeErr
+	}
+	return err
+}
+
+// rto returns the time after which Linux first retransmits: RFC 6298 with a minimum of 200 ms.
+func rto(rtt time.Duration) time.Duration {
+	return rtt + max(200*time.Millisecond, 2*rtt)
+}
+
+// pollInterval is the time between two looks at TCP_INFO.
+const pollInterval = 5 * time.Millisecond
+
+// pause waits for the next look; false when the context has ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pollInterval):
+		return true
+	}
+}

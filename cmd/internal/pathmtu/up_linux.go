@@ -1,0 +1,178 @@
+package pathmtu
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Numbers of retransmission timeouts of a segment after which it counts as lost by its size: in a
+// round of the search, and for the last word on a size. With 2 % loss each way three transmissions
+// are lost together once in 15,000 times, four once in 400,000.
+const (
+	roundTimeouts   = 2
+	confirmTimeouts = 3
+)
+
+// climb sends one segment of each size, in ascending order, on one connection. The far end's
+// acknowledgments are cumulative, so they stop before the smallest size that does not pass.
+func (t *target) climb(ctx context.Context, sizes []int, timeouts int) (s step, err error) {
+	c, err := t.connect(ctx, 0)
+	if err != nil {
+		return s, err
+	}
+	defer c.Close()
+	s.top = c.largest(c.first)
+	total := 0
+	for _, size := range sizes {
+		if size <= s.top {
+			total += c.payload(size)
+		}
+	}
+	stream := unfinished(t.protocol, t.host, t.path, total)
+	for _, size := range sizes {
+		if size > s.top {
+			break
+		}
+		n := c.payload(size)
+		if err := c.send(stream[:n]); err != nil {
+			return s, nil // reset by the far end: inconclusive
+		}
+		stream, s.sent = stream[n:], append(s.sent, size)
+	}
+	return s, t.watch(ctx, c, &s, timeouts)
+}
+
+// step is the result of one climb. A size that was neither acknowledged nor lost is in doubt.
+type step struct {
+	top    int   // the largest packet that the kernel makes
+	sent   []int // sizes
+	passes int   // largest that was acknowledged; 0 = none
+	fails  int   // smallest that was lost; 0 = none
+	told   bool  // ICMP made the kernel reduce its path MTU
+}
+
+// watch waits until all that was sent is acknowledged or lost.
+func (t *target) watch(ctx context.Context, c *conn, s *step, timeouts int) error {
+	var last uint8
+	since := time.Now()
+	for {
+		info, err := c.info()
+		if err != nil {
+			return err
+		}
+		if c.largest(info) < s.top {
+			s.told = true
+			t.told(c.largest(info))
+			return nil
+		}
+		s.passes = acknowledged(c, s.sent, int(info.Bytes_acked-c.first.Bytes_acked))
+		if len(s.sent) == 0 || s.passes == s.sent[len(s.sent)-1] || info.State == unix.BPF_TCP_CLOSE {
+			return nil
+		}
+		if info.Retransmits != last {
+			last, since = info.Retransmits, time.Now()
+		}
+		rtt := time.Duration(info.Rtt) * time.Microsecond
+		if int(last) >= timeouts && time.Since(since) > rtt+150*time.Millisecond {
+			s.fails = above(s.sent, s.passes)
+			return nil
+		}
+		if !pause(ctx) {
+			return nil
+		}
+	}
+}
+
+// acknowledged returns the largest of the sizes sent whose payload lies within the bytes
+// acknowledged.
+func acknowledged(c *conn, sent []int, bytes int) (size int) {
+	for _, s := range sent {
+		if bytes -= c.payload(s); bytes < 0 {
+			return size
+		}
+		size = s
+	}
+	return size
+}
+
+// above returns the smallest of the ascending sizes above one.
+func above(sizes []int, size int) int {
+	for _, s := range sizes {
+		if s > size {
+			return s
+		}
+	}
+	return 0
+}
+
+// measureUp finds the largest packet that passes towards the far end.
+func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
+	floor := t.floor()
+	first, err := t.climbAgain(ctx, func(top int) []int { return upTo(top, control, floor, 1280, top) }, roundTimeouts)
+	if err != nil || first.passes == 0 {
+		return nil, err
+	}
+	s := search{first.passes, first.fails}
+	if first.fails == 0 {
+		return &Sizes{Passes: first.passes}, nil
+	}
+	for confirmed := false; !confirmed && ctx.Err() == nil; {
+		t.progress("up: %d bytes pass, %d do not", s.lo, s.hi)
+		sizes, timeouts := s.next(), roundTimeouts
+		if s.done() {
+			sizes, timeouts = []int{control, s.hi}, confirmTimeouts
+		}
+		last := s.done()
+		step, err := t.climbAgain(ctx, func(int) []int { return sizes }, timeouts)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case step.passes >= step.top:
+			return &Sizes{Passes: step.passes}, nil
+		case step.passes >= s.hi: // the earlier loss was chance
+			s = search{step.passes, step.top}
+		case step.fails == 0 && step.passes < sizes[len(sizes)-1]: // out of time
+			return &Sizes{s.lo, &s.hi, true}, nil
+		default:
+			s.tried(step.passes, step.fails)
+			confirmed = last
+		}
+	}
+	return &Sizes{s.lo, &s.hi, true}, nil
+}
+
+// control is the size of a packet that passes everywhere.
+const control = 128
+
+// upTo returns the sizes that are at most top, each once; they are ascending.
+func upTo(top int, sizes ...int) (some []int) {
+	for _, s := range sizes {
+		if s <= top && (len(some) == 0 || s > some[len(some)-1]) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// climbAgain climbs, and again where ICMP has changed the largest packet, or the far end has closed
+// the connection before the sizes were acknowledged or lost.
+func (t *target) climbAgain(ctx context.Context, sizes func(top int) []int, timeouts int) (s step, err error) {
+	top := t.largest()
+	for range 4 {
+		if s, err = t.climb(ctx, sizes(top), timeouts); err != nil || ctx.Err() != nil {
+			return s, err
+		}
+		if !s.told && s.top == top && (s.fails != 0 || len(s.sent) > 0 && s.passes == s.sent[len(s.sent)-1]) {
+			return s, nil
+		}
+		if s.top != top && !s.told {
+			top = s.top
+		} else if s.told {
+			top = t.toldMTU()
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/x/term"
+	"github.com/spf13/cobra"
+
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/pathmtu"
+)
+
+func newMTUCommand() *cobra.Command {
+	var asJSON, only4, only6 bool
+	var path string
+	cmd := &cobra.Command{
+		Use:   "mtu [--json] [--url PATH] HOST[:PORT]",
+		Short: "Find a path MTU black hole, and the clamp that cures it",
+		Long: `Measure the largest packets that pass to a host and back, as TCP sees them: by the segments
+that the far end acknowledges, and by the segments that come where a smaller and a larger MSS is
+announced. It needs no privilege and takes ten seconds at most. The port, 443 unless given, may
+speak TLS, HTTP, SSH or anything that sends more than a full segment; elsewhere only the way up
+is measured. Beside it stands the path MTU that ICMP tells.
+
+Exit status: 0 no black hole, 1 a black hole, 2 no decision or no connection.`,
+		Example: `  syntap mtu example.com
+  syntap mtu --json --url /large.iso 192.0.2.1:80`,
+
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%d hosts, want one", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \r\n\t") {
+				return hint.Usage(fmt.Errorf("--url %q is no path", path), "give one that begins with a slash, such as /index.html")
+			}
+			network := "ip"
+			switch {
+			case only4 && only6:
+				return hint.Usage(errors.New("-4 and -6 exclude each other"), "give one of them")
+			case only4:
+				network = "ip4"
+			case only6:
+				network = "ip6"
+			}
+			result, err := measureMTU(cmd, args[0], network, path)
+			if err != nil {
+				return err
+			}
+			text := []byte(result.Report())
+			if asJSON {
+				if text, err = indented(result); err != nil {
+					return fmt.Errorf("print the result: %w", err)
+				}
+			}
+			if _, err := cmd.OutOrStdout().Write(text); err != nil {
+				return err
+			}
+			return verdictOf(result)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().StringVar(&path, "url", "/", "ask a web server for `PATH`, something large")
+	cmd.Flags().BoolVarP(&only4, "ipv4", "4", false, "IPv4 only")
+	cmd.Flags().BoolVarP(&only6, "ipv6", "6", false, "IPv6 only")
+	return cmd
+}
+
+// verdictOf returns the error that gives the program the exit status of a verdict.
+func verdictOf(r *pathmtu.Result) error {
+	switch r.Verdict {
+	case pathmtu.Clear:
+		return nil
+	case pathmtu.Undecided:
+		remedy := "the port may answer to another protocol; try one that sends more"
+		if r.Up != nil && (r.Protocol == pathmtu.HTTP || r.Protocol == pathmtu.TLS) {
+			remedy = "ask for something large with --url PATH"
+		}
+		return hint.Usage(fmt.Errorf("undecided: %s", r.Note), remedy)
+	default:
+		return hint.Exit(hint.StatusFailure)
+	}
+}
+
+// measureMTU measures the path to the first address of a host that accepts a connection.
+func measureMTU(cmd *cobra.Command, target, network, path string) (*pathmtu.Result, error) {
+	host, port, err := splitTarget(target)
+	if err != nil {
+		return nil, hint.Usage(err, "write HOST, HOST:PORT or [IPV6]:PORT")
+	}
+	progress := func(string) {}
+	if term.IsTerminal(os.Stderr.Fd()) {
+		progress = func(line string) { fmt.Fprintf(cmd.ErrOrStderr(), "\r\x1b[K%s", line) }
+		defer fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), pathmtu.Patience)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
+	if err != nil {
+		return nil, hint.Usage(fmt.Errorf("look up %s: %w", host, err), "check the name, and that this host has a resolver")
+	}
+	for _, a := range addresses {
+		address := netip.AddrPortFrom(a.Unmap(), port)
+		result, measureErr := pathmtu.Measure(ctx, pathmtu.Options{Host: host, Address: address, Path: path, Progress: progress})
+		if measureErr == nil {
+			return result, nil
+		}
+		err = measureErr
+	}
+	return nil, hint.Usage(err, "name a port on which the host accepts connections, as HOST:PORT")
+}
+
+// splitTarget reads HOST[:PORT]; the port is 443 where none is named.
+func splitTarget(s string) (host string, port uint16, err error) {
+	host, number := s, "443"
+	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return strings.Trim(s, "[]"), 443, nil
+	}
+	if strings.Contains(s, ":") {
+		if host, number, err = net.SplitHostPort(s); err != nil {
+			return "", 0, fmt.Errorf("%q is no host and port", s)
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("%q is no port", number)
+	}
+	if host == "" || strings.ContainsAny(host, " \t\r\n/") {
+		return "", 0, fmt.Errorf("%q is no host", host)
+	}
+	return host, uint16(n), nil
+}
