@@ -191,7 +191,8 @@ func (b *browser) asks(rows func(int) string) {
 	b.charted(rows)
 }
 
-// charted looks at the chart of outcomes with the mouse: what is under it, and at one stretch of time.
+// charted looks at the chart of outcomes with the mouse: what is under it, and at one stretch of
+// time.
 func (b *browser) charted(rows func(int) string) {
 	b.t.Helper()
 	eval[any](b, `{
