@@ -41,7 +41,7 @@ func mayImport() map[string][]string {
 		"stack/names":    {"tun/flow"},
 		"stack/egress":   {"tun/flow"},
 		"stack/virtual":  {},
-		"stack/resolver": {},
+		"stack/resolver": {"stack/inspect", "stack/virtual"},
 		"stack/sched":    {},
 		"configs":        {},
 		"cmd/internal":   above,

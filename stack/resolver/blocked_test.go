@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-func query(t testing.TB, edns, dnssec bool) []byte {
+func blockedQuery(t testing.TB, edns, dnssec bool) []byte {
 	t.Helper()
 	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: 7, RecursionDesired: true, CheckingDisabled: true})
 	must := func(err error) {
@@ -33,7 +33,7 @@ func TestBlocked(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ edns, dnssec bool }{{}, {true, false}, {true, true}} {
 		var m dnsmessage.Message
-		if err := m.Unpack(Blocked(query(t, tt.edns, tt.dnssec))); err != nil {
+		if err := m.Unpack(Blocked(blockedQuery(t, tt.edns, tt.dnssec))); err != nil {
 			t.Fatal(err)
 		}
 		h := dnsmessage.Header{
@@ -61,9 +61,9 @@ func TestBlocked(t *testing.T) {
 
 // FuzzBlocked answers any message, and never one that is no query.
 func FuzzBlocked(f *testing.F) {
-	f.Add(query(f, true, true))
-	f.Add(Blocked(query(f, true, true)))
-	f.Add(query(f, false, false)[:20])
+	f.Add(blockedQuery(f, true, true))
+	f.Add(Blocked(blockedQuery(f, true, true)))
+	f.Add(blockedQuery(f, false, false)[:20])
 	f.Fuzz(func(t *testing.T, q []byte) {
 		b := Blocked(q)
 		if b == nil {

@@ -1,0 +1,99 @@
+package resolver
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/net/publicsuffix"
+)
+
+// Questions carry data out where their names do, and responses carry data in: a tunnel asks many,
+// with long labels or for types other than addresses. Of these, each registrable domain has a few
+// at once and one every two seconds after that, far less than a tunnel needs and more than programs
+// ask. Short names for addresses do not count, however many.
+const (
+	burst      = 60
+	refill     = 2 * time.Second
+	longLabel  = 30 // bytes: hexadecimal hashes have more, names that people choose less
+	longName   = 80 // bytes before the registrable domain
+	maxDomains = 1024
+)
+
+// budget says how many questions that may carry data out each domain has left.
+type budget struct {
+	mu      sync.Mutex
+	domains map[string]*spending
+}
+
+type spending struct {
+	debt     time.Duration // refill for each question
+	at       time.Time
+	exceeded bool
+}
+
+// take takes a question off the budget of its domain and reports whether it may be asked. The
+// domain is named with the first one that may not.
+func (b *budget) take(q *query, now time.Time) (exceeded string, ok bool) {
+	name := strings.TrimSuffix(q.name, ".")
+	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err != nil {
+		domain = name // a public suffix itself, or a name without dots
+	}
+	if !carriesData(q.question.Type, strings.TrimSuffix(name, domain)) {
+		return "", true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.domains[domain]
+	if s == nil {
+		if len(b.domains) >= maxDomains {
+			b.forget(now)
+		}
+		s = &spending{at: now}
+		b.domains[domain] = s
+	}
+	s.debt = max(0, s.debt-now.Sub(s.at))
+	s.at = now
+	if s.debt >= burst*refill {
+		if s.exceeded {
+			return "", false
+		}
+		s.exceeded = true
+		return domain, false
+	}
+	s.debt += refill
+	return "", true
+}
+
+// forget makes room: of domains that have their whole budget again or, without any, of all.
+func (b *budget) forget(now time.Time) {
+	for domain, s := range b.domains {
+		if now.Sub(s.at) >= s.debt {
+			delete(b.domains, domain)
+		}
+	}
+	if len(b.domains) >= maxDomains {
+		clear(b.domains)
+	}
+}
+
+// carriesData reports whether a question may carry data out by its labels before the registrable
+// domain, or have data come in.
+func carriesData(typ dnsmessage.Type, labels string) bool {
+	switch typ {
+	case dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeHTTPS, dnsmessage.TypePTR, dnsmessage.TypeSOA:
+	default:
+		return true
+	}
+	if len(labels) > longName {
+		return true
+	}
+	for label := range strings.SplitSeq(labels, ".") {
+		if len(label) >= longLabel {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package resolver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// Types that the library has no word for.
+const (
+	typeNULL   = 10
+	typeSIG    = 24
+	typeRRSIG  = 46
+	typeNSEC   = 47
+	typeDNSKEY = 48
+	typeNSEC3  = 50
+	typeIXFR   = 251
+	typeMAILA  = 254
+)
+
+// uncopied are the types whose data may have compressed names in it (RFC 3597 §4) that the library
+// does not read: obsolete ones. They cannot be copied to another message.
+var uncopied = []dnsmessage.Type{3, 4, 7, 8, 9, 14, 17, 18, 21, typeSIG, 26, 30, 36, 38}
+
+// addressesIn returns the addresses in a message, and the least TTL of its answers.
+func addressesIn(m *dnsmessage.Message) (all []netip.Addr, ttl time.Duration) {
+	ttl = maxTTL
+	for i := range m.Answers {
+		a := &m.Answers[i]
+		switch body := a.Body.(type) {
+		case *dnsmessage.AResource:
+			all = append(all, netip.AddrFrom4(body.A))
+		case *dnsmessage.AAAAResource:
+			all = append(all, netip.AddrFrom16(body.AAAA))
+		}
+		ttl = min(ttl, time.Duration(a.Header.TTL)*time.Second)
+	}
+	return all, ttl
+}
+
+// authorities returns the records of a type in the authority section.
+func authorities(m *dnsmessage.Message, typ dnsmessage.Type) (all []dnsmessage.Resource) {
+	for _, a := range m.Authorities {
+		if a.Header.Type == typ {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// pass asks the nameservers for what has no addresses in it, and returns their answer without the
+// records that are about others, or sign.
+func (r *Resolver) pass(ctx context.Context, q *query) *response {
+	typ := q.question.Type
+	if typ >= typeIXFR && typ <= typeMAILA || typ == dnsmessage.TypeALL || slices.Contains(uncopied, typ) {
+		return &response{rcode: dnsmessage.RCodeNotImplemented}
+	}
+	m, err := r.ask(ctx, q.question.Name, typ)
+	if err != nil {
+		return failure(err)
+	}
+	reply := &response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	for _, a := range m.Answers {
+		if a.Header.Type == typ || a.Header.Type == dnsmessage.TypeCNAME {
+			a.Header.TTL = min(a.Header.TTL, uint32(maxTTL/time.Second))
+			reply.answers = append(reply.answers, a)
+		}
+	}
+	return reply
+}
+
+// failure says that the nameservers have not answered.
+func failure(err error) *response {
+	reply := &response{rcode: dnsmessage.RCodeServerFailure}
+	if !errors.Is(err, context.Canceled) {
+		reply.ede, reply.text = edeNetwork, "no nameserver has answered"
+	}
+	return reply
+}
+
+// services asks for the records of HTTPS or SVCB, and returns those that concern the name itself,
+// with its virtual addresses as hints. An alias, or a record with another target, would lead the
+// client to that by another name: without the record it goes to this one (RFC 9460 §3). Keys of
+// Encrypted ClientHello stay: the address has the exact name whatever the hello says.
+func (r *Resolver) services(ctx context.Context, q *query) *response {
+	m, err := r.ask(ctx, q.question.Name, q.question.Type)
+	if err != nil {
+		return failure(err)
+	}
+	reply := &response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	var found *result
+	for i := range m.Answers {
+		a := &m.Answers[i]
+		service := serviceOf(a.Body)
+		if service == nil || service.Priority == 0 {
+			continue
+		}
+		if target := service.Target.String(); target != "." && !strings.EqualFold(target, q.question.Name.String()) {
+			continue
+		}
+		if found == nil {
+			if found = r.addresses(ctx, q.name, false); found.err != nil {
+				return failure(found.err)
+			}
+		}
+		if !hint(service, found) {
+			continue
+		}
+		a.Header.TTL = min(a.Header.TTL, uint32(maxTTL/time.Second))
+		a.Header.Name = q.question.Name
+		reply.answers = append(reply.answers, *a)
+	}
+	return reply
+}
+
+func serviceOf(body dnsmessage.ResourceBody) *dnsmessage.SVCBResource {
+	switch body := body.(type) {
+	case *dnsmessage.HTTPSResource:
+		return &body.SVCBResource
+	case *dnsmessage.SVCBResource:
+		return body
+	}
+	return nil
+}
+
+// hint replaces the address hints of a record. It reports false where the record needs hints that
+// there are none for.
+func hint(s *dnsmessage.SVCBResource, found *result) bool {
+	mandatory, _ := s.GetParam(dnsmessage.SVCParamMandatory)
+	for _, h := range []struct {
+		key dnsmessage.SVCParamKey
+		a   netip.Addr
+	}{{dnsmessage.SVCParamIPv4Hint, found.v4}, {dnsmessage.SVCParamIPv6Hint, found.v6}} {
+		switch _, has := s.GetParam(h.key); {
+		case !has:
+		case h.a.IsValid():
+			s.SetParam(h.key, h.a.AsSlice())
+		default:
+			s.DeleteParam(h.key)
+			for ; len(mandatory) >= 2; mandatory = mandatory[2:] {
+				if binary.BigEndian.Uint16(mandatory) == uint16(h.key) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
