@@ -52,6 +52,9 @@ func newExecCommand() *cobra.Command {
 	f.BoolVar(&e.allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an "+
 		"ordinary user, take their privileges inside")
 	e.policy = addPolicyFlags(cmd)
+	e.names = newChoice("auto", "virtual", "dns", "off")
+	f.Var(&e.names, "names", "how connections get names: virtual = each name that the command asks for has "+
+		"addresses of its own, dns = by the answers that it gets; one of "+e.names.names())
 	e.rules = addRuleFlags(cmd)
 	e.output = addOutputFlags(cmd, "standard error")
 	return cmd
@@ -65,6 +68,7 @@ type execCommand struct {
 	hide                      []string
 	drain                     time.Duration
 	policy                    *policyFlags
+	names                     choice
 	rules                     *ruleFlags
 	output                    *outputFlags
 }
@@ -112,6 +116,9 @@ func (e *execCommand) config(cmd *cobra.Command) (*config.Config, error) {
 	}
 	if e.drain < 0 {
 		return nil, hint.Usage(fmt.Errorf("--drain: %v is negative", e.drain), "0s does not wait")
+	}
+	if cmd.Flags().Changed("names") {
+		c.Egress.Names = config.NameSource(e.names.value)
 	}
 	if err := e.policy.apply(c); err != nil {
 		return nil, err

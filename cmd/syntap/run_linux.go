@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
 )
 
 const runHelp = `Run opens the TUN interface, routes the destinations of route.include into it and
@@ -76,6 +78,10 @@ func (r *runCommand) load(cmd *cobra.Command) (*config.Config, error) {
 	c, err := config.Load(r.file)
 	if err != nil {
 		return nil, err
+	}
+	if c.Egress.Names == config.NamesVirtual {
+		return nil, hint.Fail(errors.New("egress.names: virtual is for exec, whose command has no other resolver"),
+			"write dns or auto for run")
 	}
 	if r.output.given(cmd) {
 		c.Tap.Log = r.output.sinks("-")

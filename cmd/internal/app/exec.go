@@ -36,6 +36,11 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
 			Warn("the command can reach services that run programs outside, as root")
 	}
+	pool := newPool(c)
+	byName := namesAreVirtual(c)
+	if byName {
+		o.Routes = []netip.Prefix{pool.V4, pool.V6}
+	}
 	session, err := namespace.Start(ctx, o)
 	if err != nil {
 		return 0, err
@@ -48,11 +53,24 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	r.Sources = within(c.TUN.Addresses)
 	r.Local = func(netip.Addr) bool { return true }
 	r.Owners, r.Network = session.Network() != nil, session.Network()
+	routing, stopRouting := context.WithCancel(ctx)
+	defer stopRouting()
 	if r.Redirect == nil {
 		r.Redirect = session.Redirect
 	}
-	routing, stopRouting := context.WithCancel(ctx)
-	defer stopRouting()
+	if byName {
+		names, err := startVirtualNames(routing, &r, pool, session)
+		if err != nil {
+			_ = dev.Close()
+			return 0, err
+		}
+		defer func() {
+			stopRouting()
+			names.close()
+			names.log(r.Logger)
+		}()
+		r.Redirect, r.Virtual = names.redirect, names.resolver.Table()
+	}
 	routed, started := make(chan error, 1), make(chan func(context.Context) int, 1)
 	r.Started = func(drain func(context.Context) int) { started <- drain }
 	go func() {

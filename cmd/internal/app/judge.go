@@ -14,16 +14,19 @@ import (
 	"syntap/cmd/internal/record"
 	"syntap/stack/dial"
 	"syntap/stack/egress"
+	"syntap/stack/resolver"
+	"syntap/stack/virtual"
 	"syntap/tun/flow"
 )
 
 // judge asks the rules about flows, by the names and owners of their clients.
 type judge struct {
-	rules  atomic.Pointer[egress.Rules] // nil = there are none
-	strict atomic.Bool
-	names  *namer       // nil = no flow has a name
-	owners *attribution // nil = no client has a user
-	local  func(netip.Addr) bool
+	rules   atomic.Pointer[egress.Rules] // nil = there are none
+	strict  atomic.Bool
+	names   *namer         // nil = no flow has a name
+	owners  *attribution   // nil = no client has a user
+	virtual *virtual.Table // the addresses that stand for names; nil = none do
+	local   func(netip.Addr) bool
 }
 
 // needsNames and needsOwners report whether rules of a config ask for names, and for the users by
@@ -130,6 +133,10 @@ func (j *judge) question(
 	var ruling *egress.Ruling
 	for _, asked := range query.Queries {
 		q.Name = asked.Name
+		if a, ok := resolver.Reverse(q.Name); ok && j.virtual.Contains(a) {
+			ruling = &egress.Ruling{Decision: &flow.Decision{Rule: "egress.names"}} // it does not leave
+			continue
+		}
 		if ruling = rules.DecideName(q); ruling.Deny {
 			break
 		}

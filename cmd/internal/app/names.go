@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/names"
+	"syntap/stack/virtual"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
@@ -22,6 +23,7 @@ import (
 // moment when its SYN passes; the table keeps it while the connection is open.
 type namer struct {
 	table     *names.Table
+	virtual   *virtual.Table // the addresses that stand for names; nil = none do
 	local     func(netip.Addr) bool
 	neighbors *neighbors
 	owners    bool                  // of local clients are looked for: without one a client has no names
@@ -62,6 +64,7 @@ func (r *Router) namer() *namer {
 		return nil
 	}
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))
+	n.virtual = r.Virtual
 	if !r.Owners || r.Network != nil {
 		return n
 	}
@@ -168,6 +171,12 @@ func (n *namer) answered(client netip.Addr, o *record.Owner, d *flow.DNS) {
 
 // begin returns the name by which a client knows a server, nil if it knows none.
 func (n *namer) begin(client, server netip.Addr, o *record.Owner) (*record.Name, names.Use) {
+	if n.virtual.Contains(server) {
+		if name, ok := n.virtual.Name(server); ok {
+			return &record.Name{Name: name, Source: "virtual"}, names.Use{}
+		}
+		return nil, names.Use{}
+	}
 	c, ok := n.client(client, o)
 	if !ok {
 		return nil, names.Use{}

@@ -18,6 +18,7 @@ import (
 	"syntap/stack"
 	"syntap/stack/dial"
 	"syntap/stack/nat"
+	"syntap/stack/virtual"
 	"syntap/tap"
 	"syntap/tap/handshake"
 	"syntap/tun"
@@ -51,7 +52,8 @@ type Router struct {
 	Sources    func(netip.Addr) bool // who may send into the TUN; nil = anyone
 	// whether a client is a program of this host or of exec's; nil = who has an address of this
 	// host
-	Local func(netip.Addr) bool
+	Local   func(netip.Addr) bool
+	Virtual *virtual.Table // the addresses that stand for names; nil = none do
 	// destinations that stand for others, exempt from the deny list; nil = none
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
 
@@ -98,7 +100,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if names != nil {
 		onSegment = names.behind(onSegment, owners)
 	}
-	r.judge = &judge{names: names, owners: owners, local: r.local()}
+	r.judge = &judge{names: names, owners: owners, local: r.local(), virtual: r.Virtual}
 	if err := r.judge.check(c); err != nil {
 		_ = link.Close()
 		return err
@@ -209,7 +211,7 @@ func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	return dial.Options{
 		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost), Redirect: r.Redirect,
-		Rules: r.judge.rule, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
 

@@ -27,9 +27,10 @@ type NameSource string
 
 // The values of [NameSource].
 const (
-	NamesAuto NameSource = "auto" // the strongest that there is
-	NamesDNS  NameSource = "dns"  // from DNS answers that passed for the client
-	NamesOff  NameSource = "off"
+	NamesAuto    NameSource = "auto"    // NamesVirtual in exec where a rule has a name, else NamesDNS
+	NamesVirtual NameSource = "virtual" // from addresses that stand for names; exec alone has them
+	NamesDNS     NameSource = "dns"     // from DNS answers that passed for the client
+	NamesOff     NameSource = "off"
 )
 
 // EgressRule is a rule of egress.rules.
@@ -150,7 +151,7 @@ func (d *document) egress(e *Egress) reader {
 		"allow":              addressSet(d, &e.Allow, Loopback, LinkLocal, Host, Multicast),
 		"rules":              elements(d, &e.Rules, d.egressRule),
 		"default":            value(d, &e.Default, oneOf(Allow, Deny)),
-		"names":              value(d, &e.Names, oneOf(NamesAuto, NamesDNS, NamesOff)),
+		"names":              value(d, &e.Names, oneOf(NamesAuto, NamesVirtual, NamesDNS, NamesOff)),
 		"strict":             value(d, &e.Strict, parseBool),
 	})
 }

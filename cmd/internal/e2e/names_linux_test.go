@@ -113,13 +113,7 @@ var visits = []visit{
 // script returns a shell script that makes all visits.
 func script(t *testing.T, all []visit) string {
 	t.Helper()
-	path, err := exec.LookPath("nc")
-	if err == nil {
-		path, err = filepath.EvalSymlinks(path) // whose links may lie in /etc
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := programPath(t, "nc")
 	var b strings.Builder
 	b.WriteString("set -e; began=$(date +%s)\n")
 	for _, k := range all {
@@ -130,6 +124,19 @@ func script(t *testing.T, all []visit) string {
 		fmt.Fprintf(&b, "%s -w 30 %s %s 22 </dev/null | grep -q SSH\n", path, k.flags, k.host)
 	}
 	return b.String()
+}
+
+// programPath returns the path of a program itself; links to it may lie in /etc.
+func programPath(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // namedRecord is a record's account of the server.

@@ -35,7 +35,7 @@ func newRuled(t *testing.T, lab *tuntest.Lab) *tuntest.Process {
 		"--host-record=www.example.com,"+addrOfWWW+","+addr6OfWWW,
 		"--host-record=one.example.com,"+addrOfTwo, "--host-record=two.example.com,"+addrOfTwo,
 		"--cname=alias.example.com,cdn.example.net", "--host-record=cdn.example.net,"+addrOfShop,
-		"--host-record=home.example.com,127.0.0.1", "--host-record=meta.example.com,169.254.169.254")
+		"--host-record=home.example.com,127.0.0.1", "--host-record=far.example.com,"+addrOfElse, "--host-record=meta.example.com,169.254.169.254")
 }
 
 // step is a command of a shell, and its exit status.
@@ -93,7 +93,7 @@ func TestAllowByName(t *testing.T) {
 	dns := newRuled(t, lab)
 	dir := newEtc(t, "nameserver "+resolver+"\n")
 	const curl = "curl -4 -s -m 60 "
-	line := dir.asking(binary, "exec", "--format", "json", "-o", dir.path("log.json"),
+	line := dir.asking(binary, "exec", "--names", "dns", "--format", "json", "-o", dir.path("log.json"),
 		"--allow", "one.example.com:80", "--deny", "www.example.com:81", "--allow", "www.example.com",
 		"--allow", "alias.example.com:80/tcp", "--allow", "home.example.com",
 		"--allow", "meta.example.com", "--allow", "203.0.113.12:443", "--", "sh", "-c")

@@ -28,6 +28,18 @@ func families(addresses, reachable []netip.Prefix) (kept, routes []netip.Prefix)
 	return kept, routes
 }
 
+// withRoutes adds more routes to those into the TUN, unless they have no address there or lead into
+// it already.
+func withRoutes(routes, more, addresses []netip.Prefix) []netip.Prefix {
+	for _, m := range more {
+		within := func(r netip.Prefix) bool { return r.Bits() <= m.Bits() && r.Contains(m.Addr()) }
+		if ofFamily(addresses, m) != nil && !slices.ContainsFunc(routes, within) {
+			routes = append(routes, m)
+		}
+	}
+	return routes
+}
+
 // ofFamily returns the prefixes of the same family as p.
 func ofFamily(prefixes []netip.Prefix, p netip.Prefix) []netip.Prefix {
 	var same []netip.Prefix

@@ -43,6 +43,10 @@ const maxNameservers = 3
 // subnet of four addresses has one gateway only.
 var spare4 = []netip.Addr{netip.MustParseAddr("198.19.255.253"), netip.MustParseAddr("198.19.255.254")}
 
+// MayStandForNameserver reports whether an address that is no gateway may stand for a nameserver of
+// the host.
+func MayStandForNameserver(a netip.Addr) bool { return slices.Contains(spare4, a) }
+
 // relayAddresses returns the addresses that can stand for nameservers of the host: the gateways,
 // then others that lead into the TUN too.
 func relayAddresses(addresses []netip.Prefix) []netip.Addr {

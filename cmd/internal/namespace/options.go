@@ -18,6 +18,10 @@ type Options struct {
 	MTU       int            // in bytes
 	Addresses []netip.Prefix // of the interface; the neighbour in each subnet is the gateway
 
+	// Routes lead into the TUN whatever the host routes, as far as the TUN has an address of their
+	// family.
+	Routes []netip.Prefix
+
 	// Hide are paths, which exist, that the command does not see: sockets of the host's services,
 	// files and directories.
 	Hide []string

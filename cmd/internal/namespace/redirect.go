@@ -4,14 +4,18 @@ import "net/netip"
 
 // redirects says which gateway addresses stand for addresses of the caller's network namespace.
 type redirects struct {
+	order       []netip.AddrPort          // of the nameservers
 	nameservers map[netip.Addr]netip.Addr // for the DNS port alone; also the nameservers' own addresses
 	loopback    map[netip.Addr]netip.Addr // for every other port
 }
 
 const portDNS = 53 // RFC 1035 §4.2
 
-func newRedirects(o Options, nameservers map[netip.Addr]netip.Addr) *redirects {
-	r := &redirects{nameservers: nameservers, loopback: map[netip.Addr]netip.Addr{}}
+func newRedirects(o Options, names resolver) *redirects {
+	r := &redirects{nameservers: names.servers, loopback: map[netip.Addr]netip.Addr{}}
+	for _, a := range names.order {
+		r.order = append(r.order, netip.AddrPortFrom(a, portDNS))
+	}
 	if !o.HostLoopback {
 		return r
 	}

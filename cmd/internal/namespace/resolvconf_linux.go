@@ -89,6 +89,7 @@ func (c *resolvConf) read() (resolver, error) {
 		// Nothing to mount another one over: programs ask 127.0.0.1, and are to reach the host's.
 		r.missing, r.changed = true, false
 		r.servers[loopback4] = loopback4
+		r.order = append(r.order, loopback4)
 	}
 	return r, nil
 }

@@ -12,7 +12,8 @@ type resolver struct {
 	conf    string                    // the command's resolv.conf(5)
 	changed bool                      // it is not the host's
 	missing bool                      // the host has none, nor a place for one
-	servers map[netip.Addr]netip.Addr // nameservers of the host, by the addresses that stand for them, for DNS alone
+	order   []netip.Addr              // nameservers of the host
+	servers map[netip.Addr]netip.Addr // the same, by the addresses that stand for them, for DNS alone
 }
 
 // newResolver returns how names resolve where the host's resolv.conf is conf. A nameserver that
@@ -27,6 +28,7 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		found = found || ok
 		if ok {
 			r.servers[server.WithZone("")] = server
+			r.order = append(r.order, server)
 		}
 		if ok && onHost(server) && len(relays) > 0 {
 			if used == len(relays) {
@@ -43,6 +45,7 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		// machine" (resolv.conf(5)).
 		lines = slices.Insert(lines, 0, "nameserver "+relays[0].String()+"\n")
 		r.servers[relays[0]] = loopback4
+		r.order = append(r.order, loopback4)
 		used++
 	}
 	r.conf, r.changed = strings.Join(lines, ""), used > 0

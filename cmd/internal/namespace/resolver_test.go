@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -139,9 +140,32 @@ func TestRedirects(t *testing.T) {
 		{"elsewhere", open, "192.0.2.1:53", ""},
 	}
 	for _, tt := range tests {
-		got, ok := newRedirects(tt.options, nameservers).lookup(ap(tt.dst))
+		got, ok := newRedirects(tt.options, resolver{servers: nameservers}).lookup(ap(tt.dst))
 		if ok != (tt.want != "") || ok && got != ap(tt.want) {
 			t.Errorf("%s: %s leads to %s, %t; want %q", tt.name, tt.dst, got, ok, tt.want)
+		}
+	}
+}
+
+// Routes that a session asks for are added where they lead elsewhere, and the TUN has their family.
+func TestWithRoutes(t *testing.T) {
+	t.Parallel()
+	ps := func(ss ...string) (all []netip.Prefix) {
+		for _, s := range ss {
+			all = append(all, netip.MustParsePrefix(s))
+		}
+		return all
+	}
+	more := ps("198.18.0.0/15", "fd00:1:2:3::/64")
+	both, v4 := ps("198.18.0.1/30", "fd53:7974::1/126"), ps("198.18.0.1/30")
+	for _, tt := range []struct{ routes, addresses, want []netip.Prefix }{
+		{ps("0.0.0.0/0", "::/0"), both, ps("0.0.0.0/0", "::/0")},
+		{ps("192.0.2.0/24"), both, ps("192.0.2.0/24", "198.18.0.0/15", "fd00:1:2:3::/64")},
+		{ps("192.0.2.0/24"), v4, ps("192.0.2.0/24", "198.18.0.0/15")},
+		{ps("198.18.0.0/30"), v4, ps("198.18.0.0/30", "198.18.0.0/15")},
+	} {
+		if got := withRoutes(tt.routes, more, tt.addresses); !slices.Equal(got, tt.want) {
+			t.Errorf("%v with addresses %v: %v, want %v", tt.routes, tt.addresses, got, tt.want)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		s.terminal.close()
 		return nil, err
 	}
-	s.redirects.Store(newRedirects(o, names.servers))
+	s.redirects.Store(newRedirects(o, names))
 	if err := s.startInit(o, &want); err != nil {
 		s.resolver.close()
 		s.terminal.close()
@@ -94,6 +94,7 @@ func (o Options) setup() (setup, error) {
 		return s, fmt.Errorf("ask what this host routes: %w", err)
 	}
 	s.Addresses, s.Routes = families(o.Addresses, reachable)
+	s.Routes = withRoutes(s.Routes, o.Routes, s.Addresses)
 	return s, nil
 }
 
@@ -106,7 +107,7 @@ func (s *Session) followResolver(o Options, names resolver) {
 		if err != nil {
 			continue // the old one lasts
 		}
-		s.redirects.Store(newRedirects(o, now.servers))
+		s.redirects.Store(newRedirects(o, now))
 		if replaced = replaced || now.changed; replaced && !now.missing {
 			_ = s.channel.send(order{ResolvConf: &now.conf}) // if init is gone, so is the command
 		}
@@ -221,6 +222,15 @@ func (s *Session) Network() *owner.Network { return s.network }
 func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
 	return s.redirects.Load().lookup(dst)
 }
+
+// IsNameserver reports whether the command knows a nameserver by an address.
+func (s *Session) IsNameserver(a netip.Addr) bool {
+	_, ok := s.redirects.Load().nameservers[a]
+	return ok
+}
+
+// Nameservers are those of the host, in the order of its resolv.conf.
+func (s *Session) Nameservers() []netip.AddrPort { return s.redirects.Load().order }
 
 // Run lets the command start and returns its exit status as a shell counts it, once it and all it
 // left behind have ended: their sockets are closed, and their network goes on delivering until
