@@ -14,9 +14,9 @@
 // # Stability
 //
 // An address stands for one name as long as the table lives. Where the pool is exhausted, the name
-// that has been idle longest goes, unless a connection to it is open or a datagram has lately gone
-// there; Stats counts it. Real addresses are replaced when the DNS says so, and a connection that
-// begins after their TTL waits for new ones. Datagrams stay with one real address as long as they
-// flow, so that a QUIC connection keeps its peer. They change to the next where it is unreachable,
-// or has not answered within a second.
+// that has been idle longest goes, unless a connection to it is open, a datagram has lately gone
+// there, or the TTL of its addresses is not over; Stats counts it. Real addresses are replaced when
+// the DNS says so, and a connection that begins after their TTL waits for new ones. Datagrams stay
+// with one real address as long as they flow, so that a QUIC connection keeps its peer. They change
+// to the next where it is unreachable, or has not answered within a second.
 package virtual

@@ -74,6 +74,18 @@ func (t *Table) Assign(name string, real []netip.Addr, expires time.Time) (v4, v
 	return v4, t.pool.v6(e.number), nil
 }
 
+// Use notes that a client is told the addresses of a name once more. It reports whether the name
+// still has them.
+func (t *Table) Use(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byName[name]
+	if e != nil {
+		e.used = time.Now()
+	}
+	return e != nil
+}
+
 // Update changes the real addresses of a name, if it has virtual ones, as Assign does.
 func (t *Table) Update(name string, real []netip.Addr, expires time.Time) {
 	t.mu.Lock()
@@ -110,7 +122,7 @@ func (t *Table) newEntry(now time.Time) *entry {
 	for range t.order.Len() {
 		e := t.order.Front().Value.(*entry)
 		t.order.MoveToBack(e.place)
-		if e.held > 0 || now.Sub(e.used) < idle {
+		if e.held > 0 || now.Sub(e.used) < idle || now.Before(e.expires) { // which clients may cache
 			continue
 		}
 		delete(t.byName, e.name)

@@ -82,6 +82,11 @@ func TestExhausted(t *testing.T) {
 			t.Fatal("no name to hold")
 		}
 		time.Sleep(idle)
+		if _, _, err := table.Assign("more", nil, time.Now()); !errors.Is(err, ErrExhausted) {
+			t.Errorf("before the TTL is over: %v", err)
+		}
+		time.Sleep(time.Hour)
+		table.Use("3")
 		table.Datagram(all[1], func(netip.Addr) bool { return true })
 		v4, _ := assign(t, table, "new", "203.0.113.2")
 		if v4 != all[2] {
@@ -94,7 +99,7 @@ func TestExhausted(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		table.Release(all[0])
-		time.Sleep(idle)
+		time.Sleep(time.Hour)
 		for i := range 7 {
 			assign(t, table, fmt.Sprint("other", i), "203.0.113.3")
 		}
