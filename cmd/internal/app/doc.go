@@ -20,6 +20,10 @@
 // (stack/names). A record has the name that the client knew when the SYN, or the first datagram of
 // a flow, passed (names.go).
 //
+// In exec the names may be those of virtual addresses (stack/virtual), which the router gives the
+// command in answer to its queries (virtual.go). They are exact: a literal address has no name
+// then.
+//
 // The rules of egress are asked when a flow begins (judge.go), by the name that its record has and
 // by the user of its client. With names from the DNS a literal address that its client has asked
 // for is no other than the name: both are the same packets.
