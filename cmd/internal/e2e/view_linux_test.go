@@ -168,6 +168,38 @@ func TestViewAfterRestart(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
+// TestViewOfDatagrams asks for a name and pings, and looks at both in the API and in the terminal.
+func TestViewOfDatagrams(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "ping", "tmux")
+	lab := tuntest.NewLab(t)
+	serveNames(t, lab.Server, "--interface=eth0")
+	r := run(t, lab.Router, "syntap0", viewed)
+	events := lab.Router.Start("curl", "-sSN", "http://"+viewAddress+"/api/connections?after=0&filter=icmp")
+	top := newTerminal(t, lab.Router, "160x40", binary, "top", "-c", filepath.Join(r.dir, "syntap.yaml"))
+	lab.Router.Run("dig", "+short", "@"+tuntest.ServerAddr4, "www.example.com", "A")
+	lab.Router.Run("ping", "-c", "1", tuntest.ServerAddr6)
+
+	var flows []datagramRecord
+	tuntest.Wait(t, "the end of the query", func() bool {
+		flows = nil
+		_ = json.Unmarshal([]byte(lab.Router.Run("curl", "-sS", "http://"+viewAddress+"/api/flows?filter=query:www.example.com")), &flows)
+		return len(flows) == 1
+	})
+	if f := flows[0]; f.Proto != "udp" || f.Outcome != "answered" || f.DatagramSeq == 0 || f.DNS == nil || f.DNS.RCode != "NOERROR" {
+		t.Errorf("flow of the query: %+v", f)
+	}
+	r.wait(t, "the ping in the stream", func() bool {
+		return strings.Contains(events.Stdout(), `"msg":"datagram"`) && strings.Contains(events.Stdout(), `"dst":"`+tuntest.ServerAddr6+`"`)
+	})
+	if strings.Contains(events.Stdout(), `"proto":"udp"`) {
+		t.Errorf("a stream of pings has others: %s", events.Stdout())
+	}
+	top.wait("answered", "A www.example.com", tuntest.ServerAddr4+":53/udp", tuntest.ServerAddr6+" icmp", " root ")
+	top.keys("q")
+	r.stop(t, unix.SIGTERM)
+}
+
 // TestViewOfClient asks for the view through the TUN: it is not for those whose traffic is routed.
 func TestViewOfClient(t *testing.T) {
 	t.Parallel()
