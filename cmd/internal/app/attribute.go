@@ -24,6 +24,8 @@ type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool    // whose processes are to be found
 	next   func(*record.Attributed) // takes records that are complete
+	// Only rules and names ask for owners, not records: users are enough, and no search goes on.
+	usersOnly bool
 
 	mu sync.Mutex // guards all below
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
@@ -79,7 +81,12 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	}
 	t := new(attributed)
 	a.attempts[k] = t
-	if socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server); ok {
+	socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server)
+	switch {
+	case !ok:
+	case a.usersOnly:
+		t.owner = &record.Owner{UID: socket.UID}
+	default:
 		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket, p) })
 		t.owner, t.searching = a.ownerOf(socket, p), searching
 	}
@@ -210,7 +217,9 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
-	a.announce(r.Logger)
+	if a.usersOnly = r.View == nil && !r.Log.NamesOwners(); !a.usersOnly {
+		a.announce(r.Logger)
+	}
 	return a, a.status
 }
 

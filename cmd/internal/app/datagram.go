@@ -53,6 +53,12 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 		done(nil)
 		return
 	}
+	if a.usersOnly {
+		o := &record.Owner{UID: socket.UID}
+		user(o)
+		done(o)
+		return
+	}
 	user(a.ownerOf(socket, owner.Process{}))
 	a.mu.Lock()
 	a.datagrams[d] = nil

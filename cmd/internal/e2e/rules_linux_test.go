@@ -117,7 +117,8 @@ func TestAllowByName(t *testing.T) {
 		{curl + "http://203.0.113.12:81", "7"},
 		{"ping -n -c1 -w30 www.example.com", "0"},
 		{"ping -n -c1 -w30 " + addrOfTwo, "1"},
-		{"dig +tries=1 +time=60 @" + addrOfElse + " one.example.com", "9"}, // another resolver
+		{"dig +tries=1 +time=60 @" + addrOfElse + " one.example.com", "9"},      // another resolver
+		{"dig +tries=1 +time=60 -p 80 @alias.example.com one.example.com", "9"}, // allowed by TCP
 		{"dig +tries=1 +time=60 two.example.com | grep -q NXDOMAIN", "0"},
 		{"dig +tries=1 +time=60 two.example.com | grep -q 'EDE: 15 (Blocked)'", "0"},
 		{"dig +tries=1 +time=60 one.example.com | grep -q " + addrOfTwo, "0"},
@@ -204,7 +205,12 @@ egress:
 		{curl + "https://www.example.com:8080 --connect-to www.example.com:8080:one.example.com:8080", "35"},
 		{curl + "http://one.example.com:8080", "0"},
 	})
-	for range 4 {
+	quiet := dir.asking(binary, "exec", "-o", dir.path("log.txt"), "--policy", dir.path("policy.yaml"), "--", "sh", "-c")
+	steps(t, lab.Router, quiet, []step{ // without records of names
+		{curl + "http://one.example.com:8080", "0"},
+		{curl + "-H 'Host: evil.example' http://one.example.com:8080", "56"},
+	})
+	for range 6 {
 		select {
 		case b := <-got:
 			if b != "G" && b != "" {
