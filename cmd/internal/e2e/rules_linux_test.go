@@ -265,3 +265,31 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	})
 	r.stop(t, unix.SIGTERM)
 }
+
+// TestAllowBesideLocalResolver has a command whose resolver is one of the host's loopback, which it
+// reaches by the gateway's address. With the resolver it may exchange queries for allowed names, and
+// nothing else.
+func TestAllowBesideLocalResolver(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "nc", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	dns := resolve(t, lab.Router, "--user=root", "--listen-address=127.0.0.1", "--server="+resolver, "--log-queries")
+	dir := newEtc(t, "nameserver 127.0.0.1\n")
+	const curl = "curl -4 -s -m 60 "
+	line := dir.asking(binary, "exec", "--names", "dns", "-o", dir.path("log.txt"),
+		"--allow", "one.example.com:80/tcp", "--", "sh", "-c")
+	steps(t, lab.Router, line, []step{
+		{curl + "http://one.example.com", "0"},
+		{curl + "http://two.example.com", "6"},
+		{curl + "http://" + addrOfWWW, "7"},
+		{"dig +tries=1 +time=60 two.example.com | grep -q 'EDE: 15 (Blocked)'", "0"},
+		{"dig +tcp +tries=1 +time=60 two.example.com | grep -q 'EDE: 15 (Blocked)'", "0"},
+		{"dig +tcp +tries=1 +time=60 one.example.com | grep -q " + addrOfTwo, "0"},
+		{"dig +opcode=notify +tries=1 +time=60 one.example.com", "9"},
+		{"dig +tcp +opcode=notify +tries=1 +time=60 one.example.com", "9"},
+	})
+	if asked := dns.Stderr(); strings.Contains(asked, "two.example.com") {
+		t.Errorf("the resolver was asked:\n%s", asked)
+	}
+}
