@@ -55,6 +55,7 @@ func newExecCommand() *cobra.Command {
 	e.names = newChoice("auto", "virtual", "dns", "off")
 	f.Var(&e.names, "names", "how connections get names: virtual = each name that the command asks for has "+
 		"addresses of its own, dns = by the answers that it gets; one of "+e.names.names())
+	e.attempts = addAttemptFlags(cmd)
 	e.rules = addRuleFlags(cmd)
 	e.output = addOutputFlags(cmd, "standard error")
 	return cmd
@@ -69,6 +70,7 @@ type execCommand struct {
 	drain                     time.Duration
 	policy                    *policyFlags
 	names                     choice
+	attempts                  *attemptFlags
 	rules                     *ruleFlags
 	output                    *outputFlags
 }
@@ -88,10 +90,15 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	app.LimitProcs(os.Getenv)
 	router := app.Router{Config: c, Log: handshakes, Logger: log}
+	tell, err := e.attempts.follow(&router, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
 	status, err := app.Exec(cmd.Context(), router, namespace.Options{
 		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
 	}, e.drain)
+	err = errors.Join(err, tell())
 	if status != 0 && err != nil {
 		return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
 	}

@@ -202,7 +202,8 @@ func (a *attribution) status() *web.Owners {
 // attribute returns the attribution that has records name their owners, nil where they do not, and
 // the status of it.
 func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
-	if !r.Owners || r.View == nil && !r.Log.NamesOwners() && !needsOwners(r.Config) {
+	asked := r.View != nil || r.Attempted != nil || r.Log.NamesOwners() || needsOwners(r.Config)
+	if !r.Owners || !asked {
 		return nil, func() *web.Owners { return nil }
 	}
 	n, err := r.Network, error(nil)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/owner"
@@ -27,6 +28,8 @@ type judge struct {
 	owners  *attribution   // nil = no client has a user
 	virtual *virtual.Table // the addresses that stand for names; nil = none do
 	local   func(netip.Addr) bool
+
+	attempted func(*attempt.Attempt) // nil disables it
 }
 
 // needsNames and needsOwners report whether rules of a config ask for names, and for the users by
@@ -141,7 +144,32 @@ func (j *judge) question(
 			break
 		}
 	}
+	if o, ok := opening.(*record.Opening); ok && ruling.Deny && p == flow.TCP && j.attempted != nil {
+		j.attempted(&attempt.Attempt{
+			Time: time.Now(), Proto: p, Name: q.Name, Server: server, Question: true,
+			Owner: o.Owner, Decision: ruling.Decision,
+		})
+	}
 	return ruling.Decision
+}
+
+// deniedName returns the name in a query for which the query is denied; "" if it is for its server.
+func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
+	rules := j.rules.Load()
+	if rules == nil || query == nil {
+		return ""
+	}
+	q := egress.Question{}
+	if o != nil {
+		q.HasUID, q.UID = true, o.UID
+	}
+	for _, asked := range query.Queries {
+		q.Name = asked.Name
+		if rules.DecideName(q).Deny {
+			return q.Name
+		}
+	}
+	return ""
 }
 
 // contradicts reports whether a client's first bytes say another name than that of its connection,

@@ -60,7 +60,7 @@ func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
 // namer returns the namer of a router, nil where nothing shows names and no rule asks for them.
 func (r *Router) namer() *namer {
 	c := r.Config
-	if c.Egress.Names == config.NamesOff || r.View == nil && !r.Log.NamesOwners() && !needsNames(c) {
+	if c.Egress.Names == config.NamesOff || r.View == nil && r.Attempted == nil && !r.Log.NamesOwners() && !needsNames(c) {
 		return nil
 	}
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/owner"
@@ -57,6 +58,10 @@ type Router struct {
 	// destinations that stand for others, exempt from the deny list; nil = none
 	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
 
+	// Attempted gets each attempt of a client to reach a server or, where policy denies that, to
+	// have a name resolved. It must not block. nil disables it.
+	Attempted func(*attempt.Attempt)
+
 	judge *judge // made by route
 }
 
@@ -100,7 +105,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	if names != nil {
 		onSegment = names.behind(onSegment, owners)
 	}
-	r.judge = &judge{names: names, owners: owners, local: r.local(), virtual: r.Virtual}
+	r.judge = &judge{
+		names: names, owners: owners, local: r.local(), virtual: r.Virtual, attempted: r.Attempted,
+	}
 	if err := r.judge.check(c); err != nil {
 		_ = link.Close()
 		return err
@@ -130,7 +137,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		names.follow(&o)
 	}
 	o.Denied = func(server netip.Addr, d *flow.Decision) {
-		denied.note(refused{server, d.Rule, d.Reason})
+		if r.Attempted == nil {
+			denied.note(refused{server, d.Rule, d.Reason})
+		}
 	}
 	o.Question, o.Contradicts = r.judge.question, r.judge.contradicts
 	if owners != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -79,17 +80,26 @@ func queueDrops(name string) func() uint64 {
 // recorder returns the function that takes finished records, which no caller may change any more.
 // The view has each before the log: once that has it, its end may come.
 func (r *Router) recorder() func(*record.Attributed) {
-	if r.View == nil {
+	if r.View == nil && r.Attempted == nil {
 		return r.Log.Record
 	}
 	return func(record *record.Attributed) {
-		r.View.Record(record)
+		if r.Attempted != nil {
+			a := attempt.OfHandshake(record)
+			r.Attempted(&a)
+		}
+		if r.View != nil {
+			r.View.Record(record)
+		}
 		r.Log.Record(record)
 	}
 }
 
 // begun takes the beginning of a flow without a handshake.
 func (r *Router) begun(d *record.AttributedDatagram) {
+	if r.Attempted != nil {
+		r.attemptedDatagram(d)
+	}
 	if r.View != nil {
 		r.View.Datagram(d)
 	}

@@ -1,0 +1,124 @@
+package attempt
+
+import (
+	"cmp"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"syntap/cmd/internal/record"
+	"syntap/stack/egress"
+	"syntap/tun/flow"
+)
+
+// Attempt is an attempt of a client to reach a server, or to have a name resolved.
+type Attempt struct {
+	Time     time.Time
+	Proto    flow.Proto
+	Name     string         // by which the client knows the server, or for which it asks; "" = none
+	Server   netip.AddrPort // as really dialled; an echo has port 0
+	Question bool           // it asks for Name, and policy has answered
+	Owner    *record.Owner  // nil = unknown
+	Decision *flow.Decision // of policy; nil = none was asked
+}
+
+// OfHandshake returns the attempt of a handshake.
+func OfHandshake(r *record.Attributed) Attempt {
+	a := Attempt{Time: r.Time, Proto: flow.TCP, Server: r.Server}
+	if u := r.Upstream; u != nil {
+		a.Decision = u.Decision
+		if u.Remote.IsValid() {
+			a.Server = u.Remote
+		}
+	}
+	a.open(r.Opening)
+	return a
+}
+
+// OfDatagram returns the attempt of a flow without a handshake.
+func OfDatagram(d *record.AttributedDatagram) Attempt {
+	a := Attempt{Time: d.Time, Proto: d.Proto, Server: d.Server, Decision: d.Decision}
+	if d.Upstream.IsValid() {
+		a.Server = netip.AddrPortFrom(d.Upstream.Addr(), d.Server.Port())
+	}
+	a.open(d.Opening)
+	return a
+}
+
+func (a *Attempt) open(o *record.Opening) {
+	if o == nil {
+		return
+	}
+	a.Owner = o.Owner
+	if o.Name != nil {
+		a.Name = o.Name.Name
+	}
+}
+
+// Denied reports whether policy denies the attempt.
+func (a *Attempt) Denied() bool { return a.Decision != nil && a.Decision.Deny }
+
+// Process returns the name of the client's program; "" = unknown.
+func (a *Attempt) Process() string {
+	if a.Owner == nil {
+		return ""
+	}
+	return a.Owner.Process
+}
+
+// Target returns the attempt in the form of egress.ParseTarget, by name if there is one.
+func (a *Attempt) Target() string {
+	name := strings.ToLower(strings.TrimSuffix(a.Name, "."))
+	if a.Question {
+		return cmp.Or(name, ".")
+	}
+	return a.target(name)
+}
+
+// target returns the attempt with a host, or without one with its address.
+func (a *Attempt) target(host string) string {
+	if host == "" {
+		host = a.Server.Addr().Unmap().WithZone("").String()
+	}
+	if a.Proto == flow.ICMP {
+		return host + "/icmp"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	host += ":" + strconv.Itoa(int(a.Server.Port()))
+	if a.Proto != flow.TCP {
+		host += "/" + a.Proto.String()
+	}
+	return host
+}
+
+// remedy returns the flag that allows the attempt, and more words on it. The flag is empty where
+// none does: a first --allow would deny all else.
+func (a *Attempt) remedy(denies bool) (flag, hint string) {
+	target := a.Target()
+	switch rule := a.Decision.Rule; {
+	case strings.HasPrefix(rule, "--deny "):
+		return "", "leave out " + rule
+	case rule == "egress.deny" && a.Question, rule == "egress.deny" && !denies:
+		return "", "egress.allow makes exceptions"
+	case rule == "egress.deny":
+		target, hint = a.target(""), "as the first of the rules"
+	case rule != "default" && !denies:
+		return "", "put a rule that allows it ahead of " + rule
+	}
+	if !isPlain(target) {
+		return "", "its name cannot stand in a rule"
+	}
+	return "--allow " + target, hint
+}
+
+// isPlain reports whether a target can stand in a rule, and on a command line without quotes.
+func isPlain(target string) bool {
+	const plain = "abcdefghijklmnopqrstuvwxyz0123456789.-_:/[]"
+	_, err := egress.ParseTarget(target)
+	return err == nil && !strings.ContainsFunc(target, func(r rune) bool {
+		return !strings.ContainsRune(plain, r)
+	})
+}

@@ -1,0 +1,97 @@
+package attempt_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/record"
+	"syntap/tun/flow"
+)
+
+func TestLineForPeople(t *testing.T) {
+	t.Parallel()
+	none := &flow.Decision{Deny: true, Rule: "default", Reason: "no rule allows it"}
+	set := &flow.Decision{Deny: true, Rule: "egress.deny", Reason: "egress.deny forbids it"}
+	rule := &flow.Decision{Deny: true, Rule: "egress.rules[2]", Reason: "not here"}
+	curl := &record.Owner{Process: "curl"}
+	at := netip.MustParseAddrPort
+	for _, test := range []struct {
+		name    string
+		attempt attempt.Attempt
+		denies  bool
+		want    string
+	}{
+		{
+			"name", attempt.Attempt{Name: "Example.org.", Server: at("192.0.2.1:443"), Owner: curl, Decision: none},
+			true, "1 denied: example.org:443 (curl); hint: --allow example.org:443",
+		},
+		{
+			"IPv6 address", attempt.Attempt{Server: at("[2001:db8::1]:53"), Proto: flow.UDP, Decision: none},
+			true, "1 denied: [2001:db8::1]:53/udp; hint: --allow [2001:db8::1]:53/udp",
+		},
+		{
+			"echo", attempt.Attempt{Server: at("192.0.2.1:0"), Proto: flow.ICMP, Decision: none},
+			true, "1 denied: 192.0.2.1/icmp; hint: --allow 192.0.2.1/icmp",
+		},
+		{
+			"name that a shell reads", attempt.Attempt{Name: "$(reboot).example.org", Question: true, Decision: none},
+			true, "1 denied: $(reboot).example.org; hint: its name cannot stand in a rule",
+		},
+		{
+			"name with control characters", attempt.Attempt{Name: "a\x1b[2J\nb", Question: true, Decision: none},
+			true, `1 denied: a\x1b[2j\nb; hint: its name cannot stand in a rule`,
+		},
+		{
+			"rebinding", attempt.Attempt{Name: "example.org", Server: at("127.0.0.1:80"), Decision: set},
+			true, "1 denied: example.org:80; hint: --allow 127.0.0.1:80",
+		},
+		{
+			"an allow would deny the rest", attempt.Attempt{Server: at("127.0.0.1:80"), Decision: set},
+			false, "1 denied: 127.0.0.1:80; hint: egress.allow makes exceptions",
+		},
+		{
+			"rule of a file", attempt.Attempt{Name: "example.org", Server: at("192.0.2.1:80"), Decision: rule},
+			false, "1 denied: example.org:80; hint: put a rule that allows it ahead of egress.rules[2]",
+		},
+		{"allowed", attempt.Attempt{Server: at("192.0.2.1:80"), Decision: &flow.Decision{Rule: "default"}}, true, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d := attempt.NewDenials(test.denies, nil)
+			d.Add(&test.attempt)
+			if got := d.String(); got != test.want {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// stuck is a file that takes nothing until it is let go.
+type stuck chan struct{}
+
+func (s stuck) Write(b []byte) (int, error) {
+	<-s
+	return len(b), nil
+}
+
+// TestFullDisk has more denials than the file takes: none blocks, and the loss is told.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	file := make(stuck)
+	d := attempt.NewDenials(true, file)
+	a := attempt.Attempt{Time: time.Now(), Decision: &flow.Decision{Deny: true, Rule: "default"}}
+	for i := range 10000 {
+		a.Server = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(i))
+		d.Add(&a)
+	}
+	close(file)
+	if err := d.Close(); err == nil || !strings.Contains(err.Error(), "denials are not explained") {
+		t.Errorf("error = %v, want the loss", err)
+	}
+	if s := d.String(); !strings.HasPrefix(s, "over 1024 denied: 192.0.2.1:0, ") {
+		t.Errorf("line = %q, want a bound", s)
+	}
+}
