@@ -267,8 +267,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 }
 
 // TestAllowBesideLocalResolver has a command whose resolver is one of the host's loopback, which it
-// reaches by the gateway's address. With the resolver it may exchange queries for allowed names, and
-// nothing else.
+// reaches by the gateway's address. With the resolver it may exchange queries for allowed names,
+// and nothing else.
 func TestAllowBesideLocalResolver(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "dig", "dnsmasq", "nc", "unshare")
