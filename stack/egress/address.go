@@ -9,11 +9,13 @@ import (
 // ranges are ranges of addresses of one family, each with the rules whose prefixes have them.
 type ranges struct {
 	starts []netip.Addr // ascending; a range ends where the next one starts
-	rules  [][]int      // of each range, ascending
+	rules  []bucket     // of each range
 }
 
 // newRanges returns the ranges that prefixes of a family make.
-func newRanges(prefixes map[netip.Prefix][]int, family func(netip.Addr) bool) (r ranges) {
+func newRanges(
+	all []Rule, prefixes map[netip.Prefix][]int, family func(netip.Addr) bool,
+) (r ranges) {
 	var sorted []netip.Prefix // each behind those that contain it
 	for p := range prefixes {
 		if family(p.Addr()) {
@@ -35,7 +37,7 @@ func newRanges(prefixes map[netip.Prefix][]int, family func(netip.Addr) bool) (r
 		if len(stack) > 0 {
 			outside = stack[len(stack)-1].rules
 		}
-		r.start(last(top.Prefix).Next(), outside)
+		r.start(last(top.Prefix).Next(), newBucket(all, outside))
 	}
 	for _, p := range sorted {
 		for len(stack) > 0 && !stack[len(stack)-1].Contains(p.Addr()) {
@@ -48,7 +50,7 @@ func newRanges(prefixes map[netip.Prefix][]int, family func(netip.Addr) bool) (r
 			rules = slices.Compact(rules)
 		}
 		stack = append(stack, around{p, rules})
-		r.start(p.Addr(), rules)
+		r.start(p.Addr(), newBucket(all, rules))
 	}
 	for len(stack) > 0 {
 		pop()
@@ -57,7 +59,7 @@ func newRanges(prefixes map[netip.Prefix][]int, family func(netip.Addr) bool) (r
 }
 
 // start begins a range; a is invalid behind the last address.
-func (r *ranges) start(a netip.Addr, rules []int) {
+func (r *ranges) start(a netip.Addr, rules bucket) {
 	n := len(r.starts)
 	switch {
 	case !a.IsValid():
@@ -78,16 +80,18 @@ func last(p netip.Prefix) netip.Addr {
 	return a
 }
 
+var noRules bucket
+
 // at returns the rules of an address.
-func (r *ranges) at(a netip.Addr) []int {
+func (r *ranges) at(a netip.Addr) *bucket {
 	i, exact := slices.BinarySearchFunc(r.starts, a, netip.Addr.Compare)
 	if !exact {
 		i--
 	}
 	if i < 0 {
-		return nil
+		return &noRules
 	}
-	return r.rules[i]
+	return &r.rules[i]
 }
 
 var (

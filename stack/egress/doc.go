@@ -31,5 +31,6 @@
 //
 // Rules with names are found by a hash of the name and of each domain above it, those with prefixes
 // by binary search among the ranges of addresses that the prefixes make. The time does not depend
-// on the number of rules but for those which one name or address shares (BenchmarkDecide).
+// on the number of rules, nor on those of one name or address that differ by their ports
+// (BenchmarkDecide).
 package egress

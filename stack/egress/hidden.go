@@ -26,21 +26,16 @@ func (r *Rules) Hidden() (all []Hidden) {
 // candidates returns lists with all rules that may cover one: each has to match its first name or
 // prefix, if it asks for one.
 func (r *Rules) candidates(rule *Rule) [][]int {
-	all := [][]int{r.others}
+	all := [][]int{r.others.all}
 	if len(rule.Names) > 0 {
 		first := rule.Names[0]
-		if first.below {
-			all = append(all, r.below[first.name])
-		} else {
-			all = append(all, r.exact[first.name])
+		if b := r.below[first.name]; first.below && b != nil {
+			all = append(all, b.all)
 		}
-		domains(first.name, func(domain string) bool {
-			all = append(all, r.below[domain])
-			return true
-		})
+		r.named(first.name, func(b *bucket) { all = append(all, b.all) })
 	}
 	if len(rule.Dst) > 0 {
-		all = append(all, r.at(rule.Dst[0].Addr()))
+		all = append(all, r.at(rule.Dst[0].Addr()).all)
 	}
 	return all
 }

@@ -125,9 +125,9 @@ func TestDecideAsTheModel(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	decided := make(map[string]int)
-	for range 3000 {
+	for range 2000 {
 		var rules []Rule
-		for i := range r.IntN(12) {
+		for i := range r.IntN(40) {
 			rules = append(rules, randomRule(r, i))
 		}
 		deny := r.IntN(2) == 0

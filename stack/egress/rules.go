@@ -13,11 +13,11 @@ type Rules struct {
 	rulings []Ruling
 	rest    Ruling // where no rule matches
 
-	// Numbers of rules, in ascending order: those with names, by name and by the domain above;
-	// those with prefixes only, by address; all others.
-	exact, below map[string][]int
+	// Rules with names, by name and by the domain above; those with prefixes only, by address; all
+	// others.
+	exact, below map[string]*bucket
 	addresses    [2]ranges // of IPv4 and IPv6
-	others       []int
+	others       bucket
 
 	// Rules that say something about every name: those for all addresses of a family and others.
 	everyName []int
@@ -45,23 +45,22 @@ type Request struct {
 // Compile returns rules in force, of which the first that matches counts. Where none does, flows
 // are denied if deny is set.
 func Compile(rules []Rule, deny bool) *Rules {
-	r := &Rules{
-		rules: slices.Clone(rules), exact: make(map[string][]int), below: make(map[string][]int),
-	}
+	r := &Rules{rules: slices.Clone(rules)}
 	r.rest = Ruling{Decision: &flow.Decision{Rule: "default"}, Default: true}
 	if deny {
 		r.rest.Decision = &flow.Decision{Deny: true, Rule: "default", Reason: "no rule allows it"}
 	}
-	prefixes := make(map[netip.Prefix][]int)
+	exact, below := make(map[string][]int), make(map[string][]int)
+	prefixes, others := make(map[netip.Prefix][]int), []int(nil)
 	for i := range r.rules {
 		rule := &r.rules[i]
 		r.rulings = append(r.rulings, rule.ruling())
 		switch {
 		case len(rule.Names) > 0:
 			for _, p := range rule.Names {
-				names := r.exact
+				names := exact
 				if p.below {
-					names = r.below
+					names = below
 				}
 				names[p.name] = appendOnce(names[p.name], i)
 			}
@@ -70,14 +69,16 @@ func Compile(rules []Rule, deny bool) *Rules {
 				prefixes[p] = appendOnce(prefixes[p], i)
 			}
 		default:
-			r.others = append(r.others, i)
+			others = append(others, i)
 		}
 		if len(rule.Names) == 0 && rule.allAddresses() {
 			r.everyName = append(r.everyName, i)
 		}
 	}
-	r.addresses[0] = newRanges(prefixes, netip.Addr.Is4)
-	r.addresses[1] = newRanges(prefixes, netip.Addr.Is6)
+	r.exact, r.below = bucketsOf(r.rules, exact), bucketsOf(r.rules, below)
+	r.addresses[0] = newRanges(r.rules, prefixes, netip.Addr.Is4)
+	r.addresses[1] = newRanges(r.rules, prefixes, netip.Addr.Is6)
+	r.others = newBucket(r.rules, others)
 	r.rest.Names = r.DecidesNames()
 	for i := range r.rulings {
 		r.rulings[i].Names = r.rest.Names
@@ -120,22 +121,24 @@ func (r *Rules) Decide(q *Request) *Ruling {
 	server := q.Server.Addr().Unmap().WithZone("")
 	real := Embedded(server)
 	matches := func(rule *Rule) bool { return rule.matches(q, server, real) }
-	s.among(r.others, matches)
-	s.among(r.at(server), matches)
+	port := q.Server.Port()
+	s.in(&r.others, port, matches)
+	s.in(r.at(server), port, matches)
 	if real != server {
-		s.among(r.at(real), matches)
+		s.in(r.at(real), port, matches)
 	}
 	if r.HasNames() && q.Name != "" {
-		s.named(q.Name, matches)
+		look := func(b *bucket) { s.in(b, port, matches) }
+		r.named(q.Name, look)
 		for _, name := range q.Others {
-			s.named(name, matches)
+			r.named(name, look)
 		}
 	}
 	return s.ruling()
 }
 
 // at returns the rules with prefixes that have an address.
-func (r *Rules) at(a netip.Addr) []int {
+func (r *Rules) at(a netip.Addr) *bucket {
 	if a.Is4() {
 		return r.addresses[0].at(a)
 	}
@@ -192,14 +195,18 @@ func (s *search) among(numbers []int, matches func(*Rule) bool) {
 	}
 }
 
-// named looks among the rules with patterns that have a name.
-func (s *search) named(name string, matches func(*Rule) bool) {
-	s.among(s.rules.exact[name], matches)
-	if len(s.rules.below) == 0 {
+// named calls look with the rules with patterns that have a name.
+func (r *Rules) named(name string, look func(*bucket)) {
+	if b := r.exact[name]; b != nil {
+		look(b)
+	}
+	if len(r.below) == 0 {
 		return
 	}
 	domains(name, func(domain string) bool {
-		s.among(s.rules.below[domain], matches)
+		if b := r.below[domain]; b != nil {
+			look(b)
+		}
 		return true
 	})
 }
@@ -232,6 +239,6 @@ func (r *Rules) DecideName(q Question) *Ruling {
 		return !rule.Deny || !limited
 	}
 	s.among(r.everyName, matches)
-	s.named(q.Name, matches)
+	r.named(q.Name, func(b *bucket) { s.among(b.all, matches) })
 	return s.ruling()
 }

@@ -1,0 +1,57 @@
+package egress
+
+import "slices"
+
+// bucket is the rules that share a name, a domain or an address, by their numbers in ascending
+// order.
+type bucket struct {
+	all []int
+
+	// In one of many, those with single ports only, by port, and the others. nil where all are
+	// looked at.
+	byPort map[uint16][]int
+	rest   []int
+}
+
+// fewRules is how many of a bucket are looked at one by one.
+const fewRules = 4
+
+// newBucket returns a bucket of some rules.
+func newBucket(rules []Rule, numbers []int) bucket {
+	b := bucket{all: numbers}
+	if len(numbers) <= fewRules {
+		return b
+	}
+	b.byPort = make(map[uint16][]int)
+	for _, n := range numbers {
+		ports := rules[n].Ports
+		isRange := func(r PortRange) bool { return r.First != r.Last }
+		if len(ports) == 0 || slices.ContainsFunc(ports, isRange) {
+			b.rest = append(b.rest, n)
+			continue
+		}
+		for _, p := range ports {
+			b.byPort[p.First] = appendOnce(b.byPort[p.First], n)
+		}
+	}
+	return b
+}
+
+// in looks among the rules of a bucket, for a server's port.
+func (s *search) in(b *bucket, port uint16, matches func(*Rule) bool) {
+	if b.byPort == nil {
+		s.among(b.all, matches)
+		return
+	}
+	s.among(b.byPort[port], matches)
+	s.among(b.rest, matches)
+}
+
+func bucketsOf(rules []Rule, lists map[string][]int) map[string]*bucket {
+	buckets := make(map[string]*bucket, len(lists))
+	for name, numbers := range lists {
+		b := newBucket(rules, numbers)
+		buckets[name] = &b
+	}
+	return buckets
+}
