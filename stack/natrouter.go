@@ -21,8 +21,8 @@ func (s *Stack) natOptions() nat.Options {
 	n := nat.Options{
 		Limits: o.Datagrams, MTU: s.link.MTU(), Sources: o.Sources, Local: o.Local,
 		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
-		Opened: o.DatagramOpened, BeforeAnswer: o.BeforeDatagramAnswer, Ended: o.FlowDone,
-		Answered: o.DNSAnswered,
+		Opened: o.DatagramOpened, SameSender: o.SameSender, BeforeAnswer: o.BeforeDatagramAnswer,
+		Ended: o.FlowDone, Answered: o.DNSAnswered,
 	}
 	if o.Question != nil {
 		n.Blocked = resolver.Blocked

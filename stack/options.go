@@ -87,6 +87,11 @@ type Options struct {
 	// which policy forbids or the host has no route for, as BeforeAnswer does. nil disables it.
 	BeforeDatagramAnswer func(d *tunflow.Datagram, answer func())
 
+	// SameSender reports whether the socket by which a client sends now is the one that has begun a
+	// UDP flow. It is asked after a pause of the client; where it is not, a new flow begins. nil
+	// disables it.
+	SameSender func(*tunflow.Datagram) bool
+
 	// DNSAnswered receives each response to a DNS query before the client does, with the Opening of
 	// the query's Datagram or, of a query by TCP, of its connection. It needs DatagramOpened, runs
 	// on the packet path and must not block. nil disables it.

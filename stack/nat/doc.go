@@ -35,6 +35,10 @@
 // A QUIC client's ClientHello (quic.go) is in the Datagram if its first frame has it whole, and in
 // the Flow if those that follow complete it.
 //
+// The port of a client on this host may become another program's. When a flow's client has sent
+// nothing for a second, [Options].SameSender is asked (sender.go): where another socket sends, the
+// flow ends, and policy and record begin anew.
+//
 // A flow ends with its mapping, or when it is idle for as long although others of its mapping are
 // not. [Options].Ended gets its packets and bytes both ways and its outcome: an answer, else an
 // ICMP error. A frame is counted before it is sent, since its answer may come before the send

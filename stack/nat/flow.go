@@ -31,6 +31,7 @@ type flow struct {
 	heldSize int    // bytes of them
 
 	began, used time.Duration // first datagram, and last one or ICMP error, on the table's clock
+	sent        time.Duration // last datagram of the client
 	out, in     count
 	outcome     tunflow.Outcome
 	response    *tunflow.DNS // to a query

@@ -170,6 +170,7 @@ const (
 	unopened passage = iota // it has no flow yet
 	kept                    // it is held, or dropped and counted
 	counted                 // it is to be sent, and counted so
+	doubtful                // it is to be asked whether another socket has sent it
 )
 
 // pass finds the flow of a frame, and counts or holds the frame there.
@@ -183,6 +184,10 @@ func (s *flows) pass(f *Frame, target netip.AddrPort, k *flowKey) (*flow, passag
 		}
 		s.lastOut = l
 	}
+	if l.doubts(f.now) {
+		return l, doubtful
+	}
+	l.sent = f.now
 	s.use(l, f.now)
 	if !l.passing {
 		l.hold(f, target)

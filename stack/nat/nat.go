@@ -113,7 +113,11 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 			return
 		}
 		m.noteTarget(target, server, id.ruling != nil)
-		errno := n.send(m, f, target, &id)
+		errno, changed := n.send(m, f, target, &id)
+		if changed {
+			n.carry(f, client, server) // by a new flow, if policy lets this sender
+			return
+		}
 		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
 		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
 			continue

@@ -60,6 +60,11 @@ type Options struct {
 	// must not block. nil disables it.
 	BeforeAnswer func(d *tunflow.Datagram, answer func())
 
+	// SameSender reports whether the socket by which a client sends now is the one that has begun a
+	// UDP flow. It is asked about flows that Opened has admitted, after a pause of the client: its
+	// port may be another program's by then. Where it is not, a new flow begins. nil disables it.
+	SameSender func(*tunflow.Datagram) bool
+
 	// Ended receives the end of each flow that was admitted and not denied, once. It may be called
 	// with locks of the NAT held, and must not call it. nil disables it.
 	Ended func(tunflow.Flow)

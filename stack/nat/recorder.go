@@ -28,6 +28,7 @@ type recorder struct {
 
 	wake     chan struct{}
 	patience time.Duration // recordPatience; tests shorten it
+	pause    time.Duration // senderPause; tests shorten it
 
 	// Owned by the goroutine of serve.
 	out    msghdr
@@ -47,8 +48,8 @@ func newRecorder(n *NAT) *recorder {
 	r := &recorder{
 		o: &n.o, table: n.table,
 		opened: make(map[*tunflow.Datagram]*flow), wake: make(chan struct{}, 1),
-		patience: recordPatience,
-		routes:   n.dialer.NewRoutes(),
+		patience: recordPatience, pause: senderPause,
+		routes: n.dialer.NewRoutes(),
 	}
 	r.failed = func(f *Frame, target netip.AddrPort, errno syscall.Errno) {
 		n.failed(f, target, errno, r.routes, nil)
@@ -234,13 +235,16 @@ func (r *recorder) dropOverdue() time.Duration {
 }
 
 // send sends a frame of a client by its mapping, once the flow of the frame is on record. It
-// returns why the host did not.
-func (n *NAT) send(m *mapping, f *Frame, target netip.AddrPort, id *identity) syscall.Errno {
+// returns why the host did not. Where changed, another socket than the flow's has sent the frame:
+// the flow has ended, and nothing was done with the frame.
+func (n *NAT) send(
+	m *mapping, f *Frame, target netip.AddrPort, id *identity,
+) (errno syscall.Errno, changed bool) {
 	if n.recorder == nil {
 		m.sending.Lock()
 		defer m.sending.Unlock()
-		_, _, errno := m.sendFrame(&n.out, f, target)
-		return errno
+		_, _, errno = m.sendFrame(&n.out, f, target)
+		return errno, false
 	}
 	for known := true; ; known = false {
 		m.sending.Lock()
@@ -251,11 +255,16 @@ func (n *NAT) send(m *mapping, f *Frame, target netip.AddrPort, id *identity) sy
 		if passage == counted {
 			errno := m.sendCounted(&n.out, l, f, target)
 			m.sending.Unlock()
-			return errno
+			return errno, false
 		}
 		m.sending.Unlock()
-		if passage == kept || !n.open(m, f, target, id) {
-			return 0
+		switch {
+		case passage == doubtful:
+			if n.changed(l, f.now) {
+				return 0, true
+			}
+		case passage == kept || !n.open(m, f, target, id):
+			return 0, false
 		}
 	}
 }
@@ -276,7 +285,7 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 	r := n.recorder
 	l := &flow{
 		key: id.key, mapping: m, opened: newDatagram(f, id),
-		began: f.now, used: f.now,
+		began: f.now, used: f.now, sent: f.now,
 	}
 	l.opened.Upstream = target
 	m.sending.Lock() // so that no flow ends with a datagram half sent

@@ -74,6 +74,15 @@ func (r *rulings) find(k ruledKey) *ruled {
 	return e
 }
 
+// forget has a flow ruled on again.
+func (r *rulings) forget(k ruledKey) {
+	delete(r.ruled, k)
+	delete(r.older, k)
+	if k == r.last {
+		r.lastRuled = nil
+	}
+}
+
 func (r *rulings) add(k ruledKey, e *ruled) {
 	if r.ruled == nil || len(r.ruled) >= maxRulings {
 		r.ruled, r.older = make(map[ruledKey]*ruled), r.ruled

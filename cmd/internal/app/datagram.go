@@ -53,6 +53,9 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 		done(nil)
 		return
 	}
+	if o, ok := d.Opening.(*record.Opening); ok {
+		o.Sender = socket
+	}
 	if a.usersOnly {
 		o := &record.Owner{UID: socket.UID}
 		user(o)
@@ -76,6 +79,18 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	if p, searching := a.finder.Search(socket, finish); !searching {
 		finish(p)
 	}
+}
+
+// sameSender reports whether the socket that has begun a flow is still the one that sends, for
+// stack.Options.SameSender. Where that one was not known, the flow names no owner that could be
+// wrong.
+func (a *attribution) sameSender(d *flow.Datagram) bool {
+	o, ok := d.Opening.(*record.Opening)
+	if !ok {
+		return true
+	}
+	socket, ok := o.Sender.(owner.Socket)
+	return !ok || a.finder.IsStill(socket, d.Proto, d.Client, d.Server)
 }
 
 // inOrder returns a function that passes the end of each flow on to done, behind the record by

@@ -144,6 +144,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	o.Question, o.Contradicts = r.judge.question, r.judge.contradicts
 	if owners != nil {
 		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
+		o.SameSender = owners.sameSender
 		o.FlowDone = owners.inOrder(o.FlowDone)
 	}
 	if r.Forwards {

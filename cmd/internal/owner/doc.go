@@ -46,6 +46,9 @@
 // a child of another thread than the first has inherited, or a child's child, and a program with
 // CAP_NET_RAW that sends in the name of another's socket.
 //
+// A program that binds the UDP port of another within a second of its last datagram is taken for
+// it, and one that gets its socket from it.
+//
 // A packet that its program sends just before it closes the socket, or ends, may come here too
 // late.
 //

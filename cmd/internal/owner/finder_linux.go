@@ -145,6 +145,14 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 	return Socket{}, false
 }
 
+// IsStill reports whether Socket would return the same socket again. It counts nothing.
+func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, err := f.sockets.find(p, client, server)
+	return err == nil && now.same(&s)
+}
+
 // Search looks for the process that holds a socket. One that has been found lately it returns at
 // once. Else it searches, and has done called with the process from another goroutine, once; the
 // zero value says that it has not been found. Where the search may not begin it returns neither.

@@ -1,11 +1,23 @@
 package owner
 
+import "slices"
+
 // Socket is the kernel's word on the socket that a client sends by.
 type Socket struct {
 	UID    uint32
 	inode  uint32
 	cgroup uint64   // in which it was made, by its id in version 2; 0 = not known
 	rest   []uint32 // inodes of others of the user that may have sent it just as well
+}
+
+// same reports whether both are the same sockets, in any order.
+func (s *Socket) same(o *Socket) bool {
+	all := func(s *Socket) []uint32 {
+		inodes := append(slices.Clone(s.rest), s.inode)
+		slices.Sort(inodes)
+		return inodes
+	}
+	return s.UID == o.UID && slices.Equal(all(s), all(o))
 }
 
 // Process is one that holds a socket. Members that are unknown are empty.

@@ -96,6 +96,40 @@ func TestUDPSocket(t *testing.T) {
 	}
 }
 
+// A socket is still the same when it has connected, and another at its port is not.
+func TestIsStill(t *testing.T) {
+	f := testFinder(t, patient)
+	server, client := netip.MustParseAddrPort("127.0.0.2:9"), netip.MustParseAddrPort("127.0.0.1:0")
+	options := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
+	fd := testSocket(t, unix.AF_INET, unix.SOCK_DGRAM, 0, options, client)
+	client = name(t, fd)
+	s, ok := f.Socket(flow.UDP, client, server)
+	if !ok || !f.IsStill(s, flow.UDP, client, server) {
+		t.Fatalf("%+v, %t is another", s, ok)
+	}
+	if err := unix.Connect(fd, address(unix.AF_INET, server)); err != nil {
+		t.Fatal(err)
+	}
+	if !f.IsStill(s, flow.UDP, client, server) {
+		t.Error("it is another since it has connected")
+	}
+	unbound := netip.AddrPortFrom(netip.IPv4Unspecified(), client.Port())
+	other := testSocket(t, unix.AF_INET, unix.SOCK_DGRAM, 0, options, unbound)
+	elsewhere := netip.MustParseAddrPort("127.0.0.3:9")
+	if f.IsStill(s, flow.UDP, client, elsewhere) {
+		t.Error("two sockets at the port are the one")
+	}
+	if err := unix.Connect(other, address(unix.AF_INET, elsewhere)); err != nil {
+		t.Fatal(err)
+	}
+	if f.IsStill(s, flow.UDP, name(t, other), elsewhere) {
+		t.Error("another socket is the one")
+	}
+	if n := f.Stats().NotFound; n[NoSocket]+n[Shared] != 0 {
+		t.Errorf("counted: %v", n)
+	}
+}
+
 // Sockets that share a port have one owner, if they have one user and one process.
 func TestSharedPort(t *testing.T) {
 	f := testFinder(t, patient)

@@ -32,6 +32,8 @@ type Opening struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
 	Name  *Name  // nil if the client knew no name
 
+	Sender any // of the app, of UDP: the client's socket, to know it again; nil if unknown
+
 	mu      sync.Mutex // guards numbers
 	numbers []place
 }
