@@ -148,6 +148,7 @@ func (p *pictures) take(page string) {
 		p.shoot(fmt.Sprintf("detail-%d", width))
 		p.do(chromedp.Navigate(page + "/?filter=prot:tcp+dst:x"))
 		p.wait(`!document.querySelector('#error').hidden`)
+		p.eval(`document.querySelector('#help').click()`)
 		p.shoot(fmt.Sprintf("error-%d", width))
 		p.do(chromedp.Navigate(page + "/"))
 		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length > 50`)

@@ -10,6 +10,7 @@ export class Connection {
   flow; // the record of the end; undefined where there is none yet
   id; // type and number of the opening
   version = 0; // rises when records come
+  start; // when it began, in milliseconds since 1970
 
   constructor(id) {
     this.id = id;
@@ -25,6 +26,7 @@ export class Connection {
   add(r) {
     if (r.msg === 'flow') this.flow = r;
     else this.opening = r;
+    this.start ??= Date.parse(r.time) - (r.duration_us ?? 0) / 1000;
     this.version++;
   }
 
@@ -32,7 +34,7 @@ export class Connection {
     return this.opening ?? this.flow;
   }
 
-  // ended says that no more will come; over, too, where the end is not on record.
+  // state is "open", "ended", or "unknown" where the end is not on record; runId is the router's.
   state(runId) {
     const { opening, flow } = this;
     if (flow) return 'ended';
@@ -42,12 +44,6 @@ export class Connection {
 
   get proto() {
     return this.#first.proto;
-  }
-
-  // start is when it began, in milliseconds since 1970.
-  get start() {
-    const { opening, flow } = this;
-    return opening ? Date.parse(opening.time) : Date.parse(flow.time) - flow.duration_us / 1000;
   }
 
   // outcome is empty while datagrams may be answered.
