@@ -92,7 +92,7 @@ func (s *Stack) forget(c *conn) {
 	delete(s.conns, c.key)
 	s.noteDSCP(c, 0)
 	if c.handshake != nil {
-		c.handshake.timer.Stop()
+		c.handshake.stopTimers()
 	}
 	s.stats.TCPFlows.Add(-1)
 	c.payer.charge(-c.fixed)

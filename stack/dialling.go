@@ -66,11 +66,12 @@ func (c *conn) dialKnown() {
 		err = errDenied
 	case c.key.server.Addr().Is4In6(): // such addresses are on no wire (RFC 4291 §2.5.5.2)
 		err = unix.ENETUNREACH
-	case len(targets) > 1:
-		c.stack.live.Go(func() { c.dialFirst(targets) })
-		return
 	default:
+		c.setRest(targets[1:])
 		err = c.connect(targets[0])
+	}
+	if err != nil && c.dialRest(err) {
+		return
 	}
 	c.dialledBefore(err)
 }
@@ -108,13 +109,17 @@ func (c *conn) beforeAnswer(answer func()) {
 // dialled ends dial's work: the socket is connecting, or err says why not.
 func (c *conn) dialled(err error) {
 	c.stack.mu.Lock()
+	var r *race
 	if h := c.handshake; h != nil { // else the handshakes were quicker than dial's return
 		h.dialling = false
 		if err != nil || h.unwanted {
 			c.dropSocket()
+		} else if h.early != nil {
+			r = c.takeRest(h.early)
 		}
 	}
 	c.stack.mu.Unlock()
+	r.run()
 	if err != nil {
 		c.dialFailed(err)
 	}
@@ -214,6 +219,15 @@ func (c *conn) connected() {
 		return
 	}
 	errno := connectError(c.fd)
+	if h := c.handshake; errno != 0 && len(h.rest) > 0 {
+		var r *race
+		if h.early = connectFailure(errno); !h.dialling {
+			r = c.takeRest(h.early)
+		}
+		s.mu.Unlock()
+		r.run()
+		return
+	}
 	full := s.halfOpenFull(c.key.client.Addr(), c.isLocal)
 	if full == nil && errno == 0 {
 		if account := c.takeRoom(); account != nil {
@@ -241,10 +255,8 @@ func (c *conn) connected() {
 	case errno == 0:
 		full.Add(1) // the client's next SYN dials again
 		s.reportDropped(c.key, c.isn, unix.ENOBUFS)
-	case errno == unix.EACCES:
-		c.dialFailed(errProhibited)
 	default:
-		c.dialFailed(errno)
+		c.dialFailed(connectFailure(errno))
 	}
 }
 

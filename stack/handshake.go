@@ -15,16 +15,20 @@ import (
 
 // handshake is the part of a connection that it needs until it is established. Stack.mu guards it.
 type handshake struct {
-	syn       []byte        // the client's, until it is acknowledged
-	timer     *time.Timer   // ends the phase
-	deadline  time.Time     // of the phase
-	graced    bool          // the deadline has been put off
-	dialling  bool          // dial is at work and owns the host socket
-	unwanted  bool          // with dialling: dial is to close the socket
-	abandon   func()        // with dialling: ends the work of dial early; nil = it is quick
-	accepting bool          // netstack has begun to make the endpoint
-	recorded  bool          // it is on record
-	failure   syscall.Errno // of the dial, the last; 0 = none
+	syn      []byte      // the client's, until it is acknowledged
+	timer    *time.Timer // ends the phase
+	deadline time.Time   // of the phase
+	graced   bool        // the deadline has been put off
+	dialling bool        // dial is at work and owns the host socket
+	unwanted bool        // with dialling: dial is to close the socket
+	abandon  func()      // with dialling: ends the work of dial early; nil = it is quick
+	early    error       // with dialling: the end of the first of several dials; nil = none yet
+
+	rest      []netip.AddrPort // to dial as well, if the first does not accept soon
+	hurry     *time.Timer      // begins with these; nil = there were none
+	accepting bool             // netstack has begun to make the endpoint
+	recorded  bool             // it is on record
+	failure   syscall.Errno    // of the dial, the last; 0 = none
 
 	decision *tunflow.Decision // of policy; nil before the dial
 }
@@ -38,6 +42,13 @@ func (c *conn) setDeadline(d time.Duration) {
 		return
 	}
 	h.timer.Reset(d)
+}
+
+func (h *handshake) stopTimers() {
+	h.timer.Stop()
+	if h.hurry != nil {
+		h.hurry.Stop()
+	}
 }
 
 // A timer that fires stall late tells that this process has not run, because the machine was busy,
@@ -170,7 +181,7 @@ func (c *conn) establish() {
 		s.mu.Unlock()
 		return
 	}
-	c.handshake.timer.Stop()
+	c.handshake.stopTimers()
 	c.handshake = nil // not needed any more, and large
 	c.phase.Store(established)
 	s.mu.Unlock()

@@ -53,13 +53,91 @@ func (s *Stack) start(c *conn, target netip.AddrPort, done chan<- *attempt) (*at
 	return a, nil
 }
 
-// dialFirst dials several addresses of the far side, one after the other, as RFC 8305 §5 has it,
-// and gives the connection the socket that is connected first. It runs on a goroutine of its own.
-func (c *conn) dialFirst(targets []netip.AddrPort) {
+// Where a server has several addresses, they are dialled one after the other, as RFC 8305 §5 has
+// it. The first is dialled like an only one, since it mostly accepts. Where it has failed, or has
+// not accepted within attemptDelay, its socket and those for the others become a race.
+
+// setRest keeps the addresses to dial beside the first.
+func (c *conn) setRest(targets []netip.AddrPort) {
+	if len(targets) == 0 {
+		return
+	}
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	h := c.handshake
+	h.rest, h.early = targets, nil
+	if h.hurry != nil {
+		h.hurry.Stop()
+	}
+	h.hurry = time.AfterFunc(attemptDelay, c.hurry)
+}
+
+// hurry begins the race, if the first address has not accepted yet.
+func (c *conn) hurry() {
+	s := c.stack
+	s.mu.Lock()
+	if c.phase.Load() != synSent || len(c.handshake.rest) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	if c.handshake.dialling || c.fd < 0 { // still; or this host has failed, and the client tries again
+		c.handshake.hurry.Reset(attemptDelay)
+		s.mu.Unlock()
+		return
+	}
+	fd, mss, target := c.fd, c.mss, c.upstream.remote
+	c.fd = -1 // takeRest would close it
+	r := c.takeRest(nil)
+	s.mu.Unlock()
+	a := &attempt{fd: fd, mss: mss, target: target, done: r.done}
+	r.open = append(r.open, a)
+	_ = s.poller.Hand(fd, &a.watch, a, streamEvents) // fails only for a socket that is closed
+	r.run()
+}
+
+// dialRest begins the race after an error of the first address. It reports false where there are no
+// others.
+func (c *conn) dialRest(err error) bool {
+	c.stack.mu.Lock()
+	r := c.takeRest(err)
+	c.stack.mu.Unlock()
+	r.run()
+	return r != nil
+}
+
+// takeRest returns the race of the addresses beside the first, which has ended with err, or nil if
+// there are none; its run follows. Stack.mu is held.
+func (c *conn) takeRest(err error) *race {
+	s, h := c.stack, c.handshake
+	if h == nil || c.phase.Load() != synSent || h.unwanted || len(h.rest) == 0 {
+		return nil
+	}
+	r := &race{c: c, targets: h.rest, done: make(chan *attempt, 1+len(h.rest))}
+	r.err, r.failed = err, c.upstream.remote
+	delete(s.upstreams, c.upstream)
+	s.closeSocket(c.fd)
+	c.fd, h.rest, h.dialling = -1, nil, true
+	s.live.Add(1)
+	return r
+}
+
+// run begins the next attempt, and has a goroutine do the rest. A nil race has nothing to do.
+func (r *race) run() {
+	if r == nil {
+		return
+	}
+	wait := r.next()
+	go func() {
+		defer r.c.stack.live.Done()
+		r.c.finishRace(r, wait)
+	}()
+}
+
+func (c *conn) finishRace(r *race, wait time.Duration) {
 	ctx, abandon := context.WithCancel(context.Background())
 	defer abandon()
 	c.setAbandon(abandon)
-	won, err := c.stack.firstOf(ctx, c, targets)
+	won, err := r.first(ctx, wait)
 	c.setAbandon(nil)
 	if won != nil {
 		err = c.adopt(won.fd, won.mss, won.target, c.stack.poller.Hand)
@@ -68,6 +146,9 @@ func (c *conn) dialFirst(targets []netip.AddrPort) {
 		err = nil // the handshake has ended already
 	}
 	c.dialledBefore(err)
+	if won != nil && err == nil {
+		c.beforeAnswer(c.connected) // as the poller will: sooner
+	}
 }
 
 func (c *conn) setAbandon(f context.CancelFunc) {
@@ -89,16 +170,17 @@ type race struct {
 	failed netip.AddrPort
 }
 
-// firstOf returns the first attempt that is connected. Without one, the error is that of an address
-// that has refused or, if none has, of the first; or ctx has ended.
-func (s *Stack) firstOf(ctx context.Context, c *conn, targets []netip.AddrPort) (won *attempt, err error) {
-	r := race{c: c, targets: targets, done: make(chan *attempt, len(targets))}
+// first returns the first attempt that is connected; wait is the time until the next begins.
+// Without one, the error is that of an address that has refused or, if none has, of the first; or
+// ctx has ended.
+func (r *race) first(ctx context.Context, wait time.Duration) (won *attempt, err error) {
+	s := r.c.stack
 	defer func() {
 		for _, a := range r.open {
 			s.closeSocket(a.fd)
 		}
 	}()
-	next := time.NewTimer(0)
+	next := time.NewTimer(wait)
 	defer next.Stop()
 	for len(r.targets) > 0 || len(r.open) > 0 {
 		select {
@@ -113,10 +195,7 @@ func (s *Stack) firstOf(ctx context.Context, c *conn, targets []netip.AddrPort) 
 				return a, nil
 			}
 			s.closeSocket(a.fd)
-			if err = errno; errno == unix.EACCES {
-				err = errProhibited
-			}
-			r.fail(a.target, err)
+			r.fail(a.target, connectFailure(errno))
 			next.Reset(0)
 		}
 	}
@@ -159,6 +238,14 @@ func (r *race) noteTarget() {
 
 // errProhibited is the error of a connect that ICMPv6 "administratively prohibited" has answered.
 var errProhibited = fmt.Errorf("%w: ICMPv6 administratively prohibited", unix.EACCES)
+
+// connectFailure returns the error of a connect that has ended with errno.
+func connectFailure(errno syscall.Errno) error {
+	if errno == unix.EACCES {
+		return errProhibited
+	}
+	return errno
+}
 
 // connectError returns the error with which the connect of a socket has ended, 0 if it has made its
 // connection.
