@@ -81,12 +81,16 @@ func (c *conn) checkQuery(g *gather) bool {
 		c.gate.cleared = prefix + size
 		return true
 	}
-	if c.dns != nil && !c.dns.queries.over {
-		c.dns.queries.note(m)
-	}
-	if !c.blocked.add(resolver.Blocked(b[prefix : prefix+size])) {
+	response := resolver.Blocked(b[prefix : prefix+size])
+	if response == nil {
 		c.end(forbidden)
 		return false
+	}
+	if !c.blocked.add(response) {
+		return false // takeBlocked makes room
+	}
+	if c.dns != nil && !c.dns.queries.over {
+		c.dns.queries.note(m)
 	}
 	d := discard{n: prefix + size}
 	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
@@ -106,14 +110,14 @@ type blocked struct {
 	rest   int    // bytes still to come of a message
 }
 
-// maxBlocked is how many may wait: a client that reads none of them is reset.
-const maxBlocked = 64
+// maxBlocked is how many may wait. Queries beyond stay in netstack until the client reads.
+const maxBlocked = 8
 
-// add enters a response, and reports whether there was one, and room.
+// add enters a response, and reports whether there was room.
 func (b *blocked) add(response []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if response == nil || len(b.waiting) == maxBlocked {
+	if len(b.waiting) == maxBlocked {
 		return false
 	}
 	length := binary.BigEndian.AppendUint16(nil, uint16(len(response)))
@@ -165,6 +169,7 @@ func (c *conn) takeBlocked() bool {
 		c.dns.responses.note(m)
 	}
 	c.unsent = b
+	c.outbound.Wake() // it may wait for room
 	return true
 }
 

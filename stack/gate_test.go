@@ -20,13 +20,19 @@ import (
 )
 
 // startRuled is a router whose rules decide on names; good.example alone is allowed.
-func startRuled(t *testing.T, o Options) *testRouter {
+// full is closed when as many responses as there may be wait behind one of the server.
+func startRuled(t *testing.T, full chan struct{}) *testRouter {
 	t.Helper()
+	var o Options
+	questions := 0
 	router, host := tuntest.NewPipe(1500)
 	ruling := &egress.Ruling{Decision: &tunflow.Decision{}, Names: true}
 	o.Question = func(
 		_ tunflow.Proto, _, _ netip.AddrPort, _ any, q *tunflow.DNS,
 	) *tunflow.Decision {
+		if questions++; questions == 1+maxBlocked+1 {
+			close(full)
+		}
 		return &tunflow.Decision{Deny: q.Queries[0].Name != "good.example"}
 	}
 	s, err := New(router, dial.New(dial.Options{
@@ -48,7 +54,11 @@ var toPort uint16
 // all at once. The server sees the allowed ones; the others have their responses between its own.
 func TestForbiddenQueries(t *testing.T) {
 	var all []byte
-	names := []string{"good.example.", "bad.example.", "good.example.", "bad.example.", "bad.example.", "good.example."}
+	names := []string{"good.example."}
+	for range 3 * maxBlocked {
+		names = append(names, "bad.example.")
+	}
+	names = append(names, "good.example.", "bad.example.", "good.example.")
 	for i, name := range names {
 		all = append(all, dnsMessage(t, uint16(i), name)...)
 	}
@@ -57,9 +67,9 @@ func TestForbiddenQueries(t *testing.T) {
 		cuts []int
 	}{{"at once", nil}, {"in pieces", []int{1, 2, 20, 31, 32, 33, 70, len(all) - 1}}} {
 		t.Run(tt.name, func(t *testing.T) {
-			asked := make(chan string, len(names))
-			toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) { answerQueries(t, c, asked) }))
-			c := newClient(t, startRuled(t, Options{})).dial(t, serverV4, 53)
+			asked, full := make(chan string, len(names)), make(chan struct{})
+			toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) { answerQueries(t, c, asked, full) }))
+			c := newClient(t, startRuled(t, full)).dial(t, serverV4, 53)
 			go writePieces(c, all, tt.cuts)
 			codes := make(map[uint16]dnsmessage.RCode)
 			for range names {
@@ -124,8 +134,9 @@ func TestBlockedBetweenMessages(t *testing.T) {
 	}
 }
 
-// answerQueries answers each query, byte by byte, until the client closes.
-func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string) {
+// answerQueries answers each query, byte by byte, until the client closes. Behind its first byte it
+// waits for full.
+func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string, full <-chan struct{}) {
 	for {
 		var size [2]byte
 		if _, err := io.ReadFull(c, size[:]); err != nil {
@@ -139,6 +150,7 @@ func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string) {
 		asked <- m.Questions[0].Name.String()
 		for _, b := range dnsMessage(t, m.ID, m.Questions[0].Name.String(), "192.0.2.1") {
 			_, _ = c.Write([]byte{b})
+			<-full
 		}
 	}
 }
@@ -175,7 +187,7 @@ func TestNoQueries(t *testing.T) {
 				b, _ := io.ReadAll(c)
 				got <- b
 			}))
-			c := newClient(t, startRuled(t, Options{})).dial(t, serverV4, 53)
+			c := newClient(t, startRuled(t, nil)).dial(t, serverV4, 53)
 			if _, err := c.Write(b); err != nil {
 				t.Fatal(err)
 			}
