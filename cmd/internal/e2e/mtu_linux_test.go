@@ -147,6 +147,21 @@ func TestMTUOfOthers(t *testing.T) {
 	}
 }
 
+// TestMTUOfSilence measures the way up to far ends that send no full segment.
+func TestMTUOfSilence(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "ip", "nft")
+	c := newMTUChain(t, 1400, 0)
+	c.silence()
+	c.serve(t)
+	for _, host := range []string{"203.0.113.2:22", "203.0.113.2:7", "[2001:db8:3::2]:22", "[2001:db8:3::2]:7"} {
+		status, got, _ := c.measure(t, host)
+		if status != 1 || got.Verdict != "black hole up" || got.Up.String() != "1400/1401" || got.Down != nil {
+			t.Errorf("%s: status %d, %s, up %v, down %v; want 1, black hole up, 1400/1401, -", host, status, got.Verdict, got.Up, got.Down)
+		}
+	}
+}
+
 // TestMTUReport compares the text with that in black-holes.md.
 func TestMTUReport(t *testing.T) {
 	t.Parallel()

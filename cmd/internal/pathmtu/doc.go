@@ -14,21 +14,23 @@
 // joining them, in the queue and in retransmissions. The payload begins a message in the port's
 // protocol and does not end it, so the server reads it and answers nothing; where the protocol is
 // unknown it is spaces without an end of line. The sizes ascend, so that bytes_acked stops before
-// the first that does not pass. That one counts as lost after two retransmission timeouts, for the
-// last word after three, and a round trip more. Six sizes at a time find one of 220 in three
-// rounds. At the end the smallest size that failed is tried again: loss that looked like size does
-// not survive that.
+// the first that does not pass. Two small segments follow. Where these alone are acknowledged
+// selectively, and the retransmission that this causes is not acknowledged within a round trip and
+// a half, the size is lost; where a larger segment is acknowledged too, the loss was chance. Two
+// retransmission timeouts are enough in any case. Six sizes at a time find one of 220 in three
+// rounds. At the end the smallest size that failed is tried twice more: loss that looked like size
+// does not survive that.
 //
 // # Down
 //
 // A conversation with an MSS of 536 (IPv4) or 1220 (IPv6) bytes finds the protocol and the time
 // that the server takes. Then each size is a connection that announces it as MSS. A size passes
 // when a segment comes that fills it. It fails where the question is acknowledged, nothing more
-// comes for the time of two retransmissions and twice the server's own time, and the answer is
-// incomplete: HTTP by its length, TLS by its handshake, SSH by its KEXINIT. A ClientHello with
-// ML-KEM keys would itself be a packet of full size, and stick where the way up is the narrow one;
-// this one has none. Where many segments of one smaller size come, the server has a reason for it,
-// such as ICMP that it received: that size passes and none is known to fail.
+// comes for the time of one retransmission, of three for the last word, and twice the server's own
+// time, and the answer is incomplete: HTTP by its length, TLS by its handshake, SSH by its KEXINIT.
+// A ClientHello with ML-KEM keys would itself be a packet of full size, and stick where the way up
+// is the narrow one; this one has none. Where many segments of one smaller size come, the server
+// has a reason for it, such as ICMP that it received: that size passes and none is known to fail.
 //
 // # TCP_INFO
 //

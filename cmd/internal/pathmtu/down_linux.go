@@ -8,10 +8,9 @@ import (
 
 // down is the search for the largest packet that passes from the far end.
 type down struct {
-	t        *target
-	control  controlled
-	patience time.Duration // with a far end that says nothing
-	headers  int
+	t       *target
+	control controlled
+	headers int
 }
 
 // measureDown has the far end send its answer in segments of an announced MSS, on a connection for
@@ -20,10 +19,9 @@ func (t *target) measureDown(ctx context.Context, control controlled) (*Sizes, e
 	if !control.full { // it has less to say than one segment
 		return nil, nil
 	}
-	// An original and two retransmissions, and the time that the far end takes to answer.
-	d := &down{t, control, 3*rto(control.rtt) + control.rtt + 150*time.Millisecond + 2*control.first, headers(t.address.Addr())}
+	d := &down{t, control, headers(t.address.Addr())}
 	top := t.largestDown()
-	full, err := d.try(ctx, top)
+	full, err := d.try(ctx, top, false)
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +36,14 @@ func (t *target) measureDown(ctx context.Context, control controlled) (*Sizes, e
 	s := search{t.floor(), top}
 	for confirmed := false; !confirmed && ctx.Err() == nil; {
 		t.progress("down: %d bytes pass, %d do not", s.lo, s.hi)
-		sizes, again := s.next(), false
+		sizes, again := s.next(), s.done()
 		switch {
-		case s.hi == top && s.lo < 1280 && top > 1280:
-			sizes = []int{1280, 1400, 1452}
-		case s.done():
-			sizes, again = []int{s.hi}, true
+		case s.lo < 1280 && s.hi > 1280:
+			sizes = append([]int{1280}, (&search{1280, s.hi}).next()...)
+		case again:
+			sizes = []int{s.hi}
 		}
-		passes, fails, err := d.round(ctx, sizes)
+		passes, fails, err := d.round(ctx, sizes, again)
 		if err != nil {
 			return nil, err
 		}
@@ -72,10 +70,25 @@ type answer struct {
 	limit  int  // it sends no larger packets than this, as many come; 0 = unknown
 }
 
-func (d *down) try(ctx context.Context, size int) (a answer, err error) {
-	x, err := d.t.ask(ctx, d.control.question, size-d.headers, d.patience, func(x *exchange) bool { return x.full })
+// patience is the time of one retransmission by the far end, or of two for the last word, and twice
+// the time in which it has answered. One is enough as most answers have several full segments.
+func (d *down) patience(last bool) time.Duration {
+	rtt := d.t.roundTrip()
+	transmission := rto(rtt) + rtt + rtt/2 + 100*time.Millisecond + 2*d.t.ownTime()
+	if last {
+		transmission += 2 * rto(rtt)
+	}
+	return transmission
+}
+
+// try asks for segments of a size.
+func (d *down) try(ctx context.Context, size int, last bool) (a answer, err error) {
+	x, err := d.t.ask(ctx, d.control.question, size-d.headers, d.patience(last), func(x *exchange) bool { return x.full })
 	if err != nil {
 		return a, err
+	}
+	if x.full && x.mss+d.headers < size {
+		return answer{limit: x.mss + d.headers}, nil
 	}
 	a.passes = x.full
 	a.stalls = x.stalled && !x.full
@@ -90,11 +103,11 @@ func (d *down) try(ctx context.Context, size int) (a answer, err error) {
 
 // round tries sizes, each on a connection of its own at the same time. It returns the largest that
 // passes and the smallest above it that does not, 0 for none.
-func (d *down) round(ctx context.Context, sizes []int) (passes, fails int, err error) {
+func (d *down) round(ctx context.Context, sizes []int, last bool) (passes, fails int, err error) {
 	answers, errs := make([]answer, len(sizes)), make([]error, len(sizes))
 	var all sync.WaitGroup
 	for i, size := range sizes {
-		all.Go(func() { answers[i], errs[i] = d.try(ctx, size) })
+		all.Go(func() { answers[i], errs[i] = d.try(ctx, size, last) })
 	}
 	all.Wait()
 	for i, size := range sizes {

@@ -9,10 +9,9 @@ import (
 
 // exchange is a question to the far end and its answer, as TCP_INFO tells of them.
 type exchange struct {
-	first   time.Duration // from the question to the first byte of the answer
-	rtt     time.Duration
 	bytes   int  // of answer that came in order, handshakes of TLS included
 	longest int  // packet that brought it; 0 where its payload has 536 bytes or less
+	mss     int  // announced: less than asked for where the kernel knows of a smaller path MTU
 	full    bool // a packet came than which the announced MSS allows no larger
 	even    bool // most packets were that long
 	spoken  bool // the answer is in the protocol of the question
@@ -51,7 +50,7 @@ func (t *target) ask(ctx context.Context, q question, mss int, patience time.Dur
 			changed = time.Now()
 		}
 		if before == 0 && x.bytes != 0 {
-			x.first = time.Since(asked)
+			t.answered(time.Since(asked))
 		}
 		if info.Unacked > 0 { // the question is still on its way
 			changed = time.Now()
@@ -70,11 +69,11 @@ func (x *exchange) read(c *conn, info *unix.TCPInfo) {
 	segment := int(info.Rcv_mss)
 	full := int(info.Advmss) // less the options that each segment has
 	x.bytes = int(info.Bytes_received)
-	x.rtt = time.Duration(info.Rtt) * time.Microsecond
 	x.full = segment >= full && x.bytes >= full
 	if segment > defaultMSS && x.bytes >= segment {
 		x.longest = segment + c.options + c.headers
 	}
+	x.mss = full + c.options
 	segments := int(info.Data_segs_in)
 	x.even = segments >= 3 && 10*x.bytes >= 7*segments*segment
 }

@@ -34,7 +34,7 @@ type errorOf struct {
 // MTU and a small one, and reads the ICMP errors that come for them. The port tells the probe:
 // routers need not quote more than that.
 func (t *target) askICMP(ctx context.Context) (w word) {
-	size := t.link
+	size := min(t.link, 65535)
 	fd, err := t.probeSocket()
 	if err != nil || size <= smallUDP {
 		return w

@@ -33,11 +33,12 @@ type target struct {
 	report     func(string)
 
 	mu     sync.Mutex
-	top    int // largest packet that the kernel made before ICMP spoke
-	server int // largest MSS announced by the far end
-	client int // largest MSS announced to it
-	icmp   int // path MTU that ICMP made the kernel take; 0 = none
-	rtt    time.Duration
+	top    int           // largest packet that the kernel made before ICMP spoke
+	server int           // largest MSS announced by the far end
+	client int           // largest MSS announced to it
+	icmp   int           // path MTU that ICMP made the kernel take; 0 = none
+	rtt    time.Duration // shortest
+	first  time.Duration // shortest from a question to the first byte of its answer
 }
 
 // Measure measures the path to and from a far end. It fails where no connection opens.
@@ -137,6 +138,23 @@ func (t *target) connected(c *conn) {
 	if rtt := time.Duration(c.first.Rtt) * time.Microsecond; t.rtt == 0 || rtt < t.rtt {
 		t.rtt = rtt
 	}
+}
+
+// answered notes the time from a question to the first byte of its answer. The shortest is without
+// loss.
+func (t *target) answered(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.first == 0 || d < t.first {
+		t.first = d
+	}
+}
+
+// ownTime is the time that the far end takes to answer, without that of the path.
+func (t *target) ownTime() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(0, t.first-t.rtt)
 }
 
 // told notes that ICMP has made the kernel send packets of this size at most.

@@ -2,46 +2,55 @@ package pathmtu
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Numbers of retransmission timeouts of a segment after which it counts as lost by its size: in a
-// round of the search, and for the last word on a size. With 2 % loss each way three transmissions
-// are lost together once in 15,000 times, four once in 400,000.
 const (
-	roundTimeouts   = 2
-	confirmTimeouts = 3
+	// timeouts is the number of retransmission timeouts of a segment after which it counts as lost
+	// by its size. With 2 % loss each way three transmissions are lost together once in 15,000
+	// times.
+	timeouts = 2
+
+	// trailers is the number of small segments behind those of the sizes. As they are acknowledged
+	// selectively, and no other is, the kernel retransmits at once, and two transmissions have been
+	// lost after two round trips.
+	trailers = 2
 )
 
 // climb sends one segment of each size, in ascending order, on one connection. The far end's
 // acknowledgments are cumulative, so they stop before the smallest size that does not pass.
-func (t *target) climb(ctx context.Context, sizes []int, timeouts int) (s step, err error) {
+func (t *target) climb(ctx context.Context, sizes []int) (s step, err error) {
 	c, err := t.connect(ctx, 0)
 	if err != nil {
 		return s, err
 	}
 	defer c.Close()
 	s.top = c.largest(c.first)
-	total := 0
+	total := trailers * c.payload(control)
 	for _, size := range sizes {
 		if size <= s.top {
 			total += c.payload(size)
 		}
 	}
 	stream := unfinished(t.protocol, t.host, t.path, total)
-	for _, size := range sizes {
+	for _, size := range append(slices.Clone(sizes), control, control) {
 		if size > s.top {
-			break
+			continue
 		}
 		n := c.payload(size)
 		if err := c.send(stream[:n]); err != nil {
 			return s, nil // reset by the far end: inconclusive
 		}
-		stream, s.sent = stream[n:], append(s.sent, size)
+		stream = stream[n:]
+		if len(s.sent) < len(sizes) && size == sizes[len(s.sent)] {
+			s.sent = append(s.sent, size)
+		}
 	}
-	return s, t.watch(ctx, c, &s, timeouts)
+	return s, t.watch(ctx, c, &s)
 }
 
 // step is the result of one climb. A size that was neither acknowledged nor lost is in doubt.
@@ -54,8 +63,8 @@ type step struct {
 }
 
 // watch waits until all that was sent is acknowledged or lost.
-func (t *target) watch(ctx context.Context, c *conn, s *step, timeouts int) error {
-	var last uint8
+func (t *target) watch(ctx context.Context, c *conn, s *step) error {
+	var last uint32
 	since := time.Now()
 	for {
 		info, err := c.info()
@@ -71,11 +80,13 @@ func (t *target) watch(ctx context.Context, c *conn, s *step, timeouts int) erro
 		if len(s.sent) == 0 || s.passes == s.sent[len(s.sent)-1] || info.State == unix.BPF_TCP_CLOSE {
 			return nil
 		}
-		if info.Retransmits != last {
-			last, since = info.Retransmits, time.Now()
+		if info.Total_retrans != last {
+			last, since = info.Total_retrans, time.Now()
 		}
 		rtt := time.Duration(info.Rtt) * time.Microsecond
-		if int(last) >= timeouts && time.Since(since) > rtt+150*time.Millisecond {
+		timedOut := info.Retransmits >= timeouts && time.Since(since) > rtt+150*time.Millisecond
+		overtaken := info.Sacked == trailers && last > 0 && time.Since(since) > rtt+rtt/2+50*time.Millisecond
+		if timedOut || overtaken {
 			s.fails = above(s.sent, s.passes)
 			return nil
 		}
@@ -110,22 +121,27 @@ func above(sizes []int, size int) int {
 // measureUp finds the largest packet that passes towards the far end.
 func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	floor := t.floor()
-	first, err := t.climbAgain(ctx, func(top int) []int { return upTo(top, control, floor, 1280, top) }, roundTimeouts)
+	first, err := t.climbAgain(ctx, func(top int) []int { return upTo(top, control, floor, 1280, top) })
 	if err != nil || first.passes == 0 {
 		return nil, err
 	}
-	s := search{first.passes, first.fails}
+	if first.fails == 0 && first.passes < first.top {
+		return nil, errors.New("the far end closes connections before it has acknowledged a full segment")
+	}
 	if first.fails == 0 {
 		return &Sizes{Passes: first.passes}, nil
 	}
+	s := search{first.passes, first.fails}
 	for confirmed := false; !confirmed && ctx.Err() == nil; {
 		t.progress("up: %d bytes pass, %d do not", s.lo, s.hi)
-		sizes, timeouts := s.next(), roundTimeouts
-		if s.done() {
-			sizes, timeouts = []int{control, s.hi}, confirmTimeouts
+		sizes, last := s.next(), s.done()
+		if last {
+			sizes = []int{control, s.hi}
 		}
-		last := s.done()
-		step, err := t.climbAgain(ctx, func(int) []int { return sizes }, timeouts)
+		step, err := t.climbAgain(ctx, func(int) []int { return sizes })
+		if last && step.passes < s.hi && err == nil { // the last word
+			step, err = t.climbAgain(ctx, func(int) []int { return sizes })
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -159,10 +175,10 @@ func upTo(top int, sizes ...int) (some []int) {
 
 // climbAgain climbs, and again where ICMP has changed the largest packet, or the far end has closed
 // the connection before the sizes were acknowledged or lost.
-func (t *target) climbAgain(ctx context.Context, sizes func(top int) []int, timeouts int) (s step, err error) {
+func (t *target) climbAgain(ctx context.Context, sizes func(top int) []int) (s step, err error) {
 	top := t.largest()
 	for range 4 {
-		if s, err = t.climb(ctx, sizes(top), timeouts); err != nil || ctx.Err() != nil {
+		if s, err = t.climb(ctx, sizes(top)); err != nil || ctx.Err() != nil {
 			return s, err
 		}
 		if !s.told && s.top == top && (s.fails != 0 || len(s.sent) > 0 && s.passes == s.sent[len(s.sent)-1]) {
