@@ -42,11 +42,13 @@ const logExample = `  syntap log --since yesterday --outcome refused,denied
   syntap log --name '*.example.com' --min-bytes 1MB -n 20
   syntap log --top process,dst --by bytes --since 'today 14:00'
   syntap log --new-since 2d
+  syntap log --policy policy.yaml --since 7d
   syntap log --format csv /var/log/syntap/handshakes*json* > connections.csv`
 
 // logFlags are the user's question to logs, as typed.
 type logFlags struct {
 	config, newSince  string
+	policy            string
 	filters, not, top []string
 	values            map[string]*[]string // of the filter's keys, by flag
 	format, by        choice
@@ -105,7 +107,10 @@ func (f *logFlags) command() *cobra.Command {
 	flags.StringArrayVarP(&f.filters, "filter", "F", nil, "that match this `FILTER`")
 	flags.StringArrayVar(&f.not, "not", nil, "that do not match this `FILTER`")
 	flags.StringVar(&f.newSince, "new-since", "",
-		"the first ones since this `TIME` to a destination (name or address), port and process not seen before it")
+		"the first ones since this `TIME` to a destination (name or address), port, protocol and process not "+
+			"seen before it")
+	flags.StringVar(&f.policy, "policy", "", "that the rules in `FILE`, the section egress of a config, would refuse; its "+
+		"deny and allow are left out")
 	flags.StringSliceVar(&f.top, "top", nil, "print how many there are for each value of `KEY`, or of several: "+
 		strings.Join(filter.GroupKeys(), ", "))
 	flags.Var(&f.by, "by", "have --top sum up this `UNIT`: "+f.by.names())

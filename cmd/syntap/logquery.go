@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/query"
@@ -47,6 +48,18 @@ func (f *logFlags) query(now time.Time) (q query.Query, err error) {
 	if f.newSince != "" {
 		q.NewSince, err = filter.ParseTime(f.newSince, now)
 		m.note("new-since", err)
+	}
+	if f.policy != "" {
+		policy, err := config.LoadPolicy(f.policy)
+		if err != nil {
+			return q, err
+		}
+		rules := policy.Compile()
+		if rules == nil {
+			m.note("policy", fmt.Errorf("%s has no rules, and denies nothing by default", f.policy))
+		} else {
+			q.Only = query.Refused(rules)
+		}
 	}
 	f.addTop(&q, &m)
 	if f.last < 0 {

@@ -29,6 +29,7 @@ Usage:
     syntap status [flags]         tell what a running syntap has done and holds
     syntap top [flags]            show its handshakes as they happen
     syntap log [flags] [FILE...]  search JSON logs
+    syntap diff OLD NEW           show what is new in a JSON log
     syntap verify FILE...         check the hash chain of JSON logs
     syntap schema                 print the JSON Schema of their records
 
@@ -76,6 +77,7 @@ func newRootCommand() *cobra.Command {
 		newStatusCommand(),
 		newTopCommand(),
 		newLogCommand(),
+		newDiffCommand(),
 		newVerifyCommand(),
 		newSchemaCommand(),
 		newVersionCommand(),

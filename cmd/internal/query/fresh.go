@@ -9,21 +9,28 @@ import (
 
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/format"
+	"syntap/tun/flow"
 )
 
 // fresh tells connections whose like was not there before a time. Those are alike that have the
-// same destination (its name, or without one its address), port and process.
+// same destination (its name, or without one its address), port, protocol and process.
 type fresh struct {
 	since time.Time
 	seed  maphash.Seed
 	old   map[uint64]struct{}
 	likes map[uint64]*like
+
+	learns    bool // all connections are old ones
+	ofQueries bool // the names that DNS queries ask for count
+	printed   int
 }
 
 // like is a set of connections that are alike and new.
 type like struct {
 	start  time.Time // of the first one
 	text   []byte    // of the first one
+	name   string    // of the server
+	asked  string    // the name that it asks for; "" = none
 	counts tallies
 }
 
@@ -36,13 +43,37 @@ func newFresh(since time.Time) *fresh {
 
 // take takes a connection and returns its like; nil if that is not new.
 func (f *fresh) take(c *format.Connection) *like {
-	server := first(c).Server
-	destination := cmp.Or(strings.ToLower(filter.Name(c)), server.Addr().String())
-	key := maphash.Comparable(f.seed, struct {
+	r, process := first(c), filter.Value(c, "process")
+	name, address := strings.ToLower(filter.Name(c)), r.Server.Addr().String()
+	queries := queriesOf(c)
+	if !f.ofQueries || r.Server.Port() != portDNS || len(queries) == 0 {
+		l := f.look(c, f.key(cmp.Or(name, address), r, process))
+		if l != nil {
+			l.name = name
+		}
+		return l
+	}
+	l := f.look(c, f.key(address, r, process))
+	for _, asked := range queries {
+		asked := strings.ToLower(asked.Name)
+		if byName := f.look(c, f.key("?"+asked, r, process)); byName != nil && l == nil {
+			l, byName.asked = byName, asked
+		}
+	}
+	return l
+}
+
+func (f *fresh) key(destination string, r *format.Record, process string) uint64 {
+	return maphash.Comparable(f.seed, struct {
 		destination, process string
 		port                 uint16
-	}{destination, filter.Value(c, "process"), server.Port()})
-	if c.Start().Before(f.since) {
+		proto                flow.Proto
+	}{destination, process, r.Server.Port(), r.Proto})
+}
+
+// look returns the like with a key; nil if it is not new.
+func (f *fresh) look(c *format.Connection, key uint64) *like {
+	if f.learns || c.Start().Before(f.since) {
 		f.old[key] = struct{}{}
 		delete(f.likes, key)
 		return nil
@@ -69,10 +100,18 @@ func (l *like) isFirst(start time.Time) bool {
 
 // finish prints the first connection of each like, or sums up their counts.
 func (f *fresh) finish(w *lastLines, counts *counts) error {
-	likes := make([]*like, 0, len(f.likes))
+	likes, reached := make([]*like, 0, len(f.likes)), make(map[string]bool)
 	for _, l := range f.likes {
-		likes = append(likes, l)
+		if l.name != "" {
+			reached[l.name] = true
+		}
 	}
+	for _, l := range f.likes {
+		if !reached[l.asked] && (l.text != nil || counts != nil) {
+			likes = append(likes, l)
+		}
+	}
+	f.printed = len(likes)
 	slices.SortFunc(likes, func(a, b *like) int {
 		return cmp.Or(a.start.Compare(b.start), strings.Compare(string(a.text), string(b.text)))
 	})

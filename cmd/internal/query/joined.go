@@ -29,6 +29,8 @@ func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
 		o.header = format.CSVHeader()
 	}
 	switch {
+	case q.compared != nil:
+		o.fresh, o.over = q.compared, o.compare
 	case !q.NewSince.IsZero():
 		o.fresh = newFresh(q.NewSince)
 		o.over = o.compare
@@ -50,7 +52,9 @@ func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
 	return o
 }
 
-func (o *joined) wanted(c *format.Connection) bool { return o.query.Filter.Match(c) }
+func (o *joined) wanted(c *format.Connection) bool {
+	return o.query.Filter.Match(c) && (o.query.Only == nil || o.query.Only(c))
+}
 
 func (o *joined) count(c *format.Connection) {
 	if o.wanted(c) {

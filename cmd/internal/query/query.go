@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/format"
 )
 
 // Format is the form of the output.
@@ -40,17 +41,22 @@ func (f Format) joins() bool { return f == Line || f == CSV || f == Zeek }
 type Query struct {
 	Filter   filter.Filter
 	Format   Format
-	Top      []string  // count connections by these keys of [filter.GroupKeys]; none = print them
-	ByBytes  bool      // Top sums up bytes instead
-	NewSince time.Time // only the first of connections whose like was not there before then; zero = all
-	Last     int       // print this many lines at most, the last ones, or the first ones of Top; 0 = all
+	Top      []string                      // count connections by these keys of [filter.GroupKeys]; none = print them
+	ByBytes  bool                          // Top sums up bytes instead
+	Only     func(*format.Connection) bool // of those that Filter takes; nil = all of them
+	NewSince time.Time                     // only the first of connections whose like was not there before then; zero = all
+	Last     int                           // print this many lines at most, the last ones, or the first ones of Top; 0 = all
 
 	// Notice is called with a sentence on records that the output does not show; nil disables it.
 	Notice func(text string)
+
+	compared *fresh // of Diff
 }
 
 // joins reports whether the records of connections are joined.
-func (q *Query) joins() bool { return q.Format.joins() || q.Top != nil || !q.NewSince.IsZero() }
+func (q *Query) joins() bool {
+	return q.Format.joins() || q.Top != nil || !q.NewSince.IsZero() || q.compared != nil
+}
 
 // Run searches files, in the order given, and prints to w.
 func Run(q Query, files []string, w io.Writer) error {

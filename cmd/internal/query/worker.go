@@ -78,7 +78,7 @@ func (q *Query) prints() bool { return !q.joins() && q.Format != JSON }
 
 // decodes reports whether records are decoded.
 func (q *Query) decodes() bool {
-	return q.joins() || !q.Filter.All() || q.Format == OCSF || q.Format == ECS
+	return q.joins() || !q.Filter.All() || q.Only != nil || q.Format == OCSF || q.Format == ECS
 }
 
 // tcpdump reports whether the output is in a notation of tcpdump, which has none for gaps.
@@ -115,13 +115,13 @@ func (w *worker) print(res *result, line []byte) (form record.Form) {
 // end.
 func (w *worker) matches() bool {
 	f, r := &w.query.Filter, w.record
-	if f.All() {
+	if f.All() && w.query.Only == nil {
 		return true
 	}
 	if r.Time.Before(f.Since) || !f.Until.IsZero() && !r.Time.Before(f.Until) {
 		return false
 	}
-	if f.OnlyTimes() {
+	if f.OnlyTimes() && w.query.Only == nil {
 		return true
 	}
 	c := format.Connection{Opening: r}
@@ -132,7 +132,7 @@ func (w *worker) matches() bool {
 	default:
 		return false
 	}
-	return f.MatchMembers(&c)
+	return f.MatchMembers(&c) && (w.query.Only == nil || w.query.Only(&c))
 }
 
 // join hands a record on to be joined, unless its connection is not wanted.
