@@ -92,16 +92,79 @@ func imitateQuery(s *Server, o *record.Opening, name string, port, i int) {
 	}
 }
 
+// newBrowser returns the context of a browser for tabs; the test is skipped without one.
+func newBrowser(t *testing.T) context.Context {
+	t.Helper()
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Skip("needs chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	return allocator
+}
+
+// TestHostilePage has markup, commands and characters that turn text around in all texts of records.
+func TestHostilePage(t *testing.T) {
+	allocator := newBrowser(t)
+	s := traffic{serve(t, "127.0.0.1:0")}
+	opening := func() *record.Opening {
+		return &record.Opening{
+			Owner: &record.Owner{UID: 1, User: hostile, PID: 7, Process: hostile, Exe: hostile, Unit: hostile, Container: hostile},
+			Name:  &record.Name{Name: hostile, Source: "dns", Others: []string{hostile}},
+		}
+	}
+	h := &record.Attributed{Record: recordtest.Handshake(1, time.Now()), Opening: opening()}
+	h.Upstream = &flow.Upstream{Local: h.Client, Remote: h.Server, Decision: &flow.Decision{Deny: true, Rule: hostile, Reason: hostile}, Error: hostile}
+	s.Record(h)
+	s.Flow(&record.AttributedFlow{NameConflict: true, Flow: flow.Flow{
+		Key: h.Key(), Started: h.Time, End: flow.ServerFIN, Opening: h.Opening, HTTPHost: hostile,
+		Hello: &flow.Hello{SNI: hostile, ALPN: []string{hostile}, Version: hostile},
+	}})
+	d := &flow.Datagram{
+		Proto: flow.UDP, Client: h.Client, Server: h.Server, Time: h.Time, Opening: opening(),
+		DNS: &flow.DNS{Queries: []flow.Question{{Name: hostile, Type: 1}}}, QUIC: &flow.QUIC{Version: hostile, Hello: &flow.Hello{SNI: hostile}},
+	}
+	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: d.Opening.(*record.Opening)})
+	s.Flow(&record.AttributedFlow{Flow: flow.Flow{Datagram: d, Started: d.Time, Outcome: flow.Answered, DNS: &flow.DNS{
+		Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: hostile, Type: 16, Data: hostile}},
+	}}})
+
+	ctx, cancel := chromedp.NewContext(allocator)
+	defer cancel()
+	p := &pictures{t: t, ctx: ctx}
+	harmless := func(where string) {
+		t.Helper()
+		if got := p.eval(`document.querySelector('img') !== null || /[\u001b\u0007\u202e]/.test(document.body.textContent)`); got != "false" {
+			t.Errorf("%s is not shown as text: %s", where, p.eval(`document.body.innerHTML`))
+		}
+		p.wait(`document.querySelector('#body').textContent.includes('<img src=x onerror=alert(1)>\\u001b]0;x\\u0007\\u202e')`)
+	}
+	p.do(chromedp.Navigate("http://" + s.Addr().String() + "/"))
+	p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length === 2`)
+	harmless("the list")
+	for i := range 2 {
+		p.eval(fmt.Sprintf(`document.querySelectorAll('#rows button.row')[%d].click()`, i))
+		harmless("a detail")
+	}
+	for _, by := range []string{"name", "process"} {
+		p.do(chromedp.Navigate("http://" + s.Addr().String() + "/?group=" + by))
+		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length === 1`)
+		harmless("a group")
+		p.eval(`document.querySelector('#rows button.row').click()`) // which asks for that name
+		p.wait(`document.querySelectorAll('#rows tr:not([hidden])').length === 2 && document.querySelector('#error').hidden`)
+		harmless("the filter")
+	}
+}
+
 // TestPictures leaves pictures of the page in the directory that SYNTAP_SCREENSHOTS names, and
 // tries the rules of axe-core, if SYNTAP_AXE names its file.
 func TestPictures(t *testing.T) {
 	dir := os.Getenv("SYNTAP_SCREENSHOTS")
-	if _, err := exec.LookPath("chromium"); err != nil || dir == "" {
-		t.Skip("needs chromium, and SYNTAP_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("needs SYNTAP_SCREENSHOTS")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	defer cancel()
+	allocator := newBrowser(t)
 	for _, rate := range []int{10, 1000} {
 		s := serve(t, "127.0.0.1:0")
 		traffic, stop := context.WithCancel(context.Background())

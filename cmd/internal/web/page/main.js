@@ -98,7 +98,7 @@ function ask(text) {
 }
 
 function setError(text) {
-  error.textContent = text.trim();
+  put(error, text.trim());
   error.hidden = text === '';
   if (text && !stream) connection.textContent = 'waiting for a filter';
   if (text) filter.setAttribute('aria-invalid', 'true');

@@ -175,7 +175,7 @@ export class Table {
 
   // announce tells a screen reader the effect of a key or a click. The count changes too often to be read out.
   announce(text) {
-    document.querySelector('#announcement').textContent = text;
+    put(document.querySelector('#announcement'), text);
   }
 
   #choose(event) {
