@@ -5,9 +5,11 @@ package app
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
@@ -24,8 +26,7 @@ type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool    // whose processes are to be found
 	next   func(*record.Attributed) // takes records that are complete
-	// Only rules and names ask for owners, not records: users are enough, and no search goes on.
-	usersOnly bool
+	demand atomic.Uint32            // a demand
 
 	mu sync.Mutex // guards all below
 	// The last attempts, also those that are over: a client that has had no answer sends its SYN
@@ -33,6 +34,15 @@ type attribution struct {
 	attempts, older map[flow.Key]*attributed
 	datagrams       map[*flow.Datagram][]func() // for which a search goes on; to be called when it is over
 }
+
+// demand says which owners are asked for.
+type demand uint32
+
+const (
+	noOwners demand = iota
+	users           // by rules and names; no search goes on
+	programs        // by records
+)
 
 // attributed is an attempt of a local client.
 type attributed struct {
@@ -81,10 +91,14 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	}
 	t := new(attributed)
 	a.attempts[k] = t
+	asked := a.asked()
+	if asked == noOwners {
+		return t
+	}
 	socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server)
 	switch {
 	case !ok:
-	case a.usersOnly:
+	case asked == users:
 		t.owner = &record.Owner{UID: socket.UID}
 	default:
 		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket, p) })
@@ -92,6 +106,15 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 	}
 	return t
 }
+
+// ask says which owners are asked for from now on, and logs which records will not name.
+func (a *attribution) ask(d demand, log logrus.FieldLogger) {
+	if was := demand(a.demand.Swap(uint32(d))); was != programs && d == programs {
+		a.announce(log)
+	}
+}
+
+func (a *attribution) asked() demand { return demand(a.demand.Load()) }
 
 func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
 	if p.PID == 0 {
@@ -199,11 +222,24 @@ func (a *attribution) status() *web.Owners {
 	return o
 }
 
-// attribute returns the attribution that has records name their owners, nil where they do not, and
-// the status of it.
+// ownersFor returns which owners a config asks for.
+func (r *Router) ownersFor(c *config.Config) demand {
+	switch {
+	case !r.Owners:
+		return noOwners
+	case r.View != nil || r.Log.NamesOwners():
+		return programs
+	case needsOwners(c):
+		return users
+	}
+	return noOwners
+}
+
+// attribute returns the attribution that has records name their owners, nil where they never will,
+// and the status of it.
 func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
-	asked := r.View != nil || r.Attempted != nil || r.Log.NamesOwners() || needsOwners(r.Config)
-	if !r.Owners || !asked {
+	asked := r.ownersFor(r.Config)
+	if !r.Owners || asked == noOwners && r.Reload == nil {
 		return nil, func() *web.Owners { return nil }
 	}
 	n, err := r.Network, error(nil)
@@ -218,13 +254,11 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
-	if a.usersOnly = r.View == nil && !r.Log.NamesOwners(); !a.usersOnly {
-		a.announce(r.Logger)
-	}
+	a.ask(asked, r.Logger)
 	return a, a.status
 }
 
-// announce says at the start which owners records will not name.
+// announce says which owners records will not name.
 func (a *attribution) announce(log logrus.FieldLogger) {
 	if lacks := a.finder.Lacks(); len(lacks) > 0 {
 		log.WithFields(logrus.Fields{"lacks": lacks, "hint": "with systemd, attribute.conf in the examples is a drop-in that gives them"}).

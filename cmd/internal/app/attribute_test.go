@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/record"
@@ -70,6 +71,7 @@ func TestAttribution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.ask(programs, logrus.New())
 	connect := unanswered(t)
 	client, server := connect(machine.As4())
 	other, _ := connect([4]byte{127, 0, 0, 2})

@@ -45,7 +45,11 @@ func (r *Router) opener(
 func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner)) {
 	var socket owner.Socket
 	found := false
+	asked := noOwners
 	if a != nil && a.local(d.Client.Addr()) {
+		asked = a.asked()
+	}
+	if asked != noOwners {
 		socket, found = a.finder.Socket(d.Proto, d.Client, d.Server)
 	}
 	if !found {
@@ -56,7 +60,7 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	if o, ok := d.Opening.(*record.Opening); ok {
 		o.Sender = socket
 	}
-	if a.usersOnly {
+	if asked == users {
 		o := &record.Owner{UID: socket.UID}
 		user(o)
 		done(o)

@@ -57,10 +57,11 @@ func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
 	}
 }
 
-// namer returns the namer of a router, nil where nothing shows names and no rule asks for them.
+// namer returns the namer of a router, nil where nothing ever shows names or has rules for them.
 func (r *Router) namer() *namer {
 	c := r.Config
-	if c.Egress.Names == config.NamesOff || r.View == nil && r.Attempted == nil && !r.Log.NamesOwners() && !needsNames(c) {
+	never := r.Reload == nil && r.View == nil && r.Attempted == nil && !r.Log.NamesOwners() && !needsNames(c)
+	if c.Egress.Names == config.NamesOff || never {
 		return nil
 	}
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))

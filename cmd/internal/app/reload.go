@@ -77,6 +77,9 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 		return err
 	}
 	r.Config = c
+	if owners := r.judge.owners; owners != nil {
+		owners.ask(r.ownersFor(c), r.Logger)
+	}
 	r.judge.enforce(c)
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())

@@ -118,6 +118,7 @@ func openingsOf(t *testing.T, log string) (openings []ownedRecord) {
 
 type ownedRecord struct {
 	Msg, Proto, Dst string
+	Verdict         string
 	Seq             uint64
 	Handshake       uint64 `json:"handshake_seq"`
 	Datagram        uint64 `json:"datagram_seq"`
