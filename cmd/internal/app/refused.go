@@ -20,9 +20,11 @@ type refusals struct {
 	noted   chan refused
 }
 
-// refused is an address, and the rule that forbids it with its reason, if one does.
+// refused is an address, the name that it stands for, if it does, and the rule that forbids it with
+// its reason, if one does.
 type refused struct {
 	netip.Addr
+	name         string
 	rule, reason string
 }
 
@@ -78,6 +80,9 @@ func sayDenied(c *config.Config, log logrus.FieldLogger) func(refused) {
 			return
 		}
 		fields := logrus.Fields{"destination": a.Addr}
+		if a.name != "" {
+			fields["name"] = a.name
+		}
 		switch a.rule {
 		case "egress.deny":
 			fields["hint"] = "egress.allow makes exceptions"

@@ -138,7 +138,8 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	o.Denied = func(server netip.Addr, d *flow.Decision) {
 		if r.Attempted == nil {
-			denied.note(refused{server, d.Rule, d.Reason})
+			name, _ := r.Virtual.Name(server)
+			denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
 		}
 	}
 	o.Question, o.Contradicts = r.judge.question, r.judge.contradicts
