@@ -72,7 +72,7 @@ func NewEgressRule(flag string, v Verdict, target string) (EgressRule, error) {
 	e, err := egress.ParseTarget(target)
 	if err != nil {
 		return EgressRule{}, remedy("write it like pypi.org:443, *.example.com, 192.0.2.0/24:53/udp "+
-			"or [2001:db8::1]:80-90/tcp", "%s %w", quote(target), err)
+			"or [2001:db8::1]:80-90/tcp", "%w", err)
 	}
 	r := EgressRule{Name: e.Names, Dst: e.Dst, Verdict: v, Flag: flag + " " + target}
 	for _, p := range e.Ports {
