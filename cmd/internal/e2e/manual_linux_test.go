@@ -31,14 +31,17 @@ func TestManualExamples(t *testing.T) {
 	r.stop(t, os.Interrupt)
 
 	here := strings.NewReplacer("/etc/syntap/config.yaml", config, "/var/log/syntap/", "", "http://example.com/", urls()[0],
+		"example.com:80", tuntest.ServerAddr4+":80",
 		"eth0", "lo", "capture.pcapng", "curl.pcapng", "tcpdump ", "timeout 2 tcpdump ", "12:00", "00:00")
 	wants := []string{
 		"> " + tuntest.ServerAddr4 + ".80: S ", // exec
 		"",                                     // its log and capture, which come again below
+		"> " + tuntest.ServerAddr4 + ".80: S ", // exec --allow
 		"ip tuntap add dev syntap0",            // plan
 		"",                                     // systemctl: TestSystemd
 		"ECONNREFUSED",                         // log
 		"curl",                                 // log --top
+		"",                                     // mtu, which needs something large: TestMTU
 		"all as they were written",             // verify
 		"> " + tuntest.ServerAddr4 + ".80: S ", // replay
 		"",                                     // of tcpdump, which here sees nothing
@@ -48,7 +51,7 @@ func TestManualExamples(t *testing.T) {
 		t.Fatalf("%d examples, want %d: %q", len(lines), len(wants), lines)
 	}
 	for i, line := range lines {
-		if strings.HasPrefix(line, "systemctl ") {
+		if strings.HasPrefix(line, "systemctl ") || strings.HasPrefix(line, "syntap mtu ") {
 			continue
 		}
 		script := "cd " + dir + " && syntap() { " + binary + ` "$@"; } && ` + here.Replace(line)
