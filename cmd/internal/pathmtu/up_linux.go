@@ -85,7 +85,8 @@ func (t *target) watch(ctx context.Context, c *conn, s *step) error {
 		}
 		rtt := time.Duration(info.Rtt) * time.Microsecond
 		timedOut := info.Retransmits >= timeouts && time.Since(since) > rtt+150*time.Millisecond
-		overtaken := info.Sacked == trailers && last > 0 && time.Since(since) > rtt+rtt/2+50*time.Millisecond
+		behind := int(info.Data_segs_out-info.Total_retrans) - len(s.sent) // trailers, as cwnd allows
+		overtaken := behind > 0 && int(info.Sacked) == behind && last > 0 && time.Since(since) > rtt+rtt/2+50*time.Millisecond
 		if timedOut || overtaken {
 			s.fails = above(s.sent, s.passes)
 			return nil
