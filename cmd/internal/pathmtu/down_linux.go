@@ -15,13 +15,15 @@ type down struct {
 
 // measureDown has the far end send its answer in segments of an announced MSS, on a connection for
 // each. control is the exchange with the smallest MSS.
-func (t *target) measureDown(ctx context.Context, control controlled) (*Sizes, error) {
+func (t *target) measureDown(ctx context.Context, control controlled, askedFull func()) (*Sizes, error) {
+	defer askedFull()
 	if !control.full { // it has less to say than one segment
 		return nil, nil
 	}
 	d := &down{t, control, headers(t.address.Addr())}
 	top := t.largestDown()
 	full, err := d.try(ctx, top, false)
+	askedFull()
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func (t *target) measureDown(ctx context.Context, control controlled) (*Sizes, e
 			s = search{passes, top}
 			continue
 		}
-		if passes == 0 && fails == 0 {
+		if passes <= s.lo && fails == 0 { // the sizes in question cannot be had
 			break
 		}
 		s.tried(passes, fails)
@@ -113,6 +115,8 @@ func (d *down) round(ctx context.Context, sizes []int, last bool) (passes, fails
 	for i, size := range sizes {
 		if answers[i].passes {
 			passes, fails = size, 0
+		} else if limit := answers[i].limit; limit > passes {
+			passes, fails = limit, 0
 		}
 		if answers[i].stalls && fails == 0 {
 			fails = size

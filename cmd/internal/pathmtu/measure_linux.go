@@ -65,9 +65,11 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	var said word
 	var upErr, downErr error
 	var all sync.WaitGroup
+	full := make(chan struct{}) // asked for; ICMP that the other probes cause lowers the MSS announced
+	all.Go(func() { r.Down, downErr = t.measureDown(ctx, control, sync.OnceFunc(func() { close(full) })) })
+	<-full
 	all.Go(func() { said = t.askICMP(ctx) })
 	all.Go(func() { r.Up, upErr = t.measureUp(ctx) })
-	all.Go(func() { r.Down, downErr = t.measureDown(ctx, control) })
 	all.Wait()
 	t.finish(ctx, r, said, errors.Join(upErr, downErr))
 	return r, nil

@@ -18,8 +18,14 @@ type conn struct {
 	headers int
 }
 
+// highestMSS is the highest value of TCP_MAXSEG, MAX_TCP_WINDOW.
+const highestMSS = 32767
+
 // connect opens a connection that announces the MSS given; 0 = the kernel's. Packets have DF.
 func (t *target) connect(ctx context.Context, mss int) (*conn, error) {
+	if mss > highestMSS { // as of loopback
+		mss = 0
+	}
 	dialer := net.Dialer{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		level, option := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
 		if t.address.Addr().Is6() {
