@@ -42,7 +42,7 @@ type cache struct {
 func (r *Resolver) addresses(ctx context.Context, name string, fresh bool) *result {
 	c := &r.cache
 	c.mu.Lock()
-	if known := c.results[name]; known != nil && !fresh && r.isCurrent(name, known) {
+	if known := c.results[name]; known != nil && !fresh && time.Now().Before(known.expires) {
 		c.mu.Unlock()
 		return known
 	}
@@ -59,12 +59,6 @@ func (r *Resolver) addresses(ctx context.Context, name string, fresh bool) *resu
 	case <-ctx.Done():
 		return &result{err: ctx.Err()}
 	}
-}
-
-// isCurrent reports whether a result holds: the name may have lost its addresses to another.
-func (r *Resolver) isCurrent(name string, known *result) bool {
-	has := known.v4.IsValid() || known.v6.IsValid()
-	return time.Now().Before(known.expires) && (!has || r.table.Use(name))
 }
 
 // look asks the nameservers for both families at a time, and has the name get addresses.

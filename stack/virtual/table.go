@@ -74,18 +74,6 @@ func (t *Table) Assign(name string, real []netip.Addr, expires time.Time) (v4, v
 	return v4, t.pool.v6(e.number), nil
 }
 
-// Use notes that a client is told the addresses of a name once more. It reports whether the name
-// still has them.
-func (t *Table) Use(name string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e := t.byName[name]
-	if e != nil {
-		e.used = time.Now()
-	}
-	return e != nil
-}
-
 // Update changes the real addresses of a name, if it has virtual ones, as Assign does.
 func (t *Table) Update(name string, real []netip.Addr, expires time.Time) {
 	t.mu.Lock()

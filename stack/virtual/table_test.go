@@ -86,7 +86,6 @@ func TestExhausted(t *testing.T) {
 			t.Errorf("before the TTL is over: %v", err)
 		}
 		time.Sleep(time.Hour)
-		table.Use("3")
 		table.Datagram(all[1], func(netip.Addr) bool { return true })
 		v4, _ := assign(t, table, "new", "203.0.113.2")
 		if v4 != all[2] {

@@ -74,6 +74,7 @@ func TestVirtualNames(t *testing.T) {
 		echoUDP(t, lab.Server.ListenPacket("udp", net.JoinHostPort(a, "7")))
 	}
 	nc := programPath(t, "nc") + " -w 30 "
+	const ask = "for i in $(seq %d); do echo ${i}%s.many.example.com; done | dig -f -"
 	for _, tt := range []struct{ name, script, want string }{
 		{"curl", "curl -sS http://www.example.com/", "hello, "},
 		{"curl -4", "curl -4 -sS http://www.example.com/", "hello, " + tuntest.RouterAddr4},
@@ -103,6 +104,8 @@ func TestVirtualNames(t *testing.T) {
 		{"PTR", "dig +short -x $(dig +short www.example.com)", "www.example.com."},
 		{"PTR of nothing", "for i in 7 8 9; do dig -x 198.19.7.$i; done", "NXDOMAIN"},
 		{"AD", "dig +dnssec www.example.com", "Forged"},
+		{"DNS tunnel", fmt.Sprintf(ask, 200, strings.Repeat("q", 50)), "REFUSED"},
+		{"many names", fmt.Sprintf(ask, 200, "x") + " | grep -c NXDOMAIN", "200\n"},
 		{"exec in exec", binary + " exec --names virtual -o /dev/null -- curl -sS http://www.example.com/", "hello, "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
