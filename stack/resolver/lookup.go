@@ -23,6 +23,7 @@ const (
 	maxTTL     = time.Hour
 	failureTTL = 2 * time.Second // after an error
 	maxCached  = 8192            // names
+	maxReal    = 16              // addresses of a name, of each family
 )
 
 // lookup is a look-up that is going on.
@@ -104,7 +105,7 @@ func (r *Resolver) assign(name string, messages [2]*dnsmessage.Message, errs [2]
 			continue
 		}
 		all, least := addressesIn(m)
-		real = append(real, all...)
+		real = append(real, all[:min(len(all), maxReal)]...)
 		ttl = min(ttl, least)
 		has[i] = len(all) > 0
 		if !has[i] && found.none.authorities == nil {

@@ -399,6 +399,21 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
+// A name with many addresses of one family keeps those of the other.
+func TestManyAddresses(t *testing.T) {
+	t.Parallel()
+	all := []dnsmessage.ResourceBody{a6("2001:db8::1")}
+	for i := range 200 {
+		all = append(all, &dnsmessage.AResource{A: [4]byte{203, 0, 113, byte(i)}})
+	}
+	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"many.example.com": all})
+	r := startResolver(t, z, Options{})
+	v6 := addressOf(t, ask(t, r, "many.example.com.", dnsmessage.TypeAAAA))
+	if got := r.Table().Real(v6); len(got) != maxReal+1 || got[0].String() != "2001:db8::1" {
+		t.Errorf("real addresses %v", got)
+	}
+}
+
 // A client that sets DO learns that the address is not the name's own.
 func TestForged(t *testing.T) {
 	t.Parallel()
