@@ -227,7 +227,7 @@ func (r *Router) ownersFor(c *config.Config) demand {
 	switch {
 	case !r.Owners:
 		return noOwners
-	case r.View != nil || r.Log.NamesOwners():
+	case r.View != nil || r.Attempted != nil || r.Log.NamesOwners():
 		return programs
 	case needsOwners(c):
 		return users
