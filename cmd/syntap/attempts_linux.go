@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/attempt"
@@ -15,43 +18,103 @@ import (
 )
 
 // attemptFlags ask for the attempts of a command.
-type attemptFlags struct{ explain string }
+type attemptFlags struct{ explain, learn string }
 
 func addAttemptFlags(cmd *cobra.Command) *attemptFlags {
 	a := new(attemptFlags)
 	cmd.Flags().StringVar(&a.explain, "explain", "", "write to `FILE` a line of JSON for each denial: "+
 		"the attempt, its process, the rule, and the flag that would allow it")
+	cmd.Flags().StringVar(&a.learn, "learn", "", "let the command reach all that no rule denies, and at "+
+		"the end write to `FILE` a policy that allows this, for --policy")
 	return a
 }
 
-// follow has r tell its attempts, where rules or flags ask for them. The function that it returns
-// is called when r is done; it tells on stderr which of them were denied.
-func (a *attemptFlags) follow(r *app.Router, stderr io.Writer) (tell func() error, err error) {
-	rules := r.Config.Egress.Compile() != nil
-	if !rules && a.explain == "" {
-		return func() error { return nil }, nil
+// apply puts the flags into c, behind the rules.
+func (a *attemptFlags) apply(c *config.Config) {
+	if a.learn == "" {
+		return
 	}
-	var file *os.File
+	c.Egress.Default = config.Allow
+	if c.Egress.Names == config.NamesAuto {
+		c.Egress.Names = config.NamesVirtual // the policy has names
+	}
+}
+
+// attempts are those of a command, and the files that get them.
+type attempts struct {
+	flags   *attemptFlags
+	denials *attempt.Denials
+	learned *attempt.Learned // nil without --learn
+	explain *os.File         // nil without --explain
+	policy  *os.File         // nil without --learn
+}
+
+// follow has r tell its attempts, where rules or flags ask for them; otherwise it returns nil.
+func (a *attemptFlags) follow(r *app.Router) (_ *attempts, err error) {
+	if r.Config.Egress.Compile() == nil && a.explain == "" && a.learn == "" {
+		return nil, nil
+	}
+	t := &attempts{flags: a}
 	var explain io.Writer
 	if a.explain != "" {
-		if file, err = os.Create(a.explain); err != nil {
+		if t.explain, err = os.Create(a.explain); err != nil {
 			return nil, hint.Usage(fmt.Errorf("--explain: %w", err), "")
 		}
-		explain = file
+		explain = t.explain
 	}
-	denials := attempt.NewDenials(r.Config.Egress.Default == config.Deny, explain)
-	r.Attempted = denials.Add
-	return func() error {
-		err := denials.Close()
-		if file != nil {
-			err = errors.Join(err, file.Close())
-		}
-		if err != nil {
-			err = fmt.Errorf("--explain: %w", err)
-		}
-		if line := denials.String(); line != "" {
-			fmt.Fprintf(stderr, "syntap: %s\n", line)
-		}
+	t.denials = attempt.NewDenials(r.Config.Egress.Default == config.Deny, explain)
+	r.Attempted = t.denials.Add
+	if a.learn == "" {
+		return t, nil
+	}
+	// What is there is kept until there is a policy to replace it.
+	if t.policy, err = os.OpenFile(a.learn, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
+		return nil, hint.Usage(fmt.Errorf("--learn: %w", err), "")
+	}
+	t.learned = attempt.NewLearned()
+	r.Attempted = func(at *attempt.Attempt) {
+		t.denials.Add(at)
+		t.learned.Add(at)
+	}
+	r.Resolved = t.learned.Resolve
+	return t, nil
+}
+
+// tell writes the files and tells on stderr of them and of the denials. No attempt may come after;
+// t may be nil.
+func (t *attempts) tell(command []string, stderr io.Writer) (err error) {
+	if t == nil {
+		return nil
+	}
+	if explainErr := t.denials.Close(); explainErr != nil {
+		err = fmt.Errorf("--explain: %w", explainErr)
+	}
+	if t.explain != nil {
+		err = errors.Join(err, t.explain.Close())
+	}
+	if line := t.denials.String(); line != "" {
+		fmt.Fprintf(stderr, "syntap: %s\n", line)
+	}
+	if t.learned == nil {
 		return err
-	}, nil
+	}
+	text, rules := t.learned.Policy(command, time.Now())
+	if learnErr := replace(t.policy, []byte(text)); learnErr != nil {
+		return errors.Join(err, fmt.Errorf("--learn: %w", learnErr))
+	}
+	fmt.Fprintf(stderr, "syntap: %d rules learned; hint: --policy %s\n", rules, t.flags.learn)
+	return err
+}
+
+// replace makes a policy the content of a file, and closes it.
+func replace(f *os.File, policy []byte) (err error) {
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := config.ParsePolicy(f.Name(), policy); err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil && !errors.Is(err, unix.EINVAL) { // a pipe has no length
+		return err
+	}
+	_, err = io.Copy(f, bytes.NewReader(policy))
+	return err
 }

@@ -90,7 +90,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	app.LimitProcs(os.Getenv)
 	router := app.Router{Config: c, Log: handshakes, Logger: log}
-	tell, err := e.attempts.follow(&router, cmd.ErrOrStderr())
+	attempts, err := e.attempts.follow(&router)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
 	}, e.drain)
-	err = errors.Join(err, tell())
+	err = errors.Join(err, attempts.tell(args, cmd.ErrOrStderr()))
 	if status != 0 && err != nil {
 		return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
 	}
@@ -124,12 +124,16 @@ func (e *execCommand) config(cmd *cobra.Command) (*config.Config, error) {
 	if e.drain < 0 {
 		return nil, hint.Usage(fmt.Errorf("--drain: %v is negative", e.drain), "0s does not wait")
 	}
+	if err := e.policy.load(c); err != nil {
+		return nil, err
+	}
 	if cmd.Flags().Changed("names") {
 		c.Egress.Names = config.NameSource(e.names.value)
 	}
 	if err := e.policy.apply(c); err != nil {
 		return nil, err
 	}
+	e.attempts.apply(c)
 	if err := e.rules.apply(cmd, c); err != nil {
 		return nil, err
 	}

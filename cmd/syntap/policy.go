@@ -53,15 +53,21 @@ func (f *ruleFlag) String() string { return "" }
 // Type implements pflag.Value.
 func (f *ruleFlag) Type() string { return "TARGET" }
 
-// apply puts the flags into c: their rules come before those of the file.
-func (p *policyFlags) apply(c *config.Config) error {
-	if p.file != "" {
-		e, err := config.LoadPolicy(p.file)
-		if err != nil {
-			return err
-		}
-		c.Egress = *e
+// load puts the file into c, if there is one.
+func (p *policyFlags) load(c *config.Config) error {
+	if p.file == "" {
+		return nil
 	}
+	e, err := config.LoadPolicy(p.file)
+	if err != nil {
+		return err
+	}
+	c.Egress = *e
+	return nil
+}
+
+// apply puts the rules of the command line into c, before those of the file.
+func (p *policyFlags) apply(c *config.Config) error {
 	if len(p.rules) == 0 {
 		return nil
 	}

@@ -3,17 +3,48 @@
 package app
 
 import (
+	"net/netip"
+
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/record"
+	"syntap/stack"
+	"syntap/tun/flow"
 )
+
+// attemptedHandshake hands on the attempt of a handshake.
+func (r *Router) attemptedHandshake(h *record.Attributed) {
+	a := attempt.OfHandshake(h)
+	a.Nameserver = r.isNameserver(h.Server)
+	r.Attempted(&a)
+}
 
 // attemptedDatagram hands on the attempt of a flow without a handshake.
 func (r *Router) attemptedDatagram(d *record.AttributedDatagram) {
 	a := attempt.OfDatagram(d)
+	a.Nameserver = r.isNameserver(d.Server)
 	if a.Denied() {
 		if name := r.judge.deniedName(d.DNS, a.Owner); name != "" {
 			a.Name, a.Question = name, true
 		}
 	}
 	r.Attempted(&a)
+}
+
+func (r *Router) isNameserver(server netip.AddrPort) bool {
+	return server.Port() == portDNS && r.Nameserver != nil && r.Nameserver(server.Addr())
+}
+
+// followResolved has Resolved see the responses to DNS queries.
+func (r *Router) followResolved(o *stack.Options) {
+	next := o.DNSAnswered
+	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
+		if next != nil {
+			next(client, opening, response)
+		}
+		var owner *record.Owner
+		if o, ok := opening.(*record.Opening); ok {
+			owner = o.Owner
+		}
+		r.Resolved(owner, response)
+	}
 }

@@ -52,6 +52,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	}
 	r.Sources = within(c.TUN.Addresses)
 	r.Local = func(netip.Addr) bool { return true }
+	r.Nameserver = session.IsNameserver
 	r.Owners, r.Network = session.Network() != nil, session.Network()
 	routing, stopRouting := context.WithCancel(ctx)
 	defer stopRouting()

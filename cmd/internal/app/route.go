@@ -61,6 +61,11 @@ type Router struct {
 	// Attempted gets each attempt of a client to reach a server or, where policy denies that, to
 	// have a name resolved. It must not block. nil disables it.
 	Attempted func(*attempt.Attempt)
+	// Resolved gets each response to a DNS query of a client whose owner, if not nil, is known. It
+	// must not block. nil disables it.
+	Resolved func(o *record.Owner, response *flow.DNS)
+	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
+	Nameserver func(netip.Addr) bool
 
 	judge *judge // made by route
 }
@@ -135,6 +140,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	r.Log.CountOpen(func() int { return t.Open() + open() })
 	if names != nil {
 		names.follow(&o)
+	}
+	if r.Resolved != nil {
+		r.followResolved(&o)
 	}
 	o.Denied = func(server netip.Addr, d *flow.Decision) {
 		if r.Attempted == nil {

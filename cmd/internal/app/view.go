@@ -9,7 +9,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -85,8 +84,7 @@ func (r *Router) recorder() func(*record.Attributed) {
 	}
 	return func(record *record.Attributed) {
 		if r.Attempted != nil {
-			a := attempt.OfHandshake(record)
-			r.Attempted(&a)
+			r.attemptedHandshake(record)
 		}
 		if r.View != nil {
 			r.View.Record(record)

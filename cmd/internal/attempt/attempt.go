@@ -19,8 +19,10 @@ type Attempt struct {
 	Name     string         // by which the client knows the server, or for which it asks; "" = none
 	Server   netip.AddrPort // as really dialled; an echo has port 0
 	Question bool           // it asks for Name, and policy has answered
-	Owner    *record.Owner  // nil = unknown
-	Decision *flow.Decision // of policy; nil = none was asked
+
+	Nameserver bool           // Server is one of those that a command has for the DNS, as it addressed them
+	Owner      *record.Owner  // nil = unknown
+	Decision   *flow.Decision // of policy; nil = none was asked
 }
 
 // OfHandshake returns the attempt of a handshake.
