@@ -104,7 +104,8 @@ func newBrowser(t *testing.T) context.Context {
 	return allocator
 }
 
-// TestHostilePage has markup, commands and characters that turn text around in all texts of records.
+// TestHostilePage has markup, commands and characters that turn text around in all texts of
+// records.
 func TestHostilePage(t *testing.T) {
 	allocator := newBrowser(t)
 	s := traffic{serve(t, "127.0.0.1:0")}
