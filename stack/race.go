@@ -80,7 +80,8 @@ func (c *conn) hurry() {
 		s.mu.Unlock()
 		return
 	}
-	if c.handshake.dialling || c.fd < 0 { // still; or this host has failed, and the client tries again
+	// Still; or this host has failed, and the client tries again; or the answer is held back.
+	if c.handshake.dialling || c.fd < 0 || isConnected(c.fd) {
 		c.handshake.hurry.Reset(attemptDelay)
 		s.mu.Unlock()
 		return
@@ -234,6 +235,11 @@ func (r *race) noteTarget() {
 	} else {
 		r.c.setTarget(r.failed)
 	}
+}
+
+func isConnected(fd int) bool {
+	_, err := unix.Getpeername(fd)
+	return err == nil
 }
 
 // errProhibited is the error of a connect that ICMPv6 "administratively prohibited" has answered.

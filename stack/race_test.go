@@ -107,6 +107,35 @@ func TestNextAddress(t *testing.T) {
 	}
 }
 
+// An address that has accepted is not raced while the answer to the client is held back.
+func TestNoRaceWhileHeld(t *testing.T) {
+	accepted := make(chan struct{}, 10)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		accepted <- struct{}{}
+		_, _ = io.Copy(c, c)
+	})
+	table := virtual.New(virtualPool, nil)
+	real := netip.MustParseAddr("127.0.0.1")
+	v4, _, err := table.Assign("www.example.com", []netip.Addr{real, real}, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan func(), 10)
+	router := startByName(t, Options{
+		BeforeAnswer: func(_ tunflow.Key, answer func()) { held <- answer },
+	}, dial.Options{Virtual: table})
+	c := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(v4, uint16(port)), 1000)
+	c.send(t, tuntest.SYN)
+	answer := within(t, held)
+	time.Sleep(2 * attemptDelay) // nothing may happen meanwhile
+	answer()
+	c.awaitSYNACK(t)
+	within(t, accepted)
+	if len(accepted) > 0 {
+		t.Error("another address was dialled")
+	}
+}
+
 // A connection by a virtual address is one to the real address in all else.
 func TestCarriesByName(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
