@@ -32,6 +32,9 @@
 // is the narrow one; this one has none. Where many segments of one smaller size come, the server
 // has a reason for it, such as ICMP that it received: that size passes and none is known to fail.
 //
+// Both ways begin with connections that are opened before any probe. After ICMP Linux announces no
+// higher MSS than fits the path MTU, in SYN and in SYN-ACK, so one way would bound the other.
+//
 // # TCP_INFO
 //
 // Seen in a chain of namespaces with a router that drops packets above 1400 bytes both ways and

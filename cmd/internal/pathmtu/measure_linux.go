@@ -32,7 +32,11 @@ type target struct {
 	link       int // MTU of the link towards it
 	report     func(string)
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// idle is a connection for the first probes of the way up. It and the first of the way down are
+	// opened before ICMP, which probes cause, lowers the MSS that both ends announce.
+	idle *conn
+
 	top    int           // largest packet that the kernel made before ICMP spoke
 	server int           // largest MSS announced by the far end
 	client int           // largest MSS announced to it
@@ -54,7 +58,12 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", o.Address, cause(ctx, err))
 	}
-	c.Close()
+	t.idle = c
+	defer func() {
+		if c := t.takeIdle(); c != nil {
+			c.Close()
+		}
+	}()
 	t.link = max(linkMTU(t.address.Addr()), t.largest())
 	t.progress("asking in the protocols of port %d", o.Address.Port())
 	control, err := t.detect(ctx)
@@ -65,7 +74,7 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	var said word
 	var upErr, downErr error
 	var all sync.WaitGroup
-	full := make(chan struct{}) // asked for; ICMP that the other probes cause lowers the MSS announced
+	full := make(chan struct{}) // asked for
 	all.Go(func() { r.Down, downErr = t.measureDown(ctx, control, sync.OnceFunc(func() { close(full) })) })
 	<-full
 	all.Go(func() { said = t.askICMP(ctx) })
@@ -140,6 +149,14 @@ func (t *target) connected(c *conn) {
 	if rtt := time.Duration(c.first.Rtt) * time.Microsecond; t.rtt == 0 || rtt < t.rtt {
 		t.rtt = rtt
 	}
+}
+
+// takeIdle returns the connection that waits, once.
+func (t *target) takeIdle() (c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, t.idle = t.idle, nil
+	return c
 }
 
 // answered notes the time from a question to the first byte of its answer. The shortest is without

@@ -24,9 +24,11 @@ const (
 // climb sends one segment of each size, in ascending order, on one connection. The far end's
 // acknowledgments are cumulative, so they stop before the smallest size that does not pass.
 func (t *target) climb(ctx context.Context, sizes []int) (s step, err error) {
-	c, err := t.connect(ctx, 0)
-	if err != nil {
-		return s, err
+	c := t.takeIdle()
+	if c == nil {
+		if c, err = t.connect(ctx, 0); err != nil {
+			return s, err
+		}
 	}
 	defer c.Close()
 	s.top = c.largest(c.first)
@@ -147,7 +149,7 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 			return nil, err
 		}
 		switch {
-		case step.passes >= step.top:
+		case step.passes >= s.hi && step.passes >= step.top:
 			return &Sizes{Passes: step.passes}, nil
 		case step.passes >= s.hi: // the earlier loss was chance
 			s = search{step.passes, step.top}
