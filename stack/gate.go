@@ -31,7 +31,8 @@ type gate struct {
 func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 	c.gate.queries = c.key.server.Port() == portDNS && c.stack.o.Question != nil &&
 		(d.OnlyDNS || r != nil && r.Names)
-	c.gate.checked = c.stack.o.Contradicts == nil
+	o := &c.stack.o
+	c.gate.checked = o.Contradicts == nil || o.Strict != nil && !o.Strict()
 	if c.gate.queries {
 		c.blocked = new(blocked)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -251,5 +252,23 @@ func TestContradictions(t *testing.T) {
 				t.Errorf("%d bytes have passed", len(got))
 			}
 		})
+	}
+}
+
+// TestNotStrict: bytes that may become the beginning of an HTTP request pass at once where names
+// need not agree.
+func TestNotStrict(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	asked := func(*tunflow.Flow) bool { return true }
+	lax := func() bool { return false }
+	router := startRouter(t, Options{Contradicts: asked, Strict: lax}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	got := make([]byte, 1)
+	if _, err := io.ReadFull(c, got); err != nil || got[0] != 'x' {
+		t.Errorf("read %q, %v, want x back", got, err)
 	}
 }

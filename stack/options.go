@@ -111,6 +111,10 @@ type Options struct {
 	// not block. nil disables it.
 	Contradicts func(f *tunflow.Flow) bool
 
+	// Strict reports whether Contradicts is to be asked about a connection that begins now. The
+	// first bytes of others do not wait. nil is always.
+	Strict func() bool
+
 	// FlowDone receives each connection that has ended, and the end of each flow that
 	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack
 	// and package nat held and must not block. nil disables it.

@@ -150,7 +150,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 			denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
 		}
 	}
-	o.Question, o.Contradicts = r.judge.question, r.judge.contradicts
+	o.Question, o.Contradicts, o.Strict = r.judge.question, r.judge.contradicts, r.judge.strict.Load
 	if owners != nil {
 		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
 		o.SameSender = owners.sameSender
