@@ -93,8 +93,10 @@ func TestRead(t *testing.T) {
 				"_8443._https.a.example 60 HTTPS 1 b.example ipv4hint=192.0.2.1"),
 			"a.example: b.example 60, 192.0.2.1 60",
 		},
-		{"service alias", response("a.example HTTPS", "a.example 60 HTTPS 0 b.example"),
-			"a.example: b.example 60"},
+		{
+			"service alias", response("a.example HTTPS", "a.example 60 HTTPS 0 b.example"),
+			"a.example: b.example 60",
+		},
 		{
 			"hints behind an alias",
 			response("a.example SVCB", "a.example 60 CNAME b.example",
@@ -112,8 +114,10 @@ func TestRead(t *testing.T) {
 		{"an address mapped into IPv6", response("a.example AAAA",
 			"a.example 60 AAAA ::ffff:192.0.2.1"), "a.example: 192.0.2.1 60"},
 		{"texts", response("a.example TXT", "a.example 60 TXT 192.0.2.1"), ""},
-		{"TTL of a year", response("a.example A", "a.example 31536000 A 192.0.2.1"),
-			"a.example: 192.0.2.1 86400"},
+		{
+			"TTL of a year", response("a.example A", "a.example 31536000 A 192.0.2.1"),
+			"a.example: 192.0.2.1 86400",
+		},
 		{"TTL with a sign (RFC 2181 §8)", response("a.example A",
 			"a.example 4294967295 A 192.0.2.1"), "a.example: 192.0.2.1 0"},
 		{"the root", response(". A", ". 60 A 192.0.2.1"), ""},
@@ -218,7 +222,8 @@ func TestSource(t *testing.T) {
 		{Machine(netip.MustParseAddr("2001:db8::2")), true},
 		{Machine(netip.MustParseAddr("2001:db8:0:1::1")), false},
 		{Machine(netip.MustParseAddr("192.0.2.1")), false},
-		{User(0), false}, {AllUsers(), false},
+		{User(0), false},
+		{AllUsers(), false},
 	} {
 		if same := a.source() == tt.b.source(); same != tt.same {
 			t.Errorf("%v and %v share a bound: %t, want %t", a, tt.b, same, tt.same)

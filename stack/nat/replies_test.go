@@ -303,8 +303,10 @@ func BenchmarkUDP(b *testing.B) {
 		size, segment int
 		recorded      bool
 	}{
-		{"datagram", 1200, 0, false}, {"datagram on record", 1200, 0, true},
-		{"GSO packet", 48000, 1200, false}, {"GSO packet on record", 48000, 1200, true},
+		{"datagram", 1200, 0, false},
+		{"datagram on record", 1200, 0, true},
+		{"GSO packet", 48000, 1200, false},
+		{"GSO packet on record", 48000, 1200, true},
 	} {
 		log, o := newTestLog(true), Options{}
 		if bm.recorded {

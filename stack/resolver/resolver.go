@@ -125,8 +125,9 @@ func (r *Resolver) respond(ctx context.Context, q *query) *response {
 		return r.host(ctx, q)
 	case dnsmessage.TypeHTTPS, dnsmessage.TypeSVCB:
 		return r.services(ctx, q)
+	default:
+		return r.pass(ctx, q)
 	}
-	return r.pass(ctx, q)
 }
 
 // discoversResolvers reports whether a name tells programs of a resolver beside the system's: of

@@ -214,8 +214,11 @@ func TestAggregates(t *testing.T) {
 		got = append(got, part{p.Part, p.Network, p.NetworkLength})
 	}
 	want := []part{
-		{false, syn4(), 40}, {true, nil, 0}, {true, syn6(), 60},
-		{false, syn4()[:80-57], 40}, {true, nil, 0},
+		{false, syn4(), 40},
+		{true, nil, 0},
+		{true, syn6(), 60},
+		{false, syn4()[:80-57], 40},
+		{true, nil, 0},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("packets (-want +got):\n%s", diff)

@@ -35,6 +35,7 @@ func (p *Packet) Notation() tcpdump.Packet {
 		r := radiotap{frame: p.Frame}
 		r.walk()
 		*modern = string(r.text)
+	default:
 	}
 	if p.pppoe {
 		session := "PPPoE  "

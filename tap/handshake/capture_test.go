@@ -298,16 +298,23 @@ func TestUnreachableConnects(t *testing.T) {
 		{
 			"three times",
 			[]event{
-				{0, syn.Packet()}, {1, icmp.Packet()}, {second, again.Packet()}, {second + 1, icmp.Packet()},
-				{3 * second, again.Packet()}, {3*second + 1, icmp.Packet()},
+				{0, syn.Packet()},
+				{1, icmp.Packet()},
+				{second, again.Packet()},
+				{second + 1, icmp.Packet()},
+				{3 * second, again.Packet()},
+				{3*second + 1, icmp.Packet()},
 			},
 			[]string{"unreachable 1000 again 2/0 answers 2: S S S"},
 		},
 		{
 			"then open",
 			[]event{
-				{0, syn.Packet()}, {1, icmp.Packet()}, {second, again.Packet()},
-				{second + 1, synack.Packet()}, {second + 2, third.Packet()},
+				{0, syn.Packet()},
+				{1, icmp.Packet()},
+				{second, again.Packet()},
+				{second + 1, synack.Packet()},
+				{second + 2, third.Packet()},
 			},
 			[]string{"established 1000/5000 again 1/0: S S SA A"},
 		},

@@ -30,8 +30,9 @@ func (s State) Watched() bool {
 	switch s {
 	case StateSYNSent, StateSYNReceived, StateUnanswered, StateHeld, StateSettling, StateEarly:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Counted reports whether flows in the state count as handshakes or connections.

@@ -110,8 +110,7 @@ func (sh *Shard) MoveLocked(e *Entry, to State, at time.Time) {
 
 // pushOutLocked takes the oldest flow of a state out of it, for another one that has no place.
 func (sh *Shard) pushOutLocked(e *Entry, at time.Time) {
-	switch e.state {
-	case StateEstablished:
+	if e.state == StateEstablished {
 		sh.t.forgotten.Add(1)
 	}
 	sh.MoveLocked(e, StateNone, at)

@@ -25,35 +25,43 @@ func TestLineForPeople(t *testing.T) {
 		want    string
 	}{
 		{
-			"name", attempt.Attempt{Name: "Example.org.", Server: at("192.0.2.1:443"), Owner: curl, Decision: none},
+			"name",
+			attempt.Attempt{Name: "Example.org.", Server: at("192.0.2.1:443"), Owner: curl, Decision: none},
 			true, "1 denied: example.org:443 (curl); hint: --allow example.org:443",
 		},
 		{
-			"IPv6 address", attempt.Attempt{Server: at("[2001:db8::1]:53"), Proto: flow.UDP, Decision: none},
+			"IPv6 address",
+			attempt.Attempt{Server: at("[2001:db8::1]:53"), Proto: flow.UDP, Decision: none},
 			true, "1 denied: [2001:db8::1]:53/udp; hint: --allow [2001:db8::1]:53/udp",
 		},
 		{
-			"echo", attempt.Attempt{Server: at("192.0.2.1:0"), Proto: flow.ICMP, Decision: none},
+			"echo",
+			attempt.Attempt{Server: at("192.0.2.1:0"), Proto: flow.ICMP, Decision: none},
 			true, "1 denied: 192.0.2.1/icmp; hint: --allow 192.0.2.1/icmp",
 		},
 		{
-			"name that a shell reads", attempt.Attempt{Name: "$(reboot).example.org", Question: true, Decision: none},
+			"name that a shell reads",
+			attempt.Attempt{Name: "$(reboot).example.org", Question: true, Decision: none},
 			true, "1 denied: $(reboot).example.org; hint: its name cannot stand in a rule",
 		},
 		{
-			"name with control characters", attempt.Attempt{Name: "a\x1b[2J\nb", Question: true, Decision: none},
+			"name with control characters",
+			attempt.Attempt{Name: "a\x1b[2J\nb", Question: true, Decision: none},
 			true, `1 denied: a\x1b[2j\nb; hint: its name cannot stand in a rule`,
 		},
 		{
-			"rebinding", attempt.Attempt{Name: "example.org", Server: at("127.0.0.1:80"), Decision: set},
+			"rebinding",
+			attempt.Attempt{Name: "example.org", Server: at("127.0.0.1:80"), Decision: set},
 			true, "1 denied: example.org:80; hint: --allow 127.0.0.1:80",
 		},
 		{
-			"an allow would deny the rest", attempt.Attempt{Server: at("127.0.0.1:80"), Decision: set},
+			"an allow would deny the rest",
+			attempt.Attempt{Server: at("127.0.0.1:80"), Decision: set},
 			false, "1 denied: 127.0.0.1:80; hint: egress.allow makes exceptions",
 		},
 		{
-			"rule of a file", attempt.Attempt{Name: "example.org", Server: at("192.0.2.1:80"), Decision: rule},
+			"rule of a file",
+			attempt.Attempt{Name: "example.org", Server: at("192.0.2.1:80"), Decision: rule},
 			false, "1 denied: example.org:80; hint: put a rule that allows it ahead of egress.rules[2]",
 		},
 		{"allowed", attempt.Attempt{Server: at("192.0.2.1:80"), Decision: &flow.Decision{Rule: "default"}}, true, ""},

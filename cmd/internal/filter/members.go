@@ -98,8 +98,9 @@ func state(c *format.Connection) string {
 		return "open"
 	case format.EndMissing:
 		return "unknown"
+	default:
+		return "ended"
 	}
-	return "ended"
 }
 
 // ends are ends of a connection.

@@ -23,7 +23,8 @@ type exchange struct {
 // ask asks on a connection of its own that announces an MSS, until the exchange is enough, the
 // answer is complete, or nothing has come for the patience given.
 func (t *target) ask(ctx context.Context, q question, mss int, patience time.Duration,
-	enough func(*exchange) bool) (x exchange, err error) {
+	enough func(*exchange) bool,
+) (x exchange, err error) {
 	c, err := t.connect(ctx, mss)
 	if err != nil {
 		return x, err

@@ -57,8 +57,9 @@ func (p *printer) connection(dst []byte, c *format.Connection) []byte {
 		return p.csv.Append(dst, c)
 	case Zeek:
 		return p.zeek.Append(dst, c)
+	default:
+		return p.line.Append(dst, c)
 	}
-	return p.line.Append(dst, c)
 }
 
 // record appends the record that w has decoded, or for the notations of tcpdump scanned. asked is
@@ -69,8 +70,9 @@ func (p *printer) record(dst []byte, w *worker) (text []byte, asked bool) {
 		return p.ocsf.Append(dst, w.record), true
 	case ECS:
 		return p.ecs.Append(dst, w.record), true
+	default:
+		return appendText(dst, &w.line, p.format)
 	}
-	return appendText(dst, &w.line, p.format)
 }
 
 // lastLines passes on the lines written to it, or if most is not 0, that many last ones of them in

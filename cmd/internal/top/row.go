@@ -114,8 +114,9 @@ func suffix(p flow.Proto) string {
 		return "/udp"
 	case flow.ICMP:
 		return " icmp"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // outcome returns the outcome in a word; a flow of datagrams has none while it may be answered.
@@ -131,7 +132,8 @@ func (r *row) process() string {
 	return strings.Trim(o.Process+" "+user, " ")
 }
 
-func (r *row) sent() string     { return r.bytes(func(t format.Traffic) uint64 { return t.Outbound }) }
+func (r *row) sent() string { return r.bytes(func(t format.Traffic) uint64 { return t.Outbound }) }
+
 func (r *row) received() string { return r.bytes(func(t format.Traffic) uint64 { return t.Inbound }) }
 
 func (r *row) bytes(direction func(format.Traffic) uint64) string {

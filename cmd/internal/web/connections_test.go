@@ -183,7 +183,8 @@ func TestConnections(t *testing.T) {
 		early, late []string // before the subscriber comes, and after
 	}{
 		{
-			"", []string{"handshake 1", "handshake 2", "flow 1 of 2,0 in 500", "datagram 1", "flow 2 of 0,1 in 80"},
+			"",
+			[]string{"handshake 1", "handshake 2", "flow 1 of 2,0 in 500", "datagram 1", "flow 2 of 0,1 in 80"},
 			[]string{"flow 3 of 1,0 in 900", "handshake 3"},
 		},
 		{"in:>100", []string{"handshake 2", "handshake 2", "flow 1 of 2,0 in 500"}, []string{"handshake 1", "flow 3 of 1,0 in 900"}},

@@ -109,6 +109,7 @@ func (r *records) refill(lines [][]byte) {
 		case format.Flow:
 			p := openings[number{decoded.RunID, decoded.Opening}]
 			r.addEnd(e, p.position, p.seq)
+		default: // the page shows connections and flows alone
 		}
 	}
 }
