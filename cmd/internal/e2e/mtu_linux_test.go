@@ -135,6 +135,11 @@ func TestMTUOfOthers(t *testing.T) {
 				tt.status, tt.up, tt.down, tt.says)
 		}
 	}
+	for range scaled(2, 30) {
+		if status, got, _ := c.measure(t, "--url", "/uneven", "203.0.113.2:80"); status == 1 {
+			t.Errorf("mtu of a server that takes up to 2 s: %s, up %v, down %v", got.Verdict, got.Up, got.Down)
+		}
+	}
 	c.lose(10)
 	for range scaled(1, 30) {
 		if status, got, _ := c.measure(t, "203.0.113.2:80"); status != 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -101,6 +102,9 @@ func (c *mtuChain) serve(t *testing.T) {
 		}
 		if r.URL.Path == "/slow" {
 			time.Sleep(600 * time.Millisecond)
+		}
+		if r.URL.Path == "/uneven" {
+			time.Sleep(rand.N(2 * time.Second))
 		}
 		_, _ = w.Write(make([]byte, transferSize))
 	})

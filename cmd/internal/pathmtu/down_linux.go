@@ -2,6 +2,7 @@ package pathmtu
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -36,6 +37,7 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		return nil, nil
 	}
 	s := search{t.floor(), top}
+	slow := false
 	for confirmed := false; !confirmed && ctx.Err() == nil; {
 		t.progress("down: %d bytes pass, %d do not", s.lo, s.hi)
 		sizes, again := s.next(), s.done()
@@ -43,7 +45,7 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		case s.lo < 1280 && s.hi > 1280:
 			sizes = append([]int{1280}, (&search{1280, s.hi}).next()...)
 		case again:
-			sizes = []int{s.hi}
+			sizes = []int{s.lo, s.hi, s.hi} // where the first fails, the far end is slow
 		}
 		passes, fails, err := d.round(ctx, sizes, again)
 		if err != nil {
@@ -56,11 +58,17 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 			s = search{passes, top}
 			continue
 		}
+		if slow = again && passes < s.lo && fails != 0; slow {
+			continue
+		}
 		if passes <= s.lo && fails == 0 { // the sizes in question cannot be had
 			break
 		}
 		s.tried(passes, fails)
 		confirmed = again
+	}
+	if slow {
+		return nil, errors.New("the far end answers too slowly, in all sizes")
 	}
 	return &Sizes{s.lo, &s.hi, true}, nil
 }
