@@ -33,6 +33,10 @@ func (s *Stack) natOptions() nat.Options {
 	return n
 }
 
+// OwnsRaw reports whether an inode is that of a raw socket by which the stack sends echo requests.
+// It may be called from any goroutine.
+func (s *Stack) OwnsRaw(inode uint32) bool { return s.nat.OwnsRaw(inode) }
+
 // routerOfNAT is the Stack as its NAT sees it.
 type routerOfNAT struct{ *Stack }
 

@@ -71,6 +71,9 @@ func (m *mapping) closeSocket(poller *sched.Poller) {
 		m.noteLost(m.memInfo()[memDrops])
 		poller.Remove(m.fd)
 		_ = unix.Close(m.fd)
+		if m.raw && m.recorder != nil {
+			m.recorder.raw.Delete(m.ino)
+		}
 		m.fd = -1
 	}
 	m.give(&m.queued)

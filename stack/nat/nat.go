@@ -261,6 +261,9 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	var err error
 	if client.echo {
 		err = m.openEcho(n.dialer, m.key.local, n.identBase)
+		if err == nil && m.raw && n.recorder != nil {
+			n.recorder.raw.Store(m.ino, nil)
+		}
 		if errors.Is(err, unix.EPERM) {
 			n.noEchoes.Do(func() {
 				n.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range " +

@@ -21,6 +21,7 @@ type socket struct {
 	own endpoint // its address, and its port or the identifier of its echoes
 	v6  bool
 	raw bool      // of echoes: a raw socket, not a ping socket
+	ino uint64    // of a raw socket: its inode
 	df  packet.DF // overrules marks.whole
 
 	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
@@ -69,6 +70,10 @@ func (s *socket) openEcho(dialer *dial.Dialer, local netip.Addr, identBase uint1
 		s.own.AddrPort = netip.AddrPortFrom(local, identBase+uint16(s.fd))
 		if err := s.filterReplies(); err != nil {
 			return err
+		}
+		var stat unix.Stat_t
+		if err := unix.Fstat(s.fd, &stat); err == nil {
+			s.ino = stat.Ino
 		}
 	}
 	if err := dial.BindTo(s.fd, netip.AddrPortFrom(local, 0)); err != nil {

@@ -166,6 +166,9 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
+	if owners != nil {
+		owners.finder.LeaveOut(s.OwnsRaw)
+	}
 	if f := countFrames(link, t); f != nil {
 		r.Log.CountFrames(f)
 	}

@@ -13,7 +13,8 @@
 // sockets, on older kernels closed ones), falls back to a listener, which can be another's, or
 // finds the connection whose SYN a sender forges. Of UDP all sockets at the port are asked for,
 // because several may share it (sockets_linux.go). Of an echo request the identifier is that of a
-// ping socket; raw sockets have none, and each of them may have sent it. Where several sockets may
+// ping socket; raw sockets have none, and each of them may have sent it, but for those of
+// the router itself. Where several sockets may
 // have sent a packet, their user is named if it is one and the same, and a process if it holds all
 // of them.
 //

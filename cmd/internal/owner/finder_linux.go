@@ -100,6 +100,14 @@ func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 	return f, nil
 }
 
+// LeaveOut has raw sockets of the router, by their inodes, not taken for those of clients. own is
+// called with a lock of the Finder held.
+func (f *Finder) LeaveOut(own func(inode uint32) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sockets.own = own
+}
+
 // Lacks returns the capabilities without which processes of other users cannot be found.
 func (f *Finder) Lacks() []string { return f.lacks }
 

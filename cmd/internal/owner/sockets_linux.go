@@ -18,6 +18,8 @@ type sockets struct {
 	table     []byte    // scratch memory
 	tableAt   time.Time // no table is read before
 
+	own func(inode uint32) bool // raw sockets of the router; nil = it has none
+
 	// may reports whether a user may have a costly question asked, and spend takes its cost.
 	may   func(uid uint32) bool
 	spend func(uid uint32, took time.Duration)
@@ -120,7 +122,8 @@ func (q *sockets) echoes(client netip.AddrPort, server netip.Addr) (Socket, erro
 	err := q.rows(ping, c.add)
 	if err == nil && len(c.all) == 0 {
 		err = q.rows(raw, func(s *bound) {
-			if p := s.local.Port(); p == proto || p == unix.IPPROTO_RAW {
+			p := s.local.Port()
+			if (p == proto || p == unix.IPPROTO_RAW) && (q.own == nil || !q.own(s.inode)) {
 				s.local = netip.AddrPortFrom(s.local.Addr(), client.Port())
 				c.add(s)
 			}

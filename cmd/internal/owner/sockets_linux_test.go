@@ -208,6 +208,15 @@ func TestEchoSocket(t *testing.T) {
 		if s, ok := f.Socket(flow.ICMP, netip.AddrPortFrom(tt.client.Addr(), 77), tt.server); ok {
 			t.Errorf("raw sockets of two users are %+v", s)
 		}
+		var stat unix.Stat_t
+		if err := unix.Fstat(second, &stat); err != nil {
+			t.Fatal(err)
+		}
+		f.LeaveOut(func(inode uint32) bool { return uint64(inode) == stat.Ino })
+		s, ok = f.Socket(flow.ICMP, netip.AddrPortFrom(tt.client.Addr(), 77), tt.server)
+		if !ok || s.UID != 12345 {
+			t.Errorf("beside one of the router the raw socket is %+v, %t", s, ok)
+		}
 		for _, fd := range []int{second, raw} { // whose numbers are closed once more at the end
 			if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
 				t.Fatal(err)
