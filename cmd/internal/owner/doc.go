@@ -48,7 +48,9 @@
 // CAP_NET_RAW that sends in the name of another's socket.
 //
 // A program that binds the UDP port of another within a second of its last datagram is taken for
-// it, and one that gets its socket from it.
+// it, and one that gets its socket from it. So is one that later binds a port which both of them
+// share (SO_REUSEADDR), and sends to the same server, while the kernel would give the answer to the
+// other.
 //
 // A packet that its program sends just before it closes the socket, or ends, may come here too
 // late.

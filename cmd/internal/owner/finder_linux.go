@@ -157,8 +157,7 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now, err := f.sockets.find(p, client, server)
-	return err == nil && now.same(&s)
+	return f.sockets.isStill(&s, p, client, server)
 }
 
 // Search looks for the process that holds a socket. One that has been found lately it returns at

@@ -84,6 +84,18 @@ func (q *sockets) datagram(client, server netip.AddrPort) (one bound, err error)
 	return one, err
 }
 
+// isStill reports whether find would return the same socket again. It asks for the socket that
+// would get the answer first, which is cheap: that of a flow with many peers is asked for often.
+func (q *sockets) isStill(s *Socket, p flow.Proto, client, server netip.AddrPort) bool {
+	if p == flow.UDP && len(s.rest) == 0 {
+		if one, err := q.datagram(client, server); err == nil {
+			return one.inode == s.inode
+		}
+	}
+	now, err := q.find(p, client, server)
+	return err == nil && now.same(s)
+}
+
 // atPort asks about all sockets at the client's port. IPv6 sockets may send IPv4.
 func (q *sockets) atPort(client, server netip.AddrPort) (Socket, error) {
 	c := candidates{local: client, remote: server, device: q.four.device}

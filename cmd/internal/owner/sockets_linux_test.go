@@ -107,6 +107,12 @@ func TestIsStill(t *testing.T) {
 	if !ok || !f.IsStill(s, flow.UDP, client, server) {
 		t.Fatalf("%+v, %t is another", s, ok)
 	}
+	may := f.sockets.may
+	f.sockets.may = func(uint32) bool { return false }
+	if !f.IsStill(s, flow.UDP, client, server) {
+		t.Error("the question is asked from the budget of the user")
+	}
+	f.sockets.may = may
 	if err := unix.Connect(fd, address(unix.AF_INET, server)); err != nil {
 		t.Fatal(err)
 	}
