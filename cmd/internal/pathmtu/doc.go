@@ -26,11 +26,12 @@
 // A conversation with an MSS of 536 (IPv4) or 1220 (IPv6) bytes finds the protocol and the time
 // that the server takes. Then each size is a connection that announces it as MSS. A size passes
 // when a segment comes that fills it. It fails where the question is acknowledged, nothing more
-// comes for the time of one retransmission, of three for the last word, and twice the server's own
-// time, and the answer is incomplete: HTTP by its length, TLS by its handshake, SSH by its KEXINIT.
-// A ClientHello with ML-KEM keys would itself be a packet of full size, and stick where the way up
-// is the narrow one; this one has none. Where many segments of one smaller size come, the server
-// has a reason for it, such as ICMP that it received: that size passes and none is known to fail.
+// comes for the time of one retransmission, of three and 2.5 s for the last word, and twice the
+// server's own time, and the answer is incomplete: HTTP by its length, TLS by its handshake, SSH by
+// its KEXINIT. A ClientHello with ML-KEM keys would itself be a packet of full size, and stick
+// where the way up is the narrow one; this one has none. Where many segments of one smaller size
+// come, the server has a reason for it, such as ICMP that it received: that size passes and none is
+// known to fail.
 //
 // Both ways begin with connections that are opened before any probe. After ICMP Linux announces no
 // higher MSS than fits the path MTU, in SYN and in SYN-ACK, so one way would bound the other.

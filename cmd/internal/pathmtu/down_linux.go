@@ -40,12 +40,12 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 	slow := false
 	for confirmed := false; !confirmed && ctx.Err() == nil; {
 		t.progress("down: %d bytes pass, %d do not", s.lo, s.hi)
-		sizes, again := s.next(), s.done()
+		sizes, again := s.next(), s.done() || d.hurry(ctx)
 		switch {
-		case s.lo < 1280 && s.hi > 1280:
-			sizes = append([]int{1280}, (&search{1280, s.hi}).next()...)
 		case again:
 			sizes = []int{s.lo, s.hi, s.hi} // where the first fails, the far end is slow
+		case s.lo < 1280 && s.hi > 1280:
+			sizes = append([]int{1280}, (&search{1280, s.hi}).next()...)
 		}
 		passes, fails, err := d.round(ctx, sizes, again)
 		if err != nil {
@@ -61,7 +61,11 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		if slow = again && passes < s.lo && fails != 0; slow {
 			continue
 		}
-		if passes <= s.lo && fails == 0 { // the sizes in question cannot be had
+		if passes <= s.lo && fails == 0 { // it sends no such sizes: the earlier loss was chance
+			a, err := d.try(ctx, s.hi, true)
+			if err == nil && a.limit != 0 {
+				return &Sizes{Passes: a.limit}, nil
+			}
 			break
 		}
 		s.tried(passes, fails)
@@ -85,10 +89,19 @@ type answer struct {
 func (d *down) patience(last bool) time.Duration {
 	rtt := d.t.roundTrip()
 	transmission := rto(rtt) + rtt + rtt/2 + 100*time.Millisecond + 2*d.t.ownTime()
-	if last {
-		transmission += 2 * rto(rtt)
+	if last { // or the server's own time, where that is uneven
+		transmission = max(transmission+2*rto(rtt), lastWord)
 	}
 	return transmission
+}
+
+// lastWord is the least time for which a far end is given up.
+const lastWord = 2500 * time.Millisecond
+
+// hurry tells whether the time left is just enough for the last word.
+func (d *down) hurry(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < d.patience(true)+d.patience(false)+2*d.t.roundTrip()
 }
 
 // try asks for segments of a size.

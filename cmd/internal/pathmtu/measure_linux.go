@@ -113,10 +113,10 @@ func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
 	r.decide()
 	switch {
 	case r.Verdict != Undecided:
-	case err != nil:
-		r.Note = err.Error()
 	case ctx.Err() != nil:
 		r.Note = fmt.Sprintf("no decision in %v", Patience)
+	case err != nil:
+		r.Note = err.Error()
 	case r.Up == nil:
 		r.Note = "the far end acknowledges nothing"
 	default:

@@ -128,6 +128,9 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	if err != nil || first.passes == 0 {
 		return nil, err
 	}
+	if ctx.Err() != nil {
+		return nil, nil
+	}
 	if first.fails == 0 && first.passes < first.top {
 		return nil, errors.New("the far end closes connections before it has acknowledged a full segment")
 	}
