@@ -2,7 +2,6 @@ package pathmtu
 
 import (
 	"context"
-	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -42,7 +41,7 @@ func (t *target) connect(ctx context.Context, mss int) (*conn, error) {
 		}
 		return err
 	}}
-	plain, err := t.dial(ctx, &dialer)
+	plain, err := dialer.DialContext(ctx, "tcp", t.address.String())
 	if err != nil {
 		return nil, err
 	}
@@ -60,24 +59,6 @@ func (t *target) connect(ctx context.Context, mss int) (*conn, error) {
 	}
 	t.connected(c)
 	return c, nil
-}
-
-// dial dials. Once the round trip is known it dials anew where a SYN is not answered soon: the
-// kernel waits for seconds.
-func (t *target) dial(ctx context.Context, dialer *net.Dialer) (net.Conn, error) {
-	for {
-		patience := Patience
-		if rtt := t.roundTrip(); rtt != 0 {
-			patience = 4*rtt + 400*time.Millisecond
-		}
-		soon, cancel := context.WithTimeout(ctx, patience)
-		c, err := dialer.DialContext(soon, "tcp", t.address.String())
-		late := soon.Err() != nil || errors.Is(err, context.DeadlineExceeded)
-		cancel()
-		if err == nil || !late || ctx.Err() != nil {
-			return c, err
-		}
-	}
 }
 
 // tcpiOptTimestamps is TCPI_OPT_TIMESTAMPS.
