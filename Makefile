@@ -74,7 +74,7 @@ release:
 	@ls -l $(RELEASE)
 
 test: tools build format vet
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on -timeout=15m ./...
 
 # The tests of the binary and of what connections leave at their full size, for a quarter of an
 # hour; their figures go to SOAK_REPORT. Then fuzzing and the mutations. A browser is too large for every run:

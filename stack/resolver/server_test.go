@@ -344,7 +344,7 @@ func TestTruncated(t *testing.T) {
 		long.TXT = append(long.TXT, strings.Repeat("x", 250))
 	}
 	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"long.example.com": {long}})
-	z.cut = true
+	z.change(func() { z.cut = true })
 	r := startResolver(t, z, Options{})
 	s, err := Listen(r)
 	if err != nil {
