@@ -53,8 +53,7 @@ func openCaptures(names []string) (captures, error) {
 
 // captureHint returns the remedy where a file is no capture.
 func captureHint(err error) string {
-	var compressed capture.CompressedError
-	if errors.As(err, &compressed) {
+	if compressed, ok := errors.AsType[capture.CompressedError](err); ok {
 		programs := map[string]string{"xz": "xz -dc", "bzip2": "bzip2 -dc", "lz4": "lz4 -dc"}
 		return fmt.Sprintf(`"%s FILE | syntap replay -" reads it`, programs[string(compressed)])
 	}

@@ -130,7 +130,7 @@ func filterHelp() string {
 	const most = 96
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if len(line)+1+len(word) > most {
 			lines, line = append(lines, line), ""
 		}

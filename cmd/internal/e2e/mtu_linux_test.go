@@ -23,8 +23,14 @@ func (c mtuCase) String() string {
 func mtuCases() (all []mtuCase) {
 	if !soak() {
 		return []mtuCase{
-			{"none", 1500, false, 0}, {"up", 1400, false, 0}, {"down", 1492, false, 2},
-			{"both", 1280, false, 0}, {"both", 1358, true, 0}, {"up", 1499, false, 2}, {"up", 1450, true, 0}, {"down", 1420, true, 0},
+			{"none", 1500, false, 0},
+			{"up", 1400, false, 0},
+			{"down", 1492, false, 2},
+			{"both", 1280, false, 0},
+			{"both", 1358, true, 0},
+			{"up", 1499, false, 2},
+			{"up", 1450, true, 0},
+			{"down", 1420, true, 0},
 		}
 	}
 	for _, loss := range []int{0, 2} {

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // net/http takes no other logger
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -161,8 +161,10 @@ func (s *mtuSizes) String() string {
 func (c *mtuChain) measure(t *testing.T, args ...string) (status int, r mtuResult, all result) {
 	t.Helper()
 	began := time.Now()
-	all = command(t, c.client(), "setpriv", append([]string{"--bounding-set=-all", "--inh-caps=-all",
-		binary, "mtu", "--json"}, args...)...)
+	all = command(t, c.client(), "setpriv", append([]string{
+		"--bounding-set=-all", "--inh-caps=-all",
+		binary, "mtu", "--json",
+	}, args...)...)
 	if d := time.Since(began); d > 12*time.Second {
 		t.Errorf("mtu took %v, want ten seconds at most", d)
 	}

@@ -2,6 +2,7 @@ package manual
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -66,7 +67,7 @@ func (r *referenceReader) key(line string) {
 	if depth := len(m[1]) / 2; depth < len(r.path) {
 		r.path = r.path[:depth]
 	}
-	name := strings.Join(append(r.path[:len(r.path):len(r.path)], m[2]), ".")
+	name := strings.Join(append(slices.Clip(r.path), m[2]), ".")
 	if value == "" {
 		r.path = append(r.path, m[2]+"[]")
 	}

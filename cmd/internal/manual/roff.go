@@ -71,7 +71,7 @@ const widestLine = 78 // columns of the source
 // filled writes text that is escaped, in lines that man fills.
 func (p *page) filled(text string) {
 	column := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case column == 0:
 			word = guard(word)

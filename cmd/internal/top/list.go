@@ -174,11 +174,12 @@ func (m *model) titles() string {
 
 // groupCells lays out a line of the list of groups.
 func (m *model) groupCells(value string, others ...string) string {
-	text := fit(terminal.Clean(value), max(10, m.width-6*10-5))
+	var text strings.Builder
+	text.WriteString(fit(terminal.Clean(value), max(10, m.width-6*10-5)))
 	for _, other := range others {
-		text += fmt.Sprintf("%10s", other)
+		fmt.Fprintf(&text, "%10s", other)
 	}
-	return fit(text, m.width)
+	return fit(text.String(), m.width)
 }
 
 func (m *model) list() (lines []string) {
