@@ -59,6 +59,7 @@ func (c *conn) dialKnown() {
 	targets, decision := d.Targets(f, rule)
 	c.setDecision(decision)
 	c.beginGate(rule, decision)
+	c.setRest(nil)
 	var err error
 	switch {
 	case decision.Deny:

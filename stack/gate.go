@@ -87,8 +87,11 @@ func (c *conn) checkQuery(g *gather) bool {
 		c.end(forbidden)
 		return false
 	}
-	if !c.blocked.add(response) {
-		return false // takeBlocked makes room
+	if !c.blocked.add(response) { // takeBlocked makes room, as long as the client reads
+		if c.lastDirection() || c.clientGone() {
+			c.end(forbidden)
+		}
+		return false
 	}
 	if c.dns != nil && !c.dns.queries.over {
 		c.dns.queries.note(m)

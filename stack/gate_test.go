@@ -205,6 +205,30 @@ func TestNoQueries(t *testing.T) {
 	}
 }
 
+// TestForbiddenQueriesOfLostClient resets a client with more forbidden queries than may wait for
+// their responses, of a server that stands still in the middle of a message: nothing stays.
+func TestForbiddenQueriesOfLostClient(t *testing.T) {
+	full := make(chan struct{})
+	toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = c.Write([]byte{0, 100, 1})
+		_, _ = io.Copy(io.Discard, c)
+	}))
+	router := startRuled(t, full)
+	client := newClient(t, router)
+	c := client.dial(t, serverV4, 53)
+	if _, err := io.ReadFull(c, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	all := dnsMessage(t, 0, "good.example.")
+	for range 2 * maxBlocked {
+		all = append(all, dnsMessage(t, 1, "bad.example.")...)
+	}
+	go writePieces(c, all, nil)
+	within(t, full)
+	client.reset()
+	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+}
+
 // TestContradictions has clients say names, of which good.example alone is that of the connection.
 func TestContradictions(t *testing.T) {
 	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }

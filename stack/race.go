@@ -57,19 +57,22 @@ func (s *Stack) start(c *conn, target netip.AddrPort, done chan<- *attempt) (*at
 // it. The first is dialled like an only one, since it mostly accepts. Where it has failed, or has
 // not accepted within attemptDelay, its socket and those for the others become a race.
 
-// setRest keeps the addresses to dial beside the first.
+// setRest keeps the addresses to dial beside the first, in place of those of an earlier dial.
 func (c *conn) setRest(targets []netip.AddrPort) {
-	if len(targets) == 0 {
-		return
-	}
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	h := c.handshake
+	if h == nil {
+		return
+	}
 	h.rest, h.early = targets, nil
 	if h.hurry != nil {
 		h.hurry.Stop()
+		h.hurry = nil
 	}
-	h.hurry = time.AfterFunc(attemptDelay, c.hurry)
+	if len(targets) > 0 {
+		h.hurry = time.AfterFunc(attemptDelay, c.hurry)
+	}
 }
 
 // hurry begins the race, if the first address has not accepted yet.

@@ -161,7 +161,11 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 // finishInbound ends the inbound direction.
 func (c *conn) finishInbound() {
 	c.releaseReadBuffer()
+	blocked := c.blocked != nil
 	c.finish(&c.inbound)
+	if blocked {
+		c.outbound.Wake() // it may wait for room among the responses
+	}
 }
 
 // lastDirection reports whether the other direction is done.

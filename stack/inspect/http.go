@@ -26,8 +26,12 @@ func httpHost(b []byte) (host string, need int) {
 	case method == len(b):
 		return "", more
 	}
+	begin := b
 	line, b, ok := cutLine(b)
-	if !ok {
+	switch {
+	case !ok && bytes.ContainsFunc(begin, isControl): // no server takes it for a request line
+		return "", 0
+	case !ok:
 		return "", more
 	}
 	target, version, ok := cutLast(line[method+1:], ' ')
@@ -71,6 +75,9 @@ func isToken(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' ||
 		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
+
+// isControl reports whether r is a control character, and no space in C's sense.
+func isControl(r rune) bool { return r < '\t' || '\r' < r && r < ' ' }
 
 // cutLine cuts b behind its first line, which it returns without its end.
 func cutLine(b []byte) (line, rest []byte, ok bool) {

@@ -38,7 +38,9 @@ func TestHTTPHost(t *testing.T) {
 		"*1\r\n$4\r\nPING\r\n":                                                            "",
 		"a001 LOGIN x y\r\n":                                                              "",
 		strings.Repeat("X", 33) + " / HTTP/1.1\r\nHost: a\r\n":                            "",
-		"(binary)": "",
+		"003egit-upload-pack /p.git\x00host=a\x00":                                        "",
+		"0 \x02\x01\x01cn=a":                                                              "",
+		"(binary)":                                                                        "",
 	} {
 		checkPrefixes(t, []byte(request), nil, want)
 	}

@@ -5,6 +5,7 @@ package sched
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,15 +109,16 @@ func TestInteractiveBeforeBulk(t *testing.T) {
 			served <- steps()
 			return 1, false
 		})
-		late := int64(0)
+		var late []int64
 		for range times {
 			before := steps()
 			key.Wake()
-			late += wait(t, "interactive task", served) - before
+			late = append(late, wait(t, "interactive task", served)-before)
 		}
-		// The machine may take the processor away between the count and the Wake.
-		if most := int64(times * (2*workers + 8)); late > most {
-			t.Errorf("bulk tasks made %d steps while an interactive one waited %d times", late, times)
+		// The machine may take the processor away between the count and the Wake, now and then.
+		slices.Sort(late)
+		if most := int64(2*workers + 8); late[times/2] > most {
+			t.Errorf("bulk tasks made %d steps while an interactive one waited, want %d at most", late[times/2], most)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../../configs/policies/*.yaml")
-	if err != nil || len(files) < 2 {
+	if err != nil || len(files) == 0 {
 		t.Fatalf("files = %q, error %v", files, err)
 	}
 	for _, file := range files {

@@ -127,6 +127,7 @@ func TestPage(t *testing.T) {
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 	b.wait("the narrow page", `innerWidth === 360 && document.documentElement.scrollWidth === 360 && document.querySelector('#scroll').scrollWidth < 360`)
 	b.screenshot("phone")
+	b.wait("a row", `document.querySelector('`+openRow+`') !== null`)
 	eval[any](b, `document.querySelector('`+openRow+`').click()`)
 	b.wait("the narrow detail", `document.querySelector('#detail').scrollWidth === 360`)
 	b.screenshot("phone-detail")
