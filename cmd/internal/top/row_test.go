@@ -92,6 +92,7 @@ func TestFilterSortAndGroup(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %v", text, got, m.mistake, want)
 		}
 	}
+	m.setFilter("port:80")
 	m.setFilter("port:80 prot:tcp") // shows why, and what was there
 	footer := ansi.Strip(m.footer())
 	if got := ports(); len(got) != 1 || footer != `column 9: "prot" is no key; did you mean "proto"?` {
