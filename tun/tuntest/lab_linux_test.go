@@ -172,14 +172,10 @@ func TestReexec(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "tuntest.test")
-	// A process that another test starts while the file is written would inherit it, and keep it
-	// from being run (ETXTBSY, go.dev/issue/22315).
-	syscall.ForkLock.RLock()
-	err = errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, binary, 0o755))
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	tuntest.WriteProgram(t, path, binary)
 	cmd := exec.CommandContext(t.Context(), path, "-test.run=^TestReexec$", "-test.v")
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -34,9 +34,7 @@ func TestExecUsers(t *testing.T) {
 	}
 	program, err := os.ReadFile("/usr/bin/id")
 	if err == nil {
-		err = os.WriteFile(dir+"/id", program, 0o755)
-	}
-	if err == nil {
+		tuntest.WriteProgram(t, dir+"/id", program)
 		err = os.Chmod(dir+"/id", os.ModeSetuid|0o755)
 	}
 	if err != nil {

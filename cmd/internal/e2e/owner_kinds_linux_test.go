@@ -202,12 +202,10 @@ func TestOwnerInExec(t *testing.T) {
 	dir := publicDir(t)
 	program := filepath.Join(dir, "syntap") // that any user may execute
 	text, err := os.ReadFile(binary)
-	if err == nil {
-		err = os.WriteFile(program, text, 0o755)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	tuntest.WriteProgram(t, program, text)
 	config := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(config, []byte("egress: {deny: [203.0.113.9/32]}\n"), 0o644); err != nil {
 		t.Fatal(err)

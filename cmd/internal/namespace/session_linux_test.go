@@ -25,9 +25,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	tuntest.RequireNetNS(t)
 	script := filepath.Join(t.TempDir(), "script")
-	if err := os.WriteFile(script, []byte("echo $1; exit 9\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	tuntest.WriteProgram(t, script, []byte("echo $1; exit 9\n"))
 	many := slices.Repeat([]string{"x"}, 10_000)
 	tests := []struct {
 		name    string
