@@ -90,27 +90,18 @@ func TestSimultaneousOpen(t *testing.T) {
 	}
 }
 
-// openTo connects from a port, of a host's address or any, and exchanges a byte, again and again
-// until it works.
-func openTo(ns *tuntest.Namespace, host string, port int, address string) (err error) {
-	from := &net.TCPAddr{IP: net.ParseIP(host), Port: port}
-	for deadline := time.Now().Add(tuntest.Patience); time.Now().Before(deadline); {
-		if err = exchangeFrom(ns, from, address); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func exchangeFrom(ns *tuntest.Namespace, from net.Addr, address string) error {
+// openTo connects from a port, of a host's address or any, and exchanges a byte. The kernel sends
+// its SYN again until the other end has sent its own.
+func openTo(ns *tuntest.Namespace, host string, port int, address string) error {
 	return ns.Do(func() error {
-		dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: from, Control: reuseAddress}
+		from := &net.TCPAddr{IP: net.ParseIP(host), Port: port}
+		dialer := net.Dialer{Timeout: tuntest.Patience, LocalAddr: from, Control: reuseAddress}
 		conn, err := dialer.Dial("tcp", address)
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(time.Second)) // the other end may have given up, and its reset is dropped
+		_ = conn.SetDeadline(time.Now().Add(tuntest.Patience))
 		if _, err := conn.Write([]byte("x")); err != nil {
 			return err
 		}
