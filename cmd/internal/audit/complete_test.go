@@ -36,6 +36,7 @@ func TestVerifyComplete(t *testing.T) {
 		}
 		l.Datagram(begun(2))
 		l.Flow(over(begun(2)))
+		l.Finding(&record.Finding{Header: record.Header{Time: start}, Kind: record.BlackHole, Confidence: record.High})
 		must(t, l.Run(ended()))
 	}
 	verify := func() chain.Verified {
@@ -45,9 +46,9 @@ func TestVerifyComplete(t *testing.T) {
 	}
 	v := verify()
 	want := []chain.Run{
-		{First: 1, Last: 4, Begins: true, Ended: true, Records: record.Counts{Handshake: 1, Datagram: 1, Flow: 1}, Frames: &frames},
-		{First: 5, Last: 5, Begins: true, Records: record.Counts{Handshake: 1}},
-		{First: 6, Last: 11, Begins: true, Ended: true, Records: record.Counts{Handshake: 3, Datagram: 1, Flow: 1}, Frames: &frames},
+		{First: 1, Last: 5, Begins: true, Ended: true, Records: record.Counts{Handshake: 1, Datagram: 1, Flow: 1, Finding: 1}, Frames: &frames},
+		{First: 6, Last: 6, Begins: true, Records: record.Counts{Handshake: 1}},
+		{First: 7, Last: 13, Begins: true, Ended: true, Records: record.Counts{Handshake: 3, Datagram: 1, Flow: 1, Finding: 1}, Frames: &frames},
 	}
 	for i := range v.Runs {
 		if len(v.Runs[i].ID) != 16 {
@@ -62,8 +63,9 @@ func TestVerifyComplete(t *testing.T) {
 	log, err := os.ReadFile(path)
 	must(t, err)
 	for from, want := range map[string]string{
-		`"handshake":3`: "seq 11 says that the run wrote 2 handshakes, 1 datagram, 1 flow, and the log has 3 handshakes, 1 datagram, 1 flow",
-		`"accounted":9`: "seq 11 says that 9 frames came out of the TUN, and 8 are accounted for",
+		`"handshake":3`: "seq 13 says that the run wrote 2 handshakes, 1 datagram, 1 flow, 1 finding, " +
+			"and the log has 3 handshakes, 1 datagram, 1 flow, 1 finding",
+		`"accounted":9`: "seq 13 says that 9 frames came out of the TUN, and 8 are accounted for",
 	} {
 		at := strings.LastIndex(string(log), from)
 		forged := string(log[:at]) + strings.NewReplacer("3", "2", "9", "8").Replace(from) + string(log[at+len(from):])

@@ -119,7 +119,7 @@ func TestDatagrams(t *testing.T) {
 		if diff := cmp.Diff(want, lines(t, out.String())); diff != "" {
 			t.Errorf("records (-want +got):\n%s", diff)
 		}
-		if !strings.HasSuffix(out.String(), `"records":{"handshake":1,"datagram":3,"flow":2,"gap":2}}`+"\n") {
+		if !strings.HasSuffix(out.String(), `"records":{"handshake":1,"datagram":3,"flow":2,"finding":0,"gap":2}}`+"\n") {
 			t.Errorf("the log does not end in the number of its records: %s", &out)
 		}
 		if strings.Count(text.String(), "\n") != 3 {

@@ -93,7 +93,7 @@
 // written there, and how many frames came out of the TUN and were accounted for. Frames read are
 // frames accounted for: handed on, or dropped and counted.
 //
-//	{…,"msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"gap":0},"frames":{"read":90,"accounted":90}}
+//	{…,"msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"finding":0,"gap":0},"frames":{…}}
 //
 // # Files
 //

@@ -21,6 +21,7 @@ type Event struct {
 	Datagram *record.AttributedDatagram // a flow without a handshake begins; JSON sinks only
 	Flow     *record.AttributedFlow     // a connection or flow is over; JSON sinks only
 	Opening  uint64                     // of a Flow: number of the record by which it began; 0 = not in this log
+	Finding  *record.Finding            // the router has found something out by itself; JSON sinks only
 	Gap      *record.Gap                // records are missing here; JSON sinks only
 	End      *record.End                // the run ends; JSON sinks only
 }
@@ -37,6 +38,8 @@ func (e *Event) entry() *logrus.Entry {
 		entry.Message, entry.Time = "datagram", e.Datagram.Time
 	case e.Flow != nil:
 		entry.Message, entry.Time = "flow", e.Flow.Started.Add(e.Flow.Duration)
+	case e.Finding != nil:
+		entry.Message, entry.Time, entry.Level = "finding", e.Finding.Time, logrus.WarnLevel
 	case e.Gap != nil:
 		entry.Message, entry.Time = "gap", e.Gap.Time
 		if e.Gap.Level != "info" {

@@ -21,6 +21,8 @@ func (f *eventFormat) append(dst []byte, e *Event) []byte {
 		f.live.Datagram(r, e.Datagram)
 	case e.Flow != nil:
 		f.live.Flow(r, e.Flow)
+	case e.Finding != nil:
+		f.live.Finding(r, e.Finding)
 	case e.Gap != nil:
 		f.live.Gap(r, e.Gap)
 	case e.End != nil:

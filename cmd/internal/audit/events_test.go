@@ -48,8 +48,8 @@ func TestEvents(t *testing.T) {
 		Time: start, DNS: &flow.DNS{Queries: []flow.Question{{Name: "a.example", Type: 1}}},
 	}
 	for format, want := range map[config.Format][]any{
-		config.OCSF: {"handshake", "handshake", "handshake", "datagram", "flow", "flow", "end"},
-		config.ECS:  {"handshake", "handshake", "handshake", "datagram", "flow", "flow", "end"},
+		config.OCSF: {"handshake", "handshake", "handshake", "datagram", "finding", "flow", "flow", "end"},
+		config.ECS:  {"handshake", "handshake", "handshake", "datagram", "finding", "flow", "flow", "end"},
 		config.Zeek: {"REJ", "RSTO", "SF", "S1"},
 	} {
 		var out bytes.Buffer
@@ -61,6 +61,7 @@ func TestEvents(t *testing.T) {
 		l.Record(established(2, start))
 		l.Record(refused())
 		l.Datagram(&record.AttributedDatagram{Datagram: datagram})
+		l.Finding(&record.Finding{Header: record.Header{Time: start}, Kind: record.BlackHole, Confidence: record.High})
 		l.Flow(flowOf(1, flow.ClientRST))
 		l.Flow(record.AttributedFlow{Flow: flow.Flow{
 			Started: start, Duration: time.Second, Datagram: datagram, Outcome: flow.Answered, OutboundPackets: 1, InboundPackets: 1,

@@ -28,6 +28,8 @@ func (f *jsonFormat) append(dst []byte, e *Event) []byte {
 		return f.Datagram(dst, e.Seq, e.Datagram)
 	case e.Flow != nil:
 		return f.Flow(dst, e.Seq, e.Flow, e.Opening)
+	case e.Finding != nil:
+		return f.Finding(dst, e.Seq, e.Finding)
 	case e.Gap != nil:
 		return f.Gap(dst, e.Seq, e.Gap)
 	case e.End != nil:

@@ -97,7 +97,7 @@ func TestSuspend(t *testing.T) {
 		}
 		const gap = `"to":"` // of a time of synctest
 		if last := out.String(); !strings.Contains(last, gap) || !strings.Contains(last, `"refused":3,"reason":"suspended"}`+"\n") ||
-			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"datagram":0,"flow":0,"gap":1}}`+"\n") {
+			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"datagram":0,"flow":0,"finding":0,"gap":1}}`+"\n") {
 			t.Errorf("log does not end in the number of refused SYNs, and its own: %s", last)
 		}
 		want := LogStats{Records: 4, Refused: 3, Lost: map[record.GapReason]uint64{record.QueueFull: 0, record.WriteError: 0}}

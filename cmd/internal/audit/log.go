@@ -49,11 +49,12 @@ type Log struct {
 // gates counts the sinks whose records the traffic waits for.
 type gates struct{ handshakes, datagrams int }
 
-// item is a record, a segment or a gap on its way to a sink.
+// item is a record, a segment, a finding or a gap on its way to a sink.
 type item struct {
 	record    *record.Attributed
 	datagram  *record.AttributedDatagram
 	segment   *handshake.Segment
+	finding   *record.Finding
 	gap       *loss
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
@@ -64,6 +65,8 @@ func (i *item) time() time.Time {
 		return i.segment.Time
 	case i.datagram != nil:
 		return i.datagram.Time
+	case i.finding != nil:
+		return i.finding.Time
 	}
 	return i.record.Time
 }
@@ -194,6 +197,19 @@ func (l *Log) Flow(f record.AttributedFlow) {
 	for _, w := range l.writers {
 		if w.sink.hasFlows() {
 			w.enqueueFlow(f)
+		}
+	}
+}
+
+// Finding takes something that the router has found out by itself, which no caller may change any
+// more. It never blocks either.
+func (l *Log) Finding(f *record.Finding) {
+	l.records.Add(1)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, w := range l.writers {
+		if w.sink.hasFlows() {
+			w.enqueue(item{finding: f})
 		}
 	}
 }

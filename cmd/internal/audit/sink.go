@@ -114,6 +114,9 @@ func (s *Sink) flow(f *record.AttributedFlow) {
 	s.take(Event{Flow: f, Opening: opening}, f.Started.Add(f.Duration))
 }
 
+// finding takes something that the router has found out.
+func (s *Sink) finding(f *record.Finding) { s.take(Event{Finding: f}, f.Time) }
+
 // endRun adds the last record of a run that ends in order.
 func (s *Sink) endRun(f *record.Frames) {
 	s.announce()
@@ -147,6 +150,8 @@ func (s *Sink) add(e Event) {
 		}
 	case e.Flow != nil:
 		s.end.counts.Flow++
+	case e.Finding != nil:
+		s.end.counts.Finding++
 	case e.Gap != nil:
 		s.end.counts.Gap++
 	}

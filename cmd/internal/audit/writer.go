@@ -186,6 +186,8 @@ func (w *writer) take(i item) {
 		}
 	case i.segment != nil:
 		w.sink.segment(i.segment)
+	case i.finding != nil:
+		w.sink.finding(i.finding)
 	default:
 		w.sink.missed(*i.gap)
 	}

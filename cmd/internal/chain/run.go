@@ -35,6 +35,8 @@ func (v *verifier) count(file string, seq uint64, r *record.Line, line []byte) {
 		run.Records.Datagram++
 	case "flow":
 		run.Records.Flow++
+	case "finding":
+		run.Records.Finding++
 	case "gap":
 		run.Records.Gap++
 	case "end":
@@ -67,7 +69,7 @@ func counts(c record.Counts) string {
 	for _, of := range []struct {
 		n    uint64
 		word string
-	}{{c.Handshake, "handshake"}, {c.Datagram, "datagram"}, {c.Flow, "flow"}, {c.Gap, "gap"}} {
+	}{{c.Handshake, "handshake"}, {c.Datagram, "datagram"}, {c.Flow, "flow"}, {c.Finding, "finding"}, {c.Gap, "gap"}} {
 		switch of.n {
 		case 0:
 		case 1:

@@ -41,6 +41,8 @@ func (c *Connection) first() *Record {
 // Outcome returns the outcome of a connection; it is empty while datagrams may still be answered.
 func (c *Connection) Outcome() string {
 	switch r := c.first(); {
+	case r.Type == Finding: // of no connection
+		return r.Type.String()
 	case r.Denied():
 		return "denied"
 	case c.End != nil && c.End.Outcome != "":

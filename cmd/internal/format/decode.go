@@ -41,9 +41,12 @@ func (d *Decoder) Decode(line []byte, r *Record) record.Form {
 	r.Client, r.Server = e.client(), e.server()
 	switch {
 	case form == record.None:
+	case r.Type == Finding:
+		r.Finding = new(record.Finding)
+		_ = json.Unmarshal(line, r.Finding) // the members that are as expected
 	case r.Type == Gap:
 		r.Gap = new(record.Gap)
-		_ = json.Unmarshal(line, r.Gap) // the members that are as expected
+		_ = json.Unmarshal(line, r.Gap)
 	case r.Type == End:
 		r.End = new(record.End)
 		_ = json.Unmarshal(line, r.End)
@@ -139,6 +142,8 @@ func typeOf(msg []byte) Type {
 		return Datagram
 	case "flow":
 		return Flow
+	case "finding":
+		return Finding
 	case "gap":
 		return Gap
 	case "end":

@@ -1,6 +1,9 @@
 package format
 
-import "syntap/tun/flow"
+import (
+	"syntap/cmd/internal/record"
+	"syntap/tun/flow"
+)
 
 // details writes the members that a schema has no field for, with their keys in JSON records.
 func (o *object) details(r *Record) {
@@ -89,8 +92,11 @@ func (o *object) answers(key string, all []Answer) {
 	o.endList()
 }
 
-// account writes the members of a gap, or of the end of a run.
+// account writes the members of a finding, of a gap, or of the end of a run.
 func (o *object) account(r *Record) {
+	if f := r.Finding; f != nil {
+		o.finding(f)
+	}
 	if g := r.Gap; g != nil {
 		o.text("reason", string(g.Reason))
 		o.time("from", g.From)
@@ -105,6 +111,7 @@ func (o *object) account(r *Record) {
 		o.uint("handshake", e.Records.Handshake)
 		o.uint("datagram", e.Records.Datagram)
 		o.uint("flow", e.Records.Flow)
+		o.uint("finding", e.Records.Finding)
 		o.uint("gap", e.Records.Gap)
 		o.close()
 		if e.Frames != nil {
@@ -114,4 +121,44 @@ func (o *object) account(r *Record) {
 			o.close()
 		}
 	}
+}
+
+func (o *object) finding(f *record.Finding) {
+	o.text("kind", string(f.Kind))
+	o.text("confidence", string(f.Confidence))
+	o.text("dst", f.Dst)
+	o.text("name", f.Name)
+	o.text("direction", f.Direction)
+	o.some("passes", uint64(f.Passes))
+	o.some("fails", uint64(f.Fails))
+	o.uint("flows", uint64(f.Flows))
+	o.some("clamp", uint64(f.Clamp))
+	o.flag("applied", f.Applied)
+	if !f.Expires.IsZero() {
+		o.time("expires", f.Expires)
+	}
+	if len(f.Stalls) == 0 {
+		return
+	}
+	o.list("stalls")
+	for i := range f.Stalls {
+		s := &f.Stalls[i]
+		o.item()
+		o.text("src", s.Src)
+		o.uint("sport", uint64(s.SPort))
+		o.text("dst", s.Dst)
+		o.uint("dport", uint64(s.DPort))
+		o.uint("stalled_us", uint64(s.Silent))
+		o.uint("snd_mss", uint64(s.SndMSS))
+		o.uint("rcv_mss", uint64(s.RcvMSS))
+		o.uint("unacked", uint64(s.Unacked))
+		o.uint("sacked", uint64(s.Sacked))
+		o.uint("backoff", uint64(s.Backoff))
+		o.uint("retransmits", uint64(s.Retransmits))
+		o.uint("out_of_order", uint64(s.OutOfOrder))
+		o.uint("outbound_acked", s.Acked)
+		o.uint("inbound_in_order", s.Received)
+		o.close()
+	}
+	o.endList()
 }

@@ -2,6 +2,7 @@ package format
 
 import (
 	"net/netip"
+	"strings"
 
 	"syntap/cmd/internal/version"
 	"syntap/tun/flow"
@@ -28,14 +29,14 @@ func (f *ECS) Append(dst []byte, r *Record) []byte {
 	o := &f.o
 	o.b = append(append(dst, ECSBegin...), ecsVersion...)
 	o.time("@timestamp", r.Time)
-	if r.Type == Gap && r.Gap.Level != "info" {
+	if r.Type == Finding || r.Type == Gap && r.Gap.Level != "info" {
 		o.raw("log", `{"level":"warning"}`)
 	} else {
 		o.raw("log", `{"level":"info"}`)
 	}
 	f.event(r)
 	f.hosts(r)
-	if r.Type == Gap || r.Type == End {
+	if r.OfNoConnection() {
 		f.message(r)
 		o.open("syntap")
 		o.text("run_id", r.RunID)
@@ -69,6 +70,7 @@ var ecsKinds = [...]struct{ members, types string }{
 	Handshake: {`"event","category":["network"],"action":"handshake","type":[`, `"connection","start"`},
 	Datagram:  {`"event","category":["network"],"action":"datagram","type":[`, `"connection","start"`},
 	Flow:      {`"event","category":["network"],"action":"flow","type":[`, `"connection","end"`},
+	Finding:   {`"alert","category":["network"],"action":"finding","type":[`, `"info"`},
 	Gap:       {`"pipeline_error","category":["network"],"action":"gap","type":[`, `"info"`},
 	End:       {`"event","category":["network"],"action":"end","type":[`, `"info"`},
 }
@@ -88,7 +90,7 @@ func (f *ECS) event(r *Record) {
 	default:
 		o.b = append(o.b, ']')
 	}
-	if r.Type != Gap && r.Type != End {
+	if !r.OfNoConnection() {
 		o.word("outcome", ecsOutcome(r))
 		o.key("id")
 		o.b = append(append(append(o.b, '"'), r.UID()...), '"')
@@ -128,9 +130,12 @@ func (f *ECS) hosts(r *Record) {
 }
 
 func (f *ECS) message(r *Record) {
-	if r.Type == Gap {
+	switch r.Type {
+	case Finding:
+		f.o.text("message", strings.Join(append([]string{string(r.Finding.Kind), r.Finding.Dst}, FindingDetails(r.Finding)...), ", "))
+	case Gap:
 		f.o.text("message", "records are missing: "+string(r.Gap.Reason))
-	} else {
+	default:
 		f.o.text("message", "the run has ended in order")
 	}
 }

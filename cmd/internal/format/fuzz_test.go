@@ -39,6 +39,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			outputs = append(outputs, row, new(Line).Append(nil, connection(&r)))
 		case Other:
+		case Finding:
+			outputs = append(outputs, new(Line).Finding(nil, &r))
 		case Gap, End:
 			outputs = append(outputs, new(Line).Gap(nil, &r))
 		}

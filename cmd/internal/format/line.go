@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/terminal"
 	"syntap/tun/flow"
 )
@@ -33,6 +34,9 @@ const (
 // Append appends the line of a connection.
 func (f *Line) Append(dst []byte, c *Connection) []byte {
 	r := c.first()
+	if r.Type == Finding {
+		return f.Finding(dst, r)
+	}
 	f.begin(dst, c.Start())
 	f.column(strings.ReplaceAll(c.Outcome(), "_", " "), outcomeWidth)
 	f.column(owner(&r.Owner), ownerWidth)
@@ -41,6 +45,45 @@ func (f *Line) Append(dst []byte, c *Connection) []byte {
 	f.payload(c)
 	f.end(c)
 	return f.finish()
+}
+
+// Finding appends the line of a finding.
+func (f *Line) Finding(dst []byte, r *Record) []byte {
+	f.begin(dst, r.Time)
+	f.column(r.Type.String(), outcomeWidth)
+	f.column("", ownerWidth)
+	f.column(FindingPlace(r.Finding), endsWidth)
+	for _, detail := range FindingDetails(r.Finding) {
+		f.detail(detail)
+	}
+	return f.finish()
+}
+
+// FindingPlace returns the place of a finding, by address and name.
+func FindingPlace(f *record.Finding) string {
+	if f.Name == "" {
+		return f.Dst
+	}
+	return f.Dst + " " + f.Name
+}
+
+// FindingDetails returns the rest of a finding in words: "black hole up", "1400 bytes pass", "1401
+// vanish", "cure: clamp 1360".
+func FindingDetails(f *record.Finding) []string {
+	all := []string{strings.TrimSpace(strings.ReplaceAll(string(f.Kind), "_", " ") + " " + f.Direction)}
+	if f.Passes > 0 {
+		all = append(all, fmt.Sprintf("%d bytes pass", f.Passes))
+	}
+	if f.Fails > 0 {
+		all = append(all, fmt.Sprintf("%d vanish", f.Fails))
+	}
+	switch {
+	case f.Clamp > 0 && f.Applied:
+		all = append(all, fmt.Sprintf("clamp %d applied", f.Clamp))
+	case f.Clamp > 0:
+		all = append(all, fmt.Sprintf("cure: clamp %d", f.Clamp))
+	}
+	return all
 }
 
 // Gap appends the line of a gap, or of the end of a run.

@@ -63,6 +63,12 @@ func TestLine(t *testing.T) {
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	found := decode(t, samples(t)["finding"])
+	want = begin + "finding      -                       198.51.100.2 www.example.com                    " +
+		"  black hole up, 1400 bytes pass, 1401 vanish, cure: clamp 1360\n"
+	if got := string(f.Append(nil, connection(found))); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestUnits(t *testing.T) {

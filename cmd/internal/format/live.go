@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"syntap/cmd/internal/record"
@@ -111,6 +112,15 @@ func (l *Live) Flow(r *Record, f *record.AttributedFlow) {
 	r.HTTPHost, r.NameConflict = f.HTTPHost, f.NameConflict
 	r.dns(f.DNS)
 	r.opening(record.OpeningOf(&f.Flow))
+}
+
+// Finding fills in the record of a finding.
+func (l *Live) Finding(r *Record, f *record.Finding) {
+	l.begin(r, Finding, f.Time)
+	r.Name, r.Finding = f.Name, f
+	if dst, err := netip.ParseAddr(f.Dst); err == nil {
+		r.Server = netip.AddrPortFrom(dst, 0)
+	}
 }
 
 // Gap fills in the record of a gap.

@@ -8,8 +8,8 @@ import (
 )
 
 // OCSF appends records as events of the Open Cybersecurity Schema Framework 1.8.0, one line of JSON
-// each: connections as Network Activity (class 4001), gaps and ends of runs as Base Event (class
-// 0), as they have no endpoints. The zero value is ready to use.
+// each: connections as Network Activity (class 4001), findings, gaps and ends of runs as Base Event
+// (class 0), as they have no endpoints. The zero value is ready to use.
 type OCSF struct{ o object }
 
 // OCSFBegin is how each event begins, of any version.
@@ -42,7 +42,7 @@ func (f *OCSF) Append(dst []byte, r *Record) []byte {
 	case Handshake, Datagram, Flow:
 		f.metadata(r)
 		f.connection(r)
-	case Gap, End:
+	case Finding, Gap, End:
 		f.metadata(r)
 		f.base(r)
 	default:
@@ -57,7 +57,7 @@ var productMembers = `,"product":{"name":"syntap","vendor_name":"syntap","versio
 func (f *OCSF) metadata(r *Record) {
 	o := &f.o
 	o.b = append(append(append(o.b, OCSFBegin...), ocsfVersion...), productMembers...)
-	if r.Type == Gap || r.Type == End {
+	if r.OfNoConnection() {
 		o.raw("profiles", `["host"]`)
 	} else {
 		o.raw("profiles", `["container","host","network_proxy","security_control"]`)
@@ -328,7 +328,7 @@ func (f *OCSF) base(r *Record) {
 	o.b = append(o.b, r.Type.String()...)
 	o.b = append(o.b, '"')
 	o.raw("type_uid", `99,"type_name":"Base Event: Other"`)
-	if r.Type == Gap && r.Gap.Level != "info" {
+	if r.Type == Finding || r.Type == Gap && r.Gap.Level != "info" {
 		o.raw("severity_id", `3,"severity":"Medium"`)
 	} else {
 		o.raw("severity_id", `1,"severity":"Informational"`)

@@ -19,13 +19,14 @@ const (
 	Handshake
 	Datagram
 	Flow
+	Finding
 	Gap
 	End
 )
 
 // String returns the member msg; it is empty for Other.
 func (t Type) String() string {
-	return [...]string{"", "handshake", "datagram", "flow", "gap", "end"}[t]
+	return [...]string{"", "handshake", "datagram", "flow", "finding", "gap", "end"}[t]
 }
 
 // Record is one record of a log with the members that formats need. Members that a type does not
@@ -79,8 +80,9 @@ type Record struct {
 	ClosedBy    string
 	Close       string
 
-	Gap *record.Gap
-	End *record.End
+	Finding *record.Finding
+	Gap     *record.Gap
+	End     *record.End
 
 	uid [uidLength]byte
 }
@@ -127,6 +129,11 @@ type Traffic struct{ Outbound, Inbound uint64 }
 // Live reports whether the record is of a running router, not of a capture.
 func (r *Record) Live() bool {
 	return r.RunID != "" || r.Verdict != "" || r.Upstream.Known || r.Denied()
+}
+
+// OfNoConnection reports whether the record is about the log or the network, not a connection.
+func (r *Record) OfNoConnection() bool {
+	return r.Type == Finding || r.Type == Gap || r.Type == End
 }
 
 // Denied reports whether policy forbade the destination.

@@ -58,6 +58,11 @@ func (q *Query) joins() bool {
 	return q.Format.joins() || q.Top != nil || !q.NewSince.IsZero() || q.compared != nil
 }
 
+// findings reports whether the joined output has a form for findings.
+func (q *Query) findings() bool {
+	return q.Format == Line && q.Top == nil && q.Only == nil && q.NewSince.IsZero() && q.compared == nil
+}
+
 // Run searches files, in the order given, and prints to w.
 func Run(q Query, files []string, w io.Writer) error {
 	s := newSearch(&q, files, w)

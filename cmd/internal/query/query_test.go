@@ -374,3 +374,37 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+// A finding is a line among those of connections and a record among records, where its address is
+// wanted; no table counts it.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	l := mixture()
+	l.add(l.writer.Finding(nil, l.next(), &record.Finding{
+		Header: record.Header{Time: start.Add(5 * time.Second)}, Kind: record.BlackHole, Confidence: record.High,
+		Family: 4, Dst: "203.0.113.2", Direction: "up", Passes: 1400, Fails: 1401, Flows: 1, Clamp: 1360,
+	}))
+	log := file(t, l.lines)
+	for _, tt := range []struct {
+		format Format
+		filter string
+		found  bool
+	}{
+		{Line, "", true}, {Line, "dst:203.0.113.2", true}, {Line, "dst:203.0.113.9", false}, {Line, "established", false},
+		{JSON, "", true}, {JSON, "dst:203.0.113.2", true}, {JSON, "dst:203.0.113.9", false},
+		{OCSF, "", true}, {ECS, "", true}, {CSV, "", false}, {Zeek, "", false}, {Modern, "", false},
+	} {
+		var out strings.Builder
+		if err := Run(Query{Format: tt.format, Filter: parse(t, tt.filter)}, []string{log}, &out); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(out.String(), "1401"); got != tt.found {
+			t.Errorf("%s %q has the finding: %v, want %v\n%s", tt.format, tt.filter, got, tt.found, &out)
+		}
+	}
+	var out strings.Builder
+	err := Run(Query{Format: Line, Top: []string{"outcome"}}, []string{log}, &out)
+	if err != nil || strings.Contains(out.String(), "finding") {
+		t.Errorf("%v, counted:\n%s", err, &out)
+	}
+}

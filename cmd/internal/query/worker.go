@@ -126,7 +126,7 @@ func (w *worker) matches() bool {
 	}
 	c := format.Connection{Opening: r}
 	switch r.Type {
-	case format.Handshake, format.Datagram:
+	case format.Handshake, format.Datagram, format.Finding:
 	case format.Flow:
 		c = format.Connection{End: r}
 	default:
@@ -160,6 +160,10 @@ func (w *worker) join(res *result, line []byte) record.Form {
 	case format.Gap:
 		res.addGap(w.query.gap(r))
 		return form
+	case format.Finding:
+		if !w.query.findings() || !w.query.Filter.MayMatch(&format.Connection{Opening: r}) {
+			return form
+		}
 	case format.Flow, format.End:
 	default:
 		return form

@@ -7,6 +7,7 @@
 //	handshake  [Handshake]  [Attributed]: a handshake at its verdict
 //	datagram   [Datagram]   [AttributedDatagram]: a flow without a handshake begins
 //	flow       [Flow]       [AttributedFlow]: a connection or flow is over
+//	finding    [Finding]    something that the router has found out by itself
 //	gap        [Gap]        records are missing here
 //	end        [End]        the run has ended in order
 //

@@ -189,6 +189,7 @@ type Counts struct {
 	Handshake uint64 `json:"handshake"`
 	Datagram  uint64 `json:"datagram"`
 	Flow      uint64 `json:"flow"`
+	Finding   uint64 `json:"finding"`
 	Gap       uint64 `json:"gap"`
 }
 

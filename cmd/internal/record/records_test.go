@@ -72,6 +72,16 @@ func everythingOver(d *AttributedDatagram) *AttributedFlow {
 	return f
 }
 
+// everythingFound is a finding that has every member.
+func everythingFound() *Finding {
+	stall := Stall{"192.0.2.1", 1051, "198.51.100.2", 443, 3e6, 1448, 536, 10, 1, 3, 4, 2, 1, 7}
+	return &Finding{
+		Header: Header{Time: start}, Kind: BlackHole, Confidence: Medium, Family: 4, Dst: "198.51.100.0/24",
+		Name: "www.example.com", Direction: "up", Passes: 1400, Fails: 1401, Flows: 2, Clamp: 1360, Applied: true,
+		Expires: start, Stalls: []Stall{stall, stall},
+	}
+}
+
 // undialled is the record of an attempt whose SYN the router dropped for lack of room.
 func undialled() *handshake.Record {
 	r := recordtest.Refused()
@@ -116,7 +126,9 @@ func TestTypesMatchWriter(t *testing.T) {
 		{w.Datagram(nil, 10, everythingBegun()), new(Datagram)},
 		{w.Datagram(nil, 11, &AttributedDatagram{Datagram: ping()}), new(Datagram)},
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
-		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3, 4}, Frames: &Frames{4, 5}}), new(End)},
+		{w.Finding(nil, 12, everythingFound()), new(Finding)},
+		{w.Finding(nil, 13, &Finding{Header: header, Kind: BlackHole, Confidence: High}), new(Finding)},
+		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3, 4, 5}, Frames: &Frames{4, 5}}), new(End)},
 	} {
 		decoder := json.NewDecoder(bytes.NewReader(tt.line))
 		decoder.DisallowUnknownFields()

@@ -72,7 +72,7 @@ func (d definition) words() (all []string) {
 func recordTypes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"handshake": reflect.TypeFor[Handshake](), "datagram": reflect.TypeFor[Datagram](), "flow": reflect.TypeFor[Flow](),
-		"gap": reflect.TypeFor[Gap](), "end": reflect.TypeFor[End](),
+		"finding": reflect.TypeFor[Finding](), "gap": reflect.TypeFor[Gap](), "end": reflect.TypeFor[End](),
 	}
 }
 
@@ -82,7 +82,8 @@ func partTypes() map[string]reflect.Type {
 		"rewrite": reflect.TypeFor[Rewrite](), "upstream": reflect.TypeFor[Upstream](),
 		"counts": reflect.TypeFor[Counts](), "frames": reflect.TypeFor[Frames](),
 		"destination": reflect.TypeFor[Destination](), "quic": reflect.TypeFor[QUIC](),
-		"dns": reflect.TypeFor[DNS](), "question": reflect.TypeFor[Question](), "answer": reflect.TypeFor[Answer](),
+		"stall": reflect.TypeFor[Stall](),
+		"dns":   reflect.TypeFor[DNS](), "question": reflect.TypeFor[Question](), "answer": reflect.TypeFor[Answer](),
 	}
 }
 
@@ -200,7 +201,9 @@ func TestSchemaWords(t *testing.T) {
 		{"flow", "outcome", exchanges},
 		{"flow", "closed_by", by},
 		{"flow", "close", how},
-		{"gap", "reason", constants(t, "GapReason")},
+		{"gap", "reason", constants(t, "records.go", "GapReason")},
+		{"finding", "kind", constants(t, "finding.go", "FindingKind")},
+		{"finding", "confidence", constants(t, "finding.go", "Confidence")},
 	} {
 		got := sorted(root.Defs[tt.of].Properties[tt.key].words())
 		if diff := cmp.Diff(slices.Compact(sorted(tt.want)), got); diff != "" {
@@ -209,10 +212,10 @@ func TestSchemaWords(t *testing.T) {
 	}
 }
 
-// constants returns the values of the constants of a type in records.go.
-func constants(t *testing.T, of string) (values []string) {
+// constants returns the values of the constants of a type in a file.
+func constants(t *testing.T, name, of string) (values []string) {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "records.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +296,7 @@ func TestSchemaMatchesReference(t *testing.T) {
 		if diff := cmp.Diff(keys(of), first(key, text)); diff != "" {
 			t.Errorf("keys in section %q (-Go +reference):\n%s", title, diff)
 		}
-		listed := map[string]string{"handshake": "outcome", "flow": "outcome", "gap": "reason"}[name]
+		listed := map[string]string{"handshake": "outcome", "flow": "outcome", "finding": "kind", "gap": "reason"}[name]
 		if diff := cmp.Diff(root.Defs[name].Properties[listed].words(), first(word, text)); diff != "" {
 			t.Errorf("words in section %q (-schema +reference):\n%s", title, diff)
 		}

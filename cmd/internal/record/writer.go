@@ -98,6 +98,7 @@ func (w *Writer) End(dst []byte, seq uint64, e *End) []byte {
 	o.uint(`,"records":{"handshake":`, e.Records.Handshake)
 	o.uint(`,"datagram":`, e.Records.Datagram)
 	o.uint(`,"flow":`, e.Records.Flow)
+	o.uint(`,"finding":`, e.Records.Finding)
 	o.uint(`,"gap":`, e.Records.Gap)
 	o.raw(`}`)
 	if e.Frames != nil {
