@@ -92,3 +92,7 @@ func (b *burst) frame() Frame {
 	b.n = 0
 	return Frame{Frame: &b.out, joined: b.count - 1}
 }
+
+// JoinBursts has datagrams that clients send one by one leave as GSO packets. The caller calls
+// Flush when it has no more frames to read, and before it carries other frames.
+func (n *NAT) JoinBursts() { n.burst = newBurst() }

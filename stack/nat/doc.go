@@ -9,14 +9,15 @@
 // identifier. The mapping does not depend on the destination, and every far end may answer (RFC
 // 4787 §4.1, §5): peer-to-peer programs work as without a router.
 //
-// A frame's way out (nat.go). [NAT.UDP] and [NAT.Echo] take a parsed frame from the read loop. The
-// dialer's policy gives the address to send to, the host's routes the address to send from
+// A frame's way out (outbound.go). [NAT.UDP] and [NAT.Echo] take a parsed frame from the read loop.
+// The dialer's policy gives the address to send to, the host's routes the address to send from
 // (routes.go), and both ends the mapping, which is made where there is none. The socket sends the
-// payload; where it cannot, the client gets the ICMP error that a router would send.
+// payload (send.go); where it cannot, the client gets the ICMP error that a router would send
+// (reject.go).
 //
 // A datagram's way back (replies.go). The poller calls the mapping of a socket that has something
 // to read. Datagrams from one far end are gathered into one frame, and written with the client's
-// name for that far end.
+// name for that far end. The part of echoes in all this stands in echo.go.
 //
 // # Flows on record
 //
@@ -67,7 +68,7 @@
 //
 // A GSO packet crosses as such: the kernel cuts it behind the host socket (UDP_SEGMENT). Datagrams
 // that a client sends one by one are joined into one while there are more to read (burst.go), and
-// so are replies from one far end (udpreply.go): the way through the kernel costs the same for many
+// so are replies from one far end (replies.go): the way through the kernel costs the same for many
 // as for one. A socket that brings many is read once more after a moment, as network cards coalesce
 // interrupts. The socket's buffer holds the datagrams that come in between; the kernel drops and
 // counts the rest.

@@ -3,6 +3,8 @@
 package nat
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -166,4 +168,99 @@ func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
 	return slices.ContainsFunc(m.large[:], func(l largePacket) bool {
 		return l.from == from && size <= l.size
 	})
+}
+
+// mapping returns the mapping by which a client is about to send a frame to target, and makes one
+// where there is none. It returns nil where it cannot.
+func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
+	client, server, local := id.client, id.key.server, id.client.Addr()
+	if !n.o.KeepSource(client.Addr()) {
+		var err error
+		if local, err = n.routes.source(target, f.now); err != nil {
+			n.dialer.Unreachable(server.Addr(), target.Addr())
+			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
+				n.failed(f, target, errno, n.routes.kernel, id.unsent)
+			}
+			return nil
+		}
+	}
+	k := key{client: client, local: local}
+	if m := n.table.find(k, server.Port(), f.datagrams(), f.now); m != nil {
+		return m
+	}
+	if n.table.owns(client) {
+		f.drop(&n.stats.DropOwnSocket)
+		return nil
+	}
+	isLocal := n.o.Local(client.Addr())
+	if full := n.table.makeRoom(client.Addr(), isLocal); full != nil {
+		f.drop(full)
+		return nil
+	}
+	m := &mapping{
+		socket: socket{fd: -1, v6: local.Is6()},
+		key:    k, isLocal: isLocal, router: n.router, dialer: n.dialer, stats: n.stats,
+		recorder: n.recorder,
+	}
+	full := m.take(&m.fixed, mappingMemory)
+	if full != nil && n.table.evictOf(client.Addr(), isLocal) {
+		full = m.take(&m.fixed, mappingMemory)
+	}
+	if full != nil {
+		f.drop(full)
+		return nil
+	}
+	if err := n.openSocket(m, server); err != nil {
+		m.close(n.poller)
+		f.drop(&n.stats.DropSend)
+		n.router.LocalFailure(err)
+		return nil
+	}
+	n.table.add(m, server.Port(), f.datagrams())
+	return m
+}
+
+// openSocket opens the socket of a mapping whose client is about to send to server.
+func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
+	client := m.key.client
+	var err error
+	if client.echo {
+		err = m.openEcho(n.dialer, m.key.local, n.identBase)
+		if err == nil && m.raw && n.recorder != nil {
+			n.recorder.raw.Store(m.ino, nil)
+		}
+		if errors.Is(err, unix.EPERM) {
+			n.noEchoes.Do(func() {
+				n.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range " +
+					"excludes this group, and CAP_NET_RAW is missing")
+			})
+		}
+	} else {
+		err = m.openUDP(n.dialer, m.key.local, n.ports(client.AddrPort))
+	}
+	if err != nil {
+		return err
+	}
+	if m.own.AddrPort == client.AddrPort { // the client has gone, or its port would be taken
+		return fmt.Errorf("bind socket: it would receive its own datagrams: %w", unix.EADDRINUSE)
+	}
+	if !m.v6 {
+		m.df = n.o.DF(client.AddrPort, server)
+	}
+	if err := n.poller.Add(m.fd, &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
+		return fmt.Errorf("watch socket: %w", err)
+	}
+	return nil
+}
+
+// ports returns the ports to try for the socket of a client. The kernel chooses the port, so that
+// no service of the host finds its own taken, unless the client has a system port: far ends of some
+// protocols require that of their peers.
+func (n *NAT) ports(client netip.AddrPort) []uint16 {
+	ports := dial.SystemPorts(client.Port())
+	if ports[0] != 0 && n.o.OnHost(client.Addr()) {
+		// The socket would receive the datagrams that it sends to the client, without end.
+		ports = slices.DeleteFunc(ports, func(p uint16) bool { return p == client.Port() })
+	}
+	return ports
 }

@@ -11,7 +11,6 @@ import (
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
-	"syntap/tun/packet"
 )
 
 // recorder is the gate before the first datagram of each flow. The read loop opens flows and has
@@ -244,89 +243,4 @@ func (r *recorder) dropOverdue() time.Duration {
 		}
 		flows.mu.Unlock()
 	}
-}
-
-// send sends a frame of a client by its mapping, once the flow of the frame is on record. It
-// returns why the host did not. Where changed, another socket than the flow's has sent the frame:
-// the flow has ended, and nothing was done with the frame.
-func (n *NAT) send(
-	m *mapping, f *Frame, target netip.AddrPort, id *identity,
-) (errno syscall.Errno, changed bool) {
-	if n.recorder == nil {
-		m.sending.Lock()
-		defer m.sending.Unlock()
-		_, _, errno = m.sendFrame(&n.out, f, target)
-		return errno, false
-	}
-	for known := true; ; known = false {
-		m.sending.Lock()
-		l, passage := m.flows.pass(f, target, &id.key)
-		if known && l != nil && l.initials != nil {
-			n.readInitials(l, f, 0)
-		}
-		if passage == counted {
-			errno := m.sendCounted(&n.out, l, f, target)
-			m.sending.Unlock()
-			return errno, false
-		}
-		m.sending.Unlock()
-		switch {
-		case passage == doubtful:
-			if n.changed(l, f.now) {
-				return 0, true
-			}
-		case passage == kept || !n.open(m, f, target, id):
-			return 0, false
-		}
-	}
-}
-
-// sendCounted sends a frame that its flow has counted. sending is held.
-func (m *mapping) sendCounted(
-	out *msghdr, l *flow, f *Frame, target netip.AddrPort,
-) syscall.Errno {
-	packets, bytes, errno := m.sendFrame(out, f, target)
-	if errno != 0 {
-		m.flows.failed(l, f.datagrams()-packets, f.payload()-bytes, errno)
-	}
-	return errno
-}
-
-// open begins the flow of a frame. Where it may not, the frame is counted.
-func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bool {
-	r := n.recorder
-	l := &flow{
-		key: id.key, mapping: m, opened: newDatagram(f, id),
-		began: f.now, used: f.now, sent: f.now,
-	}
-	l.opened.Upstream = target
-	m.sending.Lock() // so that no flow ends with a datagram half sent
-	ended, full := m.flows.add(l)
-	m.sending.Unlock()
-	r.report(ended...)
-	if full != nil {
-		f.drop(full)
-		return false
-	}
-	if !id.client.echo && !id.key.query {
-		n.readQUIC(l, f)
-	}
-	admission := r.o.Opened(l.opened)
-	if m.flows.admit(l, admission == tunflow.Admit) {
-		r.report(l)
-	}
-	if admission != tunflow.Admit {
-		n.refused(f, admission)
-	}
-	return admission == tunflow.Admit
-}
-
-// refused counts a frame whose flow may not begin now, and answers it where that is for good.
-func (n *NAT) refused(f *Frame, a tunflow.Admission) {
-	if a == tunflow.Refuse {
-		f.drop(&n.stats.DropRefused)
-		n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
-		return
-	}
-	f.drop(&n.stats.DropWaiting)
 }

@@ -3,14 +3,89 @@
 package nat
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
+
+// send sends a frame of a client by its mapping, once the flow of the frame is on record. It
+// returns why the host did not. Where changed, another socket than the flow's has sent the frame:
+// the flow has ended, and nothing was done with the frame.
+func (n *NAT) send(
+	m *mapping, f *Frame, target netip.AddrPort, id *identity,
+) (errno syscall.Errno, changed bool) {
+	if n.recorder == nil {
+		m.sending.Lock()
+		defer m.sending.Unlock()
+		_, _, errno = m.sendFrame(&n.out, f, target)
+		return errno, false
+	}
+	for known := true; ; known = false {
+		m.sending.Lock()
+		l, passage := m.flows.pass(f, target, &id.key)
+		if known && l != nil && l.initials != nil {
+			n.readInitials(l, f, 0)
+		}
+		if passage == counted {
+			errno := m.sendCounted(&n.out, l, f, target)
+			m.sending.Unlock()
+			return errno, false
+		}
+		m.sending.Unlock()
+		switch {
+		case passage == doubtful:
+			if n.changed(l, f.now) {
+				return 0, true
+			}
+		case passage == kept || !n.open(m, f, target, id):
+			return 0, false
+		}
+	}
+}
+
+// sendCounted sends a frame that its flow has counted. sending is held.
+func (m *mapping) sendCounted(
+	out *msghdr, l *flow, f *Frame, target netip.AddrPort,
+) syscall.Errno {
+	packets, bytes, errno := m.sendFrame(out, f, target)
+	if errno != 0 {
+		m.flows.failed(l, f.datagrams()-packets, f.payload()-bytes, errno)
+	}
+	return errno
+}
+
+// open begins the flow of a frame. Where it may not, the frame is counted.
+func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bool {
+	r := n.recorder
+	l := &flow{
+		key: id.key, mapping: m, opened: newDatagram(f, id),
+		began: f.now, used: f.now, sent: f.now,
+	}
+	l.opened.Upstream = target
+	m.sending.Lock() // so that no flow ends with a datagram half sent
+	ended, full := m.flows.add(l)
+	m.sending.Unlock()
+	r.report(ended...)
+	if full != nil {
+		f.drop(full)
+		return false
+	}
+	if !id.client.echo && !id.key.query {
+		n.readQUIC(l, f)
+	}
+	admission := r.o.Opened(l.opened)
+	if m.flows.admit(l, admission == tunflow.Admit) {
+		r.report(l)
+	}
+	if admission != tunflow.Admit {
+		n.refused(f, admission)
+	}
+	return admission == tunflow.Admit
+}
 
 // sendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left
 // where the host refuses others: it returns the number of datagrams that have, and their payload in
@@ -66,15 +141,6 @@ func (m *mapping) sendUDP(
 	}
 }
 
-// sendEcho sends an echo request under the identifier of the socket.
-func (m *mapping) sendEcho(out *msghdr, f *Frame, to netip.AddrPort) syscall.Errno {
-	request := f.Head[f.Headers.Offset:]
-	setEchoIdent(request, m.own.Port())
-	defer setEchoIdent(request, m.key.client.Port())
-	head, body := f.slice(f.Headers.Offset, f.Headers.Length)
-	return m.sendSurely(out, to, f.marks(), 0, head, body)
-}
-
 // sendSurely sends for a socket that may have an ICMP error to report. The kernel reports an error
 // to the next call, which then does nothing else: the datagram is sent again.
 func (m *mapping) sendSurely(
@@ -91,20 +157,15 @@ func (m *mapping) sendSurely(
 	return errno
 }
 
-func icmpProto(v6 bool) uint8 {
-	if v6 {
-		return packet.ProtoICMPv6
+// send sends parts with the client's marks, as one datagram or, where segment is not 0, in pieces
+// of that many bytes.
+func (s *socket) send(
+	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+) syscall.Errno {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.mark(as); err != nil {
+		return errnoOf(err)
 	}
-	return packet.ProtoICMP
-}
-
-// echoIdent returns the identifier of an echo message.
-func echoIdent(message []byte) uint16 { return binary.BigEndian.Uint16(message[4:]) }
-
-// setEchoIdent changes the identifier of an echo message, and its checksum with it.
-func setEchoIdent(message []byte, ident uint16) {
-	sum := binary.BigEndian.Uint16(message[2:])
-	sum = packet.UpdateChecksum(sum, echoIdent(message), ident)
-	binary.BigEndian.PutUint16(message[2:], sum)
-	binary.BigEndian.PutUint16(message[4:], ident)
+	return out.send(s.fd, to, segment, parts...)
 }

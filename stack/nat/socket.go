@@ -221,25 +221,6 @@ func (s *socket) mark(to marks) error {
 	return nil
 }
 
-// send sends parts with the client's marks, as one datagram or, where segment is not 0, in pieces
-// of that many bytes.
-func (s *socket) send(
-	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
-) syscall.Errno {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.mark(as); err != nil {
-		return errnoOf(err)
-	}
-	return out.send(s.fd, to, segment, parts...)
-}
-
-func (s *socket) receive(in *msghdr, b []byte, flags int) (int, syscall.Errno) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return in.receive(s.fd, b, flags)
-}
-
 // errnoOf returns the error number in an error of a host socket.
 func errnoOf(err error) syscall.Errno {
 	errno := unix.EIO

@@ -1,0 +1,165 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+)
+
+// UDP carries a datagram of a client, or a GSO packet of them. After JoinBursts it may hold
+// datagrams back until Flush.
+func (n *NAT) UDP(f *Frame) {
+	if n.burst == nil || n.isName(f) {
+		n.Flush()
+		n.sendUDP(f)
+		return
+	}
+	joined := n.burst.join(f)
+	if !joined {
+		n.Flush()
+		joined = n.burst.join(f)
+	}
+	switch {
+	case !joined:
+		n.sendUDP(f)
+	case n.burst.full():
+		n.Flush()
+	}
+}
+
+// Flush sends the datagrams that UDP holds back.
+func (n *NAT) Flush() {
+	if n.burst != nil && n.burst.n > 0 {
+		f := n.burst.frame()
+		n.sendUDP(&f)
+	}
+}
+
+func (n *NAT) sendUDP(f *Frame) {
+	_, segment, ok := f.udpLength()
+	if !ok {
+		n.stats.DropMalformed.Add(1)
+		return
+	}
+	client, server := f.Headers.Ends(f.Head)
+	if segment > 0 && n.isName(f) {
+		for _, one := range f.cut() {
+			n.carry(&one, endpoint{client, false}, server)
+		}
+		return
+	}
+	n.carry(f, endpoint{client, false}, server)
+}
+
+// isName reports whether a frame may hold DNS queries, each of which is decided on and recorded.
+func (n *NAT) isName(f *Frame) bool {
+	return n.asksNames() && f.Headers.DstPort == portDNS
+}
+
+// carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
+// counts the frame, and answers it where the reason concerns the client.
+func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
+	if f.marks().hopLimit == 0 {
+		f.drop(&n.stats.DropMalformed)
+		return
+	}
+	f.now = n.table.now()
+	id := n.identify(f, client, server)
+	target, ok := n.target(f, &id)
+	if !ok {
+		return
+	}
+	for again := true; ; again = false {
+		m := n.mapping(f, target, &id)
+		if m == nil {
+			return
+		}
+		m.noteTarget(target, server, id.ruling != nil)
+		errno, changed := n.send(m, f, target, &id)
+		if changed {
+			n.carry(f, client, server) // by a new flow, if policy lets this sender
+			return
+		}
+		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
+		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
+			continue
+		}
+		if errno != 0 {
+			n.dialer.Unreachable(server.Addr(), target.Addr())
+			n.failed(f, target, errno, n.routes.kernel, nil)
+		}
+		return
+	}
+}
+
+// target returns the address to which the host sends a frame of a client, if it may.
+func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
+	client, server := id.client, id.key.server
+	if !leavesLink(client.Addr()) || !leavesLink(server.Addr()) {
+		f.drop(&n.stats.DropLinkScope)
+		return netip.AddrPort{}, false
+	}
+	if !n.maySend(client.Addr(), f.now) {
+		f.drop(&n.stats.DropSource)
+		return netip.AddrPort{}, false
+	}
+	to := dial.Flow{Proto: tunflow.UDP, Client: client.AddrPort, Server: server}
+	if client.echo {
+		to.Proto = tunflow.ICMP
+	}
+	id.ruling = n.rule(to, f.now)
+	target, decision := n.dialer.Target(to, id.ruling)
+	id.decision = decision
+	if decision.Deny {
+		n.deny(f, id)
+		return netip.AddrPort{}, false
+	}
+	if !n.decideQuery(f, id) {
+		return netip.AddrPort{}, false
+	}
+	if client.echo && target.Addr().Is6() != f.v6() { // IPv4-mapped: ICMPv6 does not go there
+		f.drop(&n.stats.DropICMP)
+		return netip.AddrPort{}, false
+	}
+	return target, true
+}
+
+// sourceAge is the time for which the answer about a client holds.
+const sourceAge = time.Second
+
+// maySend reports whether datagrams with the source address of a client are carried.
+func (n *NAT) maySend(client netip.Addr, now time.Duration) bool {
+	if client == n.source && now-n.sourced < sourceAge {
+		return true
+	}
+	if client.IsLoopback() || client.Is4In6() || classE.Contains(client) ||
+		thisNetwork.Contains(client) || !n.o.Sources(client) {
+		return false
+	}
+	n.source, n.sourced = client, now
+	return true
+}
+
+// Addresses that no packet has as its source (RFC 1122 §3.2.1.3, RFC 1112 §4).
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	classE      = netip.MustParsePrefix("240.0.0.0/4")
+)
+
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919 §7
+
+// leavesLink reports whether a router passes packets with an address on. An interface sends many
+// that stay on its link, such as mDNS, DHCPv6 and router solicitations; they get no answer. IPv4
+// link-local addresses are routed by some hosts, for services of their cloud: they are for policy
+// to refuse.
+func leavesLink(a netip.Addr) bool {
+	a = a.Unmap()
+	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast &&
+		(a.Is4() || !a.IsLinkLocalUnicast())
+}

@@ -1,0 +1,94 @@
+//go:build linux
+
+package nat
+
+import (
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// deny records, counts and answers a frame whose destination policy forbids.
+func (n *NAT) deny(f *Frame, id *identity) {
+	n.o.Denied(id.key.server.Addr(), id.decision)
+	if n.recordDenied(f, id) {
+		f.drop(&n.stats.DropDenied)
+		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+	}
+}
+
+// failed counts a frame that the host did not send, and answers it where the host's routes are the
+// reason. Another failure is the host's own: no answer.
+func (n *NAT) failed(
+	f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
+	unsent *tunflow.Datagram,
+) {
+	f.drop(&n.stats.DropSend)
+	switch errno {
+	case unix.ENETUNREACH:
+		n.reject(f, unsent, packet.ICMPNetUnreachable, packet.ICMPv6NoRoute)
+	case unix.EHOSTUNREACH:
+		n.reject(f, unsent, packet.ICMPHostUnreachable, packet.ICMPv6AddressUnreachable)
+	case unix.EACCES: // a route prohibits it
+		n.reject(f, unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+	case unix.EMSGSIZE:
+		n.rejectTooBig(f, routes.MTU(target))
+	default:
+		n.router.LocalFailure(errno)
+	}
+}
+
+// reject answers a frame with an ICMP error "destination unreachable" from its destination. The
+// codes are those of each family.
+func (n *NAT) reject(f *Frame, unsent *tunflow.Datagram, code4, code6 uint8) {
+	typ, code := uint8(packet.ICMPUnreachable), code4
+	if f.v6() {
+		typ, code = packet.ICMPv6Unreachable, code6
+	}
+	n.answer(f, unsent, typ, code, 0)
+}
+
+// rejectTooBig answers a frame that is longer than the path takes and may not be fragmented with
+// the path's MTU (RFC 1191 §4, RFC 4443 §3.2).
+func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
+	if mtu == 0 || mtu > 0xffff {
+		return
+	}
+	typ, code := uint8(packet.ICMPUnreachable), uint8(packet.ICMPFragmentationNeeded)
+	if f.v6() {
+		typ, code = packet.ICMPv6PacketTooBig, 0
+	}
+	n.answer(f, nil, typ, code, uint32(mtu))
+}
+
+// answer writes an ICMP error in answer to a frame. Where unsent, the flow of which it has put on
+// record, is not nil, BeforeAnswer may hold it back.
+func (n *NAT) answer(f *Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
+	from := f.Headers.Dst(f.Head)
+	message := packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest)
+	n.answerBefore(unsent, func() { n.router.WriteICMPError(message) })
+}
+
+// answerBefore calls answer when the client of a flow may have it; unsent may be nil.
+func (n *NAT) answerBefore(unsent *tunflow.Datagram, answer func()) {
+	if unsent == nil || n.o.BeforeAnswer == nil {
+		answer()
+		return
+	}
+	n.o.BeforeAnswer(unsent, answer)
+}
+
+// refused counts a frame whose flow may not begin now, and answers it where that is for good.
+func (n *NAT) refused(f *Frame, a tunflow.Admission) {
+	if a == tunflow.Refuse {
+		f.drop(&n.stats.DropRefused)
+		n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+		return
+	}
+	f.drop(&n.stats.DropWaiting)
+}
