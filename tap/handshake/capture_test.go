@@ -9,7 +9,6 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
-	"syntap/tap/tcpdump"
 	"syntap/tun/tuntest"
 )
 
@@ -17,7 +16,7 @@ import (
 // than they passed, and those that no receiver takes.
 func TestCapturesAsTheyAre(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, script, want string }{
+	testScripts(t, []scriptTest{
 		// A third segment that was not captured.
 		{
 			"data of the server tells how far the client is",
@@ -204,19 +203,7 @@ func TestCapturesAsTheyAre(t *testing.T) {
 			"the ends change their roles", "> S 1000\n< RA 0 1001\n< S 70\n> SA 90 71\n< A 71 91",
 			"refused 1000: S RA\nestablished 70/90: S SA A",
 		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var got []string
-			for _, r := range replay(t, tt.script) {
-				got = append(got, taptest.Describe(r))
-			}
-			if diff := cmp.Diff(taptest.Lines(tt.want), got); diff != "" {
-				t.Errorf("script:\n%s\nrecords (-want +got):\n%s", tt.script, diff)
-			}
-		})
-	}
+	})
 }
 
 // TestCopies captures each segment of a handshake twice, the second time behind a router. A segment
@@ -254,8 +241,7 @@ func TestCopies(t *testing.T) {
 		at := taptest.Epoch
 		for _, s := range steps {
 			for i, s := range []tuntest.TCP{tt.all(s.TCP), tt.again(tt.all(s.TCP))} {
-				b := s.Packet()
-				tr.Observe(at.Add(time.Duration(i)*tt.after), &tcpdump.Packet{Data: b, Length: len(b)})
+				capture(tr, at.Add(time.Duration(i)*tt.after), s.Packet())
 			}
 			at = at.Add(tt.after + 20*time.Millisecond)
 		}
@@ -337,7 +323,7 @@ func TestUnreachableConnects(t *testing.T) {
 		var rec taptest.Recorder
 		tr := handshake.NewTracker(rec.Options())
 		for _, e := range tt.events {
-			tr.Observe(taptest.Epoch.Add(e.at), &tcpdump.Packet{Data: e.packet, Length: len(e.packet)})
+			capture(tr, taptest.Epoch.Add(e.at), e.packet)
 		}
 		tr.Flush()
 		if diff := cmp.Diff(tt.want, rec.Take()); diff != "" {

@@ -9,7 +9,6 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
-	"syntap/tap/tcpdump"
 	"syntap/tun/tuntest"
 )
 
@@ -24,8 +23,7 @@ func TestReplayFlood(t *testing.T) {
 	for i := range uint16(handshakes) {
 		s := taptest.SYN()
 		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
-		b := s.Packet()
-		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		capture(tr, taptest.Epoch, s.Packet())
 	}
 	if s := tr.Stats(); s.HalfOpen != limit || s.Evicted != handshakes-limit {
 		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, handshakes-limit)
@@ -54,8 +52,7 @@ func TestReplayEvictsTheOldest(t *testing.T) {
 	o.HalfOpen = 2
 	tr := handshake.NewTracker(o)
 	observe := func(s tuntest.TCP) {
-		b := s.Packet()
-		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		capture(tr, taptest.Epoch, s.Packet())
 	}
 	s := taptest.SYN()
 	for i := range uint32(4) {
@@ -87,8 +84,7 @@ func TestReplayEvictsAnotherFlow(t *testing.T) {
 				end = &s.TCP.Dst
 			}
 			*end = netip.AddrPortFrom(end.Addr(), port)
-			b := s.TCP.Packet()
-			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+			capture(tr, taptest.Epoch, s.TCP.Packet())
 		}
 	}
 	play(1, "> S 1000\n< RA 0 1001")

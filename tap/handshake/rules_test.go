@@ -15,6 +15,11 @@ import (
 	"syntap/tun/tuntest"
 )
 
+// capture shows a tracker a packet that was captured whole.
+func capture(tr *handshake.Tracker, at time.Time, b []byte) {
+	tr.Observe(at, &tcpdump.Packet{Data: b, Length: len(b)})
+}
+
 // replay runs a script through a Tracker and returns its records.
 func replay(tb testing.TB, text string) []*handshake.Record {
 	var rec taptest.Recorder
@@ -22,17 +27,34 @@ func replay(tb testing.TB, text string) []*handshake.Record {
 	at := taptest.Epoch
 	for _, s := range taptest.Script(tb, text) {
 		at = at.Add(s.After)
-		b := s.TCP.Packet()
-		tr.Observe(at, &tcpdump.Packet{Data: b, Length: len(b)})
+		capture(tr, at, s.TCP.Packet())
 	}
 	tr.Flush()
 	return rec.Records
 }
 
+// scriptTest is a script of segments, and the records that it leads to.
+type scriptTest struct{ name, script, want string }
+
+func testScripts(t *testing.T, tests []scriptTest) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, r := range replay(t, tt.script) {
+				got = append(got, taptest.Describe(r))
+			}
+			if diff := cmp.Diff(taptest.Lines(tt.want), got); diff != "" {
+				t.Errorf("script:\n%s\nrecords (-want +got):\n%s", tt.script, diff)
+			}
+		})
+	}
+}
+
 // TestRules covers the rows of doc.go's table and the segments that must not mislead the rules.
 func TestRules(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, script, want string }{
+	testScripts(t, []scriptTest{
 		{
 			"ordinary", "> S 1000\n< SA 5000 1001\n> A 1001 5001",
 			"established 1000/5000: S SA A",
@@ -323,19 +345,7 @@ func TestRules(t *testing.T) {
 			"SYN with RST", "> SR 1000\n< SA 5000 1001",
 			"",
 		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var got []string
-			for _, r := range replay(t, tt.script) {
-				got = append(got, taptest.Describe(r))
-			}
-			if diff := cmp.Diff(taptest.Lines(tt.want), got); diff != "" {
-				t.Errorf("script:\n%s\nrecords (-want +got):\n%s", tt.script, diff)
-			}
-		})
-	}
+	})
 }
 
 func TestDelays(t *testing.T) {
@@ -375,8 +385,7 @@ func TestStats(t *testing.T) {
 		for _, s := range taptest.Script(t, text) {
 			port := uint16(1 + i)
 			s.TCP.Src, s.TCP.Dst = netip.AddrPortFrom(s.TCP.Src.Addr(), port), netip.AddrPortFrom(s.TCP.Dst.Addr(), port)
-			b := s.TCP.Packet()
-			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+			capture(tr, taptest.Epoch, s.TCP.Packet())
 		}
 	}
 	tr.Settle()

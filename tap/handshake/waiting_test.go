@@ -9,7 +9,6 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
-	"syntap/tap/tcpdump"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -32,8 +31,7 @@ func TestEarlyWindow(t *testing.T) {
 		tr := handshake.NewTracker(rec.Options())
 		steps := taptest.Script(t, taptest.Handshake)
 		observe := func(at time.Duration, s tuntest.TCP) {
-			b := s.Packet()
-			tr.Observe(taptest.Epoch.Add(at), &tcpdump.Packet{Data: b, Length: len(b)})
+			capture(tr, taptest.Epoch.Add(at), s.Packet())
 		}
 		observe(0, steps[1].TCP)
 		between := steps[2].TCP
@@ -58,8 +56,7 @@ func TestSettle(t *testing.T) {
 	tr := handshake.NewTracker(rec.Options())
 	play := func(text string) {
 		for _, s := range taptest.Script(t, text) {
-			b := s.TCP.Packet()
-			tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+			capture(tr, taptest.Epoch, s.TCP.Packet())
 		}
 	}
 	play("> S 1000\n< RA 0 1001")
@@ -87,8 +84,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	o.HalfOpen = flows / 4
 	tr := handshake.NewTracker(o)
 	observe := func(s tuntest.TCP) {
-		b := s.Packet()
-		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
+		capture(tr, taptest.Epoch, s.Packet())
 	}
 	for i := range uint16(flows) {
 		s := taptest.SYN()
