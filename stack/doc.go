@@ -32,7 +32,7 @@
 // A connection (conn.go has its diagram) lives from its SYN until netstack has closed its leg to
 // the client. One table says how each of its phases ends, and for which cause (end.go).
 //
-// An established connection has two directions. A direction (direction.go) is a task
+// An established connection has two directions. A direction (relay.go) is a task
 // of package [syntap/stack/sched], not a goroutine. So an idle connection costs a netstack
 // endpoint, a connection and a descriptor, no stack and no buffer, and a slow one delays no other.
 // The poller wakes a direction for its host socket, and netstack's callbacks for the client; those
@@ -51,7 +51,7 @@
 //
 // Package nat carries datagrams and echo requests. The read loop gives it each frame, and netstack
 // the packets that it has put together from fragments or freed from extension headers
-// (reassembled.go).
+// (netstack/reassembled.go).
 //
 // # Segment sizes
 //
@@ -115,10 +115,10 @@
 // # What the client sees
 //
 // A SYN has the answer of the dial: SYN-ACK after that of the far side, RST if that refuses, ICMP
-// unreachable or prohibited from a router or by our policy. It has none if the far side does not
-// answer, or if this host fails, for instance for lack of descriptors. In the last case the
-// client's next SYN dials again; see dialling.go. The app may hold an answer back, while it finds
-// out whose connection it is (Options.BeforeAnswer).
+// unreachable or prohibited from a router or by our policy (answer.go). It has none if the far side
+// does not answer, or if this host fails, for instance for lack of descriptors. In the last case
+// the client's next SYN dials again; see dialling.go. The app may hold an answer back, while it
+// finds out whose connection it is (Options.BeforeAnswer).
 //
 // A server's address may stand for a name (package virtual). Then each real address that policy
 // allows is tried, the next 250 ms after the one before or when that has failed, until one accepts

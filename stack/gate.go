@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"sync"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"syntap/stack/egress"
@@ -96,8 +95,7 @@ func (c *conn) checkQuery(g *gather) bool {
 	if c.dns != nil && !c.dns.queries.over {
 		c.dns.queries.note(m)
 	}
-	d := discard{n: prefix + size}
-	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
+	c.discard(prefix + size)
 	c.inbound.Wake()
 	c.outbound.Wake() // to look at the next
 	return false

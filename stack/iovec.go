@@ -4,7 +4,6 @@ package stack
 
 import (
 	"errors"
-	"io"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -98,32 +97,6 @@ func (g *gather) Write(b []byte) (int, error) {
 		g.size += n
 	}
 	return len(b), nil
-}
-
-// discard consumes n bytes of a read.
-type discard struct{ n int }
-
-func (d *discard) Write(b []byte) (int, error) {
-	if len(b) > d.n {
-		n := d.n
-		d.n = 0
-		return n, io.ErrShortWrite
-	}
-	d.n -= len(b)
-	return len(b), nil
-}
-
-type bytesPayload struct{ b []byte }
-
-func (p *bytesPayload) Len() int { return len(p.b) }
-
-func (p *bytesPayload) Read(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	n := copy(b, p.b)
-	p.b = p.b[n:]
-	return n, nil
 }
 
 // The calls below are raw: their descriptors do not block, and a call of microseconds needs no word

@@ -3,8 +3,6 @@
 package stack
 
 import (
-	"gvisor.dev/gvisor/pkg/buffer"
-
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/tun"
@@ -55,7 +53,7 @@ func (s *Stack) readLoop() error {
 			payload = nil
 			head.CapLength(n)
 		case len(in.Body) <= copyBelow, len(in.Body) <= copyScarce && s.memory.scarce():
-			payload = buffer.NewViewWithData(in.Body)
+			payload = netstack.CopyView(in.Body)
 		default:
 			payload.CapLength(len(in.Body))
 			body = netstack.NewView(bodySize)
@@ -63,6 +61,15 @@ func (s *Stack) readLoop() error {
 		s.net.Deliver(head, payload)
 		head = netstack.NewView(tun.HeadSize)
 	}
+}
+
+// routeReassembled routes a packet that netstack has put together from fragments or freed from
+// extension headers.
+func (s *Stack) routeReassembled(b []byte) {
+	n := min(len(b), tun.HeadSize)
+	f := tun.Frame{Head: b[:n], Body: b[n:]}
+	f.Parse()
+	s.route(&f, true)
 }
 
 // route looks at a frame and takes care of it, or reports that it is for netstack, which has put a

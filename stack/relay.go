@@ -3,13 +3,49 @@
 package stack
 
 import (
+	"bytes"
+	"io"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"syntap/stack/sched"
 )
+
+// direction is one direction of a connection. The poller and netstack's callbacks wake it.
+type direction struct {
+	sched.Task
+	conn    *conn
+	move    mover
+	done    bool        // it has ended; like the next two the owner's
+	bytes   uint64      // moved in all
+	carried int         // bytes since its buffer in netstack was small, up to growAfter
+	large   atomic.Bool // the buffer is large, and paid from the budget; set by the owner
+	quiet   atomic.Bool // nothing has moved for long; set by the sweeper
+}
+
+// mover is moveOutbound or moveInbound, with the results of sched.Stepper.
+type mover func(c *conn, budget int) (moved int, more bool)
+
+func (d *direction) init(c *conn, move mover) {
+	d.conn, d.move = c, move
+	d.Init(c.stack.sched, d)
+}
+
+// Step implements sched.Stepper.
+func (d *direction) Step(budget int) (moved int, more bool) {
+	if d.quiet.Load() && d.quiet.Swap(false) && !d.done {
+		d.shrink()
+	}
+	if d.done {
+		return 0, false
+	}
+	return d.move(d.conn, budget)
+}
 
 // The outbound direction alone reads netstack's endpoint, and close alone closes or aborts it:
 // memory that a peek has shown stays valid until then.
@@ -52,8 +88,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			if c.dns != nil {
 				c.dns.ahead -= n
 			}
-			d := discard{n: n}
-			_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
+			c.discard(n)
 			c.outbound.noteMoved(n)
 			moved += n
 			// If the socket was full, the next call says EAGAIN and arms the poller.
@@ -64,6 +99,12 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		}
 	}
 	return moved, true
+}
+
+// discard consumes n bytes of netstack's receive queue.
+func (c *conn) discard(n int) {
+	d := tcpip.LimitedWriter{W: io.Discard, N: int64(n)}
+	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
 }
 
 // nothingToSend acts on the error of a read from netstack. It reports whether the outbound
@@ -191,8 +232,8 @@ const maxChunk = 65320
 // for. An error means that the client takes no more.
 func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
 	for len(c.unsent) > 0 && wrote < budget {
-		p := bytesPayload{b: c.unsent[:min(len(c.unsent), maxChunk)]}
-		n, err := c.ep.Write(&p, tcpip.WriteOptions{})
+		chunk := bytes.NewReader(c.unsent[:min(len(c.unsent), maxChunk)])
+		n, err := c.ep.Write(chunk, tcpip.WriteOptions{})
 		if _, full := err.(*tcpip.ErrWouldBlock); err != nil && !full {
 			return wrote, err
 		}

@@ -87,7 +87,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		return nil, errors.Join(err, s.poller.Close())
 	}
 	s.net.HandleTCP(s.accept, s.beginsTight)
-	s.net.HandleOthers(s.fromNetstack)
+	s.net.HandleOthers(s.routeReassembled)
 	return s, nil
 }
 

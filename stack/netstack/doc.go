@@ -6,12 +6,13 @@
 // # Theory of operation
 //
 // A [Stack] is netstack with one NIC (netstack.go). The NIC is promiscuous and spoofs: it takes
-// packets to any address and sends from any. Packets enter by [Stack.Deliver]. They leave by
-// WritePackets (endpoint.go), as GSO packets of up to 64 KiB whose checksum and segmentation are
-// left to the kernel.
+// packets to any address and sends from any. Packets enter by [Stack.Deliver] and leave by
+// WritePackets (endpoint.go): GSO packets of up to 64 KiB, whose checksum and segmentation are left
+// to the kernel.
 //
 // A SYN comes to [Stack.HandleTCP]'s function as a [Request] (request.go), on a goroutine of
-// netstack's Forwarder. Reassembled datagrams come to [Stack.HandleOthers]'s.
+// netstack's Forwarder. Reassembled datagrams come to [Stack.HandleOthers]'s
+// (reassembled.go).
 //
 // # Assumptions
 //

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -118,3 +119,35 @@ func offloadOf(pkt *gstack.PacketBuffer) tun.Offload {
 	}
 	return off
 }
+
+// NewView returns memory for a part of a packet, all of it in use.
+func NewView(size int) *buffer.View {
+	v := buffer.NewView(size)
+	v.Grow(size)
+	return v
+}
+
+// CopyView returns memory for a part of a packet, which has a copy of b.
+func CopyView(b []byte) *buffer.View { return buffer.NewViewWithData(b) }
+
+// Deliver hands a packet to netstack, which then owns its views. head holds at least the IP header;
+// payload may be nil. It may be called from any goroutine. The caller has verified the checksums.
+//
+// Headers have a view of their own because netstack copies a whole view when it reads headers from
+// one that is shared, and it always shares.
+func (s *Stack) Deliver(head, payload *buffer.View) {
+	b := buffer.MakeWithView(head)
+	if payload != nil {
+		_ = b.Append(payload)
+	}
+	pkt := gstack.NewPacketBuffer(gstack.PacketBufferOptions{Payload: b})
+	defer pkt.DecRef()
+	proto := header.IPv4ProtocolNumber
+	if b, ok := pkt.Data().PullUp(1); ok && b[0]>>4 == 6 {
+		proto = header.IPv6ProtocolNumber
+	}
+	s.endpoint.dispatcher.DeliverNetworkPacket(proto, pkt)
+}
+
+// DeliverCopy delivers a copy of a packet.
+func (s *Stack) DeliverCopy(packet []byte) { s.Deliver(CopyView(packet), nil) }

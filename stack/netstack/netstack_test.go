@@ -13,9 +13,9 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -84,11 +84,13 @@ func TestKeepalive(t *testing.T) {
 func TestHandleOthers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
-	handled := make(chan tcpip.TransportProtocolNumber, 16)
-	r.HandleOthers(func(pkt *gstack.PacketBuffer) { handled <- pkt.TransportProtocolNumber })
+	handled := make(chan []byte, 16)
+	r.HandleOthers(func(b []byte) { handled <- b })
 	r.DeliverCopy(tuntest.UDP{Src: clientEnd, Dst: serverEnd, Payload: []byte("x")}.Packet())
-	if got := receive(t, "datagram", handled); got != header.UDPProtocolNumber {
-		t.Errorf("protocol %d, want UDP", got)
+	var h packet.Headers
+	got := receive(t, "datagram", handled)
+	if h.Parse(got, len(got)); h.Proto != packet.ProtoUDP || got[len(got)-1] != 'x' {
+		t.Errorf("packet %x, want UDP with x", got)
 	}
 	if n := len(r.link.frames); n != 0 {
 		t.Errorf("netstack has answered a datagram with %d frames", n)

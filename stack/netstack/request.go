@@ -8,9 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	gstack "gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -45,16 +43,6 @@ func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.
 		}
 		return usual.HandlePacket(id, pkt)
 	})
-}
-
-// HandleOthers has handle called with each UDP or ICMP packet. Netstack answers none by itself.
-func (s *Stack) HandleOthers(handle func(pkt *gstack.PacketBuffer)) {
-	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
-		s.SetTransportProtocolHandler(p, func(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
-			handle(pkt)
-			return true
-		})
-	}
 }
 
 // ends returns the ends of a connection by netstack's name for it, whose local end is the server.
