@@ -186,7 +186,7 @@ func (d *Decoder) opening(r *Record, key, value []byte) bool {
 	case "rewrites":
 		d.rewrites(r, value)
 	case "upstream":
-		d.upstream(r, value)
+		d.upstream(&r.Upstream, value)
 	case "length":
 		r.Length = int(number(value))
 	case "quic":
@@ -244,20 +244,31 @@ func (d *Decoder) share(value []byte) string {
 	if s, ok := d.shared[string(value)]; ok {
 		return s
 	}
+	return d.keep(value, record.Unquote(value))
+}
+
+// intern returns text without escapes, and the same memory for the same text.
+func (d *Decoder) intern(text []byte) string {
+	if s, ok := d.shared[string(text)]; ok {
+		return s
+	}
+	return d.keep(text, string(text))
+}
+
+// keep has s be the text that stands in records as raw.
+func (d *Decoder) keep(raw []byte, s string) string {
 	if d.shared == nil || len(d.shared) >= maxShared {
 		d.shared = make(map[string]string)
 	}
-	s := record.Unquote(value)
-	d.shared[string(value)] = s
+	d.shared[string(raw)] = s
 	return s
 }
 
 // texts appends a list of texts.
 func (d *Decoder) texts(dst []string, list []byte) []string {
-	record.Elements(list, func(value []byte) bool {
+	for value := range record.Elements(list) {
 		dst = append(dst, d.share(value))
-		return true
-	})
+	}
 	return dst
 }
 

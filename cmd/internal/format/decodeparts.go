@@ -11,60 +11,50 @@ import (
 // segments takes from the segments of a handshake its history and its length.
 func (d *Decoder) segments(r *Record, list []byte) {
 	var h history
-	record.Elements(list, func(segment []byte) bool {
-		s := step{at: -1}
-		var flags []byte
-		record.Members(segment, func(key, value []byte) bool {
-			switch string(key) {
-			case "at_us":
-				s.at = micros(value)
-			case "dir":
-				s.outbound = string(record.Text(value)) == "outbound"
-			case "flags":
-				flags = record.Text(value)
-			case "seq":
-				s.seq = uint32(number(value))
-			case "len":
-				s.payload = number(value) > 0
-			}
-			return true
-		})
-		for _, c := range flags {
-			switch c {
-			case 'S':
-				s.syn = true
-			case 'F':
-				s.fin = true
-			case 'R':
-				s.rst = true
-			case '.':
-				s.ack = true
-			}
-		}
+	for segment := range record.Elements(list) {
+		s := stepOf(segment)
 		h.add(s)
 		r.Last = max(r.Last, s.at)
-		return true
-	})
+	}
 	r.History = d.intern(h.letters[:h.n])
 }
 
-// intern returns text without escapes, and the same memory for the same text.
-func (d *Decoder) intern(text []byte) string {
-	if s, ok := d.shared[string(text)]; ok {
-		return s
+func stepOf(segment []byte) step {
+	s := step{at: -1}
+	var flags []byte
+	for key, value := range record.Members(segment) {
+		switch string(key) {
+		case "at_us":
+			s.at = micros(value)
+		case "dir":
+			s.outbound = string(record.Text(value)) == "outbound"
+		case "flags":
+			flags = record.Text(value)
+		case "seq":
+			s.seq = uint32(number(value))
+		case "len":
+			s.payload = number(value) > 0
+		}
 	}
-	if d.shared == nil || len(d.shared) >= maxShared {
-		d.shared = make(map[string]string)
+	for _, c := range flags {
+		switch c {
+		case 'S':
+			s.syn = true
+		case 'F':
+			s.fin = true
+		case 'R':
+			s.rst = true
+		case '.':
+			s.ack = true
+		}
 	}
-	s := string(text)
-	d.shared[s] = s
 	return s
 }
 
 func (d *Decoder) rewrites(r *Record, list []byte) {
-	record.Elements(list, func(rewrite []byte) bool {
+	for rewrite := range record.Elements(list) {
 		var w Rewrite
-		record.Members(rewrite, func(key, value []byte) bool {
+		for key, value := range record.Members(rewrite) {
 			switch string(key) {
 			case "packet":
 				w.Packet = d.share(value)
@@ -77,11 +67,9 @@ func (d *Decoder) rewrites(r *Record, list []byte) {
 			case "rule":
 				w.Rule = int(number(value))
 			}
-			return true
-		})
+		}
 		r.Rewrites = append(r.Rewrites, w)
-		return true
-	})
+	}
 }
 
 // either returns a text, or a number as text.
@@ -92,9 +80,8 @@ func (d *Decoder) either(value []byte) string {
 	return d.share(value)
 }
 
-func (d *Decoder) upstream(r *Record, object []byte) {
-	u := &r.Upstream
-	record.Members(object, func(key, value []byte) bool {
+func (d *Decoder) upstream(u *Upstream, object []byte) {
+	for key, value := range record.Members(object) {
 		switch string(key) {
 		case "local":
 			u.Local = endOf(value)
@@ -108,8 +95,7 @@ func (d *Decoder) upstream(r *Record, object []byte) {
 			u.Error = d.share(value)
 		}
 		u.Known = true
-		return true
-	})
+	}
 }
 
 func endOf(value []byte) netip.AddrPort {
@@ -122,7 +108,7 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 }
 
 func (d *Decoder) quic(r *Record, object []byte) {
-	record.Members(object, func(key, value []byte) bool {
+	for key, value := range record.Members(object) {
 		switch string(key) {
 		case "version":
 			r.QUIC = d.share(value)
@@ -133,38 +119,31 @@ func (d *Decoder) quic(r *Record, object []byte) {
 		case "ech":
 			r.ECH = string(value) == "true"
 		}
-		return true
-	})
+	}
 }
 
 func (d *Decoder) dns(r *Record, object []byte) {
-	record.Members(object, func(key, value []byte) bool {
+	for key, value := range record.Members(object) {
 		r.DNS = true
 		switch string(key) {
 		case "queries":
-			record.Elements(value, func(query []byte) bool {
-				var q Answer
-				d.resource(&q, query)
+			for query := range record.Elements(value) {
+				q := d.resource(query)
 				r.Queries = append(r.Queries, Question{q.Name, q.Type})
-				return true
-			})
+			}
 		case "rcode":
 			r.RCode = d.share(value)
 		case "answers":
-			record.Elements(value, func(answer []byte) bool {
-				var a Answer
-				d.resource(&a, answer)
-				r.Answers = append(r.Answers, a)
-				return true
-			})
+			for answer := range record.Elements(value) {
+				r.Answers = append(r.Answers, d.resource(answer))
+			}
 		}
-		return true
-	})
+	}
 }
 
 // resource takes the members of a question or of a resource record.
-func (d *Decoder) resource(a *Answer, object []byte) {
-	record.Members(object, func(key, value []byte) bool {
+func (d *Decoder) resource(object []byte) (a Answer) {
+	for key, value := range record.Members(object) {
 		switch string(key) {
 		case "name":
 			a.Name = d.share(value)
@@ -175,6 +154,6 @@ func (d *Decoder) resource(a *Answer, object []byte) {
 		case "ttl":
 			a.TTL = uint32(number(value))
 		}
-		return true
-	})
+	}
+	return a
 }

@@ -1,6 +1,9 @@
 package record
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+)
 
 // Scan goes over a line, without its end, as Line.Scan does, and calls f with each member: the key
 // without escapes and the value as it stands there. The members count only if the
@@ -40,20 +43,24 @@ func (s *scanner) form(time, msg, seq []byte) Form {
 	return Plain
 }
 
-// Members calls f with each member of an object that Scan has gone over, the key as it stands
-// between its quotes and the value as it stands there, until f returns false.
-func Members(object []byte, f func(key, value []byte) bool) {
-	var s scanner
-	s.members(object, s.spaces(object, 0), 0, f)
+// Members yields the members of an object that Scan has gone over: the key as it stands between
+// its quotes, and the value as it stands there. Another value has none.
+func Members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		var s scanner
+		s.members(object, s.spaces(object, 0), 0, yield)
+	}
 }
 
-// Elements calls f with each element of a list as Members does of an object.
-func Elements(list []byte, f func(value []byte) bool) {
-	if len(list) == 0 || list[0] != '[' {
-		return
+// Elements yields the elements of a list as Members does the members of an object.
+func Elements(list []byte) iter.Seq[[]byte] {
+	return func(yield func(value []byte) bool) {
+		if len(list) == 0 || list[0] != '[' {
+			return
+		}
+		var s scanner
+		s.elements(list, 0, 0, yield)
 	}
-	var s scanner
-	s.elements(list, 0, 0, f)
 }
 
 // Text returns the bytes between the quotes of a string, which Unquote turns into text; another
