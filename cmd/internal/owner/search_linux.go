@@ -1,0 +1,181 @@
+package owner
+
+import (
+	"iter"
+	"runtime"
+	"slices"
+	"time"
+)
+
+const (
+	maxSearches = 256 // that go on, or wait for another of their user
+	maxOfOne    = maxSearches / 4
+	searchTime  = 2 * time.Millisecond
+	minLooks    = 512                  // of a search, whatever time they take
+	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
+	maxLate     = 4                    // of these
+	looksTime   = 2 * time.Microsecond // that one takes, about
+	slice       = 16                   // looks of one search before those of other users have their turn
+)
+
+// search is one that goes on.
+type search struct {
+	socket  Socket
+	done    func(Process)
+	process Process
+	reason  Reason
+
+	asked time.Time
+	looks int
+	late  bool // its waiters have gone
+	over  bool
+	more  func() (struct{}, bool) // makes one more look
+	stop  func()
+}
+
+// Search looks for the process that holds a socket. One that has been found lately it returns at
+// once. Else it searches, and has done called with the process from another goroutine, once; the
+// zero value says that it has not been found. Where the search may not begin it returns neither.
+func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	looks := 0
+	if len(s.rest) == 0 {
+		var h holder
+		h, looks = f.last.find(s, looksAtLast, false)
+		if h.process != nil && f.last.confirm(h, s) == Found && len(h.relatives()) == 0 {
+			f.last.add(h, s)
+			f.budgets.search(s.UID, looks+looksToConfirm, time.Now())
+			f.stats.Found++
+			return h.Process, false
+		}
+	}
+	switch {
+	case len(f.lacks) > 0 && s.UID != f.uid:
+		f.stats.NotFound[Permission]++
+		return Process{}, false
+	case f.total >= maxSearches || f.running[s.UID] >= maxOfOne:
+		f.stats.NotFound[Busy]++
+		return Process{}, false
+	case !f.budgets.left(s.UID, time.Now()):
+		f.stats.NotFound[Budget]++
+		return Process{}, false
+	}
+	f.total++
+	f.running[s.UID]++
+	f.queue <- &search{socket: s, done: done, asked: time.Now(), looks: looks} // has room for all
+	return Process{}, true
+}
+
+// run makes a few looks for each user in turn, until Close.
+func (f *Finder) run() {
+	for {
+		if len(f.searches) == 0 {
+			s, ok := <-f.queue
+			if !ok {
+				return
+			}
+			f.accept(s)
+		}
+		for len(f.queue) > 0 {
+			f.accept(<-f.queue)
+		}
+		for _, s := range f.searches {
+			f.advance(s)
+		}
+		f.searches = slices.DeleteFunc(f.searches, func(s *search) bool { return s.over })
+		runtime.Gosched() // others, who carry packets, have their turn too
+	}
+}
+
+// accept begins a search, or has it wait for the one of its user that goes on.
+func (f *Finder) accept(s *search) {
+	next, goesOn := f.waiting[s.socket.UID]
+	if goesOn {
+		f.waiting[s.socket.UID] = append(next, s)
+		return
+	}
+	f.waiting[s.socket.UID] = nil
+	f.begin(s)
+}
+
+func (f *Finder) begin(s *search) {
+	s.more, s.stop = iter.Pull(func(yield func(struct{}) bool) {
+		s.process, s.reason = f.processes.search(s.socket, func() bool { return yield(struct{}{}) })
+	})
+	f.searches = append(f.searches, s)
+}
+
+// advance makes some looks of a search.
+func (f *Finder) advance(s *search) {
+	for range slice {
+		if _, more := s.more(); more {
+			s.looks++
+			continue
+		}
+		s.over = true
+		if s.late {
+			f.endLate(s)
+		} else {
+			f.end(s)
+		}
+		return
+	}
+	switch {
+	case s.late && s.looks >= maxLooks:
+		s.stop()
+		s.over = true
+		f.endLate(s)
+	case !s.late && s.looks >= minLooks && time.Since(s.asked) >= f.patience:
+		f.cutShort(s)
+	}
+}
+
+// cutShort ends a search for those who wait for it. It goes on by itself, one for each user and a
+// few for all: the next search finds its results at once.
+func (f *Finder) cutShort(s *search) {
+	s.reason = Deadline
+	f.end(s)
+	if f.late[s.socket.UID] || len(f.late) >= maxLate {
+		s.stop()
+		s.over = true
+		return
+	}
+	f.late[s.socket.UID], s.late = true, true
+}
+
+// endLate ends a search that has gone on by itself.
+func (f *Finder) endLate(s *search) {
+	delete(f.late, s.socket.UID)
+	f.mu.Lock()
+	f.budgets.spend(s.socket.UID, s.looks, time.Now())
+	f.mu.Unlock()
+}
+
+// end gives a search's result to its waiters, and begins the next one of its user.
+func (f *Finder) end(s *search) {
+	uid := s.socket.UID
+	if next := f.waiting[uid]; len(next) > 0 {
+		f.waiting[uid] = next[1:]
+		f.begin(next[0])
+	} else {
+		delete(f.waiting, uid)
+	}
+	s.looks += f.extra
+	f.extra = 0
+	f.mu.Lock()
+	f.total--
+	if f.running[uid]--; f.running[uid] == 0 {
+		delete(f.running, uid)
+	}
+	if s.reason == Found {
+		f.stats.Found++
+		s.looks += looksToName
+	} else {
+		f.stats.NotFound[s.reason]++
+	}
+	f.budgets.search(uid, s.looks, time.Now())
+	f.mu.Unlock()
+	s.looks = 0
+	s.done(s.process)
+}
