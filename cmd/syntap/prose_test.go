@@ -68,9 +68,19 @@ func isDrawing(line string) bool {
 	return strings.HasPrefix(strings.TrimSpace(line), "//\t") || strings.ContainsAny(line, "─│▶◀═►◄|")
 }
 
-// TestDocsNameFiles looks for the files that the doc.go of each package names.
+// TestDocsNameFiles looks for the files that CONTRIBUTING.md and the doc.go of each package name.
 func TestDocsNameFiles(t *testing.T) {
 	t.Parallel()
+	const root = "../.."
+	contributing, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range goFilePattern.FindAllString(string(contributing), -1) {
+		if strings.Contains(name, "/") && !exists(filepath.Join(root, name)) {
+			t.Errorf("CONTRIBUTING.md names %s, which is not there", name)
+		}
+	}
 	eachGoFile(t, func(file string, source []byte) {
 		if path.Base(file) != "doc.go" {
 			return
@@ -80,7 +90,7 @@ func TestDocsNameFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range goFilePattern.FindAllString(parsed.Doc.Text(), -1) {
-			beside, fromRoot := filepath.Join(filepath.Dir(file), name), filepath.Join("../..", name)
+			beside, fromRoot := filepath.Join(filepath.Dir(file), name), filepath.Join(root, name)
 			if !exists(beside) && !exists(fromRoot) {
 				t.Errorf("%s names %s, which is not there", file, name)
 			}

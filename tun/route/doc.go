@@ -3,8 +3,8 @@
 //
 // [Configure] brings the interface up and makes the changes that [Config] draws. [Host.Watch]
 // restores a change that another program has removed. [Host.Close] undoes all changes, the last one
-// first. One list of steps stands behind all of these: [Plan] prints it, and [Cleanup] undoes it
-// for a run that was killed. Three rules hold at every moment:
+// first. One list of steps stands behind all of these (step_linux.go): [Plan] prints it, and
+// [Cleanup] undoes it for a run that was killed. Three rules hold at every moment:
 //
 //   - A packet of the router's own sockets never enters the TUN, even if it has no other way.
 //   - Routes exist before the rules that lead to them. The rule that sends traffic into the TUN is

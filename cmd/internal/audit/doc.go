@@ -17,8 +17,8 @@
 //     falls; in packet order, each line as its segment passes, and nothing when the record comes;
 //   - JSON writes one object for each attempt (msg handshake) and for the first datagram from a
 //     client socket to a destination (msg datagram), and another when the connection or flow is
-//     over (msg flow), with keys in a fixed order and a number, seq; the second one names the
-//     number of the first;
+//     over (msg flow), with keys in a fixed order and a number, seq, which Sink.add gives it
+//     (sink.go); the second one names the number of the first;
 //   - ocsf, ecs and zeek write the same without numbers; zeek has one line for a connection, when
 //     it is over;
 //   - pcapng writes the segments of an attempt as raw IP packets, each with the verdict as its
