@@ -1,5 +1,6 @@
 // Package app ties a router together and gives it a lifetime: it builds tun, tap and stack from a
-// config, wires the calls that cross between them, and takes everything down in order.
+// config, wires the calls that cross between them (assembly.go), and takes everything down in
+// order.
 //
 //	tun.Device ══ tap.Tap ══ stack.Stack ── host sockets
 //	                │  ▲          │

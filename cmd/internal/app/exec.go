@@ -32,10 +32,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses
-	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
-		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
-			Warn("the command can reach services that run programs outside, as root")
-	}
+	r.warnDoors(o.Hide)
 	pool := newPool(c)
 	byName := namesAreVirtual(c)
 	if byName {
@@ -50,15 +47,9 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	r.Sources = within(c.TUN.Addresses)
-	r.Local = func(netip.Addr) bool { return true }
-	r.Nameserver = session.IsNameserver
-	r.Owners, r.Network = session.Network() != nil, session.Network()
+	r.serve(session)
 	routing, stopRouting := context.WithCancel(ctx)
 	defer stopRouting()
-	if r.Redirect == nil {
-		r.Redirect = session.Redirect
-	}
 	if byName {
 		names, err := startVirtualNames(routing, &r, pool, session)
 		if err != nil {
@@ -84,11 +75,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	status, err = session.Run()
 	select {
 	case deliver := <-started:
-		wait, cancel := session.UntilSignalled(routing)
-		if routing.Err() == nil {
-			r.deliver(wait, deliver, drain)
-		}
-		cancel()
+		r.deliver(routing, session, deliver, drain)
 	default: // it failed at once
 	}
 	stopRouting()
@@ -98,12 +85,39 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	return status, err
 }
 
-// deliver waits until the command's bytes are delivered, until drain is over, or until ctx
-// ends.
-func (r *Router) deliver(ctx context.Context, deliver func(context.Context) (left int), drain time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, drain)
+// warnDoors warns of services of root that the command can reach.
+func (r *Router) warnDoors(hidden []string) {
+	if doors := namespace.RootDoors(hidden); len(doors) > 0 {
+		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
+			Warn("the command can reach services that run programs outside, as root")
+	}
+}
+
+// serve has the programs of a session be the clients.
+func (r *Router) serve(session *namespace.Session) {
+	r.Sources = within(r.Config.TUN.Addresses)
+	r.Local = func(netip.Addr) bool { return true }
+	r.Nameserver = session.IsNameserver
+	r.Owners, r.Network = session.Network() != nil, session.Network()
+	if r.Redirect == nil {
+		r.Redirect = session.Redirect
+	}
+}
+
+// deliver waits until the command's bytes are delivered, until drain is over or a signal comes, or
+// until ctx ends.
+func (r *Router) deliver(
+	ctx context.Context, session *namespace.Session, deliver func(context.Context) (left int),
+	drain time.Duration,
+) {
+	wait, stop := session.UntilSignalled(ctx)
+	defer stop()
+	if ctx.Err() != nil {
+		return
+	}
+	wait, cancel := context.WithTimeout(wait, drain)
 	defer cancel()
-	if left := deliver(ctx); left > 0 {
+	if left := deliver(wait); left > 0 {
 		r.Logger.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).
 			Warn("reset connections whose far side had not yet taken all that the command sent")
 	}

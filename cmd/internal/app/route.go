@@ -8,7 +8,6 @@ import (
 	"net/netip"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sync/errgroup"
 
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/audit"
@@ -21,10 +20,8 @@ import (
 	"syntap/stack/nat"
 	"syntap/stack/virtual"
 	"syntap/tap"
-	"syntap/tap/handshake"
 	"syntap/tun"
 	"syntap/tun/flow"
-	"syntap/tun/packet"
 )
 
 // Router says how Route is to carry traffic.
@@ -77,13 +74,12 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 }
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
-	c := r.Config
-	rules, err := Rules(c)
+	rules, err := Rules(r.Config)
 	if err != nil {
 		_ = link.Close()
 		return err
 	}
-	for _, warning := range Warnings(c, rules) {
+	for _, warning := range Warnings(r.Config, rules) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()
@@ -91,110 +87,13 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		r.Host = &dial.HostAddrs{Mark: r.Mark}
 	}
 	defer r.Host.Close()
-	next, onSegment := r.recorder(), r.Log.Segment
-	names := r.namer()
-	defer func() { _ = names.close() }()
-	if names != nil {
-		next = names.before(next)
-	}
-	onRecord := func(h *handshake.Record) { next(&record.Attributed{Record: h, Opening: new(record.Opening)}) }
-	owners, ownersStatus := r.attribute(next)
-	if owners != nil {
-		defer func() { _ = owners.close() }()
-		onRecord = owners.record
-		onSegment = func(k flow.Key, s handshake.Segment) {
-			owners.segment(k, s)
-			r.Log.Segment(k, s)
-		}
-	}
-	if names != nil {
-		onSegment = names.behind(onSegment, owners)
-	}
-	r.judge = &judge{
-		names: names, owners: owners, local: r.local(), virtual: r.Virtual, attempted: r.Attempted,
-	}
-	if err := r.judge.check(c); err != nil {
+	a := &assembly{Router: r, link: link}
+	defer a.close()
+	if err := a.build(rules); err != nil {
 		_ = link.Close()
 		return err
 	}
-	r.judge.enforce(c)
-	var s *stack.Stack
-	pathMTU := func(client, server netip.AddrPort) packet.MTU { return s.PathMTU(client, server) }
-	denied := newRefusals(4, sayDenied(c, r.Logger))
-	strangers := newRefusals(16, sayStranger(r.Logger))
-	sources := knownTo(r.Sources, strangers)
-	tapOptions := r.tapOptions()
-	tapOptions.OnRecord, tapOptions.OnSegment = onRecord, onSegment
-	tapOptions.Admission = r.Log.Admission
-	tapOptions.Local = r.local()
-	tapOptions.Sources, tapOptions.Rules, tapOptions.PathMTU = sources, rules, pathMTU
-	t := tap.Wrap(link, tapOptions)
-	dialer := dial.New(r.dialOptions())
-	o := r.stackOptions()
-	o.Workers = workers()
-	o.Host, o.Sources, o.Local, o.KeepSource = r.Host, sources, r.local(), r.KeepSource
-	o.AwaitRecord = true
-	o.DialDone, o.FlowDone, o.Gone = t.DialDone, r.flowDone, t.Forget
-	opened, open := r.opener(names, owners)
-	o.DatagramOpened = opened
-	r.Log.CountOpen(func() int { return t.Open() + open() })
-	if names != nil {
-		names.follow(&o)
-	}
-	if r.Resolved != nil {
-		r.followResolved(&o)
-	}
-	o.Denied = func(server netip.Addr, d *flow.Decision) {
-		if r.Attempted == nil {
-			name, _ := r.Virtual.Name(server)
-			denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
-		}
-	}
-	o.Question, o.Contradicts, o.Strict = r.judge.question, r.judge.contradicts, r.judge.strict.Load
-	if owners != nil {
-		o.BeforeAnswer, o.BeforeDatagramAnswer = owners.beforeAnswer, owners.beforeDatagramAnswer
-		o.SameSender = owners.sameSender
-		o.FlowDone = owners.inOrder(o.FlowDone)
-	}
-	if r.Forwards {
-		o.ClientMTU = dialer.ClientMTU
-	}
-	o.Log = r.Logger
-	sizeSockets(&o, t.Rules, pathMTU)
-	s, err = stack.New(t, dialer, o)
-	if err != nil {
-		_ = link.Close()
-		return err
-	}
-	if owners != nil {
-		owners.finder.LeaveOut(s.OwnsRaw)
-	}
-	if f := countFrames(link, t); f != nil {
-		r.Log.CountFrames(f)
-	}
-	r.Log.OnWritten(s.Recorded)
-	r.Log.OnDatagramWritten(s.DatagramRecorded)
-	if r.Started != nil {
-		r.Started(s.Drain)
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error { return t.Run(ctx) })
-	g.Go(func() error { denied.run(ctx); return nil })
-	g.Go(func() error { strangers.run(ctx); return nil })
-	g.Go(func() error { names.run(ctx); return nil })
-	if r.Reload != nil {
-		g.Go(func() error { return r.serveReloads(ctx, t, s, dialer) })
-	}
-	if r.View != nil {
-		g.Go(func() error { r.show(ctx, r.counters(link, t, s, ownersStatus, names.status)); return nil })
-	}
-	err = g.Wait()
-	t.Flush()
-	if r.Summary {
-		r.Logger.WithFields(summary(t.Stats(), s.Stats())).Info("carried")
-	}
-	return err
+	return a.run(ctx)
 }
 
 // tapOptions, stackOptions and dialOptions translate the parts of the config that can be reloaded.
