@@ -16,12 +16,7 @@ import (
 
 // A client learns how its dial ended when the app lets it, and not before.
 func TestBeforeAnswer(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	closed := refusingPort(t, "tcp4")
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _ = c.Close() })
 	denied := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("2001:db8:3::/48")}}
 	for _, tt := range []struct {

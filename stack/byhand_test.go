@@ -58,7 +58,20 @@ func (c *handClient) send(t *testing.T, flags uint8, payload ...byte) {
 // await returns the next segment to the client that has these flags, and skips all others.
 func (c *handClient) await(t *testing.T, flags uint8) segment {
 	t.Helper()
-	var others []uint8
+	return c.awaitIf(t, func(s segment) bool { return s.flags == flags })
+}
+
+// awaitACK returns the next ACK without payload. Netstack sends payload again when the client is
+// late with its ACK.
+func (c *handClient) awaitACK(t *testing.T) segment {
+	t.Helper()
+	return c.awaitIf(t, func(s segment) bool { return s.flags == tuntest.ACK && len(s.payload) == 0 })
+}
+
+// awaitIf returns the next segment to the client that is one, and skips all others.
+func (c *handClient) awaitIf(t *testing.T, isOne func(segment) bool) segment {
+	t.Helper()
+	var others []segment
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		f, ok := c.router.host.Receive(time.Until(deadline))
 		if !ok {
@@ -68,12 +81,12 @@ func (c *handClient) await(t *testing.T, flags uint8) segment {
 		if !ok || s.to != c.client {
 			continue
 		}
-		if s.flags == flags {
+		if isOne(s) {
 			return s
 		}
-		others = append(others, s.flags)
+		others = append(others, s)
 	}
-	t.Fatalf("no segment with flags %#x comes; others have %#x", flags, others)
+	t.Fatalf("the segment does not come; others are %+v", others)
 	panic("unreachable")
 }
 
@@ -84,13 +97,13 @@ func (c *handClient) synReceived(t *testing.T) segment {
 	return c.awaitSYNACK(t)
 }
 
-// awaitSYNACK takes the router's answer to the SYN that was sent last.
+// awaitSYNACK takes the router's answer to the SYN that was sent last. That to an earlier one may
+// have been sent again.
 func (c *handClient) awaitSYNACK(t *testing.T) segment {
 	t.Helper()
-	s := c.await(t, tuntest.SYN|tuntest.ACK)
-	if s.ack != c.seq {
-		t.Fatalf("SYN-ACK acknowledges %d, want %d", s.ack, c.seq)
-	}
+	s := c.awaitIf(t, func(s segment) bool {
+		return s.flags == tuntest.SYN|tuntest.ACK && s.ack == c.seq
+	})
 	c.ack = s.seq + 1
 	return s
 }

@@ -167,16 +167,20 @@ func (e *endingTest) happen(t *testing.T, happens event) {
 		_ = e.server.SetLinger(0)
 		_ = e.server.Close()
 	case timeIsOver:
-		c := e.conn()
-		e.router.mu.Lock()
-		if c.handshake != nil {
-			c.handshake.deadline, c.handshake.graced = time.Now(), true
-		}
-		e.router.mu.Unlock()
-		c.expire()
+		e.conn().endTime()
 	case routerStops:
 		e.conn().end(stopped)
 	}
+}
+
+// endTime has the time of the connection's phase be over, as when its timer fires.
+func (c *conn) endTime() {
+	c.stack.mu.Lock()
+	if c.handshake != nil {
+		c.handshake.deadline, c.handshake.graced = time.Now(), true
+	}
+	c.stack.mu.Unlock()
+	c.expire()
 }
 
 // goesOn checks that an event has ended nothing.

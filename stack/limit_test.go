@@ -27,18 +27,20 @@ func TestAwaitRecord(t *testing.T) {
 		b, _ := io.ReadAll(c)
 		received <- b
 	})
-	dialled := make(chan tunflow.Dial, 1)
-	router := startRouter(t, Options{AwaitRecord: true, HandshakeTimeout: time.Second, DialDone: func(d tunflow.Dial) { dialled <- d }}, dial.Policy{})
-	client := newClient(t, router)
-	connect := func() (net.Conn, tunflow.Dial) {
-		c := client.dial(t, serverV4, port)
+	connect := func(timeout time.Duration) (*testRouter, net.Conn, tunflow.Dial) {
+		dialled := make(chan tunflow.Dial, 1)
+		router := startRouter(t, Options{
+			AwaitRecord: true, HandshakeTimeout: timeout,
+			DialDone: func(d tunflow.Dial) { dialled <- d },
+		}, dial.Policy{})
+		c := newClient(t, router).dial(t, serverV4, port)
 		if _, err := c.Write([]byte("question")); err != nil {
 			t.Fatal(err)
 		}
-		return c, <-dialled
+		return router, c, within(t, dialled)
 	}
 
-	c, d := connect()
+	router, c, d := connect(time.Second)
 	other := d.Key
 	other.ISN++
 	router.Recorded(other, 0, nil)
@@ -52,7 +54,7 @@ func TestAwaitRecord(t *testing.T) {
 		t.Errorf("%d connections counted, want 1", n)
 	}
 
-	c, d = connect()
+	router, c, d = connect(patience)
 	router.Recorded(d.Key, 0, nil)
 	router.Recorded(d.Key, 0, nil)
 	b := make([]byte, 5)

@@ -51,8 +51,7 @@ func TestProbeAsksTheFarSide(t *testing.T) {
 			router.host.Receive(time.Millisecond) // while the far side was heard lately
 		}
 	}
-	s := c.await(t, tuntest.ACK)
-	if s.ack != c.seq || len(s.payload) != 0 {
+	if s := c.awaitACK(t); s.ack != c.seq {
 		t.Errorf("the probe's answer is %+v, want an acknowledgment of %d", s, c.seq)
 	}
 	eventually(t, "the probe's end", func() bool {

@@ -47,13 +47,11 @@ func mute(t *testing.T, addr netip.AddrPort) {
 	if err := unix.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
-	for { // until the queue of connections is full
-		c, err := net.DialTimeout("tcp4", addr.String(), 200*time.Millisecond)
-		if err != nil {
-			return
-		}
-		t.Cleanup(func() { _ = c.Close() })
+	c, err := net.DialTimeout("tcp4", addr.String(), patience) // fills the queue of connections
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.Close() })
 }
 
 // A name's addresses are tried in turn until one accepts.
@@ -90,8 +88,12 @@ func TestNextAddress(t *testing.T) {
 			}
 			dials := make(chan tunflow.Dial, 1)
 			policy := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix(denied + "/32")}}
+			timeout := patience
+			if tt.want == tunflow.NoReply {
+				timeout = 2 * time.Second
+			}
 			router := startByName(t, Options{
-				DialTimeout: 2 * time.Second, DialDone: func(d tunflow.Dial) { dials <- d },
+				DialTimeout: timeout, DialDone: func(d tunflow.Dial) { dials <- d },
 			}, dial.Options{Policy: policy, Virtual: table})
 			client := netip.AddrPortFrom(clientV4, uint16(4000+i))
 			router.byHand(client, netip.AddrPortFrom(v4, uint16(port)), 1000).send(t, tuntest.SYN)

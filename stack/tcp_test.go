@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -185,15 +187,10 @@ func serveTwoReads(t *testing.T, network string) (port int, first <-chan struct{
 
 func TestRefusedIsRefused(t *testing.T) {
 	families(t, func(t *testing.T, network string, server netip.Addr) {
-		l, err := net.Listen(network, map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network])
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
+		port := refusingPort(t, network)
 		var dials []tunflow.Dial
 		router := startRouter(t, Options{DialDone: func(d tunflow.Dial) { dials = append(dials, d) }}, dial.Policy{})
-		_, err = newClient(t, router).tryDial(server, port, patience)
+		_, err := newClient(t, router).tryDial(server, port, patience)
 		if err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("dial: %v, want connection refused", err)
 		}
@@ -238,7 +235,7 @@ func TestDeniedIsProhibited(t *testing.T) {
 
 func TestHalfOpenIsBounded(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) {})
-	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: 100 * time.Millisecond, DialTimeout: 500 * time.Millisecond}, dial.Policy{})
+	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: patience}, dial.Policy{})
 	for i := range 10 { // SYNs whose client never acknowledges
 		syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, uint16(2000+i)), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535}.Packet()
 		if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
@@ -246,6 +243,12 @@ func TestHalfOpenIsBounded(t *testing.T) {
 		}
 	}
 	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 7 })
+	router.mu.Lock()
+	waiting := slices.Collect(maps.Values(router.conns))
+	router.mu.Unlock()
+	for _, c := range waiting {
+		c.endTime()
+	}
 	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
