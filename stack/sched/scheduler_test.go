@@ -330,15 +330,21 @@ func TestBudgetBesideInteractive(t *testing.T) {
 	s := start(t, 1)
 	d := newDownload(t, s)
 	var budget atomic.Int64
+	var small atomic.Bool // there has been a small step
 	step := d.step
 	d.step = func(b int) (int, bool) {
 		budget.Store(int64(b))
+		if b == mixedBudget {
+			small.Store(true)
+		}
 		return step(b)
 	}
 	d.Wake()
 	eventually(t, "large steps", func() bool { return budget.Load() == bulkBudget })
-	s.NoteInteractive()
-	eventually(t, "small steps", func() bool { return budget.Load() == mixedBudget })
+	eventually(t, "small steps", func() bool { // the machine may stall for longer than mixedFor
+		s.NoteInteractive()
+		return small.Load()
+	})
 	eventually(t, "large steps again", func() bool { return budget.Load() == bulkBudget })
 }
 
