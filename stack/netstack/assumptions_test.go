@@ -52,7 +52,7 @@ func TestWindowGrows(t *testing.T) {
 	scale := windowScale(o.synAck.tcp())
 	window := func() int {
 		r.send(ack, nil, []byte("x"))
-		f := receive(t, "ACK", r.link.frames)
+		f := r.segment(t, "ACK")
 		_, _ = o.ep.Read(new(views), tcpip.ReadOptions{}) // the window grows while the buffer is read
 		return int(f.tcp().WindowSize()) << scale
 	}
@@ -168,7 +168,7 @@ func TestOutstanding(t *testing.T) {
 	if _, err := o.ep.Write(bytes.NewReader([]byte("hello")), tcpip.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	f := receive(t, "segment", r.link.frames)
+	f := r.segment(t, "segment")
 	for seq, want := range map[uint32]bool{first - 1: false, first: true, first + 4: true, first + 5: false} {
 		if got := Outstanding(o.ep, seq); got != want {
 			t.Errorf("of five bytes from %d on, %d is outstanding: %t, want %t (tcp.Endpoint.snd.SndUna, SndNxt)", first, seq, got, want)
@@ -190,11 +190,11 @@ func TestLowerPathMTU(t *testing.T) {
 	if _, err := o.ep.Write(bytes.NewReader(make([]byte, 5000)), tcpip.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if f := receive(t, "segment", r.link.frames); f.off.GSOSize != 1460 {
+	if f := r.segment(t, "segment"); f.off.GSOSize != 1460 {
 		t.Fatalf("segments of %d bytes, want 1460", f.off.GSOSize)
 	}
 	LowerPathMTU(o.ep, 1000, 20)
-	if f := receive(t, "segment again", r.link.frames); max(len(f.payload()), 960) != 960 && f.off.GSOSize > 960 {
+	if f := r.segment(t, "segment again"); max(len(f.payload()), 960) != 960 && f.off.GSOSize > 960 {
 		t.Errorf("a packet of %d bytes in segments of %d, want 960 or less", len(f.payload()), f.off.GSOSize)
 	} else if f.tcp().SequenceNumber() != r.ack {
 		t.Errorf("number %d was sent again, want %d", f.tcp().SequenceNumber(), r.ack)
@@ -216,7 +216,7 @@ func TestOwner(t *testing.T) {
 	if want := (Segment{Seq: r.ack, Ack: r.seq, Flags: packet.ACK}); got != want {
 		t.Errorf("the answer to a probe is %+v, want %+v", got, want)
 	}
-	if n := len(r.link.frames); n != 0 {
+	if n := r.segments(); n != 0 {
 		t.Errorf("%d segments were written although the owner withholds them", n)
 	}
 	r.send(ack, nil, []byte("x"))
@@ -243,13 +243,12 @@ func TestTupleReuse(t *testing.T) {
 	for range 3 {
 		o := r.open(t)
 		o.ep.Close() // our FIN first: it is the side that would wait (RFC 9293 §3.6)
-		f := receive(t, "FIN", r.link.frames)
-		if f.tcp().Flags()&header.TCPFlagFin == 0 {
-			t.Fatalf("%v instead of a FIN", f.tcp().Flags())
-		}
+		f := r.next(t, "FIN", func(f frame) bool {
+			return f.tcp().Flags()&header.TCPFlagFin != 0 && f.tcp().SequenceNumber() == r.ack
+		})
 		r.ack = f.endSeq() + 1
 		r.send(fin|ack, nil, nil)
-		receive(t, "last ACK", r.link.frames)
+		r.next(t, "last ACK", func(f frame) bool { return f.tcp().AckNumber() == r.seq })
 		eventually(t, "no endpoint left, in TIME-WAIT or else", func() bool { return len(r.RegisteredEndpoints()) == 0 })
 		r.seq += 100_000
 	}

@@ -103,6 +103,33 @@ func receive[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
+// next returns the next frame that is one, and skips others: netstack sends again what a test is
+// late to acknowledge.
+func (r *rig) next(t *testing.T, what string, isOne func(frame) bool) frame {
+	t.Helper()
+	for {
+		if f := receive(t, what, r.link.frames); isOne(f) {
+			return f
+		}
+	}
+}
+
+// segment returns the next frame behind the handshake.
+func (r *rig) segment(t *testing.T, what string) frame {
+	t.Helper()
+	return r.next(t, what, func(f frame) bool { return f.tcp().Flags()&header.TCPFlagSyn == 0 })
+}
+
+// segments returns the number of frames behind the handshake that wait to be received.
+func (r *rig) segments() (n int) {
+	for len(r.link.frames) > 0 {
+		if f := <-r.link.frames; f.tcp().Flags()&header.TCPFlagSyn == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // send delivers a segment of the client and counts it.
 func (r *rig) send(flags uint8, options, payload []byte) {
 	r.DeliverCopy(tuntest.TCP{
@@ -146,7 +173,9 @@ func (r *rig) open(t *testing.T) open {
 		o.ep, err = request.Accept(o.queue)
 		accepted <- err
 	}()
-	o.synAck = receive(t, "SYN-ACK", r.link.frames)
+	o.synAck = r.next(t, "SYN-ACK", func(f frame) bool {
+		return f.tcp().Flags() == header.TCPFlagSyn|header.TCPFlagAck && f.tcp().AckNumber() == r.seq
+	})
 	r.ack = o.synAck.tcp().SequenceNumber() + 1
 	r.send(ack, nil, nil)
 	if err := receive(t, "accepted connection", accepted); err != nil {
