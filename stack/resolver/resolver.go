@@ -37,6 +37,9 @@ type Resolver struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	asking chan struct{} // has an element for each question to nameservers
+
+	timeout time.Duration // of a nameserver
+
 	cache  cache
 	budget budget
 }
@@ -46,7 +49,7 @@ const maxAsking = 256
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
-	r := &Resolver{o: o, asking: make(chan struct{}, maxAsking)}
+	r := &Resolver{o: o, asking: make(chan struct{}, maxAsking), timeout: timeout}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.cache.results, r.cache.running = make(map[string]*result), make(map[string]*lookup)
 	r.budget.domains = make(map[string]*spending)

@@ -3,11 +3,13 @@ package resolver
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 	"syntap/stack/virtual"
 )
 
-const patience = 30 * time.Second
+const patience = 60 * time.Second // these machines stall for seconds
 
 // zone is a nameserver that answers from a table, by UDP and TCP.
 type zone struct {
@@ -32,15 +34,8 @@ type zone struct {
 func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
 	t.Helper()
 	z := &zone{names: names, ttl: 300}
-	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listenBoth(t)
 	z.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	tcp, err := net.Listen("tcp4", z.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		b := make([]byte, maxMessage)
@@ -67,6 +62,25 @@ func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
 	})
 	t.Cleanup(func() { _ = udp.Close(); _ = tcp.Close(); serving.Wait() })
 	return z
+}
+
+// listenBoth listens at a port that is free for UDP and TCP.
+func listenBoth(t *testing.T) (udp *net.UDPConn, tcp net.Listener) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp
+		}
+		_ = udp.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (z *zone) answer(q []byte, udp bool) []byte {
@@ -151,6 +165,7 @@ func startResolver(t *testing.T, z *zone, o Options) *Resolver {
 	o.Servers = func() []netip.AddrPort { return []netip.AddrPort{z.addr} }
 	o.Dialer = new(net.Dialer)
 	r := New(o)
+	r.timeout = patience / 3 // asks once, also while this machine stalls
 	t.Cleanup(r.Close)
 	return r
 }

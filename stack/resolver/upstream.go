@@ -90,7 +90,7 @@ func newQuestion(name dnsmessage.Name, typ dnsmessage.Type) ([]byte, error) {
 func (r *Resolver) exchange(
 	ctx context.Context, network string, server netip.AddrPort, q []byte,
 ) (*dnsmessage.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	c, err := r.o.Dialer.DialContext(ctx, network, server.String())
 	if err != nil {
