@@ -6,15 +6,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"syntap/tun/tuntest"
 )
 
 // script writes a program that prints a text.
 func script(t *testing.T, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '"+text+"'\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	tuntest.WriteProgram(t, path, []byte("#!/bin/sh\nprintf '"+text+"'\n"))
 	return path
 }
 

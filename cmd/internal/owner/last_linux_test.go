@@ -118,9 +118,9 @@ func TestLastOfBusyProcess(t *testing.T) {
 	}
 }
 
-// What is remembered is bounded, and a process that has ended is forgotten.
+// What is remembered is bounded, and a process that has ended is forgotten. The test counts the
+// files of this process, so no other runs beside it.
 func TestLastForgets(t *testing.T) {
-	t.Parallel()
 	l, self, s := testLast(t)
 	for uid := range uint32(2 * lastUsers) {
 		l.add(holder{process: self.process, fd: 3}, Socket{UID: uid, inode: 1})
@@ -226,9 +226,7 @@ func TestDeletedExecutable(t *testing.T) {
 	}
 	for _, name := range []string{"gone", "named (deleted)"} {
 		path := t.TempDir() + "/" + name
-		if err := os.WriteFile(path, program, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		tuntest.WriteProgram(t, path, program)
 		child := exec.Command(path, "60")
 		if err := child.Start(); err != nil {
 			t.Fatal(err)

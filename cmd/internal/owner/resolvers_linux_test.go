@@ -12,9 +12,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestResolvers has processes of users listen for queries.
+// TestResolvers has processes of users listen for queries. It is not parallel: a child of this
+// process, until it executes its program, holds this process's sockets too.
 func TestResolvers(t *testing.T) {
-	t.Parallel()
 	ns := tuntest.NewNamespace(t)
 	const user, other = 12345, 12346
 	hold := func(uid uint32, network, address string) *exec.Cmd {
