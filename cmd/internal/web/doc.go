@@ -22,7 +22,7 @@
 // a browser that connects again continues where it was. So the memory that it can hold is bounded:
 // one that falls behind by more than the ring gets the number of records it has missed ("event:
 // lost") and continues with the oldest there is. One that does not read is dropped when a write has
-// waited for eventTimeout.
+// waited for timeouts.event.
 //
 // After a restart the rings begin with the last records of the JSON log (Refill), which get numbers
 // of this run. A connection of an earlier run whose end is not among them is over, and how is

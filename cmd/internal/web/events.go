@@ -54,7 +54,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, sub *subscriber)
 	}
 	sent := time.Now()
 	sub.send = func() error {
-		if err := conn.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
+		if err := conn.SetWriteDeadline(time.Now().Add(s.timeouts.event)); err != nil {
 			return err
 		}
 		if _, err := w.Write(sub.batch.Bytes()); err != nil {

@@ -92,13 +92,18 @@ func imitateQuery(s *Server, o *record.Opening, name string, port, i int) {
 	}
 }
 
+// browserPatience is how long a test waits for the browser: it starts and draws slowly on a busy
+// machine.
+const browserPatience = 2 * time.Minute
+
 // newBrowser returns the context of a browser for tabs; the test is skipped without one.
 func newBrowser(t *testing.T) context.Context {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
 		t.Skip("needs chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(browserPatience))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	return allocator
@@ -131,9 +136,8 @@ func TestHostilePage(t *testing.T) {
 		Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: hostile, Type: 16, Data: hostile}},
 	}}})
 
-	ctx, cancel := chromedp.NewContext(allocator)
-	defer cancel()
-	p := &pictures{t: t, ctx: ctx}
+	p := &pictures{t: t}
+	defer p.open(allocator)()
 	harmless := func(where string) {
 		t.Helper()
 		if got := p.eval(`document.querySelector('img') !== null || /[\u001b\u0007\u202e]/.test(document.body.textContent)`); got != "false" {
@@ -174,8 +178,8 @@ func TestPictures(t *testing.T) {
 			defer close(stopped)
 			imitate(traffic, s, rate)
 		}()
-		ctx, cancel := chromedp.NewContext(allocator)
-		p := &pictures{t: t, ctx: ctx, dir: dir, name: fmt.Sprint(rate)}
+		p := &pictures{t: t, dir: dir, name: fmt.Sprint(rate)}
+		cancel := p.open(allocator)
 		p.take("http://" + s.Addr().String())
 		stop()
 		<-stopped
@@ -187,6 +191,24 @@ type pictures struct {
 	t         *testing.T
 	ctx       context.Context
 	dir, name string
+}
+
+// open opens a tab, which starts the browser, and returns how to close it.
+func (p *pictures) open(allocator context.Context) (cancel func()) {
+	p.t.Helper()
+	p.ctx, cancel = chromedp.NewContext(allocator)
+	watchdog := time.AfterFunc(2*browserPatience, cancel) // the first call keeps its context
+	defer watchdog.Stop()
+	if err := chromedp.Do(p.ctx); err != nil {
+		cancel()
+		p.t.Fatalf("start the browser: %v", err)
+	}
+	return cancel
+}
+
+// call returns the context of one call to the browser.
+func (p *pictures) call() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(p.ctx, browserPatience)
 }
 
 func (p *pictures) take(page string) {
@@ -221,14 +243,18 @@ func (p *pictures) take(page string) {
 
 func (p *pictures) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, steps...); err != nil {
+	ctx, cancel := p.call()
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
 func (p *pictures) eval(expression string) string {
 	p.t.Helper()
-	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[any](expression))
+	ctx, cancel := p.call()
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[any](expression))
 	if err != nil {
 		p.t.Fatalf("%.200s: %v", expression, err)
 	}
@@ -242,7 +268,9 @@ func (p *pictures) wait(expression string) {
 
 func (p *pictures) prefer(scheme string) {
 	p.t.Helper()
-	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	ctx, cancel := p.call()
+	defer cancel()
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
 	if err != nil {
@@ -270,7 +298,9 @@ func (p *pictures) shoot(name string) {
 			p.t.Errorf("%s %s: %s", p.name, name, got)
 		}
 	}
-	image, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	ctx, cancel := p.call()
+	defer cancel()
+	image, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		p.t.Fatal(err)
 	}

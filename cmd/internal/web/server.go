@@ -27,12 +27,17 @@ const (
 	maxListings          = 8 // of /api/handshakes and /api/flows: each holds on to megabytes of records while it is read
 	maxListingsOfPeer    = 4
 	maxHeader            = 8 << 10
-
-	readTimeout   = 5 * time.Second  // of a request
-	answerTimeout = 15 * time.Second // to write an answer
-	eventTimeout  = 5 * time.Second  // to write a batch of events
-	idleTimeout   = 30 * time.Second
 )
+
+// timeouts of a Server's connections.
+type timeouts struct {
+	read   time.Duration // a request
+	answer time.Duration // write an answer
+	event  time.Duration // write a batch of events
+	idle   time.Duration
+}
+
+var usualTimeouts = timeouts{read: 5 * time.Second, answer: 15 * time.Second, event: 5 * time.Second, idle: 30 * time.Second}
 
 // Options of a Server. Zero values are useful.
 type Options struct {
@@ -46,6 +51,7 @@ type Server struct {
 	o        Options
 	listener *visitors
 	started  time.Time
+	timeouts timeouts
 
 	counters func() Counters // set by Run before it serves
 	running  atomic.Bool
@@ -65,7 +71,7 @@ func Listen(address string, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		o: o, started: time.Now(), records: newRecords(),
+		o: o, started: time.Now(), timeouts: usualTimeouts, records: newRecords(),
 		handshakes:  newHistogram("handshake_seconds", "SYN to third segment of established connections."),
 		dials:       newHistogram("dial_seconds", "Time to connect to the far side, of dials that did."),
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
@@ -92,10 +98,10 @@ func (s *Server) Run(ctx context.Context, counters func() Counters) error {
 	silent := log.New(io.Discard, "", 0) // errors of peers are not worth a line each
 	server := &http.Server{
 		Handler:           guard(s.routes()),
-		ReadHeaderTimeout: readTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: s.timeouts.read,
+		ReadTimeout:       s.timeouts.read,
+		WriteTimeout:      s.timeouts.answer,
+		IdleTimeout:       s.timeouts.idle,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          silent,
 		ConnContext:       withVisitor,
