@@ -36,7 +36,7 @@ func openDevice(t *testing.T) (*tuntest.Namespace, *tun.Device) {
 func read(t *testing.T, dev *tun.Device) ([]byte, tun.Offload) {
 	t.Helper()
 	f := tun.Frame{Head: make([]byte, tun.HeadSize), Body: make([]byte, tun.MaxFrame-tun.HeadSize)}
-	timer := time.AfterFunc(20*time.Second, func() { _ = dev.Close() })
+	timer := time.AfterFunc(tuntest.Patience, func() { _ = dev.Close() })
 	defer timer.Stop()
 	if err := dev.ReadFrame(&f); err != nil {
 		t.Fatalf("read frame: %v", err)
@@ -62,7 +62,7 @@ func TestFramesCrossDevice(t *testing.T) {
 	if err := dev.WriteFrame(tun.Offload{}, [][]byte{answer[:20], nil, answer[20:]}); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(tuntest.Patience))
 	b := make([]byte, 64)
 	n, from, err := conn.ReadFrom(b)
 	if err != nil || string(b[:n]) != "answer" || from.String() != server.String() {
@@ -85,7 +85,7 @@ func TestManyPieces(t *testing.T) {
 	if err := dev.WriteFrame(tun.Offload{}, pieces); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(tuntest.Patience))
 	if n, _, err := conn.ReadFrom(make([]byte, 2000)); err != nil || n != 1200 {
 		t.Errorf("client got %d bytes, %v; want 1200", n, err)
 	}

@@ -62,9 +62,9 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 }
 
 // A record names the process that was looked for when its SYN passed, or at the latest before its
-// client is answered. Others name none, and do not wait.
+// client is answered. Others name none, and do not wait. The test is not parallel: a child of this
+// process, until it executes its program, holds this process's sockets too.
 func TestAttribution(t *testing.T) {
-	t.Parallel()
 	records := make(chan *record.Attributed, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
 	a, err := newAttribution(nil, func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })

@@ -98,8 +98,8 @@ func TestNeighborsBound(t *testing.T) {
 func TestNeighborsOfKernel(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
-	lab.Client.Run("ping", "-c", "1", "192.0.2.1")
-	lab.Client.Run("ping", "-c", "1", "2001:db8:1::1")
+	lab.Client.Run("ping", "-c", "1", "-w", "60", "192.0.2.1")
+	lab.Client.Run("ping", "-c", "1", "-w", "60", "2001:db8:1::1")
 	addresses := make(map[string]string)
 	err := lab.Router.Do(func() error {
 		for _, a := range []string{tuntest.ClientAddr4, tuntest.ClientAddr6, tuntest.ServerAddr4, "192.0.2.77"} {
