@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -242,6 +243,23 @@ func (f Field) In(set string) Statement {
 // Is matches packets that have the address, of the field's family.
 func (f Field) Is(a netip.Addr) Statement {
 	return Statement{fmt.Sprintf("%s %s", f.text, a), append(f.isFamily(), f.load(reg), equal(a.AsSlice()))}
+}
+
+// Flip inverts bits of the address and leaves the checksums as they are: a second Flip has to
+// follow.
+func (f Field) Flip(bits netip.Addr) Statement {
+	flip := &expr.Bitwise{
+		SourceRegister: reg, DestRegister: reg, Len: f.size,
+		Mask: bytes.Repeat([]byte{0xff}, int(f.size)), Xor: bits.AsSlice(),
+	}
+	write := &expr.Payload{
+		OperationType: expr.PayloadWrite, SourceRegister: reg,
+		Base: expr.PayloadBaseNetworkHeader, Offset: f.offset, Len: f.size,
+	}
+	return Statement{
+		fmt.Sprintf("%s set %s ^ %s", f.text, f.text, bits),
+		append(f.isFamily(), f.load(reg), flip, write),
+	}
 }
 
 // FlowIn matches TCP segments whose addresses and ports are in a set of the type address, port,

@@ -55,6 +55,11 @@
 // A reverse-path filter looks up the source of a packet from the TUN by the packet's mark. Such a
 // packet has the mark of packets that enter while the chains of prerouting run.
 //
+// A VPN guards its address: wg-quick drops packets to it that have come in by another interface,
+// before connection tracking (CVE-2019-14899). Packets from the TUN are for clients with that
+// address. So where a rule of the host exempts a VPN's mark, bits of their destination are inverted
+// until then.
+//
 // The sockets of clients have the addresses of the host, as the router's have. They share its
 // ports: a host can have half as many connections to one destination as without the router.
 //

@@ -15,9 +15,13 @@ import (
 // the host's marks and translations. Arriving comes before the reverse-path filters, which look up
 // a packet's source by its mark.
 const (
-	firstPriority = -350
-	lastPriority  = 400
+	firstPriority     = -350
+	unveilingPriority = -201 // before connection tracking
+	lastPriority      = 400
 )
+
+// The bits that are inverted in a veiled destination.
+var veil4, veil6 = netip.MustParseAddr("240.0.0.0"), netip.MustParseAddr("f000::")
 
 // label returns the connection label of connections that enter the TUN. Routers beside this one
 // have other labels, because their tables do not differ by a multiple of 94. The first labels are
@@ -247,9 +251,22 @@ func (s *steering) forwarded() {
 func (s *steering) marks() {
 	var arriving, leaving chainRules
 	arriving.add(nft.From(s.Name), s.enter)
+	if len(s.Underlay.Bypass) > 0 {
+		var unveiling chainRules
+		arriving.addVeil(s.Name)
+		unveiling.addVeil(s.Name)
+		s.chain("unveiling", filter("prerouting", unveilingPriority), unveiling)
+	}
 	leaving.add(nft.Mark(s.Mark), nft.SetMark(0))
 	s.chain("arriving", filter("prerouting", firstPriority), arriving)
 	s.chain("leaving", filter("postrouting", firstPriority), leaving)
+}
+
+// addVeil inverts bits of the destination of packets from the TUN, against the guard of a VPN's
+// address. It changes no checksum, since a second veil undoes the first.
+func (r *chainRules) addVeil(name string) {
+	r.add(nft.From(name), nft.Destination4.Flip(veil4))
+	r.add(nft.From(name), nft.Destination6.Flip(veil6))
 }
 
 // past adds the chains for packets that should have entered the TUN and leave by another interface:

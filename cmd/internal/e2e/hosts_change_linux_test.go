@@ -43,12 +43,13 @@ func TestVPNComesAndGoes(t *testing.T) {
 		h.Router.Run("ip", f, "rule", "add", "pref", "31000", "lookup", "main", "suppress_prefixlength", "0")
 		h.Router.Run("ip", f, "rule", "add", "pref", "31001", "not", "fwmark", fmt.Sprint(wgMark), "lookup", "51820")
 	}
-	h.callAll(t, "host in the VPN", call{ns: h.Router}, "VPN")
-	h.callAll(t, "LAN in the VPN", call{ns: h.Client}, "VPN")
-	n := len(r.waitRecords(t, 6))
+	h.guardVPN()
 	r.wait(t, "the VPN's mark to be noticed", func() bool {
 		return strings.Contains(output(h.Router, "nft", "list", "chain", "inet", "syntap0", "local_new"), "0x0000ca6c")
 	})
+	h.callAll(t, "host in the VPN", call{ns: h.Router}, "VPN")
+	h.callAll(t, "LAN in the VPN", call{ns: h.Client}, "VPN")
+	n := len(r.waitRecords(t, 6))
 	h.callAll(t, "the VPN's own socket", call{ns: h.Router, mark: wgMark}, "world")
 	if got := len(r.records(t)); got != n {
 		t.Errorf("%d records, want none of the VPN's own sockets", got-n)

@@ -94,7 +94,7 @@ func (h *hostLab) witnesses() []*witness {
 const wgMark = 0xca6c
 
 // addVPN has the host reach the world by a VPN, as wg-quick does it: by rules after main, with a
-// mark for the VPN's own socket.
+// mark for the VPN's own socket, and with a table that guards the VPN's address.
 func (h *hostLab) addVPN(t *testing.T) {
 	t.Helper()
 	h.addVPNLink(t, 51820)
@@ -102,7 +102,28 @@ func (h *hostLab) addVPN(t *testing.T) {
 		h.Router.Run("ip", f, "rule", "add", "not", "fwmark", fmt.Sprint(wgMark), "lookup", "51820")
 		h.Router.Run("ip", f, "rule", "add", "lookup", "main", "suppress_prefixlength", "0")
 	}
+	h.guardVPN()
 	h.more["the VPN's own socket"] = func(is6 bool) call { return call{ns: h.Router, to: h.far(is6), mark: wgMark} }
+}
+
+// guardVPN drops packets to the VPN's address that come in by another interface (CVE-2019-14899),
+// and keeps the mark of the VPN's own datagrams, as wg-quick does.
+func (h *hostLab) guardVPN() {
+	h.Router.Sysctl("net.ipv4.conf.all.src_valid_mark", "1")
+	for family, address := range map[string]string{"ip": "203.0.113.193", "ip6": "2001:db8:6::1"} {
+		h.Router.Run("nft", fmt.Sprintf(`
+			table %[1]s wg-quick-vpn0 {
+				chain preraw { type filter hook prerouting priority -300;
+					iifname != "vpn0" %[1]s daddr %[2]s fib saddr type != local drop
+				}
+				chain premangle { type filter hook prerouting priority -150;
+					meta l4proto udp meta mark set ct mark
+				}
+				chain postmangle { type filter hook postrouting priority -150;
+					meta l4proto udp meta mark %[3]d ct mark set meta mark
+				}
+			}`, family, address, wgMark))
+	}
 }
 
 // addVPNLink lays a link to a VPN in which the world's addresses are another machine's, with
