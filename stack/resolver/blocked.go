@@ -39,9 +39,9 @@ func Blocked(query []byte) []byte {
 	b[2] = response | query[2]&rd
 	b[3] = ra | query[3]&cd | byte(dnsmessage.RCodeNameError)
 	clear(b[6:headerLen])
-	if dnssec, ok := edns(&p); ok {
+	if opt, ok := findOPT(&p); ok {
 		b[11] = 1
-		b = appendOPT(b, dnssec)
+		b = appendOPT(b, opt.DNSSECAllowed())
 	}
 	return b
 }
@@ -55,25 +55,6 @@ func questionEnd(m []byte) int {
 		}
 	}
 	return 0
-}
-
-// edns reports whether a message knows EDNS, and has its bit DO set (RFC 6891 §6.1.4).
-func edns(p *dnsmessage.Parser) (dnssec, ok bool) {
-	if p.SkipAllQuestions() != nil || p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
-		return false, false
-	}
-	for {
-		h, err := p.AdditionalHeader()
-		if err != nil {
-			return false, false
-		}
-		if h.Type == dnsmessage.TypeOPT {
-			return h.DNSSECAllowed(), true
-		}
-		if p.SkipAdditional() != nil {
-			return false, false
-		}
-	}
 }
 
 // appendOPT appends the pseudo-record of EDNS with the extended error.

@@ -44,21 +44,25 @@ func parseQuery(wire []byte) (*query, error) {
 	if q.question, err = p.Question(); err != nil {
 		return nil, errQuery
 	}
+	if h, ok := findOPT(&p); ok {
+		q.edns, q.dnssec = true, h.DNSSECAllowed()
+		q.size = min(max(512, int(h.Class)), payloadSize)
+	}
+	return q, nil
+}
+
+// findOPT returns the header of the pseudo-record of EDNS (RFC 6891 §6.1), if there is one.
+func findOPT(p *dnsmessage.Parser) (h dnsmessage.ResourceHeader, ok bool) {
 	if p.SkipAllQuestions() != nil || p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil {
-		return q, nil
+		return h, false
 	}
 	for {
 		h, err := p.AdditionalHeader()
-		if err != nil {
-			return q, nil
-		}
-		if h.Type == dnsmessage.TypeOPT {
-			q.edns, q.dnssec = true, h.DNSSECAllowed()
-			q.size = min(max(512, int(h.Class)), payloadSize)
-			return q, nil
+		if err != nil || h.Type == dnsmessage.TypeOPT {
+			return h, err == nil
 		}
 		if p.SkipAdditional() != nil {
-			return q, nil
+			return h, false
 		}
 	}
 }
