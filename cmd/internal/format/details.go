@@ -45,31 +45,22 @@ func (o *object) rewrites(all []Rewrite) {
 	if len(all) == 0 {
 		return
 	}
-	o.list("rewrites")
-	for i := range all {
-		w := &all[i]
-		o.item()
+	objects(o, "rewrites", all, func(w *Rewrite) {
 		o.text("packet", w.Packet)
 		o.text("what", w.What)
 		o.text("from", w.From)
 		o.text("to", w.To)
 		o.uint("rule", uint64(w.Rule))
-		o.close()
-	}
-	o.endList()
+	})
 }
 
 // dns writes the queries and the response.
 func (o *object) dns(r *Record) {
 	o.open("dns")
-	o.list("queries")
-	for i := range r.Queries {
-		o.item()
-		o.text("name", r.Queries[i].Name)
-		o.text("type", r.Queries[i].Type)
-		o.close()
-	}
-	o.endList()
+	objects(o, "queries", r.Queries, func(q *Question) {
+		o.text("name", q.Name)
+		o.text("type", q.Type)
+	})
 	o.text("rcode", r.RCode)
 	o.answers("answers", r.Answers)
 	o.close()
@@ -79,17 +70,12 @@ func (o *object) answers(key string, all []Answer) {
 	if len(all) == 0 {
 		return
 	}
-	o.list(key)
-	for i := range all {
-		a := &all[i]
-		o.item()
+	objects(o, key, all, func(a *Answer) {
 		o.text("name", a.Name)
 		o.text("type", a.Type)
 		o.text("data", a.Data)
 		o.uint("ttl", uint64(a.TTL))
-		o.close()
-	}
-	o.endList()
+	})
 }
 
 // account writes the members of a finding, of a gap, or of the end of a run.
@@ -140,10 +126,7 @@ func (o *object) finding(f *record.Finding) {
 	if len(f.Stalls) == 0 {
 		return
 	}
-	o.list("stalls")
-	for i := range f.Stalls {
-		s := &f.Stalls[i]
-		o.item()
+	objects(o, "stalls", f.Stalls, func(s *record.Stall) {
 		o.text("src", s.Src)
 		o.uint("sport", uint64(s.SPort))
 		o.text("dst", s.Dst)
@@ -158,7 +141,5 @@ func (o *object) finding(f *record.Finding) {
 		o.uint("out_of_order", uint64(s.OutOfOrder))
 		o.uint("outbound_acked", s.Acked)
 		o.uint("inbound_in_order", s.Received)
-		o.close()
-	}
-	o.endList()
+	})
 }

@@ -33,6 +33,17 @@ func (o *object) item() {
 	o.b = append(o.b, '{')
 }
 
+// objects writes a list of objects, each with the members that write writes.
+func objects[T any](o *object, key string, all []T, write func(*T)) {
+	o.list(key)
+	for i := range all {
+		o.item()
+		write(&all[i])
+		o.close()
+	}
+	o.endList()
+}
+
 // raw writes a value that is JSON.
 func (o *object) raw(key, value string) { o.key(key); o.b = append(o.b, value...) }
 
