@@ -29,11 +29,8 @@ var (
 	_ gstack.GSOEndpoint  = (*linkEndpoint)(nil) // netstack asks for it by type assertion
 )
 
-// gsoMaxSize leaves netstack's own limit of one segment's payload, MaxPayload.
+// gsoMaxSize leaves netstack's own limit of one segment's payload, 65374 bytes.
 const gsoMaxSize = 65535
-
-// MaxPayload is the most payload bytes of one segment that netstack sends.
-const MaxPayload = 65374
 
 func (e *linkEndpoint) GSOMaxSize() uint32                { return gsoMaxSize }
 func (e *linkEndpoint) SupportedGSO() gstack.SupportedGSO { return gstack.HostGSOSupported }

@@ -86,26 +86,6 @@ func FindingDetails(f *record.Finding) []string {
 	return all
 }
 
-// Gap appends the line of a gap, or of the end of a run.
-func (f *Line) Gap(dst []byte, r *Record) []byte {
-	f.begin(dst, r.Time)
-	f.column(r.Type.String(), outcomeWidth)
-	switch {
-	case r.Gap != nil && r.Gap.Lost > 0:
-		f.detail(fmt.Sprintf("%d records lost", r.Gap.Lost))
-	case r.Gap != nil && r.Gap.Refused > 0:
-		f.detail(fmt.Sprintf("%d attempts kept out", r.Gap.Refused))
-	case r.Gap != nil && r.Gap.Last > 0:
-		f.detail(fmt.Sprintf("records %d to %d missing", r.Gap.First, r.Gap.Last))
-	case r.End != nil:
-		f.detail("the run stopped in order")
-	}
-	if r.Gap != nil {
-		f.detail(terminal.Clean(string(r.Gap.Reason)))
-	}
-	return f.finish()
-}
-
 func (f *Line) begin(dst []byte, t time.Time) {
 	where := f.Location
 	if where == nil {

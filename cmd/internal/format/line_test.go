@@ -58,13 +58,8 @@ func TestLine(t *testing.T) {
 	if got := string(f.Append(nil, once)); strings.Contains(got, "lasted") {
 		t.Errorf("one datagram without an answer: %s", got)
 	}
-	got := string(f.Gap(f.Gap(nil, decode(t, samples(t)["gap"])), decode(t, samples(t)["end"])))
-	want := begin + "gap          3 records lost, queue_full\n" + begin + "end          the run stopped in order\n"
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
 	found := decode(t, samples(t)["finding"])
-	want = begin + "finding      -                       198.51.100.2 www.example.com                    " +
+	want := begin + "finding      -                       198.51.100.2 www.example.com                    " +
 		"  black hole up, 1400 bytes pass, 1401 vanish, cure: clamp 1360\n"
 	if got := string(f.Append(nil, connection(found))); got != want {
 		t.Errorf("got %q, want %q", got, want)

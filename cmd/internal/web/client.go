@@ -145,12 +145,6 @@ type Event struct {
 	Data []byte // JSON; valid until the next event
 }
 
-// Events calls f for each handshake, in order, until ctx or the stream ends. The stream begins
-// after record number after, or with the oldest there is.
-func (c *Client) Events(ctx context.Context, after uint64, f func(Event)) error {
-	return c.stream(ctx, fmt.Sprintf("/api/events?after=%d", after), f)
-}
-
 // Connections calls f for each record by which a connection begins or ends, in order, until ctx or
 // the stream ends. The stream begins after a position, if that is of the same run, or with the
 // oldest record there is.

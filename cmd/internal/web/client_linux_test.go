@@ -65,7 +65,8 @@ func TestEndlessAnswers(t *testing.T) {
 		t.Errorf("%d bytes were read", n)
 	}
 	var got []string
-	if err := c.Events(t.Context(), 0, func(e Event) { got = append(got, string(e.Data)) }); err != nil || len(got) != 1 || got[0] != "short" {
+	err := c.stream(t.Context(), "/api/events", func(e Event) { got = append(got, string(e.Data)) })
+	if err != nil || len(got) != 1 || got[0] != "short" {
 		t.Errorf("events: %d of them, %v", len(got), err)
 	}
 }

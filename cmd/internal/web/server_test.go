@@ -233,7 +233,7 @@ func TestEvents(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), tuntest.Patience)
 	defer cancel()
 	var got []string
-	err = client.Events(ctx, 2, func(e Event) {
+	err = client.stream(ctx, "/api/events?after=2", func(e Event) {
 		var r struct{ Seq, Lost int }
 		if err := json.Unmarshal(e.Data, &r); err != nil {
 			t.Errorf("event %s: %v", e.Data, err)
