@@ -561,9 +561,7 @@ func TestOutcomes(t *testing.T) {
 	peer := wantNext(t, far, "question")
 	_, _ = far.WriteToUDPAddrPort([]byte("answer"), peer)
 	router.receiveUDP(t)
-	closed := listenUDP(t, "127.0.0.1:0")
-	dead := netip.AddrPortFrom(serverV4, portOf(closed))
-	_ = closed.Close()
+	dead := netip.AddrPortFrom(serverV4, closedPort(t, "127.0.0.1:0"))
 	_ = far.Close()
 	for _, to := range []netip.AddrPort{dead, server} {
 		router.sendTo(t, client, to, "hello")

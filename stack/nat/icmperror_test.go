@@ -5,6 +5,7 @@ package nat
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -13,11 +14,16 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// closedPort returns a port of the loopback without a socket.
+// closedPort returns a port of the loopback that refuses datagrams until the test ends: its socket
+// has another peer, and keeps others from the port.
 func closedPort(t *testing.T, loopback string) uint16 {
 	t.Helper()
-	c := listenUDP(t, loopback)
-	_ = c.Close()
+	local := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(loopback))
+	c, err := net.DialUDP("udp", local, &net.UDPAddr{IP: local.IP, Port: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
 	return portOf(c)
 }
 

@@ -110,6 +110,9 @@ func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRou
 		o.OnHost = r.addrs.Contains
 	}
 	r.NAT = New(r, poller, dial.New(d), &r.stats, o)
+	if r.recorder != nil {
+		r.recorder.patience = patience
+	}
 	var once sync.Once
 	r.stop = func() {
 		once.Do(func() {

@@ -28,6 +28,7 @@ const (
 type user struct {
 	t        *testing.T
 	keyboard *os.File
+	shell    int // its process group
 
 	mu     sync.Mutex // guards the rest
 	screen string     // the text printed so far
@@ -50,7 +51,7 @@ func sitDown(t *testing.T) *user {
 		t.Fatal(err)
 	}
 	_ = tty.Close()
-	u := &user{t: t, keyboard: keyboard}
+	u := &user{t: t, keyboard: keyboard, shell: cmd.Process.Pid}
 	read := make(chan struct{})
 	go u.watch(read)
 	watchdog := time.AfterFunc(4*tuntest.Patience, func() { _ = cmd.Process.Kill() })
@@ -246,10 +247,14 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// follow types and compares as the script says.
+// follow types and compares as the script says. A key that makes a signal is typed when the shell
+// has given the terminal to the job, which is after it has printed its name.
 func (u *user) follow(script []string, shared string) {
 	u.t.Helper()
 	for i, text := range script {
+		if text == ctrlC || text == ctrlZ {
+			u.awaitJob()
+		}
 		if i%2 == 0 {
 			u.types(strings.ReplaceAll(text, " SHARED", " "+shared))
 		} else {
@@ -267,19 +272,24 @@ func TestLateRead(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	shell := u.foreground()
 	u.follow([]string{
 		"s sh -c 'echo ready; read x <" + fifo + "; read y; echo read $y'\r", "ready\r\n",
 		ctrlZ, "Stopped",
 		"bg\r", "&\r\n",
 		"fg\r", "fg\r\n",
 	}, "")
-	tuntest.Wait(t, "the job in the foreground", func() bool { return u.foreground() != shell })
+	u.awaitJob()
 	if err := os.WriteFile(fifo, []byte("go on\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	u.types("hello\r")
 	u.sees("read hello\r\n")
+}
+
+// awaitJob waits until a job of the shell is in the foreground.
+func (u *user) awaitJob() {
+	u.t.Helper()
+	tuntest.Wait(u.t, "the job in the foreground", func() bool { return u.foreground() != u.shell })
 }
 
 // foreground returns the terminal's foreground process group.

@@ -105,7 +105,7 @@ func find(t testing.TB, f *Finder, s Socket) Process {
 	select {
 	case p := <-found:
 		return p
-	case <-time.After(30 * time.Second):
+	case <-time.After(patient):
 		t.Fatal("the search does not end")
 		panic("unreachable")
 	}
