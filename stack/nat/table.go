@@ -273,15 +273,17 @@ func (t *table) expire() {
 // toSweep returns the mappings with recorded flows, when it is time to end the idle ones of these.
 // mu is held.
 func (t *table) toSweep(now time.Duration) (all []*mapping) {
-	if len(t.byKey) == 0 {
+	switch {
+	case len(t.byKey) == 0:
+		return nil
+	case t.sweepAt > now:
+		t.wake(t.sweepAt)
 		return nil
 	}
-	if t.sweepAt <= now {
-		t.sweepAt = now + min(t.timeouts[unanswered], t.timeouts[echoes])/4
-		for _, e := range t.byKey {
-			if e.recorder != nil {
-				all = append(all, e.mapping)
-			}
+	t.sweepAt = now + min(t.timeouts[unanswered], t.timeouts[echoes])/4
+	for _, e := range t.byKey {
+		if e.recorder != nil {
+			all = append(all, e.mapping)
 		}
 	}
 	if len(all) > 0 {

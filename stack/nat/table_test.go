@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	tunflow "syntap/tun/flow"
 )
 
 func testTable(l Limits) (*table, *Stats) {
@@ -93,6 +95,43 @@ func testMapping(client netip.AddrPort) *mapping {
 		isLocal: isLocal(client.Addr()),
 		stats:   new(Stats),
 	}
+}
+
+// TestFlowsEndWhenIdle: an idle flow of a mapping in use ends within a quarter of the shortest
+// timeout, whatever other mapping ends in between.
+func TestFlowsEndWhenIdle(t *testing.T) {
+	const s = time.Second
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := testTable(Limits{})
+		served := make(chan struct{})
+		go func() { n.serve(); close(served) }()
+		var ended []time.Duration
+		o := Options{Ended: func(tunflow.Flow) { ended = append(ended, n.now()) }}
+		m := testMapping(netip.AddrPortFrom(clientV4, 5353))
+		m.router = &testRouter{memory: 1 << 30}
+		m.recorder = &recorder{o: &o, table: n, opened: make(map[*tunflow.Datagram]*flow)}
+		for at := time.Duration(0); at <= 700*s; at = n.now() {
+			switch at {
+			case 0:
+				n.add(m, 443, 1)
+			case 5 * s: // ends before the second sweep
+				n.add(testMapping(netip.AddrPortFrom(clientV4, 5354)), 443, 1)
+			case 200 * s:
+				l := &flow{mapping: m, opened: new(tunflow.Datagram), admitted: true, used: at}
+				if _, full := m.flows.add(l); full != nil {
+					t.Error("no room for a flow")
+				}
+			}
+			n.find(m.key, 443, 1, at)
+			time.Sleep(5 * s)
+			synctest.Wait()
+		}
+		if len(ended) != 1 || ended[0] < 500*s || ended[0] > 515*s {
+			t.Errorf("the flow ended at %v, want 500s to 515s", ended)
+		}
+		n.close()
+		<-served
+	})
 }
 
 // A shorter time holds for the mappings there are.
