@@ -27,7 +27,8 @@
 // answer. A datagram that begins a flow (recorder.go) is held, and so are those behind it, until
 // [NAT.Recorded]. A goroutine of the NAT then sends them in order; later ones pass as soon as none
 // is held, at the cost of two locks and one comparison: 2 % of a datagram's way out (BenchmarkUDP).
-// A flow waits for its own record alone.
+// A flow waits for its own record alone. If the host has lost the mapping's address meanwhile, the
+// datagrams begin a flow at another one.
 //
 // A flow that policy forbids, or that the host has no route for, is on record once in the time of a
 // mapping, however often the client tries (unsent.go). Datagrams from a far end that the client has
@@ -117,9 +118,11 @@
 //
 // # Goroutines and locks
 //
-// The read loop owns the state of the way out, the poller that of the way back. [NAT.Serve] has two
-// goroutines: one ends idle mappings and flows, the other sends what was held. System calls on
-// sockets do not block and are made raw, without notice to the Go scheduler.
+// The poller owns the state of the way back. NAT.carrying guards that of the way out, and is taken
+// before all other locks: the read loop carries frames, and [NAT.Serve] those that were held when
+// the host lost an address. Serve has two goroutines: one ends idle mappings and flows, the other
+// sends what was held. System calls on sockets do not block and are made raw, without notice to the
+// Go scheduler.
 //
 // table.mu guards the table, mapping.mu the socket of one mapping against its closing. Neither is
 // held while the other is taken. With mapping.mu held, only TakeMemory and GiveMemory of the Router
@@ -128,6 +131,6 @@
 // mapping.sending is held by the goroutine that sends on a socket, and taken before mapping.mu.
 // Flows end with it held, other than by an answer, so that their counts are final. flows.mu guards
 // the flows of a mapping and is held for moments only: never while a frame is sent, nor with
-// mapping.mu. recorder.mu is taken with it held. Opened and Answered are called without a lock,
-// Ended perhaps with mapping.sending.
+// mapping.mu. recorder.mu is taken with it held. Opened is called with NAT.carrying, Answered
+// without a lock, Ended perhaps with mapping.sending.
 package nat

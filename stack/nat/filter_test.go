@@ -118,6 +118,46 @@ func TestAddressGone(t *testing.T) {
 	}
 }
 
+// TestAddressGoneBeforeRecord: where the host loses the address of a mapping's socket while a
+// datagram waits for the record of its flow, the datagram leaves from another address, on record
+// once more.
+func TestAddressGoneBeforeRecord(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	log := newTestLog(false)
+	link, host := tuntest.NewPipe(1500)
+	router := newRouter(t, link, dial.Options{}, log.options(Options{}))
+	router.host, log.nat = host, router.NAT
+	defer router.recorder.routes.Close()
+	inside := func(f func()) {
+		if err := lab.Client.Do(func() error { f(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
+	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
+	first := datagram(netip.AddrPortFrom(clientV4, 5353), server, []byte("first"))
+	inside(func() { router.route(tuntest.Frame{Data: first}) })
+	lab.Client.Sysctl("net.ipv4.conf.all.promote_secondaries", "1")
+	lab.Client.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
+	lab.Client.Run("ip", "addr", "del", tuntest.ClientAddr4+"/24", "dev", "eth0")
+	for n := range 2 {
+		router.Recorded(log.await(t, n+1)[n])
+		inside(func() { router.recorder.turn() })
+	}
+	if seen := wantNext(t, far, "first"); seen.Addr().String() != "192.0.2.3" {
+		t.Errorf("far end sees %s, want the host's new address", seen)
+	}
+	if n := router.stats.DropSend.Load(); n != 0 {
+		t.Errorf("%d datagrams lost", n)
+	}
+	router.stop()
+	for i, f := range log.ends(t) {
+		if f == nil || f.OutboundPackets != uint64(i) {
+			t.Errorf("end of opening %d: %+v, want %d packets", i, f, i)
+		}
+	}
+}
+
 // TestKeepSource: the sockets of some clients have the client's address.
 func TestKeepSource(t *testing.T) {
 	ns := tuntest.NewNamespace(t)

@@ -23,15 +23,16 @@ type NAT struct {
 	stats  *Stats
 	table  *table
 
-	// Owned by the read loop.
-	routes  *routes
-	source  netip.Addr    // the client that may send and has sent last
-	sourced time.Duration // the time of that answer, on the table's clock
-	out     msghdr
-	burst   *burst // nil until JoinBursts
-	unsent  *unsent
-	rulings rulings
-	message []byte // room for a datagram
+	burst *burst // owned by the read loop; nil until JoinBursts
+
+	carrying sync.Mutex // guards the fields below; taken before all others
+	routes   *routes
+	source   netip.Addr    // the client that may send and has sent last
+	sourced  time.Duration // the time of that answer, on the table's clock
+	out      msghdr
+	unsent   *unsent
+	rulings  rulings
+	message  []byte // room for a datagram
 
 	replies   *replies // owned by the poller
 	identBase uint16   // of echoes by raw sockets; random, since other programs choose some, too
@@ -74,6 +75,8 @@ func (n *NAT) Serve() {
 // Close ends all mappings. No frame may come after it, and no event until then may be lost: the
 // poller ends later.
 func (n *NAT) Close() {
+	n.carrying.Lock()
+	defer n.carrying.Unlock()
 	n.table.close()
 	n.unsent = newUnsent(n.table)
 	n.routes.kernel.Close()

@@ -4,6 +4,7 @@ package nat
 
 import (
 	"net/netip"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +66,27 @@ func (n *NAT) isName(f *Frame) bool {
 // carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
 // counts the frame, and answers it where the reason concerns the client.
 func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
+	n.carrying.Lock()
+	defer n.carrying.Unlock()
+	n.carryOut(f, client, server)
+}
+
+// carryAgain carries a frame whose mapping has lost its address while the frame was held. Any
+// goroutine may call it.
+func (n *NAT) carryAgain(h *held, client endpoint, server netip.AddrPort) {
+	n.carrying.Lock()
+	defer n.carrying.Unlock()
+	select {
+	case <-n.table.closed:
+		h.frame.drop(&n.stats.DropSend)
+	default:
+		n.routes.forget(h.target)
+		n.carryOut(&h.frame, client, server)
+	}
+}
+
+// carryOut is carry with carrying held.
+func (n *NAT) carryOut(f *Frame, client endpoint, server netip.AddrPort) {
 	if f.marks().hopLimit == 0 {
 		f.drop(&n.stats.DropMalformed)
 		return
@@ -83,11 +105,10 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 		m.noteTarget(target, server, id.ruling != nil)
 		errno, changed := n.send(m, f, target, &id)
 		if changed {
-			n.carry(f, client, server) // by a new flow, if policy lets this sender
+			n.carryOut(f, client, server) // by a new flow, if policy lets this sender
 			return
 		}
-		// The socket's address may have gone: EINVAL or, of newer kernels, ENETUNREACH.
-		if again && (errno == unix.EINVAL || errno == unix.ENETUNREACH) && n.routes.forget(target) {
+		if again && lacksAddress(errno) && n.routes.forget(target) {
 			continue
 		}
 		if errno != 0 {
@@ -96,6 +117,11 @@ func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
 		}
 		return
 	}
+}
+
+// lacksAddress reports whether a socket could not send because its address may have gone.
+func lacksAddress(errno syscall.Errno) bool {
+	return errno == unix.EINVAL || errno == unix.ENETUNREACH // of newer kernels
 }
 
 // target returns the address to which the host sends a frame of a client, if it may.

@@ -13,12 +13,14 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// recorder is the gate before the first datagram of each flow. The read loop opens flows and has
-// their datagrams held; Recorded may come from any goroutine; that of serve sends what was held.
+// recorder is the gate before the first datagram of each flow. NAT.carry opens flows and has their
+// datagrams held; Recorded may come from any goroutine; that of serve sends what was
+// held.
 type recorder struct {
 	o      *Options
 	table  *table
 	failed func(f *Frame, target netip.AddrPort, errno syscall.Errno) // NAT.failed
+	again  func(h *held, client endpoint, server netip.AddrPort)      // NAT.carryAgain
 
 	mu      sync.Mutex                  // guards the fields below, and flow.awaits; innermost
 	opened  map[*tunflow.Datagram]*flow // not yet on record
@@ -46,7 +48,7 @@ const recordPatience = 5 * time.Second
 
 func newRecorder(n *NAT) *recorder {
 	r := &recorder{
-		o: &n.o, table: n.table,
+		o: &n.o, table: n.table, again: n.carryAgain,
 		opened: make(map[*tunflow.Datagram]*flow), wake: make(chan struct{}, 1),
 		patience: recordPatience, pause: senderPause,
 		routes: n.dialer.NewRoutes(),
@@ -197,6 +199,14 @@ func (r *recorder) nextReady() *flow {
 
 // drain sends the datagrams that a flow holds, and then lets those to come pass.
 func (r *recorder) drain(l *flow) {
+	for _, h := range r.sendHeld(l) {
+		r.again(h, l.mapping.key.client, l.key.server)
+	}
+}
+
+// sendHeld sends the datagrams that a flow holds, and returns those for which the host has another
+// address by now.
+func (r *recorder) sendHeld(l *flow) (again []*held) {
 	m := l.mapping
 	m.sending.Lock()
 	defer m.sending.Unlock()
@@ -206,17 +216,31 @@ func (r *recorder) drain(l *flow) {
 		if !ok {
 			l.passing = !l.ended
 			m.flows.mu.Unlock()
-			return
+			return again
 		}
 		l.out.add(h.frame.datagrams(), h.frame.payload())
 		m.flows.mu.Unlock()
-		if errno := m.sendCounted(&r.out, l, &h.frame, h.target); errno != 0 {
+		switch errno := m.sendCounted(&r.out, l, &h.frame, h.target); {
+		case errno == 0:
+		case lacksAddress(errno) && r.hasMoved(m, h.target):
+			again = append(again, &h)
+		default:
 			r.failed(&h.frame, h.target, errno)
 		}
 	}
 	m.flows.mu.Lock()
 	defer m.flows.mu.Unlock()
 	r.release(l)
+	return again
+}
+
+// hasMoved reports whether the host sends to target from another address than a mapping's.
+func (r *recorder) hasMoved(m *mapping, target netip.AddrPort) bool {
+	if r.o.KeepSource(m.key.client.Addr()) {
+		return false
+	}
+	local, err := r.routes.Source(target)
+	return err == nil && local != m.key.local
 }
 
 // dropOverdue drops datagrams that have waited too long, and returns the time until it has to be
