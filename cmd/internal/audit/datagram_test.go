@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,16 +80,7 @@ func TestDatagrams(t *testing.T) {
 		var passed passing
 		l.OnDatagramWritten(passed.addDatagram)
 		stop := running(t, l)
-		expect := func(name string, ports []uint16, admission flow.Admission) {
-			t.Helper()
-			synctest.Wait()
-			if got := passed.take(); !slices.Equal(got, ports) {
-				t.Errorf("%s: datagrams %d may leave, want %d", name, got, ports)
-			}
-			if got := l.DatagramAdmission(time.Now()); got != admission {
-				t.Errorf("%s: admission %d, want %d", name, got, admission)
-			}
-		}
+		expect := passed.expecting(t, l.DatagramAdmission)
 		first, last := begun(1), begun(3)
 		l.Datagram(first)
 		l.Datagram(denied(2))

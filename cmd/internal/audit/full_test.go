@@ -49,6 +49,23 @@ func (p *passing) take() []uint16 {
 	return ports
 }
 
+// expecting returns a test of the ports that have passed, and of the admission, in a bubble of
+// synctest.
+func (p *passing) expecting(
+	t *testing.T, admission func(time.Time) flow.Admission,
+) func(name string, ports []uint16, want flow.Admission) {
+	return func(name string, ports []uint16, want flow.Admission) {
+		t.Helper()
+		synctest.Wait()
+		if got := p.take(); !slices.Equal(got, ports) {
+			t.Errorf("%s: %d may pass, want %d", name, got, ports)
+		}
+		if got := admission(time.Now()); got != want {
+			t.Errorf("%s: admission %d, want %d", name, got, want)
+		}
+	}
+}
+
 // A disk that is full keeps new connections out and loses nothing; when it has room again
 // everything goes on by itself.
 func TestSuspend(t *testing.T) {
@@ -61,16 +78,7 @@ func TestSuspend(t *testing.T) {
 		var passed passing
 		l.OnWritten(passed.add)
 		stop := running(t, l)
-		expect := func(name string, ports []uint16, admission flow.Admission) {
-			t.Helper()
-			synctest.Wait()
-			if got := passed.take(); !slices.Equal(got, ports) {
-				t.Errorf("%s: connections %d may pass, want %d", name, got, ports)
-			}
-			if got := l.Admission(time.Now()); got != admission {
-				t.Errorf("%s: admission %d, want %d", name, got, admission)
-			}
-		}
+		expect := passed.expecting(t, l.Admission)
 		l.Record(established(1, start))
 		l.Record(refused()) // no connection waits for it
 		expect("room", []uint16{1}, flow.Admit)
