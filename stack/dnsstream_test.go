@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/dns/dnsmessage"
@@ -74,16 +73,7 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 		answers[name] = dnsMessage(t, uint16(i), name, "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5")
 	}
 	port := serve(t, "tcp4", func(c *net.TCPConn) {
-		for {
-			var size [2]byte
-			if _, err := io.ReadFull(c, size[:]); err != nil {
-				return
-			}
-			b := make([]byte, binary.BigEndian.Uint16(size[:]))
-			var m dnsmessage.Message
-			if _, err := io.ReadFull(c, b); err != nil || m.Unpack(b) != nil {
-				return
-			}
+		for m, err := nextMessage(c); err == nil; m, err = nextMessage(c) {
 			for _, b := range answers[m.Questions[0].Name.String()] {
 				_, _ = c.Write([]byte{b})
 			}
@@ -137,7 +127,7 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 		}
 	}
 	_ = c.Close()
-	f := awaitFlow(t, ended)
+	f := within(t, ended)
 	want := &tunflow.DNS{Response: true}
 	for i := range 16 {
 		want.Queries = append(want.Queries, tunflow.Question{Name: string(rune('a'+i)) + ".example", Type: 1})
@@ -225,17 +215,6 @@ func TestManyDNSQueries(t *testing.T) {
 	}
 }
 
-func awaitFlow(t *testing.T, ended <-chan tunflow.Flow) tunflow.Flow {
-	t.Helper()
-	select {
-	case f := <-ended:
-		return f
-	case <-time.After(patience):
-		t.Fatal("the flow does not end")
-		return tunflow.Flow{}
-	}
-}
-
 // Another protocol on the port of DNS is carried like any other, and recorded as what it is.
 func TestNoDNSOverTCP(t *testing.T) {
 	for name, tt := range map[string]struct{ client, server, host string }{
@@ -259,7 +238,7 @@ func TestNoDNSOverTCP(t *testing.T) {
 				t.Errorf("%d bytes came back, %v", len(b), err)
 			}
 			_ = c.Close()
-			if f := awaitFlow(t, ended); f.DNS != nil || f.HTTPHost != tt.host || f.Outbound != uint64(len(tt.client)) {
+			if f := within(t, ended); f.DNS != nil || f.HTTPHost != tt.host || f.Outbound != uint64(len(tt.client)) {
 				t.Errorf("%+v", f)
 			}
 			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })

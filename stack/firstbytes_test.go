@@ -68,7 +68,7 @@ func TestFirstBytes(t *testing.T) {
 			_ = c.CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
 			_ = c.Close()
-			f := awaitFlow(t, ended)
+			f := within(t, ended)
 			if diff := cmp.Diff(tt.hello, f.Hello); diff != "" || f.HTTPHost != tt.host || f.DNS != nil {
 				t.Errorf("host %q, DNS %v\n%s", f.HTTPHost, f.DNS, diff)
 			}
@@ -113,7 +113,7 @@ func TestFirstBytesWithoutMemory(t *testing.T) {
 	sendPieces(t, c, hello[100:], []int{200})
 	router.memory.limit.Store(1 << 30)
 	_ = c.Close()
-	if f := awaitFlow(t, ended); f.Hello != nil || f.Outbound != uint64(len(hello)) {
+	if f := within(t, ended); f.Hello != nil || f.Outbound != uint64(len(hello)) {
 		t.Errorf("%v of %d bytes", f.Hello, f.Outbound)
 	}
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })

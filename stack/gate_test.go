@@ -74,7 +74,10 @@ func TestForbiddenQueries(t *testing.T) {
 			go writePieces(c, all, tt.cuts)
 			codes := make(map[uint16]dnsmessage.RCode)
 			for range names {
-				m := readMessage(t, c)
+				m, err := nextMessage(c)
+				if err != nil {
+					t.Fatal(err)
+				}
 				codes[m.ID] = m.RCode
 			}
 			for i, name := range names {
@@ -138,16 +141,7 @@ func TestBlockedBetweenMessages(t *testing.T) {
 // answerQueries answers each query, byte by byte, until the client closes. Behind its first byte it
 // waits for full.
 func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string, full <-chan struct{}) {
-	for {
-		var size [2]byte
-		if _, err := io.ReadFull(c, size[:]); err != nil {
-			return
-		}
-		b := make([]byte, binary.BigEndian.Uint16(size[:]))
-		var m dnsmessage.Message
-		if _, err := io.ReadFull(c, b); err != nil || m.Unpack(b) != nil {
-			return
-		}
+	for m, err := nextMessage(c); err == nil; m, err = nextMessage(c) {
 		asked <- m.Questions[0].Name.String()
 		for _, b := range dnsMessage(t, m.ID, m.Questions[0].Name.String(), "192.0.2.1") {
 			_, _ = c.Write([]byte{b})
@@ -156,20 +150,17 @@ func answerQueries(t *testing.T, c *net.TCPConn, asked chan<- string, full <-cha
 	}
 }
 
-func readMessage(t *testing.T, c io.Reader) (m dnsmessage.Message) {
-	t.Helper()
+// nextMessage reads a DNS message from a stream.
+func nextMessage(c io.Reader) (m dnsmessage.Message, err error) {
 	var size [2]byte
 	if _, err := io.ReadFull(c, size[:]); err != nil {
-		t.Fatal(err)
+		return m, err
 	}
 	b := make([]byte, binary.BigEndian.Uint16(size[:]))
 	if _, err := io.ReadFull(c, b); err != nil {
-		t.Fatal(err)
+		return m, err
 	}
-	if err := m.Unpack(b); err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return m, m.Unpack(b)
 }
 
 // TestNoQueries has clients send other things to port 53, of which no byte may pass.

@@ -34,7 +34,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	e := newEveryEnding(t)
 	e.run(t, 1) // opens the sockets that ask for routes
-	sockets := openSockets(t)
+	sockets := tuntest.OpenSockets(t)
 	e.run(t, rounds)
 	e.checkAll(t)
 
@@ -48,7 +48,7 @@ func TestNothingIsLeft(t *testing.T) {
 	} {
 		eventually(t, "no "+name, func() bool { return left() == 0 })
 	}
-	eventually(t, "all sockets are closed", func() bool { return openSockets(t) <= sockets })
+	eventually(t, "all sockets are closed", func() bool { return tuntest.OpenSockets(t) <= sockets })
 	router.stop()
 	for _, left := range filledMaps(reflect.ValueOf(router.Stack).Elem(), "Stack") {
 		if !strings.Contains(left, ".known") { // routes and addresses of this host
@@ -197,22 +197,6 @@ func (e *everyEnding) checkAll(t *testing.T) {
 	if e.router.stats.Unrecorded.Load() == 0 {
 		t.Error("no connection has waited for its record in vain")
 	}
-}
-
-// openSockets returns the number of sockets of this process.
-func openSockets(t *testing.T) (n int) {
-	t.Helper()
-	all, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range all {
-		name, err := os.Readlink("/proc/self/fd/" + fd.Name())
-		if err == nil && strings.HasPrefix(name, "socket:") {
-			n++
-		}
-	}
-	return n
 }
 
 // refusingPort returns a port of the loopback that refuses connections until the test ends: its

@@ -3,23 +3,18 @@
 package stack
 
 import (
-	"io"
-	"net"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"syntap/stack/dial"
 	"syntap/tun/tuntest"
 )
 
 // A client that asks by a keepalive probe whether its far side is there gets the answer when the
 // far side has answered, and the host socket its own keepalive back.
 func TestProbeAsksTheFarSide(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{})
 	c := router.byHand(client, server, 1000)
 	c.connect(t)
 	c.send(t, tuntest.ACK, 'x')

@@ -15,6 +15,14 @@ import (
 )
 
 // handPair returns addresses for a client by hand of IPv4.
+// startEcho starts a router, and a server that sends back what it gets.
+func startEcho(t *testing.T, o Options) (router *testRouter, client, server netip.AddrPort) {
+	t.Helper()
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	client, server = handPair(port)
+	return startRouter(t, o, dial.Policy{}), client, server
+}
+
 func handPair(port int) (client, server netip.AddrPort) {
 	return netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port))
 }
@@ -46,9 +54,7 @@ func TestNextSYNIsKept(t *testing.T) {
 // A kept SYN that comes once more asks whether the connection is still there, and is netstack's to
 // answer.
 func TestNextSYNAgainIsChallenged(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{})
 	first := router.byHand(client, server, 1000)
 	first.connect(t)
 	first.send(t, tuntest.ACK, 'x')
@@ -88,9 +94,7 @@ func TestNextSYNWhileDialling(t *testing.T) {
 
 // A SYN that has waited for longer than clients take to send it again begins nothing.
 func TestNextSYNAges(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{})
 	first := router.byHand(client, server, 1000)
 	first.connect(t)
 	first.send(t, tuntest.ACK, 'x')
@@ -118,9 +122,7 @@ func TestNextSYNAges(t *testing.T) {
 // A client that gives up a handshake which the router has answered begins anew from the same port.
 // Netstack asks whether it has (RFC 5961 §4): the client sends a RST, and its SYN again.
 func TestNextSYNWhileAnswering(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{})
 	first := router.byHand(client, server, 1000)
 	first.synReceived(t)
 	second := first.again(5_000_000)
@@ -139,9 +141,7 @@ func TestNextSYNWhileAnswering(t *testing.T) {
 // A client resets as soon as it is connected and begins anew from the same port: netstack, for
 // which the first connection is just over, does not refuse the second.
 func TestNextSYNBehindReset(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{AwaitRecord: true}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{AwaitRecord: true})
 	for i := range 10 {
 		first := router.byHand(client, server, uint32(1000+i*1_000_000))
 		first.connect(t)
@@ -172,9 +172,7 @@ func TestNextSYNBehindReset(t *testing.T) {
 // in which this process has not run.
 func TestNextSYNsBehindReset(t *testing.T) {
 	oneProcessor(t)
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := handPair(port)
+	router, client, server := startEcho(t, Options{})
 	for i := range 100 {
 		first := router.byHand(client, server, uint32(1000+i*1_000_000))
 		first.connect(t)

@@ -5,7 +5,6 @@ package nat
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -237,7 +236,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	}
 	round(0)
 	awaitIdle()
-	before := openSockets(t)
+	before := tuntest.OpenSockets(t)
 	for batch := range batches {
 		for i := range 100 {
 			round(100*batch + i)
@@ -247,7 +246,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	if n := router.charges.Load(); n < int64(500*batches) {
 		t.Errorf("only %d mappings were opened", n)
 	}
-	eventually(t, "all sockets closed", func() bool { return openSockets(t) <= before })
+	eventually(t, "all sockets closed", func() bool { return tuntest.OpenSockets(t) <= before })
 	if router.stats.Evicted.Load() == 0 || router.noMemory.Load()+router.stats.DropMappings.Load()+
 		router.stats.DropPerSource.Load() == 0 {
 		t.Error("no mapping has made room, or none was refused")
@@ -261,22 +260,6 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 			t.Errorf("%s are left", left)
 		}
 	}
-}
-
-// openSockets returns the number of sockets of this process.
-func openSockets(t *testing.T) (n int) {
-	t.Helper()
-	all, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range all {
-		name, err := os.Readlink("/proc/self/fd/" + fd.Name())
-		if err == nil && strings.HasPrefix(name, "socket:") {
-			n++
-		}
-	}
-	return n
 }
 
 // filledMaps names the maps with entries in a value of this package's types and all it refers to.

@@ -125,7 +125,7 @@ func TestGSO(t *testing.T) {
 	}()
 	largest, got := 0, 0
 	for got < len(data) {
-		f := receive(t, "segment", r.link.frames)
+		f := tuntest.Receive(t, "segment", r.link.frames)
 		n := len(f.payload())
 		if n == 0 {
 			continue
@@ -213,7 +213,7 @@ func TestOwner(t *testing.T) {
 	r.seq--
 	r.send(ack, nil, nil) // a probe (RFC 9293 §3.8.4)
 	r.seq++
-	got := receive(t, "segment of the owner", seen)
+	got := tuntest.Receive(t, "segment of the owner", seen)
 	if want := (Segment{Seq: r.ack, Ack: r.seq, Flags: packet.ACK}); got != want {
 		t.Errorf("the answer to a probe is %+v, want %+v", got, want)
 	}
@@ -221,7 +221,7 @@ func TestOwner(t *testing.T) {
 		t.Errorf("%d segments were written although the owner withholds them", n)
 	}
 	r.send(ack, nil, []byte("x"))
-	if got := receive(t, "segment of the owner", seen); got.Ack != r.seq {
+	if got := tuntest.Receive(t, "segment of the owner", seen); got.Ack != r.seq {
 		t.Errorf("an ACK of %d, want %d", got.Ack, r.seq)
 	}
 }
@@ -260,14 +260,14 @@ func TestAcceptGivesUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	r.send(syn, synOptions, nil)
-	request := receive(t, "request", r.requests)
+	request := tuntest.Receive(t, "request", r.requests)
 	queue := new(waiter.Queue)
 	failed := make(chan tcpip.Error, 1)
 	go func() {
 		_, err := request.Accept(queue)
 		failed <- err
 	}()
-	receive(t, "SYN-ACK", r.link.frames)
+	tuntest.Receive(t, "SYN-ACK", r.link.frames)
 	for { // until Accept waits
 		queue.Notify(waiter.WritableEvents)
 		select {
@@ -286,7 +286,7 @@ func TestDrop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	r.send(syn, synOptions, nil)
-	receive(t, "request", r.requests).Drop()
+	tuntest.Receive(t, "request", r.requests).Drop()
 	if n := len(r.link.frames); n != 0 {
 		t.Errorf("%d frames answer a dropped request", n)
 	}
@@ -299,5 +299,5 @@ func TestChecksumIsNotVerified(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
 	r.DeliverCopy(checksumBroken(tuntest.TCP{Src: clientEnd, Dst: serverEnd, Seq: 1, Flags: syn, Window: 65535}.Packet()))
-	receive(t, "request", r.requests).Drop()
+	tuntest.Receive(t, "request", r.requests).Drop()
 }

@@ -79,7 +79,7 @@ func TestKeepalive(t *testing.T) {
 			t.Errorf("a probe with the number %d, want %d", f.tcp().SequenceNumber(), r.ack-1)
 		}
 	}
-	receive(t, "end", gone)
+	tuntest.Receive(t, "end", gone)
 }
 
 // UDP and ICMP packets go to the handler, in pieces or not, and are not answered.
@@ -90,7 +90,7 @@ func TestHandleOthers(t *testing.T) {
 	r.HandleOthers(func(b []byte) { handled <- b })
 	r.DeliverCopy(tuntest.UDP{Src: clientEnd, Dst: serverEnd, Payload: []byte("x")}.Packet())
 	var h packet.Headers
-	got := receive(t, "datagram", handled)
+	got := tuntest.Receive(t, "datagram", handled)
 	if h.Parse(got, len(got)); h.Proto != packet.ProtoUDP || got[len(got)-1] != 'x' {
 		t.Errorf("packet %x, want UDP with x", got)
 	}

@@ -92,23 +92,12 @@ func newRig(t *testing.T, o Options) *rig {
 	return r
 }
 
-func receive[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
-		panic("not reached")
-	}
-}
-
 // next returns the next frame that is one, and skips others: netstack sends again what a test is
 // late to acknowledge.
 func (r *rig) next(t *testing.T, what string, isOne func(frame) bool) frame {
 	t.Helper()
 	for {
-		if f := receive(t, what, r.link.frames); isOne(f) {
+		if f := tuntest.Receive(t, what, r.link.frames); isOne(f) {
 			return f
 		}
 	}
@@ -162,7 +151,7 @@ func (r *rig) open(t *testing.T) open {
 	t.Helper()
 	r.ack = 0
 	r.send(syn, synOptions, nil)
-	request := receive(t, "request", r.requests)
+	request := tuntest.Receive(t, "request", r.requests)
 	if client, server := request.Ends(); client != clientEnd || server != serverEnd {
 		t.Fatalf("a SYN from %v to %v is a request of %v to %v", clientEnd, serverEnd, client, server)
 	}
@@ -178,7 +167,7 @@ func (r *rig) open(t *testing.T) open {
 	})
 	r.ack = o.synAck.tcp().SequenceNumber() + 1
 	r.send(ack, nil, nil)
-	if err := receive(t, "accepted connection", accepted); err != nil {
+	if err := tuntest.Receive(t, "accepted connection", accepted); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.ep.Abort)

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"syntap/tun/tuntest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -85,6 +87,6 @@ func TestPollerBusy(t *testing.T) {
 	}
 	for range 1000 {
 		put(t, w)
-		wait(t, "event", events)
+		tuntest.Receive(t, "event", events)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"syntap/tun/tuntest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -31,20 +33,9 @@ func startPoller(t *testing.T, busy *BusyPoll) *Poller {
 		if err := p.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 			t.Error(err)
 		}
-		wait(t, "the poller's end", ended)
+		tuntest.Receive(t, "the poller's end", ended)
 	})
 	return p
-}
-
-func wait[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
-		panic("not reached")
-	}
 }
 
 // pipe returns a pipe whose ends do not block.
@@ -97,7 +88,7 @@ func TestPollerIsEdgeTriggered(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, w)
-	if got := wait(t, "event", events); got&unix.EPOLLIN == 0 {
+	if got := tuntest.Receive(t, "event", events); got&unix.EPOLLIN == 0 {
 		t.Errorf("events %#x, want EPOLLIN", got)
 	}
 	other, otherEnd := pipe(t) // its event comes behind all of r's
@@ -108,12 +99,12 @@ func TestPollerIsEdgeTriggered(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, otherEnd)
-	wait(t, "event of the other", marker)
+	tuntest.Receive(t, "event of the other", marker)
 	if n := len(events); n != 0 {
 		t.Errorf("%d events for a byte that was left unread", n)
 	}
 	p.Rearm(r)
-	wait(t, "event after Rearm", events)
+	tuntest.Receive(t, "event after Rearm", events)
 }
 
 // An event that was fetched for a descriptor before its close does not reach the number's next
@@ -162,7 +153,7 @@ func TestPollerReusedDescriptor(t *testing.T) {
 		close(done)
 	}()
 	closed(t, a, b)
-	wait(t, "event", replaced)
+	tuntest.Receive(t, "event", replaced)
 	// Another event shows that the batch is over.
 	r, w := pipe(t)
 	closed(t, r, w)
@@ -172,14 +163,14 @@ func TestPollerReusedDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, w)
-	wait(t, "event of the last", over)
+	tuntest.Receive(t, "event of the last", over)
 	if n := len(late); n != 0 {
 		t.Errorf("the next owner of a descriptor got %d events of the one before", n)
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	wait(t, "end", done)
+	tuntest.Receive(t, "end", done)
 }
 
 // After Remove a descriptor's events reach no Watcher.
@@ -203,7 +194,7 @@ func TestPollerRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, otherEnd)
-	wait(t, "event of the other", marker)
+	tuntest.Receive(t, "event of the other", marker)
 	if len(events) != 0 {
 		t.Error("an event after Remove")
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"syntap/tun/tuntest"
 )
 
 // start runs a scheduler until the test ends.
@@ -22,7 +24,7 @@ func start(t *testing.T, workers int) *Scheduler {
 	}()
 	t.Cleanup(func() {
 		s.Close()
-		wait(t, "the workers' end", ended)
+		tuntest.Receive(t, "the workers' end", ended)
 	})
 	return s
 }
@@ -70,7 +72,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 		close(done)
 	}()
 	defer stop.Store(true)
-	wait(t, what, done)
+	tuntest.Receive(t, what, done)
 }
 
 func eachNumberOfWorkers(t *testing.T, test func(t *testing.T, workers int)) {
@@ -113,7 +115,7 @@ func TestInteractiveBeforeBulk(t *testing.T) {
 		for range times {
 			before := steps()
 			key.Wake()
-			late = append(late, wait(t, "interactive task", served)-before)
+			late = append(late, tuntest.Receive(t, "interactive task", served)-before)
 		}
 		// The machine may take the processor away between the count and the Wake, now and then.
 		slices.Sort(late)
@@ -270,7 +272,7 @@ func TestPace(t *testing.T) {
 		bytes = n
 		for range times {
 			w.WakeInline()
-			wait(t, "step", steps)
+			tuntest.Receive(t, "step", steps)
 			for w.state.Load() != 0 { // the end of the turn
 				runtime.Gosched()
 			}
@@ -311,7 +313,7 @@ func TestCloseDrains(t *testing.T) {
 			close(ended)
 		}()
 		s.Close()
-		wait(t, "end", ended)
+		tuntest.Receive(t, "end", ended)
 		for i := range left {
 			if n := left[i].Load(); n != 0 {
 				t.Errorf("task %d has %d bytes left", i, n)

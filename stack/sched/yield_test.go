@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"syntap/tun/tuntest"
 )
 
 // With one processor, and a worker that never has to wait, a goroutine that waits for a descriptor
@@ -58,7 +60,7 @@ func TestYieldOnOneProcessor(t *testing.T) {
 		return budget, true
 	})
 	d.Wake()
-	wait(t, "end", done)
+	tuntest.Receive(t, "end", done)
 	// Without a yield the runtime would look every ten milliseconds, which is thousands of steps.
 	if steps > 20*times {
 		t.Errorf("%d bytes were read within %d steps", times, steps)

@@ -23,3 +23,16 @@ func Wait(tb testing.TB, what string, cond func() bool) {
 		}
 	}
 }
+
+// Receive returns the next value of c. It fails the test, naming the value, when that takes longer
+// than Patience.
+func Receive[T any](tb testing.TB, what string, c <-chan T) T {
+	tb.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(Patience):
+		tb.Fatalf("waited %v in vain for %s", Patience, what)
+		panic("not reached")
+	}
+}
