@@ -18,7 +18,7 @@ func TestOwnerOfRawPing(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything)
 	const pings = 3 // sockets of the router stay behind
 	for range pings {
-		words := asUser(12345, "exec ping -c 1 -W 5 "+tuntest.ServerAddr4)
+		words := asUser(12345, "exec ping -c 1 -W 30 "+tuntest.ServerAddr4)
 		command(t, lab.Router, words[0], words[1:]...)
 	}
 	r.stop(t, unix.SIGTERM)

@@ -21,7 +21,7 @@ func TestOwnersAfterReload(t *testing.T) {
 	)
 	r := run(t, lab.Router, "syntap0", text)
 	send := func(uid uint32) {
-		words := asUser(uid, "curl -s http://"+tuntest.ServerAddr4+"/; echo | nc -u -w 1 "+tuntest.ServerAddr4+" 7000")
+		words := asUser(uid, "curl -s http://"+tuntest.ServerAddr4+"/; echo | nc -u -W 1 -w 30 "+tuntest.ServerAddr4+" 7000")
 		command(t, lab.Router, words[0], words[1:]...)
 	}
 	send(12345)

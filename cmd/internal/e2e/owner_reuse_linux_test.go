@@ -15,7 +15,7 @@ func TestOwnerOfReusedPort(t *testing.T) {
 	serveOwned(t, lab)
 	r := run(t, lab.Router, "syntap0", everything)
 	// Each of three programs waits until more than a second lies behind the one before it.
-	send := "sleep 1.1; echo | nc -u -w 1 -p 4567 " + tuntest.ServerAddr4 + " 7000"
+	send := "sleep 1.1; echo | nc -u -W 1 -w 30 -p 4567 " + tuntest.ServerAddr4 + " 7000"
 	want := []uint32{12345, 12346, 12345}
 	for _, uid := range want {
 		words := asUser(uid, send)
