@@ -64,6 +64,15 @@ tap:
 	if got, want := ask("--top", "port"), "     200  7000\n       1  80\n"; got != want {
 		t.Errorf("log --top port = %q, want %q", got, want)
 	}
+	segments := 0 // of curl's handshake: on a machine that stalls they are repeated
+	for line := range strings.Lines(ask("--json", "--port", "80")) {
+		for _, r := range parseRecords(t, line) {
+			segments += len(r.Lines)
+		}
+	}
+	if segments < 3 {
+		t.Errorf("curl's handshake has %d segments, want three", segments)
+	}
 	for _, args := range [][]string{
 		{"--process", "curl"}, {"--port", "80"}, {"--since", "1h", "--dst", tuntest.ServerAddr4, "--port", "80"},
 	} {
@@ -73,8 +82,8 @@ tap:
 		if got := strings.Count(ask(args...), "\n"); got != 1 {
 			t.Errorf("log %q: %d lines, want 1", args, got)
 		}
-		if got := strings.Count(ask(append(args, "--format", "modern")...), "\n"); got != 3 {
-			t.Errorf("log %q: %d lines of tcpdump, want 3", args, got)
+		if got := strings.Count(ask(append(args, "--format", "modern")...), "\n"); got != segments {
+			t.Errorf("log %q: %d lines of tcpdump, want %d", args, got, segments)
 		}
 	}
 	for _, args := range [][]string{{"--outcome", "refused"}, {"--until", "2026-01-01"}} {

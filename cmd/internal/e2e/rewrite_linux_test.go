@@ -69,7 +69,7 @@ func TestDF(t *testing.T) {
 					t.Errorf("rewrite %+v, want df to %s by rule 1", w, to)
 				}
 			}
-			if n := len(record.Rewrites); policy == "clear" && n != 3 {
+			if n := len(record.Rewrites); policy == "clear" && (n < 3 || n != len(record.Lines)) {
 				t.Errorf("%d rewrites, want one for each segment of the handshake: %+v", n, record.Rewrites)
 			}
 			r.stop(t, unix.SIGTERM)
@@ -106,7 +106,7 @@ func TestEnforceDF(t *testing.T) {
 	requireTools(t, "ping")
 	lab := tuntest.NewLab(t)
 	r := run(t, lab.Router, "syntap0", everything+"\ndf: [{policy: enforce}]\n")
-	got := command(t, lab.Router, "ping", "-n", "-c", "1", "-W", "2", "-s", "3000", "-M", "dont", tuntest.ServerAddr4)
+	got := command(t, lab.Router, "ping", "-n", "-c", "1", "-W", "30", "-s", "3000", "-M", "dont", tuntest.ServerAddr4)
 	if got.status != 1 || !strings.Contains(got.stdout, "Frag needed and DF set (mtu = 1500)") {
 		t.Errorf("ping in fragments: %+v, want the MTU from an ICMP error", got)
 	}
@@ -123,7 +123,7 @@ func TestLongDatagramWithDF(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	lab.Router.Run("ip", "link", "set", "wan0", "mtu", "1400") // a program of the host would have its kernel fragment for that
 	r := run(t, lab.Router, "syntap0", strings.Replace(everything, "name: syntap0", "name: syntap0, sources: [host, 192.0.2.0/24]", 1)+"\ndf: [{policy: set}]\n")
-	got := command(t, lab.Client, "ping", "-n", "-c", "1", "-W", "2", "-s", "1400", "-M", "dont", tuntest.ServerAddr4)
+	got := command(t, lab.Client, "ping", "-n", "-c", "1", "-W", "30", "-s", "1400", "-M", "dont", tuntest.ServerAddr4)
 	if got.status != 1 || !strings.Contains(got.stdout, "Frag needed and DF set (mtu = 1400)") {
 		t.Errorf("ping of 1400 bytes: %+v, want the path MTU from an ICMP error", got)
 	}
