@@ -208,7 +208,7 @@ func TestNamesOfMachines(t *testing.T) {
 	visitFrom(other, others)
 	visitFrom(lab.Client, visits)
 	r.waitRecords(t, len(visits)-1+len(others))
-	lab.Client.Run("ping", "-c", "1", addrOfShop)
+	lab.Client.Run("ping", "-c", "1", "-w", "30", addrOfShop)
 	r.wait(t, "names to be in use by none but the ping", func() bool {
 		report := lab.Router.Run(binary, "status", "--at", "unix:"+filepath.Join(r.dir, "http.sock"))
 		return strings.Contains(report, "names       of 6 addresses, 1 in use, 0 evicted")
