@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +20,11 @@ func TestPortUsedAgain(t *testing.T) {
 	lab.Router.Sysctl("net.ipv4.ip_local_port_range", "40000 40015")
 	far := listenDatagrams(t, lab.Server, net.JoinHostPort(tuntest.ServerAddr4, "7"))
 	r := run(t, lab.Router, "syntap0", everything+"\negress: {udp_timeout: 1s}\n")
+	// Each round leaves a socket of the router behind for a second.
+	sockets := func() int { return strings.Count(lab.Router.Run("ss", "-Huna"), "\n") }
 	for range 40 {
+		r.wait(t, "ports to be free again", func() bool { return sockets() <= 10 })
+		_ = far.SetDeadline(time.Now().Add(tuntest.Patience))
 		client := listenDatagrams(t, lab.Router, "0.0.0.0:0")
 		own := client.LocalAddr().(*net.UDPAddr).Port
 		send(t, client, far.LocalAddr(), "question")
@@ -30,7 +35,6 @@ func TestPortUsedAgain(t *testing.T) {
 		send(t, far, seen, "answer")
 		receive(t, client, "answer")
 		client.Close()
-		time.Sleep(100 * time.Millisecond) // some of the router's sockets close
 	}
 	r.stop(t, unix.SIGTERM)
 }
@@ -57,7 +61,7 @@ func TestPortOfOtherUser(t *testing.T) {
 		answered <- from
 	}()
 	command(t, lab.Router, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-		"sh", "-c", "echo question | nc -u -w 1 -p 4000 "+tuntest.ServerAddr4+" 7")
+		"sh", "-c", "echo question | nc -u -W 1 -w 30 -p 4000 "+tuntest.ServerAddr4+" 7")
 	if seen := <-answered; seen.Port != 4000 {
 		t.Errorf("the datagram of an excluded user came from port %d", seen.Port)
 	}
