@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func TestTupleReuse(t *testing.T) {
 			if len(records) != 2*rounds {
 				t.Errorf("%d records, want %d", len(records), 2*rounds)
 			}
-			if repeated > rounds/50 { // a few on a machine that stalls
+			if repeated > rounds/4 { // of a tuple that cannot be used again at once nearly all are
 				t.Errorf("%d SYNs of %d had to be sent again", repeated, 2*rounds)
 			}
 			reportf(t, "%d connections of one 4-tuple, %d SYNs sent again", rounds, repeated)
@@ -102,13 +104,22 @@ func TestClientGivesUp(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", gatewayOf)
 	lab.Client.Drop(100, "input", "tcp flags & (syn | ack) == (syn | ack)")
 	address := net.JoinHostPort(tuntest.ServerAddr4, "7000")
-	dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{Port: 6000}, Control: reuseAddress}
-	if err := lab.Client.Do(func() error { _, err := dialer.Dial("tcp", address); return err }); err == nil {
+	dialer := net.Dialer{Timeout: tuntest.Patience, LocalAddr: &net.TCPAddr{Port: 6000}, Control: reuseAddress}
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	gaveUp := make(chan error, 1)
+	go func() {
+		gaveUp <- lab.Client.Do(func() error { _, err := dialer.DialContext(ctx, "tcp", address); return err })
+	}()
+	tuntest.Wait(t, "an answer to be lost", func() bool {
+		return regexp.MustCompile(`packets [1-9]`).MatchString(lab.Client.Run("nft", "list", "table", "inet", "tuntest"))
+	})
+	giveUp()
+	if err := <-gaveUp; err == nil {
 		t.Fatal("connected without an answer")
 	}
 	lab.Client.Run("nft", "flush ruleset")
 	start := time.Now()
-	dialer.Timeout = tuntest.Patience
 	var conn net.Conn
 	if err := lab.Client.Do(func() (err error) { conn, err = dialer.Dial("tcp", address); return err }); err != nil {
 		t.Fatal(err)
