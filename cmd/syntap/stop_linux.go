@@ -13,7 +13,8 @@ import (
 func stopRequests(parent context.Context) (
 	ctx context.Context, stop func(), again <-chan os.Signal,
 ) {
-	signals, more := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	// The signal that comes right behind the first one is not lost.
+	signals, more := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGPIPE) // a log that cannot be written is not the end
 	ctx, stop = context.WithCancel(parent)

@@ -1,10 +1,11 @@
 package e2e_test
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,7 @@ func TestSecondRunRefused(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	serveHTTP(t, lab, greeting)
 	first := run(t, lab.Router, "syntap0", everything)
+	settle(t, lab.Router)
 	before := lab.Router.State()
 	second := &router{dir: t.TempDir()}
 	for name, config := range map[string]string{
@@ -128,6 +130,21 @@ func TestSecondRunRefused(t *testing.T) {
 	lab.Router.Run("curl", "-sS", urls()[0])
 	first.waitRecords(t, 1)
 	first.stop(t, unix.SIGTERM)
+}
+
+// settle waits until the kernel has noticed that a guard has no carrier, which takes up to a
+// second. From then on the host's state does not change by itself.
+func settle(t *testing.T, ns *tuntest.Namespace) {
+	t.Helper()
+	tuntest.Wait(t, "the guard to lose its carrier", func() bool {
+		for line := range strings.Lines(ns.State()) {
+			has := func(s string) bool { return strings.Contains(line, s) }
+			if has("dev guard") && !has("linkdown") && !has("local") || has(": guard") && !has("state DOWN") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // TestOperatorRoutes runs with an empty include: the router's sockets carry their mark, everything
@@ -207,27 +224,43 @@ func TestSlowStop(t *testing.T) {
 	before := lab.Router.State()
 	r := &router{dir: t.TempDir()}
 	config := r.writeConfig(t, "tap: {log: [{format: classic, path: \"-\"}]}")
-	r.Process = lab.Router.Start("bash", "-c", `exec "$0" run -c "$1" > >(exec sleep 600 >/dev/null 2>&1)`, binary, config)
+	r.Process = lab.Router.Start("bash", "-c", `exec "$0" run -c "$1" 1<>"$2"`, binary, config, fullPipe(t))
 	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
-	for range 500 { // until the pipe is full
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		conn, err := lab.Router.Dial(ctx, "tcp", tuntest.ServerAddr4+":80")
-		cancel()
-		if err != nil {
-			break
+	dial(t, lab.Router, tuntest.ServerAddr4+":80").Close() // has lines that find no room
+	for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT} {
+		if err := r.Signal(signal); err != nil {
+			t.Fatal(err)
 		}
-		conn.Close()
 	}
-	if err := r.Signal(unix.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	r.wait(t, "the stop to say what it is at", func() bool { return strings.Contains(r.Stderr(), "still stopping") })
-	if err := r.Signal(unix.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	r.wait(t, "an answer to the second signal", func() bool { return strings.Contains(r.Stderr(), "stopping already") })
 	r.ended(t, "SIGTERM")
+	for _, text := range []string{"still stopping", "stopping already"} { // by itself, and at the second signal
+		if !strings.Contains(r.Stderr(), text) {
+			t.Errorf("router said\n%swant %q", r.Stderr(), text)
+		}
+	}
 	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)
 	}
+}
+
+// fullPipe returns the path of a named pipe that has no room, and that the test holds open and does
+// not read.
+func fullPipe(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	for err == nil {
+		_, err = unix.Write(fd, make([]byte, 1<<12))
+	}
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Fatal(err)
+	}
+	return path
 }
