@@ -42,7 +42,10 @@ func TestScan(t *testing.T) {
 		"UDP": {"-sU", "-p51-56,500,501"},
 	}
 	scan := func(kind, host string, more ...string) []string {
-		args := append(slices.Concat(scans[kind], more), "-n", "-Pn", "-T4", "--max-retries", "2", "-oG", "-", host)
+		// A port is asked again twice, after a second without an answer at least, since machines
+		// stall.
+		args := append(slices.Concat(scans[kind], more), "-n", "-Pn", "-T4", "--min-rtt-timeout", "1s",
+			"--max-retries", "2", "-oG", "-", host)
 		if strings.Contains(host, ":") {
 			args = append(args, "-6")
 		}
@@ -85,10 +88,10 @@ func TestTraceroute(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	hosts := addHop(lab, tuntest.NewNamespace(t))
 	tools := map[string][]string{
-		"traceroute":    {"traceroute", "-n", "-q1", "-w5", "-m5"},
-		"traceroute -I": {"traceroute", "-I", "-n", "-q1", "-w5", "-m5"},
-		"mtr":           {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z2", "-G1"},
-		"mtr -u":        {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z2", "-G1", "-u"},
+		"traceroute":    {"traceroute", "-n", "-q1", "-w30", "-m5"},
+		"traceroute -I": {"traceroute", "-I", "-n", "-q1", "-w30", "-m5"},
+		"mtr":           {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z10", "-G3"},
+		"mtr -u":        {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z10", "-G3", "-u"},
 	}
 	trace := func(tool, host string) []string {
 		args := tools[tool]
