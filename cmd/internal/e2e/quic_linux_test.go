@@ -24,7 +24,7 @@ func TestQUICRecords(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	secure := httptest.NewTLSServer(nil)
 	defer secure.Close()
-	serving := &quic.Config{TLSConfig: &tls.Config{Certificates: secure.TLS.Certificates, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}}
+	serving := &quic.Config{TLSConfig: &tls.Config{Certificates: secure.TLS.Certificates, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}, HandshakeTimeout: tuntest.Patience}
 	r := run(t, lab.Router, "syntap0", everything)
 	for _, tt := range []struct {
 		host   string
@@ -57,7 +57,7 @@ func TestQUICRecords(t *testing.T) {
 		c, err := client.Dial(ctx, "udp4", conn.LocalAddr().String(), &quic.Config{TLSConfig: &tls.Config{
 			ServerName: tt.host, NextProtos: []string{"h3"}, CurvePreferences: tt.curves,
 			MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
-		}})
+		}, HandshakeTimeout: tuntest.Patience})
 		if err != nil {
 			t.Fatal(err)
 		}

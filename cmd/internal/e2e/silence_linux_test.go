@@ -106,7 +106,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 				before := kernelCount(t, lab.Client, "TCPKeepAlive")
 				tuntest.Wait(t, "probes of the client", func() bool { return kernelCount(t, lab.Client, "TCPKeepAlive") >= before+n })
 			}
-			keepalive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2}
+			keepalive := net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 6} // it has to outlive stalls
 			connect := func() *net.TCPConn {
 				conn := dial(t, lab.Client, address).(*net.TCPConn)
 				if err := conn.SetKeepAliveConfig(keepalive); err != nil {
@@ -132,7 +132,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 					t.Errorf("%s client has read %v, want a timeout of its own", name, err)
 				}
 			}
-			probes(3)
+			probes(7)
 			lab.Server.Run("nft", "delete", "table", "inet", "tuntest")
 			_ = loaded.SetReadDeadline(time.Now().Add(tuntest.Patience))
 			if _, err := io.ReadFull(loaded, make([]byte, 1)); err != nil {

@@ -122,9 +122,10 @@ func TestSystemd(t *testing.T) {
 	connections := scaled(500, 18_000)
 	connectEchoes(t, lab, connections)
 	for _, args := range [][]string{{"status"}, {"log", "--outcome", "established", "--top", "outcome"}} {
-		if got := m.command(t, append([]string{"syntap"}, args...)...); got.status != 0 || !strings.Contains(got.stdout, fmt.Sprint(connections)) {
-			t.Errorf("syntap %s: %+v, want %d connections", args, got, connections)
-		}
+		tuntest.Wait(t, fmt.Sprintf("syntap %s to tell of %d connections", args, connections), func() bool {
+			got := m.command(t, append([]string{"syntap"}, args...)...)
+			return got.status == 0 && strings.Contains(got.stdout, fmt.Sprint(connections))
+		})
 	}
 	checkPriorities(t, m)
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
