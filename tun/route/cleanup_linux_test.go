@@ -18,8 +18,15 @@ func die(t *testing.T, ns *tuntest.Namespace, c route.Config) {
 	remove := open(t, ns, c.Name)
 	configure(t, ns, c).Abandon()
 	remove()
-	tuntest.Wait(t, "its table to lose its owner", func() bool {
-		return !strings.Contains(ns.State(), " # progname ")
+	waitDisowned(t, ns)
+}
+
+// waitDisowned waits until the table of a run that died has lost its owner: a child process of
+// another test shares the owner's socket until its exec.
+func waitDisowned(t *testing.T, ns *tuntest.Namespace) {
+	t.Helper()
+	tuntest.Wait(t, "the table to lose its owner", func() bool {
+		return !strings.Contains(ns.Run("nft", "list", "ruleset"), " # progname ")
 	})
 }
 
@@ -187,7 +194,11 @@ func TestCrashAnywhere(t *testing.T) {
 // crash ends a run before step i of a phase. It returns false if there are fewer steps.
 func crash(t *testing.T, ns *tuntest.Namespace, c route.Config, phase string, i int) bool {
 	t.Helper()
-	defer open(t, ns, c.Name)()
+	remove := open(t, ns, c.Name)
+	defer func() {
+		remove()
+		waitDisowned(t, ns)
+	}()
 	var passed []string
 	if phase == "beginning" {
 		var h *route.Host

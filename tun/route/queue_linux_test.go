@@ -14,6 +14,7 @@ import (
 func TestQueueDrops(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
+	ns.Sysctl("net.ipv6.conf.default.disable_ipv6", "1") // the kernel would send there by itself
 	var dev *tun.Device
 	if err := ns.Do(func() (err error) {
 		dev, err = tun.Open("tap0", 1500)
