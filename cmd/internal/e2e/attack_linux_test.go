@@ -38,14 +38,19 @@ func TestMixedAttacks(t *testing.T) {
 	}
 	lab.Router.Sysctl("net.netfilter.nf_conntrack_udp_timeout", "3")
 	r := &router{dir: t.TempDir()}
-	config := r.writeConfig(t, strings.Replace(gatewayOf, "tap: {", "tap: {timeout: 2s, ", 1))
+	// A machine that has other work, too, may need long for a handshake, and for all.
+	handshake, most := "1m", tuntest.Patience
+	if soak() {
+		handshake, most = "2s", 100*time.Millisecond
+	}
+	config := r.writeConfig(t, strings.Replace(gatewayOf, "tap: {", "tap: {timeout: "+handshake+", ", 1))
 	r.Process = lab.Router.Start("env", "GOMEMLIMIT=350MiB", binary, "run", "-c", config)
 	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
 
 	seed := uint64(time.Now().UnixNano())
 	attack := newAttacker(t, lab, rand.New(rand.NewPCG(seed, 0)))
-	visits := newVisitors(lab, &attack.victims)
-	visits.one(lab.Client, 0, time.Now()) // the way is open, and neighbours are known
+	visits := newVisitors(t, lab, &attack.victims)
+	visits.one(lab.Client, 0, visits.clock.now()) // the way is open, and neighbours are known
 
 	n, perSecond, visitsPerSecond := scaled(5_000, 1_000_000), scaled(1_500, 1_500), scaled(50, 2_000)
 	over := make(chan struct{})
@@ -67,14 +72,15 @@ func TestMixedAttacks(t *testing.T) {
 	statistics := linkStatistics(lab.Router, "syntap0")
 	attack.end()
 	r.stop(t, unix.SIGTERM)
-	p99 := visits.p99()
-	reportf(t, "seed %d: %d attacks in %v, %d connections beside them, p99 %v; %d MiB at most; %d frames dropped by the kernel",
-		seed, n, took, len(visits.took), p99, peak/megabyte, statistics.TxDropped)
+	percent := scaled(90, 99) // in a short run one stall of a processor is more than a percent
+	slow := visits.percentile(percent)
+	reportf(t, "seed %d: %d attacks in %v, %d connections beside them, p%d %v; %d MiB at most; %d frames dropped by the kernel",
+		seed, n, took, len(visits.took), percent, slow, peak/megabyte, statistics.TxDropped)
 	for ends, err := range visits.errs {
 		t.Errorf("%v: %v\n%s", ends, err, r.recordsOf(t, ends))
 	}
-	if most := map[bool]time.Duration{true: 100 * time.Millisecond, false: 3 * time.Second}[soak()]; p99 > most {
-		t.Errorf("p99 of connections beside the attacks is %v, want %v at most", p99, most)
+	if slow > most {
+		t.Errorf("p%d of connections beside the attacks is %v, want %v at most", percent, slow, most)
 	}
 	if peak > memoryMax {
 		t.Errorf("the router has taken %d MiB, the unit allows %d", peak/megabyte, memoryMax/megabyte)
@@ -139,6 +145,7 @@ type visitors struct {
 	ports   []string
 	victims *victims
 	pending errgroup.Group
+	clock   *runTime
 
 	mu   sync.Mutex
 	took []time.Duration
@@ -148,8 +155,11 @@ type visitors struct {
 
 // newVisitors starts the servers, on so many ports that the addresses of ended connections, which
 // stay taken for a minute, leave free ones for the next.
-func newVisitors(lab *tuntest.Lab, known *victims) *visitors {
-	v := &visitors{lab: lab, victims: known, made: make(map[tuple]int), errs: make(map[tuple]error)}
+func newVisitors(t *testing.T, lab *tuntest.Lab, known *victims) *visitors {
+	v := &visitors{
+		lab: lab, victims: known, clock: startRunTime(t.Context()),
+		made: make(map[tuple]int), errs: make(map[tuple]error),
+	}
 	v.pending.SetLimit(500)
 	for port := range 32 {
 		port := strconv.Itoa(7000 + port)
@@ -165,15 +175,15 @@ func newVisitors(lab *tuntest.Lab, known *victims) *visitors {
 func (v *visitors) begin(perSecond int, over <-chan struct{}) {
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
-	start := time.Now()
+	start := v.clock.now()
 	for i := 0; ; {
 		select {
 		case <-over:
 			return
 		case <-tick.C:
 		}
-		for due := int(time.Since(start).Seconds() * float64(perSecond)); i < due; i++ {
-			at := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+		for due := int((v.clock.now() - start).Seconds() * float64(perSecond)); i < due; i++ {
+			at := start + time.Duration(i)*time.Second/time.Duration(perSecond)
 			n := i
 			v.pending.Go(func() error {
 				v.one([]*tuntest.Namespace{v.lab.Client, v.lab.Router}[n/2%2], n, at)
@@ -184,7 +194,7 @@ func (v *visitors) begin(perSecond int, over <-chan struct{}) {
 }
 
 // one makes a connection that was to begin at a time, sends a few bytes, and has them back.
-func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Time) {
+func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Duration) {
 	ends, err := v.visit(ns, net.JoinHostPort(addresses()[i%2], v.ports[i/4%len(v.ports)]))
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -192,7 +202,7 @@ func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Time) {
 		v.errs[ends] = err
 		return
 	}
-	v.took = append(v.took, time.Since(at))
+	v.took = append(v.took, v.clock.now()-at)
 	v.made[ends]++
 }
 
@@ -219,9 +229,9 @@ func (v *visitors) visit(ns *tuntest.Namespace, address string) (ends tuple, err
 	return ends, nil
 }
 
-func (v *visitors) p99() time.Duration {
+func (v *visitors) percentile(percent int) time.Duration {
 	slices.Sort(v.took)
-	return v.took[len(v.took)*99/100]
+	return v.took[len(v.took)*percent/100]
 }
 
 // victims are the ends of the last connections, which an attacker knows.

@@ -96,11 +96,12 @@ func TestFlushedRules(t *testing.T) {
 	h := newHostLab(t)
 	r := run(t, h.Router, "syntap0", sourcesOfLAN)
 	done := make(chan struct{})
-	var opened atomic.Int64
+	var opened, flushes atomic.Int64
+	deadline := time.Now().Add(tuntest.Patience)
 	for _, to := range []string{h.far4, h.far6} {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+			for flushes.Load() < 15 || opened.Load() == 0 && time.Now().Before(deadline) {
 				c := call{ns: h.Router, proto: "tcp", to: to, patience: 3 * time.Second}
 				if strings.HasPrefix(c.make().says, "world") {
 					opened.Add(1)
@@ -119,6 +120,7 @@ func TestFlushedRules(t *testing.T) {
 				h.Router.Run("ip", f, "rule", "flush")
 				h.Router.Run("ip", f, "rule", "add", "lookup", "main", "pref", "32766")
 			}
+			flushes.Add(1)
 		}
 	}
 	r.waitRecords(t, int(opened.Load()))
@@ -147,7 +149,7 @@ func TestBoundToUplink(t *testing.T) {
 			t.Parallel()
 			h := newHostLab(t)
 			r := run(t, h.Router, "syntap0", sourcesOfLAN+"route: {enforce: "+enforce+"}\n")
-			h.callAll(t, "bound", call{ns: h.Router, device: "wan0", patience: 3 * time.Second}, want.answer)
+			h.callAll(t, "bound", call{ns: h.Router, device: "wan0"}, want.answer)
 			h.callAll(t, "not bound", call{ns: h.Router}, "world")
 			if want.said != "" {
 				r.wait(t, "the count to be told", func() bool { return regexp.MustCompile(want.said).MatchString(r.Stderr()) })
@@ -214,7 +216,7 @@ func TestOpenAtStart(t *testing.T) {
 			"host to the LAN":   {ns: h.Router, to: pick(is6, tuntest.ClientAddr4, tuntest.ClientAddr6)},
 			"container and LAN": {ns: h.containers, to: pick(is6, tuntest.ClientAddr4, tuntest.ClientAddr6)},
 		} {
-			c.patience = 2 * tuntest.Patience
+			c.patience = tuntest.Patience
 			conn, err := c.dial("tcp", net.JoinHostPort(c.to, "7070"))
 			if err != nil {
 				t.Fatal(err)
@@ -225,6 +227,9 @@ func TestOpenAtStart(t *testing.T) {
 	}
 	check := func(when string) {
 		for name, conn := range open {
+			if err := conn.SetDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+				t.Fatal(err)
+			}
 			b := []byte("x")
 			if _, err := conn.Write(b); err != nil {
 				t.Errorf("%s, %s: %v", name, when, err)

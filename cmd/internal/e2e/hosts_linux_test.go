@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -35,7 +34,7 @@ func (h *hostLab) cells() map[cell]call {
 		container := pick(is6, containerAddr4, containerAddr6)
 		for _, proto := range []string{"TCP", "UDP", "ping"} {
 			add := func(name flowName, c call) {
-				c.proto, c.witnesses, c.patience = strings.ToLower(proto), h.witnesses(), callPatience
+				c.proto, c.witnesses = strings.ToLower(proto), h.witnesses()
 				if proto != "ping" {
 					c.source = h.source()
 				}
@@ -68,15 +67,12 @@ func (h *hostLab) cells() map[cell]call {
 // source returns a port for a client that no other call has. If a LAN client calls a container and
 // its published port from one port, both connections have the same addresses and ports after
 // translation, and the host translates the port of the later one: then its record has another port
-// than the client. Linux prefers even ports for clients that are not bound, as the router's are.
+// than the client. The kernel gives none of these ports to clients that are not bound, as the
+// router's are: they are below net.ipv4.ip_local_port_range.
 func (h *hostLab) source() int {
 	h.sources++
-	return 40001 + 2*h.sources
+	return 20000 + h.sources
 }
-
-// callPatience is how long a call of the table waits. Those that are not answered are made at the
-// same time as the others.
-const callPatience = 10 * time.Second
 
 // TestHosts compares the calls that work on hosts of all kinds with the router and without: TCP,
 // UDP and ping, both families, of clients on the host and behind it, and from outside. The
