@@ -45,14 +45,10 @@ func listenDatagrams(t *testing.T, ns *tuntest.Namespace, address string) *net.U
 	case strings.HasPrefix(address, "0.0.0.0"):
 		network = "udp4"
 	}
-	c := ns.ListenPacket(network, address).(*net.UDPConn)
-	if err := c.SetDeadline(time.Now().Add(tuntest.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return ns.ListenPacket(network, address).(*net.UDPConn)
 }
 
-// send sends a datagram, and receive wants one.
+// send sends a datagram, and receive wants one within tuntest.Patience.
 func send(t *testing.T, c *net.UDPConn, to net.Addr, payload string) {
 	t.Helper()
 	if _, err := c.WriteTo([]byte(payload), to); err != nil {
@@ -62,6 +58,9 @@ func send(t *testing.T, c *net.UDPConn, to net.Addr, payload string) {
 
 func receive(t *testing.T, c *net.UDPConn, want string) (from net.Addr) {
 	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+		t.Fatal(err)
+	}
 	b := make([]byte, 2000)
 	n, from, err := c.ReadFrom(b)
 	if err != nil || string(b[:n]) != want {

@@ -158,9 +158,10 @@ func (s *datagramSender) send(ctx context.Context, lab *tuntest.Lab) {
 		return
 	}
 	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	for range 2 {
 		_, _ = c.Write(payload)
-		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := c.Read(make([]byte, 1500)); err == nil {
 			s.answers.Add(1)
 		}

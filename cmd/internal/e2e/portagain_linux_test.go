@@ -51,6 +51,7 @@ func TestPortOfOtherUser(t *testing.T) {
 	answered := make(chan *net.UDPAddr, 1)
 	go func() {
 		b := make([]byte, 100)
+		_ = far.SetReadDeadline(time.Now().Add(tuntest.Patience))
 		n, from, err := far.ReadFromUDP(b)
 		if err == nil {
 			_, err = far.WriteTo(b[:n], from)
