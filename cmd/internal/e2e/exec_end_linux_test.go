@@ -28,7 +28,7 @@ func TestExecDelivers(t *testing.T) {
 		received <- fmt.Sprint(n, err)
 	})
 	for _, host := range addresses() {
-		p := lab.Router.Start(binary, "exec", "-o", "/dev/null", "--", "bash", "-c", fmt.Sprintf("head -c %d /dev/zero >/dev/tcp/%s/9000; echo written; exit 7", size, host))
+		p := lab.Router.Start(binary, "exec", "--drain", tuntest.Patience.String(), "-o", "/dev/null", "--", "bash", "-c", fmt.Sprintf("head -c %d /dev/zero >/dev/tcp/%s/9000; echo written; exit 7", size, host))
 		tuntest.Wait(t, "the command's end", func() bool { return strings.Contains(p.Stdout(), "written") })
 		release <- struct{}{}
 		select {
@@ -93,14 +93,20 @@ func TestExecDrain(t *testing.T) {
 
 	p := lab.Router.Start(binary, "exec", "--drain", "1h", "-o", "/dev/null", "--", "bash", "-c", "trap '' INT; "+upload)
 	tuntest.Wait(t, "the command's end", func() bool { return strings.Contains(p.Stdout(), "written") })
-	for range 2 { // the first may come before the command has ended, and go to it
+	clock := startRunTime(t.Context())
+	for range 6 { // the first may come before the command has ended, and go to it
 		if err := p.Signal(unix.SIGINT); err != nil {
 			break
 		}
-		select {
-		case <-p.Done():
-		case <-time.After(time.Second):
-		}
+		began := clock.now()
+		tuntest.Wait(t, "exec to end", func() bool { // one more signal meanwhile would kill it
+			select {
+			case <-p.Done():
+				return true
+			default:
+				return clock.now()-began > 5*time.Second
+			}
+		})
 	}
 	checkCut(p)
 }

@@ -24,7 +24,7 @@ func TestExec(t *testing.T) {
 		if got.status != 0 || got.stdout != want {
 			t.Errorf("exec curl %s: %+v, want exit status 0 and %q", url, got, want)
 		}
-		lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
+		lines := distinct(got.stderr)
 		if len(lines) != 3 || !strings.Contains(lines[0], ": S ") || !strings.Contains(lines[1], " ack ") || !strings.Contains(lines[2], ": . ack ") {
 			t.Errorf("exec curl %s printed to stderr:\n%swant the three lines of a handshake", url, got.stderr)
 		}
@@ -36,7 +36,7 @@ func TestExec(t *testing.T) {
 			t.Errorf("exec nc to a closed port of %s: %+v, want only the command's exit status 1", host, got)
 		}
 		lines, err := os.ReadFile(file)
-		if err != nil || strings.Count(string(lines), "\n") != 2 || !strings.Contains(string(lines), "Flags [R.]") {
+		if err != nil || len(distinct(string(lines))) != 2 || !strings.Contains(string(lines), "Flags [R.]") {
 			t.Errorf("exec nc to a closed port of %s logged %q (%v), want a SYN and a RST", host, lines, err)
 		}
 	}
@@ -46,6 +46,20 @@ func TestExec(t *testing.T) {
 	if after := lab.Router.State(); after != before {
 		t.Errorf("exec changed its host:\n%s\nwas\n%s", after, before)
 	}
+}
+
+// distinct returns the lines of segments, classic or modern, without those that an end has sent
+// again because this machine has stalled.
+func distinct(lines string) (all []string) {
+	seen := make(map[string]bool)
+	for line := range strings.Lines(lines) {
+		numbers, _, _ := strings.Cut(line, " win ") // behind them the time, which differs
+		if !seen[numbers] {
+			all = append(all, strings.TrimSuffix(line, "\n"))
+		}
+		seen[numbers] = true
+	}
+	return all
 }
 
 // TestExecReachesNothingElse tries the addresses of the host that exec runs on.
@@ -71,7 +85,7 @@ func TestExecNested(t *testing.T) {
 	for i, url := range urls() {
 		got := command(t, lab.Router, binary, "exec", "--", binary, "exec", "--", "curl", "-sS", url)
 		want := "hello, " + []string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i] + "\n"
-		if got.status != 0 || got.stdout != want || strings.Count(got.stderr, ": S ") != 4 {
+		if got.status != 0 || got.stdout != want || strings.Count(strings.Join(distinct(got.stderr), "\n"), ": S ") != 4 {
 			t.Errorf("exec exec curl %s: %+v, want exit status 0, %q and two handshakes", url, got, want)
 		}
 	}

@@ -80,7 +80,7 @@ func TestExecResolves(t *testing.T) {
 		{"any address", "nameserver 0.0.0.0\n", "", ""},
 		{"of the link", "nameserver fe80::53%wan0\n", "", ""},
 		{"of a cloud", "nameserver 169.254.169.254\n", "", "169.254.169.254"},
-		{"the third of three", "nameserver 127.0.0.9\nnameserver 127.0.0.8\nnameserver fe80::53%wan0\noptions timeout:1 attempts:1\n", "options timeout:1 attempts:1\n", ""},
+		{"the third of three", "nameserver 127.0.0.9\nnameserver 127.0.0.8\nnameserver fe80::53%wan0\noptions timeout:30 attempts:1\n", "options timeout:30 attempts:1\n", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestExecFamilies(t *testing.T) {
 			}
 			dir := newEtc(t, "")
 			dir.write(t, "hosts", fmt.Sprintf("%s both.example.com\n%s both.example.com\n", tt.other, tt.works))
-			const script = "getent ahosts both.example.com | head -n 1 | cut -d ' ' -f 1; ping -n -c 1 -w 20 both.example.com | grep -o ' 0% packet loss'"
+			const script = "getent ahosts both.example.com | head -n 1 | cut -d ' ' -f 1; ping -n -c 1 -W 30 both.example.com | grep -o ' 0% packet loss'"
 			got := command(t, lab.Router, "unshare", dir.exec("--", "sh", "-c", script)...)
 			if want := tt.works + "\n 0% packet loss\n"; got.stdout != want {
 				t.Errorf("the command got %+v; want %q", got, want)

@@ -71,8 +71,8 @@ func TestGreeting(t *testing.T) {
 	var lines []string
 	for _, record := range records {
 		lines = append(lines, record.Lines...)
-		if len(record.Lines) != 3 {
-			t.Errorf("%s: %d lines, want 3: %q", record.Dst, len(record.Lines), record.Lines)
+		if want := 3 + record.Repeated + record.Again; len(record.Lines) != want {
+			t.Errorf("%s: %d lines, want %d: %q", record.Dst, len(record.Lines), want, record.Lines)
 		}
 	}
 	r.stop(t, unix.SIGTERM)

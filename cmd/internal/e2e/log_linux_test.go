@@ -27,6 +27,7 @@ type record struct {
 	Dst      string   `json:"dst"`
 	Dport    int      `json:"dport"`
 	Repeated int      `json:"syn_retransmits"`
+	Again    int      `json:"synack_retransmits"`
 	Lines    []string `json:"lines"`
 	Server   struct {
 		MSS *int `json:"mss"`
