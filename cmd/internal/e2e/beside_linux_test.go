@@ -21,6 +21,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	first.wait(t, "the first router to notice the second", func() bool {
 		return strings.Contains(output(h.Router, "nft", "list", "chain", "inet", "syntap0", "local_new"), "0x00005400")
 	})
+	second.wait(t, "the second to have started", func() bool { return strings.Contains(second.Stderr(), "msg=routing") })
 	if said := second.Stderr(); strings.Count(said, "level=warning") != 1 || !strings.Contains(said, "the router of syntap0 is beside this one") {
 		t.Errorf("the second router says\n%s\nwant one word of the first one", said)
 	}

@@ -61,10 +61,10 @@ func TestContainer(t *testing.T) {
 	for _, url := range urls() {
 		lab.Router.Run("curl", "-sS", url)
 	}
+	r.wait(t, "two records", func() bool { return len(parseRecords(t, r.Stdout())) == 2 })
 	if got := command(t, lab.Router, binary, "status", "--at", "unix:"+socket); got.status != 0 || !strings.Contains(got.stdout, "2 established") {
 		t.Errorf("status, as a probe asks: %+v", got)
 	}
-	r.wait(t, "two records", func() bool { return len(parseRecords(t, r.Stdout())) == 2 })
 	r.stop(t, unix.SIGTERM)
 	checkRecords(t, r.Stdout())
 	for line := range strings.Lines(r.Stderr()) { // which an engine mixes with the records

@@ -171,9 +171,11 @@ func TestUplinkFlaps(t *testing.T) {
 // do.
 func TestOwnSockets(t *testing.T) {
 	t.Parallel()
+	requireTools(t, "curl")
 	lab := tuntest.NewLab(t)
 	r := &router{dir: t.TempDir()}
-	r.Process = lab.Router.Start(binary, "run", "-c", r.writeConfig(t, strings.Replace(everything, `include: [0.0.0.0/0, "::/0"]`, "include: [], mark: 0x77", 1)))
+	config := strings.Replace(everything, `include: [0.0.0.0/0, "::/0"]`, "include: [], mark: 0x77", 1) + "\nhttp: {listen: " + viewAddress + "}\n"
+	r.Process = lab.Router.Start(binary, "run", "-c", r.writeConfig(t, config))
 	r.wait(t, "syntap0", func() bool {
 		return strings.Contains(lab.Router.Run("ip", "-oneline", "link"), "syntap0: <POINTOPOINT,MULTICAST,NOARP,UP,")
 	})
@@ -194,7 +196,9 @@ func TestOwnSockets(t *testing.T) {
 		fmt.Fprint(datagrams, "hello")
 		datagrams.Close()
 	}
-	tuntest.Wait(t, "the first segments to be read", func() bool { return linkStatistics(lab.Router, "syntap0").TxPackets >= 8 })
+	r.wait(t, "the router's own packets to be dropped", func() bool {
+		return metric(t, lab.Router, `syntap_drops_total{reason="own_socket"}`) >= 4
+	})
 	carried := r.carried(t)
 	attempts := len(r.records(t))
 	if carried["drop_own_socket"] < 4 || carried["drop_own_socket"] > 50 || attempts > 6 {

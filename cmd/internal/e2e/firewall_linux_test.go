@@ -24,7 +24,13 @@ func TestFirewallByInterface(t *testing.T) {
 			h := newHostLab(t)
 			h.Router.Run("sh", "-ec", firewall)
 			h.callAll(t, "without the router", call{ns: h.Router}, "world")
-			r := run(t, h.Router, "syntap0", sourcesOfLAN)
+			start := func() *router {
+				r := run(t, h.Router, "syntap0", sourcesOfLAN)
+				// The routes are there before the notices, and this message is behind them.
+				r.wait(t, "the router to have started", func() bool { return strings.Contains(r.Stderr(), "msg=routing") })
+				return r
+			}
+			r := start()
 			hints := regexp.MustCompile(answers+`" hint="(.*)"`).FindAllStringSubmatch(r.Stderr(), -1)
 			if len(hints) == 0 {
 				t.Fatalf("no word of the firewall:\n%s", r.Stderr())
@@ -34,7 +40,7 @@ func TestFirewallByInterface(t *testing.T) {
 			}
 			h.callAll(t, "after what the hint says", call{ns: h.Router}, "world")
 			r.stop(t, unix.SIGTERM)
-			r = run(t, h.Router, "syntap0", sourcesOfLAN)
+			r = start()
 			if strings.Contains(r.Stderr(), answers) {
 				t.Errorf("still said when it is cured:\n%s", r.Stderr())
 			}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -38,6 +39,10 @@ func TestFormats(t *testing.T) {
 		}
 		lab.Router.Run("ping", "-n", "-c", "1", host)
 	}
+	ended := regexp.MustCompile(`"msg":"flow".*"proto":"tcp"`)
+	r.wait(t, "the ends of both connections", func() bool {
+		return len(ended.FindAllString(r.read(t, "handshakes.json"), -1)) == 2
+	})
 	r.stop(t, unix.SIGTERM)
 
 	byType, connections := make(map[string]int), 0

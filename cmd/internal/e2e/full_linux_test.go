@@ -94,7 +94,9 @@ tap: {timeout: 2s, log: [{format: json, path: "-"}]}
 	withoutLog(t, lab, r, func() {}, func() {
 		go func() { _, _ = io.Copy(log, pipe) }()
 	})
-	checkSuspended(t, r, r.carried(t))
+	carried := r.carried(t)
+	tuntest.Wait(t, "the log's end", func() bool { return strings.Contains(r.read(t, "handshakes.json"), `"msg":"end"`) })
+	checkSuspended(t, r, carried)
 }
 
 // TestLogReplaced puts a link, to a file that is not to be touched, in the place of the log.

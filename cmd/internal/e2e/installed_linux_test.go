@@ -33,10 +33,10 @@ func TestInstalledConfig(t *testing.T) {
 	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
 	connections := scaled(500, 18_000)
 	connectEchoes(t, lab, connections)
+	r.waitRecords(t, connections)
 	if got := ask("status"); got.status != 0 || !strings.Contains(got.stdout, strconv.Itoa(connections)) {
 		t.Errorf("status: %+v", got)
 	}
-	r.waitRecords(t, connections)
 	want := result{stdout: fmt.Sprintf("%8d  established\n", connections), stderr: "syntap: config: " + config + "\n"}
 	if diff := cmp.Diff(want, ask("log", "--top", "outcome"), cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

@@ -100,9 +100,10 @@ func (r *router) writeConfig(t *testing.T, config string) (path string) {
 	return path
 }
 
-// routesTo reports whether the way to the lab's server goes through an interface.
+// routesTo reports whether the way to both addresses of the lab's server goes through an interface:
+// the rule of IPv6 comes a moment after that of IPv4.
 func routesTo(lab *tuntest.Lab, device string) bool {
-	return enters(lab.Router, tuntest.ServerAddr4, device)
+	return enters(lab.Router, tuntest.ServerAddr4, device) && enters(lab.Router, tuntest.ServerAddr6, device)
 }
 
 // enters reports whether the host's packets to an address enter a TUN: by a route of the

@@ -32,7 +32,7 @@ func TestManualExamples(t *testing.T) {
 
 	here := strings.NewReplacer("/etc/syntap/config.yaml", config, "/var/log/syntap/", "", "http://example.com/", urls()[0],
 		"example.com:80", tuntest.ServerAddr4+":80",
-		"eth0", "lo", "capture.pcapng", "curl.pcapng", "tcpdump ", "timeout 2 tcpdump ", "12:00", "00:00")
+		"eth0", "lo", "capture.pcapng", "curl.pcapng", "12:00", "00:00")
 	wants := []string{
 		"> " + tuntest.ServerAddr4 + ".80: S ", // exec
 		"",                                     // its log and capture, which come again below
@@ -54,13 +54,22 @@ func TestManualExamples(t *testing.T) {
 		if strings.HasPrefix(line, "systemctl ") || strings.HasPrefix(line, "syntap mtu ") {
 			continue
 		}
-		script := "cd " + dir + " && syntap() { " + binary + ` "$@"; } && ` + here.Replace(line)
+		script := "cd " + dir + " && syntap() { " + binary + ` "$@"; } && ` + tcpdumpUntilReady + here.Replace(line)
 		got := command(t, lab.Router, "env", "SYNTAP_CONFIG="+config, "sh", "-c", script)
 		if got.status != 0 || !strings.Contains(got.stdout+got.stderr, wants[i]) {
 			t.Errorf("%s: %+v, want %q", line, got, wants[i])
 		}
 	}
 }
+
+// tcpdumpUntilReady has tcpdump end once it listens.
+const tcpdumpUntilReady = `tcpdump() {
+command tcpdump "$@" 2>tcpdump.said &
+until grep -q "listening on" tcpdump.said; do sleep 0.01; done
+kill $!
+wait $!
+}
+`
 
 // manualExamples returns the command lines among the examples of syntap(1).
 func manualExamples(t *testing.T, ns *tuntest.Namespace) (lines []string) {
