@@ -26,7 +26,6 @@ type flow struct {
 	recorded bool   // NAT.Recorded has been called
 	passing  bool   // recorded, and no datagram is held
 	ended    bool   // nothing changes any more
-	silent   bool   // it ended before it was admitted: the end is not reported
 	held     []held // datagrams that go before those to come
 	heldSize int    // bytes of them
 

@@ -603,6 +603,26 @@ func TestIdleFlowEnds(t *testing.T) {
 	}
 }
 
+// TestEndBeforeAdmission: a flow that ends while it is being admitted ends once.
+func TestEndBeforeAdmission(t *testing.T) {
+	log := newTestLog(false)
+	o := log.options(Options{})
+	client := netip.AddrPortFrom(clientV4, 5353)
+	var router *testRouter
+	var ended []*flow
+	o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
+		m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+		ended = m.flows.close() // as where the mapping makes room
+		return log.open(d)
+	}
+	router = newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, o)
+	router.route(tuntest.Frame{Data: datagram(client, netip.AddrPortFrom(serverV4, 80), nil)})
+	router.recorder.report(ended...)
+	if log.ends(t); log.endings() != 1 {
+		t.Errorf("%d flows have ended, want 1", log.endings())
+	}
+}
+
 // TestManyFlows: a mapping has a bounded number of flows; beyond that the one that has been idle
 // longest ends. All are charged.
 func TestManyFlows(t *testing.T) {

@@ -109,7 +109,6 @@ func (s *flows) admit(l *flow, admitted bool) (over bool) {
 	l.admitted = admitted
 	switch {
 	case l.ended && admitted:
-		l.silent = false
 		return true
 	case !l.ended && !admitted:
 		s.end(l)
@@ -117,7 +116,8 @@ func (s *flows) admit(l *flow, admitted bool) (over bool) {
 	return false
 }
 
-// end takes a flow out and returns it; the caller reports it without the lock. mu is held.
+// end takes a flow out and returns it; the caller reports it without the lock. It returns nil for a
+// flow that is not admitted yet: then the end is for the caller of admit to report. mu is held.
 func (s *flows) end(l *flow) *flow {
 	set, _ := s.setOf(&l.key)
 	delete(set.byKey, l.key)
@@ -128,13 +128,16 @@ func (s *flows) end(l *flow) *flow {
 	if s.lastIn == l {
 		s.lastIn = nil
 	}
-	l.ended, l.passing, l.silent = true, false, !l.admitted
+	l.ended, l.passing = true, false
 	l.dropHeld()
 	m := l.mapping
 	m.recorder.forget(l)
 	m.give(&l.charge)
 	m.give(&l.helloRoom)
 	m.stats.Flows.Add(-1)
+	if !l.admitted {
+		return nil
+	}
 	return l
 }
 

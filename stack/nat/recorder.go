@@ -148,10 +148,10 @@ func (r *recorder) wakeUp() {
 	}
 }
 
-// report hands flows that have ended to Options.Ended.
+// report hands flows that have ended to Options.Ended; nil stands for one that is not admitted.
 func (r *recorder) report(ended ...*flow) {
 	for _, l := range ended {
-		if !l.silent && r.o.Ended != nil {
+		if l != nil && r.o.Ended != nil {
 			r.o.Ended(l.report())
 		}
 	}
