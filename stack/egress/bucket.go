@@ -37,16 +37,6 @@ func newBucket(rules []Rule, numbers []int) bucket {
 	return b
 }
 
-// in looks among the rules of a bucket, for a server's port.
-func (s *search) in(b *bucket, port uint16, matches func(*Rule) bool) {
-	if b.byPort == nil {
-		s.among(b.all, matches)
-		return
-	}
-	s.among(b.byPort[port], matches)
-	s.among(b.rest, matches)
-}
-
 func bucketsOf(rules []Rule, lists map[string][]int) map[string]*bucket {
 	buckets := make(map[string]*bucket, len(lists))
 	for name, numbers := range lists {
@@ -54,4 +44,12 @@ func bucketsOf(rules []Rule, lists map[string][]int) map[string]*bucket {
 		buckets[name] = &b
 	}
 	return buckets
+}
+
+// appendOnce appends the number of a rule, unless it is the last one already.
+func appendOnce(list []int, i int) []int {
+	if len(list) > 0 && list[len(list)-1] == i {
+		return list
+	}
+	return append(list, i)
 }

@@ -86,14 +86,6 @@ func Compile(rules []Rule, deny bool) *Rules {
 	return r
 }
 
-// appendOnce appends the number of a rule, unless it is the last one already.
-func appendOnce(list []int, i int) []int {
-	if len(list) > 0 && list[len(list)-1] == i {
-		return list
-	}
-	return append(list, i)
-}
-
 func (r *Rule) ruling() Ruling {
 	d := &flow.Decision{Deny: r.Deny, Rule: r.Place}
 	if r.Deny {
@@ -180,6 +172,16 @@ func anyContains[T any](list []T, v T, contains func(T, T) bool) bool {
 type search struct {
 	rules *Rules
 	first int
+}
+
+// in looks among the rules of a bucket, for a server's port.
+func (s *search) in(b *bucket, port uint16, matches func(*Rule) bool) {
+	if b.byPort == nil {
+		s.among(b.all, matches)
+		return
+	}
+	s.among(b.byPort[port], matches)
+	s.among(b.rest, matches)
 }
 
 // among looks among rules in ascending order.

@@ -7,12 +7,6 @@ import (
 )
 
 const (
-	headerLen = 12 // bytes (RFC 1035 §4.1.1)
-
-	// payloadSize is the size of UDP messages that resolvers agree on (RFC 9715 §3.2).
-	payloadSize = 1232
-
-	optionEDE   = 15 // RFC 8914 §2
 	blocked     = 15 // RFC 8914 §4.16
 	blockedText = "no rule allows this name"
 )

@@ -11,6 +11,15 @@ import (
 	"syntap/stack/inspect"
 )
 
+const (
+	headerLen = 12 // bytes (RFC 1035 §4.1.1)
+
+	// payloadSize is the size of UDP messages that resolvers agree on (RFC 9715 §3.2).
+	payloadSize = 1232
+
+	optionEDE = 15 // RFC 8914 §2
+)
+
 // Codes of extended errors (RFC 8914 §4).
 const (
 	edeForged  = 4

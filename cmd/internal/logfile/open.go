@@ -65,20 +65,6 @@ func truncate(f *os.File) error {
 	return f.Truncate(0)
 }
 
-// busyError says that another process writes the file.
-type busyError struct{ pid int } // 0 = it cannot be seen from here
-
-func (e *busyError) Error() string {
-	switch e.pid {
-	case 0:
-		return "another process writes it"
-	case os.Getpid():
-		return "this process writes it already"
-	default:
-		return fmt.Sprintf("process %d writes it", e.pid)
-	}
-}
-
 // OpenShared opens a file for reading and writing, and makes it where it is not there, with the
 // same care but without a lock.
 func OpenShared(path string) (*os.File, error) { return openFile(path, access{shared: true}) }

@@ -171,3 +171,14 @@ func Strings(list []byte, f func(text []byte) bool) {
 	var s scanner
 	s.elements(list, 0, 0, func(value []byte) bool { return value[0] != '"' || f(unquoted(value)) })
 }
+
+// form judges an object that has been scanned by its first members.
+func (s *scanner) form(time, msg, seq []byte) Form {
+	switch _, numbered := number(seq); {
+	case !numbered || len(unquoted(time)) == 0 || len(unquoted(msg)) == 0:
+		return None
+	case s.foreign:
+		return Foreign
+	}
+	return Plain
+}

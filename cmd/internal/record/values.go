@@ -32,17 +32,6 @@ func Scan(line []byte, f func(key, value []byte)) Form {
 	return s.form(time, msg, seq)
 }
 
-// form judges an object that has been scanned by its first members.
-func (s *scanner) form(time, msg, seq []byte) Form {
-	switch _, numbered := number(seq); {
-	case !numbered || len(unquoted(time)) == 0 || len(unquoted(msg)) == 0:
-		return None
-	case s.foreign:
-		return Foreign
-	}
-	return Plain
-}
-
 // Members yields the members of an object that Scan has gone over: the key as it stands between
 // its quotes, and the value as it stands there. Another value has none.
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
