@@ -3,13 +3,11 @@ package resolver
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,144 +17,6 @@ import (
 )
 
 const patience = 60 * time.Second // these machines stall for seconds
-
-// zone is a nameserver that answers from a table, by UDP and TCP.
-type zone struct {
-	addr netip.AddrPort
-
-	mu    sync.Mutex
-	asked []string
-	names map[string][]dnsmessage.ResourceBody // by name and type
-	ttl   uint32
-	cut   bool // answers by UDP are cut
-}
-
-func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
-	t.Helper()
-	z := &zone{names: names, ttl: 300}
-	udp, tcp := listenBoth(t)
-	z.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		b := make([]byte, maxMessage)
-		for {
-			n, from, err := udp.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			_, _ = udp.WriteToUDPAddrPort(z.answer(b[:n], true), from)
-		}
-	})
-	serving.Go(func() {
-		for {
-			c, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			if q, err := readTCP(c); err == nil {
-				a := z.answer(q, false)
-				_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
-			}
-			_ = c.Close()
-		}
-	})
-	t.Cleanup(func() { _ = udp.Close(); _ = tcp.Close(); serving.Wait() })
-	return z
-}
-
-// listenBoth listens at a port that is free for UDP and TCP.
-func listenBoth(t *testing.T) (udp *net.UDPConn, tcp net.Listener) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
-		if err == nil {
-			return udp, tcp
-		}
-		_ = udp.Close()
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (z *zone) answer(q []byte, udp bool) []byte {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	var m dnsmessage.Message
-	if err := m.Unpack(q); err != nil {
-		return nil
-	}
-	question := m.Questions[0]
-	name := strings.TrimSuffix(strings.ToLower(question.Name.String()), ".")
-	z.asked = append(z.asked, name+" "+strings.TrimPrefix(question.Type.String(), "Type"))
-	a := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true}, Questions: m.Questions}
-	bodies, ok := z.names[name]
-	if !ok {
-		a.RCode = dnsmessage.RCodeNameError
-	}
-	if z.cut && udp {
-		a.Truncated, bodies = true, nil
-	}
-	for _, body := range bodies {
-		r := dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: question.Name, Class: 1, TTL: z.ttl}, Body: body}
-		if typeOf(body) == question.Type {
-			a.Answers = append(a.Answers, r)
-		}
-	}
-	b, err := a.Pack()
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-func typeOf(body dnsmessage.ResourceBody) dnsmessage.Type {
-	switch body := body.(type) {
-	case *dnsmessage.AResource:
-		return dnsmessage.TypeA
-	case *dnsmessage.AAAAResource:
-		return dnsmessage.TypeAAAA
-	case *dnsmessage.TXTResource:
-		return dnsmessage.TypeTXT
-	case *dnsmessage.MXResource:
-		return dnsmessage.TypeMX
-	case *dnsmessage.HTTPSResource:
-		return dnsmessage.TypeHTTPS
-	case *dnsmessage.UnknownResource:
-		return body.Type
-	}
-	return 0
-}
-
-func (z *zone) change(f func()) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	f()
-}
-
-func (z *zone) times(question string) int {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	n := 0
-	for _, a := range z.asked {
-		if a == question {
-			n++
-		}
-	}
-	return n
-}
-
-func a4(s string) dnsmessage.ResourceBody {
-	return &dnsmessage.AResource{A: netip.MustParseAddr(s).As4()}
-}
-
-func a6(s string) dnsmessage.ResourceBody {
-	return &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr(s).As16()}
-}
 
 // startResolver starts a resolver that asks z.
 func startResolver(t *testing.T, z *zone, o Options) *Resolver {

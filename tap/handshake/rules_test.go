@@ -1,9 +1,6 @@
 package handshake_test
 
 import (
-	"fmt"
-	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -12,7 +9,6 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
-	"syntap/tun/tuntest"
 )
 
 // capture shows a tracker a packet that was captured whole.
@@ -346,152 +342,4 @@ func TestRules(t *testing.T) {
 			"",
 		},
 	})
-}
-
-func TestDelays(t *testing.T) {
-	t.Parallel()
-	const unknown = -1
-	tests := []struct {
-		name, script string
-		synack, ack  time.Duration
-	}{
-		{"ordinary", "> S 1\n< SA 5 2 +30ms\n> A 2 6 +2ms", 30 * time.Millisecond, 2 * time.Millisecond},
-		{"SYN again", "> S 1\n> S 1 +1s\n< SA 5 2 +30ms\n> A 2 6 +2ms", unknown, 2 * time.Millisecond},
-		{"SYN again too late to matter", "> S 1\n< SA 5 2 +30ms\n> S 1\n> A 2 6 +1ms", 30 * time.Millisecond, 2 * time.Millisecond},
-		{"SYN-ACK again", "> S 1\n< SA 5 2 +30ms\n< SA 5 2 +1s\n> A 2 6 +2ms", 30 * time.Millisecond, unknown},
-		{"third segment missing", "> S 1\n< SA 5 2 +30ms\n> PA 9 6 len 3 +2ms", 30 * time.Millisecond, unknown},
-		{"SYN-ACK missing", "> S 1\n> PA 2 6 len 3\n< PA 6 5 len 4", unknown, unknown},
-		{"no answer", "> S 1", unknown, unknown},
-		{"half open", "> S 1\n< SA 5 2 +9ms", 9 * time.Millisecond, unknown},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			r := replay(t, tt.script)[0]
-			if r.SYNACKDelay != tt.synack || r.ACKDelay != tt.ack {
-				t.Errorf("delays = %v, %v, want %v, %v", r.SYNACKDelay, r.ACKDelay, tt.synack, tt.ack)
-			}
-			if want := taptest.Epoch.Add(time.Millisecond); !r.Time.Equal(want) {
-				t.Errorf("time = %v, want %v", r.Time, want)
-			}
-		})
-	}
-}
-
-func TestStats(t *testing.T) {
-	t.Parallel()
-	tr := handshake.NewTracker(handshake.Options{})
-	for i, text := range []string{taptest.Handshake, taptest.Handshake, taptest.Handshake + "> R 1001", "> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n< RA 0 1001"} {
-		for _, s := range taptest.Script(t, text) {
-			port := uint16(1 + i)
-			s.TCP.Src, s.TCP.Dst = netip.AddrPortFrom(s.TCP.Src.Addr(), port), netip.AddrPortFrom(s.TCP.Dst.Addr(), port)
-			capture(tr, taptest.Epoch, s.TCP.Packet())
-		}
-	}
-	tr.Settle()
-	want := handshake.Stats{
-		Handshakes: map[handshake.Outcome]uint64{handshake.Established: 3, handshake.Refused: 1, handshake.Unreachable: 0, handshake.Denied: 0, handshake.Aborted: 0, handshake.NoReply: 0, handshake.HalfOpen: 0},
-		HalfOpen:   2,
-		Flows:      2,
-	}
-	if diff := cmp.Diff(want, tr.Stats()); diff != "" {
-		t.Errorf("stats (-want +got):\n%s", diff)
-	}
-}
-
-// TestShownSegmentsAreBounded sends one SYN so often that a record of all would be a way to fill
-// the memory.
-func TestShownSegmentsAreBounded(t *testing.T) {
-	t.Parallel()
-	const kept = 64
-	text := ""
-	for range 10 * kept {
-		text += "> S 1000 +1s\n"
-	}
-	r := replay(t, text)[0]
-	if len(r.Segments) != kept || r.SYNRetransmits != 10*kept-1 {
-		t.Errorf("%d segments shown, %d retransmissions, want %d, %d", len(r.Segments), r.SYNRetransmits, kept, 10*kept-1)
-	}
-}
-
-// TestVLANs sends the segments of handshakes in several VLANs. The tags make no difference: the two
-// directions of a connection often have different ones, and a segment that is captured on a second
-// VLAN is a copy.
-func TestVLANs(t *testing.T) {
-	t.Parallel()
-	var rec taptest.Recorder
-	tr := handshake.NewTracker(rec.Options())
-	observe := func(b []byte, tags ...uint16) {
-		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b), VLANs: tags})
-	}
-	const priority = 5 << 13
-	steps := taptest.Script(t, taptest.Handshake)
-	observe(steps[0].TCP.Packet(), 100)
-	observe(steps[0].TCP.Packet(), 200, 7)
-	observe(steps[1].TCP.Packet())
-	observe(steps[2].TCP.Packet(), priority|100)
-	steps[0].TCP.Src = netip.AddrPortFrom(steps[0].TCP.Src.Addr(), 40001)
-	observe(steps[0].TCP.Packet())
-	unreachable := tuntest.ICMP{
-		Src: taptest.Server.Addr(), Dst: taptest.Client.Addr(), Type: 3, Code: 1,
-		Payload: steps[0].TCP.Packet(),
-	}
-	observe(unreachable.Packet(), 9)
-	tr.Flush()
-	var got []string
-	for _, r := range rec.Records {
-		var tags [][]uint16
-		for _, s := range r.Segments {
-			tags = append(tags, s.Packet.VLANs)
-		}
-		got = append(got, fmt.Sprint(taptest.Describe(r), tags))
-	}
-	want := []string{
-		"established 1000/5000 copies 1: S SA A[[100] [] [41060]]",
-		"unreachable 1000: S[[]]",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("records (-want +got):\n%s", diff)
-	}
-}
-
-// TestLyingLengths replays SYNs whose lengths cannot be right. A capture may hold such: of packets
-// taken before offload filled the field in, or cut by its snap length.
-func TestLyingLengths(t *testing.T) {
-	t.Parallel()
-	syn4, syn6 := taptest.SYN().Packet(), taptest.SYN6().Packet()
-	tests := []struct {
-		name   string
-		data   []byte
-		length int
-		want   string
-	}{
-		{"IPv4 length 0", taptest.Edit(syn4, 3, 0), len(syn4), "no_reply 1000: S"},
-		{"IPv6 length 0", taptest.Edit(syn6, 5, 0), len(syn6), "no_reply 1000: S"},
-		{"longer than the wire", taptest.Edit(syn4, 3, 200), len(syn4), "no_reply 1000: S"},
-		{"data offset behind the end", taptest.Edit(syn4, 32, 0xf0), len(syn4), "no_reply 1000: S"},
-		{"options cut", syn4[:41], len(syn4), "no_reply 1000: S"},
-		{"header cut", syn4[:39], len(syn4), ""},
-		{"ends within the TCP header", taptest.Edit(syn4, 3, 30), len(syn4), ""},
-		{"ends within the IP header", taptest.Edit(syn4, 3, 12), len(syn4), ""},
-		{"data offset 4", taptest.Edit(syn4, 32, 0x40), len(syn4), ""},
-		{"authentication header", behind(syn6, []byte{51, 1, 11: 0}), len(syn6) + 12, "no_reply 1000: S"},
-	}
-	for _, tt := range tests {
-		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
-		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: tt.data, Length: tt.length})
-		tr.Flush()
-		if diff := cmp.Diff(taptest.Lines(tt.want), rec.Take()); diff != "" {
-			t.Errorf("%s: records (-want +got):\n%s", tt.name, diff)
-		}
-	}
-}
-
-// behind puts an extension header, which begins with its own type, between IPv6 and TCP.
-func behind(tcp []byte, header []byte) []byte {
-	b := slices.Concat(tcp[:40], header, tcp[40:])
-	b[6], b[40] = header[0], 6
-	b[5] += byte(len(header))
-	return b
 }
