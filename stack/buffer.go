@@ -37,8 +37,8 @@ func netstackBuffers() netstack.Buffers {
 func (d *direction) noteMoved(n int) {
 	f := d.conn
 	d.bytes += uint64(n)
-	if !f.moved.Load() {
-		f.moved.Store(true)
+	if f.moved.Load() != movedForAll {
+		f.moved.Store(movedForAll)
 	}
 	if d.carried >= growAfter {
 		return

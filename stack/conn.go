@@ -61,8 +61,10 @@ type conn struct {
 	seen    signals
 	firstly atomic.Uint32 // a tunflow.End: the event that began the end
 	ended   time.Time     // when both directions were done; written before the phase closing
-	moved   atomic.Bool   // a byte has crossed since the last sweep
+	moved   atomic.Uint32 // movedForSweep and movedForStall: a byte has crossed since they were cleared
 	still   int           // ticks without a byte, up to when the directions know; the sweeper's
+	silent  time.Duration // without a byte, in steps of stallInterval; the sweeper's, like settled
+	settled bool          // nothing is outstanding: no stall
 	said    said          // guarded by netstack's lock of the endpoint
 	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
 	gate    gate          // set as it is dialled

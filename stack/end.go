@@ -32,6 +32,7 @@ const (
 	serverFIN                  // the far side has no more to send
 	serverRST                  // the far side has reset
 	serverTimeout              // the far side no longer acknowledges
+	stuck                      // its full segments vanish on the way
 	forbidden                  // policy forbids a query of the client, or the name that it says
 	delivered                  // both directions have ended
 	clientClosed               // netstack's endpoint is closed
@@ -88,6 +89,7 @@ var endings = [phases][causes]action{
 		serverFIN:     shutClient,
 		serverRST:     resetClient,
 		serverTimeout: resetClient,
+		stuck:         resetClient | resetServer,
 		forbidden:     resetClient | resetServer,
 		stopped:       resetClient | resetUnserved,
 		delivered:     closeBoth,
@@ -200,7 +202,7 @@ var beganBy = [causes]tunflow.End{
 	serverFIN:     tunflow.ServerFIN, serverRST: tunflow.ServerRST,
 	serverTimeout: tunflow.ServerTimeout,
 	noRecord:      tunflow.RouterRST, stopped: tunflow.RouterRST,
-	forbidden: tunflow.RouterRST,
+	stuck: tunflow.RouterRST, forbidden: tunflow.RouterRST,
 }
 
 // began notes the cause that begins the end of the connection; later ones are its consequence.

@@ -20,12 +20,17 @@ const stillFor = 4
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
 	defer ticker.Stop()
+	looked := time.Now()
 	for tick := 1; ; tick++ {
 		select {
 		case <-stop:
 			return
 		case <-ticker.C:
 			s.lingering.sweep(&s.memory, false)
+			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
+				looked = now
+				s.lookForStalls()
+			}
 			switch {
 			case s.memory.scarce():
 				s.sweep(1)
@@ -46,7 +51,7 @@ func (s *Stack) sweep(ticks int) {
 		c.weigh()
 		c.fitSocket()
 		switch {
-		case c.moved.Swap(false):
+		case c.takeMoved(movedForSweep):
 			c.still = 0
 		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.scarce() && !c.tight.Load():
 			c.still += ticks

@@ -52,9 +52,10 @@ func mayImport() map[string][]string {
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {
-			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/config",
-			"cmd/internal/hint", "cmd/internal/journal", "cmd/internal/logfile",
-			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/record",
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
+			"cmd/internal/config", "cmd/internal/hint", "cmd/internal/journal",
+			"cmd/internal/logfile", "cmd/internal/namespace", "cmd/internal/owner",
+			"cmd/internal/pathmtu", "cmd/internal/record",
 			"cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
@@ -68,7 +69,8 @@ func mayImport() map[string][]string {
 			"cmd/internal/logfile", "cmd/internal/record", "tap/capture", "tap/handshake",
 			"tap/tcpdump", "tun/flow",
 		},
-		"cmd/internal/bench": {"cmd/internal/hint"},
+		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
+		"cmd/internal/bench":     {"cmd/internal/hint"},
 		"cmd/internal/chain": {
 			"cmd/internal/config", "cmd/internal/hint", "cmd/internal/logfile",
 			"cmd/internal/record",

@@ -44,7 +44,7 @@ is touched.`,
 			if _, err := cmd.OutOrStdout().Write(resolved); err != nil {
 				return err
 			}
-			rules, err := app.Rules(c)
+			rules, err := app.Rules(c, nil)
 			if err != nil {
 				return err
 			}

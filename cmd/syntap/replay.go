@@ -166,7 +166,7 @@ func replayRules(cmd *cobra.Command, file string, flags *ruleFlags) (*policy.Rul
 	if err := flags.apply(cmd, c); err != nil {
 		return nil, err
 	}
-	return app.Rules(c)
+	return app.Rules(c, nil)
 }
 
 // checkPathMTU refuses a path MTU that cannot be, or that no rule asks for.

@@ -203,6 +203,10 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	return fd, nil
 }
 
+// Restrict marks a socket of another's making, and binds it to the interface, as the Dialer's own
+// are.
+func (d *Dialer) Restrict(fd int) error { return d.restrict(fd) }
+
 func (d *Dialer) restrict(fd int) error {
 	o := d.o.Load()
 	if o.Mark != 0 {

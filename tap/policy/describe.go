@@ -14,6 +14,8 @@ func (r MSSRule) String() string {
 	switch {
 	case r.Clamp == ClampPMTU:
 		action = "MSS at most path MTU - 40 (IPv4) or - 60 (IPv6)"
+	case r.Clamp == ClampAuto:
+		action = "MSS at most what is found to pass"
 	case r.Clamp != ClampOff:
 		action = fmt.Sprintf("MSS at most %d", r.Clamp)
 	}

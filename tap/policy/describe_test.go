@@ -20,6 +20,7 @@ func TestDescriptions(t *testing.T) {
 		rule fmt.Stringer
 		want string
 	}{
+		{policy.MSSRule{Clamp: policy.ClampAuto}, "SYN and SYN-ACK: MSS at most what is found to pass"},
 		{policy.MSSRule{Clamp: policy.ClampPMTU}, "SYN and SYN-ACK: MSS at most path MTU - 40 (IPv4) or - 60 (IPv6)"},
 		{policy.MSSRule{Match: web, Clamp: 1360}, "SYN, client in 192.0.2.0/24, server in 198.51.100.0/24 or 2001:db8::/32, server port 443 or 8000-8999: MSS at most 1360"},
 		{

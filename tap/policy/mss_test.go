@@ -207,3 +207,34 @@ func TestUpstreamMSS(t *testing.T) {
 		}
 	}
 }
+
+// A rule with the clamp auto bounds the MSS by what is found to pass to the server, on both legs,
+// and leaves others alone; a rule before it wins.
+func TestClampToFound(t *testing.T) {
+	t.Parallel()
+	learned := func(server netip.Addr) packet.MSS {
+		if server == netip.MustParseAddr("203.0.113.2") {
+			return 1360
+		}
+		return 0
+	}
+	office := policy.Match{Dst: []netip.Prefix{netip.MustParsePrefix("203.0.113.3/32")}, Direction: packet.Both}
+	rules := compileMSS(t, policy.Options{Learned: learned},
+		policy.MSSRule{Match: office, Clamp: 1300},
+		policy.MSSRule{Match: policy.Match{Direction: packet.Both}, Clamp: policy.ClampAuto})
+	client := netip.MustParseAddrPort("192.0.2.1:1000")
+	for server, want := range map[string]struct {
+		mss    packet.MSS
+		learns bool
+	}{
+		"203.0.113.2:443": {1360, true}, "203.0.113.3:443": {1300, false}, "203.0.113.4:443": {0, true},
+	} {
+		far := netip.MustParseAddrPort(server)
+		if got := rules.UpstreamMSS(client, far, nil); got != want.mss || rules.Learns(client, far) != want.learns {
+			t.Errorf("%s: MSS %d, learns %t; want %+v", server, got, rules.Learns(client, far), want)
+		}
+	}
+	if got := compileMSS(t, policy.Options{}, policy.MSSRule{Clamp: policy.ClampAuto}).UpstreamMSS(client, client, nil); got != 0 {
+		t.Errorf("MSS %d where nothing is found out", got)
+	}
+}

@@ -46,14 +46,15 @@ type MSSRule struct {
 	Malformed Verdict `yaml:"malformed"`     // Pass or Drop a segment with options that cannot be read
 }
 
-// Clamp is the upper bound that a rule sets on the MSS: ClampOff, ClampPMTU or a number of bytes,
-// which is the same for IPv4 and IPv6.
+// Clamp is the upper bound that a rule sets on the MSS: ClampOff, ClampPMTU, ClampAuto or a number
+// of bytes, which is the same for IPv4 and IPv6.
 type Clamp int
 
 // The values of [Clamp] that are no number.
 const (
 	ClampOff  Clamp = 0  // the option stays as it is
 	ClampPMTU Clamp = -1 // as the path MTU allows
+	ClampAuto Clamp = -2 // as has been found to pass to the server
 )
 
 // String returns the clamp as it is written in a config.
@@ -63,6 +64,8 @@ func (c Clamp) String() string {
 		return "off"
 	case ClampPMTU:
 		return "pmtu"
+	case ClampAuto:
+		return "auto"
 	}
 	return strconv.Itoa(int(c))
 }

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// MTU of the TUN, an upper bound of every path MTU; 0 sets no bound.
 	MTU packet.MTU
+	// Learned returns the MSS that is found to pass to a server, for ClampAuto; 0 sets no bound,
+	// and so does nil.
+	Learned func(server netip.Addr) packet.MSS
 	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
 	RandomID func() uint16
 }
@@ -37,7 +40,7 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 		m, err := compileMatch(rule.Match)
 		switch {
 		case err != nil:
-		case rule.Clamp < ClampPMTU || rule.Clamp > 0xffff:
+		case rule.Clamp < ClampAuto || rule.Clamp > 0xffff:
 			err = fmt.Errorf("clamp %d is no MSS", rule.Clamp)
 		case rule.Malformed > Drop:
 			err = fmt.Errorf("verdict %v on malformed options is unknown", rule.Malformed)
@@ -67,6 +70,17 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 
 // HasMSS reports whether there is any mss rule.
 func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
+
+// Learns reports whether a rule bounds the MSS between a client and a server by what is found to
+// pass.
+func (r *Rules) Learns(client, server netip.AddrPort) bool {
+	for _, d := range []packet.Direction{packet.Outbound, packet.Inbound} {
+		if c := r.mss.find(client, server, d); c != nil && c.rule.Clamp == ClampAuto {
+			return true
+		}
+	}
+	return false
+}
 
 // HasDF reports whether there is any df rule. Without one this test is the only cost of a packet.
 func (r *Rules) HasDF() bool { return len(r.df) > 0 }

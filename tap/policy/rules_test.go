@@ -72,7 +72,7 @@ func TestCompileErrors(t *testing.T) {
 		df   []policy.DFRule
 		want string
 	}{
-		{mss: []policy.MSSRule{{}, {Clamp: -2}}, want: "compile mss rule 2: clamp -2 is no MSS"},
+		{mss: []policy.MSSRule{{}, {Clamp: -3}}, want: "compile mss rule 2: clamp -3 is no MSS"},
 		{mss: []policy.MSSRule{{Clamp: 65536}}, want: "compile mss rule 1: clamp 65536 is no MSS"},
 		{mss: []policy.MSSRule{{Match: policy.Match{Family: 5}}}, want: "compile mss rule 1: family 5 is neither 4 nor 6"},
 		{mss: []policy.MSSRule{{Match: policy.Match{Direction: 4}}}, want: "compile mss rule 1: direction 4 is unknown"},

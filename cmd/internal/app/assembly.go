@@ -123,11 +123,13 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 		o.ClientMTU = a.dialer.ClientMTU
 	}
 	sizeSockets(&o, a.tap.Rules, a.pathMTU)
+	o.Stalled = a.holes.Stalled
 	return o
 }
 
 // connect has the log, and those that follow the traffic, know the stack.
 func (a *assembly) connect() {
+	a.holes.attach(a.tap, a.stack, a.dialer)
 	if a.owners != nil {
 		a.owners.finder.LeaveOut(a.stack.OwnsRaw)
 	}
@@ -149,6 +151,7 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { a.denied.run(ctx); return nil })
 	g.Go(func() error { a.strangers.run(ctx); return nil })
 	g.Go(func() error { a.names.run(ctx); return nil })
+	g.Go(func() error { a.holes.Run(ctx); return nil })
 	if a.Reload != nil {
 		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
 	}

@@ -62,7 +62,7 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")),
 			"restart, or put back what was there to have the rest reloaded")
 	}
-	rules, err := Rules(c)
+	rules, err := Rules(c, r.holes.MSS)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,7 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 		return err
 	}
 	r.Config = c
+	r.holes.config.Store(c)
 	if owners := r.judge.owners; owners != nil {
 		owners.ask(r.ownersFor(c), r.Logger)
 	}

@@ -64,7 +64,8 @@ type Router struct {
 	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
 	Nameserver func(netip.Addr) bool
 
-	judge *judge // made by route
+	judge *judge // made by route, like holes
+	holes *holes
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -74,7 +75,9 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 }
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
-	rules, err := Rules(r.Config)
+	r.holes = r.findHoles()
+	defer r.holes.Close()
+	rules, err := Rules(r.Config, r.holes.MSS)
 	if err != nil {
 		_ = link.Close()
 		return err

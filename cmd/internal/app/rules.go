@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"syntap/cmd/internal/config"
@@ -9,10 +10,16 @@ import (
 	"syntap/tun/packet"
 )
 
-// Rules compiles the mss and df rules of a config.
-func Rules(c *config.Config) (*policy.Rules, error) {
+// Rules compiles the mss and df rules of a config. Where its findings are applied, they hold for
+// what no mss rule matches. learned returns the MSS that is found to pass to a server; nil = none
+// is.
+func Rules(c *config.Config, learned func(netip.Addr) packet.MSS) (*policy.Rules, error) {
 	mss, df := c.Rules()
-	return policy.Compile(mss, df, policy.Options{MTU: packet.MTU(c.TUN.MTU)})
+	if c.Tap.Findings == config.Apply {
+		found := policy.MSSRule{Match: policy.Match{Direction: packet.Both}, Clamp: policy.ClampAuto}
+		mss = append(mss, found)
+	}
+	return policy.Compile(mss, df, policy.Options{MTU: packet.MTU(c.TUN.MTU), Learned: learned})
 }
 
 // DescribeRules describes for people each rule of a config, one a line.
@@ -50,6 +57,11 @@ func Warnings(c *config.Config, rules *policy.Rules) []string {
 		}
 	}
 	for _, s := range rules.ShadowedMSS() {
+		if s.Rule > len(c.MSS) { // that of tap.findings
+			warnings = append(warnings, fmt.Sprintf("tap.findings: apply has no effect: mss rule %d in line %d matches all",
+				s.By, c.MSS[s.By-1].Line))
+			continue
+		}
 		warn("mss", s, c.MSS[s.Rule-1].Line, c.MSS[s.By-1].Line)
 	}
 	for _, s := range rules.ShadowedDF() {

@@ -135,6 +135,8 @@ func (r *Router) counters(
 			DFRules:     inUse(t.Rules().DFUse()),
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
+			Findings:    r.holes.Findings(),
+			Found:       r.holes.counts(),
 			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),

@@ -102,9 +102,20 @@ const (
 
 // Tap describes the handshake log.
 type Tap struct {
-	Timeout time.Duration `yaml:"timeout"`
-	Log     []Sink        `yaml:"log"`
+	Timeout  time.Duration `yaml:"timeout"`
+	Findings Findings      `yaml:"findings"`
+	Log      []Sink        `yaml:"log"`
 }
+
+// Findings says what is done with the faults of the network that the router finds by itself.
+type Findings string
+
+// The values of [Findings].
+const (
+	FindingsOff Findings = "off"    // none are looked for
+	Report      Findings = "report" // they are recorded
+	Apply       Findings = "apply"  // and cured
+)
 
 // Sink is one output of the handshake log.
 type Sink struct {

@@ -85,6 +85,7 @@ egress: {interface: eth0.1, dial_timeout: 1m30s, user_timeout: 1500ms, keepalive
   default: deny, names: dns, strict: true}
 tap:
   timeout: 250ms
+  findings: apply
   log:
     - {format: modern, path: "-", order: packet, timestamp: since, relative: true, on_full: count}
     - {format: json, path: a.json, max_size: 100MiB, max_age: 168h, max_files: 10, compress: true, on_full: stop, chain: true, chain_key: key, sync: true}
@@ -135,7 +136,7 @@ func wantEvery() *Config {
 			},
 			Default: Deny, Names: NamesDNS, Strict: true,
 		},
-		Tap: Tap{Timeout: 250 * time.Millisecond, Log: []Sink{
+		Tap: Tap{Timeout: 250 * time.Millisecond, Findings: Apply, Log: []Sink{
 			{Format: Modern, Path: "-", Order: ByPacket, Timestamp: tcpdump.Since, Relative: true, OnFull: Count},
 			{Format: JSON, Path: "a.json", MaxSize: 100 * MiB, MaxAge: 168 * time.Hour, MaxFiles: 10, Compress: true, OnFull: Stop, Chain: true, ChainKey: "key", Sync: true},
 			{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend},

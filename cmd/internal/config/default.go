@@ -42,8 +42,9 @@ func Default() *Config {
 			Names:             NamesAuto,
 		},
 		Tap: Tap{
-			Timeout: 5 * time.Second,
-			Log:     []Sink{{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend}},
+			Timeout:  5 * time.Second,
+			Findings: Report,
+			Log:      []Sink{{Format: Classic, Path: "-", Order: ByHandshake, OnFull: Suspend}},
 		},
 		Limits: Limits{
 			TCPFlows: 16384, TCPFlowsPerSource: 4096, UDPFlows: 16384, UDPFlowsPerSource: 4096,

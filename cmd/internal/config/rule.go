@@ -75,11 +75,13 @@ func parseClamp(s string) (policy.Clamp, error) {
 		return policy.ClampOff, nil
 	case policy.ClampPMTU.String():
 		return policy.ClampPMTU, nil
+	case policy.ClampAuto.String():
+		return policy.ClampAuto, nil
 	}
 	n, err := strconv.Atoi(s)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%s is none of off, pmtu and a number of bytes", quote(s))
+		return 0, fmt.Errorf("%s is none of off, pmtu, auto and a number of bytes", quote(s))
 	case n < MinUnsafeMSS:
 		return 0, fmt.Errorf("%d is below %d, the least that Linux lets a socket use", n, MinUnsafeMSS)
 	case n > MaxMSS:

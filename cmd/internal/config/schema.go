@@ -32,8 +32,9 @@ func (d *document) config(c *Config) reader {
 		}),
 		"egress": d.egress(&c.Egress),
 		"tap": d.mapping(keys{
-			"timeout": value(d, &c.Tap.Timeout, parseDuration),
-			"log":     elements(d, &c.Tap.Log, d.sink),
+			"timeout":  value(d, &c.Tap.Timeout, parseDuration),
+			"findings": value(d, &c.Tap.Findings, oneOf(FindingsOff, Report, Apply)),
+			"log":      elements(d, &c.Tap.Log, d.sink),
 		}),
 		"mss": elements(d, &c.MSS, d.mssRule),
 		"df":  elements(d, &c.DF, d.dfRule),

@@ -40,6 +40,9 @@ func (d *document) validate(c *Config) {
 	d.validateEgress(&c.Egress)
 	d.validateSinks(c.Tap.Log)
 	for i, rule := range c.MSS {
+		if rule.Clamp == policy.ClampAuto && c.Tap.Findings == FindingsOff {
+			d.blame(errors.New("has no effect with tap.findings off"), fmt.Sprintf("mss[%d].clamp", i))
+		}
 		d.validateMSS(fmt.Sprintf("mss[%d]", i), rule)
 	}
 	for i, rule := range c.DF {

@@ -120,7 +120,7 @@ func checkRecords(t *testing.T, log string) {
 			c = format.Connection{End: &r}
 		}
 		err := errors.Join(formattest.OCSF(new(format.OCSF).Append(nil, &r)), formattest.ECS(new(format.ECS).Append(nil, &r)))
-		if r.Type != format.Gap && r.Type != format.End {
+		if !r.OfNoConnection() {
 			err = errors.Join(err, formattest.Zeek(new(format.Zeek).Append(nil, &c)))
 		}
 		if err != nil {

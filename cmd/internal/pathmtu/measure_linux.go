@@ -19,6 +19,13 @@ type Options struct {
 	Address  netip.AddrPort // where to connect
 	Path     string         // asked for by HTTP
 	Progress func(string)   // called with one line now and then; nil disables it
+
+	// Prepare is called for each TCP socket before it connects, as to mark it; nil disables it.
+	Prepare func(fd int) error
+	// LinkMTU is the MTU of the link by which packets leave; 0 = that of the host's route.
+	LinkMTU int
+	// OnlyTCP leaves ICMP and the hops out.
+	OnlyTCP bool
 }
 
 // Patience is the time that a measurement takes at most.
@@ -31,6 +38,7 @@ type target struct {
 	protocol   Protocol
 	link       int // MTU of the link towards it
 	report     func(string)
+	prepare    func(fd int) error // nil = nothing to do
 
 	mu sync.Mutex
 	// idle is a connection for the first probes of the way up. It and the first of the way down are
@@ -49,7 +57,7 @@ type target struct {
 func Measure(ctx context.Context, o Options) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	t := &target{host: o.Host, path: o.Path, address: o.Address, report: o.Progress}
+	t := &target{host: o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare}
 	if t.report == nil {
 		t.report = func(string) {}
 	}
@@ -64,7 +72,10 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 			c.Close()
 		}
 	}()
-	t.link = max(linkMTU(t.address.Addr()), t.largest())
+	t.link = max(o.LinkMTU, t.largest())
+	if o.LinkMTU == 0 {
+		t.link = max(linkMTU(t.address.Addr()), t.largest())
+	}
 	t.progress("asking in the protocols of port %d", o.Address.Port())
 	control, err := t.detect(ctx)
 	if err != nil {
@@ -77,7 +88,9 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	full := make(chan struct{}) // asked for
 	all.Go(func() { r.Down, downErr = t.measureDown(ctx, control, sync.OnceFunc(func() { close(full) })) })
 	<-full
-	all.Go(func() { said = t.askICMP(ctx) })
+	if !o.OnlyTCP {
+		all.Go(func() { said = t.askICMP(ctx) })
+	}
 	all.Go(func() { r.Up, upErr = t.measureUp(ctx) })
 	all.Wait()
 	t.finish(ctx, r, said, errors.Join(upErr, downErr))

@@ -28,6 +28,10 @@ func usual(port uint16) bool {
 	return slices.Contains(webPorts, port) || slices.Contains(securePorts, port)
 }
 
+// Known reports whether servers on a port speak one of the protocols for which the prober has
+// payload, so that it disturbs none.
+func Known(port uint16) bool { return usual(port) || port == 22 }
+
 // guesses returns the protocols in which to address a server that does not speak first, in order.
 func guesses(port uint16) []Protocol {
 	if slices.Contains(webPorts, port) {

@@ -32,6 +32,11 @@ func (t *target) connect(ctx context.Context, mss int) (*conn, error) {
 			level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
 		}
 		controlErr := raw.Control(func(fd uintptr) {
+			if t.prepare != nil {
+				if err = t.prepare(int(fd)); err != nil {
+					return
+				}
+			}
 			if err = unix.SetsockoptInt(int(fd), level, option, unix.IP_PMTUDISC_DO); err == nil && mss != 0 {
 				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss)
 			}

@@ -89,13 +89,17 @@ func (m *model) header() string {
 	return bold.Render("syntap") + fit(text, m.width-len("syntap")-len(state)-1) + " " + state
 }
 
-// totals counts handshakes since the start of the router.
+// totals counts handshakes since the start of the router, and shows its findings.
 func (m *model) totals() string {
 	var all []string
 	for _, o := range handshake.Outcomes() {
 		if n := m.status.Handshakes[string(o)]; n > 0 || o == handshake.Established {
 			all = append(all, outcomeStyle(string(o)).Render(word(string(o)))+" "+bold.Render(fmt.Sprint(n)))
 		}
+	}
+	for _, f := range m.status.Findings {
+		text := append([]string{format.FindingPlace(&f)}, format.FindingDetails(&f)...)
+		all = append(all, wrong.Render(terminal.Clean(strings.Join(text, ", "))))
 	}
 	return lipgloss.NewStyle().MaxWidth(m.width).Render(strings.Join(all, "   "))
 }

@@ -32,7 +32,7 @@ type collector struct {
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
 	subscribers, owners                    *prometheus.Desc
 	names, named, evictedNames             *prometheus.Desc
-	unsolicited                            *prometheus.Desc
+	unsolicited, findings                  *prometheus.Desc
 }
 
 func newCollector(s *Server) *collector {
@@ -65,6 +65,8 @@ func newCollector(s *Server) *collector {
 
 		unsolicited: desc("unsolicited_datagrams_total", "Datagrams to clients from where they had not sent."),
 
+		findings: desc("findings_total", "Faults of the network that the router has found by itself.", "kind", "direction"),
+
 		evictedNames: desc("named_addresses_evicted_total", "Addresses whose names gave way to others."),
 	}
 }
@@ -75,7 +77,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
 		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites,
 		c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
-		c.names, c.named, c.evictedNames, c.unsolicited,
+		c.names, c.named, c.evictedNames, c.unsolicited, c.findings,
 	} {
 		ch <- desc
 	}
@@ -120,6 +122,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.records, now.LogRecords)
 	counters(c.lost, now.LogLost)
 	counter(c.unsolicited, now.Unsolicited)
+	for _, f := range now.Found {
+		counter(c.findings, f.Count, f.Kind, f.Direction)
+	}
 	gauge(c.subscribers, float64(c.s.subscribers.size()))
 	if now.Owners != nil {
 		counter(c.owners, now.Owners.Found, "found")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/terminal"
 	"syntap/tap/handshake"
 )
@@ -42,6 +43,13 @@ func (s Status) Report() string {
 	line("df", counted(s.DFRewrites)+" rewritten")
 	rules("df", s.DFRules)
 	line("drops", counted(s.Drops))
+	for i, f := range s.Findings {
+		name := ""
+		if i == 0 {
+			name = "findings"
+		}
+		line(name, strings.Join(append([]string{format.FindingPlace(&f)}, format.FindingDetails(&f)...), ", "))
+	}
 	line("failures", counted(s.LocalFailures))
 	log := fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost))
 	if n := s.Drops["waiting"] + s.Drops["refused"]; n > 0 {

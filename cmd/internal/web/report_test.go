@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"syntap/cmd/internal/record"
 )
 
 func TestReport(t *testing.T) {
@@ -36,6 +38,10 @@ func TestReport(t *testing.T) {
 			LogRecords: 1054, LogLost: map[string]uint64{"queue_full": 9},
 			Owners: &Owners{Lacks: []string{"CAP_A", "CAP_B"}, Found: 1000, NotFound: map[string]uint64{"deadline": 4, "permission": 50, "busy": 0}},
 			Names:  &Names{312, 5, 7},
+			Findings: []record.Finding{
+				{Kind: record.BlackHole, Dst: "203.0.113.2", Direction: "up", Passes: 1400, Fails: 1401, Clamp: 1360, Applied: true},
+				{Kind: record.BlackHole, Dst: "2001:db8::2", Name: "www.example.com", Direction: "down", Passes: 1280, Clamp: 1220},
+			},
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
@@ -48,6 +54,8 @@ func TestReport(t *testing.T) {
   df          set 1 rewritten
               df rule 1: 1 by everything: set
   drops       source 5, refused 3, checksum 2, land 2, waiting 1
+  findings    203.0.113.2, black hole up, 1400 bytes pass, 1401 vanish, clamp 1360 applied
+              2001:db8::2 www.example.com, black hole down, 1280 bytes pass, cure: clamp 1220
   failures    EMFILE 3
   log         1054 records, lost: queue_full 9; 4 SYNs kept out while it could not be written
   owners      1000 found, not found: permission 50, deadline 4

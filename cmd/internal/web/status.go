@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"syntap/cmd/internal/record"
 )
 
 // Status is the state of a running router; /api/status has it as JSON.
@@ -36,8 +38,17 @@ type Counters struct {
 	LogRecords    uint64            `json:"log_records"` // handed to the sinks
 	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
 	Unsolicited   uint64            `json:"unsolicited"` // datagrams to clients from where they had not sent
+	Findings      []record.Finding  `json:"findings"`    // now, those that have not expired
+	Found         []Found           `json:"found"`       // findings since the start
 	Owners        *Owners           `json:"owners,omitempty"`
 	Names         *Names            `json:"names,omitempty"`
+}
+
+// Found counts findings of a kind and a direction.
+type Found struct {
+	Kind      string `json:"kind"`
+	Direction string `json:"direction"`
+	Count     uint64 `json:"count"`
 }
 
 // Memory is the memory of all connections together, in bytes.

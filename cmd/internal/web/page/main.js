@@ -239,6 +239,22 @@ function nothing(span) {
     element('code', '', 'curl example.com')];
 }
 
+// showFindings lists what the router has found out by itself, such as "203.0.113.2: black hole up, 1400 bytes
+// pass, 1401 vanish; cure: clamp 1360".
+function showFindings(findings) {
+  const list = find('#findings');
+  const texts = findings.map((f) => {
+    const facts = [`${f.kind.replace('_', ' ')} ${f.direction}`];
+    if (f.passes) facts.push(`${f.passes} bytes pass`);
+    if (f.fails) facts.push(`${f.fails} vanish`);
+    return `${f.dst}${f.name ? ` (${f.name})` : ''}: ${facts.join(', ')}; ${f.applied ? `clamp ${f.clamp} applied` : `cure: clamp ${f.clamp}`}`;
+  });
+  list.hidden = texts.length === 0;
+  if (texts.join() === list.dataset.texts) return;
+  list.dataset.texts = texts.join();
+  list.replaceChildren(...texts.map((text) => element('li', '', text)));
+}
+
 async function updateInstance() {
   try {
     const response = await fetch('/api/status');
@@ -250,6 +266,7 @@ async function updateInstance() {
       s.interface, `up ${uptime(s.uptime_seconds)}, ${several(all, 'handshake')} since`,
       `open: ${flows.join(', ') || 'none'}`, s.version,
     ].join(' · ');
+    showFindings(s.findings ?? []);
   } catch {
     // the stream says that it is gone
   }

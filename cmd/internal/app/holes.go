@@ -1,0 +1,180 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/blackhole"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/pathmtu"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
+	"syntap/stack"
+	"syntap/stack/dial"
+	"syntap/tap"
+	"syntap/tun/flow"
+)
+
+// holes is the finder of black holes of a router, whose parts it gets when they are made.
+type holes struct {
+	*blackhole.Finder
+	router *Router
+	config atomic.Pointer[config.Config] // in force
+	parts  atomic.Pointer[holeParts]     // nil = not yet
+}
+
+type holeParts struct {
+	tap    *tap.Tap
+	stack  *stack.Stack
+	dialer *dial.Dialer
+}
+
+// findHoles returns the finder of a router.
+func (r *Router) findHoles() *holes {
+	h := &holes{router: r}
+	h.config.Store(r.Config)
+	h.Finder = blackhole.New(blackhole.Options{
+		Measure: h.measure, Known: pathmtu.Known, Opens: h.opens, Found: h.found, Cures: h.cures,
+		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
+		Reset: func(k flow.Key) {
+			if p := h.parts.Load(); p != nil {
+				p.stack.ResetStuck(k)
+			}
+		},
+	})
+	return h
+}
+
+func (h *holes) attach(t *tap.Tap, s *stack.Stack, d *dial.Dialer) {
+	h.parts.Store(&holeParts{t, s, d})
+}
+
+// Stalled takes a connection that makes no progress, unless findings are off.
+func (h *holes) Stalled(s flow.Stall) {
+	if h.config.Load().Tap.Findings != config.FindingsOff {
+		h.Finder.Stalled(s)
+	}
+}
+
+// cures reports whether an mss rule in force keeps to what is found.
+func (h *holes) cures(client, server netip.AddrPort) bool {
+	p := h.parts.Load()
+	return p != nil && p.tap.Rules().Learns(client, server)
+}
+
+// found records a finding, and names its cure.
+func (h *holes) found(f *record.Finding) {
+	h.router.Log.Finding(f)
+	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "passes": f.Passes, "confidence": string(f.Confidence)}
+	if f.Name != "" {
+		fields["name"] = f.Name
+	}
+	if f.Fails > 0 {
+		fields["fails"] = f.Fails
+	}
+	if !f.Applied {
+		fields["hint"] = fmt.Sprintf("mss: [{dst: [%q], clamp: %d}], or tap: {findings: apply}", f.Dst, f.Clamp)
+	} else {
+		fields["clamp"] = f.Clamp
+	}
+	h.router.Logger.WithFields(fields).Warn("path MTU black hole: longer packets vanish without an ICMP error")
+}
+
+// measure measures a path by sockets like those of connections.
+func (h *holes) measure(ctx context.Context, far netip.AddrPort, name string) (path blackhole.Path, err error) {
+	p := h.parts.Load()
+	if p == nil {
+		return path, errors.New("the router is not ready")
+	}
+	if name == "" {
+		name = far.Addr().String()
+	}
+	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
+	r, err := pathmtu.Measure(ctx, pathmtu.Options{
+		Host: name, Address: far, Path: "/", Prepare: p.dialer.Restrict, LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+	})
+	if err != nil {
+		return path, err
+	}
+	switch r.Verdict {
+	case pathmtu.BlackHoleUp:
+		path.Up = wayOf(r.Up)
+	case pathmtu.BlackHoleDown:
+		path.Down = wayOf(r.Down)
+	case pathmtu.Both:
+		path.Up, path.Down = wayOf(r.Up), wayOf(r.Down)
+	case pathmtu.Undecided:
+		return path, fmt.Errorf("undecided: %s", r.Note)
+	}
+	return path, nil
+}
+
+func wayOf(s *pathmtu.Sizes) blackhole.Way {
+	return blackhole.Way{Hole: true, Passes: s.Passes, Fails: *s.Fails}
+}
+
+// linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown.
+func (h *holes) linkMTU(a netip.Addr) int {
+	o := netlink.RouteGetOptions{Mark: h.router.Mark, Oif: h.config.Load().Egress.Interface}
+	routes, err := netlink.RouteGetWithOptions(net.IP(a.AsSlice()), &o)
+	if err != nil || len(routes) == 0 {
+		return 0
+	}
+	link, err := net.InterfaceByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return 0
+	}
+	return link.MTU
+}
+
+// opensWithin bounds the time of a handshake that shows that a far end is there.
+const opensWithin = 5 * time.Second
+
+// opens opens a connection and closes it again.
+func (h *holes) opens(ctx context.Context, far netip.AddrPort) bool {
+	p := h.parts.Load()
+	if p == nil {
+		return false
+	}
+	fd, err := p.dialer.Stream(far.Addr()) // its end is a RST
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if errno := dial.Connect(fd, far); errno != 0 && errno != unix.EINPROGRESS {
+		return false
+	}
+	for deadline := time.Now().Add(opensWithin); time.Now().Before(deadline) && ctx.Err() == nil; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 100)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false
+		}
+		if n > 0 {
+			errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			return err == nil && errno == 0
+		}
+	}
+	return false
+}
+
+// counts returns the numbers of findings since the start. All that there may be are named, counted
+// or not.
+func (h *holes) counts() (all []web.Found) {
+	totals := h.Totals()
+	for _, direction := range []string{"up", "down", "both"} {
+		total := blackhole.Total{Kind: string(record.BlackHole), Direction: direction}
+		all = append(all, web.Found{Kind: total.Kind, Direction: direction, Count: totals[total]})
+	}
+	return all
+}

@@ -1,0 +1,272 @@
+package blackhole
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"syntap/cmd/internal/record"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// Options connect a Finder with the router.
+type Options struct {
+	// Measure measures the path to a far end, by the name that its client knows. It returns an
+	// error where it can decide nothing. Prober.Measure is one.
+	Measure func(ctx context.Context, far netip.AddrPort, name string) (Path, error)
+	// Known reports whether Measure may be asked about a port.
+	Known func(port uint16) bool
+	// Opens reports whether a connection to a far end opens. It sends nothing.
+	Opens func(ctx context.Context, far netip.AddrPort) bool
+
+	// Found receives each new finding, which it must not change.
+	Found func(*record.Finding)
+	// Cures reports whether new connections of a client keep to the findings.
+	Cures func(client, server netip.AddrPort) bool
+	// ClearDF frees a connection whose full segments are stuck, and reports whether it can.
+	ClearDF func(flow.Key) bool
+	// Reset ends a connection that is stuck.
+	Reset func(flow.Key)
+}
+
+// Path is a measured path. Sizes are those of whole IP packets in bytes; 0 = unknown.
+type Path struct {
+	Up, Down Way
+}
+
+// Way is one direction of a path.
+type Way struct {
+	Hole          bool // packets vanish
+	Passes, Fails int
+}
+
+const (
+	lifetime    = 10 * time.Minute // of a finding
+	firstPause  = 10 * time.Minute // before another measurement
+	longPause   = time.Hour
+	agreement   = time.Minute // in which connections agree
+	mostHosts   = 1024
+	mostStalls  = 4 // of a host, as evidence
+	mostAtATime = 2 // measurements
+	neighbours  = 3 // hosts of a prefix that stand for all
+)
+
+// Finder finds black holes. Its methods may be called by any goroutine, and do not block.
+type Finder struct {
+	o       Options
+	ctx     context.Context //nolint:containedctx // of the measurements, which Stalled begins
+	stop    context.CancelFunc
+	probing sync.WaitGroup
+
+	mu     sync.Mutex // guards all below
+	hosts  map[netip.Addr]*host
+	near   map[netip.Prefix]map[netip.Addr]packet.MSS // of hosts with findings
+	alias  map[netip.Addr]netip.Addr                  // virtual addresses of hosts, at most mostHosts
+	active int                                        // measurements
+	todo   []func()                                   // without the lock, once it is given back
+	totals map[Total]uint64
+}
+
+// Total names the findings that are counted together.
+type Total struct{ Kind, Direction string }
+
+// host is the knowledge of the way to one far end.
+type host struct {
+	port     uint16 // that was dialled last
+	name     string
+	stalls   []suspect
+	probing  bool
+	notUntil time.Time     // the next measurement
+	pause    time.Duration // after it
+	finding  *record.Finding
+	used     bool // since the finding was made, or renewed
+	flows    map[flow.Key]*cure
+}
+
+// suspect is a connection that has stalled.
+type suspect struct {
+	flow.Stall
+	up   bool
+	seen time.Time
+}
+
+// cure is a connection that was stuck when its hole was found.
+type cure struct {
+	freed bool // its DF is cleared
+	looks int  // since then
+}
+
+// New returns a Finder. Close ends its measurements.
+func New(o Options) *Finder {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Finder{
+		o: o, ctx: ctx, stop: stop, hosts: make(map[netip.Addr]*host), totals: make(map[Total]uint64),
+		near:  make(map[netip.Prefix]map[netip.Addr]packet.MSS),
+		alias: make(map[netip.Addr]netip.Addr),
+	}
+}
+
+// Close ends the measurements and waits for them.
+func (f *Finder) Close() {
+	f.stop()
+	f.probing.Wait()
+}
+
+// Stalled takes a connection that makes no progress, for stack.Options.Stalled.
+func (f *Finder) Stalled(s flow.Stall) {
+	up, down := s.HidesUp(), s.HidesDown()
+	a := s.Remote.Addr()
+	if !up && !down || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() {
+		return
+	}
+	f.locked(func() {
+		h := f.host(a)
+		if h == nil {
+			return
+		}
+		now := time.Now()
+		if server := s.Key.Server.Addr(); server != a && len(f.alias) < mostHosts {
+			f.alias[server] = a
+		}
+		if h.finding != nil {
+			f.cure(h, s, up)
+			return
+		}
+		h.note(suspect{s, up, now})
+		if f.o.Known(s.Remote.Port()) {
+			f.measure(a, h, now)
+		} else {
+			f.compare(a, h, up, now)
+		}
+	})
+}
+
+// locked does work with the lock held, and then without it all that the work has left to do: calls
+// that may come back here, or wait.
+func (f *Finder) locked(work func()) {
+	f.mu.Lock()
+	work()
+	todo := f.todo
+	f.todo = nil
+	f.mu.Unlock()
+	for _, do := range todo {
+		do()
+	}
+}
+
+func (f *Finder) later(do func()) { f.todo = append(f.todo, do) }
+
+// host returns the host of an address; nil where there is no room for it.
+func (f *Finder) host(a netip.Addr) *host {
+	h := f.hosts[a]
+	if h != nil {
+		return h
+	}
+	if len(f.hosts) >= mostHosts {
+		for other, old := range f.hosts { // in random order
+			if old.finding == nil && !old.probing {
+				f.forget(other)
+				break
+			}
+		}
+		if len(f.hosts) >= mostHosts {
+			return nil
+		}
+	}
+	h = &host{pause: firstPause, flows: make(map[flow.Key]*cure)}
+	f.hosts[a] = h
+	return h
+}
+
+// forget removes a host, and the virtual addresses that stand for it.
+func (f *Finder) forget(a netip.Addr) {
+	delete(f.hosts, a)
+	for server, to := range f.alias {
+		if to == a {
+			delete(f.alias, server)
+		}
+	}
+}
+
+// note keeps a stall as evidence, the latest of each connection.
+func (h *host) note(s suspect) {
+	h.port = s.Remote.Port()
+	if o, ok := s.Opening.(*record.Opening); ok && o != nil && o.Name != nil {
+		h.name = o.Name.Name
+	}
+	for i := range h.stalls {
+		if h.stalls[i].Key == s.Key {
+			h.stalls[i] = s
+			return
+		}
+	}
+	if len(h.stalls) >= mostStalls {
+		h.stalls = append(h.stalls[:0], h.stalls[1:]...)
+	}
+	h.stalls = append(h.stalls, s)
+}
+
+// MSS returns the clamp for connections to a server, 0 where none is known.
+func (f *Finder) MSS(server netip.Addr) packet.MSS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a, ok := f.alias[server]; ok {
+		server = a
+	}
+	if h := f.hosts[server]; h != nil && h.finding != nil {
+		h.used = true
+		return packet.MSS(h.finding.Clamp)
+	}
+	others := f.near[around(server)]
+	if len(others) < neighbours {
+		return 0
+	}
+	var lowest packet.MSS
+	for _, clamp := range others {
+		if lowest == 0 || clamp < lowest {
+			lowest = clamp
+		}
+	}
+	return lowest
+}
+
+// around returns the prefix whose hosts are likely to be behind the same path.
+func around(a netip.Addr) netip.Prefix {
+	bits := 56
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.WithZone("").Prefix(bits)
+	return p
+}
+
+// Findings returns those that have not expired, the oldest first.
+func (f *Finder) Findings() []record.Finding {
+	all := make([]record.Finding, 0)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.hosts {
+		if h.finding != nil {
+			all = append(all, *h.finding)
+		}
+	}
+	slices.SortFunc(all, func(a, b record.Finding) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Dst, b.Dst))
+	})
+	return all
+}
+
+// Totals returns the numbers of findings since the start.
+func (f *Finder) Totals() map[Total]uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make(map[Total]uint64, len(f.totals))
+	for total, n := range f.totals {
+		all[total] = n
+	}
+	return all
+}

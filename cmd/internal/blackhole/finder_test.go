@@ -1,0 +1,267 @@
+package blackhole
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"syntap/cmd/internal/record"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// world is a router around a Finder.
+type world struct {
+	*Finder
+	path     Path // that measurements find
+	err      error
+	measured int
+	opens    bool
+	cures    bool
+	found    []*record.Finding
+	freed    map[flow.Key]int
+	reset    map[flow.Key]int
+}
+
+// inWorld runs a test in a bubble with a clock of its own.
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		w := &world{freed: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
+		w.Finder = New(Options{
+			Measure: func(ctx context.Context, _ netip.AddrPort, _ string) (Path, error) {
+				w.measured++
+				select {
+				case <-ctx.Done():
+				case <-time.After(3 * time.Second):
+				}
+				return w.path, w.err
+			},
+			Known: func(port uint16) bool { return port == 443 },
+			Opens: func(context.Context, netip.AddrPort) bool { return w.opens },
+			Found: func(f *record.Finding) { w.found = append(w.found, f) },
+			Cures: func(netip.AddrPort, netip.AddrPort) bool { return w.cures },
+			ClearDF: func(k flow.Key) bool {
+				if k.Server.Addr().Is4() {
+					w.freed[k]++
+				}
+				return k.Server.Addr().Is4()
+			},
+			Reset: func(k flow.Key) { w.reset[k]++ },
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { w.Run(ctx); close(done) }()
+		defer func() { cancel(); <-done; w.Close() }()
+		test(w)
+	})
+}
+
+// stalls has a connection stall for some seconds.
+func (w *world) stalls(s flow.Stall, seconds int) {
+	for range seconds {
+		s.Silent += time.Second
+		w.Stalled(s)
+		time.Sleep(time.Second)
+		synctest.Wait()
+	}
+}
+
+func stallTo(server string, client int) flow.Stall {
+	far := netip.MustParseAddrPort(server)
+	near := netip.MustParseAddrPort(fmt.Sprintf("192.0.2.1:%d", client))
+	return flow.Stall{Key: flow.Key{Client: near, Server: far}, Remote: far, SndMSS: 1448, AdvMSS: 1448, RcvMSS: 536}
+}
+
+// up is a connection whose full segments are lost.
+func up(server string, client int) flow.Stall {
+	s := stallTo(server, client)
+	s.Acked, s.Unacked, s.Outstanding, s.Backoff = 300, 10, 14480, 4
+	return s
+}
+
+// down is a connection of which only a short segment comes, behind a hole.
+func down(server string, client int) flow.Stall {
+	s := stallTo(server, client)
+	s.Acked, s.Held = 300, 1280
+	return s
+}
+
+func narrow(passes int) Path { return Path{Up: Way{true, passes, passes + 1}} }
+
+// A measurement makes one finding of a suspicion, with exact sizes; it is renewed as long as
+// connections go there, and forgotten when the path is clear.
+func TestMeasured(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.path = narrow(1400)
+		w.stalls(up("203.0.113.2:443", 1), 8)
+		w.stalls(up("203.0.113.2:443", 2), 8)
+		if len(w.found) != 1 || w.measured != 1 {
+			t.Fatalf("%d findings by %d measurements, want one by one", len(w.found), w.measured)
+		}
+		f := w.found[0]
+		if f.Direction != "up" || f.Passes != 1400 || f.Fails != 1401 || f.Clamp != 1360 || f.Confidence != record.High || f.Applied {
+			t.Errorf("finding %+v", f)
+		}
+		server := netip.MustParseAddr("203.0.113.2")
+		for range 3 {
+			if got := w.MSS(server); got != 1360 {
+				t.Errorf("MSS %d, want 1360", got)
+			}
+			time.Sleep(lifetime)
+		}
+		if w.measured != 4 || len(w.found) != 1 {
+			t.Errorf("%d measurements, %d findings, want one more each lifetime, and no new finding", w.measured, len(w.found))
+		}
+		w.MSS(server)
+		w.path = Path{}
+		time.Sleep(lifetime + time.Minute)
+		if got := w.MSS(server); got != 0 || len(w.Findings()) != 0 {
+			t.Errorf("MSS %d on a clear path", got)
+		}
+		if len(w.freed)+len(w.reset) != 0 {
+			t.Errorf("connections cured that no rule cures: %v, %v", w.freed, w.reset)
+		}
+	})
+}
+
+// A finding that no connection uses any more is forgotten without another measurement.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.path = narrow(1400)
+		w.stalls(up("203.0.113.2:443", 1), 5)
+		time.Sleep(3 * lifetime)
+		if len(w.Findings()) != 0 || w.measured != 2 {
+			t.Errorf("findings %v after %d measurements", w.Findings(), w.measured)
+		}
+	})
+}
+
+// Where a measurement finds nothing, or fails, there is no finding, and the next has to wait.
+func TestNothingFound(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{nil, errors.New("connection refused")} {
+		inWorld(t, func(w *world) {
+			w.err = err
+			for i := range 100 {
+				w.stalls(up("203.0.113.2:443", i), 15)
+			}
+			if len(w.found) != 0 || w.measured < 2 || w.measured > 3 {
+				t.Errorf("%v: %d findings by %d measurements in 25 minutes", err, len(w.found), w.measured)
+			}
+		})
+	}
+}
+
+// On a port of an unknown protocol two connections have to agree, and the far end has to be there.
+func TestAgreement(t *testing.T) {
+	t.Parallel()
+	slow := stallTo("203.0.113.2:5432", 2) // it has not answered so far
+	slow.Acked = 300
+	early := up("203.0.113.2:5432", 2)
+	early.Backoff = 2
+	for name, tt := range map[string]struct {
+		first, second flow.Stall
+		opens         bool
+		want          string
+	}{
+		"up":                    {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), true, "up 1280 1240 medium"},
+		"down":                  {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, "down 1280 1240 medium"},
+		"down, IPv6":            {down("[2001:db8::2]:22222", 1), down("[2001:db8::2]:22222", 2), true, "down 1280 1220 medium"},
+		"dead":                  {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), false, ""},
+		"the same one":          {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 1), true, ""},
+		"different ways":        {up("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, ""},
+		"different hosts":       {up("203.0.113.2:5432", 1), up("203.0.113.3:5432", 2), true, ""},
+		"slow":                  {down("203.0.113.2:5432", 1), slow, true, ""},
+		"not yet":               {up("203.0.113.2:5432", 1), early, true, ""},
+		"this host, no network": {up("127.0.0.1:5432", 1), up("127.0.0.1:5432", 2), true, ""},
+	} {
+		inWorld(t, func(w *world) {
+			w.opens = tt.opens
+			w.stalls(tt.first, 5)
+			w.stalls(tt.second, 5)
+			got := ""
+			for _, f := range w.found {
+				got += fmt.Sprintf("%s %d %d %s", f.Direction, f.Passes, f.Clamp, f.Confidence)
+			}
+			if got != tt.want || w.measured != 0 {
+				t.Errorf("%s: findings %q, %d measurements, want %q and none", name, got, w.measured, tt.want)
+			}
+		})
+	}
+}
+
+// With a rule that applies findings a stuck upload over IPv4 is freed, and reset if that is no
+// help; others are reset. Connections with a clamp are left alone.
+func TestCure(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cures = true
+		w.path = narrow(1400)
+		clamped := up("203.0.113.2:443", 3)
+		clamped.Clamped = true
+		w.stalls(up("203.0.113.2:443", 1), 4)
+		w.stalls(clamped, 10)
+		w.stalls(up("[2001:db8::2]:443", 2), 5)
+		w.stalls(down("203.0.113.2:443", 4), 1)
+		key := func(s flow.Stall) flow.Key { return s.Key }
+		if got := w.freed[key(up("203.0.113.2:443", 1))]; got != 1 || len(w.freed) != 1 {
+			t.Errorf("freed %v", w.freed)
+		}
+		if w.reset[key(up("[2001:db8::2]:443", 2))] == 0 || w.reset[key(down("203.0.113.2:443", 4))] == 0 || len(w.reset) != 2 {
+			t.Errorf("reset %v", w.reset)
+		}
+		w.stalls(up("203.0.113.2:443", 1), 6)
+		if w.reset[key(up("203.0.113.2:443", 1))] == 0 {
+			t.Error("an upload that stays stuck is not reset")
+		}
+		if len(w.found) != 2 || !w.found[0].Applied {
+			t.Errorf("findings %+v", w.found)
+		}
+	})
+}
+
+// The clamp is never below the least that each host takes, and three hosts stand for their prefix.
+func TestClamp(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		for i, passes := range []int{300, 1400, 1350, 1300} {
+			w.path = narrow(passes)
+			w.stalls(up(fmt.Sprintf("203.0.113.%d:443", i), 1), 4)
+			w.stalls(up(fmt.Sprintf("[2001:db8::%d]:443", i), 1), 4)
+		}
+		for server, want := range map[string]packet.MSS{
+			"203.0.113.0": 536, "203.0.113.2": 1310, "2001:db8::": 1220, "2001:db8::1": 1340,
+			"203.0.113.99": 536, "2001:db8::99": 1220, "203.0.114.1": 0,
+		} {
+			if got := w.MSS(netip.MustParseAddr(server)); got != want {
+				t.Errorf("MSS of %s is %d, want %d", server, got, want)
+			}
+		}
+	})
+}
+
+// A flood of suspicions is bounded, and drops no finding.
+func TestBounded(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.path = narrow(1400)
+		w.stalls(up("203.0.113.2:443", 1), 4)
+		w.err = errors.New("no answer")
+		for i := range 3 * mostHosts {
+			w.Stalled(up(fmt.Sprintf("10.0.%d.%d:443", i/256, i%256), 1))
+		}
+		w.mu.Lock()
+		n := len(w.hosts)
+		w.mu.Unlock()
+		if n > mostHosts || w.MSS(netip.MustParseAddr("203.0.113.2")) != 1360 {
+			t.Errorf("%d hosts, findings %v", n, w.Findings())
+		}
+	})
+}

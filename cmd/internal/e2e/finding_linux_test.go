@@ -1,0 +1,209 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// found is a record of a finding.
+type found struct {
+	Msg, Kind, Dst, Direction, Confidence string
+	Passes, Fails, Clamp, Flows           int
+	Applied                               bool
+	Stalls                                []struct{ Src string }
+}
+
+// findings returns the records of findings.
+func (r *router) findings(t *testing.T) (all []found) {
+	t.Helper()
+	for line := range strings.Lines(r.read(t, "handshakes.json")) {
+		var f found
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if f.Msg == "finding" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// newHole makes a chain whose middle router drops packets above 1400 bytes both ways and is silent
+// about it.
+func newHole(t *testing.T) *tuntest.Lab {
+	t.Helper()
+	c := newMTUChain(t, 1400, 1400)
+	c.silence()
+	lab := &tuntest.Lab{Client: c.client(), Router: c.middle(), Server: c.server()}
+	serveTransfers(t, lab)
+	return lab
+}
+
+// check compares a finding with the path of newHole.
+func (f *found) check(t *testing.T, dst string, headers int, applied bool) {
+	t.Helper()
+	want := found{
+		Msg: "finding", Kind: "black_hole", Dst: dst, Direction: "both", Confidence: "high",
+		Passes: 1400, Fails: 1401, Clamp: 1400 - headers, Flows: f.Flows, Applied: applied, Stalls: f.Stalls,
+	}
+	if got, want := fmt.Sprintf("%+v", *f), fmt.Sprintf("%+v", want); got != want || f.Flows < 1 || len(f.Stalls) < 1 {
+		t.Errorf("finding %s, want %s, with a stall", got, want)
+	}
+}
+
+// TestFinding hangs uploads and downloads in a black hole: the router finds it by itself, exactly
+// and once for each server, and says how to cure it.
+func TestFinding(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	for i, upload := range []bool{true, false} {
+		t.Run(fmt.Sprintf("upload %t", upload), func(t *testing.T) {
+			t.Parallel()
+			lab := newHole(t)
+			r := run(t, lab.Client, "syntap0", everything+"http: {listen: 127.0.0.1:9153}\n")
+			url, dst := urls()[i], addresses()[i]
+			curl := []string{"-sS", "-o", os.DevNull, url + "/"}
+			if upload {
+				file := filepath.Join(t.TempDir(), "upload")
+				if err := os.WriteFile(file, make([]byte, transferSize), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				curl = append(curl, "-T", file)
+			}
+			hangs := lab.Client.Start("curl", curl...)
+			r.wait(t, "a finding", func() bool { return len(r.findings(t)) > 0 })
+			if err := hangs.Signal(unix.SIGKILL); err != nil {
+				t.Error(err)
+			}
+			<-hangs.Done()
+			all := r.findings(t)
+			all[0].check(t, strings.Trim(dst, "[]"), 40+20*i, false)
+			hint := fmt.Sprintf(`clamp: %d}]`, 1360-20*i)
+			r.wait(t, "the cure in the log", func() bool { return strings.Contains(r.Stderr(), hint) })
+			metrics := command(t, lab.Client, "curl", "-sS", "http://127.0.0.1:9153/metrics").stdout
+			if want := `syntap_findings_total{direction="both",kind="black_hole"} 1`; !strings.Contains(metrics, want) {
+				t.Errorf("no metric %s", want)
+			}
+			status := command(t, lab.Client, binary, "status", "-c", filepath.Join(r.dir, "syntap.yaml")).stdout
+			if want := "black hole both, 1400 bytes pass, 1401 vanish, cure: clamp"; !strings.Contains(status, want) {
+				t.Errorf("status has no %q:\n%s", want, status)
+			}
+			r.stop(t, unix.SIGTERM)
+			if all := r.findings(t); len(all) != 1 {
+				t.Errorf("findings %+v, want one", all)
+			}
+		})
+	}
+}
+
+// TestFindingApplied has the router cure what it finds: the connection that hangs is freed or
+// reset, the next runs.
+func TestFindingApplied(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	for i, upload := range []bool{true, false} {
+		t.Run(fmt.Sprintf("upload %t", upload), func(t *testing.T) {
+			t.Parallel()
+			lab := newHole(t)
+			config := strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1)
+			r := run(t, lab.Client, "syntap0", config)
+			url := urls()[i]
+			file := ""
+			if upload {
+				file = filepath.Join(t.TempDir(), "upload")
+				if err := os.WriteFile(file, make([]byte, transferSize), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			patience := int(tuntest.Patience.Seconds())
+			status, came := curlTransfer(t, lab.Client, patience, url, file)
+			if upload && (status != 0 || came != fmt.Sprint(transferSize)) {
+				t.Errorf("first upload: exit status %d and %q, want 0: it is freed", status, came)
+			}
+			if !upload && status != 56 {
+				t.Errorf("first download: exit status %d, want 56: it is reset", status)
+			}
+			for range 2 {
+				if status, came := curlTransfer(t, lab.Client, patience, url, file); status != 0 || came != fmt.Sprint(transferSize) {
+					t.Errorf("next transfer: exit status %d, %q came", status, came)
+				}
+			}
+			r.stop(t, unix.SIGTERM)
+			all := r.findings(t)
+			if len(all) != 1 {
+				t.Fatalf("findings %+v, want one", all)
+			}
+			all[0].check(t, strings.Trim(addresses()[i], "[]"), 40+20*i, true)
+			last := r.records(t)
+			if got := last[len(last)-1].Upstream.MSS; got != 1400-40-20*i {
+				t.Errorf("the last connection has the MSS %d", got)
+			}
+		})
+	}
+}
+
+// TestNoFinding has connections meet every tenth packet lost, servers that are dead after the
+// handshake, slow, and slow to read: none of that is a black hole.
+func TestNoFinding(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	if !soak() {
+		t.Skip("takes minutes")
+	}
+	c := newMTUChain(t, 0, 0)
+	lab := &tuntest.Lab{Client: c.client(), Router: c.middle(), Server: c.server()}
+	serveHTTP(t, lab, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		slow := strings.HasPrefix(r.URL.Path, "/slow")
+		for b := make([]byte, 4<<10); r.Method == http.MethodPut; {
+			if n, _ := r.Body.Read(b); n == 0 {
+				break
+			}
+			if slow {
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+		if slow {
+			time.Sleep(rand.N(8 * time.Second))
+		}
+		_, _ = w.Write(make([]byte, 100<<10))
+	}))
+	for _, host := range addresses() { // dies after the handshake
+		lab.Server.Listen("tcp", net.JoinHostPort(host, "8080"))
+	}
+	c.lose(10)
+	c.middle().Drop(100, "forward", "tcp dport 8080 tcp flags & syn == 0")
+	config := strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1)
+	r := run(t, lab.Client, "syntap0", config)
+	file := filepath.Join(t.TempDir(), "upload")
+	if err := os.WriteFile(file, make([]byte, 50<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kinds := [][]string{{"/"}, {"/slow"}, {"/", "-T", file}, {"/slow", "-T", file}, {":8080/", "-T", file}, {":8080/"}}
+	const connections, atATime = 1000, 50
+	var all sync.WaitGroup
+	turns := make(chan struct{}, atATime)
+	for i := range connections {
+		kind := kinds[i%len(kinds)]
+		args := append([]string{"-s", "-o", os.DevNull, "--max-time", "15", urls()[i/len(kinds)%2] + kind[0]}, kind[1:]...)
+		turns <- struct{}{}
+		all.Go(func() { command(t, lab.Client, "curl", args...); <-turns })
+	}
+	all.Wait()
+	r.stop(t, unix.SIGTERM)
+	if all := r.findings(t); len(all) > 0 {
+		t.Errorf("findings %+v, want none", all)
+	}
+}

@@ -1,0 +1,133 @@
+//go:build linux
+
+package stack
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// A stall is looked for once a second, from when nothing has moved for a second until stallsFor is
+// over. A connection that has nothing outstanding is not looked at before the next byte.
+const (
+	stallInterval = time.Second
+	stallsFor     = 20 * time.Second
+)
+
+// The bits of conn.moved.
+const (
+	movedForSweep uint32 = 1 << iota
+	movedForStall
+	movedForAll = 1<<iota - 1
+)
+
+// takeMoved reports whether a byte has crossed since the last call with the same bit.
+func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
+
+// lookForStalls hands the connections that make no progress to Options.Stalled. It costs a
+// connection that moves nothing but a bit, and one that is idle a system call for each time that it
+// has become so.
+func (s *Stack) lookForStalls() {
+	for _, c := range s.relayed() {
+		if c.takeMoved(movedForStall) {
+			c.silent, c.settled = 0, false
+			continue
+		}
+		if c.settled {
+			continue
+		}
+		c.silent += stallInterval
+		stall, ok := c.stall()
+		if c.settled = !ok || c.silent > stallsFor; !c.settled {
+			s.o.Stalled(stall)
+		}
+	}
+}
+
+// stall returns the state of a connection, and whether anything is outstanding: bytes that the far
+// side has not acknowledged, an answer to the last of them, or bytes before those that have come.
+// The kernel's clock ticks every few milliseconds: an answer in the same tick may be the one to the
+// question before.
+func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
+	c.stack.mu.Lock() // with it the socket stays
+	defer c.stack.mu.Unlock()
+	if c.phase.Load() != established {
+		return stall, false
+	}
+	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return stall, false
+	}
+	stall = tunflow.Stall{
+		Key: c.name(), Remote: c.upstream.remote, Silent: c.silent, Opening: c.opening, Clamped: c.mss > 0,
+		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
+		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
+		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
+		Outstanding: info.Bytes_sent - info.Bytes_retrans - payload(info.Bytes_acked),
+		Acked:       payload(info.Bytes_acked), Received: info.Bytes_received, Segments: info.Data_segs_in,
+	}
+	if info.Unacked > 0 {
+		return stall, true
+	}
+	if info.Notsent_bytes > 0 { // the far side does not read
+		return stall, false
+	}
+	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
+		stall.Held = uint64(receiveMemory(c.fd))
+	}
+	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
+}
+
+// payload takes the SYN off a number of bytes acknowledged.
+func payload(acked uint64) uint64 { return max(acked, 1) - 1 }
+
+// readable returns the bytes that a read of a socket would bring.
+func readable(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// ClearDF has the packets of a connection's host socket be fragmented on their way, where they are
+// IPv4: what is stuck in front of a narrow link gets through with the next retransmission. It
+// reports whether that is so.
+func (s *Stack) ClearDF(k tunflow.Key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	return c != nil && c.isn == k.ISN && c.phase.Load() == established && c.upstream.remote.Addr().Is4() &&
+		dial.SetDF(c.fd, packet.ClearDF) == nil
+}
+
+// ResetStuck resets both ends of a connection whose bytes vanish on the way: its client can begin
+// anew, and is cured then.
+func (s *Stack) ResetStuck(k tunflow.Key) {
+	s.mu.Lock()
+	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	s.mu.Unlock()
+	if c != nil && c.isn == k.ISN {
+		c.end(stuck)
+	}
+}
+
+// receiveMemory returns the bytes of memory that the kernel holds for what a socket has received
+// (SO_MEMINFO, SK_MEMINFO_RMEM_ALLOC). 0 = nothing, or unknown.
+func receiveMemory(fd int) uint32 {
+	var info [9]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return info[0]
+}

@@ -1,0 +1,79 @@
+//go:build linux
+
+package stack
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+)
+
+// A connection whose server does not answer stalls. One that is idle, and one whose client does not
+// read, do not. What has stalled can be reset at both ends.
+func TestStalled(t *testing.T) {
+	var mu sync.Mutex
+	seen := make(map[uint16]tunflow.Stall) // by port of the server
+	answers := serve(t, "tcp4", func(c *net.TCPConn) {
+		b := make([]byte, 5)
+		if _, err := io.ReadFull(c, b); err == nil {
+			_, _ = c.Write(b)
+			_, _ = c.Read(b)
+		}
+	})
+	ended := make(chan error, 1)
+	silent := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, err := io.Copy(io.Discard, c)
+		ended <- err
+	})
+	talks := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, zeros{}) })
+	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[s.Key.Server.Port()] = s
+	}}, dial.Policy{})
+	client := newClient(t, router)
+	idle, asks, slow := client.dial(t, serverV4, answers), client.dial(t, serverV4, silent), client.dial(t, serverV4, talks)
+	for _, c := range []io.ReadWriter{idle, asks} {
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.ReadFull(idle, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	var stall tunflow.Stall
+	eventually(t, "a stall of two seconds", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		stall = seen[uint16(silent)]
+		return stall.Silent >= 2*time.Second
+	})
+	if stall.Acked != 5 || stall.Unacked != 0 || stall.Received != 0 || stall.HidesUp() || !stall.HidesDown() || stall.Remote.Port() != uint16(silent) {
+		t.Errorf("stall %+v", stall)
+	}
+	mu.Lock()
+	for port, s := range seen { // that of the idle one where its answer came in the same tick of the kernel's clock
+		if port != uint16(silent) && (port != uint16(answers) || s.HidesDown()) {
+			t.Errorf("stall %+v of a connection that waits for nothing", s)
+		}
+	}
+	mu.Unlock()
+	router.ResetStuck(stall.Key)
+	if _, err := asks.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("the client of a connection that is reset reads %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the server of a connection that is reset sees its end in order")
+	}
+	_ = slow.Close()
+}
+
+// zeros is a source of bytes without end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
