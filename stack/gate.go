@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/egress"
 	"syntap/stack/inspect"
@@ -23,53 +24,64 @@ const maxGatedQuery = 768
 type gate struct {
 	queries bool // only DNS queries pass, each decided on by its names
 	cleared int  // bytes at the front of netstack's queue that may pass
-	checked bool // the name that the first bytes say, if any, is that of the connection
+	name    nameCheck
 }
 
 // beginGate sets the gate by the decision on a connection that is about to be dialled.
 func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 	c.gate.queries = c.key.server.Port() == portDNS && c.stack.o.Question != nil &&
 		(d.OnlyDNS || r != nil && r.Names)
-	o := &c.stack.o
-	c.gate.checked = o.Contradicts == nil || o.Strict != nil && !o.Strict()
 	if c.gate.queries {
 		c.blocked = new(blocked)
 	}
 }
 
 // open reports whether all is decided.
-func (t *gate) open() bool { return t.checked && !t.queries }
+func (t *gate) open() bool { return !t.name.waits && !t.queries }
 
 // passGate shortens g to the bytes that may pass, and reports whether there are any. Otherwise the
-// connection has been reset, or waits for more.
-func (c *conn) passGate(g *gather) bool {
-	if !c.gate.checked && !c.checkName(g) {
+// connection has been reset, or waits for more, which will not come if g has all of the client's.
+func (c *conn) passGate(g *gather, all bool) bool {
+	if c.gate.name.waits && !c.checkName(g, all) {
 		return false
 	}
 	if !c.gate.queries {
 		return true
 	}
-	if c.gate.cleared == 0 && !c.checkQuery(g) {
+	if c.gate.cleared == 0 && !c.checkQuery(g, all) {
 		return false
 	}
 	g.cut(c.gate.cleared)
 	return true
 }
 
+// hasAll reports whether netstack has all bytes of the client, and its FIN. To be true of a peek it
+// is asked before.
+func (c *conn) hasAll() bool {
+	if c.ep.Readiness(waiter.ReadableEvents)&waiter.EventRdHUp != 0 {
+		return true // its state may be about to change
+	}
+	switch tcp.EndpointState(c.ep.State()) {
+	case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2:
+		return false
+	}
+	return true
+}
+
 // checkQuery looks at the DNS message at the front of the queue.
-func (c *conn) checkQuery(g *gather) bool {
+func (c *conn) checkQuery(g *gather, all bool) bool {
 	const prefix = 2
 	b := g.join(nil, g.size, prefix+maxGatedQuery)
 	size := 0
 	if len(b) >= prefix {
 		size = int(binary.BigEndian.Uint16(b))
 	}
-	if size > maxGatedQuery {
+	incomplete := len(b) < prefix || len(b) < prefix+size
+	if size > maxGatedQuery || incomplete && all {
 		c.end(forbidden)
 		return false
 	}
-	if len(b) < prefix || len(b) < prefix+size {
-		c.awaitMore()
+	if incomplete {
 		return false
 	}
 	m, ok := inspect.DNS(b[prefix : prefix+size])
@@ -173,35 +185,4 @@ func (c *conn) takeBlocked() bool {
 	c.unsent = b
 	c.outbound.Wake() // it may wait for room
 	return true
-}
-
-// checkName looks for the name that a client's first bytes say. Nothing of them has passed.
-func (c *conn) checkName(g *gather) bool {
-	b := g.join(nil, g.size, inspect.MaxClient)
-	f := tunflow.Flow{Key: c.name(), Opening: c.opening}
-	need := 0
-	f.Hello, f.HTTPHost, need = inspect.Client(b)
-	switch {
-	case inspect.AwaitsServer(b):
-		return true // and look at the next ones
-	case need > 0 && c.tight.Load() && len(b) >= tightWrite: // there is no room for more
-		c.end(forbidden)
-		return false
-	case need > 0:
-		c.awaitMore()
-		return false
-	case c.stack.o.Contradicts(&f):
-		c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
-		c.end(forbidden)
-		return false
-	}
-	c.gate.checked = true
-	return true
-}
-
-// awaitMore leaves bytes in netstack until there are more. A client that has no more is reset.
-func (c *conn) awaitMore() {
-	if tcp.EndpointState(c.ep.State()) != tcp.StateEstablished {
-		c.end(forbidden)
-	}
 }

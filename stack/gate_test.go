@@ -3,14 +3,11 @@
 package stack
 
 import (
-	"bytes"
-	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -218,72 +215,4 @@ func TestForbiddenQueriesOfLostClient(t *testing.T) {
 	within(t, full)
 	client.reset()
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-}
-
-// TestContradictions has clients say names, of which good.example alone is that of the connection.
-func TestContradictions(t *testing.T) {
-	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
-	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
-	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
-	for _, tt := range []struct {
-		name   string
-		bytes  []byte
-		cuts   []int
-		passes bool
-	}{
-		{"TLS", hello("good.example"), []int{1, 100}, true},
-		{"another by TLS", hello("bad.example"), []int{1, 100}, false},
-		{"another by TLS at once", hello("bad.example"), nil, false},
-		{"HTTP", request("good.example"), []int{1, 20}, true},
-		{"another by HTTP", request("bad.example"), []int{1, 20}, false},
-		{"SSH", []byte("SSH-2.0-client\r\n"), nil, true},
-		{"PostgreSQL", append(bytes.Clone(ssl), hello("good.example")...), nil, true},
-		{"half a hello", hello("good.example")[:100], nil, false},
-		{"nothing", nil, nil, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.CloseWrite() })
-			contradicts := func(f *tunflow.Flow) bool {
-				return f.HTTPHost == "bad.example" || f.Hello != nil && f.Hello.SNI == "bad.example"
-			}
-			router := startRouter(t, Options{Contradicts: contradicts}, dial.Policy{})
-			c := newClient(t, router).dial(t, serverV4, port)
-			var got []byte
-			if tt.name == "PostgreSQL" { // waits for an answer
-				_, _ = c.Write(ssl)
-				got = make([]byte, len(ssl))
-				if _, err := io.ReadFull(c, got); err != nil {
-					t.Fatal(err)
-				}
-			}
-			writePieces(c, tt.bytes[len(got):], tt.cuts)
-			_ = c.CloseWrite()
-			rest, err := io.ReadAll(c)
-			got = append(got, rest...)
-			if tt.passes != (err == nil) || tt.passes && !bytes.Equal(got, tt.bytes) {
-				t.Errorf("%d bytes of %d came back, %v", len(got), len(tt.bytes), err)
-			}
-			if !tt.passes && len(got) > 0 {
-				t.Errorf("%d bytes have passed", len(got))
-			}
-		})
-	}
-}
-
-// TestNotStrict: bytes that may become the beginning of an HTTP request pass at once where names
-// need not agree.
-func TestNotStrict(t *testing.T) {
-	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	asked := func(*tunflow.Flow) bool { return true }
-	lax := func() bool { return false }
-	router := startRouter(t, Options{Contradicts: asked, Strict: lax}, dial.Policy{})
-	c := newClient(t, router).dial(t, serverV4, port)
-	if _, err := c.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	got := make([]byte, 1)
-	if _, err := io.ReadFull(c, got); err != nil || got[0] != 'x' {
-		t.Errorf("read %q, %v, want x back", got, err)
-	}
 }

@@ -107,13 +107,14 @@ type Options struct {
 
 	// Contradicts reports whether the first bytes of a client say another name than that of its
 	// connection, which is then reset before any of them leaves. They wait until they say a name,
-	// or that they will not. Of the flow, only Key, Opening, Hello and HTTPHost are set. It must
-	// not block. nil disables it.
+	// or that they will not, at most 30 s: then the connection is reset, too. They do not wait for
+	// more once the far side has spoken. Of the flow, only Key, Opening, Hello and HTTPHost are set.
+	// It must not block. nil disables it.
 	Contradicts func(f *tunflow.Flow) bool
 
-	// Strict reports whether Contradicts is to be asked about a connection that begins now. The
-	// first bytes of others do not wait. nil is always.
-	Strict func() bool
+	// Strict reports whether Contradicts is to be asked about a connection with this opening that
+	// begins now. The first bytes of others do not wait. nil is always.
+	Strict func(opening any) bool
 
 	// FlowDone receives each connection that has ended, and the end of each flow that
 	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack
@@ -148,6 +149,7 @@ type Options struct {
 	Log logrus.FieldLogger // nil = silent
 
 	sweepInterval time.Duration // how often connections are looked at that nothing makes move; tests shorten it
+	nameWithin    time.Duration // how long first bytes wait for Contradicts; tests shorten it
 }
 
 func (o *Options) setDefaults() {
@@ -171,6 +173,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.sweepInterval == 0 {
 		o.sweepInterval = 5 * time.Second
+	}
+	if o.nameWithin == 0 {
+		o.nameWithin = nameWithin
 	}
 	if o.Log == nil {
 		silent := logrus.New()

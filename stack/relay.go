@@ -60,14 +60,16 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			c.finish(&c.outbound)
 			return moved, false
 		}
-		g.begin(budget, c.tight.Load() && c.gate.open())
+		open := c.gate.open()
+		all := !open && c.hasAll()
+		g.begin(budget, c.tight.Load() && open)
 		if _, err := c.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
 			return moved, c.nothingToSend(err)
 		}
 		if len(g.iov) == 0 {
 			return moved, false
 		}
-		if !c.gate.open() && !c.passGate(g) {
+		if !open && !c.passGate(g, all) {
 			if c.seen.has(clientReset) {
 				continue
 			}
@@ -179,6 +181,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 				c.finishInbound()
 				return moved, false
 			}
+			c.noteAnswer()
 			if c.dns != nil {
 				c.readResponses(b[:n])
 			}

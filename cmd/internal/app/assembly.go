@@ -104,7 +104,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 			a.denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
 		}
 	}
-	o.Question, o.Contradicts, o.Strict = a.judge.question, a.judge.contradicts, a.judge.strict.Load
+	o.Question, o.Contradicts, o.Strict = a.judge.question, a.judge.contradicts, a.judge.checksName
 	opened, open := a.opener(a.names, a.owners)
 	o.DatagramOpened = opened
 	a.Log.CountOpen(func() int { return a.tap.Open() + open() })

@@ -172,11 +172,18 @@ func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
 	return ""
 }
 
+// checksName reports whether a client's first bytes may say no other name than that of the
+// connection with an opening, for stack.Options.Strict.
+func (j *judge) checksName(opening any) bool {
+	o, ok := opening.(*record.Opening)
+	return ok && o.Name != nil && j.strict.Load()
+}
+
 // contradicts reports whether a client's first bytes say another name than that of its connection,
 // for stack.Options.Contradicts.
 func (j *judge) contradicts(f *flow.Flow) bool {
 	o, ok := f.Opening.(*record.Opening)
-	return ok && j.strict.Load() && conflict(o, f)
+	return ok && conflict(o, f)
 }
 
 // known returns the name by which a client knows the server of a flow that is about to begin, nil

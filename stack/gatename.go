@@ -1,0 +1,98 @@
+//go:build linux
+
+package stack
+
+import (
+	"bytes"
+	"sync/atomic"
+	"time"
+
+	"syntap/stack/inspect"
+	tunflow "syntap/tun/flow"
+)
+
+// nameCheck holds the first bytes of a client back until they say a name, or that they will not.
+type nameCheck struct {
+	strict   bool        // it holds for the connection; set before the relay begins
+	waits    bool        // nothing has passed; the outbound direction's
+	answered atomic.Bool // the far side has spoken
+	timer    *time.Timer // nil = no byte waits
+	late     atomic.Bool // its time is over
+}
+
+// nameWithin is how long the first bytes may wait for more. Servers give a request about as long.
+const nameWithin = 30 * time.Second
+
+// begin is for a connection that is about to be established. Where its name is not known, no other
+// contradicts it.
+func (t *nameCheck) begin(o *Options, opening any) {
+	t.strict = o.Contradicts != nil && (o.Strict == nil || o.Strict(opening))
+	t.waits = t.strict
+}
+
+// end is for a connection whose bytes may pass, and for one that is over.
+func (t *nameCheck) end() {
+	t.waits = false
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+}
+
+// checkName looks for the name that a client's first bytes say, and reports whether they may pass.
+// Nothing of them has passed; with all there will be no more.
+//
+// Of protocols in which the far side speaks first, neither TLS nor HTTP is one: its client does not
+// wait.
+func (c *conn) checkName(g *gather, all bool) bool {
+	b := g.join(nil, g.size, inspect.MaxClient)
+	if inspect.AwaitsServer(b) {
+		return true // and look at the next ones
+	}
+	f := tunflow.Flow{Key: c.name(), Opening: c.opening}
+	need := 0
+	f.Hello, f.HTTPHost, need = inspect.Client(b)
+	if need > 0 && all { // the end of all bytes ends a line, too
+		f.Hello, f.HTTPHost, need = inspect.Client(append(bytes.Clone(b), "\r\n\r\n"...))
+	}
+	t := &c.gate.name
+	switch {
+	case need > 0 && t.answered.Load():
+	case need > 0 && (all || t.late.Load()):
+		c.end(forbidden)
+		return false
+	case need > 0:
+		c.awaitName(len(b))
+		return false
+	case c.stack.o.Contradicts(&f):
+		c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
+		c.end(forbidden)
+		return false
+	}
+	t.end()
+	return true
+}
+
+// awaitName leaves n bytes in netstack until there are more, or the client has had its time. Where
+// its buffers are tight, a ClientHello may need larger ones.
+func (c *conn) awaitName(n int) {
+	if c.tight.Load() && n >= tightWrite {
+		if c.loosen(); c.tight.Load() { // there is no room for more
+			c.end(forbidden)
+			return
+		}
+	}
+	t := &c.gate.name
+	if t.timer == nil {
+		t.timer = time.AfterFunc(c.stack.o.nameWithin, func() {
+			t.late.Store(true)
+			c.outbound.Wake()
+		})
+	}
+}
+
+// noteAnswer notes that the far side has spoken: bytes of the client may wait for it.
+func (c *conn) noteAnswer() {
+	if t := &c.gate.name; t.strict && !t.answered.Swap(true) {
+		c.outbound.Wake()
+	}
+}

@@ -1,0 +1,183 @@
+//go:build linux
+
+package stack
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"syntap/stack/dial"
+	tunflow "syntap/tun/flow"
+)
+
+// TestContradictions has clients say names, of which good.example alone is that of the connection.
+func TestContradictions(t *testing.T) {
+	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
+	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
+	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
+	for _, tt := range []struct {
+		name   string
+		bytes  []byte
+		cuts   []int
+		passes bool
+	}{
+		{"TLS", hello("good.example"), []int{1, 100}, true},
+		{"another by TLS", hello("bad.example"), []int{1, 100}, false},
+		{"another by TLS at once", hello("bad.example"), nil, false},
+		{"HTTP", request("good.example"), []int{1, 20}, true},
+		{"another by HTTP", request("bad.example"), []int{1, 20}, false},
+		{"SSH", []byte("SSH-2.0-client\r\n"), nil, true},
+		{"PostgreSQL", append(bytes.Clone(ssl), hello("good.example")...), nil, true},
+		{"half a hello", hello("good.example")[:100], nil, false},
+		{"nothing", nil, nil, true},
+		{"a word without end", []byte("word"), []int{1, 3}, true},
+		{"a request without end", request("good.example")[:34], nil, true},
+		{"another without end", request("bad.example")[:33], nil, false},
+		{"zeros", []byte{0, 0}, nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.CloseWrite() })
+			contradicts := func(f *tunflow.Flow) bool {
+				return f.HTTPHost == "bad.example" || f.Hello != nil && f.Hello.SNI == "bad.example"
+			}
+			router := startRouter(t, Options{Contradicts: contradicts}, dial.Policy{})
+			c := newClient(t, router).dial(t, serverV4, port)
+			var got []byte
+			if tt.name == "PostgreSQL" { // waits for an answer
+				_, _ = c.Write(ssl)
+				got = make([]byte, len(ssl))
+				if _, err := io.ReadFull(c, got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			writePieces(c, tt.bytes[len(got):], tt.cuts)
+			_ = c.CloseWrite()
+			rest, err := io.ReadAll(c)
+			got = append(got, rest...)
+			if tt.passes != (err == nil) || tt.passes && !bytes.Equal(got, tt.bytes) {
+				t.Errorf("%d bytes of %d came back, %v", len(got), len(tt.bytes), err)
+			}
+			if !tt.passes && len(got) > 0 {
+				t.Errorf("%d bytes have passed", len(got))
+			}
+		})
+	}
+}
+
+// TestNotStrict: bytes that may become the beginning of an HTTP request pass at once where names
+// need not agree.
+func TestNotStrict(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	asked := func(*tunflow.Flow) bool { return true }
+	lax := func(any) bool { return false }
+	router := startRouter(t, Options{Contradicts: asked, Strict: lax}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	got := make([]byte, 1)
+	if _, err := io.ReadFull(c, got); err != nil || got[0] != 'x' {
+		t.Errorf("read %q, %v, want x back", got, err)
+	}
+}
+
+// TestFirstBytesAreLate: a client that begins with a few bytes and waits is reset after a time.
+// One that has not begun is not.
+func TestFirstBytesAreLate(t *testing.T) {
+	got := make(chan []byte, 2)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		b, _ := io.ReadAll(c)
+		got <- b
+	})
+	never := func(*tunflow.Flow) bool { return false }
+	router := startRouter(t, Options{Contradicts: never, nameWithin: time.Millisecond}, dial.Policy{})
+	client := newClient(t, router)
+	quiet, waiting := client.dial(t, serverV4, port), client.dial(t, serverV4, port)
+	if _, err := waiting.Write([]byte("GET / HT")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(waiting); err == nil || len(b) > 0 {
+		t.Errorf("the client has read %q, %v, want a reset", b, err)
+	}
+	if b := <-got; len(b) > 0 {
+		t.Errorf("%q has passed", b)
+	}
+	_, _ = quiet.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	_ = quiet.CloseWrite()
+	if b := <-got; len(b) != 18 {
+		t.Errorf("%q has come of a request", b)
+	}
+}
+
+// TestServerSpeaksFirst: where the far side has spoken, a client's word does not wait for its end.
+func TestServerSpeaksFirst(t *testing.T) {
+	greet := make(chan struct{})
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		<-greet
+		_, _ = c.Write([]byte("login: "))
+		_, _ = io.Copy(c, c)
+	})
+	asked := func(f *tunflow.Flow) bool { return f.HTTPHost != "" }
+	router := startRouter(t, Options{Contradicts: asked}, dial.Policy{})
+	client := newClient(t, router)
+	for _, before := range []bool{true, false} { // the client has begun when the server speaks
+		c := client.dial(t, serverV4, port)
+		if before {
+			_, _ = c.Write([]byte("j"))
+		}
+		greet <- struct{}{}
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		b := make([]byte, len("login: "))
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != "login: " {
+			t.Fatalf("read %q, %v", b, err)
+		}
+		if !before {
+			_, _ = c.Write([]byte("j"))
+		}
+		if _, err := io.ReadFull(c, b[:1]); err != nil || b[0] != 'j' {
+			t.Errorf("read %q, %v, want the echo", b[:1], err)
+		}
+		_ = c.Close()
+	}
+}
+
+// TestFirstBytesWhereMemoryIsShort: a ClientHello that takes several segments passes by a
+// connection with tight buffers, too.
+func TestFirstBytesWhereMemoryIsShort(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	never := func(*tunflow.Flow) bool { return false }
+	router := startRouter(t, Options{Contradicts: never, Memory: 8 << 20}, dial.Policy{})
+	client := newClient(t, router)
+	isTight := func() bool {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		for _, c := range router.conns {
+			if c.tight.Load() {
+				return true
+			}
+		}
+		return false
+	}
+	last := client.dial(t, serverV4, port)
+	for i := 0; !isTight(); i++ {
+		if last = client.dial(t, serverV4, port); i > 100 {
+			t.Fatal("a hundred connections in 8 MiB have room")
+		}
+	}
+	var long []string
+	for i := range 20 {
+		long = append(long, strings.Repeat(string(rune('a'+i)), 200))
+	}
+	hello := tlsHello(t, &tls.Config{ServerName: "good.example", NextProtos: long})
+	go writePieces(last, hello, []int{1200, 2400, 3600})
+	got := make([]byte, len(hello))
+	if n, err := io.ReadFull(last, got); err != nil || !bytes.Equal(got, hello) {
+		t.Errorf("%d bytes of %d came back, %v", n, len(hello), err)
+	}
+}
