@@ -89,6 +89,51 @@ func (i *Initials) Add(datagram []byte) (hello *flow.Hello, more bool) {
 	return nil, i.opened < maxInitials
 }
 
+// Follow looks at a datagram of a client whose connections have to be looked at as long as it sends:
+// those that it begins later from its port, too. It returns the ClientHello of the connection that
+// has begun last, once that is whole. Where wait, there is a connection without one; the datagrams
+// that bring the rest are for Follow as well. It reports false for what no client sends that has
+// one ClientHello: the others of its bytes differ, or it is no such message.
+func (i *Initials) Follow(datagram []byte) (hello *flow.Hello, wait, ok bool) {
+	rest := datagram
+	for range maxCoalesced {
+		p, long := parseLong(rest)
+		if !long {
+			break
+		}
+		rest = rest[p.end:]
+	}
+	if p, long := parseLong(rest); long && p.version != 0 {
+		return nil, false, false // more packets than are looked at
+	}
+	for range 2 {
+		i.opened = 0
+		if hello, wait = i.Add(datagram); hello != nil || wait {
+			return hello, wait, true
+		}
+		*i = Initials{} // for another connection
+	}
+	return nil, false, false
+}
+
+// HasInitial reports whether a datagram of a client has an Initial packet in it, by which it may
+// begin a connection. readable is false where the version of QUIC is none of those known here.
+func HasInitial(datagram []byte) (has, readable bool) {
+	for rest := datagram; ; {
+		p, ok := parseLong(rest)
+		switch {
+		case !ok || p.version == 0:
+			return false, false
+		case p.version != quicV1 && p.version != quicV2:
+			begins := p.initial && len(datagram) >= minInitial && len(p.dcid) >= minConnID
+			return begins, false
+		case p.initial:
+			return true, true
+		}
+		rest = rest[p.end:]
+	}
+}
+
 // open removes the protection of an Initial packet, or returns nil if it is not the client's. The
 // keys stay those of the first packet until a Retry or another version changes them (RFC 9001
 // §5.2, RFC 9368 §2).

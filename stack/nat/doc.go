@@ -116,6 +116,14 @@
 // record though nothing left, and PerSource for each client; the one that was used longest ago
 // gives way.
 //
+// # Names of QUIC
+//
+// With Options.Contradicts, the datagrams of a flow wait while a ClientHello of QUIC is not whole
+// (quicname.go). One that asks for another name denies the flow: what waits is dropped, and later
+// datagrams are answered with ICMP. A client may begin other connections from its port, so each of
+// its Initial packets is looked at as long as the flow lasts. A version whose Initial packets
+// cannot be read is denied; a client then falls back to another, or to TCP.
+//
 // # Goroutines and locks
 //
 // The poller owns the state of the way back. NAT.carrying guards that of the way out, and is taken

@@ -5,6 +5,7 @@ package nat
 import (
 	"container/list"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,6 +40,12 @@ type flow struct {
 	initials  *inspect.Initials // as long as the ClientHello is not whole; owned by the read loop
 	helloRoom int64             // charge for them
 	hello     *tunflow.Hello
+
+	// Where its ClientHellos have to ask for its name (quicname.go).
+	check   *helloCheck // nil = they need not
+	naming  bool        // datagrams wait until one is whole
+	denied  bool        // one has asked for another name: no datagram leaves any more
+	cleared int         // with naming or denied: the first of held, which may leave all the same
 
 	place  *list.Element // in its flowSet
 	awaits *list.Element // in recorder.waiting; recorder.mu guards it
@@ -104,30 +111,55 @@ func (l *flow) hold(f *Frame, target netip.AddrPort) {
 	h.frame = f.clone()
 	l.held = append(l.held, h)
 	l.heldSize += size
-	if len(l.held) == 1 && !l.recorded {
+	if l.awaits == nil && (!l.recorded || l.naming) {
 		m.recorder.await(l)
 	}
 }
 
-// next takes out the datagram that has been held longest. flows.mu is held.
+// next takes out the datagram that has been held longest, if it may leave. flows.mu is held.
 func (l *flow) next() (h held, ok bool) {
-	if len(l.held) == 0 {
+	if len(l.held) == l.waiting() {
 		return h, false
 	}
 	h = l.held[0]
 	l.held[0] = held{}
 	l.held = l.held[1:]
-	l.heldSize -= h.frame.Headers.Length
-	l.mapping.give(&h.charge)
+	l.cleared = max(0, l.cleared-1)
+	l.release(&h)
 	return h, true
 }
 
-// dropHeld counts the datagrams that are held as dropped. flows.mu is held.
-func (l *flow) dropHeld() {
-	for h, ok := l.next(); ok; h, ok = l.next() {
-		h.frame.drop(&l.mapping.stats.DropUnrecorded)
+// waiting returns how many of the datagrams that are held wait for the rest of a ClientHello.
+// flows.mu is held.
+func (l *flow) waiting() int {
+	if l.naming || l.denied {
+		return len(l.held) - l.cleared
 	}
-	l.held = nil
+	return 0
+}
+
+// pass lets datagrams pass that come from now on, if none is held. flows.mu is held.
+func (l *flow) pass() {
+	l.passing = len(l.held) == 0 && !l.ended && !l.naming && !l.denied
+}
+
+// release notes that a datagram is held no more. flows.mu is held.
+func (l *flow) release(h *held) {
+	l.heldSize -= h.frame.Headers.Length
+	l.mapping.give(&h.charge)
+}
+
+// dropHeld drops the datagrams that are held, but for the first few, and counts them. flows.mu is
+// held.
+func (l *flow) dropHeld(few int, counter *atomic.Uint64) {
+	for i := few; i < len(l.held); i++ {
+		l.held[i].frame.drop(counter)
+		l.release(&l.held[i])
+		l.held[i] = held{}
+	}
+	if l.held = l.held[:min(few, len(l.held))]; len(l.held) == 0 {
+		l.held = nil
+	}
 }
 
 // failed notes that the host has not sent the last packets and bytes that were counted. flows.mu is

@@ -129,11 +129,14 @@ func (s *flows) end(l *flow) *flow {
 		s.lastIn = nil
 	}
 	l.ended, l.passing = true, false
-	l.dropHeld()
 	m := l.mapping
+	l.dropHeld(0, &m.stats.DropUnrecorded)
 	m.recorder.forget(l)
 	m.give(&l.charge)
 	m.give(&l.helloRoom)
+	if l.check != nil {
+		m.give(&l.check.room)
+	}
 	m.stats.Flows.Add(-1)
 	if !l.admitted {
 		return nil
@@ -170,10 +173,12 @@ func (s *flows) close() (ended []*flow) {
 type passage uint8
 
 const (
-	unopened passage = iota // it has no flow yet
-	kept                    // it is held, or dropped and counted
-	counted                 // it is to be sent, and counted so
-	doubtful                // it is to be asked whether another socket has sent it
+	unopened  passage = iota // it has no flow yet
+	kept                     // it is held, or dropped and counted
+	counted                  // it is to be sent, and counted so
+	doubtful                 // it is to be asked whether another socket has sent it
+	unnamed                  // ClientHellos in it are to be looked at
+	forbidden                // none of its flow leaves
 )
 
 // pass finds the flow of a frame, and counts or holds the frame there.
@@ -192,6 +197,12 @@ func (s *flows) pass(f *Frame, target netip.AddrPort, k *flowKey) (*flow, passag
 	}
 	l.sent = f.now
 	s.use(l, f.now)
+	switch {
+	case l.denied:
+		return l, forbidden
+	case l.check != nil && !f.named:
+		return l, unnamed
+	}
 	if !l.passing {
 		l.hold(f, target)
 		return l, kept

@@ -19,6 +19,7 @@ type Frame struct {
 	Reassembled bool // the client had fragmented it
 
 	joined int           // frames behind the first, of a burst
+	named  bool          // ClientHellos in it have been looked at (quicname.go)
 	now    time.Duration // when it came, on the table's clock
 }
 

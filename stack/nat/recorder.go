@@ -93,8 +93,8 @@ func (r *recorder) recorded(d *tunflow.Datagram) {
 		return
 	}
 	l.recorded = true
-	l.passing = len(l.held) == 0
-	if !l.passing {
+	l.pass()
+	if len(l.held) > l.waiting() {
 		r.release(l)
 	}
 }
@@ -214,7 +214,7 @@ func (r *recorder) sendHeld(l *flow) (again []*held) {
 		m.flows.mu.Lock()
 		h, ok := l.next()
 		if !ok {
-			l.passing = !l.ended
+			l.pass()
 			m.flows.mu.Unlock()
 			return again
 		}
@@ -262,8 +262,8 @@ func (r *recorder) dropOverdue() time.Duration {
 		r.mu.Unlock()
 		flows := &l.mapping.flows
 		flows.mu.Lock()
-		if !l.recorded {
-			l.dropHeld()
+		if !l.recorded || l.naming {
+			l.dropHeld(l.cleared, &l.mapping.stats.DropUnrecorded)
 		}
 		flows.mu.Unlock()
 	}

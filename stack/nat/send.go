@@ -37,6 +37,13 @@ func (n *NAT) send(
 		}
 		m.sending.Unlock()
 		switch {
+		case passage == unnamed:
+			n.checkName(l, f)
+			continue
+		case passage == forbidden:
+			f.drop(&n.stats.DropDenied)
+			n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+			return 0, false
 		case passage == doubtful:
 			if n.changed(l, f.now) {
 				return 0, true
@@ -83,8 +90,11 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 	}
 	if admission != tunflow.Admit {
 		n.refused(f, admission)
+		return false
 	}
-	return admission == tunflow.Admit
+	f.named = false
+	n.beginCheck(l)
+	return true
 }
 
 // sendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left

@@ -1,0 +1,90 @@
+//go:build linux
+
+package nat
+
+import (
+	"syntap/stack/inspect"
+	tunflow "syntap/tun/flow"
+)
+
+// helloCheck follows the ClientHellos of a QUIC client: each has to ask for the name of its flow.
+// The read loop owns it.
+type helloCheck struct {
+	initials inspect.Initials
+	room     int64 // charge for them; flows.mu guards it
+}
+
+// beginCheck has the ClientHellos of a flow looked at that has been admitted, where its name is to
+// be that of all of them.
+func (n *NAT) beginCheck(l *flow) {
+	if n.o.Contradicts == nil || l.key.query || l.opened.Proto != tunflow.UDP ||
+		n.o.Strict != nil && !n.o.Strict(l.opened.Opening) {
+		return
+	}
+	l.mapping.flows.mu.Lock()
+	defer l.mapping.flows.mu.Unlock()
+	l.check = new(helloCheck)
+}
+
+// checkName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
+// not whole the datagrams of the flow wait; one that asks for another name denies it.
+func (n *NAT) checkName(l *flow, f *Frame) {
+	f.named = true
+	for i := range f.datagrams() {
+		d := f.datagram(i, &n.message)
+		has, readable := inspect.HasInitial(d)
+		if !has {
+			continue
+		}
+		deny, wait := true, false
+		if readable {
+			deny, wait = n.checkHello(l, d)
+		}
+		l.mapping.flows.setNaming(l, wait, deny)
+		if deny {
+			return
+		}
+	}
+}
+
+// checkHello looks for a ClientHello in a datagram of a flow that has Initial packets.
+func (n *NAT) checkHello(l *flow, datagram []byte) (deny, wait bool) {
+	hello, wait, ok := l.check.initials.Follow(datagram)
+	if !ok {
+		return true, false
+	}
+	d := l.opened
+	f := tunflow.Flow{
+		Key: tunflow.Key{Client: d.Client, Server: d.Server}, Datagram: d, Opening: d.Opening, Hello: hello,
+	}
+	return hello != nil && n.o.Contradicts(&f), wait
+}
+
+// setNaming notes whether datagrams of a flow wait for the rest of a ClientHello, or none may leave
+// any more.
+func (s *flows) setNaming(l *flow, wait, deny bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := l.mapping
+	if l.ended {
+		return
+	}
+	m.give(&l.check.room)
+	if m.take(&l.check.room, int64(l.check.initials.Size())) != nil {
+		deny = true // it cannot be looked at
+	}
+	before := l.naming || l.denied
+	l.naming, l.denied = wait && !deny, l.denied || deny
+	switch {
+	case l.naming || l.denied:
+		if !before {
+			l.cleared = len(l.held)
+		}
+		l.passing = false
+		if l.denied {
+			l.dropHeld(l.cleared, &m.stats.DropDenied)
+		}
+	case before && l.recorded:
+		m.recorder.release(l)
+	}
+}
