@@ -87,7 +87,8 @@ func failure(err error) *response {
 // services asks for the records of HTTPS or SVCB, and returns those that concern the name itself,
 // with its virtual addresses as hints. An alias, or a record with another target, would lead the
 // client to that by another name: without the record it goes to this one (RFC 9460 §3). Keys of
-// Encrypted ClientHello stay: the address has the exact name whatever the hello says.
+// Encrypted ClientHello stay unless Options.NoECH is set: the address has the exact name whatever
+// the hello says.
 func (r *Resolver) services(ctx context.Context, q *query) *response {
 	m, err := r.ask(ctx, q.question.Name, q.question.Type)
 	if err != nil {
@@ -109,7 +110,7 @@ func (r *Resolver) services(ctx context.Context, q *query) *response {
 				return failure(found.err)
 			}
 		}
-		if !hint(service, found) {
+		if !r.hint(service, found) {
 			continue
 		}
 		a.Header.TTL = min(a.Header.TTL, uint32(maxTTL/time.Second))
@@ -129,14 +130,19 @@ func serviceOf(body dnsmessage.ResourceBody) *dnsmessage.SVCBResource {
 	return nil
 }
 
-// hint replaces the address hints of a record. It reports false where the record needs hints that
-// there are none for.
-func hint(s *dnsmessage.SVCBResource, found *result) bool {
+// hint replaces the address hints of a record, and leaves keys out that clients are not to have. It
+// reports false where the record needs one that there is none for.
+func (r *Resolver) hint(s *dnsmessage.SVCBResource, found *result) bool {
 	mandatory, _ := s.GetParam(dnsmessage.SVCParamMandatory)
-	for _, h := range []struct {
+	type value struct {
 		key dnsmessage.SVCParamKey
 		a   netip.Addr
-	}{{dnsmessage.SVCParamIPv4Hint, found.v4}, {dnsmessage.SVCParamIPv6Hint, found.v6}} {
+	}
+	values := []value{{dnsmessage.SVCParamIPv4Hint, found.v4}, {dnsmessage.SVCParamIPv6Hint, found.v6}}
+	if r.o.NoECH {
+		values = append(values, value{key: dnsmessage.SVCParamECH})
+	}
+	for _, h := range values {
 		switch _, has := s.GetParam(h.key); {
 		case !has:
 		case h.a.IsValid():

@@ -24,6 +24,10 @@ type Options struct {
 	// Dialer opens connections to nameservers.
 	Dialer *net.Dialer
 
+	// NoECH leaves the keys of Encrypted ClientHello (RFC 9848) out of records, so that hellos of
+	// clients say the name that they mean.
+	NoECH bool
+
 	// Exceeded receives each domain that begins to be asked more than a program needs that carries
 	// no data out by its questions. It may be called from any goroutine; nil disables it.
 	Exceeded func(domain string)

@@ -209,6 +209,14 @@ func TestServices(t *testing.T) {
 	if s.Priority != 2 || !slices.Equal(hint, v4.AsSlice()) || string(ech) != "ech" || v6 {
 		t.Errorf("%v", s.GoString())
 	}
+	r = startResolver(t, z, Options{NoECH: true})
+	if m = ask(t, r, "www.example.com.", dnsmessage.TypeHTTPS); len(m.Answers) != 1 {
+		t.Fatal(m.GoString())
+	}
+	s = m.Answers[0].Body.(*dnsmessage.HTTPSResource)
+	if ech, has := s.GetParam(dnsmessage.SVCParamECH); has {
+		t.Errorf("the keys %q are given along", ech)
+	}
 }
 
 // Answers that are too long for UDP come by TCP, on both sides.
@@ -360,7 +368,7 @@ func FuzzAnswer(f *testing.F) {
 				_, _ = addressesIn(m)
 				for i := range m.Answers {
 					if s := serviceOf(m.Answers[i].Body); s != nil {
-						hint(s, &result{})
+						new(Resolver).hint(s, &result{})
 					}
 				}
 			}

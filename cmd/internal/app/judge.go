@@ -28,6 +28,7 @@ type judge struct {
 	owners  *attribution   // nil = no client has a user
 	virtual *virtual.Table // the addresses that stand for names; nil = none do
 	local   func(netip.Addr) bool
+	hosts   hosts // by which programs of this host know addresses besides
 
 	attempted func(*attempt.Attempt) // nil disables it
 }
@@ -92,6 +93,9 @@ func (j *judge) rule(f dial.Flow) *egress.Ruling {
 	if names {
 		if n := j.names.known(f.Proto, k, o); n != nil {
 			q.Name, q.Others = n.Name, n.Others
+		}
+		if j.local(f.Client.Addr()) {
+			q.AddNames(j.hosts[f.Server.Addr().Unmap()])
 		}
 	}
 	return rules.Decide(&q)
@@ -181,8 +185,18 @@ func (j *judge) checksName(opening any) bool {
 
 // contradicts reports whether a client's first bytes say another name than that of its connection,
 // for stack.Options.Contradicts.
+//
+// Beside ECH the name is that of a provider, unless it is an empty extension, which looks the same
+// (GREASE). Of names that are virtual no client has the keys for ECH.
 func (j *judge) contradicts(f *flow.Flow) bool {
 	o, ok := f.Opening.(*record.Opening)
+	if ok && f.Hello != nil && f.Hello.ECH && o.Name != nil && o.Name.Source == "virtual" {
+		said := *f.Hello
+		said.ECH = false
+		plain := *f
+		plain.Hello = &said
+		f = &plain
+	}
 	return ok && conflict(o, f)
 }
 

@@ -68,6 +68,7 @@ func startVirtualNames(
 	v := &virtualNames{session: session}
 	v.resolver = resolver.New(resolver.Options{
 		Pool: pool, Servers: session.Nameservers, Dialer: dialerOf(r.Config.Egress.Interface),
+		NoECH: r.Config.Egress.Strict,
 		Exceeded: func(domain string) {
 			r.Logger.WithField("domain", domain).
 				Warn("refused DNS queries: so many of them may carry data out")

@@ -5,10 +5,15 @@
 //
 //	programs start FILE,... ADDRESS SECONDS PROGRAMS-PER-SECOND CONNECTIONS USERS
 //	programs open ADDRESS PORT CONNECTIONS
+//
+// Or it asks the web server of a host for something, by Go's own resolver.
+//
+//	programs get HOST
 package main
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,11 +37,27 @@ func main() {
 		err = start(os.Args[2:])
 	case "open":
 		err = open(os.Args[2:])
+	case "get":
+		err = get(os.Args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func get(host string) error {
+	d := net.Dialer{Resolver: &net.Resolver{PreferGo: true}}
+	c, err := d.Dial("tcp", net.JoinHostPort(host, "80"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
+		return err
+	}
+	_, err = c.Read(make([]byte, 1))
+	return err
 }
 
 func number(text string) int {
