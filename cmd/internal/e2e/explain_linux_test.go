@@ -17,7 +17,7 @@ func TestExplain(t *testing.T) {
 	requireTools(t, "curl", "dig", "dnsmasq", "unshare")
 	lab := tuntest.NewLab(t)
 	newRuled(t, lab)
-	dir := newEtc(t, "nameserver "+resolver+"\n")
+	dir := newEtc(t, "nameserver "+resolver+"\noptions timeout:30\n") // each query counts
 	exec := func(allow ...string) []string {
 		line := append([]string{binary, "exec", "-o", dir.path("log"), "--explain", dir.path("explain.json")}, allow...)
 		return dir.asking(append(line, "--", "sh", "-c")...)

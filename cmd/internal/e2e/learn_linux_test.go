@@ -16,7 +16,7 @@ func TestLearn(t *testing.T) {
 	requireTools(t, "curl", "dig", "dnsmasq", "ping", "unshare")
 	lab := tuntest.NewLab(t)
 	newRuled(t, lab)
-	dir := newEtc(t, "nameserver "+resolver+"\n")
+	dir := newEtc(t, "nameserver "+resolver+"\noptions timeout:30\n") // each query counts
 	exec := func(flags ...string) []string {
 		line := append([]string{binary, "exec", "-o", dir.path("log")}, flags...)
 		return dir.asking(append(line, "--", "sh", "-c")...)
