@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 )
 
 // ChainName names a chain as nft does.
@@ -30,15 +31,42 @@ func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
 	})
 }
 
+// SourceDrops returns the chains with a reverse-path filter that disregards packets' marks and may
+// concern those that come in by an interface, and in whose tables no rule names that.
+func (k *Kernel) SourceDrops(name string) (drops []ChainName, err error) {
+	all, err := k.conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	excepted := make(map[ChainName]bool) // tables
+	for _, c := range all {
+		family := families[c.Table.Family]
+		rules, err := k.conn.GetRules(c.Table, c)
+		if family == "" || err != nil {
+			continue
+		}
+		if slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return names(r, name) }) {
+			excepted[ChainName{family, c.Table.Name, ""}] = true
+		}
+		if slices.ContainsFunc(rules, filtersSources) {
+			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
+		}
+	}
+	return slices.DeleteFunc(drops, func(c ChainName) bool {
+		return excepted[ChainName{c.Family, c.Table, ""}]
+	}), nil
+}
+
+var families = map[nftables.TableFamily]string{
+	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
+}
+
 // drops returns the chains of a hook that drop by default and in whose tables no rule is an
 // exception.
 func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) bool) ([]ChainName, error) {
 	all, err := k.conn.ListChains()
 	if err != nil {
 		return nil, fmt.Errorf("list nftables chains: %w", err)
-	}
-	families := map[nftables.TableFamily]string{
-		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 	}
 	var drops []ChainName
 	for _, c := range all {
@@ -92,4 +120,38 @@ func established(r *nftables.Rule) bool {
 		}
 	}
 	return byState
+}
+
+// Flags of iptables' match rpfilter (linux/netfilter/xt_rpfilter.h).
+const (
+	rpfilterLoose     = 1 << 0
+	rpfilterValidMark = 1 << 1
+)
+
+// filtersSources reports whether a rule asks if packets come in by the interface of the route to
+// their source, without their mark, and does not name other interfaces.
+func filtersSources(r *nftables.Rule) bool {
+	filters, byName := false, false
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Meta:
+			byName = e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyIIF
+		case *expr.Cmp:
+			if byName && e.Op == expr.CmpOpEq {
+				return false
+			}
+			byName = false
+		case *expr.Lookup:
+			if byName && !e.Invert {
+				return false
+			}
+		case *expr.Fib:
+			filters = filters || e.FlagSADDR && e.FlagIIF && !e.FlagMARK && !e.ResultADDRTYPE
+		case *expr.Match: // of iptables
+			info, ok := e.Info.(*xt.Unknown)
+			filters = filters || e.Name == "rpfilter" && ok && len(*info) > 0 &&
+				(*info)[0]&(rpfilterLoose|rpfilterValidMark) == 0
+		}
+	}
+	return filters
 }

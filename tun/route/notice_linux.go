@@ -35,6 +35,7 @@ func Notices(c Config) ([]Notice, error) {
 	}
 	c.Underlay = u
 	notices = append(notices, gatewayNotices(k, c)...)
+	notices = append(notices, sourceNotices(k, c)...)
 	return append(notices, inputNotices(k, c)...), nil
 }
 
@@ -146,6 +147,31 @@ func inputNotices(k *handles, c Config) (notices []Notice) {
 			Text: fmt.Sprintf("the nftables chain %s drops incoming packets unless a rule "+
 				"accepts them, and no rule accepts answers from %s", chain, c.Name),
 			Hint: answersHint(chain, c.Name),
+		})
+	}
+	return notices
+}
+
+// sourceNotices report reverse-path filters that drop packets from the TUN, because they look up
+// the route to a packet's source without the packet's mark.
+func sourceNotices(k *handles, c Config) (notices []Notice) {
+	if c.ByRules || k.openTables() != nil {
+		return nil
+	}
+	chains, err := k.tables.SourceDrops(c.Name)
+	if err != nil {
+		return nil
+	}
+	for _, chain := range chains {
+		hint := fmt.Sprintf("nft insert rule %s iifname %s accept", chain, c.Name)
+		tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
+		if tool != "" && slices.Contains([]string{"raw", "mangle"}, chain.Table) {
+			hint = fmt.Sprintf("%s -t %s -I %s -i %s -j ACCEPT", tool, chain.Table, chain.Chain, c.Name)
+		}
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("the reverse-path filter in the nftables chain %s disregards marks: "+
+				"it drops packets from %s", chain, c.Name),
+			Hint: hint,
 		})
 	}
 	return notices

@@ -41,6 +41,7 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 		}
 	}
 	s.u.Enter = s.enterMark()
+	s.noteUplinks()
 	s.noteBeside()
 	for _, r := range s.rules {
 		s.noteBypass(r)
@@ -50,7 +51,6 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 			s.noteRule(r)
 		}
 	}
-	s.noteUplinks()
 	s.joinSkips()
 	return s.u, s.notices, nil
 }

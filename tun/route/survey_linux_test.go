@@ -64,6 +64,28 @@ func TestNotices(t *testing.T) {
 			[]string{"selects by the interface of a program or machine", "egress.interface"},
 		},
 		{
+			"an uplink, before ours", "ip rule add pref 1001 iif wan0 lookup 52; " + toVPN, nil, nil,
+		},
+		{
+			"a reverse-path filter", "nft 'table inet f { chain pre { type filter hook prerouting " +
+				"priority 0; fib saddr . iif oif missing drop; }; }'", nil,
+			[]string{
+				"chain inet f pre disregards marks", "insert rule inet f pre iifname syntap0 accept",
+			},
+		},
+		{
+			"harmless reverse-path filters", "nft 'table inet f { chain pre { type filter hook " +
+				"prerouting priority 0; fib saddr . mark . iif oif missing drop; " +
+				"iifname wan0 fib saddr . iif oif missing drop; " +
+				"iifname { wan0, lan0 } fib saddr . iif oif missing drop; " +
+				"fib saddr oif missing drop; fib saddr type broadcast drop; }; }'", nil, nil,
+		},
+		{
+			"a reverse-path filter that spares the TUN", "nft 'table inet f { chain pre { type " +
+				"filter hook prerouting priority 0; iifname { syntap0 } accept; " +
+				"iifname syntap0 accept; fib saddr . iif oif missing drop; }; }'", nil, nil,
+		},
+		{
 			"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil,
 			[]string{"does not forward packets from 192.0.2.0/24", "net.ipv4.ip_forward=1"},
 		},

@@ -98,7 +98,7 @@ func (s *surveyor) bypass(f Fwmark) {
 
 // noteRule notes the effect of a rule of the host on the router.
 func (s *surveyor) noteRule(r netlink.Rule) {
-	if s.isForRouter(r) || s.isBeside(r) {
+	if s.isForRouter(r) || s.isBeside(r) || s.comesIn(r) {
 		return
 	}
 	f, hasMark := fwmark(r)
@@ -117,6 +117,12 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 				"the router to an interface with egress.interface",
 		})
 	}
+}
+
+// comesIn reports whether a rule selects packets from outside alone, which do not enter.
+func (s *surveyor) comesIn(r netlink.Rule) bool {
+	from := func(u Uplink) bool { return u.Name == r.IifName }
+	return s.c.KeepInbound && !r.Invert && slices.ContainsFunc(s.u.Uplinks, from)
 }
 
 // selector names the property of the sender by which a rule selects a packet, "" if there is none.

@@ -8,21 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFirewallByInterface has a firewall let in packets that come by the uplink, as a VPN's does by
-// its own interface, and nothing else. The router says so with a command, after which the host's
-// programs get their answers.
-func TestFirewallByInterface(t *testing.T) {
+// TestFirewallHints has firewalls that drop the answers of the router: one lets in packets that come
+// by the uplink, as a VPN's does by its own interface, and nothing else; the other filters by the
+// route to their source, without the mark that leads to the TUN. The router says so with a command,
+// after which the host's programs get their answers.
+func TestFirewallHints(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "iptables", "ip6tables")
-	const answers = "accepts answers from syntap0"
-	for name, firewall := range map[string]string{
-		"nftables": `nft 'table inet killswitch { chain input { type filter hook input priority 0; policy drop; iifname { "lo", "wan0" } accept; ct state invalid drop; }; }'`,
-		"iptables": `for t in iptables ip6tables; do $t -P INPUT DROP; $t -A INPUT -i lo -j ACCEPT; $t -A INPUT -i wan0 -j ACCEPT; done`,
+	const (
+		answers = "accepts answers from syntap0"
+		sources = "it drops packets from syntap0"
+	)
+	for name, firewall := range map[string]struct{ rules, said string }{
+		"nftables": {`nft 'table inet killswitch { chain input { type filter hook input priority 0; policy drop; iifname { "lo", "wan0" } accept; ct state invalid drop; }; }'`, answers},
+		"iptables": {`for t in iptables ip6tables; do $t -P INPUT DROP; $t -A INPUT -i lo -j ACCEPT; $t -A INPUT -i wan0 -j ACCEPT; done`, answers},
+		"nftables by source": {`nft 'table inet spoof { chain prerouting { type filter hook prerouting priority -300;
+			icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept
+			iifname "wan0" fib saddr . iif oif missing drop; fib saddr . mark . iif oif missing drop; fib saddr . iif oif missing drop; }; }'`, sources},
+		"iptables by source": {`for t in iptables ip6tables; do $t -t raw -A PREROUTING -m rpfilter --validmark --invert -j DROP; $t -t raw -A PREROUTING -m rpfilter --invert -j DROP; done`, sources},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHostLab(t)
-			h.Router.Run("sh", "-ec", firewall)
+			h.Router.Run("sh", "-ec", firewall.rules)
 			h.callAll(t, "without the router", call{ns: h.Router}, "world")
 			start := func() *router {
 				r := run(t, h.Router, "syntap0", sourcesOfLAN)
@@ -31,7 +39,7 @@ func TestFirewallByInterface(t *testing.T) {
 				return r
 			}
 			r := start()
-			hints := regexp.MustCompile(answers+`" hint="(.*)"`).FindAllStringSubmatch(r.Stderr(), -1)
+			hints := regexp.MustCompile(firewall.said+`" hint="(.*)"`).FindAllStringSubmatch(r.Stderr(), -1)
 			if len(hints) == 0 {
 				t.Fatalf("no word of the firewall:\n%s", r.Stderr())
 			}
@@ -41,7 +49,7 @@ func TestFirewallByInterface(t *testing.T) {
 			h.callAll(t, "after what the hint says", call{ns: h.Router}, "world")
 			r.stop(t, unix.SIGTERM)
 			r = start()
-			if strings.Contains(r.Stderr(), answers) {
+			if strings.Contains(r.Stderr(), firewall.said) {
 				t.Errorf("still said when it is cured:\n%s", r.Stderr())
 			}
 			r.stop(t, unix.SIGTERM)
