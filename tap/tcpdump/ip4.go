@@ -23,17 +23,8 @@ const (
 )
 
 func (l *line) ip4(b []byte, n uint32) {
-	if l.d == Modern && len(b) > 0 {
-		switch v := b[0] >> 4; v {
-		case 4:
-			l.text("IP ")
-		case 6:
-			l.text("IP6, wrong link-layer encapsulation (invalid)")
-			return
-		default:
-			l.text("IP").dec(uint32(v)).text(" (invalid)")
-			return
-		}
+	if l.d == Modern && len(b) > 0 && !l.version4(b[0]>>4) {
+		return
 	}
 	if len(b) < 20 {
 		l.words("[|ip]", " [|ip]")
@@ -86,6 +77,20 @@ func (l *line) ip4(b []byte, n uint32) {
 	if l.d == Classic {
 		l.tail4(b, payload)
 	}
+}
+
+// version4 writes the version of a packet that came as IPv4, and reports whether it is that.
+func (l *line) version4(version byte) bool {
+	switch version {
+	case 4:
+		l.text("IP ")
+		return true
+	case 6:
+		l.text("IP6, wrong link-layer encapsulation (invalid)")
+	default:
+		l.text("IP").dec(uint32(version)).text(" (invalid)")
+	}
+	return false
 }
 
 // tail4 writes Classic's notes on the IP header, which end the line.

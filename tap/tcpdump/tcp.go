@@ -44,12 +44,7 @@ func (l *line) segment(ip, b []byte, n uint32) {
 	l.tcp = true
 	v6 := ip[0]>>4 == 6 // Classic may have come by an IPv4 header that says so
 	if len(b) < 4 {
-		if v6 && l.d == Modern {
-			l.addrs6(ip)
-		} else {
-			l.addrs4(ip) // Classic: even of an IPv6 header
-		}
-		l.text(": [|tcp]")
+		l.noPorts(ip, v6)
 		return
 	}
 	l.endpoints(ip, b, v6)
@@ -103,6 +98,16 @@ func (l *line) segment(ip, b []byte, n uint32) {
 			l.shortHeader(b, header).text(" [|").text(o.proto).text("]")
 		}
 	}
+}
+
+// noPorts writes a segment without its first 4 bytes.
+func (l *line) noPorts(ip []byte, v6 bool) {
+	if v6 && l.d == Modern {
+		l.addrs6(ip)
+	} else {
+		l.addrs4(ip) // Classic: even of an IPv6 header
+	}
+	l.text(": [|tcp]")
 }
 
 // endpoints writes the ports, and in front of each its address unless the line has the addresses
