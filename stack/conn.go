@@ -29,6 +29,9 @@ import (
 //	           ▲                                                                         ▼
 //	           ╰── netstack has closed ── closing ◀── both directions are done ── established
 //
+// A client that resets right behind its ACK takes the way from synReceived to lost, where its
+// record is awaited, to closed.
+//
 // The phases of the handshakes have the names of RFC 9293 §3.3.2, as connection tracking has them
 // for the client. The table endings (end.go) lists the causes that end each phase.
 type conn struct {
@@ -103,6 +106,7 @@ const (
 	acknowledged              // both ends have opened; the handshake's record is missing
 	established               // payload is relayed
 	closing                   // the host socket is closed, netstack's endpoint not yet
+	lost                      // the client has acknowledged and reset; the handshake's record is missing
 	closed
 	phases
 )

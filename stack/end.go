@@ -26,8 +26,9 @@ const (
 	noACK                      // the client has not acknowledged the SYN-ACK in time
 	noHandshake                // the client has reset the handshake, or netstack has ended it
 	noRecord                   // the handshake did not get on record in time
+	onRecord                   // it is on record
 	clientFIN                  // the client has no more to send
-	clientRST                  // the client has reset
+	clientRST                  // the client has reset, behind its ACK
 	clientTimeout              // the client no longer acknowledges
 	serverFIN                  // the far side has no more to send
 	serverRST                  // the far side has reset
@@ -41,7 +42,7 @@ const (
 )
 
 // action is a part of an end. The actions of one end are taken in the order of their bits.
-type action uint16
+type action uint32
 
 const (
 	interrupt     action = 1 << iota // netstack gives the handshake up: noHandshake follows
@@ -58,6 +59,7 @@ const (
 	carry                            // begin the relay, which ends at once
 	closeBoth                        // close the host socket and netstack's endpoint
 	abortClient                      // have netstack close its endpoint at once, with RST
+	awaitRecord                      // wait for the record of a handshake that is over
 	reportClosed                     // tell the app how the connection ended
 	forget                           // leave nothing, and begin the client's next handshake if its SYN waits
 )
@@ -77,6 +79,7 @@ var endings = [phases][causes]action{
 		noACK:       interrupt,
 		stopped:     interrupt,
 		noHandshake: leavePlace | dropSocket | forget,
+		clientRST:   leavePlace | dropSocket | awaitRecord,
 	},
 	acknowledged: {
 		noRecord: count | resetClient | resetServer | carry,
@@ -98,6 +101,11 @@ var endings = [phases][causes]action{
 		clientClosed: reportClosed | forget,
 		stopped:      abortClient,
 	},
+	lost: {
+		onRecord: reportClosed | forget,
+		noRecord: count | reportClosed | forget,
+		stopped:  reportClosed | forget,
+	},
 }
 
 // end ends the connection, or a direction of it, for a cause. Any goroutine may call it, with
@@ -110,6 +118,9 @@ func (c *conn) end(why cause) {
 	if do&interrupt != 0 && !c.handshake.accepting { // netstack has not begun it
 		do = endings[synReceived][noHandshake]
 	}
+	if do&interrupt != 0 {
+		c.handshake.cut = true
+	}
 	if do&leavePlace != 0 {
 		s.countHalfOpen(c, -1)
 	}
@@ -119,11 +130,14 @@ func (c *conn) end(why cause) {
 	if do&forget != 0 {
 		c.phase.Store(closed)
 	}
+	if do != 0 {
+		c.began(why)
+	}
+	recorded := do&awaitRecord != 0 && c.await()
 	s.mu.Unlock()
 	if do == 0 {
 		return
 	}
-	c.began(why)
 	c.endHandshake(do, why)
 	c.endRelay(do)
 	if do&forget != 0 {
@@ -132,6 +146,19 @@ func (c *conn) end(why cause) {
 	if why == stopped && do&abortClient == 0 && c.phase.Load() == closing {
 		c.end(stopped) // the relay has ended by itself meanwhile
 	}
+	if recorded {
+		c.end(onRecord)
+	}
+}
+
+// await begins the phase lost, and reports whether it is over: the record is there. Stack.mu is
+// held.
+func (c *conn) await() (recorded bool) {
+	s := c.stack
+	c.phase.Store(lost)
+	c.ended = time.Now()
+	c.setDeadline(s.o.HandshakeTimeout)
+	return c.handshake.recorded || !s.o.AwaitRecord || s.stopping
 }
 
 // endHandshake takes the actions of an end that concern the handshake.
@@ -286,8 +313,10 @@ func (c *conn) reportClosed() {
 		done.Hello, done.HTTPHost = f.hello, f.host
 	}
 	done.DNS = c.dns.flow()
-	if stats, ok := c.ep.Stats().(*tcp.Stats); ok {
-		done.Retransmits = stats.SendErrors.Retransmits.Value()
+	if c.ep != nil { // else the client has reset before
+		if stats, ok := c.ep.Stats().(*tcp.Stats); ok {
+			done.Retransmits = stats.SendErrors.Retransmits.Value()
+		}
 	}
 	c.stack.o.FlowDone(done)
 }

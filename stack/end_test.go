@@ -75,7 +75,7 @@ func TestEndings(t *testing.T) {
 }
 
 func phaseName(p phase) string {
-	return [phases]string{"syn sent", "syn received", "acknowledged", "established", "closing", "closed"}[p]
+	return [phases]string{"syn sent", "syn received", "acknowledged", "established", "closing", "lost", "closed"}[p]
 }
 
 // endingTest is one connection, with all that its ends and the app see.

@@ -27,6 +27,7 @@ type handshake struct {
 	rest      []netip.AddrPort // to dial as well, if the first does not accept soon
 	hurry     *time.Timer      // begins with these; nil = there were none
 	accepting bool             // netstack has begun to make the endpoint
+	cut       bool             // netstack is to give it up
 	recorded  bool             // it is on record
 	failure   syscall.Errno    // of the dial, the last; 0 = none
 
@@ -83,7 +84,7 @@ func (c *conn) expire() {
 		c.end(noReply)
 	case synReceived:
 		c.end(noACK)
-	case acknowledged:
+	case acknowledged, lost:
 		c.end(noRecord)
 	}
 }
@@ -107,12 +108,22 @@ func (s *Stack) accept(r netstack.Request) {
 		return
 	}
 	ep, err := r.Accept(&c.wq)
-	if err != nil {
+	switch {
+	case err != nil && !c.isCut() && netstack.WasReset(err):
+		c.end(clientRST)
+		return
+	case err != nil:
 		c.end(noHandshake)
 		return
 	}
 	c.join(ep)
 	c.acknowledge()
+}
+
+func (c *conn) isCut() bool {
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	return c.handshake.cut
 }
 
 // beginAccept returns the connection that netstack is to make an endpoint for, once; else nil.
@@ -148,22 +159,26 @@ func (c *conn) acknowledge() {
 	}
 }
 
-// Recorded says that the handshake of a connection is on record, and lets its payload pass. It may
-// be called before the stack itself knows that the client has acknowledged.
+// Recorded says that the handshake of a connection is on record, and lets its payload pass, or its
+// end be reported where the client has reset by then. It may be called before the stack itself
+// knows that the client has acknowledged.
 //
 // serverISN and opening are kept for FlowDone: the stack does not know which number netstack chose.
 func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening any) {
 	s.mu.Lock()
 	c := s.conns[connKey{client: k.Client, server: k.Server}]
-	if c == nil || c.isn != k.ISN || !c.answering() {
+	if c == nil || c.isn != k.ISN || !c.answering() && c.phase.Load() != lost {
 		s.mu.Unlock()
 		return
 	}
 	c.handshake.recorded, c.serverISN, c.opening = true, serverISN, opening
-	ready := c.phase.Load() == acknowledged
+	phase := c.phase.Load()
 	s.mu.Unlock()
-	if ready {
+	switch phase {
+	case acknowledged:
 		c.establish()
+	case lost:
+		c.end(onRecord)
 	}
 }
 

@@ -3,8 +3,11 @@
 package stack
 
 import (
+	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +36,66 @@ func TestRecordedBeforeACK(t *testing.T) {
 	c.send(t, tuntest.ACK|tuntest.RST)
 	if f := within(t, ended); f.ServerISN != synack.seq || f.Inbound != 1 || f.Outbound != 1 {
 		t.Errorf("the connection ended as %+v, want the number %d and a byte each way", f, synack.seq)
+	}
+}
+
+// A client may reset so soon behind its ACK that netstack has seen both before the stack has seen
+// one. The end of that connection is reported behind its record.
+func TestResetBehindACK(t *testing.T) {
+	failed := make(chan error, 1)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, err := io.Copy(io.Discard, c)
+		failed <- err
+	})
+	for _, early := range []bool{false, true} {
+		ended := make(chan tunflow.Flow, 1)
+		done := func(f tunflow.Flow) { ended <- f }
+		router := startRouter(t, Options{AwaitRecord: true, FlowDone: done}, dial.Policy{})
+		for i := range 100 {
+			client, server := handPair(port)
+			client = netip.AddrPortFrom(client.Addr(), uint16(10_000+i))
+			c := router.byHand(client, server, 1000)
+			synack := c.synReceived(t)
+			if early {
+				router.Recorded(c.key(), synack.seq, nil)
+			}
+			c.send(t, tuntest.ACK)
+			c.send(t, tuntest.ACK|tuntest.RST)
+			if !early {
+				eventually(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
+				router.Recorded(c.key(), synack.seq, nil)
+			}
+			f := within(t, ended)
+			if f.Key != c.key() || f.ServerISN != synack.seq || f.End != tunflow.ClientRST || f.Duration <= 0 {
+				t.Fatalf("the connection ended as %+v, want a RST of the client", f)
+			}
+			if err := within(t, failed); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the far side's read ends with %v, want a reset", err)
+			}
+			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		}
+	}
+}
+
+// A connection that a client resets right behind its ACK does not wait for its record for ever.
+func TestLost(t *testing.T) {
+	for _, happens := range []event{timeIsOver, routerStops, clientSendsSYN} {
+		t.Run(string(happens), func(t *testing.T) {
+			e := newEndingTest(t)
+			e.enter(t, synReceived)
+			e.conn().end(clientRST)
+			if got := e.conn().phase.Load(); got != lost {
+				t.Fatalf("the connection is %s, want %s", phaseName(got), phaseName(lost))
+			}
+			e.happen(t, happens)
+			if happens == clientSendsSYN {
+				e.goesOn(t, lost)
+				e.router.Recorded(e.client.key(), 0, nil)
+				within(t, e.held) // the client's next handshake
+				return
+			}
+			e.ends(t, lost, map[event]cause{timeIsOver: noRecord, routerStops: stopped}[happens])
+		})
 	}
 }
 

@@ -301,3 +301,78 @@ func TestChecksumIsNotVerified(t *testing.T) {
 	r.DeliverCopy(checksumBroken(tuntest.TCP{Src: clientEnd, Dst: serverEnd, Seq: 1, Flags: syn, Window: 65535}.Packet()))
 	tuntest.Receive(t, "request", r.requests).Drop()
 }
+
+// onEvent is told of an event of an endpoint, once.
+type onEvent func()
+
+func (f *onEvent) NotifyEvent(waiter.EventMask) {
+	if call := *f; call != nil {
+		*f = nil
+		call()
+	}
+}
+
+// Where a client resets right behind its ACK, Accept may find it gone. The error is another one then
+// than that of a client that has not acknowledged.
+func TestResetBehindACK(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		acknowledges bool
+		flags        []uint8
+	}{
+		{"in SYN-RECEIVED", false, []uint8{tuntest.RST}},
+		{"in ESTABLISHED", true, []uint8{tuntest.RST | ack}},
+		{"in CLOSE-WAIT", true, []uint8{fin | ack, tuntest.RST | ack}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 20 {
+				ep, err := acceptReset(t, tt.acknowledges, tt.flags)
+				switch {
+				case err == nil && !tt.acknowledges, err != nil && WasReset(err) != tt.acknowledges:
+					t.Errorf("Accept returns %v", err)
+				case err == nil:
+					ep.Abort()
+				}
+			}
+		})
+	}
+}
+
+// acceptReset accepts a client's SYN. The client sends segments with these flags as soon as it is
+// acknowledged, or before.
+func acceptReset(t *testing.T, acknowledges bool, flags []uint8) (ep tcpip.Endpoint, err tcpip.Error) {
+	t.Helper()
+	r := newRig(t, Options{})
+	r.send(syn, nil, nil)
+	request := tuntest.Receive(t, "request", r.requests)
+	var last []tuntest.TCP
+	var behind onEvent = func() { // before Accept wakes up
+		for _, segment := range last {
+			r.DeliverCopy(segment.Packet())
+		}
+	}
+	var q waiter.Queue
+	var entry waiter.Entry
+	entry.Init(&behind, waiter.WritableEvents)
+	accepted := make(chan struct{})
+	if acknowledges {
+		q.EventRegister(&entry)
+	}
+	go func() {
+		defer close(accepted)
+		ep, err = request.Accept(&q)
+	}()
+	r.ack = tuntest.Receive(t, "SYN-ACK", r.link.frames).tcp().SequenceNumber() + 1
+	for i, f := range flags { // the second is behind a FIN
+		last = append(last, tuntest.TCP{
+			Src: clientEnd, Dst: serverEnd, Seq: r.seq + uint32(i), Ack: r.ack, Flags: f, Window: 65535,
+		})
+	}
+	if acknowledges {
+		r.send(ack, nil, nil)
+	} else {
+		behind()
+	}
+	tuntest.Receive(t, "end of the wait", accepted)
+	return ep, err
+}

@@ -26,6 +26,16 @@ func (r Request) Accept(q *waiter.Queue) (tcpip.Endpoint, tcpip.Error) {
 	return ep, err
 }
 
+// WasReset reports whether Accept has failed because the client has acknowledged the SYN-ACK and
+// then reset, before the end of the wait. An error of a notification may look the same.
+func WasReset(err tcpip.Error) bool {
+	switch err.(type) {
+	case *tcpip.ErrConnectionReset, *tcpip.ErrAborted: // in ESTABLISHED, in CLOSE-WAIT
+		return true
+	}
+	return false // a RST in SYN-RECEIVED is ErrConnectionRefused
+}
+
 // Drop leaves the SYN without an answer.
 func (r Request) Drop() { r.forwarded.Complete(false) }
 
