@@ -47,7 +47,7 @@ func (q *Request) AddNames(names []string) {
 	if q.Name == "" && len(names) > 0 {
 		q.Name, names = names[0], names[1:]
 	}
-	q.Others = append(q.Others[:len(q.Others):len(q.Others)], names...)
+	q.Others = append(slices.Clip(q.Others), names...)
 }
 
 // Compile returns rules in force, of which the first that matches counts. Where none does, flows

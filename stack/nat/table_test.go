@@ -121,6 +121,7 @@ func TestFlowsEndWhenIdle(t *testing.T) {
 				if _, full := m.flows.add(l); full != nil {
 					t.Error("no room for a flow")
 				}
+			default:
 			}
 			n.find(m.key, 443, 1, at)
 			time.Sleep(5 * s)

@@ -309,9 +309,18 @@ func TestFindings(t *testing.T) {
 		filter string
 		found  bool
 	}{
-		{Line, "", true}, {Line, "dst:203.0.113.2", true}, {Line, "dst:203.0.113.9", false}, {Line, "established", false},
-		{JSON, "", true}, {JSON, "dst:203.0.113.2", true}, {JSON, "dst:203.0.113.9", false},
-		{OCSF, "", true}, {ECS, "", true}, {CSV, "", false}, {Zeek, "", false}, {Modern, "", false},
+		{Line, "", true},
+		{Line, "dst:203.0.113.2", true},
+		{Line, "dst:203.0.113.9", false},
+		{Line, "established", false},
+		{JSON, "", true},
+		{JSON, "dst:203.0.113.2", true},
+		{JSON, "dst:203.0.113.9", false},
+		{OCSF, "", true},
+		{ECS, "", true},
+		{CSV, "", false},
+		{Zeek, "", false},
+		{Modern, "", false},
 	} {
 		var out strings.Builder
 		if err := Run(Query{Format: tt.format, Filter: parse(t, tt.filter)}, []string{log}, &out); err != nil {

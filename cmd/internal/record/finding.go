@@ -98,8 +98,13 @@ func (o *object) stalls(all []Stall) {
 			key   string
 			value uint32
 		}{
-			{`,"snd_mss":`, s.SndMSS}, {`,"rcv_mss":`, s.RcvMSS}, {`,"unacked":`, s.Unacked}, {`,"sacked":`, s.Sacked},
-			{`,"backoff":`, s.Backoff}, {`,"retransmits":`, s.Retransmits}, {`,"out_of_order":`, s.OutOfOrder},
+			{`,"snd_mss":`, s.SndMSS},
+			{`,"rcv_mss":`, s.RcvMSS},
+			{`,"unacked":`, s.Unacked},
+			{`,"sacked":`, s.Sacked},
+			{`,"backoff":`, s.Backoff},
+			{`,"retransmits":`, s.Retransmits},
+			{`,"out_of_order":`, s.OutOfOrder},
 		} {
 			o.uint(n.key, uint64(n.value))
 		}
