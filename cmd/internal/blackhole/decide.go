@@ -1,6 +1,7 @@
 package blackhole
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -14,7 +15,7 @@ import (
 const (
 	sureBackoff = 4
 	sureSilence = 3 * time.Second
-	surePasses  = 1280 // bytes; RFC 8200 §5, and IPv4 paths below it are rare
+	likely      = 1280 // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
 )
 
 // measure begins a measurement of the path, if one is due. The lock is held.
@@ -74,11 +75,7 @@ func (f *Finder) compare(a netip.Addr, h *host, up bool, now time.Time) {
 			h.probing = false
 			h.notUntil = time.Now().Add(agreement)
 			if opens && f.ctx.Err() == nil {
-				hole := Way{Hole: true, Passes: surePasses}
-				path := Path{Up: hole}
-				if !up {
-					path = Path{Down: hole}
-				}
+				path := Path{Up: Way{Hole: up}, Down: Way{Hole: !up}}
 				f.found(a, h, path, record.Medium, time.Now())
 			}
 		})
@@ -112,7 +109,7 @@ func (f *Finder) found(a netip.Addr, h *host, path Path, sure record.Confidence,
 	if a.Is6() {
 		least = 1220
 	}
-	next.Clamp = max(least, int(packet.MTU(next.Passes).MSS(a.Is6())))
+	next.Clamp = max(least, int(packet.MTU(cmp.Or(next.Passes, likely)).MSS(a.Is6())))
 	for i := range h.stalls {
 		s := &h.stalls[i]
 		next.Stalls = append(next.Stalls, stallOf(&s.Stall))

@@ -23,8 +23,8 @@
 // confidence. On other ports strange bytes could harm, so nothing is sent there. Two connections
 // have to agree, in a way that chance and slowness do not explain: full segments that are lost for
 // four timeouts while a new connection opens, or short ones that wait behind a hole for three
-// seconds. Such a finding has medium confidence, and packets of 1280 bytes for the size that
-// passes.
+// seconds. Such a finding has medium confidence and knows no size; its clamp is for packets of 1280
+// bytes.
 //
 // A host is measured again after ten minutes, or if nothing was found, twice as long each time up
 // to an hour. Two measurements run at a time.

@@ -171,9 +171,9 @@ func TestAgreement(t *testing.T) {
 		opens         bool
 		want          string
 	}{
-		"up":                    {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), true, "up 1280 1240 medium"},
-		"down":                  {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, "down 1280 1240 medium"},
-		"down, IPv6":            {down("[2001:db8::2]:22222", 1), down("[2001:db8::2]:22222", 2), true, "down 1280 1220 medium"},
+		"up":                    {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), true, "up 0 1240 medium"},
+		"down":                  {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, "down 0 1240 medium"},
+		"down, IPv6":            {down("[2001:db8::2]:22222", 1), down("[2001:db8::2]:22222", 2), true, "down 0 1220 medium"},
 		"dead":                  {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), false, ""},
 		"the same one":          {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 1), true, ""},
 		"different ways":        {up("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, ""},

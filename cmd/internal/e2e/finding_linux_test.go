@@ -155,6 +155,72 @@ func TestFindingApplied(t *testing.T) {
 	}
 }
 
+// TestFindingCases finds black holes of all sizes and ways, and cures them: of each the first
+// connection is freed or reset within ten seconds, and the next runs.
+func TestFindingCases(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	if !soak() {
+		t.Skip("takes minutes")
+	}
+	upload := filepath.Join(t.TempDir(), "upload")
+	if err := os.WriteFile(upload, make([]byte, transferSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range mtuCases() {
+		if tt.icmp || tt.where == "none" {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s %d loss %d", tt.where, tt.mtu, tt.loss), func(t *testing.T) {
+			t.Parallel()
+			up, down := tt.where == "up" || tt.where == "both", tt.where == "down" || tt.where == "both"
+			narrow := map[bool]int{true: tt.mtu, false: 0}
+			c := newMTUChain(t, narrow[up], narrow[down])
+			c.silence()
+			if tt.loss > 0 {
+				c.lose(tt.loss)
+			}
+			lab := &tuntest.Lab{Client: c.client(), Server: c.server()}
+			serveTransfers(t, lab)
+			r := run(t, lab.Client, "syntap0", strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1))
+			file := ""
+			if up {
+				file = upload
+			}
+			within := 10 * time.Second
+			if tt.loss > 0 { // a measurement may take all of its time
+				within = 13 * time.Second
+			}
+			var all sync.WaitGroup
+			for _, url := range urls() {
+				all.Go(func() {
+					began := time.Now()
+					status, _ := curlTransfer(t, lab.Client, 40, url, file)
+					first := time.Since(began)
+					began = time.Now()
+					next, came := curlTransfer(t, lab.Client, 40, url, file)
+					reportf(t, "%s: %v: first ended with %d after %.1f s, next with %d after %.3f s", tt, url, status, first.Seconds(),
+						next, time.Since(began).Seconds())
+					if first > within || next != 0 || came != fmt.Sprint(transferSize) || file == "" && status != 56 {
+						t.Errorf("%s: the first connection ended with %d after %v, the next with %d and %s bytes", url, status, first, next, came)
+					}
+				})
+			}
+			all.Wait()
+			r.stop(t, unix.SIGTERM)
+			found := r.findings(t)
+			if len(found) != 2 {
+				t.Fatalf("findings %+v, want one for each server", found)
+			}
+			for _, f := range found {
+				if f.Passes != tt.mtu || f.Fails != tt.mtu+1 || f.Direction != tt.where {
+					t.Errorf("finding %+v", f)
+				}
+			}
+		})
+	}
+}
+
 // TestNoFinding has connections meet every tenth packet lost, servers that are dead after the
 // handshake, slow, and slow to read: none of that is a black hole.
 func TestNoFinding(t *testing.T) {
