@@ -30,19 +30,20 @@ type budget struct {
 type spending struct {
 	debt     time.Duration // refill for each question
 	at       time.Time
+	asked    int // questions
 	exceeded bool
 }
 
-// take takes a question off the budget of its domain and reports whether it may be asked. The
-// domain is named with the first one that may not.
-func (b *budget) take(q *query, now time.Time) (exceeded string, ok bool) {
+// take takes a question off the budget of its domain and reports whether it may be asked. With the
+// first one that may not come the domain, and how many were asked before.
+func (b *budget) take(q *query, now time.Time) (exceeded string, asked int, ok bool) {
 	name := strings.TrimSuffix(q.name, ".")
 	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
 	if err != nil {
 		domain = name // a public suffix itself, or a name without dots
 	}
 	if !carriesData(q.question.Type, strings.TrimSuffix(name, domain)) {
-		return "", true
+		return "", 0, true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,13 +59,14 @@ func (b *budget) take(q *query, now time.Time) (exceeded string, ok bool) {
 	s.at = now
 	if s.debt >= burst*refill {
 		if s.exceeded {
-			return "", false
+			return "", 0, false
 		}
 		s.exceeded = true
-		return domain, false
+		return domain, s.asked, false
 	}
 	s.debt += refill
-	return "", true
+	s.asked++
+	return "", 0, true
 }
 
 // forget makes room: of domains that have their whole budget again or, without any, of all.

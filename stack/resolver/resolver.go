@@ -29,8 +29,9 @@ type Options struct {
 	NoECH bool
 
 	// Exceeded receives each domain that begins to be asked more than a program needs that carries
-	// no data out by its questions. It may be called from any goroutine; nil disables it.
-	Exceeded func(domain string)
+	// no data out by its questions, and how many were asked: more are refused for a while. It may be
+	// called from any goroutine; nil disables it.
+	Exceeded func(domain string, asked int)
 }
 
 // Resolver answers queries. It is safe for concurrent use.
@@ -121,9 +122,9 @@ func (r *Resolver) respond(ctx context.Context, q *query) *response {
 	if discoversResolvers(q.name) {
 		return &response{rcode: dnsmessage.RCodeNameError, ede: blocked, text: "this resolver has no other"}
 	}
-	if domain, ok := r.budget.take(q, time.Now()); !ok {
+	if domain, asked, ok := r.budget.take(q, time.Now()); !ok {
 		if domain != "" && r.o.Exceeded != nil {
-			r.o.Exceeded(domain)
+			r.o.Exceeded(domain, asked)
 		}
 		return &response{rcode: dnsmessage.RCodeRefused, ede: blocked, text: "too many questions that may carry data out"}
 	}

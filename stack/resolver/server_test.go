@@ -314,9 +314,12 @@ func TestBudget(t *testing.T) {
 	z := serveZone(t, nil)
 	var mu sync.Mutex
 	var exceeded []string
-	r := startResolver(t, z, Options{Exceeded: func(domain string) {
+	r := startResolver(t, z, Options{Exceeded: func(domain string, asked int) {
 		mu.Lock()
 		defer mu.Unlock()
+		if asked < burst {
+			t.Errorf("%s is refused after %d questions", domain, asked)
+		}
 		exceeded = append(exceeded, domain)
 	}})
 	refused := func(name string, typ dnsmessage.Type) bool {

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/record"
 	"syntap/stack/resolver"
 	"syntap/stack/virtual"
 )
@@ -69,9 +71,13 @@ func startVirtualNames(
 	v.resolver = resolver.New(resolver.Options{
 		Pool: pool, Servers: session.Nameservers, Dialer: dialerOf(r.Config.Egress.Interface),
 		NoECH: r.Config.Egress.Strict,
-		Exceeded: func(domain string) {
+		Exceeded: func(domain string, asked int) {
 			r.Logger.WithField("domain", domain).
 				Warn("refused DNS queries: so many of them may carry data out")
+			r.Log.Finding(&record.Finding{
+				Header: record.Header{Time: time.Now()}, Kind: record.DNSTunnel, Confidence: record.Medium,
+				Name: domain, Flows: asked, Applied: true,
+			})
 		},
 	})
 	var err error

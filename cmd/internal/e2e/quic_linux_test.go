@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/quic"
@@ -114,5 +116,79 @@ func TestQUICRecords(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// TestStrictQUIC has clients of QUIC ask for the name by which they know the server, and for
+// another, of which no datagram leaves.
+func TestStrictQUIC(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "dig", "dnsmasq")
+	lab := tuntest.NewLab(t)
+	newNamed(t, lab)
+	secure := httptest.NewTLSServer(nil)
+	defer secure.Close()
+	ctx, cancel := timeout()
+	defer cancel()
+	conn := listenDatagrams(t, lab.Server, addrOfWWW+":443")
+	server, err := quic.NewEndpoint(conn, &quic.Config{TLSConfig: &tls.Config{
+		Certificates: secure.TLS.Certificates, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, stop := context.WithCancel(ctx)
+	stop()
+	defer func() { _ = server.Close(now) }()
+	r := run(t, lab.Router, "syntap0", strings.Replace(everything, "tap:", "egress: {strict: true}\ntap:", 1))
+	if got := command(t, lab.Router, "dig", "+short", "@"+resolver, "www.example.com"); !strings.Contains(got.stdout, addrOfWWW) {
+		t.Fatalf("dig: %+v", got)
+	}
+	for _, tt := range []struct {
+		host     string
+		patience time.Duration
+		reaches  bool
+	}{
+		{"www.example.com", time.Minute, true},
+		{"evil.example", time.Second, false},
+	} {
+		client, err := quic.NewEndpoint(listenDatagrams(t, lab.Router, "0.0.0.0:0"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.Dial(ctx, "udp4", conn.LocalAddr().String(), &quic.Config{
+			HandshakeTimeout: tt.patience,
+			TLSConfig: &tls.Config{
+				ServerName: tt.host, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
+			},
+		})
+		if tt.reaches != (err == nil) {
+			t.Errorf("%s: %v", tt.host, err)
+		}
+		if err == nil {
+			c.Abort(nil)
+		}
+		_ = client.Close(now) // without a wait for the far end
+	}
+	r.stop(t, unix.SIGTERM)
+	sent := make(map[string]uint64)
+	for line := range strings.Lines(r.read(t, "handshakes.json")) {
+		var f struct {
+			Msg, SNI string
+			Conflict bool   `json:"name_conflict"`
+			Packets  uint64 `json:"outbound_packets"`
+		}
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		if f.Msg == "flow" && f.SNI != "" {
+			sent[f.SNI] = f.Packets
+			if f.Conflict != (f.SNI == "evil.example") {
+				t.Errorf("record %s", line)
+			}
+		}
+	}
+	if n, ok := sent["evil.example"]; !ok || n > 0 || sent["www.example.com"] == 0 {
+		t.Errorf("datagrams by name: %v", sent)
 	}
 }

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -132,7 +133,7 @@ func (f *ECS) hosts(r *Record) {
 func (f *ECS) message(r *Record) {
 	switch r.Type {
 	case Finding:
-		f.o.text("message", strings.Join(append([]string{string(r.Finding.Kind), r.Finding.Dst}, FindingDetails(r.Finding)...), ", "))
+		f.o.text("message", strings.Join(append([]string{string(r.Finding.Kind), cmp.Or(r.Finding.Dst, r.Finding.Name)}, FindingDetails(r.Finding)...), ", "))
 	case Gap:
 		f.o.text("message", "records are missing: "+string(r.Gap.Reason))
 	default:

@@ -64,7 +64,7 @@ func FindingPlace(f *record.Finding) string {
 	if f.Name == "" {
 		return f.Dst
 	}
-	return f.Dst + " " + f.Name
+	return strings.TrimSpace(f.Dst + " " + f.Name)
 }
 
 // FindingDetails returns the rest of a finding in words: "black hole up", "1400 bytes pass", "1401
@@ -76,6 +76,9 @@ func FindingDetails(f *record.Finding) []string {
 	}
 	if f.Fails > 0 {
 		all = append(all, fmt.Sprintf("%d vanish", f.Fails))
+	}
+	if f.Kind == record.DNSTunnel {
+		all = append(all, fmt.Sprintf("%d queries, more are refused", f.Flows))
 	}
 	switch {
 	case f.Clamp > 0 && f.Applied:

@@ -10,13 +10,13 @@ type Finding struct {
 	Confidence Confidence  `json:"confidence"`
 	Family     int         `json:"family,omitempty"` // 4 or 6, of Dst
 	Dst        string      `json:"dst,omitempty"`    // an address, or a prefix of several
-	Name       string      `json:"name,omitempty"`   // by which a client knows Dst
+	Name       string      `json:"name,omitempty"`   // by which a client knows Dst; of queries, the domain
 	Direction  string      `json:"direction,omitempty"`
 	Passes     int         `json:"passes,omitempty"` // the longest packet known to pass
 	Fails      int         `json:"fails,omitempty"`  // the shortest known not to
-	Flows      int         `json:"flows"`            // connections that show it
+	Flows      int         `json:"flows"`            // connections, or queries, that show it
 	Clamp      int         `json:"clamp,omitempty"`  // the MSS that cures it
-	Applied    bool        `json:"applied"`          // new connections are cured
+	Applied    bool        `json:"applied"`          // new connections are cured; queries are refused
 	Expires    time.Time   `json:"expires,omitzero"`
 	Stalls     []Stall     `json:"stalls,omitempty"` // the evidence, of the last connections
 	Trailer
@@ -25,8 +25,11 @@ type Finding struct {
 // FindingKind says what was found.
 type FindingKind string
 
-// BlackHole is a path on which long packets vanish without an ICMP error.
-const BlackHole FindingKind = "black_hole"
+// The values of [FindingKind].
+const (
+	BlackHole FindingKind = "black_hole" // long packets vanish on the path, without an ICMP error
+	DNSTunnel FindingKind = "dns_tunnel" // DNS queries for names of a domain may carry data out
+)
 
 // Confidence says how sure a finding is.
 type Confidence string
