@@ -3,6 +3,7 @@ package blackhole
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -265,8 +266,6 @@ func (f *Finder) Totals() map[Total]uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := make(map[Total]uint64, len(f.totals))
-	for total, n := range f.totals {
-		all[total] = n
-	}
+	maps.Copy(all, f.totals)
 	return all
 }
