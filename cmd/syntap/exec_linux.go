@@ -32,7 +32,7 @@ func newExecCommand() *cobra.Command {
 		Long:    execHelp,
 		Example: "  syntap exec -- curl -sS http://example.com/",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && e.netns == "" {
 				return errors.New("want a command to run")
 			}
 			return nil
@@ -49,6 +49,8 @@ func newExecCommand() *cobra.Command {
 		"the command's data is delivered; Ctrl-C ends the wait")
 	f.StringArrayVar(&e.hide, "hide", nil, "hide the file, socket or directory at `PATH` from the "+
 		"command; may be repeated")
+	f.StringVar(&e.netns, "netns", "", "run the command in the network namespace at `PATH`, which has "+
+		"no other way out, and carry the traffic of all that is in it; without a command, until a signal; as root")
 	f.BoolVar(&e.allowSetuid, "allow-setuid", false, "let set-user-id programs, such as sudo of an "+
 		"ordinary user, take their privileges inside")
 	e.policy = addPolicyFlags(cmd)
@@ -67,6 +69,7 @@ type execCommand struct {
 	mtu                       int
 	hostLoopback, allowSetuid bool
 	hide                      []string
+	netns                     string
 	drain                     time.Duration
 	policy                    *policyFlags
 	names                     choice
@@ -75,7 +78,13 @@ type execCommand struct {
 	output                    *outputFlags
 }
 
+// untilSignalled is the command where none is given.
+var untilSignalled = []string{"sleep", "infinity"}
+
 func (e *execCommand) run(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		args = untilSignalled
+	}
 	c, err := e.config(cmd)
 	if err != nil {
 		return err
@@ -97,6 +106,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	status, err := app.Exec(cmd.Context(), router, namespace.Options{
 		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
+		NetNS: e.netns,
 	}, e.drain)
 	err = errors.Join(err, attempts.tell(args, cmd.ErrOrStderr()))
 	if status != 0 && err != nil {

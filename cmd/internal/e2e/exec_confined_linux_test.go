@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"syntap/tun/tuntest"
 )
 
@@ -104,4 +106,45 @@ func TestExecStreams(t *testing.T) {
 			t.Errorf("with a %s socket: exit status %d, %q, want %d", network, got, out, want)
 		}
 	}
+}
+
+// TestExecNetNS has a command run in a network that others have made, and then syntap alone carry
+// the traffic of those.
+func TestExecNetNS(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dnsmasq", "nsenter", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	box := lab.Router.Start("unshare", "--net", "sh", "-c", "readlink /proc/$$/ns/net; echo $$; exec sleep 600")
+	var said []string
+	tuntest.Wait(t, "a network", func() bool { said = strings.Fields(box.Stdout()); return len(said) == 2 })
+	path := "/proc/" + said[1] + "/ns/net"
+	dir := newEtc(t, "nameserver "+resolver+"\n")
+	exec := []string{binary, "exec", "-o", "/dev/null", "--netns", path, "--allow", "one.example.com:80"}
+	const curl = "curl -4 -s -m 60 "
+	steps(t, lab.Router, dir.asking(append(exec, "--", "sh", "-c")...), []step{
+		{"test $(readlink /proc/self/ns/net) = " + said[0], "0"},
+		{curl + "http://one.example.com", "0"},
+		{curl + "http://two.example.com", "6"},
+		{curl + "http://" + addrOfTwo, "7"},
+	})
+	inside := func(args ...string) result {
+		return command(t, lab.Router, "nsenter", append([]string{"--net=" + path}, args...)...)
+	}
+	if links := inside("ip", "link").stdout; strings.Contains(links, "syntap0") {
+		t.Errorf("at the end there is still\n%s", links)
+	}
+
+	line := dir.asking(append(exec, "--allow", addrOfTwo+":80")...)
+	r := lab.Router.Start(line[0], line[1:]...)
+	tuntest.Wait(t, "a route", func() bool {
+		return strings.Contains(inside("ip", "route").stdout, "default dev syntap0")
+	})
+	for address, want := range map[string]int{addrOfTwo: 0, addrOfShop: 7} {
+		if got := inside("curl", "-s", "-m", "60", "http://"+address); got.status != want {
+			t.Errorf("%s from the sandbox: %+v, want status %d", address, got, want)
+		}
+	}
+	_ = r.Signal(unix.SIGTERM)
+	tuntest.Wait(t, "the end", func() bool { return !strings.Contains(inside("ip", "link").stdout, "syntap0") })
 }

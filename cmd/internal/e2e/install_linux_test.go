@@ -92,7 +92,7 @@ func examples(t *testing.T) (paths []string) {
 			return err
 		case d.IsDir() && d.Name() == "package":
 			return fs.SkipDir
-		case d.IsDir() || filepath.Ext(path) == ".go" || path == "auditing.md" || path == "black-holes.md" || path == "hosts.md" || path == "records.md" || path == "threat-model.md" || path == "syntap.service":
+		case d.IsDir() || filepath.Ext(path) == ".go" || path == "auditing.md" || path == "black-holes.md" || path == "ci.md" || path == "hosts.md" || path == "records.md" || path == "threat-model.md" || path == "syntap.service":
 			return nil
 		}
 		paths = append(paths, path)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestDNSTunnel(t *testing.T) {
 		t.Fatalf("dig: %+v", got)
 	}
 	most := 61 + int(time.Since(began)/(2*time.Second)) // the burst, and one in two seconds
-	asked := strings.Count(dns.Stderr(), "query[TXT]")
+	asked := namesAsked(dns, "allowed.example")
 	if strings.Contains(dns.Stderr(), "forbidden.example") || asked == 0 || asked > most {
 		t.Errorf("the resolver was asked %d questions:\n%s", asked, dns.Stderr())
 	}
@@ -50,6 +51,17 @@ func TestDNSTunnel(t *testing.T) {
 	if len(found) != 1 || found[0] != "dns_tunnel allowed.example" {
 		t.Errorf("findings: %q", found)
 	}
+}
+
+// namesAsked counts the names of a domain that a resolver was asked for: a question may come again.
+func namesAsked(dns *tuntest.Process, domain string) int {
+	names := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`query\[\w+\] (\S+) from`).FindAllStringSubmatch(dns.Stderr(), -1) {
+		if name := strings.ToLower(m[1]); strings.HasSuffix(name, "."+domain) {
+			names[name] = true
+		}
+	}
+	return len(names)
 }
 
 // TestIodine has a real tunnel through the DNS, where it is installed. By a domain that the command
@@ -76,7 +88,7 @@ func TestIodine(t *testing.T) {
 		command(t, lab.Router, line[0], line[1:]...)
 	}
 	most := 61 + int(time.Since(began)/(2*time.Second))
-	asked := strings.Count(dns.Stderr(), "allowed.example from")
+	asked := namesAsked(dns, "allowed.example")
 	if strings.Contains(dns.Stderr(), "forbidden.example from") || asked == 0 || asked > most {
 		t.Errorf("the resolver was asked %d questions, of at most %d:\n%s", asked, most, dns.Stderr())
 	}

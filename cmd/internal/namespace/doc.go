@@ -28,6 +28,10 @@
 // set-user-id programs run without the bit. Where user namespaces are forbidden root still gets the
 // others, and its command no more capabilities than container runtimes leave to root.
 //
+// Network namespace. It is the command's own, or with [Options].NetNS one that others have made for
+// a container without a network: the door begins in it, and the TUN is the way out for all that is
+// there. Such a session has no user namespace.
+//
 // PID namespace. When the command ends, init kills every process that was left in the background,
 // and collects the orphans until then. Their sockets are closed; the kernel still sends their data
 // into the TUN until [Session.Close]. Init ends too when the channel does, so the command does not

@@ -25,8 +25,9 @@ type door struct {
 }
 
 // startDoor starts the process. Root's gets a user namespace of its own once more: its capabilities
-// hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)).
-func startDoor(s setup, command []string) (*door, error) {
+// hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)). It is
+// in the network that is given, or in a new one.
+func startDoor(s setup, command []string, network *os.File) (*door, error) {
 	ours, theirs, err := newChannel()
 	if err != nil {
 		return nil, err
@@ -43,7 +44,12 @@ func startDoor(s setup, command []string) (*door, error) {
 		Path: "/proc/self/exe", Args: append([]string{doorName}, command...), ExtraFiles: []*os.File{theirs}, SysProcAttr: attr,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if network != nil {
+		attr.Cloneflags &^= unix.CLONE_NEWNET
+		start = func() error { return inNetwork(network, cmd.Start) }
+	}
+	if err := start(); err != nil {
 		ours.close()
 		return nil, namespaceError{err}
 	}

@@ -47,11 +47,16 @@ func runInit(command []string) int {
 	}
 	outliveTerminal()
 	var s setup
-	if _, err := ch.receive(&s); err != nil {
+	files, err := ch.receive(&s)
+	if err != nil {
 		return 1
 	}
+	var network *os.File
+	if len(files) > 0 {
+		network = files[0]
+	}
 	covers := &covers{}
-	d, err := furnish(s, ch, covers, command)
+	d, err := furnish(s, ch, covers, command, network)
 	if err != nil {
 		_ = ch.send(failure(err))
 		return 1
@@ -81,14 +86,17 @@ func outliveTerminal() {
 	}
 }
 
-// furnish does the steps of s and reports them, with the files of the door.
-func furnish(s setup, ch channel, covers *covers, command []string) (*door, error) {
+// furnish does the steps of s and reports them, with the files of the door. The command gets a
+// network of its own where none is given.
+func furnish(
+	s setup, ch channel, covers *covers, command []string, network *os.File,
+) (*door, error) {
 	if s.OwnGroup {
 		if err := unix.Setpgid(0, 0); err != nil {
 			return nil, fmt.Errorf("lead a process group: %w", err)
 		}
 	}
-	d, err := startDoor(s, command)
+	d, err := startDoor(s, command, network)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -144,19 +143,9 @@ func mask(paths ...string) error {
 
 // mountSys gives the command a read-only /sys with the interfaces of its network namespace, and the
 // host's control groups. A container may have none but its own; then that is made read-only.
-func mountSys(network *os.File) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this function
-		done <- mountSysFrom(network)
-	}()
-	return <-done
-}
+func mountSys(network *os.File) error { return inNetwork(network, mountSysHere) }
 
-func mountSysFrom(network *os.File) error {
-	if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the command's network: %w", err)
-	}
+func mountSysHere() error {
 	const groups = "/sys/fs/cgroup"
 	tree, err := unix.OpenTree(unix.AT_FDCWD, groups, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err == nil {

@@ -49,6 +49,13 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 		return nil, err
 	}
 	o.Addresses = want.Addresses
+	network, err := openNetNS(o.NetNS)
+	if err != nil {
+		return nil, err
+	}
+	if network != nil {
+		defer network.Close()
+	}
 	s := &Session{ctx: ctx, resolver: openResolvConf(o), terminal: openTerminal(), signals: make(chan os.Signal, 16)}
 	names, err := s.resolver.read()
 	if err != nil {
@@ -68,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if names.changed {
 		want.ResolvConf = names.conf
 	}
-	if err := s.furnish(want); err != nil {
+	if err := s.furnish(want, network); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -129,10 +136,12 @@ func (s *Session) startInit(o Options, want *setup) error {
 	if err != nil {
 		return err
 	}
-	want.UserNS = true
-	s.init = initCommand(o, attr, theirs)
-	err = s.init.Start()
-	if err != nil && hasCapability(unix.CAP_SYS_ADMIN) {
+	want.UserNS = o.NetNS == ""
+	if want.UserNS {
+		s.init = initCommand(o, attr, theirs)
+		err = s.init.Start()
+	}
+	if !want.UserNS || err != nil && hasCapability(unix.CAP_SYS_ADMIN) {
 		want.UserNS = false
 		s.init = initCommand(o, noUserNamespace(), theirs)
 		err = s.init.Start()
@@ -179,9 +188,14 @@ func closeOnExec() error {
 	return nil
 }
 
-// furnish has init do its part and keeps the TUN and the network.
-func (s *Session) furnish(want setup) error {
-	if err := s.channel.send(want); err != nil {
+// furnish has init do its part and keeps the TUN and the network. The command gets a network of its
+// own where none is given.
+func (s *Session) furnish(want setup, network *os.File) error {
+	var files []*os.File
+	if network != nil {
+		files = append(files, network)
+	}
+	if err := s.channel.send(want, files...); err != nil {
 		return s.gone(err)
 	}
 	var r report
