@@ -307,6 +307,12 @@ func FuzzQUIC(f *testing.F) {
 		if q != nil && q.Hello != nil {
 			checkText(t, q.Hello.SNI+strings.Join(q.Hello.ALPN, ""))
 		}
+		var all inspect.Initials
+		for _, d := range [][]byte{a, b, a} {
+			if has, readable := inspect.HasInitial(d); has && readable {
+				all.Follow(d)
+			}
+		}
 		if string(a) != before {
 			t.Error("the datagram has changed")
 		}
