@@ -89,11 +89,11 @@ func (i *Initials) Add(datagram []byte) (hello *flow.Hello, more bool) {
 	return nil, i.opened < maxInitials
 }
 
-// Follow looks at a datagram of a client whose connections have to be looked at as long as it sends:
-// those that it begins later from its port, too. It returns the ClientHello of the connection that
-// has begun last, once that is whole. Where wait, there is a connection without one; the datagrams
-// that bring the rest are for Follow as well. It reports false for what no client sends that has
-// one ClientHello: the others of its bytes differ, or it is no such message.
+// Follow looks at a datagram of a client whose connections have to be looked at as long as it
+// sends: those that it begins later from its port, too. It returns the ClientHello of the
+// connection that has begun last, once that is whole. Where wait, there is a connection without
+// one; the datagrams that bring the rest are for Follow as well. It reports false for bytes that
+// are no ClientHello, or differ from those that have come before.
 func (i *Initials) Follow(datagram []byte) (hello *flow.Hello, wait, ok bool) {
 	rest := datagram
 	for range maxCoalesced {

@@ -119,10 +119,10 @@
 // # Names of QUIC
 //
 // With Options.Contradicts, the datagrams of a flow wait while a ClientHello of QUIC is not whole
-// (quicname.go). One that asks for another name denies the flow: what waits is dropped, and later
-// datagrams are answered with ICMP. A client may begin other connections from its port, so each of
-// its Initial packets is looked at as long as the flow lasts. A version whose Initial packets
-// cannot be read is denied; a client then falls back to another, or to TCP.
+// (quicname.go). One that asks for another name denies the flow: those that wait are dropped, and
+// later datagrams are answered with ICMP. A client may begin other connections from its port, so
+// each of its Initial packets is looked at as long as the flow lasts. A version whose Initial
+// packets cannot be read is denied; a client then falls back to another, or to TCP.
 //
 // # Goroutines and locks
 //

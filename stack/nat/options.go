@@ -81,10 +81,10 @@ type Options struct {
 	// with Question.
 	Blocked func(query []byte) []byte
 
-	// Contradicts reports whether a ClientHello of QUIC asks for another name than that of its flow,
-	// of which no datagram then leaves any more. Datagrams wait until the hello is whole. Of the
-	// flow, only Key, Datagram, Opening and Hello are set. It needs Opened, and must not block. nil
-	// disables it.
+	// Contradicts reports whether a ClientHello of QUIC asks for another name than that of its
+	// flow, of which no datagram then leaves any more. Datagrams wait until the hello is whole. Of
+	// the flow, only Key, Datagram, Opening and Hello are set. It needs Opened, and must not block.
+	// nil disables it.
 	Contradicts func(*tunflow.Flow) bool
 	// Strict reports whether Contradicts is to be asked about a flow with this opening. nil is
 	// always.

@@ -69,8 +69,8 @@ func TestQUICNames(t *testing.T) {
 	}
 }
 
-// TestForbiddenQUICIsAnswered: the client learns at once that its datagrams do not leave, and what
-// it has asked for is on record.
+// TestForbiddenQUICIsAnswered: the client learns at once that its datagrams do not leave, and
+// the name that it has asked for is on record.
 func TestForbiddenQUICIsAnswered(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
@@ -89,8 +89,8 @@ func TestForbiddenQUICIsAnswered(t *testing.T) {
 	}
 }
 
-// TestHalfAHelloIsDropped: what waits for the rest of a ClientHello is dropped after a while, and
-// the client may send it again.
+// TestHalfAHelloIsDropped: datagrams that wait for the rest of a ClientHello are dropped after a
+// while, and the client may send them again.
 func TestHalfAHelloIsDropped(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)

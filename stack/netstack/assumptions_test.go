@@ -312,8 +312,8 @@ func (f *onEvent) NotifyEvent(waiter.EventMask) {
 	}
 }
 
-// Where a client resets right behind its ACK, Accept may find it gone. The error is another one then
-// than that of a client that has not acknowledged.
+// Where a client resets right behind its ACK, Accept may find it gone. The error is another one
+// then than that of a client that has not acknowledged.
 func TestResetBehindACK(t *testing.T) {
 	for _, tt := range []struct {
 		name         string

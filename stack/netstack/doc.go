@@ -27,8 +27,8 @@
 //   - A receive buffer is twice the window that it lets the client see, and grows when its size is
 //     set and the client's bytes are read.
 //   - Memory that a peek has shown stays as it is until it is read or the endpoint is closed.
-//   - Accept returns when the endpoint's waiter queue is notified of EventOut. Its error says in which
-//     state a RST came (request.go).
+//   - Accept returns when the endpoint's waiter queue is notified of EventOut. Its error says in
+//     which state a RST came (request.go).
 //   - An unknown IPv4 destination is looked up among all addresses, known ones in a map
 //     (addresses.go).
 //

@@ -29,8 +29,8 @@ type Options struct {
 	NoECH bool
 
 	// Exceeded receives each domain that begins to be asked more than a program needs that carries
-	// no data out by its questions, and how many were asked: more are refused for a while. It may be
-	// called from any goroutine; nil disables it.
+	// no data out by its questions, and how many were asked: more are refused for a while. It may
+	// be called from any goroutine; nil disables it.
 	Exceeded func(domain string, asked int)
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestReadHosts reads a table of names with all that hosts(5) allows, and what it does not.
+// TestReadHosts reads a table of names with all that hosts(5) allows, and more.
 func TestReadHosts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hosts")
 	const table = "# comment\n192.0.2.1\tWWW.example.com. web # another\n\n::ffff:192.0.2.1 mapped.example.com\n" +

@@ -22,8 +22,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestEvadeAllowList has a command try to reach more than it may, in ways that TestAllowByVirtualName does
-// not have. Of what is forbidden no byte leaves; what is allowed works.
+// TestEvadeAllowList has a command try to reach more than it may, in ways that
+// TestAllowByVirtualName does not have. No forbidden byte leaves; all that is allowed works.
 func TestEvadeAllowList(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "bash", "curl", "dig", "dnsmasq", "nc", "nsenter", "python3", "unshare")
@@ -84,8 +84,8 @@ func python(script string) string {
 	return "python3 -c 'import socket, struct\nsocket.setdefaulttimeout(30)\n" + script + "'"
 }
 
-// Scripts that send a datagram past the sockets of the kernel's UDP: with a header of their own, and
-// as a frame of the link.
+// Scripts that send a datagram past the sockets of the kernel's UDP: with a header of their own,
+// and as a frame of the link.
 const (
 	udpPacket = `u = struct.pack("!HHHH", 4444, 443, 9, 0) + b"x"
 p = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 29, 1, 0, 64, 17, 0, socket.inet_aton("198.18.0.1"),

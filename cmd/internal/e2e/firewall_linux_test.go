@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFirewallHints has firewalls that drop the answers of the router: one lets in packets that come
-// by the uplink, as a VPN's does by its own interface, and nothing else; the other filters by the
-// route to their source, without the mark that leads to the TUN. The router says so with a command,
-// after which the host's programs get their answers.
+// TestFirewallHints has firewalls that drop the answers of the router: one lets in packets that
+// come by the uplink, as a VPN's does by its own interface, and nothing else; the other filters by
+// the route to their source, without the mark that leads to the TUN. The router says so with a
+// command, after which the host's programs get their answers.
 func TestFirewallHints(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "iptables", "ip6tables")

@@ -133,7 +133,8 @@ func (f *ECS) hosts(r *Record) {
 func (f *ECS) message(r *Record) {
 	switch r.Type {
 	case Finding:
-		f.o.text("message", strings.Join(append([]string{string(r.Finding.Kind), cmp.Or(r.Finding.Dst, r.Finding.Name)}, FindingDetails(r.Finding)...), ", "))
+		found := []string{string(r.Finding.Kind), cmp.Or(r.Finding.Dst, r.Finding.Name)}
+		f.o.text("message", strings.Join(append(found, FindingDetails(r.Finding)...), ", "))
 	case Gap:
 		f.o.text("message", "records are missing: "+string(r.Gap.Reason))
 	default:

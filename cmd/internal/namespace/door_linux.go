@@ -25,8 +25,8 @@ type door struct {
 }
 
 // startDoor starts the process. Root's gets a user namespace of its own once more: its capabilities
-// hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)). It is
-// in the network that is given, or in a new one.
+// hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)). It
+// is in the network that is given, or in a new one.
 func startDoor(s setup, command []string, network *os.File) (*door, error) {
 	ours, theirs, err := newChannel()
 	if err != nil {

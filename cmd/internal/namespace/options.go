@@ -31,9 +31,9 @@ type Options struct {
 	AllowSetuid bool
 
 	// NetNS is the path of a network namespace that others have made and use, such as
-	// /proc/PID/ns/net, for the command to run in, with the TUN as the way out of all that is there.
-	// It takes CAP_SYS_ADMIN in the user namespaces of the caller and of that network, and the
-	// command has no user namespace of its own. "" makes a network for the command.
+	// /proc/PID/ns/net, for the command to run in, with the TUN as the way out of all that is
+	// there. It takes CAP_SYS_ADMIN in the user namespaces of the caller and of that network, and
+	// the command has no user namespace of its own. "" makes a network for the command.
 	NetNS string
 
 	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's
