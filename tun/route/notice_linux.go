@@ -36,6 +36,7 @@ func Notices(c Config) ([]Notice, error) {
 	c.Underlay = u
 	notices = append(notices, gatewayNotices(k, c)...)
 	notices = append(notices, sourceNotices(k, c)...)
+	notices = append(notices, guardNotices(k, c)...)
 	return append(notices, inputNotices(k, c)...), nil
 }
 
@@ -172,6 +173,30 @@ func sourceNotices(k *handles, c Config) (notices []Notice) {
 			Text: fmt.Sprintf("the reverse-path filter in the nftables chain %s disregards marks: "+
 				"it drops packets from %s", chain, c.Name),
 			Hint: hint,
+		})
+	}
+	return notices
+}
+
+// guardNotices report rules that tie a network to another interface, and so drop the router's
+// answers from there.
+func guardNotices(k *handles, c Config) (notices []Notice) {
+	if c.ByRules || k.openTables() != nil {
+		return nil
+	}
+	guards, err := k.tables.Guards(c.Name)
+	if err != nil {
+		return nil
+	}
+	for _, g := range guards {
+		enters := slices.ContainsFunc(included(c), g.Source.Overlaps) && !covered(g.Source, throws(c))
+		if !enters || slices.Contains(c.Underlay.Detours, g.Link) {
+			continue
+		}
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("a rule in the nftables chain %s ties packets from %s to another "+
+				"interface: it drops those that come from %s", g.ChainName, g.Source, c.Name),
+			Hint: fmt.Sprintf("add %s to route.exclude", g.Source),
 		})
 	}
 	return notices

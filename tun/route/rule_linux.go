@@ -164,6 +164,10 @@ func ruleText(r *netlink.Rule) string {
 		return fmt.Sprintf("%s goto %d", text, r.Goto)
 	case r.Type == nl.FR_ACT_UNREACHABLE:
 		return text + " unreachable"
+	case r.Type == nl.FR_ACT_BLACKHOLE:
+		return text + " blackhole"
+	case r.Type == nl.FR_ACT_PROHIBIT:
+		return text + " prohibit"
 	case r.Type == nl.FR_ACT_NOP:
 		return text + " nop"
 	}

@@ -86,6 +86,39 @@ func TestNotices(t *testing.T) {
 				"iifname syntap0 accept; fib saddr . iif oif missing drop; }; }'", nil, nil,
 		},
 		{
+			"a guard", "nft 'table ip filter { chain ts-input { iifname != tailscale0 " +
+				"ip saddr 100.64.0.0/10 counter drop; }; }'", nil,
+			[]string{
+				"chain ip filter ts-input ties packets from 100.64.0.0/10",
+				"add 100.64.0.0/10 to route.exclude",
+			},
+		},
+		{
+			"a guard of IPv6, by several interfaces", "nft 'table inet f { chain c { iifname != " +
+				"{ lan0, lo } ip6 saddr 2001:db8:1::/64 reject; }; }'", nil,
+			[]string{"from 2001:db8:1::/64 to another interface", "add 2001:db8:1::/64 to"},
+		},
+		{
+			"a guard of what stays outside", "nft 'table ip f { chain c { iifname != lan0 " +
+				"ip saddr 192.0.2.0/24 drop; }; }'",
+			func(c *route.Config) { c.Exclude = prefixes("192.0.2.0/24") }, nil,
+		},
+		{
+			"no guards", "nft 'table inet f { chain c { iifname wan0 ip saddr 10.0.0.0/8 drop; " +
+				"iifname != lan0 ip saddr 192.0.2.0/24 tcp dport 22 drop; " +
+				"iifname != lan0 ip saddr 192.0.2.0/24 accept; " +
+				"iifname != lan0 ip daddr 192.0.2.0/24 drop; iifname != lan0 drop; " +
+				"iifname != lan0 ip saddr != 192.0.2.0/24 drop; }; chain d { iifname syntap0 " +
+				"accept; iifname != lan0 ip saddr 192.0.2.0/24 drop; }; }'", nil, nil,
+		},
+		{
+			"a guard whose rules come before ours", "ip link add tailscale0 type bridge; " +
+				"ip link set tailscale0 up; ip rule add pref 5270 lookup 52; " +
+				"ip route add 100.64.0.0/10 dev tailscale0 table 52; nft 'table ip filter { " +
+				"chain c { iifname != tailscale0 ip saddr 100.64.0.0/10 drop; }; }'", nil,
+			[]string{"traffic to 100.64.0.0/10 goes past the TUN", "route.priority"},
+		},
+		{
 			"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil,
 			[]string{"does not forward packets from 192.0.2.0/24", "net.ipv4.ip_forward=1"},
 		},
