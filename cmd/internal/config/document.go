@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
@@ -50,12 +51,12 @@ func (d *document) read(data []byte, root reader) {
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		d.failSyntax(err)
+		d.failSyntax(data, err)
 	}
 }
 
-// failSyntax notes an error of the YAML library.
-func (d *document) failSyntax(err error) {
+// failSyntax notes an error of the YAML library, which gives no line of bytes that are no text.
+func (d *document) failSyntax(data []byte, err error) {
 	p := &problem{file: d.file, err: err}
 	if e := (*yaml.LoadError)(nil); errors.As(err, &e) {
 		text := e.Message
@@ -63,9 +64,19 @@ func (d *document) failSyntax(err error) {
 			text += " " + e.ContextMsg
 		}
 		p.place = place{e.Mark.Line, e.Mark.Column}
+		if e.Mark.Line == 0 {
+			p.place = placeOf(data, e.Mark.Index)
+		}
 		p.err = errors.New(printable(text))
 	}
 	d.problems = append(d.problems, p)
+}
+
+// placeOf returns the place of a byte.
+func placeOf(data []byte, index int) place {
+	before := data[:min(index, len(data))]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return place{1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(line)}
 }
 
 // fail notes an error of the value at n.

@@ -20,8 +20,8 @@ func TestHostile(t *testing.T) {
 		data string
 		want string // contained in the report
 	}{
-		{"binary", "\x7fELF\x02\x01\x01\x00\x00", "control characters are not allowed"},
-		{"not UTF-8", "tun: \xff\xfe", "invalid"},
+		{"binary", "\x7fELF\x02\x01\x01\x00\x00", "test.yaml:1:5: control characters are not allowed"},
+		{"not UTF-8", "tap: {}\ntun: \xff\xfe", "test.yaml:2:6: invalid"},
 		{"deep flow", strings.Repeat("[", maxFile), "exceeded max depth"},
 		{"deep blocks", strings.Repeat("- ", maxFile/2), "exceeded max depth"},
 		{"long key", strings.Repeat("k", maxFile/2) + ": 1", "unknown key"},
