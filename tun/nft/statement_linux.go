@@ -294,8 +294,9 @@ func RouteOutside(set string) Statement {
 	}}
 }
 
-// AnyUID matches packets that come from a socket of a process. Those of the kernel's own sockets do
-// not, nor do forwarded ones.
+// AnyUID matches packets that belong to a socket of a process: those that it sends and, before the
+// routing decision, those that a transparent proxy receives (TPROXY). The kernel's own sockets do
+// not count.
 var AnyUID = Statement{"meta skuid >= 0", []expr.Any{
 	meta(expr.MetaKeySKUID), &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: native(0)},
 }}

@@ -39,6 +39,7 @@
 //     of routers beside it, known by the socket's mark; sockets of a VPN, known by the mark that a
 //     rule of the host exempts; and the kernel's own tunnels. Multicast, broadcasts, IPv6
 //     link-local addresses and offers of a DHCP server belong to the link.
+//   - Packets that a transparent proxy of this host has taken (TPROXY) are the proxy's.
 //   - Packets of other machines enter if their source is in Sources. Any other enters if the host
 //     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's
 //     address, and the tap drops packets that were not masqueraded.

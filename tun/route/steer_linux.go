@@ -234,6 +234,8 @@ func (s *steering) forwarded() {
 	// Answers enter to a packet that the router delivers first, such as a peer's datagram.
 	forwarded.add(nft.From(s.Name), nft.New, nft.SetLabel(s.label()))
 	forwarded.add(nft.From(s.Name), nft.SetMark(0), nft.Accept)
+	// A transparent proxy of this host has taken the packet: it is not to be forwarded.
+	forwarded.add(nft.AnyUID, nft.Accept)
 	if s.forwardedEnter() {
 		if s.KeepInbound {
 			forwarded.add(nft.Reply, nft.FromAny("uplinks"), nft.Accept)
