@@ -11,14 +11,18 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// Guard is a rule that drops packets from a network unless they come in by an interface.
+// Guard is a rule that drops packets from a network, or to one, unless they come in by an
+// interface.
 type Guard struct {
 	ChainName
-	Source netip.Prefix
-	Link   string // "" = one of several
+	Priority    int // of the chain; 0 of one that others jump to
+	Network     netip.Prefix
+	Destination bool   // to the network
+	Link        string // "" = one of several, or unknown
 }
 
-// Guards returns the rules that drop packets from a network which come in by the interface name.
+// Guards returns the rules that drop packets of connections which come in by the interface name,
+// for their address and the interface alone.
 func (k *Kernel) Guards(name string) (guards []Guard, err error) {
 	chains, err := k.conn.ListChains()
 	if err != nil {
@@ -32,8 +36,14 @@ func (k *Kernel) Guards(name string) (guards []Guard, err error) {
 			continue
 		}
 		for _, r := range rules {
+			if established(r) {
+				break // those behind it concern the first packets of connections
+			}
 			if g, ok := guard(r); ok && g.Link != name {
 				g.ChainName = ChainName{family, c.Table.Name, c.Name}
+				if c.Priority != nil {
+					g.Priority = int(*c.Priority)
+				}
 				guards = append(guards, g)
 			}
 		}
@@ -56,15 +66,18 @@ func guard(r *nftables.Rule) (g Guard, ok bool) {
 		case *expr.Bitwise:
 			mask = e.Mask
 		case *expr.Lookup:
-			others = others || loaded != expr.MetaKeyIIFNAME || !e.Invert
+			others = others || !e.Invert || loaded != expr.MetaKeyIIFNAME && loaded != expr.MetaKeyIIF
 			ok = true
 		case *expr.Cmp:
 			switch at, isPayload := loaded.(*expr.Payload); {
 			case isPayload && e.Op == expr.CmpOpEq:
-				g.Source = network(at, e.Data, mask)
-				others = others || !g.Source.IsValid()
+				others = others || g.Network.IsValid()
+				g.Network, g.Destination = network(at, e.Data, mask)
+				others = others || !g.Network.IsValid()
 			case loaded == expr.MetaKeyIIFNAME && e.Op == expr.CmpOpNeq:
 				g.Link, ok = string(bytes.TrimRight(e.Data, "\x00")), true
+			case loaded == expr.MetaKeyIIF && e.Op == expr.CmpOpNeq:
+				ok = true
 			case loaded != expr.MetaKeyNFPROTO:
 				others = true
 			}
@@ -76,26 +89,28 @@ func guard(r *nftables.Rule) (g Guard, ok bool) {
 			drops = e.Kind == expr.VerdictDrop
 		}
 	}
-	return g, ok && drops && !others && g.Source.IsValid()
+	return g, ok && drops && !others && g.Network.IsValid()
 }
 
-// network returns the prefix that a source address is compared with, which is invalid where the
-// rule compares something else. A prefix of whole bytes may be loaded without the others.
-func network(at *expr.Payload, address, mask []byte) netip.Prefix {
-	var b []byte
-	switch {
-	case at.Base == expr.PayloadBaseNetworkHeader && at.Offset == Source4.offset && at.Len <= Source4.size:
-		b = make([]byte, Source4.size)
-	case at.Base == expr.PayloadBaseNetworkHeader && at.Offset == Source6.offset && at.Len <= Source6.size:
-		b = make([]byte, Source6.size)
-	default:
-		return netip.Prefix{}
+// network returns the prefix that an address of a packet is compared with, and whether that is the
+// destination's. It is invalid where the rule compares something else. A prefix of whole bytes may
+// be loaded without the others.
+func network(at *expr.Payload, address, mask []byte) (p netip.Prefix, isDestination bool) {
+	if at.Base != expr.PayloadBaseNetworkHeader {
+		return p, false
 	}
-	copy(b, address)
-	length := 0
-	for _, m := range mask {
-		length += bits.OnesCount8(m)
+	for _, f := range []Field{Source4, Destination4, Source6, Destination6} {
+		if at.Offset != f.offset || at.Len > f.size {
+			continue
+		}
+		b := make([]byte, f.size)
+		copy(b, address)
+		length := 0
+		for _, m := range mask {
+			length += bits.OnesCount8(m)
+		}
+		a, _ := netip.AddrFromSlice(b)
+		return netip.PrefixFrom(a, length).Masked(), f == Destination4 || f == Destination6
 	}
-	a, _ := netip.AddrFromSlice(b)
-	return netip.PrefixFrom(a, length).Masked()
+	return p, false
 }

@@ -37,6 +37,7 @@ func Notices(c Config) ([]Notice, error) {
 	notices = append(notices, gatewayNotices(k, c)...)
 	notices = append(notices, sourceNotices(k, c)...)
 	notices = append(notices, guardNotices(k, c)...)
+	notices = append(notices, ipsecNotices(k, c)...)
 	return append(notices, inputNotices(k, c)...), nil
 }
 
@@ -164,22 +165,17 @@ func sourceNotices(k *handles, c Config) (notices []Notice) {
 		return nil
 	}
 	for _, chain := range chains {
-		hint := fmt.Sprintf("nft insert rule %s iifname %s accept", chain, c.Name)
-		tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
-		if tool != "" && slices.Contains([]string{"raw", "mangle"}, chain.Table) {
-			hint = fmt.Sprintf("%s -t %s -I %s -i %s -j ACCEPT", tool, chain.Table, chain.Chain, c.Name)
-		}
 		notices = append(notices, Notice{
 			Text: fmt.Sprintf("the reverse-path filter in the nftables chain %s disregards marks: "+
 				"it drops packets from %s", chain, c.Name),
-			Hint: hint,
+			Hint: spareHint(chain, c.Name),
 		})
 	}
 	return notices
 }
 
 // guardNotices report rules that tie a network to another interface, and so drop the router's
-// answers from there.
+// answers from there, or to there.
 func guardNotices(k *handles, c Config) (notices []Notice) {
 	if c.ByRules || k.openTables() != nil {
 		return nil
@@ -189,17 +185,47 @@ func guardNotices(k *handles, c Config) (notices []Notice) {
 		return nil
 	}
 	for _, g := range guards {
-		enters := slices.ContainsFunc(included(c), g.Source.Overlaps) && !covered(g.Source, throws(c))
-		if !enters || slices.Contains(c.Underlay.Detours, g.Link) {
-			continue
-		}
-		notices = append(notices, Notice{
+		n := Notice{
 			Text: fmt.Sprintf("a rule in the nftables chain %s ties packets from %s to another "+
-				"interface: it drops those that come from %s", g.ChainName, g.Source, c.Name),
-			Hint: fmt.Sprintf("add %s to route.exclude", g.Source),
-		})
+				"interface: it drops those that come from %s", g.ChainName, g.Network, c.Name),
+			Hint: fmt.Sprintf("add %s to route.exclude", g.Network),
+		}
+		concerns := !g.Network.Addr().IsLoopback() && enters(c, g.Network) &&
+			!slices.Contains(c.Underlay.Detours, g.Link)
+		if g.Destination {
+			n.Text = strings.Replace(n.Text, "packets from", "packets to", 1)
+			n.Hint = spareHint(g.ChainName, c.Name)
+			veiled := len(c.Underlay.Bypass) > 0 && g.Priority < unveilingPriority
+			concerns = !veiled && hasClients(k, c, g.Network)
+		}
+		if concerns {
+			notices = append(notices, n)
+		}
 	}
 	return notices
+}
+
+// hasClients reports whether a network has addresses of this host or of machines that may send
+// into the TUN.
+func hasClients(k *handles, c Config, network netip.Prefix) bool {
+	addrs, err := dump(func() ([]netlink.Addr, error) { return k.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(c.Sources, network.Overlaps) ||
+		slices.ContainsFunc(addrs, func(a netlink.Addr) bool {
+			ip, _ := netip.AddrFromSlice(a.IP)
+			return !ip.IsLoopback() && network.Contains(ip.Unmap())
+		})
+}
+
+// spareHint returns the command that has a chain accept packets from the TUN.
+func spareHint(chain nft.ChainName, name string) string {
+	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
+	if tool == "" || !slices.Contains([]string{"raw", "mangle"}, chain.Table) {
+		return fmt.Sprintf("nft insert rule %s iifname %s accept", chain, name)
+	}
+	return fmt.Sprintf("%s -t %s -I %s -i %s -j ACCEPT", tool, chain.Table, chain.Chain, name)
 }
 
 // iptables returns the tool that made the chain name, "" if it was made by nft.

@@ -137,6 +137,11 @@ func throws(c Config) []netip.Prefix {
 	return out
 }
 
+// enters reports whether packets to a destination, or to parts of it, enter the TUN.
+func enters(c Config, destination netip.Prefix) bool {
+	return slices.ContainsFunc(included(c), destination.Overlaps) && !covered(destination, throws(c))
+}
+
 // checkTable returns an error if the table of c holds a route of another owner than the configs
 // known. A route to the TUN is such a route: a dead run's have gone with its interface.
 func checkTable(k *handles, c Config, known []Config, family int) error {

@@ -94,7 +94,7 @@ func TestNotices(t *testing.T) {
 			},
 		},
 		{
-			"a guard of IPv6, by several interfaces", "nft 'table inet f { chain c { iifname != " +
+			"a guard of IPv6, by several interfaces", "nft 'table inet f { chain c { iif != " +
 				"{ lan0, lo } ip6 saddr 2001:db8:1::/64 reject; }; }'", nil,
 			[]string{"from 2001:db8:1::/64 to another interface", "add 2001:db8:1::/64 to"},
 		},
@@ -105,11 +105,28 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			"no guards", "nft 'table inet f { chain c { iifname wan0 ip saddr 10.0.0.0/8 drop; " +
+				"iif != lo ip daddr 127.0.0.0/8 drop; iifname != lo ip6 daddr ::1 drop; " +
+				"iif != lo ip saddr 127.0.0.0/8 drop; " +
 				"iifname != lan0 ip saddr 192.0.2.0/24 tcp dport 22 drop; " +
 				"iifname != lan0 ip saddr 192.0.2.0/24 accept; " +
-				"iifname != lan0 ip daddr 192.0.2.0/24 drop; iifname != lan0 drop; " +
+				"iifname != lan0 ip daddr 203.0.113.0/24 drop; iifname != lan0 drop; " +
 				"iifname != lan0 ip saddr != 192.0.2.0/24 drop; }; chain d { iifname syntap0 " +
-				"accept; iifname != lan0 ip saddr 192.0.2.0/24 drop; }; }'", nil, nil,
+				"accept; iifname != lan0 ip saddr 192.0.2.0/24 drop; }; chain e { ct state " +
+				"established,related accept; iifname != lan0 ip saddr 192.0.2.0/24 drop; }; }'",
+			nil, nil,
+		},
+		{
+			"a guard of an address", "nft 'table ip f { chain c { type filter hook prerouting " +
+				"priority -300; iifname != wan0 ip daddr 198.51.100.1 drop; }; }'", nil,
+			[]string{
+				"chain ip f c ties packets to 198.51.100.1/32",
+				"nft insert rule ip f c iifname syntap0 accept",
+			},
+		},
+		{
+			"a guard of a VPN's address", "ip rule add pref 30001 not fwmark 0xca6c lookup 51820; " +
+				"nft 'table ip f { chain c { type filter hook prerouting priority -300; " +
+				"iifname != wan0 ip daddr 198.51.100.1 drop; }; }'", nil, nil,
 		},
 		{
 			"a guard whose rules come before ours", "ip link add tailscale0 type bridge; " +
@@ -117,6 +134,20 @@ func TestNotices(t *testing.T) {
 				"ip route add 100.64.0.0/10 dev tailscale0 table 52; nft 'table ip filter { " +
 				"chain c { iifname != tailscale0 ip saddr 100.64.0.0/10 drop; }; }'", nil,
 			[]string{"traffic to 100.64.0.0/10 goes past the TUN", "route.priority"},
+		},
+		{
+			"IPsec of a machine", "ip xfrm policy add src 192.0.2.0/24 dst 203.0.113.0/24 dir out " +
+				"tmpl src 198.51.100.1 dst 198.51.100.2 proto esp mode tunnel", nil,
+			[]string{
+				"IPsec policy from 192.0.2.0/24 to 203.0.113.0/24",
+				"add 203.0.113.0/24 to route.exclude",
+			},
+		},
+		{
+			"IPsec of the host, and inbound", "for d in 'out src 198.51.100.1/32' " +
+				"'in src 192.0.2.0/24' 'fwd src 192.0.2.0/24'; do set -- $d; ip xfrm policy add " +
+				"$2 $3 dst 203.0.113.0/24 dir $1 tmpl src 198.51.100.1 dst 198.51.100.2 " +
+				"proto esp mode tunnel; done", nil, nil,
 		},
 		{
 			"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil,

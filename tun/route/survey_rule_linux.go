@@ -182,8 +182,7 @@ func finds(r netlink.Rule, route netlink.Route) bool {
 
 // included reports whether a destination of a route enters the TUN.
 func (s *surveyor) included(dst *net.IPNet, family int) bool {
-	p := prefix(dst, family)
-	return slices.ContainsFunc(included(s.c), p.Overlaps) && !covered(p, throws(s.c))
+	return enters(s.c, prefix(dst, family))
 }
 
 func destinationText(n *net.IPNet) string {
