@@ -49,27 +49,26 @@ func answerNames(c net.PacketConn) {
 	}
 }
 
-// TestKillLosesNoDatagram kills the router again and again while clients send datagrams, DNS
-// queries and pings as fast as they go: tcpdump sees none on the uplink whose flow is not on
-// record.
-func TestKillLosesNoDatagram(t *testing.T) {
+// TestKillLosesNoFlow kills the router again and again while clients send datagrams, DNS queries,
+// pings and bytes of connections as fast as they go: tcpdump sees none on the uplink whose flow is
+// not on record.
+func TestKillLosesNoFlow(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "tcpdump")
 	requireSetgroups(t)
 	lab := tuntest.NewLab(t)
-	for _, host := range addresses() {
-		go answerNames(lab.Server.ListenPacket("udp", net.JoinHostPort(host, "53")))
-		go echoDatagrams(lab.Server.ListenPacket("udp", net.JoinHostPort(host, "7000")))
-	}
+	sender := newFlowSender(lab)
 	r := &router{dir: t.TempDir()}
 	config := r.writeConfig(t, `
 tun: {name: syntap0}
 tap: {log: [{format: json, path: DIR/handshakes.json}]}
 `)
 	uplink := startCapture(t, lab.Router, "wan0", filepath.Join(r.dir, "uplink.pcap"),
-		"outbound and (udp or icmp or icmp6)")
-	rounds := scaled(6, 200)
-	var sender datagramSender
+		"outbound and (udp or icmp or icmp6 or tcp or ip6 proto 6)")
+	rounds, least := scaled(6, 200), int64(100)
+	if soak() {
+		least = 450
+	}
 	for range rounds {
 		r.Process = lab.Router.Start(binary, "run", "-c", config)
 		r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
@@ -78,12 +77,12 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 		for range 8 {
 			clients.Go(func() {
 				for ctx.Err() == nil {
-					sender.send(ctx, lab)
+					sender.send(ctx)
 				}
 			})
 		}
-		before, until := sender.answers.Load(), 100+rand.Int64N(300)
-		r.wait(t, "answers", func() bool { return sender.answers.Load()-before >= until })
+		before, until := sender.answered.Load(), least+rand.Int64N(300)
+		r.wait(t, "answers", func() bool { return sender.answered.Load()-before >= until })
 		if err := r.Signal(unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -96,62 +95,98 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	r.stop(t, unix.SIGTERM)
 
 	r.records(t) // checks lines and numbers
-	datagrams, _ := datagramRecords(t, r.read(t, "handshakes.json"))
 	recorded := make(map[string]bool)
-	for i := range datagrams {
-		recorded[datagrams[i].says()] = true
-	}
-	packets := 0
-	for _, payload := range uplink.stop(t) {
-		packets++
-		if !recorded[payload] {
-			t.Errorf("%q is on the uplink and not on record", payload)
+	for _, record := range flowRecords(t, r.read(t, "handshakes.json")) {
+		if record.Msg == "datagram" || record.Outcome == "established" && record.Msg == "handshake" {
+			recorded[record.says()] = true
 		}
 	}
-	reportf(t, "%d rounds of SIGKILL, %d datagrams on the uplink, %d on record", rounds, packets, len(datagrams))
-	if packets < rounds*100 {
-		t.Errorf("%d datagrams on the uplink, want at least %d", packets, rounds*100)
+	kinds := make(map[string]int)
+	packets, seen := 0, make(map[string]bool)
+	for _, said := range uplink.stop(t) {
+		packets++
+		if !recorded[said] {
+			t.Errorf("%q is on the uplink and not on record", said)
+		}
+		if kind, _, _ := strings.Cut(said, " "); !seen[said] {
+			seen[said] = true
+			kinds[kind]++
+		}
+	}
+	reportf(t, "%d rounds of SIGKILL, %d flows with %d packets of payload on the uplink (%v), %d flows on record",
+		rounds, len(seen), packets, kinds, len(recorded))
+	for _, kind := range []string{"datagram", "query", "ping", "stream"} {
+		if kinds[kind] < rounds*int(least)/8 {
+			t.Errorf("%d flows of kind %s on the uplink, want at least %d", kinds[kind], kind, rounds*int(least)/8)
+		}
 	}
 }
 
-// says returns the words that a datagramSender puts into the payload of the flow on record.
-func (r *datagramRecord) says() string {
+// says returns the words that a flowSender puts into the payload of the flow on record.
+func (r *flowRecord) says() string {
 	switch {
 	case r.DNS != nil:
 		return "query " + r.DNS.Queries[0].Name
 	case r.Proto == "icmp":
 		return fmt.Sprintf("ping %s %d", r.Dst, r.Sport)
+	case r.Proto == "tcp":
+		return fmt.Sprintf("stream %s %d", r.Dst, r.Sport)
 	}
 	return fmt.Sprintf("datagram %s %d", r.Dst, r.Sport)
 }
 
-// datagramSender sends datagrams each of which says to which flow it belongs. No flow has the port,
-// the identifier or the name of another.
-type datagramSender struct {
-	flows   atomic.Uint32
-	answers atomic.Int64
+// flowSender sends packets each of which says to which flow it belongs. No flow has the host and
+// port, the identifier or the name of another.
+type flowSender struct {
+	lab      *tuntest.Lab
+	hosts    []string
+	flows    atomic.Uint32
+	answered atomic.Int64 // flows
 }
 
-// send sends the datagrams of one flow and waits for their answers for a moment.
-func (s *datagramSender) send(ctx context.Context, lab *tuntest.Lab) {
-	n := s.flows.Add(1)
-	host, port := addresses()[n%2], int(1024+n%29000)
+// newFlowSender starts servers that answer.
+func newFlowSender(lab *tuntest.Lab) *flowSender {
+	s := &flowSender{lab: lab}
+	haveAll(lab.Server)
+	for i := range 8 {
+		s.hosts = append(s.hosts, fmt.Sprintf("203.0.113.%d", 10+i), fmt.Sprintf("2001:db8:3::%d", 10+i))
+	}
+	for _, host := range s.hosts {
+		go answerNames(lab.Server.ListenPacket("udp", net.JoinHostPort(host, "53")))
+		go echoDatagrams(lab.Server.ListenPacket("udp", net.JoinHostPort(host, "7000")))
+	}
+	serveEcho(lab.Server, ":7000")
+	return s
+}
+
+// send sends the packets of one flow and waits for their answers for a moment.
+func (s *flowSender) send(ctx context.Context) {
+	const kinds = 4
+	n := int(s.flows.Add(1))
+	host, kind := s.hosts[n%len(s.hosts)], n/len(s.hosts)%kinds
+	own := n/len(s.hosts)/kinds*len(s.hosts) + n%len(s.hosts) // among those of its kind
+	port := 1024 + own%29000                                  // below those that the router's sockets have
 	network, address, payload := "udp", net.JoinHostPort(host, "7000"), fmt.Appendf(nil, "datagram %s %d", host, port)
-	switch n / 2 % 3 {
+	var dialer net.Dialer
+	switch kind {
+	case 0:
+		dialer.LocalAddr = &net.UDPAddr{Port: port}
 	case 1:
 		address = net.JoinHostPort(host, "53")
 		payload = nameQuery(uint16(n), fmt.Sprintf("n%d.example.org.", n))
 	case 2:
-		network, address = []string{"ip4:icmp", "ip6:ipv6-icmp"}[n%2], host
-		payload = pingRequest(host, uint16(n), fmt.Appendf(nil, "ping %s %d", host, uint16(n)))
+		network, address = "ip4:icmp", host
+		if strings.Contains(host, ":") {
+			network = "ip6:ipv6-icmp"
+		}
+		payload = pingRequest(host, uint16(own), fmt.Appendf(nil, "ping %s %d", host, uint16(own)))
+	case 3:
+		network, payload = "tcp", fmt.Appendf(nil, "stream %s %d\n", host, port)
+		dialer.LocalAddr = &net.TCPAddr{Port: port}
 	}
 	var c net.Conn
-	err := lab.Router.Do(func() (err error) {
-		d := net.Dialer{}
-		if network == "udp" {
-			d.LocalAddr = &net.UDPAddr{Port: port}
-		}
-		c, err = d.DialContext(ctx, network, address)
+	err := s.lab.Router.Do(func() (err error) {
+		c, err = dialer.DialContext(ctx, network, address)
 		return err
 	})
 	if err != nil {
@@ -159,12 +194,16 @@ func (s *datagramSender) send(ctx context.Context, lab *tuntest.Lab) {
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
+	answers := 0
 	for range 2 {
 		_, _ = c.Write(payload)
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := c.Read(make([]byte, 1500)); err == nil {
-			s.answers.Add(1)
+			answers++
 		}
+	}
+	if answers > 0 {
+		s.answered.Add(1)
 	}
 }
 
@@ -201,7 +240,7 @@ func startCapture(t *testing.T, ns *tuntest.Namespace, link, file, filter string
 	return c
 }
 
-// stop ends the capture and returns what the datagrams, DNS queries and echo requests in it say.
+// stop ends the capture and returns the words of all clients in it.
 func (c *linkCapture) stop(t *testing.T) (all []string) {
 	t.Helper()
 	if err := c.Signal(unix.SIGINT); err != nil {
@@ -231,12 +270,19 @@ func (c *linkCapture) stop(t *testing.T) (all []string) {
 	return all
 }
 
-// saidIn returns the words in a packet; "" for one that is none of a client's.
+// saidIn returns the words in a packet; "" for one that carries none of a client's.
 func saidIn(t *testing.T, b []byte) string {
 	t.Helper()
 	var h packet.Headers
 	h.Parse(b, len(b))
-	if h.Problem != packet.NoProblem || !h.Plain() || h.Length < h.Offset+8 {
+	if h.Problem != packet.NoProblem || !h.Plain() {
+		t.Fatalf("an odd packet on the uplink: %x", b)
+	}
+	if h.TCP {
+		line, _, _ := strings.Cut(string(b[h.End:h.Length]), "\n") // both may have gone together
+		return line
+	}
+	if h.Length < h.Offset+8 {
 		t.Fatalf("no datagram on the uplink: %x", b)
 	}
 	m := b[h.Offset:h.Length]
