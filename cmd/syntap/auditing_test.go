@@ -28,6 +28,7 @@ func TestAuditing(t *testing.T) {
 		}
 		questions++
 		command, _, _ = strings.Cut(command, " | ")
+		command = strings.Replace(command, "policy.yaml this-build.json", "../../configs/policies/git-ssh.yaml", 1)
 		f := newLogFlags()
 		cmd := f.command()
 		if err := cmd.ParseFlags(words(command)); err != nil {
