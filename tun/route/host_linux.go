@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -283,9 +284,10 @@ func (h *Host) release() {
 	h.nl, h.journal, h.changes = nil, nil, nil
 }
 
-// dump repeats a listing that a change of the list has interrupted.
+// dump repeats a listing that a change of the list has interrupted, after pauses that grow.
 func dump[T any](list func() ([]T, error)) (all []T, err error) {
-	for range 10 {
+	for i := range 10 {
+		time.Sleep(time.Duration(i) * 10 * time.Millisecond)
 		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}

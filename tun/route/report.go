@@ -10,7 +10,8 @@ type Notice struct {
 // Report holds the callbacks of [Host.Watch]. None of them may block.
 type Report struct {
 	// Repair is called for each command that Watch has repeated. A non-nil error means that the
-	// command failed; Watch will try again.
+	// command failed or, with the command "", that the host was not read or the journal not
+	// written. Watch will try again.
 	Repair func(command string, err error)
 	// Looked is called after each survey of the host, with all notices. nil disables it.
 	Looked func([]Notice)

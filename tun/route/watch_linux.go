@@ -18,8 +18,8 @@ const repairInterval = 250 * time.Millisecond
 
 // Watch restores rules, routes and addresses that another program removes, until ctx ends. When the
 // interface comes up again after it was set down, Watch restores the objects that the kernel
-// removed with it. It follows the host's own rules and routes as they come and go. The error wraps
-// ErrGone if the interface is deleted.
+// removed with it. It follows the host's own rules and routes as they come and go. A repair that
+// fails is reported and tried again. The error wraps ErrGone if the interface is deleted.
 func (h *Host) Watch(ctx context.Context, report Report) error {
 	if h.changes == nil {
 		<-ctx.Done()
@@ -160,19 +160,22 @@ func (h *Host) repairOnce(ctx context.Context, report Report) (failed bool, err 
 }
 
 // repair makes every watched step again, and reports those that were undone. An interface that is
-// down can have neither addresses nor routes, so errors count only while it is up.
+// down can have neither addresses nor routes, so errors count only while it is up. The only error
+// that repair returns wraps ErrGone; it reports all others.
 func (h *Host) repair(report func(command string, err error)) error {
 	link, err := h.nl.LinkByName(h.config.Name)
 	if isGone(err) || err == nil && link.Attrs().Index != h.index {
 		return fmt.Errorf("watch %s: %w", h.config.Name, ErrGone)
 	} else if err != nil {
-		return fmt.Errorf("watch %s: %w", h.config.Name, err)
+		report("", fmt.Errorf("watch %s: %w", h.config.Name, err))
+		return nil
 	}
 	up := isUp(link)
 	created := false
-	old, changed, err := h.resurvey()
+	old := h.config
+	changed, err := h.resurvey()
 	if err != nil {
-		return err
+		report("", err) // the last underlay stays in force
 	}
 	steps := h.config.steps()
 	for _, s := range steps {
@@ -200,20 +203,26 @@ func (h *Host) repair(report func(command string, err error)) error {
 	})
 }
 
-// resurvey reads the underlay again and puts it into the config. It returns the config before.
-func (h *Host) resurvey() (old Config, changed bool, err error) {
-	old = h.config
-	u, notices, err := survey(h.nl, h.config)
-	if err != nil {
-		return old, false, err
+// resurvey reads the underlay again and puts it into the config, once the journal has it. After an
+// error the config is as before.
+func (h *Host) resurvey() (changed bool, err error) {
+	next := h.config
+	err = h.do("read the host's network", func(k *handles) error {
+		u, notices, err := survey(k, h.config)
+		if err == nil {
+			next.Underlay, h.notices = u, notices
+		}
+		return err
+	})
+	if err != nil || reflect.DeepEqual(next.Underlay, h.config.Underlay) {
+		return false, err
 	}
-	h.notices = notices
-	if reflect.DeepEqual(u, old.Underlay) {
-		return old, false, nil
-	}
-	h.config.Underlay = u
 	if h.journal != nil {
-		err = h.journal.begin(h.config)
+		begin := func(*handles) error { return h.journal.begin(next) }
+		if err := h.do("follow the host's network", begin); err != nil {
+			return false, err
+		}
 	}
-	return old, true, err
+	h.config = next
+	return true, nil
 }

@@ -24,13 +24,12 @@ const (
 	repairLogCommands = 16 // in a line
 )
 
-// repaired takes a command that was repeated, or the error of one that failed.
+// repaired takes a command that was repeated, or the error of a repair that failed.
 func (l *repairLog) repaired(command string, err error) {
 	if err != nil {
 		if time.Since(l.failed) > repairLogInterval {
 			l.failed = time.Now()
-			const text = "cannot restore a rule or route that another program has removed"
-			l.log.WithError(err).Warn(text)
+			l.log.WithError(err).Warn("cannot repair the host's rules and routes, will try again")
 		}
 		return
 	}
