@@ -74,12 +74,14 @@ type Config struct {
 	IncludeUIDs []UIDRange
 	ExcludeUIDs []UIDRange     // users whose traffic does not enter
 	Sources     []netip.Prefix // other machines whose traffic enters, by any interface
-	Resolvers   []netip.Addr   // the host's nameservers, which Enforce lets pass
 	KeepInbound bool           // replies to connections that began outside stay outside
 	Closed      bool           // without the TUN, its traffic is dropped
 	Enforce     Enforce        // for traffic that should have entered the TUN and did not
 	ByRules     bool           // decide without connection tracking
 	StateDir    string         // directory of the journal, for Cleanup; "" keeps none
+	// Resolvers returns the host's nameservers, which Enforce lets pass. Watch follows them. It is
+	// called by several goroutines; nil means none.
+	Resolvers func() []netip.Addr `json:"-"`
 
 	Underlay Underlay // found by Configure
 	tracked  bool     // connection tracking has seen the connections of other machines begin
@@ -110,6 +112,14 @@ var (
 
 // hasRules reports whether rules lead traffic into the TUN.
 func (c Config) hasRules() bool { return c.Table != 0 && len(c.Include) > 0 }
+
+// resolvers returns the nameservers that Enforce lets pass.
+func (c Config) resolvers() []netip.Addr {
+	if c.Resolvers == nil || c.ByRules || c.Enforce != EnforceReject {
+		return nil
+	}
+	return c.Resolvers()
+}
 
 // guard returns the name of the interface that takes the traffic when the TUN is gone, at most 15
 // bytes.

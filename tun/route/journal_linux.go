@@ -184,6 +184,7 @@ func (j *journal) begin(c Config) error {
 // depends.
 func journalLine(c Config) ([]byte, error) {
 	c.Underlay.Uplinks, c.Underlay.Detours, c.Underlay.Tunnels = nil, nil, nil
+	c.Underlay.Resolvers = nil
 	if !c.ByRules {
 		c.Underlay.Bypass = nil
 	}

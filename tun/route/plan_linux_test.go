@@ -21,8 +21,10 @@ func TestPlan(t *testing.T) {
 func carryOutPlan(t *testing.T, c route.Config) {
 	planned, configured := tuntest.NewNamespace(t), tuntest.NewNamespace(t)
 	c.Sources = prefixes("192.0.2.0/24", "2001:db8:1::/64")
-	c.Resolvers = []netip.Addr{
-		netip.MustParseAddr("203.0.113.53"), netip.MustParseAddr("2001:db8::53"),
+	c.Resolvers = func() []netip.Addr {
+		return []netip.Addr{
+			netip.MustParseAddr("203.0.113.53"), netip.MustParseAddr("2001:db8::53"),
+		}
 	}
 	c.ExcludeUIDs = []route.UIDRange{{First: 1000, Last: 1999}}
 	c.Exclude = prefixes("192.0.2.0/24", "2001:db8:1::/64")

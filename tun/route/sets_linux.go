@@ -34,7 +34,7 @@ func steeringSets(c Config) []nft.Set {
 		nft.Set{Name: "users", Type: nft.UID, Interval: true, Elements: uidElements(c)},
 		flowSet("open4", nft.IPv4Addr, c.open, netip.Addr.Is4),
 		flowSet("open6", nft.IPv6Addr, c.open, netip.Addr.Is6))
-	sets = append(sets, addresses("resolvers", hosts(c.Resolvers), nil)...)
+	sets = append(sets, addresses("resolvers", hosts(c.Underlay.Resolvers), nil)...)
 	return append(sets,
 		nft.Set{Name: pastSet, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: maxPast},
 		nft.Set{

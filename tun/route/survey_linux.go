@@ -52,6 +52,7 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 		}
 	}
 	s.joinSkips()
+	s.u.Resolvers = c.resolvers()
 	return s.u, s.notices, nil
 }
 

@@ -3,7 +3,7 @@ package route
 import "net/netip"
 
 // Underlay describes the host's own routing, as far as the router depends on it. [Configure] reads
-// it, and [Host.Watch] reads it again when rules, routes or links change.
+// it, and [Host.Watch] reads it again when rules, routes, links or nameservers change.
 type Underlay struct {
 	// Enter is the mark of packets on their way into the TUN. No rule before the router's own
 	// selects by its bits.
@@ -22,6 +22,8 @@ type Underlay struct {
 	Tunnels []netip.AddrPort
 	// Detours are the interfaces by which rules before the router's own send traffic past the TUN.
 	Detours []string
+	// Resolvers are the host's nameservers.
+	Resolvers []netip.Addr
 }
 
 // Uplink is an interface.

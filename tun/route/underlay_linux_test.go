@@ -1,10 +1,17 @@
 package route_test
 
 import (
+	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
 )
@@ -56,4 +63,74 @@ func TestWatchOutlivesErrors(t *testing.T) {
 			checkRestored(t, ns, c, before)
 		})
 	}
+}
+
+// TestWatchFollowsResolvers changes the host's nameserver while its resolver has a socket that is
+// bound to the uplink.
+func TestWatchFollowsResolvers(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	ns := lab.Router
+	open(t, ns, "syntap0")
+	var nameserver atomic.Value
+	nameserver.Store(netip.MustParseAddr("192.0.2.53"))
+	c := tracking()
+	c.Resolvers = func() []netip.Addr { return []netip.Addr{nameserver.Load().(netip.Addr)} }
+	h := configure(t, ns, c)
+	defer closeHost(t, h)
+	stop := watch(t, h)
+
+	serve := lab.Server.ListenPacket("udp4", tuntest.ServerAddr4+":53")
+	go func() {
+		b := make([]byte, 64)
+		for {
+			n, from, err := serve.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = serve.WriteTo(b[:n], from) // the client asks again
+		}
+	}()
+	client := bound(t, ns, "wan0", tuntest.ServerAddr4+":53")
+	refused := func() bool {
+		_, err := client.Write([]byte("?"))
+		return errors.Is(err, unix.EPERM)
+	}
+	tuntest.Wait(t, "a query past the TUN to be refused", refused)
+	nameserver.Store(netip.MustParseAddr(tuntest.ServerAddr4))
+	tuntest.Wait(t, "an answer of the new nameserver", func() bool {
+		if refused() {
+			return false
+		}
+		_ = client.SetReadDeadline(time.Now().Add(time.Second)) // the socket is open
+		_, err := client.Read(make([]byte, 64))
+		return err == nil
+	})
+	if sets := ns.Run("nft", "list", "ruleset"); strings.Contains(sets, "192.0.2.53") {
+		t.Error("the table has the old nameserver, too")
+	}
+	if n := h.Restored(); n != 0 {
+		t.Errorf("%d steps restored, want 0: no other program has removed any", n)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+// bound returns a UDP socket that is bound to an interface, and closes it when the test ends.
+func bound(t *testing.T, ns *tuntest.Namespace, link, to string) net.Conn {
+	t.Helper()
+	var conn net.Conn
+	if err := ns.Do(func() (err error) {
+		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+			controlErr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), link) })
+			return errors.Join(err, controlErr)
+		}}
+		conn, err = d.DialContext(context.Background(), "udp4", to)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,10 @@ import (
 // repairInterval is the least time between two repairs. It bounds the watcher's load beside a
 // program that deletes without a pause.
 const repairInterval = 250 * time.Millisecond
+
+// resolversInterval is the interval between two readings of the host's nameservers. A resolver asks
+// again after about five seconds.
+const resolversInterval = 2 * time.Second
 
 // Watch restores rules, routes and addresses that another program removes, until ctx ends. When the
 // interface comes up again after it was set down, Watch restores the objects that the kernel
@@ -30,6 +35,8 @@ func (h *Host) Watch(ctx context.Context, report Report) error {
 	for _, f := range h.changes {
 		g.Go(func() error { return h.listen(ctx, f, changed) })
 	}
+	c := h.config
+	g.Go(func() error { pollResolvers(ctx, c, changed); return nil })
 	g.Go(func() error { return h.repairAll(ctx, changed, report) })
 	g.Go(func() error { // ends listen
 		<-ctx.Done()
@@ -93,10 +100,31 @@ func (h *Host) listen(ctx context.Context, changes *os.File, changed chan<- stru
 		case err != nil && !errors.Is(err, unix.ENOBUFS):
 			return fmt.Errorf("listen to changes of the network: %w", err)
 		}
+		signal(changed)
+	}
+}
+
+// pollResolvers signals every change of the host's nameservers.
+func pollResolvers(ctx context.Context, c Config, changed chan<- struct{}) {
+	ticks := time.NewTicker(resolversInterval)
+	defer ticks.Stop()
+	for known := c.resolvers(); ; {
 		select {
-		case changed <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
 		}
+		if now := c.resolvers(); !slices.Equal(now, known) {
+			known = now
+			signal(changed)
+		}
+	}
+}
+
+func signal(changed chan<- struct{}) {
+	select {
+	case changed <- struct{}{}:
+	default:
 	}
 }
 
