@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -321,4 +322,35 @@ func sortedLinks(state string) []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// TestCleanupAfterRollBack has a run fail that cannot undo one of its rules.
+func TestCleanupAfterRollBack(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	c := tracking()
+	c.StateDir = t.TempDir()
+	before := ns.State()
+	remove := open(t, ns, c.Name)
+	failAt := func(command string) func(string) error {
+		return func(c string) error {
+			if strings.HasPrefix(c, command) {
+				return errors.New("failpoint")
+			}
+			return nil
+		}
+	}
+	const rule = "pref 5359 iif syntap0 goto 5366"
+	if err := ns.Do(func() error {
+		adding, undoing := failAt("ip -6 rule add pref 5360"), failAt("ip rule del "+rule)
+		return route.ConfigureFailingTwice(c, adding, undoing)
+	}); err == nil {
+		t.Fatal("Configure succeeds")
+	}
+	remove()
+	got := cleanUp(t, ns, c, false)
+	if len(got) != 1 || !slices.Contains(got[0].Commands, "ip rule del "+rule) {
+		t.Errorf("Cleanup = %+v, want the rule that was left", got)
+	}
+	checkRestored(t, ns, c, before)
 }

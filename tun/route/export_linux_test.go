@@ -5,12 +5,24 @@ import "errors"
 // ConfigureFailing is Configure with a failpoint, which is called before each of its steps. With
 // crash its error ends the run as SIGKILL would: no step is undone.
 func ConfigureFailing(c Config, crash bool, failpoint func(command string) error) (*Host, error) {
+	return configureFailing(c, crash, failpoint, nil)
+}
+
+// ConfigureFailingTwice is ConfigureFailing with another failpoint, for the steps that are undone.
+func ConfigureFailingTwice(c Config, failpoint, undoing func(command string) error) error {
+	_, err := configureFailing(c, false, failpoint, undoing)
+	return err
+}
+
+func configureFailing(
+	c Config, crash bool, failpoint, undoing func(command string) error,
+) (*Host, error) {
 	h, err := newHost(c, failpoint)
 	if err != nil {
 		return nil, err
 	}
 	added, err := h.configure()
-	h.failpoint = nil
+	h.failpoint = undoing
 	switch {
 	case err == nil:
 		return h, nil

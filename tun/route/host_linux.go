@@ -31,7 +31,7 @@ type Host struct {
 // Configure brings the interface up and routes traffic into it, in the network namespace of the
 // calling thread. It takes over the rules and routes of a dead run, so that no packet slips by
 // between the runs. After an error the host is as it was before, except the interface, which the
-// caller closes.
+// caller closes, and a step that cannot be undone, which Cleanup knows.
 func Configure(c Config) (*Host, error) {
 	h, err := newHost(c, nil)
 	if err != nil {
@@ -215,10 +215,13 @@ func (h *Host) do(command string, change func(*handles) error) error {
 	return nil
 }
 
-// rollBack undoes the steps that configure has added before it failed. Those of a dead run stay.
+// rollBack undoes the steps that configure has added before it failed. Those of a dead run stay. If
+// one cannot be undone the journal stays, for Cleanup and the next run.
 func (h *Host) rollBack(added []step) error {
 	_, err := h.undo(added)
-	err = errors.Join(err, h.cancelJournal())
+	if err == nil {
+		err = h.cancelJournal()
+	}
 	h.release()
 	return err
 }
