@@ -20,6 +20,7 @@ type Host struct {
 	journal *journal   // nil if there are no rules
 	changes []*os.File // become readable when the host's network has changed
 
+	left     []step            // of former underlays, which could not be undone yet
 	notices  []Notice          // of the last survey
 	counted  map[string]uint64 // packets past the TUN that Report.Past has had
 	restored atomic.Uint64
@@ -166,7 +167,7 @@ func (h *Host) configure() (added []step, err error) {
 		}
 	}
 	for _, c := range h.dead() {
-		fail := func(_ string, err error) error { return err }
+		fail := func(_ step, err error) error { return err }
 		if err := h.undoOthers(c.steps(), steps, fail); err != nil {
 			return added, err
 		}
@@ -188,13 +189,13 @@ func (h *Host) replacesDead(s step) bool {
 
 // undoOthers undoes the old steps that make other objects than the new ones, the last one first. An
 // error that failed returns ends it.
-func (h *Host) undoOthers(old, steps []step, failed func(command string, err error) error) error {
+func (h *Host) undoOthers(old, steps []step, failed func(s step, err error) error) error {
 	for _, s := range slices.Backward(old) {
 		if s.undo == nil || slices.ContainsFunc(steps, s.sameObject) {
 			continue
 		}
 		if err := h.do(s.undoCommand(), s.undo); err != nil && !isGone(err) {
-			if err := failed(s.undoCommand(), err); err != nil {
+			if err := failed(s, err); err != nil {
 				return err
 			}
 		}
@@ -218,7 +219,7 @@ func (h *Host) do(command string, change func(*handles) error) error {
 // rollBack undoes the steps that configure has added before it failed. Those of a dead run stay. If
 // one cannot be undone the journal stays, for Cleanup and the next run.
 func (h *Host) rollBack(added []step) error {
-	_, err := h.undo(added)
+	_, err := h.undo(slices.Concat(added, h.left))
 	if err == nil {
 		err = h.cancelJournal()
 	}
@@ -251,7 +252,7 @@ func (h *Host) Close() error {
 	if h.nl == nil {
 		return nil
 	}
-	_, err := h.undo(h.config.steps())
+	_, err := h.undo(slices.Concat(h.config.steps(), h.left))
 	if err == nil && h.journal != nil {
 		err = h.journal.remove()
 		h.journal = nil

@@ -65,6 +65,51 @@ func TestWatchOutlivesErrors(t *testing.T) {
 	}
 }
 
+// TestFormerUnderlay has a rule of the host go, and the undoing of the router's rule beside it fail
+// once, or until the end.
+func TestFormerUnderlay(t *testing.T) {
+	t.Parallel()
+	for name, mends := range map[string]bool{"during Watch": true, "at the end": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			ns := lab.Router
+			before := ns.State()
+			ns.Run("ip", "rule", "add", "pref", "789", "fwmark", "0x1/0x1", "lookup", "310")
+			remove := open(t, ns, "syntap0")
+			c := tracking()
+			c.StateDir = t.TempDir()
+			h := configure(t, ns, c)
+			var mended atomic.Bool
+			var failed atomic.Int64
+			h.SetFailpoint(func(command string) error {
+				if command != "ip rule del pref 788 fwmark 0x5359 goto 790" || mended.Load() {
+					return nil
+				}
+				failed.Add(1)
+				return errors.New("failpoint")
+			})
+			stop := watch(t, h)
+
+			ns.Run("ip", "rule", "del", "pref", "789")
+			tuntest.Wait(t, "the undoing to fail", func() bool { return failed.Load() > 0 })
+			if mends {
+				mended.Store(true)
+				tuntest.Wait(t, "the rule to be undone", func() bool {
+					return !strings.Contains(ns.Run("ip", "rule"), "788:")
+				})
+			}
+			if err := stop(); err != nil {
+				t.Errorf("Watch = %v", err)
+			}
+			mended.Store(true)
+			closeHost(t, h)
+			remove()
+			checkRestored(t, ns, c, before)
+		})
+	}
+}
+
 // TestWatchFollowsResolvers changes the host's nameserver while its resolver has a socket that is
 // bound to the uplink.
 func TestWatchFollowsResolvers(t *testing.T) {

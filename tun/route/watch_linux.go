@@ -222,11 +222,14 @@ func (h *Host) repair(report func(command string, err error)) error {
 			report(s.summary(), err)
 		}
 	}
-	if !changed {
-		return nil
+	former := h.left
+	if changed {
+		former = append(former, old.steps()...)
 	}
-	return h.undoOthers(old.steps(), steps, func(command string, err error) error {
-		report(command, err)
+	h.left = nil
+	return h.undoOthers(former, steps, func(s step, err error) error {
+		h.left = slices.Insert(h.left, 0, s)
+		report(s.undoCommand(), err)
 		return nil
 	})
 }
