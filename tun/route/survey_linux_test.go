@@ -67,6 +67,18 @@ func TestNotices(t *testing.T) {
 			"an uplink, before ours", "ip rule add pref 1001 iif wan0 lookup 52; " + toVPN, nil, nil,
 		},
 		{
+			"an uplink with clients, before ours",
+			"ip rule add pref 5270 iif wan0 lookup 52; " + toVPN,
+			func(c *route.Config) { c.Sources = append(c.Sources, prefixes("198.51.100.0/24")...) },
+			detour,
+		},
+		{
+			"an uplink with clients behind a gateway, before ours",
+			"ip rule add pref 5270 iif wan0 lookup 52; " + toVPN,
+			func(c *route.Config) { c.Sources = append(c.Sources, prefixes("203.0.113.0/24")...) },
+			detour,
+		},
+		{
 			"a reverse-path filter", "nft 'table inet f { chain pre { type filter hook prerouting " +
 				"priority 0; fib saddr . iif oif missing drop; }; }'", nil,
 			[]string{

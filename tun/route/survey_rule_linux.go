@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -119,10 +120,35 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 	}
 }
 
-// comesIn reports whether a rule selects packets from outside alone, which do not enter.
+// comesIn reports whether a rule selects packets from outside alone, which do not enter. Those of
+// machines in Sources do, which a gateway with one link has behind its uplink.
 func (s *surveyor) comesIn(r netlink.Rule) bool {
 	from := func(u Uplink) bool { return u.Name == r.IifName }
-	return s.c.KeepInbound && !r.Invert && slices.ContainsFunc(s.u.Uplinks, from)
+	behind := func(source netip.Prefix) bool { return s.isBehind(r.IifName, source) }
+	return s.c.KeepInbound && !r.Invert && slices.ContainsFunc(s.u.Uplinks, from) &&
+		!slices.ContainsFunc(s.c.Sources, behind)
+}
+
+// isBehind reports whether the host has routes to parts of a network by an interface. A default
+// route counts if the host has no other.
+func (s *surveyor) isBehind(link string, network netip.Prefix) bool {
+	byDefault, known := false, false
+	for _, r := range s.routes {
+		to := prefix(r.Dst, r.Family)
+		if r.Type != unix.RTN_UNICAST || !to.Overlaps(network) {
+			continue
+		}
+		by := slices.Contains(s.interfaces(r), link)
+		switch isDefault := to.Bits() <= 1; {
+		case isDefault:
+			byDefault = byDefault || by
+		case by:
+			return true
+		default:
+			known = true
+		}
+	}
+	return byDefault && !known
 }
 
 // selector names the property of the sender by which a rule selects a packet, "" if there is none.
