@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
@@ -71,6 +72,7 @@ func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
 		Outstanding: info.Bytes_sent - info.Bytes_retrans - payload(info.Bytes_acked),
+		SentFull:    sentFull(info),
 		Acked:       payload(info.Bytes_acked), Received: info.Bytes_received, Segments: info.Data_segs_in,
 	}
 	if info.Unacked > 0 {
@@ -83,6 +85,25 @@ func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
 		stall.Held = uint64(receiveMemory(c.fd))
 	}
 	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
+}
+
+// sentFull reports whether the segments that are acknowledged were nearly full on average.
+func sentFull(info *unix.TCPInfo) bool {
+	segments := int64(info.Data_segs_out) - int64(info.Total_retrans) - int64(info.Unacked)
+	return segments > 0 && 20*payload(info.Bytes_acked) >= 19*uint64(segments)*uint64(info.Snd_mss)
+}
+
+// PassFull reports whether connections to a far end that began after a time, without a clamp, have
+// had full segments acknowledged (up), and have got some (down).
+func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
+	for _, c := range s.relayed() {
+		if c.started.Before(since) || c.mss > 0 || c.upstream.remote.Addr() != remote {
+			continue
+		}
+		stall, _ := c.stall()
+		up, down = up || stall.SentFull, down || stall.AdvMSS > 0 && stall.GotFull()
+	}
+	return up, down
 }
 
 // payload takes the SYN off a number of bytes acknowledged.

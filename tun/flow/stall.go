@@ -27,21 +27,24 @@ type Stall struct {
 	Held        uint64 // bytes of memory that wait behind a hole now
 	Outstanding uint64 // sent and not acknowledged
 	Acked       uint64
+	SentFull    bool   // the average of the segments acknowledged is nearly a full one
 	Received    uint64 // in order
 	Segments    uint32 // with payload, from the server
 }
 
 // HidesUp reports whether the stall may be that of a path on which full segments to the server
-// vanish: such ones are outstanding and were sent again at least twice, and none has been
-// acknowledged so far.
+// vanish: such ones are outstanding and were sent again at least twice, and those acknowledged so
+// far were shorter.
 func (s *Stall) HidesUp() bool {
-	sentFull := s.Acked >= 4*uint64(s.SndMSS) // more than the head of a request in short segments
-	return s.Backoff >= 2 && s.Outstanding >= uint64(s.SndMSS) && s.SndMSS > 0 && !sentFull
+	return s.Backoff >= 2 && s.Outstanding >= uint64(s.SndMSS) && s.SndMSS > 0 && !s.SentFull
 }
 
 // HidesDown reports whether the stall may be that of a path on which full segments from the server
 // vanish: all that the client has sent is acknowledged, no full segment has come, and bytes wait
 // behind a hole, or nothing has come at all.
 func (s *Stall) HidesDown() bool {
-	return s.Unacked == 0 && s.RcvMSS < s.AdvMSS && s.Acked > 0 && (s.Held > 0 || s.Received == 0)
+	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0)
 }
+
+// GotFull reports whether a full segment has come from the server.
+func (s *Stall) GotFull() bool { return s.RcvMSS >= s.AdvMSS }

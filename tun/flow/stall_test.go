@@ -13,7 +13,8 @@ func TestHides(t *testing.T) {
 	}{
 		"up":                          {up, func(*Stall) {}, true, false},
 		"too early":                   {up, func(s *Stall) { s.Backoff = 1 }, false, false},
-		"full segments have passed":   {up, func(s *Stall) { s.Acked = 14480 }, false, false},
+		"full segments have passed":   {up, func(s *Stall) { s.Acked, s.SentFull = 14480, true }, false, false},
+		"short segments have passed":  {up, func(s *Stall) { s.Acked = 14480 }, true, false},
 		"a short segment is lost":     {up, func(s *Stall) { s.Outstanding, s.Unacked = 500, 1 }, false, false},
 		"down":                        {down, func(*Stall) {}, false, true},
 		"a full segment has come":     {down, func(s *Stall) { s.RcvMSS = 1448 }, false, false},

@@ -40,12 +40,25 @@ type holeParts struct {
 	dialer *dial.Dialer
 }
 
+// lately is the age of connections that are compared with those that stall.
+const lately = 2 * time.Minute
+
 // findHoles returns the finder of a router.
 func (r *Router) findHoles() *holes {
 	h := &holes{router: r}
 	h.config.Store(r.Config)
 	h.Finder = blackhole.New(blackhole.Options{
 		Measure: h.measure, Known: pathmtu.Known, Opens: h.opens, Found: h.found, Cures: h.cures,
+		Passes: func(a netip.Addr) (up, down bool) {
+			if p := h.parts.Load(); p != nil {
+				up, down = p.stack.PassFull(a, time.Now().Add(-lately))
+			}
+			return up, down
+		},
+		Disagree: func(a netip.Addr) {
+			h.router.Logger.WithField("dst", a.String()).
+				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
+		},
 		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
 		Reset: func(k flow.Key) {
 			if p := h.parts.Load(); p != nil {
@@ -76,12 +89,12 @@ func (h *holes) cures(client, server netip.AddrPort) bool {
 // found records a finding, and names its cure.
 func (h *holes) found(f *record.Finding) {
 	h.router.Log.Finding(f)
-	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "passes": f.Passes, "confidence": string(f.Confidence)}
+	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "confidence": string(f.Confidence)}
 	if f.Name != "" {
 		fields["name"] = f.Name
 	}
-	if f.Fails > 0 {
-		fields["fails"] = f.Fails
+	if f.Passes > 0 {
+		fields["passes"], fields["fails"] = f.Passes, f.Fails
 	}
 	if !f.Applied {
 		fields["hint"] = fmt.Sprintf("mss: [{dst: [%q], clamp: %d}], or tap: {findings: apply}", f.Dst, f.Clamp)
@@ -115,7 +128,10 @@ func (h *holes) measure(ctx context.Context, far netip.AddrPort, name string) (p
 	case pathmtu.Both:
 		path.Up, path.Down = wayOf(r.Up), wayOf(r.Down)
 	case pathmtu.Undecided:
-		return path, fmt.Errorf("undecided: %s", r.Note)
+		if r.Up != nil && r.Down == nil {
+			return path, blackhole.ErrUndecided
+		}
+		return path, errors.New(r.Note)
 	}
 	return path, nil
 }

@@ -3,6 +3,7 @@ package blackhole
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -28,10 +29,14 @@ func (f *Finder) measure(a netip.Addr, h *host, now time.Time) {
 	far, name := netip.AddrPortFrom(a, h.port), h.name
 	f.probing.Go(func() {
 		path, err := f.o.Measure(f.ctx, far, name)
+		path, disagree := f.compareWithOthers(a, path)
 		f.locked(func() {
 			f.active--
 			h.probing = false
 			f.measured(a, h, path, err)
+			if disagree {
+				f.tell(a, h)
+			}
 		})
 	})
 }
@@ -39,18 +44,24 @@ func (f *Finder) measure(a netip.Addr, h *host, now time.Time) {
 // measured takes the end of a measurement. The lock is held.
 func (f *Finder) measured(a netip.Addr, h *host, path Path, err error) {
 	now := time.Now()
-	h.notUntil = now.Add(h.pause)
+	h.small = false
 	switch {
 	case f.ctx.Err() != nil:
 	case err == nil && (path.Up.Hole || path.Down.Hole):
-		h.pause = firstPause
+		h.pause = 0
 		f.found(a, h, path, record.High, now)
+	case errors.Is(err, ErrUndecided):
+		h.small = true // two connections have to agree
+		f.drop(a, h)
 	case err != nil && h.finding != nil: // as when the far end is down: it is not known to be cured
 		h.finding.Expires = now.Add(lifetime)
+	case err != nil:
+		h.pause = min(max(errorPause, 2*h.pause), longPause)
 	default:
-		h.pause = min(2*h.pause, longPause)
+		h.pause = min(max(firstPause, 2*h.pause), longPause)
 		f.drop(a, h)
 	}
+	h.notUntil = now.Add(h.pause)
 }
 
 // compare looks whether stalls of several connections agree, and asks whether the far end is there.
@@ -70,16 +81,45 @@ func (f *Finder) compare(a netip.Addr, h *host, up bool, now time.Time) {
 	far := netip.AddrPortFrom(a, h.port)
 	f.probing.Go(func() {
 		opens := f.o.Opens(f.ctx, far)
+		path, disagree := f.compareWithOthers(a, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}})
 		f.locked(func() {
 			f.active--
 			h.probing = false
 			h.notUntil = time.Now().Add(agreement)
-			if opens && f.ctx.Err() == nil {
-				path := Path{Up: Way{Hole: up}, Down: Way{Hole: !up}}
+			switch {
+			case !opens || f.ctx.Err() != nil:
+			case disagree:
+				f.tell(a, h)
+			default:
 				f.found(a, h, path, record.Medium, time.Now())
 			}
 		})
 	})
+}
+
+// compareWithOthers takes the holes out of a path in whose direction full segments pass on other
+// connections, and reports whether there are such. It is called without the lock.
+func (f *Finder) compareWithOthers(a netip.Addr, path Path) (_ Path, disagree bool) {
+	if !path.Up.Hole && !path.Down.Hole {
+		return path, false
+	}
+	up, down := f.o.Passes(a)
+	if path.Up.Hole && up {
+		path.Up, disagree = Way{}, true
+	}
+	if path.Down.Hole && down {
+		path.Down, disagree = Way{}, true
+	}
+	return path, disagree
+}
+
+// tell reports connections that disagree. It may be that the path has just become narrow: that is
+// looked at again soon. The lock is held.
+func (f *Finder) tell(a netip.Addr, h *host) {
+	h.notUntil = time.Now().Add(soon)
+	if f.ctx.Err() == nil {
+		f.later(func() { f.o.Disagree(a) })
+	}
 }
 
 // isSure reports whether loss and slowness do not explain the stall.

@@ -26,8 +26,14 @@
 // seconds. Such a finding has medium confidence and knows no size; its clamp is for packets of 1280
 // bytes.
 //
-// A host is measured again after ten minutes, or if nothing was found, twice as long each time up
-// to an hour. Two measurements run at a time.
+// So have they where a measurement decides nothing, since the far end says too little. A path in
+// which nothing is found is measured again after ten minutes at the earliest, one that could not be
+// measured after ten seconds, and then twice as long each time, up to an hour. Two measurements run
+// at a time.
+//
+// Where full segments pass on other connections to the host, in the same direction and begun in the
+// last two minutes, there are several paths (ECMP) and one of them is bad. That is said in the
+// program's log, and is no finding: a clamp for all of them would be for a few.
 //
 // # Cure
 //

@@ -3,6 +3,7 @@ package blackhole
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -16,16 +17,22 @@ import (
 
 // Options connect a Finder with the router.
 type Options struct {
-	// Measure measures the path to a far end, by the name that its client knows. It returns an
-	// error where it can decide nothing. Prober.Measure is one.
+	// Measure measures the path to a far end, by the name that its client knows. It returns
+	// ErrUndecided where the far end says too little, and other errors where it is not reached.
 	Measure func(ctx context.Context, far netip.AddrPort, name string) (Path, error)
 	// Known reports whether Measure may be asked about a port.
 	Known func(port uint16) bool
 	// Opens reports whether a connection to a far end opens. It sends nothing.
 	Opens func(ctx context.Context, far netip.AddrPort) bool
+	// Passes reports whether full segments pass to a host, and from it, on connections of late that
+	// have no clamp.
+	Passes func(netip.Addr) (up, down bool)
 
 	// Found receives each new finding, which it must not change.
 	Found func(*record.Finding)
+	// Disagree receives a host to which full segments vanish on some connections and pass on
+	// others, as where one of several paths (ECMP) is narrow.
+	Disagree func(netip.Addr)
 	// Cures reports whether new connections of a client keep to the findings.
 	Cures func(client, server netip.AddrPort) bool
 	// ClearDF frees a connection whose full segments are stuck, and reports whether it can.
@@ -45,11 +52,16 @@ type Way struct {
 	Passes, Fails int
 }
 
+// ErrUndecided says that a measurement can decide nothing.
+var ErrUndecided = errors.New("the far end sends no full segment")
+
 const (
 	lifetime    = 10 * time.Minute // of a finding
-	firstPause  = 10 * time.Minute // before another measurement
+	errorPause  = 10 * time.Second // before another measurement where one has failed, then twice as long each time
+	firstPause  = 10 * time.Minute // the same where one has found nothing
 	longPause   = time.Hour
-	agreement   = time.Minute // in which connections agree
+	soon        = 2*time.Minute + agreement // where connections disagree: those of late may be of before
+	agreement   = time.Minute               // in which connections agree
 	mostHosts   = 1024
 	mostStalls  = 4 // of a host, as evidence
 	mostAtATime = 2 // measurements
@@ -59,7 +71,7 @@ const (
 // Finder finds black holes. Its methods may be called by any goroutine, and do not block.
 type Finder struct {
 	o       Options
-	ctx     context.Context //nolint:containedctx // of the measurements, which Stalled begins
+	ctx     context.Context // of the measurements
 	stop    context.CancelFunc
 	probing sync.WaitGroup
 
@@ -82,7 +94,8 @@ type host struct {
 	stalls   []suspect
 	probing  bool
 	notUntil time.Time     // the next measurement
-	pause    time.Duration // after it
+	pause    time.Duration // before the last one; 0 = there was none
+	small    bool          // measurements decide nothing, as the far end says too little
 	finding  *record.Finding
 	used     bool // since the finding was made, or renewed
 	flows    map[flow.Key]*cure
@@ -138,7 +151,7 @@ func (f *Finder) Stalled(s flow.Stall) {
 			return
 		}
 		h.note(suspect{s, up, now})
-		if f.o.Known(s.Remote.Port()) {
+		if f.o.Known(s.Remote.Port()) && !h.small {
 			f.measure(a, h, now)
 		} else {
 			f.compare(a, h, up, now)
@@ -178,7 +191,7 @@ func (f *Finder) host(a netip.Addr) *host {
 			return nil
 		}
 	}
-	h = &host{pause: firstPause, flows: make(map[flow.Key]*cure)}
+	h = &host{flows: make(map[flow.Key]*cure)}
 	f.hosts[a] = h
 	return h
 }

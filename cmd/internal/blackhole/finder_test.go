@@ -22,7 +22,9 @@ type world struct {
 	measured int
 	opens    bool
 	cures    bool
+	passes   [2]bool // on other connections, up and down
 	found    []*record.Finding
+	disagree int
 	freed    map[flow.Key]int
 	reset    map[flow.Key]int
 }
@@ -41,10 +43,12 @@ func inWorld(t *testing.T, test func(w *world)) {
 				}
 				return w.path, w.err
 			},
-			Known: func(port uint16) bool { return port == 443 },
-			Opens: func(context.Context, netip.AddrPort) bool { return w.opens },
-			Found: func(f *record.Finding) { w.found = append(w.found, f) },
-			Cures: func(netip.AddrPort, netip.AddrPort) bool { return w.cures },
+			Known:    func(port uint16) bool { return port == 443 },
+			Opens:    func(context.Context, netip.AddrPort) bool { return w.opens },
+			Passes:   func(netip.Addr) (up, down bool) { return w.passes[0], w.passes[1] },
+			Disagree: func(netip.Addr) { w.disagree++ },
+			Found:    func(f *record.Finding) { w.found = append(w.found, f) },
+			Cures:    func(netip.AddrPort, netip.AddrPort) bool { return w.cures },
 			ClearDF: func(k flow.Key) bool {
 				if k.Server.Addr().Is4() {
 					w.freed[k]++
@@ -146,17 +150,36 @@ func TestUnused(t *testing.T) {
 // Where a measurement finds nothing, or fails, there is no finding, and the next has to wait.
 func TestNothingFound(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{nil, errors.New("connection refused")} {
+	for _, tt := range []struct {
+		err         error
+		least, most int
+	}{{nil, 2, 2}, {errors.New("connection refused"), 6, 9}} {
 		inWorld(t, func(w *world) {
-			w.err = err
+			w.err = tt.err
 			for i := range 100 {
 				w.stalls(up("203.0.113.2:443", i), 15)
 			}
-			if len(w.found) != 0 || w.measured < 2 || w.measured > 3 {
-				t.Errorf("%v: %d findings by %d measurements in 25 minutes", err, len(w.found), w.measured)
+			if len(w.found) != 0 || w.measured < tt.least || w.measured > tt.most {
+				t.Errorf("%v: %d findings by %d measurements in 25 minutes", tt.err, len(w.found), w.measured)
 			}
 		})
 	}
+}
+
+// Where a measurement decides nothing, connections have to agree.
+func TestUndecided(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.err, w.opens = fmt.Errorf("measured: %w", ErrUndecided), true
+		w.stalls(down("203.0.113.2:443", 1), 10)
+		if len(w.found) != 0 {
+			t.Errorf("findings %+v by one connection", w.found)
+		}
+		w.stalls(down("203.0.113.2:443", 2), 5)
+		if len(w.found) != 1 || w.found[0].Confidence != record.Medium || w.measured != 1 {
+			t.Errorf("findings %+v after %d measurements", w.found, w.measured)
+		}
+	})
 }
 
 // On a port of an unknown protocol two connections have to agree, and the far end has to be there.
@@ -264,4 +287,34 @@ func TestBounded(t *testing.T) {
 			t.Errorf("%d hosts, findings %v", n, w.Findings())
 		}
 	})
+}
+
+// Of several paths to a host one is bad: connections disagree, and there is no finding, but of the
+// direction in which they agree.
+func TestDisagree(t *testing.T) {
+	t.Parallel()
+	both := Path{Up: Way{true, 1400, 1401}, Down: Way{true, 1400, 1401}}
+	for _, tt := range []struct {
+		port     int
+		passes   [2]bool
+		disagree int
+		found    string
+	}{
+		{443, [2]bool{true, true}, 1, "[]"}, {443, [2]bool{true, false}, 1, "[down]"}, {443, [2]bool{}, 0, "[both]"},
+		{5432, [2]bool{true, false}, 1, "[]"}, {5432, [2]bool{false, true}, 0, "[up]"},
+	} {
+		inWorld(t, func(w *world) {
+			w.path, w.opens, w.passes = both, true, tt.passes
+			for client := range 2 {
+				w.stalls(up(fmt.Sprintf("203.0.113.2:%d", tt.port), client), 5)
+			}
+			found := []string{}
+			for _, f := range w.found {
+				found = append(found, f.Direction)
+			}
+			if fmt.Sprint(found) != tt.found || w.disagree != tt.disagree {
+				t.Errorf("port %d, full segments pass %v: findings %v, %d disagreements", tt.port, tt.passes, found, w.disagree)
+			}
+		})
+	}
 }
