@@ -12,7 +12,7 @@
 //
 // # Sources
 //
-//	OCSF   Network Activity 4001 of version 1.8.0, schema.ocsf.io/1.8.0/classes/network_activity
+//	OCSF   Network Activity 4001 and Detection Finding 2004 of version 1.8.0, schema.ocsf.io/1.8.0
 //	Zeek   scripts/base/protocols/conn/main.zeek and policy/protocols/conn/community-id-logging.zeek
 //	       of zeek/zeek a13de64 (9.1.0-dev)
 //	ECS    generated/csv/fields.csv of elastic/ecs v9.4.0

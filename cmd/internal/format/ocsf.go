@@ -1,15 +1,18 @@
 package format
 
 import (
+	"fmt"
 	"path"
+	"strings"
 
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/version"
 	"syntap/tun/flow"
 )
 
 // OCSF appends records as events of the Open Cybersecurity Schema Framework 1.8.0, one line of JSON
-// each: connections as Network Activity (class 4001), findings, gaps and ends of runs as Base Event
-// (class 0), as they have no endpoints. The zero value is ready to use.
+// each: connections as Network Activity (class 4001), findings as Detection Finding (class 2004),
+// gaps and ends of runs as Base Event (class 0), as they have no endpoints. The zero value is ready to use.
 type OCSF struct{ o object }
 
 // OCSFBegin is how each event begins, of any version.
@@ -42,7 +45,10 @@ func (f *OCSF) Append(dst []byte, r *Record) []byte {
 	case Handshake, Datagram, Flow:
 		f.metadata(r)
 		f.connection(r)
-	case Finding, Gap, End:
+	case Finding:
+		f.metadata(r)
+		f.finding(r)
+	case Gap, End:
 		f.metadata(r)
 		f.base(r)
 	default:
@@ -320,6 +326,39 @@ func (f *OCSF) tls(r *Record) {
 	o.close()
 }
 
+// finding writes the rest of a Detection Finding.
+func (f *OCSF) finding(r *Record) {
+	o, of := &f.o, r.Finding
+	o.raw("category_uid", `2,"category_name":"Findings","class_uid":2004,"class_name":"Detection Finding"`)
+	o.raw("activity_id", `1,"activity_name":"Create"`)
+	o.raw("type_uid", `200401,"type_name":"Detection Finding: Create"`)
+	o.raw("severity_id", `3,"severity":"Medium"`)
+	o.raw("status_id", `1,"status":"New"`)
+	if of.Confidence == record.High {
+		o.raw("confidence_id", `3,"confidence":"High"`)
+	} else {
+		o.raw("confidence_id", `2,"confidence":"Medium"`)
+	}
+	o.raw("is_alert", "true")
+	o.int("time", r.Time.UnixMilli())
+	details := FindingDetails(of)
+	o.open("finding_info")
+	o.text("uid", strings.Join([]string{string(of.Kind), of.Dst, of.Direction}, " "))
+	o.text("title", details[0]+" "+FindingPlace(of))
+	o.text("desc", strings.Join(details, ", "))
+	o.texts("types", []string{string(of.Kind)})
+	o.close()
+	if of.Clamp > 0 {
+		o.open("remediation")
+		o.text("desc", fmt.Sprintf("clamp the MSS of connections to %s at %d", of.Dst, of.Clamp))
+		o.close()
+	}
+	f.device(r)
+	o.open("unmapped")
+	o.account(r)
+	o.close()
+}
+
 // base writes the rest of a Base Event.
 func (f *OCSF) base(r *Record) {
 	o := &f.o
@@ -328,7 +367,7 @@ func (f *OCSF) base(r *Record) {
 	o.b = append(o.b, r.Type.String()...)
 	o.b = append(o.b, '"')
 	o.raw("type_uid", `99,"type_name":"Base Event: Other"`)
-	if r.Type == Finding || r.Type == Gap && r.Gap.Level != "info" {
+	if r.Type == Gap && r.Gap.Level != "info" {
 		o.raw("severity_id", `3,"severity":"Medium"`)
 	} else {
 		o.raw("severity_id", `1,"severity":"Informational"`)

@@ -49,8 +49,11 @@ func readOCSF() *ocsfSchema {
 // check returns the mistakes of an event.
 func (s *ocsfSchema) check(event map[string]any) []string {
 	class := "network_activity"
-	if event["class_uid"] == json.Number("0") {
+	switch event["class_uid"] {
+	case json.Number("0"):
 		class = "base_event"
+	case json.Number("2004"):
+		class = "detection_finding"
 	}
 	wrong := s.object(class, class, event)
 	activity, _ := event["activity_id"].(json.Number)
