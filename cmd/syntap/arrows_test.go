@@ -93,6 +93,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/manual":    {"configs"},
 		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "tun/route"},
 		"cmd/internal/owner":     {"tun/flow"},
+		"cmd/internal/pathmtu":   {"cmd/internal/record"},
 		"cmd/internal/query": {
 			"cmd/internal/filter", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal", "stack/egress",

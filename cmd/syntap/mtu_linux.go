@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -14,14 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/pathmtu"
 )
 
 func newMTUCommand() *cobra.Command {
 	var asJSON, only4, only6 bool
-	var path string
+	var path, pair string
 	cmd := &cobra.Command{
-		Use:   "mtu [--json] [--url PATH] HOST[:PORT]",
+		Use:   "mtu [--json] [--url PATH] HOST[:PORT] | --pair FILE LOG",
 		Short: "Find a path MTU black hole, and the clamp that cures it",
 		Long: `Measure the largest packets that pass to a host and back, as TCP sees them: by the segments
 that the far end acknowledges, and by the segments that come where a smaller and a larger MSS is
@@ -29,18 +31,28 @@ announced. It needs no privilege and takes ten seconds at most. The port, 443 un
 speak TLS, HTTP, SSH or anything that sends more than a full segment; elsewhere only the way up
 is measured. Beside it stands the path MTU that ICMP tells.
 
-Exit status: 0 no black hole, 1 a black hole, 2 no decision or no connection.`,
+With --pair it measures nothing, and compares two JSON logs of the same handshakes: LOG from near
+the clients, FILE from near the servers, such as "syntap replay --format json" makes of captures at
+both ends. It names what the way has changed: MSS, SACK, window scale, timestamps, ECN, DF, window
+and TTL. The initial sequence numbers tell which handshakes are the same.
+
+Exit status: 0 no black hole, 1 a black hole, 2 no decision or no connection; with --pair 0
+unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
 		Example: `  syntap mtu example.com
-  syntap mtu --json --url /large.iso 192.0.2.1:80`,
+  syntap mtu --json --url /large.iso 192.0.2.1:80
+  syntap mtu --pair server.json client.json`,
 
 		DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("%d hosts, want one", len(args))
+				return fmt.Errorf("%d arguments, want one host, or one log with --pair", len(args))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if pair != "" {
+				return comparePair(cmd, args[0], pair, asJSON)
+			}
 			if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \r\n\t") {
 				return hint.Usage(fmt.Errorf("--url %q is no path", path), "give one that begins with a slash, such as /index.html")
 			}
@@ -71,9 +83,45 @@ Exit status: 0 no black hole, 1 a black hole, 2 no decision or no connection.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().StringVar(&path, "url", "/", "ask a web server for `PATH`, something large")
+	cmd.Flags().StringVar(&pair, "pair", "", "compare a log with that of the other end, `FILE`")
 	cmd.Flags().BoolVarP(&only4, "ipv4", "4", false, "IPv4 only")
 	cmd.Flags().BoolVarP(&only6, "ipv6", "6", false, "IPv6 only")
 	return cmd
+}
+
+// comparePair compares the logs of two ends.
+func comparePair(cmd *cobra.Command, near, far string, asJSON bool) error {
+	var logs [2]io.ReadCloser
+	for i, path := range []string{near, far} {
+		log, err := logfile.OpenRead(path)
+		if err != nil {
+			return hint.Usage(err, "name two JSON logs: --pair FAR NEAR")
+		}
+		defer log.Close()
+		logs[i] = log
+	}
+	p, err := pathmtu.Compare(logs[0], logs[1])
+	if err != nil {
+		return hint.Usage(fmt.Errorf("compare %s and %s: %w", near, far, err),
+			`make a log of a capture by "syntap replay --format json"`)
+	}
+	text := []byte(p.Report())
+	if asJSON {
+		if text, err = indented(p); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
+	}
+	if _, err := cmd.OutOrStdout().Write(text); err != nil {
+		return err
+	}
+	switch {
+	case p.Handshakes == 0:
+		return hint.Usage(errors.New("the logs have no handshake in common"),
+			"a router that ends connections, such as syntap, begins others with numbers of its own")
+	case p.Meddled():
+		return hint.Exit(hint.StatusFailure)
+	}
+	return nil
 }
 
 // verdictOf returns the error that gives the program the exit status of a verdict.

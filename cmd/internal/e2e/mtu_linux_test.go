@@ -3,8 +3,13 @@ package e2e_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
 )
 
 // mtuCase is a path with a narrow link on the way up, on the way down, on both or on none.
@@ -188,5 +193,61 @@ func TestMTUReport(t *testing.T) {
 	want := "    " + strings.ReplaceAll(strings.TrimSuffix(got.stdout, "\n"), "\n", "\n    ")
 	if got.status != 1 || got.stderr != "" || !strings.Contains(string(guide), "    $ syntap mtu 203.0.113.2:80\n"+want+"\n") {
 		t.Errorf("status %d, %s; the guide lacks\n%s", got.status, got.stderr, want)
+	}
+}
+
+// TestMTUPair compares captures at both ends of a path whose middle clamps.
+func TestMTUPair(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft", "tcpdump")
+	c := newMTUChain(t, 0, 0)
+	lab := &tuntest.Lab{Client: c.client(), Server: c.server()}
+	serveHTTP(t, lab, greeting)
+	c.middle().Run("nft", "add table inet t; add chain inet t c { type filter hook forward priority 0; }; "+
+		"add rule inet t c tcp flags & (syn | ack) == syn tcp option maxseg size set 1360")
+	dir := t.TempDir()
+	var dumps []*tuntest.Process
+	for _, end := range []struct {
+		ns         *tuntest.Namespace
+		link, name string
+	}{{c.client(), "right", "client"}, {c.server(), "left", "server"}} {
+		dump := end.ns.Start("tcpdump", "-i", end.link, "-n", "-U", "--immediate-mode", "-w", filepath.Join(dir, end.name+".pcap"), "tcp")
+		tuntest.Wait(t, "tcpdump to listen", func() bool { return strings.Contains(dump.Stderr(), "listening on") })
+		dumps = append(dumps, dump)
+	}
+	for _, url := range urls() {
+		if got := command(t, c.client(), "curl", "-sS", url); got.status != 0 {
+			t.Fatalf("curl %s: %+v", url, got)
+		}
+	}
+	var pair result
+	tuntest.Wait(t, "both handshakes in both captures", func() bool {
+		for _, name := range []string{"client", "server"} {
+			file := filepath.Join(dir, name)
+			_ = os.Remove(file + ".json")
+			command(t, c.client(), binary, "replay", "--format", "json", "-o", file+".json", file+".pcap")
+		}
+		pair = command(t, c.client(), binary, "mtu", "--pair", filepath.Join(dir, "server.json"), filepath.Join(dir, "client.json"))
+		return strings.HasPrefix(pair.stdout, "2 handshakes in both logs")
+	})
+	for _, dump := range dumps {
+		_ = dump.Signal(unix.SIGTERM)
+		<-dump.Done()
+	}
+	want := `2 handshakes in both logs, 0 near the clients alone, 0 near the servers alone
+  SYN      ttl     64 → 61, 2 of 2
+  SYN-ACK  ttl     64 → 61, 2 of 2
+  SYN      mss     1440 → 1360, 1 of 2
+  SYN      mss     1460 → 1360, 1 of 2
+`
+	if pair.stdout != want || pair.status != 1 {
+		t.Errorf("status %d, %s%s\nwant 1, %s", pair.status, pair.stdout, pair.stderr, want)
+	}
+	file := filepath.Join(dir, "client.json")
+	if same := command(t, c.client(), binary, "mtu", "--pair", file, file); same.status != 0 {
+		t.Errorf("a log beside itself: %+v", same)
+	}
+	if none := command(t, c.client(), binary, "mtu", "--pair", os.DevNull, file); none.status != 2 {
+		t.Errorf("no handshake in common: %+v", none)
 	}
 }

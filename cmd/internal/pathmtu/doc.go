@@ -6,7 +6,8 @@
 //	down  ask       connections that announce ascending MSS       <── segments that come, or none
 //	icmp  askICMP   UDP with DF and rising TTL                    <── the socket's error queue
 //
-// search.go, protocol.go, result.go and report.go decide; the files for Linux have the sockets.
+// pair.go compares the logs of both ends instead. search.go, protocol.go, result.go and report.go
+// decide; the files for Linux have the sockets.
 //
 // # Up
 //
