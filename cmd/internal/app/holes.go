@@ -19,7 +19,6 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/pathmtu"
 	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
 	"syntap/tap"
@@ -182,15 +181,4 @@ func (h *holes) opens(ctx context.Context, far netip.AddrPort) bool {
 		}
 	}
 	return false
-}
-
-// counts returns the numbers of findings since the start. All that there may be are named, counted
-// or not.
-func (h *holes) counts() (all []web.Found) {
-	totals := h.Totals()
-	for _, direction := range []string{"up", "down", "both"} {
-		total := blackhole.Total{Kind: string(record.BlackHole), Direction: direction}
-		all = append(all, web.Found{Kind: total.Kind, Direction: direction, Count: totals[total]})
-	}
-	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -136,7 +137,7 @@ func (r *Router) counters(
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
 			Findings:    r.holes.Findings(),
-			Found:       r.holes.counts(),
+			Found:       foundIn(log.Found),
 			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),
@@ -193,6 +194,17 @@ func inUse(rules []policy.Use) []web.Rule {
 	all := make([]web.Rule, len(rules))
 	for i, r := range rules {
 		all[i] = web.Rule(r)
+	}
+	return all
+}
+
+// foundIn returns the numbers of findings. All that there may be are named, counted or not.
+func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
+	for _, of := range []audit.Found{
+		{Kind: record.BlackHole, Direction: "up"}, {Kind: record.BlackHole, Direction: "down"},
+		{Kind: record.BlackHole, Direction: "both"}, {Kind: record.DNSTunnel},
+	} {
+		all = append(all, web.Found{Kind: string(of.Kind), Direction: of.Direction, Count: counts[of]})
 	}
 	return all
 }

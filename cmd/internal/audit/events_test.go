@@ -70,6 +70,9 @@ func TestEvents(t *testing.T) {
 			w.overflow.add(start, 0)
 		}
 		must(t, stop())
+		if found := l.Stats().Found[Found{Kind: record.BlackHole}]; found != 1 {
+			t.Errorf("%d findings are counted, want one", found)
+		}
 		var got []any
 		for _, event := range eventsIn(t, out.String()) {
 			switch format {

@@ -37,6 +37,7 @@ type Log struct {
 	counted   atomic.Pointer[func() record.Frames]
 	opened    atomic.Pointer[func() int]
 	failed    atomic.Bool // Run ends because a sink has failed
+	found     found
 	segments  atomic.Bool // a sink writes them
 	admission admission
 
@@ -205,6 +206,7 @@ func (l *Log) Flow(f record.AttributedFlow) {
 // more. It never blocks either.
 func (l *Log) Finding(f *record.Finding) {
 	l.records.Add(1)
+	l.found.add(f)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, w := range l.writers {
@@ -302,6 +304,7 @@ func (l *Log) Reopen() {
 type LogStats struct {
 	Records uint64                      // records taken
 	Refused uint64                      // SYNs and datagrams that had to wait or were refused because records could not be written
+	Found   map[Found]uint64            // findings
 	Lost    map[record.GapReason]uint64 // records missing in a sink, summed over all; of text in packet order, lines
 }
 
@@ -310,7 +313,7 @@ func (l *Log) Stats() LogStats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := LogStats{
-		Records: l.records.Load(), Refused: l.admission.refused.Load(),
+		Records: l.records.Load(), Refused: l.admission.refused.Load(), Found: l.found.snapshot(),
 		Lost: map[record.GapReason]uint64{record.QueueFull: l.retired.queue, record.WriteError: l.retired.write},
 	}
 	for _, w := range l.writers {

@@ -166,7 +166,6 @@ func (f *Finder) found(a netip.Addr, h *host, path Path, sure record.Confidence,
 	}
 	f.near[prefix][a] = packet.MSS(next.Clamp)
 	if isNew {
-		f.totals[Total{string(next.Kind), next.Direction}]++
 		told := *next
 		f.later(func() { f.o.Found(&told) })
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -81,11 +80,7 @@ type Finder struct {
 	alias  map[netip.Addr]netip.Addr                  // virtual addresses of hosts, at most mostHosts
 	active int                                        // measurements
 	todo   []func()                                   // without the lock, once it is given back
-	totals map[Total]uint64
 }
-
-// Total names the findings that are counted together.
-type Total struct{ Kind, Direction string }
 
 // host is the knowledge of the way to one far end.
 type host struct {
@@ -118,7 +113,7 @@ type cure struct {
 func New(o Options) *Finder {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Finder{
-		o: o, ctx: ctx, stop: stop, hosts: make(map[netip.Addr]*host), totals: make(map[Total]uint64),
+		o: o, ctx: ctx, stop: stop, hosts: make(map[netip.Addr]*host),
 		near:  make(map[netip.Prefix]map[netip.Addr]packet.MSS),
 		alias: make(map[netip.Addr]netip.Addr),
 	}
@@ -271,14 +266,5 @@ func (f *Finder) Findings() []record.Finding {
 	slices.SortFunc(all, func(a, b record.Finding) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Dst, b.Dst))
 	})
-	return all
-}
-
-// Totals returns the numbers of findings since the start.
-func (f *Finder) Totals() map[Total]uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := make(map[Total]uint64, len(f.totals))
-	maps.Copy(all, f.totals)
 	return all
 }

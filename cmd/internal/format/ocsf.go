@@ -343,7 +343,7 @@ func (f *OCSF) finding(r *Record) {
 	o.int("time", r.Time.UnixMilli())
 	details := FindingDetails(of)
 	o.open("finding_info")
-	o.text("uid", strings.Join([]string{string(of.Kind), of.Dst, of.Direction}, " "))
+	o.text("uid", strings.TrimSpace(strings.Join([]string{string(of.Kind), FindingPlace(of), of.Direction}, " ")))
 	o.text("title", details[0]+" "+FindingPlace(of))
 	o.text("desc", strings.Join(details, ", "))
 	o.texts("types", []string{string(of.Kind)})
