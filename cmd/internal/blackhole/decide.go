@@ -155,10 +155,14 @@ func (f *Finder) found(a netip.Addr, h *host, path Path, sure record.Confidence,
 		next.Stalls = append(next.Stalls, stallOf(&s.Stall))
 		next.Applied = next.Applied || f.o.Cures(s.Key.Client, s.Key.Server)
 	}
-	if before := h.finding; before != nil { // renewed
+	before := h.finding
+	isNew := before == nil || before.Clamp != next.Clamp || before.Direction != next.Direction
+	if before != nil {
 		next.Stalls, next.Flows, next.Applied = before.Stalls, before.Flows, before.Applied
 	}
-	isNew := h.finding == nil || h.finding.Clamp != next.Clamp || h.finding.Direction != next.Direction
+	if !isNew {
+		next.Header = before.Header
+	}
 	h.finding, h.used = next, false
 	prefix := around(a)
 	if f.near[prefix] == nil {
