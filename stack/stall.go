@@ -119,8 +119,8 @@ func readable(fd int) int {
 }
 
 // ClearDF has the packets of a connection's host socket be fragmented on their way, where they are
-// IPv4: what is stuck in front of a narrow link gets through with the next retransmission. It
-// reports whether that is so.
+// IPv4: a segment that is stuck in front of a narrow link gets through with the next
+// retransmission. It reports whether that is so.
 func (s *Stack) ClearDF(k tunflow.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 // A connection whose server does not answer stalls. One that is idle, and one whose client does not
-// read, do not. What has stalled can be reset at both ends.
+// read, do not. A stalled one can be reset at both ends.
 func TestStalled(t *testing.T) {
 	var mu sync.Mutex
 	seen := make(map[uint16]tunflow.Stall) // by port of the server

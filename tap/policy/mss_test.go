@@ -208,7 +208,7 @@ func TestUpstreamMSS(t *testing.T) {
 	}
 }
 
-// A rule with the clamp auto bounds the MSS by what is found to pass to the server, on both legs,
+// A rule with the clamp auto bounds the MSS by the findings on the server, on both legs,
 // and leaves others alone; a rule before it wins.
 func TestClampToFound(t *testing.T) {
 	t.Parallel()

@@ -71,8 +71,7 @@ func Compile(mss []MSSRule, df []DFRule, o Options) (*Rules, error) {
 // HasMSS reports whether there is any mss rule.
 func (r *Rules) HasMSS() bool { return len(r.mss) > 0 }
 
-// Learns reports whether a rule bounds the MSS between a client and a server by what is found to
-// pass.
+// Learns reports whether a rule bounds the MSS between a client and a server by findings.
 func (r *Rules) Learns(client, server netip.AddrPort) bool {
 	for _, d := range []packet.Direction{packet.Outbound, packet.Inbound} {
 		if c := r.mss.find(client, server, d); c != nil && c.rule.Clamp == ClampAuto {

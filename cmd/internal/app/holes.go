@@ -79,7 +79,7 @@ func (h *holes) Stalled(s flow.Stall) {
 	}
 }
 
-// cures reports whether an mss rule in force keeps to what is found.
+// cures reports whether an mss rule in force keeps to findings.
 func (h *holes) cures(client, server netip.AddrPort) bool {
 	p := h.parts.Load()
 	return p != nil && p.tap.Rules().Learns(client, server)

@@ -11,8 +11,8 @@ import (
 )
 
 // Rules compiles the mss and df rules of a config. Where its findings are applied, they hold for
-// what no mss rule matches. learned returns the MSS that is found to pass to a server; nil = none
-// is.
+// packets that no mss rule matches. learned returns the MSS that is found to pass to a server; nil
+// = none is.
 func Rules(c *config.Config, learned func(netip.Addr) packet.MSS) (*policy.Rules, error) {
 	mss, df := c.Rules()
 	if c.Tap.Findings == config.Apply {

@@ -107,7 +107,7 @@ type Tap struct {
 	Log      []Sink        `yaml:"log"`
 }
 
-// Findings says what is done with the faults of the network that the router finds by itself.
+// Findings is the use that is made of the faults of the network that the router finds by itself.
 type Findings string
 
 // The values of [Findings].

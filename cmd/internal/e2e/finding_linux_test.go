@@ -112,7 +112,7 @@ func TestFinding(t *testing.T) {
 	}
 }
 
-// TestFindingApplied has the router cure what it finds: the connection that hangs is freed or
+// TestFindingApplied has the router cure its findings: the connection that hangs is freed or
 // reset, the next runs.
 func TestFindingApplied(t *testing.T) {
 	t.Parallel()

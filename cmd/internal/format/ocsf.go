@@ -12,7 +12,8 @@ import (
 
 // OCSF appends records as events of the Open Cybersecurity Schema Framework 1.8.0, one line of JSON
 // each: connections as Network Activity (class 4001), findings as Detection Finding (class 2004),
-// gaps and ends of runs as Base Event (class 0), as they have no endpoints. The zero value is ready to use.
+// gaps and ends of runs as Base Event (class 0), as they have no endpoints. The zero value is ready
+// to use.
 type OCSF struct{ o object }
 
 // OCSFBegin is how each event begins, of any version.

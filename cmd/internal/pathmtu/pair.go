@@ -70,7 +70,7 @@ func Compare(near, far io.Reader) (*Pair, error) {
 	return p, nil
 }
 
-// both is what the two sides of a handshake offer.
+// both is the offers of the two sides of a handshake.
 type both struct{ client, server *record.Offer }
 
 // offers reads the handshakes of a log. Of those with the same numbers, such as repeated ones, the
@@ -156,7 +156,8 @@ func (p *Pair) Report() string {
 	fmt.Fprintf(&b, "%d handshakes in both logs, %d near the clients alone, %d near the servers alone\n", p.Handshakes, p.Near, p.Far)
 	for _, c := range p.Changes {
 		packet := map[string]string{"syn": "SYN", "synack": "SYN-ACK"}[c.Packet]
-		fmt.Fprintf(&b, "  %-8s %-7s %s → %s, %d of %d\n", packet, c.What, cmp.Or(c.From, "none"), cmp.Or(c.To, "none"), c.Count, p.Handshakes)
+		fmt.Fprintf(&b, "  %-8s %-7s %s → %s, %d of %d\n",
+			packet, c.What, cmp.Or(c.From, "none"), cmp.Or(c.To, "none"), c.Count, p.Handshakes)
 	}
 	if !p.Meddled() && p.Handshakes > 0 {
 		b.WriteString("unchanged on the way\n")

@@ -22,7 +22,7 @@ type Finding struct {
 	Trailer
 }
 
-// FindingKind says what was found.
+// FindingKind is the kind of fault that was found.
 type FindingKind string
 
 // The values of [FindingKind].
