@@ -147,7 +147,7 @@ func (lab *programLab) checkProgram(t *testing.T, p *clientProgram, records []fl
 			report("%s", c.text)
 		}
 	}
-	for _, want := range strings.Fields(p.want) {
+	for want := range strings.FieldsSeq(p.want) {
 		if !seen[want] {
 			report("no record of %s", want)
 		}

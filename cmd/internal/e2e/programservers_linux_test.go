@@ -186,7 +186,7 @@ func (lab *programLab) serveTools(t *testing.T, all []clientProgram) {
 	t.Helper()
 	needed := make(map[string]bool)
 	for i := range all {
-		for _, tool := range strings.Fields(all[i].needs) {
+		for tool := range strings.FieldsSeq(all[i].needs) {
 			needed[tool] = true
 		}
 	}
