@@ -108,8 +108,9 @@
 // Log.Reload changes the sinks of a running log (reload.go): it opens all new ones first, and
 // changes nothing where one cannot be opened. The writer of a file whose sink changes writes its
 // batch before the next sink looks for the last record in the file, and then hands over its queue;
-// it never stands still for longer than that. A log that cannot be written cannot be changed, only
-// be replaced by one in another place.
+// it never stands still for longer than that. Connections and datagrams whose records are in the
+// queue then wait for them, or not, as before the change. A log that cannot be written cannot be
+// changed, only be replaced by one in another place.
 //
 // # Locks
 //

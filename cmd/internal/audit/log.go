@@ -57,6 +57,7 @@ type item struct {
 	segment   *handshake.Segment
 	finding   *record.Finding
 	gap       *loss
+	gated     bool          // the connection or datagram waits for this sink's record
 	unwritten *atomic.Int32 // sinks that have yet to write the record; nil = this one
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -78,6 +80,63 @@ func TestLogReloadAfterLoss(t *testing.T) {
 	}
 	if got := l.Stats().Lost[record.WriteError]; got != 1 {
 		t.Errorf("%d records lost to write errors, want 1", got)
+	}
+}
+
+// TestLogReloadOfGate has on_full change while records wait in the queue of a slow sink. Their
+// connections and datagrams wait for the sinks for which they waited before, and pass once. Whether
+// the old writer or the new one takes them from the queue is chance.
+func TestLogReloadOfGate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		before, after   config.OnFull
+		besides         bool     // another sink has none of the records yet
+		reloaded, ended []uint16 // ports of those that pass with the reload, and with the other sink
+	}{
+		{"one that may lose records", config.Suspend, config.Count, false, []uint16{1, 2, 3}, nil},
+		{"the same, beside another", config.Suspend, config.Count, true, nil, []uint16{1, 2, 3}},
+		{"one that may not", config.Count, config.Suspend, true, nil, []uint16{1, 2, 3}},
+	} {
+		for range 16 {
+			synctest.Test(t, func(t *testing.T) {
+				slow, other := &stopped{reads: make(chan struct{})}, &stopped{reads: make(chan struct{})}
+				o := Options{Stdout: slow}
+				c := config.Sink{Format: config.JSON, Path: "-", OnFull: tt.before}
+				sinks := []*Sink{open(t, c, o)}
+				c.OnFull = tt.after
+				configs := []config.Sink{c}
+				if tt.besides {
+					c := config.Sink{Format: config.JSON, Path: "-", OnFull: config.Suspend, MaxFiles: 1}
+					sinks = append(sinks, open(t, c, Options{Stdout: other}))
+					configs = []config.Sink{c, configs[0]}
+				}
+				l := NewLog(sinks, LogOptions{Sinks: o})
+				var passed passing
+				l.OnWritten(passed.add)
+				l.OnDatagramWritten(passed.addDatagram)
+				stop := running(t, l)
+				l.Record(established(1, start))
+				synctest.Wait() // it is being written
+				l.Record(established(2, start))
+				l.Datagram(begun(3))
+				reloaded := make(chan error, 1)
+				go func() { reloaded <- l.Reload(t.Context(), configs) }()
+				synctest.Wait()
+				close(slow.reads)
+				must(t, <-reloaded)
+				synctest.Wait()
+				if got := passed.take(); !slices.Equal(got, tt.reloaded) {
+					t.Errorf("%s: %d pass with the reload, want %d", tt.name, got, tt.reloaded)
+				}
+				close(other.reads)
+				synctest.Wait()
+				if got := passed.take(); !slices.Equal(got, tt.ended) {
+					t.Errorf("%s: %d pass when all is written, want %d", tt.name, got, tt.ended)
+				}
+				must(t, stop())
+			})
+		}
 	}
 }
 

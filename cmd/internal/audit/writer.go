@@ -80,6 +80,7 @@ func (w *writer) enqueue(i item) {
 	if w.policy() == config.Stop && w.queue.len() >= w.log.o.Queue {
 		w.log.fail(fmt.Errorf("write log %s: it is too slow, %d records wait", w.sink.path, w.log.o.Queue))
 	}
+	i.gated = w.gate() // as Log.gates counts it; a reload may change it while the item waits
 	pushed := w.queue.push(i)
 	switch {
 	case i.gap != nil: // an announcement, no record
@@ -176,12 +177,12 @@ func (w *writer) take(i item) {
 	switch {
 	case i.record != nil:
 		w.sink.record(i.record)
-		if w.gate() && i.record.Outcome == handshake.Established {
+		if i.gated && i.record.Outcome == handshake.Established {
 			w.batch.gated = append(w.batch.gated, i)
 		}
 	case i.datagram != nil:
 		w.sink.datagram(i.datagram)
-		if w.gate() && !i.datagram.Denied {
+		if i.gated && !i.datagram.Denied {
 			w.batch.gated = append(w.batch.gated, i)
 		}
 	case i.segment != nil:
@@ -223,7 +224,8 @@ func (w *writer) flush(ctx context.Context) {
 	w.progress.failing.Store(false)
 }
 
-// try writes the batch once and passes on the connections and datagrams whose records are written.
+// try writes the batch once and passes on the connections and datagrams whose records are written,
+// or lost to a sink that may lose them since a reload.
 func (w *writer) try() error {
 	w.progress.began.Store(time.Now().UnixNano())
 	err := w.sink.Flush()
@@ -233,7 +235,7 @@ func (w *writer) try() error {
 		w.progress.waiting.Add(-w.batch.records)
 		w.batch.records = 0
 	}
-	if err == nil {
+	if err == nil || !w.gate() {
 		for i := range w.batch.gated {
 			gated := &w.batch.gated[i]
 			if gated.unwritten == nil || gated.unwritten.Add(-1) == 0 {
