@@ -67,7 +67,8 @@
 //
 // where from and to are the times of the first and the last record lost, or packet kept out. The
 // numbers of a log have no gap: records and gaps share one sequence, and a record that was not
-// written has none. A gap in the queue is announced behind the records that were queued before it.
+// written has none. A gap in the queue, or one that found it full, is announced behind the records
+// that were queued before it.
 // The program's own log reports a failing sink once, and once when it works again.
 //
 // # Chain

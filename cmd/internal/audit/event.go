@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -79,6 +80,16 @@ func (l *loss) merge(other loss) {
 	l.add(other.from)
 	l.add(other.to)
 	l.n, l.last = n, max(l.last, other.last)
+}
+
+// merge adds a loss to others, of which each has another reason.
+func merge(losses []loss, l loss) []loss {
+	i := slices.IndexFunc(losses, func(other loss) bool { return other.reason == l.reason })
+	if i < 0 {
+		return append(losses, l)
+	}
+	losses[i].merge(l)
+	return losses
 }
 
 // gap returns the record that announces the loss.

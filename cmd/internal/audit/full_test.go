@@ -164,6 +164,44 @@ func TestSuspendStoppedReader(t *testing.T) {
 	})
 }
 
+// A log whose queue is full tells all the same, once it is read, of the connections that another
+// log has kept out meanwhile, and of its own losses.
+func TestSuspendedBesideFullQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk, reader := &full{w: io.Discard}, &stopped{reads: make(chan struct{})}
+		l := NewLog([]*Sink{
+			open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: disk}),
+			open(t, config.Sink{Format: config.JSON, Path: "-", OnFull: config.Count}, Options{Stdout: reader}),
+		}, LogOptions{Queue: 2, Reserve: 1})
+		stop := running(t, l)
+		for port := range uint16(5) {
+			l.Record(established(port+1, start))
+			synctest.Wait()
+		}
+		if got := l.Admission(time.Now()); got != flow.Wait {
+			t.Errorf("admission %d while the disk is full, want to wait", got)
+		}
+		disk.free(1 << 20)
+		<-time.After(lastRetry)
+		synctest.Wait()
+		if got := l.Admission(time.Now()); got != flow.Admit {
+			t.Errorf("admission %d when the disk has room", got)
+		}
+		close(reader.reads)
+		synctest.Wait()
+		if diff := cmp.Diff([]int{1, 2, 3, 4, 0, 0}, ports(t, reader.String())); diff != "" {
+			t.Errorf("records (-want +got):\n%s", diff)
+		}
+		for _, gap := range []string{`"refused":1,"reason":"suspended"}`, `"lost":1,"reason":"queue_full"}`} {
+			if !strings.Contains(reader.String(), gap) {
+				t.Errorf("no gap with %s:\n%s", gap, &reader.Buffer)
+			}
+		}
+		must(t, stop())
+	})
+}
+
 // A slow write alone keeps new connections out.
 func TestSuspendSlowWrite(t *testing.T) {
 	t.Parallel()

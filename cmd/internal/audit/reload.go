@@ -193,9 +193,7 @@ func (s *Sink) succeed(former *Sink) {
 		s.chain.Last, s.end.hash = former.safe.hash, former.safe.hash
 	}
 	s.safe = s.end
-	for _, g := range former.pending {
-		s.missed(g)
-	}
+	s.missed(former.pending...)
 }
 
 // wait returns the result of a writer, or why it does not end.

@@ -174,19 +174,17 @@ func (s *Sink) number(o *record.Opening) {
 	s.numbered = append(s.numbered, o)
 }
 
-// missed takes a loss, which the log announces before the next record if its format has a form for
+// missed takes losses, which the log announces before the next record if its format has a form for
 // that.
-func (s *Sink) missed(l loss) {
-	if !s.hasFlows() || s.format == config.Zeek || l.n == 0 {
+func (s *Sink) missed(losses ...loss) {
+	if !s.hasFlows() || s.format == config.Zeek {
 		return
 	}
-	for i := range s.pending {
-		if s.pending[i].reason == l.reason {
-			s.pending[i].merge(l)
-			return
+	for _, l := range losses {
+		if l.n > 0 {
+			s.pending = merge(s.pending, l)
 		}
 	}
-	s.pending = append(s.pending, l)
 }
 
 // announce puts the pending losses into the batch.
@@ -242,9 +240,7 @@ func (s *Sink) lose(records loss, announced []loss) {
 	}
 	s.lost.Add(records.n)
 	s.missed(records)
-	for _, l := range announced {
-		s.missed(l)
-	}
+	s.missed(announced...)
 }
 
 func (s *Sink) forgetNumbered() {

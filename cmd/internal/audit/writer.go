@@ -84,6 +84,9 @@ func (w *writer) enqueue(i item) {
 	pushed := w.queue.push(i)
 	switch {
 	case i.gap != nil: // an announcement, no record
+		if !pushed {
+			w.overflow.announce(*i.gap, w.queue.len())
+		}
 	case pushed:
 		w.progress.waiting.Add(1)
 	default:
@@ -132,7 +135,7 @@ func (w *writer) run(ctx context.Context) error {
 // drain writes the queues, with one try.
 func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
-	w.sink.missed(w.overflow.next(true))
+	w.sink.missed(w.overflow.next(true)...)
 	if w.sink.hasFlows() && !w.log.failed.Load() {
 		w.sink.endRun(w.log.frames())
 	}
@@ -192,7 +195,7 @@ func (w *writer) take(i item) {
 	default:
 		w.sink.missed(*i.gap)
 	}
-	w.sink.missed(w.overflow.next(false))
+	w.sink.missed(w.overflow.next(false)...)
 }
 
 // Between two tries of the same batch.
