@@ -189,7 +189,7 @@ type Counts struct {
 	Handshake uint64 `json:"handshake"`
 	Datagram  uint64 `json:"datagram"`
 	Flow      uint64 `json:"flow"`
-	Finding   uint64 `json:"finding"`
+	Finding   uint64 `json:"finding,omitempty"` // absent in logs of version 2.0, which have none
 	Gap       uint64 `json:"gap"`
 }
 

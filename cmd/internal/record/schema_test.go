@@ -266,6 +266,15 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
+// A record of version 2.0 is one of 2.1: a log has those of both after an update.
+func TestSchemaTakesFormerVersion(t *testing.T) {
+	t.Parallel()
+	const end = `{"time":"2026-11-23T07:50:03.123456Z","level":"info","msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"gap":0}}`
+	if err := recordtest.Validate([]byte(end)); err != nil {
+		t.Error(err)
+	}
+}
+
 // configs/records.md has a section for each object of the schema: a table of its keys in their
 // order, a table of the words of one key, and examples that are records.
 func TestSchemaMatchesReference(t *testing.T) {
