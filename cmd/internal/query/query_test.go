@@ -22,6 +22,7 @@ import (
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
+	"syntap/stack/egress"
 	"syntap/tun/tuntest"
 )
 
@@ -330,9 +331,15 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s %q has the finding: %v, want %v\n%s", tt.format, tt.filter, got, tt.found, &out)
 		}
 	}
-	var out strings.Builder
-	err := Run(Query{Format: Line, Top: []string{"outcome"}}, []string{log}, &out)
-	if err != nil || strings.Contains(out.String(), "finding") {
-		t.Errorf("%v, counted:\n%s", err, &out)
+	for _, q := range []Query{
+		{Format: Line, Top: []string{"outcome"}},
+		{Format: Line, Only: Refused(egress.Compile(nil, true))},
+		{Format: JSON, Only: Refused(egress.Compile(nil, true))},
+		{Format: OCSF, Only: Refused(egress.Compile(nil, true))},
+	} {
+		var out strings.Builder
+		if err := Run(q, []string{log}, &out); err != nil || out.Len() == 0 || strings.Contains(out.String(), "finding") {
+			t.Errorf("%v, output of %s with the finding, or empty:\n%s", err, q.Format, &out)
+		}
 	}
 }

@@ -126,7 +126,11 @@ func (w *worker) matches() bool {
 	}
 	c := format.Connection{Opening: r}
 	switch r.Type {
-	case format.Handshake, format.Datagram, format.Finding:
+	case format.Handshake, format.Datagram:
+	case format.Finding:
+		if w.query.Only != nil { // it is no connection
+			return false
+		}
 	case format.Flow:
 		c = format.Connection{End: r}
 	default:
