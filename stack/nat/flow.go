@@ -45,7 +45,7 @@ type flow struct {
 	check   *helloCheck // nil = they need not
 	naming  bool        // datagrams wait until one is whole
 	denied  bool        // one has asked for another name: no datagram leaves any more
-	cleared int         // with naming or denied: the first of held, which may leave all the same
+	cleared int         // the first of held, which may leave all the same; 0 without naming and denied
 
 	place  *list.Element // in its flowSet
 	awaits *list.Element // in recorder.waiting; recorder.mu guards it
@@ -157,6 +157,7 @@ func (l *flow) dropHeld(few int, counter *atomic.Uint64) {
 		l.release(&l.held[i])
 		l.held[i] = held{}
 	}
+	l.cleared = min(l.cleared, few)
 	if l.held = l.held[:min(few, len(l.held))]; len(l.held) == 0 {
 		l.held = nil
 	}

@@ -84,7 +84,10 @@ func (s *flows) setNaming(l *flow, wait, deny bool) {
 		if l.denied {
 			l.dropHeld(l.cleared, &m.stats.DropDenied)
 		}
-	case before && l.recorded:
-		m.recorder.release(l)
+	case before:
+		l.cleared = 0
+		if l.recorded {
+			m.recorder.release(l)
+		}
 	}
 }

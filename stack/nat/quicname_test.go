@@ -89,6 +89,41 @@ func TestForbiddenQUICIsAnswered(t *testing.T) {
 	}
 }
 
+// TestUnrecordedNamesAreDropped: datagrams whose flow does not get on record are dropped after a
+// while, whether or not a ClientHello has come behind them, in part or whole. Those that come after
+// the record leave.
+func TestUnrecordedNamesAreDropped(t *testing.T) {
+	d := initials(t, "good.example")
+	for _, sent := range [][][]byte{{[]byte("first"), d[0]}, {[]byte("first"), d[0], d[1]}} {
+		far := listenUDP(t, "127.0.0.1:0")
+		log := newTestLog(false)
+		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, strictly(log.options(Options{})))
+		log.nat = router.NAT
+		router.recorder.patience = 0
+		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+		send := func(b []byte) { router.route(tuntest.Frame{Data: datagram(client, server, b)}) }
+		for _, d := range sent {
+			send(d)
+		}
+		router.recorder.turn()
+		if n := router.stats.DropUnrecorded.Load(); int(n) != len(sent) {
+			t.Errorf("%d datagrams are dropped, want %d", n, len(sent))
+		}
+		router.Recorded(log.await(t, 1)[0])
+		router.recorder.turn()
+		if len(sent) == 2 {
+			send(d[1])
+		}
+		send([]byte("last"))
+		router.recorder.turn()
+		if len(sent) == 2 {
+			wantNext(t, far, string(d[1]))
+		}
+		wantNext(t, far, "last")
+		router.stop()
+	}
+}
+
 // TestHalfAHelloIsDropped: datagrams that wait for the rest of a ClientHello are dropped after a
 // while, and the client may send them again.
 func TestHalfAHelloIsDropped(t *testing.T) {

@@ -262,8 +262,11 @@ func (r *recorder) dropOverdue() time.Duration {
 		r.mu.Unlock()
 		flows := &l.mapping.flows
 		flows.mu.Lock()
-		if !l.recorded || l.naming {
-			l.dropHeld(l.cleared, &l.mapping.stats.DropUnrecorded)
+		switch drops := &l.mapping.stats.DropUnrecorded; {
+		case !l.recorded:
+			l.dropHeld(0, drops)
+		case l.naming:
+			l.dropHeld(l.cleared, drops)
 		}
 		flows.mu.Unlock()
 	}
