@@ -52,11 +52,11 @@ func (s *Stack) lookForStalls() {
 	}
 }
 
-// stall returns the state of a connection, and whether anything is outstanding: bytes that the far
+// stall returns the state of a connection, and whether it waits for anything: bytes that the far
 // side has not acknowledged, an answer to the last of them, or bytes before those that have come.
 // The kernel's clock ticks every few milliseconds: an answer in the same tick may be the one to the
 // question before.
-func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
+func (c *conn) stall() (stall tunflow.Stall, waits bool) {
 	c.stack.mu.Lock() // with it the socket stays
 	defer c.stack.mu.Unlock()
 	if c.phase.Load() != established {
@@ -66,14 +66,14 @@ func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
 	if err != nil {
 		return stall, false
 	}
+	acked, outstanding := progress(info)
 	stall = tunflow.Stall{
 		Key: c.name(), Remote: c.upstream.remote, Silent: c.silent, Opening: c.opening, Clamped: c.mss > 0,
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
-		Outstanding: info.Bytes_sent - info.Bytes_retrans - payload(info.Bytes_acked),
-		SentFull:    sentFull(info),
-		Acked:       payload(info.Bytes_acked), Received: info.Bytes_received, Segments: info.Data_segs_in,
+		Outstanding: outstanding, SentFull: sentFull(info, acked), Acked: acked,
+		Received: info.Bytes_received, Segments: info.Data_segs_in,
 	}
 	if info.Unacked > 0 {
 		return stall, true
@@ -87,10 +87,11 @@ func (c *conn) stall() (stall tunflow.Stall, outstanding bool) {
 	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }
 
-// sentFull reports whether the segments that are acknowledged were nearly full on average.
-func sentFull(info *unix.TCPInfo) bool {
+// sentFull reports whether the segments that are acknowledged were nearly full on average: acked is
+// the bytes in them.
+func sentFull(info *unix.TCPInfo, acked uint64) bool {
 	segments := int64(info.Data_segs_out) - int64(info.Total_retrans) - int64(info.Unacked)
-	return segments > 0 && 20*payload(info.Bytes_acked) >= 19*uint64(segments)*uint64(info.Snd_mss)
+	return segments > 0 && 20*acked >= 19*uint64(segments)*uint64(info.Snd_mss)
 }
 
 // PassFull reports whether connections to a far end that began after a time, without a clamp, have
@@ -104,6 +105,14 @@ func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
 		up, down = up || stall.SentFull, down || stall.AdvMSS > 0 && stall.GotFull()
 	}
 	return up, down
+}
+
+// progress returns the bytes of payload that the far side has acknowledged, and those that it has
+// yet to. Of the kernel's numbers only that of bytes acknowledged counts the SYN and the FIN.
+func progress(info *unix.TCPInfo) (acked, outstanding uint64) {
+	sent := info.Bytes_sent - min(info.Bytes_retrans, info.Bytes_sent)
+	acked = min(payload(info.Bytes_acked), sent)
+	return acked, sent - acked
 }
 
 // payload takes the SYN off a number of bytes acknowledged.

@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // A connection whose server does not answer stalls. One that is idle, and one whose client does not
@@ -77,3 +78,31 @@ func TestStalled(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// A client that has closed its half has nothing outstanding: its FIN is no payload.
+func TestStallOfHalfClosed(t *testing.T) {
+	stalls, done := make(chan tunflow.Stall, 1), make(chan struct{})
+	defer close(done)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		<-done
+	})
+	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
+		if s.Silent >= 2*time.Second {
+			select {
+			case stalls <- s:
+			default: // one is enough
+			}
+		}
+	}}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	if _, err := c.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if s := tuntest.Receive(t, "a stall", stalls); s.Acked != 5 || s.Outstanding != 0 {
+		t.Errorf("%d bytes acknowledged and %d outstanding of 5: %+v", s.Acked, s.Outstanding, s)
+	}
+}
