@@ -251,9 +251,10 @@ func (l *Log) Run(ctx context.Context) error {
 	errs := l.serve(ctx, writing)
 	l.admission.close(l)
 	stop()
-	late := time.After(patience)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	for _, w := range l.writers {
-		err := w.wait(late)
+		err := w.wait(late.Done())
 		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}

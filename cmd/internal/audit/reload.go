@@ -75,13 +75,20 @@ func (l *Log) replace(ctx context.Context, configs []config.Sink) error {
 		w.start(ctx)
 	}
 	for _, w := range old {
-		w.stop()
-		if err := w.wait(time.After(patience)); err != nil {
-			l.o.Logger.WithError(err).Error("handshake log is no longer written, and not whole")
-		}
-		l.retire(w)
+		l.end(ctx, w)
 	}
 	return nil
+}
+
+// end ends a writer that is no longer wanted.
+func (l *Log) end(ctx context.Context, w *writer) {
+	late, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	w.stop()
+	if err := w.wait(late.Done()); err != nil {
+		l.o.Logger.WithError(err).Error("handshake log is no longer written, and not whole")
+	}
+	l.retire(w)
 }
 
 // succeed returns a writer for c that has yet to be started: the successor of another one, if
@@ -196,8 +203,8 @@ func (s *Sink) succeed(former *Sink) {
 	s.missed(former.pending...)
 }
 
-// wait returns the result of a writer, or why it does not end.
-func (w *writer) wait(late <-chan time.Time) error {
+// wait returns the result of a writer, or why it has not ended when late is closed.
+func (w *writer) wait(late <-chan struct{}) error {
 	select {
 	case err := <-w.done:
 		return err

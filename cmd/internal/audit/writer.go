@@ -273,12 +273,12 @@ func (w *writer) stuck(now time.Time, open int) bool {
 		queued >= high || w.flows.len() >= high || queued+open >= w.queue.limit
 }
 
-// stuckError reports how many records a blocked write is holding up, or nil if no write is in
-// progress.
+// stuckError reports how many records a writer that does not end holds up, or nil if it has none
+// and writes nothing.
 func (w *writer) stuckError() error {
-	if w.progress.began.Load() == 0 {
+	waiting := w.progress.waiting.Load()
+	if waiting == 0 && w.progress.began.Load() == 0 {
 		return nil
 	}
-	return fmt.Errorf("write log %s: the write does not end, %d records are lost",
-		w.sink.path, w.progress.waiting.Load())
+	return fmt.Errorf("write log %s: the write does not end, %d records are lost", w.sink.path, waiting)
 }
