@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/record"
@@ -224,45 +223,6 @@ func TestSuspendSlowWrite(t *testing.T) {
 			t.Errorf("error = %v", err)
 		}
 		close(reader.reads) // so that its goroutine ends
-		synctest.Wait()
-	})
-}
-
-// stuckHook is a hook that ends when it is told to.
-type stuckHook struct{ ends chan struct{} }
-
-func (stuckHook) Levels() []logrus.Level { return logrus.AllLevels }
-
-func (h stuckHook) Fire(*logrus.Entry) error {
-	<-h.ends
-	return nil
-}
-
-// A log ends although several sinks are stuck, in a write or elsewhere, and says of each that its
-// records are lost.
-func TestStuckSinks(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		free := make(chan struct{})
-		text, records := config.Sink{Format: config.Classic, Path: "-"}, config.Sink{Format: config.JSON, Path: "-"}
-		l := NewLog([]*Sink{
-			open(t, text, Options{Stdout: &stopped{reads: free}}),
-			open(t, records, Options{Stdout: &stopped{reads: free}}),
-			open(t, records, Options{Stdout: io.Discard, Hooks: []logrus.Hook{stuckHook{free}}}),
-		}, LogOptions{})
-		stop := running(t, l)
-		l.Record(established(1, start))
-		l.Record(established(2, start))
-		const line = "write log -: the write does not end, 2 records are lost"
-		if err := stop(); err == nil || err.Error() != line {
-			t.Errorf("error = %v", err)
-		}
-		for _, w := range l.writers {
-			if err := w.stuckError(); err == nil || err.Error() != line {
-				t.Errorf("error of %s: %v", w.sink.format, err)
-			}
-		}
-		close(free)
 		synctest.Wait()
 	})
 }

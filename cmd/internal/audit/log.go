@@ -241,7 +241,8 @@ func (l *Log) passed(i *item) {
 // Run writes until ctx ends or a sink with on_full: stop fails, then the rest of the queues, and
 // closes the sinks. The tap should have fallen silent before ctx ends. It returns the errors of
 // sinks that fail at the end; earlier ones have been reported to the logger. A sink that is stuck
-// in a write then is given up after a few seconds.
+// in a write then is given up: after 3 s where a reader does not read, after 30 s where a disk is
+// slow.
 func (l *Log) Run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -253,8 +254,14 @@ func (l *Log) Run(ctx context.Context) error {
 	stop()
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
+	lateDisk, cancelDisk := context.WithTimeout(context.WithoutCancel(ctx), diskPatience)
+	defer cancelDisk()
 	for _, w := range l.writers {
-		err := w.wait(late.Done())
+		giveUp := late.Done()
+		if w.sink.onDisk {
+			giveUp = lateDisk.Done()
+		}
+		err := w.wait(giveUp)
 		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}
@@ -277,9 +284,15 @@ func (l *Log) serve(ctx, writing context.Context) []error {
 	}
 }
 
-// patience is how long Run waits for a sink whose reader does not read. Its write ends with the
-// process.
-const patience = 3 * time.Second
+// At its end Run waits for a sink whose reader does not read, and for a disk, as long as this. A
+// reload waits for either as long as for a reader. The write to a pipe ends with the process. That
+// to a disk does not, as a rule: the kernel ends no process before its disk has answered, so that
+// to give up soon would lose the records in the queue and win nothing. The service's TimeoutStopSec
+// (configs/syntap.service) has to be longer.
+const (
+	patience     = 3 * time.Second
+	diskPatience = 30 * time.Second
+)
 
 // fail ends Run with an error.
 func (l *Log) fail(err error) {

@@ -83,6 +83,8 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 		if stdout == nil {
 			stdout = os.Stdout
 		}
+		file, ok := stdout.(*os.File)
+		s.onDisk = ok && isRegular(file)
 		s.out = logfile.NewStream(stdout, place.Head)
 		return s.failed(s.out.Begin())
 	}
@@ -91,6 +93,7 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 	if s.out, err = logfile.Open(place); err != nil {
 		return err
 	}
+	s.onDisk = isRegular(s.out.Descriptor())
 	if err := s.prepare(); err != nil {
 		_ = s.out.Close() // nothing of ours is in it
 		return err
@@ -104,6 +107,11 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 	s.out.StartRotation(rotation)
 	s.announceRotated()
 	return nil
+}
+
+func isRegular(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // prepare makes an open file ready for the first record.

@@ -29,6 +29,7 @@ type Sink struct {
 	byPacket bool // text, each line as its segment passes
 	limit    int  // bytes of a batch that the sink writes by itself
 	keep     bool // a batch that cannot be written is not given up
+	onDisk   bool // it writes to a file, not to a pipe or the like
 
 	form  encoder
 	hooks logrus.LevelHooks // nil = none
