@@ -36,7 +36,7 @@ type Confidence string
 
 // The values of [Confidence].
 const (
-	Medium Confidence = "medium" // several connections agree
+	Medium Confidence = "medium" // several connections, or queries, agree
 	High   Confidence = "high"   // a measurement of the router's own has confirmed it
 )
 
