@@ -27,11 +27,12 @@ func (t *Table) Datagram(a netip.Addr, admits func(netip.Addr) bool) (real netip
 	}
 	e.used = now
 	s, all := e.sentTo(a), e.real
-	is, stale, name := *s, now.After(e.expires), e.name
-	t.mu.Unlock()
-	if stale && t.renew != nil {
-		t.renew(name, func() {}) // for the next
+	is, renew := *s, func() {}
+	if t.isStale(e, now) {
+		renew = t.renewed(e, nil) // for the next
 	}
+	t.mu.Unlock()
+	renew()
 	real, ok = choose(is, a.Unmap().Is4(), all, admits, now)
 	if !ok {
 		return real, false

@@ -31,8 +31,12 @@ type entry struct {
 	held    int // connections
 	real    []netip.Addr
 	expires time.Time
-	sent    [2]sent // IPv4, IPv6
+	renewal *renewal // nil = none goes on
+	sent    [2]sent  // IPv4, IPv6
 }
+
+// renewal is a look-up of the real addresses of a name. Table.mu guards it.
+type renewal struct{ waiting []func() } // to be called when it is over
 
 // maxReal bounds the real addresses of a name.
 const maxReal = 32
@@ -45,7 +49,7 @@ const (
 
 // New returns a table. Where real addresses are out of date, it calls renew, which has to call done
 // once, from any goroutine, when it has called Assign or has found that it cannot; nil renews
-// nothing.
+// nothing. Until then it does not call renew for the name again.
 func New(p Pool, renew func(name string, done func())) *Table {
 	return &Table{pool: p, renew: renew, byName: make(map[string]*entry)}
 }
@@ -156,16 +160,46 @@ func (t *Table) Name(a netip.Addr) (name string, ok bool) {
 func (t *Table) Await(a netip.Addr, then func()) {
 	t.mu.Lock()
 	e := t.at(a)
-	stale, name := e != nil && time.Now().After(e.expires), ""
-	if stale {
-		name = e.name
-	}
-	t.mu.Unlock()
-	if stale && t.renew != nil {
-		t.renew(name, then)
+	if e == nil || !t.isStale(e, time.Now()) {
+		t.mu.Unlock()
+		then()
 		return
 	}
-	then()
+	start := t.renewed(e, then)
+	t.mu.Unlock()
+	start()
+}
+
+// isStale reports whether the real addresses of a name are to be renewed. mu is held.
+func (t *Table) isStale(e *entry, now time.Time) bool { return t.renew != nil && now.After(e.expires) }
+
+// renewed has then be called when the real addresses of a name are renewed; nil calls nothing. It
+// returns a function that starts that, unless it goes on. mu is held, and is not when start is
+// called.
+func (t *Table) renewed(e *entry, then func()) (start func()) {
+	start = func() {}
+	if e.renewal == nil {
+		r, name := new(renewal), e.name
+		e.renewal = r
+		start = func() { t.renew(name, func() { t.over(e, r) }) }
+	}
+	if then != nil {
+		e.renewal.waiting = append(e.renewal.waiting, then)
+	}
+	return start
+}
+
+// over ends a renewal. The entry may be that of another name by now.
+func (t *Table) over(e *entry, r *renewal) {
+	t.mu.Lock()
+	if e.renewal == r {
+		e.renewal = nil
+	}
+	waiting := r.waiting
+	t.mu.Unlock()
+	for _, then := range waiting {
+		then()
+	}
 }
 
 // Real returns the real addresses of the name of an address, in the order in which to dial them:

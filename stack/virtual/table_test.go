@@ -154,6 +154,37 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// However many connections and datagrams come while addresses are out of date, one renewal goes on.
+func TestOneRenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var over []func()
+		table := New(pool, func(_ string, done func()) { over = append(over, done) })
+		v4, _, _ := table.Assign("www.example.com", addrs("203.0.113.1"), time.Now().Add(time.Minute))
+		time.Sleep(time.Minute + 1)
+		called := 0
+		for range 100 {
+			if _, ok := table.Datagram(v4, func(netip.Addr) bool { return true }); !ok {
+				t.Fatal("a datagram goes nowhere")
+			}
+			table.Await(v4, func() { called++ })
+		}
+		if len(over) != 1 || called != 0 {
+			t.Fatalf("%d renewals, and %d calls before their end", len(over), called)
+		}
+		table.Postpone("www.example.com", time.Now().Add(time.Second)) // the nameservers fail
+		over[0]()
+		if called != 100 {
+			t.Errorf("%d calls, want 100", called)
+		}
+		time.Sleep(time.Second + 1)
+		table.Datagram(v4, func(netip.Addr) bool { return true })
+		if len(over) != 2 {
+			t.Errorf("%d renewals, want another", len(over))
+		}
+	})
+}
+
 // Datagrams stay with a real address that answers, and leave one that does not.
 func TestDatagram(t *testing.T) {
 	t.Parallel()
