@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -91,8 +92,7 @@ func (r *Resolver) look(name string, l *lookup) {
 func (r *Resolver) assign(name string, messages [2]*dnsmessage.Message, errs [2]error) *result {
 	now := time.Now()
 	found := &result{expires: now.Add(failureTTL)}
-	if messages[0] == nil && messages[1] == nil {
-		found.err = errs[0]
+	if found.err = unanswered(messages, errs); found.err != nil {
 		r.table.Postpone(name, found.expires)
 		return found
 	}
@@ -127,4 +127,18 @@ func (r *Resolver) assign(name string, messages [2]*dnsmessage.Message, errs [2]
 		found.v6 = v6
 	}
 	return found
+}
+
+// unanswered returns why it is not known whether a name has addresses, nil where it is: where
+// either answer has some, says that the name does not exist, or both say that there are none.
+func unanswered(messages [2]*dnsmessage.Message, errs [2]error) error {
+	for _, m := range messages {
+		if m == nil {
+			continue
+		}
+		if all, _ := addressesIn(m); len(all) > 0 || m.RCode == dnsmessage.RCodeNameError {
+			return nil
+		}
+	}
+	return errors.Join(errs[0], errs[1])
 }

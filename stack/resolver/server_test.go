@@ -282,6 +282,30 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
+// An answer without addresses of one family, beside an error of the other, says nothing of the
+// name: clients learn of the error, and the addresses that are known stay.
+func TestHalfAnswered(t *testing.T) {
+	t.Parallel()
+	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"www.example.com": {a4("203.0.113.1")}, "v4.example.com": {a4("203.0.113.4")}})
+	r := startResolver(t, z, Options{})
+	v4 := addressOf(t, ask(t, r, "www.example.com.", dnsmessage.TypeA))
+	z.change(func() { z.fails = dnsmessage.TypeA })
+	if found := r.addresses(t.Context(), "www.example.com", true); found.err == nil {
+		t.Error("no error")
+	}
+	if got := r.Table().Real(v4); len(got) != 1 || got[0].String() != "203.0.113.1" {
+		t.Errorf("real addresses %v", got)
+	}
+	for _, typ := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
+		if m := ask(t, r, "v4.example.com.", typ); m.RCode != dnsmessage.RCodeServerFailure {
+			t.Errorf("%v: %v", typ, m.GoString())
+		}
+		if m := ask(t, r, "no.example.com.", typ); m.RCode != dnsmessage.RCodeNameError {
+			t.Errorf("%v of a name that does not exist: %v", typ, m.GoString())
+		}
+	}
+}
+
 // A name with many addresses of one family keeps those of the other.
 func TestManyAddresses(t *testing.T) {
 	t.Parallel()

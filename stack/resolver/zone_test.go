@@ -22,7 +22,8 @@ type zone struct {
 	asked []string
 	names map[string][]dnsmessage.ResourceBody // by name and type
 	ttl   uint32
-	cut   bool // answers by UDP are cut
+	cut   bool            // answers by UDP are cut
+	fails dnsmessage.Type // questions for it have the answer SERVFAIL
 }
 
 func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
@@ -91,6 +92,9 @@ func (z *zone) answer(q []byte, udp bool) []byte {
 	bodies, ok := z.names[name]
 	if !ok {
 		a.RCode = dnsmessage.RCodeNameError
+	}
+	if question.Type == z.fails {
+		a.RCode, bodies = dnsmessage.RCodeServerFailure, nil
 	}
 	if z.cut && udp {
 		a.Truncated, bodies = true, nil
