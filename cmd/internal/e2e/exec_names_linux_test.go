@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
 )
@@ -170,4 +173,40 @@ func TestExecFamilies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHostsAreReadBeforeCommand has the reading of the host's table of names last: the command,
+// which may be root and write that, does not run yet.
+func TestHostsAreReadBeforeCommand(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "unshare")
+	lab := tuntest.NewLab(t)
+	dir := newEtc(t, "")
+	if err := unix.Mkfifo(dir.path("hosts"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hosts, err := os.OpenFile(dir.path("hosts"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hosts.Close()
+	if _, err := hosts.WriteString("127.0.0.1 localhost\n"); err != nil {
+		t.Fatal(err)
+	}
+	runs := func() bool {
+		_, err := os.Stat(dir.path("runs"))
+		return err == nil
+	}
+	lab.Router.Start("unshare", dir.exec("--", "touch", "/etc/runs")...)
+	tuntest.Wait(t, "the table to be read", func() bool {
+		unread, err := unix.IoctlGetInt(int(hosts.Fd()), unix.TIOCINQ)
+		return err == nil && unread == 0
+	})
+	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		if runs() {
+			t.Fatal("the command runs, and the table is not yet read")
+		}
+	}
+	_ = hosts.Close()
+	tuntest.Wait(t, "the command to run", runs)
 }
