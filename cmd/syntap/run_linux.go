@@ -18,9 +18,9 @@ default, the routed traffic is dropped until another run, or "syntap cleanup".
 Output flags replace the tap.log of the config.
 
 SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
-log from the config. Open connections keep the settings they have begun with. A
-config with a mistake, or with a change of another section, which needs a restart,
-is reported, and nothing changes.`
+log from the config, and the names of /etc/hosts. Open connections keep the settings
+they have begun with. A config with a mistake, or with a change of another section,
+which needs a restart, is reported, and nothing changes.`
 
 func newRunCommand() *cobra.Command {
 	r := new(runCommand)

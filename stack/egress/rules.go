@@ -42,14 +42,6 @@ type Request struct {
 	UID    uint32 // of that user
 }
 
-// AddNames adds names that the flow may have as well.
-func (q *Request) AddNames(names []string) {
-	if q.Name == "" && len(names) > 0 {
-		q.Name, names = names[0], names[1:]
-	}
-	q.Others = append(slices.Clip(q.Others), names...)
-}
-
 // Compile returns rules in force, of which the first that matches counts. Where none does, flows
 // are denied if deny is set.
 func Compile(rules []Rule, deny bool) *Rules {

@@ -45,7 +45,6 @@ func (a *assembly) build(rules *policy.Rules) error {
 	a.owners, a.ownersStatus = a.attribute(next)
 	a.judge = &judge{
 		names: a.names, owners: a.owners, local: a.local(), virtual: a.Virtual, attempted: a.Attempted,
-		hosts: a.hosts,
 	}
 	if err := a.judge.check(a.Config); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"syntap/stack/egress"
@@ -16,8 +17,11 @@ import (
 // DNS.
 const hostsFile = "/etc/hosts"
 
-// maxHosts is how many bytes of it are read.
-const maxHosts = 1 << 20
+// Bounds of it: the bytes that are read, and the names of an address that count.
+const (
+	maxHosts     = 1 << 20
+	maxHostNames = 16
+)
 
 // hosts has the names of addresses.
 type hosts map[netip.Addr][]string
@@ -43,10 +47,19 @@ func readHosts(path string) hosts {
 		}
 		a = a.Unmap().WithZone("")
 		for _, word := range words[1:] {
-			if name, err := egress.ParsePattern(word); err == nil {
-				all[a] = append(all[a], name.String())
-			}
+			all.add(a, word)
 		}
 	}
 	return all
+}
+
+// add has an address have another name; one that is none does not count.
+func (h hosts) add(a netip.Addr, name string) {
+	if a.IsLoopback() || a.IsUnspecified() || len(h[a]) >= maxHostNames {
+		return // block lists have any number, of addresses to which no packet leaves
+	}
+	p, err := egress.ParsePattern(name)
+	if err == nil && !slices.Contains(h[a], p.String()) {
+		h[a] = append(h[a], p.String())
+	}
 }

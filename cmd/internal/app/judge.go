@@ -28,7 +28,6 @@ type judge struct {
 	owners  *attribution   // nil = no client has a user
 	virtual *virtual.Table // the addresses that stand for names; nil = none do
 	local   func(netip.Addr) bool
-	hosts   hosts // by which programs of this host know addresses besides
 
 	attempted func(*attempt.Attempt) // nil disables it
 }
@@ -93,9 +92,6 @@ func (j *judge) rule(f dial.Flow) *egress.Ruling {
 	if names {
 		if n := j.names.known(f.Proto, k, o); n != nil {
 			q.Name, q.Others = n.Name, n.Others
-		}
-		if j.local(f.Client.Addr()) {
-			q.AddNames(j.hosts[f.Server.Addr().Unmap()])
 		}
 	}
 	return rules.Decide(&q)

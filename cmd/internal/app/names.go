@@ -5,7 +5,9 @@ package app
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"syntap/cmd/internal/config"
@@ -29,6 +31,7 @@ type namer struct {
 	owners    bool                  // of local clients are looked for: without one a client has no names
 	resolver  func(uid uint32) bool // whether a user resolves names for this host's programs
 	resolvers *owner.Resolvers      // nil if there are none
+	hosts     atomic.Pointer[hosts] // by which local clients know addresses besides; nil = none
 
 	mu sync.Mutex // guards all below
 	// Handshakes with a name, and the connections that come of them. When there are maxNamed, the
@@ -66,6 +69,7 @@ func (r *Router) namer() *namer {
 	}
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))
 	n.virtual = r.Virtual
+	n.hosts.Store(&r.hosts)
 	if !r.Owners || r.Network != nil {
 		return n
 	}
@@ -178,15 +182,38 @@ func (n *namer) begin(client, server netip.Addr, o *record.Owner) (*record.Name,
 		}
 		return nil, names.Use{}
 	}
-	c, ok := n.client(client, o)
-	if !ok {
-		return nil, names.Use{}
+	name, use := new(record.Name), names.Use{}
+	if c, ok := n.client(client, o); ok {
+		var known names.Names
+		known, use = n.table.Begin(c, server, time.Now())
+		*name = record.Name{Name: known.Name, Source: "dns", Others: known.Others}
 	}
-	known, use := n.table.Begin(c, server, time.Now())
-	if known.Name == "" {
+	n.addHosts(name, client, server)
+	if name.Name == "" {
 		return nil, use
 	}
-	return &record.Name{Name: known.Name, Source: "dns", Others: known.Others}, use
+	return name, use
+}
+
+// addHosts adds the names by which a local client knows a server besides.
+func (n *namer) addHosts(name *record.Name, client, server netip.Addr) {
+	table := n.hosts.Load()
+	if table == nil {
+		return
+	}
+	all := (*table)[server.Unmap().WithZone("")]
+	if len(all) == 0 || !n.local(client) {
+		return
+	}
+	if name.Name == "" {
+		name.Name, name.Source, all = all[0], "hosts", all[1:]
+	}
+	name.Others = slices.Clip(name.Others) // the table's
+	for _, other := range all {
+		if other != name.Name && !slices.Contains(name.Others, other) {
+			name.Others = append(name.Others, other)
+		}
+	}
 }
 
 // syn looks up the name of a handshake whose SYN passes.

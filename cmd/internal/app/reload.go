@@ -81,6 +81,10 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 	if owners := r.judge.owners; owners != nil {
 		owners.ask(r.ownersFor(c), r.Logger)
 	}
+	if n := r.judge.names; n != nil {
+		all := readHosts(hostsFile)
+		n.hosts.Store(&all)
+	}
 	r.judge.enforce(c)
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())

@@ -103,6 +103,6 @@ type Owner struct {
 // Name is the name by which a client knows an address.
 type Name struct {
 	Name   string
-	Source string   // "dns" or "virtual"
+	Source string   // "dns", "hosts" or "virtual"
 	Others []string // other names that the client knows the address by
 }

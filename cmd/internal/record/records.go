@@ -42,7 +42,7 @@ type Decided struct {
 // Named is the name by which the client knew the address of the server.
 type Named struct {
 	Name   string   `json:"name,omitempty"`
-	Source string   `json:"name_source,omitempty"` // dns, virtual
+	Source string   `json:"name_source,omitempty"` // dns, hosts, virtual
 	Names  []string `json:"names,omitempty"`       // other candidates
 }
 
