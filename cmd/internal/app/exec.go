@@ -24,7 +24,7 @@ const DefaultDrain = 10 * time.Second
 // r's config; r itself lacks only the parts that depend on the session.
 func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
-	r.hosts = readHosts(hostsFile) // before the command can write it
+	r.hosts = readHosts(hostsFile, r.Logger) // before the command can write it
 	r.View, err = openView(c, r.Logger)
 	if err != nil {
 		return 0, err

@@ -3,12 +3,16 @@
 package app
 
 import (
-	"bufio"
+	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/sirupsen/logrus"
 
 	"syntap/stack/egress"
 )
@@ -17,26 +21,33 @@ import (
 // DNS.
 const hostsFile = "/etc/hosts"
 
-// Bounds of it: the bytes that are read, and the names of an address that count.
+// Bounds of it: the bytes that are read, more than block lists have, and the names of an address
+// that count.
 const (
-	maxHosts     = 1 << 20
+	maxHosts     = 8 << 20
 	maxHostNames = 16
 )
 
 // hosts has the names of addresses.
 type hosts map[netip.Addr][]string
 
-// readHosts reads a file of the form of hosts(5). One that cannot be read has no names.
-func readHosts(path string) hosts {
-	f, err := os.Open(path)
+// readHosts reads a file of the form of hosts(5). It warns where the file cannot be read, or only
+// its beginning counts. One that does not exist has no names.
+func readHosts(path string, log logrus.FieldLogger) hosts {
+	text, err := readStart(path)
 	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			log.WithError(err).Warn("names of the host's own table do not count")
+		}
 		return nil
 	}
-	defer f.Close()
+	if len(text) > maxHosts {
+		text = text[:bytes.LastIndexByte(text[:maxHosts], '\n')+1]
+		log.WithField("file", path).Warnf("only the names in the first %d MiB count", maxHosts>>20)
+	}
 	all := make(hosts)
-	lines := bufio.NewScanner(io.LimitReader(f, maxHosts))
-	for lines.Scan() {
-		line, _, _ := strings.Cut(lines.Text(), "#")
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
 		words := strings.Fields(line)
 		if len(words) < 2 {
 			continue
@@ -51,6 +62,16 @@ func readHosts(path string) hosts {
 		}
 	}
 	return all
+}
+
+// readStart returns the content of a file, of which no more than a byte too many.
+func readStart(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxHosts+1))
 }
 
 // add has an address have another name; one that is none does not count.

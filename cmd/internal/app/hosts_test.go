@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/record"
 	"syntap/stack/dial"
@@ -28,7 +30,8 @@ func TestReadHosts(t *testing.T) {
 	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	all := readHosts(path)
+	log, said := logrustest.NewNullLogger()
+	all := readHosts(path, log)
 	for address, want := range map[string][]string{
 		"192.0.2.1": {"www.example.com", "web", "mapped.example.com"},
 		"192.0.2.2": nil,
@@ -39,8 +42,8 @@ func TestReadHosts(t *testing.T) {
 			t.Errorf("%s is %q, want %q", address, got, want)
 		}
 	}
-	if len(all) != 3 || len(readHosts(path+".none")) != 0 {
-		t.Errorf("%d addresses", len(all))
+	if len(all) != 3 || len(readHosts(path+".none", log)) != 0 || len(said.AllEntries()) != 0 {
+		t.Errorf("%d addresses, warnings %v", len(all), said.AllEntries())
 	}
 	const address = "192.0.2.4"
 	many := address
@@ -50,8 +53,28 @@ func TestReadHosts(t *testing.T) {
 	if err := os.WriteFile(path, []byte(many+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := readHosts(path)[netip.MustParseAddr(address)]; len(got) != maxHostNames {
+	if got := readHosts(path, log)[netip.MustParseAddr(address)]; len(got) != maxHostNames {
 		t.Errorf("%d names of one address, want %d", len(got), maxHostNames)
+	}
+}
+
+// TestLongHosts reads a table whose lines and length have no end.
+func TestLongHosts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "hosts")
+	table := "192.0.2.1 first.example.com #" + strings.Repeat("x", 1<<17) + "\n192.0.2.2 second.example.com\n"
+	const last = "192.0.2.3 good.example.com.evil.example"
+	table += strings.Repeat("#", maxHosts-len(table)-len("\n192.0.2.3 good.example.com")) + "\n" + last
+	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	log, said := logrustest.NewNullLogger()
+	all := readHosts(path, log)
+	if len(all) != 2 || len(all[netip.MustParseAddr("192.0.2.2")]) != 1 {
+		t.Errorf("%v, want the names of the first two lines", all)
+	}
+	if n := len(said.AllEntries()); n != 1 {
+		t.Errorf("%d warnings, want one", n)
 	}
 }
 

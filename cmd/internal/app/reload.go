@@ -82,7 +82,7 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 		owners.ask(r.ownersFor(c), r.Logger)
 	}
 	if n := r.judge.names; n != nil {
-		all := readHosts(hostsFile)
+		all := readHosts(hostsFile, r.Logger)
 		n.hosts.Store(&all)
 	}
 	r.judge.enforce(c)

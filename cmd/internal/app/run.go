@@ -121,7 +121,7 @@ func (s *Service) router(
 		Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, byRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
 		Sources:    sources(c.TUN.Sources, addrs),
-		hosts:      readHosts(hostsFile),
+		hosts:      readHosts(hostsFile, s.Logger),
 	}
 }
 
