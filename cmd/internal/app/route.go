@@ -64,7 +64,8 @@ type Router struct {
 	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
 	Nameserver func(netip.Addr) bool
 
-	hosts hosts  // by which programs of this host know addresses besides; nil = none
+	hosts hosts // by which programs of this host know addresses besides; nil = none
+
 	judge *judge // made by route, like holes
 	holes *holes
 }

@@ -70,15 +70,7 @@ func startVirtualNames(
 	v := &virtualNames{session: session}
 	v.resolver = resolver.New(resolver.Options{
 		Pool: pool, Servers: session.Nameservers, Dialer: dialerOf(r.Config.Egress.Interface),
-		NoECH: r.Config.Egress.Strict,
-		Exceeded: func(domain string, asked int) {
-			r.Logger.WithField("domain", domain).
-				Warn("refused DNS queries: so many of them may carry data out")
-			r.Log.Finding(&record.Finding{
-				Header: record.Header{Time: time.Now()}, Kind: record.DNSTunnel, Confidence: record.Medium,
-				Name: domain, Flows: asked, Applied: true,
-			})
-		},
+		NoECH: r.Config.Egress.Strict, Exceeded: r.exceeded(),
 	})
 	var err error
 	if v.server, err = resolver.Listen(v.resolver); err != nil {
@@ -88,6 +80,22 @@ func startVirtualNames(
 	v.serving.Go(func() { v.server.Run(ctx) })
 	context.AfterFunc(ctx, v.resolver.Stop)
 	return v, nil
+}
+
+// exceeded returns a function that takes domains whose names may carry data out, for
+// resolver.Options.Exceeded. Each is a finding, unless findings are off.
+func (r *Router) exceeded() func(domain string, asked int) {
+	return func(domain string, asked int) {
+		r.Logger.WithField("domain", domain).
+			Warn("refused DNS queries: so many of them may carry data out")
+		if r.Config.Tap.Findings == config.FindingsOff {
+			return
+		}
+		r.Log.Finding(&record.Finding{
+			Header: record.Header{Time: time.Now()}, Kind: record.DNSTunnel, Confidence: record.Medium,
+			Name: domain, Flows: asked, Applied: true,
+		})
+	}
 }
 
 // close waits for the end. The context of startVirtualNames has ended.
