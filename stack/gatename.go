@@ -41,34 +41,43 @@ func (t *nameCheck) end() {
 // checkName looks for the name that a client's first bytes say, and reports whether they may pass.
 // Nothing of them has passed; with all there will be no more.
 //
-// Of protocols in which the far side speaks first, neither TLS nor HTTP is one: its client does not
-// wait.
+// Bytes in which a server may read a name that cannot be read here do not pass: a ClientHello or a
+// request that says it behind inspect.MaxClient bytes. Of protocols in which the far side speaks
+// first, neither TLS nor HTTP is one: its client does not wait.
 func (c *conn) checkName(g *gather, all bool) bool {
 	b := g.join(nil, g.size, inspect.MaxClient)
 	if inspect.AwaitsServer(b) {
 		return true // and look at the next ones
 	}
-	f := tunflow.Flow{Key: c.name(), Opening: c.opening}
-	need := 0
-	f.Hello, f.HTTPHost, need = inspect.Client(b)
-	if need > 0 && all { // the end of all bytes ends a line, too
-		f.Hello, f.HTTPHost, need = inspect.Client(append(bytes.Clone(b), "\r\n\r\n"...))
+	said := inspect.Strict(b)
+	if 0 < said.Need && said.Need <= inspect.MaxClient && all { // the end of all bytes ends a line, too
+		said = inspect.Strict(append(bytes.Clone(b), "\r\n\r\n"...))
 	}
 	t := &c.gate.name
-	switch {
-	case need > 0 && t.answered.Load():
-	case need > 0 && (all || t.late.Load()):
+	switch unclear := said.Unclear || said.Need > inspect.MaxClient; {
+	case (said.Need > 0 || unclear) && t.answered.Load():
+	case unclear, said.Need > 0 && (all || t.late.Load()):
 		c.end(forbidden)
 		return false
-	case need > 0:
+	case said.Need > 0:
 		c.awaitName(len(b))
 		return false
-	case c.stack.o.Contradicts(&f):
-		c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
+	case c.contradicts(&said):
 		c.end(forbidden)
 		return false
 	}
 	t.end()
+	return true
+}
+
+// contradicts reports whether a client has said another name than that of its connection, and keeps
+// that for the flow.
+func (c *conn) contradicts(said *inspect.Said) bool {
+	f := tunflow.Flow{Key: c.name(), Opening: c.opening, Hello: said.Hello, HTTPHost: said.Host}
+	if !c.stack.o.Contradicts(&f) {
+		return false
+	}
+	c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
 	return true
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
 )
 
@@ -20,6 +21,7 @@ func TestContradictions(t *testing.T) {
 	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
 	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
 	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
+	late := "GET / HTTP/1.1\r\nCookie: " + strings.Repeat("c", inspect.MaxClient) + "\r\nHost: "
 	for _, tt := range []struct {
 		name   string
 		bytes  []byte
@@ -39,6 +41,10 @@ func TestContradictions(t *testing.T) {
 		{"a request without end", request("good.example")[:34], nil, true},
 		{"another without end", request("bad.example")[:33], nil, false},
 		{"zeros", []byte{0, 0}, nil, true},
+		{"a host behind 16 KiB", []byte(late + "bad.example\r\n\r\n"), []int{9000}, false},
+		{"a host behind 16 KiB at once", []byte(late + "bad.example\r\n\r\n"), nil, false},
+		{"a host before 16 KiB", append(request("good.example")[:36], late[16:len(late)-6]...), []int{9000}, true},
+		{"a ClientHello of 17 KiB", []byte{22, 3, 1, 64, 0, 1, 0, 68, 0, 3, 3}, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.CloseWrite() })

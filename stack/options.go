@@ -107,9 +107,10 @@ type Options struct {
 
 	// Contradicts reports whether the first bytes of a client say another name than that of its
 	// connection, which is then reset before any of them leaves. They wait until they say a name,
-	// or that they will not, at most 30 s: then the connection is reset, too. They do not wait for
-	// more once the far side has spoken. Of the flow, only Key, Opening, Hello and HTTPHost are
-	// set. It must not block. nil disables it.
+	// or that they will not, at most 30 s: then the connection is reset, too, as where a server may
+	// read a name that inspect.Strict cannot. They do not wait for more once the far side has
+	// spoken. Of the flow, only Key, Opening, Hello and HTTPHost are set.
+	// It must not block. nil disables it.
 	Contradicts func(f *tunflow.Flow) bool
 
 	// Strict reports whether Contradicts is to be asked about a connection with this opening that

@@ -15,19 +15,14 @@ const MaxClient = 16 << 10
 // need is 0 if more bytes say no more. Otherwise the bytes end too early, and a call with fewer
 // than need of them finds nothing either.
 func Client(b []byte) (hello *flow.Hello, host string, need int) {
-	skipped := 0
-	for len(b)-skipped >= len(sslRequest) {
-		next := b[skipped:]
-		if !bytes.HasPrefix(next, sslRequest) && !bytes.HasPrefix(next, gssRequest) {
-			break
-		}
-		skipped += len(sslRequest)
-	}
-	switch b = b[skipped:]; {
-	case len(b) == 0, bytes.HasPrefix(sslRequest, b), bytes.HasPrefix(gssRequest, b):
+	b, skipped := skipRequests(b)
+	switch {
+	case isPartOfRequest(b):
 		need = len(b) + 1
 	case b[0] == recordHandshake:
-		hello, need = clientHello(b)
+		var body []byte
+		body, need = clientHello(b)
+		hello = parseHello(body)
 	default:
 		host, need = httpHost(b)
 	}
@@ -40,11 +35,8 @@ func Client(b []byte) (hello *flow.Hello, host string, need int) {
 // AwaitsServer reports whether the client that has sent these first bytes waits for an answer
 // before it says a name.
 func AwaitsServer(b []byte) bool {
-	rest := b
-	for bytes.HasPrefix(rest, sslRequest) || bytes.HasPrefix(rest, gssRequest) {
-		rest = rest[len(sslRequest):]
-	}
-	return len(b) > 0 && len(rest) == 0
+	rest, skipped := skipRequests(b)
+	return skipped > 0 && len(rest) == 0
 }
 
 // A PostgreSQL client asks for TLS, or for GSSAPI and then for TLS, before its ClientHello.
@@ -52,3 +44,17 @@ var (
 	sslRequest = []byte{0, 0, 0, 8, 4, 210, 22, 47}
 	gssRequest = []byte{0, 0, 0, 8, 4, 210, 22, 48}
 )
+
+// skipRequests returns b behind such requests, and how many bytes these have.
+func skipRequests(b []byte) (rest []byte, skipped int) {
+	rest = b
+	for bytes.HasPrefix(rest, sslRequest) || bytes.HasPrefix(rest, gssRequest) {
+		rest = rest[len(sslRequest):]
+	}
+	return rest, len(b) - len(rest)
+}
+
+// isPartOfRequest reports whether b is the beginning of such a request, or empty.
+func isPartOfRequest(b []byte) bool {
+	return bytes.HasPrefix(sslRequest, b) || bytes.HasPrefix(gssRequest, b)
+}

@@ -56,6 +56,9 @@ func TestLateHost(t *testing.T) {
 	if hello, host, need := inspect.Client(b[:inspect.MaxClient]); hello != nil || host != "" || need != 0 {
 		t.Errorf("%v %q, need %d", hello, host, need)
 	}
+	if said := inspect.Strict(b[:inspect.MaxClient]); said.Host != "" || said.Need <= inspect.MaxClient {
+		t.Errorf("read strictly: %+v", said)
+	}
 }
 
 // PostgreSQL asks for TLS, or for GSSAPI and then for TLS.

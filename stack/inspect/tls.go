@@ -22,8 +22,9 @@ const (
 )
 
 // clientHello reads TLS records up to the end of a ClientHello, which may stand in several (RFC
-// 8446 §5.1). need is as in Client.
-func clientHello(b []byte) (hello *flow.Hello, need int) {
+// 8446 §5.1), and returns the body of that; nil where b is something else, or the message is longer
+// than MaxClient. need is as in Client.
+func clientHello(b []byte) (body []byte, need int) {
 	var message []byte
 	for rest := b; ; {
 		head := rest[:min(len(rest), recordHeader)]
@@ -45,7 +46,7 @@ func clientHello(b []byte) (hello *flow.Hello, need int) {
 		}
 		body, missing := helloBody(message)
 		if missing == 0 {
-			return parseHello(body), 0
+			return body, 0
 		}
 		if missing < 0 {
 			return nil, 0
