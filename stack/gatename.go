@@ -16,6 +16,7 @@ type nameCheck struct {
 	strict   bool        // it holds for the connection; set before the relay begins
 	waits    bool        // nothing has passed; the outbound direction's
 	answered atomic.Bool // the far side has spoken
+	asked    bool        // for an answer before its name: that says nothing of the protocol
 	timer    *time.Timer // nil = no byte waits
 	late     atomic.Bool // its time is over
 }
@@ -46,16 +47,18 @@ func (t *nameCheck) end() {
 // first, neither TLS nor HTTP is one: its client does not wait.
 func (c *conn) checkName(g *gather, all bool) bool {
 	b := g.join(nil, g.size, inspect.MaxClient)
+	t := &c.gate.name
 	if inspect.AwaitsServer(b) {
-		return true // and look at the next ones
+		t.asked = true
+		g.cut(len(b)) // and look at the next ones
+		return true
 	}
 	said := inspect.Strict(b)
 	if 0 < said.Need && said.Need <= inspect.MaxClient && all { // the end of all bytes ends a line, too
 		said = inspect.Strict(append(bytes.Clone(b), "\r\n\r\n"...))
 	}
-	t := &c.gate.name
 	switch unclear := said.Unclear || said.Need > inspect.MaxClient; {
-	case (said.Need > 0 || unclear) && t.answered.Load():
+	case (said.Need > 0 || unclear) && t.answered.Load() && !t.asked:
 	case unclear, said.Need > 0 && (all || t.late.Load()):
 		c.end(forbidden)
 		return false
