@@ -42,9 +42,9 @@ func (t *nameCheck) end() {
 // checkName looks for the name that a client's first bytes say, and reports whether they may pass.
 // Nothing of them has passed; with all there will be no more.
 //
-// Bytes in which a server may read a name that cannot be read here do not pass: a ClientHello or a
-// request that says it behind inspect.MaxClient bytes. Of protocols in which the far side speaks
-// first, neither TLS nor HTTP is one: its client does not wait.
+// Bytes in which a server may read a name that is not found here do not pass, such as a request that
+// says it behind inspect.MaxClient bytes. Of protocols in which the far side speaks first, neither
+// TLS nor HTTP is one: its client does not wait.
 func (c *conn) checkName(g *gather, all bool) bool {
 	b := g.join(nil, g.size, inspect.MaxClient)
 	t := &c.gate.name
@@ -76,12 +76,14 @@ func (c *conn) checkName(g *gather, all bool) bool {
 // contradicts reports whether a client has said another name than that of its connection, and keeps
 // that for the flow.
 func (c *conn) contradicts(said *inspect.Said) bool {
-	f := tunflow.Flow{Key: c.name(), Opening: c.opening, Hello: said.Hello, HTTPHost: said.Host}
-	if !c.stack.o.Contradicts(&f) {
-		return false
+	f := tunflow.Flow{Key: c.name(), Opening: c.opening, Hello: said.Hello}
+	for _, f.HTTPHost = range []string{said.Host, said.Field} {
+		if c.stack.o.Contradicts(&f) {
+			c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
+			return true
+		}
 	}
-	c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
-	return true
+	return false
 }
 
 // awaitName leaves n bytes in netstack until there are more, or the client has had its time. Where

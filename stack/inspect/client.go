@@ -19,9 +19,9 @@ func Client(b []byte) (hello *flow.Hello, host string, need int) {
 	switch {
 	case isPartOfRequest(b):
 		need = len(b) + 1
-	case b[0] == recordHandshake:
+	case recordFirst <= b[0] && b[0] <= recordLast:
 		var body []byte
-		body, need = clientHello(b)
+		body, need, _ = clientHello(b)
 		hello = parseHello(body)
 	default:
 		host, need = httpHost(b)

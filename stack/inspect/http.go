@@ -38,7 +38,7 @@ func httpHost(b []byte) (host string, need int) {
 	if !ok || len(version) != len("HTTP/1.1") || !bytes.HasPrefix(version, []byte("HTTP/1.")) {
 		return "", 0
 	}
-	if host = targetHost(line[:method], target); host != "" {
+	if host = hostOf(targetAuthority(line[:method], target)); host != "" {
 		return host, 0
 	}
 	for {
@@ -49,25 +49,26 @@ func httpHost(b []byte) (host string, need int) {
 			return "", 0
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		if strings.EqualFold(string(name), "host") {
+		if len(name) == len("host") && strings.EqualFold(string(name), "host") {
 			return hostOf(bytes.Trim(value, " \t")), 0
 		}
 	}
 }
 
-// targetHost returns the host of a target in authority form or absolute form (RFC 9112 §3.2).
-func targetHost(method, target []byte) string {
+// targetAuthority returns the authority of a target in authority form or absolute form (RFC 9112
+// §3.2), and nothing for other targets.
+func targetAuthority(method, target []byte) []byte {
 	if string(method) != "CONNECT" {
 		scheme, after, ok := bytes.Cut(target, []byte("://"))
 		if !ok || bytes.ContainsAny(scheme, ":/?#") {
-			return ""
+			return nil
 		}
 		target = after
 	}
 	if end := bytes.IndexAny(target, "/?#"); end >= 0 {
 		target = target[:end]
 	}
-	return hostOf(target)
+	return target
 }
 
 // isToken reports whether c may stand in a token (RFC 9110 §5.6.2).

@@ -30,6 +30,7 @@ func TestHTTPHost(t *testing.T) {
 		"GET /a b HTTP/1.1\r\nHost: a.example\r\n":                                        "a.example",
 		"GET / HTTP/1.1\r\nHost: a\x1b[2J\r\n":                                            `a\027[2j`,
 		"GET / HTTP/1.1\r\nHost:\r\n\r\n":                                                 "",
+		"GET / HTTP/1.1\r\nho\u017ft: b.example\r\nHost: a.example\r\n":                   "a.example",
 		"GET / HTTP/1.0\r\nX-Host: a\r\n\r\nHost: body.example\r\n":                       "",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":                                                "",
 		"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n":                                              "",
@@ -43,6 +44,10 @@ func TestHTTPHost(t *testing.T) {
 		"(binary)":                                                                        "",
 	} {
 		checkPrefixes(t, []byte(request), nil, want)
+		said := inspect.Strict([]byte(request + "\r\n\r\n"))
+		if want != "" && said.Host != want || said.Unclear != strings.Contains(request, "@origin") {
+			t.Errorf("%q, read strictly: %+v", request, said)
+		}
 	}
 }
 

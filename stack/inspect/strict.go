@@ -1,11 +1,16 @@
 package inspect
 
-import "syntap/tun/flow"
+import (
+	"bytes"
+
+	"syntap/tun/flow"
+)
 
 // Said is the names that a client's first bytes say, for a decision on whether they may pass.
 type Said struct {
 	Hello *flow.Hello
 	Host  string // of an HTTP/1 request
+	Field string // its field Host, where Host is that of its target
 
 	// Need is 0 if more bytes say no more. Otherwise the bytes end too early, and a call with fewer
 	// than Need of them finds nothing either. Above MaxClient the name may stand in bytes that are
@@ -16,28 +21,128 @@ type Said struct {
 	Unclear bool
 }
 
-// Strict reads the first bytes of a client as Client does. Where Client takes bytes for a protocol
-// without a name, Strict says whether any server may read one.
+// Strict reads the first bytes of a client as Client does, and requests by the leniency of servers.
+// Where Client takes bytes for a protocol without a name, Strict says whether any server may read
+// one.
 func Strict(b []byte) (s Said) {
 	b, skipped := skipRequests(b)
 	switch {
 	case isPartOfRequest(b):
 		s.Need = len(b) + 1
-	case b[0] == recordHandshake:
-		s.readRecords(b)
+	case recordFirst <= b[0] && b[0] <= recordLast:
+		var body []byte
+		body, s.Need, s.Unclear = clientHello(b)
+		s.Hello = parseHello(body)
+		s.Unclear = s.Unclear || s.Hello == nil && len(body) > 0
 	default:
-		s.Host, s.Need = httpHost(b)
+		s.readRequest(b)
 	}
 	if s.Need > 0 {
-		s.Need += skipped
+		s = Said{Need: s.Need + skipped}
 	}
 	return s
 }
 
-// readRecords is for bytes that begin like a record of TLS. One of version 3 is one (RFC 8446 §5.1).
-func (s *Said) readRecords(b []byte) {
-	var body []byte
-	body, s.Need = clientHello(b)
-	s.Hello = parseHello(body)
-	s.Unclear = s.Need == 0 && s.Hello == nil && b[1] == 3
+// readRequest is for bytes that are no TLS. A line with a version of HTTP is one of a request,
+// which has to be as RFC 9112 §3 has it, but for spaces before it.
+func (s *Said) readRequest(b []byte) {
+	more := len(b) + 1
+	b = bytes.TrimLeft(b, " \t\r\n")
+	method := bytes.IndexFunc(b, func(r rune) bool { return r > '~' || !isToken(byte(r)) })
+	switch {
+	case method < 0:
+		s.Need = more
+		return
+	case method == 0, b[method] != ' ' && b[method] != '\t':
+		return
+	}
+	line, rest, ok := cutLine(b)
+	if !ok {
+		if isWord(b[:method]) || !bytes.ContainsFunc(b, isControl) {
+			s.Need = more
+		}
+		return
+	}
+	target, isRequest, ok := cutTarget(line, method)
+	switch {
+	case !isRequest && string(b[:method]) == "GET": // of HTTP/0.9, which may have an absolute form
+		s.setHost(&s.Host, targetAuthority(b[:method], line[method+1:]))
+	case !ok:
+		s.Unclear = isRequest
+	default:
+		s.setHost(&s.Host, targetAuthority(b[:method], target))
+		if s.readField(rest) {
+			s.Need = more
+		}
+	}
+}
+
+// cutTarget returns the target of a request by its first line, whose method has so many bytes. It
+// fails where the line is no request, or servers may read it in several ways.
+func cutTarget(line []byte, method int) (target []byte, isRequest, ok bool) {
+	if string(line) == "PRI * HTTP/2.0" { // has no names in text (RFC 9113 §3.4)
+		return nil, false, false
+	}
+	versions := 0
+	for _, word := range bytes.Fields(line) {
+		if isVersion(word) {
+			versions++
+		}
+	}
+	target, version, _ := cutLast(line, ' ')
+	ok = versions == 1 && isVersion(version) && line[method] == ' ' && len(target) > method &&
+		len(version) == len("HTTP/1.1") && bytes.HasPrefix(version, []byte("HTTP/1.")) &&
+		!bytes.ContainsAny(line, "\r\x00")
+	if !ok {
+		return nil, versions > 0, false
+	}
+	return target[method+1:], true, true
+}
+
+// readField looks for the field Host in the lines behind the first, and reports whether it may
+// stand in further bytes. A line that a server may take for that field, and another for none, is
+// not clear.
+func (s *Said) readField(b []byte) (more bool) {
+	for {
+		line, rest, ok := cutLine(b)
+		if !ok || len(line) == 0 {
+			return !ok
+		}
+		b = rest
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		bare := bytes.TrimSpace(name)
+		isHost := len(bare) == len("host") && bytes.EqualFold(bare, []byte("host"))
+		switch {
+		case bytes.ContainsAny(line, "\r\x00"), isHost && len(bare) < len(name):
+			s.Unclear = true
+			return false
+		case !isHost:
+		case s.Host == "":
+			s.setHost(&s.Host, bytes.Trim(value, " \t"))
+			return false
+		default:
+			s.setHost(&s.Field, bytes.Trim(value, " \t"))
+			return false
+		}
+	}
+}
+
+// setHost sets a host by an authority. Servers differ where that has a user (RFC 9110 §4.2.4).
+func (s *Said) setHost(host *string, authority []byte) {
+	s.Unclear = s.Unclear || bytes.IndexByte(authority, '@') >= 0
+	*host = hostOf(authority)
+}
+
+// isVersion reports whether a word may be taken for a version of HTTP.
+func isVersion(word []byte) bool {
+	const name = "HTTP/"
+	return len(word) > len(name) && bytes.EqualFold(word[:len(name)], []byte(name)) &&
+		'0' <= word[len(name)] && word[len(name)] <= '9'
+}
+
+// isWord reports whether a method is one of letters, as those of binary protocols rarely are.
+func isWord(method []byte) bool {
+	return !bytes.ContainsFunc(method, func(r rune) bool {
+		return r != '-' && r != '_' && (r|0x20 < 'a' || 'z' < r|0x20)
+	})
 }

@@ -8,8 +8,12 @@ import (
 )
 
 const (
-	recordHandshake = 22 // RFC 8446 §5.1
-	recordHeader    = 5  // bytes
+	recordFirst     = 20 // of the types (RFC 8446 §5.1)
+	recordAlert     = 21
+	recordHandshake = 22
+	recordLast      = 23
+	recordHeader    = 5 // bytes
+	alertSize       = 2
 	maxRecord       = 1 << 14
 	typeClientHello = 1 // RFC 8446 §4
 	messageHeader   = 4 // bytes
@@ -22,41 +26,73 @@ const (
 )
 
 // clientHello reads TLS records up to the end of a ClientHello, which may stand in several (RFC
-// 8446 §5.1), and returns the body of that; nil where b is something else, or the message is longer
-// than MaxClient. need is as in Client.
-func clientHello(b []byte) (body []byte, need int) {
+// 8446 §5.1), and returns the body of that; nil where b is something else. need is as in Client. It
+// skips empty records, warnings and ChangeCipherSpec, as one or the other server does. unclear is
+// that a ClientHello begins, and cannot be read to its end.
+func clientHello(b []byte) (body []byte, need int, unclear bool) {
+	if !isFirstRecord(b) {
+		return nil, 0, false
+	}
 	var message []byte
 	for rest := b; ; {
 		head := rest[:min(len(rest), recordHeader)]
-		if len(head) > 0 && head[0] != recordHandshake || len(head) > 1 && head[1] != 3 {
-			return nil, 0
+		switch size, ok := recordSize(head); {
+		case !ok:
+			return nil, 0, len(message) > 0
+		case len(head) < recordHeader:
+			return nil, len(b) + recordHeader - len(head), false
+		case head[0] != recordHandshake && len(rest) < recordHeader+size:
+			return nil, len(b) + recordHeader + size - len(rest), false
+		case head[0] != recordHandshake:
+			rest = rest[recordHeader+size:]
+		default:
+			fragment := rest[recordHeader:min(len(rest), recordHeader+size)]
+			if message == nil {
+				message = slices.Clip(fragment) // the usual one record is not copied
+			} else {
+				message = append(message, fragment...)
+			}
+			body, missing := helloBody(message)
+			switch {
+			case missing == 0:
+				return body, 0, false
+			case missing < 0:
+				return nil, 0, isLongHello(message)
+			case len(fragment) < size:
+				return nil, len(b) + min(missing, size-len(fragment)), false
+			}
+			rest = rest[recordHeader+size:]
 		}
-		if len(head) < recordHeader {
-			return nil, len(b) + recordHeader - len(head)
-		}
-		size := int(binary.BigEndian.Uint16(head[3:]))
-		if size == 0 || size > maxRecord {
-			return nil, 0
-		}
-		fragment := rest[recordHeader:min(len(rest), recordHeader+size)]
-		if message == nil {
-			message = slices.Clip(fragment) // the usual one record is not copied
-		} else {
-			message = append(message, fragment...)
-		}
-		body, missing := helloBody(message)
-		if missing == 0 {
-			return body, 0
-		}
-		if missing < 0 {
-			return nil, 0
-		}
-		if len(fragment) < size {
-			return nil, len(b) + min(missing, size-len(fragment))
-		}
-		rest = rest[recordHeader+size:]
 	}
 }
+
+// isFirstRecord reports whether b may begin a client's first record. Of other versions than 3 that
+// is a warning, or a ClientHello, as crypto/tls takes them.
+func isFirstRecord(b []byte) bool {
+	return len(b) < 2 || b[1] == 3 || (b[0] == recordAlert || b[0] == recordHandshake) &&
+		(len(b) <= recordHeader || b[recordHeader] == typeClientHello) // also the level of a warning
+}
+
+// recordSize returns the size of the record with a header, or with the beginning of one: then 0. It
+// fails for a header that no record has before the end of a ClientHello.
+func recordSize(head []byte) (size int, ok bool) {
+	if len(head) > 0 && (head[0] < recordFirst || head[0] > recordLast) ||
+		len(head) > 1 && head[1] >= 16 { // the versions that crypto/tls refuses
+		return 0, false
+	}
+	if len(head) < recordHeader {
+		return 0, true
+	}
+	size = int(binary.BigEndian.Uint16(head[3:]))
+	if head[0] != recordHandshake {
+		return size, size <= alertSize
+	}
+	return size, size <= maxRecord
+}
+
+// isLongHello reports whether a message is a ClientHello that is too long here, and for no server:
+// OpenSSL takes up to 131,396 bytes.
+func isLongHello(message []byte) bool { return message[0] == typeClientHello && message[1] <= 2 }
 
 // helloBody returns the body of the ClientHello that a handshake message is, or how many of its
 // bytes are missing at least: -1 where it is something else, or longer than MaxClient.

@@ -156,6 +156,7 @@ func TestClientHelloByHand(t *testing.T) {
 	}{
 		{"without extensions", hello(0x0301), &flow.Hello{Version: "1.0"}},
 		{"SSL 3.0", hello(0x0300), &flow.Hello{Version: "SSL 3.0"}},
+		{"in a record of version 0", append([]byte{22, 0, 0}, hello(0x0303, sni("a"))[3:]...), &flow.Hello{Version: "1.2", SNI: "a"}},
 		{"1.3 only by supported_versions", hello(0x0304, sni("a")), &flow.Hello{Version: "1.2", SNI: "a"}},
 		{"GREASE", hello(0x0303, extension(0x1a1a, ""), extension(43, "\x08\x7a\x7a\x03\x03\x03\x04\x03\x02"),
 			extension(16, "\x00\x06\x02\xaa\xaa\x02h2"), extension(0x2a2a, "\x00")), &flow.Hello{Version: "1.3", ALPN: []string{"h2"}}},
@@ -194,19 +195,19 @@ func TestClientHelloByHand(t *testing.T) {
 func TestNoClientHello(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"ServerHello":      {22, 3, 3, 0, 4, 2, 0, 0, 80},
-		"record of 0":      {22, 3, 1, 0, 0},
+		"warning of 3":     {21, 3, 1, 0, 3},
 		"record of 16385":  {22, 3, 1, 64, 1, 1},
-		"another version":  {22, 2},
+		"another version":  {22, 16},
 		"hello of 1 MiB":   {22, 3, 1, 64, 0, 1, 16, 0, 0},
 		"hello of 16 KiB":  {22, 3, 1, 64, 0, 1, 0, 64, 0},
-		"alert":            {21, 3, 1, 0, 2, 1, 0},
+		"behind an alert":  {21, 3, 1, 0, 2, 1, 0, 24},
 		"other record":     append(slices.Clone(hello(0x0303)[:5+20]), 0)[:26],
 		"application data": {23, 3, 3, 0, 20, 1},
 		"binary":           {0xff, 0xfe},
 		"zeros":            make([]byte, 100),
 	} {
 		if name == "other record" { // one that interrupts the hello
-			b = append(records(hello(0x0303)[5:25], 20), 23, 3, 3, 0, 1, 0)
+			b = append(records(hello(0x0303)[5:25], 20), 23, 3, 3, 0, 3, 0)
 		}
 		if h, host, need := inspect.Client(b); h != nil || host != "" || need != 0 {
 			t.Errorf("%s: %v %q, need %d", name, h, host, need)
