@@ -20,6 +20,7 @@ type initial struct {
 	token      string
 	number     uint32
 	frames     string
+	greased    bool // it has no fixed bit (RFC 9287)
 }
 
 func (p initial) bytes(t testing.TB) []byte {
@@ -49,6 +50,9 @@ func (p initial) bytes(t testing.TB) []byte {
 	}
 	secret = expand(secret, "client in", 32)
 	iv := expand(secret, label+"iv", 12)
+	if p.greased {
+		kind &^= 0x40
+	}
 	b := binary.BigEndian.AppendUint32([]byte{kind}, p.version)
 	b = append(append(b, byte(len(p.dcid))), p.dcid...)
 	b = append(append(b, 0, byte(len(p.token))), p.token...)

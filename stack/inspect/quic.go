@@ -173,13 +173,17 @@ const (
 )
 
 // parseLong reads the header of a datagram's first packet, which has a length. Headers of other
-// versions have to look like those of version 1.
+// versions have to look like those of version 1. Those of versions 1 and 2 may have no fixed bit, as
+// clients leave it out for servers that they know (RFC 9287).
 func parseLong(d []byte) (p longHeader, ok bool) {
 	const isLong, isFixed = 0x80, 0x40
-	if len(d) < 7 || d[0]&(isLong|isFixed) != isLong|isFixed {
+	if len(d) < 7 || d[0]&isLong == 0 {
 		return p, false
 	}
 	p.version = binary.BigEndian.Uint32(d[1:])
+	if d[0]&isFixed == 0 && p.version != quicV1 && p.version != quicV2 {
+		return p, false
+	}
 	initial, retry := byte(0), byte(3)
 	if p.version == quicV2 { // RFC 9369 §3.2
 		initial, retry = 1, 0

@@ -165,6 +165,7 @@ func TestInitials(t *testing.T) {
 		{"frames out of order", []packets{{v1(padded("\x01" + crypto(40, h[40:]) + ack + crypto(0, h[:20]) + "\x00\x00" + crypto(20, h[20:40])))}}, "", want},
 		{"frames that overlap", []packets{{v1(padded(crypto(10, h[10:]) + crypto(0, h[:30])))}}, "", want},
 		{"frames that contradict", []packets{{v1(padded(crypto(0, h[:30]) + crypto(10, strings.ToUpper(h[10:]))))}}, "", nil},
+		{"no fixed bit", []packets{{{version: quicV1, dcid: cid, frames: padded(crypto(0, h)), greased: true}}}, "", want},
 		{"coalesced packets", []packets{{v1(crypto(0, h[:30])), v1(padded(crypto(30, h[30:]))[:1000])}}, "", want},
 		{"behind 0-RTT", []packets{{v1(padded(crypto(0, h)))}}, zeroRTT, want},
 		{"ACK with ECN", []packets{{v1(padded("\x03\x05\x00\x00\x00\x01\x02\x03" + crypto(0, h)))}}, "", want},
@@ -269,7 +270,7 @@ func TestQUICVersions(t *testing.T) {
 		{"Handshake", append([]byte{0xe0}, b[1:]...), nil},
 		{"Retry", append([]byte{0xf0}, b[1:]...), nil},
 		{"short header", append([]byte{0x40}, b[1:]...), nil},
-		{"RTP", append([]byte{0x80}, b[1:]...), nil},
+		{"RTP", append([]byte{0x80}, version(0x1a2a3a4a)[1:]...), nil},
 		{"empty", nil, nil},
 		{"connection ID of 21 bytes", append(append([]byte(nil), b[:5]...), append([]byte{21}, b[6:]...)...), nil},
 	} {

@@ -26,6 +26,8 @@ func TestQUICNames(t *testing.T) {
 	bad := initials(t, "bad.example")
 	unknown := slices.Clone(good[0])
 	binary.BigEndian.PutUint32(unknown[1:], 0xfafafafa)
+	greased := slices.Clone(bad[0]) // which is not authentic any more
+	greased[0] &^= 0x40
 	const other = "no QUIC"
 	for _, tt := range []struct {
 		name   string
@@ -41,6 +43,7 @@ func TestQUICNames(t *testing.T) {
 		{"half of it", [][]byte{good[0], []byte(other)}, 0},
 		{"behind another protocol", [][]byte{[]byte(other), bad[0], bad[1]}, 1},
 		{"a version that cannot be read", [][]byte{unknown, []byte(other)}, 0},
+		{"no fixed bit", [][]byte{greased, []byte(other)}, 0},
 		{"no QUIC", [][]byte{[]byte(other), {}, {0xff}}, 3},
 	} {
 		for _, atOnce := range []bool{true, false} { // is its opening on record
