@@ -267,7 +267,7 @@ func (c *conn) finish(d *direction) {
 func (c *conn) close() {
 	s := c.stack
 	c.ended = time.Now()
-	c.gate.name.end()
+	c.gate.endWait()
 	c.endFirstBytes()
 	c.endDNS()
 	s.mu.Lock()

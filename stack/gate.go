@@ -5,6 +5,8 @@ package stack
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -25,7 +27,13 @@ type gate struct {
 	queries bool // only DNS queries pass, each decided on by its names
 	cleared int  // bytes at the front of netstack's queue that may pass
 	name    nameCheck
+	timer   *time.Timer // nil = no byte waits for more
+	late    atomic.Bool // its time is over
 }
+
+// gateWithin is how long the beginning of a query, or of what may say a name, waits for more.
+// Servers give a request about as long.
+const gateWithin = 30 * time.Second
 
 // beginGate sets the gate by the decision on a connection that is about to be dialled.
 func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
@@ -33,6 +41,24 @@ func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 		(d.OnlyDNS || r != nil && r.Names)
 	if c.gate.queries {
 		c.blocked = new(blocked)
+	}
+}
+
+// awaitMore bounds the time in which more bytes have to come.
+func (c *conn) awaitMore() {
+	t := &c.gate
+	if t.timer == nil {
+		t.timer = time.AfterFunc(c.stack.o.gateWithin, func() {
+			t.late.Store(true)
+			c.outbound.Wake()
+		})
+	}
+}
+
+// endWait is for bytes that wait no more.
+func (t *gate) endWait() {
+	if t.timer != nil && t.timer.Stop() {
+		t.timer = nil
 	}
 }
 
@@ -77,13 +103,15 @@ func (c *conn) checkQuery(g *gather, all bool) bool {
 		size = int(binary.BigEndian.Uint16(b))
 	}
 	incomplete := len(b) < prefix || len(b) < prefix+size
-	if size > maxGatedQuery || incomplete && all {
+	if size > maxGatedQuery || incomplete && (all || c.gate.late.Load()) {
 		c.end(forbidden)
 		return false
 	}
 	if incomplete {
+		c.awaitMore()
 		return false
 	}
+	c.gate.endWait()
 	m, ok := inspect.DNS(b[prefix : prefix+size])
 	if !ok || m.Response {
 		c.end(forbidden)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -19,9 +20,8 @@ import (
 
 // startRuled is a router whose rules decide on names; good.example alone is allowed.
 // full is closed when as many responses as there may be wait behind one of the server.
-func startRuled(t *testing.T, full chan struct{}) *testRouter {
+func startRuled(t *testing.T, full chan struct{}, o Options) *testRouter {
 	t.Helper()
-	var o Options
 	questions := 0
 	router, host := tuntest.NewPipe(1500)
 	ruling := &egress.Ruling{Decision: &tunflow.Decision{}, Names: true}
@@ -67,7 +67,7 @@ func TestForbiddenQueries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			asked, full := make(chan string, len(names)), make(chan struct{})
 			toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) { answerQueries(t, c, asked, full) }))
-			c := newClient(t, startRuled(t, full)).dial(t, serverV4, 53)
+			c := newClient(t, startRuled(t, full, Options{})).dial(t, serverV4, 53)
 			go writePieces(c, all, tt.cuts)
 			codes := make(map[uint16]dnsmessage.RCode)
 			for range names {
@@ -176,7 +176,7 @@ func TestNoQueries(t *testing.T) {
 				b, _ := io.ReadAll(c)
 				got <- b
 			}))
-			c := newClient(t, startRuled(t, nil)).dial(t, serverV4, 53)
+			c := newClient(t, startRuled(t, nil, Options{})).dial(t, serverV4, 53)
 			if _, err := c.Write(b); err != nil {
 				t.Fatal(err)
 			}
@@ -193,6 +193,25 @@ func TestNoQueries(t *testing.T) {
 	}
 }
 
+// TestQueryIsLate: a client that begins a query and does not end it is reset after a time.
+func TestQueryIsLate(t *testing.T) {
+	got := make(chan []byte, 1)
+	toPort = uint16(serve(t, "tcp4", func(c *net.TCPConn) {
+		b, _ := io.ReadAll(c)
+		got <- b
+	}))
+	c := newClient(t, startRuled(t, nil, Options{gateWithin: time.Millisecond})).dial(t, serverV4, 53)
+	if _, err := c.Write(dnsMessage(t, 1, "good.example.")[:20]); err != nil {
+		t.Fatal(err)
+	}
+	if b := within(t, got); len(b) > 0 {
+		t.Errorf("%q has passed", b)
+	}
+	if _, err := io.ReadAll(c); err == nil {
+		t.Error("the client is not reset")
+	}
+}
+
 // TestForbiddenQueriesOfLostClient resets a client with more forbidden queries than may wait for
 // their responses, of a server that stands still in the middle of a message: nothing stays.
 func TestForbiddenQueriesOfLostClient(t *testing.T) {
@@ -201,7 +220,7 @@ func TestForbiddenQueriesOfLostClient(t *testing.T) {
 		_, _ = c.Write([]byte{0, 100, 1})
 		_, _ = io.Copy(io.Discard, c)
 	}))
-	router := startRuled(t, full)
+	router := startRuled(t, full, Options{})
 	client := newClient(t, router)
 	c := client.dial(t, serverV4, 53)
 	if _, err := io.ReadFull(c, make([]byte, 3)); err != nil {

@@ -5,7 +5,6 @@ package stack
 import (
 	"bytes"
 	"sync/atomic"
-	"time"
 
 	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
@@ -17,26 +16,13 @@ type nameCheck struct {
 	waits    bool        // nothing has passed; the outbound direction's
 	answered atomic.Bool // the far side has spoken
 	asked    bool        // for an answer before its name: that says nothing of the protocol
-	timer    *time.Timer // nil = no byte waits
-	late     atomic.Bool // its time is over
 }
-
-// nameWithin is how long the first bytes may wait for more. Servers give a request about as long.
-const nameWithin = 30 * time.Second
 
 // begin is for a connection that is about to be established. Where its name is not known, no other
 // contradicts it.
 func (t *nameCheck) begin(o *Options, opening any) {
 	t.strict = o.Contradicts != nil && (o.Strict == nil || o.Strict(opening))
 	t.waits = t.strict
-}
-
-// end is for a connection whose bytes may pass, and for one that is over.
-func (t *nameCheck) end() {
-	t.waits = false
-	if t.timer != nil {
-		t.timer.Stop()
-	}
 }
 
 // checkName looks for the name that a client's first bytes say, and reports whether they may pass.
@@ -50,6 +36,7 @@ func (c *conn) checkName(g *gather, all bool) bool {
 	t := &c.gate.name
 	if inspect.AwaitsServer(b) {
 		t.asked = true
+		c.gate.endWait()
 		g.cut(len(b)) // and look at the next ones
 		return true
 	}
@@ -59,7 +46,7 @@ func (c *conn) checkName(g *gather, all bool) bool {
 	}
 	switch unclear := said.Unclear || said.Need > inspect.MaxClient; {
 	case (said.Need > 0 || unclear) && t.answered.Load() && !t.asked:
-	case unclear, said.Need > 0 && (all || t.late.Load()):
+	case unclear, said.Need > 0 && (all || c.gate.late.Load()):
 		c.end(forbidden)
 		return false
 	case said.Need > 0:
@@ -69,7 +56,8 @@ func (c *conn) checkName(g *gather, all bool) bool {
 		c.end(forbidden)
 		return false
 	}
-	t.end()
+	t.waits = false
+	c.gate.endWait()
 	return true
 }
 
@@ -95,13 +83,7 @@ func (c *conn) awaitName(n int) {
 			return
 		}
 	}
-	t := &c.gate.name
-	if t.timer == nil {
-		t.timer = time.AfterFunc(c.stack.o.nameWithin, func() {
-			t.late.Store(true)
-			c.outbound.Wake()
-		})
-	}
+	c.awaitMore()
 }
 
 // noteAnswer notes that the far side has spoken: bytes of the client may wait for it.

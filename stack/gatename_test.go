@@ -109,7 +109,7 @@ func TestFirstBytesAreLate(t *testing.T) {
 		got <- b
 	})
 	never := func(*tunflow.Flow) bool { return false }
-	router := startRouter(t, Options{Contradicts: never, nameWithin: time.Millisecond}, dial.Policy{})
+	router := startRouter(t, Options{Contradicts: never, gateWithin: time.Millisecond}, dial.Policy{})
 	client := newClient(t, router)
 	quiet, waiting := client.dial(t, serverV4, port), client.dial(t, serverV4, port)
 	if _, err := waiting.Write([]byte("GET / HT")); err != nil {

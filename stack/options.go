@@ -99,8 +99,9 @@ type Options struct {
 
 	// Question decides on a DNS query of a client, where the ruling on its flow has Names, or where
 	// only DNS queries may go to its server. One that is denied does not leave: the client gets the
-	// response of resolver.Blocked. opening is that of the connection, nil
-	// for UDP. It runs on the packet path and must not block. nil disables it.
+	// response of resolver.Blocked. One by TCP that does not end within 30 s has its connection
+	// reset. opening is that of the connection, nil for UDP. It runs on the packet path and must not
+	// block. nil disables it.
 	Question func(
 		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,
 	) *tunflow.Decision
@@ -150,7 +151,7 @@ type Options struct {
 	Log logrus.FieldLogger // nil = silent
 
 	sweepInterval time.Duration // how often connections are looked at that nothing makes move; tests shorten it
-	nameWithin    time.Duration // how long first bytes wait for Contradicts; tests shorten it
+	gateWithin    time.Duration // how long bytes wait for more; tests shorten it
 }
 
 func (o *Options) setDefaults() {
@@ -175,8 +176,8 @@ func (o *Options) setDefaults() {
 	if o.sweepInterval == 0 {
 		o.sweepInterval = 5 * time.Second
 	}
-	if o.nameWithin == 0 {
-		o.nameWithin = nameWithin
+	if o.gateWithin == 0 {
+		o.gateWithin = gateWithin
 	}
 	if o.Log == nil {
 		silent := logrus.New()
