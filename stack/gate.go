@@ -103,7 +103,7 @@ func (c *conn) checkQuery(g *gather, all bool) bool {
 		size = int(binary.BigEndian.Uint16(b))
 	}
 	incomplete := len(b) < prefix || len(b) < prefix+size
-	if size > maxGatedQuery || incomplete && (all || c.gate.late.Load()) {
+	if size > maxGatedQuery || incomplete && (all || g.full() || c.gate.late.Load()) {
 		c.end(forbidden)
 		return false
 	}

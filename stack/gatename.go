@@ -28,9 +28,9 @@ func (t *nameCheck) begin(o *Options, opening any) {
 // checkName looks for the name that a client's first bytes say, and reports whether they may pass.
 // Nothing of them has passed; with all there will be no more.
 //
-// Bytes in which a server may read a name that is not found here do not pass, such as a request that
-// says it behind inspect.MaxClient bytes. Of protocols in which the far side speaks first, neither
-// TLS nor HTTP is one: its client does not wait.
+// Bytes in which a server may read a name that is not found here do not pass, such as a request
+// that says it behind inspect.MaxClient bytes or gatherViews views. Of protocols in which the far
+// side speaks first, neither TLS nor HTTP is one: its client does not wait.
 func (c *conn) checkName(g *gather, all bool) bool {
 	b := g.join(nil, g.size, inspect.MaxClient)
 	t := &c.gate.name
@@ -41,10 +41,11 @@ func (c *conn) checkName(g *gather, all bool) bool {
 		return true
 	}
 	said := inspect.Strict(b)
-	if 0 < said.Need && said.Need <= inspect.MaxClient && all { // the end of all bytes ends a line, too
+	tooLong := said.Need > inspect.MaxClient || said.Need > 0 && g.full()
+	if said.Need > 0 && all && !tooLong { // the end of all bytes ends a line, too
 		said = inspect.Strict(append(bytes.Clone(b), "\r\n\r\n"...))
 	}
-	switch unclear := said.Unclear || said.Need > inspect.MaxClient; {
+	switch unclear := said.Unclear || tooLong; {
 	case (said.Need > 0 || unclear) && t.answered.Load() && !t.asked:
 	case unclear, said.Need > 0 && (all || c.gate.late.Load()):
 		c.end(forbidden)

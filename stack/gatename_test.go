@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/netstack"
 	tunflow "syntap/tun/flow"
 )
 
@@ -192,5 +193,40 @@ func TestFirstBytesWhereMemoryIsShort(t *testing.T) {
 	got := make([]byte, len(hello))
 	if n, err := io.ReadFull(last, got); err != nil || !bytes.Equal(got, hello) {
 		t.Errorf("%d bytes of %d came back, %v", n, len(hello), err)
+	}
+}
+
+// TestManySegments: a request in more segments than a look takes does not end where the look does.
+func TestManySegments(t *testing.T) {
+	got := make(chan []byte, 1)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		b, _ := io.ReadAll(c)
+		got <- b
+	})
+	asked := func(f *tunflow.Flow) bool { return f.HTTPHost != "" }
+	router := startRouter(t, Options{Contradicts: asked}, dial.Policy{})
+	c := newClient(t, router).dial(t, serverV4, port)
+	held := func() (n int64) {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		for _, c := range router.conns {
+			if c.phase.Load() == established {
+				n += netstack.ReceiveMemory(c.ep)
+			}
+		}
+		return n
+	}
+	const size = 100 // a view of the frame's head, and one of its body
+	request := "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", (gatherViews/2+1)*size) + "\r\nHost: a\r\n\r\n"
+	for at := 0; at < len(request); at += size {
+		before := held()
+		if _, err := io.WriteString(c, request[at:min(at+size, len(request))]); err != nil {
+			break // it is reset
+		}
+		eventually(t, "a segment", func() bool { n := held(); return n > before || n == 0 && at > 0 })
+	}
+	_ = c.CloseWrite()
+	if b := within(t, got); len(b) > 0 {
+		t.Errorf("%d bytes have passed", len(b))
 	}
 }

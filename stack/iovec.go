@@ -38,6 +38,9 @@ func (g *gather) begin(limit int, tight bool) {
 	g.iov, g.size, g.limit, g.tight = g.iov[:0], 0, limit, tight
 }
 
+// full reports whether netstack may have more views than g.
+func (g *gather) full() bool { return len(g.iov) == gatherViews || g.size >= g.limit }
+
 // cut shortens g to its first n bytes, n > 0.
 func (g *gather) cut(n int) {
 	if n >= g.size {
@@ -84,7 +87,7 @@ func (g *gather) join(before []byte, n, limit int) []byte {
 
 // Write implements io.Writer.
 func (g *gather) Write(b []byte) (int, error) {
-	if len(g.iov) == gatherViews || g.size >= g.limit {
+	if g.full() {
 		return 0, errFull
 	}
 	if n := len(b); n > 0 {

@@ -100,8 +100,8 @@ type Options struct {
 	// Question decides on a DNS query of a client, where the ruling on its flow has Names, or where
 	// only DNS queries may go to its server. One that is denied does not leave: the client gets the
 	// response of resolver.Blocked. One by TCP that does not end within 30 s has its connection
-	// reset. opening is that of the connection, nil for UDP. It runs on the packet path and must not
-	// block. nil disables it.
+	// reset. opening is that of the connection, nil for UDP. It runs on the packet path and must
+	// not block. nil disables it.
 	Question func(
 		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,
 	) *tunflow.Decision

@@ -173,8 +173,8 @@ const (
 )
 
 // parseLong reads the header of a datagram's first packet, which has a length. Headers of other
-// versions have to look like those of version 1. Those of versions 1 and 2 may have no fixed bit, as
-// clients leave it out for servers that they know (RFC 9287).
+// versions have to look like those of version 1. Those of versions 1 and 2 may have no fixed bit,
+// as clients leave it out for servers that they know (RFC 9287).
 func parseLong(d []byte) (p longHeader, ok bool) {
 	const isLong, isFixed = 0x80, 0x40
 	if len(d) < 7 || d[0]&isLong == 0 {
