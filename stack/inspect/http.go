@@ -26,10 +26,9 @@ func httpHost(b []byte) (host string, need int) {
 	case method == len(b):
 		return "", more
 	}
-	begin := b
 	line, b, ok := cutLine(b)
 	switch {
-	case !ok && bytes.ContainsFunc(begin, isControl): // no server takes it for a request line
+	case bytes.ContainsFunc(line, isControl): // few servers take it for a request line
 		return "", 0
 	case !ok:
 		return "", more

@@ -41,6 +41,7 @@ func TestHTTPHost(t *testing.T) {
 		strings.Repeat("X", 33) + " / HTTP/1.1\r\nHost: a\r\n":                            "",
 		"003egit-upload-pack /p.git\x00host=a\x00":                                        "",
 		"0 \x02\x01\x01cn=a":                                                              "",
+		"GET http://a\x1f HTTP/1.0\n":                                                     "",
 		"(binary)":                                                                        "",
 	} {
 		checkPrefixes(t, []byte(request), nil, want)

@@ -227,6 +227,7 @@ func FuzzClient(f *testing.F) {
 	f.Add(hello(0x0303, extension(43, "\x08\x7a\x7a\x03\x03\x03\x04\x03\x02"), extension(0xfe0d, "\x00")))
 	f.Add([]byte("GET http://u:p@[2001:db8::1]:80/x?y HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("\r\nCONNECT a.example:443 HTTP/1.1\r\n"))
+	f.Add([]byte("0 ://0\x1f HTTP/1.0\n"))
 	f.Add([]byte("POST / HTTP/1.0\nAccept: */*\nhost:A.Example\n\n"))
 	f.Add(append([]byte{0, 0, 0, 8, 4, 210, 22, 47}, whole...))
 	f.Fuzz(func(t *testing.T, b []byte) {
