@@ -111,7 +111,7 @@ func (l *flow) hold(f *Frame, target netip.AddrPort) {
 	h.frame = f.clone()
 	l.held = append(l.held, h)
 	l.heldSize += size
-	if l.awaits == nil && (!l.recorded || l.naming) {
+	if !l.recorded || l.naming {
 		m.recorder.await(l)
 	}
 }

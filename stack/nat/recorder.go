@@ -106,10 +106,13 @@ func (r *recorder) enter(l *flow) {
 	r.opened[l.opened] = l
 }
 
-// await notes that a flow holds datagrams. The lock of its flows is held.
+// await notes that a flow holds datagrams, if that is not known. The lock of its flows is held.
 func (r *recorder) await(l *flow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if l.awaits != nil {
+		return
+	}
 	l.awaits = r.waiting.PushBack(awaiting{l, r.table.now()})
 	if r.waiting.Len() == 1 {
 		r.wakeUp()
