@@ -3,13 +3,13 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/netip"
+	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -142,7 +142,7 @@ type tuple struct{ client, server netip.AddrPort }
 // visitors make connections to echo servers, and note the results.
 type visitors struct {
 	lab     *tuntest.Lab
-	ports   []string
+	servers []netip.AddrPort
 	victims *victims
 	pending errgroup.Group
 	clock   *runTime
@@ -161,11 +161,11 @@ func newVisitors(t *testing.T, lab *tuntest.Lab, known *victims) *visitors {
 		made: make(map[tuple]int), errs: make(map[tuple]error),
 	}
 	v.pending.SetLimit(500)
-	for port := range 32 {
-		port := strconv.Itoa(7000 + port)
-		v.ports = append(v.ports, port)
+	for port := range uint16(32) {
 		for _, host := range addresses() {
-			serveEcho(lab.Server, net.JoinHostPort(host, port))
+			server := netip.AddrPortFrom(netip.MustParseAddr(host), 7000+port)
+			v.servers = append(v.servers, server)
+			serveEcho(lab.Server, server.String())
 		}
 	}
 	return v
@@ -195,7 +195,7 @@ func (v *visitors) begin(perSecond int, over <-chan struct{}) {
 
 // one makes a connection that was to begin at a time, sends a few bytes, and has them back.
 func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Duration) {
-	ends, err := v.visit(ns, net.JoinHostPort(addresses()[i%2], v.ports[i/4%len(v.ports)]))
+	ends, err := v.visit(ns, v.servers[i/4*2%len(v.servers)+i%2])
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err != nil {
@@ -206,27 +206,75 @@ func (v *visitors) one(ns *tuntest.Namespace, i int, at time.Duration) {
 	v.made[ends]++
 }
 
-func (v *visitors) visit(ns *tuntest.Namespace, address string) (ends tuple, err error) {
-	ctx, cancel := timeout()
-	defer cancel()
-	conn, err := ns.Dial(ctx, "tcp", address)
-	if err != nil {
+// visit makes a connection and exchanges a few bytes. Only its socket is made in the namespace: a
+// thread that waited there for each connection would cost more than the router.
+func (v *visitors) visit(ns *tuntest.Namespace, server netip.AddrPort) (ends tuple, err error) {
+	var conn *os.File
+	if err := ns.Do(func() error { conn, err = connectTo(server); return err }); err != nil {
 		return ends, err
 	}
 	defer conn.Close()
-	ends = tuple{conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()}
-	v.victims.add(ends)
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
-	for range 3 {
-		if _, err = conn.Write([]byte("hello")); err != nil {
-			return ends, err
-		}
-		if _, err = io.ReadFull(conn, make([]byte, 5)); err != nil {
-			return ends, err
-		}
+	_ = conn.SetDeadline(time.Now().Add(tuntest.Patience))
+	if ends, err = connected(conn, server); err != nil {
+		return ends, err
 	}
-	return ends, nil
+	v.victims.add(ends)
+	if _, err := conn.WriteString("hello"); err != nil {
+		return ends, err
+	}
+	_, err = io.ReadFull(conn, make([]byte, 5))
+	return ends, err
+}
+
+// connectTo begins to connect a socket.
+func connectTo(server netip.AddrPort) (*os.File, error) {
+	family, to := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(server.Port())})
+	if server.Addr().Is6() {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(server.Port()), Addr: server.Addr().As16()}
+	} else {
+		to.(*unix.SockaddrInet4).Addr = server.Addr().As4()
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "visit of "+server.String()), nil
+}
+
+// connected waits until a socket is connected, and returns its ends.
+func connected(conn *os.File, server netip.AddrPort) (ends tuple, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return ends, err
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		if _, err := unix.Getpeername(int(fd)); err == unix.ENOTCONN {
+			errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+			if failed = err; err == nil && errno != 0 {
+				failed = unix.Errno(errno)
+			}
+			return failed != nil
+		}
+		local, err := unix.Getsockname(int(fd))
+		ends, failed = tuple{addrPort(local), server}, err
+		return true
+	})
+	return ends, errors.Join(err, failed)
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
 }
 
 func (v *visitors) percentile(percent int) time.Duration {
