@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,7 @@ import (
 // world is a router around a Finder.
 type world struct {
 	*Finder
-	path     Path // that measurements find
-	err      error
-	measured int
+	paths    measurements
 	opens    bool
 	cures    bool
 	passes   [2]bool // on other connections, up and down
@@ -29,20 +28,49 @@ type world struct {
 	reset    map[flow.Key]int
 }
 
+// measurements are made in goroutines of their own.
+type measurements struct {
+	mu       sync.Mutex // guards all below
+	path     Path       // that they find
+	err      error
+	measured int
+}
+
+// find has measurements find a path, or fail.
+func (m *measurements) find(p Path, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.path, m.err = p, err
+}
+
+// count returns how many measurements have begun.
+func (m *measurements) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.measured
+}
+
+// measure takes three seconds.
+func (m *measurements) measure(ctx context.Context, _ netip.AddrPort, _ string) (Path, error) {
+	m.mu.Lock()
+	m.measured++
+	m.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(3 * time.Second):
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.path, m.err
+}
+
 // inWorld runs a test in a bubble with a clock of its own.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		w := &world{freed: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
 		w.Finder = New(Options{
-			Measure: func(ctx context.Context, _ netip.AddrPort, _ string) (Path, error) {
-				w.measured++
-				select {
-				case <-ctx.Done():
-				case <-time.After(3 * time.Second):
-				}
-				return w.path, w.err
-			},
+			Measure:  w.paths.measure,
 			Known:    func(port uint16) bool { return port == 443 },
 			Opens:    func(context.Context, netip.AddrPort) bool { return w.opens },
 			Passes:   func(netip.Addr) (up, down bool) { return w.passes[0], w.passes[1] },
@@ -102,11 +130,11 @@ func narrow(passes int) Path { return Path{Up: Way{true, passes, passes + 1}} }
 func TestMeasured(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.path = narrow(1400)
+		w.paths.find(narrow(1400), nil)
 		w.stalls(up("203.0.113.2:443", 1), 8)
 		w.stalls(up("203.0.113.2:443", 2), 8)
-		if len(w.found) != 1 || w.measured != 1 {
-			t.Fatalf("%d findings by %d measurements, want one by one", len(w.found), w.measured)
+		if len(w.found) != 1 || w.paths.count() != 1 {
+			t.Fatalf("%d findings by %d measurements, want one by one", len(w.found), w.paths.count())
 		}
 		f := w.found[0]
 		if f.Direction != "up" || f.Passes != 1400 || f.Fails != 1401 || f.Clamp != 1360 || f.Confidence != record.High || f.Applied {
@@ -119,11 +147,11 @@ func TestMeasured(t *testing.T) {
 			}
 			time.Sleep(lifetime)
 		}
-		if w.measured != 4 || len(w.found) != 1 {
-			t.Errorf("%d measurements, %d findings, want one more each lifetime, and no new finding", w.measured, len(w.found))
+		if w.paths.count() != 4 || len(w.found) != 1 {
+			t.Errorf("%d measurements, %d findings, want one more each lifetime, and no new finding", w.paths.count(), len(w.found))
 		}
 		w.MSS(server)
-		w.path = Path{}
+		w.paths.find(Path{}, nil)
 		time.Sleep(lifetime + time.Minute)
 		if got := w.MSS(server); got != 0 || len(w.Findings()) != 0 {
 			t.Errorf("MSS %d on a clear path", got)
@@ -138,11 +166,11 @@ func TestMeasured(t *testing.T) {
 func TestUnused(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.path = narrow(1400)
+		w.paths.find(narrow(1400), nil)
 		w.stalls(up("203.0.113.2:443", 1), 5)
 		time.Sleep(3 * lifetime)
-		if len(w.Findings()) != 0 || w.measured != 2 {
-			t.Errorf("findings %v after %d measurements", w.Findings(), w.measured)
+		if len(w.Findings()) != 0 || w.paths.count() != 2 {
+			t.Errorf("findings %v after %d measurements", w.Findings(), w.paths.count())
 		}
 	})
 }
@@ -155,12 +183,12 @@ func TestNothingFound(t *testing.T) {
 		least, most int
 	}{{nil, 2, 2}, {errors.New("connection refused"), 6, 9}} {
 		inWorld(t, func(w *world) {
-			w.err = tt.err
+			w.paths.find(Path{}, tt.err)
 			for i := range 100 {
 				w.stalls(up("203.0.113.2:443", i), 15)
 			}
-			if len(w.found) != 0 || w.measured < tt.least || w.measured > tt.most {
-				t.Errorf("%v: %d findings by %d measurements in 25 minutes", tt.err, len(w.found), w.measured)
+			if len(w.found) != 0 || w.paths.count() < tt.least || w.paths.count() > tt.most {
+				t.Errorf("%v: %d findings by %d measurements in 25 minutes", tt.err, len(w.found), w.paths.count())
 			}
 		})
 	}
@@ -170,14 +198,15 @@ func TestNothingFound(t *testing.T) {
 func TestUndecided(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.err, w.opens = fmt.Errorf("measured: %w", ErrUndecided), true
+		w.paths.find(Path{}, fmt.Errorf("measured: %w", ErrUndecided))
+		w.opens = true
 		w.stalls(down("203.0.113.2:443", 1), 10)
 		if len(w.found) != 0 {
 			t.Errorf("findings %+v by one connection", w.found)
 		}
 		w.stalls(down("203.0.113.2:443", 2), 5)
-		if len(w.found) != 1 || w.found[0].Confidence != record.Medium || w.measured != 1 {
-			t.Errorf("findings %+v after %d measurements", w.found, w.measured)
+		if len(w.found) != 1 || w.found[0].Confidence != record.Medium || w.paths.count() != 1 {
+			t.Errorf("findings %+v after %d measurements", w.found, w.paths.count())
 		}
 	})
 }
@@ -213,8 +242,8 @@ func TestAgreement(t *testing.T) {
 			for _, f := range w.found {
 				got += fmt.Sprintf("%s %d %d %s", f.Direction, f.Passes, f.Clamp, f.Confidence)
 			}
-			if got != tt.want || w.measured != 0 {
-				t.Errorf("%s: findings %q, %d measurements, want %q and none", name, got, w.measured, tt.want)
+			if got != tt.want || w.paths.count() != 0 {
+				t.Errorf("%s: findings %q, %d measurements, want %q and none", name, got, w.paths.count(), tt.want)
 			}
 		})
 	}
@@ -226,7 +255,7 @@ func TestCure(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.cures = true
-		w.path = narrow(1400)
+		w.paths.find(narrow(1400), nil)
 		clamped := up("203.0.113.2:443", 3)
 		clamped.Clamped = true
 		w.stalls(up("203.0.113.2:443", 1), 4)
@@ -255,7 +284,7 @@ func TestClamp(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		for i, passes := range []int{300, 1400, 1350, 1300} {
-			w.path = narrow(passes)
+			w.paths.find(narrow(passes), nil)
 			w.stalls(up(fmt.Sprintf("203.0.113.%d:443", i), 1), 4)
 			w.stalls(up(fmt.Sprintf("[2001:db8::%d]:443", i), 1), 4)
 		}
@@ -274,9 +303,9 @@ func TestClamp(t *testing.T) {
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.path = narrow(1400)
+		w.paths.find(narrow(1400), nil)
 		w.stalls(up("203.0.113.2:443", 1), 4)
-		w.err = errors.New("no answer")
+		w.paths.find(narrow(1400), errors.New("no answer"))
 		for i := range 3 * mostHosts {
 			w.Stalled(up(fmt.Sprintf("10.0.%d.%d:443", i/256, i%256), 1))
 		}
@@ -304,7 +333,8 @@ func TestDisagree(t *testing.T) {
 		{5432, [2]bool{true, false}, 1, "[]"}, {5432, [2]bool{false, true}, 0, "[up]"},
 	} {
 		inWorld(t, func(w *world) {
-			w.path, w.opens, w.passes = both, true, tt.passes
+			w.paths.find(both, nil)
+			w.opens, w.passes = true, tt.passes
 			for client := range 2 {
 				w.stalls(up(fmt.Sprintf("203.0.113.2:%d", tt.port), client), 5)
 			}
