@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
@@ -22,14 +23,15 @@ import (
 func newMTUCommand() *cobra.Command {
 	var asJSON, only4, only6 bool
 	var path, pair string
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "mtu [--json] [--url PATH] HOST[:PORT] | --pair FILE LOG",
 		Short: "Find a path MTU black hole, and the clamp that cures it",
 		Long: `Measure the largest packets that pass to a host and back, as TCP sees them: by the segments
 that the far end acknowledges, and by the segments that come where a smaller and a larger MSS is
-announced. It needs no privilege and takes ten seconds at most. The port, 443 unless given, may
-speak TLS, HTTP, SSH or anything that sends more than a full segment; elsewhere only the way up
-is measured. Beside it stands the path MTU that ICMP tells.
+announced. It needs no privilege and takes ten seconds at most, or as --timeout says. The port, 443
+unless given, may speak TLS, HTTP, SSH or anything that sends more than a full segment; elsewhere
+only the way up is measured. Beside it stands the path MTU that ICMP tells.
 
 With --pair it measures nothing, and compares two JSON logs of the same handshakes: LOG from near
 the clients, FILE from near the servers, such as "syntap replay --format json" makes of captures at
@@ -56,6 +58,9 @@ unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
 			if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \r\n\t") {
 				return hint.Usage(fmt.Errorf("--url %q is no path", path), "give one that begins with a slash, such as /index.html")
 			}
+			if timeout <= 0 {
+				return hint.Usage(fmt.Errorf("--timeout %v is not positive", timeout), "give one such as 30s")
+			}
 			network := "ip"
 			switch {
 			case only4 && only6:
@@ -65,7 +70,7 @@ unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
 			case only6:
 				network = "ip6"
 			}
-			result, err := measureMTU(cmd, args[0], network, path)
+			result, err := measureMTU(cmd, args[0], network, path, timeout)
 			if err != nil {
 				return err
 			}
@@ -83,6 +88,7 @@ unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().StringVar(&path, "url", "/", "ask a web server for `PATH`, something large")
+	cmd.Flags().DurationVar(&timeout, "timeout", pathmtu.Patience, "take `DURATION` at most; more helps where packets are lost")
 	cmd.Flags().StringVar(&pair, "pair", "", "compare a log with that of the other end, `FILE`")
 	cmd.Flags().BoolVarP(&only4, "ipv4", "4", false, "IPv4 only")
 	cmd.Flags().BoolVarP(&only6, "ipv6", "6", false, "IPv6 only")
@@ -141,7 +147,9 @@ func verdictOf(r *pathmtu.Result) error {
 }
 
 // measureMTU measures the path to the first address of a host that accepts a connection.
-func measureMTU(cmd *cobra.Command, target, network, path string) (*pathmtu.Result, error) {
+func measureMTU(
+	cmd *cobra.Command, target, network, path string, timeout time.Duration,
+) (*pathmtu.Result, error) {
 	host, port, err := splitTarget(target)
 	if err != nil {
 		return nil, hint.Usage(err, "write HOST, HOST:PORT or [IPV6]:PORT")
@@ -151,7 +159,7 @@ func measureMTU(cmd *cobra.Command, target, network, path string) (*pathmtu.Resu
 		progress = func(line string) { fmt.Fprintf(cmd.ErrOrStderr(), "\r\x1b[K%s", line) }
 		defer fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), pathmtu.Patience)
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
 	if err != nil {
@@ -159,7 +167,9 @@ func measureMTU(cmd *cobra.Command, target, network, path string) (*pathmtu.Resu
 	}
 	for _, a := range addresses {
 		address := netip.AddrPortFrom(a.Unmap(), port)
-		result, measureErr := pathmtu.Measure(ctx, pathmtu.Options{Host: host, Address: address, Path: path, Progress: progress})
+		result, measureErr := pathmtu.Measure(ctx, pathmtu.Options{
+			Host: host, Address: address, Path: path, Progress: progress, Timeout: timeout,
+		})
 		if measureErr == nil {
 			return result, nil
 		}

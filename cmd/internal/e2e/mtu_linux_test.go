@@ -24,8 +24,8 @@ func (c mtuCase) String() string {
 	return fmt.Sprintf("%s, %d, ICMP %t, %d %% loss", c.where, c.mtu, c.icmp, c.loss)
 }
 
-// mtuCases is the whole table in a soak, and else one case of each kind. Loss is random, so its cases
-// are for a soak.
+// mtuCases is the whole table in a soak, and else one case of each kind. Loss is random, so its
+// cases are for a soak.
 func mtuCases() (all []mtuCase) {
 	if !soak() {
 		return []mtuCase{
@@ -161,7 +161,7 @@ func TestMTUOfOthers(t *testing.T) {
 		}
 	}
 	c.middle().Drop(100, "forward", "")
-	if status, _, all := c.measure(t, "203.0.113.2:80"); status != 2 || !strings.Contains(all.stderr, "no answer in") {
+	if status, _, all := c.measure(t, "--timeout", "3s", "203.0.113.2:80"); status != 2 || !strings.Contains(all.stderr, "no answer in 3s") {
 		t.Errorf("mtu over a dead path: status %d, %q, want 2 and no answer", status, all.stderr)
 	}
 }

@@ -1,6 +1,7 @@
 package pathmtu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,11 @@ type Options struct {
 	LinkMTU int
 	// OnlyTCP leaves ICMP and the hops out.
 	OnlyTCP bool
+	// Timeout is the time that the measurement takes at most; 0 = Patience.
+	Timeout time.Duration
 }
 
-// Patience is the time that a measurement takes at most.
+// Patience is the time that a measurement takes at most, unless Options say otherwise.
 const Patience = 9500 * time.Millisecond
 
 // target is a far end that is being measured.
@@ -37,6 +40,7 @@ type target struct {
 	address    netip.AddrPort
 	protocol   Protocol
 	link       int // MTU of the link towards it
+	timeout    time.Duration
 	report     func(string)
 	prepare    func(fd int) error // nil = nothing to do
 
@@ -55,16 +59,20 @@ type target struct {
 
 // Measure measures the path to and from a far end. It fails where no connection opens.
 func Measure(ctx context.Context, o Options) (*Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	timeout := cmp.Or(o.Timeout, Patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &target{host: o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare}
+	t := &target{
+		timeout: timeout,
+		host:    o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare,
+	}
 	if t.report == nil {
 		t.report = func(string) {}
 	}
 	t.progress("connecting to %s", o.Address)
 	c, err := t.connect(ctx, 0)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", o.Address, cause(ctx, err))
+		return nil, fmt.Errorf("connect to %s: %w", o.Address, t.cause(ctx, err))
 	}
 	t.idle = c
 	defer func() {
@@ -79,7 +87,7 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	t.progress("asking in the protocols of port %d", o.Address.Port())
 	control, err := t.detect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", o.Address, cause(ctx, err))
+		return nil, fmt.Errorf("ask %s: %w", o.Address, t.cause(ctx, err))
 	}
 	r := &Result{Address: t.address, Protocol: t.protocol, LinkMTU: t.link}
 	var said word
@@ -98,11 +106,11 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 }
 
 // cause returns the reason for which no connection opened.
-func cause(ctx context.Context, err error) error {
+func (t *target) cause(ctx context.Context, err error) error {
 	var errno syscall.Errno
 	switch {
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer in %v", Patience)
+		return fmt.Errorf("no answer in %v", t.timeout)
 	case errors.As(err, &errno):
 		return errno
 	default:
@@ -127,7 +135,7 @@ func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
 	switch {
 	case r.Verdict != Undecided:
 	case ctx.Err() != nil:
-		r.Note = fmt.Sprintf("no decision in %v", Patience)
+		r.Note = fmt.Sprintf("no decision in %v", t.timeout)
 	case err != nil:
 		r.Note = err.Error()
 	case r.Up == nil:
