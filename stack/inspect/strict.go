@@ -84,7 +84,7 @@ func cutTarget(line []byte, method int) (target []byte, isRequest, ok bool) {
 		return nil, false, false
 	}
 	versions := 0
-	for _, word := range bytes.Fields(line) {
+	for word := range bytes.FieldsSeq(line) {
 		if isVersion(word) {
 			versions++
 		}

@@ -201,8 +201,10 @@ func inUse(rules []policy.Use) []web.Rule {
 // foundIn returns the numbers of findings. All that there may be are named, counted or not.
 func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
 	for _, of := range []audit.Found{
-		{Kind: record.BlackHole, Direction: "up"}, {Kind: record.BlackHole, Direction: "down"},
-		{Kind: record.BlackHole, Direction: "both"}, {Kind: record.DNSTunnel},
+		{Kind: record.BlackHole, Direction: "up"},
+		{Kind: record.BlackHole, Direction: "down"},
+		{Kind: record.BlackHole, Direction: "both"},
+		{Kind: record.DNSTunnel},
 	} {
 		all = append(all, web.Found{Kind: string(of.Kind), Direction: of.Direction, Count: counts[of]})
 	}

@@ -329,8 +329,11 @@ func TestDisagree(t *testing.T) {
 		disagree int
 		found    string
 	}{
-		{443, [2]bool{true, true}, 1, "[]"}, {443, [2]bool{true, false}, 1, "[down]"}, {443, [2]bool{}, 0, "[both]"},
-		{5432, [2]bool{true, false}, 1, "[]"}, {5432, [2]bool{false, true}, 0, "[up]"},
+		{443, [2]bool{true, true}, 1, "[]"},
+		{443, [2]bool{true, false}, 1, "[down]"},
+		{443, [2]bool{}, 0, "[both]"},
+		{5432, [2]bool{true, false}, 1, "[]"},
+		{5432, [2]bool{false, true}, 0, "[up]"},
 	} {
 		inWorld(t, func(w *world) {
 			w.paths.find(both, nil)
