@@ -36,7 +36,7 @@ func Default() *Config {
 			KeepaliveProbes:   9,
 			UDPTimeout:        5 * time.Minute,
 			ICMPTimeout:       time.Minute,
-			BusyPoll:          60 * time.Microsecond,
+			BusyPoll:          100 * time.Microsecond,
 			Deny:              AddressSet{Words: []string{Loopback, LinkLocalForwarded, Host, Multicast}},
 			Default:           Allow,
 			Names:             NamesAuto,

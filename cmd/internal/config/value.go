@@ -133,7 +133,7 @@ const maxBusyPoll = time.Millisecond
 func parseBusyPoll(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > maxBusyPoll {
-		return 0, remedy("write 60us, or 0s to spare the processor", "%s is not a duration from 0s to %s", quote(s), maxBusyPoll)
+		return 0, remedy("write 100us, or 0s to spare the processor", "%s is not a duration from 0s to %s", quote(s), maxBusyPoll)
 	}
 	return d, nil
 }
