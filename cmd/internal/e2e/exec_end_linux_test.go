@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func TestExecDelivers(t *testing.T) {
 // TestExecDrain has a command end while its far side takes nothing.
 func TestExecDrain(t *testing.T) {
 	t.Parallel()
-	requireTools(t, "bash")
+	requireTools(t, "bash", "pgrep")
 	lab := tuntest.NewLab(t)
 	ends := make(chan error, 1)
 	release := make(chan struct{})
@@ -93,8 +94,11 @@ func TestExecDrain(t *testing.T) {
 
 	p := lab.Router.Start(binary, "exec", "--drain", "1h", "-o", "/dev/null", "--", "bash", "-c", "trap '' INT; "+upload)
 	tuntest.Wait(t, "the command's end", func() bool { return strings.Contains(p.Stdout(), "written") })
+	tuntest.Wait(t, "bash to be gone", func() bool {
+		return exec.Command("pgrep", "-f", "^bash -c trap '' INT; head").Run() != nil
+	})
 	clock := startRunTime(t.Context())
-	for range 6 { // the first may come before the command has ended, and go to it
+	for range 6 { // the first may come before exec has noticed the command's end, and go to it
 		if err := p.Signal(unix.SIGINT); err != nil {
 			break
 		}
