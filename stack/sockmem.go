@@ -9,20 +9,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketMemory returns the bytes that the kernel holds for a socket at present: what it has
-// received and what is not yet acknowledged, with their descriptors (SO_MEMINFO,
-// include/uapi/linux/sock_diag.h). 0 = unknown.
-func socketMemory(fd int) int64 {
-	var info [9]uint32
+// Fields of SO_MEMINFO (SK_MEMINFO_ of include/uapi/linux/sock_diag.h).
+const (
+	memReceived = 0
+	memForward  = 4
+	memSending  = 5
+	memBacklog  = 7
+	memVars     = 9
+)
+
+// memInfo returns the kernel's account of a socket's memory, zeros where it gives none.
+func memInfo(fd int) (info [memVars]uint32) {
 	size := uint32(unsafe.Sizeof(info))
 	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 {
-		return 0
+		return [memVars]uint32{}
 	}
-	const received, forward, sending, backlog = 0, 4, 5, 7 // SK_MEMINFO_RMEM_ALLOC, _FWD_ALLOC, _WMEM_QUEUED, _BACKLOG
+	return info
+}
+
+// socketMemory returns the bytes that the kernel holds for a socket at present: what it has
+// received and what is not yet acknowledged, with their descriptors. 0 = unknown.
+func socketMemory(fd int) int64 {
+	info := memInfo(fd)
 	sum := int64(0)
-	for _, i := range []int{received, forward, sending, backlog} {
+	for _, i := range []int{memReceived, memForward, memSending, memBacklog} {
 		sum += max(0, int64(int32(info[i]))) // what the kernel has borrowed ahead is below zero at times
 	}
 	return sum

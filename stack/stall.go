@@ -4,9 +4,7 @@ package stack
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -82,7 +80,7 @@ func (c *conn) stall() (stall tunflow.Stall, waits bool) {
 		return stall, false
 	}
 	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
-		stall.Held = uint64(receiveMemory(c.fd))
+		stall.Held = uint64(memInfo(c.fd)[memReceived])
 	}
 	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }
@@ -147,17 +145,4 @@ func (s *Stack) ResetStuck(k tunflow.Key) {
 	if c != nil && c.isn == k.ISN {
 		c.end(stuck)
 	}
-}
-
-// receiveMemory returns the bytes of memory that the kernel holds for what a socket has received
-// (SO_MEMINFO, SK_MEMINFO_RMEM_ALLOC). 0 = nothing, or unknown.
-func receiveMemory(fd int) uint32 {
-	var info [9]uint32
-	size := uint32(unsafe.Sizeof(info))
-	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
-		return 0
-	}
-	return info[0]
 }
