@@ -83,7 +83,9 @@ func mayImport() map[string][]string {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint",
 			"cmd/internal/namespace", "tap/handshake",
 		},
-		"cmd/internal/filter": {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
+		"cmd/internal/filter":             {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
+		"cmd/internal/fleet/otlp":         {"cmd/internal/fleet"},
+		"cmd/internal/fleet/victorialogs": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
 		"cmd/internal/format": {
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version",
 			"tap/handshake", "tun/flow",
@@ -129,19 +131,22 @@ func mayImport() map[string][]string {
 // owners lists for each library the packages that import it.
 func owners() map[string][]string {
 	return map[string][]string{
-		"charm.land/bubbletea":          {"cmd/internal/top"},
-		"charm.land/lipgloss":           {"cmd/internal/top"},
-		"github.com/coreos/go-systemd":  {"cmd/internal/app", "cmd/internal/journal"},
-		"github.com/google/nftables":    {"tun/nft"},
-		"github.com/gopacket/gopacket":  {}, // tests compare with it
-		"github.com/klauspost/compress": {"tap/capture"},
-		"github.com/mdlayher/netlink":   {"tun/nft"},
-		"github.com/prometheus":         {"cmd/internal/web"},
-		"github.com/santhosh-tekuri":    {"cmd/internal/record/recordtest"},
-		"github.com/spf13":              {"cmd/syntap"},
-		"github.com/vishvananda/netns":  {"cmd/internal/bench", "tun/tuntest"},
-		"go.yaml.in/yaml":               {"cmd/internal/config"},
-		"golang.zx2c4.com/wireguard":    {"cmd/internal/namespace", "tun"},
+		"charm.land/bubbletea":         {"cmd/internal/top"},
+		"charm.land/lipgloss":          {"cmd/internal/top"},
+		"github.com/coreos/go-systemd": {"cmd/internal/app", "cmd/internal/journal"},
+		"github.com/google/nftables":   {"tun/nft"},
+		"github.com/gopacket/gopacket": {}, // tests compare with it
+		"github.com/klauspost/compress": {
+			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "tap/capture",
+		},
+		"github.com/mdlayher/netlink":  {"tun/nft"},
+		"github.com/prometheus":        {"cmd/internal/web"},
+		"github.com/santhosh-tekuri":   {"cmd/internal/record/recordtest"},
+		"github.com/spf13":             {"cmd/syntap"},
+		"github.com/vishvananda/netns": {"cmd/internal/bench", "tun/tuntest"},
+		"go.opentelemetry.io/proto":    {"cmd/internal/fleet/otlp"},
+		"go.yaml.in/yaml":              {"cmd/internal/config"},
+		"golang.zx2c4.com/wireguard":   {"cmd/internal/namespace", "tun"},
 
 		// Of netstack, stack needs the endpoint of a connection alone.
 		"gvisor.dev/gvisor":                   {"stack", "stack/netstack"},

@@ -1,0 +1,103 @@
+package victorialogs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"syntap/cmd/internal/fleet"
+)
+
+// number is a number in the answer to a query, where it is a string.
+type number uint64
+
+// UnmarshalJSON reads the digits between quotes. Of no record at all a number is empty or NaN.
+func (n *number) UnmarshalJSON(b []byte) error {
+	*n = 0
+	var text json.Number
+	if json.Unmarshal(b, &text) != nil || text == "" || text == "NaN" {
+		return nil
+	}
+	v, err := text.Int64()
+	if err != nil || v < 0 {
+		return fmt.Errorf("%s is no number of a record", b)
+	}
+	*n = number(v)
+	return nil
+}
+
+// filter returns the filter for the records of a range. Heads have no seq.
+func filter(id fleet.LogID, r fleet.Range) string {
+	last := r.Last
+	if last == 0 {
+		last = math.MaxInt64
+	}
+	text := fmt.Sprintf("%s seq:range[%d, %d]", stream(id), r.First, last)
+	if !r.Begin.IsZero() && !r.End.IsZero() {
+		// Times of records are whole microseconds.
+		const layout = "2006-01-02T15:04:05.000000Z"
+		from, to := r.Begin.UTC().Truncate(time.Microsecond), r.End.UTC().Add(time.Microsecond)
+		text += fmt.Sprintf(" _time:[%s, %s]", from.Format(layout), to.Format(layout))
+	}
+	return text
+}
+
+// Has returns the records of a range that the store has, the least number first.
+func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
+	var all struct{ N, U, First, Last number }
+	const sums = " | stats count() n, count_uniq(seq) u, min(seq) first, max(seq) last"
+	err := c.query(ctx, filter(id, r)+sums, func(line []byte) error { return json.Unmarshal(line, &all) })
+	switch {
+	case err != nil:
+		return nil, err
+	case all.N == 0:
+		return nil, nil
+	case all.N == all.U && all.U == all.Last-all.First+1:
+		return []fleet.Run{{First: uint64(all.First), Last: uint64(all.Last), Copies: 1}}, nil
+	}
+	type copies struct{ Seq, N number }
+	var each []copies
+	err = c.query(ctx, filter(id, r)+" | stats by (seq) count() n", func(line []byte) error {
+		var one copies
+		err := json.Unmarshal(line, &one)
+		each = append(each, one)
+		return err
+	})
+	slices.SortFunc(each, func(a, b copies) int { return int(a.Seq) - int(b.Seq) })
+	var runs []fleet.Run
+	for _, one := range each {
+		last := len(runs) - 1
+		if last >= 0 && runs[last].Last+1 == uint64(one.Seq) && runs[last].Copies == int(one.N) {
+			runs[last].Last++
+			continue
+		}
+		runs = append(runs, fleet.Run{First: uint64(one.Seq), Last: uint64(one.Seq), Copies: int(one.N)})
+	}
+	return runs, err
+}
+
+// Logs returns the logs of a router, or with "" those of all, ordered by router and log.
+func (c *Client) Logs(ctx context.Context, router string) ([]fleet.State, error) {
+	const sums = " seq:range[1, inf) | stats by (router, log) min(seq) first, max(seq) last, max(_time) youngest" +
+		" | sort by (router, log)"
+	var all []fleet.State
+	err := c.query(ctx, stream(fleet.LogID{Router: router})+sums, func(line []byte) error {
+		var one struct {
+			Router, Log string
+			First, Last number
+			Youngest    time.Time
+		}
+		if err := json.Unmarshal(line, &one); err != nil {
+			return err
+		}
+		all = append(all, fleet.State{
+			LogID: fleet.LogID{Router: one.Router, Log: one.Log},
+			First: uint64(one.First), Last: uint64(one.Last), Time: one.Youngest,
+		})
+		return nil
+	})
+	return all, err
+}

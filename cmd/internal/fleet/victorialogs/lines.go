@@ -1,0 +1,62 @@
+package victorialogs
+
+import (
+	"context"
+	"encoding/json"
+
+	"syntap/cmd/internal/fleet"
+)
+
+// page is how many records Lines asks for at once: VictoriaLogs sorts them in memory.
+const page = 10_000
+
+// Lines calls f with the records of a range in the order of their numbers.
+func (c *Client) Lines(
+	ctx context.Context, id fleet.LogID, r fleet.Range, f func(seq uint64, line []byte) error,
+) error {
+	if r.Last == 0 {
+		logs, err := c.Logs(ctx, id.Router)
+		if err != nil {
+			return err
+		}
+		for _, log := range logs {
+			if log.LogID == id {
+				r.First, r.Last = max(r.First, log.First), log.Last
+			}
+		}
+	}
+	for first := r.First; first <= r.Last; first += page {
+		part := r
+		part.First, part.Last = first, min(r.Last, first+page-1)
+		if err := c.lines(ctx, id, part, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines does a page.
+func (c *Client) lines(
+	ctx context.Context, id fleet.LogID, r fleet.Range, f func(seq uint64, line []byte) error,
+) error {
+	var before struct {
+		seq  number
+		line string
+	}
+	// Copies of a record stand behind each other, as lines of a number are sorted too.
+	const order = " | fields seq, _msg | sort by (seq, _msg)"
+	return c.query(ctx, filter(id, r)+order, func(row []byte) error {
+		var one struct {
+			Seq  number
+			Line string `json:"_msg"`
+		}
+		if err := json.Unmarshal(row, &one); err != nil {
+			return err
+		}
+		if one.Seq == before.seq && one.Line == before.line {
+			return nil
+		}
+		before.seq, before.line = one.Seq, one.Line
+		return f(uint64(one.Seq), []byte(one.Line))
+	})
+}
