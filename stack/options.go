@@ -67,6 +67,10 @@ type Options struct {
 	// answer. nil disables it.
 	BeforeAnswer func(k tunflow.Key, answer func())
 
+	// ClientEnds receives the client of each FIN and RST that comes from one, before the far side
+	// has it. It runs on the packet path and must not block. nil disables it.
+	ClientEnds func(client netip.AddrPort)
+
 	// Denied receives the destination of each SYN or datagram that the dialer's policy forbids, and
 	// the decision. It runs on the packet path and must not block. nil disables it.
 	Denied func(server netip.Addr, d *tunflow.Decision)

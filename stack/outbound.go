@@ -125,6 +125,9 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 		if dscp := dscpOf(f.Head); dscp != 0 || s.markedFlows.Load() > 0 {
 			s.followDSCP(marked{key, dscp})
 		}
+		if f.Headers.Flags&(packet.FIN|packet.RST) != 0 && s.o.ClientEnds != nil {
+			s.o.ClientEnds(client)
+		}
 		return true
 	}
 	return s.outboundSYN(key, f)

@@ -116,7 +116,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 	}
 	if a.owners != nil {
 		o.BeforeAnswer, o.BeforeDatagramAnswer = a.owners.beforeAnswer, a.owners.beforeDatagramAnswer
-		o.SameSender = a.owners.sameSender
+		o.SameSender, o.ClientEnds = a.owners.sameSender, a.owners.clientEnds
 		o.FlowDone = a.owners.inOrder(o.FlowDone)
 	}
 	if a.Forwards {

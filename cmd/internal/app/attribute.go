@@ -178,6 +178,13 @@ func (a *attribution) beforeAnswer(k flow.Key, answer func()) {
 	}
 }
 
+// clientEnds notes that a client has sent its FIN or RST, for stack.Options.ClientEnds.
+func (a *attribution) clientEnds(client netip.AddrPort) {
+	if a.asked() == programs && a.local(client.Addr()) {
+		a.finder.Closed(client)
+	}
+}
+
 // record takes a record, for tap.Options.OnRecord, and passes it on with its owner: at once where
 // no search goes on for it.
 func (a *attribution) record(r *handshake.Record) {

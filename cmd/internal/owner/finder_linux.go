@@ -111,6 +111,9 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 	s, err := f.sockets.find(p, client, server)
 	switch {
 	case err == nil:
+		if p == flow.TCP {
+			s.client = client
+		}
 		return s, true
 	case errors.Is(err, errNoSocket):
 		f.stats.NotFound[NoSocket]++
@@ -129,6 +132,14 @@ func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.sockets.isStill(&s, p, client, server)
+}
+
+// Closed notes that a TCP client has sent its FIN or RST. Its process is likely to have closed the
+// socket, and to give its descriptor to the next one.
+func (f *Finder) Closed(client netip.AddrPort) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last.closed(client)
 }
 
 // recent returns the processes that have held sockets of a user, the last one first.

@@ -32,10 +32,11 @@ type process struct {
 	due      float64       // see last.inOrder
 	tried    uint32        // inode of the socket that it was looked at for
 
-	users   []uint32     // of sockets under its descriptors
-	fds     []descriptor // under which it has held sockets; the next one to be looked at first
-	next    int          // the descriptor above all of these
-	growing bool         // it was found there
+	users     []uint32     // of sockets under its descriptors
+	fds       []descriptor // under which it has held sockets; the next one to be looked at first
+	next      int          // the descriptor above all of these
+	growing   bool         // it was found there
+	repeating bool         // it was found under the descriptor where it had been found the time before
 }
 
 // openProcess opens the process that a thread belongs to, and reads what it is. It is nil if there

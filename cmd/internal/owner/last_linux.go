@@ -2,6 +2,7 @@ package owner
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -11,12 +12,15 @@ import (
 // or under the next one: it is found without a search, by a few system calls of a microsecond each.
 //
 // Processes that open connections at a rate are looked at in the order in which each is due. Of a
-// process the last descriptor comes first, then those that were found longest ago: the connection
-// that was opened first is likely to end first. One that still holds the socket that it held before
-// goes to the end: the process is busy with it.
+// process that opens one after the other the last descriptor comes first, then those that were
+// found longest ago: the connection that was opened first is likely to end first. One that still
+// holds the socket that it held before goes to the end: the process is busy with it. But before all
+// of these come descriptors whose connections the process has just ended, the lowest one first,
+// which the kernel gives out next.
 type last struct {
-	users     map[uint32][]*process // that have held sockets of a user, the last one first
-	processes []*process            // all, the last one first
+	users     map[uint32][]*process       // that have held sockets of a user, the last one first
+	processes []*process                  // all, the last one first
+	clients   map[netip.AddrPort]*process // that hold sockets with these addresses
 	buf       [bufferSize]byte
 }
 
@@ -24,7 +28,10 @@ type last struct {
 type descriptor struct {
 	fd     int
 	inode  uint32
-	closed int // looks in a row at which it held no socket
+	client netip.AddrPort // address of the socket that it was found for; the zero value = not known
+	free   bool           // the process has probably closed it
+	reused bool           // it was seen without this socket before
+	closed int            // looks in a row at which it held no socket
 }
 
 // holder is a process and the descriptor under which it holds a socket.
@@ -48,7 +55,9 @@ const (
 	bufferSize      = 16 << 10 // for a path, or the text of a file in /proc
 )
 
-func newLast() last { return last{users: make(map[uint32][]*process)} }
+func newLast() last {
+	return last{users: make(map[uint32][]*process), clients: make(map[netip.AddrPort]*process)}
+}
 
 // find looks for the process that holds a socket, by a limited number of looks. With more it passes
 // over the processes that it has looked at before for the same socket.
@@ -60,7 +69,7 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 			continue
 		}
 		if looks++; l.look(p, i) == s.inode {
-			return holder{process: p, fd: l.toEnd(p, i)}, looks
+			return l.holder(p, i), looks
 		}
 	}
 	for i, p := range processes {
@@ -130,24 +139,37 @@ func (l *last) guess(p *process, inode uint32, limit int) (h holder, looks int) 
 		}
 		return false
 	}
-	if n := len(p.fds); n > 1 && looks < limit {
-		if hit, _ := at(n - 1); hit {
-			return holder{process: p, fd: p.fds[n-1].fd, reused: true}, looks
+	for looks < limit {
+		i := p.lowestFree()
+		if i < 0 {
+			break
 		}
+		p.fds[i].free = false
+		if hit, _ := at(i); hit {
+			p.growing = false
+			return l.holder(p, i), looks
+		}
+	}
+	last := len(p.fds) - 1
+	if p.repeating && last > 0 && looks < limit {
+		if hit, _ := at(last); hit {
+			return l.holder(p, last), looks
+		}
+		p.repeating = false
 	}
 	if p.growing && above() {
 		return h, looks
 	}
 	i := 0
-	for n := len(p.fds) - 1; n >= 0 && looks < limit-1; n-- {
+	for n := last; n >= 0 && looks < limit-1; n-- {
 		switch hit, busy := at(i); {
 		case hit:
-			p.growing = false
-			return holder{process: p, fd: l.toEnd(p, i), reused: true}, looks
+			p.growing, p.repeating = false, n == 0
+			return l.holder(p, i), looks
 		case busy:
 			l.toEnd(p, i)
 		case p.fds[i].closed > maxClosed:
-			p.fds = slices.Delete(p.fds, i, i+1)
+			l.removeDescriptor(p, i)
 		default: // closed, and perhaps the next to be given out, or with another socket
 			i++
 		}
@@ -164,14 +186,51 @@ func (l *last) guess(p *process, inode uint32, limit int) (h holder, looks int) 
 	return holder{}, looks
 }
 
+// lowestFree returns the index of the lowest descriptor that the process has probably closed, -1 if
+// there is none.
+func (p *process) lowestFree() int {
+	lowest := -1
+	for i := range p.fds {
+		if p.fds[i].free && (lowest < 0 || p.fds[i].fd < p.fds[lowest].fd) {
+			lowest = i
+		}
+	}
+	return lowest
+}
+
+// closed notes that a client has sent its FIN or RST: the next socket of its process is likely to
+// have its descriptor.
+func (l *last) closed(client netip.AddrPort) {
+	p := l.clients[client]
+	if p == nil {
+		return
+	}
+	delete(l.clients, client)
+	for i := range p.fds {
+		if p.fds[i].client == client {
+			p.fds[i].free = true
+		}
+	}
+}
+
 // look looks at a descriptor again.
 func (l *last) look(p *process, i int) uint32 {
 	d := &p.fds[i]
-	d.inode = p.look(d.fd, l.buf[:])
+	was := d.inode
+	if d.inode = p.look(d.fd, l.buf[:]); d.inode != was {
+		d.reused = true
+	}
 	if d.closed++; d.inode != 0 {
 		d.closed = 0
 	}
 	return d.inode
+}
+
+// holder returns a process that holds a socket under the descriptor p.fds[i], which is the last one
+// now.
+func (l *last) holder(p *process, i int) holder {
+	reused := p.fds[i].reused
+	return holder{process: p, fd: l.toEnd(p, i), reused: reused}
 }
 
 // toEnd moves a descriptor that holds a socket to the end, and returns it.
@@ -228,13 +287,18 @@ func (l *last) add(h holder, s Socket) {
 	ofUser := slices.DeleteFunc(l.users[s.UID], func(other *process) bool { return other == p })
 	l.users[s.UID] = slices.Insert(ofUser[:min(len(ofUser), lastOfUser-1)], 0, p)
 	l.addDescriptor(p, h.fd, s.inode)
+	if s.client.IsValid() {
+		p.fds[len(p.fds)-1].client = s.client
+		l.clients[s.client] = p
+	}
 }
 
 // addDescriptor puts a descriptor at the end, in the place of what was known of it.
 func (l *last) addDescriptor(p *process, fd int, inode uint32) {
-	p.fds = slices.DeleteFunc(p.fds, func(other descriptor) bool { return other.fd == fd })
-	if len(p.fds) == lastDescriptors {
-		p.fds = slices.Delete(p.fds, 0, 1)
+	if i := slices.IndexFunc(p.fds, func(other descriptor) bool { return other.fd == fd }); i >= 0 {
+		l.removeDescriptor(p, i)
+	} else if len(p.fds) == lastDescriptors {
+		l.removeDescriptor(p, 0)
 	}
 	p.fds = append(p.fds, descriptor{fd: fd, inode: inode})
 	p.next = 0
@@ -243,9 +307,20 @@ func (l *last) addDescriptor(p *process, fd int, inode uint32) {
 	}
 }
 
+// removeDescriptor forgets p.fds[i].
+func (l *last) removeDescriptor(p *process, i int) {
+	if client := p.fds[i].client; l.clients[client] == p {
+		delete(l.clients, client)
+	}
+	p.fds = slices.Delete(p.fds, i, i+1)
+}
+
 // forget forgets a process.
 func (l *last) forget(p *process) {
 	p.close()
+	for len(p.fds) > 0 {
+		l.removeDescriptor(p, len(p.fds)-1)
+	}
 	same := func(other *process) bool { return other == p }
 	l.processes = slices.DeleteFunc(l.processes, same)
 	for _, uid := range p.users {
@@ -262,4 +337,5 @@ func (l *last) close() {
 	}
 	l.processes = nil
 	clear(l.users)
+	clear(l.clients)
 }

@@ -1,8 +1,10 @@
 package owner
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -115,6 +117,48 @@ func TestLastOfBusyProcess(t *testing.T) {
 	}
 	if looks > 3*more {
 		t.Errorf("%d looks for %d sockets", looks, more)
+	}
+}
+
+// The next socket of a process that has ended some of its connections is found at once, under the
+// lowest descriptor of these; also where one of them only had its FIN sent, and is still open.
+func TestLastAfterClosed(t *testing.T) {
+	t.Parallel()
+	l, self, _ := testLast(t)
+	var fds []int
+	client := func(i int) netip.AddrPort { return netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(1+i)) }
+	for range 16 {
+		fds = append(fds, socket(t, unix.AF_INET))
+	}
+	slices.Sort(fds)
+	for i, fd := range fds {
+		s := Socket{UID: 7, inode: self.look(fd, l.buf[:]), client: client(i)}
+		l.add(holder{process: self.process, fd: fd}, s)
+	}
+	expect := func(opened, looks int) {
+		t.Helper()
+		if err := unix.Dup2(socket(t, unix.AF_INET), fds[opened]); err != nil {
+			t.Fatal(err)
+		}
+		s := Socket{UID: 7, inode: self.look(fds[opened], l.buf[:]), client: client(100 + opened)}
+		h, n := l.find(s, looksAtLast, false)
+		if !same(h, holder{process: self.process, fd: fds[opened]}) || n != looks {
+			t.Errorf("after %d looks found %+v, want descriptor %d after %d", n, h, fds[opened], looks)
+		}
+		l.add(h, s)
+	}
+	for _, ended := range []int{9, 3, 15} {
+		l.closed(client(ended))
+	}
+	for _, next := range []int{3, 9, 15} { // lower descriptors were given out first
+		expect(next, 1)
+	}
+	l.closed(client(4)) // is still open
+	l.closed(client(11))
+	expect(11, 2)
+	l.closed(client(500)) // of another machine
+	if l.forget(self.process); len(l.clients) != 0 {
+		t.Errorf("%d clients are known of no process", len(l.clients))
 	}
 }
 

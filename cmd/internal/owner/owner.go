@@ -1,13 +1,17 @@
 package owner
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Socket is the kernel's word on the socket that a client sends by.
 type Socket struct {
 	UID    uint32
 	inode  uint32
-	cgroup uint64   // in which it was made, by its id in version 2; 0 = not known
-	rest   []uint32 // inodes of others of the user that may have sent it just as well
+	cgroup uint64         // in which it was made, by its id in version 2; 0 = not known
+	rest   []uint32       // inodes of others of the user that may have sent it just as well
+	client netip.AddrPort // of TCP: its address
 }
 
 // same reports whether both are the same sockets, in any order.
