@@ -227,6 +227,28 @@ func TestSearchIsCutShort(t *testing.T) {
 	}
 }
 
+// The client of a search that waits for others of its user has its answer in time, too.
+func TestSearchThatWaits(t *testing.T) {
+	t.Parallel()
+	f := &Finder{
+		budgets: newBudgets(), patience: time.Second, total: 3, running: map[uint32]int{7: 3},
+		stats: Stats{NotFound: make(map[Reason]uint64)},
+	}
+	ended := 0
+	waits := func(since time.Duration) *search {
+		return &search{socket: Socket{UID: 7}, asked: time.Now().Add(-since), done: func(p Process) {
+			if ended++; p != (Process{}) {
+				t.Errorf("it has found %+v", p)
+			}
+		}}
+	}
+	f.waiting = map[uint32][]*search{7: {waits(time.Hour), waits(time.Minute), waits(-time.Hour)}}
+	f.giveUp()
+	if ended != 2 || len(f.waiting[7]) != 1 || f.total != 1 || f.running[7] != 1 || f.stats.NotFound[Deadline] != 2 {
+		t.Errorf("%d have ended, %d wait, %d go on: %+v", ended, len(f.waiting[7]), f.total, f.stats)
+	}
+}
+
 // Only so many search at a time, and not all of them for one user.
 func TestBusy(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,8 @@ const (
 	maxSearches = 256 // that go on, or wait for another of their user
 	maxOfOne    = maxSearches / 4
 	searchTime  = 2 * time.Millisecond
-	minLooks    = 512                  // of a search, whatever time they take
+	longest     = 10                   // times searchTime: of a search with its wait for others of its user, whatever looks it has had
+	minLooks    = 512                  // of a search that took longer than searchTime
 	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
 	maxLate     = 4                    // of these
 	looksTime   = 2 * time.Microsecond // that one takes, about
@@ -84,6 +85,7 @@ func (f *Finder) run() {
 			f.advance(s)
 		}
 		f.searches = slices.DeleteFunc(f.searches, func(s *search) bool { return s.over })
+		f.giveUp()
 		runtime.Gosched() // others, who carry packets, have their turn too
 	}
 }
@@ -126,8 +128,29 @@ func (f *Finder) advance(s *search) {
 		s.stop()
 		s.over = true
 		f.endLate(s)
-	case !s.late && s.looks >= minLooks && time.Since(s.asked) >= f.patience:
+	case !s.late && f.isOverdue(s):
 		f.cutShort(s)
+	}
+}
+
+// isOverdue reports whether those who wait for a search have waited long enough.
+func (f *Finder) isOverdue(s *search) bool {
+	took := time.Since(s.asked)
+	return took >= longest*f.patience || took >= f.patience && s.looks >= minLooks
+}
+
+// giveUp ends searches whose time has passed while they waited for another of their user.
+func (f *Finder) giveUp() {
+	for uid, next := range f.waiting {
+		over := 0
+		for over < len(next) && f.isOverdue(next[over]) {
+			over++
+		}
+		f.waiting[uid] = next[over:]
+		for _, s := range next[:over] {
+			f.count(s, Deadline)
+			s.done(Process{})
+		}
 	}
 }
 
@@ -163,19 +186,25 @@ func (f *Finder) end(s *search) {
 	}
 	s.looks += f.extra
 	f.extra = 0
+	f.count(s, s.reason)
+	s.looks = 0
+	s.done(s.process)
+}
+
+// count takes a search that is over for those who wait out of the numbers.
+func (f *Finder) count(s *search, why Reason) {
+	uid := s.socket.UID
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.total--
 	if f.running[uid]--; f.running[uid] == 0 {
 		delete(f.running, uid)
 	}
-	if s.reason == Found {
+	if why == Found {
 		f.stats.Found++
 		s.looks += looksToName
 	} else {
-		f.stats.NotFound[s.reason]++
+		f.stats.NotFound[why]++
 	}
 	f.budgets.search(uid, s.looks, time.Now())
-	f.mu.Unlock()
-	s.looks = 0
-	s.done(s.process)
 }
