@@ -10,8 +10,8 @@
 // WritePackets (endpoint.go): GSO packets of up to 64 KiB, whose checksum and segmentation are left
 // to the kernel.
 //
-// A SYN comes to [Stack.HandleTCP]'s function as a [Request] (request.go), on a goroutine of
-// netstack's Forwarder. Reassembled datagrams come to [Stack.HandleOthers]'s
+// A SYN comes to [Stack.HandleTCP]'s function as a [Request] (request.go), on a goroutine that may
+// wait for the client (acceptors.go). Reassembled datagrams come to [Stack.HandleOthers]'s
 // (reassembled.go).
 //
 // # Assumptions

@@ -40,8 +40,9 @@ type Stack struct {
 	*gstack.Stack
 	Addresses Addresses
 
-	buffers  Buffers
-	endpoint linkEndpoint
+	buffers   Buffers
+	endpoint  linkEndpoint
+	acceptors *acceptors
 }
 
 // NIC is the only interface of a Stack.
@@ -69,7 +70,8 @@ func New(link tun.Link, o Options) (*Stack, error) {
 	})
 	s := &Stack{
 		Stack: g, Addresses: Addresses{net: g, users: make(map[netip.Addr]int)}, buffers: o.Buffers,
-		endpoint: linkEndpoint{link: link, rewrite: o.Rewrite, refused: o.Refused},
+		endpoint:  linkEndpoint{link: link, rewrite: o.Rewrite, refused: o.Refused},
+		acceptors: newAcceptors(),
 	}
 	if err := s.setTCPOptions(); err != nil {
 		return nil, err
@@ -88,6 +90,12 @@ func New(link tun.Link, o Options) (*Stack, error) {
 		{Destination: header.IPv6EmptySubnet, NIC: NIC},
 	})
 	return s, nil
+}
+
+// Close ends all connections. It is called once; Wait returns when they have ended.
+func (s *Stack) Close() {
+	s.Stack.Close()
+	s.acceptors.close()
 }
 
 func (s *Stack) setTCPOptions() error {

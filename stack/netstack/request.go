@@ -39,11 +39,11 @@ func WasReset(err tcpip.Error) bool {
 // Drop leaves the SYN without an answer.
 func (r Request) Drop() { r.forwarded.Complete(false) }
 
-// HandleTCP has accept called for each SYN that begins a connection, in a goroutine of its own. The
+// HandleTCP has accept called for each SYN that begins a connection; it may wait for the client. The
 // connection begins with the smallest receive buffer where small reports so, else with the default
 // one. small must not block.
 func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.AddrPort) bool) {
-	handle := func(r *tcp.ForwarderRequest) { accept(Request{r}) }
+	handle := func(r *tcp.ForwarderRequest) { s.acceptors.run(func() { accept(Request{r}) }) }
 	// No limit of the forwarders' own: the router has counted a SYN before it delivers it.
 	usual := tcp.NewForwarder(s.Stack, s.buffers.Receive.Default, math.MaxInt, handle)
 	least := tcp.NewForwarder(s.Stack, s.buffers.Receive.Min, math.MaxInt, handle)
