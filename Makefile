@@ -32,7 +32,7 @@ install: build
 	bin/syntap completion bash >$(SHARE)/bash-completion/completions/syntap
 	bin/syntap completion zsh >$(SHARE)/$(ZSH)/_syntap
 	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
-	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/auditing.md configs/black-holes.md configs/ci.md configs/hosts.md configs/records.md configs/threat-model.md
+	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/auditing.md configs/black-holes.md configs/ci.md configs/ecmp.md configs/hosts.md configs/records.md configs/threat-model.md
 	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml configs/attribute.conf
 	for dir in container grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system

@@ -40,6 +40,7 @@ func TestInstall(t *testing.T) {
 		"usr/share/zsh/vendor-completions/_syntap":        0o644,
 		"usr/share/fish/vendor_completions.d/syntap.fish": 0o644,
 		"usr/share/doc/syntap/auditing.md":                0o644,
+		"usr/share/doc/syntap/ecmp.md":                    0o644,
 		"usr/share/doc/syntap/records.md":                 0o644,
 		"usr/share/doc/syntap/threat-model.md":            0o644,
 		"etc/syntap/config.yaml":                          0o644,
@@ -92,7 +93,7 @@ func examples(t *testing.T) (paths []string) {
 			return err
 		case d.IsDir() && d.Name() == "package":
 			return fs.SkipDir
-		case d.IsDir() || filepath.Ext(path) == ".go" || path == "auditing.md" || path == "black-holes.md" || path == "ci.md" || path == "hosts.md" || path == "records.md" || path == "threat-model.md" || path == "syntap.service":
+		case d.IsDir() || filepath.Ext(path) == ".go" || filepath.Ext(path) == ".md" && filepath.Dir(path) == "." || path == "syntap.service":
 			return nil
 		}
 		paths = append(paths, path)
