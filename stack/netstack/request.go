@@ -39,9 +39,9 @@ func WasReset(err tcpip.Error) bool {
 // Drop leaves the SYN without an answer.
 func (r Request) Drop() { r.forwarded.Complete(false) }
 
-// HandleTCP has accept called for each SYN that begins a connection; it may wait for the client. The
-// connection begins with the smallest receive buffer where small reports so, else with the default
-// one. small must not block.
+// HandleTCP has accept called for each SYN that begins a connection; it may wait for the client.
+// The connection begins with the smallest receive buffer where small reports so, else with the
+// default one. small must not block.
 func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.AddrPort) bool) {
 	handle := func(r *tcp.ForwarderRequest) { s.acceptors.run(func() { accept(Request{r}) }) }
 	// No limit of the forwarders' own: the router has counted a SYN before it delivers it.
