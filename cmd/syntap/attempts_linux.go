@@ -51,7 +51,7 @@ type attempts struct {
 
 // follow has r tell its attempts, where rules or flags ask for them; otherwise it returns nil.
 func (a *attemptFlags) follow(r *app.Router) (_ *attempts, err error) {
-	if r.Config.Egress.Compile() == nil && a.explain == "" && a.learn == "" {
+	if !r.Config.Egress.HasRules() && a.explain == "" && a.learn == "" {
 		return nil, nil
 	}
 	t := &attempts{flags: a}

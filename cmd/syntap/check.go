@@ -49,7 +49,7 @@ is touched.`,
 				return err
 			}
 			warnings := journal.Writer(cmd.ErrOrStderr(), journal.Warning)
-			for _, warning := range app.Warnings(c, rules) {
+			for _, warning := range app.Warnings(c, rules, c.Egress.Compile()) {
 				fmt.Fprintf(warnings, "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
 			printNotices(cmd.ErrOrStderr(), c)

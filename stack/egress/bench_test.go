@@ -39,3 +39,18 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCompile compiles 10,000 rules with a name each.
+func BenchmarkCompile(b *testing.B) {
+	var rules []Rule
+	for i := range 10000 {
+		rules = append(rules, Rule{
+			Names: []Pattern{{fmt.Sprintf("host%d.example.com", i), i%2 == 0}}, Ports: []PortRange{{443, 443}},
+			Place: fmt.Sprintf("egress.rules[%d]", i),
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Compile(rules, true)
+	}
+}

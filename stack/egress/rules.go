@@ -21,6 +21,7 @@ type Rules struct {
 
 	// Rules that say something about every name: those for all addresses of a family and others.
 	everyName []int
+	uids      bool // a rule asks for users
 }
 
 // Ruling is what the rules say of a flow.
@@ -71,6 +72,7 @@ func Compile(rules []Rule, deny bool) *Rules {
 		default:
 			others = append(others, i)
 		}
+		r.uids = r.uids || len(rule.UIDs) > 0
 		if len(rule.Names) == 0 && rule.allAddresses() {
 			r.everyName = append(r.everyName, i)
 		}
@@ -100,9 +102,7 @@ func (r *Rule) ruling() Ruling {
 func (r *Rules) HasNames() bool { return len(r.exact)+len(r.below) > 0 }
 
 // HasUIDs reports whether a rule asks for users.
-func (r *Rules) HasUIDs() bool {
-	return slices.ContainsFunc(r.rules, func(rule Rule) bool { return len(rule.UIDs) > 0 })
-}
+func (r *Rules) HasUIDs() bool { return r.uids }
 
 // DecidesNames reports whether DNS queries have to be decided by the names in their questions.
 func (r *Rules) DecidesNames() bool { return r.HasNames() || r.rest.Deny }

@@ -12,6 +12,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
+	"syntap/stack/egress"
 	"syntap/tap"
 	"syntap/tap/handshake"
 	"syntap/tap/policy"
@@ -37,7 +38,7 @@ type assembly struct {
 	stack  *stack.Stack
 }
 
-func (a *assembly) build(rules *policy.Rules) error {
+func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
 	next := a.recorder()
 	if a.names = a.namer(); a.names != nil {
 		next = a.names.before(next)
@@ -49,7 +50,7 @@ func (a *assembly) build(rules *policy.Rules) error {
 	if err := a.judge.check(a.Config); err != nil {
 		return err
 	}
-	a.judge.enforce(a.Config)
+	a.judge.enforce(a.Config, leaving)
 	a.denied = newRefusals(4, sayDenied(a.Config, a.Logger))
 	a.strangers = newRefusals(16, sayStranger(a.Logger))
 	sources := knownTo(a.Sources, a.strangers)

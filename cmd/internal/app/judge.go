@@ -39,31 +39,28 @@ func needsNames(c *config.Config) bool {
 	if c.Egress.Names == config.NamesOff {
 		return false
 	}
-	rules := c.Egress.Compile()
-	return c.Egress.Strict || rules != nil && rules.HasNames()
+	return c.Egress.Strict || c.Egress.HasNames()
 }
 
 func needsOwners(c *config.Config) bool {
-	rules := c.Egress.Compile()
-	return needsNames(c) || rules != nil && rules.HasUIDs()
+	return needsNames(c) || c.Egress.HasUIDs()
 }
 
 // check reports why the rules of a config cannot be in force.
 func (j *judge) check(c *config.Config) error {
-	rules := c.Egress.Compile()
 	const restart = "restart to have these rules in force"
 	switch {
 	case j.names == nil && needsNames(c):
 		return hint.Fail(errors.New("egress has rules with names, which are not looked for yet"), restart)
-	case j.owners == nil && rules != nil && rules.HasUIDs():
+	case j.owners == nil && c.Egress.HasUIDs():
 		return hint.Fail(errors.New("egress has rules with users, which are not looked for"), restart)
 	}
 	return nil
 }
 
-// enforce puts the rules of a config in force, for flows to come.
-func (j *judge) enforce(c *config.Config) {
-	j.rules.Store(c.Egress.Compile())
+// enforce puts a config in force, for flows to come. Its rules are compiled.
+func (j *judge) enforce(c *config.Config, rules *egress.Rules) {
+	j.rules.Store(rules)
 	j.strict.Store(c.Egress.Strict)
 }
 

@@ -85,14 +85,15 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 		all := readHosts(hostsFile, r.Logger)
 		n.hosts.Store(&all)
 	}
-	r.judge.enforce(c)
+	leaving := c.Egress.Compile()
+	r.judge.enforce(c, leaving)
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())
 	d.SetOptions(r.dialOptions())
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
 	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))
-	for _, warning := range Warnings(c, rules) {
+	for _, warning := range Warnings(c, rules, leaving) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()

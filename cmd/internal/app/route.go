@@ -84,7 +84,8 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
-	for _, warning := range Warnings(r.Config, rules) {
+	leaving := r.Config.Egress.Compile()
+	for _, warning := range Warnings(r.Config, rules, leaving) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()
@@ -94,7 +95,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	defer r.Host.Close()
 	a := &assembly{Router: r, link: link}
 	defer a.close()
-	if err := a.build(rules); err != nil {
+	if err := a.build(rules, leaving); err != nil {
 		_ = link.Close()
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"syntap/cmd/internal/config"
+	"syntap/stack/egress"
 	"syntap/tap/policy"
 	"syntap/tun/packet"
 )
@@ -41,16 +42,16 @@ func DescribeRules(c *config.Config) (lines []string) {
 }
 
 // Warnings lists the keys of a config that have other names now, and its rules that never apply
-// because an earlier one shadows them.
-func Warnings(c *config.Config, rules *policy.Rules) []string {
+// because an earlier one shadows them. rules and leaving are the config's own, compiled.
+func Warnings(c *config.Config, rules *policy.Rules, leaving *egress.Rules) []string {
 	warnings := slices.Clone(c.Outdated)
 	warn := func(kind string, s policy.Shadowed, line, byLine int) {
 		warnings = append(warnings, fmt.Sprintf(
 			"%s rule %d in line %d is shadowed by rule %d in line %d: it never applies",
 			kind, s.Rule, line, s.By, byLine))
 	}
-	if rules := c.Egress.Compile(); rules != nil {
-		for _, h := range rules.Hidden() {
+	if leaving != nil {
+		for _, h := range leaving.Hidden() {
 			warnings = append(warnings, fmt.Sprintf("%s%s is shadowed by %s%s: it never applies",
 				c.Egress.Place(h.Rule), inLine(c.Egress.Rules[h.Rule].Line),
 				c.Egress.Place(h.By), inLine(c.Egress.Rules[h.By].Line)))

@@ -37,8 +37,7 @@ func namesAreVirtual(c *config.Config) bool {
 	case config.NamesVirtual:
 		return true
 	case config.NamesAuto:
-		rules := c.Egress.Compile()
-		return rules != nil && rules.HasNames()
+		return c.Egress.HasNames()
 	case config.NamesDNS, config.NamesOff:
 	}
 	return false

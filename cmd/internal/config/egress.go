@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"syntap/cmd/internal/hint"
 	"syntap/stack/egress"
@@ -43,7 +44,7 @@ type EgressRule struct {
 	Verdict Verdict            `yaml:"verdict"`
 	Reason  string             `yaml:"reason,omitempty"` // of a denial
 	Line    int                `yaml:"-"`                // of the file; 0: the rule stands in none
-	Flag    string             `yaml:"-"`                // of the command line, where the rule stands there
+	Flag    string             `yaml:"-"`                // of the command line, whose rules stand before a file's
 }
 
 var protocols = []flow.Proto{flow.TCP, flow.UDP, flow.ICMP}
@@ -89,22 +90,30 @@ func (e *Egress) Place(i int) string {
 	if flag := e.Rules[i].Flag; flag != "" {
 		return flag
 	}
-	n := i // behind those of the command line, the file's count from 0
-	for _, r := range e.Rules[:i] {
-		if r.Flag != "" {
-			n--
-		}
-	}
-	return fmt.Sprintf("egress.rules[%d]", n)
+	flags := sort.Search(i, func(n int) bool { return e.Rules[n].Flag == "" })
+	return fmt.Sprintf("egress.rules[%d]", i-flags)
+}
+
+// HasRules reports whether rules or the default decide on destinations, beside deny and allow.
+func (e *Egress) HasRules() bool { return len(e.Rules) > 0 || e.Default == Deny }
+
+// HasNames reports whether a rule asks for names.
+func (e *Egress) HasNames() bool {
+	return slices.ContainsFunc(e.Rules, func(r EgressRule) bool { return len(r.Name) > 0 })
+}
+
+// HasUIDs reports whether a rule asks for users.
+func (e *Egress) HasUIDs() bool {
+	return slices.ContainsFunc(e.Rules, func(r EgressRule) bool { return len(r.UID) > 0 })
 }
 
 // Compile returns the rules and the default as package egress decides by them; nil where every
 // destination is left to deny and allow.
 func (e *Egress) Compile() *egress.Rules {
-	if len(e.Rules) == 0 && e.Default != Deny {
+	if !e.HasRules() {
 		return nil
 	}
-	var rules []egress.Rule
+	rules := make([]egress.Rule, 0, len(e.Rules))
 	for i := range e.Rules {
 		rules = append(rules, e.Rules[i].Rule(e.Place(i)))
 	}
