@@ -33,6 +33,25 @@ func startByName(t *testing.T, o Options, d dial.Options) *testRouter {
 	return runRouter(t, s, host, func(run func() error) error { return run() })
 }
 
+// assign has a name get addresses that stand for real ones.
+func assign(t *testing.T, table *virtual.Table, real []netip.Addr, expires time.Time) (v4, v6 netip.Addr) {
+	t.Helper()
+	var of [2][]netip.Addr
+	for _, a := range real {
+		f := virtual.FamilyOf(a)
+		of[f] = append(of[f], a)
+	}
+	const name = "www.example.com"
+	v4, err := table.Assign(name, virtual.V4, of[virtual.V4], expires)
+	if err == nil {
+		v6, err = table.Assign(name, virtual.V6, of[virtual.V6], expires)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v4, v6
+}
+
 // mute has an address of this host leave SYNs to a port unanswered.
 func mute(t *testing.T, addr netip.AddrPort) {
 	t.Helper()
@@ -82,10 +101,7 @@ func TestNextAddress(t *testing.T) {
 			for _, a := range tt.real {
 				real = append(real, netip.MustParseAddr(a))
 			}
-			v4, _, err := table.Assign("www.example.com", real, time.Now().Add(time.Hour))
-			if err != nil {
-				t.Fatal(err)
-			}
+			v4, _ := assign(t, table, real, time.Now().Add(time.Hour))
 			dials := make(chan tunflow.Dial, 1)
 			policy := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix(denied + "/32")}}
 			timeout := patience
@@ -118,10 +134,7 @@ func TestNoRaceWhileHeld(t *testing.T) {
 	})
 	table := virtual.New(virtualPool, nil)
 	real := netip.MustParseAddr("127.0.0.1")
-	v4, _, err := table.Assign("www.example.com", []netip.Addr{real, real}, time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	v4, _ := assign(t, table, []netip.Addr{real, real}, time.Now().Add(time.Hour))
 	held := make(chan func(), 10)
 	router := startByName(t, Options{
 		BeforeAnswer: func(_ tunflow.Key, answer func()) { held <- answer },
@@ -143,10 +156,7 @@ func TestCarriesByName(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	table := virtual.New(virtualPool, nil)
 	real := []netip.Addr{netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")}
-	v4, v6, err := table.Assign("www.example.com", real, time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
+	v4, v6 := assign(t, table, real, time.Now().Add(time.Hour))
 	router := startByName(t, Options{}, dial.Options{Virtual: table})
 	client := newClient(t, router)
 	for _, a := range []netip.Addr{v4, v6} {
@@ -168,22 +178,19 @@ func TestDialByNameAbandoned(t *testing.T) {
 	mute(t, netip.AddrPortFrom(dead, port))
 	for _, asking := range []bool{true, false} {
 		t.Run(fmt.Sprintf("asking=%t", asking), func(t *testing.T) {
-			answer := make(chan func(), 1)
-			table := virtual.New(virtualPool, func(_ string, done func()) { answer <- done })
+			answer := make(chan func(...virtual.Family), 1)
+			table := virtual.New(virtualPool, func(_ string, done func(...virtual.Family)) { answer <- done })
 			expires := time.Now().Add(time.Hour)
 			if asking {
 				expires = time.Now().Add(-time.Second)
 			}
-			v4, _, err := table.Assign("www.example.com", []netip.Addr{dead, netip.MustParseAddr("::ffff:0:1")}, expires)
-			if err != nil {
-				t.Fatal(err)
-			}
+			v4, _ := assign(t, table, []netip.Addr{dead, netip.MustParseAddr("::ffff:0:1")}, expires)
 			router := startByName(t, Options{DialTimeout: 100 * time.Millisecond}, dial.Options{Virtual: table})
 			c := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(v4, port), 1000)
 			c.send(t, tuntest.SYN)
 			eventually(t, "the end of the handshake", func() bool { return router.stats.Dials[tunflow.NoReply].Load() == 1 })
 			if asking {
-				within(t, answer)()
+				within(t, answer)(virtual.V4, virtual.V6)
 			}
 			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 			router.stop()

@@ -12,11 +12,14 @@
 // The router asks the rules about each query before it gets here, and answers one that they forbid
 // by [Blocked].
 //
-// The nameservers are asked for both families at once, and their answer is kept as long as they
-// say, at least 10 s, since a client has to find the address that it was told; two clients that ask
-// at a time share a look-up. A name has a virtual address of each family that it has real ones of,
-// so a program chooses between the families as it would without a router. Aliases are not shown:
-// the name that was asked for counts.
+// The nameservers are asked for both families at once, and each answer is kept as long as they say,
+// at least 10 s, since a client has to find the address that it was told; two clients that ask at a
+// time share a look-up. Addresses of one family wait for those of the other for 50 ms (RFC 8305
+// §3), so that a connection mostly has both to dial, and a nameserver that never answers for one
+// family makes no client of the other wait. An answer without addresses waits for the other: a
+// nameserver may deny a name that it knows (RFC 4074 §4.2). A name has a virtual address of each
+// family that it has real ones of, so a program chooses between the families as it would without a
+// router. Aliases are not shown: the name that was asked for counts.
 //
 // Clients reach it by a socket on the loopback address ([Server]), to which the router leads
 // queries to the nameservers that the client has in its resolv.conf. So they are flows like others:
@@ -33,8 +36,8 @@
 //
 // A query has one question. There are at most 1024 queries by UDP and 128 connections at a time,
 // and 256 questions to nameservers. The cache has 8192 names, the table as many as there are
-// virtual addresses, each with 32 real ones. Questions that may carry data out have a budget
-// (budget.go).
+// virtual addresses, each with 16 real ones of either family. Questions that may carry data out
+// have a budget (budget.go).
 //
 // # Why this library
 //

@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"syntap/stack/virtual"
 )
 
-// result is what the nameservers say of the addresses of a name.
+// result is what the nameservers say of the addresses of a name in one family.
 type result struct {
-	v4, v6  netip.Addr // that stand for it; the zero value where it has none of the family
+	family  virtual.Family
+	a       netip.Addr // that stands for it; the zero value where it has none of the family
 	none    response   // where it has none
 	expires time.Time
 	err     error
@@ -27,118 +30,206 @@ const (
 	maxReal    = 16              // addresses of a name, of each family
 )
 
+// resolutionDelay is how long addresses of one family wait for the other: the Resolution Delay of
+// RFC 8305 §3.
+const resolutionDelay = 50 * time.Millisecond
+
+// types are those of the questions for addresses, by family.
+var types = [2]dnsmessage.Type{virtual.V4: dnsmessage.TypeA, virtual.V6: dnsmessage.TypeAAAA}
+
 // lookup is a look-up that is going on.
 type lookup struct {
-	done   chan struct{} // closed when result is there
-	result *result
+	known   [2]chan struct{}          // closed when the result of the family is there
+	results [2]*result                // nil = not known yet; cache.mu guards them until then
+	renewed []func(...virtual.Family) // get the families that become known; cache.mu guards them
 }
 
 // cache has results until they expire, and has no question asked twice at a time.
 type cache struct {
 	mu      sync.Mutex // guards all below
-	results map[string]*result
+	results map[string][2]*result
 	running map[string]*lookup
 }
 
-// addresses returns the addresses of a name: those of the cache, or with fresh of the nameservers.
-func (r *Resolver) addresses(ctx context.Context, name string, fresh bool) *result {
+// of returns the results that have not expired; nil stands for others. mu is held.
+func (c *cache) of(name string) (results [2]*result) {
+	now := time.Now()
+	for f, known := range c.results[name] {
+		if known != nil && now.Before(known.expires) {
+			results[f] = known
+		}
+	}
+	return results
+}
+
+// address returns what stands for a name in a family.
+func (r *Resolver) address(ctx context.Context, name string, f virtual.Family) *result {
 	c := &r.cache
 	c.mu.Lock()
-	if known := c.results[name]; known != nil && !fresh && time.Now().Before(known.expires) {
-		c.mu.Unlock()
-		return known
-	}
-	l := c.running[name]
-	if l == nil {
-		l = &lookup{done: make(chan struct{})}
-		c.running[name] = l
-		r.tasks.Go(func() { r.look(name, l) })
+	known, l := c.of(name)[f], (*lookup)(nil)
+	if known == nil {
+		l = r.lookup(name)
 	}
 	c.mu.Unlock()
+	if known != nil {
+		return known
+	}
 	select {
-	case <-l.done:
-		return l.result
+	case <-l.known[f]:
+		return l.results[f]
 	case <-ctx.Done():
 		return &result{err: ctx.Err()}
 	}
 }
 
-// look asks the nameservers for both families at a time, and has the name get addresses.
+// addresses returns what stands for a name, by family, as soon as one is known: the zero value
+// stands for a family that the name has not, or that is not known yet.
+func (r *Resolver) addresses(ctx context.Context, name string) (all [2]netip.Addr, err error) {
+	c := &r.cache
+	c.mu.Lock()
+	results := c.of(name)
+	if results[virtual.V4] == nil || results[virtual.V6] == nil {
+		l := r.lookup(name)
+		c.mu.Unlock()
+		select {
+		case <-l.known[virtual.V4]:
+		case <-l.known[virtual.V6]:
+		case <-ctx.Done():
+			return all, ctx.Err()
+		}
+		c.mu.Lock()
+		results = l.results
+	}
+	c.mu.Unlock()
+	for f, found := range results {
+		if found != nil {
+			all[f], err = found.a, errors.Join(err, found.err)
+		}
+	}
+	return all, err
+}
+
+// lookup returns the look-up of a name that goes on, or begins one. cache.mu is held.
+func (r *Resolver) lookup(name string) *lookup {
+	l := r.cache.running[name]
+	if l == nil {
+		l = &lookup{known: [2]chan struct{}{make(chan struct{}), make(chan struct{})}}
+		r.cache.running[name] = l
+		r.tasks.Go(func() { r.look(name, l) })
+	}
+	return l
+}
+
+// answer is that of a nameserver, in one family.
+type answer struct {
+	family  virtual.Family
+	message *dnsmessage.Message // nil = there is none
+	err     error
+	real    []netip.Addr
+	ttl     time.Duration
+}
+
+// look asks the nameservers for both families at a time, and has the name get addresses. Those of
+// one family wait for the other, but not long: a nameserver may leave the other question without an
+// answer.
 func (r *Resolver) look(name string, l *lookup) {
 	asked, err := dnsmessage.NewName(name + ".")
 	if err != nil {
 		asked = dnsmessage.MustNewName(".")
 	}
-	var messages [2]*dnsmessage.Message
-	var errs [2]error
-	var both sync.WaitGroup
-	for i, typ := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
-		both.Go(func() { messages[i], errs[i] = r.ask(r.ctx, asked, typ) })
+	answers := make(chan *answer, len(types))
+	for f, typ := range types {
+		r.tasks.Go(func() { answers <- r.askFamily(virtual.Family(f), asked, typ) })
 	}
-	both.Wait()
-	l.result = r.assign(name, messages, errs)
-	c := &r.cache
-	c.mu.Lock()
-	delete(c.running, name)
-	if len(c.results) >= maxCached {
-		clear(c.results)
+	first := <-answers
+	delay := time.NewTimer(resolutionDelay)
+	defer delay.Stop()
+	if len(first.real) == 0 {
+		delay.Stop() // what it says is not clear without the other
 	}
-	c.results[name] = l.result
-	c.mu.Unlock()
-	close(l.done)
+	select {
+	case second := <-answers:
+		if len(first.real) == 0 {
+			first, second = second, first // the one with addresses has the name enter the table
+		}
+		r.publish(name, l, r.assign(name, first, second), r.assign(name, second, first))
+	case <-delay.C:
+		r.publish(name, l, r.assign(name, first, nil))
+		r.publish(name, l, r.assign(name, <-answers, first))
+	}
 }
 
-// assign has the name get addresses for those that the nameservers have told.
-func (r *Resolver) assign(name string, messages [2]*dnsmessage.Message, errs [2]error) *result {
+func (r *Resolver) askFamily(f virtual.Family, name dnsmessage.Name, typ dnsmessage.Type) *answer {
+	a := &answer{family: f, ttl: failureTTL}
+	if a.message, a.err = r.ask(r.ctx, name, typ); a.err != nil {
+		return a
+	}
+	a.real, a.ttl = addressesIn(a.message)
+	a.real = a.real[:min(len(a.real), maxReal)]
+	return a
+}
+
+// assign returns the result of an answer, and has the name get an address for those that it has.
+// other is the answer in the other family; nil = not known yet.
+func (r *Resolver) assign(name string, own, other *answer) *result {
+	found := &result{family: own.family}
 	now := time.Now()
-	found := &result{expires: now.Add(failureTTL)}
-	if found.err = unanswered(messages, errs); found.err != nil {
-		r.table.Postpone(name, found.expires)
+	if len(own.real) > 0 {
+		found.expires = now.Add(max(own.ttl, minTTL))
+		found.a, found.err = r.table.Assign(name, own.family, own.real, found.expires)
 		return found
 	}
-	ttl := maxTTL
-	var real []netip.Addr
-	var has [2]bool
-	for i, m := range messages {
-		if m == nil {
-			ttl = failureTTL
-			continue
-		}
-		all, least := addressesIn(m)
-		real = append(real, all[:min(len(all), maxReal)]...)
-		ttl = min(ttl, least)
-		has[i] = len(all) > 0
-		if !has[i] && found.none.authorities == nil {
-			found.none = response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
-		}
-	}
-	found.expires = now.Add(max(ttl, minTTL))
-	if len(real) == 0 {
-		r.table.Update(name, nil, found.expires)
+	if found.err = unanswered(own, other); found.err != nil {
+		found.expires = now.Add(failureTTL)
+		r.table.Postpone(name, own.family, found.expires)
 		return found
 	}
-	found.none.rcode = dnsmessage.RCodeSuccess
-	v4, v6, err := r.table.Assign(name, real, found.expires)
-	found.err = err
-	if has[0] {
-		found.v4 = v4
+	found.expires = now.Add(max(own.ttl, minTTL))
+	r.table.Update(name, own.family, nil, found.expires)
+	m := own.message
+	if m == nil {
+		m = other.message
 	}
-	if has[1] {
-		found.v6 = v6
+	found.none = response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	if len(other.real) > 0 {
+		found.none.rcode = dnsmessage.RCodeSuccess
 	}
 	return found
 }
 
 // unanswered returns why it is not known whether a name has addresses, nil where it is: where
 // either answer has some, says that the name does not exist, or both say that there are none.
-func unanswered(messages [2]*dnsmessage.Message, errs [2]error) error {
-	for _, m := range messages {
-		if m == nil {
-			continue
-		}
-		if all, _ := addressesIn(m); len(all) > 0 || m.RCode == dnsmessage.RCodeNameError {
+func unanswered(own, other *answer) error {
+	for _, a := range []*answer{own, other} {
+		if len(a.real) > 0 || a.message != nil && a.message.RCode == dnsmessage.RCodeNameError {
 			return nil
 		}
 	}
-	return errors.Join(errs[0], errs[1])
+	return errors.Join(own.err, other.err)
+}
+
+// publish has those that wait learn results. With those of both families the look-up is over.
+func (r *Resolver) publish(name string, l *lookup, found ...*result) {
+	c := &r.cache
+	c.mu.Lock()
+	if _, known := c.results[name]; !known && len(c.results) >= maxCached {
+		clear(c.results)
+	}
+	results, families := c.results[name], []virtual.Family(nil)
+	for _, one := range found {
+		l.results[one.family], results[one.family] = one, one
+		families = append(families, one.family)
+	}
+	c.results[name] = results
+	if l.results[virtual.V4] != nil && l.results[virtual.V6] != nil {
+		delete(c.running, name)
+	}
+	renewed := l.renewed
+	c.mu.Unlock()
+	for _, f := range families {
+		close(l.known[f])
+	}
+	for _, done := range renewed {
+		done(families...)
+	}
 }

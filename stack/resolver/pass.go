@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"syntap/stack/virtual"
 )
 
 // Types that the library has no word for.
@@ -95,7 +97,7 @@ func (r *Resolver) services(ctx context.Context, q *query) *response {
 		return failure(err)
 	}
 	reply := &response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
-	var found *result
+	var found [2]netip.Addr // by family
 	for i := range m.Answers {
 		a := &m.Answers[i]
 		service := serviceOf(a.Body)
@@ -105,9 +107,9 @@ func (r *Resolver) services(ctx context.Context, q *query) *response {
 		if target := service.Target.String(); target != "." && !strings.EqualFold(target, q.question.Name.String()) {
 			continue
 		}
-		if found == nil {
-			if found = r.addresses(ctx, q.name, false); found.err != nil {
-				return failure(found.err)
+		if found == [2]netip.Addr{} {
+			if found, err = r.addresses(ctx, q.name); err != nil {
+				return failure(err)
 			}
 		}
 		if !r.hint(service, found) {
@@ -132,13 +134,15 @@ func serviceOf(body dnsmessage.ResourceBody) *dnsmessage.SVCBResource {
 
 // hint replaces the address hints of a record, and leaves keys out that clients are not to have. It
 // reports false where the record needs one that there is none for.
-func (r *Resolver) hint(s *dnsmessage.SVCBResource, found *result) bool {
+func (r *Resolver) hint(s *dnsmessage.SVCBResource, found [2]netip.Addr) bool {
 	mandatory, _ := s.GetParam(dnsmessage.SVCParamMandatory)
 	type value struct {
 		key dnsmessage.SVCParamKey
 		a   netip.Addr
 	}
-	values := []value{{dnsmessage.SVCParamIPv4Hint, found.v4}, {dnsmessage.SVCParamIPv6Hint, found.v6}}
+	values := []value{
+		{dnsmessage.SVCParamIPv4Hint, found[virtual.V4]}, {dnsmessage.SVCParamIPv6Hint, found[virtual.V6]},
+	}
 	if r.o.NoECH {
 		values = append(values, value{key: dnsmessage.SVCParamECH})
 	}

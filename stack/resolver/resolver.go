@@ -56,7 +56,7 @@ const maxAsking = 256
 func New(o Options) *Resolver {
 	r := &Resolver{o: o, asking: make(chan struct{}, maxAsking), timeout: timeout}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.cache.results, r.cache.running = make(map[string]*result), make(map[string]*lookup)
+	r.cache.results, r.cache.running = make(map[string][2]*result), make(map[string]*lookup)
 	r.budget.domains = make(map[string]*spending)
 	r.table = virtual.New(o.Pool, r.renew)
 	return r
@@ -75,11 +75,21 @@ func (r *Resolver) Close() {
 }
 
 // renew asks for the addresses of a name that is known, which may have others now.
-func (r *Resolver) renew(name string, done func()) {
-	r.tasks.Go(func() {
-		defer done()
-		r.addresses(r.ctx, name, true)
-	})
+func (r *Resolver) renew(name string, done func(...virtual.Family)) {
+	c := &r.cache
+	c.mu.Lock()
+	l := r.lookup(name)
+	var known []virtual.Family
+	for f, found := range l.results {
+		if found != nil {
+			known = append(known, virtual.Family(f))
+		}
+	}
+	l.renewed = append(l.renewed, done)
+	c.mu.Unlock()
+	if known != nil {
+		done(known...)
+	}
 }
 
 // Answer returns the response to a message of a client: by UDP it is as short as the client wants
@@ -151,15 +161,15 @@ func (r *Resolver) host(ctx context.Context, q *query) *response {
 	if strings.Contains(q.name, `\`) || q.name == "." {
 		return &response{rcode: dnsmessage.RCodeNameError} // no host has such a name (RFC 1123 §2.1)
 	}
-	found := r.addresses(ctx, q.name, false)
+	f := virtual.V4
+	if q.question.Type == dnsmessage.TypeAAAA {
+		f = virtual.V6
+	}
+	found := r.address(ctx, q.name, f)
 	if found.err != nil {
 		return failure(found.err)
 	}
-	a := found.v4
-	if q.question.Type == dnsmessage.TypeAAAA {
-		a = found.v6
-	}
-	if !a.IsValid() {
+	if !found.a.IsValid() {
 		none := found.none
 		return &none
 	}
@@ -168,7 +178,7 @@ func (r *Resolver) host(ctx context.Context, q *query) *response {
 		reply.ede, reply.text = edeForged, "a virtual address stands for the name"
 	}
 	ttl := max(0, time.Until(found.expires))
-	reply.addAddress(q, uint32(ttl/time.Second), a)
+	reply.addAddress(q, uint32(ttl/time.Second), found.a)
 	return reply
 }
 

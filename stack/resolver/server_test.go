@@ -258,7 +258,9 @@ func TestRenewed(t *testing.T) {
 	r := startResolver(t, z, Options{})
 	v4 := addressOf(t, ask(t, r, "www.example.com.", dnsmessage.TypeA))
 	renew := func() []netip.Addr {
-		r.table.Postpone("www.example.com", time.Now().Add(-time.Second))
+		for _, f := range []virtual.Family{virtual.V4, virtual.V6} {
+			r.table.Postpone("www.example.com", f, time.Now().Add(-time.Second))
+		}
 		done := make(chan struct{})
 		r.Table().Await(v4, func() { close(done) })
 		select {
@@ -290,7 +292,8 @@ func TestHalfAnswered(t *testing.T) {
 	r := startResolver(t, z, Options{})
 	v4 := addressOf(t, ask(t, r, "www.example.com.", dnsmessage.TypeA))
 	z.change(func() { z.fails = dnsmessage.TypeA })
-	if found := r.addresses(t.Context(), "www.example.com", true); found.err == nil {
+	r.forget("www.example.com")
+	if found := r.address(t.Context(), "www.example.com", virtual.V4); found.err == nil {
 		t.Error("no error")
 	}
 	if got := r.Table().Real(v4); len(got) != 1 || got[0].String() != "203.0.113.1" {
@@ -303,6 +306,60 @@ func TestHalfAnswered(t *testing.T) {
 		if m := ask(t, r, "no.example.com.", typ); m.RCode != dnsmessage.RCodeNameError {
 			t.Errorf("%v of a name that does not exist: %v", typ, m.GoString())
 		}
+	}
+}
+
+// forget has a name be asked for again.
+func (r *Resolver) forget(name string) {
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	delete(r.cache.results, name)
+}
+
+// TestMuteFamily has a nameserver that leaves the questions for one family without an answer, until
+// later. Those for the other, and connections to its addresses, do not wait.
+func TestMuteFamily(t *testing.T) {
+	t.Parallel()
+	const name = "both.example.com"
+	for own, typ := range types {
+		t.Run(typ.String(), func(t *testing.T) {
+			t.Parallel()
+			own, other := virtual.Family(own), virtual.V4+virtual.V6-virtual.Family(own)
+			z := serveZone(t, map[string][]dnsmessage.ResourceBody{name: {
+				a4("203.0.113.1"), a6("2001:db8::1"),
+				&dnsmessage.HTTPSResource{SVCBResource: dnsmessage.SVCBResource{
+					Priority: 1, Target: dnsmessage.MustNewName("."),
+				}},
+			}})
+			r := startResolver(t, z, Options{})
+			r.timeout = time.Hour
+			for round, renewed := range []bool{false, true} {
+				release := z.hold(types[other])
+				a := addressOf(t, ask(t, r, name+".", typ))
+				if m := ask(t, r, name+".", dnsmessage.TypeHTTPS); len(m.Answers) != 1 {
+					t.Errorf("HTTPS: %v", m.GoString())
+				}
+				done := make(chan struct{})
+				r.Table().Await(a, func() { close(done) })
+				select {
+				case <-done:
+				case <-time.After(patience):
+					t.Fatal("a connection waits")
+				}
+				if got := r.Table().Real(a); len(got) != 1+round || virtual.FamilyOf(got[0]) != own {
+					t.Errorf("renewed %t: real addresses %v", renewed, got)
+				}
+				release()
+				addressOf(t, ask(t, r, name+".", types[other]))
+				if got := r.Table().Real(a); len(got) != 2 {
+					t.Errorf("real addresses %v, want both", got)
+				}
+				r.forget(name)
+				for f := range types {
+					r.table.Postpone(name, virtual.Family(f), time.Now().Add(-time.Second))
+				}
+			}
+		})
 	}
 }
 
@@ -395,7 +452,7 @@ func FuzzAnswer(f *testing.F) {
 				_, _ = addressesIn(m)
 				for i := range m.Answers {
 					if s := serviceOf(m.Answers[i].Body); s != nil {
-						new(Resolver).hint(s, &result{})
+						new(Resolver).hint(s, [2]netip.Addr{})
 					}
 				}
 			}

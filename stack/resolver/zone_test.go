@@ -24,6 +24,8 @@ type zone struct {
 	ttl   uint32
 	cut   bool            // answers by UDP are cut
 	fails dnsmessage.Type // questions for it have the answer SERVFAIL
+	holds dnsmessage.Type // answers by UDP to questions for it wait in held
+	held  []func()
 }
 
 func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
@@ -39,7 +41,8 @@ func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
 			if err != nil {
 				return
 			}
-			_, _ = udp.WriteToUDPAddrPort(z.answer(b[:n], true), from)
+			a := z.answer(b[:n], true)
+			z.send(a, func() { _, _ = udp.WriteToUDPAddrPort(a, from) })
 		}
 	})
 	serving.Go(func() {
@@ -110,6 +113,31 @@ func (z *zone) answer(q []byte, udp bool) []byte {
 		panic(err)
 	}
 	return b
+}
+
+// hold has answers to questions for a type wait until release is called.
+func (z *zone) hold(typ dnsmessage.Type) (release func()) {
+	z.change(func() { z.holds = typ })
+	return func() {
+		z.change(func() {
+			for _, send := range z.held {
+				send()
+			}
+			z.holds, z.held = 0, nil
+		})
+	}
+}
+
+// send calls send, or keeps it where the answer has to wait.
+func (z *zone) send(answer []byte, send func()) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	var m dnsmessage.Message
+	if m.Unpack(answer) == nil && m.Questions[0].Type == z.holds {
+		z.held = append(z.held, send)
+		return
+	}
+	send()
 }
 
 func typeOf(body dnsmessage.ResourceBody) dnsmessage.Type {

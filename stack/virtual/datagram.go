@@ -26,14 +26,15 @@ func (t *Table) Datagram(a netip.Addr, admits func(netip.Addr) bool) (real netip
 		return real, false
 	}
 	e.used = now
-	s, all := e.sentTo(a), e.real
+	f := FamilyOf(a.Unmap())
+	s, all := &e.of[f].sent, e.of[f].real
 	is, renew := *s, func() {}
 	if t.isStale(e, now) {
-		renew = t.renewed(e, nil) // for the next
+		renew = t.renewed(e, f, nil) // for the next
 	}
 	t.mu.Unlock()
 	renew()
-	real, ok = choose(is, a.Unmap().Is4(), all, admits, now)
+	real, ok = choose(is, all, admits, now)
 	if !ok {
 		return real, false
 	}
@@ -48,13 +49,13 @@ func (t *Table) Datagram(a netip.Addr, admits func(netip.Addr) bool) (real netip
 
 // choose returns the address to which the next datagram goes: where the last went, as long as
 // nothing speaks against it, else the next one.
-func choose(s sent, v4 bool, all []netip.Addr, admits func(netip.Addr) bool, now time.Time) (netip.Addr, bool) {
+func choose(s sent, all []netip.Addr, admits func(netip.Addr) bool, now time.Time) (netip.Addr, bool) {
 	flows := s.to.IsValid() && now.Sub(s.last) < idle
 	mute := s.failed || !s.heard && now.Sub(s.since) >= soon
 	if flows && !mute && admits(s.to) {
 		return s.to, true
 	}
-	usable := slices.DeleteFunc(slices.Clone(all), func(r netip.Addr) bool { return r.Is4() != v4 || !admits(r) })
+	usable := slices.DeleteFunc(slices.Clone(all), func(r netip.Addr) bool { return !admits(r) })
 	if len(usable) == 0 {
 		return netip.Addr{}, false
 	}
@@ -62,13 +63,6 @@ func choose(s sent, v4 bool, all []netip.Addr, admits func(netip.Addr) bool, now
 		return usable[0], true
 	}
 	return usable[(slices.Index(usable, s.to)+1)%len(usable)], true
-}
-
-func (e *entry) sentTo(a netip.Addr) *sent {
-	if a.Unmap().Is4() {
-		return &e.sent[0]
-	}
-	return &e.sent[1]
 }
 
 // Heard notes that a datagram has come from a real address to which datagrams to a virtual one go.
@@ -88,7 +82,7 @@ func (t *Table) note(a, real netip.Addr, f func(*sent)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.at(a); e != nil {
-		if s := e.sentTo(a); s.to == real {
+		if s := &e.of[FamilyOf(a.Unmap())].sent; s.to == real {
 			f(s)
 		}
 	}

@@ -4,7 +4,7 @@
 //
 // # Theory of operation
 //
-//	DNS ── Assign(name, real addresses) ──► virtual addresses
+//	DNS ── Assign(name, family, real addresses) ──► virtual address
 //	SYN ── Await(virtual) ──► Real(virtual): the addresses to dial, in order
 //	datagram ── Datagram(virtual) ──► the address to send to
 //
@@ -16,7 +16,8 @@
 // An address stands for one name as long as the table lives. Where the pool is exhausted, the name
 // that has been idle longest goes, unless a connection to it is open, a datagram has lately gone
 // there, or the TTL of its addresses is not over; Stats counts it. Real addresses are replaced when
-// the DNS says so, and a connection that begins after their TTL waits for new ones. Datagrams stay
-// with one real address as long as they flow, so that a QUIC connection keeps its peer. They change
-// to the next where it is unreachable, or has not answered within a second.
+// the DNS says so, and a connection that begins after their TTL waits for new ones of its family:
+// those of the other are dialled after them (RFC 8305 §4), and may be those of before. Datagrams
+// stay with one real address as long as they flow, so that a QUIC connection keeps its peer. They
+// change to the next where it is unreachable, or has not answered within a second.
 package virtual

@@ -13,7 +13,7 @@ import (
 // none.
 type Table struct {
 	pool  Pool
-	renew func(name string, done func())
+	renew func(name string, done func(...Family))
 
 	mu      sync.Mutex // guards all below
 	byName  map[string]*entry
@@ -28,18 +28,43 @@ type entry struct {
 	number  int
 	place   *list.Element // in Table.order: longest idle first, as far as used says
 	used    time.Time
-	held    int // connections
-	real    []netip.Addr
-	expires time.Time
+	held    int      // connections
+	of      [2]known // of each family
 	renewal *renewal // nil = none goes on
-	sent    [2]sent  // IPv4, IPv6
+}
+
+// known is what is known of a name in one family. Table.mu guards it.
+type known struct {
+	real    []netip.Addr
+	expires time.Time // the zero value: the DNS has not yet said anything
+	sent    sent
+}
+
+// Family is one of the two families of addresses.
+type Family int
+
+// The families. An array for both has them as its indices.
+const (
+	V4 Family = iota
+	V6
+)
+
+// FamilyOf returns the family of an address. One that is mapped to IPv6 is of that.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return V4
+	}
+	return V6
 }
 
 // renewal is a look-up of the real addresses of a name. Table.mu guards it.
-type renewal struct{ waiting []func() } // to be called when it is over
+type renewal struct {
+	waiting [2][]func() // to be called when it is over for a family
+	over    [2]bool
+}
 
-// maxReal bounds the real addresses of a name.
-const maxReal = 32
+// maxReal bounds the real addresses of a name, of each family.
+const maxReal = 16
 
 // Times that keep a name in use, and its real addresses.
 const (
@@ -48,52 +73,62 @@ const (
 )
 
 // New returns a table. Where real addresses are out of date, it calls renew, which has to call done
-// once, from any goroutine, when it has called Assign or has found that it cannot; nil renews
-// nothing. Until then it does not call renew for the name again.
-func New(p Pool, renew func(name string, done func())) *Table {
+// once with each family, from any goroutine, when it has called Assign or has found that it cannot;
+// nil renews nothing. Until then it does not call renew for the name again.
+func New(p Pool, renew func(name string, done func(...Family))) *Table {
 	return &Table{pool: p, renew: renew, byName: make(map[string]*entry)}
 }
 
 // ErrExhausted says that all addresses stand for names with flows.
 var ErrExhausted = errors.New("all virtual addresses are in use")
 
-// Assign returns the addresses that stand for a name. From now until expires, the name has these
-// real addresses, of which at most 32 are kept. An address of a family that the pool lacks is the
-// zero value.
-func (t *Table) Assign(name string, real []netip.Addr, expires time.Time) (v4, v6 netip.Addr, err error) {
+// Assign returns the address of a family that stands for a name, the zero value if the pool lacks
+// the family. From now until expires, the name has these real addresses of the family, of which at
+// most 16 are kept.
+func (t *Table) Assign(
+	name string, f Family, real []netip.Addr, expires time.Time,
+) (netip.Addr, error) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byName[name]
 	if e == nil {
 		if e = t.newEntry(now); e == nil {
-			return v4, v6, ErrExhausted
+			return netip.Addr{}, ErrExhausted
 		}
 		e.name = name
 		t.byName[name] = e
 	}
 	e.used = now
-	e.real, e.expires = slices.Clone(real[:min(len(real), maxReal)]), expires
-	v4, _ = t.pool.v4(e.number)
-	return v4, t.pool.v6(e.number), nil
+	e.of[f].set(real, expires)
+	if f == V6 {
+		return t.pool.v6(e.number), nil
+	}
+	a, _ := t.pool.v4(e.number)
+	return a, nil
+}
+
+// set replaces the real addresses. Table.mu is held.
+func (k *known) set(real []netip.Addr, expires time.Time) {
+	k.real, k.expires = slices.Clone(real[:min(len(real), maxReal)]), expires
 }
 
 // Update changes the real addresses of a name, if it has virtual ones, as Assign does.
-func (t *Table) Update(name string, real []netip.Addr, expires time.Time) {
+func (t *Table) Update(name string, f Family, real []netip.Addr, expires time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byName[name]; e != nil {
-		e.real, e.expires = slices.Clone(real[:min(len(real), maxReal)]), expires
+		e.of[f].set(real, expires)
 	}
 }
 
 // Postpone has the real addresses of a name, if it has virtual ones, count as up to date until
 // then.
-func (t *Table) Postpone(name string, until time.Time) {
+func (t *Table) Postpone(name string, f Family, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byName[name]; e != nil {
-		e.expires = until
+		e.of[f].expires = until
 	}
 }
 
@@ -114,7 +149,8 @@ func (t *Table) newEntry(now time.Time) *entry {
 	for range t.order.Len() {
 		e := t.order.Front().Value.(*entry)
 		t.order.MoveToBack(e.place)
-		if e.held > 0 || now.Sub(e.used) < idle || now.Before(e.expires) { // which clients may cache
+		if e.held > 0 || now.Sub(e.used) < idle ||
+			now.Before(e.of[V4].expires) || now.Before(e.of[V6].expires) { // which clients may cache
 			continue
 		}
 		delete(t.byName, e.name)
@@ -155,8 +191,8 @@ func (t *Table) Name(a netip.Addr) (name string, ok bool) {
 	return "", false
 }
 
-// Await calls then, once, when the real addresses of the name of an address are known: at once
-// where they are up to date or cannot be renewed, else from another goroutine.
+// Await calls then, once, when the real addresses that the name of an address has in its family are
+// known: at once where they are up to date or cannot be renewed, else from another goroutine.
 func (t *Table) Await(a netip.Addr, then func()) {
 	t.mu.Lock()
 	e := t.at(a)
@@ -165,37 +201,48 @@ func (t *Table) Await(a netip.Addr, then func()) {
 		then()
 		return
 	}
-	start := t.renewed(e, then)
+	start := t.renewed(e, FamilyOf(a.Unmap()), then)
 	t.mu.Unlock()
 	start()
 }
 
 // isStale reports whether the real addresses of a name are to be renewed. mu is held.
-func (t *Table) isStale(e *entry, now time.Time) bool { return t.renew != nil && now.After(e.expires) }
+func (t *Table) isStale(e *entry, now time.Time) bool {
+	isOver := func(k *known) bool { return !k.expires.IsZero() && now.After(k.expires) }
+	return t.renew != nil && (isOver(&e.of[V4]) || isOver(&e.of[V6]))
+}
 
-// renewed has then be called when the real addresses of a name are renewed; nil calls nothing. It
-// returns a function that starts that, unless it goes on. mu is held, and is not when start is
-// called.
-func (t *Table) renewed(e *entry, then func()) (start func()) {
+// renewed has then be called when the real addresses of a name are renewed in a family; nil calls
+// nothing. It returns a function that starts that, unless it goes on or is over. mu is held, and is
+// not when start is called.
+func (t *Table) renewed(e *entry, f Family, then func()) (start func()) {
 	start = func() {}
 	if e.renewal == nil {
 		r, name := new(renewal), e.name
 		e.renewal = r
-		start = func() { t.renew(name, func() { t.over(e, r) }) }
+		start = func() { t.renew(name, func(all ...Family) { t.over(e, r, all) }) }
 	}
-	if then != nil {
-		e.renewal.waiting = append(e.renewal.waiting, then)
+	switch {
+	case then == nil:
+	case e.renewal.over[f]:
+		start = then
+	default:
+		e.renewal.waiting[f] = append(e.renewal.waiting[f], then)
 	}
 	return start
 }
 
-// over ends a renewal. The entry may be that of another name by now.
-func (t *Table) over(e *entry, r *renewal) {
+// over ends a renewal in some families. The entry may be that of another name by now.
+func (t *Table) over(e *entry, r *renewal, families []Family) {
+	var waiting []func()
 	t.mu.Lock()
-	if e.renewal == r {
+	for _, f := range families {
+		r.over[f] = true
+		waiting = append(waiting, r.waiting[f]...)
+	}
+	if e.renewal == r && r.over[V4] && r.over[V6] {
 		e.renewal = nil
 	}
-	waiting := r.waiting
 	t.mu.Unlock()
 	for _, then := range waiting {
 		then()
@@ -212,22 +259,14 @@ func (t *Table) Real(a netip.Addr) []netip.Addr {
 		return nil
 	}
 	e.used = time.Now()
-	all := e.real // is replaced, not changed
+	f := FamilyOf(a.Unmap())
+	first, other := e.of[f].real, e.of[V4+V6-f].real // are replaced, not changed
 	t.mu.Unlock()
-	v4 := a.Unmap().Is4()
-	var sorted [2][]netip.Addr
-	for _, r := range all {
-		other := 0
-		if r.Is4() != v4 {
-			other = 1
-		}
-		sorted[other] = append(sorted[other], r)
-	}
-	order := make([]netip.Addr, 0, len(all))
-	for i := range all {
-		for _, of := range sorted {
-			if i < len(of) {
-				order = append(order, of[i])
+	order := make([]netip.Addr, 0, len(first)+len(other))
+	for i := range max(len(first), len(other)) {
+		for _, all := range [][]netip.Addr{first, other} {
+			if i < len(all) {
+				order = append(order, all[i])
 			}
 		}
 	}

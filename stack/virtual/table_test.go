@@ -21,7 +21,21 @@ func addrs(ss ...string) (all []netip.Addr) {
 
 func assign(t *testing.T, table *Table, name string, real ...string) (v4, v6 netip.Addr) {
 	t.Helper()
-	v4, v6, err := table.Assign(name, addrs(real...), time.Now().Add(time.Hour))
+	return assignUntil(t, table, name, time.Now().Add(time.Hour), real...)
+}
+
+func assignUntil(
+	t *testing.T, table *Table, name string, expires time.Time, real ...string,
+) (v4, v6 netip.Addr) {
+	t.Helper()
+	var of [2][]netip.Addr
+	for _, a := range addrs(real...) {
+		of[FamilyOf(a)] = append(of[FamilyOf(a)], a)
+	}
+	v4, err := table.Assign(name, V4, of[V4], expires)
+	if err == nil {
+		v6, err = table.Assign(name, V6, of[V6], expires)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,14 +89,14 @@ func TestExhausted(t *testing.T) {
 			all = append(all, v4)
 			time.Sleep(time.Second)
 		}
-		if _, _, err := table.Assign("more", nil, time.Now()); !errors.Is(err, ErrExhausted) {
+		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, ErrExhausted) {
 			t.Errorf("with all in use: %v", err)
 		}
 		if !table.Hold(all[0]) {
 			t.Fatal("no name to hold")
 		}
 		time.Sleep(idle)
-		if _, _, err := table.Assign("more", nil, time.Now()); !errors.Is(err, ErrExhausted) {
+		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, ErrExhausted) {
 			t.Errorf("before the TTL is over: %v", err)
 		}
 		time.Sleep(time.Hour)
@@ -129,15 +143,15 @@ func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var table *Table
 		renewed := 0
-		table = New(pool, func(name string, done func()) {
+		table = New(pool, func(name string, done func(...Family)) {
 			renewed++
 			go func() {
 				time.Sleep(time.Second)
-				_, _, _ = table.Assign(name, addrs("203.0.113.9"), time.Now().Add(time.Hour))
-				done()
+				assign(t, table, name, "203.0.113.9")
+				done(V4, V6)
 			}()
 		})
-		v4, _, _ := table.Assign("www.example.com", addrs("203.0.113.1"), time.Now().Add(time.Minute))
+		v4, _ := assignUntil(t, table, "www.example.com", time.Now().Add(time.Minute), "203.0.113.1")
 		await := func() []netip.Addr {
 			done := make(chan struct{})
 			table.Await(v4, func() { close(done) })
@@ -154,13 +168,49 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// A connection waits for the renewal in its own family alone.
+func TestAwaitFamily(t *testing.T) {
+	t.Parallel()
+	var over func(...Family)
+	table := New(pool, func(_ string, done func(...Family)) { over = done })
+	past := time.Now().Add(-time.Second)
+	v4, v6 := assignUntil(t, table, "www.example.com", past, "203.0.113.1", "2001:db8::1")
+	var called [2]int
+	awaitBoth := func() {
+		table.Await(v4, func() { called[V4]++ })
+		table.Await(v6, func() { called[V6]++ })
+	}
+	check := func(when string, want [2]int) {
+		t.Helper()
+		if called != want {
+			t.Errorf("%s: %d calls, want %d", when, called, want)
+		}
+	}
+	awaitBoth()
+	check("at first", [2]int{})
+	table.Update("www.example.com", V4, addrs("203.0.113.2"), time.Now().Add(time.Hour))
+	over(V4)
+	check("with IPv4", [2]int{1, 0})
+	awaitBoth()
+	check("while IPv6 is renewed", [2]int{2, 0})
+	if got := table.Real(v4); !slices.Equal(got, addrs("203.0.113.2", "2001:db8::1")) {
+		t.Errorf("real addresses %v", got)
+	}
+	table.Update("www.example.com", V6, nil, time.Now().Add(time.Hour))
+	over(V6)
+	check("with both", [2]int{2, 2})
+	if got := table.Real(v6); !slices.Equal(got, addrs("203.0.113.2")) {
+		t.Errorf("real addresses %v", got)
+	}
+}
+
 // However many connections and datagrams come while addresses are out of date, one renewal goes on.
 func TestOneRenewal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var over []func()
-		table := New(pool, func(_ string, done func()) { over = append(over, done) })
-		v4, _, _ := table.Assign("www.example.com", addrs("203.0.113.1"), time.Now().Add(time.Minute))
+		var over []func(...Family)
+		table := New(pool, func(_ string, done func(...Family)) { over = append(over, done) })
+		v4, _ := assignUntil(t, table, "www.example.com", time.Now().Add(time.Minute), "203.0.113.1")
 		time.Sleep(time.Minute + 1)
 		called := 0
 		for range 100 {
@@ -172,8 +222,10 @@ func TestOneRenewal(t *testing.T) {
 		if len(over) != 1 || called != 0 {
 			t.Fatalf("%d renewals, and %d calls before their end", len(over), called)
 		}
-		table.Postpone("www.example.com", time.Now().Add(time.Second)) // the nameservers fail
-		over[0]()
+		for _, f := range []Family{V4, V6} {
+			table.Postpone("www.example.com", f, time.Now().Add(time.Second)) // the nameservers fail
+		}
+		over[0](V4, V6)
 		if called != 100 {
 			t.Errorf("%d calls, want 100", called)
 		}
