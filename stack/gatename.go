@@ -34,8 +34,8 @@ func (t *nameCheck) begin(o *Options, opening any) {
 func (c *conn) checkName(g *gather, all bool) bool {
 	b := g.join(nil, g.size, inspect.MaxClient)
 	t := &c.gate.name
-	if inspect.AwaitsServer(b) {
-		t.asked = true
+	if is, asks := inspect.IsPreface(b); is {
+		t.asked = t.asked || asks
 		c.gate.endWait()
 		g.cut(len(b)) // and look at the next ones
 		return true

@@ -22,6 +22,7 @@ func TestContradictions(t *testing.T) {
 	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
 	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
 	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
+	const proxy = "PROXY UNKNOWN\r\n"
 	late := "GET / HTTP/1.1\r\nCookie: " + strings.Repeat("c", inspect.MaxClient) + "\r\nHost: "
 	for _, tt := range []struct {
 		name   string
@@ -38,6 +39,9 @@ func TestContradictions(t *testing.T) {
 		{"PostgreSQL", append(bytes.Clone(ssl), hello("good.example")...), nil, true},
 		{"PostgreSQL in pieces", append(bytes.Clone(ssl), hello("good.example")...), []int{1, 100}, true},
 		{"another by PostgreSQL", append(bytes.Clone(ssl), hello("bad.example")...), []int{1, 100}, false},
+		{"PROXY", append([]byte(proxy), hello("good.example")...), []int{8, len(proxy)}, true},
+		{"another by PROXY", append([]byte(proxy), hello("bad.example")...), []int{8}, false},
+		{"another by PROXY at once", append([]byte(proxy), request("bad.example")...), nil, false},
 		{"half a hello", hello("good.example")[:100], nil, false},
 		{"nothing", nil, nil, true},
 		{"a word without end", []byte("word"), []int{1, 3}, true},

@@ -19,8 +19,9 @@
 // Client reads for records, and takes bytes for what they should be. A decision on a name has to
 // know more: which bytes any server may take for a ClientHello or a request, with a name that is
 // not read here. Strict says so by the leniency of servers in use: nginx takes spaces behind the
-// version of a request. Records of TLS are read by that for both: crypto/tls skips warnings before
-// a ClientHello, and takes any version below 16.0; OpenSSL skips empty records.
+// version of a request, and some take a PROXY header before it. Records of TLS are read by that for
+// both: crypto/tls skips warnings before a ClientHello, and takes any version below 16.0; OpenSSL
+// skips empty records.
 //
 // # Why no library
 //

@@ -25,10 +25,14 @@ type Said struct {
 // Where Client takes bytes for a protocol without a name, Strict says whether any server may read
 // one.
 func Strict(b []byte) (s Said) {
-	b, skipped := skipRequests(b)
+	p := prefaceOf(b)
+	if p.unclear || p.more > MaxClient {
+		return Said{Unclear: true}
+	}
+	b = b[p.size:]
 	switch {
-	case isPartOfRequest(b):
-		s.Need = len(b) + 1
+	case p.more > 0:
+		s.Need = p.more
 	case recordFirst <= b[0] && b[0] <= recordLast:
 		var body []byte
 		body, s.Need, s.Unclear = clientHello(b)
@@ -38,7 +42,7 @@ func Strict(b []byte) (s Said) {
 		s.readRequest(b)
 	}
 	if s.Need > 0 {
-		s = Said{Need: s.Need + skipped}
+		s = Said{Need: s.Need + p.size}
 	}
 	return s
 }
@@ -83,18 +87,13 @@ func cutTarget(line []byte, method int) (target []byte, isRequest, ok bool) {
 	if string(line) == "PRI * HTTP/2.0" { // has no names in text (RFC 9113 §3.4)
 		return nil, false, false
 	}
-	versions := 0
-	for word := range bytes.FieldsSeq(line) {
-		if isVersion(word) {
-			versions++
-		}
-	}
+	n := versions(line)
 	target, version, _ := cutLast(line, ' ')
-	ok = versions == 1 && isVersion(version) && line[method] == ' ' && len(target) > method &&
+	ok = n == 1 && isVersion(version) && line[method] == ' ' && len(target) > method &&
 		len(version) == len("HTTP/1.1") && bytes.HasPrefix(version, []byte("HTTP/1.")) &&
 		!bytes.ContainsAny(line, "\r\x00")
 	if !ok {
-		return nil, versions > 0, false
+		return nil, n > 0, false
 	}
 	return target[method+1:], true, true
 }
@@ -131,6 +130,16 @@ func (s *Said) readField(b []byte) (more bool) {
 func (s *Said) setHost(host *string, authority []byte) {
 	s.Unclear = s.Unclear || bytes.IndexByte(authority, '@') >= 0
 	*host = hostOf(authority)
+}
+
+// versions returns how many words of a line may be taken for a version of HTTP.
+func versions(line []byte) (n int) {
+	for word := range bytes.FieldsSeq(line) {
+		if isVersion(word) {
+			n++
+		}
+	}
+	return n
 }
 
 // isVersion reports whether a word may be taken for a version of HTTP.

@@ -38,6 +38,22 @@ func TestStrict(t *testing.T) {
 		{"MongoDB, 789 bytes", "\x15\x03\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00", inspect.Said{}},
 		{"TLS for PostgreSQL", sslRequest + string(whole), inspect.Said{Host: "a.local"}},
 		{"a long ClientHello for PostgreSQL", sslRequest + "\x16\x03\x01\x40\x00\x01\x00\x44\x00", unclear},
+		{"PROXY", proxy1 + string(whole), inspect.Said{Host: "a.local"}},
+		{
+			"PROXY of version 2", proxy2 + "\x00\x10" + addresses + "\x03\x00\x01\x00" + string(whole),
+			inspect.Said{Host: "a.local"},
+		},
+		{"PROXY of no family", proxy2[:13] + "\x00\x00\x00" + string(whole), inspect.Said{Host: "a.local"}},
+		{
+			"PROXY twice, and PostgreSQL", proxy1 + proxy2 + "\x00\x0c" + addresses + sslRequest + string(whole),
+			inspect.Said{Host: "a.local"},
+		},
+		{"PROXY with a name", proxy2 + "\x00\x14" + addresses + "\x03\x00\x01\x00\x02\x00\x01b" + string(whole), unclear},
+		{"PROXY of 17 KiB", proxy2 + "\x44\x00", unclear},
+		{"PROXY of version 3", proxy2[:12] + "\x31\x11\x00\x0c" + addresses, inspect.Said{}},
+		{"PROXY with a line end of its own", "PROXY UNKNOWN\nGET / HTTP/1.1\nHost: a\n\r\n", unclear},
+		{"PROXY with a carriage return", "PROXY UNKNOWN\rb\r\n", unclear},
+		{"a method PROXY", "PROXY / HTTP/1.1\r\nHost: a\r\n", inspect.Said{Host: "a"}},
 		{"PostgreSQL", "\x00\x00\x00\x54\x00\x03\x00\x00user\x00me", inspect.Said{}},
 	} {
 		checkStrict(t, tt.name, tt.bytes, tt.want)
@@ -73,6 +89,8 @@ func TestStrictHTTP(t *testing.T) {
 		"GET / HTTP/1.1\r\nX: y\x00" + host:             unclear,
 		"GET / HTTP/1.1\r\nHost : b" + host:             unclear,
 		"GET / HTTP/1.1\r\nX: y\r\n Host: b" + host:     unclear,
+		proxy1 + "GET / HTTP/1.1" + host:                said("a", ""),
+		proxy1 + "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n":   {},
 		"PRI * HTTP/2.0\r\n":                            {},
 		"get http/index http://a/\r\n":                  {},
 		"0 \x02\x01\x01cn=a":                            {},
@@ -98,6 +116,7 @@ func TestStrictHTTP(t *testing.T) {
 // FuzzStrict checks that Strict finds each name that Client finds, or says that it is not clear.
 func FuzzStrict(f *testing.F) {
 	f.Add([]byte("GET http://a:80/ HTTP/1.1\r\nHost: b\r\n\r\n"))
+	f.Add([]byte(proxy1 + proxy2 + "\x00\x14" + addresses + "\x03\x00\x01\x00\x02\x00\x01b"))
 	f.Add([]byte("\x15\x03\x01\x00\x02\x01\x64"))
 	f.Add(hello(0x0303, extension(0, "\x00\x0a\x00\x00\x07a.local")))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -115,6 +134,13 @@ func FuzzStrict(f *testing.F) {
 }
 
 var unclear = inspect.Said{Unclear: true}
+
+// Beginnings of PROXY headers.
+const (
+	proxy1    = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+	proxy2    = "\r\n\r\n\x00\r\nQUIT\n\x21\x11"
+	addresses = "\xc0\x00\x02\x01\xc0\x00\x02\x02\x00\x01\x00\x02"
+)
 
 const sslRequest = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
