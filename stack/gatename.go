@@ -48,13 +48,13 @@ func (c *conn) checkName(g *gather, all bool) bool {
 	switch unclear := said.Unclear || tooLong; {
 	case (said.Need > 0 || unclear) && t.answered.Load() && !t.asked:
 	case unclear, said.Need > 0 && (all || c.gate.late.Load()):
-		c.end(forbidden)
+		c.forbid(nil)
 		return false
 	case said.Need > 0:
 		c.awaitName(len(b))
 		return false
 	case c.contradicts(&said):
-		c.end(forbidden)
+		c.forbid(c.first)
 		return false
 	}
 	t.waits = false
@@ -75,12 +75,25 @@ func (c *conn) contradicts(said *inspect.Said) bool {
 	return false
 }
 
+// forbid ends the connection for the name in the client's first bytes; nil stands for one that
+// cannot be read.
+func (c *conn) forbid(first *firstBytes) {
+	if c.stack.o.Forbidden != nil {
+		f := tunflow.Flow{Key: c.name(), Opening: c.opening}
+		if first != nil {
+			f.Hello, f.HTTPHost = first.hello, first.host
+		}
+		c.stack.o.Forbidden(f, c.upstream.remote)
+	}
+	c.end(forbidden)
+}
+
 // awaitName leaves n bytes in netstack until there are more, or the client has had its time. Where
 // its buffers are tight, a ClientHello may need larger ones.
 func (c *conn) awaitName(n int) {
 	if c.tight.Load() && n >= tightWrite {
 		if c.loosen(); c.tight.Load() { // there is no room for more
-			c.end(forbidden)
+			c.forbid(nil)
 			return
 		}
 	}

@@ -22,7 +22,7 @@ func (s *Stack) natOptions() nat.Options {
 		Limits: o.Datagrams, MTU: s.link.MTU(), Sources: o.Sources, Local: o.Local,
 		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
 		Opened: o.DatagramOpened, SameSender: o.SameSender, BeforeAnswer: o.BeforeDatagramAnswer,
-		Ended: o.FlowDone, Answered: o.DNSAnswered, Strict: o.Strict, Contradicts: o.Contradicts,
+		Ended: o.FlowDone, Answered: o.DNSAnswered, Strict: o.Strict, Contradicts: o.Contradicts, Forbidden: o.Forbidden,
 	}
 	if o.Question != nil {
 		n.Blocked = resolver.Blocked

@@ -122,6 +122,12 @@ type Options struct {
 	// begins now. The first bytes of others do not wait. nil is always.
 	Strict func(opening any) bool
 
+	// Forbidden receives each connection that is about to be reset, and each flow of QUIC of which
+	// no datagram will leave any more, for the name that the client says, or since that cannot be
+	// read. Of the flow, the fields are set that Contradicts has; Hello and HTTPHost are empty
+	// where the name cannot be read. remote is the far side. It must not block. nil disables it.
+	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
+
 	// FlowDone receives each connection that has ended, and the end of each flow that
 	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack
 	// and package nat held and must not block. nil disables it.

@@ -89,6 +89,9 @@ type Options struct {
 	// Strict reports whether Contradicts is to be asked about a flow with this opening. nil is
 	// always.
 	Strict func(opening any) bool
+	// Forbidden receives each flow of which no datagram will leave any more for the ClientHello of
+	// its client. Hello is nil where that cannot be read. It must not block. nil disables it.
+	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
 
 	Log logrus.FieldLogger // nil is silent
 }

@@ -36,44 +36,56 @@ func (n *NAT) checkName(l *flow, f *Frame) {
 		if !has {
 			continue
 		}
-		deny, wait := true, false
+		hello, deny, wait := (*tunflow.Hello)(nil), true, false
 		if readable {
-			deny, wait = n.checkHello(l, d)
+			hello, deny, wait = n.checkHello(l, d)
 		}
-		l.mapping.flows.setNaming(l, wait, deny)
+		denied := l.mapping.flows.setNaming(l, wait, deny)
+		if denied && n.o.Forbidden != nil {
+			n.o.Forbidden(l.saying(hello), l.opened.Upstream)
+		}
 		if deny {
 			return
 		}
 	}
 }
 
-// checkHello looks for a ClientHello in a datagram of a flow that has Initial packets.
-func (n *NAT) checkHello(l *flow, datagram []byte) (deny, wait bool) {
+// checkHello looks for a ClientHello in a datagram of a flow that has Initial packets. It returns
+// the hello where that denies the flow.
+func (n *NAT) checkHello(l *flow, datagram []byte) (hello *tunflow.Hello, deny, wait bool) {
 	hello, wait, ok := l.check.initials.Follow(datagram)
 	if !ok {
-		return true, false
+		return nil, true, false
 	}
+	f := l.saying(hello)
+	if hello == nil || !n.o.Contradicts(&f) {
+		return nil, false, wait
+	}
+	return hello, true, wait
+}
+
+// saying returns the flow with the hello of its client.
+func (l *flow) saying(hello *tunflow.Hello) tunflow.Flow {
 	d := l.opened
-	f := tunflow.Flow{
-		Key: tunflow.Key{Client: d.Client, Server: d.Server}, Datagram: d, Opening: d.Opening, Hello: hello,
-	}
-	return hello != nil && n.o.Contradicts(&f), wait
+	key := tunflow.Key{Client: d.Client, Server: d.Server}
+	return tunflow.Flow{Key: key, Datagram: d, Opening: d.Opening, Hello: hello}
 }
 
 // setNaming notes whether datagrams of a flow wait for the rest of a ClientHello, or none may leave
-// any more.
-func (s *flows) setNaming(l *flow, wait, deny bool) {
+// any more. It reports whether that is new.
+func (s *flows) setNaming(l *flow, wait, deny bool) (denied bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := l.mapping
 	if l.ended {
-		return
+		return false
 	}
 	m.give(&l.check.room)
 	if m.take(&l.check.room, int64(l.check.initials.Size())) != nil {
 		deny = true // it cannot be looked at
 	}
 	before := l.naming || l.denied
+	denied = deny && !l.denied
 	l.naming, l.denied = wait && !deny, l.denied || deny
 	switch {
 	case l.naming || l.denied:
@@ -90,4 +102,5 @@ func (s *flows) setNaming(l *flow, wait, deny bool) {
 			m.recorder.release(l)
 		}
 	}
+	return denied
 }

@@ -106,6 +106,9 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 		}
 	}
 	o.Question, o.Contradicts, o.Strict = a.judge.question, a.judge.contradicts, a.judge.checksName
+	if a.Attempted != nil {
+		o.Forbidden = a.forbidden
+	}
 	opened, open := a.opener(a.names, a.owners)
 	o.DatagramOpened = opened
 	a.Log.CountOpen(func() int { return a.tap.Open() + open() })

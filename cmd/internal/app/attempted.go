@@ -4,6 +4,7 @@ package app
 
 import (
 	"net/netip"
+	"time"
 
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/record"
@@ -28,6 +29,19 @@ func (r *Router) attemptedDatagram(d *record.AttributedDatagram) {
 		}
 	}
 	r.Attempted(&a)
+}
+
+// forbidden hands on the attempt of a connection or flow that says another name than its own.
+func (a *assembly) forbidden(f flow.Flow, remote netip.AddrPort) {
+	tell := func() {
+		at := attempt.OfContradiction(&f, remote, time.Now())
+		a.Attempted(&at)
+	}
+	if f.Datagram == nil || a.owners == nil {
+		tell()
+		return
+	}
+	a.owners.beforeDatagramAnswer(f.Datagram, tell)
 }
 
 func (r *Router) isNameserver(server netip.AddrPort) bool {

@@ -48,6 +48,31 @@ func OfDatagram(d *record.AttributedDatagram) Attempt {
 	return a
 }
 
+// strictKey is the key of the config that forbids other names than that of a connection.
+const strictKey = "egress.strict"
+
+// OfContradiction returns the attempt of a flow whose client says another name than the flow's, or
+// none that can be read. remote is the far side.
+func OfContradiction(f *flow.Flow, remote netip.AddrPort, now time.Time) Attempt {
+	a := Attempt{Time: now, Proto: f.Proto(), Server: f.Server}
+	if remote.IsValid() {
+		a.Server = netip.AddrPortFrom(remote.Addr(), f.Server.Port())
+	}
+	o, _ := f.Opening.(*record.Opening)
+	a.open(o)
+	d := &flow.Decision{Deny: true, Rule: strictKey}
+	switch {
+	case f.HTTPHost != "":
+		d.Reason = "its HTTP request is for " + f.HTTPHost
+	case f.Hello != nil:
+		d.Reason = "its TLS asks for " + f.Hello.SNI
+	default:
+		d.Reason = "its first bytes say no name that can be read"
+	}
+	a.Decision = d
+	return a
+}
+
 func (a *Attempt) open(o *record.Opening) {
 	if o == nil {
 		return
@@ -103,6 +128,8 @@ func (a *Attempt) remedy(denies bool) (flag, hint string) {
 	switch rule := a.Decision.Rule; {
 	case strings.HasPrefix(rule, "--deny "):
 		return "", "leave out " + rule
+	case rule == strictKey:
+		return "", strictKey + ": false lets it pass"
 	case rule == "egress.deny" && a.Question, rule == "egress.deny" && !denies:
 		return "", "egress.allow makes exceptions"
 	case rule == "egress.deny":

@@ -192,3 +192,39 @@ func TestStrictQUIC(t *testing.T) {
 		t.Errorf("datagrams by name: %v", sent)
 	}
 }
+
+// quicInitial returns the first datagram of a QUIC client that asks for a name: all of its
+// ClientHello.
+func quicInitial(t *testing.T, name string) []byte {
+	t.Helper()
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	client, err := quic.Listen("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := timeout()
+	dialled := make(chan struct{})
+	go func() {
+		defer close(dialled)
+		_, _ = client.Dial(ctx, "udp4", server.LocalAddr().String(), &quic.Config{TLSConfig: &tls.Config{
+			ServerName: name, NextProtos: []string{"h3"}, CurvePreferences: []tls.CurveID{tls.X25519},
+			MinVersion: tls.VersionTLS13,
+		}, HandshakeTimeout: tuntest.Patience})
+	}()
+	defer func() {
+		cancel()
+		<-dialled
+		_ = client.Close(ctx)
+	}()
+	b := make([]byte, 1<<16)
+	_ = server.SetReadDeadline(time.Now().Add(tuntest.Patience))
+	n, _, err := server.ReadFrom(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -181,7 +182,7 @@ func checkRuled(t *testing.T, all []ruledRecord) {
 // TestStrict has a command say other names than those by which it connects.
 func TestStrict(t *testing.T) {
 	t.Parallel()
-	requireTools(t, "curl", "dnsmasq", "unshare")
+	requireTools(t, "curl", "dnsmasq", "python3", "unshare")
 	lab := tuntest.NewLab(t)
 	newRuled(t, lab)
 	got := make(chan string, 10)
@@ -197,15 +198,18 @@ egress:
   default: deny
   rules: [{name: [one.example.com, www.example.com], verdict: allow}]
 `)
-	line := dir.asking(binary, "exec", "--format", "json", "-o", dir.path("log.json"),
-		"--policy", dir.path("policy.yaml"), "--", "sh", "-c")
+	dir.write(t, "quic", string(quicInitial(t, "quic.example")))
+	line := dir.asking(binary, "exec", "-o", dir.path("log.json"), "--format", "json",
+		"--explain", dir.path("explain.json"), "--policy", dir.path("policy.yaml"), "--", "sh", "-c")
 	const curl = "curl -4 -k -s -m 60 "
-	steps(t, lab.Router, line, []step{
+	told := steps(t, lab.Router, line, []step{
 		{curl + "http://one.example.com:8080", "0"},
 		{curl + "-H 'Host: evil.example' http://one.example.com:8080", "56"},
 		{curl + "https://www.example.com:8080 --connect-to www.example.com:8080:one.example.com:8080", "35"},
 		{curl + "http://one.example.com:8080", "0"},
+		{python(quicClient), "0"},
 	})
+	checkContradictions(t, dir.path("explain.json"), told.stderr)
 	quiet := dir.asking(binary, "exec", "-o", dir.path("log.txt"), "--policy", dir.path("policy.yaml"), "--", "sh", "-c")
 	steps(t, lab.Router, quiet, []step{ // without records of names
 		{curl + "http://one.example.com:8080", "0"},
@@ -220,6 +224,43 @@ egress:
 		case <-time.After(tuntest.Patience):
 			t.Fatal("the server has seen fewer connections")
 		}
+	}
+}
+
+// quicClient sends the first datagram of a client until it is told that it may not.
+const quicClient = `s = socket.socket(type=socket.SOCK_DGRAM)
+s.connect(("one.example.com", 443)); s.settimeout(.1)
+while True:
+    try: s.send(open("/etc/quic", "rb").read()); s.recv(1)
+    except TimeoutError: pass
+    except OSError: break`
+
+// checkContradictions checks what TestStrict's command is told.
+func checkContradictions(t *testing.T, file, stderr string) {
+	t.Helper()
+	python, err := filepath.EvalSymlinks(programPath(t, "python3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	python = filepath.Base(python)
+	line := "syntap: 2 denied: one.example.com:8080 (curl, 2 times), one.example.com:443/udp (" + python + "); " +
+		"hint: egress.strict: false lets it pass\n"
+	if stderr != line {
+		t.Errorf("standard error (-want +got):\n%s", cmp.Diff(line, stderr))
+	}
+	of := func(proto, process, target, reason string) explained {
+		return explained{
+			Proto: proto, Name: "one.example.com", Process: process, Target: target, Rule: "egress.strict",
+			Reason: reason, Hint: "egress.strict: false lets it pass",
+		}
+	}
+	want := []explained{
+		of("tcp", "curl", "one.example.com:8080", "its HTTP request is for evil.example"),
+		of("tcp", "curl", "one.example.com:8080", "its TLS asks for www.example.com"),
+		of("udp", python, "one.example.com:443/udp", "its TLS asks for quic.example"),
+	}
+	if diff := cmp.Diff(want, explainedIn(t, file)); diff != "" {
+		t.Errorf("explanations (-want +got):\n%s", diff)
 	}
 }
 
