@@ -82,10 +82,21 @@ func TestIodine(t *testing.T) {
 	tuntest.Wait(t, "iodined to listen", func() bool { return strings.Contains(tunnel.Stderr(), "Listening") })
 	dir := newEtc(t, "nameserver "+resolver+"\n")
 	began := time.Now()
-	for _, domain := range []string{"t.allowed.example", "t.forbidden.example"} {
-		line := dir.asking(binary, "exec", "-o", "/dev/null", "--allow", "*.allowed.example", "--", "sh", "-c",
-			"ping -i 0.1 10.99.0.1 >/dev/null 2>&1 & timeout 4 iodine -f -r -P secret "+domain)
-		command(t, lab.Router, line[0], line[1:]...)
+	for domain, says := range map[string]string{
+		"t.allowed.example":   "refused DNS queries", // on standard error
+		"t.forbidden.example": "t.forbidden.example", // in the explanations
+	} {
+		line := dir.asking(binary, "exec", "-o", "/dev/null", "--allow", "*.allowed.example",
+			"--explain", dir.path("explain"), "--", "sh", "-c",
+			"ping -i 0.1 10.99.0.1 >/dev/null 2>&1 & iodine -f -r -P secret "+domain+" >/dev/null 2>&1 & "+
+				"until [ -e /etc/stop-"+domain+" ]; do sleep 0.1; done; kill $(jobs -p)")
+		tunnelling := lab.Router.Start(line[0], line[1:]...)
+		tuntest.Wait(t, "questions of "+domain+" to be refused", func() bool {
+			explained, _ := os.ReadFile(dir.path("explain"))
+			return strings.Contains(tunnelling.Stderr()+string(explained), says)
+		})
+		dir.write(t, "stop-"+domain, "")
+		<-tunnelling.Done()
 	}
 	most := 61 + int(time.Since(began)/(2*time.Second))
 	asked := namesAsked(dns, "allowed.example")
