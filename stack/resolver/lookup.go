@@ -166,7 +166,20 @@ func (r *Resolver) askFamily(f virtual.Family, name dnsmessage.Name, typ dnsmess
 	}
 	a.real, a.ttl = addressesIn(a.message)
 	a.real = a.real[:min(len(a.real), maxReal)]
+	if len(a.real) == 0 {
+		a.ttl = min(a.ttl, negativeTTL(a.message))
+	}
 	return a
+}
+
+// negativeTTL returns how long it holds that a message has no answer (RFC 2308 §5).
+func negativeTTL(m *dnsmessage.Message) time.Duration {
+	for _, a := range authorities(m, dnsmessage.TypeSOA) {
+		if soa, ok := a.Body.(*dnsmessage.SOAResource); ok {
+			return time.Duration(min(a.Header.TTL, soa.MinTTL)) * time.Second
+		}
+	}
+	return 0
 }
 
 // assign returns the result of an answer, and has the name get an address for those that it has.

@@ -363,6 +363,24 @@ func TestMuteFamily(t *testing.T) {
 	}
 }
 
+// TestNegativeTTL: a name that has no addresses may have some when the zone says.
+func TestNegativeTTL(t *testing.T) {
+	t.Parallel()
+	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"v4.example.com": {a4("203.0.113.4")}})
+	r := startResolver(t, z, Options{})
+	for _, soa := range []uint32{0, 30} {
+		z.change(func() { z.soa = soa })
+		most := max(minTTL, time.Duration(soa)*time.Second)
+		for _, name := range []string{"no.example.com", "v4.example.com"} {
+			r.forget(name)
+			found := r.address(t.Context(), name, virtual.V6)
+			if left := time.Until(found.expires); found.err != nil || found.a.IsValid() || left > most {
+				t.Errorf("%s: %v for %s, want at most %s", name, found.a, left, most)
+			}
+		}
+	}
+}
+
 // A name with many addresses of one family keeps those of the other.
 func TestManyAddresses(t *testing.T) {
 	t.Parallel()

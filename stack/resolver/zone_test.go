@@ -24,6 +24,7 @@ type zone struct {
 	ttl   uint32
 	cut   bool            // answers by UDP are cut
 	fails dnsmessage.Type // questions for it have the answer SERVFAIL
+	soa   uint32          // the TTL of answers without records; 0 = they have none
 	holds dnsmessage.Type // answers by UDP to questions for it wait in held
 	held  []func()
 }
@@ -107,6 +108,13 @@ func (z *zone) answer(q []byte, udp bool) []byte {
 		if typeOf(body) == question.Type {
 			a.Answers = append(a.Answers, r)
 		}
+	}
+	if z.soa > 0 && len(a.Answers) == 0 {
+		root := dnsmessage.MustNewName(".")
+		a.Authorities = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: root, Class: 1, TTL: 2 * z.soa},
+			Body:   &dnsmessage.SOAResource{NS: root, MBox: root, MinTTL: z.soa},
+		}}
 	}
 	b, err := a.Pack()
 	if err != nil {
