@@ -148,6 +148,34 @@ func TestExecFollowsResolver(t *testing.T) {
 	}
 }
 
+// TestResolverFileGoes has the host's resolv.conf go while a command runs: the nameservers that it
+// had stay those of the command, which may ask no others.
+func TestResolverFileGoes(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "dig", "dnsmasq", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	dir := newEtc(t, "nameserver "+resolver+"\n")
+	const ask = "touch /etc/started; until [ -e /etc/gone ]; do sleep 0.01; done; for i in $(seq 50); do " +
+		"dig +tries=1 +time=60 @" + resolver + " www.example.com | grep NOERROR || exit 1; done"
+	line := dir.asking(binary, "exec", "-o", "/dev/null", "--allow", "www.example.com", "--", "sh", "-c", ask)
+	p := lab.Router.Start(line[0], line[1:]...)
+	tuntest.Wait(t, "the command to run", func() bool {
+		_, err := os.Stat(dir.path("started"))
+		return err == nil
+	})
+	must(t, os.Remove(dir.path("resolv.conf")))
+	dir.write(t, "gone", "")
+	select {
+	case <-p.Done():
+	case <-time.After(tuntest.Patience):
+		t.Fatal("the command does not end")
+	}
+	if p.Err() != nil {
+		t.Errorf("%v\n%s%s", p.Err(), p.Stdout(), p.Stderr())
+	}
+}
+
 // TestExecFamilies has a command choose between the addresses of a name on a host that has one
 // family only.
 func TestExecFamilies(t *testing.T) {

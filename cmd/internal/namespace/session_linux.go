@@ -106,12 +106,12 @@ func (o Options) setup() (setup, error) {
 }
 
 // followResolver has the command's names resolve as the host's resolv.conf says now, until the
-// session ends.
+// session ends. Where that has gone, the nameservers that it had stay: programs remember them.
 func (s *Session) followResolver(o Options, names resolver) {
 	replaced := names.changed
 	for s.resolver.wait() {
 		now, err := s.resolver.read()
-		if err != nil {
+		if err != nil || now.missing && !names.missing {
 			continue // the old one lasts
 		}
 		s.redirects.Store(newRedirects(o, now))
