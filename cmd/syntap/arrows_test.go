@@ -86,6 +86,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/filter":             {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
 		"cmd/internal/fleet/otlp":         {"cmd/internal/fleet"},
 		"cmd/internal/fleet/victorialogs": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
+		"cmd/internal/follow":             {"cmd/internal/logfile", "cmd/internal/record"},
 		"cmd/internal/format": {
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version",
 			"tap/handshake", "tun/flow",
@@ -97,7 +98,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/owner":     {"tun/flow"},
 		"cmd/internal/pathmtu":   {"cmd/internal/record"},
 		"cmd/internal/query": {
-			"cmd/internal/filter", "cmd/internal/format", "cmd/internal/hint",
+			"cmd/internal/filter", "cmd/internal/follow", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal", "stack/egress",
 			"tap/tcpdump", "tun/flow",
 		},
