@@ -19,6 +19,7 @@ type Config struct {
 	MSS    []MSSRule `yaml:"mss"` // in order, the first match wins
 	DF     []DFRule  `yaml:"df"`  // in order, the first match wins
 	Limits Limits    `yaml:"limits"`
+	Fleet  Fleet     `yaml:"fleet"`
 	HTTP   HTTP      `yaml:"http"`
 	Log    Log       `yaml:"log"`
 
@@ -133,7 +134,7 @@ type Sink struct {
 	ChainKey  string            `yaml:"chain_key,omitempty"` // with Chain: file of the key; "" = none
 	Sync      bool              `yaml:"sync,omitempty"`
 
-	ChainAnchor []string `yaml:"chain_anchor,omitempty"` // with Chain: Journald, and paths of files
+	ChainAnchor []string `yaml:"chain_anchor,omitempty"` // with Chain: Journald, FleetAnchor, and paths of files
 }
 
 // Journald is the anchor in systemd's journal.

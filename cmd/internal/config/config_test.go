@@ -99,6 +99,8 @@ df:
   - {policy: enforce, src: [192.0.2.0/24]}
   - {policy: preserve, direction: both}
 limits: {tcp_flows: 7, tcp_flows_per_source: 6, udp_flows: 2, udp_flows_per_source: 1, half_open: 4, half_open_per_source: 3, memory: 64MiB}
+fleet: {router: gate-1.example.com, stores: [{url: "https://logs1:9428", ca: ca.pem, token: token}, {url: "otlp+https://[2001:db8::1]:4318/x", cert: cert, key: key}],
+  query: [{url: "http://127.0.0.1:9428"}], log: a.json, fields: [minimal, name], delay: 5s, spool: 1GiB, on_full: suspend}
 http: {listen: "[::1]:9153"}
 log: {level: debug, format: json}
 `
@@ -164,8 +166,16 @@ func wantEvery() *Config {
 			{DFRule: policy.DFRule{Match: policy.Match{Direction: packet.Both}}},
 		},
 		Limits: Limits{TCPFlows: 7, TCPFlowsPerSource: 6, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3, Memory: 64 * MiB},
-		HTTP:   HTTP{Listen: "[::1]:9153"},
-		Log:    Log{Level: "debug", Format: "json"},
+		Fleet: Fleet{
+			Router: "gate-1.example.com", Stores: []FleetStore{
+				{URL: "https://logs1:9428", CA: "ca.pem", Token: "token"},
+				{URL: "otlp+https://[2001:db8::1]:4318/x", Cert: "cert", Key: "key"},
+			},
+			Query: []FleetStore{{URL: "http://127.0.0.1:9428"}}, Log: "a.json", Fields: []string{"minimal", "name"},
+			Delay: 5 * time.Second, Spool: GiB, OnFull: Suspend,
+		},
+		HTTP: HTTP{Listen: "[::1]:9153"},
+		Log:  Log{Level: "debug", Format: "json"},
 	}
 }
 

@@ -47,6 +47,7 @@ func (d *document) config(c *Config) reader {
 			"half_open_per_source": value(d, &c.Limits.HalfOpenPerSource, integer(1, maxCount)),
 			"memory":               value(d, &c.Limits.Memory, parseSize),
 		}),
+		"fleet": d.fleet(&c.Fleet),
 		"http": d.mapping(keys{
 			"listen": value(d, &c.HTTP.Listen, optional(parseListen)),
 		}),

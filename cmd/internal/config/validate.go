@@ -39,6 +39,7 @@ func (d *document) validate(c *Config) {
 	}
 	d.validateEgress(&c.Egress)
 	d.validateSinks(c.Tap.Log)
+	d.validateFleet(&c.Fleet, c.Tap.Log)
 	for i, rule := range c.MSS {
 		if rule.Clamp == policy.ClampAuto && c.Tap.Findings == FindingsOff {
 			d.blame(errors.New("has no effect with tap.findings off"), fmt.Sprintf("mss[%d].clamp", i))
@@ -111,7 +112,7 @@ func (d *document) validateAnchors(sinks []Sink, paths map[string]int) {
 			if k, taken := paths[path]; taken {
 				d.blame(fmt.Errorf("is the same as tap.log[%d].path", k), key)
 			}
-			if k, taken := user[path]; taken && k != i && path != Journald {
+			if k, taken := user[path]; taken && k != i && path != Journald && path != FleetAnchor {
 				d.blame(fmt.Errorf("is an anchor of tap.log[%d] too", k), key)
 			}
 			user[path] = i

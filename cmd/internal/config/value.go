@@ -177,12 +177,8 @@ func parsePath(s string) (string, error) {
 
 // parseAnchor reads where a copy of a chain's head goes.
 func parseAnchor(s string) (string, error) {
-	switch s {
-	case "fleet":
-		return "", remedy("write journald, or the path of a file elsewhere",
-			"fleet is not there yet: it needs a section fleet, with stores that keep heads")
-	case "-":
-		return "", remedy("write journald, or the path of a file elsewhere", "standard output keeps nothing")
+	if s == "-" {
+		return "", remedy("write journald, fleet, or the path of a file elsewhere", "standard output keeps nothing")
 	}
 	return parsePath(s)
 }

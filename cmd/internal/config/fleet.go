@@ -1,0 +1,171 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Fleet describes the stores outside that get the records of a JSON log.
+type Fleet struct {
+	Router string        `yaml:"router"` // the name of this one in the fleet; "": the host's name
+	Stores []FleetStore  `yaml:"stores"` // each gets every record
+	Query  []FleetStore  `yaml:"query"`  // for those who read; none: Stores
+	Log    string        `yaml:"log"`    // path of the JSON log; "": the first one of tap.log
+	Fields []string      `yaml:"fields"` // members of records that leave the host, or AllFields, MinimalFields
+	Delay  time.Duration `yaml:"delay"`  // the most that a record waits for others
+	Spool  Size          `yaml:"spool"`  // rotated files kept beyond max_files while a store lacks their records
+	OnFull OnFull        `yaml:"on_full"`
+}
+
+// FleetStore is a store, by its URL, and how this host is known there. The others are paths of
+// files; "" = none.
+type FleetStore struct {
+	URL   string `yaml:"url"`
+	CA    string `yaml:"ca,omitempty"` // "": the system's certificates
+	Token string `yaml:"token,omitempty"`
+	Cert  string `yaml:"cert,omitempty"`
+	Key   string `yaml:"key,omitempty"`
+}
+
+// Words of [Fleet.Fields].
+const (
+	AllFields     = "all"
+	MinimalFields = "minimal" // time, addresses, ports, outcome, and the chain
+)
+
+// FleetAnchor is the anchor in the stores of the fleet.
+const FleetAnchor = "fleet"
+
+// OTLPScheme begins the URL of a store that is any receiver of OTLP/HTTP.
+const OTLPScheme = "otlp+"
+
+// Sink returns the sink of the log that is shipped; nil = none is.
+func (f *Fleet) Sink(sinks []Sink) *Sink {
+	if len(f.Stores) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(sinks, func(s Sink) bool {
+		return s.Format == JSON && s.Path != "-" && (f.Log == "" || f.Log == s.Path)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &sinks[i]
+}
+
+// fleet reads the section fleet.
+func (d *document) fleet(f *Fleet) reader {
+	return d.mapping(keys{
+		"router":  value(d, &f.Router, optional(parseRouter)),
+		"stores":  elements(d, &f.Stores, d.fleetStore),
+		"query":   elements(d, &f.Query, d.fleetStore),
+		"log":     value(d, &f.Log, optional(parsePath)),
+		"fields":  oneOrMore(d, &f.Fields, parseField),
+		"delay":   value(d, &f.Delay, parseDuration),
+		"spool":   value(d, &f.Spool, parseSize),
+		"on_full": value(d, &f.OnFull, oneOf(Count, Suspend)),
+	})
+}
+
+func (d *document) fleetStore(n node) FleetStore {
+	var s FleetStore
+	d.mapping(keys{
+		"url":   value(d, &s.URL, ParseStore),
+		"ca":    value(d, &s.CA, parsePath),
+		"token": value(d, &s.Token, parsePath),
+		"cert":  value(d, &s.Cert, parsePath),
+		"key":   value(d, &s.Key, parsePath),
+	})(n)
+	d.require(n, "url")
+	return s
+}
+
+// parseRouter reads a name that stands by itself in queries, URLs and lines.
+func parseRouter(s string) (string, error) {
+	if !regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`).MatchString(s) {
+		return "", remedy("use 1 to 63 of the characters A-Z a-z 0-9 _ . -, such as gate1.example.com",
+			"%s is no name of a router", quote(s))
+	}
+	return s, nil
+}
+
+// ParseStore reads the URL of a store.
+func ParseStore(s string) (string, error) {
+	const form = "write it like https://logs1.example.com:9428, or otlp+https://HOST:4318 for any receiver of OTLP"
+	u, err := url.Parse(strings.TrimPrefix(s, OTLPScheme))
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "", remedy(form, "%s is no URL of a store", quote(s))
+	case u.User != nil:
+		return "", remedy("put the secret into a file, and its path into token", "has a secret in it")
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", remedy(form, "%s is more than a server and a path", quote(s))
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return "", remedy("use https, or http to a proxy on this host", "the records would go to %s in the clear", u.Host)
+	}
+	return s, nil
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func parseField(s string) (string, error) {
+	if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(s) {
+		return "", remedy("write all, minimal, or a list of keys of records such as [src, dst, dport, outcome]",
+			"%s is no key of a record", quote(s))
+	}
+	return s, nil
+}
+
+// validateFleet asks for a log that can be shipped.
+func (d *document) validateFleet(f *Fleet, sinks []Sink) {
+	for name, stores := range map[string][]FleetStore{"stores": f.Stores, "query": f.Query} {
+		first := make(map[string]int)
+		for i, s := range stores {
+			key := fmt.Sprintf("fleet.%s[%d].", name, i)
+			if (s.Cert == "") != (s.Key == "") {
+				d.blame(errors.New("cert and key belong together"), strings.TrimSuffix(key, "."))
+			}
+			if j, again := first[s.URL]; again && s.URL != "" {
+				d.blame(fmt.Errorf("is the same as fleet.%s[%d].url", name, j), key+"url")
+			} else {
+				first[s.URL] = i
+			}
+			if name == "query" && strings.HasPrefix(s.URL, OTLPScheme) {
+				d.blame(errors.New("cannot be asked: OTLP only takes records"), key+"url")
+			}
+		}
+	}
+	if i := slices.Index(f.Fields, AllFields); i >= 0 && len(f.Fields) > 1 {
+		d.blame(errors.New("leaves nothing to add"), fmt.Sprintf("fleet.fields[%d]", i))
+	}
+	switch shipped := f.Sink(sinks); {
+	case len(f.Stores) == 0 || shipped != nil:
+	case f.Log != "":
+		d.blame(remedy("name the path of a sink of tap.log with format json", "is not the log of a sink"), "fleet.log")
+	default:
+		d.blame(remedy("add one, such as {format: json, path: /var/log/syntap/handshakes.json}",
+			"has nothing to ship: tap.log has no json file"), "fleet.stores")
+	}
+	if f.Spool > 0 && f.Spool < minSpool {
+		d.blame(remedy("remove the key to use 10GiB", "%s is less than %s", f.Spool, minSpool), "fleet.spool")
+	}
+	for i := range sinks {
+		j := slices.Index(sinks[i].ChainAnchor, FleetAnchor)
+		if j >= 0 && f.Sink(sinks) != &sinks[i] {
+			d.blame(remedy("add the section fleet, with stores", "the log is not shipped to a fleet"),
+				fmt.Sprintf("tap.log[%d].chain_anchor[%d]", i, j))
+		}
+	}
+}
+
+// minSpool is room for some minutes without a store.
+const minSpool = MiB
