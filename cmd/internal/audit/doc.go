@@ -83,7 +83,11 @@
 //	{…,"msg":"gap",…,"last":20,"reason":"head_missing"}          the log had no head
 //	{…,"msg":"gap",…,"first":1,"last":900,"reason":"rotated"}    rotation is about to remove its oldest files: no break
 //
-// The last one is written before the files are removed. Files that others remove, such as
+//	{…,"msg":"gap",…,"first":1,"last":900,"reason":"fleet_full"} the same, of records that a store outside lacks: no break
+//
+// The last two are written before the files are removed, and the last one in every log that is
+// shipped (Options.Spool, package fleet): rotated files stay while a store lacks their records, but
+// for the oldest where there are too many, or new connections wait. Files that others remove, such as
 // logrotate, are missing, so a chained log is best rotated by syntap. To begin a log anew, remove
 // it with its head and its anchors. The chain begins in a file of its own, so that a file is
 // chained as a whole or not at all; it continues over rotation and restart.

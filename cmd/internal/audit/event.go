@@ -101,7 +101,7 @@ func (l *loss) gap(now time.Time) record.Gap {
 	case record.Rotated:
 		g.Level = "info"
 		g.First, g.Last = l.first, l.last
-	case record.Cut, record.Altered, record.HeadMissing:
+	case record.Cut, record.Altered, record.HeadMissing, record.FleetFull:
 		g.First, g.Last = l.first, l.last
 	default:
 		g.Lost = l.n

@@ -26,6 +26,13 @@ type Options struct {
 	Hooks    []logrus.Hook  // see each entry before it is written
 	Run      record.Run     // stands in each record; the zero value is for captures, which have no ends
 
+	// Spool returns how much of a JSON log stores outside have; ok is false for a log that is not
+	// shipped. It is asked when a file is rotated, and while new connections wait for the stores.
+	// nil ships none.
+	Spool func(path string) (s Spool, ok bool)
+	// Head gets each head of a chained log with the anchor config.FleetAnchor; nil disables it.
+	Head func(line []byte)
+
 	Logger logrus.FieldLogger // of the program, for events of files; nil disables that
 	Now    func() time.Time   // the clock of rotation; nil = time.Now
 
@@ -60,9 +67,12 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Format == config.JSON {
+		s.spool = o.Spool
+	}
 	if s.chain != nil {
 		s.heads = chain.NewHeads(chain.HeadsOptions{
-			Path: c.Path, Anchors: c.ChainAnchor, Chain: s.chain, Logger: s.logger, Now: s.now,
+			Path: c.Path, Anchors: c.ChainAnchor, Chain: s.chain, Fleet: o.Head, Logger: s.logger, Now: s.now,
 		})
 	}
 	if err := s.open(c, o, place); err != nil {
@@ -101,7 +111,7 @@ func (s *Sink) open(c config.Sink, o Options, place logfile.Options) (err error)
 	rotation := logfile.Rotation{
 		MaxSize: int64(c.MaxSize), MaxAge: c.MaxAge, MaxFiles: c.MaxFiles, Compress: c.Compress,
 	}
-	if s.chain != nil {
+	if s.chain != nil || s.spool != nil {
 		rotation.MayRemove = s.mayRemove
 	}
 	s.out.StartRotation(rotation)

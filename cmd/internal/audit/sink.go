@@ -51,7 +51,9 @@ type Sink struct {
 	end  position // of the log with the batch
 	safe position // of the log as it is written
 
-	removable atomic.Uint64 // of a chained log: rotated files may go whose records have no greater number
+	spool     func(path string) (Spool, bool) // nil = the log is not shipped
+	removable atomic.Uint64                   // rotated files may go whose records have no greater number
+	awaited   atomic.Uint64                   // new connections wait until the stores have this record; 0 = they do not
 
 	gathered  loss   // the records of the batch, lost if it cannot be written
 	pending   []loss // not yet announced, one for each reason
@@ -299,39 +301,4 @@ func (s *Sink) close() error {
 		s.heads.Close()
 	}
 	return s.out.Close()
-}
-
-// announceRotated has a chained log say which records rotation is about to remove with its oldest
-// files: without that verify would miss them.
-func (s *Sink) announceRotated() {
-	oldest, kept, ok := s.out.Surplus()
-	if !ok || s.chain == nil {
-		return
-	}
-	first, err := record.FirstSeq(oldest)
-	next, nextErr := record.FirstSeq(kept)
-	if last := next - 1; err == nil && nextErr == nil && next > first && last > s.removable.Load() {
-		now := s.now()
-		s.missed(loss{reason: record.Rotated, n: last - first + 1, from: now, to: now, first: first, last: last})
-	}
-}
-
-// removeRotated has files removed whose records the log has announced as rotated away.
-func (s *Sink) removeRotated(announced []loss) {
-	for _, l := range announced {
-		if l.reason == record.Rotated {
-			s.removable.Store(l.last)
-			s.out.Tidy()
-		}
-	}
-	if s.out.Rotated() {
-		s.announceRotated()
-	}
-}
-
-// mayRemove reports whether the file of a chained log before next may be removed: the log has
-// announced all its records. It may be called by any goroutine.
-func (s *Sink) mayRemove(next string) bool {
-	first, err := record.FirstSeq(next)
-	return err == nil && first > 0 && first-1 <= s.removable.Load()
 }

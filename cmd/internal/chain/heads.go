@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -35,10 +36,11 @@ type Heads struct {
 	quiet   map[string]time.Time // by message, the time of its next report
 }
 
-// HeadsOptions are all required but Anchors.
+// HeadsOptions are all required but Anchors and Fleet.
 type HeadsOptions struct {
-	Path    string   // of the log; "-" = a stream
-	Anchors []string // files, or Journald
+	Path    string            // of the log; "-" = a stream
+	Anchors []string          // files, Journald, or config.FleetAnchor
+	Fleet   func(line []byte) // gets each head for the latter; nil disables it
 	Chain   *record.Chain
 	Logger  logrus.FieldLogger
 	Now     func() time.Time
@@ -72,9 +74,12 @@ func NewHeads(o HeadsOptions) *Heads {
 		}
 	}
 	for _, to := range o.Anchors {
-		if to == Journald {
+		switch to {
+		case Journald:
 			h.copies = append(h.copies, &journal{log: h.log})
-		} else {
+		case config.FleetAnchor:
+			h.copies = append(h.copies, fleetAnchor(o.Fleet))
+		default:
 			h.copies = append(h.copies, &anchorFile{headFile{path: to}})
 		}
 	}
@@ -241,4 +246,16 @@ func (f *anchorFile) put(line []byte) error {
 		return fmt.Errorf("write %s: %w", f.path, logfile.Cause(err))
 	}
 	return f.sync()
+}
+
+// fleetAnchor hands heads on to the stores of the fleet, which get them when they can.
+type fleetAnchor func(line []byte)
+
+func (f fleetAnchor) name() string { return config.FleetAnchor }
+
+func (f fleetAnchor) put(line []byte) error {
+	if f != nil {
+		f(bytes.TrimSuffix(line, []byte("\n")))
+	}
+	return nil
 }

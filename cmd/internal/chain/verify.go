@@ -191,7 +191,7 @@ func (v *verifier) announced(file string, seq uint64, r *record.Line) {
 	first, _ := r.Number(record.First)
 	last, _ := r.Number(record.Last)
 	switch record.GapReason(r.Get(record.Reason)) {
-	case record.Rotated:
+	case record.Rotated, record.FleetFull:
 		v.rotated = max(v.rotated, last)
 	case record.Cut:
 		v.broken("%s: seq %d says that the log was cut while it was closed: %s", file, seq, missing(first, last))

@@ -16,11 +16,15 @@ const (
 	stampLayout = "20060102T150405.000000Z"
 	gzipSuffix  = ".gz"
 
-	// unfinishedSuffix ends, behind gzipSuffix, the name of a file that is being compressed.
+	// unfinishedSuffix ends the name of a file that is being made: a compressed one, behind
+	// gzipSuffix, or a FleetSuffix one.
 	unfinishedSuffix = ".tmp"
 
 	// HeadSuffix ends the name of the file that vouches for the end of a chained log.
 	HeadSuffix = ".head"
+
+	// FleetSuffix ends the name of the file that says how far a log has been sent to stores.
+	FleetSuffix = ".fleet"
 )
 
 // names are the parts of a log's path that the names of its rotated files are made of.
@@ -136,9 +140,11 @@ func Before(path string) ([]string, error) {
 }
 
 // IsSide reports whether a file stands beside a log and is no part of it: the head that vouches for
-// its end, the note of how far it has been sent, a file that is being compressed.
+// its end, the one that says how far it has been sent, one that is being made.
 func IsSide(path string) bool {
-	for _, suffix := range []string{HeadSuffix, ".fleet", gzipSuffix + unfinishedSuffix} {
+	for _, suffix := range []string{
+		HeadSuffix, FleetSuffix, FleetSuffix + unfinishedSuffix, gzipSuffix + unfinishedSuffix,
+	} {
 		if strings.HasSuffix(path, suffix) {
 			return true
 		}

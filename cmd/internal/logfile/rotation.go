@@ -58,17 +58,21 @@ func (f *File) Tidy() {
 	}
 }
 
-// Surplus returns the oldest file and the oldest that is to stay, where there are more rotated
-// files than MaxFiles.
-func (f *File) Surplus() (oldest, kept string, ok bool) {
+// Surplus returns the rotated files beyond MaxFiles, the oldest first, and the oldest that is to
+// stay; none where there are no more than MaxFiles.
+func (f *File) Surplus() (surplus []string, kept string) {
 	if f.rotation == nil || f.rotation.MaxFiles == 0 {
-		return "", "", false
+		return nil, ""
 	}
 	files, err := f.rotation.names.rotated()
-	if err != nil || len(files) <= f.rotation.MaxFiles {
-		return "", "", false
+	n := len(files) - f.rotation.MaxFiles
+	if err != nil || n <= 0 {
+		return nil, ""
 	}
-	return files[0].paths[0], files[len(files)-f.rotation.MaxFiles].paths[0], true
+	for _, file := range files[:n] {
+		surplus = append(surplus, file.paths[0])
+	}
+	return surplus, files[n].paths[0]
 }
 
 func (r *rotation) due(size int64, age time.Duration) bool {

@@ -169,6 +169,8 @@ const (
 	WriteError GapReason = "write_error" // the sink's file could not be written
 	Suspended  GapReason = "suspended"   // new connections were kept out until records could be written again
 
+	FleetFull GapReason = "fleet_full" // the oldest files go, and a store lacks their records (fleet.spool)
+
 	// Of chained logs only. The first is in order, the others were found at a start.
 	Rotated     GapReason = "rotated"      // rotation removes the oldest files (max_files)
 	Cut         GapReason = "cut"          // the log ended before its head

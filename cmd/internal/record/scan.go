@@ -132,13 +132,13 @@ func unquoted(value []byte) []byte {
 }
 
 // Number returns the value of a member that is a whole number.
-func (l *Line) Number(m Member) (n uint64, ok bool) { return number(l.values[m]) }
+func (l *Line) Number(m Member) (n uint64, ok bool) { return Number(l.values[m]) }
 
 // Seq returns the number of the record.
 func (l *Line) Seq() (n uint64, ok bool) { return l.Number(Seq) }
 
-// number reads digits.
-func number(b []byte) (n uint64, ok bool) {
+// Number returns a value that is a whole number.
+func Number(b []byte) (n uint64, ok bool) {
 	if len(b) == 0 || len(b) > 19 {
 		return 0, false
 	}
@@ -174,7 +174,7 @@ func Strings(list []byte, f func(text []byte) bool) {
 
 // form judges an object that has been scanned by its first members.
 func (s *scanner) form(time, msg, seq []byte) Form {
-	switch _, numbered := number(seq); {
+	switch _, numbered := Number(seq); {
 	case !numbered || len(unquoted(time)) == 0 || len(unquoted(msg)) == 0:
 		return None
 	case s.foreign:
