@@ -53,10 +53,10 @@ func mayImport() map[string][]string {
 
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
-			"cmd/internal/config", "cmd/internal/hint", "cmd/internal/journal",
-			"cmd/internal/logfile", "cmd/internal/namespace", "cmd/internal/owner",
-			"cmd/internal/pathmtu", "cmd/internal/record",
-			"cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
+			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
+			"cmd/internal/hint", "cmd/internal/journal", "cmd/internal/logfile",
+			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
+			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
 			"tun/route",
@@ -83,7 +83,15 @@ func mayImport() map[string][]string {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint",
 			"cmd/internal/namespace", "tap/handshake",
 		},
-		"cmd/internal/filter":             {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
+		"cmd/internal/filter": {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
+		"cmd/internal/fleet": {
+			"cmd/internal/follow", "cmd/internal/logfile", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/connect": {
+			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
+			"cmd/internal/fleet/victorialogs",
+		},
+		"cmd/internal/fleet/fleettest":    {"tun/tuntest"},
 		"cmd/internal/fleet/otlp":         {"cmd/internal/fleet"},
 		"cmd/internal/fleet/victorialogs": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
 		"cmd/internal/follow":             {"cmd/internal/logfile", "cmd/internal/record"},
@@ -112,7 +120,7 @@ func mayImport() map[string][]string {
 			"tun/flow",
 		},
 		"cmd/internal/web": {
-			"cmd/internal/filter", "cmd/internal/format", "cmd/internal/hint",
+			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal",
 			"tap/handshake", "tun/flow",
 		},
@@ -162,7 +170,7 @@ func owners() map[string][]string {
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/logfile", "stack", "stack/nat",
+			"cmd/internal/fleet", "cmd/internal/logfile", "stack", "stack/nat",
 		},
 	}
 }

@@ -93,7 +93,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log)
+	handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log, nil)
 	if err != nil {
 		return err
 	}

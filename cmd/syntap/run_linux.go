@@ -17,8 +17,8 @@ terminal. Then it restores the host. After a crash with "on_crash: closed", the
 default, the routed traffic is dropped until another run, or "syntap cleanup".
 Output flags replace the tap.log of the config.
 
-SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits and
-log from the config, and the names of /etc/hosts. Open connections keep the settings
+SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits,
+fleet and log from the config, and the names of /etc/hosts. Open connections keep the settings
 they have begun with. A config with a mistake, or with a change of another section,
 which needs a restart, is reported, and nothing changes.`
 
@@ -58,7 +58,11 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	handshakes, err := app.OpenLog(c, cmd.OutOrStdout(), log)
+	fleet, err := app.NewFleet(c, log)
+	if err != nil {
+		return err
+	}
+	handshakes, err := app.OpenLog(c, cmd.OutOrStdout(), log, fleet)
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	ctx, stop, again := stopRequests(cmd.Context())
 	defer stop()
 	service := app.Service{
-		Config: c, StateDir: stateDir(os.Getenv), Log: handshakes, Logger: log,
+		Config: c, StateDir: stateDir(os.Getenv), Log: handshakes, Fleet: fleet, Logger: log,
 		Notify: app.NewNotifier(), Again: again,
 		Reload: app.Reload{Requests: reloadRequests(ctx, stop), Load: load},
 	}

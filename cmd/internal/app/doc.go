@@ -34,13 +34,17 @@
 //
 // Names in /etc/hosts are added to those, for programs of this host (hosts.go).
 //
-// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits and
-// log, and read /etc/hosts again. First is done all that can fail, reading the file, compiling its
-// rules, opening its sinks; then the new parts are put in the place of the old ones. So the config
-// in force is always one that stood in the file, whole. A change of tun, route or http is refused
-// with everything else in the file, rather than applied in part. Connections and datagram sockets
-// that are open keep the sizes, the interface, the timeouts and the rules they have begun with, but
-// each datagram asks the deny list anew.
+// The JSON log is brought to stores outside from its files (fleet.go, package fleet), by a
+// goroutine that tap and stack do not know. Its own connections carry the mark of upstream sockets,
+// and so do not enter the TUN.
+//
+// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits, fleet
+// and log, and read /etc/hosts again. First is done all that can fail, reading the file, compiling
+// its rules, opening its sinks; then the new parts are put in the place of the old ones. So the
+// config in force is always one that stood in the file, whole. A change of tun, route or http is
+// refused with everything else in the file, rather than applied in part. Connections and datagram
+// sockets that are open keep the sizes, the interface, the timeouts and the rules they have begun
+// with, but each datagram asks the deny list anew.
 //
 // Tap and stack do not know each other. Each takes the other's methods as its callbacks, which
 // [Router.Route] sets; the values that they pass are those of tun/flow.

@@ -20,9 +20,15 @@ import (
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
-// stdout. Route makes it write and closes it.
-func OpenLog(c *config.Config, stdout io.Writer, logger logrus.FieldLogger) (*audit.Log, error) {
+// stdout. Route makes it write and closes it. Rotated files of the log that f ships stay until the
+// stores have their records; nil ships none.
+func OpenLog(
+	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *Fleet,
+) (*audit.Log, error) {
 	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
+	if f != nil {
+		o.Spool, o.Head = f.spool, f.head
+	}
 	var open []*audit.Sink
 	for _, c := range c.Tap.Log {
 		s, err := audit.Open(c, o)

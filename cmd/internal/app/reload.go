@@ -73,10 +73,15 @@ func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial
 	if err := r.judge.check(c); err != nil {
 		return err
 	}
+	shipping, err := r.Fleet.prepare(c)
+	if err != nil {
+		return err
+	}
 	if err := r.Log.Reload(ctx, c.Tap.Log); err != nil {
 		return err
 	}
 	r.Config = c
+	r.Fleet.replace(shipping)
 	r.holes.config.Store(c)
 	if owners := r.judge.owners; owners != nil {
 		owners.ask(r.ownersFor(c), r.Logger)

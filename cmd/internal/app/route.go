@@ -28,6 +28,7 @@ import (
 type Router struct {
 	Config *config.Config
 	Log    *audit.Log         // of handshakes
+	Fleet  *Fleet             // nil = no log is sent to stores outside
 	Logger logrus.FieldLogger // of the program itself
 
 	Summary    bool           // log the counts of records and drops when it ends

@@ -28,6 +28,7 @@ type Service struct {
 	Config   *config.Config
 	StateDir string     // of the journal of changes of the host
 	Log      *audit.Log // of handshakes
+	Fleet    *Fleet     // nil = no log is sent to stores outside
 	Logger   *logrus.Logger
 	Notify   *Notifier
 	Reload   Reload
@@ -64,6 +65,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer watching.Wait()
 	defer close(stopped)
 
+	s.Fleet.start()
+	defer s.Fleet.stop() // when the log has its last record
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.watch(running, host, notices) })
 	g.Go(func() error { return s.Notify.Run(running) })
@@ -115,7 +118,7 @@ func (s *Service) router(
 	c := s.Config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
 	return &Router{
-		Config: c, Log: s.Log, Logger: s.Logger, Summary: true, Reload: &s.Reload, View: view,
+		Config: c, Log: s.Log, Fleet: s.Fleet, Logger: s.Logger, Summary: true, Reload: &s.Reload, View: view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
 		Owners: true, Forwards: true,
 		Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, byRules),

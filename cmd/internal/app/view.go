@@ -141,6 +141,7 @@ func (r *Router) counters(
 			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),
+			Fleet:       r.Fleet.stats(),
 		}
 		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
 		for outcome, n := range taps.Handshakes {

@@ -87,9 +87,9 @@
 //
 // The last two are written before the files are removed, and the last one in every log that is
 // shipped (Options.Spool, package fleet): rotated files stay while a store lacks their records, but
-// for the oldest where there are too many, or new connections wait. Files that others remove, such as
-// logrotate, are missing, so a chained log is best rotated by syntap. To begin a log anew, remove
-// it with its head and its anchors. The chain begins in a file of its own, so that a file is
+// for the oldest where there are too many, or new connections wait. Files that others remove, such
+// as logrotate, are missing, so a chained log is best rotated by syntap. To begin a log anew,
+// remove it with its head and its anchors. The chain begins in a file of its own, so that a file is
 // chained as a whole or not at all; it continues over rotation and restart.
 //
 // # End

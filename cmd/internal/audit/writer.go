@@ -259,8 +259,8 @@ const slow = time.Second
 const perAttempt = 5
 
 // stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no
-// room for their records beside those of open handshakes, or keeps too many that stores lack. An admitted connection finds room, so
-// that none of its records is lost.
+// room for their records beside those of open handshakes, or keeps too many that stores lack. An
+// admitted connection finds room, so that none of its records is lost.
 func (w *writer) stuck(now time.Time, open int) bool {
 	if w.sink.spoolFull() {
 		return true

@@ -31,7 +31,8 @@ type Member uint8
 // The values of [Member]. With the router, the log, the time and seq they are all that a store has
 // beside the line.
 const (
-	Type Member = iota // msg of the record
+	Msg Member = iota
+	Proto
 	Outcome
 	Src
 	Dst
@@ -42,10 +43,10 @@ const (
 	NumMembers
 )
 
-// Key is the name of a member in a store.
+// Key is the key of a member, in a record as in a store.
 func (m Member) Key() string {
 	return [NumMembers]string{
-		"type", "outcome", "src", "dst", "dport", "name", "process", "community_id",
+		"msg", "proto", "outcome", "src", "dst", "dport", "name", "process", "community_id",
 	}[m]
 }
 
@@ -55,6 +56,10 @@ type Record struct {
 	Time    time.Time
 	Line    []byte             // without its end
 	Members [NumMembers]string // "" = absent
+
+	// Head is the number of the record that the line vouches for, where that is the head of a log
+	// (package chain) and no record; Seq is 0 then.
+	Head uint64
 }
 
 // Batch is records of one log in the order of their numbers.

@@ -203,8 +203,15 @@ func TestBetween(t *testing.T) {
 	rotate(t, path, 2, false)
 	write(t, path, 301, 400)
 	for _, tt := range []struct{ first, last, wantFirst, wantLast int }{
-		{1, 1, 0, -1}, {50, 101, 101, 101}, {101, 400, 101, 400}, {150, 250, 150, 250}, {200, 201, 200, 201},
-		{300, 301, 300, 301}, {399, 1000, 399, 400}, {401, 500, 0, -1}, {5, 4, 0, -1},
+		{1, 1, 0, -1},
+		{50, 101, 101, 101},
+		{101, 400, 101, 400},
+		{150, 250, 150, 250},
+		{200, 201, 200, 201},
+		{300, 301, 300, 301},
+		{399, 1000, 399, 400},
+		{401, 500, 0, -1},
+		{5, 4, 0, -1},
 	} {
 		var got []string
 		err := Between(path, uint64(tt.first), uint64(tt.last), func(seq uint64, line []byte) error {

@@ -33,6 +33,7 @@ type collector struct {
 	subscribers, owners                    *prometheus.Desc
 	names, named, evictedNames             *prometheus.Desc
 	unsolicited, findings                  *prometheus.Desc
+	fleet                                  fleetMetrics
 }
 
 func newCollector(s *Server) *collector {
@@ -68,6 +69,8 @@ func newCollector(s *Server) *collector {
 		findings: desc("findings_total", "Faults of the network that the router has found by itself.", "kind", "direction"),
 
 		evictedNames: desc("named_addresses_evicted_total", "Addresses whose names gave way to others."),
+
+		fleet: newFleetMetrics(desc),
 	}
 }
 
@@ -81,6 +84,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	} {
 		ch <- desc
 	}
+	c.fleet.describe(ch)
 	c.s.handshakes.Describe(ch)
 	c.s.dials.Describe(ch)
 }
@@ -130,6 +134,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.owners, now.Owners.Found, "found")
 		counters(c.owners, now.Owners.NotFound)
 	}
+	c.fleet.collect(now.Fleet, counter, gauge)
 	if now.Names != nil {
 		gauge(c.names, float64(now.Names.Addresses))
 		gauge(c.named, float64(now.Names.InUse))

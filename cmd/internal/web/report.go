@@ -69,6 +69,13 @@ func (s Status) Report() string {
 	if n := s.Names; n != nil {
 		line("names", fmt.Sprintf("of %d addresses, %d in use, %d evicted", n.Addresses, n.InUse, n.Evicted))
 	}
+	for i := range s.Fleet {
+		name := ""
+		if i == 0 {
+			name = "fleet"
+		}
+		line(name, s.Fleet[i].String())
+	}
 	return b.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/record"
 )
 
@@ -42,6 +43,7 @@ type Counters struct {
 	Found         []Found           `json:"found"`       // findings since the start
 	Owners        *Owners           `json:"owners,omitempty"`
 	Names         *Names            `json:"names,omitempty"`
+	Fleet         []fleet.Stats     `json:"fleet,omitempty"` // by store; absent where the log is sent to none
 }
 
 // Found counts findings of a kind and a direction.

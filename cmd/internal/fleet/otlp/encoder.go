@@ -91,7 +91,10 @@ func attribute(key, value string) *common.KeyValue {
 func (e *entry) set(r *fleet.Record) {
 	e.record.TimeUnixNano = uint64(r.Time.UnixNano())
 	e.body.StringValue = string(r.Line)
-	e.seq.value.StringValue = strconv.FormatUint(r.Seq, 10)
+	e.seq.pair.Key, e.seq.value.StringValue = "seq", strconv.FormatUint(r.Seq, 10)
+	if r.Head != 0 {
+		e.seq.pair.Key, e.seq.value.StringValue = "head_seq", strconv.FormatUint(r.Head, 10)
+	}
 	e.attributes[0] = &e.seq.pair
 	n := 1
 	for m, value := range r.Members {

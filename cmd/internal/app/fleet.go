@@ -1,0 +1,170 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/fleet/connect"
+)
+
+// Fleet brings the JSON log of a config to stores outside. A nil Fleet brings none.
+type Fleet struct {
+	logger logrus.FieldLogger
+	now    atomic.Pointer[shipping] // nil = the config names no stores
+}
+
+// shipping is a shipper, with its config, from its making to its end.
+type shipping struct {
+	*fleet.Shipper
+	config *config.Config
+	path   string // of the log
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// NewFleet reads the position of the log, and the files of certificates and tokens.
+func NewFleet(c *config.Config, logger logrus.FieldLogger) (*Fleet, error) {
+	f := &Fleet{logger: logger}
+	next, err := f.prepare(c)
+	f.now.Store(next)
+	return f, err
+}
+
+// prepare returns the shipping of a config, yet to be started; nil where there are no stores.
+func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
+	sink := c.Fleet.Sink(c.Tap.Log)
+	if f == nil || sink == nil {
+		if f != nil && len(c.Fleet.Stores) > 0 {
+			f.logger.Warn("no log is sent to the fleet: the output flags have replaced tap.log")
+		}
+		return nil, nil
+	}
+	var all []fleet.Destination
+	for i, store := range c.Fleet.Stores {
+		r, err := connect.To(store, pastTUN(uint32(c.Route.Mark)))
+		if err != nil {
+			return nil, fmt.Errorf("fleet.stores[%d]: %w", i, err)
+		}
+		all = append(all, fleet.Destination{URL: store.URL, Receiver: r})
+	}
+	o := fleet.Options{
+		Router: router(&c.Fleet), Path: sink.Path, Fields: fleet.FieldsOf(c.Fleet.Fields), Delay: c.Fleet.Delay,
+		Destinations: all, Logger: f.logger,
+	}
+	if former := f.now.Load(); former != nil {
+		o.Former = former.Shipper
+	}
+	return &shipping{Shipper: fleet.New(o), config: c, path: sink.Path}, nil
+}
+
+// router returns the name of this router in the fleet.
+func router(c *config.Fleet) string {
+	if c.Router != "" {
+		return c.Router
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return host
+}
+
+// start ships until stop.
+func (f *Fleet) start() {
+	if f == nil || f.now.Load() == nil {
+		return
+	}
+	now := f.now.Load()
+	var ctx context.Context
+	ctx, now.stop = context.WithCancel(context.Background())
+	now.done = make(chan struct{})
+	go func() {
+		defer close(now.done)
+		now.Run(ctx)
+	}()
+}
+
+// stop sends the rest of the log, if the stores take it at once.
+func (f *Fleet) stop() {
+	if f == nil {
+		return
+	}
+	if now := f.now.Load(); now != nil && now.stop != nil {
+		now.stop()
+		<-now.done
+	}
+}
+
+// replace has the next one ship from now on; nil = none.
+func (f *Fleet) replace(next *shipping) {
+	if f == nil {
+		return
+	}
+	f.stop()
+	if next != nil {
+		next.Resume()
+	}
+	f.now.Store(next)
+	f.start()
+}
+
+// spool says how much of a log the stores have.
+func (f *Fleet) spool(path string) (s audit.Spool, ok bool) {
+	now := f.now.Load()
+	if now == nil || now.path != path {
+		return s, false
+	}
+	c := &now.config.Fleet
+	return audit.Spool{Confirmed: now.Confirmed(), Size: int64(c.Spool), Drop: c.OnFull == config.Count}, true
+}
+
+// head takes the head of the log.
+func (f *Fleet) head(line []byte) {
+	if now := f.now.Load(); now != nil {
+		now.Head(line)
+	}
+}
+
+// stats returns the state of the stores.
+func (f *Fleet) stats() []fleet.Stats {
+	if f == nil {
+		return nil
+	}
+	if now := f.now.Load(); now != nil {
+		return now.Stats()
+	}
+	return nil
+}
+
+// pastTUN returns a function that opens connections past the TUN: they, and the questions for the
+// names of stores, must not become records that are sent to the stores.
+func pastTUN(mark uint32) connect.Dial {
+	control := func(_, _ string, c syscall.RawConn) error {
+		var err error
+		controlErr := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark))
+		})
+		if err == nil {
+			err = controlErr
+		}
+		return err
+	}
+	plain := &net.Dialer{Control: control, Timeout: 10 * time.Second}
+	named := *plain
+	named.Resolver = &net.Resolver{PreferGo: true, Dial: plain.DialContext}
+	return named.DialContext
+}

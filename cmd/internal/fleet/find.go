@@ -1,0 +1,206 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/follow"
+)
+
+// find sets the place from which on the store is to get records, and those behind it that it has
+// already. It waits until there is a record and the store answers.
+func (s *ship) find(ctx context.Context) error {
+	for {
+		first, last, err := s.ends(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if s.store == nil {
+			if err := s.identify(ctx, first, last, nil); err != nil || s.place.Seq <= last {
+				s.counters.confirmed.Store(s.place.Seq)
+				return err
+			}
+			if err := s.fork(ctx, last+1); err != errAgain { // ours has been cut
+				return err
+			}
+			continue
+		}
+		if err := s.answers(ctx); err != nil {
+			return err
+		}
+		logs, err := s.store.Logs(ctx, s.o.Router)
+		if err == nil {
+			err = s.identify(ctx, first, last, logs)
+		}
+		if err != nil {
+			return err
+		}
+		at, err := s.differs(ctx, logs, first, last)
+		if err != nil {
+			return err
+		}
+		if at == 0 {
+			s.rewind(logs, first, last)
+			s.there, err = s.store.Has(ctx, s.id(), Range{First: s.place.Seq + 1})
+			s.counters.confirmed.Store(s.place.Seq)
+			return err
+		}
+		if err := s.fork(ctx, at); err != errAgain {
+			return err
+		}
+	}
+}
+
+// ends waits until the log has a record behind one, and returns the numbers of the first and the
+// last.
+func (s *ship) ends(ctx context.Context, behind uint64) (first, last uint64, err error) {
+	for {
+		first, last, err = follow.Ends(s.o.Path)
+		if err != nil || last > behind && first > 0 {
+			return first, last, err
+		}
+		if err := s.wait(ctx, s.o.Times.Poll); err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// answers waits until the store answers at once, and then until it has done with the requests that
+// it took before: those that it is asked about.
+func (s *ship) answers(ctx context.Context) error {
+	for {
+		began := time.Now()
+		_, err := s.store.Has(ctx, LogID{Router: s.o.Router, Log: "0"}, Range{First: 1, Last: 1})
+		if err != nil {
+			s.failed(err)
+		}
+		took := time.Since(began)
+		s.stall(took)
+		if err == nil && took <= s.o.Times.AtOnce {
+			return s.wait(ctx, s.o.Times.Settle)
+		}
+		if err := s.retry(ctx, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// identify finds the name of the log: that of its position; without one that of its first record,
+// or of the log in the store that goes on in ours.
+func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) error {
+	oldest, err := s.line(first)
+	if err != nil {
+		return err
+	}
+	begun := LogIDOf(oldest)
+	place, ok := s.positions.of(s.url)
+	if ok && (first > 1 || place.Origin == begun) {
+		s.place = place
+		return nil
+	}
+	s.place = Confirmed{URL: s.url, Log: begun, Origin: begun, Begin: first, Seq: first - 1}
+	if first == 1 {
+		return nil
+	}
+	for _, log := range logs {
+		if log.Last < first || log.First > last {
+			continue
+		}
+		s.place.Log = log.Log
+		same, err := s.same(ctx, max(first, log.First))
+		if err != nil {
+			return err
+		}
+		if same {
+			s.place.Origin, s.place.Begin = log.Log, log.First
+			return nil
+		}
+	}
+	s.place.Log = begun
+	return nil
+}
+
+// differs returns the number of the first record that is not ours in the store; 0 = there is none.
+func (s *ship) differs(ctx context.Context, logs []State, first, last uint64) (uint64, error) {
+	for _, log := range logs {
+		if log.LogID != s.id() {
+			continue
+		}
+		low, high := max(first, log.First), min(last, log.Last)
+		if low > high {
+			continue
+		}
+		same, err := s.same(ctx, high)
+		if err != nil {
+			return 0, err
+		}
+		if same {
+			if log.Last > last { // ours has been cut
+				return last + 1, nil
+			}
+			return 0, nil
+		}
+		for low < high { // the first that differs lies between them
+			middle := low + (high-low)/2
+			if same, err = s.same(ctx, middle); err != nil {
+				return 0, err
+			}
+			if same {
+				low = middle + 1
+			} else {
+				high = middle
+			}
+		}
+		return low, nil
+	}
+	return 0, nil
+}
+
+// fork has the log go on under another name from the record of that number on, which the store has
+// otherwise: the log was rolled back, or two hosts have one name.
+func (s *ship) fork(ctx context.Context, at uint64) error {
+	if _, _, err := s.ends(ctx, at-1); err != nil {
+		return err
+	}
+	line, err := s.line(at)
+	if err != nil || line == nil {
+		return err
+	}
+	before := s.place.Log
+	s.place.Log, s.place.Begin, s.place.Seq, s.place.Hash = forkID(before, line), at, at-1, ""
+	s.keep()
+	s.counters.forks.Add(1)
+	s.o.Logger.WithFields(logrus.Fields{"url": s.url, "seq": at, "log": s.place.Log, "before": before}).
+		Error("the store has another record of this number: the log was rolled back, or another router " +
+			"has the same name; it goes on in the store as another log")
+	return errAgain
+}
+
+// expiry is less than any store keeps records: one that is younger and gone was lost.
+const expiry = 24 * time.Hour
+
+// rewind moves the place back where the store has lost records that it had: it has been restored
+// from an older copy, or made anew.
+func (s *ship) rewind(logs []State, first, last uint64) {
+	s.place.Seq = min(s.place.Seq, last)
+	there := s.place.Begin - 1
+	for _, log := range logs {
+		if log.LogID == s.id() {
+			there = log.Last
+		}
+	}
+	if there >= s.place.Seq {
+		return
+	}
+	line, err := s.line(s.place.Seq)
+	_, r, ok := Fields{}.Append(nil, line)
+	if err != nil || !ok || time.Since(r.Time) > expiry {
+		return
+	}
+	s.o.Logger.WithFields(logrus.Fields{"url": s.url, "confirmed": s.place.Seq, "has": there}).
+		Error("the store has lost records that it had: they are sent again")
+	s.place.Seq, s.place.Hash = max(there, min(first-1, s.place.Seq)), ""
+	s.keep()
+}

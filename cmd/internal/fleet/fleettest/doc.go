@@ -1,0 +1,2 @@
+// Package fleettest has stores for the tests of those who send them records and ask for them.
+package fleettest
