@@ -28,7 +28,7 @@ func completeValues(cmd *cobra.Command) {
 		cmd.ValidArgsFunction = completeCommand
 	case "replay":
 		cmd.ValidArgsFunction = filesWith(captureFiles)
-	case "log", "verify":
+	case "log", "verify", "diff":
 		cmd.ValidArgsFunction = filesWith(logFiles)
 	case "man":
 		cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -8,6 +8,7 @@ import (
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/journal"
+	"syntap/cmd/internal/terminal"
 )
 
 // printNotices prints the notices about this host. An error of the survey prints none: plan and
@@ -22,9 +23,9 @@ func printNotices(w io.Writer, c *config.Config) {
 		if n.Info {
 			kind, w = "note", journal.Writer(w, journal.Notice)
 		}
-		fmt.Fprintf(w, "syntap: %s: %s\n", kind, n.Text)
+		fmt.Fprintf(w, "syntap: %s: %s\n", kind, terminal.Clean(n.Text)) // it may name links and tables
 		if n.Hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", n.Hint)
+			fmt.Fprintf(w, "hint: %s\n", terminal.Clean(n.Hint))
 		}
 	}
 }

@@ -141,7 +141,7 @@ func explain(a *Attempt, flag, hint string) []byte {
 	if err != nil {
 		panic(err) // strings and numbers alone
 	}
-	return append(line, '\n')
+	return append(terminal.CleanJSON(line), '\n') // the file may be a terminal
 }
 
 // shown is how many denials the line for people has.

@@ -1,10 +1,13 @@
 package attempt_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/record"
@@ -74,6 +77,29 @@ func TestLineForPeople(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
 		})
+	}
+}
+
+// TestExplanationIsPrintable has a program with a name that speaks to terminals, which FILE may be.
+func TestExplanationIsPrintable(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	d := attempt.NewDenials(true, &file)
+	const name = "n\u009b31m\u202egpj\x7f\x1b]0;x\a"
+	d.Add(&attempt.Attempt{
+		Server: netip.MustParseAddrPort("192.0.2.1:80"), Decision: &flow.Decision{Deny: true, Rule: name, Reason: name},
+		Owner: &record.Owner{Process: name, Exe: name, User: name},
+	})
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	line := strings.TrimSuffix(file.String(), "\n")
+	if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%q is not printable", line)
+	}
+	var e struct{ Process string }
+	if err := json.Unmarshal([]byte(line), &e); err != nil || e.Process != name {
+		t.Errorf("process %q, %v, want %q", e.Process, err, name)
 	}
 }
 

@@ -19,6 +19,8 @@ const hostile = "n\x1b]0;PWN\x07\x1b[31m\u009b31m\x9b31m\u202egpj\x7f\r"
 const hostileLog = `{"time":"2026-01-01T00:00:00.000000Z","level":"info","msg":"handshake","seq":1,"outcome":"\u001b[31mred","family":4,"src":"10.0.0.1","sport":1,"dst":"10.0.0.2` + "\u202e" + `","dport":2,"client":{"win":1},"lines":["IP \u001b]0;EVIL\u0007 \u009b31m x\ninjected","` + "\u009b\x9b\x7f" + `"],"rewrites":[],"process":"\u001b[31mred` + "\u202e" + `"}
 {"time": "2026-01-01T00:00:01.000000Z", "msg": "handshake", "seq": 2, "outcome": "refused", "process": "` + hostile2 + `"}
 {"time":"2026-01-01T00:00:02.000000Z","msg":"handshake","seq":3,"outcome":"` + "\x1b]0;EVIL\x07" + `"}
+{"time":"2026-01-01T00:00:03Z","msg":"gap","seq":4,"from":"2026-01-01T00:00:00Z","to":"2026-01-01T00:00:03Z","lost":1,"reason":"\u001b[31m` + "\u009b" + `31m"}
+{"time":"2026-01-01T00:00:04Z","msg":"finding","seq":5,"kind":"\u001b[31m","dst":"\u001b[31m","name":"\u001b[31m","direction":"\u001b[31m","confidence":"\u001b[31m","process":"\u001b[31m"}
 `
 
 const hostile2 = "n\u009b31m\x9b31m\u202egpj\x7f"
@@ -29,9 +31,9 @@ func TestHostileNames(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	dir := t.TempDir()
 	missing, log := filepath.Join(dir, "missing"+hostile), filepath.Join(dir, "log"+hostile)
-	if err := os.WriteFile(log, []byte(hostileLog), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	emptyLog := filepath.Join(dir, "empty")
+	must(t, os.WriteFile(log, []byte(hostileLog), 0o600))
+	must(t, os.WriteFile(emptyLog, nil, 0o600))
 	for _, args := range [][]string{
 		{hostile},
 		{"--" + hostile},
@@ -75,6 +77,8 @@ func TestHostileNames(t *testing.T) {
 		{"log", "--filter", hostile, log},
 		{"log", "--filter", hostile + ":1", log},
 		{"log", "--top", "process,name,host", "--format", "csv", log},
+		{"diff", missing, log},
+		{"diff", emptyLog, log},
 		{"log", "-c", missing},
 		{"verify", missing},
 		{"verify", log},

@@ -6,6 +6,7 @@ import (
 
 	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/terminal"
 )
 
 // gaps are places where records are missing that the output does not show.
@@ -31,7 +32,7 @@ func (g gaps) tell(notice func(string)) {
 	}
 	for _, gap := range g[:min(len(g), maxGaps)] {
 		text := fmt.Sprintf("records are missing from %s to %s (%s)",
-			clock(gap.From), clock(gap.To), gap.Reason)
+			clock(gap.From), clock(gap.To), terminal.Clean(string(gap.Reason)))
 		switch {
 		case gap.Lost > 0:
 			text += fmt.Sprintf(": %d lost", gap.Lost)
