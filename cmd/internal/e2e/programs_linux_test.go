@@ -64,7 +64,7 @@ func runPrograms(t *testing.T, lab *programLab) (log string) {
 		return []string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"}
 	})
 	status := lab.Router.Run(binary, "status", "--at", "unix:"+filepath.Join(r.dir, "http.sock"))
-	reportf(t, "%s", regexp.MustCompile("owners .*").FindString(status))
+	reportf(t, "%s", ownersIn(status))
 	r.stop(t, unix.SIGTERM)
 	got := command(t, lab.Router, binary, "verify", filepath.Join(r.dir, "handshakes.json"))
 	if got.status != 0 || !strings.Contains(got.stdout, "1 run is complete: ") {
@@ -72,6 +72,9 @@ func runPrograms(t *testing.T, lab *programLab) (log string) {
 	}
 	return r.read(t, "handshakes.json")
 }
+
+// ownersIn returns the line of a status on owners: how many were found, and why others were not.
+func ownersIn(status string) string { return regexp.MustCompile("owners .*").FindString(status) }
 
 // execPrograms runs each program by an "exec" of its own, and returns the logs.
 func execPrograms(t *testing.T, lab *programLab) (log string) {
