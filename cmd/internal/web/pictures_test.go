@@ -162,6 +162,31 @@ func TestHostilePage(t *testing.T) {
 	}
 }
 
+// TestNamesOfGroups: a DNS query is in the group of the name that it asks for, where the filter
+// finds it, too.
+func TestNamesOfGroups(t *testing.T) {
+	allocator := newBrowser(t)
+	s := traffic{serve(t, "127.0.0.1:0")}
+	h := &record.Attributed{
+		Record:  recordtest.Handshake(1, time.Now()),
+		Opening: &record.Opening{Name: &record.Name{Name: "www.example.com", Source: "dns"}},
+	}
+	s.Record(h)
+	o := new(record.Opening)
+	d := &flow.Datagram{
+		Proto: flow.UDP, Client: h.Client, Server: h.Server, Time: h.Time, Opening: o,
+		DNS: &flow.DNS{Queries: []flow.Question{{Name: "www.example.com", Type: 1}}},
+	}
+	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
+	p := &pictures{t: t}
+	defer p.open(allocator)()
+	const rows = `document.querySelectorAll('#rows tr:not([hidden])').length`
+	p.do(chromedp.Navigate("http://" + s.Addr().String() + "/?group=name"))
+	p.wait(rows + ` === 1 && document.querySelector('#rows tr').textContent.startsWith('www.example.com2')`)
+	p.eval(`document.querySelector('#rows button.row').click()`) // which asks for that name
+	p.wait(rows + ` === 2`)
+}
+
 // TestPictures leaves pictures of the page in the directory that SYNTAP_SCREENSHOTS names, and
 // tries the rules of axe-core, if SYNTAP_AXE names its file.
 func TestPictures(t *testing.T) {

@@ -43,7 +43,7 @@ export const ofGroups = (title) => [
 // that asks for one group.
 export const groupings = {
   name: {
-    title: 'Name', of: (c) => c.name,
+    title: 'Name', of: (c) => c.called,
     terms: (g) => (g.value ? [`name:${value(g.value)}`] : ['!name:*']),
   },
   process: {

@@ -59,6 +59,11 @@ export class Connection {
     return this.#first.name ?? flow?.sni ?? hostname(flow?.http_host) ?? opening?.quic?.sni ?? '';
   }
 
+  // called is the name, or that for which a DNS query asks.
+  get called() {
+    return this.name || (this.dns?.queries?.[0]?.name ?? '');
+  }
+
   get client() {
     const { src, sport } = this.#first;
     return this.proto === 'icmp' ? src : endpoint(src, sport);
