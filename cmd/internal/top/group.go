@@ -101,8 +101,8 @@ func (g *group) terms(by string) string {
 			terms += fmt.Sprintf(" port:%d", f.Server.Port())
 		}
 		return terms
-	case by == "outcome" && g.value == "open":
-		return "open"
+	case by == "outcome" && g.first.Outcome() == "":
+		return "state:" + g.value + " !established"
 	case g.value == "":
 		return "!" + by + ":*"
 	}

@@ -119,8 +119,9 @@ func suffix(p flow.Proto) string {
 	}
 }
 
-// outcome returns the outcome in a word; a flow of datagrams has none while it may be answered.
-func (r *row) outcome() string { return cmp.Or(r.Outcome(), "open") }
+// outcome returns the outcome in a word. A flow of datagrams has none while it may be answered, or
+// where its end is not on record.
+func (r *row) outcome() string { return cmp.Or(r.Outcome(), r.State.String()) }
 
 // process names the program and its user.
 func (r *row) process() string {

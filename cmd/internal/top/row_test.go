@@ -123,6 +123,31 @@ func TestFilterSortAndGroup(t *testing.T) {
 	}
 }
 
+// Flows of datagrams without an outcome are open, or nothing is known of their end, as of those of
+// a run before. The filters of these groups take no open connection.
+func TestGroupsWithoutOutcome(t *testing.T) {
+	t.Parallel()
+	another := strings.NewReplacer(`"seq":2`, `"seq":3`, "0123456789abcdef", "fedcba9876543210").Replace(traffic[4])
+	open := strings.NewReplacer(`"seq":1`, `"seq":4`, "40001", "40004").Replace(traffic[0])
+	m := screen(t, 120, append(slices.Clone(traffic), another, open)...)
+	m.group("outcome")
+	got := make(map[string]int)
+	for i, g := range m.groups {
+		got[g.value] = g.number
+		m.cursor = i
+		m.enter()
+		if m.mistake != nil || len(m.matching) != g.number {
+			t.Errorf("%s: filter %q gives %d, %v, want %d", g.value, m.filter, len(m.matching), m.mistake, g.number)
+		}
+		m.setFilter("")
+		m.group("outcome")
+	}
+	want := map[string]int{"open": 2, "unknown": 1, "established": 2, "refused": 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
+	}
+}
+
 // A router that has started again tells all its records anew.
 func TestAnotherRun(t *testing.T) {
 	t.Parallel()

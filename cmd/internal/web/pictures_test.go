@@ -162,9 +162,9 @@ func TestHostilePage(t *testing.T) {
 	}
 }
 
-// TestNamesOfGroups: a DNS query is in the group of the name that it asks for, where the filter
-// finds it, too.
-func TestNamesOfGroups(t *testing.T) {
+// TestPageGroups: a DNS query is in the group of the name that it asks for. A group has the
+// connections that its filter finds.
+func TestPageGroups(t *testing.T) {
 	allocator := newBrowser(t)
 	s := traffic{serve(t, "127.0.0.1:0")}
 	h := &record.Attributed{
@@ -185,6 +185,11 @@ func TestNamesOfGroups(t *testing.T) {
 	p.wait(rows + ` === 1 && document.querySelector('#rows tr').textContent.startsWith('www.example.com2')`)
 	p.eval(`document.querySelector('#rows button.row').click()`) // which asks for that name
 	p.wait(rows + ` === 2`)
+	p.do(chromedp.Navigate("http://" + s.Addr().String() + "/?group=outcome"))
+	const open = `[...document.querySelectorAll('#rows button.row')].find((b) => b.textContent === 'open')`
+	p.wait(rows + ` === 2 && ` + open + ` !== undefined`)
+	p.eval(open + `.click()`)
+	p.wait(rows + ` === 1 && document.querySelector('#rows tr').textContent.includes('A www.example.com')`)
 }
 
 // TestPictures leaves pictures of the page in the directory that SYNTAP_SCREENSHOTS names, and

@@ -6,13 +6,13 @@ import { value } from './terms.js';
 // A column has a title, a class, and the content of its cell for a row; by, where rows can be sorted by it,
 // returns the number or text that counts. The first click sorts numbers from the greatest down.
 
-const worded = (word) => (word ? element('span', `outcome ${word}`, outcome(word)) : element('span', 'outcome open', 'open'));
+const worded = (c, runId) => element('span', `outcome ${c.outcome || 'open'}`, outcome(c.fate(runId)));
 
 const last = (n) => n ?? -1; // unknown values stand at the end
 
 export const ofConnections = (store) => [
   { key: 'time', title: 'Began', cell: (c) => clock(c.start), by: (c) => c.start },
-  { key: 'outcome', title: 'Outcome', cell: (c) => worded(c.outcome), by: (c) => c.outcome, text: true },
+  { key: 'outcome', title: 'Outcome', cell: (c) => worded(c, store.runId), by: (c) => c.outcome, text: true },
   { key: 'process', title: 'Process', className: 'clip process', cell: (c) => c.owner || '–', by: (c) => c.owner, text: true },
   { key: 'client', title: 'Client', className: 'address clip wide', cell: (c) => c.client },
   { key: 'server', title: 'Server', className: 'clip server', cell: serverOf, by: (c) => c.destination, text: true },
@@ -39,8 +39,8 @@ export const ofGroups = (title) => [
   { key: 'time', title: 'Latest', className: 'number latest', cell: (g) => clock(g.latest), by: (g) => g.latest },
 ];
 
-// groupings are the members by which connections can be grouped: their value, and the terms of the filter
-// that asks for one group.
+// groupings are the members by which connections can be grouped: their value in a run of the router, and the
+// terms of the filter that asks for one group.
 export const groupings = {
   name: {
     title: 'Name', of: (c) => c.called,
@@ -55,8 +55,8 @@ export const groupings = {
     terms: (g) => [`dst:${g.first.address}`, ...(g.first.port === undefined ? [] : [`port:${g.first.port}`]), `proto:${g.first.proto}`],
   },
   outcome: {
-    title: 'Outcome', of: (c) => outcome(c.outcome || 'open'),
-    terms: (g) => (g.first.outcome ? [`outcome:${g.first.outcome}`] : ['open']),
+    title: 'Outcome', of: (c, runId) => outcome(c.fate(runId)),
+    terms: (g) => (g.first.outcome ? [`outcome:${g.first.outcome}`] : [`state:${g.value}`, '!established']),
   },
 };
 
@@ -64,7 +64,7 @@ export const groupings = {
 export function grouped(connections, grouping, runId) {
   const groups = new Map();
   for (const c of connections) {
-    const key = grouping.of(c);
+    const key = grouping.of(c, runId);
     let g = groups.get(key);
     if (!g) groups.set(key, (g = { id: key, value: key, first: c, number: 0, failed: 0, open: 0, sent: 0, received: 0, latest: 0 }));
     g.number++;

@@ -54,6 +54,11 @@ export class Connection {
     return opening?.outcome ?? (this.proto === 'tcp' ? 'established' : '');
   }
 
+  // fate is the outcome; without one "open", or "unknown" where the end is not on record.
+  fate(runId) {
+    return this.outcome || this.state(runId);
+  }
+
   get name() {
     const { opening, flow } = this;
     return this.#first.name ?? flow?.sni ?? hostname(flow?.http_host) ?? opening?.quic?.sni ?? '';

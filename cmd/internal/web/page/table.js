@@ -159,7 +159,7 @@ export class Table {
     });
     row.button.setAttribute('aria-label', clean(this.grouping
       ? `${one.value || 'unknown'}, ${several(one.number, 'connection')}: show these`
-      : `${clock(one.start)}, ${one.outcome || 'open'}, ${one.client} to ${one.destination}`));
+      : `${clock(one.start)}, ${one.fate(this.store.runId)}, ${one.client} to ${one.destination}`));
   }
 
   #say() {
