@@ -5,18 +5,34 @@ package app
 import (
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
+
+// configs/records.md explains each reason for which an owner is not known.
+func TestReasonsAreExplained(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../../configs/records.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range owner.Reasons() {
+		if n := strings.Count(string(text), "\n| `"+string(r)+"` | "); n != 1 {
+			t.Errorf("%s: explained %d times", r, n)
+		}
+	}
+}
 
 // unanswered begins a connection to a listener that answers no more, and returns its addresses.
 func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort) {
