@@ -21,7 +21,9 @@ type Line struct {
 	Location *time.Location // of times; nil = time.Local
 
 	b       []byte
-	details int // in the line
+	details int    // in the line
+	clock   []byte // of second, without fractions
+	second  int64  // since the epoch
 }
 
 // Widths of columns, in characters; longer values push the rest to the right.
@@ -38,23 +40,33 @@ func (f *Line) Append(dst []byte, c *Connection) []byte {
 		return f.Finding(dst, r)
 	}
 	f.begin(dst, c.Start())
-	f.column(strings.ReplaceAll(c.Outcome(), "_", " "), outcomeWidth)
-	f.column(owner(&r.Owner), ownerWidth)
-	f.column(lineEnds(r), endsWidth)
+	at := f.column()
+	f.outcome(c.Outcome())
+	f.fill(at, outcomeWidth)
+	at = f.column()
+	f.owner(&r.Owner)
+	f.fill(at, ownerWidth)
+	at = f.column()
+	f.ends(r)
+	f.fill(at, endsWidth)
 	f.opening(c)
 	f.payload(c)
-	f.end(c)
+	f.ending(c)
 	return f.finish()
 }
 
 // Finding appends the line of a finding.
 func (f *Line) Finding(dst []byte, r *Record) []byte {
 	f.begin(dst, r.Time)
-	f.column(r.Type.String(), outcomeWidth)
-	f.column("", ownerWidth)
-	f.column(FindingPlace(r.Finding), endsWidth)
+	at := f.column()
+	f.text(r.Type.String())
+	f.fill(at, outcomeWidth)
+	f.fill(f.column(), ownerWidth)
+	at = f.column()
+	f.text(FindingPlace(r.Finding))
+	f.fill(at, endsWidth)
 	for _, detail := range FindingDetails(r.Finding) {
-		f.detail(detail)
+		f.say(detail)
 	}
 	return f.finish()
 }
@@ -89,12 +101,18 @@ func FindingDetails(f *record.Finding) []string {
 	return all
 }
 
+// begin writes when a line begins. Lines of the same second share most of it.
 func (f *Line) begin(dst []byte, t time.Time) {
-	where := f.Location
-	if where == nil {
-		where = time.Local
+	if s := t.Unix(); f.clock == nil || s != f.second {
+		where := f.Location
+		if where == nil {
+			where = time.Local
+		}
+		f.clock, f.second = t.In(where).AppendFormat(f.clock[:0], "2006-01-02 15:04:05."), s
 	}
-	f.b, f.details = t.In(where).AppendFormat(dst, "2006-01-02 15:04:05.000"), 0
+	f.b, f.details = append(dst, f.clock...), 0
+	ms := t.Nanosecond() / int(time.Millisecond)
+	f.b = append(f.b, byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
 }
 
 func (f *Line) finish() []byte {
@@ -106,80 +124,122 @@ func (f *Line) finish() []byte {
 	return append(b, '\n')
 }
 
-// column writes a value and fills it up to a width.
-func (f *Line) column(value string, width int) {
-	value = terminal.Clean(value)
-	if value == "" {
-		value = "-"
+// text writes a text of unknown origin.
+func (f *Line) text(s string) { f.b = append(f.b, terminal.Clean(s)...) }
+
+func (f *Line) number(n int) { f.b = strconv.AppendInt(f.b, int64(n), 10) }
+
+// column begins a column and returns its place in the line.
+func (f *Line) column() (at int) {
+	f.b = append(f.b, "  "...)
+	return len(f.b)
+}
+
+// fill writes spaces up to the width of the column that begins at a place; an empty one gets "-".
+func (f *Line) fill(at, width int) {
+	if len(f.b) == at {
+		f.b = append(f.b, '-')
 	}
-	f.b = append(append(f.b, "  "...), value...)
-	for n := utf8.RuneCountInString(value); n < width; n++ {
+	for n := utf8.RuneCount(f.b[at:]); n < width; n++ {
 		f.b = append(f.b, ' ')
 	}
 }
 
-// detail writes one of the details, which are separated by commas.
-func (f *Line) detail(words ...string) {
-	separator := "  "
+// detail begins one of the details, which are separated by commas.
+func (f *Line) detail() {
 	if f.details > 0 {
-		separator = ", "
+		f.b = append(f.b, ',')
+	} else {
+		f.b = append(f.b, ' ')
 	}
+	f.b = append(f.b, ' ')
 	f.details++
-	f.b = append(f.b, separator...)
-	for i, word := range words {
-		if i > 0 {
-			f.b = append(f.b, ' ')
+}
+
+// say writes a detail that is one text.
+func (f *Line) say(s string) {
+	f.detail()
+	f.text(s)
+}
+
+// tell writes a detail that is two texts.
+func (f *Line) tell(first, second string) {
+	f.say(first)
+	f.b = append(f.b, ' ')
+	f.text(second)
+}
+
+func (f *Line) span(word string, d time.Duration) {
+	f.say(word)
+	f.b = AppendSpan(append(f.b, ' '), d)
+}
+
+func (f *Line) size(word string, n uint64) {
+	f.say(word)
+	f.b = AppendSize(append(f.b, ' '), n)
+}
+
+// outcome writes an outcome, which is a word of ours unless others have made the record.
+func (f *Line) outcome(s string) {
+	at := len(f.b)
+	f.text(s)
+	for i, c := range f.b[at:] {
+		if c == '_' {
+			f.b[at+i] = ' '
 		}
-		f.b = append(f.b, terminal.Clean(word)...)
 	}
 }
 
-// owner returns process and user, as "curl[4711] alice".
-func owner(w *Owner) string {
+// owner writes process and user, as "curl[4711] alice".
+func (f *Line) owner(w *Owner) {
 	if !w.Known {
-		return ""
+		return
 	}
-	user := w.User
-	if user == "" {
-		user = "user " + strconv.FormatUint(uint64(w.UID), 10)
+	if w.PID != 0 {
+		f.text(w.Process)
+		f.b = append(f.b, '[')
+		f.number(w.PID)
+		f.b = append(f.b, "] "...)
 	}
-	if w.PID == 0 {
-		return user
+	if w.User != "" {
+		f.text(w.User)
+		return
 	}
-	return w.Process + "[" + strconv.Itoa(w.PID) + "] " + user
+	f.b = strconv.AppendUint(append(f.b, "user "...), uint64(w.UID), 10)
 }
 
-// lineEnds returns client and server, this one by the name that the client knows it by.
-func lineEnds(r *Record) string {
-	if r.Proto == flow.ICMP {
-		server := r.Name
-		if server == "" {
-			server = address(r.Server.Addr())
-		}
-		return address(r.Client.Addr()) + " → " + server + " icmp"
+// ends writes client and server, this one by the name that the client knows it by.
+func (f *Line) ends(r *Record) {
+	f.end(r.Client, "", r.Proto)
+	f.b = append(f.b, " → "...)
+	f.end(r.Server, r.Name, r.Proto)
+	switch r.Proto {
+	case flow.ICMP:
+		f.b = append(f.b, " icmp"...)
+	case flow.UDP:
+		f.b = append(f.b, "/udp"...)
+	case flow.TCP:
 	}
-	server := addrPort(r.Server)
-	if r.Name != "" {
-		server = r.Name + ":" + strconv.Itoa(int(r.Server.Port()))
-	}
-	if r.Proto != flow.TCP {
-		server += "/" + r.transport()
-	}
-	return addrPort(r.Client) + " → " + server
 }
 
-func address(a netip.Addr) string {
-	if !a.IsValid() {
-		return "?"
+// end writes one end, without its port where the protocol has none.
+func (f *Line) end(a netip.AddrPort, name string, p flow.Proto) {
+	switch {
+	case name != "":
+		f.text(name)
+	case !a.Addr().IsValid():
+		f.b = append(f.b, '?')
+		return
+	case p == flow.ICMP:
+		f.b = a.Addr().AppendTo(f.b)
+	default:
+		f.b = a.AppendTo(f.b)
+		return
 	}
-	return a.String()
-}
-
-func addrPort(a netip.AddrPort) string {
-	if !a.IsValid() {
-		return "?"
+	if p != flow.ICMP {
+		f.b = append(f.b, ':')
+		f.number(int(a.Port()))
 	}
-	return a.String()
 }
 
 // opening writes how the connection came about, or why it did not.
@@ -189,96 +249,66 @@ func (f *Line) opening(c *Connection) {
 	case c.Opening == nil:
 		return
 	case r.Denied() && r.Reason != "":
-		f.detail(r.Reason)
+		f.say(r.Reason)
 	case r.Denied():
-		f.detail(r.Rule)
+		f.say(r.Rule)
 	case r.Type == Handshake && r.SYNACKDelay >= 0:
-		f.detail("connect", Span(r.SYNACKDelay))
+		f.span("connect", r.SYNACKDelay)
 	}
 	if r.AbortedBy != "" {
-		f.detail("by", r.AbortedBy)
+		f.tell("by", r.AbortedBy)
 	}
 	if r.Upstream.Error != "" {
-		f.detail(r.Upstream.Error)
+		f.say(r.Upstream.Error)
 	}
 	if r.Type == Handshake && r.Outcome != "established" && r.Last > 0 {
-		f.detail("after", Span(r.Last))
+		f.span("after", r.Last)
 	}
 }
 
 // payload writes questions, and names in the payload that differ from the name.
 func (f *Line) payload(c *Connection) {
 	p := c.payload()
-	if len(p.Queries) > 0 {
-		f.detail(queries(p.Queries))
-		if p.RCode != "" {
-			f.detail(p.RCode)
+	for i, q := range p.Queries {
+		if i == 0 {
+			f.detail()
+		} else {
+			f.b = append(f.b, ' ')
 		}
+		f.text(q.Type)
+		f.b = append(f.b, ' ')
+		f.text(q.Name)
+	}
+	if len(p.Queries) > 0 && p.RCode != "" {
+		f.say(p.RCode)
 	}
 	name := c.first().Name
 	switch {
 	case p.SNI != "" && p.SNI != name && p.ECH:
-		f.detail("outer SNI", p.SNI)
+		f.tell("outer SNI", p.SNI)
 	case p.SNI != "" && p.SNI != name:
-		f.detail("SNI", p.SNI)
+		f.tell("SNI", p.SNI)
 	case p.HTTPHost != "" && p.HTTPHost != name:
-		f.detail("Host", p.HTTPHost)
+		f.tell("Host", p.HTTPHost)
 	}
 }
 
-// end writes bytes, duration and how it ended.
-func (f *Line) end(c *Connection) {
+// ending writes bytes, duration and how it ended.
+func (f *Line) ending(c *Connection) {
 	e := c.End
 	switch {
 	case e != nil:
-		f.detail("out", Size(e.Bytes.Outbound))
-		f.detail("in", Size(e.Bytes.Inbound))
+		f.size("out", e.Bytes.Outbound)
+		f.size("in", e.Bytes.Inbound)
 		if e.Duration > 0 { // else one datagram without an answer
-			f.detail("lasted", Span(e.Duration))
+			f.span("lasted", e.Duration)
 		}
 		if e.Close != "" {
-			f.detail(e.ClosedBy, e.Close)
+			f.tell(e.ClosedBy, e.Close)
 		}
 	case c.State == Alive:
-		f.detail("open")
+		f.say("open")
 	case c.State == EndMissing:
-		f.detail("end unknown")
+		f.say("end unknown")
 	}
-}
-
-// Span returns a duration with three significant digits.
-func Span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return strconv.FormatInt(d.Microseconds(), 10) + " µs"
-	case d < time.Second:
-		return threeDigits(float64(d)/float64(time.Millisecond)) + " ms"
-	case d < time.Minute:
-		return threeDigits(d.Seconds()) + " s"
-	}
-	return d.Round(time.Second).String()
-}
-
-// Size returns a number of bytes with three significant digits.
-func Size(n uint64) string {
-	if n < 1024 {
-		return strconv.FormatUint(n, 10) + " B"
-	}
-	v := float64(n)
-	for _, unit := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if v /= 1024; v < 1000 || unit == "TiB" {
-			return threeDigits(v) + " " + unit
-		}
-	}
-	return ""
-}
-
-func threeDigits(v float64) string {
-	switch {
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	case v < 100:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 0, 64)
 }

@@ -2,7 +2,9 @@ package format
 
 import (
 	"encoding/csv"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,40 @@ func TestUnits(t *testing.T) {
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+// Three digits are those that strconv.FormatFloat writes.
+func TestThreeDigits(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 100_000 {
+		v := random.Float64() * []float64{1, 10, 100, 1100}[i%4]
+		behind := 0
+		if v < 10 {
+			behind = 2
+		} else if v < 100 {
+			behind = 1
+		}
+		if got, want := string(threeDigits(nil, v)), strconv.FormatFloat(v, 'f', behind, 64); got != want {
+			t.Fatalf("%v: got %s, want %s", v, got, want)
+		}
+	}
+}
+
+// Lines of one second, and of others, have their own times.
+func TestLineTimes(t *testing.T) {
+	t.Parallel()
+	berlin := time.FixedZone("", 3600)
+	f := Line{Location: berlin}
+	c := pair(t, "established", "fin")
+	start := c.Opening.Time
+	for _, d := range []time.Duration{0, 7 * time.Millisecond, time.Second, 999 * time.Millisecond, -time.Hour, 24 * time.Hour} {
+		c.Opening.Time = start.Truncate(time.Second).Add(d)
+		want := c.Opening.Time.In(berlin).Format("2006-01-02 15:04:05.000  ")
+		if got := string(f.Append(nil, c)); !strings.HasPrefix(got, want) {
+			t.Errorf("got %q, want %q", got[:min(len(got), 30)], want)
 		}
 	}
 }

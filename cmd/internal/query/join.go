@@ -84,8 +84,8 @@ func (j *joiner) take(file int, log string, events []event) {
 	for i := range events {
 		e := &events[i]
 		switch {
-		case e.unwanted:
-			j.leaveOut(e.link)
+		case e.unwanted != nil:
+			j.leaveOut(*e.unwanted)
 		case e.record == nil:
 			j.begin(log, e.run)
 		case e.record.Type == format.Flow:

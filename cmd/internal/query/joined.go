@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"slices"
 
 	"syntap/cmd/internal/format"
@@ -19,6 +18,9 @@ type joined struct {
 	fresh   *fresh
 	text    []byte // scratch
 }
+
+// usualLine is the room that a connection's line takes, as a rule.
+const usualLine = 256
 
 func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
 	o := &joined{joiner: newJoiner(), query: q, files: files, w: w, printer: printer{format: q.Format}}
@@ -40,8 +42,7 @@ func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
 		o.ordered = true
 		o.over = func(e *entry) {
 			if o.wanted(&e.Connection) {
-				o.text = o.printer.connection(o.text[:0], &e.Connection)
-				e.text = bytes.Clone(o.text)
+				e.text = o.printer.connection(make([]byte, 0, usualLine), &e.Connection)
 			}
 		}
 		o.print = func(e *entry) error {

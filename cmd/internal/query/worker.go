@@ -24,8 +24,7 @@ type event struct {
 	record   *format.Record
 	text     []byte // of the record, where records are printed
 	run      string // without a record
-	unwanted bool
-	link     link // of the unwanted opening
+	unwanted *link  // of the opening; nil = it is wanted
 }
 
 // records are records to use again.
@@ -157,7 +156,8 @@ func (w *worker) join(res *result, line []byte) record.Form {
 		}
 		if !w.query.Filter.MayMatch(&c) {
 			if c.State == format.Alive {
-				res.events = append(res.events, event{unwanted: true, link: linkOf(r)})
+				l := linkOf(r)
+				res.events = append(res.events, event{unwanted: &l})
 			}
 			return form
 		}
