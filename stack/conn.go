@@ -62,21 +62,22 @@ type conn struct {
 	directions        atomic.Int32 // not yet done
 
 	seen    signals
-	firstly atomic.Uint32 // a tunflow.End: the event that began the end
-	ended   time.Time     // when both directions were done; written before the phase closing
-	moved   atomic.Uint32 // movedForSweep and movedForStall: a byte has crossed since they were cleared
-	still   int           // ticks without a byte, up to when the directions know; the sweeper's
-	silent  time.Duration // without a byte, in steps of stallInterval; the sweeper's, like settled
-	settled bool          // nothing is outstanding: no stall
-	said    said          // guarded by netstack's lock of the endpoint
-	probe   *probe        // of the client, without an answer yet; nil = none; guarded by stack.mu
-	gate    gate          // set as it is dialled
-	blocked *blocked      // nil = queries are not decided on
-	listens bool          // the client's first bytes are looked at; the outbound direction's
-	first   *firstBytes   // nil = they have said nothing
-	dns     *dnsStream    // nil = no port of DNS
-	unsent  []byte        // read, and not yet taken by netstack; the inbound direction's
-	buffer  *readBuffer   // that unsent stands in, if it is kept; the inbound direction's
+	firstly atomic.Uint32          // a tunflow.End: the event that began the end
+	ended   time.Time              // when both directions were done; written before the phase closing
+	moved   atomic.Uint32          // movedForSweep and movedForStall: a byte has crossed since they were cleared
+	still   int                    // ticks without a byte, up to when the directions know; the sweeper's
+	silent  time.Duration          // without a byte, in steps of stallInterval; the sweeper's, like settled
+	settled bool                   // nothing is outstanding: no stall
+	said    said                   // guarded by netstack's lock of the endpoint
+	resent  atomic.Pointer[resent] // nil = nothing; written with the same lock held
+	probe   *probe                 // of the client, without an answer yet; nil = none; guarded by stack.mu
+	gate    gate                   // set as it is dialled
+	blocked *blocked               // nil = queries are not decided on
+	listens bool                   // the client's first bytes are looked at; the outbound direction's
+	first   *firstBytes            // nil = they have said nothing
+	dns     *dnsStream             // nil = no port of DNS
+	unsent  []byte                 // read, and not yet taken by netstack; the inbound direction's
+	buffer  *readBuffer            // that unsent stands in, if it is kept; the inbound direction's
 
 	payer    payer         // of all memory that the connection holds
 	fixed    int64         // charged besides room and large buffers; guarded by stack.mu

@@ -68,6 +68,10 @@
 // (synmss.go): the MSS that netstack reads in the SYN, and that the client reads in the SYN-ACK, is
 // at most that of the path.
 //
+// Where such errors are filtered, packets to a client vanish. Options.Stalled gets the connection
+// (clientstall.go), old segments of several sizes tell which pass (clientprobe.go), and shorter
+// ones free it (clientmtu.go).
+//
 // # What the far side sees
 //
 // A source port that no kernel gives by itself is the client's choice, and kept where it is free

@@ -133,9 +133,10 @@ type Options struct {
 	// and package nat held and must not block. nil disables it.
 	FlowDone func(tunflow.Flow)
 
-	// Stalled receives each connection that makes no progress, though its client or its server has
-	// something to say: once a second, from the second second on, for 20 s. Where nothing stalls it
-	// costs nothing. It must not block. nil disables it.
+	// Stalled receives each leg of a connection that makes no progress, though its client or its
+	// server has something to say: once a second, from the second second on, for 20 s, and when its
+	// client gives it up. Where nothing stalls it costs nothing. It must not block. nil disables
+	// it.
 	Stalled func(tunflow.Stall)
 
 	// Gone receives the key of each handshake of which nothing is left, nor of its connection,

@@ -56,6 +56,9 @@ func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bo
 	if t.Size == 0 && t.Flags == packet.ACK && (now == c.said || first && now.ack == c.isn+1) {
 		return c.stack.withhold(c, off, frame)
 	}
+	if t.Size > 0 && !first && int32(t.Seq-c.said.seq) < 0 && !c.isLocal {
+		c.noteResent(t, off, frame)
+	}
 	if int32(now.seq-c.said.seq) >= 0 || first { // neither sent again nor a probe of our own
 		c.said = now
 	}

@@ -116,12 +116,14 @@ func (c *conn) nothingToSend(err tcpip.Error) (more bool) {
 	case *tcpip.ErrWouldBlock:
 		return c.endIfServerFailed()
 	case *tcpip.ErrClosedForReceive: // FIN, or a RST that the inbound direction has seen
+		c.lookAtEnd()
 		if c.clientGone() {
 			c.end(clientRST)
 		} else {
 			c.end(clientFIN)
 		}
 	default: // RST, or netstack gave the client up
+		c.lookAtEnd()
 		c.end(clientFailure(err))
 	}
 	c.finish(&c.outbound)

@@ -36,6 +36,7 @@ type Stack struct {
 
 	descriptors descriptors
 	paths       *clientPaths
+	probes      clientProbes
 
 	lastMarked  marked       // the read loop's
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held

@@ -30,7 +30,7 @@ const (
 // takeMoved reports whether a byte has crossed since the last call with the same bit.
 func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 
-// lookForStalls hands the connections that make no progress to Options.Stalled. It costs a
+// lookForStalls hands the legs of connections that make no progress to Options.Stalled. It costs a
 // connection that moves nothing but a bit, and one that is idle a system call for each time that it
 // has become so.
 func (s *Stack) lookForStalls() {
@@ -43,18 +43,36 @@ func (s *Stack) lookForStalls() {
 			continue
 		}
 		c.silent += stallInterval
-		stall, ok := c.stall()
-		if c.settled = !ok || c.silent > stallsFor; !c.settled {
-			s.o.Stalled(stall)
+		server, serverWaits := c.stall(c.silent)
+		client, clientWaits := c.clientStall(c.silent)
+		if c.settled = !serverWaits && !clientWaits || c.silent > stallsFor; c.settled {
+			continue
+		}
+		if serverWaits {
+			s.o.Stalled(server)
+		}
+		if clientWaits {
+			s.o.Stalled(client)
 		}
 	}
 }
 
-// stall returns the state of a connection, and whether it waits for anything: bytes that the far
-// side has not acknowledged, an answer to the last of them, or bytes before those that have come.
-// The kernel's clock ticks every few milliseconds: an answer in the same tick may be the one to the
-// question before.
-func (c *conn) stall() (stall tunflow.Stall, waits bool) {
+// lookAtEnd hands over a connection that its client gives up, unless a byte has moved since the
+// last look: a client may have less patience than two looks take.
+func (c *conn) lookAtEnd() {
+	if c.stack.o.Stalled == nil || c.moved.Load()&movedForStall != 0 {
+		return
+	}
+	if stall, waits := c.stall(0); waits {
+		c.stack.o.Stalled(stall)
+	}
+}
+
+// stall returns the state of the server's leg, and whether it waits for anything: bytes that the
+// far side has not acknowledged, an answer to the last of them, or bytes before those that have
+// come. The kernel's clock ticks every few milliseconds: an answer in the same tick may be the one
+// to the question before.
+func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	c.stack.mu.Lock() // with it the socket stays
 	defer c.stack.mu.Unlock()
 	if c.phase.Load() != established {
@@ -66,12 +84,13 @@ func (c *conn) stall() (stall tunflow.Stall, waits bool) {
 	}
 	acked, outstanding := progress(info)
 	stall = tunflow.Stall{
-		Key: c.name(), Remote: c.upstream.remote, Silent: c.silent, Opening: c.opening, Clamped: c.mss > 0,
+		Key: c.name(), Remote: c.upstream.remote, Silent: silent, Opening: c.opening, Clamped: c.mss > 0,
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
 		Outstanding: outstanding, SentFull: sentFull(info, acked), Acked: acked,
 		Received: info.Bytes_received, Segments: info.Data_segs_in,
+		Heard: time.Duration(info.Last_ack_recv) * time.Millisecond,
 	}
 	if info.Unacked > 0 {
 		return stall, true
@@ -99,7 +118,7 @@ func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
 		if c.started.Before(since) || c.mss > 0 || c.upstream.remote.Addr() != remote {
 			continue
 		}
-		stall, _ := c.stall()
+		stall, _ := c.stall(0)
 		up, down = up || stall.SentFull, down || stall.AdvMSS > 0 && stall.GotFull()
 	}
 	return up, down

@@ -35,7 +35,9 @@ func TestStalled(t *testing.T) {
 	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[s.Key.Server.Port()] = s
+		if !s.ClientLeg {
+			seen[s.Key.Server.Port()] = s
+		}
 	}}, dial.Policy{})
 	client := newClient(t, router)
 	idle, asks, slow := client.dial(t, serverV4, answers), client.dial(t, serverV4, silent), client.dial(t, serverV4, talks)
@@ -88,7 +90,7 @@ func TestStallOfHalfClosed(t *testing.T) {
 		<-done
 	})
 	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
-		if s.Silent >= 2*time.Second {
+		if s.Silent >= 2*time.Second && !s.ClientLeg {
 			select {
 			case stalls <- s:
 			default: // one is enough
@@ -104,5 +106,34 @@ func TestStallOfHalfClosed(t *testing.T) {
 	}
 	if s := tuntest.Receive(t, "a stall", stalls); s.Acked != 5 || s.Outstanding != 0 {
 		t.Errorf("%d bytes acknowledged and %d outstanding of 5: %+v", s.Acked, s.Outstanding, s)
+	}
+}
+
+// A client that gives up while nothing moves shows its connection as it is then.
+func TestStallAtEnd(t *testing.T) {
+	stalls := make(chan tunflow.Stall, 100)
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
+		if !s.ClientLeg {
+			stalls <- s
+		}
+	}}, dial.Policy{})
+	client := newClient(t, router)
+	c := client.dial(t, serverV4, port)
+	if _, err := c.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if s := tuntest.Receive(t, "a look", stalls); s.Silent < time.Second {
+		t.Fatalf("the first look is after a silence of %v", s.Silent)
+	}
+	client.reset()
+	for {
+		s := tuntest.Receive(t, "the look at the end", stalls)
+		if s.Silent == 0 {
+			if s.Acked != 5 || s.Received != 0 {
+				t.Errorf("stall %+v", s)
+			}
+			return
+		}
 	}
 }

@@ -183,6 +183,25 @@ func TestOutstanding(t *testing.T) {
 	}
 }
 
+// The next number that is awaited follows the bytes that have come in order, read or not.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	for _, gap := range []uint32{0, 7} {
+		want := r.seq
+		if gap == 0 {
+			want += 5
+		}
+		r.seq += gap
+		r.send(ack, nil, []byte("hello"))
+		r.segment(t, "an ACK")
+		if p, ok := ProgressOf(o.ep); !ok || p.RcvNxt != want || p.SndUna != r.ack || p.SndNxt != r.ack {
+			t.Errorf("progress %+v, want %d received, all before %d acknowledged (tcp.Endpoint.rcv.RcvNxt)", p, want, r.ack)
+		}
+	}
+}
+
 // With a lower path MTU an endpoint sends again, in smaller segments.
 func TestLowerPathMTU(t *testing.T) {
 	t.Parallel()

@@ -19,8 +19,8 @@
 //   - The first view of a packet holds all its headers (appendViews), and its payload is at most
 //     65374 bytes.
 //   - Netstack counts the memory of received segments in the field rcvMemUsed (memory.go).
-//   - The endpoint's field snd has SND.UNA and SND.NXT, and an error of the kind PacketTooBig
-//     lowers its segments (pathmtu.go).
+//   - The endpoint's field snd has SND.UNA and SND.NXT, its field rcv has RCV.NXT, and an error of
+//     the kind PacketTooBig lowers its segments (pathmtu.go).
 //   - It names an endpoint's owner with each packet that it sends for it, the answers to keepalive
 //     probes included (owner.go).
 //   - With no TIME-WAIT it gives the Forwarder a SYN on the 4-tuple of a connection just closed.

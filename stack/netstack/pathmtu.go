@@ -10,22 +10,35 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// Outstanding reports whether netstack has sent a sequence number to the client that the client has
-// not acknowledged yet (RFC 5927 §4.1). No option of the endpoint tells that, so it reads SND.UNA
-// and SND.NXT from the sender's fields.
-func Outstanding(ep tcpip.Endpoint, seq uint32) bool {
+// Progress is how far a connection has got, in sequence numbers (RFC 9293 §3.3.1).
+type Progress struct{ SndUna, SndNxt, RcvNxt uint32 }
+
+// ProgressOf returns the progress of an endpoint, and whether it has any. No option of the endpoint
+// tells it, so it is read from the fields of its sender and its receiver.
+func ProgressOf(ep tcpip.Endpoint) (p Progress, ok bool) {
 	e, ok := ep.(*tcp.Endpoint)
 	if !ok {
-		return false
+		return p, false
 	}
 	e.LockUser()
 	defer e.UnlockUser()
-	sender := reflect.ValueOf(e).Elem().FieldByName("snd")
-	if !sender.IsValid() || sender.IsNil() {
-		return false
+	sender, receiver := reflect.ValueOf(e).Elem().FieldByName("snd"), reflect.ValueOf(e).Elem().FieldByName("rcv")
+	if !sender.IsValid() || !receiver.IsValid() || sender.IsNil() || receiver.IsNil() {
+		return p, false
 	}
 	una, nxt := sender.Elem().FieldByName("SndUna"), sender.Elem().FieldByName("SndNxt")
-	return una.CanUint() && nxt.CanUint() && seq-uint32(una.Uint()) < uint32(nxt.Uint()-una.Uint())
+	received := receiver.Elem().FieldByName("RcvNxt")
+	if !una.CanUint() || !nxt.CanUint() || !received.CanUint() {
+		return p, false
+	}
+	return Progress{uint32(una.Uint()), uint32(nxt.Uint()), uint32(received.Uint())}, true
+}
+
+// Outstanding reports whether netstack has sent a sequence number to the client that the client has
+// not acknowledged yet (RFC 5927 §4.1).
+func Outstanding(ep tcpip.Endpoint, seq uint32) bool {
+	p, ok := ProgressOf(ep)
+	return ok && seq-p.SndUna < p.SndNxt-p.SndUna
 }
 
 // LowerPathMTU has an endpoint send IP packets of at most mtu bytes, whose IP header has

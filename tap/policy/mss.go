@@ -42,7 +42,7 @@ func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() packet.MTU)
 		c.hits.Add(1)
 		return done, Drop
 	}
-	limit, ok := r.limit(&c.rule, server.Addr(), pathMTU)
+	limit, ok := r.limit(&c.rule, client.Addr(), server.Addr(), pathMTU)
 	if !ok {
 		return done, Pass
 	}
@@ -57,12 +57,14 @@ func (r *Rules) RewriteMSS(done []Rewrite, p *Packet, pathMTU func() packet.MTU)
 	return done, Pass
 }
 
-// limit returns the bound that a rule sets on the MSS between a server and its clients. It
-// reports false if the rule sets none, or if the MTU leaves no room for payload.
-func (r *Rules) limit(rule *MSSRule, server netip.Addr, pathMTU func() packet.MTU) (mss packet.MSS, ok bool) {
+// limit returns the bound that a rule sets on the MSS between a client and a server. It reports
+// false if the rule sets none, or if the MTU leaves no room for payload.
+func (r *Rules) limit(
+	rule *MSSRule, client, server netip.Addr, pathMTU func() packet.MTU,
+) (mss packet.MSS, ok bool) {
 	if rule.Clamp == ClampAuto {
 		if r.o.Learned != nil {
-			mss = r.o.Learned(server)
+			mss = r.o.Learned(client, server)
 		}
 		return mss, mss > 0
 	}
@@ -146,7 +148,7 @@ func (r *Rules) UpstreamMSS(client, server netip.AddrPort, pathMTU func() packet
 		if c == nil {
 			continue
 		}
-		if mss, ok := r.limit(&c.rule, server.Addr(), pathMTU); ok && (lowest == 0 || mss < lowest) {
+		if mss, ok := r.limit(&c.rule, client.Addr(), server.Addr(), pathMTU); ok && (lowest == 0 || mss < lowest) {
 			lowest = mss
 		}
 	}

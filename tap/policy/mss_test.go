@@ -212,7 +212,7 @@ func TestUpstreamMSS(t *testing.T) {
 // and leaves others alone; a rule before it wins.
 func TestClampToFound(t *testing.T) {
 	t.Parallel()
-	learned := func(server netip.Addr) packet.MSS {
+	learned := func(_, server netip.Addr) packet.MSS {
 		if server == netip.MustParseAddr("203.0.113.2") {
 			return 1360
 		}

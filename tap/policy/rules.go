@@ -14,9 +14,9 @@ import (
 type Options struct {
 	// MTU of the TUN, an upper bound of every path MTU; 0 sets no bound.
 	MTU packet.MTU
-	// Learned returns the MSS that is found to pass to a server, for ClampAuto; 0 sets no bound,
-	// and so does nil.
-	Learned func(server netip.Addr) packet.MSS
+	// Learned returns the MSS that is found to pass between a client and a server, for ClampAuto; 0
+	// sets no bound, and so does nil.
+	Learned func(client, server netip.Addr) packet.MSS
 	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
 	RandomID func() uint16
 }

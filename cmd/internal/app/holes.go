@@ -47,7 +47,8 @@ func (r *Router) findHoles() *holes {
 	h := &holes{router: r}
 	h.config.Store(r.Config)
 	h.Finder = blackhole.New(blackhole.Options{
-		Measure: h.measure, Known: pathmtu.Known, Opens: h.opens, Found: h.found, Cures: h.cures,
+		Measure: h.measure, MeasureClient: h.measureClient, Known: pathmtu.Known, Opens: h.opens,
+		Found: h.found, Cures: h.cures,
 		Passes: func(a netip.Addr) (up, down bool) {
 			if p := h.parts.Load(); p != nil {
 				up, down = p.stack.PassFull(a, time.Now().Add(-lately))
@@ -59,6 +60,10 @@ func (r *Router) findHoles() *holes {
 				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
 		},
 		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
+		LowerClientMTU: func(k flow.Key, mtu int) bool {
+			p := h.parts.Load()
+			return p != nil && p.stack.LowerClientMTU(k, mtu)
+		},
 		Reset: func(k flow.Key) {
 			if p := h.parts.Load(); p != nil {
 				p.stack.ResetStuck(k)
@@ -89,6 +94,9 @@ func (h *holes) cures(client, server netip.AddrPort) bool {
 func (h *holes) found(f *record.Finding) {
 	h.router.Log.Finding(f)
 	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "confidence": string(f.Confidence)}
+	if f.Leg != "" {
+		fields["leg"] = string(f.Leg)
+	}
 	if f.Name != "" {
 		fields["name"] = f.Name
 	}
@@ -96,7 +104,11 @@ func (h *holes) found(f *record.Finding) {
 		fields["passes"], fields["fails"] = f.Passes, f.Fails
 	}
 	if !f.Applied {
-		fields["hint"] = fmt.Sprintf("mss: [{dst: [%q], clamp: %d}], or tap: {findings: apply}", f.Dst, f.Clamp)
+		side := "dst"
+		if f.Leg == record.ClientLeg {
+			side = "src"
+		}
+		fields["hint"] = fmt.Sprintf("mss: [{%s: [%q], clamp: %d}], or tap: {findings: apply}", side, f.Dst, f.Clamp)
 	} else {
 		fields["clamp"] = f.Clamp
 	}
@@ -132,6 +144,26 @@ func (h *holes) measure(ctx context.Context, far netip.AddrPort, name string) (p
 		}
 		return path, errors.New(r.Note)
 	}
+	return path, nil
+}
+
+// measureClient measures the path to the client of a connection whose packets of a size are stuck.
+func (h *holes) measureClient(ctx context.Context, k flow.Key, size int) (path blackhole.Path, err error) {
+	p := h.parts.Load()
+	if p == nil {
+		return path, errors.New("the router is not ready")
+	}
+	h.router.Logger.WithField("client", k.Client.String()).Debug("measuring the path MTU, as a connection stalls")
+	passes, err := pathmtu.Find(size, k.Client.Addr(), func(sizes []int) ([]bool, error) {
+		return p.stack.ProbeClient(ctx, k, sizes)
+	})
+	switch {
+	case errors.Is(err, stack.ErrNoProbe):
+		return path, fmt.Errorf("%w: %w", blackhole.ErrUndecided, err)
+	case err != nil, passes == size:
+		return path, err
+	}
+	path.Up = blackhole.Way{Hole: true, Passes: passes, Fails: passes + 1}
 	return path, nil
 }
 

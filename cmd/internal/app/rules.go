@@ -12,9 +12,9 @@ import (
 )
 
 // Rules compiles the mss and df rules of a config. Where its findings are applied, they hold for
-// packets that no mss rule matches. learned returns the MSS that is found to pass to a server; nil
-// = none is.
-func Rules(c *config.Config, learned func(netip.Addr) packet.MSS) (*policy.Rules, error) {
+// packets that no mss rule matches. learned returns the MSS that is found to pass between a client
+// and a server; nil = none is.
+func Rules(c *config.Config, learned func(client, server netip.Addr) packet.MSS) (*policy.Rules, error) {
 	mss, df := c.Rules()
 	if c.Tap.Findings == config.Apply {
 		found := policy.MSSRule{Match: policy.Match{Direction: packet.Both}, Clamp: policy.ClampAuto}

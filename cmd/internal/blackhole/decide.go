@@ -16,94 +16,136 @@ import (
 const (
 	sureBackoff = 4
 	sureSilence = 3 * time.Second
-	likely      = 1280 // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
+	lately      = 5 * time.Second  // before a stall, the far end has been heard
+	askPause    = 10 * time.Second // between two questions of whether a host is there
+	likely      = 1280             // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
 )
 
-// measure begins a measurement of the path, if one is due. The lock is held.
-func (f *Finder) measure(a netip.Addr, h *host, now time.Time) {
+// measureServer begins a measurement of the path to a server, if one is due. The lock is held.
+func (f *Finder) measureServer(e end, h *host, now time.Time) {
+	far, name := netip.AddrPortFrom(e.addr, h.port), h.name
+	f.measure(e, h, now, func() (Path, bool, error) {
+		path, err := f.o.Measure(f.ctx, far, name)
+		path, disagree := f.compareWithOthers(e, path)
+		return path, disagree, err
+	})
+}
+
+// measureClient is the same of the path to the client of a connection that stalls. If packets from
+// it vanish too, no measurement tells their size. The lock is held.
+func (f *Finder) measureClient(e end, h *host, s flow.Stall, now time.Time) {
+	back := s.HidesDown()
+	f.measure(e, h, now, func() (Path, bool, error) {
+		path, err := f.o.MeasureClient(f.ctx, s.Key, s.Packet)
+		path.Down.Hole = path.Up.Hole && back
+		return path, false, err
+	})
+}
+
+// measure begins a measurement, if one is due. The lock is held.
+func (f *Finder) measure(e end, h *host, now time.Time, look func() (_ Path, disagree bool, _ error)) {
 	if h.probing || now.Before(h.notUntil) || f.active >= mostAtATime {
 		return
 	}
 	h.probing = true
 	f.active++
-	far, name := netip.AddrPortFrom(a, h.port), h.name
 	f.probing.Go(func() {
-		path, err := f.o.Measure(f.ctx, far, name)
-		path, disagree := f.compareWithOthers(a, path)
+		path, disagree, err := look()
 		f.locked(func() {
 			f.active--
 			h.probing = false
-			f.measured(a, h, path, err)
+			f.measured(e, h, path, err)
 			if disagree {
-				f.tell(a, h)
+				f.tell(e, h)
 			}
 		})
 	})
 }
 
 // measured takes the end of a measurement. The lock is held.
-func (f *Finder) measured(a netip.Addr, h *host, path Path, err error) {
+func (f *Finder) measured(e end, h *host, path Path, err error) {
 	now := time.Now()
 	h.small = false
 	switch {
 	case f.ctx.Err() != nil:
 	case err == nil && (path.Up.Hole || path.Down.Hole):
 		h.pause = 0
-		f.found(a, h, path, record.High, now)
+		f.found(e, h, path, record.High, now)
 	case errors.Is(err, ErrUndecided):
 		h.small = true // two connections have to agree
-		f.drop(a, h)
+		f.drop(e, h)
 	case err != nil && h.finding != nil: // as when the far end is down: it is not known to be cured
 		h.finding.Expires = now.Add(lifetime)
 	case err != nil:
 		h.pause = min(max(errorPause, 2*h.pause), longPause)
 	default:
 		h.pause = min(max(firstPause, 2*h.pause), longPause)
-		f.drop(a, h)
+		f.drop(e, h)
 	}
 	h.notUntil = now.Add(h.pause)
 }
 
-// compare looks whether stalls of several connections agree, and asks whether the far end is there.
-// The lock is held.
-func (f *Finder) compare(a netip.Addr, h *host, up bool, now time.Time) {
-	agree := 0
+// compare decides without a measurement: where stalls of several connections agree and a new one
+// opens, or where one has gone on after a new one has opened. The lock is held.
+func (f *Finder) compare(e end, h *host, up bool, now time.Time) {
+	agree, outlasts, ask := 0, false, false
 	for i := range h.stalls {
-		if s := &h.stalls[i]; s.up == up && now.Sub(s.seen) < agreement && s.isSure() {
+		s := &h.stalls[i]
+		if s.up != up || now.Sub(s.seen) >= agreement {
+			continue
+		}
+		ask = ask || s.opened == nil && s.isSuspicious()
+		if s.isSure() {
 			agree++
+			outlasts = outlasts || s.outlasts()
 		}
 	}
-	if agree < 2 || h.probing || now.Before(h.notUntil) || f.active >= mostAtATime {
+	decide := outlasts || agree >= 2
+	if !decide && (!ask || now.Sub(h.asked) < askPause) || h.probing || now.Before(h.notUntil) || f.active >= mostAtATime {
 		return
 	}
-	h.probing = true
+	h.probing, h.asked = true, now
 	f.active++
-	far := netip.AddrPortFrom(a, h.port)
+	far := netip.AddrPortFrom(e.addr, h.port)
 	f.probing.Go(func() {
-		opens := f.o.Opens(f.ctx, far)
-		path, disagree := f.compareWithOthers(a, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}})
+		opens := outlasts || e.client && !up || !e.client && f.o.Opens(f.ctx, far) // segments of a client have come
+		path, disagree := f.compareWithOthers(e, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}})
 		f.locked(func() {
 			f.active--
 			h.probing = false
-			h.notUntil = time.Now().Add(agreement)
+			if decide || !opens {
+				h.notUntil = time.Now().Add(agreement)
+			}
 			switch {
 			case !opens || f.ctx.Err() != nil:
+			case !decide:
+				h.opened()
 			case disagree:
-				f.tell(a, h)
+				f.tell(e, h)
 			default:
-				f.found(a, h, path, record.Medium, time.Now())
+				f.found(e, h, path, record.Medium, time.Now())
 			}
 		})
 	})
 }
 
+// opened notes that small packets pass now.
+func (h *host) opened() {
+	for i := range h.stalls {
+		if s := &h.stalls[i]; s.opened == nil {
+			at := s.Stall
+			s.opened = &at
+		}
+	}
+}
+
 // compareWithOthers takes the holes out of a path in whose direction full segments pass on other
 // connections, and reports whether there are such. It is called without the lock.
-func (f *Finder) compareWithOthers(a netip.Addr, path Path) (_ Path, disagree bool) {
-	if !path.Up.Hole && !path.Down.Hole {
+func (f *Finder) compareWithOthers(e end, path Path) (_ Path, disagree bool) {
+	if e.client || !path.Up.Hole && !path.Down.Hole {
 		return path, false
 	}
-	up, down := f.o.Passes(a)
+	up, down := f.o.Passes(e.addr)
 	if path.Up.Hole && up {
 		path.Up, disagree = Way{}, true
 	}
@@ -115,33 +157,58 @@ func (f *Finder) compareWithOthers(a netip.Addr, path Path) (_ Path, disagree bo
 
 // tell reports connections that disagree. It may be that the path has just become narrow: that is
 // looked at again soon. The lock is held.
-func (f *Finder) tell(a netip.Addr, h *host) {
+func (f *Finder) tell(e end, h *host) {
 	h.notUntil = time.Now().Add(soon)
 	if f.ctx.Err() == nil {
-		f.later(func() { f.o.Disagree(a) })
+		f.later(func() { f.o.Disagree(e.addr) })
 	}
+}
+
+// isSuspicious reports whether it is worth to ask if small packets pass. A path that was silent
+// before the stall may have forgotten the connection, as an address translator does.
+func (s *suspect) isSuspicious() bool {
+	if s.up {
+		return s.Backoff >= sureBackoff-1 && s.Acked > 0 && s.Heard < s.Silent+lately
+	}
+	return s.Held > 0 && s.Silent >= sureSilence-time.Second
 }
 
 // isSure reports whether loss and slowness do not explain the stall.
 func (s *suspect) isSure() bool {
 	if s.up {
-		return s.Backoff >= sureBackoff
+		return s.isSuspicious() && s.Backoff >= sureBackoff
 	}
 	return s.Held > 0 && s.Silent >= sureSilence
 }
 
+// outlasts reports whether packets have vanished after small ones have passed: a segment was sent
+// again since then, and has not been acknowledged for the time between two looks.
+func (s *suspect) outlasts() bool {
+	switch {
+	case s.opened == nil:
+		return false
+	case s.up:
+		return s.Backoff > s.opened.Backoff && s.Backoff == s.before
+	}
+	return s.Silent >= s.opened.Silent+sureSilence
+}
+
 // found makes a finding of a path, or renews it. The lock is held.
-func (f *Finder) found(a netip.Addr, h *host, path Path, sure record.Confidence, now time.Time) {
+func (f *Finder) found(e end, h *host, path Path, sure record.Confidence, now time.Time) {
+	a := e.addr
 	next := &record.Finding{
 		Header: record.Header{Time: now, Level: "warning", Msg: "finding"},
 		Kind:   record.BlackHole, Confidence: sure, Family: 4, Dst: a.WithZone("").String(), Name: h.name,
 		Direction: path.direction(), Flows: len(h.stalls), Expires: now.Add(lifetime),
 	}
+	if e.client {
+		next.Leg = record.ClientLeg
+	}
 	if a.Is6() {
 		next.Family = 6
 	}
 	for _, way := range []Way{path.Up, path.Down} {
-		if way.Hole && (next.Passes == 0 || way.Passes < next.Passes) {
+		if way.Hole && way.Passes > 0 && (next.Passes == 0 || way.Passes < next.Passes) {
 			next.Passes, next.Fails = way.Passes, way.Fails
 		}
 	}
@@ -164,15 +231,11 @@ func (f *Finder) found(a netip.Addr, h *host, path Path, sure record.Confidence,
 		next.Header = before.Header
 	}
 	h.finding, h.used = next, false
-	prefix := around(a)
-	if f.near[prefix] == nil {
-		f.near[prefix] = make(map[netip.Addr]packet.MSS)
-	}
-	f.near[prefix][a] = packet.MSS(next.Clamp)
 	if isNew {
 		told := *next
 		f.later(func() { f.o.Found(&told) })
 	}
+	f.joinVicinity(e, next)
 	for i := range h.stalls {
 		s := &h.stalls[i]
 		if now.Sub(s.seen) < 15*time.Second { // it is still stuck, or was as the measurement began
@@ -193,10 +256,10 @@ func (p Path) direction() string {
 }
 
 // cure frees a connection that is stuck, or resets it, so that its client begins anew. Connections
-// with a clamp of their own are left alone. The lock is held.
+// whose packets are short enough are left alone. The lock is held.
 func (f *Finder) cure(h *host, s flow.Stall, up bool) {
 	h.used = true
-	if s.Clamped || !f.o.Cures(s.Key.Client, s.Key.Server) {
+	if !h.explains(s, up) || !f.o.Cures(s.Key.Client, s.Key.Server) {
 		return
 	}
 	c := h.flows[s.Key]
@@ -208,8 +271,8 @@ func (f *Finder) cure(h *host, s flow.Stall, up bool) {
 		h.flows[s.Key] = c
 	}
 	c.looks++
-	if up && !c.freed {
-		if c.freed = f.o.ClearDF(s.Key); c.freed {
+	if !c.freed {
+		if c.freed = f.free(h, s, up); c.freed {
 			c.looks = 0
 			return
 		}
@@ -220,17 +283,30 @@ func (f *Finder) cure(h *host, s flow.Stall, up bool) {
 	}
 }
 
+// explains reports whether a host's finding is the reason for a stall.
+func (h *host) explains(s flow.Stall, up bool) bool {
+	if s.ClientLeg && up {
+		return s.Packet > h.finding.Passes
+	}
+	return !s.Clamped
+}
+
+// free has the packets of a connection that is stuck pass, and reports whether it can.
+func (f *Finder) free(h *host, s flow.Stall, up bool) bool {
+	if s.ClientLeg {
+		return f.o.LowerClientMTU(s.Key, cmp.Or(h.finding.Passes, likely))
+	}
+	return up && f.o.ClearDF(s.Key)
+}
+
 // drop forgets a finding. The lock is held.
-func (f *Finder) drop(a netip.Addr, h *host) {
+func (f *Finder) drop(e end, h *host) {
 	if h.finding == nil {
 		return
 	}
 	h.finding = nil
 	clear(h.flows)
-	prefix := around(a)
-	if delete(f.near[prefix], a); len(f.near[prefix]) == 0 {
-		delete(f.near, prefix)
-	}
+	f.leaveVicinity(e)
 }
 
 // Run measures paths again whose findings are about to expire, and forgets those of paths that
@@ -250,21 +326,21 @@ func (f *Finder) Run(ctx context.Context) {
 
 func (f *Finder) review(now time.Time) {
 	f.locked(func() {
-		for a, h := range f.hosts {
+		for e, h := range f.hosts {
 			switch {
 			case h.probing:
 			case h.finding == nil:
 				idle := len(h.stalls) == 0 || now.Sub(h.stalls[len(h.stalls)-1].seen) > agreement
 				if idle && now.After(h.notUntil) {
-					f.forget(a)
+					f.forget(e)
 				}
 			case now.Before(h.finding.Expires):
-			case h.used && f.o.Known(h.port):
+			case h.used && !e.client && f.o.Known(h.port):
 				h.used = false
 				h.notUntil = time.Time{}
-				f.measure(a, h, now)
+				f.measureServer(e, h, now)
 			default:
-				f.drop(a, h)
+				f.drop(e, h)
 			}
 		}
 	})
@@ -272,9 +348,13 @@ func (f *Finder) review(now time.Time) {
 
 // stallOf returns the evidence of a stall.
 func stallOf(s *flow.Stall) record.Stall {
+	server := s.Remote
+	if s.ClientLeg {
+		server = s.Key.Server
+	}
 	return record.Stall{
 		Src: s.Key.Client.Addr().String(), SPort: s.Key.Client.Port(),
-		Dst: s.Remote.Addr().WithZone("").String(), DPort: s.Remote.Port(), Silent: s.Silent.Microseconds(),
+		Dst: server.Addr().WithZone("").String(), DPort: server.Port(), Silent: s.Silent.Microseconds(),
 		SndMSS: s.SndMSS, RcvMSS: s.RcvMSS, Unacked: s.Unacked, Sacked: s.Sacked, Backoff: s.Backoff,
 		Retransmits: s.Retransmits, OutOfOrder: s.OutOfOrder, Acked: s.Acked, Received: s.Received,
 	}

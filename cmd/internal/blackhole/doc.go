@@ -4,32 +4,38 @@
 //
 //	stack ──Stall──▶ suspect ──▶ measure (pathmtu) ──▶ finding ──▶ record, status, log
 //	  ▲                 │                                 │
-//	  │                 ╰─ two connections agree ─────────┤
-//	  ╰── DF cleared, or reset ◀── the stalled ones ──────┴──▶ MSS of later connections
+//	  │                 ╰─ it outlasts, or two agree ─────┤
+//	  ╰── freed, or reset ◀──────── the stalled ones ─────┴──▶ MSS of later connections
 //
 // # Suspicion
 //
-// The stack looks at connections that stall, once a second, and at no others; TCP_INFO says why
-// ([syntap/tun/flow.Stall]). Suspicious of the way up is a connection whose full segments are
-// outstanding after two retransmission timeouts, and have never been acknowledged. Suspicious of
-// the way down is one whose bytes are acknowledged and that has got no full segment: none at all,
-// or only short ones behind a hole. A dead server looks like the former, and a slow one like the
-// latter.
+// The stack looks at connections that stall, once a second, and at no others; each of their legs is
+// a [syntap/tun/flow.Stall]: TCP_INFO has that to the server, netstack that to the client.
+// Suspicious of the way up, towards the leg's end, is one whose full segments are outstanding after
+// two retransmission timeouts, and have never been acknowledged. Suspicious of the way down is one
+// of whose far end no full segment has come: only short ones behind a hole or, of a server whose
+// client's bytes are acknowledged, none at all. A dead server looks like the former, and a slow one
+// like the latter.
 //
 // # Proof
 //
 // So a suspicion is no finding. Where the port speaks TLS, HTTP or SSH the router measures the path
-// itself, as "syntap mtu" does, with sockets that have its mark: its result is exact and of high
-// confidence. On other ports strange bytes could harm, so nothing is sent there. Two connections
-// have to agree, in a way that chance and slowness do not explain: full segments that are lost for
-// four timeouts while a new connection opens, or short ones that wait behind a hole for three
-// seconds. Such a finding has medium confidence and knows no size; its clamp is for packets of 1280
-// bytes.
+// to the server itself, as "syntap mtu" does, with sockets that have its mark: its result is exact
+// and of high confidence. The way to a client is measured on the stuck connection, by old segments
+// of several sizes, of which the client says by D-SACK that they have come.
 //
-// So have they where a measurement decides nothing, since the far end says too little. A path in
-// which nothing is found is measured again after ten minutes at the earliest, one that could not be
-// measured after ten seconds, and then twice as long each time, up to an hour. Two measurements run
-// at a time.
+// On other ports strange bytes could harm, so nothing is sent there but a handshake. Evidence is
+// full segments that are lost for four timeouts, while short ones were acknowledged shortly before;
+// or short segments that wait behind a hole for three seconds. Chance and slowness do not explain
+// them, but a path that has failed does. So two connections have to show it while a new one opens;
+// or one, before a new one opens and after: full segments were sent again since, in vain. Such a
+// finding has medium confidence and knows no size; its clamp is for packets of 1280 bytes. The same
+// decides where a measurement cannot, since the far end says too little, and on the way from a
+// client, whose short segments that have come stand for the handshake.
+//
+// A path in which nothing is found is measured again after ten minutes at the earliest, one that
+// could not be measured after ten seconds, and then twice as long each time, up to an hour. Two
+// measurements run at a time.
 //
 // Where full segments pass on other connections to the host, in the same direction and begun in the
 // last two minutes, there are several paths (ECMP) and one of them is bad. That is said in the
@@ -37,8 +43,14 @@
 //
 // # Cure
 //
+// A stuck upload over IPv4 is freed: its DF bit is cleared. On the client's leg netstack sends
+// shorter packets, and the client gets the ICMP error that the path withholds. What is not freed is
+// reset, so that its client begins anew, with a clamp.
+//
 // A finding lives ten minutes. Then the path is measured again, if a connection has gone there: the
 // finding is renewed, or forgotten where the path is clear, so that a clamp rises again (RFC 8899
-// §5.3). The clamp is never below 536 bytes for IPv4 and 1220 for IPv6, and never comes from ICMP.
-// Three hosts of a /24, or /56, with findings stand for all of it. At most 1024 hosts are kept.
+// §5.3). That of a client is forgotten, as nothing is stuck then that could be measured. The clamp
+// is never below 536 bytes for IPv4 and 1220 for IPv6, and never comes from ICMP. Three hosts of a
+// /24, or /56, with findings are a finding of the prefix, and stand for all of it. At most 1024
+// hosts are kept.
 package blackhole

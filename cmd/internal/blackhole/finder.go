@@ -19,6 +19,9 @@ type Options struct {
 	// Measure measures the path to a far end, by the name that its client knows. It returns
 	// ErrUndecided where the far end says too little, and other errors where it is not reached.
 	Measure func(ctx context.Context, far netip.AddrPort, name string) (Path, error)
+	// MeasureClient measures the path to the client of a connection whose packets of a size are
+	// stuck. It returns ErrUndecided where the client does not help.
+	MeasureClient func(ctx context.Context, k flow.Key, size int) (Path, error)
 	// Known reports whether Measure may be asked about a port.
 	Known func(port uint16) bool
 	// Opens reports whether a connection to a far end opens. It sends nothing.
@@ -36,11 +39,15 @@ type Options struct {
 	Cures func(client, server netip.AddrPort) bool
 	// ClearDF frees a connection whose full segments are stuck, and reports whether it can.
 	ClearDF func(flow.Key) bool
+	// LowerClientMTU frees a connection that is stuck on its client's leg, by packets of at most
+	// mtu bytes, and reports whether it can.
+	LowerClientMTU func(k flow.Key, mtu int) bool
 	// Reset ends a connection that is stuck.
 	Reset func(flow.Key)
 }
 
-// Path is a measured path. Sizes are those of whole IP packets in bytes; 0 = unknown.
+// Path is a measured path to the far end of a leg, and back. Sizes are those of whole IP packets in
+// bytes; 0 = unknown.
 type Path struct {
 	Up, Down Way
 }
@@ -75,11 +82,17 @@ type Finder struct {
 	probing sync.WaitGroup
 
 	mu     sync.Mutex // guards all below
-	hosts  map[netip.Addr]*host
-	near   map[netip.Prefix]map[netip.Addr]packet.MSS // of hosts with findings
-	alias  map[netip.Addr]netip.Addr                  // virtual addresses of hosts, at most mostHosts
-	active int                                        // measurements
-	todo   []func()                                   // without the lock, once it is given back
+	hosts  map[end]*host
+	near   map[around]*vicinity      // of hosts with findings
+	alias  map[netip.Addr]netip.Addr // virtual addresses of servers, at most mostHosts
+	active int                       // measurements
+	todo   []func()                  // without the lock, once it is given back
+}
+
+// end is the far end of a leg: a server, or a client.
+type end struct {
+	addr   netip.Addr
+	client bool
 }
 
 // host is the knowledge of the way to one far end.
@@ -89,6 +102,7 @@ type host struct {
 	stalls   []suspect
 	probing  bool
 	notUntil time.Time     // the next measurement
+	asked    time.Time     // whether it is there
 	pause    time.Duration // before the last one; 0 = there was none
 	small    bool          // measurements decide nothing, as the far end says too little
 	finding  *record.Finding
@@ -99,8 +113,10 @@ type host struct {
 // suspect is a connection that has stalled.
 type suspect struct {
 	flow.Stall
-	up   bool
-	seen time.Time
+	up     bool
+	seen   time.Time
+	before uint32      // Backoff, when it was seen the time before
+	opened *flow.Stall // its state when a new connection opened; nil = none has
 }
 
 // cure is a connection that was stuck when its hole was found.
@@ -113,8 +129,8 @@ type cure struct {
 func New(o Options) *Finder {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Finder{
-		o: o, ctx: ctx, stop: stop, hosts: make(map[netip.Addr]*host),
-		near:  make(map[netip.Prefix]map[netip.Addr]packet.MSS),
+		o: o, ctx: ctx, stop: stop, hosts: make(map[end]*host),
+		near:  make(map[around]*vicinity),
 		alias: make(map[netip.Addr]netip.Addr),
 	}
 }
@@ -132,24 +148,28 @@ func (f *Finder) Stalled(s flow.Stall) {
 	if !up && !down || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() {
 		return
 	}
+	e := end{a, s.ClientLeg}
 	f.locked(func() {
-		h := f.host(a)
+		h := f.host(e)
 		if h == nil {
 			return
 		}
 		now := time.Now()
-		if server := s.Key.Server.Addr(); server != a && len(f.alias) < mostHosts {
+		if server := s.Key.Server.Addr(); server != a && !e.client && len(f.alias) < mostHosts {
 			f.alias[server] = a
 		}
 		if h.finding != nil {
 			f.cure(h, s, up)
 			return
 		}
-		h.note(suspect{s, up, now})
-		if f.o.Known(s.Remote.Port()) && !h.small {
-			f.measure(a, h, now)
-		} else {
-			f.compare(a, h, up, now)
+		h.note(suspect{Stall: s, up: up, seen: now})
+		switch {
+		case e.client && up && !h.small:
+			f.measureClient(e, h, s, now)
+		case !e.client && f.o.Known(s.Remote.Port()) && !h.small:
+			f.measureServer(e, h, now)
+		default:
+			f.compare(e, h, up, now)
 		}
 	})
 }
@@ -169,9 +189,9 @@ func (f *Finder) locked(work func()) {
 
 func (f *Finder) later(do func()) { f.todo = append(f.todo, do) }
 
-// host returns the host of an address; nil where there is no room for it.
-func (f *Finder) host(a netip.Addr) *host {
-	h := f.hosts[a]
+// host returns the host at the end of a leg; nil where there is no room for it.
+func (f *Finder) host(e end) *host {
+	h := f.hosts[e]
 	if h != nil {
 		return h
 	}
@@ -187,15 +207,15 @@ func (f *Finder) host(a netip.Addr) *host {
 		}
 	}
 	h = &host{flows: make(map[flow.Key]*cure)}
-	f.hosts[a] = h
+	f.hosts[e] = h
 	return h
 }
 
 // forget removes a host, and the virtual addresses that stand for it.
-func (f *Finder) forget(a netip.Addr) {
-	delete(f.hosts, a)
+func (f *Finder) forget(e end) {
+	delete(f.hosts, e)
 	for server, to := range f.alias {
-		if to == a {
+		if to == e.addr && !e.client {
 			delete(f.alias, server)
 		}
 	}
@@ -204,11 +224,14 @@ func (f *Finder) forget(a netip.Addr) {
 // note keeps a stall as evidence, the latest of each connection.
 func (h *host) note(s suspect) {
 	h.port = s.Remote.Port()
-	if o, ok := s.Opening.(*record.Opening); ok && o != nil && o.Name != nil {
+	if o, ok := s.Opening.(*record.Opening); ok && !s.ClientLeg && o != nil && o.Name != nil {
 		h.name = o.Name.Name
 	}
 	for i := range h.stalls {
-		if h.stalls[i].Key == s.Key {
+		if before := &h.stalls[i]; before.Key == s.Key {
+			if s.Silent > before.Silent && s.up == before.up {
+				s.before, s.opened = before.Backoff, before.opened
+			}
 			h.stalls[i] = s
 			return
 		}
@@ -219,38 +242,35 @@ func (h *host) note(s suspect) {
 	h.stalls = append(h.stalls, s)
 }
 
-// MSS returns the clamp for connections to a server, 0 where none is known.
-func (f *Finder) MSS(server netip.Addr) packet.MSS {
+// MSS returns the clamp for connections of a client to a server, 0 where none is known: that of the
+// narrower leg.
+func (f *Finder) MSS(client, server netip.Addr) packet.MSS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if a, ok := f.alias[server]; ok {
 		server = a
 	}
-	if h := f.hosts[server]; h != nil && h.finding != nil {
+	return lower(f.mss(end{addr: server}), f.mss(end{client, true}))
+}
+
+// mss returns the clamp for a leg, 0 where none is known. The lock is held.
+func (f *Finder) mss(e end) packet.MSS {
+	if h := f.hosts[e]; h != nil && h.finding != nil {
 		h.used = true
 		return packet.MSS(h.finding.Clamp)
 	}
-	others := f.near[around(server)]
-	if len(others) < neighbours {
-		return 0
+	if v := f.near[e.around()]; v != nil && v.finding != nil {
+		return packet.MSS(v.finding.Clamp)
 	}
-	var lowest packet.MSS
-	for _, clamp := range others {
-		if lowest == 0 || clamp < lowest {
-			lowest = clamp
-		}
-	}
-	return lowest
+	return 0
 }
 
-// around returns the prefix whose hosts are likely to be behind the same path.
-func around(a netip.Addr) netip.Prefix {
-	bits := 56
-	if a.Is4() {
-		bits = 24
+// lower returns the lower of two clamps; 0 = none.
+func lower(a, b packet.MSS) packet.MSS {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	p, _ := a.WithZone("").Prefix(bits)
-	return p
+	return a
 }
 
 // Findings returns those that have not expired, the oldest first.
@@ -261,6 +281,11 @@ func (f *Finder) Findings() []record.Finding {
 	for _, h := range f.hosts {
 		if h.finding != nil {
 			all = append(all, *h.finding)
+		}
+	}
+	for _, v := range f.near {
+		if v.finding != nil {
+			all = append(all, *v.finding)
 		}
 	}
 	slices.SortFunc(all, func(a, b record.Finding) int {

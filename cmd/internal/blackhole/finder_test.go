@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,14 +20,42 @@ import (
 // world is a router around a Finder.
 type world struct {
 	*Finder
-	paths    measurements
-	opens    bool
-	cures    bool
-	passes   [2]bool // on other connections, up and down
-	found    []*record.Finding
-	disagree int
-	freed    map[flow.Key]int
-	reset    map[flow.Key]int
+	paths  measurements
+	opens  bool
+	cures  bool
+	passes [2]bool // on other connections, up and down
+
+	mu                    sync.Mutex // guards the rest
+	told                  []*record.Finding
+	disagreed             int
+	freed, lowered, reset map[flow.Key]int // lowered has path MTUs
+}
+
+// found returns the findings that were told.
+func (w *world) found() []*record.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.told)
+}
+
+func (w *world) disagreements() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.disagreed
+}
+
+// cured returns the connections that were freed, lowered or reset.
+func (w *world) cured() (freed, lowered, reset map[flow.Key]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.freed), maps.Clone(w.lowered), maps.Clone(w.reset)
+}
+
+// add counts for a connection.
+func (w *world) add(to map[flow.Key]int, k flow.Key, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	to[k] += n
 }
 
 // measurements are made in goroutines of their own.
@@ -68,22 +98,34 @@ func (m *measurements) measure(ctx context.Context, _ netip.AddrPort, _ string) 
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
-		w := &world{freed: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
+		w := &world{freed: make(map[flow.Key]int), lowered: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
 		w.Finder = New(Options{
-			Measure:  w.paths.measure,
-			Known:    func(port uint16) bool { return port == 443 },
-			Opens:    func(context.Context, netip.AddrPort) bool { return w.opens },
-			Passes:   func(netip.Addr) (up, down bool) { return w.passes[0], w.passes[1] },
-			Disagree: func(netip.Addr) { w.disagree++ },
-			Found:    func(f *record.Finding) { w.found = append(w.found, f) },
-			Cures:    func(netip.AddrPort, netip.AddrPort) bool { return w.cures },
+			Measure: w.paths.measure,
+			Known:   func(port uint16) bool { return port == 443 },
+			Opens:   func(context.Context, netip.AddrPort) bool { return w.opens },
+			Passes:  func(netip.Addr) (up, down bool) { return w.passes[0], w.passes[1] },
+			Disagree: func(netip.Addr) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.disagreed++
+			},
+			Found: func(f *record.Finding) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.told = append(w.told, f)
+			},
+			Cures: func(netip.AddrPort, netip.AddrPort) bool { return w.cures },
 			ClearDF: func(k flow.Key) bool {
 				if k.Server.Addr().Is4() {
-					w.freed[k]++
+					w.add(w.freed, k, 1)
 				}
 				return k.Server.Addr().Is4()
 			},
-			Reset: func(k flow.Key) { w.reset[k]++ },
+			MeasureClient: func(ctx context.Context, k flow.Key, _ int) (Path, error) {
+				return w.paths.measure(ctx, k.Server, "")
+			},
+			LowerClientMTU: func(k flow.Key, mtu int) bool { w.add(w.lowered, k, mtu); return true },
+			Reset:          func(k flow.Key) { w.add(w.reset, k, 1) },
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -133,31 +175,31 @@ func TestMeasured(t *testing.T) {
 		w.paths.find(narrow(1400), nil)
 		w.stalls(up("203.0.113.2:443", 1), 8)
 		w.stalls(up("203.0.113.2:443", 2), 8)
-		if len(w.found) != 1 || w.paths.count() != 1 {
-			t.Fatalf("%d findings by %d measurements, want one by one", len(w.found), w.paths.count())
+		if len(w.found()) != 1 || w.paths.count() != 1 {
+			t.Fatalf("%d findings by %d measurements, want one by one", len(w.found()), w.paths.count())
 		}
-		f := w.found[0]
+		f := w.found()[0]
 		if f.Direction != "up" || f.Passes != 1400 || f.Fails != 1401 || f.Clamp != 1360 || f.Confidence != record.High || f.Applied {
 			t.Errorf("finding %+v", f)
 		}
 		server := netip.MustParseAddr("203.0.113.2")
 		for range 3 {
-			if got := w.MSS(server); got != 1360 {
+			if got := w.MSS(netip.Addr{}, server); got != 1360 {
 				t.Errorf("MSS %d, want 1360", got)
 			}
 			time.Sleep(lifetime)
 		}
-		if w.paths.count() != 4 || len(w.found) != 1 {
-			t.Errorf("%d measurements, %d findings, want one more each lifetime, and no new finding", w.paths.count(), len(w.found))
+		if w.paths.count() != 4 || len(w.found()) != 1 {
+			t.Errorf("%d measurements, %d findings, want one more each lifetime, and no new finding", w.paths.count(), len(w.found()))
 		}
-		w.MSS(server)
+		w.MSS(netip.Addr{}, server)
 		w.paths.find(Path{}, nil)
 		time.Sleep(lifetime + time.Minute)
-		if got := w.MSS(server); got != 0 || len(w.Findings()) != 0 {
+		if got := w.MSS(netip.Addr{}, server); got != 0 || len(w.Findings()) != 0 {
 			t.Errorf("MSS %d on a clear path", got)
 		}
-		if len(w.freed)+len(w.reset) != 0 {
-			t.Errorf("connections cured that no rule cures: %v, %v", w.freed, w.reset)
+		if freed, _, reset := w.cured(); len(freed)+len(reset) != 0 {
+			t.Errorf("connections cured that no rule cures: %v, %v", freed, reset)
 		}
 	})
 }
@@ -187,37 +229,43 @@ func TestNothingFound(t *testing.T) {
 			for i := range 100 {
 				w.stalls(up("203.0.113.2:443", i), 15)
 			}
-			if len(w.found) != 0 || w.paths.count() < tt.least || w.paths.count() > tt.most {
-				t.Errorf("%v: %d findings by %d measurements in 25 minutes", tt.err, len(w.found), w.paths.count())
+			if len(w.found()) != 0 || w.paths.count() < tt.least || w.paths.count() > tt.most {
+				t.Errorf("%v: %d findings by %d measurements in 25 minutes", tt.err, len(w.found()), w.paths.count())
 			}
 		})
 	}
 }
 
-// Where a measurement decides nothing, connections have to agree.
+// Where a measurement decides nothing, connections tell.
 func TestUndecided(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.paths.find(Path{}, fmt.Errorf("measured: %w", ErrUndecided))
 		w.opens = true
-		w.stalls(down("203.0.113.2:443", 1), 10)
-		if len(w.found) != 0 {
-			t.Errorf("findings %+v by one connection", w.found)
+		w.stalls(down("203.0.113.2:443", 1), 3)
+		if len(w.found()) != 0 {
+			t.Errorf("findings %+v by one connection", w.found())
 		}
-		w.stalls(down("203.0.113.2:443", 2), 5)
-		if len(w.found) != 1 || w.found[0].Confidence != record.Medium || w.paths.count() != 1 {
-			t.Errorf("findings %+v after %d measurements", w.found, w.paths.count())
+		w.stalls(down("203.0.113.2:443", 2), 4)
+		if len(w.found()) != 1 || w.found()[0].Confidence != record.Medium || w.paths.count() != 1 {
+			t.Errorf("findings %+v after %d measurements", w.found(), w.paths.count())
 		}
 	})
 }
 
-// On a port of an unknown protocol two connections have to agree, and the far end has to be there.
+// On a port of an unknown protocol two connections have to agree, and the far end has to be there;
+// or one has to go on after another has opened.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
-	slow := stallTo("203.0.113.2:5432", 2) // it has not answered so far
-	slow.Acked = 300
-	early := up("203.0.113.2:5432", 2)
-	early.Backoff = 2
+	with := func(s flow.Stall, change func(*flow.Stall)) flow.Stall { change(&s); return s }
+	slow := with(stallTo("203.0.113.2:5432", 2), func(s *flow.Stall) { s.Acked = 300 }) // it has not answered so far
+	forgotten := func(client int) flow.Stall {
+		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = time.Hour })
+	}
+	unheard := func(client int) flow.Stall {
+		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Acked = 0 })
+	}
+	early := with(up("203.0.113.2:5432", 2), func(s *flow.Stall) { s.Backoff = 2 })
 	for name, tt := range map[string]struct {
 		first, second flow.Stall
 		opens         bool
@@ -227,10 +275,13 @@ func TestAgreement(t *testing.T) {
 		"down":                  {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, "down 0 1240 medium"},
 		"down, IPv6":            {down("[2001:db8::2]:22222", 1), down("[2001:db8::2]:22222", 2), true, "down 0 1220 medium"},
 		"dead":                  {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 2), false, ""},
+		"dead, down":            {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), false, ""},
+		"nothing is heard":      {unheard(1), unheard(2), true, ""},
+		"forgotten on the path": {forgotten(1), forgotten(2), true, ""},
 		"the same one":          {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 1), true, ""},
-		"different ways":        {up("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), true, ""},
+		"one goes on":           {down("203.0.113.2:5432", 1), early, true, "down 0 1240 medium"},
 		"different hosts":       {up("203.0.113.2:5432", 1), up("203.0.113.3:5432", 2), true, ""},
-		"slow":                  {down("203.0.113.2:5432", 1), slow, true, ""},
+		"slow":                  {slow, slow, true, ""},
 		"not yet":               {up("203.0.113.2:5432", 1), early, true, ""},
 		"this host, no network": {up("127.0.0.1:5432", 1), up("127.0.0.1:5432", 2), true, ""},
 	} {
@@ -239,11 +290,42 @@ func TestAgreement(t *testing.T) {
 			w.stalls(tt.first, 5)
 			w.stalls(tt.second, 5)
 			got := ""
-			for _, f := range w.found {
+			for _, f := range w.found() {
 				got += fmt.Sprintf("%s %d %d %s", f.Direction, f.Passes, f.Clamp, f.Confidence)
 			}
 			if got != tt.want || w.paths.count() != 0 {
 				t.Errorf("%s: findings %q, %d measurements, want %q and none", name, got, w.paths.count(), tt.want)
+			}
+		})
+	}
+}
+
+// One upload whose segments are sent again after another connection has opened, in vain, is enough.
+func TestOutlasts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		backoffs string // of each look
+		found    int
+	}{
+		{"12345", 0}, // the last was sent just now
+		{"123345", 0},
+		{"12344", 1},
+		{"123455", 1},
+		{"1223355", 1},
+		{"1233333", 0},
+	} {
+		inWorld(t, func(w *world) {
+			w.opens = true
+			s := up("203.0.113.2:5432", 1)
+			for _, backoff := range tt.backoffs {
+				s.Silent += time.Second
+				s.Backoff = uint32(backoff - '0')
+				w.Stalled(s)
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+			if len(w.found()) != tt.found {
+				t.Errorf("backoffs %s: findings %+v, want %d", tt.backoffs, w.found(), tt.found)
 			}
 		})
 	}
@@ -263,18 +345,19 @@ func TestCure(t *testing.T) {
 		w.stalls(up("[2001:db8::2]:443", 2), 5)
 		w.stalls(down("203.0.113.2:443", 4), 1)
 		key := func(s flow.Stall) flow.Key { return s.Key }
-		if got := w.freed[key(up("203.0.113.2:443", 1))]; got != 1 || len(w.freed) != 1 {
-			t.Errorf("freed %v", w.freed)
+		freed, _, reset := w.cured()
+		if got := freed[key(up("203.0.113.2:443", 1))]; got != 1 || len(freed) != 1 {
+			t.Errorf("freed %v", freed)
 		}
-		if w.reset[key(up("[2001:db8::2]:443", 2))] == 0 || w.reset[key(down("203.0.113.2:443", 4))] == 0 || len(w.reset) != 2 {
-			t.Errorf("reset %v", w.reset)
+		if reset[key(up("[2001:db8::2]:443", 2))] == 0 || reset[key(down("203.0.113.2:443", 4))] == 0 || len(reset) != 2 {
+			t.Errorf("reset %v", reset)
 		}
 		w.stalls(up("203.0.113.2:443", 1), 6)
-		if w.reset[key(up("203.0.113.2:443", 1))] == 0 {
+		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] == 0 {
 			t.Error("an upload that stays stuck is not reset")
 		}
-		if len(w.found) != 2 || !w.found[0].Applied {
-			t.Errorf("findings %+v", w.found)
+		if len(w.found()) != 2 || !w.found()[0].Applied {
+			t.Errorf("findings %+v", w.found())
 		}
 	})
 }
@@ -292,7 +375,7 @@ func TestClamp(t *testing.T) {
 			"203.0.113.0": 536, "203.0.113.2": 1310, "2001:db8::": 1220, "2001:db8::1": 1340,
 			"203.0.113.99": 536, "2001:db8::99": 1220, "203.0.114.1": 0,
 		} {
-			if got := w.MSS(netip.MustParseAddr(server)); got != want {
+			if got := w.MSS(netip.Addr{}, netip.MustParseAddr(server)); got != want {
 				t.Errorf("MSS of %s is %d, want %d", server, got, want)
 			}
 		}
@@ -309,10 +392,10 @@ func TestBounded(t *testing.T) {
 		for i := range 3 * mostHosts {
 			w.Stalled(up(fmt.Sprintf("10.0.%d.%d:443", i/256, i%256), 1))
 		}
-		w.mu.Lock()
+		w.Finder.mu.Lock()
 		n := len(w.hosts)
-		w.mu.Unlock()
-		if n > mostHosts || w.MSS(netip.MustParseAddr("203.0.113.2")) != 1360 {
+		w.Finder.mu.Unlock()
+		if n > mostHosts || w.MSS(netip.Addr{}, netip.MustParseAddr("203.0.113.2")) != 1360 {
 			t.Errorf("%d hosts, findings %v", n, w.Findings())
 		}
 	})
@@ -342,11 +425,11 @@ func TestDisagree(t *testing.T) {
 				w.stalls(up(fmt.Sprintf("203.0.113.2:%d", tt.port), client), 5)
 			}
 			found := []string{}
-			for _, f := range w.found {
+			for _, f := range w.found() {
 				found = append(found, f.Direction)
 			}
-			if fmt.Sprint(found) != tt.found || w.disagree != tt.disagree {
-				t.Errorf("port %d, full segments pass %v: findings %v, %d disagreements", tt.port, tt.passes, found, w.disagree)
+			if fmt.Sprint(found) != tt.found || w.disagreements() != tt.disagree {
+				t.Errorf("port %d, full segments pass %v: findings %v, %d disagreements", tt.port, tt.passes, found, w.disagreements())
 			}
 		})
 	}

@@ -20,10 +20,10 @@ import (
 
 // found is a record of a finding.
 type found struct {
-	Msg, Kind, Dst, Direction, Confidence string
-	Passes, Fails, Clamp, Flows           int
-	Applied                               bool
-	Stalls                                []struct{ Src string }
+	Msg, Kind, Leg, Dst, Direction, Confidence string
+	Passes, Fails, Clamp, Flows                int
+	Applied                                    bool
+	Stalls                                     []struct{ Src string }
 }
 
 // findings returns the records of findings.

@@ -34,9 +34,10 @@ const (
 // bytes. It does not know of that link: its own has 1500.
 //
 //	Router ──1500── Client ──1300── second ──1500── far
-func behindNarrowLink(t *testing.T, lab *tuntest.Lab) (far *tuntest.Namespace) {
+func behindNarrowLink(t *testing.T, lab *tuntest.Lab) (far, second *tuntest.Namespace) {
 	t.Helper()
-	first, second, far := lab.Client, tuntest.NewNamespace(t), tuntest.NewNamespace(t)
+	first := lab.Client
+	second, far = tuntest.NewNamespace(t), tuntest.NewNamespace(t)
 	for _, ns := range []*tuntest.Namespace{first, second} {
 		ns.Sysctl("net.ipv4.ip_forward", "1")
 		ns.Sysctl("net.ipv6.conf.all.forwarding", "1")
@@ -71,7 +72,7 @@ func behindNarrowLink(t *testing.T, lab *tuntest.Lab) (far *tuntest.Namespace) {
 	first.AddRoute("2001:db8:15::/64", "2001:db8:14::2")
 	lab.Router.AddRoute("203.0.113.128/25", tuntest.ClientAddr4)
 	lab.Router.AddRoute("2001:db8:14::/47", tuntest.ClientAddr6)
-	return far
+	return far, second
 }
 
 func setMTU(t *testing.T, ns *tuntest.Namespace, link string, mtu int) {
@@ -157,7 +158,7 @@ func TestNarrowPathToClient(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping")
 	lab := tuntest.NewLab(t)
-	far := behindNarrowLink(t, lab)
+	far, _ := behindNarrowLink(t, lab)
 	r := run(t, lab.Router, "syntap0", gatewayOf)
 	for i, host := range addresses() {
 		serveBytes(lab.Server, net.JoinHostPort(host, "8000"), 1<<20)
@@ -180,7 +181,7 @@ func TestNarrowPathForDatagrams(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "ping")
 	lab := tuntest.NewLab(t)
-	far := behindNarrowLink(t, lab)
+	far, _ := behindNarrowLink(t, lab)
 	r := run(t, lab.Router, "syntap0", gatewayOf)
 	for i, host := range addresses() {
 		serveSizes(lab.Server, net.JoinHostPort(host, "7000"))

@@ -112,6 +112,7 @@ func (o *object) account(r *Record) {
 func (o *object) finding(f *record.Finding) {
 	o.text("kind", string(f.Kind))
 	o.text("confidence", string(f.Confidence))
+	o.text("leg", string(f.Leg))
 	o.text("dst", f.Dst)
 	o.text("name", f.Name)
 	o.text("direction", f.Direction)

@@ -83,6 +83,9 @@ func FindingPlace(f *record.Finding) string {
 // vanish", "cure: clamp 1360".
 func FindingDetails(f *record.Finding) []string {
 	all := []string{strings.TrimSpace(strings.ReplaceAll(string(f.Kind), "_", " ") + " " + f.Direction)}
+	if f.Leg == record.ClientLeg {
+		all = append(all, "on the client's leg")
+	}
 	if f.Passes > 0 {
 		all = append(all, fmt.Sprintf("%d bytes pass", f.Passes))
 	}

@@ -350,8 +350,12 @@ func (f *OCSF) finding(r *Record) {
 	o.texts("types", []string{string(of.Kind)})
 	o.close()
 	if of.Clamp > 0 {
+		side := "to"
+		if of.Leg == record.ClientLeg {
+			side = "from"
+		}
 		o.open("remediation")
-		o.text("desc", fmt.Sprintf("clamp the MSS of connections to %s at %d", of.Dst, of.Clamp))
+		o.text("desc", fmt.Sprintf("clamp the MSS of connections %s %s at %d", side, of.Dst, of.Clamp))
 		o.close()
 	}
 	f.device(r)

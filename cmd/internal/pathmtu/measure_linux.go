@@ -152,13 +152,7 @@ func (t *target) roundTrip() time.Duration {
 	return t.rtt
 }
 
-// floor is the size of the packets that each path is to carry: RFC 791 and RFC 8200.
-func (t *target) floor() int {
-	if t.address.Addr().Is4() {
-		return 576
-	}
-	return 1280
-}
+func (t *target) floor() int { return floorOf(t.address.Addr()) }
 
 // connected notes the numbers of a connection that has opened.
 func (t *target) connected(c *conn) {

@@ -1,8 +1,18 @@
 package pathmtu
 
+import "net/netip"
+
 // rungs is the number of sizes that one round of a search tries: as many segments as fit into the
 // initial congestion window (RFC 6928), and into the room that servers leave for a request's head.
 const rungs = 6
+
+// floorOf is the size of the packets that each path is to carry: RFC 791 and RFC 8200.
+func floorOf(to netip.Addr) int {
+	if to.Is4() {
+		return 576
+	}
+	return 1280
+}
 
 // search is a search for the largest size that passes. lo is known to pass, hi to fail.
 type search struct{ lo, hi int }
@@ -30,4 +40,27 @@ func (s *search) tried(passes, fails int) {
 	if s.hi <= s.lo { // a size that once failed by loss
 		s.hi = s.lo + 1
 	}
+}
+
+// above returns the smallest of the ascending sizes above one.
+func above(sizes []int, size int) int {
+	for _, s := range sizes {
+		if s > size {
+			return s
+		}
+	}
+	return 0
+}
+
+// control is the size of a packet that passes everywhere.
+const control = 128
+
+// upTo returns the sizes that are at most top, each once; they are ascending.
+func upTo(top int, sizes ...int) (some []int) {
+	for _, s := range sizes {
+		if s <= top && (len(some) == 0 || s > some[len(some)-1]) {
+			some = append(some, s)
+		}
+	}
+	return some
 }

@@ -111,16 +111,6 @@ func acknowledged(c *conn, sent []int, bytes int) (size int) {
 	return size
 }
 
-// above returns the smallest of the ascending sizes above one.
-func above(sizes []int, size int) int {
-	for _, s := range sizes {
-		if s > size {
-			return s
-		}
-	}
-	return 0
-}
-
 // measureUp finds the largest packet that passes towards the far end.
 func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	floor := t.floor()
@@ -164,19 +154,6 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 		}
 	}
 	return &Sizes{s.lo, &s.hi, true}, nil
-}
-
-// control is the size of a packet that passes everywhere.
-const control = 128
-
-// upTo returns the sizes that are at most top, each once; they are ascending.
-func upTo(top int, sizes ...int) (some []int) {
-	for _, s := range sizes {
-		if s <= top && (len(some) == 0 || s > some[len(some)-1]) {
-			some = append(some, s)
-		}
-	}
-	return some
 }
 
 // climbAgain climbs, and again where ICMP has changed the largest packet, or the far end has closed

@@ -9,6 +9,7 @@ type Finding struct {
 	Kind       FindingKind `json:"kind"`
 	Confidence Confidence  `json:"confidence"`
 	Family     int         `json:"family,omitempty"` // 4 or 6, of Dst
+	Leg        Leg         `json:"leg,omitempty"`    // with Dst at its end; "" = that of a server
 	Dst        string      `json:"dst,omitempty"`    // an address, or a prefix of several
 	Name       string      `json:"name,omitempty"`   // by which a client knows Dst; of queries, the domain
 	Direction  string      `json:"direction,omitempty"`
@@ -40,8 +41,14 @@ const (
 	High   Confidence = "high"   // a measurement of the router's own has confirmed it
 )
 
+// Leg is one of the two legs of connections.
+type Leg string
+
+// ClientLeg is the leg between client and router.
+const ClientLeg Leg = "client"
+
 // Stall is the state of a connection's host socket that makes no progress, as TCP_INFO has it
-// (Linux, include/uapi/linux/tcp.h).
+// (Linux, include/uapi/linux/tcp.h). Of the client's leg it is that of netstack.
 type Stall struct {
 	Src         string `json:"src"`
 	SPort       uint16 `json:"sport"`
@@ -66,6 +73,7 @@ func (w *Writer) Finding(dst []byte, seq uint64, f *Finding) []byte {
 	o.string(`,"kind":`, string(f.Kind))
 	o.string(`,"confidence":`, string(f.Confidence))
 	o.some(`,"family":`, f.Family)
+	o.known(`,"leg":`, string(f.Leg))
 	o.known(`,"dst":`, f.Dst)
 	o.known(`,"name":`, f.Name)
 	o.known(`,"direction":`, f.Direction)

@@ -204,6 +204,7 @@ func TestSchemaWords(t *testing.T) {
 		{"gap", "reason", constants(t, "records.go", "GapReason")},
 		{"finding", "kind", constants(t, "finding.go", "FindingKind")},
 		{"finding", "confidence", constants(t, "finding.go", "Confidence")},
+		{"finding", "leg", constants(t, "finding.go", "Leg")},
 	} {
 		got := sorted(root.Defs[tt.of].Properties[tt.key].words())
 		if diff := cmp.Diff(slices.Compact(sorted(tt.want)), got); diff != "" {

@@ -245,6 +245,7 @@ function showFindings(findings) {
   const list = find('#findings');
   const texts = findings.map((f) => {
     const facts = [`${f.kind.replace('_', ' ')} ${f.direction}`];
+    if (f.leg === 'client') facts.push("on the client's leg");
     if (f.passes) facts.push(`${f.passes} bytes pass`);
     if (f.fails) facts.push(`${f.fails} vanish`);
     return `${f.dst}${f.name ? ` (${f.name})` : ''}: ${facts.join(', ')}; ${f.applied ? `clamp ${f.clamp} applied` : `cure: clamp ${f.clamp}`}`;
