@@ -203,6 +203,9 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	return fd, nil
 }
 
+// Interface returns the only interface that packets leave by; "" = the host's routes decide.
+func (d *Dialer) Interface() string { return d.o.Load().Interface }
+
 // Restrict marks a socket of another's making, and binds it to the interface, as the Dialer's own
 // are.
 func (d *Dialer) Restrict(fd int) error { return d.restrict(fd) }

@@ -60,7 +60,10 @@
 // second mapping where a second uplink leads to some of its destinations. [Options].KeepSource
 // gives some clients their own address. The kernel chooses the port, so that no service of the host
 // finds its own taken, unless the client's is below 1024: far ends of some protocols require that.
-// Echoes have an identifier of their own on the host's side.
+// Echoes have an identifier of their own on the host's side. Where the host grants no ping sockets
+// (net.ipv4.ping_group_range, by default in a new network namespace), all echo mappings at an
+// address share one raw socket (rawsocket.go): the kernel copies each ICMP packet to each raw
+// socket of its address.
 //
 // A mapping is open to the outside alone. Datagrams that this host sends to it, and those from
 // where the client may not send, do not reach the client, unless the client has sent there before.
@@ -105,9 +108,9 @@
 // a turn of the poller, and for more than a few names of far ends (memory.go). Where that is used
 // up, an unanswered mapping of the same client gives way, else the packet is dropped; queues are
 // bounded by small socket buffers. A socket that the poller has not come to yet is charged later;
-// all of them are within the kernel's net.ipv4.udp_mem. A mapping remembers at most 256 names of
-// far ends, the NAT 4096 routes; beyond that they begin anew. Every dropped packet is counted
-// ([Stats]).
+// all of them are within the kernel's net.ipv4.udp_mem. What waits in a raw socket is bounded by
+// its buffer, and not charged. A mapping remembers at most 256 names of far ends, the NAT 4096
+// routes; beyond that they begin anew. Every dropped packet is counted ([Stats]).
 //
 // A mapping has at most 1024 flows, and 4096 DNS queries without an answer: beyond that the one
 // ends that has been idle longest. Each is charged; where no memory is left, one of the same
@@ -137,6 +140,8 @@
 // are called.
 //
 // mapping.sending is held by the goroutine that sends on a socket, and taken before mapping.mu.
+// rawSocket.sending is taken with it held, rawSockets.mu with mapping.mu, both before the other
+// locks of a raw socket.
 // Flows end with it held, other than by an answer, so that their counts are final. flows.mu guards
 // the flows of a mapping and is held for moments only: never while a frame is sent, nor with
 // mapping.mu. recorder.mu is taken with it held. Opened is called with NAT.carrying, Answered

@@ -39,14 +39,11 @@ func (m *mapping) sendEcho(out *msghdr, f *Frame, to netip.AddrPort) syscall.Err
 	return m.sendSurely(out, to, f.marks(), 0, head, body)
 }
 
-// echo brings a client an echo reply of n bytes that a far end has just sent.
-func (r *replies) echo(m *mapping, n int, from netip.Addr) {
-	at, end := headroom, headroom+n
+// echo brings a client an echo reply in a part of buf that a far end has just sent.
+func (r *replies) echo(m *mapping, at, end int, from netip.Addr) {
 	typ := uint8(packet.ICMPEchoReply)
 	if m.v6 {
 		typ = packet.ICMPv6EchoReply
-	} else if m.raw && n > 0 {
-		at += int(r.buf[at]&15) * 4 // a raw IPv4 socket gives the IP header, too
 	}
 	if at+packet.ICMPHeaderLen > end || r.buf[at] != typ || echoIdent(r.buf[at:]) != m.own.Port() {
 		return // it came before the raw socket had its filter

@@ -18,6 +18,10 @@ const maxErrors = 64
 // relayErrors passes on the ICMP errors that the host socket has queued, as answers to the client's
 // packets.
 func (m *mapping) relayErrors() {
+	if m.raw != nil {
+		m.raw.relayErrors()
+		return
+	}
 	var msg msghdr
 	quoted := make([]byte, packet.MaxICMPv6Error)
 	for range maxErrors {
@@ -25,9 +29,13 @@ func (m *mapping) relayErrors() {
 		if errno != 0 {
 			return
 		}
-		if b := m.translateError(&msg, quoted[:n]); b != nil {
-			m.router.WriteICMPError(b)
-		}
+		m.relayError(&msg, quoted[:n])
+	}
+}
+
+func (m *mapping) relayError(msg *msghdr, quoted []byte) {
+	if b := m.translateError(msg, quoted); b != nil {
+		m.router.WriteICMPError(b)
 	}
 }
 
@@ -39,8 +47,8 @@ func (m *mapping) translateError(msg *msghdr, quoted []byte) []byte {
 		return nil // not from the network
 	}
 	if m.key.client.echo {
-		if len(quoted) < packet.ICMPHeaderLen || echoIdent(quoted) != m.own.Port() {
-			return nil // about the request of another program: a raw socket gets the errors of all
+		if len(quoted) < packet.ICMPHeaderLen {
+			return nil
 		}
 	}
 	peer := m.far(msg)

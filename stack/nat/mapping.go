@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	"syntap/tun/packet"
 )
 
 // mapping carries the datagrams of one client endpoint by one host socket, and brings the client
@@ -22,7 +23,10 @@ import (
 // source towards some of its destinations. Of echo requests, the identifier stands in for the port
 // (RFC 5508 §3.1).
 type mapping struct {
-	socket
+	socket             // closed where raw is set
+	raw     *rawSocket // of echoes without a ping socket, with own; nil for others
+	raws    *rawSockets
+	df      packet.DF // overrules marks.whole
 	key     key
 	isLocal bool // the client is a program of this host
 	router  Router
@@ -70,13 +74,13 @@ func (m *mapping) closeSocket(poller *sched.Poller) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fd >= 0 {
-		m.noteLost(m.memInfo()[memDrops])
+		m.noteLost(m.memInfo()[memDrops], m.stats)
 		poller.Remove(m.fd)
 		_ = unix.Close(m.fd)
-		if m.raw && m.recorder != nil {
-			m.recorder.raw.Delete(m.ino)
-		}
 		m.fd = -1
+	}
+	if m.raw != nil {
+		m.raws.leave(m)
 	}
 	m.give(&m.queued)
 	m.give(&m.named)
@@ -200,7 +204,7 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 	m := &mapping{
 		socket: socket{fd: -1, v6: local.Is6()},
 		key:    k, isLocal: isLocal, router: n.router, dialer: n.dialer, stats: n.stats,
-		recorder: n.recorder,
+		recorder: n.recorder, raws: n.raws,
 	}
 	full := m.take(&m.fixed, mappingMemory)
 	if full != nil && n.table.evictOf(client.Addr(), isLocal) {
@@ -225,9 +229,9 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	client := m.key.client
 	var err error
 	if client.echo {
-		err = m.openEcho(n.dialer, m.key.local, n.identBase)
-		if err == nil && m.raw && n.recorder != nil {
-			n.recorder.raw.Store(m.ino, nil)
+		err = m.openPing(n.dialer, m.key.local)
+		if errors.Is(err, unix.EACCES) {
+			err = n.raws.enter(m)
 		}
 		if errors.Is(err, unix.EPERM) {
 			n.noEchoes.Do(func() {
@@ -246,6 +250,9 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	}
 	if !m.v6 {
 		m.df = n.o.DF(client.AddrPort, server)
+	}
+	if m.raw != nil {
+		return nil
 	}
 	if err := n.poller.Add(m.fd, &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("watch socket: %w", err)

@@ -30,9 +30,9 @@ func (s *socket) memInfo() (info [memVars]uint32) {
 }
 
 // noteLost counts the datagrams that the socket has dropped; total is its own count.
-func (m *mapping) noteLost(total uint32) {
-	if n := int32(total - m.lost.Load()); n > 0 {
-		m.lost.Store(total)
-		m.stats.DropReceiveQueue.Add(uint64(n))
+func (s *socket) noteLost(total uint32, stats *Stats) {
+	if n := int32(total - s.lost.Load()); n > 0 {
+		s.lost.Store(total)
+		stats.DropReceiveQueue.Add(uint64(n))
 	}
 }

@@ -3,7 +3,6 @@
 package nat
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -34,9 +33,9 @@ type NAT struct {
 	rulings  rulings
 	message  []byte // room for a datagram
 
-	replies   *replies // owned by the poller
-	identBase uint16   // of echoes by raw sockets; random, since other programs choose some, too
-	noEchoes  sync.Once
+	replies  *replies // owned by the poller
+	raws     *rawSockets
+	noEchoes sync.Once
 
 	recorder *recorder // nil where flows are not recorded
 }
@@ -48,8 +47,9 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 	n := &NAT{
 		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
 		routes: newRoutes(dialer), replies: newReplies(&o, router, dialer, stats, t),
-		identBase: uint16(rand.Uint32()), unsent: newUnsent(t),
+		unsent: newUnsent(t),
 	}
+	n.raws = newRawSockets(dialer, poller, n.replies)
 	if o.Opened != nil {
 		n.recorder = newRecorder(n)
 	}

@@ -27,7 +27,6 @@ type recorder struct {
 	waiting list.List                   // of awaiting, the longest first
 	ready   []*flow                     // on record, with datagrams to send
 
-	raw      sync.Map // inodes of the NAT's raw sockets
 	wake     chan struct{}
 	patience time.Duration // recordPatience; tests shorten it
 	pause    time.Duration // senderPause; tests shorten it
@@ -65,17 +64,6 @@ func (n *NAT) Recorded(d *tunflow.Datagram) {
 	if n.recorder != nil {
 		n.recorder.recorded(d)
 	}
-}
-
-// OwnsRaw reports whether an inode is that of a raw socket by which the NAT sends echo requests: in
-// the tables of the kernel these look like sockets that clients send by. It may be called from any
-// goroutine.
-func (n *NAT) OwnsRaw(inode uint32) bool {
-	if n.recorder == nil {
-		return false
-	}
-	_, ok := n.recorder.raw.Load(uint64(inode))
-	return ok
 }
 
 func (r *recorder) recorded(d *tunflow.Datagram) {

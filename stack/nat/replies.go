@@ -115,15 +115,22 @@ func sleepThread(d time.Duration) {
 // received takes the n bytes that a far end has just sent.
 func (r *replies) received(m *mapping, n int) {
 	r.msg.readControl()
-	m.noteLost(r.msg.lost)
-	from, ok := r.admit(m, m.far(&r.msg))
-	switch {
-	case !ok:
-		r.stats.DropUninvited.Add(1)
-	case m.own.echo:
-		r.echo(m, n, from.Addr())
-	default:
+	m.noteLost(r.msg.lost, r.stats)
+	if m.own.echo {
+		r.receivedEcho(m, headroom, headroom+n)
+	} else if from, ok := r.admit(m, m.far(&r.msg)); ok {
 		r.gather(m, n, from)
+	} else {
+		r.stats.DropUninvited.Add(1)
+	}
+}
+
+// receivedEcho takes the message in a part of buf that a far end has just sent.
+func (r *replies) receivedEcho(m *mapping, at, end int) {
+	if from, ok := r.admit(m, m.far(&r.msg)); ok {
+		r.echo(m, at, end, from.Addr())
+	} else {
+		r.stats.DropUninvited.Add(1)
 	}
 }
 

@@ -167,7 +167,24 @@ func (m *mapping) sendSurely(
 	return errno
 }
 
-// send sends parts with the client's marks, as one datagram or, where segment is not 0, in pieces
+// send sends parts with the client's marks, but for those that DF overrules.
+func (m *mapping) send(
+	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+) syscall.Errno {
+	switch m.df {
+	case packet.SetDF, packet.EnforceDF:
+		as.whole = true
+	case packet.ClearDF:
+		as.whole = false
+	case packet.PreserveDF:
+	}
+	if m.raw != nil {
+		return m.raw.sendFor(m, out, to, as, parts...)
+	}
+	return m.socket.send(out, to, as, segment, parts...)
+}
+
+// send sends parts with the given marks, as one datagram or, where segment is not 0, in pieces
 // of that many bytes.
 func (s *socket) send(
 	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,

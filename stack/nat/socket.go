@@ -13,16 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
-	"syntap/tun/packet"
 )
 
 // socket is a host socket for datagrams or echoes.
 type socket struct {
 	own endpoint // its address, and its port or the identifier of its echoes
 	v6  bool
-	raw bool      // of echoes: a raw socket, not a ping socket
-	ino uint64    // of a raw socket: its inode
-	df  packet.DF // overrules marks.whole
 
 	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
 	fd int          // -1 when closed
@@ -49,77 +45,19 @@ func (s *socket) openUDP(dialer *dial.Dialer, local netip.Addr, ports []uint16) 
 	return fmt.Errorf("bind socket: %w", err)
 }
 
-// openEcho opens a ping socket at a local address or, where the host grants none
-// (net.ipv4.ping_group_range), a raw one. On the host its echoes have an identifier of their own,
-// since the client's may be in use: the kernel lets ping sockets share one, and then delivers the
-// replies of one to the other. That of a raw socket is its descriptor plus identBase.
-func (s *socket) openEcho(dialer *dial.Dialer, local netip.Addr, identBase uint16) (err error) {
+// openPing opens a ping socket at a local address. On the host its echoes have an identifier of
+// their own, since the client's may be in use: the kernel lets ping sockets share one, and then
+// delivers the replies of one to the other.
+func (s *socket) openPing(dialer *dial.Dialer, local netip.Addr) (err error) {
 	s.own.echo = true
-	s.fd, err = dialer.Ping(local)
-	if errors.Is(err, unix.EACCES) {
-		s.raw = true
-		s.fd, err = dialer.RawPing(local)
-	}
-	if err != nil {
+	if s.fd, err = dialer.Ping(local); err != nil {
 		return err
-	}
-	if s.raw {
-		if s.fd > 1<<16-1 {
-			return fmt.Errorf("choose echo identifier: %w", unix.EMFILE)
-		}
-		s.own.AddrPort = netip.AddrPortFrom(local, identBase+uint16(s.fd))
-		if err := s.filterReplies(); err != nil {
-			return err
-		}
-		var stat unix.Stat_t
-		if err := unix.Fstat(s.fd, &stat); err == nil {
-			s.ino = stat.Ino
-		}
 	}
 	if err := dial.BindTo(s.fd, netip.AddrPortFrom(local, 0)); err != nil {
 		return fmt.Errorf("bind echo socket: %w", err)
 	}
-	if !s.raw {
-		s.own.AddrPort = dial.LocalAddr(s.fd)
-	}
+	s.own.AddrPort = dial.LocalAddr(s.fd)
 	return s.prepare()
-}
-
-// filterReplies has a raw socket receive only the echo replies with its identifier, out of all ICMP
-// messages that the host receives.
-func (s *socket) filterReplies() error {
-	filter := replyFilter(s.v6, s.own.Port())
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
-	if err != nil {
-		return fmt.Errorf("filter raw socket: %w", err)
-	}
-	return nil
-}
-
-// replyFilter is classic BPF. A raw IPv4 socket gives packets with their IP header, an IPv6 one
-// without.
-func replyFilter(v6 bool, ident uint16) []unix.SockFilter {
-	const (
-		loadX = unix.BPF_LDX | unix.BPF_B // followed by the mode
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		all   = 1 << 18
-	)
-	headerLen := unix.SockFilter{Code: loadX | unix.BPF_MSH} // into X
-	reply := uint32(packet.ICMPEchoReply)
-	if v6 {
-		headerLen = unix.SockFilter{Code: unix.BPF_LDX | unix.BPF_IMM} // 0
-		reply = packet.ICMPv6EchoReply
-	}
-	return []unix.SockFilter{
-		headerLen,
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0}, // the type
-		{Code: equal, K: reply, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 4}, // the identifier
-		{Code: equal, K: uint32(ident), Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: all},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-	}
 }
 
 // socketBuffer is the size of socket buffers that programs request which expect bursts of
@@ -188,13 +126,6 @@ func (s *socket) fragmentation(forbid bool) []option {
 
 // mark has the socket send with the given marks. The caller holds mu for reading.
 func (s *socket) mark(to marks) error {
-	switch s.df {
-	case packet.SetDF, packet.EnforceDF:
-		to.whole = true
-	case packet.ClearDF:
-		to.whole = false
-	case packet.PreserveDF:
-	}
 	if to == s.marks {
 		return nil
 	}
