@@ -13,7 +13,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb release test soak mutate check lint fuzz bench microbench tools format vet
+.PHONY: build install deb release test soak mutate check lint fuzz bench bench-compare microbench tools format vet
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -124,6 +124,15 @@ fuzz:
 # PASTA name programs that are not on the path.
 bench: build
 	$(GO) run ./cmd/internal/bench -o BENCH.md
+
+# syntap beside that of another revision, in turn: ratios with their standard errors, on standard output.
+bench-compare: ROUNDS = 5
+bench-compare: build
+	@[ -n "$(BASE)" ] || { echo 'usage: make bench-compare BASE=REVISION [ROUNDS=5] [ONLY=REGEXP]' >&2; exit 2; }
+	@set -e; dir=$$(mktemp -d); trap 'git worktree remove --force "$$dir/src"; rm -rf "$$dir"' EXIT; \
+	git worktree add --quiet --detach "$$dir/src" "$(BASE)"; \
+	(cd "$$dir/src" && $(GO) build -o "$$dir/syntap" ./cmd/syntap); \
+	SYNTAP_BASE="$$dir/syntap" $(GO) run ./cmd/internal/bench -n $(ROUNDS) -only '$(ONLY)' base syntap base-nolog syntap-nolog
 
 microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...

@@ -84,7 +84,7 @@ func throughput(name, kind string, streams int) benchCase {
 
 // rate is a case of operations one after the other.
 func rate(name, kind string, clients int) benchCase {
-	perSecond, slowest := name+" per second", name+", p99, µs"
+	perSecond, slowest, cost := name+" per second", name+", p99, µs", name+", CPU µs each"
 	measure := func(t *trial) (figures, error) {
 		client, err := t.startLoad(kind, clients)
 		if err != nil {
@@ -98,12 +98,15 @@ func rate(name, kind string, clients int) benchCase {
 		if s.Done > 0 {
 			f[slowest] = float64(s.P99.Microseconds())
 		}
+		if s.Done > 0 && t.process != nil {
+			f[cost] = s.cpu * 1e6 / float64(s.Done)
+		}
 		if s.Failed > 0 {
 			err = fmt.Errorf("%d have failed, %d have not", s.Failed, s.Done)
 		}
 		return f, err
 	}
-	return benchCase{name: name, figures: []string{perSecond, slowest}, measure: measure, udp: kind == "udp-echo"}
+	return benchCase{name: name, figures: []string{perSecond, slowest, cost}, measure: measure, udp: kind == "udp-echo"}
 }
 
 // beside is a case while other streams have all the room there is.

@@ -2,8 +2,11 @@
 //
 //	go run ./cmd/internal/bench [flags] [ROUTER...]
 //
-// It needs root, ip(8), and the programs of the routers: on the PATH, or where SYNTAP, SING_BOX,
-// TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed syntap. sing-box
+// "make bench-compare BASE=REVISION" measures the syntap of another revision in turn with that of
+// the work tree, and adds their ratios.
+//
+// It needs root, ip(8), and the programs of the routers: on the PATH, or where SYNTAP, SYNTAP_BASE,
+// SING_BOX, TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed syntap. sing-box
 // has to be built with_gvisor.
 //
 // # Theory of operation
@@ -30,7 +33,8 @@
 //
 //   - Client, router and far end share the cores. A router that takes less CPU leaves more for the
 //     other two, so throughput rewards it twice, and a router that sleeps leaves a core to a sender
-//     of UDP that never does. CPU seconds per GB is the robust figure.
+//     of UDP that never does. CPU seconds per GB, and CPU µs for each connection or round trip, are
+//     the robust figures.
 //   - Only ratios within one run mean anything; those against relay travel best from machine to
 //     machine.
 //   - CPU is the time of the router's own threads. The kernel's work for it in the name of

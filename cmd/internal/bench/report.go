@@ -44,6 +44,7 @@ func (r *report) String() string {
 		fmt.Fprintf(&b, ", and in brackets its ratio to %s", baseline)
 	}
 	b.WriteString(".\n\n" + r.table(r.medianOf))
+	b.WriteString(r.changes())
 	b.WriteString("\n" + howToRead)
 	if r.repetitions > 1 {
 		b.WriteString("\n## Spread\n\nThe least and the greatest value.\n\n" + r.table(r.spreadOf))
@@ -64,7 +65,8 @@ func (r *report) String() string {
 
 const howToRead = `Client, router and server share the cores, on one machine whose speed drifts: only ratios within this table mean
 something, and those that the spread below does not cover. CPU seconds per GB, the time of the router's own threads
-for 10⁹ bytes that have arrived, is the robust figure; throughput also depends on what the others of the three get.
+for 10⁹ bytes that have arrived, and CPU µs for each connection or round trip are the robust figures; throughput also
+depends on what the others of the three get.
 *relay* copies between two kernel sockets without a TUN and is the limit, *direct* has no router at all. UDP is sent
 as fast as it can be, and counted where it arrives. "–" stands for a case that a router does not have, or failed in.
 The method and its pitfalls: [cmd/internal/bench](cmd/internal/bench/doc.go).

@@ -30,6 +30,7 @@ type router struct {
 func routers(mtu int) []router {
 	var (
 		syntap    = program{command: "syntap", variable: "SYNTAP", built: "bin/syntap"}
+		base      = program{command: "syntap-base", variable: "SYNTAP_BASE"}
 		singBox   = program{command: "sing-box", variable: "SING_BOX"}
 		tun2socks = program{command: "tun2socks", variable: "TUN2SOCKS"}
 		pasta     = program{command: "pasta", variable: "PASTA"}
@@ -42,7 +43,15 @@ func routers(mtu int) []router {
 			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, "{format: json, path: DIR/handshakes.json}"),
 		},
 		{
+			name: "base", about: "another syntap, with its JSON log in a file", program: base, tun: true,
+			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, "{format: json, path: DIR/handshakes.json}"),
+		},
+		{
 			name: "syntap-nolog", about: "syntap without sinks", program: syntap, tun: true,
+			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, ""),
+		},
+		{
+			name: "base-nolog", about: "another syntap, without sinks", program: base, tun: true,
 			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, ""),
 		},
 		{

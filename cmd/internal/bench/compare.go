@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Names of routers that are syntap as another revision has it.
+var bases = map[string]string{"syntap": "base", "syntap-nolog": "base-nolog"}
+
+// ratio returns the mean of the ratios of two routers' values, each of one repetition, and its
+// standard error, NaN where there is but one. ok is false where there is none.
+func ratio(of, to []float64) (mean, err float64, ok bool) {
+	var ratios []float64
+	for i := range min(len(of), len(to)) {
+		if to[i] > 0 {
+			ratios = append(ratios, of[i]/to[i])
+		}
+	}
+	n := float64(len(ratios))
+	if n == 0 {
+		return 0, 0, false
+	}
+	for _, r := range ratios {
+		mean += r / n
+	}
+	for _, r := range ratios {
+		err += (r - mean) * (r - mean)
+	}
+	return mean, math.Sqrt(err / (n - 1) / n), true
+}
+
+// changes returns a table of the ratios of syntap's figures to its base's, "" where no base was
+// measured.
+func (r *report) changes() string {
+	rows := [][]string{{""}, {"---"}}
+	var compared []string
+	for _, c := range r.routers {
+		if base := bases[c.name]; base != "" && r.has(base) {
+			compared = append(compared, c.name)
+			rows[0] = append(rows[0], c.name+" / "+base)
+			rows[1] = append(rows[1], "---:")
+		}
+	}
+	if len(compared) == 0 {
+		return ""
+	}
+	for _, figure := range r.figures {
+		row := []string{figure}
+		for _, name := range compared {
+			cell := "–"
+			if mean, err, ok := ratio(r.results[name][figure], r.results[bases[name]][figure]); ok {
+				if cell = fmt.Sprintf("%.3f", mean); !math.IsNaN(err) {
+					cell += fmt.Sprintf(" ± %.3f", err)
+				}
+			}
+			row = append(row, cell)
+		}
+		if slices.ContainsFunc(row[1:], func(cell string) bool { return cell != "–" }) {
+			rows = append(rows, row)
+		}
+	}
+	return "\n## Against the base\n\nThe mean of the ratios within each repetition, and its standard error.\n\n" + aligned(rows)
+}
