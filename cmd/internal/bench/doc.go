@@ -6,8 +6,8 @@
 // the work tree, and adds their ratios.
 //
 // It needs root, ip(8), and the programs of the routers: on the PATH, or where SYNTAP, SYNTAP_BASE,
-// SING_BOX, TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed syntap. sing-box
-// has to be built with_gvisor.
+// SING_BOX, TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed
+// syntap. sing-box has to be built with_gvisor.
 //
 // # Theory of operation
 //
