@@ -18,7 +18,8 @@ type Filter struct {
 type clause struct {
 	key     *key
 	negated bool
-	tests   []test
+	values  []string // as written
+	tests   []test   // of them
 }
 
 // test judges one value of a key.
@@ -140,13 +141,13 @@ func (c *clause) match(connection *format.Connection) bool {
 	return c.negated
 }
 
-// add adds a test to the clause of its key, or a clause.
-func (f *Filter) add(k *key, negated bool, tests []test) {
+// add adds tests to the clause of their key, or a clause.
+func (f *Filter) add(k *key, negated bool, values []string, tests []test) {
 	for i := range f.clauses {
 		if c := &f.clauses[i]; !negated && !c.negated && c.key == k {
-			c.tests = append(c.tests, tests...)
+			c.values, c.tests = append(c.values, values...), append(c.tests, tests...)
 			return
 		}
 	}
-	f.clauses = append(f.clauses, clause{k, negated, tests})
+	f.clauses = append(f.clauses, clause{k, negated, values, tests})
 }

@@ -28,7 +28,7 @@ func oneOf(words []string, value func(*format.Connection) string) func(string) (
 // within is for addresses.
 func within(value func(*format.Connection) ends) func(string) (test, error) {
 	return func(s string) (test, error) {
-		prefix, err := parsePrefix(s)
+		prefix, err := ParsePrefix(s)
 		if err != nil {
 			return nil, err
 		}
@@ -46,15 +46,10 @@ func within(value func(*format.Connection) ends) func(string) (test, error) {
 // inRange is for numbers up to most; the member may be absent.
 func inRange(most uint64, noun string, value func(*format.Connection) (uint64, bool)) func(string) (test, error) {
 	return func(s string) (test, error) {
-		from, to, isRange := strings.Cut(s, "-")
-		if !isRange {
-			to = from
-		}
-		low, errLow := strconv.ParseUint(from, 10, 64)
-		high, errHigh := strconv.ParseUint(to, 10, 64)
+		low, high, err := ParseRange(s)
 		switch {
-		case errLow != nil || errHigh != nil || low > most || high > most:
-			if isRange {
+		case err != nil || low > most || high > most:
+			if strings.Contains(s, "-") {
 				return nil, fmt.Errorf("%q is no range of %ss", s, noun)
 			}
 			return nil, fmt.Errorf("%q is no %s", s, noun)
@@ -66,6 +61,16 @@ func inRange(most uint64, noun string, value func(*format.Connection) (uint64, b
 			return ok && n >= low && n <= high
 		}, nil
 	}
+}
+
+// ParseRange reads a value of a key that takes numbers: one, or the first and the last of several.
+func ParseRange(value string) (low, high uint64, err error) {
+	from, to, isRange := strings.Cut(value, "-")
+	if low, err = strconv.ParseUint(from, 10, 64); err != nil || !isRange {
+		return low, low, err
+	}
+	high, err = strconv.ParseUint(to, 10, 64)
+	return low, high, err
 }
 
 // nameOf is for names of DNS: "*.example.com" is each name below example.com, "*" any name.

@@ -92,7 +92,7 @@ func (f *Filter) addValues(k *key, negated bool, values []string, now time.Time)
 		}
 		tests = append(tests, judge)
 	}
-	f.add(k, negated, tests)
+	f.add(k, negated, values, tests)
 	return nil
 }
 
@@ -120,11 +120,11 @@ func (f *Filter) word(t *term) error {
 	for _, name := range []string{"outcome", "proto", "state", "addr"} {
 		k := keyOf(name)
 		if judge, err := k.parse(t.whole); err == nil {
-			f.add(k, t.negated, []test{judge})
+			f.add(k, t.negated, []string{t.whole}, []test{judge})
 			return nil
 		}
 	}
-	f.clauses = append(f.clauses, clause{&textKey, t.negated, []test{contains(t.whole)}})
+	f.clauses = append(f.clauses, clause{&textKey, t.negated, []string{t.whole}, []test{contains(t.whole)}})
 	return nil
 }
 
@@ -201,7 +201,7 @@ func isKey(runes []rune, from, colon int) bool {
 		end++
 	}
 	whole := string(runes[from:end])
-	if _, err := parsePrefix(whole); err == nil {
+	if _, err := ParsePrefix(whole); err == nil {
 		return false
 	}
 	for _, c := range runes[from:colon] {
@@ -212,8 +212,9 @@ func isKey(runes []rune, from, colon int) bool {
 	return colon > from
 }
 
-// parsePrefix reads an address or a prefix.
-func parsePrefix(s string) (netip.Prefix, error) {
+// ParsePrefix reads a value of the keys src, dst and addr: an address, which has all of its bits, or
+// a prefix.
+func ParsePrefix(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return p, nil
 	}
