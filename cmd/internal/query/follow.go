@@ -25,7 +25,7 @@ type follower struct {
 func Follow(ctx context.Context, q Query, files []string, w io.Writer) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	s, last := newSearch(&q, files, out), len(files)-1
-	s.run(files[:last])
+	s.runFiles(files[:last])
 	if err := s.err(); err != nil {
 		return errors.Join(err, out.Flush())
 	}
@@ -55,12 +55,12 @@ func Follow(ctx context.Context, q Query, files []string, w io.Writer) error {
 
 // print prints the records that match.
 func (f *follower) print(l follow.Lines) error {
-	run := lineRun{l.Text, l.File, l.First}
+	run := lineRun{l.Text, l.File, logOf(l.File), l.First}
 	r := f.worker.search(run)
 	f.old += r.old
 	if r.bad.n > 0 {
 		return notRecord(run.file, r.bad.lines[0])
 	}
-	r.gaps.tell(f.search.query.Notice)
-	return f.search.output.take(run.file, &r)
+	r.gaps.tell(f.search.query)
+	return f.search.output.take(&run, &r)
 }

@@ -25,14 +25,17 @@ func (q *Query) gap(r *format.Record) *record.Gap {
 	return g
 }
 
-// tell says which records are missing.
-func (g gaps) tell(notice func(string)) {
-	if notice == nil {
+// tell says which records are missing, and of which host where there are several.
+func (g gaps) tell(q *Query) {
+	if q.Notice == nil {
 		return
 	}
 	for _, gap := range g[:min(len(g), maxGaps)] {
 		text := fmt.Sprintf("records are missing from %s to %s (%s)",
 			clock(gap.From), clock(gap.To), terminal.Clean(string(gap.Reason)))
+		if q.hosts {
+			text = terminal.Clean(gap.Host) + ": " + text
+		}
 		switch {
 		case gap.Lost > 0:
 			text += fmt.Sprintf(": %d lost", gap.Lost)
@@ -41,10 +44,10 @@ func (g gaps) tell(notice func(string)) {
 		case gap.Last > 0:
 			text += fmt.Sprintf(": seq %d to %d", gap.First, gap.Last)
 		}
-		notice(text)
+		q.Notice(text)
 	}
 	if more := len(g) - maxGaps; more > 0 {
-		notice(fmt.Sprintf("records are missing in %d more places; --json prints them", more))
+		q.Notice(fmt.Sprintf("records are missing in %d more places; --json prints them", more))
 	}
 }
 

@@ -62,6 +62,7 @@ type joiner struct {
 	over    func(e *entry)       // a connection is complete, or the log ends
 	print   func(e *entry) error // it is its turn; only if ordered
 	again   *once                // nil: there is one file
+	scale   int                  // how many times the bounds hold
 
 	open     map[link]*entry
 	orphans  map[link]*entry   // flows whose opening has not come
@@ -74,7 +75,7 @@ type joiner struct {
 
 func newJoiner() joiner {
 	return joiner{
-		open: make(map[link]*entry), orphans: make(map[link]*entry),
+		scale: 1, open: make(map[link]*entry), orphans: make(map[link]*entry),
 		unwanted: make(map[link]struct{}), running: make(map[string]string),
 	}
 }
@@ -112,7 +113,7 @@ func (j *joiner) leaveOut(l link) {
 		delete(j.orphans, l)
 		return
 	}
-	if len(j.unwanted) >= maxOpen {
+	if len(j.unwanted) >= maxOpen*j.scale {
 		clear(j.unwanted)
 	}
 	j.unwanted[l] = struct{}{}
@@ -166,7 +167,7 @@ func (j *joiner) opening(log string, ev *event) {
 		j.complete(before)
 	}
 	j.open[l] = e
-	if len(j.open) > maxOpen {
+	if len(j.open) > maxOpen*j.scale {
 		j.endOldest()
 	}
 	if j.live {
@@ -207,7 +208,7 @@ func (j *joiner) flow(file int, log string, ev *event) {
 		return
 	}
 	j.orphans[l] = e
-	if len(j.orphans) > maxOrphans {
+	if len(j.orphans) > maxOrphans*j.scale {
 		j.giveUpOrphans()
 	}
 }
@@ -245,7 +246,7 @@ func (j *joiner) enqueue(e *entry) {
 	if e.start.After(j.latest) {
 		j.latest = e.start
 	}
-	if len(j.queue) > maxQueued {
+	if len(j.queue) > maxQueued*j.scale {
 		head := j.pop()
 		head.loose = true
 		if head.done {

@@ -81,11 +81,11 @@ func (o *joined) compare(e *entry) {
 	}
 }
 
-func (o *joined) take(file string, r *result) error {
+func (o *joined) take(run *lineRun, r *result) error {
 	if err := o.begin(); err != nil {
 		return err
 	}
-	o.joiner.take(slices.Index(o.files, file), logOf(file), r.events)
+	o.joiner.take(slices.Index(o.files, run.file), run.log, r.events)
 	return o.err
 }
 

@@ -9,7 +9,7 @@ import (
 
 // output takes the results of blocks in the order of the log. Its errors are those of writing.
 type output interface {
-	take(file string, r *result) error
+	take(run *lineRun, r *result) error
 	finish() error // after the last one
 	follow()       // results follow all the same
 }
@@ -28,7 +28,7 @@ func newOutput(q *Query, files []string, again *once, w io.Writer) output {
 // unjoined prints each record.
 type unjoined struct{ *lastLines }
 
-func (u *unjoined) take(_ string, r *result) error {
+func (u *unjoined) take(_ *lineRun, r *result) error {
 	for _, text := range r.text {
 		if _, err := u.Write(text); err != nil {
 			return err

@@ -51,6 +51,7 @@ type Query struct {
 	Notice func(text string)
 
 	compared *fresh // of Diff
+	hosts    bool   // there are records of several
 }
 
 // joins reports whether the records of connections are joined.
@@ -66,7 +67,7 @@ func (q *Query) findings() bool {
 // Run searches files, in the order given, and prints to w.
 func Run(q Query, files []string, w io.Writer) error {
 	s := newSearch(&q, files, w)
-	s.run(files)
+	s.runFiles(files)
 	s.finish()
 	return s.err()
 }
@@ -87,6 +88,9 @@ func (m memory) take() []byte {
 }
 
 func (m memory) giveBack(b []byte) {
+	if cap(b) < blockSize { // of a source
+		return
+	}
 	select {
 	case m <- b[:blockSize]:
 	default:
@@ -114,8 +118,20 @@ func newSearch(q *Query, files []string, w io.Writer) *search {
 	return s
 }
 
-// run goes through files.
-func (s *search) run(files []string) {
+// runFiles goes through files.
+func (s *search) runFiles(files []string) {
+	s.run(func(blocks memory, next func(lineRun) bool) error {
+		return readAll(files, blocks, func(run lineRun) bool {
+			if s.again != nil {
+				s.again.clear(slices.Index(s.files, run.file), run.lines)
+			}
+			return next(run)
+		})
+	})
+}
+
+// run goes through the lines that readLines hands on.
+func (s *search) run(readLines func(blocks memory, next func(lineRun) bool) error) {
 	workers := runtime.GOMAXPROCS(0)
 	work, order := make(chan *block, workers), make(chan *block, 4*workers)
 	stop := make(chan struct{}) // closed when the output takes no more
@@ -124,10 +140,7 @@ func (s *search) run(files []string) {
 	go func() {
 		defer close(work)
 		defer close(order)
-		read <- readAll(files, blocks, func(run lineRun) bool {
-			if s.again != nil {
-				s.again.clear(slices.Index(s.files, run.file), run.lines)
-			}
+		read <- readLines(blocks, func(run lineRun) bool {
 			b := &block{lineRun: run, result: make(chan result, 1)}
 			select {
 			case order <- b:
@@ -152,7 +165,7 @@ func (s *search) run(files []string) {
 		r := <-b.result
 		s.tally.take(b.file, &r)
 		if s.tally.writeErr == nil {
-			if s.tally.writeErr = s.output.take(b.file, &r); s.tally.writeErr != nil {
+			if s.tally.writeErr = s.output.take(&b.lineRun, &r); s.tally.writeErr != nil {
 				close(stop)
 			}
 		}
@@ -163,7 +176,7 @@ func (s *search) run(files []string) {
 
 // finish prints the connections that wait for the end of the input, and tells the gaps in it.
 func (s *search) finish() {
-	s.tally.gaps.tell(s.query.Notice)
+	s.tally.gaps.tell(s.query)
 	if s.tally.writeErr == nil {
 		s.tally.writeErr = s.output.finish()
 	}

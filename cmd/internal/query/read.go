@@ -15,8 +15,9 @@ import (
 // lineRun is a run of whole lines of a file.
 type lineRun struct {
 	lines []byte
-	file  string
-	first int // number of the first line
+	file  string // of the lines; several logs of a [Source] count as one
+	log   string // that the lines are of; "" = of several
+	first int    // number of the first line
 }
 
 // readAll hands the files' lines on in blocks of whole ones, until next says that it is enough.
@@ -52,9 +53,9 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 		r = buffered
 	}
 	var rest []byte
-	line := 1
+	line, log := 1, logOf(file)
 	hand := func(lines []byte) bool {
-		run := lineRun{lines: lines, file: file, first: line}
+		run := lineRun{lines: lines, file: file, log: log, first: line}
 		line += bytes.Count(lines, []byte("\n"))
 		return next(run)
 	}

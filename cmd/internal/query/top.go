@@ -57,6 +57,16 @@ func (c *counts) addTo(t *tallies, connection *format.Connection) {
 		named = named || value != ""
 		key = append(key, value...)
 	}
+	t.add(string(key), named, n)
+}
+
+// addValues counts connections with values of the keys.
+func (c *counts) addValues(values []string, n uint64) {
+	named := slices.ContainsFunc(values, func(value string) bool { return value != "" })
+	c.tallies.add(strings.Join(values, separator), named, n)
+}
+
+func (t *tallies) add(key string, named bool, n uint64) {
 	if !named {
 		t.unnamed += n
 		return
@@ -64,7 +74,7 @@ func (c *counts) addTo(t *tallies, connection *format.Connection) {
 	if t.named == nil {
 		t.named = make(map[string]uint64)
 	}
-	t.named[string(key)] += n
+	t.named[key] += n
 }
 
 func (c *counts) merge(t *tallies) {
