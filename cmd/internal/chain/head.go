@@ -51,8 +51,8 @@ var (
 	errHeadAltered = fmt.Errorf("%w as it was written, or with this key", errHead)
 )
 
-// parseHead reads a line with a head. With a key its sum must be right.
-func parseHead(c *record.Chain, line []byte) (h Head, err error) {
+// ParseHead reads a line with a head. With a key its sum must be right.
+func ParseHead(c *record.Chain, line []byte) (h Head, err error) {
 	var v struct {
 		Time           time.Time
 		Log, Hash, Sum string
@@ -107,7 +107,7 @@ func tryHeads(c *record.Chain, path string) (all []Head, err error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		h, err := parseHead(c, line)
+		h, err := ParseHead(c, line)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
 		}

@@ -2,6 +2,9 @@ package chain
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +20,29 @@ func Load(keyFile string) (*record.Chain, error) {
 	if keyFile == "" {
 		return record.NewChain(nil), nil
 	}
-	key, err := readKey(keyFile)
+	key, err := ReadKey(keyFile)
 	if err != nil {
-		err = fmt.Errorf("read key %s: %w", keyFile, logfile.Cause(err))
-		return nil, hint.Fail(err, "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+		return nil, err
 	}
 	return record.NewChain(key), nil
+}
+
+// KeyOf returns the key of a router, as the file of its key has it, of a fleet of which one key, the
+// master, is known: the HMAC-SHA-256 of the router's name, in hex.
+func KeyOf(master []byte, router string) []byte {
+	mac := hmac.New(sha256.New, master)
+	mac.Write([]byte(router))
+	return hex.AppendEncode(nil, mac.Sum(nil))
+}
+
+// ReadKey reads the file of a key.
+func ReadKey(file string) ([]byte, error) {
+	key, err := readKey(file)
+	if err != nil {
+		err = fmt.Errorf("read key %s: %w", file, logfile.Cause(err))
+		return nil, hint.Fail(err, "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+	}
+	return key, nil
 }
 
 // Sizes of a key in bytes: the least that cannot be guessed, and more than any key file has.

@@ -3,6 +3,7 @@ package chain
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,10 @@ type Verified struct {
 	Runs        []Run
 	Breaks      []string
 	Unproven    bool // the log was written with a key, and that is not known
+
+	// Of VerifyLines only.
+	Begins  bool   // the first record begins the chain
+	Partial uint64 // records without all of their members, whose hash cannot be checked
 }
 
 // Verifying are the key and the heads that a log is compared with.
@@ -45,7 +50,7 @@ func Verify(ctx context.Context, files []string, o Verifying) (Verified, error) 
 	if err != nil {
 		return Verified{}, err
 	}
-	v := verifier{chain: c, wanted: make(map[uint64][]vouched)}
+	v := verifier{chain: c, wanted: make(map[uint64][]Witness)}
 	v.Keyed = c.Keyed
 	if err := v.findHeads(ctx, files, o); err != nil { // before the log is read: it may be written to
 		return Verified{}, err
@@ -73,15 +78,36 @@ type verifier struct {
 	intact  int           // breaks before the present run
 	foreign []string      // breaks of records that do not have their digest, as long as none has
 
-	wanted map[uint64][]vouched // heads by number
-	end    *vouched             // the one with the greatest
+	wanted map[uint64][]Witness // heads by number
+	end    *Witness             // the one with the greatest
 	keyed  bool                 // a head says that the chain has a key
+
+	prefix    string // of breaks that are of no file
+	late      bool   // the log may have lost its begin
+	unchained bool   // it may have no chain
 }
 
-// vouched is a head, and where it stands.
-type vouched struct {
+// Witness is a head, and where it stands.
+type Witness struct {
 	Head
-	place string
+	Place string
+	Line  bool // Hash is the SHA-256 of the line, as the note of a shipper has it
+}
+
+// when says when the head was made, if that is known.
+func (w *Witness) when() string {
+	if w.Time.IsZero() {
+		return ""
+	}
+	return " on " + w.Time.UTC().Format(time.RFC3339)
+}
+
+// of reports whether a line is the one that the head is of.
+func (w *Witness) of(line []byte, l *record.Link) bool {
+	if w.Line {
+		return w.Hash == sha256.Sum256(line)
+	}
+	return w.Hash == l.Hash
 }
 
 func (v *verifier) broken(format string, args ...any) {
@@ -138,9 +164,14 @@ func (v *verifier) check(file string, line []byte) {
 	case seq > v.Last+1:
 		v.broken("%s: %s", file, missing(v.Last+1, seq-1))
 	}
+	partial := false
 	switch sum := v.chain.Sum(l.Text); {
+	case !chained && v.unchained:
 	case !chained:
 		v.broken("%s: seq %d is not part of a chain", file, seq)
+	case sum != l.Hash && v.late && isPartial(line):
+		partial = true
+		v.Partial++
 	case sum != l.Hash:
 		v.altered(fmt.Sprintf("%s: seq %d was altered, or written with another key", file, seq))
 	default:
@@ -150,12 +181,11 @@ func (v *verifier) check(file string, line []byte) {
 		v.broken("%s: seq %d does not follow the seq %d that is there", file, seq, v.Last)
 	}
 	for _, h := range v.wanted[seq] {
-		if h.Hash == l.Hash {
+		if h.of(line, &l) || partial && h.Line {
 			v.Heads++
 			v.Vouched = seq
 		} else {
-			v.broken("%s: seq %d is not the one that stood there on %s, says %s",
-				file, seq, h.Time.UTC().Format(time.RFC3339), h.place)
+			v.broken("%s: seq %d is not the one that stood there%s, says %s", file, seq, h.when(), h.Place)
 		}
 	}
 	v.announced(file, seq, &r)
@@ -222,11 +252,12 @@ func (v *verifier) judge() {
 	case all:
 		v.settle()
 	}
-	if v.Records > 0 && !v.begins && v.rotated < v.First-1 {
+	v.Begins = v.begins
+	if v.Records > 0 && !v.begins && !v.late && v.rotated < v.First-1 {
 		v.broken("%s at the beginning, and the log does not say that they were rotated away", missing(1, v.First-1))
 	}
 	if v.end != nil && v.end.Seq > v.Last {
-		v.broken("%s at the end: %s says that the log had them on %s",
-			missing(v.Last+1, v.end.Seq), v.end.place, v.end.Time.UTC().Format(time.RFC3339))
+		v.broken("%s%s at the end: %s says that the log had them%s",
+			v.prefix, missing(v.Last+1, v.end.Seq), v.end.Place, v.end.when())
 	}
 }

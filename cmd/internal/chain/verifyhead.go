@@ -45,10 +45,14 @@ func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) e
 }
 
 func (v *verifier) want(h Head, place string) {
-	v.wanted[h.Seq] = append(v.wanted[h.Seq], vouched{h, place})
-	v.keyed = v.keyed || h.Keyed
-	if v.end == nil || h.Seq > v.end.Seq {
-		v.end = &vouched{h, place}
+	v.witness(Witness{Head: h, Place: place})
+}
+
+func (v *verifier) witness(w Witness) {
+	v.wanted[w.Seq] = append(v.wanted[w.Seq], w)
+	v.keyed = v.keyed || w.Keyed
+	if v.end == nil || w.Seq > v.end.Seq {
+		v.end = &w
 	}
 }
 
@@ -94,7 +98,7 @@ func (v *verifier) askJournal(ctx context.Context, files []string) error {
 		if json.Unmarshal(lines.Bytes(), &entry) != nil || !slices.Contains(logs, entry.Log) {
 			continue
 		}
-		h, err := parseHead(v.chain, []byte(entry.Head))
+		h, err := ParseHead(v.chain, []byte(entry.Head))
 		if err != nil { // every user may write to the journal
 			continue
 		}
