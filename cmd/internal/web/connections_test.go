@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -278,7 +279,8 @@ func TestHelpNamesKeys(t *testing.T) {
 // TestHead asks for the head of each answer.
 func TestHead(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "127.0.0.1:0")
+	fleet := func(context.Context) ([]byte, error) { return []byte("{}"), nil }
+	s := serveOptions(t, "127.0.0.1:0", usualTimeouts, Options{Fleet: fleet})
 	for path := range s.routes() {
 		answer := raw(t, s, "HEAD "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.HasSuffix(answer, "\r\n\r\n") {

@@ -50,6 +50,11 @@
 // keeps the address up to date. Values of records reach the document as text only, and without
 // characters that hide or turn text around.
 //
+// # The fleet
+//
+// /fleet is a page of its own: fleet.js lists the routers that /api/fleet has, which package app asks
+// the fleet's stores for. One question is under way at a time, and its answer is kept for seconds.
+//
 // # Access
 //
 // Requests change nothing, so the danger is a reader without permission: a web page in the browser

@@ -10,7 +10,8 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// addPage adds the files of the live page to routes, below /page/, and the page itself as "/".
+// addPage adds the files of the live page to routes, below /page/, the page itself as "/", and
+// that of the fleet.
 func addPage(routes map[string]http.Handler) {
 	files, _ := pageFiles.ReadDir("page") // an embedded folder can be read
 	for _, file := range files {
@@ -20,4 +21,5 @@ func addPage(routes map[string]http.Handler) {
 		})
 	}
 	routes["/"] = routes["/page/live.html"]
+	routes["/fleet"] = routes["/page/fleet.html"]
 }

@@ -44,6 +44,9 @@ type Options struct {
 	Version   string // of the program
 	Interface string // of the TUN
 	Run       record.Run
+
+	// Fleet returns the routers of the fleet, in JSON; nil = there is none.
+	Fleet func(ctx context.Context) ([]byte, error)
 }
 
 // Server serves the records and counters of a router.
@@ -61,6 +64,7 @@ type Server struct {
 	dials       prometheus.Histogram
 	subscribers crowd
 	listings    crowd
+	fleet       fleetList
 }
 
 // Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it
@@ -77,6 +81,7 @@ func Listen(address string, o Options) (*Server, error) {
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
 		subscribers: crowd{max: maxSubscribers, maxOfPeer: maxSubscribersOfPeer},
 		listings:    crowd{max: maxListings, maxOfPeer: maxListingsOfPeer},
+		fleet:       fleetList{ask: o.Fleet},
 	}, nil
 }
 
@@ -137,6 +142,7 @@ func (s *Server) routes() map[string]http.Handler {
 		"/api/flows":       &listing{s, &s.records.all, format.Flow, filter.Outcomes()},
 		"/api/events":      http.HandlerFunc(s.serveEvents),
 		"/api/connections": http.HandlerFunc(s.serveConnections),
+		"/api/fleet":       http.HandlerFunc(s.serveFleet),
 		"/metrics":         s.metrics(),
 	}
 	addPage(routes)
@@ -150,6 +156,7 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 /api/flows       recent records of ends, the newest first: filter, limit, outcome
 /api/events      each record of a handshake, as server-sent events: after
 /api/connections each record that begins or ends a connection, as server-sent events: after, filter
+/api/fleet       routers of the fleet, as its store knows them
 `)
 }
 

@@ -43,7 +43,15 @@ func serve(t *testing.T, address string) *Server {
 // serveWithin is serve with other timeouts.
 func serveWithin(t *testing.T, address string, within timeouts) *Server {
 	t.Helper()
-	s, err := Listen(address, Options{Version: "v1.2.3", Interface: "syntap0", Run: record.NewRun("router", "", time.Unix(0, 0))})
+	return serveOptions(t, address, within, Options{
+		Version: "v1.2.3", Interface: "syntap0", Run: record.NewRun("router", "", time.Unix(0, 0)),
+	})
+}
+
+// serveOptions is serveWithin with other options.
+func serveOptions(t *testing.T, address string, within timeouts, o Options) *Server {
+	t.Helper()
+	s, err := Listen(address, o)
 	if err != nil {
 		t.Fatal(err)
 	}
