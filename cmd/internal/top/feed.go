@@ -74,17 +74,22 @@ func (f *feed) event(e web.Event, decoder *format.Decoder) {
 		_ = json.Unmarshal(e.Data, &missing) // a malformed number is not counted
 		f.set(func() { f.lost += missing.Lost })
 	case "message":
-		r := new(format.Record)
-		if decoder.Decode(e.Data, r) == record.None {
-			return
-		}
-		a := arrival{r, bytes.Clone(e.Data)}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.records = append(f.records, a)
-		if extra := len(f.records) - 4*kept; extra > 0 {
-			f.records, f.lost = f.records[extra:], f.lost+uint64(extra)
-		}
+		f.message(e.Data, decoder)
+	}
+}
+
+// message takes a record.
+func (f *feed) message(line []byte, decoder *format.Decoder) {
+	r := new(format.Record)
+	if decoder.Decode(line, r) == record.None || r.OfNoConnection() || r.Type == format.Other {
+		return
+	}
+	a := arrival{r, bytes.Clone(line)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records = append(f.records, a)
+	if extra := len(f.records) - 4*kept; extra > 0 {
+		f.records, f.lost = f.records[extra:], f.lost+uint64(extra)
 	}
 }
 

@@ -84,6 +84,10 @@ func (m *model) header() string {
 	if m.err != nil {
 		state = "connection lost, trying again; as of " + m.since.Format("15:04:05")
 	}
+	if m.fleet {
+		text := fmt.Sprintf(" fleet %s  %.0f/s", terminal.Clean(m.name), m.rate)
+		return bold.Render("syntap") + fit(text, m.width-len("syntap")-len(state)-1) + " " + state
+	}
 	text := fmt.Sprintf(" %s  up %v  open: %d tcp, %d udp, %d icmp  %.0f/s", m.status.Interface, m.status.Up(),
 		m.status.Flows["tcp"], m.status.Flows["udp"], m.status.Flows["icmp"], m.rate)
 	return bold.Render("syntap") + fit(text, m.width-len("syntap")-len(state)-1) + " " + state

@@ -9,6 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/web"
 )
 
@@ -38,6 +39,7 @@ func Run(ctx context.Context, client *web.Client, options ...tea.ProgramOption) 
 // model is the state of the screen.
 type model struct {
 	feed   *feed
+	name   string // of the fleet; "" = there is one router
 	status web.Status
 	err    error
 	since  time.Time // of err
@@ -96,10 +98,16 @@ func (m *model) update() {
 		m.rows = rows{run: n.run, byID: make(map[id]*row)}
 		m.open, m.shown = nil, 0
 	}
-	m.status, m.err, m.since, m.lost = n.status, n.err, n.since, m.lost+n.lost
+	m.err, m.since, m.lost = n.err, n.since, m.lost+n.lost
+	if !m.fleet {
+		m.status = n.status
+	}
 	before := m.added
 	for _, a := range n.records {
 		m.add(a)
+		if m.fleet && a.record.Type == format.Handshake {
+			m.status.Handshakes[a.record.Outcome]++
+		}
 	}
 	const weight = 0.1
 	m.rate += weight * (float64(m.added-before)/redraw.Seconds() - m.rate)

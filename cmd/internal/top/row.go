@@ -22,8 +22,10 @@ type row struct {
 	text []byte // of the opening; nil without it
 }
 
-// id tells connections apart: the type and number of the opening, or without one of the flow.
+// id tells connections apart: the run of their router, and the type and number of the opening, or
+// without one of the flow.
 type id struct {
+	run string
 	of  format.Type
 	seq uint64
 }
@@ -32,18 +34,19 @@ type id struct {
 func idOf(r *format.Record) id {
 	switch {
 	case r.Type != format.Flow:
-		return id{r.Type, r.Seq}
+		return id{r.RunID, r.Type, r.Seq}
 	case r.Opening == 0:
-		return id{format.Flow, r.Seq}
+		return id{r.RunID, format.Flow, r.Seq}
 	case r.Proto == flow.TCP:
-		return id{format.Handshake, r.Opening}
+		return id{r.RunID, format.Handshake, r.Opening}
 	}
-	return id{format.Datagram, r.Opening}
+	return id{r.RunID, format.Datagram, r.Opening}
 }
 
 // rows are the last connections, the oldest first.
 type rows struct {
 	run   string // of the router
+	fleet bool   // there are several routers, and the runs of all go on
 	all   []*row
 	byID  map[id]*row
 	added int
@@ -65,7 +68,7 @@ func (t *rows) add(a arrival) {
 		r.Opening, r.text = a.record, a.text
 		switch {
 		case r.End != nil || !a.record.GoesOn():
-		case a.record.RunID == t.run:
+		case t.fleet || a.record.RunID == t.run:
 			r.State = format.Alive
 		default:
 			r.State = format.EndMissing
