@@ -54,6 +54,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
 			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
+			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
@@ -91,10 +92,33 @@ func mayImport() map[string][]string {
 			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
 			"cmd/internal/fleet/victorialogs",
 		},
-		"cmd/internal/fleet/fleettest":    {"tun/tuntest"},
-		"cmd/internal/fleet/otlp":         {"cmd/internal/fleet"},
-		"cmd/internal/fleet/victorialogs": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
-		"cmd/internal/follow":             {"cmd/internal/logfile", "cmd/internal/record"},
+		"cmd/internal/fleet/fleettest": {"tun/tuntest"},
+		"cmd/internal/fleet/otlp":      {"cmd/internal/fleet"},
+		"cmd/internal/fleet/proof": {
+			"cmd/internal/chain", "cmd/internal/fleet", "cmd/internal/fleet/victorialogs",
+			"cmd/internal/hint", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/resend": {
+			"cmd/internal/fleet", "cmd/internal/logfile", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/roster": {
+			"cmd/internal/fleet", "cmd/internal/fleet/proof", "cmd/internal/fleet/search",
+			"cmd/internal/fleet/victorialogs", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/routerlog": {
+			"cmd/internal/fleet", "cmd/internal/record", "cmd/internal/record/recordtest",
+			"tap/handshake", "tun/flow",
+		},
+		"cmd/internal/fleet/search": {
+			"cmd/internal/config", "cmd/internal/filter", "cmd/internal/fleet",
+			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
+			"cmd/internal/query", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/victorialogs": {
+			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
+			"cmd/internal/record",
+		},
+		"cmd/internal/follow": {"cmd/internal/logfile", "cmd/internal/record"},
 		"cmd/internal/format": {
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version",
 			"tap/handshake", "tun/flow",
@@ -127,7 +151,10 @@ func mayImport() map[string][]string {
 
 		"cmd/syntap": {
 			"cmd/internal/app", "cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/chain",
-			"cmd/internal/config", "cmd/internal/demo", "cmd/internal/filter", "cmd/internal/hint",
+			"cmd/internal/config", "cmd/internal/demo", "cmd/internal/filter",
+			"cmd/internal/fleet", "cmd/internal/fleet/connect", "cmd/internal/fleet/proof",
+			"cmd/internal/fleet/resend", "cmd/internal/fleet/roster",
+			"cmd/internal/fleet/search", "cmd/internal/hint",
 			"cmd/internal/journal", "cmd/internal/logfile", "cmd/internal/manual",
 			"cmd/internal/namespace", "cmd/internal/pathmtu", "cmd/internal/query",
 			"cmd/internal/record", "cmd/internal/record/schema", "cmd/internal/terminal",

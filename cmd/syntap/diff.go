@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,7 @@ func newDiffCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := query.Query{Format: query.Format(format.value)}
-			q.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "syntap: %s\n", text) }
+			q.Notice = notices(cmd)
 			return runDiff(cmd, q, args[0], args[1])
 		},
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -17,6 +16,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/fleet/search"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/query"
@@ -36,13 +36,19 @@ word is an outcome, a protocol, an address, or any text.
 FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read; "-" is
 standard input. A line that is no record is reported, with exit status 1; a record that stands
 in several files counts once, and the files beside a log (NAME.head) are passed over. Without
-FILE it is the JSON log of the config, with all files that syntap has rotated.`
+FILE it is the JSON log of the config, with all files that syntap has rotated.
+
+With --fleet it is the logs of all routers, in the first store of the config that answers, or in
+that of --store: those of a router in their order, those of several by the time of their records.
+--top counts by dst, src, port and process in the store itself, if the filter asks for these,
+for the protocol and for times alone; then connections count whose begin is in the store.`
 
 const logExample = `  syntap log --since yesterday --outcome refused,denied
   syntap log --name '*.example.com' --min-bytes 1MB -n 20
   syntap log --top process,dst --by bytes --since 'today 14:00'
   syntap log --new-since 2d
   syntap log --policy policy.yaml --since 7d
+  syntap log --fleet --since 1h --src 10.1.2.3 --outcome refused
   syntap log --format csv /var/log/syntap/handshakes*json* > connections.csv`
 
 // logFlags are the user's question to logs, as typed.
@@ -54,6 +60,7 @@ type logFlags struct {
 	format, by        choice
 	last              int
 	json, follow      bool
+	fleet             fleetFlags
 }
 
 // filterFlags are flags that stand for a key of the filter.
@@ -119,6 +126,7 @@ func (f *logFlags) command() *cobra.Command {
 	flags.IntVarP(&f.last, "lines", "n", 0, "print the last `N` lines only; with --top, the first")
 	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is written to the last file, over rotation")
 	addUsualConfigFlag(cmd, &f.config)
+	f.fleet.add(cmd, "search")
 	return cmd
 }
 
@@ -144,7 +152,10 @@ func (f *logFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	q.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "syntap: %s\n", text) }
+	q.Notice = notices(cmd)
+	if f.fleet.on {
+		return f.runFleet(cmd, q, args)
+	}
 	if len(args) == 0 {
 		f.config = usualConfig(cmd, f.config)
 	}
@@ -163,6 +174,30 @@ func (f *logFlags) run(cmd *cobra.Command, args []string) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return follow(ctx, q, files, cmd.OutOrStdout())
+}
+
+// runFleet searches the logs of a fleet.
+func (f *logFlags) runFleet(cmd *cobra.Command, q query.Query, args []string) error {
+	if len(args) > 0 {
+		return hint.Usage(errors.New("--fleet searches stores, not files"), "leave one of them out")
+	}
+	stores, err := f.fleet.open(cmd, f.config)
+	if err != nil {
+		return err
+	}
+	defer stores.Close()
+	reader := search.New(stores, f.fleet.router, q.Notice)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if f.follow {
+		return query.FollowSource(ctx, q, reader, cmd.OutOrStdout())
+	}
+	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+	err = query.Search(ctx, q, reader, out)
+	if flushErr := out.Flush(); err == nil {
+		err = flushErr
+	}
+	return err
 }
 
 func follow(ctx context.Context, q query.Query, files []string, w io.Writer) error {

@@ -31,6 +31,7 @@ Usage:
     syntap log [flags] [FILE...]  search JSON logs
     syntap diff OLD NEW           show what is new in a JSON log
     syntap verify FILE...         check the hash chain of JSON logs
+    syntap fleet [flags]          list the routers whose logs are in a store
     syntap schema                 print the JSON Schema of their records
 
     syntap version                print the version
@@ -79,6 +80,7 @@ func newRootCommand() *cobra.Command {
 		newLogCommand(),
 		newDiffCommand(),
 		newVerifyCommand(),
+		newFleetCommand(),
 		newSchemaCommand(),
 		newVersionCommand(),
 		newManCommand(),

@@ -1,20 +1,27 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
+	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/fleet/search"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/query"
 	"syntap/cmd/internal/top"
 )
 
 func newTopCommand() *cobra.Command {
 	var ask *askFlags
+	var fleet fleetFlags
 	cmd := &cobra.Command{
-		Use:   "top [-c FILE | --at ADDR]",
+		Use:   "top [-c FILE | --at ADDR | --fleet]",
 		Short: "Show connections as they happen, in a terminal",
 		Long: `Show the connections of a running syntap as they happen, DNS queries, UDP and ping too: process,
 name, bytes, duration, and each of them in full. "/" filters, in the grammar of "syntap log
@@ -22,23 +29,71 @@ name, bytes, duration, and each of them in full. "/" filters, in the grammar of 
 
 It has to run with http.listen in its config; in a browser, that address shows the same and
 more. Without a flag it is asked where that is a Unix socket, which has to be root's or the
-user's own.`,
+user's own.
+
+With --fleet, the connections of all routers are shown as their records come into a store.`,
 		Example: `  syntap top
-  syntap top --at 127.0.0.1:9153`,
+  syntap top --at 127.0.0.1:9153
+  syntap top --fleet`,
 		Args: noArgs,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if fleet.on {
+				return topOfFleet(cmd, &fleet, ask)
+			}
 			client, err := ask.client(cmd)
 			if err != nil {
 				return err
 			}
-			if !term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd()) {
-				return hint.Usage(errors.New("top needs a terminal"), `"syntap status" prints to anything`)
+			if err := wantTerminal(); err != nil {
+				return err
 			}
 			return top.Run(cmd.Context(), client)
 		},
 	}
 	ask = addAskFlags(cmd)
+	fleet.add(cmd, "show")
 	return cmd
+}
+
+// fleetBegin is how old the connections of a fleet are, at most, that are shown at the start.
+const fleetBegin = 5 * time.Minute
+
+func topOfFleet(cmd *cobra.Command, flags *fleetFlags, ask *askFlags) error {
+	if ask.at != "" {
+		return hint.Usage(errors.New("--fleet asks a store, --at a router"), "leave one of them out")
+	}
+	stores, err := flags.open(cmd, ask.file)
+	if err != nil {
+		return err
+	}
+	defer stores.Close()
+	store, err := flags.first(cmd, stores)
+	if err != nil {
+		return err
+	}
+	if err := wantTerminal(); err != nil {
+		return err
+	}
+	follow := func(ctx context.Context, next func(line []byte) bool) error {
+		reader := search.New([]search.Store{*store}, flags.router, func(string) {})
+		wanted := &query.Wanted{Filter: &filter.Filter{Since: time.Now().Add(-fleetBegin)}, Ordered: true}
+		return reader.Follow(ctx, wanted, func() error { return nil }, func(l query.Lines) bool {
+			for line := range bytes.Lines(l.Text) {
+				if !next(bytes.TrimSuffix(line, []byte("\n"))) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	return top.RunFleet(cmd.Context(), top.Fleet{Name: store.URL, Follow: follow})
+}
+
+func wantTerminal() error {
+	if !term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd()) {
+		return hint.Usage(errors.New("top needs a terminal"), `"syntap status" prints to anything`)
+	}
+	return nil
 }

@@ -14,8 +14,9 @@ import (
 
 func newVerifyCommand() *cobra.Command {
 	var o chain.Verifying
+	var ofFleet verifyFleetFlags
 	cmd := &cobra.Command{
-		Use:   "verify [flags] FILE...",
+		Use:   "verify [flags] [FILE...]",
 		Short: "Check the hash chain of JSON logs",
 		Long: `Verify checks JSON logs that were written with "chain: true": each record vouches for
 the one before it. Name all files of a log, rotated and compressed ones too, in any
@@ -30,19 +31,22 @@ For the end of a log its head vouches: the seq and the hash of the last record, 
 NAME.head beside the log, and where "chain_anchor" has copied it: in the journal
 (--anchor) or in a file elsewhere (--head). Who can write the log can also write
 NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, who can
-write the log can also make another chain.`,
+write the log can also make another chain.
+
+With --fleet it checks the logs of all routers as they lie in a store. Heads are those that
+routers keep there (chain_anchor: [fleet]), and files: copies of NAME.head or NAME.fleet beside
+a router's log, or what "syntap fleet --heads" has printed.`,
 		Example: `  syntap verify --key /etc/syntap/key /var/log/syntap/handshakes*json*
   syntap verify --key /etc/syntap/key --anchor --head /mnt/elsewhere/syntap.head \
-    /var/log/syntap/handshakes*json*`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("want the files of a log")
-			}
-			return nil
-		},
+    /var/log/syntap/handshakes*json*
+  syntap verify --fleet --master /root/fleet.key --head heads-of-yesterday`,
+		Args: ofFleet.args,
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if ofFleet.on {
+				return ofFleet.run(cmd, &o)
+			}
 			v, err := chain.Verify(cmd.Context(), args, o)
 			if err != nil {
 				return err
@@ -57,6 +61,7 @@ write the log can also make another chain.`,
 	cmd.Flags().StringVar(&o.Key, "key", "", "the `FILE` of the key that the log was written with (chain_key)")
 	cmd.Flags().StringArrayVar(&o.Heads, "head", nil, "compare the log with the heads in this `FILE` too (chain_anchor)")
 	cmd.Flags().BoolVar(&o.Journal, "anchor", false, "compare the log with its heads in systemd's journal too (chain_anchor)")
+	ofFleet.add(cmd)
 	return cmd
 }
 
@@ -84,11 +89,7 @@ func broken(v *chain.Verified) error {
 func verified(v *chain.Verified) string {
 	text := fmt.Sprintf("%s in %s, all as they were written: seq %d to %d, last hash %s\n",
 		counted(int(v.Records), "record"), counted(v.Files, "file"), v.First, v.Last, v.Hash)
-	vouch := counted(v.Heads, "head") + " vouch"
-	if v.Heads == 1 {
-		vouch += "es"
-	}
-	switch {
+	switch vouch := vouch(v.Heads); {
 	case v.Heads == 0:
 		text += "the end is not proven: no head vouches for it\n"
 	case v.Vouched < v.Last:

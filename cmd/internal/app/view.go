@@ -29,7 +29,7 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
-	o := web.Options{Interface: c.TUN.Name, Version: version.String(), Run: thisRun()}
+	o := web.Options{Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c)}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
 		return nil, err

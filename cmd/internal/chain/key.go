@@ -27,8 +27,8 @@ func Load(keyFile string) (*record.Chain, error) {
 	return record.NewChain(key), nil
 }
 
-// KeyOf returns the key of a router, as the file of its key has it, of a fleet of which one key, the
-// master, is known: the HMAC-SHA-256 of the router's name, in hex.
+// KeyOf returns the key of a router, as the file of its key has it, of a fleet of which one key,
+// the master, is known: the HMAC-SHA-256 of the router's name, in hex.
 func KeyOf(master []byte, router string) []byte {
 	mac := hmac.New(sha256.New, master)
 	mac.Write([]byte(router))

@@ -212,8 +212,8 @@ func isKey(runes []rune, from, colon int) bool {
 	return colon > from
 }
 
-// ParsePrefix reads a value of the keys src, dst and addr: an address, which has all of its bits, or
-// a prefix.
+// ParsePrefix reads a value of the keys src, dst and addr: an address, which has all of its bits,
+// or a prefix.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return p, nil

@@ -13,8 +13,8 @@
 // is drawn a few times a second however many connections come. It stands still while the user has
 // paused it, has moved away from the first line, or looks at one connection.
 //
-// Of a fleet the records come from a store, a second or two later, and there is no status: the header
-// counts the handshakes that have come.
+// Of a fleet the records come from a store, a second or two later, and there is no status: the
+// header counts the handshakes that have come.
 //
 // All text of records is made printable before it is drawn: programs choose their names, payloads
 // hold anything, and another program may answer instead of the router.

@@ -52,8 +52,9 @@
 //
 // # The fleet
 //
-// /fleet is a page of its own: fleet.js lists the routers that /api/fleet has, which package app asks
-// the fleet's stores for. One question is under way at a time, and its answer is kept for seconds.
+// /fleet is a page of its own: fleet.js lists the routers that /api/fleet has, which package app
+// asks the fleet's stores for. One question is under way at a time, and its answer is kept for
+// seconds.
 //
 // # Access
 //

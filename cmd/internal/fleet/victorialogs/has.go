@@ -29,8 +29,8 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// filter returns the filter for the records of a range. Heads have no seq.
-func filter(id fleet.LogID, r fleet.Range) string {
+// ofRange returns the filter for the records of a range. Heads have no seq.
+func ofRange(id fleet.LogID, r fleet.Range) string {
 	last := r.Last
 	if last == 0 {
 		last = math.MaxInt64
@@ -49,7 +49,7 @@ func filter(id fleet.LogID, r fleet.Range) string {
 func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
 	var all struct{ N, U, First, Last number }
 	const sums = " | stats count() n, count_uniq(seq) u, min(seq) first, max(seq) last"
-	err := c.query(ctx, filter(id, r)+sums, func(line []byte) error { return json.Unmarshal(line, &all) })
+	err := c.query(ctx, ofRange(id, r)+sums, func(line []byte) error { return json.Unmarshal(line, &all) })
 	switch {
 	case err != nil:
 		return nil, err
@@ -60,7 +60,7 @@ func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]flee
 	}
 	type copies struct{ Seq, N number }
 	var each []copies
-	err = c.query(ctx, filter(id, r)+" | stats by (seq) count() n", func(line []byte) error {
+	err = c.query(ctx, ofRange(id, r)+" | stats by (seq) count() n", func(line []byte) error {
 		var one copies
 		err := json.Unmarshal(line, &one)
 		each = append(each, one)

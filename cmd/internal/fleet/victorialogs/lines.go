@@ -45,7 +45,7 @@ func (c *Client) lines(
 	}
 	// Copies of a record stand behind each other, as lines of a number are sorted too.
 	const order = " | fields seq, _msg | sort by (seq, _msg)"
-	return c.query(ctx, filter(id, r)+order, func(row []byte) error {
+	return c.query(ctx, ofRange(id, r)+order, func(row []byte) error {
 		var one struct {
 			Seq  number
 			Line string `json:"_msg"`
