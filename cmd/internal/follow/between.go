@@ -43,10 +43,11 @@ func Between(path string, first, last uint64, f func(seq uint64, line []byte) er
 // Ends returns the numbers of the oldest and of the youngest record of a log; 0, 0 where it has
 // none.
 func Ends(path string) (first, last uint64, err error) {
-	files, err := logfile.Files(path)
+	files, err := rotated(path)
 	if err != nil {
 		return 0, 0, err
 	}
+	files = append(files, path)
 	for _, file := range files {
 		if first, err = record.FirstSeq(file); err == nil && first > 0 {
 			break

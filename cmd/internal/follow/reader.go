@@ -153,11 +153,10 @@ func (r *Reader) unseen() ([]string, error) {
 	if r.last == 0 && !r.old { // no record has been seen, and earlier ones are not read
 		return nil, nil
 	}
-	files, err := logfile.Files(r.path)
+	files, err := rotated(r.path)
 	if err != nil {
 		return nil, err
 	}
-	files = files[:len(files)-1]
 	from := len(files)
 	for ; from > 0; from-- {
 		seq, err := record.FirstSeq(files[from-1])

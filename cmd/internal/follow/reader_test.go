@@ -133,6 +133,39 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// Files that others have renamed are read too, and only logs.
+func TestOthersRotate(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.json")
+	for i := range 4 {
+		write(t, path, 1+10*i, 10+10*i)
+		switch i {
+		case 0:
+			rotate(t, path, 1, true)
+		case 1, 2:
+			if err := os.Rename(path, path+fmt.Sprint(".", 9-i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, other := range []string{".note", ".head", ".fleet", "-1"} {
+		if err := os.WriteFile(path+other, []byte("{}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, last := range []int{0, 5, 10, 15, 25, 40} {
+		r, c := Behind(path, uint64(last)), &collector{t: t}
+		if err := r.Read(c.take); err != nil {
+			t.Fatal(err)
+		}
+		c.want(numbers(last+1, 40))
+		r.Close()
+	}
+	if first, last, err := Ends(path); first != 1 || last != 40 || err != nil {
+		t.Errorf("ends %d, %d, %v, want 1, 40", first, last, err)
+	}
+}
+
 // Records that are gone are a gap, and a file that is damaged is told and passed over.
 func TestGone(t *testing.T) {
 	t.Parallel()
