@@ -88,28 +88,38 @@ func (s *store) lines(t *testing.T, router string) []string {
 	return all
 }
 
-// fleetConfig has the router ship a log that is rotated all the time.
-func (s *store) fleetConfig(cert string) string {
-	return `
+// rotatedLog is the config of a router whose log is rotated all the time.
+const rotatedLog = `
 tun: {name: syntap0}
 tap: {log: [{format: json, path: DIR/handshakes.json, max_size: 64KiB, compress: true, chain: true}]}
+http: {listen: "unix:DIR/http.sock"}
+`
+
+// fleetConfig has the router ship such a log. cert is the directory of the certificate and the token.
+func (s *store) fleetConfig(cert string) string {
+	return rotatedLog + `
 fleet:
   router: gate-1
   stores: [{url: "https://` + net.JoinHostPort(tuntest.ServerAddr4, s.port) + `", ca: ` + cert + `/ca.pem, token: ` + cert + `/token}]
-http: {listen: "unix:DIR/http.sock"}
 `
 }
 
-// The records of a router lie in a store as they lie in its log, byte for byte and each once. Its
-// own connections to the store do not pass through the TUN, although the store's address does.
+// The records of a router lie in a store as they lie in its log, byte for byte and each once, from
+// the first one on, although the store is named later. The router's own connections to the store do
+// not pass through the TUN, although the store's address does.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
 	dir := t.TempDir()
 	s := startStore(t, lab, dir)
 	serveEchoes(lab)
-	r := run(t, lab.Router, "syntap0", s.fleetConfig(dir))
-	connectEchoes(t, lab, 200)
+	r := run(t, lab.Router, "syntap0", rotatedLog)
+	connectEchoes(t, lab, 100)
+	r.writeConfig(t, s.fleetConfig(dir))
+	if err := r.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	connectEchoes(t, lab, 100)
 	r.wait(t, "records in the store", func() bool { return len(s.lines(t, "gate-1")) > 200 })
 	var status struct {
 		Fleet []struct {
