@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -135,21 +136,74 @@ func TestFleet(t *testing.T) {
 	s.compare(t, r, lab)
 }
 
+// TestFleetKills kills router and store at random, also while the store stands still, under
+// connections and a log that is rotated: the store has each record once. It takes the proof's half
+// minutes, so it is for soaks alone.
+func TestFleetKills(t *testing.T) {
+	if !soak() {
+		t.Skip("needs SYNTAP_SOAK=1")
+	}
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	dir := t.TempDir()
+	s := startStore(t, lab, dir)
+	serveEchoes(lab)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, s.fleetConfig(dir))
+	start := func() {
+		r.Process = lab.Router.Start(binary, "run", "-c", config)
+		r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	}
+	start()
+	const rounds = 200
+	for range rounds {
+		connectEchoes(t, lab, 10+rand.IntN(100))
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Millisecond) // at any time of a request, a question or a proof
+		switch rand.IntN(4) {
+		case 0:
+			s.Kill()
+			connectEchoes(t, lab, rand.IntN(50))
+			s.Start()
+		case 1:
+			s.Signal(unix.SIGSTOP)
+			connectEchoes(t, lab, rand.IntN(50))
+			time.Sleep(time.Duration(rand.IntN(5000)) * time.Millisecond)
+			if rand.IntN(2) == 0 {
+				s.Kill()
+				s.Start()
+			} else {
+				s.Signal(unix.SIGCONT)
+			}
+		default:
+			if err := r.Signal(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			r.ended(t, "SIGKILL")
+			start()
+		}
+	}
+	r.stop(t, unix.SIGTERM)
+	s.compare(t, r, lab)
+	lines := s.lines(t, "gate-1")
+	reportf(t, "%d rounds of kills, %d records, each once", rounds, len(lines))
+}
+
 // compare waits until the store has the router's log, which has ended.
 func (s *store) compare(t *testing.T, r *router, lab *tuntest.Lab) {
 	t.Helper()
 	out := lab.Router.Run("sh", "-c", fmt.Sprintf("%s log --json %s", binary, strings.Join(append(r.files(t, "handshakes-*.json.gz"), filepath.Join(r.dir, "handshakes.json")), " ")))
 	want := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	var got []string
-	ended, again := time.Now(), false
-	tuntest.Wait(t, "the whole log", func() bool {
-		if !again && time.Since(ended) > 10*time.Second { // the stop was too short for the rest: the next run sends it
-			again = true
+	for again := 0; len(got) < len(want); again++ {
+		if again == 100 { // the stop was too short for the rest: the next run sends it
 			lab.Router.Start(binary, "run", "-c", filepath.Join(r.dir, "syntap.yaml"))
 		}
+		if again > 1500 {
+			t.Fatalf("%d of %d lines have arrived", len(got), len(want))
+		}
+		time.Sleep(100 * time.Millisecond)
 		got = s.lines(t, "gate-1")
-		return len(got) >= len(want)
-	})
+	}
 	got = got[:len(want)]
 	if a, b := strings.Join(want, "\n"), strings.Join(got, "\n"); a != b {
 		t.Errorf("%d lines in the store, %d in the log, or others", len(got), len(want))
