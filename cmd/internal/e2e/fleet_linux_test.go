@@ -65,7 +65,7 @@ func startStore(t *testing.T, lab *tuntest.Lab, dir string) *store {
 // lines returns the lines of all logs of a router in their order.
 func (s *store) lines(t *testing.T, router string) []string {
 	t.Helper()
-	query := url.Values{"query": {fmt.Sprintf(`{router=%q} seq:* | fields seq, _msg | sort by (seq)`, router)}}
+	query := url.Values{"query": {fmt.Sprintf(`router:=%q seq:* | fields seq, _msg | sort by (seq)`, router)}}
 	answer, err := http.PostForm(s.URL+"/select/logsql/query", query)
 	if err != nil {
 		t.Fatal(err)

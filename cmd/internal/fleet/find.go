@@ -43,8 +43,8 @@ func (s *ship) find(ctx context.Context) error {
 		}
 		if at == 0 {
 			s.rewind(logs, first, last)
-			s.there, err = s.store.Has(ctx, s.id(), Range{First: s.place.Seq + 1})
 			s.counters.confirmed.Store(s.place.Seq)
+			s.there, err = s.behind(ctx, first)
 			return err
 		}
 		if err := s.fork(ctx, at); err != errAgain {
@@ -176,6 +176,20 @@ func (s *ship) fork(ctx context.Context, at uint64) error {
 		Error("the store has another record of this number: the log was rolled back, or another router " +
 			"has the same name; it goes on in the store as another log")
 	return errAgain
+}
+
+// behind returns the records that the store has behind the place.
+func (s *ship) behind(ctx context.Context, first uint64) ([]Run, error) {
+	line, err := s.line(max(s.place.Seq, first))
+	if err != nil {
+		return nil, err
+	}
+	r := Range{First: s.place.Seq + 1, Fresh: true}
+	if _, at, ok := (Fields{}).Append(nil, line); ok {
+		const step = 5 * time.Minute // that the clock may have been set back since
+		r.Begin = at.Time.Add(-step)
+	}
+	return s.store.Has(ctx, s.id(), r)
 }
 
 // expiry is less than any store keeps records: one that is younger and gone was lost.

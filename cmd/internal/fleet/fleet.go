@@ -12,11 +12,15 @@ type LogID struct {
 	Log    string // 16 hex digits
 }
 
-// Range is records of a log. The times of its records lie between Begin and End, where those are
+// Range is records of a log. The times of its records lie between Begin and End, each where it is
 // not zero.
 type Range struct {
 	First, Last uint64 // seq, both included; Last 0 = no end
 	Begin, End  time.Time
+
+	// Fresh asks for records that have come within the last half minute, too: a store may find those
+	// at a higher price. Without it they may be missing.
+	Fresh bool
 }
 
 // Run is records that follow each other, each of which a store has Copies times.

@@ -35,7 +35,9 @@ func (s *ship) prove(ctx context.Context) error {
 		asked.extend(due[i].begin)
 		asked.extend(due[i].end)
 	}
-	runs, err := s.store.Has(ctx, s.id(), Range{asked.first, asked.last, asked.begin, asked.end})
+	runs, err := s.store.Has(ctx, s.id(), Range{
+		First: asked.first, Last: asked.last, Begin: asked.begin, End: asked.end,
+	})
 	s.stall(time.Since(now))
 	if err != nil {
 		s.failed(err)

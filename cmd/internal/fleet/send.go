@@ -98,7 +98,7 @@ func (s *ship) lacking(ctx context.Context, records []Record) ([]Record, error) 
 		return nil, err
 	}
 	first, last := records[0].Seq, records[len(records)-1].Seq
-	runs, err := s.store.Has(ctx, s.id(), Range{First: first, Last: last})
+	runs, err := s.store.Has(ctx, s.id(), Range{First: first, Last: last, Fresh: true})
 	if err != nil {
 		s.failed(err)
 		return nil, errAgain

@@ -11,5 +11,14 @@
 // know that it has a record twice. All that is told apart by counting (Has), which package fleet
 // does.
 //
+// # Streams
+//
+// A filter for a stream, {router="…",log="…"}, is answered from an index, at once however much there
+// is. The index learns of a stream a second after its first record of a day, and an answer without
+// it is cached for another ten. So records of the last half minute are asked for by fields
+// (fleet.Range.Fresh), which takes a look at all records of the time.
+//
+// # Insert
+//
 // VictoriaLogs' insert/jsonline would say 200 even to a request that it cannot read; OTLP says 400.
 package victorialogs

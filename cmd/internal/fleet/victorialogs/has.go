@@ -35,12 +35,18 @@ func ofRange(id fleet.LogID, r fleet.Range) string {
 	if last == 0 {
 		last = math.MaxInt64
 	}
-	text := fmt.Sprintf("%s seq:range[%d, %d]", stream(id), r.First, last)
-	if !r.Begin.IsZero() && !r.End.IsZero() {
-		// Times of records are whole microseconds.
-		const layout = "2006-01-02T15:04:05.000000Z"
-		from, to := r.Begin.UTC().Truncate(time.Microsecond), r.End.UTC().Add(time.Microsecond)
-		text += fmt.Sprintf(" _time:[%s, %s]", from.Format(layout), to.Format(layout))
+	log := stream(id)
+	if r.Fresh {
+		log = fmt.Sprintf("router:=%s log:=%s", quoted(id.Router), quoted(id.Log))
+	}
+	text := fmt.Sprintf("%s seq:range[%d, %d]", log, r.First, last)
+	// Times of records are whole microseconds.
+	const layout = "2006-01-02T15:04:05.000000Z"
+	if !r.Begin.IsZero() {
+		text += " _time:>=" + r.Begin.UTC().Truncate(time.Microsecond).Format(layout)
+	}
+	if !r.End.IsZero() {
+		text += " _time:<=" + r.End.UTC().Add(time.Microsecond).Format(layout)
 	}
 	return text
 }
