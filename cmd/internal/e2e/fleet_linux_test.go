@@ -96,7 +96,8 @@ tap: {log: [{format: json, path: DIR/handshakes.json, max_size: 64KiB, compress:
 http: {listen: "unix:DIR/http.sock"}
 `
 
-// fleetConfig has the router ship such a log. cert is the directory of the certificate and the token.
+// fleetConfig has the router ship such a log. cert is the directory of the certificate and the
+// token.
 func (s *store) fleetConfig(cert string) string {
 	return rotatedLog + `
 fleet:

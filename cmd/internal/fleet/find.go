@@ -44,8 +44,11 @@ func (s *ship) find(ctx context.Context) error {
 		if at == 0 {
 			s.rewind(logs, first, last)
 			s.counters.confirmed.Store(s.place.Seq)
-			s.there, err = s.behind(ctx, first)
-			return err
+			ours, err := s.behind(ctx, first)
+			if err != nil || ours {
+				return err
+			}
+			continue // another has written since: now it differs
 		}
 		if err := s.fork(ctx, at); err != errAgain {
 			return err
@@ -178,18 +181,32 @@ func (s *ship) fork(ctx context.Context, at uint64) error {
 	return errAgain
 }
 
-// behind returns the records that the store has behind the place.
-func (s *ship) behind(ctx context.Context, first uint64) ([]Run, error) {
+// behind asks which records the store has behind the place, and reports whether the last of them is
+// ours.
+func (s *ship) behind(ctx context.Context, first uint64) (ours bool, err error) {
 	line, err := s.line(max(s.place.Seq, first))
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	r := Range{First: s.place.Seq + 1, Fresh: true}
+	s.there, err = s.store.Has(ctx, s.id(), since(Range{First: s.place.Seq + 1}, line))
+	if err != nil || len(s.there) == 0 {
+		return true, err
+	}
+	last := s.there[len(s.there)-1].Last
+	if line, err = s.line(last); err != nil || line == nil {
+		return false, err
+	}
+	return s.holds(ctx, since(Range{First: last, Last: last}, line), line)
+}
+
+// since has a range begin with the time of a line, and reach to the present.
+func since(r Range, line []byte) Range {
+	r.Fresh = true
 	if _, at, ok := (Fields{}).Append(nil, line); ok {
-		const step = 5 * time.Minute // that the clock may have been set back since
+		const step = 5 * time.Minute // that clocks may have been set back since, or differ
 		r.Begin = at.Time.Add(-step)
 	}
-	return s.store.Has(ctx, s.id(), r)
+	return r
 }
 
 // expiry is less than any store keeps records: one that is younger and gone was lost.

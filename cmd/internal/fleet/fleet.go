@@ -18,8 +18,8 @@ type Range struct {
 	First, Last uint64 // seq, both included; Last 0 = no end
 	Begin, End  time.Time
 
-	// Fresh asks for records that have come within the last half minute, too: a store may find those
-	// at a higher price. Without it they may be missing.
+	// Fresh asks for records that have come within the last half minute, too: a store may find
+	// those at a higher price. Without it they may be missing.
 	Fresh bool
 }
 

@@ -138,8 +138,13 @@ func (s *ship) same(ctx context.Context, seq uint64) (same bool, err error) {
 	if err != nil || ours == nil {
 		return true, err // it cannot be told
 	}
+	return s.holds(ctx, Range{First: seq, Last: seq}, ours)
+}
+
+// holds reports whether the store's record of a range, or each of several, is that of a line.
+func (s *ship) holds(ctx context.Context, r Range, ours []byte) (same bool, err error) {
 	same = true
-	err = s.store.Lines(ctx, s.id(), Range{First: seq, Last: seq}, func(_ uint64, line []byte) error {
+	err = s.store.Lines(ctx, s.id(), r, func(_ uint64, line []byte) error {
 		same = same && !contradicts(ours, line)
 		return nil
 	})
