@@ -408,6 +408,33 @@ func TestTwoWriters(t *testing.T) {
 	}
 }
 
+// Another host with the same name and log writes while a shipper asks for its place: its records do
+// not count as ours.
+func TestWriterBetween(t *testing.T) {
+	t.Parallel()
+	l, store := newLog(t), newFakeStore()
+	l.write(10, "x")
+	s, stop := l.start(store)
+	l.confirmed(s)
+	stop()
+	first := l.id()
+	l.write(10, "y")
+	store.between = func() {
+		var others []Record
+		for seq := uint64(11); seq <= 20; seq++ {
+			line := strings.Replace(l.lines[seq-1], `"y"`, `"z"`, 1)
+			others = append(others, Record{Seq: seq, Line: []byte(line)})
+		}
+		store.store(first, others)
+	}
+	s, _ = l.start(store)
+	l.confirmed(s)
+	l.holds(store, LogID{Router: "gate", Log: forkID(first.Log, []byte(l.lines[10]))}, l.lines[10:])
+	if lines, _ := store.only(first); len(lines) != 20 || slices.Contains(lines, l.lines[10]) {
+		t.Errorf("%d records under the first name, want 10 of ours and 10 of the other's", len(lines))
+	}
+}
+
 // A store that has lost what it had, restored from an older copy or made anew, gets it again.
 func TestRestoredStore(t *testing.T) {
 	t.Parallel()

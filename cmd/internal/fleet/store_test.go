@@ -9,12 +9,13 @@ import (
 
 // fakeStore is a store that fails on command.
 type fakeStore struct {
-	mu     sync.Mutex
-	logs   map[LogID]map[uint64][]string // lines by seq, one for each copy
-	heads  []string
-	puts   int
-	late   func() // stores a batch when the store is asked next, after that question
-	silent bool   // it answers nothing
+	mu      sync.Mutex
+	logs    map[LogID]map[uint64][]string // lines by seq, one for each copy
+	heads   []string
+	puts    int
+	late    func() // stores a batch when the store is asked next, after that question
+	silent  bool   // it answers nothing
+	between func() // called once, behind Logs; nil = nothing
 
 	// onPut is asked at each batch: how many of its records are stored, and the answer. nil stores
 	// all of them.
@@ -111,6 +112,10 @@ func (f *fakeStore) Logs(_ context.Context, router string) (all []State, err err
 		if numbers := f.numbers(id); id.Router == router && len(numbers) > 0 {
 			all = append(all, State{LogID: id, First: numbers[0], Last: numbers[len(numbers)-1]})
 		}
+	}
+	if f.between != nil {
+		f.between()
+		f.between = nil
 	}
 	return all, nil
 }
