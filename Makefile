@@ -34,7 +34,7 @@ install: build
 	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
 	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/auditing.md configs/black-holes.md configs/ci.md configs/ecmp.md configs/hosts.md configs/records.md configs/threat-model.md
 	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml configs/attribute.conf
-	for dir in container grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
+	for dir in container fleet grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
 	test -e $(CONFIG) || install -D -m 644 configs/package/config.yaml $(CONFIG)

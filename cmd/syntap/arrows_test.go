@@ -89,10 +89,11 @@ func mayImport() map[string][]string {
 			"cmd/internal/follow", "cmd/internal/logfile", "cmd/internal/record",
 		},
 		"cmd/internal/fleet/connect": {
-			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
-			"cmd/internal/fleet/victorialogs",
+			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/jetstream",
+			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs",
 		},
-		"cmd/internal/fleet/fleettest": {"tun/tuntest"},
+		"cmd/internal/fleet/fleettest": {"configs", "tun/tuntest"},
+		"cmd/internal/fleet/jetstream": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
 		"cmd/internal/fleet/otlp":      {"cmd/internal/fleet"},
 		"cmd/internal/fleet/proof": {
 			"cmd/internal/chain", "cmd/internal/fleet", "cmd/internal/fleet/victorialogs",
@@ -173,9 +174,11 @@ func owners() map[string][]string {
 		"github.com/google/nftables":   {"tun/nft"},
 		"github.com/gopacket/gopacket": {}, // tests compare with it
 		"github.com/klauspost/compress": {
-			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "tap/capture",
+			"cmd/internal/fleet/jetstream", "cmd/internal/fleet/otlp",
+			"cmd/internal/fleet/victorialogs", "tap/capture",
 		},
 		"github.com/mdlayher/netlink":  {"tun/nft"},
+		"github.com/nats-io":           {"cmd/internal/fleet/jetstream"},
 		"github.com/prometheus":        {"cmd/internal/web"},
 		"github.com/santhosh-tekuri":   {"cmd/internal/record/recordtest"},
 		"github.com/spf13":             {"cmd/syntap"},

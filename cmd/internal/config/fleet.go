@@ -97,19 +97,40 @@ func parseRouter(s string) (string, error) {
 
 // ParseStore reads the URL of a store.
 func ParseStore(s string) (string, error) {
-	const form = "write it like https://logs1.example.com:9428, or otlp+https://HOST:4318 for any receiver of OTLP"
-	u, err := url.Parse(strings.TrimPrefix(s, OTLPScheme))
-	switch {
-	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		return "", remedy(form, "%s is no URL of a store", quote(s))
-	case u.User != nil:
-		return "", remedy("put the secret into a file, and its path into token", "has a secret in it")
-	case u.RawQuery != "" || u.Fragment != "":
-		return "", remedy(form, "%s is more than a server and a path", quote(s))
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return "", remedy("use https, or http to a proxy on this host", "the records would go to %s in the clear", u.Host)
+	scheme, servers, _ := strings.Cut(s, "://")
+	if scheme != "nats" && scheme != "tls" {
+		return s, checkStore(s, strings.TrimPrefix(s, OTLPScheme), "https", "http")
+	}
+	for server := range strings.SplitSeq(servers, ",") {
+		one := scheme + "://" + server
+		if err := checkStore(s, one, "tls", "nats"); err != nil {
+			return "", err
+		}
+		if u, err := url.Parse(one); err != nil || u.Path != "" {
+			return "", remedy(storeForm, "%s is more than servers", quote(s))
+		}
 	}
 	return s, nil
+}
+
+const storeForm = "write it like https://logs1.example.com:9428, otlp+https://HOST:4318 for any receiver of OTLP, " +
+	"or tls://HOST:4222,HOST:4222 for NATS JetStream"
+
+// checkStore judges the URL of a server of a store. The scheme plain is for this host alone.
+func checkStore(store, server, encrypted, plain string) error {
+	u, err := url.Parse(server)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != encrypted && u.Scheme != plain:
+		return remedy(storeForm, "%s is no URL of a store", quote(store))
+	case u.User != nil:
+		return remedy("put the secret into a file, and its path into token", "has a secret in it")
+	case u.RawQuery != "" || u.Fragment != "":
+		return remedy(storeForm, "%s is more than a server and a path", quote(store))
+	case u.Scheme == plain && !loopback(u.Hostname()):
+		return remedy("use "+encrypted+", or "+plain+" to a proxy on this host",
+			"the records would go to %s in the clear", u.Host)
+	}
+	return nil
 }
 
 func loopback(host string) bool {

@@ -30,7 +30,8 @@ type Stats struct {
 
 // Host returns the store's host and port.
 func (s *Stats) Host() string {
-	u, err := url.Parse(s.URL)
+	first, _, _ := strings.Cut(s.URL, ",") // of the nodes of a cluster
+	u, err := url.Parse(first)
 	if err != nil {
 		return s.URL
 	}

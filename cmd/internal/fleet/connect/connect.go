@@ -9,6 +9,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/fleet/jetstream"
 	"syntap/cmd/internal/fleet/otlp"
 	"syntap/cmd/internal/fleet/victorialogs"
 )
@@ -23,6 +24,9 @@ func To(c config.FleetStore, dial Dial) (fleet.Receiver, error) {
 	var plain bool
 	if o.URL, plain = strings.CutPrefix(c.URL, config.OTLPScheme); plain {
 		return otlp.NewReceiver(o)
+	}
+	if strings.HasPrefix(o.URL, "nats://") || strings.HasPrefix(o.URL, "tls://") {
+		return jetstream.New(o)
 	}
 	return victorialogs.New(o)
 }

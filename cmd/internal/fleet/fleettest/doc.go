@@ -1,2 +1,3 @@
-// Package fleettest has stores for the tests of those who send them records and ask for them.
+// Package fleettest runs the engines that keep the records of a fleet, for tests: the real ones, at
+// the versions that are named here.
 package fleettest

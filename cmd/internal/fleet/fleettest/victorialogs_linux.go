@@ -1,24 +1,16 @@
 package fleettest
 
 import (
-	"context"
-	"errors"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
 )
-
-// Version of VictoriaLogs that the tests run.
-const Version = "v1.52.1"
 
 // VictoriaLogs is the real program, with its data in a directory of the test.
 type VictoriaLogs struct {
@@ -31,18 +23,9 @@ type VictoriaLogs struct {
 	output  tuntest.Buffer
 }
 
-// StartVictoriaLogs starts it on a port of the loopback. It keeps records for ten years. The test
-// is skipped where the program cannot be had; with SYNTAP_REQUIRE_NETNS=1 it fails.
+// StartVictoriaLogs starts it on a port of the loopback. It keeps records for ten years.
 func StartVictoriaLogs(tb testing.TB, args ...string) *VictoriaLogs {
 	tb.Helper()
-	program, err := build()
-	switch {
-	case err == nil:
-	case os.Getenv("SYNTAP_REQUIRE_NETNS") == "1":
-		tb.Fatalf("SYNTAP_REQUIRE_NETNS=1, but there is no VictoriaLogs: %v", err)
-	default:
-		tb.Skipf("needs VictoriaLogs: %v", err)
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -50,7 +33,7 @@ func StartVictoriaLogs(tb testing.TB, args ...string) *VictoriaLogs {
 	address := l.Addr().String()
 	_ = l.Close() // another process may take the port: then the start fails
 	v := &VictoriaLogs{
-		URL: "http://" + address, tb: tb, program: program,
+		URL: "http://" + address, tb: tb, program: Program(tb, VictoriaLogsModule),
 		args: append([]string{
 			"-httpListenAddr=" + address, "-storageDataPath=" + tb.TempDir(),
 			"-retentionPeriod=10y", "-futureRetention=1y", "-memory.allowedBytes=256MiB",
@@ -102,40 +85,4 @@ func (v *VictoriaLogs) Signal(s syscall.Signal) {
 	if err := v.cmd.Process.Signal(s); err != nil {
 		v.tb.Fatal(err)
 	}
-}
-
-// build returns the path of the program. It is built once a machine.
-func build() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "syntap-test")
-	program := filepath.Join(dir, "victoria-logs-"+Version)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(program+".lock", os.O_CREATE|os.O_RDWR, 0o600) // tests of other packages build it too
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	made := filepath.Join(dir, "build")
-	defer os.RemoveAll(made)
-	install := exec.CommandContext(ctx, "go", "install",
-		"github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@"+Version)
-	install.Dir = os.TempDir() // not in a module
-	install.Env = append(os.Environ(), "GOBIN="+made, "CGO_ENABLED=0", "GOFLAGS=")
-	if text, err := install.CombinedOutput(); err != nil {
-		return "", errors.Join(err, errors.New(string(text[max(0, len(text)-1000):])))
-	}
-	return program, os.Rename(filepath.Join(made, "victoria-logs"), program)
 }

@@ -59,7 +59,7 @@ func NewEndpoint(o Options) (*Endpoint, error) {
 		}
 		e.token = string(bytes.TrimSpace(token))
 	}
-	secure, err := o.tls()
+	secure, err := o.TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,8 @@ func NewEndpoint(o Options) (*Endpoint, error) {
 	return e, nil
 }
 
-func (o *Options) tls() (*tls.Config, error) {
+// TLS reads the certificates.
+func (o *Options) TLS() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
 		pem, err := os.ReadFile(o.CA)
