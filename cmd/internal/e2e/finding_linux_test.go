@@ -171,15 +171,18 @@ func TestFindingCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range mtuCases() {
-		if tt.icmp || tt.where == "none" {
+		if tt.icmp == kept || tt.where == "none" {
 			continue
 		}
-		t.Run(fmt.Sprintf("%s %d loss %d", tt.where, tt.mtu, tt.loss), func(t *testing.T) {
+		t.Run(tt.String(), func(t *testing.T) {
 			t.Parallel()
 			up, down := tt.where == "up" || tt.where == "both", tt.where == "down" || tt.where == "both"
 			narrow := map[bool]int{true: tt.mtu, false: 0}
 			c := newMTUChain(t, narrow[up], narrow[down])
 			c.silence()
+			if tt.icmp == forged {
+				c.forge(t)
+			}
 			if tt.loss > 0 {
 				c.lose(tt.loss)
 			}

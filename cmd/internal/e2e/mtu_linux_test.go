@@ -16,12 +16,21 @@ import (
 type mtuCase struct {
 	where string
 	mtu   int
-	icmp  bool // routers tell of packets that are too long
-	loss  int  // percent, each way
+	icmp  icmpKind // of packets that are too long
+	loss  int      // percent, each way
 }
 
+// icmpKind is what becomes of ICMP errors.
+type icmpKind string
+
+const (
+	kept     icmpKind = "kept"
+	filtered icmpKind = "filtered"
+	forged   icmpKind = "forged" // and filtered
+)
+
 func (c mtuCase) String() string {
-	return fmt.Sprintf("%s, %d, ICMP %t, %d %% loss", c.where, c.mtu, c.icmp, c.loss)
+	return fmt.Sprintf("%s, %d, ICMP %s, %d %% loss", c.where, c.mtu, c.icmp, c.loss)
 }
 
 // mtuCases is the whole table in a soak, and else one case of each kind. Loss is random, so its
@@ -29,21 +38,24 @@ func (c mtuCase) String() string {
 func mtuCases() (all []mtuCase) {
 	if !soak() {
 		return []mtuCase{
-			{"none", 1500, false, 0},
-			{"up", 1400, false, 0},
-			{"down", 1492, false, 0},
-			{"both", 1280, false, 0},
-			{"both", 1358, true, 0},
-			{"up", 1499, false, 0},
-			{"up", 1450, true, 0},
-			{"down", 1420, true, 0},
+			{"none", 1500, filtered, 0},
+			{"up", 1400, filtered, 0},
+			{"down", 1492, filtered, 0},
+			{"both", 1280, filtered, 0},
+			{"both", 1358, kept, 0},
+			{"up", 1499, filtered, 0},
+			{"both", 1380, forged, 0},
+			{"up", 1450, kept, 0},
+			{"down", 1420, kept, 0},
 		}
 	}
-	for _, loss := range []int{0, 2} {
-		all = append(all, mtuCase{"none", 1500, true, loss}, mtuCase{"none", 1500, false, loss})
-		for _, where := range []string{"up", "down", "both"} {
-			for _, mtu := range []int{1280, 1358, 1380, 1400, 1420, 1450, 1492, 1499} {
-				all = append(all, mtuCase{where, mtu, true, loss}, mtuCase{where, mtu, false, loss})
+	for _, loss := range []int{0, 2, 10} {
+		for _, icmp := range []icmpKind{kept, filtered, forged} {
+			all = append(all, mtuCase{"none", 1500, icmp, loss})
+			for _, where := range []string{"up", "down", "both"} {
+				for _, mtu := range []int{1280, 1358, 1380, 1400, 1420, 1450, 1492, 1499} {
+					all = append(all, mtuCase{where, mtu, icmp, loss})
+				}
 			}
 		}
 	}
@@ -62,8 +74,11 @@ func TestMTU(t *testing.T) {
 			up, down := tt.where == "up" || tt.where == "both", tt.where == "down" || tt.where == "both"
 			narrow := map[bool]int{true: tt.mtu, false: 0}
 			c := newMTUChain(t, narrow[up], narrow[down])
-			if !tt.icmp {
+			if tt.icmp != kept {
 				c.silence()
+			}
+			if tt.icmp == forged {
+				c.forge(t)
 			}
 			if tt.loss > 0 {
 				c.lose(tt.loss)
@@ -88,11 +103,11 @@ func (c mtuCase) check(t *testing.T, host string, headers, status int, got mtuRe
 	}
 	if narrow("down") {
 		down = fmt.Sprintf("%d/%d", c.mtu, c.mtu+1)
-		if c.icmp { // the server knows the size that is refused
+		if c.icmp == kept { // the server knows the size that is refused
 			down = fmt.Sprintf("%d/-", c.mtu)
 		}
 	}
-	if !c.icmp {
+	if c.icmp != kept {
 		if narrow("up") {
 			icmp = "-"
 		}
@@ -114,7 +129,7 @@ func (c mtuCase) check(t *testing.T, host string, headers, status int, got mtuRe
 		t.Errorf("%s: status %d, %s, up %v, down %v, clamp %s, ICMP %s; want %d, %s, %s, %s, %s, %s", host, status, got.Verdict, got.Up,
 			got.Down, number(got.Clamp), number(got.ICMP), wantStatus, verdict, up, down, clamp, icmp)
 	}
-	if got.MSS.Client != 1500-headers && !c.icmp || got.MSS.Server != 1500-headers && !c.icmp {
+	if c.icmp != kept && (got.MSS.Client != 1500-headers || got.MSS.Server != 1500-headers) {
 		t.Errorf("%s: MSS %+v, want %d of both", host, got.MSS, 1500-headers)
 	}
 }
@@ -163,6 +178,20 @@ func TestMTUOfOthers(t *testing.T) {
 	c.middle().Drop(100, "forward", "")
 	if status, _, all := c.measure(t, "--timeout", "3s", "203.0.113.2:80"); status != 2 || !strings.Contains(all.stderr, "no answer in 3s") {
 		t.Errorf("mtu over a dead path: status %d, %q, want 2 and no answer", status, all.stderr)
+	}
+}
+
+// TestMTUOfLostSYN has all SYNs of the first connection be lost, and none of others.
+func TestMTUOfLostSYN(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "ip", "nft")
+	c := newMTUChain(t, 0, 0)
+	c.serve(t)
+	c.middle().Run("nft", "add table inet t; add set inet t lost { type inet_service; flags dynamic; }; "+
+		"add chain inet t c { type filter hook forward priority 0; }; add rule inet t c tcp sport @lost drop; "+
+		"add rule inet t c tcp flags & (syn | ack) == syn numgen inc mod 1000000 0 add @lost { tcp sport } drop")
+	if status, got, all := c.measure(t, "203.0.113.2:80"); status != 0 || got.Up.String() != "1500/-" || got.Down.String() != "1500/-" {
+		t.Errorf("status %d, up %v, down %v, %q; want 0 and 1500 both ways", status, got.Up, got.Down, all.stderr)
 	}
 }
 

@@ -10,9 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -81,6 +85,42 @@ func (c *mtuChain) server() *tuntest.Namespace { return c.hosts[4] }
 func (c *mtuChain) silence() {
 	c.middle().Drop(100, "output", "icmp type destination-unreachable")
 	c.middle().Drop(100, "output", "icmpv6 type packet-too-big")
+}
+
+// forge has the first router answer each TCP packet with an ICMP error that says that it is too
+// long. Like an attacker who does not see the packets it does not know their sequence numbers.
+func (c *mtuChain) forge(t *testing.T) {
+	t.Helper()
+	first := c.hosts[1]
+	raw4, raw6 := first.ListenPacket("ip4:icmp", "0.0.0.0"), first.ListenPacket("ip6:ipv6-icmp", "::")
+	var fd int
+	must(t, first.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(unix.ETH_P_ALL>>8|unix.ETH_P_ALL<<8&0xff00))
+		return err
+	}))
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000}))
+	var forging sync.WaitGroup
+	forging.Go(func() {
+		defer unix.Close(fd)
+		for b := make([]byte, 1<<16); t.Context().Err() == nil; {
+			n, _, err := unix.Recvfrom(fd, b, 0)
+			var h packet.Headers
+			if err != nil {
+				continue
+			}
+			if h.Parse(b[:n], n); !h.TCP || h.PayloadLen() == 0 {
+				continue
+			}
+			b[h.Offset+4] ^= 1 << 6 // of the sequence number
+			typ, code, to, raw := uint8(packet.ICMPUnreachable), uint8(packet.ICMPFragmentationNeeded), h.Src(b), raw4
+			if h.Version == 6 {
+				typ, code, raw = packet.ICMPv6PacketTooBig, 0, raw6
+			}
+			lie := packet.ICMPError(&h, b[:h.End], h.Dst(b), typ, code, 1280)
+			_, _ = raw.WriteTo(lie[packet.HeaderLen(to):], &net.IPAddr{IP: to.AsSlice()})
+		}
+	})
+	t.Cleanup(forging.Wait)
 }
 
 // lose has packets lost in the middle router, in either direction. They are packets as on a wire,
