@@ -72,7 +72,8 @@ func TestOwnerOfShortLived(t *testing.T) {
 	}
 	reportf(t, "%d connections in %.1f s (%.0f/s), owner known of %.2f %%, wrong of %d; %s", all, took.Seconds(),
 		float64(all)/took.Seconds(), 100*float64(found)/float64(all), wrong, ownersIn(status))
-	if want := len(programs) * connections; all < want*9/10 || found*100 < all*95 || wrong > 0 {
+	percent := scaled(80, 95) // beside other tests a search may take longer than a client is let wait
+	if want := len(programs) * connections; all < want*9/10 || found*100 < all*percent || wrong > 0 {
 		t.Errorf("%d connections of %d, %d with an owner, %d with a wrong one\n%s", all, want, found, wrong, status)
 	}
 }
