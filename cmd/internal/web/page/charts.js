@@ -109,7 +109,8 @@ export class Charts {
     });
     const rate = (n) => (n * 1000) / stretch;
     const perSecond = (n) => (rate(n) < 10 && n > 0 ? rate(n).toPrecision(2) : count(Math.round(rate(n))));
-    shapes.push(axis(width), label(0, seconds(start), 'start'), label(width, live ? 'now' : seconds(end), 'end'), ...scale(width, `${perSecond(top)}/s`));
+    shapes.push(axis(width), label(0, seconds(start), 'start'), label(width, live ? 'now' : seconds(end), 'end'));
+    if (sum.total > 0) shapes.push(...scale(width, `${perSecond(top)}/s`));
     redraw(figure.svg, shapes);
     const well = (sum.outcomes.get('established') ?? 0) + (sum.outcomes.get('answered') ?? 0);
     const all = sum.total;
