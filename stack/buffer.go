@@ -51,7 +51,7 @@ func (d *direction) noteMoved(n int) {
 			d.carried = 0
 		}
 	case d.carried < growAfter:
-	case f.payer.lend(d.price(), 2):
+	case f.payer.Lend(d.price(), 2):
 		d.large.Store(true)
 		d.setBuffer(d.largeBuffer())
 		f.resizeBuffers()
@@ -81,7 +81,7 @@ func (d *direction) shrink() {
 func (d *direction) giveBufferBack() {
 	if d.large.Load() {
 		d.large.Store(false)
-		d.conn.payer.takeBack(d.price())
+		d.conn.payer.TakeBack(d.price())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/budget"
 	"syntap/stack/netstack"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
@@ -79,7 +80,7 @@ type conn struct {
 	unsent  []byte                 // read, and not yet taken by netstack; the inbound direction's
 	buffer  *readBuffer            // that unsent stands in, if it is kept; the inbound direction's
 
-	payer    payer         // of all memory that the connection holds
+	payer    budget.Payer  // of all memory that the connection holds
 	fixed    int64         // charged besides room and large buffers; guarded by stack.mu
 	room     atomic.Int64  // charged for its buffers; -1 = gone
 	kept     atomic.Int64  // bytes of memory behind unsent

@@ -179,7 +179,7 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 	}
 	mss, err = s.sizeStream(fd, c.key, target.Addr())
 	c.socket.Store(uint32(sizedByKernel))
-	if c.payer.cramped() {
+	if c.payer.Cramped() {
 		resizeSocket(fd, sizedTightAtFirst)
 		c.socket.Store(uint32(sizedTightAtFirst))
 	}

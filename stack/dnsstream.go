@@ -169,7 +169,7 @@ func (d *dnsMessages) memory() int { return d.Kept() + d.text }
 // more.
 func (c *conn) chargeDNS(d *dnsMessages) {
 	n := d.memory() - d.charged
-	if n > 0 && c.payer.admit(int64(n)) != nil {
+	if n > 0 && c.payer.Admit(int64(n)) != nil {
 		d.over = true
 	} else if n > 0 {
 		d.charged += n
@@ -177,7 +177,7 @@ func (c *conn) chargeDNS(d *dnsMessages) {
 	if d.over {
 		d.Messages = inspect.Messages{}
 	}
-	c.payer.charge(int64(d.memory() - d.charged))
+	c.payer.Charge(int64(d.memory() - d.charged))
 	d.charged = d.memory()
 }
 
@@ -188,7 +188,7 @@ func (c *conn) endDNS() {
 	}
 	for _, d := range []*dnsMessages{&c.dns.queries, &c.dns.responses} {
 		d.over, d.Messages = true, inspect.Messages{}
-		c.payer.charge(-int64(d.charged))
+		c.payer.Charge(-int64(d.charged))
 		d.charged = 0
 	}
 }

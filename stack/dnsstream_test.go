@@ -142,7 +142,7 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 		t.Errorf("hello %v, host %q\n%s", f.Hello, f.HTTPHost, diff)
 	}
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // A response counts only if it answers a query of the connection: else any server at port 53 could
@@ -242,7 +242,7 @@ func TestNoDNSOverTCP(t *testing.T) {
 				t.Errorf("%+v", f)
 			}
 			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-			eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+			eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 		})
 	}
 }

@@ -149,7 +149,7 @@
 //
 // The bytes that the ends of a connection do not read stay below the sizes of its buffers: then
 // windows close and senders wait. All connections share Options.Memory, for netstack's queues, our
-// buffers and the kernel's sockets (memory.go). Each is charged for the bytes that its buffers are
+// buffers and the kernel's sockets (package budget). Each is charged for the bytes that its buffers are
 // likely to hold, and for those that have been found in them where these are more: of host sockets
 // by SO_MEMINFO. Buffers have three sizes.
 //

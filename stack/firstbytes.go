@@ -50,7 +50,7 @@ func (c *conn) keepFirstBytes(f firstBytes, b []byte) {
 	}
 	before := cap(f.kept)
 	f.kept = append(f.kept, b[len(f.kept):]...)
-	if c.payer.admit(int64(cap(f.kept)-before)) != nil {
+	if c.payer.Admit(int64(cap(f.kept)-before)) != nil {
 		c.endFirstBytes()
 		return
 	}
@@ -61,7 +61,7 @@ func (c *conn) keepFirstBytes(f firstBytes, b []byte) {
 func (c *conn) endFirstBytes() {
 	c.listens = false
 	if f := c.first; f != nil {
-		c.payer.charge(-int64(cap(f.kept)))
+		c.payer.Charge(-int64(cap(f.kept)))
 		f.kept = nil
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/stack/budget"
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
@@ -73,7 +74,7 @@ func TestFirstBytes(t *testing.T) {
 				t.Errorf("host %q, DNS %v\n%s", f.HTTPHost, f.DNS, diff)
 			}
 			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-			eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+			eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 		})
 	}
 }
@@ -109,15 +110,15 @@ func TestFirstBytesWithoutMemory(t *testing.T) {
 	c := newClient(t, router).dial(t, serverV4, port)
 	hello := tlsHello(t, &tls.Config{ServerName: "www.example.com"})
 	sendPieces(t, c, hello[:100], nil)
-	router.memory.limit.Store(1)
+	router.memory.SetLimit(1)
 	sendPieces(t, c, hello[100:], []int{200})
-	router.memory.limit.Store(1 << 30)
+	router.memory.SetLimit(1 << 30)
 	_ = c.Close()
 	if f := within(t, ended); f.Hello != nil || f.Outbound != uint64(len(hello)) {
 		t.Errorf("%v of %d bytes", f.Hello, f.Outbound)
 	}
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // BenchmarkFirstBytes is the cost of a connection whose first bytes are in two views, as netstack
@@ -126,7 +127,7 @@ func BenchmarkFirstBytes(b *testing.B) {
 	hello := tlsHello(b, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
 	request := []byte("GET /index.html HTTP/1.1\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\nHost: www.example.com\r\n\r\n")
 	var s Stack
-	s.memory.init(256 << 20)
+	s.memory = budget.New(256 << 20)
 	for name, bytes := range map[string][]byte{
 		"TLS": hello, "TLS cut": hello[:1300], "HTTP": request, "SSH": []byte("SSH-2.0-OpenSSH_9.2p1\r\n"), "bulk": make([]byte, 64<<10),
 	} {
@@ -137,7 +138,7 @@ func BenchmarkFirstBytes(b *testing.B) {
 			head := min(len(bytes), 76)
 			_, _ = g.Write(bytes[:head])
 			_, _ = g.Write(bytes[head:])
-			c := &conn{stack: &s, payer: s.memory.payer(clientV4, false)}
+			c := &conn{stack: &s, payer: s.memory.Payer(clientV4, false)}
 			for b.Loop() {
 				c.first = nil
 				c.readFirstBytes(&g, len(bytes))

@@ -41,8 +41,8 @@ func TestNothingIsLeft(t *testing.T) {
 	router := e.router
 	for name, left := range map[string]func() int64{ // some end a moment after their connection
 		"half-open handshakes": router.stats.HalfOpen.Load,
-		"bytes charged":        router.memory.all.held.Load,
-		"bytes lent":           router.memory.all.lent.Load,
+		"bytes charged":        router.memory.Charged,
+		"bytes lent":           router.memory.Lent,
 		"marked connections":   router.markedFlows.Load,
 		"netstack's endpoints": func() int64 { return int64(len(router.net.RegisteredEndpoints())) },
 	} {

@@ -108,7 +108,7 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	router := startRouter(t, Options{sweepInterval: 250 * time.Millisecond}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
-	lent := func() int64 { return router.memory.all.lent.Load() }
+	lent := func() int64 { return router.memory.Lent() }
 	if n := lent(); n != 0 {
 		t.Errorf("%d bytes lent to a flow that has moved nothing", n)
 	}

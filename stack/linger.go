@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/budget"
 	"syntap/stack/dial"
 )
 
@@ -21,7 +22,7 @@ type lingering struct {
 
 type lingerer struct {
 	fd      int
-	payer   payer
+	payer   budget.Payer
 	charged int64
 	queued  int       // bytes, the FIN among them
 	moved   time.Time // when it was last less
@@ -46,7 +47,7 @@ func (s *Stack) linger(c *conn) {
 	}
 	s.poller.Remove(c.fd)
 	l := &lingerer{fd: c.fd, queued: queued, moved: time.Now()}
-	l.payer = s.memory.payer(c.key.client.Addr(), c.isLocal)
+	l.payer = s.memory.Payer(c.key.client.Addr(), c.isLocal)
 	l.weigh()
 	s.lingering.mu.Lock()
 	s.lingering.sockets = append(s.lingering.sockets, l)
@@ -71,7 +72,7 @@ func unacknowledged(fd int) int {
 // weigh charges the bytes that the socket holds now.
 func (l *lingerer) weigh() {
 	n := lingerMemory + socketMemory(l.fd)
-	l.payer.charge(n - l.charged)
+	l.payer.Charge(n - l.charged)
 	l.charged = n
 }
 
@@ -92,7 +93,7 @@ func (l *lingerer) isOver(now time.Time) bool {
 }
 
 // sweep closes the sockets that are done; all of them at the end, when the kernel has the rest.
-func (l *lingering) sweep(m *memory, end bool) {
+func (l *lingering) sweep(m *budget.Budget, end bool) {
 	l.mu.Lock()
 	all := l.sockets
 	l.sockets = nil
@@ -104,8 +105,8 @@ func (l *lingering) sweep(m *memory, end bool) {
 			continue
 		}
 		_ = unix.Close(one.fd)
-		one.payer.charge(-one.charged)
-		m.leave(&one.payer)
+		one.payer.Charge(-one.charged)
+		m.Leave(&one.payer)
 	}
 	clear(all[len(left):])
 	l.mu.Lock()

@@ -33,12 +33,12 @@ func TestLingering(t *testing.T) {
 	}
 	_ = c.Close()
 	eventually(t, "the connection is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	if held := router.memory.all.held.Load(); held < size/2 {
+	if held := router.memory.Charged(); held < size/2 {
 		t.Errorf("%d bytes are charged, %d are on their way", held, size)
 	}
 	close(read)
 	if n := <-received; n != size {
 		t.Errorf("the far side has received %d bytes, want %d", n, size)
 	}
-	eventually(t, "nothing is charged", func() bool { return router.memory.all.held.Load() == 0 })
+	eventually(t, "nothing is charged", func() bool { return router.memory.Charged() == 0 })
 }

@@ -66,8 +66,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		_ = c.Close()
 	}
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
-	eventually(t, "no loan", func() bool { return router.memory.all.lent.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	eventually(t, "no loan", func() bool { return router.memory.Lent() == 0 })
 }
 
 // What a far side sends and a client does not read stays small where memory is not free, though the

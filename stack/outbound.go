@@ -52,7 +52,7 @@ func (s *Stack) readLoop() error {
 		case len(in.Body) == 0:
 			payload = nil
 			head.CapLength(n)
-		case len(in.Body) <= copyBelow, len(in.Body) <= copyScarce && s.memory.scarce():
+		case len(in.Body) <= copyBelow, len(in.Body) <= copyScarce && s.memory.Scarce():
 			payload = netstack.CopyView(in.Body)
 		default:
 			payload.CapLength(len(in.Body))

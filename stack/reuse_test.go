@@ -116,7 +116,7 @@ func TestNextSYNAges(t *testing.T) {
 	if n := router.stats.Dials[tunflow.Connected].Load(); n != 1 {
 		t.Errorf("%d connections were dialled, want the first alone", n)
 	}
-	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // A client that gives up a handshake which the router has answered begins anew from the same port.

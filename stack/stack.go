@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"syntap/stack/budget"
 	"syntap/stack/dial"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
@@ -31,7 +32,7 @@ type Stack struct {
 	sched     *sched.Scheduler
 	busy      *sched.BusyPoll
 	nat       *nat.NAT
-	memory    memory
+	memory    *budget.Budget
 	lingering lingering
 
 	descriptors descriptors
@@ -47,7 +48,7 @@ type Stack struct {
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
 	conns     map[connKey]*conn    // handshakes too
 	upstreams map[upstream]bool    // addresses of the host sockets of connections
-	halfOpen  map[netip.Prefix]int // handshakes that wait for their client, see sourcesOf
+	halfOpen  map[netip.Prefix]int // handshakes that wait for their client, see budget.SourcesOf
 	stopping  bool                 // no new connections
 	live      sync.WaitGroup       // one for each connection; added to with mu held
 }
@@ -64,9 +65,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s := &Stack{
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
 		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool),
-		halfOpen: make(map[netip.Prefix]int),
+		halfOpen: make(map[netip.Prefix]int), memory: budget.New(o.Memory),
 	}
-	s.memory.init(o.Memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
@@ -100,7 +100,7 @@ func (s *Stack) SetLimits(o Options) {
 	s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
 	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 	s.mu.Unlock()
-	s.memory.limit.Store(o.Memory)
+	s.memory.SetLimit(o.Memory)
 	s.busy.SetLimit(o.BusyPoll)
 	s.nat.SetLimits(o.Datagrams)
 }
@@ -134,7 +134,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.Close())
 	s.sched.Close()
 	serving.Wait()
-	s.lingering.sweep(&s.memory, true)
+	s.lingering.sweep(s.memory, true)
 	s.o.Host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil

@@ -26,13 +26,13 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-ticker.C:
-			s.lingering.sweep(&s.memory, false)
+			s.lingering.sweep(s.memory, false)
 			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
 				looked = now
 				s.lookForStalls()
 			}
 			switch {
-			case s.memory.scarce():
+			case s.memory.Scarce():
 				s.sweep(1)
 			case tick%sweepFaster == 0:
 				s.sweep(sweepFaster)
@@ -53,7 +53,7 @@ func (s *Stack) sweep(ticks int) {
 		switch {
 		case c.takeMoved(movedForSweep):
 			c.still = 0
-		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.scarce() && !c.tight.Load():
+		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.Scarce() && !c.tight.Load():
 			c.still += ticks
 			if c.still >= stillFor && (c.still >= sweepFaster || !c.large()) {
 				c.outbound.rest()

@@ -87,7 +87,7 @@ func TestManyFlowsAtOnce(t *testing.T) {
 	if n := router.stats.HalfOpen.Load(); n != 0 {
 		t.Errorf("half-open handshakes left: %d", n)
 	}
-	eventually(t, "no charge", func() bool { return router.memory.all.held.Load() == 0 })
+	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // The far side closes its direction at once and still gets everything that the client sends after.

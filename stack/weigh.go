@@ -3,11 +3,21 @@
 package stack
 
 import (
+	"sync/atomic"
+
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/budget"
 	"syntap/stack/netstack"
 )
 
+// A connection is charged (package budget)
+//
+//   - connMemory and its SYN for as long as it is in the table (admit.go),
+//   - a room: the bytes that its buffers are likely to hold, or those found in them when that is
+//     more,
+//   - and, for each direction that has moved much, a large buffer (buffer.go).
+//
 // The room of a connection is the bytes that it is charged for besides large buffers. A connection
 // begins with small buffers and smallRoom for both its directions, and keeps them as long as memory
 // is not scarce. Where it is, a connection that has been quiet is tightened: its buffers in
@@ -22,14 +32,22 @@ const (
 	tightMoved = 8 << 10
 )
 
+// fullOf returns the counter of packets for which an account had no room.
+func (s *Stack) fullOf(full *budget.Account) *atomic.Uint64 {
+	if full.OfSource() {
+		return &s.stats.DropMemoryPerSource
+	}
+	return &s.stats.DropMemory
+}
+
 // takeRoom gives a connection that has reached its far side a room, or returns the account that is
 // full.
-func (c *conn) takeRoom() (full *account) {
-	if c.payer.take(smallRoom, func(b *bounds) int64 { return b.roomy }) == nil {
+func (c *conn) takeRoom() (full *budget.Account) {
+	if c.payer.AdmitRoomy(smallRoom) == nil {
 		c.room.Store(smallRoom)
 		return nil
 	}
-	if full = c.payer.admit(tightRoom); full == nil {
+	if full = c.payer.Admit(tightRoom); full == nil {
 		c.room.Store(tightRoom)
 		c.tight.Store(true)
 	}
@@ -44,7 +62,7 @@ func (c *conn) setRoom(n int64) {
 			return
 		}
 		if c.room.CompareAndSwap(old, n) {
-			c.payer.charge(n - old)
+			c.payer.Charge(n - old)
 			return
 		}
 	}
@@ -52,20 +70,20 @@ func (c *conn) setRoom(n int64) {
 
 // leaveRoom ends the charge.
 func (c *conn) leaveRoom() {
-	c.payer.charge(-c.room.Swap(-1))
+	c.payer.Charge(-c.room.Swap(-1))
 	c.endLoan()
 }
 
 func (c *conn) endLoan() {
 	if c.loosened.Swap(false) {
-		c.payer.endLoan(smallRoom - tightRoom)
+		c.payer.EndLoan(smallRoom - tightRoom)
 	}
 }
 
 // tighten has a quiet connection make do with little, where memory is scarce. The caller owns a
 // direction that is not done.
 func (c *conn) tighten() {
-	if !c.tight.Load() && !c.payer.scarce() {
+	if !c.tight.Load() && !c.payer.Scarce() {
 		return
 	}
 	c.tight.Store(true)
@@ -77,11 +95,11 @@ func (c *conn) tighten() {
 // loosen gives a tight connection that moves small buffers again, if there is room. The caller owns
 // a direction that is not done.
 func (c *conn) loosen() {
-	if !c.payer.lend(smallRoom-tightRoom, 1) {
+	if !c.payer.Lend(smallRoom-tightRoom, 1) {
 		return
 	}
 	if !c.tight.CompareAndSwap(true, false) { // the other direction has
-		c.payer.takeBack(smallRoom - tightRoom)
+		c.payer.TakeBack(smallRoom - tightRoom)
 		return
 	}
 	c.room.Add(smallRoom - tightRoom)
@@ -118,7 +136,7 @@ func (c *conn) wantedSize() socketSize {
 	switch large := c.large(); {
 	case c.tight.Load():
 		return sizedTight
-	case c.payer.free(), large && !c.payer.scarce():
+	case c.payer.Free(), large && !c.payer.Scarce():
 		return sizedByKernel
 	case large:
 		return sizedLarge
@@ -171,8 +189,8 @@ func (c *conn) weight() int64 {
 func (s *Stack) Memory() Memory {
 	m := Memory{
 		Held:     s.stats.Datagrams.Memory.Load(),
-		Reserved: s.memory.all.held.Load(),
-		Limit:    s.memory.limit.Load(),
+		Reserved: s.memory.Charged(),
+		Limit:    s.memory.Limit(),
 	}
 	s.mu.Lock()
 	for _, c := range s.conns {

@@ -37,8 +37,8 @@ func mayImport() map[string][]string {
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/flow", "tun/packet", "tun/tuntest"},
 
 		"stack": {
-			"stack/dial", "stack/egress", "stack/inspect", "stack/nat", "stack/netstack",
-			"stack/resolver", "stack/sched", "tun", "tun/flow", "tun/packet",
+			"stack/budget", "stack/dial", "stack/egress", "stack/inspect", "stack/nat",
+			"stack/netstack", "stack/resolver", "stack/sched", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/dial":    {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
 		"stack/egress":  {"tun/flow"},
