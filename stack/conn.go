@@ -87,7 +87,7 @@ type conn struct {
 	tight    atomic.Bool   // its buffers are tight
 	loosened atomic.Bool   // its room is lent
 	sizing   sync.Mutex    // held while buffers are resized
-	socket   atomic.Uint32 // the socketSize of the host socket; written with sizing held
+	socket   atomic.Uint32 // a sockmem.Size, of the host socket; written with sizing held
 }
 
 type connKey struct{ client, server netip.AddrPort }

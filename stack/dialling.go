@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -178,10 +179,10 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 		return -1, 0, err
 	}
 	mss, err = s.sizeStream(fd, c.key, target.Addr())
-	c.socket.Store(uint32(sizedByKernel))
+	c.socket.Store(uint32(sockmem.ByKernel))
 	if c.payer.Cramped() {
-		resizeSocket(fd, sizedTightAtFirst)
-		c.socket.Store(uint32(sizedTightAtFirst))
+		sockmem.Resize(fd, sockmem.TightAtFirst)
+		c.socket.Store(uint32(sockmem.TightAtFirst))
 	}
 	if dscp := dscpOf(c.handshake.syn); dscp != 0 {
 		setDSCP(fd, target.Addr().Is6(), dscp)

@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/budget"
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 )
 
 // lingering is the host sockets of connections that are over, whose far side has not acknowledged
@@ -71,7 +72,7 @@ func unacknowledged(fd int) int {
 
 // weigh charges the bytes that the socket holds now.
 func (l *lingerer) weigh() {
-	n := lingerMemory + socketMemory(l.fd)
+	n := lingerMemory + sockmem.Stream(l.fd)
 	l.payer.Charge(n - l.charged)
 	l.charged = n
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -99,7 +100,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		return stall, false
 	}
 	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
-		stall.Held = uint64(memInfo(c.fd)[memReceived])
+		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
 	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"syntap/stack/budget"
 	"syntap/stack/netstack"
+	"syntap/stack/sockmem"
 )
 
 // A connection is charged (package budget)
@@ -123,25 +124,25 @@ func (c *conn) resizeBuffers() {
 // resizeSocket bounds the buffers of the host socket. The caller keeps it from being closed.
 func (c *conn) resizeSocket() {
 	if size := c.wantedSize(); size != c.socketSize() {
-		resizeSocket(c.fd, size)
+		sockmem.Resize(c.fd, size)
 		c.socket.Store(uint32(size))
 	}
 }
 
-func (c *conn) socketSize() socketSize { return socketSize(c.socket.Load()) }
+func (c *conn) socketSize() sockmem.Size { return sockmem.Size(c.socket.Load()) }
 
 // wantedSize returns the size for the buffers of the host socket. What the kernel would let them
 // grow to while the far side sends and the client does not read is several times smallRoom.
-func (c *conn) wantedSize() socketSize {
+func (c *conn) wantedSize() sockmem.Size {
 	switch large := c.large(); {
 	case c.tight.Load():
-		return sizedTight
+		return sockmem.Tight
 	case c.payer.Free(), large && !c.payer.Scarce():
-		return sizedByKernel
+		return sockmem.ByKernel
 	case large:
-		return sizedLarge
+		return sockmem.Large
 	}
-	return sizedSmall
+	return sockmem.Small
 }
 
 // fitSocket has the host socket of a connection follow what memory there is. It grows only while
@@ -172,7 +173,7 @@ func (c *conn) weigh() {
 
 // weight returns the bytes that a connection holds in small or tight buffers.
 func (c *conn) weight() int64 {
-	n := socketMemory(c.fd)
+	n := sockmem.Stream(c.fd)
 	if !c.outbound.large.Load() {
 		n += netstack.ReceiveMemory(c.ep)
 	}
@@ -205,7 +206,7 @@ func (s *Stack) Memory() Memory {
 
 // holds returns the bytes that a connection holds in buffers of any size.
 func (c *conn) holds() int64 {
-	n := c.kept.Load() + socketMemory(c.fd) + netstack.ReceiveMemory(c.ep)
+	n := c.kept.Load() + sockmem.Stream(c.fd) + netstack.ReceiveMemory(c.ep)
 	if c.ep.Readiness(waiter.WritableEvents) == 0 {
 		n += c.inbound.bufferSize()
 	}

@@ -38,15 +38,16 @@ func mayImport() map[string][]string {
 
 		"stack": {
 			"stack/budget", "stack/dial", "stack/egress", "stack/inspect", "stack/nat",
-			"stack/netstack", "stack/resolver", "stack/sched", "tun", "tun/flow", "tun/packet",
+			"stack/netstack", "stack/resolver", "stack/sched", "stack/sockmem", "tun", "tun/flow",
+			"tun/packet",
 		},
 		"stack/dial":    {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
 		"stack/egress":  {"tun/flow"},
 		"stack/inspect": {"tun/flow"},
 		"stack/names":   {"tun/flow"},
 		"stack/nat": {
-			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "tun", "tun/flow",
-			"tun/packet",
+			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "stack/sockmem", "tun",
+			"tun/flow", "tun/packet",
 		},
 		"stack/netstack": {"tun", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},

@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	"syntap/stack/sockmem"
 	"syntap/tun/packet"
 )
 
@@ -74,7 +75,7 @@ func (m *mapping) closeSocket(poller *sched.Poller) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fd >= 0 {
-		m.noteLost(m.memInfo()[memDrops], m.stats)
+		m.noteLost(sockmem.Of(m.fd).Drops, m.stats)
 		poller.Remove(m.fd)
 		_ = unix.Close(m.fd)
 		m.fd = -1

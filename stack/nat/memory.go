@@ -5,7 +5,7 @@ package nat
 import (
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"syntap/stack/sockmem"
 )
 
 // The charges of a mapping, in bytes. fixed and named are guarded by mapping.mu; queued is changed
@@ -45,11 +45,11 @@ func (m *mapping) give(charge *int64) {
 // until settle. The caller is the poller and holds mu for reading.
 func (m *mapping) weigh() {
 	m.give(&m.queued)
-	info := m.memInfo()
-	n := int64(info[memReceived]) + int64(info[memBacklog])
+	info := sockmem.Of(m.fd)
+	n := int64(info.Received) + int64(info.Backlog)
 	if n > littleQueued && m.take(&m.queued, n) != nil {
 		m.curbed = true
-		m.setBuffer(receiveBuffer, littleQueued/2) // the kernel doubles it
+		sockmem.SetReceiveBuffer(m.fd, littleQueued/2) // the kernel doubles it
 	}
 }
 
@@ -63,21 +63,14 @@ func (m *mapping) settle() {
 	m.give(&m.queued)
 	if m.curbed && m.fd >= 0 {
 		m.curbed = false
-		m.setBuffer(receiveBuffer, socketBuffer)
+		sockmem.SetReceiveBuffer(m.fd, socketBuffer)
 	}
 }
 
-// buffer is a buffer of a socket: the options that set its size, past the host's limit and within.
-type buffer struct{ force, set int }
-
-var (
-	receiveBuffer = buffer{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}
-	sendBuffer    = buffer{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}
-)
-
-// setBuffer sets the size of a buffer as far as the host allows.
-func (s *socket) setBuffer(b buffer, size int) {
-	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b.force, size) != nil {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, b.set, size)
+// noteLost counts the datagrams that the socket has dropped; total is its own count.
+func (s *socket) noteLost(total uint32, stats *Stats) {
+	if n := int32(total - s.lost.Load()); n > 0 {
+		s.lost.Store(total)
+		stats.DropReceiveQueue.Add(uint64(n))
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	"syntap/stack/sockmem"
 	"syntap/tun/packet"
 )
 
@@ -67,7 +68,7 @@ func (s *rawSocket) open(dialer *dial.Dialer) (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	s.setBuffer(receiveBuffer, rawBuffer)
+	sockmem.SetReceiveBuffer(s.fd, rawBuffer)
 	return nil
 }
 

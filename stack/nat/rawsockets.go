@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sched"
+	"syntap/stack/sockmem"
 )
 
 // rawSockets holds the raw sockets that have mappings.
@@ -85,7 +86,7 @@ func (r *rawSockets) close(s *rawSocket) {
 	if s.fd < 0 {
 		return
 	}
-	s.noteLost(s.memInfo()[memDrops], r.replies.stats)
+	s.noteLost(sockmem.Of(s.fd).Drops, r.replies.stats)
 	r.poller.Remove(s.fd)
 	_ = unix.Close(s.fd)
 	r.inodes.Delete(s.inode)

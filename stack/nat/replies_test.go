@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 	"syntap/tun"
 	"syntap/tun/tuntest"
 )
@@ -127,7 +128,7 @@ func TestRepliesAreGathered(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.send()
-			polls, before := 0, uint32(0)
+			polls, before := 0, int32(0)
 			eventually(t, "the last of the datagrams", func() bool { // the loopback may take a moment
 				if n := m.inQueue(); n != before || n == 0 {
 					polls, before = 0, n
@@ -193,10 +194,10 @@ func TestTurn(t *testing.T) {
 }
 
 // inQueue returns the bytes in the socket's receive queue.
-func (m *mapping) inQueue() uint32 {
+func (m *mapping) inQueue() int32 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.memInfo()[memReceived]
+	return sockmem.Of(m.fd).Received
 }
 
 // TestReceiveQueueOverflow: datagrams that find no room in the socket are counted, also those that
@@ -219,7 +220,7 @@ func TestReceiveQueueOverflow(t *testing.T) {
 		lost := uint64(0)
 		eventually(t, "the last of the drops", func() bool {
 			before := lost
-			lost = uint64(m.memInfo()[memDrops])
+			lost = uint64(sockmem.Of(m.fd).Drops)
 			return lost > 0 && lost == before
 		})
 		if lost >= sent {

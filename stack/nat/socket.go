@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 )
 
 // socket is a host socket for datagrams or echoes.
@@ -68,8 +69,8 @@ const socketBuffer = 7 << 20
 // marks of received ones and the number of dropped ones, buffer as much as the host allows
 // (net.core.rmem_max and wmem_max bind only those without CAP_NET_ADMIN).
 func (s *socket) prepare() error {
-	s.setBuffer(receiveBuffer, socketBuffer)
-	s.setBuffer(sendBuffer, socketBuffer)
+	sockmem.SetReceiveBuffer(s.fd, socketBuffer)
+	sockmem.SetSendBuffer(s.fd, socketBuffer)
 	options := []option{
 		{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1},
 		{unix.IPPROTO_IP, unix.IP_RECVERR, 1},

@@ -1,0 +1,71 @@
+//go:build linux
+
+package sockmem
+
+import "golang.org/x/sys/unix"
+
+// Size is that of the buffers of a socket of TCP.
+type Size uint32
+
+const (
+	ByKernel Size = iota // which lets them grow with what moves
+	Large
+	Small
+	Tight
+	// TightAtFirst is tight until something moves. It is for a socket that is not connected, which
+	// begins with a small window then.
+	TightAtFirst
+)
+
+// The sizes of buffers in bytes, as SO_RCVBUF and SO_SNDBUF take them: the kernel
+// doubles them. A tight receive buffer has a window of a segment at least: the far side sends less
+// only after a while. A tight send buffer takes one write.
+const (
+	largeBuffer  = 1 << 20
+	smallBuffer  = 64 << 10
+	tightReceive = 2 << 10
+	tightSend    = 2 << 10
+)
+
+const lockSend = 1 // SOCK_BUF_LOCK has two bits, SOCK_SNDBUF_LOCK is this one
+
+// Resize bounds the buffers of a socket. What is in them stays. The window that the far side
+// has been promised is not taken back: what comes in it and finds no room is sent again.
+func Resize(fd int, to Size) {
+	receive, send := smallBuffer, smallBuffer
+	switch to {
+	case Large:
+		receive, send = largeBuffer, largeBuffer
+	case Tight:
+		mss, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		receive, send = max(tightReceive, mss), tightSend
+	case TightAtFirst:
+		receive, send = tightReceive, tightSend
+	case ByKernel, Small:
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receive)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, send)
+	// A receive buffer that is locked as the socket connects bounds the window for good: there is
+	// no window scale.
+	switch to {
+	case ByKernel:
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0) // before Linux 5.14 they stay locked
+	case TightAtFirst:
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)
+	case Small, Tight, Large:
+	}
+}
+
+// SetReceiveBuffer sets the size of a receive buffer in bytes as far as the host allows; the kernel
+// doubles it.
+func SetReceiveBuffer(fd, size int) { setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, size) }
+
+// SetSendBuffer does the same for a send buffer.
+func SetSendBuffer(fd, size int) { setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, size) }
+
+// setBuffer sets an option past the host's limit or, where the process may not, another within it.
+func setBuffer(fd, force, set, size int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, set, size)
+	}
+}
