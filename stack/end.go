@@ -278,7 +278,8 @@ func (c *conn) close() {
 	if c.seen.has(serverReset) {
 		s.closeSocket(c.fd)
 	} else {
-		s.linger(c)
+		s.poller.Remove(c.fd)
+		s.lingering.Close(c.fd, c.key.client.Addr(), c.isLocal)
 	}
 	c.setRoom(c.inbound.smallBuffer()) // of which netstack may still send bytes
 	c.outbound.giveBufferBack()

@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/budget"
 	"syntap/stack/dial"
+	"syntap/stack/linger"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/stack/sched"
@@ -33,7 +34,7 @@ type Stack struct {
 	busy      *sched.BusyPoll
 	nat       *nat.NAT
 	memory    *budget.Budget
-	lingering lingering
+	lingering *linger.Sockets
 
 	descriptors descriptors
 	paths       *clientPaths
@@ -67,6 +68,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool),
 		halfOpen: make(map[netip.Prefix]int), memory: budget.New(o.Memory),
 	}
+	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
 	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
@@ -134,7 +136,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	closeErr = errors.Join(closeErr, s.poller.Close())
 	s.sched.Close()
 	serving.Wait()
-	s.lingering.sweep(s.memory, true)
+	s.lingering.Sweep(true)
 	s.o.Host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil

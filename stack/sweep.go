@@ -26,7 +26,7 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-ticker.C:
-			s.lingering.sweep(s.memory, false)
+			s.lingering.Sweep(false)
 			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
 				looked = now
 				s.lookForStalls()

@@ -37,7 +37,7 @@ func mayImport() map[string][]string {
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/flow", "tun/packet", "tun/tuntest"},
 
 		"stack": {
-			"stack/budget", "stack/dial", "stack/egress", "stack/inspect", "stack/nat",
+			"stack/budget", "stack/dial", "stack/egress", "stack/inspect", "stack/linger", "stack/nat",
 			"stack/netstack", "stack/resolver", "stack/sched", "stack/sockmem", "tun", "tun/flow",
 			"tun/packet",
 		},
@@ -49,6 +49,7 @@ func mayImport() map[string][]string {
 			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "stack/sockmem", "tun",
 			"tun/flow", "tun/packet",
 		},
+		"stack/linger":   {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/netstack": {"tun", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
