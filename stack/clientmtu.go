@@ -22,7 +22,7 @@ func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
 	}
 	if netstack.ReceiveMemory(ep) > 0 {
 		if at, ok := netstack.ProgressOf(ep); ok {
-			s.writeICMPError(tooBigFor(k.Client, k.Server, at.RcvNxt, s.paths.segmentMTU(k.Client.Addr()), mtu))
+			s.writeICMPError(tooBigFor(k.Client, k.Server, at.RcvNxt, s.paths.SegmentMTU(k.Client.Addr()), mtu))
 		}
 	}
 	netstack.LowerPathMTU(ep, mtu, packet.HeaderLen(k.Client.Addr()))

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -106,7 +105,7 @@ func TestTooBigFromClientSide(t *testing.T) {
 			router.send(t, tuntest.Frame{Data: p})
 		}
 		eventually(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == uint64(len(forged)) })
-		if n := router.paths.segmentMTU(client); n != 1500 {
+		if n := min(1500, router.paths.MTU(client)); n != 1500 {
 			t.Errorf("path MTU %d after forged errors", n)
 		}
 
@@ -121,7 +120,7 @@ func TestTooBigFromClientSide(t *testing.T) {
 		}
 		tell(path)
 		if client.Is4() {
-			path = minPathMTU4
+			path = 552 // net.ipv4.route.min_pmtu
 			tell(0)
 		}
 		syn.Src = netip.AddrPortFrom(client, 4002)
@@ -177,7 +176,7 @@ func TestTooBigAboutReplies(t *testing.T) {
 		t.Fatalf("answer of %d bytes after forged errors, want %d", len(p), len(whole))
 	}
 	router.send(t, tuntest.Frame{Data: tooBigAbout(whole, 1300)})
-	eventually(t, "path MTU learned", func() bool { return router.paths.mtu(clientV6) == 1300 })
+	eventually(t, "path MTU learned", func() bool { return router.paths.MTU(clientV6) == 1300 })
 	for range 2 {
 		if p := answer(); len(p) > 1300 || p[6] != packet.ProtoFragment {
 			t.Errorf("a packet of %d bytes with protocol %d, want a fragment", len(p), p[6])
@@ -204,21 +203,4 @@ func TestNarrowRouteToClient(t *testing.T) {
 			t.Errorf("segments of %d bytes, want %d", size, want)
 		}
 	})
-}
-
-func TestClientPathsForget(t *testing.T) {
-	stats := new(Stats)
-	p := newClientPaths(1500, nil, stats)
-	addr := netip.MustParseAddr("2001:db8::")
-	for range clientPathsMax + 100 {
-		addr = addr.Next()
-		p.learn(addr, 1300)
-	}
-	if len(p.known) != clientPathsMax || stats.EvictedPaths.Load() != 100 {
-		t.Errorf("%d clients remembered, %d forgotten; want %d and 100", len(p.known), stats.EvictedPaths.Load(), clientPathsMax)
-	}
-	p.update(addr, func(path *clientPath) { path.heard = time.Now().Add(-learnedAge) })
-	if n := p.segmentMTU(addr); n != 1500 {
-		t.Errorf("path MTU %d after %v, want the link's", n, learnedAge)
-	}
 }

@@ -51,7 +51,7 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 		return stall, false
 	}
 	key := c.name()
-	mtu := packet.MTU(c.stack.paths.segmentMTU(key.Client.Addr()))
+	mtu := packet.MTU(c.stack.paths.SegmentMTU(key.Client.Addr()))
 	stall = tunflow.Stall{
 		Key: key, ClientLeg: true, Remote: key.Client, Silent: silent,
 		AdvMSS:      uint32(max(0, mtu.MSS(key.Client.Addr().Is6())-timestamps)),

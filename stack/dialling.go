@@ -251,7 +251,7 @@ func (c *conn) connected() {
 	case place:
 		s.report(c, tunflow.Connected, 0)
 		s.net.Addresses.Register(&c.lease, c.key.client.Addr(), c.key.server.Addr())
-		s.paths.lowerMSS(syn, false)
+		s.paths.LowerMSS(syn, false)
 		s.net.DeliverCopy(syn)
 		s.live.Done()
 	case errno == 0:

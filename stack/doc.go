@@ -60,13 +60,13 @@
 // segments keep to it. Netstack's keep to what the client announced in the SYN that it is given.
 // [Stack.PathMTU] returns the MTU of the far leg's path, as the host knows it.
 //
-// Behind a gateway a client's path may be narrower than the link. Its MTU
-// (clientpath.go) comes from the host's route, Options.ClientMTU, and for ten minutes from the ICMP
-// errors of routers there. Such an error counts only when it quotes a packet that may be on its way
+// Behind a gateway a client's path may be narrower than the link. Its MTU (package clientpath)
+// comes from the host's route, Options.ClientMTU, and for ten minutes from the ICMP errors of
+// routers there. Such an error counts only when it quotes a packet that may be on its way
 // (clienterror.go): of TCP a number that is not yet acknowledged, of datagrams the size and the
 // ends of an answer to a live mapping. Connections that open later keep to it in both directions
-// (synmss.go): the MSS that netstack reads in the SYN, and that the client reads in the SYN-ACK, is
-// at most that of the path.
+// (clientpath.Paths.LowerMSS): the MSS that netstack reads in the SYN, and that the client reads in
+// the SYN-ACK, is at most that of the path.
 //
 // Where such errors are filtered, packets to a client vanish. Options.Stalled gets the connection
 // (clientstall.go), old segments of several sizes tell which pass (clientprobe.go), and shorter
@@ -149,9 +149,9 @@
 //
 // The bytes that the ends of a connection do not read stay below the sizes of its buffers: then
 // windows close and senders wait. All connections share Options.Memory, for netstack's queues, our
-// buffers and the kernel's sockets (package budget). Each is charged for the bytes that its buffers are
-// likely to hold, and for those that have been found in them where these are more: of host sockets
-// by SO_MEMINFO. Buffers have three sizes.
+// buffers and the kernel's sockets (package budget). Each is charged for the bytes that its buffers
+// are likely to hold, and for those that have been found in them where these are more: of host
+// sockets by SO_MEMINFO. Buffers have three sizes.
 //
 //   - Small ones are those a connection begins with, as long as half of the memory is free. The
 //     kernel lets those of the host socket grow by itself while little is charged.

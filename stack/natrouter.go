@@ -48,7 +48,7 @@ func (s routerOfNAT) WriteInbound(off tun.Offload, bufs [][]byte) error {
 }
 
 // ClientMTU implements nat.Router.
-func (s routerOfNAT) ClientMTU(client netip.Addr) int { return s.paths.mtu(client) }
+func (s routerOfNAT) ClientMTU(client netip.Addr) int { return s.paths.MTU(client) }
 
 // WriteICMPError implements nat.Router.
 func (s routerOfNAT) WriteICMPError(packet []byte) { s.writeICMPError(packet) }

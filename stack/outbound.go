@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"syntap/stack/clientpath"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/tun"
@@ -103,7 +104,7 @@ func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
 		s.nat.UDP(&nat.Frame{Frame: f, Reassembled: reassembled})
 	case icmp:
 		s.sched.NoteInteractive()
-		if m := f.Head[h.Offset:]; tooBig(v6, m) {
+		if m := f.Head[h.Offset:]; clientpath.IsTooBig(v6, m) {
 			s.routeTooBig(v6, m)
 		} else {
 			s.nat.Echo(&nat.Frame{Frame: f, Reassembled: reassembled})

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"syntap/stack/budget"
+	"syntap/stack/clientpath"
 	"syntap/stack/dial"
 	"syntap/stack/linger"
 	"syntap/stack/nat"
@@ -37,7 +38,7 @@ type Stack struct {
 	lingering *linger.Sockets
 
 	descriptors descriptors
-	paths       *clientPaths
+	paths       *clientpath.Paths
 	probes      clientProbes
 
 	lastMarked  marked       // the read loop's
@@ -71,7 +72,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
 	s.gathers.New = func() any { return new(gather) }
-	s.paths = newClientPaths(link.MTU(), o.ClientMTU, &s.stats)
+	s.paths = clientpath.New(link.MTU(), o.ClientMTU, &s.stats.ClientMTUs, &s.stats.EvictedPaths)
 	var err error
 	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)
 	if s.poller, err = sched.NewPoller(s.busy); err != nil {
@@ -83,7 +84,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s.net, err = netstack.New(link, netstack.Options{
 		Buffers: netstackBuffers(),
-		Rewrite: func(headers []byte) { s.paths.lowerMSS(headers, true) },
+		Rewrite: func(headers []byte) { s.paths.LowerMSS(headers, true) },
 		Refused: func() { s.stats.InboundErrors.Add(1) },
 	})
 	if err != nil {

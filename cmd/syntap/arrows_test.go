@@ -37,14 +37,15 @@ func mayImport() map[string][]string {
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/flow", "tun/packet", "tun/tuntest"},
 
 		"stack": {
-			"stack/budget", "stack/dial", "stack/egress", "stack/inspect", "stack/linger", "stack/nat",
-			"stack/netstack", "stack/resolver", "stack/sched", "stack/sockmem", "tun", "tun/flow",
-			"tun/packet",
+			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/inspect",
+			"stack/linger", "stack/nat", "stack/netstack", "stack/resolver", "stack/sched",
+			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
-		"stack/dial":    {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
-		"stack/egress":  {"tun/flow"},
-		"stack/inspect": {"tun/flow"},
-		"stack/names":   {"tun/flow"},
+		"stack/clientpath": {"tun", "tun/packet"},
+		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
+		"stack/egress":     {"tun/flow"},
+		"stack/inspect":    {"tun/flow"},
+		"stack/names":      {"tun/flow"},
 		"stack/nat": {
 			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "stack/sockmem", "tun",
 			"tun/flow", "tun/packet",

@@ -1,6 +1,4 @@
-//go:build linux
-
-package stack
+package clientpath
 
 import (
 	"encoding/binary"
@@ -8,11 +6,11 @@ import (
 	"syntap/tun/packet"
 )
 
-// lowerMSS lowers the MSS option of a SYN or SYN-ACK to the packets that the client's path takes.
+// LowerMSS lowers the MSS option of a SYN or SYN-ACK to the packets that the client's path takes.
 // From the client's option netstack learns how large its segments may be; from netstack's the
 // client learns the same of its own. b begins with the packet and holds its headers. Other packets,
 // and a SYN without the option, stay as they are.
-func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
+func (p *Paths) LowerMSS(b []byte, toClient bool) {
 	const eol, nop, mss = 0, 1, 2
 	var h packet.Headers
 	h.Parse(b, packet.AnyLength)
@@ -23,7 +21,7 @@ func (p *clientPaths) lowerMSS(b []byte, toClient bool) {
 	if toClient {
 		client = h.Dst(b)
 	}
-	most := uint16(packet.MTU(p.segmentMTU(client)).MSS(h.Version == 6))
+	most := uint16(packet.MTU(p.SegmentMTU(client)).MSS(h.Version == 6))
 	opts := b[h.Offset+packet.TCPHeaderLen : h.End]
 	for len(opts) >= 2 && opts[0] != eol {
 		if opts[0] == nop {
