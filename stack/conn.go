@@ -13,7 +13,9 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/budget"
+	"syntap/stack/inspect"
 	"syntap/stack/netstack"
+	"syntap/stack/peek"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -70,13 +72,13 @@ type conn struct {
 	silent  time.Duration          // without a byte, in steps of stallInterval; the sweeper's, like settled
 	settled bool                   // nothing is outstanding: no stall
 	said    said                   // guarded by netstack's lock of the endpoint
-	resent  atomic.Pointer[resent] // nil = nothing; written with the same lock held
+	resent  atomic.Pointer[resent] // nil = nothing; written with netstack's lock of the endpoint
 	probe   *probe                 // of the client, without an answer yet; nil = none; guarded by stack.mu
 	gate    gate                   // set as it is dialled
 	blocked *blocked               // nil = queries are not decided on
 	listens bool                   // the client's first bytes are looked at; the outbound direction's
-	first   *firstBytes            // nil = they have said nothing
-	dns     *dnsStream             // nil = no port of DNS
+	first   *peek.FirstBytes       // nil = they have said nothing
+	dns     *peek.DNS              // nil = no port of DNS
 	unsent  []byte                 // read, and not yet taken by netstack; the inbound direction's
 	buffer  *readBuffer            // that unsent stands in, if it is kept; the inbound direction's
 
@@ -138,8 +140,8 @@ func newConn(s *Stack, key connKey, isn uint32, syn []byte) *conn {
 	c.inbound.init(c, moveInbound)
 	c.directions.Store(2)
 	c.listens = s.o.FlowDone != nil
-	if key.server.Port() == portDNS && (c.listens || s.o.DNSAnswered != nil) {
-		c.dns = new(dnsStream)
+	if key.server.Port() == inspect.PortDNS && (c.listens || s.o.DNSAnswered != nil) {
+		c.dns = new(peek.DNS)
 	}
 	return c
 }

@@ -93,10 +93,10 @@
 // # Payloads
 //
 // For the record of a connection's end the outbound direction looks at the first bytes of the
-// client (firstbytes.go, package inspect), right after they have gone to the far side: no byte
+// client (packages peek and inspect), right after they have gone to the far side: no byte
 // waits for it. It keeps a copy only as long as a ClientHello or an HTTP request goes on, at most
 // 16 KiB, which the client is charged for. A server that speaks first makes no difference. Both
-// directions take DNS messages out of a connection to port 53 (dnsstream.go), and
+// directions take DNS messages out of a connection to port 53 (peek.DNS), and
 // Options.DNSAnswered gets each response to a query of the connection before the client does.
 //
 // # Held back by policy

@@ -268,8 +268,8 @@ func (c *conn) close() {
 	s := c.stack
 	c.ended = time.Now()
 	c.gate.endWait()
-	c.endFirstBytes()
-	c.endDNS()
+	c.first.End(&c.payer)
+	c.dns.End(&c.payer)
 	s.mu.Lock()
 	delete(s.upstreams, c.upstream)
 	s.endProbe(c)
@@ -311,9 +311,9 @@ func (c *conn) reportClosed() {
 		Outbound: c.outbound.bytes, Inbound: c.inbound.bytes, End: tunflow.End(c.firstly.Load()),
 	}
 	if f := c.first; f != nil {
-		done.Hello, done.HTTPHost = f.hello, f.host
+		done.Hello, done.HTTPHost = f.Hello, f.Host
 	}
-	done.DNS = c.dns.flow()
+	done.DNS = c.dns.Record()
 	if c.ep != nil { // else the client has reset before
 		if stats, ok := c.ep.Stats().(*tcp.Stats); ok {
 			done.Retransmits = stats.SendErrors.Retransmits.Value()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/stack/budget"
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
 	tunflow "syntap/tun/flow"
@@ -119,31 +118,4 @@ func TestFirstBytesWithoutMemory(t *testing.T) {
 	}
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
-}
-
-// BenchmarkFirstBytes is the cost of a connection whose first bytes are in two views, as netstack
-// has them: the end of the frame's head, and its body. Further writes cost a comparison.
-func BenchmarkFirstBytes(b *testing.B) {
-	hello := tlsHello(b, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
-	request := []byte("GET /index.html HTTP/1.1\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\nHost: www.example.com\r\n\r\n")
-	var s Stack
-	s.memory = budget.New(256 << 20)
-	for name, bytes := range map[string][]byte{
-		"TLS": hello, "TLS cut": hello[:1300], "HTTP": request, "SSH": []byte("SSH-2.0-OpenSSH_9.2p1\r\n"), "bulk": make([]byte, 64<<10),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			var g gather
-			g.begin(1<<20, false)
-			head := min(len(bytes), 76)
-			_, _ = g.Write(bytes[:head])
-			_, _ = g.Write(bytes[head:])
-			c := &conn{stack: &s, payer: s.memory.Payer(clientV4, false)}
-			for b.Loop() {
-				c.first = nil
-				c.readFirstBytes(&g, len(bytes))
-				c.endFirstBytes()
-			}
-		})
-	}
 }

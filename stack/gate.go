@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/egress"
 	"syntap/stack/inspect"
+	"syntap/stack/peek"
 	"syntap/stack/resolver"
 	tunflow "syntap/tun/flow"
 )
@@ -37,7 +38,7 @@ const gateWithin = 30 * time.Second
 
 // beginGate sets the gate by the decision on a connection that is about to be dialled.
 func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
-	c.gate.queries = c.key.server.Port() == portDNS && c.stack.o.Question != nil &&
+	c.gate.queries = c.key.server.Port() == inspect.PortDNS && c.stack.o.Question != nil &&
 		(d.OnlyDNS || r != nil && r.Names)
 	if c.gate.queries {
 		c.blocked = new(blocked)
@@ -67,7 +68,7 @@ func (t *gate) open() bool { return !t.name.waits && !t.queries }
 
 // passGate shortens g to the bytes that may pass, and reports whether there are any. Otherwise the
 // connection has been reset, or waits for more, which will not come if g has all of the client's.
-func (c *conn) passGate(g *gather, all bool) bool {
+func (c *conn) passGate(g *peek.Views, all bool) bool {
 	if c.gate.name.waits && !c.checkName(g, all) {
 		return false
 	}
@@ -77,7 +78,7 @@ func (c *conn) passGate(g *gather, all bool) bool {
 	if c.gate.cleared == 0 && !c.checkQuery(g, all) {
 		return false
 	}
-	g.cut(c.gate.cleared)
+	g.Cut(c.gate.cleared)
 	return true
 }
 
@@ -95,15 +96,15 @@ func (c *conn) hasAll() bool {
 }
 
 // checkQuery looks at the DNS message at the front of the queue.
-func (c *conn) checkQuery(g *gather, all bool) bool {
+func (c *conn) checkQuery(g *peek.Views, all bool) bool {
 	const prefix = 2
-	b := g.join(nil, g.size, prefix+maxGatedQuery)
+	b := g.Join(nil, g.Size, prefix+maxGatedQuery)
 	size := 0
 	if len(b) >= prefix {
 		size = int(binary.BigEndian.Uint16(b))
 	}
 	incomplete := len(b) < prefix || len(b) < prefix+size
-	if size > maxGatedQuery || incomplete && (all || g.full() || c.gate.late.Load()) {
+	if size > maxGatedQuery || incomplete && (all || g.Full() || c.gate.late.Load()) {
 		c.end(forbidden)
 		return false
 	}
@@ -132,9 +133,7 @@ func (c *conn) checkQuery(g *gather, all bool) bool {
 		}
 		return false
 	}
-	if c.dns != nil && !c.dns.queries.over {
-		c.dns.queries.note(m)
-	}
+	c.dns.NoteQuery(m)
 	c.discard(prefix + size)
 	c.inbound.Wake()
 	c.outbound.Wake() // to look at the next
@@ -207,8 +206,8 @@ func (c *conn) takeBlocked() bool {
 	if b == nil {
 		return false
 	}
-	if m, ok := inspect.DNS(b[2:]); ok && c.dns != nil && !c.dns.responses.over {
-		c.dns.responses.note(m)
+	if m, ok := inspect.DNS(b[2:]); ok {
+		c.dns.NoteResponse(m)
 	}
 	c.unsent = b
 	c.outbound.Wake() // it may wait for room

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"syntap/stack/inspect"
+	"syntap/stack/peek"
 	tunflow "syntap/tun/flow"
 )
 
@@ -29,19 +30,19 @@ func (t *nameCheck) begin(o *Options, opening any) {
 // Nothing of them has passed; with all there will be no more.
 //
 // Bytes in which a server may read a name that is not found here do not pass, such as a request
-// that says it behind inspect.MaxClient bytes or gatherViews views. Of protocols in which the far
+// that says it behind inspect.MaxClient bytes or peek.MaxViews views. Of protocols in which the far
 // side speaks first, neither TLS nor HTTP is one: its client does not wait.
-func (c *conn) checkName(g *gather, all bool) bool {
-	b := g.join(nil, g.size, inspect.MaxClient)
+func (c *conn) checkName(g *peek.Views, all bool) bool {
+	b := g.Join(nil, g.Size, inspect.MaxClient)
 	t := &c.gate.name
 	if is, asks := inspect.IsPreface(b); is {
 		t.asked = t.asked || asks
 		c.gate.endWait()
-		g.cut(len(b)) // and look at the next ones
+		g.Cut(len(b)) // and look at the next ones
 		return true
 	}
 	said := inspect.Strict(b)
-	tooLong := said.Need > inspect.MaxClient || said.Need > 0 && g.full()
+	tooLong := said.Need > inspect.MaxClient || said.Need > 0 && g.Full()
 	if said.Need > 0 && all && !tooLong { // the end of all bytes ends a line, too
 		said = inspect.Strict(append(bytes.Clone(b), "\r\n\r\n"...))
 	}
@@ -68,7 +69,7 @@ func (c *conn) contradicts(said *inspect.Said) bool {
 	f := tunflow.Flow{Key: c.name(), Opening: c.opening, Hello: said.Hello}
 	for _, f.HTTPHost = range []string{said.Host, said.Field} {
 		if c.stack.o.Contradicts(&f) {
-			c.first = &firstBytes{hello: f.Hello, host: f.HTTPHost}
+			c.first = &peek.FirstBytes{Hello: f.Hello, Host: f.HTTPHost}
 			return true
 		}
 	}
@@ -77,11 +78,11 @@ func (c *conn) contradicts(said *inspect.Said) bool {
 
 // forbid ends the connection for the name in the client's first bytes; nil stands for one that
 // cannot be read.
-func (c *conn) forbid(first *firstBytes) {
+func (c *conn) forbid(first *peek.FirstBytes) {
 	if c.stack.o.Forbidden != nil {
 		f := tunflow.Flow{Key: c.name(), Opening: c.opening}
 		if first != nil {
-			f.Hello, f.HTTPHost = first.hello, first.host
+			f.Hello, f.HTTPHost = first.Hello, first.Host
 		}
 		c.stack.o.Forbidden(f, c.upstream.remote)
 	}
@@ -91,7 +92,7 @@ func (c *conn) forbid(first *firstBytes) {
 // awaitName leaves n bytes in netstack until there are more, or the client has had its time. Where
 // its buffers are tight, a ClientHello may need larger ones.
 func (c *conn) awaitName(n int) {
-	if c.tight.Load() && n >= tightWrite {
+	if c.tight.Load() && n >= peek.TightWrite {
 		if c.loosen(); c.tight.Load() { // there is no room for more
 			c.forbid(nil)
 			return

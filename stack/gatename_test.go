@@ -14,6 +14,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
 	"syntap/stack/netstack"
+	"syntap/stack/peek"
 	tunflow "syntap/tun/flow"
 )
 
@@ -221,7 +222,7 @@ func TestManySegments(t *testing.T) {
 		return n
 	}
 	const size = 100 // a view of the frame's head, and one of its body
-	request := "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", (gatherViews/2+1)*size) + "\r\nHost: a\r\n\r\n"
+	request := "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", (peek.MaxViews/2+1)*size) + "\r\nHost: a\r\n\r\n"
 	for at := 0; at < len(request); at += size {
 		before := held()
 		if _, err := io.WriteString(c, request[at:min(at+size, len(request))]); err != nil {

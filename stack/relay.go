@@ -7,13 +7,16 @@ import (
 	"io"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/peek"
 	"syntap/stack/sched"
+	tunflow "syntap/tun/flow"
 )
 
 // direction is one direction of a connection. The poller and netstack's callbacks wake it.
@@ -53,8 +56,8 @@ func (d *direction) Step(budget int) (moved int, more bool) {
 // moveOutbound moves bytes from netstack's receive queue to the host socket: it peeks at the queue,
 // writes the views in one call and discards the bytes that were written. No byte is copied.
 func moveOutbound(c *conn, budget int) (moved int, more bool) {
-	g := c.stack.gathers.Get().(*gather)
-	defer g.release(&c.stack.gathers)
+	g := c.stack.gathers.Get().(*peek.Views)
+	defer g.Release(&c.stack.gathers)
 	for moved < budget {
 		if c.seen.has(clientReset) {
 			c.finish(&c.outbound)
@@ -62,11 +65,11 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		}
 		open := c.gate.open()
 		all := !open && c.hasAll()
-		g.begin(budget, c.tight.Load() && open)
+		g.Begin(budget, c.tight.Load() && open)
 		if _, err := c.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
 			return moved, c.nothingToSend(err)
 		}
-		if len(g.iov) == 0 {
+		if len(g.IOV) == 0 {
 			return moved, false
 		}
 		if !open && !c.passGate(g, all) {
@@ -76,20 +79,18 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			return moved, false
 		}
 		if c.dns != nil {
-			c.readQueries(g)
+			c.dns.ReadQueries(g, &c.payer, c.stack.o.DNSAnswered != nil)
 		}
-		n, errno := writev(c.fd, g.iov)
+		n, errno := writev(c.fd, g.IOV)
 		switch errno {
 		case 0:
 			if c.gate.queries {
 				c.gate.cleared -= n
 			}
 			if c.listens {
-				c.readFirstBytes(g, n)
+				c.first, c.listens = c.first.Read(g, n, &c.payer)
 			}
-			if c.dns != nil {
-				c.dns.ahead -= n
-			}
+			c.dns.Sent(n)
 			c.discard(n)
 			c.outbound.noteMoved(n)
 			moved += n
@@ -185,7 +186,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			}
 			c.noteAnswer()
 			if c.dns != nil {
-				c.readResponses(b[:n])
+				c.dns.ReadResponses(b[:n], &c.payer, c.answered())
 			}
 			if c.blocked != nil {
 				c.blocked.follow(b[:n])
@@ -202,6 +203,15 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 		}
 	}
 	return moved, len(c.unsent) > 0 || !drained
+}
+
+// answered returns the function that receives the responses to DNS queries, nil for none.
+func (c *conn) answered() func(*tunflow.DNS) {
+	o := &c.stack.o
+	if o.DNSAnswered == nil {
+		return nil
+	}
+	return func(m *tunflow.DNS) { o.DNSAnswered(c.key.client, c.opening, m) }
 }
 
 // finishInbound ends the inbound direction.
@@ -302,4 +312,27 @@ func (c *conn) releaseReadBuffer() {
 		c.buffer = nil
 	}
 	c.kept.Store(0)
+}
+
+// The calls below are raw: their descriptors do not block, and a call of microseconds needs no word
+// to the scheduler.
+
+func read(fd int, b []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ,
+			uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func writev(fd int, iov []unix.Iovec) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV,
+			uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"syntap/stack/linger"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
+	"syntap/stack/peek"
 	"syntap/stack/sched"
 	"syntap/tun"
 )
@@ -45,7 +46,7 @@ type Stack struct {
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
 
 	readBuffers sync.Pool // of *readBuffer
-	gathers     sync.Pool // of *gather
+	gathers     sync.Pool // of *peek.Views
 
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
 	conns     map[connKey]*conn    // handshakes too
@@ -71,7 +72,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new(readBuffer) }
-	s.gathers.New = func() any { return new(gather) }
+	s.gathers.New = func() any { return new(peek.Views) }
 	s.paths = clientpath.New(link.MTU(), o.ClientMTU, &s.stats.ClientMTUs, &s.stats.EvictedPaths)
 	var err error
 	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)

@@ -38,20 +38,21 @@ func mayImport() map[string][]string {
 
 		"stack": {
 			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/inspect",
-			"stack/linger", "stack/nat", "stack/netstack", "stack/resolver", "stack/sched",
-			"stack/sockmem", "tun", "tun/flow", "tun/packet",
+			"stack/linger", "stack/nat", "stack/netstack", "stack/peek", "stack/resolver",
+			"stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
 		"stack/egress":     {"tun/flow"},
 		"stack/inspect":    {"tun/flow"},
+		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
 			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "stack/sockmem", "tun",
 			"tun/flow", "tun/packet",
 		},
-		"stack/linger":   {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/netstack": {"tun", "tun/packet"},
+		"stack/peek":     {"stack/budget", "stack/inspect", "tun/flow"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {

@@ -7,6 +7,9 @@ import (
 	"syntap/tun/flow"
 )
 
+// PortDNS is the port of a nameserver (RFC 1035 §4.2).
+const PortDNS = 53
+
 // Bounds of a DNS message. Servers answer messages with one question only.
 const (
 	maxQuestions  = 8
