@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/budget"
+	"syntap/stack/gate"
 	"syntap/stack/inspect"
 	"syntap/stack/netstack"
 	"syntap/stack/peek"
@@ -74,8 +75,7 @@ type conn struct {
 	said    said                   // guarded by netstack's lock of the endpoint
 	resent  atomic.Pointer[resent] // nil = nothing; written with netstack's lock of the endpoint
 	probe   *probe                 // of the client, without an answer yet; nil = none; guarded by stack.mu
-	gate    gate                   // set as it is dialled
-	blocked *blocked               // nil = queries are not decided on
+	gate    gate.Gate              // set as it is dialled
 	listens bool                   // the client's first bytes are looked at; the outbound direction's
 	first   *peek.FirstBytes       // nil = they have said nothing
 	dns     *peek.DNS              // nil = no port of DNS

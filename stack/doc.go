@@ -101,13 +101,13 @@
 //
 // # Held back by policy
 //
-// Some bytes of a client stay in netstack until policy has seen enough of them (gate.go). Towards
-// port 53, where rules decide on names, DNS queries pass one by one. One that is forbidden is
-// answered between the responses of the server; anything else ends the connection. With
+// Some bytes of a client stay in netstack until policy has seen enough of them (package gate).
+// Towards port 53, where rules decide on names, DNS queries pass one by one. One that is forbidden
+// is answered between the responses of the server; anything else ends the connection. With
 // Options.Contradicts, the first bytes of a connection whose name is known wait until they say one
 // (TLS, HTTP) or that they will not; a contradiction resets both ends, and nothing has left. They
 // wait for 30 s, and not where the far side speaks first: TLS and HTTP are no such protocols
-// (gatename.go).
+// (gate/name.go).
 //
 // # When a connection is over
 //

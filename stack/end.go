@@ -267,7 +267,7 @@ func (c *conn) finish(d *direction) {
 func (c *conn) close() {
 	s := c.stack
 	c.ended = time.Now()
-	c.gate.endWait()
+	c.gate.EndWait()
 	c.first.End(&c.payer)
 	c.dns.End(&c.payer)
 	s.mu.Lock()

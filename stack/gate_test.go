@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/egress"
+	"syntap/stack/gate"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -28,7 +29,7 @@ func startRuled(t *testing.T, full chan struct{}, o Options) *testRouter {
 	o.Question = func(
 		_ tunflow.Proto, _, _ netip.AddrPort, _ any, q *tunflow.DNS,
 	) *tunflow.Decision {
-		if questions++; questions == 1+maxBlocked+1 {
+		if questions++; questions == 1+gate.MaxResponses+1 {
 			close(full)
 		}
 		return &tunflow.Decision{Deny: q.Queries[0].Name != "good.example"}
@@ -53,7 +54,7 @@ var toPort uint16
 func TestForbiddenQueries(t *testing.T) {
 	var all []byte
 	names := []string{"good.example."}
-	for range 3 * maxBlocked {
+	for range 3 * gate.MaxResponses {
 		names = append(names, "bad.example.")
 	}
 	names = append(names, "good.example.", "bad.example.", "good.example.")
@@ -107,31 +108,6 @@ func writePieces(c io.Writer, b []byte, cuts []int) {
 			return
 		}
 		at = cut
-	}
-}
-
-// TestBlockedBetweenMessages: a response of the router's own waits for the end of the server's.
-func TestBlockedBetweenMessages(t *testing.T) {
-	t.Parallel()
-	var b blocked
-	stream := dnsMessage(t, 1, "good.example.", "192.0.2.1")
-	stream = append(stream, stream...)
-	for i := range stream {
-		between := i == 0 || i == len(stream)/2
-		if !b.add([]byte{byte(i)}) {
-			t.Fatal("there is no room")
-		}
-		if got := b.next(); (got != nil) != between {
-			t.Fatalf("behind %d bytes of %d: %v", i, len(stream), got)
-		}
-		b.waiting = nil
-		b.follow(stream[i : i+1])
-	}
-	for range maxBlocked {
-		b.add([]byte{1})
-	}
-	if b.add([]byte{1}) {
-		t.Error("the responses that wait have no bound")
 	}
 }
 
@@ -227,7 +203,7 @@ func TestForbiddenQueriesOfLostClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := dnsMessage(t, 0, "good.example.")
-	for range 2 * maxBlocked {
+	for range 2 * gate.MaxResponses {
 		all = append(all, dnsMessage(t, 1, "bad.example.")...)
 	}
 	go writePieces(c, all, nil)

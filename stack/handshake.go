@@ -198,7 +198,7 @@ func (c *conn) establish() {
 	}
 	c.handshake.stopTimers()
 	c.handshake = nil // not needed any more, and large
-	c.gate.name.begin(&s.o, c.opening)
+	c.holdNames()
 	c.phase.Store(established)
 	s.mu.Unlock()
 	c.outbound.Wake() // events may have passed

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/stack/dial"
+	"syntap/stack/gate"
 	"syntap/stack/nat"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -188,7 +189,7 @@ func (o *Options) setDefaults() {
 		o.sweepInterval = 5 * time.Second
 	}
 	if o.gateWithin == 0 {
-		o.gateWithin = gateWithin
+		o.gateWithin = gate.Within
 	}
 	if o.Log == nil {
 		silent := logrus.New()

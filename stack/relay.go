@@ -63,7 +63,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			c.finish(&c.outbound)
 			return moved, false
 		}
-		open := c.gate.open()
+		open := c.gate.Open()
 		all := !open && c.hasAll()
 		g.Begin(budget, c.tight.Load() && open)
 		if _, err := c.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
@@ -84,9 +84,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		n, errno := writev(c.fd, g.IOV)
 		switch errno {
 		case 0:
-			if c.gate.queries {
-				c.gate.cleared -= n
-			}
+			c.gate.Sent(n)
 			if c.listens {
 				c.first, c.listens = c.first.Read(g, n, &c.payer)
 			}
@@ -184,12 +182,14 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 				c.finishInbound()
 				return moved, false
 			}
-			c.noteAnswer()
+			if c.gate.NoteAnswer() {
+				c.outbound.Wake()
+			}
 			if c.dns != nil {
 				c.dns.ReadResponses(b[:n], &c.payer, c.answered())
 			}
-			if c.blocked != nil {
-				c.blocked.follow(b[:n])
+			if c.gate.Queries != nil {
+				c.gate.Queries.Follow(b[:n])
 			}
 			c.unsent, drained = b[:n], n < len(b) && !c.seen.has(hangup|urgent)
 		}
@@ -217,7 +217,7 @@ func (c *conn) answered() func(*tunflow.DNS) {
 // finishInbound ends the inbound direction.
 func (c *conn) finishInbound() {
 	c.releaseReadBuffer()
-	blocked := c.blocked != nil
+	blocked := c.gate.Queries != nil
 	c.finish(&c.inbound)
 	if blocked {
 		c.outbound.Wake() // it may wait for room among the responses

@@ -37,13 +37,14 @@ func mayImport() map[string][]string {
 		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/flow", "tun/packet", "tun/tuntest"},
 
 		"stack": {
-			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/inspect",
-			"stack/linger", "stack/nat", "stack/netstack", "stack/peek", "stack/resolver",
-			"stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
+			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/gate",
+			"stack/inspect", "stack/linger", "stack/nat", "stack/netstack", "stack/peek",
+			"stack/resolver", "stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
 		"stack/egress":     {"tun/flow"},
+		"stack/gate":       {"stack/inspect", "stack/peek", "stack/resolver", "tun/flow"},
 		"stack/inspect":    {"tun/flow"},
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/names":      {"tun/flow"},
