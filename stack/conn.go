@@ -17,7 +17,9 @@ import (
 	"syntap/stack/inspect"
 	"syntap/stack/netstack"
 	"syntap/stack/peek"
+	"syntap/stack/probe"
 	"syntap/stack/sched"
+	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -72,9 +74,8 @@ type conn struct {
 	still   int                    // ticks without a byte, up to when the directions know; the sweeper's
 	silent  time.Duration          // without a byte, in steps of stallInterval; the sweeper's, like settled
 	settled bool                   // nothing is outstanding: no stall
-	said    said                   // guarded by netstack's lock of the endpoint
+	prober  probe.Prober           // of the client; Withhold and End are called with stack.mu held
 	resent  atomic.Pointer[resent] // nil = nothing; written with netstack's lock of the endpoint
-	probe   *probe                 // of the client, without an answer yet; nil = none; guarded by stack.mu
 	gate    gate.Gate              // set as it is dialled
 	listens bool                   // the client's first bytes are looked at; the outbound direction's
 	first   *peek.FirstBytes       // nil = they have said nothing
@@ -202,4 +203,18 @@ func (c *conn) join(ep tcpip.Endpoint) {
 	netstack.SetOwner(ep, c)
 	c.entry.Init(c, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	c.wq.EventRegister(&c.entry)
+}
+
+// Withholds implements netstack.Owner: an ACK without news waits for the far side's answer.
+func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bool {
+	if t.Size > 0 && !c.isLocal && c.prober.IsSentAgain(t) {
+		c.noteResent(t, off, frame)
+	}
+	if c.prober.IsNews(t, c.isn) {
+		return false
+	}
+	s := c.stack
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.phase.Load() == established && c.prober.Withhold(c.fd, off, frame, s.writeInbound)
 }

@@ -130,9 +130,10 @@
 // allows is tried, the next 250 ms after the one before or when that has failed, until one accepts
 // (race.go, RFC 8305); the answer is that of an address which refuses, else of the first.
 //
-// A client's keepalive probe is answered when the far side has answered one of ours (probe.go).
-// Netstack names the connection with each packet that it sends, and an ACK without news, which it
-// sends in answer to a probe, leads to a look at the far side: ordinary segments cost a comparison.
+// A client's keepalive probe is answered when the far side has answered one of ours (package
+// probe). Netstack names the connection with each packet that it sends, and an ACK without news,
+// which it sends in answer to a probe, leads to a look at the far side: ordinary segments cost a
+// comparison.
 //
 // A client whose address Options.Sources does not name gets no answer. Of connections the link
 // takes care of that.
@@ -191,8 +192,8 @@
 //
 // # Locks
 //
-// Stack.mu guards the table of connections and their handshakes. It is never held while
-// calling netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
-// withhold). The locks of sched are the innermost and are taken with netstack's locks held, too; so
-// may be the lock of netstack.Addresses, which is held while calling netstack.
+// Stack.mu guards the table of connections and their handshakes. It is never held while calling
+// netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
+// Withholds). The locks of sched are the innermost and are taken with netstack's locks held, too;
+// so may be the lock of netstack.Addresses, which is held while calling netstack.
 package stack

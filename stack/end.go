@@ -272,7 +272,7 @@ func (c *conn) close() {
 	c.dns.End(&c.payer)
 	s.mu.Lock()
 	delete(s.upstreams, c.upstream)
-	s.endProbe(c)
+	c.prober.End()
 	c.phase.Store(closing)
 	s.mu.Unlock()
 	if c.seen.has(serverReset) {

@@ -1,0 +1,15 @@
+// Package probe answers the keepalive probes of clients.
+//
+// A client whose keepalive asks whether its far side is there (RFC 9293 §3.8.4) does not mean the
+// router. Netstack's answer to such a probe is withheld, the far side is probed, and the answer
+// goes out when the far side has answered: a client learns of one that has vanished in its own
+// time.
+//
+//	client ── probe ──▶ netstack ── ACK without news ──▶ Withhold ── TCP_KEEPIDLE 1 s ──▶ kernel ── probe ──▶ far side
+//	   ▲                                                    │                               │
+//	   ╰──────────────────── the ACK ────────────────── answer ◀── TCP_INFO: heard since ◀──╯
+//
+// While the far side has not acknowledged all that the client has sent, every probe is answered:
+// without a router there would be no probe then, and the retransmissions decide
+// (dial.Options.UserTimeout).
+package probe

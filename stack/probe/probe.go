@@ -1,0 +1,148 @@
+//go:build linux
+
+package probe
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/netstack"
+	"syntap/tun"
+	"syntap/tun/packet"
+)
+
+// Prober is for the client of one connection.
+type Prober struct {
+	// How far the segments to the client have got: the sequence number behind the last, and its
+	// acknowledgment. The caller of IsNews and IsSentAgain serializes these.
+	seq, ack uint32
+
+	mu    sync.Mutex
+	asked *question // without an answer yet; nil = none
+}
+
+// question is a probe of the client that waits for its answer.
+type question struct {
+	fd      int
+	at      time.Time // when the client asked, last
+	answer  []byte    // netstack's, as the link takes it
+	offload tun.Offload
+	write   func(off tun.Offload, bufs ...[]byte)
+	timer   *time.Timer
+	wait    time.Duration // of the timer
+	own     [2]int        // the values of keepaliveOptions that the socket has by itself
+}
+
+// keepaliveOptions have the kernel probe at once, and not give up as long as the client goes on.
+var keepaliveOptions = [2]struct{ name, probing int }{
+	{unix.TCP_KEEPCNT, 127}, {unix.TCP_KEEPIDLE, 1},
+}
+
+const (
+	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
+	// since then need not be asked.
+	heardLately = time.Second
+	// abandoned is for how long the far side is asked after the client's last probe.
+	abandoned = 2 * time.Minute
+)
+
+// IsSentAgain reports whether a segment begins before the end of those that have gone to the
+// client.
+func (p *Prober) IsSentAgain(t netstack.Segment) bool {
+	return (p.seq != 0 || p.ack != 0) && int32(t.Seq-p.seq) < 0
+}
+
+// IsNews notes a segment to the client, whose handshake began with isn. It is false for an ACK that
+// says nothing new, as netstack sends in answer to a probe.
+func (p *Prober) IsNews(t netstack.Segment, isn uint32) bool {
+	seq, ack := t.Seq+uint32(t.Size)+uint32(t.Flags&packet.FIN), t.Ack
+	first := p.seq == 0 && p.ack == 0
+	same := seq == p.seq && ack == p.ack
+	if t.Size == 0 && t.Flags == packet.ACK && (same || first && ack == isn+1) {
+		return false
+	}
+	if int32(seq-p.seq) >= 0 || first { // neither sent again nor a probe of our own
+		p.seq, p.ack = seq, ack
+	}
+	return true
+}
+
+// Withhold keeps an answer to the client, which write sends, until the far side of a host socket
+// has been heard. It reports false if that is not needed. The socket may be closed after End.
+func (p *Prober) Withhold(
+	fd int, off tun.Offload, frame [][]byte, write func(off tun.Offload, bufs ...[]byte),
+) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.Unacked > 0 || info.Notsent_bytes > 0 || heard(info) < heardLately {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.asked
+	if q == nil {
+		q = &question{fd: fd, write: write}
+		q.timer = time.AfterFunc(abandoned, func() { p.answer(q) })
+		for i, o := range keepaliveOptions {
+			q.own[i], _ = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, o.name)
+		}
+		p.asked = q
+	}
+	q.at, q.answer, q.offload = time.Now(), slices.Concat(frame...), off
+	q.wait = min(10*time.Millisecond+time.Duration(info.Rtt)*time.Microsecond, heardLately)
+	for _, o := range keepaliveOptions {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.probing)
+	}
+	q.timer.Reset(q.wait)
+	return true
+}
+
+// heard returns how long ago the far side of a socket has been heard.
+func heard(info *unix.TCPInfo) time.Duration {
+	return time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
+}
+
+// answer is called by a question's timer.
+func (p *Prober) answer(q *question) {
+	p.mu.Lock()
+	if p.asked != q {
+		p.mu.Unlock()
+		return
+	}
+	since := time.Since(q.at)
+	info, err := unix.GetsockoptTCPInfo(q.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	answered := err == nil && heard(info) < since+heardLately/2 // longer ago when the client asked
+	answer, off := q.answer, q.offload
+	switch {
+	case answered, since > abandoned:
+		p.end()
+	default:
+		q.wait = min(2*q.wait, heardLately)
+		q.timer.Reset(q.wait)
+	}
+	p.mu.Unlock()
+	if answered {
+		q.write(off, answer)
+	}
+}
+
+// End gives the socket its own keepalive back.
+func (p *Prober) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// end is End with mu held.
+func (p *Prober) end() {
+	if p.asked == nil {
+		return
+	}
+	p.asked.timer.Stop()
+	for i, o := range keepaliveOptions {
+		_ = unix.SetsockoptInt(p.asked.fd, unix.IPPROTO_TCP, o.name, p.asked.own[i])
+	}
+	p.asked = nil
+}
