@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/race"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
@@ -111,7 +112,7 @@ func (c *conn) beforeAnswer(answer func()) {
 // dialled ends dial's work: the socket is connecting, or err says why not.
 func (c *conn) dialled(err error) {
 	c.stack.mu.Lock()
-	var r *race
+	var r *race.Race
 	if h := c.handshake; h != nil { // else the handshakes were quicker than dial's return
 		h.dialling = false
 		if err != nil || h.unwanted {
@@ -121,7 +122,7 @@ func (c *conn) dialled(err error) {
 		}
 	}
 	c.stack.mu.Unlock()
-	r.run()
+	c.run(r)
 	if err != nil {
 		c.dialFailed(err)
 	}
@@ -220,14 +221,14 @@ func (c *conn) connected() {
 		s.mu.Unlock()
 		return
 	}
-	errno := connectError(c.fd)
+	errno := dial.ConnectErrno(c.fd)
 	if h := c.handshake; errno != 0 && len(h.rest) > 0 {
-		var r *race
-		if h.early = connectFailure(errno); !h.dialling {
+		var r *race.Race
+		if h.early = dial.ConnectFailure(errno); !h.dialling {
 			r = c.takeRest(h.early)
 		}
 		s.mu.Unlock()
-		r.run()
+		c.run(r)
 		return
 	}
 	full := s.halfOpenFull(c.key.client.Addr(), c.isLocal)
@@ -258,7 +259,7 @@ func (c *conn) connected() {
 		full.Add(1) // the client's next SYN dials again
 		s.reportDropped(c.key, c.isn, unix.ENOBUFS)
 	default:
-		c.dialFailed(connectFailure(errno))
+		c.dialFailed(dial.ConnectFailure(errno))
 	}
 }
 
@@ -270,7 +271,7 @@ func (c *conn) dialFailed(err error) {
 		c.dialEnded(denied, 0)
 		return
 	}
-	if errors.Is(err, errProhibited) {
+	if errors.Is(err, dial.ErrProhibited) {
 		c.dialEnded(unreachable, unix.EACCES)
 		return
 	}

@@ -128,7 +128,7 @@
 //
 // A server's address may stand for a name (package virtual). Then each real address that policy
 // allows is tried, the next 250 ms after the one before or when that has failed, until one accepts
-// (race.go, RFC 8305); the answer is that of an address which refuses, else of the first.
+// (package race, RFC 8305); the answer is that of an address which refuses, else of the first.
 //
 // A client's keepalive probe is answered when the far side has answered one of ours (package
 // probe). Netstack names the connection with each packet that it sends, and an ACK without news,

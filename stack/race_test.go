@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/race"
 	"syntap/stack/virtual"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -142,7 +143,7 @@ func TestNoRaceWhileHeld(t *testing.T) {
 	c := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(v4, uint16(port)), 1000)
 	c.send(t, tuntest.SYN)
 	answer := within(t, held)
-	time.Sleep(2 * attemptDelay) // nothing may happen meanwhile
+	time.Sleep(2 * race.Delay) // nothing may happen meanwhile
 	answer()
 	c.awaitSYNACK(t)
 	within(t, accepted)

@@ -39,8 +39,8 @@ func mayImport() map[string][]string {
 		"stack": {
 			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/gate",
 			"stack/inspect", "stack/linger", "stack/nat", "stack/netstack", "stack/peek",
-			"stack/probe", "stack/resolver", "stack/sched", "stack/sockmem", "tun", "tun/flow",
-			"tun/packet",
+			"stack/probe", "stack/race", "stack/resolver", "stack/sched", "stack/sockmem", "tun",
+			"tun/flow", "tun/packet",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
@@ -56,6 +56,7 @@ func mayImport() map[string][]string {
 		"stack/netstack": {"tun", "tun/packet"},
 		"stack/peek":     {"stack/budget", "stack/inspect", "tun/flow"},
 		"stack/probe":    {"stack/netstack", "tun", "tun/packet"},
+		"stack/race":     {"stack/dial", "stack/sched", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {

@@ -1,0 +1,37 @@
+//go:build linux
+
+package dial
+
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// IsConnected reports whether a socket has made its connection.
+func IsConnected(fd int) bool {
+	_, err := unix.Getpeername(fd)
+	return err == nil
+}
+
+// ErrProhibited is the error of a connect that ICMPv6 "administratively prohibited" has answered.
+var ErrProhibited = fmt.Errorf("%w: ICMPv6 administratively prohibited", unix.EACCES)
+
+// ConnectFailure returns the error of a connect that has ended with errno.
+func ConnectFailure(errno syscall.Errno) error {
+	if errno == unix.EACCES {
+		return ErrProhibited
+	}
+	return errno
+}
+
+// ConnectErrno returns the error with which the connect of a socket has ended, 0 if it has made its
+// connection.
+func ConnectErrno(fd int) syscall.Errno {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return unix.EBADF
+	}
+	return syscall.Errno(errno)
+}
