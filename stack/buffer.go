@@ -106,7 +106,7 @@ func (d *direction) largeBuffer() int64 {
 // read buffer, too.
 func (d *direction) price() int64 {
 	if d.inbound() {
-		return largeSendBuffer + int64(len(readBuffer{}))
+		return largeSendBuffer + maxRead
 	}
 	return largeReceiveBuffer
 }

@@ -81,7 +81,7 @@ type conn struct {
 	first   *peek.FirstBytes       // nil = they have said nothing
 	dns     *peek.DNS              // nil = no port of DNS
 	unsent  []byte                 // read, and not yet taken by netstack; the inbound direction's
-	buffer  *readBuffer            // that unsent stands in, if it is kept; the inbound direction's
+	buffer  *[maxRead]byte         // that unsent stands in, if it is kept; the inbound direction's
 
 	payer    budget.Payer  // of all memory that the connection holds
 	fixed    int64         // charged besides room and large buffers; guarded by stack.mu

@@ -332,8 +332,7 @@ func (s *Stack) closeSocket(fd int) {
 func (s *Stack) localFailure(err error) {
 	errno := unix.EIO
 	errors.As(err, &errno)
-	s.stats.LocalFailures.add(unix.ErrnoName(errno))
-	s.descriptors.note(errno, s.o.Log)
+	s.stats.LocalFailures.add(errno, s.o.Log)
 	s.o.Log.WithError(err).Debug("host socket failed")
 }
 

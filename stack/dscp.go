@@ -27,28 +27,22 @@ func setDSCP(fd int, v6 bool, dscp byte) {
 	_ = unix.SetsockoptInt(fd, level, name, int(dscp)) // every value is accepted
 }
 
-// marked is a connection and the DSCP of its client's last segment.
-type marked struct {
-	key  connKey
-	dscp byte
-}
-
 // followDSCP marks the host socket of a connection as its client has marked a segment. The read
 // loop calls it, and only where one of the two is marked or some connection is.
-func (s *Stack) followDSCP(m marked) {
-	if m == s.lastMarked {
+func (s *Stack) followDSCP(key connKey, dscp byte) {
+	if dscp == s.lastDSCP && key == s.lastMarked {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.conns[m.key]
+	c := s.conns[key]
 	if c == nil || c.fd < 0 || c.phase.Load() > established { // else the socket is not closed with mu held
 		return
 	}
-	s.lastMarked = m
-	if c.dscp != m.dscp {
-		setDSCP(c.fd, c.upstream.remote.Addr().Is6(), m.dscp)
-		s.noteDSCP(c, m.dscp)
+	s.lastMarked, s.lastDSCP = key, dscp
+	if c.dscp != dscp {
+		setDSCP(c.fd, c.upstream.remote.Addr().Is6(), dscp)
+		s.noteDSCP(c, dscp)
 	}
 }
 

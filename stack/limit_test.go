@@ -120,7 +120,7 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 		}
 	}
 	for range 2 {
-		eventually(t, "large buffers", func() bool { move(); return lent() == largeReceiveBuffer+largeSendBuffer+int64(len(readBuffer{})) })
+		eventually(t, "large buffers", func() bool { move(); return lent() == largeReceiveBuffer+largeSendBuffer+maxRead })
 		eventually(t, "small buffers again", func() bool { return lent() == 0 })
 	}
 	eventually(t, "large buffers", func() bool { move(); return lent() > 0 })

@@ -124,7 +124,7 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 	key := connKey{client: client, server: server}
 	if f.Headers.Flags&(packet.SYN|packet.ACK) != packet.SYN {
 		if dscp := dscpOf(f.Head); dscp != 0 || s.markedFlows.Load() > 0 {
-			s.followDSCP(marked{key, dscp})
+			s.followDSCP(key, dscp)
 		}
 		if f.Headers.Flags&(packet.FIN|packet.RST) != 0 && s.o.ClientEnds != nil {
 			s.o.ClientEnds(client)

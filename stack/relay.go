@@ -23,18 +23,15 @@ import (
 type direction struct {
 	sched.Task
 	conn    *conn
-	move    mover
-	done    bool        // it has ended; like the next two the owner's
-	bytes   uint64      // moved in all
-	carried int         // bytes since its buffer in netstack was small, up to growAfter
-	large   atomic.Bool // the buffer is large, and paid from the budget; set by the owner
-	quiet   atomic.Bool // nothing has moved for long; set by the sweeper
+	move    func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
+	done    bool                                             // it has ended; like the next two the owner's
+	bytes   uint64                                           // moved in all
+	carried int                                              // bytes since its buffer in netstack was small, up to growAfter
+	large   atomic.Bool                                      // the buffer is large, and paid from the budget; set by the owner
+	quiet   atomic.Bool                                      // nothing has moved for long; set by the sweeper
 }
 
-// mover is moveOutbound or moveInbound, with the results of sched.Stepper.
-type mover func(c *conn, budget int) (moved int, more bool)
-
-func (d *direction) init(c *conn, move mover) {
+func (d *direction) init(c *conn, move func(*conn, int) (int, bool)) {
 	d.conn, d.move = c, move
 	d.Init(c.stack.sched, d)
 }
@@ -262,9 +259,9 @@ func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
 	return wrote, nil
 }
 
-// readBuffer is the memory of one read from a host socket, in bytes: eight segments as long as
+// maxRead is the memory of one read from a host socket, in bytes: eight segments as long as
 // netstack makes them.
-type readBuffer [8 * maxChunk]byte
+const maxRead = 8 * maxChunk
 
 // smallRead is the size of a read for a connection that has small buffers, tightRead for one that
 // has tight ones.
@@ -276,7 +273,7 @@ const (
 // readBuffer returns the memory for a read, which the connection has until releaseReadBuffer.
 func (c *conn) readBuffer() []byte {
 	if c.buffer == nil {
-		c.buffer = c.stack.readBuffers.Get().(*readBuffer)
+		c.buffer = c.stack.readBuffers.Get().(*[maxRead]byte)
 	}
 	switch {
 	case c.inbound.large.Load():

@@ -38,14 +38,14 @@ type Stack struct {
 	memory    *budget.Budget
 	lingering *linger.Sockets
 
-	descriptors descriptors
-	paths       *clientpath.Paths
-	probes      clientProbes
+	paths  *clientpath.Paths
+	probes clientProbes
 
-	lastMarked  marked       // the read loop's
+	lastMarked  connKey      // the connection of the last marked segment; the read loop's
+	lastDSCP    byte         // of that segment
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
 
-	readBuffers sync.Pool // of *readBuffer
+	readBuffers sync.Pool // of *[maxRead]byte
 	gathers     sync.Pool // of *peek.Views
 
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
@@ -71,7 +71,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		halfOpen: make(map[netip.Prefix]int), memory: budget.New(o.Memory),
 	}
 	s.lingering = linger.New(s.memory)
-	s.readBuffers.New = func() any { return new(readBuffer) }
+	s.readBuffers.New = func() any { return new([maxRead]byte) }
 	s.gathers.New = func() any { return new(peek.Views) }
 	s.paths = clientpath.New(link.MTU(), o.ClientMTU, &s.stats.ClientMTUs, &s.stats.EvictedPaths)
 	var err error

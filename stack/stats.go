@@ -1,8 +1,8 @@
+//go:build linux
+
 package stack
 
 import (
-	"maps"
-	"sync"
 	"sync/atomic"
 
 	"syntap/stack/nat"
@@ -15,7 +15,7 @@ type Stats struct {
 	HalfOpen  atomic.Int64 // gauge: handshakes that wait for the ACK of their client
 	Datagrams nat.Stats    // of UDP and echoes
 
-	LocalFailures ErrnoCounts                    // of host sockets, on this host: to open, connect or send
+	LocalFailures Failures                       // of host sockets, on this host: to open, connect or send
 	Dials         [tunflow.Dropped]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.
@@ -74,26 +74,4 @@ type Memory struct {
 	Held     int64 // read back from netstack and the kernel
 	Reserved int64 // charged for it, and for more that they may come to hold
 	Limit    int64 // Options.Memory
-}
-
-// ErrnoCounts counts failures by the name of their error number, such as EMFILE.
-type ErrnoCounts struct {
-	mu sync.Mutex // guards n
-	n  map[string]uint64
-}
-
-func (c *ErrnoCounts) add(errno string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n == nil {
-		c.n = make(map[string]uint64)
-	}
-	c.n[errno]++
-}
-
-// Snapshot returns the numbers by name.
-func (c *ErrnoCounts) Snapshot() map[string]uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.n)
 }
