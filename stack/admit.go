@@ -16,7 +16,7 @@ import (
 func (s *Stack) outboundSYN(key connKey, f *tun.Frame) (deliver bool) {
 	isn := f.Headers.Seq
 	s.mu.Lock()
-	if s.upstreams[upstream{local: key.client, remote: key.server}] {
+	if s.upstreams[key] {
 		s.mu.Unlock()
 		s.stats.DropOwnSocket.Add(1)
 		s.reportDropped(key, isn, unix.ELOOP)

@@ -56,7 +56,7 @@ type conn struct {
 	serverISN uint32         // of the SYN-ACK, once recorded
 	opening   any            // of the app, once recorded
 	fd        int            // host socket, -1 = none; constant from established to closing
-	upstream  upstream       // its addresses
+	upstream  connKey        // its addresses
 	mss       packet.MSS     // set on it, 0 = the kernel's
 	dscp      byte           // of the client's segments, and the host socket's
 
@@ -93,6 +93,8 @@ type conn struct {
 	socket   atomic.Uint32 // a sockmem.Size, of the host socket; written with sizing held
 }
 
+// connKey is the ends of a connection of TCP: of a client's, or of a host socket, whose client is
+// this host.
 type connKey struct{ client, server netip.AddrPort }
 
 // name returns the key of the handshake that the client began with isn.

@@ -142,7 +142,7 @@ func (c *conn) connect(target netip.AddrPort) error {
 func (c *conn) setTarget(target netip.AddrPort) {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
-	c.upstream.remote = target
+	c.upstream.server = target
 }
 
 // open returns a host socket that is connecting, or connected.
@@ -163,7 +163,7 @@ func (c *conn) adopt(
 	watch func(int, *sched.Watch, sched.Watcher, uint32) error,
 ) error {
 	s := c.stack
-	up := upstream{local: dial.LocalAddr(fd), remote: target}
+	up := connKey{client: dial.LocalAddr(fd), server: target}
 	s.mu.Lock()
 	c.fd, c.upstream, c.mss = fd, up, mss
 	s.upstreams[up] = true
@@ -209,9 +209,6 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 	}
 	return fd, mss, nil
 }
-
-// upstream is the pair of addresses of a host socket.
-type upstream struct{ local, remote netip.AddrPort }
 
 // connected is called when the host socket is writable or has failed, and may be called again.
 func (c *conn) connected() {

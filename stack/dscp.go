@@ -41,7 +41,7 @@ func (s *Stack) followDSCP(key connKey, dscp byte) {
 	}
 	s.lastMarked, s.lastDSCP = key, dscp
 	if c.dscp != dscp {
-		setDSCP(c.fd, c.upstream.remote.Addr().Is6(), dscp)
+		setDSCP(c.fd, c.upstream.server.Addr().Is6(), dscp)
 		s.noteDSCP(c, dscp)
 	}
 }

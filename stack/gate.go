@@ -104,7 +104,7 @@ func (c *conn) forbid(first *peek.FirstBytes) {
 		if first != nil {
 			f.Hello, f.HTTPHost = first.Hello, first.Host
 		}
-		c.stack.o.Forbidden(f, c.upstream.remote)
+		c.stack.o.Forbidden(f, c.upstream.server)
 	}
 	c.end(forbidden)
 }

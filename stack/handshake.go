@@ -212,12 +212,12 @@ func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
 		return
 	}
 	d := tunflow.Dial{Key: c.name(), Answer: a}
-	d.Remote, d.DialTime, d.MSS = c.upstream.remote, time.Since(c.started), c.mss
+	d.Remote, d.DialTime, d.MSS = c.upstream.server, time.Since(c.started), c.mss
 	if errno != 0 {
 		d.Error = unix.ErrnoName(errno)
 	}
 	if a == tunflow.Connected {
-		d.Local = c.upstream.local
+		d.Local = c.upstream.client
 	}
 	s.mu.Lock()
 	if h := c.handshake; h != nil {

@@ -30,7 +30,7 @@ func (s *Stack) socketMTU(key connKey) packet.MTU {
 	if c == nil || !c.answering() || c.fd < 0 {
 		return 0
 	}
-	return dial.PathMTU(c.fd, c.upstream.remote.Addr())
+	return dial.PathMTU(c.fd, c.upstream.server.Addr())
 }
 
 // sizeStream bounds the segments of a connection's socket before it connects. It returns the MSS

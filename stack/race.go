@@ -47,7 +47,7 @@ func (c *conn) hurry() {
 		s.mu.Unlock()
 		return
 	}
-	fd, mss, target := c.fd, c.mss, c.upstream.remote
+	fd, mss, target := c.fd, c.mss, c.upstream.server
 	c.fd = -1 // takeRest would close it
 	r := c.takeRest(nil)
 	s.mu.Unlock()
@@ -74,7 +74,7 @@ func (c *conn) takeRest(err error) *race.Race {
 	}
 	r := race.New(race.Options{
 		Poller: s.poller, Events: streamEvents, Open: c.open, Target: c.setTarget,
-	}, h.rest, c.upstream.remote, err)
+	}, h.rest, c.upstream.server, err)
 	delete(s.upstreams, c.upstream)
 	s.closeSocket(c.fd)
 	c.fd, h.rest, h.dialling = -1, nil, true

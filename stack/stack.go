@@ -50,7 +50,7 @@ type Stack struct {
 
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
 	conns     map[connKey]*conn    // handshakes too
-	upstreams map[upstream]bool    // addresses of the host sockets of connections
+	upstreams map[connKey]bool     // addresses of the host sockets of connections
 	halfOpen  map[netip.Prefix]int // handshakes that wait for their client, see budget.SourcesOf
 	stopping  bool                 // no new connections
 	live      sync.WaitGroup       // one for each connection; added to with mu held
@@ -67,7 +67,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	}
 	s := &Stack{
 		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
-		conns: make(map[connKey]*conn), upstreams: make(map[upstream]bool),
+		conns: make(map[connKey]*conn), upstreams: make(map[connKey]bool),
 		halfOpen: make(map[netip.Prefix]int), memory: budget.New(o.Memory),
 	}
 	s.lingering = linger.New(s.memory)

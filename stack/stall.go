@@ -85,7 +85,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	}
 	acked, outstanding := progress(info)
 	stall = tunflow.Stall{
-		Key: c.name(), Remote: c.upstream.remote, Silent: silent, Opening: c.opening, Clamped: c.mss > 0,
+		Key: c.name(), Remote: c.upstream.server, Silent: silent, Opening: c.opening, Clamped: c.mss > 0,
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
@@ -116,7 +116,7 @@ func sentFull(info *unix.TCPInfo, acked uint64) bool {
 // had full segments acknowledged (up), and have got some (down).
 func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
 	for _, c := range s.relayed() {
-		if c.started.Before(since) || c.mss > 0 || c.upstream.remote.Addr() != remote {
+		if c.started.Before(since) || c.mss > 0 || c.upstream.server.Addr() != remote {
 			continue
 		}
 		stall, _ := c.stall(0)
@@ -152,7 +152,7 @@ func (s *Stack) ClearDF(k tunflow.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[connKey{client: k.Client, server: k.Server}]
-	return c != nil && c.isn == k.ISN && c.phase.Load() == established && c.upstream.remote.Addr().Is4() &&
+	return c != nil && c.isn == k.ISN && c.phase.Load() == established && c.upstream.server.Addr().Is4() &&
 		dial.SetDF(c.fd, packet.ClearDF) == nil
 }
 
