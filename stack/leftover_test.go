@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +49,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	eventually(t, "all sockets are closed", func() bool { return tuntest.OpenSockets(t) <= sockets })
 	router.stop()
-	for _, left := range filledMaps(reflect.ValueOf(router.Stack).Elem(), "Stack") {
+	for _, left := range tuntest.Filled(router.Stack, "Stack", "syntap/stack") {
 		if !strings.Contains(left, ".known") { // routes and addresses of this host
 			t.Errorf("%s are left", left)
 		}
@@ -243,28 +242,4 @@ func silentPort(t *testing.T) int {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return port
-}
-
-// filledMaps names the maps with entries in a value of this package's types and what it refers to.
-// No other goroutine may use it.
-func filledMaps(v reflect.Value, name string) (filled []string) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			return filledMaps(v.Elem(), name)
-		}
-	case reflect.Struct:
-		if !strings.HasPrefix(v.Type().PkgPath(), "syntap/stack") {
-			return nil
-		}
-		for i := range v.NumField() {
-			filled = append(filled, filledMaps(v.Field(i), name+"."+v.Type().Field(i).Name)...)
-		}
-	case reflect.Map:
-		if v.Len() > 0 {
-			return []string{fmt.Sprintf("%d entries of %s", v.Len(), name)}
-		}
-	default:
-	}
-	return filled
 }

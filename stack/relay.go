@@ -22,13 +22,15 @@ import (
 // direction is one direction of a connection. The poller and netstack's callbacks wake it.
 type direction struct {
 	sched.Task
-	conn    *conn
-	move    func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
-	done    bool                                             // it has ended; like the next two the owner's
-	bytes   uint64                                           // moved in all
-	carried int                                              // bytes since its buffer in netstack was small, up to growAfter
-	large   atomic.Bool                                      // the buffer is large, and paid from the budget; set by the owner
-	quiet   atomic.Bool                                      // nothing has moved for long; set by the sweeper
+	conn  *conn
+	move  func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
+	large atomic.Bool                                      // the buffer is, and paid for; set by the owner
+	quiet atomic.Bool                                      // nothing has moved for long; set by the sweeper
+
+	// The owner's.
+	done    bool   // it has ended
+	bytes   uint64 // moved in all
+	carried int    // bytes since its buffer in netstack was small, up to growAfter
 }
 
 func (d *direction) init(c *conn, move func(*conn, int) (int, bool)) {

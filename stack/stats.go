@@ -15,7 +15,7 @@ type Stats struct {
 	HalfOpen  atomic.Int64 // gauge: handshakes that wait for the ACK of their client
 	Datagrams nat.Stats    // of UDP and echoes
 
-	LocalFailures Failures                       // of host sockets, on this host: to open, connect or send
+	LocalFailures Failures                       // of host sockets, on this host: open, connect, send
 	Dials         [tunflow.Dropped]atomic.Uint64 // ended dials by Answer
 
 	// Dropped outbound frames, by reason.

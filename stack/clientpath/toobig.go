@@ -11,9 +11,11 @@ import (
 // TooBig is the ICMP error of a router between the link and a client that could not pass on a
 // packet, and the beginning of that packet.
 type TooBig struct {
-	packet.Headers                // of the packet
-	Server, Client netip.AddrPort // its ends; of an echo reply the client has its identifier for the port
-	MTU            int            // of the path, at least that which a path may have
+	packet.Headers     // of the packet
+	MTU            int // of the path, at least that which a path may have
+
+	// The ends of the packet. Of an echo reply the client has its identifier for the port.
+	Server, Client netip.AddrPort
 }
 
 // IsTooBig reports whether an ICMP message is such an error.

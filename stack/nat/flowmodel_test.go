@@ -5,7 +5,6 @@ package nat
 import (
 	"bytes"
 	"net/netip"
-	"reflect"
 	"testing"
 	"time"
 
@@ -293,7 +292,7 @@ func (m *flowModel) finish() {
 			m.t.Errorf("%+v, want %+v", got, l)
 		}
 	}
-	left := filledMaps(reflect.ValueOf(m.router.recorder).Elem(), "recorder")
+	left := tuntest.Filled(m.router.recorder, "recorder", "syntap/stack/nat")
 	if len(left) > 0 || m.router.recorder.waiting.Len() > 0 {
 		m.t.Errorf("left: %v", left)
 	}

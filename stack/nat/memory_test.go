@@ -3,9 +3,7 @@
 package nat
 
 import (
-	"fmt"
 	"net/netip"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -255,33 +253,9 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
 	<-drained
 	router.stop()
-	for _, left := range filledMaps(reflect.ValueOf(router.NAT).Elem(), "NAT") {
+	for _, left := range tuntest.Filled(router.NAT, "NAT", "syntap/stack/nat") {
 		if !strings.Contains(left, ".known") { // routes of this host
 			t.Errorf("%s are left", left)
 		}
 	}
-}
-
-// filledMaps names the maps with entries in a value of this package's types and all it refers to.
-// No other goroutine may use it.
-func filledMaps(v reflect.Value, name string) (filled []string) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			return filledMaps(v.Elem(), name)
-		}
-	case reflect.Struct:
-		if v.Type().PkgPath() != "syntap/stack/nat" {
-			return nil
-		}
-		for i := range v.NumField() {
-			filled = append(filled, filledMaps(v.Field(i), name+"."+v.Type().Field(i).Name)...)
-		}
-	case reflect.Map:
-		if v.Len() > 0 {
-			return []string{fmt.Sprintf("%d entries of %s", v.Len(), name)}
-		}
-	default:
-	}
-	return filled
 }

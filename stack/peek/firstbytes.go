@@ -26,7 +26,8 @@ func (f *FirstBytes) Read(g *Views, n int, p *budget.Payer) (now *FirstBytes, mo
 	}
 	b := g.View(0, n)
 	if next.kept == nil {
-		next.Hello, next.Host, next.need = inspect.Client(b) // of most protocols the first byte is enough
+		// Of most protocols the first byte is enough.
+		next.Hello, next.Host, next.need = inspect.Client(b)
 	}
 	if next.kept != nil || next.need > 0 && len(b) < n {
 		if b = g.Join(next.kept, n, inspect.MaxClient); len(b) >= next.need {

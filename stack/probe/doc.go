@@ -5,9 +5,11 @@
 // goes out when the far side has answered: a client learns of one that has vanished in its own
 // time.
 //
-//	client ── probe ──▶ netstack ── ACK without news ──▶ Withhold ── TCP_KEEPIDLE 1 s ──▶ kernel ── probe ──▶ far side
-//	   ▲                                                    │                               │
-//	   ╰──────────────────── the ACK ────────────────── answer ◀── TCP_INFO: heard since ◀──╯
+//	client ── probe ──▶ netstack ── ACK without news ──▶ Withhold
+//	   ▲                                                    │ TCP_KEEPIDLE 1 s
+//	   │                                                 kernel ── probe ──▶ far side
+//	   │                                                    │ TCP_INFO: heard since
+//	   ╰──────────────────── the ACK ────────────────── answer
 //
 // While the far side has not acknowledged all that the client has sent, every probe is answered:
 // without a router there would be no probe then, and the retransmissions decide

@@ -49,7 +49,8 @@ func Resize(fd int, to Size) {
 	// no window scale.
 	switch to {
 	case ByKernel:
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0) // before Linux 5.14 they stay locked
+		// Before Linux 5.14 they stay locked.
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0)
 	case TightAtFirst:
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)
 	case Small, Tight, Large:
