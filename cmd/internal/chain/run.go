@@ -24,7 +24,7 @@ func (v *verifier) count(file string, seq uint64, r *record.Line, line []byte) {
 	id, message := record.Unquote(r.Get(record.RunID)), string(r.Get(record.Msg))
 	if n := len(v.Runs); n == 0 || v.Runs[n-1].Ended || v.Runs[n-1].ID != id {
 		v.Runs = append(v.Runs, Run{ID: id, First: seq, Begins: n > 0 || v.begins})
-		v.intact = len(v.Breaks)
+		v.intact, v.before = len(v.Breaks), len(v.holes)
 	}
 	run := &v.Runs[len(v.Runs)-1]
 	run.Last = seq
@@ -53,7 +53,8 @@ func (v *verifier) ends(file string, seq uint64, run *Run, line []byte) {
 		return
 	}
 	run.Ended, run.Frames = true, end.Frames
-	if run.Begins && len(v.Breaks) == v.intact && end.Records != run.Records {
+	whole := run.Begins && len(v.Breaks) == v.intact && len(v.holes) == v.before
+	if whole && end.Records != run.Records {
 		v.broken("%s: seq %d says that the run wrote %s, and the log has %s",
 			file, seq, counts(end.Records), counts(run.Records))
 	}

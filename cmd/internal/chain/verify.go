@@ -83,9 +83,15 @@ type verifier struct {
 	keyed  bool                 // a head says that the chain has a key
 
 	prefix    string // of breaks that are of no file
-	late      bool   // the log may have lost its begin
+	late      bool   // the log may have lost its begin, and records that it announces
+	holes     []span // where numbers are missing, if late
+	gone      []span // numbers of records that the log says some store never had
+	before    int    // holes before the present run
 	unchained bool   // it may have no chain
 }
+
+// span is numbers of records, the first and the last.
+type span struct{ first, last uint64 }
 
 // Witness is a head, and where it stands.
 type Witness struct {
@@ -161,6 +167,8 @@ func (v *verifier) check(file string, line []byte) {
 		v.First, v.begins = seq, l.Prev == record.Digest{}
 	case seq <= v.Last:
 		v.broken("%s: seq %d stands behind seq %d", file, seq, v.Last)
+	case seq > v.Last+1 && v.late:
+		v.holes = append(v.holes, span{v.Last + 1, seq - 1}) // the log may announce it yet
 	case seq > v.Last+1:
 		v.broken("%s: %s", file, missing(v.Last+1, seq-1))
 	}
@@ -221,7 +229,10 @@ func (v *verifier) announced(file string, seq uint64, r *record.Line) {
 	first, _ := r.Number(record.First)
 	last, _ := r.Number(record.Last)
 	switch record.GapReason(r.Get(record.Reason)) {
-	case record.Rotated, record.FleetFull:
+	case record.Rotated:
+		v.rotated = max(v.rotated, last)
+	case record.FleetFull:
+		v.gone = append(v.gone, span{first, last})
 		v.rotated = max(v.rotated, last)
 	case record.Cut:
 		v.broken("%s: seq %d says that the log was cut while it was closed: %s", file, seq, missing(first, last))

@@ -40,8 +40,38 @@ func VerifyLines(
 	if v.unchained {
 		v.broken("%s: its records have no chain, only their numbers are checked", name)
 	}
+	for _, hole := range v.holes {
+		if len(v.Breaks) >= maxBreaks {
+			break
+		}
+		for _, part := range hole.without(v.gone) {
+			v.broken("%s: %s", name, missing(part.first, part.last))
+		}
+	}
 	v.judge()
 	return v.Verified, nil
+}
+
+// without returns the parts of a span that are in no other.
+func (s span) without(others []span) (parts []span) {
+	parts = []span{s}
+	for _, o := range others {
+		var rest []span
+		for _, p := range parts {
+			if o.last < p.first || o.first > p.last {
+				rest = append(rest, p)
+				continue
+			}
+			if o.first > p.first {
+				rest = append(rest, span{p.first, o.first - 1})
+			}
+			if o.last < p.last {
+				rest = append(rest, span{o.last + 1, p.last})
+			}
+		}
+		parts = rest
+	}
+	return parts
 }
 
 // one checks the record with a number: of several, the one that follows the record before.
