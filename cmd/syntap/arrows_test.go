@@ -104,7 +104,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/fleet/jetstream": {"cmd/internal/fleet", "cmd/internal/fleet/otlp"},
 		"cmd/internal/fleet/otlp":      {"cmd/internal/fleet"},
 		"cmd/internal/fleet/proof": {
-			"cmd/internal/chain", "cmd/internal/fleet", "cmd/internal/fleet/victorialogs",
+			"cmd/internal/chain", "cmd/internal/fleet", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/record",
 		},
 		"cmd/internal/fleet/resend": {
@@ -120,7 +120,7 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/fleet/search": {
 			"cmd/internal/config", "cmd/internal/filter", "cmd/internal/fleet",
-			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
+			"cmd/internal/fleet/connect", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
 			"cmd/internal/query", "cmd/internal/record",
 		},
 		"cmd/internal/fleet/victorialogs": {

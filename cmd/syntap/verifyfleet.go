@@ -64,7 +64,7 @@ func (f *verifyFleetFlags) run(cmd *cobra.Command, o *chain.Verifying) error {
 	}
 	var report fleetReport
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	missing, err := proof.Verify(cmd.Context(), store.Client, proof.Options{
+	missing, err := proof.Verify(cmd.Context(), store.Engine, proof.Options{
 		Router: f.router, Key: o.Key, Master: f.master, Heads: o.Heads,
 	}, func(log *proof.Log) error {
 		text := report.log(log)

@@ -11,8 +11,8 @@ import (
 	"syntap/cmd/internal/record/recordtest"
 )
 
-// announcing returns the lines of a log of 20 records, which says behind them that those from 5 to 8
-// are gone, and has an end.
+// announcing returns the lines of a log of 20 records, which says behind them that those from 5 to
+// 8 are gone, and has an end.
 func announcing() (lines [][]byte) {
 	w := record.Writer{Chain: record.NewChain(nil), Run: record.NewRun("gate", "boot", recordtest.Start)}
 	add := func(line []byte) { lines = append(lines, bytes.TrimSuffix(line, []byte("\n"))) }

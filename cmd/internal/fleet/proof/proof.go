@@ -8,7 +8,7 @@ import (
 
 	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/fleet"
-	"syntap/cmd/internal/fleet/victorialogs"
+	"syntap/cmd/internal/fleet/search"
 	"syntap/cmd/internal/record"
 )
 
@@ -29,7 +29,7 @@ type Log struct {
 // Verify verifies the logs that a store has and calls each with the result for each of them.
 // missing are logs that it should have.
 func Verify(
-	ctx context.Context, store *victorialogs.Client, o Options, each func(*Log) error,
+	ctx context.Context, store search.Engine, o Options, each func(*Log) error,
 ) (missing []string, err error) {
 	v := &verifier{store: store, o: o, heads: make(map[fleet.LogID][]chain.Witness)}
 	if err := v.readKeys(); err != nil {
@@ -56,7 +56,7 @@ func Verify(
 
 // verifier verifies the logs of a store.
 type verifier struct {
-	store  *victorialogs.Client
+	store  search.Engine
 	o      Options
 	key    []byte // of all routers, or the master
 	logs   []fleet.State

@@ -72,7 +72,7 @@ func Take(ctx context.Context, stores []search.Store, o Options) (*Roster, error
 			state.Error = err.Error()
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.URL, err))
 		case t.store == nil:
-			t.store, t.logs, r.Store = s.Client, logs, s.URL
+			t.store, t.logs, r.Store = s.Engine, logs, s.URL
 		}
 		known[i] = logs
 		t.see(logs)
@@ -99,7 +99,7 @@ func Take(ctx context.Context, stores []search.Store, o Options) (*Roster, error
 // taking is a roster in the making.
 type taking struct {
 	o        Options
-	store    *victorialogs.Client
+	store    search.Engine
 	logs     []fleet.State // by router, as the store has them
 	furthest map[fleet.LogID]uint64
 }
@@ -301,7 +301,7 @@ func Heads(ctx context.Context, store *search.Store, router string) ([]proof.Hea
 	if err != nil {
 		return nil, err
 	}
-	t := taking{store: store.Client}
+	t := taking{store: store.Engine}
 	var spans []victorialogs.Span
 	for _, s := range logs {
 		spans = append(spans, single(s.LogID, s.Last))

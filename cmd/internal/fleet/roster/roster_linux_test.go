@@ -24,7 +24,7 @@ func startStore(tb testing.TB) search.Store {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = client.Close() })
-	return search.Store{URL: url, Client: client}
+	return search.Store{URL: url, Engine: client}
 }
 
 // waitFor waits until a store has some logs up to their last records.
@@ -46,7 +46,7 @@ func TestTake(t *testing.T) {
 	lastA, lastB := make(map[fleet.LogID]uint64), make(map[fleet.LogID]uint64)
 	put := func(router string, seed uint64, change func(lines [][]byte) [][]byte) *routerlog.Log {
 		l := routerlog.New(router, n, seed, routerlog.Start, nil)
-		l.Put(t, a.Client, change(slices.Clone(l.Lines)))
+		l.Put(t, a.Engine, change(slices.Clone(l.Lines)))
 		lastA[l.ID()] = n
 		return l
 	}
@@ -56,12 +56,12 @@ func TestTake(t *testing.T) {
 	put("twice", 3, func(lines [][]byte) [][]byte { return append(lines, lines[10:17]...) })
 	cut := put("cut", 4, func(lines [][]byte) [][]byte { return lines[:n-10] })
 	lastA[cut.ID()] = n - 10
-	cut.Put(t, b.Client, cut.Lines)
+	cut.Put(t, b.Engine, cut.Lines)
 	lastB[cut.ID()] = n
 	fork := put("fork", 5, whole)
 	other := routerlog.New("fork", n, 6, routerlog.Start, nil)
 	forked := fleet.LogID{Router: "fork", Log: fleet.LogIDOf(fmt.Appendf(nil, "%s\n%s", fork.ID().Log, other.Lines[9]))}
-	routerlog.PutAs(t, a.Client, forked, other.Lines[9:])
+	routerlog.PutAs(t, a.Engine, forked, other.Lines[9:])
 	lastA[forked] = n
 	waitFor(t, a, lastA)
 	waitFor(t, b, lastB)
@@ -71,7 +71,7 @@ func TestTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := routerlog.Start.Add(time.Hour)
-	stores := []search.Store{{URL: "http://127.0.0.1:1", Client: gone}, a, b}
+	stores := []search.Store{{URL: "http://127.0.0.1:1", Engine: gone}, a, b}
 	r, err := Take(t.Context(), stores, Options{Since: routerlog.Start.Add(-time.Hour), Now: now})
 	if err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func (f *follower) handOn(ctx context.Context, spans []victorialogs.Span) (enoug
 			})
 		}
 	}
-	m := newMerge(f.store.Client, f.wanted, true, f.next)
+	m := newMerge(f.store, f.wanted, true, f.next)
 	err = m.run(ctx, logs)
 	m.tell(f.notice)
 	if errors.Is(err, errEnough) {

@@ -59,7 +59,7 @@ func (c *cursor) done() bool { return c.next > c.Last }
 
 // merge merges logs.
 type merge struct {
-	client  *victorialogs.Client
+	store   Engine
 	wanted  *victorialogs.Wanted
 	ordered bool
 	next    func(query.Lines) bool
@@ -77,9 +77,9 @@ type merge struct {
 }
 
 func newMerge(
-	client *victorialogs.Client, wanted *victorialogs.Wanted, ordered bool, next func(query.Lines) bool,
+	store Engine, wanted *victorialogs.Wanted, ordered bool, next func(query.Lines) bool,
 ) *merge {
-	return &merge{client: client, wanted: wanted, ordered: ordered, next: next, bytes: maxBytes}
+	return &merge{store: store, wanted: wanted, ordered: ordered, next: next, bytes: maxBytes}
 }
 
 // Len implements heap.Interface, as do those below.
@@ -238,7 +238,7 @@ func (m *merge) ask(ctx context.Context, cursors []*cursor) error {
 		})
 	}
 	held := 0
-	err := m.client.Page(ctx, m.wanted, spans, m.limit, func(r victorialogs.Row) error {
+	err := m.store.Page(ctx, m.wanted, spans, m.limit, func(r victorialogs.Row) error {
 		if held += len(r.Line); held > m.bytes {
 			return errTooMuch
 		}

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"syntap/cmd/internal/config"
-	"syntap/cmd/internal/fleet/otlp"
-	"syntap/cmd/internal/fleet/victorialogs"
+	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/fleet/connect"
 	"syntap/cmd/internal/hint"
 )
 
@@ -39,21 +38,23 @@ func Open(
 	all []config.FleetStore, dial func(ctx context.Context, network, address string) (net.Conn, error),
 ) (stores Stores, err error) {
 	for _, s := range all {
-		if !strings.HasPrefix(s.URL, "https://") && !strings.HasPrefix(s.URL, "http://") {
-			continue
-		}
-		client, err := victorialogs.New(otlp.Options{
-			URL: s.URL, CA: s.CA, Cert: s.Cert, Key: s.Key, Token: s.Token, Dial: dial,
-		})
+		receiver, err := connect.To(s, dial)
 		if err != nil {
 			_ = stores.Close()
 			return nil, fmt.Errorf("store %s: %w", s.URL, err)
 		}
-		stores = append(stores, Store{URL: s.URL, Client: client})
+		switch store := receiver.(type) {
+		case Engine:
+			stores = append(stores, Store{s.URL, store})
+		case fleet.Store:
+			stores = append(stores, Store{s.URL, Plain{store}})
+		default:
+			_ = receiver.Close()
+		}
 	}
 	if len(stores) == 0 {
 		return nil, hint.Usage(errors.New("no store that can be searched"),
-			"name the URL of a VictoriaLogs, such as https://logs1:9428")
+			"name its URL, such as https://logs1:9428")
 	}
 	return stores, nil
 }

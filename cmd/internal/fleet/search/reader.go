@@ -16,7 +16,7 @@ import (
 // Store is a store that can be searched.
 type Store struct {
 	URL string // as users know it
-	*victorialogs.Client
+	Engine
 }
 
 // Reader reads the records of a fleet. It is for one goroutine.
@@ -99,7 +99,7 @@ func (r *Reader) read(
 	ctx context.Context, w *query.Wanted, wanted *victorialogs.Wanted, found []victorialogs.Found,
 	next func(query.Lines) bool,
 ) (enough bool, err error) {
-	m := newMerge(r.store.Client, wanted, w.Ordered, next)
+	m := newMerge(r.store, wanted, w.Ordered, next)
 	for _, group := range groups(found, w.Ordered) {
 		if err = m.run(ctx, group); err != nil {
 			break

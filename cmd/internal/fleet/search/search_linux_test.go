@@ -29,7 +29,7 @@ func startStore(tb testing.TB) Store {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = client.Close() })
-	return Store{URL: url, Client: client}
+	return Store{URL: url, Engine: client}
 }
 
 // waitFor waits until a store shows as many records, each as often as it is there.
@@ -94,9 +94,9 @@ func TestSameAsFiles(t *testing.T) {
 	var files []string
 	for _, l := range logs {
 		files = append(files, l.File(t))
-		l.Put(t, s.Client, l.Lines)
-		l.Put(t, s.Client, l.Lines[100:250])
-		l.Put(t, s.Client, l.Lines[200:201])
+		l.Put(t, s.Engine, l.Lines)
+		l.Put(t, s.Engine, l.Lines[100:250])
+		l.Put(t, s.Engine, l.Lines[200:201])
 	}
 	waitFor(t, s, 300+400+2*151)
 	all, keys := query.Formats(), [][]string{{"dst"}, {"process", "port"}, {"outcome"}, {"state", "proto"}}
@@ -184,6 +184,44 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
+// TestPlain: a store that is asked for numbers alone gives the same.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	s := startStore(t)
+	logs := []*routerlog.Log{
+		routerlog.New("gate1", 200, 1, routerlog.Start, nil), routerlog.New("gate2", 100, 2, routerlog.Start, nil),
+	}
+	var files []string
+	for _, l := range logs {
+		files = append(files, l.File(t))
+		l.Put(t, s.Engine, l.Lines)
+	}
+	gate1 := logs[0]
+	gate1.Put(t, s.Engine, gate1.Lines[50:70])
+	waitFor(t, s, 320)
+	s.Engine = Plain{s.Engine}
+	for _, q := range []query.Query{
+		{Format: query.JSON},
+		{Format: query.Line, Filter: parse(t, "src:192.0.2.3")},
+		{Format: query.CSV, Filter: parse(t, "refused")},
+		{Format: query.JSON, Top: []string{"dst"}},
+	} {
+		for i, l := range logs {
+			if got, want := searched(t, s, q, l.Router), filed(t, q, files[i]); got != want {
+				t.Errorf("%s of %s: %s", q.Format, l.Router, firstDifference(got, want))
+			}
+		}
+	}
+	latest, err := s.Latest(t.Context(), "gate1", routerlog.Start)
+	if err != nil || len(latest) != 1 {
+		t.Fatalf("latest: %+v, %v", latest, err)
+	}
+	counts, err := s.CountSpans(t.Context(), latest)
+	if n := counts[gate1.ID()]; err != nil || n.Count != 220 || n.Unique != 200 {
+		t.Errorf("counts: %+v, %v", n, err)
+	}
+}
+
 // TestManyRouters: a thousand routers of a few records cost few questions, and each record comes
 // once and in order.
 func TestManyRouters(t *testing.T) {
@@ -197,9 +235,9 @@ func TestManyRouters(t *testing.T) {
 	want := make(map[string]string)
 	for i := range routers {
 		l := routerlog.New(fmt.Sprintf("r%d", i), each, uint64(i), routerlog.Start, nil)
-		l.Put(t, s.Client, l.Lines)
+		l.Put(t, s.Engine, l.Lines)
 		if i%10 == 0 {
-			l.Put(t, s.Client, l.Lines[each/2:])
+			l.Put(t, s.Engine, l.Lines[each/2:])
 			total += len(l.Lines) - each/2
 		}
 		total += len(l.Lines)
@@ -230,7 +268,7 @@ func TestHostileStore(t *testing.T) {
 	t.Parallel()
 	s := startStore(t)
 	l := routerlog.New("gate", 50, 3, routerlog.Start, nil)
-	l.Put(t, s.Client, l.Lines)
+	l.Put(t, s.Engine, l.Lines)
 	put := func(id fleet.LogID, seq uint64, line string) {
 		t.Helper()
 		b := &fleet.Batch{LogID: id, Records: []fleet.Record{{Seq: seq, Time: routerlog.Start, Line: []byte(line)}}}
@@ -265,14 +303,14 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	s := startStore(t)
 	l := routerlog.New("gate", 400, 4, routerlog.Start, nil)
-	l.Put(t, s.Client, l.Lines)
+	l.Put(t, s.Engine, l.Lines)
 	waitFor(t, s, 400)
 	var got []byte
 	all, err := s.Find(t.Context(), &victorialogs.Wanted{Filter: &everything})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMerge(s.Client, &victorialogs.Wanted{Filter: &everything}, true, func(lines query.Lines) bool {
+	m := newMerge(s.Engine, &victorialogs.Wanted{Filter: &everything}, true, func(lines query.Lines) bool {
 		got = append(got, lines.Text...)
 		return true
 	})
@@ -290,7 +328,7 @@ func TestSecondStore(t *testing.T) {
 	t.Parallel()
 	s := startStore(t)
 	l := routerlog.New("gate", 20, 5, routerlog.Start, nil)
-	l.Put(t, s.Client, l.Lines)
+	l.Put(t, s.Engine, l.Lines)
 	waitFor(t, s, 20)
 	gone, err := victorialogs.New(otlp.Options{URL: "http://127.0.0.1:1"})
 	if err != nil {
@@ -317,7 +355,7 @@ func TestFollow(t *testing.T) {
 	s := startStore(t)
 	began := time.Now().Add(-2 * time.Minute).Truncate(time.Second)
 	l := routerlog.New("gate", 60, 6, began, nil)
-	l.Put(t, s.Client, l.Lines[:20])
+	l.Put(t, s.Engine, l.Lines[:20])
 	waitFor(t, s, 20)
 	ctx, stop := context.WithTimeout(t.Context(), tuntest.Patience)
 	defer stop()
@@ -325,7 +363,7 @@ func TestFollow(t *testing.T) {
 	lines := func() int { return bytes.Count(out.Bytes(), []byte("\n")) }
 	reader := New([]Store{s}, "", func(text string) { t.Error("notice: ", text) })
 	reader.holeTime = tuntest.Patience
-	put := func(from, to int) { l.Put(t, s.Client, l.Lines[from:to]) }
+	put := func(from, to int) { l.Put(t, s.Engine, l.Lines[from:to]) }
 	w := &query.Wanted{Filter: new(filter.Filter), Ordered: true}
 	err := reader.Follow(ctx, w, func() error {
 		if lines() != 20 {

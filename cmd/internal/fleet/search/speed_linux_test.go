@@ -23,7 +23,7 @@ func TestSpeed(t *testing.T) {
 	pace := 24 * time.Hour / each
 	var end time.Time
 	for i := range routers {
-		end = routerlog.Stream(t, s.Client, fmt.Sprintf("gate%d", i), each, routerlog.Start, pace)
+		end = routerlog.Stream(t, s.Engine, fmt.Sprintf("gate%d", i), each, routerlog.Start, pace)
 	}
 	waitFor(t, s, routers*each)
 	hour := filter.Filter{Since: end.Add(-time.Hour)}
@@ -53,8 +53,8 @@ func TestSpeed(t *testing.T) {
 func duplicates(t *testing.T, s Store) {
 	t.Helper()
 	l := routerlog.New("twice", 1000, 1, routerlog.Start, nil)
-	l.Put(t, s.Client, l.Lines)
-	l.Put(t, s.Client, l.Lines)
+	l.Put(t, s.Engine, l.Lines)
+	l.Put(t, s.Engine, l.Lines)
 	waitFor(t, s, 4*500_000+2000)
 	q := query.Query{Format: query.Line, Top: []string{"dst"}}
 	began := time.Now()
