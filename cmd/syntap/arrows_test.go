@@ -89,7 +89,8 @@ func mayImport() map[string][]string {
 			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/demo": {
-			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint",
+			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
+			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
 			"cmd/internal/namespace", "tap/handshake",
 		},
 		"cmd/internal/filter": {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
