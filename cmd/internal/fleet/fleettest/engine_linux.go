@@ -144,6 +144,19 @@ func (s *Server) Signal(sig os.Signal) {
 	}
 }
 
+// Wait waits for the end of the program.
+func (s *Server) Wait() {
+	s.tb.Helper()
+	tuntest.Wait(s.tb, filepath.Base(s.name)+" to end", func() bool {
+		select {
+		case <-s.done:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
 // Log returns what the program has printed.
 func (s *Server) Log() string { return s.log.String() }
 

@@ -14,7 +14,7 @@ func TestSizes(t *testing.T) {
 	if os.Getenv("SYNTAP_SOAK") == "" {
 		t.Skip("measures for the text: SYNTAP_SOAK=1")
 	}
-	const routers, records, each = 4, 100_000, 800 // records of each router, and of a batch
+	const routers, records, each = 4, 25_000, 500 // records of each router, and of a batch
 	c := newCluster(t)
 	var bytes int64
 	for router := range routers {
