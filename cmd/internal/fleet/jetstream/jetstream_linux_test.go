@@ -238,7 +238,7 @@ func (c *cluster) waitWritable(t *testing.T) {
 	client := c.client(t, "gw2")
 	id := fleet.LogID{Router: "gw2", Log: "0123456789abcdef"}
 	var seq uint64
-	tuntest.Wait(t, "a leader", func() bool {
+	wait(t, "a leader", func() bool {
 		runs, err := client.Has(t.Context(), id, fleet.Range{})
 		if err != nil {
 			return false

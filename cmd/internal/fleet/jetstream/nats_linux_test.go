@@ -76,7 +76,7 @@ func (c *cluster) makeStream(t *testing.T) {
 	}
 	config.MaxBytes = 1 << 30 // the disk of a test is smaller
 	cert, key := c.authority.Issue("operator")
-	tuntest.Wait(t, "the stream", func() bool {
+	wait(t, "the stream", func() bool {
 		conn, err := nats.Connect(c.url, nats.RootCAs(c.authority.File), nats.ClientCert(cert, key))
 		if err != nil {
 			return false
@@ -91,6 +91,17 @@ func (c *cluster) makeStream(t *testing.T) {
 	})
 }
 
+// wait waits for a condition as tuntest.Wait does, but longer: each election of a leader takes the
+// nodes ten seconds where the machine is busy.
+func wait(t *testing.T, condition string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(4 * tuntest.Patience); !cond(); <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", condition)
+		}
+	}
+}
+
 // client returns a client with the certificate of a name.
 func (c *cluster) client(t *testing.T, name string) *Client {
 	t.Helper()
@@ -101,7 +112,7 @@ func (c *cluster) client(t *testing.T, name string) *Client {
 			CA:      c.authority.File,
 			Cert:    cert,
 			Key:     key,
-			Timeout: 10 * time.Second,
+			Timeout: tuntest.Patience,
 		},
 	)
 	if err != nil {
