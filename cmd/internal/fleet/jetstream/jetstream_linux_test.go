@@ -83,6 +83,7 @@ func TestStore(t *testing.T) {
 	put(c.client(t, "gw1"), batch(id, 1400, 1600, "a"))
 	put(writer, batch(id, 1550, 1700, "a")) // has not seen the other's
 	put(writer, batch(id, 1801, 1900, "a"))
+	put(writer, &fleet.Batch{LogID: id, Records: []fleet.Record{{Head: 1900, Line: []byte("{}")}}})
 
 	want := []fleet.Run{{First: 5, Last: 1700, Copies: 1}, {First: 1801, Last: 1900, Copies: 1}}
 	for _, s := range []*Client{writer, reader, c.client(t, "gw1")} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,7 +24,7 @@ func (c *Client) Put(ctx context.Context, b *fleet.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	s := subject(b.LogID)
-	for records := b.Records; len(records) > 0; {
+	for records := withoutHeads(b.Records); len(records) > 0; {
 		last, known := c.ends[s]
 		if !known {
 			m, err := c.last(ctx, s)
@@ -51,6 +52,15 @@ func (c *Client) Put(ctx context.Context, b *fleet.Batch) error {
 		}
 	}
 	return nil
+}
+
+// withoutHeads leaves out heads of the log: the header of its last message vouches for its end.
+func withoutHeads(records []fleet.Record) []fleet.Record {
+	isHead := func(r fleet.Record) bool { return r.Head > 0 }
+	if !slices.ContainsFunc(records, isHead) {
+		return records
+	}
+	return slices.DeleteFunc(slices.Clone(records), isHead)
 }
 
 // publish sends a message with the first of the records, and keeps the new end.
