@@ -1,0 +1,68 @@
+package jetstream
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/fleet/fleettest"
+)
+
+// TestShipper ships a log, and the rest of it after the position has been lost: the stream has each
+// line once, as it is in the file.
+func TestShipper(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	path := filepath.Join(t.TempDir(), "handshakes.json")
+	var log bytes.Buffer
+	id := fleet.LogID{Router: "gw2"}
+	for part := range uint64(2) {
+		for seq := 500*part + 1; seq <= 500*(part+1); seq++ {
+			line := fleettest.Line(seq, start.Add(time.Duration(seq)*time.Millisecond))
+			if seq == 1 {
+				id.Log = fleet.LogIDOf(line)
+			}
+			log.Write(append(line, '\n'))
+		}
+		if err := os.WriteFile(path, log.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(path + ".fleet") // the position; there is none at first
+		c.ship(t, path, id, 500*(part+1))
+		if got := lines(t, c.client(t, "reader"), id, fleet.Range{}); got != log.String() {
+			t.Errorf("the stream has %d bytes, want the %d of the log", len(got), log.Len())
+		}
+	}
+}
+
+// ship ships the log of gw2 until the stream has its last record.
+func (c *cluster) ship(t *testing.T, path string, id fleet.LogID, last uint64) {
+	t.Helper()
+	logger := logrus.New()
+	logger.SetOutput(t.Output())
+	shipper := fleet.New(fleet.Options{
+		Router: id.Router, Path: path, Logger: logger,
+		Destinations: []fleet.Destination{{URL: c.url, Receiver: c.client(t, id.Router)}},
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		shipper.Run(ctx)
+	}()
+	reader := c.client(t, "reader")
+	wait(t, "the whole log", func() bool {
+		runs, err := reader.Has(t.Context(), id, fleet.Range{})
+		return err == nil && slices.Equal(runs, []fleet.Run{{First: 1, Last: last, Copies: 1}})
+	})
+	stop()
+	<-done
+}
