@@ -1,8 +1,10 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -174,7 +176,7 @@ func TestFindingCases(t *testing.T) {
 		if tt.icmp == kept || tt.where == "none" {
 			continue
 		}
-		t.Run(tt.String(), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %d ICMP %s loss %d", tt.where, tt.mtu, tt.icmp, tt.loss), func(t *testing.T) {
 			t.Parallel()
 			up, down := tt.where == "up" || tt.where == "both", tt.where == "down" || tt.where == "both"
 			narrow := map[bool]int{true: tt.mtu, false: 0}
@@ -276,6 +278,58 @@ func TestNoFinding(t *testing.T) {
 	all.Wait()
 	r.stop(t, unix.SIGTERM)
 	if all := r.findings(t); len(all) > 0 {
+		t.Errorf("findings %+v, want none", all)
+	}
+}
+
+// TestFindingECMP has one of two paths to a server be narrow: uploads of which some hang and others
+// run make no finding, and the router's log says why.
+func TestFindingECMP(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ip", "nft")
+	if !soak() {
+		t.Skip("takes the time of four retransmissions")
+	}
+	c := newMTUChain(t, 0, 0)
+	first, middle := c.hosts[1], c.middle()
+	first.Join("right2", middle, "left2")
+	first.AddAddress("right2", "198.51.100.129/30")
+	middle.AddAddress("left2", "198.51.100.130/30")
+	// By ports: Linux's own choice follows a hash that veth hands on and each timeout changes.
+	first.Run("nft", "add table inet t; add chain inet t c { type filter hook prerouting priority -150; }; "+
+		"add rule inet t c tcp sport & 4 == 4 meta mark set 1")
+	first.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.130", "table", "100")
+	first.Run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+	middle.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.10", "mtu", "lock", "1400", "table", "100")
+	middle.Run("ip", "rule", "add", "iif", "left2", "lookup", "100")
+	c.silence()
+	go serveAll(c.server().Listen("tcp", "203.0.113.2:7000"), func(conn *net.TCPConn) {
+		_, _ = io.CopyN(conn, conn, int64(len("short")))
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	r := run(t, c.client(), "syntap0", strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1))
+	var uploads sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer uploads.Wait()
+	defer stop()
+	for range 16 {
+		conn, err := c.client().Dial(t.Context(), "tcp", "203.0.113.2:7000")
+		must(t, err)
+		uploads.Go(func() {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(tuntest.Patience))
+			_, _ = conn.Write([]byte("short"))
+			_, _ = io.ReadFull(conn, make([]byte, len("short")))
+			_, _ = conn.Write(make([]byte, transferSize))
+			<-ctx.Done()
+		})
+	}
+	r.wait(t, "the reason in the log", func() bool {
+		return strings.Contains(r.Stderr(), "one of several paths (ECMP) is too narrow")
+	})
+	stop()
+	r.stop(t, unix.SIGTERM)
+	if all := r.findings(t); len(all) != 0 {
 		t.Errorf("findings %+v, want none", all)
 	}
 }
