@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ import (
 type Fleet struct {
 	logger logrus.FieldLogger
 	now    atomic.Pointer[shipping] // nil = the config names no stores
+	ends   sync.Map                 // by the path of a log, *atomic.Uint64: the last record in its file for good
 }
 
 // shipping is a shipper, with its config, from its making to its end.
@@ -63,7 +65,7 @@ func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
 	}
 	o := fleet.Options{
 		Router: router(&c.Fleet), Path: sink.Path, Fields: fleet.FieldsOf(c.Fleet.Fields), Delay: c.Fleet.Delay,
-		Destinations: all, Logger: f.logger,
+		Destinations: all, Logger: f.logger, Written: f.end(sink.Path).Load,
 	}
 	if former := f.now.Load(); former != nil {
 		o.Former = former.Shipper
@@ -131,6 +133,14 @@ func (f *Fleet) spool(path string) (s audit.Spool, ok bool) {
 	c := &now.config.Fleet
 	return audit.Spool{Confirmed: now.Confirmed(), Size: int64(c.Spool), Drop: c.OnFull == config.Count}, true
 }
+
+// end holds the number of the last record of a log that is in its file for good.
+func (f *Fleet) end(path string) *atomic.Uint64 {
+	end, _ := f.ends.LoadOrStore(path, new(atomic.Uint64))
+	return end.(*atomic.Uint64)
+}
+
+func (f *Fleet) written(path string, seq uint64) { f.end(path).Store(seq) }
 
 // head takes the head of the log.
 func (f *Fleet) head(line []byte) {

@@ -27,7 +27,7 @@ func OpenLog(
 ) (*audit.Log, error) {
 	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
 	if f != nil {
-		o.Spool, o.Head = f.spool, f.head
+		o.Spool, o.Head, o.Written = f.spool, f.head, f.written
 	}
 	var open []*audit.Sink
 	for _, c := range c.Tap.Log {

@@ -57,8 +57,8 @@ func TestVerify(t *testing.T) {
 		must(t, err)
 		want := chain.Verified{
 			Files: len(names), Records: records, First: 1, Last: records, Hash: v.Hash, Heads: 1, Vouched: records,
-			Keyed: keyFile != "",
-			Runs:  []chain.Run{{First: 1, Last: records, Begins: true, Records: record.Counts{Handshake: records}}},
+			Keyed: keyFile != "", Begins: true,
+			Runs: []chain.Run{{First: 1, Last: records, Begins: true, Records: record.Counts{Handshake: records}}},
 		}
 		if diff := cmp.Diff(want, v); diff != "" || len(v.Hash) != record.HexLength || len(names) < 3 {
 			t.Errorf("key %q: (-want +got):\n%s", keyFile, diff)

@@ -30,6 +30,10 @@ type Options struct {
 	// shipped. It is asked when a file is rotated, and while new connections wait for the stores.
 	// nil ships none.
 	Spool func(path string) (s Spool, ok bool)
+	// Written is called with the number of the last record of a JSON log that is in its file for
+	// good, when that has been opened and after each batch: of a batch that fails half way the file
+	// may have more for a moment. nil disables it.
+	Written func(path string, seq uint64)
 	// Head gets each head of a chained log with the anchor config.FleetAnchor; nil disables it.
 	Head func(line []byte)
 
@@ -68,7 +72,7 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 		return nil, err
 	}
 	if c.Format == config.JSON {
-		s.spool = o.Spool
+		s.spool, s.written = o.Spool, o.Written
 	}
 	if s.chain != nil {
 		s.heads = chain.NewHeads(chain.HeadsOptions{
@@ -78,6 +82,7 @@ func Open(c config.Sink, o Options) (*Sink, error) {
 	if err := s.open(c, o, place); err != nil {
 		return nil, err
 	}
+	s.tellWritten()
 	if s.heads != nil {
 		s.heads.Start()
 		if !o.succeeds {

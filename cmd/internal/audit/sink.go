@@ -51,6 +51,7 @@ type Sink struct {
 	end  position // of the log with the batch
 	safe position // of the log as it is written
 
+	written   func(path string, seq uint64)   // nil = none asks
 	spool     func(path string) (Spool, bool) // nil = the log is not shipped
 	removable atomic.Uint64                   // rotated files may go whose records have no greater number
 	awaited   atomic.Uint64                   // new connections wait until the stores have this record; 0 = they do not
@@ -227,8 +228,15 @@ func (s *Sink) Flush() error {
 		s.heads.Write(s.end.seq, s.end.hash, s.out.Descriptor())
 	}
 	s.safe, s.err = s.end, nil
+	s.tellWritten()
 	s.removeRotated(announced)
 	return nil
+}
+
+func (s *Sink) tellWritten() {
+	if s.written != nil {
+		s.written(s.path, s.safe.seq)
+	}
 }
 
 // lose gives up the records of a batch, and the losses that were announced in it.

@@ -90,6 +90,7 @@ func (s *ship) session(ctx context.Context) error {
 	s.batch.reset()
 	log := follow.Behind(s.o.Path, s.place.Seq)
 	defer log.Close()
+	log.Written = s.o.Written
 	log.Damaged = func(err error) {
 		s.o.Logger.WithError(err).Error("a rotated log cannot be read: its records are not sent")
 	}

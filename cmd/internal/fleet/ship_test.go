@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -498,6 +500,36 @@ type plain struct{ store *fakeStore }
 
 func (p plain) Put(ctx context.Context, b *Batch) error { return p.store.Put(ctx, b) }
 func (p plain) Close() error                            { return nil }
+
+// Records of a write that is taken back are not sent: others have their numbers.
+func TestTakenBack(t *testing.T) {
+	t.Parallel()
+	l, store := newLog(t), newFakeStore()
+	var written, asked atomic.Uint64
+	l.write(10, "x")
+	written.Store(10)
+	s, _ := l.start(store, func(o *Options) {
+		o.Written = func() uint64 { asked.Add(1); return written.Load() }
+	})
+	l.confirmed(s)
+	size, err := l.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		before := asked.Load()
+		l.write(5, "taken back")
+		tuntest.Wait(t, "a look at them", func() bool { return asked.Load() >= before+3 })
+		if err := l.file.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		l.seq, l.lines = 10, l.lines[:10]
+	}
+	l.write(7, "y")
+	written.Store(17)
+	l.confirmed(s)
+	l.holds(store, l.id(), l.lines)
+}
 
 // A receiver that cannot be asked gets each record at least once.
 func TestReceiver(t *testing.T) {

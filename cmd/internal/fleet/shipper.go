@@ -21,9 +21,12 @@ type Options struct {
 	Fields       Fields        // that leave the host
 	Delay        time.Duration // the most that a record waits for others; 0 = a second
 	Destinations []Destination
-	Logger       logrus.FieldLogger // of the program
-	Former       *Shipper           // whose counters go on; nil = there was none
-	Times        Times
+	// Written returns the number of the last record that is in the log's file for good: the end of
+	// a write that fails may be there for a moment. nil = all are.
+	Written func() uint64
+	Logger  logrus.FieldLogger // of the program
+	Former  *Shipper           // whose counters go on; nil = there was none
+	Times   Times
 }
 
 // Destination is a receiver by its name, the URL.

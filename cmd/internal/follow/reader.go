@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"syntap/cmd/internal/logfile"
@@ -29,6 +30,11 @@ type Reader struct {
 	text lineBuffer
 
 	catching bool // catchUp is at work
+
+	// Written returns the number of the last record that is in the present file for good: the end
+	// of a write that fails may be there for a moment. Records behind it are read later. nil = all
+	// are.
+	Written func() uint64
 
 	// Damaged is called with the error of a rotated file that cannot be read to its end; nil has
 	// Read return it.
@@ -57,6 +63,9 @@ func (r *Reader) Read(f func(Lines) error) error {
 		rotated, err := r.rotated() // before reading: after it nothing more comes into the old file
 		if err == nil {
 			err = r.read(f)
+		}
+		if errors.Is(err, errLater) {
+			return nil
 		}
 		if err != nil || !rotated {
 			return err
@@ -175,12 +184,41 @@ func (r *Reader) unseen() ([]string, error) {
 	return files[from:], nil
 }
 
+// errLater ends a read in front of records that are not written for good.
+var errLater = errors.New("not written for good")
+
 // read hands on the rest of the present file.
 func (r *Reader) read(f func(Lines) error) error {
 	if r.file == nil {
 		return nil
 	}
-	return r.text.read(r.file, func(l Lines) error { return r.take(l, f) })
+	written := uint64(math.MaxUint64)
+	if r.Written != nil {
+		written = r.Written() // before reading: the bytes of these records do not change any more
+	}
+	return r.text.read(r.file, func(l Lines) error {
+		later := behind(l.Text, written)
+		l.Text = l.Text[:len(l.Text)-later]
+		if err := r.take(l, f); err != nil || later == 0 {
+			return err
+		}
+		if err := r.text.back(r.file, later); err != nil {
+			return err
+		}
+		return errLater
+	})
+}
+
+// behind returns the size of the lines at the end of a text whose records are behind one.
+func behind(text []byte, seq uint64) (size int) {
+	for len(text) > size {
+		begin := bytes.LastIndexByte(text[:len(text)-size-1], '\n') + 1
+		if n, _ := record.SeqOf(text[begin : len(text)-size]); n <= seq {
+			break
+		}
+		size = len(text) - begin
+	}
+	return size
 }
 
 // take hands on whole lines, but for the records that have been handed on before.
@@ -215,6 +253,16 @@ type lineBuffer struct {
 	line int // number of the next one
 	b    []byte
 	rest int // bytes at the beginning of b: of a line whose end is yet to come
+	size int // bytes of b that are whole lines and the rest behind them, while read hands them on
+}
+
+// back has the last whole lines of a size that read has handed on be read again.
+func (t *lineBuffer) back(file io.Seeker, size int) error {
+	end := bytes.LastIndexByte(t.b[:t.size], '\n') + 1
+	t.line -= bytes.Count(t.b[end-size:end], []byte("\n"))
+	t.rest = 0
+	_, err := file.Seek(-int64(size+t.size-end), io.SeekCurrent)
+	return err
 }
 
 // runSize is the size of most runs of lines in bytes.
@@ -233,6 +281,7 @@ func (t *lineBuffer) read(file io.Reader, f func(Lines) error) error {
 		}
 		n, err := file.Read(t.b[t.rest:])
 		text := t.b[:t.rest+n]
+		t.size = len(text)
 		end := bytes.LastIndexByte(text, '\n') + 1
 		if end > 0 {
 			first := t.line

@@ -224,6 +224,45 @@ func TestHalfLine(t *testing.T) {
 	}
 }
 
+// Records behind those that are written for good are read later, as they are then.
+func TestWritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.json")
+	r, c := Behind(path, 0), &collector{t: t}
+	defer r.Close()
+	var written uint64
+	r.Written = func() uint64 { return written }
+	read := func(want []string) {
+		t.Helper()
+		if err := r.Read(c.take); err != nil {
+			t.Fatal(err)
+		}
+		c.want(want)
+	}
+	write(t, path, 1, 10)
+	read(nil)
+	written = 3
+	read(numbers(1, 3))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, 11, 500) // more than a run of lines
+	written = 10
+	read(numbers(1, 10))
+	if err := os.Truncate(path, info.Size()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, 11, 20)
+	read(numbers(1, 10))
+	rotate(t, path, 1, true)
+	write(t, path, 21, 30)
+	written = 25
+	read(numbers(1, 25))
+	written = 30
+	read(numbers(1, 30))
+}
+
 func TestBetween(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log.json")
