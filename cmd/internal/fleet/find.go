@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -168,7 +169,10 @@ func (s *ship) fork(ctx context.Context, at uint64) error {
 		return err
 	}
 	line, err := s.line(at)
-	if err != nil || line == nil {
+	if err == nil && line == nil {
+		err = fmt.Errorf("seq %d, which the store has otherwise, is gone", at)
+	}
+	if err != nil {
 		return err
 	}
 	before := s.place.Log

@@ -78,7 +78,10 @@ func (s *ship) put(ctx context.Context, records []Record) error {
 		}
 		if len(records) > 1 && (refused.TooLarge || rounds >= maxRounds) {
 			half := len(records) / 2
-			return errors.Join(s.put(ctx, records[:half]), s.put(ctx, records[half:]))
+			if err := s.put(ctx, records[:half]); err != nil {
+				return err
+			}
+			return s.put(ctx, records[half:])
 		}
 		if rounds >= maxRounds || s.store == nil {
 			s.giveUp(runsOf(records), err)
@@ -98,7 +101,12 @@ func (s *ship) lacking(ctx context.Context, records []Record) ([]Record, error) 
 		return nil, err
 	}
 	first, last := records[0].Seq, records[len(records)-1].Seq
-	runs, err := s.store.Has(ctx, s.id(), Range{First: first, Last: last, Fresh: true})
+	var times span
+	for i := range records {
+		times.extend(records[i].Time)
+	}
+	asked := Range{First: first, Last: last, Begin: times.begin, End: times.end, Fresh: true}
+	runs, err := s.store.Has(ctx, s.id(), asked)
 	if err != nil {
 		s.failed(err)
 		return nil, errAgain

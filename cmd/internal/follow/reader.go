@@ -196,7 +196,7 @@ func (r *Reader) read(f func(Lines) error) error {
 	if r.Written != nil {
 		written = r.Written() // before reading: the bytes of these records do not change any more
 	}
-	return r.text.read(r.file, func(l Lines) error {
+	err := r.text.read(r.file, func(l Lines) error {
 		later := behind(l.Text, written)
 		l.Text = l.Text[:len(l.Text)-later]
 		if err := r.take(l, f); err != nil || later == 0 {
@@ -207,6 +207,11 @@ func (r *Reader) read(f func(Lines) error) error {
 		}
 		return errLater
 	})
+	if err == nil && r.Written != nil && r.text.rest > 0 { // that may be taken back, too
+		r.text.size = r.text.rest
+		err = r.text.back(r.file, 0)
+	}
+	return err
 }
 
 // behind returns the size of the lines at the end of a text whose records are behind one.

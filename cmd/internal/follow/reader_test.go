@@ -253,6 +253,18 @@ func TestWritten(t *testing.T) {
 	if err := os.Truncate(path, info.Size()); err != nil {
 		t.Fatal(err)
 	}
+	half, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = half.WriteString(`{"time":"x","msg":"another"`)
+	if err := errors.Join(err, half.Close()); err != nil {
+		t.Fatal(err)
+	}
+	read(numbers(1, 10))
+	if err := os.Truncate(path, info.Size()); err != nil {
+		t.Fatal(err)
+	}
 	write(t, path, 11, 20)
 	read(numbers(1, 10))
 	rotate(t, path, 1, true)

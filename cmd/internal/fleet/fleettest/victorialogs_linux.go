@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -50,10 +51,10 @@ func StartVictoriaLogs(tb testing.TB, args ...string) *VictoriaLogs {
 	return v
 }
 
-// Start starts it again, after Kill, and waits until it answers.
-func (v *VictoriaLogs) Start() {
+// Start starts it again, after Kill, with more arguments, and waits until it answers.
+func (v *VictoriaLogs) Start(args ...string) {
 	v.tb.Helper()
-	v.cmd = exec.Command(v.program, v.args...)
+	v.cmd = exec.Command(v.program, slices.Concat(v.args, args)...)
 	v.cmd.Stdout, v.cmd.Stderr = &v.output, &v.output
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := v.cmd.Start(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -34,6 +35,7 @@ const (
 // gate is a router whose log is shipped while it grows and is rotated.
 type gate struct {
 	t     *testing.T
+	name  string
 	path  string
 	sink  *audit.Sink
 	seq   uint64
@@ -45,7 +47,7 @@ type gate struct {
 
 func newGate(t *testing.T, url string, times fleet.Times) *gate {
 	t.Helper()
-	g := &gate{t: t, path: filepath.Join(t.TempDir(), "handshakes.json"), times: times, url: url}
+	g := &gate{t: t, name: "gate", path: filepath.Join(t.TempDir(), "handshakes.json"), times: times, url: url}
 	var err error
 	g.sink, err = audit.Open(config.Sink{Format: config.JSON, Path: g.path, MaxSize: 1 << 20, Compress: true, Chain: true}, audit.Options{})
 	if err != nil {
@@ -65,7 +67,7 @@ func (g *gate) start() {
 	}
 	logger, _ := logrustest.NewNullLogger()
 	g.ship = fleet.New(fleet.Options{
-		Former: g.ship, Router: "gate", Path: g.path, Delay: 100 * time.Millisecond, Times: g.times, Logger: logger,
+		Former: g.ship, Router: g.name, Path: g.path, Delay: 100 * time.Millisecond, Times: g.times, Logger: logger,
 		Destinations: []fleet.Destination{{URL: g.url, Receiver: c}},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -107,7 +109,7 @@ func (g *gate) whole(patience time.Duration) {
 		g.t.Fatal(err)
 	}
 	first, _, _ := bytes.Cut(ours.Bytes(), []byte("\n"))
-	id, c := fleet.LogID{Router: "gate", Log: fleet.LogIDOf(first)}, client(g.t, g.url)
+	id, c := fleet.LogID{Router: g.name, Log: fleet.LogIDOf(first)}, client(g.t, g.url)
 	runs, err := c.Has(g.t.Context(), id, fleet.Range{First: 1})
 	if len(runs) != 1 || runs[0] != (fleet.Run{First: 1, Last: g.seq, Copies: 1}) || err != nil {
 		g.t.Errorf("the store has %v, %v, want each of %d once", runs, err, g.seq)
@@ -171,6 +173,42 @@ func TestEngineFaults(t *testing.T) {
 	g.whole(5 * time.Minute)
 	if files, err := filepath.Glob(filepath.Join(filepath.Dir(g.path), "*.gz")); len(files) < 2 || err != nil {
 		t.Errorf("rotated files %v, %v, want several", files, err)
+	}
+}
+
+// A store whose disk is full takes nothing, and says so; when it has room it gets all.
+func TestStoreFull(t *testing.T) {
+	t.Parallel()
+	v := fleettest.StartVictoriaLogs(t, "-inmemoryDataFlushInterval=1s", "-storage.minFreeDiskSpaceBytes=1000TiB")
+	g := newGate(t, v.URL, fleet.Times{Proof: 10 * time.Second, Poll: 20 * time.Millisecond, MostRetry: time.Second})
+	g.write(500)
+	tuntest.Wait(t, "the refusal", func() bool { return strings.Contains(g.ship.Stats()[0].Error, "429") })
+	if now := g.ship.Stats()[0]; now.Records != 0 || now.Behind != 500 || now.SpoolBytes == 0 {
+		t.Errorf("stats of a store that is full: %+v", now)
+	}
+	v.Kill()
+	v.Start("-storage.minFreeDiskSpaceBytes=1")
+	g.whole(5 * time.Minute)
+}
+
+// A thousand routers have one store.
+func TestManyRouters(t *testing.T) {
+	if os.Getenv("SYNTAP_SOAK") == "" {
+		t.Skip("needs SYNTAP_SOAK=1")
+	}
+	t.Parallel()
+	v := fleettest.StartVictoriaLogs(t)
+	var all []*gate
+	for i := range 1000 {
+		g := newGate(t, v.URL, fleet.Times{Poll: time.Second})
+		g.end()
+		g.name = fmt.Sprint("gate-", i)
+		g.start()
+		g.write(300)
+		all = append(all, g)
+	}
+	for _, g := range all {
+		g.whole(10 * time.Minute)
 	}
 }
 
