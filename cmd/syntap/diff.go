@@ -14,6 +14,7 @@ import (
 
 const diffHelp = `Diff compares two JSON logs. It prints the connections of NEW whose like is not in OLD, the first
 of each: with the same server (its name, or without one its address), port, protocol and process.
+One whose process is not known is like that of any process.
 A DNS query is new where it asks for a new name, or a new server. The exit status is 1 if there
 is anything new.
 

@@ -13,7 +13,8 @@ import (
 )
 
 // fresh tells connections whose like was not there before a time. Those are alike that have the
-// same destination (its name, or without one its address), port, protocol and process.
+// same destination (its name, or without one its address), port, protocol and process. A process
+// that is not known, as the search for it may end without success, may be any.
 type fresh struct {
 	since time.Time
 	seed  maphash.Seed
@@ -27,6 +28,7 @@ type fresh struct {
 
 // like is a set of connections that are alike and new.
 type like struct {
+	traits
 	start  time.Time // of the first one
 	text   []byte    // of the first one
 	name   string    // of the server
@@ -63,28 +65,40 @@ func (f *fresh) take(c *format.Connection) *like {
 	return l
 }
 
-func (f *fresh) key(destination string, r *format.Record, process string) uint64 {
-	return maphash.Comparable(f.seed, struct {
-		destination, process string
-		port                 uint16
-		proto                flow.Proto
-	}{destination, process, r.Server.Port(), r.Proto})
+// traits are the keys of a connection: with its process, with none, and with any.
+type traits struct{ own, none, any uint64 }
+
+func (f *fresh) key(destination string, r *format.Record, process string) traits {
+	key := func(process string) uint64 {
+		return maphash.Comparable(f.seed, struct {
+			destination, process string
+			port                 uint16
+			proto                flow.Proto
+		}{destination, process, r.Server.Port(), r.Proto})
+	}
+	return traits{key(process), key(""), key("*")}
 }
 
-// look returns the like with a key; nil if it is not new.
-func (f *fresh) look(c *format.Connection, key uint64) *like {
+// isOld reports whether a connection with these traits is like an old one.
+func (f *fresh) isOld(t traits) bool {
+	is := func(key uint64) bool { _, ok := f.old[key]; return ok }
+	return is(t.own) || is(t.none) || t.own == t.none && is(t.any)
+}
+
+// look returns the like with some traits; nil if it is not new.
+func (f *fresh) look(c *format.Connection, t traits) *like {
 	if f.learns || c.Start().Before(f.since) {
-		f.old[key] = struct{}{}
-		delete(f.likes, key)
+		f.old[t.own], f.old[t.any] = struct{}{}, struct{}{}
+		delete(f.likes, t.own)
 		return nil
 	}
-	if _, old := f.old[key]; old {
+	if f.isOld(t) {
 		return nil
 	}
-	l := f.likes[key]
+	l := f.likes[t.own]
 	if l == nil {
-		l = new(like)
-		f.likes[key] = l
+		l = &like{traits: t}
+		f.likes[t.own] = l
 	}
 	return l
 }
@@ -101,13 +115,16 @@ func (l *like) isFirst(start time.Time) bool {
 // finish prints the first connection of each like, or sums up their counts.
 func (f *fresh) finish(w *lastLines, counts *counts) error {
 	likes, reached := make([]*like, 0, len(f.likes)), make(map[string]bool)
+	known := make(map[uint64]bool) // by the trait of any process: there is one with a process
 	for _, l := range f.likes {
 		if l.name != "" {
 			reached[l.name] = true
 		}
+		known[l.any] = known[l.any] || l.own != l.none
 	}
 	for _, l := range f.likes {
-		if !reached[l.asked] && (l.text != nil || counts != nil) {
+		again := counts == nil && l.own == l.none && known[l.any]
+		if !again && !reached[l.asked] && !f.isOld(l.traits) && (l.text != nil || counts != nil) {
 			likes = append(likes, l)
 		}
 	}
