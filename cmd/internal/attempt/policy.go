@@ -23,6 +23,7 @@ type rule struct {
 	name    string     // "" = addr
 	addr    netip.Addr // the zero value with a name
 	ports   []uint16   // ascending
+	passive bool       // and all from 1024, of which the server chooses one for each transfer
 	proto   string     // "" = any
 	uses    uses
 	instead []string // names for which name, a wildcard, stands
@@ -66,6 +67,9 @@ func (r *rule) write(b *strings.Builder) {
 	case r.name == "":
 		comment += ", a literal address: there was no name that it could be known by"
 	}
+	if r.passive {
+		comment += ", FTP with a port for each transfer"
+	}
 	fmt.Fprintf(b, "    # %s\n    - {", terminal.Clean(comment))
 	if r.name != "" {
 		fmt.Fprintf(b, "name: %q", r.name)
@@ -73,7 +77,7 @@ func (r *rule) write(b *strings.Builder) {
 		fmt.Fprintf(b, "dst: %q", r.addr)
 	}
 	if len(r.ports) > 0 {
-		b.WriteString(", ports: " + ports(r.ports))
+		b.WriteString(", ports: " + r.portList())
 	}
 	if r.proto != "" {
 		b.WriteString(", proto: " + r.proto)
@@ -81,10 +85,13 @@ func (r *rule) write(b *strings.Builder) {
 	b.WriteString(", verdict: allow}\n")
 }
 
-func ports(all []uint16) string {
+func (r *rule) portList() string {
 	var words []string
-	for _, p := range all {
+	for _, p := range r.ports {
 		words = append(words, strconv.Itoa(int(p)))
+	}
+	if r.passive {
+		words = append(words, "1024-65535")
 	}
 	if len(words) == 1 {
 		return words[0]
@@ -112,6 +119,7 @@ func (l *Learned) rules() (all []rule) {
 	}
 	for _, r := range byServer {
 		slices.Sort(r.ports)
+		r.findPassive()
 		all = append(all, *r)
 	}
 	for name, u := range l.resolved {
@@ -127,7 +135,21 @@ func (l *Learned) rules() (all []rule) {
 	return all
 }
 
-const portDNS = 53
+const (
+	portFTP = 21
+	portDNS = 53
+
+	firstUserPort = 1024 // RFC 6335 §6
+)
+
+// findPassive has a rule allow all ports that an FTP server may choose for transfers (RFC 959
+// §3.2), where it has chosen one.
+func (r *rule) findPassive() {
+	chosen := func(p uint16) bool { return p >= firstUserPort }
+	if slices.Contains(r.ports, portFTP) && slices.ContainsFunc(r.ports, chosen) {
+		r.ports, r.passive = slices.DeleteFunc(r.ports, chosen), true
+	}
+}
 
 // widen has one rule with a wildcard stand for those of siblings that are otherwise the same.
 func (l *Learned) widen(all []rule) (wider []rule) {
@@ -139,7 +161,7 @@ func (l *Learned) widen(all []rule) (wider []rule) {
 			wider = append(wider, r)
 			continue
 		}
-		k := kin{domain, ports(r.ports), r.proto}
+		k := kin{domain, r.portList(), r.proto}
 		families[k] = append(families[k], r)
 	}
 	for k, family := range families {
@@ -147,7 +169,7 @@ func (l *Learned) widen(all []rule) (wider []rule) {
 			wider = append(wider, family...)
 			continue
 		}
-		r := rule{name: "*." + k.domain, ports: family[0].ports, proto: k.proto, uses: make(uses)}
+		r := rule{name: "*." + k.domain, ports: family[0].ports, passive: family[0].passive, proto: k.proto, uses: make(uses)}
 		for _, f := range family {
 			r.instead = append(r.instead, f.name)
 			r.uses.add(f.uses)

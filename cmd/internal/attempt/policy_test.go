@@ -96,3 +96,17 @@ func TestHostileNames(t *testing.T) {
 		t.Errorf("nothing was learned, yet:\n%s", text)
 	}
 }
+
+// TestPassiveFTP: the ports of another run's transfers are others.
+func TestPassiveFTP(t *testing.T) {
+	t.Parallel()
+	text := learn(t, to("ftp.example.com", 21), to("ftp.example.com", 40109), to("ftp.example.com", 33823),
+		to("www.example.com", 40109))
+	for _, want := range []string{
+		`{name: "ftp.example.com", ports: [21, 1024-65535], proto: tcp,`, `{name: "www.example.com", ports: 40109,`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
