@@ -13,11 +13,12 @@
 //
 // # Stability
 //
-// An address stands for one name as long as the table lives. Where the pool is exhausted, the name
-// that has been idle longest goes, unless a connection to it is open, a datagram has lately gone
-// there, or the TTL of its addresses is not over; Stats counts it. Real addresses are replaced when
-// the DNS says so, and a connection that begins after their TTL waits for new ones of its family:
-// those of the other are dialled after them (RFC 8305 §4), and may be those of before. Datagrams
-// stay with one real address as long as they flow, so that a QUIC connection keeps its peer. They
-// change to the next where it is unreachable, or has not answered within a second.
+// An address stands for one name as long as the table lives, and most likely for none in the next
+// run: programs may keep it. Where the pool is exhausted, the name that has been idle longest goes,
+// unless a connection to it is open, a datagram has lately gone there, or the TTL of its addresses
+// is not over; Stats counts it. Real addresses are replaced when the DNS says so, and a connection
+// that begins after their TTL waits for new ones of its family: those of the other are dialled
+// after them (RFC 8305 §4), and may be those of before. Datagrams stay with one real address as
+// long as they flow, so that a QUIC connection keeps its peer. They change to the next where it is
+// unreachable, or has not answered within a second.
 package virtual

@@ -10,6 +10,10 @@ type Pool struct {
 	V4 netip.Prefix // the zero value: names have no IPv4 address
 	V6 netip.Prefix // of 64 bits; the zero value: names have no IPv6 address
 
+	// First is the place of number 0 among the IPv4 addresses, below their count. A random one
+	// has the addresses of another run, which a program may have kept, stand for no name.
+	First int
+
 	// Reserved reports whether an IPv4 address has another meaning; nil reserves none.
 	Reserved func(netip.Addr) bool
 }
@@ -29,7 +33,8 @@ func (p *Pool) v4(n int) (netip.Addr, bool) {
 		return netip.Addr{}, true
 	}
 	b := p.V4.Masked().Addr().As4()
-	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n))
+	place := (p.First + n) % p.size()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(place))
 	a := netip.AddrFrom4(b)
 	// Some programs take an address that ends so for that of a network, or of all its hosts.
 	if b[3] == 0 || b[3] == 255 || p.Reserved != nil && p.Reserved(a) {
@@ -58,8 +63,12 @@ func (p *Pool) contains(a netip.Addr) bool {
 // number returns the number of an address that contains accepts.
 func (p *Pool) number(a netip.Addr) uint64 {
 	if a.Is4() {
-		b, first := a.As4(), p.V4.Masked().Addr().As4()
-		return uint64(binary.BigEndian.Uint32(b[:]) - binary.BigEndian.Uint32(first[:]))
+		b, base := a.As4(), p.V4.Masked().Addr().As4()
+		place := int(binary.BigEndian.Uint32(b[:]) - binary.BigEndian.Uint32(base[:]))
+		if place < p.size() {
+			place = (place - p.First + p.size()) % p.size()
+		}
+		return uint64(place)
 	}
 	b := a.As16()
 	return binary.BigEndian.Uint64(b[8:])

@@ -77,6 +77,24 @@ func TestAssign(t *testing.T) {
 	}
 }
 
+// The IPv4 addresses of a run begin at any place, and go around.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	table := New(Pool{V4: netip.MustParsePrefix("198.18.0.0/29"), First: 6}, nil)
+	for _, want := range addrs("198.18.0.7", "198.18.0.1", "198.18.0.2", "198.18.0.3") {
+		name := want.String()
+		a, _ := assign(t, table, name)
+		if got, _ := table.Name(want); a != want || got != name {
+			t.Errorf("%s: has %s, and %s stands for %q", name, a, want, got)
+		}
+	}
+	for _, a := range addrs("198.18.0.6", "198.18.0.4", "198.18.0.5") {
+		if name, ok := table.Name(a); ok {
+			t.Errorf("%s stands for %q", a, name)
+		}
+	}
+}
+
 // Where the addresses are exhausted, the name that has been idle longest gives its own away, unless
 // it has flows.
 func TestExhausted(t *testing.T) {

@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -47,14 +48,16 @@ func namesAreVirtual(c *config.Config) bool {
 var benchmarks = netip.MustParsePrefix("198.18.0.0/15")
 
 // newPool returns virtual addresses that mean nothing else to the command: of the benchmarking
-// network, but for those of the TUN and its gateways, and of a ULA network of this run (RFC 4193
-// §3.2.2).
+// network, from any place on, but for those of the TUN and its gateways, and of a ULA network of
+// this run (RFC 4193 §3.2.2).
 func newPool(c *config.Config) virtual.Pool {
 	var b [16]byte
-	_, _ = rand.Read(b[1:6]) // it does not fail
+	_, _ = rand.Read(b[1:8]) // it does not fail
 	b[0] = 0xfd
+	first := binary.BigEndian.Uint16(b[6:])
+	b[6], b[7] = 0, 0
 	return virtual.Pool{
-		V4: benchmarks, V6: netip.PrefixFrom(netip.AddrFrom16(b), 64),
+		V4: benchmarks, First: int(first), V6: netip.PrefixFrom(netip.AddrFrom16(b), 64),
 		Reserved: func(a netip.Addr) bool {
 			return namespace.MayStandForNameserver(a) ||
 				slices.ContainsFunc(c.TUN.Addresses, func(p netip.Prefix) bool { return p.Contains(a) })
