@@ -4,7 +4,6 @@ package stack
 
 import (
 	"syntap/stack/clientpath"
-	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/tun"
 	"syntap/tun/packet"
@@ -101,13 +100,13 @@ func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
 		return s.routeTCP(f)
 	case packet.ProtoUDP:
 		s.sched.NoteInteractive()
-		s.nat.UDP(&nat.Frame{Frame: f, Reassembled: reassembled})
+		s.nat.UDP(f, reassembled)
 	case icmp:
 		s.sched.NoteInteractive()
 		if m := f.Head[h.Offset:]; clientpath.IsTooBig(v6, m) {
 			s.routeTooBig(v6, m)
 		} else {
-			s.nat.Echo(&nat.Frame{Frame: f, Reassembled: reassembled})
+			s.nat.Echo(f, reassembled)
 		}
 	default:
 		s.stats.DropProtocol.Add(1)

@@ -50,9 +50,10 @@ func mayImport() map[string][]string {
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
-			"stack/dial", "stack/egress", "stack/inspect", "stack/sched", "stack/sockmem", "tun",
-			"tun/flow", "tun/packet",
+			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/gso", "stack/sched",
+			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
+		"stack/nat/gso":  {"tun", "tun/packet"},
 		"stack/netstack": {"tun", "tun/packet"},
 		"stack/peek":     {"stack/budget", "stack/inspect", "tun/flow"},
 		"stack/probe":    {"stack/netstack", "tun", "tun/packet"},

@@ -71,16 +71,16 @@
 // # Super-packets
 //
 // A GSO packet crosses as such: the kernel cuts it behind the host socket (UDP_SEGMENT). Datagrams
-// that a client sends one by one are joined into one while there are more to read (burst.go), and
-// so are replies from one far end (replies.go): the way through the kernel costs the same for many
-// as for one. A socket that brings many is read once more after a moment, as network cards coalesce
-// interrupts. The socket's buffer holds the datagrams that come in between; the kernel drops and
-// counts the rest.
+// that a client sends one by one are joined into one while there are more to read (package gso),
+// and so are replies from one far end (replies.go): the way through the kernel costs the same for
+// many as for one. A socket that brings many is read once more after a moment, as network cards
+// coalesce interrupts. The socket's buffer holds the datagrams that come in between; the kernel
+// drops and counts the rest.
 //
 // # No hop
 //
 // The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross unchanged, both
-// ways (marks.go), and an ICMP error of the network reaches the client under the address of its
+// ways (packet.Marks), and an ICMP error of the network reaches the client under the address of its
 // sender: the socket queues errors with a quote, and the client's packet is rebuilt from that
 // (icmperror.go). So a client that forbids fragments gets the path MTU from the network, or from
 // the router where the host's own link is too small; [Options].DF overrules it. Datagrams that a

@@ -7,19 +7,22 @@ import (
 	"net/netip"
 	"syscall"
 
+	"syntap/stack/nat/gso"
+	"syntap/tun"
 	"syntap/tun/packet"
 )
 
 // Echo carries an echo request of a client; only the far end answers it. Other ICMP messages are
 // dropped: they concern the link alone, or are errors that change nothing (RFC 5927 §6).
-func (n *NAT) Echo(f *Frame) {
+func (n *NAT) Echo(in *tun.Frame, reassembled bool) {
+	f := &gso.Frame{Frame: in, Reassembled: reassembled}
 	request := f.Head[f.Headers.Offset:]
 	if len(request) < packet.ICMPHeaderLen {
 		n.stats.DropMalformed.Add(1)
 		return
 	}
 	typ := uint8(packet.ICMPEchoRequest)
-	if f.v6() {
+	if f.V6() {
 		typ = packet.ICMPv6EchoRequest
 	}
 	if request[0] != typ || request[1] != 0 {
@@ -31,12 +34,12 @@ func (n *NAT) Echo(f *Frame) {
 }
 
 // sendEcho sends an echo request under the identifier of the socket.
-func (m *mapping) sendEcho(out *msghdr, f *Frame, to netip.AddrPort) syscall.Errno {
+func (m *mapping) sendEcho(out *msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
 	request := f.Head[f.Headers.Offset:]
 	setEchoIdent(request, m.own.Port())
 	defer setEchoIdent(request, m.key.client.Port())
-	head, body := f.slice(f.Headers.Offset, f.Headers.Length)
-	return m.sendSurely(out, to, f.marks(), 0, head, body)
+	head, body := f.Slice(f.Headers.Offset, f.Headers.Length)
+	return m.sendSurely(out, to, f.Marks(), 0, head, body)
 }
 
 // echo brings a client an echo reply in a part of buf that a far end has just sent.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/inspect"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -60,7 +61,7 @@ func (c *count) add(packets, bytes int) {
 
 // held is a datagram, or a GSO packet, that waits for the record of its flow.
 type held struct {
-	frame  Frame
+	frame  gso.Frame
 	target netip.AddrPort
 	charge int64 // memory
 }
@@ -93,22 +94,22 @@ func (l *flow) memory() int64 {
 
 // hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. flows.mu is
 // held.
-func (l *flow) hold(f *Frame, target netip.AddrPort) {
+func (l *flow) hold(f *gso.Frame, target netip.AddrPort) {
 	m, size := l.mapping, f.Headers.Length
-	datagrams := f.datagrams()
+	datagrams := f.Datagrams()
 	for i := range l.held {
-		datagrams += l.held[i].frame.datagrams()
+		datagrams += l.held[i].frame.Datagrams()
 	}
 	if len(l.held) > 0 && (datagrams > maxHeld || l.heldSize+size > heldBytes) {
-		f.drop(&m.stats.DropUnrecorded)
+		f.Drop(&m.stats.DropUnrecorded)
 		return
 	}
 	h := held{target: target}
 	if full := m.take(&h.charge, int64(heldMemory+size)); full != nil {
-		f.drop(full)
+		f.Drop(full)
 		return
 	}
-	h.frame = f.clone()
+	h.frame = f.Clone()
 	l.held = append(l.held, h)
 	l.heldSize += size
 	if !l.recorded || l.naming {
@@ -153,7 +154,7 @@ func (l *flow) release(h *held) {
 // held.
 func (l *flow) dropHeld(few int, counter *atomic.Uint64) {
 	for i := few; i < len(l.held); i++ {
-		l.held[i].frame.drop(counter)
+		l.held[i].frame.Drop(counter)
 		l.release(&l.held[i])
 		l.held[i] = held{}
 	}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -182,32 +183,32 @@ const (
 )
 
 // pass finds the flow of a frame, and counts or holds the frame there.
-func (s *flows) pass(f *Frame, target netip.AddrPort, k *flowKey) (*flow, passage) {
+func (s *flows) pass(f *gso.Frame, target netip.AddrPort, id *identity) (*flow, passage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lastOut
-	if l == nil || l.key != *k {
-		if l = s.find(k); l == nil {
+	if l == nil || l.key != id.key {
+		if l = s.find(&id.key); l == nil {
 			return nil, unopened
 		}
 		s.lastOut = l
 	}
-	if l.doubts(f.now) {
+	if l.doubts(id.now) {
 		return l, doubtful
 	}
-	l.sent = f.now
-	s.use(l, f.now)
+	l.sent = id.now
+	s.use(l, id.now)
 	switch {
 	case l.denied:
 		return l, forbidden
-	case l.check != nil && !f.named:
+	case l.check != nil && !id.checked:
 		return l, unnamed
 	}
 	if !l.passing {
 		l.hold(f, target)
 		return l, kept
 	}
-	l.out.add(f.datagrams(), f.payload())
+	l.out.add(f.Datagrams(), f.Payload())
 	return l, counted
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -99,7 +100,7 @@ func FuzzReplies(f *testing.F) {
 	m, peer := router.opened(f, client, far, port)
 	f.Fuzz(func(t *testing.T, lengths []byte, segment uint16) {
 		segment %= 1400
-		if len(lengths) > datagramsPerTurn/2 || segment > 0 && 8*255/segment >= maxDatagrams {
+		if len(lengths) > datagramsPerTurn/2 || segment > 0 && 8*255/segment >= gso.MaxDatagrams {
 			t.Skip() // more than the kernel cuts, or the socket holds
 		}
 		var msg msghdr

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"syntap/stack/egress"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -27,12 +28,14 @@ type identity struct {
 
 	ruling   *egress.Ruling    // of the rules; nil = there are none
 	decision *tunflow.Decision // of policy
+	now      time.Duration     // when the frame came, on the table's clock
+	checked  bool              // ClientHellos in the frame have been looked at (quicname.go)
 	unsent   *tunflow.Datagram // that the frame has put on record, although it does not leave
 }
 
 // identify finds out to which flow a frame of a client to server belongs.
-func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identity {
-	id := identity{client: client, key: flowKey{server: server}}
+func (n *NAT) identify(f *gso.Frame, client endpoint, server netip.AddrPort) identity {
+	id := identity{client: client, key: flowKey{server: server}, now: n.table.now()}
 	if !n.asksNames() || client.echo || server.Port() != portDNS {
 		return id
 	}
@@ -44,10 +47,10 @@ func (n *NAT) identify(f *Frame, client endpoint, server netip.AddrPort) identit
 }
 
 // newDatagram returns the opening of the flow that a frame begins.
-func newDatagram(f *Frame, id *identity) *tunflow.Datagram {
+func newDatagram(f *gso.Frame, id *identity) *tunflow.Datagram {
 	d := &tunflow.Datagram{
 		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
-		Length: f.segment(), DNS: id.query,
+		Length: f.Segment(), DNS: id.query,
 		Decision: id.decision,
 	}
 	if id.client.echo {

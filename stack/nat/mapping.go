@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -177,11 +178,11 @@ func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
 
 // mapping returns the mapping by which a client is about to send a frame to target, and makes one
 // where there is none. It returns nil where it cannot.
-func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
+func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mapping {
 	client, server, local := id.client, id.key.server, id.client.Addr()
 	if !n.o.KeepSource(client.Addr()) {
 		var err error
-		if local, err = n.routes.source(target, f.now); err != nil {
+		if local, err = n.routes.source(target, id.now); err != nil {
 			n.dialer.Unreachable(server.Addr(), target.Addr())
 			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
 				n.failed(f, target, errno, n.routes.kernel, id.unsent)
@@ -190,16 +191,16 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 		}
 	}
 	k := key{client: client, local: local}
-	if m := n.table.find(k, server.Port(), f.datagrams(), f.now); m != nil {
+	if m := n.table.find(k, server.Port(), f.Datagrams(), id.now); m != nil {
 		return m
 	}
 	if n.table.owns(client) {
-		f.drop(&n.stats.DropOwnSocket)
+		f.Drop(&n.stats.DropOwnSocket)
 		return nil
 	}
 	isLocal := n.o.Local(client.Addr())
 	if full := n.table.makeRoom(client.Addr(), isLocal); full != nil {
-		f.drop(full)
+		f.Drop(full)
 		return nil
 	}
 	m := &mapping{
@@ -212,16 +213,16 @@ func (n *NAT) mapping(f *Frame, target netip.AddrPort, id *identity) *mapping {
 		full = m.take(&m.fixed, mappingMemory)
 	}
 	if full != nil {
-		f.drop(full)
+		f.Drop(full)
 		return nil
 	}
 	if err := n.openSocket(m, server); err != nil {
 		m.close(n.poller)
-		f.drop(&n.stats.DropSend)
+		f.Drop(&n.stats.DropSend)
 		n.router.LocalFailure(err)
 		return nil
 	}
-	n.table.add(m, server.Port(), f.datagrams())
+	n.table.add(m, server.Port(), f.Datagrams())
 	return m
 }
 

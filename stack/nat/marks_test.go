@@ -12,29 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
 // marked returns a frame whose IP header has the given marks.
-func marked(b []byte, as marks) tuntest.Frame {
+func marked(b []byte, as packet.Marks) tuntest.Frame {
 	if b[0]>>4 == 6 {
-		b[0], b[1], b[7] = 0x60|as.tos>>4, as.tos<<4|b[1]&15, as.hopLimit
+		b[0], b[1], b[7] = 0x60|as.TOS>>4, as.TOS<<4|b[1]&15, as.HopLimit
 		return tuntest.Frame{Data: b}
 	}
-	b[1], b[8] = as.tos, as.hopLimit
+	b[1], b[8] = as.TOS, as.HopLimit
 	binary.BigEndian.PutUint16(b[10:], 0)
 	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
 	return tuntest.Frame{Data: b}
 }
 
 // marksOf returns those of an inbound frame.
-func marksOf(t *testing.T, f tuntest.Frame) marks {
+func marksOf(t *testing.T, f tuntest.Frame) packet.Marks {
 	t.Helper()
 	h, _ := parse(t, f.Data)
-	as := (&Frame{Frame: &tun.Frame{Head: f.Data, Headers: h}}).marks()
-	as.whole = false
+	as := (&gso.Frame{Frame: &tun.Frame{Head: f.Data, Headers: h}}).Marks()
+	as.Whole = false
 	return as
 }
 
@@ -61,7 +62,7 @@ func (p markedPeer) set(t *testing.T, option4, option6, value int) {
 	}
 }
 
-func (p markedPeer) receive(t *testing.T) (as marks, from netip.AddrPort) {
+func (p markedPeer) receive(t *testing.T) (as packet.Marks, from netip.AddrPort) {
 	t.Helper()
 	b, oob := make([]byte, 100), make([]byte, 200)
 	_, n, _, from, err := p.ReadMsgUDPAddrPort(b, oob)
@@ -92,22 +93,22 @@ func TestMarksCross(t *testing.T) {
 			far := markedPeer{listenIn(lab.Server, tt.server, "0"), client.Is6()}
 			far.set(t, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1)
 			far.set(t, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS, 1)
-			for _, as := range []marks{
-				{hopLimit: 64, tos: 0xb9},
-				{hopLimit: 33, tos: 0x2a},
-				{hopLimit: 64},
-				{hopLimit: 255, tos: 3},
+			for _, as := range []packet.Marks{
+				{HopLimit: 64, TOS: 0xb9},
+				{HopLimit: 33, TOS: 0x2a},
+				{HopLimit: 64},
+				{HopLimit: 255, TOS: 3},
 			} {
 				query := datagram(netip.AddrPortFrom(client, 5353),
 					netip.AddrPortFrom(server, portOf(far.UDPConn)), []byte("hello"))
 				router.send(t, marked(query, as))
 				got, peer := far.receive(t)
-				want := marks{hopLimit: as.hopLimit - 1, tos: as.tos} // Lab.Router is a hop
+				want := packet.Marks{HopLimit: as.HopLimit - 1, TOS: as.TOS} // Lab.Router is a hop
 				if got != want {
 					t.Errorf("to %s: far end got %+v, want %+v", server, got, want)
 				}
-				far.set(t, unix.IP_TTL, unix.IPV6_UNICAST_HOPS, int(as.hopLimit))
-				far.set(t, unix.IP_TOS, unix.IPV6_TCLASS, int(as.tos))
+				far.set(t, unix.IP_TTL, unix.IPV6_UNICAST_HOPS, int(as.HopLimit))
+				far.set(t, unix.IP_TOS, unix.IPV6_TCLASS, int(as.TOS))
 				if _, err := far.WriteToUDPAddrPort([]byte("hello"), peer); err != nil {
 					t.Fatal(err)
 				}
@@ -118,8 +119,8 @@ func TestMarksCross(t *testing.T) {
 				// The far end answers with the DSCP of the request; over IPv6, not every kernel
 				// does.
 				got = marksOf(t, router.receive(t))
-				sameDSCP := got.tos&^3 == as.tos&^3 || client.Is6() && got.tos == 0
-				if got.hopLimit != 63 || !sameDSCP {
+				sameDSCP := got.TOS&^3 == as.TOS&^3 || client.Is6() && got.TOS == 0
+				if got.HopLimit != 63 || !sameDSCP {
 					t.Errorf("echo reply of %s to %+v has %+v", server, as, got)
 				}
 			}
@@ -132,7 +133,7 @@ func TestHopLimitZero(t *testing.T) {
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
 	_, port := lonePeer(t)
 	b := datagram(netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port), nil)
-	router.route(marked(b, marks{}))
+	router.route(marked(b, packet.Marks{}))
 	if n := router.stats.DropMalformed.Load(); n != 1 {
 		t.Errorf("counted %d, want 1", n)
 	}

@@ -27,9 +27,9 @@ type msghdr struct {
 
 // control holds what the control messages of a received datagram say.
 type control struct {
-	segment int    // length of the datagrams that came as one (UDP_GRO); 0 for a single one
-	marks   marks  // whole is unknown
-	lost    uint32 // datagrams that the socket had dropped before, in all (SO_RXQ_OVFL)
+	segment int          // length of the datagrams that came as one (UDP_GRO); 0 for a single one
+	marks   packet.Marks // whole is unknown
+	lost    uint32       // datagrams that the socket had dropped before, in all (SO_RXQ_OVFL)
 }
 
 // send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each
@@ -133,7 +133,7 @@ func (m *msghdr) found(level, typ int32) (found []byte) {
 
 // readControl reads the control messages of the datagram last received.
 func (m *msghdr) readControl() {
-	m.control = control{marks: marks{hopLimit: packet.DefaultHopLimit}}
+	m.control = control{marks: packet.Marks{HopLimit: packet.DefaultHopLimit}}
 	m.eachControl(func(level, typ int32, data []byte) {
 		type option struct{ level, typ int32 }
 		word := func() (v uint32) {
@@ -148,12 +148,12 @@ func (m *msghdr) readControl() {
 		case option{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}:
 			m.lost = word()
 		case option{unix.IPPROTO_IP, unix.IP_TTL}, option{unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT}:
-			m.marks.hopLimit = uint8(word())
+			m.marks.HopLimit = uint8(word())
 		case option{unix.IPPROTO_IPV6, unix.IPV6_TCLASS}:
-			m.marks.tos = uint8(word())
+			m.marks.TOS = uint8(word())
 		case option{unix.IPPROTO_IP, unix.IP_TOS}:
 			if len(data) > 0 {
-				m.marks.tos = data[0]
+				m.marks.TOS = data[0]
 			}
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/stack/sched"
 )
 
@@ -22,7 +23,7 @@ type NAT struct {
 	stats  *Stats
 	table  *table
 
-	burst *burst // owned by the read loop; nil until JoinBursts
+	burst *gso.Burst // owned by the read loop; nil until JoinBursts
 
 	carrying sync.Mutex // guards the fields below; taken before all others
 	routes   *routes

@@ -141,12 +141,11 @@ func (r *testRouter) routeFrame(f *tun.Frame) {
 	if h.Problem == packet.Malformed || !h.Plain() {
 		return
 	}
-	frame := Frame{Frame: f, Reassembled: r.reassembled.Load()}
 	switch h.Proto {
 	case packet.ProtoUDP:
-		r.UDP(&frame)
+		r.UDP(f, r.reassembled.Load())
 	case icmpProto(h.Version == 6):
-		r.Echo(&frame)
+		r.Echo(f, r.reassembled.Load())
 	}
 }
 

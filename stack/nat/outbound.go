@@ -10,47 +10,55 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
+	"syntap/tun"
 	tunflow "syntap/tun/flow"
 )
 
-// UDP carries a datagram of a client, or a GSO packet of them. After JoinBursts it may hold
-// datagrams back until Flush.
-func (n *NAT) UDP(f *Frame) {
+// UDP carries a datagram of a client, or a GSO packet of them; its headers are Plain. reassembled
+// is for one that the client had fragmented. After JoinBursts UDP may hold datagrams back until
+// Flush.
+func (n *NAT) UDP(in *tun.Frame, reassembled bool) {
+	f := &gso.Frame{Frame: in, Reassembled: reassembled}
 	if n.burst == nil || n.isName(f) {
 		n.Flush()
 		n.sendUDP(f)
 		return
 	}
-	joined := n.burst.join(f)
+	joined := n.burst.Join(f)
 	if !joined {
 		n.Flush()
-		joined = n.burst.join(f)
+		joined = n.burst.Join(f)
 	}
 	switch {
 	case !joined:
 		n.sendUDP(f)
-	case n.burst.full():
+	case n.burst.Full():
 		n.Flush()
 	}
 }
 
+// JoinBursts has datagrams that clients send one by one leave as GSO packets. The caller calls
+// Flush when it has no more frames to read, and before it carries other frames.
+func (n *NAT) JoinBursts() { n.burst = gso.NewBurst() }
+
 // Flush sends the datagrams that UDP holds back.
 func (n *NAT) Flush() {
-	if n.burst != nil && n.burst.n > 0 {
-		f := n.burst.frame()
+	if n.burst != nil && !n.burst.Empty() {
+		f := n.burst.Frame()
 		n.sendUDP(&f)
 	}
 }
 
-func (n *NAT) sendUDP(f *Frame) {
-	_, segment, ok := f.udpLength()
+func (n *NAT) sendUDP(f *gso.Frame) {
+	_, segment, ok := f.UDPLength()
 	if !ok {
 		n.stats.DropMalformed.Add(1)
 		return
 	}
 	client, server := f.Headers.Ends(f.Head)
 	if segment > 0 && n.isName(f) {
-		for _, one := range f.cut() {
+		for _, one := range f.Cut() {
 			n.carry(&one, endpoint{client, false}, server)
 		}
 		return
@@ -59,13 +67,13 @@ func (n *NAT) sendUDP(f *Frame) {
 }
 
 // isName reports whether a frame may hold DNS queries, each of which is decided on and recorded.
-func (n *NAT) isName(f *Frame) bool {
+func (n *NAT) isName(f *gso.Frame) bool {
 	return n.asksNames() && f.Headers.DstPort == portDNS
 }
 
 // carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
 // counts the frame, and answers it where the reason concerns the client.
-func (n *NAT) carry(f *Frame, client endpoint, server netip.AddrPort) {
+func (n *NAT) carry(f *gso.Frame, client endpoint, server netip.AddrPort) {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	n.carryOut(f, client, server)
@@ -78,7 +86,7 @@ func (n *NAT) carryAgain(h *held, client endpoint, server netip.AddrPort) {
 	defer n.carrying.Unlock()
 	select {
 	case <-n.table.closed:
-		h.frame.drop(&n.stats.DropSend)
+		h.frame.Drop(&n.stats.DropSend)
 	default:
 		n.routes.forget(h.target)
 		n.carryOut(&h.frame, client, server)
@@ -86,12 +94,11 @@ func (n *NAT) carryAgain(h *held, client endpoint, server netip.AddrPort) {
 }
 
 // carryOut is carry with carrying held.
-func (n *NAT) carryOut(f *Frame, client endpoint, server netip.AddrPort) {
-	if f.marks().hopLimit == 0 {
-		f.drop(&n.stats.DropMalformed)
+func (n *NAT) carryOut(f *gso.Frame, client endpoint, server netip.AddrPort) {
+	if f.Marks().HopLimit == 0 {
+		f.Drop(&n.stats.DropMalformed)
 		return
 	}
-	f.now = n.table.now()
 	id := n.identify(f, client, server)
 	target, ok := n.target(f, &id)
 	if !ok {
@@ -125,21 +132,21 @@ func lacksAddress(errno syscall.Errno) bool {
 }
 
 // target returns the address to which the host sends a frame of a client, if it may.
-func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
+func (n *NAT) target(f *gso.Frame, id *identity) (netip.AddrPort, bool) {
 	client, server := id.client, id.key.server
 	if !leavesLink(client.Addr()) || !leavesLink(server.Addr()) {
-		f.drop(&n.stats.DropLinkScope)
+		f.Drop(&n.stats.DropLinkScope)
 		return netip.AddrPort{}, false
 	}
-	if !n.maySend(client.Addr(), f.now) {
-		f.drop(&n.stats.DropSource)
+	if !n.maySend(client.Addr(), id.now) {
+		f.Drop(&n.stats.DropSource)
 		return netip.AddrPort{}, false
 	}
 	to := dial.Flow{Proto: tunflow.UDP, Client: client.AddrPort, Server: server}
 	if client.echo {
 		to.Proto = tunflow.ICMP
 	}
-	id.ruling = n.rule(to, f.now)
+	id.ruling = n.rule(to, id.now)
 	target, decision := n.dialer.Target(to, id.ruling)
 	id.decision = decision
 	if decision.Deny {
@@ -149,8 +156,8 @@ func (n *NAT) target(f *Frame, id *identity) (netip.AddrPort, bool) {
 	if !n.decideQuery(f, id) {
 		return netip.AddrPort{}, false
 	}
-	if client.echo && target.Addr().Is6() != f.v6() { // IPv4-mapped: ICMPv6 does not go there
-		f.drop(&n.stats.DropICMP)
+	if client.echo && target.Addr().Is6() != f.V6() { // IPv4-mapped: ICMPv6 does not go there
+		f.Drop(&n.stats.DropICMP)
 		return netip.AddrPort{}, false
 	}
 	return target, true

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"syntap/stack/inspect"
+	"syntap/stack/nat/gso"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -19,7 +20,7 @@ var noQuery = &tunflow.Decision{
 
 // decideQuery decides on a datagram to port 53 by the names in its question. It reports whether the
 // datagram may leave; otherwise it is counted and answered.
-func (n *NAT) decideQuery(f *Frame, id *identity) bool {
+func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
 	if id.client.echo || id.key.server.Port() != portDNS || id.ruling == nil || n.o.Question == nil {
 		return true
 	}
@@ -40,15 +41,15 @@ func (n *NAT) decideQuery(f *Frame, id *identity) bool {
 	}
 	id.decision = d
 	if n.recordDenied(f, id) {
-		f.drop(&n.stats.DropDenied)
+		f.Drop(&n.stats.DropDenied)
 		n.block(f, id)
 	}
 	return false
 }
 
 // block answers a query in the place of its server.
-func (n *NAT) block(f *Frame, id *identity) {
-	response := n.o.Blocked(f.datagram(0, &n.message))
+func (n *NAT) block(f *gso.Frame, id *identity) {
+	response := n.o.Blocked(f.Datagram(0, &n.message))
 	if response == nil {
 		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 		return
@@ -86,8 +87,8 @@ func datagramTo(client, server netip.AddrPort, payload []byte) []byte {
 func (n *NAT) asksNames() bool { return n.recorder != nil || n.o.Question != nil }
 
 // readQuery returns the DNS query that a frame to port 53 holds, nil if there is none.
-func (n *NAT) readQuery(f *Frame) *tunflow.DNS {
-	d, ok := inspect.DNS(f.datagram(0, &n.message))
+func (n *NAT) readQuery(f *gso.Frame) *tunflow.DNS {
+	d, ok := inspect.DNS(f.Datagram(0, &n.message))
 	if !ok || d.Response || len(d.Queries) == 0 {
 		return nil
 	}

@@ -2,11 +2,14 @@
 
 package nat
 
-import "syntap/stack/inspect"
+import (
+	"syntap/stack/inspect"
+	"syntap/stack/nat/gso"
+)
 
 // readQUIC looks for QUIC in the frame that begins a flow, and enters it in the flow's Datagram.
-func (n *NAT) readQUIC(l *flow, f *Frame) {
-	q, initials := inspect.QUIC(f.datagram(0, &n.message))
+func (n *NAT) readQUIC(l *flow, f *gso.Frame) {
+	q, initials := inspect.QUIC(f.Datagram(0, &n.message))
 	l.opened.QUIC, l.initials = q, initials
 	switch {
 	case initials != nil:
@@ -20,11 +23,11 @@ func (n *NAT) readQUIC(l *flow, f *Frame) {
 // readInitials looks for the rest of a flow's ClientHello in the datagrams of a frame, but for the
 // first few. What is known of it is charged until it is whole; where there is no memory, the flow
 // goes without.
-func (n *NAT) readInitials(l *flow, f *Frame, few int) {
+func (n *NAT) readInitials(l *flow, f *gso.Frame, few int) {
 	hello := l.hello
-	for i := few; i < f.datagrams() && l.initials != nil; i++ {
+	for i := few; i < f.Datagrams() && l.initials != nil; i++ {
 		var more bool
-		if hello, more = l.initials.Add(f.datagram(i, &n.message)); !more {
+		if hello, more = l.initials.Add(f.Datagram(i, &n.message)); !more {
 			l.initials = nil
 		}
 	}

@@ -4,6 +4,7 @@ package nat
 
 import (
 	"syntap/stack/inspect"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -28,10 +29,10 @@ func (n *NAT) beginCheck(l *flow) {
 
 // checkName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
 // not whole the datagrams of the flow wait; one that asks for another name denies it.
-func (n *NAT) checkName(l *flow, f *Frame) {
-	f.named = true
-	for i := range f.datagrams() {
-		d := f.datagram(i, &n.message)
+func (n *NAT) checkName(l *flow, f *gso.Frame, id *identity) {
+	id.checked = true
+	for i := range f.Datagrams() {
+		d := f.Datagram(i, &n.message)
 		has, readable := inspect.HasInitial(d)
 		if !has {
 			continue

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -168,7 +169,7 @@ func (s *rawSocket) mapping(ident uint16) *mapping {
 
 // sendFor sends an echo request of a mapping.
 func (s *rawSocket) sendFor(
-	m *mapping, out *msghdr, to netip.AddrPort, as marks, parts ...[]byte,
+	m *mapping, out *msghdr, to netip.AddrPort, as packet.Marks, parts ...[]byte,
 ) syscall.Errno {
 	s.sending.Lock()
 	defer s.sending.Unlock()
@@ -218,7 +219,7 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 	}
 	r.now = r.table.now()
 	for range datagramsPerTurn {
-		switch n, errno := s.receive(&r.msg, r.buf[headroom:], 0); errno {
+		switch n, errno := s.receive(&r.msg, r.buf[gso.Headroom:], 0); errno {
 		case 0:
 			r.receivedRaw(s, n)
 		case unix.EAGAIN, unix.EBADF: // empty, or closed
@@ -238,7 +239,7 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 func (r *replies) receivedRaw(s *rawSocket, n int) {
 	r.msg.readControl()
 	s.noteLost(r.msg.lost, r.stats)
-	at, end := headroom, headroom+n
+	at, end := gso.Headroom, gso.Headroom+n
 	if !s.v6 && n > 0 {
 		at += int(r.buf[at]&15) * 4
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
@@ -96,7 +97,7 @@ func TestIdentifiersOfRawEchoes(t *testing.T) {
 		if s.leave(all[i]) || s.mapping(all[i].own.Port()) != nil {
 			t.Errorf("mapping %d left and has an identifier", i)
 		}
-		if errno := s.sendFor(all[i], new(msghdr), netip.AddrPort{}, marks{}, nil); errno != unix.EBADF {
+		if errno := s.sendFor(all[i], new(msghdr), netip.AddrPort{}, packet.Marks{}, nil); errno != unix.EBADF {
 			t.Errorf("mapping %d left and sent: %v", i, errno)
 		}
 	}

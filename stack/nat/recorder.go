@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -19,8 +20,8 @@ import (
 type recorder struct {
 	o      *Options
 	table  *table
-	failed func(f *Frame, target netip.AddrPort, errno syscall.Errno) // NAT.failed
-	again  func(h *held, client endpoint, server netip.AddrPort)      // NAT.carryAgain
+	failed func(f *gso.Frame, target netip.AddrPort, errno syscall.Errno) // NAT.failed
+	again  func(h *held, client endpoint, server netip.AddrPort)          // NAT.carryAgain
 
 	mu      sync.Mutex                  // guards the fields below, and flow.awaits; innermost
 	opened  map[*tunflow.Datagram]*flow // not yet on record
@@ -52,7 +53,7 @@ func newRecorder(n *NAT) *recorder {
 		patience: recordPatience, pause: senderPause,
 		routes: n.dialer.NewRoutes(),
 	}
-	r.failed = func(f *Frame, target netip.AddrPort, errno syscall.Errno) {
+	r.failed = func(f *gso.Frame, target netip.AddrPort, errno syscall.Errno) {
 		n.failed(f, target, errno, r.routes, nil)
 	}
 	return r
@@ -209,7 +210,7 @@ func (r *recorder) sendHeld(l *flow) (again []*held) {
 			m.flows.mu.Unlock()
 			return again
 		}
-		l.out.add(h.frame.datagrams(), h.frame.payload())
+		l.out.add(h.frame.Datagrams(), h.frame.Payload())
 		m.flows.mu.Unlock()
 		switch errno := m.sendCounted(&r.out, l, &h.frame, h.target); {
 		case errno == 0:

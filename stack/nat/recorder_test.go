@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -203,7 +204,7 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 				t.Errorf("%d bytes: %d dropped, want %d", tt.size, n, sent-tt.want)
 			}
 			idle := int64(mappingMemory + flowMemory)
-			held := int64(tt.want * (heldMemory + tt.size + headroom - 20))
+			held := int64(tt.want * (heldMemory + tt.size + gso.Headroom - 20))
 			if n := router.charged.Load() - idle; n != held {
 				t.Errorf("%d bytes: charged %d for those held, want %d", tt.size, n, held)
 			}

@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
 // deny records, counts and answers a frame whose destination policy forbids.
-func (n *NAT) deny(f *Frame, id *identity) {
+func (n *NAT) deny(f *gso.Frame, id *identity) {
 	n.o.Denied(id.key.server.Addr(), id.decision)
 	if n.recordDenied(f, id) {
-		f.drop(&n.stats.DropDenied)
+		f.Drop(&n.stats.DropDenied)
 		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 	}
 }
@@ -25,10 +26,10 @@ func (n *NAT) deny(f *Frame, id *identity) {
 // failed counts a frame that the host did not send, and answers it where the host's routes are the
 // reason. Another failure is the host's own: no answer.
 func (n *NAT) failed(
-	f *Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
+	f *gso.Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
 	unsent *tunflow.Datagram,
 ) {
-	f.drop(&n.stats.DropSend)
+	f.Drop(&n.stats.DropSend)
 	switch errno {
 	case unix.ENETUNREACH:
 		n.reject(f, unsent, packet.ICMPNetUnreachable, packet.ICMPv6NoRoute)
@@ -45,9 +46,9 @@ func (n *NAT) failed(
 
 // reject answers a frame with an ICMP error "destination unreachable" from its destination. The
 // codes are those of each family.
-func (n *NAT) reject(f *Frame, unsent *tunflow.Datagram, code4, code6 uint8) {
+func (n *NAT) reject(f *gso.Frame, unsent *tunflow.Datagram, code4, code6 uint8) {
 	typ, code := uint8(packet.ICMPUnreachable), code4
-	if f.v6() {
+	if f.V6() {
 		typ, code = packet.ICMPv6Unreachable, code6
 	}
 	n.answer(f, unsent, typ, code, 0)
@@ -55,12 +56,12 @@ func (n *NAT) reject(f *Frame, unsent *tunflow.Datagram, code4, code6 uint8) {
 
 // rejectTooBig answers a frame that is longer than the path takes and may not be fragmented with
 // the path's MTU (RFC 1191 §4, RFC 4443 §3.2).
-func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
+func (n *NAT) rejectTooBig(f *gso.Frame, mtu packet.MTU) {
 	if mtu == 0 || mtu > 0xffff {
 		return
 	}
 	typ, code := uint8(packet.ICMPUnreachable), uint8(packet.ICMPFragmentationNeeded)
-	if f.v6() {
+	if f.V6() {
 		typ, code = packet.ICMPv6PacketTooBig, 0
 	}
 	n.answer(f, nil, typ, code, uint32(mtu))
@@ -68,7 +69,7 @@ func (n *NAT) rejectTooBig(f *Frame, mtu packet.MTU) {
 
 // answer writes an ICMP error in answer to a frame. Where unsent, the flow of which it has put on
 // record, is not nil, BeforeAnswer may hold it back.
-func (n *NAT) answer(f *Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
+func (n *NAT) answer(f *gso.Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
 	message := packet.ICMPError(&f.Headers, f.Head, from, typ, code, rest)
 	n.answerBefore(unsent, func() { n.router.WriteICMPError(message) })
@@ -84,11 +85,11 @@ func (n *NAT) answerBefore(unsent *tunflow.Datagram, answer func()) {
 }
 
 // refused counts a frame whose flow may not begin now, and answers it where that is for good.
-func (n *NAT) refused(f *Frame, a tunflow.Admission) {
+func (n *NAT) refused(f *gso.Frame, a tunflow.Admission) {
 	if a == tunflow.Refuse {
-		f.drop(&n.stats.DropRefused)
+		f.Drop(&n.stats.DropRefused)
 		n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 		return
 	}
-	f.drop(&n.stats.DropWaiting)
+	f.Drop(&n.stats.DropWaiting)
 }

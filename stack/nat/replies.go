@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/gso"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -27,7 +28,7 @@ type replies struct {
 
 	msg  msghdr
 	now  time.Duration // when the poller began with the socket, on the table's clock
-	buf  []byte        // datagrams behind headroom, where their headers are put
+	buf  []byte        // datagrams behind gso.Headroom, where their headers are put
 	run  run
 	bufs [1][]byte // of a frame
 	ipID uint16    // of the last IPv4 packet
@@ -37,7 +38,7 @@ type replies struct {
 func newReplies(o *Options, router Router, dialer *dial.Dialer, stats *Stats, t *table) *replies {
 	return &replies{
 		o: o, router: router, dialer: dialer, stats: stats, table: t,
-		buf: make([]byte, headroom+maxPayload+1<<16), run: run{at: headroom, end: headroom},
+		buf: make([]byte, gso.Headroom+gso.MaxPayload+1<<16), run: run{at: gso.Headroom, end: gso.Headroom},
 	}
 }
 
@@ -117,7 +118,7 @@ func (r *replies) received(m *mapping, n int) {
 	r.msg.readControl()
 	m.noteLost(r.msg.lost, r.stats)
 	if m.own.echo {
-		r.receivedEcho(m, headroom, headroom+n)
+		r.receivedEcho(m, gso.Headroom, gso.Headroom+n)
 	} else if from, ok := r.admit(m, m.far(&r.msg)); ok {
 		r.gather(m, n, from)
 	} else {
@@ -161,7 +162,7 @@ func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, 
 // than the cost of one frame each.
 type run struct {
 	from    netip.AddrPort // the zero value for none
-	marks   marks
+	marks   packet.Marks
 	at, end int // in replies.buf
 	segment int // the length
 }
@@ -184,14 +185,14 @@ func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
 	}
 	at, as := r.run.end, r.msg.marks
 	fits := segment == r.run.segment || segment == n && n < r.run.segment
-	room := min(maxPayload, r.run.segment*maxDatagrams)
+	room := min(gso.MaxPayload, r.run.segment*gso.MaxDatagrams)
 	if !fits || n == 0 || from != r.run.from || as != r.run.marks || at+n-r.run.at > room {
 		r.flush(m)
 		r.run = run{from: from, marks: as, at: at, segment: segment}
 	}
 	r.run.end = at + n
 	ended := n == 0 || (r.run.end-r.run.at)%r.run.segment != 0
-	if ended || r.run.end > headroom+maxPayload {
+	if ended || r.run.end > gso.Headroom+gso.MaxPayload {
 		r.flush(m)
 	}
 }
@@ -229,7 +230,7 @@ func (r *replies) flush(m *mapping) {
 	}
 }
 
-func (r *replies) reset() { r.run = run{at: headroom, end: headroom} }
+func (r *replies) reset() { r.run = run{at: gso.Headroom, end: gso.Headroom} }
 
 // largestSegment returns the payload of the longest datagrams that reach a client in one piece.
 func (r *replies) largestSegment(client netip.Addr) int {
@@ -237,13 +238,13 @@ func (r *replies) largestSegment(client netip.Addr) int {
 	if client.Is6() && mtu > minMTU6 {
 		mtu = min(mtu, r.router.ClientMTU(client))
 	}
-	return mtu - headroom
+	return mtu - gso.Headroom
 }
 
 // writeOne writes a run of one datagram to a client, in fragments where it is IPv6 and longer than
 // the client's path takes.
 func (r *replies) writeOne(one run, to netip.AddrPort) {
-	length := headroom + one.end - one.at
+	length := gso.Headroom + one.end - one.at
 	whole := to.Addr().Is4() || length <= minMTU6 || length <= r.router.ClientMTU(to.Addr())
 	if whole {
 		if r.writeUDP(one, to) != nil {
@@ -261,7 +262,7 @@ func (r *replies) writeOne(one run, to netip.AddrPort) {
 	r.writeWhole(b, to.Addr())
 }
 
-// writeUDP writes a run to a client. The headers overwrite the bytes before it: headroom, or
+// writeUDP writes a run to a client. The headers overwrite the bytes before it: gso.Headroom, or
 // datagrams that have been written.
 func (r *replies) writeUDP(run run, to netip.AddrPort) error {
 	ipLen := packet.HeaderLen(to.Addr())
@@ -293,12 +294,12 @@ func (r *replies) putUDP(run run, to netip.AddrPort) (b []byte) {
 
 // putIP writes the header of a packet. Hosts behind this one may fragment an IPv4 packet: it has no
 // DF, but an identification (RFC 6864 §4.1).
-func (r *replies) putIP(b []byte, src, dst netip.Addr, proto uint8, as marks) {
+func (r *replies) putIP(b []byte, src, dst netip.Addr, proto uint8, as packet.Marks) {
 	if dst.Is4() {
 		r.ipID++
 	}
 	ip := packet.IP{
-		Src: src, Dst: dst, Proto: proto, TOS: as.tos, HopLimit: as.hopLimit, ID: r.ipID,
+		Src: src, Dst: dst, Proto: proto, TOS: as.TOS, HopLimit: as.HopLimit, ID: r.ipID,
 	}
 	ip.Put(b)
 }

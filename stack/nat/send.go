@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -16,7 +17,7 @@ import (
 // returns why the host did not. Where changed, another socket than the flow's has sent the frame:
 // the flow has ended, and nothing was done with the frame.
 func (n *NAT) send(
-	m *mapping, f *Frame, target netip.AddrPort, id *identity,
+	m *mapping, f *gso.Frame, target netip.AddrPort, id *identity,
 ) (errno syscall.Errno, changed bool) {
 	if n.recorder == nil {
 		m.sending.Lock()
@@ -26,7 +27,7 @@ func (n *NAT) send(
 	}
 	for known := true; ; known = false {
 		m.sending.Lock()
-		l, passage := m.flows.pass(f, target, &id.key)
+		l, passage := m.flows.pass(f, target, id)
 		if known && l != nil && l.initials != nil {
 			n.readInitials(l, f, 0)
 		}
@@ -38,14 +39,14 @@ func (n *NAT) send(
 		m.sending.Unlock()
 		switch {
 		case passage == unnamed:
-			n.checkName(l, f)
+			n.checkName(l, f, id)
 			continue
 		case passage == forbidden:
-			f.drop(&n.stats.DropDenied)
+			f.Drop(&n.stats.DropDenied)
 			n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 			return 0, false
 		case passage == doubtful:
-			if n.changed(l, f.now) {
+			if n.changed(l, id.now) {
 				return 0, true
 			}
 		case passage == kept || !n.open(m, f, target, id):
@@ -56,21 +57,21 @@ func (n *NAT) send(
 
 // sendCounted sends a frame that its flow has counted. sending is held.
 func (m *mapping) sendCounted(
-	out *msghdr, l *flow, f *Frame, target netip.AddrPort,
+	out *msghdr, l *flow, f *gso.Frame, target netip.AddrPort,
 ) syscall.Errno {
 	packets, bytes, errno := m.sendFrame(out, f, target)
 	if errno != 0 {
-		m.flows.failed(l, f.datagrams()-packets, f.payload()-bytes, errno)
+		m.flows.failed(l, f.Datagrams()-packets, f.Payload()-bytes, errno)
 	}
 	return errno
 }
 
 // open begins the flow of a frame. Where it may not, the frame is counted.
-func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bool {
+func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity) bool {
 	r := n.recorder
 	l := &flow{
 		key: id.key, mapping: m, opened: newDatagram(f, id),
-		began: f.now, used: f.now, sent: f.now,
+		began: id.now, used: id.now, sent: id.now,
 	}
 	l.opened.Upstream = target
 	m.sending.Lock() // so that no flow ends with a datagram half sent
@@ -78,7 +79,7 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 	m.sending.Unlock()
 	r.report(ended...)
 	if full != nil {
-		f.drop(full)
+		f.Drop(full)
 		return false
 	}
 	if !id.client.echo && !id.key.query {
@@ -92,7 +93,7 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 		n.refused(f, admission)
 		return false
 	}
-	f.named = false
+	id.checked = false
 	n.beginCheck(l)
 	return true
 }
@@ -101,7 +102,7 @@ func (n *NAT) open(m *mapping, f *Frame, target netip.AddrPort, id *identity) bo
 // where the host refuses others: it returns the number of datagrams that have, and their payload in
 // bytes. m.sending is held.
 func (m *mapping) sendFrame(
-	out *msghdr, f *Frame, to netip.AddrPort,
+	out *msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
 	if !m.key.client.echo {
 		return m.sendUDP(out, f, to)
@@ -109,25 +110,25 @@ func (m *mapping) sendFrame(
 	if errno = m.sendEcho(out, f, to); errno != 0 {
 		return 0, 0, errno
 	}
-	return 1, f.payload(), 0
+	return 1, f.Payload(), 0
 }
 
 // sendUDP sends the payload of a frame that udpLength accepts. The kernel cuts a GSO packet; where
 // it refuses, for instance because the path takes smaller packets only, the datagrams go one by
 // one.
 func (m *mapping) sendUDP(
-	out *msghdr, f *Frame, to netip.AddrPort,
+	out *msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
-	length, segment, _ := f.udpLength()
+	length, segment, _ := f.UDPLength()
 	from, end := f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Offset+length
-	as := f.marks()
+	as := f.Marks()
 	refused := false
 	if segment > 0 && !m.singly {
-		head, body := f.slice(from, end)
+		head, body := f.Slice(from, end)
 		errno = m.sendSurely(out, to, as, segment, head, body)
 		switch errno {
 		case 0:
-			return f.datagrams(), end - from, 0
+			return f.Datagrams(), end - from, 0
 		case unix.EINVAL, unix.EMSGSIZE, unix.EIO:
 		default:
 			return 0, 0, errno
@@ -138,7 +139,7 @@ func (m *mapping) sendUDP(
 		segment = max(1, end-from) // an empty datagram is one, too
 	}
 	for {
-		head, body := f.slice(from, min(from+segment, end))
+		head, body := f.Slice(from, min(from+segment, end))
 		if errno = m.sendSurely(out, to, as, 0, head, body); errno != 0 {
 			return packets, bytes, errno // of a GSO packet, each is too long for the path
 		}
@@ -154,7 +155,7 @@ func (m *mapping) sendUDP(
 // sendSurely sends for a socket that may have an ICMP error to report. The kernel reports an error
 // to the next call, which then does nothing else: the datagram is sent again.
 func (m *mapping) sendSurely(
-	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
 	errno := m.send(out, to, as, segment, parts...)
 	for range 2 { // another error may come in between
@@ -169,13 +170,13 @@ func (m *mapping) sendSurely(
 
 // send sends parts with the client's marks, but for those that DF overrules.
 func (m *mapping) send(
-	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
 	switch m.df {
 	case packet.SetDF, packet.EnforceDF:
-		as.whole = true
+		as.Whole = true
 	case packet.ClearDF:
-		as.whole = false
+		as.Whole = false
 	case packet.PreserveDF:
 	}
 	if m.raw != nil {
@@ -187,7 +188,7 @@ func (m *mapping) send(
 // send sends parts with the given marks, as one datagram or, where segment is not 0, in pieces
 // of that many bytes.
 func (s *socket) send(
-	out *msghdr, to netip.AddrPort, as marks, segment int, parts ...[]byte,
+	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

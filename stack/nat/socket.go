@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/sockmem"
+	"syntap/tun/packet"
 )
 
 // socket is a host socket for datagrams or echoes.
@@ -24,7 +25,7 @@ type socket struct {
 	mu sync.RWMutex // guards fd; held for reading while the descriptor is in use
 	fd int          // -1 when closed
 
-	marks  marks         // that it sends with; mapping.sending guards it
+	marks  packet.Marks  // that it sends with; mapping.sending guards it
 	singly bool          // it refuses GSO packets; mapping.sending guards it
 	busy   bool          // it has brought datagrams in a row; owned by the poller
 	curbed bool          // its receive buffer is small for want of memory; owned by the poller
@@ -88,7 +89,7 @@ func (s *socket) prepare() error {
 	if err := s.set(options...); err != nil {
 		return err
 	}
-	s.marks.whole = true
+	s.marks.Whole = true
 	return s.set(s.fragmentation(true)...)
 }
 
@@ -126,25 +127,25 @@ func (s *socket) fragmentation(forbid bool) []option {
 }
 
 // mark has the socket send with the given marks. The caller holds mu for reading.
-func (s *socket) mark(to marks) error {
+func (s *socket) mark(to packet.Marks) error {
 	if to == s.marks {
 		return nil
 	}
-	hopLimit := option{unix.IPPROTO_IP, unix.IP_TTL, int(to.hopLimit)} // 0 is an error
-	tos := option{unix.IPPROTO_IP, unix.IP_TOS, int(to.tos)}
+	hopLimit := option{unix.IPPROTO_IP, unix.IP_TTL, int(to.HopLimit)} // 0 is an error
+	tos := option{unix.IPPROTO_IP, unix.IP_TOS, int(to.TOS)}
 	if s.v6 {
 		hopLimit.level, hopLimit.name = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS
 		tos.level, tos.name = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 	}
 	options := make([]option, 0, 4)
-	if to.hopLimit != s.marks.hopLimit {
+	if to.HopLimit != s.marks.HopLimit {
 		options = append(options, hopLimit)
 	}
-	if to.tos != s.marks.tos {
+	if to.TOS != s.marks.TOS {
 		options = append(options, tos)
 	}
-	if to.whole != s.marks.whole {
-		options = append(options, s.fragmentation(to.whole)...)
+	if to.Whole != s.marks.Whole {
+		options = append(options, s.fragmentation(to.Whole)...)
 	}
 	if err := s.set(options...); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
@@ -87,14 +88,14 @@ func (u *unsent) remove(e *unsentFlow) {
 
 // recordDenied puts a frame to a destination that policy forbids on record. It reports whether the
 // client is to be answered; otherwise the frame is counted.
-func (n *NAT) recordDenied(f *Frame, id *identity) bool {
+func (n *NAT) recordDenied(f *gso.Frame, id *identity) bool {
 	_, ok := n.recordUnsent(f, id, netip.AddrPort{})
 	return ok
 }
 
 // recordUnroutable does the same for a frame to a target that the host has no route to.
 func (n *NAT) recordUnroutable(
-	f *Frame, id *identity, target netip.AddrPort, errno syscall.Errno,
+	f *gso.Frame, id *identity, target netip.AddrPort, errno syscall.Errno,
 ) bool {
 	if !isUnroutable(errno) {
 		return true
@@ -113,13 +114,13 @@ func (n *NAT) recordUnroutable(
 
 // recordUnsent returns the Datagram that it has put on record, if it has.
 func (n *NAT) recordUnsent(
-	f *Frame, id *identity, target netip.AddrPort,
+	f *gso.Frame, id *identity, target netip.AddrPort,
 ) (d *tunflow.Datagram, ok bool) {
 	if n.recorder == nil {
 		return nil, true
 	}
 	k := unsentKey{id.client, id.key}
-	if n.unsent.knows(k, f.now) {
+	if n.unsent.knows(k, id.now) {
 		return nil, true
 	}
 	d = newDatagram(f, id)
@@ -128,7 +129,7 @@ func (n *NAT) recordUnsent(
 		n.refused(f, a)
 		return nil, false
 	}
-	n.unsent.add(k, f.now)
+	n.unsent.add(k, id.now)
 	id.unsent = d
 	return d, true
 }

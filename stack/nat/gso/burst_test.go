@@ -1,9 +1,8 @@
-//go:build linux
-
-package nat
+package gso
 
 import (
 	"bytes"
+	"crypto/rand"
 	"net/netip"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 
 	"syntap/tun"
 	"syntap/tun/packet"
+	"syntap/tun/tuntest"
 )
 
 // frameOf returns a packet as a router gives it to the NAT.
@@ -22,9 +22,10 @@ func frameOf(b []byte) *Frame {
 }
 
 func TestBurst(t *testing.T) {
+	t.Parallel()
 	client := netip.MustParseAddrPort("198.51.100.1:5000")
 	other := netip.MustParseAddrPort("198.51.100.1:5001")
-	server := netip.AddrPortFrom(serverV4, 443)
+	server := netip.MustParseAddrPort("203.0.113.1:443")
 	type sent struct{ Datagrams, Segment, Bytes int }
 	repeat := func(n, size int) (sizes []int) {
 		for range n {
@@ -52,16 +53,17 @@ func TestBurst(t *testing.T) {
 		}, []sent{{1, 0, 100}, {1, 0, 100}, {1, 0, 100}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBurst()
+			t.Parallel()
+			b := NewBurst()
 			var got []sent
 			var payload, want []byte
 			flush := func() {
-				if b.n == 0 {
+				if b.Empty() {
 					return
 				}
 				count := b.count
-				f := b.frame()
-				head, body := f.slice(f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Length)
+				f := b.Frame()
+				head, body := f.Slice(f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Length)
 				payload = append(append(payload, head...), body...)
 				got = append(got, sent{count, int(f.Offload.GSOSize), len(head) + len(body)})
 			}
@@ -70,17 +72,18 @@ func TestBurst(t *testing.T) {
 				if tt.client != nil {
 					src = tt.client(i)
 				}
-				data := randomBytes(size)
+				data := make([]byte, size)
+				_, _ = rand.Read(data)
 				want = append(want, data...)
-				f := frameOf(datagram(src, server, data))
-				if !b.join(f) {
+				f := frameOf(tuntest.UDP{Src: src, Dst: server, Payload: data}.Packet())
+				if !b.Join(f) {
 					flush()
-					if !b.join(f) {
+					if !b.Join(f) {
 						got = append(got, sent{})
 						continue
 					}
 				}
-				if b.full() {
+				if b.Full() {
 					flush()
 				}
 			}

@@ -1,12 +1,8 @@
-//go:build linux
-
-package nat
+package gso
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"syntap/tun"
 	"syntap/tun/packet"
@@ -18,26 +14,34 @@ type Frame struct {
 	*tun.Frame       // its headers are Plain
 	Reassembled bool // the client had fragmented it
 
-	joined int           // frames behind the first, of a burst
-	named  bool          // ClientHellos in it have been looked at (quicname.go)
-	now    time.Duration // when it came, on the table's clock
+	joined int // frames behind the first, of a burst
 }
 
-func (f *Frame) v6() bool { return f.Headers.Version == 6 }
+// V6 reports whether a frame is of IPv6.
+func (f *Frame) V6() bool { return f.Headers.Version == 6 }
 
-// drop counts a frame that goes no further.
-func (f *Frame) drop(reason *atomic.Uint64) { reason.Add(uint64(1 + f.joined)) }
+// Marks returns the marks of a frame.
+func (f *Frame) Marks() packet.Marks {
+	if f.V6() {
+		tos := f.Head[0]<<4 | f.Head[1]>>4
+		return packet.Marks{HopLimit: f.Head[7], TOS: tos, Whole: !f.Reassembled}
+	}
+	return packet.Marks{HopLimit: f.Head[8], TOS: f.Head[1], Whole: f.Head[6]&0x40 != 0}
+}
 
-// slice returns the bytes of a frame from one offset to another, in the two pieces that they lie
+// Drop counts a frame that goes no further.
+func (f *Frame) Drop(reason *atomic.Uint64) { reason.Add(uint64(1 + f.joined)) }
+
+// Slice returns the bytes of a frame from one offset to another, in the two pieces that they lie
 // in.
-func (f *Frame) slice(from, to int) (head, body []byte) {
+func (f *Frame) Slice(from, to int) (head, body []byte) {
 	n := len(f.Head)
 	return f.Head[min(from, n):min(to, n)], f.Body[max(0, from-n):max(0, to-n)]
 }
 
-// udpLength returns the length of the UDP message and, for a GSO packet, that of the payload of
+// UDPLength returns the length of the UDP message and, for a GSO packet, that of the payload of
 // each of its datagrams but the last.
-func (f *Frame) udpLength() (length, segment int, ok bool) {
+func (f *Frame) UDPLength() (length, segment int, ok bool) {
 	u := f.Head[f.Headers.Offset:]
 	if len(u) < packet.UDPHeaderLen {
 		return 0, 0, false
@@ -55,8 +59,8 @@ func (f *Frame) udpLength() (length, segment int, ok bool) {
 // maxSegments is the most datagrams that the kernel puts into a GSO packet (UDP_MAX_SEGMENTS).
 const maxSegments = 128
 
-// datagrams returns the number of datagrams, or echo requests, that a frame holds.
-func (f *Frame) datagrams() int {
+// Datagrams returns the number of datagrams, or echo requests, that a frame holds.
+func (f *Frame) Datagrams() int {
 	if f.Offload.GSO != tun.GSOUDP || f.Offload.GSOSize == 0 {
 		return 1
 	}
@@ -65,29 +69,29 @@ func (f *Frame) datagrams() int {
 	return (payload + segment - 1) / segment
 }
 
-// payload returns the number of bytes that the datagrams or the echo request of a frame hold.
-func (f *Frame) payload() int {
+// Payload returns the number of bytes that the datagrams or the echo request of a frame hold.
+func (f *Frame) Payload() int {
 	length := f.Headers.Length - f.Headers.Offset
 	if f.Headers.Proto == packet.ProtoUDP {
-		length, _, _ = f.udpLength()
+		length, _, _ = f.UDPLength()
 	}
 	return length - packet.UDPHeaderLen // that of ICMP is as long
 }
 
-// segment returns the number of bytes that each datagram of a frame holds, but the last.
-func (f *Frame) segment() int {
-	if n := f.payload(); f.Offload.GSO != tun.GSOUDP || n < int(f.Offload.GSOSize) {
+// Segment returns the number of bytes that each datagram of a frame holds, but the last.
+func (f *Frame) Segment() int {
+	if n := f.Payload(); f.Offload.GSO != tun.GSOUDP || n < int(f.Offload.GSOSize) {
 		return n
 	}
 	return int(f.Offload.GSOSize)
 }
 
-// datagram returns the payload of the nth datagram of a frame, in one piece: part of the frame, or
+// Datagram returns the payload of the nth datagram of a frame, in one piece: part of the frame, or
 // of room, which may be replaced by a larger one.
-func (f *Frame) datagram(n int, room *[]byte) []byte {
-	start, segment := f.Headers.Offset+packet.UDPHeaderLen, f.segment()
-	from, to := start+n*segment, start+min((n+1)*segment, f.payload())
-	head, body := f.slice(from, to)
+func (f *Frame) Datagram(n int, room *[]byte) []byte {
+	start, segment := f.Headers.Offset+packet.UDPHeaderLen, f.Segment()
+	from, to := start+n*segment, start+min((n+1)*segment, f.Payload())
+	head, body := f.Slice(from, to)
 	if len(body) == 0 {
 		return head
 	}
@@ -95,25 +99,25 @@ func (f *Frame) datagram(n int, room *[]byte) []byte {
 	return *room
 }
 
-// clone returns a copy that stays when the buffers of the frame are used again.
-func (f *Frame) clone() Frame {
+// Clone returns a copy that stays when the buffers of the frame are used again.
+func (f *Frame) Clone() Frame {
 	b := make([]byte, f.Headers.Length)
-	head, body := f.slice(0, len(b))
+	head, body := f.Slice(0, len(b))
 	n := copy(b, head)
 	copy(b[n:], body)
 	whole := &tun.Frame{Head: b[:n:n], Body: b[n:], Offload: f.Offload, Headers: f.Headers}
 	return Frame{Frame: whole, Reassembled: f.Reassembled, joined: f.joined}
 }
 
-// cut returns the datagrams of a GSO packet as frames of their own.
-func (f *Frame) cut() (all []Frame) {
-	length, segment, _ := f.udpLength()
+// Cut returns the datagrams of a GSO packet as frames of their own.
+func (f *Frame) Cut() (all []Frame) {
+	length, segment, _ := f.UDPLength()
 	start, end := f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Offset+length
 	for at := start; at < end; at += segment {
 		size := min(segment, end-at)
 		b := make([]byte, 0, start+size)
 		for _, part := range [][2]int{{0, start}, {at, at + size}} {
-			head, body := f.slice(part[0], part[1])
+			head, body := f.Slice(part[0], part[1])
 			b = append(append(b, head...), body...)
 		}
 		binary.BigEndian.PutUint16(b[f.Headers.Offset+4:], uint16(packet.UDPHeaderLen+size))
@@ -123,10 +127,4 @@ func (f *Frame) cut() (all []Frame) {
 		all = append(all, Frame{Frame: one, Reassembled: f.Reassembled})
 	}
 	return all
-}
-
-// endpoint is an address and port or, for echoes, an address and identifier.
-type endpoint struct {
-	netip.AddrPort
-	echo bool
 }
