@@ -9,21 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/inspect"
+	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
 
 // record notes a run of datagrams that has come for a client.
-func (r *replies) record(m *mapping, run run) {
-	if run.from.Port() != portDNS {
-		m.heard(run.from, run.datagrams(), run.end-run.at, r.now)
+func (r *replies) record(m *mapping, run gso.Run) {
+	if run.From.Port() != portDNS {
+		m.heard(run.From, run.Datagrams(), run.End-run.At, r.now)
 		return
 	}
-	for at := run.at; ; {
-		end := min(at+max(run.segment, 1), run.end)
-		if !r.answered(m, run.from, r.buf[at:end]) {
-			m.heard(run.from, 1, end-at, r.now)
+	for at := run.At; ; {
+		end := min(at+max(run.Segment, 1), run.End)
+		if !r.answered(m, run.From, r.buf[at:end]) {
+			m.heard(run.From, 1, end-at, r.now)
 		}
-		if at = end; at == run.end {
+		if at = end; at == run.End {
 			return
 		}
 	}

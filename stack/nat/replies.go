@@ -29,7 +29,7 @@ type replies struct {
 	msg  msghdr
 	now  time.Duration // when the poller began with the socket, on the table's clock
 	buf  []byte        // datagrams behind gso.Headroom, where their headers are put
-	run  run
+	run  gso.Run
 	bufs [1][]byte // of a frame
 	ipID uint16    // of the last IPv4 packet
 }
@@ -38,7 +38,7 @@ type replies struct {
 func newReplies(o *Options, router Router, dialer *dial.Dialer, stats *Stats, t *table) *replies {
 	return &replies{
 		o: o, router: router, dialer: dialer, stats: stats, table: t,
-		buf: make([]byte, gso.Headroom+gso.MaxPayload+1<<16), run: run{at: gso.Headroom, end: gso.Headroom},
+		buf: make([]byte, gso.Headroom+gso.MaxPayload+1<<16), run: gso.Run{At: gso.Headroom, End: gso.Headroom},
 	}
 }
 
@@ -75,11 +75,11 @@ func (r *replies) ready(m *mapping, events uint32) {
 	defer r.flush(m)
 	coalesced := false
 	for got := range datagramsPerTurn {
-		n, errno := m.receive(&r.msg, r.buf[r.run.end:], 0)
+		n, errno := m.receive(&r.msg, r.buf[r.run.End:], 0)
 		if errno == unix.EAGAIN && m.busy && !coalesced && r.router.Idle() {
 			coalesced = true
 			sleepThread(coalesceFor)
-			n, errno = m.receive(&r.msg, r.buf[r.run.end:], 0)
+			n, errno = m.receive(&r.msg, r.buf[r.run.End:], 0)
 		}
 		switch {
 		case errno == unix.EAGAIN, errno == unix.EBADF: // empty, or closed
@@ -157,25 +157,6 @@ func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, 
 	return far, true
 }
 
-// run is datagrams in a row from one far end that are not yet written, all of one length but the
-// last, which may be shorter. They go to the client as one GSO packet; the kernel cuts it, for less
-// than the cost of one frame each.
-type run struct {
-	from    netip.AddrPort // the zero value for none
-	marks   packet.Marks
-	at, end int // in replies.buf
-	segment int // the length
-}
-
-func (r *run) several() bool { return r.end-r.at > r.segment }
-
-func (r *run) datagrams() int {
-	if r.segment == 0 {
-		return 1
-	}
-	return (r.end - r.at + r.segment - 1) / r.segment
-}
-
 // gather adds the n bytes just received from a far end to the run behind which they lie: a
 // datagram, or several that came as one (UDP_GRO).
 func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
@@ -183,16 +164,13 @@ func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
 	if r.msg.segment > 0 {
 		segment = min(n, r.msg.segment)
 	}
-	at, as := r.run.end, r.msg.marks
-	fits := segment == r.run.segment || segment == n && n < r.run.segment
-	room := min(gso.MaxPayload, r.run.segment*gso.MaxDatagrams)
-	if !fits || n == 0 || from != r.run.from || as != r.run.marks || at+n-r.run.at > room {
+	at, as := r.run.End, r.msg.marks
+	if !r.run.Takes(n, segment, from, as) {
 		r.flush(m)
-		r.run = run{from: from, marks: as, at: at, segment: segment}
+		r.run = gso.Run{From: from, Marks: as, At: at, Segment: segment}
 	}
-	r.run.end = at + n
-	ended := n == 0 || (r.run.end-r.run.at)%r.run.segment != 0
-	if ended || r.run.end > gso.Headroom+gso.MaxPayload {
+	r.run.End = at + n
+	if r.run.Ended() || r.run.End > gso.Headroom+gso.MaxPayload {
 		r.flush(m)
 	}
 }
@@ -201,36 +179,36 @@ func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
 func (r *replies) flush(m *mapping) {
 	run, client := r.run, m.key.client.AddrPort
 	r.reset()
-	if !run.from.IsValid() {
+	if !run.From.IsValid() {
 		return
 	}
 	ipLen := packet.HeaderLen(client.Addr())
-	if run.from.Addr().Is4() != client.Addr().Is4() ||
-		client.Addr().Is4() && ipLen+packet.UDPHeaderLen+run.end-run.at > 1<<16-1 {
+	if run.From.Addr().Is4() != client.Addr().Is4() ||
+		client.Addr().Is4() && ipLen+packet.UDPHeaderLen+run.End-run.At > 1<<16-1 {
 		r.stats.DropInbound.Add(1) // unasked, from the other family, or too long for this one
 		return
 	}
-	r.table.heard(m, run.datagrams(), r.now)
+	r.table.heard(m, run.Datagrams(), r.now)
 	if m.recorder != nil {
 		r.record(m, run)
 	}
-	m.noteLarge(run.from, ipLen+packet.UDPHeaderLen+run.segment)
-	asOne := run.several() && run.segment <= r.largestSegment(client.Addr())
+	m.noteLarge(run.From, ipLen+packet.UDPHeaderLen+run.Segment)
+	asOne := run.Several() && run.Segment <= r.largestSegment(client.Addr())
 	if asOne && r.writeUDP(run, client) == nil {
 		return
 	}
 	// One by one: there is only one, or each may have to be fragmented, or the kernel does not cut
 	// UDP (before Linux 6.2).
-	for one := run; ; one.at = one.end {
-		one.end = min(one.at+run.segment, run.end)
+	for one := run; ; one.At = one.End {
+		one.End = min(one.At+run.Segment, run.End)
 		r.writeOne(one, client)
-		if one.end == run.end {
+		if one.End == run.End {
 			return
 		}
 	}
 }
 
-func (r *replies) reset() { r.run = run{at: gso.Headroom, end: gso.Headroom} }
+func (r *replies) reset() { r.run = gso.Run{At: gso.Headroom, End: gso.Headroom} }
 
 // largestSegment returns the payload of the longest datagrams that reach a client in one piece.
 func (r *replies) largestSegment(client netip.Addr) int {
@@ -243,8 +221,8 @@ func (r *replies) largestSegment(client netip.Addr) int {
 
 // writeOne writes a run of one datagram to a client, in fragments where it is IPv6 and longer than
 // the client's path takes.
-func (r *replies) writeOne(one run, to netip.AddrPort) {
-	length := gso.Headroom + one.end - one.at
+func (r *replies) writeOne(one gso.Run, to netip.AddrPort) {
+	length := gso.Headroom + one.End - one.At
 	whole := to.Addr().Is4() || length <= minMTU6 || length <= r.router.ClientMTU(to.Addr())
 	if whole {
 		if r.writeUDP(one, to) != nil {
@@ -264,25 +242,25 @@ func (r *replies) writeOne(one run, to netip.AddrPort) {
 
 // writeUDP writes a run to a client. The headers overwrite the bytes before it: gso.Headroom, or
 // datagrams that have been written.
-func (r *replies) writeUDP(run run, to netip.AddrPort) error {
+func (r *replies) writeUDP(run gso.Run, to netip.AddrPort) error {
 	ipLen := packet.HeaderLen(to.Addr())
 	b := r.putUDP(run, to)
 	off := tun.Offload{Flags: tun.NeedsCsum, CsumStart: uint16(ipLen), CsumOffset: 6}
-	if run.several() {
-		off.GSO, off.GSOSize = tun.GSOUDP, uint16(run.segment)
+	if run.Several() {
+		off.GSO, off.GSOSize = tun.GSOUDP, uint16(run.Segment)
 		off.HdrLen = uint16(ipLen + packet.UDPHeaderLen)
-		r.ipID += uint16((run.end - run.at) / run.segment) // the kernel counts on from the first
+		r.ipID += uint16((run.End - run.At) / run.Segment) // the kernel counts on from the first
 	}
 	return r.write(off, b)
 }
 
 // putUDP writes the headers of a run, with a checksum of the pseudo-header alone.
-func (r *replies) putUDP(run run, to netip.AddrPort) (b []byte) {
+func (r *replies) putUDP(run gso.Run, to netip.AddrPort) (b []byte) {
 	ipLen := packet.HeaderLen(to.Addr())
-	b = r.buf[run.at-ipLen-packet.UDPHeaderLen : run.end]
-	r.putIP(b, run.from.Addr(), to.Addr(), packet.ProtoUDP, run.marks)
+	b = r.buf[run.At-ipLen-packet.UDPHeaderLen : run.End]
+	r.putIP(b, run.From.Addr(), to.Addr(), packet.ProtoUDP, run.Marks)
 	u := b[ipLen:]
-	putUDP(u, run.from, to)
+	putUDP(u, run.From, to)
 	h := packet.Headers{Version: 4}
 	if to.Addr().Is6() {
 		h.Version = 6

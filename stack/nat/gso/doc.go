@@ -2,5 +2,6 @@
 // packets), and single ones like them.
 //
 // A client that uses segmentation sends a GSO packet itself. The datagrams of another one come one
-// by one, and [Burst] joins them: the way through the host costs the same for many as for one.
+// by one, and [Burst] joins them: the way through the host costs the same for many as for one. A
+// [Run] does so for the datagrams of a far end.
 package gso
