@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -364,14 +365,14 @@ func BenchmarkQuery(b *testing.B) {
 		client := netip.AddrPortFrom(clientV4, 5353)
 		q := tuntest.Frame{Data: datagram(client, resolver, query(b, 1, "www.example.org"))}
 		r := response(b, 1, "www.example.org", 0)
-		var msg msghdr
+		var msg hostsock.Msghdr
 		buf := make([]byte, 1<<10)
 		b.Run(fmt.Sprintf("recorded=%t", recorded), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				router.route(q)
-				msg.receive(fd, buf, 0)
-				msg.send(fd, msg.peer.AddrPort(), 0, r)
+				msg.Receive(fd, buf, 0)
+				msg.Send(fd, msg.Peer.AddrPort(), 0, r)
 				m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
 				router.replies.ready(m, unix.EPOLLIN)
 			}

@@ -4,9 +4,9 @@
 //
 // # Theory of operation
 //
-// A mapping (mapping.go) ties one client endpoint to one host socket (socket.go); the table of them
-// is the NAT (table.go). A client endpoint is an address and port or, of echoes, an address and
-// identifier. The mapping does not depend on the destination, and every far end may answer (RFC
+// A mapping (mapping.go) ties one client endpoint to one host socket (package hostsock); the table
+// of them is the NAT (table.go). A client endpoint is an address and port or, of echoes, an address
+// and identifier. The mapping does not depend on the destination, and every far end may answer (RFC
 // 4787 §4.1, §5): peer-to-peer programs work as without a router.
 //
 // A frame's way out (outbound.go). [NAT.UDP] and [NAT.Echo] take a parsed frame from the read loop.
@@ -135,9 +135,9 @@
 // sends what was held. System calls on sockets do not block and are made raw, without notice to the
 // Go scheduler.
 //
-// table.mu guards the table, mapping.mu the socket of one mapping against its closing. Neither is
-// held while the other is taken. With mapping.mu held, only TakeMemory and GiveMemory of the Router
-// are called.
+// table.mu guards the table, mapping.mu the state of one mapping; its socket is closed with it
+// held, and the socket's own lock is taken with it. Neither is held while the other is taken. With
+// mapping.mu held, only TakeMemory and GiveMemory of the Router are called.
 //
 // mapping.sending is held by the goroutine that sends on a socket, and taken before mapping.mu.
 // rawSocket.sending is taken with it held, rawSockets.mu with mapping.mu, both before the other

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -34,9 +35,9 @@ func (n *NAT) Echo(in *tun.Frame, reassembled bool) {
 }
 
 // sendEcho sends an echo request under the identifier of the socket.
-func (m *mapping) sendEcho(out *msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
+func (m *mapping) sendEcho(out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
 	request := f.Head[f.Headers.Offset:]
-	setEchoIdent(request, m.own.Port())
+	setEchoIdent(request, m.Own.Port())
 	defer setEchoIdent(request, m.key.client.Port())
 	head, body := f.Slice(f.Headers.Offset, f.Headers.Length)
 	return m.sendSurely(out, to, f.Marks(), 0, head, body)
@@ -45,19 +46,19 @@ func (m *mapping) sendEcho(out *msghdr, f *gso.Frame, to netip.AddrPort) syscall
 // echo brings a client an echo reply in a part of buf that a far end has just sent.
 func (r *replies) echo(m *mapping, at, end int, from netip.Addr) {
 	typ := uint8(packet.ICMPEchoReply)
-	if m.v6 {
+	if m.V6 {
 		typ = packet.ICMPv6EchoReply
 	}
-	if at+packet.ICMPHeaderLen > end || r.buf[at] != typ || echoIdent(r.buf[at:]) != m.own.Port() {
+	if at+packet.ICMPHeaderLen > end || r.buf[at] != typ || echoIdent(r.buf[at:]) != m.Own.Port() {
 		return // it came before the raw socket had its filter
 	}
 	r.table.heard(m, 1, r.now)
 	if m.recorder != nil {
 		m.heard(netip.AddrPortFrom(from, 0), 1, end-at-packet.ICMPHeaderLen, r.now)
 	}
-	client, proto := m.key.client, icmpProto(m.v6)
+	client, proto := m.key.client, icmpProto(m.V6)
 	b, reply := r.buf[at-packet.HeaderLen(from):end], r.buf[at:end]
-	r.putIP(b, from, client.Addr(), proto, r.msg.marks)
+	r.putIP(b, from, client.Addr(), proto, r.msg.Marks)
 	binary.BigEndian.PutUint16(reply[4:], client.Port())
 	binary.BigEndian.PutUint16(reply[2:], 0)
 	sum := packet.TransportChecksum(proto, from, client.Addr(), reply)

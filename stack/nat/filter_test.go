@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -294,7 +295,7 @@ func TestOwnSockets(t *testing.T) {
 		k := key{client: endpoint{client, i == 1}, local: local}
 		var m *mapping
 		eventually(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
-		router.send(t, tuntest.Frame{Data: of(m.own.AddrPort)})
+		router.send(t, tuntest.Frame{Data: of(m.Own)})
 		eventually(t, "dropped", func() bool {
 			return router.stats.DropOwnSocket.Load() == uint64(1+i)
 		})
@@ -334,7 +335,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
 	eventually(t, "failure reported", func() bool { return len(router.localFailures()) == 1 })
 	restore()
-	if errno := errnoOf(router.localFailures()[0]); errno != unix.EMFILE {
+	if errno := hostsock.Errno(router.localFailures()[0]); errno != unix.EMFILE {
 		t.Errorf("reported %v, want EMFILE", errno)
 	}
 	router.exchange(t, client, server, far)

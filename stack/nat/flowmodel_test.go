@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -178,18 +179,18 @@ func (m *flowModel) arrives(l *modelFlow, frame modelFrame) {
 	if l.far == 2 {
 		return
 	}
-	var msg msghdr
+	var msg hostsock.Msghdr
 	b := make([]byte, 2*modelSize)
 	for range frame.n {
 		eventually(m.t, "a datagram", func() bool {
-			n, errno := msg.receive(m.far[l.far], b, 0)
+			n, errno := msg.Receive(m.far[l.far], b, 0)
 			return errno == 0 && n == modelSize
 		})
 		if b[0] != frame.number {
 			m.t.Fatalf("far end %d got frame %d, want %d", l.far, b[0], frame.number)
 		}
 	}
-	m.peers[[2]int{l.client, l.far}] = msg.peer.AddrPort()
+	m.peers[[2]int{l.client, l.far}] = msg.Peer.AddrPort()
 }
 
 // record puts the nth flow on record, again perhaps.
@@ -214,13 +215,13 @@ func (m *flowModel) record(n int) {
 func (m *flowModel) reply(c, far int) {
 	peer, ok := m.peers[[2]int{c, far}]
 	mapping := m.mapping(c)
-	if !ok || mapping == nil || mapping.own.AddrPort != peer {
+	if !ok || mapping == nil || mapping.Own != peer {
 		return
 	}
 	frames := m.router.link.(*sink)
 	before := frames.frames
-	var msg msghdr
-	if errno := msg.send(m.far[far], peer, 0, make([]byte, modelSize)); errno != 0 {
+	var msg hostsock.Msghdr
+	if errno := msg.Send(m.far[far], peer, 0, make([]byte, modelSize)); errno != 0 {
 		m.t.Fatal(errno)
 	}
 	eventually(m.t, "a reply", func() bool {
@@ -265,9 +266,9 @@ func (m *flowModel) finish() {
 	for c := range 2 {
 		m.endAll(c)
 	}
-	var msg msghdr
+	var msg hostsock.Msghdr
 	for i, fd := range m.far[:2] {
-		if _, errno := msg.receive(fd, make([]byte, 2*modelSize), 0); errno != unix.EAGAIN {
+		if _, errno := msg.Receive(fd, make([]byte, 2*modelSize), 0); errno != unix.EAGAIN {
 			m.t.Errorf("far end %d has got more", i)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/inspect"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 )
 
@@ -55,9 +56,9 @@ func (m *mapping) heard(server netip.AddrPort, packets, bytes int, now time.Dura
 }
 
 // refused notes an ICMP error about a message to server.
-func (r *recorder) refused(m *mapping, server netip.AddrPort, e *icmpReport, message []byte) {
+func (r *recorder) refused(m *mapping, server netip.AddrPort, e *hostsock.Report, message []byte) {
 	o := tunflow.NotReachable
-	switch e.errno {
+	switch e.Errno {
 	case unix.ECONNREFUSED:
 		o = tunflow.PortRefused
 	case unix.EMSGSIZE: // the client sends again, in smaller packets

@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -19,10 +20,10 @@ import (
 
 // drain reads a socket until it is empty.
 func drain(fd int) {
-	var msg msghdr
+	var msg hostsock.Msghdr
 	buf := make([]byte, 1<<16)
 	for errno := syscall.Errno(0); errno == 0; {
-		_, errno = msg.receive(fd, buf, 0)
+		_, errno = msg.Receive(fd, buf, 0)
 	}
 }
 
@@ -103,11 +104,11 @@ func FuzzReplies(f *testing.F) {
 		if len(lengths) > datagramsPerTurn/2 || segment > 0 && 8*255/segment >= gso.MaxDatagrams {
 			t.Skip() // more than the kernel cuts, or the socket holds
 		}
-		var msg msghdr
+		var msg hostsock.Msghdr
 		var want []int
 		for _, l := range lengths {
 			size := 8 * int(l)
-			if errno := msg.send(far, peer, int(segment), randomBytes(size)); errno != 0 {
+			if errno := msg.Send(far, peer, int(segment), randomBytes(size)); errno != 0 {
 				t.Fatal(errno)
 			}
 			for ; segment > 0 && size > int(segment); size -= int(segment) {
@@ -137,22 +138,11 @@ func FuzzReplies(f *testing.F) {
 
 // FuzzICMPError: an error report gives an ICMP error in order, or none.
 func FuzzICMPError(f *testing.F) {
-	report := func(origin, typ, code byte) []byte {
-		b := make([]byte, unix.CmsgSpace(extendedErrLen+16))
-		c := []uint64{uint64(unix.CmsgLen(extendedErrLen + 16))}
-		for i := range 8 {
-			b[i] = byte(c[0] >> (8 * i))
-		}
-		b[8], b[12] = unix.IPPROTO_IP, unix.IP_RECVERR
-		data := b[unix.CmsgLen(0):]
-		data[0], data[4], data[5], data[6] = byte(unix.EHOSTUNREACH), origin, typ, code
-		data[16], data[20] = unix.AF_INET, 192
-		return b
-	}
-	f.Add(report(unix.SO_EE_ORIGIN_ICMP, 3, 1), []byte("quoted payload"), false, false)
-	f.Add(report(unix.SO_EE_ORIGIN_ICMP, 11, 0), []byte{8, 0, 0, 0, 0, 9, 0, 1}, true, false)
-	f.Add(report(unix.SO_EE_ORIGIN_LOCAL, 3, 4), []byte{}, false, true)
-	f.Fuzz(func(t *testing.T, control, quoted []byte, isEcho, v6 bool) {
+	unreachable, request := uint8(unix.EHOSTUNREACH), []byte{8, 0, 0, 0, 0, 9, 0, 1}
+	f.Add(unreachable, uint8(3), uint8(1), uint32(0), []byte("quoted payload"), false, false)
+	f.Add(unreachable, uint8(11), uint8(0), uint32(0), request, true, false)
+	f.Add(uint8(unix.EMSGSIZE), uint8(2), uint8(0), uint32(1280), []byte{}, false, true)
+	f.Fuzz(func(t *testing.T, errno, typ, code uint8, mtu uint32, quoted []byte, isEcho, v6 bool) {
 		client, local, far := clientV4, loopbackV4, serverV4
 		if v6 {
 			client, local, far = clientV6, netip.IPv6Loopback(), serverV6
@@ -161,14 +151,18 @@ func FuzzICMPError(f *testing.F) {
 			t.Skip()
 		}
 		m := &mapping{
-			socket: socket{v6: v6, own: endpoint{netip.AddrPortFrom(local, 9), isEcho}},
+			Socket: hostsock.Socket{V6: v6, Own: netip.AddrPortFrom(local, 9), Echo: isEcho},
 			key:    key{client: endpoint{netip.AddrPortFrom(client, 7), isEcho}, local: local},
+			dialer: dial.New(dial.Options{}),
 		}
-		var msg msghdr
-		msg.peer.Set(netip.AddrPortFrom(far, 53))
-		msg.setControl(min(len(control), len(msg.buffer)*8))
-		copy(controlBytes(&msg), control)
-		b := m.translateError(&msg, quoted)
+		peer := netip.AddrPortFrom(far, 53)
+		if isEcho {
+			peer = netip.AddrPortFrom(far, 0)
+		}
+		e := hostsock.Report{
+			Errno: syscall.Errno(errno), V6: v6, Type: typ, Code: code, From: local, MTU: mtu,
+		}
+		b := m.translateError(&e, peer, quoted)
 		if b == nil {
 			return
 		}

@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -25,28 +26,33 @@ import (
 // source towards some of its destinations. Of echo requests, the identifier stands in for the port
 // (RFC 5508 §3.1).
 type mapping struct {
-	socket             // closed where raw is set
-	raw     *rawSocket // of echoes without a ping socket, with own; nil for others
-	raws    *rawSockets
-	df      packet.DF // overrules marks.whole
-	key     key
-	isLocal bool // the client is a program of this host
-	router  Router
-	dialer  *dial.Dialer
-	stats   *Stats
-	watch   sched.Watch
-
-	fixed, queued, named int64 // charges (memory.go)
+	hostsock.Socket            // closed where raw is set
+	raw             *rawSocket // of echoes without a ping socket, with Own; nil for others
+	raws            *rawSockets
+	df              packet.DF // overrules Marks.Whole
+	key             key
+	isLocal         bool // the client is a program of this host
+	router          Router
+	dialer          *dial.Dialer
+	stats           *Stats
+	watch           sched.Watch
 
 	sending  sync.Mutex // one goroutine sends, or ends flows; taken before mu
+	singly   bool       // the host refuses GSO packets; guarded by sending
 	flows    flows
 	recorder *recorder // nil where flows are not recorded
 
-	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it; mu guards it
-	large [4]largePacket                    // sent to the client lately; mu guards it
+	mu    sync.RWMutex                      // guards these; the socket is closed with it held
+	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it
+	large [4]largePacket                    // sent to the client lately
 
-	admitted   netip.AddrPort // the far end that was admitted last; owned by the poller
-	admittedAt time.Duration  // on the table's clock; owned by the poller
+	fixed, queued, named int64 // charges (memory.go)
+
+	// Owned by the poller.
+	busy       bool           // the socket has brought datagrams in a row
+	curbed     bool           // its receive buffer is small for want of memory
+	admitted   netip.AddrPort // the far end that was admitted last
+	admittedAt time.Duration  // on the table's clock
 }
 
 // key tells one mapping from another.
@@ -75,12 +81,10 @@ func (m *mapping) endIdleFlows(since time.Duration) {
 func (m *mapping) closeSocket(poller *sched.Poller) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.fd >= 0 {
-		m.noteLost(sockmem.Of(m.fd).Drops, m.stats)
-		poller.Remove(m.fd)
-		_ = unix.Close(m.fd)
-		m.fd = -1
-	}
+	m.Close(func(fd int) {
+		m.stats.DropReceiveQueue.Add(m.NewlyLost(sockmem.Of(fd).Drops))
+		poller.Remove(fd)
+	})
 	if m.raw != nil {
 		m.raws.leave(m)
 	}
@@ -132,8 +136,8 @@ func (m *mapping) nameOf(far netip.AddrPort) (server netip.AddrPort, ok bool) {
 }
 
 // far returns the far end of a datagram; of an echo, with a port of zero.
-func (m *mapping) far(msg *msghdr) netip.AddrPort {
-	peer := msg.peer.AddrPort()
+func (m *mapping) far(msg *hostsock.Msghdr) netip.AddrPort {
+	peer := msg.Peer.AddrPort()
 	if m.key.client.echo {
 		return netip.AddrPortFrom(peer.Addr(), 0)
 	}
@@ -184,7 +188,7 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 		var err error
 		if local, err = n.routes.source(target, id.now); err != nil {
 			n.dialer.Unreachable(server.Addr(), target.Addr())
-			if errno := errnoOf(err); n.recordUnroutable(f, id, target, errno) {
+			if errno := hostsock.Errno(err); n.recordUnroutable(f, id, target, errno) {
 				n.failed(f, target, errno, n.routes.kernel, id.unsent)
 			}
 			return nil
@@ -204,7 +208,7 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 		return nil
 	}
 	m := &mapping{
-		socket: socket{fd: -1, v6: local.Is6()},
+		Socket: hostsock.Socket{V6: local.Is6()},
 		key:    k, isLocal: isLocal, router: n.router, dialer: n.dialer, stats: n.stats,
 		recorder: n.recorder, raws: n.raws,
 	}
@@ -231,7 +235,7 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	client := m.key.client
 	var err error
 	if client.echo {
-		err = m.openPing(n.dialer, m.key.local)
+		err = m.OpenPing(n.dialer, m.key.local)
 		if errors.Is(err, unix.EACCES) {
 			err = n.raws.enter(m)
 		}
@@ -242,21 +246,21 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 			})
 		}
 	} else {
-		err = m.openUDP(n.dialer, m.key.local, n.ports(client.AddrPort))
+		err = m.OpenUDP(n.dialer, m.key.local, n.ports(client.AddrPort))
 	}
 	if err != nil {
 		return err
 	}
-	if m.own.AddrPort == client.AddrPort { // the client has gone, or its port would be taken
+	if m.Own == client.AddrPort { // the client has gone, or its port would be taken
 		return fmt.Errorf("bind socket: it would receive its own datagrams: %w", unix.EADDRINUSE)
 	}
-	if !m.v6 {
+	if !m.V6 {
 		m.df = n.o.DF(client.AddrPort, server)
 	}
 	if m.raw != nil {
 		return nil
 	}
-	if err := n.poller.Add(m.fd, &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
+	if err := n.poller.Add(m.FD(), &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("watch socket: %w", err)
 	}
 	return nil
@@ -273,3 +277,6 @@ func (n *NAT) ports(client netip.AddrPort) []uint16 {
 	}
 	return ports
 }
+
+// ownEndpoint returns the endpoint of the socket.
+func (m *mapping) ownEndpoint() endpoint { return endpoint{m.Own, m.Echo} }

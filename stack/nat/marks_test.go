@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -69,15 +68,19 @@ func (p markedPeer) receive(t *testing.T) (as packet.Marks, from netip.AddrPort)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var msg msghdr
-	msg.setControl(copy(controlBytes(&msg), oob[:n]))
-	msg.readControl()
-	return msg.marks, from
-}
-
-// controlBytes returns the memory of the control messages.
-func controlBytes(m *msghdr) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(&m.buffer[0])), len(m.buffer)*8)
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range messages {
+		switch int(m.Header.Type) { // the two families have other numbers
+		case unix.IP_TTL, unix.IPV6_HOPLIMIT:
+			as.HopLimit = m.Data[0]
+		case unix.IP_TOS, unix.IPV6_TCLASS:
+			as.TOS = m.Data[0]
+		}
+	}
+	return as, from
 }
 
 // TestMarksCross: hop limit, DSCP and ECN of a datagram or an echo cross unchanged, and those of an
@@ -164,7 +167,7 @@ func TestDFPolicy(t *testing.T) {
 		query := tuntest.UDP{Src: client, Dst: server, IP: tuntest.IP{DF: tt.client}}
 		router.route(tuntest.Frame{Data: query.Packet()})
 		m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
-		got, err := unix.GetsockoptInt(m.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
+		got, err := unix.GetsockoptInt(m.FD(), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
 		if err != nil || got != tt.discover {
 			t.Errorf("policy %d, client's DF %t: IP_MTU_DISCOVER %d, %v, want %d",
 				tt.policy, tt.client, got, err, tt.discover)

@@ -5,6 +5,7 @@ package nat
 import (
 	"sync/atomic"
 
+	"syntap/stack/nat/hostsock"
 	"syntap/stack/sockmem"
 )
 
@@ -43,13 +44,13 @@ func (m *mapping) give(charge *int64) {
 // weigh charges a mapping for the datagrams that wait in its socket after a turn of the poller. If
 // they do not fit, the socket's buffer is made small, so that the kernel drops those that follow,
 // until settle. The caller is the poller and holds mu for reading.
-func (m *mapping) weigh() {
+func (m *mapping) weigh(fd int) {
 	m.give(&m.queued)
-	info := sockmem.Of(m.fd)
+	info := sockmem.Of(fd)
 	n := int64(info.Received) + int64(info.Backlog)
 	if n > littleQueued && m.take(&m.queued, n) != nil {
 		m.curbed = true
-		sockmem.SetReceiveBuffer(m.fd, littleQueued/2) // the kernel doubles it
+		sockmem.SetReceiveBuffer(fd, littleQueued/2) // the kernel doubles it
 	}
 }
 
@@ -61,16 +62,8 @@ func (m *mapping) settle() {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	m.give(&m.queued)
-	if m.curbed && m.fd >= 0 {
+	if fd := m.FD(); m.curbed && fd >= 0 {
 		m.curbed = false
-		sockmem.SetReceiveBuffer(m.fd, socketBuffer)
-	}
-}
-
-// noteLost counts the datagrams that the socket has dropped; total is its own count.
-func (s *socket) noteLost(total uint32, stats *Stats) {
-	if n := int32(total - s.lost.Load()); n > 0 {
-		s.lost.Store(total)
-		stats.DropReceiveQueue.Add(uint64(n))
+		sockmem.SetReceiveBuffer(fd, hostsock.BufferSize)
 	}
 }

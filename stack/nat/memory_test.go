@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -26,8 +27,8 @@ func TestMappingsAreCharged(t *testing.T) {
 	answered := func(p uint16) {
 		t.Helper()
 		m, peer := router.opened(t, client(p), far, port)
-		var msg msghdr
-		if errno := msg.send(far, peer, 0, []byte("answer")); errno != 0 {
+		var msg hostsock.Msghdr
+		if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 			t.Fatal(errno)
 		}
 		eventually(t, "an answer", func() bool {
@@ -72,17 +73,17 @@ func TestQueueIsCharged(t *testing.T) {
 		far, port := lonePeer(t)
 		m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
 		bufferSize := func() int {
-			size, err := unix.GetsockoptInt(m.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+			size, err := unix.GetsockoptInt(m.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return size
 		}
 		whole := bufferSize()
-		var msg msghdr
+		var msg hostsock.Msghdr
 		const sent = 3 * datagramsPerTurn
 		for i := range sent {
-			if errno := msg.send(far, peer, 0, randomBytes(8000+i%2)); errno != 0 { // no two alike
+			if errno := msg.Send(far, peer, 0, randomBytes(8000+i%2)); errno != 0 { // no two alike
 				t.Fatal(errno)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/stack/sched"
 )
 
@@ -29,7 +30,7 @@ type NAT struct {
 	routes   *routes
 	source   netip.Addr    // the client that may send and has sent last
 	sourced  time.Duration // the time of that answer, on the table's clock
-	out      msghdr
+	out      hostsock.Msghdr
 	unsent   *unsent
 	rulings  rulings
 	message  []byte // room for a datagram

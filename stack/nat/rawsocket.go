@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -22,12 +23,12 @@ import (
 // address to each raw socket there (Linux, net/ipv4/raw.c, raw_v4_input): with a socket for each
 // mapping, one client could have the host copy each packet thousands of times.
 type rawSocket struct {
-	socket
+	hostsock.Socket
 	key   rawKey
 	watch sched.Watch
 	inode uint64
 
-	sending sync.Mutex // guards socket.marks; taken after mapping.sending
+	sending sync.Mutex // taken after mapping.sending
 
 	idents  sync.RWMutex // guards the fields below
 	base    uint16       // the first identifier; random, since other programs choose some, too
@@ -52,52 +53,44 @@ const (
 )
 
 // open opens the socket at its address, without identifiers.
-func (s *rawSocket) open(dialer *dial.Dialer) (err error) {
-	s.own = endpoint{netip.AddrPortFrom(s.key.local, 0), true}
-	if s.fd, err = dialer.RawPing(s.key.local); err != nil {
-		return err
+func (s *rawSocket) open(dialer *dial.Dialer) error {
+	err := s.OpenRaw(dialer, s.key.local, func(fd int) error {
+		if err := s.filterTypes(fd); err != nil {
+			return fmt.Errorf("filter raw socket: %w", err)
+		}
+		return s.grow(fd)
+	})
+	if err == nil {
+		sockmem.SetReceiveBuffer(s.FD(), rawBuffer)
 	}
-	if err := s.filterTypes(); err != nil {
-		return fmt.Errorf("filter raw socket: %w", err)
-	}
-	if err := s.grow(); err != nil {
-		return err
-	}
-	if err := dial.BindTo(s.fd, s.own.AddrPort); err != nil {
-		return fmt.Errorf("bind raw socket: %w", err)
-	}
-	if err := s.prepare(); err != nil {
-		return err
-	}
-	sockmem.SetReceiveBuffer(s.fd, rawBuffer)
-	return nil
+	return err
 }
 
 // filterTypes has the kernel copy echo replies alone.
-func (s *rawSocket) filterTypes() error {
-	if s.v6 {
+func (s *rawSocket) filterTypes(fd int) error {
+	if s.V6 {
 		const filterOption = 1 // ICMPV6_FILTER of linux/icmpv6.h
 		var blocked unix.ICMPv6Filter
 		for i := range blocked.Data {
 			blocked.Data[i] = 0xffffffff
 		}
 		blocked.Data[packet.ICMPv6EchoReply/32] &^= 1 << (packet.ICMPv6EchoReply % 32)
-		return unix.SetsockoptICMPv6Filter(s.fd, unix.IPPROTO_ICMPV6, filterOption, &blocked)
+		return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, filterOption, &blocked)
 	}
 	const filterOption = 1 // ICMP_FILTER of linux/icmp.h
-	return unix.SetsockoptInt(s.fd, unix.SOL_RAW, filterOption, ^(1 << packet.ICMPEchoReply))
+	return unix.SetsockoptInt(fd, unix.SOL_RAW, filterOption, ^(1 << packet.ICMPEchoReply))
 }
 
 // grow doubles the number of identifiers. idents is held, or s is not shared yet.
-func (s *rawSocket) grow() error {
+func (s *rawSocket) grow(fd int) error {
 	before := len(s.byIdent)
 	n := max(fewIdents, 2*before)
 	if n > mostIdents {
 		return fmt.Errorf("choose echo identifier: %w", unix.EADDRNOTAVAIL)
 	}
-	filter := identFilter(s.v6, s.base, n)
+	filter := identFilter(s.V6, s.base, n)
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	if err != nil {
 		return fmt.Errorf("filter raw socket: %w", err)
 	}
@@ -131,13 +124,13 @@ func (s *rawSocket) enter(m *mapping) error {
 	s.idents.Lock()
 	defer s.idents.Unlock()
 	if len(s.free) == 0 {
-		if err := s.grow(); err != nil {
+		if err := s.grow(s.FD()); err != nil {
 			return err
 		}
 	}
 	i := s.free[0]
 	s.free = s.free[1:]
-	m.raw, m.own = s, endpoint{netip.AddrPortFrom(s.key.local, s.base+i), true}
+	m.raw, m.Echo, m.Own = s, true, netip.AddrPortFrom(s.key.local, s.base+i)
 	s.byIdent[i] = m
 	s.used++
 	return nil
@@ -147,7 +140,7 @@ func (s *rawSocket) enter(m *mapping) error {
 func (s *rawSocket) leave(m *mapping) (last bool) {
 	s.idents.Lock()
 	defer s.idents.Unlock()
-	i := m.own.Port() - s.base
+	i := m.Own.Port() - s.base
 	if s.byIdent[i] != m {
 		return false
 	}
@@ -169,27 +162,27 @@ func (s *rawSocket) mapping(ident uint16) *mapping {
 
 // sendFor sends an echo request of a mapping.
 func (s *rawSocket) sendFor(
-	m *mapping, out *msghdr, to netip.AddrPort, as packet.Marks, parts ...[]byte,
+	m *mapping, out *hostsock.Msghdr, to netip.AddrPort, as packet.Marks, parts ...[]byte,
 ) syscall.Errno {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	if s.mapping(m.own.Port()) != m {
+	if s.mapping(m.Own.Port()) != m {
 		return unix.EBADF // the mapping has ended
 	}
-	return s.send(out, to, as, 0, parts...)
+	return s.Send(out, to, as, 0, parts...)
 }
 
 // relayErrors passes on the ICMP errors that the socket has queued: those about the requests of all
 // mappings, and about the messages of other programs.
 func (s *rawSocket) relayErrors() {
-	var msg msghdr
+	var msg hostsock.Msghdr
 	request := byte(packet.ICMPEchoRequest)
-	if s.v6 {
+	if s.V6 {
 		request = packet.ICMPv6EchoRequest
 	}
 	quoted := make([]byte, packet.MaxICMPv6Error)
 	for range maxErrors {
-		n, errno := s.receive(&msg, quoted, unix.MSG_ERRQUEUE)
+		n, errno := s.Receive(&msg, quoted, unix.MSG_ERRQUEUE)
 		if errno != 0 {
 			return
 		}
@@ -219,7 +212,7 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 	}
 	r.now = r.table.now()
 	for range datagramsPerTurn {
-		switch n, errno := s.receive(&r.msg, r.buf[gso.Headroom:], 0); errno {
+		switch n, errno := s.Receive(&r.msg, r.buf[gso.Headroom:], 0); errno {
 		case 0:
 			r.receivedRaw(s, n)
 		case unix.EAGAIN, unix.EBADF: // empty, or closed
@@ -228,19 +221,15 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 			s.relayErrors()
 		}
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.fd >= 0 {
-		r.table.poller.Rearm(s.fd)
-	}
+	s.Use(r.table.poller.Rearm)
 }
 
 // receivedRaw takes the n bytes that have just come for the client of one of the mappings.
 func (r *replies) receivedRaw(s *rawSocket, n int) {
-	r.msg.readControl()
-	s.noteLost(r.msg.lost, r.stats)
+	r.msg.ReadControl()
+	r.stats.DropReceiveQueue.Add(s.NewlyLost(r.msg.Lost))
 	at, end := gso.Headroom, gso.Headroom+n
-	if !s.v6 && n > 0 {
+	if !s.V6 && n > 0 {
 		at += int(r.buf[at]&15) * 4
 	}
 	if at+packet.ICMPHeaderLen > end {

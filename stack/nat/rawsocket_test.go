@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -63,14 +64,14 @@ func TestIdentifiersOfRawEchoes(t *testing.T) {
 	var s *rawSocket
 	err := tuntest.NewNamespace(t).Do(func() error {
 		s = &rawSocket{
-			socket: socket{fd: -1}, base: 0xfff0, key: rawKey{local: netip.IPv4Unspecified()},
+			base: 0xfff0, key: rawKey{local: netip.IPv4Unspecified()},
 		}
 		return s.open(dial.New(dial.Options{}))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(s.fd)
+	defer s.Close(func(int) {})
 	all := make([]*mapping, 3*fewIdents)
 	for i := range all {
 		all[i] = new(mapping)
@@ -79,12 +80,12 @@ func TestIdentifiersOfRawEchoes(t *testing.T) {
 		}
 	}
 	for i, m := range all {
-		if got := s.mapping(m.own.Port()); got != m {
-			t.Fatalf("mapping %d has identifier %d, which is another's", i, m.own.Port())
+		if got := s.mapping(m.Own.Port()); got != m {
+			t.Fatalf("mapping %d has identifier %d, which is another's", i, m.Own.Port())
 		}
 	}
 	for len(s.byIdent) < mostIdents {
-		if err := s.grow(); err != nil {
+		if err := s.grow(s.FD()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -94,17 +95,17 @@ func TestIdentifiersOfRawEchoes(t *testing.T) {
 	}
 	for _, i := range []int{7, 5} {
 		s.leave(all[i])
-		if s.leave(all[i]) || s.mapping(all[i].own.Port()) != nil {
+		if s.leave(all[i]) || s.mapping(all[i].Own.Port()) != nil {
 			t.Errorf("mapping %d left and has an identifier", i)
 		}
-		if errno := s.sendFor(all[i], new(msghdr), netip.AddrPort{}, packet.Marks{}, nil); errno != unix.EBADF {
+		if errno := s.sendFor(all[i], new(hostsock.Msghdr), netip.AddrPort{}, packet.Marks{}, nil); errno != unix.EBADF {
 			t.Errorf("mapping %d left and sent: %v", i, errno)
 		}
 	}
 	for _, i := range []int{7, 5} {
 		m := new(mapping)
-		if err := s.enter(m); err != nil || m.own != all[i].own {
-			t.Errorf("new mapping has %v, %v, want %v", m.own, err, all[i].own)
+		if err := s.enter(m); err != nil || m.Own != all[i].Own {
+			t.Errorf("new mapping has %v, %v, want %v", m.Own, err, all[i].Own)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (r *rawSockets) enter(m *mapping) error {
 	s := r.byKey[k]
 	if s == nil {
 		s = &rawSocket{
-			socket: socket{fd: -1, v6: m.v6}, key: k, base: uint16(rand.Uint32()),
+			key: k, base: uint16(rand.Uint32()),
 		}
 		if err := r.open(s); err != nil {
 			r.close(s)
@@ -55,12 +55,12 @@ func (r *rawSockets) open(s *rawSocket) error {
 		return err
 	}
 	var stat unix.Stat_t
-	if err := unix.Fstat(s.fd, &stat); err != nil {
+	if err := unix.Fstat(s.FD(), &stat); err != nil {
 		return fmt.Errorf("identify raw socket: %w", err)
 	}
 	s.inode = stat.Ino
 	r.inodes.Store(s.inode, nil)
-	if err := r.poller.Add(s.fd, &s.watch, rawWatcher{s, r.replies}, unix.EPOLLIN); err != nil {
+	if err := r.poller.Add(s.FD(), &s.watch, rawWatcher{s, r.replies}, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("watch raw socket: %w", err)
 	}
 	r.byKey[s.key] = s
@@ -81,16 +81,11 @@ func (r *rawSockets) close(s *rawSocket) {
 	if r.byKey[s.key] == s {
 		delete(r.byKey, s.key)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fd < 0 {
-		return
-	}
-	s.noteLost(sockmem.Of(s.fd).Drops, r.replies.stats)
-	r.poller.Remove(s.fd)
-	_ = unix.Close(s.fd)
+	s.Close(func(fd int) {
+		r.replies.stats.DropReceiveQueue.Add(s.NewlyLost(sockmem.Of(fd).Drops))
+		r.poller.Remove(fd)
+	})
 	r.inodes.Delete(s.inode)
-	s.fd = -1
 }
 
 // OwnsRaw reports whether an inode is that of a raw socket by which the NAT sends echo requests: in

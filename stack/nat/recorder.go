@@ -11,6 +11,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 )
 
@@ -33,7 +34,7 @@ type recorder struct {
 	pause    time.Duration // senderPause; tests shorten it
 
 	// Owned by the goroutine of serve.
-	out    msghdr
+	out    hostsock.Msghdr
 	routes *dial.Routes
 }
 

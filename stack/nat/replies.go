@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -26,7 +27,7 @@ type replies struct {
 	stats  *Stats
 	table  *table
 
-	msg  msghdr
+	msg  hostsock.Msghdr
 	now  time.Duration // when the poller began with the socket, on the table's clock
 	buf  []byte        // datagrams behind gso.Headroom, where their headers are put
 	run  gso.Run
@@ -75,15 +76,15 @@ func (r *replies) ready(m *mapping, events uint32) {
 	defer r.flush(m)
 	coalesced := false
 	for got := range datagramsPerTurn {
-		n, errno := m.receive(&r.msg, r.buf[r.run.End:], 0)
+		n, errno := m.Receive(&r.msg, r.buf[r.run.End:], 0)
 		if errno == unix.EAGAIN && m.busy && !coalesced && r.router.Idle() {
 			coalesced = true
 			sleepThread(coalesceFor)
-			n, errno = m.receive(&r.msg, r.buf[r.run.End:], 0)
+			n, errno = m.Receive(&r.msg, r.buf[r.run.End:], 0)
 		}
 		switch {
 		case errno == unix.EAGAIN, errno == unix.EBADF: // empty, or closed
-			m.busy = got >= coalesceAfter && !m.own.echo
+			m.busy = got >= coalesceAfter && !m.Echo
 			m.settle()
 			return
 		case errno != 0:
@@ -92,19 +93,13 @@ func (r *replies) ready(m *mapping, events uint32) {
 			r.received(m, n)
 		}
 	}
-	m.busy = !m.own.echo
+	m.busy = !m.Echo
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.fd >= 0 {
-		m.weigh()
-		r.table.poller.Rearm(m.fd)
+	if fd := m.FD(); fd >= 0 {
+		m.weigh(fd)
+		r.table.poller.Rearm(fd)
 	}
-}
-
-func (s *socket) receive(in *msghdr, b []byte, flags int) (int, syscall.Errno) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return in.receive(s.fd, b, flags)
 }
 
 // sleepThread sleeps without the Go scheduler. A signal may end it early.
@@ -115,9 +110,9 @@ func sleepThread(d time.Duration) {
 
 // received takes the n bytes that a far end has just sent.
 func (r *replies) received(m *mapping, n int) {
-	r.msg.readControl()
-	m.noteLost(r.msg.lost, r.stats)
-	if m.own.echo {
+	r.msg.ReadControl()
+	r.stats.DropReceiveQueue.Add(m.NewlyLost(r.msg.Lost))
+	if m.Echo {
 		r.receivedEcho(m, gso.Headroom, gso.Headroom+n)
 	} else if from, ok := r.admit(m, m.far(&r.msg)); ok {
 		r.gather(m, n, from)
@@ -161,10 +156,10 @@ func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, 
 // datagram, or several that came as one (UDP_GRO).
 func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
 	segment := n
-	if r.msg.segment > 0 {
-		segment = min(n, r.msg.segment)
+	if r.msg.Segment > 0 {
+		segment = min(n, r.msg.Segment)
 	}
-	at, as := r.run.End, r.msg.marks
+	at, as := r.run.End, r.msg.Marks
 	if !r.run.Takes(n, segment, from, as) {
 		r.flush(m)
 		r.run = gso.Run{From: from, Marks: as, At: at, Segment: segment}

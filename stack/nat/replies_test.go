@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/hostsock"
 	"syntap/stack/sockmem"
 	"syntap/tun"
 	"syntap/tun/tuntest"
@@ -45,21 +46,21 @@ func (r *testRouter) opened(
 	tb.Helper()
 	b := datagram(client, netip.AddrPortFrom(serverV4, port), []byte("question"))
 	r.route(tuntest.Frame{Data: b})
-	var msg msghdr
+	var msg hostsock.Msghdr
 	await(tb, &msg, far)
 	m = r.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
 	if m == nil {
 		tb.Fatal("no mapping")
 	}
-	return m, msg.peer.AddrPort()
+	return m, msg.Peer.AddrPort()
 }
 
 // await receives the datagram that comes to a socket next. The kernel may deliver it a moment after
 // it was sent.
-func await(tb testing.TB, msg *msghdr, fd int) {
+func await(tb testing.TB, msg *hostsock.Msghdr, fd int) {
 	tb.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		_, errno := msg.receive(fd, make([]byte, 8), 0)
+		_, errno := msg.Receive(fd, make([]byte, 8), 0)
 		if errno == 0 {
 			return
 		}
@@ -80,10 +81,10 @@ func TestRepliesAreGathered(t *testing.T) {
 	client := netip.AddrPortFrom(clientV4, 5353)
 	router.opened(t, client, other, otherPort) // else it might not send to the client
 	m, peer := router.opened(t, client, far, port)
-	var msg msghdr
+	var msg hostsock.Msghdr
 	send := func(fd, size, segment int) {
 		t.Helper()
-		if errno := msg.send(fd, peer, segment, randomBytes(size)); errno != 0 {
+		if errno := msg.Send(fd, peer, segment, randomBytes(size)); errno != 0 {
 			t.Fatal(errno)
 		}
 	}
@@ -177,14 +178,14 @@ func TestTurn(t *testing.T) {
 	_, first := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
 	m, second := router.opened(t, netip.AddrPortFrom(clientV4, 5354), far, port)
 	router.run(t, func(func() error) error { return os.ErrClosed })
-	var msg msghdr
-	if errno := msg.send(far, first, 0, []byte("x")); errno != 0 {
+	var msg hostsock.Msghdr
+	if errno := msg.Send(far, first, 0, []byte("x")); errno != 0 {
 		t.Fatal(errno)
 	}
 	<-link.reached // the poller waits in its turn for the first socket
 	const sent = 3 * datagramsPerTurn
 	for i := range sent {
-		if errno := msg.send(far, second, 0, randomBytes(1000+i%2)); errno != 0 { // no two alike
+		if errno := msg.Send(far, second, 0, randomBytes(1000+i%2)); errno != 0 { // no two alike
 			t.Fatal(errno)
 		}
 	}
@@ -197,7 +198,7 @@ func TestTurn(t *testing.T) {
 func (m *mapping) inQueue() int32 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return sockmem.Of(m.fd).Received
+	return sockmem.Of(m.FD()).Received
 }
 
 // TestReceiveQueueOverflow: datagrams that find no room in the socket are counted, also those that
@@ -207,20 +208,20 @@ func TestReceiveQueueOverflow(t *testing.T) {
 		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
 		far, port := lonePeer(t)
 		m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
-		if err := unix.SetsockoptInt(m.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10); err != nil {
+		if err := unix.SetsockoptInt(m.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10); err != nil {
 			t.Fatal(err)
 		}
-		var msg msghdr
+		var msg hostsock.Msghdr
 		const sent = 40
 		for range sent {
-			if errno := msg.send(far, peer, 0, randomBytes(1000)); errno != 0 {
+			if errno := msg.Send(far, peer, 0, randomBytes(1000)); errno != 0 {
 				t.Fatal(errno)
 			}
 		}
 		lost := uint64(0)
 		eventually(t, "the last of the drops", func() bool {
 			before := lost
-			lost = uint64(sockmem.Of(m.fd).Drops)
+			lost = uint64(sockmem.Of(m.FD()).Drops)
 			return lost > 0 && lost == before
 		})
 		if lost >= sent {
@@ -228,7 +229,7 @@ func TestReceiveQueueOverflow(t *testing.T) {
 		}
 		if read {
 			router.replies.ready(m, unix.EPOLLIN)
-			if errno := msg.send(far, peer, 0, randomBytes(10)); errno != 0 { // which tells of them
+			if errno := msg.Send(far, peer, 0, randomBytes(10)); errno != 0 { // which tells of them
 				t.Fatal(errno)
 			}
 			eventually(t, "drops that are counted", func() bool {
@@ -259,10 +260,10 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	client := netip.AddrPortFrom(clientV6, 5353)
 	router.route(tuntest.Frame{Data: datagram(client, mapped, []byte("question"))})
 	m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
-	var msg msghdr
+	var msg hostsock.Msghdr
 	await(t, &msg, far)
-	peer := msg.peer.AddrPort()
-	if errno := msg.send(far, peer, 0, []byte("answer")); errno != 0 {
+	peer := msg.Peer.AddrPort()
+	if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 		t.Fatal(errno)
 	}
 	eventually(t, "the answer under the client's name for the far end", func() bool {
@@ -273,7 +274,7 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	m.names = nil // as after maxNames other destinations
 	m.mu.Unlock()
 	m.admitted, m.admittedAt = netip.AddrPortFrom(loopbackV4, port), router.table.now()
-	if errno := msg.send(far, peer, 0, []byte("answer")); errno != 0 {
+	if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 		t.Fatal(errno)
 	}
 	eventually(t, "a datagram to be dropped", func() bool {
@@ -307,9 +308,9 @@ func testAllocations(t *testing.T, router *testRouter, link *sink) {
 	if n := testing.AllocsPerRun(100, func() { router.route(f) }); n != 0 {
 		t.Errorf("a datagram outbound: %v allocations", n)
 	}
-	var msg msghdr
+	var msg hostsock.Msghdr
 	buf := make([]byte, 4000)
-	for n, errno := msg.receive(fd, buf, 0); errno == 0; n, errno = msg.receive(fd, buf, 0) {
+	for n, errno := msg.Receive(fd, buf, 0); errno == 0; n, errno = msg.Receive(fd, buf, 0) {
 		if n != 1000 {
 			t.Fatalf("far end got a datagram of %d bytes", n)
 		}
@@ -317,7 +318,7 @@ func testAllocations(t *testing.T, router *testRouter, link *sink) {
 	link.frames, link.bytes = 0, 0
 	const runs = 100
 	if n := testing.AllocsPerRun(runs, func() {
-		if errno := msg.send(fd, peer, 1000, buf[:3000]); errno != 0 {
+		if errno := msg.Send(fd, peer, 1000, buf[:3000]); errno != 0 {
 			t.Fatal(errno)
 		}
 		before := link.frames
@@ -363,13 +364,13 @@ func BenchmarkUDP(b *testing.B) {
 				router.route(f)
 			}
 		})
-		var msg msghdr
+		var msg hostsock.Msghdr
 		buf := make([]byte, 1<<16)
 		b.Run("inbound "+bm.name, func(b *testing.B) {
 			b.SetBytes(int64(bm.size))
 			b.ReportAllocs()
 			for b.Loop() {
-				msg.send(fd, peer, bm.segment, buf[:bm.size])
+				msg.Send(fd, peer, bm.segment, buf[:bm.size])
 				router.replies.ready(m, unix.EPOLLIN)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -57,7 +58,7 @@ func (n *NAT) send(
 
 // sendCounted sends a frame that its flow has counted. sending is held.
 func (m *mapping) sendCounted(
-	out *msghdr, l *flow, f *gso.Frame, target netip.AddrPort,
+	out *hostsock.Msghdr, l *flow, f *gso.Frame, target netip.AddrPort,
 ) syscall.Errno {
 	packets, bytes, errno := m.sendFrame(out, f, target)
 	if errno != 0 {
@@ -102,7 +103,7 @@ func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity
 // where the host refuses others: it returns the number of datagrams that have, and their payload in
 // bytes. m.sending is held.
 func (m *mapping) sendFrame(
-	out *msghdr, f *gso.Frame, to netip.AddrPort,
+	out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
 	if !m.key.client.echo {
 		return m.sendUDP(out, f, to)
@@ -117,7 +118,7 @@ func (m *mapping) sendFrame(
 // it refuses, for instance because the path takes smaller packets only, the datagrams go one by
 // one.
 func (m *mapping) sendUDP(
-	out *msghdr, f *gso.Frame, to netip.AddrPort,
+	out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
 	length, segment, _ := f.UDPLength()
 	from, end := f.Headers.Offset+packet.UDPHeaderLen, f.Headers.Offset+length
@@ -155,7 +156,7 @@ func (m *mapping) sendUDP(
 // sendSurely sends for a socket that may have an ICMP error to report. The kernel reports an error
 // to the next call, which then does nothing else: the datagram is sent again.
 func (m *mapping) sendSurely(
-	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
+	out *hostsock.Msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
 	errno := m.send(out, to, as, segment, parts...)
 	for range 2 { // another error may come in between
@@ -170,7 +171,7 @@ func (m *mapping) sendSurely(
 
 // send sends parts with the client's marks, but for those that DF overrules.
 func (m *mapping) send(
-	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
+	out *hostsock.Msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
 	switch m.df {
 	case packet.SetDF, packet.EnforceDF:
@@ -182,18 +183,5 @@ func (m *mapping) send(
 	if m.raw != nil {
 		return m.raw.sendFor(m, out, to, as, parts...)
 	}
-	return m.socket.send(out, to, as, segment, parts...)
-}
-
-// send sends parts with the given marks, as one datagram or, where segment is not 0, in pieces
-// of that many bytes.
-func (s *socket) send(
-	out *msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
-) syscall.Errno {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.mark(as); err != nil {
-		return errnoOf(err)
-	}
-	return out.send(s.fd, to, segment, parts...)
+	return m.Send(out, to, as, segment, parts...)
 }

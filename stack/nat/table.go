@@ -203,7 +203,7 @@ func (t *table) add(m *mapping, port uint16, datagrams int) {
 	e.class = e.classNow()
 	e.enter()
 	t.byKey[m.key] = e
-	t.own[m.own] = true
+	t.own[m.ownEndpoint()] = true
 	t.locals[m.key.local]++
 	t.gauge(m).Add(1)
 	t.wake(e.used + t.timeouts[e.class])
@@ -212,7 +212,7 @@ func (t *table) add(m *mapping, port uint16, datagrams int) {
 // remove takes an entry out; the caller closes its mapping. mu is held.
 func (t *table) remove(e *entry) {
 	delete(t.byKey, e.key)
-	delete(t.own, e.own)
+	delete(t.own, e.ownEndpoint())
 	if t.locals[e.key.local]--; t.locals[e.key.local] == 0 {
 		delete(t.locals, e.key.local)
 	}

@@ -91,7 +91,7 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 
 func testMapping(client netip.AddrPort) *mapping {
 	return &mapping{
-		socket: socket{fd: -1}, key: key{client: endpoint{client, false}},
+		key:     key{client: endpoint{client, false}},
 		isLocal: isLocal(client.Addr()),
 		stats:   new(Stats),
 	}

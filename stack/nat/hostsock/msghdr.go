@@ -1,6 +1,6 @@
 //go:build linux
 
-package nat
+package hostsock
 
 import (
 	"encoding/binary"
@@ -14,28 +14,24 @@ import (
 	"syntap/tun/packet"
 )
 
-// msghdr is the memory of one sendmsg or recvmsg (struct msghdr). It is kept between calls, so that
+// Msghdr is the memory of one sendmsg or recvmsg (struct msghdr). It is kept between calls, so that
 // a datagram costs no allocation, and belongs to one goroutine.
-type msghdr struct {
+type Msghdr struct {
 	header unix.Msghdr
-	peer   dial.Sockaddr
+	Peer   dial.Sockaddr // of the datagram last sent or received
 	iov    [3]unix.Iovec
 	buffer [24]uint64 // control messages; words, because the kernel requires alignment
 
-	control // of the datagram last received, after readControl
+	// Of the datagram last received, after ReadControl.
+	Segment int          // length of the datagrams that came as one (UDP_GRO); 0 for a single one
+	Marks   packet.Marks // Whole is unknown
+	Lost    uint32       // datagrams that the socket had dropped before, in all (SO_RXQ_OVFL)
 }
 
-// control holds what the control messages of a received datagram say.
-type control struct {
-	segment int          // length of the datagrams that came as one (UDP_GRO); 0 for a single one
-	marks   packet.Marks // whole is unknown
-	lost    uint32       // datagrams that the socket had dropped before, in all (SO_RXQ_OVFL)
-}
-
-// send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each
+// Send sends parts as one datagram or, where segment is not 0, as datagrams of segment bytes each
 // (UDP_SEGMENT).
-func (m *msghdr) send(fd int, to netip.AddrPort, segment int, parts ...[]byte) syscall.Errno {
-	m.peer.Set(to)
+func (m *Msghdr) Send(fd int, to netip.AddrPort, segment int, parts ...[]byte) syscall.Errno {
+	m.Peer.Set(to)
 	if segment == 0 && len(parts[len(parts)-1]) == 0 && len(parts[0]) > 0 {
 		return m.sendOne(fd, parts[0]) // cheaper than a header for it
 	}
@@ -58,8 +54,8 @@ func (m *msghdr) send(fd int, to netip.AddrPort, segment int, parts ...[]byte) s
 }
 
 // sendOne sends one piece of memory as a datagram to peer.
-func (m *msghdr) sendOne(fd int, b []byte) syscall.Errno {
-	name, length := m.peer.Pointer()
+func (m *Msghdr) sendOne(fd int, b []byte) syscall.Errno {
+	name, length := m.Peer.Pointer()
 	for {
 		_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 			uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0,
@@ -70,9 +66,9 @@ func (m *msghdr) sendOne(fd int, b []byte) syscall.Errno {
 	}
 }
 
-// receive reads one datagram, or several of one length that arrived together (UDP_GRO), into b.
-func (m *msghdr) receive(fd int, b []byte, flags int) (int, syscall.Errno) {
-	m.peer.Reset()
+// Receive reads one datagram, or several of one length that arrived together (UDP_GRO), into b.
+func (m *Msghdr) Receive(fd int, b []byte, flags int) (int, syscall.Errno) {
+	m.Peer.Reset()
 	m.reset()
 	m.setParts([][]byte{b})
 	m.setControl(len(m.buffer) * 8)
@@ -85,12 +81,12 @@ func (m *msghdr) receive(fd int, b []byte, flags int) (int, syscall.Errno) {
 	}
 }
 
-func (m *msghdr) reset() {
-	name, length := m.peer.Pointer()
+func (m *Msghdr) reset() {
+	name, length := m.Peer.Pointer()
 	m.header = unix.Msghdr{Name: name, Namelen: *length}
 }
 
-func (m *msghdr) setParts(parts [][]byte) {
+func (m *Msghdr) setParts(parts [][]byte) {
 	n := 0
 	for _, b := range parts {
 		if len(b) > 0 {
@@ -103,13 +99,13 @@ func (m *msghdr) setParts(parts [][]byte) {
 	m.header.SetIovlen(n)
 }
 
-func (m *msghdr) setControl(size int) {
+func (m *Msghdr) setControl(size int) {
 	m.header.Control = (*byte)(unsafe.Pointer(&m.buffer[0]))
 	m.header.SetControllen(size)
 }
 
 // eachControl calls f with each control message of the datagram last received.
-func (m *msghdr) eachControl(f func(level, typ int32, data []byte)) {
+func (m *Msghdr) eachControl(f func(level, typ int32, data []byte)) {
 	rest := unsafe.Slice((*byte)(unsafe.Pointer(&m.buffer[0])), int(m.header.Controllen))
 	for len(rest) >= unix.SizeofCmsghdr {
 		c, data, next, err := unix.ParseOneSocketControlMessage(rest)
@@ -122,7 +118,7 @@ func (m *msghdr) eachControl(f func(level, typ int32, data []byte)) {
 }
 
 // found returns the data of a control message of the datagram last received, or nil.
-func (m *msghdr) found(level, typ int32) (found []byte) {
+func (m *Msghdr) found(level, typ int32) (found []byte) {
 	m.eachControl(func(l, t int32, data []byte) {
 		if l == level && t == typ {
 			found = data
@@ -131,29 +127,30 @@ func (m *msghdr) found(level, typ int32) (found []byte) {
 	return found
 }
 
-// readControl reads the control messages of the datagram last received.
-func (m *msghdr) readControl() {
-	m.control = control{marks: packet.Marks{HopLimit: packet.DefaultHopLimit}}
+// ReadControl reads the control messages of the datagram last received.
+func (m *Msghdr) ReadControl() {
+	m.Segment, m.Lost = 0, 0
+	m.Marks = packet.Marks{HopLimit: packet.DefaultHopLimit}
 	m.eachControl(func(level, typ int32, data []byte) {
-		type option struct{ level, typ int32 }
 		word := func() (v uint32) {
 			if len(data) >= 4 {
 				v = binary.NativeEndian.Uint32(data)
 			}
 			return v
 		}
-		switch (option{level, typ}) {
-		case option{unix.SOL_UDP, unix.UDP_GRO}:
-			m.segment = int(word())
-		case option{unix.SOL_SOCKET, unix.SO_RXQ_OVFL}:
-			m.lost = word()
-		case option{unix.IPPROTO_IP, unix.IP_TTL}, option{unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT}:
-			m.marks.HopLimit = uint8(word())
-		case option{unix.IPPROTO_IPV6, unix.IPV6_TCLASS}:
-			m.marks.TOS = uint8(word())
-		case option{unix.IPPROTO_IP, unix.IP_TOS}:
+		switch (option{level: int(level), name: int(typ)}) {
+		case option{level: unix.SOL_UDP, name: unix.UDP_GRO}:
+			m.Segment = int(word())
+		case option{level: unix.SOL_SOCKET, name: unix.SO_RXQ_OVFL}:
+			m.Lost = word()
+		case option{level: unix.IPPROTO_IP, name: unix.IP_TTL},
+			option{level: unix.IPPROTO_IPV6, name: unix.IPV6_HOPLIMIT}:
+			m.Marks.HopLimit = uint8(word())
+		case option{level: unix.IPPROTO_IPV6, name: unix.IPV6_TCLASS}:
+			m.Marks.TOS = uint8(word())
+		case option{level: unix.IPPROTO_IP, name: unix.IP_TOS}:
 			if len(data) > 0 {
-				m.marks.TOS = data[0]
+				m.Marks.TOS = data[0]
 			}
 		}
 	})
