@@ -18,7 +18,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 
 	"syntap/stack/dial"
-	"syntap/stack/nat"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -84,7 +84,7 @@ func newEveryEnding(t *testing.T) *everyEnding {
 	}
 	e.router = startRouter(t, Options{
 		HandshakeTimeout: time.Second, DialTimeout: time.Second,
-		Datagrams:         nat.Limits{UDPTimeout: time.Second, PerSource: 16384},
+		Datagrams:         mappings.Limits{UDPTimeout: time.Second, PerSource: 16384},
 		HalfOpenPerSource: 4096, AwaitRecord: true,
 		FlowDone: func(f tunflow.Flow) { e.ends[f.End].Add(1) },
 		DialDone: func(d tunflow.Dial) {

@@ -10,7 +10,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/gate"
-	"syntap/stack/nat"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -30,7 +30,7 @@ type Options struct {
 	// sockets, in bytes; 256 MiB.
 	Memory int64
 
-	Datagrams nat.Limits // of UDP and echoes
+	Datagrams mappings.Limits // of UDP and echoes
 
 	// Sources reports whether an address may send datagrams and echo requests; nil allows all. It
 	// must not block.

@@ -38,9 +38,9 @@ func mayImport() map[string][]string {
 
 		"stack": {
 			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/gate",
-			"stack/inspect", "stack/linger", "stack/nat", "stack/netstack", "stack/peek",
-			"stack/probe", "stack/race", "stack/resolver", "stack/sched", "stack/sockmem", "tun",
-			"tun/flow", "tun/packet",
+			"stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings", "stack/netstack",
+			"stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
+			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
@@ -51,7 +51,7 @@ func mayImport() map[string][]string {
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
 			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/gso", "stack/nat/hostsock",
-			"stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
+			"stack/nat/mappings", "stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/nat/gso":      {"tun", "tun/packet"},
 		"stack/nat/hostsock": {"stack/dial", "stack/sockmem", "tun/packet"},
@@ -68,7 +68,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/hint", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
-			"stack/dial", "stack/egress", "stack/names", "stack/nat", "stack/resolver",
+			"stack/dial", "stack/egress", "stack/names", "stack/nat/mappings", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
 			"tun/route",
 		},

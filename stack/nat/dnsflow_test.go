@@ -15,13 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/inspect"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
 
-var resolver = netip.AddrPortFrom(serverV4, portDNS)
+var resolver = netip.AddrPortFrom(serverV4, inspect.PortDNS)
 
 // query returns a DNS query for the address of a name.
 func query(t testing.TB, id uint16, name string) []byte {
@@ -373,7 +375,7 @@ func BenchmarkQuery(b *testing.B) {
 				router.route(q)
 				msg.Receive(fd, buf, 0)
 				msg.Send(fd, msg.Peer.AddrPort(), 0, r)
-				m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+				m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 				router.replies.ready(m, unix.EPOLLIN)
 			}
 			if n := router.stats.Flows.Load(); n != 0 {

@@ -5,9 +5,9 @@
 // # Theory of operation
 //
 // A mapping (mapping.go) ties one client endpoint to one host socket (package hostsock); the table
-// of them is the NAT (table.go). A client endpoint is an address and port or, of echoes, an address
-// and identifier. The mapping does not depend on the destination, and every far end may answer (RFC
-// 4787 §4.1, §5): peer-to-peer programs work as without a router.
+// of them is the NAT (package mappings). A client endpoint is an address and port or, of echoes, an
+// address and identifier. The mapping does not depend on the destination, and every far end may
+// answer (RFC 4787 §4.1, §5): peer-to-peer programs work as without a router.
 //
 // A frame's way out (outbound.go). [NAT.UDP] and [NAT.Echo] take a parsed frame from the read loop.
 // The dialer's policy gives the address to send to, the host's routes the address to send from
@@ -98,9 +98,9 @@
 //
 // # Bounds
 //
-// [Limits].Mappings bounds the table. One client address has at most PerSource mappings, the
-// clients of an IPv6 /64 twice as many, the programs of this host all but an eighth of the table
-// (share.go). In a full group the mapping gives way that has been idle longest of those that are
+// mappings.Limits bound the table. One client address has at most PerSource mappings, the clients
+// of an IPv6 /64 twice as many, the programs of this host all but an eighth of the table (package
+// mappings). In a full group the mapping gives way that has been idle longest of those that are
 // unanswered, of echoes, or done with DNS; an answered one stays. A mapping ends when it is idle
 // for UDPTimeout or ICMPTimeout; one that was used for DNS alone, and has all answers, ends sooner.
 //

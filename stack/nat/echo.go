@@ -9,6 +9,7 @@ import (
 
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -31,14 +32,14 @@ func (n *NAT) Echo(in *tun.Frame, reassembled bool) {
 		return
 	}
 	client := netip.AddrPortFrom(f.Headers.Src(f.Head), echoIdent(request))
-	n.carry(f, endpoint{client, true}, netip.AddrPortFrom(f.Headers.Dst(f.Head), 0))
+	n.carry(f, mappings.Echo(client), netip.AddrPortFrom(f.Headers.Dst(f.Head), 0))
 }
 
 // sendEcho sends an echo request under the identifier of the socket.
 func (m *mapping) sendEcho(out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
 	request := f.Head[f.Headers.Offset:]
 	setEchoIdent(request, m.Own.Port())
-	defer setEchoIdent(request, m.key.client.Port())
+	defer setEchoIdent(request, m.Client.Port())
 	head, body := f.Slice(f.Headers.Offset, f.Headers.Length)
 	return m.sendSurely(out, to, f.Marks(), 0, head, body)
 }
@@ -52,11 +53,11 @@ func (r *replies) echo(m *mapping, at, end int, from netip.Addr) {
 	if at+packet.ICMPHeaderLen > end || r.buf[at] != typ || echoIdent(r.buf[at:]) != m.Own.Port() {
 		return // it came before the raw socket had its filter
 	}
-	r.table.heard(m, 1, r.now)
+	r.nat.table.Heard(&m.Entry, 1, r.now)
 	if m.recorder != nil {
 		m.heard(netip.AddrPortFrom(from, 0), 1, end-at-packet.ICMPHeaderLen, r.now)
 	}
-	client, proto := m.key.client, icmpProto(m.V6)
+	client, proto := m.Client, icmpProto(m.V6)
 	b, reply := r.buf[at-packet.HeaderLen(from):end], r.buf[at:end]
 	r.putIP(b, from, client.Addr(), proto, r.msg.Marks)
 	binary.BigEndian.PutUint16(reply[4:], client.Port())

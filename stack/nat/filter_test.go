@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -292,7 +293,7 @@ func TestOwnSockets(t *testing.T) {
 	for i, of := range []func(netip.AddrPort) []byte{query, request} {
 		client := netip.AddrPortFrom(clientV4, 5000)
 		router.send(t, tuntest.Frame{Data: of(client)})
-		k := key{client: endpoint{client, i == 1}, local: local}
+		k := mappings.Key{Client: mappings.Endpoint{AddrPort: client, Echo: i == 1}, Local: local}
 		var m *mapping
 		eventually(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
 		router.send(t, tuntest.Frame{Data: of(m.Own)})
@@ -303,11 +304,11 @@ func TestOwnSockets(t *testing.T) {
 }
 
 // mappingAt returns the mapping with a key, or nil.
-func (r *testRouter) mappingAt(k key) *mapping {
-	r.table.mu.Lock()
-	defer r.table.mu.Unlock()
-	if e := r.table.byKey[k]; e != nil {
-		return e.mapping
+func (r *testRouter) mappingAt(k mappings.Key) *mapping {
+	for _, m := range r.table.Of(k.Client) {
+		if m := m.(*mapping); m.Key == k {
+			return m
+		}
 	}
 	return nil
 }

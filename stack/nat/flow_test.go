@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -81,7 +82,7 @@ func TestOutcomes(t *testing.T) {
 // TestIdleFlowEnds: a flow ends when it is idle, although its mapping is in use.
 func TestIdleFlowEnds(t *testing.T) {
 	log := newTestLog(true)
-	o := Options{Limits: Limits{UDPTimeout: 200 * time.Millisecond}}
+	o := Options{Limits: mappings.Limits{UDPTimeout: 200 * time.Millisecond}}
 	router := startRecorded(t, log, o, dial.Policy{})
 	busy, idle := listenUDP(t, "127.0.0.1:0"), listenUDP(t, "127.0.0.1:0")
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -104,7 +105,7 @@ func TestEndBeforeAdmission(t *testing.T) {
 	var router *testRouter
 	var ended []*flow
 	o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
-		m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+		m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 		ended = m.flows.close() // as where the mapping makes room
 		return log.open(d)
 	}

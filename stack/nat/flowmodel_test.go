@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -46,7 +47,10 @@ type modelFrame struct {
 
 const modelSize = 100 // of a datagram
 
-func (m *flowModel) client(c int) netip.AddrPort { return netip.AddrPortFrom(clientV4, uint16(5000+c)) }
+// client returns one of two, each with an address of its own.
+func (m *flowModel) client(c int) netip.AddrPort {
+	return netip.AddrPortFrom([]netip.Addr{clientV4, clientV4.Next()}[c], 5000)
+}
 
 // FuzzFlows has flows begin, get on record, wait in vain, be answered, idle and end, in any order.
 // What reaches a far end is on record and in order, and each flow ends once with its counts.
@@ -100,7 +104,7 @@ func (m *flowModel) do(op byte) {
 		m.reply(c, far)
 	case 4:
 		if mapping := m.mapping(c); mapping != nil {
-			mapping.endIdleFlows(m.router.table.now())
+			mapping.EndIdleFlows(m.router.table.Now())
 			m.endAll(c)
 		}
 	case 5:
@@ -119,7 +123,7 @@ func (m *flowModel) do(op byte) {
 }
 
 func (m *flowModel) mapping(c int) *mapping {
-	return m.router.mappingAt(key{client: endpoint{m.client(c), false}, local: loopbackV4})
+	return m.router.mappingAt(mappings.Key{Client: mappings.UDP(m.client(c)), Local: loopbackV4})
 }
 
 // relayErrors has the NAT read the errors of its sockets, so that none meets a later send.
@@ -246,18 +250,11 @@ func (m *flowModel) endAll(c int) {
 	}
 }
 
-// closeMapping ends the mapping of a client.
+// closeMapping ends the mapping of a client, if it may give way.
 func (m *flowModel) closeMapping(c int) {
-	mapping := m.mapping(c)
-	if mapping == nil {
-		return
+	if m.router.table.EvictOf(m.client(c).Addr(), false) {
+		m.endAll(c)
 	}
-	t := m.router.table
-	t.mu.Lock()
-	t.remove(t.byKey[mapping.key])
-	t.mu.Unlock()
-	mapping.close(t.poller)
-	m.endAll(c)
 }
 
 // finish ends all and compares.

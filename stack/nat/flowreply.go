@@ -16,7 +16,7 @@ import (
 
 // record notes a run of datagrams that has come for a client.
 func (r *replies) record(m *mapping, run gso.Run) {
-	if run.From.Port() != portDNS {
+	if run.From.Port() != inspect.PortDNS {
 		m.heard(run.From, run.Datagrams(), run.End-run.At, r.now)
 		return
 	}
@@ -41,8 +41,8 @@ func (r *replies) answered(m *mapping, server netip.AddrPort, message []byte) bo
 	if l == nil {
 		return false
 	}
-	if r.o.Answered != nil {
-		r.o.Answered(m.key.client.AddrPort, l.opened.Opening, d)
+	if r.nat.o.Answered != nil {
+		r.nat.o.Answered(m.Client.AddrPort, l.opened.Opening, d)
 	}
 	m.recorder.report(l)
 	return true
@@ -64,7 +64,7 @@ func (r *recorder) refused(m *mapping, server netip.AddrPort, e *hostsock.Report
 	case unix.EMSGSIZE: // the client sends again, in smaller packets
 		return
 	}
-	if l := m.flows.refused(server, message, o, r.table.now()); l != nil {
+	if l := m.flows.refused(server, message, o, r.table.Now()); l != nil {
 		r.report(l)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"syntap/stack/inspect"
 	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 )
@@ -285,7 +286,7 @@ func (s *flows) refused(
 ) (ended *flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(message) >= 2 && server.Port() == portDNS {
+	if len(message) >= 2 && server.Port() == inspect.PortDNS {
 		l := s.queryWith(server, binary.BigEndian.Uint16(message))
 		if l != nil && l.out.packets > 0 {
 			s.use(l, now)

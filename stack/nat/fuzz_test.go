@@ -13,6 +13,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -55,7 +56,7 @@ func FuzzFrame(f *testing.F) {
 			to, ok := toLoopback(dst)
 			return netip.AddrPortFrom(to.Addr(), port), ok
 		},
-	}, Options{Limits: Limits{Mappings: 8}})
+	}, Options{Limits: mappings.Limits{Mappings: 8}})
 	stats := &router.stats
 	drops := []*atomic.Uint64{
 		&stats.DropMalformed, &stats.DropMappings, &stats.DropPerSource, &stats.DropOwnSocket,
@@ -152,7 +153,7 @@ func FuzzICMPError(f *testing.F) {
 		}
 		m := &mapping{
 			Socket: hostsock.Socket{V6: v6, Own: netip.AddrPortFrom(local, 9), Echo: isEcho},
-			key:    key{client: endpoint{netip.AddrPortFrom(client, 7), isEcho}, local: local},
+			Entry:  mappings.Entry{Key: mappings.Key{Client: mappings.Endpoint{AddrPort: netip.AddrPortFrom(client, 7), Echo: isEcho}, Local: local}},
 			dialer: dial.New(dial.Options{}),
 		}
 		peer := netip.AddrPortFrom(far, 53)

@@ -48,7 +48,7 @@ func (m *mapping) relayError(msg *hostsock.Msghdr, quoted []byte) {
 // is about a message to peer; quoted is the part of the UDP payload or of the echo request that the
 // error quotes.
 func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted []byte) []byte {
-	if m.key.client.echo {
+	if m.Client.Echo {
 		if len(quoted) < packet.ICMPHeaderLen {
 			return nil
 		}
@@ -60,7 +60,7 @@ func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted
 	if m.recorder != nil {
 		m.recorder.refused(m, server, e, quoted)
 	}
-	v6 := m.key.client.Addr().Is6()
+	v6 := m.Client.Addr().Is6()
 	typ, code, ok := e.ForClient(v6)
 	if !ok || server.Addr().Is6() != v6 {
 		return nil
@@ -77,8 +77,8 @@ func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted
 // clientSent returns the packet in which the client has sent a message to server, as far as it is
 // known: the error queue tells neither its marks nor the checksum of UDP.
 func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
-	client, proto, headerLen := m.key.client, uint8(packet.ProtoUDP), packet.UDPHeaderLen
-	if client.echo {
+	client, proto, headerLen := m.Client, uint8(packet.ProtoUDP), packet.UDPHeaderLen
+	if client.Echo {
 		proto, headerLen = icmpProto(m.V6), 0 // the message has it
 	}
 	ipLen := packet.HeaderLen(client.Addr())
@@ -90,7 +90,7 @@ func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	ip.Put(b)
 	t := b[ipLen:]
 	copy(t[headerLen:], message)
-	if client.echo {
+	if client.Echo {
 		setEchoIdent(t, client.Port())
 	} else {
 		putUDP(t, client.AddrPort, server)

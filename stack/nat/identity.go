@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"syntap/stack/egress"
+	"syntap/stack/inspect"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
 
@@ -22,7 +24,7 @@ type flowKey struct {
 
 // identity says to which flow a frame of a client belongs.
 type identity struct {
-	client endpoint
+	client mappings.Endpoint
 	key    flowKey
 	query  *tunflow.DNS // that the frame holds; nil for none
 
@@ -34,9 +36,9 @@ type identity struct {
 }
 
 // identify finds out to which flow a frame of a client to server belongs.
-func (n *NAT) identify(f *gso.Frame, client endpoint, server netip.AddrPort) identity {
-	id := identity{client: client, key: flowKey{server: server}, now: n.table.now()}
-	if !n.asksNames() || client.echo || server.Port() != portDNS {
+func (n *NAT) identify(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) identity {
+	id := identity{client: client, key: flowKey{server: server}, now: n.table.Now()}
+	if !n.asksNames() || client.Echo || server.Port() != inspect.PortDNS {
 		return id
 	}
 	if d := n.readQuery(f); d != nil {
@@ -53,7 +55,7 @@ func newDatagram(f *gso.Frame, id *identity) *tunflow.Datagram {
 		Length: f.Segment(), DNS: id.query,
 		Decision: id.decision,
 	}
-	if id.client.echo {
+	if id.client.Echo {
 		d.Proto = tunflow.ICMP
 	}
 	return d

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/inspect"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -30,12 +32,12 @@ type mapping struct {
 	raw             *rawSocket // of echoes without a ping socket, with Own; nil for others
 	raws            *rawSockets
 	df              packet.DF // overrules Marks.Whole
-	key             key
-	isLocal         bool // the client is a program of this host
-	router          Router
-	dialer          *dial.Dialer
-	stats           *Stats
-	watch           sched.Watch
+	mappings.Entry
+	poller *sched.Poller
+	router Router
+	dialer *dial.Dialer
+	stats  *Stats
+	watch  sched.Watch
 
 	sending  sync.Mutex // one goroutine sends, or ends flows; taken before mu
 	singly   bool       // the host refuses GSO packets; guarded by sending
@@ -55,35 +57,29 @@ type mapping struct {
 	admittedAt time.Duration  // on the table's clock
 }
 
-// key tells one mapping from another.
-type key struct {
-	client endpoint
-	local  netip.Addr // of this host; of the other family where the dialer redirects to it
-}
-
-// close may be called from any goroutine, once the mapping is out of the table.
-func (m *mapping) close(poller *sched.Poller) {
+// End implements mappings.Mapping.
+func (m *mapping) End() {
 	m.sending.Lock()
 	defer m.sending.Unlock()
-	m.closeSocket(poller)
+	m.closeSocket()
 	if m.recorder != nil {
 		m.recorder.report(m.flows.close()...)
 	}
 }
 
-// endIdleFlows ends the flows that have been idle since a time on the table's clock.
-func (m *mapping) endIdleFlows(since time.Duration) {
+// EndIdleFlows implements mappings.Mapping.
+func (m *mapping) EndIdleFlows(since time.Duration) {
 	m.sending.Lock()
 	defer m.sending.Unlock()
 	m.recorder.report(m.flows.endIdle(since)...)
 }
 
-func (m *mapping) closeSocket(poller *sched.Poller) {
+func (m *mapping) closeSocket() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.Close(func(fd int) {
 		m.stats.DropReceiveQueue.Add(m.NewlyLost(sockmem.Of(fd).Drops))
-		poller.Remove(fd)
+		m.poller.Remove(fd)
 	})
 	if m.raw != nil {
 		m.raws.leave(m)
@@ -106,7 +102,7 @@ func (m *mapping) noteTarget(target, server netip.AddrPort, ruled bool) {
 	// Datagrams from the target have no zone.
 	target = netip.AddrPortFrom(target.Addr().WithZone(""), target.Port())
 	// The kernel sends to its own addresses from themselves.
-	onHost := target.Addr() == m.key.local || m.key.local.IsLoopback()
+	onHost := target.Addr() == m.Local || m.Local.IsLoopback()
 	if target == server && !onHost && !ruled {
 		return
 	}
@@ -138,7 +134,7 @@ func (m *mapping) nameOf(far netip.AddrPort) (server netip.AddrPort, ok bool) {
 // far returns the far end of a datagram; of an echo, with a port of zero.
 func (m *mapping) far(msg *hostsock.Msghdr) netip.AddrPort {
 	peer := msg.Peer.AddrPort()
-	if m.key.client.echo {
+	if m.Client.Echo {
 		return netip.AddrPortFrom(peer.Addr(), 0)
 	}
 	return peer
@@ -157,7 +153,7 @@ const minMTU4 = 552
 // noteLarge remembers a packet that may be too big for some link on its way to the client. The
 // poller calls it.
 func (m *mapping) noteLarge(from netip.AddrPort, size int) {
-	if size <= minMTU4 || m.key.client.Addr().Is6() && size <= minMTU6 {
+	if size <= minMTU4 || m.Client.Addr().Is6() && size <= minMTU6 {
 		return
 	}
 	for i := range m.large {
@@ -194,26 +190,26 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 			return nil
 		}
 	}
-	k := key{client: client, local: local}
-	if m := n.table.find(k, server.Port(), f.Datagrams(), id.now); m != nil {
+	k, names := mappings.Key{Client: client, Local: local}, server.Port() == inspect.PortDNS
+	if m, ok := n.table.Find(k, names, f.Datagrams(), id.now).(*mapping); ok {
 		return m
 	}
-	if n.table.owns(client) {
+	if n.table.Owns(client) {
 		f.Drop(&n.stats.DropOwnSocket)
 		return nil
 	}
 	isLocal := n.o.Local(client.Addr())
-	if full := n.table.makeRoom(client.Addr(), isLocal); full != nil {
+	if full := n.table.MakeRoom(client.Addr(), isLocal); full != nil {
 		f.Drop(full)
 		return nil
 	}
 	m := &mapping{
 		Socket: hostsock.Socket{V6: local.Is6()},
-		key:    k, isLocal: isLocal, router: n.router, dialer: n.dialer, stats: n.stats,
+		Entry:  mappings.Entry{Key: k, IsLocal: isLocal}, router: n.router, poller: n.poller, dialer: n.dialer, stats: n.stats,
 		recorder: n.recorder, raws: n.raws,
 	}
 	full := m.take(&m.fixed, mappingMemory)
-	if full != nil && n.table.evictOf(client.Addr(), isLocal) {
+	if full != nil && n.table.EvictOf(client.Addr(), isLocal) {
 		full = m.take(&m.fixed, mappingMemory)
 	}
 	if full != nil {
@@ -221,21 +217,22 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 		return nil
 	}
 	if err := n.openSocket(m, server); err != nil {
-		m.close(n.poller)
+		m.End()
 		f.Drop(&n.stats.DropSend)
 		n.router.LocalFailure(err)
 		return nil
 	}
-	n.table.add(m, server.Port(), f.Datagrams())
+	m.Mapping, m.Outside = m, mappings.Endpoint{AddrPort: m.Own, Echo: m.Echo}
+	n.table.Add(&m.Entry, names, f.Datagrams())
 	return m
 }
 
 // openSocket opens the socket of a mapping whose client is about to send to server.
 func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
-	client := m.key.client
+	client := m.Client
 	var err error
-	if client.echo {
-		err = m.OpenPing(n.dialer, m.key.local)
+	if client.Echo {
+		err = m.OpenPing(n.dialer, m.Local)
 		if errors.Is(err, unix.EACCES) {
 			err = n.raws.enter(m)
 		}
@@ -246,7 +243,7 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 			})
 		}
 	} else {
-		err = m.OpenUDP(n.dialer, m.key.local, n.ports(client.AddrPort))
+		err = m.OpenUDP(n.dialer, m.Local, n.ports(client.AddrPort))
 	}
 	if err != nil {
 		return err
@@ -277,6 +274,3 @@ func (n *NAT) ports(client netip.AddrPort) []uint16 {
 	}
 	return ports
 }
-
-// ownEndpoint returns the endpoint of the socket.
-func (m *mapping) ownEndpoint() endpoint { return endpoint{m.Own, m.Echo} }

@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -166,7 +167,7 @@ func TestDFPolicy(t *testing.T) {
 		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{DF: df})
 		query := tuntest.UDP{Src: client, Dst: server, IP: tuntest.IP{DF: tt.client}}
 		router.route(tuntest.Frame{Data: query.Packet()})
-		m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+		m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 		got, err := unix.GetsockoptInt(m.FD(), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
 		if err != nil || got != tt.discover {
 			t.Errorf("policy %d, client's DF %t: IP_MTU_DISCOVER %d, %v, want %d",

@@ -25,7 +25,7 @@ const (
 
 // take charges a mapping for n bytes, or returns the counter of the limit that is reached.
 func (m *mapping) take(charge *int64, n int64) (full *atomic.Uint64) {
-	if full = m.router.TakeMemory(m.key.client.Addr(), m.isLocal, n); full == nil {
+	if full = m.router.TakeMemory(m.Client.Addr(), m.IsLocal, n); full == nil {
 		*charge = n
 		m.stats.Memory.Add(n)
 	}
@@ -37,7 +37,7 @@ func (m *mapping) give(charge *int64) {
 	if n := *charge; n > 0 {
 		*charge = 0
 		m.stats.Memory.Add(-n)
-		m.router.GiveMemory(m.key.client.Addr(), m.isLocal, n)
+		m.router.GiveMemory(m.Client.Addr(), m.IsLocal, n)
 	}
 }
 

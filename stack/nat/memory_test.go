@@ -3,6 +3,7 @@
 package nat
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/inspect"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -20,7 +23,8 @@ import (
 // TestMappingsAreCharged: where the memory is used up, an unanswered mapping of the client gives
 // way, and without one the datagram is dropped.
 func TestMappingsAreCharged(t *testing.T) {
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	link := &sink{}
+	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
 	router.memory = 3 * mappingMemory
 	far, port := lonePeer(t)
 	client := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(clientV4, port) }
@@ -32,10 +36,9 @@ func TestMappingsAreCharged(t *testing.T) {
 			t.Fatal(errno)
 		}
 		eventually(t, "an answer", func() bool {
+			link.last = nil
 			router.replies.ready(m, unix.EPOLLIN)
-			router.table.mu.Lock()
-			defer router.table.mu.Unlock()
-			return router.table.byKey[m.key].answered
+			return bytes.HasSuffix(link.last, []byte("answer"))
 		})
 	}
 	for p := range uint16(5) {
@@ -122,7 +125,7 @@ func TestNamesAreCharged(t *testing.T) {
 		for port := range uint16(2 * maxNames) {
 			b := datagram(client, netip.AddrPortFrom(serverV4, 20000+port), nil)
 			router.route(tuntest.Frame{Data: b})
-			m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+			m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 			most = max(most, len(m.names))
 			far := netip.AddrPortFrom(loopbackV4, 20000+port)
 			if name, ok := m.nameOf(far); !ok || name.Addr() != serverV4 {
@@ -174,7 +177,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	link, host := tuntest.NewPipe(1500)
-	o.Limits = Limits{
+	o.Limits = mappings.Limits{
 		Mappings: 40, UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond,
 	}
 	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, o)
@@ -215,7 +218,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 		from := func(n int) netip.AddrPort { return netip.AddrPortFrom(v4, at(n)) }
 		for n, to := range []netip.AddrPort{
 			netip.AddrPortFrom(serverV4, portOf(far)), netip.AddrPortFrom(serverV4, portOf(silent)),
-			netip.AddrPortFrom(serverV4, closed), netip.AddrPortFrom(serverV4, portDNS),
+			netip.AddrPortFrom(serverV4, closed), netip.AddrPortFrom(serverV4, inspect.PortDNS),
 			netip.AddrPortFrom(none, 80),
 		} {
 			send(datagram(from(n), to, []byte("x")))

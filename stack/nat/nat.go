@@ -11,6 +11,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/stack/sched"
 )
 
@@ -22,7 +23,7 @@ type NAT struct {
 	poller *sched.Poller
 	dialer *dial.Dialer
 	stats  *Stats
-	table  *table
+	table  *mappings.Table
 
 	burst *gso.Burst // owned by the read loop; nil until JoinBursts
 
@@ -45,12 +46,12 @@ type NAT struct {
 // New returns a NAT without mappings. Serve ends the idle ones, Close all.
 func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats, o Options) *NAT {
 	o.setDefaults()
-	t := newTable(&o, poller, stats)
+	t := mappings.New(o.Limits, &stats.Stats, o.Opened != nil)
 	n := &NAT{
 		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
-		routes: newRoutes(dialer), replies: newReplies(&o, router, dialer, stats, t),
-		unsent: newUnsent(t),
+		routes: newRoutes(dialer), unsent: newUnsent(t),
 	}
+	n.replies = newReplies(n)
 	n.raws = newRawSockets(dialer, poller, n.replies)
 	if o.Opened != nil {
 		n.recorder = newRecorder(n)
@@ -59,17 +60,16 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 }
 
 // SetLimits puts limits in force. No mapping ends because a limit is below their number.
-func (n *NAT) SetLimits(l Limits) {
-	l.setDefaults()
-	n.table.setLimits(l)
+func (n *NAT) SetLimits(l mappings.Limits) {
+	n.table.SetLimits(l)
 }
 
 // Serve ends idle mappings and flows, and sends what waited for a record, until Close.
 func (n *NAT) Serve() {
 	var all sync.WaitGroup
-	all.Go(n.table.serve)
+	all.Go(n.table.Serve)
 	if n.recorder != nil {
-		all.Go(func() { n.recorder.serve(n.table.closed) })
+		all.Go(func() { n.recorder.serve(n.table.Closed()) })
 	}
 	all.Wait()
 }
@@ -79,7 +79,7 @@ func (n *NAT) Serve() {
 func (n *NAT) Close() {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
-	n.table.close()
+	n.table.Close()
 	n.unsent = newUnsent(n.table)
 	n.routes.kernel.Close()
 }
@@ -88,6 +88,8 @@ func (n *NAT) Close() {
 // end. Of an echo, the identifier stands in for the client's port, and the far end has port 0. It
 // may be called from any goroutine.
 func (n *NAT) HasSent(from, client netip.AddrPort, echo bool, size int) bool {
-	all := n.table.mappingsOf(endpoint{client, echo})
-	return slices.ContainsFunc(all, func(m *mapping) bool { return m.hasSent(from, size) })
+	all := n.table.Of(mappings.Endpoint{AddrPort: client, Echo: echo})
+	return slices.ContainsFunc(all, func(m mappings.Mapping) bool {
+		return m.(*mapping).hasSent(from, size)
+	})
 }

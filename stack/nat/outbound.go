@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/inspect"
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 )
@@ -59,21 +61,21 @@ func (n *NAT) sendUDP(f *gso.Frame) {
 	client, server := f.Headers.Ends(f.Head)
 	if segment > 0 && n.isName(f) {
 		for _, one := range f.Cut() {
-			n.carry(&one, endpoint{client, false}, server)
+			n.carry(&one, mappings.UDP(client), server)
 		}
 		return
 	}
-	n.carry(f, endpoint{client, false}, server)
+	n.carry(f, mappings.UDP(client), server)
 }
 
 // isName reports whether a frame may hold DNS queries, each of which is decided on and recorded.
 func (n *NAT) isName(f *gso.Frame) bool {
-	return n.asksNames() && f.Headers.DstPort == portDNS
+	return n.asksNames() && f.Headers.DstPort == inspect.PortDNS
 }
 
 // carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
 // counts the frame, and answers it where the reason concerns the client.
-func (n *NAT) carry(f *gso.Frame, client endpoint, server netip.AddrPort) {
+func (n *NAT) carry(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	n.carryOut(f, client, server)
@@ -81,11 +83,11 @@ func (n *NAT) carry(f *gso.Frame, client endpoint, server netip.AddrPort) {
 
 // carryAgain carries a frame whose mapping has lost its address while the frame was held. Any
 // goroutine may call it.
-func (n *NAT) carryAgain(h *held, client endpoint, server netip.AddrPort) {
+func (n *NAT) carryAgain(h *held, client mappings.Endpoint, server netip.AddrPort) {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	select {
-	case <-n.table.closed:
+	case <-n.table.Closed():
 		h.frame.Drop(&n.stats.DropSend)
 	default:
 		n.routes.forget(h.target)
@@ -94,7 +96,7 @@ func (n *NAT) carryAgain(h *held, client endpoint, server netip.AddrPort) {
 }
 
 // carryOut is carry with carrying held.
-func (n *NAT) carryOut(f *gso.Frame, client endpoint, server netip.AddrPort) {
+func (n *NAT) carryOut(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) {
 	if f.Marks().HopLimit == 0 {
 		f.Drop(&n.stats.DropMalformed)
 		return
@@ -143,7 +145,7 @@ func (n *NAT) target(f *gso.Frame, id *identity) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	to := dial.Flow{Proto: tunflow.UDP, Client: client.AddrPort, Server: server}
-	if client.echo {
+	if client.Echo {
 		to.Proto = tunflow.ICMP
 	}
 	id.ruling = n.rule(to, id.now)
@@ -156,7 +158,7 @@ func (n *NAT) target(f *gso.Frame, id *identity) (netip.AddrPort, bool) {
 	if !n.decideQuery(f, id) {
 		return netip.AddrPort{}, false
 	}
-	if client.echo && target.Addr().Is6() != f.V6() { // IPv4-mapped: ICMPv6 does not go there
+	if client.Echo && target.Addr().Is6() != f.V6() { // IPv4-mapped: ICMPv6 does not go there
 		f.Drop(&n.stats.DropICMP)
 		return netip.AddrPort{}, false
 	}

@@ -21,7 +21,7 @@ var noQuery = &tunflow.Decision{
 // decideQuery decides on a datagram to port 53 by the names in its question. It reports whether the
 // datagram may leave; otherwise it is counted and answered.
 func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
-	if id.client.echo || id.key.server.Port() != portDNS || id.ruling == nil || n.o.Question == nil {
+	if id.client.Echo || id.key.server.Port() != inspect.PortDNS || id.ruling == nil || n.o.Question == nil {
 		return true
 	}
 	onlyDNS := id.decision.OnlyDNS

@@ -210,7 +210,7 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 	if events&unix.EPOLLERR != 0 {
 		s.relayErrors()
 	}
-	r.now = r.table.now()
+	r.now = r.nat.table.Now()
 	for range datagramsPerTurn {
 		switch n, errno := s.Receive(&r.msg, r.buf[gso.Headroom:], 0); errno {
 		case 0:
@@ -221,13 +221,13 @@ func (r *replies) readyRaw(s *rawSocket, events uint32) {
 			s.relayErrors()
 		}
 	}
-	s.Use(r.table.poller.Rearm)
+	s.Use(r.nat.poller.Rearm)
 }
 
 // receivedRaw takes the n bytes that have just come for the client of one of the mappings.
 func (r *replies) receivedRaw(s *rawSocket, n int) {
 	r.msg.ReadControl()
-	r.stats.DropReceiveQueue.Add(s.NewlyLost(r.msg.Lost))
+	r.nat.stats.DropReceiveQueue.Add(s.NewlyLost(r.msg.Lost))
 	at, end := gso.Headroom, gso.Headroom+n
 	if !s.V6 && n > 0 {
 		at += int(r.buf[at]&15) * 4

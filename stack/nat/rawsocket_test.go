@@ -15,6 +15,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -44,7 +45,7 @@ func TestRawEchoesShareASocket(t *testing.T) {
 			t.Errorf("the router does not know its raw socket %d", inode)
 		}
 	}
-	router.SetLimits(Limits{ICMPTimeout: time.Nanosecond})
+	router.SetLimits(mappings.Limits{ICMPTimeout: time.Nanosecond})
 	eventually(t, "idle mappings ended", func() bool { return router.stats.Echo.Load() == 0 })
 	eventually(t, "raw sockets closed", func() bool { return len(rawSocketsIn(t, ns)) == 0 })
 	for _, inode := range inodes {
@@ -52,7 +53,7 @@ func TestRawEchoesShareASocket(t *testing.T) {
 			t.Errorf("the router claims the raw socket %d, which is closed", inode)
 		}
 	}
-	router.SetLimits(Limits{})
+	router.SetLimits(mappings.Limits{})
 	for _, tt := range echoFamilies { // with a new socket
 		testEcho(t, router, echo(tt.client, tt.server, 1, 9, nil), tt.reply)
 	}

@@ -36,7 +36,7 @@ func newRawSockets(dialer *dial.Dialer, poller *sched.Poller, r *replies) *rawSo
 func (r *rawSockets) enter(m *mapping) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := rawKey{m.key.local, r.dialer.Interface()}
+	k := rawKey{m.Local, r.dialer.Interface()}
 	s := r.byKey[k]
 	if s == nil {
 		s = &rawSocket{
@@ -82,7 +82,7 @@ func (r *rawSockets) close(s *rawSocket) {
 		delete(r.byKey, s.key)
 	}
 	s.Close(func(fd int) {
-		r.replies.stats.DropReceiveQueue.Add(s.NewlyLost(sockmem.Of(fd).Drops))
+		r.replies.nat.stats.DropReceiveQueue.Add(s.NewlyLost(sockmem.Of(fd).Drops))
 		r.poller.Remove(fd)
 	})
 	r.inodes.Delete(s.inode)

@@ -12,6 +12,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
 
@@ -20,9 +21,9 @@ import (
 // held.
 type recorder struct {
 	o      *Options
-	table  *table
+	table  *mappings.Table
 	failed func(f *gso.Frame, target netip.AddrPort, errno syscall.Errno) // NAT.failed
-	again  func(h *held, client endpoint, server netip.AddrPort)          // NAT.carryAgain
+	again  func(h *held, client mappings.Endpoint, server netip.AddrPort) // NAT.carryAgain
 
 	mu      sync.Mutex                  // guards the fields below, and flow.awaits; innermost
 	opened  map[*tunflow.Datagram]*flow // not yet on record
@@ -103,7 +104,7 @@ func (r *recorder) await(l *flow) {
 	if l.awaits != nil {
 		return
 	}
-	l.awaits = r.waiting.PushBack(awaiting{l, r.table.now()})
+	l.awaits = r.waiting.PushBack(awaiting{l, r.table.Now()})
 	if r.waiting.Len() == 1 {
 		r.wakeUp()
 	}
@@ -193,7 +194,7 @@ func (r *recorder) nextReady() *flow {
 // drain sends the datagrams that a flow holds, and then lets those to come pass.
 func (r *recorder) drain(l *flow) {
 	for _, h := range r.sendHeld(l) {
-		r.again(h, l.mapping.key.client, l.key.server)
+		r.again(h, l.mapping.Client, l.key.server)
 	}
 }
 
@@ -229,11 +230,11 @@ func (r *recorder) sendHeld(l *flow) (again []*held) {
 
 // hasMoved reports whether the host sends to target from another address than a mapping's.
 func (r *recorder) hasMoved(m *mapping, target netip.AddrPort) bool {
-	if r.o.KeepSource(m.key.client.Addr()) {
+	if r.o.KeepSource(m.Client.Addr()) {
 		return false
 	}
 	local, err := r.routes.Source(target)
-	return err == nil && local != m.key.local
+	return err == nil && local != m.Local
 }
 
 // dropOverdue drops datagrams that have waited too long, and returns the time until it has to be
@@ -247,7 +248,7 @@ func (r *recorder) dropOverdue() time.Duration {
 			return 0
 		}
 		l := first.Value.(awaiting)
-		if rest := l.since + r.patience - r.table.now(); rest > 0 {
+		if rest := l.since + r.patience - r.table.Now(); rest > 0 {
 			r.mu.Unlock()
 			return rest
 		}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/stack/dial"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	"syntap/tun"
@@ -21,26 +20,21 @@ import (
 // replies brings clients the datagrams and echo replies that sockets receive. It belongs to the
 // poller's goroutine.
 type replies struct {
-	o      *Options
-	router Router
-	dialer *dial.Dialer
-	stats  *Stats
-	table  *table
+	nat *NAT
 
 	msg  hostsock.Msghdr
 	now  time.Duration // when the poller began with the socket, on the table's clock
 	buf  []byte        // datagrams behind gso.Headroom, where their headers are put
-	run  gso.Run
-	bufs [1][]byte // of a frame
-	ipID uint16    // of the last IPv4 packet
+	run  gso.Run       // in buf
+	bufs [1][]byte     // of a frame
+	ipID uint16        // of the last IPv4 packet
 }
 
 // newReplies has room for a run and, behind it, the longest datagram that a socket can bring.
-func newReplies(o *Options, router Router, dialer *dial.Dialer, stats *Stats, t *table) *replies {
-	return &replies{
-		o: o, router: router, dialer: dialer, stats: stats, table: t,
-		buf: make([]byte, gso.Headroom+gso.MaxPayload+1<<16), run: gso.Run{At: gso.Headroom, End: gso.Headroom},
-	}
+func newReplies(n *NAT) *replies {
+	r := &replies{nat: n, buf: make([]byte, gso.Headroom+gso.MaxPayload+1<<16)}
+	r.reset()
+	return r
 }
 
 // watcher is a mapping as the poller sees it.
@@ -72,12 +66,12 @@ func (r *replies) ready(m *mapping, events uint32) {
 	if events&unix.EPOLLERR != 0 {
 		m.relayErrors()
 	}
-	r.now = r.table.now()
+	r.now = r.nat.table.Now()
 	defer r.flush(m)
 	coalesced := false
 	for got := range datagramsPerTurn {
 		n, errno := m.Receive(&r.msg, r.buf[r.run.End:], 0)
-		if errno == unix.EAGAIN && m.busy && !coalesced && r.router.Idle() {
+		if errno == unix.EAGAIN && m.busy && !coalesced && r.nat.router.Idle() {
 			coalesced = true
 			sleepThread(coalesceFor)
 			n, errno = m.Receive(&r.msg, r.buf[r.run.End:], 0)
@@ -98,7 +92,7 @@ func (r *replies) ready(m *mapping, events uint32) {
 	defer m.mu.RUnlock()
 	if fd := m.FD(); fd >= 0 {
 		m.weigh(fd)
-		r.table.poller.Rearm(fd)
+		m.poller.Rearm(fd)
 	}
 }
 
@@ -111,13 +105,13 @@ func sleepThread(d time.Duration) {
 // received takes the n bytes that a far end has just sent.
 func (r *replies) received(m *mapping, n int) {
 	r.msg.ReadControl()
-	r.stats.DropReceiveQueue.Add(m.NewlyLost(r.msg.Lost))
+	r.nat.stats.DropReceiveQueue.Add(m.NewlyLost(r.msg.Lost))
 	if m.Echo {
 		r.receivedEcho(m, gso.Headroom, gso.Headroom+n)
 	} else if from, ok := r.admit(m, m.far(&r.msg)); ok {
 		r.gather(m, n, from)
 	} else {
-		r.stats.DropUninvited.Add(1)
+		r.nat.stats.DropUninvited.Add(1)
 	}
 }
 
@@ -126,7 +120,7 @@ func (r *replies) receivedEcho(m *mapping, at, end int) {
 	if from, ok := r.admit(m, m.far(&r.msg)); ok {
 		r.echo(m, at, end, from.Addr())
 	} else {
-		r.stats.DropUninvited.Add(1)
+		r.nat.stats.DropUninvited.Add(1)
 	}
 }
 
@@ -135,17 +129,17 @@ func (r *replies) receivedEcho(m *mapping, at, end int) {
 // unless it has sent to them, nor datagrams from where it may not send.
 func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, ok bool) {
 	if server, ok = m.nameOf(far); ok {
-		r.dialer.Heard(server.Addr(), far.Addr())
+		r.nat.dialer.Heard(server.Addr(), far.Addr())
 		return server, true
 	}
 	if far == m.admitted && r.now-m.admittedAt < routeAge {
 		return far, true
 	}
 	a := far.Addr()
-	if a == m.key.local || a.IsLoopback() || r.o.OnHost(a) {
+	if a == m.Local || a.IsLoopback() || r.nat.o.OnHost(a) {
 		return far, false
 	}
-	if !r.dialer.Admits(m.key.client.AddrPort, far) {
+	if !r.nat.dialer.Admits(m.Client.AddrPort, far) {
 		return far, false
 	}
 	m.admitted, m.admittedAt = far, r.now
@@ -172,7 +166,7 @@ func (r *replies) gather(m *mapping, n int, from netip.AddrPort) {
 
 // flush writes the run, if there is one, to the client.
 func (r *replies) flush(m *mapping) {
-	run, client := r.run, m.key.client.AddrPort
+	run, client := r.run, m.Client.AddrPort
 	r.reset()
 	if !run.From.IsValid() {
 		return
@@ -180,10 +174,10 @@ func (r *replies) flush(m *mapping) {
 	ipLen := packet.HeaderLen(client.Addr())
 	if run.From.Addr().Is4() != client.Addr().Is4() ||
 		client.Addr().Is4() && ipLen+packet.UDPHeaderLen+run.End-run.At > 1<<16-1 {
-		r.stats.DropInbound.Add(1) // unasked, from the other family, or too long for this one
+		r.nat.stats.DropInbound.Add(1) // unasked, from the other family, or too long for this one
 		return
 	}
-	r.table.heard(m, run.Datagrams(), r.now)
+	r.nat.table.Heard(&m.Entry, run.Datagrams(), r.now)
 	if m.recorder != nil {
 		r.record(m, run)
 	}
@@ -207,9 +201,9 @@ func (r *replies) reset() { r.run = gso.Run{At: gso.Headroom, End: gso.Headroom}
 
 // largestSegment returns the payload of the longest datagrams that reach a client in one piece.
 func (r *replies) largestSegment(client netip.Addr) int {
-	mtu := r.o.MTU
+	mtu := r.nat.o.MTU
 	if client.Is6() && mtu > minMTU6 {
-		mtu = min(mtu, r.router.ClientMTU(client))
+		mtu = min(mtu, r.nat.router.ClientMTU(client))
 	}
 	return mtu - gso.Headroom
 }
@@ -218,10 +212,10 @@ func (r *replies) largestSegment(client netip.Addr) int {
 // the client's path takes.
 func (r *replies) writeOne(one gso.Run, to netip.AddrPort) {
 	length := gso.Headroom + one.End - one.At
-	whole := to.Addr().Is4() || length <= minMTU6 || length <= r.router.ClientMTU(to.Addr())
+	whole := to.Addr().Is4() || length <= minMTU6 || length <= r.nat.router.ClientMTU(to.Addr())
 	if whole {
 		if r.writeUDP(one, to) != nil {
-			r.stats.DropInbound.Add(1)
+			r.nat.stats.DropInbound.Add(1)
 		}
 		return
 	}
@@ -280,7 +274,7 @@ func (r *replies) putIP(b []byte, src, dst netip.Addr, proto uint8, as packet.Ma
 // write writes a frame to a client.
 func (r *replies) write(off tun.Offload, b []byte) error {
 	r.bufs[0] = b
-	return r.router.WriteInbound(off, r.bufs[:])
+	return r.nat.router.WriteInbound(off, r.bufs[:])
 }
 
 // writeWhole writes a packet whose checksum is right, in fragments where it is IPv6 and longer than
@@ -288,13 +282,13 @@ func (r *replies) write(off tun.Offload, b []byte) error {
 func (r *replies) writeWhole(b []byte, client netip.Addr) {
 	pieces := [][]byte{b}
 	if client.Is6() && len(b) > minMTU6 {
-		if mtu := r.router.ClientMTU(client); len(b) > mtu {
+		if mtu := r.nat.router.ClientMTU(client); len(b) > mtu {
 			pieces = fragments6(b, mtu)
 		}
 	}
 	for _, p := range pieces {
 		if r.write(tun.Offload{}, p) != nil {
-			r.stats.DropInbound.Add(1)
+			r.nat.stats.DropInbound.Add(1)
 		}
 	}
 }

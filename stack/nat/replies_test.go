@@ -15,6 +15,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/hostsock"
+	"syntap/stack/nat/mappings"
 	"syntap/stack/sockmem"
 	"syntap/tun"
 	"syntap/tun/tuntest"
@@ -48,7 +49,7 @@ func (r *testRouter) opened(
 	r.route(tuntest.Frame{Data: b})
 	var msg hostsock.Msghdr
 	await(tb, &msg, far)
-	m = r.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+	m = r.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 	if m == nil {
 		tb.Fatal("no mapping")
 	}
@@ -259,7 +260,7 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	})
 	client := netip.AddrPortFrom(clientV6, 5353)
 	router.route(tuntest.Frame{Data: datagram(client, mapped, []byte("question"))})
-	m := router.mappingAt(key{client: endpoint{client, false}, local: loopbackV4})
+	m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
 	var msg hostsock.Msghdr
 	await(t, &msg, far)
 	peer := msg.Peer.AddrPort()
@@ -273,7 +274,7 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	m.mu.Lock()
 	m.names = nil // as after maxNames other destinations
 	m.mu.Unlock()
-	m.admitted, m.admittedAt = netip.AddrPortFrom(loopbackV4, port), router.table.now()
+	m.admitted, m.admittedAt = netip.AddrPortFrom(loopbackV4, port), router.table.Now()
 	if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 		t.Fatal(errno)
 	}

@@ -79,18 +79,18 @@ func TestRulesAreAskedOnce(t *testing.T) {
 	}
 	other := flow
 	other.Server = netip.MustParseAddrPort("203.0.113.2:443")
-	now := r.table.now()
+	now := r.table.Now()
 	for i := range 5 {
 		if r.rule(flow, now).Deny || r.rule(other, now).Deny {
 			t.Fatalf("frame %d is denied", i)
 		}
 		deny = true
-		now += r.table.lifetime(false) / 2
+		now += r.table.Lifetime(false) / 2
 	}
 	if asked != 2 {
 		t.Errorf("%d questions, want 2", asked)
 	}
-	now += r.table.lifetime(false)
+	now += r.table.Lifetime(false)
 	if !r.rule(flow, now).Deny {
 		t.Error("an idle flow keeps its ruling")
 	}

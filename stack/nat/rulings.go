@@ -8,6 +8,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/egress"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
 
@@ -21,7 +22,7 @@ type rulings struct {
 }
 
 type ruledKey struct {
-	client endpoint
+	client mappings.Endpoint
 	server netip.AddrPort
 }
 
@@ -38,7 +39,7 @@ const maxRulings = 16384
 
 // rule returns the ruling on a flow, nil if there are no rules.
 func (n *NAT) rule(f dial.Flow, now time.Duration) *egress.Ruling {
-	client := endpoint{f.Client, f.Proto == tunflow.ICMP}
+	client := mappings.Endpoint{AddrPort: f.Client, Echo: f.Proto == tunflow.ICMP}
 	r, k := &n.rulings, ruledKey{client, f.Server}
 	e := r.find(k)
 	switch {
@@ -47,7 +48,7 @@ func (n *NAT) rule(f dial.Flow, now time.Duration) *egress.Ruling {
 		if now-e.used < denialAge {
 			return e.ruling
 		}
-	case now-e.used < n.table.lifetime(client.echo):
+	case now-e.used < n.table.Lifetime(client.Echo):
 		e.used = now
 		return e.ruling
 	}

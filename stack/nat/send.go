@@ -83,7 +83,7 @@ func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity
 		f.Drop(full)
 		return false
 	}
-	if !id.client.echo && !id.key.query {
+	if !id.client.Echo && !id.key.query {
 		n.readQUIC(l, f)
 	}
 	admission := r.o.Opened(l.opened)
@@ -105,7 +105,7 @@ func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity
 func (m *mapping) sendFrame(
 	out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
-	if !m.key.client.echo {
+	if !m.Client.Echo {
 		return m.sendUDP(out, f, to)
 	}
 	if errno = m.sendEcho(out, f, to); errno != 0 {

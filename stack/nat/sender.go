@@ -12,7 +12,7 @@ const senderPause = time.Second
 func (l *flow) doubts(now time.Duration) bool {
 	m := l.mapping
 	return now-l.sent > m.recorder.pause && m.recorder.o.SameSender != nil &&
-		l.recorded && !l.key.query && !m.key.client.echo && m.isLocal
+		l.recorded && !l.key.query && !m.Client.Echo && m.IsLocal
 }
 
 // changed asks whether another socket than the one that has begun a flow sends now. If so the flow
@@ -35,7 +35,7 @@ func (n *NAT) changed(l *flow, now time.Duration) bool {
 	if same {
 		return false
 	}
-	n.rulings.forget(ruledKey{m.key.client, l.key.server})
+	n.rulings.forget(ruledKey{m.Client, l.key.server})
 	if !ended {
 		n.recorder.report(l)
 	}

@@ -1,28 +1,28 @@
 package nat
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"syntap/stack/nat/mappings"
+)
 
 // Stats counts the work of a NAT. Counters only grow; gauges say so.
 type Stats struct {
-	UDP     atomic.Int64  // gauge: mappings of UDP
-	Echo    atomic.Int64  // gauge: mappings of echo identifiers
-	Memory  atomic.Int64  // gauge: bytes that mappings are charged for
-	Flows   atomic.Int64  // gauge: recorded flows that have not ended
-	Evicted atomic.Uint64 // mappings that made room for others
+	mappings.Stats
+	Memory atomic.Int64 // gauge: bytes that mappings are charged for
+	Flows  atomic.Int64 // gauge: recorded flows that have not ended
 
 	// Unsolicited counts datagrams that reached a client from a far end that it had no flow with,
 	// where flows are recorded.
 	Unsolicited atomic.Uint64
 
-	// Dropped outbound frames, by reason.
+	// Dropped outbound frames, by reason, besides those of mappings.Stats.
 	DropMalformed atomic.Uint64 // not a datagram or message that can be carried
 	DropLinkScope atomic.Uint64 // of an address that does not leave its link, such as multicast
 	DropSource    atomic.Uint64 // of an address that may not send
 	DropDenied    atomic.Uint64 // to a destination that policy forbids
 	DropICMP      atomic.Uint64 // ICMP other than echo requests
 	DropOwnSocket atomic.Uint64 // of one of our own host sockets
-	DropMappings  atomic.Uint64 // beyond Limits.Mappings
-	DropPerSource atomic.Uint64 // beyond Limits.PerSource
 	DropSend      atomic.Uint64 // the host did not send it
 
 	DropWaiting    atomic.Uint64 // would begin a flow while Options.Opened says Wait

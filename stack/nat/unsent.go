@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"syntap/stack/nat/gso"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
 
@@ -17,14 +18,14 @@ import (
 // fill the log. It belongs to the read loop. At its bounds the entry that was used longest ago
 // gives way: that flow is recorded again.
 type unsent struct {
-	table    *table
+	table    *mappings.Table
 	byKey    map[unsentKey]*unsentFlow
 	all      list.List                 // of *unsentFlow, the longest idle first
 	byClient map[netip.Addr]*list.List // the same of one client
 }
 
 type unsentKey struct {
-	client endpoint
+	client mappings.Endpoint
 	flow   flowKey
 }
 
@@ -34,7 +35,7 @@ type unsentFlow struct {
 	inAll, inOwn *list.Element
 }
 
-func newUnsent(t *table) *unsent {
+func newUnsent(t *mappings.Table) *unsent {
 	return &unsent{
 		table: t, byKey: make(map[unsentKey]*unsentFlow), byClient: make(map[netip.Addr]*list.List),
 	}
@@ -46,7 +47,7 @@ func (u *unsent) knows(k unsentKey, now time.Duration) bool {
 	if e == nil {
 		return false
 	}
-	if now-e.used >= u.table.lifetime(k.client.echo) {
+	if now-e.used >= u.table.Lifetime(k.client.Echo) {
 		u.remove(e)
 		return false
 	}
@@ -58,7 +59,7 @@ func (u *unsent) knows(k unsentKey, now time.Duration) bool {
 
 // add notes that a flow is on record.
 func (u *unsent) add(k unsentKey, now time.Duration) {
-	most, perClient := u.table.bounds()
+	most, perClient := u.table.Bounds()
 	for u.all.Len() >= most {
 		u.remove(u.all.Front().Value.(*unsentFlow))
 	}
@@ -100,8 +101,8 @@ func (n *NAT) recordUnroutable(
 	if !isUnroutable(errno) {
 		return true
 	}
-	for _, m := range n.table.mappingsOf(id.client) {
-		if m.flows.unroutable(&id.key) {
+	for _, m := range n.table.Of(id.client) {
+		if m.(*mapping).flows.unroutable(&id.key) {
 			return true // it is on record
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -18,7 +19,7 @@ import (
 func TestDeniedFlows(t *testing.T) {
 	log := newTestLog(false)
 	policy := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
-	o := Options{Limits: Limits{Mappings: 64, PerSource: 2, UDPTimeout: 50 * time.Millisecond}}
+	o := Options{Limits: mappings.Limits{Mappings: 64, PerSource: 2, UDPTimeout: 50 * time.Millisecond}}
 	router := startRecorded(t, log, o, policy)
 	client := netip.AddrPortFrom(clientV4, 5353)
 	servers := []netip.AddrPort{

@@ -17,7 +17,7 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/stack/dial"
-	"syntap/stack/nat"
+	"syntap/stack/nat/mappings"
 	"syntap/stack/virtual"
 	"syntap/tap"
 	"syntap/tun"
@@ -122,7 +122,7 @@ func (r *Router) stackOptions() stack.Options {
 		HandshakeTimeout: c.Tap.Timeout,
 		Keepalive:        keepalive(c),
 		TCPFlows:         c.Limits.TCPFlows,
-		Datagrams: nat.Limits{
+		Datagrams: mappings.Limits{
 			Mappings:    c.Limits.UDPFlows,
 			PerSource:   c.Limits.UDPFlowsPerSource,
 			UDPTimeout:  c.Egress.UDPTimeout,

@@ -1,34 +1,56 @@
-//go:build linux
-
-package nat
+package mappings
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	tunflow "syntap/tun/flow"
 )
 
-func testTable(l Limits) (*table, *Stats) {
+var (
+	clientV4 = netip.MustParseAddr("198.51.100.1")
+	clientV6 = netip.MustParseAddr("2001:db8:1::1")
+)
+
+func testTable(l Limits) (*Table, *Stats) {
 	stats := new(Stats)
-	o := Options{Limits: l}
-	o.setDefaults()
-	return newTable(&o, nil, stats), stats
+	return New(l, stats, true), stats
+}
+
+// testMapping notes its end, and the times at which its idle flows are to end.
+type testMapping struct {
+	Entry
+	ended bool
+	idle  []time.Duration
+}
+
+func (m *testMapping) End() { m.ended = true }
+
+func (m *testMapping) EndIdleFlows(since time.Duration) { m.idle = append(m.idle, since) }
+
+func newMapping(client netip.AddrPort) *testMapping {
+	m := &testMapping{Entry: Entry{
+		Key: Key{Client: Endpoint{client, false}}, IsLocal: isLocal(client.Addr()),
+	}}
+	m.Mapping = m
+	return m
 }
 
 // isLocal has clients from 198.51.100.128 on be programs of this host.
 func isLocal(a netip.Addr) bool { return a.Is4() && a.As4()[3] >= 128 }
 
 func TestMappingsEndWhenIdle(t *testing.T) {
-	const s = time.Second
+	const (
+		s                    = time.Second
+		query, other, answer = "query", "other", "answer"
+	)
 	type use struct {
 		after time.Duration
-		port  uint16 // of the destination; 0 = an answer comes
+		what  string // a query of the DNS, a datagram to another port, or an answer
 	}
 	for _, tt := range []struct {
 		name string
@@ -36,37 +58,37 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 		uses []use // the first makes the mapping
 		want time.Duration
 	}{
-		{"unanswered", false, []use{{0, 443}}, 300 * s},
-		{"used again", false, []use{{0, 443}, {20 * s, 80}}, 320 * s},
-		{"answered", false, []use{{0, 443}, {s, 0}}, 301 * s},
-		{"answered and used again", false, []use{{0, 443}, {s, 0}, {100 * s, 443}}, 401 * s},
-		{"name lookup", false, []use{{0, portDNS}, {s, 0}}, 11 * s},
-		{"name lookup without answer", false, []use{{0, portDNS}}, 300 * s},
-		{"two name lookups", false, []use{{0, portDNS}, {0, portDNS}, {s, 0}}, 301 * s},
+		{"unanswered", false, []use{{0, other}}, 300 * s},
+		{"used again", false, []use{{0, other}, {20 * s, other}}, 320 * s},
+		{"answered", false, []use{{0, other}, {s, answer}}, 301 * s},
+		{"answered and used again", false, []use{{0, other}, {s, answer}, {100 * s, other}}, 401 * s},
+		{"name lookup", false, []use{{0, query}, {s, answer}}, 11 * s},
+		{"name lookup without answer", false, []use{{0, query}}, 300 * s},
+		{"two name lookups", false, []use{{0, query}, {0, query}, {s, answer}}, 301 * s},
 		{"two name lookups answered", false, []use{
-			{0, portDNS}, {0, portDNS}, {s, 0}, {s, 0},
+			{0, query}, {0, query}, {s, answer}, {s, answer},
 		}, 12 * s},
-		{"name lookup, then more", false, []use{{0, portDNS}, {s, 443}, {s, 0}}, 302 * s},
-		{"echo", true, []use{{0, 0}}, 60 * s},
-		{"echo answered", true, []use{{0, 0}, {s, 0}}, 61 * s},
+		{"name lookup, then more", false, []use{{0, query}, {s, other}, {s, answer}}, 302 * s},
+		{"echo", true, []use{{0, other}}, 60 * s},
+		{"echo answered", true, []use{{0, other}, {s, answer}}, 61 * s},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, stats := testTable(Limits{})
 				ended := make(chan struct{})
-				go func() { n.serve(); close(ended) }()
+				go func() { n.Serve(); close(ended) }()
 				start := time.Now()
-				m := testMapping(netip.AddrPortFrom(clientV4, 5353))
-				m.key.client.echo = tt.echo
+				m := newMapping(netip.AddrPortFrom(clientV4, 5353))
+				m.Client.Echo = tt.echo
 				for i, u := range tt.uses {
 					time.Sleep(u.after)
 					switch {
 					case i == 0:
-						n.add(m, u.port, 1)
-					case u.port == 0:
-						n.heard(m, 1, n.now())
+						n.Add(&m.Entry, u.what == query, 1)
+					case u.what == answer:
+						n.Heard(&m.Entry, 1, n.Now())
 					default:
-						if n.find(m.key, u.port, 1, n.now()) != m {
+						if n.Find(m.Key, u.what == query, 1, n.Now()) != m {
 							t.Fatal("no mapping")
 						}
 					}
@@ -82,56 +104,44 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 				if got := time.Since(start); got != tt.want {
 					t.Errorf("mapping lived %v, want %v", got, tt.want)
 				}
-				n.close()
+				n.Close()
 				<-ended
 			})
 		})
 	}
 }
 
-func testMapping(client netip.AddrPort) *mapping {
-	return &mapping{
-		key:     key{client: endpoint{client, false}},
-		isLocal: isLocal(client.Addr()),
-		stats:   new(Stats),
-	}
-}
-
-// TestFlowsEndWhenIdle: an idle flow of a mapping in use ends within a quarter of the shortest
-// timeout, whatever other mapping ends in between.
+// TestFlowsEndWhenIdle: the idle flows of a mapping in use are ended within a quarter of the
+// shortest timeout, whatever other mapping ends in between.
 func TestFlowsEndWhenIdle(t *testing.T) {
 	const s = time.Second
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := testTable(Limits{})
 		served := make(chan struct{})
-		go func() { n.serve(); close(served) }()
-		var ended []time.Duration
-		o := Options{Ended: func(tunflow.Flow) { ended = append(ended, n.now()) }}
-		m := testMapping(netip.AddrPortFrom(clientV4, 5353))
-		m.router = &testRouter{memory: 1 << 30}
-		m.recorder = &recorder{o: &o, table: n, opened: make(map[*tunflow.Datagram]*flow)}
-		for at := time.Duration(0); at <= 700*s; at = n.now() {
+		go func() { n.Serve(); close(served) }()
+		m := newMapping(netip.AddrPortFrom(clientV4, 5353))
+		for at := time.Duration(0); at <= 700*s; at = n.Now() {
 			switch at {
 			case 0:
-				n.add(m, 443, 1)
+				n.Add(&m.Entry, false, 1)
 			case 5 * s: // ends before the second sweep
-				n.add(testMapping(netip.AddrPortFrom(clientV4, 5354)), 443, 1)
-			case 200 * s:
-				l := &flow{mapping: m, opened: new(tunflow.Datagram), admitted: true, used: at}
-				if _, full := m.flows.add(l); full != nil {
-					t.Error("no room for a flow")
-				}
+				n.Add(&newMapping(netip.AddrPortFrom(clientV4, 5354)).Entry, false, 1)
 			default:
 			}
-			n.find(m.key, 443, 1, at)
+			n.Find(m.Key, false, 1, at)
 			time.Sleep(5 * s)
 			synctest.Wait()
 		}
-		if len(ended) != 1 || ended[0] < 500*s || ended[0] > 515*s {
-			t.Errorf("the flow ended at %v, want 500s to 515s", ended)
-		}
-		n.close()
+		n.Close()
 		<-served
+		// A flow that was used last at 200 s is idle at 500 s.
+		i := slices.IndexFunc(m.idle, func(since time.Duration) bool { return since >= 200*s })
+		if i < 0 || m.idle[i] > 215*s {
+			t.Errorf("flows are ended that are idle since %v, want one of 200s to 215s", m.idle)
+		}
+		if !m.ended {
+			t.Error("the mapping has not ended with the table")
+		}
 	})
 }
 
@@ -140,12 +150,12 @@ func TestTimeoutsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, stats := testTable(Limits{})
 		ended := make(chan struct{})
-		go func() { n.serve(); close(ended) }()
-		n.add(testMapping(netip.AddrPortFrom(clientV4, 5353)), 443, 1)
+		go func() { n.Serve(); close(ended) }()
+		n.Add(&newMapping(netip.AddrPortFrom(clientV4, 5353)).Entry, false, 1)
 		time.Sleep(time.Minute)
 		l := n.limits
 		l.UDPTimeout = 90 * time.Second
-		n.setLimits(l)
+		n.SetLimits(l)
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
 		if stats.UDP.Load() != 1 {
@@ -156,7 +166,7 @@ func TestTimeoutsChange(t *testing.T) {
 		if stats.UDP.Load() != 0 {
 			t.Error("the mapping lives on")
 		}
-		n.close()
+		n.Close()
 		<-ended
 	})
 }
@@ -164,26 +174,26 @@ func TestTimeoutsChange(t *testing.T) {
 func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, stats := testTable(Limits{Mappings: 4, PerSource: 4})
-		defer n.close()
-		keyOf := func(port uint16) key {
-			return key{client: endpoint{netip.AddrPortFrom(clientV4, port), false}}
+		defer n.Close()
+		keyOf := func(port uint16) Key {
+			return Key{Client: Endpoint{netip.AddrPortFrom(clientV4, port), false}}
 		}
-		add := func(client, port uint16, answered bool) {
-			m := testMapping(netip.AddrPortFrom(clientV4, client))
-			n.add(m, port, 1)
+		add := func(client uint16, names, answered bool) {
+			m := newMapping(netip.AddrPortFrom(clientV4, client))
+			n.Add(&m.Entry, names, 1)
 			if answered {
-				n.heard(m, 1, n.now())
+				n.Heard(&m.Entry, 1, n.Now())
 			}
 			time.Sleep(time.Millisecond)
 		}
-		add(1, 443, true)
-		add(2, portDNS, true)
-		add(3, 443, false)
-		add(4, portDNS, false)
-		n.find(keyOf(2), portDNS, 1, n.now()) // makes 3 the oldest
-		n.heard(n.byKey[keyOf(2)].mapping, 1, n.now())
+		add(1, false, true)
+		add(2, true, true)
+		add(3, false, false)
+		add(4, true, false)
+		n.Find(keyOf(2), true, 1, n.Now()) // makes 3 the oldest
+		n.Heard(n.byKey[keyOf(2)], 1, n.Now())
 		for _, want := range [][]uint16{{1, 2, 4}, {1, 2}, {1}} {
-			if n.makeRoom(clientV4, false) != nil {
+			if n.MakeRoom(clientV4, false) != nil {
 				t.Fatal("no room")
 			}
 			var left []uint16
@@ -197,7 +207,7 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 			}
 			n.limits.Mappings = len(left)
 		}
-		if n.makeRoom(clientV4, false) == nil {
+		if n.MakeRoom(clientV4, false) == nil {
 			t.Error("an answered mapping made room")
 		}
 		if got := stats.Evicted.Load(); got != 3 {
@@ -233,13 +243,13 @@ func TestSourcesShareTheTable(t *testing.T) {
 		for _, answered := range []bool{false, true} {
 			n, stats := testTable(Limits{Mappings: 64})
 			add := func(client netip.AddrPort) bool {
-				if n.makeRoom(client.Addr(), isLocal(client.Addr())) != nil {
+				if n.MakeRoom(client.Addr(), isLocal(client.Addr())) != nil {
 					return false
 				}
-				m := testMapping(client)
-				n.add(m, 443, 1)
+				m := newMapping(client)
+				n.Add(&m.Entry, false, 1)
 				if answered {
-					n.heard(m, 1, n.now())
+					n.Heard(&m.Entry, 1, n.Now())
 				}
 				return true
 			}
@@ -258,8 +268,8 @@ func TestSourcesShareTheTable(t *testing.T) {
 			if tt.want < 64 && !add(netip.MustParseAddrPort("198.51.100.99:53")) {
 				t.Errorf("%s, answered %t: no room for another client", tt.name, answered)
 			}
-			n.close()
-			if left := len(n.sources) + len(n.own) + n.all.size; left != 0 {
+			n.Close()
+			if left := len(n.sources) + len(n.outside) + n.all.size; left != 0 {
 				t.Errorf("%s: %d sources, sockets and mappings left", tt.name, left)
 			}
 		}
@@ -270,15 +280,15 @@ func TestSourcesShareTheTable(t *testing.T) {
 // Mappings.
 func TestFullLabels(t *testing.T) {
 	n, stats := testTable(Limits{Mappings: 8, PerSource: 2})
-	defer n.close()
+	defer n.Close()
 	fill := func(client netip.Addr) *atomic.Uint64 {
 		for port := range uint16(20) {
-			if full := n.makeRoom(client, isLocal(client)); full != nil {
+			if full := n.MakeRoom(client, isLocal(client)); full != nil {
 				return full
 			}
-			m := testMapping(netip.AddrPortFrom(client, 1000+port))
-			n.add(m, 443, 1)
-			n.heard(m, 1, n.now())
+			m := newMapping(netip.AddrPortFrom(client, 1000+port))
+			n.Add(&m.Entry, false, 1)
+			n.Heard(&m.Entry, 1, n.Now())
 		}
 		t.Fatalf("%s has no limit", client)
 		return nil
