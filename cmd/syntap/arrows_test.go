@@ -50,8 +50,13 @@ func mayImport() map[string][]string {
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
-			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/gso", "stack/nat/hostsock",
-			"stack/nat/mappings", "stack/sched", "stack/sockmem", "tun", "tun/flow", "tun/packet",
+			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/flows", "stack/nat/gso",
+			"stack/nat/hostsock", "stack/nat/mappings", "stack/sched", "stack/sockmem", "tun",
+			"tun/flow", "tun/packet",
+		},
+		"stack/nat/flows": {
+			"stack/inspect", "stack/nat/gso", "stack/nat/hostsock", "stack/nat/mappings",
+			"tun/flow",
 		},
 		"stack/nat/gso":      {"tun", "tun/packet"},
 		"stack/nat/hostsock": {"stack/dial", "stack/sockmem", "tun/packet"},

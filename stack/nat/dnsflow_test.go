@@ -16,6 +16,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
@@ -335,10 +336,10 @@ func TestManyQueries(t *testing.T) {
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toResolver(far)}, log.options(Options{}))
 	log.nat = router.NAT
 	client := netip.AddrPortFrom(clientV4, 5353)
-	for id := range uint16(maxQueries + 2) {
+	for id := range uint16(flows.MaxQueries + 2) {
 		router.route(tuntest.Frame{Data: datagram(client, resolver, query(t, id, "a.example"))})
 	}
-	if n := len(log.all()); n != maxQueries+2 {
+	if n := len(log.all()); n != flows.MaxQueries+2 {
 		t.Fatalf("%d openings", n)
 	}
 	if n := log.endings(); n != 2 {

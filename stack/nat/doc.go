@@ -22,9 +22,9 @@
 // # Flows on record
 //
 // With [Options].Opened no datagram leaves before the kernel has a record of its flow. A flow
-// (flow.go) is the datagrams of a mapping to and from one far end, as the client addresses it; each
-// DNS query is one of its own, which its response ends, so that a log has every question and
-// answer. A datagram that begins a flow (recorder.go) is held, and so are those behind it, until
+// (package flows) is the datagrams of a mapping to and from one far end, as the client addresses
+// it; each DNS query is one of its own, which its response ends, so that a log has every question
+// and answer. A datagram that begins a flow is held, and so are those behind it, until
 // [NAT.Recorded]. A goroutine of the NAT then sends them in order; later ones pass as soon as none
 // is held, at the cost of two locks and one comparison: 2 % of a datagram's way out (BenchmarkUDP).
 // A flow waits for its own record alone. If the host has lost the mapping's address meanwhile, the
@@ -34,11 +34,11 @@
 // mapping, however often the client tries (unsent.go). Datagrams from a far end that the client has
 // not sent to begin no flow.
 //
-// A QUIC client's ClientHello (quic.go) is in the Datagram if its first frame has it whole, and in
+// A QUIC client's ClientHello is in the Datagram if its first frame has it whole, and in
 // the Flow if those that follow complete it.
 //
 // The port of a client on this host may become another program's. When a flow's client has sent
-// nothing for a second, [Options].SameSender is asked (sender.go): where another socket sends, the
+// nothing for a second, [Options].SameSender is asked: where another socket sends, the
 // flow ends, and policy and record begin anew.
 //
 // A flow ends with its mapping, or when it is idle for as long although others of its mapping are
@@ -122,9 +122,9 @@
 // # Names of QUIC
 //
 // With Options.Contradicts, the datagrams of a flow wait while a ClientHello of QUIC is not whole
-// (quicname.go). One that asks for another name denies the flow: those that wait are dropped, and
-// later datagrams are answered with ICMP. A client may begin other connections from its port, so
-// each of its Initial packets is looked at as long as the flow lasts. A version whose Initial
+// (flows/hello.go). One that asks for another name denies the flow: those that wait are dropped,
+// and later datagrams are answered with ICMP. A client may begin other connections from its port,
+// so each of its Initial packets is looked at as long as the flow lasts. A version whose Initial
 // packets cannot be read is denied; a client then falls back to another, or to TCP.
 //
 // # Goroutines and locks
@@ -139,11 +139,9 @@
 // held, and the socket's own lock is taken with it. Neither is held while the other is taken. With
 // mapping.mu held, only TakeMemory and GiveMemory of the Router are called.
 //
-// mapping.sending is held by the goroutine that sends on a socket, and taken before mapping.mu.
-// rawSocket.sending is taken with it held, rawSockets.mu with mapping.mu, both before the other
-// locks of a raw socket.
-// Flows end with it held, other than by an answer, so that their counts are final. flows.mu guards
-// the flows of a mapping and is held for moments only: never while a frame is sent, nor with
-// mapping.mu. recorder.mu is taken with it held. Opened is called with NAT.carrying, Answered
-// without a lock, Ended perhaps with mapping.sending.
+// The lock Sending of a mapping's flows is held by the goroutine that sends on a socket, and taken
+// before mapping.mu. rawSocket.sending is taken with it held, rawSockets.mu with mapping.mu, both
+// before the other locks of a raw socket. Package flows tells of its other locks; they are never
+// held with mapping.mu. Opened is called with NAT.carrying, Answered without a lock, Ended perhaps
+// with Sending.
 package nat

@@ -54,8 +54,8 @@ func (r *replies) echo(m *mapping, at, end int, from netip.Addr) {
 		return // it came before the raw socket had its filter
 	}
 	r.nat.table.Heard(&m.Entry, 1, r.now)
-	if m.recorder != nil {
-		m.heard(netip.AddrPortFrom(from, 0), 1, end-at-packet.ICMPHeaderLen, r.now)
+	if m.nat.recorder != nil {
+		m.flows.Heard(netip.AddrPortFrom(from, 0), 1, end-at-packet.ICMPHeaderLen, r.now)
 	}
 	client, proto := m.Client, icmpProto(m.V6)
 	b, reply := r.buf[at-packet.HeaderLen(from):end], r.buf[at:end]

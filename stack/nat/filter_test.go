@@ -129,7 +129,7 @@ func TestAddressGoneBeforeRecord(t *testing.T) {
 	link, host := tuntest.NewPipe(1500)
 	router := newRouter(t, link, dial.Options{}, log.options(Options{}))
 	router.host, log.nat = host, router.NAT
-	defer router.recorder.routes.Close()
+	defer router.heldRoutes.Close()
 	inside := func(f func()) {
 		if err := lab.Client.Do(func() error { f(); return nil }); err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestAddressGoneBeforeRecord(t *testing.T) {
 	lab.Client.Run("ip", "addr", "del", tuntest.ClientAddr4+"/24", "dev", "eth0")
 	for n := range 2 {
 		router.Recorded(log.await(t, n+1)[n])
-		inside(func() { router.recorder.turn() })
+		inside(func() { router.recorder.Turn() })
 	}
 	if seen := wantNext(t, far, "first"); seen.Addr().String() != "192.0.2.3" {
 		t.Errorf("far end sees %s, want the host's new address", seen)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -103,15 +104,15 @@ func TestEndBeforeAdmission(t *testing.T) {
 	o := log.options(Options{})
 	client := netip.AddrPortFrom(clientV4, 5353)
 	var router *testRouter
-	var ended []*flow
 	o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
 		m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})
-		ended = m.flows.close() // as where the mapping makes room
+		m.flows.Sending.Lock() // as where the mapping makes room
+		m.flows.Close()
+		m.flows.Sending.Unlock()
 		return log.open(d)
 	}
 	router = newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, o)
 	router.route(tuntest.Frame{Data: datagram(client, netip.AddrPortFrom(serverV4, 80), nil)})
-	router.recorder.report(ended...)
 	if log.ends(t); log.endings() != 1 {
 		t.Errorf("%d flows have ended, want 1", log.endings())
 	}
@@ -128,13 +129,13 @@ func TestManyFlows(t *testing.T) {
 		router.route(tuntest.Frame{Data: datagram(client, netip.AddrPortFrom(serverV4, port), nil)})
 	}
 	const more = 10
-	for port := range uint16(maxFlows + more) {
+	for port := range uint16(flows.MaxFlows + more) {
 		send(20000 + port)
 		send(20000 + more) // is in use, and stays
 	}
 	ends := log.ends(t)
-	if len(ends) != maxFlows+more {
-		t.Fatalf("%d openings, want %d", len(ends), maxFlows+more)
+	if len(ends) != flows.MaxFlows+more {
+		t.Fatalf("%d openings, want %d", len(ends), flows.MaxFlows+more)
 	}
 	for i, f := range ends {
 		// The flow in use was opened second.
@@ -142,13 +143,13 @@ func TestManyFlows(t *testing.T) {
 			t.Errorf("flow %d: ended %t", i, ended)
 		}
 	}
-	idle := int64(mappingMemory+namesMemory) + maxFlows*flowMemory
+	idle := int64(mappingMemory+namesMemory) + flows.MaxFlows*flows.FlowMemory
 	if n := router.charged.Load(); n != idle {
 		t.Errorf("charged %d, want %d", n, idle)
 	}
 	router.memory = idle // no more: the oldest gives way, whatever the bound
 	send(10000)
-	if n := len(log.all()); n != maxFlows+more+1 {
+	if n := len(log.all()); n != flows.MaxFlows+more+1 {
 		t.Errorf("%d openings, want one more", n)
 	}
 	router.stop()
@@ -202,7 +203,7 @@ func TestGSOCounts(t *testing.T) {
 		wantDatagrams(t, far, want, 1200)
 	}
 	eventually(t, "an empty queue", func() bool {
-		return router.charged.Load() == mappingMemory+flowMemory
+		return router.charged.Load() == mappingMemory+flows.FlowMemory
 	})
 	router.stop()
 	f := log.ends(t)[0]

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
@@ -85,7 +86,7 @@ func newFlowModel(t *testing.T) *flowModel {
 	d := dial.Options{Redirect: toLoopback}
 	m.router = newRouter(t, &sink{}, d, m.log.options(Options{}))
 	m.log.nat = m.router.NAT
-	m.router.recorder.patience = time.Hour
+	m.router.recorder.Patience = time.Hour
 	return m
 }
 
@@ -112,9 +113,9 @@ func (m *flowModel) do(op byte) {
 	case 6:
 		m.log.admit(tunflow.Wait - m.log.admission)
 	case 7:
-		m.router.recorder.patience = 0
-		m.router.recorder.turn()
-		m.router.recorder.patience = time.Hour
+		m.router.recorder.Patience = 0
+		m.router.recorder.Turn()
+		m.router.recorder.Patience = time.Hour
 		for _, l := range m.open {
 			l.held = nil
 		}
@@ -170,7 +171,7 @@ func (m *flowModel) send(c, far, n int) {
 	for _, h := range l.held {
 		held += h.n
 	}
-	if held <= maxHeld {
+	if held <= flows.MaxHeld {
 		l.held = append(l.held, frame)
 	}
 }
@@ -204,7 +205,7 @@ func (m *flowModel) record(n int) {
 	}
 	l := m.all[n%len(m.all)]
 	m.router.Recorded(l.opened)
-	m.router.recorder.turn()
+	m.router.recorder.Turn()
 	if m.open[[2]int{l.client, l.far}] != l {
 		return
 	}
@@ -291,7 +292,7 @@ func (m *flowModel) finish() {
 		}
 	}
 	left := tuntest.Filled(m.router.recorder, "recorder", "syntap/stack/nat")
-	if len(left) > 0 || m.router.recorder.waiting.Len() > 0 {
+	if len(left) > 0 {
 		m.t.Errorf("left: %v", left)
 	}
 }

@@ -4,7 +4,6 @@ package nat
 
 import (
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,13 +16,13 @@ import (
 // record notes a run of datagrams that has come for a client.
 func (r *replies) record(m *mapping, run gso.Run) {
 	if run.From.Port() != inspect.PortDNS {
-		m.heard(run.From, run.Datagrams(), run.End-run.At, r.now)
+		m.flows.Heard(run.From, run.Datagrams(), run.End-run.At, r.now)
 		return
 	}
 	for at := run.At; ; {
 		end := min(at+max(run.Segment, 1), run.End)
 		if !r.answered(m, run.From, r.buf[at:end]) {
-			m.heard(run.From, 1, end-at, r.now)
+			m.flows.Heard(run.From, 1, end-at, r.now)
 		}
 		if at = end; at == run.End {
 			return
@@ -37,26 +36,15 @@ func (r *replies) answered(m *mapping, server netip.AddrPort, message []byte) bo
 	if !ok || !d.Response {
 		return false
 	}
-	l := m.flows.answered(server, d, len(message), r.now)
-	if l == nil {
-		return false
-	}
-	if r.nat.o.Answered != nil {
-		r.nat.o.Answered(m.Client.AddrPort, l.opened.Opening, d)
-	}
-	m.recorder.report(l)
-	return true
-}
-
-// heard counts datagrams that have come from a far end.
-func (m *mapping) heard(server netip.AddrPort, packets, bytes int, now time.Duration) {
-	if !m.flows.heard(server, packets, bytes, now) {
-		m.stats.Unsolicited.Add(uint64(packets))
-	}
+	return m.flows.Answered(server, d, len(message), r.now, func(query *tunflow.Datagram) {
+		if r.nat.o.Answered != nil {
+			r.nat.o.Answered(m.Client.AddrPort, query.Opening, d)
+		}
+	})
 }
 
 // refused notes an ICMP error about a message to server.
-func (r *recorder) refused(m *mapping, server netip.AddrPort, e *hostsock.Report, message []byte) {
+func (m *mapping) refused(server netip.AddrPort, e *hostsock.Report, message []byte) {
 	o := tunflow.NotReachable
 	switch e.Errno {
 	case unix.ECONNREFUSED:
@@ -64,7 +52,5 @@ func (r *recorder) refused(m *mapping, server netip.AddrPort, e *hostsock.Report
 	case unix.EMSGSIZE: // the client sends again, in smaller packets
 		return
 	}
-	if l := m.flows.refused(server, message, o, r.table.Now()); l != nil {
-		r.report(l)
-	}
+	m.flows.Refused(server, message, o, m.nat.table.Now())
 }

@@ -153,9 +153,10 @@ func FuzzICMPError(f *testing.F) {
 		}
 		m := &mapping{
 			Socket: hostsock.Socket{V6: v6, Own: netip.AddrPortFrom(local, 9), Echo: isEcho},
-			Entry:  mappings.Entry{Key: mappings.Key{Client: mappings.Endpoint{AddrPort: netip.AddrPortFrom(client, 7), Echo: isEcho}, Local: local}},
-			dialer: dial.New(dial.Options{}),
+			nat:    &NAT{dialer: dial.New(dial.Options{})},
 		}
+		m.Client = mappings.Endpoint{AddrPort: netip.AddrPortFrom(client, 7), Echo: isEcho}
+		m.Local = local
 		peer := netip.AddrPortFrom(far, 53)
 		if isEcho {
 			peer = netip.AddrPortFrom(far, 0)

@@ -40,7 +40,7 @@ func (m *mapping) relayError(msg *hostsock.Msghdr, quoted []byte) {
 		return
 	}
 	if b := m.translateError(&e, m.far(msg), quoted); b != nil {
-		m.router.WriteICMPError(b)
+		m.nat.router.WriteICMPError(b)
 	}
 }
 
@@ -55,10 +55,10 @@ func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted
 	}
 	server, named := m.nameOf(peer)
 	if named && e.Errno != unix.EMSGSIZE {
-		m.dialer.Unreachable(server.Addr(), peer.Addr())
+		m.nat.dialer.Unreachable(server.Addr(), peer.Addr())
 	}
-	if m.recorder != nil {
-		m.recorder.refused(m, server, e, quoted)
+	if m.nat.recorder != nil {
+		m.refused(server, e, quoted)
 	}
 	v6 := m.Client.Addr().Is6()
 	typ, code, ok := e.ForClient(v6)

@@ -8,42 +8,34 @@ import (
 
 	"syntap/stack/egress"
 	"syntap/stack/inspect"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
 
-// flowKey tells a flow of a mapping from its others.
-type flowKey struct {
-	server netip.AddrPort // of an echo, with a port of zero
-
-	query    bool // of DNS
-	id       uint16
-	question tunflow.Question
-}
-
 // identity says to which flow a frame of a client belongs.
 type identity struct {
 	client mappings.Endpoint
-	key    flowKey
+	key    flows.Key
 	query  *tunflow.DNS // that the frame holds; nil for none
 
 	ruling   *egress.Ruling    // of the rules; nil = there are none
 	decision *tunflow.Decision // of policy
 	now      time.Duration     // when the frame came, on the table's clock
-	checked  bool              // ClientHellos in the frame have been looked at (quicname.go)
+	checked  bool              // ClientHellos in the frame have been looked at (flows/hello.go)
 	unsent   *tunflow.Datagram // that the frame has put on record, although it does not leave
 }
 
 // identify finds out to which flow a frame of a client to server belongs.
 func (n *NAT) identify(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) identity {
-	id := identity{client: client, key: flowKey{server: server}, now: n.table.Now()}
+	id := identity{client: client, key: flows.Key{Server: server}, now: n.table.Now()}
 	if !n.asksNames() || client.Echo || server.Port() != inspect.PortDNS {
 		return id
 	}
 	if d := n.readQuery(f); d != nil {
 		id.query = d
-		id.key = flowKey{server, true, d.ID, d.Queries[0]}
+		id.key = flows.Key{Server: server, Query: true, ID: d.ID, Question: d.Queries[0]}
 	}
 	return id
 }
@@ -51,7 +43,7 @@ func (n *NAT) identify(f *gso.Frame, client mappings.Endpoint, server netip.Addr
 // newDatagram returns the opening of the flow that a frame begins.
 func newDatagram(f *gso.Frame, id *identity) *tunflow.Datagram {
 	d := &tunflow.Datagram{
-		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.server, Time: time.Now(),
+		Proto: tunflow.UDP, Client: id.client.AddrPort, Server: id.key.Server, Time: time.Now(),
 		Length: f.Segment(), DNS: id.query,
 		Decision: id.decision,
 	}

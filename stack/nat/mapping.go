@@ -14,6 +14,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
@@ -28,21 +29,15 @@ import (
 // source towards some of its destinations. Of echo requests, the identifier stands in for the port
 // (RFC 5508 §3.1).
 type mapping struct {
-	hostsock.Socket            // closed where raw is set
-	raw             *rawSocket // of echoes without a ping socket, with Own; nil for others
-	raws            *rawSockets
-	df              packet.DF // overrules Marks.Whole
+	hostsock.Socket // closed where raw is set
 	mappings.Entry
-	poller *sched.Poller
-	router Router
-	dialer *dial.Dialer
-	stats  *Stats
-	watch  sched.Watch
+	nat   *NAT
+	raw   *rawSocket // of echoes without a ping socket, with Own; nil for others
+	df    packet.DF  // overrules Marks.Whole
+	watch sched.Watch
 
-	sending  sync.Mutex // one goroutine sends, or ends flows; taken before mu
-	singly   bool       // the host refuses GSO packets; guarded by sending
-	flows    flows
-	recorder *recorder // nil where flows are not recorded
+	flows  flows.Set // its lock Sending is taken before mu
+	singly bool      // the host refuses GSO packets; guarded by flows.Sending
 
 	mu    sync.RWMutex                      // guards these; the socket is closed with it held
 	names map[netip.AddrPort]netip.AddrPort // far end → the client's name for it
@@ -59,30 +54,24 @@ type mapping struct {
 
 // End implements mappings.Mapping.
 func (m *mapping) End() {
-	m.sending.Lock()
-	defer m.sending.Unlock()
+	m.flows.Sending.Lock()
+	defer m.flows.Sending.Unlock()
 	m.closeSocket()
-	if m.recorder != nil {
-		m.recorder.report(m.flows.close()...)
-	}
+	m.flows.Close()
 }
 
 // EndIdleFlows implements mappings.Mapping.
-func (m *mapping) EndIdleFlows(since time.Duration) {
-	m.sending.Lock()
-	defer m.sending.Unlock()
-	m.recorder.report(m.flows.endIdle(since)...)
-}
+func (m *mapping) EndIdleFlows(since time.Duration) { m.flows.EndIdle(since) }
 
 func (m *mapping) closeSocket() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.Close(func(fd int) {
-		m.stats.DropReceiveQueue.Add(m.NewlyLost(sockmem.Of(fd).Drops))
-		m.poller.Remove(fd)
+		m.nat.stats.DropReceiveQueue.Add(m.NewlyLost(sockmem.Of(fd).Drops))
+		m.nat.poller.Remove(fd)
 	})
 	if m.raw != nil {
-		m.raws.leave(m)
+		m.nat.raws.leave(m)
 	}
 	m.give(&m.queued)
 	m.give(&m.named)
@@ -179,7 +168,7 @@ func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
 // mapping returns the mapping by which a client is about to send a frame to target, and makes one
 // where there is none. It returns nil where it cannot.
 func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mapping {
-	client, server, local := id.client, id.key.server, id.client.Addr()
+	client, server, local := id.client, id.key.Server, id.client.Addr()
 	if !n.o.KeepSource(client.Addr()) {
 		var err error
 		if local, err = n.routes.source(target, id.now); err != nil {
@@ -205,8 +194,10 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 	}
 	m := &mapping{
 		Socket: hostsock.Socket{V6: local.Is6()},
-		Entry:  mappings.Entry{Key: k, IsLocal: isLocal}, router: n.router, poller: n.poller, dialer: n.dialer, stats: n.stats,
-		recorder: n.recorder, raws: n.raws,
+		Entry:  mappings.Entry{Key: k, IsLocal: isLocal}, nat: n,
+	}
+	if n.recorder != nil {
+		m.flows.Init(n.recorder, &m.Entry, m)
 	}
 	full := m.take(&m.fixed, mappingMemory)
 	if full != nil && n.table.EvictOf(client.Addr(), isLocal) {
@@ -257,7 +248,7 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	if m.raw != nil {
 		return nil
 	}
-	if err := n.poller.Add(m.FD(), &m.watch, watcher{m, n.replies}, unix.EPOLLIN); err != nil {
+	if err := n.poller.Add(m.FD(), &m.watch, m, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("watch socket: %w", err)
 	}
 	return nil

@@ -23,11 +23,25 @@ const (
 	littleQueued = 64 << 10
 )
 
+// TakeMemory charges the client of a mapping for n bytes, or returns the counter of the limit that
+// is reached.
+func (m *mapping) TakeMemory(n int64) (full *atomic.Uint64) {
+	if full = m.nat.router.TakeMemory(m.Client.Addr(), m.IsLocal, n); full == nil {
+		m.nat.stats.Memory.Add(n)
+	}
+	return full
+}
+
+// GiveMemory ends a charge of n bytes.
+func (m *mapping) GiveMemory(n int64) {
+	m.nat.stats.Memory.Add(-n)
+	m.nat.router.GiveMemory(m.Client.Addr(), m.IsLocal, n)
+}
+
 // take charges a mapping for n bytes, or returns the counter of the limit that is reached.
 func (m *mapping) take(charge *int64, n int64) (full *atomic.Uint64) {
-	if full = m.router.TakeMemory(m.Client.Addr(), m.IsLocal, n); full == nil {
+	if full = m.TakeMemory(n); full == nil {
 		*charge = n
-		m.stats.Memory.Add(n)
 	}
 	return full
 }
@@ -36,8 +50,7 @@ func (m *mapping) take(charge *int64, n int64) (full *atomic.Uint64) {
 func (m *mapping) give(charge *int64) {
 	if n := *charge; n > 0 {
 		*charge = 0
-		m.stats.Memory.Add(-n)
-		m.router.GiveMemory(m.Client.Addr(), m.IsLocal, n)
+		m.GiveMemory(n)
 	}
 }
 

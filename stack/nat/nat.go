@@ -6,13 +6,16 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
 	"syntap/stack/sched"
+	tunflow "syntap/tun/flow"
 )
 
 // NAT carries the datagrams and echo requests of clients on by sockets of the host, and brings the
@@ -32,7 +35,7 @@ type NAT struct {
 	source   netip.Addr    // the client that may send and has sent last
 	sourced  time.Duration // the time of that answer, on the table's clock
 	out      hostsock.Msghdr
-	unsent   *unsent
+	unsent   *flows.Unsent
 	rulings  rulings
 	message  []byte // room for a datagram
 
@@ -40,7 +43,8 @@ type NAT struct {
 	raws     *rawSockets
 	noEchoes sync.Once
 
-	recorder *recorder // nil where flows are not recorded
+	recorder   *flows.Recorder // nil where flows are not recorded
+	heldRoutes *dial.Routes    // of its goroutine
 }
 
 // New returns a NAT without mappings. Serve ends the idle ones, Close all.
@@ -49,12 +53,12 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 	t := mappings.New(o.Limits, &stats.Stats, o.Opened != nil)
 	n := &NAT{
 		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
-		routes: newRoutes(dialer), unsent: newUnsent(t),
+		routes: newRoutes(dialer), unsent: flows.NewUnsent(t),
 	}
 	n.replies = newReplies(n)
 	n.raws = newRawSockets(dialer, poller, n.replies)
 	if o.Opened != nil {
-		n.recorder = newRecorder(n)
+		n.recorder = n.newRecorder()
 	}
 	return n
 }
@@ -69,7 +73,10 @@ func (n *NAT) Serve() {
 	var all sync.WaitGroup
 	all.Go(n.table.Serve)
 	if n.recorder != nil {
-		all.Go(func() { n.recorder.serve(n.table.Closed()) })
+		all.Go(func() {
+			n.recorder.Serve(n.table.Closed())
+			n.heldRoutes.Close()
+		})
 	}
 	all.Wait()
 }
@@ -80,7 +87,7 @@ func (n *NAT) Close() {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	n.table.Close()
-	n.unsent = newUnsent(n.table)
+	n.unsent = flows.NewUnsent(n.table)
 	n.routes.kernel.Close()
 }
 
@@ -92,4 +99,35 @@ func (n *NAT) HasSent(from, client netip.AddrPort, echo bool, size int) bool {
 	return slices.ContainsFunc(all, func(m mappings.Mapping) bool {
 		return m.(*mapping).hasSent(from, size)
 	})
+}
+
+// newRecorder returns the recorder of flows. Frames that were held leave by its goroutine.
+func (n *NAT) newRecorder() *flows.Recorder {
+	n.heldRoutes = n.dialer.NewRoutes()
+	return flows.New(n.table, flows.Options{
+		Opened: n.o.Opened, Ended: n.o.Ended, SameSender: n.o.SameSender,
+		Contradicts: n.o.Contradicts, Strict: n.o.Strict, Forbidden: n.o.Forbidden,
+		HasMoved: func(k mappings.Key, target netip.AddrPort) bool {
+			if n.o.KeepSource(k.Client.Addr()) {
+				return false
+			}
+			local, err := n.heldRoutes.Source(target)
+			return err == nil && local != k.Local
+		},
+		Again: n.carryAgain,
+		Failed: func(f *gso.Frame, target netip.AddrPort, errno syscall.Errno) {
+			n.failed(f, target, errno, n.heldRoutes, nil)
+		},
+		Open: &n.stats.Flows, Unsolicited: &n.stats.Unsolicited,
+		DropUnrecorded: &n.stats.DropUnrecorded, DropDenied: &n.stats.DropDenied,
+		DropClosed: &n.stats.DropSend,
+	})
+}
+
+// Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
+// called from any goroutine.
+func (n *NAT) Recorded(d *tunflow.Datagram) {
+	if n.recorder != nil {
+		n.recorder.Recorded(d)
+	}
 }

@@ -111,7 +111,7 @@ func newRouter(tb testing.TB, link tun.Link, d dial.Options, o Options) *testRou
 	}
 	r.NAT = New(r, poller, dial.New(d), &r.stats, o)
 	if r.recorder != nil {
-		r.recorder.patience = patience
+		r.recorder.Patience = patience
 	}
 	var once sync.Once
 	r.stop = func() {

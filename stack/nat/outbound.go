@@ -4,13 +4,11 @@ package nat
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/mappings"
 	"syntap/tun"
@@ -83,15 +81,17 @@ func (n *NAT) carry(f *gso.Frame, client mappings.Endpoint, server netip.AddrPor
 
 // carryAgain carries a frame whose mapping has lost its address while the frame was held. Any
 // goroutine may call it.
-func (n *NAT) carryAgain(h *held, client mappings.Endpoint, server netip.AddrPort) {
+func (n *NAT) carryAgain(
+	f *gso.Frame, target netip.AddrPort, client mappings.Endpoint, server netip.AddrPort,
+) {
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	select {
 	case <-n.table.Closed():
-		h.frame.Drop(&n.stats.DropSend)
+		f.Drop(&n.stats.DropSend)
 	default:
-		n.routes.forget(h.target)
-		n.carryOut(&h.frame, client, server)
+		n.routes.forget(target)
+		n.carryOut(f, client, server)
 	}
 }
 
@@ -117,7 +117,7 @@ func (n *NAT) carryOut(f *gso.Frame, client mappings.Endpoint, server netip.Addr
 			n.carryOut(f, client, server) // by a new flow, if policy lets this sender
 			return
 		}
-		if again && lacksAddress(errno) && n.routes.forget(target) {
+		if again && flows.LacksAddress(errno) && n.routes.forget(target) {
 			continue
 		}
 		if errno != 0 {
@@ -128,14 +128,9 @@ func (n *NAT) carryOut(f *gso.Frame, client mappings.Endpoint, server netip.Addr
 	}
 }
 
-// lacksAddress reports whether a socket could not send because its address may have gone.
-func lacksAddress(errno syscall.Errno) bool {
-	return errno == unix.EINVAL || errno == unix.ENETUNREACH // of newer kernels
-}
-
 // target returns the address to which the host sends a frame of a client, if it may.
 func (n *NAT) target(f *gso.Frame, id *identity) (netip.AddrPort, bool) {
-	client, server := id.client, id.key.server
+	client, server := id.client, id.key.Server
 	if !leavesLink(client.Addr()) || !leavesLink(server.Addr()) {
 		f.Drop(&n.stats.DropLinkScope)
 		return netip.AddrPort{}, false

@@ -21,7 +21,8 @@ var noQuery = &tunflow.Decision{
 // decideQuery decides on a datagram to port 53 by the names in its question. It reports whether the
 // datagram may leave; otherwise it is counted and answered.
 func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
-	if id.client.Echo || id.key.server.Port() != inspect.PortDNS || id.ruling == nil || n.o.Question == nil {
+	dns := !id.client.Echo && id.key.Server.Port() == inspect.PortDNS
+	if !dns || id.ruling == nil || n.o.Question == nil {
 		return true
 	}
 	onlyDNS := id.decision.OnlyDNS
@@ -35,7 +36,7 @@ func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
 		}
 		return !onlyDNS
 	}
-	d := n.o.Question(id.client.AddrPort, id.key.server, id.query)
+	d := n.o.Question(id.client.AddrPort, id.key.Server, id.query)
 	if !d.Deny {
 		return true
 	}
@@ -54,7 +55,7 @@ func (n *NAT) block(f *gso.Frame, id *identity) {
 		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 		return
 	}
-	b := datagramTo(id.client.AddrPort, id.key.server, response)
+	b := datagramTo(id.client.AddrPort, id.key.Server, response)
 	off := tun.Offload{
 		Flags: tun.NeedsCsum, CsumStart: uint16(packet.HeaderLen(id.client.Addr())), CsumOffset: 6,
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/quic"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/flows"
 	"syntap/tun/tuntest"
 )
 
@@ -73,7 +74,7 @@ func TestQUICFlows(t *testing.T) {
 		if whole := d.QUIC.Hello != nil; whole != together {
 			t.Errorf("together %t: hello at first: %t", together, whole)
 		}
-		if n := router.charged.Load(); n != mappingMemory+flowMemory {
+		if n := router.charged.Load(); n != mappingMemory+flows.FlowMemory {
 			t.Errorf("%d bytes are charged when the hello is whole", n)
 		}
 		router.stop()
@@ -92,7 +93,7 @@ func TestPartOfAHello(t *testing.T) {
 		log := newTestLog(true)
 		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
 		log.nat = router.NAT
-		const idle = mappingMemory + flowMemory
+		const idle = mappingMemory + flows.FlowMemory
 		if scarce {
 			router.memory = idle
 		}

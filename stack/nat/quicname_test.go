@@ -102,23 +102,23 @@ func TestUnrecordedNamesAreDropped(t *testing.T) {
 		log := newTestLog(false)
 		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, strictly(log.options(Options{})))
 		log.nat = router.NAT
-		router.recorder.patience = 0
+		router.recorder.Patience = 0
 		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 		send := func(b []byte) { router.route(tuntest.Frame{Data: datagram(client, server, b)}) }
 		for _, d := range sent {
 			send(d)
 		}
-		router.recorder.turn()
+		router.recorder.Turn()
 		if n := router.stats.DropUnrecorded.Load(); int(n) != len(sent) {
 			t.Errorf("%d datagrams are dropped, want %d", n, len(sent))
 		}
 		router.Recorded(log.await(t, 1)[0])
-		router.recorder.turn()
+		router.recorder.Turn()
 		if len(sent) == 2 {
 			send(d[1])
 		}
 		send([]byte("last"))
-		router.recorder.turn()
+		router.recorder.Turn()
 		if len(sent) == 2 {
 			wantNext(t, far, string(d[1]))
 		}
@@ -134,17 +134,17 @@ func TestHalfAHelloIsDropped(t *testing.T) {
 	log := newTestLog(true)
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, strictly(log.options(Options{})))
 	log.nat = router.NAT
-	router.recorder.patience = 0
+	router.recorder.Patience = 0
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	d := initials(t, "good.example")
 	send := func(b []byte) { router.route(tuntest.Frame{Data: datagram(client, server, b)}) }
 	send(d[0])
-	router.recorder.turn()
+	router.recorder.Turn()
 	if n := router.stats.DropUnrecorded.Load(); n != 1 {
 		t.Errorf("%d datagrams are dropped, want 1", n)
 	}
 	send(d[1])
-	router.recorder.turn()
+	router.recorder.Turn()
 	send(d[0])
 	wantNext(t, far, string(d[1]), string(d[0]))
 	router.stop()

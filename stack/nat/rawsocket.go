@@ -24,11 +24,12 @@ import (
 // mapping, one client could have the host copy each packet thousands of times.
 type rawSocket struct {
 	hostsock.Socket
-	key   rawKey
-	watch sched.Watch
-	inode uint64
+	key     rawKey
+	watch   sched.Watch
+	inode   uint64
+	replies *replies
 
-	sending sync.Mutex // taken after mapping.sending
+	sending sync.Mutex // taken after Sending of the flows of a mapping
 
 	idents  sync.RWMutex // guards the fields below
 	base    uint16       // the first identifier; random, since other programs choose some, too
@@ -195,14 +196,8 @@ func (s *rawSocket) relayErrors() {
 	}
 }
 
-// rawWatcher is a raw socket as the poller sees it.
-type rawWatcher struct {
-	s *rawSocket
-	r *replies
-}
-
 // Ready implements sched.Watcher.
-func (w rawWatcher) Ready(events uint32) { w.r.readyRaw(w.s, events) }
+func (s *rawSocket) Ready(events uint32) { s.replies.readyRaw(s, events) }
 
 // readyRaw brings the clients of a raw socket the echo replies and ICMP errors that have come for
 // them.

@@ -40,7 +40,7 @@ func (r *rawSockets) enter(m *mapping) error {
 	s := r.byKey[k]
 	if s == nil {
 		s = &rawSocket{
-			key: k, base: uint16(rand.Uint32()),
+			key: k, base: uint16(rand.Uint32()), replies: r.replies,
 		}
 		if err := r.open(s); err != nil {
 			r.close(s)
@@ -60,7 +60,7 @@ func (r *rawSockets) open(s *rawSocket) error {
 	}
 	s.inode = stat.Ino
 	r.inodes.Store(s.inode, nil)
-	if err := r.poller.Add(s.FD(), &s.watch, rawWatcher{s, r.replies}, unix.EPOLLIN); err != nil {
+	if err := r.poller.Add(s.FD(), &s.watch, s, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("watch raw socket: %w", err)
 	}
 	r.byKey[s.key] = s

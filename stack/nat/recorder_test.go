@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"syntap/stack/dial"
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -126,10 +127,10 @@ func TestOrderIsKept(t *testing.T) {
 			}
 			router.Recorded(log.all()[port])
 		}()
-		for i := range maxHeld {
+		for i := range flows.MaxHeld {
 			router.sendTo(t, client, server, strconv.Itoa(i))
 		}
-		for i := range maxHeld {
+		for i := range flows.MaxHeld {
 			wantNext(t, far, strconv.Itoa(i))
 		}
 		<-recorded
@@ -186,7 +187,9 @@ func TestFullLog(t *testing.T) {
 // TestHeldDatagramsAreBounded: a flow that waits for its record holds 64 datagrams, or 64 KiB, and
 // is charged for them until they are sent or it ends.
 func TestHeldDatagramsAreBounded(t *testing.T) {
-	for _, tt := range []struct{ size, want int }{{10, maxHeld}, {3000, heldBytes / 3028}} {
+	for _, tt := range []struct{ size, want int }{
+		{10, flows.MaxHeld}, {3000, flows.HeldBytes / 3028},
+	} {
 		for _, recorded := range []bool{true, false} {
 			far := listenUDP(t, "127.0.0.1:0")
 			log := newTestLog(false)
@@ -203,8 +206,8 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 			if n := router.stats.DropUnrecorded.Load(); n != uint64(sent-tt.want) {
 				t.Errorf("%d bytes: %d dropped, want %d", tt.size, n, sent-tt.want)
 			}
-			idle := int64(mappingMemory + flowMemory)
-			held := int64(tt.want * (heldMemory + tt.size + gso.Headroom - 20))
+			idle := int64(mappingMemory + flows.FlowMemory)
+			held := int64(tt.want * (flows.HeldMemory + tt.size + gso.Headroom - 20))
 			if n := router.charged.Load() - idle; n != held {
 				t.Errorf("%d bytes: charged %d for those held, want %d", tt.size, n, held)
 			}
@@ -235,7 +238,7 @@ func TestHeldBeyondMemory(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
-	router.memory = mappingMemory + flowMemory + heldMemory + 100
+	router.memory = mappingMemory + flows.FlowMemory + flows.HeldMemory + 100
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	router.route(tuntest.Frame{Data: datagram(client, server, make([]byte, 100))})
 	router.route(tuntest.Frame{Data: datagram(client, server, []byte("small"))})
@@ -243,7 +246,7 @@ func TestHeldBeyondMemory(t *testing.T) {
 		t.Errorf("%d dropped for want of memory, want 1", n)
 	}
 	router.Recorded(log.all()[0])
-	router.recorder.turn()
+	router.recorder.Turn()
 	wantNext(t, far, "small")
 }
 
@@ -254,7 +257,7 @@ func TestStuckLog(t *testing.T) {
 	log := newTestLog(false)
 	link, host := tuntest.NewPipe(1500)
 	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, log.options(Options{}))
-	router.host, log.nat, router.recorder.patience = host, router.NAT, 10*time.Millisecond
+	router.host, log.nat, router.recorder.Patience = host, router.NAT, 10*time.Millisecond
 	router.run(t, func(f func() error) error { return f() })
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	for i := range 2 {

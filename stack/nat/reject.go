@@ -16,7 +16,7 @@ import (
 
 // deny records, counts and answers a frame whose destination policy forbids.
 func (n *NAT) deny(f *gso.Frame, id *identity) {
-	n.o.Denied(id.key.server.Addr(), id.decision)
+	n.o.Denied(id.key.Server.Addr(), id.decision)
 	if n.recordDenied(f, id) {
 		f.Drop(&n.stats.DropDenied)
 		n.reject(f, id.unsent, packet.ICMPProhibited, packet.ICMPv6Prohibited)

@@ -37,14 +37,8 @@ func newReplies(n *NAT) *replies {
 	return r
 }
 
-// watcher is a mapping as the poller sees it.
-type watcher struct {
-	m *mapping
-	r *replies
-}
-
 // Ready implements sched.Watcher.
-func (w watcher) Ready(events uint32) { w.r.ready(w.m, events) }
+func (m *mapping) Ready(events uint32) { m.nat.replies.ready(m, events) }
 
 // datagramsPerTurn bounds the datagrams that one socket brings before others have their turn.
 const datagramsPerTurn = 64
@@ -92,7 +86,7 @@ func (r *replies) ready(m *mapping, events uint32) {
 	defer m.mu.RUnlock()
 	if fd := m.FD(); fd >= 0 {
 		m.weigh(fd)
-		m.poller.Rearm(fd)
+		m.nat.poller.Rearm(fd)
 	}
 }
 
@@ -178,7 +172,7 @@ func (r *replies) flush(m *mapping) {
 		return
 	}
 	r.nat.table.Heard(&m.Entry, run.Datagrams(), r.now)
-	if m.recorder != nil {
+	if m.nat.recorder != nil {
 		r.record(m, run)
 	}
 	m.noteLarge(run.From, ipLen+packet.UDPHeaderLen+run.Segment)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/stack/nat/flows"
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	tunflow "syntap/tun/flow"
@@ -21,88 +22,70 @@ func (n *NAT) send(
 	m *mapping, f *gso.Frame, target netip.AddrPort, id *identity,
 ) (errno syscall.Errno, changed bool) {
 	if n.recorder == nil {
-		m.sending.Lock()
-		defer m.sending.Unlock()
-		_, _, errno = m.sendFrame(&n.out, f, target)
+		m.flows.Sending.Lock()
+		defer m.flows.Sending.Unlock()
+		_, _, errno = m.SendFrame(&n.out, f, target)
 		return errno, false
 	}
 	for known := true; ; known = false {
-		m.sending.Lock()
-		l, passage := m.flows.pass(f, target, id)
-		if known && l != nil && l.initials != nil {
-			n.readInitials(l, f, 0)
+		m.flows.Sending.Lock()
+		l, passage := m.flows.Pass(f, target, &id.key, id.now, id.checked)
+		if known && l != nil {
+			l.ReadInitials(f, &n.message)
 		}
-		if passage == counted {
-			errno := m.sendCounted(&n.out, l, f, target)
-			m.sending.Unlock()
+		if passage == flows.Counted {
+			packets, bytes, errno := m.SendFrame(&n.out, f, target)
+			if errno != 0 {
+				m.flows.Failed(l, f.Datagrams()-packets, f.Payload()-bytes, errno)
+			}
+			m.flows.Sending.Unlock()
 			return errno, false
 		}
-		m.sending.Unlock()
+		m.flows.Sending.Unlock()
 		switch {
-		case passage == unnamed:
-			n.checkName(l, f, id)
+		case passage == flows.Unnamed:
+			id.checked = true
+			l.CheckName(f, &n.message)
 			continue
-		case passage == forbidden:
+		case passage == flows.Forbidden:
 			f.Drop(&n.stats.DropDenied)
 			n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
 			return 0, false
-		case passage == doubtful:
-			if n.changed(l, id.now) {
+		case passage == flows.Doubtful:
+			if l.Changed(id.now) {
+				n.rulings.forget(ruledKey{id.client, id.key.Server})
 				return 0, true
 			}
-		case passage == kept || !n.open(m, f, target, id):
+		case passage == flows.Kept || !n.open(m, f, target, id):
 			return 0, false
 		}
 	}
-}
-
-// sendCounted sends a frame that its flow has counted. sending is held.
-func (m *mapping) sendCounted(
-	out *hostsock.Msghdr, l *flow, f *gso.Frame, target netip.AddrPort,
-) syscall.Errno {
-	packets, bytes, errno := m.sendFrame(out, f, target)
-	if errno != 0 {
-		m.flows.failed(l, f.Datagrams()-packets, f.Payload()-bytes, errno)
-	}
-	return errno
 }
 
 // open begins the flow of a frame. Where it may not, the frame is counted.
 func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity) bool {
-	r := n.recorder
-	l := &flow{
-		key: id.key, mapping: m, opened: newDatagram(f, id),
-		began: id.now, used: id.now, sent: id.now,
-	}
-	l.opened.Upstream = target
-	m.sending.Lock() // so that no flow ends with a datagram half sent
-	ended, full := m.flows.add(l)
-	m.sending.Unlock()
-	r.report(ended...)
+	d := newDatagram(f, id)
+	d.Upstream = target
+	l, full := m.flows.Open(id.key, d, id.now)
 	if full != nil {
 		f.Drop(full)
 		return false
 	}
-	if !id.client.Echo && !id.key.query {
-		n.readQUIC(l, f)
+	if !id.client.Echo && !id.key.Query {
+		l.ReadQUIC(f, &n.message)
 	}
-	admission := r.o.Opened(l.opened)
-	if m.flows.admit(l, admission == tunflow.Admit) {
-		r.report(l)
-	}
-	if admission != tunflow.Admit {
-		n.refused(f, admission)
+	if a := l.Admit(); a != tunflow.Admit {
+		n.refused(f, a)
 		return false
 	}
 	id.checked = false
-	n.beginCheck(l)
 	return true
 }
 
-// sendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left
+// SendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left
 // where the host refuses others: it returns the number of datagrams that have, and their payload in
-// bytes. m.sending is held.
-func (m *mapping) sendFrame(
+// bytes. Sending of its flows is held.
+func (m *mapping) SendFrame(
 	out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
 	if !m.Client.Echo {

@@ -31,7 +31,7 @@ func TestSameSender(t *testing.T) {
 	}
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback, Rules: rules}, log.options(o))
 	log.nat = router.NAT
-	router.recorder.pause = 0
+	router.recorder.Pause = 0
 	far := listenUDP(t, "127.0.0.1:0")
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	send := func(payload string) {

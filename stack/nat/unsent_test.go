@@ -19,7 +19,9 @@ import (
 func TestDeniedFlows(t *testing.T) {
 	log := newTestLog(false)
 	policy := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
-	o := Options{Limits: mappings.Limits{Mappings: 64, PerSource: 2, UDPTimeout: 50 * time.Millisecond}}
+	o := Options{Limits: mappings.Limits{
+		Mappings: 64, PerSource: 2, UDPTimeout: 50 * time.Millisecond,
+	}}
 	router := startRecorded(t, log, o, policy)
 	client := netip.AddrPortFrom(clientV4, 5353)
 	servers := []netip.AddrPort{

@@ -61,7 +61,9 @@ func TestMappingsEndWhenIdle(t *testing.T) {
 		{"unanswered", false, []use{{0, other}}, 300 * s},
 		{"used again", false, []use{{0, other}, {20 * s, other}}, 320 * s},
 		{"answered", false, []use{{0, other}, {s, answer}}, 301 * s},
-		{"answered and used again", false, []use{{0, other}, {s, answer}, {100 * s, other}}, 401 * s},
+		{"answered and used again", false, []use{
+			{0, other}, {s, answer}, {100 * s, other},
+		}, 401 * s},
 		{"name lookup", false, []use{{0, query}, {s, answer}}, 11 * s},
 		{"name lookup without answer", false, []use{{0, query}}, 300 * s},
 		{"two name lookups", false, []use{{0, query}, {0, query}, {s, answer}}, 301 * s},

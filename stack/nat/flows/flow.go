@@ -1,6 +1,6 @@
 //go:build linux
 
-package nat
+package flows
 
 import (
 	"container/list"
@@ -16,16 +16,25 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// flow is the datagrams between a client endpoint and one far end, as the client addresses it, or a
-// DNS query and its response. flows.mu of its mapping guards it.
-type flow struct {
-	key     flowKey
-	mapping *mapping
-	opened  *tunflow.Datagram
-	charge  int64 // memory
+// Key tells a flow of a mapping from its others.
+type Key struct {
+	Server netip.AddrPort // of an echo, with a port of zero
+
+	Query    bool // of DNS
+	ID       uint16
+	Question tunflow.Question
+}
+
+// Flow is the datagrams between a client endpoint and one far end, as the client addresses it, or a
+// DNS query and its response. Set.mu guards it.
+type Flow struct {
+	key    Key
+	set    *Set
+	opened *tunflow.Datagram
+	charge int64 // memory
 
 	admitted bool   // by Options.Opened
-	recorded bool   // NAT.Recorded has been called
+	recorded bool   // Recorder.Recorded has been called
 	passing  bool   // recorded, and no datagram is held
 	ended    bool   // nothing changes any more
 	held     []held // datagrams that go before those to come
@@ -33,7 +42,7 @@ type flow struct {
 
 	began, used time.Duration // first datagram, and last one or ICMP error, on the table's clock
 	sent        time.Duration // last datagram of the client
-	out, in     count
+	out, in     count         // crossed
 	outcome     tunflow.Outcome
 	response    *tunflow.DNS // to a query
 
@@ -42,14 +51,15 @@ type flow struct {
 	helloRoom int64             // charge for them
 	hello     *tunflow.Hello
 
-	// Where its ClientHellos have to ask for its name (quicname.go).
+	// Where its ClientHellos have to ask for its name (hello.go).
 	check   *helloCheck // nil = they need not
 	naming  bool        // datagrams wait until one is whole
 	denied  bool        // one has asked for another name: no datagram leaves any more
 	cleared int         // the first of held, which may leave all the same; 0 without naming and denied
 
-	place  *list.Element // in its flowSet
-	awaits *list.Element // in recorder.waiting; recorder.mu guards it
+	place  *list.Element // in its queue
+	awaits *list.Element // in Recorder.waiting, since a time on the clock; Recorder.mu guards both
+	since  time.Duration
 }
 
 type count struct{ packets, bytes uint64 }
@@ -66,24 +76,24 @@ type held struct {
 	charge int64 // memory
 }
 
-// A flow holds at most maxHeld datagrams, and heldBytes bytes of packets. One frame always finds
+// A flow holds at most MaxHeld datagrams, and HeldBytes bytes of packets. One frame always finds
 // room.
 const (
-	maxHeld   = 64
-	heldBytes = 64 << 10
+	MaxHeld   = 64
+	HeldBytes = 64 << 10
 )
 
-// heldMemory is what a frame that is held is charged for, besides its bytes.
-const heldMemory = 256
+// HeldMemory is what a frame that is held is charged for, besides its bytes.
+const HeldMemory = 256
 
-// flowMemory is what a flow is charged for, besides the names in a DNS query: itself, its Datagram
+// FlowMemory is what a flow is charged for, besides the names in a DNS query: itself, its Datagram
 // and record, its places in maps and lists. Measured for 10,000 of them: 700 bytes of Go's heap
 // without the record.
-const flowMemory = 1 << 10
+const FlowMemory = 1 << 10
 
 // memory returns what a flow is charged for.
-func (l *flow) memory() int64 {
-	n := flowMemory
+func (l *Flow) memory() int64 {
+	n := FlowMemory
 	if d := l.opened.DNS; d != nil {
 		for _, q := range d.Queries {
 			n += len(q.Name)
@@ -92,20 +102,20 @@ func (l *flow) memory() int64 {
 	return int64(n)
 }
 
-// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. flows.mu is
+// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. Set.mu is
 // held.
-func (l *flow) hold(f *gso.Frame, target netip.AddrPort) {
-	m, size := l.mapping, f.Headers.Length
+func (l *Flow) hold(f *gso.Frame, target netip.AddrPort) {
+	s, size := l.set, f.Headers.Length
 	datagrams := f.Datagrams()
 	for i := range l.held {
 		datagrams += l.held[i].frame.Datagrams()
 	}
-	if len(l.held) > 0 && (datagrams > maxHeld || l.heldSize+size > heldBytes) {
-		f.Drop(&m.stats.DropUnrecorded)
+	if len(l.held) > 0 && (datagrams > MaxHeld || l.heldSize+size > HeldBytes) {
+		f.Drop(s.recorder.o.DropUnrecorded)
 		return
 	}
 	h := held{target: target}
-	if full := m.take(&h.charge, int64(heldMemory+size)); full != nil {
+	if full := s.take(&h.charge, int64(HeldMemory+size)); full != nil {
 		f.Drop(full)
 		return
 	}
@@ -113,12 +123,12 @@ func (l *flow) hold(f *gso.Frame, target netip.AddrPort) {
 	l.held = append(l.held, h)
 	l.heldSize += size
 	if !l.recorded || l.naming {
-		m.recorder.await(l)
+		s.recorder.await(l)
 	}
 }
 
-// next takes out the datagram that has been held longest, if it may leave. flows.mu is held.
-func (l *flow) next() (h held, ok bool) {
+// next takes out the datagram that has been held longest, if it may leave. Set.mu is held.
+func (l *Flow) next() (h held, ok bool) {
 	if len(l.held) == l.waiting() {
 		return h, false
 	}
@@ -131,28 +141,28 @@ func (l *flow) next() (h held, ok bool) {
 }
 
 // waiting returns how many of the datagrams that are held wait for the rest of a ClientHello.
-// flows.mu is held.
-func (l *flow) waiting() int {
+// Set.mu is held.
+func (l *Flow) waiting() int {
 	if l.naming || l.denied {
 		return len(l.held) - l.cleared
 	}
 	return 0
 }
 
-// pass lets datagrams pass that come from now on, if none is held. flows.mu is held.
-func (l *flow) pass() {
+// pass lets datagrams pass that come from now on, if none is held. Set.mu is held.
+func (l *Flow) pass() {
 	l.passing = len(l.held) == 0 && !l.ended && !l.naming && !l.denied
 }
 
-// release notes that a datagram is held no more. flows.mu is held.
-func (l *flow) release(h *held) {
+// release notes that a datagram is held no more. Set.mu is held.
+func (l *Flow) release(h *held) {
 	l.heldSize -= h.frame.Headers.Length
-	l.mapping.give(&h.charge)
+	l.set.give(&h.charge)
 }
 
-// dropHeld drops the datagrams that are held, but for the first few, and counts them. flows.mu is
+// dropHeld drops the datagrams that are held, but for the first few, and counts them. Set.mu is
 // held.
-func (l *flow) dropHeld(few int, counter *atomic.Uint64) {
+func (l *Flow) dropHeld(few int, counter *atomic.Uint64) {
 	for i := few; i < len(l.held); i++ {
 		l.held[i].frame.Drop(counter)
 		l.release(&l.held[i])
@@ -164,30 +174,30 @@ func (l *flow) dropHeld(few int, counter *atomic.Uint64) {
 	}
 }
 
-// failed notes that the host has not sent the last packets and bytes that were counted. flows.mu is
+// failed notes that the host has not sent the last packets and bytes that were counted. Set.mu is
 // held.
-func (l *flow) failed(packets, bytes int, errno syscall.Errno) {
+func (l *Flow) failed(packets, bytes int, errno syscall.Errno) {
 	l.out.packets -= uint64(packets)
 	l.out.bytes -= uint64(bytes)
-	if isUnroutable(errno) {
+	if IsUnroutable(errno) {
 		l.note(tunflow.NotReachable)
 	}
 }
 
-// isUnroutable reports whether the host's routes are the reason of an error.
-func isUnroutable(errno syscall.Errno) bool {
+// IsUnroutable reports whether the host's routes are the reason of an error.
+func IsUnroutable(errno syscall.Errno) bool {
 	return errno == unix.ENETUNREACH || errno == unix.EHOSTUNREACH || errno == unix.EACCES
 }
 
-// note sets the outcome; an answer outweighs errors. flows.mu is held.
-func (l *flow) note(o tunflow.Outcome) {
+// note sets the outcome; an answer outweighs errors. Set.mu is held.
+func (l *Flow) note(o tunflow.Outcome) {
 	if l.outcome != tunflow.Answered {
 		l.outcome = o
 	}
 }
 
 // report returns the end of a flow that has ended.
-func (l *flow) report() tunflow.Flow {
+func (l *Flow) report() tunflow.Flow {
 	d := l.opened
 	return tunflow.Flow{
 		Key:     tunflow.Key{Client: d.Client, Server: d.Server},
@@ -199,7 +209,7 @@ func (l *flow) report() tunflow.Flow {
 }
 
 // dns returns the queries of a DNS transaction and, if it came, the response.
-func (l *flow) dns() *tunflow.DNS {
+func (l *Flow) dns() *tunflow.DNS {
 	switch {
 	case l.response == nil:
 		return l.opened.DNS

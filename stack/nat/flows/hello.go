@@ -1,6 +1,6 @@
 //go:build linux
 
-package nat
+package flows
 
 import (
 	"syntap/stack/inspect"
@@ -12,38 +12,39 @@ import (
 // The read loop owns it.
 type helloCheck struct {
 	initials inspect.Initials
-	room     int64 // charge for them; flows.mu guards it
+	room     int64 // charge for them; Set.mu guards it
 }
 
 // beginCheck has the ClientHellos of a flow looked at that has been admitted, where its name is to
 // be that of all of them.
-func (n *NAT) beginCheck(l *flow) {
-	if n.o.Contradicts == nil || l.key.query || l.opened.Proto != tunflow.UDP ||
-		n.o.Strict != nil && !n.o.Strict(l.opened.Opening) {
+func (l *Flow) beginCheck() {
+	o := &l.set.recorder.o
+	if o.Contradicts == nil || l.key.Query || l.opened.Proto != tunflow.UDP ||
+		o.Strict != nil && !o.Strict(l.opened.Opening) {
 		return
 	}
-	l.mapping.flows.mu.Lock()
-	defer l.mapping.flows.mu.Unlock()
+	l.set.mu.Lock()
+	defer l.set.mu.Unlock()
 	l.check = new(helloCheck)
 }
 
-// checkName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
-// not whole the datagrams of the flow wait; one that asks for another name denies it.
-func (n *NAT) checkName(l *flow, f *gso.Frame, id *identity) {
-	id.checked = true
+// CheckName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
+// not whole the datagrams of the flow wait; one that asks for another name denies it. room is
+// memory for a datagram.
+func (l *Flow) CheckName(f *gso.Frame, room *[]byte) {
 	for i := range f.Datagrams() {
-		d := f.Datagram(i, &n.message)
+		d := f.Datagram(i, room)
 		has, readable := inspect.HasInitial(d)
 		if !has {
 			continue
 		}
 		hello, deny, wait := (*tunflow.Hello)(nil), true, false
 		if readable {
-			hello, deny, wait = n.checkHello(l, d)
+			hello, deny, wait = l.checkHello(d)
 		}
-		denied := l.mapping.flows.setNaming(l, wait, deny)
-		if denied && n.o.Forbidden != nil {
-			n.o.Forbidden(l.saying(hello), l.opened.Upstream)
+		denied := l.set.setNaming(l, wait, deny)
+		if o := &l.set.recorder.o; denied && o.Forbidden != nil {
+			o.Forbidden(l.saying(hello), l.opened.Upstream)
 		}
 		if deny {
 			return
@@ -53,20 +54,20 @@ func (n *NAT) checkName(l *flow, f *gso.Frame, id *identity) {
 
 // checkHello looks for a ClientHello in a datagram of a flow that has Initial packets. It returns
 // the hello where that denies the flow.
-func (n *NAT) checkHello(l *flow, datagram []byte) (hello *tunflow.Hello, deny, wait bool) {
+func (l *Flow) checkHello(datagram []byte) (hello *tunflow.Hello, deny, wait bool) {
 	hello, wait, ok := l.check.initials.Follow(datagram)
 	if !ok {
 		return nil, true, false
 	}
 	f := l.saying(hello)
-	if hello == nil || !n.o.Contradicts(&f) {
+	if hello == nil || !l.set.recorder.o.Contradicts(&f) {
 		return nil, false, wait
 	}
 	return hello, true, wait
 }
 
 // saying returns the flow with the hello of its client.
-func (l *flow) saying(hello *tunflow.Hello) tunflow.Flow {
+func (l *Flow) saying(hello *tunflow.Hello) tunflow.Flow {
 	d := l.opened
 	key := tunflow.Key{Client: d.Client, Server: d.Server}
 	return tunflow.Flow{Key: key, Datagram: d, Opening: d.Opening, Hello: hello}
@@ -74,15 +75,14 @@ func (l *flow) saying(hello *tunflow.Hello) tunflow.Flow {
 
 // setNaming notes whether datagrams of a flow wait for the rest of a ClientHello, or none may leave
 // any more. It reports whether that is new.
-func (s *flows) setNaming(l *flow, wait, deny bool) (denied bool) {
+func (s *Set) setNaming(l *Flow, wait, deny bool) (denied bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := l.mapping
 	if l.ended {
 		return false
 	}
-	m.give(&l.check.room)
-	if m.take(&l.check.room, int64(l.check.initials.Size())) != nil {
+	s.give(&l.check.room)
+	if s.take(&l.check.room, int64(l.check.initials.Size())) != nil {
 		deny = true // it cannot be looked at
 	}
 	before := l.naming || l.denied
@@ -95,12 +95,12 @@ func (s *flows) setNaming(l *flow, wait, deny bool) (denied bool) {
 		}
 		l.passing = false
 		if l.denied {
-			l.dropHeld(l.cleared, &m.stats.DropDenied)
+			l.dropHeld(l.cleared, s.recorder.o.DropDenied)
 		}
 	case before:
 		l.cleared = 0
 		if l.recorded {
-			m.recorder.release(l)
+			s.recorder.release(l)
 		}
 	}
 	return denied

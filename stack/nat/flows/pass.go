@@ -1,0 +1,124 @@
+//go:build linux
+
+package flows
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"syntap/stack/nat/gso"
+	tunflow "syntap/tun/flow"
+)
+
+// Passage says what becomes of a frame.
+type Passage uint8
+
+// The values of [Passage].
+const (
+	Unopened  Passage = iota // it has no flow yet: Open
+	Kept                     // it is held, or dropped and counted
+	Counted                  // it is to be sent, and counted so
+	Doubtful                 // perhaps another socket has sent it: Changed
+	Unnamed                  // ClientHellos in it are to be looked at: CheckName
+	Forbidden                // none of its flow leaves
+)
+
+// Pass finds the flow of a frame that has come at a time, and counts or holds the frame there.
+// checked is for one that CheckName has looked at. Sending is held.
+func (s *Set) Pass(
+	f *gso.Frame, target netip.AddrPort, k *Key, now time.Duration, checked bool,
+) (*Flow, Passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lastOut
+	if l == nil || l.key != *k {
+		if l = s.find(k); l == nil {
+			return nil, Unopened
+		}
+		s.lastOut = l
+	}
+	if l.doubts(now) {
+		return l, Doubtful
+	}
+	l.sent = now
+	s.use(l, now)
+	switch {
+	case l.denied:
+		return l, Forbidden
+	case l.check != nil && !checked:
+		return l, Unnamed
+	}
+	if !l.passing {
+		l.hold(f, target)
+		return l, Kept
+	}
+	l.out.add(f.Datagrams(), f.Payload())
+	return l, Counted
+}
+
+// Open begins a flow, which Admit is to follow, or returns the counter of the limit that is
+// reached. Other flows end where there is no room.
+func (s *Set) Open(k Key, d *tunflow.Datagram, now time.Duration) (l *Flow, full *atomic.Uint64) {
+	l = &Flow{key: k, set: s, opened: d, began: now, used: now, sent: now}
+	s.Sending.Lock() // so that no flow ends with a datagram half sent
+	ended, full := s.add(l)
+	s.Sending.Unlock()
+	s.recorder.report(ended...)
+	return l, full
+}
+
+// Admit asks Options.Opened about a flow.
+func (l *Flow) Admit() tunflow.Admission {
+	r := l.set.recorder
+	admission := r.o.Opened(l.opened)
+	if l.set.admit(l, admission == tunflow.Admit) {
+		r.report(l)
+	}
+	if admission == tunflow.Admit {
+		l.beginCheck()
+	}
+	return admission
+}
+
+// add enters a flow, and ends others where there is no room. It returns those, or the counter of
+// the limit that is reached.
+func (s *Set) add(l *Flow) (ended []*Flow, full *atomic.Uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, s.recorder.o.DropClosed
+	}
+	q, limit := s.queueOf(&l.key)
+	if len(q.byKey) >= limit {
+		ended = append(ended, s.end(q.oldest()))
+	}
+	full = s.take(&l.charge, l.memory())
+	for _, other := range []*queue{q, &s.byEnd, &s.queries} {
+		if oldest := other.oldest(); full != nil && oldest != nil {
+			ended = append(ended, s.end(oldest))
+			full = s.take(&l.charge, l.memory())
+		}
+	}
+	if full == nil {
+		q.add(l)
+		s.recorder.enter(l)
+		s.recorder.o.Open.Add(1)
+	}
+	return ended, full
+}
+
+// admit notes whether Options.Opened has admitted a flow. It reports whether the caller is to
+// report the end of the flow, which came before.
+func (s *Set) admit(l *Flow, admitted bool) (over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.admitted = admitted
+	switch {
+	case l.ended && admitted:
+		return true
+	case !l.ended && !admitted:
+		s.end(l)
+	}
+	return false
+}
