@@ -51,8 +51,8 @@ func mayImport() map[string][]string {
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
 			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/flows", "stack/nat/gso",
-			"stack/nat/hostsock", "stack/nat/mappings", "stack/sched", "stack/sockmem", "tun",
-			"tun/flow", "tun/packet",
+			"stack/nat/hostsock", "stack/nat/mappings", "stack/nat/rawecho", "stack/sched",
+			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/nat/flows": {
 			"stack/inspect", "stack/nat/gso", "stack/nat/hostsock", "stack/nat/mappings",
@@ -60,11 +60,15 @@ func mayImport() map[string][]string {
 		},
 		"stack/nat/gso":      {"tun", "tun/packet"},
 		"stack/nat/hostsock": {"stack/dial", "stack/sockmem", "tun/packet"},
-		"stack/netstack":     {"tun", "tun/packet"},
-		"stack/peek":         {"stack/budget", "stack/inspect", "tun/flow"},
-		"stack/probe":        {"stack/netstack", "tun", "tun/packet"},
-		"stack/race":         {"stack/dial", "stack/sched", "tun/packet"},
-		"stack/resolver":     {"stack/inspect", "stack/virtual"},
+		"stack/nat/rawecho": {
+			"stack/dial", "stack/nat/hostsock", "stack/nat/mappings", "stack/sched",
+			"stack/sockmem", "tun/packet",
+		},
+		"stack/netstack": {"tun", "tun/packet"},
+		"stack/peek":     {"stack/budget", "stack/inspect", "tun/flow"},
+		"stack/probe":    {"stack/netstack", "tun", "tun/packet"},
+		"stack/race":     {"stack/dial", "stack/sched", "tun/packet"},
+		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",

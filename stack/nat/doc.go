@@ -62,7 +62,7 @@
 // finds its own taken, unless the client's is below 1024: far ends of some protocols require that.
 // Echoes have an identifier of their own on the host's side. Where the host grants no ping sockets
 // (net.ipv4.ping_group_range, by default in a new network namespace), all echo mappings at an
-// address share one raw socket (rawsocket.go): the kernel copies each ICMP packet to each raw
+// address share one raw socket (package rawecho): the kernel copies each ICMP packet to each raw
 // socket of its address.
 //
 // A mapping is open to the outside alone. Datagrams that this host sends to it, and those from
@@ -140,8 +140,8 @@
 // mapping.mu held, only TakeMemory and GiveMemory of the Router are called.
 //
 // The lock Sending of a mapping's flows is held by the goroutine that sends on a socket, and taken
-// before mapping.mu. rawSocket.sending is taken with it held, rawSockets.mu with mapping.mu, both
-// before the other locks of a raw socket. Package flows tells of its other locks; they are never
+// before mapping.mu. The locks of package rawecho are taken with both held.
+// Package flows tells of its other locks; they are never
 // held with mapping.mu. Opened is called with NAT.carrying, Answered without a lock, Ended perhaps
 // with Sending.
 package nat

@@ -19,7 +19,7 @@ const maxErrors = 64
 // packets.
 func (m *mapping) relayErrors() {
 	if m.raw != nil {
-		m.raw.relayErrors()
+		m.nat.relayRawErrors(m.raw)
 		return
 	}
 	var msg hostsock.Msghdr

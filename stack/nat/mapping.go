@@ -18,6 +18,7 @@ import (
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
+	"syntap/stack/nat/rawecho"
 	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
@@ -32,8 +33,8 @@ type mapping struct {
 	hostsock.Socket // closed where raw is set
 	mappings.Entry
 	nat   *NAT
-	raw   *rawSocket // of echoes without a ping socket, with Own; nil for others
-	df    packet.DF  // overrules Marks.Whole
+	raw   *rawecho.Socket // of echoes without a ping socket, with Own; nil for others
+	df    packet.DF       // overrules Marks.Whole
 	watch sched.Watch
 
 	flows  flows.Set // its lock Sending is taken before mu
@@ -71,7 +72,7 @@ func (m *mapping) closeSocket() {
 		m.nat.poller.Remove(fd)
 	})
 	if m.raw != nil {
-		m.nat.raws.leave(m)
+		m.nat.raws.Leave(m.raw, m, m.Own.Port())
 	}
 	m.give(&m.queued)
 	m.give(&m.named)
@@ -225,7 +226,7 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 	if client.Echo {
 		err = m.OpenPing(n.dialer, m.Local)
 		if errors.Is(err, unix.EACCES) {
-			err = n.raws.enter(m)
+			err = n.enterRaw(m)
 		}
 		if errors.Is(err, unix.EPERM) {
 			n.noEchoes.Do(func() {
@@ -252,6 +253,13 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 		return fmt.Errorf("watch socket: %w", err)
 	}
 	return nil
+}
+
+// enterRaw gives a mapping of echoes an identifier at a raw socket.
+func (n *NAT) enterRaw(m *mapping) error {
+	return n.raws.Enter(m, m.Local, func(s *rawecho.Socket, ident uint16) {
+		m.raw, m.Echo, m.Own = s, true, netip.AddrPortFrom(m.Local, ident)
+	})
 }
 
 // ports returns the ports to try for the socket of a client. The kernel chooses the port, so that

@@ -14,6 +14,7 @@ import (
 	"syntap/stack/nat/gso"
 	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
+	"syntap/stack/nat/rawecho"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 )
@@ -40,7 +41,7 @@ type NAT struct {
 	message  []byte // room for a datagram
 
 	replies  *replies // owned by the poller
-	raws     *rawSockets
+	raws     *rawecho.Sockets
 	noEchoes sync.Once
 
 	recorder   *flows.Recorder // nil where flows are not recorded
@@ -56,7 +57,7 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 		routes: newRoutes(dialer), unsent: flows.NewUnsent(t),
 	}
 	n.replies = newReplies(n)
-	n.raws = newRawSockets(dialer, poller, n.replies)
+	n.raws = rawecho.New(dialer, poller, &stats.DropReceiveQueue, n.replies.readyRaw)
 	if o.Opened != nil {
 		n.recorder = n.newRecorder()
 	}
@@ -131,3 +132,8 @@ func (n *NAT) Recorded(d *tunflow.Datagram) {
 		n.recorder.Recorded(d)
 	}
 }
+
+// OwnsRaw reports whether an inode is that of a raw socket by which the NAT sends echo requests: in
+// the tables of the kernel these look like sockets that clients send by. It may be called from any
+// goroutine.
+func (n *NAT) OwnsRaw(inode uint32) bool { return n.raws.Owns(inode) }

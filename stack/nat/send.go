@@ -164,7 +164,7 @@ func (m *mapping) send(
 	case packet.PreserveDF:
 	}
 	if m.raw != nil {
-		return m.raw.sendFor(m, out, to, as, parts...)
+		return m.raw.SendFor(m, m.Own.Port(), out, to, as, parts...)
 	}
 	return m.Send(out, to, as, segment, parts...)
 }
