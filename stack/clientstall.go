@@ -4,23 +4,17 @@ package stack
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"syntap/stack/clientpath"
 	"syntap/stack/netstack"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
-
-// resent is the last segment that was sent to a client once more.
-type resent struct {
-	headers []byte // of IP and TCP, as they were sent
-	seq     uint32
-	size    int // payload of one segment
-	times   int // that the segment has been sent again
-}
 
 // noteResent takes a segment that netstack sends to the client again. Netstack holds the endpoint's
 // lock.
@@ -29,12 +23,14 @@ func (c *conn) noteResent(t netstack.Segment, off tun.Offload, frame [][]byte) {
 	if h.Parse(frame[0], packet.AnyLength); !h.TCP || h.End > len(frame[0]) {
 		return
 	}
-	now := &resent{headers: bytes.Clone(frame[0][:h.End]), seq: t.Seq, size: t.Size, times: 1}
-	if off.GSO != tun.GSONone {
-		now.size = min(t.Size, int(off.GSOSize))
+	now := &clientpath.Segment{
+		Headers: bytes.Clone(frame[0][:h.End]), Seq: t.Seq, Size: t.Size, Times: 1,
 	}
-	if before := c.resent.Load(); before != nil && before.seq == t.Seq && before.size == now.size {
-		now.times += before.times
+	if off.GSO != tun.GSONone {
+		now.Size = min(t.Size, int(off.GSOSize))
+	}
+	if before := c.resent.Load(); before != nil && before.Seq == t.Seq && before.Size == now.Size {
+		now.Times += before.Times
 	}
 	c.resent.Store(now)
 }
@@ -58,10 +54,10 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 		Outstanding: uint64(at.SndNxt - at.SndUna),
 		Received:    uint64(at.RcvNxt - c.isn - 1),
 	}
-	if r := c.resent.Load(); r != nil && r.seq == at.SndUna && stall.Outstanding > 0 {
-		stall.SndMSS, stall.Packet = uint32(r.size), len(r.headers)+r.size
-		stall.Backoff, stall.Retransmits = uint32(r.times), uint32(r.times)
-		stall.Unacked = uint32((stall.Outstanding + uint64(r.size) - 1) / uint64(max(1, r.size)))
+	if r := c.resent.Load(); r != nil && r.Seq == at.SndUna && stall.Outstanding > 0 {
+		stall.SndMSS, stall.Packet = uint32(r.Size), len(r.Headers)+r.Size
+		stall.Backoff, stall.Retransmits = uint32(r.Times), uint32(r.Times)
+		stall.Unacked = uint32((stall.Outstanding + uint64(r.Size) - 1) / uint64(max(1, r.Size)))
 	}
 	if c.ep.Readiness(waiter.ReadableEvents)&waiter.ReadableEvents == 0 { // else the far side does not read
 		stall.Held = uint64(netstack.ReceiveMemory(c.ep))
@@ -74,3 +70,36 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 
 // timestamps is the length of the TCP option, which most segments have (RFC 7323 §3.2).
 const timestamps = 12
+
+// ErrNoProbe says that a connection is not stuck any more, or that its client does not say which
+// old segments have come.
+var ErrNoProbe = clientpath.ErrNoProbe
+
+// ProbeClient sends packets of some sizes to the client of a connection whose segments are stuck,
+// and reports which of them have reached it. Those that have not may be lost by chance.
+func (s *Stack) ProbeClient(
+	ctx context.Context, k tunflow.Key, sizes []int,
+) (reached []bool, err error) {
+	stuck := s.resentTo(connKey{client: k.Client, server: k.Server}, k.ISN)
+	if stuck == nil {
+		return nil, ErrNoProbe
+	}
+	write := func(packet []byte) { s.writeInbound(tun.Offload{}, packet) }
+	return s.probes.Run(ctx, k.Client, k.Server, stuck, sizes, write)
+}
+
+// resentTo returns the segment that is stuck on its way to a client, or nil.
+func (s *Stack) resentTo(key connKey, isn uint32) *clientpath.Segment {
+	s.mu.Lock()
+	c := s.conns[key]
+	if c == nil || c.isn != isn || c.phase.Load() != established {
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	at, ok := netstack.ProgressOf(c.ep)
+	if r := c.resent.Load(); ok && r != nil && r.Seq == at.SndUna {
+		return r
+	}
+	return nil
+}

@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/budget"
+	"syntap/stack/clientpath"
 	"syntap/stack/gate"
 	"syntap/stack/inspect"
 	"syntap/stack/netstack"
@@ -68,20 +69,28 @@ type conn struct {
 	directions        atomic.Int32 // not yet done
 
 	seen    signals
-	firstly atomic.Uint32          // a tunflow.End: the event that began the end
-	ended   time.Time              // when both directions were done; written before the phase closing
-	moved   atomic.Uint32          // movedForSweep and movedForStall: a byte has crossed since they were cleared
-	still   int                    // ticks without a byte, up to when the directions know; the sweeper's
-	silent  time.Duration          // without a byte, in steps of stallInterval; the sweeper's, like settled
-	settled bool                   // nothing is outstanding: no stall
-	prober  probe.Prober           // of the client; Withhold and End are called with stack.mu held
-	resent  atomic.Pointer[resent] // nil = nothing; written with netstack's lock of the endpoint
-	gate    gate.Gate              // set as it is dialled
-	listens bool                   // the client's first bytes are looked at; the outbound direction's
-	first   *peek.FirstBytes       // nil = they have said nothing
-	dns     *peek.DNS              // nil = no port of DNS
-	unsent  []byte                 // read, and not yet taken by netstack; the inbound direction's
-	buffer  *[maxRead]byte         // that unsent stands in, if it is kept; the inbound direction's
+	firstly atomic.Uint32 // a tunflow.End: the event that began the end
+	ended   time.Time     // when both directions were done; written before the phase closing
+	moved   atomic.Uint32 // movedForSweep and movedForStall: a byte has crossed since then
+
+	// The sweeper's.
+	still   int           // ticks without a byte, up to when the directions know
+	silent  time.Duration // without a byte, in steps of stallInterval
+	settled bool          // nothing is outstanding: no stall
+
+	prober probe.Prober // of the client; Withhold and End are called with stack.mu held
+	gate   gate.Gate    // set as it is dialled
+	dns    *peek.DNS    // nil = no port of DNS
+	// resent is nil for nothing. It is written with netstack's lock of the endpoint held.
+	resent atomic.Pointer[clientpath.Segment]
+
+	// The outbound direction's.
+	listens bool             // the client's first bytes are looked at
+	first   *peek.FirstBytes // nil = they have said nothing
+
+	// The inbound direction's.
+	unsent []byte         // read, and not yet taken by netstack
+	buffer *[maxRead]byte // that unsent stands in, if it is kept
 
 	payer    budget.Payer  // of all memory that the connection holds
 	fixed    int64         // charged besides room and large buffers; guarded by stack.mu

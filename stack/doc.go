@@ -69,7 +69,7 @@
 // the SYN-ACK, is at most that of the path.
 //
 // Where such errors are filtered, packets to a client vanish. Options.Stalled gets the connection
-// (clientstall.go), old segments of several sizes tell which pass (clientprobe.go), and shorter
+// (clientstall.go), old segments of several sizes tell which pass (clientpath.Probes), and shorter
 // ones free it (clientmtu.go).
 //
 // # What the far side sees

@@ -128,8 +128,8 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 		if f.Headers.Flags&(packet.FIN|packet.RST) != 0 && s.o.ClientEnds != nil {
 			s.o.ClientEnds(client)
 		}
-		if s.probes.active.Load() > 0 {
-			s.probes.note(key, f)
+		if s.probes.Active() {
+			s.probes.Note(client, server, f)
 		}
 		return true
 	}

@@ -39,7 +39,7 @@ type Stack struct {
 	lingering *linger.Sockets
 
 	paths  *clientpath.Paths
-	probes clientProbes
+	probes clientpath.Probes
 
 	lastMarked  connKey      // the connection of the last marked segment; the read loop's
 	lastDSCP    byte         // of that segment

@@ -4,4 +4,6 @@
 // Such a router says so in an ICMP error, which anyone can make up. [TooBig] reads one; the caller
 // finds out whether the packet that it quotes is on its way, and then has [Paths.Learn] believe it.
 // [Paths.LowerMSS] has both ends of a connection keep to the path from their SYN on.
+//
+// Where such errors are filtered, [Probes] find out which sizes pass.
 package clientpath

@@ -1,36 +1,33 @@
-//go:build linux
-
-package stack
+package clientpath
 
 import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"syntap/stack/netstack"
 	"syntap/tun"
-	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
-// Probes of the path to a client are segments that it has long acknowledged: it drops them, and
+// Probes of the paths to clients are segments that it has long acknowledged: it drops them, and
 // says at once by D-SACK which have come (RFC 2883 §4). Each ends at SND.UNA, so its beginning
 // tells its size, and no byte of the connection depends on it.
 //
 //	router ── old segments of ascending sizes, and a small one ──▶ client
 //	router ◀── an ACK for each that came, with its beginning ───── client
-type clientProbes struct {
+type Probes struct {
 	active atomic.Int32
 
-	mu  sync.Mutex // guards all
-	all map[connKey]*clientProbe
+	mu  sync.Mutex                   // guards all
+	all map[[2]netip.AddrPort]*burst // by client and server
 }
 
-// clientProbe is one burst of probes.
-type clientProbe struct {
+// burst is the probes of one connection.
+type burst struct {
 	end     uint32        // of all probes
 	reached map[int]bool  // by payload, of all that were sent
 	ended   chan struct{} // the last has reached the client
@@ -47,46 +44,45 @@ const (
 	straggle  = 20 * time.Millisecond  // for answers that overtake each other
 )
 
-// ProbeClient sends packets of some sizes to the client of a connection whose segments are stuck,
-// and reports which of them have reached it. Those that have not may be lost by chance.
-func (s *Stack) ProbeClient(ctx context.Context, k tunflow.Key, sizes []int) (reached []bool, err error) {
-	key := connKey{client: k.Client, server: k.Server}
-	r := s.resentTo(key, k.ISN)
-	if r == nil {
+// Run sends packets of some sizes to a client whose segments are stuck, by write, and reports which
+// of them have reached it. Those that have not may be lost by chance.
+func (p *Probes) Run(
+	ctx context.Context, client, server netip.AddrPort, stuck *Segment, sizes []int,
+	write func(packet []byte),
+) (reached []bool, err error) {
+	key := [2]netip.AddrPort{client, server}
+	one := &burst{end: stuck.Seq, reached: make(map[int]bool), ended: make(chan struct{})}
+	one.reached[trailer] = false
+	for _, size := range sizes {
+		one.reached[size-len(stuck.Headers)] = false
+	}
+	if !p.begin(key, one) {
 		return nil, ErrNoProbe
 	}
-	p := &clientProbe{end: r.seq, reached: make(map[int]bool), ended: make(chan struct{})}
-	p.reached[trailer] = false
+	defer p.end(key)
 	for _, size := range sizes {
-		p.reached[size-len(r.headers)] = false
+		write(stuck.before(size - len(stuck.Headers)))
 	}
-	if !s.probes.begin(key, p) {
+	if !one.awaitTrailer(ctx, func() { write(stuck.before(trailer)) }) {
 		return nil, ErrNoProbe
 	}
-	defer s.probes.end(key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, size := range sizes {
-		s.writeInbound(tun.Offload{}, r.probe(size-len(r.headers)))
-	}
-	if !s.awaitTrailer(ctx, p, r) {
-		return nil, ErrNoProbe
-	}
-	s.probes.mu.Lock()
-	defer s.probes.mu.Unlock()
-	for _, size := range sizes {
-		reached = append(reached, p.reached[size-len(r.headers)])
+		reached = append(reached, one.reached[size-len(stuck.Headers)])
 	}
 	return reached, nil
 }
 
 // awaitTrailer sends the last probe, again where its answer does not come, and reports whether one
 // has come.
-func (s *Stack) awaitTrailer(ctx context.Context, p *clientProbe, r *resent) bool {
+func (b *burst) awaitTrailer(ctx context.Context, send func()) bool {
 	again := time.NewTicker(probeWait)
 	defer again.Stop()
 	for range trailers {
-		s.writeInbound(tun.Offload{}, r.probe(trailer))
+		send()
 		select {
-		case <-p.ended:
+		case <-b.ended:
 			select {
 			case <-time.After(straggle):
 			case <-ctx.Done():
@@ -100,27 +96,19 @@ func (s *Stack) awaitTrailer(ctx context.Context, p *clientProbe, r *resent) boo
 	return false
 }
 
-// resentTo returns the segment that is stuck on its way to a client, or nil.
-func (s *Stack) resentTo(key connKey, isn uint32) *resent {
-	s.mu.Lock()
-	c := s.conns[key]
-	if c == nil || c.isn != isn || c.phase.Load() != established {
-		s.mu.Unlock()
-		return nil
-	}
-	s.mu.Unlock()
-	at, ok := netstack.ProgressOf(c.ep)
-	if r := c.resent.Load(); ok && r != nil && r.seq == at.SndUna {
-		return r
-	}
-	return nil
+// Segment is the last segment that was sent to a client once more.
+type Segment struct {
+	Headers []byte // of IP and TCP, as they were sent
+	Seq     uint32
+	Size    int // payload of one segment
+	Times   int // that the segment has been sent again
 }
 
-// probe returns a packet with n bytes of payload that end where the stuck segment begins.
-func (r *resent) probe(n int) []byte {
+// before returns a packet with n bytes of payload that end where the segment begins.
+func (r *Segment) before(n int) []byte {
 	n = max(1, n)
-	b := make([]byte, len(r.headers)+n)
-	copy(b, r.headers)
+	b := make([]byte, len(r.Headers)+n)
+	copy(b, r.Headers)
 	var h packet.Headers
 	h.Parse(b, packet.AnyLength)
 	be := binary.BigEndian
@@ -132,36 +120,39 @@ func (r *resent) probe(n int) []byte {
 		be.PutUint16(b[4:], uint16(len(b)-packet.IPv6HeaderLen))
 	}
 	t := b[h.Offset:]
-	be.PutUint32(t[4:], r.seq-uint32(n))
+	be.PutUint32(t[4:], r.Seq-uint32(n))
 	t[packet.TCPFlags] = packet.ACK
 	be.PutUint16(t[packet.TCPChecksum:], 0)
 	be.PutUint16(t[packet.TCPChecksum:], packet.TransportChecksum(packet.ProtoTCP, h.Src(b), h.Dst(b), t))
 	return b
 }
 
-func (p *clientProbes) begin(key connKey, one *clientProbe) bool {
+func (p *Probes) begin(key [2]netip.AddrPort, one *burst) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.all[key] != nil {
 		return false
 	}
 	if p.all == nil {
-		p.all = make(map[connKey]*clientProbe)
+		p.all = make(map[[2]netip.AddrPort]*burst)
 	}
 	p.all[key] = one
 	p.active.Add(1)
 	return true
 }
 
-func (p *clientProbes) end(key connKey) {
+func (p *Probes) end(key [2]netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, key)
 	p.active.Add(-1)
 }
 
-// note takes a segment of a client while probes are on their way.
-func (p *clientProbes) note(key connKey, f *tun.Frame) {
+// Active reports whether probes are on their way.
+func (p *Probes) Active() bool { return p.active.Load() > 0 }
+
+// Note takes a segment of a client while probes are on their way.
+func (p *Probes) Note(client, server netip.AddrPort, f *tun.Frame) {
 	h := &f.Headers
 	if h.End > len(f.Head) {
 		return
@@ -172,7 +163,7 @@ func (p *clientProbes) note(key connKey, f *tun.Frame) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	one := p.all[key]
+	one := p.all[[2]netip.AddrPort{client, server}]
 	if one == nil || right != one.end {
 		return
 	}
