@@ -36,19 +36,18 @@ func payload() []mutation {
 	hook := []mutation{
 		{
 			behaviour: "the memory of first bytes is given back",
-			old:       "\tc.endFirstBytes()\n\tc.endDNS()\n",
-			new:       "\tc.endDNS()\n",
+			old:       "\tc.first.End(&c.payer)\n",
 			run:       "TestFirstBytes",
 		},
 		{
 			behaviour: "a DNS answer by TCP counts for a query only",
-			old:       ` && c.dns.answers(m) {`,
+			old:       ` && s.answers(m) {`,
 			new:       ` {`,
 			run:       "TestUnaskedDNSAnswers",
 		},
 		{
 			behaviour: "a DNS answer by TCP is known before the client has it",
-			old:       "\t\t\tif c.dns != nil {\n\t\t\t\tc.readResponses(b[:n])\n\t\t\t}\n",
+			old:       "\t\t\tif c.dns != nil {\n\t\t\t\tc.dns.ReadResponses(b[:n], &c.payer, c.answered())\n\t\t\t}\n",
 			run:       "TestDNSOverTCP",
 		},
 	}

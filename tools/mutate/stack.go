@@ -38,15 +38,15 @@ func connection() []mutation {
 			run:       "TestLateTimer",
 		},
 		{
-			behaviour: "a record before the client's ACK opens nothing yet",
-			old:       `ready := c.phase.Load() == acknowledged`,
-			new:       `ready := true`,
+			behaviour: "a record before the client's ACK counts when that comes",
+			old:       `c.handshake.recorded, c.serverISN, c.opening = true, serverISN, opening`,
+			new:       `c.serverISN, c.opening = serverISN, opening`,
 			run:       "TestRecordedBeforeACK|TestAwaitRecord",
 		},
 		{
 			behaviour: "nothing is carried before the record",
-			old:       `c.handshake.recorded || !s.o.AwaitRecord`,
-			new:       `true`,
+			old:       `ready, stopping := c.handshake.recorded || !s.o.AwaitRecord`,
+			new:       `ready, stopping := true`,
 			run:       "TestAwaitRecord",
 		},
 		{
@@ -78,7 +78,8 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "a connection leaves no address of its host socket",
-			old:       `delete(s.upstreams, c.upstream)`,
+			old:       "\tdelete(s.upstreams, c.upstream)\n\tc.prober.End()\n",
+			new:       "\tc.prober.End()\n",
 			run:       "TestNothingIsLeft",
 		},
 		{
@@ -94,7 +95,7 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "the memory of a connection is given back",
-			old:       `c.payer.charge(-c.fixed)`,
+			old:       `c.payer.Charge(-c.fixed)`,
 			run:       "TestNothingIsLeft|TestManyFlowsAtOnce",
 		},
 		{
@@ -109,13 +110,13 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "the far side gets all bytes behind a FIN, not a reset",
-			old:       `_ = dial.EndInOrder(c.fd)`,
+			old:       `_ = dial.EndInOrder(fd)`,
 			new:       `_ = dial.EndInOrder`,
 			run:       "TestLateBytesArrive",
 		},
 		{
 			behaviour: "a SYN of one of our own host sockets is dropped",
-			old:       `if s.upstreams[upstream{local: key.client, remote: key.server}] {`,
+			old:       `if s.upstreams[key] {`,
 			new:       `if false {`,
 			run:       "TestOwnSocketsAreDropped",
 		},
@@ -145,7 +146,7 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "the host socket is marked as the client marks its segments",
-			old:       `setDSCP(c.fd, c.upstream.remote.Addr().Is6(), m.dscp)`,
+			old:       `setDSCP(c.fd, c.upstream.server.Addr().Is6(), dscp)`,
 			run:       "DSCP|Marks",
 		},
 		{
@@ -171,8 +172,8 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "a connection without a record is counted",
-			old:       `noRecord: count | `,
-			new:       `noRecord: `,
+			old:       `noRecord: count | resetClient`,
+			new:       `noRecord: resetClient`,
 			run:       "TestAwaitRecord",
 		},
 		{
@@ -183,7 +184,7 @@ func connection() []mutation {
 	return with(list, "stack", inStack)
 }
 
-// datagram has the mutations of UDP and ICMP in package stack.
+// datagram has the mutations of UDP and ICMP, and of the packages below stack.
 func datagram() []mutation {
 	list := []mutation{
 		{
@@ -193,8 +194,82 @@ func datagram() []mutation {
 		},
 		{
 			behaviour: "an ICMP error counts only when it quotes a packet on its way",
-			old:       ` || !s.sentQuoted(&q)`,
+			old:       ` || !s.hasSent(&e)`,
 			run:       "TooBig",
+		},
+		{
+			behaviour: "a mapping that is answered makes no room for others",
+			old:       `evictable = [...]class{unanswered, nameLookup, echoes}`,
+			new:       `evictable = [...]class{unanswered, answered, nameLookup, echoes}`,
+			run:       "TestFullTable|TestSourcesShareTheTable",
+		},
+		{
+			behaviour: "a mapping that is done with names ends early",
+			old:       `case e.onlyNames && e.questions == 0:`,
+			new:       `case false:`,
+			run:       "TestMappingsEndWhenIdle",
+		},
+		{
+			behaviour: "a mapping that has ended is out of use",
+			old:       "\te.places = nil\n",
+			run:       "TestAnswerBehindTheEnd",
+		},
+		{
+			behaviour: "datagrams wait for the record of their flow",
+			old:       "\tif !l.passing {\n",
+			new:       "\tif false {\n",
+			run:       "TestNoDatagramBeforeItsRecord",
+		},
+		{
+			behaviour: "datagrams that the host has not sent do not count",
+			old:       "\t\tl.failed(packets, bytes, errno)\n",
+			run:       "TestOutcomes|TestAddressGone|TestGSOCounts",
+		},
+		{
+			behaviour: "a flow ends where another socket sends",
+			old:       "\tdefault:\n\t\ts.end(l)\n\t}\n\ts.mu.Unlock()\n",
+			new:       "\t}\n\ts.mu.Unlock()\n",
+			run:       "TestSameSender",
+		},
+		{
+			behaviour: "a ClientHello with another name denies its flow",
+			old:       `l.naming, l.denied = wait && !deny, l.denied || deny`,
+			new:       `l.naming = wait && !deny`,
+			run:       "TestQUICNames",
+		},
+		{
+			behaviour: "datagrams of programs of this host do not reach a client unasked",
+			old:       `if a == m.Local || a.IsLoopback() || r.nat.o.OnHost(a) {`,
+			new:       `if false {`,
+			run:       "TestUnsolicited|TestRuledFarEnds|TestUDPIsEndpointIndependent",
+		},
+		{
+			behaviour: "an echo mapping that has ended sends no more",
+			old:       `if s.Of(ident) != m {`,
+			new:       `if false {`,
+			run:       "TestIdentifiers",
+		},
+		{
+			behaviour: "a query whose names are forbidden is answered, and taken out",
+			old:       "\t\tc.discard(size)\n",
+			run:       "TestForbiddenQueries",
+		},
+		{
+			behaviour: "the far side is asked when a client's keepalive does",
+			old:       "\t\t_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.probing)\n",
+			new:       "\t\t_ = o\n",
+			run:       "TestProbe",
+		},
+		{
+			behaviour: "the first address that accepts wins a race",
+			old:       "\t\t\tif errno == 0 {\n\t\t\t\treturn a, nil\n\t\t\t}\n",
+			new:       "\t\t\tif errno == 0 {\n\t\t\t\tcontinue\n\t\t\t}\n",
+			run:       "TestNextAddress",
+		},
+		{
+			behaviour: "a socket that is not acknowledged stays charged",
+			old:       "\tone.weigh()\n",
+			run:       "TestLingering",
 		},
 	}
 	return with(list, "stack", inStack)

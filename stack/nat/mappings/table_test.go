@@ -218,6 +218,25 @@ func TestFullTableEvictsOldestUnanswered(t *testing.T) {
 	})
 }
 
+// TestAnswerBehindTheEnd: an answer that comes as its mapping ends changes nothing.
+func TestAnswerBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	n, stats := testTable(Limits{Mappings: 1, PerSource: 1})
+	defer n.Close()
+	m := newMapping(netip.AddrPortFrom(clientV4, 5353))
+	n.Add(&m.Entry, false, 1)
+	if n.MakeRoom(clientV4, false) != nil || !m.ended {
+		t.Fatal("the mapping makes no room")
+	}
+	n.Heard(&m.Entry, 1, n.Now())
+	if n.all.size != 0 || len(n.sources) != 0 || stats.UDP.Load() != 0 {
+		t.Errorf("%d mappings, %d sources", n.all.size, len(n.sources))
+	}
+	if n.MakeRoom(clientV4, false) != nil {
+		t.Error("no room for the next")
+	}
+}
+
 // TestSourcesShareTheTable: a source leaves room for others, whatever it sends: a client has a
 // quarter of the table, the clients of a /64 half of it, the programs of this host all but an
 // eighth.
