@@ -40,23 +40,6 @@ func (s *Stack) begin(c *conn, key connKey, isn uint32) {
 	c.dial()
 }
 
-// connMemory is the bytes that an idle connection takes: its conn, netstack's endpoint with its
-// timers, the tap's entry, and the kernel's socket, file and epoll item. Measured; it is 11 KiB.
-const connMemory = 11 << 10
-
-// charge has memory count the SYNs that a connection keeps, as they are now. mu is held.
-func (s *Stack) charge(c *conn) {
-	n := int64(connMemory)
-	if c.handshake != nil {
-		n += int64(len(c.handshake.syn))
-	}
-	if c.next != nil {
-		n += int64(len(c.next.packet))
-	}
-	c.payer.Charge(n - c.fixed)
-	c.fixed = n
-}
-
 // admit enters a connection that is to be dialled in the table, or returns nil and counts why not.
 // mu is held.
 func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {

@@ -25,6 +25,14 @@ const (
 	growAfter = 256 << 10
 )
 
+// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a
+// segment, and a piece of memory holds 65536.
+const maxChunk = 65320
+
+// maxRead is the memory of one read from a host socket, in bytes: eight segments as long as
+// netstack makes them.
+const maxRead = 8 * maxChunk
+
 // netstackBuffers are these sizes as netstack is to know them.
 func netstackBuffers() netstack.Buffers {
 	return netstack.Buffers{

@@ -16,6 +16,20 @@ import (
 	"syntap/tun/packet"
 )
 
+// Withholds implements netstack.Owner: an ACK without news waits for the far side's answer.
+func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bool {
+	if t.Size > 0 && !c.isLocal && c.prober.IsSentAgain(t) {
+		c.noteResent(t, off, frame)
+	}
+	if c.prober.IsNews(t, c.isn) {
+		return false
+	}
+	s := c.stack
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.phase.Load() == established && c.prober.Withhold(c.fd, off, frame, s.writeInbound)
+}
+
 // noteResent takes a segment that netstack sends to the client again. Netstack holds the endpoint's
 // lock.
 func (c *conn) noteResent(t netstack.Segment, off tun.Offload, frame [][]byte) {

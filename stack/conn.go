@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/budget"
@@ -20,7 +22,6 @@ import (
 	"syntap/stack/peek"
 	"syntap/stack/probe"
 	"syntap/stack/sched"
-	"syntap/tun"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -216,16 +217,36 @@ func (c *conn) join(ep tcpip.Endpoint) {
 	c.wq.EventRegister(&c.entry)
 }
 
-// Withholds implements netstack.Owner: an ACK without news waits for the far side's answer.
-func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bool {
-	if t.Size > 0 && !c.isLocal && c.prober.IsSentAgain(t) {
-		c.noteResent(t, off, frame)
-	}
-	if c.prober.IsNews(t, c.isn) {
-		return false
-	}
-	s := c.stack
+// relayed returns the connections that are established.
+func (s *Stack) relayed() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.phase.Load() == established && c.prober.Withhold(c.fd, off, frame, s.writeInbound)
+	var all []*conn
+	for _, c := range s.conns {
+		if c.phase.Load() == established {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// lastDirection reports whether the other direction is done.
+func (c *conn) lastDirection() bool { return c.directions.Load() == 1 }
+
+// clientGone reports whether the connection to the client has failed. As long as we have sent no
+// FIN it cannot have closed in order; a RST in CLOSE-WAIT shows as closed too.
+func (c *conn) clientGone() bool {
+	switch tcp.EndpointState(c.ep.State()) {
+	case tcp.StateError:
+		return true
+	case tcp.StateClose:
+		return !c.seen.has(clientShut)
+	}
+	return false
+}
+
+// discard consumes n bytes of netstack's receive queue.
+func (c *conn) discard(n int) {
+	d := tcpip.LimitedWriter{W: io.Discard, N: int64(n)}
+	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
 }

@@ -4,14 +4,12 @@ package stack
 
 import (
 	"bytes"
-	"io"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/peek"
@@ -99,12 +97,6 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		}
 	}
 	return moved, true
-}
-
-// discard consumes n bytes of netstack's receive queue.
-func (c *conn) discard(n int) {
-	d := tcpip.LimitedWriter{W: io.Discard, N: int64(n)}
-	_, _ = c.ep.Read(&d, tcpip.ReadOptions{})
 }
 
 // nothingToSend acts on the error of a read from netstack. It reports whether the outbound
@@ -223,25 +215,6 @@ func (c *conn) finishInbound() {
 	}
 }
 
-// lastDirection reports whether the other direction is done.
-func (c *conn) lastDirection() bool { return c.directions.Load() == 1 }
-
-// clientGone reports whether the connection to the client has failed. As long as we have sent no
-// FIN it cannot have closed in order; a RST in CLOSE-WAIT shows as closed too.
-func (c *conn) clientGone() bool {
-	switch tcp.EndpointState(c.ep.State()) {
-	case tcp.StateError:
-		return true
-	case tcp.StateClose:
-		return !c.seen.has(clientShut)
-	}
-	return false
-}
-
-// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a
-// segment, and a piece of memory holds 65536.
-const maxChunk = 65320
-
 // writeUnsent gives netstack about budget bytes of those unsent and returns how much it had room
 // for. An error means that the client takes no more.
 func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
@@ -260,10 +233,6 @@ func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
 	}
 	return wrote, nil
 }
-
-// maxRead is the memory of one read from a host socket, in bytes: eight segments as long as
-// netstack makes them.
-const maxRead = 8 * maxChunk
 
 // smallRead is the size of a read for a connection that has small buffers, tightRead for one that
 // has tight ones.

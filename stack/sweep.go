@@ -72,15 +72,3 @@ func (d *direction) rest() {
 	d.quiet.Store(true)
 	d.Wake()
 }
-
-func (s *Stack) relayed() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []*conn
-	for _, c := range s.conns {
-		if c.phase.Load() == established {
-			all = append(all, c)
-		}
-	}
-	return all
-}

@@ -5,10 +5,8 @@ package nat
 import (
 	"encoding/binary"
 	"net/netip"
-	"syscall"
 
 	"syntap/stack/nat/gso"
-	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/mappings"
 	"syntap/tun"
 	"syntap/tun/packet"
@@ -33,15 +31,6 @@ func (n *NAT) Echo(in *tun.Frame, reassembled bool) {
 	}
 	client := netip.AddrPortFrom(f.Headers.Src(f.Head), echoIdent(request))
 	n.carry(f, mappings.Echo(client), netip.AddrPortFrom(f.Headers.Dst(f.Head), 0))
-}
-
-// sendEcho sends an echo request under the identifier of the socket.
-func (m *mapping) sendEcho(out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
-	request := f.Head[f.Headers.Offset:]
-	setEchoIdent(request, m.Own.Port())
-	defer setEchoIdent(request, m.Client.Port())
-	head, body := f.Slice(f.Headers.Offset, f.Headers.Length)
-	return m.sendSurely(out, to, f.Marks(), 0, head, body)
 }
 
 // echo brings a client an echo reply in a part of buf that a far end has just sent.

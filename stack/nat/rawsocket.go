@@ -6,33 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/nat/gso"
-	"syntap/stack/nat/hostsock"
 	"syntap/stack/nat/rawecho"
 	"syntap/tun/packet"
 )
-
-// relayRawErrors passes on the ICMP errors that a raw socket has queued: those about the requests
-// of all mappings, and about the messages of other programs.
-func (n *NAT) relayRawErrors(s *rawecho.Socket) {
-	var msg hostsock.Msghdr
-	request := byte(packet.ICMPEchoRequest)
-	if s.V6 {
-		request = packet.ICMPv6EchoRequest
-	}
-	quoted := make([]byte, packet.MaxICMPv6Error)
-	for range maxErrors {
-		n, errno := s.Receive(&msg, quoted, unix.MSG_ERRQUEUE)
-		if errno != 0 {
-			return
-		}
-		if n < packet.ICMPHeaderLen || quoted[0] != request {
-			continue
-		}
-		if m, ok := s.Of(echoIdent(quoted)).(*mapping); ok {
-			m.relayError(&msg, quoted[:n])
-		}
-	}
-}
 
 // readyRaw brings the clients of a raw socket the echo replies and ICMP errors that have come for
 // them.

@@ -136,6 +136,15 @@ func (m *mapping) sendUDP(
 	}
 }
 
+// sendEcho sends an echo request under the identifier of the socket.
+func (m *mapping) sendEcho(out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort) syscall.Errno {
+	request := f.Head[f.Headers.Offset:]
+	setEchoIdent(request, m.Own.Port())
+	defer setEchoIdent(request, m.Client.Port())
+	head, body := f.Slice(f.Headers.Offset, f.Headers.Length)
+	return m.sendSurely(out, to, f.Marks(), 0, head, body)
+}
+
 // sendSurely sends for a socket that may have an ICMP error to report. The kernel reports an error
 // to the next call, which then does nothing else: the datagram is sent again.
 func (m *mapping) sendSurely(

@@ -91,6 +91,23 @@ const HeldMemory = 256
 // without the record.
 const FlowMemory = 1 << 10
 
+// take charges the client of a mapping for n bytes, or returns the counter of the limit that is
+// reached.
+func (s *Set) take(charge *int64, n int64) (full *atomic.Uint64) {
+	if full = s.mapping.TakeMemory(n); full == nil {
+		*charge = n
+	}
+	return full
+}
+
+// give ends a charge.
+func (s *Set) give(charge *int64) {
+	if n := *charge; n > 0 {
+		*charge = 0
+		s.mapping.GiveMemory(n)
+	}
+}
+
 // memory returns what a flow is charged for.
 func (l *Flow) memory() int64 {
 	n := FlowMemory
@@ -100,31 +117,6 @@ func (l *Flow) memory() int64 {
 		}
 	}
 	return int64(n)
-}
-
-// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. Set.mu is
-// held.
-func (l *Flow) hold(f *gso.Frame, target netip.AddrPort) {
-	s, size := l.set, f.Headers.Length
-	datagrams := f.Datagrams()
-	for i := range l.held {
-		datagrams += l.held[i].frame.Datagrams()
-	}
-	if len(l.held) > 0 && (datagrams > MaxHeld || l.heldSize+size > HeldBytes) {
-		f.Drop(s.recorder.o.DropUnrecorded)
-		return
-	}
-	h := held{target: target}
-	if full := s.take(&h.charge, int64(HeldMemory+size)); full != nil {
-		f.Drop(full)
-		return
-	}
-	h.frame = f.Clone()
-	l.held = append(l.held, h)
-	l.heldSize += size
-	if !l.recorded || l.naming {
-		s.recorder.await(l)
-	}
 }
 
 // next takes out the datagram that has been held longest, if it may leave. Set.mu is held.
@@ -181,6 +173,15 @@ func (l *Flow) failed(packets, bytes int, errno syscall.Errno) {
 	l.out.bytes -= uint64(bytes)
 	if IsUnroutable(errno) {
 		l.note(tunflow.NotReachable)
+	}
+}
+
+// Failed notes that the host has not sent packets and bytes of a flow.
+func (s *Set) Failed(l *Flow, packets, bytes int, errno syscall.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !l.ended {
+		l.failed(packets, bytes, errno)
 	}
 }
 

@@ -122,3 +122,28 @@ func (s *Set) admit(l *Flow, admitted bool) (over bool) {
 	}
 	return false
 }
+
+// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. Set.mu is
+// held.
+func (l *Flow) hold(f *gso.Frame, target netip.AddrPort) {
+	s, size := l.set, f.Headers.Length
+	datagrams := f.Datagrams()
+	for i := range l.held {
+		datagrams += l.held[i].frame.Datagrams()
+	}
+	if len(l.held) > 0 && (datagrams > MaxHeld || l.heldSize+size > HeldBytes) {
+		f.Drop(s.recorder.o.DropUnrecorded)
+		return
+	}
+	h := held{target: target}
+	if full := s.take(&h.charge, int64(HeldMemory+size)); full != nil {
+		f.Drop(full)
+		return
+	}
+	h.frame = f.Clone()
+	l.held = append(l.held, h)
+	l.heldSize += size
+	if !l.recorded || l.naming {
+		s.recorder.await(l)
+	}
+}

@@ -51,23 +51,6 @@ func (s *Set) Init(r *Recorder, e *mappings.Entry, m Mapping) {
 	s.recorder, s.entry, s.mapping = r, e, m
 }
 
-// take charges the client of a mapping for n bytes, or returns the counter of the limit that is
-// reached.
-func (s *Set) take(charge *int64, n int64) (full *atomic.Uint64) {
-	if full = s.mapping.TakeMemory(n); full == nil {
-		*charge = n
-	}
-	return full
-}
-
-// give ends a charge.
-func (s *Set) give(charge *int64) {
-	if n := *charge; n > 0 {
-		*charge = 0
-		s.mapping.GiveMemory(n)
-	}
-}
-
 // Bounds of the flows of one mapping. Beyond them the one that has been idle longest ends.
 const (
 	MaxFlows   = 1024
@@ -190,15 +173,6 @@ func (s *Set) Unroutable(k *Key) bool {
 		l.note(tunflow.NotReachable)
 	}
 	return l != nil
-}
-
-// Failed notes that the host has not sent packets and bytes of a flow.
-func (s *Set) Failed(l *Flow, packets, bytes int, errno syscall.Errno) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !l.ended {
-		l.failed(packets, bytes, errno)
-	}
 }
 
 // Heard counts datagrams from a far end.
