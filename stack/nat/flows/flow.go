@@ -42,9 +42,11 @@ type Flow struct {
 
 	began, used time.Duration // first datagram, and last one or ICMP error, on the table's clock
 	sent        time.Duration // last datagram of the client
-	out, in     count         // crossed
 	outcome     tunflow.Outcome
 	response    *tunflow.DNS // to a query
+
+	// Datagrams that have crossed, and their payload.
+	outPackets, outBytes, inPackets, inBytes uint64
 
 	// Of QUIC (quic.go).
 	initials  *inspect.Initials // as long as the ClientHello is not whole; owned by the read loop
@@ -52,21 +54,15 @@ type Flow struct {
 	hello     *tunflow.Hello
 
 	// Where its ClientHellos have to ask for its name (hello.go).
-	check   *helloCheck // nil = they need not
-	naming  bool        // datagrams wait until one is whole
-	denied  bool        // one has asked for another name: no datagram leaves any more
-	cleared int         // the first of held, which may leave all the same; 0 without naming and denied
+	check     *inspect.Initials // nil = they need not; owned by the read loop
+	checkRoom int64             // charge for them
+	naming    bool              // datagrams wait until one is whole
+	denied    bool              // one has asked for another name: no datagram leaves any more
+	cleared   int               // the first of held, which may leave all the same
 
 	place  *list.Element // in its queue
 	awaits *list.Element // in Recorder.waiting, since a time on the clock; Recorder.mu guards both
 	since  time.Duration
-}
-
-type count struct{ packets, bytes uint64 }
-
-func (c *count) add(packets, bytes int) {
-	c.packets += uint64(packets)
-	c.bytes += uint64(bytes)
 }
 
 // held is a datagram, or a GSO packet, that waits for the record of its flow.
@@ -169,8 +165,8 @@ func (l *Flow) dropHeld(few int, counter *atomic.Uint64) {
 // failed notes that the host has not sent the last packets and bytes that were counted. Set.mu is
 // held.
 func (l *Flow) failed(packets, bytes int, errno syscall.Errno) {
-	l.out.packets -= uint64(packets)
-	l.out.bytes -= uint64(bytes)
+	l.outPackets -= uint64(packets)
+	l.outBytes -= uint64(bytes)
 	if IsUnroutable(errno) {
 		l.note(tunflow.NotReachable)
 	}
@@ -203,8 +199,8 @@ func (l *Flow) report() tunflow.Flow {
 	return tunflow.Flow{
 		Key:     tunflow.Key{Client: d.Client, Server: d.Server},
 		Started: d.Time, Duration: max(0, l.used-l.began),
-		Outbound: l.out.bytes, OutboundPackets: l.out.packets,
-		Inbound: l.in.bytes, InboundPackets: l.in.packets,
+		Outbound: l.outBytes, OutboundPackets: l.outPackets,
+		Inbound: l.inBytes, InboundPackets: l.inPackets,
 		Datagram: d, Outcome: l.outcome, DNS: l.dns(), Hello: l.hello,
 	}
 }

@@ -8,13 +8,6 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// helloCheck follows the ClientHellos of a QUIC client: each has to ask for the name of its flow.
-// The read loop owns it.
-type helloCheck struct {
-	initials inspect.Initials
-	room     int64 // charge for them; Set.mu guards it
-}
-
 // beginCheck has the ClientHellos of a flow looked at that has been admitted, where its name is to
 // be that of all of them.
 func (l *Flow) beginCheck() {
@@ -25,7 +18,7 @@ func (l *Flow) beginCheck() {
 	}
 	l.set.mu.Lock()
 	defer l.set.mu.Unlock()
-	l.check = new(helloCheck)
+	l.check = new(inspect.Initials)
 }
 
 // CheckName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
@@ -55,7 +48,7 @@ func (l *Flow) CheckName(f *gso.Frame, room *[]byte) {
 // checkHello looks for a ClientHello in a datagram of a flow that has Initial packets. It returns
 // the hello where that denies the flow.
 func (l *Flow) checkHello(datagram []byte) (hello *tunflow.Hello, deny, wait bool) {
-	hello, wait, ok := l.check.initials.Follow(datagram)
+	hello, wait, ok := l.check.Follow(datagram)
 	if !ok {
 		return nil, true, false
 	}
@@ -81,8 +74,8 @@ func (s *Set) setNaming(l *Flow, wait, deny bool) (denied bool) {
 	if l.ended {
 		return false
 	}
-	s.give(&l.check.room)
-	if s.take(&l.check.room, int64(l.check.initials.Size())) != nil {
+	s.give(&l.checkRoom)
+	if s.take(&l.checkRoom, int64(l.check.Size())) != nil {
 		deny = true // it cannot be looked at
 	}
 	before := l.naming || l.denied

@@ -53,7 +53,8 @@ func (s *Set) Pass(
 		l.hold(f, target)
 		return l, Kept
 	}
-	l.out.add(f.Datagrams(), f.Payload())
+	l.outPackets += uint64(f.Datagrams())
+	l.outBytes += uint64(f.Payload())
 	return l, Counted
 }
 

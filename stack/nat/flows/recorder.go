@@ -237,7 +237,8 @@ func (r *Recorder) sendHeld(l *Flow) (again []*held) {
 			s.mu.Unlock()
 			return again
 		}
-		l.out.add(h.frame.Datagrams(), h.frame.Payload())
+		l.outPackets += uint64(h.frame.Datagrams())
+		l.outBytes += uint64(h.frame.Payload())
 		s.mu.Unlock()
 		packets, bytes, errno := s.mapping.SendFrame(&r.out, &h.frame, h.target)
 		if errno == 0 {

@@ -117,9 +117,7 @@ func (s *Set) end(l *Flow) *Flow {
 	s.recorder.forget(l)
 	s.give(&l.charge)
 	s.give(&l.helloRoom)
-	if l.check != nil {
-		s.give(&l.check.room)
-	}
+	s.give(&l.checkRoom)
 	s.recorder.o.Open.Add(-1)
 	if !l.admitted {
 		return nil
@@ -194,7 +192,8 @@ func (s *Set) heard(server netip.AddrPort, packets, bytes int, now time.Duration
 		s.lastIn = l
 	}
 	s.use(l, now)
-	l.in.add(packets, bytes)
+	l.inPackets += uint64(packets)
+	l.inBytes += uint64(bytes)
 	l.outcome = tunflow.Answered
 	return true
 }
@@ -222,11 +221,12 @@ func (s *Set) answered(server netip.AddrPort, d *tunflow.DNS, n int, now time.Du
 	} else { // of an error, perhaps (RFC 1035 §4.1.1)
 		l = s.queryWith(server, d.ID)
 	}
-	if l == nil || l.out.packets == 0 { // it cannot answer a query that has not left
+	if l == nil || l.outPackets == 0 { // it cannot answer a query that has not left
 		return nil
 	}
 	l.used = max(l.used, now)
-	l.in.add(1, n)
+	l.inPackets++
+	l.inBytes += uint64(n)
 	l.outcome, l.response = tunflow.Answered, d
 	return s.end(l)
 }
@@ -258,7 +258,7 @@ func (s *Set) refused(
 	defer s.mu.Unlock()
 	if len(message) >= 2 && server.Port() == inspect.PortDNS {
 		l := s.queryWith(server, binary.BigEndian.Uint16(message))
-		if l != nil && l.out.packets > 0 {
+		if l != nil && l.outPackets > 0 {
 			s.use(l, now)
 			l.note(o)
 			return s.end(l)
