@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"syntap/stack/netstack"
@@ -36,8 +37,12 @@ const maxRead = 8 * maxChunk
 // netstackBuffers are these sizes as netstack is to know them.
 func netstackBuffers() netstack.Buffers {
 	return netstack.Buffers{
-		Receive: netstack.Range{Min: tightReceiveBuffer, Default: smallReceiveBuffer, Max: largeReceiveBuffer},
-		Send:    netstack.Range{Min: tightSendBuffer, Default: smallSendBuffer, Max: largeSendBuffer},
+		Receive: tcpip.TCPReceiveBufferSizeRangeOption{
+			Min: tightReceiveBuffer, Default: smallReceiveBuffer, Max: largeReceiveBuffer,
+		},
+		Send: tcpip.TCPSendBufferSizeRangeOption{
+			Min: tightSendBuffer, Default: smallSendBuffer, Max: largeSendBuffer,
+		},
 	}
 }
 

@@ -25,12 +25,10 @@ type Addresses struct {
 }
 
 // Lease is one connection's registration of its addresses. The zero value registers nothing.
-type Lease struct{ state leaseState }
-
-type leaseState uint8
+type Lease uint8
 
 const (
-	unused leaseState = iota
+	unused Lease = iota
 	inUse
 	over // a connection may end while it is being registered
 )
@@ -39,10 +37,10 @@ const (
 func (a *Addresses) Register(l *Lease, client, server netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if l.state != unused {
+	if *l != unused {
 		return
 	}
-	l.state = inUse
+	*l = inUse
 	a.add(client)
 	a.add(server)
 }
@@ -51,11 +49,11 @@ func (a *Addresses) Register(l *Lease, client, server netip.Addr) {
 func (a *Addresses) Release(l *Lease, client, server netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if l.state == inUse {
+	if *l == inUse {
 		a.remove(client)
 		a.remove(server)
 	}
-	l.state = over
+	*l = over
 }
 
 func (a *Addresses) add(addr netip.Addr) {

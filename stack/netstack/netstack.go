@@ -30,10 +30,10 @@ type Options struct {
 
 // Buffers are the sizes of TCP buffers, in bytes. A receive buffer is twice the window that it lets
 // the client see, and counts memory, not payload.
-type Buffers struct{ Receive, Send Range }
-
-// Range is the least size of a buffer, the one that a connection begins with, and the largest.
-type Range struct{ Min, Default, Max int }
+type Buffers struct {
+	Receive tcpip.TCPReceiveBufferSizeRangeOption
+	Send    tcpip.TCPSendBufferSizeRangeOption
+}
 
 // Stack is a netstack with one NIC, that takes packets to all addresses.
 type Stack struct {
@@ -106,8 +106,7 @@ func (s *Stack) setTCPOptions() error {
 	// This has the window scale fit the largest buffer. The router resizes buffers by itself.
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
-	receive := tcpip.TCPReceiveBufferSizeRangeOption(s.buffers.Receive)
-	send := tcpip.TCPSendBufferSizeRangeOption(s.buffers.Send)
+	receive, send := s.buffers.Receive, s.buffers.Send
 	for _, o := range []tcpip.SettableTransportProtocolOption{&recovery, &sack, &reno, &moderate, &wait, &receive, &send} {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return fmt.Errorf("set TCP option %T: %s", o, err)

@@ -33,8 +33,8 @@ var (
 
 // sizes are those of the router.
 var sizes = Buffers{
-	Receive: Range{Min: 4 << 10, Default: 128 << 10, Max: 2 << 20},
-	Send:    Range{Min: 2 << 10, Default: 64 << 10, Max: 2 << 20},
+	Receive: tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: 128 << 10, Max: 2 << 20},
+	Send:    tcpip.TCPSendBufferSizeRangeOption{Min: 2 << 10, Default: 64 << 10, Max: 2 << 20},
 }
 
 // frame is one that netstack has written.
