@@ -137,7 +137,7 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/fleet/victorialogs": {
 			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
-			"cmd/internal/record",
+			"cmd/internal/hint", "cmd/internal/record",
 		},
 		"cmd/internal/follow": {"cmd/internal/logfile", "cmd/internal/record"},
 		"cmd/internal/format": {

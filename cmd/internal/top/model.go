@@ -104,10 +104,12 @@ func (m *model) update() {
 	}
 	before := m.added
 	for _, a := range n.records {
-		m.add(a)
 		if m.fleet && a.record.Type == format.Handshake {
-			m.status.Handshakes[a.record.Outcome]++
+			if r := m.byID[idOf(a.record)]; r == nil || r.Opening == nil { // it may come again
+				m.status.Handshakes[a.record.Outcome]++
+			}
 		}
+		m.add(a)
 	}
 	const weight = 0.1
 	m.rate += weight * (float64(m.added-before)/redraw.Seconds() - m.rate)

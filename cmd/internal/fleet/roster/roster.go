@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"syntap/cmd/internal/fleet"
@@ -100,7 +101,7 @@ func Take(ctx context.Context, stores []search.Store, o Options) (*Roster, error
 type taking struct {
 	o        Options
 	store    search.Engine
-	logs     []fleet.State // by router, as the store has them
+	logs     []fleet.State // as the store has them
 	furthest map[fleet.LogID]uint64
 }
 
@@ -164,8 +165,11 @@ func (t *taking) routers(ctx context.Context) (all []Router, err error) {
 	return all, nil
 }
 
-// byRouter divides logs, which are ordered by router.
+// byRouter divides logs.
 func byRouter(logs []fleet.State) (all [][]fleet.State) {
+	logs = slices.SortedStableFunc(slices.Values(logs), func(a, b fleet.State) int {
+		return strings.Compare(a.Router, b.Router)
+	})
 	for i, s := range logs {
 		if i == 0 || s.Router != logs[i-1].Router {
 			all = append(all, nil)

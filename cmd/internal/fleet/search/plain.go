@@ -46,7 +46,7 @@ func (p Plain) Find(ctx context.Context, w *victorialogs.Wanted) (all []victoria
 	for _, s := range logs {
 		n := s.Last - s.First + 1
 		all = append(all, victorialogs.Found{
-			LogID: s.LogID, First: s.First, Last: s.Last, Count: n, Unique: n, Time: s.Time,
+			LogID: s.LogID, First: s.First, Last: s.Last, Count: n, Time: s.Time,
 		})
 	}
 	return all, err

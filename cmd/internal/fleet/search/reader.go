@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"syntap/cmd/internal/fleet"
@@ -134,15 +133,23 @@ func groups(found []victorialogs.Found, all bool) (groups [][]victorialogs.Found
 
 // ends hands the last record of each log on, where that has not come.
 func (r *Reader) ends(ctx context.Context, m *merge, found []victorialogs.Found) error {
-	all, err := r.store.Logs(ctx, r.router)
+	if len(found) == 0 {
+		return nil
+	}
+	since, index := found[0].Time, make(map[fleet.LogID]int, len(found))
+	for i, f := range found {
+		index[f.LogID] = i
+		if f.Time.Before(since) {
+			since = f.Time
+		}
+	}
+	all, err := r.store.Latest(ctx, r.router, since)
 	if err != nil {
 		return err
 	}
 	var logs []victorialogs.Found
 	for _, log := range all {
-		i, ok := slices.BinarySearchFunc(found, log.LogID, func(f victorialogs.Found, id fleet.LogID) int {
-			return compareIDs(f.LogID, id)
-		})
+		i, ok := index[log.LogID]
 		if ok && log.Last > found[i].Last {
 			logs = append(logs, victorialogs.Found{
 				LogID: log.LogID, Stream: found[i].Stream, First: log.Last, Last: log.Last, Count: 1,

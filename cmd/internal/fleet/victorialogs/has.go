@@ -14,18 +14,20 @@ import (
 // number is a number in the answer to a query, where it is a string.
 type number uint64
 
-// UnmarshalJSON reads the digits between quotes. Of no record at all a number is empty or NaN.
+// UnmarshalJSON reads the digits between quotes. Of no record at all a number is empty or NaN. A text
+// that is no number of a record stands for 0, and a fraction for its whole part: one client that
+// writes such must not spoil the answer about others.
 func (n *number) UnmarshalJSON(b []byte) error {
 	*n = 0
 	var text json.Number
-	if json.Unmarshal(b, &text) != nil || text == "" || text == "NaN" {
+	if json.Unmarshal(b, &text) != nil {
 		return nil
 	}
-	v, err := text.Int64()
-	if err != nil || v < 0 {
-		return fmt.Errorf("%s is no number of a record", b)
+	if v, err := text.Int64(); err == nil {
+		*n = number(max(0, v))
+	} else if f, err := text.Float64(); err == nil && f > 0 {
+		*n = number(min(f, 1<<62))
 	}
-	*n = number(v)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package victorialogs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,33 +10,35 @@ import (
 
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 )
 
 // Found says how many records of a log a search finds.
 type Found struct {
 	fleet.LogID
-	Stream        string    // that the store keeps it in
-	First, Last   uint64    // seq of the records with the least and the greatest
-	Count, Unique uint64    // records, and different numbers among them
-	Time          time.Time // of the youngest one
+	Stream      string    // that the store keeps it in
+	First, Last uint64    // seq of the records with the least and the greatest
+	Count       uint64    // records, each as often as it is there
+	Time        time.Time // of the youngest one
 }
 
 // maxLogs is how many logs an answer may name.
 const maxLogs = 100_000
 
-var errLogs = fmt.Errorf("the store has more than %d logs", maxLogs)
+var errLogs = hint.Fail(fmt.Errorf("more than %d logs have such records", maxLogs),
+	"ask for one router with --router, or for a shorter time")
 
 // Find returns the logs that have records which a search is for, ordered by router and log.
 func (c *Client) Find(ctx context.Context, w *Wanted) (all []Found, err error) {
-	const sums = " | stats by (router, log, _stream_id) count() n, count_uniq(seq) u, min(seq) first, max(seq) last, " +
-		"max(_time) youngest | sort by (router, log)"
+	const sums = " | stats by (router, log, _stream_id) count() n, min(seq) first, max(seq) last, max(_time) youngest" +
+		" | sort by (router, log)"
 	err = c.query(ctx, w.logsQL()+sums, func(row []byte) error {
 		var one struct {
-			Router, Log       string
-			Stream            string `json:"_stream_id"`
-			N, U, First, Last number
-			Youngest          time.Time
+			Router, Log    string
+			Stream         string `json:"_stream_id"`
+			N, First, Last number
+			Youngest       time.Time
 		}
 		if err := json.Unmarshal(row, &one); err != nil {
 			return err
@@ -45,10 +46,13 @@ func (c *Client) Find(ctx context.Context, w *Wanted) (all []Found, err error) {
 		if len(all) == maxLogs {
 			return errLogs
 		}
+		if one.Router == "" || one.Log == "" { // no router writes such
+			return nil
+		}
 		all = append(all, Found{
 			fleet.LogID{Router: one.Router, Log: one.Log},
 			one.Stream,
-			uint64(one.First), uint64(one.Last), uint64(one.N), uint64(one.U), one.Youngest,
+			uint64(one.First), uint64(one.Last), uint64(one.N), one.Youngest,
 		})
 		return nil
 	})
@@ -75,11 +79,7 @@ func (c *Client) Page(ctx context.Context, w *Wanted, spans []Span, limit int, f
 	logsQL := fmt.Sprintf("%s %s | fields router, log, seq, _msg"+
 		" | sort by (seq, _msg) partition by (router, log) limit %d", ofSpans(spans), w.logsQL(), limit)
 	return c.query(ctx, logsQL, func(row []byte) error {
-		r, err := rowOf(row)
-		if err != nil {
-			return err
-		}
-		return f(r)
+		return f(rowOf(row))
 	})
 }
 
@@ -163,9 +163,8 @@ func (c *Client) Latest(ctx context.Context, router string, since time.Time) ([]
 	return all, err
 }
 
-var errRow = errors.New("the store has answered with what is no record")
-
-func rowOf(row []byte) (r Row, err error) {
+// rowOf reads a row of an answer. Members that are not there, or not as routers write them, are zero.
+func rowOf(row []byte) (r Row) {
 	for key, value := range record.Members(row) {
 		text := record.Unquote(record.Text(value))
 		switch string(key) {
@@ -177,14 +176,11 @@ func rowOf(row []byte) (r Row, err error) {
 			r.Line = []byte(text)
 		case "seq":
 			var n number
-			err = n.UnmarshalJSON(value)
+			_ = n.UnmarshalJSON(value) // it has no errors
 			r.Seq = uint64(n)
 		}
 	}
-	if err == nil && (r.Log == "" || r.Line == nil) {
-		err = errRow
-	}
-	return r, err
+	return r
 }
 
 // groups are members of a record by which the store counts, by key of a filter.
@@ -214,15 +210,11 @@ func (c *Client) Count(
 	}
 	alone := *w
 	alone.Joined = false
-	logs, err := c.Find(ctx, &alone)
-	if err != nil {
-		return true, err
-	}
 	count := "count()"
-	for _, log := range logs {
-		if log.Count != log.Unique {
-			count = "count_uniq_hash(router, log, seq)"
-		}
+	if twice, err := c.haveCopies(ctx, &alone); err != nil {
+		return true, err
+	} else if twice { // this takes several times as long
+		count = "count_uniq_hash(router, log, seq)"
 	}
 	logsQL := fmt.Sprintf("%s msg:in(handshake, datagram) | stats by (%s) %s n",
 		alone.logsQL(), strings.Join(by, ", "), count)
@@ -230,9 +222,7 @@ func (c *Client) Count(
 		values, n := make([]string, len(by)), number(0)
 		for key, value := range record.Members(row) {
 			if string(key) == "n" {
-				if err := n.UnmarshalJSON(value); err != nil {
-					return err
-				}
+				_ = n.UnmarshalJSON(value) // it has no errors
 			}
 			for i, member := range by {
 				if string(key) == member {
@@ -242,6 +232,18 @@ func (c *Client) Count(
 		}
 		return f(values, uint64(n))
 	})
+}
+
+// haveCopies reports whether the store has a record several times among those that a search is for.
+func (c *Client) haveCopies(ctx context.Context, w *Wanted) (have bool, err error) {
+	const sums = " | stats by (router, log) count() n, count_uniq(seq) u"
+	err = c.query(ctx, w.logsQL()+sums, func(row []byte) error {
+		var one struct{ N, U number }
+		err := json.Unmarshal(row, &one)
+		have = have || one.N != one.U
+		return err
+	})
+	return have, err
 }
 
 // Head is the end of a log as its router has told it to the store: a line of package chain.
@@ -274,9 +276,9 @@ func (c *Client) Heads(ctx context.Context, router string) (all []Head, err erro
 		" | sort by (head_seq desc) partition by (router, log) limit %d",
 		stream(fleet.LogID{Router: router}), maxHeads)
 	err = c.query(ctx, logsQL, func(row []byte) error {
-		r, err := rowOf(row)
+		r := rowOf(row)
 		all = append(all, Head{r.LogID, r.Line})
-		return err
+		return nil
 	})
 	return all, err
 }
