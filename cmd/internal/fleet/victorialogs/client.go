@@ -65,10 +65,22 @@ const maxRow = 8 << 20
 // query calls row with each row of the answer to a query of LogsQL, an object in JSON that is valid
 // until the next one. An error of row ends it.
 func (c *Client) query(ctx context.Context, logsQL string, row func(line []byte) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silence := time.AfterFunc(c.Timeout, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(c.Timeout, func() { cancel(fmt.Errorf("no answer within %v: %w", c.Timeout, context.DeadlineExceeded)) })
 	defer silence.Stop()
+	err := c.ask(ctx, logsQL, func(line []byte) error {
+		silence.Reset(c.Timeout)
+		return row(line)
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// ask is query without a limit of time.
+func (c *Client) ask(ctx context.Context, logsQL string, row func(line []byte) error) error {
 	body := strings.NewReader(url.Values{"query": {logsQL}}.Encode())
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	answer, err := c.Post(ctx, "select/logsql/query", header, body)
@@ -79,7 +91,6 @@ func (c *Client) query(ctx context.Context, logsQL string, row func(line []byte)
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, maxRow)
 	for lines.Scan() {
-		silence.Reset(c.Timeout)
 		line := lines.Bytes()
 		if len(line) == 0 || line[0] != '{' {
 			return fmt.Errorf("answer to a query: %.300q", line)
