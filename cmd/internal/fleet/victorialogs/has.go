@@ -14,9 +14,9 @@ import (
 // number is a number in the answer to a query, where it is a string.
 type number uint64
 
-// UnmarshalJSON reads the digits between quotes. Of no record at all a number is empty or NaN. A text
-// that is no number of a record stands for 0, and a fraction for its whole part: one client that
-// writes such must not spoil the answer about others.
+// UnmarshalJSON reads the digits between quotes. Of no record at all a number is empty or NaN. A
+// text that is no number of a record stands for 0, and a fraction for its whole part: one client
+// that writes such must not spoil the answer about others.
 func (n *number) UnmarshalJSON(b []byte) error {
 	*n = 0
 	var text json.Number

@@ -66,13 +66,6 @@ type Span struct {
 	First, Last uint64 // seq, both included
 }
 
-// Row is a record as the store has it. Its line is the caller's.
-type Row struct {
-	fleet.LogID
-	Seq  uint64
-	Line []byte // without its end
-}
-
 // Page calls f with the records of spans that a search is for, of each span at most the first ones,
 // limit of them: ordered by number within a log, copies behind each other.
 func (c *Client) Page(ctx context.Context, w *Wanted, spans []Span, limit int, f func(Row) error) error {
@@ -161,26 +154,6 @@ func (c *Client) Latest(ctx context.Context, router string, since time.Time) ([]
 		return err
 	})
 	return all, err
-}
-
-// rowOf reads a row of an answer. Members that are not there, or not as routers write them, are zero.
-func rowOf(row []byte) (r Row) {
-	for key, value := range record.Members(row) {
-		text := record.Unquote(record.Text(value))
-		switch string(key) {
-		case "router":
-			r.Router = text
-		case "log":
-			r.Log = text
-		case "_msg":
-			r.Line = []byte(text)
-		case "seq":
-			var n number
-			_ = n.UnmarshalJSON(value) // it has no errors
-			r.Seq = uint64(n)
-		}
-	}
-	return r
 }
 
 // groups are members of a record by which the store counts, by key of a filter.
