@@ -16,15 +16,16 @@ const drainInterval = 2 * time.Millisecond
 
 // Drain is for the end, when no client sends any more. It waits until all frames have been read and
 // the far sides have acknowledged all bytes of their connections, or until ctx ends, and returns
-// the number of connections that are not done. Handshakes do not count: their clients are gone. At
-// its end Run closes delivered connections in order and resets the others.
+// the number of connections that Run resets at its end: those of which the host's kernel does not
+// have all bytes, and the FIN. The kernel delivers the others. Handshakes do not count: their
+// clients are gone.
 func (s *Stack) Drain(ctx context.Context) (left int) {
 	look := time.NewTicker(drainInterval)
 	defer look.Stop()
 	for {
 		quiet := s.quiet() // before the connections: a frame may be the first of one
-		left = s.undelivered()
-		if quiet && left == 0 {
+		waiting, left := s.undelivered()
+		if quiet && waiting == 0 {
 			return 0
 		}
 		select {
@@ -41,20 +42,22 @@ func (s *Stack) quiet() bool {
 	return !ok || link.Idle()
 }
 
-// undelivered returns how many connections have more to send to their far side.
-func (s *Stack) undelivered() (n int) {
+// undelivered returns how many connections have more to send to their far side, and of how many of
+// them the kernel does not have all.
+func (s *Stack) undelivered() (waiting, left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
 		switch c.phase.Load() {
 		case synReceived, acknowledged:
-			n++
+			left++
 		case established: // mu keeps it so, and the descriptor with it
-			queued, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
-			if !c.seen.has(serverShut) || err == nil && queued > 0 {
-				n++
+			if !c.seen.has(serverShut) {
+				left++
+			} else if queued, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ); err == nil && queued > 0 {
+				waiting++
 			}
 		}
 	}
-	return n
+	return waiting + left, left
 }

@@ -4,8 +4,10 @@ package stack
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -62,6 +64,32 @@ func TestDrain(t *testing.T) {
 	}
 	if n := within(t, received); n != size {
 		t.Errorf("the far side has %d bytes, want %d", n, size)
+	}
+}
+
+// A connection of which the kernel has all bytes and the FIN is not reset as the router stops, and
+// does not count as one that is.
+func TestDrainLeavesToKernel(t *testing.T) {
+	const size = 1 << 19 // more than a far side takes that does not read
+	stopped, received := make(chan struct{}), make(chan string, 1)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		<-stopped
+		n, err := io.Copy(io.Discard, c)
+		received <- fmt.Sprint(n, err)
+	})
+	router := startRouter(t, Options{}, dial.Policy{})
+	end := sync.OnceFunc(func() { close(stopped) })
+	defer end()
+	c := newClient(t, router).dial(t, serverV4, port)
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.CloseWrite()
+	eventually(t, "the kernel to have all", func() bool { return left(router) == 0 })
+	router.stop()
+	end()
+	if got, want := within(t, received), fmt.Sprint(size, nil); got != want {
+		t.Errorf("the far side has %s, want %s", got, want)
 	}
 }
 

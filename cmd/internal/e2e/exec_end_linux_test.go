@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -68,8 +69,9 @@ func TestExecDrain(t *testing.T) {
 	lab := tuntest.NewLab(t)
 	ends := make(chan error, 1)
 	release := make(chan struct{})
-	go serveAll(lab.Server.Listen("tcp", tuntest.ServerAddr4+":9000"), func(conn *net.TCPConn) {
-		_ = conn.SetReadBuffer(1 << 14)
+	listener := lab.Server.Listen("tcp", tuntest.ServerAddr4+":9000")
+	limitReadBuffer(t, listener)
+	go serveAll(listener, func(conn *net.TCPConn) {
 		<-release
 		_, err := io.Copy(io.Discard, conn)
 		ends <- err
@@ -113,4 +115,21 @@ func TestExecDrain(t *testing.T) {
 		})
 	}
 	checkCut(p)
+}
+
+// limitReadBuffer has the connections of a listener take little before they are read: the kernel of
+// the sender then cannot have taken all.
+func limitReadBuffer(t *testing.T, l net.Listener) {
+	t.Helper()
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<14)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
 }
