@@ -21,8 +21,8 @@ import (
 // attribution names the local program in the records of connections and flows. The kernel is asked
 // for the user when the SYN, or the first datagram, passes. The process is searched for while the
 // far side is dialled; the client's answer, the record, and a datagram that waits for it, wait for
-// the search, which takes 2 ms, on a busy machine 20 ms at most: a client that has its answer may
-// close its socket, or end.
+// the search, which takes 2 ms, longer on a busy machine: a client that has its answer may close
+// its socket, or end.
 type attribution struct {
 	finder *owner.Finder
 	local  func(netip.Addr) bool    // whose processes are to be found

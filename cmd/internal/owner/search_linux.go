@@ -11,8 +11,8 @@ const (
 	maxSearches = 256 // that go on, or wait for another of their user
 	maxOfOne    = maxSearches / 4
 	searchTime  = 2 * time.Millisecond
-	longest     = 10                   // times searchTime: of a search with its wait for others of its user, whatever looks it has had
-	minLooks    = 512                  // of a search that took longer than searchTime
+	longestWait = 25                   // times searchTime: for others of its user
+	minLooks    = 512                  // of a search, whatever time they take
 	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
 	maxLate     = 4                    // of these
 	looksTime   = 2 * time.Microsecond // that one takes, about
@@ -128,22 +128,19 @@ func (f *Finder) advance(s *search) {
 		s.stop()
 		s.over = true
 		f.endLate(s)
-	case !s.late && f.isOverdue(s):
+	case !s.late && s.looks >= minLooks && time.Since(s.asked) >= f.patience:
 		f.cutShort(s)
 	}
 }
 
-// isOverdue reports whether those who wait for a search have waited long enough.
-func (f *Finder) isOverdue(s *search) bool {
-	took := time.Since(s.asked)
-	return took >= longest*f.patience || took >= f.patience && s.looks >= minLooks
-}
+// hasWaited reports whether a search has waited long enough for its turn.
+func (f *Finder) hasWaited(s *search) bool { return time.Since(s.asked) >= longestWait*f.patience }
 
 // giveUp ends searches whose time has passed while they waited for another of their user.
 func (f *Finder) giveUp() {
 	for uid, next := range f.waiting {
 		over := 0
-		for over < len(next) && f.isOverdue(next[over]) {
+		for over < len(next) && f.hasWaited(next[over]) {
 			over++
 		}
 		f.waiting[uid] = next[over:]
