@@ -157,6 +157,10 @@ var Related = state("related", expr.CtStateBitRELATED)
 // NewOrRelated matches packets that begin a connection, announced or not.
 var NewOrRelated = state("related,new", expr.CtStateBitNEW|expr.CtStateBitRELATED)
 
+// Established matches packets of connections that both ends have opened, as far as connection
+// tracking knows.
+var Established = state("established", expr.CtStateBitESTABLISHED)
+
 // NotEstablished matches packets that begin a connection and those that belong to none.
 var NotEstablished = state("invalid,related,new", expr.CtStateBitNEW|expr.CtStateBitRELATED|expr.CtStateBitINVALID)
 
@@ -175,7 +179,13 @@ func transport(offset, size uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: size}
 }
 
-// NotSYN matches TCP segments other than the one that opens a connection.
+// SYN matches TCP segments that open a connection.
+var SYN = Statement{"meta l4proto tcp tcp flags & (fin | syn | rst | ack) == syn", []expr.Any{
+	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}),
+	transport(13, 1), masked([]byte{0x17}), equal([]byte{0x02}),
+}}
+
+// NotSYN matches all other TCP segments.
 var NotSYN = Statement{"meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn", []expr.Any{
 	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x17}), differs([]byte{0x02}),
 }}

@@ -27,6 +27,10 @@
 //   - A simultaneous open (RFC 9293 §3.5) has entered with this host's SYN. The peer's SYN comes
 //     from outside, to the client's own socket. The connection stays outside from the SYN-ACK on by
 //     which that socket answers (KeepInbound).
+//   - A SYN is decided anew unless its connection enters. Connection tracking ignores one that does
+//     not fit the entry of an older connection with the same ends, such as one that its server has
+//     reset (Linux, net/netfilter/nf_conntrack_proto_tcp.c, TCP_CONNTRACK_IGNORE). An entry from
+//     before there were labels cannot be marked; the SYN is dropped until it is gone.
 //   - Connection tracking knows the datagrams of a socket after it is closed, and another socket
 //     may have its port by then, of another user, of a client instead of the router. So a packet of
 //     the router's socket stays outside whatever the label says, and each datagram that stays

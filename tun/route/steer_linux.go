@@ -144,8 +144,9 @@ func (s *steering) local() {
 	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
 	s.addKnown(&local)
 	local.add(nft.NotEstablished, nft.Goto("local_new"))
+	local.addAnew("local_new")
 	for _, protocol := range []uint8{unix.IPPROTO_UDP, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
-		// Another socket may have the port since the decision. Of TCP its SYN makes a new entry.
+		// Another socket may have the port since the decision.
 		local.add(nft.Protocol(protocol), nft.Label(decidedLabel), nft.Goto("local_new"))
 	}
 
@@ -211,6 +212,15 @@ func (s *steering) addKnown(r *chainRules) {
 	}
 }
 
+// addAnew has a SYN decided as that of a new connection, though it meets the entry of an older one.
+// An entry from before there were labels takes none: such a SYN is dropped, and its client sends it
+// again when the entry is gone.
+func (r *chainRules) addAnew(chain string) {
+	r.add(nft.SYN, nft.SetLabel(decidedLabel))
+	r.add(nft.SYN, nft.Label(decidedLabel), nft.Goto(chain))
+	r.add(nft.SYN, nft.Established, nft.Drop)
+}
+
 // forwarded adds the chains for packets of other machines.
 func (s *steering) forwarded() {
 	var midstream, first, forwarded chainRules
@@ -242,6 +252,7 @@ func (s *steering) forwarded() {
 		}
 		s.addKnown(&forwarded)
 		forwarded.add(nft.NewOrRelated, nft.Goto("forwarded_new"))
+		forwarded.addAnew("forwarded_new")
 	}
 	s.chain("forwarded_midstream", nil, midstream)
 	s.chain("forwarded_new", nil, first)

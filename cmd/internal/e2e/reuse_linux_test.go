@@ -1,12 +1,14 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +60,80 @@ func TestTupleReuse(t *testing.T) {
 			r.stop(t, unix.SIGTERM)
 		})
 	}
+}
+
+// TestTupleOfOlderConnection has clients open a connection before the router runs, and another one
+// of the same 4-tuple once its server has reset it. Connection tracking still has the entry of the
+// first, which stays outside: the second must not. It may wait until the entry is gone.
+func TestTupleOfOlderConnection(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	lab.Router.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_close", "1")
+	lab.Router.Run("nft", "add table inet gateway; "+
+		"add chain inet gateway f { type filter hook forward priority 0; }; "+
+		"add rule inet gateway f ct state established accept")
+	for _, host := range addresses() {
+		l := lab.Server.Listen("tcp", net.JoinHostPort(host, "7000"))
+		go serveAll(l, func(conn *net.TCPConn) {
+			_, _ = fmt.Fprintln(conn, conn.RemoteAddr())
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.SetLinger(0) // closed by a reset
+		})
+	}
+	type client struct {
+		ns         *tuntest.Namespace
+		host, from string
+		conn       net.Conn
+	}
+	var clients []client
+	for _, host := range addresses() {
+		for _, ns := range []*tuntest.Namespace{lab.Router, lab.Client} {
+			conn, from := openTuple(t, ns, host)
+			clients = append(clients, client{ns, host, from, conn})
+		}
+	}
+	sources := `name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64"]`
+	r := run(t, lab.Router, "syntap0", strings.Replace(everything, "name: syntap0", sources, 1))
+	for _, c := range clients {
+		if _, err := c.conn.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+			t.Fatalf("the first connection from %s ended with %v, want a reset", c.from, err)
+		}
+		c.conn.Close()
+		if _, from := openTuple(t, c.ns, c.host); from == c.from {
+			t.Errorf("the second connection from %s has left past the TUN", from)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	r.waitRecords(t, len(clients))
+	r.stop(t, unix.SIGTERM)
+}
+
+// openTuple opens a connection from port 6000 to a server that says where it comes from.
+func openTuple(t *testing.T, ns *tuntest.Namespace, host string) (conn net.Conn, from string) {
+	t.Helper()
+	dialer := net.Dialer{
+		Timeout: tuntest.Patience, LocalAddr: &net.TCPAddr{Port: 6000}, Control: reuseAddress,
+	}
+	err := ns.Do(func() (err error) {
+		conn, err = dialer.Dial("tcp", net.JoinHostPort(host, "7000"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if from, err = bufio.NewReader(conn).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return conn, strings.TrimSpace(from)
 }
 
 // useTuple makes one connection from port 6000: five bytes there and back.
