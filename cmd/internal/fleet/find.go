@@ -205,7 +205,6 @@ func (s *ship) behind(ctx context.Context, first uint64) (ours bool, err error) 
 
 // since has a range begin with the time of a line, and reach to the present.
 func since(r Range, line []byte) Range {
-	r.Fresh = true
 	if _, at, ok := (Fields{}).Append(nil, line); ok {
 		const step = 5 * time.Minute // that clocks may have been set back since, or differ
 		r.Begin = at.Time.Add(-step)

@@ -17,10 +17,6 @@ type LogID struct {
 type Range struct {
 	First, Last uint64 // seq, both included; Last 0 = no end
 	Begin, End  time.Time
-
-	// Fresh asks for records that have come within the last half minute, too: a store may find
-	// those at a higher price. Without it they may be missing.
-	Fresh bool
 }
 
 // Run is records that follow each other, each of which a store has Copies times.

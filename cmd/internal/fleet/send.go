@@ -105,7 +105,7 @@ func (s *ship) lacking(ctx context.Context, records []Record) ([]Record, error) 
 	for i := range records {
 		times.extend(records[i].Time)
 	}
-	asked := Range{First: first, Last: last, Begin: times.begin, End: times.end, Fresh: true}
+	asked := Range{First: first, Last: last, Begin: times.begin, End: times.end}
 	runs, err := s.store.Has(ctx, s.id(), asked)
 	if err != nil {
 		s.failed(err)

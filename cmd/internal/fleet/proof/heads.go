@@ -149,7 +149,7 @@ func (v *verifier) wantChained(ctx context.Context, place string, line []byte) e
 	w := chain.Witness{Head: head, Place: place}
 	for _, s := range v.logs {
 		has := false
-		r := fleet.Range{First: head.Seq, Last: head.Seq, Fresh: true}
+		r := fleet.Range{First: head.Seq, Last: head.Seq}
 		err := v.store.Lines(ctx, s.LogID, r, func(_ uint64, line []byte) error {
 			l, ok := record.LinkOf(line)
 			has = has || ok && l.Hash == head.Hash

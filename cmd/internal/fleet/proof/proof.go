@@ -93,7 +93,7 @@ func (v *verifier) chainOf(router string) *record.Chain {
 func (v *verifier) log(ctx context.Context, s *fleet.State) (*Log, error) {
 	var first []byte
 	read := func(f func(line []byte) error) error {
-		r := fleet.Range{First: s.First, Last: s.Last, Fresh: true}
+		r := fleet.Range{First: s.First, Last: s.Last}
 		return v.store.Lines(ctx, s.LogID, r, func(_ uint64, line []byte) error {
 			if first == nil {
 				first = bytes.Clone(line)

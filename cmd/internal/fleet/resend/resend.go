@@ -153,7 +153,7 @@ func (s *sender) put(ctx context.Context, records []fleet.Record) error {
 
 // lacking returns the records of a page that the store lacks.
 func (s *sender) lacking(ctx context.Context, page []fleet.Record) (lacking []fleet.Record, err error) {
-	runs, err := s.store.Has(ctx, s.o.ID, fleet.Range{First: page[0].Seq, Last: page[len(page)-1].Seq, Fresh: true})
+	runs, err := s.store.Has(ctx, s.o.ID, fleet.Range{First: page[0].Seq, Last: page[len(page)-1].Seq})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestRun(t *testing.T) {
 	l := routerlog.New("gate", n, 1, routerlog.Start, nil)
 	l.Put(t, store, slices.Concat(l.Lines[:10], l.Lines[12:40], l.Lines[45:80], l.Lines[85:confirmed]))
 	tuntest.Wait(t, "the records", func() bool {
-		runs, err := store.Has(t.Context(), l.ID(), fleet.Range{First: 1, Last: n, Fresh: true})
+		runs, err := store.Has(t.Context(), l.ID(), fleet.Range{First: 1, Last: n})
 		return err == nil && len(runs) == 4
 	})
 	var since time.Time // of the record with seq 30, or a bit later
@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 	if err != nil || r.Sent != 10 || r.Missing != 0 {
 		t.Fatalf("%+v, %v, want 10 sent", r, err)
 	}
-	runs, err := store.Has(t.Context(), l.ID(), fleet.Range{First: 1, Last: n, Fresh: true})
+	runs, err := store.Has(t.Context(), l.ID(), fleet.Range{First: 1, Last: n})
 	want := []fleet.Run{{First: 1, Last: 10, Copies: 1}, {First: 13, Last: confirmed, Copies: 1}}
 	if err != nil || !slices.Equal(runs, want) {
 		t.Errorf("the store has %+v, %v, want %+v", runs, err, want)

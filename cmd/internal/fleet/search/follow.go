@@ -189,7 +189,7 @@ func (f *follower) handOn(ctx context.Context, spans []victorialogs.Span) (enoug
 // whole returns the last number of a span up to which no record is missing, or is waited for any
 // more.
 func (f *follower) whole(ctx context.Context, known *followed, s victorialogs.Span) (last uint64, err error) {
-	runs, err := f.store.Has(ctx, s.LogID, fleet.Range{First: s.First, Last: s.Last, Fresh: true})
+	runs, err := f.store.Has(ctx, s.LogID, fleet.Range{First: s.First, Last: s.Last})
 	if err != nil || len(runs) == 0 {
 		return known.seen, err
 	}

@@ -62,7 +62,7 @@ func (p Plain) Page(
 ) error {
 	for _, s := range spans {
 		n := 0
-		r := fleet.Range{First: s.First, Last: s.Last, Fresh: true}
+		r := fleet.Range{First: s.First, Last: s.Last}
 		err := p.Lines(ctx, s.LogID, r, func(seq uint64, line []byte) error {
 			if n == limit {
 				return errFull
@@ -90,7 +90,7 @@ func (p Plain) CountSpans(
 ) (map[fleet.LogID]victorialogs.Counted, error) {
 	all := make(map[fleet.LogID]victorialogs.Counted, len(spans))
 	for _, s := range spans {
-		runs, err := p.Has(ctx, s.LogID, fleet.Range{First: s.First, Last: s.Last, Fresh: true})
+		runs, err := p.Has(ctx, s.LogID, fleet.Range{First: s.First, Last: s.Last})
 		if err != nil {
 			return nil, err
 		}

@@ -13,10 +13,9 @@
 //
 // # Streams
 //
-// A filter for a stream, {router="…",log="…"}, is answered from an index, at once however much
-// there is. The index learns of a stream a second after its first record of a day, and an answer
-// without it is cached for another ten. So records of the last half minute are asked for by fields
-// (fleet.Range.Fresh), which takes a look at all records of the time.
+// A filter for a stream, {router="…",log="…"}, would be answered from an index, which learns of a
+// stream a second after its first record of a day; and an answer without it is cached. So records
+// are asked for by fields, or by the ids of streams, which need no index.
 //
 // # Insert
 //

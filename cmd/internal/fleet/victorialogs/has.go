@@ -37,11 +37,7 @@ func ofRange(id fleet.LogID, r fleet.Range) string {
 	if last == 0 {
 		last = math.MaxInt64
 	}
-	log := stream(id)
-	if r.Fresh {
-		log = fmt.Sprintf("router:=%s log:=%s", quoted(id.Router), quoted(id.Log))
-	}
-	text := fmt.Sprintf("%s seq:range[%d, %d]", log, r.First, last)
+	text := fmt.Sprintf("%s seq:range[%d, %d]", stream(id), r.First, last)
 	// Times of records are whole microseconds.
 	const layout = "2006-01-02T15:04:05.000000Z"
 	if !r.Begin.IsZero() {
