@@ -232,6 +232,9 @@ func TestAnswerBehindTheEnd(t *testing.T) {
 	if n.all.size != 0 || len(n.sources) != 0 || stats.UDP.Load() != 0 {
 		t.Errorf("%d mappings, %d sources", n.all.size, len(n.sources))
 	}
+	if n.all.front(answered) != nil {
+		t.Error("the mapping is in use again")
+	}
 	if n.MakeRoom(clientV4, false) != nil {
 		t.Error("no room for the next")
 	}
