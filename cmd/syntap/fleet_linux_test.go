@@ -37,7 +37,7 @@ func TestFleet(t *testing.T) {
 		return err == nil && len(all) == 2 && all[0].Last == records && all[1].Last == cut
 	})
 	tuntest.Wait(t, "all copies", func() bool {
-		runs, err := store.Has(t.Context(), gate1.ID(), fleet.Range{First: 21, Last: 30, Fresh: true})
+		runs, err := store.Has(t.Context(), gate1.ID(), fleet.Range{First: 21, Last: 30})
 		return err == nil && len(runs) == 1 && runs[0].Copies == 2
 	})
 	testscript.Run(t, testscript.Params{
