@@ -72,6 +72,10 @@ func broken(v *chain.Verified) error {
 		all = append(all, hint.Fail(errors.New("nothing is proven: the log was written with a key"),
 			"name the file of its chain_key with --key"))
 	}
+	if v.Unchained {
+		all = append(all, hint.Fail(errors.New("nothing is proven: the log has no chain"),
+			"write it with chain: true, see syntap-config(5)"))
+	}
 	for _, b := range v.Breaks {
 		all = append(all, errors.New(b))
 	}

@@ -26,6 +26,7 @@ type Verified struct {
 	Runs        []Run
 	Breaks      []string
 	Unproven    bool // the log was written with a key, and that is not known
+	Unchained   bool // no record is part of a chain: only their numbers and counts were checked
 
 	// Of VerifyLines only.
 	Begins  bool   // the first record begins the chain
@@ -82,12 +83,19 @@ type verifier struct {
 	end    *Witness             // the one with the greatest
 	keyed  bool                 // a head says that the chain has a key
 
-	prefix    string // of breaks that are of no file
-	late      bool   // the log may have lost its begin, and records that it announces
-	holes     []span // where numbers are missing, if late
-	gone      []span // numbers of records that the log says some store never had
-	before    int    // holes before the present run
-	unchained bool   // it may have no chain
+	prefix   string // of breaks that are of no file
+	late     bool   // the log may have lost its begin, and records that it announces
+	holes    []span // where numbers are missing, if late
+	gone     []span // numbers of records that the log says some store never had
+	before   int    // holes before the present run
+	linked   bool   // a record is part of a chain
+	unlinked []part // records that are not
+}
+
+// part is a part of a file.
+type part struct {
+	file string
+	span
 }
 
 // span is numbers of records, the first and the last.
@@ -161,6 +169,7 @@ func (v *verifier) check(file string, line []byte) {
 		return
 	}
 	l, chained := record.LinkOf(line)
+	v.linked = v.linked || chained
 	first := v.Records == 1
 	switch {
 	case first:
@@ -174,9 +183,8 @@ func (v *verifier) check(file string, line []byte) {
 	}
 	partial := false
 	switch sum := v.chain.Sum(l.Text); {
-	case !chained && v.unchained:
 	case !chained:
-		v.broken("%s: seq %d is not part of a chain", file, seq)
+		v.unlink(file, seq)
 	case sum != l.Hash && v.late && isPartial(line):
 		partial = true
 		v.Partial++
@@ -199,6 +207,15 @@ func (v *verifier) check(file string, line []byte) {
 	v.announced(file, seq, &r)
 	v.count(file, seq, &r, line)
 	v.Last, v.last = seq, l.Hash
+}
+
+// unlink takes a record that is not part of a chain. Those that follow each other are one break.
+func (v *verifier) unlink(file string, seq uint64) {
+	if n := len(v.unlinked); n > 0 && v.unlinked[n-1].file == file && v.unlinked[n-1].last == seq-1 {
+		v.unlinked[n-1].last = seq
+	} else if n < maxBreaks {
+		v.unlinked = append(v.unlinked, part{file, span{seq, seq}})
+	}
 }
 
 // altered takes a break of a record that does not have its digest. Where no record of the log has,
@@ -244,11 +261,14 @@ func (v *verifier) announced(file string, seq uint64, r *record.Line) {
 	}
 }
 
-func missing(first, last uint64) string {
-	if first == last {
-		return fmt.Sprintf("seq %d is missing", first)
+func missing(first, last uint64) string { return span{first, last}.numbers() + " missing" }
+
+// numbers names the records of a span, and has the verb of a sentence about them.
+func (s span) numbers() string {
+	if s.first == s.last {
+		return fmt.Sprintf("seq %d is", s.first)
 	}
-	return fmt.Sprintf("seq %d to %d are missing", first, last)
+	return fmt.Sprintf("seq %d to %d are", s.first, s.last)
 }
 
 // judge adds the findings on the log as a whole.
@@ -263,6 +283,10 @@ func (v *verifier) judge() {
 	case all:
 		v.settle()
 	}
+	for _, p := range v.unlinked {
+		v.broken("%s: %s not part of a chain", p.file, p.numbers())
+	}
+	v.Unchained = v.Records > 0 && !v.linked
 	v.Begins = v.begins
 	if v.Records > 0 && !v.begins && !v.late && v.rotated < v.First-1 {
 		v.broken("%s at the beginning, and the log does not say that they were rotated away", missing(1, v.First-1))

@@ -37,9 +37,6 @@ func VerifyLines(
 		return Verified{}, err
 	}
 	v.one(name, variants)
-	if v.unchained {
-		v.broken("%s: its records have no chain, only their numbers are checked", name)
-	}
 	for _, hole := range v.holes {
 		if len(v.Breaks) >= maxBreaks {
 			break
@@ -86,10 +83,6 @@ func (v *verifier) one(name string, variants [][]byte) {
 			chosen = i
 			break
 		}
-	}
-	if v.Records == 0 {
-		_, chained := record.LinkOf(variants[chosen])
-		v.unchained = !chained
 	}
 	v.check(name, variants[chosen])
 	if len(variants) > 1 {

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,38 @@ func TestVerifyLinesAnnounced(t *testing.T) {
 		})
 		if got := strings.Join(v.Breaks, "\n"); err != nil || got != tt.want {
 			t.Errorf("%s: %q, %v, want %q", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+// TestVerifyLinesUnchained: records without a chain prove nothing, and those that follow each other
+// are one break.
+func TestVerifyLinesUnchained(t *testing.T) {
+	t.Parallel()
+	all := announcing()
+	for _, tt := range []struct {
+		first, last int // records that lose their hash
+		want        string
+		unchained   bool
+	}{
+		{1, len(all), fmt.Sprintf("log: seq 1 to %d are not part of a chain", len(all)), true},
+		{len(all), len(all), fmt.Sprintf("log: seq %d is not part of a chain", len(all)), false},
+	} {
+		lines := slices.Clone(all)
+		for i := tt.first - 1; i < tt.last; i++ {
+			at := bytes.Index(lines[i], []byte(`,"prev":`))
+			lines[i] = append(bytes.Clone(lines[i][:at]), '}')
+		}
+		v, err := VerifyLines(record.NewChain(nil), "log", nil, func(f func(line []byte) error) error {
+			for _, line := range lines {
+				if err := f(line); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if got := strings.Join(v.Breaks, "\n"); err != nil || got != tt.want || v.Unchained != tt.unchained {
+			t.Errorf("%q, unchained %v, %v, want %q, %v", got, v.Unchained, err, tt.want, tt.unchained)
 		}
 	}
 }
