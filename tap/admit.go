@@ -17,7 +17,7 @@ func (t *Tap) admit(s *segment, head []byte) dropReason {
 		return dropSource
 	}
 	s.admission = t.admits()
-	s.Hold.Local = t.local != nil && t.local(client.Addr())
+	s.Local = t.local != nil && t.local(client.Addr())
 	return pass
 }
 

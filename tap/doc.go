@@ -62,7 +62,7 @@
 //
 // # Live rules
 //
-// Package handshake has the rules of handshakes; live adds those of a router that dials before it
+// Package tracker has the rules of handshakes; live adds those of a router that dials before it
 // answers (live.go):
 //
 //   - SYNs count outbound only, SYN-ACKs inbound only.
@@ -106,7 +106,7 @@
 //
 // # Locks
 //
-// A shard's lock (package handshake), and under it that of sources. Functions of Options that
+// A shard's lock (package tracker), and under it that of sources. Functions of Options that
 // receive records and segments are called without either.
 //
 // # Not supported

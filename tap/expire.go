@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"syntap/tap/handshake"
+	"syntap/tap/tracker"
 )
 
 // tick is how late a timeout may come.
@@ -52,6 +52,6 @@ func (t *Tap) runTimers(ctx context.Context) error {
 
 // timed reports whether a flow has a deadline.
 func (l *live) timed() bool {
-	return l.HalfOpen()+l.Count(handshake.StateHeld)+l.Count(handshake.StateUnanswered)+
-		l.Count(handshake.StateClosed) > 0
+	return l.HalfOpen()+l.Count(tracker.StateHeld)+l.Count(tracker.StateUnanswered)+
+		l.Count(tracker.StateClosed) > 0
 }

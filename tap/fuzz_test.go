@@ -9,6 +9,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -42,7 +43,7 @@ func FuzzFrame(f *testing.F) {
 			}
 		}
 
-		tr := handshake.NewTracker(handshake.Options{OnRecord: func(*handshake.Record) {}, OnSegment: func(flow.Key, handshake.Segment) {}})
+		tr := tracker.New(tracker.Options{OnRecord: func(*handshake.Record) {}, OnSegment: func(flow.Key, handshake.Segment) {}})
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: captured, Length: len(b)})
 		tr.Flush()
 

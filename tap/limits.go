@@ -3,7 +3,7 @@ package tap
 import (
 	"time"
 
-	"syntap/tap/handshake"
+	"syntap/tap/tracker"
 )
 
 // limits bounds the flows of a live table.
@@ -25,19 +25,19 @@ func (t *Tap) SetLimits(o Options) {
 }
 
 // limits returns the limits with defaults for zero values.
-func (o *Options) limits() (limits, handshake.Limits) {
+func (o *Options) limits() (limits, tracker.Limits) {
 	timeout, dial := orDefault(o.Timeout, 5*time.Second), orDefault(o.DialTimeout, 10*time.Second)
 	flows := orDefault(o.TCPFlows, 16384)
-	var table handshake.Limits
-	table.Lifetime = [handshake.States]time.Duration{
-		handshake.StateSYNSent:     dial + timeout, // the end of the dial comes earlier
-		handshake.StateSYNReceived: timeout,
-		handshake.StateHeld:        givesUp,
-		handshake.StateUnanswered:  dial,
-		handshake.StateClosed:      dial,
+	var table tracker.Limits
+	table.Lifetime = [tracker.States]time.Duration{
+		tracker.StateSYNSent:     dial + timeout, // the end of the dial comes earlier
+		tracker.StateSYNReceived: timeout,
+		tracker.StateHeld:        givesUp,
+		tracker.StateUnanswered:  dial,
+		tracker.StateClosed:      dial,
 	}
-	table.Capacity[handshake.StateUnanswered] = flows
-	table.Capacity[handshake.StateClosed] = flows
+	table.Capacity[tracker.StateUnanswered] = flows
+	table.Capacity[tracker.StateClosed] = flows
 	return limits{flows: flows, perSource: orDefault(o.TCPFlowsPerSource, max(1, flows/4))}, table
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -25,7 +27,7 @@ const (
 //
 // A segment passes live's methods and, between them, those of the Tracker with one lock held.
 type live struct {
-	*handshake.Tracker
+	*tracker.Tracker
 	limits   limits // changes with all shards locked
 	sources  *sources
 	renewals []renewal
@@ -34,7 +36,7 @@ type live struct {
 
 // segment is a TCP segment, or another packet, on its way through the tap.
 type segment struct {
-	handshake.Packet
+	tuple.Packet
 	admission dropReason // why no handshake may begin with it
 }
 
@@ -57,7 +59,7 @@ func (l *live) track(s *segment, seen *tcpdump.Packet, at time.Time) dropReason 
 }
 
 // onSYNLocked takes a SYN without ACK.
-func (l *live) onSYNLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+func (l *live) onSYNLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
 	if !s.FromA {
@@ -82,15 +84,15 @@ func (l *live) onSYNLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
 // mayBeginLocked says whether a SYN may begin a handshake. No SYN that will make a record passes
 // without admission, and none that has no place in the table: its connection could succeed without
 // a record.
-func (l *live) mayBeginLocked(e *handshake.Entry, s *segment, at time.Time) dropReason {
-	established := e != nil && (e.State() == handshake.StateEstablished || e.Tentative())
+func (l *live) mayBeginLocked(e *tracker.Entry, s *segment, at time.Time) dropReason {
+	established := e != nil && (e.State() == tracker.StateEstablished || e.Tentative())
 	recorded := e != nil && !e.InHandshake() && e.HasRecord(s.Seq)
 	switch {
 	case s.admission != pass:
 		return s.admission
 	case established: // it takes no place, and makes no record unless the connection is gone
 		return pass
-	case !recorded && !l.mayRenewLocked(s.Hash(), at):
+	case !recorded && !l.mayRenewLocked(s.Hash, at):
 		return dropRenewal
 	case e != nil && e.State().Counted():
 		return pass
@@ -98,7 +100,7 @@ func (l *live) mayBeginLocked(e *handshake.Entry, s *segment, at time.Time) drop
 		return dropTCPFlows
 	}
 	client, _ := s.Flow.Ends()
-	if l.sources.full(client.Addr(), s.Hold.Local, l.limits.flows, l.limits.perSource) {
+	if l.sources.full(client.Addr(), s.Local, l.limits.flows, l.limits.perSource) {
 		return dropTCPFlowsSource
 	}
 	return pass
@@ -106,7 +108,7 @@ func (l *live) mayBeginLocked(e *handshake.Entry, s *segment, at time.Time) drop
 
 // onSYNACKLocked takes a segment with SYN and ACK. After one of the router its endpoint waits for a
 // third segment, also if the tap has no handshake for it: then none passes.
-func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+func (l *live) onSYNACKLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
 	if s.FromA {
@@ -114,11 +116,11 @@ func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segmen
 	}
 	switch {
 	case e == nil:
-		e = sh.AddLocked(&s.Packet, handshake.StateHeld, at)
-	case e.State() == handshake.StateUnanswered, e.State() == handshake.StateClosed:
-		sh.MoveLocked(e, handshake.StateHeld, at)
+		e = sh.AddLocked(&s.Packet, tracker.StateHeld, at)
+	case e.State() == tracker.StateUnanswered, e.State() == tracker.StateClosed:
+		sh.MoveLocked(e, tracker.StateHeld, at)
 	}
-	if e.State() != handshake.StateEstablished { // else repeated while the third segment was coming
+	if e.State() != tracker.StateEstablished { // else repeated while the third segment was coming
 		e.Hold.Phase, e.Hold.Next = accepting, s.Ack
 	}
 	sh.TrackLocked(e, &s.Packet, seen, at)
@@ -126,11 +128,11 @@ func (l *live) onSYNACKLocked(sh *handshake.Shard, e *handshake.Entry, s *segmen
 }
 
 // onOtherLocked takes a segment with neither SYN nor RST.
-func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+func (l *live) onOtherLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
 	switch {
-	case e == nil, e.State() == handshake.StateEstablished, e.State() == handshake.StateClosed:
+	case e == nil, e.State() == tracker.StateEstablished, e.State() == tracker.StateClosed:
 		return pass
 	case !e.InHandshake() && s.FromA: // it has ended, or never began, and must not succeed
 		return dropThird
@@ -143,16 +145,16 @@ func (l *live) onOtherLocked(sh *handshake.Shard, e *handshake.Entry, s *segment
 		// Netstack's Forwarder takes any segment with ACK for the third one.
 		return dropThird
 	}
-	if e.State() == handshake.StateEstablished {
+	if e.State() == tracker.StateEstablished {
 		e.Hold.Phase = idle
-		l.renewed(s.Hash())
+		l.renewed(s.Hash)
 	}
 	return pass
 }
 
 // onRSTLocked takes a RST. Whether one of a client ends a connection is for the router to say,
 // which knows the numbers (RFC 5961 §3).
-func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
+func (l *live) onRSTLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
 	if e == nil {
@@ -162,9 +164,9 @@ func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
 		hold.Phase = idle
 	}
 	switch {
-	case e.State() == handshake.StateHeld && e.Hold.Phase == idle:
-		sh.MoveLocked(e, handshake.StateNone, at)
-	case s.FromA && (e.State() == handshake.StateEstablished || e.Tentative()):
+	case e.State() == tracker.StateHeld && e.Hold.Phase == idle:
+		sh.MoveLocked(e, tracker.StateNone, at)
+	case s.FromA && (e.State() == tracker.StateEstablished || e.Tentative()):
 	case e.Tentative() && !e.Acknowledges(&s.Packet): // the router may dial for the SYN yet
 		e.EndConnection()
 	default:
@@ -178,31 +180,31 @@ func (l *live) onRSTLocked(sh *handshake.Shard, e *handshake.Entry, s *segment,
 
 // linger returns the state of a flow whose handshake has failed. While the router may have an
 // endpoint for it the flow is held.
-func (l *live) linger(e *handshake.Entry, o handshake.Outcome) handshake.State {
+func (l *live) linger(e *tracker.Entry, o handshake.Outcome) tracker.State {
 	switch hold := &e.Hold; {
 	case o == handshake.Unreachable, // an answer of the router
 		o == handshake.NoReply && hold.Phase == dialling: // for so long no dial lasts
 		hold.Phase = idle
 	case hold.Phase != idle:
-		return handshake.StateHeld
+		return tracker.StateHeld
 	}
-	if s := e.Linger(o); s != handshake.StateNone {
+	if s := e.Linger(o); s != tracker.StateNone {
 		return s
 	}
 	if o == handshake.NoReply || o == handshake.Denied {
-		return handshake.StateUnanswered
+		return tracker.StateUnanswered
 	}
-	return handshake.StateNone
+	return tracker.StateNone
 }
 
 // counted is the number of handshakes and connections, to the tap or to the router.
 func (l *live) counted() int {
-	return l.HalfOpen() + l.Count(handshake.StateHeld) + l.Count(handshake.StateEstablished)
+	return l.HalfOpen() + l.Count(tracker.StateHeld) + l.Count(tracker.StateEstablished)
 }
 
 // dialDone takes the end of a dial.
 func (l *live) dialDone(d flow.Dial, at time.Time) {
-	p := handshake.Named(d.Key)
+	p := tuple.Named(d.Key)
 	sh := l.Shard(&p)
 	sh.Lock()
 	defer sh.Unlock()
@@ -217,8 +219,8 @@ func (l *live) dialDone(d flow.Dial, at time.Time) {
 	if e.Hold.Phase == dialling && d.Answer != flow.Connected {
 		e.Hold.Phase = idle
 	}
-	if e.State() == handshake.StateHeld && e.Hold.Phase == idle {
-		sh.MoveLocked(e, handshake.StateNone, at)
+	if e.State() == tracker.StateHeld && e.Hold.Phase == idle {
+		sh.MoveLocked(e, tracker.StateNone, at)
 	}
 	if !e.InHandshake() || e.ISN() != d.ISN {
 		return
@@ -234,15 +236,15 @@ func (l *live) dialDone(d flow.Dial, at time.Time) {
 
 // forget takes the end of a handshake or connection in the router.
 func (l *live) forget(k flow.Key, at time.Time) {
-	p := handshake.Named(k)
+	p := tuple.Named(k)
 	sh := l.Shard(&p)
 	sh.Lock()
 	defer sh.Unlock()
 	e := sh.FindLocked(&p, at)
 	switch {
 	case e == nil:
-	case e.State() == handshake.StateEstablished && e.LastISN() == k.ISN:
-		sh.MoveLocked(e, handshake.StateNone, at)
+	case e.State() == tracker.StateEstablished && e.LastISN() == k.ISN:
+		sh.MoveLocked(e, tracker.StateNone, at)
 	case e.Tentative() && e.LastISN() == k.ISN:
 		e.EndConnection()
 	case !expects(e, k.ISN):
@@ -251,12 +253,12 @@ func (l *live) forget(k flow.Key, at time.Time) {
 		sh.ExpireHandshakeLocked(e, at)
 	default:
 		e.Hold.Phase = idle
-		sh.MoveLocked(e, handshake.StateNone, at)
+		sh.MoveLocked(e, tracker.StateNone, at)
 	}
 }
 
 // expects reports whether the router works on the handshake with the client's number isn.
-func expects(e *handshake.Entry, isn uint32) bool {
+func expects(e *tracker.Entry, isn uint32) bool {
 	switch e.Hold.Phase {
 	case idle:
 		return false

@@ -11,6 +11,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
@@ -167,7 +168,7 @@ func TestTimeouts(t *testing.T) {
 	w.wait(2 * time.Second) // the router has not said how the dial ended
 	w.wantRecords("no_reply 2000: S")
 	w.wait(givesUp)
-	if n := w.places() + w.tap.live.Count(handshake.StateUnanswered); n != 0 {
+	if n := w.places() + w.tap.live.Count(tracker.StateUnanswered); n != 0 {
 		t.Errorf("%d flows are still kept, want none", n)
 	}
 }
@@ -214,7 +215,7 @@ func TestUnreachable(t *testing.T) {
 				t.Fatal(err)
 			}
 			var rec taptest.Recorder
-			tr := handshake.NewTracker(rec.Options())
+			tr := tracker.New(rec.Options())
 			for _, b := range [][]byte{tt.syn, icmp} {
 				tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 			}

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"syntap/tap/handshake"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // parseSegment returns the segment of a packet of n bytes that begins with b.
 func parseSegment(b []byte, n int, d packet.Direction) *segment {
-	s := &segment{Packet: handshake.Packet{Headers: new(packet.Headers)}}
+	s := &segment{Packet: tuple.Packet{Headers: new(packet.Headers)}}
 	s.Parse(b, n)
 	if s.TCP {
 		s.Locate(b, d)

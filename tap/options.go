@@ -12,7 +12,7 @@ import (
 
 // Options configure a Tap. The zero value is useful: it counts handshakes with default limits.
 type Options struct {
-	// OnRecord and OnSegment receive handshakes; see [handshake.Options].
+	// OnRecord and OnSegment receive handshakes; see [tracker.Options].
 	OnRecord  func(*handshake.Record)
 	OnSegment func(flow.Key, handshake.Segment)
 

@@ -8,16 +8,18 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
-// Replay passes the packets of a capture through rules and a [handshake.Tracker], as a Tap does the
+// Replay passes the packets of a capture through rules and a [tracker.Tracker], as a Tap does the
 // frames of a link. It drops nothing, and is for one goroutine.
 type Replay struct {
-	tracker *handshake.Tracker
+	tracker *tracker.Tracker
 	rules   *policy.Rules
 	pathMTU func(client, server netip.AddrPort) packet.MTU
-	clients map[handshake.FlowKey]bool // whether end a is the client
+	clients map[tuple.Key]bool // whether end a is the client
 	buf     []byte
 }
 
@@ -34,12 +36,11 @@ const maxClients = 128 << 10
 
 // NewReplay returns a replay with the rules of o, whose OnRecord and OnSegment receive handshakes.
 func NewReplay(o Options) *Replay {
-	tracker := handshake.NewTracker(handshake.Options{
-		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: o.MaxOpen,
-	})
 	r := &Replay{
-		tracker: tracker, rules: o.Rules, pathMTU: o.PathMTU,
-		clients: make(map[handshake.FlowKey]bool),
+		tracker: tracker.New(tracker.Options{
+			OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: o.MaxOpen,
+		}),
+		rules: o.Rules, pathMTU: o.PathMTU, clients: make(map[tuple.Key]bool),
 	}
 	if r.rules == nil {
 		r.rules = new(policy.Rules)
@@ -71,9 +72,9 @@ func (r *Replay) Pass(at time.Time, p *tcpdump.Packet) Passed {
 // captured returns a captured packet with its headers in h, which are zero.
 func captured(h *packet.Headers, p *tcpdump.Packet) segment {
 	h.Parse(p.Data, p.Length)
-	s := segment{Packet: handshake.Packet{Headers: h}}
+	s := segment{Packet: tuple.Packet{Headers: h}}
 	if h.TCP {
-		s.LocateCaptured(p)
+		s.LocateCaptured(p.Data)
 	}
 	return s
 }
@@ -104,17 +105,17 @@ func (r *Replay) rewrite(s *segment, p *tcpdump.Packet, d packet.Direction) (
 // Flush ends every open handshake as half_open or no_reply, in the order of their first SYNs.
 func (r *Replay) Flush() { r.tracker.Flush() }
 
-// Settle hands out the verdicts that later packets might change; see [handshake.Tracker.Settle].
+// Settle hands out the verdicts that later packets might change; see [tracker.Tracker.Settle].
 func (r *Replay) Settle() { r.tracker.Settle() }
 
 // Stats returns the counters of handshakes.
-func (r *Replay) Stats() handshake.Stats { return r.tracker.Stats() }
+func (r *Replay) Stats() tracker.Stats { return r.tracker.Stats() }
 
 // direction says which way a packet goes. The client of a conversation is the sender of its SYN, or
 // else of its first packet.
 func (r *Replay) direction(s *segment, p *tcpdump.Packet) packet.Direction {
 	if !s.TCP { // it has no key yet
-		s.LocateCaptured(p)
+		s.LocateCaptured(p.Data)
 	}
 	clientIsA, known := r.clients[s.Flow]
 	switch {

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"syntap/tap/handshake"
+	"syntap/tap/tracker"
 )
 
 // sources counts the flows of each client, so that none has the whole table.
@@ -30,8 +30,8 @@ func groups(client netip.Addr, isLocal bool) (all [2]netip.Prefix, n int) {
 	return all, 2
 }
 
-// counted counts a flow in (1) or out (-1), for handshake.Options.Counted.
-func (s *sources) counted(e *handshake.Entry, delta int) {
+// counted counts a flow in (1) or out (-1), for tracker.Options.Counted.
+func (s *sources) counted(e *tracker.Entry, delta int) {
 	all, n := groups(e.Client().Addr(), e.Hold.Local)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,10 +1,10 @@
 package tap
 
-import "syntap/tap/handshake"
+import "syntap/tap/tracker"
 
 // Stats is a snapshot of a tap's counters.
 type Stats struct {
-	handshake.Stats
+	tracker.Stats
 	Passed      uint64            // outbound frames passed on
 	Drops       map[string]uint64 // frames not passed on, by reason
 	MSSRewrites map[string]uint64 // segments whose MSS a rule has changed: syn, synack

@@ -8,9 +8,10 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"syntap/tap/handshake"
 	"syntap/tap/policy"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -52,12 +53,12 @@ func Wrap(link tun.Link, o Options) *Tap {
 	l := &t.live
 	l.begun, l.renewals = make(chan struct{}, 1), make([]renewal, renewals)
 	l.sources = &sources{flows: make(map[netip.Prefix]int)}
-	h := handshake.Options{
+	h := tracker.Options{
 		OnRecord: o.OnRecord, OnSegment: o.OnSegment, HalfOpen: -1, Shards: shards, Live: true,
 		Linger: l.linger, Counted: l.sources.counted,
 	}
 	l.limits, h.Limits = o.limits()
-	l.Tracker = handshake.NewTracker(h)
+	l.Tracker = tracker.New(h)
 	return t
 }
 
@@ -122,7 +123,7 @@ func (t *Tap) outbound(f *tun.Frame) dropReason {
 	if f.Len() > h.Length {
 		f.Truncate(h.Length)
 	}
-	s := segment{Packet: handshake.Packet{Headers: h}}
+	s := segment{Packet: tuple.Packet{Headers: h}}
 	s.Locate(f.Head, packet.Outbound)
 	if !s.verify(f) {
 		return dropChecksum
@@ -169,7 +170,7 @@ func (t *Tap) WriteFrame(off tun.Offload, bufs [][]byte) error {
 		n += len(b)
 	}
 	var h packet.Headers
-	s := segment{Packet: handshake.Packet{Headers: &h}}
+	s := segment{Packet: tuple.Packet{Headers: &h}}
 	if n > 0 {
 		s.Parse(bufs[0], n)
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap/handshake"
 	"syntap/tap/taptest"
+	"syntap/tap/tracker"
 	"syntap/tun"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
@@ -144,7 +144,7 @@ func (w *world) mustPlay(text string) {
 }
 
 // places is the number of handshakes, to the tap or to the router.
-func (w *world) places() int { return w.tap.live.HalfOpen() + w.tap.live.Count(handshake.StateHeld) }
+func (w *world) places() int { return w.tap.live.HalfOpen() + w.tap.live.Count(tracker.StateHeld) }
 
 // wait lets time pass, and handshakes whose time is over end.
 func (w *world) wait(d time.Duration) {

@@ -30,11 +30,25 @@ func mayImport() map[string][]string {
 		"tun/route":   {"tun/nft"},
 		"tun/tuntest": {"tun", "tun/packet"},
 
-		"tap":           {"tap/handshake", "tap/policy", "tap/tcpdump", "tun", "tun/flow", "tun/packet"},
+		"tap": {
+			"tap/handshake", "tap/policy", "tap/tcpdump", "tap/tracker", "tap/tracker/tuple", "tun",
+			"tun/flow", "tun/packet",
+		},
 		"tap/capture":   {"tap/tcpdump", "tun/packet"},
 		"tap/handshake": {"tap/tcpdump", "tun/flow", "tun/packet"},
 		"tap/policy":    {"tun/packet"},
-		"tap/taptest":   {"tap/handshake", "tap/tcpdump", "tun/flow", "tun/packet", "tun/tuntest"},
+		"tap/taptest": {
+			"tap/handshake", "tap/tcpdump", "tap/tracker", "tun/flow", "tun/packet", "tun/tuntest",
+		},
+		"tap/tracker": {
+			"tap/handshake", "tap/tcpdump", "tap/tracker/evidence", "tap/tracker/kept",
+			"tap/tracker/tuple", "tun/flow", "tun/packet",
+		},
+		"tap/tracker/evidence": {
+			"tap/handshake", "tap/tcpdump", "tap/tracker/kept", "tap/tracker/tuple", "tun/packet",
+		},
+		"tap/tracker/kept":  {"tap/handshake", "tap/tcpdump", "tap/tracker/tuple", "tun/packet"},
+		"tap/tracker/tuple": {"tap/handshake", "tun/flow", "tun/packet"},
 
 		"stack": {
 			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/gate",
@@ -362,7 +376,8 @@ func TestCheckImport(t *testing.T) {
 		{"tap/tcpdump", "syntap/tun", false},
 		{"tap", "syntap/tap/handshake", true},
 		{"tap/handshake", "syntap/tap", false},
-		{"tap/handshake", "syntap/tun", false},
+		{"tap/handshake", "syntap/tap/tracker", false},
+		{"tap/tracker", "syntap/tun", false},
 		{"tap/policy", "syntap/tun/packet", true},
 		{"tap/policy", "syntap/tun", false},
 		{"tun/packet", "syntap/tun", false},

@@ -6,30 +6,31 @@ import (
 	"syntap/tun/packet"
 )
 
-// offerOptions is the memory that an Offer's pointers point to.
-type offerOptions struct {
+// OptionMemory is what an Offer's pointers point to.
+type OptionMemory struct {
 	mss    uint16
 	wscale uint8
 	ts     uint32
 }
 
-// readOffer fills o from the SYN or SYN-ACK p, whose bytes are b. Of an option that stands twice
-// the last one counts, as in Linux and BSD; reading ends at the first malformed one.
-func readOffer(o *Offer, m *offerOptions, p *Packet, b []byte) {
-	*o = Offer{Window: p.Window}
-	switch p.Version {
+// Read fills o from the SYN or SYN-ACK with the headers h, whose bytes are b; o's pointers point
+// into m. Of an option that stands twice the last one counts, as in Linux and BSD; reading ends at
+// the first malformed one.
+func (o *Offer) Read(m *OptionMemory, h *packet.Headers, b []byte) {
+	*o = Offer{Window: h.Window}
+	switch h.Version {
 	case 4:
 		o.TTL = b[8]
 		o.DF = b[6]&0x40 != 0
 	case 6:
 		o.TTL = b[7]
 	}
-	switch p.Flags & (packet.ECE | packet.CWR | packet.ACK) { // RFC 3168 §6.1.1
+	switch h.Flags & (packet.ECE | packet.CWR | packet.ACK) { // RFC 3168 §6.1.1
 	case packet.ECE | packet.CWR, packet.ECE | packet.ACK:
 		o.ECN = true
 	}
 	const eol, nop, mss, wscale, sackOK, ts = 0, 1, 2, 3, 4, 8
-	opts := b[min(p.Offset+20, len(b)):min(p.End, p.Length, len(b))]
+	opts := b[min(h.Offset+20, len(b)):min(h.End, h.Length, len(b))]
 	for len(opts) > 0 {
 		if opts[0] == nop {
 			opts = opts[1:]

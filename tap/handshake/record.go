@@ -25,8 +25,11 @@ const (
 // outcomes holds all outcomes, in the order of the record's documentation.
 var outcomes = [...]Outcome{Established, Refused, Unreachable, Denied, Aborted, NoReply, HalfOpen}
 
-// code is the outcome's place in outcomes, from 1; 0 for none.
-func (o Outcome) code() uint8 {
+// NumOutcomes is the number of outcomes.
+const NumOutcomes = len(outcomes)
+
+// Code is the outcome's place in outcomes, from 1; 0 for none.
+func (o Outcome) Code() uint8 {
 	for i := range outcomes {
 		if outcomes[i] == o {
 			return uint8(i) + 1
@@ -116,10 +119,13 @@ type Offer struct {
 	ECN       bool    // ECE and CWR on the SYN, ECE without CWR on the SYN-ACK (RFC 3168 §6.1.1)
 }
 
+// MaxHeaders bounds the bytes of a segment that a record keeps.
+const MaxHeaders = 512
+
 // Segment is one segment of a handshake.
 type Segment struct {
 	Time       time.Time
-	Packet     tcpdump.Packet // its headers, at most the first 512 bytes; own memory
+	Packet     tcpdump.Packet // its headers, at most MaxHeaders bytes; own memory
 	FromClient bool
 	TCP        uint16 // offset of the TCP header, which may lie behind the bytes that are kept
 	Payload    uint32 // bytes behind the TCP header

@@ -8,6 +8,7 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -21,8 +22,8 @@ type Recorder struct {
 }
 
 // Options returns options whose functions feed the recorder.
-func (r *Recorder) Options() handshake.Options {
-	return handshake.Options{
+func (r *Recorder) Options() tracker.Options {
+	return tracker.Options{
 		OnRecord: func(rec *handshake.Record) {
 			r.Mu.Lock()
 			defer r.Mu.Unlock()

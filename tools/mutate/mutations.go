@@ -21,7 +21,7 @@ func mutations() []mutation {
 
 const (
 	inStack  = "./stack/..."
-	inTap    = "./tap ./tap/handshake"
+	inTap    = "./tap ./tap/tracker"
 	inPolicy = "./tap/policy"
 	inPacket = "./tun/packet"
 	inAudit  = "./cmd/internal/audit ./cmd/internal/logfile ./cmd/internal/record"

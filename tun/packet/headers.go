@@ -202,6 +202,21 @@ func (h *Headers) Plain() bool {
 // PayloadLen returns the number of bytes behind the TCP header.
 func (h *Headers) PayloadLen() int { return max(0, h.Length-h.End) }
 
+// SeqLen returns the number of sequence numbers that the TCP segment takes (RFC 9293 §3.4).
+func (h *Headers) SeqLen() uint32 {
+	n := uint32(h.PayloadLen())
+	if h.Flags&SYN != 0 {
+		n++
+	}
+	if h.Flags&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+// SeqWithin reports whether low < x <= high in sequence numbers (RFC 9293 §3.4).
+func SeqWithin(low, x, high uint32) bool { return x-low-1 < high-low }
+
 // Addrs returns the source and destination address in head, 4 or 16 bytes each.
 func (h *Headers) Addrs(head []byte) (src, dst []byte) {
 	if h.Version == 4 {

@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun/tuntest"
 )
 
@@ -19,7 +20,7 @@ var start = time.Date(2026, 11, 23, 7, 50, 0, 0, time.UTC)
 // attempts are the records of n openings: second by second, to ports 80 to 83, every fourth
 // refused, from two processes.
 func attempts(n int) (all []*record.Attributed) {
-	replay := handshake.NewTracker(handshake.Options{OnRecord: func(r *handshake.Record) {
+	replay := tracker.New(tracker.Options{OnRecord: func(r *handshake.Record) {
 		all = append(all, &record.Attributed{Record: r})
 	}})
 	for i := range n {

@@ -1,18 +1,19 @@
-package handshake
+package kept
 
 import (
 	"slices"
 	"time"
 
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
-// recent holds the last bare ACKs of a capture, of all flows without a handshake: one of them may
+// Recent holds the last bare ACKs of a capture, of all flows without a handshake: one of them may
 // be the third segment of a handshake whose SYN stands behind it in the file. The zero value is
 // empty.
-type recent struct {
-	ring  []slot   // slot order%earlyOrder holds the segment order, if there is one
+type Recent struct {
+	ring  []slot   // slot order%orderWindow holds the segment order, if there is one
 	heads []uint64 // the last segment of each flow, by hash
 }
 
@@ -37,18 +38,18 @@ type link struct {
 
 const recentHeads = 2048
 
-// add takes a segment with neither SYN nor RST. One with very long headers is left out, as are
+// Add takes a segment with neither SYN nor RST. One with very long headers is left out, as are
 // those with data: they come again, or others follow.
-func (r *recent) add(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
+func (r *Recent) Add(p *tuple.Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
 	const room = len(slot{}.data)
 	if p.Flags&packet.ACK == 0 || p.End < p.Length || p.End > room {
 		return
 	}
 	if r.ring == nil {
-		r.ring, r.heads = make([]slot, earlyOrder), make([]uint64, recentHeads)
+		r.ring, r.heads = make([]slot, orderWindow), make([]uint64, recentHeads)
 	}
-	s, head := &r.ring[order%earlyOrder], &r.heads[p.hash%recentHeads]
-	s.hash, s.order, s.before = p.hash, order, *head
+	s, head := &r.ring[order%orderWindow], &r.heads[p.Hash%recentHeads]
+	s.hash, s.order, s.before = p.Hash, order, *head
 	s.at, s.length, s.ether = at, seen.Length, seen.EtherType
 	s.captured = uint8(copy(s.data[:], seen.Data[:min(p.End, len(seen.Data))]))
 	if s.link != nil {
@@ -60,13 +61,13 @@ func (r *recent) add(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64
 	*head = order
 }
 
-// of returns the segments of a flow, the newest first.
-func (r *recent) of(hash, now uint64) (found []held) {
+// Of returns the segments of a flow, the newest first.
+func (r *Recent) Of(hash, now uint64) (found []Segment) {
 	if r.ring == nil {
 		return nil
 	}
-	for at := r.heads[hash%recentHeads]; at != 0 && now-at < earlyOrder; {
-		s := &r.ring[at%earlyOrder]
+	for at := r.heads[hash%recentHeads]; at != 0 && now-at < orderWindow; {
+		s := &r.ring[at%orderWindow]
 		if s.order != at {
 			break
 		}
@@ -78,17 +79,17 @@ func (r *recent) of(hash, now uint64) (found []held) {
 	return found
 }
 
-func (s *slot) hold() held {
+func (s *slot) hold() Segment {
 	seen := tcpdump.Packet{
 		Data: slices.Clone(s.data[:s.captured]), Length: s.length, EtherType: s.ether,
 	}
 	if s.link != nil {
 		seen.VLANs, seen.Prefix = s.link.vlans, s.link.prefix
 	}
-	h := held{seen: seen, at: s.at, order: s.order}
-	h.headers.Parse(seen.Data, seen.Length)
-	h.packet.Headers = &h.headers
-	h.packet.LocateCaptured(&seen)
-	h.packet.Headers, h.packet.hash = nil, s.hash
-	return h
+	k := Segment{Seen: seen, At: s.at, Order: s.order}
+	k.Headers.Parse(seen.Data, seen.Length)
+	k.packet.Headers = &k.Headers
+	k.packet.LocateCaptured(seen.Data)
+	k.packet.Headers, k.packet.Hash = nil, s.hash
+	return k
 }

@@ -1,18 +1,18 @@
-package handshake
+package tuple
 
 import "sync/atomic"
 
-// filter tells at the price of one load that a flow is not watched. It counts the watched flows by
+// Filter tells at the price of one load that a flow is not watched. It counts the watched flows by
 // their hash: zero is certain, any other count may be that of a neighbour and needs a look at the
 // table.
-type filter struct {
+type Filter struct {
 	counts [1 << 16]atomic.Int32
 }
 
-func (f *filter) add(hash uint64, delta int32) {
+func (f *Filter) Add(hash uint64, delta int32) {
 	f.counts[hash%uint64(len(f.counts))].Add(delta)
 }
 
-func (f *filter) has(hash uint64) bool {
+func (f *Filter) Has(hash uint64) bool {
 	return f.counts[hash%uint64(len(f.counts))].Load() != 0
 }

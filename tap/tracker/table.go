@@ -1,9 +1,11 @@
-package handshake
+package tracker
 
 import (
 	"sync"
 	"time"
 
+	"syntap/tap/handshake"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
 )
 
@@ -12,7 +14,7 @@ import (
 type Shard struct {
 	t     *Tracker
 	mu    sync.Mutex // guards the rest
-	flows map[FlowKey]*Entry
+	flows map[tuple.Key]*Entry
 	lists [States]list
 
 	// Events wait here for the goroutine that is delivering, so that they leave in order and
@@ -25,8 +27,8 @@ type Shard struct {
 // event is a call of Options.OnSegment or OnRecord.
 type event struct {
 	key     flow.Key
-	segment Segment
-	record  *Record // nil for a segment
+	segment handshake.Segment
+	record  *handshake.Record // nil for a segment
 }
 
 // Lock locks the shard.
@@ -56,7 +58,7 @@ func (sh *Shard) Unlock() {
 
 // FindLocked returns the entry of a packet's flow, nil if there is none. A flow that has closed and
 // whose time is over leaves the table: captures have no timers.
-func (sh *Shard) FindLocked(p *Packet, at time.Time) *Entry {
+func (sh *Shard) FindLocked(p *tuple.Packet, at time.Time) *Entry {
 	e := sh.flows[p.Flow]
 	if e != nil && e.state == StateClosed && at.After(e.deadline) {
 		sh.MoveLocked(e, StateNone, at)
@@ -66,15 +68,15 @@ func (sh *Shard) FindLocked(p *Packet, at time.Time) *Entry {
 }
 
 // AddLocked adds the flow of a packet in a state.
-func (sh *Shard) AddLocked(p *Packet, s State, at time.Time) *Entry {
+func (sh *Shard) AddLocked(p *tuple.Packet, s State, at time.Time) *Entry {
 	e := sh.newLocked(p)
 	sh.MoveLocked(e, s, at)
 	return e
 }
 
 // newLocked adds an entry, which the caller moves out of the state StateNone.
-func (sh *Shard) newLocked(p *Packet) *Entry {
-	e := &Entry{key: p.Flow, hash: p.hash, Hold: p.Hold}
+func (sh *Shard) newLocked(p *tuple.Packet) *Entry {
+	e := &Entry{key: p.Flow, hash: p.Hash, Hold: Hold{Local: p.Local}}
 	sh.flows[e.key] = e
 	return e
 }
@@ -90,7 +92,7 @@ func (sh *Shard) MoveLocked(e *Entry, to State, at time.Time) {
 		t.count[from].Add(-1)
 	}
 	if d := change(from.Watched(), to.Watched()); d != 0 {
-		t.filter.add(e.hash, int32(d))
+		t.filter.Add(e.hash, int32(d))
 	}
 	if d := change(from.Counted(), to.Counted()); d != 0 && t.o.Counted != nil {
 		t.o.Counted(e, d)

@@ -1,17 +1,20 @@
-package handshake
+package tracker
 
 import (
 	"cmp"
 	"slices"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/kept"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
 // supersedeLocked makes next the flow's handshake after another one without a verdict. In a capture
 // the SYN of next may be forged, so that the other one may yet complete.
-func (sh *Shard) supersedeLocked(e *Entry, next *handshake, at time.Time) {
+func (sh *Shard) supersedeLocked(e *Entry, next *tracked, at time.Time) {
 	h := e.hs
 	switch {
 	case sh.t.o.Live || h.tentative:
@@ -27,7 +30,7 @@ func (sh *Shard) supersedeLocked(e *Entry, next *handshake, at time.Time) {
 	}
 }
 
-func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
+func (sh *Shard) keepFormerLocked(e *Entry, h *tracked) {
 	if e.past == nil {
 		e.past = new(past)
 	}
@@ -37,7 +40,7 @@ func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
 		sh.t.former.Add(-1)
 		sh.t.evicted.Add(1)
 	}
-	i, _ := slices.BinarySearchFunc(e.past.former, h.serial, func(f *handshake, serial uint64) int {
+	i, _ := slices.BinarySearchFunc(e.past.former, h.serial, func(f *tracked, serial uint64) int {
 		return cmp.Compare(f.serial, serial)
 	})
 	e.past.former = slices.Insert(e.past.former, i, h)
@@ -45,7 +48,7 @@ func (sh *Shard) keepFormerLocked(e *Entry, h *handshake) {
 }
 
 // takeFormerLocked returns the former handshake whose SYN comes again; nil if there is none.
-func (sh *Shard) takeFormerLocked(e *Entry, p *Packet, seen *tcpdump.Packet) *handshake {
+func (sh *Shard) takeFormerLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet) *tracked {
 	if e.past == nil {
 		return nil
 	}
@@ -62,7 +65,7 @@ func (sh *Shard) takeFormerLocked(e *Entry, p *Packet, seen *tcpdump.Packet) *ha
 
 // formerLocked takes a segment of a flow with former handshakes. It reports whether the segment
 // belongs to one of them alone.
-func (sh *Shard) formerLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time,
+func (sh *Shard) formerLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time,
 	order uint64,
 ) bool {
 	current := e.hs != nil && e.hs.acksClient(p)
@@ -70,14 +73,14 @@ func (sh *Shard) formerLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time
 		switch fromClient := f.fromClient(p); {
 		case p.Flags&packet.RST != 0:
 			if !fromClient && !current && f.acksClient(p) && f.verdict() == "" && !f.answered {
-				f.more().verdict = Refused
+				f.more().Verdict = handshake.Refused
 				sh.showLocked(f, p, seen, at)
 				return true
 			}
 		case p.Flags&packet.SYN != 0:
-			if !fromClient && !current && f.acksClient(p) && !f.answered && f.more().synack == nil {
-				s := hold(p, seen, at, order)
-				f.later.synack = &s
+			if !fromClient && !current && f.acksClient(p) && !f.answered && f.more().SYNACK == nil {
+				s := kept.Keep(p, seen, at, order)
+				f.later.SYNACK = &s
 			}
 		case fromClient && f.thirdFits(p):
 			sh.completeFormerLocked(e, i, p, seen, at)
@@ -88,21 +91,21 @@ func (sh *Shard) formerLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time
 }
 
 // thirdFits reports whether a segment of the client is the third one of a former handshake.
-func (h *handshake) thirdFits(p *Packet) bool {
+func (h *tracked) thirdFits(p *tuple.Packet) bool {
 	if h.answered {
 		return h.acksServer(p)
 	}
-	if h.later == nil || h.later.synack == nil {
+	if h.later == nil || h.later.SYNACK == nil {
 		return false
 	}
-	s := h.later.synack.segment()
-	return p.Flags&packet.ACK != 0 && within(s.Seq, p.Ack, s.Seq+s.length()) &&
-		within(h.iss, p.Seq, h.cEnd)
+	s := h.later.SYNACK.Packet()
+	return p.Flags&packet.ACK != 0 && packet.SeqWithin(s.Seq, p.Ack, s.Seq+s.SeqLen()) &&
+		packet.SeqWithin(h.iss, p.Seq, h.cEnd)
 }
 
 // completeFormerLocked establishes a former handshake: later SYNs were in vain so far. The last of
 // them may be answered on the open connection yet.
-func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.Packet,
+func (sh *Shard) completeFormerLocked(e *Entry, i int, p *tuple.Packet, seen *tcpdump.Packet,
 	at time.Time,
 ) {
 	f, current := e.past.former[i], e.hs
@@ -110,11 +113,11 @@ func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.
 	e.past.former = slices.Delete(e.past.former, i, i+1)
 	e.hs = f
 	if !f.answered {
-		s := f.later.synack
-		f.answer(s.segment(), &s.seen, s.at)
-		sh.showLocked(f, s.segment(), &s.seen, s.at)
+		s := f.later.SYNACK
+		f.answer(s.Packet(), &s.Seen, s.At)
+		sh.showLocked(f, s.Packet(), &s.Seen, s.At)
 	}
-	f.rec.Conflict |= ConflictSYN
+	f.rec.Conflict |= handshake.ConflictSYN
 	sh.showLocked(f, p, seen, at)
 	sh.establishLocked(e, p, at)
 	switch {
@@ -134,7 +137,7 @@ func (sh *Shard) completeFormerLocked(e *Entry, i int, p *Packet, seen *tcpdump.
 
 // endWithFormersLocked records a handshake that ends, and the former ones of its flow, in the order
 // in which they began. SYNs that came after that of an established one did not fit.
-func (sh *Shard) endWithFormersLocked(e *Entry, h *handshake, o Outcome) {
+func (sh *Shard) endWithFormersLocked(e *Entry, h *tracked, o handshake.Outcome) {
 	sh.t.former.Add(-int64(len(e.past.former)))
 	former := e.past.former
 	e.past.former = nil
@@ -143,8 +146,8 @@ func (sh *Shard) endWithFormersLocked(e *Entry, h *handshake, o Outcome) {
 		sh.recordLocked(former[n], former[n].unanswered())
 		n++
 	}
-	if n < len(former) && o == Established {
-		h.rec.Conflict |= ConflictSYN
+	if n < len(former) && o == handshake.Established {
+		h.rec.Conflict |= handshake.ConflictSYN
 	}
 	sh.recordLocked(h, o)
 	for _, f := range former[n:] {
@@ -153,13 +156,13 @@ func (sh *Shard) endWithFormersLocked(e *Entry, h *handshake, o Outcome) {
 }
 
 // formerUnreachable takes an ICMP error about a former handshake.
-func (e *Entry) formerUnreachable(p *Packet) {
+func (e *Entry) formerUnreachable(p *tuple.Packet) {
 	if e.past == nil {
 		return
 	}
 	for _, f := range e.past.former {
 		if f.fromClient(p) && f.iss == p.Seq && f.verdict() == "" && !f.answered {
-			f.more().verdict = Unreachable
+			f.more().Verdict = handshake.Unreachable
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"net/netip"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap/handshake"
 	"syntap/tap/taptest"
+	"syntap/tap/tracker"
 	"syntap/tun/tuntest"
 )
 
@@ -19,7 +19,7 @@ func TestReplayFlood(t *testing.T) {
 	var rec taptest.Recorder
 	o := rec.Options()
 	o.HalfOpen = limit
-	tr := handshake.NewTracker(o)
+	tr := tracker.New(o)
 	for i := range uint16(handshakes) {
 		s := taptest.SYN()
 		s.Src = netip.AddrPortFrom(s.Src.Addr(), 1+i)
@@ -29,7 +29,7 @@ func TestReplayFlood(t *testing.T) {
 		t.Errorf("%d half open, %d evicted; want %d, %d", s.HalfOpen, s.Evicted, limit, handshakes-limit)
 	}
 	tr.Flush()
-	for s := handshake.StateNone + 1; s < handshake.States; s++ {
+	for s := tracker.StateNone + 1; s < tracker.States; s++ {
 		if n := tr.Count(s); n != 0 {
 			t.Errorf("%d flows left in state %d, want 0", n, s)
 		}
@@ -50,7 +50,7 @@ func TestReplayEvictsTheOldest(t *testing.T) {
 	var rec taptest.Recorder
 	o := rec.Options()
 	o.HalfOpen = 2
-	tr := handshake.NewTracker(o)
+	tr := tracker.New(o)
 	observe := func(s tuntest.TCP) {
 		capture(tr, taptest.Epoch, s.Packet())
 	}
@@ -75,8 +75,8 @@ func TestReplayEvictsAnotherFlow(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder
 	o := rec.Options()
-	o.HalfOpen, o.Limits = 1, handshake.DefaultLimits(1)
-	tr := handshake.NewTracker(o)
+	o.HalfOpen, o.Limits = 1, tracker.DefaultLimits(1)
+	tr := tracker.New(o)
 	play := func(port uint16, text string) {
 		for _, s := range taptest.Script(t, text) {
 			end := &s.TCP.Src

@@ -1,14 +1,16 @@
-package handshake
+package tracker
 
 import (
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
 // beginLocked makes h the flow's handshake.
-func (sh *Shard) beginLocked(e *Entry, h *handshake, at time.Time) {
+func (sh *Shard) beginLocked(e *Entry, h *tracked, at time.Time) {
 	h.serial = sh.t.serial.Add(1)
 	e.hs, e.challenged = h, nil
 	if !h.tentative {
@@ -54,7 +56,7 @@ func (sh *Shard) TakeChallengedLocked(e *Entry, at time.Time) {
 // has forgotten the connection, or the first handshake, underneath.
 func (sh *Shard) ConfirmLocked(e *Entry) { sh.confirmLocked(e.hs) }
 
-func (sh *Shard) confirmLocked(h *handshake) {
+func (sh *Shard) confirmLocked(h *tracked) {
 	if !h.tentative {
 		return
 	}
@@ -73,7 +75,7 @@ func (sh *Shard) ifBothAckedLocked(e *Entry, at time.Time) {
 
 // establishLocked ends the flow's handshake by the segment third of the client; nil if there is
 // none, in a simultaneous open.
-func (sh *Shard) establishLocked(e *Entry, third *Packet, at time.Time) {
+func (sh *Shard) establishLocked(e *Entry, third *tuple.Packet, at time.Time) {
 	h := e.hs
 	sh.confirmLocked(h)
 	h.revive()
@@ -83,19 +85,19 @@ func (sh *Shard) establishLocked(e *Entry, third *Packet, at time.Time) {
 		h.rec.ACKDelay = at.Sub(h.synackTime)
 	}
 	e.closed, e.challenged = 0, nil
-	sh.EndLocked(e, Established, at)
+	sh.EndLocked(e, handshake.Established, at)
 }
 
 // showLastLocked adds the segment that ends the handshake.
-func (sh *Shard) showLastLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time,
-	o Outcome,
+func (sh *Shard) showLastLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time,
+	o handshake.Outcome,
 ) {
 	sh.showLocked(e.hs, p, seen, at)
 	sh.verdictLocked(e, o, at)
 }
 
 // onFINLocked forgets a connection when both ends have sent FIN.
-func (sh *Shard) onFINLocked(e *Entry, p *Packet, at time.Time) {
+func (sh *Shard) onFINLocked(e *Entry, p *tuple.Packet, at time.Time) {
 	if p.Flags&packet.FIN != 0 {
 		sh.closeLocked(e, p.FromA, at)
 	}
@@ -114,14 +116,14 @@ func (sh *Shard) closeLocked(e *Entry, endA bool, at time.Time) {
 }
 
 // EndLocked ends the flow's handshake with its verdict.
-func (sh *Shard) EndLocked(e *Entry, o Outcome, at time.Time) {
+func (sh *Shard) EndLocked(e *Entry, o handshake.Outcome, at time.Time) {
 	h := e.hs
 	e.hs = nil
 	switch {
 	case h.tentative:
 		if h.own { // it is a handshake nevertheless
 			h.tentative = false
-			sh.recordLocked(h, NoReply)
+			sh.recordLocked(h, handshake.NoReply)
 		}
 		if e.gone {
 			sh.MoveLocked(e, StateNone, at)
@@ -134,8 +136,8 @@ func (sh *Shard) EndLocked(e *Entry, o Outcome, at time.Time) {
 	default:
 		sh.recordLocked(h, o)
 	}
-	e.outcome, e.iss = o.code(), h.iss
-	if o == Established {
+	e.outcome, e.iss = o.Code(), h.iss
+	if o == handshake.Established {
 		sh.MoveLocked(e, StateEstablished, at)
 	} else {
 		sh.MoveLocked(e, sh.t.o.Linger(e, o), at)
@@ -149,8 +151,10 @@ func (sh *Shard) ExpireHandshakeLocked(e *Entry, at time.Time) {
 
 // Linger returns the state of a flow whose handshake has failed: StateClosed if its SYN may come
 // again for the same connect, else StateNone.
-func (e *Entry) Linger(o Outcome) State {
-	if o == Refused || o == Unreachable || o == HalfOpen || e.challenged != nil {
+func (e *Entry) Linger(o handshake.Outcome) State {
+	switch {
+	case o == handshake.Refused, o == handshake.Unreachable, o == handshake.HalfOpen,
+		e.challenged != nil:
 		return StateClosed
 	}
 	return StateNone
@@ -158,13 +162,13 @@ func (e *Entry) Linger(o Outcome) State {
 
 // recordLocked hands out the record of a handshake, unless its SYN has one that says the same, or
 // has got no SYN-ACK since: the first verdict stands.
-func (sh *Shard) recordLocked(h *handshake, o Outcome) {
-	code := o.code()
+func (sh *Shard) recordLocked(h *tracked, o handshake.Outcome) {
+	code := o.Code()
 	if h.tentative || h.recorded != 0 && (code == h.recorded || !h.answered && !h.crossed) {
 		return
 	}
 	h.rec.Outcome = o
-	if o != Established {
+	if o != handshake.Established {
 		h.rec.Conflict = 0
 	}
 	sh.t.handshakes[code-1].Add(1)
@@ -174,14 +178,14 @@ func (sh *Shard) recordLocked(h *handshake, o Outcome) {
 }
 
 // showLocked adds a segment to the record.
-func (sh *Shard) showLocked(h *handshake, p *Packet, seen *tcpdump.Packet, at time.Time) {
-	if kept := h.show(p, seen, at); kept != nil && !h.tentative {
-		sh.emitLocked(h, *kept)
+func (sh *Shard) showLocked(h *tracked, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
+	if shown := h.show(p, seen, at); shown != nil && !h.tentative {
+		sh.emitLocked(h, *shown)
 	}
 }
 
-func (sh *Shard) emitLocked(h *handshake, kept Segment) {
+func (sh *Shard) emitLocked(h *tracked, shown handshake.Segment) {
 	if sh.t.o.OnSegment != nil {
-		sh.events = append(sh.events, event{key: h.rec.Key(), segment: kept})
+		sh.events = append(sh.events, event{key: h.rec.Key(), segment: shown})
 	}
 }

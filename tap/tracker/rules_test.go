@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"testing"
@@ -9,17 +9,18 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 )
 
 // capture shows a tracker a packet that was captured whole.
-func capture(tr *handshake.Tracker, at time.Time, b []byte) {
+func capture(tr *tracker.Tracker, at time.Time, b []byte) {
 	tr.Observe(at, &tcpdump.Packet{Data: b, Length: len(b)})
 }
 
 // replay runs a script through a Tracker and returns its records.
 func replay(tb testing.TB, text string) []*handshake.Record {
 	var rec taptest.Recorder
-	tr := handshake.NewTracker(rec.Options())
+	tr := tracker.New(rec.Options())
 	at := taptest.Epoch
 	for _, s := range taptest.Script(tb, text) {
 		at = at.Add(s.After)

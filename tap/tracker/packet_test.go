@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun/tuntest"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestVLANs(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder
-	tr := handshake.NewTracker(rec.Options())
+	tr := tracker.New(rec.Options())
 	observe := func(b []byte, tags ...uint16) {
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b), VLANs: tags})
 	}
@@ -79,7 +79,7 @@ func TestLyingLengths(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
+		tr := tracker.New(rec.Options())
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: tt.data, Length: tt.length})
 		tr.Flush()
 		if diff := cmp.Diff(taptest.Lines(tt.want), rec.Take()); diff != "" {

@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"net/netip"
@@ -9,6 +9,7 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
+	"syntap/tap/tracker"
 )
 
 func TestDelays(t *testing.T) {
@@ -43,7 +44,7 @@ func TestDelays(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	t.Parallel()
-	tr := handshake.NewTracker(handshake.Options{})
+	tr := tracker.New(tracker.Options{})
 	for i, text := range []string{taptest.Handshake, taptest.Handshake, taptest.Handshake + "> R 1001", "> S 1000", "> S 1000\n< SA 5000 1001", "> S 1000\n< RA 0 1001"} {
 		for _, s := range taptest.Script(t, text) {
 			port := uint16(1 + i)
@@ -52,7 +53,7 @@ func TestStats(t *testing.T) {
 		}
 	}
 	tr.Settle()
-	want := handshake.Stats{
+	want := tracker.Stats{
 		Handshakes: map[handshake.Outcome]uint64{handshake.Established: 3, handshake.Refused: 1, handshake.Unreachable: 0, handshake.Denied: 0, handshake.Aborted: 0, handshake.NoReply: 0, handshake.HalfOpen: 0},
 		HalfOpen:   2,
 		Flows:      2,

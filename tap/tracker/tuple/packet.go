@@ -1,25 +1,25 @@
-package handshake
+package tuple
 
 import (
 	"encoding/binary"
 
-	"syntap/tap/tcpdump"
+	"syntap/tap/handshake"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
-// Packet is a packet as a Tracker takes it. It refers to the bytes of the packet by offset only, so
-// that it costs no allocation.
+// Packet is a packet with its flow, as a tracker takes it. It refers to the bytes of the packet by
+// offset only, so that it costs no allocation.
 type Packet struct {
 	*packet.Headers
 
-	Flow    FlowKey   // valid after Locate
-	FromA   bool      // the sender is end a of Flow
-	Partial bool      // the checksum field holds the sum of the pseudo-header only
-	Hold    Hold      // of the flow that begins with the packet
-	Changes []Rewrite // by rules, for the record
+	Flow    Key                 // valid after Locate
+	FromA   bool                // the sender is end a of Flow
+	Partial bool                // the checksum field holds the sum of the pseudo-header only
+	Local   bool                // the client is a program on this host; for wrappers
+	Changes []handshake.Rewrite // by rules, for the record
 
-	hash uint64 // of Flow; set by Tracker.Concerns and Tracker.Shard
+	Hash uint64 // of Flow; set by the tracker. Peers cannot compute it
 }
 
 // Locate finds the flow of a packet of a live link. head holds its first bytes, and the headers are
@@ -31,8 +31,8 @@ func (p *Packet) Locate(head []byte, d packet.Direction) {
 // LocateCaptured finds the flow of a captured packet whose headers are parsed. A capture has no
 // directions: end a of the flow is the lesser one. VLANs are no part of a flow: the two directions
 // of a connection often have different tags.
-func (p *Packet) LocateCaptured(seen *tcpdump.Packet) {
-	p.locate(seen.Data, false, true)
+func (p *Packet) LocateCaptured(head []byte) {
+	p.locate(head, false, true)
 }
 
 // locate sets the key from the addresses in head and the ports. The sender is end a if fromA, or,
@@ -60,7 +60,7 @@ func (p *Packet) locate(head []byte, fromA, byOrder bool) {
 }
 
 // Named returns a packet without headers of the flow that a handshake of a live link belongs to.
-func Named(k flow.Key) Packet { return Packet{Flow: newFlowKey(k)} }
+func Named(k flow.Key) Packet { return Packet{Flow: newKey(k)} }
 
 // Name returns the word of records for a TCP segment: syn, synack, rst or ack.
 func (p *Packet) Name() string {
@@ -73,21 +73,4 @@ func (p *Packet) Name() string {
 		return "syn"
 	}
 	return "ack"
-}
-
-// length is the number of sequence numbers that the segment takes (RFC 9293 §3.4).
-func (p *Packet) length() uint32 {
-	n := uint32(p.PayloadLen())
-	if p.Flags&packet.SYN != 0 {
-		n++
-	}
-	if p.Flags&packet.FIN != 0 {
-		n++
-	}
-	return n
-}
-
-// within reports whether low < x <= high in sequence numbers (RFC 9293 §3.4).
-func within(low, x, high uint32) bool {
-	return x-low-1 < high-low
 }

@@ -1,10 +1,12 @@
-package handshake
+package tracker
 
 import (
 	"net/netip"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -49,15 +51,15 @@ type Hold struct {
 
 // Entry is a flow in the table.
 type Entry struct {
-	key        FlowKey
+	key        tuple.Key
 	hash       uint64
 	state      State
-	closed     uint8      // if established: bit 0 if end a has sent FIN, bit 1 for end b
-	gone       bool       // with a tentative handshake: the connection underneath has ended
-	outcome    uint8      // code of the outcome of the last handshake that has ended; 0 if none has
-	hs         *handshake // if SYN sent or received
-	challenged *handshake // of a SYN with another number since SYN received; tentative
-	iss        uint32     // of the last handshake that has ended
+	closed     uint8    // if established: bit 0 if end a has sent FIN, bit 1 for end b
+	gone       bool     // with a tentative handshake: the connection underneath has ended
+	outcome    uint8    // code of the outcome of the last handshake that has ended; 0 if none has
+	hs         *tracked // if SYN sent or received
+	challenged *tracked // of a SYN with another number since SYN received; tentative
+	iss        uint32   // of the last handshake that has ended
 	deadline   time.Time
 	past       *past // of a capture; nil while there is nothing in it
 
@@ -95,13 +97,16 @@ func (e *Entry) LastISN() uint32 { return e.iss }
 
 // HasRecord reports whether the SYN with a number has its record, of a handshake that has failed.
 func (e *Entry) HasRecord(isn uint32) bool {
-	failed := e.outcome != 0 && e.outcome != Established.code() && e.outcome != Aborted.code()
-	return failed && e.iss == isn
+	switch e.outcome {
+	case 0, handshake.Established.Code(), handshake.Aborted.Code():
+		return false
+	}
+	return e.iss == isn
 }
 
 // Established reports whether the SYN with a number has opened the flow's connection.
 func (e *Entry) Established(isn uint32) bool {
-	return e.state == StateEstablished && e.outcome == Established.code() && e.iss == isn
+	return e.state == StateEstablished && e.outcome == handshake.Established.Code() && e.iss == isn
 }
 
 // Challenged reports whether the flow has a challenged SYN with a number.
@@ -110,7 +115,7 @@ func (e *Entry) Challenged(isn uint32) bool {
 }
 
 // Acknowledges reports whether p acknowledges the SYN of the flow's handshake.
-func (e *Entry) Acknowledges(p *Packet) bool { return e.hs.acksClient(p) }
+func (e *Entry) Acknowledges(p *tuple.Packet) bool { return e.hs.acksClient(p) }
 
 // EndConnection notes that the connection under a tentative handshake has ended.
 func (e *Entry) EndConnection() { e.gone = true }
@@ -123,32 +128,32 @@ func (e *Entry) SetUpstream(u flow.Upstream) {
 
 // LacksTimestamp reports whether p misses the option that SYN and SYN-ACK of the flow's handshake
 // agreed on. A stack drops such a segment (RFC 7323 §3.2).
-func (e *Entry) LacksTimestamp(p *Packet, seen *tcpdump.Packet) bool {
+func (e *Entry) LacksTimestamp(p *tuple.Packet, seen *tcpdump.Packet) bool {
 	if e.hs.rec.SYN.Timestamp == nil || e.hs.synack.Timestamp == nil {
 		return false
 	}
-	var o Offer
-	readOffer(&o, &offerOptions{}, p, seen.Data)
+	var o handshake.Offer
+	o.Read(&handshake.OptionMemory{}, p.Headers, seen.Data)
 	return o.Timestamp == nil
 }
 
 // challenge takes a SYN with another number while the server waits for the third segment. The
 // server answers it with an ACK, whatever its number is, and the client resets the first handshake
 // if it has given that up (RFC 5961 §4). Until then nothing has changed.
-func (e *Entry) challenge(p *Packet, seen *tcpdump.Packet, at time.Time) {
+func (e *Entry) challenge(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	if e.Challenged(p.Seq) {
 		e.challenged.repeatSYN(p, seen)
 	} else {
-		e.challenged = newHandshake(p, seen, at)
+		e.challenged = newTracked(p, seen, at)
 		e.challenged.tentative = true
 	}
-	e.hs.rec.Conflict |= ConflictSYN
+	e.hs.rec.Conflict |= handshake.ConflictSYN
 	e.challenged.show(p, seen, at)
 }
 
 // answersChallenged reports whether a segment of the server answers the challenged SYN after all:
 // the server has forgotten the first one.
-func (e *Entry) answersChallenged(p *Packet) bool {
+func (e *Entry) answersChallenged(p *tuple.Packet) bool {
 	h := e.challenged
 	return h != nil && p.Flags&(packet.SYN|packet.RST) != 0 && !h.fromClient(p) &&
 		h.acksClient(p) && !(e.hs != nil && e.hs.acksClient(p))

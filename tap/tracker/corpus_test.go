@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"bufio"
@@ -20,6 +20,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 )
 
 // corpusExempt are captures whose streams exist only after reassembly, which neither tcpdump nor
@@ -40,7 +41,7 @@ func TestCorpus(t *testing.T) {
 		t.Run(capture, func(t *testing.T) {
 			t.Parallel()
 			var rec taptest.Recorder
-			tr := handshake.NewTracker(rec.Options())
+			tr := tracker.New(rec.Options())
 			for at, p := range readCapture(t, dir, capture) {
 				tr.Observe(at, &p)
 			}

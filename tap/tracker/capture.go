@@ -1,55 +1,32 @@
-package handshake
+package tracker
 
 import (
 	"slices"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/kept"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
 // Bounds of copies and of segments in another order than they passed.
 const (
-	copyWindow  = 50 * time.Millisecond // a copy comes within
-	earlyWindow = time.Second           // a segment stands ahead of its SYN by at most so much time,
-	earlyOrder  = 1000                  // or by so many segments
-	maxEarly    = 8                     // segments of one flow that wait for a SYN
-	maxFormer   = 256                   // SYNs of one flow that others have followed
+	copyWindow = 50 * time.Millisecond // a copy comes within
+	maxEarly   = 8                     // segments of one flow that wait for a SYN
+	maxFormer  = 256                   // SYNs of one flow that others have followed
 )
 
 // past is the memory of a captured flow besides its handshake.
 type past struct {
-	former []*handshake // SYNs with other numbers, without a verdict, oldest first
-	early  []held       // segments that may be ahead of their SYN
-	icmp   answer       // the last ICMP error that answers it
-}
-
-// held is a segment that is kept to be looked at again.
-type held struct {
-	headers packet.Headers
-	packet  Packet
-	seen    tcpdump.Packet
-	at      time.Time
-	order   uint64 // number of the segment in the capture
-}
-
-func hold(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) held {
-	s := held{headers: *p.Headers, seen: *seen, at: at, order: order}
-	// The pointer to the headers is left out: it would have the headers of each segment escape.
-	s.packet = Packet{Flow: p.Flow, FromA: p.FromA, Changes: slices.Clone(p.Changes), hash: p.hash}
-	s.seen.Data = slices.Clone(seen.Data[:min(p.End, len(seen.Data), maxHeaders)])
-	s.seen.VLANs = slices.Clone(seen.VLANs)
-	return s
-}
-
-// segment returns the packet, which refers to the held headers.
-func (s *held) segment() *Packet {
-	s.packet.Headers = &s.headers
-	return &s.packet
+	former []*tracked     // SYNs with other numbers, without a verdict, oldest first
+	early  []kept.Segment // segments that may be ahead of their SYN
+	icmp   answer         // the last ICMP error that answers it
 }
 
 // observeLocked takes a segment of a capture.
-func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
+func (sh *Shard) observeLocked(p *tuple.Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
 	sh.settleDueLocked(at)
 	e := sh.FindLocked(p, at)
 	if e != nil && e.isCopy(p, seen, at) {
@@ -58,7 +35,7 @@ func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, or
 	if e != nil && e.past != nil && len(e.past.former) > 0 && sh.formerLocked(e, p, seen, at, order) {
 		return
 	}
-	var before *handshake
+	var before *tracked
 	if e != nil {
 		before = e.hs
 	}
@@ -74,19 +51,19 @@ func (sh *Shard) observeLocked(p *Packet, seen *tcpdump.Packet, at time.Time, or
 
 // awaits reports whether a segment with ACK may belong to a SYN that the flow has had, so that it
 // is not ahead of its SYN.
-func (e *Entry) awaits(p *Packet) bool {
+func (e *Entry) awaits(p *tuple.Packet) bool {
 	if p.Flags&packet.SYN == 0 {
 		return e.state != StateEarly
 	}
 	if e.hs != nil {
 		return !e.hs.fromClient(p) && e.hs.acksClient(p)
 	}
-	return e.outcome == Established.code() && p.Ack == e.iss+1
+	return e.outcome == handshake.Established.Code() && p.Ack == e.iss+1
 }
 
 // isCopy reports whether a segment of a handshake is captured again, on another interface or VLAN,
 // before and behind a router. It counts the copy.
-func (e *Entry) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
+func (e *Entry) isCopy(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) bool {
 	if e.hs != nil && e.hs.isCopy(p, seen, at) {
 		return true
 	}
@@ -100,8 +77,8 @@ func (e *Entry) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
 	return false
 }
 
-func (h *handshake) isCopy(p *Packet, seen *tcpdump.Packet, at time.Time) bool {
-	header := seen.Data[:min(p.End, len(seen.Data), maxHeaders)]
+func (h *tracked) isCopy(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) bool {
+	header := seen.Data[:min(p.End, len(seen.Data), handshake.MaxHeaders)]
 	for i := len(h.rec.Segments) - 1; i >= 0; i-- {
 		s := &h.rec.Segments[i]
 		if s.FromClient == h.fromClient(p) && int(s.TCP) == p.Offset &&
@@ -139,7 +116,9 @@ func sameButHops(x, y []byte, tcp int) bool {
 
 // holdEarlyLocked keeps a segment that may be ahead of its SYN. e is nil if the flow is not in the
 // table.
-func (sh *Shard) holdEarlyLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time, order uint64) {
+func (sh *Shard) holdEarlyLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time,
+	order uint64,
+) {
 	if e == nil {
 		if p.Flags&(packet.SYN|packet.RST) == 0 {
 			return // the tracker remembers the last such segments of all flows
@@ -149,50 +128,45 @@ func (sh *Shard) holdEarlyLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at t
 	if e.past == nil {
 		e.past = new(past)
 	}
-	early := slices.DeleteFunc(e.past.early, func(s held) bool { return !s.timely(at, order) })
+	early := slices.DeleteFunc(e.past.early, func(s kept.Segment) bool { return !s.Timely(at, order) })
 	if len(early) == 0 && p.Flags&(packet.SYN|packet.RST) == 0 { // the others have waited too long
 		sh.MoveLocked(e, StateNone, at)
 		return
 	}
 	if len(early) < maxEarly {
-		early = append(early, hold(p, seen, at, order))
+		early = append(early, kept.Keep(p, seen, at, order))
 	}
 	e.past.early = early
-}
-
-// timely reports whether a held segment may belong to a SYN that comes now.
-func (s *held) timely(at time.Time, order uint64) bool {
-	return at.Sub(s.at).Abs() <= earlyWindow || order-s.order <= earlyOrder
 }
 
 // replayEarlyLocked takes the segments that were ahead of the SYN that the flow's handshake has
 // begun with.
 func (sh *Shard) replayEarlyLocked(e *Entry, at time.Time, order uint64) {
-	early := sh.t.recent.of(e.hash, order)
+	early := sh.t.recent.Of(e.hash, order)
 	if e.past != nil {
 		early = append(early, e.past.early...)
 		e.past.early = nil
 	}
-	slices.SortFunc(early, func(x, y held) int { return int(x.order) - int(y.order) })
+	slices.SortFunc(early, func(x, y kept.Segment) int { return int(x.Order) - int(y.Order) })
 	h := e.hs
 	for i := range early {
 		s := &early[i]
-		p := s.segment()
-		if e.hs == h && s.timely(at, order) && h.belongs(p) && !e.isCopy(p, &s.seen, s.at) {
-			sh.TrackLocked(e, p, &s.seen, s.at)
+		p := s.Packet()
+		if e.hs == h && s.Timely(at, order) && h.belongs(p) && !e.isCopy(p, &s.Seen, s.At) {
+			sh.TrackLocked(e, p, &s.Seen, s.At)
 		}
 	}
 }
 
 // belongs reports whether the numbers of a segment with ACK fit the SYN: it acknowledges the SYN,
 // or its sender's numbers follow it closely.
-func (h *handshake) belongs(p *Packet) bool {
+func (h *tracked) belongs(p *tuple.Packet) bool {
 	const near = 1 << 20 // bytes
 	if h.fromClient(p) {
-		return p.Flags&(packet.SYN|packet.RST) == 0 && within(h.iss, p.Seq, h.cEnd+near)
+		return p.Flags&(packet.SYN|packet.RST) == 0 && packet.SeqWithin(h.iss, p.Seq, h.cEnd+near)
 	}
 	if p.Flags&(packet.SYN|packet.RST) != 0 {
 		return h.acksClient(p)
 	}
-	return within(h.iss, p.Ack, h.cEnd+near)
+	return packet.SeqWithin(h.iss, p.Ack, h.cEnd+near)
 }

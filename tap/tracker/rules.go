@@ -1,16 +1,18 @@
-package handshake
+package tracker
 
 import (
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
 // TrackLocked takes a TCP segment of the flow e, which is nil if it is not in the table. It returns
 // the flow's entry afterwards, and whether the segment is acceptable: it is not if its sender is
 // the client of a handshake and it is no third segment.
-func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) (
+func (sh *Shard) TrackLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) (
 	entry *Entry, acceptable bool,
 ) {
 	if e != nil && e.answersChallenged(p) {
@@ -34,7 +36,7 @@ func (sh *Shard) TrackLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 }
 
 // onSYNLocked takes a SYN without ACK.
-func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) *Entry {
+func (sh *Shard) onSYNLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) *Entry {
 	switch {
 	case e != nil && e.hs != nil:
 		return sh.onNextSYNLocked(e, p, seen, at)
@@ -47,7 +49,7 @@ func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 	if e != nil && e.state == StateNone { // which the evicted one has pushed out of the table
 		e = nil
 	}
-	h := newHandshake(p, seen, at)
+	h := newTracked(p, seen, at)
 	switch {
 	case e == nil:
 		e = sh.newLocked(p)
@@ -66,7 +68,9 @@ func (sh *Shard) onSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 }
 
 // onNextSYNLocked takes a SYN on a flow with a handshake.
-func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) *Entry {
+func (sh *Shard) onNextSYNLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet,
+	at time.Time,
+) *Entry {
 	switch h := e.hs; {
 	case !h.fromClient(p) && h.verdict() != "": // the ends have changed their roles
 		sh.EndLocked(e, h.verdict(), at)
@@ -96,7 +100,7 @@ func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at t
 			next = e.challenged
 			next.repeatSYN(p, seen)
 		case next == nil:
-			next = newHandshake(p, seen, at)
+			next = newTracked(p, seen, at)
 		}
 		sh.supersedeLocked(e, next, at)
 		if challenged {
@@ -108,7 +112,7 @@ func (sh *Shard) onNextSYNLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at t
 }
 
 // onSYNACKLocked takes a segment with SYN and ACK on a flow with a handshake.
-func (sh *Shard) onSYNACKLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+func (sh *Shard) onSYNACKLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	h := e.hs
 	fromClient := h.fromClient(p)
 	if fromClient || !h.acksClient(p) {
@@ -138,7 +142,7 @@ func (sh *Shard) onSYNACKLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at ti
 }
 
 // onOtherLocked takes a segment with neither SYN nor RST, and reports whether it is acceptable.
-func (sh *Shard) onOtherLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) bool {
+func (sh *Shard) onOtherLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) bool {
 	h := e.hs
 	if h == nil {
 		if e.state == StateEstablished {
@@ -172,7 +176,7 @@ func (sh *Shard) onOtherLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at tim
 }
 
 // onRSTLocked takes a RST. One that is not exact is a guess (RFC 5961 §3).
-func (sh *Shard) onRSTLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.Time) {
+func (sh *Shard) onRSTLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	switch h := e.hs; {
 	case h == nil:
 		if e.state == StateEstablished {
@@ -180,22 +184,22 @@ func (sh *Shard) onRSTLocked(e *Entry, p *Packet, seen *tcpdump.Packet, at time.
 		}
 	case h.tentative && !h.acksClient(p): // it ends the connection underneath
 		e.gone = true
-		sh.EndLocked(e, NoReply, at)
+		sh.EndLocked(e, handshake.NoReply, at)
 	case h.verdict() != "":
 		if !h.fromClient(p) && h.acksClient(p) && !h.answered {
 			sh.showLocked(h, p, seen, at)
 			sh.answerAgainLocked(e, at)
 		}
 	case h.fromClient(p) && p.Seq == h.resetNumber():
-		h.rec.AbortedBy = Client
-		sh.showLastLocked(e, p, seen, at, Aborted)
+		h.rec.AbortedBy = handshake.Client
+		sh.showLastLocked(e, p, seen, at, handshake.Aborted)
 	case !h.fromClient(p) && (h.answered || h.crossed) && (p.Seq == h.sEnd || p.Seq == h.sNext):
-		h.rec.AbortedBy = Server
-		sh.showLastLocked(e, p, seen, at, Aborted)
+		h.rec.AbortedBy = handshake.Server
+		sh.showLastLocked(e, p, seen, at, handshake.Aborted)
 	case !h.fromClient(p) && !h.answered && !h.crossed && h.acksClient(p): // RFC 9293 §3.10.7.3
 		sh.confirmLocked(h)
-		sh.showLastLocked(e, p, seen, at, Refused)
-	case !h.answersOddAck(p):
-		h.rec.Conflict |= ConflictRST
+		sh.showLastLocked(e, p, seen, at, handshake.Refused)
+	case !h.later.AnswersOddAck(h.side(p), p.Seq):
+		h.rec.Conflict |= handshake.ConflictRST
 	}
 }

@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"net/netip"
@@ -8,6 +8,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -22,7 +23,7 @@ func FuzzCapture(f *testing.F) {
 		var rec taptest.Recorder
 		o := rec.Options()
 		o.HalfOpen = 5
-		tr := handshake.NewTracker(o)
+		tr := tracker.New(o)
 		at, syns := taptest.Epoch, 0
 		flags := [...]uint8{
 			packet.SYN, packet.SYN | packet.ACK, packet.ACK, packet.RST | packet.ACK, packet.RST,
@@ -52,12 +53,12 @@ func FuzzCapture(f *testing.F) {
 			if script[0]&0x42 == 0x42 {
 				tr.Settle()
 			}
-			if n := tr.HalfOpen() + tr.Count(handshake.StateSettling); n < 0 || n > 300 {
+			if n := tr.HalfOpen() + tr.Count(tracker.StateSettling); n < 0 || n > 300 {
 				t.Fatalf("%d handshakes are open", n)
 			}
 		}
 		tr.Flush()
-		if n := tr.HalfOpen() + tr.Count(handshake.StateSettling); n != 0 {
+		if n := tr.HalfOpen() + tr.Count(tracker.StateSettling); n != 0 {
 			t.Errorf("%d handshakes are left", n)
 		}
 		if len(rec.Records) > syns {

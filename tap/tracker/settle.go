@@ -1,19 +1,22 @@
-package handshake
+package tracker
 
 import (
 	"math"
 	"time"
+
+	"syntap/tap/handshake"
+	"syntap/tap/tracker/tuple"
 )
 
 // verdictLocked gives the flow's handshake its verdict. In a capture it settles only when both ends
 // have been silent for a while: the segment may be forged, or one of several answers to one
 // connect.
-func (sh *Shard) verdictLocked(e *Entry, o Outcome, at time.Time) {
+func (sh *Shard) verdictLocked(e *Entry, o handshake.Outcome, at time.Time) {
 	if sh.t.o.Live || e.hs.tentative {
 		sh.EndLocked(e, o, at)
 		return
 	}
-	e.hs.more().verdict = o
+	e.hs.more().Verdict = o
 	sh.MoveLocked(e, StateSettling, at)
 }
 
@@ -54,40 +57,30 @@ func (t *Tracker) Settle() {
 }
 
 // revive takes a verdict back: the handshake has gone on, so no receiver has taken the RST.
-func (h *handshake) revive() {
+func (h *tracked) revive() {
 	v := h.verdict()
-	if v == Refused || v == Aborted {
-		h.rec.Conflict |= ConflictRST
+	if v == handshake.Refused || v == handshake.Aborted {
+		h.rec.Conflict |= handshake.ConflictRST
 	}
 	if v != "" {
-		h.later.verdict, h.rec.AbortedBy = "", ""
+		h.later.Verdict, h.rec.AbortedBy = "", ""
 	}
 }
 
 // verdict returns the verdict on a handshake of a capture that later segments may change; empty if
 // there is none yet.
-func (h *handshake) verdict() Outcome {
+func (h *tracked) verdict() handshake.Outcome {
 	if h.later == nil {
 		return ""
 	}
-	return h.later.verdict
+	return h.later.Verdict
 }
 
 // noteOddAck keeps the acknowledgment of a segment that does not fit.
-func (h *handshake) noteOddAck(p *Packet) {
-	m := h.more()
-	m.oddAck[h.side(p)], m.oddAckSet[h.side(p)] = p.Ack, true
-}
-
-// answersOddAck reports whether a RST answers a wrong acknowledgment of the other end, with that
-// for its number (RFC 9293 §3.10.7): it is no guess.
-func (h *handshake) answersOddAck(p *Packet) bool {
-	i := 1 - h.side(p)
-	return h.later != nil && h.later.oddAckSet[i] && p.Seq == h.later.oddAck[i]
-}
+func (h *tracked) noteOddAck(p *tuple.Packet) { h.more().NoteOddAck(h.side(p), p.Ack) }
 
 // side is 0 for the client, 1 for the server.
-func (h *handshake) side(p *Packet) int {
+func (h *tracked) side(p *tuple.Packet) int {
 	if h.fromClient(p) {
 		return 0
 	}

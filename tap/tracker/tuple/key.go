@@ -1,4 +1,4 @@
-package handshake
+package tuple
 
 import (
 	"cmp"
@@ -10,9 +10,9 @@ import (
 	"syntap/tun/flow"
 )
 
-// FlowKey identifies a TCP flow by a few machine words: its two ends, called a and b. See
+// Key identifies a TCP flow by a few machine words: its two ends, called a and b. See
 // [Packet.Locate] and [Packet.LocateCaptured] for which end is a.
-type FlowKey struct {
+type Key struct {
 	a, b  address
 	ports uint32 // a's, then b's
 	space uint32 // IP version
@@ -28,12 +28,12 @@ func ordered(src, dst address, ports uint32) bool {
 }
 
 // Ends returns the addresses and ports of a and b.
-func (k *FlowKey) Ends() (a, b netip.AddrPort) {
+func (k *Key) Ends() (a, b netip.AddrPort) {
 	return netip.AddrPortFrom(k.addr(k.a), uint16(k.ports>>16)),
 		netip.AddrPortFrom(k.addr(k.b), uint16(k.ports))
 }
 
-func (k *FlowKey) addr(a address) netip.Addr {
+func (k *Key) addr(a address) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.hi)
 	binary.BigEndian.PutUint64(b[8:], a.lo)
@@ -43,9 +43,9 @@ func (k *FlowKey) addr(a address) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// newFlowKey returns the key of a handshake's flow on a live link.
-func newFlowKey(k flow.Key) FlowKey {
-	f := FlowKey{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6}
+// newKey returns the key of a handshake's flow on a live link.
+func newKey(k flow.Key) Key {
+	f := Key{ports: uint32(k.Client.Port())<<16 | uint32(k.Server.Port()), space: 6}
 	if k.Client.Addr().Is4() {
 		f.space = 4
 	}
@@ -62,19 +62,20 @@ func toAddress(a netip.Addr) address {
 	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// hashSeed makes a hash that peers cannot compute, so that they cannot choose flows that collide.
-type hashSeed [4]uint64
+// Seed makes a hash that peers cannot compute, so that they cannot choose flows that collide.
+type Seed [4]uint64
 
-func newHashSeed() (s hashSeed) {
+// NewSeed returns a random seed.
+func NewSeed() (s Seed) {
 	for i := range s {
 		s[i] = rand.Uint64()
 	}
 	return s
 }
 
-// hash folds the products of the key's words, as wyhash does. Unlike maphash it needs no contiguous
+// Hash folds the products of the key's words, as wyhash does. Unlike maphash it needs no contiguous
 // bytes; building those costs more than the hash itself.
-func (s *hashSeed) hash(k *FlowKey) uint64 {
+func (s *Seed) Hash(k *Key) uint64 {
 	h := mix(k.a.lo^s[0], k.b.lo^s[1])
 	if k.a.hi|k.b.hi != 0 {
 		h ^= mix(k.a.hi^s[2], k.b.hi^s[3])

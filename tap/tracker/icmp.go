@@ -1,10 +1,12 @@
-package handshake
+package tracker
 
 import (
 	"hash/fnv"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
 
@@ -14,8 +16,8 @@ func (t *Tracker) observeICMP(h *packet.Headers, seen *tcpdump.Packet, at time.T
 	if !ok {
 		return
 	}
-	p := Packet{Headers: &quoted}
-	p.locate(quote, false, true)
+	p := tuple.Packet{Headers: &quoted}
+	p.LocateCaptured(quote)
 	t.unreachable(&p, answer{icmpSum(h, seen.Data), at})
 }
 
@@ -25,7 +27,7 @@ func (t *Tracker) Unreachable(h *packet.Headers, b []byte, at time.Time) {
 	if !ok {
 		return
 	}
-	p := Packet{Headers: &quoted}
+	p := tuple.Packet{Headers: &quoted}
 	p.Locate(quote, packet.Outbound)
 	t.unreachable(&p, answer{at: at})
 }
@@ -33,7 +35,7 @@ func (t *Tracker) Unreachable(h *packet.Headers, b []byte, at time.Time) {
 // unreachable ends the handshake whose SYN the ICMP error quotes. Once the SYN-ACK has passed such
 // an error is soft (RFC 1122 §4.2.3.9), and one that does not quote the SYN's number is a guess
 // (RFC 5927 §4).
-func (t *Tracker) unreachable(p *Packet, a answer) {
+func (t *Tracker) unreachable(p *tuple.Packet, a answer) {
 	at := a.at
 	sh := t.Shard(p)
 	sh.Lock()
@@ -47,7 +49,7 @@ func (t *Tracker) unreachable(p *Packet, a answer) {
 	case e.state == StateSYNSent:
 		sh.confirmLocked(e.hs)
 		e.noteAnswer(a)
-		sh.verdictLocked(e, Unreachable, at)
+		sh.verdictLocked(e, handshake.Unreachable, at)
 	case e.state == StateSettling && e.past != nil && e.past.icmp.copied(a):
 		count(&e.hs.rec.Copies)
 	case e.state == StateSettling:

@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"net/netip"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"syntap/tap/handshake"
 	"syntap/tap/taptest"
+	"syntap/tap/tracker"
 	"syntap/tun/tuntest"
 )
 
@@ -237,7 +237,7 @@ func TestCopies(t *testing.T) {
 		{"another IP identification", same, other, time.Millisecond, "established 1000/5000 again 1/1: S S SA SA A", -1},
 	} {
 		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
+		tr := tracker.New(rec.Options())
 		at := taptest.Epoch
 		for _, s := range steps {
 			for i, s := range []tuntest.TCP{tt.all(s.TCP), tt.again(tt.all(s.TCP))} {
@@ -321,7 +321,7 @@ func TestUnreachableConnects(t *testing.T) {
 		},
 	} {
 		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
+		tr := tracker.New(rec.Options())
 		for _, e := range tt.events {
 			capture(tr, taptest.Epoch.Add(e.at), e.packet)
 		}

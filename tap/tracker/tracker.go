@@ -1,4 +1,4 @@
-package handshake
+package tracker
 
 import (
 	"cmp"
@@ -6,7 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/kept"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
@@ -15,13 +18,13 @@ import (
 type Options struct {
 	// OnRecord receives each handshake at its verdict. The record is the receiver's. If nil,
 	// records are only counted.
-	OnRecord func(*Record)
+	OnRecord func(*handshake.Record)
 	// OnSegment receives each segment of a handshake as it passes, before the record that holds it
 	// too. nil disables it.
 	//
 	// Both functions are called with no lock held, the calls about one handshake one after the
 	// other and in the order of its segments. They run on the packet path and must not block.
-	OnSegment func(flow.Key, Segment)
+	OnSegment func(flow.Key, handshake.Segment)
 
 	// HalfOpen is the largest number of handshakes without a verdict, or with one that has not
 	// settled, beyond which the oldest one of the shard ends early. 0 means 131072; a negative
@@ -37,7 +40,7 @@ type Options struct {
 	Live bool
 	// Linger returns the state of a flow whose handshake has failed. If nil, it is Entry.Linger.
 	// Like Counted it is called with the shard locked and must not block.
-	Linger func(*Entry, Outcome) State
+	Linger func(*Entry, handshake.Outcome) State
 	// Counted is called when a flow begins (1) or ceases (-1) to be in a counted state. nil
 	// disables it.
 	Counted func(e *Entry, delta int)
@@ -76,24 +79,24 @@ type Tracker struct {
 	o      Options
 	limits Limits // changes with all shards locked
 
-	hashSeed
+	seed   tuple.Seed
 	shards []Shard
-	filter filter // of watched flows
+	filter tuple.Filter // of watched flows
 	count  [States]atomic.Int64
 
 	serial     atomic.Uint64
-	handshakes [len(outcomes)]atomic.Uint64
+	handshakes [handshake.NumOutcomes]atomic.Uint64
 	evicted    atomic.Uint64 // handshakes that a limit has ended
 	hurried    atomic.Uint64 // verdicts that a limit has not let settle
 	forgotten  atomic.Uint64 // connections that a limit has taken out of the table
 	former     atomic.Int64  // handshakes of captures that later SYNs have superseded
 
-	order  uint64 // TCP segments of the capture
-	recent recent // of them
+	order  uint64      // TCP segments of the capture
+	recent kept.Recent // of them
 }
 
-// NewTracker returns a tracker without flows.
-func NewTracker(o Options) *Tracker {
+// New returns a tracker without flows.
+func New(o Options) *Tracker {
 	if o.HalfOpen == 0 {
 		o.HalfOpen = defaultHalfOpen
 	}
@@ -107,10 +110,10 @@ func NewTracker(o Options) *Tracker {
 		o.Linger = (*Entry).Linger
 	}
 	t := &Tracker{
-		o: o, limits: o.Limits, hashSeed: newHashSeed(), shards: make([]Shard, max(1, o.Shards)),
+		o: o, limits: o.Limits, seed: tuple.NewSeed(), shards: make([]Shard, max(1, o.Shards)),
 	}
 	for i := range t.shards {
-		t.shards[i].t, t.shards[i].flows = t, make(map[FlowKey]*Entry)
+		t.shards[i].t, t.shards[i].flows = t, make(map[tuple.Key]*Entry)
 	}
 	return t
 }
@@ -134,20 +137,20 @@ func (t *Tracker) SetLimits(l Limits, wrapper func()) {
 func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
 	var h packet.Headers
 	h.Parse(seen.Data, seen.Length)
-	p := Packet{Headers: &h}
+	p := tuple.Packet{Headers: &h}
 	if h.TCP {
-		p.LocateCaptured(seen)
+		p.LocateCaptured(seen.Data)
 	}
 	t.ObserveParsed(at, &p, seen)
 }
 
 // ObserveParsed is Observe for a packet whose headers are parsed and whose flow is located.
-func (t *Tracker) ObserveParsed(at time.Time, p *Packet, seen *tcpdump.Packet) {
+func (t *Tracker) ObserveParsed(at time.Time, p *tuple.Packet, seen *tcpdump.Packet) {
 	switch {
 	case p.TCP:
 		t.order++
 		if !t.Concerns(p) && p.Flags&packet.FIN == 0 {
-			t.recent.add(p, seen, at, t.order)
+			t.recent.Add(p, seen, at, t.order)
 			return
 		}
 		sh := t.Shard(p)
@@ -160,26 +163,23 @@ func (t *Tracker) ObserveParsed(at time.Time, p *Packet, seen *tcpdump.Packet) {
 }
 
 // Concerns reports whether a TCP segment can matter to a handshake. It is called for each segment.
-func (t *Tracker) Concerns(p *Packet) bool {
-	p.hash = t.hash(&p.Flow)
-	return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.has(p.hash)
+func (t *Tracker) Concerns(p *tuple.Packet) bool {
+	p.Hash = t.seed.Hash(&p.Flow)
+	return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.Has(p.Hash)
 }
 
 // Shard returns the part of the table that has the packet's flow. It uses other bits of the hash
 // than the filter does.
-func (t *Tracker) Shard(p *Packet) *Shard {
-	p.hash = t.hash(&p.Flow)
-	return &t.shards[p.hash>>32%uint64(len(t.shards))]
+func (t *Tracker) Shard(p *tuple.Packet) *Shard {
+	p.Hash = t.seed.Hash(&p.Flow)
+	return &t.shards[p.Hash>>32%uint64(len(t.shards))]
 }
-
-// Hash returns the hash of a packet's flow after Concerns or Shard. Peers cannot compute it.
-func (p *Packet) Hash() uint64 { return p.hash }
 
 // Flush ends every handshake as half_open or no_reply, in the order of their first SYNs.
 func (t *Tracker) Flush() {
 	type opened struct {
 		entry *Entry
-		hs    *handshake
+		hs    *tracked
 	}
 	var open []opened
 	for i := range t.shards {
@@ -234,25 +234,25 @@ func (t *Tracker) HalfOpen() int {
 
 // Stats is a snapshot of a tracker's counters.
 type Stats struct {
-	Handshakes map[Outcome]uint64 // records, by outcome
-	HalfOpen   int                // handshakes without a verdict
-	Flows      int                // connections that have not closed
-	Evicted    uint64             // handshakes that a limit has ended early
-	Hurried    uint64             // verdicts that a limit has not let settle
-	Forgotten  uint64             // connections that a limit has taken out of the table
+	Handshakes map[handshake.Outcome]uint64 // records, by outcome
+	HalfOpen   int                          // handshakes without a verdict
+	Flows      int                          // connections that have not closed
+	Evicted    uint64                       // handshakes that a limit has ended early
+	Hurried    uint64                       // verdicts that a limit has not let settle
+	Forgotten  uint64                       // connections that a limit has taken out of the table
 }
 
 // Stats returns the counters.
 func (t *Tracker) Stats() Stats {
 	s := Stats{
-		Handshakes: make(map[Outcome]uint64, len(outcomes)),
+		Handshakes: make(map[handshake.Outcome]uint64, handshake.NumOutcomes),
 		HalfOpen:   t.HalfOpen(),
 		Flows:      t.Count(StateEstablished),
 		Evicted:    t.evicted.Load(),
 		Hurried:    t.hurried.Load(),
 		Forgotten:  t.forgotten.Load(),
 	}
-	for i, o := range outcomes {
+	for i, o := range handshake.Outcomes() {
 		s.Handshakes[o] = t.handshakes[i].Load()
 	}
 	return s

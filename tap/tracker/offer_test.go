@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker"
 	"syntap/tun/tuntest"
 )
 
@@ -17,7 +18,7 @@ func TestOfferIPv6(t *testing.T) {
 	s.IP.TTL = 9
 	b := s.Packet()
 	var rec taptest.Recorder
-	tr := handshake.NewTracker(rec.Options())
+	tr := tracker.New(rec.Options())
 	tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 	tr.Flush()
 	mss := uint16(1460)
@@ -52,7 +53,7 @@ func TestOffer(t *testing.T) {
 		tt.want.TTL = 9
 		b := s.Packet()
 		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
+		tr := tracker.New(rec.Options())
 		tr.Observe(taptest.Epoch, &tcpdump.Packet{Data: b, Length: len(b)})
 		tr.Flush()
 		if diff := cmp.Diff(tt.want, rec.Records[0].SYN); diff != "" {

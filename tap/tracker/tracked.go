@@ -1,4 +1,4 @@
-package handshake
+package tracker
 
 import (
 	"encoding/binary"
@@ -6,21 +6,21 @@ import (
 	"slices"
 	"time"
 
+	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/evidence"
+	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
 	"syntap/tun/packet"
 )
 
-// Bounds of the memory of one handshake, however often its segments are repeated.
-const (
-	maxSegments = 64  // shown segments
-	maxHeaders  = 512 // bytes of one shown segment
-)
+// maxSegments bounds the shown segments of one handshake, however often they are repeated.
+const maxSegments = 64
 
-// handshake is one try to open a connection and the memory of its record, so that both are one
+// tracked is one try to open a connection and the memory of its record, so that both are one
 // allocation.
-type handshake struct {
-	rec    Record
+type tracked struct {
+	rec    handshake.Record
 	serial uint64 // orders handshakes by their first SYN
 
 	clientIsA bool // the client is end a of the flow's key
@@ -39,29 +39,29 @@ type handshake struct {
 	recorded  uint8  // code of the record that the same SYN has already; 0 if none
 	used      uint16 // bytes that hold headers
 
-	later *later // of a capture; nil while there is nothing in it
+	later *evidence.Later // of a capture; nil while there is nothing in it
 
 	synackTime time.Time // of the first acceptable SYN-ACK
 
-	synack   Offer
-	options  [2]offerOptions // of the SYN and of the SYN-ACK
+	synack   handshake.Offer
+	options  [2]handshake.OptionMemory // of the SYN and of the SYN-ACK
 	upstream flow.Upstream
-	segments [4]Segment
+	segments [4]handshake.Segment
 	bytes    [232]byte // headers of the segments: as many as three of Linux over IPv6 have
 }
 
-// newHandshake begins with the SYN p.
-func newHandshake(p *Packet, seen *tcpdump.Packet, at time.Time) *handshake {
-	h := &handshake{
+// newTracked begins with the SYN p.
+func newTracked(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) *tracked {
+	h := &tracked{
 		clientIsA: p.FromA,
 		iss:       p.Seq,
-		cEnd:      p.Seq + p.length(),
+		cEnd:      p.Seq + p.SeqLen(),
 	}
 	client, server := p.Flow.Ends()
 	if !p.FromA {
 		client, server = server, client
 	}
-	h.rec = Record{
+	h.rec = handshake.Record{
 		Time:        at,
 		Client:      client,
 		Server:      server,
@@ -70,28 +70,28 @@ func newHandshake(p *Packet, seen *tcpdump.Packet, at time.Time) *handshake {
 		ACKDelay:    -1,
 	}
 	h.rec.Segments = h.segments[:0]
-	readOffer(&h.rec.SYN, &h.options[0], p, seen.Data)
+	h.rec.SYN.Read(&h.options[0], p.Headers, seen.Data)
 	return h
 }
 
 // fromClient reports whether the client has sent p.
-func (h *handshake) fromClient(p *Packet) bool { return p.FromA == h.clientIsA }
+func (h *tracked) fromClient(p *tuple.Packet) bool { return p.FromA == h.clientIsA }
 
 // repeatSYN takes the same SYN again. Its options may have shrunk: the options of the SYN that is
 // answered count.
-func (h *handshake) repeatSYN(p *Packet, seen *tcpdump.Packet) {
+func (h *tracked) repeatSYN(p *tuple.Packet, seen *tcpdump.Packet) {
 	h.rec.SYNRetransmits++
 	if h.answered {
 		return
 	}
-	if end := p.Seq + p.length(); within(h.cEnd, end, h.cEnd+1<<31-1) {
+	if end := p.Seq + p.SeqLen(); packet.SeqWithin(h.cEnd, end, h.cEnd+1<<31-1) {
 		h.cEnd = end
 	}
-	readOffer(&h.rec.SYN, &h.options[0], p, seen.Data)
+	h.rec.SYN.Read(&h.options[0], p.Headers, seen.Data)
 }
 
 // cross takes a SYN of the server, which opens at the same time (RFC 9293 §3.5 figure 7).
-func (h *handshake) cross(p *Packet, seen *tcpdump.Packet) {
+func (h *tracked) cross(p *tuple.Packet, seen *tcpdump.Packet) {
 	if h.crossed || h.answered {
 		return
 	}
@@ -101,7 +101,7 @@ func (h *handshake) cross(p *Packet, seen *tcpdump.Packet) {
 }
 
 // answer takes an acceptable SYN-ACK. The client keeps the first one.
-func (h *handshake) answer(p *Packet, seen *tcpdump.Packet, at time.Time) {
+func (h *tracked) answer(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	if h.answered {
 		if p.Seq == h.irs {
 			h.rec.SYNACKRetransmits++
@@ -118,36 +118,36 @@ func (h *handshake) answer(p *Packet, seen *tcpdump.Packet, at time.Time) {
 }
 
 // heardServer takes the server's number and offer.
-func (h *handshake) heardServer(p *Packet, seen *tcpdump.Packet) {
+func (h *tracked) heardServer(p *tuple.Packet, seen *tcpdump.Packet) {
 	h.irs = p.Seq
-	h.sEnd = p.Seq + p.length()
+	h.sEnd = p.Seq + p.SeqLen()
 	h.sNext = h.sEnd
 	h.rec.ServerISN = p.Seq
 	h.rec.SYNACK = &h.synack
-	readOffer(&h.synack, &h.options[1], p, seen.Data)
+	h.synack.Read(&h.options[1], p.Headers, seen.Data)
 }
 
 // serverData takes a segment that the server sent without waiting for the third one.
-func (h *handshake) serverData(p *Packet) {
-	if end := p.Seq + p.length(); within(h.sNext, end, h.sNext+1<<31-1) {
+func (h *tracked) serverData(p *tuple.Packet) {
+	if end := p.Seq + p.SeqLen(); packet.SeqWithin(h.sNext, end, h.sNext+1<<31-1) {
 		h.sNext = end
 	}
 }
 
 // acksClient reports whether p acknowledges the client's SYN.
-func (h *handshake) acksClient(p *Packet) bool {
-	return p.Flags&packet.ACK != 0 && within(h.iss, p.Ack, h.cEnd)
+func (h *tracked) acksClient(p *tuple.Packet) bool {
+	return p.Flags&packet.ACK != 0 && packet.SeqWithin(h.iss, p.Ack, h.cEnd)
 }
 
 // acksServer reports whether p is a client's answer to the server's SYN: RFC 9293 §3.10.7.4,
 // SYN-RECEIVED. ack = IRS does not complete a handshake.
-func (h *handshake) acksServer(p *Packet) bool {
-	return p.Flags&packet.ACK != 0 && within(h.irs, p.Ack, h.sNext) &&
-		(within(h.iss, p.Seq, h.cEnd) || p.Flags&packet.SYN != 0 && p.Seq == h.iss)
+func (h *tracked) acksServer(p *tuple.Packet) bool {
+	return p.Flags&packet.ACK != 0 && packet.SeqWithin(h.irs, p.Ack, h.sNext) &&
+		(packet.SeqWithin(h.iss, p.Seq, h.cEnd) || p.Flags&packet.SYN != 0 && p.Seq == h.iss)
 }
 
 // resetNumber is the sequence number that makes a RST of the client count.
-func (h *handshake) resetNumber() uint32 {
+func (h *tracked) resetNumber() uint32 {
 	if h.answered {
 		return h.cNext
 	}
@@ -155,38 +155,38 @@ func (h *handshake) resetNumber() uint32 {
 }
 
 // unanswered returns the outcome of a handshake that ends without another segment.
-func (h *handshake) unanswered() Outcome {
+func (h *tracked) unanswered() handshake.Outcome {
 	if v := h.verdict(); v != "" {
 		return v
 	}
 	if h.answered {
-		return HalfOpen
+		return handshake.HalfOpen
 	}
-	return NoReply
+	return handshake.NoReply
 }
 
 // show adds p to the record. It returns nil if the record is full.
-func (h *handshake) show(p *Packet, seen *tcpdump.Packet, at time.Time) *Segment {
+func (h *tracked) show(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) *handshake.Segment {
 	if len(h.rec.Segments) == maxSegments {
 		return nil
 	}
-	header := seen.Data[:min(p.End, len(seen.Data), maxHeaders)]
-	kept := Segment{
+	header := seen.Data[:min(p.End, len(seen.Data), handshake.MaxHeaders)]
+	shown := handshake.Segment{
 		Time: at, Packet: *seen, FromClient: h.fromClient(p),
 		TCP: uint16(min(p.Offset, math.MaxUint16)), Payload: uint32(p.PayloadLen()),
 	}
-	kept.Packet.Data = h.keep(header)
-	kept.Packet.VLANs = slices.Clone(seen.VLANs)
+	shown.Packet.Data = h.keep(header)
+	shown.Packet.VLANs = slices.Clone(seen.VLANs)
 	if p.Partial && p.PayloadLen() == 0 {
-		finishChecksum(kept.Packet.Data[min(p.Offset, len(header)):])
+		finishChecksum(shown.Packet.Data[min(p.Offset, len(header)):])
 	}
 	h.rec.Rewrites = append(h.rec.Rewrites, p.Changes...)
-	h.rec.Segments = append(h.rec.Segments, kept)
+	h.rec.Segments = append(h.rec.Segments, shown)
 	return &h.rec.Segments[len(h.rec.Segments)-1]
 }
 
 // keep copies b into the handshake's own memory while that lasts.
-func (h *handshake) keep(b []byte) []byte {
+func (h *tracked) keep(b []byte) []byte {
 	from, to := int(h.used), int(h.used)+len(b)
 	if to > len(h.bytes) {
 		return slices.Clone(b)

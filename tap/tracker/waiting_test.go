@@ -1,4 +1,4 @@
-package handshake_test
+package tracker_test
 
 import (
 	"net/netip"
@@ -9,6 +9,7 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/taptest"
+	"syntap/tap/tracker"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
 )
@@ -28,7 +29,7 @@ func TestEarlyWindow(t *testing.T) {
 		{1100, 2 * time.Second, "no_reply 1000: S"},
 	} {
 		var rec taptest.Recorder
-		tr := handshake.NewTracker(rec.Options())
+		tr := tracker.New(rec.Options())
 		steps := taptest.Script(t, taptest.Handshake)
 		observe := func(at time.Duration, s tuntest.TCP) {
 			capture(tr, taptest.Epoch.Add(at), s.Packet())
@@ -53,7 +54,7 @@ func TestEarlyWindow(t *testing.T) {
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	var rec taptest.Recorder
-	tr := handshake.NewTracker(rec.Options())
+	tr := tracker.New(rec.Options())
 	play := func(text string) {
 		for _, s := range taptest.Script(t, text) {
 			capture(tr, taptest.Epoch, s.TCP.Packet())
@@ -82,7 +83,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	var rec taptest.Recorder
 	o := rec.Options()
 	o.HalfOpen = flows / 4
-	tr := handshake.NewTracker(o)
+	tr := tracker.New(o)
 	observe := func(s tuntest.TCP) {
 		capture(tr, taptest.Epoch, s.Packet())
 	}
@@ -94,7 +95,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		s.Src = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), 1+i)
 		observe(tuntest.TCP{Src: s.Dst, Dst: s.Src, Ack: 1001, Flags: packet.SYN | packet.ACK})
 	}
-	for _, s := range []handshake.State{handshake.StateSettling, handshake.StateEarly} {
+	for _, s := range []tracker.State{tracker.StateSettling, tracker.StateEarly} {
 		if n := tr.Count(s); n > flows/2 {
 			t.Errorf("%d of %d flows wait in state %d", n, flows, s)
 		}
