@@ -14,31 +14,13 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/inspect/inspecttest"
 	tunflow "syntap/tun/flow"
 )
 
-// tlsHello returns the first bytes of a client of crypto/tls.
-func tlsHello(t testing.TB, config *tls.Config) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = tls.Client(client, config).Handshake()
-	}()
-	b := make([]byte, 64<<10)
-	n, err := server.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Close()
-	<-ended
-	return b[:n]
-}
-
 // The flow has what the client's first bytes say, in however many pieces they come.
 func TestFirstBytes(t *testing.T) {
-	hello := tlsHello(t, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2"}})
+	hello := inspecttest.TLSHello(t, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2"}})
 	said := &tunflow.Hello{Version: "1.3", SNI: "www.example.com", ALPN: []string{"h2"}}
 	request := []byte("GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
 	for _, tt := range []struct {
@@ -107,7 +89,7 @@ func TestFirstBytesWithoutMemory(t *testing.T) {
 	ended := make(chan tunflow.Flow, 1)
 	router := startRouter(t, Options{FlowDone: func(f tunflow.Flow) { ended <- f }}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
-	hello := tlsHello(t, &tls.Config{ServerName: "www.example.com"})
+	hello := inspecttest.TLSHello(t, &tls.Config{ServerName: "www.example.com"})
 	sendPieces(t, c, hello[:100], nil)
 	router.memory.SetLimit(1)
 	sendPieces(t, c, hello[100:], []int{200})

@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/inspect"
+	"syntap/stack/inspect/inspecttest"
 	"syntap/stack/netstack"
 	"syntap/stack/peek"
 	tunflow "syntap/tun/flow"
@@ -20,7 +21,7 @@ import (
 
 // TestContradictions has clients say names, of which good.example alone is that of the connection.
 func TestContradictions(t *testing.T) {
-	hello := func(name string) []byte { return tlsHello(t, &tls.Config{ServerName: name}) }
+	hello := func(name string) []byte { return inspecttest.TLSHello(t, &tls.Config{ServerName: name}) }
 	request := func(host string) []byte { return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") }
 	ssl := []byte{0, 0, 0, 8, 4, 210, 22, 47}
 	const proxy = "PROXY UNKNOWN\r\n"
@@ -193,7 +194,7 @@ func TestFirstBytesWhereMemoryIsShort(t *testing.T) {
 	for i := range 20 {
 		long = append(long, strings.Repeat(string(rune('a'+i)), 200))
 	}
-	hello := tlsHello(t, &tls.Config{ServerName: "good.example", NextProtos: long})
+	hello := inspecttest.TLSHello(t, &tls.Config{ServerName: "good.example", NextProtos: long})
 	go writePieces(last, hello, []int{1200, 2400, 3600})
 	got := make([]byte, len(hello))
 	if n, err := io.ReadFull(last, got); err != nil || !bytes.Equal(got, hello) {

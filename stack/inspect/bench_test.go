@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"syntap/stack/inspect"
+	"syntap/stack/inspect/inspecttest"
 )
 
 func BenchmarkDNS(b *testing.B) {
@@ -25,7 +26,7 @@ func BenchmarkDNS(b *testing.B) {
 }
 
 func BenchmarkClient(b *testing.B) {
-	whole := tlsHello(b, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
+	whole := inspecttest.TLSHello(b, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
 	for what, m := range map[string][]byte{
 		"TLS":       whole,
 		"TLS split": records(whole[5:], 600),

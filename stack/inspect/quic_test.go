@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/quic"
 
 	"syntap/stack/inspect"
+	"syntap/stack/inspect/inspecttest"
 	"syntap/tun/flow"
 )
 
@@ -111,7 +112,7 @@ func TestRealQUIC(t *testing.T) {
 			flow.Hello{Version: "1.3", SNI: "a.example", ALPN: []string{"h3"}},
 		},
 		{
-			"ECH", &tls.Config{EncryptedClientHelloConfigList: echConfigs(t, "public.example")}, 2,
+			"ECH", &tls.Config{EncryptedClientHelloConfigList: inspecttest.ECHConfigs(t, "public.example")}, 2,
 			flow.Hello{Version: "1.3", SNI: "public.example", ALPN: []string{"h3"}, ECH: true},
 		},
 	} {

@@ -2,12 +2,7 @@ package inspect_test
 
 import (
 	"bytes"
-	"crypto/ecdh"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/binary"
-	"io"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -15,31 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/stack/inspect"
+	"syntap/stack/inspect/inspecttest"
 	"syntap/tun/flow"
 )
-
-// tlsHello returns the records that crypto/tls begins a connection with.
-func tlsHello(t testing.TB, config *tls.Config) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = tls.Client(client, config).Handshake()
-		_ = client.Close()
-	}()
-	header := make([]byte, 5)
-	if _, err := io.ReadFull(server, header); err != nil {
-		t.Fatal(err)
-	}
-	body := make([]byte, binary.BigEndian.Uint16(header[3:]))
-	if _, err := io.ReadFull(server, body); err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Close()
-	<-ended
-	return append(header, body...)
-}
 
 // records puts a handshake message into records of at most size bytes.
 func records(message []byte, size int) (b []byte) {
@@ -48,21 +21,6 @@ func records(message []byte, size int) (b []byte) {
 		b = append(b, part...)
 	}
 	return b
-}
-
-// echConfigs returns a list with one configuration for encrypted ClientHellos (RFC 9849 §4).
-func echConfigs(t testing.TB, publicName string) []byte {
-	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := []byte{7, 0, 0x20, 0, 32}
-	c = append(c, key.PublicKey().Bytes()...)
-	c = append(c, 0, 4, 0, 1, 0, 1, 32, byte(len(publicName)))
-	c = append(append(c, publicName...), 0, 0)
-	c = append([]byte{0xfe, 0x0d, 0, byte(len(c))}, c...)
-	return append([]byte{0, byte(len(c))}, c...)
 }
 
 func TestClientHello(t *testing.T) {
@@ -84,13 +42,13 @@ func TestClientHello(t *testing.T) {
 		},
 		{"no name", &tls.Config{ServerName: "192.0.2.1"}, flow.Hello{Version: "1.3"}},
 		{
-			"ECH", &tls.Config{ServerName: "secret.example", EncryptedClientHelloConfigList: echConfigs(t, "public.example")},
+			"ECH", &tls.Config{ServerName: "secret.example", EncryptedClientHelloConfigList: inspecttest.ECHConfigs(t, "public.example")},
 			flow.Hello{Version: "1.3", SNI: "public.example", ECH: true},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := tlsHello(t, tt.config)
+			b := inspecttest.TLSHello(t, tt.config)
 			checkPrefixes(t, b, &tt.want, "")
 			for size := 1; size < len(b); size += 1 + size/3 {
 				checkPrefixes(t, records(b[5:], size), &tt.want, "")
@@ -221,7 +179,7 @@ func TestNoClientHello(t *testing.T) {
 // FuzzClient checks that no bytes hurt, and that the bytes that Client needs are those that it
 // names.
 func FuzzClient(f *testing.F) {
-	whole := tlsHello(f, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2"}})
+	whole := inspecttest.TLSHello(f, &tls.Config{ServerName: "www.example.com", NextProtos: []string{"h2"}})
 	f.Add(whole)
 	f.Add(records(whole[5:], 100))
 	f.Add(hello(0x0303, extension(43, "\x08\x7a\x7a\x03\x03\x03\x04\x03\x02"), extension(0xfe0d, "\x00")))

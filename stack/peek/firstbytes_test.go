@@ -4,36 +4,17 @@ package peek
 
 import (
 	"crypto/tls"
-	"net"
 	"net/netip"
 	"testing"
 
 	"syntap/stack/budget"
+	"syntap/stack/inspect/inspecttest"
 )
-
-// tlsHello returns the first bytes of a client of crypto/tls.
-func tlsHello(t testing.TB, config *tls.Config) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = tls.Client(client, config).Handshake()
-	}()
-	b := make([]byte, 64<<10)
-	n, err := server.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Close()
-	<-ended
-	return b[:n]
-}
 
 // BenchmarkFirstBytes is the cost of a connection whose first bytes are in two views, as netstack
 // has them: the end of the frame's head, and its body. Further writes cost a comparison.
 func BenchmarkFirstBytes(b *testing.B) {
-	hello := tlsHello(b, &tls.Config{
+	hello := inspecttest.TLSHello(b, &tls.Config{
 		ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"},
 	})
 	request := []byte("GET /index.html HTTP/1.1\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n" +

@@ -1,12 +1,9 @@
 package e2e_test
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -19,6 +16,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"syntap/stack/inspect/inspecttest"
 	"syntap/tun/tuntest"
 )
 
@@ -154,33 +152,14 @@ func serveDoH(t *testing.T, lab *tuntest.Lab) {
 // helloWithECH returns a ClientHello that hides its name behind that of a provider (RFC 9849).
 func helloWithECH(t *testing.T, provider string) []byte {
 	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	hello := inspecttest.TLSHello(t, &tls.Config{
+		ServerName: "evil.example", MinVersion: tls.VersionTLS13,
+		EncryptedClientHelloConfigList: inspecttest.ECHConfigs(t, provider),
+	})
+	if !strings.Contains(string(hello), provider) {
+		t.Fatal("no hello with ECH")
 	}
-	contents := []byte{7, 0, 0x20, 0, 32} // id, DHKEM(X25519, HKDF-SHA256)
-	contents = append(contents, key.PublicKey().Bytes()...)
-	contents = append(contents, 0, 4, 0, 1, 0, 1, 0, byte(len(provider))) // HKDF-SHA256, AES-128-GCM
-	contents = append(contents, provider...)
-	contents = append(contents, 0, 0)
-	config := append([]byte{0xfe, 0x0d, 0, byte(len(contents))}, contents...)
-	list := append([]byte{0, byte(len(config))}, config...)
-	client, server := net.Pipe()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = tls.Client(client, &tls.Config{
-			ServerName: "evil.example", MinVersion: tls.VersionTLS13, EncryptedClientHelloConfigList: list,
-		}).Handshake()
-	}()
-	b := make([]byte, 64<<10)
-	n, err := server.Read(b)
-	_ = server.Close()
-	<-ended
-	if err != nil || !strings.Contains(string(b[:n]), provider) {
-		t.Fatalf("no hello with ECH: %v", err)
-	}
-	return b[:n]
+	return hello
 }
 
 // TestStaleName: a command that keeps an address reaches it when the name's TTL is over, by either
