@@ -62,19 +62,6 @@ func distinct(lines string) (all []string) {
 	return all
 }
 
-// TestExecReachesNothingElse tries the addresses of the host that exec runs on.
-func TestExecReachesNothingElse(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "curl")
-	lab := tuntest.NewLab(t)
-	for _, address := range []string{"127.0.0.1:80", "[::1]:80", tuntest.RouterAddr4 + ":80", "[" + tuntest.RouterAddr6 + "]:80"} {
-		lab.Router.Listen("tcp", address) // a connection would be accepted, and curl would wait
-		if got := command(t, lab.Router, binary, "exec", "--", "curl", "-sS", "http://"+address); got.status != 7 {
-			t.Errorf("exec curl http://%s: %+v, want exit status 7, not connected", address, got)
-		}
-	}
-}
-
 // TestExecNested runs a command in a session within a session: both routers show the same
 // handshake, the inner one's client being the command and the outer one's the inner router.
 func TestExecNested(t *testing.T) {

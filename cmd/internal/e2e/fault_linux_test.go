@@ -167,45 +167,6 @@ func TestUplinkFlaps(t *testing.T) {
 	}
 }
 
-// TestOwnSockets leads the router's own sockets into its TUN, as a host with a rule missing would
-// do.
-func TestOwnSockets(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "curl")
-	lab := tuntest.NewLab(t)
-	r := &router{dir: t.TempDir()}
-	config := strings.Replace(everything, `include: [0.0.0.0/0, "::/0"]`, "include: [], mark: 0x77", 1) + "\nhttp: {listen: " + viewAddress + "}\n"
-	r.Process = lab.Router.Start(binary, "run", "-c", r.writeConfig(t, config))
-	r.wait(t, "syntap0", func() bool {
-		return strings.Contains(lab.Router.Run("ip", "-oneline", "link"), "syntap0: <POINTOPOINT,MULTICAST,NOARP,UP,")
-	})
-	lab.Router.Run("ip", "route", "add", "203.0.113.0/24", "dev", "syntap0")
-	lab.Router.Run("ip", "-6", "route", "add", "2001:db8:3::/64", "dev", "syntap0")
-	for _, host := range addresses() {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		conn, err := lab.Router.Dial(ctx, "tcp", net.JoinHostPort(host, "80"))
-		if err == nil {
-			conn.Close()
-			t.Errorf("connected to %s through a loop", host)
-		}
-		cancel()
-		datagrams, err := lab.Router.Dial(t.Context(), "udp", net.JoinHostPort(host, "80"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprint(datagrams, "hello")
-		datagrams.Close()
-	}
-	r.wait(t, "the router's own packets to be dropped", func() bool {
-		return metric(t, lab.Router, `syntap_drops_total{reason="own_socket"}`) >= 4
-	})
-	carried := r.carried(t)
-	attempts := len(r.records(t))
-	if carried["drop_own_socket"] < 4 || carried["drop_own_socket"] > 50 || attempts > 6 {
-		t.Errorf("carried %v with %d records, want the router's own segments dropped and no more than a few attempts", carried, attempts)
-	}
-}
-
 // TestOneFamily routes on hosts that have only one of IPv4 and IPv6.
 func TestOneFamily(t *testing.T) {
 	t.Parallel()

@@ -7,36 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
 )
-
-// TestGateway routes the packets that the host forwards for the machines of its local network.
-func TestGateway(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "curl", "ping")
-	lab := tuntest.NewLab(t)
-	serveHTTP(t, lab, greeting)
-	config := strings.Replace(everything, "{name: syntap0}", `{name: syntap0, sources: [host, 192.0.2.0/24, "2001:db8:1::/64"]}`, 1)
-	r := run(t, lab.Router, "syntap0", config)
-	for i, url := range urls() {
-		want := "hello, " + []string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i] + "\n"
-		if got := lab.Client.Run("curl", "-sS", url); got != want {
-			t.Errorf("curl %s from the local network printed %q, want %q", url, got, want)
-		}
-		lab.Client.Run("ping", "-c1", "-w20", addresses()[i])
-	}
-	var clients []string
-	for _, record := range r.waitRecords(t, 2) {
-		clients = append(clients, record.Src)
-	}
-	if diff := cmp.Diff([]string{tuntest.ClientAddr4, tuntest.ClientAddr6}, clients); diff != "" {
-		t.Errorf("clients recorded (-want +got):\n%s", diff)
-	}
-	r.stop(t, unix.SIGTERM)
-}
 
 // TestStrangersAreDropped has a machine send through the TUN that tun.sources does not name.
 func TestStrangersAreDropped(t *testing.T) {

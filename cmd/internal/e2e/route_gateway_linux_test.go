@@ -31,7 +31,10 @@ func TestGatewayExample(t *testing.T) {
 	before := lab.Router.State()
 	r := run(t, lab.Router, "syntap0", config)
 	for i, url := range urls() {
-		lab.Client.Run("curl", "-sS", url)
+		want := "hello, " + []string{tuntest.RouterAddr4, tuntest.RouterAddr6}[i] + "\n"
+		if got := lab.Client.Run("curl", "-sS", url); got != want {
+			t.Errorf("curl %s from the local network printed %q, want %q", url, got, want)
+		}
 		lab.Client.Run("ping", "-n", "-c1", "-w20", addresses()[i])
 	}
 	for _, host := range []string{"192.0.2.1", "2001:db8:1::1"} {

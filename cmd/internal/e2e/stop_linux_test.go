@@ -45,30 +45,6 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// TestRunAfterKill starts again after a run that could not clean up.
-func TestRunAfterKill(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "curl")
-	lab := tuntest.NewLab(t)
-	serveHTTP(t, lab, greeting)
-	before := lab.Router.State()
-	killed := run(t, lab.Router, "syntap0", everything)
-	if err := killed.Signal(unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	killed.ended(t, "SIGKILL")
-
-	r := run(t, lab.Router, "syntap0", everything)
-	for _, url := range urls() {
-		lab.Router.Run("curl", "-sS", url)
-	}
-	r.waitRecords(t, 2)
-	r.stop(t, unix.SIGTERM)
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
-}
-
 // TestTwoRouters runs two routers with names, tables and destinations of their own side by side.
 func TestTwoRouters(t *testing.T) {
 	t.Parallel()
