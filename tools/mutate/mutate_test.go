@@ -88,3 +88,15 @@ func TestChoose(t *testing.T) {
 		t.Error("a pattern without a match is no error")
 	}
 }
+
+// TestListIsTrue looks for the text of each mutation in the tree. Whether all compile, and whether
+// the tests notice them, is for make mutate.
+func TestListIsTrue(t *testing.T) {
+	t.Parallel()
+	here := tree{dir: "../.."}
+	for _, m := range mutations() {
+		if _, err := here.find(m); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -5,8 +5,8 @@ func tracker() []mutation {
 	list := []mutation{
 		{
 			behaviour: "a RST of the client ends a handshake only with the right number",
-			old:       `if p.Seq == h.resetNumber() {`,
-			new:       `if true {`,
+			old:       `case h.fromClient(p) && p.Seq == h.resetNumber():`,
+			new:       `case h.fromClient(p):`,
 		},
 		{
 			behaviour: "a third segment needs the timestamp that was agreed on",
@@ -35,12 +35,12 @@ func tracker() []mutation {
 		},
 		{
 			behaviour: "the segments of a handshake are seen, not only SYN and RST",
-			old:       `return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.has(p.hash)`,
+			old:       `return p.Flags&(packet.SYN|packet.RST) != 0 || t.filter.Has(p.Hash)`,
 			new:       `return p.Flags&(packet.SYN|packet.RST) != 0`,
 		},
 		{
 			behaviour: "a server that answers wrongly is not one that has answered",
-			old:       `return p.Flags&packet.ACK != 0 && within(h.iss, p.Ack, h.cEnd)`,
+			old:       `return p.Flags&packet.ACK != 0 && packet.SeqWithin(h.iss, p.Ack, h.cEnd)`,
 			new:       `return p.Flags&packet.ACK != 0`,
 		},
 		{
