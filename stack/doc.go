@@ -183,9 +183,10 @@
 //
 // # Goroutines
 //
-// The reader, the poller, Options.Workers workers, one that ends idle mappings and one that sweeps,
-// besides netstack's own. Run starts all of them and returns when the last has ended. All calls on
-// descriptors are non-blocking and raw (package sched says why).
+// The reader, the poller, Options.Workers workers, the two of package nat, and one that sweeps,
+// besides netstack's own. A handshake has one while it dials further addresses of a server
+// (race.go), and one while netstack waits for the ACK of its client. Run returns when the last of
+// all has ended. All calls on descriptors are non-blocking and raw (package sched says why).
 //
 // A second queue of the TUN, with a second reader, could gain little on two processors, which
 // clients and servers share; on larger machines it has not been measured.

@@ -98,6 +98,58 @@ func TestDocsNameFiles(t *testing.T) {
 	})
 }
 
+// TestMap holds CONTRIBUTING.md's map against the tree: each package has a row, and each function
+// stands in the file that the map names for it.
+func TestMap(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	b, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contributing := string(b)
+	seen := make(map[string]bool)
+	eachGoFile(t, func(file string, _ []byte) {
+		dir, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir = filepath.ToSlash(dir)
+		if !seen[dir] && !strings.Contains(contributing, "\n| `"+dir+"` | ") {
+			t.Errorf("CONTRIBUTING.md has no row for %s", dir)
+		}
+		seen[dir] = true
+	})
+	for _, m := range mapRow.FindAllStringSubmatch(contributing, -1) {
+		if !exists(filepath.Join(root, m[1])) {
+			t.Errorf("CONTRIBUTING.md has a row for %s, which is not there", m[1])
+		}
+	}
+	var places [][2]string // functions and files
+	for _, m := range funcInFile.FindAllStringSubmatch(contributing, -1) {
+		places = append(places, [2]string{m[2], m[1]})
+	}
+	for _, m := range fileOfFunc.FindAllStringSubmatch(contributing, -1) {
+		places = append(places, [2]string{m[1], m[2]})
+	}
+	for _, place := range places {
+		source, err := os.ReadFile(filepath.Join(root, place[1]))
+		declared := regexp.MustCompile(`(?m)^(func|var) (\([^)]*\) )?` + place[0] + `\b`)
+		if err != nil || !declared.Match(source) {
+			t.Errorf("CONTRIBUTING.md looks for %s in %s, where it is not", place[0], place[1])
+		}
+	}
+	if len(places) < 10 {
+		t.Errorf("%d functions found in CONTRIBUTING.md", len(places))
+	}
+}
+
+var (
+	mapRow     = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| ")
+	funcInFile = regexp.MustCompile("`([a-z0-9/_]+\\.go)` \\(`(\\w+)`\\)")
+	fileOfFunc = regexp.MustCompile("`(?:\\w+\\.)?(\\w+)` \\(`([a-z0-9/_]+\\.go)`\\)")
+)
+
 func exists(file string) bool {
 	_, err := os.Stat(file)
 	return err == nil

@@ -135,13 +135,12 @@
 // sends what was held. System calls on sockets do not block and are made raw, without notice to the
 // Go scheduler.
 //
-// table.mu guards the table, mapping.mu the state of one mapping; its socket is closed with it
-// held, and the socket's own lock is taken with it. Neither is held while the other is taken. With
-// mapping.mu held, only TakeMemory and GiveMemory of the Router are called.
+// Package mappings has a lock for the table, mapping.mu guards the state of one mapping; its socket
+// is closed with it held, and the socket's own lock is taken with it. Neither is held while the
+// other is taken. With mapping.mu held, only TakeMemory and GiveMemory of the Router are called.
 //
 // The lock Sending of a mapping's flows is held by the goroutine that sends on a socket, and taken
-// before mapping.mu. The locks of package rawecho are taken with both held.
-// Package flows tells of its other locks; they are never
-// held with mapping.mu. Opened is called with NAT.carrying, Answered without a lock, Ended perhaps
-// with Sending.
+// before mapping.mu. The locks of package rawecho are taken with both held. Package flows tells of
+// its other locks; they are never held with mapping.mu. Opened is called with NAT.carrying,
+// Answered without a lock, Ended perhaps with Sending.
 package nat

@@ -28,9 +28,9 @@
 // # Workers
 //
 // The number of workers is an argument: the number of goroutines that Go's runtime runs at a time.
-// Of several workers one never runs a bulk task. Its processor is free for interactive tasks, for
-// the poller and for other readers. A single worker runs all tasks, and shares its processor with
-// the readers by yielding.
+// Of several workers one at least runs no bulk task at any time. Its processor is free for
+// interactive tasks, for the poller and for other readers. A single worker runs all tasks, and
+// shares its processor with the readers by yielding.
 //
 // # Locks
 //
