@@ -20,10 +20,15 @@ import (
 	"syntap/cmd/internal/pathmtu"
 )
 
+// mtuOptions are the flags of mtu.
+type mtuOptions struct {
+	asJSON, only4, only6 bool
+	path, pair           string
+	timeout              time.Duration
+}
+
 func newMTUCommand() *cobra.Command {
-	var asJSON, only4, only6 bool
-	var path, pair string
-	var timeout time.Duration
+	var o mtuOptions
 	cmd := &cobra.Command{
 		Use:   "mtu [--json] [--url PATH] HOST[:PORT] | --pair FILE LOG",
 		Short: "Find a path MTU black hole, and the clamp that cures it",
@@ -52,47 +57,52 @@ unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if pair != "" {
-				return comparePair(cmd, args[0], pair, asJSON)
-			}
-			if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \r\n\t") {
-				return hint.Usage(fmt.Errorf("--url %q is no path", path), "give one that begins with a slash, such as /index.html")
-			}
-			if timeout <= 0 {
-				return hint.Usage(fmt.Errorf("--timeout %v is not positive", timeout), "give one such as 30s")
-			}
-			network := "ip"
-			switch {
-			case only4 && only6:
-				return hint.Usage(errors.New("-4 and -6 exclude each other"), "give one of them")
-			case only4:
-				network = "ip4"
-			case only6:
-				network = "ip6"
-			}
-			result, err := measureMTU(cmd, args[0], network, path, timeout)
-			if err != nil {
-				return err
-			}
-			text := []byte(result.Report())
-			if asJSON {
-				if text, err = indented(result); err != nil {
-					return fmt.Errorf("print the result: %w", err)
-				}
-			}
-			if _, err := cmd.OutOrStdout().Write(text); err != nil {
-				return err
-			}
-			return verdictOf(result)
+			return o.run(cmd, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	cmd.Flags().StringVar(&path, "url", "/", "ask a web server for `PATH`, something large")
-	cmd.Flags().DurationVar(&timeout, "timeout", pathmtu.Patience, "take `DURATION` at most; more helps where packets are lost")
-	cmd.Flags().StringVar(&pair, "pair", "", "compare a log with that of the other end, `FILE`")
-	cmd.Flags().BoolVarP(&only4, "ipv4", "4", false, "IPv4 only")
-	cmd.Flags().BoolVarP(&only6, "ipv6", "6", false, "IPv6 only")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print one JSON object")
+	cmd.Flags().StringVar(&o.path, "url", "/", "ask a web server for `PATH`, something large")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", pathmtu.Patience, "take `DURATION` at most; more helps where packets are lost")
+	cmd.Flags().StringVar(&o.pair, "pair", "", "compare a log with that of the other end, `FILE`")
+	cmd.Flags().BoolVarP(&o.only4, "ipv4", "4", false, "IPv4 only")
+	cmd.Flags().BoolVarP(&o.only6, "ipv6", "6", false, "IPv6 only")
 	return cmd
+}
+
+// run measures the path to target or, with pair, compares the log target with another.
+func (o *mtuOptions) run(cmd *cobra.Command, target string) error {
+	if o.pair != "" {
+		return comparePair(cmd, target, o.pair, o.asJSON)
+	}
+	if !strings.HasPrefix(o.path, "/") || strings.ContainsAny(o.path, " \r\n\t") {
+		return hint.Usage(fmt.Errorf("--url %q is no path", o.path), "give one that begins with a slash, such as /index.html")
+	}
+	if o.timeout <= 0 {
+		return hint.Usage(fmt.Errorf("--timeout %v is not positive", o.timeout), "give one such as 30s")
+	}
+	network := "ip"
+	switch {
+	case o.only4 && o.only6:
+		return hint.Usage(errors.New("-4 and -6 exclude each other"), "give one of them")
+	case o.only4:
+		network = "ip4"
+	case o.only6:
+		network = "ip6"
+	}
+	result, err := measureMTU(cmd, target, network, o.path, o.timeout)
+	if err != nil {
+		return err
+	}
+	text := []byte(result.Report())
+	if o.asJSON {
+		if text, err = indented(result); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
+	}
+	if _, err := cmd.OutOrStdout().Write(text); err != nil {
+		return err
+	}
+	return verdictOf(result)
 }
 
 // comparePair compares the logs of two ends.

@@ -54,45 +54,61 @@ func (l *line) chain(ip []byte, n uint32) {
 		if first && next != protoTCP {
 			l.addrs6(ip).text(": ")
 		}
-		var ok bool
 		switch {
-		case next == protoHopByHop && l.d == Modern:
-			if !first {
-				l.misplaced(ip)
+		case next == protoHopByHop && l.d == Modern && !first:
+			l.misplaced(ip)
+			return
+		case isExtension6(next, l.d):
+			var ok bool
+			if size, ok = l.extension6(ip, b, payload, next, &jumbo); !ok || len(b) == 0 {
 				return
 			}
-			size, jumbo, ok = l.hopByHop(b, payload)
-		case next == protoHopByHop:
-			size, ok = l.options6(b, "HBH", "")
-		case next == protoDstOpts:
-			size, ok = l.options6(b, "DSTOPT", "dstopt")
-		case next == protoRouting:
-			size, ok = l.routing(b)
-		case next == protoFragment:
-			size, ok = l.fragment6(b, int64(payload)-int64(len(ip)-len(b)-header6))
-		case next == protoAH && l.d == Classic:
-			size, ok = l.ah(b)
+			next = b[0]
+			continue
 		case l.d == Classic:
 			l.upper6(ip, b, payload, left, next)
-			return
 		case payload != 0:
 			l.upper(ip, b, left, next)
-			return
 		case jumbo != 0:
 			l.jumbogram(ip, b, n, jumbo, next)
-			return
 		case first:
 			l.upper(ip, nil, 0, next)
-			return
 		default:
 			l.text(" [|ip6]")
-			return
 		}
-		if !ok || len(b) == 0 {
-			return
-		}
-		next = b[0]
+		return
 	}
+}
+
+// isExtension6 reports whether a dialect takes a protocol for an extension header.
+func isExtension6(proto byte, d Dialect) bool {
+	switch proto {
+	case protoHopByHop, protoDstOpts, protoRouting, protoFragment:
+		return true
+	}
+	return proto == protoAH && d == Classic
+}
+
+// extension6 writes the extension header proto of the packet ip, which begins with b. It returns
+// its size, and sets the payload length of a jumbogram.
+func (l *line) extension6(
+	ip, b []byte, payload uint32, proto byte, jumbo *uint32,
+) (size uint32, ok bool) {
+	switch {
+	case proto == protoHopByHop && l.d == Modern:
+		size, *jumbo, ok = l.hopByHop(b, payload)
+	case proto == protoHopByHop:
+		size, ok = l.options6(b, "HBH", "")
+	case proto == protoDstOpts:
+		size, ok = l.options6(b, "DSTOPT", "dstopt")
+	case proto == protoRouting:
+		size, ok = l.routing(b)
+	case proto == protoFragment:
+		size, ok = l.fragment6(b, int64(payload)-int64(len(ip)-len(b)-header6))
+	default:
+		size, ok = l.ah(b)
+	}
+	return size, ok
 }
 
 // upper6 is upper for Classic, which knows less behind IPv6 and gives a tunnelled packet the length

@@ -64,11 +64,21 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 		}()
 		r.Redirect, r.Virtual = names.redirect, names.resolver.Table()
 	}
+	return r.carry(routing, stopRouting, stop, session, dev, drain)
+}
+
+// carry routes the packets of dev until the session's command has ended and its data is
+// delivered, and returns the command's exit status. Without a router the command has no way out: it
+// ends too, by stop.
+func (r Router) carry(
+	routing context.Context, stopRouting func(), stop context.CancelCauseFunc,
+	session *namespace.Session, dev *tun.Device, drain time.Duration,
+) (status int, err error) {
 	routed, started := make(chan error, 1), make(chan func(context.Context) int, 1)
 	r.Started = func(drain func(context.Context) int) { started <- drain }
 	go func() {
 		err := r.Route(routing, dev)
-		if routing.Err() == nil { // without a router the command has no way out: it ends too
+		if routing.Err() == nil {
 			stop(err)
 		}
 		routed <- err

@@ -84,8 +84,9 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 			continue
 		}
 		p.tried = s.inode
-		h, n := l.guess(p, s.inode, few)
-		if looks += n; h.process != nil {
+		g := guess{last: l, p: p, inode: s.inode, limit: few}
+		h := g.run()
+		if looks += g.looks; h.process != nil {
 			return h, looks
 		}
 	}
@@ -110,93 +111,6 @@ func (l *last) inOrder(uid uint32, now time.Time) []*process {
 
 // idleAfter is for how long a process is expected to go on.
 const idleAfter = 100 * time.Millisecond
-
-// guess looks at the descriptors of a process that are likely to have been given out.
-func (l *last) guess(p *process, inode uint32, limit int) (h holder, looks int) {
-	closed := 0
-	at := func(i int) (hit, busy bool) {
-		was := p.fds[i].inode
-		looks++
-		now := l.look(p, i)
-		if now == 0 {
-			closed++
-		}
-		return now == inode, now != 0 && now == was
-	}
-	above := func() bool {
-		for looks < limit {
-			looks++
-			h = holder{process: p, fd: p.next}
-			other := p.look(p.next, l.buf[:])
-			if other == 0 {
-				closed++
-				return false
-			}
-			l.addDescriptor(p, p.next, other)
-			if other == inode {
-				return true
-			}
-		}
-		return false
-	}
-	for looks < limit {
-		i := p.lowestFree()
-		if i < 0 {
-			break
-		}
-		p.fds[i].free = false
-		if hit, _ := at(i); hit {
-			p.growing = false
-			return l.holder(p, i), looks
-		}
-	}
-	last := len(p.fds) - 1
-	if p.repeating && last > 0 && looks < limit {
-		if hit, _ := at(last); hit {
-			return l.holder(p, last), looks
-		}
-		p.repeating = false
-	}
-	if p.growing && above() {
-		return h, looks
-	}
-	i := 0
-	for n := last; n >= 0 && looks < limit-1; n-- {
-		switch hit, busy := at(i); {
-		case hit:
-			p.growing, p.repeating = false, n == 0
-			return l.holder(p, i), looks
-		case busy:
-			l.toEnd(p, i)
-		case p.fds[i].closed > maxClosed:
-			l.removeDescriptor(p, i)
-		default: // closed, and perhaps the next to be given out, or with another socket
-			i++
-		}
-	}
-	if !p.growing && above() {
-		p.growing = true
-		return h, looks
-	}
-	if closed == looks && looks > 0 { // perhaps it has ended
-		if looks++; !p.goesOn(l.buf[:]) {
-			l.forget(p)
-		}
-	}
-	return holder{}, looks
-}
-
-// lowestFree returns the index of the lowest descriptor that the process has probably closed, -1 if
-// there is none.
-func (p *process) lowestFree() int {
-	lowest := -1
-	for i := range p.fds {
-		if p.fds[i].free && (lowest < 0 || p.fds[i].fd < p.fds[lowest].fd) {
-			lowest = i
-		}
-	}
-	return lowest
-}
 
 // closed notes that a client has sent its FIN or RST: the next socket of its process is likely to
 // have its descriptor.

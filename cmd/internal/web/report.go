@@ -43,6 +43,15 @@ func (s Status) Report() string {
 	line("df", counted(s.DFRewrites)+" rewritten")
 	rules("df", s.DFRules)
 	line("drops", counted(s.Drops))
+	s.reportFindings(line)
+	line("failures", counted(s.LocalFailures))
+	s.reportLog(line)
+	return b.String()
+}
+
+// reportFindings reports each finding by line, which takes the name of a line, if it is the first
+// of its kind, and the text.
+func (s Status) reportFindings(line func(name, text string)) {
 	for i, f := range s.Findings {
 		name := ""
 		if i == 0 {
@@ -50,7 +59,10 @@ func (s Status) Report() string {
 		}
 		line(name, strings.Join(append([]string{format.FindingPlace(&f)}, format.FindingDetails(&f)...), ", "))
 	}
-	line("failures", counted(s.LocalFailures))
+}
+
+// reportLog reports on the log, and on the owners, names and stores of its records.
+func (s Status) reportLog(line func(name, text string)) {
 	log := fmt.Sprintf("%d records, lost: %s", s.LogRecords, counted(s.LogLost))
 	if n := s.Drops["waiting"] + s.Drops["refused"]; n > 0 {
 		log += fmt.Sprintf("; %d SYNs kept out while it could not be written", n)
@@ -76,7 +88,6 @@ func (s Status) Report() string {
 		}
 		line(name, s.Fleet[i].String())
 	}
-	return b.String()
 }
 
 // Up is how long the router has been running, in whole seconds.
