@@ -76,9 +76,9 @@ release:
 test: tools build format vet
 	$(GO) test -race -shuffle=on -timeout=15m ./...
 
-# The tests of the binary and of what connections leave at their full size, for a quarter of an
-# hour; their figures go to SOAK_REPORT. Then fuzzing and the mutations. A browser is too large for every run:
-# make test drives one where it finds it.
+# The tests of the binary and of what connections leave at their full size; their figures go to
+# SOAK_REPORT. Then fuzzing, a minute for each target, and the mutations: hours together. A browser is
+# too large for every run: make test drives one where it finds it.
 SOAK_REPORT ?= $(CURDIR)/bin/soak.txt
 soak: TOOLS += chromium:chromium mkfs.ext4:e2fsprogs
 soak: tools build
