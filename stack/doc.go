@@ -194,7 +194,8 @@
 // # Locks
 //
 // Stack.mu guards the table of connections and their handshakes. It is never held while calling
-// netstack, the link or a callback, but may be taken with netstack's locks held (PathMTU,
-// Withholds). The locks of sched are the innermost and are taken with netstack's locks held, too;
+// netstack, the link or a callback other than Options.Local, but may be taken with netstack's locks
+// held (PathMTU, Withholds). The locks of dial.HostAddrs, of packages budget and virtual are taken
+// with it. The locks of sched are the innermost and are taken with netstack's locks held, too;
 // so may be the lock of netstack.Addresses, which is held while calling netstack.
 package stack
