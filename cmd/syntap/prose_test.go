@@ -134,7 +134,7 @@ func TestMap(t *testing.T) {
 	}
 	for _, place := range places {
 		source, err := os.ReadFile(filepath.Join(root, place[1]))
-		declared := regexp.MustCompile(`(?m)^(func|var) (\([^)]*\) )?` + place[0] + `\b`)
+		declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|var |\t)` + place[0] + `\b`)
 		if err != nil || !declared.Match(source) {
 			t.Errorf("CONTRIBUTING.md looks for %s in %s, where it is not", place[0], place[1])
 		}
