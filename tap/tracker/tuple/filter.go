@@ -9,10 +9,12 @@ type Filter struct {
 	counts [1 << 16]atomic.Int32
 }
 
+// Add counts delta more flows with a hash.
 func (f *Filter) Add(hash uint64, delta int32) {
 	f.counts[hash%uint64(len(f.counts))].Add(delta)
 }
 
+// Has reports whether there may be a flow with a hash.
 func (f *Filter) Has(hash uint64) bool {
 	return f.counts[hash%uint64(len(f.counts))].Load() != 0
 }
