@@ -88,7 +88,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
 			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
-			"cmd/internal/hint", "cmd/internal/journal", "cmd/internal/logfile",
+			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat/mappings", "stack/resolver",
@@ -180,7 +180,7 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/web": {
 			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/format", "cmd/internal/hint",
-			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal",
+			"cmd/internal/isolate", "cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal",
 			"tap/handshake", "tun/flow",
 		},
 
@@ -220,6 +220,7 @@ func owners() map[string][]string {
 		"go.opentelemetry.io/proto":    {"cmd/internal/fleet/otlp"},
 		"go.yaml.in/yaml":              {"cmd/internal/config"},
 		"golang.zx2c4.com/wireguard":   {"cmd/internal/namespace", "tun"},
+		"kernel.org/pub":               {"cmd/internal/isolate"},
 
 		// Of netstack, stack needs the endpoint of a connection alone.
 		"gvisor.dev/gvisor":                   {"stack", "stack/netstack"},

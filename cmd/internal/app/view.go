@@ -6,11 +6,13 @@ import (
 	"context"
 	"maps"
 	"net"
+	"os"
 
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/version"
@@ -29,7 +31,10 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
-	o := web.Options{Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c)}
+	o := web.Options{
+		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c),
+		Processes: func() []isolate.Process { return processes(log) },
+	}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
 		return nil, err
@@ -43,6 +48,16 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 		}
 	}
 	return view, nil
+}
+
+// processes returns those of this program, which is one.
+func processes(log logrus.FieldLogger) []isolate.Process {
+	p, err := isolate.Read(os.Getpid(), isolate.Router)
+	if err != nil {
+		log.WithError(err).Warn("cannot tell the rights of this process")
+		return nil
+	}
+	return []isolate.Process{p}
 }
 
 // jsonLog returns the file of the first JSON sink; "" where there is none.

@@ -26,6 +26,14 @@ func (s Status) Report() string {
 			line("", fmt.Sprintf("%s rule %d: %d by %s", list, i+1, r.Hits, r.Rule))
 		}
 	}
+	for i := range s.Processes {
+		name := ""
+		if i == 0 {
+			name = "processes"
+		}
+		line(name, s.Processes[i].String())
+		line("", s.Processes[i].Mounts())
+	}
 	var outcomes []string
 	for _, o := range handshake.Outcomes() {
 		if n := s.Handshakes[string(o)]; n > 0 {

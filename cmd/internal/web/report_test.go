@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/record"
 )
 
@@ -27,7 +28,13 @@ func TestReport(t *testing.T) {
   failures    none
   log         0 records, lost: none
 `},
-		{"busy", Status{Version: "(devel)", PID: 42, Interface: "tap9", Uptime: 3723.9, Counters: Counters{
+		{"busy", Status{Version: "(devel)", PID: 42, Interface: "tap9", Uptime: 3723.9, Processes: []isolate.Process{
+			{
+				PID: 42, Role: isolate.Router, UID: 7, NoNewPrivs: true, Seccomp: isolate.SeccompFilter, Writable: []string{"/run", "/var/log/syntap"},
+				Capabilities: isolate.Capabilities{Permitted: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"}},
+			},
+			{PID: 43, Role: "web", Seccomp: isolate.SeccompOff, Landlock: true},
+		}, Counters: Counters{
 			Handshakes:    map[string]uint64{"half_open": 1, "established": 1053, "aborted": 0},
 			Drops:         map[string]uint64{"checksum": 2, "source": 5, "land": 2, "icmp": 0, "waiting": 1, "refused": 3},
 			LocalFailures: map[string]uint64{"EMFILE": 3},
@@ -43,6 +50,10 @@ func TestReport(t *testing.T) {
 				{Kind: record.BlackHole, Dst: "2001:db8::2", Name: "www.example.com", Direction: "down", Passes: 1280, Clamp: 1220},
 			},
 		}}, `syntap (devel), process 42, up 1h2m3s, TUN tap9
+  processes   42 router: user 7, CAP_NET_ADMIN CAP_NET_RAW, no new privileges, system calls filtered, no landlock
+              not read-only: /run /var/log/syntap
+              43 web: user 0, no capability, may get new privileges, system calls not filtered, landlock
+              all file systems read-only
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
   memory      1.5 MiB held, 20.0 MiB reserved, limit 256 MiB

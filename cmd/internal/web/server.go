@@ -15,6 +15,7 @@ import (
 
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/record"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	Interface string // of the TUN
 	Run       record.Run
 
+	// Processes returns those of the program, with their rights; nil = they are not told.
+	Processes func() []isolate.Process
 	// Fleet returns the routers of the fleet, in JSON; nil = there is none.
 	Fleet func(ctx context.Context) ([]byte, error)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/record"
 )
 
@@ -18,6 +19,8 @@ type Status struct {
 	Interface string    `json:"interface"`
 	Started   time.Time `json:"started"`
 	Uptime    float64   `json:"uptime_seconds"`
+	// Processes are those of syntap, with their rights; none where they cannot be told.
+	Processes []isolate.Process `json:"processes,omitempty"`
 	Counters
 }
 
@@ -94,8 +97,15 @@ func (s *Server) status() Status {
 	return Status{
 		Version: s.o.Version, RunID: s.o.Run.ID, PID: os.Getpid(), Interface: s.o.Interface,
 		Started: s.started.UTC().Truncate(time.Millisecond), Uptime: time.Since(s.started).Seconds(),
-		Counters: s.counters(),
+		Processes: s.processes(), Counters: s.counters(),
 	}
+}
+
+func (s *Server) processes() []isolate.Process {
+	if s.o.Processes == nil {
+		return nil
+	}
+	return s.o.Processes()
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
