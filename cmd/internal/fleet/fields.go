@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bytes"
-	"maps"
 	"slices"
 	"time"
 
@@ -44,9 +43,6 @@ func FieldsOf(keys []string) Fields {
 	}
 	return Fields{keep}
 }
-
-// Keys lists the fields, those that every record has included; nil = all.
-func (f Fields) Keys() []string { return slices.Sorted(maps.Keys(f.keep)) }
 
 // member returns the member of a key.
 func member(key []byte) (m Member, ok bool) {
