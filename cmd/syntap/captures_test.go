@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -172,6 +173,23 @@ func TestReplayMaxOpen(t *testing.T) {
 	}
 }
 
+// TestReplayManyAttempts has many SYNs between the same ports, which no limit on attempts allows.
+func TestReplayManyAttempts(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&text, "> S %d\n", 1000+7*i)
+	}
+	text.WriteString("< SA 5000 1001\n> A 1001 5001\n")
+	name := inFile(t, "many.pcapng", writeCapture(t, capture.LinkTypeRaw, script(t, text.String())...))
+	stdout, _, err := tryReplay("--max-open", "0", "--format", "json", name)
+	all := outcomes(t, stdout)
+	if len(all) != 300 || !slices.Contains(all, "established") || err == nil ||
+		err.Error() != "43 attempts ended early: more than 256 between the same ports were open at once" {
+		t.Errorf("%d records, %v, outcomes %v", len(all), err, all)
+	}
+}
+
 // TestReplayManyConnections has more connections open than a live tap may. A SYN that comes again
 // much later makes no second record.
 func TestReplayManyConnections(t *testing.T) {
@@ -252,7 +270,7 @@ func TestReplaySeveral(t *testing.T) {
 	}
 }
 
-// TestReplaySkipped says which interfaces and frames were not read.
+// TestReplaySkipped says which interfaces, frames and tunnels were not read.
 func TestReplaySkipped(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -261,16 +279,17 @@ func TestReplaySkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	protected := append([]byte{0x08, 0x41}, make([]byte, 40)...)
+	esp := tuntest.IP{}.Packet(taptest.Client.Addr(), taptest.Server.Addr(), 50, make([]byte, 60))
 	for _, f := range []struct {
 		link  capture.LinkType
 		frame []byte
-	}{{220, make([]byte, 64)}, {220, make([]byte, 64)}, {capture.LinkTypeWiFi, protected}} {
+	}{{220, make([]byte, 64)}, {220, make([]byte, 64)}, {capture.LinkTypeWiFi, protected}, {capture.LinkTypeRaw, esp}, {capture.LinkTypeRaw, esp}} {
 		if err := w.WriteFrame(f.link, taptest.Epoch, f.frame, len(f.frame)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, stderr, err := tryReplay(inFile(t, "several.pcapng", b.Bytes()))
-	want := "syntap: skipped 1 encrypted 802.11 frames\nsyntap: skipped 2 packets of link type 220, which is not supported\n"
+	want := "syntap: skipped 2 packets in ESP, 1 encrypted 802.11 frames\nsyntap: skipped 2 packets of link type 220, which is not supported\n"
 	if stderr != want || err != nil {
 		t.Errorf("replay says %q, %v; want %q", stderr, err, want)
 	}

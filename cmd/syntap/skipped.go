@@ -14,18 +14,12 @@ import (
 // skipped counts the packets of captures that are not looked into.
 type skipped struct {
 	tunnels map[capture.Tunnel]int // TCP segments
-	frames  map[string]int         // frames, by their content
+	frames  map[string]int         // frames and packets, by their content
 }
 
 // count takes a packet whose lines are not printed.
 func (s *skipped) count(p *capture.Packet) {
-	if p.Skipped != "" {
-		if s.frames == nil {
-			s.frames = make(map[string]int)
-		}
-		s.frames[p.Skipped]++
-		return
-	}
+	last := p
 	inner, outermost := p.Inner()
 	for depth := 1; inner != nil; depth++ {
 		var h packet.Headers
@@ -40,7 +34,14 @@ func (s *skipped) count(p *capture.Packet) {
 		if depth == maxTunnels {
 			return
 		}
+		last = inner
 		inner, _ = inner.Inner()
+	}
+	if content := last.Unread(); content != "" {
+		if s.frames == nil {
+			s.frames = make(map[string]int)
+		}
+		s.frames[content]++
 	}
 }
 

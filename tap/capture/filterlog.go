@@ -26,6 +26,8 @@ func (p *Packet) decodeNFLOG() {
 				p.setNetwork(etherTypeIPv4, at+attribute)
 			case familyLinuxIPv6:
 				p.setNetwork(etherTypeIPv6, at+attribute)
+			default:
+				p.unread = "packets logged for another family than IP"
 			}
 			return
 		}

@@ -35,7 +35,7 @@ const mplsBottom = 0x100
 // decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network
 // empty.
 func (p *Packet) decodeLink() error {
-	p.EtherType, p.Network, p.NetworkLength, p.Skipped = 0, nil, 0, ""
+	p.EtherType, p.Network, p.NetworkLength, p.unread = 0, nil, 0, ""
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
 	p.Part, p.msdu = false, 0
 	p.pppoe, p.pppLength, p.pppProtocol, p.lengthAt, p.trailer = false, 0, 0, 0, 0
@@ -123,14 +123,20 @@ func (p *Packet) decodeEtherType(etherType uint16, offset int) {
 			p.VLANs = append(p.VLANs, binary.BigEndian.Uint16(p.Frame[offset:]))
 			etherType = binary.BigEndian.Uint16(p.Frame[offset+2:])
 			offset += 4
+			if etherType <= maxLength8023 && len(p.Frame) >= offset+8 && string(p.Frame[offset:offset+6]) == llcSNAP {
+				p.lengthAt = offset - 2
+				etherType = binary.BigEndian.Uint16(p.Frame[offset+6:])
+				offset += 8
+			}
 		default:
+			p.unread = unreadFrames[etherType]
 			return
 		}
 	}
 }
 
 // decodeMPLS passes over a label stack (RFC 3032 §2.1). Only the version nibble tells which packet
-// is below.
+// is below; there may also be a frame, with or without a control word (RFC 4928 §3).
 func (p *Packet) decodeMPLS(offset int) {
 	for len(p.Frame) >= offset+4 {
 		entry := binary.BigEndian.Uint32(p.Frame[offset:])
@@ -138,10 +144,16 @@ func (p *Packet) decodeMPLS(offset int) {
 		offset += 4
 		if entry&mplsBottom != 0 {
 			p.setNetwork(0, offset)
+			if len(p.Network) > 0 && p.Network[0]>>4 != 1 && !isIP(p.Network) { // 1: an associated channel
+				p.unread = "frames in MPLS"
+			}
 			return
 		}
 	}
 }
+
+// isIP reports whether bytes have the version nibble of IP.
+func isIP(b []byte) bool { return b[0]>>4 == 4 || b[0]>>4 == 6 }
 
 // setNetwork declares the frame from offset on to be the network layer; etherType 0 leaves it to
 // the version nibble.

@@ -43,6 +43,7 @@ func TestLinkTypes(t *testing.T) {
 		{"802.3 with SNAP", 1, ether(v4, 48, 0xaaaa, 0x0300, 0, 0x0800), ip4},
 		{"802.3 with another LLC", 1, ether(v4, 48, 0x4242, 0x0300, 0, 0x0800), want{EtherType: 48}},
 		{"802.1Q", 1, ether(v4, 0x8100, 0xa064, 0x0800), tagged(ip4, 0xa064)},
+		{"802.1Q with SNAP", 1, ether(v4, 0x8100, 7, 48, 0xaaaa, 0x0300, 0, 0x0800), tagged(ip4, 7)},
 		{"802.1ad over 802.1Q", 1, ether(v6, 0x88a8, 100, 0x8100, 200, 0x86dd), tagged(ip6, 100, 200)},
 		{"QinQ before 802.1ad", 1, ether(v4, 0x9100, 1, 0x9200, 2, 0x8100, 3, 0x0800), tagged(ip4, 1, 2, 3)},
 		{"802.1Q cut in the tag", 1, ether([]byte{0, 1, 8}, 0x8100), want{EtherType: 0x8100}},
@@ -180,8 +181,8 @@ func TestSkipped(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := packets[0]
-		if p.Skipped != tt.skipped || !bytes.Equal(p.Network, tt.network) || p.NetworkLength != len(tt.network) {
-			t.Errorf("frame %x: skipped %q, network layer of %d bytes %x", tt.frame, p.Skipped, p.NetworkLength, p.Network)
+		if p.Unread() != tt.skipped || !bytes.Equal(p.Network, tt.network) || p.NetworkLength != len(tt.network) {
+			t.Errorf("frame %x: skipped %q, network layer of %d bytes %x", tt.frame, p.Unread(), p.NetworkLength, p.Network)
 		}
 	}
 }

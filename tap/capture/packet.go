@@ -23,9 +23,6 @@ type Packet struct {
 	VLANs []uint16 // 802.1Q tag control information, outermost first
 	// Part is true for all packets but the first of a frame that holds several.
 	Part bool
-	// Skipped names the content of a frame that is not looked into, in the plural. It is empty for
-	// other frames.
-	Skipped string
 
 	// The parts of the link layer that Notation shows.
 	ifIndex    uint32   // of Linux cooked v2
@@ -45,8 +42,9 @@ type Packet struct {
 	msdu    int // offset of the next packet in an 802.11 frame that holds several; 0 if there is none
 	msduEnd int // bytes of that frame on the wire, without its check sequence
 
-	inner *Packet           // memory for the packet in a tunnel
-	names map[uint32]string // of this machine's interfaces, as far as they were needed
+	unread string            // what Unread says of the link layer
+	inner  *Packet           // memory for the packet in a tunnel
+	names  map[uint32]string // of this machine's interfaces, as far as they were needed
 }
 
 // Replace returns the frame with another network layer, which has length bytes on the wire, and the

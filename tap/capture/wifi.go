@@ -67,7 +67,7 @@ func (p *Packet) decodeWiFi(offset int, flags uint8) {
 	switch {
 	case len(f) < at:
 	case control&wifiProtected != 0:
-		p.Skipped = "encrypted 802.11 frames"
+		p.unread = "encrypted 802.11 frames"
 	case control&wifiQoS != 0 && f[qos]&wifiAMSDU != 0:
 		p.msdu, p.msduEnd = at, end
 		p.decodeMSDU()
