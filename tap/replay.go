@@ -34,6 +34,10 @@ type Passed struct {
 // maxClients bounds a Replay's memory to some 20 MB. A Replay with so many forgets all of them.
 const maxClients = 128 << 10
 
+// MaxBetweenPorts bounds the attempts without a verdict that a Replay follows between the same
+// ports.
+const MaxBetweenPorts = tracker.MaxFormer
+
 // NewReplay returns a replay with the rules of o, whose OnRecord and OnSegment receive handshakes.
 func NewReplay(o Options) *Replay {
 	r := &Replay{

@@ -136,6 +136,10 @@ func (p *player) failed(in captures) error {
 			fmt.Errorf("%d attempts ended early: more were open at once than --max-open allows", stats.Evicted),
 			"--max-open N allows more, --max-open 0 any number"))
 	}
+	if stats.Crowded > 0 {
+		all = append(all, fmt.Errorf("%d attempts ended early: more than %d between the same ports were open at once",
+			stats.Crowded, tap.MaxBetweenPorts))
+	}
 	if stats.Forgotten > 0 {
 		all = append(all, hint.Fail(
 			fmt.Errorf("%d connections were forgotten before their end: more were open at once than are kept", stats.Forgotten),

@@ -91,7 +91,7 @@ type Conflict uint8
 
 const (
 	ConflictRST Conflict = 1 << iota // a RST
-	ConflictSYN                      // a SYN of the client with another number
+	ConflictSYN                      // a SYN with another number
 )
 
 // conflictWords are the words of records, by bit.

@@ -15,8 +15,11 @@ import (
 const (
 	copyWindow = 50 * time.Millisecond // a copy comes within
 	maxEarly   = 8                     // segments of one flow that wait for a SYN
-	maxFormer  = 256                   // SYNs of one flow that others have followed
 )
+
+// MaxFormer bounds the handshakes of one flow of a capture that SYNs with other numbers have
+// followed.
+const MaxFormer = 256
 
 // past is the memory of a captured flow besides its handshake.
 type past struct {

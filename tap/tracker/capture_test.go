@@ -176,6 +176,32 @@ func TestCapturesAsTheyAre(t *testing.T) {
 			"refused 1000: S RA\nno_reply 7777: S",
 		},
 		{
+			"SYN of the server ahead of the client's", "< S 7777\n> S 1000\n< SA 5000 1001\n> A 1001 5001",
+			"no_reply 7777: S\nestablished 1000/5000: S SA A",
+		},
+		{
+			"SYN of the server behind the client's", "> S 1000\n< S 7777\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 conflict syn: S S SA A",
+		},
+		{
+			"SYN of the server ahead of one that is refused", "< S 7777\n> S 1000\n< RA 0 1001",
+			"no_reply 7777: S\nrefused 1000: S RA",
+		},
+		{
+			"SYN-ACK that the client does not take",
+			"> S 1000\n< SA 7777 1001\n< SA 5000 1001\n> A 1001 5001\n< PA 5001 1001 len 5",
+			"established 1000/5000: S SA SA A",
+		},
+		{
+			"SYN-ACK that the client does not take, and no data",
+			"> S 1000\n< SA 7777 1001\n> S 1000 +1s\n< SA 5000 1001\n> A 1001 5001",
+			"established 1000/5000 again 1/0: S SA S SA A",
+		},
+		{
+			"SYN-ACK, and an ACK of a later one", "> S 1000\n< SA 5000 1001\n< SA 7777 1001\n> A 1001 7778\n> A 1001 5001",
+			"established 1000/5000: S SA SA A",
+		},
+		{
 			"two networks with the same addresses",
 			"> S 1000\n> S 2000\n< SA 5000 1001\n< SA 6000 2001\n> A 1001 5001\n> A 2001 6001",
 			"established 1000/5000 conflict syn: S SA A\nestablished 2000/6000: S SA SA A",
@@ -272,6 +298,7 @@ func TestUnreachableConnects(t *testing.T) {
 	third := tuntest.TCP{Src: syn.Src, Dst: syn.Dst, Seq: 1001, Ack: 5001, Flags: tuntest.ACK}
 	other := syn
 	other.Seq = 3000
+	crossing := tuntest.TCP{Src: syn.Dst, Dst: syn.Src, Seq: 7777, Flags: tuntest.SYN}
 	type event struct {
 		at     time.Duration
 		packet []byte
@@ -318,6 +345,11 @@ func TestUnreachableConnects(t *testing.T) {
 			"of a SYN that another one has followed",
 			[]event{{0, syn.Packet()}, {1, other.Packet()}, {2, icmp.Packet()}},
 			[]string{"unreachable 1000: S", "no_reply 3000: S"},
+		},
+		{
+			"behind a SYN of the server",
+			[]event{{0, crossing.Packet()}, {1, syn.Packet()}, {2, icmp.Packet()}},
+			[]string{"no_reply 7777: S", "unreachable 1000: S"},
 		},
 	} {
 		var rec taptest.Recorder

@@ -92,6 +92,10 @@
 //   - A SYN with another number supersedes a handshake without an answer, which still completes by
 //     a SYN-ACK and a third segment of its own. At most 256 such handshakes of a flow are
 //     followed.
+//   - The SYN-ACK, or the RST, tells which of the SYNs of both ends counts, if its number shows
+//     that they are no simultaneous open.
+//   - Of SYN-ACKs with several numbers the one counts that the client acknowledges, if it does not
+//     acknowledge the first: a server with SYN cookies may choose another number each time.
 //
 // # The table
 //

@@ -34,11 +34,11 @@ func (sh *Shard) keepFormerLocked(e *Entry, h *tracked) {
 	if e.past == nil {
 		e.past = new(past)
 	}
-	if len(e.past.former) == maxFormer { // the first SYN is the one that is answered most likely
+	if len(e.past.former) == MaxFormer { // the first SYN is the one that is answered most likely
 		sh.recordLocked(e.past.former[1], e.past.former[1].unanswered())
 		e.past.former = slices.Delete(e.past.former, 1, 2)
 		sh.t.former.Add(-1)
-		sh.t.evicted.Add(1)
+		sh.t.crowded.Add(1)
 	}
 	i, _ := slices.BinarySearchFunc(e.past.former, h.serial, func(f *tracked, serial uint64) int {
 		return cmp.Compare(f.serial, serial)

@@ -42,6 +42,9 @@ func (t *Tracker) unreachable(p *tuple.Packet, a answer) {
 	defer sh.Unlock()
 	sh.settleDueLocked(at)
 	e := sh.flows[p.Flow]
+	if e != nil && e.hs != nil && e.hs.isCrossing(p) {
+		sh.turnLocked(e, at)
+	}
 	switch {
 	case e == nil || e.hs == nil || !e.hs.fromClient(p):
 	case p.Seq != e.hs.iss:

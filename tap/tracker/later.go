@@ -36,6 +36,8 @@ func (h *tracked) completes(p *tuple.Packet) bool {
 func (sh *Shard) onCapturedLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	h := e.hs
 	switch {
+	case !h.fromClient(p) && h.later.Continues(h.syn(), p) && sh.completeByRivalLocked(e):
+		return
 	case !h.fromClient(p):
 		h.serverData(p)
 		h.more().FromServer(h.syn(), p)

@@ -5,6 +5,7 @@ import (
 
 	"syntap/tap/handshake"
 	"syntap/tap/tcpdump"
+	"syntap/tap/tracker/kept"
 	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
@@ -17,6 +18,9 @@ func (sh *Shard) TrackLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet, at
 ) {
 	if e != nil && e.answersChallenged(p) {
 		sh.TakeChallengedLocked(e, at)
+	}
+	if e != nil && e.hs != nil && e.hs.fromClient(p) && e.hs.later.AnswersCrossing(e.hs.syn(), p) {
+		sh.turnLocked(e, at)
 	}
 	switch {
 	case p.Flags&packet.RST != 0:
@@ -81,6 +85,10 @@ func (sh *Shard) onNextSYNLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet
 	case !h.fromClient(p):
 		h.cross(p, seen)
 		sh.showLocked(h, p, seen, at)
+		if !sh.t.o.Live {
+			s := kept.Keep(p, seen, at, 0)
+			h.more().Crossing = &s
+		}
 	case p.Seq == h.iss:
 		h.repeatSYN(p, seen)
 		sh.showLocked(h, p, seen, at)
@@ -131,6 +139,9 @@ func (sh *Shard) onSYNACKLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet,
 		sh.MoveLocked(e, StateSettling, at)
 	case !h.answered:
 		sh.MoveLocked(e, StateSYNReceived, at)
+	}
+	if !sh.t.o.Live && h.answered && p.Seq != h.irs {
+		h.more().AddSYNACK(p, seen, at)
 	}
 	h.answer(p, seen, at)
 	sh.showLocked(h, p, seen, at)

@@ -100,6 +100,9 @@ func (h *tracked) cross(p *tuple.Packet, seen *tcpdump.Packet) {
 	h.heardServer(p, seen)
 }
 
+// uncross undoes cross.
+func (h *tracked) uncross() { h.crossed, h.ackedServer, h.rec.Simultaneous = false, false, false }
+
 // answer takes an acceptable SYN-ACK. The client keeps the first one.
 func (h *tracked) answer(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 	if h.answered {
@@ -107,6 +110,10 @@ func (h *tracked) answer(p *tuple.Packet, seen *tcpdump.Packet, at time.Time) {
 			h.rec.SYNACKRetransmits++
 		}
 		return
+	}
+	if h.crossed && p.Seq != h.irs { // the server has not sent the SYN that has crossed
+		h.uncross()
+		h.rec.Conflict |= handshake.ConflictSYN
 	}
 	h.answered = true
 	h.cNext = p.Ack

@@ -86,7 +86,8 @@ type Tracker struct {
 
 	serial     atomic.Uint64
 	handshakes [handshake.NumOutcomes]atomic.Uint64
-	evicted    atomic.Uint64 // handshakes that a limit has ended
+	evicted    atomic.Uint64 // handshakes that Options.HalfOpen has ended
+	crowded    atomic.Uint64 // handshakes that MaxFormer has ended
 	hurried    atomic.Uint64 // verdicts that a limit has not let settle
 	forgotten  atomic.Uint64 // connections that a limit has taken out of the table
 	former     atomic.Int64  // handshakes of captures that later SYNs have superseded
@@ -237,7 +238,8 @@ type Stats struct {
 	Handshakes map[handshake.Outcome]uint64 // records, by outcome
 	HalfOpen   int                          // handshakes without a verdict
 	Flows      int                          // connections that have not closed
-	Evicted    uint64                       // handshakes that a limit has ended early
+	Evicted    uint64                       // handshakes that Options.HalfOpen has ended early
+	Crowded    uint64                       // handshakes that have ended early beside MaxFormer others of their flow
 	Hurried    uint64                       // verdicts that a limit has not let settle
 	Forgotten  uint64                       // connections that a limit has taken out of the table
 }
@@ -249,6 +251,7 @@ func (t *Tracker) Stats() Stats {
 		HalfOpen:   t.HalfOpen(),
 		Flows:      t.Count(StateEstablished),
 		Evicted:    t.evicted.Load(),
+		Crowded:    t.crowded.Load(),
 		Hurried:    t.hurried.Load(),
 		Forgotten:  t.forgotten.Load(),
 	}

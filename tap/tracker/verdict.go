@@ -117,6 +117,9 @@ func (sh *Shard) closeLocked(e *Entry, endA bool, at time.Time) {
 
 // EndLocked ends the flow's handshake with its verdict.
 func (sh *Shard) EndLocked(e *Entry, o handshake.Outcome, at time.Time) {
+	if o == handshake.HalfOpen && sh.completeByRivalLocked(e) {
+		return
+	}
 	h := e.hs
 	e.hs = nil
 	switch {

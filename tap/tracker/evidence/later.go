@@ -15,8 +15,10 @@ import (
 type Later struct {
 	Verdict handshake.Outcome // which later segments may change; empty while there is none
 
-	SYNACK *kept.Segment // of a former handshake
-	Third  *kept.Segment // the segment of the client with the lowest number that may be the third one
+	SYNACK   *kept.Segment // of a former handshake
+	Third    *kept.Segment // the segment of the client with the lowest number that may be the third one
+	Crossing *kept.Segment // the last SYN of the server, whose own handshake may be the one that counts
+	rivals   rivals
 
 	oddAck    [2]uint32 // the last wrong acknowledgment of the client and of the server
 	oddAckSet [2]bool
@@ -65,6 +67,7 @@ func (t *Later) FromClient(syn SYN, p *tuple.Packet, seen *tcpdump.Packet, at ti
 		s := kept.Keep(p, seen, at, 0)
 		t.Third = &s
 	}
+	t.choose(syn, p, seen, at)
 	n := numbersOf(p)
 	t.anchored = t.anchored || syn.Has(p.Seq)
 	t.clientData = t.clientData || n.end != n.seq
