@@ -42,7 +42,7 @@ type Packet struct {
 	msdu    int // offset of the next packet in an 802.11 frame that holds several; 0 if there is none
 	msduEnd int // bytes of that frame on the wire, without its check sequence
 
-	unread string            // what Unread says of the link layer
+	unread string            // the answer of Unread, of the link layer
 	inner  *Packet           // memory for the packet in a tunnel
 	names  map[uint32]string // of this machine's interfaces, as far as they were needed
 }

@@ -7,7 +7,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// TestUnread names what may hold a handshake and is not looked into, and nothing else.
+// TestUnread names packets that may hold a handshake and are not looked into, and no others.
 func TestUnread(t *testing.T) {
 	t.Parallel()
 	v4, v6 := syn4(), syn6()

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// question is what a far end is asked.
+// question is one that a far end is asked.
 type question struct {
 	protocol Protocol
 	web      bool // in TLS, HTTP too
