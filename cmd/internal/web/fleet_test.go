@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"syntap/cmd/internal/fleet"
 )
 
 // TestFleet: readers of the list do not each ask the store.
@@ -48,5 +50,28 @@ func TestFleetFails(t *testing.T) {
 	}
 	if status, body := get(t, serve(t, "127.0.0.1:0"), "/api/fleet", ""); status != http.StatusNotFound || !strings.Contains(body, "fleet.stores") {
 		t.Errorf("without a store: %d %q", status, body)
+	}
+}
+
+// TestMetricsOfStores: two stores at one host, as behind a proxy, have metrics of their own.
+func TestMetricsOfStores(t *testing.T) {
+	t.Parallel()
+	s := serveCounters(t, "127.0.0.1:0", usualTimeouts, Options{}, Counters{Fleet: []fleet.Stats{
+		{URL: "https://logs1:9428", Records: 1},
+		{URL: "https://proxy/a", Records: 2},
+		{URL: "https://proxy/b", Records: 3},
+	}})
+	status, body := get(t, s, "/metrics", "")
+	if status != http.StatusOK {
+		t.Fatalf("%d: %.300s", status, body)
+	}
+	for _, want := range []string{
+		`syntap_fleet_records_total{store="logs1:9428"} 1`,
+		`syntap_fleet_records_total{store="https://proxy/a"} 2`,
+		`syntap_fleet_records_total{store="https://proxy/b"} 3`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
 	}
 }

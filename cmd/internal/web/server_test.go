@@ -51,6 +51,12 @@ func serveWithin(t *testing.T, address string, within timeouts) *Server {
 // serveOptions is serveWithin with other options.
 func serveOptions(t *testing.T, address string, within timeouts, o Options) *Server {
 	t.Helper()
+	return serveCounters(t, address, within, o, testCounters)
+}
+
+// serveCounters is serveOptions of a router with other counters.
+func serveCounters(t *testing.T, address string, within timeouts, o Options, c Counters) *Server {
+	t.Helper()
 	s, err := Listen(address, o)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +64,7 @@ func serveOptions(t *testing.T, address string, within timeouts, o Options) *Ser
 	s.timeouts = within
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- s.Run(ctx, func() Counters { return testCounters }) }()
+	go func() { ran <- s.Run(ctx, func() Counters { return c }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ran; err != nil {
