@@ -76,7 +76,7 @@ func (s *ship) put(ctx context.Context, records []Record) error {
 		if refused.TooLarge {
 			s.limit = max(s.limit/2, minBatch)
 		}
-		if len(records) > 1 && (refused.TooLarge || rounds >= maxRounds) {
+		if len(records) > 1 && (refused.TooLarge || rounds >= maxRounds || s.store == nil) {
 			half := len(records) / 2
 			if err := s.put(ctx, records[:half]); err != nil {
 				return err

@@ -260,6 +260,25 @@ func TestReceiver(t *testing.T) {
 	}
 }
 
+// Of a batch that a receiver refuses which cannot be asked, the other records arrive.
+func TestReceiverRefuses(t *testing.T) {
+	t.Parallel()
+	l, store := newLog(t), newFakeStore()
+	store.onPut = func(_ int, b *Batch) (int, error) {
+		if slices.ContainsFunc(b.Records, func(r Record) bool { return r.Seq == 20 }) {
+			return 0, &Refused{Err: errors.New("400 Bad Request")}
+		}
+		return len(b.Records), nil
+	}
+	l.write(100, "x")
+	s, _ := l.start(plain{store})
+	l.confirmed(s)
+	l.holds(store, l.id(), slices.Concat(l.lines[:19], l.lines[20:]))
+	if n := s.Stats()[0].Refused; n != 1 {
+		t.Errorf("%d refused, want 1", n)
+	}
+}
+
 // Heads of a chained log arrive as such.
 func TestHead(t *testing.T) {
 	t.Parallel()
