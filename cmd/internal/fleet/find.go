@@ -99,8 +99,7 @@ func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) e
 		return err
 	}
 	begun := LogIDOf(oldest)
-	place, ok := s.positions.of(s.url)
-	if ok && (first > 1 || place.Origin == begun) {
+	if place, ok := s.placeIn(first, begun); ok {
 		s.place = place
 		return nil
 	}
@@ -124,6 +123,31 @@ func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) e
 	}
 	s.place.Log = begun
 	return nil
+}
+
+// placeIn returns the place of the position, if it is one in the log that begins with a record of
+// that number, and of that name.
+func (s *ship) placeIn(first uint64, begun string) (place Confirmed, ok bool) {
+	place, ok = s.positions.of(s.url)
+	return place, ok && (first > 1 || place.Origin == begun)
+}
+
+// kept returns the number of the last record that the store has by the position, before the store
+// is asked. Of a log that is begun anew beside the position of the one before it has none.
+func (s *ship) kept() uint64 {
+	first, last, err := follow.Ends(s.o.Path)
+	if err != nil || first == 0 {
+		return 0
+	}
+	oldest, err := s.line(first)
+	if err != nil {
+		return 0
+	}
+	place, ok := s.placeIn(first, LogIDOf(oldest))
+	if !ok {
+		return 0
+	}
+	return min(place.Seq, last)
 }
 
 // differs returns the number of the first record that is not ours in the store; 0 = there is none.

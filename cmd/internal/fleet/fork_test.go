@@ -114,6 +114,35 @@ func TestWriterBetween(t *testing.T) {
 	}
 }
 
+// A log that is begun anew beside the position of the one before: before the store has answered,
+// none of its records counts as confirmed, so that rotation removes none.
+func TestBegunAnew(t *testing.T) {
+	t.Parallel()
+	l, store := newLog(t), newFakeStore()
+	l.write(100, "x")
+	s, stop := l.start(store)
+	l.confirmed(s)
+	stop()
+	if s := New(l.options(store)); s.Confirmed() != 100 {
+		t.Errorf("%d records are confirmed at the next start, want 100", s.Confirmed())
+	}
+	if err := os.Remove(l.path); err != nil {
+		t.Fatal(err)
+	}
+	if s := New(l.options(store)); s.Confirmed() != 0 {
+		t.Errorf("%d records are confirmed of no log", s.Confirmed())
+	}
+	l.open()
+	l.seq, l.lines = 0, nil
+	l.write(50, "y")
+	if s := New(l.options(store)); s.Confirmed() != 0 {
+		t.Errorf("%d records of the new log are confirmed, and the store has none", s.Confirmed())
+	}
+	s, _ = l.start(store)
+	l.confirmed(s)
+	l.holds(store, l.id(), l.lines)
+}
+
 // A store that has lost what it had, restored from an older copy or made anew, gets it again.
 func TestRestoredStore(t *testing.T) {
 	t.Parallel()

@@ -79,14 +79,19 @@ func (l *testLog) rotate(compress bool) string {
 
 func (l *testLog) id() LogID { return LogID{Router: "gate", Log: LogIDOf([]byte(l.lines[0]))} }
 
-// start ships the log until the test ends, or the function that it returns is called.
-func (l *testLog) start(to Receiver, change ...func(*Options)) (*Shipper, func()) {
-	l.t.Helper()
+// options has the log shipped to a receiver.
+func (l *testLog) options(to Receiver) Options {
 	logger, _ := logrustest.NewNullLogger()
-	o := Options{
+	return Options{
 		Router: "gate", Path: l.path, Delay: time.Millisecond, Times: quick, Logger: logger,
 		Destinations: []Destination{{URL: "https://store:9428", Receiver: to}},
 	}
+}
+
+// start ships the log until the test ends, or the function that it returns is called.
+func (l *testLog) start(to Receiver, change ...func(*Options)) (*Shipper, func()) {
+	l.t.Helper()
+	o := l.options(to)
 	for _, f := range change {
 		f(&o)
 	}

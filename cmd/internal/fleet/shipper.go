@@ -100,8 +100,7 @@ func (s *Shipper) Resume() {
 		if former := s.o.Former.of(one.url); former != nil {
 			one.counters = former.counters
 		}
-		place, _ := s.positions.of(one.url)
-		one.counters.confirmed.Store(place.Seq)
+		one.counters.confirmed.Store(one.kept())
 	}
 	s.o.Former = nil
 }
