@@ -32,8 +32,8 @@ type Gate struct {
 	answered atomic.Bool // the far side has spoken
 	asked    bool        // for an answer before its name: that says nothing of the protocol
 
-	timer *time.Timer // nil = no byte waits for more
-	late  atomic.Bool // its time is over
+	timer *time.Timer  // nil = no byte waits for more
+	late  *atomic.Bool // its time is over; nil with timer
 }
 
 // Verdict says what becomes of the bytes at the front of netstack's queue.
@@ -86,16 +86,22 @@ func (t *Gate) Sent(n int) {
 // Await bounds the time in which more bytes have to come. At its end it calls wake.
 func (t *Gate) Await(within time.Duration, wake func()) {
 	if t.timer == nil {
+		late := new(atomic.Bool)
+		t.late = late
 		t.timer = time.AfterFunc(within, func() {
-			t.late.Store(true)
+			late.Store(true)
 			wake()
 		})
 	}
 }
 
-// EndWait is for bytes that wait no more.
+// isLate reports whether the time of bytes that wait is over.
+func (t *Gate) isLate() bool { return t.late != nil && t.late.Load() }
+
+// EndWait is for bytes that wait no more. Those that wait later have a time of their own.
 func (t *Gate) EndWait() {
-	if t.timer != nil && t.timer.Stop() {
-		t.timer = nil
+	if t.timer != nil {
+		t.timer.Stop() // its end, if it comes all the same, is of no wait any more
+		t.timer, t.late = nil, nil
 	}
 }

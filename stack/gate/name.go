@@ -30,7 +30,7 @@ func (t *Gate) passName(g *peek.Views, all bool, p Policy) Verdict {
 	}
 	switch unclear := said.Unclear || tooLong; {
 	case (said.Need > 0 || unclear) && t.answered.Load() && !t.asked:
-	case unclear, said.Need > 0 && (all || t.late.Load()):
+	case unclear, said.Need > 0 && (all || t.isLate()):
 		return Unclear
 	case said.Need > 0:
 		return Wait

@@ -42,7 +42,7 @@ func (t *Gate) passQuery(g *peek.Views, all bool, p Policy) (Verdict, *tunflow.D
 		size = int(binary.BigEndian.Uint16(b))
 	}
 	incomplete := len(b) < prefix || len(b) < prefix+size
-	if size > maxQuery || incomplete && (all || g.Full() || t.late.Load()) {
+	if size > maxQuery || incomplete && (all || g.Full() || t.isLate()) {
 		return Forbid, nil, 0
 	}
 	if incomplete {
