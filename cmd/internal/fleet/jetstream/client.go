@@ -52,7 +52,6 @@ func New(o otlp.Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{servers: servers, timeout: o.Timeout, ends: make(map[string]*end)}
-	c.muted.done = make(chan struct{})
 	if c.timeout == 0 {
 		c.timeout = 30 * time.Second
 	}
@@ -182,23 +181,49 @@ func (c *Client) Close() error {
 }
 
 // muted notes the word of a server that this user may not publish on the subject of a log. It comes
-// beside the answers, instead of one.
+// beside the answers, instead of one. It holds for a while: the user may be given the right.
 type muted struct {
-	once sync.Once
-	done chan struct{} // closed then
+	mu   sync.Mutex
+	at   time.Time     // of the word; zero = it has not come
+	done chan struct{} // closed when it comes
 }
 
+// mutedFor is how long the word holds.
+const mutedFor = time.Minute
+
 func (m *muted) note(_ *nats.Conn, _ *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrPermissionViolation) &&
-		strings.Contains(err.Error(), `Publish to "`+subjectPrefix) {
-		m.once.Do(func() { close(m.done) })
+	if !errors.Is(err, nats.ErrPermissionViolation) ||
+		!strings.Contains(err.Error(), `Publish to "`+subjectPrefix) {
+		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renew()
+	if m.at.IsZero() {
+		close(m.done)
+	}
+	m.at = time.Now()
+}
+
+// renew forgets a word that does not hold any more. mu is held.
+func (m *muted) renew() {
+	if m.done == nil || !m.at.IsZero() && time.Since(m.at) >= mutedFor {
+		m.at, m.done = time.Time{}, make(chan struct{})
+	}
+}
+
+// word returns a channel that is closed when the word has come.
+func (m *muted) word() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renew()
+	return m.done
 }
 
 // is reports whether that word has come.
 func (m *muted) is() bool {
 	select {
-	case <-m.done:
+	case <-m.word():
 		return true
 	default:
 		return false

@@ -94,9 +94,10 @@ func (c *Client) floor(
 ) (sequence uint64, known bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	word := c.muted.word()
 	go func() {
 		select {
-		case <-c.muted.done:
+		case <-word:
 			cancel()
 		case <-ctx.Done():
 		}
