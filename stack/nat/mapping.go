@@ -48,6 +48,7 @@ type mapping struct {
 
 	// Owned by the poller.
 	busy       bool           // the socket has brought datagrams in a row
+	heavy      bool           // many bytes waited after its last turn
 	curbed     bool           // its receive buffer is small for want of memory
 	admitted   netip.AddrPort // the far end that was admitted last
 	admittedAt time.Duration  // on the table's clock

@@ -61,7 +61,7 @@ func (m *mapping) weigh(fd int) {
 	m.give(&m.queued)
 	info := sockmem.Of(fd)
 	n := int64(info.Received) + int64(info.Backlog)
-	if n > littleQueued && m.take(&m.queued, n) != nil {
+	if m.heavy = n > littleQueued; m.heavy && m.take(&m.queued, n) != nil {
 		m.curbed = true
 		sockmem.SetReceiveBuffer(fd, littleQueued/2) // the kernel doubles it
 	}
@@ -69,9 +69,10 @@ func (m *mapping) weigh(fd int) {
 
 // settle ends the effects of weigh, for a socket that has been read until it was empty.
 func (m *mapping) settle() {
-	if m.queued == 0 && !m.curbed {
+	if !m.heavy && !m.curbed {
 		return
 	}
+	m.heavy = false
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	m.give(&m.queued)

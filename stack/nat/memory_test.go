@@ -113,6 +113,32 @@ func TestQueueIsCharged(t *testing.T) {
 	}
 }
 
+// TestEndOfCharged: a mapping may end while the poller is about to end the charge for the datagrams
+// in its socket. Only the race detector sees more than the sum.
+func TestEndOfCharged(t *testing.T) {
+	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	far, port := lonePeer(t)
+	var msg hostsock.Msghdr
+	for i := range uint16(10) {
+		m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353+i), far, port)
+		for range 2 * datagramsPerTurn {
+			if errno := msg.Send(far, peer, 0, randomBytes(4000)); errno != 0 {
+				t.Fatal(errno)
+			}
+		}
+		eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > 5*datagramsPerTurn*4000/4 })
+		router.replies.ready(m, unix.EPOLLIN)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			m.End()
+		}()
+		router.replies.ready(m, unix.EPOLLIN)
+		m.settle()
+		<-ended
+	}
+}
+
 // TestNamesAreCharged: a mapping remembers the client's names for many far ends at a charge.
 func TestNamesAreCharged(t *testing.T) {
 	for _, scarce := range []bool{false, true} {
