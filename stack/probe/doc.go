@@ -14,4 +14,7 @@
 // While the far side has not acknowledged all that the client has sent, every probe is answered:
 // without a router there would be no probe then, and the retransmissions decide
 // (dial.Options.UserTimeout).
+//
+// The lock of a Prober guards its question. It is taken with netstack's locks held, and is not held
+// while an answer is written.
 package probe

@@ -21,4 +21,9 @@
 // after them (RFC 8305 §4), and may be those of before. Datagrams stay with one real address as
 // long as they flow, so that a QUIC connection keeps its peer. They change to the next where it is
 // unreachable, or has not answered within a second.
+//
+// # Locks
+//
+// Table.mu guards all. It may be taken with the lock of the router's connections held, and no
+// function of a caller is called with it held.
 package virtual
