@@ -11,21 +11,34 @@ import (
 	"syntap/tun/packet"
 )
 
-// Bounds of copies and of segments in another order than they passed.
-const (
-	copyWindow = 50 * time.Millisecond // a copy comes within
-	maxEarly   = 8                     // segments of one flow that wait for a SYN
-)
+// Observe takes the next packet of a capture. Packets other than TCP and ICMP errors about it are
+// ignored. The packet stays the caller's. A capture is for one goroutine at a time.
+func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
+	var h packet.Headers
+	h.Parse(seen.Data, seen.Length)
+	p := tuple.Packet{Headers: &h}
+	if h.TCP {
+		p.LocateCaptured(seen.Data)
+	}
+	t.ObserveParsed(at, &p, seen)
+}
 
-// MaxFormer bounds the handshakes of one flow of a capture that SYNs with other numbers have
-// followed.
-const MaxFormer = 256
-
-// past is the memory of a captured flow besides its handshake.
-type past struct {
-	former []*tracked     // SYNs with other numbers, without a verdict, oldest first
-	early  []kept.Segment // segments that may be ahead of their SYN
-	icmp   answer         // the last ICMP error that answers it
+// ObserveParsed is Observe for a packet whose headers are parsed and whose flow is located.
+func (t *Tracker) ObserveParsed(at time.Time, p *tuple.Packet, seen *tcpdump.Packet) {
+	switch {
+	case p.TCP:
+		t.order++
+		if !t.Concerns(p) && p.Flags&packet.FIN == 0 {
+			t.recent.Add(p, seen, at, t.order)
+			return
+		}
+		sh := t.Shard(p)
+		sh.Lock()
+		defer sh.Unlock()
+		sh.observeLocked(p, seen, at, t.order)
+	case p.Upper:
+		t.observeICMP(p.Headers, seen, at)
+	}
 }
 
 // observeLocked takes a segment of a capture.

@@ -137,6 +137,17 @@ func (e *Entry) LacksTimestamp(p *tuple.Packet, seen *tcpdump.Packet) bool {
 	return o.Timestamp == nil
 }
 
+// Linger returns the state of a flow whose handshake has failed: StateClosed if its SYN may come
+// again for the same connect, else StateNone.
+func (e *Entry) Linger(o handshake.Outcome) State {
+	switch {
+	case o == handshake.Refused, o == handshake.Unreachable, o == handshake.HalfOpen,
+		e.challenged != nil:
+		return StateClosed
+	}
+	return StateNone
+}
+
 // challenge takes a SYN with another number while the server waits for the third segment. The
 // server answers it with an ACK, whatever its number is, and the client resets the first handshake
 // if it has given that up (RFC 5961 §4). Until then nothing has changed.

@@ -61,17 +61,6 @@ func (t *Tracker) unreachable(p *tuple.Packet, a answer) {
 	}
 }
 
-// answer is an ICMP error of a capture.
-type answer struct {
-	sum uint64 // of its bytes, as icmpSum has it; 0 on a live link
-	at  time.Time
-}
-
-// copied reports whether b is the same error, captured again.
-func (a *answer) copied(b answer) bool {
-	return a.sum == b.sum && b.at.Sub(a.at).Abs() <= copyWindow
-}
-
 // noteAnswer keeps the last ICMP error of a capture.
 func (e *Entry) noteAnswer(a answer) {
 	if a.sum == 0 {

@@ -4,21 +4,9 @@ import (
 	"time"
 
 	"syntap/tap/tcpdump"
-	"syntap/tap/tracker/evidence"
 	"syntap/tap/tracker/tuple"
 	"syntap/tun/packet"
 )
-
-// more returns the handshake's memory of a capture.
-func (h *tracked) more() *evidence.Later {
-	if h.later == nil {
-		h.later = new(evidence.Later)
-	}
-	return h.later
-}
-
-// syn returns the numbers of the client's SYN.
-func (h *tracked) syn() evidence.SYN { return evidence.SYN{ISS: h.iss, End: h.cEnd} }
 
 // completes reports whether a segment of the client is the third one, or a later one that shows
 // that there was one: it acknowledges the server's SYN, and its number is one that the server has

@@ -4,21 +4,8 @@ import (
 	"math"
 	"time"
 
-	"syntap/tap/handshake"
 	"syntap/tap/tracker/tuple"
 )
-
-// verdictLocked gives the flow's handshake its verdict. In a capture it settles only when both ends
-// have been silent for a while: the segment may be forged, or one of several answers to one
-// connect.
-func (sh *Shard) verdictLocked(e *Entry, o handshake.Outcome, at time.Time) {
-	if sh.t.o.Live || e.hs.tentative {
-		sh.EndLocked(e, o, at)
-		return
-	}
-	e.hs.more().Verdict = o
-	sh.MoveLocked(e, StateSettling, at)
-}
 
 // answerAgainLocked counts an answer to a SYN that has one.
 func (sh *Shard) answerAgainLocked(e *Entry, at time.Time) {
@@ -54,26 +41,6 @@ func (t *Tracker) Settle() {
 		}
 		sh.Unlock()
 	}
-}
-
-// revive takes a verdict back: the handshake has gone on, so no receiver has taken the RST.
-func (h *tracked) revive() {
-	v := h.verdict()
-	if v == handshake.Refused || v == handshake.Aborted {
-		h.rec.Conflict |= handshake.ConflictRST
-	}
-	if v != "" {
-		h.later.Verdict, h.rec.AbortedBy = "", ""
-	}
-}
-
-// verdict returns the verdict on a handshake of a capture that later segments may change; empty if
-// there is none yet.
-func (h *tracked) verdict() handshake.Outcome {
-	if h.later == nil {
-		return ""
-	}
-	return h.later.Verdict
 }
 
 // noteOddAck keeps the acknowledgment of a segment that does not fit.

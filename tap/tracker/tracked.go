@@ -153,6 +153,37 @@ func (h *tracked) acksServer(p *tuple.Packet) bool {
 		(packet.SeqWithin(h.iss, p.Seq, h.cEnd) || p.Flags&packet.SYN != 0 && p.Seq == h.iss)
 }
 
+// syn returns the numbers of the client's SYN.
+func (h *tracked) syn() evidence.SYN { return evidence.SYN{ISS: h.iss, End: h.cEnd} }
+
+// more returns the handshake's memory of a capture.
+func (h *tracked) more() *evidence.Later {
+	if h.later == nil {
+		h.later = new(evidence.Later)
+	}
+	return h.later
+}
+
+// verdict returns the verdict on a handshake of a capture that later segments may change; empty if
+// there is none yet.
+func (h *tracked) verdict() handshake.Outcome {
+	if h.later == nil {
+		return ""
+	}
+	return h.later.Verdict
+}
+
+// revive takes a verdict back: the handshake has gone on, so no receiver has taken the RST.
+func (h *tracked) revive() {
+	v := h.verdict()
+	if v == handshake.Refused || v == handshake.Aborted {
+		h.rec.Conflict |= handshake.ConflictRST
+	}
+	if v != "" {
+		h.later.Verdict, h.rec.AbortedBy = "", ""
+	}
+}
+
 // resetNumber is the sequence number that makes a RST of the client count.
 func (h *tracked) resetNumber() uint32 {
 	if h.answered {

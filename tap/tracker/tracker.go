@@ -1,13 +1,10 @@
 package tracker
 
 import (
-	"cmp"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"syntap/tap/handshake"
-	"syntap/tap/tcpdump"
 	"syntap/tap/tracker/kept"
 	"syntap/tap/tracker/tuple"
 	"syntap/tun/flow"
@@ -133,36 +130,6 @@ func (t *Tracker) SetLimits(l Limits, wrapper func()) {
 	}
 }
 
-// Observe takes the next packet of a capture. Packets other than TCP and ICMP errors about it are
-// ignored. The packet stays the caller's. A capture is for one goroutine at a time.
-func (t *Tracker) Observe(at time.Time, seen *tcpdump.Packet) {
-	var h packet.Headers
-	h.Parse(seen.Data, seen.Length)
-	p := tuple.Packet{Headers: &h}
-	if h.TCP {
-		p.LocateCaptured(seen.Data)
-	}
-	t.ObserveParsed(at, &p, seen)
-}
-
-// ObserveParsed is Observe for a packet whose headers are parsed and whose flow is located.
-func (t *Tracker) ObserveParsed(at time.Time, p *tuple.Packet, seen *tcpdump.Packet) {
-	switch {
-	case p.TCP:
-		t.order++
-		if !t.Concerns(p) && p.Flags&packet.FIN == 0 {
-			t.recent.Add(p, seen, at, t.order)
-			return
-		}
-		sh := t.Shard(p)
-		sh.Lock()
-		defer sh.Unlock()
-		sh.observeLocked(p, seen, at, t.order)
-	case p.Upper:
-		t.observeICMP(p.Headers, seen, at)
-	}
-}
-
 // Concerns reports whether a TCP segment can matter to a handshake. It is called for each segment.
 func (t *Tracker) Concerns(p *tuple.Packet) bool {
 	p.Hash = t.seed.Hash(&p.Flow)
@@ -174,55 +141,6 @@ func (t *Tracker) Concerns(p *tuple.Packet) bool {
 func (t *Tracker) Shard(p *tuple.Packet) *Shard {
 	p.Hash = t.seed.Hash(&p.Flow)
 	return &t.shards[p.Hash>>32%uint64(len(t.shards))]
-}
-
-// Flush ends every handshake as half_open or no_reply, in the order of their first SYNs.
-func (t *Tracker) Flush() {
-	type opened struct {
-		entry *Entry
-		hs    *tracked
-	}
-	var open []opened
-	for i := range t.shards {
-		sh := &t.shards[i]
-		sh.mu.Lock()
-		for _, s := range []State{StateSYNSent, StateSYNReceived, StateSettling} {
-			for e := sh.lists[s].first; e != nil; e = e.next {
-				open = append(open, opened{e, e.hs})
-			}
-		}
-		sh.mu.Unlock()
-	}
-	slices.SortFunc(open, func(x, y opened) int { return cmp.Compare(x.hs.serial, y.hs.serial) })
-	for _, o := range open {
-		sh := &t.shards[o.entry.hash>>32%uint64(len(t.shards))]
-		sh.Lock()
-		if o.entry.hs == o.hs {
-			sh.EndLocked(o.entry, o.hs.unanswered(), o.hs.rec.Time)
-		}
-		sh.Unlock()
-	}
-}
-
-// Expire ends handshakes and forgets flows whose lifetime in their state is over at now.
-func (t *Tracker) Expire(now time.Time) {
-	for i := range t.shards {
-		sh := &t.shards[i]
-		sh.Lock()
-		for s := StateNone + 1; s < States; s++ {
-			if t.limits.Lifetime[s] == 0 {
-				continue
-			}
-			for e := sh.lists[s].first; e != nil && !now.Before(e.deadline); e = sh.lists[s].first {
-				if e.hs == nil {
-					sh.MoveLocked(e, StateNone, now)
-				} else {
-					sh.EndLocked(e, e.hs.unanswered(), now)
-				}
-			}
-		}
-		sh.Unlock()
-	}
 }
 
 // Count returns the number of flows in a state. It costs one load.

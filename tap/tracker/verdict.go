@@ -96,6 +96,18 @@ func (sh *Shard) showLastLocked(e *Entry, p *tuple.Packet, seen *tcpdump.Packet,
 	sh.verdictLocked(e, o, at)
 }
 
+// verdictLocked gives the flow's handshake its verdict. In a capture it settles only when both ends
+// have been silent for a while: the segment may be forged, or one of several answers to one
+// connect.
+func (sh *Shard) verdictLocked(e *Entry, o handshake.Outcome, at time.Time) {
+	if sh.t.o.Live || e.hs.tentative {
+		sh.EndLocked(e, o, at)
+		return
+	}
+	e.hs.more().Verdict = o
+	sh.MoveLocked(e, StateSettling, at)
+}
+
 // onFINLocked forgets a connection when both ends have sent FIN.
 func (sh *Shard) onFINLocked(e *Entry, p *tuple.Packet, at time.Time) {
 	if p.Flags&packet.FIN != 0 {
@@ -150,17 +162,6 @@ func (sh *Shard) EndLocked(e *Entry, o handshake.Outcome, at time.Time) {
 // ExpireHandshakeLocked ends the flow's handshake as half_open or no_reply.
 func (sh *Shard) ExpireHandshakeLocked(e *Entry, at time.Time) {
 	sh.EndLocked(e, e.hs.unanswered(), at)
-}
-
-// Linger returns the state of a flow whose handshake has failed: StateClosed if its SYN may come
-// again for the same connect, else StateNone.
-func (e *Entry) Linger(o handshake.Outcome) State {
-	switch {
-	case o == handshake.Refused, o == handshake.Unreachable, o == handshake.HalfOpen,
-		e.challenged != nil:
-		return StateClosed
-	}
-	return StateNone
 }
 
 // recordLocked hands out the record of a handshake, unless its SYN has one that says the same, or
