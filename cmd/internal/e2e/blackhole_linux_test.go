@@ -43,14 +43,16 @@ func newBlackHole(t *testing.T) *tuntest.Lab {
 // come.
 func serveTransfers(t *testing.T, lab *tuntest.Lab) {
 	t.Helper()
-	serveHTTP(t, lab, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
-			n, _ := io.Copy(io.Discard, r.Body)
-			fmt.Fprint(w, n)
-			return
-		}
-		_, _ = w.Write(make([]byte, transferSize))
-	}))
+	serveHTTP(t, lab, http.HandlerFunc(transfer))
+}
+
+func transfer(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+		return
+	}
+	_, _ = w.Write(make([]byte, transferSize))
 }
 
 // curlTransfer returns how curl ended and how much of a download, or of an upload's answer, has
