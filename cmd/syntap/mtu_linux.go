@@ -171,28 +171,89 @@ func measureMTU(
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 	defer cancel()
-	addresses, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
+	addresses, err := lookUp(ctx, host, network)
+	if err != nil {
+		return nil, err
+	}
+	result, err := pathmtu.Measure(ctx, pathmtu.Options{
+		Host: host, Address: firstOpen(ctx, addresses, port), Path: path, Progress: progress, Timeout: timeout,
+	})
+	if err != nil {
+		return nil, hint.Usage(err, "name a port on which the host accepts connections, as HOST:PORT")
+	}
+	return result, nil
+}
+
+// lookUp returns the addresses of a host in the order in which to try them, at least one. Those of
+// a link have its zone.
+func lookUp(ctx context.Context, host, network string) (all []netip.Addr, err error) {
+	found, err := net.DefaultResolver.LookupIPAddr(ctx, host)
 	if err != nil {
 		return nil, hint.Usage(fmt.Errorf("look up %s: %w", host, err), "check the name, and that this host has a resolver")
 	}
-	for _, a := range addresses {
-		address := netip.AddrPortFrom(a.Unmap(), port)
-		result, measureErr := pathmtu.Measure(ctx, pathmtu.Options{
-			Host: host, Address: address, Path: path, Progress: progress, Timeout: timeout,
-		})
-		if measureErr == nil {
-			return result, nil
+	for _, ip := range found {
+		a, ok := netip.AddrFromSlice(ip.IP)
+		if a = a.Unmap().WithZone(ip.Zone); !ok || network == "ip4" && !a.Is4() || network == "ip6" && !a.Is6() {
+			continue
 		}
-		err = measureErr
+		if a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
+			return nil, hint.Usage(fmt.Errorf("%s is an address of each link", a), fmt.Sprintf("name the link too, as in %s%%eth0", a))
+		}
+		all = append(all, a)
 	}
-	return nil, hint.Usage(err, "name a port on which the host accepts connections, as HOST:PORT")
+	if len(all) == 0 {
+		return nil, hint.Usage(fmt.Errorf("%s has no address of this family", host), "leave out -4 or -6")
+	}
+	return all, nil
+}
+
+// firstOpen returns the first of some addresses that accepts a connection, or the first one. Each
+// is tried a quarter of a second after the one before it (RFC 8305, section 5).
+func firstOpen(ctx context.Context, addresses []netip.Addr, port uint16) netip.AddrPort {
+	first := netip.AddrPortFrom(addresses[0], port)
+	if len(addresses) == 1 {
+		return first
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan netip.AddrPort, len(addresses)) // invalid where none opens
+	for i, a := range addresses {
+		go func() {
+			select {
+			case <-time.After(time.Duration(i) * 250 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			to := netip.AddrPortFrom(a, port)
+			c, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+			if err != nil {
+				opened <- netip.AddrPort{}
+				return
+			}
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+			opened <- to
+		}()
+	}
+	for range addresses {
+		if to := <-opened; to.IsValid() {
+			return to
+		}
+	}
+	return first
 }
 
 // splitTarget reads HOST[:PORT]; the port is 443 where none is named.
 func splitTarget(s string) (host string, port uint16, err error) {
+	if strings.Contains(s, "/") {
+		return "", 0, fmt.Errorf("%q is no host and port", s)
+	}
 	host, number := s, "443"
-	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return strings.Trim(s, "[]"), 443, nil
+	literal := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		literal = s[1 : len(s)-1]
+	}
+	if _, err := netip.ParseAddr(literal); err == nil {
+		return literal, 443, nil
 	}
 	if strings.Contains(s, ":") {
 		if host, number, err = net.SplitHostPort(s); err != nil {
@@ -203,7 +264,7 @@ func splitTarget(s string) (host string, port uint16, err error) {
 	if err != nil || n == 0 {
 		return "", 0, fmt.Errorf("%q is no port", number)
 	}
-	if host == "" || strings.ContainsAny(host, " \t\r\n/") {
+	if host == "" || strings.ContainsAny(host, " \t\r\n") {
 		return "", 0, fmt.Errorf("%q is no host", host)
 	}
 	return host, uint16(n), nil
