@@ -20,19 +20,20 @@
 // a half, the size is lost; where a larger segment is acknowledged too, the loss was chance. Two
 // retransmission timeouts are enough in any case. Six sizes at a time find one of 220 in three
 // rounds. At the end the smallest size that failed is tried twice more: loss that looked like size
-// does not survive that.
+// does not survive that. One connection has to carry the size below it as well, so that several
+// paths (ECMP) of which one is narrow make no size between them: sizes that pass on some
+// connections and fail on others, time and again, are said to disagree.
 //
 // # Down
 //
-// A conversation with an MSS of 536 (IPv4) or 1220 (IPv6) bytes finds the protocol and the time
-// that the server takes. Then each size is a connection that announces it as MSS. A size passes
-// when a segment comes that fills it. It fails where the question is acknowledged, nothing more
-// comes for the time of one retransmission, of three and 2.5 s for the last word, and twice the
-// server's own time, and the answer is incomplete: HTTP by its length, TLS by its handshake, SSH by
-// its KEXINIT. A ClientHello with ML-KEM keys would itself be a packet of full size, and stick
-// where the way up is the narrow one; this one has none. Where many segments of one smaller size
-// come, the server has a reason for it, such as ICMP that it received: that size passes and none is
-// known to fail.
+// A conversation with an MSS of 536 bytes finds the protocol and the time that the server takes.
+// Then each size is a connection that announces it as MSS. A size passes when a segment comes that
+// fills it. It fails where the question is acknowledged, nothing more comes for the time of one
+// retransmission, of three and 2.5 s for the last word, and twice the server's own time, and the
+// answer is incomplete: HTTP by its length, TLS by its handshake, SSH by its KEXINIT. A ClientHello
+// with ML-KEM keys would itself be a packet of full size, and stick where the way up is the narrow
+// one; this one has none. Where many segments of one smaller size come, the server has a reason for
+// it, such as ICMP that it received: that size passes and none is known to fail.
 //
 // A connection that does not open within two round trips has others tried beside it, as its SYN may
 // be lost: in a lab with 10 % loss each way that halves the time, to 6 s at most.

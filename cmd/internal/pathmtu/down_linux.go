@@ -12,6 +12,8 @@ type down struct {
 	t       *target
 	control controlled
 	headers int
+	// inverted counts sizes that have failed while a larger one passed, on another connection.
+	inverted int
 }
 
 // measureDown has the far end send its answer in segments of an announced MSS, on a connection for
@@ -21,7 +23,7 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 	if !control.full { // it has less to say than one segment
 		return nil, nil
 	}
-	d := &down{t, control, headers(t.address.Addr())}
+	d := &down{t: t, control: control, headers: headers(t.address.Addr())}
 	top := t.largestDown()
 	full, err := d.try(ctx, top, false)
 	askedFull()
@@ -70,6 +72,9 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		}
 		s.tried(passes, fails)
 		confirmed = again
+	}
+	if d.inverted >= mostDisagree {
+		return nil, errDisagree
 	}
 	if slow {
 		return nil, errors.New("the far end answers too slowly, in all sizes")
@@ -133,14 +138,19 @@ func (d *down) round(ctx context.Context, sizes []int, last bool) (passes, fails
 		all.Go(func() { answers[i], errs[i] = d.try(ctx, size, last) })
 	}
 	all.Wait()
+	failed := 0
 	for i, size := range sizes {
 		if answers[i].passes {
-			passes, fails = size, 0
+			d.inverted += failed
+			failed, passes, fails = 0, size, 0
 		} else if limit := answers[i].limit; limit > passes {
 			passes, fails = limit, 0
 		}
-		if answers[i].stalls && fails == 0 {
-			fails = size
+		if answers[i].stalls {
+			failed++
+			if fails == 0 {
+				fails = size
+			}
 		}
 		if errs[i] != nil {
 			err = errs[i]

@@ -78,7 +78,7 @@ func (r *Result) decide() {
 	}
 	size := r.LinkMTU
 	for _, s := range []*Sizes{r.Up, r.Down} {
-		if s != nil {
+		if s != nil && s.silent { // other senders know their size
 			size = min(size, s.Passes)
 		}
 	}

@@ -6,13 +6,9 @@ import "net/netip"
 // initial congestion window (RFC 6928), and into the room that servers leave for a request's head.
 const rungs = 6
 
-// floorOf is the size of the packets that each path is to carry: RFC 791 and RFC 8200.
-func floorOf(to netip.Addr) int {
-	if to.Is4() {
-		return 576
-	}
-	return 1280
-}
+// floorOf is the size of the packets by which the far end is known: that of RFC 791, and with the
+// same MSS over IPv6, where broken tunnels carry less than the 1280 bytes of RFC 8200.
+func floorOf(to netip.Addr) int { return 536 + headers(to) }
 
 // search is a search for the largest size that passes. lo is known to pass, hi to fail.
 type search struct{ lo, hi int }

@@ -53,7 +53,7 @@ func TestUnfinished(t *testing.T) {
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	open, hole, told := &Sizes{Passes: 1500}, &Sizes{Passes: 1400, silent: true}, &Sizes{Passes: 1400}
-	lower := &Sizes{Passes: 1380, silent: true}
+	lower, few := &Sizes{Passes: 1380, silent: true}, &Sizes{Passes: 340}
 	for _, tt := range []struct {
 		up, down *Sizes
 		verdict  string
@@ -64,6 +64,7 @@ func TestDecide(t *testing.T) {
 		{hole, open, BlackHoleUp, 1360},
 		{open, hole, BlackHoleDown, 1360},
 		{hole, lower, Both, 1340},
+		{few, hole, BlackHoleDown, 1360},
 		{hole, nil, BlackHoleUp, 1360},
 		{open, nil, Undecided, 0},
 		{nil, open, Undecided, 0},

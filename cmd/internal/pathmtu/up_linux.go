@@ -127,12 +127,12 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	if first.fails == 0 {
 		return &Sizes{Passes: first.passes}, nil
 	}
-	s := search{first.passes, first.fails}
-	for confirmed := false; !confirmed && ctx.Err() == nil; {
+	s, disagree, confirmed := search{first.passes, first.fails}, 0, false
+	for !confirmed && ctx.Err() == nil && disagree < mostDisagree {
 		t.progress("up: %d bytes pass, %d do not", s.lo, s.hi)
 		sizes, last := s.next(), s.done()
-		if last {
-			sizes = []int{control, s.hi}
+		if last { // one connection has to show both
+			sizes = upTo(s.hi, control, s.lo, s.hi)
 		}
 		step, err := t.climbAgain(ctx, func(int) []int { return sizes })
 		if last && step.passes < s.hi && err == nil { // the last word
@@ -142,10 +142,16 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 			return nil, err
 		}
 		switch {
-		case step.passes >= s.hi && step.passes >= step.top:
+		case step.passes >= s.hi && step.passes >= step.top && disagree < 2:
 			return &Sizes{Passes: step.passes}, nil
 		case step.passes >= s.hi: // the earlier loss was chance
 			s = search{step.passes, step.top}
+			disagree++
+		case last && step.passes < s.lo && step.fails != 0: // that of now is chance, or another path
+			if step.passes > 0 {
+				s = search{step.passes, step.fails}
+			}
+			disagree++
 		case step.fails == 0 && step.passes < sizes[len(sizes)-1]: // out of time
 			return &Sizes{s.lo, &s.hi, true}, nil
 		default:
@@ -153,8 +159,18 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 			confirmed = last
 		}
 	}
+	if !confirmed && disagree > 1 {
+		return nil, errDisagree
+	}
 	return &Sizes{s.lo, &s.hi, true}, nil
 }
+
+// mostDisagree is the number of times that a size has failed and passed after which no more are
+// tried. Of loss and of paths that change there are fewer.
+const mostDisagree = 4
+
+// errDisagree says that a size fails on some connections and passes on others.
+var errDisagree = errors.New("connections disagree: one of several paths (ECMP) is narrow, or the far end is slow at times")
 
 // climbAgain climbs, and again where ICMP has changed the largest packet, or the far end has closed
 // the connection before the sizes were acknowledged or lost.
