@@ -61,6 +61,7 @@ type conn struct {
 	upstream  connKey        // its addresses
 	mss       packet.MSS     // set on it, 0 = the kernel's
 	dscp      byte           // of the client's segments, and the host socket's
+	noDF      bool           // of the host socket, by ClearDF
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint // of the client's leg, from acknowledged on

@@ -89,7 +89,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
-		Outstanding: outstanding, SentFull: sentFull(info, acked), Acked: acked,
+		Outstanding: outstanding, SentFull: !c.noDF && sentFull(info, acked), Acked: acked,
 		Received: info.Bytes_received, Segments: info.Data_segs_in,
 		Heard: time.Duration(info.Last_ack_recv) * time.Millisecond,
 	}
@@ -113,14 +113,16 @@ func sentFull(info *unix.TCPInfo, acked uint64) bool {
 }
 
 // PassFull reports whether connections to a far end that began after a time, without a clamp, have
-// had full segments acknowledged (up), and have got some (down).
+// had full segments acknowledged (up), and have got some (down). Those that lose segments now tell
+// of the past.
 func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
 	for _, c := range s.relayed() {
 		if c.started.Before(since) || c.mss > 0 || c.upstream.server.Addr() != remote {
 			continue
 		}
 		stall, _ := c.stall(0)
-		up, down = up || stall.SentFull, down || stall.AdvMSS > 0 && stall.GotFull()
+		up = up || stall.SentFull && !stall.LosesUp()
+		down = down || stall.AdvMSS > 0 && stall.GotFull() && !stall.LosesDown()
 	}
 	return up, down
 }
@@ -152,8 +154,24 @@ func (s *Stack) ClearDF(k tunflow.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[connKey{client: k.Client, server: k.Server}]
-	return c != nil && c.isn == k.ISN && c.phase.Load() == established && c.upstream.server.Addr().Is4() &&
-		dial.SetDF(c.fd, packet.ClearDF) == nil
+	if c == nil || c.isn != k.ISN || c.phase.Load() != established || !c.upstream.server.Addr().Is4() {
+		return false
+	}
+	c.noDF = dial.SetDF(c.fd, packet.ClearDF) == nil
+	return c.noDF
+}
+
+// AckedOf returns the bytes that the far side of a connection has acknowledged, and whether there
+// is such a connection.
+func (s *Stack) AckedOf(k tunflow.Key) (acked uint64, ok bool) {
+	s.mu.Lock()
+	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	s.mu.Unlock()
+	if c == nil || c.isn != k.ISN {
+		return 0, false
+	}
+	stall, _ := c.stall(0)
+	return stall.Acked, stall.Remote.IsValid()
 }
 
 // ResetStuck resets both ends of a connection whose bytes vanish on the way: its client can begin

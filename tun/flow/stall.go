@@ -30,7 +30,7 @@ type Stall struct {
 	Outstanding uint64 // sent and not acknowledged
 	Acked       uint64
 	Heard       time.Duration // since the last acknowledgment of the far end
-	SentFull    bool          // the average of the segments acknowledged is nearly a full one
+	SentFull    bool          // the average of the segments acknowledged is nearly a full one, with DF
 	Received    uint64        // in order
 	Segments    uint32        // with payload, from the far end
 }
@@ -38,9 +38,16 @@ type Stall struct {
 // HidesUp reports whether the stall may be that of a path on which full segments to the far end
 // vanish: such ones are outstanding and were sent again at least twice, and those acknowledged so
 // far were shorter.
-func (s *Stall) HidesUp() bool {
-	return s.Backoff >= 2 && s.Outstanding >= uint64(s.SndMSS) && s.SndMSS > 0 && !s.SentFull
+func (s *Stall) HidesUp() bool { return s.LosesUp() && !s.SentFull }
+
+// LosesUp is the same of a path that may have become narrow: full segments may have passed before.
+func (s *Stall) LosesUp() bool {
+	return s.Backoff >= 2 && s.Outstanding >= uint64(s.SndMSS) && s.SndMSS > 0
 }
+
+// LosesDown reports whether segments from a server vanish, by a path that may have become narrow:
+// shorter ones have come behind them.
+func (s *Stall) LosesDown() bool { return !s.ClientLeg && s.Unacked == 0 && s.Held > 0 }
 
 // HidesDown reports whether the stall may be that of a path on which full segments from the far end
 // vanish. From a server: all that the client has sent is acknowledged, no full segment has come,

@@ -60,6 +60,12 @@ func (r *Router) findHoles() *holes {
 				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
 		},
 		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
+		Acked: func(k flow.Key) (acked uint64, ok bool) {
+			if p := h.parts.Load(); p != nil {
+				acked, ok = p.stack.AckedOf(k)
+			}
+			return acked, ok
+		},
 		LowerClientMTU: func(k flow.Key, mtu int) bool {
 			p := h.parts.Load()
 			return p != nil && p.stack.LowerClientMTU(k, mtu)

@@ -17,6 +17,9 @@
 // client's bytes are acknowledged, none at all. A dead server looks like the former, and a slow one
 // like the latter.
 //
+// Where full segments have passed before, the path may have become narrow. A path that has failed
+// looks the same, so only a measurement makes a finding of that; a finding cures it.
+//
 // # Proof
 //
 // So a suspicion is no finding. Where the port speaks TLS, HTTP or SSH the router measures the path
@@ -29,7 +32,9 @@
 // or short segments that wait behind a hole for three seconds. Chance and slowness do not explain
 // them, but a path that has failed does. So two connections have to show it while a new one opens;
 // or one, before a new one opens and after: full segments were sent again since, in vain. Such a
-// finding has medium confidence and knows no size; its clamp is for packets of 1280 bytes. The same
+// finding has medium confidence and knows no size; its clamp is for packets of 1280 bytes. Where
+// findings are applied, an upload over IPv4 has its DF bit cleared on trial after four timeouts:
+// that it goes on then is evidence too, even if nothing short was acknowledged before. The same
 // decides where a measurement cannot, since the far end says too little, and on the way from a
 // client, whose short segments that have come stand for the handshake.
 //

@@ -39,6 +39,9 @@ type Options struct {
 	Cures func(client, server netip.AddrPort) bool
 	// ClearDF frees a connection whose full segments are stuck, and reports whether it can.
 	ClearDF func(flow.Key) bool
+	// Acked returns the bytes that the far end of a connection has acknowledged, and whether it is
+	// open.
+	Acked func(flow.Key) (bytes uint64, ok bool)
 	// LowerClientMTU frees a connection that is stuck on its client's leg, by packets of at most
 	// mtu bytes, and reports whether it can.
 	LowerClientMTU func(k flow.Key, mtu int) bool
@@ -117,6 +120,7 @@ type suspect struct {
 	seen   time.Time
 	before uint32      // Backoff, when it was seen the time before
 	opened *flow.Stall // its state when a new connection opened; nil = none has
+	freed  bool        // it went on once its DF was cleared
 }
 
 // cure is a connection that was stuck when its hole was found.
@@ -144,6 +148,10 @@ func (f *Finder) Close() {
 // Stalled takes a connection that makes no progress, for stack.Options.Stalled.
 func (f *Finder) Stalled(s flow.Stall) {
 	up, down := s.HidesUp(), s.HidesDown()
+	hides := up || down
+	if !hides { // full segments have passed: the path may have changed
+		up, down = s.LosesUp(), s.LosesDown()
+	}
 	a := s.Remote.Addr()
 	if !up && !down || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() {
 		return
@@ -159,16 +167,25 @@ func (f *Finder) Stalled(s flow.Stall) {
 			f.alias[server] = a
 		}
 		if h.finding != nil {
-			f.cure(h, s, up)
+			if hides || h.coversLate(s, up) {
+				f.cure(h, s, up)
+			}
+			return
+		}
+		measurable := f.o.Known(s.Remote.Port()) && !h.small
+		if !hides && !measurable { // a path that has failed looks the same
 			return
 		}
 		h.note(suspect{Stall: s, up: up, seen: now})
 		switch {
 		case e.client && up && !h.small:
 			f.measureClient(e, h, s, now)
-		case !e.client && f.o.Known(s.Remote.Port()) && !h.small:
+		case !e.client && measurable:
 			f.measureServer(e, h, now)
 		default:
+			if up && !e.client {
+				f.try(e, h, s)
+			}
 			f.compare(e, h, up, now)
 		}
 	})
@@ -230,7 +247,7 @@ func (h *host) note(s suspect) {
 	for i := range h.stalls {
 		if before := &h.stalls[i]; before.Key == s.Key {
 			if s.Silent > before.Silent && s.up == before.up {
-				s.before, s.opened = before.Backoff, before.opened
+				s.before, s.opened, s.freed = before.Backoff, before.opened, before.freed
 			}
 			h.stalls[i] = s
 			return

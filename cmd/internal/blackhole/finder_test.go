@@ -177,6 +177,45 @@ func TestOutlasts(t *testing.T) {
 	}
 }
 
+// A path becomes narrow beneath connections whose full segments have passed before: a measurement
+// finds it where one may be made, and with a finding what is stuck is cured. Segments that are lost
+// in the other direction have another reason.
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	late := func(s flow.Stall) flow.Stall {
+		s.SentFull, s.RcvMSS = true, s.AdvMSS
+		return s
+	}
+	unmeasured := func(s flow.Stall, client uint16) flow.Stall {
+		s.Remote = netip.AddrPortFrom(s.Remote.Addr(), 5432)
+		s.Key = flow.Key{Client: netip.AddrPortFrom(s.Key.Client.Addr(), client), Server: s.Remote}
+		return s
+	}
+	for name, tt := range map[string]struct {
+		first, next flow.Stall
+		freed       int // connections
+		reset       int
+	}{
+		"up":            {late(up("203.0.113.2:443", 1)), late(up("203.0.113.2:443", 2)), 2, 0},
+		"up, elsewhere": {late(up("203.0.113.2:443", 1)), unmeasured(late(up("203.0.113.2:443", 1)), 2), 2, 0},
+		"up, IPv6":      {late(up("[2001:db8::2]:443", 1)), late(up("[2001:db8::2]:443", 2)), 0, 2},
+		"down":          {late(up("203.0.113.2:443", 1)), late(down("203.0.113.2:443", 2)), 1, 0},
+		"not measured":  {unmeasured(late(up("203.0.113.2:443", 1)), 1), unmeasured(late(up("203.0.113.2:443", 1)), 2), 0, 0},
+	} {
+		inWorld(t, func(w *world) {
+			w.cures, w.opens = true, true
+			w.paths.find(narrow(1400), nil)
+			w.stalls(tt.first, 6)
+			w.stalls(tt.next, 3)
+			freed, _, reset := w.cured()
+			found := min(1, tt.freed+tt.reset)
+			if len(freed) != tt.freed || len(reset) != tt.reset || len(w.found()) != found || w.paths.count() != found {
+				t.Errorf("%s: freed %v, reset %v, findings %+v", name, freed, reset, w.found())
+			}
+		})
+	}
+}
+
 // With a rule that applies findings a stuck upload over IPv4 is freed, and reset if that is no
 // help; others are reset. Connections with a clamp are left alone.
 func TestCure(t *testing.T) {
@@ -206,6 +245,45 @@ func TestCure(t *testing.T) {
 			t.Errorf("findings %+v", w.found())
 		}
 	})
+}
+
+// An upload on a port that is not measured, of which nothing is acknowledged, has its DF cleared.
+// Two that go on then are a finding. Over IPv6, and where no finding is applied, nothing is tried.
+func TestTrial(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		server    string
+		cures     bool
+		acked     uint64 // after the trial
+		agree     int    // uploads
+		freed     int
+		confident string
+	}{
+		{"203.0.113.2:6379", true, 1448, 2, 2, "[up medium]"},
+		{"203.0.113.2:6379", true, 1448, 1, 1, "[]"},
+		{"203.0.113.2:6379", true, 100, 2, 2, "[]"},
+		{"203.0.113.2:6379", false, 1448, 2, 0, "[]"},
+		{"[2001:db8::2]:6379", true, 1448, 2, 0, "[]"},
+	} {
+		inWorld(t, func(w *world) {
+			w.cures, w.opens = tt.cures, true
+			for client := range tt.agree {
+				s := up(tt.server, client)
+				s.Acked = 0
+				w.acked.Store(0)
+				w.stalls(s, 3)
+				w.acked.Store(tt.acked)
+				time.Sleep(10 * time.Second)
+			}
+			found := []string{}
+			for _, f := range w.found() {
+				found = append(found, f.Direction+" "+string(f.Confidence))
+			}
+			if freed, _, reset := w.cured(); len(freed) != tt.freed || len(reset) != 0 || fmt.Sprint(found) != tt.confident {
+				t.Errorf("%+v: freed %v, reset %v, findings %v", tt, freed, reset, found)
+			}
+		})
+	}
 }
 
 // The clamp is never below the least that each host takes, and three hosts stand for their prefix.

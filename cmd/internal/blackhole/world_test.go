@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,7 @@ type world struct {
 	opens  bool
 	cures  bool
 	passes [2]bool // on other connections, up and down
+	acked  atomic.Uint64
 
 	mu                    sync.Mutex // guards the rest
 	told                  []*record.Finding
@@ -119,6 +121,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 				}
 				return k.Server.Addr().Is4()
 			},
+			Acked: func(flow.Key) (uint64, bool) { return w.acked.Load(), true },
 			MeasureClient: func(ctx context.Context, k flow.Key, _ int) (Path, error) {
 				return w.paths.measure(ctx, k.Server, "")
 			},
