@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,8 +230,69 @@ func TestFindingCases(t *testing.T) {
 	}
 }
 
+// TestFindingChange has the way up become narrow beneath an upload whose first half was sent in
+// full segments: over IPv4 it goes on, over IPv6 it is reset and the next one runs.
+func TestFindingChange(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	if !soak() {
+		t.Skip("takes the time of a measurement")
+	}
+	for i, address := range addresses() {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			c := newMTUChain(t, 0, 0)
+			c.silence()
+			lab := &tuntest.Lab{Client: c.client(), Server: c.server()}
+			var came atomic.Int64
+			serveHTTP(t, lab, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for b := make([]byte, 64<<10); r.Method == http.MethodPut; {
+					n, err := r.Body.Read(b)
+					if came.Add(int64(n)); err != nil {
+						break
+					}
+				}
+				_, _ = w.Write(make([]byte, transferSize))
+			}))
+			r := run(t, lab.Client, "syntap0", strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1))
+			conn, err := lab.Client.Dial(t.Context(), "tcp", net.JoinHostPort(address, "80"))
+			must(t, err)
+			defer conn.Close()
+			must(t, conn.SetDeadline(time.Now().Add(tuntest.Patience)))
+			fmt.Fprintf(conn, "PUT / HTTP/1.1\r\nHost: lab\r\nContent-Length: %d\r\n\r\n", 2*transferSize)
+			_, err = conn.Write(make([]byte, transferSize))
+			must(t, err)
+			r.wait(t, "the first half", func() bool { return came.Load() == transferSize })
+			c.middle().Run("ip", "route", "change", "203.0.113.2/32", "via", "198.51.100.10", "mtu", "lock", "1400")
+			c.middle().Run("ip", "-6", "route", "change", "2001:db8:3::2/128", "via", "2001:db8:102::2", "mtu", "lock", "1400")
+			_, err = conn.Write(make([]byte, transferSize))
+			if err == nil {
+				_, err = conn.Read(make([]byte, 1))
+			}
+			if is6 := i == 1; (err != nil) != is6 || !is6 && came.Load() != 2*transferSize {
+				t.Errorf("the upload that was stuck: %d bytes came, %v", came.Load(), err)
+			}
+			file := filepath.Join(t.TempDir(), "upload")
+			must(t, os.WriteFile(file, make([]byte, transferSize), 0o600))
+			if status, _ := curlTransfer(t, lab.Client, int(tuntest.Patience.Seconds()), urls()[i], file); status != 0 {
+				t.Errorf("the next upload: exit status %d", status)
+			}
+			r.stop(t, unix.SIGTERM)
+			all := r.findings(t)
+			if len(all) != 1 {
+				t.Fatalf("findings %+v, want one", all)
+			}
+			if all[0].Direction != "up" {
+				t.Errorf("finding %+v", all[0])
+			}
+			all[0].check(t, address, 40+20*i, true)
+		})
+	}
+}
+
 // TestNoFinding has connections meet every tenth packet lost, servers that are dead after the
-// handshake, slow, and slow to read: none of that is a black hole.
+// handshake, slow, slow to read, and behind a path with a rate limit, on ports whose protocol the
+// router knows and on others: none of that is a black hole.
 func TestNoFinding(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "nft")
@@ -239,7 +301,7 @@ func TestNoFinding(t *testing.T) {
 	}
 	c := newMTUChain(t, 0, 0)
 	lab := &tuntest.Lab{Client: c.client(), Router: c.middle(), Server: c.server()}
-	serveHTTP(t, lab, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slow := strings.HasPrefix(r.URL.Path, "/slow")
 		for b := make([]byte, 4<<10); r.Method == http.MethodPut; {
 			if n, _ := r.Body.Read(b); n == 0 {
@@ -253,19 +315,44 @@ func TestNoFinding(t *testing.T) {
 			time.Sleep(rand.N(8 * time.Second))
 		}
 		_, _ = w.Write(make([]byte, 100<<10))
-	}))
-	for _, host := range addresses() { // dies after the handshake
-		lab.Server.Listen("tcp", net.JoinHostPort(host, "8080"))
+	})
+	serveHTTP(t, lab, handler)
+	for _, host := range addresses() {
+		for _, port := range []string{"5432", "5433"} { // whose protocol the router does not know
+			server := &http.Server{Handler: handler, ReadHeaderTimeout: tuntest.Patience}
+			go func() { _ = server.Serve(lab.Server.Listen("tcp", net.JoinHostPort(host, port))) }()
+			t.Cleanup(func() { _ = server.Close() })
+		}
+		for _, port := range []string{"8080", "6379"} {
+			lab.Server.Listen("tcp", net.JoinHostPort(host, port))
+		}
 	}
 	c.lose(10)
-	c.middle().Drop(100, "forward", "tcp dport 8080 tcp flags & syn == 0")
+	c.middle().Drop(100, "forward", "tcp dport { 8080, 6379 } tcp flags & syn == 0") // dead after the handshake
+	c.middle().Run("nft", "add table inet t; add chain inet t c { type filter hook forward priority 0; }; "+
+		"add rule inet t c tcp dport 5433 limit rate over 200 kbytes/second drop; add rule inet t c tcp sport 5433 limit rate over 200 kbytes/second drop")
 	config := strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1)
 	r := run(t, lab.Client, "syntap0", config)
 	file := filepath.Join(t.TempDir(), "upload")
 	if err := os.WriteFile(file, make([]byte, 50<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	kinds := [][]string{{"/"}, {"/slow"}, {"/", "-T", file}, {"/slow", "-T", file}, {":8080/", "-T", file}, {":8080/"}}
+	kinds := [][]string{
+		{"/"},
+		{"/slow"},
+		{"/", "-T", file},
+		{"/slow", "-T", file},
+		{":8080/", "-T", file},
+		{":8080/"},
+		{":5432/"},
+		{":5432/slow"},
+		{":5432/", "-T", file},
+		{":5432/slow", "-T", file},
+		{":6379/", "-T", file},
+		{":6379/"},
+		{":5433/"},
+		{":5433/", "-T", file},
+	}
 	const connections, atATime = 1000, 50
 	var all sync.WaitGroup
 	turns := make(chan struct{}, atATime)
@@ -291,17 +378,7 @@ func TestFindingECMP(t *testing.T) {
 		t.Skip("takes the time of four retransmissions")
 	}
 	c := newMTUChain(t, 0, 0)
-	first, middle := c.hosts[1], c.middle()
-	first.Join("right2", middle, "left2")
-	first.AddAddress("right2", "198.51.100.129/30")
-	middle.AddAddress("left2", "198.51.100.130/30")
-	// By ports: Linux's own choice follows a hash that veth hands on and each timeout changes.
-	first.Run("nft", "add table inet t; add chain inet t c { type filter hook prerouting priority -150; }; "+
-		"add rule inet t c tcp sport & 4 == 4 meta mark set 1")
-	first.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.130", "table", "100")
-	first.Run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
-	middle.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.10", "mtu", "lock", "1400", "table", "100")
-	middle.Run("ip", "rule", "add", "iif", "left2", "lookup", "100")
+	c.fork(1400)
 	c.silence()
 	go serveAll(c.server().Listen("tcp", "203.0.113.2:7000"), func(conn *net.TCPConn) {
 		_, _ = io.CopyN(conn, conn, int64(len("short")))

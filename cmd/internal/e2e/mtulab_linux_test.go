@@ -91,6 +91,13 @@ func (c *mtuChain) silence() {
 // long. Like an attacker who does not see the packets it does not know their sequence numbers.
 func (c *mtuChain) forge(t *testing.T) {
 	t.Helper()
+	c.lie(t, 1280, func(tcp []byte) { tcp[4] ^= 1 << 6 })
+}
+
+// lie is the same with an MTU, and with the TCP header that it quotes changed; nil leaves it as it
+// is.
+func (c *mtuChain) lie(t *testing.T, mtu uint32, change func(tcp []byte)) {
+	t.Helper()
 	first := c.hosts[1]
 	raw4, raw6 := first.ListenPacket("ip4:icmp", "0.0.0.0"), first.ListenPacket("ip6:ipv6-icmp", "::")
 	var fd int
@@ -111,24 +118,56 @@ func (c *mtuChain) forge(t *testing.T) {
 			if h.Parse(b[:n], n); !h.TCP || h.PayloadLen() == 0 {
 				continue
 			}
-			b[h.Offset+4] ^= 1 << 6 // of the sequence number
+			if change != nil {
+				change(b[h.Offset:n])
+			}
 			typ, code, to, raw := uint8(packet.ICMPUnreachable), uint8(packet.ICMPFragmentationNeeded), h.Src(b), raw4
 			if h.Version == 6 {
 				typ, code, raw = packet.ICMPv6PacketTooBig, 0, raw6
 			}
-			lie := packet.ICMPError(&h, b[:h.End], h.Dst(b), typ, code, 1280)
+			lie := packet.ICMPError(&h, b[:h.End], h.Dst(b), typ, code, mtu)
 			_, _ = raw.WriteTo(lie[packet.HeaderLen(to):], &net.IPAddr{IP: to.AsSlice()})
 		}
 	})
 	t.Cleanup(forging.Wait)
 }
 
-// lose has packets lost in the middle router, in either direction. They are packets as on a wire,
-// not those of up to 64 KiB that a veth carries otherwise.
+// lose has packets lost in the middle router, in either direction.
 func (c *mtuChain) lose(percent int) {
+	c.onWire()
+	c.middle().Drop(percent, "forward", "meta l4proto tcp")
+}
+
+// onWire has the ends send packets as on a wire, not those of up to 64 KiB that a veth carries
+// otherwise.
+func (c *mtuChain) onWire() {
 	c.client().Run("ip", "link", "set", "right", "gso_max_segs", "1")
 	c.server().Run("ip", "link", "set", "left", "gso_max_segs", "1")
-	c.middle().Drop(percent, "forward", "meta l4proto tcp")
+}
+
+// filter has the middle router do something by an nft rule, such as "ip length > 1400 drop". The
+// client is at its interface left.
+func (c *mtuChain) filter(rules ...string) {
+	c.middle().Run("nft", "add table inet f; add chain inet f c { type filter hook forward priority 0; }")
+	for _, rule := range rules {
+		c.middle().Run("nft", "add rule inet f c "+rule)
+	}
+}
+
+// fork has one of every two connections to the server's IPv4 address, by ports, take a way of its
+// own to the middle router, behind which it is narrow. Linux's own choice follows a hash that veth
+// hands on and each timeout changes.
+func (c *mtuChain) fork(mtu int) {
+	first, middle := c.hosts[1], c.middle()
+	first.Join("right2", middle, "left2")
+	first.AddAddress("right2", "198.51.100.129/30")
+	middle.AddAddress("left2", "198.51.100.130/30")
+	first.Run("nft", "add table inet t; add chain inet t c { type filter hook prerouting priority -150; }; "+
+		"add rule inet t c tcp sport & 4 == 4 meta mark set 1")
+	first.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.130", "table", "100")
+	first.Run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+	middle.Run("ip", "route", "add", "203.0.113.2/32", "via", "198.51.100.10", "mtu", "lock", strconv.Itoa(mtu), "table", "100")
+	middle.Run("ip", "rule", "add", "iif", "left2", "lookup", "100")
 }
 
 // serve serves a web page of a MiB by HTTP and TLS, a banner as that of SSH, and a port that says
