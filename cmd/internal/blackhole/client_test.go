@@ -71,7 +71,7 @@ func TestClientLeg(t *testing.T) {
 }
 
 // From a client one connection that goes on is enough, and at once where packets to it vanish too.
-// What is stuck is told of the size, and reset if that is no help.
+// A connection that is stuck is told of the size, and reset if that is no help.
 func TestFromClient(t *testing.T) {
 	t.Parallel()
 	both := toClient("192.0.2.7:2", 1500)

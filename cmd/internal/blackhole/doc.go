@@ -49,8 +49,8 @@
 // # Cure
 //
 // A stuck upload over IPv4 is freed: its DF bit is cleared. On the client's leg netstack sends
-// shorter packets, and the client gets the ICMP error that the path withholds. What is not freed is
-// reset, so that its client begins anew, with a clamp.
+// shorter packets, and the client gets the ICMP error that the path withholds. Other
+// connections that are stuck are reset, so that their clients begin anew, with a clamp.
 //
 // A finding lives ten minutes. Then the path is measured again, if a connection has gone there: the
 // finding is renewed, or forgotten where the path is clear, so that a clamp rises again (RFC 8899

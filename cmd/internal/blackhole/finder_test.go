@@ -178,8 +178,8 @@ func TestOutlasts(t *testing.T) {
 }
 
 // A path becomes narrow beneath connections whose full segments have passed before: a measurement
-// finds it where one may be made, and with a finding what is stuck is cured. Segments that are lost
-// in the other direction have another reason.
+// finds it where one may be made, and with a finding stuck connections are cured. Segments that are
+// lost in the other direction have another reason.
 func TestChanged(t *testing.T) {
 	t.Parallel()
 	late := func(s flow.Stall) flow.Stall {

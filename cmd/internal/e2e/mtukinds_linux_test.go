@@ -156,7 +156,7 @@ func TestMTUKinds(t *testing.T) {
 	}
 }
 
-// TestMTUOfForks measures a path of which one of two is narrow: what connections say differs, and
+// TestMTUOfForks measures a path of which one of two is narrow: connections disagree, and
 // no size between the two is made up.
 func TestMTUOfForks(t *testing.T) {
 	t.Parallel()

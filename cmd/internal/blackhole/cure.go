@@ -1,0 +1,110 @@
+package blackhole
+
+import (
+	"cmp"
+	"time"
+
+	"syntap/tun/flow"
+)
+
+// trial is the time in which a segment that was lost four times is sent again.
+const trial = 8 * time.Second
+
+// cure frees a connection that is stuck, or resets it, so that its client begins anew. Connections
+// whose packets are short enough are left alone. The lock is held.
+func (f *Finder) cure(h *host, s flow.Stall, up bool) {
+	h.used = true
+	if !h.explains(s, up) || !f.o.Cures(s.Key.Client, s.Key.Server) {
+		return
+	}
+	c := h.flows[s.Key]
+	if c == nil {
+		if len(h.flows) >= mostHosts {
+			clear(h.flows)
+		}
+		c = new(cure)
+		h.flows[s.Key] = c
+	}
+	c.looks++
+	if !c.freed {
+		if c.freed = f.free(h, s, up); c.freed {
+			c.looks = 0
+			return
+		}
+	}
+	if !c.freed || c.looks > 4 { // the next retransmission may be some seconds away
+		delete(h.flows, s.Key)
+		f.later(func() { f.o.Reset(s.Key) })
+	}
+}
+
+// explains reports whether a host's finding is the reason for a stall.
+func (h *host) explains(s flow.Stall, up bool) bool {
+	if s.ClientLeg && up {
+		return s.Packet > h.finding.Passes
+	}
+	return !s.Clamped
+}
+
+// coversLate reports whether a host's finding is likely to be the reason for which a connection is
+// stuck whose full segments have passed before. It has more patience than where none have, as a
+// path that fails for a second looks the same.
+func (h *host) coversLate(s flow.Stall, up bool) bool {
+	if d := h.finding.Direction; d != "both" && (d == "up") != up {
+		return false
+	}
+	return up && s.Backoff >= sureBackoff || !up && s.Silent >= sureSilence
+}
+
+// free has the packets of a connection that is stuck pass, and reports whether it can.
+func (f *Finder) free(h *host, s flow.Stall, up bool) bool {
+	if s.ClientLeg {
+		return f.o.LowerClientMTU(s.Key, cmp.Or(h.finding.Passes, likely))
+	}
+	return up && f.o.ClearDF(s.Key)
+}
+
+// try frees an upload without a finding, by way of trial: that it goes on then is evidence, even
+// where nothing shorter than a full segment has been acknowledged. The lock is held.
+func (f *Finder) try(e end, h *host, s flow.Stall) {
+	if s.Clamped || s.Backoff < sureBackoff || len(h.flows) >= mostStalls || h.flows[s.Key] != nil ||
+		!f.o.Cures(s.Key.Client, s.Key.Server) || !f.o.ClearDF(s.Key) {
+		return
+	}
+	h.flows[s.Key] = &cure{freed: true}
+	f.probing.Go(func() {
+		freed := f.goesOn(s)
+		f.locked(func() {
+			if !freed {
+				delete(h.flows, s.Key)
+				return
+			}
+			for i := range h.stalls {
+				if h.stalls[i].Key == s.Key {
+					h.stalls[i].freed, h.stalls[i].seen = true, time.Now()
+				}
+			}
+			if h.finding == nil {
+				f.compare(e, h, true, time.Now())
+			}
+		})
+	})
+}
+
+// goesOn reports whether a connection has a full segment acknowledged by the time of its next
+// retransmission.
+func (f *Finder) goesOn(s flow.Stall) bool {
+	until := time.Now().Add(trial)
+	for time.Now().Before(until) {
+		select {
+		case <-f.ctx.Done():
+			return false
+		case <-time.After(trial / 40):
+		}
+		acked, ok := f.o.Acked(s.Key)
+		if !ok || acked >= s.Acked+uint64(s.SndMSS) {
+			return ok
+		}
+	}
+	return false
+}
