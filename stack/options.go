@@ -88,8 +88,8 @@ type Options struct {
 	// not block. nil disables records of datagrams.
 	DatagramOpened func(*tunflow.Datagram) tunflow.Admission
 
-	// BeforeDatagramAnswer holds back the ICMP error that answers the first datagram of a flow
-	// which policy forbids or the host has no route for, as BeforeAnswer does. nil disables it.
+	// BeforeDatagramAnswer holds back the answer to a datagram of a flow that policy forbids or the
+	// host has no route for, as BeforeAnswer does. d is the first of the flow. nil disables it.
 	BeforeDatagramAnswer func(d *tunflow.Datagram, answer func())
 
 	// SameSender reports whether the socket by which a client sends now is the one that has begun a

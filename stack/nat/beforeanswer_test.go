@@ -11,27 +11,29 @@ import (
 	"syntap/tun/packet"
 )
 
-// TestBeforeAnswer: the first datagram of a flow that policy forbids is answered when BeforeAnswer
-// lets it be, and the next ones at once.
+// TestBeforeAnswer: datagrams of a flow that policy forbids are answered when BeforeAnswer lets the
+// first one be.
 func TestBeforeAnswer(t *testing.T) {
 	log := newTestLog(false)
-	held := make(chan func(), 1)
+	held, opened := make(chan func(), 2), make(chan *tunflow.Datagram, 2)
 	policy := dial.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
 	router := startRecorded(t, log, Options{
-		BeforeAnswer: func(_ *tunflow.Datagram, answer func()) { held <- answer },
+		BeforeAnswer: func(d *tunflow.Datagram, answer func()) { opened <- d; held <- answer },
 	}, policy)
 	client := netip.AddrPortFrom(clientV4, 5353)
 	server := netip.MustParseAddrPort("203.0.113.1:80")
 	router.sendTo(t, client, server, "first")
-	answer := <-held
-	router.wantNoAnswer(t)
 	router.sendTo(t, client, server, "second")
-	if m := router.receiveICMP(t); m.Code != packet.ICMPProhibited {
-		t.Errorf("ICMP code %d", m.Code)
+	first, second := <-held, <-held
+	if d := <-opened; d != <-opened {
+		t.Error("the second waits for another flow")
 	}
-	answer()
-	if m := router.receiveICMP(t); m.Code != packet.ICMPProhibited {
-		t.Errorf("ICMP code %d", m.Code)
+	router.wantNoAnswer(t)
+	for _, answer := range []func(){first, second} {
+		answer()
+		if m := router.receiveICMP(t); m.Code != packet.ICMPProhibited {
+			t.Errorf("ICMP code %d", m.Code)
+		}
 	}
 	router.stop()
 }

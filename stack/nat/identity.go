@@ -24,7 +24,7 @@ type identity struct {
 	decision *tunflow.Decision // of policy
 	now      time.Duration     // when the frame came, on the table's clock
 	checked  bool              // ClientHellos in the frame have been looked at (flows/hello.go)
-	unsent   *tunflow.Datagram // that the frame has put on record, although it does not leave
+	unsent   *tunflow.Datagram // by which its flow is on record, although it does not leave
 }
 
 // identify finds out to which flow a frame of a client to server belongs.

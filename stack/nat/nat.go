@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type NAT struct {
 	table  *mappings.Table
 
 	burst *gso.Burst // owned by the read loop; nil until JoinBursts
+
+	waiting atomic.Int32 // answers that wait for Options.BeforeAnswer
 
 	carrying sync.Mutex // guards the fields below; taken before all others
 	routes   *routes

@@ -55,9 +55,9 @@ type Options struct {
 	// well. It owns the Datagram. nil disables records: nothing waits, and Ended is not called.
 	Opened func(*tunflow.Datagram) tunflow.Admission
 
-	// BeforeAnswer holds back the ICMP error that answers the first datagram of a flow that policy
-	// forbids or the host has no route for, until it calls answer, once and from any goroutine. It
-	// must not block. nil disables it.
+	// BeforeAnswer holds back the answer to a datagram of a flow that policy forbids or the host
+	// has no route for, until it calls answer, once and from any goroutine. d is the first of the
+	// flow. It must not block. nil disables it.
 	BeforeAnswer func(d *tunflow.Datagram, answer func())
 
 	// SameSender reports whether the socket by which a client sends now is the one that has begun a

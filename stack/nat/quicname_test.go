@@ -72,16 +72,23 @@ func TestQUICNames(t *testing.T) {
 	}
 }
 
-// TestForbiddenQUICIsAnswered: the client learns at once that its datagrams do not leave, and
-// the name that it has asked for is on record.
+// TestForbiddenQUICIsAnswered: the client learns that its datagrams do not leave when BeforeAnswer
+// lets it, so that its program is there until it is known, and the name that it has asked for is on
+// record.
 func TestForbiddenQUICIsAnswered(t *testing.T) {
 	far := listenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
-	router := startRecorded(t, log, strictly(Options{}), dial.Policy{})
+	held := make(chan func(), 2)
+	router := startRecorded(t, log, strictly(Options{
+		BeforeAnswer: func(_ *tunflow.Datagram, answer func()) { held <- answer },
+	}), dial.Policy{})
 	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
 	for _, d := range initials(t, "bad.example") {
 		router.sendTo(t, client, server, string(d))
 	}
+	answer := <-held
+	router.wantNoAnswer(t)
+	answer()
 	router.receiveICMP(t)
 	if n := router.stats.DropDenied.Load(); n != 2 {
 		t.Errorf("%d datagrams are counted as denied, want both", n)

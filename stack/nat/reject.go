@@ -67,7 +67,7 @@ func (n *NAT) rejectTooBig(f *gso.Frame, mtu packet.MTU) {
 	n.answer(f, nil, typ, code, uint32(mtu))
 }
 
-// answer writes an ICMP error in answer to a frame. Where unsent, the flow of which it has put on
+// answer writes an ICMP error in answer to a frame. Where unsent, the first datagram of a flow on
 // record, is not nil, BeforeAnswer may hold it back.
 func (n *NAT) answer(f *gso.Frame, unsent *tunflow.Datagram, typ, code uint8, rest uint32) {
 	from := f.Headers.Dst(f.Head)
@@ -77,12 +77,19 @@ func (n *NAT) answer(f *gso.Frame, unsent *tunflow.Datagram, typ, code uint8, re
 
 // answerBefore calls answer when the client of a flow may have it; unsent may be nil.
 func (n *NAT) answerBefore(unsent *tunflow.Datagram, answer func()) {
-	if unsent == nil || n.o.BeforeAnswer == nil {
+	if unsent == nil || n.o.BeforeAnswer == nil || n.waiting.Load() >= maxWaiting {
 		answer()
 		return
 	}
-	n.o.BeforeAnswer(unsent, answer)
+	n.waiting.Add(1)
+	n.o.BeforeAnswer(unsent, func() {
+		n.waiting.Add(-1)
+		answer()
+	})
 }
+
+// maxWaiting is how many answers wait for BeforeAnswer; more go at once.
+const maxWaiting = 1024
 
 // refused counts a frame whose flow may not begin now, and answers it where that is for good.
 func (n *NAT) refused(f *gso.Frame, a tunflow.Admission) {

@@ -49,7 +49,7 @@ func (n *NAT) send(
 			continue
 		case passage == flows.Forbidden:
 			f.Drop(&n.stats.DropDenied)
-			n.reject(f, nil, packet.ICMPProhibited, packet.ICMPv6Prohibited)
+			n.reject(f, l.Opened(), packet.ICMPProhibited, packet.ICMPv6Prohibited)
 			return 0, false
 		case passage == flows.Doubtful:
 			if l.Changed(id.now) {

@@ -44,7 +44,7 @@ func (n *NAT) recordUnsent(
 	if n.recorder == nil {
 		return nil, true
 	}
-	if n.unsent.Knows(id.client, id.key, id.now) {
+	if id.unsent = n.unsent.Opened(id.client, id.key, id.now); id.unsent != nil {
 		return nil, true
 	}
 	d = newDatagram(f, id)
@@ -53,7 +53,7 @@ func (n *NAT) recordUnsent(
 		n.refused(f, a)
 		return nil, false
 	}
-	n.unsent.Add(id.client, id.key, id.now)
+	n.unsent.Add(id.client, id.key, d, id.now)
 	id.unsent = d
 	return d, true
 }

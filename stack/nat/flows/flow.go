@@ -104,6 +104,9 @@ func (s *Set) give(charge *int64) {
 	}
 }
 
+// Opened returns the datagram by which the flow has begun.
+func (l *Flow) Opened() *tunflow.Datagram { return l.opened }
+
 // memory returns what a flow is charged for.
 func (l *Flow) memory() int64 {
 	n := FlowMemory

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syntap/stack/nat/mappings"
+	tunflow "syntap/tun/flow"
 )
 
 // Unsent remembers the flows that are on record although nothing of them leaves, since policy
@@ -28,6 +29,7 @@ type unsentKey struct {
 
 type unsentFlow struct {
 	key          unsentKey
+	opened       *tunflow.Datagram
 	used         time.Duration // on the table's clock
 	inAll, inOwn *list.Element
 }
@@ -39,25 +41,26 @@ func NewUnsent(t *mappings.Table) *Unsent {
 	}
 }
 
-// Knows reports whether a flow is on record, and notes that it is in use.
-func (u *Unsent) Knows(client mappings.Endpoint, flow Key, now time.Duration) bool {
+// Opened returns the first datagram of a flow that is on record, nil of others, and notes that the
+// flow is in use.
+func (u *Unsent) Opened(client mappings.Endpoint, flow Key, now time.Duration) *tunflow.Datagram {
 	k := unsentKey{client, flow}
 	e := u.byKey[k]
 	if e == nil {
-		return false
+		return nil
 	}
 	if now-e.used >= u.table.Lifetime(k.client.Echo) {
 		u.remove(e)
-		return false
+		return nil
 	}
 	e.used = now
 	u.all.MoveToBack(e.inAll)
 	u.byClient[k.client.Addr()].MoveToBack(e.inOwn)
-	return true
+	return e.opened
 }
 
-// Add notes that a flow is on record.
-func (u *Unsent) Add(client mappings.Endpoint, flow Key, now time.Duration) {
+// Add notes that a flow is on record, by its first datagram.
+func (u *Unsent) Add(client mappings.Endpoint, flow Key, d *tunflow.Datagram, now time.Duration) {
 	k := unsentKey{client, flow}
 	most, perClient := u.table.Bounds()
 	for u.all.Len() >= most {
@@ -71,7 +74,7 @@ func (u *Unsent) Add(client mappings.Endpoint, flow Key, now time.Duration) {
 		u.remove(own.Front().Value.(*unsentFlow))
 		u.byClient[k.client.Addr()] = own
 	}
-	e := &unsentFlow{key: k, used: now}
+	e := &unsentFlow{key: k, opened: d, used: now}
 	e.inAll, e.inOwn = u.all.PushBack(e), own.PushBack(e)
 	u.byKey[k] = e
 }
