@@ -210,7 +210,9 @@ func (s *Session) furnish(want setup, network *os.File) error {
 		s.tun = files[0]
 	}
 	if len(files) > 1 {
-		s.network, err = owner.NetworkOf(files[1:], r.Device)
+		if s.network, err = owner.NetworkOf(files[1:], r.Device); err == nil {
+			s.network.Root = s.init.Process.Pid
+		}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -293,6 +294,65 @@ func TestFresh(t *testing.T) {
 	if unix.Geteuid() != 0 {
 		t.Skip("another user's program takes root")
 	}
+	file, inode := heldSocket(t)
+	const uid = 12345
+	child := exec.Command("sleep", "60")
+	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	child.ExtraFiles = []*os.File{file}
+	start(t, child)
+	p := testProcesses(t)
+	for _, most := range []int{3 * freshNumbers, freshNumbers / 2} { // the second time much is known
+		looks := 0
+		clear(p.known)
+		got, _ := p.search(Socket{UID: uid, inode: inode}, func() bool { looks++; return true })
+		if got.PID != child.Process.Pid || looks > most {
+			t.Errorf("after %d looks found %+v, want %d after %d", looks, got, child.Process.Pid, most)
+		}
+	}
+}
+
+// A program of exec is found in time, however many others have begun after it.
+func TestTree(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
+		t.Skip("the kernel lists no children")
+	}
+	file, inode := heldSocket(t)
+	root := exec.Command("sh", "-c", "sh -c 'sleep 60 & exec 3>&-; echo $!; wait' & exec 3>&-; wait")
+	root.ExtraFiles = []*os.File{file}
+	out, err := root.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, root)
+	var want int
+	if _, err := fmt.Fscan(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Kill(want, unix.SIGKILL) })
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for range 2 * minLooks / firstDescriptors {
+		other := exec.Command("sleep", "60")
+		other.ExtraFiles = slices.Repeat([]*os.File{null}, firstDescriptors-firstFD)
+		start(t, other)
+	}
+	p := testProcesses(t)
+	p.root = root.Process.Pid
+	looks := 0
+	look := func() bool { looks++; return looks <= minLooks }
+	got, reason := p.search(Socket{UID: uint32(unix.Getuid()), inode: inode}, look)
+	if got.PID != want {
+		t.Errorf("after %d looks found %+v (%s), want %d", looks, got, reason, want)
+	}
+}
+
+// heldSocket returns a socket for a child to inherit, and its inode.
+func heldSocket(t *testing.T) (*os.File, uint32) {
+	t.Helper()
 	fd := socket(t, unix.AF_INET)
 	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, bufferSize))
 	if err != nil {
@@ -303,30 +363,30 @@ func TestFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := os.NewFile(uintptr(dup), "socket")
-	defer file.Close()
-	const uid = 12345
-	child := exec.Command("sleep", "60")
-	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	child.ExtraFiles = []*os.File{file}
-	if err := child.Start(); err != nil {
+	t.Cleanup(func() { _ = file.Close() })
+	return file, inode
+}
+
+// start starts a program that ends with the test.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
-	p := processes{
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+}
+
+// testProcesses returns processes that know none, and name all that they find.
+func testProcesses(t *testing.T) *processes {
+	t.Helper()
+	p := &processes{
 		known: make(map[uint32]found), fresh: newFresh(),
 		recent: func(uint32) []int { return nil },
 		guess:  func(Socket) (found, int, bool) { return found{}, 0, false },
 		name:   func(f found, _ Socket) (Process, Reason) { return Process{PID: f.pid}, Found },
 	}
 	t.Cleanup(p.fresh.close)
-	for _, most := range []int{3 * freshNumbers, freshNumbers / 2} { // the second time much is known
-		looks := 0
-		clear(p.known)
-		got, _ := p.search(Socket{UID: uid, inode: inode}, func() bool { looks++; return true })
-		if got.PID != child.Process.Pid || looks > most {
-			t.Errorf("after %d looks found %+v, want %d after %d", looks, got, child.Process.Pid, most)
-		}
-	}
+	return p
 }
 
 func TestNewestFirst(t *testing.T) {

@@ -106,18 +106,7 @@ func (p *process) open(name string) int {
 }
 
 // read returns the text of a small file of the process.
-func (p *process) read(name string, buf []byte) []byte {
-	fd := p.open(name)
-	if fd < 0 {
-		return nil
-	}
-	defer unix.Close(fd)
-	n, err := unix.Read(fd, buf)
-	if err != nil {
-		return nil
-	}
-	return buf[:n]
-}
+func (p *process) read(name string, buf []byte) []byte { return readFile(p.dir, name, buf) }
 
 // readExe reads which file the process executes, and the name of it. Where the first 15 bytes of
 // /proc/PID/comm begin it, as nc does nc.openbsd, the shorter one is how people know it.

@@ -12,6 +12,10 @@ import (
 // Network is a network namespace, as a [Finder] asks the kernel about its sockets. It stays the one
 // that it was opened in wherever its files go: exec opens it in the namespace of its command.
 type Network struct {
+	// Root is the process that all in the network descend from, as exec's first one: those are
+	// looked at before others. 0 = there is none.
+	Root int
+
 	files  []*os.File
 	device int
 }

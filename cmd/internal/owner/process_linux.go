@@ -12,6 +12,7 @@ import (
 
 // processes finds the process that holds a socket. It is for one goroutine.
 type processes struct {
+	root  int              // the process that all in the network descend from; 0 = not known
 	known map[uint32]found // of sockets that searches for others have come across, by inode
 	fresh fresh
 	buf   [bufferSize]byte
@@ -68,9 +69,9 @@ type walk struct {
 	found  found
 }
 
-// all searches the first descriptors of the newest processes of the socket's user, then those of
-// its recent ones, then the first descriptors of all of its processes, then the rest of them, then
-// all other processes; the newest first.
+// all searches the first descriptors of the newest processes of the socket's user, then of those in
+// the network, then all of its recent ones, then the first descriptors of all of its processes,
+// then the rest of them, then all other processes; the newest first.
 func (w *walk) all() (Process, Reason) {
 	if len(w.known) > maxKnown {
 		clear(w.known)
@@ -90,13 +91,16 @@ func (w *walk) all() (Process, Reason) {
 
 func (w *walk) anywhere() bool {
 	recent := w.recent(w.socket.UID)
-	looks := 0
-	few := func() bool { looks++; return looks <= freshLooks && w.may() }
+	looks, most := 0, freshLooks
+	if w.root != 0 {
+		most = fewFresh
+	}
+	few := func() bool { looks++; return looks <= most && w.may() }
 	isNew := func(pid int) bool { return !slices.Contains(recent, pid) && w.beginning(pid, few) }
 	if w.fresh.of(w.socket.UID, few, isNew) {
 		return true
 	}
-	if w.any(recent, 0, math.MaxInt) {
+	if w.root != 0 && w.tree(w.root) || w.any(recent, 0, math.MaxInt) {
 		return true
 	}
 	var pids, own, others []int
