@@ -53,6 +53,7 @@ func TestNames(t *testing.T) {
 		{"xn--bcher-kva.example", "xn--bcher-kva.example", true},
 		{"faß.example", "xn--fa-hia.example", true},
 		{"*.bücher.example", "www.xn--bcher-kva.example", true},
+		{"example。com。", "example.com", true},
 		{"_sip._tcp.example.com", "_sip._tcp.example.com", true},
 		{"localhost", "localhost", true},
 		{"example.com", "", false},

@@ -37,15 +37,19 @@ func ParsePattern(s string) (Pattern, error) {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return Pattern{}, errors.New("is an address, not a name")
 	}
-	name, err := toASCII(strings.TrimSuffix(name, "."))
+	name, err := toASCII(name)
 	if err != nil {
 		return Pattern{}, err
 	}
+	name = strings.TrimSuffix(name, ".") // which an ideographic full stop may have been
 	return Pattern{name, below}, checkName(name)
 }
 
 // toASCII returns the A-labels of a name.
 func toASCII(name string) (string, error) {
+	if isPlain(name) {
+		return strings.ToLower(name), nil
+	}
 	ascii, err := unicode.ToASCII(name)
 	if err == nil {
 		ascii = strings.ToLower(ascii)
@@ -58,6 +62,17 @@ func toASCII(name string) (string, error) {
 		return "", fmt.Errorf("is no name: %w", cmp.Or(err, errors.New("it is not UTF-8")))
 	}
 	return ascii, nil
+}
+
+// isPlain reports whether a name is ASCII that maps to itself but for the case. Labels with hyphens
+// may be A-labels, or have them where they may not be.
+func isPlain(name string) bool {
+	for _, c := range []byte(name) {
+		if c != '.' && c != '_' && !('a' <= c|0x20 && c|0x20 <= 'z') && !('0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // checkName reports why no DNS name of a host is like this.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strconv"
 
 	"syntap/cmd/internal/hint"
 	"syntap/stack/egress"
@@ -86,12 +87,18 @@ func NewEgressRule(flag string, v Verdict, target string) (EgressRule, error) {
 }
 
 // Place returns the place of a rule, for records and messages.
-func (e *Egress) Place(i int) string {
-	if flag := e.Rules[i].Flag; flag != "" {
-		return flag
+func (e *Egress) Place(i int) string { return e.place(i, e.flags()) }
+
+// flags returns how many rules are of the command line.
+func (e *Egress) flags() int {
+	return sort.Search(len(e.Rules), func(n int) bool { return e.Rules[n].Flag == "" })
+}
+
+func (e *Egress) place(i, flags int) string {
+	if i < flags {
+		return e.Rules[i].Flag
 	}
-	flags := sort.Search(i, func(n int) bool { return e.Rules[n].Flag == "" })
-	return fmt.Sprintf("egress.rules[%d]", i-flags)
+	return "egress.rules[" + strconv.Itoa(i-flags) + "]"
 }
 
 // HasRules reports whether rules or the default decide on destinations, beside deny and allow.
@@ -113,9 +120,9 @@ func (e *Egress) Compile() *egress.Rules {
 	if !e.HasRules() {
 		return nil
 	}
-	rules := make([]egress.Rule, 0, len(e.Rules))
+	rules, flags := make([]egress.Rule, 0, len(e.Rules)), e.flags()
 	for i := range e.Rules {
-		rules = append(rules, e.Rules[i].Rule(e.Place(i)))
+		rules = append(rules, e.Rules[i].Rule(e.place(i, flags)))
 	}
 	return egress.Compile(rules, e.Default == Deny)
 }
@@ -158,16 +165,18 @@ func (d *document) egress(e *Egress) reader {
 		"busy_poll":          value(d, &e.BusyPoll, parseBusyPoll),
 		"deny":               addressSet(d, &e.Deny, Loopback, LinkLocal, LinkLocalForwarded, Host, Multicast),
 		"allow":              addressSet(d, &e.Allow, Loopback, LinkLocal, Host, Multicast),
-		"rules":              elements(d, &e.Rules, d.egressRule),
+		"rules":              elements(d, &e.Rules, d.egressRules()),
 		"default":            value(d, &e.Default, oneOf(Allow, Deny)),
 		"names":              value(d, &e.Names, oneOf(NamesAuto, NamesVirtual, NamesDNS, NamesOff)),
 		"strict":             value(d, &e.Strict, parseBool),
 	})
 }
 
-func (d *document) egressRule(n node) EgressRule {
-	r := EgressRule{Line: n.Line}
-	d.mapping(keys{
+// egressRules returns a function that reads a rule. Lists have thousands of them: the readers are
+// made once.
+func (d *document) egressRules() func(n node) EgressRule {
+	var r EgressRule
+	read := d.mapping(keys{
 		"name":    oneOrMore(d, &r.Name, parsePattern),
 		"dst":     oneOrMore(d, &r.Dst, parsePrefix),
 		"ports":   oneOrMore(d, &r.Ports, parsePorts),
@@ -175,9 +184,13 @@ func (d *document) egressRule(n node) EgressRule {
 		"uid":     oneOrMore(d, &r.UID, parseUIDs),
 		"verdict": value(d, &r.Verdict, oneOf(Allow, Deny)),
 		"reason":  value(d, &r.Reason, parseReason),
-	})(n)
-	d.require(n, "verdict")
-	return r
+	})
+	return func(n node) EgressRule {
+		r = EgressRule{Line: n.Line}
+		read(n)
+		d.require(n, "verdict")
+		return r
+	}
 }
 
 func parsePattern(s string) (egress.Pattern, error) {
@@ -190,8 +203,12 @@ func parsePattern(s string) (egress.Pattern, error) {
 }
 
 func parseProto(s string) (string, error) {
-	p, err := oneOf(protocols...)(s)
-	return p.String(), err
+	for _, p := range protocols {
+		if p.String() == s {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not one of %s", quote(s), join(protocols))
 }
 
 // maxReason keeps records short.
@@ -209,16 +226,16 @@ func parseReason(s string) (string, error) {
 
 func (d *document) validateEgress(e *Egress) {
 	for i := range e.Rules {
-		r, key := &e.Rules[i], fmt.Sprintf("egress.rules[%d]", i)
+		r := &e.Rules[i]
+		blame := func(err error, key string) { d.blame(err, fmt.Sprintf("egress.rules[%d].%s", i, key)) }
 		if r.Proto == flow.ICMP.String() && len(r.Ports) > 0 {
-			d.blame(errors.New("can match nothing: icmp has no ports"), key+".ports")
+			blame(errors.New("can match nothing: icmp has no ports"), "ports")
 		}
 		if r.Reason != "" && r.Verdict == Allow {
-			d.blame(errors.New("is for verdict deny"), key+".reason")
+			blame(errors.New("is for verdict deny"), "reason")
 		}
 		if e.Names == NamesOff && len(r.Name) > 0 {
-			d.blame(remedy("leave out egress.names, or the rule", "can match nothing with names: off"),
-				key+".name")
+			blame(remedy("leave out egress.names, or the rule", "can match nothing with names: off"), "name")
 		}
 	}
 	if e.Strict && e.Names == NamesOff {

@@ -29,24 +29,22 @@ func (d *document) mappingWith(outdated, known keys) reader {
 		if !d.want(n, yaml.MappingNode) {
 			return
 		}
-		first := make(map[string]int, len(known)) // line of each key
+		var first []*yaml.Node // each key that is known
 		for i := 0; i < len(n.Content); i += 2 {
-			name, value := n.Content[i], node{Node: n.Content[i+1], key: n.Content[i].Value}
-			if n.key != "" {
-				value.key = n.key + "." + name.Value
-			}
+			name := n.Content[i]
+			value := node{Node: n.Content[i+1], in: &n, name: name.Value}
 			read, ok := known[name.Value]
 			if !ok {
 				read, ok = outdated[name.Value]
 			}
-			line, again := first[name.Value]
+			again := slices.IndexFunc(first, func(f *yaml.Node) bool { return f.Value == name.Value })
 			switch {
 			case name.Kind != yaml.ScalarNode || !ok:
-				d.fail(node{Node: name, key: n.key}, unknownKey(name.Value, slices.Sorted(maps.Keys(known))))
-			case again:
-				d.fail(node{Node: name, key: value.key}, fmt.Errorf("is already set in line %d", line))
+				d.failAt(name, n.key(), unknownKey(name.Value, slices.Sorted(maps.Keys(known))))
+			case again >= 0:
+				d.failAt(name, value.key(), fmt.Errorf("is already set in line %d", first[again].Line))
 			default:
-				first[name.Value] = name.Line
+				first = append(first, name)
 				read(value)
 			}
 		}
@@ -57,11 +55,11 @@ func (d *document) mappingWith(outdated, known keys) reader {
 func (d *document) renamed(c *Config, now string, read reader) reader {
 	return func(n node) {
 		read(n)
-		if !d.gives(n.key) {
+		if n.ShortTag() == "!!null" {
 			return
 		}
-		c.Outdated = append(c.Outdated, fmt.Sprintf("%s in line %d is %s now; the old name still works", n.key, n.Line, now))
-		d.outdated = append(d.outdated, rename{old: n.key, now: now})
+		c.Outdated = append(c.Outdated, fmt.Sprintf("%s in line %d is %s now; the old name still works", n.key(), n.Line, now))
+		d.outdated = append(d.outdated, rename{old: n.key(), now: now})
 	}
 }
 
@@ -100,9 +98,9 @@ func elements[T any](d *document, dst *[]T, read func(n node) T) reader {
 		if !d.want(n, yaml.SequenceNode) {
 			return
 		}
-		*dst = nil
+		*dst = slices.Grow([]T(nil), len(n.Content))
 		for i, content := range n.Content {
-			element := node{Node: content, key: fmt.Sprintf("%s[%d]", n.key, i)}
+			element := node{Node: content, in: &n, index: i}
 			if element.ShortTag() == "!!null" {
 				d.fail(element, errors.New("is empty"))
 			}
@@ -123,7 +121,7 @@ func list[T comparable](d *document, dst *[]T, parse func(string) (T, error)) re
 			if key, again := first[v]; again {
 				d.fail(n, fmt.Errorf("is the same as %s", key))
 			} else {
-				first[v] = n.key
+				first[v] = n.key()
 			}
 			return v
 		})(n)
@@ -158,7 +156,7 @@ func addressSet(d *document, dst *AddressSet, words ...string) reader {
 			prefix, err := parsePrefix(s)
 			return prefix.String(), err
 		})(n)
-		if !d.gives(n.key) {
+		if n.ShortTag() == "!!null" {
 			return
 		}
 		*dst = AddressSet{}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 
 	"syntap/configs"
 )
@@ -64,12 +65,23 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	}
 
 	given := make(map[string]bool)
-	for key := range d.places {
-		given[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(key, "[]")] = true
-	}
+	addKeys(given, d.root, "")
 	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
 		if !given[key] {
 			t.Errorf("reference.yaml does not name %s", key)
+		}
+	}
+}
+
+// addKeys adds the keys of all values in a value of a document.
+func addKeys(given map[string]bool, n *yaml.Node, key string) {
+	given[key] = true
+	for i, content := range n.Content {
+		switch {
+		case n.Kind == yaml.SequenceNode:
+			addKeys(given, content, key+"[]")
+		case i%2 == 1:
+			addKeys(given, content, under(key, n.Content[i-1].Value))
 		}
 	}
 }

@@ -60,11 +60,13 @@ func integer(low, high int) func(string) (int, error) {
 
 // oneOf returns a function that reads the word of one of the given values.
 func oneOf[T any](values ...T) func(string) (T, error) {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = fmt.Sprint(v)
+	}
 	return func(s string) (v T, err error) {
-		for _, v := range values {
-			if fmt.Sprint(v) == s {
-				return v, nil
-			}
+		if i := slices.Index(words, s); i >= 0 {
+			return values[i], nil
 		}
 		return v, fmt.Errorf("%s is not one of %s", quote(s), join(values))
 	}
