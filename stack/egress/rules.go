@@ -89,7 +89,7 @@ func Compile(rules []Rule, deny bool) *Rules {
 }
 
 func (r *Rule) ruling() Ruling {
-	d := &flow.Decision{Deny: r.Deny, Rule: r.Place}
+	d := &flow.Decision{Deny: r.Deny, Rule: r.Place, ByName: !r.Deny && len(r.Names) > 0}
 	if r.Deny {
 		if d.Reason = r.Reason; d.Reason == "" {
 			d.Reason = r.Place + " forbids it"

@@ -39,6 +39,7 @@ type Decision struct {
 	Reason string // of a denial, one sentence without a final period
 
 	OnlyDNS bool // it allows DNS queries alone, to a nameserver of this host
+	ByName  bool // it allows the server for its name alone
 }
 
 // Answer is the router's answer to the client's SYN.

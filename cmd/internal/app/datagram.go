@@ -27,6 +27,7 @@ func (r *Router) opener(
 		user := func(owner *record.Owner) {
 			if names != nil {
 				o.Name = names.datagram(d, owner)
+				o.Untrusted = d.Decision != nil && d.Decision.ByName
 			}
 		}
 		owners.datagram(d, user, func(owner *record.Owner) {

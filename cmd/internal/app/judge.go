@@ -194,8 +194,16 @@ func (j *judge) contradicts(f *flow.Flow) bool {
 }
 
 // known returns the name by which a client knows the server of a flow that is about to begin, nil
-// if it knows none.
+// if it knows none. Where names are virtual, a client that has another address has it from another
+// resolver, whose word does not count.
 func (n *namer) known(p flow.Proto, k flow.Key, o *record.Owner) *record.Name {
+	if n.virtual != nil {
+		name := new(record.Name)
+		if n.addHosts(name, k.Client.Addr(), k.Server.Addr()); name.Name == "" {
+			return nil
+		}
+		return name
+	}
 	if p != flow.TCP {
 		name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
 		n.table.End(use, time.Now())

@@ -123,6 +123,8 @@ func (n *namer) client(a netip.Addr, o *record.Owner) (c names.Client, ok bool) 
 func (n *namer) before(next func(*record.Attributed)) func(*record.Attributed) {
 	return func(a *record.Attributed) {
 		a.Opening.Name = n.handshake(a.Record)
+		u := a.Record.Upstream
+		a.Opening.Untrusted = u != nil && u.Decision != nil && u.Decision.ByName
 		next(a)
 	}
 }
@@ -157,6 +159,9 @@ func (n *namer) follow(o *stack.Options) {
 	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
 		var asked *record.Owner
 		if o, ok := opening.(*record.Opening); ok {
+			if o.Untrusted {
+				return
+			}
 			asked = o.Owner
 		}
 		n.answered(client.Addr(), asked, response)

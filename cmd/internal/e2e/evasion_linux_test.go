@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,6 +183,31 @@ curl -s -m 60 http://$a`
 		if got := command(t, lab.Router, line[0], line[1:]...); got.status != 0 {
 			t.Errorf("--names %s: %+v", names, got)
 		}
+	}
+}
+
+// TestPoisonedName has a command ask a server that it may reach by its name for the address of
+// another name that it may reach. The answer opens no address, by either kind of names.
+func TestPoisonedName(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	dir := newEtc(t, "nameserver "+resolver+"\n")
+	const curl, dig = "curl -4 -s -m 60 http://" + addrOfTwo, "dig +tries=1 +time=60 two.example.com "
+	poisoned := []step{
+		{dig + "@far.example.com | grep -q " + addrOfTwo, "0"},
+		{curl, "7"},
+		{dig + "+tcp @far.example.com | grep -q " + addrOfTwo, "0"},
+		{curl, "7"},
+	}
+	for names, more := range map[string][]step{"virtual": nil, "dns": {{dig + "| grep -q " + addrOfTwo, "0"}, {curl, "0"}}} {
+		t.Run(names, func(t *testing.T) {
+			t.Parallel()
+			line := dir.asking(binary, "exec", "--names", names, "-o", "/dev/null",
+				"--allow", "far.example.com", "--allow", "two.example.com:80", "--", "sh", "-c")
+			steps(t, lab.Router, line, slices.Concat(poisoned, more))
+		})
 	}
 }
 

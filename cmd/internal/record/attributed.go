@@ -32,6 +32,10 @@ type Opening struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
 	Name  *Name  // nil if the client knew no name
 
+	// Untrusted says that DNS answers of the server teach no names: a rule allows it for its own
+	// name, and it could give any other to any address.
+	Untrusted bool
+
 	Sender any // of the app, of UDP: the client's socket, to know it again; nil if unknown
 
 	mu      sync.Mutex // guards numbers
