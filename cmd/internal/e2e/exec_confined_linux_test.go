@@ -112,7 +112,7 @@ func TestExecStreams(t *testing.T) {
 // the traffic of those.
 func TestExecNetNS(t *testing.T) {
 	t.Parallel()
-	requireTools(t, "curl", "dnsmasq", "nsenter", "unshare")
+	requireTools(t, "curl", "dig", "dnsmasq", "nsenter", "unshare")
 	lab := tuntest.NewLab(t)
 	newRuled(t, lab)
 	box := lab.Router.Start("unshare", "--net", "sh", "-c", "readlink /proc/$$/ns/net; echo $$; exec sleep 600")
@@ -140,6 +140,10 @@ func TestExecNetNS(t *testing.T) {
 	tuntest.Wait(t, "a route", func() bool {
 		return strings.Contains(inside("ip", "route").stdout, "default dev syntap0")
 	})
+	asked := inside("dig", "+tries=1", "+time=60", "@198.18.0.2", "one.example.com") // whatever resolv.conf says
+	if !strings.Contains(asked.stdout, "ANSWER: 1,") {
+		t.Errorf("the resolver answers the sandbox %+v", asked)
+	}
 	for address, want := range map[string]int{addrOfTwo: 0, addrOfShop: 7} {
 		if got := inside("curl", "-s", "-m", "60", "http://"+address); got.status != want {
 			t.Errorf("%s from the sandbox: %+v, want status %d", address, got, want)

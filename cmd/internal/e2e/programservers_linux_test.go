@@ -304,12 +304,17 @@ func main() {
 	}
 }
 
+// quietChromium has it ask no server of its maker, as it does now and then.
+const quietChromium = "--disable-background-networking --disable-component-update " +
+	"--disable-features=OptimizationHints,OptimizationGuideModelDownloading"
+
 // environment returns the variables of a program's script.
 func (lab *programLab) environment(p *clientProgram) []string {
 	return []string{
 		"NAME=" + p.host(), "A4=" + p.addr4(), "A6=" + p.addr6(), "DIR=" + lab.dir, "HOME=" + lab.dir, "SSH=" + lab.ssh(),
 		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "TERM=dumb",
-		"CHROMIUM=--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --ignore-certificate-errors-spki-list=" + lab.spki,
+		"CHROMIUM=--headless --no-sandbox --disable-gpu --disable-dev-shm-usage " + quietChromium +
+			" --ignore-certificate-errors-spki-list=" + lab.spki,
 	}
 }
 

@@ -1,6 +1,9 @@
 package namespace
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+)
 
 // redirects says which gateway addresses stand for addresses of the caller's network namespace.
 type redirects struct {
@@ -12,18 +15,19 @@ type redirects struct {
 const portDNS = 53 // RFC 1035 §4.2
 
 func newRedirects(o Options, names resolver) *redirects {
-	r := &redirects{nameservers: names.servers, loopback: map[netip.Addr]netip.Addr{}}
+	r := &redirects{nameservers: maps.Clone(names.servers), loopback: map[netip.Addr]netip.Addr{}}
 	for _, a := range names.order {
 		r.order = append(r.order, netip.AddrPortFrom(a, portDNS))
 	}
-	if !o.HostLoopback {
-		return r
-	}
 	for _, a := range gateways(o.Addresses) {
-		if a.Is4() {
-			r.loopback[a] = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		} else {
+		_, known := r.nameservers[a]
+		switch {
+		case o.HostLoopback && a.Is4():
+			r.loopback[a] = loopback4
+		case o.HostLoopback:
 			r.loopback[a] = netip.IPv6Loopback()
+		case o.NetNS != "" && !known && len(names.order) > 0: // its resolv.conf is its own
+			r.nameservers[a] = names.order[0]
 		}
 	}
 	return r

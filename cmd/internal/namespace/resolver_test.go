@@ -122,9 +122,11 @@ func TestRedirects(t *testing.T) {
 	t.Parallel()
 	addr, ap := netip.MustParseAddr, netip.MustParseAddrPort
 	nameservers := map[netip.Addr]netip.Addr{addr("198.51.100.2"): addr("127.0.0.53")}
+	names := resolver{servers: nameservers, order: []netip.Addr{addr("127.0.0.53")}}
 	o := Options{Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.1/30"), netip.MustParsePrefix("2001:db8::1/126")}}
-	open := o
+	open, others := o, o
 	open.HostLoopback = true
+	others.NetNS = "/proc/1/ns/net"
 	tests := []struct {
 		name    string
 		options Options
@@ -133,6 +135,7 @@ func TestRedirects(t *testing.T) {
 	}{
 		{"DNS", o, "198.51.100.2:53", "127.0.0.53:53"},
 		{"DNS of another gateway", o, "[2001:db8::2]:53", ""},
+		{"DNS of another gateway, in a network of others", others, "[2001:db8::2]:53", "127.0.0.53:53"},
 		{"gateway", o, "198.51.100.2:80", ""},
 		{"gateway with loopback", open, "198.51.100.2:80", "127.0.0.1:80"},
 		{"IPv6 gateway with loopback", open, "[2001:db8::2]:53", "[::1]:53"},
@@ -140,7 +143,7 @@ func TestRedirects(t *testing.T) {
 		{"elsewhere", open, "192.0.2.1:53", ""},
 	}
 	for _, tt := range tests {
-		got, ok := newRedirects(tt.options, resolver{servers: nameservers}).lookup(ap(tt.dst))
+		got, ok := newRedirects(tt.options, names).lookup(ap(tt.dst))
 		if ok != (tt.want != "") || ok && got != ap(tt.want) {
 			t.Errorf("%s: %s leads to %s, %t; want %q", tt.name, tt.dst, got, ok, tt.want)
 		}
