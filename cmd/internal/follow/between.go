@@ -47,7 +47,19 @@ func Ends(path string) (first, last uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	files = append(files, path)
+	for {
+		first, last = ends(append(slices.Clip(files), path))
+		now, err := rotated(path)
+		if err != nil || slices.Equal(files, now) {
+			return first, last, err
+		}
+		files = now // some were renamed, compressed or removed meanwhile
+	}
+}
+
+// ends is Ends for files, the oldest first.
+func ends(files []string) (first, last uint64) {
+	var err error
 	for _, file := range files {
 		if first, err = record.FirstSeq(file); err == nil && first > 0 {
 			break
@@ -58,5 +70,5 @@ func Ends(path string) (first, last uint64, err error) {
 			break
 		}
 	}
-	return first, last, nil
+	return first, last
 }

@@ -11,6 +11,20 @@ import (
 // rotated lists the rotated files of a log, the oldest first: this program's, and those that others
 // have renamed, such as logrotate.
 func rotated(path string) ([]string, error) {
+	for {
+		files, err := listed(path)
+		if err != nil {
+			return nil, err
+		}
+		now, err := listed(path)
+		if err != nil || slices.Equal(files, now) {
+			return files, err
+		} // else some were renamed, compressed or removed meanwhile: a list may lack them
+	}
+}
+
+// listed is one look at the directory.
+func listed(path string) ([]string, error) {
 	files, err := logfile.Files(path)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,8 @@ type Lines struct {
 type Reader struct {
 	path string
 	last uint64 // number of the last record that was handed on
-	old  bool   // rotated files are read too when it begins
+	all  bool   // it begins in rotated files
+	old  bool   // those are yet to be read
 
 	file *os.File // the present one; nil = not there yet
 	text lineBuffer
@@ -46,7 +47,9 @@ func New(path string) *Reader { return &Reader{path: path} }
 
 // Behind returns a Reader that begins with the first record there is behind the one of that number,
 // in rotated files too.
-func Behind(path string, last uint64) *Reader { return &Reader{path: path, last: last, old: true} }
+func Behind(path string, last uint64) *Reader {
+	return &Reader{path: path, last: last, all: true, old: true}
+}
 
 // Close closes the file.
 func (r *Reader) Close() {
@@ -135,8 +138,12 @@ func (r *Reader) catchUp(f func(Lines) error) error {
 
 func (r *Reader) rotatedFile(path string, f func(Lines) error) error {
 	file, err := logfile.OpenRead(path)
+	if errors.Is(err, fs.ErrNotExist) { // it was compressed since it was listed
+		path += ".gz"
+		file, err = logfile.OpenRead(path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it was removed since it was listed
+		return nil // it was removed
 	}
 	if err != nil && r.Damaged != nil {
 		r.Damaged(err)
@@ -159,7 +166,7 @@ func (r *Reader) rotatedFile(path string, f func(Lines) error) error {
 
 // unseen returns the rotated files that have records behind the last one.
 func (r *Reader) unseen() ([]string, error) {
-	if r.last == 0 && !r.old { // no record has been seen, and earlier ones are not read
+	if r.last == 0 && !r.all { // no record has been seen, and earlier ones are not read
 		return nil, nil
 	}
 	files, err := rotated(r.path)
@@ -170,7 +177,9 @@ func (r *Reader) unseen() ([]string, error) {
 	for ; from > 0; from-- {
 		seq, err := record.FirstSeq(files[from-1])
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && seq == 0:
+		case errors.Is(err, fs.ErrNotExist): // it was compressed or removed since it was listed
+			return r.unseen()
+		case err == nil && seq == 0:
 			continue
 		case err != nil && r.Damaged == nil:
 			return nil, err
@@ -231,7 +240,7 @@ func (r *Reader) take(l Lines, f func(Lines) error) error {
 	for len(l.Text) > 0 {
 		n := bytes.IndexByte(l.Text, '\n') + 1
 		seq, ok := record.SeqOf(l.Text[:n])
-		if ok && (r.last != 0 || r.old) && seq > r.last+1 {
+		if ok && (r.last != 0 || r.all) && seq > r.last+1 {
 			if err := r.catchUp(f); err != nil {
 				return err
 			}

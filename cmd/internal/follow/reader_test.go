@@ -321,3 +321,49 @@ func TestBetween(t *testing.T) {
 		t.Errorf("error %v, want that of f", err)
 	}
 }
+
+// Rotated files are compressed and the log is rotated while it is read from its beginning: no
+// record is left out, and its ends are told.
+func TestRotatedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for range 4 {
+		path := filepath.Join(t.TempDir(), "log.json")
+		const files, each = 30, 10
+		last := each
+		write(t, path, 1, each)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for n := range files {
+				old := rotate(t, path, n, false)
+				write(t, path, (n+1)*each+1, (n+2)*each)
+				if err := logfile.Compress(context.Background(), old); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		for ended := false; !ended; {
+			select {
+			case <-done:
+				ended, last = true, (files+1)*each
+			default:
+			}
+			first, end, err := Ends(path)
+			if first != 1 || int(end) < last || err != nil {
+				t.Errorf("ends %d, %d, %v", first, end, err)
+			}
+			next := uint64(1)
+			err = Between(path, 1, end, func(seq uint64, _ []byte) error {
+				if seq != next {
+					return fmt.Errorf("seq %d behind seq %d", seq, next-1)
+				}
+				next++
+				return nil
+			})
+			if err != nil || next != end+1 {
+				t.Fatalf("%v, next %d of %d", err, next, end)
+			}
+			last = int(end)
+		}
+	}
+}
