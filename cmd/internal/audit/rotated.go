@@ -37,7 +37,7 @@ func (s *Sink) announceRotated() {
 			first = last + 1
 		}
 	}
-	shipped, dropped := s.mayGo(surplus, kept)
+	shipped, dropped, confirmed := s.mayGo(surplus, kept)
 	switch {
 	case s.chain != nil:
 		announce(record.Rotated, shipped)
@@ -46,13 +46,16 @@ func (s *Sink) announceRotated() {
 		first = max(first, shipped+1)
 		s.out.Tidy()
 	}
+	if dropped >= first {
+		first = min(first, confirmed+1) // that it went was announced in records that go now
+	}
 	announce(record.FleetFull, dropped)
 }
 
 // mayGo returns the number of the last record in the files of surplus that may be removed because
 // all stores have it, and of the last that is given up because the spool is full; 0 = none. kept is
-// the file behind them.
-func (s *Sink) mayGo(surplus []string, kept string) (shipped, dropped uint64) {
+// the file behind them. The stores have all up to confirmed.
+func (s *Sink) mayGo(surplus []string, kept string) (shipped, dropped, confirmed uint64) {
 	s.awaited.Store(0)
 	all := append(slices.Clip(surplus), kept)
 	last := func(i int) uint64 { // number of the last record of a file
@@ -67,7 +70,7 @@ func (s *Sink) mayGo(surplus []string, kept string) (shipped, dropped uint64) {
 		spool, ok = s.spool(s.path)
 	}
 	if !ok {
-		return last(len(surplus) - 1), 0
+		return last(len(surplus) - 1), 0, 0
 	}
 	lacking := 0 // the first file of which a store lacks records
 	for ; lacking < len(surplus); lacking++ {
@@ -91,7 +94,7 @@ func (s *Sink) mayGo(surplus []string, kept string) (shipped, dropped uint64) {
 		s.awaited.Store(dropped)
 		dropped = 0
 	}
-	return shipped, dropped
+	return shipped, dropped, spool.Confirmed
 }
 
 // spoolFull reports whether new connections have to wait until stores have more of the log. It may
