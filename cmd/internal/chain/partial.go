@@ -18,7 +18,8 @@ var written = map[string][]string{
 }
 
 // isPartial reports whether a record lacks members that it has in its log: those that left the host
-// are not all (fleet.fields). Its hash is that of the whole record.
+// are not all (fleet.fields). Its hash is that of the whole record. It says so itself, unless an
+// older syntap has shipped it.
 func isPartial(line []byte) bool {
 	has, message := make(map[string]bool), ""
 	record.Scan(line, func(key, value []byte) {
@@ -27,7 +28,7 @@ func isPartial(line []byte) bool {
 			message = string(record.Text(value))
 		}
 	})
-	if has["run_id"] && !has["host"] {
+	if has["partial"] || has["run_id"] && !has["host"] {
 		return true
 	}
 	for _, key := range written[message] {

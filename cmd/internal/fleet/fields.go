@@ -44,6 +44,9 @@ func FieldsOf(keys []string) Fields {
 	return Fields{keep}
 }
 
+// partial marks a line from which members were left out: its hash is that of the whole line.
+const partial = `"partial":true`
+
 // member returns the member of a key.
 func member(key []byte) (m Member, ok bool) {
 	for m := range NumMembers {
@@ -55,12 +58,18 @@ func member(key []byte) (m Member, ok bool) {
 }
 
 // Append makes a record of a line of the log, without its end, and appends the fields of the line
-// that leave the host to dst. ok is false where the line is no record. Records of gaps and ends
-// are not about clients, and stay whole.
+// that leave the host to dst, with the member "partial" where others were left out. ok is false
+// where the line is no record. Records of gaps and ends are not about clients, and stay whole.
 func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 	begin := len(dst)
 	var seq, at, msg []byte
 	dst = append(dst, '{')
+	comma := func() {
+		if len(dst) > begin+1 {
+			dst = append(dst, ',')
+		}
+	}
+	left := false // members out
 	form := record.Scan(line, func(key, value []byte) {
 		switch string(key) {
 		case "seq":
@@ -71,6 +80,7 @@ func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 			msg = value
 		}
 		if f.keep != nil && !f.keep[string(key)] {
+			left = true
 			return
 		}
 		if m, ok := member(key); ok {
@@ -79,14 +89,20 @@ func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 		if f.keep == nil {
 			return
 		}
-		if len(dst) > begin+1 {
-			dst = append(dst, ',')
+		if left && string(key) == "prev" { // which has to stand at the end
+			comma()
+			dst, left = append(dst, partial...), false
 		}
+		comma()
 		dst = append(record.AppendString(dst, string(key)), ':')
 		dst = append(dst, value...)
 	})
 	if form == record.None {
 		return dst[:begin], r, false
+	}
+	if left {
+		comma()
+		dst = append(dst, partial...)
 	}
 	dst = append(dst, '}')
 	if whole := string(record.Text(msg)); f.keep == nil || whole == "gap" || whole == "end" {
@@ -100,7 +116,7 @@ func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 }
 
 // contradicts reports whether a line of a store is of another record than a line of the log: it has
-// a member that the log's line has not, or has otherwise.
+// a member that the log's line has not, or has otherwise, but for the mark that it is partial.
 func contradicts(ours, theirs []byte) bool {
 	if bytes.Equal(ours, theirs) {
 		return false
@@ -111,7 +127,8 @@ func contradicts(ours, theirs []byte) bool {
 	}
 	differ := false
 	form := record.Scan(theirs, func(key, value []byte) {
-		if own, ok := members[string(key)]; !ok || own != string(value) {
+		own, ok := members[string(key)]
+		if marked := !ok && string(key) == "partial"; !marked && (!ok || own != string(value)) {
 			differ = true
 		}
 	})

@@ -22,10 +22,18 @@ func TestFields(t *testing.T) {
 	}
 	small := all
 	small.Line = []byte(`{"time":"2026-11-26T07:50:00.123456Z","level":"info","msg":"handshake","seq":17,"run_id":"0a","proto":"tcp",` +
-		`"outcome":"established","family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"prev":"00","hash":"01"}`)
+		`"outcome":"established","family":4,"src":"192.0.2.1","sport":1051,"dst":"198.51.100.2","dport":80,"partial":true,"prev":"00","hash":"01"}`)
 	small.Members[Name], small.Members[Process], small.Members[CommunityID] = "", "", ""
 	listed := small
-	listed.Line = []byte(`{"time":"2026-11-26T07:50:00.123456Z","level":"info","msg":"handshake","seq":17,"run_id":"0a","lines":["a","b"],"process":"curl","prev":"00","hash":"01"}`)
+	listed.Line = []byte(`{"time":"2026-11-26T07:50:00.123456Z","level":"info","msg":"handshake","seq":17,"run_id":"0a","lines":["a","b"],"process":"curl","partial":true,"prev":"00","hash":"01"}`)
+	const (
+		refused = `{"time":"2026-11-26T07:50:00.000000Z","msg":"handshake","seq":19,"src":"192.0.2.1","user":"alice"}`
+		short   = `{"time":"2026-11-26T07:50:00.000000Z","msg":"handshake","seq":19,"src":"192.0.2.1","partial":true}`
+	)
+	unchained := Record{Seq: 19, Time: time.Date(2026, 11, 26, 7, 50, 0, 0, time.UTC), Line: []byte(short)}
+	unchained.Members = [NumMembers]string{Msg: "handshake", Src: "192.0.2.1"}
+	nothing := unchained
+	nothing.Line = []byte(refused)
 	listed.Members = [NumMembers]string{Msg: "handshake", Process: "curl"}
 	whole := Record{Seq: 18, Time: time.Date(2026, 11, 26, 7, 50, 0, 0, time.UTC), Line: []byte(gap)}
 	whole.Members[Msg] = "gap"
@@ -39,6 +47,8 @@ func TestFields(t *testing.T) {
 		{"none given", nil, handshake, all},
 		{"minimal", []string{"minimal"}, handshake, small},
 		{"listed", []string{"process", "lines"}, handshake, listed},
+		{"without a chain", []string{"src"}, refused, unchained},
+		{"all that there are", []string{"src", "user", "lines"}, refused, nothing},
 		{"gap", []string{"minimal"}, gap, whole},
 	} {
 		_, got, ok := FieldsOf(tt.fields).Append([]byte("before"), []byte(tt.line))
