@@ -45,7 +45,7 @@ func (s *ship) find(ctx context.Context) error {
 		if at == 0 {
 			s.rewind(logs, first, last)
 			s.counters.confirmed.Store(s.place.Seq)
-			ours, err := s.behind(ctx, first)
+			ours, err := s.behind(ctx, logs, first, last)
 			if err != nil || ours {
 				return err
 			}
@@ -95,6 +95,11 @@ func (s *ship) answers(ctx context.Context) error {
 // or of the log in the store that goes on in ours.
 func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) error {
 	oldest, err := s.line(first)
+	if err == nil && oldest == nil { // its file was being renamed, or is gone
+		if err = s.wait(ctx, s.o.Times.Poll); err == nil {
+			err = errAgain
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -211,27 +216,46 @@ func (s *ship) fork(ctx context.Context, at uint64) error {
 
 // behind asks which records the store has behind the place, and reports whether the last of them is
 // ours.
-func (s *ship) behind(ctx context.Context, first uint64) (ours bool, err error) {
-	line, err := s.line(max(s.place.Seq, first))
+func (s *ship) behind(ctx context.Context, logs []State, first, last uint64) (ours bool, err error) {
+	asked := Range{First: s.place.Seq + 1}
+	there := min(last, s.stateOf(logs).Last)
+	err = follow.Between(s.o.Path, max(s.place.Seq, first), max(s.place.Seq, first, there),
+		func(_ uint64, line []byte) error {
+			asked = since(asked, line)
+			return nil
+		})
 	if err != nil {
 		return false, err
 	}
-	s.there, err = s.store.Has(ctx, s.id(), since(Range{First: s.place.Seq + 1}, line))
+	s.there, err = s.store.Has(ctx, s.id(), asked)
 	if err != nil || len(s.there) == 0 {
 		return true, err
 	}
-	last := s.there[len(s.there)-1].Last
-	if line, err = s.line(last); err != nil || line == nil {
+	end := s.there[len(s.there)-1].Last
+	line, err := s.line(end)
+	if err != nil || line == nil {
 		return false, err
 	}
-	return s.holds(ctx, since(Range{First: last, Last: last}, line), line)
+	return s.holds(ctx, since(Range{First: end, Last: end}, line), line)
 }
 
-// since has a range begin with the time of a line, and reach to the present.
+// stateOf returns the state of the log in the store; the zero value if it has none of it.
+func (s *ship) stateOf(logs []State) State {
+	for _, log := range logs {
+		if log.LogID == s.id() {
+			return log
+		}
+	}
+	return State{}
+}
+
+// since has a range reach from the time of a line, unless it begins before that, to the present.
 func since(r Range, line []byte) Range {
+	const step = 5 * time.Minute // that the clock may have been set back behind the line
 	if _, at, ok := (Fields{}).Append(nil, line); ok {
-		const step = 5 * time.Minute // that clocks may have been set back since, or differ
-		r.Begin = at.Time.Add(-step)
+		if begin := at.Time.Add(-step); r.Begin.IsZero() || begin.Before(r.Begin) {
+			r.Begin = begin
+		}
 	}
 	return r
 }
@@ -243,12 +267,7 @@ const expiry = 24 * time.Hour
 // from an older copy, or made anew.
 func (s *ship) rewind(logs []State, first, last uint64) {
 	s.place.Seq = min(s.place.Seq, last)
-	there := s.place.Begin - 1
-	for _, log := range logs {
-		if log.LogID == s.id() {
-			there = log.Last
-		}
-	}
+	there := max(s.place.Begin-1, s.stateOf(logs).Last)
 	if there >= s.place.Seq {
 		return
 	}

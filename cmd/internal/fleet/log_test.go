@@ -24,6 +24,7 @@ type testLog struct {
 	seq   uint64
 	lines []string
 	file  *os.File
+	ahead time.Duration // of its clock
 }
 
 func newLog(t *testing.T) *testLog {
@@ -49,7 +50,7 @@ func (l *testLog) write(n int, mark string) {
 		l.seq++
 		line := fmt.Sprintf(`{"time":"%s","level":"info","msg":"handshake","seq":%d,"run_id":"00","proto":"tcp","outcome":"refused",`+
 			`"src":"192.0.2.1","sport":%d,"dst":"198.51.100.2","dport":80,"process":"%s"}`,
-			time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"), l.seq, l.seq%60000, mark)
+			time.Now().Add(l.ahead).UTC().Format("2006-01-02T15:04:05.000000Z"), l.seq, l.seq%60000, mark)
 		l.lines = append(l.lines, line)
 		b.WriteString(line + "\n")
 	}

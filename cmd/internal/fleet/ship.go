@@ -199,7 +199,12 @@ func (s *ship) jump(ctx context.Context, seq uint64) error {
 			return err
 		}
 	}
-	if first := max(s.last, s.lostTo) + 1; first < seq && s.last > 0 {
+	found := errors.New("found")
+	err := follow.Between(s.o.Path, s.last+1, seq-1, func(uint64, []byte) error { return found })
+	if errors.Is(err, found) { // their file was being renamed
+		return errAgain
+	}
+	if first := max(s.last, s.lostTo) + 1; first < seq {
 		s.counters.lost.Add(seq - first)
 		s.lostTo = seq - 1
 		s.o.Logger.WithField("url", s.url).

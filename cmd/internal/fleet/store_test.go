@@ -81,7 +81,7 @@ func (f *fakeStore) Has(_ context.Context, id LogID, r Range) (runs []Run, err e
 		f.late = nil
 	}
 	for _, seq := range f.numbers(id) {
-		if seq < r.First || r.Last > 0 && seq > r.Last {
+		if seq < r.First || r.Last > 0 && seq > r.Last || outside(r, f.logs[id][seq][0]) {
 			continue
 		}
 		copies := len(f.logs[id][seq])
@@ -92,6 +92,12 @@ func (f *fakeStore) Has(_ context.Context, id LogID, r Range) (runs []Run, err e
 		}
 	}
 	return runs, nil
+}
+
+// outside reports whether the time of a line is not of a range.
+func outside(r Range, line string) bool {
+	_, at, _ := Fields{}.Append(nil, []byte(line))
+	return at.Time.Before(r.Begin) || !r.End.IsZero() && at.Time.After(r.End)
 }
 
 func (f *fakeStore) numbers(id LogID) (all []uint64) {
@@ -124,7 +130,7 @@ func (f *fakeStore) Lines(_ context.Context, id LogID, r Range, each func(seq ui
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, seq := range f.numbers(id) {
-		if seq < r.First || seq > r.Last {
+		if seq < r.First || seq > r.Last || outside(r, f.logs[id][seq][0]) {
 			continue
 		}
 		lines := slices.Clone(f.logs[id][seq])
