@@ -40,6 +40,7 @@ FILE it is the JSON log of the config, with all files that syntap has rotated.
 
 With --fleet it is the logs of all routers, in the first store of the config that answers, or in
 that of --store: those of a router in their order, those of several by the time of their records.
+A line names the router behind the time, unless --router does.
 --top counts by dst, src, port and process in the store itself, if the filter asks for these,
 for the protocol and for times alone; then connections count whose begin is in the store.`
 
@@ -186,6 +187,7 @@ func (f *logFlags) runFleet(cmd *cobra.Command, q query.Query, args []string) er
 		return err
 	}
 	defer stores.Close()
+	q.Routers = f.fleet.router == ""
 	reader := search.New(stores, f.fleet.router, q.Notice)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

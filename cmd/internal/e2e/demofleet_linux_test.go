@@ -27,9 +27,9 @@ func TestDemoFleet(t *testing.T) {
 	}
 	for _, want := range []string{
 		`\$ syntap log --fleet --store \S+\n` +
-			`.* established .* 192\.168\.1\.12:\d+ → 203\.0\.113\.10:443 .*\n` +
-			`.* refused .* 192\.168\.1\.12:\d+ → 203\.0\.113\.20:5432 .*\n` +
-			`.* established .* 192\.168\.2\.34:\d+ → 203\.0\.113\.10:443 .*\n\n`,
+			`\S+ \S+  gw1 +established .* 192\.168\.1\.12:\d+ → 203\.0\.113\.10:443 .*\n` +
+			`\S+ \S+  gw1 +refused .* 192\.168\.1\.12:\d+ → 203\.0\.113\.20:5432 .*\n` +
+			`\S+ \S+  gw2 +established .* 192\.168\.2\.34:\d+ → 203\.0\.113\.10:443 .*\n\n`,
 		`\$ syntap log --fleet --outcome refused --store \S+\n.* refused .*\n\n`,
 		`\$ syntap fleet --store \S+\n(.*\n)*gw1 .*\n(.*\n)*gw2 `,
 	} {

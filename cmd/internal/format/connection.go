@@ -12,6 +12,7 @@ type Connection struct {
 	Opening *Record // a handshake or a datagram; nil where it is not on record
 	End     *Record // the flow; nil while there is none, and where the attempt failed
 	State   State
+	Router  string // in a fleet; "" = not known
 }
 
 // State says whether a connection is over.

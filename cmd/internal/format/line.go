@@ -19,6 +19,7 @@ import (
 //	2026-11-26 08:50:00.123  established  curl[4711] alice  192.0.2.1:40000 → www.example.com:443  connect 862 µs, …
 type Line struct {
 	Location *time.Location // of times; nil = time.Local
+	Routers  bool           // the second column is the router
 
 	b       []byte
 	details int    // in the line
@@ -28,6 +29,7 @@ type Line struct {
 
 // Widths of columns, in characters; longer values push the rest to the right.
 const (
+	routerWidth  = 12
 	outcomeWidth = len("established")
 	ownerWidth   = 22
 	endsWidth    = 48
@@ -37,9 +39,10 @@ const (
 func (f *Line) Append(dst []byte, c *Connection) []byte {
 	r := c.first()
 	if r.Type == Finding {
-		return f.Finding(dst, r)
+		return f.finding(dst, r, c.Router)
 	}
 	f.begin(dst, c.Start())
+	f.router(c.Router)
 	at := f.column()
 	f.outcome(c.Outcome())
 	f.fill(at, outcomeWidth)
@@ -56,8 +59,11 @@ func (f *Line) Append(dst []byte, c *Connection) []byte {
 }
 
 // Finding appends the line of a finding.
-func (f *Line) Finding(dst []byte, r *Record) []byte {
+func (f *Line) Finding(dst []byte, r *Record) []byte { return f.finding(dst, r, "") }
+
+func (f *Line) finding(dst []byte, r *Record, router string) []byte {
 	f.begin(dst, r.Time)
+	f.router(router)
 	at := f.column()
 	f.text(r.Type.String())
 	f.fill(at, outcomeWidth)
@@ -180,6 +186,16 @@ func (f *Line) span(word string, d time.Duration) {
 func (f *Line) size(word string, n uint64) {
 	f.say(word)
 	f.b = AppendSize(append(f.b, ' '), n)
+}
+
+// router writes the column of the router, if there is one.
+func (f *Line) router(name string) {
+	if !f.Routers {
+		return
+	}
+	at := f.column()
+	f.text(name)
+	f.fill(at, routerWidth)
 }
 
 // outcome writes an outcome, which is a word of ours unless others have made the record.

@@ -54,6 +54,17 @@ func TestLine(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
+	for router, want := range map[string]string{"gw1": "  gw1           ", "": "  -             ", "a name that is long\x1b": "  a name that is long\\x1b  "} {
+		f := Line{Location: time.UTC, Routers: true}
+		finding := pair(t, "finding", "")
+		open.Router, finding.Router = router, router
+		for _, c := range []*Connection{open, finding} {
+			got := string(f.Append(nil, c))
+			if rest, ok := strings.CutPrefix(got, strings.TrimSpace(begin)+want); !ok || !strings.HasPrefix(rest, c.Outcome()) {
+				t.Errorf("of router %q: %s", router, got)
+			}
+		}
+	}
 	once := pair(t, "query", "answered")
 	once.End.Duration = 0
 	f := Line{Location: time.UTC}

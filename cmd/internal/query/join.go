@@ -46,7 +46,7 @@ func linkOf(r *format.Record) link {
 // entry is a connection on its way through a joiner.
 type entry struct {
 	format.Connection
-	log    string
+	log    logName
 	start  time.Time
 	record []byte // text of the opening, or of a flow without one, where records are printed
 	text   []byte // of the connection, once it is over and printed in its turn
@@ -65,23 +65,23 @@ type joiner struct {
 	scale   int                  // how many times the bounds hold
 
 	open     map[link]*entry
-	orphans  map[link]*entry   // flows whose opening has not come
-	unwanted map[link]struct{} // openings whose flow has not come
-	queue    []*entry          // by start
-	latest   time.Time         // start
-	running  map[string]string // by log, the present run
-	err      error             // the first one of print
+	orphans  map[link]*entry    // flows whose opening has not come
+	unwanted map[link]struct{}  // openings whose flow has not come
+	queue    []*entry           // by start
+	latest   time.Time          // start
+	running  map[logName]string // by log, the present run
+	err      error              // the first one of print
 }
 
 func newJoiner() joiner {
 	return joiner{
 		scale: 1, open: make(map[link]*entry), orphans: make(map[link]*entry),
-		unwanted: make(map[link]struct{}), running: make(map[string]string),
+		unwanted: make(map[link]struct{}), running: make(map[logName]string),
 	}
 }
 
 // take takes the events of a block.
-func (j *joiner) take(file int, log string, events []event) {
+func (j *joiner) take(file int, log logName, events []event) {
 	for i := range events {
 		e := &events[i]
 		switch {
@@ -100,7 +100,7 @@ func (j *joiner) take(file int, log string, events []event) {
 }
 
 // begin notes that the next records of a log are those of a run. A run before it is over.
-func (j *joiner) begin(log, id string) {
+func (j *joiner) begin(log logName, id string) {
 	if before, ok := j.running[log]; ok && before != id {
 		j.endRun(log, before)
 	}
@@ -120,7 +120,7 @@ func (j *joiner) leaveOut(l link) {
 }
 
 // endRun completes the connections of a run that have not ended.
-func (j *joiner) endRun(log, id string) {
+func (j *joiner) endRun(log logName, id string) {
 	j.endAll(func(e *entry) bool { return e.log == log && e.Opening.RunID == id })
 }
 
@@ -146,8 +146,10 @@ func sortByStart(entries []*entry) {
 	})
 }
 
-func (j *joiner) opening(log string, ev *event) {
-	e := &entry{Connection: format.Connection{Opening: ev.record}, log: log, record: ev.text}
+func (j *joiner) opening(log logName, ev *event) {
+	e := &entry{
+		Connection: format.Connection{Opening: ev.record, Router: log.router}, log: log, record: ev.text,
+	}
 	j.enqueue(e)
 	if !ev.record.GoesOn() {
 		j.complete(e)
@@ -187,7 +189,7 @@ func (j *joiner) endOldest() {
 	j.endAll(func(e *entry) bool { return !e.Start().After(last) })
 }
 
-func (j *joiner) flow(file int, log string, ev *event) {
+func (j *joiner) flow(file int, log logName, ev *event) {
 	r := ev.record
 	l := linkOf(r)
 	if e := j.open[l]; e != nil {
@@ -201,7 +203,9 @@ func (j *joiner) flow(file int, log string, ev *event) {
 		records.Put(r)
 		return
 	}
-	e := &entry{Connection: format.Connection{End: r}, log: log, record: ev.text}
+	e := &entry{
+		Connection: format.Connection{End: r, Router: log.router}, log: log, record: ev.text,
+	}
 	if !j.again.mayCome(file, cmp.Or(r.Opening, r.Seq)) {
 		j.enqueue(e)
 		j.complete(e)
@@ -320,5 +324,11 @@ func first(c *format.Connection) *format.Record {
 	return c.End
 }
 
+// logName names a log.
+type logName struct {
+	router string // in a fleet; "" = it is a log of files
+	log    string
+}
+
 // logOf names the log that a file is of.
-func logOf(file string) string { return logfile.LogOf(file) }
+func logOf(file string) logName { return logName{log: logfile.LogOf(file)} }

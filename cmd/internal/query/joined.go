@@ -23,7 +23,7 @@ type joined struct {
 const usualLine = 256
 
 func newJoined(q *Query, files []string, again *once, w *lastLines) *joined {
-	o := &joined{joiner: newJoiner(), query: q, files: files, w: w, printer: printer{format: q.Format}}
+	o := &joined{joiner: newJoiner(), query: q, files: files, w: w, printer: newPrinter(q)}
 	o.again = again
 	if q.Top != nil {
 		o.counts = newCounts(q)

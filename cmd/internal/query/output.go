@@ -50,6 +50,10 @@ type printer struct {
 	ecs    format.ECS
 }
 
+func newPrinter(q *Query) printer {
+	return printer{format: q.Format, line: format.Line{Routers: q.Routers}}
+}
+
 // connection appends a connection.
 func (p *printer) connection(dst []byte, c *format.Connection) []byte {
 	switch p.format {

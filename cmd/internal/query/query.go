@@ -45,6 +45,7 @@ type Query struct {
 	ByBytes  bool                          // Top sums up bytes instead
 	Only     func(*format.Connection) bool // of those that Filter takes; nil = all of them
 	NewSince time.Time                     // only the first of connections whose like was not there before then; zero = all
+	Routers  bool                          // lines for people name the routers of a source
 	Last     int                           // print this many lines at most, the last ones, or the first ones of Top; 0 = all
 
 	// Notice is called with a sentence on records that the output does not show; nil disables it.

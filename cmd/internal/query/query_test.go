@@ -245,7 +245,7 @@ func FuzzSearch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		wanted := parse(t, "since:2026-11-23T07:50:00Z src:0.0.0.0/0 port:80 established process:curl")
 		search := func(q Query, w io.Writer) {
-			lines := lineRun{lines: append(bytes.Clone(data), '\n'), file: "log", log: "log", first: 1}
+			lines := lineRun{lines: append(bytes.Clone(data), '\n'), file: "log", log: logOf("log"), first: 1}
 			out, r := newOutput(&q, []string{"log"}, nil, w), newWorker(&q).search(lines)
 			if err := errors.Join(out.take(&lines, &r), out.finish()); err != nil {
 				t.Error(err)

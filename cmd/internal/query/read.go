@@ -15,9 +15,9 @@ import (
 // lineRun is a run of whole lines of a file.
 type lineRun struct {
 	lines []byte
-	file  string // of the lines; several logs of a [Source] count as one
-	log   string // that the lines are of; "" = of several
-	first int    // number of the first line
+	file  string  // of the lines; several logs of a [Source] count as one
+	log   logName // that the lines are of; zero = of several
+	first int     // number of the first line
 }
 
 // readAll hands the files' lines on in blocks of whole ones, until next says that it is enough.

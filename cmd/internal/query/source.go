@@ -34,8 +34,8 @@ type Wanted struct {
 
 // Lines are whole lines.
 type Lines struct {
-	Text []byte
-	Log  string // that they are of; "" = of several, where records are not joined
+	Text        []byte
+	Router, Log string // that they are of; "" = of several, where records are not joined
 }
 
 // logsOpen is how many times the bounds of a log hold for a source: it has the connections of
@@ -92,7 +92,7 @@ func newSourceSearch(q *Query, w io.Writer) *search {
 func handOn(next func(lineRun) bool) func(Lines) bool {
 	first := 1
 	return func(l Lines) bool {
-		run := lineRun{lines: l.Text, file: "store", log: l.Log, first: first}
+		run := lineRun{lines: l.Text, file: "store", log: logName{l.Router, l.Log}, first: first}
 		first += bytes.Count(l.Text, []byte("\n"))
 		return next(run)
 	}

@@ -43,7 +43,7 @@ type worker struct {
 }
 
 func newWorker(q *Query) *worker {
-	w := &worker{query: q, printer: printer{format: q.Format}, record: records.Get().(*format.Record)}
+	w := &worker{query: q, printer: newPrinter(q), record: records.Get().(*format.Record)}
 	w.decoder.Brief = q.Format != Zeek && q.Format != OCSF && q.Format != ECS
 	return w
 }

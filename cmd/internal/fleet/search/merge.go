@@ -49,7 +49,6 @@ type row struct {
 // cursor goes through a log.
 type cursor struct {
 	victorialogs.Found
-	name  string
 	rows  []row
 	next  uint64 // number of the first record that has not been asked for
 	width uint64 // of the next question, in numbers
@@ -69,7 +68,7 @@ type merge struct {
 	bytes   int       // of the lines of one answer
 
 	block []byte
-	log   string // that the block is of
+	log   fleet.LogID // that the block is of
 
 	bad    []string // records that are none, the first ones
 	badAll int
@@ -110,7 +109,7 @@ func (m *merge) run(ctx context.Context, logs []victorialogs.Found) error {
 	m.limit = max(minPage, min(maxPage, maxHeld/max(1, len(logs))))
 	var empty []*cursor
 	for _, log := range logs {
-		c := &cursor{Found: log, name: log.Router + "/" + log.Log, next: log.First}
+		c := &cursor{Found: log, next: log.First}
 		spread := float64(log.Last-log.First+1) / float64(max(1, log.Count))
 		c.width = uint64(min(max(1, 1.25*spread*float64(m.limit)), maxWidth))
 		empty = append(empty, c)
@@ -166,10 +165,10 @@ func (m *merge) take(c *cursor) bool {
 // put adds a record to the block.
 func (m *merge) put(c *cursor, line []byte) bool {
 	full := len(m.block) > maxBlock
-	if (full || m.wanted.Joined && m.log != c.name) && !m.flush() {
+	if (full || m.wanted.Joined && m.log != c.LogID) && !m.flush() {
 		return false
 	}
-	m.log = c.name
+	m.log = c.LogID
 	m.block = append(append(m.block, line...), '\n')
 	return true
 }
@@ -181,7 +180,7 @@ func (m *merge) flush() bool {
 	}
 	lines := query.Lines{Text: m.block}
 	if m.wanted.Joined {
-		lines.Log = m.log
+		lines.Router, lines.Log = m.log.Router, m.log.Log
 	}
 	m.block = nil
 	return m.next(lines)
