@@ -22,6 +22,7 @@ import (
 type stored struct {
 	end
 	content []byte
+	at      time.Time // when the stream took it
 }
 
 // endOrNil returns the end of a message, nil for none.
@@ -68,6 +69,8 @@ func (c *Client) lastOfLeader(ctx context.Context, subject string) (*stored, err
 			Seq  uint64 `json:"seq"`
 			Hdrs []byte `json:"hdrs"`
 			Data []byte `json:"data"`
+
+			Time time.Time `json:"time"`
 		} `json:"message"`
 		Error *jetstream.APIError `json:"error"`
 	}
@@ -88,13 +91,23 @@ func (c *Client) lastOfLeader(ctx context.Context, subject string) (*stored, err
 	if err != nil {
 		return nil, err
 	}
-	return &stored{*e, message.Message.Data}, nil
+	return &stored{*e, message.Message.Data, message.Message.Time}, nil
 }
 
 // next returns the first message of a subject from a sequence number on, nil if there is none, or
 // not yet where the question was answered.
 func (c *Client) next(ctx context.Context, subject string, sequence uint64) (*stored, error) {
 	body, err := json.Marshal(map[string]any{"seq": sequence, "next_by_subj": subject})
+	if err != nil {
+		return nil, err
+	}
+	return c.get(ctx, "", body)
+}
+
+// firstSince returns the first message of a subject that the stream has taken since a time, nil if
+// there is none, or not yet where the question was answered.
+func (c *Client) firstSince(ctx context.Context, subject string, at time.Time) (*stored, error) {
+	body, err := json.Marshal(map[string]any{"start_time": at, "next_by_subj": subject})
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +142,11 @@ func (c *Client) get(ctx context.Context, suffix string, body []byte) (*stored, 
 	if err != nil {
 		return nil, err
 	}
-	return &stored{*e, answer.Data}, nil
+	at, err := time.Parse(time.RFC3339Nano, answer.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("answer of stream %s: %w", streamName, err)
+	}
+	return &stored{*e, answer.Data, at}, nil
 }
 
 // Has returns the records that the stream has taken. Those that its retention has removed since

@@ -82,6 +82,7 @@ func TestStore(t *testing.T) {
 	put(writer, batch(id, 990, 1500, "a"))
 	put(c.client(t, "gw1"), batch(id, 1400, 1600, "a"))
 	put(writer, batch(id, 1550, 1700, "a")) // has not seen the other's
+	split := time.Now()
 	put(writer, batch(id, 1801, 1900, "a"))
 	put(writer, &fleet.Batch{LogID: id, Records: []fleet.Record{{Head: 1900, Line: []byte("{}")}}})
 
@@ -95,6 +96,15 @@ func TestStore(t *testing.T) {
 		if diff := cmp.Diff([]fleet.State{{LogID: id, First: 5, Last: 1900, Time: start.Add(1900 * time.Second)}}, states); err != nil ||
 			diff != "" {
 			t.Errorf("logs: %v (-want +got):\n%s", err, diff)
+		}
+	}
+	wait(t, "the message since a time", func() bool { // each node has it in the end
+		m, err := reader.firstSince(ctx, subject(id), split)
+		return err == nil && m != nil && m.First == 1801
+	})
+	for after, want := range map[time.Duration]uint64{0: 5, 2 * time.Hour: 0} {
+		if first, ok, err := reader.FirstSince(ctx, id, split.Add(after)); first != want || ok != (want > 0) || err != nil {
+			t.Errorf("%v later: first %d, %t, %v, want %d", after, first, ok, err, want)
 		}
 	}
 	part := fleet.Range{First: 1600, Last: 1850}

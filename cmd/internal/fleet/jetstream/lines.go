@@ -40,6 +40,39 @@ func (c *Client) Lines(
 	}
 }
 
+// ahead is how far the clock of a router may be ahead of the stream's.
+const ahead = time.Hour
+
+// FirstSince returns a number of a log before which no record is of a time or later, unless the
+// router's clock was an hour ahead of the stream's; ok is false where all are older.
+func (c *Client) FirstSince(
+	ctx context.Context, id fleet.LogID, at time.Time,
+) (first uint64, ok bool, err error) {
+	if err := c.connect(); err != nil {
+		return 0, false, err
+	}
+	s, at := subject(id), at.Add(-ahead)
+	m, err := c.within(ctx, func(ctx context.Context) (*stored, error) {
+		last, err := c.last(ctx, s)
+		if err != nil || last == nil || last.at.Before(at) {
+			return nil, err
+		}
+		for {
+			m, err := c.firstSince(ctx, s, at)
+			if err != nil || m != nil {
+				return m, err
+			}
+			if err := pause(ctx); err != nil { // another node has answered
+				return nil, err
+			}
+		}
+	})
+	if err != nil || m == nil {
+		return 0, false, err
+	}
+	return m.First, true, nil
+}
+
 // within asks a question that may take the client's timeout.
 func (c *Client) within(
 	ctx context.Context, ask func(ctx context.Context) (*stored, error),

@@ -40,10 +40,31 @@ type Engine interface {
 // Plain is a store that knows numbers alone: all of its records are read, and judged here.
 type Plain struct{ fleet.Store }
 
+// timed is a store that knows the times of its records roughly.
+type timed interface {
+	// FirstSince returns a number of a log before which no record is of a time or later; ok is
+	// false where all are older.
+	FirstSince(ctx context.Context, id fleet.LogID, at time.Time) (first uint64, ok bool, err error)
+}
+
 // Find implements [Engine], as do those below.
 func (p Plain) Find(ctx context.Context, w *victorialogs.Wanted) (all []victorialogs.Found, err error) {
 	logs, err := p.Logs(ctx, w.Router)
+	if err != nil {
+		return nil, err
+	}
+	store, isTimed := p.Store.(timed)
 	for _, s := range logs {
+		if since := w.Filter.Since; isTimed && !since.IsZero() {
+			first, ok, err := store.FirstSince(ctx, s.LogID, since)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				continue
+			}
+			s.First = max(s.First, first)
+		}
 		n := s.Last - s.First + 1
 		all = append(all, victorialogs.Found{
 			LogID: s.LogID, First: s.First, Last: s.Last, Count: n, Time: s.Time,
