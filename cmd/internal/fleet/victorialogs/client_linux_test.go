@@ -142,6 +142,14 @@ func TestPages(t *testing.T) {
 		put(t, c, records(id, first, min(n, first+4999), plain))
 	}
 	has(t, c, id, fleet.Range{First: 1}, fleet.Run{First: 1, Last: n, Copies: 1})
+	// Numbers that lie far from each other are counted in parts, each in a bounded memory.
+	far := fleet.LogID{Router: "gate", Log: "01"}
+	last := records(far, 250_000, 250_001, plain)
+	last.Records[1].Seq, last.Records[1].Line = 1<<50, []byte(plain(1<<50))
+	put(t, c, last)
+	put(t, c, records(far, 1, 10, plain))
+	has(t, c, far, fleet.Range{First: 2}, fleet.Run{First: 2, Last: 10, Copies: 1},
+		fleet.Run{First: 250_000, Last: 250_000, Copies: 1}, fleet.Run{First: 1 << 50, Last: 1 << 50, Copies: 1})
 	next := uint64(1)
 	err := c.Lines(t.Context(), id, fleet.Range{First: 1}, func(seq uint64, line []byte) error {
 		if seq != next || string(line) != plain(seq) {

@@ -1,6 +1,7 @@
 package victorialogs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,9 @@ func ofRange(id fleet.LogID, r fleet.Range) string {
 	return text
 }
 
+// counted is how many numbers a store counts one by one in a question: it holds all in memory.
+const counted = 100_000
+
 // Has returns the records of a range that the store has, the least number first.
 func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
 	var all struct{ N, U, First, Last number }
@@ -62,25 +66,48 @@ func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]flee
 	case all.N == all.U && all.U == all.Last-all.First+1:
 		return []fleet.Run{{First: uint64(all.First), Last: uint64(all.Last), Copies: 1}}, nil
 	}
-	type copies struct{ Seq, N number }
-	var each []copies
-	err = c.query(ctx, ofRange(id, r)+" | stats by (seq) count() n", func(line []byte) error {
-		var one copies
-		err := json.Unmarshal(line, &one)
-		each = append(each, one)
-		return err
-	})
-	slices.SortFunc(each, func(a, b copies) int { return int(a.Seq) - int(b.Seq) })
-	var runs []fleet.Run
-	for _, one := range each {
-		last := len(runs) - 1
-		if last >= 0 && runs[last].Last+1 == uint64(one.Seq) && runs[last].Copies == int(one.N) {
-			runs[last].Last++
-			continue
-		}
-		runs = append(runs, fleet.Run{First: uint64(one.Seq), Last: uint64(one.Seq), Copies: int(one.N)})
+	r.First, r.Last = uint64(all.First), uint64(all.Last)
+	if r.Last-r.First < counted {
+		return c.each(ctx, id, r)
+	}
+	low, high := r, r
+	low.Last = r.First + (r.Last-r.First)/2
+	high.First = low.Last + 1
+	runs, err := c.Has(ctx, id, low)
+	if err != nil {
+		return nil, err
+	}
+	others, err := c.Has(ctx, id, high)
+	for _, run := range others {
+		runs = joined(runs, run)
 	}
 	return runs, err
+}
+
+// each is Has for a range in which some numbers are missing, or there more than once.
+func (c *Client) each(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
+	var all []fleet.Run
+	err := c.query(ctx, ofRange(id, r)+" | stats by (seq) count() n", func(line []byte) error {
+		var one struct{ Seq, N number }
+		err := json.Unmarshal(line, &one)
+		all = append(all, fleet.Run{First: uint64(one.Seq), Last: uint64(one.Seq), Copies: int(one.N)})
+		return err
+	})
+	slices.SortFunc(all, func(a, b fleet.Run) int { return cmp.Compare(a.First, b.First) })
+	var runs []fleet.Run
+	for _, one := range all {
+		runs = joined(runs, one)
+	}
+	return runs, err
+}
+
+// joined adds a run behind others, to the last one where it goes on from that.
+func joined(runs []fleet.Run, next fleet.Run) []fleet.Run {
+	if last := len(runs) - 1; last >= 0 && runs[last].Last+1 == next.First && runs[last].Copies == next.Copies {
+		runs[last].Last = next.Last
+		return runs
+	}
+	return append(runs, next)
 }
 
 // Logs returns the logs of a router, or with "" those of all, ordered by router and log.
