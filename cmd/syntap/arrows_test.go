@@ -141,7 +141,8 @@ func mayImport() map[string][]string {
 			"cmd/internal/fleet/victorialogs", "cmd/internal/record",
 		},
 		"cmd/internal/fleet/routerlog": {
-			"cmd/internal/fleet", "cmd/internal/record", "cmd/internal/record/recordtest",
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
+			"cmd/internal/follow", "cmd/internal/record", "cmd/internal/record/recordtest",
 			"tap/handshake", "tun/flow",
 		},
 		"cmd/internal/fleet/search": {
@@ -235,7 +236,8 @@ func owners() map[string][]string {
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/logfile", "stack", "stack/nat",
+			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/logfile", "stack",
+			"stack/nat",
 		},
 	}
 }

@@ -2,12 +2,14 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,6 +215,56 @@ func TestPictures(t *testing.T) {
 		p.take("http://" + s.Addr().String())
 		stop()
 		<-stopped
+		cancel()
+	}
+}
+
+// TestFleetPictures leaves pictures of the page of a fleet there.
+func TestFleetPictures(t *testing.T) {
+	dir := os.Getenv("SYNTAP_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("needs SYNTAP_SCREENSHOTS")
+	}
+	const store = `{"url":"https://logs1.example.com:9451","behind":0}`
+	router := func(i int, more string) string {
+		return fmt.Sprintf(`{"router":"gw%d","log":"0123456789abcdef","logs":1,"first_seq":1,"seq":%d,"time":"2026-11-26T07:50:00Z",`+
+			`"age_seconds":%d,"behind":0,"missing":0,"duplicates":0,"forks":0,"writers":1,"hash":"9f86d081884c7d659a2feaa0c55ad015"%s}`,
+			i, 123_456*(i+1), i*i, more)
+	}
+	var many []string
+	for i := range 60 {
+		many = append(many, router(i, ""))
+	}
+	many[1] = router(1, `,"router":"a-router-with-a-name-that-is-longer-than-most.example.com","behind":12345,"age_seconds":90000`)
+	many[2] = router(2, `,"missing":17,"duplicates":3,"forks":1,"writers":2`)
+	list := func(stores, routers string) func(context.Context) ([]byte, error) {
+		return func(context.Context) ([]byte, error) {
+			return fmt.Appendf(nil, `{"time":"2026-11-26T07:50:00Z","since":"2026-11-25T07:50:00Z","store":"https://logs1.example.com:9451",`+
+				`"stores":[%s],"routers":[%s]}`, stores, routers), nil
+		}
+	}
+	allocator := newBrowser(t)
+	for name, ask := range map[string]func(context.Context) ([]byte, error){
+		"none": list(store, ""),
+		"two":  list(store, router(0, "")+","+router(1, "")),
+		"many": list(store+`,{"url":"https://logs2.example.com:9452","behind":0,"error":"dial tcp 192.0.2.7:9452: connect: connection refused"}`,
+			strings.Join(many, ",")),
+		"no store": func(context.Context) ([]byte, error) {
+			return nil, errors.New("https://logs1.example.com:9451: dial tcp 192.0.2.7:9451: connect: connection refused")
+		},
+	} {
+		s := serveOptions(t, "127.0.0.1:0", usualTimeouts, Options{Fleet: ask})
+		p := &pictures{t: t, dir: dir, name: "fleet"}
+		cancel := p.open(allocator)
+		p.do(chromedp.EmulateViewport(1400, 900), chromedp.Navigate("http://"+s.Addr().String()+"/fleet"))
+		p.wait(`document.querySelector('#state').textContent !== 'asking the store'`)
+		for _, width := range []int64{1400, 1024, 390} {
+			p.do(chromedp.EmulateViewport(width, 844))
+			for _, scheme := range []string{"light", "dark"} {
+				p.prefer(scheme)
+				p.shoot(fmt.Sprintf("%s-%d-%s", strings.ReplaceAll(name, " ", "-"), width, scheme))
+			}
+		}
 		cancel()
 	}
 }

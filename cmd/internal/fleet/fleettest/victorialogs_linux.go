@@ -80,6 +80,13 @@ func (v *VictoriaLogs) Kill() {
 	v.cmd = nil
 }
 
+// Ended reports whether it has ended by itself.
+func (v *VictoriaLogs) Ended() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, v.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo != 0
+}
+
 // Signal sends it a signal, such as SIGSTOP and SIGCONT.
 func (v *VictoriaLogs) Signal(s syscall.Signal) {
 	v.tb.Helper()

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/fleettest"
+	"syntap/cmd/internal/fleet/routerlog"
 )
 
 // TestShipper ships a log, and the rest of it after the position has been lost: the stream has each
@@ -65,4 +67,53 @@ func (c *cluster) ship(t *testing.T, path string, id fleet.LogID, last uint64) {
 	})
 	stop()
 	<-done
+}
+
+// Nodes are killed, one after the other and all at once, and the shipper too, while the log grows
+// and is rotated: the stream has each record once.
+func TestShipperKills(t *testing.T) {
+	t.Parallel()
+	rounds := 4
+	if os.Getenv("SYNTAP_SOAK") != "" {
+		rounds = 200
+	}
+	c := newCluster(t)
+	open := func(name string) func() fleet.Store {
+		return func() fleet.Store {
+			client := c.client(t, name)
+			client.timeout = 5 * time.Second
+			return client
+		}
+	}
+	times := fleet.Times{
+		Proof: time.Second, Poll: 10 * time.Millisecond, MostRetry: time.Second, Finish: time.Millisecond,
+	}
+	r := routerlog.NewRouter(t, routerlog.RouterOptions{
+		Name: "gw1", Open: open("gw1"), Reader: open("reader"), Times: times,
+	})
+	for round := range rounds {
+		r.Write(1 + rand.IntN(1000))
+		<-time.After(rand.N(500 * time.Millisecond)) // a random moment, not a condition
+		killed := c.nodes[round%3 : round%3+1]
+		if round%4 == 3 {
+			killed = c.nodes
+		}
+		for _, node := range killed {
+			node.Kill()
+		}
+		r.Write(1 + rand.IntN(1000))
+		if rand.IntN(2) == 0 {
+			r.Stop()
+			r.Write(1 + rand.IntN(1000))
+			r.Start()
+		}
+		for _, node := range killed {
+			node.Restart()
+		}
+		if round%20 == 19 {
+			r.Whole(10 * time.Minute)
+		}
+	}
+	r.Write(1)
+	r.Whole(10 * time.Minute)
 }

@@ -1,7 +1,6 @@
 package victorialogs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +19,7 @@ import (
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/fleettest"
 	"syntap/cmd/internal/fleet/otlp"
-	"syntap/cmd/internal/follow"
+	"syntap/cmd/internal/fleet/routerlog"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/recordtest"
 	"syntap/tun/tuntest"
@@ -32,99 +30,22 @@ const (
 	resume = syscall.SIGCONT
 )
 
-// gate is a router whose log is shipped while it grows and is rotated.
-type gate struct {
-	t     *testing.T
-	name  string
-	path  string
-	sink  *audit.Sink
-	seq   uint64
-	times fleet.Times
-	url   string
-	ship  *fleet.Shipper
-	end   func()
-}
-
-func newGate(t *testing.T, url string, times fleet.Times) *gate {
+// newRouter returns a router that ships to a store.
+func newRouter(t *testing.T, name, url string, times fleet.Times) *routerlog.Router {
 	t.Helper()
-	g := &gate{t: t, name: "gate", path: filepath.Join(t.TempDir(), "handshakes.json"), times: times, url: url}
-	var err error
-	g.sink, err = audit.Open(config.Sink{Format: config.JSON, Path: g.path, MaxSize: 1 << 20, Compress: true, Chain: true}, audit.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { g.sink.Close() })
-	g.start()
-	return g
+	return routerlog.NewRouter(t, routerlog.RouterOptions{Name: name, Open: clients(t, url), Times: times})
 }
 
-// start ships until the end of the test, or stop.
-func (g *gate) start() {
-	g.t.Helper()
-	c, err := New(otlp.Options{URL: g.url, Timeout: 3 * time.Second})
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	logger, _ := logrustest.NewNullLogger()
-	g.ship = fleet.New(fleet.Options{
-		Former: g.ship, Router: g.name, Path: g.path, Delay: 100 * time.Millisecond, Times: g.times, Logger: logger,
-		Destinations: []fleet.Destination{{URL: g.url, Receiver: c}},
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); g.ship.Run(ctx) }()
-	g.end = sync.OnceFunc(func() { cancel(); <-done })
-	g.t.Cleanup(g.end)
-}
-
-// write adds records to the log.
-func (g *gate) write(n int) {
-	g.t.Helper()
-	var err error
-	for range n {
-		g.seq++
-		r := recordtest.Handshake(uint16(g.seq), time.Now())
-		err = errors.Join(err, g.sink.Record(&record.Attributed{Record: r, Opening: new(record.Opening)}))
-	}
-	if err := errors.Join(err, g.sink.Flush()); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-// whole waits until the store is proven to have the log, and compares the two.
-func (g *gate) whole(patience time.Duration) {
-	g.t.Helper()
-	deadline := time.Now().Add(patience)
-	for g.ship.Confirmed() < g.seq {
-		if time.Now().After(deadline) {
-			g.t.Fatalf("no proof after %v: %+v", patience, g.ship.Stats())
+// clients returns a function that opens clients of a store.
+func clients(t *testing.T, url string) func() fleet.Store {
+	return func() fleet.Store {
+		t.Helper()
+		c, err := New(otlp.Options{URL: url, Timeout: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		return c
 	}
-	var ours, theirs bytes.Buffer
-	add := func(b *bytes.Buffer) func(uint64, []byte) error {
-		return func(_ uint64, line []byte) error { b.Write(line); b.WriteByte('\n'); return nil }
-	}
-	if err := follow.Between(g.path, 1, g.seq, add(&ours)); err != nil {
-		g.t.Fatal(err)
-	}
-	first, _, _ := bytes.Cut(ours.Bytes(), []byte("\n"))
-	id, c := fleet.LogID{Router: g.name, Log: fleet.LogIDOf(first)}, client(g.t, g.url)
-	runs, err := c.Has(g.t.Context(), id, fleet.Range{First: 1})
-	if len(runs) != 1 || runs[0] != (fleet.Run{First: 1, Last: g.seq, Copies: 1}) || err != nil {
-		g.t.Errorf("the store has %v, %v, want each of %d once", runs, err, g.seq)
-	}
-	if err := c.Lines(g.t.Context(), id, fleet.Range{First: 1}, add(&theirs)); err != nil {
-		g.t.Error(err)
-	}
-	if !bytes.Equal(ours.Bytes(), theirs.Bytes()) {
-		g.t.Errorf("the store has %d bytes that are not the log's %d", theirs.Len(), ours.Len())
-	}
-	now := g.ship.Stats()[0]
-	if now.Refused+now.Lost+now.Forks+now.Duplicates > 0 {
-		g.t.Errorf("stats %+v", now)
-	}
-	g.t.Logf("%d records, sent again: %v", g.seq, now.Resent)
 }
 
 // The engine is killed, stopped and killed while it is stopped, the shipper ends in between, and
@@ -138,40 +59,40 @@ func TestEngineFaults(t *testing.T) {
 		v = fleettest.StartVictoriaLogs(t)
 		times, rounds = fleet.Times{}, 200
 	}
-	g := newGate(t, v.URL, times)
-	sent := func() uint64 { return g.ship.Stats()[0].Records }
+	g := newRouter(t, "gate", v.URL, times)
+	sent := func() uint64 { return g.Stats().Records }
 	for i := range rounds {
 		before := sent()
-		g.write(500)
+		g.Write(500)
 		tuntest.Wait(t, "records on their way", func() bool { return sent() > before || i%4 == 3 })
 		switch i % 4 {
 		case 0: // what it has answered is lost
 			v.Kill()
-			g.write(1000)
+			g.Write(1000)
 			v.Start()
 		case 1: // it answers late
 			v.Signal(stop)
-			g.write(1000)
-			tuntest.Wait(t, "an answer that does not come", func() bool { return g.ship.Stats()[0].Error != "" })
+			g.Write(1000)
+			tuntest.Wait(t, "an answer that does not come", func() bool { return g.Stats().Error != "" })
 			v.Signal(resume)
 		case 2: // the shipper ends at any time
-			g.write(1000)
-			g.end()
-			g.write(1000)
-			g.start()
+			g.Write(1000)
+			g.Stop()
+			g.Write(1000)
+			g.Start()
 		default:
 			v.Signal(stop)
-			g.write(1000)
+			g.Write(1000)
 			v.Kill()
 			v.Start()
 		}
 		if i%10 == 9 {
-			g.whole(5 * time.Minute)
+			g.Whole(5 * time.Minute)
 		}
 	}
-	g.write(1)
-	g.whole(5 * time.Minute)
-	if files, err := filepath.Glob(filepath.Join(filepath.Dir(g.path), "*.gz")); len(files) < 2 || err != nil {
+	g.Write(1)
+	g.Whole(5 * time.Minute)
+	if files, err := filepath.Glob(filepath.Join(filepath.Dir(g.Path), "*.gz")); len(files) < 2 || err != nil {
 		t.Errorf("rotated files %v, %v, want several", files, err)
 	}
 }
@@ -180,15 +101,15 @@ func TestEngineFaults(t *testing.T) {
 func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	v := fleettest.StartVictoriaLogs(t, "-inmemoryDataFlushInterval=1s", "-storage.minFreeDiskSpaceBytes=1000TiB")
-	g := newGate(t, v.URL, fleet.Times{Proof: 10 * time.Second, Poll: 20 * time.Millisecond, MostRetry: time.Second})
-	g.write(500)
-	tuntest.Wait(t, "the refusal", func() bool { return strings.Contains(g.ship.Stats()[0].Error, "429") })
-	if now := g.ship.Stats()[0]; now.Records != 0 || now.Behind != 500 || now.SpoolBytes == 0 {
+	g := newRouter(t, "gate", v.URL, fleet.Times{Proof: 10 * time.Second, Poll: 20 * time.Millisecond, MostRetry: time.Second})
+	g.Write(500)
+	tuntest.Wait(t, "the refusal", func() bool { return strings.Contains(g.Stats().Error, "429") })
+	if now := g.Stats(); now.Records != 0 || now.Behind != 500 || now.SpoolBytes == 0 {
 		t.Errorf("stats of a store that is full: %+v", now)
 	}
 	v.Kill()
 	v.Start("-storage.minFreeDiskSpaceBytes=1")
-	g.whole(5 * time.Minute)
+	g.Whole(5 * time.Minute)
 }
 
 // A thousand routers have one store.
@@ -198,17 +119,14 @@ func TestManyRouters(t *testing.T) {
 	}
 	t.Parallel()
 	v := fleettest.StartVictoriaLogs(t)
-	var all []*gate
+	var all []*routerlog.Router
 	for i := range 1000 {
-		g := newGate(t, v.URL, fleet.Times{Poll: time.Second})
-		g.end()
-		g.name = fmt.Sprint("gate-", i)
-		g.start()
-		g.write(300)
+		g := newRouter(t, fmt.Sprint("gate-", i), v.URL, fleet.Times{Poll: time.Second})
+		g.Write(300)
 		all = append(all, g)
 	}
 	for _, g := range all {
-		g.whole(10 * time.Minute)
+		g.Whole(10 * time.Minute)
 	}
 }
 
