@@ -45,7 +45,7 @@ func TestShip(t *testing.T) {
 	l.confirmed(s)
 	l.holds(store, l.id(), l.lines)
 	l.write(1, "the last one")
-	stop() // sends what is left
+	stop() // sends the rest
 	p, err := ReadPosition(l.path)
 	if err != nil {
 		t.Fatal(err)

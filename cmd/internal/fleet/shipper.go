@@ -117,7 +117,7 @@ func (s *Shipper) of(url string) *ship {
 	return s.ships[i]
 }
 
-// Run ships until ctx ends, and then what is left with one try. It closes the receivers.
+// Run ships until ctx ends, and then the rest with one try. It closes the receivers.
 func (s *Shipper) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, one := range s.ships {

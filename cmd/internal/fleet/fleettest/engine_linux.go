@@ -157,7 +157,7 @@ func (s *Server) Wait() {
 	})
 }
 
-// Log returns what the program has printed.
+// Log returns the output of the program.
 func (s *Server) Log() string { return s.log.String() }
 
 // PID returns the number of the process.

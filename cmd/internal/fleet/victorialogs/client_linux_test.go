@@ -62,7 +62,7 @@ func has(t *testing.T, c *Client, id fleet.LogID, r fleet.Range, want ...fleet.R
 	})
 }
 
-// The store counts what it has, and gives the lines back byte for byte.
+// The store counts its records, and gives the lines back byte for byte.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	c := client(t, fleettest.StartVictoriaLogs(t).URL)

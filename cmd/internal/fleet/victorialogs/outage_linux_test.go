@@ -21,8 +21,8 @@ import (
 // soak reports whether long tests are wanted.
 func soak() bool { return os.Getenv("SYNTAP_SOAK") != "" }
 
-// quick are times by which a proof takes a third of what it takes in earnest, for stores that write
-// each second.
+// quick are times by which a proof takes a third of its usual time, for stores that write each
+// second.
 var quick = fleet.Times{
 	Proof: 10 * time.Second, Poll: 20 * time.Millisecond, MostRetry: time.Second,
 }
@@ -121,7 +121,7 @@ func peak(t *testing.T) (size int64) {
 }
 
 // A store that is restored from an older copy of its disk, while records are on their way, gets
-// again what the copy lacks.
+// those again that the copy lacks.
 func TestRestoredCopy(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
