@@ -34,6 +34,14 @@ func (f *fleetFlags) addStores(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.urls, "store", nil, "ask the store at this `URL`; of several, the first that answers")
 }
 
+// alone refuses the flags without --fleet: they would have no effect.
+func (f *fleetFlags) alone() error {
+	if !f.on && (f.urls != nil || f.router != "") {
+		return hint.Usage(errors.New("--store and --router are for the logs of a fleet"), "add --fleet")
+	}
+	return nil
+}
+
 // open returns the stores that the flags name, or that the config has. It does not connect.
 func (f *fleetFlags) open(cmd *cobra.Command, file string) (search.Stores, error) {
 	named, err := f.named(cmd, file)

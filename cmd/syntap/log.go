@@ -154,6 +154,9 @@ func (f *logFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	q.Notice = notices(cmd)
+	if err := f.fleet.alone(); err != nil {
+		return err
+	}
 	if f.fleet.on {
 		return f.runFleet(cmd, q, args)
 	}

@@ -39,6 +39,9 @@ With --fleet, the connections of all routers are shown as their records come int
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fleet.alone(); err != nil {
+				return err
+			}
 			if fleet.on {
 				return topOfFleet(cmd, &fleet, ask)
 			}

@@ -28,9 +28,12 @@ func (f *verifyFleetFlags) add(cmd *cobra.Command) {
 
 // args refuses command lines that name no log, or more than one place of logs.
 func (f *verifyFleetFlags) args(_ *cobra.Command, args []string) error {
+	if err := f.alone(); err != nil {
+		return err
+	}
 	switch {
-	case !f.on && (f.urls != nil || f.router != "" || f.master != ""):
-		return hint.Usage(errors.New("--store, --router and --master are for the logs of a fleet"), "add --fleet")
+	case !f.on && f.master != "":
+		return hint.Usage(errors.New("--master is for the logs of a fleet"), "add --fleet")
 	case !f.on && len(args) == 0:
 		return errors.New("want the files of a log")
 	case f.on && len(args) > 0:
