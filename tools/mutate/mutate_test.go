@@ -79,6 +79,32 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestPackages: the package of the mutated file comes first, and one without a test to run never.
+func TestPackages(t *testing.T) {
+	t.Parallel()
+	c := tree{dir: t.TempDir()}
+	for dir, test := range map[string]string{"a": "TestFast", "a/b": "TestSlow", "a/b/testdata": "TestFast", "c": "TestFast"} {
+		if err := os.MkdirAll(filepath.Join(c.dir, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := "package p\n\nfunc " + test + "(t *testing.T) {}\n"
+		if err := os.WriteFile(filepath.Join(c.dir, dir, "p_test.go"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ tests, run, mutated, want string }{
+		{"./a/... ./c", "", "a", "./a ./a/b ./c"},
+		{"./a/... ./c", "", "a/b", "./a/b ./a ./c"},
+		{"./a/... ./c", "TestFast$", "c", "./c ./a"},
+		{"./a ./c", "TestSlow", "a", ""},
+	} {
+		got, err := c.packages(mutation{tests: tt.tests, run: tt.run}, tt.mutated)
+		if err != nil || strings.Join(got, " ") != tt.want {
+			t.Errorf("packages of %q with %q: %q, %v, want %q", tt.tests, tt.run, got, err, tt.want)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	all := []mutation{{folder: "tap", behaviour: "RST"}, {folder: "stack", behaviour: "FIN"}}
 	if got, err := choose(all, "^tap$|FIN"); err != nil || len(got) != 2 {

@@ -154,7 +154,21 @@ func (t *tree) compiles(ctx context.Context, m mutation, at place) (output []byt
 func (t *tree) try(ctx context.Context, m mutation, at place) (v verdict, detail string, err error) {
 	var output []byte
 	var failure error
-	if err := t.with(m, at, func() { output, failure = t.test(ctx, m) }); err != nil {
+	packages, err := t.packages(m, filepath.Dir(at.file))
+	if err != nil {
+		return "", "", err
+	}
+	err = t.with(m, at, func() {
+		for _, one := range packages { // mostly the first notices, and linking all takes longest
+			m.tests = one
+			more, err := t.test(ctx, m)
+			if output = append(output, more...); err != nil {
+				failure = err
+				return
+			}
+		}
+	})
+	if err != nil {
 		return "", "", err
 	}
 	switch {
@@ -163,13 +177,68 @@ func (t *tree) try(ctx context.Context, m mutation, at place) (v verdict, detail
 	case failure == nil && !ranTests(output):
 		return noticed, fmt.Sprintf("no test matches %q", m.run), nil
 	case failure == nil:
-		return survived, m.tests, nil
+		return survived, strings.Join(packages, " "), nil
 	}
 	detail = "no test named"
 	if hit := failedTest.FindSubmatch(output); hit != nil {
 		detail = string(bytes.Join(hit[1:], nil))
 	}
 	return killed, detail, nil
+}
+
+var testName = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w*)\(`)
+
+// packages returns the packages of m.tests that have a test to run, that of the mutated file first.
+func (t *tree) packages(m mutation, mutated string) (all []string, err error) {
+	run, err := regexp.Compile(strings.SplitN(m.run, "/", 2)[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, pattern := range strings.Fields(m.tests) {
+		folder, below := strings.CutSuffix(pattern, "/...")
+		root := filepath.Join(t.dir, folder)
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if entry.IsDir() {
+				if path != root && (!below || entry.Name() == "testdata") {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			dir, err := filepath.Rel(t.dir, filepath.Dir(path))
+			one := "./" + filepath.ToSlash(dir)
+			if err != nil || !strings.HasSuffix(path, "_test.go") || slices.Contains(all, one) {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, name := range testName.FindAllSubmatch(b, -1) {
+				if run.Match(name[1]) {
+					all = append(all, one)
+					break
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	own := "./" + filepath.ToSlash(mutated)
+	slices.SortStableFunc(all, func(a, b string) int {
+		switch own {
+		case b:
+			return 1
+		case a:
+			return -1
+		}
+		return 0
+	})
+	return all, nil
 }
 
 // test runs the tests that are to notice a mutation. Paths are trimmed, so that all copies of the
