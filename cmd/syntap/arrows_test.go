@@ -162,7 +162,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/hint":      {"cmd/internal/terminal"},
 		"cmd/internal/logfile":   {"cmd/internal/hint"},
 		"cmd/internal/manual":    {"configs"},
-		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "tun/route"},
+		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun/route"},
 		"cmd/internal/owner":     {"tun/flow"},
 		"cmd/internal/pathmtu":   {"cmd/internal/record"},
 		"cmd/internal/query": {

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/seccomp"
 )
 
 // confine takes from this thread the privileges that the command is not to have. It lasts over
@@ -79,13 +80,5 @@ func installFilter(packetSockets bool) error {
 	if err != nil || filter == nil {
 		return err
 	}
-	raw := make([]unix.SockFilter, len(filter))
-	for i, in := range filter {
-		raw[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
-	}
-	program := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
-		return fmt.Errorf("filter system calls: %w", err)
-	}
-	return nil
+	return seccomp.ApplyToThread(filter)
 }

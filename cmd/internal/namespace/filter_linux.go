@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/seccomp"
 )
 
 // The filter of system calls (seccomp(2)) closes the ways past the TUN that no namespace closes:
@@ -55,13 +57,13 @@ func filterFor(goarch string, packetSockets bool) ([]bpf.RawInstruction, error) 
 	if known == nil {
 		return nil, nil
 	}
-	program := []bpf.Instruction{loadWord(archAt)}
+	program := []bpf.Instruction{seccomp.LoadArch}
 	for _, a := range known {
 		block := a.block(packetSockets)
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: a.arch, SkipTrue: uint8(len(block))})
 		program = append(program, block...)
 	}
-	raw, err := bpf.Assemble(append(program, fail(unix.ENOSYS)))
+	raw, err := bpf.Assemble(append(program, seccomp.Fail(unix.ENOSYS)))
 	if err != nil {
 		return nil, fmt.Errorf("assemble system call filter: %w", err)
 	}
@@ -74,81 +76,28 @@ func (a abi) block(packetSockets bool) []bpf.Instruction {
 	if packetSockets {
 		families = append(families, unix.AF_PACKET)
 	}
-	block := []bpf.Instruction{loadWord(numberAt)}
+	block := []bpf.Instruction{seccomp.LoadNumber}
 	if a.x32 {
-		block = append(block, bpf.JumpIf{Cond: bpf.JumpLessThan, Val: x32Bit, SkipTrue: 1}, fail(unix.ENOSYS))
+		block = append(block, bpf.JumpIf{Cond: bpf.JumpLessThan, Val: x32Bit, SkipTrue: 1}, seccomp.Fail(unix.ENOSYS))
 	}
-	for _, rule := range []struct {
-		number uint32
-		body   []bpf.Instruction
-	}{
-		{a.ioctl, unlessOneOf(1, unix.EPERM, unix.TIOCSTI, tioclinux)},
-		{a.socket, onlyOneOf(0, unix.EAFNOSUPPORT, families...)},
-		{a.socketpair, onlyOneOf(0, unix.EAFNOSUPPORT, families...)},
+	fail := []bpf.Instruction{seccomp.Fail(unix.ENOSYS)}
+	for _, rule := range []seccomp.Rule{
+		{Number: a.ioctl, Check: seccomp.UnlessOneOf(1, unix.EPERM, unix.TIOCSTI, tioclinux)},
+		{Number: a.socket, Check: seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT, families...)},
+		{Number: a.socketpair, Check: seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT, families...)},
 		// Its families stand in memory, out of a filter's sight.
-		{a.socketcall, unlessOneOf(0, unix.EAFNOSUPPORT, callSocket, callSocketpair)},
+		{Number: a.socketcall, Check: seccomp.UnlessOneOf(0, unix.EAFNOSUPPORT, callSocket, callSocketpair)},
 		// Without callout information it looks for a key and runs no program to get one
 		// (request_key(2)).
-		{a.requestKey, onlyNull(2, unix.EPERM)},
+		{Number: a.requestKey, Check: seccomp.OnlyNull(2, unix.EPERM)},
 		// Its operations are calls that no filter sees, socket among them.
-		{ioUringSetup, []bpf.Instruction{fail(unix.ENOSYS)}},
-		{ioUringEnter, []bpf.Instruction{fail(unix.ENOSYS)}},
-		{ioUringRegister, []bpf.Instruction{fail(unix.ENOSYS)}},
+		{Number: ioUringSetup, Check: fail},
+		{Number: ioUringEnter, Check: fail},
+		{Number: ioUringRegister, Check: fail},
 	} {
-		if rule.number == 0 {
-			continue
+		if rule.Number != 0 {
+			block = append(block, seccomp.Rules(rule)...)
 		}
-		block = append(block, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: rule.number, SkipTrue: uint8(len(rule.body))})
-		block = append(block, rule.body...)
 	}
-	return append(block, pass)
-}
-
-// Offsets in struct seccomp_data.
-const (
-	numberAt = 0
-	archAt   = 4
-	argsAt   = 16 // of eight bytes each, the lower half first: the architectures above are little-endian
-)
-
-func loadWord(offset uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offset, Size: 4} }
-
-// loadArg loads the lower half of an argument: all that the kernel looks at where its type is int.
-func loadArg(n uint32) bpf.Instruction { return loadWord(argsAt + 8*n) }
-
-var pass = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
-
-// fail makes a system call return an error.
-func fail(errno unix.Errno) bpf.Instruction {
-	return bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(errno)}
-}
-
-// onlyOneOf passes a call whose argument n, an int, has one of the values.
-func onlyOneOf(n uint32, errno unix.Errno, values ...uint32) []bpf.Instruction {
-	return choose(n, values, pass, fail(errno))
-}
-
-// unlessOneOf passes a call whose argument n, an int, has none of the values.
-func unlessOneOf(n uint32, errno unix.Errno, values ...uint32) []bpf.Instruction {
-	return choose(n, values, fail(errno), pass)
-}
-
-func choose(n uint32, values []uint32, match, otherwise bpf.Instruction) []bpf.Instruction {
-	body := []bpf.Instruction{loadArg(n)}
-	for i, v := range values {
-		body = append(body, bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipTrue: uint8(len(values) - i)})
-	}
-	return append(body, otherwise, match)
-}
-
-// onlyNull passes a call whose argument n, a pointer, is null.
-func onlyNull(n uint32, errno unix.Errno) []bpf.Instruction {
-	return []bpf.Instruction{
-		loadArg(n),
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 2},
-		loadWord(argsAt + 8*n + 4),
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
-		fail(errno),
-		pass,
-	}
+	return append(block, seccomp.Pass)
 }
