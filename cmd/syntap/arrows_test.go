@@ -160,6 +160,7 @@ func mayImport() map[string][]string {
 			"tap/handshake", "tun/flow",
 		},
 		"cmd/internal/hint":      {"cmd/internal/terminal"},
+		"cmd/internal/isolate":   {"cmd/internal/seccomp"},
 		"cmd/internal/logfile":   {"cmd/internal/hint"},
 		"cmd/internal/manual":    {"configs"},
 		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun/route"},

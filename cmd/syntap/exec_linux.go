@@ -98,7 +98,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	app.LimitProcs(os.Getenv)
-	router := app.Router{Config: c, Log: handshakes, Logger: log}
+	router := app.Router{Config: c, Log: handshakes, Logger: log, Isolate: true}
 	attempts, err := e.attempts.follow(&router)
 	if err != nil {
 		return err

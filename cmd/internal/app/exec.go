@@ -107,7 +107,7 @@ func (r *Router) warnDoors(hidden []string) {
 // serve has the programs of a session be the clients.
 func (r *Router) serve(session *namespace.Session) {
 	r.Sources = within(r.Config.TUN.Addresses)
-	r.Local = func(netip.Addr) bool { return true }
+	r.Local, r.children = func(netip.Addr) bool { return true }, true
 	r.Nameserver = session.IsNameserver
 	r.Owners, r.Network = session.Network() != nil, session.Network()
 	if r.Redirect == nil {

@@ -31,6 +31,10 @@ type Router struct {
 	Fleet  *Fleet             // nil = no log is sent to stores outside
 	Logger logrus.FieldLogger // of the program itself
 
+	// Isolate has this process give up, for good and before the first packet, all rights that a
+	// router does not need (package isolate). It can execute no program then.
+	Isolate bool
+
 	Summary    bool           // log the counts of records and drops when it ends
 	Reload     *Reload        // nil = never
 	View       *web.Server    // shows all this; nil = no page
@@ -69,6 +73,8 @@ type Router struct {
 
 	judge *judge // made by route, like holes
 	holes *holes
+
+	children bool // this process has some to signal
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -78,6 +84,9 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 }
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
+	if r.Isolate {
+		r.isolate()
+	}
 	r.holes = r.findHoles()
 	defer r.holes.Close()
 	rules, err := Rules(r.Config, r.holes.MSS)

@@ -120,7 +120,7 @@ func (s *Service) router(
 	return &Router{
 		Config: c, Log: s.Log, Fleet: s.Fleet, Logger: s.Logger, Summary: true, Reload: &s.Reload, View: view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
-		Owners: true, Forwards: true,
+		Owners: true, Forwards: true, Isolate: true,
 		Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, byRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
 		Sources:    sources(c.TUN.Sources, addrs),

@@ -75,7 +75,7 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	log := logrus.New()
 	log.SetLevel(logrus.WarnLevel)
 	router := app.Router{
-		Config: c, Logger: log, Redirect: to(l.Addr()),
+		Config: c, Logger: log, Redirect: to(l.Addr()), Isolate: true,
 		Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}),
 	}
 	inside := namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Process is what the kernel says of a process of syntap and of its rights. Where its threads
-// differ, it is the one that may do most.
+// Process is a process of syntap with its rights, as the kernel tells them: those of all of its
+// threads together.
 type Process struct {
 	PID          int          `json:"pid"`
 	Role         string       `json:"role"`

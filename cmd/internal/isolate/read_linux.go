@@ -12,8 +12,8 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Read returns what the kernel says of a process that has a role. Landlock the kernel does not
-// tell: it is not used.
+// Read returns a process, with its role, and its rights from /proc. The kernel does not tell
+// whether landlock restricts it: no process of syntap uses that.
 func Read(pid int, role string) (Process, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	p := Process{PID: pid, Role: role, NoNewPrivs: true, Seccomp: SeccompStrict}
@@ -120,5 +120,5 @@ func writableMounts(file string) ([]string, error) {
 	return paths, lines.Err()
 }
 
-// unescape undoes what the kernel does to paths in mountinfo.
+// unescape undoes the escapes of paths in mountinfo.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

@@ -24,7 +24,7 @@ func ApplyToThread(filter []bpf.RawInstruction) error {
 }
 
 // ApplyToProcess has the kernel filter the system calls of all threads of this process, set
-// no_new_privs for them, and log what the filter refuses.
+// no_new_privs for them, and log the calls that the filter refuses.
 func ApplyToProcess(filter []bpf.RawInstruction) error {
 	program, err := kernelProgram(filter)
 	if err != nil {

@@ -37,8 +37,8 @@ type Rule struct {
 	Check  []bpf.Instruction // of at most 255 instructions; it ends with a verdict on all of its ways
 }
 
-// Rules judge by the first of some rules that has the number of the call, which is loaded. What
-// follows them judges all other calls.
+// Rules judge by the first of some rules that has the number of the call, which is loaded. The
+// instructions behind them judge all other calls.
 func Rules(rules ...Rule) (program []bpf.Instruction) {
 	for _, r := range rules {
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: r.Number, SkipTrue: uint8(len(r.Check))})

@@ -1,0 +1,105 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
+)
+
+// keptCapabilities are those that a router keeps, as bits (capabilities(7)).
+const keptCapabilities = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE |
+	1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_DAC_OVERRIDE
+
+// checkRights looks at the rights of all threads of a router's process.
+func checkRights(t *testing.T, pid int, kept, bounding uint64) {
+	t.Helper()
+	threads, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/status")
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of process %d: %v, %v", pid, threads, err)
+	}
+	for _, file := range threads {
+		status, err := os.ReadFile(file)
+		if err != nil { // it has ended
+			continue
+		}
+		value := make(map[string]string)
+		for _, m := range regexp.MustCompile(`(?m)^(\w+):\s+(\w+)`).FindAllStringSubmatch(string(status), -1) {
+			value[m[1]] = m[2]
+		}
+		if value["NoNewPrivs"] != "1" {
+			t.Errorf("%s: NoNewPrivs %s", file, value["NoNewPrivs"])
+		}
+		if filtered := slices.Contains([]string{"amd64", "arm64"}, runtime.GOARCH); filtered && value["Seccomp"] != "2" {
+			t.Errorf("%s: Seccomp %s, want 2", file, value["Seccomp"])
+		}
+		for name, may := range map[string]uint64{"CapEff": kept, "CapPrm": kept, "CapInh": 0, "CapBnd": bounding, "CapAmb": 0} {
+			set, err := strconv.ParseUint(value[name], 16, 64)
+			if err != nil || set&^may != 0 {
+				t.Errorf("%s: %s %s, %v; want none but %x", file, name, value[name], err, may)
+			}
+		}
+	}
+}
+
+// TestRights has status tell the rights of a router, which keeps those only that it needs.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", everything+`http: {listen: "unix:DIR/http.sock"}`)
+	at := "unix:" + filepath.Join(r.dir, "http.sock")
+	var status struct {
+		Processes []struct {
+			PID          int
+			Role         string
+			UID          int
+			Capabilities struct{ Permitted, Bounding []string }
+			NoNewPrivs   bool `json:"no_new_privs"`
+			Seccomp      string
+			Writable     []string
+		}
+	}
+	r.wait(t, "the router's answer", func() bool {
+		return json.Unmarshal([]byte(output(lab.Router, binary, "status", "--json", "--at", at)), &status) == nil
+	})
+	checkRights(t, r.PID(), keptCapabilities, 0)
+	if len(status.Processes) != 1 {
+		t.Fatalf("processes: %+v, want one", status.Processes)
+	}
+	p := status.Processes[0]
+	if p.PID != r.PID() || p.Role != "router" || p.UID != os.Geteuid() || !p.NoNewPrivs || len(p.Capabilities.Bounding) > 0 ||
+		!slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") {
+		t.Errorf("processes: %+v, want process %d with its rights", p, r.PID())
+	}
+	text := output(lab.Router, binary, "status", "--at", at)
+	if !strings.Contains(text, "\n  processes   "+strconv.Itoa(p.PID)+" router: user ") {
+		t.Errorf("status lacks the router's process: %s", text)
+	}
+	r.stop(t, unix.SIGTERM)
+}
+
+// TestRightsOfExec looks at the router of a command. The command itself has the rights that it has
+// without.
+func TestRightsOfExec(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	p := ns.Start(binary, "exec", "--", "sh", "-c", "grep -E 'Cap|Seccomp|NoNew' /proc/self/status; exec sleep infinity")
+	tuntest.Wait(t, "the command's rights", func() bool { return strings.Contains(p.Stdout(), "Seccomp:") })
+	tuntest.Wait(t, "an isolated router", func() bool {
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
+		return err == nil && strings.Contains(string(status), "\nNoNewPrivs:\t1\n")
+	})
+	checkRights(t, p.PID(), keptCapabilities|1<<unix.CAP_KILL, ^uint64(0))
+	if set := regexp.MustCompile(`CapEff:\s+(\w+)`).FindStringSubmatch(p.Stdout()); set == nil || os.Geteuid() == 0 && set[1] == "0000000000000000" {
+		t.Errorf("root's command has no capability: %s", p.Stdout())
+	}
+}

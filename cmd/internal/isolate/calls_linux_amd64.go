@@ -1,0 +1,12 @@
+package isolate
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_X86_64
+
+// legacy are calls that newer architectures have no number for.
+var legacy = []uint32{
+	unix.SYS_NEWFSTATAT, unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_ACCESS, unix.SYS_OPEN, unix.SYS_READLINK,
+	unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_RENAME, unix.SYS_MKDIR, unix.SYS_CHMOD,
+	unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_EPOLL_WAIT, unix.SYS_GETPGRP, unix.SYS_TIME, unix.SYS_DUP2,
+}

@@ -1,0 +1,8 @@
+package isolate
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_AARCH64
+
+// legacy are calls that have another name here.
+var legacy = []uint32{unix.SYS_FSTATAT}

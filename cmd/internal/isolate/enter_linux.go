@@ -1,0 +1,105 @@
+package isolate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
+
+	"syntap/cmd/internal/seccomp"
+)
+
+// Needs are those of one router besides those of all.
+type Needs struct {
+	Children bool // it signals processes that it has started, and waits for them
+}
+
+// kept are the capabilities that a router uses, of those that it has.
+var kept = []cap.Value{
+	cap.NET_ADMIN,        // routes, rules, nftables; marks, and buffers beyond net.core.rmem_max, of sockets
+	cap.NET_RAW,          // sockets for echoes whose identifier is kept, and for ICMP errors
+	cap.NET_BIND_SERVICE, // ports of clients below 1024
+	cap.SYS_PTRACE,       // owners: the descriptors of other users' processes
+	cap.DAC_READ_SEARCH,  // the same
+	cap.DAC_OVERRIDE,     // logs in directories of other users
+}
+
+// Enter has this process, all of its threads, give up for good all capabilities and system calls
+// that a router does not need, and new privileges. An error tells which of these the kernel has
+// refused to take; the rest is gone.
+func Enter(n Needs) error {
+	keep := kept
+	var bounding error
+	if n.Children {
+		keep = append(slices.Clone(kept), cap.KILL) // they may be another user's by now
+	} else {
+		// One call for each capability and thread, 5 ms in all, which exec has not: without new
+		// privileges, and without execve(2), nothing comes from the set.
+		bounding = dropBounding()
+	}
+	return errors.Join(bounding, dropCapabilities(keep), forbidCalls(n.Children))
+}
+
+// dropCapabilities keeps some of the capabilities that this process has.
+func dropCapabilities(keep []cap.Value) error {
+	had, err := cap.GetPID(0)
+	if err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	want := cap.NewSet()
+	for _, c := range keep {
+		for _, flag := range []cap.Flag{cap.Permitted, cap.Effective} {
+			has, err := had.GetFlag(flag, c)
+			if err != nil { // unknown to this kernel
+				continue
+			}
+			if err := want.SetFlag(flag, has, c); err != nil {
+				return fmt.Errorf("drop capabilities: %w", err)
+			}
+		}
+	}
+	if same, err := want.Cf(had); err == nil && same == 0 {
+		return nil // a filter of the service manager may forbid capset(2)
+	}
+	if err := want.SetProc(); err != nil { // the ambient set follows the inheritable one
+		return fmt.Errorf("drop capabilities: %w", err)
+	}
+	return nil
+}
+
+// dropBounding empties the bounding set, where this process may (CAP_SETPCAP).
+func dropBounding() error {
+	had, err := cap.GetPID(0)
+	if err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	if may, err := had.GetFlag(cap.Effective, cap.SETPCAP); err != nil || !may {
+		return nil //nolint:nilerr // unknown to this kernel
+	}
+	var all []cap.Value
+	for c := range cap.MaxBits() {
+		if in, err := cap.GetBound(c); err == nil && in {
+			all = append(all, c)
+		}
+	}
+	if err := cap.DropBound(all...); err != nil {
+		return fmt.Errorf("drop capabilities of programs to be executed: %w", err)
+	}
+	return nil
+}
+
+// forbidCalls has the kernel refuse all system calls but those of a router.
+func forbidCalls(children bool) error {
+	filter, err := filter(os.Getpid(), children)
+	if err != nil {
+		return err
+	}
+	if err := seccomp.ApplyToProcess(filter); err != nil {
+		_, noNewPrivs := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		return errors.Join(err, noNewPrivs)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+//go:build linux && (amd64 || arm64)
+
+package isolate
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/seccomp"
+)
+
+// filter returns the filter of a router whose process number is pid. Calls that no argument decides
+// about cost no run of the filter since Linux 5.11, which keeps a table of them; for older kernels
+// the frequent ones come first.
+func filter(pid int, children bool) ([]bpf.RawInstruction, error) {
+	refuse := seccomp.Fail(unix.EPERM)
+	program := []bpf.Instruction{
+		seccomp.LoadArch,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
+		seccomp.Fail(unix.ENOSYS),
+		seccomp.LoadNumber,
+	}
+	program = append(program, always(seccomp.Pass, frequent)...)
+	program = append(program, seccomp.Rules(judged(uint32(pid), children)...)...)
+	program = append(program, always(seccomp.Pass, others, legacy)...)
+	if children {
+		program = append(program, always(seccomp.Pass, ofParents)...)
+	}
+	program = append(program, always(seccomp.Fail(unix.ENOSYS), probed)...)
+	raw, err := bpf.Assemble(append(program, refuse))
+	if err != nil {
+		return nil, fmt.Errorf("assemble system call filter: %w", err)
+	}
+	return raw, nil
+}
+
+// always gives all calls of some numbers the same verdict.
+func always(verdict bpf.Instruction, lists ...[]uint32) (program []bpf.Instruction) {
+	for _, numbers := range lists {
+		for _, n := range numbers {
+			program = append(program, seccomp.Rules(seccomp.Rule{Number: n, Check: []bpf.Instruction{verdict}})...)
+		}
+	}
+	return program
+}
+
+// judged are the calls that a router may make with some arguments only.
+func judged(pid uint32, children bool) []seccomp.Rule {
+	rules := []seccomp.Rule{
+		{Number: unix.SYS_SOCKET, Check: seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT,
+			unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_UNIX)},
+		// The runtime interrupts its threads.
+		{Number: unix.SYS_TGKILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)},
+		// Threads, and neither processes nor namespaces.
+		{Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, thread|newNamespace, thread)},
+		{Number: unix.SYS_MMAP, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
+		{Number: unix.SYS_MPROTECT, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
+		{Number: unix.SYS_PRCTL, Check: seccomp.OnlyOneOf(0, unix.EPERM, unix.PR_SET_VMA)},
+		{Number: unix.SYS_PRLIMIT64, Check: seccomp.OnlyNull(2, unix.EPERM)}, // reads
+		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, requests...)},
+	}
+	if !children {
+		rules = append(rules, seccomp.Rule{Number: unix.SYS_KILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)})
+	}
+	return rules
+}
+
+const (
+	thread       = unix.CLONE_VM | unix.CLONE_THREAD
+	newNamespace = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS |
+		unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWUTS
+)
+
+// requests are those of ioctl(2).
+var requests = []uint32{
+	// Of sockets and links.
+	unix.SIOCOUTQ, unix.TIOCINQ, unix.SIOCGIFINDEX, unix.SIOCGIFMTU, unix.SIOCSIFMTU,
+	// Of the TUN and the guard, which may have to be made again.
+	unix.TUNSETIFF, unix.TUNGETIFF, unix.TUNSETOFFLOAD, unix.TUNSETOWNER, unix.TUNSETGROUP, unix.TUNSETPERSIST,
+	// Of the terminal.
+	unix.TCGETS, unix.TCSETS, unix.TIOCGPGRP, unix.TIOCSPGRP, unix.TIOCGWINSZ,
+}
+
+// frequent are calls for each packet, each connection or each wait.
+var frequent = []uint32{
+	unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_READ, unix.SYS_WRITE, unix.SYS_EPOLL_PWAIT,
+	unix.SYS_RECVMSG, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM,
+	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_CLOSE, unix.SYS_EPOLL_CTL, unix.SYS_CONNECT,
+	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_BIND, unix.SYS_SHUTDOWN,
+	unix.SYS_READLINKAT,
+}
+
+// others are the rest that a router may always make.
+var others = []uint32{
+	// Of Go's runtime, and of glibc's threads where it is linked.
+	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK,
+	unix.SYS_RESTART_SYSCALL, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETTID, unix.SYS_GETPID,
+	unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_MREMAP, unix.SYS_BRK,
+	unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM,
+	unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_MEMBARRIER, unix.SYS_SET_TID_ADDRESS,
+	unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE,
+	unix.SYS_EPOLL_CREATE1, unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_PPOLL, unix.SYS_PSELECT6,
+	// Who it is, and where.
+	unix.SYS_GETPPID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_GETGROUPS,
+	unix.SYS_GETPGID, unix.SYS_GETSID, unix.SYS_CAPGET, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRUSAGE, unix.SYS_GETCWD,
+	unix.SYS_GETRLIMIT,
+	// Files: logs, journals, positions, /proc.
+	unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64, unix.SYS_PWRITE64,
+	unix.SYS_FCNTL, unix.SYS_FLOCK, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
+	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
+	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_GETDENTS64, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_UTIMENSAT,
+	unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
+	unix.SYS_SENDFILE, unix.SYS_SPLICE, unix.SYS_COPY_FILE_RANGE,
+	// Sockets.
+	unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_GETPEERNAME,
+}
+
+// ofParents are calls about processes that this one has started.
+var ofParents = []uint32{
+	unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_WAITID, unix.SYS_PIDFD_SEND_SIGNAL,
+}
+
+// probed are calls instead of which programs make others where a kernel lacks them.
+var probed = []uint32{unix.SYS_CLONE3, unix.SYS_FCHMODAT2, unix.SYS_OPENAT2, unix.SYS_STATX}

@@ -1,0 +1,96 @@
+//go:build linux && (amd64 || arm64)
+
+package isolate
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// TestRouterFilter asks the filter about calls with arguments; e2e has a router make the others.
+func TestRouterFilter(t *testing.T) {
+	t.Parallel()
+	const (
+		pid     = 4711
+		threads = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
+	)
+	for _, tt := range []struct {
+		name     string
+		children bool
+		number   uint32
+		args     [6]uint64
+		want     unix.Errno // 0 = passes
+	}{
+		{"read", false, unix.SYS_READ, [6]uint64{}, 0},
+		{"IPv6", false, unix.SYS_SOCKET, [6]uint64{unix.AF_INET6}, 0},
+		{"netlink", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK}, 0},
+		{"vsock", false, unix.SYS_SOCKET, [6]uint64{unix.AF_VSOCK}, unix.EAFNOSUPPORT},
+		{"a thread", false, unix.SYS_CLONE, [6]uint64{threads}, 0},
+		{"a process", false, unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, unix.EPERM},
+		{"a process for threads", true, unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK}, unix.EPERM},
+		{"a thread in a namespace", false, unix.SYS_CLONE, [6]uint64{threads | unix.CLONE_NEWNET}, unix.EPERM},
+		{"memory", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, 0},
+		{"memory to execute", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, unix.EPERM},
+		{"execute memory", false, unix.SYS_MPROTECT, [6]uint64{0, 4096, unix.PROT_EXEC}, unix.EPERM},
+		{"interrupt a thread", false, unix.SYS_TGKILL, [6]uint64{pid, 4712, 23}, 0},
+		{"signal another process's thread", true, unix.SYS_TGKILL, [6]uint64{1, 1, 23}, unix.EPERM},
+		{"signal itself", false, unix.SYS_KILL, [6]uint64{pid, 6}, 0},
+		{"signal another process", false, unix.SYS_KILL, [6]uint64{1, 6}, unix.EPERM},
+		{"signal a child", true, unix.SYS_KILL, [6]uint64{4712, 18}, 0},
+		{"wait for a child", true, unix.SYS_WAIT4, [6]uint64{}, 0},
+		{"wait without children", false, unix.SYS_WAIT4, [6]uint64{}, unix.EPERM},
+		{"read a limit", false, unix.SYS_PRLIMIT64, [6]uint64{0, 7, 0, 1 << 40}, 0},
+		{"set a limit", false, unix.SYS_PRLIMIT64, [6]uint64{0, 7, 1 << 40, 0}, unix.EPERM},
+		{"name memory", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_VMA}, 0},
+		{"become debuggable", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_DUMPABLE, 1}, unix.EPERM},
+		{"make a TUN", false, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
+		{"type into a terminal", true, unix.SYS_IOCTL, [6]uint64{3, unix.TIOCSTI}, unix.EPERM},
+		{"clone3", true, unix.SYS_CLONE3, [6]uint64{}, unix.ENOSYS},
+		{"execve", true, unix.SYS_EXECVE, [6]uint64{}, unix.EPERM},
+	} {
+		if got := verdict(t, tt.children, auditArch, tt.number, tt.args); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if got := verdict(t, false, unix.AUDIT_ARCH_I386, 3, [6]uint64{}); got != unix.ENOSYS {
+		t.Errorf("a call of another architecture: %v, want %v", got, unix.ENOSYS)
+	}
+}
+
+// verdict runs the filter, and returns 0 for a call that passes.
+func verdict(t *testing.T, children bool, arch, number uint32, args [6]uint64) unix.Errno {
+	t.Helper()
+	const pid = 4711
+	raw, err := filter(pid, children)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := []bpf.Instruction{}
+	for _, in := range raw {
+		program = append(program, in.Disassemble())
+	}
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := binary.BigEndian.AppendUint32(nil, number) // the order of bytes that the VM expects
+	data = binary.BigEndian.AppendUint32(data, arch)
+	data = append(data, make([]byte, 8)...) // instruction pointer
+	for _, a := range args {
+		data = binary.BigEndian.AppendUint32(data, uint32(a))
+		data = binary.BigEndian.AppendUint32(data, uint32(a>>32))
+	}
+	got, err := vm.Run(data)
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case got == unix.SECCOMP_RET_ALLOW:
+		return 0
+	case got&^0xffff != unix.SECCOMP_RET_ERRNO:
+		t.Fatalf("verdict %#x is neither to pass nor to fail", got)
+	}
+	return unix.Errno(got & 0xffff)
+}
