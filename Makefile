@@ -13,7 +13,7 @@ TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
-.PHONY: build install deb release test soak mutate check lint fuzz bench bench-compare microbench tools format vet
+.PHONY: build install deb release test soak mutate check lint fuzz bench quicload bench-compare microbench tools format vet
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
@@ -120,19 +120,27 @@ fuzz:
 			{ grep -q '^ *context deadline exceeded$$' "$$log" && ! grep -q 'Failing input' "$$log"; } || exit 1; \
 	done
 
-# syntap beside the peers that are installed, as root, for a quarter of an hour or more. SYNTAP, SING_BOX, TUN2SOCKS and
-# PASTA name programs that are not on the path.
-bench: build
-	$(GO) run ./cmd/internal/bench -o BENCH.md
+# syntap beside the peers that are installed and beside its own variants, as root, for half an hour: the figures in BENCH.md
+# and README.md. SYNTAP, SING_BOX, TUN2SOCKS and PASTA name programs that are not on the path, ROUTERS those that are measured.
+bench: ROUNDS = 3
+bench: SECONDS = 3
+bench: build quicload
+	$(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(SECONDS) -o BENCH.md -summary README.md $(ROUTERS)
+
+# The load of QUIC: a module of its own.
+quicload:
+	cd tools/quicload && CGO_ENABLED=0 $(GO) build -trimpath -o ../../bin/quicload .
 
 # syntap beside that of another revision, in turn: ratios with their standard errors, on standard output.
 bench-compare: ROUNDS = 5
-bench-compare: build
-	@[ -n "$(BASE)" ] || { echo 'usage: make bench-compare BASE=REVISION [ROUNDS=5] [ONLY=REGEXP]' >&2; exit 2; }
+bench-compare: SECONDS = 3
+bench-compare: PAIRS = syntap $(addprefix syntap-,nolog chain rules nonames nofindings fleet)
+bench-compare: build quicload
+	@[ -n "$(BASE)" ] || { echo 'usage: make bench-compare BASE=REVISION [ROUNDS=5] [SECONDS=3] [ONLY=REGEXP]' >&2; exit 2; }
 	@set -e; dir=$$(mktemp -d); trap 'git worktree remove --force "$$dir/src"; rm -rf "$$dir"' EXIT; \
 	git worktree add --quiet --detach "$$dir/src" "$(BASE)"; \
 	(cd "$$dir/src" && $(GO) build -o "$$dir/syntap" ./cmd/syntap); \
-	SYNTAP_BASE="$$dir/syntap" $(GO) run ./cmd/internal/bench -n $(ROUNDS) -only '$(ONLY)' base syntap base-nolog syntap-nolog
+	SYNTAP_BASE="$$dir/syntap" $(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(SECONDS) -only '$(ONLY)' $(PAIRS) $(PAIRS:syntap%=base%)
 
 microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...

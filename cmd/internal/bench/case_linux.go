@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,42 +18,64 @@ type benchCase struct {
 	figures []string // the rows of the table that it gives
 	measure func(t *trial) (figures, error)
 
+	place
 	udp     bool // not for the plain relay
+	quic    bool // needs the program of tools/quicload
 	process bool // only for routers that have one
+	option  bool // for the variants of syntap too
 }
 
-// applies tells whether a router can do the case at all.
+// applies tells whether the case is measured with a router.
 func (c benchCase) applies(r router) bool {
-	return (!c.udp || !r.own) && (!c.process || r.name != direct)
+	switch {
+	case c.udp && r.own, c.process && r.name == direct, c.gateway && r.clientNamespace:
+		return false
+	}
+	return c.option || !r.variant
 }
 
 // cases returns all cases in the order of the table.
 func cases() []benchCase {
 	return []benchCase{
-		throughput("1 stream up", "up", 1),
-		throughput("1 stream down", "down", 1),
+		option(throughput("1 stream up", "up", 1)),
+		option(throughput("1 stream down", "down", 1)),
 		throughput("8 streams up", "up", 8),
 		throughput("8 streams down", "down", 8),
-		rate("connections", "connect", 16),
-		rate("TCP round trips", "echo", 1),
+		at(place{mtu: 9000}, throughput("1 stream up, MTU 9000", "up", 1)),
+		at(place{mtu: 9000}, throughput("1 stream down, MTU 9000", "down", 1)),
+		at(place{mtu: 65520}, throughput("1 stream up, MTU 65520", "up", 1)),
+		at(place{mtu: 65520}, throughput("1 stream down, MTU 65520", "down", 1)),
+		at(place{gateway: true}, throughput("1 stream up of a gateway's client", "up", 1)),
+		at(place{gateway: true}, throughput("1 stream down of a gateway's client", "down", 1)),
+		option(rate("connections", "connect", 16)),
+		option(rate("TLS connections", "tls", 16)),
+		besideIdle(rate("connections beside 10,000 idle", "connect", 16)),
+		at(place{gateway: true}, rate("connections of a gateway's client", "connect", 16)),
+		option(rate("TCP round trips", "echo", 1)),
 		beside("up", 8, rate("TCP round trips beside 8 streams up", "echo", 1)),
 		beside("down", 8, rate("TCP round trips beside 8 streams down", "echo", 1)),
-		rate("UDP round trips", "udp-echo", 1),
+		besideIdle(rate("TCP round trips beside 10,000 idle connections", "echo", 1)),
+		option(withDNS(rate("DNS queries", "dns", 4))),
+		option(rate("UDP round trips", "udp-echo", 1)),
+		rate("UDP round trips, 8 flows", "udp-echo", 8),
 		throughput("UDP up", "udp-up", 1),
 		throughput("UDP down", "udp-down", 1),
+		throughput("UDP up, 8 flows", "udp-up", 8),
+		throughput("UDP down, 8 flows", "udp-down", 8),
+		overQUIC(throughput("QUIC up", "quic-up", 1)),
+		overQUIC(throughput("QUIC down", "quic-down", 1)),
 		{
-			name: "idle connections", figures: []string{idleMemory}, process: true,
+			name: "idle connections", figures: []string{idleMemory}, process: true, option: true,
 			measure: measureHeld,
 		},
 		{
-			name: "idle", figures: []string{idleWakeups, idleRSS}, process: true,
+			name: "idle", figures: []string{idleWakeups, idleRSS}, process: true, option: true,
 			measure: measureIdle,
 		},
 	}
 }
 
 const (
-	idleMemory  = "memory per idle connection, KiB"
 	idleWakeups = "wakeups per second, idle"
 	idleRSS     = "RSS, idle, MiB"
 )
@@ -66,7 +89,7 @@ func throughput(name, kind string, streams int) benchCase {
 			return nil, err
 		}
 		receiver := client
-		if kind == "up" || kind == "udp-up" {
+		if strings.HasSuffix(kind, "up") {
 			receiver = t.far
 		}
 		s, err := t.measure(receiver)
@@ -79,12 +102,15 @@ func throughput(name, kind string, streams int) benchCase {
 		}
 		return f, nil
 	}
-	return benchCase{name: name, figures: []string{speed, cost}, measure: measure, udp: kind == "udp-up" || kind == "udp-down"}
+	c := benchCase{name: name, figures: []string{speed, cost}, measure: measure}
+	c.udp = strings.HasPrefix(kind, "udp-")
+	return c
 }
 
 // rate is a case of operations one after the other.
 func rate(name, kind string, clients int) benchCase {
-	perSecond, slowest, cost := name+" per second", name+", p99, µs", name+", CPU µs each"
+	perSecond, cost := name+" per second", name+", CPU µs each"
+	middle, slowest := name+", p50, µs", name+", p99, µs"
 	measure := func(t *trial) (figures, error) {
 		client, err := t.startLoad(kind, clients)
 		if err != nil {
@@ -96,7 +122,7 @@ func rate(name, kind string, clients int) benchCase {
 		}
 		f := figures{perSecond: float64(s.Done) / s.Elapsed.Seconds()}
 		if s.Done > 0 {
-			f[slowest] = float64(s.P99.Microseconds())
+			f[middle], f[slowest] = float64(s.P50.Nanoseconds())/1e3, float64(s.P99.Nanoseconds())/1e3
 		}
 		if s.Done > 0 && t.process != nil {
 			f[cost] = s.cpu * 1e6 / float64(s.Done)
@@ -106,39 +132,51 @@ func rate(name, kind string, clients int) benchCase {
 		}
 		return f, err
 	}
-	return benchCase{name: name, figures: []string{perSecond, slowest, cost}, measure: measure, udp: kind == "udp-echo"}
-}
-
-// beside is a case while other streams have all the room there is.
-func beside(kind string, streams int, c benchCase) benchCase {
-	measure := c.measure
-	c.measure = func(t *trial) (figures, error) {
-		if err := t.startBulk(kind, streams); err != nil {
-			return nil, err
-		}
-		return measure(t)
-	}
-	return c
+	all := []string{perSecond, middle, slowest, cost}
+	return benchCase{name: name, figures: all, measure: measure, udp: kind == "udp-echo"}
 }
 
 // measureHeld opens connections and reads the growth of the router's memory when they have been
 // idle for a while.
 func measureHeld(t *trial) (figures, error) {
-	limit, err := descriptors()
+	n, err := holdable(t.held)
 	if err != nil {
 		return nil, err
 	}
-	n := min(t.held, (limit-100)/2) // a relay has two descriptors for each
 	before, err := t.process.rss()
 	if err != nil {
 		return nil, err
 	}
+	client, err := t.hold(n)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.wait(t.window); err != nil {
+		return nil, err
+	}
+	after, err := t.process.rss()
+	if err != nil {
+		return nil, err
+	}
+	s, err := client.sample()
+	if err != nil { // a connection did not last
+		return nil, err
+	}
+	if s.Done < int64(n) {
+		err = fmt.Errorf("%d of %d could be opened", s.Done, n)
+	}
+	return figures{idleMemory: float64(after-before) / 1024 / float64(s.Done)}, err
+}
+
+// hold opens idle connections, and returns when it has tried all.
+func (t *trial) hold(n int) (*child, error) {
 	client, err := t.startLoad("hold", n)
 	if err != nil {
 		return nil, err
 	}
 	var s sample
-	for deadline := time.Now().Add(30 * time.Second); s.Done+s.Failed < int64(n) && time.Now().Before(deadline); {
+	deadline := time.Now().Add(30 * time.Second)
+	for s.Done+s.Failed < int64(n) && time.Now().Before(deadline) {
 		if err := t.wait(t.window / 10); err != nil {
 			return nil, err
 		}
@@ -149,29 +187,16 @@ func measureHeld(t *trial) (figures, error) {
 	if s.Done == 0 {
 		return nil, errors.New("no connection could be opened")
 	}
-	if err := t.wait(t.window); err != nil {
-		return nil, err
-	}
-	after, err := t.process.rss()
-	if err != nil {
-		return nil, err
-	}
-	if s, err = client.sample(); err != nil { // a connection did not last
-		return nil, err
-	}
-	if s.Done < int64(n) {
-		err = fmt.Errorf("%d of %d could be opened", s.Done, n)
-	}
-	return figures{idleMemory: float64(after-before) / 1024 / float64(s.Done)}, err
+	return client, nil
 }
 
-// descriptors returns how many a process may have.
-func descriptors() (int, error) {
+// holdable returns how many of n connections a relay can hold: it has two descriptors for each.
+func holdable(n int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("read limit of open files: %w", err)
 	}
-	return int(min(limit.Max, 1<<20)), nil
+	return min(n, (int(min(limit.Max, 1<<20))-500)/2), nil
 }
 
 // measureIdle looks at a router that has carried one connection.

@@ -14,11 +14,13 @@ import (
 // childArgument stands first on the command line of a child.
 const childArgument = "child"
 
-// runChild is main in a child: far end, load or relay.
+// runChild is main in a child: far end, load, relay, name server, or store of records.
 //
 //	serve ADDRESS          answers on standard input
 //	load KIND TARGET N     answers on standard input
 //	relay ADDRESS TARGET...
+//	dns ADDRESS
+//	store ADDRESS
 func runChild(args []string, stdin io.Reader, stdout io.Writer) error {
 	c := newCounter()
 	failed := make(chan error, 2)
@@ -41,6 +43,10 @@ func runChild(args []string, stdin io.Reader, stdout io.Writer) error {
 			go func() { failed <- relay(l, ends[1]) }()
 		}
 		return <-failed
+	case len(args) == 2 && args[0] == "dns":
+		return serveDNS(args[1])
+	case len(args) == 2 && args[0] == "store":
+		return serveStore(args[1])
 	default:
 		return fmt.Errorf("start child %q: unknown arguments", args)
 	}
@@ -58,9 +64,11 @@ type child struct {
 // self is this program, which children run.
 const self = "/proc/self/exe"
 
-func startChild(ctx context.Context, ns namespace, args ...string) (*child, error) {
-	c := &child{process: newProcess(ctx, append([]string{self, childArgument}, args...))}
-	c.cmd.Args[0] = "bench"
+func startChild(ctx context.Context, ns namespace, command []string) (*child, error) {
+	c := &child{process: newProcess(ctx, command)}
+	if command[0] == self {
+		c.cmd.Args[0] = "bench"
+	}
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -4,10 +4,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
-// Names of routers that are syntap as another revision has it.
-var bases = map[string]string{"syntap": "base", "syntap-nolog": "base-nolog"}
+// baseOf returns the name of the router that is a variant of syntap as another revision has it, ""
+// for other routers.
+func baseOf(name string) string {
+	suffix, ok := strings.CutPrefix(name, "syntap")
+	if !ok {
+		return ""
+	}
+	return "base" + suffix
+}
 
 // ratio returns the mean of the ratios of two routers' values, each of one repetition, and its
 // standard error, NaN where there is but one. ok is false where there is none.
@@ -37,7 +45,7 @@ func (r *report) changes() string {
 	rows := [][]string{{""}, {"---"}}
 	var compared []string
 	for _, c := range r.routers {
-		if base := bases[c.name]; base != "" && r.has(base) {
+		if base := baseOf(c.name); base != "" && r.has(base) {
 			compared = append(compared, c.name)
 			rows[0] = append(rows[0], c.name+" / "+base)
 			rows[1] = append(rows[1], "---:")
@@ -50,7 +58,7 @@ func (r *report) changes() string {
 		row := []string{figure}
 		for _, name := range compared {
 			cell := "–"
-			if mean, err, ok := ratio(r.results[name][figure], r.results[bases[name]][figure]); ok {
+			if mean, err, ok := ratio(r.results[name][figure], r.results[baseOf(name)][figure]); ok {
 				if cell = fmt.Sprintf("%.3f", mean); !math.IsNaN(err) {
 					cell += fmt.Sprintf(" ± %.3f", err)
 				}

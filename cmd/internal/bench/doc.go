@@ -7,15 +7,21 @@
 //
 // It needs root, ip(8), and the programs of the routers: on the PATH, or where SYNTAP, SYNTAP_BASE,
 // SING_BOX, TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed
-// syntap. sing-box has to be built with_gvisor.
+// syntap. sing-box has to be built with_gvisor. Cases over QUIC need bin/quicload, or QUICLOAD, and
+// are left out without it.
+//
+// The report goes to standard output, or between two lines of a file (-o); a short form of it
+// between those of another (-summary).
 //
 // # Theory of operation
 //
-// A case is one kind of load, such as eight downloads, and gives one or more figures. A trial is
-// one case with one router: it makes network namespaces (lab), starts far end and router, waits
-// until an echo comes back through the router, applies the load, and takes everything down. Nothing
-// outlives a trial, so no figure depends on the one before it, and a router that breaks
-// spoils one figure, not the run. A load beside a case has a far end of its own.
+// A case is one kind of load, such as eight downloads, in one form of the lab (place), and gives
+// one or more figures. A variant is syntap with one thing on or off, such as its log: some cases
+// are measured with it too, and have a table of their own. A trial is one case with one router: it
+// makes network namespaces (lab), starts far end and router, waits until an echo comes back through
+// the router, applies the load, and takes everything down. Nothing outlives a trial, so no figure
+// depends on the one before it, and a router that breaks spoils one figure, not the run. A load
+// beside a case has a far end of its own.
 //
 // The machine drifts by more than the differences between two versions. So routers take turns at
 // each case, and the whole is repeated: the figures in one row of the table were measured within a

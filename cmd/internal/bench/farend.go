@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,6 +15,7 @@ const (
 	askEcho = 'e' // send back the bytes that follow; of a datagram, the whole
 	askSink = 's' // receive
 	askSend = 'd' // send without end
+	askTLS  = 22  // a TLS record of a handshake (RFC 8446, section 5.1): echo within TLS
 )
 
 const (
@@ -24,12 +27,19 @@ const (
 // farEnd is the server behind the router.
 type farEnd struct {
 	*counter
-	sendUntil atomic.Int64 // when to stop sending datagrams, in nanoseconds of Unix time; each askSend moves it
-	sending   atomic.Bool
+	tls *tls.Config
+
+	// By client, netip.AddrPort: when to stop sending datagrams, *atomic.Int64 in nanoseconds of
+	// Unix time.
+	sendUntil sync.Map
 }
 
 // serve answers TCP and UDP at an address until one of them fails.
 func (f *farEnd) serve(addr string) error {
+	var err error
+	if f.tls, err = selfSigned(); err != nil {
+		return err
+	}
 	packets, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return err
@@ -63,12 +73,14 @@ func (f *farEnd) handle(conn *net.TCPConn) {
 		_ = receive(conn, f.counter)
 	case askSend:
 		_ = send(conn)
+	case askTLS:
+		f.echoTLS(conn, buf, n)
 	}
 }
 
 // echoTCP sends back the bytes that it reads. The first read has begun: n bytes, of which the first
 // is not data.
-func echoTCP(conn *net.TCPConn, buf []byte, n int) {
+func echoTCP(conn net.Conn, buf []byte, n int) {
 	for data := buf[1:n]; ; data = buf[:n] {
 		if _, err := conn.Write(data); err != nil {
 			return
@@ -118,19 +130,23 @@ func (f *farEnd) serveUDP(conn *net.UDPConn) error {
 		case askSink:
 			f.bytes.Add(int64(n))
 		case askSend:
-			f.sendUntil.Store(time.Now().Add(time.Second).UnixNano())
-			if f.sending.CompareAndSwap(false, true) {
-				go f.sendDatagrams(conn, from)
+			until, asked := f.sendUntil.LoadOrStore(from, new(atomic.Int64))
+			until.(*atomic.Int64).Store(time.Now().Add(time.Second).UnixNano())
+			if !asked {
+				go sendDatagrams(conn, from, until.(*atomic.Int64))
 			}
 		}
 	}
 }
 
 // sendDatagrams sends as fast as it can, as long as the client asks for more.
-func (f *farEnd) sendDatagrams(conn *net.UDPConn, to netip.AddrPort) {
-	defer f.sending.Store(false)
+func sendDatagrams(conn *net.UDPConn, to netip.AddrPort, until *atomic.Int64) {
 	datagram := make([]byte, datagramSize)
-	for time.Now().UnixNano() < f.sendUntil.Load() {
+	for {
+		if time.Now().UnixNano() > until.Load() {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
 		_, _ = conn.WriteToUDPAddrPort(datagram, to) // datagrams that the kernel does not take are lost, as on the way
 	}
 }

@@ -17,11 +17,13 @@ func loads() map[string]load {
 		"up":       upload,
 		"down":     download,
 		"connect":  connect,
+		"tls":      connectTLS,
 		"echo":     roundTrips,
 		"hold":     func(c *counter, target string) error { return hold(c, target, opening) },
 		"udp-up":   blast,
 		"udp-down": collect,
 		"udp-echo": datagramTrips,
+		"dns":      lookUp,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -43,8 +44,13 @@ func bench(ctx context.Context, args []string) error {
 	if len(r.cases) == 0 {
 		return hint.Usage(fmt.Errorf("-only %s matches no case", o.only), "")
 	}
-	if r.routers, r.paths, err = choose(routers(o.mtu), o.routers, os.Getenv); err != nil {
+	if r.routers, r.paths, err = choose(routers(), o.routers, os.Getenv); err != nil {
 		return err
+	}
+	if path, err := quicload.find(os.Getenv); err == nil {
+		r.paths[quicload.command] = path
+	} else {
+		r.cases = slices.DeleteFunc(r.cases, func(c benchCase) bool { return c.quic })
 	}
 	if os.Geteuid() != 0 {
 		return hint.Fail(errors.New("network namespaces need root"), "run it with sudo")
@@ -66,7 +72,10 @@ func bench(ctx context.Context, args []string) error {
 	for _, router := range r.routers {
 		doc.routers = append(doc.routers, describe(router, r.paths))
 	}
-	return write(o.output, doc.String())
+	if o.summary != "" {
+		err = fill(o.summary, doc.summary())
+	}
+	return errors.Join(err, write(o.output, doc.String()))
 }
 
 // commandLine returns the command that repeats this run, for a shell.
@@ -86,12 +95,16 @@ func matching(all []benchCase, only *regexp.Regexp) []benchCase {
 	return slices.DeleteFunc(all, func(c benchCase) bool { return !only.MatchString(c.name) })
 }
 
-// write puts the report into a file. Where there is none, or it cannot be written, it goes to
-// standard output.
+// write puts the report into a file, between its marks where the file is there. Where no file is
+// named, or it cannot be written, the report goes to standard output.
 func write(path, text string) error {
 	var failed error
 	if path != "" {
-		if failed = os.WriteFile(path, []byte(text), 0o644); failed == nil {
+		failed = fill(path, text)
+		if errors.Is(failed, fs.ErrNotExist) {
+			failed = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if failed == nil {
 			return nil
 		}
 	}

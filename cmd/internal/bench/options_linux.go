@@ -15,10 +15,10 @@ import (
 // options are the command line.
 type options struct {
 	settings
-	mtu         int // of the TUN
 	repetitions int
 	only        *regexp.Regexp // names of cases
-	output      string
+	output      string         // gets the report
+	summary     string         // gets its short form
 	routers     []string
 }
 
@@ -28,15 +28,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
 		fmt.Fprintf(stderr, "Usage: bench [flags] [ROUTER...]\n\nMeasure routers, all that are installed unless named: %s.\n\n",
-			strings.Join(names(routers(0)), ", "))
+			strings.Join(names(routers()), ", "))
 		flags.PrintDefaults()
 	}
 	seconds := flags.Float64("seconds", 3, "how long each load is measured")
 	flags.IntVar(&o.repetitions, "n", 3, "how often all is repeated; the table has medians")
 	flags.IntVar(&o.held, "hold", 5000, "idle connections for the memory figure, fewer where the limit of open files is lower")
-	flags.IntVar(&o.mtu, "mtu", 1500, "of the TUN")
+	flags.IntVar(&o.mtu, "mtu", 1500, "of the TUN, where the case names none")
 	only := flags.String("only", "", "measure only cases whose name matches this `REGEXP`, such as \"8 streams|idle\"")
-	flags.StringVar(&o.output, "o", "", "write the report to `FILE`, not to standard output")
+	flags.StringVar(&o.output, "o", "", "write the report into `FILE`, not to standard output: between\n"+
+		strings.Join(marks[:], "\n"))
+	flags.StringVar(&o.summary, "summary", "", "write a short table into `FILE` in the same way")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, hint.Exit(0)
@@ -48,6 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, hint.Usage(fmt.Errorf("-only: %w", err), "")
 	}
 	o.window = time.Duration(*seconds * float64(time.Second))
+	o.beside = 10_000
 	o.routers = flags.Args()
 	switch {
 	case !(*seconds >= 0.01 && *seconds <= 3600):

@@ -15,6 +15,8 @@ const (
 	baseline = "relay"
 )
 
+const idleMemory = "memory per idle connection, KiB"
+
 // report is a finished run.
 type report struct {
 	date        time.Time
@@ -30,32 +32,47 @@ type report struct {
 // column is a router as the report describes it.
 type column struct {
 	name, about, version, command, config string
+
+	variant bool // of syntap; it has a table with syntap
 }
 
 // String returns the report in Markdown.
 func (r *report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Benchmark\n\nMeasured on %s by\n\n    %s\n\n", r.date.UTC().Format(time.DateOnly), r.command)
+	fmt.Fprintf(&b, "## Figures\n\nMeasured on %s by\n\n    %s\n\n", r.day(), r.command)
 	for _, m := range r.machine {
 		fmt.Fprintf(&b, "- %s: %s\n", m[0], m[1])
 	}
-	fmt.Fprintf(&b, "\n## Figures\n\nThe median of %d", r.repetitions)
+	fmt.Fprintf(&b, "\nThe median of %d", r.repetitions)
 	if r.has(baseline) {
 		fmt.Fprintf(&b, ", and in brackets its ratio to %s", baseline)
 	}
-	b.WriteString(".\n\n" + r.table(r.medianOf))
-	b.WriteString(r.changes())
-	b.WriteString("\n" + howToRead)
-	if r.repetitions > 1 {
-		b.WriteString("\n## Spread\n\nThe least and the greatest value.\n\n" + r.table(r.spreadOf))
+	if r.has(direct) {
+		fmt.Fprintf(&b, ", of UDP and QUIC to %s", direct)
 	}
-	b.WriteString("\n## Routers\n\n")
-	b.WriteString("Each is started anew for each case.\n\n")
+	b.WriteString(".\n\n" + r.table(r.peers(), r.medianOf))
+	variants := r.variants()
+	if len(variants) > 0 {
+		b.WriteString("\n## What each part costs\n\n" +
+			"syntap with one thing on or off, and in brackets the ratio to syntap as it is above.\n\n" +
+			r.table(variants, r.medianOf))
+	}
+	b.WriteString(r.changes())
+	if r.repetitions > 1 {
+		b.WriteString("\n## Spread\n\nThe least and the greatest value.\n\n")
+		b.WriteString(r.table(r.peers(), r.spreadOf))
+		if len(variants) > 0 {
+			b.WriteString("\n" + r.table(variants, r.spreadOf))
+		}
+	}
+	b.WriteString("\n## Routers\n\n" +
+		"Each is started anew for each case. MTU is 1500 or as the case has it, SOURCES are host and\n" +
+		"the network of a gateway's client, RULES a thousand rules that do not match.\n\n")
 	for _, c := range r.routers {
 		b.WriteString(c.String())
 	}
 	if len(r.notes) > 0 {
-		b.WriteString("## What went wrong\n\n")
+		b.WriteString("\n## What went wrong\n\n")
 		for _, note := range r.notes {
 			fmt.Fprintf(&b, "- %s\n", strings.ReplaceAll(note, "\n", "; "))
 		}
@@ -63,14 +80,7 @@ func (r *report) String() string {
 	return b.String()
 }
 
-const howToRead = `Client, router and server share the cores, on one machine whose speed drifts: only ratios within this table mean
-something, and those that the spread below does not cover. CPU seconds per GB, the time of the router's own threads
-for 10⁹ bytes that have arrived, and CPU µs for each connection or round trip are the robust figures; throughput also
-depends on what the others of the three get.
-*relay* copies between two kernel sockets without a TUN and is the limit, *direct* has no router at all. UDP is sent
-as fast as it can be, and counted where it arrives. "–" stands for a case that a router does not have, or failed in.
-The method and its pitfalls: [cmd/internal/bench](cmd/internal/bench/doc.go).
-`
+func (r *report) day() string { return r.date.UTC().Format(time.DateOnly) }
 
 // String returns the description of a router as an item of a list.
 func (c column) String() string {
@@ -97,10 +107,41 @@ func (r *report) medianOf(router, figure string) string {
 		return "–"
 	}
 	cell := number(m)
-	if base, ok := median(r.results[baseline][figure]); ok && base > 0 && router != baseline {
+	if base, ok := median(r.results[r.comparedTo(router, figure)][figure]); ok && base > 0 {
 		cell += fmt.Sprintf(" (%s)", number(m/base))
 	}
 	return cell
+}
+
+// comparedTo returns the router that another's figure is compared to: a variant's to that of
+// syntap, others to that of the plain relay, or of no router where a relay has none.
+func (r *report) comparedTo(router, figure string) string {
+	if name, _, ok := strings.Cut(router, "-"); ok && r.isVariant(router) {
+		return name
+	}
+	for _, limit := range []string{baseline, direct} {
+		if router == limit {
+			return ""
+		}
+		if len(r.results[limit][figure]) > 0 {
+			return limit
+		}
+	}
+	return ""
+}
+
+func (r *report) isVariant(router string) bool {
+	return slices.ContainsFunc(r.routers, func(c column) bool { return c.name == router && c.variant })
+}
+
+// peers returns the routers of the first table.
+func (r *report) peers() []column {
+	return slices.DeleteFunc(slices.Clone(r.routers), func(c column) bool { return c.variant })
+}
+
+// variants returns the routers of the second table.
+func (r *report) variants() []column {
+	return slices.DeleteFunc(slices.Clone(r.routers), func(c column) bool { return !c.variant })
 }
 
 // spreadOf returns a cell of the table of spreads.
@@ -112,19 +153,23 @@ func (r *report) spreadOf(router, figure string) string {
 	return number(slices.Min(values)) + "–" + number(slices.Max(values))
 }
 
-// table returns a table of all figures and routers.
-func (r *report) table(cell func(router, figure string) string) string {
+// table returns a table of the figures of routers. Figures that none has are left out.
+func (r *report) table(routers []column, cell func(router, figure string) string) string {
 	rows := [][]string{{""}, {"---"}}
-	for _, c := range r.routers {
+	for _, c := range routers {
 		rows[0] = append(rows[0], c.name)
 		rows[1] = append(rows[1], "---:")
 	}
 	for _, figure := range r.figures {
 		row := []string{figure}
-		for _, c := range r.routers {
+		measured := false
+		for _, c := range routers {
 			row = append(row, cell(c.name, figure))
+			measured = measured || len(r.results[c.name][figure]) > 0
 		}
-		rows = append(rows, row)
+		if measured {
+			rows = append(rows, row)
+		}
 	}
 	return aligned(rows)
 }

@@ -6,13 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"syntap/cmd/internal/hint"
 )
 
 // router is one way from the client to the far end. In its texts CONFIG stands for the path of its
-// config, DIR for an empty directory, and CLIENT for the namespace of its client.
+// config, DIR for an empty directory, CLIENT for the namespace of its client, MTU for that of its
+// TUN, SOURCES for those who may send into it, and RULES for a thousand rules of egress that
+// nothing matches.
 type router struct {
 	name    string
 	about   string
@@ -21,76 +24,58 @@ type router struct {
 	config  string
 	ip      string // commands for ip(8), once it runs
 
+	variant         bool // of syntap or its base: with something on or off
+	store           bool // it has a store for its records beside it
 	tun             bool // the client's traffic is routed into its TUN
 	clientNamespace bool // it makes the network of a namespace where the client runs
 	own             bool // it is the plain relay, a child of this program
 }
 
-// routers returns all that can be measured, in the order of the table. Their TUN has the given MTU.
-func routers(mtu int) []router {
+// quicload is the load and the far end of QUIC.
+var quicload = program{command: "quicload", variable: "QUICLOAD", built: "bin/quicload"}
+
+// routers returns all that can be measured, in the order of the table.
+func routers() []router {
 	var (
-		syntap    = program{command: "syntap", variable: "SYNTAP", built: "bin/syntap"}
-		base      = program{command: "syntap-base", variable: "SYNTAP_BASE"}
 		singBox   = program{command: "sing-box", variable: "SING_BOX"}
 		tun2socks = program{command: "tun2socks", variable: "TUN2SOCKS"}
 		pasta     = program{command: "pasta", variable: "PASTA"}
 	)
-	return []router{
+	all := []router{
 		{name: direct, about: "no router: the kernel's own path"},
 		{name: baseline, about: "a copy between two kernel sockets, without a TUN", own: true},
 		{
-			name: "syntap", about: "with its JSON log in a file", program: syntap, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, "{format: json, path: DIR/handshakes.json}"),
-		},
-		{
-			name: "base", about: "another syntap, with its JSON log in a file", program: base, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, "{format: json, path: DIR/handshakes.json}"),
-		},
-		{
-			name: "syntap-nolog", about: "syntap without sinks", program: syntap, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, ""),
-		},
-		{
-			name: "base-nolog", about: "another syntap, without sinks", program: base, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: syntapConfig(mtu, ""),
-		},
-		{
 			name: "sing-gvisor", about: "sing-box with its gvisor stack, which is netstack", program: singBox, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: singBoxConfig(mtu, "gvisor"),
+			args: []string{"run", "-c", "CONFIG"}, config: singBoxConfig("gvisor"),
 		},
 		{
 			name: "sing-system", about: "sing-box with its system stack, the host's TCP", program: singBox, tun: true,
-			args: []string{"run", "-c", "CONFIG"}, config: singBoxConfig(mtu, "system"),
+			args: []string{"run", "-c", "CONFIG"}, config: singBoxConfig("system"),
 		},
 		{
 			name: "tun2socks", about: "with its direct proxy", program: tun2socks, tun: true,
-			args: strings.Fields(fmt.Sprintf("--device %s --proxy direct:// --fwmark %d --loglevel error --mtu %d", tunName, mark, mtu)),
-			ip:   fmt.Sprintf("address replace 198.18.0.1/30 dev %[1]s\nlink set %[1]s mtu %[2]d up\n", tunName, mtu),
+			args: strings.Fields(fmt.Sprintf(
+				"--device %s --proxy direct:// --fwmark %d --loglevel error --mtu MTU", tunName, mark)),
+			ip: fmt.Sprintf("address replace 198.18.0.1/30 dev %[1]s\nlink set %[1]s mtu MTU up\n", tunName),
 		},
 		{
 			name: "pasta", about: "no TUN: the network of a namespace", program: pasta, clientNamespace: true,
-			args: strings.Fields(fmt.Sprintf(
-				"--quiet --foreground --runas 0 --config-net --mtu %d --netns-only --no-netns-quit --netns CLIENT", mtu)),
+			args: strings.Fields("--quiet --foreground --runas 0 --config-net --mtu MTU " +
+				"--netns-only --no-netns-quit --netns CLIENT"),
 		},
 	}
+	return slices.Insert(all, 2, syntaps()...)
 }
 
-func syntapConfig(mtu int, sinks string) string {
-	return fmt.Sprintf(`tun: {name: %s, mtu: %d, addresses: [198.18.0.1/30]}
-route: {include: [], mark: %d}
-tap: {log: [%s]}
-`, tunName, mtu, mark, sinks)
-}
-
-func singBoxConfig(mtu int, stack string) string {
+func singBoxConfig(stack string) string {
 	return fmt.Sprintf(`{
   "log": {"level": "error"},
-  "inbounds": [{"type": "tun", "tag": "t", "interface_name": %q, "mtu": %d,
+  "inbounds": [{"type": "tun", "tag": "t", "interface_name": %q, "mtu": MTU,
     "address": ["198.18.0.1/30"], "auto_route": false, "stack": %q}],
   "outbounds": [{"type": "direct", "tag": "d", "routing_mark": %d}],
   "route": {"final": "d"}
 }
-`, tunName, mtu, stack, mark)
+`, tunName, stack, mark)
 }
 
 // target is where the client connects to for a port of the far ends.
@@ -105,7 +90,7 @@ func (r *router) target(port string) string {
 func clientName(dir string) string { return filepath.Join(dir, "client") }
 
 // command returns the router's command line, after writing its config into a directory of its own.
-func (r *router) command(path, dir string) ([]string, error) {
+func (r *router) command(path, dir string, p place) ([]string, error) {
 	if r.own {
 		command := []string{self, childArgument, "relay"}
 		for _, port := range []string{farPort, bulkPort} {
@@ -114,7 +99,12 @@ func (r *router) command(path, dir string) ([]string, error) {
 		return command, nil
 	}
 	config := filepath.Join(dir, "config")
-	fill := strings.NewReplacer("CONFIG", config, "DIR", dir, "CLIENT", clientName(dir))
+	sources := "host"
+	if p.gateway {
+		sources += ", " + lan
+	}
+	fill := strings.NewReplacer("CONFIG", config, "DIR", dir, "CLIENT", clientName(dir),
+		"MTU", strconv.Itoa(p.mtu), "SOURCES", sources, "RULES", manyRules())
 	if r.config != "" {
 		if err := os.WriteFile(config, []byte(fill.Replace(r.config)), 0o600); err != nil {
 			return nil, fmt.Errorf("write config: %w", err)
@@ -165,7 +155,7 @@ func names(routers []router) (all []string) {
 
 // describe returns the report's line about a router.
 func describe(r router, paths map[string]string) column {
-	c := column{name: r.name, about: r.about, config: r.config}
+	c := column{name: r.name, about: r.about, config: r.config, variant: r.variant}
 	if path := paths[r.program.command]; path != "" {
 		c.version = versionOf(path)
 		c.command = strings.Join(append([]string{r.program.command}, r.args...), " ")

@@ -65,7 +65,7 @@ func (r *runner) trials() (n int) {
 
 // try measures a case with a router. There may be figures and an error.
 func (r *runner) try(ctx context.Context, c benchCase, router router) (found figures, err error) {
-	t, err := newTrial(ctx, r.settings, router)
+	t, err := newTrial(ctx, r.settings, c.place, router)
 	defer func() { err = errors.Join(err, t.close()) }()
 	if err != nil {
 		return nil, err

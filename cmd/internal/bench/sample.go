@@ -17,7 +17,8 @@ type sample struct {
 	Bytes   int64         // received
 	Done    int64         // operations: connections opened, round trips made
 	Failed  int64
-	P99     time.Duration // of the operations since the last sample
+	P50     time.Duration // the median of the operations since the last sample
+	P99     time.Duration
 }
 
 // counter counts in a child.
@@ -47,7 +48,7 @@ func (c *counter) sample() sample {
 	s := sample{Elapsed: time.Since(c.start), Bytes: c.bytes.Load(), Done: c.done.Load(), Failed: c.failed.Load()}
 	if len(took) > 0 {
 		slices.Sort(took)
-		s.P99 = took[len(took)*99/100]
+		s.P50, s.P99 = took[len(took)/2], took[len(took)*99/100]
 	}
 	return s
 }

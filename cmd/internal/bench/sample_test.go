@@ -20,13 +20,13 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	samples := json.NewDecoder(&out)
-	for i, p99 := range []time.Duration{199 * time.Millisecond, 0} {
+	for i, p := range [][2]time.Duration{{101 * time.Millisecond, 199 * time.Millisecond}, {}} {
 		var s sample
 		if err := samples.Decode(&s); err != nil {
 			t.Fatalf("sample %d: %v", i, err)
 		}
-		if s.Bytes != 10 || s.Done != 200 || s.P99 != p99 || s.Elapsed <= 0 {
-			t.Errorf("sample %d: %+v, want 10 bytes, 200 done and p99 %v", i, s, p99)
+		if s.Bytes != 10 || s.Done != 200 || s.P50 != p[0] || s.P99 != p[1] || s.Elapsed <= 0 {
+			t.Errorf("sample %d: %+v, want 10 bytes, 200 done, p50 and p99 %v", i, s, p)
 		}
 	}
 }

@@ -24,10 +24,13 @@ func TestMain(m *testing.M) {
 
 // brief are settings that show whether a figure can be measured, not its value.
 func brief() settings {
-	return settings{window: 100 * time.Millisecond, held: 50, paths: make(map[string]string)}
+	s := settings{window: 100 * time.Millisecond, held: 50, beside: 50, mtu: 1500}
+	s.paths = make(map[string]string)
+	return s
 }
 
-// TestEveryCase measures every case for a moment, with the plain relay and with syntap.
+// TestEveryCase measures every case for a moment, with the plain relay and with syntap, and one
+// with every variant of syntap.
 func TestEveryCase(t *testing.T) {
 	tuntest.RequireNetNS(t)
 	binary := filepath.Join(t.TempDir(), "syntap")
@@ -36,15 +39,23 @@ func TestEveryCase(t *testing.T) {
 	}
 	left := t.TempDir()
 	t.Setenv("TMPDIR", left)
-	routers, paths, err := choose(routers(1500), []string{"relay", "syntap"}, func(string) string { return binary })
+	routers, paths, err := choose(routers(), measured(), func(string) string { return binary })
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := runner{settings: brief(), repetitions: 1, progress: io.Discard}
 	r.paths = paths
+	quic := filepath.Join(t.TempDir(), "quicload")
+	build := exec.Command("go", "build", "-C", "../../../tools/quicload", "-o", quic)
+	if out, err := build.CombinedOutput(); err == nil {
+		r.paths[quicload.command] = quic
+	} else {
+		t.Logf("build quicload, whose module may be out of reach: %v\n%s", err, out)
+	}
 	for _, router := range routers {
 		for _, c := range cases() {
-			if c.applies(router) {
+			possible := c.applies(router) && (!c.quic || r.paths[quicload.command] != "")
+			if possible && (!router.variant || c.name == "connections") {
 				t.Run(router.name+" "+c.name, func(t *testing.T) { tryCase(t, &r, c, router) })
 			}
 		}
@@ -52,6 +63,15 @@ func TestEveryCase(t *testing.T) {
 	if entries, err := os.ReadDir(left); err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
+}
+
+// measured returns the names of the plain relay, of syntap, and of its variants.
+func measured() []string {
+	all := []string{"relay"}
+	for _, v := range variants() {
+		all = append(all, "syntap"+v.suffix)
+	}
+	return all
 }
 
 // tryCase wants all figures of a case. On a machine that stalls for longer than the window there
@@ -80,7 +100,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	said := make(interruptible, 1)
-	routers, _, err := choose(routers(1500), []string{"direct", "relay"}, os.Getenv)
+	routers, _, err := choose(routers(), []string{"direct", "relay"}, os.Getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

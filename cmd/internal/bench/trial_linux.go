@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,7 +15,15 @@ import (
 type settings struct {
 	window time.Duration     // how long a load is measured
 	held   int               // idle connections for the memory figure
+	beside int               // idle connections beside a load
+	mtu    int               // of the TUN, unless the case has one
 	paths  map[string]string // of the programs, by their command
+}
+
+// place is how a case wants the lab.
+type place struct {
+	mtu     int  // of the TUN; 0 = that of the settings
+	gateway bool // the client is another machine, for which the router's forwards
 }
 
 // warmUp is how long a load runs before it is measured.
@@ -22,6 +32,7 @@ func (s settings) warmUp() time.Duration { return s.window / 3 }
 // trial is one case with one router.
 type trial struct {
 	settings
+	place
 	router  router
 	process *process // of the router; nil if it has none
 	far     *child
@@ -36,13 +47,16 @@ type trial struct {
 // newTrial starts a router in a new lab and returns once it carries a connection. The caller closes
 // the trial, also when there is an error. A trial that hangs is ended with ctx, or after more time
 // than any takes.
-func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
-	t = &trial{settings: s, router: r}
+func newTrial(ctx context.Context, s settings, p place, r router) (t *trial, err error) {
+	t = &trial{settings: s, place: p, router: r}
+	if p.mtu == 0 {
+		t.place.mtu = s.mtu
+	}
 	t.ctx, t.stop = context.WithTimeout(ctx, time.Minute+5*s.window)
 	if t.dir, err = os.MkdirTemp("", "syntap-bench"); err != nil {
 		return t, err
 	}
-	if t.lab, err = newLab(t.ctx); err != nil {
+	if t.lab, err = newLab(t.ctx, p.gateway); err != nil {
 		return t, err
 	}
 	if t.far, err = t.startChild(t.lab.far, "serve", net.JoinHostPort(farAddr, farPort)); err != nil {
@@ -54,6 +68,11 @@ func newTrial(ctx context.Context, s settings, r router) (t *trial, err error) {
 			return t, err
 		}
 		defer func() { err = errors.Join(err, unbind(name)) }()
+	}
+	if r.store {
+		if _, err := t.startChild(t.lab.near, "store", storeAddr); err != nil {
+			return t, err
+		}
 	}
 	if r.name != direct {
 		if err := t.startRouter(); err != nil {
@@ -75,7 +94,7 @@ func (t *trial) close() error {
 }
 
 func (t *trial) startRouter() error {
-	command, err := t.router.command(t.paths[t.router.program.command], t.dir)
+	command, err := t.router.command(t.paths[t.router.program.command], t.dir, t.place)
 	if err != nil {
 		return err
 	}
@@ -87,7 +106,12 @@ func (t *trial) startRouter() error {
 
 // startChild starts a child that ends with the trial.
 func (t *trial) startChild(ns namespace, args ...string) (*child, error) {
-	c, err := startChild(t.ctx, ns, args...)
+	return t.startOther(ns, append([]string{self, childArgument}, args...))
+}
+
+// startOther starts a program that answers as a child does.
+func (t *trial) startOther(ns namespace, command []string) (*child, error) {
+	c, err := startChild(t.ctx, ns, command)
 	if c != nil {
 		t.all = append(t.all, c.process)
 	}
@@ -96,7 +120,7 @@ func (t *trial) startChild(ns namespace, args ...string) (*child, error) {
 
 // client returns the namespace of the router's client.
 func (t *trial) client() namespace {
-	if t.router.clientNamespace {
+	if t.router.clientNamespace || t.gateway {
 		return t.lab.client
 	}
 	return t.lab.near
@@ -104,7 +128,15 @@ func (t *trial) client() namespace {
 
 // startLoad starts a load n times in parallel.
 func (t *trial) startLoad(kind string, n int) (*child, error) {
-	return t.startChild(t.client(), "load", kind, t.router.target(farPort), fmt.Sprint(n))
+	if quic, ok := strings.CutPrefix(kind, "quic-"); ok {
+		program, target := t.paths[quicload.command], t.router.target(quicPort)
+		return t.startOther(t.client(), []string{program, "load", quic, target, fmt.Sprint(n)})
+	}
+	port := farPort
+	if kind == "dns" {
+		port = dnsPort
+	}
+	return t.startChild(t.client(), "load", kind, t.router.target(port), fmt.Sprint(n))
 }
 
 // startBulk starts a load n times in parallel that others are measured beside. Its far end is a
@@ -137,7 +169,8 @@ func (t *trial) ready(port string) error {
 // tryConnection leads the client's traffic into the TUN, if there is one, and tries a connection.
 func (t *trial) tryConnection(port string) error {
 	if t.router.tun {
-		if err := t.lab.near.ip(t.ctx, t.router.ip+"route replace "+farAddr+"/32 dev "+tunName); err != nil {
+		setup := strings.ReplaceAll(t.router.ip, "MTU", strconv.Itoa(t.place.mtu))
+		if err := t.lab.near.ip(t.ctx, setup+"route replace "+farAddr+"/32 dev "+tunName); err != nil {
 			return err
 		}
 	}
