@@ -25,6 +25,9 @@ func (f *Finder) cure(h *host, s flow.Stall, up bool) {
 		c = new(cure)
 		h.flows[s.Key] = c
 	}
+	if s.Acked > c.acked {
+		c.acked, c.looks = s.Acked, 0
+	}
 	c.looks++
 	if !c.freed {
 		if c.freed = f.free(h, s, up); c.freed {

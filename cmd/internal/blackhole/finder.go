@@ -125,8 +125,9 @@ type suspect struct {
 
 // cure is a connection that was stuck when its hole was found.
 type cure struct {
-	freed bool // its DF is cleared
-	looks int  // since then
+	freed bool   // its DF is cleared
+	looks int    // since then, and since it has gone on
+	acked uint64 // at the last look
 }
 
 // New returns a Finder. Close ends its measurements.

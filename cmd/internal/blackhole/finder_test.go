@@ -237,6 +237,14 @@ func TestCure(t *testing.T) {
 		if reset[key(up("[2001:db8::2]:443", 2))] == 0 || reset[key(down("203.0.113.2:443", 4))] == 0 || len(reset) != 2 {
 			t.Errorf("reset %v", reset)
 		}
+		for acked := range uint64(6) { // it goes on, and stalls by loss
+			s := up("203.0.113.2:443", 1)
+			s.Acked += acked
+			w.stalls(s, 1)
+		}
+		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] != 0 {
+			t.Error("an upload that goes on is reset")
+		}
 		w.stalls(up("203.0.113.2:443", 1), 6)
 		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] == 0 {
 			t.Error("an upload that stays stuck is not reset")
