@@ -39,7 +39,7 @@
 // client, whose short segments that have come stand for the handshake.
 //
 // A path in which nothing is found is measured again after ten minutes at the earliest, one that
-// could not be measured after ten seconds, and then twice as long each time, up to an hour. Two
+// could not be measured after three seconds, and then twice as long each time, up to an hour. Two
 // measurements run at a time.
 //
 // Where full segments pass on other connections to the host, in the same direction and begun in the

@@ -66,7 +66,7 @@ var ErrUndecided = errors.New("the far end sends no full segment")
 
 const (
 	lifetime    = 10 * time.Minute // of a finding
-	errorPause  = 10 * time.Second // before another measurement where one has failed, then twice as long each time
+	errorPause  = 3 * time.Second  // before another measurement where one has failed, then twice as long each time
 	firstPause  = 10 * time.Minute // the same where one has found nothing
 	longPause   = time.Hour
 	soon        = 2*time.Minute + agreement // where connections disagree: those of late may be of before

@@ -69,7 +69,7 @@ func TestNothingFound(t *testing.T) {
 	for _, tt := range []struct {
 		err         error
 		least, most int
-	}{{nil, 2, 2}, {errors.New("connection refused"), 6, 9}} {
+	}{{nil, 2, 2}, {errors.New("connection refused"), 8, 11}} {
 		inWorld(t, func(w *world) {
 			w.paths.find(Path{}, tt.err)
 			for i := range 100 {

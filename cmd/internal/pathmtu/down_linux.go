@@ -123,8 +123,8 @@ func (d *down) try(ctx context.Context, size int, last bool) (a answer, err erro
 	if d.control.question.protocol == Unknown && x.bytes >= d.control.bytes { // all that it has to say
 		a.stalls = false
 	}
-	if x.ended && !x.full && x.even && x.bytes >= 2*size {
-		a.limit = x.longest
+	if (x.ended || x.stalled) && !x.full && x.even && x.bytes >= 2*size { // stalled by loss
+		a.limit, a.stalls = x.longest, false
 	}
 	return a, nil
 }
