@@ -5,6 +5,7 @@ package stack
 import (
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -218,11 +219,11 @@ func (c *conn) join(ep tcpip.Endpoint) {
 	c.wq.EventRegister(&c.entry)
 }
 
-// relayed returns the connections that are established.
-func (s *Stack) relayed() []*conn {
+// relayed returns the connections that are established, in memory that may be used again.
+func (s *Stack) relayed(memory []*conn) []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*conn
+	all := slices.Grow(memory[:0], len(s.conns))
 	for _, c := range s.conns {
 		if c.phase.Load() == established {
 			all = append(all, c)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -68,6 +69,38 @@ func TestMemoryIsBounded(t *testing.T) {
 	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 	eventually(t, "no loan", func() bool { return router.memory.Lent() == 0 })
+}
+
+// A connection that has moved bytes down and is idle keeps no buffer of a read alive.
+func TestIdleKeepsNoReadBuffer(t *testing.T) {
+	const connections = 30
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	client := newClient(t, startRouter(t, Options{}, dial.Policy{}))
+	heap := func() int64 {
+		var m runtime.MemStats
+		for range 2 { // pools are empty after two
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var before int64
+	for i := range connections {
+		if i == 1 {
+			before = heap()
+		}
+		c := client.dial(t, serverV4, port)
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		heap() // the next read has another buffer
+	}
+	if each := (heap() - before) / (connections - 1); each > maxRead/4 {
+		t.Errorf("an idle connection keeps %d KiB", each>>10)
+	}
 }
 
 // What a far side sends and a client does not read stays small where memory is not free, though the

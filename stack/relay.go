@@ -218,9 +218,12 @@ func (c *conn) finishInbound() {
 // writeUnsent gives netstack about budget bytes of those unsent and returns how much it had room
 // for. An error means that the client takes no more.
 func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
+	chunk := c.stack.chunks.Get().(*bytes.Reader)
+	defer c.stack.chunks.Put(chunk)
 	for len(c.unsent) > 0 && wrote < budget {
-		chunk := bytes.NewReader(c.unsent[:min(len(c.unsent), maxChunk)])
+		chunk.Reset(c.unsent[:min(len(c.unsent), maxChunk)])
 		n, err := c.ep.Write(chunk, tcpip.WriteOptions{})
+		chunk.Reset(nil) // netstack keeps the reader until the next write, and with it the buffer
 		if _, full := err.(*tcpip.ErrWouldBlock); err != nil && !full {
 			return wrote, err
 		}

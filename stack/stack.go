@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,8 @@ type Stack struct {
 
 	readBuffers sync.Pool // of *[maxRead]byte
 	gathers     sync.Pool // of *peek.Views
+	chunks      sync.Pool // of *bytes.Reader
+	swept       []*conn   // the sweeper's, between uses empty
 
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
 	conns     map[connKey]*conn    // handshakes too
@@ -73,6 +76,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new([maxRead]byte) }
 	s.gathers.New = func() any { return new(peek.Views) }
+	s.chunks.New = func() any { return new(bytes.Reader) }
 	s.paths = clientpath.New(link.MTU(), o.ClientMTU, &s.stats.ClientMTUs, &s.stats.EvictedPaths)
 	var err error
 	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)

@@ -4,7 +4,9 @@ package stack
 
 import (
 	"net/netip"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +37,9 @@ func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 // connection that moves nothing but a bit, and one that is idle a system call for each time that it
 // has become so.
 func (s *Stack) lookForStalls() {
-	for _, c := range s.relayed() {
+	s.swept = s.relayed(s.swept)
+	defer clear(s.swept)
+	for _, c := range s.swept {
 		if c.takeMoved(movedForStall) {
 			c.silent, c.settled = 0, false
 			continue
@@ -79,17 +83,17 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if c.phase.Load() != established {
 		return stall, false
 	}
-	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
+	info, ok := tcpInfo(c.fd)
+	if !ok {
 		return stall, false
 	}
-	acked, outstanding := progress(info)
+	acked, outstanding := progress(&info)
 	stall = tunflow.Stall{
 		Key: c.name(), Remote: c.upstream.server, Silent: silent, Opening: c.opening, Clamped: c.mss > 0,
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
-		Outstanding: outstanding, SentFull: !c.noDF && sentFull(info, acked), Acked: acked,
+		Outstanding: outstanding, SentFull: !c.noDF && sentFull(&info, acked), Acked: acked,
 		Received: info.Bytes_received, Segments: info.Data_segs_in,
 		Heard: time.Duration(info.Last_ack_recv) * time.Millisecond,
 	}
@@ -105,6 +109,15 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }
 
+// tcpInfo returns the kernel's account of a socket of TCP. Unlike the function of package unix it
+// allocates nothing: idle connections are looked at, too.
+func tcpInfo(fd int) (info unix.TCPInfo, ok bool) {
+	size := uint32(unix.SizeofTCPInfo)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP,
+		unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	return info, errno == 0
+}
+
 // sentFull reports whether the segments that are acknowledged were nearly full on average: acked is
 // the bytes in them.
 func sentFull(info *unix.TCPInfo, acked uint64) bool {
@@ -116,7 +129,7 @@ func sentFull(info *unix.TCPInfo, acked uint64) bool {
 // had full segments acknowledged (up), and have got some (down). Those that lose segments now tell
 // of the past.
 func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
-	for _, c := range s.relayed() {
+	for _, c := range s.relayed(nil) {
 		if c.started.Before(since) || c.mss > 0 || c.upstream.server.Addr() != remote {
 			continue
 		}

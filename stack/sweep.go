@@ -44,7 +44,9 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 // sweep weighs all connections, and has those give back memory that have been quiet since the last
 // sweep.
 func (s *Stack) sweep(ticks int) {
-	for i, c := range s.relayed() {
+	s.swept = s.relayed(s.swept)
+	defer clear(s.swept)
+	for i, c := range s.swept {
 		if i%sweepBatch == sweepBatch-1 {
 			runtime.Gosched()
 		}

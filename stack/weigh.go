@@ -215,7 +215,7 @@ func (s *Stack) Memory() Memory {
 		m.Held += c.fixed
 	}
 	s.mu.Unlock()
-	for _, c := range s.relayed() {
+	for _, c := range s.relayed(nil) {
 		m.Held += c.holds()
 	}
 	return m
