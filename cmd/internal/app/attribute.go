@@ -25,12 +25,13 @@ import (
 // its socket, or end.
 type attribution struct {
 	finder *owner.Finder
-	local  func(netip.Addr) bool    // whose processes are to be found
-	next   func(*record.Attributed) // takes records that are complete
-	demand atomic.Uint32            // a demand
+	local  func(netip.Addr) bool        // whose processes are to be found
+	next   func(*record.Attributed)     // takes records that are complete
+	demand atomic.Uint32                // a demand
+	last   atomic.Pointer[record.Owner] // that was found
 
 	mu sync.Mutex // guards all below
-	// The last attempts, also those that are over: a client that has had no answer sends its SYN
+	// The last attempts, also those that have failed: a client that has had no answer sends its SYN
 	// again. When there are maxAttempts, the older map goes.
 	attempts, older map[flow.Key]*attributed
 	datagrams       map[*flow.Datagram][]func() // for which a search goes on; to be called when it is over
@@ -117,14 +118,22 @@ func (a *attribution) ask(d demand, log logrus.FieldLogger) {
 
 func (a *attribution) asked() demand { return demand(a.demand.Load()) }
 
+// ownerOf returns the owner of a socket. It is the last one if that is the same: a process may have
+// thousands of connections.
 func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
 	if p.PID == 0 {
 		p.Unit, p.Container = a.finder.Place(s)
 	}
-	return &record.Owner{
+	o := record.Owner{
 		UID: s.UID, User: a.finder.User(s.UID),
 		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
 	}
+	if last := a.last.Load(); last != nil && *last == o {
+		return last
+	}
+	own := o // else each o would be allocated
+	a.last.Store(&own)
+	return &own
 }
 
 func (a *attribution) find(k flow.Key) *attributed {
@@ -206,6 +215,12 @@ func (a *attribution) pass(r *handshake.Record, t *attributed) {
 	opening := new(record.Opening)
 	if t != nil {
 		opening.Owner = t.owner
+	}
+	if r.Outcome == handshake.Established { // its SYN comes no more
+		a.mu.Lock()
+		delete(a.attempts, r.Key())
+		delete(a.older, r.Key())
+		a.mu.Unlock()
 	}
 	a.next(&record.Attributed{Record: r, Opening: opening})
 }

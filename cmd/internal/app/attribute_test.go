@@ -146,6 +146,11 @@ func TestAttribution(t *testing.T) {
 	if again := a.status().Found; again != found {
 		t.Error("the owner of a SYN that comes again is counted again")
 	}
+	k := flow.Key{Client: client, Server: server}
+	a.record(&handshake.Record{Client: client, Server: server, Outcome: handshake.Established})
+	if (<-records).Opening.Owner == nil || a.owner(k) != nil {
+		t.Error("the attempt of an open connection is kept, or had no owner")
+	}
 	for i := range uint32(2*maxAttempts + 10) {
 		a.mu.Lock()
 		a.attempts[flow.Key{Client: client, ISN: i}] = new(attributed)
