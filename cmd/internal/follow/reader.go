@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"syscall"
 
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -145,7 +146,7 @@ func (r *Reader) rotatedFile(path string, f func(Lines) error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it was removed
 	}
-	if err != nil && r.Damaged != nil {
+	if err != nil && r.Damaged != nil && !isPassing(err) {
 		r.Damaged(err)
 		return nil
 	}
@@ -162,6 +163,12 @@ func (r *Reader) rotatedFile(path string, f func(Lines) error) error {
 		err = nil
 	}
 	return err
+}
+
+// isPassing reports whether a file cannot be opened for want of descriptors: connections take and
+// give back these all the time.
+func isPassing(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // unseen returns the rotated files that have records behind the last one.
