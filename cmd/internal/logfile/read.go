@@ -33,8 +33,8 @@ func OpenRead(path string) (io.ReadCloser, error) {
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(path, gzipSuffix) {
-		if z, gzErr := os.Open(path + gzipSuffix); gzErr == nil {
-			f, path, err = z, path+gzipSuffix, nil
+		if z, gzErr := os.Open(path + gzipSuffix); !errors.Is(gzErr, fs.ErrNotExist) {
+			f, path, err = z, path+gzipSuffix, gzErr
 		}
 	}
 	if err != nil {
