@@ -16,10 +16,11 @@
 // at least 10 s, since a client has to find the address that it was told; two clients that ask at a
 // time share a look-up. Addresses of one family wait for those of the other for 50 ms (RFC 8305
 // §3), so that a connection mostly has both to dial, and a nameserver that never answers for one
-// family makes no client of the other wait. An answer without addresses waits for the other: a
-// nameserver may deny a name that it knows (RFC 4074 §4.2). A name has a virtual address of each
-// family that it has real ones of, so a program chooses between the families as it would without a
-// router. Aliases are not shown: the name that was asked for counts.
+// family makes no client of the other wait. Another nameserver is asked after 2 s, or where one
+// fails; the first answer of any counts, within 8 s. An answer without addresses waits for the
+// other: a nameserver may deny a name that it knows (RFC 4074 §4.2). A name has a virtual address
+// of each family that it has real ones of, so a program chooses between the families as it would
+// without a router. Aliases are not shown: the name that was asked for counts.
 //
 // Clients reach it by a socket on the loopback address ([Server]), to which the router leads
 // queries to the nameservers that the client has in its resolv.conf. So they are flows like others:

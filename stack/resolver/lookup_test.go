@@ -123,6 +123,29 @@ func TestMuteFamily(t *testing.T) {
 	}
 }
 
+// TestSlowNameserver: an answer that comes when the next nameserver has been asked counts.
+func TestSlowNameserver(t *testing.T) {
+	t.Parallel()
+	const name = "www.example.com"
+	z := serveZone(t, map[string][]dnsmessage.ResourceBody{name: {a4("203.0.113.1")}})
+	r := startResolver(t, z, Options{})
+	r.turn, r.timeout = time.Millisecond, time.Hour
+	release := z.hold(dnsmessage.TypeA)
+	first := make(chan dnsmessage.Message)
+	go func() { first <- ask(t, r, name+".", dnsmessage.TypeA) }()
+	for deadline := time.Now().Add(patience); z.times(name+" A") < rounds; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not asked again")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	release()
+	addressOf(t, <-first)
+	if n := z.times(name + " A"); n != rounds {
+		t.Errorf("it is asked %d times, want %d", n, rounds)
+	}
+}
+
 // TestNegativeTTL: a name that has no addresses may have some when the zone says.
 func TestNegativeTTL(t *testing.T) {
 	t.Parallel()

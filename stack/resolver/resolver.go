@@ -43,7 +43,8 @@ type Resolver struct {
 	tasks  sync.WaitGroup
 	asking chan struct{} // has an element for each question to nameservers
 
-	timeout time.Duration // of a nameserver
+	turn    time.Duration // of a nameserver, before the next is asked
+	timeout time.Duration // of its answer
 
 	cache  cache
 	budget budget
@@ -54,7 +55,7 @@ const maxAsking = 256
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
-	r := &Resolver{o: o, asking: make(chan struct{}, maxAsking), timeout: timeout}
+	r := &Resolver{o: o, asking: make(chan struct{}, maxAsking), turn: turn, timeout: timeout}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.cache.results, r.cache.running = make(map[string][2]*result), make(map[string]*lookup)
 	r.budget.domains = make(map[string]*spending)

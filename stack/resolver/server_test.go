@@ -25,7 +25,7 @@ func startResolver(t *testing.T, z *zone, o Options) *Resolver {
 	o.Servers = func() []netip.AddrPort { return []netip.AddrPort{z.addr} }
 	o.Dialer = new(net.Dialer)
 	r := New(o)
-	r.timeout = patience / 3 // asks once, also while this machine stalls
+	r.turn, r.timeout = patience/3, patience/3 // asks once, also while this machine stalls
 	t.Cleanup(r.Close)
 	return r
 }

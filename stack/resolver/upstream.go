@@ -10,40 +10,70 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Of the nameservers, each is asked in turn, as a libc does by default (resolv.conf(5)).
+// Of the nameservers, the next is asked where one fails, or has not answered for a while. Its
+// answer counts all the same, for as long as a libc asks by default (resolv.conf(5)).
 const (
-	timeout = 2 * time.Second
+	turn    = 2 * time.Second
+	timeout = 8 * time.Second
 	rounds  = 2
 )
 
 // maxMessage is the longest message (RFC 1035 §4.2.2).
 const maxMessage = 1<<16 - 1
 
-// ask returns the answer of a nameserver to a question. One that fails is not the last word: the
-// next may do better.
-func (r *Resolver) ask(ctx context.Context, name dnsmessage.Name, typ dnsmessage.Type) (*dnsmessage.Message, error) {
+// ask returns the first answer of a nameserver to a question. One that fails is not the last word:
+// the next may do better.
+func (r *Resolver) ask(
+	ctx context.Context, name dnsmessage.Name, typ dnsmessage.Type,
+) (*dnsmessage.Message, error) {
 	select {
 	case r.asking <- struct{}{}:
 		defer func() { <-r.asking }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	type reply struct {
+		m   *dnsmessage.Message
+		err error
+	}
+	servers := slices.Repeat(r.o.Servers(), rounds)
+	replies := make(chan reply, len(servers))
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	err := errors.New("there is no nameserver")
-	for range rounds {
-		for _, server := range r.o.Servers() {
-			var m *dnsmessage.Message
-			m, err = r.askOne(ctx, server, name, typ)
-			if err == nil {
-				return m, nil
+	for failed, left := 0, servers; failed < len(servers); {
+		select {
+		case <-next.C:
+			if len(left) == 0 {
+				continue
 			}
-			if ctx.Err() != nil {
-				return nil, err
+			server := left[0]
+			left = left[1:]
+			asked.Go(func() {
+				m, err := r.askOne(ctx, server, name, typ)
+				replies <- reply{m, err}
+			})
+			next.Reset(r.turn)
+		case one := <-replies:
+			if one.err == nil {
+				return one.m, nil
 			}
+			err = one.err
+			failed++
+			next.Reset(0)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 	return nil, err

@@ -2,11 +2,11 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -45,16 +45,23 @@ func byLibrary(data []byte) *yaml.Node {
 	return content.Content[0]
 }
 
-// comparePlain reports how scanPlain reads a document otherwise than the library.
-func comparePlain(data []byte, got *yaml.Node) string {
-	plain := cmp.Transformer("plain", func(n *yaml.Node) any {
-		if n == nil {
-			return nil
+// otherwise reports how scanPlain reads a document otherwise than the library, "" where it does
+// not.
+func otherwise(want, got *yaml.Node) string {
+	if want == nil || got == nil {
+		return "the library does not read it"
+	}
+	style, isNull := want.Style&yaml.TaggedStyle, want.ShortTag() == "!!null"
+	if want.Kind != got.Kind || want.Value != got.Value || want.Line != got.Line || want.Column != got.Column ||
+		len(want.Content) != len(got.Content) || style != 0 || isNull {
+		return fmt.Sprintf("%+v, want %+v", *got, *want)
+	}
+	for i := range want.Content {
+		if text := otherwise(want.Content[i], got.Content[i]); text != "" {
+			return text
 		}
-		isNull := n.ShortTag() == "!!null"
-		return []any{n.Kind, n.Value, n.Line, n.Column, isNull, n.Style & yaml.TaggedStyle, n.Content}
-	})
-	return cmp.Diff(byLibrary(data), got, plain)
+	}
+	return ""
 }
 
 func TestPlain(t *testing.T) {
@@ -63,8 +70,8 @@ func TestPlain(t *testing.T) {
 		got := scanPlain([]byte(text))
 		if got == nil {
 			t.Errorf("%q is not plain", text)
-		} else if diff := comparePlain([]byte(text), got); diff != "" {
-			t.Errorf("%q (-library +plain):\n%s", text, diff)
+		} else if text := otherwise(byLibrary([]byte(text)), got); text != "" {
+			t.Error(text)
 		}
 	}
 	for _, text := range otherPolicies {
@@ -94,8 +101,8 @@ func FuzzPlain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if got := scanPlain(data); got != nil {
-			if diff := comparePlain(data, got); diff != "" {
-				t.Errorf("%q (-library +plain):\n%s", data, diff)
+			if text := otherwise(byLibrary(data), got); text != "" {
+				t.Error(text)
 			}
 		}
 	})

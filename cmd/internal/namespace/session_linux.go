@@ -210,7 +210,8 @@ func (s *Session) furnish(want setup, network *os.File) error {
 		s.tun = files[0]
 	}
 	if len(files) > 1 {
-		if s.network, err = owner.NetworkOf(files[1:], r.Device); err == nil {
+		s.network, err = owner.NetworkOf(files[1:], r.Device)
+		if err == nil && network == nil { // no others are in it
 			s.network.Root = s.init.Process.Pid
 		}
 	}
