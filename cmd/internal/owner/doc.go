@@ -73,11 +73,12 @@
 //
 // A look is a system call about a process. A search is cut short 2 ms after it was asked for, but
 // not before it has taken minLooks, so that a machine that stalls takes nothing away. One that
-// waits for another of its user ends after 50 ms. One of each user that were cut short goes on for
-// itself, for up to maxLooks: a process that is hard to find is then a recent one. Each user has a
-// budget of looks, and all users together have one (budget_linux.go): who opens connections that
-// cannot be found, or holds many descriptors, uses up his own and delays his own. A search without
-// a result is counted by its Reason.
+// waits for another of its user ends after 50 ms, but not before others have taken waitLooks
+// meanwhile. One of each user that were cut short goes on for itself, for up to maxLooks: a process
+// that is hard to find is then a recent one. Each user has a budget of looks, and all users
+// together have one (budget_linux.go): who opens connections that cannot be found, or holds many
+// descriptors, uses up his own and delays his own. A search without a result is counted by its
+// Reason.
 //
 // # Resolvers
 //

@@ -35,6 +35,7 @@ type Finder struct {
 	searches  []*search            // that go on: one for each user, and one that is late
 	waiting   map[uint32][]*search // users with a search that is waited for, and the next ones
 	late      map[uint32]bool      // users with a search that has been cut short and goes on
+	made      int                  // looks of all searches
 	patience  time.Duration        // searchTime
 	extra     int                  // looks that took place when a process was named
 }

@@ -245,6 +245,11 @@ func TestSearchThatWaits(t *testing.T) {
 	}
 	f.waiting = map[uint32][]*search{7: {waits(time.Hour), waits(time.Minute), waits(-time.Hour)}}
 	f.giveUp()
+	if ended != 0 {
+		t.Errorf("%d have ended while this machine stalled", ended)
+	}
+	f.made = waitLooks
+	f.giveUp()
 	if ended != 2 || len(f.waiting[7]) != 1 || f.total != 1 || f.running[7] != 1 || f.stats.NotFound[Deadline] != 2 {
 		t.Errorf("%d have ended, %d wait, %d go on: %+v", ended, len(f.waiting[7]), f.total, f.stats)
 	}

@@ -12,6 +12,7 @@ const (
 	maxOfOne    = maxSearches / 4
 	searchTime  = 2 * time.Millisecond
 	longestWait = 25                   // times searchTime: for others of its user
+	waitLooks   = 2 * minLooks         // of others meanwhile, whatever time they take
 	minLooks    = 512                  // of a search, whatever time they take
 	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
 	maxLate     = 4                    // of these
@@ -27,6 +28,7 @@ type search struct {
 	reason  Reason
 
 	asked time.Time
+	began int // looks of all searches when it came
 	looks int
 	late  bool // its waiters have gone
 	over  bool
@@ -92,6 +94,7 @@ func (f *Finder) run() {
 
 // accept begins a search, or has it wait for the one of its user that goes on.
 func (f *Finder) accept(s *search) {
+	s.began = f.made
 	next, goesOn := f.waiting[s.socket.UID]
 	if goesOn {
 		f.waiting[s.socket.UID] = append(next, s)
@@ -113,6 +116,7 @@ func (f *Finder) advance(s *search) {
 	for range slice {
 		if _, more := s.more(); more {
 			s.looks++
+			f.made++
 			continue
 		}
 		s.over = true
@@ -133,8 +137,11 @@ func (f *Finder) advance(s *search) {
 	}
 }
 
-// hasWaited reports whether a search has waited long enough for its turn.
-func (f *Finder) hasWaited(s *search) bool { return time.Since(s.asked) >= longestWait*f.patience }
+// hasWaited reports whether a search has waited long enough for its turn. Time in which this
+// machine stalls does not count alone.
+func (f *Finder) hasWaited(s *search) bool {
+	return f.made-s.began >= waitLooks && time.Since(s.asked) >= longestWait*f.patience
+}
 
 // giveUp ends searches whose time has passed while they waited for another of their user.
 func (f *Finder) giveUp() {
