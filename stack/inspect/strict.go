@@ -115,6 +115,11 @@ func (s *Said) readField(b []byte) (more bool) {
 		case bytes.ContainsAny(line, "\r\x00"), isHost && len(bare) < len(name):
 			s.Unclear = true
 			return false
+		case isHost && len(rest) == 0:
+			return true // the value may go on in the next line (RFC 9112 §5.2)
+		case isHost && (rest[0] == ' ' || rest[0] == '\t'):
+			s.Unclear = true
+			return false
 		case !isHost:
 		case s.Host == "":
 			s.setHost(&s.Host, bytes.Trim(value, " \t"))
