@@ -194,7 +194,7 @@ func (t *tree) packages(m mutation, mutated string) (all []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, pattern := range strings.Fields(m.tests) {
+	for pattern := range strings.FieldsSeq(m.tests) {
 		folder, below := strings.CutSuffix(pattern, "/...")
 		root := filepath.Join(t.dir, folder)
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
