@@ -18,6 +18,7 @@ func TestRenewed(t *testing.T) {
 	r := startResolver(t, z, Options{})
 	v4 := addressOf(t, ask(t, r, "www.example.com.", dnsmessage.TypeA))
 	renew := func() []netip.Addr {
+		r.settle("www.example.com")
 		for _, f := range []virtual.Family{virtual.V4, virtual.V6} {
 			r.table.Postpone("www.example.com", f, time.Now().Add(-time.Second))
 		}
@@ -41,6 +42,17 @@ func TestRenewed(t *testing.T) {
 	z.change(func() { z.names["www.example.com"] = []dnsmessage.ResourceBody{a4("203.0.113.3")} })
 	if got := renew(); len(got) != 1 || got[0].String() != "203.0.113.3" {
 		t.Errorf("real addresses %v", got)
+	}
+}
+
+// settle waits for the look-up of a name that goes on: another would share it.
+func (r *Resolver) settle(name string) {
+	r.cache.mu.Lock()
+	l := r.cache.running[name]
+	r.cache.mu.Unlock()
+	if l != nil {
+		<-l.known[virtual.V4]
+		<-l.known[virtual.V6]
 	}
 }
 
@@ -71,6 +83,7 @@ func TestHalfAnswered(t *testing.T) {
 
 // forget has a name be asked for again.
 func (r *Resolver) forget(name string) {
+	r.settle(name)
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
 	delete(r.cache.results, name)
@@ -173,6 +186,7 @@ func TestManyAddresses(t *testing.T) {
 	}
 	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"many.example.com": all})
 	r := startResolver(t, z, Options{})
+	ask(t, r, "many.example.com.", dnsmessage.TypeA) // which may be known later than the other
 	v6 := addressOf(t, ask(t, r, "many.example.com.", dnsmessage.TypeAAAA))
 	if got := r.Table().Real(v6); len(got) != maxReal+1 || got[0].String() != "2001:db8::1" {
 		t.Errorf("real addresses %v", got)
