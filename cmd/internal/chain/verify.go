@@ -149,7 +149,12 @@ func (v *verifier) read(name string, r io.Reader) {
 			v.check(name, line[:len(line)-1])
 		case err == io.EOF && len(line) == 0:
 			return
-		case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, bufio.ErrBufferFull):
+		case err == bufio.ErrBufferFull:
+			v.broken("%s: the line after seq %d is longer than any record", name, v.Last)
+			for err == bufio.ErrBufferFull {
+				_, err = lines.ReadSlice('\n')
+			}
+		case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
 			v.broken("%s: cut short after seq %d", name, v.Last)
 			return
 		default: // damaged compression, or the disk
@@ -160,7 +165,6 @@ func (v *verifier) read(name string, r io.Reader) {
 }
 
 func (v *verifier) check(file string, line []byte) {
-	v.Records++
 	var r record.Line
 	r.Scan(line) // an alteration behind the number is found by the hash
 	seq, ok := r.Seq()
@@ -168,6 +172,7 @@ func (v *verifier) check(file string, line []byte) {
 		v.broken("%s: the line after seq %d is not a record", file, v.Last)
 		return
 	}
+	v.Records++
 	l, chained := record.LinkOf(line)
 	v.linked = v.linked || chained
 	first := v.Records == 1
@@ -288,7 +293,7 @@ func (v *verifier) judge() {
 	}
 	v.Unchained = v.Records > 0 && !v.linked
 	v.Begins = v.begins
-	if v.Records > 0 && !v.begins && !v.late && v.rotated < v.First-1 {
+	if v.Records > 0 && !v.begins && !v.late && v.rotated+1 < v.First {
 		v.broken("%s at the beginning, and the log does not say that they were rotated away", missing(1, v.First-1))
 	}
 	if v.end != nil && v.end.Seq > v.Last {

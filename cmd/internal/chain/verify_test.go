@@ -2,6 +2,8 @@ package chain
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 
 	"syntap/cmd/internal/record"
@@ -32,4 +34,29 @@ func FuzzVerify(f *testing.F) {
 			last = l.Hash
 		}
 	})
+}
+
+// TestOddLines finds lines that are no records, and goes on behind them.
+func TestOddLines(t *testing.T) {
+	t.Parallel()
+	w := record.Writer{Chain: record.NewChain(nil)}
+	first := string(w.Handshake(nil, 1, &record.Attributed{Record: recordtest.Refused()}))
+	second := string(w.Handshake(nil, 2, &record.Attributed{Record: recordtest.Refused()}))
+	const atBegin = "seq 1 is missing at the beginning, and the log does not say that they were rotated away"
+	for _, tt := range []struct {
+		log  string
+		want []string
+	}{
+		{first + second, nil},
+		{first + strings.Repeat("x", 3<<20) + "\n" + second, []string{"log: the line after seq 1 is longer than any record"}},
+		{first + "\x00\n" + second, []string{"log: the line after seq 1 is not a record"}},
+		{"\ufeff\n" + second, []string{"log: the line after seq 0 is not a record", atBegin}},
+	} {
+		v := verifier{chain: record.NewChain(nil)}
+		v.read("log", strings.NewReader(tt.log))
+		v.judge()
+		if !slices.Equal(v.Breaks, tt.want) {
+			t.Errorf("%.30q: %q, want %q", tt.log, v.Breaks, tt.want)
+		}
+	}
 }

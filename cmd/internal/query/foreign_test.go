@@ -62,6 +62,8 @@ func TestForeign(t *testing.T) {
 		{"as it is, with spaces, over several lines", []string{ours, file("s", spaced.String()), file("p", pretty.String())}, all + "<nil>"},
 		{"overlapping", []string{file("1", first), file("2", second)}, all + "<nil>"},
 		{"another line", []string{file("other", lines[0]+"\nroot:x:0:0\n"+lines[1])}, "       2  established\n" + dir + "/other:3: not a record"},
+		{"a line longer than any record", []string{file("long", lines[0]+strings.Repeat("x", 3<<20)+"\n"+lines[1])}, "       2  established\n" + dir + "/long:2: not a record"},
+		{"the same without an end", []string{file("longer", lines[0]+strings.Repeat("x", 3<<20))}, "       1  established\n" + dir + "/longer:2: not a record"},
 		{"broken over several lines", []string{file("bp", pretty.String()[:len(pretty.String())-3])}, "%d: not a record"},
 		{"text", []string{text}, text + ":1: not a record\n" + text + ":2: not a record"},
 		{"much text", []string{file("much", strings.Repeat("x\n", 1000))}, dir + "/much: not records either: 990 more lines"},

@@ -46,11 +46,9 @@ func readAll(files []string, blocks memory, next func(lineRun) bool) error {
 // readBlocks passes over a last line that is the beginning of a record: it is being written, or a
 // crash has left it.
 func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool) (more bool, err error) {
-	buffered := bufio.NewReader(r)
-	if spread(buffered) {
-		r = newUnspread(buffered)
-	} else {
-		r = buffered
+	in := bufio.NewReader(r)
+	if spread(in) {
+		in = bufio.NewReader(newUnspread(in))
 	}
 	var rest []byte
 	line, log := 1, logOf(file)
@@ -62,11 +60,12 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 	for {
 		b := blocks.take() // perhaps the one that rest is in: it has not changed
 		n := copy(b, rest)
-		read, err := io.ReadFull(r, b[n:])
+		read, err := io.ReadFull(in, b[n:])
 		b = b[:n+read]
 		end := bytes.LastIndexByte(b, '\n') + 1
-		if end == 0 && err == nil {
-			return true, fmt.Errorf("line %d is longer than %d bytes", line, blockSize)
+		if end == 0 && err == nil { // longer than any record: its beginning stands for it, and is none
+			err = skipLine(in)
+			b, end = append(b[:1], '\n'), 2
 		}
 		rest = b[end:]
 		atEnd := err == io.EOF || err == io.ErrUnexpectedEOF && read > 0 // of ReadFull, not of gzip
@@ -83,6 +82,14 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 			return true, err
 		}
 	}
+}
+
+// skipLine passes over the rest of a line.
+func skipLine(r *bufio.Reader) (err error) {
+	for err = bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
+		_, err = r.ReadSlice('\n')
+	}
+	return err
 }
 
 // begins reports whether a line without an end is the beginning of a record, and not a whole one.
