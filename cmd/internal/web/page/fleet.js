@@ -17,14 +17,16 @@ const cell = (text, name = '') => element('td', name, text);
 const bad = (n) => cell(count(n), n > 0 ? 'number wrong' : 'number');
 
 function row(r) {
-  const name = element('th', 'name', r.router);
+  const wrong = r.behind > 0 || r.missing > 0 || r.forks > 0 || r.writers > 1;
+  const name = element('th', wrong ? 'name wrong' : 'name', r.router);
   name.scope = 'row';
+  name.title = r.router;
   const time = new Date(r.time);
   const notes = r.writers > 1 ? `${several(r.writers, 'host')} write at the same time` : '';
   return element('tr', '',
-    name, cell(`${time.toLocaleDateString()} ${seconds(time)}`), cell(age(r.age_seconds), 'number'),
+    name, cell(`${time.toLocaleDateString()} ${seconds(time)}`, 'date'), cell(age(r.age_seconds), 'number'),
     cell(count(r.seq), 'number'), bad(r.behind), bad(r.missing), cell(count(r.duplicates), 'number'), bad(r.forks),
-    cell(r.hash.slice(0, 12), 'address'), cell(notes, 'wrong'));
+    cell(r.hash.slice(0, 12), 'address head'), cell(notes, 'wrong'));
 }
 
 function store(s) {
@@ -33,9 +35,11 @@ function store(s) {
 }
 
 function show(fleet) {
-  put(byID('summary'), `${several(fleet.routers.length, 'router')} in ${fleet.store}`);
+  const routers = fleet.routers.length === 0 ? 'no router yet' : several(fleet.routers.length, 'router');
+  put(byID('summary'), `${routers} in ${fleet.store}`);
   put(byID('stores'), ...fleet.stores.map(store));
   put(document.querySelector('tbody'), ...fleet.routers.map(row));
+  byID('list').hidden = fleet.routers.length === 0;
 }
 
 async function update() {
