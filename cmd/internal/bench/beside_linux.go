@@ -33,6 +33,9 @@ func besideIdle(c benchCase) benchCase {
 		if err != nil {
 			return err
 		}
+		if err := t.wait(t.window); err != nil { // the router may have work left from opening them
+			return err
+		}
 		s, err := client.sample()
 		if err == nil && s.Done < int64(n) {
 			err = fmt.Errorf("%d of %d could be opened", s.Done, n)

@@ -30,10 +30,10 @@
 //
 // Far end, load and plain relay are this program again, started as a child in a namespace. A child
 // answers each line on its standard input with a sample: bytes received, operations done,
-// percentiles since the last sample. A figure is the difference of two samples around a window,
-// which begins after a warm-up; the router's CPU clock is read at the same two moments. Bytes are
-// counted where they arrive, for TCP and UDP alike: bytes that a sender has handed to its kernel
-// prove nothing.
+// percentiles since the last sample. So does tools/quicload, the far end and load of QUIC. A figure
+// is the difference of two samples around a window, which begins after a warm-up; the router's CPU
+// clock is read at the same two moments. Bytes are counted where they arrive, for TCP and UDP
+// alike: bytes that a sender has handed to its kernel prove nothing.
 //
 // # Pitfalls
 //
