@@ -77,7 +77,7 @@ var filterFlags = []struct{ flag, key, prefix, usage string }{
 	{"proto", "proto", "", "of this `PROTOCOL`"},
 	{"outcome", "outcome", "", "with this `OUTCOME`"},
 	{"process", "process", "", "of the local process with this `NAME`, in which * stands for any text"},
-	{"user", "user", "", "of the local user with this `NAME`"},
+	{"user", "user", "", "of the local user with this `NAME`, or number if it has none"},
 	{"uid", "uid", "", "of the local user with this `UID`, or range"},
 	{"min-duration", "duration", ">=", "that lasted this `DURATION` or longer"},
 	{"min-bytes", "bytes", ">=", "with at least this `SIZE` of payload in both directions, such as 1MB"},

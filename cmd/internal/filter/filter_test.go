@@ -45,6 +45,20 @@ func refused() *format.Connection {
 	}}
 }
 
+// TestUserWithoutName has the number stand for the name of a user that has none.
+func TestUserWithoutName(t *testing.T) {
+	t.Parallel()
+	c := download()
+	c.Opening.Owner.User = ""
+	f, err := Parse("user:1000", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Value(c, "user"); got != "1000" || !f.Match(c) || Value(refused(), "user") != "" {
+		t.Errorf("the user is %q, and matches: %t", got, f.Match(c))
+	}
+}
+
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	all := map[string]*format.Connection{"download": download(), "query": lookup(), "refused": refused()}

@@ -44,7 +44,7 @@ var keys = []key{
 	word("state", ofFlow, []string{"open", "ended", "unknown"}, state),
 	text("process", ofOpening, func(c *format.Connection) string { return first(c).Owner.Process }),
 	text("exe", ofOpening, func(c *format.Connection) string { return first(c).Owner.Exe }),
-	text("user", ofOpening, func(c *format.Connection) string { return first(c).Owner.User }),
+	text("user", ofOpening, user),
 	numbers("uid", 1<<32-1, "user id", func(c *format.Connection) (uint64, bool) {
 		return uint64(first(c).Owner.UID), first(c).Owner.Known
 	}),

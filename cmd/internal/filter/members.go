@@ -2,6 +2,7 @@ package filter
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"syntap/cmd/internal/format"
@@ -25,6 +26,15 @@ func end(c *format.Connection) *format.Record {
 		return c.End
 	}
 	return &nothing
+}
+
+// user returns the name of the client's user; of one without a name, the number.
+func user(c *format.Connection) string {
+	o := &first(c).Owner
+	if o.User == "" && o.Known {
+		return strconv.FormatUint(uint64(o.UID), 10)
+	}
+	return o.User
 }
 
 func client(c *format.Connection) netip.AddrPort { return first(c).Client }

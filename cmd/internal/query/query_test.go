@@ -136,9 +136,10 @@ func TestTop(t *testing.T) {
 		{[]string{"port"}, Modern, "      10  80\n      10  81\n      10  82\n      10  83\n"},
 		{[]string{"port", "process"}, Line, "      10  80  curl\n      10  81  we\"ird\n      10  82  curl\n      10  83  we\"ird\n"},
 		{[]string{"port", "outcome"}, CSV, "count,port,outcome\n10,80,established\n10,81,established\n10,82,established\n10,83,refused\n"},
-		{[]string{"user"}, Line, "unnamed: 40\n"},
-		{[]string{"user"}, JSON, `{"count":40}` + "\n"},
-		{[]string{"user", "outcome"}, Line, "      30  -  established\n      10  -  refused\n"},
+		{[]string{"user"}, Line, "      40  1000\n"},
+		{[]string{"container"}, Line, "unnamed: 40\n"},
+		{[]string{"container"}, JSON, `{"count":40}` + "\n"},
+		{[]string{"container", "outcome"}, Line, "      30  -  established\n      10  -  refused\n"},
 		{[]string{"process"}, JSON, `{"count":20,"process":"curl"}` + "\n" + `{"count":20,"process":"we\"ird"}` + "\n"},
 	}
 	for _, tt := range tests {
