@@ -123,9 +123,9 @@ fuzz:
 # syntap beside the peers that are installed and beside its own variants, as root, for half an hour: the figures in BENCH.md
 # and README.md. SYNTAP, SING_BOX, TUN2SOCKS and PASTA name programs that are not on the path, ROUTERS those that are measured.
 bench: ROUNDS = 3
-bench: SECONDS = 3
+bench: WINDOW = 3
 bench: build quicload
-	$(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(SECONDS) -o BENCH.md -summary README.md $(ROUTERS)
+	$(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(WINDOW) -o BENCH.md -summary README.md $(ROUTERS)
 
 # The load of QUIC: a module of its own.
 quicload:
@@ -133,14 +133,14 @@ quicload:
 
 # syntap beside that of another revision, in turn: ratios with their standard errors, on standard output.
 bench-compare: ROUNDS = 5
-bench-compare: SECONDS = 3
+bench-compare: WINDOW = 3
 bench-compare: PAIRS = syntap $(addprefix syntap-,nolog chain rules nonames nofindings fleet)
 bench-compare: build quicload
-	@[ -n "$(BASE)" ] || { echo 'usage: make bench-compare BASE=REVISION [ROUNDS=5] [SECONDS=3] [ONLY=REGEXP]' >&2; exit 2; }
+	@[ -n "$(BASE)" ] || { echo 'usage: make bench-compare BASE=REVISION [ROUNDS=5] [WINDOW=3] [ONLY=REGEXP]' >&2; exit 2; }
 	@set -e; dir=$$(mktemp -d); trap 'git worktree remove --force "$$dir/src"; rm -rf "$$dir"' EXIT; \
 	git worktree add --quiet --detach "$$dir/src" "$(BASE)"; \
 	(cd "$$dir/src" && $(GO) build -o "$$dir/syntap" ./cmd/syntap); \
-	SYNTAP_BASE="$$dir/syntap" $(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(SECONDS) -only '$(ONLY)' $(PAIRS) $(PAIRS:syntap%=base%)
+	SYNTAP_BASE="$$dir/syntap" $(GO) run ./cmd/internal/bench -n $(ROUNDS) -seconds $(WINDOW) -only '$(ONLY)' $(PAIRS) $(PAIRS:syntap%=base%)
 
 microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
