@@ -103,3 +103,16 @@ func TestRightsOfExec(t *testing.T) {
 		t.Errorf("root's command has no capability: %s", p.Stdout())
 	}
 }
+
+// TestRightsCannotBeGivenUp has a kernel without seccomp(2). The router says so, and works.
+func TestRightsCannotBeGivenUp(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "strace")
+	ns := tuntest.NewNamespace(t)
+	got := command(t, ns, "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=seccomp", "-e", "inject=seccomp:error=ENOSYS",
+		binary, "exec", "--", "echo", "done")
+	const warning = `level=warning msg="this process keeps rights that a router does not need" error="filter system calls: function not implemented"`
+	if got.status != 0 || got.stdout != "done\n" || !strings.Contains(got.stderr, warning) {
+		t.Errorf("exec without seccomp: %+v, want its command to run, and a warning", got)
+	}
+}

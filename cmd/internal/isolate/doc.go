@@ -24,6 +24,10 @@
 //
 // [Read] asks the kernel, in /proc: the answer does not depend on the program.
 //
+// The filter costs 40 ns for each system call, and 60 ns for one whose arguments it judges (Linux
+// 6.18); of the processor time of a connection, some 200 µs with a log, that is less than the noise
+// of a measurement.
+//
 // # Rights that stay
 //
 // Router, host and log are one process, which so may still do all that they do: open marked
@@ -33,4 +37,24 @@
 // Landlock is not used. Under it the kernel shows a process no /proc/PID/fd, nor /proc/PID/exe, of
 // any process outside (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18), whatever
 // the rules: records would have no owners. Nor could a reload open a log in another directory.
+//
+// # Not yet: two processes
+//
+// To take these rights too, the router has to be a process beside a keeper, which reads no packet
+// of a client and has the rules, the journal, the owners, the log and the listener of the page. The
+// router then has the TUN, no capability, a user of its own, and landlock. Measured on the way
+// there, on two processors at a load of 33:
+//
+//   - Host sockets come from the keeper in one message for many (SCM_RIGHTS), marked and not bound,
+//     before they are needed. Marks, the rules of the operator and source addresses stay as they
+//     are, and no connection waits. To make, mark and close a socket takes 7.1 µs of processor
+//     time; with the hand-over 16.1 µs of both processes one by one, 9.5 µs by 16, 9.1 µs by 64.
+//   - Records go through a ring in shared memory, of which the keeper trusts nothing: it copies,
+//     checks, numbers and chains them. Payload waits for the keeper's word as for the log's today.
+//     To wake the other process and be woken takes 4.7 µs by eventfd(2) and 4.9 µs by futex(2), 42
+//     µs at the 99th percentile; under load one wake-up serves all records that wait.
+//   - Owners are asked for in batches with the same wake-ups.
+//   - Ports below 1024, ICMP sockets and SO_BINDTODEVICE are asked for one by one, and judged by
+//     the policy there.
+//   - Connections that were sent are counted by conntrack entries with the mark, against records.
 package isolate
