@@ -28,6 +28,8 @@ func OpenLog(
 	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
 	if f != nil {
 		o.Spool, o.Head, o.Written = f.spool, f.head, f.written
+	} else if c.Fleet.Sink(c.Tap.Log) != nil {
+		logger.Warn(`no record is sent to fleet.stores: only "syntap run" sends them`)
 	}
 	var open []*audit.Sink
 	for _, c := range c.Tap.Log {

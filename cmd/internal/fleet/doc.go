@@ -65,6 +65,8 @@
 //
 // # Packages
 //
-// Package otlp is the wire, victorialogs a store on it, connect chooses by URL, fleettest runs the
-// real engines in tests.
+// Package otlp is a wire, victorialogs a store on it, jetstream another store; connect chooses by
+// URL. Package resend brings a store what it has lost. Who reads stores has search for records,
+// roster for routers, and proof for chains. For tests, fleettest runs the real engines, and
+// routerlog makes logs.
 package fleet
