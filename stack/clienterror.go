@@ -24,7 +24,7 @@ func (s *Stack) routeTooBig(v6 bool, message []byte) {
 	if e.Proto != packet.ProtoTCP {
 		return
 	}
-	if ep := s.endpointOf(connKey{client: e.Client, server: e.Server}); ep != nil {
+	if ep, _ := s.endpointOf(connKey{client: e.Client, server: e.Server}); ep != nil {
 		netstack.LowerPathMTU(ep, e.MTU, packet.HeaderLen(e.Client.Addr()))
 	}
 }
@@ -33,22 +33,23 @@ func (s *Stack) routeTooBig(v6 bool, message []byte) {
 // lately.
 func (s *Stack) hasSent(e *clientpath.TooBig) bool {
 	if e.Proto == packet.ProtoTCP {
-		ep := s.endpointOf(connKey{client: e.Client, server: e.Server})
+		ep, _ := s.endpointOf(connKey{client: e.Client, server: e.Server})
 		return ep != nil && netstack.Outstanding(ep, e.Seq)
 	}
 	return s.nat.HasSent(e.Server, e.Client, e.Proto != packet.ProtoUDP, e.Length)
 }
 
-// endpointOf returns netstack's endpoint of a connection that carries payload, or nil.
-func (s *Stack) endpointOf(key connKey) tcpip.Endpoint {
+// endpointOf returns netstack's endpoint of a connection that carries payload, or nil, and the
+// number that its client began with.
+func (s *Stack) endpointOf(key connKey) (ep tcpip.Endpoint, isn uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[key]
 	if c == nil {
-		return nil
+		return nil, 0
 	}
 	if phase := c.phase.Load(); phase != established && phase != closing {
-		return nil
+		return nil, 0
 	}
-	return c.ep
+	return c.ep, c.isn
 }

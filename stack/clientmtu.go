@@ -16,8 +16,8 @@ import (
 // the client are missing, an ICMP error has it do the same. It reports whether the connection is
 // there.
 func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
-	ep := s.endpointOf(connKey{client: k.Client, server: k.Server})
-	if ep == nil {
+	ep, isn := s.endpointOf(connKey{client: k.Client, server: k.Server})
+	if ep == nil || isn != k.ISN {
 		return false
 	}
 	if netstack.ReceiveMemory(ep) > 0 {

@@ -131,6 +131,9 @@ func TestClientLegStalls(t *testing.T) {
 		if _, err := c.router.ProbeClient(t.Context(), other, []int{600}); !errors.Is(err, ErrNoProbe) {
 			t.Errorf("probes of another connection: %v", err)
 		}
+		if c.router.LowerClientMTU(other, 600) {
+			t.Error("another connection with the same ends has shorter packets")
+		}
 	})
 }
 
