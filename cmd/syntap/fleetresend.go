@@ -34,7 +34,7 @@ are missing, "syntap fleet" and "syntap verify --fleet" say.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since == "" {
-				return hint.Usage(errors.New("from when on?"), "say so with --since")
+				return hint.Usage(errors.New("want the time of the first record to look at"), "give it as --since 2d")
 			}
 			from, err := filter.ParseTime(since, time.Now())
 			if err != nil {
