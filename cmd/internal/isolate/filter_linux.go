@@ -107,7 +107,7 @@ var others = []uint32{
 	unix.SYS_GETPGID, unix.SYS_GETSID, unix.SYS_CAPGET, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRUSAGE, unix.SYS_GETCWD,
 	unix.SYS_GETRLIMIT,
 	// Files: logs, journals, positions, /proc.
-	unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64, unix.SYS_PWRITE64,
+	unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64, unix.SYS_PWRITE64,
 	unix.SYS_FCNTL, unix.SYS_FLOCK, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
 	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
 	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_GETDENTS64, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_UTIMENSAT,
@@ -123,4 +123,4 @@ var ofParents = []uint32{
 }
 
 // probed are calls instead of which programs make others where a kernel lacks them.
-var probed = []uint32{unix.SYS_CLONE3, unix.SYS_FCHMODAT2, unix.SYS_OPENAT2, unix.SYS_STATX}
+var probed = []uint32{unix.SYS_CLONE3, unix.SYS_FCHMODAT2, unix.SYS_OPENAT2}

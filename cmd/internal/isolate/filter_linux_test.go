@@ -44,6 +44,7 @@ func TestRouterFilter(t *testing.T) {
 		{"wait without children", false, unix.SYS_WAIT4, [6]uint64{}, unix.EPERM},
 		{"read a limit", false, unix.SYS_PRLIMIT64, [6]uint64{0, 7, 0, 1 << 40}, 0},
 		{"set a limit", false, unix.SYS_PRLIMIT64, [6]uint64{0, 7, 1 << 40, 0}, unix.EPERM},
+		{"when a file was made", false, unix.SYS_STATX, [6]uint64{}, 0}, // max_age of a log is from then
 		{"name memory", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_VMA}, 0},
 		{"become debuggable", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_DUMPABLE, 1}, unix.EPERM},
 		{"make a TUN", false, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
