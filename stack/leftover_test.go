@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/mappings"
@@ -175,9 +176,30 @@ func (e *everyEnding) run(t *testing.T, rounds int) {
 	close(todo)
 	workers.Wait()
 	stats := &e.router.stats
+	defer e.nameOpen(t)
 	eventually(t, "all connections and mappings are over", func() bool {
 		return stats.TCPFlows.Load() == 0 && stats.Datagrams.UDP.Load() == 0
 	})
+}
+
+// nameOpen names what is open when a test has failed.
+func (e *everyEnding) nameOpen(t *testing.T) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	s := e.router.Stack
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, c := range s.conns {
+		t.Logf("%v to %v, open for %v: phase %d, directions %d, signals %#x, moved %#x, handshake %t, fd %d",
+			key.client, key.server, time.Since(c.started), c.phase.Load(), c.directions.Load(),
+			c.seen.bits.Load(), c.moved.Load(), c.handshake != nil, c.fd)
+		if c.ep != nil {
+			t.Logf("state %v in netstack", tcp.EndpointState(c.ep.State()))
+		}
+	}
+	t.Logf("%d connections, %d mappings", s.stats.TCPFlows.Load(), s.stats.Datagrams.UDP.Load())
 }
 
 // checkAll checks that there has been every ending.
