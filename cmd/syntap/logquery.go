@@ -87,6 +87,9 @@ func (f *logFlags) addTop(q *query.Query, m *mistakes) {
 			m.note("top", hint.Usage(fmt.Errorf("%q cannot be counted", key), "one of "+strings.Join(filter.GroupKeys(), ", ")))
 		}
 	}
+	if f.top != nil && len(f.top) == 0 {
+		m.note("top", hint.Usage(errors.New("has no key"), "one of "+strings.Join(filter.GroupKeys(), ", ")))
+	}
 	q.Top = f.top
 	q.ByBytes = f.by.value == "bytes"
 }
@@ -105,6 +108,10 @@ func (f *logFlags) checkTogether(q *query.Query, m *mistakes) {
 		m.note("top", hint.Usage(fmt.Errorf("counts, which %s has no form for", q.Format), "use --format line, csv or json"))
 	case f.top == nil && q.ByBytes:
 		m.note("by", hint.Usage(errors.New("says what --top counts"), "add --top KEY"))
+	}
+	if since, until := q.Filter.Since, q.Filter.Until; !until.IsZero() && !since.Before(until) {
+		m.note("until", hint.Usage(errors.New("is not later than the time of --since"),
+			"--since 2h --until 1h is the hour before the last"))
 	}
 	if key := q.Filter.NeedsFlow(); key != "" && (q.Format == query.Modern || q.Format == query.Classic) && f.top == nil {
 		m.note("format", hint.Usage(fmt.Errorf("%s prints handshakes, of which none has %s", q.Format, key),

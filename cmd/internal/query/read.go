@@ -31,7 +31,7 @@ func readAll(files []string, blocks memory, next func(lineRun) bool) error {
 		}
 		more, err := readBlocks(file, r, blocks, next)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read %s: %w", file, err))
+			errs = append(errs, fmt.Errorf("read %s: %w", file, logfile.Cause(err)))
 		}
 		if err := r.Close(); err != nil {
 			errs = append(errs, err)
