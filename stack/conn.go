@@ -91,6 +91,8 @@ type conn struct {
 	listens bool             // the client's first bytes are looked at
 	first   *peek.FirstBytes // nil = they have said nothing
 
+	answer atomic.Uint64 // bytes of the first answer, if it is of HTTP and says so; 0 = unknown
+
 	// The inbound direction's.
 	unsent []byte         // read, and not yet taken by netstack
 	buffer *[maxRead]byte // that unsent stands in, if it is kept

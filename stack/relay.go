@@ -176,6 +176,9 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			if c.gate.NoteAnswer() {
 				c.outbound.Wake()
 			}
+			if c.inbound.bytes == 0 {
+				c.answer.Store(peek.AnswerLength(b[:n]))
+			}
 			if c.dns != nil {
 				c.dns.ReadResponses(b[:n], &c.payer, c.answered())
 			}

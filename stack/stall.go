@@ -95,7 +95,8 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
 		Outstanding: outstanding, SentFull: !c.noDF && sentFull(&info, acked), Acked: acked,
 		Received: info.Bytes_received, Segments: info.Data_segs_in,
-		Heard: time.Duration(info.Last_ack_recv) * time.Millisecond,
+		Incomplete: info.Bytes_received < c.answer.Load(),
+		Heard:      time.Duration(info.Last_ack_recv) * time.Millisecond,
 	}
 	if info.Unacked > 0 {
 		return stall, true
@@ -106,7 +107,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
 		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
-	return stall, stall.Held > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
+	return stall, stall.Held > 0 || stall.Incomplete || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }
 
 // tcpInfo returns the kernel's account of a socket of TCP. Unlike the function of package unix it

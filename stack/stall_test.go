@@ -137,3 +137,47 @@ func TestStallAtEnd(t *testing.T) {
 		}
 	}
 }
+
+// An answer of HTTP of which a part has come stalls, and one that is complete does not.
+func TestStallWithinAnswer(t *testing.T) {
+	stalls := make(chan tunflow.Stall, 100)
+	serveAnswer := func(answer string) int {
+		return serve(t, "tcp4", func(c *net.TCPConn) {
+			b := make([]byte, 5)
+			_, _ = io.ReadFull(c, b)
+			_, _ = io.WriteString(c, answer)
+			_, _ = c.Read(b)
+		})
+	}
+	whole := serveAnswer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+	part := serveAnswer("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhello")
+	router := startRouter(t, Options{Stalled: func(s tunflow.Stall) {
+		if !s.ClientLeg {
+			select {
+			case stalls <- s:
+			default: // some are enough
+			}
+		}
+	}}, dial.Policy{})
+	client := newClient(t, router)
+	for _, port := range []int{whole, part} {
+		c := client.dial(t, serverV4, port)
+		if _, err := io.WriteString(c, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 40)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		s := tuntest.Receive(t, "a stall within an answer", stalls)
+		if port := s.Key.Server.Port(); port == uint16(whole) && (s.Incomplete || s.HidesDown()) {
+			t.Fatalf("stall %+v of a complete answer", s)
+		} else if port == uint16(part) && s.Received >= 40 {
+			if !s.Incomplete || !s.HidesDown() {
+				t.Errorf("stall %+v, want one of an answer that is incomplete", s)
+			}
+			return
+		}
+	}
+}

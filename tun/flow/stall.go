@@ -33,6 +33,7 @@ type Stall struct {
 	SentFull    bool          // the average of the segments acknowledged is nearly a full one, with DF
 	Received    uint64        // in order
 	Segments    uint32        // with payload, from the far end
+	Incomplete  bool          // less has come than the head of an HTTP answer says
 }
 
 // HidesUp reports whether the stall may be that of a path on which full segments to the far end
@@ -51,13 +52,13 @@ func (s *Stall) LosesDown() bool { return !s.ClientLeg && s.Unacked == 0 && s.He
 
 // HidesDown reports whether the stall may be that of a path on which full segments from the far end
 // vanish. From a server: all that the client has sent is acknowledged, no full segment has come,
-// and bytes wait behind a hole, or nothing has come at all. From a client, which may have nothing
-// to say: bytes wait behind a hole, and less than a full segment has come before it.
+// and bytes wait behind a hole, nothing has come at all, or a head alone. From a client, which may
+// have nothing to say: bytes wait behind a hole, and less than a full segment has come before it.
 func (s *Stall) HidesDown() bool {
 	if s.ClientLeg {
 		return s.Held > 0 && s.Received < uint64(s.AdvMSS)
 	}
-	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0)
+	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0 || s.Incomplete)
 }
 
 // GotFull reports whether a full segment has come from the server.

@@ -14,8 +14,8 @@
 // Suspicious of the way up, towards the leg's end, is one whose full segments are outstanding after
 // two retransmission timeouts, and have never been acknowledged. Suspicious of the way down is one
 // of whose far end no full segment has come: only short ones behind a hole or, of a server whose
-// client's bytes are acknowledged, none at all. A dead server looks like the former, and a slow one
-// like the latter.
+// client's bytes are acknowledged, none at all, or less than the head of an HTTP answer says. A
+// dead server looks like the former, and a slow one like the latter.
 //
 // Where full segments have passed before, the path may have become narrow. A path that has failed
 // looks the same, so only a measurement makes a finding of that; a finding cures it.

@@ -52,6 +52,10 @@ func transfer(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, n)
 		return
 	}
+	if r.URL.Path == "/head" { // in a segment of its own
+		w.Header().Set("Content-Length", fmt.Sprint(transferSize))
+		_ = http.NewResponseController(w).Flush()
+	}
 	_, _ = w.Write(make([]byte, transferSize))
 }
 

@@ -125,6 +125,9 @@ func TestFindingApplied(t *testing.T) {
 			r := run(t, lab.Client, "syntap0", config)
 			url := urls()[i]
 			file := ""
+			if !upload {
+				url += "/head"
+			}
 			if upload {
 				file = filepath.Join(t.TempDir(), "upload")
 				if err := os.WriteFile(file, make([]byte, transferSize), 0o600); err != nil {
