@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"context"
 	"os"
 	"testing"
 	"time"
+
+	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/tun/tuntest"
 )
@@ -65,5 +68,31 @@ func TestOldestRemoved(t *testing.T) {
 	l.holds(store, LogID{Router: "gate", Log: LogIDOf([]byte(l.lines[50]))}, l.lines[50:])
 	if len(store.logs) != 1 {
 		t.Errorf("%d logs, want one", len(store.logs))
+	}
+}
+
+// stalled is a store that answers no question.
+type stalled struct {
+	*fakeStore
+	asked chan struct{}
+}
+
+func (s *stalled) Has(ctx context.Context, _ LogID, _ Range) ([]Run, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A shipper that ends while it asks a store does not call that a failure of the store.
+func TestEndedQuestion(t *testing.T) {
+	t.Parallel()
+	l, store := newLog(t), &stalled{newFakeStore(), make(chan struct{}, 1)}
+	logger, hook := logrustest.NewNullLogger()
+	l.write(10, "x")
+	s, stop := l.start(store, func(o *Options) { o.Logger = logger })
+	<-store.asked
+	stop()
+	if all := hook.AllEntries(); len(all) > 0 || s.Stats()[0].Error != "" {
+		t.Errorf("reports %v, stats %+v", all, s.Stats()[0])
 	}
 }

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -26,8 +28,11 @@ func (r *report) refused(n, first, last uint64, err error) {
 	log.Errorf("the store refuses %d records for good: among seq %d to %d", n, first, last)
 }
 
-// failed takes an error of the store, or of the log.
+// failed takes an error of the store, or of the log. The end of the ship is none.
 func (s *ship) failed(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	text := err.Error()
 	s.counters.failing.Store(&text)
 	now := time.Now()
