@@ -86,6 +86,7 @@ soak: tools build
 	SYNTAP_REQUIRE_NETNS=1 SYNTAP_SOAK=1 SYNTAP_SOAK_REPORT=$(SOAK_REPORT) $(GO) test -count=1 -timeout=120m -parallel=1 ./cmd/internal/e2e
 	@sort $(SOAK_REPORT)
 	SYNTAP_SOAK=1 $(GO) test -count=1 -run='^TestNothingIsLeft$$' ./stack
+	SYNTAP_SOAK=1 $(GO) test -count=1 -timeout=240m -parallel=1 -v ./cmd/internal/fleet/victorialogs ./cmd/internal/fleet/jetstream ./cmd/internal/fleet/search
 	$(MAKE) fuzz FUZZTIME=1m
 	$(MAKE) mutate
 
