@@ -120,11 +120,15 @@ func rate(name, kind string, clients int) benchCase {
 		if err != nil {
 			return nil, err
 		}
-		f := figures{perSecond: float64(s.Done) / s.Elapsed.Seconds()}
-		if s.Done > 0 {
-			f[middle], f[slowest] = float64(s.P50.Nanoseconds())/1e3, float64(s.P99.Nanoseconds())/1e3
+		if s.Done == 0 {
+			return nil, fmt.Errorf("none was done in %v, %d have failed", s.Elapsed, s.Failed)
 		}
-		if s.Done > 0 && t.process != nil {
+		f := figures{
+			perSecond: float64(s.Done) / s.Elapsed.Seconds(),
+			middle:    float64(s.P50.Nanoseconds()) / 1e3,
+			slowest:   float64(s.P99.Nanoseconds()) / 1e3,
+		}
+		if t.process != nil {
 			f[cost] = s.cpu * 1e6 / float64(s.Done)
 		}
 		if s.Failed > 0 {
