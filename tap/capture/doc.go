@@ -22,7 +22,8 @@
 // the packets can be read; in a pcapng file packets of such an interface are passed over and
 // counted. A file that is compressed with gzip or zstd is read as its content.
 //
-// Packet.Inner takes a tunnel off a packet. It is all that this package reads of IP.
+// Packet.Inner takes a tunnel off a packet, and Packet.Unread names frames and tunnels that are not
+// looked into. It is all that this package reads of IP.
 //
 // A Writer makes one section with one interface. It writes each packet by one Write, so a file
 // opened for appending never holds half a packet that the process had finished; a new section
