@@ -3,8 +3,10 @@
 package stack
 
 import (
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,31 +16,53 @@ import (
 // A far side that has sent its FIN and reads later gets all that its client has sent. Until then
 // the bytes are charged, though client and router are done.
 func TestLingering(t *testing.T) {
-	read, received := make(chan struct{}), make(chan int64, 1)
+	router := startRouter(t, Options{sweepInterval: 100 * time.Millisecond}, dial.Policy{})
+	read, received := leaveBytes(t, router)
+	if held := router.memory.Charged(); held < leftBytes/2 {
+		t.Errorf("%d bytes are charged, %d are on their way", held, leftBytes)
+	}
+	read()
+	if got, want := within(t, received), fmt.Sprint(leftBytes, nil); got != want {
+		t.Errorf("the far side has received %s, want %s", got, want)
+	}
+	eventually(t, "nothing is charged", func() bool { return router.memory.Charged() == 0 })
+}
+
+// The bytes of a connection that is over arrive though the router stops.
+func TestLingeringAtStop(t *testing.T) {
+	router := startRouter(t, Options{}, dial.Policy{})
+	read, received := leaveBytes(t, router)
+	router.stop()
+	read()
+	if got, want := within(t, received), fmt.Sprint(leftBytes, nil); got != want {
+		t.Errorf("the far side has received %s, want %s", got, want)
+	}
+}
+
+const leftBytes = 100 << 10
+
+// leaveBytes has a connection end while leftBytes are on their way. The far side reads them after
+// read is called, and then tells how many came, and the error.
+func leaveBytes(t *testing.T, router *testRouter) (read func(), received <-chan string) {
+	t.Helper()
+	begun, result := make(chan struct{}), make(chan string, 1)
 	port := serve(t, "tcp4", func(c *net.TCPConn) {
 		_ = c.SetReadBuffer(4 << 10)
 		_ = c.CloseWrite()
-		<-read
-		n, _ := io.Copy(io.Discard, c)
-		received <- n
+		<-begun
+		n, err := io.Copy(io.Discard, c)
+		result <- fmt.Sprint(n, err)
 	})
-	router := startRouter(t, Options{sweepInterval: 100 * time.Millisecond}, dial.Policy{})
+	read = sync.OnceFunc(func() { close(begun) })
+	t.Cleanup(read)
 	c := newClient(t, router).dial(t, serverV4, port)
 	if _, err := io.ReadAll(c); err != nil {
 		t.Fatal(err)
 	}
-	const size = 100 << 10
-	if n, err := c.Write(make([]byte, size)); n != size || err != nil {
+	if n, err := c.Write(make([]byte, leftBytes)); n != leftBytes || err != nil {
 		t.Fatalf("%d bytes written, %v", n, err)
 	}
 	_ = c.Close()
 	eventually(t, "the connection is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	if held := router.memory.Charged(); held < size/2 {
-		t.Errorf("%d bytes are charged, %d are on their way", held, size)
-	}
-	close(read)
-	if n := <-received; n != size {
-		t.Errorf("the far side has received %d bytes, want %d", n, size)
-	}
-	eventually(t, "nothing is charged", func() bool { return router.memory.Charged() == 0 })
+	return read, result
 }

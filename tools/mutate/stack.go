@@ -112,7 +112,7 @@ func connection() []mutation {
 			behaviour: "the far side gets all bytes behind a FIN, not a reset",
 			old:       `_ = dial.EndInOrder(fd)`,
 			new:       `_ = dial.EndInOrder`,
-			run:       "TestLateBytesArrive",
+			run:       "TestLateBytesArrive|TestLingering",
 		},
 		{
 			behaviour: "a SYN of one of our own host sockets is dropped",
