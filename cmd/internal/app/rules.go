@@ -41,14 +41,10 @@ func DescribeRules(c *config.Config) (lines []string) {
 	return lines
 }
 
-// Warnings lists the keys of a config that have other names now, one that "run" does not start
-// with, and its rules that never apply because an earlier one shadows them. rules and leaving are
-// the config's own, compiled.
+// Warnings lists the keys of a config that have other names now, and its rules that never apply
+// because an earlier one shadows them. rules and leaving are the config's own, compiled.
 func Warnings(c *config.Config, rules *policy.Rules, leaving *egress.Rules) []string {
 	warnings := slices.Clone(c.Outdated)
-	if c.Egress.Names == config.NamesVirtual {
-		warnings = append(warnings, "egress.names: virtual is for exec: run does not start with it")
-	}
 	warn := func(kind string, s policy.Shadowed, line, byLine int) {
 		warnings = append(warnings, fmt.Sprintf(
 			"%s rule %d in line %d is shadowed by rule %d in line %d: it never applies",
