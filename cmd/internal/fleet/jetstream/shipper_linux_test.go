@@ -78,18 +78,16 @@ func TestShipperKills(t *testing.T) {
 		rounds = 200
 	}
 	c := newCluster(t)
-	open := func(name string) func() fleet.Store {
-		return func() fleet.Store {
-			client := c.client(t, name)
-			client.timeout = 5 * time.Second
-			return client
-		}
+	open := func() fleet.Store {
+		client := c.client(t, "gw1")
+		client.timeout = 5 * time.Second // nodes that are killed do not answer
+		return client
 	}
 	times := fleet.Times{
 		Proof: time.Second, Poll: 10 * time.Millisecond, MostRetry: time.Second, Finish: time.Millisecond,
 	}
 	r := routerlog.NewRouter(t, routerlog.RouterOptions{
-		Name: "gw1", Open: open("gw1"), Reader: open("reader"), Times: times,
+		Name: "gw1", Open: open, Reader: func() fleet.Store { return c.client(t, "reader") }, Times: times,
 	})
 	for round := range rounds {
 		r.Write(1 + rand.IntN(1000))
