@@ -169,6 +169,7 @@ func connection() []mutation {
 			behaviour: "a dial without an answer ends silently",
 			old:       `noReply:     dropSocket | report | forget,`,
 			new:       `noReply:     dropSocket | report | answerSYN | forget,`,
+			run:       "TestLocalFailureIsReported",
 		},
 		{
 			behaviour: "a connection without a record is counted",
