@@ -31,6 +31,9 @@ var kept = []cap.Value{
 // that a router does not need, and new privileges. An error tells which of these the kernel has
 // refused to take; the rest is gone.
 func Enter(n Needs) error {
+	if err := threads(); err != nil {
+		return errors.Join(err, forbidCalls(n.Children))
+	}
 	keep := kept
 	var bounding error
 	if n.Children {
