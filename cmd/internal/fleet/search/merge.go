@@ -223,7 +223,8 @@ func (m *merge) fill(ctx context.Context, cursors []*cursor) error {
 // errTooMuch says that an answer is larger than it may be.
 var errTooMuch = errors.New("the store's answer is too large")
 
-// ask asks for more rows of cursors, for less where the answer is too large.
+// ask asks for more rows of cursors, for less where the answer is too large, or its making: a store
+// with little memory refuses to sort many records.
 func (m *merge) ask(ctx context.Context, cursors []*cursor) error {
 	page := make(map[fleet.LogID][]victorialogs.Row, len(cursors))
 	var spans []victorialogs.Span
@@ -244,11 +245,13 @@ func (m *merge) ask(ctx context.Context, cursors []*cursor) error {
 		page[r.LogID] = append(page[r.LogID], r)
 		return nil
 	})
+	var refused *fleet.Refused
+	tooMuch := errors.Is(err, errTooMuch) || errors.As(err, &refused)
 	switch {
-	case errors.Is(err, errTooMuch) && m.limit > 1:
+	case tooMuch && m.limit > 1:
 		m.limit /= 2
 		return m.ask(ctx, cursors)
-	case errors.Is(err, errTooMuch) && len(cursors) > 1:
+	case tooMuch && len(cursors) > 1:
 		half := len(cursors) / 2
 		if err := m.ask(ctx, cursors[:half]); err != nil {
 			return err

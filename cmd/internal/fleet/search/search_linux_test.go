@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -234,13 +235,35 @@ func TestTooLarge(t *testing.T) {
 		got = append(got, lines.Text...)
 		return true
 	})
-	m.bytes = 20_000
-	if err := m.run(t.Context(), all); err != nil {
-		t.Fatal(err)
+	for _, small := range []struct {
+		name  string
+		store Engine
+		bytes int
+	}{
+		{"answers", s.Engine, 20_000},
+		{"the store's memory", forgetful{s.Engine}, maxBytes},
+	} {
+		got, m.store, m.bytes = nil, small.store, small.bytes
+		if err := m.run(t.Context(), all); err != nil {
+			t.Fatalf("%s: %v", small.name, err)
+		}
+		if !bytes.Equal(got, l.Text()) {
+			t.Errorf("%s: %d bytes, want the %d of the log", small.name, len(got), len(l.Text()))
+		}
 	}
-	if !bytes.Equal(got, l.Text()) {
-		t.Errorf("%d bytes, want the %d of the log", len(got), len(l.Text()))
+}
+
+// forgetful is a store that has memory for 20 records of each log.
+type forgetful struct{ Engine }
+
+// Page implements Engine.
+func (s forgetful) Page(
+	ctx context.Context, w *victorialogs.Wanted, spans []victorialogs.Span, limit int, f func(victorialogs.Row) error,
+) error {
+	if limit > 20 {
+		return &fleet.Refused{Err: errors.New("400 Bad Request: it requires more than 51MB of memory")}
 	}
+	return s.Engine.Page(ctx, w, spans, limit, f)
 }
 
 // TestSecondStore: a question goes to the first store that answers, and the user is told which.
