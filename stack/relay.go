@@ -33,7 +33,7 @@ type direction struct {
 
 func (d *direction) init(c *conn, move func(*conn, int) (int, bool)) {
 	d.conn, d.move = c, move
-	d.Init(c.stack.sched, d)
+	d.Init(c.stack.sched, d, d == &c.outbound)
 }
 
 // Step implements sched.Stepper.

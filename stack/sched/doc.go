@@ -20,7 +20,11 @@
 // a time, else eight.
 //
 // After each budget of bytes a worker yields (yield.go), so that readers of descriptors get to run
-// and can wake tasks. If an interactive task waits then, it goes first.
+// and can wake tasks. If an interactive task waits then, it goes first. A task that drains what a
+// reader brings, such as an upload, yields only while there is interactive traffic: else each yield
+// has the reader bring more than the caches hold, which costs eight uploads on one processor a
+// quarter more. The first interactive packet then waits until the queue is empty, or for the ten
+// milliseconds after which Go's runtime looks by itself.
 //
 // Where packets come one soon after the other, the poller looks for more before it waits
 // (busypoll.go).

@@ -100,7 +100,8 @@ func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
 		budget := s.budget()
 		n, more := t.stepper.Step(budget)
 		t.moved(n)
-		yielded := y != nil && y.Moved(n, budget)
+		yields := y != nil && (!t.drains || budget == mixedBudget)
+		yielded := yields && y.Moved(n, budget)
 		switch {
 		case !more:
 			return false

@@ -39,7 +39,7 @@ func (w *work) Step(budget int) (int, bool) { return w.step(budget) }
 
 func newWork(s *Scheduler, step func(budget int) (moved int, more bool)) *work {
 	w := &work{step: step}
-	w.Init(s, w)
+	w.Init(s, w, false)
 	return w
 }
 

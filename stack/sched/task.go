@@ -32,6 +32,7 @@ const (
 type Task struct {
 	sched   *Scheduler
 	stepper Stepper
+	drains  bool          // see Init
 	state   atomic.Uint32 // running | pending
 	pace    atomic.Uint32 // a Pace; the owner sets it
 	turn    int           // bytes of this turn; like the next two the owner's
@@ -56,8 +57,12 @@ const (
 	calmTurns = 16
 )
 
-// Init prepares a task, which is idle and interactive then.
-func (t *Task) Init(s *Scheduler, stepper Stepper) { t.sched, t.stepper = s, stepper }
+// Init prepares a task, which is idle and interactive then. One that drains has its bytes from
+// another goroutine of this process: a yield would have that bring more than the processor's caches
+// hold, so such a task yields only beside interactive traffic.
+func (t *Task) Init(s *Scheduler, stepper Stepper, drains bool) {
+	t.sched, t.stepper, t.drains = s, stepper, drains
+}
 
 // Wake has a worker call Step, at least once from now on. It may be called from any goroutine and
 // with any lock held but those that Step takes.

@@ -13,7 +13,8 @@ import (
 )
 
 // With one processor, and a worker that never has to wait, a goroutine that waits for a descriptor
-// still gets to run within a few steps: the worker yields to it. The test has a process of its own.
+// still gets to run within a few steps: the worker yields to it, from a task that drains beside
+// interactive traffic. The test has a process of its own.
 func TestYieldOnOneProcessor(t *testing.T) {
 	t.Parallel()
 	if runtime.GOMAXPROCS(0) > 1 {
@@ -24,6 +25,12 @@ func TestYieldOnOneProcessor(t *testing.T) {
 		}
 		return
 	}
+	yieldOnOneProcessor(t, false)
+	yieldOnOneProcessor(t, true)
+}
+
+func yieldOnOneProcessor(t *testing.T, drains bool) {
+	t.Helper()
 	s := start(t, 1)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -57,8 +64,12 @@ func TestYieldOnOneProcessor(t *testing.T) {
 			wrote++
 		}
 		steps++
+		if drains {
+			s.NoteInteractive()
+		}
 		return budget, true
 	})
+	d.drains = drains
 	d.Wake()
 	tuntest.Receive(t, "end", done)
 	// Without a yield the runtime would look every ten milliseconds, which is thousands of steps.
