@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -20,7 +21,8 @@ import (
 
 // attribution names the local program in the records of connections and flows. The kernel is asked
 // for the user when the SYN, or the first datagram, passes. The process is searched for while the
-// far side is dialled; the client's answer, the record, and a datagram that waits for it, wait for
+// far side is dialled: at its answer, together with those of all SYNs that have passed meanwhile,
+// or after searchAfter. The client's answer, the record, and a datagram that waits for it, wait for
 // the search, which takes 2 ms, longer on a busy machine: a client that has its answer may close
 // its socket, or end.
 type attribution struct {
@@ -30,11 +32,15 @@ type attribution struct {
 	demand atomic.Uint32                // a demand
 	last   atomic.Pointer[record.Owner] // that was found
 
-	mu sync.Mutex // guards all below
+	mu       sync.Mutex    // guards all below
+	lastUser *record.Owner // see user
 	// The last attempts, also those that have failed: a client that has had no answer sends its SYN
 	// again. When there are maxAttempts, the older map goes.
 	attempts, older map[flow.Key]*attributed
 	datagrams       map[*flow.Datagram][]func() // for which a search goes on; to be called when it is over
+	pending         []*attributed               // attempts whose search has not begun
+	overdue         *time.Timer                 // begins it
+	searches        sync.WaitGroup              // calls that go on
 }
 
 // demand says which owners are asked for.
@@ -48,10 +54,15 @@ const (
 
 // attributed is an attempt of a local client.
 type attributed struct {
+	socket    owner.Socket
 	owner     *record.Owner // nil = unknown
 	searching bool          // for its process
 	waiting   []func()      // to be called when that is over
 }
+
+// searchAfter is how long after its SYN the process of an attempt is searched for, if the far side
+// has not answered.
+const searchAfter = time.Millisecond
 
 // maxAttempts is how many attempts are kept beside as many older ones. Those that are open are far
 // fewer, or get new owners.
@@ -66,10 +77,12 @@ func newAttribution(
 	if err != nil {
 		return nil, err
 	}
-	return &attribution{
+	a := &attribution{
 		finder: finder, local: local, next: next,
 		attempts: make(map[flow.Key]*attributed), datagrams: make(map[*flow.Datagram][]func()),
-	}, nil
+	}
+	a.overdue = time.AfterFunc(searchAfter, a.search)
+	return a, nil
 }
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
@@ -98,15 +111,50 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 		return t
 	}
 	socket, ok := a.finder.Socket(flow.TCP, k.Client, k.Server)
-	switch {
-	case !ok:
-	case asked == users:
-		t.owner = &record.Owner{UID: socket.UID}
-	default:
-		p, searching := a.finder.Search(socket, func(p owner.Process) { a.found(t, socket, p) })
-		t.owner, t.searching = a.ownerOf(socket, p), searching
+	if !ok {
+		return t
+	}
+	t.socket, t.owner = socket, a.user(socket.UID)
+	if t.searching = asked == programs; t.searching {
+		if len(a.pending) == 0 {
+			a.overdue.Reset(searchAfter)
+		}
+		a.pending = append(a.pending, t)
 	}
 	return t
+}
+
+// user returns an owner of which only the user is known.
+func (a *attribution) user(uid uint32) *record.Owner {
+	if last := a.lastUser; last != nil && last.UID == uid {
+		return last
+	}
+	a.lastUser = &record.Owner{UID: uid}
+	return a.lastUser
+}
+
+// search searches for the processes of all attempts for which that has not begun.
+func (a *attribution) search() {
+	a.mu.Lock()
+	pending := a.pending
+	a.pending = nil
+	if len(pending) == 0 {
+		a.mu.Unlock()
+		return
+	}
+	a.searches.Add(1)
+	defer a.searches.Done()
+	a.mu.Unlock()
+	queries := make([]owner.Query, len(pending))
+	for i, t := range pending {
+		queries[i] = owner.Query{Socket: t.socket, Done: func(p owner.Process) { a.found(t, p) }}
+	}
+	a.finder.Search(queries)
+	for i, t := range pending {
+		if q := &queries[i]; !q.Searching {
+			a.found(t, q.Process)
+		}
+	}
 }
 
 // ask says which owners are asked for from now on, and logs which records will not name.
@@ -157,8 +205,8 @@ func (a *attribution) owner(k flow.Key) *record.Owner {
 }
 
 // found ends the search for the process of an attempt.
-func (a *attribution) found(t *attributed, s owner.Socket, p owner.Process) {
-	o := a.ownerOf(s, p)
+func (a *attribution) found(t *attributed, p owner.Process) {
+	o := a.ownerOf(t.socket, p)
 	a.mu.Lock()
 	t.searching, t.owner = false, o
 	waiting := t.waiting
@@ -183,7 +231,9 @@ func (a *attribution) beforeAnswer(k flow.Key, answer func()) {
 		t.waiting = append(t.waiting, answer)
 	}
 	a.mu.Unlock()
-	if !waits {
+	if waits {
+		a.search()
+	} else {
 		answer()
 	}
 }
@@ -205,7 +255,9 @@ func (a *attribution) record(r *handshake.Record) {
 		t.waiting = append(t.waiting, func() { a.pass(r, t) })
 	}
 	a.mu.Unlock()
-	if !waits {
+	if waits {
+		a.search()
+	} else {
 		a.pass(r, t)
 	}
 }
@@ -233,7 +285,12 @@ func isSYN(s *handshake.Segment) bool {
 }
 
 // close returns when all records have been passed on. None may come after.
-func (a *attribution) close() error { return a.finder.Close() }
+func (a *attribution) close() error {
+	a.overdue.Stop()
+	a.search()
+	a.searches.Wait()
+	return a.finder.Close()
+}
 
 // status says whose owners can be found, and how many have been.
 func (a *attribution) status() *web.Owners {

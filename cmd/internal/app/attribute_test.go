@@ -141,6 +141,9 @@ func TestAttribution(t *testing.T) {
 			t.Errorf("a record %s names process %d, want %d", tt.name, pid, tt.want)
 		}
 	}
+	unanswered := flow.Key{Client: client, Server: server, ISN: 100}
+	a.segment(unanswered, handshake.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
+	tuntest.Wait(t, "the owner of an attempt that nothing answers", func() bool { return a.owner(unanswered).PID == os.Getpid() })
 	found := a.status().Found
 	a.segment(flow.Key{Client: client, Server: server}, handshake.Segment{Packet: tcpdump.Packet{Data: syn, Length: len(syn)}, TCP: 20})
 	if again := a.status().Found; again != found {

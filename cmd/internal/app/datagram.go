@@ -81,8 +81,9 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 			f()
 		}
 	}
-	if p, searching := a.finder.Search(socket, finish); !searching {
-		finish(p)
+	q := []owner.Query{{Socket: socket, Done: finish}}
+	if a.finder.Search(q); !q[0].Searching {
+		finish(q[0].Process)
 	}
 }
 

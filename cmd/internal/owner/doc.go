@@ -31,6 +31,10 @@
 // these, then all other processes, the newest first. All searches take place in one goroutine,
 // which makes a few looks for each user in turn and lets those who carry packets go on in between.
 //
+// Sockets whose processes are not urgent are asked about together (Finder.Search): each is looked
+// for by itself, and then the executable and the children of a process are read once for all that
+// it holds.
+//
 // # No wrong answer
 //
 // A process that was found is looked at once more before it is named: by files in /proc that stay

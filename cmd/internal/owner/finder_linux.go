@@ -113,7 +113,7 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 	switch {
 	case err == nil:
 		if p == flow.TCP {
-			s.client = client
+			s.client, s.ends = client, f.last.ends
 		}
 		return s, true
 	case errors.Is(err, errNoSocket):
@@ -195,6 +195,7 @@ func (f *Finder) name(at found, s Socket) (Process, Reason) {
 // confirm makes sure of a holder and remembers it. mu is held, but not while its relatives are
 // looked at.
 func (f *Finder) confirm(h holder, s Socket) (Process, Reason) {
+	f.last.round++
 	reason := f.last.confirm(h, s)
 	if relatives := h.relatives(); reason == Found && len(relatives) > 0 {
 		f.mu.Unlock()

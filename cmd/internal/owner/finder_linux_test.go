@@ -93,11 +93,18 @@ func testFinder(t testing.TB, patience time.Duration) *Finder {
 	return f
 }
 
+// ask asks for the process of one socket.
+func ask(f *Finder, s Socket, done func(Process)) (p Process, searching bool) {
+	q := []Query{{Socket: s, Done: done}}
+	f.Search(q)
+	return q[0].Process, q[0].Searching
+}
+
 // find searches for the process of a socket.
 func find(t testing.TB, f *Finder, s Socket) Process {
 	t.Helper()
 	found := make(chan Process, 1)
-	switch p, searching := f.Search(s, func(p Process) { found <- p }); {
+	switch p, searching := ask(f, s, func(p Process) { found <- p }); {
 	case p.PID != 0:
 		return p
 	case !searching:
@@ -140,6 +147,45 @@ func TestFind(t *testing.T) {
 	}
 	if got := f.Stats(); got.Found != 10 {
 		t.Errorf("counted %+v, want 10 found", got)
+	}
+}
+
+// Sockets that are asked for together are found, and told apart from one that no process holds.
+func TestFindTogether(t *testing.T) {
+	f := testFinder(t, patient)
+	server := deaf(t, "127.0.0.1:0")
+	const sockets, closed = 4, 2
+	var queries []Query
+	found := make([]chan Process, sockets)
+	for i := range sockets {
+		fd, local := connect(t, server)
+		s, ok := f.Socket(flow.TCP, local, server)
+		if !ok {
+			t.Fatal("no socket")
+		}
+		if i == closed {
+			if err := unix.Dup2(socket(t, unix.AF_INET), fd); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found[i] = make(chan Process, 1)
+		queries = append(queries, Query{Socket: s, Done: func(p Process) { found[i] <- p }})
+	}
+	for range 2 { // the second time the process is known
+		f.Search(queries)
+		for i, q := range queries {
+			p, want := q.Process, os.Getpid()
+			if q.Searching {
+				p = <-found[i]
+			}
+			if i == closed {
+				want = 0
+			}
+			if p.PID != want {
+				t.Errorf("socket %d of %d is held by %+v, want %d", i, sockets, p, want)
+			}
+			queries[i] = Query{Socket: q.Socket, Done: q.Done}
+		}
 	}
 }
 
@@ -191,7 +237,7 @@ func TestSearchIsBounded(t *testing.T) {
 	searches := 0
 	for searches < 100_000 {
 		done := make(chan bool)
-		if _, searching := f.Search(Socket{UID: 12345, inode: 1}, func(p Process) { done <- p != Process{} }); !searching {
+		if _, searching := ask(f, Socket{UID: 12345, inode: 1}, func(p Process) { done <- p != Process{} }); !searching {
 			break
 		}
 		if <-done {
@@ -266,7 +312,7 @@ func TestBusy(t *testing.T) {
 	for uid := range uint32(8) {
 		ofOne := 0
 		for range maxSearches {
-			if _, searching := f.Search(Socket{UID: uid, inode: 1}, nil); searching {
+			if _, searching := ask(f, Socket{UID: uid, inode: 1}, nil); searching {
 				ofOne++
 			}
 		}
@@ -285,7 +331,7 @@ func TestLacks(t *testing.T) {
 	t.Parallel()
 	f := testFinder(t, patient)
 	f.lacks = []string{"CAP_SYS_PTRACE"}
-	if _, searching := f.Search(Socket{UID: f.uid + 1, inode: 1}, nil); searching {
+	if _, searching := ask(f, Socket{UID: f.uid + 1, inode: 1}, nil); searching {
 		t.Error("a search begins that cannot succeed")
 	}
 	if got := f.Stats().NotFound[Permission]; got != 1 {

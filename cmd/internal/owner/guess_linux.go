@@ -6,6 +6,7 @@ type guess struct {
 	last         *last
 	p            *process
 	inode        uint32 // of the socket
+	ends         uint64 // of clients, before it was there
 	limit, looks int
 	closed       int // looks at descriptors that were closed
 }
@@ -60,11 +61,11 @@ func (g *guess) at(i int) (hit, busy bool) {
 // freed looks at descriptors that the process has probably closed, the lowest one first.
 func (g *guess) freed() (h holder, ok bool) {
 	for g.looks < g.limit {
-		i := g.p.lowestFree()
+		i := g.p.lowestFree(g.ends)
 		if i < 0 {
 			break
 		}
-		g.p.fds[i].free = false
+		g.p.fds[i].freed = 0
 		if hit, _ := g.at(i); hit {
 			g.p.growing = false
 			return g.last.holder(g.p, i), true
@@ -111,12 +112,12 @@ func (g *guess) oldestFirst(newest int) (h holder, ok bool) {
 	return holder{}, false
 }
 
-// lowestFree returns the index of the lowest descriptor that the process has probably closed, -1 if
-// there is none.
-func (p *process) lowestFree() int {
+// lowestFree returns the index of the lowest descriptor that the process had probably closed after
+// a number of ends, -1 if there is none.
+func (p *process) lowestFree(ends uint64) int {
 	lowest := -1
 	for i := range p.fds {
-		if p.fds[i].free && (lowest < 0 || p.fds[i].fd < p.fds[lowest].fd) {
+		if at := p.fds[i].freed; at > 0 && at <= ends && (lowest < 0 || p.fds[i].fd < p.fds[lowest].fd) {
 			lowest = i
 		}
 	}

@@ -21,7 +21,8 @@ type process struct {
 	link     string // the text of /proc/PID/exe
 	parent   int
 
-	offspring []int // children, when it was looked at
+	offspring []int  // children, when it was looked at
+	round     uint64 // of searches, in which it was read last
 
 	place   []byte // the text of the file cgroup
 	placeID uint64 // the cgroup of a socket that it had then
@@ -138,6 +139,19 @@ const deleted = " (deleted)"
 // without the zero.
 const maxComm = 15
 
+// refreshIn is refresh, and reads the children, once in a round of searches.
+func (p *process) refreshIn(round uint64, s Socket, buf []byte) bool {
+	if p.round == round && (s.cgroup == p.placeID || p.cgroup < 0) {
+		return true
+	}
+	if !p.refresh(s, buf) {
+		return false
+	}
+	p.offspring = p.readChildren(buf)
+	p.round = round
+	return true
+}
+
 // refresh has the process be what it is now: it may have executed another file, or been moved to
 // another cgroup. Sockets say in which cgroup they were made: in the same one nothing has changed.
 // It reports whether the process goes on.
@@ -193,7 +207,6 @@ func (h holder) isShared(inode uint32, buf []byte) bool {
 	if !h.reused && p.parent > 1 && held(p.parent) {
 		return true
 	}
-	p.offspring = p.readChildren(buf)
 	return slices.ContainsFunc(p.offspring, held)
 }
 

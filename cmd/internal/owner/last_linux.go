@@ -21,6 +21,8 @@ type last struct {
 	users     map[uint32][]*process       // that have held sockets of a user, the last one first
 	processes []*process                  // all, the last one first
 	clients   map[netip.AddrPort]*process // that hold sockets with these addresses
+	round     uint64                      // of searches; in one each process is read once
+	ends      uint64                      // FINs and RSTs of clients
 	buf       [bufferSize]byte
 }
 
@@ -29,7 +31,7 @@ type descriptor struct {
 	fd     int
 	inode  uint32
 	client netip.AddrPort // address of the socket that it was found for; the zero value = not known
-	free   bool           // the process has probably closed it
+	freed  uint64         // the process has probably closed it, by the FIN with this number; 0 = it has not
 	reused bool           // it was seen without this socket before
 	closed int            // looks in a row at which it held no socket
 }
@@ -84,7 +86,7 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 			continue
 		}
 		p.tried = s.inode
-		g := guess{last: l, p: p, inode: s.inode, limit: few}
+		g := guess{last: l, p: p, inode: s.inode, ends: s.ends, limit: few}
 		h := g.run()
 		if looks += g.looks; h.process != nil {
 			return h, looks
@@ -119,10 +121,11 @@ func (l *last) closed(client netip.AddrPort) {
 	if p == nil {
 		return
 	}
+	l.ends++
 	delete(l.clients, client)
 	for i := range p.fds {
 		if p.fds[i].client == client {
-			p.fds[i].free = true
+			p.fds[i].freed = l.ends
 		}
 	}
 }
@@ -157,7 +160,7 @@ func (l *last) toEnd(p *process, i int) (fd int) {
 // confirm makes sure that a process holds the socket, alone, and is what it was.
 func (l *last) confirm(h holder, s Socket) Reason {
 	switch {
-	case !h.refresh(s, l.buf[:]) || h.fresh && h.look(h.fd, l.buf[:]) != s.inode:
+	case !h.refreshIn(l.round, s, l.buf[:]) || h.fresh && h.look(h.fd, l.buf[:]) != s.inode:
 		return Ended
 	case h.isShared(s.inode, l.buf[:]) || len(s.rest) > 0 && !h.holdsAll(s.rest, l.buf[:]):
 		return Shared

@@ -135,12 +135,13 @@ func TestLastAfterClosed(t *testing.T) {
 		s := Socket{UID: 7, inode: self.look(fd, l.buf[:]), client: client(i)}
 		l.add(holder{process: self.process, fd: fd}, s)
 	}
+	var ends uint64
 	expect := func(opened, looks int) {
 		t.Helper()
 		if err := unix.Dup2(socket(t, unix.AF_INET), fds[opened]); err != nil {
 			t.Fatal(err)
 		}
-		s := Socket{UID: 7, inode: self.look(fds[opened], l.buf[:]), client: client(100 + opened)}
+		s := Socket{UID: 7, inode: self.look(fds[opened], l.buf[:]), client: client(100 + opened), ends: ends}
 		h, n := l.find(s, looksAtLast, false)
 		if !same(h, holder{process: self.process, fd: fds[opened]}) || n != looks {
 			t.Errorf("after %d looks found %+v, want descriptor %d after %d", n, h, fds[opened], looks)
@@ -150,11 +151,15 @@ func TestLastAfterClosed(t *testing.T) {
 	for _, ended := range []int{9, 3, 15} {
 		l.closed(client(ended))
 	}
+	ends = l.ends
+	l.closed(client(0))                    // while the sockets wait to be searched for
 	for _, next := range []int{3, 9, 15} { // lower descriptors were given out first
 		expect(next, 1)
 	}
 	l.closed(client(4)) // is still open
 	l.closed(client(11))
+	ends = l.ends
+	expect(0, 1)
 	expect(11, 2)
 	l.closed(client(500)) // of another machine
 	if l.forget(self.process); len(l.clients) != 0 {

@@ -12,6 +12,7 @@ type Socket struct {
 	cgroup uint64         // in which it was made, by its id in version 2; 0 = not known
 	rest   []uint32       // inodes of others of the user that may have sent it just as well
 	client netip.AddrPort // of TCP: its address
+	ends   uint64         // of TCP: of connections before, see last
 }
 
 // same reports whether both are the same sockets, in any order.

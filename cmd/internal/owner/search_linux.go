@@ -36,38 +36,76 @@ type search struct {
 	stop  func()
 }
 
-// Search looks for the process that holds a socket. One that has been found lately it returns at
-// once. Else it searches, and has done called with the process from another goroutine, once; the
-// zero value says that it has not been found. Where the search may not begin it returns neither.
-func (f *Finder) Search(s Socket, done func(Process)) (p Process, searching bool) {
+// Query asks for the process that holds a socket.
+type Query struct {
+	Socket Socket
+	Done   func(Process) // takes the process where Search returns while it is searched for
+
+	Process   Process // that was found at once; the zero value = it was not
+	Searching bool    // Done will be called, once, from another goroutine
+
+	likely holder
+	looks  int
+}
+
+// Search looks for the processes that hold some sockets. Those that have been found lately it finds
+// at once. For the others it begins searches; the zero value is the answer of one that finds none.
+// Where one may not begin, the query has neither a process nor a search.
+func (f *Finder) Search(queries []Query) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	looks := 0
-	if len(s.rest) == 0 {
-		var h holder
-		h, looks = f.last.find(s, looksAtLast, false)
-		if h.process != nil && f.last.confirm(h, s) == Found && len(h.relatives()) == 0 {
-			f.last.add(h, s)
-			f.budgets.search(s.UID, looks+looksToConfirm, time.Now())
-			f.stats.Found++
-			return h.Process, false
+	f.last.round++
+	for i := range queries {
+		f.guessAtOnce(&queries[i])
+	}
+	for i := range queries { // what a process is, is read once for all of its sockets
+		if q := &queries[i]; !f.confirmAtOnce(q) {
+			f.begin(q)
 		}
 	}
+}
+
+// guessAtOnce looks for a socket where processes have held others lately. mu is held.
+func (f *Finder) guessAtOnce(q *Query) {
+	if len(q.Socket.rest) > 0 {
+		return
+	}
+	q.likely, q.looks = f.last.find(q.Socket, looksAtLast, false)
+	if q.likely.process != nil {
+		f.last.add(q.likely, q.Socket)
+	}
+}
+
+// confirmAtOnce reports whether a guess has found the process. mu is held.
+func (f *Finder) confirmAtOnce(q *Query) bool {
+	h := q.likely
+	if h.process == nil || f.last.confirm(h, q.Socket) != Found || len(h.relatives()) > 0 {
+		return false
+	}
+	f.budgets.search(q.Socket.UID, q.looks+looksToConfirm, time.Now())
+	f.stats.Found++
+	q.Process = h.Process
+	return true
+}
+
+// begin begins a search if it may. mu is held.
+func (f *Finder) begin(q *Query) {
+	s := q.Socket
 	switch {
 	case len(f.lacks) > 0 && s.UID != f.uid:
 		f.stats.NotFound[Permission]++
-		return Process{}, false
+		return
 	case f.total >= maxSearches || f.running[s.UID] >= maxOfOne:
 		f.stats.NotFound[Busy]++
-		return Process{}, false
+		return
 	case !f.budgets.left(s.UID, time.Now()):
 		f.stats.NotFound[Budget]++
-		return Process{}, false
+		return
 	}
 	f.total++
 	f.running[s.UID]++
-	f.queue <- &search{socket: s, done: done, asked: time.Now(), looks: looks} // has room for all
-	return Process{}, true
+	f.queue <- &search{socket: s, done: q.Done, asked: time.Now(), looks: q.looks} // has room for all
+	q.Searching = true
 }
 
 // run makes a few looks for each user in turn, until Close.
@@ -101,10 +139,10 @@ func (f *Finder) accept(s *search) {
 		return
 	}
 	f.waiting[s.socket.UID] = nil
-	f.begin(s)
+	f.start(s)
 }
 
-func (f *Finder) begin(s *search) {
+func (f *Finder) start(s *search) {
 	s.more, s.stop = iter.Pull(func(yield func(struct{}) bool) {
 		s.process, s.reason = f.processes.search(s.socket, func() bool { return yield(struct{}{}) })
 	})
@@ -184,7 +222,7 @@ func (f *Finder) end(s *search) {
 	uid := s.socket.UID
 	if next := f.waiting[uid]; len(next) > 0 {
 		f.waiting[uid] = next[1:]
-		f.begin(next[0])
+		f.start(next[0])
 	} else {
 		delete(f.waiting, uid)
 	}
