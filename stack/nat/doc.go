@@ -81,11 +81,11 @@
 //
 // The router is no hop. Hop limit, DSCP, ECN and DF of each datagram and echo cross unchanged, both
 // ways (packet.Marks), and an ICMP error of the network reaches the client under the address of its
-// sender: the socket queues errors with a quote, and the client's packet is rebuilt from that
-// (icmperror.go). So a client that forbids fragments gets the path MTU from the network, or from
-// the router where the host's own link is too small; [Options].DF overrules it. Datagrams that a
-// client has fragmented are put together before they come here, and the host cuts them again as the
-// path demands.
+// sender, with the hop limit that it has left: the socket queues errors with a quote, and the
+// client's packet is rebuilt from that (icmperror.go). So a client that forbids fragments gets the
+// path MTU from the network, or from the router where the host's own link is too small;
+// [Options].DF overrules it. Datagrams that a client has fragmented are put together before they
+// come here, and the host cuts them again as the path demands.
 //
 // Inbound IPv4 packets go without DF, so that the host and routers behind it may fragment them;
 // IPv6 packets are fragmented here, to the MTU of the client's path (fragment.go).

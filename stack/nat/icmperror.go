@@ -95,7 +95,7 @@ func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted
 	b := m.clientSent(server, quoted)
 	var h packet.Headers
 	h.Parse(b, len(b))
-	return packet.ICMPError(&h, b, e.From, typ, code, e.MTU)
+	return packet.RelayedICMPError(&h, b, e.From, e.Marks, typ, code, e.MTU)
 }
 
 // clientSent returns the packet in which the client has sent a message to server, as far as it is

@@ -115,7 +115,7 @@ func TestUnsentIsAnswered(t *testing.T) {
 }
 
 // TestHopsAreReal: the router itself is no hop. A hop limit that the client counts down reaches the
-// network, and the network's errors reach the client.
+// network, and the network's errors reach the client, with the hop limit that they have left.
 //
 //	client ── NAT ── Lab.Client ──1── Lab.Router ──2── Lab.Server
 func TestHopsAreReal(t *testing.T) {
@@ -128,8 +128,8 @@ func TestHopsAreReal(t *testing.T) {
 		ns.Sysctl("net.ipv6.icmp.ratelimit", "0")
 	}
 	type answer struct {
-		from      netip.Addr
-		typ, code byte
+		from                netip.Addr
+		typ, code, hopLimit byte
 	}
 	addr := netip.MustParseAddr
 	hop4, hop6 := addr("192.0.2.1"), addr("2001:db8:1::1")
@@ -142,13 +142,13 @@ func TestHopsAreReal(t *testing.T) {
 		echo   answer // to an echo request
 		udp    answer // to a datagram to a closed port
 	}{
-		{"IPv4 first hop", end4, 1, answer{hop4, 11, 0}, answer{hop4, 11, 0}},
-		{"IPv4 far end", end4, 2, answer{end4, 0, 0}, answer{end4, 3, 3}},
-		{"IPv4 first hop again", end4, 1, answer{hop4, 11, 0}, answer{hop4, 11, 0}},
-		{"IPv4 unreachable", void4, 64, answer{hop4, 3, 1}, answer{hop4, 3, 1}},
-		{"IPv6 first hop", end6, 1, answer{hop6, 3, 0}, answer{hop6, 3, 0}},
-		{"IPv6 far end", end6, 2, answer{end6, 129, 0}, answer{end6, 1, 4}},
-		{"IPv6 unreachable", void6, 64, answer{hop6, 1, 0}, answer{hop6, 1, 0}},
+		{"IPv4 first hop", end4, 1, answer{hop4, 11, 0, 64}, answer{hop4, 11, 0, 64}},
+		{"IPv4 far end", end4, 2, answer{end4, 0, 0, 63}, answer{end4, 3, 3, 63}},
+		{"IPv4 first hop again", end4, 1, answer{hop4, 11, 0, 64}, answer{hop4, 11, 0, 64}},
+		{"IPv4 unreachable", void4, 64, answer{hop4, 3, 1, 64}, answer{hop4, 3, 1, 64}},
+		{"IPv6 first hop", end6, 1, answer{hop6, 3, 0, 64}, answer{hop6, 3, 0, 64}},
+		{"IPv6 far end", end6, 2, answer{end6, 129, 0, 63}, answer{end6, 1, 4, 63}},
+		{"IPv6 unreachable", void6, 64, answer{hop6, 1, 0, 64}, answer{hop6, 1, 0, 64}},
 	}
 	echoSockets(t, func(t *testing.T, pingSockets bool) {
 		router := routerIn(t, lab.Client, pingSockets, dial.Options{})
@@ -170,7 +170,7 @@ func TestHopsAreReal(t *testing.T) {
 				}{{request.Packet(), tt.echo}, {probe.Packet(), tt.udp}} {
 					router.send(t, tuntest.Frame{Data: bytes.Clone(p.packet)})
 					m := router.receiveICMP(t)
-					have := answer{m.From, m.Type, m.Code}
+					have := answer{m.From, m.Type, m.Code, m.hopLimit}
 					if have != p.want || m.addressee != client {
 						t.Errorf("%v to %s, want %v to %s", have, m.addressee, p.want, client)
 					}

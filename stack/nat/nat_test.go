@@ -315,6 +315,7 @@ type icmpMessage struct {
 	Rest      uint32
 	quote     []byte
 	addressee netip.Addr
+	hopLimit  uint8
 }
 
 func (r *testRouter) receiveICMP(t *testing.T) icmpMessage {
@@ -329,8 +330,16 @@ func (r *testRouter) receiveICMP(t *testing.T) icmpMessage {
 	}
 	return icmpMessage{
 		From: h.Src(b), Type: m[0], Code: m[1], Rest: binary.BigEndian.Uint32(m[4:]),
-		quote: m[packet.ICMPHeaderLen:], addressee: h.Dst(b),
+		quote: m[packet.ICMPHeaderLen:], addressee: h.Dst(b), hopLimit: hopLimitOf(b),
 	}
+}
+
+// hopLimitOf returns the hop limit or TTL of an IP packet.
+func hopLimitOf(b []byte) uint8 {
+	if b[0]>>4 == 6 {
+		return b[7]
+	}
+	return b[8]
 }
 
 // udpFamilies runs a test over IPv4 and IPv6. Datagrams to server end up at loopback.

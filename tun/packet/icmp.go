@@ -36,13 +36,23 @@ const (
 // checksum, such as an MTU (RFC 792, RFC 1191 §4, RFC 4443 §3). It quotes as much of the packet as
 // head holds and an error may. h are the packet's headers.
 func ICMPError(h *Headers, head []byte, from netip.Addr, typ, code uint8, rest uint32) []byte {
+	return RelayedICMPError(h, head, from, Marks{HopLimit: DefaultHopLimit}, typ, code, rest)
+}
+
+// RelayedICMPError is [ICMPError] for an error of another router, whose packet had the given hop
+// limit and TOS.
+func RelayedICMPError(
+	h *Headers, head []byte, from netip.Addr, as Marks, typ, code uint8, rest uint32,
+) []byte {
 	proto, longest, ipLen := uint8(ProtoICMP), MaxICMPError, IPv4HeaderLen
 	if h.Version == 6 {
 		proto, longest, ipLen = ProtoICMPv6, MaxICMPv6Error, IPv6HeaderLen
 	}
 	quote := head[:min(h.Length, len(head), longest-ipLen-ICMPHeaderLen)]
 	b := make([]byte, ipLen+ICMPHeaderLen+len(quote))
-	ip := IP{Src: from, Dst: h.Src(head), Proto: proto, HopLimit: DefaultHopLimit, DF: true}
+	ip := IP{
+		Src: from, Dst: h.Src(head), Proto: proto, TOS: as.TOS, HopLimit: as.HopLimit, DF: true,
+	}
 	ip.Put(b)
 	message := b[ipLen:]
 	message[0], message[1] = typ, code

@@ -84,19 +84,25 @@ func portStates(out string) []string { return portState.FindAllString(out, -1) }
 // itself.
 func TestTraceroute(t *testing.T) {
 	t.Parallel()
-	requireTools(t, "traceroute", "mtr")
+	requireTools(t, "traceroute", "tracepath", "mtr")
 	lab := tuntest.NewLab(t)
 	hosts := addHop(lab, tuntest.NewNamespace(t))
 	tools := map[string][]string{
-		"traceroute":    {"traceroute", "-n", "-q1", "-w30", "-m5"},
-		"traceroute -I": {"traceroute", "-I", "-n", "-q1", "-w30", "-m5"},
+		"tracepath":     {"tracepath", "-n"},
+		"traceroute":    {"traceroute", "--back", "-n", "-q1", "-w30", "-m5"},
+		"traceroute -I": {"traceroute", "--back", "-I", "-n", "-q1", "-w30", "-m5"},
 		"mtr":           {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z10", "-G3"},
 		"mtr -u":        {"mtr", "--report", "--no-dns", "-c1", "-m3", "-Z10", "-G3", "-u"},
 	}
 	trace := func(tool, host string) []string {
 		args := tools[tool]
-		return hop.FindAllString(lab.Client.Run(args[0], append(args[1:], host)...), -1)
+		out := lab.Client.Run(args[0], append(args[1:], host)...)
+		if tool == "tracepath" {
+			return wayBack.FindAllString(out, -1)
+		}
+		return hop.FindAllString(out, -1)
 	}
+	hops := map[string]int{"tracepath": 1, "traceroute": 3, "traceroute -I": 3, "mtr": 3, "mtr -u": 3}
 	direct := make(map[string][]string)
 	for tool := range tools {
 		for _, host := range hosts {
@@ -110,16 +116,21 @@ tap: {log: []}
 `)
 	for tool := range tools {
 		for _, host := range hosts {
-			if diff := cmp.Diff(direct[tool+host], trace(tool, host)); diff != "" || len(direct[tool+host]) != 3 {
-				t.Errorf("%s to %s (-direct +routed):\n%s\ndirect: %v", tool, host, diff, direct[tool+host])
+			if diff := cmp.Diff(direct[tool+host], trace(tool, host)); diff != "" || len(direct[tool+host]) != hops[tool] {
+				t.Errorf("%s to %s (-direct +routed):\n%s\ndirect: %q", tool, host, diff, direct[tool+host])
 			}
 		}
 	}
 	r.stop(t, unix.SIGTERM)
 }
 
-// hop matches the address of a hop of traceroute or mtr, with its number.
-var hop = regexp.MustCompile(`(?m)^ *\d+\.?[ |\-]+[0-9a-f.:]+`)
+// hop matches the address of a hop of traceroute or mtr, with its number, and with the hops on the
+// way back if the TTL of its answer says that they are more or less.
+var hop = regexp.MustCompile(`(?m)^ *\d+\.?[ |\-]+[0-9a-f.:]+( '-\d+')?`)
+
+// wayBack matches how many hops the way back has for tracepath, by the hop limit of the last
+// answer.
+var wayBack = regexp.MustCompile(`back \d+`)
 
 // addHop puts a host behind the lab's server, which becomes a router on the way, and returns its
 // addresses.

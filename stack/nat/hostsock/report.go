@@ -19,6 +19,8 @@ type Report struct {
 	Type, Code byte
 	From       netip.Addr // the router or host that sent it
 	MTU        uint32     // of the path, in an error about the size of a packet
+
+	Marks packet.Marks // of the error's own packet; Whole is unknown
 }
 
 // ForClient returns type and code for a client of the given family.
@@ -59,7 +61,8 @@ func (m *Msghdr) Report(v6 bool) (r Report, ok bool) {
 	}
 	errno := syscall.Errno(binary.NativeEndian.Uint32(b))
 	from, _ := netip.AddrFromSlice(b[extendedErrLen:][addrAt:addrEnd])
-	r = Report{Errno: errno, V6: v6, Type: b[5], Code: b[6], From: from}
+	m.ReadControl()
+	r = Report{Errno: errno, V6: v6, Type: b[5], Code: b[6], From: from, Marks: m.Marks}
 	if r.Errno == unix.EMSGSIZE {
 		r.MTU = binary.NativeEndian.Uint32(b[8:])
 	}

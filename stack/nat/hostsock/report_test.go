@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/packet"
 )
 
 // errorMessage returns the control message of an ICMP error from 192.0.0.0.
@@ -37,6 +39,7 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	want := Report{
 		Errno: unix.EMSGSIZE, Type: 3, Code: 4, From: netip.MustParseAddr("192.0.0.0"), MTU: 1300,
+		Marks: packet.Marks{HopLimit: packet.DefaultHopLimit},
 	}
 	if got, ok := reportOf(errorMessage(unix.SO_EE_ORIGIN_ICMP, 3, 4), false); !ok || got != want {
 		t.Errorf("report %+v, %t, want %+v", got, ok, want)
