@@ -277,7 +277,8 @@ func (c *conn) dialFailed(err error) {
 	switch errno {
 	case unix.ECONNREFUSED:
 		c.dialEnded(refused, errno)
-	case unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENONET, unix.ENOPROTOOPT:
+	case unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENONET, unix.ENOPROTOOPT,
+		unix.EOPNOTSUPP, unix.EPROTO:
 		c.dialEnded(unreachable, errno)
 	case unix.ETIMEDOUT:
 		c.dialEnded(noReply, errno)

@@ -86,17 +86,24 @@ func icmpSum(h *packet.Headers, b []byte) uint64 {
 	return sum.Sum64() | 1
 }
 
-// unreachableQuote returns the TCP packet that an ICMP "destination unreachable" in b quotes.
+// unreachableQuote returns the TCP packet that was lost for good by an ICMP error in b.
 func unreachableQuote(h *packet.Headers, b []byte) (quoted packet.Headers, quote []byte, ok bool) {
 	typ, code, quote, ok := h.ICMPErrorOf(b)
-	switch {
-	case !ok,
-		h.Proto == packet.ProtoICMP &&
-			(typ != packet.ICMPUnreachable || code == packet.ICMPFragmentationNeeded),
-		h.Proto == packet.ProtoICMPv6 && typ != packet.ICMPv6Unreachable:
+	if !ok || !endsConnect(h.Proto, typ, code) {
 		return quoted, nil, false
 	}
 	quoted.Parse(quote, packet.AnyLength)
 	ok = quoted.Upper && quoted.Proto == packet.ProtoTCP && len(quote) >= quoted.Offset+8
 	return quoted, quote, ok
+}
+
+// endsConnect reports whether an ICMP error about a SYN says that it cannot arrive: not one about
+// its size, a better route or a congested one (RFC 1122 §4.2.3.9, RFC 6633).
+func endsConnect(proto, typ, code uint8) bool {
+	if proto == packet.ProtoICMPv6 {
+		return typ == packet.ICMPv6Unreachable || typ == packet.ICMPv6TimeExceeded ||
+			typ == packet.ICMPv6ParameterProblem
+	}
+	return typ == packet.ICMPUnreachable && code != packet.ICMPFragmentationNeeded ||
+		typ == packet.ICMPTimeExceeded || typ == packet.ICMPParameterProblem
 }

@@ -70,6 +70,7 @@ const (
 	ICMPv6PortUnreachable    = 4
 	ICMPv6PacketTooBig       = 2
 	ICMPv6TimeExceeded       = 3
+	ICMPv6ParameterProblem   = 4
 	ICMPv6EchoRequest        = 128
 	ICMPv6EchoReply          = 129
 )
