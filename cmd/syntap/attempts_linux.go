@@ -102,7 +102,7 @@ func (t *attempts) tell(command []string, stderr io.Writer) (err error) {
 	if learnErr := replace(t.policy, []byte(text)); learnErr != nil {
 		return errors.Join(err, fmt.Errorf("--learn: %w", learnErr))
 	}
-	fmt.Fprintf(stderr, "syntap: %d rules learned; hint: --policy %s\n", rules, t.flags.learn)
+	fmt.Fprintf(stderr, "syntap: %s learned; hint: --policy %s\n", counted(rules, "rule"), t.flags.learn)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -89,6 +90,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	e.policy.warn(journal.Writer(cmd.ErrOrStderr(), journal.Warning))
 	log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
 	if err != nil {
 		return err

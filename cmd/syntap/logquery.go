@@ -99,6 +99,9 @@ func (f *logFlags) checkTogether(q *query.Query, m *mistakes) {
 	const leave = "leave one of them out"
 	counts := q.Format == query.Line || q.Format == query.JSON || q.Format == query.CSV ||
 		q.Format == query.Modern || q.Format == query.Classic
+	if f.json && f.format.given && f.format.value != string(query.JSON) {
+		m.note("json", hint.Usage(fmt.Errorf("is not --format %s", f.format.value), leave))
+	}
 	switch {
 	case f.top != nil && f.follow:
 		m.note("top", hint.Usage(errors.New("counts what is there, and --follow has no end"), leave))

@@ -64,6 +64,7 @@ func (o *outputFlags) capture() []config.Sink {
 type choice struct {
 	value string
 	words []string
+	given bool
 }
 
 func newChoice(words ...string) choice { return choice{value: words[0], words: words} }
@@ -76,6 +77,6 @@ func (c *choice) Set(s string) error {
 	if !slices.Contains(c.words, s) {
 		return fmt.Errorf("must be one of %s", c.names())
 	}
-	c.value = s
+	c.value, c.given = s, true
 	return nil
 }

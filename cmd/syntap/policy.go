@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,8 +14,9 @@ import (
 
 // policyFlags are rules of egress on the command line, in the order given.
 type policyFlags struct {
-	file  string
-	rules []config.EgressRule
+	file   string
+	rules  []config.EgressRule
+	doubts []doubt
 }
 
 func addPolicyFlags(cmd *cobra.Command) *policyFlags {
@@ -44,7 +47,22 @@ func (f *ruleFlag) Set(target string) error {
 		return err
 	}
 	f.flags.rules = append(f.flags.rules, r)
+	if address, port, ok := config.PortOrGroup(target); ok {
+		f.flags.doubts = append(f.flags.doubts, doubt{r.Flag, target, address, port})
+	}
 	return nil
+}
+
+// doubt is an address in a flag that may be meant as another with a port.
+type doubt struct{ flag, target, address, port string }
+
+// warn tells what may be meant otherwise.
+func (p *policyFlags) warn(w io.Writer) {
+	for _, d := range p.doubts {
+		fmt.Fprintf(w, "syntap: warning: %s has an address without a port\n", d.flag)
+		fmt.Fprintf(w, "hint: port %s of %s is [%s]:%s, and the address [%s]\n",
+			d.port, d.address, d.address, d.port, strings.TrimSuffix(strings.TrimSuffix(d.target, "/tcp"), "/udp"))
+	}
 }
 
 // String implements pflag.Value.

@@ -60,3 +60,22 @@ func TestFlagsNameTheirValues(t *testing.T) {
 		t.Errorf("usage of replay has empty defaults:\n%s", usage)
 	}
 }
+
+// TestPortOrGroup: an address that may be meant as another with a port gets a warning.
+func TestPortOrGroup(t *testing.T) {
+	t.Parallel()
+	cmd := new(cobra.Command)
+	p := addPolicyFlags(cmd)
+	args := []string{"--allow", "2001:db8::1", "--deny", "::1:80/tcp", "--allow", "[::1]:80", "--allow", "[::1:80]"}
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	p.warn(&got)
+	const want = `syntap: warning: --deny ::1:80/tcp has an address without a port
+hint: port 80 of ::1 is [::1]:80, and the address [::1:80]
+`
+	if got.String() != want {
+		t.Errorf("warned\n%s\nwant\n%s", got.String(), want)
+	}
+}

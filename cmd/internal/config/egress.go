@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"syntap/cmd/internal/hint"
 	"syntap/stack/egress"
@@ -84,6 +85,20 @@ func NewEgressRule(flag string, v Verdict, target string) (EgressRule, error) {
 		r.Proto = p.String()
 	}
 	return r, nil
+}
+
+// PortOrGroup returns an IPv6 address and a port if a TARGET is an address without brackets whose
+// last group may be meant as the port of the rest, as in ::1:80.
+func PortOrGroup(target string) (address, port string, ok bool) {
+	target = strings.TrimSuffix(strings.TrimSuffix(target, "/tcp"), "/udp")
+	i := strings.LastIndexByte(target, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	address, port = target[:i], target[i+1:]
+	a, err := netip.ParseAddr(address)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	return address, port, err == nil && a.Is6() && portErr == nil && n > 0
 }
 
 // Place returns the place of a rule, for records and messages.

@@ -115,6 +115,7 @@ func TestLogMistakes(t *testing.T) {
 		{"--top dst --follow", "syntap: --top: counts what is there, and --follow has no end\nhint: leave one of them out\n"},
 		{"--top dst --format ecs", "syntap: --top: counts, which ecs has no form for\nhint: use --format line, csv or json\n"},
 		{"--format modern --min-bytes 1MB", "syntap: --format: modern prints handshakes, of which none has bytes\nhint: use --format line, csv or json\n"},
+		{"--json --format csv", "syntap: --json: is not --format csv\nhint: leave one of them out\n"},
 		{"-n -1", "syntap: --lines: -1 is negative\n"},
 		{"--follow -", "syntap: standard input cannot be followed\nhint: leave out --follow: it is read to its end\n"},
 	} {
