@@ -80,10 +80,15 @@ type conn struct {
 	still   int           // ticks without a byte, up to when the directions know
 	silent  time.Duration // without a byte, in steps of stallInterval
 	settled bool          // nothing is outstanding: no stall
+	asking  bool          // the far side, whether bytes are missing
+	pause   int           // of the host socket in ms at most by itself, while resendSooner bounds it; 0 = it does not
 
-	prober probe.Prober // of the client; Withhold and End are called with stack.mu held
-	gate   gate.Gate    // set as it is dialled
-	dns    *peek.DNS    // nil = no port of DNS
+	prober probe.Prober // of the far side; Ask, Withhold and End are called with stack.mu held
+	// far is nil where the numbers of the far side are not known. What it points to is guarded by
+	// stack.mu.
+	far  atomic.Pointer[farSide]
+	gate gate.Gate // set as it is dialled
+	dns  *peek.DNS // nil = no port of DNS
 	// resent is nil for nothing. It is written with netstack's lock of the endpoint held.
 	resent atomic.Pointer[clientpath.Segment]
 
@@ -142,6 +147,7 @@ const (
 	serverShut                     // the client's FIN has gone to the far side, behind all its bytes
 	clientReset                    // the client is to be reset: both directions end
 	serverReset                    // the far side is to be reset: the inbound direction ends
+	looped                         // EPOLLERR alone means a packet that was looped back (farseq)
 )
 
 func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
@@ -169,6 +175,9 @@ const streamEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRD
 // Ready implements sched.Watcher: the host socket has events.
 func (c *conn) Ready(events uint32) {
 	const ended = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	if c.seen.has(looped) && events&(unix.EPOLLRDHUP|unix.EPOLLHUP) == 0 {
+		events &^= unix.EPOLLERR
+	}
 	if events&ended != 0 {
 		c.seen.set(hangup)
 	}

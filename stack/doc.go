@@ -68,6 +68,10 @@
 // (clientpath.Paths.LowerMSS): the MSS that netstack reads in the SYN, and that the client reads in
 // the SYN-ACK, is at most that of the path.
 //
+// Packets to a server, or from it, may vanish too: Options.Stalled gets each leg that makes no
+// progress (stall.go). The first bytes of a connection, of some each second, are sent so that more
+// can be told (missing.go, package farseq).
+//
 // Where such errors are filtered, packets to a client vanish. Options.Stalled gets the connection
 // (clientstall.go), old segments of several sizes tell which pass (clientpath.Probes), and shorter
 // ones free it (clientmtu.go).

@@ -273,6 +273,12 @@ func (c *conn) close() {
 	s.mu.Lock()
 	delete(s.upstreams, c.upstream)
 	c.prober.End()
+	if far := c.far.Load(); far != nil {
+		far.question.End(c.fd)
+	}
+	if c.pause > 0 {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, c.pause)
+	}
 	c.phase.Store(closing)
 	s.mu.Unlock()
 	if c.seen.has(serverReset) {

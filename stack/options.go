@@ -140,6 +140,12 @@ type Options struct {
 	// it.
 	Stalled func(tunflow.Stall)
 
+	// First reports how the first bytes to a port are sent. learn has Stalled know whether the far
+	// side has sent bytes that have not come (package farseq). short makes the first segment of an
+	// upload short, so that it is acknowledged where full ones vanish. It must not block. nil is
+	// neither.
+	First func(port uint16) (learn, short bool)
+
 	// Gone receives the key of each handshake of which nothing is left, nor of its connection,
 	// before the next one of its 4-tuple begins. It may be called with netstack's locks held and
 	// must not block. nil disables it.

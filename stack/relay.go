@@ -78,7 +78,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		if c.dns != nil {
 			c.dns.ReadQueries(g, &c.payer, c.stack.o.DNSAnswered != nil)
 		}
-		n, errno := writev(c.fd, g.IOV)
+		n, errno := c.write(g)
 		switch errno {
 		case 0:
 			c.gate.Sent(n)
@@ -97,6 +97,13 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		}
 	}
 	return moved, true
+}
+
+func (c *conn) write(g *peek.Views) (int, syscall.Errno) {
+	if c.outbound.bytes == 0 {
+		return c.writeFirst(g)
+	}
+	return writev(c.fd, g.IOV)
 }
 
 // nothingToSend acts on the error of a read from netstack. It reports whether the outbound

@@ -46,10 +46,11 @@ type Stack struct {
 	lastDSCP    byte         // of that segment
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
 
-	readBuffers sync.Pool // of *[maxRead]byte
-	gathers     sync.Pool // of *peek.Views
-	chunks      sync.Pool // of *bytes.Reader
-	swept       []*conn   // the sweeper's, between uses empty
+	readBuffers sync.Pool    // of *[maxRead]byte
+	gathers     sync.Pool    // of *peek.Views
+	chunks      sync.Pool    // of *bytes.Reader
+	swept       []*conn      // the sweeper's, between uses empty
+	firsts      atomic.Int32 // first writes of connections that were looked at, since the last look for stalls
 
 	mu        sync.Mutex           // guards the fields below and the handshake of every connection
 	conns     map[connKey]*conn    // handshakes too

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
+	"syntap/stack/farseq"
 	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -37,10 +38,13 @@ func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 // connection that moves nothing but a bit, and one that is idle a system call for each time that it
 // has become so.
 func (s *Stack) lookForStalls() {
+	s.firsts.Store(0)
 	s.swept = s.relayed(s.swept)
 	defer clear(s.swept)
 	for _, c := range s.swept {
+		c.hearFar()
 		if c.takeMoved(movedForStall) {
+			c.resendSooner(false)
 			c.silent, c.settled = 0, false
 			continue
 		}
@@ -50,16 +54,52 @@ func (s *Stack) lookForStalls() {
 		c.silent += stallInterval
 		server, serverWaits := c.stall(c.silent)
 		client, clientWaits := c.clientStall(c.silent)
+		c.resendSooner(serverWaits && server.LosesUp() && c.silent <= hurriesFor)
 		if c.settled = !serverWaits && !clientWaits || c.silent > stallsFor; c.settled {
 			continue
 		}
 		if serverWaits {
+			c.askFar(&server)
 			s.o.Stalled(server)
 		}
 		if clientWaits {
 			s.o.Stalled(client)
 		}
 	}
+}
+
+// A host socket whose full segments are lost sends them again every two seconds, for a while:
+// evidence, and the way out of a black hole, come soon enough then. The kernel would double the
+// pause each time, up to two minutes. It would also give up after 27 s, so the while is shorter.
+const (
+	hurriesFor   = 10 * time.Second
+	shortPause   = 2000 // ms
+	tcpRTOMaxMS  = 44   // TCP_RTO_MAX_MS, of Linux 6.15
+	noShortPause = -1   // of conn.pause: the kernel lacks it
+)
+
+// resendSooner bounds the time between retransmissions by shortPause, or no more.
+func (c *conn) resendSooner(on bool) {
+	if on == (c.pause != 0) {
+		return
+	}
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	if c.phase.Load() != established {
+		return
+	}
+	if !on {
+		if c.pause != noShortPause {
+			_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, c.pause)
+		}
+		c.pause = 0
+		return
+	}
+	own, err := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS)
+	if err != nil || own <= shortPause || unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, shortPause) != nil {
+		own = noShortPause
+	}
+	c.pause = own
 }
 
 // lookAtEnd hands over a connection that its client gives up, unless a byte has moved since the
@@ -95,8 +135,8 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,
 		Outstanding: outstanding, SentFull: !c.noDF && sentFull(&info, acked), Acked: acked,
 		Received: info.Bytes_received, Segments: info.Data_segs_in,
-		Incomplete: info.Bytes_received < c.answer.Load(),
-		Heard:      time.Duration(info.Last_ack_recv) * time.Millisecond,
+		Incomplete: info.Bytes_received < c.answer.Load(), Missing: c.missing(&info),
+		Heard: time.Duration(info.Last_ack_recv) * time.Millisecond,
 	}
 	if info.Unacked > 0 {
 		return stall, true
@@ -104,10 +144,13 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if info.Notsent_bytes > 0 { // the far side does not read
 		return stall, false
 	}
+	if c.seen.has(looped) {
+		farseq.Drain(c.fd) // of packets that were sent again
+	}
 	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
 		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
-	return stall, stall.Held > 0 || stall.Incomplete || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
+	return stall, stall.Held > 0 || stall.Incomplete || stall.Missing > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
 }
 
 // tcpInfo returns the kernel's account of a socket of TCP. Unlike the function of package unix it

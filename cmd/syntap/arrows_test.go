@@ -51,7 +51,7 @@ func mayImport() map[string][]string {
 		"tap/tracker/tuple": {"tap/handshake", "tun/flow", "tun/packet"},
 
 		"stack": {
-			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/gate",
+			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/farseq", "stack/gate",
 			"stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings", "stack/netstack",
 			"stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
 			"stack/sockmem", "tun", "tun/flow", "tun/packet",
@@ -59,6 +59,7 @@ func mayImport() map[string][]string {
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
 		"stack/egress":     {"tun/flow"},
+		"stack/farseq":     {"stack/sockmem"},
 		"stack/gate":       {"stack/inspect", "stack/peek", "stack/resolver", "tun/flow"},
 		"stack/inspect":    {"tun/flow"},
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},

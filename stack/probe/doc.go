@@ -15,6 +15,8 @@
 // without a router there would be no probe then, and the retransmissions decide
 // (dial.Options.UserTimeout).
 //
+// The router asks in the same way for itself (Ask, package farseq). Then nothing is withheld.
+//
 // The lock of a Prober guards its question. It is taken with netstack's locks held, and is not held
 // while an answer is written.
 package probe

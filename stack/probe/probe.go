@@ -24,11 +24,11 @@ type Prober struct {
 	asked *question // without an answer yet; nil = none
 }
 
-// question is a probe of the client that waits for its answer.
+// question is a probe, of the client or of the router itself, that waits for its answer.
 type question struct {
 	fd      int
-	at      time.Time // when the client asked, last
-	answer  []byte    // netstack's, as the link takes it
+	at      time.Time // when it was asked, last
+	answer  []byte    // netstack's, as the link takes it; nil = no client asks
 	offload tun.Offload
 	write   func(off tun.Offload, bufs ...[]byte)
 	timer   *time.Timer
@@ -36,7 +36,7 @@ type question struct {
 	own     [2]int        // the values of keepaliveOptions that the socket has by itself
 }
 
-// keepaliveOptions have the kernel probe at once, and not give up as long as the client goes on.
+// keepaliveOptions have the kernel probe at once, and not give up as long as questions go on.
 var keepaliveOptions = [2]struct{ name, probing int }{
 	{unix.TCP_KEEPCNT, 127}, {unix.TCP_KEEPIDLE, 1},
 }
@@ -45,7 +45,7 @@ const (
 	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
 	// since then need not be asked.
 	heardLately = time.Second
-	// abandoned is for how long the far side is asked after the client's last probe.
+	// abandoned is for how long the far side is asked after the last question.
 	abandoned = 2 * time.Minute
 )
 
@@ -81,22 +81,44 @@ func (p *Prober) Withhold(
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	q := p.ask(fd, info)
+	q.answer, q.offload, q.write = slices.Concat(frame...), off, write
+	return true
+}
+
+// Ask probes the far side of a host socket for the router itself, once it has not been heard for a
+// second. Calls are serialized with those of Withhold and End.
+func (p *Prober) Ask(fd int) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.ask(fd, info)
+	if early := heardLately - heard(info); early > 0 { // the kernel waits for so long
+		q.timer.Reset(q.wait + early)
+	}
+}
+
+// ask is Ask with mu held.
+func (p *Prober) ask(fd int, info *unix.TCPInfo) *question {
 	q := p.asked
 	if q == nil {
-		q = &question{fd: fd, write: write}
+		q = &question{fd: fd}
 		q.timer = time.AfterFunc(abandoned, func() { p.answer(q) })
 		for i, o := range keepaliveOptions {
 			q.own[i], _ = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, o.name)
 		}
 		p.asked = q
 	}
-	q.at, q.answer, q.offload = time.Now(), slices.Concat(frame...), off
+	q.at = time.Now()
 	q.wait = min(10*time.Millisecond+time.Duration(info.Rtt)*time.Microsecond, heardLately)
 	for _, o := range keepaliveOptions {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.probing)
 	}
 	q.timer.Reset(q.wait)
-	return true
+	return q
 }
 
 // heard returns how long ago the far side of a socket has been heard.
@@ -113,8 +135,8 @@ func (p *Prober) answer(q *question) {
 	}
 	since := time.Since(q.at)
 	info, err := unix.GetsockoptTCPInfo(q.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	answered := err == nil && heard(info) < since+heardLately/2 // longer ago when the client asked
-	answer, off := q.answer, q.offload
+	answered := err == nil && heard(info) < since+heardLately/2 // longer ago when it was asked
+	answer, off, write := q.answer, q.offload, q.write
 	switch {
 	case answered, since > abandoned:
 		p.end()
@@ -123,8 +145,8 @@ func (p *Prober) answer(q *question) {
 		q.timer.Reset(q.wait)
 	}
 	p.mu.Unlock()
-	if answered {
-		q.write(off, answer)
+	if answered && answer != nil {
+		write(off, answer)
 	}
 }
 

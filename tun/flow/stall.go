@@ -34,6 +34,7 @@ type Stall struct {
 	Received    uint64        // in order
 	Segments    uint32        // with payload, from the far end
 	Incomplete  bool          // less has come than the head of an HTTP answer says
+	Missing     uint64        // bytes at least that the far end has sent and that have not come, by its ACK; 0 = unknown
 }
 
 // HidesUp reports whether the stall may be that of a path on which full segments to the far end
@@ -47,18 +48,21 @@ func (s *Stall) LosesUp() bool {
 }
 
 // LosesDown reports whether segments from a server vanish, by a path that may have become narrow:
-// shorter ones have come behind them.
-func (s *Stall) LosesDown() bool { return !s.ClientLeg && s.Unacked == 0 && s.Held > 0 }
+// shorter ones have come behind them, or its ACKs tell.
+func (s *Stall) LosesDown() bool {
+	return !s.ClientLeg && s.Unacked == 0 && (s.Held > 0 || s.Missing > 0)
+}
 
 // HidesDown reports whether the stall may be that of a path on which full segments from the far end
 // vanish. From a server: all that the client has sent is acknowledged, no full segment has come,
-// and bytes wait behind a hole, nothing has come at all, or a head alone. From a client, which may
-// have nothing to say: bytes wait behind a hole, and less than a full segment has come before it.
+// and bytes wait behind a hole, nothing has come at all, or a head alone, or the server's ACKs tell
+// that more is on its way. From a client, which may have nothing to say: bytes wait behind a hole,
+// and less than a full segment has come before it.
 func (s *Stall) HidesDown() bool {
 	if s.ClientLeg {
 		return s.Held > 0 && s.Received < uint64(s.AdvMSS)
 	}
-	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0 || s.Incomplete)
+	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0 || s.Incomplete || s.Missing > 0)
 }
 
 // GotFull reports whether a full segment has come from the server.

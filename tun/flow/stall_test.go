@@ -20,6 +20,7 @@ func TestHides(t *testing.T) {
 		"a full segment has come":     {down, func(s *Stall) { s.RcvMSS = 1448 }, false, false},
 		"slow, within its answer":     {down, func(s *Stall) { s.Held = 0 }, false, false},
 		"a head has come":             {down, func(s *Stall) { s.Held, s.Incomplete = 0, true }, false, true},
+		"bytes are missing":           {down, func(s *Stall) { s.Held, s.Missing = 0, 1180 }, false, true},
 		"nothing has come":            {down, func(s *Stall) { s.Held, s.Received, s.RcvMSS = 0, 0, 536 }, false, true},
 		"the client has said nothing": {down, func(s *Stall) { s.Acked = 0 }, false, false},
 		"the question is lost":        {down, func(s *Stall) { s.Unacked = 1 }, false, false},

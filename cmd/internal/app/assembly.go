@@ -127,7 +127,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 		o.ClientMTU = a.dialer.ClientMTU
 	}
 	sizeSockets(&o, a.tap.Rules, a.pathMTU)
-	o.Stalled = a.holes.Stalled
+	o.Stalled, o.First = a.holes.Stalled, a.holes.first
 	return o
 }
 

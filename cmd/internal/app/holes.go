@@ -90,6 +90,13 @@ func (h *holes) Stalled(s flow.Stall) {
 	}
 }
 
+// first says how the first bytes of a connection are sent: on ports where nothing is measured they
+// have to tell.
+func (h *holes) first(port uint16) (learn, short bool) {
+	looks := h.config.Load().Tap.Findings != config.FindingsOff
+	return looks, looks && !pathmtu.Known(port)
+}
+
 // cures reports whether an mss rule in force keeps to findings.
 func (h *holes) cures(client, server netip.AddrPort) bool {
 	p := h.parts.Load()
@@ -122,7 +129,9 @@ func (h *holes) found(f *record.Finding) {
 }
 
 // measure measures a path by sockets like those of connections.
-func (h *holes) measure(ctx context.Context, far netip.AddrPort, name string) (path blackhole.Path, err error) {
+func (h *holes) measure(
+	ctx context.Context, far netip.AddrPort, name string, narrow func(blackhole.Path),
+) (path blackhole.Path, err error) {
 	p := h.parts.Load()
 	if p == nil {
 		return path, errors.New("the router is not ready")
@@ -133,6 +142,14 @@ func (h *holes) measure(ctx context.Context, far netip.AddrPort, name string) (p
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", Prepare: p.dialer.Restrict, LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+		Narrow: func(up bool, passes, fails int) {
+			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}
+			if up {
+				narrow(blackhole.Path{Up: way})
+			} else {
+				narrow(blackhole.Path{Down: way})
+			}
+		},
 	})
 	if err != nil {
 		return path, err

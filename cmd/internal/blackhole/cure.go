@@ -59,6 +59,33 @@ func (h *host) coversLate(s flow.Stall, up bool) bool {
 	return up && s.Backoff >= sureBackoff || !up && s.Silent >= sureSilence
 }
 
+// patience is the time after which connections are cured without exact sizes. Most measurements end
+// before.
+const patience = 5 * time.Second
+
+// curesEarly reports whether it is certain that a connection is stuck in a black hole, though a
+// measurement goes on, as under loss.
+func (h *host) curesEarly(s flow.Stall, up bool) bool {
+	return s.Silent >= patience && (up && h.narrow.Up.Hole || !up && h.narrow.Down.Hole)
+}
+
+// narrow takes what a measurement has found so far.
+func (f *Finder) narrow(e end, h *host, path Path) {
+	path, _ = f.compareWithOthers(e, path)
+	f.locked(func() {
+		if h.finding != nil || !path.hole() {
+			return
+		}
+		if path.Up.Hole {
+			h.narrow.Up = path.Up
+		}
+		if path.Down.Hole {
+			h.narrow.Down = path.Down
+		}
+		h.since = time.Now()
+	})
+}
+
 // free has the packets of a connection that is stuck pass, and reports whether it can.
 func (f *Finder) free(h *host, s flow.Stall, up bool) bool {
 	if s.ClientLeg {

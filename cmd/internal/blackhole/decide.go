@@ -25,7 +25,7 @@ const (
 func (f *Finder) measureServer(e end, h *host, now time.Time) {
 	far, name := netip.AddrPortFrom(e.addr, h.port), h.name
 	f.measure(e, h, now, func() (Path, bool, error) {
-		path, err := f.o.Measure(f.ctx, far, name)
+		path, err := f.o.Measure(f.ctx, far, name, func(p Path) { f.narrow(e, h, p) })
 		path, disagree := f.compareWithOthers(e, path)
 		return path, disagree, err
 	})
@@ -66,9 +66,12 @@ func (f *Finder) measure(e end, h *host, now time.Time, look func() (_ Path, dis
 func (f *Finder) measured(e end, h *host, path Path, err error) {
 	now := time.Now()
 	h.small = false
+	if err == nil || errors.Is(err, ErrUndecided) {
+		h.narrow = Path{}
+	}
 	switch {
 	case f.ctx.Err() != nil:
-	case err == nil && (path.Up.Hole || path.Down.Hole):
+	case err == nil && path.hole():
 		h.pause = 0
 		f.found(e, h, path, record.High, now)
 	case errors.Is(err, ErrUndecided):
@@ -142,7 +145,7 @@ func (h *host) opened() {
 // compareWithOthers takes the holes out of a path in whose direction full segments pass on other
 // connections, and reports whether there are such. It is called without the lock.
 func (f *Finder) compareWithOthers(e end, path Path) (_ Path, disagree bool) {
-	if e.client || !path.Up.Hole && !path.Down.Hole {
+	if e.client || !path.hole() {
 		return path, false
 	}
 	up, down := f.o.Passes(e.addr)
@@ -170,7 +173,7 @@ func (s *suspect) isSuspicious() bool {
 	if s.up {
 		return s.HidesUp() && s.Backoff >= sureBackoff-1 && s.Acked > 0 && s.Heard < s.Silent+lately
 	}
-	return s.HidesDown() && s.Held > 0 && s.Silent >= sureSilence-time.Second
+	return s.HidesDown() && (s.Held > 0 || s.Missing > 0) && s.Silent >= sureSilence-time.Second
 }
 
 // isSure reports whether loss and slowness do not explain the stall.
@@ -178,17 +181,20 @@ func (s *suspect) isSure() bool {
 	if s.up {
 		return s.freed || s.isSuspicious() && s.Backoff >= sureBackoff
 	}
-	return s.HidesDown() && s.Held > 0 && s.Silent >= sureSilence
+	there := s.Held > 0 || s.Missing > 0 && s.Heard < sureSilence // it has been asked each second
+	return s.HidesDown() && there && s.Silent >= sureSilence
 }
 
 // outlasts reports whether packets have vanished after small ones have passed: a segment was sent
-// again since then, and has not been acknowledged for the time between two looks.
+// again since then, and has not been acknowledged before it was sent once more, or for the time
+// between two looks.
 func (s *suspect) outlasts() bool {
 	switch {
 	case s.opened == nil:
 		return false
 	case s.up:
-		return s.Backoff > s.opened.Backoff && s.Backoff == s.before
+		since := int(s.Backoff) - int(s.opened.Backoff)
+		return since > 1 || since == 1 && s.Backoff == s.before
 	}
 	return s.Silent >= s.opened.Silent+sureSilence
 }
@@ -207,16 +213,8 @@ func (f *Finder) found(e end, h *host, path Path, sure record.Confidence, now ti
 	if a.Is6() {
 		next.Family = 6
 	}
-	for _, way := range []Way{path.Up, path.Down} {
-		if way.Hole && way.Passes > 0 && (next.Passes == 0 || way.Passes < next.Passes) {
-			next.Passes, next.Fails = way.Passes, way.Fails
-		}
-	}
-	least := 536
-	if a.Is6() {
-		least = 1220
-	}
-	next.Clamp = max(least, int(packet.MTU(cmp.Or(next.Passes, likely)).MSS(a.Is6())))
+	next.Passes, next.Fails = path.narrowest()
+	next.Clamp = int(clampOf(a, path))
 	for i := range h.stalls {
 		s := &h.stalls[i]
 		next.Stalls = append(next.Stalls, stallOf(&s.Stall))
@@ -243,6 +241,28 @@ func (f *Finder) found(e end, h *host, path Path, sure record.Confidence, now ti
 		}
 	}
 	h.stalls = nil
+}
+
+// clampOf returns the MSS that cures the path to an address.
+func clampOf(a netip.Addr, p Path) packet.MSS {
+	least := packet.MSS(536)
+	if a.Is6() {
+		least = 1220
+	}
+	passes, _ := p.narrowest()
+	return max(least, packet.MTU(cmp.Or(passes, likely)).MSS(a.Is6()))
+}
+
+func (p Path) hole() bool { return p.Up.Hole || p.Down.Hole }
+
+// narrowest returns the sizes of the narrower way in which packets vanish; 0 = unknown.
+func (p Path) narrowest() (passes, fails int) {
+	for _, way := range []Way{p.Up, p.Down} {
+		if way.Hole && way.Passes > 0 && (passes == 0 || way.Passes < passes) {
+			passes, fails = way.Passes, way.Fails
+		}
+	}
+	return passes, fails
 }
 
 func (p Path) direction() string {
@@ -285,7 +305,10 @@ func (f *Finder) review(now time.Time) {
 		for e, h := range f.hosts {
 			switch {
 			case h.probing:
+			case h.finding == nil && h.narrow.hole() && now.Sub(h.since) < lifetime:
+				f.measureServer(e, h, now) // its connections keep to a clamp, and stall no more
 			case h.finding == nil:
+				h.narrow = Path{}
 				idle := len(h.stalls) == 0 || now.Sub(h.stalls[len(h.stalls)-1].seen) > agreement
 				if idle && now.After(h.notUntil) {
 					f.forget(e)
@@ -313,5 +336,6 @@ func stallOf(s *flow.Stall) record.Stall {
 		Dst: server.Addr().WithZone("").String(), DPort: server.Port(), Silent: s.Silent.Microseconds(),
 		SndMSS: s.SndMSS, RcvMSS: s.RcvMSS, Unacked: s.Unacked, Sacked: s.Sacked, Backoff: s.Backoff,
 		Retransmits: s.Retransmits, OutOfOrder: s.OutOfOrder, Acked: s.Acked, Received: s.Received,
+		Missing: s.Missing,
 	}
 }

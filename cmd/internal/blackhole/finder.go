@@ -16,9 +16,11 @@ import (
 
 // Options connect a Finder with the router.
 type Options struct {
-	// Measure measures the path to a far end, by the name that its client knows. It returns
-	// ErrUndecided where the far end says too little, and other errors where it is not reached.
-	Measure func(ctx context.Context, far netip.AddrPort, name string) (Path, error)
+	// Measure measures the path to a far end, by the name that its client knows. It calls narrow
+	// with a path once it is certain that packets vanish, before their exact sizes are known. It
+	// returns ErrUndecided where the far end says too little, and other errors where it is not
+	// reached.
+	Measure func(ctx context.Context, far netip.AddrPort, name string, narrow func(Path)) (Path, error)
 	// MeasureClient measures the path to the client of a connection whose packets of a size are
 	// stuck. It returns ErrUndecided where the client does not help.
 	MeasureClient func(ctx context.Context, k flow.Key, size int) (Path, error)
@@ -109,7 +111,9 @@ type host struct {
 	pause    time.Duration // before the last one; 0 = there was none
 	small    bool          // measurements decide nothing, as the far end says too little
 	finding  *record.Finding
-	used     bool // since the finding was made, or renewed
+	narrow   Path      // without exact sizes, by a measurement that goes on or has failed since
+	since    time.Time // when narrow was found
+	used     bool      // since the finding was made, or renewed
 	flows    map[flow.Key]*cure
 }
 
@@ -178,6 +182,9 @@ func (f *Finder) Stalled(s flow.Stall) {
 			return
 		}
 		h.note(suspect{Stall: s, up: up, seen: now})
+		if hides && h.curesEarly(s, up) {
+			f.cure(h, s, up)
+		}
 		switch {
 		case e.client && up && !h.small:
 			f.measureClient(e, h, s, now)
@@ -276,6 +283,8 @@ func (f *Finder) mss(e end) packet.MSS {
 	if h := f.hosts[e]; h != nil && h.finding != nil {
 		h.used = true
 		return packet.MSS(h.finding.Clamp)
+	} else if h != nil && h.narrow.hole() {
+		return clampOf(e.addr, h.narrow)
 	}
 	if v := f.near[e.around()]; v != nil && v.finding != nil {
 		return packet.MSS(v.finding.Clamp)

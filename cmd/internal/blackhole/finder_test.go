@@ -103,7 +103,6 @@ func TestUndecided(t *testing.T) {
 // or one has to go on after another has opened.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
-	with := func(s flow.Stall, change func(*flow.Stall)) flow.Stall { change(&s); return s }
 	slow := with(stallTo("203.0.113.2:5432", 2), func(s *flow.Stall) { s.Acked = 300 }) // it has not answered so far
 	forgotten := func(client int) flow.Stall {
 		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = time.Hour })
@@ -146,6 +145,92 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
+// A server whose ACKs tell that it has sent more than has come is in a black hole: one connection
+// is enough, as long as the server is heard, and on a port where a measurement may be made it is
+// made.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		port   int
+		change func(*flow.Stall)
+		opens  bool
+		want   string
+	}{
+		"part has come":    {5432, func(s *flow.Stall) { s.Received = 400 }, true, "down 0 1240 medium"},
+		"nothing has come": {6379, func(*flow.Stall) {}, true, "down 0 1240 medium"},
+		"measured":         {443, func(s *flow.Stall) { s.Received = 400 }, true, "down 1400 1360 high"},
+		"gone":             {5432, func(*flow.Stall) {}, false, ""},
+		"not heard":        {5432, func(s *flow.Stall) { s.Heard = sureSilence }, true, ""},
+		"slow":             {5432, func(s *flow.Stall) { s.Missing = 0 }, true, ""},
+		"short packets":    {5432, func(s *flow.Stall) { s.RcvMSS = s.AdvMSS }, true, ""},
+	} {
+		inWorld(t, func(w *world) {
+			w.cures, w.opens = true, tt.opens
+			w.paths.find(Path{Down: Way{true, 1400, 1401}}, nil)
+			s := stallTo(fmt.Sprint("203.0.113.2:", tt.port), 1)
+			s.Acked, s.Missing, s.Heard = 300, 1180, time.Second
+			tt.change(&s)
+			w.stalls(s, 8)
+			got := ""
+			for _, f := range w.found() {
+				got += fmt.Sprintf("%s %d %d %s", f.Direction, f.Passes, f.Clamp, f.Confidence)
+			}
+			_, _, reset := w.cured()
+			if got != tt.want || reset[s.Key] > 0 != (tt.want != "") {
+				t.Errorf("%s: findings %q, want %q; reset %v", name, got, tt.want, reset)
+			}
+		})
+	}
+}
+
+// A measurement that takes long has stuck connections cured, and later ones clamped, once it knows
+// that packets vanish. If it fails then another is made, which finds the sizes.
+func TestEarly(t *testing.T) {
+	t.Parallel()
+	both := Path{Up: Way{true, 1280, 1500}, Down: Way{true, 1300, 1500}}
+	for name, tt := range map[string]struct {
+		so    Path
+		err   error
+		cured bool
+	}{
+		"it ends late": {both, nil, true},
+		"it fails":     {both, errors.New("no decision in 9.5s"), true},
+		"other way":    {Path{Up: both.Up}, nil, false},
+		"nothing yet":  {Path{}, nil, false},
+	} {
+		inWorld(t, func(w *world) {
+			w.cures = true
+			w.paths.early, w.paths.takes = tt.so, 9*time.Second
+			w.paths.find(both, tt.err)
+			s := down("203.0.113.2:443", 1)
+			w.stalls(s, 4)
+			if _, _, reset := w.cured(); len(reset) != 0 {
+				t.Errorf("%s: reset %v after 4 s", name, reset)
+			}
+			w.stalls(with(s, func(s *flow.Stall) { s.Silent = 4 * time.Second }), 3)
+			if _, _, reset := w.cured(); reset[s.Key] > 0 != tt.cured || len(w.found()) != 0 {
+				t.Errorf("%s: reset %v, findings %+v after 7 s", name, reset, w.found())
+			}
+			server := netip.MustParseAddr("203.0.113.2")
+			if got, want := w.MSS(netip.Addr{}, server) > 0, tt.so.hole(); got != want {
+				t.Errorf("%s: a clamp %t, want %t", name, got, want)
+			}
+			time.Sleep(4 * time.Second)
+			w.paths.find(narrow(1400), nil)
+			time.Sleep(20 * time.Second)
+			if all := w.found(); len(all) != 1 || tt.err != nil && all[0].Passes != 1400 || tt.err == nil && all[0].Passes != 1280 {
+				t.Errorf("%s: findings %+v", name, all)
+			}
+		})
+	}
+}
+
+// with returns a stall that is changed.
+func with(s flow.Stall, change func(*flow.Stall)) flow.Stall {
+	change(&s)
+	return s
+}
+
 // One upload whose segments are sent again after another connection has opened, in vain, is enough.
 func TestOutlasts(t *testing.T) {
 	t.Parallel()
@@ -153,8 +238,10 @@ func TestOutlasts(t *testing.T) {
 		backoffs string // of each look
 		found    int
 	}{
-		{"12345", 0}, // the last was sent just now
-		{"123345", 0},
+		{"1234", 0}, // the last was sent just now
+		{"12345", 1},
+		{"12334", 0},
+		{"123345", 1},
 		{"12344", 1},
 		{"123455", 1},
 		{"1223355", 1},

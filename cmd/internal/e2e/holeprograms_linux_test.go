@@ -17,13 +17,12 @@ import (
 // is of IPv6.
 type holeProgram struct {
 	name, server string // of programLab
-	known        bool   // the router knows the protocol of its port
 	up, down     string
 }
 
 var holePrograms = []holeProgram{
-	{name: "curl", known: true, up: `curl -sS -o /dev/null -T $DIR/mib http://$H/`, down: `curl -sS -o /dev/null http://$H/`},
-	{name: "scp", server: "sshd", known: true, up: `scp -q -S $DIR/ssh.sh $DIR/mib root@$H:$DIR/sent`, down: `scp -q -S $DIR/ssh.sh root@$H:$DIR/mib $DIR/got`},
+	{name: "curl", up: `curl -sS -o /dev/null -T $DIR/mib http://$H/`, down: `curl -sS -o /dev/null http://$H/`},
+	{name: "scp", server: "sshd", up: `scp -q -S $DIR/ssh.sh $DIR/mib root@$H:$DIR/sent`, down: `scp -q -S $DIR/ssh.sh root@$H:$DIR/mib $DIR/got`},
 	{name: "iperf3", server: "iperf3", up: `iperf3 -c $A -n 1M`, down: `iperf3 -c $A -n 1M -R`},
 	{name: "redis-cli", server: "redis-server", up: `redis-cli -h $A -x set sent < $DIR/mib | grep OK`, down: `redis-cli -h $A get mib | wc -c | grep 1048577`},
 	{
@@ -33,8 +32,8 @@ var holePrograms = []holeProgram{
 }
 
 // TestHolePrograms has programs meet a black hole both ways, on ports whose protocol the router
-// knows and on others. It reports how long the first took until its connection was freed or reset,
-// and the next, beside the same without a hole. On other ports some holes look like slow servers.
+// knows and on others. The first connection is freed or reset within ten seconds, and the next
+// runs; it reports how long they took, beside the same without a hole.
 func TestHolePrograms(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "curl", "nft")
@@ -55,7 +54,7 @@ func TestHolePrograms(t *testing.T) {
 					got, took := hole.meet(t, address, way.script)
 					reportf(t, "%s %s: the first ended with %d after %.1f s, the next with %d after %.2f s, without a hole %.2f s",
 						way.name, address, got[0], took[0].Seconds(), got[1], took[1].Seconds(), without[1].Seconds())
-					if got[1] != 0 && (p.known || got[0] != gaveUp) {
+					if got[0] == gaveUp || got[1] != 0 {
 						t.Errorf("%s %s: the first ended with %d, the next with %d", way.name, address, got[0], got[1])
 					}
 				}
@@ -101,7 +100,7 @@ func (lab *programLab) meet(t *testing.T, address, script string) (statuses [2]i
 	for i := range statuses {
 		began := time.Now()
 		statuses[i] = command(t, lab.Client, "env", "A="+address, "H="+bracketed, "DIR="+lab.dir, "HOME="+lab.dir,
-			"timeout", "20", "sh", "-c", script).status
+			"timeout", "12", "sh", "-c", script).status
 		times[i] = time.Since(began)
 	}
 	r.stop(t, unix.SIGTERM)

@@ -142,5 +142,6 @@ func (o *object) finding(f *record.Finding) {
 		o.uint("out_of_order", uint64(s.OutOfOrder))
 		o.uint("outbound_acked", s.Acked)
 		o.uint("inbound_in_order", s.Received)
+		o.some("inbound_missing", s.Missing)
 	})
 }

@@ -14,6 +14,7 @@ type down struct {
 	headers int
 	// inverted counts sizes that have failed while a larger one passed, on another connection.
 	inverted int
+	agree    int // rounds in which a size has passed and a larger one failed
 }
 
 // measureDown has the far end send its answer in segments of an announced MSS, on a connection for
@@ -72,6 +73,12 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		}
 		s.tried(passes, fails)
 		confirmed = again
+		if fails != 0 && passes != 0 {
+			d.agree++
+		}
+		if d.agree >= 2 && d.inverted == 0 {
+			t.narrow(false, s.lo, s.hi)
+		}
 	}
 	if d.inverted >= mostDisagree {
 		return nil, errDisagree

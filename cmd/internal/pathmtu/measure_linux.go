@@ -20,6 +20,9 @@ type Options struct {
 	Address  netip.AddrPort // where to connect
 	Path     string         // asked for by HTTP
 	Progress func(string)   // called with one line now and then; nil disables it
+	// Narrow is called when it is certain that packets vanish, in a direction, with the sizes that
+	// are known by then; two goroutines call it. nil disables it.
+	Narrow func(up bool, passes, fails int)
 
 	// Prepare is called for each TCP socket before it connects, as to mark it; nil disables it.
 	Prepare func(fd int) error
@@ -42,6 +45,7 @@ type target struct {
 	link       int // MTU of the link towards it
 	timeout    time.Duration
 	report     func(string)
+	narrow     func(up bool, passes, fails int)
 	prepare    func(fd int) error // nil = nothing to do
 
 	mu sync.Mutex
@@ -63,11 +67,14 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t := &target{
-		timeout: timeout,
-		host:    o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare,
+		timeout: timeout, narrow: o.Narrow,
+		host: o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare,
 	}
 	if t.report == nil {
 		t.report = func(string) {}
+	}
+	if t.narrow == nil {
+		t.narrow = func(bool, int, int) {}
 	}
 	t.progress("connecting to %s", o.Address)
 	c, err := t.connect(ctx, 0)

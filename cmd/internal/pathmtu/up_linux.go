@@ -157,6 +157,9 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 		default:
 			s.tried(step.passes, step.fails)
 			confirmed = last
+			if told := t.toldMTU(); step.fails != 0 && told == 0 && disagree == 0 { // on a second connection
+				t.narrow(true, s.lo, s.hi)
+			}
 		}
 	}
 	if !confirmed && disagree > 1 {

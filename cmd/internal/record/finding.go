@@ -54,16 +54,17 @@ type Stall struct {
 	SPort       uint16 `json:"sport"`
 	Dst         string `json:"dst"`
 	DPort       uint16 `json:"dport"`
-	Silent      int64  `json:"stalled_us"`       // without a byte in either direction
-	SndMSS      uint32 `json:"snd_mss"`          // payload of a full segment to the server
-	RcvMSS      uint32 `json:"rcv_mss"`          // payload of the longest segment from it
-	Unacked     uint32 `json:"unacked"`          // segments
-	Sacked      uint32 `json:"sacked"`           // segments
-	Backoff     uint32 `json:"backoff"`          // retransmission timeouts in a row
-	Retransmits uint32 `json:"retransmits"`      // of the connection
-	OutOfOrder  uint32 `json:"out_of_order"`     // segments that came behind a hole
-	Acked       uint64 `json:"outbound_acked"`   // bytes
-	Received    uint64 `json:"inbound_in_order"` // bytes
+	Silent      int64  `json:"stalled_us"`                // without a byte in either direction
+	SndMSS      uint32 `json:"snd_mss"`                   // payload of a full segment to the server
+	RcvMSS      uint32 `json:"rcv_mss"`                   // payload of the longest segment from it
+	Unacked     uint32 `json:"unacked"`                   // segments
+	Sacked      uint32 `json:"sacked"`                    // segments
+	Backoff     uint32 `json:"backoff"`                   // retransmission timeouts in a row
+	Retransmits uint32 `json:"retransmits"`               // of the connection
+	OutOfOrder  uint32 `json:"out_of_order"`              // segments that came behind a hole
+	Acked       uint64 `json:"outbound_acked"`            // bytes
+	Received    uint64 `json:"inbound_in_order"`          // bytes
+	Missing     uint64 `json:"inbound_missing,omitempty"` // bytes at least; 0 = unknown
 }
 
 // Finding appends the record of a finding.
@@ -121,6 +122,9 @@ func (o *object) stalls(all []Stall) {
 		}
 		o.uint(`,"outbound_acked":`, s.Acked)
 		o.uint(`,"inbound_in_order":`, s.Received)
+		if s.Missing > 0 {
+			o.uint(`,"inbound_missing":`, s.Missing)
+		}
 		o.raw(`}`)
 		key = `,{"src":`
 	}

@@ -1,0 +1,107 @@
+//go:build linux
+
+package stack
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/stack/farseq"
+	"syntap/stack/peek"
+	tunflow "syntap/tun/flow"
+)
+
+// farSide is the knowledge of the numbers that the far side of a connection uses.
+type farSide struct {
+	origin   farseq.Origin
+	question farseq.Question
+	missing  bool         // bytes are, from a place on
+	from     farseq.Place // that place
+}
+
+const (
+	mostFirst = 32 // connections whose origin is learned, a second
+	// shortFirst is the payload of the first segment of an upload: where it is acknowledged, and
+	// the full ones behind it are not, they vanish by their size.
+	shortFirst = 512
+)
+
+// writeFirst writes the first bytes of a connection to the host socket, and learns where the
+// numbers of both its sides begin. Under load few connections are a sample of all: the others
+// cost nothing.
+func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
+	s := c.stack
+	if s.o.First == nil || s.firsts.Load() >= mostFirst || s.firsts.Add(1) > mostFirst {
+		return writev(c.fd, g.IOV)
+	}
+	learn, short := s.o.First(c.upstream.server.Port())
+	if short && g.Size > 2*shortFirst {
+		g.Cut(shortFirst)
+	}
+	if !learn {
+		return writev(c.fd, g.IOV)
+	}
+	c.seen.set(looped)
+	before, ok := tcpInfo(c.fd)
+	if !ok || !farseq.Loop(c.fd, true) {
+		return writev(c.fd, g.IOV)
+	}
+	n, errno := writev(c.fd, g.IOV)
+	farseq.Loop(c.fd, false)
+	origin, ok := farseq.Looped(c.fd, c.upstream.client, c.upstream.server, before.Bytes_received)
+	if after, is := tcpInfo(c.fd); ok && is && after.Bytes_received == before.Bytes_received {
+		c.far.Store(&farSide{origin: origin})
+	}
+	return n, errno
+}
+
+// hearFar takes the far side's answer to the question of the last look.
+func (c *conn) hearFar() {
+	if !c.asking {
+		return
+	}
+	c.asking = false
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	if far := c.far.Load(); far != nil && c.phase.Load() == established {
+		if from, missing := far.question.End(c.fd); missing {
+			far.missing, far.from = true, from
+		}
+	}
+}
+
+// askFar asks the far side of a connection that waits for it alone whether it has sent bytes that
+// have not come. When it has told so, it is only asked whether it is still there.
+func (c *conn) askFar(stall *tunflow.Stall) {
+	if stall.Unacked > 0 || stall.Held > 0 {
+		return
+	}
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	far := c.far.Load()
+	if far == nil || c.phase.Load() != established || readable(c.fd) > 0 || c.kept.Load() > 0 {
+		return
+	}
+	if stall.Missing == 0 {
+		if info, ok := tcpInfo(c.fd); ok {
+			c.asking = true
+			far.question.Ask(c.fd, far.origin, place(&info))
+		}
+	}
+	c.prober.Ask(c.fd)
+}
+
+// missing returns the least number of bytes that the far side has sent beyond those that have come;
+// 0 = unknown. stack.mu is held.
+func (c *conn) missing(info *unix.TCPInfo) uint64 {
+	far := c.far.Load()
+	if far == nil || !far.missing || far.from.Received != info.Bytes_received {
+		return 0
+	}
+	return farseq.Least
+}
+
+func place(info *unix.TCPInfo) farseq.Place {
+	return farseq.Place{Acked: payload(info.Bytes_acked), Received: info.Bytes_received}
+}
