@@ -76,6 +76,7 @@ func (c *Client) query(ctx context.Context, logsQL string, row func(line []byte)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
+	lines.Split(wholeRow)
 	return err
 }
 
@@ -88,6 +89,15 @@ func (c *Client) ask(ctx context.Context, logsQL string, row func(line []byte) e
 		return err
 	}
 	defer answer.Body.Close()
+// wholeRow splits an answer into rows. One without its end was cut off with the connection: it may
+// look like a record that was altered.
+func wholeRow(data []byte, atEOF bool) (advance int, row []byte, err error) {
+	if advance, row, _ = bufio.ScanLines(data, false); advance == 0 && atEOF && len(data) > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return advance, row, err
+}
+
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, maxRow)
 	for lines.Scan() {

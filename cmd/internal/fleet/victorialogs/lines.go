@@ -1,8 +1,9 @@
 package victorialogs
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
+	"fmt"
 
 	"syntap/cmd/internal/fleet"
 )
@@ -39,24 +40,18 @@ func (c *Client) Lines(
 func (c *Client) lines(
 	ctx context.Context, id fleet.LogID, r fleet.Range, f func(seq uint64, line []byte) error,
 ) error {
-	var before struct {
-		seq  number
-		line string
-	}
+	var before Row
 	// Copies of a record stand behind each other, as lines of a number are sorted too.
 	const order = " | fields seq, _msg | sort by (seq, _msg)"
 	return c.query(ctx, ofRange(id, r)+order, func(row []byte) error {
-		var one struct {
-			Seq  number
-			Line string `json:"_msg"`
+		one := rowOf(row)
+		if one.Line == nil {
+			return fmt.Errorf("answer to a query: %.300q", row)
 		}
-		if err := json.Unmarshal(row, &one); err != nil {
-			return err
-		}
-		if one.Seq == before.seq && one.Line == before.line {
+		if one.Seq == before.Seq && bytes.Equal(one.Line, before.Line) {
 			return nil
 		}
-		before.seq, before.line = one.Seq, one.Line
-		return f(uint64(one.Seq), []byte(one.Line))
+		before = one
+		return f(one.Seq, one.Line)
 	})
 }
