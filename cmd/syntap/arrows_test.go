@@ -220,7 +220,6 @@ func owners() map[string][]string {
 		"github.com/santhosh-tekuri":   {"cmd/internal/record/recordtest"},
 		"github.com/spf13":             {"cmd/syntap"},
 		"github.com/vishvananda/netns": {"cmd/internal/bench", "tun/tuntest"},
-		"go.opentelemetry.io/proto":    {"cmd/internal/fleet/otlp"},
 		"go.yaml.in/yaml":              {"cmd/internal/config"},
 		"golang.zx2c4.com/wireguard":   {"cmd/internal/namespace", "tun"},
 		"kernel.org/pub":               {"cmd/internal/isolate"},

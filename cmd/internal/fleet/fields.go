@@ -3,7 +3,6 @@ package fleet
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"syntap/cmd/internal/record"
 )
@@ -47,46 +46,86 @@ func FieldsOf(keys []string) Fields {
 // partial marks a line from which members were left out: its hash is that of the whole line.
 const partial = `"partial":true`
 
-// member returns the member of a key.
-func member(key []byte) (m Member, ok bool) {
-	for m := range NumMembers {
-		if string(key) == m.Key() {
-			return m, true
-		}
+// memberOf returns the member of a key; ok is false where no store is searched by it.
+func memberOf(key []byte) (m Member, ok bool) {
+	switch string(key) { // faster than a map: each key of each record comes here
+	case "msg":
+		return Msg, true
+	case "proto":
+		return Proto, true
+	case "outcome":
+		return Outcome, true
+	case "src":
+		return Src, true
+	case "dst":
+		return Dst, true
+	case "dport":
+		return DPort, true
+	case "name":
+		return Name, true
+	case "process":
+		return Process, true
+	case "community_id":
+		return CommunityID, true
 	}
 	return 0, false
 }
 
+// textOf returns the text of a value, in the memory of the value where nothing is escaped in it.
+func textOf(value []byte) []byte {
+	text := record.Text(value)
+	if bytes.IndexByte(text, '\\') >= 0 {
+		return []byte(record.Unquote(text))
+	}
+	return text
+}
+
 // Append makes a record of a line of the log, without its end, and appends the fields of the line
-// that leave the host to dst, with the member "partial" where others were left out. ok is false
-// where the line is no record. Records of gaps and ends are not about clients, and stay whole.
+// that leave the host to dst, with the member "partial" where others were left out. The record
+// lies there. ok is false where the line is no record. Records of gaps and ends are not about
+// clients, and stay whole.
 func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 	begin := len(dst)
-	var seq, at, msg []byte
+	if f.keep == nil {
+		dst = append(dst, line...)
+	} else {
+		dst = f.appendKept(dst, line)
+	}
+	r.Line = dst[begin:len(dst):len(dst)]
+	timed := false
+	form := record.Scan(r.Line, func(key, value []byte) {
+		if m, ok := memberOf(key); ok {
+			r.Members[m] = textOf(value)
+			return
+		}
+		switch string(key) {
+		case "seq":
+			r.Seq, _ = record.Number(value)
+		case "time":
+			timed = r.Time.UnmarshalText(textOf(value)) == nil
+		}
+	})
+	return dst, r, timed && form != record.None
+}
+
+// appendKept appends a line, without the members that do not leave the host; nothing where the line
+// is no record.
+func (f Fields) appendKept(dst, line []byte) []byte {
+	begin := len(dst)
 	dst = append(dst, '{')
 	comma := func() {
 		if len(dst) > begin+1 {
 			dst = append(dst, ',')
 		}
 	}
-	left := false // members out
+	whole, left := false, false // left: members were left out
 	form := record.Scan(line, func(key, value []byte) {
-		switch string(key) {
-		case "seq":
-			seq = value
-		case "time":
-			at = value
-		case "msg":
-			msg = value
+		if string(key) == "msg" {
+			msg := string(record.Text(value))
+			whole = msg == "gap" || msg == "end"
 		}
-		if f.keep != nil && !f.keep[string(key)] {
+		if !f.keep[string(key)] {
 			left = true
-			return
-		}
-		if m, ok := member(key); ok {
-			r.Members[m] = record.Unquote(record.Text(value))
-		}
-		if f.keep == nil {
 			return
 		}
 		if left && string(key) == "prev" { // which has to stand at the end
@@ -97,22 +136,16 @@ func (f Fields) Append(dst, line []byte) (grown []byte, r Record, ok bool) {
 		dst = append(record.AppendString(dst, string(key)), ':')
 		dst = append(dst, value...)
 	})
-	if form == record.None {
-		return dst[:begin], r, false
-	}
-	if left {
+	switch {
+	case form == record.None:
+		return dst[:begin]
+	case whole:
+		return append(dst[:begin], line...)
+	case left:
 		comma()
 		dst = append(dst, partial...)
 	}
-	dst = append(dst, '}')
-	if whole := string(record.Text(msg)); f.keep == nil || whole == "gap" || whole == "end" {
-		dst = append(dst[:begin], line...)
-	}
-	r.Seq, _ = record.Number(seq)
-	var err error
-	r.Time, err = time.Parse(time.RFC3339Nano, record.Unquote(record.Text(at)))
-	r.Line = dst[begin:len(dst):len(dst)]
-	return dst, r, err == nil
+	return append(dst, '}')
 }
 
 // contradicts reports whether a line of a store is of another record than a line of the log: it has

@@ -43,19 +43,19 @@ const (
 	NumMembers
 )
 
-// Key is the key of a member, in a record as in a store.
-func (m Member) Key() string {
-	return [NumMembers]string{
-		"msg", "proto", "outcome", "src", "dst", "dport", "name", "process", "community_id",
-	}[m]
+var keys = [NumMembers]string{
+	"msg", "proto", "outcome", "src", "dst", "dport", "name", "process", "community_id",
 }
+
+// Key is the key of a member, in a record as in a store.
+func (m Member) Key() string { return keys[m] }
 
 // Record is a record on its way to a store.
 type Record struct {
 	Seq     uint64
 	Time    time.Time
 	Line    []byte             // without its end
-	Members [NumMembers]string // "" = absent
+	Members [NumMembers][]byte // their texts; empty = absent
 
 	// Head is the number of the record that the line vouches for, where that is the head of a log
 	// (package chain) and no record; Seq is 0 then.

@@ -137,7 +137,7 @@ func (s *ship) sendHead(ctx context.Context) {
 	}
 	s.headTried = time.Now()
 	r := Record{Time: s.headTried, Line: h.line, Head: h.seq}
-	r.Members[Msg] = "head"
+	r.Members[Msg] = []byte("head")
 	if err := s.to.Put(ctx, &Batch{LogID: s.id(), Records: []Record{r}}); err == nil {
 		s.head = h
 	} else {

@@ -1,108 +1,139 @@
 package otlp
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
-	common "go.opentelemetry.io/proto/otlp/common/v1"
-	logs "go.opentelemetry.io/proto/otlp/logs/v1"
-	resource "go.opentelemetry.io/proto/otlp/resource/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"syntap/cmd/internal/fleet"
 )
 
-// Encoder makes requests of batches, in memory that it uses again. It may be used by several
-// goroutines.
+// Encoder makes requests of batches, in memory that it uses again. It encodes by hand because
+// records are nearly in the form of the wire, and values of the generated types cost more than all
+// else that is done to send a record. It may be used by several goroutines.
 type Encoder struct {
-	mu      sync.Mutex
-	data    logs.LogsData // the request: it is on the wire as ExportLogsServiceRequest is
-	records []*entry      // of the largest batch so far
-	buffer  []byte
+	mu     sync.Mutex
+	sizes  []int // of the log records, in bytes
+	buffer []byte
+	number []byte // scratch
 }
 
-// entry is a record of a request with all that it may hold.
-type entry struct {
-	record     logs.LogRecord
-	body       common.AnyValue_StringValue
-	seq        text
-	members    [fleet.NumMembers]text
-	attributes [fleet.NumMembers + 1]*common.KeyValue
-}
+// Numbers of fields in opentelemetry/proto/{collector/logs,logs,common,resource}/v1.
+const (
+	resourceLogsField = 1 // of ExportLogsServiceRequest
 
-// text is an attribute.
-type text struct {
-	pair  common.KeyValue
-	value common.AnyValue_StringValue
-}
+	resourceField  = 1 // of ResourceLogs
+	scopeLogsField = 2
 
-func (t *text) init(key string) {
-	t.pair.Key, t.pair.Value = key, &common.AnyValue{Value: &t.value}
-}
+	resourceAttributesField = 1 // of Resource
 
-func newEntry() *entry {
-	e := new(entry)
-	e.record.Body = &common.AnyValue{Value: &e.body}
-	e.seq.init("seq")
-	for m := range e.members {
-		e.members[m].init(fleet.Member(m).Key())
-	}
-	return e
-}
+	logRecordsField = 2 // of ScopeLogs
+
+	timeUnixNanoField = 1 // of LogRecord
+	bodyField         = 5
+	attributesField   = 6
+
+	keyField   = 1 // of KeyValue
+	valueField = 2
+
+	stringValueField = 1 // of AnyValue
+)
+
+var errNotUTF8 = errors.New("encode records: a record is not in UTF-8")
 
 // Encode calls f with a batch as ExportLogsServiceRequest of the OpenTelemetry Protocol 1.x, which
 // is valid until f returns.
 func (e *Encoder) Encode(b *fleet.Batch, f func(request []byte) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for len(e.records) < len(b.Records) {
-		e.records = append(e.records, newEntry())
-	}
-	if e.data.ResourceLogs == nil {
-		e.data.ResourceLogs = []*logs.ResourceLogs{{
-			Resource: &resource.Resource{}, ScopeLogs: []*logs.ScopeLogs{{}},
-		}}
-	}
-	r := e.data.ResourceLogs[0]
-	r.Resource.Attributes = []*common.KeyValue{
-		attribute("service.name", "syntap"), attribute("router", b.Router), attribute("log", b.Log),
-	}
-	list := r.ScopeLogs[0].LogRecords[:0]
+	e.sizes = e.sizes[:0]
+	scope := 0
 	for i := range b.Records {
-		e.records[i].set(&b.Records[i])
-		list = append(list, &e.records[i].record)
+		if !utf8.Valid(b.Records[i].Line) {
+			return &fleet.Refused{Err: errNotUTF8}
+		}
+		size := e.sizeOf(&b.Records[i])
+		e.sizes = append(e.sizes, size)
+		scope += sizeOfField(size)
 	}
-	r.ScopeLogs[0].LogRecords = list
-	var err error
-	if e.buffer, err = (proto.MarshalOptions{}).MarshalAppend(e.buffer[:0], &e.data); err != nil {
-		return &fleet.Refused{Err: fmt.Errorf("encode records: %w", err)}
+	about := [...][2]string{{"service.name", "syntap"}, {"router", b.Router}, {"log", b.Log}}
+	resourceSize := 0
+	for _, a := range about {
+		resourceSize += sizeOfField(sizeOfAttribute(len(a[0]), len(a[1])))
 	}
-	return f(e.buffer)
+	to := appendHead(e.buffer[:0], resourceLogsField, sizeOfField(resourceSize)+sizeOfField(scope))
+	to = appendHead(to, resourceField, resourceSize)
+	for _, a := range about {
+		to = appendAttribute(to, resourceAttributesField, a[0], []byte(a[1]))
+	}
+	to = appendHead(to, scopeLogsField, scope)
+	for i := range b.Records {
+		to = appendHead(to, logRecordsField, e.sizes[i])
+		to = e.append(to, &b.Records[i])
+	}
+	e.buffer = to
+	return f(to)
 }
 
-func attribute(key, value string) *common.KeyValue {
-	t := new(text)
-	t.init(key)
-	t.value.StringValue = value
-	return &t.pair
-}
-
-func (e *entry) set(r *fleet.Record) {
-	e.record.TimeUnixNano = uint64(r.Time.UnixNano())
-	e.body.StringValue = string(r.Line)
-	e.seq.pair.Key, e.seq.value.StringValue = "seq", strconv.FormatUint(r.Seq, 10)
+// numberOf returns the key and the text of the attribute that a record is found by. The text is
+// valid until the next call.
+func (e *Encoder) numberOf(r *fleet.Record) (key string, number []byte) {
+	key, n := "seq", r.Seq
 	if r.Head != 0 {
-		e.seq.pair.Key, e.seq.value.StringValue = "head_seq", strconv.FormatUint(r.Head, 10)
+		key, n = "head_seq", r.Head
 	}
-	e.attributes[0] = &e.seq.pair
-	n := 1
-	for m, value := range r.Members {
-		if value != "" {
-			e.members[m].value.StringValue = value
-			e.attributes[n] = &e.members[m].pair
-			n++
+	e.number = strconv.AppendUint(e.number[:0], n, 10)
+	return key, e.number
+}
+
+// sizeOf returns the size of a LogRecord.
+func (e *Encoder) sizeOf(r *fleet.Record) int {
+	key, number := e.numberOf(r)
+	size := protowire.SizeTag(timeUnixNanoField) + protowire.SizeFixed64() +
+		sizeOfField(sizeOfField(len(r.Line))) + sizeOfField(sizeOfAttribute(len(key), len(number)))
+	for m, text := range r.Members {
+		if len(text) > 0 {
+			size += sizeOfField(sizeOfAttribute(len(fleet.Member(m).Key()), len(text)))
 		}
 	}
-	e.record.Attributes = e.attributes[:n]
+	return size
+}
+
+// append appends a LogRecord.
+func (e *Encoder) append(to []byte, r *fleet.Record) []byte {
+	to = protowire.AppendTag(to, timeUnixNanoField, protowire.Fixed64Type)
+	to = protowire.AppendFixed64(to, uint64(r.Time.UnixNano()))
+	to = appendHead(to, bodyField, sizeOfField(len(r.Line)))
+	to = append(appendHead(to, stringValueField, len(r.Line)), r.Line...)
+	key, number := e.numberOf(r)
+	to = appendAttribute(to, attributesField, key, number)
+	for m, text := range r.Members {
+		if len(text) > 0 {
+			to = appendAttribute(to, attributesField, fleet.Member(m).Key(), text)
+		}
+	}
+	return to
+}
+
+// sizeOfField returns the size of a field that is a message or a text of a size. All fields here
+// have tags of one byte.
+func sizeOfField(size int) int { return 1 + protowire.SizeBytes(size) }
+
+// sizeOfAttribute returns the size of a KeyValue, given those of its texts.
+func sizeOfAttribute(key, value int) int { return sizeOfField(key) + sizeOfField(sizeOfField(value)) }
+
+// appendHead appends what stands before a message or a text of a size.
+func appendHead(to []byte, field protowire.Number, size int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(to, field, protowire.BytesType), uint64(size))
+}
+
+// appendAttribute appends a KeyValue with a text.
+func appendAttribute(to []byte, field protowire.Number, key string, text []byte) []byte {
+	to = appendHead(to, field, sizeOfAttribute(len(key), len(text)))
+	to = append(appendHead(to, keyField, len(key)), key...)
+	to = appendHead(to, valueField, sizeOfField(len(text)))
+	return append(appendHead(to, stringValueField, len(text)), text...)
 }

@@ -112,6 +112,40 @@ func (e *Endpoint) Post(
 	if err != nil {
 		return nil, err
 	}
+	return e.do(r, header)
+}
+
+// enough is the most bytes of an answer to records that is read.
+const enough = 64 << 10
+
+// Send is Post for records, in a body whose memory is free again when Send returns. It returns the
+// beginning of the answer.
+func (e *Endpoint) Send(
+	ctx context.Context, path string, header http.Header, body []byte,
+) (answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	lent := &loan{b: body}
+	defer lent.end()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.base.JoinPath(path).String(), lent.reader())
+	if err != nil {
+		return nil, err
+	}
+	r.ContentLength = int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return lent.reader(), nil } // for a connection that was closed while idle
+	response, err := e.do(r, header)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if answer, err = io.ReadAll(io.LimitReader(response.Body, enough)); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, response.Body) // so that the connection can be used again
+	return answer, err
+}
+
+func (e *Endpoint) do(r *http.Request, header http.Header) (*http.Response, error) {
 	r.Header = header
 	if e.token != "" {
 		r.Header.Set("Authorization", "Bearer "+e.token)

@@ -34,11 +34,13 @@ func batch() *fleet.Batch {
 		{Seq: 18, Time: at.Add(time.Second), Line: []byte(`{"seq":18}`)},
 		{Head: 18, Time: at, Line: []byte(`{"head":18}`)},
 	}}
-	b.Records[0].Members = [fleet.NumMembers]string{
+	for m, text := range [fleet.NumMembers]string{
 		fleet.Msg: "handshake", fleet.Proto: "tcp", fleet.Outcome: "refused", fleet.Src: "192.0.2.1", fleet.Dst: "2001:db8::1",
 		fleet.DPort: "80", fleet.Name: "bücher.example", fleet.Process: "curl", fleet.CommunityID: "1:x",
+	} {
+		b.Records[0].Members[m] = []byte(text)
 	}
-	b.Records[2].Members[fleet.Msg] = "head"
+	b.Records[2].Members[fleet.Msg] = []byte("head")
 	return b
 }
 
@@ -165,6 +167,16 @@ func TestReceiver(t *testing.T) {
 	want := []string{"POST", "/in/front/v1/logs", "Bearer secret", "application/x-protobuf", "gzip"}
 	if diff := cmp.Diff(want, is); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	plain := httptest.NewServer(s.Config.Handler) // on this host, where nothing is compressed
+	t.Cleanup(plain.Close)
+	local, err := NewReceiver(Options{URL: plain.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	if err := local.Put(t.Context(), batch()); err != nil || !bytes.Equal(s.body, body) || s.request.Header.Get("Content-Encoding") != "" {
+		t.Errorf("on this host: %v, %d bytes in encoding %q", err, len(s.body), s.request.Header.Get("Content-Encoding"))
 	}
 	unknown, err := NewReceiver(Options{URL: s.URL})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/klauspost/compress/gzip"
@@ -18,6 +17,8 @@ import (
 type Receiver struct {
 	*Endpoint
 	encoder Encoder
+	gzip    *gzip.Writer
+	body    bytes.Buffer
 }
 
 // NewReceiver reads the files of the options, and does not connect.
@@ -26,34 +27,38 @@ func NewReceiver(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Receiver{Endpoint: e}, nil
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	return &Receiver{Endpoint: e, gzip: z}, nil
 }
 
-// Header returns the header of a request, which is compressed in some way.
+// Header returns the header of a request, which is compressed in some way; "" = in none.
 func Header(encoding string) http.Header {
-	return http.Header{"Content-Type": {"application/x-protobuf"}, "Content-Encoding": {encoding}}
+	h := http.Header{"Content-Type": {"application/x-protobuf"}}
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
+	}
+	return h
 }
 
-// Put sends a batch.
+// Put sends a batch: to this host, where http leads, as it is.
 func (r *Receiver) Put(ctx context.Context, b *fleet.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
 	return r.encoder.Encode(b, func(request []byte) error {
-		var body bytes.Buffer
-		z := gzip.NewWriter(&body)
-		_, _ = z.Write(request) // to memory
-		_ = z.Close()
-		answer, err := r.Post(ctx, "v1/logs", Header("gzip"), &body)
+		header, body := Header(""), request
+		if r.base.Scheme != "http" {
+			r.body.Reset()
+			r.gzip.Reset(&r.body)
+			_, _ = r.gzip.Write(request) // to memory
+			_ = r.gzip.Close()
+			header, body = Header("gzip"), r.body.Bytes()
+		}
+		answer, err := r.Send(ctx, "v1/logs", header, body)
 		if err != nil {
 			return err
 		}
-		defer answer.Body.Close()
-		const enough = 64 << 10
-		text, err := io.ReadAll(io.LimitReader(answer.Body, enough))
-		if err != nil {
-			return err
-		}
-		return partial(text)
+		return partial(answer)
 	})
 }
 

@@ -2,7 +2,6 @@ package victorialogs
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/otlp"
@@ -22,7 +21,7 @@ import (
 type Client struct {
 	*otlp.Endpoint
 	encoder otlp.Encoder
-	zstd    *zstd.Encoder
+	body    []byte // of a request, while the encoder is at work
 }
 
 // New returns a client. It reads the files of the options, and does not connect.
@@ -31,29 +30,16 @@ func New(o otlp.Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Larger windows gain nothing on batches of 1 MiB, and hold memory.
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20),
-		zstd.WithEncoderLevel(zstd.SpeedFastest))
-	if err != nil {
-		return nil, err
-	}
-	return &Client{Endpoint: e, zstd: z}, nil
+	return &Client{Endpoint: e}, nil
 }
 
-// Put sends a batch.
+// Put sends a batch. Snappy costs a router a quarter of the fastest zstd, for twice as many bytes.
 func (c *Client) Put(ctx context.Context, b *fleet.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
 	return c.encoder.Encode(b, func(request []byte) error {
-		header := otlp.Header("zstd")
+		header := otlp.Header("snappy")
 		header.Set("VL-Stream-Fields", "router,log")
-		body := c.zstd.EncodeAll(request, nil)
-		answer, err := c.Post(ctx, "insert/opentelemetry/v1/logs", header, bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		_, err = io.Copy(io.Discard, answer.Body) // so that the connection can be used again
+		c.body = s2.EncodeSnappy(c.body[:cap(c.body)], request)
+		_, err := c.Send(ctx, "insert/opentelemetry/v1/logs", header, c.body)
 		return err
 	})
 }
@@ -76,7 +62,6 @@ func (c *Client) query(ctx context.Context, logsQL string, row func(line []byte)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
-	lines.Split(wholeRow)
 	return err
 }
 
@@ -89,17 +74,9 @@ func (c *Client) ask(ctx context.Context, logsQL string, row func(line []byte) e
 		return err
 	}
 	defer answer.Body.Close()
-// wholeRow splits an answer into rows. One without its end was cut off with the connection: it may
-// look like a record that was altered.
-func wholeRow(data []byte, atEOF bool) (advance int, row []byte, err error) {
-	if advance, row, _ = bufio.ScanLines(data, false); advance == 0 && atEOF && len(data) > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return advance, row, err
-}
-
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, maxRow)
+	lines.Split(wholeRow)
 	for lines.Scan() {
 		line := lines.Bytes()
 		if len(line) == 0 || line[0] != '{' {
@@ -110,6 +87,15 @@ func wholeRow(data []byte, atEOF bool) (advance int, row []byte, err error) {
 		}
 	}
 	return lines.Err()
+}
+
+// wholeRow splits an answer into rows. One without its end was cut off with the connection: it may
+// look like a record that was altered.
+func wholeRow(data []byte, atEOF bool) (advance int, row []byte, err error) {
+	if advance, row, _ = bufio.ScanLines(data, false); advance == 0 && atEOF && len(data) > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return advance, row, err
 }
 
 // quoted returns a text as it stands in a query.

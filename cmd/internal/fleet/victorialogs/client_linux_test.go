@@ -34,7 +34,7 @@ func records(id fleet.LogID, first, last uint64, line func(seq uint64) string) *
 	b := &fleet.Batch{LogID: id}
 	for seq := first; seq <= last; seq++ {
 		r := fleet.Record{Seq: seq, Time: now.Add(time.Duration(seq) * time.Second), Line: []byte(line(seq))}
-		r.Members[fleet.Msg], r.Members[fleet.Src] = "handshake", "192.0.2.1"
+		r.Members[fleet.Msg], r.Members[fleet.Src] = []byte("handshake"), []byte("192.0.2.1")
 		b.Records = append(b.Records, r)
 	}
 	return b
@@ -82,7 +82,7 @@ func TestStore(t *testing.T) {
 	put(t, c, records(one, 21, 30, plain))
 	put(t, c, records(two, 100, 109, plain))
 	head := fleet.Record{Head: 30, Time: now, Line: []byte(`{"time":"x","seq":30,"hash":"00"}`)}
-	head.Members[fleet.Msg] = "head"
+	head.Members[fleet.Msg] = []byte("head")
 	put(t, c, &fleet.Batch{LogID: one, Records: []fleet.Record{head}})
 	has(t, c, one, fleet.Range{First: 1}, fleet.Run{First: 1, Last: 10, Copies: 1}, fleet.Run{First: 21, Last: 30, Copies: 1})
 	has(t, c, one, fleet.Range{First: 5, Last: 8}, fleet.Run{First: 5, Last: 8, Copies: 1})

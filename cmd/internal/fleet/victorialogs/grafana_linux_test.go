@@ -48,10 +48,11 @@ func TestDashboard(t *testing.T) {
 			Line: fmt.Appendf(nil, `{"msg":%q,"seq":%d}`, msg, i+1),
 		}
 		for m := range fleet.NumMembers {
-			r.Members[m] = map[string]string{"msg": msg, "outcome": "refused", "dport": "443"}[m.Key()]
-			if r.Members[m] == "" {
-				r.Members[m] = m.Key() + ".example.com"
+			text, ok := map[string]string{"msg": msg, "outcome": "refused", "dport": "443"}[m.Key()]
+			if !ok {
+				text = m.Key() + ".example.com"
 			}
+			r.Members[m] = []byte(text)
 		}
 		b.Records = append(b.Records, r)
 	}
