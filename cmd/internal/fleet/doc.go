@@ -37,7 +37,8 @@
 // three seconds after it answers again. A [Receiver] that cannot be asked gets each at least once.
 //
 // A request that is refused as such is sent in halves, until the record is found that is refused
-// (send.go).
+// (put.go). A store that refuses all of them is soon sent no more halves: the runs that are left
+// count as refused as a whole.
 //
 // # Place
 //

@@ -3,15 +3,11 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"syntap/cmd/internal/follow"
 )
-
-// maxRounds is how often a store is sent a record that it does not keep.
-const maxRounds = 3
 
 // send brings the batch to the store.
 func (s *ship) send(ctx context.Context) error {
@@ -32,66 +28,6 @@ func (s *ship) send(ctx context.Context) error {
 	s.window.add(b.span)
 	b.reset()
 	s.noteOldest()
-	return nil
-}
-
-// put has the store take records: until it does, or has refused them for good. After an unclear
-// answer of a store that can be asked it returns errAgain.
-func (s *ship) put(ctx context.Context, records []Record) error {
-	for rounds := 1; len(records) > 0; {
-		began := time.Now()
-		err := s.to.Put(ctx, &Batch{LogID: s.id(), Records: records})
-		s.stall(time.Since(began))
-		var busy *Busy
-		var refused *Refused
-		var rejected *Rejected
-		switch {
-		case err == nil:
-			s.works()
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &rejected):
-			s.say.refused(rejected.N, records[0].Seq, records[len(records)-1].Seq, err)
-			s.counters.refused.Add(rejected.N)
-			return nil
-		case errors.As(err, &busy):
-			s.failed(err)
-			if err := s.retry(ctx, busy.After); err != nil {
-				return err
-			}
-			continue
-		case !errors.As(err, &refused):
-			s.failed(err)
-			if s.store != nil {
-				return errAgain
-			}
-			if err := s.retry(ctx, 0); err != nil {
-				return err
-			}
-			s.counters.unclear.Add(uint64(len(records)))
-			continue
-		}
-		s.failed(err)
-		if refused.TooLarge {
-			s.limit = max(s.limit/2, minBatch)
-		}
-		if len(records) > 1 && (refused.TooLarge || rounds >= maxRounds || s.store == nil) {
-			half := len(records) / 2
-			if err := s.put(ctx, records[:half]); err != nil {
-				return err
-			}
-			return s.put(ctx, records[half:])
-		}
-		if rounds >= maxRounds || s.store == nil {
-			s.giveUp(runsOf(records), err)
-			return nil
-		}
-		rounds++
-		if records, err = s.lacking(ctx, records); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
