@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/fleet/connect"
 	"syntap/cmd/internal/fleet/resend"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/terminal"
 )
 
@@ -58,6 +59,12 @@ func resendAll(cmd *cobra.Command, c *config.Config, since time.Time) error {
 	if sink == nil {
 		return hint.Usage(errors.New("the config ships no log"), "name with -c one that has fleet.stores")
 	}
+	release, _, err := logfile.LockFleet(sink.Path)
+	if err != nil {
+		return hint.Fail(fmt.Errorf("lock the place of the log in its stores: %w", err),
+			"wait until the other resend is over; without one, run it as the user of syntap")
+	}
+	defer release()
 	position, err := fleet.ReadPosition(sink.Path)
 	if err != nil {
 		return err

@@ -46,11 +46,16 @@
 // line. It is written, synced and renamed. If it is lost, the store is asked for the logs of the
 // router, and the one goes on that has our oldest record.
 //
+// A router that has another name than when the place was written sends nothing again: under the new
+// name the log begins behind the place. Records that were sent and not confirmed then, those of
+// half a minute, are there under both names.
+//
 // A store that has another record than the log under one number shows that the log was rolled back,
 // with its host or by hand, or that two hosts have one name. The log then goes on under another
 // name from that number on (fork), and the router's log and metrics tell. A store that ends before
 // the place has lost records, for instance to a restore from an older copy: the place moves back to
-// its end, unless the records are old enough to have expired there.
+// its end, unless the records are old enough to have expired there. It waits for "fleet resend",
+// which brings the same records: NAME.fleet.lock is locked by the one that does.
 //
 // # Spool
 //

@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/follow"
+	"syntap/cmd/internal/logfile"
 )
 
 // find sets the place from which on the store is to get records, and those behind it that it has
@@ -43,7 +44,9 @@ func (s *ship) find(ctx context.Context) error {
 			return err
 		}
 		if at == 0 {
-			s.rewind(logs, first, last)
+			if err := s.rewind(logs, first, last); err != nil {
+				return err
+			}
 			s.counters.confirmed.Store(s.place.Seq)
 			ours, err := s.behind(ctx, logs, first, last)
 			if err != nil || ours {
@@ -106,9 +109,12 @@ func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) e
 	begun := LogIDOf(oldest)
 	if place, ok := s.placeIn(first, begun); ok {
 		s.place = place
+		s.rename()
 		return nil
 	}
-	s.place = Confirmed{URL: s.url, Log: begun, Origin: begun, Begin: first, Seq: first - 1}
+	s.place = Confirmed{
+		URL: s.url, Router: s.o.Router, Log: begun, Origin: begun, Begin: first, Seq: first - 1,
+	}
 	if first == 1 {
 		return nil
 	}
@@ -128,6 +134,20 @@ func (s *ship) identify(ctx context.Context, first, last uint64, logs []State) e
 	}
 	s.place.Log = begun
 	return nil
+}
+
+// rename has a log that was sent in the name of another router, which this one had before, go on
+// under the present name. What the store is proven to have stays there under the former one.
+func (s *ship) rename() {
+	before := s.place.Router
+	s.place.Router = s.o.Router
+	if before == "" || before == s.o.Router {
+		return
+	}
+	s.place.Begin = s.place.Seq + 1
+	s.o.Logger.WithFields(logrus.Fields{"url": s.url, "seq": s.place.Begin, "before": before, "router": s.o.Router}).
+		Warn("the router has another name: its log goes on in the store under that")
+	s.keep()
 }
 
 // placeIn returns the place of the position, if it is one in the log that begins with a record of
@@ -264,20 +284,28 @@ func since(r Range, line []byte) Range {
 const expiry = 24 * time.Hour
 
 // rewind moves the place back where the store has lost records that it had: it has been restored
-// from an older copy, or made anew.
-func (s *ship) rewind(logs []State, first, last uint64) {
+// from an older copy, or made anew. While "fleet resend" brings it those, it returns errAgain.
+func (s *ship) rewind(logs []State, first, last uint64) error {
 	s.place.Seq = min(s.place.Seq, last)
 	there := max(s.place.Begin-1, s.stateOf(logs).Last)
 	if there >= s.place.Seq {
-		return
+		return nil
 	}
 	line, err := s.line(s.place.Seq)
 	_, r, ok := Fields{}.Append(nil, line)
 	if err != nil || !ok || time.Since(r.Time) > expiry {
-		return
+		return nil
 	}
+	release, busy, err := logfile.LockFleet(s.o.Path)
+	switch {
+	case busy:
+		return errAgain
+	case err == nil:
+		defer release()
+	} // else the directory takes no files, and "fleet resend" cannot lock either
 	s.o.Logger.WithFields(logrus.Fields{"url": s.url, "confirmed": s.place.Seq, "has": there}).
 		Error("the store has lost records that it had: they are sent again")
 	s.place.Seq, s.place.Hash = max(there, min(first-1, s.place.Seq)), ""
 	s.keep()
+	return nil
 }

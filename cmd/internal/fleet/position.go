@@ -21,9 +21,10 @@ type Position struct {
 // Confirmed is the place in a log up to which a store has all its records.
 type Confirmed struct {
 	URL    string `json:"url"`            // of the store
+	Router string `json:"router"`         // its name there; "" in files of former versions: the present one
 	Log    string `json:"log"`            // name of the log there
 	Origin string `json:"origin"`         // its name before all forks
-	Begin  uint64 `json:"begin"`          // seq of the first record under its name; 1, but after a fork
+	Begin  uint64 `json:"begin"`          // seq of the first record under its names; 1, but after a fork, or as another router
 	Seq    uint64 `json:"seq"`            // of the last record that is confirmed; 0 = none
 	Hash   string `json:"hash,omitempty"` // SHA-256 of its line, in hex
 }

@@ -126,9 +126,12 @@ func (s *ship) confirm() {
 
 // keep writes the place to its file.
 func (s *ship) keep() {
-	if err := s.positions.put(s.place); err != nil {
-		s.o.Logger.WithError(err).Error("the position of the log in the fleet cannot be written")
+	err := s.positions.put(s.place)
+	if err != nil && !s.unkept {
+		s.o.Logger.WithError(err).Error("the position of the log in the fleet cannot be written: " +
+			"the stores are asked for it after a restart")
 	}
+	s.unkept = err != nil
 	s.counters.confirmed.Store(s.place.Seq)
 }
 

@@ -41,6 +41,7 @@ type ship struct {
 	stalled time.Duration // total of the store's stalls
 	backoff time.Duration // of the next try
 
+	unkept  bool          // the place could not be written last
 	head      *head // that was sent
 	headTried time.Time
 

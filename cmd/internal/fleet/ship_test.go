@@ -52,7 +52,7 @@ func TestShip(t *testing.T) {
 	}
 	place, _ := p.Of("https://store:9428")
 	want := Confirmed{
-		URL: "https://store:9428", Log: l.id().Log, Origin: l.id().Log, Begin: 1, Seq: l.seq - 1,
+		URL: "https://store:9428", Router: "gate", Log: l.id().Log, Origin: l.id().Log, Begin: 1, Seq: l.seq - 1,
 		Hash: hashOf([]byte(l.lines[l.seq-2])),
 	}
 	if diff := cmp.Diff(want, place); diff != "" {

@@ -25,6 +25,9 @@ const (
 
 	// FleetSuffix ends the name of the file that says how far a log has been sent to stores.
 	FleetSuffix = ".fleet"
+
+	// lockSuffix ends the name of the file, behind FleetSuffix, that [LockFleet] locks.
+	lockSuffix = ".lock"
 )
 
 // names are the parts of a log's path that the names of its rotated files are made of.
@@ -140,10 +143,11 @@ func Before(path string) ([]string, error) {
 }
 
 // IsSide reports whether a file stands beside a log and is no part of it: the head that vouches for
-// its end, the one that says how far it has been sent, one that is being made.
+// its end, those that say how far it has been sent, one that is being made.
 func IsSide(path string) bool {
 	for _, suffix := range []string{
-		HeadSuffix, FleetSuffix, FleetSuffix + unfinishedSuffix, gzipSuffix + unfinishedSuffix,
+		HeadSuffix, FleetSuffix, FleetSuffix + unfinishedSuffix, FleetSuffix + lockSuffix,
+		gzipSuffix + unfinishedSuffix,
 	} {
 		if strings.HasSuffix(path, suffix) {
 			return true

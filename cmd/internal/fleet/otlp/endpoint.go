@@ -154,10 +154,14 @@ func (e *Endpoint) do(r *http.Request, header http.Header) (*http.Response, erro
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode/100 == 2 {
+	isPage := strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html")
+	if answer.StatusCode/100 == 2 && !isPage {
 		return answer, nil
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode/100 == 2 { // of a portal or a proxy, that has passed nothing on
+		return nil, &fleet.Busy{Err: errors.New(answer.Status + ": a page for people, and no receiver of records")}
+	}
 	return nil, errorOf(answer)
 }
 

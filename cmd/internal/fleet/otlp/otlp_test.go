@@ -214,6 +214,7 @@ func TestAnswers(t *testing.T) {
 		{status: 200, answer: rejected(0), want: ok}, // a warning
 		{status: 200, answer: rejected(2), want: part},
 		{status: 200, answer: []byte("no such message"), want: ok},
+		{status: 200, header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}, want: busy}, // of a portal
 		{status: 302, header: http.Header{"Location": {"https://elsewhere.example"}}, want: busy},
 		{status: 400, want: refused},
 		{status: 401, want: busy},

@@ -1,6 +1,7 @@
 // Package resend brings records to a store that had them and has lost them: its disk, or its last
 // seconds before a crash. The shipper of the running router does not look back at the records that
-// a store has confirmed, so the two do not meet.
+// a store has confirmed, unless that store has lost its end; then NAME.fleet.lock, which the caller
+// has locked, keeps the two apart.
 //
 //	files of the log ──▶ pages ──▶ Has: which numbers are missing ──▶ Put ──▶ Has, until they show
 package resend
