@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -61,7 +62,8 @@ func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fleet.stores[%d]: %w", i, err)
 		}
-		all = append(all, fleet.Destination{URL: store.URL, Receiver: r})
+		name := cmp.Or(store.Name, fmt.Sprintf("fleet.stores[%d]", i))
+		all = append(all, fleet.Destination{Name: name, URL: store.URL, Receiver: r})
 	}
 	o := fleet.Options{
 		Router: router(&c.Fleet), Path: sink.Path, Fields: fleet.FieldsOf(c.Fleet.Fields), Delay: c.Fleet.Delay,

@@ -99,7 +99,7 @@ df:
   - {policy: enforce, src: [192.0.2.0/24]}
   - {policy: preserve, direction: both}
 limits: {tcp_flows: 7, tcp_flows_per_source: 6, udp_flows: 2, udp_flows_per_source: 1, half_open: 4, half_open_per_source: 3, memory: 64MiB}
-fleet: {router: gate-1.example.com, stores: [{url: "https://logs1:9428", ca: ca.pem, token: token}, {url: "otlp+https://[2001:db8::1]:4318/x", cert: cert, key: key}],
+fleet: {router: gate-1.example.com, stores: [{name: logs1, url: "https://logs1:9428", ca: ca.pem, token: token}, {url: "otlp+https://[2001:db8::1]:4318/x", cert: cert, key: key}],
   query: [{url: "http://127.0.0.1:9428"}], log: a.json, fields: [minimal, name], delay: 5s, spool: 1GiB, on_full: suspend}
 http: {listen: "[::1]:9153"}
 log: {level: debug, format: json}
@@ -168,7 +168,7 @@ func wantEvery() *Config {
 		Limits: Limits{TCPFlows: 7, TCPFlowsPerSource: 6, UDPFlows: 2, UDPFlowsPerSource: 1, HalfOpen: 4, HalfOpenPerSource: 3, Memory: 64 * MiB},
 		Fleet: Fleet{
 			Router: "gate-1.example.com", Stores: []FleetStore{
-				{URL: "https://logs1:9428", CA: "ca.pem", Token: "token"},
+				{Name: "logs1", URL: "https://logs1:9428", CA: "ca.pem", Token: "token"},
 				{URL: "otlp+https://[2001:db8::1]:4318/x", Cert: "cert", Key: "key"},
 			},
 			Query: []FleetStore{{URL: "http://127.0.0.1:9428"}}, Log: "a.json", Fields: []string{"minimal", "name"},

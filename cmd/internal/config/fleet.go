@@ -23,9 +23,10 @@ type Fleet struct {
 	OnFull OnFull        `yaml:"on_full"`
 }
 
-// FleetStore is a store, by its URL, and how this host is known there. The others are paths of
-// files; "" = none.
+// FleetStore is a store, by its URL, and how this host is known there. The others, but Name, are
+// paths of files; "" = none.
 type FleetStore struct {
+	Name  string `yaml:"name,omitempty"` // in metrics; "": its place, such as fleet.stores[0]
 	URL   string `yaml:"url"`
 	CA    string `yaml:"ca,omitempty"` // "": the system's certificates
 	Token string `yaml:"token,omitempty"`
@@ -76,6 +77,7 @@ func (d *document) fleet(f *Fleet) reader {
 func (d *document) fleetStore(n node) FleetStore {
 	var s FleetStore
 	d.mapping(keys{
+		"name":  value(d, &s.Name, parseStoreName),
 		"url":   value(d, &s.URL, ParseStore),
 		"ca":    value(d, &s.CA, parsePath),
 		"token": value(d, &s.Token, parsePath),
@@ -93,6 +95,16 @@ func parseRouter(s string) (string, error) {
 			"%s is no name of a router", quote(s))
 	}
 	return s, nil
+}
+
+// parseStoreName reads the name of a store, which stands in metrics: these name no address.
+func parseStoreName(s string) (string, error) {
+	name, err := parseRouter(s)
+	if _, no := netip.ParseAddr(s); err != nil || no == nil {
+		return "", remedy("use 1 to 63 of the characters A-Z a-z 0-9 _ . -, such as logs1, and no address",
+			"%s is no name of a store", quote(s))
+	}
+	return name, nil
 }
 
 // ParseStore reads the URL of a store.
@@ -149,7 +161,7 @@ func parseField(s string) (string, error) {
 // validateFleet asks for a log that can be shipped.
 func (d *document) validateFleet(f *Fleet, sinks []Sink) {
 	for name, stores := range map[string][]FleetStore{"stores": f.Stores, "query": f.Query} {
-		first := make(map[string]int)
+		first, named := make(map[string]int), make(map[string]int)
 		for i, s := range stores {
 			key := fmt.Sprintf("fleet.%s[%d].", name, i)
 			if (s.Cert == "") != (s.Key == "") {
@@ -159,6 +171,11 @@ func (d *document) validateFleet(f *Fleet, sinks []Sink) {
 				d.blame(fmt.Errorf("is the same as fleet.%s[%d].url", name, j), key+"url")
 			} else {
 				first[s.URL] = i
+			}
+			if j, again := named[s.Name]; again && s.Name != "" {
+				d.blame(fmt.Errorf("is the same as fleet.%s[%d].name", name, j), key+"name")
+			} else {
+				named[s.Name] = i
 			}
 			if name == "query" && strings.HasPrefix(s.URL, OTLPScheme) {
 				d.blame(errors.New("cannot be asked: OTLP only takes records"), key+"url")

@@ -22,6 +22,7 @@ var errAgain = errors.New("the place is to be found anew")
 // ship brings a log to one store.
 type ship struct {
 	*Shipper
+	name  string
 	url   string
 	to    Receiver
 	store Store // the same; nil = it cannot be asked
@@ -40,8 +41,8 @@ type ship struct {
 	proof   time.Time     // when the last was tried
 	stalled time.Duration // total of the store's stalls
 	backoff time.Duration // of the next try
-
 	unkept  bool          // the place could not be written last
+
 	head      *head // that was sent
 	headTried time.Time
 

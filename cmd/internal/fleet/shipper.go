@@ -29,8 +29,9 @@ type Options struct {
 	Times   Times
 }
 
-// Destination is a receiver by its name, the URL.
+// Destination is a receiver, known by its URL.
 type Destination struct {
+	Name     string // in metrics
 	URL      string
 	Receiver Receiver // asked for proof where it is a Store
 }
@@ -80,7 +81,7 @@ func New(o Options) *Shipper {
 	o.Delay = cmp.Or(o.Delay, time.Second)
 	s := &Shipper{o: o, positions: positions{path: o.Path}}
 	for _, d := range o.Destinations {
-		one := &ship{Shipper: s, url: d.URL, to: d.Receiver, limit: maxBatch, counters: new(counters)}
+		one := &ship{Shipper: s, name: d.Name, url: d.URL, to: d.Receiver, limit: maxBatch, counters: new(counters)}
 		one.store, _ = d.Receiver.(Store)
 		one.say = report{logger: o.Logger.WithField("url", d.URL)}
 		s.ships = append(s.ships, one)

@@ -14,6 +14,7 @@ import (
 
 // Stats are the counters of one store since the start, and its present state.
 type Stats struct {
+	Name          string            `json:"name"` // in metrics
 	URL           string            `json:"url"`
 	Records       uint64            `json:"records"`   // sent, each once
 	Confirmed     uint64            `json:"confirmed"` // seq of the last record that the store is proven to have, with all before it
@@ -75,7 +76,7 @@ func (s *Shipper) Stats() []Stats {
 	for _, one := range s.ships {
 		c := one.counters
 		now := Stats{
-			URL: one.url, Records: c.records.Load(), Confirmed: c.confirmed.Load(),
+			Name: one.name, URL: one.url, Records: c.records.Load(), Confirmed: c.confirmed.Load(),
 			Resent:     map[string]uint64{"unclear": c.unclear.Load(), "forgotten": c.forgotten.Load()},
 			Duplicates: c.duplicates.Load(), Refused: c.refused.Load(), Lost: c.lost.Load(), Forks: c.forks.Load(),
 		}

@@ -53,25 +53,30 @@ func TestFleetFails(t *testing.T) {
 	}
 }
 
-// TestMetricsOfStores: two stores at one host, as behind a proxy, have metrics of their own.
+// TestMetricsOfStores: each store has metrics of its own, under its name; none tells an address.
 func TestMetricsOfStores(t *testing.T) {
 	t.Parallel()
 	s := serveCounters(t, "127.0.0.1:0", usualTimeouts, Options{}, Counters{Fleet: []fleet.Stats{
-		{URL: "https://logs1:9428", Records: 1},
-		{URL: "https://proxy/a", Records: 2},
-		{URL: "https://proxy/b", Records: 3},
+		{Name: "logs1", URL: "https://192.0.2.1:9428", Records: 1},
+		{Name: "fleet.stores[1]", URL: "https://proxy/a", Records: 2},
+		{Name: "fleet.stores[2]", URL: "https://proxy/b", Records: 3},
 	}})
 	status, body := get(t, s, "/metrics", "")
 	if status != http.StatusOK {
 		t.Fatalf("%d: %.300s", status, body)
 	}
 	for _, want := range []string{
-		`syntap_fleet_records_total{store="logs1:9428"} 1`,
-		`syntap_fleet_records_total{store="https://proxy/a"} 2`,
-		`syntap_fleet_records_total{store="https://proxy/b"} 3`,
+		`syntap_fleet_records_total{store="logs1"} 1`,
+		`syntap_fleet_records_total{store="fleet.stores[1]"} 2`,
+		`syntap_fleet_records_total{store="fleet.stores[2]"} 3`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
+		}
+	}
+	for _, address := range []string{"192.0.2.1", "proxy"} {
+		if strings.Contains(body, address) {
+			t.Errorf("the metrics tell the address of a store, %s", address)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"syntap/cmd/internal/fleet"
 )
 
-// fleetMetrics are of the stores that get the records of the log.
+// fleetMetrics are of the stores that get the records of the log. The label store is a store's name
+// in the config, or its place there: no label has an address.
 type fleetMetrics struct {
 	records, confirmed, behind, behindSeconds, resent, duplicates, refused, lost, forks, spool *prometheus.Desc
 }
@@ -39,9 +40,8 @@ func (m *fleetMetrics) collect(
 	counter func(desc *prometheus.Desc, value uint64, labels ...string),
 	gauge func(desc *prometheus.Desc, value float64, labels ...string),
 ) {
-	names := storeNames(stores)
 	for i := range stores {
-		s, store := &stores[i], names[i]
+		s, store := &stores[i], stores[i].Name
 		counter(m.records, s.Records, store)
 		gauge(m.confirmed, float64(s.Confirmed), store)
 		gauge(m.behind, float64(s.Behind), store)
@@ -55,21 +55,4 @@ func (m *fleetMetrics) collect(
 		counter(m.forks, s.Forks, store)
 		gauge(m.spool, float64(s.SpoolBytes), store)
 	}
-}
-
-// storeNames returns the values of the label store: the hosts, or URLs where several stores have
-// one host. The metrics of two stores must differ, or none of this router can be read.
-func storeNames(stores []fleet.Stats) (names []string) {
-	of := make(map[string]int)
-	for i := range stores {
-		of[stores[i].Host()]++
-	}
-	for i := range stores {
-		name := stores[i].Host()
-		if of[name] > 1 {
-			name = stores[i].URL
-		}
-		names = append(names, name)
-	}
-	return names
 }
