@@ -274,7 +274,7 @@ func (c *conn) close() {
 	delete(s.upstreams, c.upstream)
 	c.prober.End()
 	if far := c.far.Load(); far != nil {
-		far.question.End(c.fd)
+		far.question.Cancel(c.fd)
 	}
 	if c.pause > 0 {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, c.pause)

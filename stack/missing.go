@@ -65,7 +65,8 @@ func (c *conn) hearFar() {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	if far := c.far.Load(); far != nil && c.phase.Load() == established {
-		if from, missing := far.question.End(c.fd); missing {
+		info, _ := tcpInfo(c.fd)
+		if from, missing := far.question.End(c.fd, &info); missing {
 			far.missing, far.from = true, from
 		}
 	}
@@ -86,7 +87,7 @@ func (c *conn) askFar(stall *tunflow.Stall) {
 	if stall.Missing == 0 {
 		if info, ok := tcpInfo(c.fd); ok {
 			c.asking = true
-			far.question.Ask(c.fd, far.origin, place(&info))
+			far.question.Ask(c.fd, far.origin, &info)
 		}
 	}
 	c.prober.Ask(c.fd)
@@ -100,8 +101,4 @@ func (c *conn) missing(info *unix.TCPInfo) uint64 {
 		return 0
 	}
 	return farseq.Least
-}
-
-func place(info *unix.TCPInfo) farseq.Place {
-	return farseq.Place{Acked: payload(info.Bytes_acked), Received: info.Bytes_received}
 }

@@ -10,14 +10,19 @@ import (
 
 // Question asks whether bytes are missing. A probe of the far side has to follow it.
 type Question struct {
-	at    Place
-	drops uint32 // of the socket, before
-	open  bool
+	at              Place
+	drops, segments uint32 // of the socket, before
+	open            bool
 }
 
 // Place is how far a connection has come: the bytes that each side has received of the other, a FIN
 // as one more.
 type Place struct{ Acked, Received uint64 }
+
+// PlaceOf returns how far a socket has come.
+func PlaceOf(info *unix.TCPInfo) Place {
+	return Place{Acked: max(info.Bytes_acked, 1) - 1, Received: info.Bytes_received}
+}
 
 // Least is the number of missing bytes that counts. One segment that brings fewer is no packet
 // above 1280 bytes.
@@ -25,23 +30,28 @@ const Least = 1180
 
 // Ask has the kernel drop the far side's next ACKs that have no news, if they tell that bytes are
 // missing.
-func (q *Question) Ask(fd int, o Origin, at Place) {
+func (q *Question) Ask(fd int, o Origin, info *unix.TCPInfo) {
+	at := PlaceOf(info)
 	filter := program(o.Own+uint32(at.Acked), o.Far+uint32(at.Received))
-	*q = Question{at: at, drops: sockmem.Of(fd).Drops}
+	*q = Question{at: at, drops: sockmem.Of(fd).Drops, segments: info.Segs_in}
 	q.open = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}) == nil
 }
 
 // End takes the filter away, and reports whether the far side has told that bytes are missing from
-// the place of the question on.
-func (q *Question) End(fd int) (from Place, missing bool) {
+// the place of the question on. The kernel also counts segments that it drops since they have come
+// before, but as segments, too: where any have passed the filter nothing is told.
+func (q *Question) End(fd int, info *unix.TCPInfo) (from Place, missing bool) {
 	if !q.open {
 		return q.at, false
 	}
 	q.open = false
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-	return q.at, q.dropped(fd)
+	return q.at, q.dropped(fd) && info.Segs_in == q.segments
 }
+
+// Cancel takes the filter away.
+func (q *Question) Cancel(fd int) { q.End(fd, new(unix.TCPInfo)) }
 
 func (q *Question) dropped(fd int) bool { return sockmem.Of(fd).Drops != q.drops }
 
