@@ -3,7 +3,6 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -16,9 +15,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// Device is a Linux TUN interface. wireguard/tun creates, names and closes it. Device itself calls
-// readv and writev, virtio header included, because wireguard's Read and Write cut super-segments
-// into packets.
+// Device is a Linux TUN interface, or one queue of several. wireguard/tun sets its offloads, names
+// and closes it. Device itself calls readv and writev, virtio header included, because wireguard's
+// Read and Write cut super-segments into packets.
 type Device struct {
 	dev  wgtun.Device
 	name string
@@ -30,6 +29,8 @@ type Device struct {
 	fdMu  sync.RWMutex // read-locked during writev, so that Close cannot free the descriptor
 	fd    int          // -1 once closed
 	stats Stats
+
+	others []*Device // further queues of the interface
 }
 
 var (
@@ -40,29 +41,7 @@ var (
 // Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the
 // network namespace. The error wraps os.ErrExist when an interface of that name exists,
 // os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
-func Open(name string, mtu int) (*Device, error) {
-	if _, err := net.InterfaceByName(name); err == nil {
-		return nil, fmt.Errorf("create TUN interface %s: %w", name, os.ErrExist)
-	}
-	if _, err := os.Stat(devicePath); err != nil {
-		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
-	}
-	dev, err := wgtun.CreateTUN(name, mtu)
-	if errors.Is(err, unix.EBUSY) {
-		err = os.ErrExist
-	}
-	if err != nil {
-		return nil, fmt.Errorf("create TUN interface %s: %w", name, err)
-	}
-	// A device that wireguard creates watches its interface, and writes to it every second for
-	// that. FromFile takes the descriptor over, and the device is closed. The interface lives as
-	// long as its descriptor.
-	d, err := FromFile(dev.File(), mtu)
-	_ = dev.Close()          // its only error is that a watcher has ended early
-	for range dev.Events() { // until the watchers have ended
-	}
-	return d, err
-}
+func Open(name string, mtu int) (*Device, error) { return OpenQueues(name, mtu, 1) }
 
 const devicePath = "/dev/net/tun"
 
@@ -105,8 +84,15 @@ func (d *Device) Name() string { return d.name }
 // MTU is the interface's MTU in bytes.
 func (d *Device) MTU() int { return d.mtu }
 
-// Stats returns the device's counters, which keep counting.
-func (d *Device) Stats() *Stats { return &d.stats }
+// Stats returns the counters of all queues as they are now.
+func (d *Device) Stats() *Stats {
+	s := new(Stats)
+	s.add(&d.stats)
+	for _, o := range d.others {
+		s.add(&o.stats)
+	}
+	return s
+}
 
 // frameReader is one readv on the descriptor, kept between calls so that reading allocates nothing.
 type frameReader struct {
@@ -174,8 +160,8 @@ func (d *Device) NotifyIdle(f func()) bool {
 	return true
 }
 
-// Idle implements IdleNotifier. A frame that was taken from the interface before it was found empty
-// here had its reader note before that it waits no longer.
+// Idle implements IdleNotifier, of this queue. A frame that was taken from the interface before it
+// was found empty here had its reader note before that it waits no longer.
 func (d *Device) Idle() bool {
 	d.fdMu.RLock()
 	defer d.fdMu.RUnlock()
@@ -235,14 +221,19 @@ func (d *Device) writev(iov []unix.Iovec) syscall.Errno {
 	}
 }
 
-// Close removes the interface, unless it is persistent, and ends ReadFrame and WriteFrame.
+// Close removes the interface, unless it is persistent, and ends ReadFrame and WriteFrame of all
+// queues. That of a further queue closes it alone.
 func (d *Device) Close() error {
 	d.fdMu.Lock()
 	closed := d.fd < 0
 	d.fd = -1
 	d.fdMu.Unlock()
-	if closed {
-		return nil
+	var err error
+	if !closed {
+		err = d.dev.Close()
 	}
-	return d.dev.Close()
+	for _, o := range d.others {
+		err = errors.Join(err, o.Close())
+	}
+	return err
 }

@@ -13,5 +13,23 @@
 // them from the frame. Every program with access to the interface can send a frame whose lengths
 // contradict each other. Device counts and drops such a frame before anything else reads it.
 //
+// # Queues
+//
+// An interface may have several queues ([OpenQueues], IFF_MULTI_QUEUE), each with a descriptor and
+// a reader: a [MultiQueue]. Which queue gets a packet is Linux's choice (drivers/net/tun.c,
+// tun_automq_select_queue):
+//
+//   - The kernel hashes protocol, addresses and ports, so that both directions of a flow have one
+//     hash. A packet goes to the queue by which the last one of its hash was written, else to that
+//     of hash × queues / 2³². So a reader that answers by its own queue keeps the flows that begin
+//     there, whether the kernel remembers them or not: it remembers 4096 hashes, and each for three
+//     seconds after its last packet.
+//   - Fragments and ICMP are hashed without ports, a tunnel's packets as those inside.
+//   - The packets of one socket to several servers come by several queues, until each has answered
+//     by the same.
+//   - A queue that is closed hands its place, and the packets that wait in it are lost.
+//
+// The tests prove the first two for the kernel on which they run.
+//
 // [Device] needs Linux; the types build everywhere.
 package tun

@@ -29,3 +29,23 @@ type IdleNotifier interface {
 	// back for more since.
 	Idle() bool
 }
+
+// MaxQueues is the largest number of queues of a link.
+const MaxQueues = 8
+
+// MultiQueue is a Link with several queues. Frames of one flow come from one queue mostly, see the
+// package's documentation; any queue takes frames to any client. The methods of the whole are those
+// of its first queue, but that Close closes all.
+type MultiQueue interface {
+	Link
+	// Queues returns all queues, the first among them. Each has a reader of its own.
+	Queues() []Link
+}
+
+// Queues returns the queues of a link: that one alone where it is no MultiQueue.
+func Queues(l Link) []Link {
+	if m, ok := l.(MultiQueue); ok {
+		return m.Queues()
+	}
+	return []Link{l}
+}

@@ -10,3 +10,12 @@ type Stats struct {
 	Malformed                     atomic.Uint64 // outbound frames with contradictory lengths
 	WriteErrors                   atomic.Uint64 // inbound frames that the kernel refused
 }
+
+func (s *Stats) add(o *Stats) {
+	s.OutboundFrames.Add(o.OutboundFrames.Load())
+	s.OutboundBytes.Add(o.OutboundBytes.Load())
+	s.InboundFrames.Add(o.InboundFrames.Load())
+	s.InboundBytes.Add(o.InboundBytes.Load())
+	s.Malformed.Add(o.Malformed.Load())
+	s.WriteErrors.Add(o.WriteErrors.Load())
+}

@@ -1,0 +1,127 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenQueues is Open for an interface with a number of queues, 1 to MaxQueues. [Device.Queues]
+// returns them.
+func OpenQueues(name string, mtu, queues int) (*Device, error) {
+	files, err := Create(name, mtu, queues)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	return FromFiles(files, mtu)
+}
+
+// Create makes a TUN interface with a number of queues, and returns the descriptor of each. The
+// interface lives as long as one of them. Errors are those of Open.
+func Create(name string, mtu, queues int) ([]*os.File, error) {
+	if _, err := net.InterfaceByName(name); err == nil {
+		return nil, createError(name, os.ErrExist)
+	}
+	if _, err := os.Stat(devicePath); err != nil {
+		return nil, createError(name, err)
+	}
+	kind := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if queues > 1 {
+		kind |= unix.IFF_MULTI_QUEUE
+	}
+	var files []*os.File
+	for i := range queues {
+		flags := kind
+		if i == 0 {
+			flags |= unix.IFF_TUN_EXCL // one that is there would be another program's
+		}
+		f, err := openQueue(name, flags)
+		if err == nil {
+			files = append(files, f)
+		}
+		if err == nil && i == 0 {
+			err = setMTU(name, mtu)
+		}
+		if err != nil {
+			closeAll(files)
+			return nil, createError(name, err)
+		}
+	}
+	return files, nil
+}
+
+func createError(name string, err error) error {
+	if errors.Is(err, unix.EBUSY) {
+		err = os.ErrExist
+	}
+	return fmt.Errorf("create TUN interface %s: %w", name, err)
+}
+
+// openQueue opens a queue of an interface, the first of which makes it.
+func openQueue(name string, flags uint16) (*os.File, error) {
+	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err == nil {
+		ifr.SetUint16(flags)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), devicePath), nil
+}
+
+func setMTU(name string, mtu int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	ifr.SetUint32(uint32(mtu))
+	return unix.IoctlIfreq(fd, unix.SIOCSIFMTU, ifr)
+}
+
+// FromFiles is FromFile for the descriptors of all queues of an interface.
+func FromFiles(files []*os.File, mtu int) (*Device, error) {
+	first, err := FromFile(files[0], mtu)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files[1:] {
+		d, err := FromFile(f, mtu)
+		if err != nil {
+			return nil, errors.Join(err, first.Close())
+		}
+		first.others = append(first.others, d)
+	}
+	return first, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// Queues implements MultiQueue.
+func (d *Device) Queues() []Link {
+	all := []Link{d}
+	for _, o := range d.others {
+		all = append(all, o)
+	}
+	return all
+}
+
+var _ MultiQueue = (*Device)(nil)
