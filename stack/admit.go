@@ -15,17 +15,25 @@ import (
 // caller's and is copied.
 func (s *Stack) outboundSYN(key connKey, f *tun.Frame) (deliver bool) {
 	isn := f.Headers.Seq
-	s.mu.Lock()
-	if s.upstreams[key] {
-		s.mu.Unlock()
+	if _, ours := s.sockets.Of(key); ours {
 		s.stats.DropOwnSocket.Add(1)
 		s.reportDropped(key, isn, unix.ELOOP)
 		return false
 	}
+	s.mu.Lock()
 	if c := s.conns[key]; c != nil {
 		return c.repeatedSYN(f) // unlocks
 	}
+	if home := s.takeHome(key); home != s {
+		s.mu.Unlock()
+		s.passSYN(home, key, f)
+		s.giveHome(key)
+		return false
+	}
 	c := s.admit(key, isn, keepSYN(f))
+	if c == nil {
+		s.giveHome(key)
+	}
 	s.mu.Unlock()
 	s.begin(c, key, isn)
 	return false
@@ -46,17 +54,20 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	if s.stopping {
 		return nil
 	}
-	if len(s.conns) >= s.o.TCPFlows {
+	if s.stats.TCPFlows.Add(1) > int64(s.o.TCPFlows) { // other shards count, too
+		s.stats.TCPFlows.Add(-1)
 		s.stats.DropTCPFlows.Add(1)
 		return nil
 	}
 	isLocal := s.o.Local(key.client.Addr())
 	if full := s.halfOpenFull(key.client.Addr(), isLocal); full != nil { // connected looks again
+		s.stats.TCPFlows.Add(-1)
 		full.Add(1)
 		return nil
 	}
 	payer, fixed := s.memory.Payer(key.client.Addr(), isLocal), connMemory+int64(len(syn))
 	if full := payer.Admit(fixed); full != nil {
+		s.stats.TCPFlows.Add(-1)
 		s.fullOf(full).Add(1)
 		s.memory.Leave(&payer)
 		return nil
@@ -67,7 +78,6 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	s.noteDSCP(c, dscpOf(syn))
 	s.conns[key] = c
 	s.live.Add(1)
-	s.stats.TCPFlows.Add(1)
 	c.setDeadline(s.o.DialTimeout)
 	return c
 }
@@ -89,6 +99,9 @@ func (s *Stack) forget(c *conn) {
 	waits := c.next != nil && time.Since(c.next.at) < nextSYNAge
 	if waits {
 		next = s.admit(c.key, c.next.isn, c.next.packet)
+	}
+	if next == nil {
+		s.giveHome(c.key)
 	}
 	s.mu.Unlock()
 	s.net.Addresses.Release(&c.lease, c.key.client.Addr(), c.key.server.Addr())

@@ -51,7 +51,7 @@ func (s *Stack) writeInbound(off tun.Offload, bufs ...[]byte) {
 // writeICMPError sends an ICMP error to a client, within a rate (RFC 1812 §4.3.2.8,
 // RFC 4443 §2.4 (f)).
 func (s *Stack) writeICMPError(b []byte) {
-	if s.net.AllowICMPMessage() {
+	if s.shards[0].net.AllowICMPMessage() { // one rate for all
 		s.writeInbound(tun.Offload{}, b)
 	}
 }

@@ -57,9 +57,15 @@ func oneProcessor(t *testing.T) {
 
 func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
 	t.Helper()
+	return startShards(t, 1, o, policy)
+}
+
+// startShards starts a router with a number of shards. Each gets the next frame in turn.
+func startShards(t *testing.T, n int, o Options, policy dial.Policy) *testRouter {
+	t.Helper()
 	router, host := tuntest.NewPipe(1500)
 	dialer := dial.New(dial.Options{Policy: policy, Redirect: toLoopback})
-	s, err := New(router, dialer, o)
+	s, err := New(takeTurns(router, n), dialer, o)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}

@@ -20,7 +20,9 @@ func (s *Stack) routeTooBig(v6 bool, message []byte) {
 		s.stats.DropUnmatched.Add(1)
 		return
 	}
-	s.paths.Learn(e.Client.Addr(), e.MTU)
+	for _, s := range s.shards {
+		s.paths.Learn(e.Client.Addr(), e.MTU)
+	}
 	if e.Proto != packet.ProtoTCP {
 		return
 	}
@@ -42,6 +44,7 @@ func (s *Stack) hasSent(e *clientpath.TooBig) bool {
 // endpointOf returns netstack's endpoint of a connection that carries payload, or nil, and the
 // number that its client began with.
 func (s *Stack) endpointOf(key connKey) (ep tcpip.Endpoint, isn uint32) {
+	s = s.home(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[key]

@@ -16,7 +16,9 @@ import (
 // the client are missing, an ICMP error has it do the same. It reports whether the connection is
 // there.
 func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
-	ep, isn := s.endpointOf(connKey{client: k.Client, server: k.Server})
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
+	ep, isn := s.endpointOf(key)
 	if ep == nil || isn != k.ISN {
 		return false
 	}

@@ -94,7 +94,9 @@ var ErrNoProbe = clientpath.ErrNoProbe
 func (s *Stack) ProbeClient(
 	ctx context.Context, k tunflow.Key, sizes []int,
 ) (reached []bool, err error) {
-	stuck := s.resentTo(connKey{client: k.Client, server: k.Server}, k.ISN)
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
+	stuck := s.resentTo(key, k.ISN)
 	if stuck == nil {
 		return nil, ErrNoProbe
 	}

@@ -164,9 +164,9 @@ func (c *conn) adopt(
 ) error {
 	s := c.stack
 	up := connKey{client: dial.LocalAddr(fd), server: target}
+	s.sockets.Take(up, s.shard)
 	s.mu.Lock()
 	c.fd, c.upstream, c.mss = fd, up, mss
-	s.upstreams[up] = true
 	s.mu.Unlock()
 	return watch(fd, &c.watch, c, streamEvents)
 }
@@ -314,7 +314,7 @@ func (c *conn) dropSocket() {
 		return
 	}
 	c.handshake.unwanted = false
-	delete(c.stack.upstreams, c.upstream)
+	c.stack.sockets.Give(c.upstream)
 	c.stack.closeSocket(c.fd)
 	c.fd = -1
 }

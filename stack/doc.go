@@ -5,10 +5,10 @@
 //
 // # Theory of operation
 //
-// A packet's way out. [Stack.Run] reads frames in one goroutine (outbound.go). A frame is a whole
-// TCP or UDP super-segment of up to 64 KiB, as the kernel's segmentation offload makes it, with its
-// headers in a buffer of their own. Its IP header is parsed, its checksum verified where the
-// kernel has not, and then
+// A packet's way out. [Stack.Run] reads frames in one goroutine for each queue (outbound.go). A
+// frame is a whole TCP or UDP super-segment of up to 64 KiB, as the kernel's segmentation offload
+// makes it, with its headers in a buffer of their own. Its IP header is parsed, its checksum
+// verified where the kernel has not, and then
 //
 //   - a SYN is held back and the far side is dialled (dialling.go); netstack gets the SYN when the
 //     far side has accepted;
@@ -192,14 +192,36 @@
 // (race.go), and one while netstack waits for the ACK of its client. Run returns when the last of
 // all has ended. All calls on descriptors are non-blocking and raw (package sched says why).
 //
-// A second queue of the TUN, with a second reader, could gain little on two processors, which
-// clients and servers share; on larger machines it has not been measured.
+// Each shard has its own of all but those of handshakes.
+//
+// # Shards
+//
+// Over a link of several queues (tun.MultiQueue) the stack has a shard for each, shards.go: a whole
+// Stack, with its reader, poller, workers, netstack, NAT and connections. The first speaks for all.
+// A shard reads its queue, and writes by it to the clients of its flows; so the kernel gives it all
+// their packets, and no packet of an open flow meets another shard. How many shards there are, and
+// how many processors, decides nothing else.
+//
+// A connection is at home at the shard that has read its SYN, a client endpoint of datagrams at the
+// one that has read its first. Package homes keeps that; it is asked when a flow begins, and for a
+// packet of a flow that a shard does not know. That has come by another queue than those before it,
+// because the number of queues has changed, because the endpoint sends to several servers, or by
+// chance. Its shard then calls the code of the flow's home, from its own reader: a SYN and a
+// segment without an endpoint, which no innocent shard answers with a RST (Stack.elsewhere), a
+// datagram or an echo request (package nat). Nothing is queued in between, so nothing is lost or
+// overtaken there. Fragments between two addresses are put together at one shard.
+//
+// In common are Stats, the limits that these count, the memory budget, half-open handshakes by
+// source, addresses of host sockets, and the rate of ICMP errors. The locks among them are taken
+// when a flow begins or ends, for less than a microsecond. The path MTUs of clients are learned by
+// all shards. Callbacks of Options may come from several shards at once.
 //
 // # Locks
 //
-// Stack.mu guards the table of connections and their handshakes. It is never held while calling
-// netstack, the link or a callback other than Options.Local, but may be taken with netstack's locks
-// held (PathMTU, Withholds). The locks of dial.HostAddrs, of packages budget and virtual are taken
-// with it. The locks of sched are the innermost and are taken with netstack's locks held, too;
-// so may be the lock of netstack.Addresses, which is held while calling netstack.
+// Stack.mu guards the table of connections and their handshakes of one shard; none is taken with
+// another's held. It is never held while calling netstack, the link or a callback other than
+// Options.Local, but may be taken with netstack's locks held (PathMTU, Withholds). The locks of
+// dial.HostAddrs, of packages budget, homes and virtual are taken with it. The locks of sched are
+// the innermost and are taken with netstack's locks held, too; so may be the lock of
+// netstack.Addresses, which is held while calling netstack.
 package stack

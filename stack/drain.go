@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,13 +39,23 @@ func (s *Stack) Drain(ctx context.Context) (left int) {
 
 // quiet reports whether nothing is on its way from the clients; true where the link cannot tell.
 func (s *Stack) quiet() bool {
-	link, ok := s.link.(tun.IdleNotifier)
-	return !ok || link.Idle()
+	return !slices.ContainsFunc(s.shards, func(s *Stack) bool {
+		link, ok := s.link.(tun.IdleNotifier)
+		return ok && !link.Idle()
+	})
 }
 
 // undelivered returns how many connections have more to send to their far side, and of how many of
 // them the kernel does not have all.
 func (s *Stack) undelivered() (waiting, left int) {
+	for _, s := range s.shards {
+		w, l := s.undeliveredHere()
+		waiting, left = waiting+w, left+l
+	}
+	return waiting, left
+}
+
+func (s *Stack) undeliveredHere() (waiting, left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {

@@ -271,7 +271,7 @@ func (c *conn) close() {
 	c.first.End(&c.payer)
 	c.dns.End(&c.payer)
 	s.mu.Lock()
-	delete(s.upstreams, c.upstream)
+	s.sockets.Give(c.upstream)
 	c.prober.End()
 	if far := c.far.Load(); far != nil {
 		far.question.Cancel(c.fd)

@@ -4,20 +4,29 @@ package stack
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"syntap/stack/budget"
 )
 
+// halfOpen counts the handshakes of all shards that wait for their client.
+type halfOpen struct {
+	mu       sync.Mutex           // guards bySource; taken with Stack.mu held
+	bySource map[netip.Prefix]int // see budget.SourcesOf
+}
+
 // halfOpenFull returns the counter of handshakes that may not wait for their client, because too
 // many do; nil if one more may. mu is held.
 func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
+	s.waiting.mu.Lock()
+	defer s.waiting.mu.Unlock()
 	if s.stats.HalfOpen.Load() >= int64(s.o.HalfOpen) {
 		return &s.stats.DropHalfOpen
 	}
 	sources, n := budget.SourcesOf(client, isLocal) // a /64 has twice the limit of an address
 	for i, source := range sources[:n] {
-		if s.halfOpen[source] >= (i+1)*s.o.HalfOpenPerSource {
+		if s.waiting.bySource[source] >= (i+1)*s.o.HalfOpenPerSource {
 			return &s.stats.DropHalfOpenPerSource
 		}
 	}
@@ -27,11 +36,13 @@ func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
 // countHalfOpen takes a place among the half-open handshakes, which there is, or gives it back. mu
 // is held.
 func (s *Stack) countHalfOpen(c *conn, delta int) {
+	s.waiting.mu.Lock()
+	defer s.waiting.mu.Unlock()
 	s.stats.HalfOpen.Add(int64(delta))
 	sources, n := budget.SourcesOf(c.key.client.Addr(), c.isLocal)
 	for _, source := range sources[:n] {
-		if s.halfOpen[source] += delta; s.halfOpen[source] == 0 {
-			delete(s.halfOpen, source)
+		if s.waiting.bySource[source] += delta; s.waiting.bySource[source] == 0 {
+			delete(s.waiting.bySource, source)
 		}
 	}
 }

@@ -165,8 +165,10 @@ func (c *conn) acknowledge() {
 //
 // serverISN and opening are kept for FlowDone: the stack does not know which number netstack chose.
 func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening any) {
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
 	s.mu.Lock()
-	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	c := s.conns[key]
 	if c == nil || c.isn != k.ISN || !c.answering() && c.phase.Load() != lost {
 		s.mu.Unlock()
 		return

@@ -28,12 +28,17 @@ import (
 // left: an entry in any map of the Stack, a charge, a count, a socket. SYNTAP_SOAK has it do ten
 // times as many.
 func TestNothingIsLeft(t *testing.T) {
-	rounds := 100
+	t.Run("1 shard", func(t *testing.T) { nothingIsLeft(t, 1, 100) })
+	t.Run("3 shards", func(t *testing.T) { nothingIsLeft(t, 3, 5) })
+}
+
+func nothingIsLeft(t *testing.T, shards, rounds int) {
 	if os.Getenv("SYNTAP_SOAK") != "" {
 		rounds *= 10
 	}
-	e := newEveryEnding(t)
-	e.run(t, 1) // opens the sockets that ask for routes
+	e := newEveryEnding(t, shards)
+	e.run(t, 1)
+	e.openRouteSockets(t)
 	sockets := tuntest.OpenSockets(t)
 	e.run(t, rounds)
 	e.checkAll(t)
@@ -72,7 +77,7 @@ type everyEnding struct {
 // bystander is a client whose packets the client's stack does not see.
 var bystander = netip.MustParseAddr("198.51.100.9")
 
-func newEveryEnding(t *testing.T) *everyEnding {
+func newEveryEnding(t *testing.T, shards int) *everyEnding {
 	echo := func(c *net.TCPConn) { _, _ = io.Copy(c, c) }
 	e := &everyEnding{
 		echo:    serve(t, "tcp4", echo),
@@ -83,7 +88,7 @@ func newEveryEnding(t *testing.T) *everyEnding {
 		}),
 		refusing: refusingPort(t, "tcp4"), silent: silentPort(t), unrecorded: serve(t, "tcp4", echo),
 	}
-	e.router = startRouter(t, Options{
+	e.router = startShards(t, shards, Options{
 		HandshakeTimeout: time.Second, DialTimeout: time.Second,
 		Datagrams:         mappings.Limits{UDPTimeout: time.Second, PerSource: 16384},
 		HalfOpenPerSource: 4096, AwaitRecord: true,
@@ -154,6 +159,18 @@ func (e *everyEnding) all() []ending {
 	}
 }
 
+// openRouteSockets has each shard open the sockets by which it asks for routes: shards take turns.
+func (e *everyEnding) openRouteSockets(t *testing.T) {
+	t.Helper()
+	far := listenUDP(t, "127.0.0.1:0")
+	server := netip.AddrPortFrom(serverV4, portOf(far))
+	for range 4 * len(e.router.shards) {
+		e.router.exchange(t, e.from(clientV4), server, far)
+	}
+	udp := &e.router.stats.Datagrams.UDP
+	eventually(t, "no mappings", func() bool { return udp.Load() == 0 })
+}
+
 // run has rounds of a hundred connections end, and waits until all have.
 func (e *everyEnding) run(t *testing.T, rounds int) {
 	t.Helper()
@@ -189,9 +206,11 @@ func (e *everyEnding) nameOpen(t *testing.T) {
 		return
 	}
 	s := e.router.Stack
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key, c := range s.conns {
+	for _, s := range s.shards {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	for key, c := range allConns(s) {
 		t.Logf("%v to %v, open for %v: phase %d, directions %d, signals %#x, moved %#x, handshake %t, fd %d",
 			key.client, key.server, time.Since(c.started), c.phase.Load(), c.directions.Load(),
 			c.seen.bits.Load(), c.moved.Load(), c.handshake != nil, c.fd)

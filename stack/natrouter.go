@@ -4,6 +4,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"syntap/stack/nat"
@@ -22,7 +23,8 @@ func (s *Stack) natOptions() nat.Options {
 		Limits: o.Datagrams, MTU: s.link.MTU(), Sources: o.Sources, Local: o.Local,
 		OnHost: o.Host.Contains, KeepSource: o.KeepSource, Denied: o.Denied, DF: s.df, Log: o.Log,
 		Opened: o.DatagramOpened, SameSender: o.SameSender, BeforeAnswer: o.BeforeDatagramAnswer,
-		Ended: o.FlowDone, Answered: o.DNSAnswered, Strict: o.Strict, Contradicts: o.Contradicts, Forbidden: o.Forbidden,
+		Shards: s.nats,
+		Ended:  o.FlowDone, Answered: o.DNSAnswered, Strict: o.Strict, Contradicts: o.Contradicts, Forbidden: o.Forbidden,
 	}
 	if o.Question != nil {
 		n.Blocked = resolver.Blocked
@@ -35,7 +37,9 @@ func (s *Stack) natOptions() nat.Options {
 
 // OwnsRaw reports whether an inode is that of a raw socket by which the stack sends echo requests.
 // It may be called from any goroutine.
-func (s *Stack) OwnsRaw(inode uint32) bool { return s.nat.OwnsRaw(inode) }
+func (s *Stack) OwnsRaw(inode uint32) bool {
+	return slices.ContainsFunc(s.shards, func(s *Stack) bool { return s.nat.OwnsRaw(inode) })
+}
 
 // routerOfNAT is the Stack as its NAT sees it.
 type routerOfNAT struct{ *Stack }
@@ -70,4 +74,6 @@ func (s routerOfNAT) GiveMemory(client netip.Addr, isLocal bool, n int64) {
 func (s routerOfNAT) LocalFailure(err error) { s.localFailure(err) }
 
 // Idle implements nat.Router.
-func (s routerOfNAT) Idle() bool { return s.sched.Idle() }
+func (s routerOfNAT) Idle() bool {
+	return !slices.ContainsFunc(s.shards, func(s *Stack) bool { return !s.sched.Idle() })
+}

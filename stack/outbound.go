@@ -58,7 +58,7 @@ func (s *Stack) readLoop() error {
 			payload.CapLength(len(in.Body))
 			body = netstack.NewView(bodySize)
 		}
-		s.net.Deliver(head, payload)
+		s.netFor(&in.Headers, in.Head).Deliver(head, payload)
 		head = netstack.NewView(tun.HeadSize)
 	}
 }
@@ -80,7 +80,7 @@ func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
 		s.stats.DropMalformed.Add(1)
 		return false
 	}
-	if h.Proto != packet.ProtoUDP || !h.Plain() {
+	if !reassembled && (h.Proto != packet.ProtoUDP || !h.Plain()) { // before its fragments, too
 		s.nat.Flush()
 	}
 	if !h.Plain() {

@@ -24,6 +24,7 @@ func (s *Stack) PathMTU(client, server netip.AddrPort) packet.MTU {
 }
 
 func (s *Stack) socketMTU(key connKey) packet.MTU {
+	s = s.home(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[key]

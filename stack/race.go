@@ -75,7 +75,7 @@ func (c *conn) takeRest(err error) *race.Race {
 	r := race.New(race.Options{
 		Poller: s.poller, Events: streamEvents, Open: c.open, Target: c.setTarget,
 	}, h.rest, c.upstream.server, err)
-	delete(s.upstreams, c.upstream)
+	s.sockets.Give(c.upstream)
 	s.closeSocket(c.fd)
 	c.fd, h.rest, h.dialling = -1, nil, true
 	s.live.Add(1)

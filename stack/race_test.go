@@ -195,8 +195,8 @@ func TestDialByNameAbandoned(t *testing.T) {
 			}
 			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 			router.stop()
-			if len(router.upstreams) != 0 {
-				t.Errorf("host sockets are left: %v", router.upstreams)
+			if n := router.sockets.Len(); n != 0 {
+				t.Errorf("%d host sockets are left", n)
 			}
 		})
 	}

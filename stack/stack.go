@@ -7,12 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 
-	"syntap/stack/budget"
 	"syntap/stack/clientpath"
 	"syntap/stack/dial"
 	"syntap/stack/linger"
@@ -24,19 +22,20 @@ import (
 )
 
 // Stack terminates the connections that come out of a link and carries them on by sockets of the
-// host.
+// host. It is the shard of the link's first queue, and speaks for those of the others.
 type Stack struct {
+	*shared
+	shard int // place in shared.shards
+
 	o      Options // SetLimits changes some fields, which mu guards
 	link   tun.Link
 	dialer *dial.Dialer
-	stats  Stats
 
 	net       *netstack.Stack
 	poller    *sched.Poller
 	sched     *sched.Scheduler
 	busy      *sched.BusyPoll
 	nat       *nat.NAT
-	memory    *budget.Budget
 	lingering *linger.Sockets
 
 	paths  *clientpath.Paths
@@ -52,15 +51,14 @@ type Stack struct {
 	swept       []*conn      // the sweeper's, between uses empty
 	firsts      atomic.Int32 // first writes of connections that were looked at, since the last look for stalls
 
-	mu        sync.Mutex           // guards the fields below and the handshake of every connection
-	conns     map[connKey]*conn    // handshakes too
-	upstreams map[connKey]bool     // addresses of the host sockets of connections
-	halfOpen  map[netip.Prefix]int // handshakes that wait for their client, see budget.SourcesOf
-	stopping  bool                 // no new connections
-	live      sync.WaitGroup       // one for each connection; added to with mu held
+	mu       sync.Mutex        // guards the fields below and the handshake of every connection
+	conns    map[connKey]*conn // handshakes too
+	stopping bool              // no new connections
+	live     sync.WaitGroup    // one for each connection; added to with mu held
 }
 
-// New builds a stack over link. Run serves it and closes the link.
+// New builds a stack over link, with a shard for each of its queues. Run serves it and closes the
+// link.
 func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	o.setDefaults()
 	if o.Host == nil {
@@ -69,49 +67,70 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 	if o.Local == nil {
 		o.Local = o.Host.Contains
 	}
+	queues := tun.Queues(link)
+	o.Workers = max(1, o.Workers/len(queues))
+	all := newShared(len(queues), o.Memory)
+	for _, queue := range queues {
+		if err := newShard(all, queue, dialer, o); err != nil {
+			for _, s := range all.shards {
+				err = errors.Join(err, s.poller.Close())
+			}
+			return nil, err
+		}
+	}
+	return all.shards[0], nil
+}
+
+// newShard adds a shard over a queue.
+func newShard(all *shared, link tun.Link, dialer *dial.Dialer, o Options) error {
 	s := &Stack{
-		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers),
-		conns: make(map[connKey]*conn), upstreams: make(map[connKey]bool),
-		halfOpen: make(map[netip.Prefix]int), memory: budget.New(o.Memory),
+		shared: all, shard: len(all.shards),
+		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers), conns: make(map[connKey]*conn),
 	}
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new([maxRead]byte) }
 	s.gathers.New = func() any { return new(peek.Views) }
 	s.chunks.New = func() any { return new(bytes.Reader) }
-	s.paths = clientpath.New(link.MTU(), o.ClientMTU, &s.stats.ClientMTUs, &s.stats.EvictedPaths)
+	s.paths = s.newPaths()
 	var err error
 	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)
 	if s.poller, err = sched.NewPoller(s.busy); err != nil {
-		return nil, err
+		return err
 	}
 	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, s.natOptions())
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.Flush) {
 		s.nat.JoinBursts()
 	}
-	s.net, err = netstack.New(link, netstack.Options{
+	net := netstack.Options{
 		Buffers: netstackBuffers(),
 		Rewrite: func(headers []byte) { s.paths.LowerMSS(headers, true) },
 		Refused: func() { s.stats.InboundErrors.Add(1) },
-	})
-	if err != nil {
-		return nil, errors.Join(err, s.poller.Close())
+	}
+	if s.homes != nil {
+		net.Elsewhere = s.elsewhere
+	}
+	if s.net, err = netstack.New(link, net); err != nil {
+		return errors.Join(err, s.poller.Close())
 	}
 	s.net.HandleTCP(s.accept, s.beginsTight)
 	s.net.HandleOthers(s.routeReassembled)
-	return s, nil
+	all.shards = append(all.shards, s)
+	return nil
 }
 
 // SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for
 // connections that begin from now on. None ends because a limit is below the present number.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
-	s.mu.Lock()
-	s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
-	s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
-	s.mu.Unlock()
 	s.memory.SetLimit(o.Memory)
-	s.busy.SetLimit(o.BusyPoll)
-	s.nat.SetLimits(o.Datagrams)
+	for _, s := range s.shards {
+		s.mu.Lock()
+		s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
+		s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
+		s.mu.Unlock()
+		s.busy.SetLimit(o.BusyPoll)
+		s.nat.SetLimits(o.Datagrams)
+	}
 }
 
 // Stats returns the stack's counters, which go on counting.
@@ -120,6 +139,27 @@ func (s *Stack) Stats() *Stats { return &s.stats }
 // Run routes until ctx ends or the link fails; only the latter is an error. When it returns, every
 // connection has been reset on both sides, the link is closed and no goroutine is left.
 func (s *Stack) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(s.shards))
+	var all sync.WaitGroup
+	s.stopped.Add(len(s.shards))
+	s.reading.Add(len(s.shards))
+	for i, other := range s.shards[1:] {
+		all.Go(func() { errs[i+1] = other.run(ctx, stop) })
+	}
+	errs[0] = s.run(ctx, stop)
+	all.Wait()
+	s.o.Host.Close()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	return nil
+}
+
+// run routes the frames of a shard until ctx ends or its link fails, and ends the others by
+// stopAll.
+func (s *Stack) run(ctx context.Context, stopAll func()) error {
 	var serving sync.WaitGroup
 	serving.Go(s.poller.Run)
 	serving.Go(s.nat.Serve)
@@ -128,14 +168,20 @@ func (s *Stack) Run(ctx context.Context) error {
 	serving.Go(s.sched.Run)
 	stop := context.AfterFunc(ctx, func() {
 		s.stopConns() // while the link still carries their RSTs
+		s.stopped.Done()
+		s.stopped.Wait() // closing the first queue closes all
 		_ = s.link.Close()
 	})
 	err := s.readLoop()
 	if stop() {
 		s.stopConns()
+		s.stopped.Done()
+		stopAll()
 	}
 	s.live.Wait()
 	close(swept)
+	s.reading.Done()
+	s.reading.Wait() // no shard gets frames from others any more
 	closeErr := s.link.Close()
 	s.nat.Close()
 	s.net.Close()
@@ -144,14 +190,10 @@ func (s *Stack) Run(ctx context.Context) error {
 	s.sched.Close()
 	serving.Wait()
 	s.lingering.Sweep(true)
-	s.o.Host.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}
-	if err = errors.Join(err, closeErr); err != nil {
-		return fmt.Errorf("route: %w", err)
-	}
-	return nil
+	return errors.Join(err, closeErr)
 }
 
 // stopConns refuses new connections, resets the present ones and waits for their end.

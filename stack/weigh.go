@@ -210,13 +210,15 @@ func (s *Stack) Memory() Memory {
 		Reserved: s.memory.Charged(),
 		Limit:    s.memory.Limit(),
 	}
-	s.mu.Lock()
-	for _, c := range s.conns {
-		m.Held += c.fixed
-	}
-	s.mu.Unlock()
-	for _, c := range s.relayed(nil) {
-		m.Held += c.holds()
+	for _, s := range s.shards {
+		s.mu.Lock()
+		for _, c := range s.conns {
+			m.Held += c.fixed
+		}
+		s.mu.Unlock()
+		for _, c := range s.relayed(nil) {
+			m.Held += c.holds()
+		}
 	}
 	return m
 }

@@ -27,6 +27,10 @@
 // the tap's knowledge is never behind: a client cannot acknowledge a SYN-ACK that the tap has not
 // seen.
 //
+// Over a link of several queues the tap has as many, which share all but their counters: the table
+// is in parts, each with a lock, so that readers rarely meet. It does not matter by which queue the
+// segments of a handshake come.
+//
 // # Frames that do not pass
 //
 // Netstack must not receive TCP that the tap has not parsed to the end, or a connection could open
@@ -102,7 +106,8 @@
 //
 // Handshakes, held flows and connections together are limited in number, and for each client
 // (Options.TCPFlows, TCPFlowsPerSource, sources.go): a SYN over the limit is dropped, for the
-// client to send again. No flow is evicted for another one.
+// client to send again. Readers of several queues may exceed a limit by one SYN each. No flow is
+// evicted for another one.
 //
 // # Locks
 //

@@ -15,9 +15,15 @@ type Stats struct {
 // loads.
 func (t *Tap) Open() int { return t.live.HalfOpen() }
 
-// Stats returns the counters.
+// Stats returns the counters of all queues.
 func (t *Tap) Stats() Stats {
 	s := Stats{Stats: t.live.Stats(), Passed: t.passed.Load(), Drops: t.drops.snapshot()}
+	for _, o := range t.others {
+		s.Passed += o.passed.Load()
+		for reason, n := range o.drops.snapshot() {
+			s.Drops[reason] += n
+		}
+	}
 	s.MSSRewrites, s.DFRewrites = t.rewrites.snapshot()
 	return s
 }

@@ -22,15 +22,25 @@ const shards = 32
 
 // Tap is a link over a link that sees every TCP handshake. It has parsed to the end each frame that
 // it hands on; frames that it could not parse, or not record, it has dropped and counted.
+//
+// Over a link of several queues it has as many. They share the table of handshakes, so that it does
+// not matter by which queue a segment comes.
 type Tap struct {
-	link      tun.Link
+	*shared
+
+	link   tun.Link // this queue
+	drops  dropCounts
+	passed atomic.Uint64
+	others []*Tap // further queues
+}
+
+// shared is for all queues of a tap.
+type shared struct {
 	live      live
 	sources   func(netip.Addr) bool
 	local     func(netip.Addr) bool
 	admission func(time.Time) flow.Admission
 	now       func() time.Time
-	drops     dropCounts
-	passed    atomic.Uint64
 
 	rules    atomic.Pointer[policy.Rules] // never nil
 	pathMTU  func(client, server netip.AddrPort) packet.MTU
@@ -38,13 +48,16 @@ type Tap struct {
 	answers  *rate.Limiter // of the tap's own ICMP errors
 }
 
-var _ tun.Link = (*Tap)(nil)
+var _ tun.MultiQueue = (*Tap)(nil)
 
-// Wrap puts a tap over a link. Run has to run beside it.
+// Wrap puts a tap over a link, and over each of its queues. Run has to run beside it.
 func Wrap(link tun.Link, o Options) *Tap {
-	t := &Tap{
-		link: link, sources: o.Sources, local: o.Local, admission: o.Admission, now: o.Now,
+	t := &Tap{link: link, shared: &shared{
+		sources: o.Sources, local: o.Local, admission: o.Admission, now: o.Now,
 		pathMTU: o.PathMTU, answers: rate.NewLimiter(answersPerSecond, answersPerSecond),
+	}}
+	for _, queue := range tun.Queues(link)[1:] {
+		t.others = append(t.others, &Tap{link: queue, shared: t.shared})
 	}
 	if t.now == nil {
 		t.now = time.Now
@@ -60,6 +73,15 @@ func Wrap(link tun.Link, o Options) *Tap {
 	l.limits, h.Limits = o.limits()
 	l.Tracker = tracker.New(h)
 	return t
+}
+
+// Queues implements tun.MultiQueue.
+func (t *Tap) Queues() []tun.Link {
+	all := []tun.Link{t}
+	for _, o := range t.others {
+		all = append(all, o)
+	}
+	return all
 }
 
 // MTU implements tun.Link.

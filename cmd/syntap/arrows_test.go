@@ -52,7 +52,8 @@ func mayImport() map[string][]string {
 
 		"stack": {
 			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/farseq", "stack/gate",
-			"stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings", "stack/netstack",
+			"stack/homes", "stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings",
+			"stack/netstack",
 			"stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
 			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
@@ -65,8 +66,8 @@ func mayImport() map[string][]string {
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
-			"stack/dial", "stack/egress", "stack/inspect", "stack/nat/flows", "stack/nat/gso",
-			"stack/nat/hostsock", "stack/nat/mappings", "stack/nat/rawecho", "stack/sched",
+			"stack/dial", "stack/egress", "stack/homes", "stack/inspect", "stack/nat/flows",
+			"stack/nat/gso", "stack/nat/hostsock", "stack/nat/mappings", "stack/nat/rawecho", "stack/sched",
 			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},
 		"stack/nat/flows": {
@@ -112,7 +113,7 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/config": {
 			"cmd/internal/hint", "configs", "stack/egress", "tap/policy", "tap/tcpdump",
-			"tun/flow", "tun/packet", "tun/route",
+			"tun", "tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/demo": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
@@ -164,7 +165,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/isolate":   {"cmd/internal/seccomp"},
 		"cmd/internal/logfile":   {"cmd/internal/hint"},
 		"cmd/internal/manual":    {"configs"},
-		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun/route"},
+		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun", "tun/route"},
 		"cmd/internal/owner":     {"tun/flow"},
 		"cmd/internal/pathmtu":   {"cmd/internal/record"},
 		"cmd/internal/query": {
@@ -221,7 +222,7 @@ func owners() map[string][]string {
 		"github.com/spf13":             {"cmd/syntap"},
 		"github.com/vishvananda/netns": {"cmd/internal/bench", "tun/tuntest"},
 		"go.yaml.in/yaml":              {"cmd/internal/config"},
-		"golang.zx2c4.com/wireguard":   {"cmd/internal/namespace", "tun"},
+		"golang.zx2c4.com/wireguard":   {"tun"},
 		"kernel.org/pub":               {"cmd/internal/isolate"},
 
 		// Of netstack, stack needs the endpoint of a connection alone.

@@ -27,6 +27,7 @@ printed to standard error. The host is not changed.`,
 			if err != nil {
 				return err
 			}
+			app.LimitProcs(os.Getenv) // tun.queues may depend on it
 			if err := app.Plan(c, stateDir(os.Getenv), cmd.OutOrStdout()); err != nil {
 				return err
 			}

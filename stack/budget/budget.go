@@ -203,10 +203,14 @@ func (p *Payer) above(bound func(*bounds) int64) bool {
 	return false
 }
 
-// Scarce reports whether quiet connections of any source are to be found soon.
+// Scarce reports whether quiet connections of any source are to be found soon. The packet path asks
+// it; as long as all sources together hold less than one may, it costs two loads.
 func (m *Budget) Scarce() bool {
 	if m.all.above(m.all.bounds.scarce) {
 		return true
+	}
+	if !m.all.above(boundsOfAddress.scarce) {
+		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -5,6 +5,7 @@ package dial
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,9 +16,11 @@ import (
 type HostAddrs struct {
 	Mark uint32
 
-	mu     sync.Mutex // guards the fields below
+	known sync.Map     // of hostAddr by netip.Addr: the packet path of several shards reads it
+	many  atomic.Int32 // in known
+
+	mu     sync.Mutex // guards kernel
 	kernel routeAsker
-	known  map[netip.Addr]hostAddr
 }
 
 type hostAddr struct {
@@ -44,16 +47,21 @@ const (
 // better a denial too many than one too few.
 func (h *HostAddrs) Contains(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	now := time.Now()
-	if k, ok := h.known[a]; ok && now.Sub(k.asked) < hostAddrAge {
-		return k.own
+	if k, ok := h.known.Load(a); ok {
+		if k := k.(hostAddr); now.Sub(k.asked) < hostAddrAge {
+			return k.own
+		}
 	}
-	if h.known == nil || len(h.known) >= maxHostAddrs {
-		h.known = make(map[netip.Addr]hostAddr)
-	}
+	h.mu.Lock()
 	own := h.kernel.isOwn(a, h.Mark)
-	h.known[a] = hostAddr{own, now}
+	h.mu.Unlock()
+	if h.many.Load() >= maxHostAddrs {
+		h.known.Clear()
+		h.many.Store(0)
+	}
+	if _, again := h.known.Swap(a, hostAddr{own, now}); !again {
+		h.many.Add(1)
+	}
 	return own
 }

@@ -119,6 +119,16 @@
 // record though nothing left, and PerSource for each client; the one that was used longest ago
 // gives way.
 //
+// # Shards
+//
+// A router with several read loops has a NAT for each (shards.go). The mappings of a client
+// endpoint are at one of them, its home: the one that has read its first datagram, until the last
+// of its mappings ends. Each reader carries the frames of an endpoint by its home, with the locks
+// of that, and asks for the home when another endpoint's frame comes. The limits are those of all
+// together (mappings.Places); where one is reached, a mapping of the same NAT gives way first.
+// Readers that make mappings at the same time may exceed a limit by one each. Raw sockets for
+// echoes have a part of the identifiers for each NAT, since all get all replies.
+//
 // # Names of QUIC
 //
 // With Options.Contradicts, the datagrams of a flow wait while a ClientHello of QUIC is not whole
@@ -130,10 +140,10 @@
 // # Goroutines and locks
 //
 // The poller owns the state of the way back. NAT.carrying guards that of the way out, and is taken
-// before all other locks: the read loop carries frames, and [NAT.Serve] those that were held when
-// the host lost an address. Serve has two goroutines: one ends idle mappings and flows, the other
-// sends what was held. System calls on sockets do not block and are made raw, without notice to the
-// Go scheduler.
+// before all other locks: the read loop carries frames, those of other NATs may, and [NAT.Serve]
+// carries those that were held when the host lost an address. Serve has two goroutines: one ends
+// idle mappings and flows, the other sends what was held. System calls on sockets do not block and
+// are made raw, without notice to the Go scheduler.
 //
 // Package mappings has a lock for the table, mapping.mu guards the state of one mapping; its socket
 // is closed with it held, and the socket's own lock is taken with it. Neither is held while the

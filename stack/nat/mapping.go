@@ -33,6 +33,7 @@ type mapping struct {
 	hostsock.Socket // closed where raw is set
 	mappings.Entry
 	nat   *NAT
+	kept  bool            // the client endpoint has its home here because of it; guarded by mu
 	raw   *rawecho.Socket // of echoes without a ping socket, with Own; nil for others
 	df    packet.DF       // overrules Marks.Whole
 	watch sched.Watch
@@ -78,6 +79,10 @@ func (m *mapping) closeSocket() {
 	m.give(&m.queued)
 	m.give(&m.named)
 	m.give(&m.fixed)
+	if m.kept {
+		m.kept = false
+		m.nat.give(m.Client)
+	}
 }
 
 // A mapping remembers up to maxNames destinations; beyond that it begins anew. The first fewNames
@@ -185,7 +190,7 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 	if m, ok := n.table.Find(k, names, f.Datagrams(), id.now).(*mapping); ok {
 		return m
 	}
-	if n.table.Owns(client) {
+	if n.ownsSocket(client) {
 		f.Drop(&n.stats.DropOwnSocket)
 		return nil
 	}
@@ -215,6 +220,8 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 		n.router.LocalFailure(err)
 		return nil
 	}
+	n.take(client)
+	m.kept = true
 	m.Mapping, m.Outside = m, mappings.Endpoint{AddrPort: m.Own, Echo: m.Echo}
 	n.table.Add(&m.Entry, names, f.Datagrams())
 	return m

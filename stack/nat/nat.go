@@ -30,6 +30,10 @@ type NAT struct {
 	stats  *Stats
 	table  *mappings.Table
 
+	shards *Shards // nil = there are no others
+	shard  int     // among them
+	recent recent  // owned by the read loop
+
 	burst *gso.Burst // owned by the read loop; nil until JoinBursts
 
 	waiting atomic.Int32 // answers that wait for Options.BeforeAnswer
@@ -57,10 +61,16 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 	t := mappings.New(o.Limits, &stats.Stats, o.Opened != nil)
 	n := &NAT{
 		o: o, router: router, poller: poller, dialer: dialer, stats: stats, table: t,
-		routes: newRoutes(dialer), unsent: flows.NewUnsent(t),
+		routes: newRoutes(dialer), unsent: flows.NewUnsent(t), shards: o.Shards,
+	}
+	idents := rawecho.Idents{Of: 1}
+	if o.Shards != nil {
+		t.Share(o.Shards.places)
+		n.shard = o.Shards.join(n)
+		idents = rawecho.Idents{Part: n.shard, Of: o.Shards.number}
 	}
 	n.replies = newReplies(n)
-	n.raws = rawecho.New(dialer, poller, &stats.DropReceiveQueue, n.replies.readyRaw)
+	n.raws = rawecho.New(dialer, poller, &stats.DropReceiveQueue, n.replies.readyRaw, idents)
 	if o.Opened != nil {
 		n.recorder = n.newRecorder()
 	}
@@ -88,6 +98,7 @@ func (n *NAT) Serve() {
 // Close ends all mappings. No frame may come after it, and no event until then may be lost: the
 // poller ends later.
 func (n *NAT) Close() {
+	n.forgetRecent() // the read loop has ended
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	n.table.Close()
@@ -99,9 +110,11 @@ func (n *NAT) Close() {
 // end. Of an echo, the identifier stands in for the client's port, and the far end has port 0. It
 // may be called from any goroutine.
 func (n *NAT) HasSent(from, client netip.AddrPort, echo bool, size int) bool {
-	all := n.table.Of(mappings.Endpoint{AddrPort: client, Echo: echo})
-	return slices.ContainsFunc(all, func(m mappings.Mapping) bool {
-		return m.(*mapping).hasSent(from, size)
+	return slices.ContainsFunc(n.siblings(), func(n *NAT) bool {
+		all := n.table.Of(mappings.Endpoint{AddrPort: client, Echo: echo})
+		return slices.ContainsFunc(all, func(m mappings.Mapping) bool {
+			return m.(*mapping).hasSent(from, size)
+		})
 	})
 }
 
@@ -131,7 +144,7 @@ func (n *NAT) newRecorder() *flows.Recorder {
 // Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
 // called from any goroutine.
 func (n *NAT) Recorded(d *tunflow.Datagram) {
-	if n.recorder != nil {
+	if n = n.atHome(d); n.recorder != nil {
 		n.recorder.Recorded(d)
 	}
 }

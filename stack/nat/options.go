@@ -1,3 +1,5 @@
+//go:build linux
+
 package nat
 
 import (
@@ -93,7 +95,8 @@ type Options struct {
 	// its client. Hello is nil where that cannot be read. It must not block. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
 
-	Log logrus.FieldLogger // nil is silent
+	Shards *Shards            // that the NAT joins; nil = it is the only one
+	Log    logrus.FieldLogger // nil is silent
 }
 
 func (o *Options) setDefaults() {

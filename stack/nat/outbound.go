@@ -20,6 +20,10 @@ import (
 // Flush.
 func (n *NAT) UDP(in *tun.Frame, reassembled bool) {
 	f := &gso.Frame{Frame: in, Reassembled: reassembled}
+	if reassembled && n.shards != nil {
+		n.sendUDP(f) // the burst is the read loop's
+		return
+	}
 	if n.burst == nil || n.isName(f) {
 		n.Flush()
 		n.sendUDP(f)
@@ -73,10 +77,19 @@ func (n *NAT) isName(f *gso.Frame) bool {
 
 // carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
 // counts the frame, and answers it where the reason concerns the client.
+//
+// A reassembled frame may come from any goroutine where there are several NATs.
 func (n *NAT) carry(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) {
-	n.carrying.Lock()
-	defer n.carrying.Unlock()
-	n.carryOut(f, client, server)
+	home := n
+	if f.Reassembled {
+		home = n.take(client)
+		defer n.give(client)
+	} else {
+		home = n.homeOf(client)
+	}
+	home.carrying.Lock()
+	defer home.carrying.Unlock()
+	home.carryOut(f, client, server)
 }
 
 // carryAgain carries a frame whose mapping has lost its address while the frame was held. Any
@@ -84,6 +97,9 @@ func (n *NAT) carry(f *gso.Frame, client mappings.Endpoint, server netip.AddrPor
 func (n *NAT) carryAgain(
 	f *gso.Frame, target netip.AddrPort, client mappings.Endpoint, server netip.AddrPort,
 ) {
+	home := n.take(client) // another may have become it, once the mapping had gone
+	defer n.give(client)
+	n = home
 	n.carrying.Lock()
 	defer n.carrying.Unlock()
 	select {

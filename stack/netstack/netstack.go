@@ -26,6 +26,9 @@ type Options struct {
 	Rewrite func(headers []byte)
 	// Refused is called for each frame that the link did not take; nil disables that.
 	Refused func()
+	// Elsewhere returns the Stack that has a connection of which this one has none, or nil: a
+	// segment of a client goes there, and is not answered by a RST. nil disables it.
+	Elsewhere func(client, server netip.AddrPort) *Stack
 }
 
 // Buffers are the sizes of TCP buffers, in bytes. A receive buffer is twice the window that it lets
@@ -41,6 +44,7 @@ type Stack struct {
 	Addresses Addresses
 
 	buffers   Buffers
+	elsewhere func(client, server netip.AddrPort) *Stack
 	endpoint  linkEndpoint
 	acceptors *acceptors
 }
@@ -70,6 +74,7 @@ func New(link tun.Link, o Options) (*Stack, error) {
 	})
 	s := &Stack{
 		Stack: g, Addresses: Addresses{net: g, users: make(map[netip.Addr]int)}, buffers: o.Buffers,
+		elsewhere: o.Elsewhere,
 		endpoint:  linkEndpoint{link: link, rewrite: o.Rewrite, refused: o.Refused},
 		acceptors: newAcceptors(),
 	}

@@ -48,6 +48,12 @@ func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.
 	usual := tcp.NewForwarder(s.Stack, s.buffers.Receive.Default, math.MaxInt, handle)
 	least := tcp.NewForwarder(s.Stack, s.buffers.Receive.Min, math.MaxInt, handle)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {
+		if s.elsewhere != nil {
+			if to := s.elsewhere(ends(id)); to != nil {
+				to.Deliver(pkt.ToView(), nil)
+				return true
+			}
+		}
 		if small(ends(id)) {
 			return least.HandlePacket(id, pkt)
 		}

@@ -2,9 +2,13 @@ package route
 
 import "fmt"
 
-// Plan returns the shell equivalents of [syntap/tun.Open], with this MTU in bytes, and of
+// Plan returns the shell equivalents of [syntap/tun.OpenQueues], with this MTU in bytes, and of
 // Configure, and comments that say what for. It changes nothing.
-func Plan(c Config, mtu int) ([]string, error) {
+func Plan(c Config, mtu, queues int) ([]string, error) {
+	mode := "tun vnet_hdr"
+	if queues > 1 {
+		mode += " multi_queue"
+	}
 	if !hasIPv6() {
 		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
 	}
@@ -13,7 +17,7 @@ func Plan(c Config, mtu int) ([]string, error) {
 	}
 	commands := []string{
 		"# the interface whose packets the program reads",
-		fmt.Sprintf("ip tuntap add dev %s mode tun vnet_hdr", c.Name),
+		fmt.Sprintf("ip tuntap add dev %s mode %s", c.Name, mode),
 		fmt.Sprintf("ip link set dev %s mtu %d", c.Name, mtu),
 	}
 	if c.hasRules() {

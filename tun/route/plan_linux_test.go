@@ -31,7 +31,7 @@ func carryOutPlan(t *testing.T, c route.Config) {
 	var plan []string
 	before := planned.State()
 	if err := planned.Do(func() (err error) {
-		plan, err = route.Plan(c, 1400)
+		plan, err = route.Plan(c, 1400, 1)
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -267,7 +267,7 @@ func TestSurvey(t *testing.T) {
 			lab.Router.Run("sh", "-ec", tt.setUp)
 			var plan []string
 			if err := lab.Router.Do(func() (err error) {
-				plan, err = route.Plan(tracking(), 1500)
+				plan, err = route.Plan(tracking(), 1500, 1)
 				return err
 			}); err != nil {
 				t.Fatal(err)

@@ -32,7 +32,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 	defer func() { err = errors.Join(err, closeView(r.View)) }()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	o.TUN, o.MTU, o.Addresses = c.TUN.Name, c.TUN.MTU, c.TUN.Addresses
+	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, queues(c), c.TUN.Addresses
 	r.warnDoors(o.Hide)
 	pool := newPool(c)
 	byName := namesAreVirtual(c)
@@ -44,7 +44,7 @@ func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duratio
 		return 0, err
 	}
 	defer session.Close()
-	dev, err := tun.FromFile(session.TUN(), c.TUN.MTU)
+	dev, err := tun.FromFiles(session.TUN(), c.TUN.MTU)
 	if err != nil {
 		return 0, err
 	}

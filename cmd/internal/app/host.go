@@ -47,7 +47,7 @@ func connTrack() error {
 // a line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	host, _ := hostConfig(c, stateDir) // without connection tracking the plan has rules alone
-	commands, err := route.Plan(host, c.TUN.MTU)
+	commands, err := route.Plan(host, c.TUN.MTU, queues(c))
 	if err != nil {
 		return err
 	}

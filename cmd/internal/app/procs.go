@@ -5,6 +5,8 @@ package app
 import (
 	"runtime"
 	"time"
+
+	"syntap/cmd/internal/config"
 )
 
 // LimitProcs keeps half of the processors free of Go, for the kernel, which carries each packet
@@ -18,6 +20,10 @@ func LimitProcs(getenv func(string) string) {
 		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 	}
 }
+
+// queues returns the number of queues of a config's TUN: one for each processor that Go may use,
+// which LimitProcs has made half of all.
+func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }
 
 // workers returns how many goroutines of the router can run at a time.
 func workers() int { return runtime.GOMAXPROCS(0) }

@@ -46,7 +46,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeView(view)) }()
-	dev, err := tun.Open(s.Config.TUN.Name, s.Config.TUN.MTU)
+	dev, err := tun.OpenQueues(s.Config.TUN.Name, s.Config.TUN.MTU, queues(s.Config))
 	if err != nil {
 		return explain(err, s.Config, s.StateDir)
 	}
@@ -95,7 +95,8 @@ func (s *Service) announce(dev *tun.Device) *noticeBoard {
 		board.show(notices)
 	}
 	s.Logger.WithFields(logrus.Fields{
-		"interface": dev.Name(), "mtu": dev.MTU(), "include": fmt.Sprint(s.Config.Route.Include),
+		"interface": dev.Name(), "mtu": dev.MTU(), "queues": len(dev.Queues()),
+		"include": fmt.Sprint(s.Config.Route.Include),
 	}).Info("routing")
 	return board
 }

@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +15,11 @@ import (
 type hostSources struct {
 	tun []netip.Prefix
 
-	mu     sync.Mutex // guards the fields below
+	last atomic.Pointer[hostChoices] // that were read; no reader waits for another
+}
+
+// hostChoices are the addresses of which a program has had the choice at a time.
+type hostChoices struct {
 	read   time.Time
 	choice map[netip.Addr]bool
 }
@@ -24,15 +28,18 @@ const hostSourcesAge = time.Second
 
 // contains reports whether an address is one of several.
 func (h *hostSources) contains(a netip.Addr) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now := time.Now(); now.Sub(h.read) > hostSourcesAge {
-		if all, err := net.InterfaceAddrs(); err == nil { // else those of before
-			h.choice = h.choices(all)
+	last := h.last.Load()
+	if now := time.Now(); last == nil || now.Sub(last.read) > hostSourcesAge {
+		next := &hostChoices{read: now}
+		if all, err := net.InterfaceAddrs(); err == nil {
+			next.choice = h.choices(all)
+		} else if last != nil {
+			next.choice = last.choice
 		}
-		h.read = now
+		h.last.Store(next)
+		last = next
 	}
-	return h.choice[a]
+	return last.choice[a]
 }
 
 func (h *hostSources) choices(all []net.Addr) map[netip.Addr]bool {

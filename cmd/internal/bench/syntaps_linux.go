@@ -10,6 +10,7 @@ type variant struct {
 	suffix string // of its name
 	about  string
 	tap    string // its config but for the common lines: tap, egress and the like
+	queues int    // of its TUN; 0 = auto
 	store  bool
 }
 
@@ -41,6 +42,9 @@ df: [{policy: set}]
 			suffix: "-fleet", about: "whose records go to a store on the same machine", store: true,
 			tap: withLog("") + `fleet: {router: bench, stores: [{url: "otlp+http://` + storeAddr + "\"}]}\n",
 		},
+		{suffix: "-2queues", about: "with two queues", tap: withLog(""), queues: 2},
+		{suffix: "-4queues", about: "with four queues", tap: withLog(""), queues: 4},
+		{suffix: "-8queues", about: "with eight queues", tap: withLog(""), queues: 8},
 	}
 }
 
@@ -53,9 +57,13 @@ func withLog(more string) string {
 func syntaps() (all []router) {
 	here := program{command: "syntap", variable: "SYNTAP", built: "bin/syntap"}
 	base := program{command: "syntap-base", variable: "SYNTAP_BASE"}
-	common := fmt.Sprintf("tun: {name: %s, mtu: MTU, addresses: [198.18.0.1/30], sources: [SOURCES]}\n"+
-		"route: {include: [], mark: %d}\n", tunName, mark)
 	for _, v := range variants() {
+		queues := ""
+		if v.queues > 0 {
+			queues = fmt.Sprintf(", queues: %d", v.queues)
+		}
+		common := fmt.Sprintf("tun: {name: %s, mtu: MTU%s, addresses: [198.18.0.1/30], sources: [SOURCES]}\n"+
+			"route: {include: [], mark: %d}\n", tunName, queues, mark)
 		r := router{
 			about: v.about, variant: v.suffix != "", store: v.store, tun: true,
 			args: []string{"run", "-c", "CONFIG"}, config: common + v.tap,

@@ -31,6 +31,7 @@ type Config struct {
 type TUN struct {
 	Name      string         `yaml:"name"`
 	MTU       int            `yaml:"mtu"`
+	Queues    Queues         `yaml:"queues"`
 	Addresses []netip.Prefix `yaml:"addresses"` // the interface's own, with the length of their subnet
 	Sources   AddressSet     `yaml:"sources"`   // who may send into the TUN; knows the word Host
 }

@@ -68,7 +68,7 @@ func TestBad(t *testing.T) {
 
 // every is a config in which no key has its default, and want its meaning.
 const every = `
-tun: {name: tap-0.x_, mtu: 1280, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"]}
+tun: {name: tap-0.x_, mtu: 1280, queues: 8, addresses: [192.0.2.1/31, "2001:db8::1/128"], sources: [192.0.2.0/24, host, "2001:db8::/32"]}
 route:
   include: [198.51.100.7, "2001:db8::1"]
   exclude: [198.51.100.0/25]
@@ -116,7 +116,7 @@ func wantEvery() *Config {
 	}
 	return &Config{
 		TUN: TUN{
-			Name: "tap-0.x_", MTU: 1280, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
+			Name: "tap-0.x_", MTU: 1280, Queues: 8, Addresses: []netip.Prefix{prefix("192.0.2.1/31"), prefix("2001:db8::1/128")},
 			Sources: AddressSet{Words: []string{Host}, Prefixes: []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8::/32")}},
 		},
 		Route: Route{
@@ -204,6 +204,7 @@ func TestParse(t *testing.T) {
 			c.TUN.MTU, c.TUN.Addresses, c.Route.Include = 576, c.TUN.Addresses[:1], c.Route.Include[:1]
 		}},
 		{"no sink", "tap: {log: []}", func(c *Config) { c.Tap.Log = nil }},
+		{"automatic queues", "tun: {queues: auto}", func(*Config) {}},
 		{"quoted number", `tun: {mtu: "1400"}`, func(c *Config) { c.TUN.MTU = 1400 }},
 		{"decimal mark", "route: {mark: 4294967295}", func(c *Config) { c.Route.Mark = 0xffffffff }},
 		{"the default limit of a source follows half_open", "limits: {half_open: 100}", func(c *Config) {

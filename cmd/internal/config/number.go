@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"syntap/tap/policy"
+	"syntap/tun"
 	"syntap/tun/route"
 )
 
@@ -26,6 +27,39 @@ func parseMark(s string) (Mark, error) {
 // MarshalYAML returns the mark as it is written in a config.
 func (m Mark) MarshalYAML() (any, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprintf("%#x", uint32(m))}, nil
+}
+
+// Queues is the number of queues of the TUN, each with a part of the router to itself. 0, written
+// as auto, leaves it to the number of processors.
+type Queues int
+
+const autoQueues = "auto"
+
+func parseQueues(s string) (Queues, error) {
+	if s == autoQueues {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > tun.MaxQueues {
+		return 0, fmt.Errorf("%s is neither auto nor a number from 1 to %d", quote(s), tun.MaxQueues)
+	}
+	return Queues(n), nil
+}
+
+// MarshalYAML returns the number as it is written in a config.
+func (q Queues) MarshalYAML() (any, error) {
+	if q == 0 {
+		return autoQueues, nil
+	}
+	return int(q), nil
+}
+
+// For returns the number for a router that uses so many processors.
+func (q Queues) For(processors int) int {
+	if q == 0 {
+		return max(1, min(processors, tun.MaxQueues))
+	}
+	return int(q)
 }
 
 // Size is a number of bytes.

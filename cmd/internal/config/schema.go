@@ -15,6 +15,7 @@ func (d *document) config(c *Config) reader {
 		"tun": d.mappingWith(keys{"spin": d.renamed(c, "egress.busy_poll", value(d, &c.Egress.BusyPoll, parseBusyPoll))}, keys{
 			"name":      value(d, &c.TUN.Name, parseInterface),
 			"mtu":       value(d, &c.TUN.MTU, integer(1, 65535)), // the lower bound depends on the families: validateMTU
+			"queues":    value(d, &c.TUN.Queues, parseQueues),
 			"addresses": list(d, &c.TUN.Addresses, parseInterfaceAddress),
 			"sources":   addressSet(d, &c.TUN.Sources, Host),
 		}),

@@ -16,6 +16,7 @@ import (
 type setup struct {
 	TUN         string
 	MTU         int
+	Queues      int
 	Addresses   []netip.Prefix
 	Routes      []netip.Prefix // into the TUN
 	ResolvConf  string         // to be seen as such; "" = the host's
@@ -35,7 +36,7 @@ type order struct {
 
 // A report is a message of init, or of the door.
 type report struct {
-	Ready   bool // the namespaces are furnished; the TUN comes with it, and an owner.Network
+	Ready   bool // the namespaces are furnished; the queues of the TUN come with it, and an owner.Network
 	Device  int  // index of the TUN's interface, where the Network came
 	Stopped bool // the command was stopped by a signal
 

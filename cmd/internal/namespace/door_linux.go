@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -181,12 +182,12 @@ func enter(ch channel) (s setup, err error) {
 	if s.TUN == "" {
 		return s, ch.send(report{Ready: true})
 	}
-	dev, err := createTUN(s)
+	queues, err := createTUN(s)
 	if err != nil {
 		return s, err
 	}
-	defer dev.Close() // the descriptor that was sent keeps the interface alive
-	ready, toSend := report{Ready: true}, []*os.File{dev.File()}
+	defer closeAll(queues) // the descriptors that were sent keep the interface alive
+	ready, toSend := report{Ready: true}, slices.Clone(queues)
 	if network, err := owner.OpenNetwork(s.TUN); err == nil { // else records name no programs
 		defer network.Close()
 		ready.Device = network.Device()

@@ -1,13 +1,12 @@
 package namespace
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
 	"github.com/vishvananda/netlink"
-	wgtun "golang.zx2c4.com/wireguard/tun"
 
+	"syntap/tun"
 	"syntap/tun/route"
 )
 
@@ -32,31 +31,34 @@ func permitPing() {
 	}
 }
 
-// createTUN makes the interface and the routes into it.
-func createTUN(s setup) (wgtun.Device, error) {
-	dev, err := wgtun.CreateTUN(s.TUN, s.MTU)
-	if err != nil {
-		return nil, fmt.Errorf("create TUN interface %s: %w", s.TUN, err)
+// createTUN makes the interface and the routes into it, and returns the descriptors of its queues.
+func createTUN(s setup) (queues []*os.File, err error) {
+	if queues, err = tun.Create(s.TUN, s.MTU, s.Queues); err != nil {
+		return nil, err
 	}
-	go drain(dev.Events())
-	// The configuration goes with the namespace: there is nothing to undo.
-	_, err = route.Configure(route.Config{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
+	if err := routeIntoTUN(s); err != nil {
+		closeAll(queues)
+		return nil, err
+	}
+	return queues, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// routeIntoTUN makes the routes. They go with the namespace: there is nothing to undo.
+func routeIntoTUN(s setup) error {
+	_, err := route.Configure(route.Config{Name: s.TUN, Addresses: s.Addresses, Include: s.Routes})
 	if err != nil {
-		return nil, errors.Join(err, dev.Close())
+		return err
 	}
 	for _, a := range s.Addresses {
 		if s.LocalDNS && a.Addr().Is4() {
-			if err := routeLocalDNS(s.TUN, a.Addr().AsSlice()); err != nil {
-				return nil, errors.Join(err, dev.Close())
-			}
-			break
+			return routeLocalDNS(s.TUN, a.Addr().AsSlice())
 		}
 	}
-	return dev, nil
-}
-
-// drain lets the device's listeners run: they block once five events wait.
-func drain(events <-chan wgtun.Event) {
-	for range events {
-	}
+	return nil
 }

@@ -16,6 +16,7 @@ type Options struct {
 	// loopback only.
 	TUN       string
 	MTU       int            // in bytes
+	Queues    int            // of the interface, 1 to tun.MaxQueues; 0 is 1
 	Addresses []netip.Prefix // of the interface; the neighbour in each subnet is the gateway
 
 	// Routes lead into the TUN whatever the host routes, as far as the TUN has an address of their

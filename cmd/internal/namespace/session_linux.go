@@ -23,7 +23,7 @@ type Session struct {
 	detach    func() bool // ends the watch on ctx
 	init      *exec.Cmd   // process 1 of the PID namespace
 	channel   channel
-	tun       *os.File
+	tun       []*os.File // its queues
 	network   *owner.Network
 	resolver  *resolvConf
 	redirects atomic.Pointer[redirects]
@@ -91,7 +91,7 @@ func (o Options) setup() (setup, error) {
 	if err := checkStreams(); err != nil {
 		return setup{}, err
 	}
-	s := setup{TUN: o.TUN, MTU: o.MTU, AllowSetuid: o.AllowSetuid}
+	s := setup{TUN: o.TUN, MTU: o.MTU, Queues: max(1, o.Queues), AllowSetuid: o.AllowSetuid}
 	var err error
 	if s.Hide, err = resolveHidden(o.Hide); err != nil || o.TUN == "" {
 		return s, err
@@ -206,11 +206,9 @@ func (s *Session) furnish(want setup, network *os.File) error {
 	if r.Failed != "" {
 		return explainFailure(r)
 	}
-	if len(files) > 0 {
-		s.tun = files[0]
-	}
-	if len(files) > 1 {
-		s.network, err = owner.NetworkOf(files[1:], r.Device)
+	s.tun = files[:min(len(files), want.Queues)]
+	if rest := files[len(s.tun):]; len(rest) > 0 {
+		s.network, err = owner.NetworkOf(rest, r.Device)
 		if err == nil && network == nil { // no others are in it
 			s.network.Root = s.init.Process.Pid
 		}
@@ -226,8 +224,9 @@ func (s *Session) gone(err error) error {
 	return fmt.Errorf("prepare namespaces: %w", err)
 }
 
-// TUN is the interface's descriptor, nil if none was asked for. It belongs to the session.
-func (s *Session) TUN() *os.File { return s.tun }
+// TUN is the descriptors of the interface's queues, none if no interface was asked for. They belong
+// to the session.
+func (s *Session) TUN() []*os.File { return s.tun }
 
 // Network is the command's network namespace, by which the owners of its sockets can be found; nil
 // where it could not be opened. It belongs to the session.
@@ -352,9 +351,7 @@ func (s *Session) Close() {
 	s.kill()
 	_ = s.init.Wait() // an error: Run has done it
 	s.terminal.close()
-	if s.tun != nil {
-		_ = s.tun.Close()
-	}
+	closeAll(s.tun)
 	if s.network != nil {
 		_ = s.network.Close()
 	}

@@ -40,6 +40,7 @@ type Table struct {
 
 	timer  *time.Timer
 	closed chan struct{} // closed by Close; ends Serve
+	shared *Places       // nil where no other table has the same limits
 }
 
 // New returns an empty table. Where sweeps, EndIdleFlows is called for mappings in use, too.
@@ -159,24 +160,35 @@ func (t *Table) use(e *Entry, now time.Duration) {
 }
 
 // MakeRoom makes room for a mapping of a client, or returns the counter of the limit that is
-// reached. In a full group the entry that has been idle longest gives way, of those that may.
+// reached. In a full group the entry that has been idle longest gives way, of those that may; one
+// of another table only where this one has none.
 func (t *Table) MakeRoom(client netip.Addr, isLocal bool) (full *atomic.Uint64) {
-	t.mu.Lock()
 	var victims []Mapping
-	for _, g := range t.groupsOf(client, isLocal) {
-		limit, drops := t.limitOf(g)
-		if g.size < limit {
-			continue
+	for {
+		t.mu.Lock()
+		var crowded *group // the first that no entry of this table can leave
+		for _, g := range t.groupsOf(client, isLocal) {
+			limit, drops := t.limitOf(g)
+			if t.sizeOf(g) < limit {
+				continue
+			}
+			victim := g.oldest()
+			if victim == nil {
+				full, crowded = drops, g
+				break
+			}
+			t.remove(victim)
+			victims = append(victims, victim.Mapping)
 		}
-		victim := g.oldest()
-		if victim == nil {
-			full = drops
+		t.mu.Unlock()
+		if crowded == nil {
+			full = nil
 			break
 		}
-		t.remove(victim)
-		victims = append(victims, victim.Mapping)
+		if !t.evictElsewhere(crowded.source, crowded == &t.all) {
+			break
+		}
 	}
-	t.mu.Unlock()
 	t.evict(victims)
 	return full
 }
@@ -188,9 +200,10 @@ func (t *Table) EvictOf(client netip.Addr, isLocal bool) bool {
 	if victim != nil {
 		t.remove(victim)
 	}
+	source := t.groupsOf(client, isLocal)[0].source
 	t.mu.Unlock()
 	if victim == nil {
-		return false
+		return t.evictElsewhere(source, false)
 	}
 	t.evict([]Mapping{victim.Mapping})
 	return true
@@ -221,6 +234,9 @@ func (t *Table) Add(e *Entry, names bool, datagrams int) {
 	t.outside[e.Outside] = true
 	t.locals[e.Local]++
 	t.gauge(e).Add(1)
+	if t.shared != nil {
+		t.shared.count(e, &t.all, 1)
+	}
 	t.wake(e.used + t.timeouts[e.class])
 }
 
@@ -236,6 +252,9 @@ func (t *Table) remove(e *Entry) {
 		if p.group.size == 0 && p.group != &t.all {
 			delete(t.sources, p.group.source)
 		}
+	}
+	if t.shared != nil {
+		t.shared.count(e, &t.all, -1)
 	}
 	e.places = nil
 	t.gauge(e).Add(-1)

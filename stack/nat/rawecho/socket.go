@@ -29,7 +29,8 @@ type Socket struct {
 	sending sync.Mutex // one goroutine sends
 
 	idents  sync.RWMutex       // guards the fields below
-	base    uint16             // the first identifier; random, since other programs choose some, too
+	base    uint16             // the first identifier
+	most    int                // of identifiers
 	byIdent []mappings.Mapping // by identifier, from base on; nil for one that is free
 	free    []uint16           // indexes of byIdent, the one that has been free longest first
 	used    int
@@ -83,7 +84,7 @@ func (s *Socket) filterTypes(fd int) error {
 func (s *Socket) grow(fd int) error {
 	before := len(s.byIdent)
 	n := max(fewIdents, 2*before)
-	if n > mostIdents {
+	if n > s.most {
 		return fmt.Errorf("choose echo identifier: %w", unix.EADDRNOTAVAIL)
 	}
 	filter := identFilter(s.V6, s.base, n)

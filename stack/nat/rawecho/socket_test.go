@@ -31,7 +31,7 @@ func (m *mapping) enter(s *Socket) error {
 func TestIdentifiers(t *testing.T) {
 	var s *Socket
 	err := tuntest.NewNamespace(t).Do(func() error {
-		s = &Socket{base: 0xfff0, key: key{local: netip.IPv4Unspecified()}}
+		s = &Socket{base: 0xfff0, most: mostIdents, key: key{local: netip.IPv4Unspecified()}}
 		return s.open(dial.New(dial.Options{}))
 	})
 	if err != nil {
@@ -75,6 +75,26 @@ func TestIdentifiers(t *testing.T) {
 		m := new(mapping)
 		if err := m.enter(s); err != nil || m.ident != all[i].ident {
 			t.Errorf("new mapping has %d, %v, want %d", m.ident, err, all[i].ident)
+		}
+	}
+}
+
+// The identifiers of several sets have none in common.
+func TestIdentsAreParts(t *testing.T) {
+	for of := 1; of <= 8; of++ {
+		var taken [mostIdents]bool
+		for part := range of {
+			i := Idents{Part: part, Of: of}
+			if i.most() < mostIdents/of {
+				t.Errorf("a part of %d has %d identifiers", of, i.most())
+			}
+			for n := range i.most() {
+				ident := i.first() + uint16(n)
+				if taken[ident] {
+					t.Fatalf("identifier %d is in two parts of %d", ident, of)
+				}
+				taken[ident] = true
+			}
 		}
 	}
 }

@@ -23,19 +23,36 @@ type Sockets struct {
 	poller *sched.Poller
 	lost   *atomic.Uint64
 	ready  func(*Socket, uint32)
+	idents Idents
 
 	mu     sync.Mutex // guards byKey
 	byKey  map[key]*Socket
 	inodes sync.Map // of all of them
 }
 
+// Idents are the identifiers that the sockets of a set use: one part of so many equal ones. Each
+// raw socket of a host gets all echo replies, so several sets may have none in common.
+type Idents struct{ Part, Of int }
+
+// origin is where the first part of the identifiers begins: random, since other programs choose
+// some, too.
+var origin = uint16(rand.Uint32())
+
+// most returns the number of identifiers of a part.
+func (i Idents) most() int { return mostIdents / i.Of }
+
+// first returns one of them to begin with, so that all follow it.
+func (i Idents) first() uint16 { return origin + uint16(i.Part*i.most()) }
+
 // New returns an empty set. The poller calls ready for a socket with events; lost counts the
 // messages that found no room in one.
 func New(
 	dialer *dial.Dialer, poller *sched.Poller, lost *atomic.Uint64, ready func(*Socket, uint32),
+	idents Idents,
 ) *Sockets {
 	return &Sockets{
-		dialer: dialer, poller: poller, lost: lost, ready: ready, byKey: make(map[key]*Socket),
+		dialer: dialer, poller: poller, lost: lost, ready: ready, idents: idents,
+		byKey: make(map[key]*Socket),
 	}
 }
 
@@ -49,7 +66,10 @@ func (r *Sockets) Enter(
 	k := key{local, r.dialer.Interface()}
 	s := r.byKey[k]
 	if s == nil {
-		s = &Socket{key: k, base: uint16(rand.Uint32()), ready: r.ready}
+		s = &Socket{key: k, base: r.idents.first(), most: r.idents.most(), ready: r.ready}
+		if r.idents.Of == 1 {
+			s.base = uint16(rand.Uint32())
+		}
 		if err := r.open(s); err != nil {
 			r.close(s)
 			return err

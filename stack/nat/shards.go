@@ -1,0 +1,101 @@
+//go:build linux
+
+package nat
+
+import (
+	"slices"
+
+	"syntap/stack/homes"
+	"syntap/stack/nat/mappings"
+	tunflow "syntap/tun/flow"
+)
+
+// Shards are several NATs of one router, each with a read loop and a poller of its own. Each client
+// endpoint has its mappings at one of them, its home, whichever reads its frames. They share the
+// limits.
+type Shards struct {
+	number int    // of all
+	all    []*NAT // constant once each has been made
+	homes  *homes.Table[mappings.Endpoint]
+	places *mappings.Places
+}
+
+// NewShards returns what a number of NATs share. Each joins as it is made (Options.Shards), before
+// the first carries anything.
+func NewShards(number int) *Shards {
+	return &Shards{
+		number: number, homes: homes.New[mappings.Endpoint](), places: mappings.NewPlaces(),
+	}
+}
+
+// join adds a NAT and returns its number.
+func (s *Shards) join(n *NAT) int {
+	s.all = append(s.all, n)
+	return len(s.all) - 1
+}
+
+// take returns the home of a client endpoint, which is n where it has had none. give follows.
+func (n *NAT) take(client mappings.Endpoint) *NAT {
+	if n.shards == nil {
+		return n
+	}
+	return n.shards.all[n.shards.homes.Take(client, n.shard)]
+}
+
+func (n *NAT) give(client mappings.Endpoint) {
+	if n.shards != nil {
+		n.shards.homes.Give(client)
+	}
+}
+
+// recent is the client endpoint of the read loop's last frame, and its home, which it keeps until
+// there is another: so a client that sends much costs no look-up.
+type recent struct {
+	client mappings.Endpoint
+	home   *NAT
+}
+
+// homeOf returns the home of a client endpoint. It is for the read loop.
+func (n *NAT) homeOf(client mappings.Endpoint) *NAT {
+	if n.shards == nil {
+		return n
+	}
+	if n.recent.home == nil || n.recent.client != client {
+		home := n.take(client)
+		n.forgetRecent()
+		n.recent = recent{client, home}
+	}
+	return n.recent.home
+}
+
+func (n *NAT) forgetRecent() {
+	if n.recent.home != nil {
+		n.give(n.recent.client)
+	}
+	n.recent = recent{}
+}
+
+// siblings returns all NATs of the router.
+func (n *NAT) siblings() []*NAT {
+	if n.shards == nil {
+		return []*NAT{n}
+	}
+	return n.shards.all
+}
+
+// ownsSocket reports whether a packet comes from a socket of one of the NATs.
+func (n *NAT) ownsSocket(client mappings.Endpoint) bool {
+	return slices.ContainsFunc(n.siblings(), func(n *NAT) bool { return n.table.Owns(client) })
+}
+
+// atHome returns the NAT that has the flows of a datagram's client.
+func (n *NAT) atHome(d *tunflow.Datagram) *NAT {
+	if n.shards == nil {
+		return n
+	}
+	client := mappings.Endpoint{AddrPort: d.Client, Echo: d.Proto == tunflow.ICMP}
+	if i, ok := n.shards.homes.Of(client); ok {
+		return n.shards.all[i]
+	}
+	return n
+}
