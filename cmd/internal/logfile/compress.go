@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 )
@@ -18,15 +19,11 @@ func Compress(ctx context.Context, path string) (err error) {
 			err = fmt.Errorf("compress log %s: %w", path, err)
 		}
 	}()
-	in, err := os.Open(path)
+	in, info, err := openRotated(path)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
 	unfinished := path + gzipSuffix + unfinishedSuffix
 	if err := os.Remove(unfinished); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -49,6 +46,26 @@ func Compress(ctx context.Context, path string) (err error) {
 		return errors.Join(err, os.Remove(unfinished))
 	}
 	return os.Remove(path)
+}
+
+// openRotated opens a file to read it. Who may write into the directory could have a link or a pipe
+// have the name of a rotated log: the one would be copied, and the other waited for.
+func openRotated(path string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if err == nil {
+		err = mustBeRegular(info)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = f.Stat(); err == nil {
+		err = mustBeRegular(info)
+	}
+	return f, info, closing(f, err)
 }
 
 // compress copies in small pieces and yields after each: packets do not wait for it.

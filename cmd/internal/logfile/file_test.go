@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,6 +164,35 @@ func TestFileBecomesLink(t *testing.T) {
 	}
 	if opened == 0 {
 		t.Error("no file was opened")
+	}
+}
+
+// A link to a file of others, a pipe and a directory may have the names of rotated logs. They stay,
+// and the log beside them is compressed.
+func TestTidyBesideOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, secret := filepath.Join(dir, "log"), filepath.Join(t.TempDir(), "secret")
+	name := func(day string) string { return path + "-202611" + day + "T075000.000000Z" }
+	must(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	must(t, os.Symlink(secret, name("20")))
+	must(t, syscall.Mkfifo(name("21"), 0o600))
+	must(t, os.Mkdir(name("22"), 0o700))
+	must(t, os.WriteFile(name("23"), []byte("one\n"), 0o600))
+	r := &rotation{Rotation: Rotation{Compress: true}, names: namesOf(path)}
+	if err := r.tidy(t.Context()); err == nil {
+		t.Error("the names of others are not reported")
+	}
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	var got []string
+	for _, f := range files {
+		got = append(got, strings.TrimPrefix(f.Name(), "log-202611"))
+	}
+	const rest = "T075000.000000Z"
+	want := []string{"20" + rest, "21" + rest, "22" + rest, "23" + rest + ".gz"}
+	if !slices.Equal(got, want) {
+		t.Errorf("files are %q, want %q", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -109,14 +110,13 @@ func (r *rotation) tidy(ctx context.Context) error {
 	if !r.Compress {
 		return nil
 	}
+	var errs []error
 	for _, f := range files {
 		if slices.Contains(f.paths, f.plain) {
-			if err := Compress(ctx, f.plain); err != nil {
-				return err
-			}
+			errs = append(errs, Compress(ctx, f.plain))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // close ends the background work. The next run does the rest.
