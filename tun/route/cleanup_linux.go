@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Cleanup undoes the steps of dead runs in the calling thread's network namespace, by the journals
-// in stateDir. With crashed it leaves runs alone that stay closed after a crash: that is for a
-// service manager, which is about to start the router again.
+// in stateDir, and deletes guards that have no run. With crashed it leaves runs alone that stay
+// closed after a crash: that is for a service manager, which is about to start the router again.
 func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 	pattern, err := journalPath(stateDir, "*")
 	if err != nil {
@@ -37,7 +40,56 @@ func Cleanup(stateDir string, crashed bool) ([]Cleaned, error) {
 		}
 		all = append(all, cleaned...)
 	}
+	if !crashed {
+		cleaned, err := cleanUpGuards(nl, stateDir)
+		all, errs = append(all, cleaned...), append(errs, err)
+	}
 	return all, errors.Join(errs...)
+}
+
+// cleanUpGuards deletes the guards of runs whose journal is lost. One that a rule leads to stays:
+// it still drops traffic, perhaps for a run with another directory of journals.
+func cleanUpGuards(nl *handles, stateDir string) (all []Cleaned, err error) {
+	// The list comes before the journals: a run writes its journal before it makes its guard.
+	links, err := dump(nl.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	used, err := usedTables(nl, stateDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		c := Config{}
+		name := l.Attrs().Name
+		_, scanErr := fmt.Sscanf(name, "guard%d", &c.Table)
+		isGuard := scanErr == nil && name == c.guard() && l.Attrs().Alias == guardAlias
+		if !isGuard || slices.Contains(used, c.Table) {
+			continue
+		}
+		if err := nl.LinkDel(l); err != nil && !isGone(err) {
+			return all, fmt.Errorf("delete %s: %w", name, err)
+		}
+		all = append(all, Cleaned{Name: name, Commands: []string{"ip link del dev " + name}})
+	}
+	return all, nil
+}
+
+// usedTables returns the routing tables that rules lead to or journals name.
+func usedTables(nl *handles, stateDir string) (tables []int, err error) {
+	for _, c := range journaled(stateDir) {
+		tables = append(tables, c.Table)
+	}
+	for _, family := range allFamilies() {
+		rules, err := dump(func() ([]netlink.Rule, error) { return nl.RuleList(family) })
+		if err != nil {
+			return nil, fmt.Errorf("list %s rules: %w", familyName(family), err)
+		}
+		for _, r := range rules {
+			tables = append(tables, r.Table)
+		}
+	}
+	return tables, nil
 }
 
 func cleanUp(nl *handles, path string, crashed bool) ([]Cleaned, error) {

@@ -12,17 +12,22 @@ import (
 // handles are the sockets by which the host is changed, in one network namespace.
 type handles struct {
 	*netlink.Handle
-	tables *nft.Kernel       // nil until openTables
-	texts  map[string]string // of the tables that were made, by name
+	namespace uint64            // see namespaceID
+	tables    *nft.Kernel       // nil until openTables
+	texts     map[string]string // of the tables that were made, by name
 }
 
 // openHandles opens the handles in the calling thread's network namespace.
 func openHandles() (*handles, error) {
+	ns, err := namespaceID()
+	if err != nil {
+		return nil, fmt.Errorf("identify network namespace: %w", err)
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	return &handles{Handle: h, texts: make(map[string]string)}, nil
+	return &handles{Handle: h, namespace: ns, texts: make(map[string]string)}, nil
 }
 
 // openTables opens nftables.

@@ -333,6 +333,7 @@ func wantSteps(c route.Config) []string {
 		"ip address add 198.18.0.1/30 dev syntap0 brd +",
 		"ip address add fd53:7974::1/126 dev syntap0 nodad",
 		"ip tuntap add dev guard5359 mode tun",
+		`ip link set dev guard5359 alias "syntap: takes the traffic while the process is dead"`,
 		"ip link set dev guard5359 addrgenmode none",
 		"sysctl -qw net/ipv6/conf/guard5359/disable_ipv6=0",
 		"sysctl -qw net/ipv6/conf/guard5359/ignore_routes_with_linkdown=0",
@@ -343,8 +344,8 @@ func wantSteps(c route.Config) []string {
 		"ip route add throw 255.255.255.255/32 table 5359",
 		"ip -6 route add throw ff00::/8 table 5359",
 		"ip -6 route add throw fe80::/10 table 5359",
-		"ip route add default dev guard5359 src 198.18.0.1 metric 4278190080 scope global table 5359",
-		"ip -6 route add default dev guard5359 metric 4278190080 table 5359",
+		"ip route add default dev guard5359 src 198.18.0.1 metric 2130706432 scope global table 5359",
+		"ip -6 route add default dev guard5359 metric 2130706432 table 5359",
 		"ip route add default dev syntap0 scope global table 5359",
 		"ip -6 route add default dev syntap0 table 5359",
 	}

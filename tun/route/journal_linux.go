@@ -134,7 +134,18 @@ func routersBeside(c Config) (all []Config) {
 	if c.StateDir == "" {
 		return nil
 	}
-	pattern, err := journalPath(c.StateDir, "*")
+	for _, r := range journaled(c.StateDir) {
+		if r.Name != c.Name && r.Mark != c.Mark {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// journaled returns the configs of all runs, dead or alive, that have a journal in the calling
+// thread's network namespace.
+func journaled(dir string) (all []Config) {
+	pattern, err := journalPath(dir, "*")
 	if err != nil {
 		return nil
 	}
@@ -145,11 +156,7 @@ func routersBeside(c Config) (all []Config) {
 			continue // the router has ended meanwhile, or the file is another user's
 		}
 		runs, _, _ := parseJournal(b)
-		for _, r := range runs {
-			if r.Name != c.Name && r.Mark != c.Mark {
-				all = append(all, r)
-			}
-		}
+		all = append(all, runs...)
 	}
 	return all
 }

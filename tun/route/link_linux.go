@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -39,6 +40,9 @@ func interfaceSteps(c Config) []step {
 	return steps
 }
 
+// guardAlias tells the operator what a guard is for, and Cleanup that it is one.
+const guardAlias = "syntap: takes the traffic while the process is dead"
+
 // guardSteps make the interface that takes the traffic when the TUN is gone: a TUN without a
 // process, which drops all packets. doc.go tells why an unreachable route does not suffice.
 func guardSteps(c Config) []step {
@@ -50,12 +54,17 @@ func guardSteps(c Config) []step {
 		apply: func(k *handles) error {
 			if l, err := k.LinkByName(name); err == nil && l.Type() == "tuntap" {
 				return unix.EEXIST
+			} else if err != nil && !isGone(err) {
+				return err
 			}
-			attrs := netlink.NewLinkAttrs()
-			attrs.Name = name
-			return k.LinkAdd(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN})
+			return k.addTUN(name)
 		},
 		undo: onLink(name, func(k *handles, l netlink.Link) error { return k.LinkDel(l) }),
+	}, {
+		command: fmt.Sprintf("ip link set dev %s alias %q", name, guardAlias),
+		apply: onLink(name, func(k *handles, l netlink.Link) error {
+			return k.LinkSetAlias(l, guardAlias)
+		}),
 	}}
 	is6 := len(only6(c.Include)) > 0
 	steps = append(steps, quietSteps(name, is6)...)
@@ -80,6 +89,19 @@ func guardSteps(c Config) []step {
 		}
 	}
 	return steps
+}
+
+// addTUN makes a TUN that belongs to no process. The kernel makes it in the network namespace of
+// the calling thread, which may be another than that of the netlink socket: then addTUN fails.
+func (k *handles) addTUN(name string) error {
+	if ns, err := namespaceID(); err != nil {
+		return err
+	} else if ns != k.namespace {
+		return errors.New("the calling thread is in another network namespace")
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	return k.LinkAdd(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TUN})
 }
 
 func addressStep(a netip.Prefix, link string) step {

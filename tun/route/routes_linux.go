@@ -17,8 +17,9 @@ var localOnly = []netip.Prefix{
 	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
 }
 
-// guardMetric ranks the guard's routes below all others; the TUN's have the kernel's default.
-const guardMetric = 0xff000000
+// guardMetric ranks the guard's routes below the TUN's, which have the kernel's default. It fits an
+// int of 32 bits, in which the netlink package has metrics.
+const guardMetric = 0x7f000000
 
 // routeSteps returns the routes: those that keep traffic out first, those that send it into the TUN
 // last.

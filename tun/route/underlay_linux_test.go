@@ -122,7 +122,7 @@ func TestWatchFollowsResolvers(t *testing.T) {
 	c := tracking()
 	c.Resolvers = func() []netip.Addr { return []netip.Addr{nameserver.Load().(netip.Addr)} }
 	h := configure(t, ns, c)
-	defer closeHost(t, h)
+	t.Cleanup(func() { closeHost(t, h) })
 	stop := watch(t, h)
 
 	serve := lab.Server.ListenPacket("udp4", tuntest.ServerAddr4+":53")

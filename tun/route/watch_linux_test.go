@@ -16,7 +16,8 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// watch runs h.Watch. stop ends it and returns its error.
+// watch runs h.Watch. stop ends it and returns its error. If the test fails before, it ends before
+// h is closed, which a cleanup has to do.
 func watch(t *testing.T, h *route.Host) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -27,11 +28,14 @@ func watch(t *testing.T, h *route.Host) (stop func() error) {
 				t.Logf("not repaired yet: %v", err)
 			}
 		}})
+		close(ended)
 	}()
-	return func() error {
+	stop = func() error {
 		cancel()
 		return <-ended
 	}
+	t.Cleanup(func() { _ = stop() }) // the test has had the error, or has failed
+	return stop
 }
 
 // routing returns the rules, and the routes of the router's table, sorted: a restored route comes
@@ -174,7 +178,7 @@ func TestWatchDoesNotSpin(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	open(t, ns, "syntap0")
 	h := configure(t, ns, everything())
-	defer closeHost(t, h)
+	t.Cleanup(func() { closeHost(t, h) })
 	want := routing(ns)
 	start := time.Now()
 	stop := watch(t, h)
@@ -200,7 +204,7 @@ func TestWatchInterfaceDownAndUp(t *testing.T) {
 	ns := lab.Router
 	open(t, ns, "syntap0")
 	h := configure(t, ns, everything())
-	defer closeHost(t, h)
+	t.Cleanup(func() { closeHost(t, h) })
 	want := routing(ns)
 	stop := watch(t, h)
 	for range 2 {
@@ -256,7 +260,7 @@ func TestWatchOverrun(t *testing.T) {
 	ns := lab.Router
 	open(t, ns, "syntap0")
 	h := configure(t, ns, everything())
-	defer closeHost(t, h)
+	t.Cleanup(func() { closeHost(t, h) })
 	want := routing(ns)
 
 	// Watch does not run yet: the messages of the deletions come after the socket is full.

@@ -17,6 +17,9 @@ import (
 	"syntap/tun/tuntest"
 )
 
+// moreBits are none of those that the kernel reads of an argument of 32 bits.
+var moreBits uint64 = 1 << 32
+
 // attempts are the ways out that a command may try, by name: each returns the kernel's answer.
 var attempts = map[string]func() error{
 	"TIOCSTI":                   func() error { return ioctl(unix.TIOCSTI) },
@@ -24,7 +27,7 @@ var attempts = map[string]func() error{
 	"TIOCLINUX":                 func() error { return ioctl(0x541c) },
 	"another ioctl":             func() error { return ioctl(unix.TCGETS) },
 	"vsock":                     func() error { return socket(unix.AF_VSOCK, unix.SOCK_STREAM) },
-	"vsock with more bits":      func() error { return call(unix.SYS_SOCKET, unix.AF_VSOCK|1<<32, unix.SOCK_STREAM, 0) },
+	"vsock with more bits":      func() error { return call(unix.SYS_SOCKET, uintptr(unix.AF_VSOCK|moreBits), unix.SOCK_STREAM, 0) },
 	"AF_ALG":                    func() error { return socket(unix.AF_ALG, unix.SOCK_SEQPACKET) },
 	"pair of TIPC":              func() error { _, err := unix.Socketpair(unix.AF_TIPC, unix.SOCK_SEQPACKET, 0); return err },
 	"IPv4":                      func() error { return socket(unix.AF_INET, unix.SOCK_STREAM) },
