@@ -15,6 +15,7 @@ import (
 //
 //   - A family with a default route: all of it.
 //   - A family without one, beside a family that has it: the prefixes of its routes.
+//   - A family with very many routes: all of it.
 //   - No default route at all: all of each family that has some route, or of both if none has.
 //
 // Routes to loopback, link-local and multicast destinations do not count, nor do those of links
@@ -51,6 +52,10 @@ func reachable(routes4, routes6 []netip.Prefix) []netip.Prefix {
 	return []netip.Prefix{all4, all6}
 }
 
+// maxReachable is the number of destinations from which on a host has them all: that of a router
+// of the Internet, which needs no default route.
+const maxReachable = 1024
+
 // routed returns the destinations of one family's unicast routes, each once.
 func routed(family int) ([]netip.Prefix, error) {
 	if ok, err := hasSource(family); err != nil || !ok {
@@ -61,21 +66,24 @@ func routed(family int) ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("find interface lo: %w", err)
 	}
 	unicast := netlink.Route{Type: unix.RTN_UNICAST}
-	routes, err := dump(func() ([]netlink.Route, error) {
+	all, err := dump(func() (all []netip.Prefix, err error) {
 		const fields = netlink.RT_FILTER_TYPE | netlink.RT_FILTER_TABLE
-		return netlink.RouteListFiltered(family, &unicast, fields)
+		known := make(map[netip.Prefix]bool)
+		err = netlink.RouteListFilteredIter(family, &unicast, fields, func(r netlink.Route) bool {
+			p, ok := destination(r, family)
+			down := r.Flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0
+			if ok && !down && r.LinkIndex != lo.Attrs().Index && !known[p] {
+				known[p], all = true, append(all, p)
+			}
+			return len(all) <= maxReachable
+		})
+		return all, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	var all []netip.Prefix
-	for _, r := range routes {
-		p, ok := destination(r, family)
-		down := r.Flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0
-		if !ok || down || r.LinkIndex == lo.Attrs().Index || slices.Contains(all, p) {
-			continue
-		}
-		all = append(all, p)
+	if len(all) > maxReachable {
+		return []netip.Prefix{everyDestination(family)}, nil
 	}
 	return all, nil
 }

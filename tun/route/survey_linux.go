@@ -68,20 +68,40 @@ func (s *surveyor) read(family int) error {
 			s.rules = append(s.rules, r)
 		}
 	}
-	all := netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	routes, err := dump(func() ([]netlink.Route, error) {
-		return s.k.RouteListFiltered(family, &all, netlink.RT_FILTER_TABLE)
-	})
+	routes, err := dump(func() ([]netlink.Route, error) { return s.hostRoutes(family) })
 	if err != nil {
 		return fmt.Errorf("list %s routes: %w", familyName(family), err)
 	}
-	for _, r := range routes {
-		ownTable := r.Table == unix.RT_TABLE_LOCAL || r.Table == s.c.Table
-		if name := s.links[r.LinkIndex]; !ownTable && name != s.c.Name && name != s.c.guard() {
-			s.routes = append(s.routes, r)
-		}
-	}
+	s.routes = append(s.routes, routes...)
 	return nil
+}
+
+// maxRoutes bounds the routes of a family that are kept: a router of the Internet has a million.
+// Beyond it those count that differ from others in more than their destination.
+const maxRoutes = 4096
+
+// hostRoutes lists the host's own routes of a family.
+func (s *surveyor) hostRoutes(family int) (kept []netlink.Route, err error) {
+	type way struct {
+		table, link int
+		isDefault   bool
+	}
+	known := make(map[way]bool)
+	all := netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	keep := func(r netlink.Route) bool {
+		ownTable := r.Table == unix.RT_TABLE_LOCAL || r.Table == s.c.Table
+		if name := s.links[r.LinkIndex]; ownTable || name == s.c.Name || name == s.c.guard() {
+			return true
+		}
+		w := way{r.Table, r.LinkIndex, prefixBits(r.Dst) <= 1}
+		ofClients := slices.ContainsFunc(s.c.Sources, prefix(r.Dst, family).Overlaps)
+		if len(kept) < maxRoutes || !known[w] || ofClients && len(kept) < 2*maxRoutes {
+			known[w], kept = true, append(kept, r)
+		}
+		return true
+	}
+	err = s.k.RouteListFilteredIter(family, &all, netlink.RT_FILTER_TABLE, keep)
+	return kept, err
 }
 
 // isOwn reports whether a rule is one of the router's, or does nothing.

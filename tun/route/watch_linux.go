@@ -14,8 +14,12 @@ import (
 )
 
 // repairInterval is the least time between two repairs. It bounds the watcher's load beside a
-// program that deletes without a pause.
-const repairInterval = 250 * time.Millisecond
+// program that deletes without a pause. With many routes, of which some always change, a look at
+// all of them takes long: then the next one comes after repairPause times as long.
+const (
+	repairInterval = 250 * time.Millisecond
+	repairPause    = 9
+)
 
 // resolversInterval is the interval between two readings of the host's nameservers. A resolver asks
 // again after about five seconds.
@@ -136,6 +140,7 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Re
 	ticks := time.NewTicker(pastInterval)
 	defer ticks.Stop()
 	for {
+		start := time.Now()
 		failed, err := h.repairOnce(ctx, report)
 		if err != nil || ctx.Err() != nil {
 			return err
@@ -143,7 +148,7 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Re
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(repairInterval):
+		case <-time.After(max(repairInterval, min(repairPause*time.Since(start), longest))):
 		}
 		var again <-chan time.Time
 		if failed {
