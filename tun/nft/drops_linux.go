@@ -20,14 +20,14 @@ func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.C
 // rule names an interface. The rules of such a chain may accept its packets all the same, by other
 // words.
 func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return names(r, name) })
+	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return k.names(r, name) })
 }
 
 // InputDrops returns the chains that drop packets to this host by default, and in whose tables no
 // rule names an interface or matches packets of established connections.
 func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
 	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool {
-		return names(r, name) || established(r)
+		return k.names(r, name) || established(r)
 	})
 }
 
@@ -45,7 +45,7 @@ func (k *Kernel) SourceDrops(name string) (drops []ChainName, err error) {
 		if family == "" || err != nil {
 			continue
 		}
-		if slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return names(r, name) }) {
+		if slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return k.names(r, name) }) {
 			excepted[ChainName{family, c.Table.Name, ""}] = true
 		}
 		if slices.ContainsFunc(rules, filtersSources) {
@@ -55,6 +55,39 @@ func (k *Kernel) SourceDrops(name string) (drops []ChainName, err error) {
 	return slices.DeleteFunc(drops, func(c ChainName) bool {
 		return excepted[ChainName{c.Family, c.Table, ""}]
 	}), nil
+}
+
+// Untracks returns the chains with a rule that takes packets off connection tracking.
+func (k *Kernel) Untracks() (chains []ChainName, err error) {
+	all, err := k.conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	for _, c := range all {
+		family := families[c.Table.Family]
+		rules, err := k.conn.GetRules(c.Table, c)
+		if family != "" && err == nil && slices.ContainsFunc(rules, untracked) {
+			chains = append(chains, ChainName{family, c.Table.Name, c.Name})
+		}
+	}
+	return chains, nil
+}
+
+// notrackFlag is XT_CT_NOTRACK of linux/netfilter/xt_CT.h.
+const notrackFlag = 1 << 0
+
+// untracked reports whether a rule takes packets off connection tracking.
+func untracked(r *nftables.Rule) bool {
+	return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		switch e := e.(type) {
+		case *expr.Notrack:
+			return true
+		case *expr.Target: // of iptables
+			info, ok := e.Info.(*xt.Unknown)
+			return e.Name == "NOTRACK" || e.Name == "CT" && ok && len(*info) > 0 && (*info)[0]&notrackFlag != 0
+		}
+		return false
+	})
 }
 
 var families = map[nftables.TableFamily]string{
@@ -71,7 +104,7 @@ func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) b
 	var drops []ChainName
 	for _, c := range all {
 		family := families[c.Table.Family]
-		if family == "" || c.Hooknum == nil || *c.Hooknum != hook || c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop {
+		if family == "" || c.Hooknum == nil || *c.Hooknum != hook || !k.dropsRest(c) {
 			continue
 		}
 		excepted := false
@@ -88,13 +121,45 @@ func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) b
 	return drops, nil
 }
 
-// names reports whether a rule names an interface, in full or by a wildcard.
-func names(r *nftables.Rule, name string) bool {
+// dropsRest reports whether a chain drops the packets that no rule of it accepts, by its policy or
+// by its last rule.
+func (k *Kernel) dropsRest(c *nftables.Chain) bool {
+	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+		return true
+	}
+	rules, err := k.conn.GetRules(c.Table, c)
+	return err == nil && len(rules) > 0 && dropsAll(rules[len(rules)-1])
+}
+
+// dropsAll reports whether a rule drops or rejects every packet.
+func dropsAll(r *nftables.Rule) bool {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Log:
+		case *expr.Reject:
+			return true
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictDrop
+		case *expr.Target: // of iptables
+			return e.Name == "REJECT"
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// names reports whether a rule names an interface, in full, by a wildcard or in a set.
+func (k *Kernel) names(r *nftables.Rule, name string) bool {
 	byName := false
 	for _, e := range r.Exprs {
 		switch e := e.(type) {
 		case *expr.Meta:
 			byName = e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyOIFNAME
+		case *expr.Lookup:
+			if byName && !e.Invert && k.holds(r.Table, e.SetName, name) {
+				return true
+			}
 		case *expr.Cmp:
 			if data := bytes.TrimRight(e.Data, "\x00"); byName && len(data) > 0 &&
 				bytes.HasPrefix([]byte(name), data) && e.Op == expr.CmpOpEq {
@@ -105,21 +170,31 @@ func names(r *nftables.Rule, name string) bool {
 	return false
 }
 
-// established reports whether a rule asks for the state of connections, unless for others than
-// established ones.
+// holds reports whether a set or map of a table has an element for an interface.
+func (k *Kernel) holds(table *nftables.Table, set, name string) bool {
+	elements, err := k.conn.GetSetElements(&nftables.Set{Table: table, Name: set})
+	return err == nil && slices.ContainsFunc(elements, func(e nftables.SetElement) bool {
+		return bytes.Contains(e.Key, interfaceName(name))
+	})
+}
+
+// established reports whether a rule asks for the state of connections, whatever interface they
+// come in by, unless for others than established ones.
 func established(r *nftables.Rule) bool {
-	byState := false
+	byState, byLink := false, false
 	for _, e := range r.Exprs {
 		switch e := e.(type) {
 		case *expr.Ct:
 			byState = e.Key == expr.CtKeySTATE
 		case *expr.Bitwise:
 			byState = byState && len(e.Mask) == 4 && binaryutil.NativeEndian.Uint32(e.Mask)&expr.CtStateBitESTABLISHED != 0
+		case *expr.Meta:
+			byLink = byLink || e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyIIF
 		case *expr.Match: // of iptables
 			byState = e.Name == "conntrack" || e.Name == "state"
 		}
 	}
-	return byState
+	return byState && !byLink
 }
 
 // Flags of iptables' match rpfilter (linux/netfilter/xt_rpfilter.h).

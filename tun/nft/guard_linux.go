@@ -28,7 +28,7 @@ func (k *Kernel) Guards(name string) (guards []Guard, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("list nftables chains: %w", err)
 	}
-	spared := func(r *nftables.Rule) bool { return names(r, name) }
+	spared := func(r *nftables.Rule) bool { return k.names(r, name) }
 	for _, c := range chains {
 		family := families[c.Table.Family]
 		rules, err := k.conn.GetRules(c.Table, c)

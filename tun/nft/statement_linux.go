@@ -164,6 +164,10 @@ var Established = state("established", expr.CtStateBitESTABLISHED)
 // NotEstablished matches packets that begin a connection and those that belong to none.
 var NotEstablished = state("invalid,related,new", expr.CtStateBitNEW|expr.CtStateBitRELATED|expr.CtStateBitINVALID)
 
+// Untracked matches packets that a rule has taken off connection tracking (notrack), and those of
+// IPv6's neighbor discovery.
+var Untracked = state("untracked", expr.CtStateBitUNTRACKED)
+
 func state(text string, bits uint32) Statement {
 	return Statement{"ct state " + text, []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: reg}, masked(native(bits)), differs(native(0)),

@@ -43,6 +43,10 @@
 //     of routers beside it, known by the socket's mark; sockets of a VPN, known by the mark that a
 //     rule of the host exempts; and the kernel's own tunnels. Multicast, broadcasts, IPv6
 //     link-local addresses and offers of a DHCP server belong to the link.
+//   - Connection tracking does not see packets for which a rule of the host says notrack. Each
+//     segment and datagram among them is decided by itself: one from a port that the kernel gives
+//     to no client may be a server's, and stays outside (KeepInbound). Whether the connection is
+//     older than the router nothing tells.
 //   - Packets that a transparent proxy of this host has taken (TPROXY) are the proxy's.
 //   - Packets of other machines enter if their source is in Sources. Any other enters if the host
 //     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's

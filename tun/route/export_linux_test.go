@@ -1,6 +1,10 @@
 package route
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/vishvananda/netlink"
+)
 
 // ConfigureFailing is Configure with a failpoint, which is called before each of its steps. With
 // crash its error ends the run as SIGKILL would: no step is undone.
@@ -36,3 +40,12 @@ func configureFailing(
 
 // SetFailpoint sets the failpoint of the following steps.
 func (h *Host) SetFailpoint(failpoint func(command string) error) { h.failpoint = failpoint }
+
+// SurveyLinks returns what the survey notes of links.
+func SurveyLinks(c Config, links []netlink.Link) (detours []string, notices []Notice) {
+	s := surveyor{c: c}
+	for _, l := range links {
+		s.noteVRF(l)
+	}
+	return s.u.Detours, s.notices
+}

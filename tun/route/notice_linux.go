@@ -38,6 +38,7 @@ func Notices(c Config) ([]Notice, error) {
 	notices = append(notices, sourceNotices(k, c)...)
 	notices = append(notices, guardNotices(k, c)...)
 	notices = append(notices, ipsecNotices(k, c)...)
+	notices = append(notices, untrackedNotices(k, c)...)
 	return append(notices, inputNotices(k, c)...), nil
 }
 
@@ -169,6 +170,29 @@ func sourceNotices(k *handles, c Config) (notices []Notice) {
 			Text: fmt.Sprintf("the reverse-path filter in the nftables chain %s disregards marks: "+
 				"it drops packets from %s", chain, c.Name),
 			Hint: spareHint(chain, c.Name),
+		})
+	}
+	return notices
+}
+
+// untrackedNotices report rules that take packets off connection tracking, among which the router
+// does not know all that were to enter.
+func untrackedNotices(k *handles, c Config) (notices []Notice) {
+	if c.ByRules || !c.KeepInbound || k.openTables() != nil {
+		return nil
+	}
+	chains, err := k.tables.Untracks()
+	if err != nil {
+		return nil
+	}
+	first, last := localPorts()
+	for _, chain := range chains {
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("the nftables chain %s takes packets off connection tracking: those "+
+				"from other ports than %d to %d may be replies of servers, and do not enter the TUN; "+
+				"connections of other machines that are open at the start are reset",
+				chain, first, last),
+			Info: true,
 		})
 	}
 	return notices

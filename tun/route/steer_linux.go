@@ -149,6 +149,7 @@ func (s *steering) local() {
 		// Another socket may have the port since the decision.
 		local.add(nft.Protocol(protocol), nft.Label(decidedLabel), nft.Goto("local_new"))
 	}
+	local.addUntracked("local_new")
 
 	s.chain("local_new", nil, s.localNew())
 	s.chain("local", &nft.Hook{Type: "route", At: "output", Priority: lastPriority}, local)
@@ -174,6 +175,7 @@ func (s *steering) localNew() (first chainRules) {
 	}
 	first.add(nft.Broadcast, nft.Accept)
 	first.add(nft.Jump("users"))
+	s.addServers(&first)
 	first.add(nft.NotSYN, nft.Goto("midstream"))
 	first.add(nft.Goto("destination"))
 	return first
@@ -221,6 +223,25 @@ func (r *chainRules) addAnew(chain string) {
 	r.add(nft.SYN, nft.Established, nft.Drop)
 }
 
+// addUntracked has each segment and datagram decided by itself that is off connection tracking.
+func (r *chainRules) addUntracked(chain string) {
+	for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		r.add(nft.Untracked, nft.Protocol(protocol), nft.Goto(chain))
+	}
+}
+
+// addServers has packets off connection tracking stay outside that a server may have sent. A client
+// with such a port stays outside, too, since its later segments look like those of a server.
+func (s *steering) addServers(r *chainRules) {
+	if !s.KeepInbound {
+		return
+	}
+	for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		outside := nft.SourcePortOutside(s.first, s.last)
+		r.add(nft.Untracked, nft.Protocol(protocol), outside, nft.Accept)
+	}
+}
+
 // forwarded adds the chains for packets of other machines.
 func (s *steering) forwarded() {
 	var midstream, first, forwarded chainRules
@@ -232,6 +253,9 @@ func (s *steering) forwarded() {
 		midstream.add(nft.Source6.In("sources6"), nft.Goto("destination"))
 	}
 	first.add(nft.NotUnicast, nft.Accept)
+	s.addServers(&first)
+	first.add(nft.Untracked, nft.Source4.In("sources4"), nft.Goto("destination"))
+	first.add(nft.Untracked, nft.Source6.In("sources6"), nft.Goto("destination"))
 	first.add(nft.NotSYN, nft.Goto("forwarded_midstream"))
 	first.add(nft.Source4.In("sources4"), nft.Goto("destination"))
 	first.add(nft.Source6.In("sources6"), nft.Goto("destination"))
@@ -253,6 +277,7 @@ func (s *steering) forwarded() {
 		s.addKnown(&forwarded)
 		forwarded.add(nft.NewOrRelated, nft.Goto("forwarded_new"))
 		forwarded.addAnew("forwarded_new")
+		forwarded.addUntracked("forwarded_new")
 	}
 	s.chain("forwarded_midstream", nil, midstream)
 	s.chain("forwarded_new", nil, first)

@@ -34,6 +34,7 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 	for _, l := range links {
 		s.links[l.Attrs().Index] = l.Attrs().Name
 		s.noteTunnel(l)
+		s.noteVRF(l)
 	}
 	for _, family := range allFamilies() {
 		if err := s.read(family); err != nil {
@@ -151,6 +152,30 @@ func (s *surveyor) noteTunnel(l netlink.Link) {
 	}
 	if len(s.u.Tunnels) == known { // each packet brings its own
 		s.u.Tunnels = append(s.u.Tunnels, netip.AddrPortFrom(netip.Addr{}, uint16(port)))
+	}
+}
+
+// vrfPriority is that of the kernel's rule for packets in a VRF (Documentation/networking/vrf.rst).
+const vrfPriority = 1000
+
+// noteVRF notes the interfaces of a VRF, whose packets take the way of its own table.
+func (s *surveyor) noteVRF(l netlink.Link) {
+	_, isMember := l.Attrs().Slave.(*netlink.VrfSlave)
+	isVRF := l.Type() == "vrf"
+	if s.c.Priority <= vrfPriority || !isMember && !isVRF {
+		return
+	}
+	s.detour(l.Attrs().Name)
+	if isVRF {
+		s.notify(Notice{Text: fmt.Sprintf("the VRF %s has routes of its own: its traffic goes past "+
+			"the TUN, unrecorded", l.Attrs().Name)})
+	}
+}
+
+// detour notes an interface by which traffic goes past the TUN.
+func (s *surveyor) detour(name string) {
+	if !slices.Contains(s.u.Detours, name) {
+		s.u.Detours = append(s.u.Detours, name)
 	}
 }
 

@@ -1,10 +1,12 @@
 package route_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"syntap/tun/route"
 	"syntap/tun/tuntest"
@@ -18,6 +20,7 @@ func TestNotices(t *testing.T) {
 		toVPN      = "ip route add default dev wan0 table 52"
 		forward    = "{ type filter hook forward priority 0; policy drop; }"
 	)
+	const otherMark = "set route.mark to 0x53590000"
 	detour := []string{"every destination goes past the TUN", "route.priority to 5262 "}
 	tests := []struct {
 		name, setUp string
@@ -50,6 +53,18 @@ func TestNotices(t *testing.T) {
 			"a mark before ours", "ip rule add pref 100 fwmark 0x1/0x1 lookup 52; " + toVPN,
 			nil,
 			[]string{"selects by the mark", "route.exclude"},
+		},
+		{
+			"a bit of our mark, first of all", "ip rule add pref 0 fwmark 0x1/0x1 lookup 52; " +
+				toVPN, nil, []string{"rule \"pref 0 fwmark 0x1/0x1 lookup 52\" tells", otherMark},
+		},
+		{
+			"a VPN for marks without a bit of ours", "ip rule add pref 20000 not fwmark 0x1/0x1 " +
+				"lookup 52; " + toVPN, nil, []string{"tells the router's own sockets", otherMark},
+		},
+		{
+			"a way for packets without a mark", "ip rule add pref 20000 fwmark 0x0/0xffff " +
+				"lookup 52; " + toVPN, nil, []string{"tells the router's own sockets", otherMark},
 		},
 		{
 			"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; " +
@@ -162,6 +177,19 @@ func TestNotices(t *testing.T) {
 				"proto esp mode tunnel; done", nil, nil,
 		},
 		{
+			"packets off connection tracking", "nft 'table inet raw { chain out { type filter hook " +
+				"output priority -300; udp sport 53 notrack; }; }'", nil,
+			[]string{"chain inet raw out takes packets off connection tracking", ""},
+		},
+		{
+			"packets off connection tracking, by iptables",
+			"iptables -t raw -A OUTPUT -p udp --sport 53 -j CT --notrack", nil,
+			[]string{"chain ip raw OUTPUT takes packets off connection tracking", ""},
+		},
+		{
+			"a zone of connection tracking", "iptables -t raw -A OUTPUT -p udp -j CT --zone 7", nil, nil,
+		},
+		{
 			"forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", nil,
 			[]string{"does not forward packets from 192.0.2.0/24", "net.ipv4.ip_forward=1"},
 		},
@@ -174,6 +202,38 @@ func TestNotices(t *testing.T) {
 		{
 			"iptables drops", "nft 'table ip filter { chain FORWARD " + forward + "; }'", nil,
 			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
+		},
+		{
+			"a firewall refuses the rest", "nft 'table inet f { chain forward { type filter hook " +
+				"forward priority 10; iifname lan0 accept; counter reject; }; }'", nil,
+			[]string{
+				"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept",
+			},
+		},
+		{
+			"iptables refuses the rest", "iptables -A FORWARD -j REJECT", nil,
+			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
+		},
+		{
+			"a firewall refuses some", "nft 'table inet f { chain forward { type filter hook " +
+				"forward priority 10; iifname lan0 reject; tcp dport 25 reject; accept; }; }'",
+			nil, nil,
+		},
+		{
+			"a firewall names the TUN in sets", "nft 'table inet f { chain forward " + forward +
+				"; }; add rule inet f forward iifname { lan0, syntap0 } accept; " +
+				"add rule inet f forward oifname vmap { lan0 : accept, syntap0 : accept }'", nil, nil,
+		},
+		{
+			"a firewall accepts answers by one interface", "nft 'table inet f { chain input { type " +
+				"filter hook input priority 0; policy drop; iifname wan0 ct state established " +
+				"accept; }; }'", nil,
+			[]string{"no rule accepts answers from syntap0", "ct state established,related accept"},
+		},
+		{
+			"a firewall accepts answers by a map", "nft 'table inet f { chain input { type " +
+				"filter hook input priority 0; policy drop; ct state vmap { established : accept, " +
+				"invalid : drop }; }; }'", nil, nil,
 		},
 		{
 			"a firewall that names the TUN", "nft 'table inet f { chain forward " + forward + "; };" +
@@ -210,6 +270,27 @@ func TestNotices(t *testing.T) {
 				t.Errorf("Notices = %+v, want one of %q", all, tt.want)
 			}
 		})
+	}
+}
+
+// TestVRF surveys the links of a VRF, as the kernel lists them: not every kernel has any.
+func TestVRF(t *testing.T) {
+	t.Parallel()
+	links := []netlink.Link{
+		&netlink.Vrf{LinkAttrs: netlink.LinkAttrs{Name: "blue"}, Table: 100},
+		&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "mgmt0", Slave: &netlink.VrfSlave{Table: 100}}},
+		&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lan0", Slave: &netlink.BondSlave{}}},
+		&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "wan0"}},
+	}
+	detours, notices := route.SurveyLinks(tracking(), links)
+	if want := []string{"blue", "mgmt0"}; !slices.Equal(detours, want) || len(notices) != 1 ||
+		!strings.Contains(notices[0].Text, "the VRF blue has routes of its own") {
+		t.Errorf("detours by %q, want %q; notices %+v", detours, want, notices)
+	}
+	c := tracking()
+	c.Priority = 900 // before the kernel's rule for VRFs
+	if detours, notices := route.SurveyLinks(c, links); len(detours)+len(notices) != 0 {
+		t.Errorf("behind the router's rules: detours by %q, notices %+v", detours, notices)
 	}
 }
 

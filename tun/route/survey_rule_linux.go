@@ -34,23 +34,28 @@ func selects(r netlink.Rule, mark uint32) bool {
 // enterMark chooses the mark of packets on their way into the TUN. No rule tells it from the mark
 // 0, so another router's mark is not free.
 func (s *surveyor) enterMark() uint32 {
-	free := func(mark uint32) bool {
-		distinguishes := func(r netlink.Rule) bool { return selects(r, mark) != selects(r, 0) }
-		return mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, distinguishes)
-	}
 	// The first candidate is the mark in force, or a dead run's: the table and the rule that share
 	// it cannot change at the same moment.
-	for _, mark := range []uint32{s.c.Underlay.Enter, s.c.Mark << 16, s.c.Mark << 8, ^s.c.Mark} {
-		if free(mark) {
-			return mark
-		}
+	mark, ok := s.freeMark(s.c.Underlay.Enter, s.c.Mark<<16, s.c.Mark<<8, ^s.c.Mark)
+	if !ok {
+		return s.c.Mark << 16
 	}
+	return mark
+}
+
+// freeMark returns the first candidate, or else the first single bit, that no rule tells from the
+// mark 0 and the router's own sockets do not have.
+func (s *surveyor) freeMark(candidates ...uint32) (mark uint32, ok bool) {
 	for bit := 31; bit >= 0; bit-- {
-		if free(1 << bit) {
-			return 1 << bit
+		candidates = append(candidates, 1<<bit)
+	}
+	for _, mark := range candidates {
+		distinguishes := func(r netlink.Rule) bool { return selects(r, mark) != selects(r, 0) }
+		if mark != 0 && mark != s.c.Mark && !slices.ContainsFunc(s.rules, distinguishes) {
+			return mark, true
 		}
 	}
-	return s.c.Mark << 16
+	return 0, false
 }
 
 // isForRouter reports whether a rule selects the router's own sockets by their whole mark.
@@ -103,8 +108,8 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 		return
 	}
 	f, hasMark := fwmark(r)
-	if hasMark && selects(r, s.c.Mark) && !selects(r, 0) {
-		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
+	if selects(r, s.c.Mark) != selects(r, 0) && !s.skip(r) {
+		return
 	}
 	if r.Priority < s.c.Priority && selects(r, s.u.Enter) && s.detours(r) {
 		return
@@ -118,6 +123,23 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 				"the router to an interface with egress.interface",
 		})
 	}
+}
+
+// skip leads the router's own sockets past a rule that selects them by bits of their mark, and
+// reports whether it can. No rule comes before one of the priority 0, and none selects sockets for
+// bits that they lack.
+func (s *surveyor) skip(r netlink.Rule) bool {
+	if selects(r, s.c.Mark) && r.Priority > 0 {
+		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
+		return true
+	}
+	n := Notice{Text: fmt.Sprintf("the host's rule %q tells the router's own sockets by bits of "+
+		"their mark from those without one: they leave by another way", ruleText(&r))}
+	if mark, ok := s.freeMark(s.c.Mark<<16, s.c.Mark<<8); ok {
+		n.Hint = fmt.Sprintf("set route.mark to %#x", mark)
+	}
+	s.notify(n)
+	return false
 }
 
 // comesIn reports whether a rule selects packets from outside alone, which do not enter. Those of
@@ -180,9 +202,7 @@ func (s *surveyor) detours(r netlink.Rule) bool {
 		}
 		takes = append(takes, destinationText(route.Dst))
 		for _, name := range s.interfaces(route) {
-			if !slices.Contains(s.u.Detours, name) {
-				s.u.Detours = append(s.u.Detours, name)
-			}
+			s.detour(name)
 		}
 	}
 	if len(takes) == 0 {

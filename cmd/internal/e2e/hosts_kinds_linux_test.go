@@ -95,6 +95,22 @@ var hostKinds = []hostKind{
 			chain postrouting { type filter hook postrouting priority -150; ct mark set meta mark; }
 			}`)
 	}},
+	{"connections off tracking (notrack)", "", func(_ *testing.T, h *hostLab) {
+		// The clients' own ports are to be such as the kernel gives to clients, but not to the
+		// router.
+		h.Router.Sysctl("net.ipv4.ip_local_port_range", "16000 60999")
+		h.Router.Sysctl("net.ipv4.ip_local_reserved_ports", "20001-20500")
+		h.Router.Run("nft", `
+			table inet raw {
+			chain prerouting { type filter hook prerouting priority -300;
+				fib daddr type local meta l4proto { tcp, udp } th dport `+witnessPort+` notrack
+			}
+			chain output { type filter hook output priority -300;
+				meta l4proto { tcp, udp } th dport `+witnessPort+` notrack
+				meta l4proto { tcp, udp } th sport `+witnessPort+` notrack
+			}
+			}`)
+	}},
 	{"bits of marks (kube-proxy and TPROXY)", `rule "pref 789 fwmark 0x1/0x1 lookup 310" selects by the mark`, func(_ *testing.T, h *hostLab) {
 		h.Router.Run("nft", `
 			table inet kube { chain postrouting { type nat hook postrouting priority 90;
