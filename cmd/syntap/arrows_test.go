@@ -209,6 +209,7 @@ func owners() map[string][]string {
 		"charm.land/bubbletea":         {"cmd/internal/top"},
 		"charm.land/lipgloss":          {"cmd/internal/top"},
 		"github.com/coreos/go-systemd": {"cmd/internal/app", "cmd/internal/journal"},
+		"github.com/google/btree":      {"stack/netstack"},
 		"github.com/google/nftables":   {"tun/nft"},
 		"github.com/gopacket/gopacket": {}, // tests compare with it
 		"github.com/klauspost/compress": {

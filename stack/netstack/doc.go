@@ -23,6 +23,8 @@
 //     the kind PacketTooBig lowers its segments (pathmtu.go).
 //   - It names an endpoint's owner with each packet that it sends for it, the answers to keepalive
 //     probes included (owner.go).
+//   - The endpoint's field scoreboard is its SACK scoreboard, whose field ranges is a B-tree
+//     ordered by the ranges' beginnings (scoreboard.go).
 //   - With no TIME-WAIT it gives the Forwarder a SYN on the 4-tuple of a connection just closed.
 //   - A receive buffer is twice the window that it lets the client see, and grows when its size is
 //     set and the client's bytes are read.

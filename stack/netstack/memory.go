@@ -3,7 +3,6 @@
 package netstack
 
 import (
-	"reflect"
 	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/atomicbitops"
@@ -22,10 +21,4 @@ func ReceiveMemory(ep tcpip.Endpoint) int64 {
 }
 
 // receiveMemoryAt is the place of netstack's own counter in the endpoint.
-var receiveMemoryAt = func() uintptr {
-	field, ok := reflect.TypeFor[tcp.Endpoint]().FieldByName("rcvMemUsed")
-	if !ok || field.Type != reflect.TypeFor[atomicbitops.Int32]() {
-		panic("netstack: tcp.Endpoint counts its receive memory as rcvMemUsed no more")
-	}
-	return field.Offset
-}()
+var receiveMemoryAt = offsetOf[tcp.Endpoint, atomicbitops.Int32]("rcvMemUsed")

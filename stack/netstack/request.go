@@ -23,6 +23,9 @@ func (r Request) Ends() (client, server netip.AddrPort) { return ends(r.forwarde
 func (r Request) Accept(q *waiter.Queue) (tcpip.Endpoint, tcpip.Error) {
 	ep, err := r.forwarded.CreateEndpoint(q)
 	r.forwarded.Complete(false)
+	if e, ok := ep.(*tcp.Endpoint); ok && err == nil {
+		slimScoreboard(e)
+	}
 	return ep, err
 }
 

@@ -73,12 +73,13 @@ type rig struct {
 	requests chan Request
 	small    atomic.Bool // connections begin with the smallest receive buffer
 	seq, ack uint32      // of the client's next segment
+	options  []byte      // of its SYN
 }
 
 func newRig(t *testing.T, o Options) *rig {
 	t.Helper()
 	o.Buffers = sizes
-	r := &rig{link: &recorder{frames: make(chan frame, 1024)}, requests: make(chan Request, 16), seq: 1000}
+	r := &rig{link: &recorder{frames: make(chan frame, 1024)}, requests: make(chan Request, 16), seq: 1000, options: synOptions}
 	s, err := New(r.link, o)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +151,7 @@ type open struct {
 func (r *rig) open(t *testing.T) open {
 	t.Helper()
 	r.ack = 0
-	r.send(syn, synOptions, nil)
+	r.send(syn, r.options, nil)
 	request := tuntest.Receive(t, "request", r.requests)
 	if client, server := request.Ends(); client != clientEnd || server != serverEnd {
 		t.Fatalf("a SYN from %v to %v is a request of %v to %v", clientEnd, serverEnd, client, server)
