@@ -56,7 +56,7 @@ func (d *direction) noteMoved(n int) {
 	if d.carried >= growAfter {
 		return
 	}
-	d.carried += n
+	d.carried = int32(min(int(d.carried)+n, growAfter))
 	switch {
 	case f.tight.Load():
 		if d.carried >= tightMoved {

@@ -156,7 +156,7 @@ func (c *conn) end(why cause) {
 func (c *conn) await() (recorded bool) {
 	s := c.stack
 	c.phase.Store(lost)
-	c.ended = time.Now()
+	c.lasted = time.Since(c.started)
 	c.setDeadline(s.o.HandshakeTimeout)
 	return c.handshake.recorded || !s.o.AwaitRecord || s.stopping
 }
@@ -266,7 +266,7 @@ func (c *conn) finish(d *direction) {
 // close gives back all that the relay has needed, and leaves the rest to netstack.
 func (c *conn) close() {
 	s := c.stack
-	c.ended = time.Now()
+	c.lasted = time.Since(c.started)
 	c.gate.EndWait()
 	c.first.End(&c.payer)
 	c.dns.End(&c.payer)
@@ -277,7 +277,7 @@ func (c *conn) close() {
 		far.question.Cancel(c.fd)
 	}
 	if c.pause > 0 {
-		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, c.pause)
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
 	}
 	c.phase.Store(closing)
 	s.mu.Unlock()
@@ -313,7 +313,7 @@ func (c *conn) reportClosed() {
 	c.began(stopped) // unless another cause has
 	done := tunflow.Flow{
 		Key: c.name(), ServerISN: c.serverISN, Opening: c.opening,
-		Started: c.started, Duration: c.ended.Sub(c.started),
+		Started: c.started, Duration: c.lasted,
 		Outbound: c.outbound.bytes, Inbound: c.inbound.bytes, End: tunflow.End(c.firstly.Load()),
 	}
 	if f := c.first; f != nil {

@@ -21,18 +21,17 @@ import (
 type direction struct {
 	sched.Task
 	conn  *conn
-	move  func(c *conn, budget int) (moved int, more bool) // moveOutbound or moveInbound
-	large atomic.Bool                                      // the buffer is, and paid for; set by the owner
-	quiet atomic.Bool                                      // nothing has moved for long; set by the sweeper
+	large atomic.Bool // the buffer is, and paid for; set by the owner
+	quiet atomic.Bool // nothing has moved for long; set by the sweeper
 
 	// The owner's.
-	done    bool   // it has ended
 	bytes   uint64 // moved in all
-	carried int    // bytes since its buffer in netstack was small, up to growAfter
+	carried int32  // bytes since its buffer in netstack was small, up to growAfter
+	done    bool   // it has ended
 }
 
-func (d *direction) init(c *conn, move func(*conn, int) (int, bool)) {
-	d.conn, d.move = c, move
+func (d *direction) init(c *conn) {
+	d.conn = c
 	d.Init(c.stack.sched, d, d == &c.outbound)
 }
 
@@ -44,7 +43,10 @@ func (d *direction) Step(budget int) (moved int, more bool) {
 	if d.done {
 		return 0, false
 	}
-	return d.move(d.conn, budget)
+	if d.inbound() {
+		return moveInbound(d.conn, budget)
+	}
+	return moveOutbound(d.conn, budget)
 }
 
 // The outbound direction alone reads netstack's endpoint, and close alone closes or aborts it:
@@ -279,9 +281,9 @@ func (c *conn) keepUnsent() {
 		unsent := append([]byte(nil), c.unsent...)
 		c.releaseReadBuffer()
 		c.unsent = unsent
-		c.kept.Store(int64(cap(unsent)))
+		c.kept.Store(int32(cap(unsent)))
 	default:
-		c.kept.Store(int64(len(c.buffer)))
+		c.kept.Store(int32(len(c.buffer)))
 	}
 }
 

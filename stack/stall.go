@@ -90,7 +90,7 @@ func (c *conn) resendSooner(on bool) {
 	}
 	if !on {
 		if c.pause != noShortPause {
-			_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, c.pause)
+			_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
 		}
 		c.pause = 0
 		return
@@ -99,7 +99,7 @@ func (c *conn) resendSooner(on bool) {
 	if err != nil || own <= shortPause || unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, shortPause) != nil {
 		own = noShortPause
 	}
-	c.pause = own
+	c.pause = int32(own)
 }
 
 // lookAtEnd hands over a connection that its client gives up, unless a byte has moved since the

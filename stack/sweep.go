@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"math"
 	"runtime"
 	"time"
 )
@@ -56,7 +57,7 @@ func (s *Stack) sweep(ticks int) {
 		case c.takeMoved(movedForSweep):
 			c.still = 0
 		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.Scarce() && !c.tight.Load():
-			c.still += ticks
+			c.still = uint8(min(int(c.still)+ticks, math.MaxUint8))
 			if c.still >= stillFor && (c.still >= sweepFaster || !c.large()) {
 				c.outbound.rest()
 				c.inbound.rest()

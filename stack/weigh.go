@@ -195,7 +195,7 @@ func (c *conn) weight() int64 {
 		n += netstack.ReceiveMemory(c.ep)
 	}
 	if !c.inbound.large.Load() {
-		n += c.kept.Load()
+		n += int64(c.kept.Load())
 		if c.ep.Readiness(waiter.WritableEvents) == 0 {
 			n += c.inbound.smallBuffer()
 		}
@@ -225,7 +225,7 @@ func (s *Stack) Memory() Memory {
 
 // holds returns the bytes that a connection holds in buffers of any size.
 func (c *conn) holds() int64 {
-	n := c.kept.Load() + sockmem.Stream(c.fd) + netstack.ReceiveMemory(c.ep)
+	n := int64(c.kept.Load()) + sockmem.Stream(c.fd) + netstack.ReceiveMemory(c.ep)
 	if c.ep.Readiness(waiter.WritableEvents) == 0 {
 		n += c.inbound.bufferSize()
 	}

@@ -76,14 +76,14 @@ func (a *Account) above(n int64) bool { return a.held.Load() > a.of(n) }
 // Payer charges a connection to all accounts that it belongs to: that of all connections first, and
 // those of its sources.
 type Payer struct {
-	accounts [3]*Account
-	n        int
+	accounts [3]*Account // nil behind the last
 }
 
 // Payer returns one for a connection of a client, to be left when it is over. isLocal is for a
 // program of this host.
 func (m *Budget) Payer(client netip.Addr, isLocal bool) Payer {
-	p := Payer{accounts: [3]*Account{&m.all}, n: 1}
+	p := Payer{accounts: [3]*Account{&m.all}}
+	joined := 1
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	join := func(source netip.Prefix, b *bounds) {
@@ -93,8 +93,8 @@ func (m *Budget) Payer(client netip.Addr, isLocal bool) Payer {
 			m.sources[source] = a
 		}
 		a.users++
-		p.accounts[p.n] = a
-		p.n++
+		p.accounts[joined] = a
+		joined++
 	}
 	if isLocal {
 		join(netip.Prefix{}, &boundsOfHost)
@@ -118,7 +118,13 @@ func (m *Budget) Leave(p *Payer) {
 	}
 }
 
-func (p *Payer) all() []*Account { return p.accounts[:p.n] }
+func (p *Payer) all() []*Account {
+	n := len(p.accounts)
+	for n > 0 && p.accounts[n-1] == nil {
+		n--
+	}
+	return p.accounts[:n]
+}
 
 // Charge charges n bytes, which may be below zero, whatever the bounds are.
 func (p *Payer) Charge(n int64) {

@@ -29,8 +29,8 @@ type Gate struct {
 
 	strict   bool        // the name holds for the connection; set before the relay begins
 	waits    bool        // nothing has passed
-	answered atomic.Bool // the far side has spoken
 	asked    bool        // for an answer before its name: that says nothing of the protocol
+	answered atomic.Bool // the far side has spoken
 
 	timer *time.Timer  // nil = no byte waits for more
 	late  *atomic.Bool // its time is over; nil with timer

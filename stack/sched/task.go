@@ -2,7 +2,10 @@
 
 package sched
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Stepper is the work of a [Task].
 type Stepper interface {
@@ -33,11 +36,11 @@ type Task struct {
 	sched   *Scheduler
 	stepper Stepper
 	drains  bool          // see Init
+	calm    uint8         // short turns in a row, up to calmTurns
 	state   atomic.Uint32 // running | pending
 	pace    atomic.Uint32 // a Pace; the owner sets it
-	turn    int           // bytes of this turn; like the next two the owner's
-	swollen int           // bytes of long turns, up to bulkAfter
-	calm    int           // short turns in a row, up to calmTurns
+	turn    int32         // bytes of this turn; like the next two the owner's
+	swollen int32         // bytes of long turns, up to bulkAfter
 	next    *Task         // in the queue
 }
 
@@ -112,11 +115,11 @@ func (t *Task) run(y *Yielder) {
 
 // moved notes n bytes of this turn.
 func (t *Task) moved(n int) {
-	if t.turn += n; t.turn <= shortTurn {
+	if t.turn = int32(min(int(t.turn)+n, math.MaxInt32)); t.turn <= shortTurn {
 		return
 	}
 	t.calm = 0
-	if t.swollen = min(t.swollen+n, bulkAfter); t.swollen == bulkAfter && t.Pace() != Bulk {
+	if t.swollen = int32(min(int(t.swollen)+n, bulkAfter)); t.swollen == bulkAfter && t.Pace() != Bulk {
 		t.pace.Store(uint32(Bulk))
 	}
 }
