@@ -156,6 +156,7 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { a.strangers.run(ctx); return nil })
 	g.Go(func() error { a.names.run(ctx); return nil })
 	g.Go(func() error { a.holes.Run(ctx); return nil })
+	g.Go(func() error { returnMemory(ctx); return nil })
 	if a.Reload != nil {
 		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
 	}

@@ -1,0 +1,78 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"syntap/tun/tuntest"
+)
+
+// Memory that is needed no more goes back to the system, though nothing is allocated any more that
+// would have the runtime collect it.
+func TestReturnMemory(t *testing.T) {
+	const much = 128 << 20
+	released := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapReleased
+	}
+	before := fill(much)
+	if n := released(); n > before {
+		before = n
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		returnMemory(ctx)
+		close(ended)
+	}()
+	tuntest.Wait(t, "memory to go back", func() bool {
+		return released() > before+much/2
+	})
+	cancel()
+	tuntest.Receive(t, "end", ended)
+}
+
+// fill makes garbage of n bytes, and returns the bytes of the heap that are the system's by then.
+func fill(n int) uint64 {
+	all := make([][]byte, n>>20)
+	for i := range all {
+		all[i] = make([]byte, 1<<20)
+		for at := 0; at < len(all[i]); at += os.Getpagesize() {
+			all[i][at] = 1
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	runtime.KeepAlive(all)
+	return m.HeapReleased
+}
+
+// The program runs on when its pages have been taken out of the map, most of which it does not
+// need.
+func TestUnmapProgram(t *testing.T) {
+	mapped := func() (kib int) {
+		b, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(b), "RssFile:")
+		if _, err := fmt.Sscan(after, &kib); err != nil {
+			t.Fatal(err)
+		}
+		return kib
+	}
+	before := mapped()
+	tuntest.Wait(t, "half of the program's pages to go", func() bool {
+		if err := unmapProgram(); err != nil {
+			t.Fatal(err)
+		}
+		return mapped() < before/2
+	})
+}
