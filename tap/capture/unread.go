@@ -39,6 +39,7 @@ const (
 	portGRE       = 4754
 	portMPLS      = 6635
 	portTZSP      = 37008
+	portGUE       = 6080
 	portWireGuard = 51820 // its own choice
 )
 
@@ -60,6 +61,8 @@ func (p *Packet) Unread() string {
 		return ""
 	case len(b) < p.NetworkLength && (h.Version == 0 || !h.Upper || h.Proto == packet.ProtoTCP):
 		return "packets whose headers were not captured"
+	case h.Proto == packet.ProtoTCP && h.Upper && len(b) >= h.Offset+packet.TCPHeaderLen:
+		return "TCP segments whose data offset lies in their header"
 	case h.Proto == packet.ProtoTCP && h.Fragment == packet.FirstFragment:
 		return "TCP segments whose headers stand in several fragments"
 	case h.Upper && h.Offset < min(len(b), h.Length):
@@ -73,11 +76,15 @@ func (p *Packet) Unread() string {
 func hasTCPHeader(b []byte) bool {
 	switch {
 	case b[0]>>4 == 4 && len(b) >= packet.IPv4HeaderLen && b[9] == packet.ProtoTCP:
-		return b[6]&0x3f|b[7] == 0 && len(b) >= int(b[0]&15)*4+packet.TCPHeaderLen
+		return b[6]&0x3f|b[7] == 0 && isTCPHeader(b, int(b[0]&15)*4)
 	case b[0]>>4 == 6 && len(b) >= packet.IPv6HeaderLen && b[6] == packet.ProtoTCP:
-		return len(b) >= packet.IPv6HeaderLen+packet.TCPHeaderLen
+		return isTCPHeader(b, packet.IPv6HeaderLen)
 	}
 	return false
+}
+
+func isTCPHeader(b []byte, at int) bool {
+	return len(b) >= at+packet.TCPHeaderLen && b[at+packet.TCPDataOffset]>>4 >= packet.TCPHeaderLen/4
 }
 
 // unreadTunnel is Unread for the upper layer of an IP packet.
@@ -115,6 +122,8 @@ func unreadUDP(from, to uint16, b []byte) string {
 		return "packets in GRE over UDP"
 	case to == portMPLS: // RFC 7510
 		return "packets in MPLS over UDP"
+	case to == portGUE && b[0]&0xe0 == 0 && (b[1] == 4 || b[1] == 41): // draft-ietf-intarea-gue §3
+		return "packets in GUE"
 	case to == portTZSP && b[0] == 1: // TaZmen Sniffer Protocol
 		return "frames in TZSP"
 	}

@@ -47,6 +47,8 @@ func TestUnread(t *testing.T) {
 		{"L2TP", ether(udp(1701, []byte{0x40, 2, 0, 72, 0, 1, 0, 2, 0xff, 3, 0, 0x21}, v4), 0x0800), 0, "packets in L2TP"},
 		{"control of L2TP", ether(udp(1701, []byte{0xc8, 2, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0}), 0x0800), 0, ""},
 		{"WireGuard", ether(udp(51820, []byte{4, 0, 0, 0}, make([]byte, 40)), 0x0800), 0, "packets in WireGuard"},
+		{"a data offset of 16 bytes", ether(slices.Concat(v4[:32], []byte{0x40}, v4[33:]), 0x0800), 0, "TCP segments whose data offset lies in their header"},
+		{"GUE", ether(udp(6080, []byte{0, 4, 0, 0}, v4), 0x0800), 0, "packets in GUE"},
 		{"Teredo", ether(udp(3544, v6), 0x0800), 0, "packets in Teredo"},
 	} {
 		frame := tt.frame
