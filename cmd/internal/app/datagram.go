@@ -107,6 +107,9 @@ func (a *attribution) inOrder(done func(flow.Flow)) func(flow.Flow) {
 			done(f)
 			return
 		}
+		if f.DNS != nil && f.Outcome == flow.Answered { // by one socket for each question, as a rule
+			a.clientEnds(f.Client)
+		}
 		a.beforeDatagramAnswer(f.Datagram, func() { done(f) })
 	}
 }

@@ -24,12 +24,13 @@
 //
 // The second question the kernel does not answer: descriptors have to be read. Those under which
 // processes have held sockets of the same user before are read at once, and the ones above
-// (last_linux.go): a process gets the lowest number that is free, and the FIN of a client says that
-// one is (Finder.Closed). A search begins where these do not have the socket: with the newest
-// processes of the user (fresh_linux.go), then in exec those of its command (tree_linux.go), then
-// the user's recent ones, then the first descriptors of all of its processes, then the rest of
-// these, then all other processes, the newest first. All searches take place in one goroutine,
-// which makes a few looks for each user in turn and lets those who carry packets go on in between.
+// (last_linux.go): a process gets the lowest number that is free, and the FIN of a client, or the
+// answer to its DNS query, says that one is (Finder.Closed). A search begins where these do not
+// have the socket: with the newest processes of the user (fresh_linux.go), then in exec those of
+// its command (tree_linux.go), then the user's recent ones, then the first descriptors of all of
+// its processes, then the rest of these, then all other processes, the newest first. All searches
+// take place in one goroutine, which makes a few looks for each user in turn and lets those who
+// carry packets go on in between.
 //
 // Sockets whose processes are not urgent are asked about together (Finder.Search): each is looked
 // for by itself, and then the executable and the children of a process are read once for all that

@@ -112,7 +112,7 @@ func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, 
 	s, err := f.sockets.find(p, client, server)
 	switch {
 	case err == nil:
-		if p == flow.TCP {
+		if p == flow.TCP || p == flow.UDP && server.Port() == portDNS {
 			s.client, s.ends = client, f.last.ends
 		}
 		return s, true
@@ -135,8 +135,9 @@ func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) 
 	return f.sockets.isStill(&s, p, client, server)
 }
 
-// Closed notes that a TCP client has sent its FIN or RST. Its process is likely to have closed the
-// socket, and to give its descriptor to the next one.
+// Closed notes that a TCP client has sent its FIN or RST, or that the DNS query of a UDP client was
+// answered. Its process is likely to have closed the socket, and to give its descriptor to the next
+// one.
 func (f *Finder) Closed(client netip.AddrPort) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
