@@ -63,7 +63,7 @@ func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 		f.budgets.spend(uid, int(took/looksTime), time.Now())
 	}
 	f.processes = processes{
-		root: n.Root, known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
+		root: n.Root, place: n.place, known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
 	}
 	for _, r := range Reasons() {
 		f.stats.NotFound[r] = 0

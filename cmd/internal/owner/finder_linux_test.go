@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // deaf is a listener whose backlog is full: who connects to it waits for an answer.
@@ -398,6 +399,44 @@ func TestTree(t *testing.T) {
 	got, reason := p.search(Socket{UID: uint32(unix.Getuid()), inode: inode}, look)
 	if got.PID != want {
 		t.Errorf("after %d looks found %+v (%s), want %d", looks, got, reason, want)
+	}
+}
+
+// A process that has gone to another network with its socket is found, behind those that are in the
+// socket's own. It is not parallel: a child of this process, until it executes its program, holds
+// this process's sockets too.
+func TestElsewhere(t *testing.T) {
+	ns := tuntest.NewNamespace(t)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "socket")
+	defer file.Close()
+	inode, err := socketInode(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), make([]byte, bufferSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, near := exec.Command("sleep", "60"), exec.Command("sleep", "60")
+	far.ExtraFiles = []*os.File{file}
+	if err := ns.Do(func() error { start(t, far); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	start(t, near)
+	_ = file.Close()
+	n, err := OpenNetwork("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	p := testProcesses(t)
+	p.place = n.place
+	w := walk{processes: p, socket: Socket{UID: uint32(unix.Getuid()), inode: inode}, look: func() bool { return true }}
+	if w.elsewhere(near.Process.Pid, w.may) || !w.elsewhere(far.Process.Pid, w.may) {
+		t.Errorf("the network %q is taken for that of a process in another, or not for this one's", p.place)
+	}
+	if got, reason := w.all(); got.PID != far.Process.Pid {
+		t.Errorf("found %+v (%s), want %d", got, reason, far.Process.Pid)
 	}
 }
 

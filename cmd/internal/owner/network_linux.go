@@ -18,6 +18,7 @@ type Network struct {
 
 	files  []*os.File
 	device int
+	place  string // the text of /proc/PID/ns/net of processes in the network; "" = not known
 }
 
 // The places of files in a Network. The netlink sockets are two, because one can have one answer
@@ -40,6 +41,7 @@ var tables = map[int]string{tablePing4: "icmp", tablePing6: "icmp6", tableRaw4: 
 // interface; one may bind its socket to that. The empty name stands for no interface.
 func OpenNetwork(device string) (*Network, error) {
 	n := &Network{files: make([]*os.File, networkFiles)}
+	n.place, _ = os.Readlink("/proc/thread-self/ns/net")
 	if device != "" {
 		link, err := net.InterfaceByName(device)
 		if err != nil {

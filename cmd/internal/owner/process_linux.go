@@ -13,6 +13,7 @@ import (
 // processes finds the process that holds a socket. It is for one goroutine.
 type processes struct {
 	root  int              // the process that all in the network descend from; 0 = not known
+	place string           // the text of /proc/PID/ns/net of those in the network; "" = not known
 	known map[uint32]found // of sockets that searches for others have come across, by inode
 	fresh fresh
 	buf   [bufferSize]byte
@@ -70,8 +71,8 @@ type walk struct {
 }
 
 // all searches the first descriptors of the newest processes of the socket's user, then of those in
-// the network, then all of its recent ones, then the first descriptors of all of its processes,
-// then the rest of them, then all other processes; the newest first.
+// the network, then all of its recent ones, then the first descriptors of all of its processes in
+// this network, then the rest of them, then all other processes; the newest first.
 func (w *walk) all() (Process, Reason) {
 	if len(w.known) > maxKnown {
 		clear(w.known)
@@ -96,14 +97,16 @@ func (w *walk) anywhere() bool {
 		most = fewFresh
 	}
 	few := func() bool { looks++; return looks <= most && w.may() }
-	isNew := func(pid int) bool { return !slices.Contains(recent, pid) && w.beginning(pid, few) }
+	isNew := func(pid int) bool {
+		return !slices.Contains(recent, pid) && !w.elsewhere(pid, few) && w.beginning(pid, few)
+	}
 	if w.fresh.of(w.socket.UID, few, isNew) {
 		return true
 	}
 	if w.root != 0 && w.tree(w.root) || w.any(recent, 0, math.MaxInt) {
 		return true
 	}
-	var pids, own, others []int
+	var pids, own, others, far []int
 	w.entries("/proc", func(_ int, name string) bool {
 		if pid, err := strconv.Atoi(name); err == nil && pid > 1 {
 			pids = append(pids, pid)
@@ -112,18 +115,32 @@ func (w *walk) anywhere() bool {
 	})
 	newestFirst(pids, w.fresh.last)
 	for _, pid := range pids {
-		if !w.ofUser(pid) {
+		switch {
+		case !w.ofUser(pid):
 			others = append(others, pid)
-			continue
-		}
-		own = append(own, pid)
-		if w.process(pid, 0, firstDescriptors) {
-			return true
+		case w.elsewhere(pid, w.may):
+			far = append(far, pid)
+		default:
+			own = append(own, pid)
+			if w.process(pid, 0, firstDescriptors) {
+				return true
+			}
 		}
 	}
-	// A process can open a socket and then change its user. Process 1 comes last: it keeps the
-	// sockets that it has made for services.
-	return w.any(own, firstDescriptors, math.MaxInt) || w.any(others, 0, math.MaxInt) || w.process(1, 0, math.MaxInt)
+	// A process can open a socket and then change its user, or its network. Process 1 comes last:
+	// it keeps the sockets that it has made for services.
+	return w.any(own, firstDescriptors, math.MaxInt) || w.any(others, 0, math.MaxInt) ||
+		w.any(far, 0, math.MaxInt) || w.process(1, 0, math.MaxInt)
+}
+
+// elsewhere reports whether a process is in another network, such as a container's. may is asked
+// before the system call.
+func (w *walk) elsewhere(pid int, may func() bool) bool {
+	if w.place == "" || !may() {
+		return false
+	}
+	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/net", w.buf[:])
+	return err == nil && string(w.buf[:n]) != w.place
 }
 
 // may reports whether one more system call may be made.
