@@ -130,7 +130,7 @@ func (h *holes) found(f *record.Finding) {
 
 // measure measures a path by sockets like those of connections.
 func (h *holes) measure(
-	ctx context.Context, far netip.AddrPort, name string, narrow func(blackhole.Path),
+	ctx context.Context, far netip.AddrPort, name string, soFar func(blackhole.Path),
 ) (path blackhole.Path, err error) {
 	p := h.parts.Load()
 	if p == nil {
@@ -142,12 +142,13 @@ func (h *holes) measure(
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", Prepare: p.dialer.Restrict, LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+		Opened: func() { soFar(blackhole.Path{}) },
 		Narrow: func(up bool, passes, fails int) {
 			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}
 			if up {
-				narrow(blackhole.Path{Up: way})
+				soFar(blackhole.Path{Up: way})
 			} else {
-				narrow(blackhole.Path{Down: way})
+				soFar(blackhole.Path{Down: way})
 			}
 		},
 	})

@@ -63,27 +63,48 @@ func (h *host) coversLate(s flow.Stall, up bool) bool {
 // before.
 const patience = 5 * time.Second
 
-// curesEarly reports whether it is certain that a connection is stuck in a black hole, though a
-// measurement goes on, as under loss.
-func (h *host) curesEarly(s flow.Stall, up bool) bool {
-	return s.Silent >= patience && (up && h.narrow.Up.Hole || !up && h.narrow.Down.Hole)
+// cureEarly cures a connection that is certain to be stuck in a black hole, though a measurement
+// goes on, as under loss: it has found so by now, or the connection shows it as on a port where
+// nothing is measured. The lock is held.
+func (f *Finder) cureEarly(e end, h *host, s flow.Stall, up bool) {
+	if up {
+		f.try(e, h, s)
+	}
+	if up && h.narrow.Up.Hole || !up && h.narrow.Down.Hole {
+		if s.Silent >= patience {
+			f.cure(h, s, up)
+		}
+		return
+	}
+	for i := range h.stalls {
+		if at := &h.stalls[i]; at.Key == s.Key && at.up == up && at.isSure() && at.outlasts() {
+			f.later(func() { f.soFar(e, h, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}}) })
+		}
+	}
 }
 
-// narrow takes what a measurement has found so far.
-func (f *Finder) narrow(e end, h *host, path Path) {
+// soFar takes what is known while a measurement goes on. It is called without the lock.
+func (f *Finder) soFar(e end, h *host, path Path) {
 	path, _ = f.compareWithOthers(e, path)
 	f.locked(func() {
-		if h.finding != nil || !path.hole() {
-			return
+		if h.finding == nil {
+			h.opened()
+			h.add(path)
 		}
-		if path.Up.Hole {
-			h.narrow.Up = path.Up
-		}
-		if path.Down.Hole {
-			h.narrow.Down = path.Down
-		}
-		h.since = time.Now()
 	})
+}
+
+// add adds ways that are known to be narrow, with the sizes if they are known.
+func (h *host) add(path Path) {
+	if !path.hole() {
+		return
+	}
+	h.since = time.Now()
+	for to, way := range map[*Way]Way{&h.narrow.Up: path.Up, &h.narrow.Down: path.Down} {
+		if way.Hole && (!to.Hole || way.Passes > 0) {
+			*to = way
+		}
+	}
 }
 
 // free has the packets of a connection that is stuck pass, and reports whether it can.
@@ -114,7 +135,11 @@ func (f *Finder) try(e end, h *host, s flow.Stall) {
 					h.stalls[i].freed, h.stalls[i].seen = true, time.Now()
 				}
 			}
-			if h.finding == nil {
+			switch {
+			case h.finding != nil:
+			case f.o.Known(h.port) && !h.small: // the measurement finds the sizes
+				f.later(func() { f.soFar(e, h, Path{Up: Way{Hole: true}}) })
+			default:
 				f.compare(e, h, true, time.Now())
 			}
 		})

@@ -25,7 +25,7 @@ const (
 func (f *Finder) measureServer(e end, h *host, now time.Time) {
 	far, name := netip.AddrPortFrom(e.addr, h.port), h.name
 	f.measure(e, h, now, func() (Path, bool, error) {
-		path, err := f.o.Measure(f.ctx, far, name, func(p Path) { f.narrow(e, h, p) })
+		path, err := f.o.Measure(f.ctx, far, name, func(p Path) { f.soFar(e, h, p) })
 		path, disagree := f.compareWithOthers(e, path)
 		return path, disagree, err
 	})

@@ -16,11 +16,11 @@ import (
 
 // Options connect a Finder with the router.
 type Options struct {
-	// Measure measures the path to a far end, by the name that its client knows. It calls narrow
-	// with a path once it is certain that packets vanish, before their exact sizes are known. It
-	// returns ErrUndecided where the far end says too little, and other errors where it is not
-	// reached.
-	Measure func(ctx context.Context, far netip.AddrPort, name string, narrow func(Path)) (Path, error)
+	// Measure measures the path to a far end, by the name that its client knows. It calls soFar
+	// with the zero Path once a connection has opened, and with a path once it is certain that
+	// packets vanish, before their exact sizes are known. It returns ErrUndecided where the far end
+	// says too little, and other errors where it is not reached.
+	Measure func(ctx context.Context, far netip.AddrPort, name string, soFar func(Path)) (Path, error)
 	// MeasureClient measures the path to the client of a connection whose packets of a size are
 	// stuck. It returns ErrUndecided where the client does not help.
 	MeasureClient func(ctx context.Context, k flow.Key, size int) (Path, error)
@@ -111,7 +111,7 @@ type host struct {
 	pause    time.Duration // before the last one; 0 = there was none
 	small    bool          // measurements decide nothing, as the far end says too little
 	finding  *record.Finding
-	narrow   Path      // without exact sizes, by a measurement that goes on or has failed since
+	narrow   Path      // without exact sizes, while measurements go on or fail
 	since    time.Time // when narrow was found
 	used     bool      // since the finding was made, or renewed
 	flows    map[flow.Key]*cure
@@ -182,14 +182,14 @@ func (f *Finder) Stalled(s flow.Stall) {
 			return
 		}
 		h.note(suspect{Stall: s, up: up, seen: now})
-		if hides && h.curesEarly(s, up) {
-			f.cure(h, s, up)
-		}
 		switch {
 		case e.client && up && !h.small:
 			f.measureClient(e, h, s, now)
 		case !e.client && measurable:
 			f.measureServer(e, h, now)
+			if hides {
+				f.cureEarly(e, h, s, up)
+			}
 		default:
 			if up && !e.client {
 				f.try(e, h, s)

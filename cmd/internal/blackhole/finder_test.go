@@ -189,33 +189,43 @@ func TestEarly(t *testing.T) {
 	t.Parallel()
 	both := Path{Up: Way{true, 1280, 1500}, Down: Way{true, 1300, 1500}}
 	for name, tt := range map[string]struct {
-		so    Path
-		err   error
-		cured bool
+		so     Path
+		held   uint64
+		err    error
+		passes [2]bool
+		cured  bool
 	}{
-		"it ends late": {both, nil, true},
-		"it fails":     {both, errors.New("no decision in 9.5s"), true},
-		"other way":    {Path{Up: both.Up}, nil, false},
-		"nothing yet":  {Path{}, nil, false},
+		"it ends late":    {so: both, cured: true},
+		"it fails":        {so: both, err: errors.New("no decision in 9.5s"), cured: true},
+		"other way":       {so: Path{Up: both.Up}},
+		"nothing yet":     {},
+		"by itself":       {held: 1280, cured: true},
+		"one of paths":    {so: both, passes: [2]bool{true, true}},
+		"by itself, ECMP": {held: 1280, passes: [2]bool{true, true}},
 	} {
 		inWorld(t, func(w *world) {
 			w.cures = true
 			w.paths.early, w.paths.takes = tt.so, 9*time.Second
 			w.paths.find(both, tt.err)
+			w.passes = tt.passes
 			s := down("203.0.113.2:443", 1)
+			s.Held = tt.held
 			w.stalls(s, 4)
 			if _, _, reset := w.cured(); len(reset) != 0 {
 				t.Errorf("%s: reset %v after 4 s", name, reset)
 			}
-			w.stalls(with(s, func(s *flow.Stall) { s.Silent = 4 * time.Second }), 3)
+			w.stalls(with(s, func(s *flow.Stall) { s.Silent = 4 * time.Second }), 4)
 			if _, _, reset := w.cured(); reset[s.Key] > 0 != tt.cured || len(w.found()) != 0 {
-				t.Errorf("%s: reset %v, findings %+v after 7 s", name, reset, w.found())
+				t.Errorf("%s: reset %v, findings %+v after 8 s", name, reset, w.found())
 			}
 			server := netip.MustParseAddr("203.0.113.2")
-			if got, want := w.MSS(netip.Addr{}, server) > 0, tt.so.hole(); got != want {
+			if got, want := w.MSS(netip.Addr{}, server) > 0, tt.cured || tt.so.hole() && !tt.passes[0]; got != want {
 				t.Errorf("%s: a clamp %t, want %t", name, got, want)
 			}
-			time.Sleep(4 * time.Second)
+			if tt.passes[0] {
+				return
+			}
+			time.Sleep(3 * time.Second)
 			w.paths.find(narrow(1400), nil)
 			time.Sleep(20 * time.Second)
 			if all := w.found(); len(all) != 1 || tt.err != nil && all[0].Passes != 1400 || tt.err == nil && all[0].Passes != 1280 {

@@ -111,10 +111,9 @@ func inWorld(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(*testing.T) {
 		w := &world{freed: make(map[flow.Key]int), lowered: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
 		w.Finder = New(Options{
-			Measure: func(ctx context.Context, far netip.AddrPort, name string, narrow func(Path)) (Path, error) {
-				if p := w.paths.soFar(); p.hole() {
-					narrow(p)
-				}
+			Measure: func(ctx context.Context, far netip.AddrPort, name string, soFar func(Path)) (Path, error) {
+				soFar(Path{})
+				soFar(w.paths.soFar())
 				return w.paths.measure(ctx, far, name)
 			},
 			Known:  func(port uint16) bool { return port == 443 },

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -40,7 +41,7 @@ func TestCuredRate(t *testing.T) {
 		if tt.icmp != filtered || tt.where == "none" || tt.loss > 0 && tt.mtu != 1280 && tt.mtu != 1400 {
 			continue
 		}
-		t.Run(tt.String(), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %d loss %d", tt.where, tt.mtu, tt.loss), func(t *testing.T) {
 			t.Parallel()
 			path := func(mtu int) (*tuntest.Lab, *router) {
 				narrow := map[bool]int{true: mtu, false: 0}

@@ -20,6 +20,8 @@ type Options struct {
 	Address  netip.AddrPort // where to connect
 	Path     string         // asked for by HTTP
 	Progress func(string)   // called with one line now and then; nil disables it
+	// Opened is called once a connection has opened; nil disables it.
+	Opened func()
 	// Narrow is called when it is certain that packets vanish, in a direction, with the sizes that
 	// are known by then; two goroutines call it. nil disables it.
 	Narrow func(up bool, passes, fails int)
@@ -82,6 +84,9 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 		return nil, fmt.Errorf("connect to %s: %w", o.Address, t.cause(ctx, err))
 	}
 	t.idle = c
+	if o.Opened != nil {
+		o.Opened()
+	}
 	defer func() {
 		if c := t.takeIdle(); c != nil {
 			c.Close()
