@@ -84,6 +84,8 @@ type conn struct {
 	pause   int32         // of the host socket in ms, while resendSooner bounds it; 0 = it does not
 	still   uint8         // ticks without a byte, up to when the directions know
 	settled bool          // nothing is outstanding: no stall
+	again   time.Duration // of silence, before which it is not looked at
+	missed  time.Duration // of silence, when it was told that bytes are missing
 	asking  bool          // the far side, whether bytes are missing
 
 	listens bool // the outbound direction's: the client's first bytes are looked at

@@ -68,6 +68,7 @@ func (c *conn) hearFar() {
 		info, _ := tcpInfo(c.fd)
 		if from, missing := far.question.End(c.fd, &info); missing {
 			far.missing, far.from = true, from
+			c.missed = c.silent
 		}
 	}
 }

@@ -18,10 +18,13 @@ import (
 )
 
 // A stall is looked for once a second, from when nothing has moved for a second until stallsFor is
-// over. A connection that has nothing outstanding is not looked at before the next byte.
+// over. A far side that is slow is asked later, too, each time after twice the silence, whether its
+// answer is lost (askFar), until looksFor is over. A connection that has nothing outstanding is not
+// looked at before the next byte.
 const (
 	stallInterval = time.Second
 	stallsFor     = 20 * time.Second
+	looksFor      = 15 * time.Minute
 )
 
 // The bits of conn.moved.
@@ -42,28 +45,39 @@ func (s *Stack) lookForStalls() {
 	s.swept = s.relayed(s.swept)
 	defer clear(s.swept)
 	for _, c := range s.swept {
+		asked := c.asking
 		c.hearFar()
 		if c.takeMoved(movedForStall) {
 			c.resendSooner(false)
-			c.silent, c.settled = 0, false
+			c.silent, c.again, c.missed, c.settled = 0, 0, 0, false
 			continue
 		}
 		if c.settled {
 			continue
 		}
-		c.silent += stallInterval
+		if c.silent += stallInterval; c.silent < c.again {
+			continue
+		}
 		server, serverWaits := c.stall(c.silent)
 		client, clientWaits := c.clientStall(c.silent)
 		c.resendSooner(serverWaits && server.LosesUp() && c.silent <= hurriesFor)
-		if c.settled = !serverWaits && !clientWaits || c.silent > stallsFor; c.settled {
-			continue
-		}
-		if serverWaits {
+		switch {
+		case !serverWaits && !clientWaits:
+			c.settled = true
+		case c.silent <= stallsFor+c.missed:
+			if serverWaits {
+				c.askFar(&server)
+				s.o.Stalled(server)
+			}
+			if clientWaits {
+				s.o.Stalled(client)
+			}
+		case !serverWaits || server.Missing > 0 || c.far.Load() == nil || c.silent > looksFor:
+			c.settled = true
+		case asked:
+			c.again = 2 * c.silent
+		default:
 			c.askFar(&server)
-			s.o.Stalled(server)
-		}
-		if clientWaits {
-			s.o.Stalled(client)
 		}
 	}
 }

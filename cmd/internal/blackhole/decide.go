@@ -182,7 +182,7 @@ func (s *suspect) isSure() bool {
 		return s.freed || s.isSuspicious() && s.Backoff >= sureBackoff
 	}
 	there := s.Held > 0 || s.Missing > 0 && s.Heard < sureSilence // it has been asked each second
-	return s.HidesDown() && there && s.Silent >= sureSilence
+	return s.HidesDown() && there && s.Silent >= s.lost+sureSilence
 }
 
 // outlasts reports whether packets have vanished after small ones have passed: a segment was sent

@@ -122,9 +122,10 @@ type suspect struct {
 	flow.Stall
 	up     bool
 	seen   time.Time
-	before uint32      // Backoff, when it was seen the time before
-	opened *flow.Stall // its state when a new connection opened; nil = none has
-	freed  bool        // it went on once its DF was cleared
+	before uint32        // Backoff, when it was seen the time before
+	lost   time.Duration // Silent, when it was first seen that bytes from the server are lost
+	opened *flow.Stall   // its state when a new connection opened; nil = none has
+	freed  bool          // it went on once its DF was cleared
 }
 
 // cure is a connection that was stuck when its hole was found.
@@ -249,6 +250,7 @@ func (f *Finder) forget(e end) {
 // note keeps a stall as evidence, the latest of each connection.
 func (h *host) note(s suspect) {
 	h.port = s.Remote.Port()
+	s.lost = s.Silent
 	if o, ok := s.Opening.(*record.Opening); ok && !s.ClientLeg && o != nil && o.Name != nil {
 		h.name = o.Name.Name
 	}
@@ -256,6 +258,9 @@ func (h *host) note(s suspect) {
 		if before := &h.stalls[i]; before.Key == s.Key {
 			if s.Silent > before.Silent && s.up == before.up {
 				s.before, s.opened, s.freed = before.Backoff, before.opened, before.freed
+				if before.Held > 0 || before.Missing > 0 {
+					s.lost = before.lost
+				}
 			}
 			h.stalls[i] = s
 			return

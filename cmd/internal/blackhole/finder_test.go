@@ -92,7 +92,7 @@ func TestUndecided(t *testing.T) {
 		if len(w.found()) != 0 {
 			t.Errorf("findings %+v by one connection", w.found())
 		}
-		w.stalls(down("203.0.113.2:443", 2), 4)
+		w.stalls(down("203.0.113.2:443", 2), 5)
 		if len(w.found()) != 1 || w.found()[0].Confidence != record.Medium || w.paths.count() != 1 {
 			t.Errorf("findings %+v after %d measurements", w.found(), w.paths.count())
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,7 @@ func TestFindingCases(t *testing.T) {
 				within = 30 * time.Second
 			}
 			var all sync.WaitGroup
+			var slow atomic.Bool
 			for i, url := range urls() {
 				all.Go(func() {
 					began := time.Now()
@@ -227,6 +229,9 @@ func TestFindingCases(t *testing.T) {
 						cured = came[i == 1].Sub(began)
 					}
 					mu.Unlock()
+					if cured > 10*time.Second {
+						slow.Store(true)
+					}
 					began = time.Now()
 					next, got := curlTransfer(t, lab.Client, 60, url, file)
 					reportf(t, "%s: %v: first cured after %.1f s, ended with %d after %.1f s, next with %d after %.3f s", tt, url,
@@ -240,6 +245,9 @@ func TestFindingCases(t *testing.T) {
 			all.Wait()
 			r.wait(t, "findings", func() bool { return len(r.findings(t)) > 1 }) // under loss they are cured before
 			r.stop(t, unix.SIGTERM)
+			if slow.Load() {
+				t.Logf("handshakes.json:\n%s", r.read(t, "handshakes.json"))
+			}
 			found := r.findings(t)
 			if len(found) != 2 {
 				t.Fatalf("findings %+v, want one for each server", found)
