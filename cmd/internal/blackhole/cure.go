@@ -29,11 +29,14 @@ func (f *Finder) cure(h *host, s flow.Stall, up bool) {
 		c.acked, c.looks = s.Acked, 0
 	}
 	c.looks++
-	if !c.freed {
+	switch {
+	case !c.freed:
 		if c.freed = f.free(h, s, up); c.freed {
-			c.looks = 0
+			c.looks, c.from = 0, s.Acked
 			return
 		}
+	case up && s.Acked >= c.from+uint64(s.SndMSS): // full segments pass, and what stalls it now is loss
+		return
 	}
 	if !c.freed || c.looks > 4 { // the next retransmission may be some seconds away
 		delete(h.flows, s.Key)
@@ -122,7 +125,7 @@ func (f *Finder) try(e end, h *host, s flow.Stall) {
 		!f.o.Cures(s.Key.Client, s.Key.Server) || !f.o.ClearDF(s.Key) {
 		return
 	}
-	h.flows[s.Key] = &cure{freed: true}
+	h.flows[s.Key] = &cure{freed: true, from: s.Acked}
 	f.probing.Go(func() {
 		freed := f.goesOn(s)
 		f.locked(func() {

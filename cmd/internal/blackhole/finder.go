@@ -132,6 +132,7 @@ type suspect struct {
 type cure struct {
 	freed bool   // its DF is cleared
 	looks int    // since then, and since it has gone on
+	from  uint64 // bytes acknowledged, when it was freed
 	acked uint64 // at the last look
 }
 

@@ -342,6 +342,12 @@ func TestCure(t *testing.T) {
 		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] != 0 {
 			t.Error("an upload that goes on is reset")
 		}
+		passes := up("203.0.113.2:443", 1)
+		passes.Acked += 1448
+		w.stalls(passes, 6)
+		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] != 0 {
+			t.Error("an upload whose full segments pass is reset")
+		}
 		w.stalls(up("203.0.113.2:443", 1), 6)
 		if _, _, reset = w.cured(); reset[key(up("203.0.113.2:443", 1))] == 0 {
 			t.Error("an upload that stays stuck is not reset")
