@@ -67,7 +67,7 @@ func TestCuredRate(t *testing.T) {
 				command(t, hole.Client, "curl", append(args, url+"/")...)
 				r.wait(t, "a finding", func() bool { return len(r.findings(t)) > i })
 				var times [2][]time.Duration
-				for range 3 {
+				for range 5 {
 					for j, lab := range []*tuntest.Lab{free, hole} {
 						got := command(t, lab.Client, "curl", append(args, url+"/")...)
 						seconds, err := strconv.ParseFloat(got.stdout, 64)
