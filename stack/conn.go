@@ -249,6 +249,14 @@ func (s *Stack) relayed(memory []*conn) []*conn {
 	return all
 }
 
+// relayedByAll returns the connections of all shards that are established.
+func (s *Stack) relayedByAll() (all []*conn) {
+	for _, s := range s.shards {
+		all = append(all, s.relayed(nil)...)
+	}
+	return all
+}
+
 // lastDirection reports whether the other direction is done.
 func (c *conn) lastDirection() bool { return c.directions.Load() == 1 }
 

@@ -33,9 +33,10 @@ func (s *Stack) followDSCP(key connKey, dscp byte) {
 	if dscp == s.lastDSCP && key == s.lastMarked {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.conns[key]
+	home := s.home(key)
+	home.mu.Lock()
+	defer home.mu.Unlock()
+	c := home.conns[key]
 	if c == nil || c.fd < 0 || c.phase.Load() > established { // else the socket is not closed with mu held
 		return
 	}

@@ -18,20 +18,21 @@ import (
 func TestDSCP(t *testing.T) {
 	tcpFamilies(t, func(t *testing.T, network string, client, server netip.Addr) {
 		port := serve(t, network, func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-		router := startRouter(t, Options{}, dial.Policy{})
+		router := startShards(t, testShards, Options{}, dial.Policy{})
 		from, to := netip.AddrPortFrom(client, 4000), netip.AddrPortFrom(server, uint16(port))
 		c := router.byHand(from, to, 1000)
 		c.tos = 0x28 | 1 // AF11, ECT(1)
 		c.connect(t)
 		marked := func(want int) func() bool {
 			return func() bool {
-				router.mu.Lock()
-				defer router.mu.Unlock()
+				home := router.home(connKey{from, to})
+				home.mu.Lock()
+				defer home.mu.Unlock()
 				level, name := unix.IPPROTO_IP, unix.IP_TOS
 				if server.Is6() {
 					level, name = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 				}
-				got, err := unix.GetsockoptInt(router.conns[connKey{from, to}].fd, level, name)
+				got, err := unix.GetsockoptInt(home.conns[connKey{from, to}].fd, level, name)
 				return err == nil && got&dscpMask == want
 			}
 		}

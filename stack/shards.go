@@ -26,6 +26,9 @@ type shared struct {
 	memory  *budget.Budget
 	waiting halfOpen
 	sockets *homes.Table[connKey] // addresses of the host sockets of connections
+	probes  clientpath.Probes
+
+	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
 
 	// Without further shards nil.
 	homes *homes.Table[connKey] // of connections, handshakes too

@@ -194,6 +194,34 @@ func TestShardsShareLimits(t *testing.T) {
 	}
 }
 
+// The stack speaks for the connections of all shards.
+func TestShardsSpeakAsOne(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startShards(t, testShards, Options{}, dial.Policy{})
+	homes := make(map[*Stack]bool)
+	for i := range 3 * testShards {
+		client, server := netip.AddrPortFrom(clientV4, uint16(5000+i)), netip.AddrPortFrom(serverV4, uint16(port))
+		c := router.byHand(client, server, 1000)
+		c.connect(t)
+		c.send(t, tuntest.ACK) // with four frames for each, the next SYN comes by another queue
+		c.send(t, tuntest.ACK, []byte("hello")...)
+		eventually(t, "bytes acknowledged", func() bool {
+			n, ok := router.AckedOf(c.key())
+			return ok && n == 5
+		})
+		homes[router.home(connKey{client, server})] = true
+		if router.PathMTU(client, server) == 0 || !router.ClearDF(c.key()) || !router.LowerClientMTU(c.key(), 1300) {
+			t.Errorf("connection %d is unknown", i)
+		}
+		router.ResetStuck(c.key())
+		c.awaitIf(t, func(s segment) bool { return s.flags&tuntest.RST != 0 })
+	}
+	if len(homes) != testShards {
+		t.Errorf("the connections are at %d of %d shards", len(homes), testShards)
+	}
+	eventually(t, "no connections", func() bool { return router.stats.TCPFlows.Load() == 0 })
+}
+
 // A packet of a host socket of any shard opens no other.
 func TestShardsKnowTheirSockets(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })

@@ -38,12 +38,10 @@ type Stack struct {
 	nat       *nat.NAT
 	lingering *linger.Sockets
 
-	paths  *clientpath.Paths
-	probes clientpath.Probes
+	paths *clientpath.Paths
 
-	lastMarked  connKey      // the connection of the last marked segment; the read loop's
-	lastDSCP    byte         // of that segment
-	markedFlows atomic.Int64 // whose client has marked its last segment; changed with mu held
+	lastMarked connKey // the connection of the last marked segment; the read loop's
+	lastDSCP   byte    // of that segment
 
 	readBuffers sync.Pool    // of *[maxRead]byte
 	gathers     sync.Pool    // of *peek.Views

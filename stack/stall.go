@@ -187,7 +187,7 @@ func sentFull(info *unix.TCPInfo, acked uint64) bool {
 // had full segments acknowledged (up), and have got some (down). Those that lose segments now tell
 // of the past.
 func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
-	for _, c := range s.relayed(nil) {
+	for _, c := range s.relayedByAll() {
 		if c.started.Before(since) || c.mss > 0 || c.upstream.server.Addr() != remote {
 			continue
 		}
@@ -222,9 +222,11 @@ func readable(fd int) int {
 // IPv4: a segment that is stuck in front of a narrow link gets through with the next
 // retransmission. It reports whether that is so.
 func (s *Stack) ClearDF(k tunflow.Key) bool {
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	c := s.conns[key]
 	if c == nil || c.isn != k.ISN || c.phase.Load() != established || !c.upstream.server.Addr().Is4() {
 		return false
 	}
@@ -235,8 +237,10 @@ func (s *Stack) ClearDF(k tunflow.Key) bool {
 // AckedOf returns the bytes that the far side of a connection has acknowledged, and whether there
 // is such a connection.
 func (s *Stack) AckedOf(k tunflow.Key) (acked uint64, ok bool) {
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
 	s.mu.Lock()
-	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	c := s.conns[key]
 	s.mu.Unlock()
 	if c == nil || c.isn != k.ISN {
 		return 0, false
@@ -248,8 +252,10 @@ func (s *Stack) AckedOf(k tunflow.Key) (acked uint64, ok bool) {
 // ResetStuck resets both ends of a connection whose bytes vanish on the way: its client can begin
 // anew, and is cured then.
 func (s *Stack) ResetStuck(k tunflow.Key) {
+	key := connKey{client: k.Client, server: k.Server}
+	s = s.home(key)
 	s.mu.Lock()
-	c := s.conns[connKey{client: k.Client, server: k.Server}]
+	c := s.conns[key]
 	s.mu.Unlock()
 	if c != nil && c.isn == k.ISN {
 		c.end(stuck)

@@ -216,9 +216,9 @@ func (s *Stack) Memory() Memory {
 			m.Held += c.fixed
 		}
 		s.mu.Unlock()
-		for _, c := range s.relayed(nil) {
-			m.Held += c.holds()
-		}
+	}
+	for _, c := range s.relayedByAll() {
+		m.Held += c.holds()
 	}
 	return m
 }
