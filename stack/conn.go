@@ -80,13 +80,14 @@ type conn struct {
 	lasted  time.Duration // until both directions were done; written before the phase closing
 
 	// The sweeper's.
-	silent  time.Duration // without a byte, in steps of stallInterval
-	pause   int32         // of the host socket in ms, while resendSooner bounds it; 0 = it does not
-	still   uint8         // ticks without a byte, up to when the directions know
-	settled bool          // nothing is outstanding: no stall
-	again   time.Duration // of silence, before which it is not looked at
-	missed  time.Duration // of silence, when it was told that bytes are missing
-	asking  bool          // the far side, whether bytes are missing
+	pause   int32  // of the host socket in ms, while resendSooner bounds it; 0 = it does not
+	silent  uint16 // looks without a byte
+	again   uint16 // such a look, before which it is not looked at
+	missed  uint16 // such a look, by which the far side had told that bytes are missing
+	still   uint8  // ticks without a byte, up to when the directions know
+	settled bool   // nothing is outstanding: no stall
+	asking  bool   // the far side, whether bytes are missing
+	endless bool   // the host socket had no TCP_USER_TIMEOUT, before resendSooner
 
 	listens bool // the outbound direction's: the client's first bytes are looked at
 

@@ -276,9 +276,7 @@ func (c *conn) close() {
 	if far := c.far.Load(); far != nil {
 		far.question.Cancel(c.fd)
 	}
-	if c.pause > 0 {
-		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
-	}
+	c.resendAsBefore()
 	c.phase.Store(closing)
 	s.mu.Unlock()
 	if c.seen.has(serverReset) {

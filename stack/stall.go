@@ -55,16 +55,18 @@ func (s *Stack) lookForStalls() {
 		if c.settled {
 			continue
 		}
-		if c.silent += stallInterval; c.silent < c.again {
+		if c.silent++; c.silent < c.again {
 			continue
 		}
-		server, serverWaits := c.stall(c.silent)
-		client, clientWaits := c.clientStall(c.silent)
-		c.resendSooner(serverWaits && server.LosesUp() && c.silent <= hurriesFor)
+		silent := time.Duration(c.silent) * stallInterval
+		server, serverWaits := c.stall(silent)
+		client, clientWaits := c.clientStall(silent)
+		full := server.Unacked > 0 && server.Outstanding >= uint64(server.SndMSS)
+		c.resendSooner(serverWaits && full && silent <= resendsFor)
 		switch {
 		case !serverWaits && !clientWaits:
 			c.settled = true
-		case c.silent <= stallsFor+c.missed:
+		case silent <= stallsFor+time.Duration(c.missed)*stallInterval:
 			if serverWaits {
 				c.askFar(&server)
 				s.o.Stalled(server)
@@ -72,7 +74,7 @@ func (s *Stack) lookForStalls() {
 			if clientWaits {
 				s.o.Stalled(client)
 			}
-		case !serverWaits || server.Missing > 0 || c.far.Load() == nil || c.silent > looksFor:
+		case !serverWaits || server.Missing > 0 || c.far.Load() == nil || silent > looksFor:
 			c.settled = true
 		case asked:
 			c.again = 2 * c.silent
@@ -82,38 +84,60 @@ func (s *Stack) lookForStalls() {
 	}
 }
 
-// A host socket whose full segments are lost sends them again every two seconds, for a while:
+// A host socket whose full segments are not acknowledged sends them again each second, for a while:
 // evidence, and the way out of a black hole, come soon enough then. The kernel would double the
-// pause each time, up to two minutes. It would also give up after 27 s, so the while is shorter.
+// pause each time, up to two minutes, and begins with three seconds where an answer to the SYN was
+// lost, since that makes the path look slow.
 const (
-	hurriesFor   = 10 * time.Second
-	shortPause   = 2000 // ms
-	tcpRTOMaxMS  = 44   // TCP_RTO_MAX_MS, of Linux 6.15
-	noShortPause = -1   // of conn.pause: the kernel lacks it
+	resendsFor  = 10 * time.Second
+	resendPause = 1000 // ms
+	mostRTT     = 200 * time.Millisecond
+	tcpRTOMaxMS = 44 // TCP_RTO_MAX_MS, of Linux 6.15
+	noPause     = -1 // of conn.pause: the kernel lacks it, or the path is slow
+	// With short pauses the kernel would give up after 15 s. This is what it takes by itself.
+	givesUpAfter = 924_600 // ms (net.ipv4.tcp_retries2)
 )
 
-// resendSooner bounds the time between retransmissions by shortPause, or no more.
+// resendSooner bounds the time between retransmissions, or no more.
 func (c *conn) resendSooner(on bool) {
 	if on == (c.pause != 0) {
 		return
 	}
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
-	if c.phase.Load() != established {
-		return
+	switch {
+	case c.phase.Load() != established:
+	case on:
+		c.pause = c.boundPause()
+	default:
+		c.resendAsBefore()
+		c.pause, c.endless = 0, false
 	}
-	if !on {
-		if c.pause != noShortPause {
-			_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
-		}
-		c.pause = 0
-		return
+}
+
+// boundPause returns the pause that the host socket has by itself. stack.mu is held.
+func (c *conn) boundPause() int32 {
+	info, ok := tcpInfo(c.fd)
+	pause, err := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS)
+	patience, otherErr := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+	if !ok || time.Duration(info.Min_rtt)*time.Microsecond > mostRTT || err != nil || otherErr != nil || pause <= resendPause {
+		return noPause
 	}
-	own, err := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS)
-	if err != nil || own <= shortPause || unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, shortPause) != nil {
-		own = noShortPause
+	if c.endless = patience == 0; c.endless {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, givesUpAfter)
 	}
-	c.pause = int32(own)
+	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, resendPause)
+	return int32(pause)
+}
+
+// resendAsBefore gives the host socket its own pause back. stack.mu is held.
+func (c *conn) resendAsBefore() {
+	if c.pause > 0 {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
+	}
+	if c.endless {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0)
+	}
 }
 
 // lookAtEnd hands over a connection that its client gives up, unless a byte has moved since the
