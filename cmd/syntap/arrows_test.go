@@ -165,7 +165,10 @@ func mayImport() map[string][]string {
 		"cmd/internal/isolate":   {"cmd/internal/seccomp"},
 		"cmd/internal/logfile":   {"cmd/internal/hint"},
 		"cmd/internal/manual":    {"configs"},
-		"cmd/internal/namespace": {"cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun", "tun/route"},
+		"cmd/internal/namespace": {
+			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
+			"tun/route",
+		},
 		"cmd/internal/owner":     {"tun/flow"},
 		"cmd/internal/pathmtu":   {"cmd/internal/record"},
 		"cmd/internal/query": {

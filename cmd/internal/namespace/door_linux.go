@@ -14,12 +14,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/owner"
 )
 
 // door is the process that becomes the command: init's handle on it.
 type door struct {
-	channel channel
+	channel channel.Conn
 	pid     int
 	network *os.File      // its network namespace
 	heard   chan struct{} // closed when it has become the command, or said why not
@@ -29,7 +30,7 @@ type door struct {
 // hold for its network and not for init's mounts, which it finds locked (mount_namespaces(7)). It
 // is in the network that is given, or in a new one.
 func startDoor(s setup, command []string, network *os.File) (*door, error) {
-	ours, theirs, err := newChannel()
+	ours, theirs, err := channel.New()
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func startDoor(s setup, command []string, network *os.File) (*door, error) {
 		start = func() error { return inNetwork(network, cmd.Start) }
 	}
 	if err := start(); err != nil {
-		ours.close()
+		ours.Close()
 		return nil, namespaceError{err}
 	}
 	return &door{channel: ours, pid: cmd.Process.Pid, heard: make(chan struct{})}, nil
@@ -104,7 +105,7 @@ func writeAt(dir *os.File, name, text string) error {
 // furnish maps the door's ids, has it do its part, and returns its report and the files with it.
 func (d *door) furnish(s setup) (r report, files []*os.File, err error) {
 	// Its own /proc/self, because init's /proc may be that of another PID namespace.
-	files, err = d.channel.receive(&r)
+	files, err = d.channel.Receive(&r)
 	if err != nil || len(files) != 2 {
 		return r, nil, fmt.Errorf("start the command's process: %w", err)
 	}
@@ -116,10 +117,10 @@ func (d *door) furnish(s setup) (r report, files []*os.File, err error) {
 			return r, nil, err
 		}
 	}
-	if err := d.channel.send(s); err != nil {
+	if err := d.channel.Send(s); err != nil {
 		return r, nil, err
 	}
-	files, err = d.channel.receive(&r)
+	files, err = d.channel.Receive(&r)
 	if err != nil {
 		return r, nil, fmt.Errorf("prepare the network: %w", err)
 	}
@@ -127,33 +128,33 @@ func (d *door) furnish(s setup) (r report, files []*os.File, err error) {
 }
 
 // listen passes on why the command could not be run.
-func (d *door) listen(ch channel) {
+func (d *door) listen(ch channel.Conn) {
 	defer close(d.heard)
 	var r report
-	if _, err := d.channel.receive(&r); err == nil {
-		_ = ch.send(r)
+	if _, err := d.channel.Receive(&r); err == nil {
+		_ = ch.Send(r)
 	}
 }
 
 // runDoor furnishes the network namespace and becomes the command when told to. It returns if it
 // cannot.
 func runDoor(command []string) int {
-	unix.CloseOnExec(channelFD)
-	ch, err := openChannel(channelFD)
+	unix.CloseOnExec(channel.FD)
+	ch, err := channel.Open(channel.FD)
 	if err != nil {
 		return 1
 	}
 	s, err := enter(ch)
 	if err != nil {
-		_ = ch.send(failure(err))
+		_ = ch.Send(failure(err))
 		return 1
 	}
 	var o order
-	if _, err := ch.receive(&o); err != nil {
+	if _, err := ch.Receive(&o); err != nil {
 		return 1
 	}
 	err = become(command, s)
-	_ = ch.send(failure(fmt.Errorf("run %q: %w", command[0], err)))
+	_ = ch.Send(failure(fmt.Errorf("run %q: %w", command[0], err)))
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return statusNotFound
 	}
@@ -161,7 +162,7 @@ func runDoor(command []string) int {
 }
 
 // enter makes itself known to init, which maps the ids, and furnishes the network.
-func enter(ch channel) (s setup, err error) {
+func enter(ch channel.Conn) (s setup, err error) {
 	var files [2]*os.File
 	for i, path := range []string{"/proc/self", "/proc/self/ns/net"} {
 		if files[i], err = os.Open(path); err != nil {
@@ -169,10 +170,10 @@ func enter(ch channel) (s setup, err error) {
 		}
 		defer files[i].Close()
 	}
-	if err := ch.send(report{}, files[:]...); err != nil {
+	if err := ch.Send(report{}, files[:]...); err != nil {
 		return s, err
 	}
-	if _, err := ch.receive(&s); err != nil {
+	if _, err := ch.Receive(&s); err != nil {
 		return s, err
 	}
 	if err := raiseLoopback(); err != nil {
@@ -180,7 +181,7 @@ func enter(ch channel) (s setup, err error) {
 	}
 	permitPing()
 	if s.TUN == "" {
-		return s, ch.send(report{Ready: true})
+		return s, ch.Send(report{Ready: true})
 	}
 	queues, err := createTUN(s)
 	if err != nil {
@@ -193,7 +194,7 @@ func enter(ch channel) (s setup, err error) {
 		ready.Device = network.Device()
 		toSend = append(toSend, network.Files()...)
 	}
-	return s, ch.send(ready, toSend...)
+	return s, ch.Send(ready, toSend...)
 }
 
 // become confines this thread and replaces the process by the command, which inherits its standard

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/channel"
 )
 
 // Names by which a process knows that it is to be a part of a session, and under which ps shows it.
@@ -14,9 +16,6 @@ const (
 	initName = "syntap-init"
 	doorName = "syntap-door"
 )
-
-// channelFD is where init, and the door, find their end of the channel.
-const channelFD = 3
 
 // Exit statuses of a command that could not be run (POSIX XCU 2.8.2), and the base for one that a
 // signal ended.
@@ -40,14 +39,14 @@ func Main() {
 // runInit furnishes the namespaces, has the command run when told to and waits for its end. As
 // process 1 of the PID namespace it takes every other process there with it.
 func runInit(command []string) int {
-	unix.CloseOnExec(channelFD)
-	ch, err := openChannel(channelFD)
+	unix.CloseOnExec(channel.FD)
+	ch, err := channel.Open(channel.FD)
 	if err != nil {
 		return 1
 	}
 	outliveTerminal()
 	var s setup
-	files, err := ch.receive(&s)
+	files, err := ch.Receive(&s)
 	if err != nil {
 		return 1
 	}
@@ -58,19 +57,19 @@ func runInit(command []string) int {
 	covers := &covers{}
 	d, err := furnish(s, ch, covers, command, network)
 	if err != nil {
-		_ = ch.send(failure(err))
+		_ = ch.Send(failure(err))
 		return 1
 	}
 	// A command of the same user must not get at init by ptrace.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		_ = ch.send(failure(fmt.Errorf("deny tracing of init: %w", err)))
+		_ = ch.Send(failure(fmt.Errorf("deny tracing of init: %w", err)))
 		return 1
 	}
 	go obey(ch, d, covers)
 	status := reap(ch, d)
 	killRest()
 	<-d.heard
-	_ = ch.send(report{Ended: true, Status: status})
+	_ = ch.Send(report{Ended: true, Status: status})
 	select {} // until the channel ends
 }
 
@@ -89,7 +88,7 @@ func outliveTerminal() {
 // furnish does the steps of s and reports them, with the files of the door. The command gets a
 // network of its own where none is given.
 func furnish(
-	s setup, ch channel, covers *covers, command []string, network *os.File,
+	s setup, ch channel.Conn, covers *covers, command []string, network *os.File,
 ) (*door, error) {
 	if s.OwnGroup {
 		if err := unix.Setpgid(0, 0); err != nil {
@@ -113,7 +112,7 @@ func furnish(
 		go covers.keep()
 		go d.listen(ch)
 	}
-	err = ch.send(r, files...)
+	err = ch.Send(r, files...)
 	for _, f := range files { // the session has them now, and keeps the interface alive
 		_ = f.Close()
 	}
@@ -128,15 +127,15 @@ func failure(err error) report {
 
 // obey carries out the session's orders. Without a session there is no way out any more, and init
 // ends.
-func obey(ch channel, d *door, covers *covers) {
+func obey(ch channel.Conn, d *door, covers *covers) {
 	for {
 		var o order
-		if _, err := ch.receive(&o); err != nil {
+		if _, err := ch.Receive(&o); err != nil {
 			os.Exit(statusSignalled + int(unix.SIGKILL))
 		}
 		switch {
 		case o.Start:
-			_ = d.channel.send(o) // if it is gone, so is the command
+			_ = d.channel.Send(o) // if it is gone, so is the command
 		case o.ResolvConf != nil:
 			_ = covers.setResolvConf(*o.ResolvConf) // an error: the old one lasts
 		default:
@@ -147,14 +146,14 @@ func obey(ch channel, d *door, covers *covers) {
 
 // reap waits for the command, which the door has become, and for the orphans of the namespace
 // meanwhile, and returns the command's status.
-func reap(ch channel, d *door) int {
+func reap(ch channel.Conn, d *door) int {
 	for {
 		var status unix.WaitStatus
 		child, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
 		switch {
 		case err == unix.EINTR || child != d.pid:
 		case status.Stopped():
-			_ = ch.send(report{Stopped: true})
+			_ = ch.Send(report{Stopped: true})
 		case status.Signaled():
 			return statusSignalled + int(status.Signal())
 		default:

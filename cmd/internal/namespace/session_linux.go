@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/owner"
 	"syntap/tun/route"
 )
@@ -22,7 +23,7 @@ type Session struct {
 	ctx       context.Context
 	detach    func() bool // ends the watch on ctx
 	init      *exec.Cmd   // process 1 of the PID namespace
-	channel   channel
+	channel   channel.Conn
 	tun       []*os.File // its queues
 	network   *owner.Network
 	resolver  *resolvConf
@@ -116,7 +117,7 @@ func (s *Session) followResolver(o Options, names resolver) {
 		}
 		s.redirects.Store(newRedirects(o, now))
 		if replaced = replaced || now.changed; replaced && !now.missing {
-			_ = s.channel.send(order{ResolvConf: &now.conf}) // if init is gone, so is the command
+			_ = s.channel.Send(order{ResolvConf: &now.conf}) // if init is gone, so is the command
 		}
 	}
 }
@@ -124,7 +125,7 @@ func (s *Session) followResolver(o Options, names resolver) {
 // startInit starts init in new namespaces. Where user namespaces are forbidden root does without:
 // it needs none.
 func (s *Session) startInit(o Options, want *setup) error {
-	ours, theirs, err := newChannel()
+	ours, theirs, err := channel.New()
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (s *Session) startInit(o Options, want *setup) error {
 		err = s.init.Start()
 	}
 	if err != nil {
-		ours.close()
+		ours.Close()
 		return explainNamespaces(err)
 	}
 	s.channel = ours
@@ -195,11 +196,11 @@ func (s *Session) furnish(want setup, network *os.File) error {
 	if network != nil {
 		files = append(files, network)
 	}
-	if err := s.channel.send(want, files...); err != nil {
+	if err := s.channel.Send(want, files...); err != nil {
 		return s.gone(err)
 	}
 	var r report
-	files, err := s.channel.receive(&r)
+	files, err := s.channel.Receive(&r)
 	if err != nil {
 		return s.gone(err)
 	}
@@ -261,7 +262,7 @@ func (s *Session) Run() (status int, err error) {
 	s.terminal.lend()
 	reports := make(chan report)
 	go s.listen(reports)
-	_ = s.channel.send(order{Start: true}) // if init is gone, so are its reports
+	_ = s.channel.Send(order{Start: true}) // if init is gone, so are its reports
 	for {
 		select {
 		case sig := <-s.signals:
@@ -316,7 +317,7 @@ func (s *Session) listen(reports chan<- report) {
 	defer close(reports)
 	for {
 		var r report
-		if _, err := s.channel.receive(&r); err != nil {
+		if _, err := s.channel.Receive(&r); err != nil {
 			return
 		}
 		reports <- r
@@ -339,7 +340,7 @@ func (s *Session) result(status int, err error) (int, error) {
 // kill ends the namespaces with everything that runs in them.
 func (s *Session) kill() {
 	_ = s.init.Process.Kill() // an error: it has ended by itself
-	s.channel.close()
+	s.channel.Close()
 }
 
 // Close ends the processes that still run and closes the TUN.

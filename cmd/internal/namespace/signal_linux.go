@@ -33,5 +33,5 @@ func (s *Session) relay(sig os.Signal) {
 	case unix.SIGCONT:
 		s.terminal.lend()
 	}
-	_ = s.channel.send(order{Signal: sig.(unix.Signal)}) // if init is gone, so is the command
+	_ = s.channel.Send(order{Signal: sig.(unix.Signal)}) // if init is gone, so is the command
 }
