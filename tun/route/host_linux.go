@@ -261,6 +261,28 @@ func (h *Host) Close() error {
 	return err
 }
 
+// Hold returns a file by which the next run of this interface knows that a process is not gone yet
+// which has it: Await. Nil where there are no rules, and so no journal.
+func (h *Host) Hold() (*os.File, error) {
+	if h.journal == nil {
+		return nil, nil
+	}
+	return h.journal.hold()
+}
+
+// Await waits for the processes that a dead run of an interface has left, for as long as patience:
+// its kernel ends them, and that takes a moment. It does not wait for a run that is alive.
+func Await(stateDir, name string, patience time.Duration) error {
+	if stateDir == "" {
+		return nil
+	}
+	path, err := journalPath(stateDir, name)
+	if err != nil {
+		return err
+	}
+	return await(path, patience)
+}
+
 // Abandon ends a run as its death would, and undoes no step. With Closed, traffic for the TUN is
 // dropped from the moment the interface is gone, until another run takes over or Cleanup is called.
 func (h *Host) Abandon() { h.release() }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +103,51 @@ func lockJournal(path string, create int) (*journal, error) {
 		return j, nil
 	}
 }
+
+// hold returns the file of a lock on a journal that another process may share, to whose end it
+// lasts: a router that outlives the run by a moment (await). It is no lock of the run.
+func (j *journal) hold() (*os.File, error) {
+	f, err := os.OpenFile(j.file.Name(), os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock journal %s: %w", j.file.Name(), err)
+	}
+	return f, nil
+}
+
+// await waits for those that hold the journal of a dead run. It does not wait for a run that is
+// alive.
+func await(path string, patience time.Duration) error {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil //nolint:nilerr // there was no run, or it is another user's
+	}
+	defer f.Close()
+	for deadline := time.Now().Add(patience); ; time.Sleep(awaitInterval) {
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return nil // alive
+		case err != nil:
+			return fmt.Errorf("lock journal %s: %w", path, err)
+		}
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		held := unix.Flock_t{Type: unix.F_WRLCK}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &held); err != nil {
+			return fmt.Errorf("ask for the lock on journal %s: %w", path, err)
+		}
+		if held.Type == unix.F_UNLCK {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("a part of the last run of this interface does not end: %s", path)
+		}
+	}
+}
+
+const awaitInterval = 2 * time.Millisecond
 
 func (j *journal) read() error {
 	b, err := io.ReadAll(j.file)
