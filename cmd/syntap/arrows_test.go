@@ -88,7 +88,7 @@ func mayImport() map[string][]string {
 
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
-			"cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
+			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
@@ -161,16 +161,16 @@ func mayImport() map[string][]string {
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version",
 			"tap/handshake", "tun/flow",
 		},
-		"cmd/internal/hint":      {"cmd/internal/terminal"},
-		"cmd/internal/isolate":   {"cmd/internal/seccomp"},
-		"cmd/internal/logfile":   {"cmd/internal/hint"},
-		"cmd/internal/manual":    {"configs"},
+		"cmd/internal/hint":    {"cmd/internal/terminal"},
+		"cmd/internal/isolate": {"cmd/internal/seccomp"},
+		"cmd/internal/logfile": {"cmd/internal/hint"},
+		"cmd/internal/manual":  {"configs"},
 		"cmd/internal/namespace": {
 			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
 			"tun/route",
 		},
-		"cmd/internal/owner":     {"tun/flow"},
-		"cmd/internal/pathmtu":   {"cmd/internal/record"},
+		"cmd/internal/owner":   {"tun/flow"},
+		"cmd/internal/pathmtu": {"cmd/internal/record"},
 		"cmd/internal/query": {
 			"cmd/internal/filter", "cmd/internal/follow", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal", "stack/egress",

@@ -46,9 +46,18 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err := app.CheckAddressSpace(); err != nil {
 		return err
 	}
+	parse := func(text config.Text) (*config.Config, error) { return r.parse(cmd, text) }
+	app.LimitProcs(os.Getenv)
+	if app.IsRouter() {
+		routed := app.Routed{Parse: parse, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr()}
+		return routed.Run(cmd.Context())
+	}
 	r.file = usualConfig(cmd, r.file)
-	load := func() (*config.Config, error) { return r.load(cmd) }
-	c, err := load()
+	text, err := config.Read(r.file)
+	if err != nil {
+		return err
+	}
+	c, err := parse(text)
 	if err != nil {
 		return err
 	}
@@ -58,28 +67,24 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := app.NewFleet(c, log)
-	if err != nil {
+	service := app.Service{
+		Config: c, Text: text, StateDir: stateDir(os.Getenv), Logger: log, Notify: app.NewNotifier(),
+	}
+	if err := service.Open(cmd.Context()); err != nil {
 		return err
 	}
-	handshakes, err := app.OpenLog(c, cmd.OutOrStdout(), log, fleet)
-	if err != nil {
-		return err
-	}
-	app.LimitProcs(os.Getenv)
 	ctx, stop, again := stopRequests(cmd.Context())
 	defer stop()
-	service := app.Service{
-		Config: c, StateDir: stateDir(os.Getenv), Log: handshakes, Fleet: fleet, Logger: log,
-		Notify: app.NewNotifier(), Again: again,
-		Reload: app.Reload{Requests: reloadRequests(ctx, stop), Load: load},
+	service.Again, service.Reloads = again, app.Reloads{
+		Requests: reloadRequests(ctx, stop),
+		Read:     func() (config.Text, error) { return config.Read(r.file) },
 	}
 	return service.Run(ctx)
 }
 
-// load reads the config and puts the output flags into it.
-func (r *runCommand) load(cmd *cobra.Command) (*config.Config, error) {
-	c, err := config.Load(r.file)
+// parse resolves a config and puts the output flags into it.
+func (r *runCommand) parse(cmd *cobra.Command, text config.Text) (*config.Config, error) {
+	c, err := config.Parse(text.File, text.Data)
 	if err != nil {
 		return nil, err
 	}

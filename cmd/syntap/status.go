@@ -22,7 +22,7 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [-c FILE | --at ADDR] [--json]",
 		Short: "Tell what a running syntap has done and holds",
-		Long: `Ask a running syntap for its uptime, the rights of its process, flows, handshakes by
+		Long: `Ask a running syntap for its uptime, the rights of its processes, flows, handshakes by
 outcome, and drops by reason.
 It has to run with http.listen in its config. Without a flag it is asked where that is a
 Unix socket, which has to be root's or the user's own.`,

@@ -3,10 +3,13 @@
 package app
 
 import (
+	"errors"
 	"math"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/hint"
 )
 
 // spareDescriptors are for all that is no connection: logs, the TUN, listeners.
@@ -14,6 +17,14 @@ const spareDescriptors = 64
 
 // moreDescriptors is the remedy where there are too few to start.
 const moreDescriptors = "let it have more descriptors: ulimit -n 65536, or LimitNOFILE= in its unit"
+
+// explainFew adds that remedy to an error, if it is one.
+func explainFew(err error) error {
+	if errors.Is(err, unix.EMFILE) {
+		return hint.Fail(err, moreDescriptors)
+	}
+	return err
+}
 
 // warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has
 // a descriptor.

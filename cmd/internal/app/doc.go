@@ -38,6 +38,19 @@
 // goroutine that tap and stack do not know. Its own connections carry the mark of upstream sockets,
 // and so do not enter the TUN.
 //
+// "syntap run" is two processes (package isolate says why). [Service] is the one that is started:
+// it changes the host and takes the signals (run.go), and keeps a router going (keeper.go,
+// child.go). [Routed] is that router (routed.go), the same program under another name. They
+// exchange orders and words (message.go):
+//
+//	keeper                               router
+//	config's text ─────────────────────▶ opens logs and listener
+//	opens the TUN, changes the host ◀─── opened, or has said why not
+//	TUN, lock ─────────────────────────▶ gives up its rights, builds tap and stack
+//	ready ◀───────────────────────────── running
+//	ping, reload, stop ────────────────▶
+//	      ◀───────────────────────────── pong, reloaded, ended
+//
 // SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits, fleet
 // and log, and read /etc/hosts again. First is done all that can fail, reading the file, compiling
 // its rules, opening its sinks; then the new parts are put in the place of the old ones. So the

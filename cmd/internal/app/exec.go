@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -25,7 +26,7 @@ const DefaultDrain = 10 * time.Second
 func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
 	r.hosts = readHosts(hostsFile, r.Logger) // before the command can write it
-	r.View, err = openView(c, r.Logger)
+	r.View, err = openView(c, r.Logger, os.Getpid(), noOthers)
 	if err != nil {
 		return 0, err
 	}

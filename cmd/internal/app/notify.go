@@ -25,22 +25,26 @@ func NewNotifier() *Notifier {
 	return &Notifier{watchdog: watchdog}
 }
 
-// Run reports that the program is ready, and alive until ctx ends, and then that it stops.
-func (n *Notifier) Run(ctx context.Context) error {
+// Run reports that the program is ready, and, each time that alive says so, alive until ctx ends,
+// and then that it stops.
+func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) bool) error {
 	if err := notify(daemon.SdNotifyReady); err != nil {
 		return err
 	}
-	var alive <-chan time.Time
+	var ticks <-chan time.Time
 	if n.watchdog > 0 {
 		ticker := time.NewTicker(n.watchdog / 2)
 		defer ticker.Stop()
-		alive = ticker.C
+		ticks = ticker.C
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return notify(daemon.SdNotifyStopping)
-		case <-alive:
+		case <-ticks:
+			if !alive(n.watchdog / 2) {
+				continue
+			}
 			if err := notify(daemon.SdNotifyWatchdog); err != nil {
 				return err
 			}

@@ -25,6 +25,14 @@ func LimitProcs(getenv func(string) string) {
 // which LimitProcs has made half of all.
 func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }
 
+// limitKeeper has a keeper, which waits for most of its time, take one processor at a time. It
+// changes nothing where the operator has set GOMAXPROCS.
+func limitKeeper(getenv func(string) string) {
+	if getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
+
 // workers returns how many goroutines of the router can run at a time.
 func workers() int { return runtime.GOMAXPROCS(0) }
 

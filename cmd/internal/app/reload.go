@@ -5,7 +5,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -19,42 +18,44 @@ import (
 
 // Reload says how a running router gets another config.
 type Reload struct {
-	Requests <-chan os.Signal               // each asks for one
-	Load     func() (*config.Config, error) // reads it
-
-	log    *logrus.Logger // changes its level and form with the config
-	notify *Notifier
+	requests chan reloadRequest
+	log      *logrus.Logger // changes its level and form with the config
 }
 
-// serveReloads puts the config in force that Load returns at each request, until ctx ends. A config
-// that cannot be is reported, and the one before stays in force.
+// reloadRequest asks for another config.
+type reloadRequest struct {
+	load func() (*config.Config, error)          // returns it
+	done func(inForce *config.Config, err error) // gets the one that is in force then
+}
+
+// serveReloads puts the config of each request in force, until ctx ends. A config that cannot be is
+// reported, and the one before stays in force.
 func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
 	for {
+		var request reloadRequest
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.Reload.Requests:
+		case request = <-r.Reload.requests:
 		}
 		r.Log.Reopen() // whatever the config says: logrotate has renamed files
-		err := r.Reload.notify.Reload(func() (status string) {
-			err := r.reload(ctx, t, s, d)
-			if err == nil {
-				r.Logger.Info("config reloaded")
-				return "config reloaded"
-			}
+		err := r.reload(ctx, request.load, t, s, d)
+		if err == nil {
+			r.Logger.Info("config reloaded")
+		} else {
 			r.reportRefused(err)
-			return "config not reloaded: " + strings.ReplaceAll(err.Error(), "\n", "; ")
-		})
-		if err != nil {
-			return err
 		}
+		request.done(r.Config, err)
 	}
 }
 
 // reload does first all that can fail, and changes nothing until then. Open flows keep
 // the options that they began with.
-func (r *Router) reload(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
-	c, err := r.Reload.Load()
+func (r *Router) reload(
+	ctx context.Context, load func() (*config.Config, error),
+	t *tap.Tap, s *stack.Stack, d *dial.Dialer,
+) error {
+	c, err := load()
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ type Router struct {
 	holes *holes
 
 	children bool // this process has some to signal
+	kept     bool // another process keeps the host
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and

@@ -8,55 +8,70 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
-	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
-	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
 	"syntap/tun/route"
 )
 
-// Service is a router of this host's traffic.
+// Service is a router of this host's traffic. Its process is the keeper: it changes the host, keeps
+// the changes in place and takes them back. It reads no packet: that is for another process, a
+// Routed, which it starts, and starts again when that dies.
 type Service struct {
 	Config   *config.Config
-	StateDir string     // of the journal of changes of the host
-	Log      *audit.Log // of handshakes
-	Fleet    *Fleet     // nil = no log is sent to stores outside
+	Text     config.Text // of Config
+	StateDir string      // of the journal of changes of the host
 	Logger   *logrus.Logger
 	Notify   *Notifier
-	Reload   Reload
+	Reloads  Reloads
 	Again    <-chan os.Signal // requests to stop that follow the first
+
+	keeper *keeper
 }
 
-// Run opens the TUN interface of the config, routes the host's traffic into it, and carries it
-// until ctx ends. Then it restores the host. After an error with on_crash: closed it leaves the
-// host closed, because traffic would pass unrecorded. While it stops, it logs its progress if it is
-// slow or if another stop is requested.
-func (s *Service) Run(ctx context.Context) (err error) {
-	s.Reload.log, s.Reload.notify = s.Logger, s.Notify
-	view, err := openView(s.Config, s.Logger)
-	if err != nil {
+// Reloads says how a running Service gets another config.
+type Reloads struct {
+	Requests <-chan os.Signal            // each asks for one
+	Read     func() (config.Text, error) // returns it
+}
+
+// Open starts the router, which opens its logs and its listener. After an error there is none.
+func (s *Service) Open(ctx context.Context) error {
+	if err := route.Await(s.StateDir, s.Config.TUN.Name, patience); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeView(view)) }()
-	dev, err := tun.OpenQueues(s.Config.TUN.Name, s.Config.TUN.MTU, queues(s.Config))
-	if err != nil {
+	s.keeper = &keeper{log: s.Logger, notify: s.Notify, start: newStarter(), past: make(chan struct{}, 1)}
+	s.keeper.text.Store(&s.Text)
+	_, err := s.keeper.open(ctx)
+	return explainFew(err)
+}
+
+// Run opens the TUN interface of the config, routes the host's traffic into it, and has the router
+// carry it until ctx ends. Then it restores the host. After an error with on_crash: closed it
+// leaves the host closed, because traffic would pass unrecorded. While it stops, it logs its
+// progress if it is slow or if another stop is requested.
+func (s *Service) Run(ctx context.Context) (err error) {
+	k := s.keeper
+	router := k.router.Load()
+	defer func() { k.router.Load().kill() }() // one that has ended is dead already
+	if k.tun, err = tun.Create(s.Config.TUN.Name, s.Config.TUN.MTU, queues(s.Config)); err != nil {
 		return explain(err, s.Config, s.StateDir)
 	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
+	defer k.release()
 	c, _ := hostConfig(s.Config, s.StateDir) // Notices reports the error
 	host, err := route.Configure(c)
 	if err != nil {
 		return explain(err, s.Config, s.StateDir)
 	}
-	notices := s.announce(dev)
+	notices := s.announce()
 
 	stop, stopped := &stopping{log: s.Logger}, make(chan struct{})
 	stop.at.Store("ending connections and writing the log")
@@ -65,28 +80,46 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer watching.Wait()
 	defer close(stopped)
 
-	s.Fleet.start()
-	defer s.Fleet.stop() // when the log has its last record
-	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.watch(running, host, notices) })
-	g.Go(func() error { return s.Notify.Run(running) })
-	var routed error
-	g.Go(func() error {
-		r := s.router(view, dev, host, c.ByRules)
-		routed = r.Route(running, dev)
-		return routed
-	})
-	err = g.Wait()
-	if routed != nil && errors.Is(err, route.ErrGone) { // Route closes the interface when it fails
-		err = errors.Join(routed, err)
+	var last *ended
+	if err = explainFew(k.take(host, c.ByRules)); err == nil {
+		err = k.hand(router)
+	}
+	if err == nil {
+		last, err = s.keep(ctx, router, notices)
 	}
 	stop.at.Store("taking rules and routes back")
-	return s.leave(ctx, dev, host, err)
+	return s.leave(ctx, host, last, err)
+}
+
+// keep keeps the host and its router until ctx ends, and returns the last word of the router.
+func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*ended, error) {
+	k := s.keeper
+	limitKeeper(os.Getenv)
+	debug.FreeOSMemory() // memory of the start is needed no more
+	var last *ended
+	var routed error
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.watch(running, notices) })
+	g.Go(func() error { return s.Notify.Run(running, k.alive) })
+	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })
+	g.Go(func() error { k.tellPast(running); return nil })
+	g.Go(func() error {
+		last, routed = k.follow(running, router)
+		if routed == nil && running.Err() == nil {
+			routed = errors.New("the router has ended unasked")
+		}
+		return routed
+	})
+	err := g.Wait()
+	if routed != nil && errors.Is(err, route.ErrGone) { // the router fails with the interface
+		err = errors.Join(routed, err)
+	}
+	return last, err
 }
 
 // announce logs that traffic is routed, and the notices about the host. It returns the board of the
 // notices.
-func (s *Service) announce(dev *tun.Device) *noticeBoard {
+func (s *Service) announce() *noticeBoard {
 	warnStrict(s.Config, s.Logger)
 	board := newNoticeBoard(s.Logger)
 	if notices, err := Notices(s.Config, s.StateDir); err != nil {
@@ -95,55 +128,42 @@ func (s *Service) announce(dev *tun.Device) *noticeBoard {
 		board.show(notices)
 	}
 	s.Logger.WithFields(logrus.Fields{
-		"interface": dev.Name(), "mtu": dev.MTU(), "queues": len(dev.Queues()),
+		"interface": s.Config.TUN.Name, "mtu": s.Config.TUN.MTU, "queues": len(s.keeper.tun),
 		"include": fmt.Sprint(s.Config.Route.Include),
 	}).Info("routing")
 	return board
 }
 
 // watch keeps the changes of the host in place, and logs repairs, notices and traffic past the TUN.
-func (s *Service) watch(ctx context.Context, host *route.Host, board *noticeBoard) error {
+func (s *Service) watch(ctx context.Context, board *noticeBoard) error {
 	repairs := &repairLog{log: s.Logger}
 	defer repairs.flush()
-	return host.Watch(ctx, route.Report{
+	past := newPastLog(s.Logger)
+	return s.keeper.host.Watch(ctx, route.Report{
 		Repair: repairs.repaired,
 		Looked: func(notices []route.Notice) { repairs.looked(); board.show(notices) },
-		Past:   newPastLog(s.Logger).report,
+		Past: func(all []route.Past) {
+			past.report(all)
+			put(s.keeper.past, struct{}{})
+		},
 	})
 }
 
-// router returns the router of the traffic of dev.
-func (s *Service) router(
-	view *web.Server, dev *tun.Device, host *route.Host, byRules bool,
-) *Router {
-	c := s.Config
-	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
-	return &Router{
-		Config: c, Log: s.Log, Fleet: s.Fleet, Logger: s.Logger, Summary: true, Reload: &s.Reload, View: view,
-		QueueDrops: queueDrops(dev.Name()), PastDrops: host.Refused,
-		Owners: true, Forwards: true, Isolate: true,
-		Mark: uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, byRules),
-		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
-		Sources:    sources(c.TUN.Sources, addrs),
-		hosts:      readHosts(hostsFile, s.Logger),
-	}
-}
-
-// leave restores the host, or leaves it closed after an error.
-func (s *Service) leave(ctx context.Context, dev *tun.Device, host *route.Host, err error) error {
+// leave restores the host, or leaves it closed after an error. It is told how the router ended, if
+// that is known.
+func (s *Service) leave(ctx context.Context, host *route.Host, last *ended, err error) error {
 	failed := err != nil && ctx.Err() == nil && s.Config.Route.OnCrash == config.Closed
 	if failed {
 		host.Abandon()
 	} else {
 		err = errors.Join(err, host.Close())
 	}
-	stats := dev.Stats()
-	s.Logger.WithFields(logrus.Fields{
-		"outbound_frames":  stats.OutboundFrames.Load(),
-		"inbound_frames":   stats.InboundFrames.Load(),
-		"malformed_frames": stats.Malformed.Load(),
-		"restored_routes":  host.Restored(),
-	}).Info("stopped")
+	fields := logrus.Fields{"restored_routes": host.Restored()}
+	if last != nil {
+		fields["outbound_frames"], fields["inbound_frames"] = last.Outbound, last.Inbound
+		fields["malformed_frames"] = last.Malformed
+	}
+	s.Logger.WithFields(fields).Info("stopped")
 	if failed {
 		return hint.Fail(err, "the host stays closed for the routed traffic: run it again, or "+
 			`open the host with "syntap cleanup"`)

@@ -26,14 +26,16 @@ import (
 )
 
 // openView opens the listener of the live page, the API and the metrics; nil where the config has
-// none.
-func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
+// none. It tells of this process, and of others, of which pid is the one to be sent signals.
+func openView(
+	c *config.Config, log logrus.FieldLogger, pid int, others func() []isolate.Process,
+) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
 	o := web.Options{
-		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c),
-		Processes: func() []isolate.Process { return processes(log) },
+		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c), PID: pid,
+		Processes: func() []isolate.Process { return append(others(), thisProcess(log)...) },
 	}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
@@ -50,8 +52,8 @@ func openView(c *config.Config, log logrus.FieldLogger) (*web.Server, error) {
 	return view, nil
 }
 
-// processes returns those of this program, which is one.
-func processes(log logrus.FieldLogger) []isolate.Process {
+// thisProcess returns this one, which is a router; none where its rights cannot be told.
+func thisProcess(log logrus.FieldLogger) []isolate.Process {
 	p, err := isolate.Read(os.Getpid(), isolate.Router)
 	if err != nil {
 		log.WithError(err).Warn("cannot tell the rights of this process")
@@ -59,6 +61,9 @@ func processes(log logrus.FieldLogger) []isolate.Process {
 	}
 	return []isolate.Process{p}
 }
+
+// noOthers are the other processes of a program that is one.
+func noOthers() []isolate.Process { return nil }
 
 // jsonLog returns the file of the first JSON sink; "" where there is none.
 func jsonLog(c *config.Config) string {

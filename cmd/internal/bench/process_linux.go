@@ -54,36 +54,72 @@ func (p *process) ended() error {
 	return fmt.Errorf("%s ended: %v: %s", strings.Join(p.cmd.Args, " "), p.cmd.ProcessState, lines[len(lines)-1])
 }
 
-// cpu returns the processor time that all threads of the process have used, to the nanosecond.
-func (p *process) cpu() (time.Duration, error) {
-	const cpuClockSched = 2 // CPUCLOCK_SCHED; the formula is that of clock_getcpuclockid(3)
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid)<<3|cpuClockSched, &ts); err != nil {
-		return 0, fmt.Errorf("read CPU clock: %w", err)
-	}
-	return time.Duration(ts.Nano()), nil
-}
-
-// rss returns the resident memory of the process in bytes.
-func (p *process) rss() (int, error) {
-	kb, err := statusField(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS")
-	return kb << 10, err
-}
-
-// wakeups returns how often threads of the process have slept until now.
-func (p *process) wakeups() (sum int, err error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.cmd.Process.Pid))
-	if err != nil || len(threads) == 0 {
-		return 0, fmt.Errorf("read threads of process %d: there are none", p.cmd.Process.Pid)
-	}
-	for _, thread := range threads {
-		n, err := statusField(thread, "voluntary_ctxt_switches")
-		if os.IsNotExist(err) {
-			continue // it has ended since
-		} else if err != nil {
-			return 0, err
+// all returns the process and those that it has started and that are its children now: a program
+// may be several.
+func (p *process) all() []int {
+	pids := []int{p.cmd.Process.Pid}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[0]))
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // of a thread that may have ended
+		for child := range strings.FieldsSeq(string(children)) {
+			if pid, err := strconv.Atoi(child); err == nil {
+				pids = append(pids, pid)
+			}
 		}
-		sum += n
+	}
+	return pids
+}
+
+// cpu returns the processor time that all threads of the program have used, to the nanosecond.
+func (p *process) cpu() (sum time.Duration, err error) {
+	const cpuClockSched = 2 // CPUCLOCK_SCHED; the formula is that of clock_getcpuclockid(3)
+	for _, pid := range p.all() {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid)<<3|cpuClockSched, &ts); err != nil {
+			return 0, fmt.Errorf("read CPU clock: %w", err)
+		}
+		sum += time.Duration(ts.Nano())
+	}
+	return sum, nil
+}
+
+// rss returns the resident memory of the program in bytes. Pages that its processes share count
+// once.
+func (p *process) rss() (int, error) {
+	own, shared := 0, 0
+	for _, pid := range p.all() {
+		path := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
+		kb := make(map[string]int)
+		for _, name := range []string{"Rss", "Shared_Clean", "Shared_Dirty"} {
+			n, err := statusField(path, name)
+			if err != nil {
+				return 0, err
+			}
+			kb[name] = n
+		}
+		sharedHere := kb["Shared_Clean"] + kb["Shared_Dirty"]
+		own += kb["Rss"] - sharedHere
+		shared = max(shared, sharedHere)
+	}
+	return (own + shared) << 10, nil
+}
+
+// wakeups returns how often threads of the program have slept until now.
+func (p *process) wakeups() (sum int, err error) {
+	for _, pid := range p.all() {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		if err != nil || len(threads) == 0 {
+			return 0, fmt.Errorf("read threads of process %d: there are none", pid)
+		}
+		for _, thread := range threads {
+			n, err := statusField(thread, "voluntary_ctxt_switches")
+			if os.IsNotExist(err) {
+				continue // it has ended since
+			} else if err != nil {
+				return 0, err
+			}
+			sum += n
+		}
 	}
 	return sum, nil
 }

@@ -187,14 +187,14 @@ func TestBurst(t *testing.T) {
 		const many = 2000
 		send(t, client, far.LocalAddr(), "question")
 		from := receive(t, far, "question")
-		if err := r.Signal(unix.SIGSTOP); err != nil { // the worst that can happen to it
+		if err := unix.Kill(r.routerPID(t), unix.SIGSTOP); err != nil { // the worst that can happen to it
 			t.Fatal(err)
 		}
 		answer := strings.Repeat("x", 1400)
 		for range many {
 			send(t, far, from, answer)
 		}
-		if err := r.Signal(unix.SIGCONT); err != nil {
+		if err := unix.Kill(r.routerPID(t), unix.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 		for range many {
@@ -206,13 +206,13 @@ func TestBurst(t *testing.T) {
 	client := listenDatagrams(t, lab.Router, ":0")
 	send(t, client, far.LocalAddr(), "question")
 	from := receive(t, far, "question")
-	if err := r.Signal(unix.SIGSTOP); err != nil {
+	if err := unix.Kill(r.routerPID(t), unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	for range 15000 {
 		send(t, far, from, strings.Repeat("x", 1400))
 	}
-	if err := r.Signal(unix.SIGCONT); err != nil {
+	if err := unix.Kill(r.routerPID(t), unix.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	r.wait(t, "the loss to be counted", func() bool {

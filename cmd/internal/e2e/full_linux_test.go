@@ -205,16 +205,20 @@ func withoutLog(t *testing.T, lab *tuntest.Lab, r *router, fail, mend func()) {
 // cpu returns how much of a processor the router has used.
 func (r *router) cpu(t *testing.T) time.Duration {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
-	if err != nil {
-		t.Fatal(err)
+	var used int64 // in hundredths of a second
+	for _, pid := range []int{r.PID(), r.routerPID(t)} {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(b), ") ") // behind the name
+		var user, system int64
+		if _, err := fmt.Sscanf(strings.Join(strings.Fields(after)[11:13], " "), "%d %d", &user, &system); err != nil {
+			t.Fatal(err)
+		}
+		used += user + system
 	}
-	_, after, _ := strings.Cut(string(b), ") ") // behind the name
-	var user, system int64                      // in hundredths of a second
-	if _, err := fmt.Sscanf(strings.Join(strings.Fields(after)[11:13], " "), "%d %d", &user, &system); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return time.Duration(used) * 10 * time.Millisecond
 }
 
 // checkSuspended looks for every established connection that a router has carried, and for the

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +172,31 @@ func (r *router) ended(t *testing.T, reason string) {
 	case <-time.After(tuntest.Patience):
 		t.Fatalf("router is alive %v after %s", tuntest.Patience, reason)
 	}
+}
+
+// routerPID returns the process of a run that reads packets: the one that its keeper has started.
+func (r *router) routerPID(t *testing.T) int {
+	t.Helper()
+	if pid := routerOf(r.PID()); pid > 0 {
+		return pid
+	}
+	t.Fatalf("process %d has no router", r.PID())
+	return 0
+}
+
+// routerOf returns the router of a keeper; 0 where it has none.
+func routerOf(keeper int) int {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", keeper))
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // of a thread that may have ended
+		for child := range strings.FieldsSeq(string(children)) {
+			command, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if pid, err := strconv.Atoi(child); err == nil && strings.HasPrefix(string(command), "syntap-router\x00") {
+				return pid
+			}
+		}
+	}
+	return 0
 }
 
 // read returns the whole content of one of the router's files; one that does not exist is empty.

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,6 +59,7 @@ func TestRights(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything+`http: {listen: "unix:DIR/http.sock"}`)
 	at := "unix:" + filepath.Join(r.dir, "http.sock")
 	var status struct {
+		PID       int
 		Processes []struct {
 			PID          int
 			Role         string
@@ -71,18 +73,29 @@ func TestRights(t *testing.T) {
 	r.wait(t, "the router's answer", func() bool {
 		return json.Unmarshal([]byte(output(lab.Router, binary, "status", "--json", "--at", at)), &status) == nil
 	})
-	checkRights(t, r.PID(), keptCapabilities, 0)
-	if len(status.Processes) != 1 {
-		t.Fatalf("processes: %+v, want one", status.Processes)
+	const forRouters = keptCapabilities | 1<<unix.CAP_SETPCAP
+	checkRights(t, r.PID(), forRouters, forRouters)
+	checkRights(t, r.routerPID(t), keptCapabilities, 0)
+	if len(status.Processes) != 2 {
+		t.Fatalf("processes: %+v, want two", status.Processes)
 	}
-	p := status.Processes[0]
-	if p.PID != r.PID() || p.Role != "router" || p.UID != os.Geteuid() || !p.NoNewPrivs || len(p.Capabilities.Bounding) > 0 ||
-		!slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") {
-		t.Errorf("processes: %+v, want process %d with its rights", p, r.PID())
+	if status.PID != r.PID() {
+		t.Errorf("status is of process %d, want %d, which takes signals", status.PID, r.PID())
 	}
 	text := output(lab.Router, binary, "status", "--at", at)
-	if !strings.Contains(text, "\n  processes   "+strconv.Itoa(p.PID)+" router: user ") {
-		t.Errorf("status lacks the router's process: %s", text)
+	for i, want := range []struct {
+		pid  int
+		role string
+	}{{r.PID(), "keeper"}, {r.routerPID(t), "router"}} {
+		p := status.Processes[i]
+		if p.PID != want.pid || p.Role != want.role || p.UID != os.Geteuid() || !p.NoNewPrivs ||
+			len(p.Capabilities.Bounding) > 0 != (want.role == "keeper") ||
+			!slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") {
+			t.Errorf("processes: %+v, want %+v with its rights", p, want)
+		}
+		if !strings.Contains(text, fmt.Sprintf("%d %s: user ", want.pid, want.role)) {
+			t.Errorf("status lacks the %s: %s", want.role, text)
+		}
 	}
 	r.stop(t, unix.SIGTERM)
 }

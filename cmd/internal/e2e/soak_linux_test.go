@@ -54,35 +54,37 @@ type usage struct {
 	threads     int
 }
 
-// usage reads /proc. The process is the router itself: nsenter has become it.
+// usage reads /proc, and adds up both processes.
 func (r *router) usage(t *testing.T) usage {
 	t.Helper()
 	var u usage
-	dir := fmt.Sprintf("/proc/%d", r.PID())
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
+	for _, pid := range []int{r.PID(), r.routerPID(t)} {
+		dir := fmt.Sprintf("/proc/%d", pid)
+		status, err := os.ReadFile(filepath.Join(dir, "status"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		n, _ := strconv.Atoi(f[1])
-		switch f[0] {
-		case "VmRSS:":
-			u.rss = n << 10
-		case "VmHWM:":
-			u.peak = n << 10
-		case "Threads:":
-			u.threads = n
+		for line := range strings.Lines(string(status)) {
+			f := strings.Fields(line)
+			if len(f) < 2 {
+				continue
+			}
+			n, _ := strconv.Atoi(f[1])
+			switch f[0] {
+			case "VmRSS:":
+				u.rss += n << 10
+			case "VmHWM:":
+				u.peak += n << 10
+			case "Threads:":
+				u.threads += n
+			}
 		}
+		fds, err := os.ReadDir(filepath.Join(dir, "fd"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.descriptors += len(fds)
 	}
-	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.descriptors = len(fds)
 	return u
 }
 

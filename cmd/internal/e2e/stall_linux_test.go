@@ -23,11 +23,11 @@ func TestStopped(t *testing.T) {
 	}()
 	for _, n := range []int{connections / 4, connections / 2} {
 		r.waitRecords(t, n)
-		if err := r.Signal(unix.SIGSTOP); err != nil {
+		if err := unix.Kill(r.routerPID(t), unix.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(3 * time.Second)
-		if err := r.Signal(unix.SIGCONT); err != nil {
+		if err := unix.Kill(r.routerPID(t), unix.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 	}

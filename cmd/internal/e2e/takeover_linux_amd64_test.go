@@ -271,8 +271,24 @@ func TestTakenOver(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything)
 	lab.Router.Run("curl", "-sS", urls()[0])
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
-	signals := attempt{"signal another process", unix.SYS_KILL, with(victim, 0), 0}
-	checkRefused(t, r.PID(), append(attempts(t, victim), signals))
+	keeper := uint64(r.PID())
+	ofRouters := []attempt{
+		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
+		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
+		{"signal a thread of the keeper", unix.SYS_TGKILL, with(keeper, keeper, 0), 0},
+		{"trace the keeper", unix.SYS_PTRACE, with(unix.PTRACE_ATTACH, keeper), 0},
+		{"read the keeper's memory", unix.SYS_PROCESS_VM_READV, with(keeper), 0},
+		{"write the keeper's memory", unix.SYS_PROCESS_VM_WRITEV, with(keeper), 0},
+		{"a handle on the keeper", unix.SYS_PIDFD_OPEN, with(keeper), 0},
+		{"change nftables", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER), unix.EPROTONOSUPPORT},
+		{"change IPsec", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM), unix.EPROTONOSUPPORT},
+		{"speak for the kernel's device events", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT), unix.EPROTONOSUPPORT},
+		{"make a TUN", unix.SYS_IOCTL, with(0, unix.TUNSETIFF), 0},
+		{"have the TUN outlast it", unix.SYS_IOCTL, with(0, unix.TUNSETPERSIST, 1), 0},
+		{"change a link", unix.SYS_IOCTL, with(0, unix.SIOCSIFFLAGS), 0},
+		{"add a route by ioctl", unix.SYS_IOCTL, with(0, unix.SIOCADDRT), 0},
+	}
+	checkRefused(t, r.routerPID(t), append(attempts(t, victim), ofRouters...))
 	lab.Router.Run("curl", "-sS", urls()[1])
 	r.waitRecords(t, 2)
 	r.stop(t, unix.SIGTERM)

@@ -10,3 +10,6 @@ var legacy = []uint32{
 	unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_RENAME, unix.SYS_MKDIR, unix.SYS_CHMOD,
 	unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_EPOLL_WAIT, unix.SYS_GETPGRP, unix.SYS_TIME, unix.SYS_DUP2,
 }
+
+// ofStartsHere are calls of a program's beginning that newer architectures have not.
+var ofStartsHere = []uint32{unix.SYS_ARCH_PRCTL}

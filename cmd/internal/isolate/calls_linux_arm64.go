@@ -6,3 +6,6 @@ const auditArch = unix.AUDIT_ARCH_AARCH64
 
 // legacy are calls that have another name here.
 var legacy = []uint32{unix.SYS_FSTATAT}
+
+// ofStartsHere are calls of a program's beginning that this architecture alone has: none.
+var ofStartsHere []uint32

@@ -12,9 +12,11 @@ import (
 	"syntap/cmd/internal/seccomp"
 )
 
-// Needs are those of one router besides those of all.
+// Needs are those of one process besides those of a router that has a keeper.
 type Needs struct {
 	Children bool // it signals processes that it has started, and waits for them
+	Host     bool // it changes links, routes and nftables
+	Routers  bool // it starts routers, which have no other rights than it has
 }
 
 // kept are the capabilities that a router uses, of those that it has.
@@ -28,22 +30,49 @@ var kept = []cap.Value{
 }
 
 // Enter has this process, all of its threads, give up for good all capabilities and system calls
-// that a router does not need, and new privileges. An error tells which of these the kernel has
-// refused to take; the rest is gone.
+// that it does not need, and new privileges. An error tells which of these the kernel has refused
+// to take; the rest is gone.
 func Enter(n Needs) error {
 	if err := threads(); err != nil {
-		return errors.Join(err, forbidCalls(n.Children))
+		return errors.Join(err, forbidCalls(n))
 	}
 	keep := kept
 	var bounding error
-	if n.Children {
+	switch {
+	case n.Routers:
+		keep = append(slices.Clone(kept), cap.SETPCAP) // a router empties its bounding set
+		bounding = dropBounding(keep)                  // no others can be given
+	case n.Children:
 		keep = append(slices.Clone(kept), cap.KILL) // they may be another user's by now
-	} else {
+	default:
 		// One call for each capability and thread, 5 ms in all, which exec has not: without new
 		// privileges, and without execve(2), nothing comes from the set.
-		bounding = dropBounding()
+		bounding = dropBounding(nil)
 	}
-	return errors.Join(bounding, dropCapabilities(keep), forbidCalls(n.Children))
+	return errors.Join(bounding, dropCapabilities(keep), forbidCalls(n))
+}
+
+// Hide has the kernel give other processes of this one's user no access to its memory and
+// descriptors, unless they may trace any process, and write no image of its memory.
+func Hide() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("deny tracing: %w", err)
+	}
+	return nil
+}
+
+// Permitted returns the capabilities that this process can give to one that it starts.
+func Permitted() (all []uintptr) {
+	had, err := cap.GetPID(0)
+	if err != nil {
+		return nil
+	}
+	for c := range cap.MaxBits() {
+		if has, err := had.GetFlag(cap.Permitted, c); err == nil && has {
+			all = append(all, uintptr(c))
+		}
+	}
+	return all
 }
 
 // dropCapabilities keeps some of the capabilities that this process has.
@@ -73,8 +102,9 @@ func dropCapabilities(keep []cap.Value) error {
 	return nil
 }
 
-// dropBounding empties the bounding set, where this process may (CAP_SETPCAP).
-func dropBounding() error {
+// dropBounding takes all but some capabilities from the bounding set, where this process may
+// (CAP_SETPCAP).
+func dropBounding(keep []cap.Value) error {
 	had, err := cap.GetPID(0)
 	if err != nil {
 		return fmt.Errorf("read capabilities: %w", err)
@@ -84,7 +114,7 @@ func dropBounding() error {
 	}
 	var all []cap.Value
 	for c := range cap.MaxBits() {
-		if in, err := cap.GetBound(c); err == nil && in {
+		if in, err := cap.GetBound(c); err == nil && in && !slices.Contains(keep, c) {
 			all = append(all, c)
 		}
 	}
@@ -94,9 +124,9 @@ func dropBounding() error {
 	return nil
 }
 
-// forbidCalls has the kernel refuse all system calls but those of a router.
-func forbidCalls(children bool) error {
-	filter, err := filter(os.Getpid(), children)
+// forbidCalls has the kernel refuse all system calls but those of this process.
+func forbidCalls(n Needs) error {
+	filter, err := filter(os.Getpid(), n)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package isolate
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -11,10 +12,10 @@ import (
 	"syntap/cmd/internal/seccomp"
 )
 
-// filter returns the filter of a router whose process number is pid. Calls that no argument decides
+// filter returns the filter of a process whose number is pid. Calls that no argument decides
 // about cost no run of the filter since Linux 5.11, which keeps a table of them; for older kernels
 // the frequent ones come first.
-func filter(pid int, children bool) ([]bpf.RawInstruction, error) {
+func filter(pid int, n Needs) ([]bpf.RawInstruction, error) {
 	refuse := seccomp.Fail(unix.EPERM)
 	program := []bpf.Instruction{
 		seccomp.LoadArch,
@@ -23,10 +24,13 @@ func filter(pid int, children bool) ([]bpf.RawInstruction, error) {
 		seccomp.LoadNumber,
 	}
 	program = append(program, always(seccomp.Pass, frequent)...)
-	program = append(program, seccomp.Rules(judged(uint32(pid), children)...)...)
+	program = append(program, seccomp.Rules(judged(uint32(pid), n)...)...)
 	program = append(program, always(seccomp.Pass, others, legacy)...)
-	if children {
+	if n.Children || n.Routers {
 		program = append(program, always(seccomp.Pass, ofParents)...)
+	}
+	if n.Routers {
+		program = append(program, always(seccomp.Pass, ofStarts, ofStartsHere)...)
 	}
 	program = append(program, always(seccomp.Fail(unix.ENOSYS), probed)...)
 	raw, err := bpf.Assemble(append(program, refuse))
@@ -46,11 +50,22 @@ func always(verdict bpf.Instruction, lists ...[]uint32) (program []bpf.Instructi
 	return program
 }
 
-// judged are the calls that a router may make with some arguments only.
-func judged(pid uint32, children bool) []seccomp.Rule {
+// judged are the calls that a process may make with some arguments only.
+func judged(pid uint32, n Needs) []seccomp.Rule {
+	ioctls := requests
+	if n.Host {
+		ioctls = slices.Concat(requests, ofLinks)
+	}
 	rules := []seccomp.Rule{
-		{Number: unix.SYS_SOCKET, Check: seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT,
-			unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_UNIX)},
+		{Number: unix.SYS_SOCKET, Check: sockets(n)},
+		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, ioctls...)},
+	}
+	if n.Routers {
+		return append(rules, seccomp.Rule{
+			Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, newNamespace, 0),
+		})
+	}
+	rules = append(rules, []seccomp.Rule{
 		// The runtime interrupts its threads.
 		{Number: unix.SYS_TGKILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)},
 		// Threads, and neither processes nor namespaces.
@@ -59,12 +74,22 @@ func judged(pid uint32, children bool) []seccomp.Rule {
 		{Number: unix.SYS_MPROTECT, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
 		{Number: unix.SYS_PRCTL, Check: seccomp.OnlyOneOf(0, unix.EPERM, unix.PR_SET_VMA)},
 		{Number: unix.SYS_PRLIMIT64, Check: seccomp.OnlyNull(2, unix.EPERM)}, // reads
-		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, requests...)},
-	}
-	if !children {
+	}...)
+	if !n.Children {
 		rules = append(rules, seccomp.Rule{Number: unix.SYS_KILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)})
 	}
 	return rules
+}
+
+// sockets judges socket(2) by family and, where the host's firewall is not to be changed, netlink
+// by its protocol. By the others, changes take CAP_NET_ADMIN.
+func sockets(n Needs) []bpf.Instruction {
+	families := []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_UNIX}
+	if n.Host {
+		return seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT, append(families, unix.AF_NETLINK)...)
+	}
+	netlink := seccomp.OnlyOneOf(2, unix.EPROTONOSUPPORT, unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG)
+	return seccomp.If(0, unix.AF_NETLINK, netlink, seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT, families...))
 }
 
 const (
@@ -76,11 +101,15 @@ const (
 // requests are those of ioctl(2).
 var requests = []uint32{
 	// Of sockets and links.
-	unix.SIOCOUTQ, unix.TIOCINQ, unix.SIOCGIFINDEX, unix.SIOCGIFMTU, unix.SIOCSIFMTU,
-	// Of the TUN and the guard, which may have to be made again.
-	unix.TUNSETIFF, unix.TUNGETIFF, unix.TUNSETOFFLOAD, unix.TUNSETOWNER, unix.TUNSETGROUP, unix.TUNSETPERSIST,
+	unix.SIOCOUTQ, unix.TIOCINQ, unix.SIOCGIFINDEX, unix.SIOCGIFMTU,
 	// Of the terminal.
 	unix.TCGETS, unix.TCSETS, unix.TIOCGPGRP, unix.TIOCSPGRP, unix.TIOCGWINSZ,
+}
+
+// ofLinks are those of the TUN and the guard, which may have to be made again.
+var ofLinks = []uint32{
+	unix.SIOCSIFMTU,
+	unix.TUNSETIFF, unix.TUNGETIFF, unix.TUNSETOFFLOAD, unix.TUNSETOWNER, unix.TUNSETGROUP, unix.TUNSETPERSIST,
 }
 
 // frequent are calls for each packet, each connection or each wait.
@@ -120,6 +149,13 @@ var others = []uint32{
 // ofParents are calls about processes that this one has started.
 var ofParents = []uint32{
 	unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_WAITID, unix.SYS_PIDFD_SEND_SIGNAL,
+}
+
+// ofStarts are calls by which a process starts a router, and the router itself begins: it inherits
+// the filter, and adds its own.
+var ofStarts = []uint32{
+	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
+	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
 }
 
 // probed are calls instead of which programs make others where a kernel lacks them.

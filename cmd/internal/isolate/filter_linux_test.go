@@ -26,7 +26,11 @@ func TestRouterFilter(t *testing.T) {
 	}{
 		{"read", false, unix.SYS_READ, [6]uint64{}, 0},
 		{"IPv6", false, unix.SYS_SOCKET, [6]uint64{unix.AF_INET6}, 0},
-		{"netlink", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK}, 0},
+		{"routes", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, 0},
+		{"sockets", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, 0},
+		{"nftables", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, unix.EPROTONOSUPPORT},
+		{"nftables of exec", true, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, 0},
+		{"IPsec", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM}, unix.EPROTONOSUPPORT},
 		{"vsock", false, unix.SYS_SOCKET, [6]uint64{unix.AF_VSOCK}, unix.EAFNOSUPPORT},
 		{"a thread", false, unix.SYS_CLONE, [6]uint64{threads}, 0},
 		{"a process", false, unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, unix.EPERM},
@@ -47,25 +51,59 @@ func TestRouterFilter(t *testing.T) {
 		{"when a file was made", false, unix.SYS_STATX, [6]uint64{}, 0}, // max_age of a log is from then
 		{"name memory", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_VMA}, 0},
 		{"become debuggable", false, unix.SYS_PRCTL, [6]uint64{unix.PR_SET_DUMPABLE, 1}, unix.EPERM},
-		{"make a TUN", false, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
+		{"make a TUN", false, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, unix.EPERM},
+		{"make a TUN in exec", true, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
+		{"change a link", false, unix.SYS_IOCTL, [6]uint64{3, unix.SIOCSIFMTU}, unix.EPERM},
 		{"type into a terminal", true, unix.SYS_IOCTL, [6]uint64{3, unix.TIOCSTI}, unix.EPERM},
 		{"clone3", true, unix.SYS_CLONE3, [6]uint64{}, unix.ENOSYS},
 		{"execve", true, unix.SYS_EXECVE, [6]uint64{}, unix.EPERM},
 	} {
-		if got := verdict(t, tt.children, auditArch, tt.number, tt.args); got != tt.want {
+		needs := Needs{Children: tt.children, Host: tt.children}
+		if got := verdict(t, needs, auditArch, tt.number, tt.args); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	if got := verdict(t, false, unix.AUDIT_ARCH_I386, 3, [6]uint64{}); got != unix.ENOSYS {
+	if got := verdict(t, Needs{}, unix.AUDIT_ARCH_I386, 3, [6]uint64{}); got != unix.ENOSYS {
 		t.Errorf("a call of another architecture: %v, want %v", got, unix.ENOSYS)
 	}
 }
 
+// TestKeeperFilter asks the filter about calls by which a keeper starts a router, and about those
+// that neither makes.
+func TestKeeperFilter(t *testing.T) {
+	t.Parallel()
+	needs := Needs{Host: true, Routers: true}
+	for _, tt := range []struct {
+		name   string
+		number uint32
+		args   [6]uint64
+		want   unix.Errno // 0 = passes
+	}{
+		{"execve", unix.SYS_EXECVE, [6]uint64{}, 0},
+		{"a process", unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD}, 0},
+		{"a process in a namespace", unix.SYS_CLONE, [6]uint64{unix.CLONE_NEWUSER}, unix.EPERM},
+		{"a thread of the router", unix.SYS_TGKILL, [6]uint64{4712, 4713, 23}, 0},
+		{"end a router", unix.SYS_KILL, [6]uint64{4712, 9}, 0},
+		{"memory of a linked router", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, 0},
+		{"a router's filter", unix.SYS_SECCOMP, [6]uint64{}, 0},
+		{"nftables", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, 0},
+		{"make a TUN", unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
+		{"a packet socket", unix.SYS_SOCKET, [6]uint64{unix.AF_PACKET}, unix.EAFNOSUPPORT},
+		{"trace", unix.SYS_PTRACE, [6]uint64{}, unix.EPERM},
+		{"mount", unix.SYS_MOUNT, [6]uint64{}, unix.EPERM},
+		{"become another user", unix.SYS_SETUID, [6]uint64{}, unix.EPERM},
+	} {
+		if got := verdict(t, needs, auditArch, tt.number, tt.args); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // verdict runs the filter, and returns 0 for a call that passes.
-func verdict(t *testing.T, children bool, arch, number uint32, args [6]uint64) unix.Errno {
+func verdict(t *testing.T, needs Needs, arch, number uint32, args [6]uint64) unix.Errno {
 	t.Helper()
 	const pid = 4711
-	raw, err := filter(pid, children)
+	raw, err := filter(pid, needs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,6 @@ import (
 )
 
 // filter returns an error: the numbers of system calls are not known here.
-func filter(int, bool) ([]bpf.RawInstruction, error) {
+func filter(int, Needs) ([]bpf.RawInstruction, error) {
 	return nil, fmt.Errorf("no filter of system calls for %s", runtime.GOARCH)
 }

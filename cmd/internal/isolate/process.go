@@ -18,8 +18,11 @@ type Process struct {
 	Writable     []string     `json:"writable"` // where file systems are mounted that are not read-only for it
 }
 
-// Router is the role of the process that reads packets.
-const Router = "router"
+// The roles of processes.
+const (
+	Keeper = "keeper" // changes the host, and starts the router again where that has died
+	Router = "router" // reads packets
+)
 
 // Capabilities are the names of those in each set of a process (capabilities(7)), in the order of
 // their numbers.

@@ -65,6 +65,15 @@ func choose(n uint32, values []uint32, match, otherwise bpf.Instruction) []bpf.I
 	return append(body, otherwise, match)
 }
 
+// If judges a call whose argument n, an int, has a value by one check, and all others by another.
+func If(n, value uint32, then, otherwise []bpf.Instruction) []bpf.Instruction {
+	body := []bpf.Instruction{
+		loadArg(n),
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: uint8(len(then))},
+	}
+	return append(append(body, then...), otherwise...)
+}
+
 // OnlyNull passes a call whose argument n, a pointer, is null.
 func OnlyNull(n uint32, errno unix.Errno) []bpf.Instruction {
 	return []bpf.Instruction{

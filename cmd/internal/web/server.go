@@ -45,6 +45,7 @@ type Options struct {
 	Version   string // of the program
 	Interface string // of the TUN
 	Run       record.Run
+	PID       int // of the process that takes signals; 0 = this one
 
 	// Processes returns those of the program, with their rights; nil = they are not told.
 	Processes func() []isolate.Process

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -15,7 +16,7 @@ import (
 type Status struct {
 	Version   string    `json:"version"`
 	RunID     string    `json:"run_id"` // of the router's records
-	PID       int       `json:"pid"`
+	PID       int       `json:"pid"`    // of the process that takes signals
 	Interface string    `json:"interface"`
 	Started   time.Time `json:"started"`
 	Uptime    float64   `json:"uptime_seconds"`
@@ -95,7 +96,7 @@ type Traffic struct {
 
 func (s *Server) status() Status {
 	return Status{
-		Version: s.o.Version, RunID: s.o.Run.ID, PID: os.Getpid(), Interface: s.o.Interface,
+		Version: s.o.Version, RunID: s.o.Run.ID, PID: cmp.Or(s.o.PID, os.Getpid()), Interface: s.o.Interface,
 		Started: s.started.UTC().Truncate(time.Millisecond), Uptime: time.Since(s.started).Seconds(),
 		Processes: s.processes(), Counters: s.counters(),
 	}

@@ -1,0 +1,192 @@
+//go:build linux
+
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/isolate"
+)
+
+// routerName is the name by which a process knows that it is to be a router, and under which ps
+// shows it.
+const routerName = "syntap-router"
+
+// child is a router as its keeper sees it.
+type child struct {
+	conn channel.Conn
+	cmd  *exec.Cmd
+
+	opened, running chan struct{} // closed when it says so
+	pong            chan struct{}
+	reloaded        chan reloaded
+	done            chan struct{} // closed when the process has ended and all its words are read
+
+	// Valid once done is closed.
+	last  *ended // nil: it did not end in order
+	state error  // of the process
+}
+
+// startChild starts a router, which inherits the standard streams and arguments of this process.
+func startChild(start func(func() error) error, text config.Text) (*child, error) {
+	ours, theirs, err := channel.New()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	c := &child{
+		conn: ours, opened: make(chan struct{}), running: make(chan struct{}),
+		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
+	}
+	// It has the capabilities that this process has: those of a user who is not root do not
+	// outlast execve(2), nor do those of root's file once there are no new privileges.
+	for _, capabilities := range [][]uintptr{isolate.Permitted(), nil} {
+		c.cmd = &exec.Cmd{
+			Path: "/proc/self/exe", Args: append([]string{routerName}, os.Args[1:]...),
+			Env:    slices.DeleteFunc(os.Environ(), ofServiceManager),
+			Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs},
+			SysProcAttr: &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, AmbientCaps: capabilities},
+		}
+		if err = start(c.cmd.Start); err == nil || len(capabilities) == 0 {
+			break
+		}
+	}
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("start the router: %w", err)
+	}
+	go c.listen()
+	if err := c.sendText(order{Begin: &beginning{text.File}}, text); err != nil {
+		c.kill()
+		return nil, fmt.Errorf("start the router: %w", err)
+	}
+	return c, nil
+}
+
+// ofServiceManager reports whether a variable of the environment is for the keeper alone.
+func ofServiceManager(v string) bool {
+	name, _, _ := strings.Cut(v, "=")
+	return slices.Contains([]string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}, name)
+}
+
+// newStarter returns a function that has others run on one thread, which lasts as long as this
+// process: the kernel kills a child when the thread ends that has started it (PR_SET_PDEATHSIG).
+func newStarter() func(func() error) error {
+	work, results := make(chan func() error), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			results <- f()
+		}
+	}()
+	var one sync.Mutex
+	return func(f func() error) error {
+		one.Lock()
+		defer one.Unlock()
+		work <- f
+		return <-results
+	}
+}
+
+// maxWord bounds the messages of a router in bytes.
+const maxWord = 1 << 16
+
+// listen takes the router's words until its end. A router that says anything else is killed.
+func (c *child) listen() {
+	var opened, running sync.Once
+	buf := make([]byte, maxWord)
+	for {
+		var w word
+		if err := c.conn.ReceiveText(buf, &w); err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = c.cmd.Process.Kill()
+			}
+			break
+		}
+		if w.Opened {
+			opened.Do(func() { close(c.opened) })
+		}
+		if w.Running {
+			running.Do(func() { close(c.running) })
+		}
+		if w.Pong {
+			put(c.pong, struct{}{})
+		}
+		if w.Reloaded != nil {
+			put(c.reloaded, *w.Reloaded)
+		}
+		if w.Ended != nil {
+			c.last = w.Ended
+		}
+	}
+	c.state = c.cmd.Wait()
+	c.conn.Close()
+	close(c.done)
+}
+
+// put puts a value where one can wait.
+func put[T any](to chan T, value T) {
+	select {
+	case to <- value:
+	default: // it has not been asked for, or was said twice
+	}
+}
+
+// patience is how long the keeper waits for a router that reads no orders, or for a process of a
+// dead run. A machine may stand still for seconds.
+const patience = 30 * time.Second
+
+// send sends an order. One that cannot be sent is for a router that ends, or is killed for it.
+func (c *child) send(o order, files ...*os.File) error {
+	err := c.conn.SendUntil(time.Now().Add(patience))
+	if err == nil {
+		err = c.conn.Send(o, files...)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = c.cmd.Process.Kill()
+	}
+	return err
+}
+
+// sendText sends an order with the text of a config.
+func (c *child) sendText(o order, text config.Text) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	go func() { // until the router has read it, or is dead
+		_, _ = w.Write(text.Data)
+		_ = w.Close()
+	}()
+	return c.send(o, r)
+}
+
+// kill ends the router at once and returns when it is gone.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	<-c.done
+}
+
+// isDone reports whether the process has ended.
+func (c *child) isDone() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}

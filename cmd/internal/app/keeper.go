@@ -1,0 +1,271 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/isolate"
+	"syntap/tun/route"
+)
+
+// keeper has routers, one after the other.
+type keeper struct {
+	log    *logrus.Logger
+	notify *Notifier
+	start  func(func() error) error
+	text   atomic.Pointer[config.Text] // of the config in force
+	router atomic.Pointer[child]       // the present one
+
+	// All that a router gets, valid once the host is changed.
+	tun     []*os.File // its queues, which are never read here
+	hold    *os.File   // nil where there is no journal
+	host    *route.Host
+	byRules bool
+	rights  isolate.Process
+	past    chan struct{} // has one when packets have gone past the TUN
+}
+
+// open starts a router, and returns when its logs and its listener are open. A router that cannot
+// open them has said why.
+func (k *keeper) open(ctx context.Context) (*child, error) {
+	c, err := startChild(k.start, *k.text.Load())
+	if err != nil {
+		return nil, err
+	}
+	k.router.Store(c)
+	select {
+	case <-c.opened:
+		return c, nil
+	case <-ctx.Done():
+		c.kill()
+		return nil, ctx.Err()
+	case <-c.done:
+		return nil, c.failure()
+	}
+}
+
+// failure tells how a router has ended that has not ended in order.
+func (c *child) failure() error {
+	if exit := (*exec.ExitError)(nil); errors.As(c.state, &exit) && exit.Exited() {
+		return hint.Exit(exit.ExitCode()) // it has said why
+	}
+	if c.state == nil {
+		return errors.New("the router has ended without a word")
+	}
+	return fmt.Errorf("the router has ended: %w", c.state)
+}
+
+// hand gives a router the TUN, and returns when it carries packets, or has ended.
+func (k *keeper) hand(c *child) error {
+	files := slices.Clone(k.tun)
+	if k.hold != nil {
+		files = append(files, k.hold)
+	}
+	o := routing{Queues: len(k.tun), ByRules: k.byRules, Keeper: k.rights, Past: k.host.Refused()}
+	if err := c.send(order{Route: &o}, files...); err != nil {
+		c.kill()
+		return fmt.Errorf("hand the TUN to the router: %w", err)
+	}
+	select {
+	case <-c.running:
+	case <-c.done:
+		if c.last == nil {
+			return c.failure()
+		}
+	}
+	return nil
+}
+
+// follow follows routers until ctx ends, and then has the last one end. One that dies has a
+// successor; the TUN stays, so that nothing of the host's traffic leaves meanwhile. One that ends
+// in order with an error has none.
+func (k *keeper) follow(ctx context.Context, c *child) (*ended, error) {
+	pause := shortestPause
+	for {
+		began := time.Now()
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			_ = c.send(order{Stop: true}) // one that takes no orders has ended, or is killed
+			<-c.done
+		}
+		switch {
+		case c.last != nil && c.last.Error != "":
+			return c.last, hint.Fail(errors.New(c.last.Error), c.last.Hint)
+		case c.last != nil:
+			return c.last, nil
+		case ctx.Err() != nil:
+			return nil, c.failure()
+		}
+		if time.Since(began) > steady {
+			pause = shortestPause
+		}
+		const text = "the router has died, another one is started: open connections are reset"
+		k.log.WithError(c.failure()).Error(text)
+		var err error
+		if c, err = k.replace(ctx, &pause); err != nil {
+			return nil, nil //nolint:nilerr // a stop is asked for, and there is nothing to be ended
+		}
+	}
+}
+
+// The pauses between routers that die at once: the first has a successor at once.
+const (
+	shortestPause = 10 * time.Millisecond
+	longestPause  = 200 * time.Millisecond
+	steady        = 10 * time.Second // one that lives for so long does not die at once
+)
+
+// replace starts a router in place of one that has died, until one takes the TUN. It fails only
+// when ctx ends.
+func (k *keeper) replace(ctx context.Context, pause *time.Duration) (*child, error) {
+	for {
+		if *pause > shortestPause {
+			select {
+			case <-time.After(*pause):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		*pause = min(2**pause, longestPause)
+		c, err := k.open(ctx)
+		if err == nil {
+			err = k.hand(c)
+		}
+		if ctx.Err() != nil || err == nil {
+			return c, err
+		}
+		k.log.WithError(err).Error("cannot start a router, will try again")
+	}
+}
+
+// alive reports whether the router answers. While there is none, the keeper is at work to have one.
+func (k *keeper) alive(within time.Duration) bool {
+	c := k.router.Load()
+	select {
+	case <-c.running:
+	default:
+		return true
+	}
+	select {
+	case <-c.pong: // it came too late
+	default:
+	}
+	if c.send(order{Ping: true}) != nil {
+		return true
+	}
+	select {
+	case <-c.pong:
+	case <-c.done:
+	case <-time.After(within):
+		return false
+	}
+	return true
+}
+
+// serveReloads has the router take the config that read returns at each request, until ctx ends.
+func (k *keeper) serveReloads(ctx context.Context, r *Reloads) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.Requests:
+		}
+		err := k.notify.Reload(func() (status string) {
+			if refused := k.reload(r.Read); refused != "" {
+				return "config not reloaded: " + strings.ReplaceAll(refused, "\n", "; ")
+			}
+			return "config reloaded"
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// reload returns why the config is not in force; "" if it is. The router has logged it.
+func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
+	c := k.router.Load()
+	select {
+	case <-c.reloaded: // nothing has asked for it
+	default:
+	}
+	text, err := read()
+	if err == nil {
+		err = c.sendText(order{Reload: &reloading{File: text.File}}, text)
+	} else {
+		err = c.send(order{Reload: &reloading{Error: err.Error(), Hint: hint.Of(err)}})
+	}
+	if err != nil {
+		return "the router has died"
+	}
+	select {
+	case said := <-c.reloaded:
+		if said.Refused != "" {
+			return said.Refused
+		}
+		k.text.Store(&text)
+		k.setLog(said.Log)
+		return ""
+	case <-c.done:
+		return "the router has died"
+	}
+}
+
+// setLog takes over how the program's log is written.
+func (k *keeper) setLog(c config.Log) {
+	if level, err := logrus.ParseLevel(c.Level); err == nil {
+		k.log.SetLevel(level)
+		k.log.SetFormatter(formatter(c, k.log.Out))
+	}
+}
+
+// tellPast tells the router of packets past the TUN, until ctx ends.
+func (k *keeper) tellPast(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.past:
+			n := k.host.Refused()
+			_ = k.router.Load().send(order{Past: &n}) // the next router is told at its start
+		}
+	}
+}
+
+// take gives the keeper all that its routers get.
+func (k *keeper) take(host *route.Host, byRules bool) (err error) {
+	k.host, k.byRules = host, byRules
+	if k.hold, err = host.Hold(); err != nil {
+		return err
+	}
+	isolateKeeper(k.log)
+	k.rights, err = isolate.Read(os.Getpid(), isolate.Keeper)
+	if err != nil {
+		k.log.WithError(err).Warn("cannot tell the rights of this process")
+	}
+	return nil
+}
+
+// release closes the files that the keeper has for routers.
+func (k *keeper) release() {
+	for _, f := range k.tun {
+		_ = f.Close()
+	}
+	if k.hold != nil {
+		_ = k.hold.Close()
+	}
+}

@@ -1,0 +1,55 @@
+//go:build linux
+
+package app
+
+import (
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/isolate"
+)
+
+// An order is a message of the keeper to its router.
+type order struct {
+	Begin  *beginning `json:",omitempty"` // the first, with the config's text
+	Route  *routing   `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
+	Reload *reloading `json:",omitempty"` // with the config's text, unless that could not be read
+	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
+	Ping   bool       `json:",omitempty"`
+	Stop   bool       `json:",omitempty"`
+}
+
+type beginning struct {
+	File string // of the config
+}
+
+type routing struct {
+	Queues  int             // of the TUN
+	ByRules bool            // without connection tracking
+	Keeper  isolate.Process // with its rights
+	Past    uint64
+}
+
+type reloading struct {
+	File        string
+	Error, Hint string // why its text could not be read
+}
+
+// A word is a message of the router to its keeper, which believes none of it: it may be lies, of
+// which the worst is that the router is well.
+type word struct {
+	Opened   bool      `json:",omitempty"` // its logs and its listener are open
+	Running  bool      `json:",omitempty"` // it carries packets
+	Pong     bool      `json:",omitempty"`
+	Reloaded *reloaded `json:",omitempty"`
+	Ended    *ended    `json:",omitempty"` // the last
+}
+
+type reloaded struct {
+	Refused string     // why the config is not in force; "" = it is
+	Log     config.Log // of the config in force
+}
+
+// ended tells of a router's end in order, after an error or not, and the frames of its TUN.
+type ended struct {
+	Error, Hint                  string
+	Outbound, Inbound, Malformed uint64
+}

@@ -1,0 +1,208 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/web"
+	"syntap/stack/dial"
+	"syntap/tun"
+)
+
+// IsRouter reports whether this process is the router of a Service, which has started it.
+func IsRouter() bool { return os.Args[0] == routerName }
+
+// Routed is the router of a Service, a process of its own.
+type Routed struct {
+	Parse          func(config.Text) (*config.Config, error)
+	Stdout, Stderr io.Writer
+
+	keeper    channel.Conn
+	lock      []*os.File        // of the journal, to this process's end; none without a journal
+	processes []isolate.Process // the keeper, once it has told
+	past      atomic.Uint64     // packets that were refused on their way past the TUN
+	reload    Reload
+	stop      context.CancelFunc
+
+	config *config.Config
+	log    *audit.Log
+	fleet  *Fleet
+	logger *logrus.Logger
+	view   *web.Server
+}
+
+// Run routes as the keeper says. An error that it returns is for the user, but for one after it
+// has begun to carry packets, which the keeper reports.
+func (r *Routed) Run(ctx context.Context) error {
+	// They are meant for the keeper, whose orders count, and come to both from a terminal.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
+	unix.CloseOnExec(channel.FD)
+	_ = os.WriteFile("/proc/self/comm", []byte(routerName), 0) // for people alone
+	var err error
+	if r.keeper, err = channel.Open(channel.FD); err != nil {
+		return explainFew(err)
+	}
+	lines := NewLines(r.Stderr)
+	defer lines.Close()
+	if err := r.open(lines); err != nil {
+		return err
+	}
+	defer func() { _ = closeView(r.view) }()
+	hide(r.logger)
+	dev, order, err := r.takeTUN()
+	if err != nil {
+		return err
+	}
+	ctx, r.stop = context.WithCancel(ctx)
+	defer r.stop()
+	r.reload = Reload{requests: make(chan reloadRequest), log: r.logger}
+	go r.obey()
+	r.fleet.start()
+	router := r.router(dev, order)
+	err = router.Route(ctx, dev)
+	r.fleet.stop() // when the log has its last record
+	stats := dev.Stats()
+	last := ended{
+		Outbound: stats.OutboundFrames.Load(), Inbound: stats.InboundFrames.Load(), Malformed: stats.Malformed.Load(),
+	}
+	if err != nil {
+		last.Error, last.Hint = err.Error(), hint.Of(err)
+	}
+	if r.say(word{Ended: &last}) == nil && err != nil {
+		err = hint.Exit(hint.StatusFailure) // the keeper reports it
+	}
+	return err
+}
+
+// open reads the config that the keeper sends, and opens all that takes rights which the router
+// will give up.
+func (r *Routed) open(lines *Lines) error {
+	var o order
+	files, err := r.keeper.Receive(&o)
+	if err != nil || o.Begin == nil || len(files) != 1 {
+		return fmt.Errorf("begin as a router: %w", errors.Join(err, errOrder))
+	}
+	if r.config, err = r.parse(o.Begin.File, files[0]); err != nil {
+		return err
+	}
+	if r.logger, err = NewLogger(r.config.Log, lines); err != nil {
+		return err
+	}
+	if r.fleet, err = NewFleet(r.config, r.logger); err != nil {
+		return err
+	}
+	if r.log, err = OpenLog(r.config, r.Stdout, r.logger, r.fleet); err != nil {
+		return err
+	}
+	r.view, err = openView(r.config, r.logger, os.Getppid(), func() []isolate.Process { return r.processes })
+	if err != nil {
+		return err
+	}
+	return r.say(word{Opened: true})
+}
+
+var errOrder = errors.New("the order of another version")
+
+// parse reads the text of a config.
+func (r *Routed) parse(file string, text *os.File) (*config.Config, error) {
+	defer text.Close()
+	data, err := io.ReadAll(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the config from the keeper: %w", err)
+	}
+	return r.Parse(config.Text{File: file, Data: data})
+}
+
+// takeTUN waits for the TUN.
+func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
+	var o order
+	files, err := r.keeper.Receive(&o)
+	if errors.Is(err, io.EOF) {
+		return nil, nil, hint.Exit(hint.StatusFailure) // the keeper says why
+	}
+	if err != nil || o.Route == nil || len(files) < max(1, o.Route.Queues) {
+		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, errOrder))
+	}
+	r.processes = []isolate.Process{o.Route.Keeper}
+	r.past.Store(o.Route.Past)
+	queues := files[:o.Route.Queues]
+	r.lock = files[len(queues):]
+	dev, err := tun.FromFiles(queues, r.config.TUN.MTU)
+	for _, f := range queues {
+		_ = f.Close()
+	}
+	return dev, o.Route, err
+}
+
+// obey follows the keeper's orders. Without a keeper there is no router.
+func (r *Routed) obey() {
+	for {
+		var o order
+		files, err := r.keeper.Receive(&o)
+		switch {
+		case err != nil:
+			os.Exit(hint.StatusFailure)
+		case o.Ping:
+			_ = r.say(word{Pong: true})
+		case o.Stop:
+			r.stop()
+		case o.Past != nil:
+			r.past.Store(*o.Past)
+		case o.Reload != nil:
+			go func() { r.reload.requests <- r.reloading(o.Reload, files) }()
+		}
+	}
+}
+
+// reloading returns the request for the config that an order names. The keeper is told the
+// outcome.
+func (r *Routed) reloading(o *reloading, files []*os.File) reloadRequest {
+	return reloadRequest{
+		load: func() (*config.Config, error) {
+			if len(files) == 1 {
+				return r.parse(o.File, files[0])
+			}
+			return nil, hint.Fail(errors.New(o.Error), o.Hint)
+		},
+		done: func(inForce *config.Config, err error) {
+			said := reloaded{Log: inForce.Log}
+			if err != nil {
+				said.Refused = err.Error()
+			}
+			_ = r.say(word{Reloaded: &said})
+		},
+	}
+}
+
+func (r *Routed) say(w word) error { return r.keeper.Send(w) }
+
+// router returns the router of the traffic of dev.
+func (r *Routed) router(dev *tun.Device, o *routing) *Router {
+	c := r.config
+	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
+	return &Router{
+		Config: c, Log: r.log, Fleet: r.fleet, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
+		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
+		Owners: true, Forwards: true, Isolate: true, kept: true,
+		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
+		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
+		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
+		Sources:    sources(c.TUN.Sources, addrs),
+		hosts:      readHosts(hostsFile, r.logger),
+	}
+}
