@@ -94,8 +94,8 @@ var families = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 }
 
-// drops returns the chains of a hook that drop by default and in whose tables no rule is an
-// exception.
+// drops returns the chains of a hook that drop by default, and have no exception among their rules,
+// and those of chains that they may jump to.
 func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) bool) ([]ChainName, error) {
 	all, err := k.conn.ListChains()
 	if err != nil {
@@ -109,7 +109,7 @@ func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) b
 		}
 		excepted := false
 		for _, other := range all {
-			if other.Table.Name == c.Table.Name && other.Table.Family == c.Table.Family {
+			if mayJump(c, other) {
 				rules, err := k.conn.GetRules(other.Table, other)
 				excepted = excepted || err == nil && slices.ContainsFunc(rules, exception)
 			}
@@ -119,6 +119,12 @@ func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) b
 		}
 	}
 	return drops, nil
+}
+
+// mayJump reports whether a chain of a hook may jump to another one, or is it.
+func mayJump(c, to *nftables.Chain) bool {
+	return to.Table.Name == c.Table.Name && to.Table.Family == c.Table.Family &&
+		(to.Hooknum == nil || to.Name == c.Name)
 }
 
 // dropsRest reports whether a chain drops the packets that no rule of it accepts, by its policy or

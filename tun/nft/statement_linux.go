@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -254,6 +255,15 @@ func (f Field) In(set string) Statement {
 	return Statement{fmt.Sprintf("%s @%s", f.text, set), append(f.isFamily(), f.load(reg), in(set, false))}
 }
 
+// Keep translates the destination to itself: no chain behind it at its hook translates it then.
+func (f Field) Keep() Statement {
+	family, _, _ := strings.Cut(f.text, " ")
+	keep := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.family), RegAddrMin: reg}
+	return Statement{
+		fmt.Sprintf("dnat %s to %s", family, f.text), append(f.isFamily(), f.load(reg), keep),
+	}
+}
+
 // Is matches packets that have the address, of the field's family.
 func (f Field) Is(a netip.Addr) Statement {
 	return Statement{fmt.Sprintf("%s %s", f.text, a), append(f.isFamily(), f.load(reg), equal(a.AsSlice()))}
@@ -294,6 +304,12 @@ func FlowIn(source, destination Field, set string) Statement {
 // own addresses, broadcasts and the like.
 var NotUnicast = Statement{"fib daddr type != unicast", []expr.Any{
 	&expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, differs(native(unix.RTN_UNICAST)),
+}}
+
+// Local matches packets to the host's own addresses, which may have been led there since their
+// route was chosen.
+var Local = Statement{"fib daddr type local", []expr.Any{
+	&expr.Fib{Register: reg, ResultADDRTYPE: true, FlagDADDR: true}, equal(native(unix.RTN_LOCAL)),
 }}
 
 // Broadcast matches packets to the broadcast addresses of the host's IPv4 networks.

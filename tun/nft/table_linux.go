@@ -69,7 +69,7 @@ type Chain struct {
 
 // Hook attaches a chain to the path of packets.
 type Hook struct {
-	Type     string // "filter" or "route"
+	Type     string // "filter", "route" or "nat"
 	At       string // "prerouting", "output" or "postrouting"
 	Priority int
 }

@@ -24,7 +24,8 @@ import (
 //
 // All other packets, those of the router's own sockets included, follow the host's routing as if
 // the router were not there. The router's sockets carry Mark, which no rule of the router leads
-// anywhere. A rule of the host that selects by single bits of Mark is bypassed (Underlay.Skips).
+// anywhere. A rule of the host that selects by single bits of Mark is bypassed (Underlay.Skips),
+// and one that does not select for them has a copy beside it (Underlay.Ways).
 // The rule for iif keeps packets that leave the TUN for another machine from entering it again.
 // 198.18.0.0/15 is for benchmarks (RFC 2544 §C.2.2), so no host routes it: addresses that stand for
 // names are taken from it.

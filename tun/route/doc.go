@@ -47,7 +47,9 @@
 //     segment and datagram among them is decided by itself: one from a port that the kernel gives
 //     to no client may be a server's, and stays outside (KeepInbound). Whether the connection is
 //     older than the router nothing tells.
-//   - Packets that a transparent proxy of this host has taken (TPROXY) are the proxy's.
+//   - Packets that a transparent proxy of this host has taken (TPROXY, REDIRECT) are the proxy's.
+//     The host's redirections are kept off the router's own sockets, whose packets would go in a
+//     circle.
 //   - Packets of other machines enter if their source is in Sources. Any other enters if the host
 //     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's
 //     address, and the tap drops packets that were not masqueraded.

@@ -61,9 +61,19 @@ func rules(c Config, family int) []*netlink.Rule {
 		}
 	}
 	for _, r := range rules {
+		r.SuppressPrefixlen = -1
+	}
+	for _, w := range c.Underlay.Ways {
+		if w.Family == family {
+			rules = append(rules, &netlink.Rule{
+				Priority: w.Priority, Mark: c.Mark, Table: w.Table,
+				SuppressPrefixlen: w.SuppressPrefixLength,
+			})
+		}
+	}
+	for _, r := range rules {
 		r.Family = family
-		// The netlink package takes -1 for absent.
-		r.Flow, r.SuppressIfgroup, r.SuppressPrefixlen = -1, -1, -1
+		r.Flow, r.SuppressIfgroup = -1, -1 // the netlink package takes -1 for absent
 		switch {
 		case r.Goto != 0:
 			r.Type = nl.FR_ACT_GOTO

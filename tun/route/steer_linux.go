@@ -17,6 +17,7 @@ import (
 const (
 	firstPriority     = -350
 	unveilingPriority = -201 // before connection tracking
+	ownPriority       = -150 // before all chains that translate destinations
 	lastPriority      = 400
 )
 
@@ -70,6 +71,9 @@ func steeringTable(c Config) *nft.Table {
 	s.local()
 	s.forwarded()
 	s.marks()
+	if c.Underlay.Redirects {
+		s.own()
+	}
 	if c.Enforce != EnforceOff {
 		s.past()
 	}
@@ -173,6 +177,7 @@ func (s *steering) localNew() (first chainRules) {
 	for _, ports := range [][2]uint16{{67, 68}, {547, 546}} {
 		first.add(udp, nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept)
 	}
+	first.add(nft.Local, nft.Accept) // by a redirection of the host
 	first.add(nft.Broadcast, nft.Accept)
 	first.add(nft.Jump("users"))
 	s.addServers(&first)
@@ -305,6 +310,17 @@ func (s *steering) marks() {
 func (r *chainRules) addVeil(name string) {
 	r.add(nft.From(name), nft.Destination4.Flip(veil4))
 	r.add(nft.From(name), nft.Destination6.Flip(veil6))
+}
+
+// own adds the chain that keeps the host's redirections off packets of the router's own sockets. A
+// client's connection has had its redirection; behind that, the router's would go in a circle.
+func (s *steering) own() {
+	var own chainRules
+	router := []nft.Statement{nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid()))}
+	for _, f := range []nft.Field{nft.Destination4, nft.Destination6} {
+		own.add(append(slices.Clone(router), f.Keep())...)
+	}
+	s.chain("own", &nft.Hook{Type: "nat", At: "output", Priority: ownPriority}, own)
 }
 
 // past adds the chains for packets that should have entered the TUN and leave by another interface:

@@ -60,11 +60,12 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			"a VPN for marks without a bit of ours", "ip rule add pref 20000 not fwmark 0x1/0x1 " +
-				"lookup 52; " + toVPN, nil, []string{"tells the router's own sockets", otherMark},
+				"lookup 52; " + toVPN, nil, nil,
 		},
 		{
-			"a way for packets without a mark", "ip rule add pref 20000 fwmark 0x0/0xffff " +
-				"lookup 52; " + toVPN, nil, []string{"tells the router's own sockets", otherMark},
+			"a way for some packets without a mark", "ip rule add pref 20000 to 203.0.113.0/24 " +
+				"fwmark 0x0/0xffff lookup 52; " + toVPN, nil,
+			[]string{"tells the router's own sockets", otherMark},
 		},
 		{
 			"the mark of a VPN", "ip rule add pref 100 fwmark 0x80000/0xff0000 lookup main; " +
@@ -322,6 +323,40 @@ func TestSurvey(t *testing.T) {
 			"bits of our mark", "ip rule add pref 789 fwmark 0x1/0x1 lookup 310",
 			[]string{"ip rule add pref 788 fwmark 0x5359 goto 790", "ip rule add pref 790 nop"},
 			"ip -6 rule add pref 788",
+		},
+		{
+			"bits that our mark lacks", "ip rule add pref 789 fwmark 0x0/0xffff lookup 310",
+			[]string{"ip rule add pref 789 fwmark 0x5359 lookup 310"},
+			"pref 788",
+		},
+		{
+			"a VPN for marks without a bit of ours",
+			"ip -6 rule add pref 789 not fwmark 0x1/0x1 lookup 310 suppress_prefixlength 1",
+			[]string{"ip -6 rule add pref 789 fwmark 0x5359 lookup 310 suppress_prefixlength 1"},
+			"pref 788",
+		},
+		{
+			"redirected to a proxy", "nft 'table ip nat { chain output { type nat hook output " +
+				"priority -100; jump proxy; }; chain proxy { tcp dport 80 redirect to :12345; }; }'",
+			[]string{"socket mark 0x5359 meta skuid 0 dnat ip to ip daddr"},
+			"",
+		},
+		{
+			"redirected by iptables", "iptables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 12345",
+			[]string{"dnat ip6 to ip6 daddr"},
+			"",
+		},
+		{
+			"translated by iptables to the loopback",
+			"iptables -t nat -A OUTPUT -p udp --dport 53 -j DNAT --to-destination 127.0.0.1:5353",
+			[]string{"dnat ip to ip daddr"},
+			"",
+		},
+		{
+			"a published port and a service", "iptables -t nat -A OUTPUT -p tcp --dport 8080 -j DNAT " +
+				"--to-destination 192.0.2.2:80; nft 'table ip n { chain pre { type nat hook " +
+				"prerouting priority -100; tcp dport 80 redirect to :12345; }; }'",
+			nil, "dnat ip",
 		},
 		{
 			"bits of our mark, in two rules", "ip rule add pref 789 fwmark 0x1/0x1 lookup 310; " +

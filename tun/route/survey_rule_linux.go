@@ -108,13 +108,14 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 		return
 	}
 	f, hasMark := fwmark(r)
-	if selects(r, s.c.Mark) != selects(r, 0) && !s.skip(r) {
+	if selects(r, s.c.Mark) != selects(r, 0) && !s.noteOwnMark(r) {
 		return
 	}
 	if r.Priority < s.c.Priority && selects(r, s.u.Enter) && s.detours(r) {
 		return
 	}
-	if by := selector(r, hasMark && !slices.Contains(s.u.Bypass, f)); by != "" {
+	byMark := hasMark && !selects(r, 0) && !slices.Contains(s.u.Bypass, f)
+	if by := selector(r, byMark); by != "" {
 		s.notify(Notice{
 			Text: fmt.Sprintf("the host's rule %q selects by %s of a program or machine, which "+
 				"the router's own sockets do not share: traffic that enters the TUN leaves as if "+
@@ -125,12 +126,15 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 	}
 }
 
-// skip leads the router's own sockets past a rule that selects them by bits of their mark, and
-// reports whether it can. No rule comes before one of the priority 0, and none selects sockets for
-// bits that they lack.
-func (s *surveyor) skip(r netlink.Rule) bool {
-	if selects(r, s.c.Mark) && r.Priority > 0 {
+// noteOwnMark has the router's own sockets take the way that they would take without their mark,
+// and reports whether it can. No rule comes before one of the priority 0.
+func (s *surveyor) noteOwnMark(r netlink.Rule) bool {
+	switch {
+	case selects(r, s.c.Mark) && r.Priority > 0:
 		s.u.Skips = append(s.u.Skips, Skip{r.Family, r.Priority, r.Priority + 1})
+		return true
+	case !selects(r, s.c.Mark) && isLookup(r):
+		s.u.Ways = append(s.u.Ways, Way{r.Family, r.Priority, r.Table, r.SuppressPrefixlen})
 		return true
 	}
 	n := Notice{Text: fmt.Sprintf("the host's rule %q tells the router's own sockets by bits of "+
@@ -140,6 +144,13 @@ func (s *surveyor) skip(r netlink.Rule) bool {
 	}
 	s.notify(n)
 	return false
+}
+
+// isLookup reports whether a rule looks up a table for packets that it selects by their mark alone.
+func isLookup(r netlink.Rule) bool {
+	return r.Table != 0 && r.Goto <= 0 && r.Src == nil && r.Dst == nil && r.OifName == "" &&
+		(r.IifName == "" || r.IifName == "lo") && r.UIDRange == nil && r.Sport == nil &&
+		r.Dport == nil && r.IPProto == 0 && r.Tos == 0 && r.TunID == 0
 }
 
 // comesIn reports whether a rule selects packets from outside alone, which do not enter. Those of

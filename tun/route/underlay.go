@@ -20,6 +20,12 @@ type Underlay struct {
 	// Tunnels are the far ends of the kernel's tunnels over UDP. An invalid address stands for all.
 	// A packet in a tunnel belongs to the socket of the program that sent it.
 	Tunnels []netip.AddrPort
+	// Ways are the host's rules that do not select the router's own sockets, because of bits of
+	// their mark, but would select them without one: the same ways, for the sockets.
+	Ways []Way
+	// Redirects reports whether the host leads connections of its own sockets to a program of its
+	// own.
+	Redirects bool
 	// Detours are the interfaces by which rules before the router's own send traffic past the TUN.
 	Detours []string
 	// Resolvers are the host's nameservers.
@@ -38,6 +44,9 @@ type Fwmark struct{ Value, Mask uint32 }
 // Skip leads packets of the router's own sockets past the rules of the host from priority From to
 // before priority To.
 type Skip struct{ Family, From, To int }
+
+// Way is a lookup for packets of the router's own sockets.
+type Way struct{ Family, Priority, Table, SuppressPrefixLength int }
 
 // flow is a TCP connection: local and remote address.
 type flow [2]netip.AddrPort

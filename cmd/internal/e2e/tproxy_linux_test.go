@@ -2,12 +2,17 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/tuntest"
 )
 
 // TestTransparentProxy has a proxy on the host take connections of its LAN (TPROXY): the LAN
@@ -72,4 +77,54 @@ func transparent(t *testing.T, h *hostLab, address string) (l net.Listener) {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// TestRedirectingProxy has a proxy on the host take the connections of its programs (REDIRECT), but
+// those that it marks itself. Each goes through the proxy once, and through the router once.
+func TestRedirectingProxy(t *testing.T) {
+	t.Parallel()
+	const mark = 0x77
+	h := newHostLab(t)
+	proxy := h.Router.Listen("tcp4", "0.0.0.0:12345")
+	var taken atomic.Int64
+	go func() {
+		for {
+			conn, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			taken.Add(1)
+			go func() {
+				defer conn.Close()
+				c := call{ns: h.Router, proto: "tcp", to: h.far4, mark: mark, patience: tuntest.Patience}
+				upstream, err := c.dial("tcp", net.JoinHostPort(h.far4, witnessPort))
+				if err != nil {
+					return
+				}
+				defer upstream.Close()
+				go func() { _, _ = io.Copy(upstream, conn) }()
+				_, _ = io.Copy(conn, upstream)
+			}()
+		}
+	}()
+	h.Router.Run("nft", `
+		table ip proxied { chain output { type nat hook output priority -100;
+			meta mark `+fmt.Sprint(mark)+` accept
+			ip daddr `+h.far4+` tcp dport `+witnessPort+` redirect to :12345
+		}
+		}`)
+	try := func(when string, want int64) {
+		t.Helper()
+		c := call{ns: h.Router, proto: "tcp", to: h.far4}
+		if says := c.make().says; !strings.HasPrefix(says, "world") || taken.Load() != want {
+			t.Errorf("%s: %q, by %d connections of the proxy, want %d", when, says, taken.Load(), want)
+		}
+	}
+	try("without the router", 1)
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	try("with the router", 2)
+	if n := len(r.waitRecords(t, 1)); n != 1 {
+		t.Errorf("%d records, want that of the proxy's connection", n)
+	}
+	r.stop(t, unix.SIGTERM)
 }
