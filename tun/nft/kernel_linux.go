@@ -93,6 +93,16 @@ func patiently(change func() error) error {
 	}
 }
 
+// HasChains reports whether the kernel has a table of the name of t with all chains of t.
+func (k *Kernel) HasChains(t *Table) (bool, error) {
+	chains, err := k.chains(t.Name)
+	if err != nil {
+		return false, err
+	}
+	has := func(c Chain) bool { return content{chains: chains}.chain(c) != nil }
+	return !slices.ContainsFunc(t.Chains, func(c Chain) bool { return !has(c) }), nil
+}
+
 func (k *Kernel) replace(t *Table) error {
 	exists, err := k.Exists(t.Name)
 	if err != nil {

@@ -52,6 +52,23 @@ func TestStrayGuard(t *testing.T) {
 	}
 }
 
+// TestLostJournal has a run die whose journal is lost, such as that of a container in the host's
+// network. The next one with its config takes over its changes.
+func TestLostJournal(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, c route.Config) {
+		ns := tuntest.NewNamespace(t)
+		before := ns.State()
+		c.StateDir = t.TempDir()
+		die(t, ns, c)
+		c.StateDir = t.TempDir()
+		remove := open(t, ns, c.Name)
+		closeHost(t, configure(t, ns, c))
+		remove()
+		checkRestored(t, ns, c, before)
+	})
+}
+
 // TestGuardOfAnotherRun keeps the guard of a run that lives.
 func TestGuardOfAnotherRun(t *testing.T) {
 	t.Parallel()

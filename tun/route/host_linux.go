@@ -129,7 +129,8 @@ func (h *Host) checkFree() error {
 }
 
 // checkTableName returns an error if there is an nftables table of the router's name that no dead
-// run has made.
+// run has made. One whose journal is lost, such as that of a container in the host's network, is
+// known by its chains: no run is alive that has this interface.
 func (h *Host) checkTableName(dead []Config) error {
 	name := h.config.tableName()
 	hasTable := func(c Config) bool { return !c.ByRules && c.hasRules() }
@@ -140,7 +141,13 @@ func (h *Host) checkTableName(dead []Config) error {
 		return err
 	}
 	exists, err := h.nl.tables.Exists(name)
-	if err == nil && exists {
+	if err != nil || !exists {
+		return err
+	}
+	isRouters, err := h.nl.tables.HasChains(steeringTable(Config{
+		Name: h.config.Name, Mark: h.config.Mark, Enforce: EnforceOff, Underlay: Underlay{Enter: 1},
+	}))
+	if err == nil && !isRouters {
 		err = fmt.Errorf("%w: nftables table inet %s", ErrInUse, name)
 	}
 	return err

@@ -19,6 +19,9 @@ func (d *document) validate(c *Config) {
 			d.blame(remedy("remove the key", "is %s now, which is set too", r.now), r.old)
 		}
 	}
+	if guard := fmt.Sprintf("guard%d", c.Route.Table); c.TUN.Name == guard {
+		d.blame(fmt.Errorf("%s is the interface that takes the traffic after a crash", guard), "tun.name")
+	}
 	d.validateMTU(c)
 	for i, prefix := range c.Route.Exclude {
 		if j := slices.Index(c.Route.Include, prefix); j >= 0 {
