@@ -87,8 +87,8 @@ const maxRoutes = 4096
 // hostRoutes lists the host's own routes of a family.
 func (s *surveyor) hostRoutes(family int) (kept []netlink.Route, err error) {
 	type way struct {
-		table, link int
-		isDefault   bool
+		table, link          int
+		isDefault, byGateway bool
 	}
 	known := make(map[way]bool)
 	all := netlink.Route{Table: unix.RT_TABLE_UNSPEC}
@@ -97,7 +97,7 @@ func (s *surveyor) hostRoutes(family int) (kept []netlink.Route, err error) {
 		if name := s.links[r.LinkIndex]; ownTable || name == s.c.Name || name == s.c.guard() {
 			return true
 		}
-		w := way{r.Table, r.LinkIndex, prefixBits(r.Dst) <= 1}
+		w := way{r.Table, r.LinkIndex, prefixBits(r.Dst) <= 1, byGateway(r)}
 		ofClients := slices.ContainsFunc(s.c.Sources, prefix(r.Dst, family).Overlaps)
 		if len(kept) < maxRoutes || !known[w] || ofClients && len(kept) < 2*maxRoutes {
 			known[w], kept = true, append(kept, r)
@@ -185,9 +185,8 @@ func (s *surveyor) detour(name string) {
 // noteUplinks notes the interfaces of default routes and of routes by a gateway.
 func (s *surveyor) noteUplinks() {
 	for _, r := range s.routes {
-		gateway := r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0
 		isDefault := prefixBits(r.Dst) <= 1 // or half of one, as VPNs have it
-		if r.Type != unix.RTN_UNICAST || !isDefault && !gateway {
+		if r.Type != unix.RTN_UNICAST || !isDefault && !byGateway(r) {
 			continue
 		}
 		for _, index := range linkIndexes(r) {
@@ -199,6 +198,8 @@ func (s *surveyor) noteUplinks() {
 	}
 	slices.SortFunc(s.u.Uplinks, func(a, b Uplink) int { return a.Index - b.Index })
 }
+
+func byGateway(r netlink.Route) bool { return r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 }
 
 // interfaces returns the names of the interfaces of a route.
 func (s *surveyor) interfaces(r netlink.Route) []string {

@@ -158,7 +158,7 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			"a guard whose rules come before ours", "ip link add tailscale0 type bridge; " +
-				"ip link set tailscale0 up; ip rule add pref 5270 lookup 52; " +
+				"ip link set tailscale0 addrgenmode none up; ip rule add pref 5270 lookup 52; " +
 				"ip route add 100.64.0.0/10 dev tailscale0 table 52; nft 'table ip filter { " +
 				"chain c { iifname != tailscale0 ip saddr 100.64.0.0/10 drop; }; }'", nil,
 			[]string{"traffic to 100.64.0.0/10 goes past the TUN", "route.priority"},
