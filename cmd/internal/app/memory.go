@@ -37,6 +37,17 @@ func returnMemory(ctx context.Context) {
 	}
 }
 
+// returnStart gives the system back the memory of the start, once it is over, for a keeper, which
+// needs little more.
+func returnStart(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Second):
+		debug.FreeOSMemory()
+		_ = unmapProgram()
+	}
+}
+
 // collectedEachSecond is the live memory in bytes for whose collection the next one is put off by a
 // second. Its processor time is below a hundredth of that.
 const collectedEachSecond = 4 << 20

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -95,10 +94,10 @@ func (s *Service) Run(ctx context.Context) (err error) {
 func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*ended, error) {
 	k := s.keeper
 	limitKeeper(os.Getenv)
-	debug.FreeOSMemory() // memory of the start is needed no more
 	var last *ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { returnStart(running); return nil })
 	g.Go(func() error { return s.watch(running, notices) })
 	g.Go(func() error { return s.Notify.Run(running, k.alive) })
 	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })
