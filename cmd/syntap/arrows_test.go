@@ -87,12 +87,12 @@ func mayImport() map[string][]string {
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {
-			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/blackhole",
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote", "cmd/internal/blackhole",
 			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
-			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
+			"cmd/internal/record", "cmd/internal/ring", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat/mappings", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
 			"tun/route",
@@ -104,6 +104,10 @@ func mayImport() map[string][]string {
 			"cmd/internal/chain", "cmd/internal/config", "cmd/internal/format",
 			"cmd/internal/logfile", "cmd/internal/record", "tap/capture", "tap/handshake",
 			"tap/tcpdump", "tun/flow",
+		},
+		"cmd/internal/audit/remote": {
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/record",
+			"cmd/internal/record/compact", "cmd/internal/ring", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
 		"cmd/internal/bench":     {"cmd/internal/hint"},
@@ -175,6 +179,9 @@ func mayImport() map[string][]string {
 			"cmd/internal/filter", "cmd/internal/follow", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal", "stack/egress",
 			"tap/tcpdump", "tun/flow",
+		},
+		"cmd/internal/record/compact": {
+			"cmd/internal/record", "tap/handshake", "tun/flow", "tun/packet",
 		},
 		"cmd/internal/record": {"cmd/internal/logfile", "tap/handshake", "tap/tcpdump", "tun/flow"},
 		"cmd/internal/record/recordtest": {

@@ -49,7 +49,7 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	parse := func(text config.Text) (*config.Config, error) { return r.parse(cmd, text) }
 	app.LimitProcs(os.Getenv)
 	if app.IsRouter() {
-		routed := app.Routed{Parse: parse, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr()}
+		routed := app.Routed{Parse: parse, Stderr: cmd.ErrOrStderr()}
 		return routed.Run(cmd.Context())
 	}
 	r.file = usualConfig(cmd, r.file)
@@ -68,7 +68,8 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	service := app.Service{
-		Config: c, Text: text, StateDir: stateDir(os.Getenv), Logger: log, Notify: app.NewNotifier(),
+		Config: c, Text: text, Parse: parse, Stdout: cmd.OutOrStdout(),
+		StateDir: stateDir(os.Getenv), Logger: log, Notify: app.NewNotifier(),
 	}
 	if err := service.Open(cmd.Context()); err != nil {
 		return err

@@ -16,9 +16,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/ring"
 )
 
 // routerName is the name by which a process knows that it is to be a router, and under which ps
@@ -35,21 +37,37 @@ type child struct {
 	reloaded        chan reloaded
 	done            chan struct{} // closed when the process has ended and all its words are read
 
+	writer  *remote.Writer
+	written chan error // holds the result of the writer, when it has all records of the router
+
 	// Valid once done is closed.
 	last  *ended // nil: it did not end in order
 	state error  // of the process
 }
 
-// startChild starts a router, which inherits the standard streams and arguments of this process.
-func startChild(start func(func() error) error, text config.Text) (*child, error) {
+// Where a router finds the ring by which it sends its records.
+const memoryFD, bellFD = channel.FD + 1, channel.FD + 2
+
+// startChild starts a router, which inherits the standard error and the arguments of this process.
+// writer returns the writer of its records.
+func startChild(
+	start func(func() error) error, text config.Text, sizes ring.Sizes, writer func(*ring.End) *remote.Writer,
+) (*child, error) {
 	ours, theirs, err := channel.New()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
+	end, memory, err := ring.New(sizes)
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	defer memory.Close()
 	c := &child{
 		conn: ours, opened: make(chan struct{}), running: make(chan struct{}),
 		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
+		writer: writer(end), written: make(chan error, 1),
 	}
 	// It has the capabilities that this process has: those of a user who is not root do not
 	// outlast execve(2), nor do those of root's file once there are no new privileges.
@@ -57,7 +75,7 @@ func startChild(start func(func() error) error, text config.Text) (*child, error
 		c.cmd = &exec.Cmd{
 			Path: "/proc/self/exe", Args: append([]string{routerName}, os.Args[1:]...),
 			Env:    slices.DeleteFunc(os.Environ(), ofServiceManager),
-			Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs},
+			Stderr: os.Stderr, ExtraFiles: []*os.File{theirs, memory.Memory, memory.Bell},
 			SysProcAttr: &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, AmbientCaps: capabilities},
 		}
 		if err = start(c.cmd.Start); err == nil || len(capabilities) == 0 {
@@ -66,10 +84,13 @@ func startChild(start func(func() error) error, text config.Text) (*child, error
 	}
 	if err != nil {
 		ours.Close()
+		_ = end.Close()
 		return nil, fmt.Errorf("start the router: %w", err)
 	}
+	_ = memory.Close() // so that the router's end of the bell ends with it
+	go c.write()
 	go c.listen()
-	if err := c.sendText(order{Begin: &beginning{text.File}}, text); err != nil {
+	if err := c.sendText(order{Begin: &beginning{text.File, began}}, text); err != nil {
 		c.kill()
 		return nil, fmt.Errorf("start the router: %w", err)
 	}
@@ -133,8 +154,20 @@ func (c *child) listen() {
 		}
 	}
 	c.state = c.cmd.Wait()
+	if err := <-c.written; err != nil {
+		c.state = err
+	}
 	c.conn.Close()
 	close(c.done)
+}
+
+// write has the router's records written until its end. One that sends others is killed.
+func (c *child) write() {
+	err := c.writer.Run()
+	if err != nil {
+		_ = c.cmd.Process.Kill()
+	}
+	c.written <- err
 }
 
 // put puts a value where one can wait.

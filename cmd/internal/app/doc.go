@@ -44,20 +44,26 @@
 // exchange orders and words (message.go):
 //
 //	keeper                               router
-//	config's text ─────────────────────▶ opens logs and listener
+//	opens the logs
+//	config's text, ring ───────────────▶ opens the listener
 //	opens the TUN, changes the host ◀─── opened, or has said why not
 //	TUN, lock ─────────────────────────▶ gives up its rights, builds tap and stack
 //	ready ◀───────────────────────────── running
+//	      ◀───────────────────────────── records, by the ring
+//	written ───────────────────────────▶ payload may pass
 //	ping, reload, stop ────────────────▶
 //	      ◀───────────────────────────── pong, reloaded, ended
 //
+// The log is the keeper's (records.go): the router's stands in for it (audit/remote). It is one
+// over all routers of a run, and so is the Fleet that brings it to stores outside.
+//
 // SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits, fleet
 // and log, and read /etc/hosts again. First is done all that can fail, reading the file, compiling
-// its rules, opening its sinks; then the new parts are put in the place of the old ones. So the
-// config in force is always one that stood in the file, whole. A change of tun, route or http is
-// refused with everything else in the file, rather than applied in part. Connections and datagram
-// sockets that are open keep the sizes, the interface, the timeouts and the rules they have begun
-// with, but each datagram asks the deny list anew.
+// its rules, opening its sinks, which the router asks the keeper for; then the new parts are put in
+// the place of the old ones. So the config in force is always one that stood in the file, whole. A
+// change of tun, route or http is refused with everything else in the file, rather than applied in
+// part. Connections and datagram sockets that are open keep the sizes, the interface, the timeouts
+// and the rules they have begun with, but each datagram asks the deny list anew.
 //
 // Memory that the router does not need any more goes back to the system when little is allocated
 // (memory.go): garbage, and pages of the program that only its start has run (unmap.go).

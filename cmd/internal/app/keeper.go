@@ -27,7 +27,12 @@ type keeper struct {
 	notify *Notifier
 	start  func(func() error) error
 	text   atomic.Pointer[config.Text] // of the config in force
-	router atomic.Pointer[child]       // the present one
+	config atomic.Pointer[config.Config]
+	next   atomic.Pointer[config.Config] // that is about to come into force; nil = none
+	parse  func(config.Text) (*config.Config, error)
+	router atomic.Pointer[child] // the present one
+
+	records *records
 
 	// All that a router gets, valid once the host is changed.
 	tun     []*os.File // its queues, which are never read here
@@ -41,7 +46,7 @@ type keeper struct {
 // open starts a router, and returns when its logs and its listener are open. A router that cannot
 // open them has said why.
 func (k *keeper) open(ctx context.Context) (*child, error) {
-	c, err := startChild(k.start, *k.text.Load())
+	c, err := startChild(k.start, *k.text.Load(), ringSizes(k.config.Load(), false), k.writer)
 	if err != nil {
 		return nil, err
 	}
@@ -203,8 +208,13 @@ func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
 	case <-c.reloaded: // nothing has asked for it
 	default:
 	}
+	k.records.log.Reopen() // whatever the config says: logrotate has renamed files
+	var next *config.Config
 	text, err := read()
 	if err == nil {
+		next, _ = k.parse(text) // the router reports mistakes
+		k.next.Store(next)
+		defer k.next.Store(nil)
 		err = c.sendText(order{Reload: &reloading{File: text.File}}, text)
 	} else {
 		err = c.send(order{Reload: &reloading{Error: err.Error(), Hint: hint.Of(err)}})
@@ -218,9 +228,18 @@ func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
 			return said.Refused
 		}
 		k.text.Store(&text)
+		if next != nil {
+			k.config.Store(next)
+		}
 		k.setLog(said.Log)
 		return ""
 	case <-c.done:
+		if next != nil && k.next.Load() == nil { // the log has it, and the next router has not
+			k.next.Store(k.config.Load())
+			if err := k.reloadRecords(); err != nil {
+				k.log.WithError(err).Error("the handshake log is that of a config which is not in force")
+			}
+		}
 		return "the router has died"
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/sirupsen/logrus"
@@ -16,7 +17,10 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/terminal"
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
@@ -113,9 +117,32 @@ func priority(level logrus.Level) journal.Priority {
 	return journal.Debug
 }
 
+// RecordLog takes the records of a router: an audit.Log, or a remote.Log, which another process
+// writes.
+type RecordLog interface {
+	Record(r *record.Attributed)
+	Datagram(d *record.AttributedDatagram)
+	Segment(k flow.Key, s handshake.Segment)
+	Flow(f record.AttributedFlow)
+	Finding(f *record.Finding)
+
+	Admission(now time.Time) flow.Admission
+	DatagramAdmission(now time.Time) flow.Admission
+	OnWritten(f func(k flow.Key, serverISN uint32, opening any))
+	OnDatagramWritten(f func(*flow.Datagram))
+	CountOpen(f func() int)
+	CountFrames(f func() record.Frames)
+
+	NamesOwners() bool
+	Stats() audit.LogStats
+	Reload(ctx context.Context, sinks []config.Sink) error
+	Reopen()
+	Run(ctx context.Context) error
+}
+
 // write has the log write while work runs, and to its end after that. A log that ends early, as
 // on_full: stop asks for, ends the work.
-func write(ctx context.Context, log *audit.Log, work func(context.Context) error) (workErr, logErr error) {
+func write(ctx context.Context, log RecordLog, work func(context.Context) error) (workErr, logErr error) {
 	logCtx, silent := context.WithCancel(context.WithoutCancel(ctx))
 	workCtx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -3,7 +3,10 @@
 package app
 
 import (
+	"time"
+
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/isolate"
 )
 
@@ -13,13 +16,18 @@ type order struct {
 	Route  *routing   `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
 	Reload *reloading `json:",omitempty"` // with the config's text, unless that could not be read
 	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
+	Stores *stores    `json:",omitempty"` // that the log is sent to
 	Ping   bool       `json:",omitempty"`
 	Stop   bool       `json:",omitempty"`
 }
 
 type beginning struct {
-	File string // of the config
+	File  string    // of the config
+	Began time.Time // the run
 }
+
+// stores are the states of those that the log is sent to.
+type stores struct{ Stats []fleet.Stats }
 
 type routing struct {
 	Queues  int             // of the TUN
@@ -36,7 +44,7 @@ type reloading struct {
 // A word is a message of the router to its keeper, which believes none of it: it may be lies, of
 // which the worst is that the router is well.
 type word struct {
-	Opened   bool      `json:",omitempty"` // its logs and its listener are open
+	Opened   bool      `json:",omitempty"` // its listener is open
 	Running  bool      `json:",omitempty"` // it carries packets
 	Pong     bool      `json:",omitempty"`
 	Reloaded *reloaded `json:",omitempty"`

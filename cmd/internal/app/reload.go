@@ -74,15 +74,10 @@ func (r *Router) reload(
 	if err := r.judge.check(c); err != nil {
 		return err
 	}
-	shipping, err := r.Fleet.prepare(c)
-	if err != nil {
-		return err
-	}
 	if err := r.Log.Reload(ctx, c.Tap.Log); err != nil {
 		return err
 	}
 	r.Config = c
-	r.Fleet.replace(shipping)
 	r.holes.config.Store(c)
 	if owners := r.judge.owners; owners != nil {
 		owners.ask(r.ownersFor(c), r.Logger)

@@ -10,8 +10,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/attempt"
-	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
@@ -27,8 +27,9 @@ import (
 // Router says how Route is to carry traffic.
 type Router struct {
 	Config *config.Config
-	Log    *audit.Log         // of handshakes
-	Fleet  *Fleet             // nil = no log is sent to stores outside
+	Log    RecordLog // of handshakes
+	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
+	Stores func() []fleet.Stats
 	Logger logrus.FieldLogger // of the program itself
 
 	// Isolate has this process give up, for good and before the first packet, all rights that a

@@ -14,11 +14,13 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
-	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/ring"
 	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -29,8 +31,8 @@ func IsRouter() bool { return os.Args[0] == routerName }
 
 // Routed is the router of a Service, a process of its own.
 type Routed struct {
-	Parse          func(config.Text) (*config.Config, error)
-	Stdout, Stderr io.Writer
+	Parse  func(config.Text) (*config.Config, error)
+	Stderr io.Writer
 
 	keeper    channel.Conn
 	lock      []*os.File        // of the journal, to this process's end; none without a journal
@@ -40,8 +42,8 @@ type Routed struct {
 	stop      context.CancelFunc
 
 	config *config.Config
-	log    *audit.Log
-	fleet  *Fleet
+	log    *remote.Log
+	stores atomic.Pointer[stores] // nil = the log is sent to none
 	logger *logrus.Logger
 	view   *web.Server
 }
@@ -72,10 +74,8 @@ func (r *Routed) Run(ctx context.Context) error {
 	defer r.stop()
 	r.reload = Reload{requests: make(chan reloadRequest), log: r.logger}
 	go r.obey()
-	r.fleet.start()
 	router := r.router(dev, order)
 	err = router.Route(ctx, dev)
-	r.fleet.stop() // when the log has its last record
 	stats := dev.Stats()
 	last := ended{
 		Outbound: stats.OutboundFrames.Load(), Inbound: stats.InboundFrames.Load(), Malformed: stats.Malformed.Load(),
@@ -103,12 +103,13 @@ func (r *Routed) open(lines *Lines) error {
 	if r.logger, err = NewLogger(r.config.Log, lines); err != nil {
 		return err
 	}
-	if r.fleet, err = NewFleet(r.config, r.logger); err != nil {
-		return err
+	began = o.Begin.Began
+	memory := ring.Files{Memory: os.NewFile(memoryFD, "memory"), Bell: os.NewFile(bellFD, "bell")}
+	end, err := ring.Open(&memory, ringSizes(r.config, true))
+	if err != nil {
+		return explainFew(err)
 	}
-	if r.log, err = OpenLog(r.config, r.Stdout, r.logger, r.fleet); err != nil {
-		return err
-	}
+	r.log = remote.New(end)
 	r.view, err = openView(r.config, r.logger, os.Getppid(), func() []isolate.Process { return r.processes })
 	if err != nil {
 		return err
@@ -163,6 +164,8 @@ func (r *Routed) obey() {
 			r.stop()
 		case o.Past != nil:
 			r.past.Store(*o.Past)
+		case o.Stores != nil:
+			r.stores.Store(o.Stores)
 		case o.Reload != nil:
 			go func() { r.reload.requests <- r.reloading(o.Reload, files) }()
 		}
@@ -189,6 +192,14 @@ func (r *Routed) reloading(o *reloading, files []*os.File) reloadRequest {
 	}
 }
 
+// knownStores returns the last state of the stores that the keeper has told.
+func (r *Routed) knownStores() []fleet.Stats {
+	if s := r.stores.Load(); s != nil {
+		return s.Stats
+	}
+	return nil
+}
+
 func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 
 // router returns the router of the traffic of dev.
@@ -196,7 +207,7 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	c := r.config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
 	return &Router{
-		Config: c, Log: r.log, Fleet: r.fleet, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
+		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
 		Owners: true, Forwards: true, Isolate: true, kept: true,
 		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },

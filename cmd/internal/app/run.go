@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
 	"syntap/tun/route"
@@ -27,7 +29,9 @@ import (
 type Service struct {
 	Config   *config.Config
 	Text     config.Text // of Config
-	StateDir string      // of the journal of changes of the host
+	Parse    func(config.Text) (*config.Config, error)
+	Stdout   io.Writer // for the log "-"
+	StateDir string    // of the journal of changes of the host
 	Logger   *logrus.Logger
 	Notify   *Notifier
 	Reloads  Reloads
@@ -42,14 +46,22 @@ type Reloads struct {
 	Read     func() (config.Text, error) // returns it
 }
 
-// Open starts the router, which opens its logs and its listener. After an error there is none.
+// Open opens the logs, and starts the router, which opens its listener. After an error there is
+// none.
 func (s *Service) Open(ctx context.Context) error {
 	if err := route.Await(s.StateDir, s.Config.TUN.Name, patience); err != nil {
 		return err
 	}
-	s.keeper = &keeper{log: s.Logger, notify: s.Notify, start: newStarter(), past: make(chan struct{}, 1)}
-	s.keeper.text.Store(&s.Text)
-	_, err := s.keeper.open(ctx)
+	k := &keeper{
+		log: s.Logger, notify: s.Notify, start: newStarter(), parse: s.Parse, past: make(chan struct{}, 1),
+	}
+	s.keeper = k
+	k.text.Store(&s.Text)
+	k.config.Store(s.Config)
+	if err := k.openRecords(s.Config, s.Stdout); err != nil {
+		return err
+	}
+	_, err := k.open(ctx)
 	return explainFew(err)
 }
 
@@ -80,11 +92,17 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer close(stopped)
 
 	var last *ended
+	k.records.start()
 	if err = explainFew(k.take(host, c.ByRules)); err == nil {
 		err = k.hand(router)
 	}
 	if err == nil {
 		last, err = s.keep(ctx, router, notices)
+	}
+	k.router.Load().kill()
+	web.RemoveStale(s.Config.HTTP.Listen)
+	if logErr := k.records.close(); !errors.Is(err, logErr) {
+		err = errors.Join(err, logErr)
 	}
 	stop.at.Store("taking rules and routes back")
 	return s.leave(ctx, host, last, err)
@@ -102,6 +120,8 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	g.Go(func() error { return s.Notify.Run(running, k.alive) })
 	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })
 	g.Go(func() error { k.tellPast(running); return nil })
+	g.Go(func() error { k.tellStores(running); return nil })
+	g.Go(func() error { return k.records.watch(running) })
 	g.Go(func() error {
 		last, routed = k.follow(running, router)
 		if routed == nil && running.Err() == nil {

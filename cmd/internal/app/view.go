@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
@@ -34,7 +35,7 @@ func openView(
 		return nil, nil
 	}
 	o := web.Options{
-		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c), PID: pid,
+		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c), PID: pid, Stays: pid != os.Getpid(),
 		Processes: func() []isolate.Process { return append(others(), thisProcess(log)...) },
 	}
 	view, err := web.Listen(c.HTTP.Listen, o)
@@ -161,7 +162,7 @@ func (r *Router) counters(
 			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),
-			Fleet:       r.Fleet.stats(),
+			Fleet:       r.stores(),
 		}
 		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
 		for outcome, n := range taps.Handshakes {
@@ -219,6 +220,14 @@ func inUse(rules []policy.Use) []web.Rule {
 	return all
 }
 
+// stores returns the state of the stores that the log is sent to.
+func (r *Router) stores() []fleet.Stats {
+	if r.Stores == nil {
+		return nil
+	}
+	return r.Stores()
+}
+
 // foundIn returns the numbers of findings. All that there may be are named, counted or not.
 func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
 	for _, of := range []audit.Found{
@@ -226,6 +235,7 @@ func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
 		{Kind: record.BlackHole, Direction: "down"},
 		{Kind: record.BlackHole, Direction: "both"},
 		{Kind: record.DNSTunnel},
+		{Kind: record.InvalidRecord},
 	} {
 		all = append(all, web.Found{Kind: string(of.Kind), Direction: of.Direction, Count: counts[of]})
 	}

@@ -12,14 +12,55 @@ import (
 // refuseAfter is how long new connections wait before they are refused.
 const refuseAfter = 3 * time.Second
 
-// admission keeps new connections out while a sink that must not lose records cannot write them.
-type admission struct {
+// Admission keeps new connections out while records cannot be written. The zero value is ready.
+type Admission struct {
 	closed  atomic.Bool
 	refused atomic.Uint64
 
 	mu   sync.Mutex // guards loss; taken only while closed, or about to be
 	loss loss       // the SYNs and datagrams kept out since it closed
 }
+
+// Decide returns whether a connection may begin at the time now: stuck says that records cannot be
+// written, concerned that this one's cannot. When that is over announce gets the number of those
+// that were kept out.
+func (a *Admission) Decide(
+	now time.Time, stuck, concerned bool, announce func(kept *record.Gap),
+) flow.Admission {
+	if !stuck && a.closed.Load() {
+		a.Announce(announce)
+	}
+	if !concerned {
+		return flow.Admit
+	}
+	a.refused.Add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed.Store(true)
+	a.loss.reason = record.Suspended
+	a.loss.add(now)
+	if now.Sub(a.loss.from) < refuseAfter {
+		return flow.Wait
+	}
+	return flow.Refuse
+}
+
+// Announce ends a time in which connections were kept out: the log records the number of SYNs and
+// datagrams.
+func (a *Admission) Announce(announce func(kept *record.Gap)) {
+	a.mu.Lock()
+	kept := a.loss
+	a.loss = loss{}
+	a.closed.Store(false)
+	a.mu.Unlock()
+	if kept.n > 0 {
+		g := kept.gap(time.Time{})
+		announce(&g)
+	}
+}
+
+// Refused returns how many SYNs and datagrams were kept out.
+func (a *Admission) Refused() uint64 { return a.refused.Load() }
 
 // Admission returns whether a connection may begin at the time now. It is called for every SYN and
 // costs a few loads.
@@ -41,44 +82,13 @@ func (l *Log) admit(now time.Time, datagram bool) flow.Admission {
 			stuck, concerned = true, concerned || !datagram || w.sink.hasFlows()
 		}
 	}
-	a := &l.admission
-	if !stuck && a.closed.Load() {
-		a.announce(l.writers)
-	}
-	if !concerned {
-		return flow.Admit
-	}
-	a.refused.Add(1)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed.Store(true)
-	a.loss.reason = record.Suspended
-	a.loss.add(now)
-	if now.Sub(a.loss.from) < refuseAfter {
-		return flow.Wait
-	}
-	return flow.Refuse
+	return l.admission.Decide(now, stuck, concerned, l.announce)
 }
 
-// close is for the end of the log.
-func (a *admission) close(l *Log) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	a.announce(l.writers)
-}
-
-// announce ends a time in which connections were kept out: the log records the number of
-// SYNs and datagrams.
-func (a *admission) announce(writers []*writer) {
-	a.mu.Lock()
-	kept := a.loss
-	a.loss = loss{}
-	a.closed.Store(false)
-	a.mu.Unlock()
-	if kept.n == 0 {
-		return
-	}
-	for _, w := range writers {
-		w.enqueue(item{gap: &kept})
+// announce has the log say that records are missing. mu is held for reading.
+func (l *Log) announce(g *record.Gap) {
+	missing := loss{reason: g.Reason, n: g.Refused + g.Lost, from: g.From, to: g.To}
+	for _, w := range l.writers {
+		w.enqueue(item{gap: &missing})
 	}
 }

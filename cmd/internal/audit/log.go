@@ -39,7 +39,7 @@ type Log struct {
 	failed    atomic.Bool // Run ends because a sink has failed
 	found     found
 	segments  atomic.Bool // a sink writes them
-	admission admission
+	admission Admission
 
 	mu      sync.RWMutex                  // guards the fields below; held for reading by users of the queues
 	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
@@ -250,7 +250,7 @@ func (l *Log) Run(ctx context.Context) error {
 		w.start(writing)
 	}
 	errs := l.serve(ctx, writing)
-	l.admission.close(l)
+	l.closeAdmission()
 	stop()
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -328,7 +328,7 @@ func (l *Log) Stats() LogStats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := LogStats{
-		Records: l.records.Load(), Refused: l.admission.refused.Load(), Found: l.found.snapshot(),
+		Records: l.records.Load(), Refused: l.admission.Refused(), Found: l.found.snapshot(),
 		Lost: map[record.GapReason]uint64{record.QueueFull: l.retired.queue, record.WriteError: l.retired.write},
 	}
 	for _, w := range l.writers {

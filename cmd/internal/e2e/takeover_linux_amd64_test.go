@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -272,6 +273,13 @@ func TestTakenOver(t *testing.T) {
 	lab.Router.Run("curl", "-sS", urls()[0])
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
 	keeper := uint64(r.PID())
+	log := filepath.Join(r.dir, "handshakes.json")
+	at := func(path string, flags uint64) func(*captive) []uint64 {
+		return func(c *captive) []uint64 { return []uint64{0, c.write(t, 0, append([]byte(path), 0)), flags} }
+	}
+	path := func(path string, then ...uint64) func(*captive) []uint64 {
+		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
+	}
 	ofRouters := []attempt{
 		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
 		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
@@ -286,6 +294,14 @@ func TestTakenOver(t *testing.T) {
 		{"make a TUN", unix.SYS_IOCTL, with(0, unix.TUNSETIFF), 0},
 		{"have the TUN outlast it", unix.SYS_IOCTL, with(0, unix.TUNSETPERSIST, 1), 0},
 		{"change a link", unix.SYS_IOCTL, with(0, unix.SIOCSIFFLAGS), 0},
+		{"write the log", unix.SYS_OPENAT, at(log, unix.O_WRONLY|unix.O_APPEND), 0},
+		{"cut the log", unix.SYS_TRUNCATE, path(log, 0), 0},
+		{"cut the log as it is opened", unix.SYS_OPENAT, at(log, unix.O_TRUNC), 0},
+		{"remove the log", unix.SYS_UNLINK, path(log), 0},
+		{"remove the log by unlinkat", unix.SYS_UNLINKAT, at(log, 0), 0},
+		{"make a file", unix.SYS_OPEN, path("/tmp/x", unix.O_CREAT), 0},
+		{"write the keeper's memory by a file", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/mem", keeper), unix.O_RDWR), 0},
+		{"write a file that is open", unix.SYS_PWRITE64, with(2, 0, 0), 0},
 		{"add a route by ioctl", unix.SYS_IOCTL, with(0, unix.SIOCADDRT), 0},
 	}
 	checkRefused(t, r.routerPID(t), append(attempts(t, victim), ofRouters...))

@@ -9,3 +9,6 @@ var legacy = []uint32{unix.SYS_FSTATAT}
 
 // ofStartsHere are calls of a program's beginning that this architecture alone has: none.
 var ofStartsHere []uint32
+
+// openHere and ofWritersHere are older calls for files: none.
+var openHere, ofWritersHere []uint32

@@ -8,8 +8,10 @@
 //
 //	syntap (keeper) ── channel ── syntap-router
 //	rules, routes, nftables,       TUN, tap, netstack, upstream sockets,
-//	journal, repair, signals       logs, owners, page
+//	journal, repair, signals,      owners, page
+//	logs
 //	        ╰──── the TUN, and a lock on the journal ───▶╯
+//	        ╰◀─── records, by a ring in shared memory ───╯
 //
 // The keeper changes the host, and holds the TUN's descriptor, which it never reads. It sees no
 // packet of a client, and believes nothing that the router says: words are bounded, and only tell
@@ -30,7 +32,8 @@
 //     no namespace is entered, no other process traced, nothing mounted, no kernel facility used
 //     that has a language of its own (bpf, io_uring, perf events, keyrings). A router executes no
 //     program, makes no child, signals no process, maps no memory to execute, opens no socket of
-//     nftables, and makes and changes no link.
+//     nftables, makes and changes no link, and opens, makes, changes and removes no file but to
+//     read it.
 //
 // A call that is refused fails with EPERM. The kernel's log names it (type=1326), so that an
 // attempt is found. Where the kernel, or a sandbox around the process, takes less, Enter says so
@@ -54,9 +57,8 @@
 //
 // The router still has CAP_NET_ADMIN, for the marks and buffers of its sockets, and with it may
 // change routes and rules by rtnetlink, as the netlink sockets by which it asks for routes allow
-// that. It writes the log, looks for owners, and so has CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and
-// CAP_DAC_OVERRIDE where the program was given them. The keeper has all of these to give them to
-// the next router.
+// that. It looks for owners, and so has CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH where the program
+// was given them. The keeper has all of these to give them to the next router.
 //
 // Landlock is not used. Under it the kernel shows a process no /proc/PID/fd, nor /proc/PID/exe, of
 // any process outside (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18), whatever
@@ -64,7 +66,7 @@
 //
 // # Not yet: a router with no rights
 //
-// To take these rights too, the router's sockets, owners and log have to be the keeper's. The
+// To take these rights too, the router's sockets and owners have to be the keeper's. The
 // router then has the TUN, no capability, a user of its own, and landlock. Measured on the way
 // there, on two processors at a load of 33:
 //
@@ -72,10 +74,6 @@
 //     before they are needed. Marks, the rules of the operator and source addresses stay as they
 //     are, and no connection waits. To make, mark and close a socket takes 7.1 µs of processor
 //     time; with the hand-over 16.1 µs of both processes one by one, 9.5 µs by 16, 9.1 µs by 64.
-//   - Records go through a ring in shared memory, of which the keeper trusts nothing: it copies,
-//     checks, numbers and chains them. Payload waits for the keeper's word as for the log's today.
-//     To wake the other process and be woken takes 4.7 µs by eventfd(2) and 4.9 µs by futex(2), 42
-//     µs at the 99th percentile; under load one wake-up serves all records that wait.
 //   - Owners are asked for in batches with the same wake-ups.
 //   - Ports below 1024, ICMP sockets and SO_BINDTODEVICE are asked for one by one, and judged by
 //     the policy there.

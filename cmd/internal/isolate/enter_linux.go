@@ -16,6 +16,7 @@ import (
 type Needs struct {
 	Children bool // it signals processes that it has started, and waits for them
 	Host     bool // it changes links, routes and nftables
+	Files    bool // it writes files
 	Routers  bool // it starts routers, which have no other rights than it has
 }
 
@@ -37,6 +38,9 @@ func Enter(n Needs) error {
 		return errors.Join(err, forbidCalls(n))
 	}
 	keep := kept
+	if !n.Files {
+		keep = slices.DeleteFunc(slices.Clone(kept), func(c cap.Value) bool { return c == cap.DAC_OVERRIDE })
+	}
 	var bounding error
 	switch {
 	case n.Routers:

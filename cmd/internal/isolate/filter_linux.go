@@ -26,6 +26,9 @@ func filter(pid int, n Needs) ([]bpf.RawInstruction, error) {
 	program = append(program, always(seccomp.Pass, frequent)...)
 	program = append(program, seccomp.Rules(judged(uint32(pid), n)...)...)
 	program = append(program, always(seccomp.Pass, others, legacy)...)
+	if n.Files {
+		program = append(program, always(seccomp.Pass, ofWriters, ofWritersHere)...)
+	}
 	if n.Children || n.Routers {
 		program = append(program, always(seccomp.Pass, ofParents)...)
 	}
@@ -59,6 +62,14 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 	rules := []seccomp.Rule{
 		{Number: unix.SYS_SOCKET, Check: sockets(n)},
 		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, ioctls...)},
+	}
+	if !n.Files {
+		rules = append(rules, seccomp.Rule{
+			Number: unix.SYS_OPENAT, Check: seccomp.OnlyBits(2, unix.EPERM, toWrite, 0),
+		})
+		for _, number := range openHere {
+			rules = append(rules, seccomp.Rule{Number: number, Check: seccomp.OnlyBits(1, unix.EPERM, toWrite, 0)})
+		}
 	}
 	if n.Routers {
 		return append(rules, seccomp.Rule{
@@ -135,16 +146,25 @@ var others = []uint32{
 	unix.SYS_GETPPID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_GETGROUPS,
 	unix.SYS_GETPGID, unix.SYS_GETSID, unix.SYS_CAPGET, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRUSAGE, unix.SYS_GETCWD,
 	unix.SYS_GETRLIMIT,
-	// Files: logs, journals, positions, /proc.
-	unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64, unix.SYS_PWRITE64,
-	unix.SYS_FCNTL, unix.SYS_FLOCK, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
-	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
-	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_GETDENTS64, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_UTIMENSAT,
+	// Files that are read: /proc, /etc.
+	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64,
+	unix.SYS_FCNTL, unix.SYS_FLOCK, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
+	unix.SYS_GETDENTS64, unix.SYS_DUP, unix.SYS_DUP3,
 	unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
-	unix.SYS_SENDFILE, unix.SYS_SPLICE, unix.SYS_COPY_FILE_RANGE,
+	unix.SYS_SENDFILE, unix.SYS_SPLICE,
 	// Sockets.
 	unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_GETPEERNAME,
 }
+
+// ofWriters are calls about files that are written: logs, journals, positions.
+var ofWriters = []uint32{
+	unix.SYS_OPENAT, unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
+	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT,
+	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_UTIMENSAT, unix.SYS_COPY_FILE_RANGE,
+}
+
+// toWrite are the flags of open(2) with which a file is made or may be changed.
+const toWrite = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_APPEND
 
 // ofParents are calls about processes that this one has started.
 var ofParents = []uint32{
@@ -155,7 +175,7 @@ var ofParents = []uint32{
 // the filter, and adds its own.
 var ofStarts = []uint32{
 	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
-	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
+	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
 }
 
 // probed are calls instead of which programs make others where a kernel lacks them.

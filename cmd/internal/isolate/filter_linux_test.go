@@ -55,10 +55,19 @@ func TestRouterFilter(t *testing.T) {
 		{"make a TUN in exec", true, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
 		{"change a link", false, unix.SYS_IOCTL, [6]uint64{3, unix.SIOCSIFMTU}, unix.EPERM},
 		{"type into a terminal", true, unix.SYS_IOCTL, [6]uint64{3, unix.TIOCSTI}, unix.EPERM},
+		{"open a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC}, 0},
+		{"write a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_WRONLY | unix.O_CLOEXEC}, unix.EPERM},
+		{"write and read a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDWR}, unix.EPERM},
+		{"make a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_CREAT}, unix.EPERM},
+		{"truncate a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_TRUNC}, unix.EPERM},
+		{"remove a file", false, unix.SYS_UNLINKAT, [6]uint64{}, unix.EPERM},
+		{"rename a file", false, unix.SYS_RENAMEAT, [6]uint64{}, unix.EPERM},
+		{"cut a file", false, unix.SYS_FTRUNCATE, [6]uint64{}, unix.EPERM},
+		{"write the log of exec", true, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND}, 0},
 		{"clone3", true, unix.SYS_CLONE3, [6]uint64{}, unix.ENOSYS},
 		{"execve", true, unix.SYS_EXECVE, [6]uint64{}, unix.EPERM},
 	} {
-		needs := Needs{Children: tt.children, Host: tt.children}
+		needs := Needs{Children: tt.children, Host: tt.children, Files: tt.children}
 		if got := verdict(t, needs, auditArch, tt.number, tt.args); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
@@ -72,7 +81,7 @@ func TestRouterFilter(t *testing.T) {
 // that neither makes.
 func TestKeeperFilter(t *testing.T) {
 	t.Parallel()
-	needs := Needs{Host: true, Routers: true}
+	needs := Needs{Host: true, Files: true, Routers: true}
 	for _, tt := range []struct {
 		name   string
 		number uint32

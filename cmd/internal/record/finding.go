@@ -30,6 +30,9 @@ type FindingKind string
 const (
 	BlackHole FindingKind = "black_hole" // long packets vanish on the path, without an ICMP error
 	DNSTunnel FindingKind = "dns_tunnel" // DNS queries for names of a domain may carry data out
+
+	// Of the keeper.
+	InvalidRecord FindingKind = "invalid_record" // the router has sent what is no record
 )
 
 // Confidence says how sure a finding is.

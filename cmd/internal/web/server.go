@@ -45,7 +45,8 @@ type Options struct {
 	Version   string // of the program
 	Interface string // of the TUN
 	Run       record.Run
-	PID       int // of the process that takes signals; 0 = this one
+	PID       int  // of the process that takes signals; 0 = this one
+	Stays     bool // the file of a Unix socket stays when the server closes
 
 	// Processes returns those of the program, with their rights; nil = they are not told.
 	Processes func() []isolate.Process
@@ -74,7 +75,7 @@ type Server struct {
 // Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it
 // answer.
 func Listen(address string, o Options) (*Server, error) {
-	l, err := listen(address)
+	l, err := listen(address, o.Stays)
 	if err != nil {
 		return nil, err
 	}

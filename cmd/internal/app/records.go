@@ -1,0 +1,122 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/audit/remote"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/ring"
+)
+
+// records is the log of a keeper, which its routers send their records to, and those who bring it
+// to stores outside.
+type records struct {
+	log   *audit.Log
+	fleet *Fleet
+
+	stop    context.CancelFunc // ends the log
+	running context.Context    // until then
+	ended   chan error         // holds the log's result
+}
+
+// openRecords opens the logs of a config.
+func (k *keeper) openRecords(c *config.Config, stdout io.Writer) (err error) {
+	r := &records{ended: make(chan error, 1)}
+	if r.fleet, err = NewFleet(c, k.log); err != nil {
+		return err
+	}
+	r.log, err = OpenLog(c, stdout, k.log, r.fleet)
+	r.running, r.stop = context.WithCancel(context.Background())
+	k.records = r
+	return err
+}
+
+// start has the log written.
+func (r *records) start() {
+	r.fleet.start()
+	go func() { r.ended <- r.log.Run(r.running) }()
+}
+
+// close returns the log's result when that has its last record, and the stores have all that they
+// take at once.
+func (r *records) close() error {
+	r.stop()
+	err := <-r.ended
+	r.fleet.stop()
+	return err
+}
+
+// watch returns why the log has ended before ctx.
+func (r *records) watch(ctx context.Context) error {
+	select {
+	case err := <-r.ended:
+		r.ended <- err
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// writer returns the writer of the records of a router.
+func (k *keeper) writer(end *ring.End) *remote.Writer {
+	c := k.config.Load()
+	return remote.NewWriter(k.records.log, end, remote.Options{
+		Limit: 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows), Reload: k.reloadRecords,
+	})
+}
+
+var errNotAsked = errors.New("no other config is about to come into force")
+
+// reloadRecords writes to the logs of the config that the router is about to take.
+func (k *keeper) reloadRecords() error {
+	c := k.next.Swap(nil)
+	if c == nil {
+		return errNotAsked
+	}
+	r := k.records
+	shipping, err := r.fleet.prepare(c)
+	if err != nil {
+		return err
+	}
+	if err := r.log.Reload(r.running, c.Tap.Log); err != nil {
+		return err
+	}
+	r.fleet.replace(shipping)
+	return nil
+}
+
+// tellStores tells routers the state of the stores that the log is sent to, until ctx ends.
+func (k *keeper) tellStores(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := k.records.fleet.stats()
+		if told || len(now) > 0 {
+			_ = k.router.Load().send(order{Stores: &stores{now}})
+		}
+		told = len(now) > 0
+	}
+}
+
+// ringSizes returns the sizes of the ring between a keeper and a router with some config, at one of
+// its ends: room for the records of some thousand connections, and for the answers to them. The
+// records that wait in the router where the ring is full are bounded like the queue of a log.
+func ringSizes(c *config.Config, inRouter bool) ring.Sizes {
+	s := ring.Sizes{ToKeeper: 1 << 20, FromKeeper: 1 << 18, Waiting: 1 << 20}
+	if inRouter {
+		s.Waiting = 16<<20 + 4<<10*c.Limits.TCPFlows
+	}
+	return s
+}

@@ -1,0 +1,363 @@
+//go:build linux
+
+package remote
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/record/compact"
+	"syntap/cmd/internal/ring"
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
+)
+
+// Log is a log that another process writes. Its methods are those of an audit.Log.
+type Log struct {
+	end       *ring.End
+	numbering record.Numbering // of openings, by their ids
+	admission audit.Admission
+	records   atomic.Uint64
+	lost      atomic.Uint64
+
+	written atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
+	sent    atomic.Pointer[func(*flow.Datagram)]
+	opened  atomic.Pointer[func() int]
+	counted atomic.Pointer[func() record.Frames]
+
+	reloaded chan error // holds the answer to Reload
+
+	mu       sync.Mutex // guards all below
+	message  []byte     // scratch
+	last     uint64     // id
+	messages uint64     // sent
+	awaited  map[uint64]awaited
+	found    map[audit.Found]uint64
+	missing  record.Gap // records that were lost and are not announced
+	taken    uint64     // messages that the keeper had taken at the time moved
+	moved    time.Time
+}
+
+// awaited is a connection or datagram that waits for its record.
+type awaited struct {
+	record   *record.Attributed
+	datagram *flow.Datagram
+}
+
+// New returns the log that is written at the other end of a ring, which it takes over.
+func New(end *ring.End) *Log {
+	return &Log{
+		end: end, awaited: make(map[uint64]awaited), found: make(map[audit.Found]uint64),
+		reloaded: make(chan error, 1),
+	}
+}
+
+// OnWritten is that of audit.Log.
+func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
+
+// OnDatagramWritten is that of audit.Log.
+func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
+
+// CountOpen is that of audit.Log.
+func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
+
+// CountFrames is that of audit.Log.
+func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
+
+// Record takes a handshake. It never blocks: a record for which there is no room is lost, counted
+// and announced.
+func (l *Log) Record(r *record.Attributed) {
+	l.records.Add(1)
+	item := compact.Item{Handshake: r}
+	if r.Outcome != handshake.Established {
+		l.send(&item, nil, awaited{})
+		return
+	}
+	if !l.send(&item, r.Opening, awaited{record: r}) && l.state()&handshakesGated == 0 {
+		l.passed(awaited{record: r})
+	}
+}
+
+// Datagram takes the beginning of a flow without a handshake. It never blocks either.
+func (l *Log) Datagram(d *record.AttributedDatagram) {
+	l.records.Add(1)
+	item := compact.Item{Datagram: d}
+	if d.Denied {
+		l.send(&item, nil, awaited{})
+		return
+	}
+	if !l.send(&item, d.Opening, awaited{datagram: d.Datagram}) && l.state()&datagramsGated == 0 {
+		l.passed(awaited{datagram: d.Datagram})
+	}
+}
+
+// Segment takes a segment. It never blocks either.
+func (l *Log) Segment(_ flow.Key, s handshake.Segment) {
+	if l.state()&segmentsWanted != 0 {
+		l.send(&compact.Item{Segment: &s}, nil, awaited{})
+	}
+}
+
+// Flow takes the end of a connection or flow. It never blocks either.
+func (l *Log) Flow(f record.AttributedFlow) {
+	l.records.Add(1)
+	l.send(&compact.Item{ID: record.OpeningOf(&f.Flow).Seq(&l.numbering), Flow: &f}, nil, awaited{})
+}
+
+// Finding takes something that the router has found out by itself. It never blocks either.
+func (l *Log) Finding(f *record.Finding) {
+	l.records.Add(1)
+	l.mu.Lock()
+	l.found[audit.Found{Kind: f.Kind, Direction: f.Direction}]++
+	l.mu.Unlock()
+	l.send(&compact.Item{Finding: f}, nil, awaited{})
+}
+
+// send sends an item, and reports whether it is on its way. One that waits gets an id, which its
+// opening keeps.
+func (l *Log) send(i *compact.Item, o *record.Opening, waits awaited) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.missing.Lost > 0 && l.put(&compact.Item{Gap: &l.missing}) {
+		l.missing = record.Gap{}
+	}
+	if waits == (awaited{}) {
+		return l.put(i)
+	}
+	l.last++
+	i.ID = l.last
+	l.awaited[i.ID] = waits // first: the answer may be here before put returns
+	o.Number(&l.numbering, i.ID)
+	if l.put(i) {
+		return true
+	}
+	delete(l.awaited, i.ID)
+	o.Number(&l.numbering, 0)
+	return false
+}
+
+// put sends an item, or counts its loss. mu is held.
+func (l *Log) put(i *compact.Item) bool {
+	var err error
+	l.message, err = compact.Append(l.message[:0], i)
+	send := l.end.SendLater
+	if i.ID != 0 && i.Flow == nil || i.Frames != nil {
+		send = l.end.Send // it is waited for
+	}
+	if err != nil || !send(l.message) {
+		if i.Gap == nil && i.Frames == nil {
+			l.lose()
+		}
+		return false
+	}
+	l.sentOne()
+	return true
+}
+
+// sentOne counts a message that is on its way. mu is held.
+func (l *Log) sentOne() {
+	if l.messages == l.taken {
+		l.moved = time.Now()
+	}
+	l.messages++
+}
+
+// lose counts a lost record. mu is held.
+func (l *Log) lose() {
+	l.lost.Add(1)
+	now := time.Now()
+	if l.missing.Lost == 0 {
+		l.missing = record.Gap{From: now, Reason: record.QueueFull}
+	}
+	l.missing.To = now
+	l.missing.Lost++
+}
+
+func (l *Log) passed(a awaited) {
+	if d := a.datagram; d != nil {
+		if f := l.sent.Load(); f != nil {
+			(*f)(d)
+		}
+		return
+	}
+	if f := l.written.Load(); f != nil {
+		(*f)(a.record.Key(), a.record.ServerISN, a.record.Opening)
+	}
+}
+
+// Reload has the keeper write to the sinks of the config that it has read itself: all of them, or
+// none where one cannot be opened. Those of the router do not count.
+func (l *Log) Reload(ctx context.Context, _ []config.Sink) error {
+	if !l.askReload() {
+		return errors.New("ask for other logs: the keeper does not read")
+	}
+	select {
+	case err := <-l.reloaded:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Log) askReload() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.end.Send([]byte{askReload}) {
+		return false
+	}
+	l.sentOne()
+	return true
+}
+
+// Reopen does nothing: the keeper gets the same signal.
+func (l *Log) Reopen() {}
+
+// take takes a message of the keeper.
+func (l *Log) take(m []byte) error {
+	kind, m := m[0], m[1:]
+	switch {
+	case kind == written && len(m)%8 == 0:
+		l.areWritten(m)
+	case kind == reloaded:
+		var err error
+		if len(m) > 0 {
+			err = errors.New(string(m))
+		}
+		select {
+		case l.reloaded <- err:
+		default: // none asks
+		}
+	default:
+		return fmt.Errorf("a message of the keeper with kind %d and %d bytes", kind, len(m))
+	}
+	return nil
+}
+
+func (l *Log) areWritten(ids []byte) {
+	for ; len(ids) > 0; ids = ids[8:] {
+		id := binary.LittleEndian.Uint64(ids)
+		l.mu.Lock()
+		a, ok := l.awaited[id]
+		delete(l.awaited, id)
+		l.mu.Unlock()
+		if ok {
+			l.passed(a)
+		}
+	}
+}
+
+func (l *Log) state() uint64 { return l.end.Posted(stateWord) }
+
+// NamesOwners is that of audit.Log.
+func (l *Log) NamesOwners() bool { return l.state()&ownersNamed != 0 }
+
+// Stats is that of audit.Log.
+func (l *Log) Stats() audit.LogStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return audit.LogStats{
+		Records: l.records.Load(), Refused: l.admission.Refused(), Found: maps.Clone(l.found),
+		Lost: map[record.GapReason]uint64{
+			record.QueueFull:  l.lost.Load() + l.end.Posted(queueWord),
+			record.WriteError: l.end.Posted(writeWord),
+		},
+	}
+}
+
+// Admission is that of audit.Log.
+func (l *Log) Admission(now time.Time) flow.Admission {
+	s := l.state()
+	stuck := s&handshakesWait != 0 || s&handshakesGated != 0 && l.full(now)
+	return l.admission.Decide(now, stuck, stuck, l.announce)
+}
+
+// DatagramAdmission is that of audit.Log.
+func (l *Log) DatagramAdmission(now time.Time) flow.Admission {
+	s := l.state()
+	full := s&handshakesGated != 0 && l.full(now)
+	stuck := s&handshakesWait != 0 || full
+	return l.admission.Decide(now, stuck, s&datagramsWait != 0 || full && s&datagramsGated != 0, l.announce)
+}
+
+// slow is how long the keeper may take nothing while there is something.
+const slow = time.Second
+
+// full reports whether the keeper does not read, or has no room for all that is on its way or has
+// yet to come.
+func (l *Log) full(now time.Time) bool {
+	open := 0
+	if f := l.opened.Load(); f != nil {
+		open = (*f)()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.end.Posted(takenWord)
+	if taken != l.taken {
+		l.taken, l.moved = taken, now
+	}
+	onTheirWay := l.messages - taken
+	return onTheirWay > 0 && now.Sub(l.moved) > slow || uint64(open)+onTheirWay >= l.end.Posted(roomWord)
+}
+
+func (l *Log) announce(kept *record.Gap) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put(&compact.Item{Gap: kept})
+}
+
+// ErrKeeper is the error of a keeper that has ended first.
+var ErrKeeper = errors.New("the process that writes the log has ended")
+
+// Run passes on that records are written, until ctx ends, and then of the rest. It closes the log.
+func (l *Log) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- l.end.Receive(l.take, func() {}) }()
+	var err error
+	select {
+	case err = <-ended:
+		if errors.Is(err, io.EOF) {
+			err = ErrKeeper
+		}
+	case <-ctx.Done():
+		l.finish(ended)
+	}
+	return errors.Join(err, l.end.Close())
+}
+
+// patience is how long the keeper may take for the rest.
+const patience = 3 * time.Second
+
+// finish sends the last words of a run, and waits until the keeper has taken all.
+func (l *Log) finish(ended <-chan error) {
+	l.admission.Announce(l.announce)
+	l.mu.Lock()
+	if l.missing.Lost > 0 {
+		l.put(&compact.Item{Gap: &l.missing})
+	}
+	if f := l.counted.Load(); f != nil {
+		frames := (*f)()
+		l.put(&compact.Item{Frames: &frames})
+	}
+	sent := l.messages
+	l.mu.Unlock()
+	late := time.After(patience)
+	for l.end.Posted(takenWord) < sent {
+		select {
+		case <-ended:
+			return
+		case <-late:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,249 @@
+//go:build linux
+
+package remote
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/record/compact"
+	"syntap/cmd/internal/ring"
+	"syntap/tap/handshake"
+	"syntap/tun/flow"
+)
+
+// Options configure a Writer.
+type Options struct {
+	Limit int // connections and flows that a router has open at most
+	// Reload has the log write to the sinks of the config that the router has just taken. An error
+	// says that it is not in force. It is called by another goroutine.
+	Reload func() error
+}
+
+// Writer takes the records of a router for a log.
+type Writer struct {
+	o         Options
+	log       *audit.Log
+	end       *ring.End
+	numbering record.Numbering // of openings, by their ids
+
+	// Of Run's goroutine.
+	taken    uint64 // messages
+	last     uint64 // id
+	openings map[uint64]opening
+	full     bool // openings were not kept
+
+	looking   atomic.Bool // a look at the log's state is to come
+	reloading atomic.Bool
+	ended     atomic.Bool
+}
+
+// opening is the beginning that the record of an end has to agree with.
+type opening struct {
+	*record.Opening
+	proto flow.Proto
+	flow.Key
+}
+
+// NewWriter returns a writer for the router at the other end of a ring, which it takes over.
+func NewWriter(log *audit.Log, end *ring.End, o Options) *Writer {
+	w := &Writer{o: o, log: log, end: end, openings: make(map[uint64]opening)}
+	w.Post()
+	return w
+}
+
+// Run takes records until the router has ended or has closed its log, and gives the ring back. An
+// error says that it has sent a message that no router sends.
+func (w *Writer) Run() error {
+	w.log.OnWritten(func(_ flow.Key, _ uint32, opening any) {
+		o, _ := opening.(*record.Opening)
+		w.tell(o)
+	})
+	w.log.OnDatagramWritten(func(d *flow.Datagram) {
+		o, _ := d.Opening.(*record.Opening)
+		w.tell(o)
+	})
+	err := w.end.Receive(w.take, w.rest)
+	w.ended.Store(true)
+	if errors.Is(err, compact.ErrInvalid) || errors.Is(err, ring.ErrForged) {
+		w.log.Finding(&record.Finding{
+			Header: record.Header{Time: time.Now()}, Kind: record.InvalidRecord, Confidence: record.High, Flows: 1,
+		})
+		err = fmt.Errorf("the router has sent what no router sends: %w", err)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, w.end.Close())
+}
+
+// tell tells the router that the record of an opening is written. A router that does not listen
+// misses it.
+func (w *Writer) tell(o *record.Opening) {
+	if id := o.Seq(&w.numbering); id != 0 {
+		var m [9]byte
+		m[0] = written
+		binary.LittleEndian.PutUint64(m[1:], id)
+		w.end.Send(m[:])
+	}
+}
+
+// take takes a message of the router.
+func (w *Writer) take(m []byte) error {
+	w.taken++
+	if m[0] == askReload {
+		return w.reload(m)
+	}
+	item, err := compact.Read(m)
+	if err != nil {
+		return err
+	}
+	switch {
+	case item.Handshake != nil:
+		return w.handshake(item.ID, item.Handshake)
+	case item.Datagram != nil:
+		return w.datagram(item.ID, item.Datagram)
+	case item.Flow != nil:
+		return w.flow(item.ID, item.Flow)
+	case item.Finding != nil:
+		w.log.Finding(item.Finding)
+	case item.Segment != nil:
+		w.log.Segment(flow.Key{}, *item.Segment)
+	case item.Gap != nil:
+		w.log.Missed(item.Gap)
+	case item.Frames != nil:
+		frames := *item.Frames
+		w.log.CountFrames(func() record.Frames { return frames })
+	}
+	return nil
+}
+
+// reload has the log take the config that the router has taken.
+func (w *Writer) reload(m []byte) error {
+	if len(m) != 1 || !w.reloading.CompareAndSwap(false, true) {
+		return fmt.Errorf("%w: a reload within another", compact.ErrInvalid)
+	}
+	go func() {
+		answer := []byte{reloaded}
+		if err := w.o.Reload(); err != nil {
+			answer = append(answer, err.Error()...)
+		}
+		w.Post()
+		w.reloading.Store(false)
+		w.end.Send(answer)
+	}()
+	return nil
+}
+
+func (w *Writer) handshake(id uint64, r *record.Attributed) error {
+	if r.Opening == nil {
+		r.Opening = new(record.Opening)
+	}
+	err := w.open(id, r.Outcome == handshake.Established, opening{r.Opening, flow.TCP, r.Key()})
+	if err == nil {
+		w.log.Record(r)
+	}
+	return err
+}
+
+func (w *Writer) datagram(id uint64, d *record.AttributedDatagram) error {
+	if d.Opening == nil {
+		d.Opening = new(record.Opening)
+	}
+	d.Datagram.Opening = d.Opening
+	k := flow.Key{Client: d.Client, Server: d.Server}
+	err := w.open(id, !d.Denied, opening{d.Opening, d.Proto, k})
+	if err == nil {
+		w.log.Datagram(d)
+	}
+	return err
+}
+
+// open keeps an opening until its end. Only one that will have an end has an id.
+func (w *Writer) open(id uint64, ends bool, o opening) error {
+	switch {
+	case ends != (id != 0):
+		return fmt.Errorf("%w: an opening with the id %d", compact.ErrInvalid, id)
+	case !ends:
+		return nil
+	case id <= w.last:
+		return fmt.Errorf("%w: the id %d behind %d", compact.ErrInvalid, id, w.last)
+	}
+	w.last = id
+	o.Number(&w.numbering, id)
+	if w.full = w.full || len(w.openings) >= w.o.Limit; len(w.openings) < w.o.Limit {
+		w.openings[id] = o
+	}
+	return nil
+}
+
+// flow takes an end. One whose opening was lost on the way names none.
+func (w *Writer) flow(id uint64, f *record.AttributedFlow) error {
+	o, ok := w.openings[id]
+	switch {
+	case !ok && id != 0 && !w.full:
+		return fmt.Errorf("%w: the end of %d, which is not open", compact.ErrInvalid, id)
+	case !ok:
+		w.log.Flow(*f)
+		return nil
+	}
+	k := f.Key
+	if f.Datagram != nil {
+		k = flow.Key{Client: f.Datagram.Client, Server: f.Datagram.Server}
+	}
+	if f.Proto() != o.proto || !same(k, o.Key) {
+		return fmt.Errorf("%w: the end of %v %v as that of %v %v", compact.ErrInvalid, f.Proto(), k, o.proto, o.Key)
+	}
+	delete(w.openings, id)
+	if f.Datagram != nil {
+		f.Datagram.Opening = o.Opening
+	} else {
+		f.Opening = o.Opening
+	}
+	w.log.Flow(*f)
+	return nil
+}
+
+func same(a, b flow.Key) bool {
+	ends := func(k flow.Key) [2]netip.AddrPort { return [2]netip.AddrPort{k.Client, k.Server} }
+	return ends(a) == ends(b) && a.ISN == b.ISN
+}
+
+// lookAgain is the time between two looks at the state of the log while records wait.
+const lookAgain = 50 * time.Millisecond
+
+func (w *Writer) rest() {
+	w.end.Post(takenWord, w.taken)
+	if w.Post() && w.looking.CompareAndSwap(false, true) {
+		time.AfterFunc(lookAgain, w.look)
+	}
+}
+
+func (w *Writer) look() {
+	if w.Post() && !w.ended.Load() {
+		time.AfterFunc(lookAgain, w.look)
+		return
+	}
+	w.looking.Store(false)
+}
+
+// Post tells the router the state of the log, as is due after a reload, and reports whether it may
+// change by itself.
+func (w *Writer) Post() bool {
+	s := w.log.State(time.Now())
+	w.end.Post(roomWord, uint64(s.Room))
+	w.end.Post(queueWord, s.QueueFull)
+	w.end.Post(writeWord, s.WriteError)
+	w.end.Post(stateWord, stateBits(s))
+	return s.Waiting || s.Handshakes
+}
+
+// Close ends Run.
+func (w *Writer) Close() error { return w.end.Close() }

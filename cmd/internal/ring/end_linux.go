@@ -1,0 +1,315 @@
+package ring
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sizes are those of the rings in bytes, powers of two, and of the messages that wait where they
+// are full.
+type Sizes struct {
+	ToKeeper, FromKeeper int // of rings: from the process that opens an End, and to it
+	Waiting              int // bytes that wait for room at each end; 0 = none do
+}
+
+// End is one end of two rings. Send and Post may be called from any goroutine, Receive from one.
+type End struct {
+	memory []byte
+	bell   *os.File // of a socket pair
+	fd     int      // of bell
+	limit  int      // bytes of messages that may wait
+
+	late atomic.Bool // a bell is to come, for messages that have rung none
+
+	mu      sync.Mutex // guards the five below, and keeps memory and bell while one sends
+	closed  bool
+	out     writer
+	waiting [][]byte // for room, in order
+	bytes   int      // of them
+	err     error    // the other end has lied
+
+	in reader
+
+	serving sync.Mutex // held by Receive
+}
+
+// Files are those that another process opens an End from. They are the caller's, to be closed when
+// they were passed on.
+type Files struct{ Memory, Bell *os.File }
+
+// Close closes both.
+func (f *Files) Close() error { return errors.Join(f.Memory.Close(), f.Bell.Close()) }
+
+// New returns the end of this process, and the files of the other.
+func New(s Sizes) (*End, *Files, error) {
+	memory, err := newMemory(2*bytesAt + s.ToKeeper + s.FromKeeper)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		_ = memory.Close()
+		return nil, nil, fmt.Errorf("make a bell: %w", err)
+	}
+	there := &Files{memory, os.NewFile(uintptr(pair[1]), "bell")}
+	e, err := newEnd(memory, pair[0], s)
+	if err != nil {
+		return nil, nil, errors.Join(err, unix.Close(pair[0]), there.Close())
+	}
+	e.in.words, e.out.words = e.out.words, e.in.words
+	return e, there, nil
+}
+
+// Open returns the end of a process that has got the files, which it takes over.
+func Open(f *Files, s Sizes) (*End, error) {
+	defer f.Close()
+	bell, err := unix.FcntlInt(f.Bell.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a bell: %w", err)
+	}
+	e, err := newEnd(f.Memory, bell, s)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(bell))
+	}
+	return e, nil
+}
+
+// newMemory returns memory that keeps its size.
+func newMemory(size int) (*os.File, error) {
+	fd, err := unix.MemfdCreate("ring", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("make memory for two processes: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "ring")
+	if err := f.Truncate(int64(size)); err != nil {
+		return nil, errors.Join(fmt.Errorf("make memory for two processes: %w", err), f.Close())
+	}
+	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return nil, errors.Join(fmt.Errorf("seal memory for two processes: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// newEnd returns the end of the process that sends by the first ring.
+func newEnd(f *os.File, bell int, s Sizes) (*End, error) {
+	size := 2*bytesAt + s.ToKeeper + s.FromKeeper
+	memory, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map memory of two processes: %w", err)
+	}
+	if err := unix.SetNonblock(bell, true); err != nil {
+		return nil, errors.Join(fmt.Errorf("open a bell: %w", err), unix.Munmap(memory))
+	}
+	first, second := memory[:bytesAt+s.ToKeeper], memory[bytesAt+s.ToKeeper:]
+	return &End{
+		memory: memory, bell: os.NewFile(uintptr(bell), "bell"), fd: bell, limit: s.Waiting,
+		out: writer{words: newWords(first)}, in: reader{words: newWords(second)},
+	}, nil
+}
+
+// Send sends a message of 1 to MaxMessage bytes, behind those sent before. It never blocks, and
+// reports whether there was room for it, in the ring or among those that wait.
+func (e *End) Send(m []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ok, fits := e.put(m)
+	if fits {
+		e.wake()
+	}
+	return ok
+}
+
+// lazy is how long a message of SendLater waits for others, to be read together.
+const lazy = 20 * time.Millisecond
+
+// SendLater sends a message for which the reader need not wake up at once.
+func (e *End) SendLater(m []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ok, fits := e.put(m)
+	if fits && e.late.CompareAndSwap(false, true) {
+		time.AfterFunc(lazy, e.wakeLate)
+	}
+	return ok
+}
+
+func (e *End) wakeLate() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.late.Store(false)
+	if !e.closed {
+		e.wake()
+	}
+}
+
+// put reports whether there was room for a message, and whether that was in the ring. mu is held.
+func (e *End) put(m []byte) (ok, fits bool) {
+	if e.closed || e.err != nil {
+		return false, false
+	}
+	if len(e.waiting) == 0 && e.fits(m) {
+		return true, true
+	}
+	if e.err != nil || e.bytes+len(m) > e.limit {
+		return false, false
+	}
+	e.waiting = append(e.waiting, append([]byte(nil), m...))
+	e.bytes += len(m)
+	return true, false
+}
+
+// fits puts a message into the ring, or has the reader tell when there is room. mu is held.
+func (e *End) fits(m []byte) (ok bool) {
+	if ok, e.err = e.out.put(m); ok || e.err != nil {
+		return ok
+	}
+	e.out.blocked.Store(1)
+	if ok, e.err = e.out.put(m); ok {
+		e.out.blocked.Store(0)
+	}
+	return ok
+}
+
+// flush puts those that wait into the ring, as far as there is room.
+func (e *End) flush() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return os.ErrClosed
+	}
+	n := 0
+	for n < len(e.waiting) && e.fits(e.waiting[n]) {
+		e.bytes -= len(e.waiting[n])
+		e.waiting[n] = nil
+		n++
+	}
+	if e.waiting = e.waiting[n:]; len(e.waiting) == 0 {
+		e.waiting = nil
+	}
+	if n > 0 {
+		e.wake()
+	}
+	return e.err
+}
+
+// Waiting returns how many bytes of messages wait for room in the ring.
+func (e *End) Waiting() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.bytes
+}
+
+// wake rings the bell of the other end if that sleeps. mu is held.
+func (e *End) wake() {
+	if e.out.asleep.Load() == 1 && e.out.asleep.CompareAndSwap(1, 0) {
+		e.ring()
+	}
+}
+
+// ring rings the bell of the other end. One that is full has rung.
+func (e *End) ring() {
+	_ = unix.Sendto(e.fd, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+}
+
+// Post puts a number on the board of this end.
+func (e *End) Post(i int, n uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.out.board[i].Store(n)
+	}
+}
+
+// Posted returns the last number that the other end has posted; 0 = none.
+func (e *End) Posted(i int) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return 0
+	}
+	return e.in.board[i].Load()
+}
+
+// Receive calls take with each message that the other end sends, valid during the call, and rest
+// when it has taken all that there are. It returns io.EOF when the other process has ended, or has
+// closed its end, and all its messages are taken; os.ErrClosed after Close; an error of take; and
+// ErrForged.
+func (e *End) Receive(take func(m []byte) error, rest func()) error {
+	e.serving.Lock()
+	defer e.serving.Unlock()
+	if err := e.flush(); err != nil { // perhaps it is closed
+		return err
+	}
+	var bells [256]byte
+	ended := false
+	for {
+		n, err := e.takeAll(take)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			rest()
+		}
+		if err := e.flush(); err != nil {
+			return err
+		}
+		if ended && n == 0 {
+			return io.EOF
+		}
+		if ended || !e.in.sleeps() {
+			continue
+		}
+		_, err = e.bell.Read(bells[:])
+		e.in.asleep.Store(0)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
+			ended = true
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// takeAll takes the messages that are there, of no more bytes than the ring has, so that flush has
+// its turn.
+func (e *End) takeAll(take func(m []byte) error) (n int, err error) {
+	for from := e.in.at; e.in.at-from < uint64(len(e.in.data)); n++ {
+		m, err := e.in.take()
+		if err != nil {
+			return n, err
+		}
+		if m == nil {
+			break
+		}
+		if err := take(m); err != nil {
+			return n, err
+		}
+	}
+	if n > 0 && e.in.done() {
+		e.ring() // the descriptor stays open while Receive runs
+	}
+	return n, nil
+}
+
+// Close ends Receive, from which it must not be called, and gives the memory back.
+func (e *End) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	_ = unix.Shutdown(e.fd, unix.SHUT_RDWR)
+	e.mu.Unlock()
+	e.serving.Lock()
+	defer e.serving.Unlock()
+	return errors.Join(e.bell.Close(), unix.Munmap(e.memory))
+}
