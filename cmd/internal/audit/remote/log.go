@@ -353,7 +353,7 @@ func (l *Log) finish(ended <-chan error) {
 	late := time.After(patience)
 	for l.end.Posted(takenWord) < sent {
 		select {
-		case <-ended:
+		case <-ended: //nolint:errcheck // the run is over
 			return
 		case <-late:
 			return

@@ -69,13 +69,13 @@ func fill(v reflect.Value) {
 		*x = netip.MustParseAddrPort("[2001:db8::1]:53")
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // records have no others
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem())
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() {
+		for _, f := range v.Fields() {
+			if f.CanSet() {
 				fill(f)
 			}
 		}
@@ -176,7 +176,8 @@ func TestInvalid(t *testing.T) {
 	}
 	for name, wrong := range map[string]Item{
 		"a mixed family": {Flow: &record.AttributedFlow{Flow: flow.Flow{Started: recordtest.Start, Key: flow.Key{
-			Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: netip.MustParseAddrPort("[2001:db8::1]:1")}}}},
+			Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: netip.MustParseAddrPort("[2001:db8::1]:1"),
+		}}}},
 		"no address": {Flow: &record.AttributedFlow{Flow: flow.Flow{Started: recordtest.Start}}},
 		"no outcome": {Handshake: &record.Attributed{Record: &handshake.Record{Time: recordtest.Start}}},
 		"a gap of 0": {Gap: &record.Gap{From: recordtest.Start, To: recordtest.Start, Reason: record.Suspended}},
