@@ -79,10 +79,7 @@ func (m *mapping) closeSocket() {
 	m.give(&m.queued)
 	m.give(&m.named)
 	m.give(&m.fixed)
-	if m.kept {
-		m.kept = false
-		m.nat.give(m.Client)
-	}
+	m.nat.letGo(m)
 }
 
 // A mapping remembers up to maxNames destinations; beyond that it begins anew. The first fewNames
@@ -220,9 +217,8 @@ func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mappin
 		n.router.LocalFailure(err)
 		return nil
 	}
-	n.take(client)
-	m.kept = true
 	m.Mapping, m.Outside = m, mappings.Endpoint{AddrPort: m.Own, Echo: m.Echo}
+	n.keep(m)
 	n.table.Add(&m.Entry, names, f.Datagrams())
 	return m
 }

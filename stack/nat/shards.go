@@ -3,8 +3,6 @@
 package nat
 
 import (
-	"slices"
-
 	"syntap/stack/homes"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
@@ -17,14 +15,18 @@ type Shards struct {
 	number int    // of all
 	all    []*NAT // constant once each has been made
 	homes  *homes.Table[mappings.Endpoint]
-	places *mappings.Places
+	// outside has the endpoints of all host sockets: the table of a sibling is not asked, since its
+	// read loop has that locked much of the time.
+	outside *homes.Table[mappings.Endpoint]
+	places  *mappings.Places
 }
 
 // NewShards returns what a number of NATs share. Each joins as it is made (Options.Shards), before
 // the first carries anything.
 func NewShards(number int) *Shards {
 	return &Shards{
-		number: number, homes: homes.New[mappings.Endpoint](), places: mappings.NewPlaces(),
+		number: number, homes: homes.New[mappings.Endpoint](),
+		outside: homes.New[mappings.Endpoint](), places: mappings.NewPlaces(),
 	}
 }
 
@@ -85,7 +87,28 @@ func (n *NAT) siblings() []*NAT {
 
 // ownsSocket reports whether a packet comes from a socket of one of the NATs.
 func (n *NAT) ownsSocket(client mappings.Endpoint) bool {
-	return slices.ContainsFunc(n.siblings(), func(n *NAT) bool { return n.table.Owns(client) })
+	if n.shards == nil {
+		return n.table.Owns(client)
+	}
+	_, ours := n.shards.outside.Of(client)
+	return ours
+}
+
+// keep has a mapping, which has its socket, keep the home of its client, until letGo.
+func (n *NAT) keep(m *mapping) {
+	if n.shards != nil {
+		m.kept = true
+		n.shards.homes.Take(m.Client, n.shard)
+		n.shards.outside.Take(m.Outside, n.shard)
+	}
+}
+
+func (n *NAT) letGo(m *mapping) {
+	if m.kept {
+		m.kept = false
+		n.shards.outside.Give(m.Outside)
+		n.shards.homes.Give(m.Client)
+	}
 }
 
 // atHome returns the NAT that has the flows of a datagram's client.
