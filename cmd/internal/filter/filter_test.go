@@ -231,6 +231,9 @@ func TestMistakes(t *testing.T) {
 		{"port:80,", `column 1: port: has no value`, ""},
 		{"tcp !", `column 5: a term is empty`, ""},
 		{`tcp name:"a`, `column 5: a quote is not closed`, ""},
+		{"port:80 or port:443", `column 9: "or" is no operator`, "terms side by side"},
+		{"tcp -refused", `column 5: "-" cannot stand before a term`, "! takes what does not match"},
+		{"!(port:80)", `column 1: "(" cannot stand before a term`, "! takes what does not match"},
 		{"prt:1 port:x", "column 1: \"prt\" is no key\ncolumn 7: port: \"x\" is no port", ""},
 	} {
 		_, err := Parse(tt.filter, now)
@@ -271,6 +274,10 @@ func TestParseTime(t *testing.T) {
 		{"2d", "2026-11-22T14:30:00Z"},
 		{"1w", "2026-11-17T14:30:00Z"},
 		{"1w2d3h", "2026-11-15T11:30:00Z"},
+		{"2026-11-23T07:50Z", "2026-11-23T07:50:00Z"},
+		{"2026-11-23T07:50:00+0200", "2026-11-23T05:50:00Z"},
+		{"2026-11-23 07:50:00+02:00", "2026-11-23T05:50:00Z"},
+		{"@1795700000", "2026-11-26T13:33:20Z"},
 	} {
 		got, err := ParseTime(tt.text, now)
 		if err != nil || got.UTC().Format(time.RFC3339Nano) != tt.want {
@@ -280,6 +287,40 @@ func TestParseTime(t *testing.T) {
 	for _, text := range []string{"", "-", "d", "never", "tomorrow", "today 25:00", "2", "2x", "1d-2h", "2026-13-01", "99999999999d"} {
 		if got, err := ParseTime(text, now); err == nil {
 			t.Errorf("%q is %v, want an error", text, got)
+		}
+	}
+}
+
+// Of a time that clocks show twice, since is the first and until the last.
+func TestClocksSetBack(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	for text, want := range map[string]string{
+		"since:02:30 until:02:30":          "00:30 to 01:30",
+		"since:\"today 02:00\" until:3:00": "00:00 to 02:00",
+		"since:01:59 until:02:00":          "23:59 to 01:00",
+		"since:03:00 until:today":          "02:00 to 22:00",
+	} {
+		f, err := Parse(text, time.Date(2026, 10, 25, 12, 0, 0, 0, berlin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := f.Since.UTC().Format("15:04 to ") + f.Until.UTC().Format("15:04")
+		if got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// Words of other grammars are text where they stand in quotes, and inside of others.
+func TestQuotedWords(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`"or"`, `"-refused"`, "order", "(sd-pam)", "-agent"} {
+		if _, err := Parse(text, now); err != nil {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

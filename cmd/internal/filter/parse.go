@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -52,6 +53,7 @@ type term struct {
 	key     string // "" for a word
 	values  []string
 	whole   string // as it stands there, without "!" and quotes
+	quoted  bool   // in part
 }
 
 func (f *Filter) term(t *term, now time.Time) error {
@@ -100,14 +102,14 @@ func (f *Filter) addTime(k *key, negated bool, values []string, now time.Time) e
 	if len(values) != 1 || negated {
 		return errors.New("takes one time, without \"!\"")
 	}
-	t, err := ParseTime(values[0], now)
+	first, last, err := parseTimes(values[0], now)
 	if err != nil {
 		return err
 	}
 	if k.name == "since" {
-		f.narrow(t, time.Time{})
+		f.narrow(first, time.Time{})
 	} else {
-		f.narrow(time.Time{}, t)
+		f.narrow(time.Time{}, last)
 	}
 	return nil
 }
@@ -117,15 +119,43 @@ func (f *Filter) word(t *term) error {
 	if t.whole == "" {
 		return errors.New("a term is empty")
 	}
-	for _, name := range []string{"outcome", "proto", "state", "addr"} {
-		k := keyOf(name)
-		if judge, err := k.parse(t.whole); err == nil {
-			f.add(k, t.negated, []string{t.whole}, []test{judge})
-			return nil
-		}
+	if k, judge := ofWord(t.whole); k != nil {
+		f.add(k, t.negated, []string{t.whole}, []test{judge})
+		return nil
+	}
+	if err := foreign(t.whole); err != nil && !t.quoted {
+		return err
 	}
 	f.clauses = append(f.clauses, clause{&textKey, t.negated, []string{t.whole}, []test{contains(t.whole)}})
 	return nil
+}
+
+// ofWord returns the key that a word is a value of, nil if it is none, and its test.
+func ofWord(word string) (*key, test) {
+	for _, name := range []string{"outcome", "proto", "state", "addr"} {
+		k := keyOf(name)
+		if judge, err := k.parse(word); err == nil {
+			return k, judge
+		}
+	}
+	return nil, nil
+}
+
+// foreign returns an error for words that have a meaning in other grammars: as text they would
+// hardly match.
+func foreign(word string) error {
+	if slices.Contains([]string{"and", "or", "not", "&&", "||"}, strings.ToLower(word)) {
+		return hint.Usage(fmt.Errorf("%q is no operator", word), "terms side by side must all match, and one "+
+			"of several values, as in port:80,443; ! goes before a term; text may stand in quotes")
+	}
+	term := strings.TrimLeft(word, "-(")
+	name, _, hasValue := strings.Cut(term, ":")
+	known, _ := ofWord(strings.TrimRight(term, ")"))
+	if term == word || known == nil && !(hasValue && keyOf(name) != nil) {
+		return nil
+	}
+	return hint.Usage(fmt.Errorf("%q cannot stand before a term", word[:1]),
+		"! takes what does not match, as in !refused, and there are no parentheses")
 }
 
 // split splits a filter into its terms.
@@ -155,7 +185,7 @@ func split(text string) (terms []term, err error) {
 // read reads a term from its key or word on and returns where it ends.
 func (t *term) read(runes []rune, from int) (end int, err error) {
 	var value strings.Builder
-	quoted, isQuoted := false, false
+	quoted := false
 	for end = from; end < len(runes); end++ {
 		c := runes[end]
 		switch {
@@ -163,13 +193,13 @@ func (t *term) read(runes []rune, from int) (end int, err error) {
 			end++
 			value.WriteRune(runes[end])
 		case c == '"':
-			quoted, isQuoted = !quoted, true
+			quoted, t.quoted = !quoted, true
 		case quoted:
 			value.WriteRune(c)
 		case unicode.IsSpace(c):
 			t.endValue(&value)
 			return end, nil
-		case c == ':' && t.key == "" && len(t.values) == 0 && !isQuoted && isKey(runes, from, end):
+		case c == ':' && t.key == "" && len(t.values) == 0 && !t.quoted && isKey(runes, from, end):
 			t.key = value.String()
 			value.Reset()
 		case c == ',' && t.key != "":

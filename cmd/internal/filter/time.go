@@ -14,25 +14,69 @@ const timeForms = "write it like 2026-11-23T07:50:00Z, 2026-11-23 07:50, 2026-11
 	"today 14:00, yesterday, 2h or 2d"
 
 // ParseTime reads a time, in the zone of now where it has none of its own: a date, a time of day,
-// or both; a day such as "yesterday 14:00"; or how long it is ago, such as "1d12h".
+// or both; a day such as "yesterday 14:00"; how long it is ago, such as "1d12h"; or seconds since
+// 1970, such as "@1795700000". Of a time that clocks show twice, as they are set back, it is the
+// first.
 func ParseTime(s string, now time.Time) (time.Time, error) {
+	first, _, err := parseTimes(s, now)
+	return first, err
+}
+
+// parseTimes is ParseTime, and returns the last time that is meant, too.
+func parseTimes(s string, now time.Time) (first, last time.Time, err error) {
 	for _, layout := range []string{
-		time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly,
+		time.RFC3339Nano, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00",
+		"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04Z07:00",
+	} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, t, nil
+		}
+	}
+	for _, layout := range []string{
+		"2006-01-02T15:04:05", time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly,
 	} {
 		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
+			first, last = twice(t)
+			return first, last, nil
 		}
 	}
 	if s == "now" {
-		return now, nil
+		return now, now, nil
 	}
 	if t, ok := dayTime(s, now); ok {
-		return t, nil
+		first, last = twice(t)
+		return first, last, nil
 	}
 	if t, ok := ago(s, now); ok {
-		return t, nil
+		return t, t, nil
 	}
-	return time.Time{}, hint.Usage(fmt.Errorf("%q is no time", s), timeForms)
+	if seconds, ok := strings.CutPrefix(s, "@"); ok {
+		if n, err := strconv.ParseInt(seconds, 10, 40); err == nil {
+			return time.Unix(n, 0), time.Unix(n, 0), nil
+		}
+	}
+	return first, last, hint.Usage(fmt.Errorf("%q is no time", s), timeForms)
+}
+
+// twice returns the first and the last time at which a clock shows the same as at t.
+func twice(t time.Time) (first, last time.Time) {
+	const day = 24 * time.Hour
+	first, last = t, t
+	_, offset := t.Zone()
+	for _, near := range []time.Duration{-day, day} {
+		_, other := t.Add(near).Zone()
+		u := t.Add(time.Duration(offset-other) * time.Second)
+		if _, at := u.Zone(); at != other { // the clock shows something else
+			continue
+		}
+		if u.Before(first) {
+			first = u
+		}
+		if u.After(last) {
+			last = u
+		}
+	}
+	return first, last
 }
 
 // dayTime reads "today" or "yesterday", a time of day, or both.
