@@ -13,7 +13,7 @@ const (
 	searchTime  = 2 * time.Millisecond
 	longestWait = 25                   // times searchTime: for others of its user
 	waitLooks   = 2 * minLooks         // of others meanwhile, whatever time they take
-	minLooks    = 512                  // of a search, whatever time they take
+	minLooks    = 1024                 // of a search, whatever time they take; as in searchTime
 	maxLooks    = 20_000               // of one that goes on, for the next ones to learn from
 	maxLate     = 4                    // of these
 	looksTime   = 2 * time.Microsecond // that one takes, about
