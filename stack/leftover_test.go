@@ -192,6 +192,10 @@ func (e *everyEnding) run(t *testing.T, rounds int) {
 	}
 	close(todo)
 	workers.Wait()
+	// Without a tap, which drops such a third segment, netstack's Forwarder takes the ACK of an
+	// earlier SYN-ACK for that of a later one, after HandshakeTimeout: then both ends disagree on
+	// their numbers.
+	e.client.reset()
 	stats := &e.router.stats
 	defer e.nameOpen(t)
 	eventually(t, "all connections and mappings are over", func() bool {
