@@ -176,7 +176,8 @@ func escape(b []byte, at int) int {
 	if at >= len(b) {
 		return -1
 	}
-	if bytes.IndexByte([]byte(`"\/bfnrt`), b[at]) >= 0 {
+	switch b[at] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return at
 	}
 	if b[at] != 'u' || at+4 >= len(b) {

@@ -41,17 +41,24 @@ func unquote(text []byte) []byte {
 	if bytes.Contains(text, []byte(`\u`)) {
 		return []byte(record.Unquote(text))
 	}
-	line := make([]byte, 0, len(text))
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 || i+1 == len(text) {
-			return append(line, text...)
+	line, n := make([]byte, len(text)), 0
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '\\' && i+1 < len(text) {
+			i++
+			c = unescaped[text[i]]
 		}
-		line = append(line, text[:i]...)
-		c := text[i+1]
-		if at := bytes.IndexByte([]byte("bfnrt"), c); at >= 0 {
-			c = "\b\f\n\r\t"[at]
-		}
-		line, text = append(line, c), text[i+2:]
+		line[n] = c
+		n++
 	}
+	return line[:n]
 }
+
+// unescaped is what the byte behind a backslash stands for.
+var unescaped = func() (t [256]byte) {
+	for c := range t {
+		t[c] = byte(c)
+	}
+	t['b'], t['f'], t['n'], t['r'], t['t'] = '\b', '\f', '\n', '\r', '\t'
+	return t
+}()
