@@ -9,6 +9,7 @@ import (
 
 	"syntap/stack/farseq"
 	"syntap/stack/peek"
+	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 )
 
@@ -43,14 +44,14 @@ func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
 		return writev(c.fd, g.IOV)
 	}
 	c.seen.set(looped)
-	before, ok := tcpInfo(c.fd)
+	before, ok := sockmem.TCP(c.fd)
 	if !ok || !farseq.Loop(c.fd, true) {
 		return writev(c.fd, g.IOV)
 	}
 	n, errno := writev(c.fd, g.IOV)
 	farseq.Loop(c.fd, false)
 	origin, ok := farseq.Looped(c.fd, c.upstream.client, c.upstream.server, before.Bytes_received)
-	if after, is := tcpInfo(c.fd); ok && is && after.Bytes_received == before.Bytes_received {
+	if after, is := sockmem.TCP(c.fd); ok && is && after.Bytes_received == before.Bytes_received {
 		c.far.Store(&farSide{origin: origin})
 	}
 	return n, errno
@@ -65,7 +66,7 @@ func (c *conn) hearFar() {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	if far := c.far.Load(); far != nil && c.phase.Load() == established {
-		info, _ := tcpInfo(c.fd)
+		info, _ := sockmem.TCP(c.fd)
 		if from, missing := far.question.End(c.fd, &info); missing {
 			far.missing, far.from = true, from
 			c.missed = c.silent
@@ -86,7 +87,7 @@ func (c *conn) askFar(stall *tunflow.Stall) {
 		return
 	}
 	if stall.Missing == 0 {
-		if info, ok := tcpInfo(c.fd); ok {
+		if info, ok := sockmem.TCP(c.fd); ok {
 			c.asking = true
 			far.question.Ask(c.fd, far.origin, &info)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -55,7 +56,7 @@ func TestFirst(t *testing.T) {
 		if far == nil {
 			t.Fatal("the numbers of the far side are not known")
 		}
-		info, _ := tcpInfo(of.fd)
+		info, _ := sockmem.TCP(of.fd)
 		if info.Data_segs_out < 2 {
 			t.Errorf("%d segments, want a short one first", info.Data_segs_out)
 		}

@@ -4,9 +4,7 @@ package stack
 
 import (
 	"net/netip"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -117,7 +115,7 @@ func (c *conn) resendSooner(on bool) {
 
 // boundPause returns the pause that the host socket has by itself. stack.mu is held.
 func (c *conn) boundPause() int32 {
-	info, ok := tcpInfo(c.fd)
+	info, ok := sockmem.TCP(c.fd)
 	pause, err := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS)
 	patience, otherErr := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
 	if !ok || time.Duration(info.Min_rtt)*time.Microsecond > mostRTT || err != nil || otherErr != nil || pause <= resendPause {
@@ -161,7 +159,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if c.phase.Load() != established {
 		return stall, false
 	}
-	info, ok := tcpInfo(c.fd)
+	info, ok := sockmem.TCP(c.fd)
 	if !ok {
 		return stall, false
 	}
@@ -189,15 +187,6 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
 	return stall, stall.Held > 0 || stall.Incomplete || stall.Missing > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
-}
-
-// tcpInfo returns the kernel's account of a socket of TCP. Unlike the function of package unix it
-// allocates nothing: idle connections are looked at, too.
-func tcpInfo(fd int) (info unix.TCPInfo, ok bool) {
-	size := uint32(unix.SizeofTCPInfo)
-	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP,
-		unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	return info, errno == 0
 }
 
 // sentFull reports whether the segments that are acknowledged were nearly full on average: acked is

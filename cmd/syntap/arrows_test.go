@@ -82,7 +82,7 @@ func mayImport() map[string][]string {
 		},
 		"stack/netstack": {"tun", "tun/packet"},
 		"stack/peek":     {"stack/budget", "stack/inspect", "tun/flow"},
-		"stack/probe":    {"stack/netstack", "tun", "tun/packet"},
+		"stack/probe":    {"stack/netstack", "stack/sockmem", "tun", "tun/packet"},
 		"stack/race":     {"stack/dial", "stack/sched", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 

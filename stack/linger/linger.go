@@ -62,8 +62,8 @@ func (l *Sockets) Close(fd int, client netip.Addr, isLocal bool) {
 // them; 0 if the connection is over.
 func unacknowledged(fd int) int {
 	const closed = 7 // TCP_CLOSE, net/tcp_states.h: bytes that were lost count as queued
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil || info.State == closed {
+	info, ok := sockmem.TCP(fd)
+	if !ok || info.State == closed {
 		return 0
 	}
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/netstack"
+	"syntap/stack/sockmem"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -75,13 +76,13 @@ func (p *Prober) IsNews(t netstack.Segment, isn uint32) bool {
 func (p *Prober) Withhold(
 	fd int, off tun.Offload, frame [][]byte, write func(off tun.Offload, bufs ...[]byte),
 ) bool {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil || info.Unacked > 0 || info.Notsent_bytes > 0 || heard(info) < heardLately {
+	info, ok := sockmem.TCP(fd)
+	if !ok || info.Unacked > 0 || info.Notsent_bytes > 0 || heard(&info) < heardLately {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.ask(fd, info)
+	q := p.ask(fd, &info)
 	q.answer, q.offload, q.write = slices.Concat(frame...), off, write
 	return true
 }
@@ -89,14 +90,14 @@ func (p *Prober) Withhold(
 // Ask probes the far side of a host socket for the router itself, once it has not been heard for a
 // second. Calls are serialized with those of Withhold and End.
 func (p *Prober) Ask(fd int) {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
+	info, ok := sockmem.TCP(fd)
+	if !ok {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.ask(fd, info)
-	if early := heardLately - heard(info); early > 0 { // the kernel waits for so long
+	q := p.ask(fd, &info)
+	if early := heardLately - heard(&info); early > 0 { // the kernel waits for so long
 		q.timer.Reset(q.wait + early)
 	}
 }
@@ -134,8 +135,8 @@ func (p *Prober) answer(q *question) {
 		return
 	}
 	since := time.Since(q.at)
-	info, err := unix.GetsockoptTCPInfo(q.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	answered := err == nil && heard(info) < since+heardLately/2 // longer ago when it was asked
+	info, ok := sockmem.TCP(q.fd)
+	answered := ok && heard(&info) < since+heardLately/2 // longer ago when it was asked
 	answer, off, write := q.answer, q.offload, q.write
 	switch {
 	case answered, since > abandoned:
