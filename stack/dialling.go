@@ -194,7 +194,7 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 	case keep != nil && keep(client) && port != 0 && port == c.key.client.Port():
 		err = unix.EADDRINUSE // one like the client's would keep it from connecting again
 	case keep != nil && keep(client):
-		err = dial.BindSource(fd, netip.AddrPortFrom(client, port))
+		err = s.dialer.BindSource(fd, netip.AddrPortFrom(client, port))
 	case port != 0:
 		err = s.dialer.Bind(fd, target, port, c.key.client)
 	}

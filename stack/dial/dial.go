@@ -19,7 +19,9 @@ import (
 
 // Options say how the far side is reached. The zero value dials everything, unmarked.
 type Options struct {
-	Mark uint32 // SO_MARK of every socket; 0 = none
+	// Sockets makes the sockets, marked and bound to the interface; nil = this process does.
+	Sockets Sockets
+	Mark    uint32 // SO_MARK of every socket; 0 = none
 	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the
 	// host's routes decide.
 	Interface string
@@ -38,6 +40,17 @@ type Options struct {
 	// Rules returns the ruling on a flow that is about to begin. It may be called from any
 	// goroutine and must not block. nil = there are no rules.
 	Rules func(Flow) *egress.Ruling
+}
+
+// Sockets makes the sockets of a process that may not mark them itself. It is safe for concurrent
+// use.
+type Sockets interface {
+	// Open returns a socket as socket(2) makes it, non-blocking and closed on exec.
+	Open(family, typ, proto int) (fd int, err error)
+	// Restrict marks another socket, and binds it to the interface.
+	Restrict(fd int) error
+	// Bind binds a socket to an address with a system port (RFC 6335 §6).
+	Bind(fd int, to netip.AddrPort) error
 }
 
 // Flow is one that is about to begin.
@@ -192,11 +205,18 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	if target.Is4() {
 		family = unix.AF_INET
 	}
+	if s := d.o.Load().Sockets; s != nil {
+		fd, err := s.Open(family, typ, proto)
+		if err != nil {
+			return -1, fmt.Errorf("open socket: %w", err)
+		}
+		return fd, nil
+	}
 	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	if err := d.restrict(fd); err != nil {
+	if err := d.Restrict(fd); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}
@@ -208,10 +228,11 @@ func (d *Dialer) Interface() string { return d.o.Load().Interface }
 
 // Restrict marks a socket of another's making, and binds it to the interface, as the Dialer's own
 // are.
-func (d *Dialer) Restrict(fd int) error { return d.restrict(fd) }
-
-func (d *Dialer) restrict(fd int) error {
+func (d *Dialer) Restrict(fd int) error {
 	o := d.o.Load()
+	if o.Sockets != nil {
+		return o.Sockets.Restrict(fd)
+	}
 	if o.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.Mark)); err != nil {
 			return fmt.Errorf("set SO_MARK: %w", err)

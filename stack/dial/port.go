@@ -70,12 +70,12 @@ func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.A
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil { // for other destinations, and beside TIME-WAIT
 		return fmt.Errorf("set SO_REUSEADDR: %w", err)
 	}
-	return BindTo(fd, netip.AddrPortFrom(addr.WithZone(target.Addr().Zone()), port))
+	return d.BindTo(fd, netip.AddrPortFrom(addr.WithZone(target.Addr().Zone()), port))
 }
 
 // BindSource gives a TCP socket its source address, and its port; 0 = the kernel chooses it when
 // the socket connects.
-func BindSource(fd int, source netip.AddrPort) error {
+func (d *Dialer) BindSource(fd int, source netip.AddrPort) error {
 	level, option := unix.SOL_SOCKET, unix.SO_REUSEADDR // for other destinations, and beside TIME-WAIT
 	if source.Port() == 0 {
 		level, option = unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT
@@ -83,7 +83,15 @@ func BindSource(fd int, source netip.AddrPort) error {
 	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
 		return fmt.Errorf("set option %d of level %d: %w", option, level, err)
 	}
-	return BindTo(fd, source)
+	return d.BindTo(fd, source)
+}
+
+// BindTo binds a socket to an address, which may have a zone.
+func (d *Dialer) BindTo(fd int, to netip.AddrPort) error {
+	if s := d.o.Load().Sockets; s != nil && to.Port() > 0 && to.Port() < privileged {
+		return s.Bind(fd, to)
+	}
+	return bindTo(fd, to)
 }
 
 // readFirstEphemeral returns the least port that the kernel, or a client's with its usual range,

@@ -88,8 +88,7 @@ func LocalAddr(fd int) netip.AddrPort {
 	return sa.AddrPort()
 }
 
-// BindTo binds a socket to an address, which may have a zone.
-func BindTo(fd int, to netip.AddrPort) error {
+func bindTo(fd int, to netip.AddrPort) error {
 	var sa Sockaddr
 	sa.Set(to)
 	if _, _, errno := syscall.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len)); errno != 0 {

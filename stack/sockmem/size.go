@@ -64,9 +64,13 @@ func SetReceiveBuffer(fd, size int) { setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO
 // SetSendBuffer does the same for a send buffer.
 func SetSendBuffer(fd, size int) { setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, size) }
 
-// setBuffer sets an option past the host's limit or, where the process may not, another within it.
+// setBuffer sets an option past the host's limit or, where the process may not, another within it,
+// unless the buffer has that size.
 func setBuffer(fd, force, set, size int) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) == nil {
+		return
+	}
+	if has, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, set); err != nil || has != 2*size {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, set, size)
 	}
 }

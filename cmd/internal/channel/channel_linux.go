@@ -19,33 +19,45 @@ type Conn struct{ conn *net.UnixConn }
 
 // New returns our end, and the other one to be inherited by a child.
 func New() (Conn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return Conn{}, nil, fmt.Errorf("create socket pair: %w", err)
-	}
-	theirs := os.NewFile(uintptr(fds[1]), "channel")
-	c, err := Open(fds[0])
-	if err != nil {
-		_ = theirs.Close()
-		return Conn{}, nil, err
-	}
-	return c, theirs, nil
+	ours, theirs, err := Pair()
+	return Conn{ours}, theirs, err
 }
 
 // Open takes fd over.
 func Open(fd int) (Conn, error) {
-	f := os.NewFile(uintptr(fd), "channel")
-	defer f.Close() // FileConn duplicates it
-	conn, err := net.FileConn(f)
+	conn, err := Socket(os.NewFile(uintptr(fd), "channel"))
+	return Conn{conn}, err
+}
+
+// Pair returns the two ends of a socket that keeps messages apart (SOCK_SEQPACKET), for messages of
+// another form: ours, and that of another process.
+func Pair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return Conn{}, fmt.Errorf("open channel: %w", err)
+		return nil, nil, fmt.Errorf("create socket pair: %w", err)
 	}
-	unixConn, ok := conn.(*net.UnixConn)
+	theirs := os.NewFile(uintptr(fds[1]), "channel")
+	ours, err := Socket(os.NewFile(uintptr(fds[0]), "channel"))
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// Socket takes over the other end of a Pair.
+func Socket(f *os.File) (*net.UnixConn, error) {
+	defer f.Close() // FileConn duplicates it
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	conn, ok := c.(*net.UnixConn)
 	if !ok {
-		_ = conn.Close()
-		return Conn{}, errors.New("open channel: it is no Unix socket")
+		_ = c.Close()
+		return nil, errors.New("open channel: it is no Unix socket")
 	}
-	return Conn{unixConn}, nil
+	return conn, nil
 }
 
 // Send sends a message, with files. It waits while the other side has many to read.

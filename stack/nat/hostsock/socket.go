@@ -101,7 +101,7 @@ func (s *Socket) OpenUDP(dialer *dial.Dialer, local netip.Addr, ports []uint16) 
 	s.open = true
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // else datagrams come one by one
 	for _, port := range ports {
-		if err = dial.BindTo(s.fd, netip.AddrPortFrom(local, port)); err == nil {
+		if err = dialer.BindTo(s.fd, netip.AddrPortFrom(local, port)); err == nil {
 			s.Own = dial.LocalAddr(s.fd)
 			return s.prepare()
 		}
@@ -118,7 +118,7 @@ func (s *Socket) OpenPing(dialer *dial.Dialer, local netip.Addr) (err error) {
 		return err
 	}
 	s.open = true
-	if err := dial.BindTo(s.fd, netip.AddrPortFrom(local, 0)); err != nil {
+	if err := dialer.BindTo(s.fd, netip.AddrPortFrom(local, 0)); err != nil {
 		return fmt.Errorf("bind echo socket: %w", err)
 	}
 	s.Own = dial.LocalAddr(s.fd)
@@ -138,7 +138,7 @@ func (s *Socket) OpenRaw(
 	if err := setup(s.fd); err != nil {
 		return err
 	}
-	if err := dial.BindTo(s.fd, s.Own); err != nil {
+	if err := dialer.BindTo(s.fd, s.Own); err != nil {
 		return fmt.Errorf("bind raw socket: %w", err)
 	}
 	return s.prepare()
