@@ -47,8 +47,6 @@ type Options struct {
 type Sockets interface {
 	// Open returns a socket as socket(2) makes it, non-blocking and closed on exec.
 	Open(family, typ, proto int) (fd int, err error)
-	// Restrict marks another socket, and binds it to the interface.
-	Restrict(fd int) error
 	// Bind binds a socket to an address with a system port (RFC 6335 §6).
 	Bind(fd int, to netip.AddrPort) error
 }
@@ -216,7 +214,7 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	if err := d.Restrict(fd); err != nil {
+	if err := d.restrict(fd); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}
@@ -226,13 +224,9 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 // Interface returns the only interface that packets leave by; "" = the host's routes decide.
 func (d *Dialer) Interface() string { return d.o.Load().Interface }
 
-// Restrict marks a socket of another's making, and binds it to the interface, as the Dialer's own
-// are.
-func (d *Dialer) Restrict(fd int) error {
+// restrict marks a socket, and binds it to the interface.
+func (d *Dialer) restrict(fd int) error {
 	o := d.o.Load()
-	if o.Sockets != nil {
-		return o.Sockets.Restrict(fd)
-	}
 	if o.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.Mark)); err != nil {
 			return fmt.Errorf("set SO_MARK: %w", err)

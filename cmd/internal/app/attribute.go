@@ -26,7 +26,7 @@ import (
 // the search, which takes 2 ms, longer on a busy machine: a client that has its answer may close
 // its socket, or end.
 type attribution struct {
-	finder *owner.Finder
+	finder finder
 	local  func(netip.Addr) bool        // whose processes are to be found
 	next   func(*record.Attributed)     // takes records that are complete
 	demand atomic.Uint32                // a demand
@@ -41,6 +41,20 @@ type attribution struct {
 	pending         []*attributed               // attempts whose search has not begun
 	overdue         *time.Timer                 // begins it
 	searches        sync.WaitGroup              // calls that go on
+}
+
+// finder is an owner.Finder, or an owner.Remote, for which another process searches.
+type finder interface {
+	Socket(p flow.Proto, client, server netip.AddrPort) (owner.Socket, bool)
+	IsStill(s owner.Socket, p flow.Proto, client, server netip.AddrPort) bool
+	LeaveOut(own func(inode uint32) bool)
+	Search(queries []owner.Query)
+	Closed(client netip.AddrPort)
+	User(uid uint32) string
+	Place(s owner.Socket) (unit, container string)
+	Lacks() []string
+	Stats() owner.Stats
+	Close() error
 }
 
 // demand says which owners are asked for.
@@ -68,21 +82,17 @@ const searchAfter = time.Millisecond
 // fewer, or get new owners.
 const maxAttempts = 8192
 
-// newAttribution returns one for the clients in a network namespace, nil for this process's, which
-// passes records on to next. Close ends it.
+// newAttribution returns one that asks a finder, which it takes over, and passes records on to
+// next. Close ends it.
 func newAttribution(
-	n *owner.Network, local func(netip.Addr) bool, next func(*record.Attributed),
-) (*attribution, error) {
-	finder, err := owner.NewFinder(n)
-	if err != nil {
-		return nil, err
-	}
+	finder finder, local func(netip.Addr) bool, next func(*record.Attributed),
+) *attribution {
 	a := &attribution{
 		finder: finder, local: local, next: next,
 		attempts: make(map[flow.Key]*attributed), datagrams: make(map[*flow.Datagram][]func()),
 	}
 	a.overdue = time.AfterFunc(searchAfter, a.search)
-	return a, nil
+	return a
 }
 
 // segment takes a segment as it passes, for tap.Options.OnSegment.
@@ -147,7 +157,7 @@ func (a *attribution) search() {
 	a.mu.Unlock()
 	queries := make([]owner.Query, len(pending))
 	for i, t := range pending {
-		queries[i] = owner.Query{Socket: t.socket, Done: func(p owner.Process) { a.found(t, p) }}
+		queries[i] = owner.Query{Socket: t.socket, Done: func(p owner.Process, _ owner.Reason) { a.found(t, p) }}
 	}
 	a.finder.Search(queries)
 	for i, t := range pending {
@@ -322,20 +332,29 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 	if !r.Owners || asked == noOwners && r.Reload == nil {
 		return nil, func() *web.Owners { return nil }
 	}
-	n, err := r.Network, error(nil)
-	if n == nil {
-		n, err = owner.OpenNetwork(r.Config.TUN.Name)
-	}
-	var a *attribution
-	if err == nil {
-		a, err = newAttribution(n, r.local(), next)
-	}
+	finder, err := r.finder()
 	if err != nil {
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
+	a := newAttribution(finder, r.local(), next)
 	a.ask(asked, r.Logger)
 	return a, a.status
+}
+
+// finder returns the finder of the owners of clients.
+func (r *Router) finder() (finder, error) {
+	n, err := r.Network, error(nil)
+	if n == nil {
+		n, err = owner.OpenNetwork(r.Config.TUN.Name)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case r.searches != nil:
+		return owner.NewRemote(n, r.searches.conn, r.searches.lacks)
+	}
+	return owner.NewFinder(n)
 }
 
 // announce says which owners records will not name.

@@ -83,10 +83,11 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 func TestAttribution(t *testing.T) {
 	records := make(chan *record.Attributed, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
-	a, err := newAttribution(nil, func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
+	finder, err := owner.NewFinder(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	a := newAttribution(finder, func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
 	a.ask(programs, logrus.New())
 	connect := unanswered(t)
 	client, server := connect(machine.As4())

@@ -81,7 +81,7 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 			f()
 		}
 	}
-	q := []owner.Query{{Socket: socket, Done: finish}}
+	q := []owner.Query{{Socket: socket, Done: func(p owner.Process, _ owner.Reason) { finish(p) }}}
 	if a.finder.Search(q); !q[0].Searching {
 		finish(q[0].Process)
 	}

@@ -141,7 +141,8 @@ func (h *holes) measure(
 	}
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
-		Host: name, Address: far, Path: "/", Prepare: p.dialer.Restrict, LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+		Socket: func() (int, error) { return p.dialer.Stream(far.Addr()) },
 		Opened: func() { soFar(blackhole.Path{}) },
 		Narrow: func(up bool, passes, fails int) {
 			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}

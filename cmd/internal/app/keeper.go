@@ -8,16 +8,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/owner"
 	"syntap/tun/route"
 )
 
@@ -32,7 +34,10 @@ type keeper struct {
 	parse  func(config.Text) (*config.Config, error)
 	router atomic.Pointer[child] // the present one
 
-	records *records
+	records   *records
+	sockets   atomic.Pointer[sockets.Server] // the present router's
+	finder    *owner.Finder                  // of owners
+	resolvers *owner.Resolvers               // of this host
 
 	// All that a router gets, valid once the host is changed.
 	tun     []*os.File // its queues, which are never read here
@@ -75,11 +80,23 @@ func (c *child) failure() error {
 
 // hand gives a router the TUN, and returns when it carries packets, or has ended.
 func (k *keeper) hand(c *child) error {
-	files := slices.Clone(k.tun)
+	theirs, err := k.serve(c)
+	if err != nil {
+		c.kill()
+		return fmt.Errorf("serve the router: %w", err)
+	}
+	defer closeFiles(theirs)
+	files := append(theirs, k.tun...)
 	if k.hold != nil {
 		files = append(files, k.hold)
 	}
 	o := routing{Queues: len(k.tun), ByRules: k.byRules, Keeper: k.rights, Past: k.host.Refused()}
+	if k.finder != nil {
+		o.Searches, o.Lacks = true, k.finder.Lacks()
+	}
+	if k.resolvers != nil {
+		o.Users = k.resolvers.All()
+	}
 	if err := c.send(order{Route: &o}, files...); err != nil {
 		c.kill()
 		return fmt.Errorf("hand the TUN to the router: %w", err)
@@ -265,12 +282,37 @@ func (k *keeper) tellPast(ctx context.Context) {
 	}
 }
 
+// lookForOwners opens all by which the keeper looks for owners of connections, and for resolvers.
+// Without it routers try to look themselves.
+func (k *keeper) lookForOwners() {
+	finder, err := owner.NewFinder(nil)
+	if err == nil {
+		k.finder = finder
+		k.resolvers, err = owner.NewResolvers()
+	}
+	if err != nil {
+		k.log.WithError(err).Warn("cannot look for the programs that open connections")
+	}
+}
+
+// tellResolvers tells routers the users of resolvers of this host, until ctx ends.
+func (k *keeper) tellResolvers(ctx context.Context) {
+	if k.resolvers == nil {
+		return
+	}
+	k.resolvers.Run(ctx, func() {
+		users := k.resolvers.All()
+		_ = k.router.Load().send(order{Users: &users}) // the next router is told at its start
+	})
+}
+
 // take gives the keeper all that its routers get.
 func (k *keeper) take(host *route.Host, byRules bool) (err error) {
 	k.host, k.byRules = host, byRules
 	if k.hold, err = host.Hold(); err != nil {
 		return err
 	}
+	k.lookForOwners()
 	isolateKeeper(k.log)
 	k.rights, err = isolate.Read(os.Getpid(), isolate.Keeper)
 	if err != nil {

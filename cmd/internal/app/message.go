@@ -17,6 +17,7 @@ type order struct {
 	Reload *reloading `json:",omitempty"` // with the config's text, unless that could not be read
 	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
 	Stores *stores    `json:",omitempty"` // that the log is sent to
+	Users  *[]uint32  `json:",omitempty"` // of resolvers of this host
 	Ping   bool       `json:",omitempty"`
 	Stop   bool       `json:",omitempty"`
 }
@@ -30,10 +31,22 @@ type beginning struct {
 type stores struct{ Stats []fleet.Stats }
 
 type routing struct {
-	Queues  int             // of the TUN
-	ByRules bool            // without connection tracking
-	Keeper  isolate.Process // with its rights
-	Past    uint64
+	Queues   int             // of the TUN
+	ByRules  bool            // without connection tracking
+	Keeper   isolate.Process // with its rights
+	Past     uint64
+	Searches bool     // a socket for questions about owners comes along
+	Lacks    []string // capabilities, to find the owners of all sockets
+	Users    []uint32 // of resolvers of this host
+}
+
+// files returns how many files come along at least.
+func (o *routing) files() int {
+	n := 1 + max(1, o.Queues)
+	if o.Searches {
+		n++
+	}
+	return n
 }
 
 type reloading struct {

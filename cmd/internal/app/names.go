@@ -73,6 +73,10 @@ func (r *Router) namer() *namer {
 	if !r.Owners || r.Network != nil {
 		return n
 	}
+	if r.resolvers != nil {
+		n.resolver = r.resolvers
+		return n
+	}
 	resolvers, err := owner.NewResolvers()
 	if err != nil {
 		const text = "records will lack names that programs ask a resolver of this host for"
@@ -95,7 +99,7 @@ func (n *namer) status() *web.Names {
 // run looks for resolvers of this host until ctx ends. n may be nil.
 func (n *namer) run(ctx context.Context) {
 	if n != nil && n.resolvers != nil {
-		n.resolvers.Run(ctx)
+		n.resolvers.Run(ctx, func() {})
 	}
 }
 

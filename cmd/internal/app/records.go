@@ -73,7 +73,8 @@ func (k *keeper) writer(end *ring.End) *remote.Writer {
 
 var errNotAsked = errors.New("no other config is about to come into force")
 
-// reloadRecords writes to the logs of the config that the router is about to take.
+// reloadRecords writes to the logs of the config that the router is about to take, and makes
+// sockets as it says.
 func (k *keeper) reloadRecords() error {
 	c := k.next.Swap(nil)
 	if c == nil {
@@ -88,6 +89,7 @@ func (k *keeper) reloadRecords() error {
 		return err
 	}
 	r.fleet.replace(shipping)
+	k.sockets.Load().SetSettings(socketSettings(c)) // before the router has more made
 	return nil
 }
 

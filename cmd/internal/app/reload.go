@@ -91,6 +91,9 @@ func (r *Router) reload(
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())
 	d.SetOptions(r.dialOptions())
+	if r.sockets != nil {
+		r.sockets.Renew()
+	}
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
 	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))

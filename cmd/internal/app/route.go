@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net/netip"
 
+	"syntap/cmd/internal/sockets"
+
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/attempt"
@@ -75,8 +77,11 @@ type Router struct {
 	judge *judge // made by route, like holes
 	holes *holes
 
-	children bool // this process has some to signal
-	kept     bool // another process keeps the host
+	children  bool                  // this process has some to signal
+	kept      bool                  // another process keeps the host
+	sockets   *sockets.Pool         // of another process; nil = this one makes its sockets itself
+	searches  *searches             // of another process for owners; nil = this one searches itself
+	resolvers func(uid uint32) bool // tells the users of resolvers of this host; nil = this process looks for them
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -148,10 +153,14 @@ func (r *Router) stackOptions() stack.Options {
 
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
-	return dial.Options{
+	o := dial.Options{
 		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost), Redirect: r.Redirect,
 		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
+	if r.sockets != nil {
+		o.Sockets = r.sockets
+	}
+	return o
 }
 
 // keepalive returns the config's keepalive of silent connections. It holds for both ends.

@@ -9,7 +9,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
+
+	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -35,9 +38,12 @@ type Routed struct {
 	Stderr io.Writer
 
 	keeper    channel.Conn
-	lock      []*os.File        // of the journal, to this process's end; none without a journal
-	processes []isolate.Process // the keeper, once it has told
-	past      atomic.Uint64     // packets that were refused on their way past the TUN
+	lock      []*os.File               // of the journal, to this process's end; none without a journal
+	processes []isolate.Process        // the keeper, once it has told
+	sockets   *sockets.Pool            // that the keeper makes
+	searches  *searches                // that the keeper makes
+	past      atomic.Uint64            // packets that were refused on their way past the TUN
+	users     atomic.Pointer[[]uint32] // of resolvers of this host
 	reload    Reload
 	stop      context.CancelFunc
 
@@ -136,11 +142,26 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, nil, hint.Exit(hint.StatusFailure) // the keeper says why
 	}
-	if err != nil || o.Route == nil || len(files) < max(1, o.Route.Queues) {
+	if err != nil || o.Route == nil || len(files) < o.Route.files() {
 		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, errOrder))
 	}
 	r.processes = []isolate.Process{o.Route.Keeper}
 	r.past.Store(o.Route.Past)
+	r.users.Store(&o.Route.Users)
+	makes, err := channel.Socket(files[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	r.sockets = sockets.NewPool(makes)
+	files = files[1:]
+	if o.Route.Searches {
+		conn, err := channel.Socket(files[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		r.searches = &searches{conn, o.Route.Lacks}
+		files = files[1:]
+	}
 	queues := files[:o.Route.Queues]
 	r.lock = files[len(queues):]
 	dev, err := tun.FromFiles(queues, r.config.TUN.MTU)
@@ -164,6 +185,8 @@ func (r *Routed) obey() {
 			r.stop()
 		case o.Past != nil:
 			r.past.Store(*o.Past)
+		case o.Users != nil:
+			r.users.Store(o.Users)
 		case o.Stores != nil:
 			r.stores.Store(o.Stores)
 		case o.Reload != nil:
@@ -200,6 +223,9 @@ func (r *Routed) knownStores() []fleet.Stats {
 	return nil
 }
 
+// isResolver reports whether a user's process resolves names for programs of this host.
+func (r *Routed) isResolver(uid uint32) bool { return slices.Contains(*r.users.Load(), uid) }
+
 func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 
 // router returns the router of the traffic of dev.
@@ -209,7 +235,7 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	return &Router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
-		Owners: true, Forwards: true, Isolate: true, kept: true,
+		Owners: true, Forwards: true, Isolate: true, kept: true, sockets: r.sockets, searches: r.searches, resolvers: r.isResolver,
 		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,

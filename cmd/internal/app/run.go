@@ -121,6 +121,7 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })
 	g.Go(func() error { k.tellPast(running); return nil })
 	g.Go(func() error { k.tellStores(running); return nil })
+	g.Go(func() error { k.tellResolvers(running); return nil })
 	g.Go(func() error { return k.records.watch(running) })
 	g.Go(func() error {
 		last, routed = k.follow(running, router)

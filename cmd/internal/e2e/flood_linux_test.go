@@ -76,8 +76,9 @@ func TestFlood(t *testing.T) {
 	if got := carried["drop_source"]; got+int(statistics.TxDropped) < packets || got > packets+1 { // the last may have been sent uncounted
 		t.Errorf("%d SYNs dropped for their source and %d by the kernel, want %d", got, statistics.TxDropped, packets)
 	}
-	if got := carried["outbound_frames"] + carried["malformed_frames"]; got != int(statistics.TxPackets) {
-		t.Errorf("%d frames read, but the kernel counts %d", got, statistics.TxPackets)
+	const late = 8 // of the host itself, until the router has stopped
+	if got := carried["outbound_frames"] + carried["malformed_frames"] - int(statistics.TxPackets); got < 0 || got > late {
+		t.Errorf("%d frames more read than the kernel counts, %d", got, statistics.TxPackets)
 	}
 	// Of a connection whose frames the kernel's full queue has dropped, one more may be refused.
 	for name, n := range carried {

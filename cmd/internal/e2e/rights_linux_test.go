@@ -17,7 +17,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// keptCapabilities are those that a router keeps, as bits (capabilities(7)).
+// keptCapabilities are those that a router without a keeper keeps, as bits (capabilities(7)).
 const keptCapabilities = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE |
 	1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_DAC_OVERRIDE
 
@@ -73,9 +73,9 @@ func TestRights(t *testing.T) {
 	r.wait(t, "the router's answer", func() bool {
 		return json.Unmarshal([]byte(output(lab.Router, binary, "status", "--json", "--at", at)), &status) == nil
 	})
-	const forRouters = keptCapabilities | 1<<unix.CAP_SETPCAP
+	const forRouters = keptCapabilities | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_KILL
 	checkRights(t, r.PID(), forRouters, forRouters)
-	checkRights(t, r.routerPID(t), keptCapabilities&^(1<<unix.CAP_DAC_OVERRIDE), 0)
+	checkRights(t, r.routerPID(t), 0, 0)
 	if len(status.Processes) != 2 {
 		t.Fatalf("processes: %+v, want two", status.Processes)
 	}
@@ -88,10 +88,13 @@ func TestRights(t *testing.T) {
 		role string
 	}{{r.PID(), "keeper"}, {r.routerPID(t), "router"}} {
 		p := status.Processes[i]
-		if p.PID != want.pid || p.Role != want.role || p.UID != os.Geteuid() || !p.NoNewPrivs ||
-			len(p.Capabilities.Bounding) > 0 != (want.role == "keeper") ||
-			!slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") {
+		isKeeper := want.role == "keeper"
+		if p.PID != want.pid || p.Role != want.role || !p.NoNewPrivs || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") ||
+			isKeeper != (len(p.Capabilities.Bounding) > 0) || isKeeper != slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") {
 			t.Errorf("processes: %+v, want %+v with its rights", p, want)
+		}
+		if ofItsOwn := os.Geteuid() == 0 && !isKeeper; ofItsOwn != (p.UID != os.Geteuid()) {
+			t.Errorf("the %s runs as user %d", want.role, p.UID)
 		}
 		if !strings.Contains(text, fmt.Sprintf("%d %s: user ", want.pid, want.role)) {
 			t.Errorf("status lacks the %s: %s", want.role, text)

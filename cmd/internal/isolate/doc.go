@@ -7,10 +7,12 @@
 // that code do little else than route. So "syntap run" is two processes:
 //
 //	syntap (keeper) ── channel ── syntap-router
-//	rules, routes, nftables,       TUN, tap, netstack, upstream sockets,
-//	journal, repair, signals,      owners, page
-//	logs
+//	rules, routes, nftables,       TUN, tap, netstack, page
+//	journal, repair, signals,
+//	logs, owners
 //	        ╰──── the TUN, and a lock on the journal ───▶╯
+//	        ╰──── upstream sockets (package sockets) ───▶╯
+//	        ╰◀─── questions about owners ────────────────╯
 //	        ╰◀─── records, by a ring in shared memory ───╯
 //
 // The keeper changes the host, and holds the TUN's descriptor, which it never reads. It sees no
@@ -24,9 +26,11 @@
 // [Enter] takes from all threads of a process, when all that takes more rights is done and before
 // the first packet:
 //
-//   - all capabilities but those in use, and the inheritable and ambient sets, and but for exec the
-//     bounding set, from which execve(2) gives some; the keeper's has those that it gives to
-//     routers;
+//   - all capabilities but those in use, which are none of a router that has a keeper, and the
+//     inheritable and ambient sets, and but for exec the bounding set, from which execve(2) gives
+//     some; the keeper's has those that it gives to routers;
+//   - of a router that root's keeper has started, the user: it becomes one of those that systemd
+//     gives dynamic services, which nothing else has (user_linux.go);
 //   - new privileges (PR_SET_NO_NEW_PRIVS);
 //   - all system calls but a list, and of some of these all but a few arguments (filter_linux.go):
 //     no namespace is entered, no other process traced, nothing mounted, no kernel facility used
@@ -55,27 +59,18 @@
 //
 // # Rights that stay
 //
-// The router still has CAP_NET_ADMIN, for the marks and buffers of its sockets, and with it may
-// change routes and rules by rtnetlink, as the netlink sockets by which it asks for routes allow
-// that. It looks for owners, and so has CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH where the program
-// was given them. The keeper has all of these to give them to the next router.
+// A router that has a keeper may read what all users may, and ask the keeper for sockets, which it
+// may connect to anywhere, and for the program that has a socket. The keeper cannot tell whether
+// all connections are on record. In exec the router has all that its user gave it, but for what
+// Enter takes. Where the keeper lacks CAP_SETUID, as in the unit, the router keeps its user, whose
+// files a router without capabilities may still read.
 //
 // Landlock is not used. Under it the kernel shows a process no /proc/PID/fd, nor /proc/PID/exe, of
 // any process outside (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18), whatever
-// the rules: records would have no owners. Nor could a reload open a log in another directory.
+// the rules: so it is for a router that has a keeper alone.
 //
-// # Not yet: a router with no rights
+// # Not yet
 //
-// To take these rights too, the router's sockets and owners have to be the keeper's. The
-// router then has the TUN, no capability, a user of its own, and landlock. Measured on the way
-// there, on two processors at a load of 33:
-//
-//   - Host sockets come from the keeper in one message for many (SCM_RIGHTS), marked and not bound,
-//     before they are needed. Marks, the rules of the operator and source addresses stay as they
-//     are, and no connection waits. To make, mark and close a socket takes 7.1 µs of processor
-//     time; with the hand-over 16.1 µs of both processes one by one, 9.5 µs by 16, 9.1 µs by 64.
-//   - Owners are asked for in batches with the same wake-ups.
-//   - Ports below 1024, ICMP sockets and SO_BINDTODEVICE are asked for one by one, and judged by
-//     the policy there.
-//   - Connections that were sent are counted by conntrack entries with the mark, against records.
+// Landlock for that router, and a count of connections that were sent, by conntrack entries with
+// the mark, against records.
 package isolate

@@ -20,7 +20,8 @@ type Needs struct {
 	Routers  bool // it starts routers, which have no other rights than it has
 }
 
-// kept are the capabilities that a router uses, of those that it has.
+// kept are the capabilities that a process uses which routes alone, or keeps the host, of those
+// that it has. A router that has a keeper uses none.
 var kept = []cap.Value{
 	cap.NET_ADMIN,        // routes, rules, nftables; marks, and buffers beyond net.core.rmem_max, of sockets
 	cap.NET_RAW,          // sockets for echoes whose identifier is kept, and for ICMP errors
@@ -38,14 +39,15 @@ func Enter(n Needs) error {
 		return errors.Join(err, forbidCalls(n))
 	}
 	keep := kept
-	if !n.Files {
-		keep = slices.DeleteFunc(slices.Clone(kept), func(c cap.Value) bool { return c == cap.DAC_OVERRIDE })
+	if !n.Host {
+		keep = nil
 	}
 	var bounding error
 	switch {
 	case n.Routers:
-		keep = append(slices.Clone(kept), cap.SETPCAP) // a router empties its bounding set
-		bounding = dropBounding(keep)                  // no others can be given
+		// A router empties its bounding set, and has another user.
+		keep = append(slices.Clone(kept), cap.SETPCAP, cap.SETUID, cap.SETGID, cap.KILL)
+		bounding = dropBounding(keep) // no others can be given
 	case n.Children:
 		keep = append(slices.Clone(kept), cap.KILL) // they may be another user's by now
 	default:
@@ -53,7 +55,15 @@ func Enter(n Needs) error {
 		// privileges, and without execve(2), nothing comes from the set.
 		bounding = dropBounding(nil)
 	}
-	return errors.Join(bounding, dropCapabilities(keep), forbidCalls(n))
+	had, err := cap.GetPID(0)
+	if err != nil {
+		return errors.Join(fmt.Errorf("read capabilities: %w", err), forbidCalls(n))
+	}
+	var user error
+	if !n.Host {
+		user = takeOwnUser()
+	}
+	return errors.Join(bounding, user, dropCapabilities(had, keep), forbidCalls(n))
 }
 
 // Hide has the kernel give other processes of this one's user no access to its memory and
@@ -79,12 +89,8 @@ func Permitted() (all []uintptr) {
 	return all
 }
 
-// dropCapabilities keeps some of the capabilities that this process has.
-func dropCapabilities(keep []cap.Value) error {
-	had, err := cap.GetPID(0)
-	if err != nil {
-		return fmt.Errorf("read capabilities: %w", err)
-	}
+// dropCapabilities keeps some of the capabilities that this process had before its user changed.
+func dropCapabilities(had *cap.Set, keep []cap.Value) error {
 	want := cap.NewSet()
 	for _, c := range keep {
 		for _, flag := range []cap.Flag{cap.Permitted, cap.Effective} {
@@ -97,7 +103,11 @@ func dropCapabilities(keep []cap.Value) error {
 			}
 		}
 	}
-	if same, err := want.Cf(had); err == nil && same == 0 {
+	now, err := cap.GetPID(0)
+	if err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	if same, err := want.Cf(now); err == nil && same == 0 {
 		return nil // a filter of the service manager may forbid capset(2)
 	}
 	if err := want.SetProc(); err != nil { // the ambient set follows the inheritable one

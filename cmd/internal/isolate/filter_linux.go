@@ -175,7 +175,8 @@ var ofParents = []uint32{
 // the filter, and adds its own.
 var ofStarts = []uint32{
 	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
-	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
+	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID,
+	unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
 }
 
 // probed are calls instead of which programs make others where a kernel lacks them.

@@ -141,7 +141,22 @@ func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) 
 func (f *Finder) Closed(client netip.AddrPort) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.last.closed(client)
+	f.last.closed(client, f.last.ends+1)
+}
+
+// countEnd counts an end of a client that another Finder is told, and returns its number.
+func (f *Finder) countEnd() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last.ends++
+	return f.last.ends
+}
+
+// closedAs is Closed for the number that countEnd of another Finder has returned.
+func (f *Finder) closedAs(client netip.AddrPort, number uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last.closed(client, number)
 }
 
 // recent returns the processes that have held sockets of a user, the last one first.

@@ -96,7 +96,7 @@ func testFinder(t testing.TB, patience time.Duration) *Finder {
 
 // ask asks for the process of one socket.
 func ask(f *Finder, s Socket, done func(Process)) (p Process, searching bool) {
-	q := []Query{{Socket: s, Done: done}}
+	q := []Query{{Socket: s, Done: func(p Process, _ Reason) { done(p) }}}
 	f.Search(q)
 	return q[0].Process, q[0].Searching
 }
@@ -170,7 +170,7 @@ func TestFindTogether(t *testing.T) {
 			}
 		}
 		found[i] = make(chan Process, 1)
-		queries = append(queries, Query{Socket: s, Done: func(p Process) { found[i] <- p }})
+		queries = append(queries, Query{Socket: s, Done: func(p Process, _ Reason) { found[i] <- p }})
 	}
 	for range 2 { // the second time the process is known
 		f.Search(queries)
@@ -284,8 +284,8 @@ func TestSearchThatWaits(t *testing.T) {
 	}
 	ended := 0
 	waits := func(since time.Duration) *search {
-		return &search{socket: Socket{UID: 7}, asked: time.Now().Add(-since), done: func(p Process) {
-			if ended++; p != (Process{}) {
+		return &search{socket: Socket{UID: 7}, asked: time.Now().Add(-since), done: func(p Process, why Reason) {
+			if ended++; p != (Process{}) || why != Deadline {
 				t.Errorf("it has found %+v", p)
 			}
 		}}

@@ -114,14 +114,14 @@ func (l *last) inOrder(uid uint32, now time.Time) []*process {
 // idleAfter is for how long a process is expected to go on.
 const idleAfter = 100 * time.Millisecond
 
-// closed notes that a client has sent its FIN or RST: the next socket of its process is likely to
-// have its descriptor.
-func (l *last) closed(client netip.AddrPort) {
+// closed notes that a client has sent its FIN or RST, with the number of this end: the next socket
+// of its process is likely to have its descriptor.
+func (l *last) closed(client netip.AddrPort, number uint64) {
+	l.ends = number
 	p := l.clients[client]
 	if p == nil {
 		return
 	}
-	l.ends++
 	delete(l.clients, client)
 	for i := range p.fds {
 		if p.fds[i].client == client {

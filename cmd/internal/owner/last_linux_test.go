@@ -149,19 +149,19 @@ func TestLastAfterClosed(t *testing.T) {
 		l.add(h, s)
 	}
 	for _, ended := range []int{9, 3, 15} {
-		l.closed(client(ended))
+		l.closed(client(ended), l.ends+1)
 	}
 	ends = l.ends
-	l.closed(client(0))                    // while the sockets wait to be searched for
+	l.closed(client(0), l.ends+1)          // while the sockets wait to be searched for
 	for _, next := range []int{3, 9, 15} { // lower descriptors were given out first
 		expect(next, 1)
 	}
-	l.closed(client(4)) // is still open
-	l.closed(client(11))
+	l.closed(client(4), l.ends+1) // is still open
+	l.closed(client(11), l.ends+1)
 	ends = l.ends
 	expect(0, 1)
 	expect(11, 2)
-	l.closed(client(500)) // of another machine
+	l.closed(client(500), l.ends+1) // of another machine
 	if l.forget(self.process); len(l.clients) != 0 {
 		t.Errorf("%d clients are known of no process", len(l.clients))
 	}

@@ -3,8 +3,10 @@ package owner
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -55,12 +57,19 @@ func NewResolvers() (*Resolvers, error) {
 // Has reports whether a user's process resolves names.
 func (r *Resolvers) Has(uid uint32) bool { return (*r.users.Load())[uid] }
 
-// Run looks again every few seconds until ctx ends. Where it cannot, the users stay as they were.
-func (r *Resolvers) Run(ctx context.Context) {
+// All returns the users whose processes resolve names.
+func (r *Resolvers) All() []uint32 { return slices.Sorted(maps.Keys(*r.users.Load())) }
+
+// Run looks again every few seconds until ctx ends, and calls changed when the users are others.
+// Where it cannot look, they stay as they were.
+func (r *Resolvers) Run(ctx context.Context, changed func()) {
 	for {
 		select {
 		case <-time.After(resolversAge):
-			_ = r.look(time.Now())
+			before := r.users.Load()
+			if err := r.look(time.Now()); err == nil && !maps.Equal(*before, *r.users.Load()) {
+				changed()
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -23,7 +23,7 @@ const (
 // search is one that goes on.
 type search struct {
 	socket  Socket
-	done    func(Process)
+	done    func(Process, Reason)
 	process Process
 	reason  Reason
 
@@ -39,9 +39,11 @@ type search struct {
 // Query asks for the process that holds a socket.
 type Query struct {
 	Socket Socket
-	Done   func(Process) // takes the process where Search returns while it is searched for
+	// Done takes the result where Search returns while the process is searched for.
+	Done func(Process, Reason)
 
 	Process   Process // that was found at once; the zero value = it was not
+	Reason    Reason  // why it will not be searched for
 	Searching bool    // Done will be called, once, from another goroutine
 
 	likely holder
@@ -93,13 +95,14 @@ func (f *Finder) begin(q *Query) {
 	s := q.Socket
 	switch {
 	case len(f.lacks) > 0 && s.UID != f.uid:
-		f.stats.NotFound[Permission]++
-		return
+		q.Reason = Permission
 	case f.total >= maxSearches || f.running[s.UID] >= maxOfOne:
-		f.stats.NotFound[Busy]++
-		return
+		q.Reason = Busy
 	case !f.budgets.left(s.UID, time.Now()):
-		f.stats.NotFound[Budget]++
+		q.Reason = Budget
+	}
+	if q.Reason != Found {
+		f.stats.NotFound[q.Reason]++
 		return
 	}
 	f.total++
@@ -191,7 +194,7 @@ func (f *Finder) giveUp() {
 		f.waiting[uid] = next[over:]
 		for _, s := range next[:over] {
 			f.count(s, Deadline)
-			s.done(Process{})
+			s.done(Process{}, Deadline)
 		}
 	}
 }
@@ -230,7 +233,7 @@ func (f *Finder) end(s *search) {
 	f.extra = 0
 	f.count(s, s.reason)
 	s.looks = 0
-	s.done(s.process)
+	s.done(s.process, s.reason)
 }
 
 // count takes a search that is over for those who wait out of the numbers.

@@ -26,8 +26,9 @@ type Options struct {
 	// are known by then; two goroutines call it. nil disables it.
 	Narrow func(up bool, passes, fails int)
 
-	// Prepare is called for each TCP socket before it connects, as to mark it; nil disables it.
-	Prepare func(fd int) error
+	// Socket returns a TCP socket of the address's family that does not block, such as a marked
+	// one; nil = an ordinary one.
+	Socket func() (fd int, err error)
 	// LinkMTU is the MTU of the link by which packets leave; 0 = that of the host's route.
 	LinkMTU int
 	// OnlyTCP leaves ICMP and the hops out.
@@ -48,7 +49,7 @@ type target struct {
 	timeout    time.Duration
 	report     func(string)
 	narrow     func(up bool, passes, fails int)
-	prepare    func(fd int) error // nil = nothing to do
+	socket     func() (fd int, err error)
 
 	mu sync.Mutex
 	// idle is a connection for the first probes of the way up. It and the first of the way down are
@@ -70,7 +71,10 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	defer cancel()
 	t := &target{
 		timeout: timeout, narrow: o.Narrow,
-		host: o.Host, path: o.Path, address: o.Address, report: o.Progress, prepare: o.Prepare,
+		host: o.Host, path: o.Path, address: o.Address, report: o.Progress, socket: o.Socket,
+	}
+	if t.socket == nil {
+		t.socket = func() (int, error) { return newSocket(o.Address.Addr()) }
 	}
 	if t.report == nil {
 		t.report = func(string) {}

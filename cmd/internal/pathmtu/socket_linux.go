@@ -2,11 +2,17 @@ package pathmtu
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/stack/dial"
 )
 
 // conn is a TCP connection to the far end whose kernel state can be read.
@@ -79,31 +85,11 @@ func (t *target) dial(ctx context.Context, mss int) (*conn, error) {
 	if mss > highestMSS { // as of loopback
 		mss = 0
 	}
-	dialer := net.Dialer{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) (err error) {
-		level, option := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
-		if t.address.Addr().Is6() {
-			level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
-		}
-		controlErr := raw.Control(func(fd uintptr) {
-			if t.prepare != nil {
-				if err = t.prepare(int(fd)); err != nil {
-					return
-				}
-			}
-			if err = unix.SetsockoptInt(int(fd), level, option, unix.IP_PMTUDISC_DO); err == nil && mss != 0 {
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss)
-			}
-		})
-		if err == nil {
-			err = controlErr
-		}
-		return err
-	}}
-	plain, err := dialer.DialContext(ctx, "tcp", t.address.String())
+	plain, err := t.open(ctx, mss)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{TCPConn: plain.(*net.TCPConn), headers: headers(t.address.Addr())}
+	c := &conn{TCPConn: plain, headers: headers(t.address.Addr())}
 	_ = c.SetLinger(0) // leave no TIME_WAIT here and no unfinished request there
 	if c.raw, err = c.SyscallConn(); err == nil {
 		c.first, err = c.info()
@@ -117,6 +103,67 @@ func (t *target) dial(ctx context.Context, mss int) (*conn, error) {
 	}
 	t.connected(c)
 	return c, nil
+}
+
+// open connects a socket whose packets have DF, and which announces the MSS given if it is not 0.
+func (t *target) open(ctx context.Context, mss int) (*net.TCPConn, error) {
+	to := t.address.Addr()
+	level, option := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
+	if to.Is6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+	}
+	fd, err := t.socket()
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "connection")
+	defer f.Close() // FileConn duplicates it
+	if err = unix.SetsockoptInt(fd, level, option, unix.IP_PMTUDISC_DO); err == nil && mss != 0 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mss)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set size of segments: %w", err)
+	}
+	if errno := dial.Connect(fd, t.address); errno != 0 && errno != unix.EINPROGRESS {
+		return nil, fmt.Errorf("connect to %v: %w", t.address, errno)
+	}
+	if err := connected(ctx, fd); err != nil {
+		return nil, fmt.Errorf("connect to %v: %w", t.address, err)
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %v: %w", t.address, err)
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// connected waits for the end of a handshake.
+func connected(ctx context.Context, fd int) error {
+	const turn = 10 // ms, between looks at ctx
+	for {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(p, turn)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case n > 0:
+			if errno := dial.ConnectErrno(fd); errno != 0 {
+				return errno
+			}
+			return nil
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return err
+		}
+	}
+}
+
+// newSocket returns a TCP socket that does not block, towards an address.
+func newSocket(to netip.Addr) (int, error) {
+	family := unix.AF_INET
+	if to.Is6() {
+		family = unix.AF_INET6
+	}
+	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 }
 
 // tcpiOptTimestamps is TCPI_OPT_TIMESTAMPS.

@@ -11,8 +11,11 @@
 // more while half of them are left, so that a connection need not wait. A kind that is seldom used
 // has a small stock: each refill doubles it. Sockets for echoes are made one by one.
 //
-// A socket that the router has, it may send back to have it marked, or bound to a system port
-// ([Pool.Restrict], [Pool.Bind]). The keeper looks at the socket's family before it does.
+// A socket that the router has, it may send back to have it bound to a system port ([Pool.Bind]).
+// The keeper looks at the socket's family before it does.
+//
+// Sockets of the router's own making would be of no use with the mark: the host's rules take those
+// for another's which have another user.
 //
 // # Trust
 //

@@ -15,9 +15,8 @@ const Batch = 64
 type op uint8
 
 const (
-	opOpen     op = iota + 1 // make Count sockets of Kind
-	opRestrict               // mark the socket that comes along
-	opBind                   // bind the socket that comes along to Addr and Port
+	opOpen op = iota + 1 // make Count sockets of Kind
+	opBind               // bind the socket that comes along to Addr and Port
 )
 
 // kind is a family, type and protocol of sockets.

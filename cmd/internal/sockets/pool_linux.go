@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,7 @@ type Pool struct {
 	epoch  int // of Renew
 	closed bool
 	refill sync.WaitGroup
+	tidied bool // tidy is about to be called
 }
 
 // stock is the sockets of a kind that wait to be used.
@@ -27,7 +29,11 @@ type stock struct {
 	fds       []int
 	size      int // how many there are after a refill
 	refilling bool
+	taken     bool // one was, lately
 }
+
+// idle is how long a stock is kept of which none is taken, about.
+const idle = 5 * time.Second
 
 // firstBatch is the size of a stock at first.
 const firstBatch = 4
@@ -51,6 +57,10 @@ func (p *Pool) Open(family, typ, proto int) (fd int, err error) {
 	}
 	fd = s.fds[0]
 	s.fds = s.fds[1:]
+	if s.taken = true; !p.tidied {
+		p.tidied = true
+		time.AfterFunc(idle, p.tidy)
+	}
 	if k.stocked() && len(s.fds) <= s.size/2 && !s.refilling && !p.closed {
 		s.refilling = true
 		p.refill.Go(func() {
@@ -61,6 +71,26 @@ func (p *Pool) Open(family, typ, proto int) (fd int, err error) {
 		})
 	}
 	return fd, nil
+}
+
+// tidy closes the stocks of which none has been taken lately, and comes again while there are
+// others.
+func (p *Pool) tidy() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tidied = false
+	for k := range p.stocks {
+		s := &p.stocks[k]
+		if !s.taken && !s.refilling {
+			closeAll(s.fds)
+			s.fds, s.size = nil, 0
+		}
+		s.taken = false
+		p.tidied = p.tidied || len(s.fds) > 0
+	}
+	if p.tidied {
+		time.AfterFunc(idle, p.tidy)
+	}
 }
 
 // stocked reports whether sockets of a kind are made before they are needed. Those for echoes are
@@ -103,13 +133,6 @@ func (p *Pool) fill(k kind) error {
 			return nil
 		}
 	}
-}
-
-// Restrict marks a socket of this process's making, and binds it to the interface, as those of Open
-// are.
-func (p *Pool) Restrict(fd int) error {
-	_, err := p.ask(&request{Op: opRestrict}, 0, fd)
-	return err
 }
 
 // Bind binds a socket to an address with a port below 1024.

@@ -66,8 +66,6 @@ func (v *Server) answer(b []byte, fds []int) error {
 	switch ok := q.unmarshal(b); {
 	case ok && q.Op == opOpen && q.Kind < kinds && q.Count >= 1 && q.Count <= Batch && len(fds) == 0:
 		return v.open(all[q.Kind], int(q.Count))
-	case ok && q.Op == opRestrict && len(fds) == 1:
-		return v.reply(v.restrict(fds[0]), nil)
 	case ok && q.Op == opBind && len(fds) == 1:
 		return v.reply(v.bind(fds[0], &q), nil)
 	}
@@ -120,14 +118,6 @@ func (s *Settings) set(fd int) error {
 		return unix.BindToDevice(fd, s.Interface)
 	}
 	return nil
-}
-
-// restrict marks a socket of the router's making.
-func (v *Server) restrict(fd int) error {
-	if err := internet(fd); err != nil {
-		return err
-	}
-	return v.settings.Load().set(fd)
 }
 
 // bind binds a socket of the router to a system port (RFC 6335 §6), at an address of the router's

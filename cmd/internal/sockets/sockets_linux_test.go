@@ -169,18 +169,15 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// A socket of the router's own is marked and bound to a system port; one of another family is not.
+// A socket is bound to a system port; one of another family is not.
 func TestOwnSocket(t *testing.T) {
 	requireRoot(t)
-	p, _ := start(t, Settings{Mark: 5})
+	p, _ := start(t, Settings{})
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := p.Restrict(fd); err != nil || option(t, fd, unix.SO_MARK) != 5 {
-		t.Errorf("Restrict: %v, mark %d", err, option(t, fd, unix.SO_MARK))
-	}
 	bound := false
 	for port := uint16(700); port < 1024 && !bound; port++ {
 		err = p.Bind(fd, netip.AddrPortFrom(netip.IPv6Loopback(), port))
@@ -203,9 +200,6 @@ func TestOwnSocket(t *testing.T) {
 	}
 	defer null.Close()
 	for _, other := range []int{file, int(null.Fd())} {
-		if err := p.Restrict(other); err == nil {
-			t.Errorf("descriptor %d was marked", other)
-		}
 		if err := p.Bind(other, netip.MustParseAddrPort("127.0.0.1:900")); err == nil {
 			t.Errorf("descriptor %d was bound", other)
 		}
@@ -267,7 +261,6 @@ func FuzzServer(f *testing.F) {
 	f.Add((&request{Op: opOpen, Kind: tcp4, Count: 2}).marshal(), false)
 	f.Add((&request{Op: opOpen, Kind: kinds, Count: 1}).marshal(), false)
 	f.Add((&request{Op: opOpen, Kind: tcp6, Count: Batch + 1}).marshal(), true)
-	f.Add((&request{Op: opRestrict}).marshal(), true)
 	f.Add((&request{Op: opBind, Port: 1, Zone: 1 << 31}).marshal(), true)
 	f.Add(append((&request{Op: opBind}).marshal(), 0), true)
 	f.Fuzz(func(t *testing.T, message []byte, along bool) {

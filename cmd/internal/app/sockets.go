@@ -1,0 +1,70 @@
+//go:build linux
+
+package app
+
+import (
+	"net"
+	"os"
+
+	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/sockets"
+	"syntap/stack/nat/hostsock"
+)
+
+// searches are those of the keeper for owners, for a router that may not look at other users'
+// processes.
+type searches struct {
+	conn  *net.UnixConn
+	lacks []string
+}
+
+// socketSettings are those of upstream sockets. The router sets the others: they take no rights.
+func socketSettings(c *config.Config) sockets.Settings {
+	return sockets.Settings{
+		Mark: uint32(c.Route.Mark), Interface: c.Egress.Interface, Buffer: hostsock.BufferSize,
+	}
+}
+
+// server does for a router, by a socket between the two, all that takes rights.
+type server interface {
+	Serve() error // until the router is gone, which is no error, or says what no router says
+	Close() error
+}
+
+// serve has servers serve a router, which is killed if it says what no router says. It returns the
+// router's ends: of the server of its sockets, and of that of its searches.
+func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
+	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {
+		v := sockets.NewServer(conn, socketSettings(k.config.Load()))
+		k.sockets.Store(v)
+		return v
+	}}
+	if k.finder != nil {
+		starts = append(starts, func(conn *net.UnixConn) server { return owner.NewServer(k.finder, conn) })
+	}
+	for _, start := range starts {
+		ours, end, err := channel.Pair()
+		if err != nil {
+			closeFiles(theirs)
+			return nil, err
+		}
+		theirs = append(theirs, end)
+		v := start(ours)
+		go func() {
+			defer v.Close()
+			if err := v.Serve(); err != nil {
+				k.log.WithError(err).Error("the router says what no router says")
+				_ = c.cmd.Process.Kill()
+			}
+		}()
+	}
+	return theirs, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
