@@ -156,6 +156,7 @@ func (h *holes) measure(
 	if err != nil {
 		return path, err
 	}
+	path.Rough = r.Late
 	switch r.Verdict {
 	case pathmtu.BlackHoleUp:
 		path.Up = wayOf(r.Up)

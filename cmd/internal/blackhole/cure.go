@@ -62,8 +62,8 @@ func (h *host) coversLate(s flow.Stall, up bool) bool {
 	return up && s.Backoff >= sureBackoff || !up && s.Silent >= sureSilence
 }
 
-// patience is the time after which connections are cured without exact sizes. Most measurements end
-// before.
+// patience is the time after which connections are cured without a finding, or its exact sizes.
+// Most findings are made before.
 const patience = 5 * time.Second
 
 // cureEarly cures a connection that is certain to be stuck in a black hole, though a measurement
@@ -119,9 +119,10 @@ func (f *Finder) free(h *host, s flow.Stall, up bool) bool {
 }
 
 // try frees an upload without a finding, by way of trial: that it goes on then is evidence, even
-// where nothing shorter than a full segment has been acknowledged. The lock is held.
+// where nothing shorter than a full segment has been acknowledged. A finding, which has the next
+// one run, comes before in most cases. The lock is held.
 func (f *Finder) try(e end, h *host, s flow.Stall) {
-	if s.Clamped || s.Backoff < sureBackoff || len(h.flows) >= mostStalls || h.flows[s.Key] != nil ||
+	if s.Clamped || s.Backoff < sureBackoff || s.Silent < patience || len(h.flows) >= mostStalls || h.flows[s.Key] != nil ||
 		!f.o.Cures(s.Key.Client, s.Key.Server) || !f.o.ClearDF(s.Key) {
 		return
 	}

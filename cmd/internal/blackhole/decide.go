@@ -71,6 +71,11 @@ func (f *Finder) measured(e end, h *host, path Path, err error) {
 	}
 	switch {
 	case f.ctx.Err() != nil:
+	case err == nil && path.hole() && path.Rough && h.finding != nil:
+		h.finding.Expires = now.Add(lifetime)
+	case err == nil && path.hole() && path.Rough && h.pause == 0: // once more
+		h.pause = errorPause
+		h.add(path)
 	case err == nil && path.hole():
 		h.pause = 0
 		f.found(e, h, path, record.High, now)

@@ -38,10 +38,10 @@
 // three seconds a server has sent them again four times (RFC 6298 with 200 ms); one in 10,000 such
 // segments is lost so often under 10 % loss. Such a finding has medium confidence and knows no
 // size; its clamp is for packets of 1280 bytes. Where findings are applied, an upload over IPv4 has
-// its DF bit cleared on trial after four timeouts: that it goes on then is evidence too, even if
-// nothing short was acknowledged before. The same decides where a measurement cannot, since the far
-// end says too little, and on the way from a client, whose short segments that have come stand for
-// the handshake.
+// its DF bit cleared on trial after four timeouts and five seconds: that it goes on then is
+// evidence too, even if nothing short was acknowledged before. The same decides where a measurement
+// cannot, since the far end says too little, and on the way from a client, whose short segments
+// that have come stand for the handshake.
 //
 // A path in which nothing is found is measured again after ten minutes at the earliest, one that
 // could not be measured after three seconds, and then twice as long each time, up to an hour. Two

@@ -55,6 +55,7 @@ type Options struct {
 // bytes; 0 = unknown.
 type Path struct {
 	Up, Down Way
+	Rough    bool // the measurement had too little time: a way may be missing, or sizes may not be exact
 }
 
 // Way is one direction of a path.

@@ -135,6 +135,7 @@ func (t *target) cause(ctx context.Context, err error) error {
 }
 
 func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
+	r.Late = ctx.Err() != nil
 	r.Hops = append([]Hop{}, said.hops...)
 	r.MSS = MSS{t.client, t.server}
 	if mtu := said.mtu; mtu != 0 {

@@ -24,6 +24,7 @@ type Result struct {
 	Hops     []Hop          `json:"hops"`  // those that answer
 	LinkMTU  int            `json:"link_mtu"`
 	Note     string         `json:"note,omitempty"` // the obstacle to a decision
+	Late     bool           `json:"-"`              // its time was over: sizes may be missing, or not exact
 }
 
 // Sizes are the largest packet that passes and the smallest known not to; Fails is nil where the
