@@ -31,7 +31,9 @@ func liar(t *testing.T) (*child, channel.Conn) {
 	c := &child{
 		conn: ours, cmd: exec.Command("sleep", "1000"), opened: make(chan struct{}), running: make(chan struct{}),
 		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
+		written: make(chan error, 1),
 	}
+	c.written <- nil // it has no records
 	if err := c.cmd.Start(); err != nil {
 		t.Skipf("needs sleep: %v", err)
 	}
