@@ -37,10 +37,12 @@ type question struct {
 	own     [2]int        // the values of keepaliveOptions that the socket has by itself
 }
 
-// keepaliveOptions have the kernel probe at once, and not give up as long as questions go on.
-var keepaliveOptions = [2]struct{ name, probing int }{
-	{unix.TCP_KEEPCNT, 127}, {unix.TCP_KEEPIDLE, 1},
-}
+// keepaliveOptions are those that a question changes. While the router itself asks, the kernel may
+// give up as it would without.
+var keepaliveOptions = [2]int{unix.TCP_KEEPCNT, unix.TCP_KEEPIDLE}
+
+// endure is the TCP_KEEPCNT by which the kernel does not give up while a client asks.
+const endure = 127
 
 const (
 	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
@@ -83,6 +85,7 @@ func (p *Prober) Withhold(
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.ask(fd, &info)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, endure)
 	q.answer, q.offload, q.write = slices.Concat(frame...), off, write
 	return true
 }
@@ -109,15 +112,13 @@ func (p *Prober) ask(fd int, info *unix.TCPInfo) *question {
 		q = &question{fd: fd}
 		q.timer = time.AfterFunc(abandoned, func() { p.answer(q) })
 		for i, o := range keepaliveOptions {
-			q.own[i], _ = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, o.name)
+			q.own[i], _ = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, o)
 		}
 		p.asked = q
 	}
 	q.at = time.Now()
 	q.wait = min(10*time.Millisecond+time.Duration(info.Rtt)*time.Microsecond, heardLately)
-	for _, o := range keepaliveOptions {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.probing)
-	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 1) // the kernel probes at once
 	q.timer.Reset(q.wait)
 	return q
 }
@@ -165,7 +166,7 @@ func (p *Prober) end() {
 	}
 	p.asked.timer.Stop()
 	for i, o := range keepaliveOptions {
-		_ = unix.SetsockoptInt(p.asked.fd, unix.IPPROTO_TCP, o.name, p.asked.own[i])
+		_ = unix.SetsockoptInt(p.asked.fd, unix.IPPROTO_TCP, o, p.asked.own[i])
 	}
 	p.asked = nil
 }
