@@ -78,18 +78,18 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "a connection leaves no address of its host socket",
-			old:       "\tdelete(s.upstreams, c.upstream)\n\tc.prober.End()\n",
+			old:       "\ts.sockets.Give(c.upstream)\n\tc.prober.End()\n",
 			new:       "\tc.prober.End()\n",
 			run:       "TestNothingIsLeft",
 		},
 		{
 			behaviour: "a failed dial leaves no address of its host socket",
-			old:       `delete(c.stack.upstreams, c.upstream)`,
+			old:       `c.stack.sockets.Give(c.upstream)`,
 			run:       "TestNothingIsLeft",
 		},
 		{
 			behaviour: "a source without half-open handshakes is forgotten",
-			old:       `delete(s.halfOpen, source)`,
+			old:       `delete(s.waiting.bySource, source)`,
 			new:       `_ = source`,
 			run:       "TestNothingIsLeft",
 		},
@@ -116,20 +116,20 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "a SYN of one of our own host sockets is dropped",
-			old:       `if s.upstreams[key] {`,
+			old:       `if _, ours := s.sockets.Of(key); ours {`,
 			new:       `if false {`,
 			run:       "TestOwnSocketsAreDropped",
 		},
 		{
 			behaviour: "half-open handshakes of a source are limited",
-			old:       `if s.halfOpen[source] >= (i+1)`,
-			new:       `if false && s.halfOpen[source] >= (i+1)`,
+			old:       `if s.waiting.bySource[source] >= (i+1)`,
+			new:       `if false && s.waiting.bySource[source] >= (i+1)`,
 			run:       "TestHalfOpen",
 		},
 		{
 			behaviour: "an IPv6 network has twice the limit of an address",
-			old:       `if s.halfOpen[source] >= (i+1)`,
-			new:       `if s.halfOpen[source] >= (i-i+1)`,
+			old:       `if s.waiting.bySource[source] >= (i+1)`,
+			new:       `if s.waiting.bySource[source] >= (i-i+1)`,
 			run:       "TestHalfOpen",
 		},
 		{

@@ -25,7 +25,7 @@ import (
 func (r *router) failing(t *testing.T, lab *tuntest.Lab, inject string) (mend func()) {
 	t.Helper()
 	call, _, _ := strings.Cut(inject, ":")
-	strace := lab.Router.Start("strace", "-f", "-o", "/dev/null", "-p", fmt.Sprint(r.routerPID(t)), "-P", r.dir+"/handshakes.json", "-e", "trace="+call, "-e", "inject="+inject)
+	strace := lab.Router.Start("strace", "-f", "-o", "/dev/null", "-p", fmt.Sprint(r.PID()), "-P", r.dir+"/handshakes.json", "-e", "trace="+call, "-e", "inject="+inject)
 	tuntest.Wait(t, "strace", func() bool { return strings.Contains(strace.Stderr(), " attached") })
 	return func() {
 		if err := strace.Signal(unix.SIGINT); err != nil {
