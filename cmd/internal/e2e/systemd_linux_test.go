@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -127,6 +128,7 @@ func TestSystemd(t *testing.T) {
 			return got.status == 0 && strings.Contains(got.stdout, fmt.Sprint(connections))
 		})
 	}
+	checkRouterRights(t, m)
 	checkPriorities(t, m)
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
 		t.Errorf("stop: %+v", got)
@@ -146,6 +148,26 @@ func TestSystemd(t *testing.T) {
 	if got := m.command(t, "systemctl", "is-failed", "syntap"); got.stdout != "inactive\n" {
 		t.Errorf("the unit is %s", got.stdout)
 	}
+}
+
+// checkRouterRights looks for the service's process that reads packets, which has no capability.
+func checkRouterRights(t *testing.T, m *machine) {
+	t.Helper()
+	var status struct {
+		Processes []struct {
+			Role         string
+			Capabilities struct{ Effective, Permitted []string }
+		}
+	}
+	if err := json.Unmarshal([]byte(m.command(t, "syntap", "status", "--json").stdout), &status); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range status.Processes {
+		if c := p.Capabilities; p.Role == "router" && len(c.Effective)+len(c.Permitted) == 0 {
+			return
+		}
+	}
+	t.Errorf("no router without capabilities: %+v", status.Processes)
 }
 
 // checkPriorities has the service refuse a config, when it is reloaded and when a signal asks for
