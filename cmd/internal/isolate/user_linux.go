@@ -99,8 +99,8 @@ func mapped() func(n uint32) bool {
 // has, if it may. It keeps its permitted capabilities, and ends with the process that has started
 // it.
 func takeOwnUser() error {
-	if os.Geteuid() != 0 || !may(cap.SETUID) || !may(cap.SETGID) {
-		return nil
+	if os.Geteuid() != 0 || !may(cap.SETUID) || !may(cap.SETGID) || !may(cap.KILL) {
+		return nil // without CAP_KILL its keeper could not end it
 	}
 	user, err := unusedUser()
 	if err != nil {
