@@ -47,12 +47,15 @@
 //	opens the logs
 //	config's text, ring ───────────────▶ opens the listener
 //	opens the TUN, changes the host ◀─── opened, or has said why not
-//	TUN, lock ─────────────────────────▶ gives up its rights, builds tap and stack
+//	TUN, lock, two servers ────────────▶ gives up its rights, builds tap and stack
 //	ready ◀───────────────────────────── running
 //	      ◀───────────────────────────── records, by the ring
 //	written ───────────────────────────▶ payload may pass
 //	ping, reload, stop ────────────────▶
 //	      ◀───────────────────────────── pong, reloaded, ended
+//
+// The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
+// sockets (package sockets), the other searches for owners (owner.Server).
 //
 // The log is the keeper's (records.go): the router's stands in for it (audit/remote). It is one
 // over all routers of a run, and so is the Fleet that brings it to stores outside.
