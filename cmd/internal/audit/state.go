@@ -11,6 +11,7 @@ import (
 type State struct {
 	Handshakes, Datagrams           bool   // new connections, or flows without a handshake, have to wait
 	GatedHandshakes, GatedDatagrams bool   // they wait for their records
+	Records                         bool   // a sink takes them
 	Segments                        bool   // a sink writes them
 	Owners                          bool   // a sink says whose process a client is
 	Waiting                         bool   // there are records that are not written yet
@@ -24,7 +25,7 @@ func (l *Log) State(now time.Time) State {
 	defer l.mu.RUnlock()
 	s := State{
 		GatedHandshakes: l.gates.handshakes > 0, GatedDatagrams: l.gates.datagrams > 0,
-		Segments: l.segments.Load(), Room: math.MaxInt32,
+		Records: len(l.writers) > 0, Segments: l.segments.Load(), Room: math.MaxInt32,
 		QueueFull: l.retired.queue, WriteError: l.retired.write,
 	}
 	for _, w := range l.writers {

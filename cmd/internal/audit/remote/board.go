@@ -20,6 +20,7 @@ const (
 	datagramsWait
 	handshakesGated
 	datagramsGated
+	recordsWanted
 	segmentsWanted
 	ownersNamed
 )
@@ -34,6 +35,7 @@ func stateBits(s audit.State) uint64 {
 		{s.Datagrams, datagramsWait},
 		{s.GatedHandshakes, handshakesGated},
 		{s.GatedDatagrams, datagramsGated},
+		{s.Records, recordsWanted},
 		{s.Segments, segmentsWanted},
 		{s.Owners, ownersNamed},
 	} {

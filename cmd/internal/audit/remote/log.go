@@ -79,25 +79,30 @@ func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 func (l *Log) Record(r *record.Attributed) {
 	l.records.Add(1)
 	item := compact.Item{Handshake: r}
+	opened := awaited{record: r}
 	if r.Outcome != handshake.Established {
-		l.send(&item, nil, awaited{})
-		return
+		opened = awaited{}
 	}
-	if !l.send(&item, r.Opening, awaited{record: r}) && l.state()&handshakesGated == 0 {
-		l.passed(awaited{record: r})
-	}
+	l.open(&item, r.Opening, opened, handshakesGated)
 }
 
 // Datagram takes the beginning of a flow without a handshake. It never blocks either.
 func (l *Log) Datagram(d *record.AttributedDatagram) {
 	l.records.Add(1)
 	item := compact.Item{Datagram: d}
+	opened := awaited{datagram: d.Datagram}
 	if d.Denied {
-		l.send(&item, nil, awaited{})
-		return
+		opened = awaited{}
 	}
-	if !l.send(&item, d.Opening, awaited{datagram: d.Datagram}) && l.state()&datagramsGated == 0 {
-		l.passed(awaited{datagram: d.Datagram})
+	l.open(&item, d.Opening, opened, datagramsGated)
+}
+
+// open sends the record by which a connection or flow begins. One that waits for it passes at once
+// where no sink takes the record, or where it is lost and holds nothing up.
+func (l *Log) open(i *compact.Item, o *record.Opening, waits awaited, gate uint64) {
+	sent := l.wanted() && l.send(i, o, waits)
+	if waits != (awaited{}) && !sent && l.state()&gate == 0 {
+		l.passed(waits)
 	}
 }
 
@@ -111,6 +116,9 @@ func (l *Log) Segment(_ flow.Key, s handshake.Segment) {
 // Flow takes the end of a connection or flow. It never blocks either.
 func (l *Log) Flow(f record.AttributedFlow) {
 	l.records.Add(1)
+	if !l.wanted() {
+		return
+	}
 	l.send(&compact.Item{ID: record.OpeningOf(&f.Flow).Seq(&l.numbering), Flow: &f}, nil, awaited{})
 }
 
@@ -120,6 +128,9 @@ func (l *Log) Finding(f *record.Finding) {
 	l.mu.Lock()
 	l.found[audit.Found{Kind: f.Kind, Direction: f.Direction}]++
 	l.mu.Unlock()
+	if !l.wanted() {
+		return
+	}
 	l.send(&compact.Item{Finding: f}, nil, awaited{})
 }
 
@@ -255,6 +266,9 @@ func (l *Log) areWritten(ids []byte) {
 		}
 	}
 }
+
+// wanted reports whether a sink takes records.
+func (l *Log) wanted() bool { return l.state()&recordsWanted != 0 }
 
 func (l *Log) state() uint64 { return l.end.Posted(stateWord) }
 
