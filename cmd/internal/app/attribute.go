@@ -27,6 +27,7 @@ import (
 // its socket, or end.
 type attribution struct {
 	finder finder
+	remote *owner.Remote                // the finder, if it is one whose searches the writer of the log makes
 	local  func(netip.Addr) bool        // whose processes are to be found
 	next   func(*record.Attributed)     // takes records that are complete
 	demand atomic.Uint32                // a demand
@@ -63,7 +64,8 @@ type demand uint32
 const (
 	noOwners demand = iota
 	users           // by rules and names; no search goes on
-	programs        // by records
+	written         // programs, by the records that are written alone
+	programs        // by more than these
 )
 
 // attributed is an attempt of a local client.
@@ -125,7 +127,7 @@ func (a *attribution) attempt(k flow.Key) *attributed {
 		return t
 	}
 	t.socket, t.owner = socket, a.user(socket.UID)
-	if t.searching = asked == programs; t.searching {
+	if t.searching = asked >= written; t.searching {
 		if len(a.pending) == 0 {
 			a.overdue.Reset(searchAfter)
 		}
@@ -169,7 +171,7 @@ func (a *attribution) search() {
 
 // ask says which owners are asked for from now on, and logs which records will not name.
 func (a *attribution) ask(d demand, log logrus.FieldLogger) {
-	if was := demand(a.demand.Swap(uint32(d))); was != programs && d == programs {
+	if was := demand(a.demand.Swap(uint32(d))); was < written && d >= written {
 		a.announce(log)
 	}
 }
@@ -179,19 +181,23 @@ func (a *attribution) asked() demand { return demand(a.demand.Load()) }
 // ownerOf returns the owner of a socket. It is the last one if that is the same: a process may have
 // thousands of connections.
 func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
-	if p.PID == 0 {
-		p.Unit, p.Container = a.finder.Place(s)
-	}
-	o := record.Owner{
-		UID: s.UID, User: a.finder.User(s.UID),
-		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
-	}
-	if last := a.last.Load(); last != nil && *last == o {
+	o := ownerOf(a.finder, s, p)
+	if last := a.last.Load(); last != nil && *last == *o {
 		return last
 	}
-	own := o // else each o would be allocated
-	a.last.Store(&own)
-	return &own
+	a.last.Store(o)
+	return o
+}
+
+// ownerOf returns the owner of a socket.
+func ownerOf(f finder, s owner.Socket, p owner.Process) *record.Owner {
+	if p.PID == 0 {
+		p.Unit, p.Container = f.Place(s)
+	}
+	return &record.Owner{
+		UID: s.UID, User: f.User(s.UID),
+		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
+	}
 }
 
 func (a *attribution) find(k flow.Key) *attributed {
@@ -250,7 +256,7 @@ func (a *attribution) beforeAnswer(k flow.Key, answer func()) {
 
 // clientEnds notes that a client has sent its FIN or RST, for stack.Options.ClientEnds.
 func (a *attribution) clientEnds(client netip.AddrPort) {
-	if a.asked() == programs && a.local(client.Addr()) {
+	if a.asked() >= written && a.local(client.Addr()) {
 		a.finder.Closed(client)
 	}
 }
@@ -317,8 +323,10 @@ func (r *Router) ownersFor(c *config.Config) demand {
 	switch {
 	case !r.Owners:
 		return noOwners
-	case r.View != nil || r.Attempted != nil || r.Log.NamesOwners():
+	case r.View != nil || r.Attempted != nil:
 		return programs
+	case r.Log.NamesOwners():
+		return written
 	case needsOwners(c):
 		return users
 	}
@@ -338,6 +346,7 @@ func (r *Router) attribute(next func(*record.Attributed)) (*attribution, func() 
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
 	a := newAttribution(finder, r.local(), next)
+	a.askWriter(r.Log)
 	a.ask(asked, r.Logger)
 	return a, a.status
 }

@@ -5,6 +5,7 @@ package app
 import (
 	"sync/atomic"
 
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
@@ -30,9 +31,9 @@ func (r *Router) opener(
 				o.Untrusted = d.Decision != nil && d.Decision.ByName
 			}
 		}
-		owners.datagram(d, user, func(owner *record.Owner) {
+		owners.datagram(d, user, func(owner *record.Owner, question []byte) {
 			o.Owner = owner
-			r.begun(&record.AttributedDatagram{Datagram: d, Opening: o})
+			r.begun(&record.AttributedDatagram{Datagram: d, Opening: o, Question: question})
 			n.Add(-1)
 		})
 		return flow.Admit
@@ -42,8 +43,12 @@ func (r *Router) opener(
 
 // datagram calls user with the owner of a flow that begins, of which only the user is known, and
 // then done with all that is known of it: at once, or when the search for its process has ended.
-// Both get nil where the client is not local, or its socket is not found. a may be nil.
-func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner)) {
+// Both get nil where the client is not local, or its socket is not found. Where records alone have
+// use for the process, done gets the question for it, too, and the writer of the record searches: a
+// datagram that waits for its record waits for one answer, not for two. a may be nil.
+func (a *attribution) datagram(
+	d *flow.Datagram, user func(*record.Owner), done func(o *record.Owner, question []byte),
+) {
 	var socket owner.Socket
 	found := false
 	asked := noOwners
@@ -55,7 +60,7 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	}
 	if !found {
 		user(nil)
-		done(nil)
+		done(nil, nil)
 		return
 	}
 	if o, ok := d.Opening.(*record.Opening); ok {
@@ -64,7 +69,13 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	if asked == users {
 		o := &record.Owner{UID: socket.UID}
 		user(o)
-		done(o)
+		done(o, nil)
+		return
+	}
+	if asked == written && a.remote != nil && !d.Denied {
+		o := &record.Owner{UID: socket.UID}
+		user(o)
+		done(o, a.remote.Question(socket))
 		return
 	}
 	user(a.ownerOf(socket, owner.Process{}))
@@ -72,7 +83,7 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	a.datagrams[d] = nil
 	a.mu.Unlock()
 	finish := func(p owner.Process) {
-		done(a.ownerOf(socket, p))
+		done(a.ownerOf(socket, p), nil)
 		a.mu.Lock()
 		waiting := a.datagrams[d]
 		delete(a.datagrams, d)
@@ -84,6 +95,15 @@ func (a *attribution) datagram(d *flow.Datagram, user, done func(*record.Owner))
 	q := []owner.Query{{Socket: socket, Done: func(p owner.Process, _ owner.Reason) { finish(p) }}}
 	if a.finder.Search(q); !q[0].Searching {
 		finish(q[0].Process)
+	}
+}
+
+// askWriter has the writer of a log search for the owners of datagrams, where it can.
+func (a *attribution) askWriter(log RecordLog) {
+	finder, ok := a.finder.(*owner.Remote)
+	if writer, is := log.(*remote.Log); ok && is {
+		writer.OnSearched(func(result uint8) { finder.Answered(owner.Result(result)) })
+		a.remote = finder
 	}
 }
 

@@ -55,7 +55,9 @@
 //	      ◀───────────────────────────── pong, reloaded, ended
 //
 // The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
-// sockets (package sockets), the other searches for owners (owner.Server).
+// sockets (package sockets), the other searches for the owners of connections (owner.Server). Those
+// of datagrams the writer of the log searches for (audit/remote), unless the router itself shows
+// them.
 //
 // The log is the keeper's (records.go): the router's stands in for it (audit/remote). It is one
 // over all routers of a run, and so is the Fleet that brings it to stores outside.

@@ -11,6 +11,8 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/ring"
 )
 
@@ -67,7 +69,20 @@ func (r *records) watch(ctx context.Context) error {
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
 	return remote.NewWriter(k.records.log, end, remote.Options{
-		Limit: 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows), Reload: k.reloadRecords,
+		Limit: 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows), Reload: k.reloadRecords, Search: k.search,
+	})
+}
+
+var errNoFinder = errors.New("this process does not search for owners")
+
+// search searches for the owner that a router's question is about.
+func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8)) error {
+	f := k.finder
+	if f == nil {
+		return errNoFinder
+	}
+	return f.Answer(question, func(s owner.Socket, p owner.Process, result owner.Result) {
+		done(ownerOf(f, s, p), uint8(result))
 	})
 }
 

@@ -112,6 +112,16 @@ func (g *guess) oldestFirst(newest int) (h holder, ok bool) {
 	return holder{}, false
 }
 
+// countFree returns how many descriptors the process had probably closed after a number of ends.
+func (p *process) countFree(ends uint64) (n int) {
+	for i := range p.fds {
+		if at := p.fds[i].freed; at > 0 && at <= ends {
+			n++
+		}
+	}
+	return n
+}
+
 // lowestFree returns the index of the lowest descriptor that the process had probably closed after
 // a number of ends, -1 if there is none.
 func (p *process) lowestFree(ends uint64) int {

@@ -51,7 +51,7 @@ const (
 	lastUsers       = 1024
 	lastProcesses   = 128
 	looksAtLast     = 12 // of one question
-	looksAtOne      = 3  // of these at one process, where there are several
+	looksAtOne      = 3  // of these at one process, where there are several, beside those that it has closed
 	looksToConfirm  = 3
 	maxClosed       = 16       // looks, after which a descriptor is not expected to be given out next
 	bufferSize      = 16 << 10 // for a path, or the text of a file in /proc
@@ -75,7 +75,7 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 		}
 	}
 	for i, p := range processes {
-		few := min(limit-looks, looksAtOne)
+		few := min(limit-looks, looksAtOne+p.countFree(s.ends))
 		if i == len(processes)-1 {
 			few = limit - looks
 		}
@@ -85,9 +85,11 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 		if more && p.tried == s.inode {
 			continue
 		}
-		p.tried = s.inode
 		g := guess{last: l, p: p, inode: s.inode, ends: s.ends, limit: few}
 		h := g.run()
+		if g.looks < few {
+			p.tried = s.inode
+		}
 		if looks += g.looks; h.process != nil {
 			return h, looks
 		}

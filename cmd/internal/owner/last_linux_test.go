@@ -167,6 +167,43 @@ func TestLastAfterClosed(t *testing.T) {
 	}
 }
 
+// Of a process that has closed several descriptors all are looked at, although its user has other
+// processes.
+func TestLastOfSeveral(t *testing.T) {
+	t.Parallel()
+	l, self, _ := testLast(t)
+	const clients = 6
+	client := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(1000+i))
+	}
+	var fds []int
+	for i := range clients {
+		fds = append(fds, socket(t, unix.AF_INET))
+		l.add(holder{process: self.process, fd: fds[i]}, Socket{UID: 7, inode: self.look(fds[i], l.buf[:]), client: client(i)})
+	}
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	other := openProcess(child.Process.Pid, l.buf[:])
+	if other == nil {
+		t.Fatal("cannot open a process")
+	}
+	l.add(holder{process: other, fd: 3}, Socket{UID: 7, inode: 1})
+	for i := range clients {
+		l.closed(client(i), l.ends+1)
+	}
+	last := slices.Max(fds)
+	if err := unix.Dup2(socket(t, unix.AF_INET), last); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := l.find(Socket{UID: 7, inode: self.look(last, l.buf[:]), ends: l.ends}, looksAtLast, false)
+	if want := (holder{process: self.process, fd: last}); !same(h, want) {
+		t.Errorf("found %+v, want %+v", h, want)
+	}
+}
+
 // What is remembered is bounded, and a process that has ended is forgotten. The test counts the
 // files of this process, so no other runs beside it.
 func TestLastForgets(t *testing.T) {

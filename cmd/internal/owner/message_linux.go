@@ -14,6 +14,8 @@ const (
 	maxMessage = 32 << 10 // bytes
 	maxRest    = 256      // inodes of a question beside the first
 	maxText    = 4 << 10  // bytes of each text of an answer, which are cut to that: PATH_MAX
+
+	questionSize = 1 + 4 + 4 + 4 + 8 + 8 + 16 + 2 + 2 // of one about a single socket
 )
 
 // item is what an item of a Remote is.
@@ -28,6 +30,23 @@ const (
 type question struct {
 	id uint32
 	Socket
+}
+
+// Result is the Reason of an answer in a message: 0 is Found, the others are the places of Reasons.
+type Result uint8
+
+func resultOf(r Reason) Result { return Result(slices.Index(Reasons(), r) + 1) }
+
+// reason reports also whether there is such a result.
+func (r Result) reason() (Reason, bool) {
+	reasons := Reasons()
+	switch {
+	case r == 0:
+		return Found, true
+	case int(r) <= len(reasons):
+		return reasons[r-1], true
+	}
+	return "", false
 }
 
 // answer is the result of a question.
@@ -61,7 +80,7 @@ func appendEnd(b []byte, client netip.AddrPort, number uint64) []byte {
 
 func appendAnswer(b []byte, a *answer) []byte {
 	b = binary.BigEndian.AppendUint32(b, a.id)
-	b = append(b, byte(slices.Index(Reasons(), a.reason)+1)) // 0 = Found
+	b = append(b, byte(resultOf(a.reason)))
 	b = binary.BigEndian.AppendUint32(b, uint32(a.process.PID))
 	for _, text := range a.process.texts() {
 		t := (*text)[:min(len(*text), maxText)]
@@ -133,10 +152,9 @@ func (r *reader) question() (q question) {
 
 func (r *reader) answer() (a answer) {
 	a.id = r.uint32()
-	if i := int(r.uint8()); i > len(Reasons()) {
+	var ok bool
+	if a.reason, ok = Result(r.uint8()).reason(); !ok {
 		r.bad, r.b = true, nil
-	} else if i > 0 {
-		a.reason = Reasons()[i-1]
 	}
 	a.process.PID = int(int32(r.uint32()))
 	for _, text := range a.process.texts() {

@@ -94,6 +94,37 @@ func (r *Remote) Search(queries []Query) {
 	r.message = b
 }
 
+// Question returns the question for the process of a socket, for Finder.Answer of the other
+// process, which gets it on another way than those of Search. Answered counts its result.
+func (r *Remote) Question(s Socket) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := make([]byte, 0, len(r.ends)+questionSize)
+	b = append(b, r.ends...)
+	r.ends = r.ends[:0]
+	return appendQuestion(b, &question{Socket: s})
+}
+
+// Answered counts the result of a Question. One that no Finder gives counts as a failure.
+func (r *Remote) Answered(result Result) {
+	reason, ok := result.reason()
+	if !ok {
+		reason = Failed
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count(reason)
+}
+
+// count counts the result of a search. mu is held.
+func (r *Remote) count(why Reason) {
+	if why == Found {
+		r.stats.Found++
+	} else {
+		r.stats.NotFound[why]++
+	}
+}
+
 // send sends a message. That it fails the receiver sees, too. mu is held.
 func (r *Remote) send(b []byte) {
 	if len(b) > 0 && !r.gone {
@@ -134,10 +165,8 @@ func (r *Remote) take(message []byte) error {
 		r.mu.Lock()
 		done, ok := r.asked[a.id]
 		delete(r.asked, a.id)
-		if ok && a.process.PID != 0 {
-			r.stats.Found++
-		} else if ok {
-			r.stats.NotFound[a.reason]++
+		if ok {
+			r.count(a.reason)
 		}
 		r.mu.Unlock()
 		if !ok {

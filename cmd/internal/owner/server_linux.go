@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -79,35 +78,9 @@ func (v *Server) receive() error {
 
 // take begins the searches of a message.
 func (v *Server) take(message []byte) error {
-	r := reader{b: message}
-	type end struct {
-		client netip.AddrPort
-		number uint64
-	}
-	var ends []end
-	var ids []uint32
-	var queries []Query
-	for len(r.b) > 0 {
-		switch item(r.uint8()) {
-		case itemEnd:
-			number := r.uint64()
-			ends = append(ends, end{r.client(), number})
-		case itemQuestion:
-			q := r.question()
-			ids = append(ids, q.id)
-			queries = append(queries, Query{Socket: q.Socket})
-		default:
-			r.bad, r.b = true, nil
-		}
-	}
-	if r.bad {
-		return errMessage
-	}
-	for _, e := range ends {
-		v.finder.closedAs(e.client, e.number)
-	}
-	if len(queries) == 0 {
-		return nil
+	ids, queries, err := v.finder.read(message)
+	if err != nil || len(queries) == 0 {
+		return err
 	}
 	v.mu.Lock()
 	v.asked += len(queries)

@@ -18,6 +18,10 @@ type Attributed struct {
 type AttributedDatagram struct {
 	*flow.Datagram
 	Opening *Opening
+
+	// Question asks for the owner, of the process that writes the record and alone may look for it;
+	// nil = Opening has all that will be known.
+	Question []byte
 }
 
 // AttributedFlow is the end of a connection or flow. A [Flow] is written from it.
@@ -27,7 +31,7 @@ type AttributedFlow struct {
 }
 
 // Opening is the part of the record by which a connection or flow began that the record of its end
-// repeats. It must not change once that is handed to a log.
+// repeats. It must not change once that is handed to a log that writes it.
 type Opening struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
 	Name  *Name  // nil if the client knew no name

@@ -50,6 +50,7 @@ func stateBits(s audit.State) uint64 {
 const (
 	written  = iota + 1 // then ids, eight bytes each: their records are written
 	reloaded            // then the error, if there is one
+	searched            // then the results of searches for owners, one byte each
 )
 
 // askReload is the message of a router that has taken another config. All others are those of

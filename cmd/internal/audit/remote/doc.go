@@ -17,7 +17,15 @@
 // counts those that are on their way and those that have yet to come, so that an admitted
 // connection finds room for its record. A keeper that does not read for a second keeps new
 // connections out, too. Where the ring is full, records wait in the router; those that do not fit
-// there are lost, counted, and announced.
+// there are lost, counted, and announced. Where the log has no sink, nothing is sent and nothing
+// waits.
+//
+// # Owners
+//
+// The record of a datagram may bring a question for the program that has sent it. The Writer has
+// the question answered (Options.Search), and then hands the record to the log; the end of that
+// flow waits behind it. So a datagram waits for one answer of the keeper, not for two. The router
+// learns the result for its counters alone.
 //
 // # Openings
 //

@@ -34,6 +34,7 @@ type Log struct {
 	sent    atomic.Pointer[func(*flow.Datagram)]
 	opened  atomic.Pointer[func() int]
 	counted atomic.Pointer[func() record.Frames]
+	results atomic.Pointer[func(result uint8)]
 
 	reloaded chan error // holds the answer to Reload
 
@@ -73,6 +74,10 @@ func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
 // CountFrames is that of audit.Log.
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
+
+// OnSearched has f called with the result of each search for the owner of a datagram whose record
+// asks for it.
+func (l *Log) OnSearched(f func(result uint8)) { l.results.Store(&f) }
 
 // Record takes a handshake. It never blocks: a record for which there is no room is lost, counted
 // and announced.
@@ -247,6 +252,12 @@ func (l *Log) take(m []byte) error {
 		select {
 		case l.reloaded <- err:
 		default: // none asks
+		}
+	case kind == searched:
+		if f := l.results.Load(); f != nil {
+			for _, result := range m {
+				(*f)(result)
+			}
 		}
 	default:
 		return fmt.Errorf("a message of the keeper with kind %d and %d bytes", kind, len(m))

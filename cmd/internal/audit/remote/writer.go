@@ -25,6 +25,10 @@ type Options struct {
 	// Reload has the log write to the sinks of the config that the router has just taken. An error
 	// says that it is not in force. It is called by another goroutine.
 	Reload func() error
+	// Search searches for the owner that a record asks for. It calls done once, before it returns
+	// or from another goroutine, with the owner, nil if nothing is known, and a result for the
+	// router's OnSearched. An error says that no router asks so. nil refuses all questions.
+	Search func(question []byte, done func(o *record.Owner, result uint8)) error
 }
 
 // Writer takes the records of a router for a log.
@@ -40,6 +44,8 @@ type Writer struct {
 	openings map[uint64]opening
 	full     bool // openings were not kept
 
+	searches *searches
+
 	looking   atomic.Bool // a look at the log's state is to come
 	reloading atomic.Bool
 	ended     atomic.Bool
@@ -54,7 +60,7 @@ type opening struct {
 
 // NewWriter returns a writer for the router at the other end of a ring, which it takes over.
 func NewWriter(log *audit.Log, end *ring.End, o Options) *Writer {
-	w := &Writer{o: o, log: log, end: end, openings: make(map[uint64]opening)}
+	w := &Writer{o: o, log: log, end: end, openings: make(map[uint64]opening), searches: newSearches()}
 	w.Post()
 	return w
 }
@@ -72,6 +78,7 @@ func (w *Writer) Run() error {
 	})
 	err := w.end.Receive(w.take, w.rest)
 	w.ended.Store(true)
+	w.searches.wait()
 	if errors.Is(err, compact.ErrInvalid) || errors.Is(err, ring.ErrForged) {
 		w.log.Finding(&record.Finding{
 			Header: record.Header{Time: time.Now()}, Kind: record.InvalidRecord, Confidence: record.High, Flows: 1,
@@ -160,10 +167,14 @@ func (w *Writer) datagram(id uint64, d *record.AttributedDatagram) error {
 	d.Datagram.Opening = d.Opening
 	k := flow.Key{Client: d.Client, Server: d.Server}
 	err := w.open(id, !d.Denied, opening{d.Opening, d.Proto, k})
-	if err == nil {
-		w.log.Datagram(d)
+	switch {
+	case err != nil:
+		return err
+	case d.Question != nil:
+		return w.search(d)
 	}
-	return err
+	w.log.Datagram(d)
+	return nil
 }
 
 // open keeps an opening until its end. Only one that will have an end has an id.
@@ -207,7 +218,7 @@ func (w *Writer) flow(id uint64, f *record.AttributedFlow) error {
 	} else {
 		f.Opening = o.Opening
 	}
-	w.log.Flow(*f)
+	w.searches.after(o.Opening, func() { w.log.Flow(*f) })
 	return nil
 }
 
@@ -238,7 +249,7 @@ func (w *Writer) look() {
 // change by itself.
 func (w *Writer) Post() bool {
 	s := w.log.State(time.Now())
-	w.end.Post(roomWord, uint64(s.Room))
+	w.end.Post(roomWord, uint64(max(0, s.Room-w.searches.count())))
 	w.end.Post(queueWord, s.QueueFull)
 	w.end.Post(writeWord, s.WriteError)
 	w.end.Post(stateWord, stateBits(s))

@@ -14,12 +14,17 @@ const (
 	maxQuestions = 256
 	maxAnswers   = 4096
 	maxData      = 32 << 10 // of a resource record, as text
+	maxQuestion  = 32 << 10 // for an owner
 	maxALPN      = 64
 )
 
 func (c *coder) attributedDatagram(a *record.AttributedDatagram) {
 	some(c, &a.Datagram, c.datagram)
 	optional(c, &a.Opening, c.opening)
+	c.bytes(&a.Question, maxQuestion)
+	if len(a.Question) == 0 {
+		a.Question = nil
+	}
 }
 
 func (c *coder) datagram(d *flow.Datagram) {
