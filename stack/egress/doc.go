@@ -7,30 +7,30 @@
 //	first packet of a flow ──────► Rules.Decide ──► Ruling
 //	question of a DNS query ─────► Rules.DecideName ──► Ruling
 //
-// The first rule that matches decides, else the default. All conditions of a rule have to hold;
-// one that is left out always does, and of a list one element is enough.
+// The first rule that matches decides, else the default. All conditions of a rule must hold. An
+// omitted condition always holds, and a list holds if one element does.
 //
-// A flow may have several names: those that its client has lately asked the DNS for and got the
-// flow's address as the answer. A rule with names matches where one of them does. So an earlier
-// denial holds for an address which the client knows by an allowed name, too. A flow to a literal
-// address has no name, and no rule with names matches it.
+// A flow may have several names: those for which its client has recently got the flow's address
+// from the DNS. A rule with names matches if one of them does. So an earlier denial also applies to
+// an address that the client knows by an allowed name. A flow to a literal address has no name, and
+// no rule with names matches it.
 //
-// A Ruling that allows says whether a literal address or prefix of the rule names the server.
-// Such a rule is an exception to the addresses that are never dialled (package dial), and a name
-// is not: its owner could make it resolve to 127.0.0.1.
+// A Ruling that allows says whether a literal address or prefix of the rule matches the server.
+// Such a rule is an exception to the addresses that are never dialled (package dial). A name is
+// not, because its owner could make it resolve to 127.0.0.1.
 //
 // # Names of DNS queries
 //
-// A question is decided before there is an address. It is denied where no flow to the name could be
-// allowed: where the first rule on the name that is not limited to some ports, protocols or
-// addresses denies, or the default does. A rule for some addresses says nothing about names, so it
-// does not open the DNS, which carries data out like any other protocol; one for all addresses of a
+// A DNS query is decided before there is an address. It is denied if no flow to the name could be
+// allowed: if the first rule on the name that is not limited to some ports, protocols or addresses
+// denies, or the default does. A rule for some addresses says nothing about names, so it does not
+// open the DNS, which carries data out like any other protocol. A rule for all addresses of a
 // family allows every name.
 //
 // # Speed
 //
-// Rules with names are found by a hash of the name and of each domain above it, those with prefixes
+// Rules with names are found by a hash of the name and of each domain above it, rules with prefixes
 // by binary search among the ranges of addresses that the prefixes make. The time does not depend
-// on the number of rules, nor on those of one name or address that differ by their ports
+// on the number of rules, not even of those for one name or address that differ in their ports
 // (BenchmarkDecide).
 package egress

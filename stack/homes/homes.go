@@ -1,10 +1,10 @@
-// Package homes says at which shard of a router a flow is at home.
+// Package homes knows the home of each flow: the shard of a router that handles it.
 //
-// The kernel gives the packets of a flow to the queue by which the last packet towards its client
-// was written, else to one that it chooses by a hash of the addresses and ports. So the shard that
-// has seen the first packet sees the others, and is the flow's home. A [Table] makes sure of it: it
-// is asked where a flow begins, and where a shard does not know the flow of a packet. Packets of
-// known flows do not touch it.
+// The kernel gives a flow's packets to the queue by which the last packet to its client was
+// written, else to one that it chooses by a hash of addresses and ports. So the shard that has seen
+// a flow's first packet usually sees all, and is its home. A [Table] covers the exceptions. A shard
+// asks it when a flow begins, and for packets of unknown flows, never for packets of flows that it
+// knows.
 package homes
 
 import (

@@ -1,6 +1,6 @@
-// Package handshake has the record of one TCP three-way handshake: how it ended, the offers of both
-// sides, its times and segments, and the words in which logs name all that.
+// Package handshake has the record of one TCP three-way handshake: its outcome, the offers of both
+// sides, its times and segments, and the words for these in logs.
 //
-// A Record is made by package tracker, of a live link or of a capture. It is its receiver's: the
-// maker keeps no reference. The pointers of an Offer point into memory of the same allocation.
+// Package tracker makes a Record, from a live link or a capture. A Record belongs to its receiver:
+// the tracker keeps no reference. The pointers of an Offer point into the same allocation.
 package handshake

@@ -6,15 +6,15 @@
 //
 // [Compile] turns the rules of a config into [Rules], which never change: to reload a config,
 // compile new ones and swap the pointer. In each of the two lists the first rule that matches
-// decides, also if it leaves the packet as it is. A rule matches by client, server, server port,
+// decides, even if it leaves the packet unchanged. A rule matches by client, server, server port,
 // family and direction; client and server keep their names in both directions. A rule never applies
-// if an earlier one shadows it, that is matches every packet that it matches
-// ([Rules.ShadowedMSS], [Rules.ShadowedDF]).
+// if an earlier one shadows it, that is, matches every packet that it matches ([Rules.ShadowedMSS],
+// [Rules.ShadowedDF]).
 //
-// [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet; without a df rule
-// [Rules.HasDF] is the only cost of a packet. Both change bytes in place and report each change as
-// a [Rewrite]. They leave it to the caller to drop and to answer, and return a [Verdict]. They
-// allocate nothing while the caller's slice for the changes has room.
+// [Rules.RewriteMSS] takes SYN and SYN-ACK, [Rules.RewriteDF] takes any packet; without a df rule,
+// [Rules.HasDF] is the only cost of a packet. Both change bytes in place, report each change as a
+// [Rewrite], and return a [Verdict]; the caller drops and answers. They allocate nothing while the
+// caller's slice for the changes has room.
 //
 // A router that terminates connections has two legs, and a clamp on the client's leg has no effect
 // on the other. [Rules.UpstreamMSS] and [Rules.UpstreamDF] apply the same rules to the host socket

@@ -1,13 +1,13 @@
-// Package tracker follows TCP three-way handshakes from the first SYN of each to its verdict, and
-// hands out a handshake.Record of each. It drops no packet and reads no clock.
+// Package tracker follows each TCP three-way handshake from its first SYN to its verdict, and hands
+// out a handshake.Record of it. It drops no packet and reads no clock.
 //
 // A Tracker alone takes the packets of a capture (Observe). Package tap wraps one with the rules of
 // a live link: which SYN may begin a handshake, and which segment must not pass.
 //
 // # States
 //
-// A flow is a 4-tuple; VLANs are no part of it. Its states are those of RFC 9293 and netfilter as a
-// watcher sees them; those in brackets are for wrappers.
+// A flow is a 4-tuple, without its VLANs. Its states are those of RFC 9293 and netfilter as an
+// observer sees them; those in brackets are for wrappers.
 //
 //	state         begins with                    ends with                           outcome
 //	SYNSent       SYN                            SYN-ACK, ISS < ack <= c_end         → SYNReceived
@@ -51,74 +51,73 @@
 // The third segment has IRS < ack <= s_next and ISS < seq <= c_end; it may carry data or FIN, and
 // it may be any later one with that seq if the first was lost. A RST counts if its number is exact
 // (RFC 5961): ISS+1 or c_next from the client, s_end or s_next from the server, and from a server
-// that has not answered yet any that acknowledges the SYN. These rules need a word more:
+// that has not answered yet any that acknowledges the SYN. Some cases need further rules:
 //
-//   - The same SYN again is a retransmission, one with another number a new handshake.
-//   - In SYNReceived a SYN with another number is challenged and changes nothing (RFC 5961 §4):
-//     the server answers it with an ACK, and a client that has given the first number up resets it.
-//     The SYN counts when it comes again after the end, or when the server answers it with SYN-ACK
-//     or RST.
+//   - A SYN with the same number is a retransmission, one with another number a new handshake.
+//   - In SYNReceived a SYN with another number is challenged and changes nothing (RFC 5961 §4): the
+//     server answers it with an ACK, which a client that has given up the first number answers with
+//     a RST. The SYN counts if it is sent again after the handshake has ended, or if the server
+//     answers it with SYN-ACK or RST.
 //   - A SYN-ACK that acknowledges another number is shown and changes nothing, as does a second
 //     SYN-ACK with another number.
-//   - In Established a SYN is tentative: the peer usually answers with a challenge ACK, and there
-//     was no handshake. There is one if the SYN is answered as a new one. So connections are
-//     remembered until they close.
-//   - The same SYN again, after it was refused or found unreachable, makes no second record unless
-//     a SYN-ACK answers it: some clients send it several times for one connect.
-//   - A RST, or a SYN with another number, that has ended nothing although it came before the third
-//     segment is a conflict: it may be forged. An established handshake names both kinds.
+//   - In Established a SYN is tentative. The peer usually answers with a challenge ACK, and then
+//     there was no handshake. If the peer answers it as a new SYN, there is one. So the table keeps
+//     connections until they close.
+//   - After a SYN was refused or unreachable, the same SYN makes no second record unless a SYN-ACK
+//     answers it: some clients send it several times for one connect.
+//   - A RST, or a SYN with another number, that came before the third segment and ended nothing is
+//     a conflict: it may be forged. The record of an established handshake names both kinds.
 //   - Retransmissions make times ambiguous; those are then unknown (Karn, RFC 6298 §3).
 //   - In a capture the ends of a flow have no order, and SYNs of both are a simultaneous open.
 //
 // # Captures
 //
-// A capture has faults that a link has not: segments are missing, stand there twice or in another
-// order than they passed, and nothing kept forged ones from it. So a Tracker alone, whose
-// Options.Live is false, has more rules:
+// A capture has faults that a link does not have: segments are missing, duplicated, reordered or
+// forged. So a Tracker alone, whose Options.Live is false, has more rules:
 //
 //   - A segment with the same bytes from the IP header on, TTL and checksums aside, within 50 ms
 //     of the first is a copy. Copies are counted and are no retransmissions.
 //   - A later segment of the client completes a handshake whose third segment is missing, if it
 //     acknowledges the server's SYN and its number is below the highest that the server has
 //     acknowledged, or it has data within the window of the SYN-ACK. The confirmation may come
-//     after it; so two FINs that acknowledge each other do as well.
-//   - Data of both ends, each of whom acknowledges the other's, and which continues the SYN, stands
-//     for a SYN-ACK that is missing.
-//   - SYN-ACKs and segments behind them may stand ahead of their SYN, by a second or by 1,000
-//     segments. They are shown behind it.
+//     after it, so two FINs that acknowledge each other also complete it.
+//   - Data of both ends that acknowledges the other's and continues the SYN replaces a missing
+//     SYN-ACK.
+//   - SYN-ACKs and later segments may precede their SYN, by a second or 1,000 segments. They are
+//     shown after it.
 //   - A verdict by a RST or an ICMP error settles when both ends have been silent for 10 s. Until
 //     then a third segment makes it established, more answers to the same SYN are counted, and a
 //     SYN with another number begins another handshake.
-//   - A SYN with another number supersedes a handshake without an answer, which still completes by
-//     a SYN-ACK and a third segment of its own. At most 256 such handshakes of a flow are
-//     followed.
-//   - The SYN-ACK, or the RST, tells which of the SYNs of both ends counts, if its number shows
-//     that they are no simultaneous open.
-//   - Of SYN-ACKs with several numbers the one counts that the client acknowledges, if it does not
-//     acknowledge the first: a server with SYN cookies may choose another number each time.
+//   - A SYN with another number supersedes an unanswered handshake, which its own SYN-ACK and third
+//     segment can still complete. At most 256 such handshakes of a flow are followed.
+//   - If both ends have sent a SYN, and the number of the SYN-ACK or RST shows that this is no
+//     simultaneous open, that number tells which SYN counts.
+//   - Of SYN-ACKs with different numbers, the one that the client acknowledges counts: a server
+//     with SYN cookies may choose another number each time.
 //
 // # The table
 //
-// Flows are sharded by a seeded hash. Each state has a list in each shard; all its members live
-// equally long, so the list is in the order of their deadlines, and the cost of expiry and eviction
-// does not depend on their number. In a capture the oldest handshake ends early if they are too
-// many (Options.HalfOpen), and the oldest connection is forgotten (Limits); Stats counts both.
+// Flows are sharded by a seeded hash. Each state has a list in each shard. All members of a state
+// live equally long, so its list is ordered by deadline, and the cost of expiry and eviction does
+// not depend on the number of flows. In a capture with too many handshakes the oldest ends early
+// (Options.HalfOpen); with too many connections the oldest is forgotten (Limits). Stats counts
+// both.
 //
-// Nearly all segments belong to flows without a handshake. For those a tuple.Filter, an array of
-// counters indexed by the flow's hash, answers with one load: no lock, no allocation, no clock.
+// Nearly all segments belong to flows without a handshake. A tuple.Filter, an array of counters
+// indexed by the flow's hash, rules these out with one load: no lock, no allocation, no clock.
 //
 // # Locks
 //
-// A shard's lock guards its flows; functions that need it are named Locked. No lock is held while a
-// function that receives records or segments is called: events are queued in the shard, and the
-// goroutine that unlocks it calls the functions, in order. Options.Linger and Counted are called
-// with the lock held.
+// A shard's lock guards its flows; the names of functions that need it end in Locked. No lock is
+// held while a function that receives records or segments is called: events are queued in the
+// shard, and the goroutine that unlocks it calls the functions, in order. Options.Linger and
+// Counted are called with the lock held.
 //
 // # Memory of a record
 //
 // A handshake and its record are one allocation: offers, upstream, the first four segments and 232
-// bytes of their headers. Shown segments are copied, headers only, as they stand on the TUN; a
-// checksum that the sender left to others is completed in the copy. At most 64 segments of a
+// bytes of their headers. The headers of shown segments are copied as they are on the TUN. If the
+// sender left the checksum to the hardware, the copy has it completed. At most 64 segments of a
 // handshake are kept.
 //
 // # Limits
