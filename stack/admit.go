@@ -10,9 +10,9 @@ import (
 	"syntap/tun"
 )
 
-// outboundSYN handles a client's SYN and reports whether netstack is to see it now. A new SYN
-// starts a dial and is held back until the far side has answered: dial before accept. f is the
-// caller's and is copied.
+// outboundSYN handles a client's SYN and reports whether netstack gets it now. A new SYN starts a
+// dial and is held back until the far side has answered: dial before accept. f belongs to the
+// caller and is copied.
 func (s *Stack) outboundSYN(key connKey, f *tun.Frame) (deliver bool) {
 	isn := f.Headers.Seq
 	if _, ours := s.sockets.Of(key); ours {
@@ -39,7 +39,7 @@ func (s *Stack) outboundSYN(key connKey, f *tun.Frame) (deliver bool) {
 	return false
 }
 
-// begin dials for an admitted SYN; c is nil if it was not.
+// begin dials for an admitted SYN; c is nil if it was not admitted.
 func (s *Stack) begin(c *conn, key connKey, isn uint32) {
 	if c == nil {
 		s.reportDropped(key, isn, unix.ENOBUFS)
@@ -48,8 +48,8 @@ func (s *Stack) begin(c *conn, key connKey, isn uint32) {
 	c.dial()
 }
 
-// admit enters a connection that is to be dialled in the table, or returns nil and counts why not.
-// mu is held.
+// admit adds a connection to the table before its dial, or returns nil and counts the reason. mu is
+// held.
 func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	if s.stopping {
 		return nil
@@ -82,8 +82,8 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 	return c
 }
 
-// forget takes a connection that is over out of the table, and begins the client's next one on its
-// 4-tuple if a SYN waits for that.
+// forget removes a finished connection from the table, and begins the next one on its 4-tuple if a
+// SYN waits for that.
 func (s *Stack) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c.key)

@@ -13,7 +13,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// answer tells the client the fate of its SYN, in a packet from the address that was dialled.
+// answer sends the client the result of its dial, in a packet from the address that it asked for.
 func (s *Stack) answer(syn []byte, a tunflow.Answer, errno syscall.Errno) {
 	var h packet.Headers
 	if h.Parse(syn, len(syn)); !h.TCP {

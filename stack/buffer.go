@@ -13,8 +13,8 @@ import (
 // lets the client see, and counts memory, not payload.
 //
 // A connection begins with small buffers. A direction that has moved growAfter bytes gets a large
-// one, as long as memory has room for it, and gives it back when it is quiet and has nothing left
-// in it. Where memory is scarce the connection is tightened then (weigh.go).
+// one if there is memory for it, and gives it back when it is quiet and empty. If memory is scarce,
+// the connection is tightened then (weigh.go).
 const (
 	tightReceiveBuffer = 4 << 10
 	tightSendBuffer    = 1 << 10
@@ -26,15 +26,15 @@ const (
 	growAfter = 256 << 10
 )
 
-// maxChunk is the most that one write to netstack may bring, in bytes: it puts 65374 into a
-// segment, and a piece of memory holds 65536.
+// maxChunk is the longest write to netstack, in bytes: netstack puts 65374 into a segment, and a
+// piece of its memory holds 65536.
 const maxChunk = 65320
 
 // maxRead is the memory of one read from a host socket, in bytes: eight segments as long as
 // netstack makes them.
 const maxRead = 8 * maxChunk
 
-// netstackBuffers are these sizes as netstack is to know them.
+// netstackBuffers returns these sizes for netstack.
 func netstackBuffers() netstack.Buffers {
 	return netstack.Buffers{
 		Receive: tcpip.TCPReceiveBufferSizeRangeOption{
@@ -46,7 +46,7 @@ func netstackBuffers() netstack.Buffers {
 	}
 }
 
-// noteMoved notes that n bytes have gone through the direction, and may let its buffer grow.
+// noteMoved counts n bytes that the direction has moved, and may enlarge its buffer.
 func (d *direction) noteMoved(n int) {
 	f := d.conn
 	d.bytes += uint64(n)
@@ -90,7 +90,7 @@ func (d *direction) shrink() {
 	d.conn.tighten()
 }
 
-// giveBufferBack is also for a direction that ends.
+// giveBufferBack gives a large buffer back, empty or not. A direction that ends calls it, too.
 func (d *direction) giveBufferBack() {
 	if d.large.Load() {
 		d.large.Store(false)
@@ -98,7 +98,7 @@ func (d *direction) giveBufferBack() {
 	}
 }
 
-// holds reports whether the buffer, which is small, has much in it.
+// holds reports whether a small buffer has much in it.
 func (d *direction) holds() bool {
 	if d.inbound() {
 		return d.conn.ep.Readiness(waiter.WritableEvents) == 0

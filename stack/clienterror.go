@@ -10,10 +10,10 @@ import (
 	"syntap/tun/packet"
 )
 
-// routeTooBig takes an ICMP error of a router between the link and a client: it could not pass on a
-// packet that was sent to the client. Any sender can make one up, so it counts only when it quotes
-// a packet that may be on its way (RFC 5927 §7). Other errors are for the connection's keepalive
-// and timers to find out (RFC 5927 §6).
+// routeTooBig handles the ICMP error of a router between the link and a client that could not
+// forward a packet to the client. Any sender can forge one, so it counts only if it quotes a packet
+// that may be in flight (RFC 5927 §7). Other errors are left to the connection's keepalive and
+// timers (RFC 5927 §6).
 func (s *Stack) routeTooBig(v6 bool, message []byte) {
 	e, ok := clientpath.ParseTooBig(v6, message)
 	if !ok || !s.hasSent(&e) {
@@ -31,8 +31,8 @@ func (s *Stack) routeTooBig(v6 bool, message []byte) {
 	}
 }
 
-// hasSent reports whether the packet that an error is about is one that we have sent to a client
-// lately.
+// hasSent reports whether the packet that an error quotes is one that we have recently sent to a
+// client.
 func (s *Stack) hasSent(e *clientpath.TooBig) bool {
 	if e.Proto == packet.ProtoTCP {
 		ep, _ := s.endpointOf(connKey{client: e.Client, server: e.Server})
@@ -41,8 +41,8 @@ func (s *Stack) hasSent(e *clientpath.TooBig) bool {
 	return s.nat.HasSent(e.Server, e.Client, e.Proto != packet.ProtoUDP, e.Length)
 }
 
-// endpointOf returns netstack's endpoint of a connection that carries payload, or nil, and the
-// number that its client began with.
+// endpointOf returns netstack's endpoint of a connection that carries payload, or nil, and its
+// client's initial sequence number.
 func (s *Stack) endpointOf(key connKey) (ep tcpip.Endpoint, isn uint32) {
 	s = s.home(key)
 	s.mu.Lock()

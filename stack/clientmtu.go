@@ -11,10 +11,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// LowerClientMTU frees a connection whose packets are longer than the path to or from its client
-// takes: netstack sends what is outstanding again in packets of at most mtu bytes. Where bytes of
-// the client are missing, an ICMP error has it do the same. It reports whether the connection is
-// there.
+// LowerClientMTU frees a connection whose packets are too long for the path to or from its client.
+// Netstack retransmits outstanding data in packets of at most mtu bytes. If bytes of the client are
+// missing, an ICMP error makes the client do the same. It reports whether the connection exists.
 func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)

@@ -30,7 +30,7 @@ func (c *conn) Withholds(t netstack.Segment, off tun.Offload, frame [][]byte) bo
 	return c.phase.Load() == established && c.prober.Withhold(c.fd, off, frame, s.writeInbound)
 }
 
-// noteResent takes a segment that netstack sends to the client again. Netstack holds the endpoint's
+// noteResent keeps a segment that netstack retransmits to the client. Netstack holds the endpoint's
 // lock.
 func (c *conn) noteResent(t netstack.Segment, off tun.Offload, frame [][]byte) {
 	var h packet.Headers
@@ -49,9 +49,9 @@ func (c *conn) noteResent(t netstack.Segment, off tun.Offload, frame [][]byte) {
 	c.resent.Store(now)
 }
 
-// clientStall returns the state of the client's leg, and whether it waits for anything: bytes that
-// the client has not acknowledged, or bytes before those that have come. There is no path to a
-// client on this host.
+// clientStall returns the state of the client's leg, and whether it waits for anything: for
+// acknowledgments of the client, or for bytes before those received. There is no path to a client
+// on this host.
 func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if c.isLocal || c.phase.Load() != established {
 		return stall, false
@@ -85,12 +85,12 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 // timestamps is the length of the TCP option, which most segments have (RFC 7323 §3.2).
 const timestamps = 12
 
-// ErrNoProbe says that a connection is not stuck any more, or that its client does not say which
-// old segments have come.
+// ErrNoProbe means that a connection is no longer stuck, or that its client does not report which
+// old segments have arrived.
 var ErrNoProbe = clientpath.ErrNoProbe
 
-// ProbeClient sends packets of some sizes to the client of a connection whose segments are stuck,
-// and reports which of them have reached it. Those that have not may be lost by chance.
+// ProbeClient sends packets of several sizes to the client of a connection whose segments are
+// stuck, and reports which have reached it. The others may be lost by chance.
 func (s *Stack) ProbeClient(
 	ctx context.Context, k tunflow.Key, sizes []int,
 ) (reached []bool, err error) {

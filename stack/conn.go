@@ -27,7 +27,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// conn is one TCP connection of a client, from its SYN on: a handshake with each end, then a relay
+// conn is one TCP connection of a client from its SYN on: a handshake with each end, then a relay
 // between a netstack endpoint and a host socket.
 //
 //	SYN ──▶ synSent ── the far side accepts ──▶ synReceived ── the client's ACK ──▶ acknowledged
@@ -61,7 +61,7 @@ type conn struct {
 	serverISN uint32     // of the SYN-ACK, once recorded
 	handshake *handshake // nil once established
 	next      *nextSYN   // nil = none
-	unhold    func()     // gives the name back that the server's address stands for; nil = none
+	unhold    func()     // releases the name that the server's address stands for; nil = none
 	opening   any        // of the app, once recorded
 	fd        int        // host socket, -1 = none; constant from established to closing
 	upstream  connKey    // its addresses
@@ -81,7 +81,7 @@ type conn struct {
 
 	// The sweeper's.
 	pause   int32  // of the host socket in ms, while resendSooner bounds it; 0 = it does not
-	silent  uint16 // looks without a byte
+	silent  uint16 // looks since the last byte
 	again   uint16 // such a look, before which it is not looked at
 	missed  uint16 // such a look, by which the far side had told that bytes are missing
 	still   uint8  // ticks without a byte, up to when the directions know
@@ -119,8 +119,8 @@ type conn struct {
 	kept     atomic.Int32  // bytes of memory behind unsent
 }
 
-// connKey is the ends of a connection of TCP: of a client's, or of a host socket, whose client is
-// this host.
+// connKey identifies a TCP connection by its ends: a client's connection, or that of a host socket,
+// whose client is this host.
 type connKey struct{ client, server netip.AddrPort }
 
 // name returns the key of the handshake that the client began with isn.
@@ -139,7 +139,7 @@ const (
 	acknowledged              // both ends have opened; the handshake's record is missing
 	established               // payload is relayed
 	closing                   // the host socket is closed, netstack's endpoint not yet
-	lost                      // the client has acknowledged and reset; the handshake's record is missing
+	lost                      // the client has completed the handshake and reset; the record is missing
 	closed
 	phases
 )
@@ -176,7 +176,7 @@ func newConn(s *Stack, key connKey, isn uint32, syn []byte) *conn {
 	return c
 }
 
-// streamEvents are the events of a host socket that a connection acts on.
+// streamEvents are the events of a host socket that concern a connection.
 const streamEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP
 
 // Ready implements sched.Watcher: the host socket has events.
@@ -196,7 +196,7 @@ func (c *conn) Ready(events uint32) {
 		if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			c.beforeAnswer(c.connected)
 		}
-	case established: // earlier events may pass: both directions look for themselves as they begin
+	case established: // earlier events may be ignored: each direction checks when it begins
 		if events&(unix.EPOLLIN|ended) != 0 {
 			c.inbound.WakeInline()
 		}
@@ -230,14 +230,14 @@ func (c *conn) join(ep tcpip.Endpoint) {
 	c.stack.mu.Lock()
 	keepalive := c.stack.o.Keepalive
 	c.stack.mu.Unlock()
-	k := keepalive.OrDefault() // netstack finds out whether the client is still there, as the kernel does for the far side
+	k := keepalive.OrDefault() // netstack probes the client, as the kernel does the far side
 	netstack.SetKeepalive(ep, k.Idle, k.Interval, k.Probes)
 	netstack.SetOwner(ep, c)
 	c.entry.Init(c, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	c.wq.EventRegister(&c.entry)
 }
 
-// relayed returns the connections that are established, in memory that may be used again.
+// relayed returns the established connections, in the memory given, which it reuses.
 func (s *Stack) relayed(memory []*conn) []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 )
 
 // dial starts a connection to the far side. The caller has set handshake.dialling, so that no other
-// goroutine dials, or closes the socket. Where the destination stands for a name whose addresses
-// are out of date, it goes on from another goroutine when they are known.
+// goroutine dials or closes the socket. If the destination stands for a name whose addresses have
+// expired, another goroutine continues when new ones are known.
 func (c *conn) dial() {
 	s := c.stack
 	if c.unhold == nil {
@@ -79,7 +79,7 @@ func (c *conn) dialKnown() {
 	c.dialledBefore(err)
 }
 
-// dialledBefore ends dial's work as dialled does; an error waits until the client may learn of it.
+// dialledBefore ends dial's work as dialled does, but delays an error until the client may get it.
 func (c *conn) dialledBefore(err error) {
 	if err != nil {
 		c.beforeAnswer(func() { c.dialled(err) })
@@ -100,7 +100,7 @@ func (c *conn) setDecision(d *tunflow.Decision) {
 	}
 }
 
-// beforeAnswer calls answer when the client may learn how its dial ended.
+// beforeAnswer calls answer when the client may get the result of its dial.
 func (c *conn) beforeAnswer(answer func()) {
 	if c.stack.o.BeforeAnswer == nil {
 		answer()
@@ -109,7 +109,7 @@ func (c *conn) beforeAnswer(answer func()) {
 	c.stack.o.BeforeAnswer(c.name(), answer)
 }
 
-// dialled ends dial's work: the socket is connecting, or err says why not.
+// dialled ends dial's work: the socket is connecting unless there is an err.
 func (c *conn) dialled(err error) {
 	c.stack.mu.Lock()
 	var r *race.Race
@@ -157,7 +157,7 @@ func (c *conn) open(target netip.AddrPort) (fd int, mss packet.MSS, err error) {
 	return fd, mss, err
 }
 
-// adopt makes a socket that open has returned the connection's own, and has it watched.
+// adopt gives the socket from open to the connection, and adds it to the poller.
 func (c *conn) adopt(
 	fd int, mss packet.MSS, target netip.AddrPort,
 	watch func(int, *sched.Watch, sched.Watcher, uint32) error,
@@ -172,7 +172,7 @@ func (c *conn) adopt(
 }
 
 // connectFrom starts the connection of a socket with a source port, 0 = the kernel's choice.
-// Without an error it is on its way, or made; fd is -1 with one.
+// Without an error it is connecting or connected; with one fd is -1.
 func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss packet.MSS, err error) {
 	s := c.stack
 	fd, err = s.dialer.Stream(target.Addr())
@@ -192,7 +192,7 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 	switch keep := s.o.KeepSource; {
 	case err != nil:
 	case keep != nil && keep(client) && port != 0 && port == c.key.client.Port():
-		err = unix.EADDRINUSE // one like the client's would keep it from connecting again
+		err = unix.EADDRINUSE // the client's own port would keep it from connecting again
 	case keep != nil && keep(client):
 		err = s.dialer.BindSource(fd, netip.AddrPortFrom(client, port))
 	case port != 0:
@@ -261,8 +261,8 @@ func (c *conn) connected() {
 }
 
 // dialFailed translates an error of connect(2) (ICMP codes as in Linux's icmp_err_convert) into the
-// cause that ends the handshake. A failure of this host leaves the handshake as it is: it says
-// nothing about the far side, and the client's next SYN dials again.
+// cause that ends the handshake. A failure of this host does not end the handshake: it says nothing
+// about the far side, and the client's next SYN dials again.
 func (c *conn) dialFailed(err error) {
 	if errors.Is(err, errDenied) {
 		c.dialEnded(denied, 0)
@@ -303,7 +303,7 @@ func (c *conn) setFailure(errno syscall.Errno) {
 	}
 }
 
-// dropSocket closes the host socket of a connection that is not established, or has dial do so.
+// dropSocket closes the host socket of a connection that is not established, or leaves it to dial.
 // Stack.mu is held, so that no two goroutines close it.
 func (c *conn) dropSocket() {
 	if h := c.handshake; h.dialling {

@@ -12,14 +12,13 @@ import (
 	"syntap/tun"
 )
 
-// drainInterval is how often Drain looks.
+// drainInterval is the time between two checks of Drain.
 const drainInterval = 2 * time.Millisecond
 
-// Drain is for the end, when no client sends any more. It waits until all frames have been read and
-// the far sides have acknowledged all bytes of their connections, or until ctx ends, and returns
-// the number of connections that Run resets at its end: those of which the host's kernel does not
-// have all bytes, and the FIN. The kernel delivers the others. Handshakes do not count: their
-// clients are gone.
+// Drain is called at the end, when no client sends any more. It waits until all frames have been
+// read and the far sides have acknowledged all bytes, or until ctx ends. It returns the number of
+// connections that Run will reset: those whose bytes and FIN are not all in the host's kernel. The
+// kernel delivers the others. Handshakes do not count, because their clients are gone.
 func (s *Stack) Drain(ctx context.Context) (left int) {
 	look := time.NewTicker(drainInterval)
 	defer look.Stop()
@@ -37,7 +36,7 @@ func (s *Stack) Drain(ctx context.Context) (left int) {
 	}
 }
 
-// quiet reports whether nothing is on its way from the clients; true where the link cannot tell.
+// quiet reports whether no frame of a client is waiting; true if the link cannot tell.
 func (s *Stack) quiet() bool {
 	return !slices.ContainsFunc(s.shards, func(s *Stack) bool {
 		link, ok := s.link.(tun.IdleNotifier)
@@ -45,8 +44,8 @@ func (s *Stack) quiet() bool {
 	})
 }
 
-// undelivered returns how many connections have more to send to their far side, and of how many of
-// them the kernel does not have all.
+// undelivered returns the number of connections with bytes to send to their far side, and how many
+// of these have bytes that the kernel does not have yet.
 func (s *Stack) undelivered() (waiting, left int) {
 	for _, s := range s.shards {
 		w, l := s.undeliveredHere()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dscpMask selects the DSCP in a traffic class. The other bits are ECN, which each leg has for
-// itself (RFC 2474 §3, RFC 3168 §5).
+// dscpMask selects the DSCP in a traffic class. The other bits are ECN, which is separate for each
+// leg (RFC 2474 §3, RFC 3168 §5).
 const dscpMask = 0xfc
 
 // dscpOf returns the differentiated services field of a packet, without ECN.
@@ -18,7 +18,7 @@ func dscpOf(packet []byte) byte {
 	return packet[1] & dscpMask
 }
 
-// setDSCP has a socket mark its packets.
+// setDSCP sets the DSCP of a socket's packets.
 func setDSCP(fd int, v6 bool, dscp byte) {
 	level, name := unix.IPPROTO_IP, unix.IP_TOS
 	if v6 {
@@ -27,8 +27,8 @@ func setDSCP(fd int, v6 bool, dscp byte) {
 	_ = unix.SetsockoptInt(fd, level, name, int(dscp)) // every value is accepted
 }
 
-// followDSCP marks the host socket of a connection as its client has marked a segment. The read
-// loop calls it, and only where one of the two is marked or some connection is.
+// followDSCP gives a connection's host socket the DSCP of the client's segment. The read loop calls
+// it only if the segment or any connection has a DSCP.
 func (s *Stack) followDSCP(key connKey, dscp byte) {
 	if dscp == s.lastDSCP && key == s.lastMarked {
 		return

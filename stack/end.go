@@ -25,16 +25,16 @@ const (
 	givenUp                    // the client begins its next handshake
 	noACK                      // the client has not acknowledged the SYN-ACK in time
 	noHandshake                // the client has reset the handshake, or netstack has ended it
-	noRecord                   // the handshake did not get on record in time
+	noRecord                   // the handshake was not recorded in time
 	onRecord                   // it is on record
 	clientFIN                  // the client has no more to send
-	clientRST                  // the client has reset, behind its ACK
+	clientRST                  // the client has reset after its ACK
 	clientTimeout              // the client no longer acknowledges
 	serverFIN                  // the far side has no more to send
 	serverRST                  // the far side has reset
 	serverTimeout              // the far side no longer acknowledges
 	stuck                      // its full segments vanish on the way
-	forbidden                  // policy forbids a query of the client, or the name that it says
+	forbidden                  // policy forbids a DNS query of the client, or the name in its first bytes
 	delivered                  // both directions have ended
 	clientClosed               // netstack's endpoint is closed
 	stopped                    // the router stops
@@ -45,7 +45,7 @@ const (
 type action uint32
 
 const (
-	interrupt     action = 1 << iota // netstack gives the handshake up: noHandshake follows
+	interrupt     action = 1 << iota // netstack gives up the handshake: noHandshake follows
 	leavePlace                       // give the place among the half-open handshakes back
 	dropSocket                       // close the host socket: a far side that has accepted gets RST
 	count                            // as a connection without a record
@@ -61,11 +61,11 @@ const (
 	abortClient                      // have netstack close its endpoint at once, with RST
 	awaitRecord                      // wait for the record of a handshake that is over
 	reportClosed                     // tell the app how the connection ended
-	forget                           // leave nothing, and begin the client's next handshake if its SYN waits
+	forget                           // remove everything, and begin the client's next handshake if its SYN waits
 )
 
-// endings lists the actions of each cause in each phase. A cause without an entry comes too late,
-// and does nothing: another one has ended the phase.
+// endings lists the actions of each cause in each phase. A cause without an entry comes too late
+// and has no effect: another one has ended the phase.
 var endings = [phases][causes]action{
 	synSent: {
 		refused:     dropSocket | report | answerSYN | forget,
@@ -108,9 +108,9 @@ var endings = [phases][causes]action{
 	},
 }
 
-// end ends the connection, or a direction of it, for a cause. Any goroutine may call it, with
-// netstack's locks held too where the cause comes from there; a FIN is the business of the
-// direction that has seen it.
+// end ends the connection, or a direction of it, for a cause. Any goroutine may call it, also with
+// netstack's locks held if the cause comes from netstack. The direction that has seen a FIN calls
+// it for that.
 func (c *conn) end(why cause) {
 	s := c.stack
 	s.mu.Lock()
@@ -161,7 +161,7 @@ func (c *conn) await() (recorded bool) {
 	return c.handshake.recorded || !s.o.AwaitRecord || s.stopping
 }
 
-// endHandshake takes the actions of an end that concern the handshake.
+// endHandshake executes the actions of an end that concern the handshake.
 func (c *conn) endHandshake(do action, why cause) {
 	s := c.stack
 	if do&interrupt != 0 {
@@ -178,7 +178,7 @@ func (c *conn) endHandshake(do action, why cause) {
 	}
 }
 
-// endRelay takes the actions of an end that concern an established connection.
+// endRelay executes the actions of an end that concern an established connection.
 func (c *conn) endRelay(do action) {
 	if do&shutServer != 0 {
 		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
@@ -239,7 +239,7 @@ func (c *conn) began(why cause) {
 	}
 }
 
-// clientFailure says how netstack lost the client.
+// clientFailure returns the cause for netstack's error about the client.
 func clientFailure(err tcpip.Error) cause {
 	if _, ok := err.(*tcpip.ErrTimeout); ok {
 		return clientTimeout
@@ -247,7 +247,7 @@ func clientFailure(err tcpip.Error) cause {
 	return clientRST
 }
 
-// serverFailure says how the host lost the far side.
+// serverFailure returns the cause for the host's error about the far side.
 func serverFailure(errno syscall.Errno) cause {
 	if errno == unix.ETIMEDOUT {
 		return serverTimeout
@@ -263,7 +263,7 @@ func (c *conn) finish(d *direction) {
 	}
 }
 
-// close gives back all that the relay has needed, and leaves the rest to netstack.
+// close releases the relay's resources; netstack finishes the client's leg.
 func (c *conn) close() {
 	s := c.stack
 	c.lasted = time.Since(c.started)
@@ -303,7 +303,7 @@ func (c *conn) endIfClosed() {
 	}
 }
 
-// reportClosed tells the app about a connection that is over.
+// reportClosed reports a finished connection to the app.
 func (c *conn) reportClosed() {
 	if c.stack.o.FlowDone == nil {
 		return

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorWarnings are at least this far apart.
+// descriptorWarnings is the least time between two warnings.
 const descriptorWarnings = time.Minute
 
-// Failures counts the failures of host sockets by the name of their error number, such as EMFILE.
-// It warns where the process, or the host, has no descriptor left: a client learns nothing of that,
-// and tries again.
+// Failures counts failures of host sockets by the name of the error number, such as EMFILE. It logs
+// a warning if the process or the host has no descriptor left: a client does not see that, and
+// tries again.
 type Failures struct {
 	mu     sync.Mutex // guards the fields below
 	n      map[string]uint64
@@ -32,7 +32,7 @@ func (f *Failures) Snapshot() map[string]uint64 {
 	return maps.Clone(f.n)
 }
 
-// add counts a failure, and warns of it if need be.
+// add counts a failure, and logs a warning if one is due.
 func (f *Failures) add(errno syscall.Errno, log logrus.FieldLogger) {
 	failed := f.count(errno)
 	if failed == 0 {
@@ -47,8 +47,8 @@ func (f *Failures) add(errno syscall.Errno, log logrus.FieldLogger) {
 		Warn("no descriptors left: new connections wait until others end, or time out")
 }
 
-// count counts a failure. Where it is time to warn of descriptors it returns the number of failures
-// for want of one since the last warning, else 0.
+// count counts a failure. If a warning about descriptors is due, it returns the number of such
+// failures since the last warning, else 0.
 func (f *Failures) count(errno syscall.Errno) (failed int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// beginGate sets the gate by the decision on a connection that is about to be dialled.
+// beginGate sets up the gate for the decision on a connection, before its dial.
 func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 	c.gate.Queries = nil
 	if c.key.server.Port() == inspect.PortDNS && c.stack.o.Question != nil &&
@@ -22,8 +22,8 @@ func (c *conn) beginGate(r *egress.Ruling, d *tunflow.Decision) {
 	}
 }
 
-// holdNames has the first bytes of a connection that is about to be established wait for a name,
-// where its own is known: no other contradicts one that is not.
+// holdNames makes the first bytes of a connection wait until they say a name, if the connection's
+// own name is known: only then can another contradict it.
 func (c *conn) holdNames() {
 	o := &c.stack.o
 	if o.Contradicts != nil && (o.Strict == nil || o.Strict(c.opening)) {
@@ -32,7 +32,7 @@ func (c *conn) holdNames() {
 }
 
 // passGate shortens g to the bytes that may pass, and reports whether there are any. Otherwise the
-// connection has been reset, or waits for more, which will not come if g has all of the client's.
+// connection has been reset, or waits for more bytes. all means that g has all bytes of the client.
 func (c *conn) passGate(g *peek.Views, all bool) bool {
 	verdict, query, size := c.gate.Pass(g, all, c)
 	switch verdict {
@@ -59,8 +59,8 @@ func (c *conn) passGate(g *peek.Views, all bool) bool {
 	return false
 }
 
-// hasAll reports whether netstack has all bytes of the client, and its FIN. To be true of a peek it
-// is asked before.
+// hasAll reports whether netstack has all bytes of the client and its FIN. It must be called before
+// the peek that it is about.
 func (c *conn) hasAll() bool {
 	if c.ep.Readiness(waiter.ReadableEvents)&waiter.EventRdHUp != 0 {
 		return true // its state may be about to change
@@ -72,8 +72,8 @@ func (c *conn) hasAll() bool {
 	return true
 }
 
-// awaitMore leaves n bytes in netstack until there are more, or the client has had its time. Where
-// its buffers are tight, a ClientHello may need larger ones.
+// awaitMore leaves n bytes in netstack until more arrive or the client's time is over. If its
+// buffers are tight, they are enlarged, because a ClientHello may need that.
 func (c *conn) awaitMore(n int) {
 	if c.tight.Load() && n >= peek.TightWrite {
 		if c.loosen(); c.tight.Load() { // there is no room for more
@@ -84,7 +84,7 @@ func (c *conn) awaitMore(n int) {
 	c.gate.Await(c.stack.o.gateWithin, c.outbound.Wake)
 }
 
-// Contradicts implements gate.Policy. It keeps a name that does for the flow.
+// Contradicts implements gate.Policy. It keeps a contradicting name for the flow.
 func (c *conn) Contradicts(said *inspect.Said) bool {
 	f := tunflow.Flow{Key: c.name(), Opening: c.opening, Hello: said.Hello}
 	for _, f.HTTPHost = range []string{said.Host, said.Field} {
@@ -96,8 +96,8 @@ func (c *conn) Contradicts(said *inspect.Said) bool {
 	return false
 }
 
-// forbid ends the connection for the name in the client's first bytes; nil stands for one that
-// cannot be read.
+// forbid ends the connection because of the name in the client's first bytes; nil means an
+// unreadable one.
 func (c *conn) forbid(first *peek.FirstBytes) {
 	if c.stack.o.Forbidden != nil {
 		f := tunflow.Flow{Key: c.name(), Opening: c.opening}
@@ -115,7 +115,7 @@ func (c *conn) Denies(query *tunflow.DNS) bool {
 	return d.Deny
 }
 
-// takeBlocked has the next response of the router's own be written, and reports whether there is
+// takeBlocked queues the router's next own response to be written, and reports whether there is
 // one.
 func (c *conn) takeBlocked() bool {
 	if c.gate.Queries == nil {

@@ -16,8 +16,8 @@ type halfOpen struct {
 	bySource map[netip.Prefix]int // see budget.SourcesOf
 }
 
-// halfOpenFull returns the counter of handshakes that may not wait for their client, because too
-// many do; nil if one more may. mu is held.
+// halfOpenFull returns the drop counter of the limit on half-open handshakes that is reached; nil
+// if there is room for one more. mu is held.
 func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
 	s.waiting.mu.Lock()
 	defer s.waiting.mu.Unlock()
@@ -33,8 +33,7 @@ func (s *Stack) halfOpenFull(client netip.Addr, isLocal bool) *atomic.Uint64 {
 	return nil
 }
 
-// countHalfOpen takes a place among the half-open handshakes, which there is, or gives it back. mu
-// is held.
+// countHalfOpen takes one of the free places of half-open handshakes, or gives it back. mu is held.
 func (s *Stack) countHalfOpen(c *conn, delta int) {
 	s.waiting.mu.Lock()
 	defer s.waiting.mu.Unlock()

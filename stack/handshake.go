@@ -13,13 +13,13 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// handshake is the part of a connection that it needs until it is established. Stack.mu guards it.
+// handshake is the state that a connection has only until it is established. Stack.mu guards it.
 type handshake struct {
 	syn      []byte      // the client's, until it is acknowledged
 	timer    *time.Timer // ends the phase
 	deadline time.Time   // of the phase
 	graced   bool        // the deadline has been put off
-	dialling bool        // dial is at work and owns the host socket
+	dialling bool        // dial is running and owns the host socket
 	unwanted bool        // with dialling: dial is to close the socket
 	abandon  func()      // with dialling: ends the work of dial early; nil = it is quick
 	early    error       // with dialling: the end of the first of several dials; nil = none yet
@@ -27,7 +27,7 @@ type handshake struct {
 	rest      []netip.AddrPort // to dial as well, if the first does not accept soon
 	hurry     *time.Timer      // begins with these; nil = there were none
 	accepting bool             // netstack has begun to make the endpoint
-	cut       bool             // netstack is to give it up
+	cut       bool             // netstack must give it up
 	recorded  bool             // it is on record
 	failure   syscall.Errno    // of the dial, the last; 0 = none
 
@@ -52,15 +52,15 @@ func (h *handshake) stopTimers() {
 	}
 }
 
-// A timer that fires stall late tells that this process has not run, because the machine was busy,
-// asleep or stopped. Frames that came meanwhile are still to be read, and have grace to make the
-// deadline.
+// A timer that fires later than stall shows that this process has not run, because the machine was
+// busy, suspended or stopped. The deadline is then extended by grace, because frames that arrived
+// in time have not been read yet.
 const (
 	stall = 200 * time.Millisecond
 	grace = time.Second
 )
 
-// expire ends the phase whose deadline has passed. The handshake's timer calls it.
+// expire ends the phase if its deadline has passed. The handshake's timer calls it.
 func (c *conn) expire() {
 	s := c.stack
 	s.mu.Lock()
@@ -98,7 +98,7 @@ func (s *Stack) beginsTight(client, server netip.AddrPort) bool {
 	return c != nil && c.tight.Load()
 }
 
-// accept has netstack answer a SYN. It returns once the client has acknowledged the SYN-ACK.
+// accept makes netstack answer a SYN. It returns when the client has acknowledged the SYN-ACK.
 func (s *Stack) accept(r netstack.Request) {
 	client, server := r.Ends()
 	c := s.beginAccept(connKey{client: client, server: server})
@@ -126,7 +126,7 @@ func (c *conn) isCut() bool {
 	return c.handshake.cut
 }
 
-// beginAccept returns the connection that netstack is to make an endpoint for, once; else nil.
+// beginAccept returns the connection for which netstack may create an endpoint, once; else nil.
 func (s *Stack) beginAccept(key connKey) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,8 @@ func (s *Stack) beginAccept(key connKey) *conn {
 	return c
 }
 
-// acknowledge notes that the client has completed its handshake. The record may be there before.
+// acknowledge notes that the client has completed its handshake. The record may have been written
+// before.
 func (c *conn) acknowledge() {
 	s := c.stack
 	s.mu.Lock()
@@ -159,11 +160,11 @@ func (c *conn) acknowledge() {
 	}
 }
 
-// Recorded says that the handshake of a connection is on record, and lets its payload pass, or its
-// end be reported where the client has reset by then. It may be called before the stack itself
+// Recorded reports that the handshake of a connection is on record. The payload may pass then, or,
+// if the client has reset in the meantime, the end is reported. It may be called before the stack
 // knows that the client has acknowledged.
 //
-// serverISN and opening are kept for FlowDone: the stack does not know which number netstack chose.
+// serverISN and opening are kept for FlowDone; the stack does not know which number netstack chose.
 func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening any) {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)
@@ -207,7 +208,7 @@ func (c *conn) establish() {
 	c.inbound.Wake()
 }
 
-// report hands the end of a dial to Options.DialDone.
+// report calls Options.DialDone with the end of a dial.
 func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
 	s.stats.Dials[a].Add(1)
 	if s.o.DialDone == nil {
@@ -229,8 +230,7 @@ func (s *Stack) report(c *conn, a tunflow.Answer, errno syscall.Errno) {
 	s.o.DialDone(d)
 }
 
-// reportDropped hands a SYN that was dropped to Options.DialDone. errno is the local failure that
-// comes closest.
+// reportDropped reports a dropped SYN to Options.DialDone. errno is the closest local failure.
 func (s *Stack) reportDropped(key connKey, isn uint32, errno syscall.Errno) {
 	if s.o.DialDone != nil {
 		d := tunflow.Dial{Key: key.name(isn), Answer: tunflow.Dropped}

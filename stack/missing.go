@@ -13,7 +13,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// farSide is the knowledge of the numbers that the far side of a connection uses.
+// farSide has the sequence numbers of a connection's far side, as far as they are known.
 type farSide struct {
 	origin   farseq.Origin
 	question farseq.Question
@@ -23,14 +23,14 @@ type farSide struct {
 
 const (
 	mostFirst = 32 // connections whose origin is learned, a second
-	// shortFirst is the payload of the first segment of an upload: where it is acknowledged, and
-	// the full ones behind it are not, they vanish by their size.
+	// shortFirst is the payload of an upload's first segment. If it is acknowledged and the full
+	// segments after it are not, these vanish because of their size.
 	shortFirst = 512
 )
 
-// writeFirst writes the first bytes of a connection to the host socket, and learns where the
-// numbers of both its sides begin. Under load few connections are a sample of all: the others
-// cost nothing.
+// writeFirst writes the first bytes of a connection to the host socket, and learns the initial
+// sequence numbers of both its sides. Under load it does so for a sample of the connections; the
+// others cost nothing.
 func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
 	s := c.stack
 	if s.o.First == nil || s.firsts.Load() >= mostFirst || s.firsts.Add(1) > mostFirst {
@@ -57,7 +57,7 @@ func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
 	return n, errno
 }
 
-// hearFar takes the far side's answer to the question of the last look.
+// hearFar evaluates the far side's answer to the probe of the last look.
 func (c *conn) hearFar() {
 	if !c.asking {
 		return
@@ -74,8 +74,9 @@ func (c *conn) hearFar() {
 	}
 }
 
-// askFar asks the far side of a connection that waits for it alone whether it has sent bytes that
-// have not come. When it has told so, it is only asked whether it is still there.
+// askFar probes the far side of a connection that waits only for it, to find out whether it has
+// sent bytes that have not arrived. Once that is known, it only probes whether the far side still
+// exists.
 func (c *conn) askFar(stall *tunflow.Stall) {
 	if stall.Unacked > 0 || stall.Held > 0 {
 		return
@@ -95,8 +96,8 @@ func (c *conn) askFar(stall *tunflow.Stall) {
 	c.prober.Ask(c.fd)
 }
 
-// missing returns the least number of bytes that the far side has sent beyond those that have come;
-// 0 = unknown. stack.mu is held.
+// missing returns the least number of bytes that the far side has sent beyond those received; 0 =
+// unknown. stack.mu is held.
 func (c *conn) missing(info *unix.TCPInfo) uint64 {
 	far := c.far.Load()
 	if far == nil || !far.missing || far.from.Received != info.Bytes_received {

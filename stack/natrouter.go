@@ -13,8 +13,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// DatagramRecorded says that the opening of a flow is on record, and lets its datagrams pass. It
-// may be called from any goroutine.
+// DatagramRecorded reports that the opening of a flow is on record: its datagrams may pass. Any
+// goroutine may call it.
 func (s *Stack) DatagramRecorded(d *tunflow.Datagram) { s.nat.Recorded(d) }
 
 func (s *Stack) natOptions() nat.Options {
@@ -35,8 +35,8 @@ func (s *Stack) natOptions() nat.Options {
 	return n
 }
 
-// OwnsRaw reports whether an inode is that of a raw socket by which the stack sends echo requests.
-// It may be called from any goroutine.
+// OwnsRaw reports whether an inode is that of a raw socket through which the stack sends echo
+// requests. Any goroutine may call it.
 func (s *Stack) OwnsRaw(inode uint32) bool {
 	return slices.ContainsFunc(s.shards, func(s *Stack) bool { return s.nat.OwnsRaw(inode) })
 }

@@ -26,8 +26,8 @@ type Options struct {
 	HalfOpen          int // handshakes that wait for the ACK of their client; 4096
 	HalfOpenPerSource int // the same of one client; an IPv6 /64 that is not Local has twice as many; 1024
 
-	// Memory bounds the memory of all connections together, in netstack, here and in the kernel's
-	// sockets, in bytes; 256 MiB.
+	// Memory bounds the memory of all connections in bytes: in netstack, here and in the kernel's
+	// sockets; 256 MiB.
 	Memory int64
 
 	Datagrams mappings.Limits // of UDP and echoes
@@ -40,23 +40,23 @@ type Options struct {
 	// closes it.
 	Host *dial.HostAddrs
 
-	// Local reports whether a client is a program of this host, by its address: together these may
-	// have all but an eighth of the mappings of Datagrams. nil means Host.Contains. It must not
-	// block.
+	// Local reports by its address whether a client is a program of this host. Such clients
+	// together may have all but an eighth of the mappings of Datagrams. nil means Host.Contains. It
+	// must not block.
 	Local func(netip.Addr) bool
 
-	// KeepSource reports whether the host sockets of a client get its own address, which is one of
-	// the host's: then rules of the host that select by source address see them, and far ends see
-	// the address that the client has told them. nil = never.
+	// KeepSource reports whether the host sockets of a client get the client's own address, which
+	// must be one of the host's. Then the host's rules that select by source address match them,
+	// and far ends see the address that the client has told them. nil means never.
 	KeepSource func(client netip.Addr) bool
 
-	// Workers is how many goroutines move the payload of connections: as many as Go's runtime runs
-	// at a time (GOMAXPROCS); 1.
+	// Workers is the number of goroutines that move the payload of connections: as many as Go's
+	// runtime runs at a time (GOMAXPROCS); 1.
 	Workers int
 
-	// BusyPoll is how long after traffic the poller looks for more before it waits, where that pays
-	// (sched.BusyPoll); 0 disables it. It takes a processor from others meanwhile, so it is for
-	// machines with more processors than Workers.
+	// BusyPoll is how long the poller busy-polls after traffic before it blocks, if that pays
+	// (sched.BusyPoll); 0 disables it. It occupies a processor meanwhile, so it needs a machine
+	// with more processors than Workers.
 	BusyPoll time.Duration
 
 	// DialDone receives the end of each dial before the client is answered. It runs on the packet
@@ -76,24 +76,24 @@ type Options struct {
 	// the decision. It runs on the packet path and must not block. nil disables it.
 	Denied func(server netip.Addr, d *tunflow.Decision)
 
-	// AwaitRecord holds the payload of every connection back, in both directions, until
-	// Stack.Recorded says that its handshake is on record. One that waits longer than
-	// HandshakeTimeout is reset.
+	// AwaitRecord holds back the payload of every connection, in both directions, until
+	// Stack.Recorded reports its handshake. A connection that waits longer than HandshakeTimeout is
+	// reset.
 	AwaitRecord bool
 
 	// DatagramOpened receives each flow without a handshake before its first datagram leaves, and
-	// each that policy forbids or the host has no route for. Where it returns Admit, the datagrams
-	// of the flow wait until Stack.DatagramRecorded, which it may call itself; with Wait they are
-	// dropped, with Refuse answered as well. It owns the Datagram, runs on the packet path and must
-	// not block. nil disables records of datagrams.
+	// each that policy forbids or to which the host has no route. If it returns Admit, the
+	// datagrams of the flow wait for Stack.DatagramRecorded, which it may call itself. With Wait
+	// they are dropped, with Refuse they are also answered. It owns the Datagram, runs on the
+	// packet path and must not block. nil disables records of datagrams.
 	DatagramOpened func(*tunflow.Datagram) tunflow.Admission
 
-	// BeforeDatagramAnswer holds back the answer to a datagram of a flow that policy forbids or the
-	// host has no route for, as BeforeAnswer does. d is the first of the flow. nil disables it.
+	// BeforeDatagramAnswer is BeforeAnswer for the first datagram d of a flow that policy forbids
+	// or to which the host has no route. nil disables it.
 	BeforeDatagramAnswer func(d *tunflow.Datagram, answer func())
 
-	// SameSender reports whether the socket by which a client sends now is the one that has begun a
-	// UDP flow. It is asked after a pause of the client; where it is not, a new flow begins. nil
+	// SameSender reports whether a client still sends through the socket that has begun a UDP flow.
+	// It is called after a pause of the client; if it returns false, a new flow begins. nil
 	// disables it.
 	SameSender func(*tunflow.Datagram) bool
 
@@ -102,62 +102,61 @@ type Options struct {
 	// on the packet path and must not block. nil disables it.
 	DNSAnswered func(client netip.AddrPort, opening any, response *tunflow.DNS)
 
-	// Question decides on a DNS query of a client, where the ruling on its flow has Names, or where
-	// only DNS queries may go to its server. One that is denied does not leave: the client gets the
-	// response of resolver.Blocked. One by TCP that does not end within 30 s has its connection
-	// reset. opening is that of the connection, nil for UDP. It runs on the packet path and must
-	// not block. nil disables it.
+	// Question decides on a client's DNS query if the ruling on its flow has Names, or if only DNS
+	// queries may go to its server. A denied query does not leave: the client gets the response of
+	// resolver.Blocked. A query by TCP that is not complete within 30 s resets its connection.
+	// opening is that of the connection, nil for UDP. It runs on the packet path and must not
+	// block. nil disables it.
 	Question func(
 		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,
 	) *tunflow.Decision
 
 	// Contradicts reports whether the first bytes of a client say another name than that of its
-	// connection, which is then reset before any of them leaves. They wait until they say a name,
-	// or that they will not, at most 30 s: then the connection is reset, too, as where a server may
-	// read a name that inspect.Strict cannot. They do not wait for more once the far side has
-	// spoken. Of the flow, only Key, Opening, Hello and HTTPHost are set.
-	// It must not block. nil disables it.
+	// connection, which is then reset before any of them leaves. The bytes wait until they say a
+	// name, or show that they will not, or until the far side has sent something. After 30 s, or if
+	// a server may read a name that inspect.Strict cannot, the connection is reset, too. Of the
+	// flow, only Key, Opening, Hello and HTTPHost are set. It must not block. nil disables it.
 	Contradicts func(f *tunflow.Flow) bool
 
-	// Strict reports whether Contradicts is to be asked about a connection with this opening that
-	// begins now. The first bytes of others do not wait. nil is always.
+	// Strict reports whether Contradicts applies to a new connection with this opening. The first
+	// bytes of others do not wait. nil means always.
 	Strict func(opening any) bool
 
-	// Forbidden receives each connection that is about to be reset, and each flow of QUIC of which
-	// no datagram will leave any more, for the name that the client says, or since that cannot be
-	// read. Of the flow, the fields are set that Contradicts has; Hello and HTTPHost are empty
-	// where the name cannot be read. remote is the far side. It must not block. nil disables it.
+	// Forbidden receives each connection that will be reset, and each QUIC flow whose datagrams
+	// will all be dropped, because of the name that the client says, or because it cannot be read.
+	// Of the flow, the same fields are set as for Contradicts; Hello and HTTPHost are empty if the
+	// name cannot be read. remote is the far side. It must not block. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
 
-	// FlowDone receives each connection that has ended, and the end of each flow that
-	// DatagramOpened has admitted, unless it was denied. It may be called with locks of netstack
-	// and package nat held and must not block. nil disables it.
+	// FlowDone receives the end of each connection, and of each flow that DatagramOpened has
+	// admitted and policy has not denied. It may be called with locks of netstack and package nat
+	// held and must not block. nil disables it.
 	FlowDone func(tunflow.Flow)
 
-	// Stalled receives each leg of a connection that makes no progress, though its client or its
-	// server has something to say: once a second, from the second second on, for 20 s, and when its
-	// client gives it up. Where nothing stalls it costs nothing. It must not block. nil disables
-	// it.
+	// Stalled receives each leg of a connection that makes no progress although its client or
+	// server waits for some: once a second, from the second second on, for 20 s, and when its
+	// client gives it up. Connections that do not stall cost nothing. It must not block. nil
+	// disables it.
 	Stalled func(tunflow.Stall)
 
-	// First reports how the first bytes to a port are sent. learn has Stalled know whether the far
-	// side has sent bytes that have not come (package farseq). short makes the first segment of an
-	// upload short, so that it is acknowledged where full ones vanish. It must not block. nil is
-	// neither.
+	// First reports how to send the first bytes to a port. With learn, Stalled knows whether the
+	// far side has sent bytes that have not arrived (package farseq). With short, the first segment
+	// of an upload is short, so that it is acknowledged even if full ones vanish. It must not
+	// block. nil means neither.
 	First func(port uint16) (learn, short bool)
 
-	// Gone receives the key of each handshake of which nothing is left, nor of its connection,
-	// before the next one of its 4-tuple begins. It may be called with netstack's locks held and
-	// must not block. nil disables it.
+	// Gone receives the key of each handshake when nothing is left of it and its connection, before
+	// the next one on its 4-tuple begins. It may be called with netstack's locks held and must not
+	// block. nil disables it.
 	Gone func(tunflow.Key)
 
 	// MSS bounds the segments that the host socket of a TCP connection announces and sends
 	// (TCP_MAXSEG). 0, or a nil function: the kernel decides. It must not block.
 	MSS func(client, server netip.AddrPort) packet.MSS
 
-	// DF returns the don't-fragment policy of the host socket of a flow; nil = the kernel
+	// DF returns the don't-fragment policy of the host socket of a flow. If nil, the kernel
 	// decides, or for a datagram the client. A socket for datagrams follows the first destination
-	// of its client. An echo has its identifier for the client's port and 0 for the server's. It
+	// of its client. For an echo, the client's port is its identifier, and the server's is 0. It
 	// must not block.
 	DF func(client, server netip.AddrPort) packet.DF
 
@@ -168,7 +167,7 @@ type Options struct {
 
 	Log logrus.FieldLogger // nil = silent
 
-	sweepInterval time.Duration // how often connections are looked at that nothing makes move; tests shorten it
+	sweepInterval time.Duration // between looks at idle connections; tests shorten it
 	gateWithin    time.Duration // how long bytes wait for more; tests shorten it
 }
 

@@ -9,20 +9,20 @@ import (
 	"syntap/tun/packet"
 )
 
-// bodySize holds what of the longest frame does not fit the head; it is just below netstack's
-// largest chunk.
+// bodySize is the part of the longest frame that does not fit into the head; it is just below
+// netstack's largest chunk.
 const bodySize = tun.MaxFrame - tun.HeadSize
 
-// copyBelow is the payload size up to which copying into a view of its own size is cheaper than
-// giving the 64 KiB body away and clearing a new one.
+// copyBelow is the payload size below which a copy into a view of that size is cheaper than giving
+// away the 64 KiB body and clearing a new one.
 const copyBelow = 4 << 10
 
-// copyScarce is the same where memory is: the body would be four times the first segments of a
-// connection.
+// copyScarce is the same when memory is scarce: the body is four times as long as the first
+// segments of a connection.
 const copyScarce = 32 << 10
 
-// yieldAfter is how many bytes the read loop reads before it yields. Unread frames wait behind all
-// that clients still send, so it is many times the budget of a step.
+// yieldAfter is the number of bytes that the read loop reads before it yields. It is many times the
+// budget of a step, because every frame that clients send meanwhile queues behind the unread ones.
 const yieldAfter = 4 << 20
 
 // readLoop reads outbound frames until the link ends. A frame's headers have a view of their own
@@ -72,8 +72,8 @@ func (s *Stack) routeReassembled(b []byte) {
 	s.route(&f, true)
 }
 
-// route looks at a frame and takes care of it, or reports that it is for netstack, which has put a
-// reassembled one together.
+// route handles a frame, or reports that it is for netstack. reassembled means that netstack has
+// put it together.
 func (s *Stack) route(f *tun.Frame, reassembled bool) (deliver bool) {
 	h := &f.Headers
 	if h.Problem == packet.Malformed {

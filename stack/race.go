@@ -11,11 +11,11 @@ import (
 	"syntap/stack/race"
 )
 
-// Where a server has several addresses, they are dialled one after the other, as RFC 8305 §5 has
-// it. The first is dialled like an only one, since it mostly accepts. Where it has failed, or has
-// not accepted within race.Delay, its socket and those for the others become a race.
+// Several addresses of a server are dialled one after the other (RFC 8305 §5). The first is dialled
+// like a single one, because it mostly accepts. If it has failed, or has not accepted within
+// race.Delay, its socket and those for the others become a race.
 
-// setRest keeps the addresses to dial beside the first, in place of those of an earlier dial.
+// setRest keeps the addresses to dial beside the first, and replaces those of an earlier dial.
 func (c *conn) setRest(targets []netip.AddrPort) {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
@@ -41,7 +41,8 @@ func (c *conn) hurry() {
 		s.mu.Unlock()
 		return
 	}
-	// Still; or this host has failed, and the client tries again; or the answer is held back.
+	// The dial is still running; or this host has failed, and the client tries again; or the answer
+	// is held back.
 	if c.handshake.dialling || c.fd < 0 || dial.IsConnected(c.fd) {
 		c.handshake.hurry.Reset(race.Delay)
 		s.mu.Unlock()
@@ -82,7 +83,7 @@ func (c *conn) takeRest(err error) *race.Race {
 	return r
 }
 
-// run begins the next attempt, and has a goroutine do the rest. A nil race has nothing to do.
+// run begins the next attempt, and starts a goroutine for the rest. For a nil race it does nothing.
 func (c *conn) run(r *race.Race) {
 	if r == nil {
 		return
@@ -108,7 +109,7 @@ func (c *conn) finishRace(r *race.Race, wait time.Duration) {
 	}
 	c.dialledBefore(err)
 	if won != nil && err == nil {
-		c.beforeAnswer(c.connected) // as the poller will: sooner
+		c.beforeAnswer(c.connected) // as the poller would, but sooner
 	}
 }
 

@@ -91,7 +91,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			c.discard(n)
 			c.outbound.noteMoved(n)
 			moved += n
-			// If the socket was full, the next call says EAGAIN and arms the poller.
+			// If the socket is full, the next call returns EAGAIN and arms the poller.
 		case unix.EAGAIN:
 			return moved, false
 		default:
@@ -108,8 +108,8 @@ func (c *conn) write(g *peek.Views) (int, syscall.Errno) {
 	return writev(c.fd, g.IOV)
 }
 
-// nothingToSend acts on the error of a read from netstack. It reports whether the outbound
-// direction has to look again.
+// nothingToSend handles the error of a read from netstack. It reports whether the outbound
+// direction must read again.
 func (c *conn) nothingToSend(err tcpip.Error) (more bool) {
 	switch err.(type) {
 	case *tcpip.ErrWouldBlock:
@@ -129,7 +129,7 @@ func (c *conn) nothingToSend(err tcpip.Error) (more bool) {
 	return false
 }
 
-// endIfServerFailed looks at the host socket when no write would tell of its error, and reports
+// endIfServerFailed checks the host socket when no write would return its error, and reports
 // whether it has one. A socket that is only closed for reading has none.
 func (c *conn) endIfServerFailed() (failed bool) {
 	if !c.seen.has(hangup) || !c.lastDirection() {
@@ -143,9 +143,9 @@ func (c *conn) endIfServerFailed() (failed bool) {
 	return true
 }
 
-// moveInbound moves bytes from the host socket to netstack, by way of a buffer: one large read
-// costs the host far less than several that go straight into netstack's memory, because each has
-// the far side acknowledge, and a client that gets much in one go is woken less often.
+// moveInbound moves bytes from the host socket to netstack through a buffer. One large read costs
+// the host far less than several straight into netstack's memory: each read makes the host
+// acknowledge and the far side send, and a client that gets much at once is woken less often.
 func moveInbound(c *conn, budget int) (moved int, more bool) {
 	moved, more = c.moveUnsent(budget)
 	if !c.inbound.done {
@@ -167,7 +167,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 		}
 		if len(c.unsent) == 0 && !c.takeBlocked() {
 			if drained || c.tight.Load() && c.ep.Readiness(waiter.WritableEvents) == 0 {
-				return moved, false // netstack will say when it has room
+				return moved, false // netstack will notify when it has room
 			}
 			b := c.readBuffer()
 			n, errno := read(c.fd, b)
@@ -201,7 +201,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 		switch {
 		case err != nil:
 			c.end(clientFailure(err))
-		case wrote == 0: // netstack will say when it has room
+		case wrote == 0: // netstack will notify when it has room
 			return moved, false
 		}
 	}
@@ -227,8 +227,8 @@ func (c *conn) finishInbound() {
 	}
 }
 
-// writeUnsent gives netstack about budget bytes of those unsent and returns how much it had room
-// for. An error means that the client takes no more.
+// writeUnsent gives netstack about budget bytes of unsent, and returns the number that it accepted.
+// An error means that the client accepts no more.
 func (c *conn) writeUnsent(budget int) (wrote int, err tcpip.Error) {
 	chunk := c.stack.chunks.Get().(*bytes.Reader)
 	defer c.stack.chunks.Put(chunk)
@@ -256,7 +256,7 @@ const (
 	tightRead = 1 << 10
 )
 
-// readBuffer returns the memory for a read, which the connection has until releaseReadBuffer.
+// readBuffer returns the memory for a read. The connection keeps it until releaseReadBuffer.
 func (c *conn) readBuffer() []byte {
 	if c.buffer == nil {
 		c.buffer = c.stack.readBuffers.Get().(*[maxRead]byte)
@@ -270,8 +270,8 @@ func (c *conn) readBuffer() []byte {
 	return c.buffer[:smallRead]
 }
 
-// keepUnsent is for the end of a step. The connection keeps a few unsent bytes as a copy, many with
-// their buffer; an idle connection has none.
+// keepUnsent is called at the end of a step. It keeps a few unsent bytes as a copy, many with their
+// buffer; an idle connection has none.
 func (c *conn) keepUnsent() {
 	switch {
 	case len(c.unsent) == 0:
@@ -297,8 +297,8 @@ func (c *conn) releaseReadBuffer() {
 	c.kept.Store(0)
 }
 
-// The calls below are raw: their descriptors do not block, and a call of microseconds needs no word
-// to the scheduler.
+// The calls below are raw: their descriptors do not block, and a call of microseconds need not
+// notify the scheduler.
 
 func read(fd int, b []byte) (int, syscall.Errno) {
 	for {

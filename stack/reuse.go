@@ -8,8 +8,8 @@ import (
 	"syntap/tun"
 )
 
-// repeatedSYN handles a SYN on a 4-tuple in use, and reports whether netstack is to see it. It is
-// called with Stack.mu held and releases it.
+// repeatedSYN handles a SYN on a 4-tuple in use, and reports whether netstack gets it. It is called
+// with Stack.mu held and releases it.
 func (c *conn) repeatedSYN(f *tun.Frame) (deliver bool) {
 	isn := f.Headers.Seq
 	s, h, phase := c.stack, c.handshake, c.phase.Load()
@@ -37,26 +37,27 @@ func (c *conn) repeatedSYN(f *tun.Frame) (deliver bool) {
 	return false
 }
 
-// challenge has netstack ask the client of a SYN with a new number whether it has given up the
-// connection that netstack knows (RFC 5961 §4). It then sends a RST, and its SYN again. The stack
-// does not begin the next connection by itself: connection tracking has to see that SYN.
+// challenge makes netstack ask the client of a SYN with a new number whether it has given up the
+// connection that netstack knows (RFC 5961 §4). If so, the client sends a RST, and its SYN again.
+// The stack does not begin the next connection by itself, because connection tracking must see that
+// SYN.
 //
-// Netstack gets the SYN with the number of the connection's own. To the new number it would answer
-// with a RST, which refuses the new connection, where that lies in the window of a handshake, and
-// where a RST of the client is still in its queue.
+// Netstack gets the SYN with the number of the connection's first SYN. It would answer the new
+// number with a RST, which refuses the new connection, if the number is in the window of a
+// handshake, or if a RST of the client is still in its queue.
 func (c *conn) challenge(syn []byte) {
 	renumberSYN(syn, c.isn)
 	c.stack.net.DeliverCopy(syn)
 }
 
-// nextSYN is a SYN that came while its 4-tuple was in use. Mostly that is just ending: netstack
-// works on segments in its own time, and may not yet have seen the RST or the last ACK that the
-// client has sent right before. If it ends within nextSYNAge, the SYN begins the next connection;
-// after that the client sends another one.
+// nextSYN is a SYN that came while its 4-tuple was in use. Mostly the old connection is just
+// ending: netstack processes segments later, and may not yet have seen the RST or last ACK that the
+// client sent just before. If the old connection ends within nextSYNAge, the SYN begins the next
+// one; after that the client sends another SYN.
 type nextSYN struct {
 	isn    uint32
 	packet []byte
 	at     time.Time
 }
 
-const nextSYNAge = time.Second // when clients send a SYN again (RFC 6298 §2)
+const nextSYNAge = time.Second // clients retransmit a SYN after this time (RFC 6298 §2)

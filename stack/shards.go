@@ -18,14 +18,14 @@ import (
 	"syntap/tun/packet"
 )
 
-// shared is what the shards of a stack have in common: what is counted and bounded for all of them,
-// and who has which flow. No packet of an open flow touches more of it than counters.
+// shared is the state that the shards of a stack share: counters, bounds, and the home of each
+// flow. A packet of an open flow touches only the counters.
 type shared struct {
 	shards  []*Stack // constant once the stack is made
 	stats   Stats
 	memory  *budget.Budget
 	waiting halfOpen
-	sockets *homes.Table[connKey] // addresses of the host sockets of connections
+	sockets *homes.Table[connKey] // by the addresses of connections' host sockets
 	probes  clientpath.Probes
 
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
@@ -36,7 +36,7 @@ type shared struct {
 
 	fragments maphash.Seed
 	stopped   sync.WaitGroup // shards that have connections
-	reading   sync.WaitGroup // shards that may give others frames
+	reading   sync.WaitGroup // shards that may hand frames to others
 }
 
 func newShared(shards int, memory int64) *shared {
@@ -50,8 +50,8 @@ func newShared(shards int, memory int64) *shared {
 	return all
 }
 
-// newPaths returns the memory of a shard for ways to clients. An MTU that a router says is learned
-// by all shards, and counted by the first.
+// newPaths returns a shard's memory of paths to clients. All shards learn an MTU that a router
+// reports; the first counts it.
 func (s *Stack) newPaths() *clientpath.Paths {
 	learned := new(atomic.Uint64)
 	if s.shard == 0 {
@@ -60,8 +60,8 @@ func (s *Stack) newPaths() *clientpath.Paths {
 	return clientpath.New(s.link.MTU(), s.o.ClientMTU, learned, &s.stats.EvictedPaths)
 }
 
-// takeHome returns the shard that has a connection, or is to have it; that is s where it has none.
-// giveHome follows.
+// takeHome returns the home of a connection, and makes s the home if there is none. giveHome must
+// follow.
 func (s *Stack) takeHome(key connKey) *Stack {
 	if s.homes == nil {
 		return s
@@ -75,7 +75,7 @@ func (s *Stack) giveHome(key connKey) {
 	}
 }
 
-// home returns the shard that has a connection; s where none has.
+// home returns the home of a connection; s if there is none.
 func (s *Stack) home(key connKey) *Stack {
 	if s.homes != nil {
 		if i, ok := s.homes.Of(key); ok {
@@ -85,7 +85,7 @@ func (s *Stack) home(key connKey) *Stack {
 	return s
 }
 
-// elsewhere returns the netstack of the other shard that has a connection, or nil.
+// elsewhere returns the netstack of a connection's home if that is another shard, else nil.
 func (s *Stack) elsewhere(client, server netip.AddrPort) *netstack.Stack {
 	if home := s.home(connKey{client: client, server: server}); home != s {
 		return home.net
@@ -93,17 +93,16 @@ func (s *Stack) elsewhere(client, server netip.AddrPort) *netstack.Stack {
 	return nil
 }
 
-// passSYN has another shard, which has a connection or is about to, take a SYN that this one has
-// read.
+// passSYN hands a SYN that this shard has read to the connection's home.
 func (s *Stack) passSYN(home *Stack, key connKey, f *tun.Frame) {
 	if home.outboundSYN(key, f) {
 		home.net.DeliverCopy(slices.Concat(f.Head, f.Body))
 	}
 }
 
-// netFor returns the netstack that takes a frame which is no plain packet. Fragments are put
-// together by one shard, whichever queues they come by: packets of ours between the same addresses
-// may change the kernel's choice between two of them.
+// netFor returns the netstack for a frame that is no plain packet. One shard reassembles all
+// fragments between two addresses, whichever queues they come by: our own packets between these
+// addresses may change the kernel's choice of queue between two fragments.
 func (s *Stack) netFor(h *packet.Headers, head []byte) *netstack.Stack {
 	if s.homes == nil || h.Plain() {
 		return s.net

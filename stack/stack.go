@@ -22,7 +22,7 @@ import (
 )
 
 // Stack terminates the connections that come out of a link and carries them on by sockets of the
-// host. It is the shard of the link's first queue, and speaks for those of the others.
+// host. It is the shard of the link's first queue, and its methods act on all shards.
 type Stack struct {
 	*shared
 	shard int // place in shared.shards
@@ -116,8 +116,8 @@ func newShard(all *shared, link tun.Link, dialer *dial.Dialer, o Options) error 
 	return nil
 }
 
-// SetLimits puts the timeouts, the keepalive, the limits and BusyPoll of o in force, for
-// connections that begin from now on. None ends because a limit is below the present number.
+// SetLimits applies the timeouts, the keepalive, the limits and BusyPoll of o to connections that
+// begin from now on. A limit below the present number ends no connection.
 func (s *Stack) SetLimits(o Options) {
 	o.setDefaults()
 	s.memory.SetLimit(o.Memory)
@@ -131,7 +131,7 @@ func (s *Stack) SetLimits(o Options) {
 	}
 }
 
-// Stats returns the stack's counters, which go on counting.
+// Stats returns the stack's live counters.
 func (s *Stack) Stats() *Stats { return &s.stats }
 
 // Run routes until ctx ends or the link fails; only the latter is an error. When it returns, every

@@ -15,10 +15,10 @@ import (
 	"syntap/tun/packet"
 )
 
-// A stall is looked for once a second, from when nothing has moved for a second until stallsFor is
-// over. A far side that is slow is asked later, too, each time after twice the silence, whether its
-// answer is lost (askFar), until looksFor is over. A connection that has nothing outstanding is not
-// looked at before the next byte.
+// Once a second the stack looks for stalls: connections that have moved nothing for a second, up to
+// stallsFor. It also probes a slow far side for a lost answer (askFar), each time after twice the
+// silence, up to looksFor. A connection with nothing outstanding is not checked before its next
+// byte.
 const (
 	stallInterval = time.Second
 	stallsFor     = 20 * time.Second
@@ -35,9 +35,8 @@ const (
 // takeMoved reports whether a byte has crossed since the last call with the same bit.
 func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 
-// lookForStalls hands the legs of connections that make no progress to Options.Stalled. It costs a
-// connection that moves nothing but a bit, and one that is idle a system call for each time that it
-// has become so.
+// lookForStalls reports the legs of connections that make no progress to Options.Stalled. It costs
+// a moving connection one bit, and an idle one a system call each time that it has become idle.
 func (s *Stack) lookForStalls() {
 	s.firsts.Store(0)
 	s.swept = s.relayed(s.swept)
@@ -82,17 +81,17 @@ func (s *Stack) lookForStalls() {
 	}
 }
 
-// A host socket whose full segments are not acknowledged sends them again each second, for a while:
-// evidence, and the way out of a black hole, come soon enough then. The kernel would double the
-// pause each time, up to two minutes, and begins with three seconds where an answer to the SYN was
-// lost, since that makes the path look slow.
+// A host socket whose full segments are not acknowledged retransmits them every second for a while,
+// so that a black hole is detected and left soon. The kernel would double the pause each time, up
+// to two minutes. It would begin with three seconds if an answer to the SYN was lost, because that
+// makes the path look slow.
 const (
 	resendsFor  = 10 * time.Second
 	resendPause = 1000 // ms
 	mostRTT     = 200 * time.Millisecond
 	tcpRTOMaxMS = 44 // TCP_RTO_MAX_MS, of Linux 6.15
 	noPause     = -1 // of conn.pause: the kernel lacks it, or the path is slow
-	// With short pauses the kernel would give up after 15 s. This is what it takes by itself.
+	// With short pauses the kernel would give up after 15 s. This is its usual time.
 	givesUpAfter = 924_600 // ms (net.ipv4.tcp_retries2)
 )
 
@@ -128,7 +127,7 @@ func (c *conn) boundPause() int32 {
 	return int32(pause)
 }
 
-// resendAsBefore gives the host socket its own pause back. stack.mu is held.
+// resendAsBefore restores the host socket's own pause. stack.mu is held.
 func (c *conn) resendAsBefore() {
 	if c.pause > 0 {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
@@ -138,8 +137,8 @@ func (c *conn) resendAsBefore() {
 	}
 }
 
-// lookAtEnd hands over a connection that its client gives up, unless a byte has moved since the
-// last look: a client may have less patience than two looks take.
+// lookAtEnd reports a connection that its client gives up, unless a byte has moved since the last
+// look: a client may give up before two looks.
 func (c *conn) lookAtEnd() {
 	if c.stack.o.Stalled == nil || c.moved.Load()&movedForStall != 0 {
 		return
@@ -149,10 +148,10 @@ func (c *conn) lookAtEnd() {
 	}
 }
 
-// stall returns the state of the server's leg, and whether it waits for anything: bytes that the
-// far side has not acknowledged, an answer to the last of them, or bytes before those that have
-// come. The kernel's clock ticks every few milliseconds: an answer in the same tick may be the one
-// to the question before.
+// stall returns the state of the server's leg, and whether it waits for anything: for
+// acknowledgments of the far side, for an answer to the client's last bytes, or for bytes before
+// those received. The kernel's clock ticks every few milliseconds: an answer in the same tick may
+// belong to the previous question.
 func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	c.stack.mu.Lock() // with it the socket stays
 	defer c.stack.mu.Unlock()
@@ -196,9 +195,9 @@ func sentFull(info *unix.TCPInfo, acked uint64) bool {
 	return segments > 0 && 20*acked >= 19*uint64(segments)*uint64(info.Snd_mss)
 }
 
-// PassFull reports whether connections to a far end that began after a time, without a clamp, have
-// had full segments acknowledged (up), and have got some (down). Those that lose segments now tell
-// of the past.
+// PassFull reports whether full segments were acknowledged (up) or received (down) on connections
+// to a far end that began after a time, without a clamp. Connections that lose segments now do not
+// count.
 func (s *Stack) PassFull(remote netip.Addr, since time.Time) (up, down bool) {
 	for _, c := range s.relayedByAll() {
 		if c.started.Before(since) || c.mss > 0 || c.upstream.server.Addr() != remote {
@@ -219,7 +218,7 @@ func progress(info *unix.TCPInfo) (acked, outstanding uint64) {
 	return acked, sent - acked
 }
 
-// payload takes the SYN off a number of bytes acknowledged.
+// payload subtracts the SYN from a number of acknowledged bytes.
 func payload(acked uint64) uint64 { return max(acked, 1) - 1 }
 
 // readable returns the bytes that a read of a socket would bring.
@@ -231,9 +230,9 @@ func readable(fd int) int {
 	return n
 }
 
-// ClearDF has the packets of a connection's host socket be fragmented on their way, where they are
-// IPv4: a segment that is stuck in front of a narrow link gets through with the next
-// retransmission. It reports whether that is so.
+// ClearDF lets routers fragment the IPv4 packets of a connection's host socket, so that a segment
+// that is stuck in front of a narrow link passes with the next retransmission. It reports whether
+// it could.
 func (s *Stack) ClearDF(k tunflow.Key) bool {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)
@@ -262,8 +261,8 @@ func (s *Stack) AckedOf(k tunflow.Key) (acked uint64, ok bool) {
 	return stall.Acked, stall.Remote.IsValid()
 }
 
-// ResetStuck resets both ends of a connection whose bytes vanish on the way: its client can begin
-// anew, and is cured then.
+// ResetStuck resets both ends of a connection whose bytes vanish on the way: the client's next
+// connection will be cured.
 func (s *Stack) ResetStuck(k tunflow.Key) {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)

@@ -9,7 +9,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// Stats has the counters of a Stack, which only grow, and its gauges, which are marked so.
+// Stats has the counters of a Stack, which only grow, and its gauges, which are marked as such.
 type Stats struct {
 	TCPFlows  atomic.Int64 // gauge: handshakes and connections
 	HalfOpen  atomic.Int64 // gauge: handshakes that wait for the ACK of their client
@@ -20,7 +20,7 @@ type Stats struct {
 
 	// Dropped outbound frames, by reason.
 	DropChecksum          atomic.Uint64 // wrong transport checksum
-	DropMalformed         atomic.Uint64 // not a packet we can carry
+	DropMalformed         atomic.Uint64 // not a packet that we can carry
 	DropProtocol          atomic.Uint64 // neither TCP, UDP nor ICMP
 	DropTCPFlows          atomic.Uint64 // SYN beyond TCPFlows
 	DropMemory            atomic.Uint64 // SYN, datagram or echo request beyond Memory

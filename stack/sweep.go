@@ -12,12 +12,12 @@ import (
 const sweepFaster = 10
 
 // stillFor is the number of such sweeps without a byte after which a connection is tightened. One
-// with a large buffer has the whole interval: its far side may fill the window that it was
-// promised, and would send again, ever later, if it found no room.
+// with a large buffer has the whole interval: its far side may fill the promised window, and would
+// have to retransmit, later and later, if there were no room.
 const stillFor = 4
 
-// sweepUntil sweeps until stop is closed. One goroutine does it for all connections: a timer for
-// each would have to be moved with every byte.
+// sweepUntil sweeps until stop is closed. One goroutine serves all connections: a timer for each
+// would have to be reset with every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
 	defer ticker.Stop()
@@ -42,8 +42,8 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	}
 }
 
-// sweep weighs all connections, and has those give back memory that have been quiet since the last
-// sweep.
+// sweep weighs all connections, and makes those give back memory that have been quiet since the
+// last sweep.
 func (s *Stack) sweep(ticks int) {
 	s.swept = s.relayed(s.swept)
 	defer clear(s.swept)
@@ -66,11 +66,11 @@ func (s *Stack) sweep(ticks int) {
 	}
 }
 
-// sweepBatch is after how many connections the sweeper gives way: for a tenth of a millisecond they
-// wait for it.
+// sweepBatch is the number of connections after which the sweeper yields: it takes a tenth of a
+// millisecond for them.
 const sweepBatch = 64
 
-// rest has a direction that nothing has moved through shrink its buffer.
+// rest makes an idle direction shrink its buffer.
 func (d *direction) rest() {
 	d.quiet.Store(true)
 	d.Wake()

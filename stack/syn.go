@@ -14,8 +14,8 @@ import (
 const maxSYN = 1500
 
 // keepSYN returns a copy of the SYN in f, in one piece. Data beyond maxSYN is left out: no SYN-ACK
-// acknowledges it, so the client sends it again. The TCP checksum of a SYN that was cut is wrong;
-// it has been verified, and netstack does not verify it.
+// acknowledges it, so the client sends it again. The TCP checksum of a truncated SYN is wrong. That
+// is harmless: it has been verified, and netstack does not verify it.
 func keepSYN(f *tun.Frame) []byte {
 	h := &f.Headers
 	syn := make([]byte, 0, min(h.Length, maxSYN))

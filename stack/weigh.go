@@ -33,11 +33,11 @@ const (
 	tightMoved = 8 << 10
 )
 
-// connMemory is the bytes that an idle connection takes: its conn, netstack's endpoint with its
-// timers, the tap's entry, and the kernel's socket, file and epoll item. Measured; it is 11 KiB.
+// connMemory is the memory of an idle connection in bytes, as measured: its conn, netstack's
+// endpoint with its timers, the tap's entry, and the kernel's socket, file and epoll item.
 const connMemory = 11 << 10
 
-// charge has memory count the SYNs that a connection keeps, as they are now. mu is held.
+// charge updates the charge for the SYNs that a connection keeps. mu is held.
 func (s *Stack) charge(c *conn) {
 	n := int64(connMemory)
 	if c.handshake != nil {
@@ -58,8 +58,8 @@ func (s *Stack) fullOf(full *budget.Account) *atomic.Uint64 {
 	return &s.stats.DropMemory
 }
 
-// takeRoom gives a connection that has reached its far side a room, or returns the account that is
-// full.
+// takeRoom charges the room of a connection that has reached its far side, or returns the account
+// that is full.
 func (c *conn) takeRoom() (full *budget.Account) {
 	if c.payer.AdmitRoomy(smallRoom) == nil {
 		c.room.Store(smallRoom)
@@ -98,8 +98,8 @@ func (c *conn) endLoan() {
 	}
 }
 
-// tighten has a quiet connection make do with little, where memory is scarce. The caller owns a
-// direction that is not done.
+// tighten gives a quiet connection tight buffers if memory is scarce. The caller owns a direction
+// that is not done.
 func (c *conn) tighten() {
 	if !c.tight.Load() && !c.payer.Scarce() {
 		return
@@ -110,8 +110,8 @@ func (c *conn) tighten() {
 	c.weigh()
 }
 
-// loosen gives a tight connection that moves small buffers again, if there is room. The caller owns
-// a direction that is not done.
+// loosen gives a tight connection that moves bytes small buffers again, if there is memory. The
+// caller owns a direction that is not done.
 func (c *conn) loosen() {
 	if !c.payer.Lend(smallRoom-tightRoom, 1) {
 		return
@@ -125,8 +125,8 @@ func (c *conn) loosen() {
 	c.resizeBuffers()
 }
 
-// resizeBuffers gives a connection the buffers that it is to have. The caller owns a direction that
-// is not done; both directions may call it at a time.
+// resizeBuffers sets the sizes of a connection's buffers. The caller owns a direction that is not
+// done; both directions may call it at once.
 func (c *conn) resizeBuffers() {
 	c.sizing.Lock()
 	defer c.sizing.Unlock()
@@ -148,8 +148,8 @@ func (c *conn) resizeSocket() {
 
 func (c *conn) socketSize() sockmem.Size { return sockmem.Size(c.socket.Load()) }
 
-// wantedSize returns the size for the buffers of the host socket. What the kernel would let them
-// grow to while the far side sends and the client does not read is several times smallRoom.
+// wantedSize returns the size for the buffers of the host socket. The kernel would let them grow to
+// several times smallRoom while the far side sends and the client does not read.
 func (c *conn) wantedSize() sockmem.Size {
 	switch large := c.large(); {
 	case c.tight.Load():
@@ -162,15 +162,15 @@ func (c *conn) wantedSize() sockmem.Size {
 	return sockmem.Small
 }
 
-// fitSocket has the host socket of a connection follow what memory there is. It grows only while
-// the connection has large buffers: for others it does so when they move.
+// fitSocket adapts the host socket's buffers to the free memory. It enlarges them only while the
+// connection has large buffers; those of others grow when they move bytes.
 func (c *conn) fitSocket() {
 	if size := c.wantedSize(); size == c.socketSize() || size < c.socketSize() && !c.large() {
 		return
 	}
 	c.stack.mu.Lock() // with it the socket stays
 	defer c.stack.mu.Unlock()
-	if c.phase.Load() == established && c.sizing.TryLock() { // who resizes buffers may wait for mu
+	if c.phase.Load() == established && c.sizing.TryLock() { // a goroutine that resizes buffers may wait for mu
 		c.resizeSocket()
 		c.sizing.Unlock()
 	}
@@ -179,7 +179,7 @@ func (c *conn) fitSocket() {
 // large reports whether a direction has a large buffer.
 func (c *conn) large() bool { return c.outbound.large.Load() || c.inbound.large.Load() }
 
-// weigh charges a connection for what it really holds, if that is more than its room.
+// weigh charges a connection for the bytes that it really holds, if these are more than its room.
 func (c *conn) weigh() {
 	room := int64(smallRoom)
 	if c.tight.Load() {
@@ -203,7 +203,7 @@ func (c *conn) weight() int64 {
 	return n
 }
 
-// Memory looks at every connection.
+// Memory adds up the memory of every connection.
 func (s *Stack) Memory() Memory {
 	m := Memory{
 		Held:     s.stats.Datagrams.Memory.Load(),

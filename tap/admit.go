@@ -7,7 +7,7 @@ import (
 	"syntap/tun/flow"
 )
 
-// admit refuses a SYN whose addresses no client and no server may have.
+// admit refuses a SYN with an address that no client or no server may have.
 func (t *Tap) admit(s *segment, head []byte) dropReason {
 	if src, dst := s.Addrs(head); bytes.Equal(src, dst) {
 		return dropLand

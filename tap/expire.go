@@ -10,8 +10,8 @@ import (
 // tick is how late a timeout may come.
 const tick = time.Second
 
-// Run ends handshakes whose time is over, until ctx is cancelled. It waits for a SYN while no flow
-// has a deadline.
+// Run ends handshakes at their deadlines until ctx is cancelled. While no flow has a deadline it
+// waits for a SYN.
 func (t *Tap) Run(ctx context.Context) error {
 	for {
 		select {
@@ -25,9 +25,9 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 }
 
-// runTimers returns when no flow is left to expire. A late tick shows that this process has not
-// run, because the machine was busy, asleep or stopped: then packets that came meanwhile are read
-// before a handshake is given up.
+// runTimers returns when no flow can expire. A late tick shows that this process has not run,
+// because the machine was busy, suspended or stopped. Then the packets that have arrived are read
+// before a handshake expires.
 func (t *Tap) runTimers(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

@@ -12,13 +12,13 @@ type limits struct {
 	perSource int // of one client address
 }
 
-// givesUp is when netstack forgets an endpoint by itself that never got its third segment: 127 s
-// after its SYN-ACK.
+// givesUp is the time after the SYN-ACK by which netstack has given up an endpoint without a third
+// segment: it does so after 127 s.
 const givesUp = 130 * time.Second
 
-// SetLimits puts the timeouts and the limits of o in force for handshakes that begin from now on.
-// No handshake ends because a limit is below the present number. One that began with a longer
-// timeout may hold up the expiry of later ones until its own.
+// SetLimits applies the timeouts and limits of o to handshakes that begin from now on. A limit
+// below the present number ends no handshake. A handshake that began with a longer timeout may
+// delay the expiry of later ones until its own.
 func (t *Tap) SetLimits(o Options) {
 	l, table := o.limits()
 	t.live.SetLimits(table, func() { t.live.limits = l })

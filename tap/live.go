@@ -11,7 +11,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// phase is the work that the router may have for a flow that is not established.
+// phase is the state that the router may have for a flow that is not established.
 type phase = uint8
 
 const (
@@ -106,8 +106,8 @@ func (l *live) mayBeginLocked(e *tracker.Entry, s *segment, at time.Time) dropRe
 	return pass
 }
 
-// onSYNACKLocked takes a segment with SYN and ACK. After one of the router its endpoint waits for a
-// third segment, also if the tap has no handshake for it: then none passes.
+// onSYNACKLocked takes a segment with SYN and ACK. After a SYN-ACK of the router its endpoint waits
+// for a third segment. If the tap has no handshake for it, no third segment passes.
 func (l *live) onSYNACKLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
@@ -120,7 +120,7 @@ func (l *live) onSYNACKLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	case e.State() == tracker.StateUnanswered, e.State() == tracker.StateClosed:
 		sh.MoveLocked(e, tracker.StateHeld, at)
 	}
-	if e.State() != tracker.StateEstablished { // else repeated while the third segment was coming
+	if e.State() != tracker.StateEstablished { // else repeated while the third segment was on its way
 		e.Hold.Phase, e.Hold.Next = accepting, s.Ack
 	}
 	sh.TrackLocked(e, &s.Packet, seen, at)
@@ -152,8 +152,8 @@ func (l *live) onOtherLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	return pass
 }
 
-// onRSTLocked takes a RST. Whether one of a client ends a connection is for the router to say,
-// which knows the numbers (RFC 5961 §3).
+// onRSTLocked takes a RST. The router decides whether a client's RST ends a connection, because it
+// knows the numbers (RFC 5961 §3).
 func (l *live) onRSTLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 	seen *tcpdump.Packet, at time.Time,
 ) dropReason {
@@ -183,7 +183,7 @@ func (l *live) onRSTLocked(sh *tracker.Shard, e *tracker.Entry, s *segment,
 func (l *live) linger(e *tracker.Entry, o handshake.Outcome) tracker.State {
 	switch hold := &e.Hold; {
 	case o == handshake.Unreachable, // an answer of the router
-		o == handshake.NoReply && hold.Phase == dialling: // for so long no dial lasts
+		o == handshake.NoReply && hold.Phase == dialling: // no dial lasts that long
 		hold.Phase = idle
 	case hold.Phase != idle:
 		return tracker.StateHeld

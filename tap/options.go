@@ -23,8 +23,8 @@ type Options struct {
 
 	// TCPFlows is the largest number of handshakes and connections together; 0 means 16384.
 	TCPFlows int
-	// TCPFlowsPerSource is the largest share of one client address that is not local, and half of
-	// that of a /64 of IPv6; 0 means a quarter of TCPFlows. All local clients together have all but
+	// TCPFlowsPerSource is the largest number of one client address that is not local; 0 means a
+	// quarter of TCPFlows. An IPv6 /64 may have twice as many, all local clients together all but
 	// an eighth of TCPFlows.
 	TCPFlowsPerSource int
 	// MaxOpen is the largest number of handshakes without a verdict in a Replay; 0 means 131072, a

@@ -23,7 +23,7 @@ func (l *live) renewal(hash uint64) *renewal {
 	return &l.renewals[hash>>32%shards*each+hash%each]
 }
 
-// mayRenewLocked reports whether a flow may begin a handshake, and counts it.
+// mayRenewLocked reports whether a flow may begin another handshake, and counts it.
 func (l *live) mayRenewLocked(hash uint64, now time.Time) bool {
 	r := l.renewal(hash)
 	if r.hash != hash || r.empty.Before(now) {

@@ -13,8 +13,8 @@ import (
 	"syntap/tun/packet"
 )
 
-// Replay passes the packets of a capture through rules and a [tracker.Tracker], as a Tap does the
-// frames of a link. It drops nothing, and is for one goroutine.
+// Replay passes the packets of a capture through rules and a [tracker.Tracker], as a Tap does with
+// the frames of a link. It drops nothing. It serves one goroutine.
 type Replay struct {
 	tracker *tracker.Tracker
 	rules   *policy.Rules
@@ -28,7 +28,7 @@ type Passed struct {
 	Data     []byte              // from the IP header on, with the bytes behind the packet; valid until the next one
 	Length   int                 // bytes on the wire from the IP header on
 	Rewrites []handshake.Rewrite // without the name of a segment if the packet is not TCP
-	Refused  string              // reason for which a rule would have dropped it; empty if none
+	Refused  string              // why a rule would have dropped it; empty if none would
 }
 
 // maxClients bounds a Replay's memory to some 20 MB. A Replay with so many forgets all of them.

@@ -11,7 +11,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// SetRules puts other rules in force for the frames to come; nil means none.
+// SetRules replaces the rules for later frames; nil means none.
 func (t *Tap) SetRules(r *policy.Rules) {
 	if r == nil {
 		r = new(policy.Rules)
@@ -112,7 +112,7 @@ func (s *segment) rewrite(rules *policy.Rules, done []policy.Rewrite, b []byte, 
 	if w.What != "" {
 		done = append(done, w)
 	}
-	return b[:len(p.Buf)], done, pass // as p.Buf it would have the headers escape to the heap
+	return b[:len(p.Buf)], done, pass // returning p.Buf would make the headers escape to the heap
 }
 
 // pathMTU returns the MTU of the path to the server of the segment's flow, 0 if it is unknown.

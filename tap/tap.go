@@ -20,11 +20,11 @@ import (
 // shards of a live table: enough that two flows rarely meet at a lock.
 const shards = 32
 
-// Tap is a link over a link that sees every TCP handshake. It has parsed to the end each frame that
-// it hands on; frames that it could not parse, or not record, it has dropped and counted.
+// Tap is a link that wraps another one and sees every TCP handshake. It passes on only frames that
+// it has parsed completely. It drops and counts frames that it could not parse or not record.
 //
-// Over a link of several queues it has as many. They share the table of handshakes, so that it does
-// not matter by which queue a segment comes.
+// Over a link of several queues there is a Tap for each. They share the table of handshakes, so a
+// segment may come by any queue.
 type Tap struct {
 	*shared
 
@@ -50,7 +50,7 @@ type shared struct {
 
 var _ tun.MultiQueue = (*Tap)(nil)
 
-// Wrap puts a tap over a link, and over each of its queues. Run has to run beside it.
+// Wrap puts a tap over a link, and over each of its queues. Run must run meanwhile.
 func Wrap(link tun.Link, o Options) *Tap {
 	t := &Tap{link: link, shared: &shared{
 		sources: o.Sources, local: o.Local, admission: o.Admission, now: o.Now,
@@ -124,8 +124,8 @@ func (t *Tap) ReadFrame(f *tun.Frame) error {
 	}
 }
 
-// outbound says whether a frame may pass. It takes off bytes behind the end that the IP header
-// claims, which netstack would take for payload, and extension headers in front of TCP.
+// outbound decides whether a frame may pass. It cuts off bytes beyond the end that the IP header
+// claims, which netstack would take for payload, and removes extension headers in front of TCP.
 func (t *Tap) outbound(f *tun.Frame) dropReason {
 	h := &f.Headers
 	rules := t.rules.Load()
@@ -229,7 +229,7 @@ func (t *Tap) inboundICMP(h *packet.Headers, bufs [][]byte) {
 	}
 }
 
-// track hands a segment to the tracker, if that can want it.
+// track hands a segment to the tracker if it concerns a handshake.
 func (t *Tap) track(s *segment, head []byte) dropReason {
 	if !t.live.Concerns(&s.Packet) {
 		return pass

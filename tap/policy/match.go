@@ -23,8 +23,8 @@ func familyOf(a netip.Addr) int {
 	return ipv6
 }
 
-// matcher is a compiled Match. An empty list of a Match, which stands for everything, has become
-// all addresses of each family, so that matching and comparing rules know no special cases.
+// matcher is a compiled Match. An empty list of a Match, which means any address, is compiled to
+// all addresses of each family, so that matching and comparing have no special cases.
 type matcher struct {
 	src, dst  [families][]netip.Prefix // an empty list: no packet of that family matches
 	ports     []PortRange              // sorted, with gaps between them; none = any

@@ -81,7 +81,7 @@ func (r *Rules) limit(
 	return limit, limit > 0
 }
 
-// clamp lowers every MSS option above limit. found tells whether there was any option.
+// clamp lowers every MSS option above limit. found reports whether there was one.
 //
 // It walks the list as Linux does (net/netfilter/xt_TCPMSS.c): an end-of-list option or an
 // impossible length, which end the list for most receivers, do not end the walk.
@@ -103,8 +103,8 @@ func (p *Packet) clamp(done []Rewrite, options []byte, limit packet.MSS, rule in
 	return done, found
 }
 
-// addMSS adds the option if that is possible. Without it the sender would have kept to the
-// default value, so a larger one would be a raise.
+// addMSS adds the option if possible. Without it the sender would have assumed the default value,
+// so a larger one would raise the MSS.
 func (p *Packet) addMSS(done []Rewrite, limit packet.MSS, rule int) []Rewrite {
 	mss := min(limit, defaultMSS4)
 	if p.Headers.Version == 6 {

@@ -50,11 +50,11 @@ type MSSRule struct {
 // of bytes, which is the same for IPv4 and IPv6.
 type Clamp int
 
-// The values of [Clamp] that are no number.
+// The values of [Clamp] that are not numbers.
 const (
 	ClampOff  Clamp = 0  // the option stays as it is
 	ClampPMTU Clamp = -1 // as the path MTU allows
-	ClampAuto Clamp = -2 // as has been found to pass to the server
+	ClampAuto Clamp = -2 // the largest found to pass to the server
 )
 
 // String returns the clamp as it is written in a config.

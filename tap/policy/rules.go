@@ -10,12 +10,12 @@ import (
 	"syntap/tun/packet"
 )
 
-// Options hold the inputs of rules that stand in no rule.
+// Options are the inputs that rules share.
 type Options struct {
 	// MTU of the TUN, an upper bound of every path MTU; 0 sets no bound.
 	MTU packet.MTU
-	// Learned returns the MSS that is found to pass between a client and a server, for ClampAuto; 0
-	// sets no bound, and so does nil.
+	// Learned returns the MSS that has been found to pass between a client and a server, for
+	// ClampAuto; 0 means no bound. If nil, there is none.
 	Learned func(client, server netip.Addr) packet.MSS
 	// RandomID draws the identification of an IPv4 packet that had none; nil means math/rand/v2.
 	RandomID func() uint16
@@ -90,7 +90,7 @@ func (r *Rules) MSSUse() []Use { return r.mss.use() }
 // DFUse returns each df rule with the number of packets that it has changed or refused.
 func (r *Rules) DFUse() []Use { return r.df.use() }
 
-// Use is a rule in words, and how often it has done something.
+// Use is a rule in words, and the number of packets that it has changed or dropped.
 type Use struct {
 	Rule string
 	Hits uint64
@@ -102,7 +102,8 @@ func (r *Rules) ShadowedMSS() []Shadowed { return r.mss.shadowed() }
 // ShadowedDF returns the df rules that can never apply.
 func (r *Rules) ShadowedDF() []Shadowed { return r.df.shadowed() }
 
-// Shadowed is a rule that never applies, because an earlier one matches all that it does.
+// Shadowed is a rule that never applies, because an earlier one, By, matches every packet that it
+// matches.
 type Shadowed struct{ Rule, By int }
 
 // list holds the rules of one kind in order.
