@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Budget is the bytes that all connections share, of which each source of them has a share.
+// Budget is a number of bytes that all connections share. Each source of connections has a share of
+// it.
 type Budget struct {
 	limit atomic.Int64
 	all   Account
@@ -15,7 +16,7 @@ type Budget struct {
 	sources map[netip.Prefix]*Account
 }
 
-// Account is the bytes that all connections are charged for, or those of one source.
+// Account counts the bytes charged to all connections, or to those of one source.
 type Account struct {
 	limit  *atomic.Int64 // Budget.limit
 	bounds *bounds
@@ -34,9 +35,9 @@ type bounds struct {
 	loans  int64 // for connections that move
 }
 
-// An address has a quarter of what new connections may take, the IPv6 network that one machine may
-// have to itself a half, and the programs of this host all but an eighth. An eighth of the whole is
-// for connections that move, whatever the others hold.
+// Of the bytes for new connections an address may use a quarter, an IPv6 /64, which one machine may
+// have to itself, a half, and the programs of this host all but an eighth. An eighth of the whole
+// is reserved for connections that move much.
 var (
 	boundsOfAll     = bounds{room: 56, roomy: 32, scarce: 16, free: 8, loans: 32}
 	boundsOfHost    = bounds{room: 49, roomy: 32, scarce: 16, free: 8, loans: 28}
@@ -52,7 +53,7 @@ func New(limit int64) *Budget {
 	return m
 }
 
-// SetLimit puts a limit in force, in bytes. Charges beyond it stay.
+// SetLimit changes the limit, in bytes. Charges beyond it stay.
 func (m *Budget) SetLimit(n int64) { m.limit.Store(n) }
 
 // Limit returns the limit in bytes.
@@ -73,14 +74,14 @@ func (a *Account) of(n int64) int64 { return a.limit.Load() / 64 * n }
 // above reports whether more than n 64ths of the limit are charged.
 func (a *Account) above(n int64) bool { return a.held.Load() > a.of(n) }
 
-// Payer charges a connection to all accounts that it belongs to: that of all connections first, and
-// those of its sources.
+// Payer charges a connection to all accounts that it belongs to: first that of all connections,
+// then those of its sources.
 type Payer struct {
 	accounts [3]*Account // nil behind the last
 }
 
-// Payer returns one for a connection of a client, to be left when it is over. isLocal is for a
-// program of this host.
+// Payer returns the payer for a connection of a client. Leave must follow when the connection ends.
+// isLocal means a program of this host.
 func (m *Budget) Payer(client netip.Addr, isLocal bool) Payer {
 	p := Payer{accounts: [3]*Account{&m.all}}
 	joined := 1
@@ -107,7 +108,7 @@ func (m *Budget) Payer(client netip.Addr, isLocal bool) Payer {
 	return p
 }
 
-// Leave ends a payer, which charges nothing any more.
+// Leave ends a payer, which must have no charges left.
 func (m *Budget) Leave(p *Payer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,25 +127,25 @@ func (p *Payer) all() []*Account {
 	return p.accounts[:n]
 }
 
-// Charge charges n bytes, which may be below zero, whatever the bounds are.
+// Charge charges n bytes, which may be negative, without regard to the bounds.
 func (p *Payer) Charge(n int64) {
 	for _, a := range p.all() {
 		a.held.Add(n)
 	}
 }
 
-// Admit charges n bytes for a new connection, unless an account is full; that is returned.
+// Admit charges n bytes for a new connection, or returns the account that is full.
 func (p *Payer) Admit(n int64) (full *Account) {
 	return p.take(n, func(b *bounds) int64 { return b.room })
 }
 
-// AdmitRoomy is Admit for buffers of the usual size: it fails while Cramped holds, and where it
-// would come to hold.
+// AdmitRoomy is Admit for buffers of the usual size: it also fails if Cramped is true or would
+// become true.
 func (p *Payer) AdmitRoomy(n int64) (full *Account) {
 	return p.take(n, func(b *bounds) int64 { return b.roomy })
 }
 
-// take charges n bytes, unless an account would hold more than its bound; that is returned.
+// take charges n bytes, or returns the account that would exceed its bound.
 func (p *Payer) take(n int64, bound func(*bounds) int64) (full *Account) {
 	p.Charge(n)
 	for _, a := range p.all() {
@@ -158,8 +159,8 @@ func (p *Payer) take(n int64, bound func(*bounds) int64) (full *Account) {
 	return full
 }
 
-// Lend charges n bytes for a connection that moves, if all accounts have room and loans left, or if
-// each has lent less than a sixteenth, or several, of what it may hold.
+// Lend charges n bytes for a connection that moves much, if all accounts have room and loans left,
+// or if each has lent less than the given sixteenths of its bound.
 func (p *Payer) Lend(n, sixteenths int64) bool {
 	p.Charge(n)
 	room, reserve := true, true
@@ -184,7 +185,7 @@ func (p *Payer) TakeBack(n int64) {
 	p.EndLoan(n)
 }
 
-// EndLoan has n bytes stay charged that are lent no more.
+// EndLoan ends a loan of n bytes, which stay charged.
 func (p *Payer) EndLoan(n int64) {
 	for _, a := range p.all() {
 		a.lent.Add(-n)
@@ -194,7 +195,7 @@ func (p *Payer) EndLoan(n int64) {
 // Cramped reports whether new connections begin with tight buffers.
 func (p *Payer) Cramped() bool { return p.above(func(b *bounds) int64 { return b.roomy }) }
 
-// Scarce reports whether quiet connections give back what they do not need.
+// Scarce reports whether quiet connections must give back spare memory.
 func (p *Payer) Scarce() bool { return p.above(func(b *bounds) int64 { return b.scarce }) }
 
 // Free reports whether the kernel may size the buffers of host sockets.
@@ -209,8 +210,9 @@ func (p *Payer) above(bound func(*bounds) int64) bool {
 	return false
 }
 
-// Scarce reports whether quiet connections of any source are to be found soon. The packet path asks
-// it; as long as all sources together hold less than one may, it costs two loads.
+// Scarce reports whether memory is scarce for any source, so that quiet connections must be found
+// soon. The packet path calls it; while all sources together hold less than one may, it costs two
+// loads.
 func (m *Budget) Scarce() bool {
 	if m.all.above(m.all.bounds.scarce) {
 		return true

@@ -9,7 +9,7 @@ import (
 	"syntap/tun/packet"
 )
 
-// Paths remembers the ways to clients.
+// Paths remembers the paths to clients.
 type Paths struct {
 	link             int                         // MTU of the link
 	route            func(netip.Addr) packet.MTU // of the host; nil = none
@@ -19,7 +19,7 @@ type Paths struct {
 	known map[netip.Addr]path
 }
 
-// path is the knowledge of the way to one client.
+// path is the path to one client, as far as it is known.
 type path struct {
 	route   int // 0 = no route
 	asked   time.Time
@@ -43,9 +43,9 @@ const (
 const largestPacket = 40 + 1<<16 - 1
 
 // New returns the paths behind a link with an MTU. route returns the MTU of the host's route to a
-// client, 0 if there is none; nil has all clients at the other end of the link, which takes packets
-// of any size. learned counts MTUs that routers have said, evicted the clients that are forgotten
-// for others.
+// client, 0 if there is none. If nil, all clients are at the other end of the link, which takes
+// packets of any size. learned counts MTUs that routers have reported, evicted the clients
+// forgotten for others.
 func New(link int, route func(netip.Addr) packet.MTU, learned, evicted *atomic.Uint64) *Paths {
 	return &Paths{
 		link: link, route: route, learned: learned, evicted: evicted,
@@ -91,7 +91,7 @@ func (p *Paths) empty() bool {
 	return len(p.known) == 0
 }
 
-// Learn takes the MTU of a link on the way to a client, from a router there.
+// Learn stores the path MTU to a client that a router has reported.
 func (p *Paths) Learn(client netip.Addr, mtu int) {
 	if mtu < p.MTU(client) {
 		p.learned.Add(1)
@@ -104,8 +104,8 @@ func (p *Paths) Learn(client netip.Addr, mtu int) {
 	})
 }
 
-// update changes the knowledge of a client. In a full table another one's place is taken; of that
-// client it is asked, or learned, anew.
+// update changes the path of a client. In a full table it replaces another client, whose path is
+// then asked or learned again.
 func (p *Paths) update(client netip.Addr, change func(*path)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +117,7 @@ func (p *Paths) update(client netip.Addr, change func(*path)) {
 	p.known[client] = known
 }
 
-// evict removes a client of which nothing has been learned, if it meets one soon. mu is held.
+// evict removes a client, preferably one without a learned MTU. mu is held.
 func (p *Paths) evict() {
 	const tries = 16
 	var victim netip.Addr

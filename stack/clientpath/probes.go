@@ -13,9 +13,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// Probes of the paths to clients are segments that it has long acknowledged: it drops them, and
-// says at once by D-SACK which have come (RFC 2883 §4). Each ends at SND.UNA, so its beginning
-// tells its size, and no byte of the connection depends on it.
+// Probes of the path to a client are segments that it has acknowledged before. The client drops
+// them, and reports by D-SACK which have arrived (RFC 2883 §4). Each ends at SND.UNA, so its
+// beginning identifies its size, and no byte of the connection depends on it.
 //
 //	router ── old segments of ascending sizes, and a small one ──▶ client
 //	router ◀── an ACK for each that came, with its beginning ───── client
@@ -33,8 +33,8 @@ type burst struct {
 	ended   chan struct{} // the last has reached the client
 }
 
-// ErrNoProbe says that a connection is not stuck any more, or that its client does not say which
-// old segments have come.
+// ErrNoProbe means that a connection is no longer stuck, or that its client does not report which
+// old segments have arrived.
 var ErrNoProbe = errors.New("the client does not tell of old segments")
 
 const (
@@ -44,8 +44,8 @@ const (
 	straggle  = 20 * time.Millisecond  // for answers that overtake each other
 )
 
-// Run sends packets of some sizes to a client whose segments are stuck, by write, and reports which
-// of them have reached it. Those that have not may be lost by chance.
+// Run sends packets of several sizes to a client whose segments are stuck, by write, and reports
+// which have reached it. The others may be lost by chance.
 func (p *Probes) Run(
 	ctx context.Context, client, server netip.AddrPort, stuck *Segment, sizes []int,
 	write func(packet []byte),
@@ -74,8 +74,8 @@ func (p *Probes) Run(
 	return reached, nil
 }
 
-// awaitTrailer sends the last probe, again where its answer does not come, and reports whether one
-// has come.
+// awaitTrailer sends the last probe, repeatedly if it is not answered, and reports whether an
+// answer has come.
 func (b *burst) awaitTrailer(ctx context.Context, send func()) bool {
 	again := time.NewTicker(probeWait)
 	defer again.Stop()
@@ -96,7 +96,7 @@ func (b *burst) awaitTrailer(ctx context.Context, send func()) bool {
 	return false
 }
 
-// Segment is the last segment that was sent to a client once more.
+// Segment is the last segment that was retransmitted to a client.
 type Segment struct {
 	Headers []byte // of IP and TCP, as they were sent
 	Seq     uint32
@@ -148,10 +148,10 @@ func (p *Probes) end(key [2]netip.AddrPort) {
 	p.active.Add(-1)
 }
 
-// Active reports whether probes are on their way.
+// Active reports whether probes are in flight.
 func (p *Probes) Active() bool { return p.active.Load() > 0 }
 
-// Note takes a segment of a client while probes are on their way.
+// Note looks at a segment of a client while probes are in flight.
 func (p *Probes) Note(client, server netip.AddrPort, f *tun.Frame) {
 	h := &f.Headers
 	if h.End > len(f.Head) {

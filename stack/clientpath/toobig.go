@@ -8,13 +8,13 @@ import (
 	"syntap/tun/packet"
 )
 
-// TooBig is the ICMP error of a router between the link and a client that could not pass on a
-// packet, and the beginning of that packet.
+// TooBig is the ICMP error of a router between the link and a client that could not forward a
+// packet, with the beginning of that packet.
 type TooBig struct {
 	packet.Headers     // of the packet
 	MTU            int // of the path, at least that which a path may have
 
-	// The ends of the packet. Of an echo reply the client has its identifier for the port.
+	// The ends of the packet. For an echo reply, the client's port is the identifier.
 	Server, Client netip.AddrPort
 }
 

@@ -9,16 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsConnected reports whether a socket has made its connection.
+// IsConnected reports whether a socket is connected.
 func IsConnected(fd int) bool {
 	_, err := unix.Getpeername(fd)
 	return err == nil
 }
 
-// ErrProhibited is the error of a connect that ICMPv6 "administratively prohibited" has answered.
+// ErrProhibited is the error of a connect that was answered with ICMPv6 "administratively
+// prohibited".
 var ErrProhibited = fmt.Errorf("%w: ICMPv6 administratively prohibited", unix.EACCES)
 
-// ConnectFailure returns the error of a connect that has ended with errno.
+// ConnectFailure returns the error of a connect that has failed with errno.
 func ConnectFailure(errno syscall.Errno) error {
 	if errno == unix.EACCES {
 		return ErrProhibited
@@ -26,8 +27,7 @@ func ConnectFailure(errno syscall.Errno) error {
 	return errno
 }
 
-// ConnectErrno returns the error with which the connect of a socket has ended, 0 if it has made its
-// connection.
+// ConnectErrno returns the error with which a socket's connect has failed, 0 if it is connected.
 func ConnectErrno(fd int) syscall.Errno {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {

@@ -17,25 +17,25 @@ import (
 	"syntap/tun/flow"
 )
 
-// Options say how the far side is reached. The zero value dials everything, unmarked.
+// Options of a Dialer. The zero value dials every destination by unmarked sockets.
 type Options struct {
-	// Sockets makes the sockets, marked and bound to the interface; nil = this process does.
+	// Sockets makes the sockets, marked and bound to the interface; nil = this process makes them.
 	Sockets Sockets
 	Mark    uint32 // SO_MARK of every socket; 0 = none
-	// Interface is the only one that packets leave by and come in by (SO_BINDTODEVICE); "" = the
+	// Interface is the only interface that packets leave and enter by (SO_BINDTODEVICE); "" = the
 	// host's routes decide.
 	Interface string
 	Policy    Policy
 	Keepalive Keepalive // of TCP sockets
-	// UserTimeout is for how long bytes that a TCP socket has sent may stay unacknowledged before
-	// the connection is given up (RFC 5482, TCP_USER_TIMEOUT), whole milliseconds; 0 = the kernel's
-	// retransmissions decide, net.ipv4.tcp_retries2.
+	// UserTimeout is how long bytes sent by a TCP socket may stay unacknowledged before the
+	// connection is given up (RFC 5482, TCP_USER_TIMEOUT), in whole milliseconds; 0 = the kernel's
+	// retransmissions decide (net.ipv4.tcp_retries2).
 	UserTimeout time.Duration
 	// Redirect replaces a destination before it is dialled and exempts it from Rules and Policy;
 	// nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
-	// Virtual are the destinations that stand for names: in their place the names' real addresses
-	// are dialled, each if Rules and Policy allow it; nil = there are none.
+	// Virtual are the destinations that stand for names. The names' real addresses are dialled
+	// instead, each if Rules and Policy allow it; nil = there are none.
 	Virtual *virtual.Table
 	// Rules returns the ruling on a flow that is about to begin. It may be called from any
 	// goroutine and must not block. nil = there are no rules.
@@ -58,14 +58,13 @@ type Flow struct {
 	ISN            uint32         // of TCP
 	Uninvited      bool           // the server has sent to the client first
 
-	// Name is the one for which Server stands, and Real an address of it. "" = Server stands for
-	// itself, and the client's DNS answers may say its name.
+	// Name is the name that Server stands for, and Real an address of it. "" = Server is a real
+	// address, whose name the client's DNS answers may have.
 	Name string
 	Real netip.AddrPort
 }
 
-// Dialer opens the host's sockets towards the world. All of them are non-blocking and close on
-// exec.
+// Dialer opens the host's sockets to far sides. All of them are non-blocking and close on exec.
 type Dialer struct{ o atomic.Pointer[settings] }
 
 type settings struct {
@@ -81,13 +80,13 @@ func New(o Options) *Dialer {
 	return d
 }
 
-// SetOptions puts other options in force for the sockets and destinations to come.
+// SetOptions replaces the options for later sockets and destinations.
 func (d *Dialer) SetOptions(o Options) {
 	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
 }
 
 // Rule returns the ruling of the rules on a flow that is about to begin, nil if there are no rules.
-// Where the server stands for a name, the ruling does not count: Target asks for each real address.
+// If the server stands for a name, the ruling does not count: Target asks for each real address.
 func (d *Dialer) Rule(f Flow) *egress.Ruling { return d.o.Load().rule(f) }
 
 func (o *settings) rule(f Flow) *egress.Ruling {
@@ -97,9 +96,9 @@ func (o *settings) rule(f Flow) *egress.Ruling {
 	return o.Rules(f)
 }
 
-// Target returns the address to dial for a flow, and the decision of policy under the ruling on it,
-// which may deny it. Of a destination that stands for a name it is the one for datagrams; a
-// connection has Targets.
+// Target returns the address to dial for a flow, and the decision of policy under its ruling, which
+// may deny it. For a destination that stands for a name, it is the address for datagrams; see
+// Targets for connections.
 func (d *Dialer) Target(f Flow, r *egress.Ruling) (netip.AddrPort, *flow.Decision) {
 	client, dst := f.Client.Addr(), f.Server
 	o := d.o.Load()
@@ -121,8 +120,8 @@ func (d *Dialer) Target(f Flow, r *egress.Ruling) (netip.AddrPort, *flow.Decisio
 	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), decision
 }
 
-// Admits reports whether rules and policy let a far end that no client has asked send to a client,
-// or the redirection exempts it under its own name.
+// Admits reports whether a far end that the client has not sent to may send to the client: rules
+// and policy allow it, or the redirection exempts it under its own name.
 func (d *Dialer) Admits(client, far netip.AddrPort) bool {
 	o := d.o.Load()
 	r := o.rule(Flow{Proto: flow.UDP, Client: client, Server: far, Uninvited: true})
@@ -136,8 +135,9 @@ func (d *Dialer) Admits(client, far netip.AddrPort) bool {
 	return ok && to == far
 }
 
-// Stream opens a TCP socket. Connect starts its handshake. Its end is a reset, as when the process
-// dies, until EndInOrder: a stream that was cut short does not look whole to the far side.
+// Stream opens a TCP socket. Connect starts its handshake. Until EndInOrder, closing it sends a
+// reset, also when the process dies: a stream that was cut short does not look complete to the far
+// side.
 func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	fd, err = d.socket(target, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -156,13 +156,14 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 	return fd, nil
 }
 
-// EndInOrder has the end of a TCP socket be a FIN, behind all that has been written.
+// EndInOrder makes the end of a TCP socket a FIN after all written bytes.
 func EndInOrder(fd int) error { return linger(fd, false) }
 
-// EndByReset has the end of a TCP socket be a RST again.
+// EndByReset makes the end of a TCP socket a RST again.
 func EndByReset(fd int) error { return linger(fd, true) }
 
-// linger has close discard unsent bytes and send a RST (RFC 9293 §3.10.5), or not.
+// linger makes close discard unsent bytes and send a RST (RFC 9293 §3.10.5), or restores the
+// default.
 func linger(fd int, reset bool) error {
 	l := unix.Linger{}
 	if reset {
@@ -221,7 +222,7 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	return fd, nil
 }
 
-// Interface returns the only interface that packets leave by; "" = the host's routes decide.
+// Interface returns Options.Interface.
 func (d *Dialer) Interface() string { return d.o.Load().Interface }
 
 // restrict marks a socket, and binds it to the interface.
@@ -240,8 +241,8 @@ func (d *Dialer) restrict(fd int) error {
 	return nil
 }
 
-// Connect starts or makes the connection of a socket; EINPROGRESS means that writability will tell
-// the end. The call is raw: the descriptor does not block.
+// Connect starts to connect a socket. EINPROGRESS means that the socket becomes writable at the
+// end. The call is raw: the descriptor does not block.
 func Connect(fd int, to netip.AddrPort) syscall.Errno {
 	var sa Sockaddr
 	sa.Set(to)

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// HostAddrs are the addresses that the host takes for its own, by the word of its kernel: those to
-// which packets of a socket with the mark are delivered here. Those of interfaces are among them,
-// whole prefixes of local routes (AnyIP), and the subnet-router anycast addresses of IPv6 (RFC 4291
-// §2.6.1). The zero value is ready, for sockets without mark.
+// HostAddrs are the host's own addresses, according to its kernel: those whose packets, sent by a
+// socket with the mark, are delivered locally. They include addresses of interfaces, whole prefixes
+// of local routes (AnyIP), and the subnet-router anycast addresses of IPv6 (RFC 4291 §2.6.1). The
+// zero value is ready for sockets without mark.
 type HostAddrs struct {
 	Mark uint32
 
@@ -28,23 +28,22 @@ type hostAddr struct {
 	asked time.Time
 }
 
-// Close gives the descriptor back by which the kernel is asked. Another one is opened when it is
-// asked again.
+// Close closes the descriptor for queries to the kernel. The next query opens another one.
 func (h *HostAddrs) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.kernel.close()
 }
 
-// The kernel's word on an address holds for hostAddrAge; of maxHostAddrs addresses it is
-// remembered.
+// The kernel's answer about an address is valid for hostAddrAge. At most maxHostAddrs answers are
+// kept.
 const (
 	hostAddrAge  = time.Second
 	maxHostAddrs = 4096
 )
 
-// Contains reports whether the address is one of them. Where the kernel cannot be asked it is:
-// better a denial too many than one too few.
+// Contains reports whether the address is one of them. If the kernel cannot be asked, it returns
+// true: a needless denial is better than a missing one.
 func (h *HostAddrs) Contains(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	now := time.Now()

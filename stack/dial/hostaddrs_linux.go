@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routeAsker asks the kernel for routes (rtnetlink(7)), by a socket that is opened once. A library
-// takes four times as long, which each new destination would feel.
+// routeAsker asks the kernel for routes (rtnetlink(7)) through a socket that is opened once. A
+// library would take four times as long for each new destination.
 type routeAsker struct {
 	fd  int // 0 = none yet
 	seq uint32

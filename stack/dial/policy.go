@@ -31,7 +31,8 @@ type Policy struct {
 	Decisions Decisions
 }
 
-// Decisions are the words of a policy. One that is missing is made up, without a place in a config.
+// Decisions are the decisions that a policy returns. For a missing one there is a default without a
+// place in a config.
 type Decisions struct {
 	Denied  map[netip.Prefix]*flow.Decision // for the prefixes of Deny and Forwarded
 	Host    *flow.Decision                  // denies an address of Host

@@ -15,7 +15,7 @@ import (
 // it).
 const privileged = 1024
 
-// anyPort has the kernel choose.
+// anyPort lets the kernel choose.
 var anyPort = []uint16{0}
 
 // SourcePorts returns the ports to try, in turn, for a TCP socket of a client that sends from port;
@@ -33,8 +33,8 @@ func (d *Dialer) SourcePorts(port uint16) []uint16 {
 }
 
 // SystemPorts returns the ports to try, in turn, for a socket of a client that sends from port; 0 =
-// one that the kernel chooses. A system port tells far sides that the client is privileged: another
-// one of its kind is better than none, as in Linux's NAT.
+// one that the kernel chooses. A system port shows far sides that the client is privileged, so
+// another system port is better than none, as in Linux's NAT.
 func SystemPorts(port uint16) []uint16 {
 	if port == 0 || port >= privileged {
 		return anyPort
@@ -51,9 +51,9 @@ func SystemPorts(port uint16) []uint16 {
 	return append(ports, 0)
 }
 
-// Bind gives a TCP socket towards target its source port, at the address that the host sends from:
-// at any address it would meet the client's own socket. One with that very address and port would
-// keep the client from connecting again, and is EADDRINUSE.
+// Bind gives a TCP socket to target its source port, at the address that the host sends from: bound
+// to any address, it would collide with the client's own socket. The very address and port of the
+// client would keep it from connecting again, and return EADDRINUSE.
 func (d *Dialer) Bind(fd int, target netip.AddrPort, port uint16, client netip.AddrPort) error {
 	route, err := d.Datagram(target.Addr())
 	if err != nil {

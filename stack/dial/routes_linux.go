@@ -10,19 +10,19 @@ import (
 	"syntap/tun/packet"
 )
 
-// Routes asks the kernel how datagrams leave, by sockets that are marked and bound as those that
-// carry them and never send. It belongs to one goroutine.
+// Routes asks the kernel how datagrams leave. Its sockets are marked and bound like those that
+// carry datagrams, but never send. It belongs to one goroutine.
 type Routes struct {
 	dialer *Dialer
 	o      *settings // that the sockets were opened with
 	fds    [2]int    // of IPv4 and of IPv6; -1 = none yet
 }
 
-// NewRoutes returns a Routes that asks for the dialer's sockets.
+// NewRoutes returns the Routes for the dialer's sockets.
 func (d *Dialer) NewRoutes() *Routes { return &Routes{dialer: d, fds: [2]int{-1, -1}} }
 
-// Source returns the address of this host that a datagram to target leaves from, or why it does not
-// leave.
+// Source returns the address of this host that a datagram to target leaves from, or an error if it
+// cannot leave.
 func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 	fd, err := r.connect(target)
 	if err != nil {
@@ -35,8 +35,8 @@ func (r *Routes) Source(target netip.AddrPort) (netip.Addr, error) {
 	return local, nil
 }
 
-// MTU returns the MTU of the route to target, or of the path where the kernel has learned it; 0
-// where there is no way.
+// MTU returns the MTU of the route to target, or that of the path if the kernel has learned it; 0
+// if there is no route.
 func (r *Routes) MTU(target netip.AddrPort) packet.MTU {
 	fd, err := r.connect(target)
 	if err != nil {
@@ -45,7 +45,7 @@ func (r *Routes) MTU(target netip.AddrPort) packet.MTU {
 	return PathMTU(fd, target.Addr())
 }
 
-// connect has a socket take the way to target; it sends nothing.
+// connect connects a socket to target, which sends nothing.
 func (r *Routes) connect(target netip.AddrPort) (fd int, err error) {
 	if o := r.dialer.o.Load(); o != r.o {
 		r.Close()

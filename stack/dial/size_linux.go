@@ -15,8 +15,8 @@ const (
 	maxMSS = 32767
 )
 
-// SetMSS has a TCP socket that has not connected yet announce and send at most mss bytes in one
-// segment. It returns the value that was set: Linux takes 88 to 32767.
+// SetMSS makes a TCP socket that has not connected yet announce and send at most mss bytes in one
+// segment. It returns the value that was set: Linux accepts 88 to 32767.
 func SetMSS(fd int, mss packet.MSS) (packet.MSS, error) {
 	mss = min(max(mss, minMSS), maxMSS)
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, int(mss)); err != nil {
@@ -56,16 +56,16 @@ func PathMTU(fd int, target netip.Addr) packet.MTU {
 	return packet.MTU(mtu)
 }
 
-// ClientMTU returns the MTU of the host's route to a client; 0 where there is none. The route is
-// not bound to Options.Interface, which is for the way to the world.
+// ClientMTU returns the MTU of the host's route to a client; 0 if there is none. The route is not
+// bound to Options.Interface, which is for far sides.
 func (d *Dialer) ClientMTU(client netip.Addr) packet.MTU {
 	o := d.o.Load().Options
 	o.Interface = ""
 	return New(o).RouteMTU(netip.AddrPortFrom(client, 9)) // any port
 }
 
-// RouteMTU returns the MTU of the route that a socket towards target takes, or of the path where
-// the kernel has learned it; 0 where there is no way.
+// RouteMTU returns the MTU of the route that a socket to target takes, or that of the path if the
+// kernel has learned it; 0 if there is no route.
 func (d *Dialer) RouteMTU(target netip.AddrPort) packet.MTU {
 	fd, err := d.Datagram(target.Addr())
 	if err != nil {

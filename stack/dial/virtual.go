@@ -15,8 +15,8 @@ var (
 	noAddress = &flow.Decision{Deny: true, Rule: "egress.names", Reason: "the name has no address now"}
 )
 
-// Await calls then, once, when the real addresses are known of a destination that stands for a
-// name: at once, or later from another goroutine.
+// Await calls then once, when the real addresses of a destination that stands for a name are known:
+// at once, or later from another goroutine.
 func (d *Dialer) Await(dst netip.Addr, then func()) {
 	if v := d.o.Load().Virtual; v.Contains(dst) {
 		v.Await(dst, then)
@@ -25,8 +25,8 @@ func (d *Dialer) Await(dst netip.Addr, then func()) {
 	then()
 }
 
-// Targets returns the addresses to dial for a flow, in turn, and the decision of policy under the
-// ruling on it. Where that denies, there are none.
+// Targets returns the addresses to dial for a flow, in order, and the decision of policy under its
+// ruling. If that denies, there are none.
 func (d *Dialer) Targets(f Flow, r *egress.Ruling) ([]netip.AddrPort, *flow.Decision) {
 	o, dst := d.o.Load(), f.Server
 	if !o.isVirtual(dst) {
@@ -99,15 +99,15 @@ func (o *settings) targetOfName(f Flow) (netip.AddrPort, *flow.Decision) {
 // isVirtual reports whether a destination stands for a name, or could.
 func (o *settings) isVirtual(dst netip.AddrPort) bool { return o.Virtual.Contains(dst.Addr()) }
 
-// Heard notes that a datagram has come from a far end which the client knows by the address dst.
+// Heard notes that a datagram has come from a far end that the client knows as dst.
 func (d *Dialer) Heard(dst, from netip.Addr) {
 	if dst != from {
 		d.o.Load().Virtual.Heard(dst, from)
 	}
 }
 
-// Unreachable notes that a datagram to dst did not reach target, to which Target has led it: where
-// dst stands for a name, the next goes to another address of it.
+// Unreachable notes that a datagram to dst did not reach target, the address from Target. If dst
+// stands for a name, the next one goes to another address of it.
 func (d *Dialer) Unreachable(dst, target netip.Addr) {
 	if dst != target {
 		d.o.Load().Virtual.Unreachable(dst, target)

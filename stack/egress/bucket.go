@@ -7,13 +7,13 @@ import "slices"
 type bucket struct {
 	all []int
 
-	// In one of many, those with single ports only, by port, and the others. nil where all are
-	// looked at.
+	// In a bucket of many rules, those with single ports only, by port, and the others. nil if all
+	// are tried.
 	byPort map[uint16][]int
 	rest   []int
 }
 
-// fewRules is how many of a bucket are looked at one by one.
+// fewRules is the largest bucket whose rules are tried one by one.
 const fewRules = 4
 
 // newBucket returns a bucket of some rules.

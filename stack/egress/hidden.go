@@ -2,7 +2,8 @@ package egress
 
 import "slices"
 
-// Hidden is a rule that never applies: an earlier one matches all that it does.
+// Hidden is a rule that never applies, because an earlier one, By, matches every flow that it
+// matches.
 type Hidden struct{ Rule, By int } // their numbers, from 0
 
 // Hidden returns the rules that a single earlier one hides.

@@ -40,7 +40,7 @@ func (r *replies) echo(m *mapping, at, end int, from netip.Addr) {
 		typ = packet.ICMPv6EchoReply
 	}
 	if at+packet.ICMPHeaderLen > end || r.buf[at] != typ || echoIdent(r.buf[at:]) != m.Own.Port() {
-		return // it came before the raw socket had its filter
+		return // it arrived before the raw socket had its filter
 	}
 	r.nat.table.Heard(&m.Entry, 1, r.now)
 	if m.nat.recorder != nil {

@@ -13,10 +13,10 @@ import (
 	"syntap/tun/packet"
 )
 
-// maxErrors bounds the ICMP errors that one call passes on.
+// maxErrors bounds the ICMP errors that one call relays.
 const maxErrors = 64
 
-// relayErrors passes on the ICMP errors that the host socket has queued, as answers to the client's
+// relayErrors relays the ICMP errors that the host socket has queued, as answers to the client's
 // packets.
 func (m *mapping) relayErrors() {
 	if m.raw != nil {
@@ -34,8 +34,8 @@ func (m *mapping) relayErrors() {
 	}
 }
 
-// relayRawErrors passes on the ICMP errors that a raw socket has queued: those about the requests
-// of all mappings, and about the messages of other programs.
+// relayRawErrors relays the ICMP errors that a raw socket has queued. They concern the requests of
+// all mappings, and messages of other programs.
 func (n *NAT) relayRawErrors(s *rawecho.Socket) {
 	var msg hostsock.Msghdr
 	request := byte(packet.ICMPEchoRequest)
@@ -57,7 +57,7 @@ func (n *NAT) relayRawErrors(s *rawecho.Socket) {
 	}
 }
 
-// relayError passes on the error that msg has received, if it is from the network.
+// relayError relays the error in msg, if it is from the network.
 func (m *mapping) relayError(msg *hostsock.Msghdr, quoted []byte) {
 	e, ok := msg.Report(m.V6)
 	if !ok {
@@ -98,8 +98,8 @@ func (m *mapping) translateError(e *hostsock.Report, peer netip.AddrPort, quoted
 	return packet.RelayedICMPError(&h, b, e.From, e.Marks, typ, code, e.MTU)
 }
 
-// clientSent returns the packet in which the client has sent a message to server, as far as it is
-// known: the error queue tells neither its marks nor the checksum of UDP.
+// clientSent returns the packet in which the client sent a message to server, as far as it is
+// known: the error queue has neither its marks nor the UDP checksum.
 func (m *mapping) clientSent(server netip.AddrPort, message []byte) []byte {
 	client, proto, headerLen := m.Client, uint8(packet.ProtoUDP), packet.UDPHeaderLen
 	if client.Echo {

@@ -14,7 +14,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// identity says to which flow a frame of a client belongs.
+// identity describes the flow to which a frame of a client belongs.
 type identity struct {
 	client mappings.Endpoint
 	key    flows.Key
@@ -27,7 +27,7 @@ type identity struct {
 	unsent   *tunflow.Datagram // by which its flow is on record, although it does not leave
 }
 
-// identify finds out to which flow a frame of a client to server belongs.
+// identify finds the flow to which a frame of a client to server belongs.
 func (n *NAT) identify(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) identity {
 	id := identity{client: client, key: flows.Key{Server: server}, now: n.table.Now()}
 	if !n.asksNames() || client.Echo || server.Port() != inspect.PortDNS {

@@ -26,9 +26,9 @@ import (
 
 // mapping carries the datagrams of one client endpoint by one host socket, and brings the client
 // the datagrams that others send to that socket: endpoint-independent mapping and filtering (RFC
-// 4787 §4.1, §5). A client endpoint has a second one where another address of the host is the
-// source towards some of its destinations. Of echo requests, the identifier stands in for the port
-// (RFC 5508 §3.1).
+// 4787 §4.1, §5). A client endpoint has a second mapping if another address of the host is the
+// source towards some of its destinations. For echo requests, the identifier replaces the port (RFC
+// 5508 §3.1).
 type mapping struct {
 	hostsock.Socket // closed where raw is set
 	mappings.Entry
@@ -89,12 +89,13 @@ const (
 	maxNames = 256
 )
 
-// noteTarget remembers the client's name for a destination that is redirected or on this host or,
-// where there are rules, for each: they may not let the far end send first.
+// noteTarget remembers the client's name for a destination that is redirected or on this host. If
+// there are rules it does so for every destination, because they may not let the far end send
+// first.
 func (m *mapping) noteTarget(target, server netip.AddrPort, ruled bool) {
 	// Datagrams from the target have no zone.
 	target = netip.AddrPortFrom(target.Addr().WithZone(""), target.Port())
-	// The kernel sends to its own addresses from themselves.
+	// The kernel sends to its own addresses from the same addresses.
 	onHost := target.Addr() == m.Local || m.Local.IsLoopback()
 	if target == server && !onHost && !ruled {
 		return
@@ -169,8 +170,8 @@ func (m *mapping) hasSent(from netip.AddrPort, size int) bool {
 	})
 }
 
-// mapping returns the mapping by which a client is about to send a frame to target, and makes one
-// where there is none. It returns nil where it cannot.
+// mapping returns the mapping for a frame of a client to target, and creates it if there is none.
+// It returns nil if it cannot.
 func (n *NAT) mapping(f *gso.Frame, target netip.AddrPort, id *identity) *mapping {
 	client, server, local := id.client, id.key.Server, id.client.Addr()
 	if !n.o.KeepSource(client.Addr()) {
@@ -267,8 +268,8 @@ func (n *NAT) enterRaw(m *mapping) error {
 }
 
 // ports returns the ports to try for the socket of a client. The kernel chooses the port, so that
-// no service of the host finds its own taken, unless the client has a system port: far ends of some
-// protocols require that of their peers.
+// no service of the host finds its own port taken. A client with a system port gets one as well,
+// because some protocols require that of their peers.
 func (n *NAT) ports(client netip.AddrPort) []uint16 {
 	ports := dial.SystemPorts(client.Port())
 	if ports[0] != 0 && n.o.OnHost(client.Addr()) {

@@ -55,8 +55,8 @@ func (m *mapping) give(charge *int64) {
 }
 
 // weigh charges a mapping for the datagrams that wait in its socket after a turn of the poller. If
-// they do not fit, the socket's buffer is made small, so that the kernel drops those that follow,
-// until settle. The caller is the poller and holds mu for reading.
+// they do not fit into the limits, the socket's buffer is made small until settle, so that the
+// kernel drops later ones. The caller is the poller and holds mu for reading.
 func (m *mapping) weigh(fd int) {
 	m.give(&m.queued)
 	info := sockmem.Of(fd)

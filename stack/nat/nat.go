@@ -77,7 +77,7 @@ func New(router Router, poller *sched.Poller, dialer *dial.Dialer, stats *Stats,
 	return n
 }
 
-// SetLimits puts limits in force. No mapping ends because a limit is below their number.
+// SetLimits changes the limits. A limit below the present number ends no mapping.
 func (n *NAT) SetLimits(l mappings.Limits) {
 	n.table.SetLimits(l)
 }
@@ -95,8 +95,8 @@ func (n *NAT) Serve() {
 	all.Wait()
 }
 
-// Close ends all mappings. No frame may come after it, and no event until then may be lost: the
-// poller ends later.
+// Close ends all mappings. No frame may come after it. The poller must end later, so that no event
+// is lost.
 func (n *NAT) Close() {
 	n.forgetRecent() // the read loop has ended
 	n.carrying.Lock()

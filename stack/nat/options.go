@@ -18,7 +18,7 @@ import (
 type Router interface {
 	// WriteInbound writes one frame to a client, as tun.Link.WriteFrame does.
 	WriteInbound(off tun.Offload, bufs [][]byte) error
-	// WriteICMPError writes an ICMP error to a client, or drops it where their rate is exceeded.
+	// WriteICMPError writes an ICMP error to a client, or drops it if the rate is exceeded.
 	WriteICMPError(packet []byte)
 	// ClientMTU returns the length in bytes of the longest packet that is known to reach a client
 	// in one piece. It may exceed the link's MTU.
@@ -46,15 +46,15 @@ type Options struct {
 	// disables it.
 	Denied func(server netip.Addr, d *tunflow.Decision)
 
-	// DF returns the don't-fragment policy of the socket that a client endpoint gets as it first
-	// sends to server. An echo has its identifier for the client's port and 0 for the server's. nil
-	// leaves the bit to the client.
+	// DF returns the don't-fragment policy of the socket of a client endpoint that first sends to
+	// server. For an echo, the client's port is its identifier, and the server's is 0. nil leaves
+	// the bit to the client.
 	DF func(client, server netip.AddrPort) packet.DF
 
 	// Opened receives each flow before its first datagram leaves, and each that policy forbids or
-	// the host has no route for. Where it returns Admit, the datagrams of the flow wait until
-	// NAT.Recorded, which it may call itself; with Wait they are dropped, with Refuse answered as
-	// well. It owns the Datagram. nil disables records: nothing waits, and Ended is not called.
+	// to which the host has no route. If it returns Admit, the datagrams of the flow wait for
+	// NAT.Recorded, which it may call itself. With Wait they are dropped, with Refuse they are also
+	// answered. It owns the Datagram. nil disables records: nothing waits, and Ended is not called.
 	Opened func(*tunflow.Datagram) tunflow.Admission
 
 	// BeforeAnswer holds back the answer to a datagram of a flow that policy forbids or the host
@@ -62,9 +62,9 @@ type Options struct {
 	// flow. It must not block. nil disables it.
 	BeforeAnswer func(d *tunflow.Datagram, answer func())
 
-	// SameSender reports whether the socket by which a client sends now is the one that has begun a
-	// UDP flow. It is asked about flows that Opened has admitted, after a pause of the client: its
-	// port may be another program's by then. Where it is not, a new flow begins. nil disables it.
+	// SameSender reports whether a client still sends through the socket that has begun a UDP flow.
+	// It is called for flows that Opened has admitted, after a pause of the client: its port may be
+	// another program's by then. If it returns false, a new flow begins. nil disables it.
 	SameSender func(*tunflow.Datagram) bool
 
 	// Ended receives the end of each flow that was admitted and not denied, once. It may be called
@@ -75,24 +75,22 @@ type Options struct {
 	// the query's Datagram. It needs Opened, and must not call the NAT. nil disables it.
 	Answered func(client netip.AddrPort, opening any, response *tunflow.DNS)
 
-	// Question decides on a DNS query of a client by the names that it asks for. A query that is
-	// denied does not leave: the client gets Blocked in the place of a response. It must not block.
-	// nil disables it.
+	// Question decides on a client's DNS query by the names in its questions. A denied query does
+	// not leave: the client gets the response of Blocked. It must not block. nil disables it.
 	Question func(client, server netip.AddrPort, query *tunflow.DNS) *tunflow.Decision
 	// Blocked returns the response to a query that Question denies, or nil for none. It is needed
 	// with Question.
 	Blocked func(query []byte) []byte
 
-	// Contradicts reports whether a ClientHello of QUIC asks for another name than that of its
-	// flow, of which no datagram then leaves any more. Datagrams wait until the hello is whole. Of
-	// the flow, only Key, Datagram, Opening and Hello are set. It needs Opened, and must not block.
-	// nil disables it.
+	// Contradicts reports whether a QUIC ClientHello asks for another name than that of its flow.
+	// If so, all later datagrams of the flow are dropped. Datagrams wait until the hello is
+	// complete. Of the flow, only Key, Datagram, Opening and Hello are set. It needs Opened, and
+	// must not block. nil disables it.
 	Contradicts func(*tunflow.Flow) bool
-	// Strict reports whether Contradicts is to be asked about a flow with this opening. nil is
-	// always.
+	// Strict reports whether Contradicts applies to a flow with this opening. nil means always.
 	Strict func(opening any) bool
-	// Forbidden receives each flow of which no datagram will leave any more for the ClientHello of
-	// its client. Hello is nil where that cannot be read. It must not block. nil disables it.
+	// Forbidden receives each flow whose later datagrams will all be dropped because of its
+	// ClientHello. Hello is nil if that cannot be read. It must not block. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
 
 	Shards *Shards            // that the NAT joins; nil = it is the only one

@@ -42,7 +42,7 @@ func (n *NAT) UDP(in *tun.Frame, reassembled bool) {
 	}
 }
 
-// JoinBursts has datagrams that clients send one by one leave as GSO packets. The caller calls
+// JoinBursts joins datagrams that clients send one by one into GSO packets. The caller must call
 // Flush when it has no more frames to read, and before it carries other frames.
 func (n *NAT) JoinBursts() { n.burst = gso.NewBurst() }
 
@@ -75,8 +75,8 @@ func (n *NAT) isName(f *gso.Frame) bool {
 	return n.asksNames() && f.Headers.DstPort == inspect.PortDNS
 }
 
-// carry sends a frame of a client on to server, by the mapping of the client. Where it cannot, it
-// counts the frame, and answers it where the reason concerns the client.
+// carry sends a frame of a client on to server, through the client's mapping. If it cannot, it
+// counts the frame, and answers it if the reason concerns the client.
 //
 // A reassembled frame may come from any goroutine where there are several NATs.
 func (n *NAT) carry(f *gso.Frame, client mappings.Endpoint, server netip.AddrPort) {
@@ -200,10 +200,9 @@ var (
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919 §7
 
-// leavesLink reports whether a router passes packets with an address on. An interface sends many
-// that stay on its link, such as mDNS, DHCPv6 and router solicitations; they get no answer. IPv4
-// link-local addresses are routed by some hosts, for services of their cloud: they are for policy
-// to refuse.
+// leavesLink reports whether a router forwards packets with an address. An interface sends many
+// that stay on its link, such as mDNS, DHCPv6 and router solicitations; they get no answer. Some
+// hosts route IPv4 link-local addresses for services of their cloud, so policy decides on these.
 func leavesLink(a netip.Addr) bool {
 	a = a.Unmap()
 	return !a.IsMulticast() && !a.IsUnspecified() && a != limitedBroadcast &&

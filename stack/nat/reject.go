@@ -23,8 +23,8 @@ func (n *NAT) deny(f *gso.Frame, id *identity) {
 	}
 }
 
-// failed counts a frame that the host did not send, and answers it where the host's routes are the
-// reason. Another failure is the host's own: no answer.
+// failed counts a frame that the host did not send, and answers it if the host's routes are the
+// reason. Other failures are the host's own, and get no answer.
 func (n *NAT) failed(
 	f *gso.Frame, target netip.AddrPort, errno syscall.Errno, routes *dial.Routes,
 	unsent *tunflow.Datagram,
@@ -88,10 +88,12 @@ func (n *NAT) answerBefore(unsent *tunflow.Datagram, answer func()) {
 	})
 }
 
-// maxWaiting is how many answers wait for BeforeAnswer; more go at once.
+// maxWaiting is the largest number of answers that wait for BeforeAnswer; further ones are sent at
+// once.
 const maxWaiting = 1024
 
-// refused counts a frame whose flow may not begin now, and answers it where that is for good.
+// refused counts a frame whose flow may not begin now, and answers it unless a later attempt may
+// succeed.
 func (n *NAT) refused(f *gso.Frame, a tunflow.Admission) {
 	if a == tunflow.Refuse {
 		f.Drop(&n.stats.DropRefused)

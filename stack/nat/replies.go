@@ -43,13 +43,14 @@ func (m *mapping) Ready(events uint32) { m.nat.replies.ready(m, events) }
 // datagramsPerTurn bounds the datagrams that one socket brings before others have their turn.
 const datagramsPerTurn = 64
 
-// Interrupt coalescing, as network cards have it: a socket that has brought coalesceAfter datagrams
-// in a row is read once more after coalesceFor before the poller leaves it. The datagrams that come
-// meanwhile go to the client in the same frame; waking up for each costs more than all else.
+// Interrupt coalescing, as in network cards: a socket that has brought coalesceAfter datagrams in a
+// row is read once more after coalesceFor before the poller leaves it. The datagrams that arrive
+// meanwhile go to the client in the same frame; a wake-up for each would cost more than everything
+// else.
 //
-// The thread sleeps with its P (70 µs with the default timer slack): a hand-over would cost as much
-// as is saved. So it does not where the router has other work. Without coalescing, iperf3 -u -R has
-// a third to a half of the throughput on two busy cores.
+// The thread sleeps with its P (70 µs with the default timer slack), because a hand-over would cost
+// as much as is saved. So it does not sleep while the router has other work. Without coalescing,
+// iperf3 -u -R has a third to a half of the throughput on two busy cores.
 const (
 	coalesceAfter = 4
 	coalesceFor   = 20 * time.Microsecond
@@ -118,9 +119,9 @@ func (r *replies) receivedEcho(m *mapping, at, end int) {
 	}
 }
 
-// admit returns the client's name for a far end that has sent to it, if it may. A mapping is open
-// to the outside: a client does not get datagrams that programs of this host send to each other,
-// unless it has sent to them, nor datagrams from where it may not send.
+// admit returns the client's name for a far end that has sent to it, and whether it may. A mapping
+// is open to the outside only: a client gets no datagrams from programs of this host, unless it has
+// sent to them, and none from addresses that it may not send to.
 func (r *replies) admit(m *mapping, far netip.AddrPort) (server netip.AddrPort, ok bool) {
 	if server, ok = m.nameOf(far); ok {
 		r.nat.dialer.Heard(server.Addr(), far.Addr())
@@ -168,7 +169,7 @@ func (r *replies) flush(m *mapping) {
 	ipLen := packet.HeaderLen(client.Addr())
 	if run.From.Addr().Is4() != client.Addr().Is4() ||
 		client.Addr().Is4() && ipLen+packet.UDPHeaderLen+run.End-run.At > 1<<16-1 {
-		r.nat.stats.DropInbound.Add(1) // unasked, from the other family, or too long for this one
+		r.nat.stats.DropInbound.Add(1) // unsolicited, from the other family, or too long for this one
 		return
 	}
 	r.nat.table.Heard(&m.Entry, run.Datagrams(), r.now)
@@ -232,7 +233,7 @@ func (r *replies) writeUDP(run gso.Run, to netip.AddrPort) error {
 	if run.Several() {
 		off.GSO, off.GSOSize = tun.GSOUDP, uint16(run.Segment)
 		off.HdrLen = uint16(ipLen + packet.UDPHeaderLen)
-		r.ipID += uint16((run.End - run.At) / run.Segment) // the kernel counts on from the first
+		r.ipID += uint16((run.End - run.At) / run.Segment) // the kernel increments it for each packet
 	}
 	return r.write(off, b)
 }

@@ -23,9 +23,8 @@ type route struct {
 	asked  time.Duration // on the table's clock
 }
 
-// The kernel's answer for a target holds for routeAge, so that a host whose routes or addresses
-// change carries on after that. maxRoutes answers are remembered; beyond that, all are asked for
-// again.
+// The kernel's answer for a target is valid for routeAge, so that changed routes or addresses take
+// effect after that. At most maxRoutes answers are kept; beyond that, all are asked for again.
 const (
 	routeAge  = time.Second
 	maxRoutes = 4096
@@ -35,8 +34,8 @@ func newRoutes(d *dial.Dialer) *routes {
 	return &routes{kernel: d.NewRoutes(), known: make(map[netip.AddrPort]route)}
 }
 
-// source returns the address that a datagram to target leaves from at the time now, or the error
-// that keeps it here.
+// source returns the address that a datagram to target leaves from at the time now, or an error if
+// it cannot leave.
 func (r *routes) source(target netip.AddrPort, now time.Duration) (netip.Addr, error) {
 	if r.last.target != target {
 		r.last = r.known[target]
@@ -56,7 +55,7 @@ func (r *routes) source(target netip.AddrPort, now time.Duration) (netip.Addr, e
 	return local, nil
 }
 
-// forget has the kernel asked again, and reports whether that may give another answer.
+// forget drops the kernel's answer for a target, and reports whether there was one.
 func (r *routes) forget(target netip.AddrPort) bool {
 	_, ok := r.known[target]
 	delete(r.known, target)

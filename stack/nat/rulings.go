@@ -12,9 +12,10 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// rulings remembers the rulings on flows while they are in use, so that the rules are asked once a
-// flow, and a flow keeps its ruling when other rules come into force. It belongs to the read loop.
-// When there are maxRulings, the older map goes: a flow in neither is ruled on again.
+// rulings keeps the rulings on flows while they are in use, so that the rules are asked once per
+// flow, and a flow keeps its ruling when the rules change. It belongs to the read loop. It has two
+// maps: when the newer one has maxRulings, the older one is dropped, and a flow in neither gets a
+// new ruling.
 type rulings struct {
 	ruled, older map[ruledKey]*ruled
 	last         ruledKey // of the last frame
@@ -31,10 +32,10 @@ type ruled struct {
 	used   time.Duration // on the table's clock; of a denial, when it was made
 }
 
-// denialAge is how long a denial holds: the client may learn a name of the server meanwhile.
+// denialAge is how long a denial is valid: the client may learn a name of the server meanwhile.
 const denialAge = time.Second
 
-// maxRulings is how many are kept beside as many older ones.
+// maxRulings is the size of each of the two maps.
 const maxRulings = 16384
 
 // rule returns the ruling on a flow, nil if there are no rules.
@@ -75,7 +76,7 @@ func (r *rulings) find(k ruledKey) *ruled {
 	return e
 }
 
-// forget has a flow ruled on again.
+// forget drops the ruling on a flow.
 func (r *rulings) forget(k ruledKey) {
 	delete(r.ruled, k)
 	delete(r.older, k)

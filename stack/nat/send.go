@@ -15,9 +15,9 @@ import (
 	"syntap/tun/packet"
 )
 
-// send sends a frame of a client by its mapping, once the flow of the frame is on record. It
-// returns why the host did not. Where changed, another socket than the flow's has sent the frame:
-// the flow has ended, and nothing was done with the frame.
+// send sends a frame of a client through its mapping once the frame's flow is on record. It returns
+// the host's error. changed means that another socket than the flow's has sent the frame: the flow
+// has ended, and the frame was not handled.
 func (n *NAT) send(
 	m *mapping, f *gso.Frame, target netip.AddrPort, id *identity,
 ) (errno syscall.Errno, changed bool) {
@@ -62,7 +62,7 @@ func (n *NAT) send(
 	}
 }
 
-// open begins the flow of a frame. Where it may not, the frame is counted.
+// open begins the flow of a frame, or counts the frame if it may not.
 func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity) bool {
 	d := newDatagram(f, id)
 	d.Upstream = target
@@ -82,9 +82,9 @@ func (n *NAT) open(m *mapping, f *gso.Frame, target netip.AddrPort, id *identity
 	return true
 }
 
-// SendFrame sends the datagrams or the echo request of a frame. Of a GSO packet some may have left
-// where the host refuses others: it returns the number of datagrams that have, and their payload in
-// bytes. Sending of its flows is held.
+// SendFrame sends the datagrams or the echo request of a frame. It returns the number of datagrams
+// sent and their payload in bytes: the host may accept only some of a GSO packet. The lock Sending
+// of its flows is held.
 func (m *mapping) SendFrame(
 	out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort,
 ) (packets, bytes int, errno syscall.Errno) {
@@ -145,8 +145,8 @@ func (m *mapping) sendEcho(out *hostsock.Msghdr, f *gso.Frame, to netip.AddrPort
 	return m.sendSurely(out, to, f.Marks(), 0, head, body)
 }
 
-// sendSurely sends for a socket that may have an ICMP error to report. The kernel reports an error
-// to the next call, which then does nothing else: the datagram is sent again.
+// sendSurely sends through a socket that may have a pending ICMP error. The kernel returns that
+// error from the next call instead of sending, so sendSurely calls again.
 func (m *mapping) sendSurely(
 	out *hostsock.Msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {
@@ -161,7 +161,7 @@ func (m *mapping) sendSurely(
 	return errno
 }
 
-// send sends parts with the client's marks, but for those that DF overrules.
+// send sends parts with the client's marks, except those that DF overrules.
 func (m *mapping) send(
 	out *hostsock.Msghdr, to netip.AddrPort, as packet.Marks, segment int, parts ...[]byte,
 ) syscall.Errno {

@@ -21,8 +21,8 @@ type Shards struct {
 	places  *mappings.Places
 }
 
-// NewShards returns what a number of NATs share. Each joins as it is made (Options.Shards), before
-// the first carries anything.
+// NewShards returns the shared state of a number of NATs. Each joins when it is created
+// (Options.Shards), before the first carries a frame.
 func NewShards(number int) *Shards {
 	return &Shards{
 		number: number, homes: homes.New[mappings.Endpoint](),
@@ -36,7 +36,8 @@ func (s *Shards) join(n *NAT) int {
 	return len(s.all) - 1
 }
 
-// take returns the home of a client endpoint, which is n where it has had none. give follows.
+// take returns the home of a client endpoint, and makes n the home if there is none. give must
+// follow.
 func (n *NAT) take(client mappings.Endpoint) *NAT {
 	if n.shards == nil {
 		return n
@@ -50,8 +51,8 @@ func (n *NAT) give(client mappings.Endpoint) {
 	}
 }
 
-// recent is the client endpoint of the read loop's last frame, and its home, which it keeps until
-// there is another: so a client that sends much costs no look-up.
+// recent is the client endpoint of the read loop's last frame, and its home, so that a client that
+// sends much needs no lookup.
 type recent struct {
 	client mappings.Endpoint
 	home   *NAT
@@ -94,7 +95,7 @@ func (n *NAT) ownsSocket(client mappings.Endpoint) bool {
 	return ours
 }
 
-// keep has a mapping, which has its socket, keep the home of its client, until letGo.
+// keep makes a mapping that has its socket keep the home of its client, until letGo.
 func (n *NAT) keep(m *mapping) {
 	if n.shards != nil {
 		m.kept = true

@@ -6,14 +6,14 @@ import (
 	"syntap/stack/nat/mappings"
 )
 
-// Stats counts the work of a NAT. Counters only grow; gauges say so.
+// Stats has the counters of a NAT, which only grow, and its gauges, which are marked as such.
 type Stats struct {
 	mappings.Stats
 	Memory atomic.Int64 // gauge: bytes that mappings are charged for
 	Flows  atomic.Int64 // gauge: recorded flows that have not ended
 
-	// Unsolicited counts datagrams that reached a client from a far end that it had no flow with,
-	// where flows are recorded.
+	// Unsolicited counts datagrams that reached a client from a far end without a flow, while flows
+	// are recorded.
 	Unsolicited atomic.Uint64
 
 	// Dropped outbound frames, by reason, besides those of mappings.Stats.
@@ -27,7 +27,7 @@ type Stats struct {
 
 	DropWaiting    atomic.Uint64 // would begin a flow while Options.Opened says Wait
 	DropRefused    atomic.Uint64 // the same with Refuse
-	DropUnrecorded atomic.Uint64 // waited for the record of its flow in vain, or found no room to
+	DropUnrecorded atomic.Uint64 // its flow was not recorded in time, or there was no room to hold it
 
 	// Dropped on their way to a client, by reason.
 	DropInbound      atomic.Uint64 // the link did not take it, or the client's family does not

@@ -11,8 +11,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// recordDenied puts a frame to a destination that policy forbids on record. It reports whether the
-// client is to be answered; otherwise the frame is counted.
+// recordDenied records a frame to a destination that policy forbids. It reports whether the client
+// gets an answer; if not, the frame is counted.
 func (n *NAT) recordDenied(f *gso.Frame, id *identity) bool {
 	_, ok := n.recordUnsent(f, id, netip.AddrPort{})
 	return ok
@@ -37,7 +37,7 @@ func (n *NAT) recordUnroutable(
 	return ok
 }
 
-// recordUnsent returns the Datagram that it has put on record, if it has.
+// recordUnsent returns the Datagram that it has recorded, if it has.
 func (n *NAT) recordUnsent(
 	f *gso.Frame, id *identity, target netip.AddrPort,
 ) (d *tunflow.Datagram, ok bool) {

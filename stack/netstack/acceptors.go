@@ -4,9 +4,9 @@ package netstack
 
 import "sync/atomic"
 
-// acceptors run functions that wait for a client, each in a goroutine of its own. One whose
-// function has ended waits for the next: a handshake needs more stack in netstack than a new
-// goroutine has, which would grow it by copies each time.
+// acceptors run functions that wait for a client, each in its own goroutine. Goroutines are reused,
+// because a handshake needs more stack in netstack than a new goroutine has, and growing it copies
+// it each time.
 type acceptors struct {
 	next chan func() // without a buffer: who receives is idle
 	idle atomic.Int32

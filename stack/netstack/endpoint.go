@@ -15,8 +15,8 @@ import (
 	"syntap/tun"
 )
 
-// linkEndpoint lets netstack write to a tun.Link and promises it the kernel's offloads: GSO packets
-// leave netstack uncut (host GSO), and the caller of Deliver has verified checksums.
+// linkEndpoint lets netstack write to a tun.Link with the kernel's offloads: GSO packets leave
+// netstack whole (host GSO), and the caller of Deliver has verified checksums.
 type linkEndpoint struct {
 	link       tun.Link
 	rewrite    func(headers []byte)

@@ -8,8 +8,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// SetKeepalive has netstack probe a client that is silent for idle, each interval, and reset it
-// after so many probes without an answer.
+// SetKeepalive makes netstack probe a client after idle of silence, every interval, and reset it
+// after so many unanswered probes.
 func SetKeepalive(ep tcpip.Endpoint, idle, interval time.Duration, probes int) {
 	i, v := tcpip.KeepaliveIdleOption(idle), tcpip.KeepaliveIntervalOption(interval)
 	_ = ep.SetSockOpt(&i) // these are always accepted

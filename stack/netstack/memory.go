@@ -10,8 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// ReceiveMemory returns the bytes of memory behind the segments that a client has sent and the
-// router has not read, those ahead of a gap included.
+// ReceiveMemory returns the bytes of memory that hold segments which a client has sent and the
+// router has not read, including those after a gap.
 //
 // An option of the endpoint tells the payload in order alone: one byte in a segment of its own is a
 // byte there, and a KiB of memory.

@@ -24,10 +24,10 @@ type Options struct {
 	// Rewrite may change the headers of a packet that leaves without payload and offloads, such as
 	// a SYN-ACK; nil leaves them. Netstack may hold its locks.
 	Rewrite func(headers []byte)
-	// Refused is called for each frame that the link did not take; nil disables that.
+	// Refused is called for each frame that the link did not accept; nil disables it.
 	Refused func()
-	// Elsewhere returns the Stack that has a connection of which this one has none, or nil: a
-	// segment of a client goes there, and is not answered by a RST. nil disables it.
+	// Elsewhere returns the other Stack that has a connection which this one does not know, or nil.
+	// A client's segment goes there instead of being answered with a RST. nil disables it.
 	Elsewhere func(client, server netip.AddrPort) *Stack
 }
 
@@ -38,7 +38,7 @@ type Buffers struct {
 	Send    tcpip.TCPSendBufferSizeRangeOption
 }
 
-// Stack is a netstack with one NIC, that takes packets to all addresses.
+// Stack is a netstack with one NIC that accepts packets to all addresses.
 type Stack struct {
 	*gstack.Stack
 	Addresses Addresses
@@ -52,18 +52,18 @@ type Stack struct {
 // NIC is the only interface of a Stack.
 const NIC = 1
 
-// timeWait is none because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT.
+// timeWait is zero because netstack's Forwarder loses a SYN that meets a connection in TIME-WAIT.
 // The TUN neither reorders nor delays packets, so there are no old duplicates to wait for (RFC 9293
 // §3.4.1).
 const timeWait = 0
 
-// New makes a netstack that terminates connections to every address there is, and writes to link.
-// The caller reads the link.
+// New makes a netstack that terminates connections to any address, and writes to link. The caller
+// reads the link.
 func New(link tun.Link, o Options) (*Stack, error) {
 	if o.Refused == nil {
 		o.Refused = func() {}
 	}
-	// Loopback destinations are the dialer's to refuse or to redirect, as all are.
+	// The dialer refuses or redirects loopback destinations, like all others.
 	newIPv4 := ipv4.NewProtocolWithOptions(ipv4.Options{AllowExternalLoopbackTraffic: true})
 	g := gstack.New(gstack.Options{
 		NetworkProtocols: []gstack.NetworkProtocolFactory{newIPv4, ipv6.NewProtocol},
@@ -108,7 +108,7 @@ func (s *Stack) setTCPOptions() error {
 	recovery := tcpip.TCPRecovery(0)
 	sack := tcpip.TCPSACKEnabled(true)
 	reno := tcpip.CongestionControlOption("reno")
-	// This has the window scale fit the largest buffer. The router resizes buffers by itself.
+	// This makes the window scale fit the largest buffer. The router resizes buffers itself.
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	receive, send := s.buffers.Receive, s.buffers.Send

@@ -13,8 +13,8 @@ import (
 
 // Owner is the user of an endpoint (SetOwner). It sees each segment that netstack sends for it.
 type Owner interface {
-	// Withholds reports whether a segment is not to be written now. frame is the packet as the link
-	// takes it; it may not be kept. Netstack holds the endpoint's lock.
+	// Withholds reports whether a segment must not be written now. frame is the packet as passed to
+	// the link; it must not be kept. Netstack holds the endpoint's lock.
 	Withholds(s Segment, off tun.Offload, frame [][]byte) bool
 }
 
@@ -32,7 +32,7 @@ type owner struct{ Owner }
 func (owner) KUID() uint32 { return 0 }
 func (owner) KGID() uint32 { return 0 }
 
-// SetOwner has o see all segments of an endpoint from now on.
+// SetOwner makes o see all segments of an endpoint from now on.
 func SetOwner(ep tcpip.Endpoint, o Owner) {
 	e, ok := ep.(*tcp.Endpoint)
 	if !ok {

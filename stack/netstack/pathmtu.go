@@ -41,8 +41,8 @@ func Outstanding(ep tcpip.Endpoint, seq uint32) bool {
 	return ok && seq-p.SndUna < p.SndNxt-p.SndUna
 }
 
-// LowerPathMTU has an endpoint send IP packets of at most mtu bytes, whose IP header has
-// ipHeaderLen, and send again those that are outstanding.
+// LowerPathMTU limits an endpoint's IP packets to mtu bytes, with an IP header of ipHeaderLen, and
+// makes it retransmit outstanding data.
 func LowerPathMTU(ep tcpip.Endpoint, mtu, ipHeaderLen int) {
 	if e, ok := ep.(*tcp.Endpoint); ok {
 		e.HandleError(tooBig(mtu-ipHeaderLen), nil)

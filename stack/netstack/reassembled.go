@@ -14,8 +14,8 @@ import (
 	"syntap/tun/packet"
 )
 
-// HandleOthers has handle called with each UDP or ICMP packet, put together from fragments and
-// freed from extension headers. Netstack answers none by itself.
+// HandleOthers sets the function that gets each UDP or ICMP packet, reassembled and without
+// extension headers. Netstack itself answers none.
 func (s *Stack) HandleOthers(handle func(b []byte)) {
 	for _, p := range []tcpip.TransportProtocolNumber{udp.ProtocolNumber, icmp.ProtocolNumber4, icmp.ProtocolNumber6} {
 		s.SetTransportProtocolHandler(p, func(_ gstack.TransportEndpointID, pkt *gstack.PacketBuffer) bool {

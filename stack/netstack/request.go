@@ -12,7 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// Request is a client's SYN. Either Accept or Drop is called.
+// Request is a client's SYN. Its receiver must call either Accept or Drop.
 type Request struct{ forwarded *tcp.ForwarderRequest }
 
 // Ends returns the ends of the connection that the client asks for.
@@ -42,9 +42,9 @@ func WasReset(err tcpip.Error) bool {
 // Drop leaves the SYN without an answer.
 func (r Request) Drop() { r.forwarded.Complete(false) }
 
-// HandleTCP has accept called for each SYN that begins a connection; it may wait for the client.
-// The connection begins with the smallest receive buffer where small reports so, else with the
-// default one. small must not block.
+// HandleTCP sets the function accept that gets each SYN which begins a connection; it may wait for
+// the client. If small returns true, the connection begins with the smallest receive buffer, else
+// with the default one. small must not block.
 func (s *Stack) HandleTCP(accept func(Request), small func(client, server netip.AddrPort) bool) {
 	handle := func(r *tcp.ForwarderRequest) { s.acceptors.run(func() { accept(Request{r}) }) }
 	// No limit of the forwarders' own: the router has counted a SYN before it delivers it.

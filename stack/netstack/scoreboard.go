@@ -14,9 +14,9 @@ import (
 // ranges are the sequence numbers that a client has acknowledged selectively.
 type ranges = btree.BTreeG[header.SACKBlock]
 
-// slimScoreboard has an endpoint share the memory for its scoreboard's nodes with others. Netstack
-// gives each endpoint memory of its own for 32 free nodes, 288 bytes, of which a connection without
-// loss uses none.
+// slimScoreboard makes an endpoint share the memory for its scoreboard's nodes with others.
+// Netstack gives each endpoint memory for 32 free nodes, 288 bytes, which a connection without loss
+// never uses.
 func slimScoreboard(e *tcp.Endpoint) {
 	e.LockUser()
 	defer e.UnlockUser()

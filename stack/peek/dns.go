@@ -19,7 +19,8 @@ const (
 	maxText     = 16 << 10 // bytes of names and data, in each direction
 )
 
-// maxAsked is how many queries may wait for their response; beyond it the oldest counts no more.
+// maxAsked is the largest number of queries that wait for their response; beyond it the oldest is
+// dropped.
 const maxAsked = 256
 
 // DNS has the DNS messages of both directions of a connection. A nil one has none.
@@ -41,8 +42,8 @@ type messages struct {
 	record  tunflow.DNS
 }
 
-// ReadQueries looks at the bytes of g, which are to be sent: a response may be here before the
-// write has returned. Where follow, the queries are known to ReadResponses.
+// ReadQueries reads the bytes of g before they are sent, because a response may arrive before the
+// write returns. With follow, ReadResponses knows the queries.
 func (s *DNS) ReadQueries(g *Views, p *budget.Payer, follow bool) {
 	d, skip := &s.queries, s.ahead
 	s.ahead = max(skip, g.Size)
@@ -71,8 +72,8 @@ func (s *DNS) Sent(n int) {
 	}
 }
 
-// ReadResponses looks at bytes before the client gets them. It calls answered, if that is not nil,
-// with each response to a query that has none yet.
+// ReadResponses reads bytes before the client gets them. It calls answered, if not nil, with each
+// response to an open query.
 func (s *DNS) ReadResponses(b []byte, p *budget.Payer, answered func(*tunflow.DNS)) {
 	d := &s.responses
 	if d.over {
@@ -88,8 +89,8 @@ func (s *DNS) ReadResponses(b []byte, p *budget.Payer, answered func(*tunflow.DN
 	d.pay(p)
 }
 
-// NoteQuery and NoteResponse put messages on record that the router has taken out of the queries,
-// or added to the responses.
+// NoteQuery and NoteResponse record messages that the router has removed from the queries, or added
+// to the responses.
 func (s *DNS) NoteQuery(m *tunflow.DNS) {
 	if s != nil && !s.queries.over {
 		s.queries.note(m)
@@ -185,7 +186,7 @@ func (d *messages) note(m *tunflow.DNS) {
 // memory returns the bytes that the messages take.
 func (d *messages) memory() int { return d.Kept() + d.text }
 
-// pay charges the client for the messages. One that has used up its memory is looked at no more.
+// pay charges the client for the messages. Without memory, no more are read.
 func (d *messages) pay(p *budget.Payer) {
 	n := d.memory() - d.charged
 	if n > 0 && p.Admit(int64(n)) != nil {
@@ -200,7 +201,7 @@ func (d *messages) pay(p *budget.Payer) {
 	d.charged = d.memory()
 }
 
-// End looks at no more messages, and ends the charge.
+// End stops reading, and ends the charge.
 func (s *DNS) End(p *budget.Payer) {
 	if s == nil {
 		return

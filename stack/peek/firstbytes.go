@@ -8,8 +8,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// FirstBytes has the result of a client's first bytes, or those bytes as long as there is none. A
-// nil one has nothing.
+// FirstBytes has the result of reading a client's first bytes, or the bytes while there is none. A
+// nil FirstBytes is empty.
 type FirstBytes struct {
 	Hello *tunflow.Hello
 	Host  string // of HTTP
@@ -17,8 +17,8 @@ type FirstBytes struct {
 	need  int    // fewer bytes than that say nothing
 }
 
-// Read looks at the n bytes of g that follow those before, and returns what it has then. It keeps
-// bytes only of a client whose next ones are needed; more reports whether they are.
+// Read reads the next n bytes of g, and returns the new state. It keeps bytes only if it needs
+// more, which more reports.
 func (f *FirstBytes) Read(g *Views, n int, p *budget.Payer) (now *FirstBytes, more bool) {
 	var next FirstBytes
 	if f != nil {
@@ -44,8 +44,7 @@ func (f *FirstBytes) Read(g *Views, n int, p *budget.Payer) (now *FirstBytes, mo
 	return &FirstBytes{Hello: next.Hello, Host: next.Host}, false
 }
 
-// keep keeps b, which begins with the bytes that f has kept. A client that has used up its memory
-// is looked at no more.
+// keep keeps b, which begins with the bytes that f has kept. Without memory for it, reading stops.
 func (f *FirstBytes) keep(next FirstBytes, b []byte, p *budget.Payer) (now *FirstBytes, more bool) {
 	if f == nil {
 		f = new(FirstBytes)
@@ -60,7 +59,7 @@ func (f *FirstBytes) keep(next FirstBytes, b []byte, p *budget.Payer) (now *Firs
 	return f, true
 }
 
-// End is for bytes that are looked at no more. It gives the memory of those kept back.
+// End stops reading, and releases the memory of kept bytes.
 func (f *FirstBytes) End(p *budget.Payer) {
 	if f != nil {
 		p.Charge(-int64(cap(f.kept)))

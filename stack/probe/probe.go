@@ -15,10 +15,10 @@ import (
 	"syntap/tun/packet"
 )
 
-// Prober is for the client of one connection.
+// Prober answers the keepalive probes of one connection's client.
 type Prober struct {
-	// How far the segments to the client have got: the sequence number behind the last, and its
-	// acknowledgment. The caller of IsNews and IsSentAgain serializes these.
+	// The end of the last segment to the client, and its acknowledgment number. The caller of
+	// IsNews and IsSentAgain serializes these.
 	seq, ack uint32
 
 	mu    sync.Mutex
@@ -48,7 +48,7 @@ const (
 	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
 	// since then need not be asked.
 	heardLately = time.Second
-	// abandoned is for how long the far side is asked after the last question.
+	// abandoned is how long the far side is probed after the last question.
 	abandoned = 2 * time.Minute
 )
 
@@ -58,8 +58,8 @@ func (p *Prober) IsSentAgain(t netstack.Segment) bool {
 	return (p.seq != 0 || p.ack != 0) && int32(t.Seq-p.seq) < 0
 }
 
-// IsNews notes a segment to the client, whose handshake began with isn. It is false for an ACK that
-// says nothing new, as netstack sends in answer to a probe.
+// IsNews notes a segment to the client, whose handshake began with isn. It returns false for an ACK
+// without news, such as netstack's answer to a probe.
 func (p *Prober) IsNews(t netstack.Segment, isn uint32) bool {
 	seq, ack := t.Seq+uint32(t.Size)+uint32(t.Flags&packet.FIN), t.Ack
 	first := p.seq == 0 && p.ack == 0
@@ -74,7 +74,7 @@ func (p *Prober) IsNews(t netstack.Segment, isn uint32) bool {
 }
 
 // Withhold keeps an answer to the client, which write sends, until the far side of a host socket
-// has been heard. It reports false if that is not needed. The socket may be closed after End.
+// has been heard. It returns false if that is not needed. The socket may be closed after End.
 func (p *Prober) Withhold(
 	fd int, off tun.Offload, frame [][]byte, write func(off tun.Offload, bufs ...[]byte),
 ) bool {
@@ -152,7 +152,7 @@ func (p *Prober) answer(q *question) {
 	}
 }
 
-// End gives the socket its own keepalive back.
+// End restores the socket's own keepalive.
 func (p *Prober) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

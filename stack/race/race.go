@@ -17,8 +17,8 @@ import (
 	"syntap/tun/packet"
 )
 
-// Delay is how long a connection attempt is alone before the next begins: the Connection Attempt
-// Delay of RFC 8305 §5. It begins at once where one has failed.
+// Delay is the Connection Attempt Delay of RFC 8305 §5: the time until the next attempt begins,
+// unless one fails before.
 const Delay = 250 * time.Millisecond
 
 // Options of a [Race]. All are needed.
@@ -28,7 +28,7 @@ type Options struct {
 
 	// Open returns a socket that connects to an address.
 	Open func(netip.AddrPort) (fd int, mss packet.MSS, err error)
-	// Target receives the address that is the reason where the race is ended now.
+	// Target receives the address that is the reason if the race ends now.
 	Target func(netip.AddrPort)
 }
 
@@ -68,7 +68,7 @@ func (a *Attempt) Ready(events uint32) {
 	}
 }
 
-// Join has a socket take part that connects already, and that the poller watches.
+// Join adds a socket that is already connecting and watched by the poller.
 func (r *Race) Join(fd int, mss packet.MSS, target netip.AddrPort) {
 	a := &Attempt{FD: fd, MSS: mss, Target: target, done: r.done}
 	r.open = append(r.open, a)
@@ -94,9 +94,9 @@ func (r *Race) close(a *Attempt) {
 	_ = unix.Close(a.FD)
 }
 
-// First returns the first attempt that is connected, whose socket is the caller's; wait is the time
-// until the next begins. Without one, the error is that of an address that has refused or, if none
-// has, of the first; or ctx has ended.
+// First returns the first attempt that connects, whose socket then belongs to the caller; wait is
+// the time until the next attempt begins. If none connects, the error is that of an address that
+// refuses, else that of the first; or ctx has ended.
 func (r *Race) First(ctx context.Context, wait time.Duration) (won *Attempt, err error) {
 	defer func() {
 		for _, a := range r.open {

@@ -11,10 +11,10 @@ const (
 	blockedText = "no rule allows this name"
 )
 
-// Blocked returns the response to a query for a name that policy forbids: NXDOMAIN and, where the
-// query knows EDNS, the extended error Blocked (RFC 8914). REFUSED would have clients ask the next
+// Blocked returns the response to a query for a name that policy forbids: NXDOMAIN and, if the
+// query has EDNS, the extended error Blocked (RFC 8914). With REFUSED, clients would ask the next
 // resolver. There is no SOA record, so that no cache keeps the response (RFC 2308 §5). It returns
-// nil for a message that is no query with one question.
+// nil for a message that is not a query with one question.
 func Blocked(query []byte) []byte {
 	var p dnsmessage.Parser
 	h, err := p.Start(query)

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Questions carry data out where their names do, and responses carry data in: a tunnel asks many,
-// with long labels or for types other than addresses. Of these, each registrable domain has a few
-// at once and one every two seconds after that, far less than a tunnel needs and more than programs
-// ask. Short names for addresses do not count, however many.
+// The names in questions can carry data out, and responses can carry data in. A tunnel asks many
+// questions with long labels, or for types other than addresses. Each registrable domain may get a
+// few of these at once, and one every two seconds after that: far less than a tunnel needs, and
+// more than programs ask. Questions for addresses of short names do not count.
 const (
 	burst      = 60
 	refill     = 2 * time.Second
@@ -21,7 +21,7 @@ const (
 	maxDomains = 1024
 )
 
-// budget says how many questions that may carry data out each domain has left.
+// budget has the number of questions that may carry data out, by domain.
 type budget struct {
 	mu      sync.Mutex
 	domains map[string]*spending
@@ -34,8 +34,8 @@ type spending struct {
 	exceeded bool
 }
 
-// take takes a question off the budget of its domain and reports whether it may be asked. With the
-// first one that may not come the domain, and how many were asked before.
+// take subtracts a question from the budget of its domain and reports whether it may be asked. With
+// the first one that may not, it returns the domain and the number of those before.
 func (b *budget) take(q *query, now time.Time) (exceeded string, asked int, ok bool) {
 	name := strings.TrimSuffix(q.name, ".")
 	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
@@ -69,7 +69,8 @@ func (b *budget) take(q *query, now time.Time) (exceeded string, asked int, ok b
 	return "", 0, true
 }
 
-// forget makes room: of domains that have their whole budget again or, without any, of all.
+// forget makes room: it removes domains that have their whole budget again or, if there is none,
+// all.
 func (b *budget) forget(now time.Time) {
 	for domain, s := range b.domains {
 		if now.Sub(s.at) >= s.debt {

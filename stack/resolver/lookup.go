@@ -12,7 +12,7 @@ import (
 	"syntap/stack/virtual"
 )
 
-// result is what the nameservers say of the addresses of a name in one family.
+// result is the nameservers' answer about the addresses of a name in one family.
 type result struct {
 	family  virtual.Family
 	a       netip.Addr // that stands for it; the zero value where it has none of the family
@@ -21,7 +21,7 @@ type result struct {
 	err     error
 }
 
-// Bounds of what the nameservers say.
+// Bounds on the answers of nameservers.
 const (
 	minTTL     = 10 * time.Second // a client has to find the address that it was told
 	maxTTL     = time.Hour
@@ -37,21 +37,21 @@ const resolutionDelay = 50 * time.Millisecond
 // types are those of the questions for addresses, by family.
 var types = [2]dnsmessage.Type{virtual.V4: dnsmessage.TypeA, virtual.V6: dnsmessage.TypeAAAA}
 
-// lookup is a look-up that is going on.
+// lookup is a lookup in progress.
 type lookup struct {
 	known   [2]chan struct{}          // closed when the result of the family is there
 	results [2]*result                // nil = not known yet; cache.mu guards them until then
 	renewed []func(...virtual.Family) // get the families that become known; cache.mu guards them
 }
 
-// cache has results until they expire, and has no question asked twice at a time.
+// cache keeps results until they expire. Simultaneous questions share a lookup.
 type cache struct {
 	mu      sync.Mutex // guards all below
 	results map[string][2]*result
 	running map[string]*lookup
 }
 
-// of returns the results that have not expired; nil stands for others. mu is held.
+// of returns the results that have not expired; nil replaces the others. mu is held.
 func (c *cache) of(name string) (results [2]*result) {
 	now := time.Now()
 	for f, known := range c.results[name] {
@@ -62,7 +62,7 @@ func (c *cache) of(name string) (results [2]*result) {
 	return results
 }
 
-// address returns what stands for a name in a family.
+// address returns the virtual address of a name in a family.
 func (r *Resolver) address(ctx context.Context, name string, f virtual.Family) *result {
 	c := &r.cache
 	c.mu.Lock()
@@ -82,8 +82,8 @@ func (r *Resolver) address(ctx context.Context, name string, f virtual.Family) *
 	}
 }
 
-// addresses returns what stands for a name, by family, as soon as one is known: the zero value
-// stands for a family that the name has not, or that is not known yet.
+// addresses returns the virtual addresses of a name by family, as soon as one is known. The zero
+// value means that the name has none of the family, or that it is not known yet.
 func (r *Resolver) addresses(ctx context.Context, name string) (all [2]netip.Addr, err error) {
 	c := &r.cache
 	c.mu.Lock()
@@ -109,7 +109,7 @@ func (r *Resolver) addresses(ctx context.Context, name string) (all [2]netip.Add
 	return all, err
 }
 
-// lookup returns the look-up of a name that goes on, or begins one. cache.mu is held.
+// lookup returns the running lookup of a name, or begins one. cache.mu is held.
 func (r *Resolver) lookup(name string) *lookup {
 	l := r.cache.running[name]
 	if l == nil {
@@ -129,9 +129,9 @@ type answer struct {
 	ttl     time.Duration
 }
 
-// look asks the nameservers for both families at a time, and has the name get addresses. Those of
-// one family wait for the other, but not long: a nameserver may leave the other question without an
-// answer.
+// look asks the nameservers for both families at once, and assigns the name's virtual addresses.
+// Those of one family wait briefly for the other, because a nameserver may never answer the other
+// question.
 func (r *Resolver) look(name string, l *lookup) {
 	asked, err := dnsmessage.NewName(name + ".")
 	if err != nil {
@@ -182,8 +182,8 @@ func negativeTTL(m *dnsmessage.Message) time.Duration {
 	return 0
 }
 
-// assign returns the result of an answer, and has the name get an address for those that it has.
-// other is the answer in the other family; nil = not known yet.
+// assign returns the result of an answer, and assigns the name a virtual address if there are real
+// ones. other is the answer in the other family; nil = not known yet.
 func (r *Resolver) assign(name string, own, other *answer) *result {
 	found := &result{family: own.family}
 	now := time.Now()
@@ -210,8 +210,8 @@ func (r *Resolver) assign(name string, own, other *answer) *result {
 	return found
 }
 
-// unanswered returns why it is not known whether a name has addresses, nil where it is: where
-// either answer has some, says that the name does not exist, or both say that there are none.
+// unanswered returns nil if it is known whether a name has addresses: one answer has some or says
+// that the name does not exist, or both say that there are none. Otherwise it returns the reason.
 func unanswered(own, other *answer) error {
 	for _, a := range []*answer{own, other} {
 		if len(a.real) > 0 || a.message != nil && a.message.RCode == dnsmessage.RCodeNameError {
@@ -221,7 +221,7 @@ func unanswered(own, other *answer) error {
 	return errors.Join(own.err, other.err)
 }
 
-// publish has those that wait learn results. With those of both families the look-up is over.
+// publish hands results to the waiting queries. With those of both families the lookup is over.
 func (r *Resolver) publish(name string, l *lookup, found ...*result) {
 	c := &r.cache
 	c.mu.Lock()

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// BusyPoll has a [Poller] that has nothing to deliver look again for a while, rather than wait. It
-// yields in between, so that goroutines that wait for other descriptors get to run. The next packet
-// is seen at once then; to wake a thread takes longer than all else that is done for a small
-// packet. Linux does the same for sockets (net.core.busy_read).
+// BusyPoll makes a [Poller] without events poll for a while before it blocks. It yields in between,
+// so that goroutines that wait for other descriptors can run. So the next packet is seen at once;
+// waking a thread takes longer than all other work on a small packet. Linux does the same for
+// sockets (net.core.busy_read).
 //
-// It polls only where that has paid lately: traffic that comes meanwhile earns a credit, and a poll
-// in vain costs two; without a credit every tryEvery-th wait begins with a poll. So it costs next
-// to nothing where far ends are not near.
+// It polls only if that has paid recently: traffic during a poll earns a credit, and a poll in vain
+// costs two. Without credit, every tryEvery-th wait begins with a poll. So it costs next to nothing
+// if far ends are distant.
 //
 // Polling takes a processor from others for up to the limit. It is for machines that have more
 // processors than the scheduler has workers.
@@ -57,7 +57,7 @@ func (b *BusyPoll) Traffic() {
 	}
 }
 
-// again is for when there is nothing to read. It reports whether to look again at once.
+// again is called when there is nothing to read. It reports whether to poll again at once.
 func (b *BusyPoll) again() bool {
 	limit := b.limit.Load()
 	if limit == 0 || !b.polling && !b.pays() {

@@ -86,14 +86,14 @@ func (p *Poller) Add(fd int, w *Watch, watcher Watcher, events uint32) error {
 	return nil
 }
 
-// Hand gives a descriptor that is watched another Watcher, which gets the events that there are.
+// Hand gives a watched descriptor to another Watcher, which gets the present events.
 func (p *Poller) Hand(fd int, w *Watch, watcher Watcher, events uint32) error {
 	w.watcher, w.events, w.epoch = watcher, events|unix.EPOLLET, p.epoch.Add(1)
 	p.slots[fd].Store(w)
 	return p.control(unix.EPOLL_CTL_MOD, fd, w)
 }
 
-// Rearm has the present events of fd delivered again: its Watcher has left some for later.
+// Rearm delivers the present events of fd again, if its Watcher has left some for later.
 func (p *Poller) Rearm(fd int) {
 	if w := p.slots[fd].Load(); w != nil {
 		_ = p.control(unix.EPOLL_CTL_MOD, fd, w) // fails only for a socket that is closed
@@ -106,7 +106,7 @@ func (p *Poller) control(op, fd int, w *Watch) error {
 	})
 }
 
-// Remove ends the watch. The caller closes fd next, which takes it out of the kernel's set.
+// Remove ends the watch. The caller closes fd next, which removes it from the kernel's set.
 func (p *Poller) Remove(fd int) {
 	if fd < len(p.slots) {
 		p.slots[fd].Store(nil)
@@ -140,13 +140,13 @@ func (p *Poller) Run() {
 	})
 }
 
-// fetch returns the events that there are. The call does not wait, so the runtime needs no notice
-// of it.
+// fetch returns the present events. The call does not block, so the runtime needs no notice of it.
 func (p *Poller) fetch(batch []unix.EpollEvent) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
 		uintptr(unsafe.Pointer(&batch[0])), uintptr(len(batch)), 0, 0, 0)
 	return int(n), errno
 }
 
-// Close ends Run. The caller has removed all descriptors, or ends with the poller.
+// Close ends Run. The caller must have removed all descriptors, unless the process ends with the
+// poller.
 func (p *Poller) Close() error { return p.file.Close() }

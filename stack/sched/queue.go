@@ -5,7 +5,7 @@ package sched
 import "sync"
 
 // queue holds the tasks that have work and no goroutine, interactive ones before bulk ones. A bulk
-// task gets its turn after maxStreak interactive ones at the latest.
+// task runs after at most maxStreak interactive ones.
 type queue struct {
 	mu          sync.Mutex // guards the fields below; innermost
 	nonEmpty    sync.Cond  // with mu
@@ -17,7 +17,7 @@ type queue struct {
 	closed      bool
 }
 
-// maxStreak is how many interactive tasks go before a bulk one that waits.
+// maxStreak is the number of interactive tasks that may overtake a bulk one.
 const maxStreak = 32
 
 func newQueue(most int) *queue {
@@ -34,8 +34,8 @@ func (q *queue) push(t *Task) {
 	q.nonEmpty.Signal()
 }
 
-// pushAgain adds a task that has been run and has more to do. A bulk task that has given way before
-// its turn was over is the next of its kind.
+// pushAgain adds a task that has run and has more work. A bulk task that has yielded before the end
+// of its turn becomes the next bulk task.
 func (q *queue) pushAgain(t *Task) {
 	q.mu.Lock()
 	switch l := q.listOf(t); {

@@ -36,7 +36,7 @@ func New(workers int) *Scheduler {
 	return &Scheduler{workers: workers, queue: newQueue(max(1, workers-1)), start: time.Now()}
 }
 
-// Run serves the queue until Close, and until it is empty then.
+// Run serves the queue until Close has been called and the queue is empty.
 func (s *Scheduler) Run() {
 	var workers sync.WaitGroup
 	for range s.workers {
@@ -45,14 +45,14 @@ func (s *Scheduler) Run() {
 	workers.Wait()
 }
 
-// Close has Run return when no task is left. A task that wakes later is never run.
+// Close makes Run return when no task is left. A task that wakes later never runs.
 func (s *Scheduler) Close() { s.queue.close() }
 
 // Idle reports whether no task waits and no bulk task runs.
 func (s *Scheduler) Idle() bool { return s.queue.isIdle() }
 
-// NoteInteractive has bulk tasks move little at a time for a while: there is interactive traffic
-// that is no task of this scheduler.
+// NoteInteractive makes bulk tasks move little at a time for a while, because of interactive
+// traffic that is no task of this scheduler.
 func (s *Scheduler) NoteInteractive() {
 	if !s.noted.Load() {
 		s.noted.Store(true)
@@ -92,9 +92,9 @@ func (s *Scheduler) work() {
 	}
 }
 
-// turn calls Step until the task has nothing more to move, and returns false then, or until it has
-// to go into the queue: after a whole turn, when its pace has changed, or when an interactive task
-// waits. A goroutine that is no worker has no Yielder.
+// turn calls Step until the task has nothing more to move, and then returns false. It returns true
+// if the task must go into the queue: after a whole turn, when its pace has changed, or when an
+// interactive task waits. A goroutine that is no worker has no Yielder.
 func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
 	for pace := t.Pace(); ; {
 		budget := s.budget()

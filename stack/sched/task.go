@@ -9,13 +9,14 @@ import (
 
 // Stepper is the work of a [Task].
 type Stepper interface {
-	// Step moves bytes until it has moved budget of them, and may end with a unit that goes beyond.
-	// It reports how many it has moved and whether there are more to move at once. Without more,
-	// the task rests until [Task.Wake]. Step must not block. It is never called twice at a time.
+	// Step moves budget bytes, or a little more to finish a unit. It returns the number moved and
+	// whether more can be moved at once. Without more, the task rests until [Task.Wake]. Step must
+	// not block. There is only one call at a time.
 	Step(budget int) (moved int, more bool)
 }
 
-// Pace says how much a Task moves. A task changes its pace by itself: see bulkAfter.
+// Pace classifies a Task by the bytes that it moves. A task changes its pace by itself: see
+// bulkAfter.
 type Pace uint32
 
 // The values of [Pace].
@@ -60,23 +61,23 @@ const (
 	calmTurns = 16
 )
 
-// Init prepares a task, which is idle and interactive then. One that drains has its bytes from
-// another goroutine of this process: a yield would have that bring more than the processor's caches
-// hold, so such a task yields only beside interactive traffic.
+// Init prepares a task, which is then idle and interactive. drains means that another goroutine of
+// this process brings its bytes: a yield would let that bring more than the processor's caches
+// hold, so such a task yields only during interactive traffic.
 func (t *Task) Init(s *Scheduler, stepper Stepper, drains bool) {
 	t.sched, t.stepper, t.drains = s, stepper, drains
 }
 
-// Wake has a worker call Step, at least once from now on. It may be called from any goroutine and
-// with any lock held but those that Step takes.
+// Wake makes a worker call Step at least once from now on. Any goroutine may call it, with any lock
+// held that Step does not take.
 func (t *Task) Wake() {
 	if t.claim() {
 		t.sched.queue.push(t)
 	}
 }
 
-// WakeInline is Wake from a goroutine that may call Step itself. It does so at once for as long as
-// the task is interactive: that saves a change of goroutines.
+// WakeInline is Wake for a goroutine that may call Step itself. It does so at once while the task
+// is interactive, which saves a switch of goroutines.
 func (t *Task) WakeInline() {
 	if t.Pace() == Bulk {
 		t.Wake()
@@ -100,7 +101,7 @@ func (t *Task) Rest() {
 func (t *Task) claim() bool { return t.state.Or(running|pending)&running == 0 }
 
 // run gives the task a turn. The caller is its owner, and a worker if y is not nil. A task with
-// more to do, or with new work, goes behind others: no task can keep a worker to itself.
+// more to do, or with new work, goes to the end of the queue: no task can keep a worker to itself.
 func (t *Task) run(y *Yielder) {
 	t.state.And(^pending)
 	if t.sched.turn(t, y) {

@@ -10,14 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Yielder lets a goroutine that has much to do give way to those that have become ready meanwhile.
+// Yielder lets a goroutine with much work give way to those that have become ready.
 //
-// Go's runtime looks for readable descriptors when a goroutine has to wait for one, when nothing
-// else can run, and every ten milliseconds. With one worker a frame or an event would wait for as
-// long as that. So a yield there waits for a descriptor that is readable at once, which has the
-// runtime look at all, and then goes behind the goroutines that have become ready by it. With
-// several workers one of them runs no bulk task, so that its processor looks by itself; a yield
-// then is a [runtime.Gosched].
+// Go's runtime polls descriptors when a goroutine waits for one, when nothing else can run, and
+// every ten milliseconds. With one worker a frame or an event would wait that long. So a yield
+// there waits for a descriptor that is always readable, which makes the runtime poll all, and then
+// lets the goroutines run that have become ready. With several workers one of them runs no bulk
+// task, so its processor polls by itself; a yield is then a [runtime.Gosched].
 //
 // A Yielder is for one goroutine.
 type Yielder struct {
@@ -57,8 +56,8 @@ func (s *Scheduler) NewYielder() *Yielder {
 	return y
 }
 
-// Moved notes n bytes, yields if that makes every so many since the last time, and reports whether
-// it has.
+// Moved counts n bytes. It yields if that makes every bytes since the last yield, and reports
+// whether it has.
 func (y *Yielder) Moved(n, every int) bool {
 	if y.bytes += n; y.bytes < every {
 		return false
@@ -68,7 +67,7 @@ func (y *Yielder) Moved(n, every int) bool {
 	return true
 }
 
-// Yield gives way now.
+// Yield yields at once.
 func (y *Yielder) Yield() {
 	if y.file != nil {
 		y.raised = false

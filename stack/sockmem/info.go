@@ -10,8 +10,8 @@ import (
 )
 
 // Info is the kernel's account of a socket's memory in bytes, with that of descriptors (SK_MEMINFO_
-// of include/uapi/linux/sock_diag.h). The kernel uses signed numbers: what it has borrowed ahead is
-// below zero at times.
+// of include/uapi/linux/sock_diag.h). The kernel uses signed numbers: forward allocations can be
+// negative.
 type Info struct {
 	Received      int32 // waits to be read
 	ReceiveBuffer int32
@@ -24,7 +24,7 @@ type Info struct {
 	Drops         uint32 // datagrams that found no room; a number, not bytes
 }
 
-// Of returns the kernel's account of a socket's memory, the zero value where it gives none.
+// Of returns the kernel's account of a socket's memory, or the zero value if there is none.
 func Of(fd int) (info Info) {
 	size := uint32(unsafe.Sizeof(info))
 	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET,
@@ -35,8 +35,8 @@ func Of(fd int) (info Info) {
 	return info
 }
 
-// Stream returns the bytes that the kernel holds for a socket of TCP at present: what it has
-// received and what is not yet acknowledged, with their descriptors. 0 = unknown.
+// Stream returns the bytes that the kernel holds for a TCP socket at present: those received and
+// those not yet acknowledged, with their descriptors. 0 = unknown.
 func Stream(fd int) (sum int64) {
 	info := Of(fd)
 	for _, n := range []int32{info.Received, info.Forward, info.Sending, info.Backlog} {

@@ -4,7 +4,7 @@ package sockmem
 
 import "golang.org/x/sys/unix"
 
-// Size is that of the buffers of a socket of TCP.
+// Size is a size of the buffers of a TCP socket.
 type Size uint32
 
 const (
@@ -12,8 +12,8 @@ const (
 	Large
 	Small
 	Tight
-	// TightAtFirst is tight until something moves. It is for a socket that is not connected, which
-	// begins with a small window then.
+	// TightAtFirst is tight until something moves. It is for a socket that is not connected yet, so
+	// that it begins with a small window.
 	TightAtFirst
 )
 
@@ -29,8 +29,8 @@ const (
 
 const lockSend = 1 // SOCK_BUF_LOCK has two bits, SOCK_SNDBUF_LOCK is this one
 
-// Resize bounds the buffers of a socket. What is in them stays. The window that the far side
-// has been promised is not taken back: what comes in it and finds no room is sent again.
+// Resize bounds the buffers of a socket. Bytes in them stay. The window promised to the far side is
+// not withdrawn: bytes that arrive in it and find no room are retransmitted.
 func Resize(fd int, to Size) {
 	receive, send := smallBuffer, smallBuffer
 	switch to {
@@ -49,7 +49,7 @@ func Resize(fd int, to Size) {
 	// no window scale.
 	switch to {
 	case ByKernel:
-		// Before Linux 5.14 they stay locked.
+		// Before Linux 5.14 the buffers stay locked.
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0)
 	case TightAtFirst:
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TCP returns the kernel's account of a connection, and whether it gives one. Unlike the function
-// of package unix it allocates nothing: idle connections are looked at, too.
+// TCP returns the state of a connection (TCP_INFO), and whether there is one. Unlike the function
+// of package unix it allocates nothing, because it is called for idle connections, too.
 func TCP(fd int) (info unix.TCPInfo, ok bool) {
 	size := uint32(unix.SizeofTCPInfo)
 	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP,

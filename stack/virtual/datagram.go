@@ -15,8 +15,8 @@ type sent struct {
 	failed bool // it is unreachable
 }
 
-// Datagram returns the real address for a datagram to a virtual one, of its family and one that
-// admits accepts. It reports false where there is none.
+// Datagram returns the real address for a datagram to a virtual one: of the same family, and
+// accepted by admits. It reports false if there is none.
 func (t *Table) Datagram(a netip.Addr, admits func(netip.Addr) bool) (real netip.Addr, ok bool) {
 	now := time.Now()
 	t.mu.Lock()
@@ -47,8 +47,8 @@ func (t *Table) Datagram(a netip.Addr, admits func(netip.Addr) bool) (real netip
 	return real, true
 }
 
-// choose returns the address to which the next datagram goes: where the last went, as long as
-// nothing speaks against it, else the next one.
+// choose returns the address for the next datagram: that of the last one unless there is a reason
+// against it, else the next address.
 func choose(s sent, all []netip.Addr, admits func(netip.Addr) bool, now time.Time) (netip.Addr, bool) {
 	flows := s.to.IsValid() && now.Sub(s.last) < idle
 	mute := s.failed || !s.heard && now.Sub(s.since) >= soon

@@ -10,15 +10,15 @@ type Pool struct {
 	V4 netip.Prefix // the zero value: names have no IPv4 address
 	V6 netip.Prefix // of 64 bits; the zero value: names have no IPv6 address
 
-	// First is the place of number 0 among the IPv4 addresses, below their count. A random one
-	// has the addresses of another run, which a program may have kept, stand for no name.
+	// First is the place of number 0 among the IPv4 addresses, below their count. If it is random,
+	// addresses that a program has kept from another run stand for no name.
 	First int
 
 	// Reserved reports whether an IPv4 address has another meaning; nil reserves none.
 	Reserved func(netip.Addr) bool
 }
 
-// size is how many numbers there are, at most 2^17 as 198.18.0.0/15 has.
+// size returns the count of numbers, at most 2^17 for 198.18.0.0/15.
 func (p *Pool) size() int {
 	const most = 17
 	if !p.V4.IsValid() {
@@ -36,7 +36,7 @@ func (p *Pool) v4(n int) (netip.Addr, bool) {
 	place := (p.First + n) % p.size()
 	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(place))
 	a := netip.AddrFrom4(b)
-	// Some programs take an address that ends so for that of a network, or of all its hosts.
+	// Some programs take an address with such an ending for that of a network, or of all its hosts.
 	if b[3] == 0 || b[3] == 255 || p.Reserved != nil && p.Reserved(a) {
 		return netip.Addr{}, false
 	}

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Table says which addresses stand for which names. It is safe for concurrent use. A nil Table has
-// none.
+// Table maps virtual addresses to names. It is safe for concurrent use. A nil Table is empty.
 type Table struct {
 	pool  Pool
 	renew func(name string, done func(...Family))
@@ -33,7 +32,7 @@ type entry struct {
 	renewal *renewal // nil = none goes on
 }
 
-// known is what is known of a name in one family. Table.mu guards it.
+// known has the addresses of a name in one family. Table.mu guards it.
 type known struct {
 	real    []netip.Addr
 	expires time.Time // the zero value: the DNS has not yet said anything
@@ -49,7 +48,7 @@ const (
 	V6
 )
 
-// FamilyOf returns the family of an address. One that is mapped to IPv6 is of that.
+// FamilyOf returns the family of an address. An IPv4-mapped address is of IPv6.
 func FamilyOf(a netip.Addr) Family {
 	if a.Is4() {
 		return V4
@@ -57,7 +56,7 @@ func FamilyOf(a netip.Addr) Family {
 	return V6
 }
 
-// renewal is a look-up of the real addresses of a name. Table.mu guards it.
+// renewal is a lookup of the real addresses of a name. Table.mu guards it.
 type renewal struct {
 	waiting [2][]func() // to be called when it is over for a family
 	over    [2]bool
@@ -72,14 +71,14 @@ const (
 	soon = time.Second     // until datagrams without an answer go to the next real address
 )
 
-// New returns a table. Where real addresses are out of date, it calls renew, which has to call done
-// once with each family, from any goroutine, when it has called Assign or has found that it cannot;
-// nil renews nothing. Until then it does not call renew for the name again.
+// New returns a table. It calls renew when the real addresses of a name have expired. renew must
+// call done once for each family, from any goroutine, after it has called Assign or has failed.
+// Until then it is not called for the name again. If nil, nothing is renewed.
 func New(p Pool, renew func(name string, done func(...Family))) *Table {
 	return &Table{pool: p, renew: renew, byName: make(map[string]*entry)}
 }
 
-// ErrExhausted says that all addresses stand for names with flows.
+// ErrExhausted means that all addresses stand for names with flows.
 var ErrExhausted = errors.New("all virtual addresses are in use")
 
 // Assign returns the address of a family that stands for a name, the zero value if the pool lacks
@@ -122,8 +121,7 @@ func (t *Table) Update(name string, f Family, real []netip.Addr, expires time.Ti
 	}
 }
 
-// Postpone has the real addresses of a name, if it has virtual ones, count as up to date until
-// then.
+// Postpone extends the validity of the real addresses of a name, if it has virtual ones, to until.
 func (t *Table) Postpone(name string, f Family, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -161,7 +159,7 @@ func (t *Table) newEntry(now time.Time) *entry {
 	return nil
 }
 
-// at returns the entry of an address, nil where it stands for no name. mu is held.
+// at returns the entry of an address, nil if it stands for no name. mu is held.
 func (t *Table) at(a netip.Addr) *entry {
 	a = a.Unmap()
 	if !t.pool.contains(a) {
@@ -191,8 +189,8 @@ func (t *Table) Name(a netip.Addr) (name string, ok bool) {
 	return "", false
 }
 
-// Await calls then, once, when the real addresses that the name of an address has in its family are
-// known: at once where they are up to date or cannot be renewed, else from another goroutine.
+// Await calls then once, when the real addresses of the name of an address are known in its family:
+// at once if they are valid or cannot be renewed, else from another goroutine.
 func (t *Table) Await(a netip.Addr, then func()) {
 	t.mu.Lock()
 	e := t.at(a)
@@ -206,15 +204,15 @@ func (t *Table) Await(a netip.Addr, then func()) {
 	start()
 }
 
-// isStale reports whether the real addresses of a name are to be renewed. mu is held.
+// isStale reports whether the real addresses of a name must be renewed. mu is held.
 func (t *Table) isStale(e *entry, now time.Time) bool {
 	isOver := func(k *known) bool { return !k.expires.IsZero() && now.After(k.expires) }
 	return t.renew != nil && (isOver(&e.of[V4]) || isOver(&e.of[V6]))
 }
 
-// renewed has then be called when the real addresses of a name are renewed in a family; nil calls
-// nothing. It returns a function that starts that, unless it goes on or is over. mu is held, and is
-// not when start is called.
+// renewed arranges a call of then, if it is not nil, when the real addresses of a name have been
+// renewed in a family. It returns a function that starts the renewal, unless one is running or
+// over. mu is held, but must not be held when start is called.
 func (t *Table) renewed(e *entry, f Family, then func()) (start func()) {
 	start = func() {}
 	if e.renewal == nil {
@@ -232,7 +230,7 @@ func (t *Table) renewed(e *entry, f Family, then func()) (start func()) {
 	return start
 }
 
-// over ends a renewal in some families. The entry may be that of another name by now.
+// over ends a renewal in some families. The entry may belong to another name by then.
 func (t *Table) over(e *entry, r *renewal, families []Family) {
 	var waiting []func()
 	t.mu.Lock()
@@ -273,7 +271,7 @@ func (t *Table) Real(a netip.Addr) []netip.Addr {
 	return order
 }
 
-// Hold notes that a connection to an address begins: its name stays until Release. It reports
+// Hold notes the begin of a connection to an address, whose name stays until Release. It reports
 // whether there is a name; without one, Release must not follow.
 func (t *Table) Hold(a netip.Addr) bool {
 	if !t.Contains(a) {

@@ -16,7 +16,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// Key tells a flow of a mapping from its others.
+// Key identifies a flow of a mapping.
 type Key struct {
 	Server netip.AddrPort // of an echo, with a port of zero
 
@@ -36,7 +36,7 @@ type Flow struct {
 	admitted bool   // by Options.Opened
 	recorded bool   // Recorder.Recorded has been called
 	passing  bool   // recorded, and no datagram is held
-	ended    bool   // nothing changes any more
+	ended    bool   // it does not change any more
 	held     []held // datagrams that go before those to come
 	heldSize int    // bytes of them
 
@@ -79,12 +79,12 @@ const (
 	HeldBytes = 64 << 10
 )
 
-// HeldMemory is what a frame that is held is charged for, besides its bytes.
+// HeldMemory is the charge for a held frame besides its bytes.
 const HeldMemory = 256
 
-// FlowMemory is what a flow is charged for, besides the names in a DNS query: itself, its Datagram
-// and record, its places in maps and lists. Measured for 10,000 of them: 700 bytes of Go's heap
-// without the record.
+// FlowMemory is the charge for a flow besides the names in a DNS query: itself, its Datagram and
+// record, its places in maps and lists. Measured for 10,000 of them: 700 bytes of Go's heap without
+// the record.
 const FlowMemory = 1 << 10
 
 // take charges the client of a mapping for n bytes, or returns the counter of the limit that is
@@ -107,7 +107,7 @@ func (s *Set) give(charge *int64) {
 // Opened returns the datagram by which the flow has begun.
 func (l *Flow) Opened() *tunflow.Datagram { return l.opened }
 
-// memory returns what a flow is charged for.
+// memory returns the charge for a flow.
 func (l *Flow) memory() int64 {
 	n := FlowMemory
 	if d := l.opened.DNS; d != nil {
@@ -118,7 +118,8 @@ func (l *Flow) memory() int64 {
 	return int64(n)
 }
 
-// next takes out the datagram that has been held longest, if it may leave. Set.mu is held.
+// next removes and returns the datagram that has been held longest, if it may leave. Set.mu is
+// held.
 func (l *Flow) next() (h held, ok bool) {
 	if len(l.held) == l.waiting() {
 		return h, false
@@ -151,8 +152,7 @@ func (l *Flow) release(h *held) {
 	l.set.give(&h.charge)
 }
 
-// dropHeld drops the datagrams that are held, but for the first few, and counts them. Set.mu is
-// held.
+// dropHeld drops the held datagrams except the first few, and counts them. Set.mu is held.
 func (l *Flow) dropHeld(few int, counter *atomic.Uint64) {
 	for i := few; i < len(l.held); i++ {
 		l.held[i].frame.Drop(counter)

@@ -8,8 +8,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// beginCheck has the ClientHellos of a flow looked at that has been admitted, where its name is to
-// be that of all of them.
+// beginCheck starts the check of an admitted flow's ClientHellos, if they must all ask for the
+// flow's name.
 func (l *Flow) beginCheck() {
 	o := &l.set.recorder.o
 	if o.Contradicts == nil || l.key.Query || l.opened.Proto != tunflow.UDP ||
@@ -21,9 +21,9 @@ func (l *Flow) beginCheck() {
 	l.check = new(inspect.Initials)
 }
 
-// CheckName looks for ClientHellos in a frame that is about to be carried in a flow. Where one is
-// not whole the datagrams of the flow wait; one that asks for another name denies it. room is
-// memory for a datagram.
+// CheckName looks for ClientHellos in a frame of a flow before it is carried. While one is
+// incomplete the datagrams of the flow wait; one that asks for another name denies the flow. room
+// is memory for a datagram.
 func (l *Flow) CheckName(f *gso.Frame, room *[]byte) {
 	for i := range f.Datagrams() {
 		d := f.Datagram(i, room)

@@ -11,7 +11,7 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// Passage says what becomes of a frame.
+// Passage is the decision on a frame.
 type Passage uint8
 
 // The values of [Passage].
@@ -24,8 +24,8 @@ const (
 	Forbidden                // none of its flow leaves
 )
 
-// Pass finds the flow of a frame that has come at a time, and counts or holds the frame there.
-// checked is for one that CheckName has looked at. Sending is held.
+// Pass finds the flow of a frame that arrived at the time now, and counts or holds the frame there.
+// checked means that CheckName has checked it. Sending is held.
 func (s *Set) Pass(
 	f *gso.Frame, target netip.AddrPort, k *Key, now time.Duration, checked bool,
 ) (*Flow, Passage) {
@@ -58,8 +58,8 @@ func (s *Set) Pass(
 	return l, Counted
 }
 
-// Open begins a flow, which Admit is to follow, or returns the counter of the limit that is
-// reached. Other flows end where there is no room.
+// Open begins a flow, or returns the counter of the limit that is reached. Admit must follow. If
+// there is no room, other flows end.
 func (s *Set) Open(k Key, d *tunflow.Datagram, now time.Duration) (l *Flow, full *atomic.Uint64) {
 	l = &Flow{key: k, set: s, opened: d, began: now, used: now, sent: now}
 	s.Sending.Lock() // so that no flow ends with a datagram half sent
@@ -82,8 +82,8 @@ func (l *Flow) Admit() tunflow.Admission {
 	return admission
 }
 
-// add enters a flow, and ends others where there is no room. It returns those, or the counter of
-// the limit that is reached.
+// add adds a flow, and ends others if there is no room. It returns those, or the counter of the
+// limit that is reached.
 func (s *Set) add(l *Flow) (ended []*Flow, full *atomic.Uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func (s *Set) add(l *Flow) (ended []*Flow, full *atomic.Uint64) {
 	return ended, full
 }
 
-// admit notes whether Options.Opened has admitted a flow. It reports whether the caller is to
-// report the end of the flow, which came before.
+// admit notes whether Options.Opened has admitted a flow. It returns true if the flow has ended
+// already and the caller must report that.
 func (s *Set) admit(l *Flow, admitted bool) (over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +124,7 @@ func (s *Set) admit(l *Flow, admitted bool) (over bool) {
 	return false
 }
 
-// hold keeps a frame until the flow is on record. Where it cannot, it counts the frame. Set.mu is
-// held.
+// hold keeps a frame until the flow is on record, or counts it if it cannot. Set.mu is held.
 func (l *Flow) hold(f *gso.Frame, target netip.AddrPort) {
 	s, size := l.set, f.Headers.Length
 	datagrams := f.Datagrams()

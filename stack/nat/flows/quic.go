@@ -7,7 +7,7 @@ import (
 	"syntap/stack/nat/gso"
 )
 
-// ReadQUIC looks for QUIC in the frame that begins a flow, and enters it in the flow's Datagram.
+// ReadQUIC looks for QUIC in the frame that begins a flow, and stores it in the flow's Datagram.
 // room is memory for a datagram.
 func (l *Flow) ReadQUIC(f *gso.Frame, room *[]byte) {
 	q, initials := inspect.QUIC(f.Datagram(0, room))
@@ -30,8 +30,8 @@ func (l *Flow) ReadInitials(f *gso.Frame, room *[]byte) {
 }
 
 // readInitials looks for the rest of a flow's ClientHello in the datagrams of a frame, but for the
-// first few. What is known of it is charged until it is whole; where there is no memory, the flow
-// goes without.
+// first few. The known parts are charged until it is complete; without memory for them, the flow's
+// record has none.
 func (l *Flow) readInitials(f *gso.Frame, few int, room *[]byte) {
 	hello := l.hello
 	for i := few; i < f.Datagrams() && l.initials != nil; i++ {

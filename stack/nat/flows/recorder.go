@@ -20,30 +20,29 @@ import (
 
 // Options of a [Recorder]. No function may block.
 type Options struct {
-	// Opened receives each flow before its first datagram leaves. Where it returns Admit, the
-	// datagrams of the flow wait until Recorder.Recorded.
+	// Opened receives each flow before its first datagram leaves. If it returns Admit, the
+	// datagrams of the flow wait for Recorder.Recorded.
 	Opened func(*tunflow.Datagram) tunflow.Admission
 	// Ended receives the end of each flow that was admitted, once. It may be called with locks
 	// held. nil disables it.
 	Ended func(tunflow.Flow)
-	// SameSender reports whether the socket by which a client sends now is the one that has begun a
-	// flow. nil disables it.
+	// SameSender reports whether a client still sends through the socket that has begun a flow. nil
+	// disables it.
 	SameSender func(*tunflow.Datagram) bool
 	// Contradicts reports whether a ClientHello asks for another name than that of its flow. nil
 	// disables it.
 	Contradicts func(*tunflow.Flow) bool
-	// Strict reports whether Contradicts is to be asked about a flow with this opening. nil is
-	// always.
+	// Strict reports whether Contradicts applies to a flow with this opening. nil means always.
 	Strict func(opening any) bool
-	// Forbidden receives each flow of which no datagram will leave any more for the ClientHello of
-	// its client. Hello is nil where that cannot be read. nil disables it.
+	// Forbidden receives each flow whose later datagrams will all be dropped because of its
+	// ClientHello. Hello is nil if that cannot be read. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)
 
-	// The functions below are for frames that were held, and called by the goroutine of Serve.
+	// The goroutine of Serve calls the functions below, for frames that were held.
 
 	// HasMoved reports whether the host sends to target from another address than a mapping's.
 	HasMoved func(k mappings.Key, target netip.AddrPort) bool
-	// Again receives frames for which HasMoved holds.
+	// Again receives frames for which HasMoved returns true.
 	Again func(f *gso.Frame, target netip.AddrPort, client mappings.Endpoint, server netip.AddrPort)
 	// Failed receives other frames that the host has not sent.
 	Failed func(f *gso.Frame, target netip.AddrPort, errno syscall.Errno)
@@ -52,19 +51,18 @@ type Options struct {
 	Unsolicited *atomic.Uint64 // datagrams from far ends that the client has no flow with
 
 	// Dropped frames of clients, by reason.
-	DropUnrecorded *atomic.Uint64 // waited in vain, or found no room to
+	DropUnrecorded *atomic.Uint64 // not recorded in time, or there was no room to hold it
 	DropDenied     *atomic.Uint64 // policy forbids the name of their flow
 	DropClosed     *atomic.Uint64 // their mapping has just ended
 }
 
-// Recorder is the gate before the first datagram of each flow. The read loop opens flows and has
-// their datagrams held; Recorded may come from any goroutine; that of Serve sends those that were
-// held.
+// Recorder holds the first datagrams of each flow. The read loop opens flows and holds their
+// datagrams, any goroutine may call Recorded, and that of Serve sends held datagrams.
 type Recorder struct {
 	// Patience is how long a datagram is held for the record of its flow: five seconds.
 	Patience time.Duration
-	// Pause is how long a client has sent nothing on a flow when Options.SameSender is asked: a
-	// second. A program that takes the port of another within that time has its flows.
+	// Pause is the silence of a client on a flow after which Options.SameSender is called: a
+	// second. A program that takes another's port within that time inherits its flows.
 	Pause time.Duration
 
 	o     Options
@@ -88,8 +86,8 @@ func New(t *mappings.Table, o Options) *Recorder {
 	}
 }
 
-// Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
-// called from any goroutine.
+// Recorded reports that the opening of a flow is on record: its datagrams may pass. Any goroutine
+// may call it.
 func (r *Recorder) Recorded(d *tunflow.Datagram) {
 	r.mu.Lock()
 	l := r.opened[d]
@@ -130,7 +128,7 @@ func (r *Recorder) await(l *Flow) {
 	}
 }
 
-// release has the datagrams of a flow sent. The lock of its flows is held.
+// release makes Serve send the datagrams of a flow. The lock of its flows is held.
 func (r *Recorder) release(l *Flow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +137,7 @@ func (r *Recorder) release(l *Flow) {
 	r.wakeUp()
 }
 
-// forget takes a flow out. The lock of its flows is held.
+// forget removes a flow. The lock of its flows is held.
 func (r *Recorder) forget(l *Flow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,7 +145,7 @@ func (r *Recorder) forget(l *Flow) {
 	r.unawait(l)
 }
 
-// unawait takes a flow out of the queue of those that hold datagrams. mu is held.
+// unawait removes a flow from the queue of those that hold datagrams. mu is held.
 func (r *Recorder) unawait(l *Flow) {
 	if l.awaits != nil {
 		r.waiting.Remove(l.awaits)
@@ -177,8 +175,8 @@ func (r *Recorder) report(ended ...*Flow) {
 	}
 }
 
-// Serve sends the datagrams of flows that are on record, and drops those that have waited too long,
-// until closed is.
+// Serve sends the datagrams of recorded flows, and drops those that have waited too long, until
+// closed is closed.
 func (r *Recorder) Serve(closed <-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -195,7 +193,7 @@ func (r *Recorder) Serve(closed <-chan struct{}) {
 	}
 }
 
-// Turn does the work that there is, and returns the time until there may be more, 0 for never.
+// Turn does the pending work, and returns the time until there may be more; 0 means never.
 func (r *Recorder) Turn() time.Duration {
 	for l := r.nextReady(); l != nil; l = r.nextReady() {
 		r.drain(l)
@@ -216,15 +214,15 @@ func (r *Recorder) nextReady() *Flow {
 	return l
 }
 
-// drain sends the datagrams that a flow holds, and then lets those to come pass.
+// drain sends the datagrams that a flow holds, and then lets later ones pass.
 func (r *Recorder) drain(l *Flow) {
 	for _, h := range r.sendHeld(l) {
 		r.o.Again(&h.frame, h.target, l.set.entry.Client, l.key.Server)
 	}
 }
 
-// sendHeld sends the datagrams that a flow holds, and returns those for which the host has another
-// address by now.
+// sendHeld sends the datagrams that a flow holds, and returns those for which the host's source
+// address has changed.
 func (r *Recorder) sendHeld(l *Flow) (again []*held) {
 	s := l.set
 	s.Sending.Lock()
