@@ -1,14 +1,14 @@
-// Package format writes the records of a log in the forms that other programs read, and in lines
-// for people.
+// Package format writes the records of a log in the formats of other programs, and as lines for
+// people.
 //
 //	record.Attributed, … (live)  ─┐
 //	                              ├─▶ Record ─▶ OCSF, ECS              one event a record
 //	a line of a JSON log ─────────┘      └────▶ Zeek, CSV, Line        one line a connection
 //
-// A [Record] holds the members that some format needs. A sink fills it in from the router's own
-// types (FromHandshake and its like), and "syntap log" from JSON ([Decoder]); a test holds the two
-// together. The formats append text and keep nothing but memory to use again, so that one is for
-// one goroutine at a time. Only [ZeekLog], for sinks, remembers open connections.
+// A [Record] has the members that some format needs. A sink fills it from the router's own types
+// (FromHandshake and similar functions), and "syntap log" from JSON ([Decoder]); a test compares
+// the two. The formats append text and keep only memory for reuse, so each serves one goroutine at
+// a time. Only [ZeekLog], for sinks, remembers open connections.
 //
 // # Sources
 //
@@ -18,18 +18,18 @@
 //	ECS    generated/csv/fields.csv of elastic/ecs v9.4.0
 //	CSV    RFC 4180
 //
-// Package formattest has the facts of these schemas and holds lines against them;
+// Package formattest has the relevant parts of these schemas, and checks lines against them.
 // configs/records.md has the mapping for people.
 //
 // # Identity
 //
 // A connection has the same uid in each format ([Record.UID]): a hash of protocol, ends and the
-// client's initial sequence number, or without a handshake the time of the first datagram. So the
-// records of its begin and end join without numbers, which only JSON logs have.
+// client's initial sequence number or, without a handshake, the time of the first datagram. So the
+// records of its beginning and end can be joined without the numbers that only JSON logs have.
 //
 // # Text from outside
 //
-// Names, paths and everything that payloads say come from others. In JSON all but printable ASCII
-// is escaped (record.AppendString). In CSV and lines it is made printable (terminal.Clean), and in
-// CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+// Names, paths and everything in payloads come from others. In JSON all but printable ASCII is
+// escaped (record.AppendString). In CSV and lines it is made printable (terminal.Clean). In CSV, a
+// text that a spreadsheet would take for a formula is prefixed with an apostrophe.
 package format

@@ -1,5 +1,5 @@
 // Package top shows a running router in a terminal: connections and flows as they happen, and each
-// of them in full. It knows the router only through its HTTP API (package web).
+// of them in detail. It talks to the router only through its HTTP API (package web).
 //
 // # Theory of operation
 //
@@ -8,14 +8,15 @@
 //	                      ▼
 //	                    model ── every 250 ms ──▶ screen     bubbletea's loop; list.go and detail.go draw
 //
-// The model joins the records of a connection's begin and end (row.go), keeps the last connections,
-// and filters them by package filter; it sorts them, or counts groups of them (group.go). The list
-// is drawn a few times a second however many connections come. It stands still while the user has
-// paused it, has moved away from the first line, or looks at one connection.
+// The model joins the records of a connection's beginning and end (row.go), keeps the latest
+// connections, and filters them (package filter). It sorts them, or counts groups of them
+// (group.go). The list is drawn a few times a second, however many connections come. It stands
+// still while the user has paused it, has moved away from the first line, or looks at one
+// connection.
 //
-// Of a fleet the records come from a store, a second or two later, and there is no status: the
-// header counts the handshakes that have come.
+// The records of a fleet come from a store, a second or two later. A fleet has no status: the
+// header counts the handshakes received.
 //
-// All text of records is made printable before it is drawn: programs choose their names, payloads
-// hold anything, and another program may answer instead of the router.
+// All text in records is made printable before it is drawn, because programs choose their names,
+// payloads contain anything, and another program may answer instead of the router.
 package top
