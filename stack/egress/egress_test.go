@@ -222,11 +222,11 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestHidden(t *testing.T) {
+func TestShadowed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		rules []string
-		want  bool // whether the last is hidden
+		want  bool // whether the last is shadowed
 	}{
 		{[]string{"example.com", "example.com:443"}, true},
 		{[]string{"example.com:443", "example.com"}, false},
@@ -241,8 +241,8 @@ func TestHidden(t *testing.T) {
 		{[]string{"192.0.2.1:80-90", "192.0.2.1:85"}, true},
 		{[]string{"192.0.2.1/tcp", "192.0.2.1/udp"}, false},
 	} {
-		got := rules(t, false, tt.rules...).Hidden()
-		if (len(got) == 1 && got[0] == Hidden{len(tt.rules) - 1, 0}) != tt.want {
+		got := rules(t, false, tt.rules...).Shadowed()
+		if (len(got) == 1 && got[0] == Shadowed{len(tt.rules) - 1, 0}) != tt.want {
 			t.Errorf("%v: %v", tt.rules, got)
 		}
 	}

@@ -133,7 +133,7 @@ func TestDecideAsTheModel(t *testing.T) {
 		deny := r.IntN(2) == 0
 		compiled := Compile(rules, deny)
 		hidden := make(map[string]bool)
-		for _, h := range compiled.Hidden() {
+		for _, h := range compiled.Shadowed() {
 			hidden[fmt.Sprint(h.Rule)] = true
 		}
 		for range 50 {

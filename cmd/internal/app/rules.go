@@ -51,7 +51,7 @@ func Warnings(c *config.Config, rules *policy.Rules, leaving *egress.Rules) []st
 			kind, s.Rule, line, s.By, byLine))
 	}
 	if leaving != nil {
-		for _, h := range leaving.Hidden() {
+		for _, h := range leaving.Shadowed() {
 			warnings = append(warnings, fmt.Sprintf("%s%s is shadowed by %s%s: it never applies",
 				c.Egress.Place(h.Rule), inLine(c.Egress.Rules[h.Rule].Line),
 				c.Egress.Place(h.By), inLine(c.Egress.Rules[h.By].Line)))

@@ -2,7 +2,6 @@ package compact
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
@@ -52,15 +51,12 @@ func (i *Item) kind() uint8 {
 	return theFrames
 }
 
-// Append appends the message of an item. An error says that no record can be like that.
+// Append appends the message of an item. It returns an error if no record can have such contents.
 func Append(b []byte, i *Item) ([]byte, error) {
 	c := coder{b: b}
 	c.item(i)
 	return c.b, c.err
 }
-
-// SetID puts another ID into the message of an item.
-func SetID(message []byte, id uint64) { binary.LittleEndian.PutUint64(message[1:], id) }
 
 // Read returns the item of a message.
 func Read(message []byte) (Item, error) {

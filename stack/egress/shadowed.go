@@ -2,12 +2,12 @@ package egress
 
 import "slices"
 
-// Hidden is a rule that never applies, because an earlier one, By, matches every flow that it
+// Shadowed is a rule that never applies, because an earlier one, By, matches every flow that it
 // matches.
-type Hidden struct{ Rule, By int } // their numbers, from 0
+type Shadowed struct{ Rule, By int } // their numbers, from 0
 
-// Hidden returns the rules that a single earlier one hides.
-func (r *Rules) Hidden() (all []Hidden) {
+// Shadowed returns the rules that an earlier one shadows.
+func (r *Rules) Shadowed() (all []Shadowed) {
 	for i := range r.rules {
 		rule := &r.rules[i]
 		by := len(r.rules)
@@ -18,7 +18,7 @@ func (r *Rules) Hidden() (all []Hidden) {
 			}
 		}
 		if by < i {
-			all = append(all, Hidden{i, by})
+			all = append(all, Shadowed{i, by})
 		}
 	}
 	return all
