@@ -22,7 +22,7 @@ import (
 const fleetHelp = `Fleet lists the routers whose logs are in a store, one a line: its last record and the age of
 that, the records that another store has or that the router has told of (BEHIND), numbers that are
 missing between records (MISSING), records that are there once more (TWICE), and how many times a
-log went on with other records than the store had (FORKS). The head is the begin of the SHA-256 of
+log went on with other records than the store had (FORKS). The head is the beginning of the SHA-256 of
 the last record's line. Of a router that two hosts write for, a line below says so.
 
 --heads prints the last record of each log, one a line of JSON: router, log, seq, and the SHA-256 of

@@ -45,7 +45,7 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
-// settle waits for the look-up of a name that goes on: another would share it.
+// settle waits for the lookup of a name that goes on: another would share it.
 func (r *Resolver) settle(name string) {
 	r.cache.mu.Lock()
 	l := r.cache.running[name]

@@ -66,7 +66,7 @@ func New(o Options) *Resolver {
 // Table returns the table of the addresses that it gives to names.
 func (r *Resolver) Table() *virtual.Table { return r.table }
 
-// Stop ends all look-ups: from now on they fail.
+// Stop ends all lookups: from now on they fail.
 func (r *Resolver) Stop() { r.cancel() }
 
 // Close stops, and waits until nothing is being looked up.

@@ -271,7 +271,7 @@ func (t *Table) Real(a netip.Addr) []netip.Addr {
 	return order
 }
 
-// Hold notes the begin of a connection to an address, whose name stays until Release. It reports
+// Hold notes the beginning of a connection to an address, whose name stays until Release. It reports
 // whether there is a name; without one, Release must not follow.
 func (t *Table) Hold(a netip.Addr) bool {
 	if !t.Contains(a) {

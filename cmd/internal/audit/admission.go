@@ -12,7 +12,8 @@ import (
 // refuseAfter is how long new connections wait before they are refused.
 const refuseAfter = 3 * time.Second
 
-// Admission keeps new connections out while records cannot be written. The zero value is ready.
+// Admission keeps new connections out while records cannot be written. The zero value is ready to
+// use.
 type Admission struct {
 	closed  atomic.Bool
 	refused atomic.Uint64
@@ -21,9 +22,9 @@ type Admission struct {
 	loss loss       // the SYNs and datagrams kept out since it closed
 }
 
-// Decide returns whether a connection may begin at the time now: stuck says that records cannot be
-// written, concerned that this one's cannot. When that is over announce gets the number of those
-// that were kept out.
+// Decide returns whether a connection may begin at the time now. stuck means that records cannot be
+// written, concerned that this connection's cannot. Afterwards announce gets the number of
+// connections that were kept out.
 func (a *Admission) Decide(
 	now time.Time, stuck, concerned bool, announce func(kept *record.Gap),
 ) flow.Admission {
@@ -85,7 +86,7 @@ func (l *Log) admit(now time.Time, datagram bool) flow.Admission {
 	return l.admission.Decide(now, stuck, concerned, l.announce)
 }
 
-// announce has the log say that records are missing. mu is held for reading.
+// announce writes to the log that records are missing. mu is held for reading.
 func (l *Log) announce(g *record.Gap) {
 	missing := loss{reason: g.Reason, n: g.Refused + g.Lost, from: g.From, to: g.To}
 	for _, w := range l.writers {

@@ -17,16 +17,16 @@ import (
 
 // LogOptions configure a Log. The zero value is useful.
 type LogOptions struct {
-	// Queue is how many records may wait for a sink before new connections have to; 0 = 16384.
-	// Reserve is how many more records of begun connections, and ends of connections, may wait.
+	// Queue is the number of records that may wait for a sink before new connections must wait; 0 =
+	// 16384. Reserve is the number of further records of begun connections, and of ends of
+	// connections, that may wait.
 	Queue, Reserve int
 
 	Logger logrus.FieldLogger // of the program, for errors of the sinks; nil disables that
 	Sinks  Options            // of those that Reload opens
 }
 
-// Log passes handshakes on to sinks without ever making the tap wait: between them are bounded
-// queues.
+// Log passes handshakes on to sinks through bounded queues, so that the tap never waits.
 type Log struct {
 	o         LogOptions
 	reload    chan reload // never closed
@@ -73,7 +73,7 @@ func (i *item) time() time.Time {
 	return i.record.Time
 }
 
-// NewLog returns a log over sinks, which it takes over. Run makes it write.
+// NewLog returns a log that owns sinks. Run makes it write.
 func NewLog(sinks []*Sink, o LogOptions) *Log {
 	if o.Queue == 0 {
 		o.Queue = 16384
@@ -108,9 +108,9 @@ func (l *Log) use(writers []*writer) {
 	l.segments.Store(segments)
 }
 
-// OnWritten has f called for each established connection when the kernel has its record from all
-// sinks except those that may lose records (on_full: count). opening is to come back in its Flow. f
-// is called by any goroutine and must not block.
+// OnWritten sets the function that is called for each established connection when the kernel has
+// its record from all sinks except those that may lose records (on_full: count). The connection's
+// Flow must have the same opening. Any goroutine calls f, which must not block.
 func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
 
 // OnDatagramWritten has f called for each datagram that policy allows when the kernel has its
@@ -118,11 +118,11 @@ func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.w
 // called by any goroutine, before Datagram returns where there is no such sink, and must not block.
 func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
 
-// CountOpen has admission keep room for as many records as f returns: the number of handshakes and
+// CountOpen makes admission keep room for the number of records that f returns: the handshakes and
 // datagrams that have begun and have no record yet. Admission calls f, which must not block.
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
-// CountFrames has the last record of a run hold the counters that f returns when the run ends.
+// CountFrames sets the function whose counters go into the last record of a run.
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
 func (l *Log) frames() *record.Frames {
@@ -203,8 +203,7 @@ func (l *Log) Flow(f record.AttributedFlow) {
 	}
 }
 
-// Finding takes something that the router has found out by itself, which no caller may change any
-// more. It never blocks either.
+// Finding takes a finding, which no caller may change afterwards. It never blocks either.
 func (l *Log) Finding(f *record.Finding) {
 	l.records.Add(1)
 	l.found.add(f)
@@ -302,7 +301,7 @@ func (l *Log) fail(err error) {
 	}
 }
 
-// Reopen has every sink continue in the file that has its log's name then. It is for programs that
+// Reopen makes every sink continue in the file that now has its log's name. It is for programs that
 // rename logs, and does not wait.
 func (l *Log) Reopen() {
 	l.mu.RLock()

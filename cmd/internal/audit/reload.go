@@ -16,8 +16,8 @@ type reload struct {
 	done  chan error // has room for the answer
 }
 
-// Reload has a running log write to other sinks: all of them, or none where one cannot be opened.
-// Sinks that are as before continue. No record is lost, and none is written twice.
+// Reload changes the sinks of a running log: all of them, or none if one cannot be opened.
+// Unchanged sinks continue. No record is lost, and none is written twice.
 func (l *Log) Reload(ctx context.Context, sinks []config.Sink) error {
 	r := reload{sinks: sinks, done: make(chan error, 1)}
 	select {
@@ -171,7 +171,7 @@ func (w *writer) takeOver() {
 	w.takes = nil
 }
 
-// giveUp is for a writer that is not wanted after all.
+// giveUp ends a writer that has not been started.
 func (w *writer) giveUp() {
 	if w.takes != nil {
 		w.takes.commit <- false

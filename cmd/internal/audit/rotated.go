@@ -7,8 +7,8 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// Spool says which rotated files of a log have to stay, because stores outside get its records
-// (package fleet).
+// Spool determines which rotated files of a log must stay, because stores get its records (package
+// fleet).
 type Spool struct {
 	Confirmed uint64 // the stores have all records up to this number
 	Size      int64  // most bytes of files that stay beyond the rotation's own number

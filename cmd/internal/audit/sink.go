@@ -21,7 +21,7 @@ import (
 const maxBatch = 64 << 10
 
 // Sink writes handshakes in one format to one place. Events gather in a batch until Flush. A Sink
-// is for one goroutine at a time.
+// serves one goroutine at a time.
 type Sink struct {
 	config   config.Sink // as it was opened
 	path     string
@@ -201,9 +201,9 @@ func (s *Sink) announce() {
 	s.pending = s.pending[:0]
 }
 
-// Flush writes the batch, in one write. A batch that cannot be written is lost: its records are
-// counted, and their numbers go to the next ones. A sink that keeps its batch tries again with the
-// next Flush. With nothing to write the error is that of the last write.
+// Flush writes the batch in one write. A batch that cannot be written is lost: its records are
+// counted, and their numbers are reused. A sink that keeps its batch tries again at the next Flush.
+// With nothing to write, the error is that of the last write.
 func (s *Sink) Flush() error {
 	s.announce()
 	if s.batch.Len() == 0 && (s.err == nil || !s.keep) {

@@ -7,7 +7,7 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// State is all that another process that hands its records to a log has to know of it.
+// State is the state of a log for another process that hands it records.
 type State struct {
 	Handshakes, Datagrams           bool   // new connections, or flows without a handshake, have to wait
 	GatedHandshakes, GatedDatagrams bool   // they wait for their records

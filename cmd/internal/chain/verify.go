@@ -84,7 +84,7 @@ type verifier struct {
 	keyed  bool                 // a head says that the chain has a key
 
 	prefix   string // of breaks that are of no file
-	late     bool   // the log may have lost its begin, and records that it announces
+	late     bool   // the log may have lost its beginning, and records that it announces
 	holes    []span // where numbers are missing, if late
 	gone     []span // numbers of records that the log says some store never had
 	before   int    // holes before the present run

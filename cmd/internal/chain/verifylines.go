@@ -11,7 +11,7 @@ const maxVariants = 16
 
 // VerifyLines checks the chain of a log that does not lie in files. read calls f with each line,
 // without its end, in the order of their numbers; lines that have the same number and differ come
-// each. Reports name the log by name. It may have lost its begin; see Begins.
+// each. Reports name the log by name. It may have lost its beginning; see Begins.
 func VerifyLines(
 	c *record.Chain, name string, heads []Witness, read func(f func(line []byte) error) error,
 ) (Verified, error) {

@@ -6,9 +6,9 @@ import (
 	"syntap/cmd/internal/format"
 )
 
-// Filter is a question about connections. The zero value takes all.
+// Filter selects connections. The zero value selects all.
 type Filter struct {
-	Since, Until time.Time // of the begin of a connection; zero = open
+	Since, Until time.Time // of the beginning of a connection; zero = open
 
 	clauses []clause
 	not     []*Filter // none of them may match
@@ -25,7 +25,7 @@ type clause struct {
 // test judges one value of a key.
 type test func(c *format.Connection) bool
 
-// Match reports whether a connection is wanted.
+// Match reports whether the filter selects a connection.
 func (f *Filter) Match(c *format.Connection) bool {
 	return f.times(c) && f.matchClauses(c, always)
 }
@@ -33,7 +33,7 @@ func (f *Filter) Match(c *format.Connection) bool {
 // MatchMembers is Match without regard to Since and Until.
 func (f *Filter) MatchMembers(c *format.Connection) bool { return f.matchClauses(c, always) }
 
-// MayMatch is Match for a connection that goes on: it is false only if no later record can make it
+// MayMatch is Match for an open connection: it returns false only if no later record can make it
 // match.
 func (f *Filter) MayMatch(c *format.Connection) bool {
 	if c.State != format.Alive {
@@ -42,12 +42,12 @@ func (f *Filter) MayMatch(c *format.Connection) bool {
 	return f.times(c) && f.matchClauses(c, (*key).decided)
 }
 
-// All reports whether the filter takes all connections.
+// All reports whether the filter selects all connections.
 func (f *Filter) All() bool {
 	return f.Since.IsZero() && f.Until.IsZero() && f.OnlyTimes()
 }
 
-// OnlyTimes reports whether the filter asks for times and nothing else.
+// OnlyTimes reports whether the filter has bounds of time only.
 func (f *Filter) OnlyTimes() bool { return len(f.clauses) == 0 && len(f.not) == 0 }
 
 // NeedsFlow returns a key of the filter that only a flow can answer; "" if there is none.
@@ -85,7 +85,7 @@ func (f *Filter) narrow(since, until time.Time) {
 	}
 }
 
-// Not adds a filter that must not match; nil and one that takes all add nothing.
+// Not adds a filter that must not match; nil and one that selects all add nothing.
 func (f *Filter) Not(other *Filter) {
 	if other != nil && !other.All() {
 		f.not = append(f.not, other)
@@ -117,7 +117,7 @@ func (f *Filter) matchClauses(c *format.Connection, decided func(*key, *format.C
 	return true
 }
 
-// decided reports whether all keys of the filter are.
+// decided reports whether all keys of the filter are decided.
 func (f *Filter) decided(c *format.Connection, decided func(*key, *format.Connection) bool) bool {
 	for i := range f.clauses {
 		if !decided(f.clauses[i].key, c) {

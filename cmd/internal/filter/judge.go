@@ -79,7 +79,7 @@ func nameOf(values func(*format.Connection) []string) func(string) (test, error)
 		wanted := strings.ToLower(strings.TrimSuffix(s, "."))
 		below, wild := strings.CutPrefix(wanted, "*")
 		if strings.Contains(below, "*") || wild && below != "" && !strings.HasPrefix(below, ".") || wanted == "" {
-			return nil, hint.Usage(fmt.Errorf("%q is no name", s), `"*." stands at the begin only, as in *.example.com`)
+			return nil, hint.Usage(fmt.Errorf("%q is no name", s), `"*." stands only at the beginning, as in *.example.com`)
 		}
 		return func(c *format.Connection) bool {
 			return slices.ContainsFunc(values(c), func(name string) bool {
@@ -106,8 +106,8 @@ func like(value func(*format.Connection) string) func(string) (test, error) {
 	}
 }
 
-// matches reports whether text has the parts in their order, the first at its begin and the last at
-// its end.
+// matches reports whether text has the parts in their order, the first at its beginning and the
+// last at its end.
 func matches(text string, parts []string) bool {
 	last := len(parts) - 1
 	if last == 0 {

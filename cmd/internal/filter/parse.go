@@ -223,7 +223,7 @@ func (t *term) endValue(value *strings.Builder) {
 	}
 }
 
-// isKey reports whether the text before a colon is a key, and not the begin of an address: keys
+// isKey reports whether the text before a colon is a key, and not the beginning of an address: keys
 // have letters and underscores only, and an address is one as a whole.
 func isKey(runes []rune, from, colon int) bool {
 	end := colon

@@ -25,7 +25,7 @@ type Decoder struct {
 const maxShared = 4096
 
 // Decode fills in r from a line without its end, and returns its form: r counts only if the line is
-// a record. A member of an unexpected type is as good as absent. The record keeps nothing of the
+// a record. A member of an unexpected type counts as absent. The record keeps nothing of the
 // line's memory.
 func (d *Decoder) Decode(line []byte, r *Record) record.Form {
 	*r = Record{
@@ -255,7 +255,7 @@ func (d *Decoder) intern(text []byte) string {
 	return d.keep(text, string(text))
 }
 
-// keep has s be the text that stands in records as raw.
+// keep stores s as the text of raw in records.
 func (d *Decoder) keep(raw []byte, s string) string {
 	if d.shared == nil || len(d.shared) >= maxShared {
 		d.shared = make(map[string]string)

@@ -162,7 +162,7 @@ func (r *Record) Start() time.Time {
 const uidLength = 17
 
 // UID returns a name of the connection in Zeek's form, "C" and 16 letters or digits. It is the same
-// for the record of its begin and that of its end.
+// for the record of its beginning and that of its end.
 func (r *Record) UID() []byte {
 	var buf [64]byte
 	b := append(buf[:0], byte(r.Proto))

@@ -39,8 +39,8 @@ func AppendSize(dst []byte, n uint64) []byte {
 	return dst
 }
 
-// threeDigits is strconv.AppendFloat with the digits behind the point that make it three, without
-// its arithmetic for any number of digits.
+// threeDigits appends v with three significant digits. strconv.AppendFloat, which handles any
+// number of digits, takes longer.
 func threeDigits(dst []byte, v float64) []byte {
 	behind, shift := 0, 1.0
 	switch {

@@ -16,8 +16,8 @@ type ZeekLog struct {
 	AtOnce bool // a connection is written at its verdict: no end will come
 
 	zeek Zeek
-	// The last openings. When there are maxOpen, the older map goes: the lines of its connections
-	// lack the history of their handshakes then.
+	// The last openings. When there are maxOpen, the older map is dropped: the lines of its
+	// connections then lack the history of their handshakes.
 	open, older map[flow.Key]opening
 	most        int // as maxOpen; 0 = maxOpen
 }
@@ -28,7 +28,7 @@ type opening struct {
 	history string
 }
 
-// maxOpen is how many open connections are remembered beside as many older ones.
+// maxOpen is the size of each of the two maps.
 const maxOpen = 1 << 18
 
 // Append takes a record and appends the line of a connection that is over.

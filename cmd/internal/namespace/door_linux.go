@@ -228,7 +228,7 @@ func become(command []string, s setup) error {
 	return err
 }
 
-// cause strips the name, which the error of a failed look-up repeats.
+// cause strips the name, which the error of a failed lookup repeats.
 func cause(err error) error {
 	if e := (*exec.Error)(nil); errors.As(err, &e) {
 		err = e.Err

@@ -18,7 +18,7 @@ import (
 // Without it asks the nameservers itself (nss-resolve(8), nscd(8)).
 var lookupSockets = []string{"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"}
 
-// resolveHidden returns where the paths to be hidden really are, and the look-up sockets that
+// resolveHidden returns where the paths to be hidden really are, and the lookup sockets that
 // exist.
 func resolveHidden(paths []string) ([]string, error) {
 	var all []string

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// Diff searches files, and prints the connections whose like is not in others, the first of each;
-// it returns their number. Other than with [Query.NewSince] the names in DNS queries count, too: a
-// query is new that asks for a new name, unless a connection to that name is printed, or that goes
-// to a new server.
+// Diff searches files, and prints the first connection of each kind that is not in others; it
+// returns their number. Unlike with [Query.NewSince], the names in DNS queries count, too: a query
+// is new if it goes to a new server, or asks for a new name to which no printed connection goes.
 func Diff(q Query, others, files []string, w io.Writer) (n int, err error) {
 	q.compared = newFresh(time.Time{})
 	q.compared.ofQueries, q.compared.learns = true, true

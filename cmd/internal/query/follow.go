@@ -10,7 +10,7 @@ import (
 	"syntap/cmd/internal/follow"
 )
 
-// pollInterval is how often a log that is followed is looked at.
+// pollInterval is the time between two reads of a followed log.
 const pollInterval = 100 * time.Millisecond
 
 // follower prints new records of a log.
@@ -20,8 +20,8 @@ type follower struct {
 	old    int // records printed in modern notation, as they have no segments
 }
 
-// Follow searches files as Run does, and then new records of the last one, over rotation, until
-// ctx ends. A connection that goes on is printed when it begins, too.
+// Follow searches files as Run does, and then new records of the last one, across rotation, until
+// ctx ends. It prints a connection when it begins, and again when it ends.
 func Follow(ctx context.Context, q Query, files []string, w io.Writer) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	s, last := newSearch(&q, files, out), len(files)-1

@@ -12,9 +12,9 @@ import (
 	"syntap/tun/flow"
 )
 
-// fresh tells connections whose like was not there before a time. Those are alike that have the
-// same destination (its name, or without one its address), port, protocol and process. A process
-// that is not known, as the search for it may end without success, may be any.
+// fresh finds connections that are new since a time. Connections are alike if they have the same
+// destination (its name, or without one its address), port, protocol and process. An unknown
+// process may be any, because the search for it may fail.
 type fresh struct {
 	since time.Time
 	seed  maphash.Seed

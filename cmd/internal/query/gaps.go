@@ -12,7 +12,7 @@ import (
 // gaps are places where records are missing that the output does not show.
 type gaps []*record.Gap
 
-// maxGaps is how many of them are told one by one.
+// maxGaps is the largest number of them that are reported one by one.
 const maxGaps = 10
 
 // gap returns a gap in the times of the query; nil where there is none, and where the records are
@@ -25,7 +25,7 @@ func (q *Query) gap(r *format.Record) *record.Gap {
 	return g
 }
 
-// tell says which records are missing, and of which host where there are several.
+// tell reports which records are missing, and of which host if there are several.
 func (g gaps) tell(q *Query) {
 	if q.Notice == nil {
 		return

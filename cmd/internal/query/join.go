@@ -11,19 +11,18 @@ import (
 	"syntap/tun/flow"
 )
 
-// window is the longest time from a SYN to the record of its verdict: records of handshakes stand
-// in a log by that, and are put in the order of their begin.
+// window is the longest time from a SYN to the record of its verdict. A log has handshakes in the
+// order of their verdicts; they are output in the order of their beginnings.
 const window = 30 * time.Second
 
 const (
-	maxQueued  = 1 << 16 // connections in the order of their begin
+	maxQueued  = 1 << 16 // connections in the order of their beginning
 	maxOpen    = 1 << 16 // connections whose flow has not come: twice the limits of a router
 	maxOrphans = 1 << 16 // flows whose opening may stand in a later file
 )
 
-// link is the tie between an opening and its flow: the number of the opening in the log of a run;
-// in the logs of an older syntap, which have no numbers for it, the client's initial sequence
-// number.
+// link connects an opening with its flow: the number of the opening in the log of a run or, in logs
+// of older versions without such numbers, the client's initial sequence number.
 type link struct {
 	run            string
 	number         uint64
@@ -54,7 +53,7 @@ type entry struct {
 	loose  bool // it has lost its place in the order
 }
 
-// joiner joins openings and flows. Connections come out in the order of their begin; one that
+// joiner joins openings and flows. Connections come out in the order of their beginning; one that
 // outlasts maxQueued others comes out when it is over. Without an order, each comes out at once.
 type joiner struct {
 	ordered bool

@@ -44,7 +44,7 @@ func rows(t *testing.T, q Query, files ...string) (all []row) {
 	return all
 }
 
-// Each connection has one line, whatever its records, in the order of their begin.
+// Each connection has one line, whatever its records, in the order of their beginning.
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	l := mixture()
@@ -147,7 +147,7 @@ func TestJoinOverFiles(t *testing.T) {
 	}
 }
 
-// A flow whose opening is in none of the files has a line of its own, at its begin; one whose
+// A flow whose opening is in none of the files has a line of its own, at its beginning; one whose
 // opening is not wanted has none.
 func TestFlowAlone(t *testing.T) {
 	t.Parallel()

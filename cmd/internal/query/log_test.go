@@ -69,7 +69,7 @@ func file(tb testing.TB, lines [][]byte) string {
 	return f.Name()
 }
 
-// connection is a TCP connection of a test, its begin in seconds after start.
+// connection is a TCP connection of a test, its beginning in seconds after start.
 type connection struct {
 	at             int
 	client, server string

@@ -7,8 +7,7 @@ import (
 	"syntap/tun/flow"
 )
 
-// Attributed is a handshake's record with what is known of its client. A [Handshake] is written
-// from it.
+// Attributed is a handshake's record with its client's program. A [Handshake] is written from it.
 type Attributed struct {
 	*handshake.Record
 	Opening *Opening // nil if nothing is known, and no record of the end will come
@@ -30,14 +29,14 @@ type AttributedFlow struct {
 	NameConflict bool // what the client's first bytes said is not the name of its opening
 }
 
-// Opening is the part of the record by which a connection or flow began that the record of its end
-// repeats. It must not change once that is handed to a log that writes it.
+// Opening is the part of a connection's first record that the record of its end repeats. It must
+// not change once that record has been handed to a log that writes it.
 type Opening struct {
 	Owner *Owner // nil if unknown, or if the client is on another host
 	Name  *Name  // nil if the client knew no name
 
-	// Untrusted says that DNS answers of the server teach no names: a rule allows it for its own
-	// name, and it could give any other to any address.
+	// Untrusted means that DNS answers of this server teach no names: a rule allows the server by
+	// its name, and it could give any other name to any address.
 	Untrusted bool
 
 	Sender any // of the app, of UDP: the client's socket, to know it again; nil if unknown
@@ -96,8 +95,8 @@ func OpeningOf(f *flow.Flow) *Opening {
 	return o
 }
 
-// Owner is the program of this host that a client is. Members that are unknown are empty or 0, and
-// absent from the record.
+// Owner is the program of this host that is the client. Unknown members are empty or 0, and absent
+// from the record.
 type Owner struct {
 	UID       uint32 // of the socket
 	User      string // its name

@@ -60,7 +60,7 @@ func (c *Chain) append(b []byte, from int) []byte {
 	return append(hex.AppendEncode(append(b, hashMember...), c.Last[:]), '"')
 }
 
-// Link is the part of a record that ties it into a chain.
+// Link is the part of a record that belongs to the chain.
 type Link struct {
 	Text       []byte // the bytes that Hash is the digest of
 	Prev, Hash Digest

@@ -2,8 +2,8 @@ package record
 
 import "time"
 
-// Finding is the record of something that the router has found out about the network by itself. Its
-// numbers are of IP packets, in bytes.
+// Finding is the record of a fault that the router has found by itself. Its numbers are sizes of IP
+// packets in bytes.
 type Finding struct {
 	Header
 	Kind       FindingKind `json:"kind"`

@@ -46,8 +46,7 @@ type Named struct {
 	Names  []string `json:"names,omitempty"`       // other candidates
 }
 
-// Program is the members of a record that say which program of this host its client is; see
-// [Owner].
+// Program has the members of a record about its client's program; see [Owner].
 type Program struct {
 	UID       *uint32 `json:"uid,omitempty"`
 	User      string  `json:"user,omitempty"`
@@ -137,7 +136,7 @@ func (v Value) isNumber() bool {
 	return err == nil && strconv.FormatUint(n, 10) == string(v)
 }
 
-// Upstream is the host's socket that the connection was carried on by.
+// Upstream is the host's socket to the far side.
 type Upstream struct {
 	Local  string `json:"local,omitempty"`
 	Remote string `json:"remote,omitempty"` // empty where the SYN was dropped before a dial
@@ -146,8 +145,8 @@ type Upstream struct {
 	Error  string `json:"error,omitempty"` // errno name such as ECONNREFUSED
 }
 
-// Gap is the record of records that are missing: not written, kept from coming about, or not in the
-// log any more. Which numbers it has depends on the reason.
+// Gap is the record of missing records: not written, prevented, or no longer in the log. Its reason
+// determines which numbers it has.
 type Gap struct {
 	Header
 	From    time.Time `json:"from"` // of the first of them; of those that are not there any more, when that was found

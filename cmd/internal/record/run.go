@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Run stands for one run of the program on one host. The zero value stands for none, as in records
-// of captures.
+// Run identifies one run of the program on one host. The zero value means none, as in records of
+// captures.
 type Run struct {
 	ID      string // 16 hex digits
 	Host    string
 	members string // as they stand in a record
 }
 
-// NewRun returns the run that began at a time after a boot of a host. Its id, 16 hex digits, is the
-// beginning of the SHA-256 of the boot's id and of the time in nanoseconds since 1970.
+// NewRun returns the run that began at a time after a boot of a host. Its id is 16 hex digits: the
+// first of the SHA-256 of the boot's id and of the time in nanoseconds since 1970.
 func NewRun(host, bootID string, began time.Time) Run {
 	sum := sha256.Sum256(strconv.AppendInt([]byte(bootID+" "), began.UnixNano(), 10))
 	r := Run{ID: hex.EncodeToString(sum[:8]), Host: host}

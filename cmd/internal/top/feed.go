@@ -12,7 +12,7 @@ import (
 	"syntap/cmd/internal/web"
 )
 
-// kept is how many connections are held.
+// kept is the number of connections in memory.
 const kept = 5000
 
 // feed holds the records and the status that have come since the model last took them.
@@ -93,12 +93,13 @@ func (f *feed) message(line []byte, decoder *format.Decoder) {
 	}
 }
 
-// begin is for the records of another run: those that the router keeps of earlier ones come again.
+// begin starts anew for another run: the router sends the records that it keeps of earlier ones
+// again.
 func (f *feed) begin(run string) {
 	f.set(func() { f.run, f.records, f.lost = run, nil, 0 })
 }
 
-// follow reads the router's records, and connects again where the last connection has ended.
+// follow reads the router's records, and connects again when the connection has ended.
 func (f *feed) follow(ctx context.Context, client *web.Client) {
 	var last uint64
 	var run string

@@ -9,7 +9,7 @@ import (
 	"syntap/cmd/internal/format"
 )
 
-// Fleet is where the records of several routers come from.
+// Fleet is the source of the records of several routers.
 type Fleet struct {
 	Name string // for people
 
@@ -40,7 +40,7 @@ func newFleetModel(f *feed, name string) *model {
 	return m
 }
 
-// followFleet takes the records of a fleet, and begins again where their source fails.
+// followFleet reads the records of a fleet, and starts again if their source fails.
 func (f *feed) followFleet(ctx context.Context, fleet *Fleet) {
 	decoder := format.Decoder{Brief: true}
 	for ctx.Err() == nil {

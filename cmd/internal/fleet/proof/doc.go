@@ -11,5 +11,5 @@
 // A log is named by its first record, so that a log begun anew is another one, and one that has
 // other records than the store goes on as a fork, by a name that is made of the former and of the
 // first record that differs. A log that does not begin with its first record and is no fork has
-// lost its begin to the store's retention, or to its owner: the store cannot say which.
+// lost its beginning to the store's retention, or to its owner: the store cannot say which.
 package proof

@@ -123,7 +123,7 @@ func (f *follower) poll(ctx context.Context) (enough bool, err error) {
 	return false, nil
 }
 
-// log returns the state of a log; a new one is wanted from its begin on.
+// log returns the state of a log; a new one is wanted from its beginning on.
 func (f *follower) log(ctx context.Context, s victorialogs.Span) (*followed, error) {
 	if known := f.logs[s.LogID]; known != nil {
 		return known, nil
