@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 60 * time.Second // these machines stall for seconds
+const patience = 2 * tuntest.Patience // for transfers under the race detector
 
 var (
 	clientV4 = netip.MustParseAddr("198.51.100.1")
@@ -210,16 +210,4 @@ func serve(t *testing.T, network string, handle func(*net.TCPConn)) (port int) {
 		handlers.Wait()
 	})
 	return l.Addr().(*net.TCPAddr).Port
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
 }

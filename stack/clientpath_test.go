@@ -104,7 +104,7 @@ func TestTooBigFromClientSide(t *testing.T) {
 		for _, p := range forged {
 			router.send(t, tuntest.Frame{Data: p})
 		}
-		eventually(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == uint64(len(forged)) })
+		tuntest.Wait(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == uint64(len(forged)) })
 		if n := min(1500, router.paths.MTU(client)); n != 1500 {
 			t.Errorf("path MTU %d after forged errors", n)
 		}
@@ -171,12 +171,12 @@ func TestTooBigAboutReplies(t *testing.T) {
 	for _, p := range [][]byte{longer, other} {
 		router.send(t, tuntest.Frame{Data: tooBigAbout(p, 1300)})
 	}
-	eventually(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == 2 })
+	tuntest.Wait(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == 2 })
 	if p := answer(); len(p) != len(whole) {
 		t.Fatalf("answer of %d bytes after forged errors, want %d", len(p), len(whole))
 	}
 	router.send(t, tuntest.Frame{Data: tooBigAbout(whole, 1300)})
-	eventually(t, "path MTU learned", func() bool { return router.paths.MTU(clientV6) == 1300 })
+	tuntest.Wait(t, "path MTU learned", func() bool { return router.paths.MTU(clientV6) == 1300 })
 	for range 2 {
 		if p := answer(); len(p) > 1300 || p[6] != packet.ProtoFragment {
 			t.Errorf("a packet of %d bytes with protocol %d, want a fragment", len(p), p[6])

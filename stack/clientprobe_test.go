@@ -115,7 +115,7 @@ func TestClientLegStalls(t *testing.T) {
 		}
 		var reached []bool
 		var err error
-		eventually(t, "an answer to probes", func() bool {
+		tuntest.Wait(t, "an answer to probes", func() bool {
 			reached, err = c.router.ProbeClient(t.Context(), s.Key, []int{header + 8, 600, 1400, 1401, 1500})
 			return err == nil
 		})
@@ -125,7 +125,7 @@ func TestClientLegStalls(t *testing.T) {
 		if !c.router.LowerClientMTU(s.Key, 1400) {
 			t.Error("the connection is not there")
 		}
-		eventually(t, "a segment that fits", func() bool { return c.got(1300, 1400-header) })
+		tuntest.Wait(t, "a segment that fits", func() bool { return c.got(1300, 1400-header) })
 		other := s.Key
 		other.ISN++
 		if _, err := c.router.ProbeClient(t.Context(), other, []int{600}); !errors.Is(err, ErrNoProbe) {
@@ -154,7 +154,7 @@ func TestClientHole(t *testing.T) {
 		}
 		c.router.LowerClientMTU(s.Key, 1300)
 		var b []byte
-		eventually(t, "an ICMP error", func() bool {
+		tuntest.Wait(t, "an ICMP error", func() bool {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if len(c.errors) > 0 {

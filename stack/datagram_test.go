@@ -132,7 +132,7 @@ func TestFragmentsAreReassembled(t *testing.T) {
 			for _, p := range fragments(datagram, 1448) {
 				router.send(t, tuntest.Frame{Data: p})
 			}
-			eventually(t, "wrong checksum dropped", func() bool {
+			tuntest.Wait(t, "wrong checksum dropped", func() bool {
 				return router.stats.DropChecksum.Load() == 1
 			})
 		})
@@ -206,7 +206,7 @@ func TestChecksumIsVerified(t *testing.T) {
 			b[len(b)-1] ^= 1
 			router.send(t, tuntest.Frame{Data: b})
 		}
-		eventually(t, "both dropped", func() bool {
+		tuntest.Wait(t, "both dropped", func() bool {
 			return router.stats.DropChecksum.Load() == uint64(2*i+2)
 		})
 	}

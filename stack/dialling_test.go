@@ -35,7 +35,7 @@ func TestLocalFailureDialsAgain(t *testing.T) {
 	c := router.byHand(client, server, 1000)
 	for times := uint64(1); times <= 2; times++ {
 		c.again(c.isn).send(t, tuntest.SYN)
-		eventually(t, "a local failure", func() bool {
+		tuntest.Wait(t, "a local failure", func() bool {
 			return router.stats.LocalFailures.Snapshot()["EADDRNOTAVAIL"] == times
 		})
 	}
@@ -62,7 +62,7 @@ func TestLocalFailureIsReported(t *testing.T) {
 	if d := within(t, dials); d.Answer != tunflow.NoReply || d.Error != "EADDRNOTAVAIL" {
 		t.Errorf("the dial ended with %v, want %v for EADDRNOTAVAIL", d, tunflow.NoReply)
 	}
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	if _, answered := router.host.Receive(0); answered {
 		t.Error("the client is answered")
 	}

@@ -141,8 +141,8 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 	if diff := cmp.Diff(want, f.DNS); diff != "" || f.Hello != nil || f.HTTPHost != "" {
 		t.Errorf("hello %v, host %q\n%s", f.Hello, f.HTTPHost, diff)
 	}
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // A response counts only if it answers a query of the connection: else any server at port 53 could
@@ -207,8 +207,8 @@ func TestNoDNSOverTCP(t *testing.T) {
 			if f := within(t, ended); f.DNS != nil || f.HTTPHost != tt.host || f.Outbound != uint64(len(tt.client)) {
 				t.Errorf("%+v", f)
 			}
-			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-			eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+			tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+			tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 		})
 	}
 }

@@ -85,7 +85,7 @@ func TestDrainLeavesToKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.CloseWrite()
-	eventually(t, "the kernel to have all", func() bool { return left(router) == 0 })
+	tuntest.Wait(t, "the kernel to have all", func() bool { return left(router) == 0 })
 	router.stop()
 	end()
 	if got, want := within(t, received), fmt.Sprint(size, nil); got != want {
@@ -114,7 +114,7 @@ func TestDrainOfHandshakes(t *testing.T) {
 	for _, flags := range []uint8{0, tuntest.ACK} {
 		if flags != 0 {
 			c.send(t, flags)
-			eventually(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
+			tuntest.Wait(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
 		}
 		if n := left(router); n != 1 {
 			t.Errorf("%d connections are left, want one", n)
@@ -143,7 +143,7 @@ func TestStopAfterDelivery(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	_ = newClient(t, router).dial(t, serverV4, port).CloseWrite()
 	<-finished
-	eventually(t, "delivery", func() bool { return left(router) == 0 })
+	tuntest.Wait(t, "delivery", func() bool { return left(router) == 0 })
 	router.stop()
 	close(stopped)
 	if errno := within(t, result); errno != 0 {

@@ -42,7 +42,7 @@ func TestDSCP(t *testing.T) {
 		for _, tos := range []uint8{0xb8, 0} {
 			c.tos = tos
 			c.send(t, tuntest.ACK, 'x')
-			eventually(t, "the segment's DSCP", marked(int(tos)))
+			tuntest.Wait(t, "the segment's DSCP", marked(int(tos)))
 		}
 		if n := router.markedFlows.Load(); n != 0 {
 			t.Errorf("%d connections count as marked, want none", n)

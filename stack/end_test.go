@@ -132,7 +132,7 @@ func (e *endingTest) enter(t *testing.T, to phase) {
 	}
 	if to >= acknowledged {
 		e.client.send(t, tuntest.ACK)
-		eventually(t, "the client's ACK", func() bool { return c.phase.Load() == acknowledged })
+		tuntest.Wait(t, "the client's ACK", func() bool { return c.phase.Load() == acknowledged })
 	}
 	if to >= established {
 		e.router.Recorded(e.client.key(), 0, nil)
@@ -144,7 +144,7 @@ func (e *endingTest) enter(t *testing.T, to phase) {
 		}
 		_ = e.server.CloseWrite()
 		e.client.await(t, tuntest.ACK|tuntest.FIN) // and does not acknowledge it
-		eventually(t, "the relay's end", func() bool { return c.phase.Load() == closing })
+		tuntest.Wait(t, "the relay's end", func() bool { return c.phase.Load() == closing })
 	}
 	if got := c.phase.Load(); got != to {
 		t.Fatalf("the connection is %s, want %s", phaseName(got), phaseName(to))
@@ -233,7 +233,7 @@ func (e *endingTest) ends(t *testing.T, in phase, why cause) {
 		within(t, e.held) // the client's next handshake
 		dials = 0
 	} else {
-		eventually(t, "no connection", func() bool { return e.router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "no connection", func() bool { return e.router.stats.TCPFlows.Load() == 0 })
 	}
 	flows := int32(0)
 	if in >= acknowledged {

@@ -12,6 +12,7 @@ import (
 
 	"syntap/stack/dial"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // The far side of a download learns that the client has reset, whichever direction notices first.
@@ -124,7 +125,7 @@ func TestServerResetsAfterItsFIN(t *testing.T) {
 				if f := within(t, ended); f.End != tunflow.ServerFIN {
 					t.Errorf("the connection ended by %v, want %v", f.End, tunflow.ServerFIN)
 				}
-				eventually(t, "the client's connection is over", func() bool {
+				tuntest.Wait(t, "the client's connection is over", func() bool {
 					return len(client.net.RegisteredEndpoints()) == 0
 				})
 			})

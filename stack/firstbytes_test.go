@@ -16,6 +16,7 @@ import (
 	"syntap/stack/inspect"
 	"syntap/stack/inspect/inspecttest"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // The flow has what the client's first bytes say, in however many pieces they come.
@@ -54,8 +55,8 @@ func TestFirstBytes(t *testing.T) {
 			if diff := cmp.Diff(tt.hello, f.Hello); diff != "" || f.HTTPHost != tt.host || f.DNS != nil {
 				t.Errorf("host %q, DNS %v\n%s", f.HTTPHost, f.DNS, diff)
 			}
-			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-			eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+			tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+			tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 		})
 	}
 }
@@ -98,6 +99,6 @@ func TestFirstBytesWithoutMemory(t *testing.T) {
 	if f := within(t, ended); f.Hello != nil || f.Outbound != uint64(len(hello)) {
 		t.Errorf("%v of %d bytes", f.Hello, f.Outbound)
 	}
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }

@@ -209,5 +209,5 @@ func TestForbiddenQueriesOfLostClient(t *testing.T) {
 	go writePieces(c, all, nil)
 	within(t, full)
 	client.reset()
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 }

@@ -17,6 +17,7 @@ import (
 	"syntap/stack/netstack"
 	"syntap/stack/peek"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/tuntest"
 )
 
 // TestContradictions has clients say names, of which good.example alone is that of the connection.
@@ -229,7 +230,7 @@ func TestManySegments(t *testing.T) {
 		if _, err := io.WriteString(c, request[at:min(at+size, len(request))]); err != nil {
 			break // it is reset
 		}
-		eventually(t, "a segment", func() bool { n := held(); return n > before || n == 0 && at > 0 })
+		tuntest.Wait(t, "a segment", func() bool { n := held(); return n > before || n == 0 && at > 0 })
 	}
 	_ = c.CloseWrite()
 	if b := within(t, got); len(b) > 0 {

@@ -62,7 +62,7 @@ func TestResetBehindACK(t *testing.T) {
 			c.send(t, tuntest.ACK)
 			c.send(t, tuntest.ACK|tuntest.RST)
 			if !early {
-				eventually(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
+				tuntest.Wait(t, "the client's ACK", func() bool { return router.stats.HalfOpen.Load() == 0 })
 				router.Recorded(c.key(), synack.seq, nil)
 			}
 			f := within(t, ended)
@@ -72,7 +72,7 @@ func TestResetBehindACK(t *testing.T) {
 			if err := within(t, failed); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the far side's read ends with %v, want a reset", err)
 			}
-			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+			tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 		}
 	}
 }
@@ -141,7 +141,7 @@ func TestLateTimerGetsGrace(t *testing.T) {
 						t.Error("it has a little longer twice")
 					}
 					router.mu.Unlock()
-					eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+					tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 					continue
 				}
 				router.mu.Lock()

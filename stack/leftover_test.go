@@ -51,9 +51,9 @@ func nothingIsLeft(t *testing.T, shards, rounds int) {
 		"marked connections":   router.markedFlows.Load,
 		"netstack's endpoints": func() int64 { return int64(len(router.net.RegisteredEndpoints())) },
 	} {
-		eventually(t, "no "+name, func() bool { return left() == 0 })
+		tuntest.Wait(t, "no "+name, func() bool { return left() == 0 })
 	}
-	eventually(t, "all sockets are closed", func() bool { return tuntest.OpenSockets(t) <= sockets })
+	tuntest.Wait(t, "all sockets are closed", func() bool { return tuntest.OpenSockets(t) <= sockets })
 	router.stop()
 	for _, left := range tuntest.Filled(router.Stack, "Stack", "syntap/stack") {
 		if !strings.Contains(left, ".known") { // routes and addresses of this host
@@ -168,7 +168,7 @@ func (e *everyEnding) openRouteSockets(t *testing.T) {
 		e.router.exchange(t, e.from(clientV4), server, far)
 	}
 	udp := &e.router.stats.Datagrams.UDP
-	eventually(t, "no mappings", func() bool { return udp.Load() == 0 })
+	tuntest.Wait(t, "no mappings", func() bool { return udp.Load() == 0 })
 }
 
 // run has rounds of a hundred connections end, and waits until all have.
@@ -198,7 +198,7 @@ func (e *everyEnding) run(t *testing.T, rounds int) {
 	e.client.reset()
 	stats := &e.router.stats
 	defer e.nameOpen(t)
-	eventually(t, "all connections and mappings are over", func() bool {
+	tuntest.Wait(t, "all connections and mappings are over", func() bool {
 		return stats.TCPFlows.Load() == 0 && stats.Datagrams.UDP.Load() == 0
 	})
 }

@@ -92,7 +92,7 @@ func TestStopWhileClosing(t *testing.T) {
 		}
 		return false
 	}
-	eventually(t, "flow closing", isClosing)
+	tuntest.Wait(t, "flow closing", isClosing)
 	if n := router.stats.TCPFlows.Load(); n != 1 {
 		t.Errorf("flows: %d, want the one that netstack still closes", n)
 	}
@@ -120,12 +120,12 @@ func TestBuffersGrowAndShrink(t *testing.T) {
 		}
 	}
 	for range 2 {
-		eventually(t, "large buffers", func() bool { move(); return lent() == largeReceiveBuffer+largeSendBuffer+maxRead })
-		eventually(t, "small buffers again", func() bool { return lent() == 0 })
+		tuntest.Wait(t, "large buffers", func() bool { move(); return lent() == largeReceiveBuffer+largeSendBuffer+maxRead })
+		tuntest.Wait(t, "small buffers again", func() bool { return lent() == 0 })
 	}
-	eventually(t, "large buffers", func() bool { move(); return lent() > 0 })
+	tuntest.Wait(t, "large buffers", func() bool { move(); return lent() > 0 })
 	_ = c.Close()
-	eventually(t, "all given back", func() bool { return lent() == 0 && router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "all given back", func() bool { return lent() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
 // A SYN or a datagram of a host socket of our own comes back when the host's rules are wrong.
@@ -139,7 +139,7 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
+	tuntest.Wait(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
 }
 
 // Packets of other protocols than TCP, UDP and ICMP are counted.
@@ -150,7 +150,7 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 	if err := router.host.Send(tuntest.Frame{Data: packet}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
+	tuntest.Wait(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
 }
 
 // Netstack knows the addresses of every connection for as long as there is one, and finds them in a
@@ -163,7 +163,7 @@ func TestAddressesOfFlows(t *testing.T) {
 	before := addrs()
 	first, second := client.dial(t, serverV4, port), client.dial(t, serverV4, port)
 	_ = first.Close()
-	eventually(t, "one flow", func() bool { return router.stats.TCPFlows.Load() == 1 })
+	tuntest.Wait(t, "one flow", func() bool { return router.stats.TCPFlows.Load() == 1 })
 	for _, want := range []netip.Addr{clientV4, serverV4} {
 		if addr := tcpip.AddrFrom4(want.As4()); router.net.CheckLocalAddress(netstack.NIC, ipv4.ProtocolNumber, addr) != netstack.NIC {
 			t.Errorf("netstack does not have %s", want)
@@ -173,5 +173,5 @@ func TestAddressesOfFlows(t *testing.T) {
 		t.Errorf("netstack has %d addresses, had %d", n, before)
 	}
 	_ = second.Close()
-	eventually(t, "no flow and no address", func() bool { return router.stats.TCPFlows.Load() == 0 && addrs() == before })
+	tuntest.Wait(t, "no flow and no address", func() bool { return router.stats.TCPFlows.Load() == 0 && addrs() == before })
 }

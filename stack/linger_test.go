@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/tun/tuntest"
 )
 
 // A far side that has sent its FIN and reads later gets all that its client has sent. Until then
@@ -25,7 +26,7 @@ func TestLingering(t *testing.T) {
 	if got, want := within(t, received), fmt.Sprint(leftBytes, nil); got != want {
 		t.Errorf("the far side has received %s, want %s", got, want)
 	}
-	eventually(t, "nothing is charged", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "nothing is charged", func() bool { return router.memory.Charged() == 0 })
 }
 
 // The bytes of a connection that is over arrive though the router stops.
@@ -63,6 +64,6 @@ func leaveBytes(t *testing.T, router *testRouter) (read func(), received <-chan 
 		t.Fatalf("%d bytes written, %v", n, err)
 	}
 	_ = c.Close()
-	eventually(t, "the connection is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "the connection is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	return read, result
 }

@@ -66,9 +66,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
-	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
-	eventually(t, "no loan", func() bool { return router.memory.Lent() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "no loan", func() bool { return router.memory.Lent() == 0 })
 }
 
 // A connection that has moved bytes down and is idle keeps no buffer of a read alive.

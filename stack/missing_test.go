@@ -63,7 +63,7 @@ func TestFirst(t *testing.T) {
 		if _, err := io.WriteString(c, "hello"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "an answer to a keepalive probe", func() bool {
+		tuntest.Wait(t, "an answer to a keepalive probe", func() bool {
 			s := tuntest.Receive(t, "a look", stalls)
 			if s.Missing != 0 || s.Received != size {
 				t.Fatalf("stall %+v", s)

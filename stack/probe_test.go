@@ -49,5 +49,5 @@ func TestProbeAsksTheFarSide(t *testing.T) {
 	if s := c.awaitACK(t); s.ack != c.seq {
 		t.Errorf("the probe's answer is %+v, want an acknowledgment of %d", s, c.seq)
 	}
-	eventually(t, "the probe's end", func() bool { return idle() == before })
+	tuntest.Wait(t, "the probe's end", func() bool { return idle() == before })
 }

@@ -189,11 +189,11 @@ func TestDialByNameAbandoned(t *testing.T) {
 			router := startByName(t, Options{DialTimeout: 100 * time.Millisecond}, dial.Options{Virtual: table})
 			c := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(v4, port), 1000)
 			c.send(t, tuntest.SYN)
-			eventually(t, "the end of the handshake", func() bool { return router.stats.Dials[tunflow.NoReply].Load() == 1 })
+			tuntest.Wait(t, "the end of the handshake", func() bool { return router.stats.Dials[tunflow.NoReply].Load() == 1 })
 			if asking {
 				within(t, answer)(virtual.V4, virtual.V6)
 			}
-			eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+			tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 			router.stop()
 			if n := router.sockets.Len(); n != 0 {
 				t.Errorf("%d host sockets are left", n)

@@ -82,7 +82,7 @@ func TestNextSYNWhileDialling(t *testing.T) {
 	client, server := handPair(port)
 	first := router.byHand(client, server, 1000)
 	first.send(t, tuntest.SYN)
-	eventually(t, "the first handshake", func() bool { return router.stats.TCPFlows.Load() == 1 })
+	tuntest.Wait(t, "the first handshake", func() bool { return router.stats.TCPFlows.Load() == 1 })
 	second := first.again(5000)
 	second.send(t, tuntest.SYN)
 	within(t, answers)()
@@ -101,7 +101,7 @@ func TestNextSYNAges(t *testing.T) {
 	first.awaitPayload(t, "x")
 	first.again(5000).send(t, tuntest.SYN)
 	key := connKey{client: client, server: server}
-	eventually(t, "the SYN kept", func() bool {
+	tuntest.Wait(t, "the SYN kept", func() bool {
 		router.mu.Lock()
 		defer router.mu.Unlock()
 		f := router.conns[key]
@@ -112,11 +112,11 @@ func TestNextSYNAges(t *testing.T) {
 		return true
 	})
 	first.send(t, tuntest.RST)
-	eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	if n := router.stats.Dials[tunflow.Connected].Load(); n != 1 {
 		t.Errorf("%d connections were dialled, want the first alone", n)
 	}
-	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // A client that gives up a handshake which the router has answered begins anew from the same port.
@@ -131,7 +131,7 @@ func TestNextSYNWhileAnswering(t *testing.T) {
 		t.Errorf("challenge ACK acknowledges %d, want %d", s.ack, first.seq)
 	}
 	first.send(t, tuntest.RST)
-	eventually(t, "the first handshake is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "the first handshake is over", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	second = first.again(5_000_000)
 	second.connect(t)
 	second.send(t, tuntest.ACK, 'y')
@@ -164,7 +164,7 @@ func TestNextSYNBehindReset(t *testing.T) {
 			second.ack = s.seq + 1
 		}
 		second.send(t, tuntest.RST)
-		eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	}
 }
 
@@ -196,6 +196,6 @@ func TestNextSYNsBehindReset(t *testing.T) {
 			}
 		}
 		second.send(t, tuntest.RST)
-		eventually(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	}
 }

@@ -163,7 +163,7 @@ func TestShardsShareLimits(t *testing.T) {
 		}
 	}
 	stats := router.Stats
-	eventually(t, "all SYNs but a few dropped", func() bool {
+	tuntest.Wait(t, "all SYNs but a few dropped", func() bool {
 		return stats().DropHalfOpenPerSource.Load() == 2*most
 	})
 	if n := half(); n != most {
@@ -172,14 +172,14 @@ func TestShardsShareLimits(t *testing.T) {
 	for _, c := range clients[:most] {
 		c.send(t, tuntest.ACK)
 	}
-	eventually(t, "no half-open handshake", func() bool { return half() == 0 })
+	tuntest.Wait(t, "no half-open handshake", func() bool { return half() == 0 })
 	for _, c := range clients[most : 2*most] {
 		c.seq = c.isn
 		c.synReceived(t)
 	}
 	clients[3*most-1].seq = 1000
 	clients[3*most-1].send(t, tuntest.SYN)
-	eventually(t, "a SYN beyond all dropped", func() bool { return stats().DropTCPFlows.Load() == 1 })
+	tuntest.Wait(t, "a SYN beyond all dropped", func() bool { return stats().DropTCPFlows.Load() == 1 })
 
 	far := listenUDP(t, "127.0.0.1:0")
 	for i := range 3 * most {
@@ -205,7 +205,7 @@ func TestShardsSpeakAsOne(t *testing.T) {
 		c.connect(t)
 		c.send(t, tuntest.ACK) // with four frames for each, the next SYN comes by another queue
 		c.send(t, tuntest.ACK, []byte("hello")...)
-		eventually(t, "bytes acknowledged", func() bool {
+		tuntest.Wait(t, "bytes acknowledged", func() bool {
 			n, ok := router.AckedOf(c.key())
 			return ok && n == 5
 		})
@@ -219,7 +219,7 @@ func TestShardsSpeakAsOne(t *testing.T) {
 	if len(homes) != testShards {
 		t.Errorf("the connections are at %d of %d shards", len(homes), testShards)
 	}
-	eventually(t, "no connections", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "no connections", func() bool { return router.stats.TCPFlows.Load() == 0 })
 }
 
 // A packet of a host socket of any shard opens no other.
@@ -236,5 +236,5 @@ func TestShardsKnowTheirSockets(t *testing.T) {
 	for range testShards {
 		router.byHand(d.Local, d.Remote, 1).send(t, tuntest.SYN)
 	}
-	eventually(t, "all SYNs dropped", func() bool { return router.stats.DropOwnSocket.Load() == testShards })
+	tuntest.Wait(t, "all SYNs dropped", func() bool { return router.stats.DropOwnSocket.Load() == testShards })
 }

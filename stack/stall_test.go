@@ -50,7 +50,7 @@ func TestStalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stall tunflow.Stall
-	eventually(t, "a stall of two seconds", func() bool {
+	tuntest.Wait(t, "a stall of two seconds", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		stall = seen[uint16(silent)]

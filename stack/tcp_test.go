@@ -83,11 +83,11 @@ func TestManyFlowsAtOnce(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	eventually(t, "all flows gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "all flows gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	if n := router.stats.HalfOpen.Load(); n != 0 {
 		t.Errorf("half-open handshakes left: %d", n)
 	}
-	eventually(t, "no charge", func() bool { return router.memory.Charged() == 0 })
+	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 }
 
 // The far side closes its direction at once and still gets everything that the client sends after.
@@ -135,7 +135,7 @@ func TestLateBytesArrive(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = c.Close()
-		eventually(t, "both ends have finished", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "both ends have finished", func() bool { return router.stats.TCPFlows.Load() == 0 })
 		close(read)
 		if b := <-received; !bytes.Equal(b, data) {
 			t.Errorf("server has received %d bytes of %d", len(b), len(data))
@@ -169,7 +169,7 @@ func TestClientResetReachesServer(t *testing.T) {
 		if err := <-result; !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("server read: %v, want %v", err, syscall.ECONNRESET)
 		}
-		eventually(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	})
 }
 
@@ -242,14 +242,14 @@ func TestHalfOpenIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 7 })
+	tuntest.Wait(t, "seven dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 7 })
 	router.mu.Lock()
 	waiting := slices.Collect(maps.Values(router.conns))
 	router.mu.Unlock()
 	for _, c := range waiting {
 		c.endTime()
 	}
-	eventually(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
+	tuntest.Wait(t, "three reaped", func() bool { return router.stats.HalfOpen.Load() == 0 && router.stats.TCPFlows.Load() == 0 })
 }
 
 // TestHalfOpenOfAllIsBounded has every handshake come from another address.
@@ -261,7 +261,7 @@ func TestHalfOpenOfAllIsBounded(t *testing.T) {
 		from := netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + addr)})
 		router.byHand(netip.AddrPortFrom(from, client.Port()), server, 1000).send(t, tuntest.SYN)
 	}
-	eventually(t, "seven dropped", func() bool { return router.stats.DropHalfOpen.Load() == 7 })
+	tuntest.Wait(t, "seven dropped", func() bool { return router.stats.DropHalfOpen.Load() == 7 })
 }
 
 // TestHalfOpenOfNetworkIsBounded has one machine use ever other addresses of its IPv6 network.
@@ -279,7 +279,7 @@ func TestHalfOpenOfNetworkIsBounded(t *testing.T) {
 	for i := range 10 {
 		syn(byte(100 + i))
 	}
-	eventually(t, "four dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 4 })
+	tuntest.Wait(t, "four dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 4 })
 	if n := router.stats.HalfOpen.Load(); n != 6 {
 		t.Errorf("%d wait for their client, want 6", n)
 	}
@@ -297,7 +297,7 @@ func TestSetLimits(t *testing.T) {
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a SYN dropped", func() bool { return router.stats.DropTCPFlows.Load() == 1 })
+	tuntest.Wait(t, "a SYN dropped", func() bool { return router.stats.DropTCPFlows.Load() == 1 })
 	router.SetLimits(Options{TCPFlows: 3, HalfOpen: 3})
 	for range 2 {
 		client.dial(t, serverV4, port)
@@ -315,7 +315,7 @@ func TestBadChecksumIsDropped(t *testing.T) {
 	if err := router.host.Send(tuntest.Frame{Data: syn}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "dropped", func() bool { return router.stats.DropChecksum.Load() == 1 })
+	tuntest.Wait(t, "dropped", func() bool { return router.stats.DropChecksum.Load() == 1 })
 	if n := router.stats.TCPFlows.Load(); n != 0 {
 		t.Errorf("flows: %d, want none", n)
 	}
@@ -347,6 +347,6 @@ func TestTupleIsFreeAfterClose(t *testing.T) {
 			t.Fatalf("read: %q, %v", b, err)
 		}
 		_ = c.Close()
-		eventually(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
+		tuntest.Wait(t, "flow gone", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	}
 }

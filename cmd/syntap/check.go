@@ -17,10 +17,9 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [-q] [-c FILE]",
 		Short: "Check a config and print it in full",
-		Long: `Check a config and print it as it is understood: every key with its value, be it
-from the file or the default, and what each mss and df rule does in words. All
-mistakes are reported at once, and rules that never apply. Nothing on the host
-is touched.`,
+		Long: `Check a config and print it in full: every key with its value, from the file or
+by default, and each mss and df rule in words. All mistakes are reported at once,
+and rules that never apply. The host is not changed.`,
 		Example: "  syntap check -c /etc/syntap/config.yaml",
 		Args:    noArgs,
 

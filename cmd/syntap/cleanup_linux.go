@@ -14,11 +14,11 @@ func newCleanupCommand(getenv func(string) string) *cobra.Command {
 		Use:   "cleanup [--result RESULT]",
 		Short: "Undo the changes of a dead run on this host",
 		Long: `Remove the links, rules and routes that a dead run has left in this network
-namespace, and print the equivalent commands. A run that is alive is left alone.
+namespace, and print the equivalent commands. A running syntap is left alone.
 
-After a crash with "on_crash: closed", which is the default, this is what lets the
-traffic out again. The journal of each run stands in /run/syntap, or in the directory
-that RUNTIME_DIRECTORY names.`,
+After a crash with "on_crash: closed", the default, this command lets the traffic out
+again. The journal of each run is in /run/syntap, or in the directory named by
+RUNTIME_DIRECTORY.`,
 		Args: noArgs,
 
 		DisableFlagsInUseLine: true,

@@ -16,13 +16,13 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo [--fleet]",
 		Short: "Show a handshake and explain its numbers",
-		Long: `Demo opens one connection between a client and a server of its own, through syntap,
-and explains the three lines of its handshake. It needs no network and no config, and
+		Long: `Open one connection between a client and a server of its own, through syntap, and
+explain the three lines of its handshake. The demo needs no network and no config, and
 leaves nothing behind.
 
-With --fleet two routers ship their logs to a store, which is asked for the connections
-of both. The store is victoria-logs, from PATH, or built by Go and kept for the next time
-in the user's cache directory.`,
+With --fleet, two routers ship their logs to a store, and a query shows the connections
+of both. The store is victoria-logs from PATH, or is built by Go and kept in the user's
+cache directory.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if stage != "" {
 				return nil

@@ -19,15 +19,15 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-const fleetHelp = `Fleet lists the routers whose logs are in a store, one a line: its last record and the age of
-that, the records that another store has or that the router has told of (BEHIND), numbers that are
-missing between records (MISSING), records that are there once more (TWICE), and how many times a
-log went on with other records than the store had (FORKS). The head is the beginning of the SHA-256 of
-the last record's line. Of a router that two hosts write for, a line below says so.
+const fleetHelp = `List the routers whose logs are in a store, one a line: its last record and the age of that, the
+records that another store has or that the router has announced (BEHIND), numbers missing between
+records (MISSING), records that are there twice (TWICE), and how many times a log continued with
+other records than the store had (FORKS). The head is the first part of the SHA-256 of the last
+record's line. If two hosts write as one router, a line below says so.
 
 --heads prints the last record of each log, one a line of JSON: router, log, seq, and the SHA-256 of
-its line. Keep that where neither routers nor stores can change it; "syntap verify --fleet --head"
-compares.`
+its line. Keep that where neither routers nor stores can change it, for "syntap verify --fleet
+--head".`
 
 // fleetCommand is the list of a fleet.
 type fleetCommand struct {

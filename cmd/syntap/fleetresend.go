@@ -26,9 +26,9 @@ func newFleetResendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resend --since TIME [-c FILE]",
 		Short: "Bring records to stores that have lost them",
-		Long: `Resend looks, on a router, through the records of its log that the stores have confirmed, and sends
-each store the ones that it does not have any more. It may run while syntap does. Which records
-are missing, "syntap fleet" and "syntap verify --fleet" say.`,
+		Long: `On a router, go through the records of its log that the stores have confirmed, and send each store
+those that it has lost. It may run beside syntap. "syntap fleet" and "syntap verify --fleet" list
+the missing records.`,
 		Example: "  syntap fleet resend --since 2d",
 		Args:    noArgs,
 

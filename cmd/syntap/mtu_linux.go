@@ -32,19 +32,19 @@ func newMTUCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mtu [--json] [--url PATH] HOST[:PORT] | --pair FILE LOG",
 		Short: "Find a path MTU black hole, and the clamp that cures it",
-		Long: `Measure the largest packets that pass to a host and back, as TCP sees them: by the segments
-that the far end acknowledges, and by the segments that come where a smaller and a larger MSS is
-announced. It needs no privilege and takes ten seconds at most, or as --timeout says. The port, 443
-unless given, may speak TLS, HTTP, SSH or anything that sends more than a full segment; elsewhere
-only the way up is measured. Beside it stands the path MTU that ICMP tells.
+		Long: `Measure the largest packets that pass to a host and back with TCP: by the segments that the far end
+acknowledges, and by the segments that arrive for a smaller and a larger announced MSS. This needs
+no privilege, and takes ten seconds at most unless --timeout says otherwise. The service at the
+port, by default 443, must speak TLS, HTTP, SSH or anything that sends more than a full segment;
+otherwise only the way up is measured. The path MTU that ICMP reports is printed for comparison.
 
-With --pair it measures nothing, and compares two JSON logs of the same handshakes: LOG from near
-the clients, FILE from near the servers, such as "syntap replay --format json" makes of captures at
-both ends. It names what the way has changed: MSS, SACK, window scale, timestamps, ECN, DF, window
-and TTL. The initial sequence numbers tell which handshakes are the same.
+With --pair it measures nothing, but compares two JSON logs of the same handshakes: LOG from near
+the clients, FILE from near the servers, for instance by "syntap replay --format json" from captures
+at both ends. It lists the changes on the way: MSS, SACK, window scale, timestamps, ECN, DF, window
+and TTL. Handshakes are matched by their initial sequence numbers.
 
 Exit status: 0 no black hole, 1 a black hole, 2 no decision or no connection; with --pair 0
-unchanged but for the TTL, 1 changed, 2 no handshake in common.`,
+unchanged except the TTL, 1 changed, 2 no handshake in common.`,
 		Example: `  syntap mtu example.com
   syntap mtu --json --url /large.iso 192.0.2.1:80
   syntap mtu --pair server.json client.json`,

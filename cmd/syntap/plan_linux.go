@@ -14,9 +14,9 @@ func newPlanCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [-c FILE]",
 		Short: "Print the changes of this host that run would make",
-		Long: `Print the changes of this host that "syntap run" would make, in order, as commands of
-ip, sysctl and nft with their purpose; syntap itself runs none of them. Obstacles on this host are
-printed to standard error. The host is not changed.`,
+		Long: `Print the changes that "syntap run" would make on this host, in order, as commands of ip, sysctl
+and nft with their purpose; syntap itself runs none of them. Obstacles on this host are printed to
+standard error. The host is not changed.`,
 		Example: "  syntap plan -c /etc/syntap/config.yaml",
 		Args:    noArgs,
 

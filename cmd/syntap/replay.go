@@ -36,19 +36,19 @@ func newReplayCommand() *cobra.Command {
 		Use:   "replay [flags] FILE...",
 		Short: "Print the handshakes of pcap and pcapng files",
 		Long: `Replay runs the tap over a capture and prints its handshakes; FILE "-" is standard
-input. Files compressed with gzip or zstd are read as they are, several files as one
-capture in the order of time. It needs no privilege. There is no timeout, no checksum
+input. Files compressed with gzip or zstd need no unpacking. Several files are read as
+one capture in the order of time. It needs no privilege. There is no timeout, no checksum
 is verified and nothing is dropped: attempts that are open at the end of the capture
-end with it. A verdict by a RST or an ICMP error falls when both ends have been silent
-for 10 seconds, because others may follow. The FILE of -w is begun anew.
+end with it. A verdict by a RST or an ICMP error is final when both ends have been silent
+for 10 seconds, because others may follow. An existing FILE of -w is overwritten.
 
-Each attempt without a verdict takes some 2 KiB of memory; if more than --max-open of
-them are open at once, the oldest end early, and the exit status is 1. Packets in
-tunnels are counted; with --decap they are judged, and printed without the tunnel.
+Each attempt without a verdict takes some 2 KiB of memory. If more than --max-open are
+open at once, the oldest end early, and the exit status is 1. Packets in tunnels are
+counted; with --decap they are analysed, and printed without the tunnel.
 
 With -c, --mss or --df the rules of a config are applied to the capture. Then -w writes
-every packet as the tap would have passed it on, and names each change in the packet's
-comment. The client of a conversation is who sent its SYN, or else its first packet.`,
+every packet as the tap would have passed it on, and lists the changes in the packet's
+comment. The client of a conversation is the sender of its SYN, or else of its first packet.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("want one capture or more, got none")

@@ -24,8 +24,8 @@ func newStatusCommand() *cobra.Command {
 		Short: "Tell what a running syntap has done and holds",
 		Long: `Ask a running syntap for its uptime, the rights of its processes, flows, handshakes by
 outcome, and drops by reason.
-It has to run with http.listen in its config. Without a flag it is asked where that is a
-Unix socket, which has to be root's or the user's own.`,
+It must run with http.listen in its config. Without a flag, that must be a Unix socket
+owned by root or by the user.`,
 		Example: `  syntap status
   syntap status --at 127.0.0.1:9153`,
 		Args: noArgs,

@@ -23,15 +23,15 @@ func newTopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top [-c FILE | --at ADDR | --fleet]",
 		Short: "Show connections as they happen, in a terminal",
-		Long: `Show the connections of a running syntap as they happen, DNS queries, UDP and ping too: process,
-name, bytes, duration, and each of them in full. "/" filters, in the grammar of "syntap log
---filter"; Tab groups by name, process, destination or outcome; s sorts; ? lists all keys.
+		Long: `Show the connections of a running syntap as they happen, including DNS queries, UDP and ping:
+process, name, bytes, duration, and each connection in detail. "/" filters, in the grammar of
+"syntap log --filter"; Tab groups by name, process, destination or outcome; s sorts; ? lists all
+keys.
 
-It has to run with http.listen in its config; in a browser, that address shows the same and
-more. Without a flag it is asked where that is a Unix socket, which has to be root's or the
-user's own.
+It must run with http.listen in its config; in a browser, that address shows the same and more.
+Without a flag, http.listen must be a Unix socket owned by root or by the user.
 
-With --fleet, the connections of all routers are shown as their records come into a store.`,
+With --fleet, show the connections of all routers as their records arrive in a store.`,
 		Example: `  syntap top
   syntap top --at 127.0.0.1:9153
   syntap top --fleet`,

@@ -18,24 +18,24 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [flags] [FILE...]",
 		Short: "Check the hash chain of JSON logs",
-		Long: `Verify checks JSON logs that were written with "chain: true": each record vouches for
-the one before it. Name all files of a log, rotated and compressed ones too, in any
-order. Every record that is missing, was altered, moved or cut short is reported by its
-seq, with exit status 1.
+		Long: `Check JSON logs that were written with "chain: true": each record has the hash of the
+one before it. Name all files of a log, including rotated and compressed ones, in any
+order. Every record that is missing, altered, moved or cut short is reported by its seq,
+with exit status 1.
 
 Each run that ends in order counts its records and the frames that came out of the TUN.
-Verify says whether the log has as many records of each type, and whether each frame was
-handed on, or dropped and counted; if not, exit status 1. A run without an end was killed.
+Verify compares these counts with the log, and checks that each frame was handed on, or
+dropped and counted; if not, the exit status is 1. A run without an end was killed.
 
-For the end of a log its head vouches: the seq and the hash of the last record, in
-NAME.head beside the log, and where "chain_anchor" has copied it: in the journal
-(--anchor) or in a file elsewhere (--head). Who can write the log can also write
-NAME.head, so keep a copy, or what verify prints, out of reach. Without a key, who can
-write the log can also make another chain.
+The head of a log proves where it ends. It has the seq and the hash of the last record, and
+is in NAME.head beside the log, and where "chain_anchor" copies it: in the journal (--anchor)
+or in a file elsewhere (--head). A program that can write the log can also write NAME.head, so
+keep a copy, or the output of verify, out of its reach. Without a key it can also make another
+chain.
 
-With --fleet it checks the logs of all routers as they lie in a store. Heads are those that
-routers keep there (chain_anchor: [fleet]), and files: copies of NAME.head or NAME.fleet beside
-a router's log, or what "syntap fleet --heads" has printed.`,
+With --fleet, check the logs of all routers in a store. Heads are those that routers keep there
+(chain_anchor: [fleet]), and files: copies of NAME.head or NAME.fleet beside a router's log, or
+the output of "syntap fleet --heads".`,
 		Example: `  syntap verify --key /etc/syntap/key /var/log/syntap/handshakes*json*
   syntap verify --key /etc/syntap/key --anchor --head /mnt/elsewhere/syntap.head \
     /var/log/syntap/handshakes*json*

@@ -81,7 +81,7 @@ func Compile(rules []Rule, deny bool) *Rules {
 	r.addresses[0] = newRanges(r.rules, prefixes, netip.Addr.Is4)
 	r.addresses[1] = newRanges(r.rules, prefixes, netip.Addr.Is6)
 	r.others = newBucket(r.rules, others)
-	r.rest.Names = r.DecidesNames()
+	r.rest.Names = r.HasNames() || r.rest.Deny // queries are decided by the names they ask for
 	for i := range r.rulings {
 		r.rulings[i].Names = r.rest.Names
 	}
@@ -103,9 +103,6 @@ func (r *Rules) HasNames() bool { return len(r.exact)+len(r.below) > 0 }
 
 // HasUIDs reports whether a rule asks for users.
 func (r *Rules) HasUIDs() bool { return r.uids }
-
-// DecidesNames reports whether DNS queries have to be decided by the names in their questions.
-func (r *Rules) DecidesNames() bool { return r.HasNames() || r.rest.Deny }
 
 // Decide returns the ruling on a flow.
 func (r *Rules) Decide(q *Request) *Ruling {

@@ -110,7 +110,7 @@ func TestQueriesAreFlows(t *testing.T) {
 		router.sendTo(t, client, resolver, string(query(t, uint16(i), name))) // sent again
 	}
 	opened := log.await(t, 2)
-	eventually(t, "all read", func() bool { return router.routed.Load() == 4 })
+	tuntest.Wait(t, "all read", func() bool { return router.routed.Load() == 4 })
 	wantNothing(t, far)
 	for i, d := range opened {
 		want := &tunflow.DNS{ID: uint16(i), Queries: []tunflow.Question{{Name: names[i], Type: 1}}}
@@ -131,7 +131,7 @@ func TestQueriesAreFlows(t *testing.T) {
 		if n := log.learned(); n != i+1 {
 			t.Errorf("%d responses learned when the client has %d", n, i+1)
 		}
-		eventually(t, "the end of the query", func() bool { return log.ends(t)[i] != nil })
+		tuntest.Wait(t, "the end of the query", func() bool { return log.ends(t)[i] != nil })
 	}
 	ends := log.ends(t)
 	for i, f := range ends {
@@ -224,7 +224,7 @@ func TestQueryWithoutAnswer(t *testing.T) {
 	if m := router.receiveICMP(t); m.Code != packet.ICMPPortUnreachable {
 		t.Errorf("ICMP code %d", m.Code)
 	}
-	eventually(t, "the end of the refused query", func() bool {
+	tuntest.Wait(t, "the end of the refused query", func() bool {
 		all := log.ends(t)
 		return len(all) == 2 && all[1] != nil
 	})

@@ -129,10 +129,10 @@ func TestICMPIsNotAnsweredLocally(t *testing.T) {
 	for _, p := range packets {
 		router.send(t, tuntest.Frame{Data: p})
 	}
-	eventually(t, "others counted", func() bool {
+	tuntest.Wait(t, "others counted", func() bool {
 		return router.stats.DropICMP.Load() == uint64(len(others))
 	})
-	eventually(t, "echoes on their way", func() bool { return router.stats.Echo.Load() == 2 })
+	tuntest.Wait(t, "echoes on their way", func() bool { return router.stats.Echo.Load() == 2 })
 	router.wantNoAnswer(t)
 }
 

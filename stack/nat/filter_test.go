@@ -57,7 +57,7 @@ func TestUDPIsEndpointIndependent(t *testing.T) {
 		if from != want || to != client || string(got[0]) != want.String() {
 			t.Errorf("%q came from %s to %s, want it from %s to %s", got, from, to, want, client)
 		}
-		eventually(t, "uninvited datagrams dropped", func() bool { // by another way to the socket
+		tuntest.Wait(t, "uninvited datagrams dropped", func() bool { // by another way to the socket
 			return router.stats.DropUninvited.Load()-before == uint64(len(uninvited))
 		})
 	}
@@ -241,7 +241,7 @@ func TestSources(t *testing.T) {
 		router.send(t, tuntest.Frame{Data: datagram(src, dst, nil)})
 		router.send(t, tuntest.Frame{Data: echo(client, server, 1, 1, nil).Packet()})
 	}
-	eventually(t, "all dropped", func() bool {
+	tuntest.Wait(t, "all dropped", func() bool {
 		return router.stats.DropSource.Load() == uint64(2*len(tests))
 	})
 	router.wantNoAnswer(t)
@@ -266,7 +266,7 @@ func TestLinkScopeIsIgnored(t *testing.T) {
 		client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
 		router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
 	}
-	eventually(t, "all ignored", func() bool {
+	tuntest.Wait(t, "all ignored", func() bool {
 		return router.stats.DropLinkScope.Load() == uint64(len(tests))
 	})
 	router.wantNoAnswer(t)
@@ -295,9 +295,9 @@ func TestOwnSockets(t *testing.T) {
 		router.send(t, tuntest.Frame{Data: of(client)})
 		k := mappings.Key{Client: mappings.Endpoint{AddrPort: client, Echo: i == 1}, Local: local}
 		var m *mapping
-		eventually(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
+		tuntest.Wait(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
 		router.send(t, tuntest.Frame{Data: of(m.Own)})
-		eventually(t, "dropped", func() bool {
+		tuntest.Wait(t, "dropped", func() bool {
 			return router.stats.DropOwnSocket.Load() == uint64(1+i)
 		})
 	}
@@ -334,7 +334,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	}
 	defer restore()
 	router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
-	eventually(t, "failure reported", func() bool { return len(router.localFailures()) == 1 })
+	tuntest.Wait(t, "failure reported", func() bool { return len(router.localFailures()) == 1 })
 	restore()
 	if errno := hostsock.Errno(router.localFailures()[0]); errno != unix.EMFILE {
 		t.Errorf("reported %v, want EMFILE", errno)

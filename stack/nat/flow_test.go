@@ -88,7 +88,7 @@ func TestIdleFlowEnds(t *testing.T) {
 	busy, idle := listenUDP(t, "127.0.0.1:0"), listenUDP(t, "127.0.0.1:0")
 	client := netip.AddrPortFrom(clientV4, 5353)
 	router.sendTo(t, client, netip.AddrPortFrom(serverV4, portOf(idle)), "once")
-	eventually(t, "the end of the idle flow", func() bool {
+	tuntest.Wait(t, "the end of the idle flow", func() bool {
 		router.sendTo(t, client, netip.AddrPortFrom(serverV4, portOf(busy)), "again")
 		all := log.ends(t)
 		return len(all) > 0 && all[0] != nil
@@ -202,7 +202,7 @@ func TestGSOCounts(t *testing.T) {
 	for range 2 {
 		wantDatagrams(t, far, want, 1200)
 	}
-	eventually(t, "an empty queue", func() bool {
+	tuntest.Wait(t, "an empty queue", func() bool {
 		return router.charged.Load() == mappingMemory+flows.FlowMemory
 	})
 	router.stop()

@@ -187,7 +187,7 @@ func (m *flowModel) arrives(l *modelFlow, frame modelFrame) {
 	var msg hostsock.Msghdr
 	b := make([]byte, 2*modelSize)
 	for range frame.n {
-		eventually(m.t, "a datagram", func() bool {
+		tuntest.Wait(m.t, "a datagram", func() bool {
 			n, errno := msg.Receive(m.far[l.far], b, 0)
 			return errno == 0 && n == modelSize
 		})
@@ -229,7 +229,7 @@ func (m *flowModel) reply(c, far int) {
 	if errno := msg.Send(m.far[far], peer, 0, make([]byte, modelSize)); errno != 0 {
 		m.t.Fatal(errno)
 	}
-	eventually(m.t, "a reply", func() bool {
+	tuntest.Wait(m.t, "a reply", func() bool {
 		m.router.replies.ready(mapping, unix.EPOLLIN)
 		return frames.frames > before
 	})

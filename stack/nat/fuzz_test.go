@@ -117,7 +117,7 @@ func FuzzReplies(f *testing.F) {
 			}
 			want = append(want, size)
 		}
-		eventually(t, "all datagrams", func() bool { // the loopback may take a moment
+		tuntest.Wait(t, "all datagrams", func() bool { // the loopback may take a moment
 			router.replies.ready(m, unix.EPOLLIN)
 			_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
 			for f := router.receive(t); string(f.Data) != "the end"; f = router.receive(t) {

@@ -35,7 +35,7 @@ func TestMappingsAreCharged(t *testing.T) {
 		if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 			t.Fatal(errno)
 		}
-		eventually(t, "an answer", func() bool {
+		tuntest.Wait(t, "an answer", func() bool {
 			link.last = nil
 			router.replies.ready(m, unix.EPOLLIN)
 			return bytes.HasSuffix(link.last, []byte("answer"))
@@ -90,7 +90,7 @@ func TestQueueIsCharged(t *testing.T) {
 				t.Fatal(errno)
 			}
 		}
-		eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*8000/2 })
+		tuntest.Wait(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*8000/2 })
 		router.replies.ready(m, unix.EPOLLIN)
 		charged, size := router.charged.Load()-mappingMemory, bufferSize()
 		if got := charged >= sent*8000/4; got == scarce {
@@ -99,7 +99,7 @@ func TestQueueIsCharged(t *testing.T) {
 		if small := size <= 2*littleQueued; small != scarce {
 			t.Errorf("scarce %t: a buffer of %d bytes, began with %d", scarce, size, whole)
 		}
-		eventually(t, "an empty queue", func() bool {
+		tuntest.Wait(t, "an empty queue", func() bool {
 			router.replies.ready(m, unix.EPOLLIN)
 			return m.inQueue() == 0
 		})
@@ -126,7 +126,7 @@ func TestEndOfCharged(t *testing.T) {
 				t.Fatal(errno)
 			}
 		}
-		eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > 5*datagramsPerTurn*4000/4 })
+		tuntest.Wait(t, "datagrams in the queue", func() bool { return m.inQueue() > 5*datagramsPerTurn*4000/4 })
 		router.replies.ready(m, unix.EPOLLIN)
 		ended := make(chan struct{})
 		go func() {
@@ -257,7 +257,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	}
 	awaitIdle := func() {
 		t.Helper()
-		eventually(t, "idle mappings ended", func() bool {
+		tuntest.Wait(t, "idle mappings ended", func() bool {
 			left := router.stats.UDP.Load() + router.stats.Echo.Load()
 			return router.routed.Load() == sent && left == 0
 		})
@@ -274,7 +274,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	if n := router.charges.Load(); n < int64(500*batches) {
 		t.Errorf("only %d mappings were opened", n)
 	}
-	eventually(t, "all sockets closed", func() bool { return tuntest.OpenSockets(t) <= before })
+	tuntest.Wait(t, "all sockets closed", func() bool { return tuntest.OpenSockets(t) <= before })
 	if router.stats.Evicted.Load() == 0 || router.noMemory.Load()+router.stats.DropMappings.Load()+
 		router.stats.DropPerSource.Load() == 0 {
 		t.Error("no mapping has made room, or none was refused")

@@ -41,8 +41,8 @@ func TestRawEchoesShareASocket(t *testing.T) {
 		}
 	}
 	router.SetLimits(mappings.Limits{ICMPTimeout: time.Nanosecond})
-	eventually(t, "idle mappings ended", func() bool { return router.stats.Echo.Load() == 0 })
-	eventually(t, "raw sockets closed", func() bool { return len(rawSocketsIn(t, ns)) == 0 })
+	tuntest.Wait(t, "idle mappings ended", func() bool { return router.stats.Echo.Load() == 0 })
+	tuntest.Wait(t, "raw sockets closed", func() bool { return len(rawSocketsIn(t, ns)) == 0 })
 	for _, inode := range inodes {
 		if router.OwnsRaw(inode) {
 			t.Errorf("the router claims the raw socket %d, which is closed", inode)

@@ -90,7 +90,7 @@ func TestNoEchoBeforeItsRecord(t *testing.T) {
 		router.send(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, seq, []byte("ping")).Packet()})
 	}
 	opened := log.await(t, 1)
-	eventually(t, "all requests", func() bool { return router.routed.Load() == 3 })
+	tuntest.Wait(t, "all requests", func() bool { return router.routed.Load() == 3 })
 	router.wantNoAnswer(t)
 	router.Recorded(opened[0])
 	for seq := range byte(3) {
@@ -202,7 +202,7 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 				payload[0] = byte(i)
 				router.sendTo(t, client, server, string(payload))
 			}
-			eventually(t, "all read", func() bool { return router.routed.Load() == sent })
+			tuntest.Wait(t, "all read", func() bool { return router.routed.Load() == sent })
 			if n := router.stats.DropUnrecorded.Load(); n != uint64(sent-tt.want) {
 				t.Errorf("%d bytes: %d dropped, want %d", tt.size, n, sent-tt.want)
 			}
@@ -228,7 +228,7 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 					t.Fatalf("far end got %d, %v, want %d", b[0], err, i)
 				}
 			}
-			eventually(t, "memory given back", func() bool { return router.charged.Load() == idle })
+			tuntest.Wait(t, "memory given back", func() bool { return router.charged.Load() == idle })
 		}
 	}
 }
@@ -263,7 +263,7 @@ func TestStuckLog(t *testing.T) {
 	for i := range 2 {
 		router.sendTo(t, client, server, "one")
 		router.sendTo(t, client, server, "two")
-		eventually(t, "both dropped", func() bool {
+		tuntest.Wait(t, "both dropped", func() bool {
 			return router.stats.DropUnrecorded.Load() == uint64(2*(i+1))
 		})
 	}

@@ -131,7 +131,7 @@ func TestRepliesAreGathered(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.send()
 			polls, before := 0, int32(0)
-			eventually(t, "the last of the datagrams", func() bool { // the loopback may take a moment
+			tuntest.Wait(t, "the last of the datagrams", func() bool { // the loopback may take a moment
 				if n := m.inQueue(); n != before || n == 0 {
 					polls, before = 0, n
 				}
@@ -190,9 +190,9 @@ func TestTurn(t *testing.T) {
 			t.Fatal(errno)
 		}
 	}
-	eventually(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*1000 })
+	tuntest.Wait(t, "datagrams in the queue", func() bool { return m.inQueue() > sent*1000 })
 	close(link.open)
-	eventually(t, "an empty queue", func() bool { return m.inQueue() == 0 })
+	tuntest.Wait(t, "an empty queue", func() bool { return m.inQueue() == 0 })
 }
 
 // inQueue returns the bytes in the socket's receive queue.
@@ -220,7 +220,7 @@ func TestReceiveQueueOverflow(t *testing.T) {
 			}
 		}
 		lost := uint64(0)
-		eventually(t, "the last of the drops", func() bool {
+		tuntest.Wait(t, "the last of the drops", func() bool {
 			before := lost
 			lost = uint64(sockmem.Of(m.FD()).Drops)
 			return lost > 0 && lost == before
@@ -233,7 +233,7 @@ func TestReceiveQueueOverflow(t *testing.T) {
 			if errno := msg.Send(far, peer, 0, randomBytes(10)); errno != 0 { // which tells of them
 				t.Fatal(errno)
 			}
-			eventually(t, "drops that are counted", func() bool {
+			tuntest.Wait(t, "drops that are counted", func() bool {
 				router.replies.ready(m, unix.EPOLLIN)
 				return router.stats.DropReceiveQueue.Load() > 0
 			})
@@ -267,7 +267,7 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 		t.Fatal(errno)
 	}
-	eventually(t, "the answer under the client's name for the far end", func() bool {
+	tuntest.Wait(t, "the answer under the client's name for the far end", func() bool {
 		router.replies.ready(m, unix.EPOLLIN)
 		return link.frames == 1
 	})
@@ -278,7 +278,7 @@ func TestReplyOfOtherFamily(t *testing.T) {
 	if errno := msg.Send(far, peer, 0, []byte("answer")); errno != 0 {
 		t.Fatal(errno)
 	}
-	eventually(t, "a datagram to be dropped", func() bool {
+	tuntest.Wait(t, "a datagram to be dropped", func() bool {
 		router.replies.ready(m, unix.EPOLLIN)
 		return router.stats.DropInbound.Load() > 0
 	})

@@ -129,7 +129,7 @@ func TestRuledFarEnds(t *testing.T) {
 	if from, _, got := router.receiveUDP(t); from != allowed || string(got[0]) != "answer" {
 		t.Errorf("%q came from %s", got, from)
 	}
-	eventually(t, "a datagram to be dropped", func() bool { return router.stats.DropUninvited.Load() == 1 })
+	tuntest.Wait(t, "a datagram to be dropped", func() bool { return router.stats.DropUninvited.Load() == 1 })
 	router.sendTo(t, client, netip.MustParseAddrPort(tuntest.ServerAddr4+":7001"), "denied")
 	router.receiveICMP(t)
 }

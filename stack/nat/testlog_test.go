@@ -108,7 +108,7 @@ func (l *testLog) all() []*tunflow.Datagram {
 // await returns the first n openings when they are there, and fails the test if there are more.
 func (l *testLog) await(t *testing.T, n int) []*tunflow.Datagram {
 	t.Helper()
-	eventually(t, strconv.Itoa(n)+" openings", func() bool { return len(l.all()) >= n })
+	tuntest.Wait(t, strconv.Itoa(n)+" openings", func() bool { return len(l.all()) >= n })
 	all := l.all()
 	if len(all) != n {
 		t.Fatalf("%d openings, want %d", len(all), n)

@@ -56,7 +56,7 @@ func TestDeniedFlows(t *testing.T) {
 		t.Errorf("%d openings beyond PerSource, want 2", n)
 	}
 	used := time.Now()
-	eventually(t, "the time of a mapping", func() bool {
+	tuntest.Wait(t, "the time of a mapping", func() bool {
 		return time.Since(used) > 50*time.Millisecond
 	})
 	before = len(log.all())
@@ -66,7 +66,7 @@ func TestDeniedFlows(t *testing.T) {
 	}
 	log.admit(tunflow.Wait)
 	router.sendTo(t, client, netip.MustParseAddrPort("203.0.113.9:80"), "secret")
-	eventually(t, "a drop", func() bool { return router.stats.DropWaiting.Load() == 1 })
+	tuntest.Wait(t, "a drop", func() bool { return router.stats.DropWaiting.Load() == 1 })
 	router.wantNoAnswer(t)
 	if n := router.stats.UDP.Load(); n != 0 {
 		t.Errorf("%d mappings", n)

@@ -56,7 +56,7 @@ func TestWindowGrows(t *testing.T) {
 		_, _ = o.ep.Read(new(views), tcpip.ReadOptions{}) // the window grows while the buffer is read
 		return int(f.tcp().WindowSize()) << scale
 	}
-	eventually(t, "a window of half the largest receive buffer", func() bool { return window() > sizes.Receive.Max/2-1<<10 })
+	tuntest.Wait(t, "a window of half the largest receive buffer", func() bool { return window() > sizes.Receive.Max/2-1<<10 })
 }
 
 // The memory of received segments is counted, out of order ones too, and is free once read.
@@ -69,11 +69,11 @@ func TestReceiveMemory(t *testing.T) {
 	}
 	r.seq++ // a gap of one byte
 	r.send(ack, nil, []byte("x"))
-	eventually(t, "memory behind a segment ahead of a gap (tcp.Endpoint.rcvMemUsed)", func() bool { return ReceiveMemory(o.ep) > 1 })
+	tuntest.Wait(t, "memory behind a segment ahead of a gap (tcp.Endpoint.rcvMemUsed)", func() bool { return ReceiveMemory(o.ep) > 1 })
 	r.seq -= 2
 	r.send(ack, nil, []byte("y"))
 	var read bytes.Buffer // copies, since netstack reuses memory that was read
-	eventually(t, "both bytes readable", func() bool {
+	tuntest.Wait(t, "both bytes readable", func() bool {
 		_, _ = o.ep.Read(&read, tcpip.ReadOptions{})
 		return read.Len() == 2
 	})
@@ -90,14 +90,14 @@ func TestPeekedMemoryStays(t *testing.T) {
 	first := bytes.Repeat([]byte("first"), 200)
 	r.send(ack, nil, first)
 	peeked := new(views)
-	eventually(t, "a peek", func() bool {
+	tuntest.Wait(t, "a peek", func() bool {
 		_, err := o.ep.Read(peeked, tcpip.ReadOptions{Peek: true})
 		return err == nil
 	})
 	for range 20 {
 		r.send(ack, nil, bytes.Repeat([]byte("other"), 200))
 	}
-	eventually(t, "more to peek at", func() bool {
+	tuntest.Wait(t, "more to peek at", func() bool {
 		all := new(views)
 		_, _ = o.ep.Read(all, tcpip.ReadOptions{Peek: true})
 		return len(all.bytes()) == 21*1000
@@ -177,7 +177,7 @@ func TestOutstanding(t *testing.T) {
 	}
 	r.ack = f.endSeq()
 	r.send(ack, nil, nil)
-	eventually(t, "acknowledgment", func() bool { return !Outstanding(o.ep, first) })
+	tuntest.Wait(t, "acknowledgment", func() bool { return !Outstanding(o.ep, first) })
 	if Outstanding(o.ep, first+4) {
 		t.Error("an acknowledged number is outstanding")
 	}
@@ -269,7 +269,7 @@ func TestTupleReuse(t *testing.T) {
 		r.ack = f.endSeq() + 1
 		r.send(fin|ack, nil, nil)
 		r.next(t, "last ACK", func(f frame) bool { return f.tcp().AckNumber() == r.seq })
-		eventually(t, "no endpoint left, in TIME-WAIT or else", func() bool { return len(r.RegisteredEndpoints()) == 0 })
+		tuntest.Wait(t, "no endpoint left, in TIME-WAIT or else", func() bool { return len(r.RegisteredEndpoints()) == 0 })
 		r.seq += 100_000
 	}
 }

@@ -53,7 +53,7 @@ func TestLinkFails(t *testing.T) {
 	if _, err := o.ep.Write(bytes.NewReader([]byte("hello")), tcpip.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "refused frame", func() bool { return refused.Load() > 0 })
+	tuntest.Wait(t, "refused frame", func() bool { return refused.Load() > 0 })
 	r.link.fail.Store(nil)
 	if f := r.segment(t, "segment again"); string(f.payload()) != "hello" {
 		t.Errorf("%q was sent again, want hello", f.payload())

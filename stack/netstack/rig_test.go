@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -22,9 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for an event that has to come: machines stall for seconds.
-const patience = 30 * time.Second
 
 var (
 	clientEnd = netip.MustParseAddrPort("198.51.100.1:40000")
@@ -173,15 +169,6 @@ func (r *rig) open(t *testing.T) open {
 	}
 	t.Cleanup(o.ep.Abort)
 	return o
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 // views collects a peek.

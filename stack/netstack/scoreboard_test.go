@@ -80,6 +80,6 @@ func sentAgain(t *testing.T) (again []uint32, held int, timeouts uint64) {
 	}
 	r.ack = first + 5000
 	r.send(ack, nil, nil)
-	eventually(t, "acknowledgment of all", func() bool { return !Outstanding(o.ep, first+4999) })
+	tuntest.Wait(t, "acknowledgment of all", func() bool { return !Outstanding(o.ep, first+4999) })
 	return again, held, r.Stats().TCP.Timeouts.Value()
 }

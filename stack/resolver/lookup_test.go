@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"syntap/stack/virtual"
+	"syntap/tun/tuntest"
 )
 
 // A nameserver that fails is no reason to forget a name; one that has lost its addresses is dialled
@@ -26,7 +27,7 @@ func TestRenewed(t *testing.T) {
 		r.Table().Await(v4, func() { close(done) })
 		select {
 		case <-done:
-		case <-time.After(patience):
+		case <-time.After(tuntest.Patience):
 			t.Fatal("not renewed")
 		}
 		return r.Table().Real(v4)
@@ -116,7 +117,7 @@ func TestMuteFamily(t *testing.T) {
 				r.Table().Await(a, func() { close(done) })
 				select {
 				case <-done:
-				case <-time.After(patience):
+				case <-time.After(tuntest.Patience):
 					t.Fatal("a connection waits")
 				}
 				if got := r.Table().Real(a); len(got) != 1+round || virtual.FamilyOf(got[0]) != own {
@@ -146,7 +147,7 @@ func TestSlowNameserver(t *testing.T) {
 	release := z.hold(dnsmessage.TypeA)
 	first := make(chan dnsmessage.Message)
 	go func() { first <- ask(t, r, name+".", dnsmessage.TypeA) }()
-	for deadline := time.Now().Add(patience); z.times(name+" A") < rounds; {
+	for deadline := time.Now().Add(tuntest.Patience); z.times(name+" A") < rounds; {
 		if time.Now().After(deadline) {
 			t.Fatal("it is not asked again")
 		}

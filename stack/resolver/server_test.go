@@ -9,14 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
 	"syntap/stack/virtual"
+	"syntap/tun/tuntest"
 )
-
-const patience = 60 * time.Second // these machines stall for seconds
 
 // startResolver starts a resolver that asks z.
 func startResolver(t *testing.T, z *zone, o Options) *Resolver {
@@ -25,7 +23,7 @@ func startResolver(t *testing.T, z *zone, o Options) *Resolver {
 	o.Servers = func() []netip.AddrPort { return []netip.AddrPort{z.addr} }
 	o.Dialer = new(net.Dialer)
 	r := New(o)
-	r.turn, r.timeout = patience/3, patience/3 // asks once, also while this machine stalls
+	r.turn, r.timeout = tuntest.Patience, tuntest.Patience // asks once, also while this machine stalls
 	t.Cleanup(r.Close)
 	return r
 }
@@ -56,7 +54,7 @@ func pack(t testing.TB, name string, typ dnsmessage.Type, dnssec bool) []byte {
 
 func exchangeWith(t *testing.T, r *Resolver, q []byte) (m dnsmessage.Message) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), tuntest.Patience)
 	defer cancel()
 	if err := m.Unpack(r.Answer(ctx, q, true)); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"syntap/tun/tuntest"
 )
 
 // zone is a nameserver that answers from a table, by UDP and TCP.
@@ -66,7 +68,7 @@ func serveZone(t *testing.T, names map[string][]dnsmessage.ResourceBody) *zone {
 // listenBoth listens at a port that is free for UDP and TCP.
 func listenBoth(t *testing.T) (udp *net.UDPConn, tcp net.Listener) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(tuntest.Patience); ; {
 		udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			t.Fatal(err)

@@ -15,9 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for an event that has to come: machines stall for seconds.
-const patience = 30 * time.Second
-
 func startPoller(t *testing.T, busy *BusyPoll) *Poller {
 	t.Helper()
 	p, err := NewPoller(busy)
@@ -256,7 +253,7 @@ func TestPollerManyOwners(t *testing.T) {
 				_, _ = unix.Write(fds[1], []byte{1})
 				select {
 				case <-events:
-				case <-time.After(patience):
+				case <-time.After(tuntest.Patience):
 					t.Error("no event")
 					return
 				}

@@ -78,8 +78,8 @@ func New(p Pool, renew func(name string, done func(...Family))) *Table {
 	return &Table{pool: p, renew: renew, byName: make(map[string]*entry)}
 }
 
-// ErrExhausted means that all addresses stand for names with flows.
-var ErrExhausted = errors.New("all virtual addresses are in use")
+// errExhausted means that all addresses stand for names with flows.
+var errExhausted = errors.New("all virtual addresses are in use")
 
 // Assign returns the address of a family that stands for a name, the zero value if the pool lacks
 // the family. From now until expires, the name has these real addresses of the family, of which at
@@ -93,7 +93,7 @@ func (t *Table) Assign(
 	e := t.byName[name]
 	if e == nil {
 		if e = t.newEntry(now); e == nil {
-			return netip.Addr{}, ErrExhausted
+			return netip.Addr{}, errExhausted
 		}
 		e.name = name
 		t.byName[name] = e
@@ -271,8 +271,8 @@ func (t *Table) Real(a netip.Addr) []netip.Addr {
 	return order
 }
 
-// Hold notes the beginning of a connection to an address, whose name stays until Release. It reports
-// whether there is a name; without one, Release must not follow.
+// Hold notes the beginning of a connection to an address, whose name stays until Release. It
+// reports whether there is a name; without one, Release must not follow.
 func (t *Table) Hold(a netip.Addr) bool {
 	if !t.Contains(a) {
 		return false

@@ -107,14 +107,14 @@ func TestExhausted(t *testing.T) {
 			all = append(all, v4)
 			time.Sleep(time.Second)
 		}
-		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, ErrExhausted) {
+		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, errExhausted) {
 			t.Errorf("with all in use: %v", err)
 		}
 		if !table.Hold(all[0]) {
 			t.Fatal("no name to hold")
 		}
 		time.Sleep(idle)
-		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, ErrExhausted) {
+		if _, err := table.Assign("more", V4, nil, time.Now()); !errors.Is(err, errExhausted) {
 			t.Errorf("before the TTL is over: %v", err)
 		}
 		time.Sleep(time.Hour)

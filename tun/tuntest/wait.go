@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Patience is how long the package waits for anything before it calls the test failed.
+// Patience is how long a test waits for an event before it fails: test machines stall for seconds.
 const Patience = 30 * time.Second
 
 // Wait returns once cond holds. It fails the test, naming the condition, when that takes

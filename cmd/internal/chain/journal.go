@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// JournalID is the MESSAGE_ID of the heads in systemd's journal (systemd.journal-fields(7)).
-const JournalID = "5f0d5c0f1f0b4a6c9e6f5b7a3d2c1e90"
+// journalID is the MESSAGE_ID of the heads in systemd's journal (systemd.journal-fields(7)).
+const journalID = "5f0d5c0f1f0b4a6c9e6f5b7a3d2c1e90"
 
-// JournalSocket is where journald takes messages.
-const JournalSocket = "/run/systemd/journal/socket"
+// journalSocket is where journald takes messages.
+const journalSocket = "/run/systemd/journal/socket"
 
 // journalTimeout is how long a message may take.
 const journalTimeout = 3 * time.Second
@@ -23,7 +23,7 @@ func (j *journal) name() string { return "journald" }
 
 // put sends a message with the native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 func (j *journal) put(line []byte) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: JournalSocket, Net: "unixgram"})
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: journalSocket, Net: "unixgram"})
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (j *journal) put(line []byte) error {
 	var b []byte
 	for _, field := range []struct{ name, value string }{
 		{"MESSAGE", "head of " + j.log + ": " + text},
-		{"MESSAGE_ID", JournalID},
+		{"MESSAGE_ID", journalID},
 		{"PRIORITY", "6"},
 		{"SYSLOG_IDENTIFIER", "syntap"},
 		{"SYNTAP_LOG", j.log},

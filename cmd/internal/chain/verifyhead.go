@@ -77,7 +77,7 @@ func (v *verifier) askJournal(ctx context.Context, files []string) error {
 			logs = append(logs, path)
 		}
 	}
-	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--all", "--output=json", "MESSAGE_ID="+JournalID)
+	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--all", "--output=json", "MESSAGE_ID="+journalID)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

@@ -166,9 +166,7 @@ func differences(t *testing.T, kind hostKind) map[difference][]string {
 	for _, record := range r.records(t) {
 		recorded[fmt.Sprint(record.Dst, record.Sport)] = true
 	}
-	if diff := cmp.Diff(before, h.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, h.Router, before)
 	kind.checkWarnings(t, r.Stderr())
 	differ := make(map[difference][]string)
 	for _, c := range slices.SortedFunc(maps.Keys(direct), cell.compare) {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
@@ -138,9 +137,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("transfer during the reloads: %v", err)
 	}
 	r.stop(t, unix.SIGTERM)
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }
 
 // startTransfer sends lines to an echo server and reads them again until the function that it
@@ -216,7 +213,5 @@ func TestTerminalGone(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("router ended with its terminal: %v, want exit status 0", err)
 	}
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }

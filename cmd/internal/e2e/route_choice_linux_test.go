@@ -63,9 +63,7 @@ func TestExclude(t *testing.T) {
 			if n := len(r.records(t)); n != len(tt.want) {
 				t.Errorf("%d records, want %d", n, len(tt.want))
 			}
-			if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-				t.Errorf("left behind (-before +after):\n%s", diff)
-			}
+			wantState(t, lab.Router, before)
 		})
 	}
 }
@@ -115,9 +113,7 @@ func TestPutBack(t *testing.T) {
 		return lab.Router.Run("ip", "-6", "-brief", "address", "show", "dev", "guard5359") == guard
 	})
 	r.stop(t, unix.SIGTERM)
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 	for _, text := range []string{"restored rules or routes that another program has removed", "ip rule add pref 5360 fwmark 0x53590000 lookup 5359", "ip tuntap add dev guard5359 mode tun"} {
 		if !strings.Contains(r.Stderr(), text) {
 			t.Errorf("router logged\n%swant %q", r.Stderr(), text)

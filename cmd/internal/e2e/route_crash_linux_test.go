@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
@@ -101,9 +100,7 @@ func TestNothingLeaksAfterKill(t *testing.T) {
 	tuntest.Wait(t, "the capture to show what leaves an open host", func() bool { return leaks() != "" })
 	end()
 	reportf(t, "%d kills, %d handshakes recorded before them, nothing captured past the router", rounds, records)
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }
 
 // TestCleanup opens the host by hand after a run that died.
@@ -143,9 +140,7 @@ func TestCleanup(t *testing.T) {
 			t.Errorf("cleanup: %+v, want exit status 0 and %q", got, line)
 		}
 	}
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 	if got := command(t, lab.Router, binary, "cleanup"); got != nothing {
 		t.Errorf("second cleanup: %+v, want %+v", got, nothing)
 	}
@@ -173,9 +168,7 @@ func TestCrashOpen(t *testing.T) {
 		}
 	}
 	lab.Router.Run(binary, "cleanup", "--result", "signal")
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }
 
 // TestInterfaceDeleted takes the interface away from a running router: it ends, and the host stays
@@ -198,7 +191,5 @@ func TestInterfaceDeleted(t *testing.T) {
 		}
 	}
 	lab.Router.Run(binary, "cleanup")
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }

@@ -57,7 +57,5 @@ func TestGatewayExample(t *testing.T) {
 	if diff := cmp.Diff([]string{tuntest.ClientAddr4, tuntest.ClientAddr6}, clients); diff != "" {
 		t.Errorf("clients recorded (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }

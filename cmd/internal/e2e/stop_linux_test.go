@@ -37,9 +37,7 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 				}
 				defer conn.Close()
 				r.stop(t, sig)
-				if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-					t.Errorf("left behind (-before +after):\n%s", diff)
-				}
+				wantState(t, lab.Router, before)
 			}
 		})
 	}
@@ -75,9 +73,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 	for _, r := range routers {
 		r.stop(t, unix.SIGTERM)
 	}
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }
 
 // TestSecondRunRefused starts a router where one is running.
@@ -106,6 +102,14 @@ func TestSecondRunRefused(t *testing.T) {
 	lab.Router.Run("curl", "-sS", urls()[0])
 	first.waitRecords(t, 1)
 	first.stop(t, unix.SIGTERM)
+}
+
+// wantState fails the test if the configuration of a namespace is not as before.
+func wantState(t *testing.T, ns *tuntest.Namespace, before string) {
+	t.Helper()
+	if diff := cmp.Diff(before, ns.State()); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
 }
 
 // settle waits until the kernel has noticed that a guard has no carrier, which takes up to a
@@ -183,9 +187,7 @@ func TestStopIsFinished(t *testing.T) {
 				if err := r.Err(); err != nil {
 					t.Errorf("ended with %v", err)
 				}
-				if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-					t.Errorf("left behind (-before +after):\n%s", diff)
-				}
+				wantState(t, lab.Router, before)
 			}
 		})
 	}
@@ -214,9 +216,7 @@ func TestSlowStop(t *testing.T) {
 			t.Errorf("router said\n%swant %q", r.Stderr(), text)
 		}
 	}
-	if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
-		t.Errorf("left behind (-before +after):\n%s", diff)
-	}
+	wantState(t, lab.Router, before)
 }
 
 // fullPipe returns the path of a named pipe that has no room, and that the test holds open and does

@@ -180,12 +180,12 @@ func (f *Line) tell(first, second string) {
 
 func (f *Line) span(word string, d time.Duration) {
 	f.say(word)
-	f.b = AppendSpan(append(f.b, ' '), d)
+	f.b = appendSpan(append(f.b, ' '), d)
 }
 
 func (f *Line) size(word string, n uint64) {
 	f.say(word)
-	f.b = AppendSize(append(f.b, ' '), n)
+	f.b = appendSize(append(f.b, ' '), n)
 }
 
 // router writes the column of the router, if there is one.

@@ -7,13 +7,13 @@ import (
 )
 
 // Span returns a duration with three significant digits.
-func Span(d time.Duration) string { return string(AppendSpan(nil, d)) }
+func Span(d time.Duration) string { return string(appendSpan(nil, d)) }
 
 // Size returns a number of bytes with three significant digits.
-func Size(n uint64) string { return string(AppendSize(nil, n)) }
+func Size(n uint64) string { return string(appendSize(nil, n)) }
 
-// AppendSpan appends a Span.
-func AppendSpan(dst []byte, d time.Duration) []byte {
+// appendSpan appends a Span.
+func appendSpan(dst []byte, d time.Duration) []byte {
 	switch {
 	case d < time.Millisecond:
 		return append(strconv.AppendInt(dst, d.Microseconds(), 10), " µs"...)
@@ -25,8 +25,8 @@ func AppendSpan(dst []byte, d time.Duration) []byte {
 	return append(dst, d.Round(time.Second).String()...)
 }
 
-// AppendSize appends a Size.
-func AppendSize(dst []byte, n uint64) []byte {
+// appendSize appends a Size.
+func appendSize(dst []byte, n uint64) []byte {
 	if n < 1024 {
 		return append(strconv.AppendUint(dst, n, 10), " B"...)
 	}
