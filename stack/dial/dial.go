@@ -65,24 +65,30 @@ type Flow struct {
 }
 
 // Dialer opens the host's sockets to far sides. All of them are non-blocking and close on exec.
-type Dialer struct{ o atomic.Pointer[settings] }
+type Dialer struct {
+	o atomic.Pointer[settings]
+
+	// Of the kernel, as New has found it: later this process may neither make sockets itself nor
+	// read files.
+	defaults       map[socketOption]bool // that TCP sockets have
+	firstEphemeral uint16
+}
 
 type settings struct {
 	Options
-	stream         []socketOption
-	firstEphemeral uint16
+	stream []socketOption
 }
 
 // New returns a Dialer.
 func New(o Options) *Dialer {
-	d := new(Dialer)
+	d := &Dialer{defaults: streamDefaults(), firstEphemeral: readFirstEphemeral()}
 	d.SetOptions(o)
 	return d
 }
 
 // SetOptions replaces the options for later sockets and destinations.
 func (d *Dialer) SetOptions(o Options) {
-	d.o.Store(&settings{o, streamOptions(o), readFirstEphemeral()})
+	d.o.Store(&settings{o, streamOptions(o, d.defaults)})
 }
 
 // Rule returns the ruling of the rules on a flow that is about to begin, nil if there are no rules.

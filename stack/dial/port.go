@@ -26,7 +26,7 @@ func (d *Dialer) SourcePorts(port uint16) []uint16 {
 	switch {
 	case port < privileged:
 		return SystemPorts(port)
-	case port < d.o.Load().firstEphemeral:
+	case port < d.firstEphemeral:
 		return []uint16{port, 0}
 	}
 	return anyPort

@@ -105,13 +105,14 @@ func lockJournal(path string, create int) (*journal, error) {
 }
 
 // hold returns the file of a lock on a journal that another process may share, to whose end it
-// lasts: a router that outlives the run by a moment (await). It is no lock of the run.
+// lasts: a router that outlives the run by a moment (await). It is no lock of the run, and who has
+// the file cannot write the journal by it.
 func (j *journal) hold() (*os.File, error) {
-	f, err := os.OpenFile(j.file.Name(), os.O_RDWR|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(j.file.Name(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK}); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock journal %s: %w", j.file.Name(), err)
 	}

@@ -36,6 +36,8 @@ type assembly struct {
 	tap    *tap.Tap
 	dialer *dial.Dialer
 	stack  *stack.Stack
+
+	program *program // nil = its pages stay in memory
 }
 
 func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
@@ -58,11 +60,7 @@ func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
 	a.dialer = dial.New(a.dialOptions())
 	var err error
 	a.stack, err = stack.New(a.tap, a.dialer, a.allStackOptions(sources))
-	if err != nil {
-		return err
-	}
-	a.connect()
-	return nil
+	return err
 }
 
 // pathMTU is called by a tap and a stack at work alone.
@@ -156,7 +154,7 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { a.strangers.run(ctx); return nil })
 	g.Go(func() error { a.names.run(ctx); return nil })
 	g.Go(func() error { a.holes.Run(ctx); return nil })
-	g.Go(func() error { returnMemory(ctx); return nil })
+	g.Go(func() error { returnMemory(ctx, a.program); return nil })
 	if a.Reload != nil {
 		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
 	}

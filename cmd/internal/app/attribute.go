@@ -361,7 +361,7 @@ func (r *Router) finder() (finder, error) {
 	case err != nil:
 		return nil, err
 	case r.searches != nil:
-		return owner.NewRemote(n, r.searches.conn, r.searches.lacks)
+		return r.searches.begin(n)
 	}
 	return owner.NewFinder(n)
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/audit/remote"
@@ -105,10 +106,14 @@ func ofServiceManager(v string) bool {
 
 // newStarter returns a function that has others run on one thread, which lasts as long as this
 // process: the kernel kills a child when the thread ends that has started it (PR_SET_PDEATHSIG).
-func newStarter() func(func() error) error {
+// The children have an empty bounding set, where this process may do that.
+func newStarter(log logrus.FieldLogger) func(func() error) error {
 	work, results := make(chan func() error), make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		if err := isolate.LimitChildren(); err != nil {
+			log.WithError(err).Warn(keepsRights)
+		}
 		for f := range work {
 			results <- f()
 		}

@@ -12,7 +12,9 @@ import (
 
 // destinations resolves the words of the deny list, and gives each denial its reason. The subnets
 // of the TUN are never dialled: no machine is there, and our packets would come back in.
-func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool) dial.Policy {
+func destinations(
+	c *config.Config, host *dial.HostAddrs, local func(netip.Addr) bool, nameservers func() []netip.Addr,
+) dial.Policy {
 	denied := make(map[netip.Prefix]*flow.Decision)
 	deny := func(ps []netip.Prefix, rule, reason string) []netip.Prefix {
 		d := &flow.Decision{Deny: true, Rule: rule, Reason: rule + " " + reason}
@@ -22,7 +24,7 @@ func destinations(c *config.Config, host *dial.HostAddrs, local func(netip.Addr)
 		return ps
 	}
 	const key = "egress.deny"
-	p := dial.Policy{Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: new(resolverList).get}
+	p := dial.Policy{Allow: prefixes(c.Egress.Allow), Local: local, Resolvers: nameservers}
 	p.Decisions.Denied = denied
 	p.Decisions.Allowed = &flow.Decision{Rule: "egress.allow"}
 	for _, a := range c.TUN.Addresses {

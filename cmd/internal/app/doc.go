@@ -47,17 +47,20 @@
 //	opens the logs
 //	config's text, ring ───────────────▶ opens the listener
 //	opens the TUN, changes the host ◀─── opened, or has said why not
-//	TUN, lock, two servers ────────────▶ gives up its rights, builds tap and stack
+//	TUN, lock, two servers ────────────▶ builds tap and stack, gives up its rights
 //	ready ◀───────────────────────────── running
 //	      ◀───────────────────────────── records, by the ring
 //	written ───────────────────────────▶ payload may pass
-//	ping, reload, stop ────────────────▶
+//	ping, reload, stop, files ─────────▶
 //	      ◀───────────────────────────── pong, reloaded, ended
 //
 // The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
 // sockets (package sockets), the other searches for the owners of connections (owner.Server). Those
 // of datagrams the writer of the log searches for (audit/remote), unless the router itself shows
 // them.
+//
+// The router opens no file once it has given up its rights. It reads those of the host that it
+// needs before; of those that change the keeper sends the next ones (files.go).
 //
 // The log is the keeper's (records.go): the router's stands in for it (audit/remote). It is one
 // over all routers of a run, and so is the Fleet that brings it to stores outside.

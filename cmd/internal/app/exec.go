@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/namespace"
 	"syntap/tun"
 )
@@ -26,7 +27,7 @@ const DefaultDrain = 10 * time.Second
 func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
 	c := r.Config
 	r.hosts = readHosts(hostsFile, r.Logger) // before the command can write it
-	r.View, err = openView(c, r.Logger, os.Getpid(), noOthers)
+	r.View, err = openView(c, r.Logger, os.Getpid(), func() []isolate.Process { return thisProcess(r.Logger) })
 	if err != nil {
 		return 0, err
 	}

@@ -34,11 +34,24 @@ type hosts map[netip.Addr][]string
 // readHosts reads a file of the form of hosts(5). It warns where the file cannot be read, or only
 // its beginning counts. One that does not exist has no names.
 func readHosts(path string, log logrus.FieldLogger) hosts {
-	text, err := readStart(path)
+	f, err := os.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			log.WithError(err).Warn("names of the host's own table do not count")
+			log.WithError(err).Warn(noHosts)
 		}
+		return nil
+	}
+	defer f.Close()
+	return hostsIn(f, path, log)
+}
+
+const noHosts = "names of the host's own table do not count"
+
+// hostsIn reads an open file, whose path is told.
+func hostsIn(f io.Reader, path string, log logrus.FieldLogger) hosts {
+	text, err := io.ReadAll(io.LimitReader(f, maxHosts+1))
+	if err != nil {
+		log.WithError(err).Warn(noHosts)
 		return nil
 	}
 	if len(text) > maxHosts {
@@ -62,16 +75,6 @@ func readHosts(path string, log logrus.FieldLogger) hosts {
 		}
 	}
 	return all
-}
-
-// readStart returns the content of a file, of which no more than a byte too many.
-func readStart(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxHosts+1))
 }
 
 // add has an address have another name; one that is none does not count.

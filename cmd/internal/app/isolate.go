@@ -3,24 +3,65 @@
 package app
 
 import (
+	"os"
+
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/owner"
 )
 
 // isolate has this process give up the rights that a router does not need. Where the kernel, or a
 // sandbox around it, refuses that, the router works all the same.
 func (r *Router) isolate() {
-	if err := isolate.Enter(isolate.Needs{Children: r.children, Host: !r.kept, Files: !r.kept}); err != nil {
-		r.Logger.WithError(err).Warn("this process keeps rights that a router does not need")
+	needs := isolate.Needs{Children: r.children, Host: !r.kept, Files: !r.kept, Sockets: !r.kept}
+	if !r.kept {
+		if _, err := isolate.Enter(needs); err != nil {
+			r.Logger.WithError(err).Warn(keepsRights)
+		}
+		return
 	}
+	if root := owner.CgroupRoot(); root != "" {
+		needs.Names = []string{root}
+	}
+	needs.Memory = spareMemory + 4*uint64(r.Config.Limits.Memory)
+	files, err := isolate.Open(os.Getpid()) // it opens none later
+	if err != nil {
+		r.Logger.WithError(err).Warn("cannot tell the rights of this process")
+	} else {
+		defer files.Close()
+	}
+	landlock, err := isolate.Enter(needs)
+	switch {
+	case err != nil:
+		r.Logger.WithError(err).Warn(keepsRights)
+	case !landlock:
+		r.Logger.Info("the kernel has no landlock for this process: the filter of system calls alone keeps files from it")
+	}
+	if files == nil || r.isolated == nil {
+		return
+	}
+	p, err := files.Read(isolate.Router)
+	if err != nil {
+		r.Logger.WithError(err).Warn("cannot tell the rights of this process")
+		return
+	}
+	p.Landlock = landlock
+	r.isolated(p)
 }
+
+const keepsRights = "this process keeps rights that a router does not need"
+
+// spareMemory is the room for the data of a router with a keeper beside limits.memory, in bytes,
+// as the kernel counts them (RLIMIT_DATA): Go's runtime reserves more than it uses.
+const spareMemory = 4 << 30
 
 // isolateKeeper does the same for the process that keeps the host, which goes on with the
 // rights that its routers need, to give them to the next one.
 func isolateKeeper(log logrus.FieldLogger) {
-	for _, err := range []error{isolate.Hide(), isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true})} {
+	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true})
+	for _, err := range []error{isolate.Hide(), err} {
 		if err != nil {
 			log.WithError(err).Warn("the keeper has rights that it does not need")
 		}

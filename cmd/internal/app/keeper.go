@@ -226,6 +226,9 @@ func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
 	default:
 	}
 	k.records.log.Reopen() // whatever the config says: logrotate has renamed files
+	if err := k.sendFile(order{Hosts: true}, hostsFile); err != nil {
+		return "the router has died"
+	}
 	var next *config.Config
 	text, err := read()
 	if err == nil {

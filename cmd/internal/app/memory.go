@@ -12,7 +12,7 @@ import (
 // returnMemory gives the system back memory that the router has needed for a while, such as that of
 // its start, or of many connections that have opened or closed. Go's runtime by itself keeps about
 // as much as is in use, and the system every page of the program that has ever run.
-func returnMemory(ctx context.Context) {
+func returnMemory(ctx context.Context, p *program) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var h heap
@@ -30,7 +30,7 @@ func returnMemory(ctx context.Context) {
 			rest--
 		case h.calm() && (!started || h.excess() > h.spare()):
 			debug.FreeOSMemory()
-			_ = unmapProgram() // without a view of its own mappings it keeps them
+			_ = p.unmap()
 			h.read()
 			started, rest = true, h.live/collectedEachSecond
 		}
@@ -44,7 +44,10 @@ func returnStart(ctx context.Context) {
 	case <-ctx.Done():
 	case <-time.After(time.Second):
 		debug.FreeOSMemory()
-		_ = unmapProgram()
+		if p, err := openProgram(); err == nil { // else it keeps the pages
+			_ = p.unmap()
+			p.close()
+		}
 	}
 }
 

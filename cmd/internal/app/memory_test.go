@@ -32,7 +32,7 @@ func TestReturnMemory(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
-		returnMemory(ctx)
+		returnMemory(ctx, nil)
 		close(ended)
 	}()
 	tuntest.Wait(t, "memory to go back", func() bool {
@@ -72,9 +72,14 @@ func TestUnmapProgram(t *testing.T) {
 		return kib
 	}
 	mapProgram(t)
+	p, err := openProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
 	before := mapped()
 	tuntest.Wait(t, "half of the program's pages to go", func() bool {
-		if err := unmapProgram(); err != nil {
+		if err := p.unmap(); err != nil {
 			t.Fatal(err)
 		}
 		return mapped() < before/2

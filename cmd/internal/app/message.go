@@ -3,6 +3,7 @@
 package app
 
 import (
+	"net/netip"
 	"time"
 
 	"syntap/cmd/internal/config"
@@ -18,8 +19,14 @@ type order struct {
 	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
 	Stores *stores    `json:",omitempty"` // that the log is sent to
 	Users  *[]uint32  `json:",omitempty"` // of resolvers of this host
-	Ping   bool       `json:",omitempty"`
-	Stop   bool       `json:",omitempty"`
+
+	// Of the host's files, none of which a router opens at work (files.go).
+	Nameservers *[]netip.Addr `json:",omitempty"`
+	Passwd      bool          `json:",omitempty"` // with /etc/passwd, which has changed
+	Hosts       bool          `json:",omitempty"` // with /etc/hosts, if there is one: it counts from the next reload on
+
+	Ping bool `json:",omitempty"`
+	Stop bool `json:",omitempty"`
 }
 
 type beginning struct {

@@ -83,7 +83,7 @@ func (r *Router) reload(
 		owners.ask(r.ownersFor(c), r.Logger)
 	}
 	if n := r.judge.names; n != nil {
-		all := readHosts(hostsFile, r.Logger)
+		all := r.readHosts()
 		n.hosts.Store(&all)
 	}
 	leaving := c.Egress.Compile()
@@ -102,6 +102,14 @@ func (r *Router) reload(
 	}
 	r.warnDescriptors()
 	return nil
+}
+
+// readHosts returns the host's own table of names as it is now.
+func (r *Router) readHosts() hosts {
+	if r.nextHosts != nil {
+		return r.nextHosts()
+	}
+	return readHosts(hostsFile, r.Logger)
 }
 
 // reportRefused logs each mistake of a config that was not put in force.

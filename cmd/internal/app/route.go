@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
@@ -73,6 +74,12 @@ type Router struct {
 	Nameserver func(netip.Addr) bool
 
 	hosts hosts // by which programs of this host know addresses besides; nil = none
+	// nextHosts returns those that count from the next reload on; nil = this process reads the file
+	nextHosts func() hosts
+	// nameservers returns those of this host, at other machines; nil = this process reads the files
+	nameservers func() []netip.Addr
+	// isolated gets this process with its rights, once it opens no more files; nil disables it
+	isolated func(isolate.Process)
 
 	judge *judge // made by route, like holes
 	holes *holes
@@ -91,9 +98,6 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 }
 
 func (r *Router) route(ctx context.Context, link tun.Link) error {
-	if r.Isolate {
-		r.isolate()
-	}
 	r.holes = r.findHoles()
 	defer r.holes.Close()
 	rules, err := Rules(r.Config, r.holes.MSS)
@@ -116,6 +120,12 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
+	a.program, _ = openProgram() // without it pages of the program stay in memory
+	defer a.program.close()
+	if r.Isolate {
+		r.isolate()
+	}
+	a.connect()
 	return a.run(ctx)
 }
 
@@ -153,8 +163,12 @@ func (r *Router) stackOptions() stack.Options {
 
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
+	nameservers := r.nameservers
+	if nameservers == nil {
+		nameservers = new(resolverList).get
+	}
 	o := dial.Options{
-		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost), Redirect: r.Redirect,
+		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost, nameservers), Redirect: r.Redirect,
 		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 	if r.sockets != nil {

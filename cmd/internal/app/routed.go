@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"syntap/cmd/internal/sockets"
 
@@ -44,8 +46,12 @@ type Routed struct {
 	searches  *searches                // that the keeper makes
 	past      atomic.Uint64            // packets that were refused on their way past the TUN
 	users     atomic.Pointer[[]uint32] // of resolvers of this host
-	reload    Reload
-	stop      context.CancelFunc
+
+	nameservers atomic.Pointer[[]netip.Addr]
+	hosts       atomic.Pointer[hosts] // from the next reload on
+
+	reload Reload
+	stop   context.CancelFunc
 
 	config *config.Config
 	log    *remote.Log
@@ -116,6 +122,7 @@ func (r *Routed) open(lines *Lines) error {
 		return explainFew(err)
 	}
 	r.log = remote.New(end)
+	_ = time.Now().Local().String() // has the file of the time zone read
 	r.view, err = openView(r.config, r.logger, os.Getppid(), func() []isolate.Process { return r.processes })
 	if err != nil {
 		return err
@@ -139,6 +146,10 @@ func (r *Routed) parse(file string, text *os.File) (*config.Config, error) {
 func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	var o order
 	files, err := r.keeper.Receive(&o)
+	for err == nil && o.Route == nil && r.note(&o, files) { // it was meant for the router before
+		o = order{}
+		files, err = r.keeper.Receive(&o)
+	}
 	if errors.Is(err, io.EOF) {
 		return nil, nil, hint.Exit(hint.StatusFailure) // the keeper says why
 	}
@@ -159,7 +170,7 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		r.searches = &searches{conn, o.Route.Lacks}
+		r.searches = &searches{conn: conn, lacks: o.Route.Lacks}
 		files = files[1:]
 	}
 	queues := files[:o.Route.Queues]
@@ -183,16 +194,27 @@ func (r *Routed) obey() {
 			_ = r.say(word{Pong: true})
 		case o.Stop:
 			r.stop()
-		case o.Past != nil:
-			r.past.Store(*o.Past)
-		case o.Users != nil:
-			r.users.Store(o.Users)
-		case o.Stores != nil:
-			r.stores.Store(o.Stores)
 		case o.Reload != nil:
 			go func() { r.reload.requests <- r.reloading(o.Reload, files) }()
+		default:
+			r.note(&o, files)
 		}
 	}
+}
+
+// note takes an order that says how something is. It reports whether it is one.
+func (r *Routed) note(o *order, files []*os.File) bool {
+	switch {
+	case o.Past != nil:
+		r.past.Store(*o.Past)
+	case o.Users != nil:
+		r.users.Store(o.Users)
+	case o.Stores != nil:
+		r.stores.Store(o.Stores)
+	default:
+		return r.takeFile(o, files)
+	}
+	return true
 }
 
 // reloading returns the request for the config that an order names. The keeper is told the
@@ -232,6 +254,9 @@ func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	c := r.config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
+	nameservers, names := resolvers(), readHosts(hostsFile, r.logger)
+	r.nameservers.Store(&nameservers)
+	r.hosts.Store(&names)
 	return &Router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
@@ -240,6 +265,7 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
 		Sources:    sources(c.TUN.Sources, addrs),
-		hosts:      readHosts(hostsFile, r.logger),
+		hosts:      names, nextHosts: r.nextHosts, nameservers: r.knownNameservers,
+		isolated: func(p isolate.Process) { r.processes = append(r.processes, p) },
 	}
 }

@@ -53,7 +53,7 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	k := &keeper{
-		log: s.Logger, notify: s.Notify, start: newStarter(), parse: s.Parse, past: make(chan struct{}, 1),
+		log: s.Logger, notify: s.Notify, start: newStarter(s.Logger), parse: s.Parse, past: make(chan struct{}, 1),
 	}
 	s.keeper = k
 	k.text.Store(&s.Text)
@@ -122,6 +122,7 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	g.Go(func() error { k.tellPast(running); return nil })
 	g.Go(func() error { k.tellStores(running); return nil })
 	g.Go(func() error { k.tellResolvers(running); return nil })
+	g.Go(func() error { k.tellFiles(running); return nil })
 	g.Go(func() error { return k.records.watch(running) })
 	g.Go(func() error {
 		last, routed = k.follow(running, router)

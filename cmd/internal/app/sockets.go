@@ -5,6 +5,7 @@ package app
 import (
 	"net"
 	"os"
+	"sync/atomic"
 
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
@@ -16,8 +17,23 @@ import (
 // searches are those of the keeper for owners, for a router that may not look at other users'
 // processes.
 type searches struct {
-	conn  *net.UnixConn
-	lacks []string
+	conn   *net.UnixConn
+	lacks  []string
+	remote atomic.Pointer[owner.Remote] // that has them made; nil = none yet
+}
+
+// begin returns the finder that has the searches made. It has read the names of users.
+func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
+	r, err := owner.NewRemote(n, s.conn, s.lacks)
+	if err != nil {
+		return nil, err
+	}
+	s.remote.Store(r)
+	if f, err := os.Open(passwdFile); err == nil { // else users have no names
+		r.SetUsers(f)
+		_ = f.Close()
+	}
+	return r, nil
 }
 
 // socketSettings are those of upstream sockets. The router sets the others: they take no rights.
@@ -29,11 +45,11 @@ func socketSettings(c *config.Config) sockets.Settings {
 
 // server does for a router, by a socket between the two, all that takes rights.
 type server interface {
-	Serve() error // until the router is gone, which is no error, or says what no router says
+	Serve() error // until the router is gone, which is no error, or sends a message that no router sends
 	Close() error
 }
 
-// serve has servers serve a router, which is killed if it says what no router says. It returns the
+// serve has servers serve a router, which is killed if it sends other messages. It returns the
 // router's ends: of the server of its sockets, and of that of its searches.
 func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {

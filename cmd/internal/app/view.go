@@ -27,16 +27,16 @@ import (
 )
 
 // openView opens the listener of the live page, the API and the metrics; nil where the config has
-// none. It tells of this process, and of others, of which pid is the one to be sent signals.
+// none. It tells of the processes, of which pid is the one to be sent signals.
 func openView(
-	c *config.Config, log logrus.FieldLogger, pid int, others func() []isolate.Process,
+	c *config.Config, log logrus.FieldLogger, pid int, processes func() []isolate.Process,
 ) (*web.Server, error) {
 	if c.HTTP.Listen == "" {
 		return nil, nil
 	}
 	o := web.Options{
 		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c), PID: pid, Stays: pid != os.Getpid(),
-		Processes: func() []isolate.Process { return append(others(), thisProcess(log)...) },
+		Processes: processes,
 	}
 	view, err := web.Listen(c.HTTP.Listen, o)
 	if err != nil {
@@ -62,9 +62,6 @@ func thisProcess(log logrus.FieldLogger) []isolate.Process {
 	}
 	return []isolate.Process{p}
 }
-
-// noOthers are the other processes of a program that is one.
-func noOthers() []isolate.Process { return nil }
 
 // jsonLog returns the file of the first JSON sink; "" where there is none.
 func jsonLog(c *config.Config) string {

@@ -40,3 +40,34 @@ func TestHostNames(t *testing.T) {
 		t.Errorf("%d records have the name, want handshake and flow of two connections:\n%s", n, log)
 	}
 }
+
+// TestHostFiles has a user and a nameserver come while a router works: it opens no file, and knows
+// both.
+func TestHostFiles(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "setpriv", "unshare")
+	requireSetgroups(t)
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	dir := newEtc(t, "nameserver 203.0.113.99\n")
+	config := everything + "egress: {deny: [" + resolver + "]}\n"
+	r := &router{dir: t.TempDir()}
+	line := dir.asking(binary, "run", "-c", r.writeConfig(t, config))
+	r.Process = lab.Router.Start(line[0], line[1:]...)
+	r.wait(t, "a route", func() bool { return routesTo(lab, "syntap0") })
+	ask := func() bool {
+		return command(t, lab.Router, "dig", "+tries=1", "+time=1", "+short", "@"+resolver, "one.example.com").status == 0
+	}
+	named := func() bool {
+		output(lab.Router, "setpriv", "--reuid=12345", "--clear-groups", "curl", "-sS", "http://"+addrOfShop)
+		return strings.Contains(r.read(t, "handshakes.json"), `"user":"newcomer"`)
+	}
+	if ask() || named() {
+		t.Error("the router knows a nameserver or a user that the host does not know")
+	}
+	dir.write(t, "resolv.conf", "nameserver "+resolver+"\n")
+	r.wait(t, "answers of the nameserver", ask)
+	dir.write(t, "passwd", "root:x:0:0::/:/bin/sh\nnewcomer:x:12345:12345::/:/bin/sh\n")
+	r.wait(t, "a record with the user's name", named)
+	r.stop(t, unix.SIGTERM)
+}

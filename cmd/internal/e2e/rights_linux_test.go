@@ -22,7 +22,7 @@ const keptCapabilities = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.C
 	1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_DAC_OVERRIDE
 
 // checkRights looks at the rights of all threads of a router's process.
-func checkRights(t *testing.T, pid int, kept, bounding uint64) {
+func checkRights(t *testing.T, pid int, kept, inheritable, bounding uint64) {
 	t.Helper()
 	threads, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/status")
 	if err != nil || len(threads) == 0 {
@@ -43,7 +43,7 @@ func checkRights(t *testing.T, pid int, kept, bounding uint64) {
 		if filtered := slices.Contains([]string{"amd64", "arm64"}, runtime.GOARCH); filtered && value["Seccomp"] != "2" {
 			t.Errorf("%s: Seccomp %s, want 2", file, value["Seccomp"])
 		}
-		for name, may := range map[string]uint64{"CapEff": kept, "CapPrm": kept, "CapInh": 0, "CapBnd": bounding, "CapAmb": 0} {
+		for name, may := range map[string]uint64{"CapEff": kept, "CapPrm": kept, "CapInh": inheritable, "CapBnd": bounding, "CapAmb": 0} {
 			set, err := strconv.ParseUint(value[name], 16, 64)
 			if err != nil || set&^may != 0 {
 				t.Errorf("%s: %s %s, %v; want none but %x", file, name, value[name], err, may)
@@ -67,15 +67,17 @@ func TestRights(t *testing.T) {
 			Capabilities struct{ Permitted, Bounding []string }
 			NoNewPrivs   bool `json:"no_new_privs"`
 			Seccomp      string
+			Landlock     bool
 			Writable     []string
 		}
 	}
 	r.wait(t, "the router's answer", func() bool {
 		return json.Unmarshal([]byte(output(lab.Router, binary, "status", "--json", "--at", at)), &status) == nil
 	})
-	const forRouters = keptCapabilities | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_KILL
-	checkRights(t, r.PID(), forRouters, forRouters)
-	checkRights(t, r.routerPID(t), 0, 0)
+	const forRouters = keptCapabilities | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_KILL
+	checkRights(t, r.PID(), forRouters, forRouters, forRouters)
+	checkRights(t, r.routerPID(t), 0, 0, 0)
+	checkLimits(t, r.routerPID(t))
 	if len(status.Processes) != 2 {
 		t.Fatalf("processes: %+v, want two", status.Processes)
 	}
@@ -93,6 +95,9 @@ func TestRights(t *testing.T) {
 			isKeeper != (len(p.Capabilities.Bounding) > 0) || isKeeper != slices.Contains(p.Capabilities.Permitted, "CAP_NET_ADMIN") {
 			t.Errorf("processes: %+v, want %+v with its rights", p, want)
 		}
+		if held := !isKeeper && haveLandlock(); p.Landlock != held {
+			t.Errorf("landlock restricts the %s: %v, want %v", want.role, p.Landlock, held)
+		}
 		if ofItsOwn := os.Geteuid() == 0 && !isKeeper; ofItsOwn != (p.UID != os.Geteuid()) {
 			t.Errorf("the %s runs as user %d", want.role, p.UID)
 		}
@@ -100,7 +105,42 @@ func TestRights(t *testing.T) {
 			t.Errorf("status lacks the %s: %s", want.role, text)
 		}
 	}
+	r.killRouter(t) // the keeper has fewer rights by now
+	r.wait(t, "the next router's answer", func() bool {
+		return strings.Contains(output(lab.Router, binary, "status", "--at", at), fmt.Sprintf("%d router: user ", routerOf(r.PID())))
+	})
+	checkRights(t, r.routerPID(t), 0, 0, 0)
+	checkLimits(t, r.routerPID(t))
 	r.stop(t, unix.SIGTERM)
+}
+
+// haveLandlock reports whether the kernel has landlock.
+func haveLandlock() bool {
+	_, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	return errno == 0
+}
+
+// checkLimits looks at the limits of a router, which keep it from using up the host.
+func checkLimits(t *testing.T, pid int) {
+	t.Helper()
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, most := range map[string]uint64{"Max data size": 16 << 30, "Max core file size": 0, "Max processes": 1024} {
+		if name == "Max processes" && os.Geteuid() != 0 {
+			continue // it has no user of its own
+		}
+		m := regexp.MustCompile(name + ` +(\S+) +(\S+)`).FindStringSubmatch(string(limits))
+		if m == nil {
+			t.Fatalf("no limit %s: %s", name, limits)
+		}
+		for _, value := range m[1:] {
+			if n, err := strconv.ParseUint(value, 10, 64); err != nil || n > most {
+				t.Errorf("%s %s, want %d at most", name, value, most)
+			}
+		}
+	}
 }
 
 // TestRightsOfExec looks at the router of a command. The command itself has the rights that it has
@@ -114,7 +154,7 @@ func TestRightsOfExec(t *testing.T) {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
 		return err == nil && strings.Contains(string(status), "\nNoNewPrivs:\t1\n")
 	})
-	checkRights(t, p.PID(), keptCapabilities|1<<unix.CAP_KILL, ^uint64(0))
+	checkRights(t, p.PID(), keptCapabilities|1<<unix.CAP_KILL, 0, ^uint64(0))
 	if set := regexp.MustCompile(`CapEff:\s+(\w+)`).FindStringSubmatch(p.Stdout()); set == nil || os.Geteuid() == 0 && set[1] == "0000000000000000" {
 		t.Errorf("root's command has no capability: %s", p.Stdout())
 	}
@@ -131,4 +171,26 @@ func TestRightsCannotBeGivenUp(t *testing.T) {
 	if got.status != 0 || got.stdout != "done\n" || !strings.Contains(got.stderr, warning) {
 		t.Errorf("exec without seccomp: %+v, want its command to run, and a warning", got)
 	}
+}
+
+// TestNoLandlock has a kernel without landlock(7): the router says so, and works.
+func TestNoLandlock(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "strace")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, everything+`http: {listen: "unix:DIR/http.sock"}`)
+	r.Process = lab.Router.Start("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset",
+		"-e", "inject=landlock_create_ruleset:error=ENOSYS", binary, "run", "-c", config)
+	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+	lab.Router.Run("curl", "-sS", urls()[0])
+	r.waitRecords(t, 1)
+	if said := r.Stderr(); !strings.Contains(said, "the kernel has no landlock") || strings.Contains(said, "keeps rights") {
+		t.Errorf("without landlock the router says: %s", said)
+	}
+	if got := output(lab.Router, binary, "status", "-c", config); !strings.Contains(got, "no capability, no new privileges, system calls filtered, no landlock") {
+		t.Errorf("status without landlock: %s", got)
+	}
+	r.stop(t, unix.SIGTERM)
 }

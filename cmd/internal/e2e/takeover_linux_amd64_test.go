@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	words "encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -150,6 +151,16 @@ func (c *captive) write(t *testing.T, at uint64, text []byte) uint64 {
 	return c.page + at
 }
 
+// read returns the first bytes of the page.
+func (c *captive) read(t *testing.T, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	if _, err := unix.PtracePeekData(c.tid, uintptr(c.page), b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // release lets the thread go on where it was.
 func (c *captive) release(t *testing.T) {
 	t.Helper()
@@ -237,6 +248,7 @@ func attempts(t *testing.T, victim uint64) []attempt {
 		{"a packet socket", unix.SYS_SOCKET, with(unix.AF_PACKET, unix.SOCK_RAW, 0), unix.EAFNOSUPPORT},
 		{"a socket of the kernel's ciphers", unix.SYS_SOCKET, with(unix.AF_ALG, unix.SOCK_SEQPACKET, 0), unix.EAFNOSUPPORT},
 		{"type into the terminal", unix.SYS_IOCTL, with(0, unix.TIOCSTI), 0},
+		{"signal a process by a descriptor", unix.SYS_FCNTL, with(0, unix.F_SETOWN, victim), 0},
 		{"hard link", unix.SYS_LINKAT, with(), 0},
 		{"symbolic link", unix.SYS_SYMLINKAT, with(), 0},
 		{"change an owner", unix.SYS_FCHOWNAT, with(), 0},
@@ -280,7 +292,27 @@ func TestTakenOver(t *testing.T) {
 	path := func(path string, then ...uint64) func(*captive) []uint64 {
 		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
 	}
+	const (
+		space   = 64 << 30 // bytes, of which none need be there
+		reserve = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	)
 	ofRouters := []attempt{
+		{"a socket of its own", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
+		{"a raw socket", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP), unix.EAFNOSUPPORT},
+		{"a socket to a service of this host", unix.SYS_SOCKET, with(unix.AF_UNIX, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
+		{"a pair of sockets", unix.SYS_SOCKETPAIR, with(unix.AF_UNIX, unix.SOCK_STREAM, 0), 0},
+		{"listen", unix.SYS_LISTEN, with(0, 1), 0},
+		{"read a file", unix.SYS_OPENAT, at("/etc/passwd", unix.O_RDONLY), 0},
+		{"read a file by open", unix.SYS_OPEN, path("/etc/passwd", unix.O_RDONLY), 0},
+		{"read a file by openat2", unix.SYS_OPENAT2, at("/etc/passwd", 0), unix.ENOSYS},
+		{"read the log", unix.SYS_OPENAT, at(log, unix.O_RDONLY), 0},
+		{"read what the keeper is doing", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/status", keeper), unix.O_RDONLY), 0},
+		{"read another process's environment", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/environ", victim), unix.O_RDONLY), 0},
+		{"read its own memory by a file", unix.SYS_OPENAT, at("/proc/self/mem", unix.O_RDWR), 0},
+		{"watch files", unix.SYS_INOTIFY_INIT1, with(0), 0},
+		{"all memory", unix.SYS_MMAP, with(0, space, unix.PROT_READ|unix.PROT_WRITE, reserve, ^uint64(0), 0), unix.ENOMEM},
+		{"signal the keeper by a descriptor", unix.SYS_FCNTL, with(0, unix.F_SETOWN, keeper), 0},
+		{"with a signal that kills", unix.SYS_FCNTL, with(0, unix.F_SETSIG, uint64(unix.SIGKILL)), 0},
 		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
 		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
 		{"signal a thread of the keeper", unix.SYS_TGKILL, with(keeper, keeper, 0), 0},
@@ -304,10 +336,84 @@ func TestTakenOver(t *testing.T) {
 		{"write a file that is open", unix.SYS_PWRITE64, with(2, 0, 0), 0},
 		{"add a route by ioctl", unix.SYS_IOCTL, with(0, unix.SIOCADDRT), 0},
 	}
-	checkRefused(t, r.routerPID(t), append(attempts(t, victim), ofRouters...))
+	if haveLandlock() {
+		links := fmt.Sprintf("/proc/%d/exe", victim)
+		ofRouters = append(ofRouters, []attempt{
+			{"read a directory", unix.SYS_OPENAT, at("/etc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
+			{"list processes", unix.SYS_OPENAT, at("/proc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
+			{"tell another process's program", unix.SYS_READLINK, func(c *captive) []uint64 {
+				return []uint64{c.write(t, 0, append([]byte(links), 0)), c.page + 2048, 2048}
+			}, unix.EACCES},
+		}...)
+	}
+	routed := r.routerPID(t)
+	checkDescriptors(t, routed)
+	checkRefused(t, routed, append(attempts(t, victim), ofRouters...))
+	checkHostKept(t, routed)
 	lab.Router.Run("curl", "-sS", urls()[1])
 	r.waitRecords(t, 2)
 	r.stop(t, unix.SIGTERM)
+}
+
+// checkDescriptors looks for files that a process may write by the descriptors that it has.
+func checkDescriptors(t *testing.T, pid int) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	all, err := os.ReadDir(dir + "fd")
+	if err != nil || len(all) < 5 {
+		t.Fatalf("descriptors of process %d: %v, %v", pid, all, err)
+	}
+	for _, fd := range all {
+		to, err := os.Readlink(dir + "fd/" + fd.Name())
+		if err != nil || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "/dev/") || strings.HasPrefix(to, "/memfd:") {
+			continue
+		}
+		info, err := os.ReadFile(dir + "fdinfo/" + fd.Name())
+		if err != nil {
+			continue // it is closed by now
+		}
+		var flags int
+		_, text, _ := strings.Cut(string(info), "flags:")
+		if _, err := fmt.Sscanf(strings.TrimSpace(text), "%o", &flags); err != nil {
+			t.Fatal(err)
+		}
+		if flags&unix.O_ACCMODE != unix.O_RDONLY {
+			t.Errorf("descriptor %s writes %s", fd.Name(), to)
+		}
+	}
+}
+
+// checkHostKept has a router ask the kernel to change links, addresses, routes and rules.
+func checkHostKept(t *testing.T, pid int) {
+	t.Helper()
+	c := takeOver(t, pid)
+	defer c.release(t)
+	fd, errno := c.do(t, unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
+	if errno != 0 {
+		t.Fatalf("a socket to ask for routes: %v", errno)
+	}
+	defer c.do(t, unix.SYS_CLOSE, fd)
+	for _, message := range []uint16{
+		unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWADDR, unix.RTM_DELADDR,
+		unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWNEIGH, unix.RTM_NEWQDISC,
+	} {
+		const length = unix.SizeofNlMsghdr + unix.SizeofIfInfomsg
+		b := make([]byte, length)
+		words.NativeEndian.PutUint32(b, length)
+		words.NativeEndian.PutUint16(b[4:], message)
+		words.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+		b[unix.SizeofNlMsghdr] = unix.AF_INET
+		if _, errno := c.do(t, unix.SYS_SENDTO, fd, c.write(t, 0, b), length, 0, 0, 0); errno != 0 {
+			t.Fatalf("message %d: %v", message, errno)
+		}
+		if _, errno := c.do(t, unix.SYS_RECVFROM, fd, c.page, 2048, 0, 0, 0); errno != 0 {
+			t.Fatalf("answer to message %d: %v", message, errno)
+		}
+		got := c.read(t, unix.SizeofNlMsghdr+4)
+		if refused := unix.Errno(-int32(words.NativeEndian.Uint32(got[unix.SizeofNlMsghdr:]))); refused != unix.EPERM {
+			t.Errorf("message %d: %v, want %v", message, refused, unix.EPERM)
+		}
+	}
 }
 
 // TestTakenOverInExec has code of the test run in the router of a command.

@@ -13,9 +13,6 @@ var legacy = []uint32{
 // ofStartsHere are calls of a program's beginning that newer architectures have not.
 var ofStartsHere = []uint32{unix.SYS_ARCH_PRCTL}
 
-// openHere are older numbers of openat(2), with the flags in the second argument.
-var openHere = []uint32{unix.SYS_OPEN}
-
 // ofWritersHere are calls about files that are written which newer architectures have not.
 var ofWritersHere = []uint32{
 	unix.SYS_OPEN, unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_RENAME, unix.SYS_MKDIR, unix.SYS_CHMOD,

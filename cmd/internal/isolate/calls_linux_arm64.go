@@ -10,5 +10,5 @@ var legacy = []uint32{unix.SYS_FSTATAT}
 // ofStartsHere are calls of a program's beginning that this architecture alone has: none.
 var ofStartsHere []uint32
 
-// openHere and ofWritersHere are older calls for files: none.
-var openHere, ofWritersHere []uint32
+// ofWritersHere are older calls for files: none.
+var ofWritersHere []uint32

@@ -26,23 +26,34 @@
 // [Enter] takes from all threads of a process, when all that takes more rights is done and before
 // the first packet:
 //
-//   - all capabilities but those in use, which are none of a router that has a keeper, and the
-//     inheritable and ambient sets, and but for exec the bounding set, from which execve(2) gives
-//     some; the keeper's has those that it gives to routers;
+//   - all capabilities but those in use, which are none of a router that has a keeper, in any set;
+//     the keeper's sets have those that it gives to routers, and exec keeps the bounding set;
 //   - of a router that root's keeper has started, the user: it becomes one of those that systemd
 //     gives dynamic services, which nothing else has (user_linux.go);
 //   - new privileges (PR_SET_NO_NEW_PRIVS);
+//   - of a router that has a keeper, all files: landlock(7) lets it open none, and list those
+//     directories only by which the owners of connections are known (/sys/fs/cgroup). It connects
+//     to no Unix socket and signals no process outside, on kernels where landlock does that, too;
+//   - of it, memory and, where it has a user of its own, threads beyond a bound (limit_linux.go);
 //   - all system calls but a list, and of some of these all but a few arguments (filter_linux.go):
 //     no namespace is entered, no other process traced, nothing mounted, no kernel facility used
 //     that has a language of its own (bpf, io_uring, perf events, keyrings). A router executes no
 //     program, makes no child, signals no process, maps no memory to execute, opens no socket of
-//     nftables, makes and changes no link, and opens, makes, changes and removes no file but to
-//     read it.
+//     nftables, and makes and changes no link. One that has a keeper makes no socket but to ask
+//     for routes and sockets, listens on none, and opens no file, even where there is no landlock.
 //
 // A call that is refused fails with EPERM. The kernel's log names it (type=1326), so that an
 // attempt is found. Where the kernel, or a sandbox around the process, takes less, Enter says so
 // and the router works all the same; on architectures other than amd64 and arm64 there is no
 // filter. [Hide] closes the memory of both to other processes of their user.
+//
+// So all that a router reads it reads before. Of files that change the keeper sends it the next
+// ones: /etc/hosts, /etc/passwd, and the host's nameservers.
+//
+// The bounding set of a router is empty from its start: the keeper empties that of the thread which
+// starts routers ([LimitChildren]), and what it gives to them is inheritable. That takes
+// CAP_SETPCAP, once. Where the keeper lacks it, as in the unit, the bounding set stays as it is: no
+// capability comes of it to a process that executes no program and gets no new privileges.
 //
 // Exec and demo are one process, the router, which also changes the command's network. The command
 // of exec is not touched: its processes have been started before.
@@ -59,18 +70,17 @@
 //
 // # Rights that stay
 //
-// A router that has a keeper may read what all users may, and ask the keeper for sockets, which it
-// may connect to anywhere, and for the program that has a socket. The keeper cannot tell whether
-// all connections are on record. In exec the router has all that its user gave it, but for what
-// Enter takes. Where the keeper lacks CAP_SETUID, as in the unit, the router keeps its user, whose
-// files a router without capabilities may still read.
+// A router that has a keeper may ask it for sockets, which it may connect to anywhere, and for the
+// program that has a socket. The keeper cannot tell whether all connections are on record. In exec
+// the router has all that its user gave it, but for what Enter takes. Where the keeper lacks
+// CAP_SETUID, as in the unit, the router keeps its user.
 //
-// Landlock is not used. Under it the kernel shows a process no /proc/PID/fd, nor /proc/PID/exe, of
-// any process outside (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18), whatever
-// the rules: so it is for a router that has a keeper alone.
+// Landlock is for a router that has a keeper alone. Under it the kernel shows a process no
+// /proc/PID/fd, nor /proc/PID/exe, of any process outside (hook_ptrace_access_check in
+// security/landlock/task.c; Linux 6.18), whatever the rules: in exec the router looks for owners
+// itself. Its rules for TCP ports are of no use: a router connects to any.
 //
 // # Not yet
 //
-// Landlock for that router, and a count of connections that were sent, by conntrack entries with
-// the mark, against records.
+// A count of connections that were sent, by conntrack entries with the mark, against records.
 package isolate

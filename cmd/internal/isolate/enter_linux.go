@@ -18,6 +18,12 @@ type Needs struct {
 	Host     bool // it changes links, routes and nftables
 	Files    bool // it writes files
 	Routers  bool // it starts routers, which have no other rights than it has
+	Sockets  bool // it makes sockets of IPv4, IPv6 and Unix
+
+	// Of one that writes no files, and so opens none: the directories below which it reads names,
+	// and the memory that it takes beyond what it has, in bytes; 0 = without a bound.
+	Names  []string
+	Memory uint64
 }
 
 // kept are the capabilities that a process uses which routes alone, or keeps the host, of those
@@ -31,12 +37,13 @@ var kept = []cap.Value{
 	cap.DAC_OVERRIDE,     // logs in directories of other users
 }
 
-// Enter has this process, all of its threads, give up for good all capabilities and system calls
-// that it does not need, and new privileges. An error tells which of these the kernel has refused
-// to take; the rest is gone.
-func Enter(n Needs) error {
+// Enter has this process, all of its threads, give up for good all capabilities, files and system
+// calls that it does not need, and new privileges. An error tells which of these the kernel has
+// refused to take; the rest is gone. Whether landlock holds it depends on the kernel: without, the
+// filter of system calls alone keeps files from it.
+func Enter(n Needs) (landlock bool, err error) {
 	if err := threads(); err != nil {
-		return errors.Join(err, forbidCalls(n))
+		return false, errors.Join(err, forbidCalls(n))
 	}
 	keep := kept
 	if !n.Host {
@@ -45,9 +52,8 @@ func Enter(n Needs) error {
 	var bounding error
 	switch {
 	case n.Routers:
-		// A router empties its bounding set, and has another user.
-		keep = append(slices.Clone(kept), cap.SETPCAP, cap.SETUID, cap.SETGID, cap.KILL)
-		bounding = dropBounding(keep) // no others can be given
+		keep = append(slices.Clone(kept), cap.SETUID, cap.SETGID, cap.KILL) // a router has another user
+		bounding = dropBounding(keep)                                       // no others can be given
 	case n.Children:
 		keep = append(slices.Clone(kept), cap.KILL) // they may be another user's by now
 	default:
@@ -57,13 +63,17 @@ func Enter(n Needs) error {
 	}
 	had, err := cap.GetPID(0)
 	if err != nil {
-		return errors.Join(fmt.Errorf("read capabilities: %w", err), forbidCalls(n))
+		return false, errors.Join(fmt.Errorf("read capabilities: %w", err), forbidCalls(n))
 	}
-	var user error
+	var user, files error
 	if !n.Host {
 		user = takeOwnUser()
 	}
-	return errors.Join(bounding, user, dropCapabilities(had, keep), forbidCalls(n))
+	capabilities, limits := dropCapabilities(had, keep, n.Routers && may(cap.SETPCAP)), limit(n)
+	if !n.Files {
+		landlock, files = closeFiles(n.Names)
+	}
+	return landlock, errors.Join(bounding, user, capabilities, limits, files, forbidCalls(n))
 }
 
 // Hide has the kernel give other processes of this one's user no access to its memory and
@@ -89,15 +99,21 @@ func Permitted() (all []uintptr) {
 	return all
 }
 
-// dropCapabilities keeps some of the capabilities that this process had before its user changed.
-func dropCapabilities(had *cap.Set, keep []cap.Value) error {
+// dropCapabilities keeps some of the capabilities that this process had before its user changed. To
+// be given to programs whose bounding set is empty they have to be inheritable.
+func dropCapabilities(had *cap.Set, keep []cap.Value, give bool) error {
 	want := cap.NewSet()
 	for _, c := range keep {
-		for _, flag := range []cap.Flag{cap.Permitted, cap.Effective} {
-			has, err := had.GetFlag(flag, c)
+		for _, flag := range []cap.Flag{cap.Permitted, cap.Effective, cap.Inheritable} {
+			of := flag
+			if flag == cap.Inheritable {
+				of = cap.Permitted
+			}
+			has, err := had.GetFlag(of, c)
 			if err != nil { // unknown to this kernel
 				continue
 			}
+			has = has && (give || flag != cap.Inheritable)
 			if err := want.SetFlag(flag, has, c); err != nil {
 				return fmt.Errorf("drop capabilities: %w", err)
 			}

@@ -26,6 +26,9 @@ func filter(pid int, n Needs) ([]bpf.RawInstruction, error) {
 	program = append(program, always(seccomp.Pass, frequent)...)
 	program = append(program, seccomp.Rules(judged(uint32(pid), n)...)...)
 	program = append(program, always(seccomp.Pass, others, legacy)...)
+	if n.Sockets {
+		program = append(program, always(seccomp.Pass, ofListeners)...)
+	}
 	if n.Files {
 		program = append(program, always(seccomp.Pass, ofWriters, ofWritersHere)...)
 	}
@@ -62,14 +65,13 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 	rules := []seccomp.Rule{
 		{Number: unix.SYS_SOCKET, Check: sockets(n)},
 		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, ioctls...)},
+		// A descriptor that is ready could send any signal to a process of the same user.
+		{Number: unix.SYS_FCNTL, Check: seccomp.UnlessOneOf(1, unix.EPERM, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG)},
 	}
-	if !n.Files {
+	if !n.Files { // directories alone, to be read
 		rules = append(rules, seccomp.Rule{
-			Number: unix.SYS_OPENAT, Check: seccomp.OnlyBits(2, unix.EPERM, toWrite, 0),
+			Number: unix.SYS_OPENAT, Check: seccomp.OnlyBits(2, unix.EPERM, toWrite|unix.O_DIRECTORY, unix.O_DIRECTORY),
 		})
-		for _, number := range openHere {
-			rules = append(rules, seccomp.Rule{Number: number, Check: seccomp.OnlyBits(1, unix.EPERM, toWrite, 0)})
-		}
 	}
 	if n.Routers {
 		return append(rules, seccomp.Rule{
@@ -95,7 +97,10 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 // sockets judges socket(2) by family and, where the host's firewall is not to be changed, netlink
 // by its protocol. By the others, changes take CAP_NET_ADMIN.
 func sockets(n Needs) []bpf.Instruction {
-	families := []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_UNIX}
+	var families []uint32
+	if n.Sockets {
+		families = []uint32{unix.AF_INET, unix.AF_INET6, unix.AF_UNIX}
+	}
 	if n.Host {
 		return seccomp.OnlyOneOf(0, unix.EAFNOSUPPORT, append(families, unix.AF_NETLINK)...)
 	}
@@ -148,19 +153,22 @@ var others = []uint32{
 	unix.SYS_GETRLIMIT,
 	// Files that are read: /proc, /etc.
 	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_LSEEK, unix.SYS_PREAD64,
-	unix.SYS_FCNTL, unix.SYS_FLOCK, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
+	unix.SYS_FLOCK, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
 	unix.SYS_GETDENTS64, unix.SYS_DUP, unix.SYS_DUP3,
-	unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
 	unix.SYS_SENDFILE, unix.SYS_SPLICE,
 	// Sockets.
-	unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_GETPEERNAME,
+	unix.SYS_ACCEPT4, unix.SYS_GETPEERNAME,
 }
+
+// ofListeners are calls by which a process has others connect to it.
+var ofListeners = []uint32{unix.SYS_LISTEN}
 
 // ofWriters are calls about files that are written: logs, journals, positions.
 var ofWriters = []uint32{
 	unix.SYS_OPENAT, unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
 	unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2, unix.SYS_UNLINKAT, unix.SYS_MKDIRAT,
 	unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_UTIMENSAT, unix.SYS_COPY_FILE_RANGE,
+	unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
 }
 
 // toWrite are the flags of open(2) with which a file is made or may be changed.
@@ -177,6 +185,7 @@ var ofStarts = []uint32{
 	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
 	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID,
 	unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
+	unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE, unix.SYS_LANDLOCK_RESTRICT_SELF,
 }
 
 // probed are calls instead of which programs make others where a kernel lacks them.

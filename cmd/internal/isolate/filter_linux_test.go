@@ -25,7 +25,12 @@ func TestRouterFilter(t *testing.T) {
 		want     unix.Errno // 0 = passes
 	}{
 		{"read", false, unix.SYS_READ, [6]uint64{}, 0},
-		{"IPv6", false, unix.SYS_SOCKET, [6]uint64{unix.AF_INET6}, 0},
+		{"a socket of its own", false, unix.SYS_SOCKET, [6]uint64{unix.AF_INET6, unix.SOCK_STREAM}, unix.EAFNOSUPPORT},
+		{"a raw socket", false, unix.SYS_SOCKET, [6]uint64{unix.AF_INET, unix.SOCK_RAW, 1}, unix.EAFNOSUPPORT},
+		{"a Unix socket", false, unix.SYS_SOCKET, [6]uint64{unix.AF_UNIX, unix.SOCK_STREAM}, unix.EAFNOSUPPORT},
+		{"a socket of exec", true, unix.SYS_SOCKET, [6]uint64{unix.AF_INET6, unix.SOCK_STREAM}, 0},
+		{"listen", false, unix.SYS_LISTEN, [6]uint64{}, unix.EPERM},
+		{"listen in exec", true, unix.SYS_LISTEN, [6]uint64{}, 0},
 		{"routes", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, 0},
 		{"sockets", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, 0},
 		{"nftables", false, unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, unix.EPROTONOSUPPORT},
@@ -55,7 +60,14 @@ func TestRouterFilter(t *testing.T) {
 		{"make a TUN in exec", true, unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
 		{"change a link", false, unix.SYS_IOCTL, [6]uint64{3, unix.SIOCSIFMTU}, unix.EPERM},
 		{"type into a terminal", true, unix.SYS_IOCTL, [6]uint64{3, unix.TIOCSTI}, unix.EPERM},
-		{"open a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC}, 0},
+		{"read a directory", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY}, 0},
+		{"read a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC}, unix.EPERM},
+		{"make a file without a name", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_TMPFILE | unix.O_RDWR}, unix.EPERM},
+		{"read a file in exec", true, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDONLY}, 0},
+		{"watch files", false, unix.SYS_INOTIFY_INIT1, [6]uint64{}, unix.EPERM},
+		{"flags of a descriptor", false, unix.SYS_FCNTL, [6]uint64{3, unix.F_SETFL, unix.O_NONBLOCK}, 0},
+		{"have a descriptor signal another process", true, unix.SYS_FCNTL, [6]uint64{3, unix.F_SETOWN, 1}, unix.EPERM},
+		{"choose the signal", true, unix.SYS_FCNTL, [6]uint64{3, unix.F_SETSIG, 9}, unix.EPERM},
 		{"write a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_WRONLY | unix.O_CLOEXEC}, unix.EPERM},
 		{"write and read a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_RDWR}, unix.EPERM},
 		{"make a file", false, unix.SYS_OPENAT, [6]uint64{0, 0, unix.O_CREAT}, unix.EPERM},
@@ -67,7 +79,7 @@ func TestRouterFilter(t *testing.T) {
 		{"clone3", true, unix.SYS_CLONE3, [6]uint64{}, unix.ENOSYS},
 		{"execve", true, unix.SYS_EXECVE, [6]uint64{}, unix.EPERM},
 	} {
-		needs := Needs{Children: tt.children, Host: tt.children, Files: tt.children}
+		needs := Needs{Children: tt.children, Host: tt.children, Files: tt.children, Sockets: tt.children}
 		if got := verdict(t, needs, auditArch, tt.number, tt.args); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
@@ -81,7 +93,7 @@ func TestRouterFilter(t *testing.T) {
 // that neither makes.
 func TestKeeperFilter(t *testing.T) {
 	t.Parallel()
-	needs := Needs{Host: true, Files: true, Routers: true}
+	needs := Needs{Host: true, Files: true, Routers: true, Sockets: true}
 	for _, tt := range []struct {
 		name   string
 		number uint32
@@ -95,6 +107,7 @@ func TestKeeperFilter(t *testing.T) {
 		{"end a router", unix.SYS_KILL, [6]uint64{4712, 9}, 0},
 		{"memory of a linked router", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, 0},
 		{"a router's filter", unix.SYS_SECCOMP, [6]uint64{}, 0},
+		{"a router's landlock", unix.SYS_LANDLOCK_RESTRICT_SELF, [6]uint64{}, 0},
 		{"nftables", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, 0},
 		{"make a TUN", unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
 		{"a packet socket", unix.SYS_SOCKET, [6]uint64{unix.AF_PACKET}, unix.EAFNOSUPPORT},

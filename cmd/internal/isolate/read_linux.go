@@ -1,8 +1,8 @@
 package isolate
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,36 +12,90 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Read returns a process, with its role, and its rights from /proc. The kernel does not tell
-// whether landlock restricts it: no process of syntap uses that.
+// Read returns a process, with its role, and its rights from /proc. Whether landlock restricts it
+// the kernel does not tell: that is for the caller to say.
 func Read(pid int, role string) (Process, error) {
+	files, err := Open(pid)
+	if err != nil {
+		return Process{}, err
+	}
+	defer files.Close()
+	return files.Read(role)
+}
+
+// Files are those in which the kernel tells the rights of a process, and of its threads as they
+// were when Open was called. A process that has them open can read its own once it may open none.
+type Files struct {
+	pid     int
+	threads []*os.File
+	mounts  *os.File
+}
+
+// Open opens the files of a process.
+func Open(pid int) (*Files, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	p := Process{PID: pid, Role: role, NoNewPrivs: true, Seccomp: SeccompStrict}
 	threads, err := filepath.Glob(filepath.Join(dir, "task", "*", "status"))
 	if err != nil {
-		return p, err
+		return nil, err
 	}
+	f := &Files{pid: pid}
+	for _, name := range threads {
+		if thread, err := os.Open(name); err == nil { // else it has ended
+			f.threads = append(f.threads, thread)
+		}
+	}
+	f.mounts, err = os.Open(filepath.Join(dir, "mountinfo"))
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Read returns the process with its rights as they are now.
+func (f *Files) Read(role string) (Process, error) {
+	p := Process{PID: f.pid, Role: role, NoNewPrivs: true, Seccomp: SeccompStrict}
 	var sets [5]uint64
 	read := 0
-	for _, file := range threads {
-		text, err := os.ReadFile(file)
+	for _, thread := range f.threads {
+		text, err := readAgain(thread)
 		if err != nil { // it has ended
 			continue
 		}
-		if err := p.take(string(text), &sets); err != nil {
-			return p, fmt.Errorf("%s: %w", file, err)
+		if err := p.take(text, &sets); err != nil {
+			return p, fmt.Errorf("%s: %w", thread.Name(), err)
 		}
 		read++
 	}
 	if read == 0 {
-		return p, fmt.Errorf("no thread of process %d can be read", pid)
+		return p, fmt.Errorf("no thread of process %d can be read", f.pid)
 	}
 	c := &p.Capabilities
 	for i, list := range []*[]string{&c.Inheritable, &c.Permitted, &c.Effective, &c.Bounding, &c.Ambient} {
 		*list = capabilityNames(sets[i])
 	}
-	p.Writable, err = writableMounts(filepath.Join(dir, "mountinfo"))
+	mounts, err := readAgain(f.mounts)
+	p.Writable = writableMounts(mounts)
 	return p, err
+}
+
+// Close closes the files.
+func (f *Files) Close() {
+	for _, thread := range f.threads {
+		_ = thread.Close()
+	}
+	if f.mounts != nil {
+		_ = f.mounts.Close()
+	}
+}
+
+// readAgain returns the text of a file from its beginning.
+func readAgain(f *os.File) (string, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(f)
+	return string(text), err
 }
 
 // setLines are the lines of the status of a thread that have its capabilities.
@@ -92,17 +146,11 @@ func capabilityNames(set uint64) []string {
 }
 
 // writableMounts returns where the file systems of a mount namespace are mounted that are not
-// read-only, neither themselves nor there (proc_pid_mountinfo(5)).
-func writableMounts(file string) ([]string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
+// read-only, neither themselves nor there. mountinfo is the text of proc_pid_mountinfo(5).
+func writableMounts(mountinfo string) []string {
 	writable := make(map[string]bool)
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
+	for line := range strings.Lines(mountinfo) {
+		words := strings.Fields(line)
 		after := slices.Index(words, "-")
 		if after < 6 || len(words) < after+4 {
 			continue
@@ -117,7 +165,7 @@ func writableMounts(file string) ([]string, error) {
 		}
 	}
 	slices.Sort(paths)
-	return paths, lines.Err()
+	return paths
 }
 
 // unescape undoes the escapes of paths in mountinfo.

@@ -33,14 +33,14 @@ const (
 
 // newCgroups returns them, and begins to read them.
 func newCgroups() *cgroups {
-	c := &cgroups{root: cgroupRoot(), rest: cgroupRest}
+	c := &cgroups{root: CgroupRoot(), rest: cgroupRest}
 	c.place(1, time.Now()) // the root
 	return c
 }
 
-// cgroupRoot returns where cgroups of version 2 are mounted, "" if they are not
-// (proc_pid_mounts(5)).
-func cgroupRoot() string {
+// CgroupRoot returns where cgroups of version 2 are mounted, "" if they are not
+// (proc_pid_mounts(5)). A Finder reads directories below it while it works.
+func CgroupRoot() string {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
 		if words := strings.Fields(line); len(words) > 2 && words[2] == "cgroup2" {

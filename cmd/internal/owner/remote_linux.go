@@ -2,6 +2,7 @@ package owner
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -55,6 +56,10 @@ func (r *Remote) Stats() Stats {
 	}
 	return all
 }
+
+// SetUsers takes the names of users from a file of the form of passwd(5), and reads none itself
+// from now on.
+func (r *Remote) SetUsers(f io.Reader) { r.users.set(f) }
 
 // maxEnds bounds the items that wait for the next question, in bytes.
 const maxEnds = maxMessage / 4

@@ -11,9 +11,9 @@ import (
 )
 
 // users knows the names of users by /etc/passwd (passwd(5)). A file that has changed it reads again
-// within usersAge. Users of other databases have no name.
+// within usersAge, unless it gets the next one by set. Users of other databases have no name.
 type users struct {
-	path string
+	path string // "" = it is given the file
 
 	mu     sync.Mutex // guards all below
 	looked time.Time
@@ -30,7 +30,7 @@ const (
 func (u *users) name(uid uint32, now time.Time) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if since := now.Sub(u.looked); u.byUID == nil || since > usersAge || since < 0 {
+	if since := now.Sub(u.looked); u.path != "" && (u.byUID == nil || since > usersAge || since < 0) {
 		u.looked = now
 		u.refresh()
 	}
@@ -51,6 +51,20 @@ func (u *users) refresh() {
 		return
 	}
 	defer f.Close()
+	u.read(f)
+}
+
+// set takes the names from a file, and looks at no other from now on.
+func (u *users) set(f io.Reader) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.path = ""
+	u.read(f)
+}
+
+// read takes the names from a file. mu is held.
+func (u *users) read(f io.Reader) {
+	u.byUID = make(map[uint32]string)
 	lines := bufio.NewScanner(io.LimitReader(f, maxPasswd))
 	for lines.Scan() {
 		name, rest, _ := strings.Cut(lines.Text(), ":")

@@ -3,6 +3,7 @@ package owner
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,4 +35,7 @@ func TestUsers(t *testing.T) {
 	expect(map[uint32]string{0: "root", 7: "", 8: "", 1000: "alice", 1: "", 4294967295: ""})
 	write("bob:x:1000:1000::/:\n")
 	expect(map[uint32]string{0: "", 1000: "bob"})
+	u.set(strings.NewReader("carol:x:1000:1000::/:\n"))
+	write("root:x:0:0::/:\n")
+	expect(map[uint32]string{0: "", 1000: "carol"}) // what it was given counts, and no file
 }

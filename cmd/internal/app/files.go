@@ -1,0 +1,114 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+)
+
+// Files of the host are the keeper's to open: a router that has one opens none once packets come.
+// It has read them itself before. The keeper looks every second whether they are others, and sends
+// these; /etc/hosts it sends with each reload.
+
+// lookAtFiles is how often the keeper looks.
+const lookAtFiles = time.Second
+
+// hostFile is one whose changes are followed.
+type hostFile struct {
+	path string
+	last os.FileInfo // nil = there was none
+}
+
+// changed reports whether the file is another than the last time, or has been written.
+func (f *hostFile) changed() bool {
+	last := f.last
+	now := f.look()
+	switch {
+	case last == nil || now == nil:
+		return last != nil || now != nil
+	case !os.SameFile(last, now):
+		return true
+	}
+	return !now.ModTime().Equal(last.ModTime()) || now.Size() != last.Size()
+}
+
+func (f *hostFile) look() os.FileInfo {
+	f.last = nil
+	if now, err := os.Stat(f.path); err == nil {
+		f.last = now
+	}
+	return f.last
+}
+
+// tellFiles tells routers of files that have changed, until ctx ends.
+func (k *keeper) tellFiles(ctx context.Context) {
+	passwd := hostFile{path: passwdFile}
+	passwd.look()
+	nameservers := resolvers()
+	tick := time.NewTicker(lookAtFiles)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if passwd.changed() {
+			_ = k.sendFile(order{Passwd: true}, passwdFile)
+		}
+		if now := resolvers(); !slices.Equal(now, nameservers) {
+			nameservers = now
+			_ = k.router.Load().send(order{Nameservers: &now})
+		}
+	}
+}
+
+const passwdFile = "/etc/passwd"
+
+// sendFile sends an order with a file, or without one that there is not.
+func (k *keeper) sendFile(o order, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			k.log.WithError(err).Warn("the router goes on with the file as it was")
+			return nil
+		}
+		return k.router.Load().send(o)
+	}
+	defer f.Close()
+	return k.router.Load().send(o, f)
+}
+
+// takeFile takes an order about a file, which may have come along. It reports whether it is one.
+func (r *Routed) takeFile(o *order, files []*os.File) bool {
+	defer closeFiles(files)
+	switch {
+	case o.Nameservers != nil:
+		r.nameservers.Store(o.Nameservers)
+	case o.Passwd && r.searches != nil:
+		if remote := r.searches.remote.Load(); remote != nil && len(files) == 1 {
+			remote.SetUsers(files[0])
+		}
+	case o.Hosts:
+		all := hosts(nil)
+		if len(files) == 1 {
+			all = hostsIn(files[0], hostsFile, r.logger)
+		}
+		r.hosts.Store(&all)
+	default:
+		return false
+	}
+	return true
+}
+
+// knownNameservers returns those that the keeper has told last.
+func (r *Routed) knownNameservers() []netip.Addr { return *r.nameservers.Load() }
+
+// nextHosts returns the names that count from the next reload on.
+func (r *Routed) nextHosts() hosts { return *r.hosts.Load() }
