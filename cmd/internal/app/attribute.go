@@ -182,19 +182,20 @@ func (a *attribution) asked() demand { return demand(a.demand.Load()) }
 // thousands of connections.
 func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
 	o := ownerOf(a.finder, s, p)
-	if last := a.last.Load(); last != nil && *last == *o {
+	if last := a.last.Load(); last != nil && *last == o {
 		return last
 	}
-	a.last.Store(o)
-	return o
+	own := o // else each o would be allocated
+	a.last.Store(&own)
+	return &own
 }
 
 // ownerOf returns the owner of a socket.
-func ownerOf(f finder, s owner.Socket, p owner.Process) *record.Owner {
+func ownerOf(f finder, s owner.Socket, p owner.Process) record.Owner {
 	if p.PID == 0 {
 		p.Unit, p.Container = f.Place(s)
 	}
-	return &record.Owner{
+	return record.Owner{
 		UID: s.UID, User: f.User(s.UID),
 		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
 	}

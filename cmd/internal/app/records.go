@@ -82,7 +82,8 @@ func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8
 		return errNoFinder
 	}
 	return f.Answer(question, func(s owner.Socket, p owner.Process, result owner.Result) {
-		done(ownerOf(f, s, p), uint8(result))
+		o := ownerOf(f, s, p)
+		done(&o, uint8(result))
 	})
 }
 

@@ -42,7 +42,8 @@ type Writer struct {
 	taken    uint64 // messages
 	last     uint64 // id
 	openings map[uint64]opening
-	full     bool // openings were not kept
+	owner    *record.Owner // of the last opening
+	full     bool          // openings were not kept
 
 	searches *searches
 
@@ -188,11 +189,24 @@ func (w *Writer) open(id uint64, ends bool, o opening) error {
 		return fmt.Errorf("%w: the id %d behind %d", compact.ErrInvalid, id, w.last)
 	}
 	w.last = id
+	w.shareOwner(o.Opening)
 	o.Number(&w.numbering, id)
 	if w.full = w.full || len(w.openings) >= w.o.Limit; len(w.openings) < w.o.Limit {
 		w.openings[id] = o
 	}
 	return nil
+}
+
+// shareOwner has an opening use the owner of the one before if they are equal: a program may have
+// thousands of connections.
+func (w *Writer) shareOwner(o *record.Opening) {
+	if o.Owner == nil {
+		return
+	}
+	if w.owner == nil || *w.owner != *o.Owner {
+		w.owner = o.Owner
+	}
+	o.Owner = w.owner
 }
 
 // flow takes an end. One whose opening was lost on the way names none.
