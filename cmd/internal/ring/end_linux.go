@@ -83,7 +83,11 @@ func Open(f *Files, s Sizes) (*End, error) {
 
 // newMemory returns memory that keeps its size.
 func newMemory(size int) (*os.File, error) {
-	fd, err := unix.MemfdCreate("ring", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("ring", flags|unix.MFD_NOEXEC_SEAL) // the only one under vm.memfd_noexec=2
+	if errors.Is(err, unix.EINVAL) {                                // before Linux 6.3
+		fd, err = unix.MemfdCreate("ring", flags)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make memory for two processes: %w", err)
 	}

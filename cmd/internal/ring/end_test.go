@@ -38,6 +38,25 @@ func pair(t testing.TB, s Sizes) (keeper, router *End) {
 	return keeper, router
 }
 
+// TestMemory has the memory keep its size and, where the kernel knows that, be never executed:
+// under vm.memfd_noexec=2 there is no other.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	want := unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+	if fd, err := unix.MemfdCreate("probe", unix.MFD_NOEXEC_SEAL); err == nil {
+		_ = unix.Close(fd)
+		want |= unix.F_SEAL_EXEC
+	}
+	keeper, files, err := New(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = keeper.Close(), files.Close() }()
+	if seals, err := unix.FcntlInt(files.Memory.Fd(), unix.F_GET_SEALS, 0); err != nil || seals&want != want {
+		t.Errorf("the memory has the seals %#x, %v, want %#x", seals, err, want)
+	}
+}
+
 // message is the nth of many, of different lengths.
 func message(n int) []byte {
 	return bytes.Repeat([]byte{byte(n)}, 1+n%300)
