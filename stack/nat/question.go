@@ -38,6 +38,9 @@ func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
 	}
 	d := n.o.Question(id.client.AddrPort, id.key.Server, id.query)
 	if !d.Deny {
+		if onlyDNS {
+			id.decision = d // it is for the name that the query may leave
+		}
 		return true
 	}
 	id.decision = d

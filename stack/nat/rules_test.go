@@ -60,8 +60,8 @@ func TestForbiddenNames(t *testing.T) {
 	if !other.Denied || other.Decision != noQuery {
 		t.Errorf("%+v", other)
 	}
-	if allowed.Denied || allowed.DNS.ID != 2 {
-		t.Errorf("%+v", allowed)
+	if allowed.Denied || allowed.DNS.ID != 2 || allowed.Decision.Rule != "names" {
+		t.Errorf("%+v, decision %+v", allowed, allowed.Decision)
 	}
 }
 
