@@ -107,7 +107,7 @@ func mayImport() map[string][]string {
 			"tap/tcpdump", "tun/flow",
 		},
 		"cmd/internal/audit/remote": {
-			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/record",
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint", "cmd/internal/record",
 			"cmd/internal/record/compact", "cmd/internal/ring", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},

@@ -69,7 +69,7 @@ func (r *records) watch(ctx context.Context) error {
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
 	return remote.NewWriter(k.records.log, end, remote.Options{
-		Limit: 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows), Reload: k.reloadRecords, Search: k.search,
+		Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search,
 	})
 }
 
@@ -86,6 +86,10 @@ func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8
 		done(&o, uint8(result))
 	})
 }
+
+// mostOpen returns the number of connections and flows of which a router may owe the end. Some are
+// still on their way when their place has another one.
+func mostOpen(c *config.Config) int { return 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows) }
 
 var errNotAsked = errors.New("no other config is about to come into force")
 
@@ -105,7 +109,9 @@ func (k *keeper) reloadRecords() error {
 		return err
 	}
 	r.fleet.replace(shipping)
-	k.sockets.Load().SetSettings(socketSettings(c)) // before the router has more made
+	// Both before the router has more made and more open.
+	k.sockets.Load().SetSettings(socketSettings(c))
+	k.router.Load().writer.SetLimit(mostOpen(c))
 	return nil
 }
 

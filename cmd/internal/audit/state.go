@@ -49,12 +49,9 @@ func (l *Log) State(now time.Time) State {
 	return s
 }
 
-// Missed takes records that another process has lost, or SYNs and datagrams that it has kept out,
-// as their gap says.
+// Missed announces records that another process has lost, or SYNs and datagrams that it has kept
+// out, as their gap says. That process counts them.
 func (l *Log) Missed(g *record.Gap) {
-	l.mu.Lock()
-	l.retired.queue += g.Lost
-	l.mu.Unlock()
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	l.announce(g)

@@ -49,7 +49,7 @@ func stateBits(s audit.State) uint64 {
 // Messages of the keeper: their first byte.
 const (
 	written  = iota + 1 // then ids, eight bytes each: their records are written
-	reloaded            // then the error, if there is one
+	reloaded            // then the error, if there is one, and behind a zero its hint, if it has one
 	searched            // then the results of searches for owners, one byte each
 )
 

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
 	"syntap/cmd/internal/ring"
@@ -247,7 +249,8 @@ func (l *Log) take(m []byte) error {
 	case kind == reloaded:
 		var err error
 		if len(m) > 0 {
-			err = errors.New(string(m))
+			text, remedy, _ := strings.Cut(string(m), "\x00")
+			err = hint.Fail(errors.New(text), remedy)
 		}
 		select {
 		case l.reloaded <- err:

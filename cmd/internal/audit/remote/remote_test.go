@@ -22,6 +22,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
 	"syntap/cmd/internal/record/recordtest"
@@ -340,6 +341,9 @@ func TestSlowKeeper(t *testing.T) {
 		}
 		return records == int(sent+1-3) && lost == 3
 	})
+	if lost := l.Stats().Lost[record.QueueFull]; lost != 3 {
+		t.Errorf("%d records are counted as lost once 3 are announced", lost)
+	}
 	stop()
 	if err := errors.Join(<-done, <-result); err != nil {
 		t.Error(err)
@@ -390,7 +394,7 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	k := newKeeper(t, toJSON, audit.LogOptions{})
 	path := filepath.Join(t.TempDir(), "other")
-	refuse := errors.New("not this one")
+	refuse := hint.Fail(errors.New("not this one"), "take another")
 	var good atomic.Bool
 	r := k.router(sizes(), Options{Reload: func() error {
 		if !good.Load() {
@@ -401,7 +405,7 @@ func TestReload(t *testing.T) {
 	if !r.NamesOwners() {
 		t.Error("a JSON log names no owners")
 	}
-	if err := r.Reload(t.Context(), nil); err == nil || err.Error() != refuse.Error() {
+	if err := r.Reload(t.Context(), nil); err == nil || err.Error() != refuse.Error() || hint.Of(err) != "take another" {
 		t.Errorf("a reload that fails: %v", err)
 	}
 	good.Store(true)
@@ -423,6 +427,35 @@ func TestReload(t *testing.T) {
 	text, err := os.ReadFile(path)
 	if err != nil || bytes.Count(text, []byte("\n")) != 3 {
 		t.Errorf("the other log: %q, %v", text, err)
+	}
+}
+
+// TestLimit has a router open more than its keeper has expected, and more than that once the keeper
+// expects more. The end of each record that the keeper has kept names its number and its owner.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t, toJSON, audit.LogOptions{})
+	r := k.router(sizes(), Options{Limit: 1})
+	open := func(ports ...uint16) (all []*record.Attributed) {
+		r.passed = nil
+		for _, port := range ports {
+			all = append(all, opened(port))
+			r.Record(all[len(all)-1])
+		}
+		r.waitPassed(t, ports...)
+		return all
+	}
+	all := open(1, 2)
+	r.writer.SetLimit(3)
+	all = append(all, open(3, 4)...)
+	for _, o := range all {
+		r.Flow(closed(o))
+	}
+	tuntest.Wait(t, "the ends", func() bool { return len(k.disk.lines()) == 8 })
+	for i, line := range k.disk.lines()[4:] {
+		if kept := line["handshake_seq"] != nil && line["uid"] != nil; kept != (i != 1) {
+			t.Errorf("end %d: %v", i+1, line)
+		}
 	}
 }
 

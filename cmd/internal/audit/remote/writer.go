@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
 	"syntap/cmd/internal/ring"
@@ -21,7 +22,7 @@ import (
 
 // Options configure a Writer.
 type Options struct {
-	Limit int // connections and flows that a router has open at most
+	Limit int // connections and flows that a router has open at most, until SetLimit
 	// Reload has the log write to the sinks of the config that the router has just taken. An error
 	// says that it is not in force. It is called by another goroutine.
 	Reload func() error
@@ -47,6 +48,7 @@ type Writer struct {
 
 	searches *searches
 
+	limit     atomic.Int64
 	looking   atomic.Bool // a look at the log's state is to come
 	reloading atomic.Bool
 	ended     atomic.Bool
@@ -62,9 +64,13 @@ type opening struct {
 // NewWriter returns a writer for the router at the other end of a ring, which it takes over.
 func NewWriter(log *audit.Log, end *ring.End, o Options) *Writer {
 	w := &Writer{o: o, log: log, end: end, openings: make(map[uint64]opening), searches: newSearches()}
+	w.SetLimit(o.Limit)
 	w.Post()
 	return w
 }
+
+// SetLimit has the writer expect up to n open connections and flows, as another config has it.
+func (w *Writer) SetLimit(n int) { w.limit.Store(int64(n)) }
 
 // Run takes records until the router has ended or has closed its log, and gives the ring back. An
 // error says that it has sent a message that no router sends.
@@ -142,6 +148,9 @@ func (w *Writer) reload(m []byte) error {
 		answer := []byte{reloaded}
 		if err := w.o.Reload(); err != nil {
 			answer = append(answer, err.Error()...)
+			if remedy := hint.Of(err); remedy != "" {
+				answer = append(append(answer, 0), remedy...)
+			}
 		}
 		w.Post()
 		w.reloading.Store(false)
@@ -191,9 +200,11 @@ func (w *Writer) open(id uint64, ends bool, o opening) error {
 	w.last = id
 	w.shareOwner(o.Opening)
 	o.Number(&w.numbering, id)
-	if w.full = w.full || len(w.openings) >= w.o.Limit; len(w.openings) < w.o.Limit {
-		w.openings[id] = o
+	if int64(len(w.openings)) >= w.limit.Load() {
+		w.full = true
+		return nil
 	}
+	w.openings[id] = o
 	return nil
 }
 
