@@ -1,7 +1,6 @@
-// Command syntap is a userspace router behind a TUN interface that logs every TCP handshake as
-// tcpdump prints it.
+// Command syntap is a userspace router behind a TUN interface. It records and filters connections,
+// and prints every TCP handshake as tcpdump does.
 //
-// There is one file per command; each has a constructor that returns a cobra command with its
-// flags. The work of a command is done in the packages under cmd/internal. main and root know only
-// how errors end the program: package hint.
+// There is one file per command, with a constructor that returns a cobra command with its flags.
+// The packages under cmd/internal do the work. Errors end the program as package hint says.
 package main

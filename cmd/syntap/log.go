@@ -23,26 +23,25 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-const logHelp = `Log prints the connections of JSON logs, one a line: when it began, how it came out, whose it
-is, from where to where, how long it took to connect, its bytes, its duration and its end. A
-connection that goes on is open. The formats csv and zeek have one line a connection, too; the
-others print records: as JSON (json, ocsf, ecs), or each handshake in the lines of tcpdump 4.99
-(modern) or 3.7 (classic).
+const logHelp = `Print the connections of JSON logs, one per line: start, outcome, process and user, client and
+server, connect time, bytes, duration and end. A connection without an end is open. The formats
+csv and zeek also have one line per connection. The others print records: as JSON (json, ocsf,
+ecs), or each handshake in the lines of tcpdump 4.99 (modern) or 3.7 (classic).
 
-All flags given must match; of several values of one flag, one must. Each --filter takes them in
-one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999 name:*.example.com bytes:>1MB'; a
-word is an outcome, a protocol, an address, or any text.
+A connection must match all flags, and one of several values of a flag. --filter takes conditions
+in one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999 name:*.example.com bytes:>1MB';
+a word is an outcome, a protocol, an address, or any text.
 
-FILE may be rotated and compressed, and may come from elsewhere: any JSON record is read; "-" is
-standard input. A line that is no record is reported, with exit status 1; a record that stands
-in several files counts once, and the files beside a log (NAME.head) are passed over. Without
-FILE it is the JSON log of the config, with all files that syntap has rotated.
+FILE may be rotated or compressed, and may come from elsewhere: any JSON record is read; "-" is
+standard input. A line that is not a record is reported, with exit status 1. A record that is in
+several files counts once, and the files beside a log (NAME.head) are skipped. The default FILE is
+the JSON log of the config, with all its rotated files.
 
-With --fleet it is the logs of all routers, in the first store of the config that answers, or in
-that of --store: those of a router in their order, those of several by the time of their records.
-A line names the router behind the time, unless --router does.
---top counts by dst, src, port and process in the store itself, if the filter asks for these,
-for the protocol and for times alone; then connections count whose begin is in the store.`
+With --fleet, search the logs of all routers, in the first store of the config that answers, or in
+that of --store. The records of one router come in their order, those of several by time. Each
+line has the router after the time, unless --router selects one.
+With --top and one of dst, src, port and process, the store itself counts, if the filter has only
+these, the protocol and times; then connections count whose beginning is in the store.`
 
 const logExample = `  syntap log --since yesterday --outcome refused,denied
   syntap log --name '*.example.com' --min-bytes 1MB -n 20

@@ -14,8 +14,9 @@ import (
 	"syntap/cmd/internal/version"
 )
 
-const usage = `syntap routes TCP, UDP and ICMP from a TUN interface to ordinary sockets and
-prints every TCP handshake on the way, as tcpdump prints it.
+const usage = `syntap records and filters the connections of this host, or of one command. It
+routes TCP, UDP and ping from a TUN interface to ordinary sockets, and prints
+every TCP handshake as tcpdump does.
 
 Usage:
     syntap demo                   explain one handshake; needs no network
@@ -26,19 +27,19 @@ Usage:
     syntap mtu HOST[:PORT]        find path MTU black holes and their cure
     syntap plan [-c FILE]         print the changes that run would make
     syntap cleanup                undo the changes of a dead run
-    syntap status [flags]         tell what a running syntap has done and holds
+    syntap status [flags]         show the state of a running syntap
     syntap top [flags]            show its handshakes as they happen
     syntap log [flags] [FILE...]  search JSON logs
     syntap diff OLD NEW           show what is new in a JSON log
     syntap verify FILE...         check the hash chain of JSON logs
     syntap fleet [flags]          list the routers whose logs are in a store
-    syntap schema                 print the JSON Schema of their records
+    syntap schema                 print the JSON Schema of the records
 
     syntap version                print the version
     syntap man [DIR]              print the man page, or all of them to DIR
     syntap completion SHELL       print completions for bash, zsh or fish
 
-"syntap COMMAND --help" tells more about a command.
+"syntap COMMAND --help" explains a command.
 
 Example:
     $ syntap exec -- curl -sS http://example.com/

@@ -11,16 +11,16 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-const runHelp = `Run opens the TUN interface, routes the destinations of route.include into it and
-carries them on by sockets of this host, until SIGINT, SIGTERM or the end of its
-terminal. Then it restores the host. After a crash with "on_crash: closed", the
-default, the routed traffic is dropped until another run, or "syntap cleanup".
-Output flags replace the tap.log of the config.
+const runHelp = `Open the TUN interface, route the destinations of route.include into it, and carry
+them on by sockets of this host, until SIGINT, SIGTERM or the end of the terminal. Then
+restore the host. After a crash with "on_crash: closed", the default, the routed traffic
+is dropped until the next run, or "syntap cleanup". Output flags replace the tap.log of
+the config.
 
 SIGHUP reopens the logs, for logrotate, and reloads tap, mss, df, egress, limits,
-fleet and log from the config, and the names of /etc/hosts. Open connections keep the settings
-they have begun with. A config with a mistake, or with a change of another section,
-which needs a restart, is reported, and nothing changes.`
+fleet and log from the config, and the names of /etc/hosts. Open connections keep the
+settings that they began with. A config with a mistake, or with a change in another
+section, which needs a restart, is reported, and nothing changes.`
 
 func newRunCommand() *cobra.Command {
 	r := new(runCommand)

@@ -21,7 +21,7 @@ func newStatusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status [-c FILE | --at ADDR] [--json]",
-		Short: "Tell what a running syntap has done and holds",
+		Short: "Show the state of a running syntap",
 		Long: `Ask a running syntap for its uptime, the rights of its processes, flows, handshakes by
 outcome, and drops by reason.
 It must run with http.listen in its config. Without a flag, that must be a Unix socket
