@@ -38,17 +38,8 @@ var (
 	_ IdleNotifier = (*Device)(nil)
 )
 
-// Open creates the TUN interface name with the given MTU in bytes. It needs CAP_NET_ADMIN in the
-// network namespace. The error wraps os.ErrExist when an interface of that name exists,
-// os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
-func Open(name string, mtu int) (*Device, error) { return OpenQueues(name, mtu, 1) }
-
-const devicePath = "/dev/net/tun"
-
-// FromFile takes over an open TUN whose interface may live in another network namespace. The
-// interface must be configured already; mtu is its MTU in bytes. The file stays the caller's and
-// may be closed.
-func FromFile(f *os.File, mtu int) (*Device, error) {
+// fromFile opens one queue; see FromFiles.
+func fromFile(f *os.File, mtu int) (*Device, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("duplicate TUN descriptor: %w", err)

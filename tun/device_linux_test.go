@@ -22,7 +22,7 @@ func openDevice(t *testing.T) (*tuntest.Namespace, *tun.Device) {
 	t.Helper()
 	ns := tuntest.NewNamespace(t)
 	var dev *tun.Device
-	if err := ns.Do(func() (err error) { dev, err = tun.Open("tap0", 1500); return err }); err != nil {
+	if err := ns.Do(func() (err error) { dev, err = tun.Open("tap0", 1500, 1); return err }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dev.Close() })
@@ -113,7 +113,7 @@ func TestCloseEndsReadFrame(t *testing.T) {
 
 func TestBusyNameIsRefused(t *testing.T) {
 	ns, _ := openDevice(t)
-	err := ns.Do(func() error { _, err := tun.Open("tap0", 1500); return err })
+	err := ns.Do(func() error { _, err := tun.Open("tap0", 1500, 1); return err })
 	if !errors.Is(err, os.ErrExist) {
 		t.Errorf("second open: %v, want %v", err, os.ErrExist)
 	}

@@ -15,7 +15,7 @@
 //
 // # Queues
 //
-// An interface may have several queues ([OpenQueues], IFF_MULTI_QUEUE), each with a descriptor and
+// An interface may have several queues ([Open], IFF_MULTI_QUEUE), each with a descriptor and
 // a reader: a [MultiQueue]. Linux chooses the queue of a packet (drivers/net/tun.c,
 // tun_automq_select_queue):
 //

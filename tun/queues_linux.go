@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenQueues is Open for an interface with a number of queues, 1 to MaxQueues. [Device.Queues]
-// returns them.
-func OpenQueues(name string, mtu, queues int) (*Device, error) {
+// Open makes a TUN interface, as Create does, and opens it.
+func Open(name string, mtu, queues int) (*Device, error) {
 	files, err := Create(name, mtu, queues)
 	if err != nil {
 		return nil, err
@@ -20,8 +19,10 @@ func OpenQueues(name string, mtu, queues int) (*Device, error) {
 	return FromFiles(files, mtu)
 }
 
-// Create makes a TUN interface with a number of queues, and returns the descriptor of each. The
-// interface lives as long as one of them. Errors are those of Open.
+// Create makes a TUN interface with an MTU in bytes and 1 to MaxQueues queues, and returns the
+// descriptor of each queue. The interface lives as long as one of them. It needs CAP_NET_ADMIN in
+// the network namespace. The error wraps os.ErrExist when an interface of that name exists,
+// os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
 func Create(name string, mtu, queues int) ([]*os.File, error) {
 	if _, err := net.InterfaceByName(name); err == nil {
 		return nil, createError(name, os.ErrExist)
@@ -93,14 +94,18 @@ func setMTU(name string, mtu int) error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFMTU, ifr)
 }
 
-// FromFiles is FromFile for the descriptors of all queues of an interface.
+const devicePath = "/dev/net/tun"
+
+// FromFiles opens a TUN interface by the descriptors of its queues; it may live in another network
+// namespace. The interface must be configured already; mtu is its MTU in bytes. The files stay the
+// caller's and may be closed. [Device.Queues] returns the queues.
 func FromFiles(files []*os.File, mtu int) (*Device, error) {
-	first, err := FromFile(files[0], mtu)
+	first, err := fromFile(files[0], mtu)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range files[1:] {
-		d, err := FromFile(f, mtu)
+		d, err := fromFile(f, mtu)
 		if err != nil {
 			return nil, errors.Join(err, first.Close())
 		}

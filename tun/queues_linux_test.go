@@ -32,7 +32,7 @@ type queued struct {
 func openQueues(t *testing.T, n int) *queues {
 	t.Helper()
 	q := &queues{t: t, ns: tuntest.NewNamespace(t), frames: make(chan queued, 100)}
-	err := q.ns.Do(func() (err error) { q.dev, err = tun.OpenQueues("tap0", 1500, n); return err })
+	err := q.ns.Do(func() (err error) { q.dev, err = tun.Open("tap0", 1500, n); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestBusyNameIsRefusedToQueues(t *testing.T) {
 	t.Parallel()
 	q := openQueues(t, 2)
 	for n := 1; n <= 2; n++ {
-		err := q.ns.Do(func() error { _, err := tun.OpenQueues("tap0", 1500, n); return err })
+		err := q.ns.Do(func() error { _, err := tun.Open("tap0", 1500, n); return err })
 		if !errors.Is(err, os.ErrExist) {
 			t.Errorf("second open with %d queues: %v, want %v", n, err, os.ErrExist)
 		}

@@ -127,7 +127,7 @@ func newKernel(t *testing.T, mtu [2]int) *kernel {
 func (k *kernel) open(t *testing.T, name string, mtu int, addresses ...string) *tun.Device {
 	t.Helper()
 	var dev *tun.Device
-	if err := k.ns.Do(func() (err error) { dev, err = tun.Open(name, mtu); return err }); err != nil {
+	if err := k.ns.Do(func() (err error) { dev, err = tun.Open(name, mtu, 1); return err }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dev.Close() })

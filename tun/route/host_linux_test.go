@@ -68,7 +68,7 @@ func open(t *testing.T, ns *tuntest.Namespace, name string) (remove func()) {
 	t.Helper()
 	var d *tun.Device
 	if err := ns.Do(func() (err error) {
-		d, err = tun.Open(name, 1500)
+		d, err = tun.Open(name, 1500, 1)
 		return err
 	}); err != nil {
 		t.Fatal(err)

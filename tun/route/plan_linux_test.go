@@ -44,7 +44,7 @@ func carryOutPlan(t *testing.T, c route.Config) {
 
 	var d *tun.Device
 	if err := configured.Do(func() (err error) {
-		d, err = tun.Open(c.Name, 1400)
+		d, err = tun.Open(c.Name, 1400, 1)
 		return err
 	}); err != nil {
 		t.Fatal(err)

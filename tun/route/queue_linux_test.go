@@ -17,7 +17,7 @@ func TestQueueDrops(t *testing.T) {
 	ns.Sysctl("net.ipv6.conf.default.disable_ipv6", "1") // the kernel would send there by itself
 	var dev *tun.Device
 	if err := ns.Do(func() (err error) {
-		dev, err = tun.Open("tap0", 1500)
+		dev, err = tun.Open("tap0", 1500, 1)
 		return err
 	}); err != nil {
 		t.Fatal(err)

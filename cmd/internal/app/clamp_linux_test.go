@@ -28,7 +28,7 @@ func TestClampHoldsForData(t *testing.T) {
 	const clamp, size = 1200, 8 << 20
 	ns := tuntest.NewNamespace(t)
 	var dev *tun.Device
-	if err := ns.Do(func() (err error) { dev, err = tun.Open("clamp0", 1500); return err }); err != nil {
+	if err := ns.Do(func() (err error) { dev, err = tun.Open("clamp0", 1500, 1); return err }); err != nil {
 		t.Fatal(err)
 	}
 	ns.Run("ip", "link", "set", "clamp0", "up")
