@@ -6,5 +6,8 @@
 // the kernel supports it (Linux 6.9), the table belongs to the socket that made it: "nft flush
 // ruleset", with which firewalls begin, leaves it alone, and the table stays when its owner dies.
 //
+// A [Kernel] also reads the tables of other programs, to find rules that drop, redirect or leave
+// untracked the packets of the router or its clients.
+//
 // Only Linux is supported.
 package nft
