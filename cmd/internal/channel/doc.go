@@ -1,6 +1,6 @@
-// Package channel carries messages between two processes of the program, of which one has started
-// the other: each is a packet of JSON, which may bring descriptors.
+// Package channel carries messages between two processes of the program, one of which has started
+// the other. Each message is a packet of JSON, which may carry descriptors.
 //
-// The other side may be under a stranger's control. A message is bounded, and the kernel drops
-// the rest of it; its content is for the receiver to judge.
+// An attacker may control the other side. A message is bounded; the kernel drops the rest of a
+// longer one. The receiver checks its content.
 package channel

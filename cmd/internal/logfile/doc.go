@@ -7,15 +7,15 @@
 // # Opening
 //
 // A file is opened for appending, without following a link, and not in a directory where every user
-// may rename it away. It has one writer: it is locked (flock(2)), and another process is refused
-// with the number of the first.
+// may rename it away. It has one writer: it is locked (flock(2)), and a second process gets an
+// error with the process ID of the first.
 //
 // # Writing
 //
 // The bytes of a batch go out in one write, so a process that dies leaves whole lines. When a write
-// or a sync fails half way, the part that is out is cut off at once. A pipe cannot be cut: there
-// the caller writes the rest, or ends the line (EndLine). A power cut or a full disk may still
-// leave a broken end; Options.Repair gets the file when it is opened.
+// or a sync fails half way, the written part is cut off at once. A pipe cannot be cut; its caller
+// writes the rest, or ends the line (EndLine). A power cut or a full disk may still leave a broken
+// end, which Options.Repair mends when the file is opened.
 //
 // # Rotation
 //
@@ -24,13 +24,13 @@
 // write before it was opened. The old one is renamed to NAME-TIME.EXT, with a time later than that
 // of all others, whatever the clock says. A goroutine compresses old files, in small pieces so that
 // packets do not wait, and removes all but MaxFiles of them; the next run does the rest. A file
-// that cannot be rotated grows further, and rotation is tried again after a minute.
+// that cannot be rotated keeps growing, and rotation is tried again after a minute.
 //
-// Other programs may rotate too. Reopen continues in the file that has the log's name then; until
-// then records go into the renamed one. A file that was deleted is made anew with the next batch.
-// If a link, a directory or a pipe has taken the log's name, or the directory is gone, Write fails
-// until that is over. A file that was truncated has lost the records between the copy and the cut;
-// their number cannot be known, so the program's log reports it and writing continues.
+// Other programs may rotate too. Reopen continues in the file that then has the log's name; until
+// then records go into the renamed one. A deleted file is created again with the next batch. If a
+// link, a directory or a pipe has taken the log's name, or the directory is gone, Write fails until
+// that is over. A file that was truncated after a copy has lost the records in between. Their
+// number is unknown, so the program's log reports it and writing continues.
 //
 // # Why not timberjack
 //
