@@ -13,7 +13,8 @@ import (
 
 // LowerClientMTU frees a connection whose packets are too long for the path to or from its client.
 // Netstack retransmits outstanding data in packets of at most mtu bytes. If bytes of the client are
-// missing, an ICMP error makes the client do the same. It reports whether the connection exists.
+// missing, or nothing is outstanding, an ICMP error makes the client do the same. It reports whether
+// the connection exists.
 func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)
@@ -21,10 +22,8 @@ func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
 	if ep == nil || isn != k.ISN {
 		return false
 	}
-	if netstack.ReceiveMemory(ep) > 0 {
-		if at, ok := netstack.ProgressOf(ep); ok {
-			s.writeICMPError(tooBigFor(k.Client, k.Server, at.RcvNxt, s.paths.SegmentMTU(k.Client.Addr()), mtu))
-		}
+	if at, ok := netstack.ProgressOf(ep); ok && (netstack.ReceiveMemory(ep) > 0 || at.SndUna == at.SndNxt) {
+		s.writeICMPError(tooBigFor(k.Client, k.Server, at.RcvNxt, s.paths.SegmentMTU(k.Client.Addr()), mtu))
 	}
 	netstack.LowerPathMTU(ep, mtu, packet.HeaderLen(k.Client.Addr()))
 	return true

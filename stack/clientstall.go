@@ -50,9 +50,9 @@ func (c *conn) noteResent(t netstack.Segment, off tun.Offload, frame [][]byte) {
 }
 
 // clientStall returns the state of the client's leg, and whether it waits for anything: for
-// acknowledgments of the client, or for bytes before those received. There is no path to a client
-// on this host.
-func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits bool) {
+// acknowledgments of the client, for bytes before those received, or for missing ones of which its
+// ACK has told. There is no path to a client on this host.
+func (c *conn) clientStall(silent time.Duration, missing uint64) (stall tunflow.Stall, waits bool) {
 	if c.isLocal || c.phase.Load() != established {
 		return stall, false
 	}
@@ -61,12 +61,15 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 		return stall, false
 	}
 	key := c.name()
-	mtu := packet.MTU(c.stack.paths.SegmentMTU(key.Client.Addr()))
 	stall = tunflow.Stall{
-		Key: key, ClientLeg: true, Remote: key.Client, Silent: silent,
-		AdvMSS:      uint32(max(0, mtu.MSS(key.Client.Addr().Is6())-timestamps)),
+		Key: key, ClientLeg: true, Remote: key.Client, Silent: silent, Heard: silent,
+		AdvMSS:      uint32(max(0, c.clientMTU().MSS(key.Client.Addr().Is6())-timestamps)),
 		Outstanding: uint64(at.SndNxt - at.SndUna),
 		Received:    uint64(at.RcvNxt - c.isn - 1),
+		Missing:     missing,
+	}
+	if c.seen.has(clientLong) {
+		stall.RcvMSS = stall.AdvMSS
 	}
 	if r := c.resent.Load(); r != nil && r.Seq == at.SndUna && stall.Outstanding > 0 {
 		stall.SndMSS, stall.Packet = uint32(r.Size), len(r.Headers)+r.Size
@@ -79,7 +82,12 @@ func (c *conn) clientStall(silent time.Duration) (stall tunflow.Stall, waits boo
 	c.stack.mu.Lock()
 	stall.Opening, stall.Clamped, stall.Acked = c.opening, c.mss > 0, uint64(at.SndUna-c.serverISN-1)
 	c.stack.mu.Unlock()
-	return stall, stall.Outstanding > 0 || stall.Held > 0
+	return stall, stall.Outstanding > 0 || stall.Held > 0 || missing > 0
+}
+
+// clientMTU is the size of a full packet on the client's leg.
+func (c *conn) clientMTU() packet.MTU {
+	return packet.MTU(c.stack.paths.SegmentMTU(c.key.client.Addr()))
 }
 
 // timestamps is the length of the TCP option, which most segments have (RFC 7323 §3.2).

@@ -17,6 +17,7 @@ import (
 
 	"syntap/stack/budget"
 	"syntap/stack/clientpath"
+	"syntap/stack/dial"
 	"syntap/stack/gate"
 	"syntap/stack/inspect"
 	"syntap/stack/netstack"
@@ -87,6 +88,7 @@ type conn struct {
 	still   uint8  // ticks without a byte, up to when the directions know
 	settled bool   // nothing is outstanding: no stall
 	asking  bool   // the far side, whether bytes are missing
+	unheard uint8  // questions to the client in a row without an answer (askClient)
 	endless bool   // the host socket had no TCP_USER_TIMEOUT, before resendSooner
 
 	listens bool // the outbound direction's: the client's first bytes are looked at
@@ -155,6 +157,8 @@ const (
 	clientReset                    // the client is to be reset: both directions end
 	serverReset                    // the far side is to be reset: the inbound direction ends
 	looped                         // EPOLLERR alone means a packet that was looped back (farseq)
+	clientLong                     // a packet of the client above 1280 bytes has come; unknown of a local one
+	clientAsked                    // the client has been asked how far it has sent
 )
 
 func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
@@ -227,14 +231,18 @@ func (c *conn) NotifyEvent(mask waiter.EventMask) {
 func (c *conn) join(ep tcpip.Endpoint) {
 	c.ep = ep
 	c.inbound.setBuffer(c.inbound.smallBuffer()) // else netstack lets it grow by itself
-	c.stack.mu.Lock()
-	keepalive := c.stack.o.Keepalive
-	c.stack.mu.Unlock()
-	k := keepalive.OrDefault() // netstack probes the client, as the kernel does the far side
+	k := c.stack.keepalive()                     // netstack probes the client, as the kernel does the far side
 	netstack.SetKeepalive(ep, k.Idle, k.Interval, k.Probes)
 	netstack.SetOwner(ep, c)
 	c.entry.Init(c, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
 	c.wq.EventRegister(&c.entry)
+}
+
+// keepalive returns that of connections to clients.
+func (s *Stack) keepalive() dial.Keepalive {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.o.Keepalive.OrDefault()
 }
 
 // relayed returns the established connections, in the memory given, which it reuses.

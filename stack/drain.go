@@ -12,24 +12,27 @@ import (
 	"syntap/tun"
 )
 
-// drainInterval is the time between two checks of Drain.
-const drainInterval = 2 * time.Millisecond
+// drainInterval is the time between two checks of Drain. A check holds the lock that the end of each
+// connection needs: with many connections drainRest times its duration passes before the next.
+const (
+	drainInterval = 2 * time.Millisecond
+	drainRest     = 10
+)
 
 // Drain is called at the end, when no client sends any more. It waits until all frames have been
 // read and the far sides have acknowledged all bytes, or until ctx ends. It returns the number of
 // connections that Run will reset: those whose bytes and FIN are not all in the host's kernel. The
 // kernel delivers the others. Handshakes do not count, because their clients are gone.
 func (s *Stack) Drain(ctx context.Context) (left int) {
-	look := time.NewTicker(drainInterval)
-	defer look.Stop()
 	for {
+		began := time.Now()
 		quiet := s.quiet() // before the connections: a frame may be the first of one
 		waiting, left := s.undelivered()
 		if quiet && waiting == 0 {
 			return 0
 		}
 		select {
-		case <-look.C:
+		case <-time.After(max(drainInterval, drainRest*time.Since(began))):
 		case <-ctx.Done():
 			return left
 		}

@@ -279,6 +279,9 @@ func (c *conn) close() {
 	c.resendAsBefore()
 	c.phase.Store(closing)
 	s.mu.Unlock()
+	if c.seen.has(clientAsked) {
+		s.asked.End(c.key.client, c.key.server)
+	}
 	if c.seen.has(serverReset) {
 		s.closeSocket(c.fd)
 	} else {

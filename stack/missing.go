@@ -78,16 +78,16 @@ func (c *conn) hearFar() {
 // sent bytes that have not arrived. Once that is known, it only probes whether the far side still
 // exists.
 func (c *conn) askFar(stall *tunflow.Stall) {
-	if stall.Unacked > 0 || stall.Held > 0 {
+	if stall.Unacked > 0 {
 		return
 	}
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	far := c.far.Load()
-	if far == nil || c.phase.Load() != established || readable(c.fd) > 0 || c.kept.Load() > 0 {
+	if far == nil && stall.Held == 0 || c.phase.Load() != established || readable(c.fd) > 0 || c.kept.Load() > 0 {
 		return
 	}
-	if stall.Missing == 0 {
+	if far != nil && stall.Missing == 0 && stall.Held == 0 {
 		if info, ok := sockmem.TCP(c.fd); ok {
 			c.asking = true
 			far.question.Ask(c.fd, far.origin, &info)

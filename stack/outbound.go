@@ -131,6 +131,9 @@ func (s *Stack) routeTCP(f *tun.Frame) (deliver bool) {
 		if s.probes.Active() {
 			s.probes.Note(client, server, f)
 		}
+		if s.asked.Active() {
+			s.asked.Note(client, server, &f.Headers)
+		}
 		return true
 	}
 	return s.outboundSYN(key, f)

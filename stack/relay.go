@@ -71,6 +71,9 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		if len(g.IOV) == 0 {
 			return moved, false
 		}
+		if !c.isLocal && !c.seen.has(clientLong) {
+			c.lookForLong(g)
+		}
 		if !open && !c.passGate(g, all) {
 			if c.seen.has(clientReset) {
 				continue

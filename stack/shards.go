@@ -27,6 +27,7 @@ type shared struct {
 	waiting halfOpen
 	sockets *homes.Table[connKey] // by the addresses of connections' host sockets
 	probes  clientpath.Probes
+	asked   clientpath.Questions
 
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
 

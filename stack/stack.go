@@ -48,6 +48,7 @@ type Stack struct {
 	chunks      sync.Pool    // of *bytes.Reader
 	swept       []*conn      // the sweeper's, between uses empty
 	firsts      atomic.Int32 // first writes of connections that were looked at, since the last look for stalls
+	questions   int          // to clients, since then; the sweeper's
 
 	mu       sync.Mutex        // guards the fields below and the handshake of every connection
 	conns    map[connKey]*conn // handshakes too

@@ -17,8 +17,8 @@ import (
 
 // Once a second the stack looks for stalls: connections that have moved nothing for a second, up to
 // stallsFor. It also probes a slow far side for a lost answer (askFar), each time after twice the
-// silence, up to looksFor. A connection with nothing outstanding is not checked before its next
-// byte.
+// silence, up to looksFor, and a quiet client for lost segments (askClient). Another connection
+// with nothing outstanding is not checked before its next byte.
 const (
 	stallInterval = time.Second
 	stallsFor     = 20 * time.Second
@@ -39,45 +39,57 @@ func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 // a moving connection one bit, and an idle one a system call each time that it has become idle.
 func (s *Stack) lookForStalls() {
 	s.firsts.Store(0)
+	s.questions = 0
 	s.swept = s.relayed(s.swept)
 	defer clear(s.swept)
 	for _, c := range s.swept {
-		asked := c.asking
-		c.hearFar()
-		if c.takeMoved(movedForStall) {
-			c.resendSooner(false)
-			c.silent, c.again, c.missed, c.settled = 0, 0, 0, false
-			continue
-		}
-		if c.settled {
-			continue
-		}
-		if c.silent++; c.silent < c.again {
-			continue
-		}
-		silent := time.Duration(c.silent) * stallInterval
-		server, serverWaits := c.stall(silent)
-		client, clientWaits := c.clientStall(silent)
-		full := server.Unacked > 0 && server.Outstanding >= uint64(server.SndMSS)
-		c.resendSooner(serverWaits && full && silent <= resendsFor)
-		switch {
-		case !serverWaits && !clientWaits:
-			c.settled = true
-		case silent <= stallsFor+time.Duration(c.missed)*stallInterval:
-			if serverWaits {
-				c.askFar(&server)
-				s.o.Stalled(server)
-			}
-			if clientWaits {
-				s.o.Stalled(client)
-			}
-		case !serverWaits || server.Missing > 0 || c.far.Load() == nil || silent > looksFor:
-			c.settled = true
-		case asked:
-			c.again = 2 * c.silent
-		default:
+		c.lookForStall()
+	}
+}
+
+// lookForStall is a look at one connection.
+func (c *conn) lookForStall() {
+	asked := c.asking
+	c.hearFar()
+	missing, heard := c.hearClient()
+	if c.takeMoved(movedForStall) {
+		c.resendSooner(false)
+		c.silent, c.again, c.missed, c.unheard, c.settled = 0, 0, 0, 0, false
+		return
+	}
+	if c.settled {
+		c.unheard = 0
+		return
+	}
+	if c.silent++; c.silent < c.again && missing == 0 && c.unheard == 0 {
+		return
+	}
+	silent := time.Duration(c.silent) * stallInterval
+	server, serverWaits := c.stall(silent)
+	client, clientWaits := c.clientStall(silent, missing)
+	if heard {
+		client.Heard = 0
+	}
+	full := server.Unacked > 0 && server.Outstanding >= uint64(server.SndMSS)
+	c.resendSooner(serverWaits && full && silent <= resendsFor)
+	asksClient := c.askClient(&client)
+	switch {
+	case !serverWaits && !clientWaits:
+		c.again, c.settled = 2*c.silent, !asksClient
+	case silent <= stallsFor+time.Duration(c.missed)*stallInterval:
+		if serverWaits {
 			c.askFar(&server)
+			c.stack.o.Stalled(server)
 		}
+		if clientWaits {
+			c.stack.o.Stalled(client)
+		}
+	case !serverWaits || server.Missing > 0 || c.far.Load() == nil || silent > looksFor:
+		c.settled = true
+	case asked:
+		c.again = 2 * c.silent
+	default:
+		c.askFar(&server)
 	}
 }
 
@@ -176,7 +188,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if info.Unacked > 0 {
 		return stall, true
 	}
-	if info.Notsent_bytes > 0 { // the far side does not read
+	if info.Notsent_bytes > 0 || isOver(info.State) { // the far side does not read, or has no more to say
 		return stall, false
 	}
 	if c.seen.has(looped) {
@@ -186,6 +198,16 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
 	return stall, stall.Held > 0 || stall.Incomplete || stall.Missing > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0
+}
+
+// isOver reports whether the far side's FIN has come, and all bytes before it. Until it is read it
+// takes memory, like a segment behind a hole.
+func isOver(state uint8) bool {
+	switch state {
+	case unix.BPF_TCP_CLOSE_WAIT, unix.BPF_TCP_LAST_ACK, unix.BPF_TCP_CLOSING, unix.BPF_TCP_TIME_WAIT, unix.BPF_TCP_CLOSE:
+		return true
+	}
+	return false
 }
 
 // sentFull reports whether the segments that are acknowledged were nearly full on average: acked is

@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -106,6 +108,60 @@ func TestStallOfHalfClosed(t *testing.T) {
 	}
 	if s := tuntest.Receive(t, "a stall", stalls); s.Acked != 5 || s.Outstanding != 0 {
 		t.Errorf("%d bytes acknowledged and %d outstanding of 5: %+v", s.Acked, s.Outstanding, s)
+	}
+}
+
+// A server that has closed is over: its FIN waits for no bytes, though it takes memory until it is
+// read, and before that a question without an answer waits.
+func TestStallOfClosed(t *testing.T) {
+	ends := make(chan *net.TCPConn)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, 5))
+		ends <- c
+		<-t.Context().Done()
+	})
+	router := startRouter(t, Options{}, dial.Policy{})
+	host, err := net.Dial("tcp4", fmt.Sprint("127.0.0.1:", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	if _, err := host.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	far := tuntest.Receive(t, "the server", ends)
+	raw, err := host.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() (s tunflow.Stall, waits bool, memory int32) {
+		if err := raw.Control(func(fd uintptr) {
+			c := newConn(router.Stack, connKey{}, 1, nil)
+			c.fd = int(fd)
+			c.phase.Store(established)
+			s, waits = c.stall(time.Second)
+			memory = int32(sockmem.Of(c.fd).Received)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return s, waits, memory
+	}
+	tuntest.Wait(t, "the question to be acknowledged", func() bool {
+		s, waits, _ := look()
+		return waits && s.Unacked == 0 && s.HidesDown()
+	})
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var s tunflow.Stall
+	var waits bool
+	tuntest.Wait(t, "a FIN", func() (fin bool) {
+		var memory int32
+		s, waits, memory = look()
+		return memory > 0
+	})
+	if s, waits, _ = look(); waits {
+		t.Errorf("a server that has closed is waited for: %+v", s)
 	}
 }
 

@@ -82,6 +82,22 @@ func TestKeepalive(t *testing.T) {
 	tuntest.Receive(t, "end", gone)
 }
 
+// A client is probed at once, and by its keepalive from then on.
+func TestProbeClient(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	SetKeepalive(o.ep, time.Hour, time.Hour, 3)
+	ProbeClient(o.ep, 2*time.Hour)
+	if f := r.segment(t, "probe"); f.tcp().SequenceNumber() != r.ack-1 || len(f.payload()) > 0 {
+		t.Errorf("a probe with the number %d, want %d", f.tcp().SequenceNumber(), r.ack-1)
+	}
+	var idle tcpip.KeepaliveIdleOption
+	if err := o.ep.GetSockOpt(&idle); err != nil || time.Duration(idle) != 2*time.Hour {
+		t.Errorf("the client is probed again after %v, want 2h: %v", time.Duration(idle), err)
+	}
+}
+
 // UDP and ICMP packets go to the handler, in pieces or not, and are not answered.
 func TestHandleOthers(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,10 @@ import (
 )
 
 // Progress is how far a connection has got, in sequence numbers (RFC 9293 §3.3.1).
-type Progress struct{ SndUna, SndNxt, RcvNxt uint32 }
+type Progress struct {
+	SndUna, SndNxt, RcvNxt uint32
+	Full                   uint32 // payload of the longest segment that netstack sends
+}
 
 // ProgressOf returns the progress of an endpoint, and whether it has any. No option of the endpoint
 // tells it, so it is read from the fields of its sender and its receiver.
@@ -27,11 +30,11 @@ func ProgressOf(ep tcpip.Endpoint) (p Progress, ok bool) {
 		return p, false
 	}
 	una, nxt := sender.Elem().FieldByName("SndUna"), sender.Elem().FieldByName("SndNxt")
-	received := receiver.Elem().FieldByName("RcvNxt")
-	if !una.CanUint() || !nxt.CanUint() || !received.CanUint() {
+	received, full := receiver.Elem().FieldByName("RcvNxt"), sender.Elem().FieldByName("MaxPayloadSize")
+	if !una.CanUint() || !nxt.CanUint() || !received.CanUint() || !full.CanInt() {
 		return p, false
 	}
-	return Progress{uint32(una.Uint()), uint32(nxt.Uint()), uint32(received.Uint())}, true
+	return Progress{uint32(una.Uint()), uint32(nxt.Uint()), uint32(received.Uint()), uint32(full.Int())}, true
 }
 
 // Outstanding reports whether netstack has sent a sequence number to the client that the client has

@@ -10,7 +10,7 @@ import (
 // include/uapi/linux/tcp.h), or that to the client as netstack has it. Sizes are payload in bytes.
 type Stall struct {
 	Key       Key
-	ClientLeg bool           // RcvMSS, Sacked, OutOfOrder, SentFull and Segments are unknown of it
+	ClientLeg bool           // Sacked, OutOfOrder, SentFull and Segments are unknown of it
 	Remote    netip.AddrPort // that was dialled; of the client's leg the client
 	Silent    time.Duration  // without a byte in either direction, in whole looks of a second
 
@@ -20,7 +20,7 @@ type Stall struct {
 	AdvMSS      uint32 // announced to the far end of the leg, less options
 	SndMSS      uint32 // of a full segment to it; to a client, of the segment that was sent again
 	Packet      int    // of the client's leg: the IP packet of that segment
-	RcvMSS      uint32 // of the longest segment from it; Linux begins at 536
+	RcvMSS      uint32 // of the longest segment from it; Linux begins at 536; of a client AdvMSS if a packet above 1280 bytes has come, else 0
 	Unacked     uint32 // segments to it
 	Sacked      uint32 // those of them that are acknowledged selectively
 	Backoff     uint32 // retransmission timeouts in a row
@@ -57,13 +57,13 @@ func (s *Stall) LosesDown() bool {
 // vanish. From a server: all that the client has sent is acknowledged, no full segment has come,
 // and bytes wait behind a hole, nothing has come at all, or a head alone, or the server's ACKs tell
 // that more is on its way. From a client, which may have nothing to say: bytes wait behind a hole,
-// and less than a full segment has come before it.
+// and less than a full segment has come before it; or its ACKs tell.
 func (s *Stall) HidesDown() bool {
 	if s.ClientLeg {
-		return s.Held > 0 && s.Received < uint64(s.AdvMSS)
+		return s.Held > 0 && s.Received < uint64(s.AdvMSS) || s.Missing > 0 && !s.GotFull()
 	}
 	return s.Unacked == 0 && !s.GotFull() && s.Acked > 0 && (s.Held > 0 || s.Received == 0 || s.Incomplete || s.Missing > 0)
 }
 
-// GotFull reports whether a full segment has come from the server.
+// GotFull reports whether a full segment has come from the far end.
 func (s *Stall) GotFull() bool { return s.RcvMSS >= s.AdvMSS }

@@ -76,6 +76,8 @@ func TestFromClient(t *testing.T) {
 	t.Parallel()
 	both := toClient("192.0.2.7:2", 1500)
 	both.Held = 1280
+	vanished := fromClient("192.0.2.7:2")
+	vanished.Heard = sureSilence
 	for name, tt := range map[string]struct {
 		first, second flow.Stall
 		err           error
@@ -84,6 +86,7 @@ func TestFromClient(t *testing.T) {
 		"two agree":     {fromClient("192.0.2.7:1"), fromClient("192.0.2.7:2"), nil, "down 0 1240 medium"},
 		"one goes on":   {fromClient("192.0.2.7:2"), fromClient("192.0.2.7:2"), nil, "down 0 1240 medium"},
 		"two, IPv6":     {fromClient("[2001:db8::7]:1"), fromClient("[2001:db8::7]:2"), nil, "down 0 1220 medium"},
+		"vanished":      {vanished, vanished, nil, ""},
 		"both ways":     {both, both, nil, "both 1400 1360 high"},
 		"no answer":     {toClient("192.0.2.7:1", 1500), toClient("192.0.2.7:2", 1500), ErrUndecided, ""},
 		"another error": {toClient("192.0.2.7:1", 1500), toClient("192.0.2.7:2", 1500), errors.New("gone"), ""},

@@ -186,8 +186,8 @@ func (s *suspect) isSure() bool {
 	if s.up {
 		return s.freed || s.isSuspicious() && s.Backoff >= sureBackoff
 	}
-	there := s.Held > 0 || s.Missing > 0 && s.Heard < sureSilence // it has been asked each second
-	return s.HidesDown() && there && s.Silent >= s.lost+sureSilence
+	there := s.Heard < sureSilence // it has been asked each second
+	return s.HidesDown() && (s.Held > 0 || s.Missing > 0) && there && s.Silent >= s.lost+sureSilence
 }
 
 // outlasts reports whether packets have vanished after small ones have passed: a segment was sent
@@ -336,10 +336,14 @@ func stallOf(s *flow.Stall) record.Stall {
 	if s.ClientLeg {
 		server = s.Key.Server
 	}
+	received := s.RcvMSS
+	if s.ClientLeg {
+		received = 0 // netstack has no number
+	}
 	return record.Stall{
 		Src: s.Key.Client.Addr().String(), SPort: s.Key.Client.Port(),
 		Dst: server.Addr().WithZone("").String(), DPort: server.Port(), Silent: s.Silent.Microseconds(),
-		SndMSS: s.SndMSS, RcvMSS: s.RcvMSS, Unacked: s.Unacked, Sacked: s.Sacked, Backoff: s.Backoff,
+		SndMSS: s.SndMSS, RcvMSS: received, Unacked: s.Unacked, Sacked: s.Sacked, Backoff: s.Backoff,
 		Retransmits: s.Retransmits, OutOfOrder: s.OutOfOrder, Acked: s.Acked, Received: s.Received,
 		Missing: s.Missing,
 	}

@@ -16,7 +16,9 @@
 // of whose far end no full segment has come: only short ones behind a hole or, of a server whose
 // client's bytes are acknowledged, none at all, less than the head of an HTTP answer says, or less
 // than the server's ACKs say that it has sent (package farseq, which takes no capability). A dead
-// server looks like the first; a slow one like the others, but for its ACKs.
+// server looks like the first; a slow one like the others, but for its ACKs. A quiet client of a
+// gateway, of which no packet above 1280 bytes has come, is asked by keepalive probes how far it
+// has sent: its ACKs tell, too (clientpath.Questions).
 //
 // Where full segments have passed before, the path may have become narrow. A path that has failed
 // looks the same, so only a measurement makes a finding of that; a finding cures it.
@@ -32,16 +34,17 @@
 // probes. Evidence is full segments that are lost for four timeouts, while short ones were
 // acknowledged shortly before, as the first of a large upload is (stack.Options.First); short
 // segments that wait behind a hole for three seconds; or ACKs that tell for as long that a full
-// segment has not come. Chance and slowness do not explain them, but a path that has failed does.
-// So two connections have to show it while a new one opens; or one, before a new one opens and
-// after: full segments were sent again since, in vain. Of ACKs and bytes that are missing, for
-// three seconds a server has sent them again four times (RFC 6298 with 200 ms); one in 10,000 such
-// segments is lost so often under 10 % loss. Such a finding has medium confidence and knows no
-// size; its clamp is for packets of 1280 bytes. Where findings are applied, an upload over IPv4 has
-// its DF bit cleared on trial after four timeouts and five seconds: that it goes on then is
-// evidence too, even if nothing short was acknowledged before. The same decides where a measurement
-// cannot, since the far end says too little, and on the way from a client, whose short segments
-// that have come stand for the handshake.
+// segment has not come. In both cases the far end answers a keepalive probe meanwhile. Chance and
+// slowness do not explain them, but a path that has failed does. So two connections have to show it
+// while a new one opens; or one, before a new one opens and after: full segments were sent again
+// since, in vain. Of ACKs and bytes that are missing, for three seconds a server has sent them
+// again four times (RFC 6298 with 200 ms); one in 10,000 such segments is lost so often under 10 %
+// loss. Such a finding has medium confidence and knows no size; its clamp is for packets of 1280
+// bytes. Where findings are applied, an upload over IPv4 has its DF bit cleared on trial after four
+// timeouts and five seconds: that it goes on then is evidence too, even if nothing short was
+// acknowledged before. The same decides where a measurement cannot, since the far end says too
+// little, and on the way from a client, whose short segments that have come stand for the
+// handshake.
 //
 // A path in which nothing is found is measured again after ten minutes at the earliest, one that
 // could not be measured after three seconds, and then twice as long each time, up to an hour. Two

@@ -107,6 +107,9 @@ func TestAgreement(t *testing.T) {
 	forgotten := func(client int) flow.Stall {
 		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = time.Hour })
 	}
+	vanished := func(client int) flow.Stall { // and another host has its address
+		return with(down("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = sureSilence })
+	}
 	unheard := func(client int) flow.Stall {
 		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Acked = 0 })
 	}
@@ -124,6 +127,7 @@ func TestAgreement(t *testing.T) {
 		"nothing is heard":      {unheard(1), unheard(2), true, ""},
 		"forgotten on the path": {forgotten(1), forgotten(2), true, ""},
 		"the same one":          {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 1), true, ""},
+		"vanished, down":        {vanished(1), vanished(2), true, ""},
 		"one goes on":           {down("203.0.113.2:5432", 1), early, true, "down 0 1240 medium"},
 		"different hosts":       {up("203.0.113.2:5432", 1), up("203.0.113.3:5432", 2), true, ""},
 		"slow":                  {slow, slow, true, ""},

@@ -84,35 +84,47 @@ func TestClientHoleDownload(t *testing.T) {
 }
 
 // TestClientHoleUpload has two uploads hang on the way from a client, each of a full segment and a
-// short one, as a ClientHello with keys of ML-KEM is. They are freed.
+// short one, as a ClientHello with keys of ML-KEM is, or of full segments alone. They are freed, and
+// the next runs.
 func TestClientHoleUpload(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nft")
 	for i, behind := range []string{behindAddr4, behindAddr6} {
-		t.Run(behind, func(t *testing.T) {
-			t.Parallel()
-			lab, far := newClientHole(t, false, true)
-			r := run(t, lab.Router, "syntap0", strings.Replace(gatewayOf, "tap: {", "tap: {findings: apply, ", 1))
-			server := net.JoinHostPort(addresses()[i], "8000")
-			go serveAll(lab.Server.Listen("tcp", server), func(conn *net.TCPConn) {
-				n, _ := io.Copy(io.Discard, conn)
-				fmt.Fprint(conn, n)
+		for _, size := range []int{2000, 200_000} {
+			t.Run(fmt.Sprint(behind, " ", size), func(t *testing.T) {
+				t.Parallel()
+				hangUpload(t, i, behind, size)
 			})
-			var uploads sync.WaitGroup
-			for range 2 {
-				uploads.Go(func() {
-					if got, err := upload(t, far, server, 2000); got != "2000" {
-						t.Errorf("the server has got %q of 2000 bytes: %v", got, err)
-					}
-				})
-			}
-			uploads.Wait()
-			r.stop(t, unix.SIGTERM)
-			checkClientLeg(t, r, found{
-				Dst: behind, Direction: "down", Confidence: "medium", Clamp: []int{1240, 1220}[i], Applied: true,
-			})
-		})
+		}
 	}
+}
+
+// hangUpload hangs uploads of a size on the way from a client that is at an address; i is 0 for
+// IPv4.
+func hangUpload(t *testing.T, i int, behind string, size int) {
+	t.Helper()
+	lab, far := newClientHole(t, false, true)
+	r := run(t, lab.Router, "syntap0", strings.Replace(gatewayOf, "tap: {", "tap: {findings: apply, ", 1))
+	server := net.JoinHostPort(addresses()[i], "8000")
+	go serveAll(lab.Server.Listen("tcp", server), func(conn *net.TCPConn) {
+		n, _ := io.Copy(io.Discard, conn)
+		fmt.Fprint(conn, n)
+	})
+	check := func() {
+		if got, err := upload(t, far, server, size); got != fmt.Sprint(size) {
+			t.Errorf("the server has got %q of %d bytes: %v", got, size, err)
+		}
+	}
+	var uploads sync.WaitGroup
+	for range 2 {
+		uploads.Go(check)
+	}
+	uploads.Wait()
+	check()
+	r.stop(t, unix.SIGTERM)
+	checkClientLeg(t, r, found{
+		Dst: behind, Direction: "down", Confidence: "medium", Clamp: []int{1240, 1220}[i], Applied: true,
+	})
 }
 
 // upload sends n bytes and returns the answer.
