@@ -55,6 +55,7 @@ func (r *Router) findHoles() *holes {
 			}
 			return up, down
 		},
+		Unsure: h.unsure,
 		Disagree: func(a netip.Addr) {
 			h.router.Logger.WithField("dst", a.String()).
 				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
@@ -126,6 +127,16 @@ func (h *holes) found(f *record.Finding) {
 		fields["clamp"] = f.Clamp
 	}
 	h.router.Logger.WithFields(fields).Warn("path MTU black hole: longer packets vanish without an ICMP error")
+}
+
+// unsure names a far end to which a connection hung until the router ended.
+func (h *holes) unsure(far netip.AddrPort, name string) {
+	host := far.String()
+	if name != "" {
+		host = net.JoinHostPort(name, fmt.Sprint(far.Port()))
+	}
+	h.router.Logger.WithFields(logrus.Fields{"dst": far.String(), "hint": "syntap mtu " + host}).
+		Warn("a connection hung until the end: the server is slow, or longer packets vanish (path MTU black hole)")
 }
 
 // measure measures a path by sockets like those of connections.

@@ -17,6 +17,7 @@ const (
 	sureBackoff = 4
 	sureSilence = 3 * time.Second
 	lately      = 5 * time.Second  // before a stall, the far end has been heard
+	stuckFor    = 15 * time.Second // since a stall was seen: it lasts, or did as the measurement began
 	askPause    = 10 * time.Second // between two questions of whether a host is there
 	likely      = 1280             // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
 )
@@ -66,11 +67,13 @@ func (f *Finder) measure(e end, h *host, now time.Time, look func() (_ Path, dis
 func (f *Finder) measured(e end, h *host, path Path, err error) {
 	now := time.Now()
 	h.small = false
+	if f.ctx.Err() != nil {
+		return
+	}
 	if err == nil || errors.Is(err, ErrUndecided) {
 		h.narrow = Path{}
 	}
 	switch {
-	case f.ctx.Err() != nil:
 	case err == nil && path.hole() && path.Rough && h.finding != nil:
 		h.finding.Expires = now.Add(lifetime)
 	case err == nil && path.hole() && path.Rough && h.pause == 0: // once more
@@ -241,11 +244,32 @@ func (f *Finder) found(e end, h *host, path Path, sure record.Confidence, now ti
 	f.joinVicinity(e, next)
 	for i := range h.stalls {
 		s := &h.stalls[i]
-		if now.Sub(s.seen) < 15*time.Second { // it is still stuck, or was as the measurement began
+		if now.Sub(s.seen) < stuckFor {
 			f.cure(h, s.Stall, s.up)
 		}
 	}
 	h.stalls = nil
+}
+
+// judgeAtEnd takes the evidence that there is when the router ends, as it does with the command of
+// exec. The lock is held.
+func (f *Finder) judgeAtEnd(now time.Time) {
+	for e, h := range f.hosts {
+		var stuck, suspicious bool
+		for i := range h.stalls {
+			s := &h.stalls[i]
+			recent := now.Sub(s.seen) < stuckFor && (s.HidesUp() || s.HidesDown())
+			stuck, suspicious = stuck || recent, suspicious || recent && s.isSuspicious()
+		}
+		switch measurable := f.o.Known(h.port) && !h.small; {
+		case h.finding != nil || e.client || !stuck:
+		case h.narrow.hole():
+			f.found(e, h, h.narrow, record.Medium, now)
+		case now.Before(h.notUntil): // it has been looked at
+		case measurable || suspicious:
+			f.later(func() { f.o.Unsure(netip.AddrPortFrom(e.addr, h.port), h.name) })
+		}
+	}
 }
 
 // clampOf returns the MSS that cures the path to an address.

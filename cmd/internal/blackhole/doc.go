@@ -46,6 +46,10 @@
 // little, and on the way from a client, whose short segments that have come stand for the
 // handshake.
 //
+// A command of exec may end before any of that. At the end, packets that are certain to vanish by a
+// measurement are a finding of medium confidence, with the sizes known by then. Where a connection
+// hung until the end, and nothing is certain, the program's log names the far end for "syntap mtu".
+//
 // A path in which nothing is found is measured again after ten minutes at the earliest, one that
 // could not be measured after three seconds, and then twice as long each time, up to an hour. Two
 // measurements run at a time.

@@ -34,6 +34,9 @@ type Options struct {
 
 	// Found receives each new finding, which it must not change.
 	Found func(*record.Finding)
+	// Unsure receives, at Close, a far end of which a connection hangs, or has hung until it ended a
+	// moment ago, as in a black hole, before that was certain. name is that which its client knows.
+	Unsure func(far netip.AddrPort, name string)
 	// Disagree receives a host to which full segments vanish on some connections and pass on
 	// others, as where one of several paths (ECMP) is narrow.
 	Disagree func(netip.Addr)
@@ -147,10 +150,12 @@ func New(o Options) *Finder {
 	}
 }
 
-// Close ends the measurements and waits for them.
+// Close ends the measurements and waits for them. It makes a finding of a black hole that is
+// certain by then, and tells of others. Stalled is not called any more.
 func (f *Finder) Close() {
 	f.stop()
 	f.probing.Wait()
+	f.locked(func() { f.judgeAtEnd(time.Now()) })
 }
 
 // Stalled takes a connection that makes no progress, for stack.Options.Stalled.

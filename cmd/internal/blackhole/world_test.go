@@ -29,6 +29,7 @@ type world struct {
 	mu                    sync.Mutex // guards the rest
 	told                  []*record.Finding
 	disagreed             int
+	unsure                []string
 	freed, lowered, reset map[flow.Key]int // lowered has path MTUs
 }
 
@@ -119,6 +120,11 @@ func inWorld(t *testing.T, test func(w *world)) {
 			Known:  func(port uint16) bool { return port == 443 },
 			Opens:  func(context.Context, netip.AddrPort) bool { return w.opens },
 			Passes: func(netip.Addr) (up, down bool) { return w.passes[0], w.passes[1] },
+			Unsure: func(far netip.AddrPort, _ string) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.unsure = append(w.unsure, far.String())
+			},
 			Disagree: func(netip.Addr) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
