@@ -13,8 +13,8 @@ import (
 
 // LowerClientMTU frees a connection whose packets are too long for the path to or from its client.
 // Netstack retransmits outstanding data in packets of at most mtu bytes. If bytes of the client are
-// missing, or nothing is outstanding, an ICMP error makes the client do the same. It reports whether
-// the connection exists.
+// missing, or nothing is outstanding, an ICMP error makes the client do the same. It reports
+// whether the connection exists.
 func (s *Stack) LowerClientMTU(k tunflow.Key, mtu int) bool {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)

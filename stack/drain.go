@@ -12,8 +12,8 @@ import (
 	"syntap/tun"
 )
 
-// drainInterval is the time between two checks of Drain. A check holds the lock that the end of each
-// connection needs: with many connections drainRest times its duration passes before the next.
+// drainInterval is the time between two checks of Drain. A check holds the lock that the end of
+// each connection needs: with many connections drainRest times its duration passes before the next.
 const (
 	drainInterval = 2 * time.Millisecond
 	drainRest     = 10

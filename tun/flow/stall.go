@@ -20,7 +20,7 @@ type Stall struct {
 	AdvMSS      uint32 // announced to the far end of the leg, less options
 	SndMSS      uint32 // of a full segment to it; to a client, of the segment that was sent again
 	Packet      int    // of the client's leg: the IP packet of that segment
-	RcvMSS      uint32 // of the longest segment from it; Linux begins at 536; of a client AdvMSS if a packet above 1280 bytes has come, else 0
+	RcvMSS      uint32 // of the longest segment from it; Linux begins at 536; of a client AdvMSS, or 0 if only packets up to 1280 bytes
 	Unacked     uint32 // segments to it
 	Sacked      uint32 // those of them that are acknowledged selectively
 	Backoff     uint32 // retransmission timeouts in a row

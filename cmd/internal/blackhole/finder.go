@@ -34,8 +34,9 @@ type Options struct {
 
 	// Found receives each new finding, which it must not change.
 	Found func(*record.Finding)
-	// Unsure receives, at Close, a far end of which a connection hangs, or has hung until it ended a
-	// moment ago, as in a black hole, before that was certain. name is that which its client knows.
+	// Unsure receives, at Close, a far end of which a connection hangs, or has hung until it ended
+	// a moment ago, as in a black hole, before that was certain. name is that which its client
+	// knows.
 	Unsure func(far netip.AddrPort, name string)
 	// Disagree receives a host to which full segments vanish on some connections and pass on
 	// others, as where one of several paths (ECMP) is narrow.

@@ -84,8 +84,8 @@ func TestClientHoleDownload(t *testing.T) {
 }
 
 // TestClientHoleUpload has two uploads hang on the way from a client, each of a full segment and a
-// short one, as a ClientHello with keys of ML-KEM is, or of full segments alone. They are freed, and
-// the next runs.
+// short one, as a ClientHello with keys of ML-KEM is, or of full segments alone. They are freed,
+// and the next runs.
 func TestClientHoleUpload(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "nft")
