@@ -20,9 +20,10 @@ const (
 )
 
 // Drain is called at the end, when no client sends any more. It waits until all frames have been
-// read and the far sides have acknowledged all bytes, or until ctx ends. It returns the number of
-// connections that Run will reset: those whose bytes and FIN are not all in the host's kernel. The
-// kernel delivers the others. Handshakes do not count, because their clients are gone.
+// read, datagrams that wait for a record have been sent, and the far sides have acknowledged all
+// bytes, or until ctx ends. It returns the number of connections that Run will reset: those whose
+// bytes and FIN are not all in the host's kernel. The kernel delivers the others. Handshakes do not
+// count, because their clients are gone.
 func (s *Stack) Drain(ctx context.Context) (left int) {
 	for {
 		began := time.Now()
@@ -39,11 +40,12 @@ func (s *Stack) Drain(ctx context.Context) (left int) {
 	}
 }
 
-// quiet reports whether no frame of a client is waiting; true if the link cannot tell.
+// quiet reports whether no frame of a client is waiting, if the link can tell, and no datagram
+// waits for its record.
 func (s *Stack) quiet() bool {
 	return !slices.ContainsFunc(s.shards, func(s *Stack) bool {
 		link, ok := s.link.(tun.IdleNotifier)
-		return ok && !link.Idle()
+		return ok && !link.Idle() || s.nat.Holds()
 	})
 }
 

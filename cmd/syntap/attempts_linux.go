@@ -49,9 +49,9 @@ type attempts struct {
 	policy  *os.File         // nil without --learn
 }
 
-// follow has r tell its attempts, where rules or flags ask for them; otherwise it returns nil.
-func (a *attemptFlags) follow(r *app.Router) (_ *attempts, err error) {
-	if !r.Config.Egress.HasRules() && a.explain == "" && a.learn == "" {
+// follow has e tell its attempts, where rules or flags ask for them; otherwise it returns nil.
+func (a *attemptFlags) follow(e *app.Execution) (_ *attempts, err error) {
+	if !e.Config.Egress.HasRules() && a.explain == "" && a.learn == "" {
 		return nil, nil
 	}
 	t := &attempts{flags: a}
@@ -62,8 +62,8 @@ func (a *attemptFlags) follow(r *app.Router) (_ *attempts, err error) {
 		}
 		explain = t.explain
 	}
-	t.denials = attempt.NewDenials(r.Config.Egress.Default == config.Deny, explain)
-	r.Attempted = t.denials.Add
+	t.denials = attempt.NewDenials(e.Config.Egress.Default == config.Deny, explain)
+	e.Attempted = t.denials.Add
 	if a.learn == "" {
 		return t, nil
 	}
@@ -72,11 +72,11 @@ func (a *attemptFlags) follow(r *app.Router) (_ *attempts, err error) {
 		return nil, hint.Usage(fmt.Errorf("--learn: %w", err), "")
 	}
 	t.learned = attempt.NewLearned()
-	r.Attempted = func(at *attempt.Attempt) {
+	e.Attempted = func(at *attempt.Attempt) {
 		t.denials.Add(at)
 		t.learned.Add(at)
 	}
-	r.Resolved = t.learned.Resolve
+	e.Resolved = t.learned.Resolve
 	return t, nil
 }
 

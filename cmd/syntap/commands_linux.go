@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"syntap/cmd/internal/app"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -20,5 +24,13 @@ func linuxCommands() []*cobra.Command {
 	}
 }
 
-// runAsInit does not return in the process that exec starts as init of its namespaces.
-func runAsInit() { namespace.Main() }
+// runAsPart does not return in a process that another one of this program has started: a part of
+// exec's namespaces, or a router.
+func runAsPart() {
+	namespace.Main()
+	if app.IsRouter() {
+		app.LimitProcs(os.Getenv)
+		routed := app.Routed{Stderr: os.Stderr}
+		os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), routed.Run(context.Background())))
+	}
+}

@@ -28,7 +28,7 @@ func linuxCommands() (all []*cobra.Command) {
 	return all
 }
 
-func runAsInit() {}
+func runAsPart() {}
 
 // printNotices prints notices about a Linux host.
 func printNotices(io.Writer, *config.Config) {}

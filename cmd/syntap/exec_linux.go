@@ -100,12 +100,12 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	app.LimitProcs(os.Getenv)
-	router := app.Router{Config: c, Log: handshakes, Logger: log, Isolate: true}
-	attempts, err := e.attempts.follow(&router)
+	execution := app.Execution{Config: c, Log: handshakes, Logger: log}
+	attempts, err := e.attempts.follow(&execution)
 	if err != nil {
 		return err
 	}
-	status, err := app.Exec(cmd.Context(), router, namespace.Options{
+	status, err := app.Exec(cmd.Context(), execution, namespace.Options{
 		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
 		NetNS: e.netns,

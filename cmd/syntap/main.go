@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	runAsInit()
+	runAsPart()
 	os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), newRootCommand().Execute()))
 }

@@ -46,18 +46,9 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err := app.CheckAddressSpace(); err != nil {
 		return err
 	}
-	parse := func(text config.Text) (*config.Config, error) { return r.parse(cmd, text) }
 	app.LimitProcs(os.Getenv)
-	if app.IsRouter() {
-		routed := app.Routed{Parse: parse, Stderr: cmd.ErrOrStderr()}
-		return routed.Run(cmd.Context())
-	}
 	r.file = usualConfig(cmd, r.file)
-	text, err := config.Read(r.file)
-	if err != nil {
-		return err
-	}
-	c, err := parse(text)
+	c, err := r.config(cmd)
 	if err != nil {
 		return err
 	}
@@ -68,7 +59,7 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	service := app.Service{
-		Config: c, Text: text, Parse: parse, Stdout: cmd.OutOrStdout(),
+		Config: c, Stdout: cmd.OutOrStdout(),
 		StateDir: stateDir(os.Getenv), Logger: log, Notify: app.NewNotifier(),
 	}
 	if err := service.Open(cmd.Context()); err != nil {
@@ -78,14 +69,14 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	defer stop()
 	service.Again, service.Reloads = again, app.Reloads{
 		Requests: reloadRequests(ctx, stop),
-		Read:     func() (config.Text, error) { return config.Read(r.file) },
+		Read:     func() (*config.Config, error) { return r.config(cmd) },
 	}
 	return service.Run(ctx)
 }
 
-// parse resolves a config and puts the output flags into it.
-func (r *runCommand) parse(cmd *cobra.Command, text config.Text) (*config.Config, error) {
-	c, err := config.Parse(text.File, text.Data)
+// config reads the config and puts the output flags into it.
+func (r *runCommand) config(cmd *cobra.Command) (*config.Config, error) {
+	c, err := config.Load(r.file)
 	if err != nil {
 		return nil, err
 	}

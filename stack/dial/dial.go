@@ -81,7 +81,7 @@ type settings struct {
 
 // New returns a Dialer.
 func New(o Options) *Dialer {
-	d := &Dialer{defaults: streamDefaults(), firstEphemeral: readFirstEphemeral()}
+	d := &Dialer{defaults: streamDefaults(o.Sockets), firstEphemeral: readFirstEphemeral()}
 	d.SetOptions(o)
 	return d
 }
@@ -210,22 +210,27 @@ func (d *Dialer) socket(target netip.Addr, typ, proto int) (int, error) {
 	if target.Is4() {
 		family = unix.AF_INET
 	}
-	if s := d.o.Load().Sockets; s != nil {
-		fd, err := s.Open(family, typ, proto)
-		if err != nil {
-			return -1, fmt.Errorf("open socket: %w", err)
-		}
-		return fd, nil
-	}
-	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
+	s := d.o.Load().Sockets
+	fd, err := open(s, family, typ, proto)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
+	}
+	if s != nil {
+		return fd, nil // as it is to be
 	}
 	if err := d.restrict(fd); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
+}
+
+// open opens a socket by s, or in this process where that is nil.
+func open(s Sockets, family, typ, proto int) (fd int, err error) {
+	if s != nil {
+		return s.Open(family, typ, proto)
+	}
+	return unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
 }
 
 // Interface returns Options.Interface.

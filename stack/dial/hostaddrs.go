@@ -15,6 +15,8 @@ import (
 // zero value is ready for sockets without mark.
 type HostAddrs struct {
 	Mark uint32
+	// Sockets makes the socket by which the kernel is asked; nil = this process does.
+	Sockets Sockets
 
 	known sync.Map     // of hostAddr by netip.Addr: the packet path of several shards reads it
 	many  atomic.Int32 // in known
@@ -53,7 +55,7 @@ func (h *HostAddrs) Contains(a netip.Addr) bool {
 		}
 	}
 	h.mu.Lock()
-	own := h.kernel.isOwn(a, h.Mark)
+	own := h.kernel.isOwn(a, h.Mark, h.Sockets)
 	h.mu.Unlock()
 	if h.many.Load() >= maxHostAddrs {
 		h.known.Clear()

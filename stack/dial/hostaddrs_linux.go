@@ -23,9 +23,9 @@ const (
 )
 
 // isOwn reports whether packets to an address are delivered to this host.
-func (r *routeAsker) isOwn(a netip.Addr, mark uint32) bool {
+func (r *routeAsker) isOwn(a netip.Addr, mark uint32, s Sockets) bool {
 	if r.fd == 0 {
-		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		fd, err := open(s, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 		if err != nil {
 			return true
 		}

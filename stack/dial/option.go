@@ -35,8 +35,8 @@ func streamOptions(o Options, defaults map[socketOption]bool) []socketOption {
 
 // streamDefaults returns the options that a TCP socket has as the kernel makes it; none that cannot
 // be told.
-func streamDefaults() map[socketOption]bool {
-	fresh, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func streamDefaults(s Sockets) map[socketOption]bool {
+	fresh, err := open(s, unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return nil
 	}

@@ -61,7 +61,9 @@ func PathMTU(fd int, target netip.Addr) packet.MTU {
 func (d *Dialer) ClientMTU(client netip.Addr) packet.MTU {
 	o := d.o.Load().Options
 	o.Interface = ""
-	return New(o).RouteMTU(netip.AddrPortFrom(client, 9)) // any port
+	bare := new(Dialer)
+	bare.o.Store(&settings{Options: o})
+	return bare.RouteMTU(netip.AddrPortFrom(client, 9)) // any port
 }
 
 // RouteMTU returns the MTU of the route that a socket to target takes, or that of the path if the

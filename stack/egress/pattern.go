@@ -119,6 +119,15 @@ func (p Pattern) String() string {
 // MarshalText returns String.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// GobEncode implements gob.GobEncoder.
+func (p Pattern) GobEncode() ([]byte, error) { return p.MarshalText() }
+
+// GobDecode implements gob.GobDecoder.
+func (p *Pattern) GobDecode(text []byte) (err error) {
+	*p, err = ParsePattern(string(text))
+	return err
+}
+
 // covers reports whether all names of o are names of p.
 func (p Pattern) covers(o Pattern) bool {
 	if p == o {

@@ -141,6 +141,10 @@ func (n *NAT) newRecorder() *flows.Recorder {
 	})
 }
 
+// Holds reports whether datagrams of clients wait for a record, or to be sent after it. It may be
+// called from any goroutine.
+func (n *NAT) Holds() bool { return n.recorder != nil && n.recorder.Holds() }
+
 // Recorded says that the opening of a flow is on record, and lets its datagrams pass. It may be
 // called from any goroutine.
 func (n *NAT) Recorded(d *tunflow.Datagram) {

@@ -21,8 +21,8 @@ type Options struct {
 	// Servers are the nameservers to ask, in turn. It may be called from any goroutine.
 	Servers func() []netip.AddrPort
 
-	// Dialer opens connections to nameservers.
-	Dialer *net.Dialer
+	// Dial opens a connection to a nameserver, by "udp" or "tcp".
+	Dial func(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error)
 
 	// NoECH leaves the keys of Encrypted ClientHello (RFC 9848) out of records, so that hellos of
 	// clients say the name that they mean.

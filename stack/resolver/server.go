@@ -30,22 +30,27 @@ const (
 	idleTime = 10 * time.Second // of a connection (RFC 7766 §6.2.3)
 )
 
-// Listen returns a server for queries to r.
-func Listen(r *Resolver) (*Server, error) {
+// Listen opens the sockets of a server, at the same port.
+func Listen() (udp *net.UDPConn, tcp *net.TCPListener, err error) {
 	loopback := net.IPv4(127, 0, 0, 1)
-	var err error
 	for range 16 { // until the port is free for both
-		s := &Server{r: r, busy: make(chan struct{}, maxBusy), conns: make(map[*net.TCPConn]struct{})}
-		if s.udp, err = net.ListenUDP("udp4", &net.UDPAddr{IP: loopback}); err != nil {
+		if udp, err = net.ListenUDP("udp4", &net.UDPAddr{IP: loopback}); err != nil {
 			break
 		}
-		s.tcp, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: loopback, Port: s.udp.LocalAddr().(*net.UDPAddr).Port})
+		tcp, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: loopback, Port: udp.LocalAddr().(*net.UDPAddr).Port})
 		if err == nil {
-			return s, nil
+			return udp, tcp, nil
 		}
-		_ = s.udp.Close()
+		_ = udp.Close()
 	}
-	return nil, fmt.Errorf("listen for DNS queries: %w", err)
+	return nil, nil, fmt.Errorf("listen for DNS queries: %w", err)
+}
+
+// NewServer returns a server for queries to r, which takes its sockets over.
+func NewServer(r *Resolver, udp *net.UDPConn, tcp *net.TCPListener) *Server {
+	return &Server{
+		r: r, udp: udp, tcp: tcp, busy: make(chan struct{}, maxBusy), conns: make(map[*net.TCPConn]struct{}),
+	}
 }
 
 // Addr returns the address that it listens on.

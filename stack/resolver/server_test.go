@@ -21,11 +21,15 @@ func startResolver(t *testing.T, z *zone, o Options) *Resolver {
 	t.Helper()
 	o.Pool = virtual.Pool{V4: netip.MustParsePrefix("198.18.0.0/15"), V6: netip.MustParsePrefix("fd00:1:2:3::/64")}
 	o.Servers = func() []netip.AddrPort { return []netip.AddrPort{z.addr} }
-	o.Dialer = new(net.Dialer)
+	o.Dial = dial
 	r := New(o)
 	r.turn, r.timeout = tuntest.Patience, tuntest.Patience // asks once, also while this machine stalls
 	t.Cleanup(r.Close)
 	return r
+}
+
+func dial(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, server.String())
 }
 
 // ask returns the response to a question.
@@ -227,10 +231,11 @@ func TestTruncated(t *testing.T) {
 	z := serveZone(t, map[string][]dnsmessage.ResourceBody{"long.example.com": {long}})
 	z.change(func() { z.cut = true })
 	r := startResolver(t, z, Options{})
-	s, err := Listen(r)
+	udp, tcp, err := Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := NewServer(r, udp, tcp)
 	ctx, cancel := context.WithCancel(t.Context())
 	var serving sync.WaitGroup
 	serving.Go(func() { s.Run(ctx) })
@@ -307,7 +312,7 @@ func FuzzAnswer(f *testing.F) {
 	r := New(Options{
 		Pool:    virtual.Pool{V4: netip.MustParsePrefix("198.18.0.0/15")},
 		Servers: func() []netip.AddrPort { return nil },
-		Dialer:  new(net.Dialer),
+		Dial:    dial,
 	})
 	f.Cleanup(r.Close)
 	f.Fuzz(func(t *testing.T, message, answer []byte) {

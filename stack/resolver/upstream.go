@@ -122,7 +122,7 @@ func (r *Resolver) exchange(
 ) (*dnsmessage.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	c, err := r.o.Dialer.DialContext(ctx, network, server.String())
+	c, err := r.o.Dial(ctx, network, server)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ type Pool struct {
 	// First is the place of number 0 among the IPv4 addresses, below their count. If it is random,
 	// addresses that a program has kept from another run stand for no name.
 	First int
+	// First6 is the interface identifier of number 0. Another one has the same effect for IPv6.
+	First6 uint64
 
 	// Reserved reports whether an IPv4 address has another meaning; nil reserves none.
 	Reserved func(netip.Addr) bool
@@ -48,7 +50,7 @@ func (p *Pool) v6(n int) netip.Addr {
 		return netip.Addr{}
 	}
 	b := p.V6.Masked().Addr().As16()
-	binary.BigEndian.PutUint64(b[8:], uint64(n))
+	binary.BigEndian.PutUint64(b[8:], p.First6+uint64(n))
 	return netip.AddrFrom16(b)
 }
 
@@ -71,5 +73,5 @@ func (p *Pool) number(a netip.Addr) uint64 {
 		return uint64(place)
 	}
 	b := a.As16()
-	return binary.BigEndian.Uint64(b[8:])
+	return binary.BigEndian.Uint64(b[8:]) - p.First6
 }

@@ -152,7 +152,6 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { return a.tap.Run(ctx) })
 	g.Go(func() error { a.denied.run(ctx); return nil })
 	g.Go(func() error { a.strangers.run(ctx); return nil })
-	g.Go(func() error { a.names.run(ctx); return nil })
 	g.Go(func() error { a.holes.Run(ctx); return nil })
 	g.Go(func() error { returnMemory(ctx, a.program); return nil })
 	if a.Reload != nil {
@@ -174,5 +173,4 @@ func (a *assembly) close() {
 	if a.owners != nil {
 		_ = a.owners.close()
 	}
-	_ = a.names.close()
 }

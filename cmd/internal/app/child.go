@@ -3,6 +3,7 @@
 package app
 
 import (
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +20,8 @@ import (
 
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
-	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/ring"
 )
 
@@ -36,6 +37,7 @@ type child struct {
 	opened, running chan struct{} // closed when it says so
 	pong            chan struct{}
 	reloaded        chan reloaded
+	drained         chan int
 	done            chan struct{} // closed when the process has ended and all its words are read
 
 	writer  *remote.Writer
@@ -49,10 +51,10 @@ type child struct {
 // Where a router finds the ring by which it sends its records.
 const memoryFD, bellFD = channel.FD + 1, channel.FD + 2
 
-// startChild starts a router, which inherits the standard error and the arguments of this process.
-// writer returns the writer of its records.
+// startChild starts a router, which inherits the standard error of this process. writer returns the
+// writer of its records. With apart it is in namespaces of its own, where the kernel makes them.
 func startChild(
-	start func(func() error) error, text config.Text, sizes ring.Sizes, writer func(*ring.End) *remote.Writer,
+	start func(func() error) error, b *beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, apart bool,
 ) (*child, error) {
 	ours, theirs, err := channel.New()
 	if err != nil {
@@ -67,19 +69,17 @@ func startChild(
 	defer memory.Close()
 	c := &child{
 		conn: ours, opened: make(chan struct{}), running: make(chan struct{}),
-		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
+		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
 		writer: writer(end), written: make(chan error, 1),
 	}
-	// It has the capabilities that this process has: those of a user who is not root do not
-	// outlast execve(2), nor do those of root's file once there are no new privileges.
-	for _, capabilities := range [][]uintptr{isolate.Permitted(), nil} {
+	for _, attr := range routerAttributes(apart) {
+		attr.Setsid = true // without a terminal it gets no signals of one
+		attr.Pdeathsig = unix.SIGKILL
 		c.cmd = &exec.Cmd{
-			Path: "/proc/self/exe", Args: append([]string{routerName}, os.Args[1:]...),
-			Env:    slices.DeleteFunc(os.Environ(), ofServiceManager),
+			Path: "/proc/self/exe", Args: []string{routerName}, Env: routerEnvironment(), SysProcAttr: attr,
 			Stderr: os.Stderr, ExtraFiles: []*os.File{theirs, memory.Memory, memory.Bell},
-			SysProcAttr: &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, AmbientCaps: capabilities},
 		}
-		if err = start(c.cmd.Start); err == nil || len(capabilities) == 0 {
+		if err = start(c.cmd.Start); err == nil {
 			break
 		}
 	}
@@ -91,17 +91,36 @@ func startChild(
 	_ = memory.Close() // so that the router's end of the bell ends with it
 	go c.write()
 	go c.listen()
-	if err := c.sendText(order{Begin: &beginning{text.File, began}}, text); err != nil {
+	if err := c.sendValue(order{Begin: true}, b); err != nil {
 		c.kill()
 		return nil, fmt.Errorf("start the router: %w", err)
 	}
 	return c, nil
 }
 
-// ofServiceManager reports whether a variable of the environment is for the keeper alone.
-func ofServiceManager(v string) bool {
-	name, _, _ := strings.Cut(v, "=")
-	return slices.Contains([]string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}, name)
+// routerAttributes returns those of a router's process, to be tried in turn. Without namespaces of
+// its own it has the capabilities that this process has: those of a user who is not root do not
+// outlast execve(2), nor do those of root's file once there are no new privileges.
+func routerAttributes(apart bool) (all []*unix.SysProcAttr) {
+	if apart {
+		if attr, err := namespace.Apart(); err == nil {
+			all = append(all, attr)
+		}
+	}
+	return append(all, &unix.SysProcAttr{AmbientCaps: isolate.Permitted()}, &unix.SysProcAttr{})
+}
+
+// routerVariables are those of the environment by which Go's runtime and the log's form are set.
+// Others may hold secrets.
+var routerVariables = []string{
+	"GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GOTRACEBACK", "GORACE", "TZ", "JOURNAL_STREAM",
+}
+
+func routerEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return !slices.Contains(routerVariables, name)
+	})
 }
 
 // newStarter returns a function that has others run on one thread, which lasts as long as this
@@ -154,6 +173,9 @@ func (c *child) listen() {
 		if w.Reloaded != nil {
 			put(c.reloaded, *w.Reloaded)
 		}
+		if w.Drained != nil {
+			put(c.drained, *w.Drained)
+		}
 		if w.Ended != nil {
 			c.last = w.Ended
 		}
@@ -199,15 +221,15 @@ func (c *child) send(o order, files ...*os.File) error {
 	return err
 }
 
-// sendText sends an order with the text of a config.
-func (c *child) sendText(o order, text config.Text) error {
+// sendValue sends an order with a value for fromPipe.
+func (c *child) sendValue(o order, value any) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	go func() { // until the router has read it, or is dead
-		_, _ = w.Write(text.Data)
+		_ = gob.NewEncoder(w).Encode(value)
 		_ = w.Close()
 	}()
 	return c.send(o, r)

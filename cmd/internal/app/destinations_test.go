@@ -17,7 +17,7 @@ func TestDestinations(t *testing.T) {
 	c.TUN.Addresses = []netip.Prefix{netip.MustParsePrefix("198.18.0.1/30")}
 	c.Egress.Deny.Prefixes = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	c.Egress.Allow.Prefixes = []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")}
-	d := dial.New(dial.Options{Policy: destinations(c, nil, nil, new(resolverList).get)})
+	d := dial.New(dial.Options{Policy: destinations(c, nil, nil, resolvers)})
 	for dst, want := range map[string]string{
 		"192.0.2.1":       "default",
 		"203.0.113.9":     "egress.allow",

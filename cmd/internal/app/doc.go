@@ -45,7 +45,7 @@
 //
 //	keeper                               router
 //	opens the logs
-//	config's text, ring ───────────────▶ opens the listener
+//	config, ring ──────────────────────▶ opens the listener
 //	opens the TUN, changes the host ◀─── opened, or has said why not
 //	TUN, lock, two servers ────────────▶ builds tap and stack, gives up its rights
 //	ready ◀───────────────────────────── running
@@ -53,6 +53,11 @@
 //	written ───────────────────────────▶ payload may pass
 //	ping, reload, stop, files ─────────▶
 //	      ◀───────────────────────────── pong, reloaded, ended
+//
+// [Exec] is a keeper, too, of the same routers (exec.go, command.go, routedcommand.go): it changes
+// no host, but starts a command, while its router starts. It tells the router which addresses of
+// the command's network stand for others, and asks it to deliver what the command has sent. The
+// attempts of the command come by the ring.
 //
 // The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
 // sockets (package sockets), the other searches for the owners of connections (owner.Server). Those
@@ -66,12 +71,12 @@
 // over all routers of a run, and so is the Fleet that brings it to stores outside.
 //
 // SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits, fleet
-// and log, and read /etc/hosts again. First is done all that can fail, reading the file, compiling
-// its rules, opening its sinks, which the router asks the keeper for; then the new parts are put in
-// the place of the old ones. So the config in force is always one that stood in the file, whole. A
-// change of tun, route or http is refused with everything else in the file, rather than applied in
-// part. Connections and datagram sockets that are open keep the sizes, the interface, the timeouts
-// and the rules they have begun with, but each datagram asks the deny list anew.
+// and log, and read /etc/hosts again. First is done all that can fail: the keeper reads the file,
+// the router compiles its rules, and asks the keeper to open its sinks; then the new parts are put
+// in the place of the old ones. So the config in force is always one that stood in the file, whole.
+// A change of tun, route or http is refused with everything else in the file, rather than applied
+// in part. Connections and datagram sockets that are open keep the sizes, the interface, the
+// timeouts and the rules they have begun with, but each datagram asks the deny list anew.
 //
 // Memory that the router does not need any more goes back to the system when little is allocated
 // (memory.go): garbage, and pages of the program that only its start has run (unmap.go).

@@ -11,118 +11,181 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/namespace"
-	"syntap/tun"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
+	"syntap/tun/flow"
 )
 
 // DefaultDrain is how long Exec waits by default until the command's data is delivered. The kernel,
 // without a router, has no such limit, but no caller waits for it.
 const DefaultDrain = 10 * time.Second
 
-// Exec runs one command whose only way out is a TUN interface, has r carry its traffic from the
+// Execution says how Exec is to carry a command's traffic.
+type Execution struct {
+	Config *config.Config
+	Log    *audit.Log // of handshakes, which Exec closes
+	Logger *logrus.Logger
+
+	// Redirect are destinations that stand for others, in the place of gateways and nameservers;
+	// nil = these do.
+	Redirect map[netip.AddrPort]netip.AddrPort
+
+	// KeepRights leaves this process those that a keeper does not need, for what it does after
+	// this.
+	KeepRights bool
+
+	// Attempted gets each attempt of the command to reach a server or, where policy denies that, to
+	// have a name resolved. It must not block. nil disables it.
+	Attempted func(*attempt.Attempt)
+	// Resolved gets each response to a DNS query of the command, whose owner may be nil. It must
+	// not block. nil disables it.
+	Resolved func(o *record.Owner, response *flow.DNS)
+}
+
+// Exec runs one command whose only way out is a TUN interface, has its traffic carried from the
 // caller's network namespace, and returns the command's exit status. Data that the command sent
 // before its end is delivered first, for up to drain. The options' TUN, MTU and addresses come from
-// r's config; r itself lacks only the parts that depend on the session.
-func Exec(ctx context.Context, r Router, o namespace.Options, drain time.Duration) (status int, err error) {
-	c := r.Config
-	r.hosts = readHosts(hostsFile, r.Logger) // before the command can write it
-	r.View, err = openView(c, r.Logger, os.Getpid(), func() []isolate.Process { return thisProcess(r.Logger) })
-	if err != nil {
+// the config. This process is the keeper of the router that reads the command's packets.
+func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Duration) (status int, err error) {
+	if err := namespace.CloseOnExec(); err != nil { // the router comes before the session does it
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, closeView(r.View)) }()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, queues(c), c.TUN.Addresses
-	r.warnDoors(o.Hide)
-	pool := newPool(c)
-	byName := namesAreVirtual(c)
-	if byName {
-		o.Routes = []netip.Prefix{pool.V4, pool.V6}
-	}
-	session, err := namespace.Start(ctx, o)
+	k := e.keeper()
+	opened := make(chan error, 1)
+	go func() { // while the namespaces are made
+		_, err := k.open(ctx)
+		opened <- explainFew(err)
+	}()
+	session, err := e.start(ctx, k, o)
 	if err != nil {
+		stop(err)
+		_ = <-opened // the session's error is the first
+		if c := k.router.Load(); c != nil {
+			c.kill()
+		}
 		return 0, err
 	}
 	defer session.Close()
-	dev, err := tun.FromFiles(session.TUN(), c.TUN.MTU)
-	if err != nil {
+	if err := <-opened; err != nil {
 		return 0, err
 	}
-	r.serve(session)
-	routing, stopRouting := context.WithCancel(ctx)
-	defer stopRouting()
-	if byName {
-		names, err := startVirtualNames(routing, &r, pool, session)
-		if err != nil {
-			_ = dev.Close()
-			return 0, err
-		}
-		defer func() {
-			stopRouting()
-			names.close()
-			names.log(r.Logger)
-		}()
-		r.Redirect, r.Virtual = names.redirect, names.resolver.Table()
-	}
-	return r.carry(routing, stopRouting, stop, session, dev, drain)
+	defer web.RemoveStale(e.Config.HTTP.Listen)
+	k.takeSession(session)
+	return k.carry(ctx, stop, session, drain)
 }
 
-// carry routes the packets of dev until the session's command has ended and its data is
+// keeper returns the keeper of the routers.
+func (e *Execution) keeper() *keeper {
+	k := &keeper{log: e.Logger, start: newStarter(e.Logger), records: newRecords(e.Log), command: &command{Execution: e}}
+	k.config.Store(e.Config)
+	k.command.hosts = readHosts(hostsFile, e.Logger) // before the command can write it
+	if namesAreVirtual(e.Config) {
+		k.command.virtual = newVirtualPool()
+	}
+	return k
+}
+
+// start starts the session.
+func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (*namespace.Session, error) {
+	c := e.Config
+	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, queues(c), c.TUN.Addresses
+	o.Redirected = k.redirect
+	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
+		e.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
+			Warn("the command can reach services that run programs outside, as root")
+	}
+	if p := k.command.virtual; p != nil {
+		o.Routes = []netip.Prefix{benchmarks, p.V6}
+		var err error
+		if k.command.dns, err = openDNSFiles(); err != nil {
+			return nil, err
+		}
+	}
+	return namespace.Start(ctx, o)
+}
+
+// takeSession gives the keeper all that its routers get of a session.
+func (k *keeper) takeSession(s *namespace.Session) {
+	k.tun = s.TUN()
+	k.command.redirects.CompareAndSwap(nil, numbered(s.Redirects()))
+	if k.command.network = s.Network(); k.command.network != nil && k.command.needsOwners() {
+		finder, err := owner.NewFinder(k.command.network)
+		if err != nil {
+			k.log.WithError(err).Warn("cannot look for the programs that open connections")
+		}
+		k.finder = finder
+	}
+	if !k.command.KeepRights {
+		isolateKeeper(k.log, true)
+	}
+	if k.command.Config.HTTP.Listen != "" {
+		k.readRights()
+	}
+}
+
+// carry has routers carry the session's packets until its command has ended and its data is
 // delivered, and returns the command's exit status. Without a router the command has no way out: it
 // ends too, by stop.
-func (r Router) carry(
-	routing context.Context, stopRouting func(), stop context.CancelCauseFunc,
-	session *namespace.Session, dev *tun.Device, drain time.Duration,
+func (k *keeper) carry(
+	ctx context.Context, stop context.CancelCauseFunc, session *namespace.Session, drain time.Duration,
 ) (status int, err error) {
-	routed, started := make(chan error, 1), make(chan func(context.Context) int, 1)
-	r.Started = func(drain func(context.Context) int) { started <- drain }
+	limitKeeper(os.Getenv)
+	k.records.start()
+	routing, stopRouting := context.WithCancel(ctx)
+	defer stopRouting()
+	routed := make(chan error, 1)
 	go func() {
-		err := r.Route(routing, dev)
+		err := k.route(routing)
 		if routing.Err() == nil {
 			stop(err)
 		}
 		routed <- err
 	}()
+	go func() {
+		if err := k.records.watch(routing); err != nil {
+			stop(err)
+		}
+	}()
+	go returnStart(routing)
+	go k.tellFiles(routing)
 	status, err = session.Run()
-	select {
-	case deliver := <-started:
-		r.deliver(routing, session, deliver, drain)
-	default: // it failed at once
-	}
+	k.deliver(routing, session, drain)
 	stopRouting()
-	if routeErr := <-routed; !errors.Is(err, routeErr) {
-		err = errors.Join(err, routeErr)
+	for _, other := range []error{<-routed, k.records.close()} {
+		if !errors.Is(err, other) {
+			err = errors.Join(err, other)
+		}
 	}
 	return status, err
 }
 
-// warnDoors warns of services of root that the command can reach.
-func (r *Router) warnDoors(hidden []string) {
-	if doors := namespace.RootDoors(hidden); len(doors) > 0 {
-		r.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
-			Warn("the command can reach services that run programs outside, as root")
+// route has routers read the TUN until ctx ends. Then the last one ends, or is killed.
+func (k *keeper) route(ctx context.Context) error {
+	c := k.router.Load()
+	defer func() { k.router.Load().kill() }() // one that has ended is dead already
+	if err := k.hand(c); err != nil {
+		return err
 	}
-}
-
-// serve has the programs of a session be the clients.
-func (r *Router) serve(session *namespace.Session) {
-	r.Sources = within(r.Config.TUN.Addresses)
-	r.Local, r.children = func(netip.Addr) bool { return true }, true
-	r.Nameserver = session.IsNameserver
-	r.Owners, r.Network = session.Network() != nil, session.Network()
-	if r.Redirect == nil {
-		r.Redirect = session.Redirect
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(patience, func() { _ = k.router.Load().cmd.Process.Kill() })
+	})()
+	_, err := k.follow(ctx, c)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("the router has ended unasked")
 	}
+	return err
 }
 
 // deliver waits until the command's bytes are delivered, until drain is over or a signal comes, or
 // until ctx ends.
-func (r *Router) deliver(
-	ctx context.Context, session *namespace.Session, deliver func(context.Context) (left int),
-	drain time.Duration,
-) {
+func (k *keeper) deliver(ctx context.Context, session *namespace.Session, drain time.Duration) {
 	wait, stop := session.UntilSignalled(ctx)
 	defer stop()
 	if ctx.Err() != nil {
@@ -130,10 +193,41 @@ func (r *Router) deliver(
 	}
 	wait, cancel := context.WithTimeout(wait, drain)
 	defer cancel()
-	if left := deliver(wait); left > 0 {
-		r.Logger.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).
+	if left := k.router.Load().deliver(wait); left > 0 {
+		k.log.WithFields(logrus.Fields{"connections": left, "hint": "--drain DURATION"}).
 			Warn("reset connections whose far side had not yet taken all that the command sent")
 	}
+}
+
+// deliver has a router deliver what its clients have sent, until ctx ends, and returns how many
+// connections are left.
+func (c *child) deliver(ctx context.Context) (left int) {
+	select {
+	case <-c.running:
+	case <-c.done:
+		return 0
+	case <-ctx.Done():
+		return 0
+	}
+	if c.send(order{Drain: true}) != nil {
+		return 0
+	}
+	select {
+	case left = <-c.drained:
+		return left
+	case <-c.done:
+		return 0
+	case <-ctx.Done():
+	}
+	if c.send(order{Enough: true}) != nil {
+		return 0
+	}
+	select {
+	case left = <-c.drained:
+	case <-c.done:
+	case <-time.After(patience):
+	}
+	return left
 }
 
 // within accepts the addresses of some subnets, and those that the kernel makes for the interface

@@ -208,7 +208,8 @@ func wayOf(s *pathmtu.Sizes) blackhole.Way {
 	return blackhole.Way{Hole: true, Passes: s.Passes, Fails: *s.Fails}
 }
 
-// linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown.
+// linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown, as
+// in a network other than that of upstream sockets.
 func (h *holes) linkMTU(a netip.Addr) int {
 	o := netlink.RouteGetOptions{Mark: h.router.Mark, Oif: h.config.Load().Egress.Interface}
 	routes, err := netlink.RouteGetWithOptions(net.IP(a.AsSlice()), &o)

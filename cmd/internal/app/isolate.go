@@ -15,13 +15,7 @@ import (
 // isolate has this process give up the rights that a router does not need. Where the kernel, or a
 // sandbox around it, refuses that, the router works all the same.
 func (r *Router) isolate() {
-	needs := isolate.Needs{Children: r.children, Host: !r.kept, Files: !r.kept, Sockets: !r.kept}
-	if !r.kept {
-		if _, err := isolate.Enter(needs); err != nil {
-			r.Logger.WithError(err).Warn(keepsRights)
-		}
-		return
-	}
+	var needs isolate.Needs
 	if root := owner.CgroupRoot(); root != "" {
 		needs.Names = []string{root}
 	}
@@ -36,7 +30,7 @@ func (r *Router) isolate() {
 	switch {
 	case err != nil:
 		r.Logger.WithError(err).Warn(keepsRights)
-	case !landlock:
+	case !landlock && r.Summary: // of run: exec's standard error is the command's, too
 		r.Logger.Info("the kernel has no landlock for this process: the filter of system calls alone keeps files from it")
 	}
 	if files == nil || r.isolated == nil {
@@ -53,15 +47,19 @@ func (r *Router) isolate() {
 
 const keepsRights = "this process keeps rights that a router does not need"
 
-// spareMemory is the room for the data of a router with a keeper beside limits.memory, in bytes,
-// as the kernel counts them (RLIMIT_DATA): Go's runtime reserves more than it uses.
+// spareMemory is the room for the data of a router beside limits.memory, in bytes, as the kernel
+// counts them (RLIMIT_DATA): Go's runtime reserves more than it uses.
 const spareMemory = 4 << 30
 
-// isolateKeeper does the same for the process that keeps the host, which goes on with the
-// rights that its routers need, to give them to the next one.
-func isolateKeeper(log logrus.FieldLogger) {
-	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true})
-	for _, err := range []error{isolate.Hide(), err} {
+// isolateKeeper does the same for a keeper, which goes on with the rights that its routers need, to
+// give them to the next one. That of exec has a command.
+func isolateKeeper(log logrus.FieldLogger, command bool) {
+	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true, Children: command})
+	errs := []error{err}
+	if !command {
+		errs = append(errs, isolate.Hide())
+	}
+	for _, err := range errs {
 		if err != nil {
 			log.WithError(err).Warn("the keeper has rights that it does not need")
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,16 +29,16 @@ type keeper struct {
 	log    *logrus.Logger
 	notify *Notifier
 	start  func(func() error) error
-	text   atomic.Pointer[config.Text] // of the config in force
-	config atomic.Pointer[config.Config]
+	config atomic.Pointer[config.Config] // in force
 	next   atomic.Pointer[config.Config] // that is about to come into force; nil = none
-	parse  func(config.Text) (*config.Config, error)
-	router atomic.Pointer[child] // the present one
+	router atomic.Pointer[child]         // the present one
 
 	records   *records
 	sockets   atomic.Pointer[sockets.Server] // the present router's
 	finder    *owner.Finder                  // of owners
 	resolvers *owner.Resolvers               // of this host
+
+	command *command // nil in run
 
 	// All that a router gets, valid once the host is changed.
 	tun     []*os.File // its queues, which are never read here
@@ -51,7 +52,11 @@ type keeper struct {
 // open starts a router, and returns when its logs and its listener are open. A router that cannot
 // open them has said why.
 func (k *keeper) open(ctx context.Context) (*child, error) {
-	c, err := startChild(k.start, *k.text.Load(), ringSizes(k.config.Load(), false), k.writer)
+	b := &beginning{Config: k.config.Load(), Began: began}
+	if k.command != nil {
+		b.Hosts = k.command.hosts
+	}
+	c, err := startChild(k.start, b, ringSizes(b.Config, false), k.writer, k.apart())
 	if err != nil {
 		return nil, err
 	}
@@ -86,18 +91,8 @@ func (k *keeper) hand(c *child) error {
 		return fmt.Errorf("serve the router: %w", err)
 	}
 	defer closeFiles(theirs)
-	files := append(theirs, k.tun...)
-	if k.hold != nil {
-		files = append(files, k.hold)
-	}
-	o := routing{Queues: len(k.tun), ByRules: k.byRules, Keeper: k.rights, Past: k.host.Refused()}
-	if k.finder != nil {
-		o.Searches, o.Lacks = true, k.finder.Lacks()
-	}
-	if k.resolvers != nil {
-		o.Users = k.resolvers.All()
-	}
-	if err := c.send(order{Route: &o}, files...); err != nil {
+	o, files := k.routing()
+	if err := c.send(order{Route: o}, append(theirs, files...)...); err != nil {
 		c.kill()
 		return fmt.Errorf("hand the TUN to the router: %w", err)
 	}
@@ -109,6 +104,27 @@ func (k *keeper) hand(c *child) error {
 		}
 	}
 	return nil
+}
+
+// routing returns all that a router gets with the TUN, and the files that come along.
+func (k *keeper) routing() (*routing, []*os.File) {
+	o, files := &routing{Queues: len(k.tun), Keeper: k.rights}, slices.Clone(k.tun)
+	if k.finder != nil {
+		o.Searches, o.Lacks = true, k.finder.Lacks()
+	}
+	if k.resolvers != nil {
+		o.Users = k.resolvers.All()
+	}
+	if k.command != nil {
+		var others []*os.File
+		o.Command, others = k.command.routing()
+		return o, append(files, others...)
+	}
+	o.ByRules, o.Past = k.byRules, k.host.Refused()
+	if k.hold != nil {
+		files = append(files, k.hold)
+	}
+	return o, files
 }
 
 // follow follows routers until ctx ends, and then has the last one end. One that dies has a
@@ -218,8 +234,8 @@ func (k *keeper) serveReloads(ctx context.Context, r *Reloads) error {
 	}
 }
 
-// reload returns why the config is not in force; "" if it is. The router has logged it.
-func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
+// reload returns why the config is not in force; "" if it is. That is logged.
+func (k *keeper) reload(read func() (*config.Config, error)) (refused string) {
 	c := k.router.Load()
 	select {
 	case <-c.reloaded: // nothing has asked for it
@@ -229,17 +245,14 @@ func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
 	if err := k.sendFile(order{Hosts: true}, hostsFile); err != nil {
 		return "the router has died"
 	}
-	var next *config.Config
-	text, err := read()
-	if err == nil {
-		next, _ = k.parse(text) // the router reports mistakes
-		k.next.Store(next)
-		defer k.next.Store(nil)
-		err = c.sendText(order{Reload: &reloading{File: text.File}}, text)
-	} else {
-		err = c.send(order{Reload: &reloading{Error: err.Error(), Hint: hint.Of(err)}})
-	}
+	next, err := read()
 	if err != nil {
+		reportRefused(k.log, err)
+		return err.Error()
+	}
+	k.next.Store(next)
+	defer k.next.Store(nil)
+	if c.sendValue(order{Reload: true}, next) != nil {
 		return "the router has died"
 	}
 	select {
@@ -247,14 +260,11 @@ func (k *keeper) reload(read func() (config.Text, error)) (refused string) {
 		if said.Refused != "" {
 			return said.Refused
 		}
-		k.text.Store(&text)
-		if next != nil {
-			k.config.Store(next)
-		}
+		k.config.Store(next)
 		k.setLog(said.Log)
 		return ""
 	case <-c.done:
-		if next != nil && k.next.Load() == nil { // the log has it, and the next router has not
+		if k.next.Load() == nil { // the log has it, and the next router has not
 			k.next.Store(k.config.Load())
 			if err := k.reloadRecords(); err != nil {
 				k.log.WithError(err).Error("the handshake log is that of a config which is not in force")
@@ -316,12 +326,16 @@ func (k *keeper) take(host *route.Host, byRules bool) (err error) {
 		return err
 	}
 	k.lookForOwners()
-	isolateKeeper(k.log)
-	k.rights, err = isolate.Read(os.Getpid(), isolate.Keeper)
-	if err != nil {
+	isolateKeeper(k.log, false)
+	k.readRights()
+	return nil
+}
+
+func (k *keeper) readRights() {
+	var err error
+	if k.rights, err = isolate.Read(os.Getpid(), isolate.Keeper); err != nil {
 		k.log.WithError(err).Warn("cannot tell the rights of this process")
 	}
-	return nil
 }
 
 // release closes the files that the keeper has for routers.

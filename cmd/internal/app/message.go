@@ -3,22 +3,26 @@
 package app
 
 import (
+	"encoding/gob"
+	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/namespace"
 )
 
 // An order is a message of the keeper to its router.
 type order struct {
-	Begin  *beginning `json:",omitempty"` // the first, with the config's text
-	Route  *routing   `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
-	Reload *reloading `json:",omitempty"` // with the config's text, unless that could not be read
-	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
-	Stores *stores    `json:",omitempty"` // that the log is sent to
-	Users  *[]uint32  `json:",omitempty"` // of resolvers of this host
+	Begin  bool      `json:",omitempty"` // the first, with a beginning
+	Route  *routing  `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
+	Reload bool      `json:",omitempty"` // with a config
+	Past   *uint64   `json:",omitempty"` // packets that were refused on their way past the TUN
+	Stores *stores   `json:",omitempty"` // that the log is sent to
+	Users  *[]uint32 `json:",omitempty"` // of resolvers of this host
 
 	// Of the host's files, none of which a router opens at work (files.go).
 	Nameservers *[]netip.Addr `json:",omitempty"`
@@ -27,11 +31,29 @@ type order struct {
 
 	Ping bool `json:",omitempty"`
 	Stop bool `json:",omitempty"`
+
+	// Of exec.
+	Redirects     *namespace.Redirects `json:",omitempty"` // others
+	Drain, Enough bool                 `json:",omitempty"` // begin, or end, to deliver what clients have sent
 }
 
+// beginning comes by a pipe, like a config to be reloaded: both may be longer than a message.
 type beginning struct {
-	File  string    // of the config
-	Began time.Time // the run
+	Config *config.Config
+	Began  time.Time // the run
+	Hosts  hosts     // of exec; a router of run reads them
+}
+
+// fromPipe reads a value that child.sendValue has sent.
+func fromPipe(files []*os.File, value any) error {
+	if len(files) != 1 {
+		return errOrder
+	}
+	defer files[0].Close()
+	if err := gob.NewDecoder(files[0]).Decode(value); err != nil {
+		return fmt.Errorf("read the config from the keeper: %w", err)
+	}
+	return nil
 }
 
 // stores are the states of those that the log is sent to.
@@ -45,6 +67,8 @@ type routing struct {
 	Searches bool     // a socket for questions about owners comes along
 	Lacks    []string // capabilities, to find the owners of all sockets
 	Users    []uint32 // of resolvers of this host
+
+	Command *commandRouting `json:",omitempty"` // nil in run
 }
 
 // files returns how many files come along at least.
@@ -53,12 +77,10 @@ func (o *routing) files() int {
 	if o.Searches {
 		n++
 	}
+	if o.Command != nil {
+		n += o.Command.files()
+	}
 	return n
-}
-
-type reloading struct {
-	File        string
-	Error, Hint string // why its text could not be read
 }
 
 // A word is a message of the router to its keeper, which believes none of it: it may be lies, of
@@ -68,6 +90,7 @@ type word struct {
 	Running  bool      `json:",omitempty"` // it carries packets
 	Pong     bool      `json:",omitempty"`
 	Reloaded *reloaded `json:",omitempty"`
+	Drained  *int      `json:",omitempty"` // connections that have bytes left, after Drain
 	Ended    *ended    `json:",omitempty"` // the last
 }
 

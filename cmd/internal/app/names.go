@@ -3,7 +3,6 @@
 package app
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
-	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -30,7 +28,6 @@ type namer struct {
 	neighbors *neighbors
 	owners    bool                  // of local clients are looked for: without one a client has no names
 	resolver  func(uid uint32) bool // whether a user resolves names for this host's programs
-	resolvers *owner.Resolvers      // nil if there are none
 	hosts     atomic.Pointer[hosts] // by which local clients know addresses besides; nil = none
 
 	mu sync.Mutex // guards all below
@@ -70,20 +67,10 @@ func (r *Router) namer() *namer {
 	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))
 	n.virtual = r.Virtual
 	n.hosts.Store(&r.hosts)
-	if !r.Owners || r.Network != nil {
+	if r.resolvers == nil {
 		return n
 	}
-	if r.resolvers != nil {
-		n.resolver = r.resolvers
-		return n
-	}
-	resolvers, err := owner.NewResolvers()
-	if err != nil {
-		const text = "records will lack names that programs ask a resolver of this host for"
-		r.Logger.WithError(err).Warn(text)
-		return n
-	}
-	n.resolver, n.resolvers = resolvers.Has, resolvers
+	n.resolver = r.resolvers
 	return n
 }
 
@@ -94,20 +81,6 @@ func (n *namer) status() *web.Names {
 	}
 	s := n.table.Stats()
 	return &web.Names{Addresses: s.Addresses, InUse: s.Open, Evicted: s.Evicted}
-}
-
-// run looks for resolvers of this host until ctx ends. n may be nil.
-func (n *namer) run(ctx context.Context) {
-	if n != nil && n.resolvers != nil {
-		n.resolvers.Run(ctx, func() {})
-	}
-}
-
-func (n *namer) close() error {
-	if n == nil || n.resolvers == nil {
-		return nil
-	}
-	return n.resolvers.Close()
 }
 
 // client returns the client that has an address and, if it is local, an owner. It reports false

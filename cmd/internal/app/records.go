@@ -29,14 +29,21 @@ type records struct {
 
 // openRecords opens the logs of a config.
 func (k *keeper) openRecords(c *config.Config, stdout io.Writer) (err error) {
-	r := &records{ended: make(chan error, 1)}
-	if r.fleet, err = NewFleet(c, k.log); err != nil {
+	fleet, err := NewFleet(c, k.log)
+	if err != nil {
 		return err
 	}
-	r.log, err = OpenLog(c, stdout, k.log, r.fleet)
-	r.running, r.stop = context.WithCancel(context.Background())
-	k.records = r
+	log, err := OpenLog(c, stdout, k.log, fleet)
+	k.records = newRecords(log)
+	k.records.fleet = fleet
 	return err
+}
+
+// newRecords returns those that a log gets, and no store.
+func newRecords(log *audit.Log) *records {
+	r := &records{log: log, ended: make(chan error, 1)}
+	r.running, r.stop = context.WithCancel(context.Background())
+	return r
 }
 
 // start has the log written.
@@ -68,9 +75,11 @@ func (r *records) watch(ctx context.Context) error {
 // writer returns the writer of the records of a router.
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
-	return remote.NewWriter(k.records.log, end, remote.Options{
-		Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search,
-	})
+	o := remote.Options{Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search}
+	if k.command != nil {
+		o.Said = k.command.hear
+	}
+	return remote.NewWriter(k.records.log, end, o)
 }
 
 var errNoFinder = errors.New("this process does not search for owners")
@@ -110,7 +119,7 @@ func (k *keeper) reloadRecords() error {
 	}
 	r.fleet.replace(shipping)
 	// Both before the router has more made and more open.
-	k.sockets.Load().SetSettings(socketSettings(c))
+	k.sockets.Load().SetSettings(k.socketSettings(c))
 	k.router.Load().writer.SetLimit(mostOpen(c))
 	return nil
 }

@@ -24,7 +24,7 @@ type Reload struct {
 
 // reloadRequest asks for another config.
 type reloadRequest struct {
-	load func() (*config.Config, error)          // returns it
+	load func() (*config.Config, error)
 	done func(inForce *config.Config, err error) // gets the one that is in force then
 }
 
@@ -43,7 +43,7 @@ func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 		if err == nil {
 			r.Logger.Info("config reloaded")
 		} else {
-			r.reportRefused(err)
+			reportRefused(r.Logger, err)
 		}
 		request.done(r.Config, err)
 	}
@@ -83,7 +83,7 @@ func (r *Router) reload(
 		owners.ask(r.ownersFor(c), r.Logger)
 	}
 	if n := r.judge.names; n != nil {
-		all := r.readHosts()
+		all := r.nextHosts()
 		n.hosts.Store(&all)
 	}
 	leaving := c.Egress.Compile()
@@ -91,9 +91,7 @@ func (r *Router) reload(
 	t.SetRules(rules)
 	t.SetLimits(r.tapOptions())
 	d.SetOptions(r.dialOptions())
-	if r.sockets != nil {
-		r.sockets.Renew()
-	}
+	r.sockets.Renew()
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
 	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))
@@ -104,22 +102,14 @@ func (r *Router) reload(
 	return nil
 }
 
-// readHosts returns the host's own table of names as it is now.
-func (r *Router) readHosts() hosts {
-	if r.nextHosts != nil {
-		return r.nextHosts()
-	}
-	return readHosts(hostsFile, r.Logger)
-}
-
 // reportRefused logs each mistake of a config that was not put in force.
-func (r *Router) reportRefused(err error) {
+func reportRefused(to logrus.FieldLogger, err error) {
 	errs, ok := err.(hint.List)
 	if !ok {
 		errs = hint.List{err}
 	}
 	for _, err := range errs {
-		log := r.Logger.WithError(err)
+		log := to.WithError(err)
 		if remedy := hint.Of(err); remedy != "" {
 			log = log.WithField("hint", remedy)
 		}

@@ -7,31 +7,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 )
 
 // resolverFiles name the host's nameservers: those that programs ask, and those that
 // systemd-resolved asks for them.
 var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
-
-// resolverList is the host's nameservers, at most resolversAge old.
-type resolverList struct {
-	mu   sync.Mutex // guards the fields below
-	read time.Time
-	all  []netip.Addr
-}
-
-const resolversAge = 5 * time.Second
-
-func (l *resolverList) get() []netip.Addr {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if time.Since(l.read) > resolversAge {
-		l.all, l.read = resolvers(), time.Now()
-	}
-	return l.all
-}
 
 // resolvers returns the host's nameservers, those at other machines.
 func resolvers() []netip.Addr {

@@ -74,9 +74,9 @@ type Router struct {
 	Nameserver func(netip.Addr) bool
 
 	hosts hosts // by which programs of this host know addresses besides; nil = none
-	// nextHosts returns those that count from the next reload on; nil = this process reads the file
+	// nextHosts returns those that count from the next reload on
 	nextHosts func() hosts
-	// nameservers returns those of this host, at other machines; nil = this process reads the files
+	// nameservers returns those of this host, at other machines
 	nameservers func() []netip.Addr
 	// isolated gets this process with its rights, once it opens no more files; nil disables it
 	isolated func(isolate.Process)
@@ -84,11 +84,9 @@ type Router struct {
 	judge *judge // made by route, like holes
 	holes *holes
 
-	children  bool                  // this process has some to signal
-	kept      bool                  // another process keeps the host
-	sockets   *sockets.Pool         // of another process; nil = this one makes its sockets itself
-	searches  *searches             // of another process for owners; nil = this one searches itself
-	resolvers func(uid uint32) bool // tells the users of resolvers of this host; nil = this process looks for them
+	sockets   *sockets.Pool         // of the keeper; nil = there is none
+	searches  *searches             // of the keeper for owners; nil = this process searches itself
+	resolvers func(uid uint32) bool // tells the users of resolvers of this host; nil = there are none
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -111,7 +109,7 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 	}
 	r.warnDescriptors()
 	if r.Host == nil {
-		r.Host = &dial.HostAddrs{Mark: r.Mark}
+		r.Host = &dial.HostAddrs{Mark: r.Mark, Sockets: r.upstream()}
 	}
 	defer r.Host.Close()
 	a := &assembly{Router: r, link: link}
@@ -163,18 +161,20 @@ func (r *Router) stackOptions() stack.Options {
 
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
-	nameservers := r.nameservers
-	if nameservers == nil {
-		nameservers = new(resolverList).get
-	}
 	o := dial.Options{
-		Mark: r.Mark, Interface: c.Egress.Interface, Policy: destinations(c, r.Host, r.OnHost, nameservers), Redirect: r.Redirect,
+		Sockets: r.upstream(), Mark: r.Mark, Interface: c.Egress.Interface,
+		Policy: destinations(c, r.Host, r.OnHost, r.nameservers), Redirect: r.Redirect,
 		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
-	if r.sockets != nil {
-		o.Sockets = r.sockets
-	}
 	return o
+}
+
+// upstream returns the sockets that the keeper makes; nil = this process makes its own.
+func (r *Router) upstream() dial.Sockets {
+	if r.sockets == nil {
+		return nil
+	}
+	return r.sockets
 }
 
 // keepalive returns the config's keepalive of silent connections. It holds for both ends.

@@ -25,18 +25,18 @@ import (
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/ring"
 	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
 )
 
-// IsRouter reports whether this process is the router of a Service, which has started it.
+// IsRouter reports whether this process is the router of a keeper, which has started it.
 func IsRouter() bool { return os.Args[0] == routerName }
 
-// Routed is the router of a Service, a process of its own.
+// Routed is the router of a keeper, a process of its own.
 type Routed struct {
-	Parse  func(config.Text) (*config.Config, error)
 	Stderr io.Writer
 
 	keeper    channel.Conn
@@ -49,12 +49,15 @@ type Routed struct {
 
 	nameservers atomic.Pointer[[]netip.Addr]
 	hosts       atomic.Pointer[hosts] // from the next reload on
+	redirects   atomic.Pointer[namespace.Redirects]
 
-	reload Reload
-	stop   context.CancelFunc
+	reload  Reload
+	stop    context.CancelFunc
+	command *routedCommand // nil in run
 
 	config *config.Config
 	log    *remote.Log
+	untold atomic.Uint64          // attempts and responses that found no room
 	stores atomic.Pointer[stores] // nil = the log is sent to none
 	logger *logrus.Logger
 	view   *web.Server
@@ -85,9 +88,12 @@ func (r *Routed) Run(ctx context.Context) error {
 	ctx, r.stop = context.WithCancel(ctx)
 	defer r.stop()
 	r.reload = Reload{requests: make(chan reloadRequest), log: r.logger}
-	go r.obey()
-	router := r.router(dev, order)
-	err = router.Route(ctx, dev)
+	if order.Command != nil {
+		err = r.routeCommand(ctx, dev)
+	} else {
+		go r.obey()
+		err = r.router(dev, order).Route(ctx, dev)
+	}
 	stats := dev.Stats()
 	last := ended{
 		Outbound: stats.OutboundFrames.Load(), Inbound: stats.InboundFrames.Load(), Malformed: stats.Malformed.Load(),
@@ -106,16 +112,20 @@ func (r *Routed) Run(ctx context.Context) error {
 func (r *Routed) open(lines *Lines) error {
 	var o order
 	files, err := r.keeper.Receive(&o)
-	if err != nil || o.Begin == nil || len(files) != 1 {
+	if err != nil || !o.Begin {
 		return fmt.Errorf("begin as a router: %w", errors.Join(err, errOrder))
 	}
-	if r.config, err = r.parse(o.Begin.File, files[0]); err != nil {
+	var b beginning
+	if err := fromPipe(files, &b); err != nil {
 		return err
 	}
+	r.config, began = b.Config, b.Began
+	r.hosts.Store(&b.Hosts)
+	nameservers := resolvers()
+	r.nameservers.Store(&nameservers)
 	if r.logger, err = NewLogger(r.config.Log, lines); err != nil {
 		return err
 	}
-	began = o.Begin.Began
 	memory := ring.Files{Memory: os.NewFile(memoryFD, "memory"), Bell: os.NewFile(bellFD, "bell")}
 	end, err := ring.Open(&memory, ringSizes(r.config, true))
 	if err != nil {
@@ -132,16 +142,6 @@ func (r *Routed) open(lines *Lines) error {
 
 var errOrder = errors.New("the order of another version")
 
-// parse reads the text of a config.
-func (r *Routed) parse(file string, text *os.File) (*config.Config, error) {
-	defer text.Close()
-	data, err := io.ReadAll(text)
-	if err != nil {
-		return nil, fmt.Errorf("read the config from the keeper: %w", err)
-	}
-	return r.Parse(config.Text{File: file, Data: data})
-}
-
 // takeTUN waits for the TUN.
 func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	var o order
@@ -157,8 +157,8 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, errOrder))
 	}
 	r.processes = []isolate.Process{o.Route.Keeper}
-	r.past.Store(o.Route.Past)
-	r.users.Store(&o.Route.Users)
+	r.past.Store(max(r.past.Load(), o.Route.Past))
+	r.users.CompareAndSwap(nil, &o.Route.Users)
 	makes, err := channel.Socket(files[0])
 	if err != nil {
 		return nil, nil, err
@@ -174,7 +174,14 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 		files = files[1:]
 	}
 	queues := files[:o.Route.Queues]
-	r.lock = files[len(queues):]
+	files = files[len(queues):]
+	if o.Route.Command != nil {
+		if r.command, err = r.newCommand(o.Route.Command, files); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		r.lock = files
+	}
 	dev, err := tun.FromFiles(queues, r.config.TUN.MTU)
 	for _, f := range queues {
 		_ = f.Close()
@@ -194,8 +201,12 @@ func (r *Routed) obey() {
 			_ = r.say(word{Pong: true})
 		case o.Stop:
 			r.stop()
-		case o.Reload != nil:
-			go func() { r.reload.requests <- r.reloading(o.Reload, files) }()
+		case o.Drain:
+			go r.command.deliver(r)
+		case o.Enough:
+			r.command.enough()
+		case o.Reload:
+			go func() { r.reload.requests <- r.reloading(files) }()
 		default:
 			r.note(&o, files)
 		}
@@ -211,21 +222,21 @@ func (r *Routed) note(o *order, files []*os.File) bool {
 		r.users.Store(o.Users)
 	case o.Stores != nil:
 		r.stores.Store(o.Stores)
+	case o.Redirects != nil:
+		r.redirects.Store(o.Redirects)
 	default:
 		return r.takeFile(o, files)
 	}
 	return true
 }
 
-// reloading returns the request for the config that an order names. The keeper is told the
+// reloading returns the request for the config that comes with an order. The keeper is told the
 // outcome.
-func (r *Routed) reloading(o *reloading, files []*os.File) reloadRequest {
+func (r *Routed) reloading(files []*os.File) reloadRequest {
 	return reloadRequest{
 		load: func() (*config.Config, error) {
-			if len(files) == 1 {
-				return r.parse(o.File, files[0])
-			}
-			return nil, hint.Fail(errors.New(o.Error), o.Hint)
+			next := new(config.Config)
+			return next, fromPipe(files, next)
 		},
 		done: func(inForce *config.Config, err error) {
 			said := reloaded{Log: inForce.Log}
@@ -253,14 +264,13 @@ func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 // router returns the router of the traffic of dev.
 func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	c := r.config
-	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark)}
-	nameservers, names := resolvers(), readHosts(hostsFile, r.logger)
-	r.nameservers.Store(&nameservers)
+	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark), Sockets: r.sockets}
+	names := readHosts(hostsFile, r.logger)
 	r.hosts.Store(&names)
 	return &Router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
-		Owners: true, Forwards: true, Isolate: true, kept: true, sockets: r.sockets, searches: r.searches, resolvers: r.isResolver,
+		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, searches: r.searches, resolvers: r.isResolver,
 		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,

@@ -28,8 +28,6 @@ import (
 // Routed, which it starts, and starts again when that dies.
 type Service struct {
 	Config   *config.Config
-	Text     config.Text // of Config
-	Parse    func(config.Text) (*config.Config, error)
 	Stdout   io.Writer // for the log "-"
 	StateDir string    // of the journal of changes of the host
 	Logger   *logrus.Logger
@@ -42,8 +40,8 @@ type Service struct {
 
 // Reloads says how a running Service gets another config.
 type Reloads struct {
-	Requests <-chan os.Signal            // each asks for one
-	Read     func() (config.Text, error) // returns it
+	Requests <-chan os.Signal // each asks for one
+	Read     func() (*config.Config, error)
 }
 
 // Open opens the logs, and starts the router, which opens its listener. After an error there is
@@ -53,10 +51,9 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	k := &keeper{
-		log: s.Logger, notify: s.Notify, start: newStarter(s.Logger), parse: s.Parse, past: make(chan struct{}, 1),
+		log: s.Logger, notify: s.Notify, start: newStarter(s.Logger), past: make(chan struct{}, 1),
 	}
 	s.keeper = k
-	k.text.Store(&s.Text)
 	k.config.Store(s.Config)
 	if err := k.openRecords(s.Config, s.Stdout); err != nil {
 		return err

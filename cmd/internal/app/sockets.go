@@ -37,10 +37,13 @@ func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
 }
 
 // socketSettings are those of upstream sockets. The router sets the others: they take no rights.
-func socketSettings(c *config.Config) sockets.Settings {
-	return sockets.Settings{
-		Mark: uint32(c.Route.Mark), Interface: c.Egress.Interface, Buffer: hostsock.BufferSize,
+// Nothing of the host tells those of exec from others.
+func (k *keeper) socketSettings(c *config.Config) sockets.Settings {
+	s := sockets.Settings{Interface: c.Egress.Interface, Buffer: hostsock.BufferSize}
+	if k.command == nil {
+		s.Mark = uint32(c.Route.Mark)
 	}
+	return s
 }
 
 // server does for a router, by a socket between the two, all that takes rights.
@@ -53,7 +56,7 @@ type server interface {
 // router's ends: of the server of its sockets, and of that of its searches.
 func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {
-		v := sockets.NewServer(conn, socketSettings(k.config.Load()))
+		v := sockets.NewServer(conn, k.socketSettings(k.config.Load()))
 		k.sockets.Store(v)
 		return v
 	}}

@@ -53,16 +53,6 @@ func openView(
 	return view, nil
 }
 
-// thisProcess returns this one, which is a router; none where its rights cannot be told.
-func thisProcess(log logrus.FieldLogger) []isolate.Process {
-	p, err := isolate.Read(os.Getpid(), isolate.Router)
-	if err != nil {
-		log.WithError(err).Warn("cannot tell the rights of this process")
-		return nil
-	}
-	return []isolate.Process{p}
-}
-
 // jsonLog returns the file of the first JSON sink; "" where there is none.
 func jsonLog(c *config.Config) string {
 	for _, sink := range c.Tap.Log {

@@ -6,16 +6,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/namespace"
@@ -26,10 +22,10 @@ import (
 
 // virtualNames answer the command's DNS queries with addresses that stand for names.
 type virtualNames struct {
-	resolver *resolver.Resolver
-	server   *resolver.Server
-	session  *namespace.Session
-	serving  sync.WaitGroup
+	resolver  *resolver.Resolver
+	server    *resolver.Server
+	redirects func() *namespace.Redirects
+	serving   sync.WaitGroup
 }
 
 // namesAreVirtual reports whether the command of exec knows servers by virtual addresses.
@@ -47,17 +43,33 @@ func namesAreVirtual(c *config.Config) bool {
 // benchmarks is the benchmarking network (RFC 2544), which has no hosts.
 var benchmarks = netip.MustParsePrefix("198.18.0.0/15")
 
-// newPool returns virtual addresses that mean nothing else to the command: of the benchmarking
+// virtualPool are virtual addresses that mean nothing else to the command: of the benchmarking
 // network, from any place on, but for those of the TUN and its gateways, and of a ULA network of
 // this run (RFC 4193 §3.2.2).
-func newPool(c *config.Config) virtual.Pool {
+type virtualPool struct {
+	First  int
+	First6 uint64
+	V6     netip.Prefix
+}
+
+func newVirtualPool() *virtualPool {
 	var b [16]byte
 	_, _ = rand.Read(b[1:8]) // it does not fail
 	b[0] = 0xfd
 	first := binary.BigEndian.Uint16(b[6:])
 	b[6], b[7] = 0, 0
+	return &virtualPool{First: int(first), V6: netip.PrefixFrom(netip.AddrFrom16(b), 64)}
+}
+
+// next returns the pool for the next router: programs may have kept addresses of the one before.
+func (p *virtualPool) next() *virtualPool {
+	const half = 1 << 16 // of the benchmarking network
+	return &virtualPool{First: (p.First + half) % (2 * half), First6: p.First6 + 1<<32, V6: p.V6}
+}
+
+func (p *virtualPool) pool(c *config.Config) virtual.Pool {
 	return virtual.Pool{
-		V4: benchmarks, First: int(first), V6: netip.PrefixFrom(netip.AddrFrom16(b), 64),
+		V4: benchmarks, First: p.First, First6: p.First6, V6: p.V6,
 		Reserved: func(a netip.Addr) bool {
 			return namespace.MayStandForNameserver(a) ||
 				slices.ContainsFunc(c.TUN.Addresses, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -65,23 +77,23 @@ func newPool(c *config.Config) virtual.Pool {
 	}
 }
 
-// startVirtualNames begins to answer queries of a session's command.
-func startVirtualNames(
-	ctx context.Context, r *Router, pool virtual.Pool, session *namespace.Session,
-) (*virtualNames, error) {
-	v := &virtualNames{session: session}
+// newVirtualNames returns those of a router's command, which takes the sockets over.
+func newVirtualNames(
+	r *Router, pool *virtualPool, s *dnsSockets, redirects func() *namespace.Redirects,
+) *virtualNames {
+	v := &virtualNames{redirects: redirects}
 	v.resolver = resolver.New(resolver.Options{
-		Pool: pool, Servers: session.Nameservers, Dialer: dialerOf(r.Config.Egress.Interface),
+		Pool: pool.pool(r.Config), Servers: func() []netip.AddrPort { return redirects().Order }, Dial: r.dialNameserver,
 		NoECH: r.Config.Egress.Strict, Exceeded: r.exceeded(),
 	})
-	var err error
-	if v.server, err = resolver.Listen(v.resolver); err != nil {
-		v.resolver.Close()
-		return nil, err
-	}
+	v.server = resolver.NewServer(v.resolver, s.udp, s.tcp)
+	return v
+}
+
+// serve begins to answer queries, until ctx ends.
+func (v *virtualNames) serve(ctx context.Context) {
 	v.serving.Go(func() { v.server.Run(ctx) })
 	context.AfterFunc(ctx, v.resolver.Stop)
-	return v, nil
 }
 
 // exceeded returns a function that takes domains whose names may carry data out, for
@@ -100,7 +112,7 @@ func (r *Router) exceeded() func(domain string, asked int) {
 	}
 }
 
-// close waits for the end. The context of startVirtualNames has ended.
+// close waits for the end. The context of serve has ended.
 func (v *virtualNames) close() {
 	v.serving.Wait()
 	v.resolver.Close()
@@ -108,28 +120,13 @@ func (v *virtualNames) close() {
 
 // redirect leads queries to nameservers to the resolver, and leaves the rest to the session.
 func (v *virtualNames) redirect(dst netip.AddrPort) (netip.AddrPort, bool) {
-	if dst.Port() == portDNS && v.session.IsNameserver(dst.Addr()) {
+	if dst.Port() == portDNS && v.redirects().IsNameserver(dst.Addr()) {
 		return v.server.Addr(), true
 	}
-	return v.session.Redirect(dst)
+	return v.redirects().Lookup(dst)
 }
 
 const portDNS = 53
-
-// dialerOf returns a dialer of sockets that use one interface alone; "" lets the routes decide.
-// Nameservers on this host itself stay within reach.
-func dialerOf(device string) *net.Dialer {
-	if device == "" {
-		return new(net.Dialer)
-	}
-	return &net.Dialer{Control: func(_, address string, c syscall.RawConn) (err error) {
-		if to, parseErr := netip.ParseAddrPort(address); parseErr == nil && to.Addr().IsLoopback() {
-			return nil
-		}
-		controlErr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) })
-		return errors.Join(controlErr, err)
-	}}
-}
 
 // log says how many names have lost their addresses to others.
 func (v *virtualNames) log(log logrus.FieldLogger) {

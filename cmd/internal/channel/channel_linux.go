@@ -83,7 +83,7 @@ func (c Conn) SendUntil(deadline time.Time) error { return c.conn.SetWriteDeadli
 
 const (
 	maxMessage = 1 << 17 // bytes
-	maxFiles   = 16      // descriptors that a message brings
+	maxFiles   = 32      // descriptors that a message brings
 )
 
 // Receive waits for the next message and returns the files that came along.

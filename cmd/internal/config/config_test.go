@@ -1,6 +1,9 @@
 package config
 
 import (
+	"bytes"
+	"encoding/gob"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -242,6 +245,32 @@ func TestMarshal(t *testing.T) {
 		}
 		if diff := cmp.Diff(c, got, compare); diff != "" {
 			t.Errorf("parse of the marshalled config differs (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestGob has a config pass to another process, with what stands in no file.
+func TestGob(t *testing.T) {
+	t.Parallel()
+	flags := Default()
+	rule, err := NewEgressRule("--allow", Allow, "*.example.com:443/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags.Egress.Rules = append(flags.Egress.Rules, rule)
+	for _, c := range []*Config{Default(), wantEvery(), flags} {
+		var b bytes.Buffer
+		got := new(Config)
+		if err := errors.Join(gob.NewEncoder(&b).Encode(c), gob.NewDecoder(&b).Decode(got)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, got, compare, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the config of another process differs (-want +got):\n%s", diff)
+		}
+		for i := range c.Egress.Rules {
+			if got, want := got.Egress.Place(i), c.Egress.Place(i); got != want {
+				t.Errorf("rule %d is %s, want %s", i, got, want)
+			}
 		}
 	}
 }

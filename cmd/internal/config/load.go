@@ -36,26 +36,14 @@ func Find(getenv func(string) string) (file string) {
 // errors are for the user: they have status 2, the place in the file where there is one, and a hint
 // where there is a remedy.
 func Load(file string) (*Config, error) {
-	text, err := Read(file)
+	if file == "" {
+		return Parse("default.yaml", configs.Default())
+	}
+	data, err := read(file)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(text.File, text.Data)
-}
-
-// Text is a config as it stands in its file.
-type Text struct {
-	File string // its name, for messages
-	Data []byte
-}
-
-// Read reads a config file as Load does, and does not resolve it.
-func Read(file string) (Text, error) {
-	if file == "" {
-		return Text{"default.yaml", configs.Default()}, nil
-	}
-	data, err := read(file)
-	return Text{file, data}, err
+	return Parse(file, data)
 }
 
 // Parse resolves the config in data. Errors name it by file and list all mistakes.

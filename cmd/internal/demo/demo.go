@@ -72,10 +72,11 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	}
 	c := config.Default()
 	c.TUN.Addresses = []netip.Prefix{clientSubnet}
+	c.Log.Level = logrus.WarnLevel.String()
 	log := logrus.New()
 	log.SetLevel(logrus.WarnLevel)
-	router := app.Router{
-		Config: c, Logger: log, Redirect: to(l.Addr()), Isolate: true,
+	router := app.Execution{
+		Config: c, Logger: log, Redirect: to(l.Addr()),
 		Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}),
 	}
 	inside := namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}
@@ -100,9 +101,8 @@ func serve(l net.Listener) {
 }
 
 // to redirects the server's address, which no interface has, to the address it really listens on.
-func to(real net.Addr) func(netip.AddrPort) (netip.AddrPort, bool) {
-	target := real.(*net.TCPAddr).AddrPort()
-	return func(dst netip.AddrPort) (netip.AddrPort, bool) { return target, dst == server }
+func to(real net.Addr) map[netip.AddrPort]netip.AddrPort {
+	return map[netip.AddrPort]netip.AddrPort{server: real.(*net.TCPAddr).AddrPort()}
 }
 
 // Connect opens one connection to the server and waits for its end.

@@ -161,7 +161,8 @@ func (m *member) route(ctx context.Context, server net.Addr, dir, self, url stri
 	if err != nil {
 		return err
 	}
-	router := app.Router{Config: c, Logger: logger, Log: log, Redirect: m.redirect(server)}
+	c.Log.Level = logrus.WarnLevel.String()
+	router := app.Execution{Config: c, Logger: logger, Log: log, Redirect: m.redirect(server), KeepRights: true}
 	visit := []string{self, "demo", "--stage", "visit"}
 	for _, v := range m.visits {
 		visit = append(visit, v.String())
@@ -192,13 +193,11 @@ func (m *member) route(ctx context.Context, server net.Addr, dir, self, url stri
 
 // redirect leads the servers' addresses, which no interface has, to the one that listens and, for
 // the refusing one, to a port where none does.
-func (m *member) redirect(server net.Addr) func(netip.AddrPort) (netip.AddrPort, bool) {
+func (m *member) redirect(server net.Addr) map[netip.AddrPort]netip.AddrPort {
 	target := server.(*net.TCPAddr).AddrPort()
-	return func(dst netip.AddrPort) (netip.AddrPort, bool) {
-		if dst == refusing {
-			return netip.AddrPortFrom(target.Addr(), 1), true // tcpmux, of 1988
-		}
-		return target, dst == webServer
+	return map[netip.AddrPort]netip.AddrPort{
+		webServer: target,
+		refusing:  netip.AddrPortFrom(target.Addr(), 1), // tcpmux, of 1988
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// keptCapabilities are those that a router without a keeper keeps, as bits (capabilities(7)).
+// keptCapabilities are those that a keeper keeps for itself, as bits (capabilities(7)).
 const keptCapabilities = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE |
 	1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_DAC_OVERRIDE
 
@@ -143,21 +143,47 @@ func checkLimits(t *testing.T, pid int) {
 	}
 }
 
-// TestRightsOfExec looks at the router of a command. The command itself has the rights that it has
-// without.
+// TestRightsOfExec looks at the keeper and the router of a command. The command itself has the
+// rights that it has without.
 func TestRightsOfExec(t *testing.T) {
 	t.Parallel()
 	ns := tuntest.NewNamespace(t)
 	p := ns.Start(binary, "exec", "--", "sh", "-c", "grep -E 'Cap|Seccomp|NoNew' /proc/self/status; exec sleep infinity")
 	tuntest.Wait(t, "the command's rights", func() bool { return strings.Contains(p.Stdout(), "Seccomp:") })
-	tuntest.Wait(t, "an isolated router", func() bool {
-		status, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
-		return err == nil && strings.Contains(string(status), "\nNoNewPrivs:\t1\n")
-	})
-	checkRights(t, p.PID(), keptCapabilities|1<<unix.CAP_KILL, 0, ^uint64(0))
+	router := isolatedRouter(t, p.PID())
+	checkRights(t, router, 0, 0, 0)
+	for _, kind := range []string{"net", "user", "ipc"} {
+		place := func(pid int) string {
+			text, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		if place(router) == place(p.PID()) {
+			t.Errorf("the router is in the %s namespace of its keeper", kind)
+		}
+	}
+	if links, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", router)); err != nil || strings.Count(string(links), "\n") != 3 || !strings.Contains(string(links), " lo:") {
+		t.Errorf("links in the router's network: %v, want lo alone:\n%s", err, links)
+	}
+	checkLimits(t, router)
+	const forRouters = keptCapabilities | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_KILL
+	checkRights(t, p.PID(), forRouters, forRouters, ^uint64(0))
 	if set := regexp.MustCompile(`CapEff:\s+(\w+)`).FindStringSubmatch(p.Stdout()); set == nil || os.Geteuid() == 0 && set[1] == "0000000000000000" {
 		t.Errorf("root's command has no capability: %s", p.Stdout())
 	}
+}
+
+// isolatedRouter waits until the router of a command has given up its rights.
+func isolatedRouter(t *testing.T, keeper int) (pid int) {
+	t.Helper()
+	tuntest.Wait(t, "an isolated router", func() bool {
+		pid = routerOf(keeper)
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+		return err == nil && strings.Contains(string(status), "\nSeccomp:\t2\n")
+	})
+	return pid
 }
 
 // TestRightsCannotBeGivenUp has a kernel without seccomp(2). The router says so, and works.

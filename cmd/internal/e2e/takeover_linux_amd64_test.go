@@ -284,8 +284,17 @@ func TestTakenOver(t *testing.T) {
 	r := run(t, lab.Router, "syntap0", everything)
 	lab.Router.Run("curl", "-sS", urls()[0])
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
-	keeper := uint64(r.PID())
-	log := filepath.Join(r.dir, "handshakes.json")
+	routed, log := r.routerPID(t), filepath.Join(r.dir, "handshakes.json")
+	checkDescriptors(t, routed)
+	checkRefused(t, routed, append(attempts(t, victim), ofRouters(t, uint64(r.PID()), victim, log)...))
+	checkHostKept(t, routed)
+	lab.Router.Run("curl", "-sS", urls()[1])
+	r.waitRecords(t, 2)
+	r.stop(t, unix.SIGTERM)
+}
+
+// ofRouters are attempts to harm the keeper, the host, or a log.
+func ofRouters(t *testing.T, keeper, victim uint64, log string) []attempt {
 	at := func(path string, flags uint64) func(*captive) []uint64 {
 		return func(c *captive) []uint64 { return []uint64{0, c.write(t, 0, append([]byte(path), 0)), flags} }
 	}
@@ -296,7 +305,7 @@ func TestTakenOver(t *testing.T) {
 		space   = 64 << 30 // bytes, of which none need be there
 		reserve = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
 	)
-	ofRouters := []attempt{
+	all := []attempt{
 		{"a socket of its own", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
 		{"a raw socket", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP), unix.EAFNOSUPPORT},
 		{"a socket to a service of this host", unix.SYS_SOCKET, with(unix.AF_UNIX, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
@@ -338,7 +347,7 @@ func TestTakenOver(t *testing.T) {
 	}
 	if haveLandlock() {
 		links := fmt.Sprintf("/proc/%d/exe", victim)
-		ofRouters = append(ofRouters, []attempt{
+		all = append(all, []attempt{
 			{"read a directory", unix.SYS_OPENAT, at("/etc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
 			{"list processes", unix.SYS_OPENAT, at("/proc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
 			{"tell another process's program", unix.SYS_READLINK, func(c *captive) []uint64 {
@@ -346,13 +355,7 @@ func TestTakenOver(t *testing.T) {
 			}, unix.EACCES},
 		}...)
 	}
-	routed := r.routerPID(t)
-	checkDescriptors(t, routed)
-	checkRefused(t, routed, append(attempts(t, victim), ofRouters...))
-	checkHostKept(t, routed)
-	lab.Router.Run("curl", "-sS", urls()[1])
-	r.waitRecords(t, 2)
-	r.stop(t, unix.SIGTERM)
+	return all
 }
 
 // checkDescriptors looks for files that a process may write by the descriptors that it has.
@@ -420,14 +423,14 @@ func checkHostKept(t *testing.T, pid int) {
 func TestTakenOverInExec(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
-	p := lab.Router.Start(binary, "exec", "--", "sh", "-c", "echo started; exec sleep infinity")
-	isolated := func() bool {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-		return err == nil && strings.Contains(string(status), "\nSeccomp:\t2\n")
-	}
-	tuntest.Wait(t, "a command", func() bool { return p.Stdout() != "" && isolated() })
+	log := filepath.Join(t.TempDir(), "handshakes")
+	p := lab.Router.Start(binary, "exec", "-o", log, "--", "sh", "-c", "echo started; exec sleep infinity")
+	tuntest.Wait(t, "a command", func() bool { return p.Stdout() != "" })
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
-	checkRefused(t, p.PID(), attempts(t, victim))
+	routed := isolatedRouter(t, p.PID())
+	checkDescriptors(t, routed)
+	checkRefused(t, routed, append(attempts(t, victim), ofRouters(t, uint64(p.PID()), victim, log)...))
+	checkHostKept(t, routed)
 	if err := p.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

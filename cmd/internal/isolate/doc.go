@@ -4,12 +4,12 @@
 // # Theory of operation
 //
 // A router reads the packets of any network. A fault that lets a packet run code in it should let
-// that code do little else than route. So "syntap run" is two processes:
+// that code do little else than route. So "syntap run", exec and demo are two processes each:
 //
 //	syntap (keeper) ── channel ── syntap-router
 //	rules, routes, nftables,       TUN, tap, netstack, page
 //	journal, repair, signals,
-//	logs, owners
+//	logs, owners; exec's command
 //	        ╰──── the TUN, and a lock on the journal ───▶╯
 //	        ╰──── upstream sockets (package sockets) ───▶╯
 //	        ╰◀─── questions about owners ────────────────╯
@@ -23,11 +23,35 @@
 // file says by then. A router whose keeper dies ends with it (PR_SET_PDEATHSIG, and the end of the
 // channel). It holds a lock on the journal to its end, for which the next run waits.
 //
+// # Exec
+//
+// The keeper of exec starts the command (package namespace), has its terminal and its signals, and
+// the files of --explain and --learn, for which the router tells it of attempts. It changes
+// nothing of the host. Its router is any user's, so that there is no other user to run as, but it
+// is in namespaces of its own (namespace.Apart):
+//
+//   - of users: it may trace no process outside, and gives up there the capabilities,
+//     the bounding set too, that an ordinary user could not give up;
+//   - of networks, in which there is nothing, not even a loopback that is up: a socket that it
+//     makes reaches nothing. Upstream sockets come from the keeper, which is in the caller's
+//     network; so do the netlink socket by which it asks for the host's addresses, the sockets at
+//     which it answers the command's DNS queries, and those by which it asks for the owners of the
+//     command's sockets;
+//   - of System V's and POSIX's objects.
+//
+// Where the kernel makes no such namespaces the router does without. With http.listen it is in the
+// caller's network, because the page listens there.
+//
+// A router of exec that dies has a successor as in run; the command goes on, its connections are
+// reset. Virtual addresses of names are others then: those of before stand for nothing.
+//
+// # What is given up
+//
 // [Enter] takes from all threads of a process, when all that takes more rights is done and before
 // the first packet:
 //
-//   - all capabilities but those in use, which are none of a router that has a keeper, in any set;
-//     the keeper's sets have those that it gives to routers, and exec keeps the bounding set;
+//   - all capabilities but those in use, which are none of a router, in any set; the keeper's sets
+//     have those that it gives to routers, and exec's keeper keeps the bounding set;
 //   - of a router that root's keeper has started, the user: it becomes one of those that systemd
 //     gives dynamic services, which nothing else has (user_linux.go);
 //   - new privileges (PR_SET_NO_NEW_PRIVS);
@@ -45,7 +69,8 @@
 // A call that is refused fails with EPERM. The kernel's log names it (type=1326), so that an
 // attempt is found. Where the kernel, or a sandbox around the process, takes less, Enter says so
 // and the router works all the same; on architectures other than amd64 and arm64 there is no
-// filter. [Hide] closes the memory of both to other processes of their user.
+// filter. [Hide] closes the memory of both to other processes of their user, but for exec's keeper,
+// which has no packets in it.
 //
 // So all that a router reads it reads before. Of files that change the keeper sends it the next
 // ones: /etc/hosts, /etc/passwd, and the host's nameservers.
@@ -53,10 +78,10 @@
 // The bounding set of a router is empty from its start: the keeper empties that of the thread which
 // starts routers ([LimitChildren]), and what it gives to them is inheritable. That takes
 // CAP_SETPCAP, once. Where the keeper lacks it, as in the unit, the bounding set stays as it is: no
-// capability comes of it to a process that executes no program and gets no new privileges.
+// capability comes of it to a process that executes no program and gets no new privileges. A router
+// of exec empties it in its own user namespace.
 //
-// Exec and demo are one process, the router, which also changes the command's network. The command
-// of exec is not touched: its processes have been started before.
+// The command of exec is not touched: its processes have been started before.
 //
 // [Read] asks the kernel, in /proc: the answer does not depend on the program.
 //
@@ -70,10 +95,9 @@
 //
 // # Rights that stay
 //
-// A router that has a keeper may ask it for sockets, which it may connect to anywhere, and for the
-// program that has a socket. The keeper cannot tell whether all connections are on record. In exec
-// the router has all that its user gave it, but for what Enter takes. Where the keeper lacks
-// CAP_SETUID, as in the unit, the router keeps its user.
+// A router may ask its keeper for sockets, which it may connect to anywhere, and for the program
+// that has a socket. The keeper cannot tell whether all connections are on record. Where the keeper
+// lacks CAP_SETUID, as in the unit and in an ordinary user's exec, the router keeps its user.
 //
 // Landlock is for a router that has a keeper alone. Under it the kernel shows a process no
 // /proc/PID/fd, nor /proc/PID/exe, of any process outside (hook_ptrace_access_check in

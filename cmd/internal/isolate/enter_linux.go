@@ -14,7 +14,7 @@ import (
 
 // Needs are those of one process besides those of a router that has a keeper.
 type Needs struct {
-	Children bool // it signals processes that it has started, and waits for them
+	Children bool // it has a command, which it signals and waits for
 	Host     bool // it changes links, routes and nftables
 	Files    bool // it writes files
 	Routers  bool // it starts routers, which have no other rights than it has
@@ -50,16 +50,13 @@ func Enter(n Needs) (landlock bool, err error) {
 		keep = nil
 	}
 	var bounding error
-	switch {
-	case n.Routers:
+	if n.Routers {
 		keep = append(slices.Clone(kept), cap.SETUID, cap.SETGID, cap.KILL) // a router has another user
-		bounding = dropBounding(keep)                                       // no others can be given
-	case n.Children:
-		keep = append(slices.Clone(kept), cap.KILL) // they may be another user's by now
-	default:
-		// One call for each capability and thread, 5 ms in all, which exec has not: without new
-		// privileges, and without execve(2), nothing comes from the set.
-		bounding = dropBounding(nil)
+	}
+	if !n.Children {
+		// One call for each capability and thread, 5 ms in all, which exec's keeper has not:
+		// nothing comes from the set without new privileges.
+		bounding = dropBounding(keep) // no others can be given
 	}
 	had, err := cap.GetPID(0)
 	if err != nil {

@@ -74,8 +74,12 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 		})
 	}
 	if n.Routers {
+		forbidden := uint32(newNamespace)
+		if n.Children {
+			forbidden &^= ofApart
+		}
 		return append(rules, seccomp.Rule{
-			Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, newNamespace, 0),
+			Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, forbidden, 0),
 		})
 	}
 	rules = append(rules, []seccomp.Rule{
@@ -112,6 +116,7 @@ const (
 	thread       = unix.CLONE_VM | unix.CLONE_THREAD
 	newNamespace = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS |
 		unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWUTS
+	ofApart = unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWIPC // of the routers of exec
 )
 
 // requests are those of ioctl(2).
@@ -184,7 +189,7 @@ var ofParents = []uint32{
 var ofStarts = []uint32{
 	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
 	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID,
-	unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR,
+	unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR, unix.SYS_SETSID,
 	unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE, unix.SYS_LANDLOCK_RESTRICT_SELF,
 }
 

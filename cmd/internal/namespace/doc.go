@@ -60,7 +60,7 @@
 //
 // /etc/resolv.conf is replaced where it names a server that only the host itself reaches, such as
 // systemd-resolved at 127.0.0.53 or one on a link of the host: the command gets a gateway address
-// in its place, and [Session.Redirect] tells the router which nameserver the address stands for. A
+// in its place, and [Session.Redirects] tell the router which nameserver the address stands for. A
 // nameserver of the host can always be reached by its own address too, for DNS.
 //
 // The host's file changes while the command runs, often by being replaced. The session watches it

@@ -37,6 +37,9 @@ type Options struct {
 	// the command has no user namespace of its own. "" makes a network for the command.
 	NetNS string
 
+	// Redirected gets the redirects when they have changed; nil disables it.
+	Redirected func(*Redirects)
+
 	// HostLoopback lets the gateway addresses lead to the loopback addresses of the caller's
 	// network namespace.
 	HostLoopback bool

@@ -5,40 +5,50 @@ import (
 	"net/netip"
 )
 
-// redirects says which gateway addresses stand for addresses of the caller's network namespace.
-type redirects struct {
-	order       []netip.AddrPort          // of the nameservers
-	nameservers map[netip.Addr]netip.Addr // for the DNS port alone; also the nameservers' own addresses
-	loopback    map[netip.Addr]netip.Addr // for every other port
+// Redirects say which addresses of a session stand for addresses of the caller's network namespace.
+// They do not change; where the host's nameservers do, there are others.
+type Redirects struct {
+	Order       []netip.AddrPort          // the nameservers of the host, as in its resolv.conf
+	Nameservers map[netip.Addr]netip.Addr // for the DNS port alone; also the nameservers' own addresses
+	Loopback    map[netip.Addr]netip.Addr // for every other port
 }
 
 const portDNS = 53 // RFC 1035 §4.2
 
-func newRedirects(o Options, names resolver) *redirects {
-	r := &redirects{nameservers: maps.Clone(names.servers), loopback: map[netip.Addr]netip.Addr{}}
+func newRedirects(o Options, names resolver) *Redirects {
+	r := &Redirects{Nameservers: maps.Clone(names.servers), Loopback: map[netip.Addr]netip.Addr{}}
 	for _, a := range names.order {
-		r.order = append(r.order, netip.AddrPortFrom(a, portDNS))
+		r.Order = append(r.Order, netip.AddrPortFrom(a, portDNS))
 	}
 	for _, a := range gateways(o.Addresses) {
-		_, known := r.nameservers[a]
+		_, known := r.Nameservers[a]
 		switch {
 		case o.HostLoopback && a.Is4():
-			r.loopback[a] = loopback4
+			r.Loopback[a] = loopback4
 		case o.HostLoopback:
-			r.loopback[a] = netip.IPv6Loopback()
+			r.Loopback[a] = netip.IPv6Loopback()
 		case o.NetNS != "" && !known && len(names.order) > 0: // its resolv.conf is its own
-			r.nameservers[a] = names.order[0]
+			r.Nameservers[a] = names.order[0]
 		}
 	}
 	return r
 }
 
-func (r *redirects) lookup(dst netip.AddrPort) (netip.AddrPort, bool) {
+// Lookup tells where a connection from the command to dst really leads: a gateway address to a
+// nameserver of the host or to its loopback, the address of a nameserver to itself, whatever the
+// command is denied. Everywhere else ok is false.
+func (r *Redirects) Lookup(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
 	if dst.Port() == portDNS {
-		if a, ok := r.nameservers[dst.Addr()]; ok {
+		if a, ok := r.Nameservers[dst.Addr()]; ok {
 			return netip.AddrPortFrom(a, portDNS), true
 		}
 	}
-	a, ok := r.loopback[dst.Addr()]
+	a, ok := r.Loopback[dst.Addr()]
 	return netip.AddrPortFrom(a, dst.Port()), ok
+}
+
+// IsNameserver reports whether the command knows a nameserver by an address.
+func (r *Redirects) IsNameserver(a netip.Addr) bool {
+	_, ok := r.Nameservers[a]
+	return ok
 }

@@ -143,7 +143,7 @@ func TestRedirects(t *testing.T) {
 		{"elsewhere", open, "192.0.2.1:53", ""},
 	}
 	for _, tt := range tests {
-		got, ok := newRedirects(tt.options, names).lookup(ap(tt.dst))
+		got, ok := newRedirects(tt.options, names).Lookup(ap(tt.dst))
 		if ok != (tt.want != "") || ok && got != ap(tt.want) {
 			t.Errorf("%s: %s leads to %s, %t; want %q", tt.name, tt.dst, got, ok, tt.want)
 		}

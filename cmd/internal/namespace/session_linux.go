@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,7 +26,7 @@ type Session struct {
 	tun       []*os.File // its queues
 	network   *owner.Network
 	resolver  *resolvConf
-	redirects atomic.Pointer[redirects]
+	redirects atomic.Pointer[Redirects]
 	signals   chan os.Signal // to this process, while the command runs and after
 	terminal  *terminal      // nil without one
 
@@ -116,6 +115,9 @@ func (s *Session) followResolver(o Options, names resolver) {
 			continue // the old one lasts
 		}
 		s.redirects.Store(newRedirects(o, now))
+		if o.Redirected != nil {
+			o.Redirected(s.redirects.Load())
+		}
 		if replaced = replaced || now.changed; replaced && !now.missing {
 			_ = s.channel.Send(order{ResolvConf: &now.conf}) // if init is gone, so is the command
 		}
@@ -130,7 +132,7 @@ func (s *Session) startInit(o Options, want *setup) error {
 		return err
 	}
 	defer theirs.Close()
-	if err := closeOnExec(); err != nil {
+	if err := CloseOnExec(); err != nil {
 		return err
 	}
 	attr, err := userNamespace()
@@ -175,8 +177,8 @@ func initCommand(o Options, attr *unix.SysProcAttr, channel *os.File) *exec.Cmd 
 	return cmd
 }
 
-// closeOnExec keeps descriptors that our caller left open from the command.
-func closeOnExec() error {
+// CloseOnExec keeps descriptors that our caller left open from all that this process starts.
+func CloseOnExec() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return fmt.Errorf("list open files: %w", err)
@@ -230,24 +232,11 @@ func (s *Session) gone(err error) error {
 func (s *Session) TUN() []*os.File { return s.tun }
 
 // Network is the command's network namespace, by which the owners of its sockets can be found; nil
-// where it could not be opened. It belongs to the session.
+// where it could not be opened. It belongs to the caller.
 func (s *Session) Network() *owner.Network { return s.network }
 
-// Redirect tells where a connection from the command to dst really leads: a gateway address to a
-// nameserver of the host or to its loopback, the address of a nameserver to itself, whatever the
-// command is denied. Everywhere else ok is false.
-func (s *Session) Redirect(dst netip.AddrPort) (real netip.AddrPort, ok bool) {
-	return s.redirects.Load().lookup(dst)
-}
-
-// IsNameserver reports whether the command knows a nameserver by an address.
-func (s *Session) IsNameserver(a netip.Addr) bool {
-	_, ok := s.redirects.Load().nameservers[a]
-	return ok
-}
-
-// Nameservers are those of the host, in the order of its resolv.conf.
-func (s *Session) Nameservers() []netip.AddrPort { return s.redirects.Load().order }
+// Redirects are those of now. They change with the host's nameservers.
+func (s *Session) Redirects() *Redirects { return s.redirects.Load() }
 
 // Run lets the command start and returns its exit status as a shell counts it, once it and all it
 // left behind have ended: their sockets are closed, and their network goes on delivering until
@@ -353,7 +342,4 @@ func (s *Session) Close() {
 	_ = s.init.Wait() // an error: Run has done it
 	s.terminal.close()
 	closeAll(s.tun)
-	if s.network != nil {
-		_ = s.network.Close()
-	}
 }

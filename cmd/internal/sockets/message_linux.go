@@ -31,6 +31,7 @@ const (
 	ping6
 	rawPing4
 	rawPing6
+	routes
 	kinds // how many there are
 )
 
@@ -46,6 +47,7 @@ var all = [kinds]arguments{
 	ping6:    {unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_ICMPV6},
 	rawPing4: {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
 	rawPing6: {unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6},
+	routes:   {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, // to ask: changes take capabilities of both processes
 }
 
 // request is a message to the server.

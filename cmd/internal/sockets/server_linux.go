@@ -95,6 +95,9 @@ func (v *Server) socket(a arguments) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	if a.family == unix.AF_NETLINK {
+		return fd, nil
+	}
 	s := v.settings.Load()
 	if err := s.set(fd); err != nil {
 		_ = unix.Close(fd)

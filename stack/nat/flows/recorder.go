@@ -72,6 +72,7 @@ type Recorder struct {
 	opened  map[*tunflow.Datagram]*Flow // not yet on record
 	waiting list.List                   // of *Flow that hold datagrams, the longest first
 	ready   []*Flow                     // on record, with datagrams to send
+	sending bool                        // the last that was ready, perhaps
 
 	wake chan struct{}
 	out  hostsock.Msghdr // owned by the goroutine of Serve
@@ -106,6 +107,19 @@ func (r *Recorder) Recorded(d *tunflow.Datagram) {
 	if len(l.held) > l.waiting() {
 		r.release(l)
 	}
+}
+
+// Holds reports whether datagrams wait for the record of their flow, or to be sent after it. It may
+// be called from any goroutine.
+func (r *Recorder) Holds() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for e := r.waiting.Front(); e != nil; e = e.Next() {
+		if l := e.Value.(*Flow); r.opened[l.opened] == l {
+			return true
+		}
+	}
+	return r.sending || len(r.ready) > 0
 }
 
 // enter notes that a flow is about to be opened. The lock of its flows is held.
@@ -204,7 +218,7 @@ func (r *Recorder) Turn() time.Duration {
 func (r *Recorder) nextReady() *Flow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.ready) == 0 {
+	if r.sending = len(r.ready) > 0; !r.sending {
 		r.ready = nil
 		return nil
 	}

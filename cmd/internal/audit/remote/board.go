@@ -53,6 +53,8 @@ const (
 	searched            // then the results of searches for owners, one byte each
 )
 
-// askReload is the message of a router that has taken another config. All others are those of
-// package compact.
-const askReload = 0xff
+// Messages of a router that are none of package compact.
+const (
+	askReload = 0xff // it has taken another config
+	said      = 0xfe // then words
+)

@@ -237,6 +237,19 @@ func (l *Log) askReload() bool {
 	return true
 }
 
+// Say sends words for Options.Said of the Writer, and reports whether they are on their way. It
+// never blocks.
+func (l *Log) Say(words []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.message = append(append(l.message[:0], said), words...)
+	if !l.end.SendLater(l.message) {
+		return false
+	}
+	l.sentOne()
+	return true
+}
+
 // Reopen does nothing: the keeper gets the same signal.
 func (l *Log) Reopen() {}
 

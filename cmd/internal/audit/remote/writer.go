@@ -30,6 +30,8 @@ type Options struct {
 	// or from another goroutine, with the owner, nil if nothing is known, and a result for the
 	// router's OnSearched. An error says that no router asks so. nil refuses all questions.
 	Search func(question []byte, done func(o *record.Owner, result uint8)) error
+	// Said takes words of the router. An error says that no router says them; nil takes none.
+	Said func(words []byte) error
 }
 
 // Writer takes the records of a router for a log.
@@ -112,8 +114,14 @@ func (w *Writer) tell(o *record.Opening) {
 // take takes a message of the router.
 func (w *Writer) take(m []byte) error {
 	w.taken++
-	if m[0] == askReload {
+	switch {
+	case m[0] == askReload:
 		return w.reload(m)
+	case m[0] == said && w.o.Said != nil:
+		if err := w.o.Said(m[1:]); err != nil {
+			return fmt.Errorf("%w: %w", compact.ErrInvalid, err)
+		}
+		return nil
 	}
 	item, err := compact.Read(m)
 	if err != nil {

@@ -1,0 +1,133 @@
+//go:build linux
+
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/tun/flow"
+)
+
+// command is what the keeper of exec has for its routers besides.
+type command struct {
+	*Execution
+	hosts     hosts
+	virtual   *virtualPool // of the next router; nil = names have no virtual addresses
+	network   *owner.Network
+	dns       []*os.File // dnsSockets of routers, with virtual
+	redirects atomic.Pointer[namespace.Redirects]
+}
+
+// commandRouting is what a router of exec gets besides.
+type commandRouting struct {
+	Redirects           *namespace.Redirects
+	Others              map[netip.AddrPort]netip.AddrPort // Execution.Redirect
+	Virtual             *virtualPool
+	Network             int  // files of an owner.Network that come along
+	Device              int  // of it
+	Attempts, Responses bool // that are to be told
+}
+
+// routing returns that, and the files that come along.
+func (c *command) routing() (*commandRouting, []*os.File) {
+	o := &commandRouting{
+		Redirects: c.redirects.Load(), Others: c.Redirect, Virtual: c.virtual,
+		Attempts: c.Attempted != nil, Responses: c.Resolved != nil,
+	}
+	if c.virtual != nil {
+		c.virtual = c.virtual.next()
+	}
+	if c.network == nil {
+		return o, c.dns
+	}
+	files := c.network.Files()
+	o.Network, o.Device = len(files), c.network.Device()
+	return o, slices.Concat(c.dns, files)
+}
+
+// files returns how many files come along.
+func (o *commandRouting) files() int {
+	if o.Virtual != nil {
+		return dnsFiles + o.Network
+	}
+	return o.Network
+}
+
+// needsOwners reports whether programs are looked for.
+func (c *command) needsOwners() bool {
+	return c.Config.HTTP.Listen != "" || c.Attempted != nil || c.Log.NamesOwners() || needsOwners(c.Config)
+}
+
+// apart reports whether routers are in namespaces of their own. The page listens in that of the
+// keeper.
+func (k *keeper) apart() bool { return k.command != nil && k.command.Config.HTTP.Listen == "" }
+
+// redirect tells routers of other redirects.
+func (k *keeper) redirect(r *namespace.Redirects) {
+	r = numbered(r)
+	k.command.redirects.Store(r)
+	if c := k.router.Load(); c != nil {
+		_ = c.send(order{Redirects: r}) // the next router is told at its start
+	}
+}
+
+// numbered returns the redirects with the numbers of interfaces instead of their names, which a
+// router in another network does not know.
+func numbered(r *namespace.Redirects) *namespace.Redirects {
+	number := func(a netip.Addr) netip.Addr {
+		if link, err := net.InterfaceByName(a.Zone()); err == nil {
+			return a.WithZone(strconv.Itoa(link.Index))
+		}
+		return a
+	}
+	n := &namespace.Redirects{Nameservers: make(map[netip.Addr]netip.Addr), Loopback: r.Loopback}
+	for _, server := range r.Order {
+		n.Order = append(n.Order, netip.AddrPortFrom(number(server.Addr()), server.Port()))
+	}
+	for from, to := range r.Nameservers {
+		n.Nameservers[from] = number(to)
+	}
+	return n
+}
+
+// told is what a router of exec tells of its command, by the ring, so that it comes before the end
+// of the records. The keeper believes it as little as records.
+type told struct {
+	Attempt  *attempt.Attempt `json:",omitempty"`
+	Response *flow.DNS        `json:",omitempty"`
+	Owner    *record.Owner    `json:",omitempty"` // of Response; nil = unknown
+}
+
+// hear takes a told.
+func (c *command) hear(words []byte) error {
+	var t told
+	if err := json.Unmarshal(words, &t); err != nil {
+		return fmt.Errorf("read of an attempt: %w", err)
+	}
+	if t.Attempt != nil && c.Attempted != nil {
+		c.Attempted(t.Attempt)
+	}
+	if t.Response != nil && c.Resolved != nil {
+		c.Resolved(t.Owner, t.Response)
+	}
+	return nil
+}
+
+// tell tells the keeper.
+func (r *Routed) tell(t told) {
+	words, err := json.Marshal(t)
+	if err != nil || !r.log.Say(words) {
+		r.untold.Add(1)
+	}
+}

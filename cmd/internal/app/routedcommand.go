@@ -1,0 +1,112 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync/atomic"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/tun"
+	"syntap/tun/flow"
+)
+
+// routedCommand is what a router of exec has of its command.
+type routedCommand struct {
+	o         *commandRouting
+	network   *owner.Network                       // nil = not known
+	redirects *atomic.Pointer[namespace.Redirects] // Routed's
+
+	dns   *dnsSockets   // nil = names are not virtual
+	names *virtualNames // the same
+
+	drain    atomic.Pointer[func(context.Context) int] // nil = the router is not ready
+	draining context.Context
+	enough   context.CancelFunc // ends draining
+}
+
+// newCommand takes files of a network over.
+func (r *Routed) newCommand(o *commandRouting, files []*os.File) (*routedCommand, error) {
+	r.redirects.CompareAndSwap(nil, o.Redirects)
+	c := &routedCommand{o: o, redirects: &r.redirects}
+	c.draining, c.enough = context.WithCancel(context.Background())
+	var err error
+	if o.Virtual != nil {
+		if c.dns, err = dnsSocketsOf(files[:dnsFiles]); err != nil {
+			return nil, err
+		}
+		files = files[dnsFiles:]
+	}
+	if o.Network > 0 {
+		if c.network, err = owner.NetworkOf(files, o.Device); err != nil {
+			return nil, fmt.Errorf("take over the command's network: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// redirect is Router.Redirect.
+func (c *routedCommand) redirect(dst netip.AddrPort) (netip.AddrPort, bool) {
+	if c.o.Others != nil {
+		to, ok := c.o.Others[dst]
+		return to, ok
+	}
+	return c.redirects.Load().Lookup(dst)
+}
+
+// deliver delivers what the command has sent, and tells the keeper how many connections are left.
+func (c *routedCommand) deliver(r *Routed) {
+	left := 0
+	if drain := c.drain.Load(); drain != nil {
+		left = (*drain)(c.draining)
+	}
+	_ = r.say(word{Drained: &left}) // without a keeper there is no router
+}
+
+// routeCommand routes the packets of exec's command.
+func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
+	c := r.command
+	defer c.enough()
+	go r.obey()
+	routing, stop := context.WithCancel(ctx)
+	defer stop()
+	router := &Router{
+		Config: r.config, Log: r.log, Logger: r.logger, View: r.view, Isolate: true, sockets: r.sockets, searches: r.searches,
+		Sources: within(r.config.TUN.Addresses), Local: func(netip.Addr) bool { return true },
+		Nameserver: func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) },
+		Redirect:   c.redirect, Owners: c.network != nil, Network: c.network, hosts: *r.hosts.Load(), nameservers: r.knownNameservers,
+		Started: func(drain func(context.Context) int) {
+			c.drain.Store(&drain)
+			if c.names != nil {
+				c.names.serve(routing)
+			}
+			_ = r.say(word{Running: true})
+		},
+	}
+	if c.o.Attempts {
+		router.Attempted = func(a *attempt.Attempt) { r.tell(told{Attempt: a}) }
+	}
+	if c.o.Responses {
+		router.Resolved = func(o *record.Owner, response *flow.DNS) { r.tell(told{Owner: o, Response: response}) }
+	}
+	if r.view != nil {
+		router.isolated = func(p isolate.Process) { r.processes = append(r.processes, p) }
+	}
+	if c.o.Virtual != nil {
+		c.names = newVirtualNames(router, c.o.Virtual, c.dns, c.redirects.Load)
+		defer func() {
+			stop()
+			c.names.close()
+			c.names.log(r.logger)
+		}()
+		router.Redirect, router.Virtual = c.names.redirect, c.names.resolver.Table()
+	}
+	return router.Route(ctx, dev)
+}
