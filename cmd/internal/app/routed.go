@@ -66,6 +66,7 @@ type Routed struct {
 // Run routes as the keeper says. An error that it returns is for the user, but for one after it
 // has begun to carry packets, which the keeper reports.
 func (r *Routed) Run(ctx context.Context) error {
+	_ = isolate.EmptyBounding() // what is left Enter takes, and reports
 	// They are meant for the keeper, whose orders count, and come to both from a terminal.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(channel.FD)
