@@ -38,8 +38,9 @@ func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
 	}
 	d := n.o.Question(id.client.AddrPort, id.key.Server, id.query)
 	if !d.Deny {
-		if onlyDNS {
-			id.decision = d // it is for the name that the query may leave
+		if onlyDNS && d.Rule != id.decision.Rule {
+			// It may leave for the name's sake. The nameserver itself is none that only a name allows.
+			id.decision = &tunflow.Decision{Rule: d.Rule, OnlyDNS: true}
 		}
 		return true
 	}

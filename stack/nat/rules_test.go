@@ -23,7 +23,8 @@ func TestForbiddenNames(t *testing.T) {
 	o := log.options(Options{
 		Blocked: dnsresolver.Blocked,
 		Question: func(_, _ netip.AddrPort, q *tunflow.DNS) *tunflow.Decision {
-			return &tunflow.Decision{Deny: q.Queries[0].Name != "good.example", Rule: "names"}
+			bad := q.Queries[0].Name != "good.example"
+			return &tunflow.Decision{Deny: bad, Rule: "names", ByName: !bad}
 		},
 	})
 	link, host := tuntest.NewPipe(1500)
@@ -60,7 +61,7 @@ func TestForbiddenNames(t *testing.T) {
 	if !other.Denied || other.Decision != noQuery {
 		t.Errorf("%+v", other)
 	}
-	if allowed.Denied || allowed.DNS.ID != 2 || allowed.Decision.Rule != "names" {
+	if d := allowed.Decision; allowed.Denied || allowed.DNS.ID != 2 || d.Rule != "names" || d.ByName {
 		t.Errorf("%+v, decision %+v", allowed, allowed.Decision)
 	}
 }
