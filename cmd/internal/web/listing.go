@@ -33,11 +33,16 @@ type query struct {
 	limit   int
 }
 
-// parse reads the query of a request.
+var listingParameters = []string{"filter", "limit", "outcome"}
+
+// parse reads the query of a request. A parameter without a value, as forms send it, is none.
 func (l *listing) parse(r *http.Request) (query, error) {
 	q := query{limit: defaultLimit}
 	for key, values := range r.URL.Query() {
 		value := values[len(values)-1]
+		if value == "" && slices.Contains(listingParameters, key) {
+			continue
+		}
 		switch key {
 		case "outcome":
 			q.outcome = value
@@ -56,7 +61,7 @@ func (l *listing) parse(r *http.Request) (query, error) {
 				return q, err
 			}
 		default:
-			return q, fmt.Errorf("parameter %q is unknown (known: filter, limit, outcome)", key)
+			return q, fmt.Errorf("parameter %q is unknown (known: %s)", key, strings.Join(listingParameters, ", "))
 		}
 	}
 	return q, nil

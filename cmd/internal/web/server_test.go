@@ -205,6 +205,7 @@ func TestHandshakes(t *testing.T) {
 	}{
 		{"limit=3", []int{recentHandshakes + 9, recentHandshakes + 8, recentHandshakes + 7}},
 		{"outcome=refused&limit=2", []int{recentHandshakes + 8, recentHandshakes + 6}},
+		{"outcome=&limit=3&filter=", []int{recentHandshakes + 9, recentHandshakes + 8, recentHandshakes + 7}},
 		{"outcome=half_open", nil},
 	}
 	for _, tt := range tests {
