@@ -39,7 +39,8 @@ func (n *NAT) decideQuery(f *gso.Frame, id *identity) bool {
 	d := n.o.Question(id.client.AddrPort, id.key.Server, id.query)
 	if !d.Deny {
 		if onlyDNS && d.Rule != id.decision.Rule {
-			// It may leave for the name's sake. The nameserver itself is none that only a name allows.
+			// It may leave for the name's sake. The nameserver itself is none that only a name
+			// allows.
 			id.decision = &tunflow.Decision{Rule: d.Rule, OnlyDNS: true}
 		}
 		return true
