@@ -37,6 +37,7 @@ install: build
 	for dir in container fleet grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
+	install -D -m 644 configs/package/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/syntap.conf
 	test -e $(CONFIG) || install -D -m 644 configs/package/config.yaml $(CONFIG)
 
 # bin/syntap_VERSION_ARCH.deb, and with PACKAGERS="deb rpm apk" those of other distributions.

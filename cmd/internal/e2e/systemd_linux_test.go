@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"syntap/tun/tuntest"
 )
@@ -117,6 +120,9 @@ func TestSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := bootMachine(t, lab.Router, tree)
+	if got := m.command(t, "systemd-sysusers", "syntap.conf"); got.status != 0 {
+		t.Fatalf("make the user: %+v", got)
+	}
 	if got := m.command(t, "systemctl", "start", "syntap"); got.status != 0 {
 		t.Fatalf("start: %+v\n%s", got, m.command(t, "journalctl", "--no-pager").stdout)
 	}
@@ -128,8 +134,9 @@ func TestSystemd(t *testing.T) {
 			return got.status == 0 && strings.Contains(got.stdout, fmt.Sprint(connections))
 		})
 	}
-	checkRouterRights(t, m)
+	checkServiceRights(t, m)
 	checkPriorities(t, m)
+	checkDropIn(t, m)
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
 		t.Errorf("stop: %+v", got)
 	}
@@ -150,24 +157,58 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
-// checkRouterRights looks for the service's process that reads packets, which has no capability.
-func checkRouterRights(t *testing.T, m *machine) {
+// checkServiceRights looks at the service's processes: one that changes the host, with one
+// capability, and one that reads packets, with none. Neither is root's.
+func checkServiceRights(t *testing.T, m *machine) {
 	t.Helper()
-	var status struct {
-		Processes []struct {
-			Role         string
-			Capabilities struct{ Effective, Permitted []string }
-		}
+	type capabilities struct{ Effective, Permitted, Inheritable, Ambient []string }
+	type process struct {
+		Role         string
+		UID          int
+		Capabilities capabilities
+		NoNewPrivs   bool `json:"no_new_privs"`
+		Seccomp      string
+		Landlock     bool
 	}
+	var status struct{ Processes []process }
 	if err := json.Unmarshal([]byte(m.command(t, "syntap", "status", "--json").stdout), &status); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range status.Processes {
-		if c := p.Capabilities; p.Role == "router" && len(c.Effective)+len(c.Permitted) == 0 {
-			return
-		}
+	uid, err := strconv.Atoi(strings.TrimSpace(m.command(t, "id", "-u", "syntap").stdout))
+	if err != nil || uid == 0 {
+		t.Fatalf("user of the service: %d, %v", uid, err)
 	}
-	t.Errorf("no router without capabilities: %+v", status.Processes)
+	none, admin := []string{}, []string{"CAP_NET_ADMIN"}
+	want := []process{
+		{"keeper", uid, capabilities{admin, admin, none, none}, true, "filter", false},
+		{"router", uid, capabilities{none, none, none, none}, true, "filter", haveLandlock()},
+	}
+	if diff := cmp.Diff(want, status.Processes); diff != "" {
+		t.Errorf("processes (-want +got):\n%s", diff)
+	}
+	if got := m.command(t, "runuser", "-u", "syntap", "--", "syntap", "status"); got.status != 0 {
+		t.Errorf("status asked by the service's user: %+v", got)
+	}
+}
+
+// checkDropIn adds the drop-in that has records name processes.
+func checkDropIn(t *testing.T, m *machine) {
+	t.Helper()
+	const (
+		examples = "/usr/share/doc/syntap/examples/"
+		add      = "install -D -m 644 " + examples + "attribute.conf /etc/systemd/system/syntap.service.d/attribute.conf && " +
+			"systemctl daemon-reload && systemctl restart syntap"
+		connect = "exec 3<>/dev/tcp/" + tuntest.ServerAddr4 + "/7000 && echo hello >&3 && read -r answer <&3"
+	)
+	if got := m.command(t, "sh", "-c", add); got.status != 0 {
+		t.Fatalf("add the drop-in: %+v", got)
+	}
+	tuntest.Wait(t, "a record that names a process", func() bool {
+		if got := m.command(t, "timeout", "60", "runuser", "-u", "nobody", "--", "bash", "-c", connect); got.status != 0 {
+			t.Fatalf("connect: %+v", got)
+		}
+		return strings.Contains(m.command(t, "syntap", "log", "--process", "bash").stdout, ":7000")
+	})
 }
 
 // checkPriorities has the service refuse a config, when it is reloaded and when a signal asks for
@@ -195,5 +236,7 @@ func checkPriorities(t *testing.T, m *machine) {
 	if strings.Contains(errs, "level=info") || strings.Contains(errs, "<3>") {
 		t.Errorf("errors in the journal:\n%s", errs)
 	}
-	m.command(t, "cp", "/root/config.yaml", config)
+	if got := m.command(t, "sh", "-c", "cat /root/config.yaml >"+config+" && systemctl reload syntap"); got.status != 0 {
+		t.Errorf("reload: %+v", got)
+	}
 }

@@ -97,7 +97,8 @@
 //
 // A router may ask its keeper for sockets, which it may connect to anywhere, and for the program
 // that has a socket. The keeper cannot tell whether all connections are on record. Where the keeper
-// lacks CAP_SETUID, as in the unit and in an ordinary user's exec, the router keeps its user.
+// lacks CAP_SETUID, as in the unit, where it is syntap's own, and in an ordinary user's exec, the
+// router keeps its user.
 //
 // Landlock is for a router that has a keeper alone. Under it the kernel shows a process no
 // /proc/PID/fd, nor /proc/PID/exe, of any process outside (hook_ptrace_access_check in

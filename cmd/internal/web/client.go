@@ -60,7 +60,7 @@ func NewClient(address string) (*Client, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := trust(conn); err != nil {
+			if err := trust(conn, addr); err != nil {
 				conn.Close()
 				return nil, err
 			}
@@ -73,8 +73,9 @@ func NewClient(address string) (*Client, error) {
 	return c, nil
 }
 
-// trust refuses a Unix socket on which another user listens, unless that is root.
-func trust(conn net.Conn) error {
+// trust refuses a Unix socket on which another user listens, unless that is root, or owns the
+// directory of the socket, as the user of a service does, and no other may write there.
+func trust(conn net.Conn, path string) error {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
 		return nil
@@ -83,7 +84,7 @@ func trust(conn net.Conn) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}
-	if err == nil && uid != 0 && int64(uid) != int64(os.Geteuid()) {
+	if err == nil && uid != 0 && int64(uid) != int64(os.Geteuid()) && !ownsDirectory(uid, path) {
 		err = fmt.Errorf("user %d listens there, and neither root nor you", uid)
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"syntap/tun/tuntest"
 )
@@ -87,18 +88,28 @@ func TestHostileStatus(t *testing.T) {
 	}
 }
 
-// TestTrust has another user listen on a Unix socket.
+// TestTrust has another user listen on a Unix socket, in directories of root's and of its own.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("needs another user")
 	}
-	path := filepath.Join(t.TempDir(), "http.sock")
-	if err := listenAs(t, 65534, path); err != nil {
-		t.Fatal(err)
-	}
-	_, err := clientOf(t, "unix:"+path).Status(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "user 65534 listens there") || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("asked: %v", err)
+	const other = 65534
+	for _, tt := range []struct {
+		owner   int
+		mode    os.FileMode
+		trusted bool
+	}{{0, 0o755, false}, {other, 0o755, true}, {other, 0o775, false}, {other, 0o777, false}, {0, 0o777 | os.ModeSticky, false}} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "http.sock")
+		if err := errors.Join(os.Chown(dir, tt.owner, tt.owner), os.Chmod(dir, tt.mode), listenAs(t, other, path)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := clientOf(t, "unix:"+path).Status(ctx)
+		cancel()
+		if refused := err != nil && strings.Contains(err.Error(), "user 65534 listens there"); refused == tt.trusted {
+			t.Errorf("directory of user %d with mode %v: %v, want trusted %v", tt.owner, tt.mode, err, tt.trusted)
+		}
 	}
 }

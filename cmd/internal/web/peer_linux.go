@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -35,4 +36,12 @@ func peerUID(conn *net.UnixConn) (uid uint32, err error) {
 		return 0, fmt.Errorf("read the other end's user: %w", err)
 	}
 	return uid, nil
+}
+
+// ownsDirectory reports whether the directory of a file is a user's, and no other may write there
+// but root.
+func ownsDirectory(uid uint32, path string) bool {
+	var dir unix.Stat_t
+	err := unix.Lstat(filepath.Dir(path), &dir)
+	return err == nil && dir.Uid == uid && dir.Mode&0o022 == 0
 }
