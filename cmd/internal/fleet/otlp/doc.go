@@ -7,6 +7,6 @@
 // records is a record of the log: its time, its line as the body, byte for byte, and its number and
 // members as attributes ([fleet.Member]), all of them texts.
 //
-// A [Receiver] knows nothing but that. An [Endpoint] is the HTTP of it, with certificates and
-// tokens; stores that speak OTLP and can be asked too are made on top of it (package victorialogs).
+// A [Receiver] only receives. An [Endpoint] sends the HTTP requests, with certificates and tokens.
+// Stores that speak OTLP and also answer queries use it (package victorialogs).
 package otlp

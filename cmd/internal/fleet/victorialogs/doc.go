@@ -6,18 +6,18 @@
 //
 // # An answer is no proof
 //
-// VictoriaLogs answers 200 before anything is on disk, and for some seconds a kill takes the
-// records with it; records outside of its retention get 200 too, and are thrown away. It does not
-// know that it has a record twice. All that is told apart by counting (Has), which package fleet
-// does.
+// VictoriaLogs answers 200 before anything is on disk, and for some seconds a kill loses the
+// records. It also answers 200 for records outside its retention, and drops them. It does not
+// notice duplicates. Package fleet finds all this by counting (Has).
 //
 // # Streams
 //
-// A filter for a stream, {router="…",log="…"}, would be answered from an index, which learns of a
-// stream a second after its first record of a day; and an answer without it is cached. So records
-// are asked for by fields, or by the ids of streams, which need no index.
+// A filter for a stream, {router="…",log="…"}, uses an index that learns of a stream a second after
+// its first record of a day, and answers without it are cached. So records are queried by fields,
+// or by the ids of streams, which need no index.
 //
 // # Insert
 //
-// VictoriaLogs' insert/jsonline would say 200 even to a request that it cannot read; OTLP says 400.
+// VictoriaLogs' insert/jsonline answers 200 even to a request that it cannot read; OTLP answers
+// 400.
 package victorialogs
