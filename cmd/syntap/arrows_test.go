@@ -60,7 +60,7 @@ func mayImport() map[string][]string {
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
 		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
-		"stack/egress":     {"tun/flow"},
+		"stack/egress":     {"tun/flow", "tun/packet"},
 		"stack/farseq":     {"stack/sockmem"},
 		"stack/gate":       {"stack/inspect", "stack/peek", "stack/resolver", "tun/flow"},
 		"stack/inspect":    {"tun/flow"},

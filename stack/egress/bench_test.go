@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"syntap/tun/packet"
 )
 
 // manyRules returns 16,665 rules of five kinds, and requests that the last of a kind, or none,
@@ -13,14 +15,14 @@ func manyRules() (*Rules, map[string]*Request) {
 	var rules []Rule
 	for i := range each {
 		rules = append(rules,
-			Rule{Names: []Pattern{{fmt.Sprintf("host%d.example.com", i), false}}, Ports: []PortRange{{443, 443}}},
+			Rule{Names: []Pattern{{fmt.Sprintf("host%d.example.com", i), false}}, Ports: []packet.PortRange{{First: 443, Last: 443}}},
 			Rule{Names: []Pattern{{fmt.Sprintf("domain%d.example.net", i), true}}, Deny: i%2 == 0},
 			Rule{Dst: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)}})
 	}
 	one := Pattern{"one.example.org", false}
 	for i := range each {
-		rules = append(rules, Rule{Names: []Pattern{one}, Ports: []PortRange{{uint16(i + 1), uint16(i + 1)}}},
-			Rule{Ports: []PortRange{{uint16(i + 10000), uint16(i + 10000)}}})
+		rules = append(rules, Rule{Names: []Pattern{one}, Ports: []packet.PortRange{{First: uint16(i + 1), Last: uint16(i + 1)}}},
+			Rule{Ports: []packet.PortRange{{First: uint16(i + 10000), Last: uint16(i + 10000)}}})
 	}
 	server := netip.MustParseAddrPort("198.51.100.1:443")
 	last := netip.AddrFrom4([4]byte{10, (each - 1) >> 8, (each - 1) & 0xff, 1})
@@ -89,7 +91,7 @@ func BenchmarkCompile(b *testing.B) {
 	var rules []Rule
 	for i := range 10000 {
 		rules = append(rules, Rule{
-			Names: []Pattern{{fmt.Sprintf("host%d.example.com", i), i%2 == 0}}, Ports: []PortRange{{443, 443}},
+			Names: []Pattern{{fmt.Sprintf("host%d.example.com", i), i%2 == 0}}, Ports: []packet.PortRange{{First: 443, Last: 443}},
 			Place: fmt.Sprintf("egress.rules[%d]", i),
 		})
 	}

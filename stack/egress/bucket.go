@@ -1,6 +1,10 @@
 package egress
 
-import "slices"
+import (
+	"slices"
+
+	"syntap/tun/packet"
+)
 
 // bucket is the rules that share a name, a domain or an address, by their numbers in ascending
 // order.
@@ -25,7 +29,7 @@ func newBucket(rules []Rule, numbers []int) bucket {
 	b.byPort = make(map[uint16][]int)
 	for _, n := range numbers {
 		ports := rules[n].Ports
-		isRange := func(r PortRange) bool { return r.First != r.Last }
+		isRange := func(r packet.PortRange) bool { return r.First != r.Last }
 		if len(ports) == 0 || slices.ContainsFunc(ports, isRange) {
 			b.rest = append(b.rest, n)
 			continue

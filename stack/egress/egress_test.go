@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // target returns the rule of a TARGET.
@@ -173,7 +174,7 @@ func TestDecideName(t *testing.T) {
 			t.Errorf("%v: denied %t, want %t", tt.rules, got.Deny, tt.want)
 		}
 	}
-	everyPort := Compile([]Rule{{Ports: []PortRange{{443, 443}}}}, true)
+	everyPort := Compile([]Rule{{Ports: []packet.PortRange{{First: 443, Last: 443}}}}, true)
 	if everyPort.DecideName(Question{Name: name}).Deny {
 		t.Error("a rule without name and address does not allow names")
 	}
@@ -197,8 +198,8 @@ func TestReasons(t *testing.T) {
 	t.Parallel()
 	all := []Rule{
 		{Protos: []flow.Proto{flow.ICMP}, Deny: true, Place: "egress.rules[0]"},
-		{Ports: []PortRange{{25, 25}}, Deny: true, Place: "egress.rules[1]", Reason: "no mail from here"},
-		{Ports: []PortRange{{443, 443}}, Place: "egress.rules[2]"},
+		{Ports: []packet.PortRange{{First: 25, Last: 25}}, Deny: true, Place: "egress.rules[1]", Reason: "no mail from here"},
+		{Ports: []packet.PortRange{{First: 443, Last: 443}}, Place: "egress.rules[2]"},
 	}
 	r := Compile(all, true)
 	tcp := func(port uint16) Request {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // naive decides as the package's documentation says, rule by rule.
@@ -94,9 +95,9 @@ func randomRule(r *rand.Rand, i int) Rule {
 			p, _ := a.Prefix(pick(r, []int{a.BitLen(), a.BitLen() - 1, a.BitLen() - 2, a.BitLen() - 8, 8, 0}))
 			return p
 		}),
-		Ports: some(r, func() PortRange {
+		Ports: some(r, func() packet.PortRange {
 			first := uint16(r.IntN(4))
-			return PortRange{first, first + uint16(r.IntN(3))}
+			return packet.PortRange{First: first, Last: first + uint16(r.IntN(3))}
 		}),
 		Protos: some(r, func() flow.Proto { return flow.Proto(r.IntN(3)) }),
 		UIDs: some(r, func() UIDRange {

@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Rule allows or denies the flows that meet all its conditions. An empty list is no condition.
 type Rule struct {
 	Names  []Pattern
-	Dst    []netip.Prefix // of the server's address; also of the IPv4 address that it embeds
-	Ports  []PortRange    // of the server; ICMP has none
+	Dst    []netip.Prefix     // of the server's address; also of the IPv4 address that it embeds
+	Ports  []packet.PortRange // of the server; ICMP has none
 	Protos []flow.Proto
 	UIDs   []UIDRange // of the client, if it is a program of this host
 
@@ -23,28 +24,19 @@ type Rule struct {
 	Place  string // for records: where the rule stands, such as "egress.rules[2]"
 }
 
-// PortRange is the ports from First to Last.
-type PortRange struct{ First, Last uint16 }
-
 // UIDRange is the user ids from First to Last.
 type UIDRange struct{ First, Last uint32 }
 
 // String returns the range as a config has it.
-func (r PortRange) String() string { return span(r.First, r.Last) }
-
-// String returns the range as a config has it.
-func (r UIDRange) String() string { return span(r.First, r.Last) }
-
-func span[T ~uint16 | ~uint32](first, last T) string {
-	s := strconv.FormatUint(uint64(first), 10)
-	if last != first {
-		s += "-" + strconv.FormatUint(uint64(last), 10)
+func (r UIDRange) String() string {
+	s := strconv.FormatUint(uint64(r.First), 10)
+	if r.Last != r.First {
+		s += "-" + strconv.FormatUint(uint64(r.Last), 10)
 	}
 	return s
 }
 
-func (r PortRange) contains(o PortRange) bool { return r.First <= o.First && o.Last <= r.Last }
-func (r UIDRange) contains(o UIDRange) bool   { return r.First <= o.First && o.Last <= r.Last }
+func (r UIDRange) contains(o UIDRange) bool { return r.First <= o.First && o.Last <= r.Last }
 
 // String says the rule in words, such as "allow example.com, port 443, tcp".
 func (r *Rule) String() string {
@@ -81,7 +73,7 @@ func (r *Rule) covers(o *Rule) bool {
 		coversAll(r.Dst, o.Dst, func(p, q netip.Prefix) bool {
 			return p.Bits() <= q.Bits() && p.Contains(q.Addr())
 		}) &&
-		coversAll(r.Ports, o.Ports, PortRange.contains) &&
+		coversAll(r.Ports, o.Ports, packet.PortRange.Contains) &&
 		coversAll(r.Protos, o.Protos, func(p, q flow.Proto) bool { return p == q }) &&
 		coversAll(r.UIDs, o.UIDs, UIDRange.contains)
 }

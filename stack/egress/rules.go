@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // Rules are compiled. They do not change, and are safe for concurrent use.
@@ -139,8 +140,8 @@ func (r *Rule) matches(q *Request, server, real netip.Addr) bool {
 	if len(r.Protos) > 0 && !slices.Contains(r.Protos, q.Proto) {
 		return false
 	}
-	port := PortRange{q.Server.Port(), q.Server.Port()}
-	if len(r.Ports) > 0 && (q.Proto == flow.ICMP || !anyContains(r.Ports, port, PortRange.contains)) {
+	port := packet.PortRange{First: q.Server.Port(), Last: q.Server.Port()}
+	if len(r.Ports) > 0 && (q.Proto == flow.ICMP || !anyContains(r.Ports, port, packet.PortRange.Contains)) {
 		return false
 	}
 	if len(r.UIDs) > 0 && !r.matchesUser(q.UID, q.HasUID) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 )
 
 // ParseTarget reads NAME|ADDRESS|PREFIX[:PORT[-PORT]][/tcp|/udp|/icmp], the conditions of a rule in
@@ -29,7 +30,7 @@ func ParseTarget(s string) (r Rule, err error) {
 		if len(r.Protos) > 0 && r.Protos[0] == flow.ICMP {
 			return r, errors.New("icmp has no ports")
 		}
-		r.Ports = []PortRange{p}
+		r.Ports = []packet.PortRange{p}
 	}
 	if p, isAddress, err := parsePrefix(host); isAddress {
 		r.Dst = []netip.Prefix{p}
@@ -111,7 +112,7 @@ func parsePrefix(s string) (p netip.Prefix, isAddress bool, err error) {
 	return p, true, nil
 }
 
-func parsePorts(s string) (PortRange, error) {
+func parsePorts(s string) (packet.PortRange, error) {
 	from, to, isRange := strings.Cut(s, "-")
 	if !isRange {
 		to = from
@@ -120,9 +121,9 @@ func parsePorts(s string) (PortRange, error) {
 	last, errLast := strconv.ParseUint(to, 10, 16)
 	switch {
 	case errFirst != nil || errLast != nil || first == 0:
-		return PortRange{}, fmt.Errorf("%q is neither a port from 1 to 65535 nor a range of them", s)
+		return packet.PortRange{}, fmt.Errorf("%q is neither a port from 1 to 65535 nor a range of them", s)
 	case first > last:
-		return PortRange{}, fmt.Errorf("the range %s ends before it begins", s)
+		return packet.PortRange{}, fmt.Errorf("the range %s ends before it begins", s)
 	}
-	return PortRange{uint16(first), uint16(last)}, nil
+	return packet.PortRange{First: uint16(first), Last: uint16(last)}, nil
 }

@@ -25,7 +25,7 @@ func perPacket(tb testing.TB) []step {
 	}
 	var mss10 []policy.MSSRule
 	var df10 []policy.DFRule
-	elsewhere := policy.Match{Dst: prefixes("203.0.113.0/25", "203.0.113.128/25"), Ports: []policy.PortRange{{First: 443, Last: 443}}}
+	elsewhere := policy.Match{Dst: prefixes("203.0.113.0/25", "203.0.113.128/25"), Ports: []packet.PortRange{{First: 443, Last: 443}}}
 	for range 9 {
 		mss10 = append(mss10, policy.MSSRule{Match: elsewhere, Clamp: 500})
 		df10 = append(df10, policy.DFRule{Match: elsewhere, Policy: packet.ClearDF})

@@ -58,7 +58,7 @@ func (m Match) describe(outbound, inbound, both string) string {
 		words = append(words, "server in "+anyOf(m.Dst, netip.Prefix.String))
 	}
 	if len(m.Ports) > 0 {
-		words = append(words, "server port "+anyOf(m.Ports, PortRange.String))
+		words = append(words, "server port "+anyOf(m.Ports, packet.PortRange.String))
 	}
 	return strings.Join(words, ", ")
 }

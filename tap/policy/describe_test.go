@@ -13,7 +13,7 @@ func TestDescriptions(t *testing.T) {
 	web := policy.Match{
 		Src:       prefixes("192.0.2.0/24"),
 		Dst:       prefixes("198.51.100.0/24", "2001:db8::/32"),
-		Ports:     []policy.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8999}},
+		Ports:     []packet.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8999}},
 		Direction: packet.Outbound,
 	}
 	tests := []struct {

@@ -98,7 +98,7 @@ func TestRewriteDFMatches(t *testing.T) {
 	fragment.IP.Fragment = 185
 	ping := tuntest.ICMP{Src: client4, Dst: server4, Type: 8}
 	query6 := tuntest.UDP{Src: netip.AddrPortFrom(client6, 1024), Dst: netip.AddrPortFrom(server6, 53)}
-	domain := policy.Match{Ports: []policy.PortRange{{First: 53, Last: 53}}}
+	domain := policy.Match{Ports: []packet.PortRange{{First: 53, Last: 53}}}
 	tests := []struct {
 		name      string
 		match     policy.Match
@@ -165,8 +165,8 @@ func TestRandomID(t *testing.T) {
 func TestUpstreamDF(t *testing.T) {
 	t.Parallel()
 	rules, err := policy.Compile(nil, []policy.DFRule{
-		{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 79}}, Direction: packet.Inbound}, Policy: packet.SetDF},
-		{Match: policy.Match{Ports: []policy.PortRange{{First: 53, Last: 53}}}, Policy: packet.EnforceDF},
+		{Match: policy.Match{Ports: []packet.PortRange{{First: 1, Last: 79}}, Direction: packet.Inbound}, Policy: packet.SetDF},
+		{Match: policy.Match{Ports: []packet.PortRange{{First: 53, Last: 53}}}, Policy: packet.EnforceDF},
 		{Match: policy.Match{Src: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Policy: packet.ClearDF},
 	}, policy.Options{})
 	if err != nil {

@@ -27,7 +27,7 @@ func familyOf(a netip.Addr) int {
 // all addresses of each family, so that matching and comparing have no special cases.
 type matcher struct {
 	src, dst  [families][]netip.Prefix // an empty list: no packet of that family matches
-	ports     []PortRange              // sorted, with gaps between them; none = any
+	ports     []packet.PortRange       // sorted, with gaps between them; none = any
 	direction packet.Direction
 }
 
@@ -78,8 +78,8 @@ func byFamily(prefixes []netip.Prefix) (lists [families][]netip.Prefix) {
 }
 
 // mergePorts sorts ranges and joins those that touch.
-func mergePorts(ranges []PortRange) []PortRange {
-	sorted := slices.SortedFunc(slices.Values(ranges), func(a, b PortRange) int { return int(a.First) - int(b.First) })
+func mergePorts(ranges []packet.PortRange) []packet.PortRange {
+	sorted := slices.SortedFunc(slices.Values(ranges), func(a, b packet.PortRange) int { return int(a.First) - int(b.First) })
 	merged := sorted[:0]
 	for _, r := range sorted {
 		if last := len(merged) - 1; last >= 0 && int(r.First) <= int(merged[last].Last)+1 {
@@ -101,7 +101,7 @@ func (m *matcher) has(family int) bool { return len(m.src[family]) > 0 && len(m.
 // stands for no port.
 func (m *matcher) matches(client, server netip.AddrPort, d packet.Direction) bool {
 	f := familyOf(client.Addr())
-	port := PortRange{server.Port(), server.Port()}
+	port := packet.PortRange{First: server.Port(), Last: server.Port()}
 	return m.direction&d != 0 && coversPorts(m.ports, port) &&
 		contains(m.src[f], client.Addr()) && contains(m.dst[f], server.Addr())
 }
@@ -124,12 +124,12 @@ func (m *matcher) covers(o *matcher) bool {
 	return true
 }
 
-func coversPorts(ranges []PortRange, r PortRange) bool {
+func coversPorts(ranges []packet.PortRange, r packet.PortRange) bool {
 	if len(ranges) == 0 {
 		return true
 	}
 	for _, c := range ranges {
-		if c.First <= r.First && r.Last <= c.Last {
+		if c.Contains(r) {
 			return true
 		}
 	}

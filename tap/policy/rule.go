@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 
@@ -12,30 +11,11 @@ import (
 
 // Match says which packets a rule is for. A zero field matches everything.
 type Match struct {
-	Src       []netip.Prefix   `yaml:"src,omitempty"`   // of the client
-	Dst       []netip.Prefix   `yaml:"dst,omitempty"`   // of the server
-	Ports     []PortRange      `yaml:"ports,omitempty"` // of the server; a packet without ports matches none
-	Direction packet.Direction `yaml:"direction"`
-	Family    int              `yaml:"family,omitempty"` // 4 or 6
-}
-
-// PortRange is a range of ports, both ends included.
-type PortRange struct{ First, Last uint16 }
-
-// String returns the range as it is written in a config.
-func (r PortRange) String() string {
-	if r.First == r.Last {
-		return strconv.Itoa(int(r.First))
-	}
-	return fmt.Sprintf("%d-%d", r.First, r.Last)
-}
-
-// MarshalYAML returns the range as it is written in a config.
-func (r PortRange) MarshalYAML() (any, error) {
-	if r.First == r.Last {
-		return r.First, nil
-	}
-	return r.String(), nil
+	Src       []netip.Prefix     `yaml:"src,omitempty"`   // of the client
+	Dst       []netip.Prefix     `yaml:"dst,omitempty"`   // of the server
+	Ports     []packet.PortRange `yaml:"ports,omitempty"` // of the server; a packet without ports matches none
+	Direction packet.Direction   `yaml:"direction"`
+	Family    int                `yaml:"family,omitempty"` // 4 or 6
 }
 
 // MSSRule is one rule for the MSS option of SYN and SYN-ACK.

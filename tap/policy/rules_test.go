@@ -22,7 +22,7 @@ func TestFirstMatchWins(t *testing.T) {
 	t.Parallel()
 	rules := compileMSS(t, policy.Options{},
 		policy.MSSRule{Match: policy.Match{Src: prefixes("192.0.2.128/25", "2001:db8:5::/48"), Dst: prefixes("198.51.100.0/24", "2001:db8:6::/48")}, Clamp: 1001},
-		policy.MSSRule{Match: policy.Match{Ports: []policy.PortRange{{First: 8080, Last: 8090}, {First: 443, Last: 443}, {First: 8091, Last: 8099}}}, Clamp: 1002},
+		policy.MSSRule{Match: policy.Match{Ports: []packet.PortRange{{First: 8080, Last: 8090}, {First: 443, Last: 443}, {First: 8091, Last: 8099}}}, Clamp: 1002},
 		policy.MSSRule{Match: policy.Match{Direction: packet.Inbound, Family: 6}, Clamp: 1003},
 		policy.MSSRule{Match: policy.Match{Direction: packet.Outbound, Family: 4, Dst: prefixes("203.0.113.0/24")}, Clamp: policy.ClampOff},
 		policy.MSSRule{Match: policy.Match{Src: prefixes("192.0.2.0/24", "203.0.113.7/32")}, Clamp: 1005},
@@ -85,7 +85,7 @@ func TestCompileErrors(t *testing.T) {
 			want: "compile mss rule 1: src, dst and family exclude each other",
 		},
 		{
-			mss:  []policy.MSSRule{{Match: policy.Match{Ports: []policy.PortRange{{First: 1, Last: 2}, {First: 80, Last: 79}}}}},
+			mss:  []policy.MSSRule{{Match: policy.Match{Ports: []packet.PortRange{{First: 1, Last: 2}, {First: 80, Last: 79}}}}},
 			want: "compile mss rule 1: ports 80-79 end before they begin",
 		},
 		{df: []policy.DFRule{{Match: policy.Match{Family: 6}}}, want: "compile df rule 1: only IPv4 has the DF bit"},
@@ -101,9 +101,9 @@ func TestCompileErrors(t *testing.T) {
 
 func TestShadowed(t *testing.T) {
 	t.Parallel()
-	ports := func(ends ...uint16) (all []policy.PortRange) {
+	ports := func(ends ...uint16) (all []packet.PortRange) {
 		for i := 0; i < len(ends); i += 2 {
-			all = append(all, policy.PortRange{First: ends[i], Last: ends[i+1]})
+			all = append(all, packet.PortRange{First: ends[i], Last: ends[i+1]})
 		}
 		return all
 	}
@@ -158,13 +158,13 @@ func TestShadowed(t *testing.T) {
 // Compiling neither keeps the slices of a rule nor changes them.
 func TestCompileLeavesItsInput(t *testing.T) {
 	t.Parallel()
-	rule := policy.MSSRule{Match: policy.Match{Ports: []policy.PortRange{{First: 9, Last: 9}, {First: 7, Last: 8}}}, Clamp: 1360}
+	rule := policy.MSSRule{Match: policy.Match{Ports: []packet.PortRange{{First: 9, Last: 9}, {First: 7, Last: 8}}}, Clamp: 1360}
 	rules := compileMSS(t, policy.Options{}, rule)
-	want := []policy.PortRange{{First: 9, Last: 9}, {First: 7, Last: 8}}
+	want := []packet.PortRange{{First: 9, Last: 9}, {First: 7, Last: 8}}
 	if diff := cmp.Diff(want, rule.Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
-	rule.Ports[0] = policy.PortRange{}
+	rule.Ports[0] = packet.PortRange{}
 	if got := rules.UpstreamMSS(netip.AddrPortFrom(client4, 1), netip.AddrPortFrom(server4, 9), nil); got != 1360 {
 		t.Errorf("UpstreamMSS after a change of the input = %d, want 1360", got)
 	}

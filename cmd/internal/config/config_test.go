@@ -134,7 +134,7 @@ func wantEvery() *Config {
 			Rules: []EgressRule{
 				{
 					Name: []egress.Pattern{pattern("*.example.com"), pattern("xn--bcher-kva.example")},
-					Dst:  []netip.Prefix{prefix("2001:db8::/32")}, Ports: []policy.PortRange{{First: 1, Last: 1}, {First: 80, Last: 90}},
+					Dst:  []netip.Prefix{prefix("2001:db8::/32")}, Ports: []packet.PortRange{{First: 1, Last: 1}, {First: 80, Last: 90}},
 					Proto: "udp", UID: []route.UIDRange{{First: 0, Last: 0}, {First: 1, Last: 2}}, Verdict: Allow,
 				},
 				{Name: []egress.Pattern{pattern("localhost")}, Verdict: Deny, Reason: "no"},
@@ -154,7 +154,7 @@ func wantEvery() *Config {
 				MSSRule: policy.MSSRule{
 					Match: policy.Match{
 						Src: []netip.Prefix{prefix("192.0.2.0/24")}, Dst: []netip.Prefix{prefix("198.51.100.0/24"), prefix("2001:db8::/32")},
-						Ports: []policy.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8999}}, Direction: packet.Outbound, Family: 4,
+						Ports: []packet.PortRange{{First: 443, Last: 443}, {First: 8000, Last: 8999}}, Direction: packet.Outbound, Family: 4,
 					},
 					Clamp: 88, Add: true,
 				},

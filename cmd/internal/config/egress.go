@@ -11,8 +11,8 @@ import (
 
 	"syntap/cmd/internal/hint"
 	"syntap/stack/egress"
-	"syntap/tap/policy"
 	"syntap/tun/flow"
+	"syntap/tun/packet"
 	"syntap/tun/route"
 )
 
@@ -40,7 +40,7 @@ const (
 type EgressRule struct {
 	Name    []egress.Pattern   `yaml:"name,omitempty"`
 	Dst     []netip.Prefix     `yaml:"dst,omitempty"`
-	Ports   []policy.PortRange `yaml:"ports,omitempty"`
+	Ports   []packet.PortRange `yaml:"ports,omitempty"`
 	Proto   string             `yaml:"proto,omitempty"` // tcp, udp, icmp; "": all of them
 	UID     []route.UIDRange   `yaml:"uid,omitempty"`
 	Verdict Verdict            `yaml:"verdict"`
@@ -54,10 +54,7 @@ var protocols = []flow.Proto{flow.TCP, flow.UDP, flow.ICMP}
 // Rule returns the rule as package egress has it. place is for records.
 func (r *EgressRule) Rule(place string) egress.Rule {
 	e := egress.Rule{
-		Names: r.Name, Dst: r.Dst, Deny: r.Verdict == Deny, Reason: r.Reason, Place: place,
-	}
-	for _, p := range r.Ports {
-		e.Ports = append(e.Ports, egress.PortRange{First: p.First, Last: p.Last})
+		Names: r.Name, Dst: r.Dst, Ports: r.Ports, Deny: r.Verdict == Deny, Reason: r.Reason, Place: place,
 	}
 	for _, u := range r.UID {
 		e.UIDs = append(e.UIDs, egress.UIDRange{First: u.First, Last: u.Last})
@@ -77,10 +74,7 @@ func NewEgressRule(flag string, v Verdict, target string) (EgressRule, error) {
 		return EgressRule{}, remedy("write it like pypi.org:443, *.example.com, 192.0.2.0/24:53/udp "+
 			"or [2001:db8::1]:80-90/tcp", "%w", err)
 	}
-	r := EgressRule{Name: e.Names, Dst: e.Dst, Verdict: v, Flag: flag + " " + target}
-	for _, p := range e.Ports {
-		r.Ports = append(r.Ports, policy.PortRange{First: p.First, Last: p.Last})
-	}
+	r := EgressRule{Name: e.Names, Dst: e.Dst, Ports: e.Ports, Verdict: v, Flag: flag + " " + target}
 	for _, p := range e.Protos {
 		r.Proto = p.String()
 	}

@@ -8,8 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"syntap/tap/policy"
 	"syntap/tun"
+	"syntap/tun/packet"
 	"syntap/tun/route"
 )
 
@@ -105,9 +105,9 @@ func (s Size) String() string {
 // MarshalText returns the size as it is written in a config.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-func parsePorts(s string) (policy.PortRange, error) {
+func parsePorts(s string) (packet.PortRange, error) {
 	first, last, err := parseRange(s, 1, math.MaxUint16)
-	return policy.PortRange{First: uint16(first), Last: uint16(last)}, err
+	return packet.PortRange{First: uint16(first), Last: uint16(last)}, err
 }
 
 func parseUIDs(s string) (route.UIDRange, error) {
