@@ -25,7 +25,7 @@ type Rules struct {
 	uids      bool // a rule asks for users
 }
 
-// Ruling is what the rules say of a flow.
+// Ruling is the decision of the rules on a flow.
 type Ruling struct {
 	*flow.Decision
 	Literal bool // a prefix of the rule that allows has the server's address, and no name is asked for
@@ -44,8 +44,8 @@ type Request struct {
 	UID    uint32 // of that user
 }
 
-// Compile returns rules in force, of which the first that matches counts. Where none does, flows
-// are denied if deny is set.
+// Compile compiles rules, of which the first that matches decides. If none matches, flows are
+// denied if deny is set.
 func Compile(rules []Rule, deny bool) *Rules {
 	r := &Rules{rules: slices.Clone(rules)}
 	r.rest = Ruling{Decision: &flow.Decision{Rule: "default"}, Default: true}
@@ -99,10 +99,10 @@ func (r *Rule) ruling() Ruling {
 	return Ruling{Decision: d, Literal: !r.Deny && len(r.Names) == 0 && len(r.Dst) > 0}
 }
 
-// HasNames reports whether a rule asks for names.
+// HasNames reports whether a rule has names.
 func (r *Rules) HasNames() bool { return len(r.exact)+len(r.below) > 0 }
 
-// HasUIDs reports whether a rule asks for users.
+// HasUIDs reports whether a rule has users.
 func (r *Rules) HasUIDs() bool { return r.uids }
 
 // Decide returns the ruling on a flow.
@@ -135,7 +135,7 @@ func (r *Rules) at(a netip.Addr) *bucket {
 	return r.addresses[1].at(a)
 }
 
-// matches reports whether the conditions hold by which a rule is not found.
+// matches reports whether the conditions of a rule hold that its bucket does not cover.
 func (r *Rule) matches(q *Request, server, real netip.Addr) bool {
 	if len(r.Protos) > 0 && !slices.Contains(r.Protos, q.Proto) {
 		return false
@@ -227,7 +227,7 @@ type Question struct {
 	ForAll bool   // the client asks for others, of whom nothing is known
 }
 
-// DecideName returns the ruling on the question of a DNS query: a denial where no flow to the name
+// DecideName returns the ruling on the question of a DNS query: a denial if no flow to the name
 // could be allowed.
 func (r *Rules) DecideName(q Question) *Ruling {
 	s := search{rules: r, first: len(r.rules)}

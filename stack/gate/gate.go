@@ -11,8 +11,8 @@ import (
 	tunflow "syntap/tun/flow"
 )
 
-// Within is how long the beginning of a query, or of what may say a name, waits for more. Servers
-// give a request about as long.
+// Within is how long the beginning of a query, or of bytes that may say a name, waits for more.
+// Servers wait about as long for a request.
 const Within = 30 * time.Second
 
 // Policy decides on what clients say.
@@ -23,7 +23,7 @@ type Policy interface {
 	Denies(query *tunflow.DNS) bool
 }
 
-// Gate is that of one connection. The zero value is open.
+// Gate is the gate of one connection. The zero value is open.
 type Gate struct {
 	Queries *Queries // nil = DNS queries are not decided on; set before the relay begins
 
@@ -36,7 +36,7 @@ type Gate struct {
 	late  *atomic.Bool // its time is over; nil with timer
 }
 
-// Verdict says what becomes of the bytes at the front of netstack's queue.
+// Verdict is the decision on the bytes at the front of netstack's queue.
 type Verdict uint8
 
 // The values of [Verdict].
@@ -50,14 +50,14 @@ const (
 	Full                        // the same, but there is no room for the response yet
 )
 
-// HoldNames has the first bytes wait for a name.
+// HoldNames makes the first bytes wait for a name.
 func (t *Gate) HoldNames() { t.strict, t.waits = true, true }
 
 // Open reports whether all is decided.
 func (t *Gate) Open() bool { return !t.waits && t.Queries == nil }
 
-// Pass shortens g to the bytes that may pass. With all there will be no more than those in g. Where
-// the verdict is Answered, query is the one at the front, of size bytes.
+// Pass shortens g to the bytes that may pass. all means that g has all bytes of the client. If the
+// verdict is Answered, query is the one at the front, of size bytes.
 func (t *Gate) Pass(g *peek.Views, all bool, p Policy) (v Verdict, query *tunflow.DNS, size int) {
 	if t.waits {
 		if v = t.passName(g, all, p); v != Pass {
@@ -83,7 +83,7 @@ func (t *Gate) Sent(n int) {
 	}
 }
 
-// Await bounds the time in which more bytes have to come. At its end it calls wake.
+// Await bounds the wait for more bytes. At the end it calls wake.
 func (t *Gate) Await(within time.Duration, wake func()) {
 	if t.timer == nil {
 		late := new(atomic.Bool)
@@ -98,7 +98,7 @@ func (t *Gate) Await(within time.Duration, wake func()) {
 // isLate reports whether the time of bytes that wait is over.
 func (t *Gate) isLate() bool { return t.late != nil && t.late.Load() }
 
-// EndWait is for bytes that wait no more. Those that wait later have a time of their own.
+// EndWait ends the wait of bytes. Later bytes have a time of their own.
 func (t *Gate) EndWait() {
 	if t.timer != nil {
 		t.timer.Stop() // its end, if it comes all the same, is of no wait any more

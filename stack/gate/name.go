@@ -9,12 +9,12 @@ import (
 	"syntap/stack/peek"
 )
 
-// passName looks for the name that a client's first bytes say. Nothing of them has passed; with all
+// passName looks for the name in a client's first bytes, none of which have passed. all means that
 // there will be no more.
 //
-// Bytes in which a server may read a name that is not found here do not pass, such as a request
-// that says it behind inspect.MaxClient bytes or peek.MaxViews views. Of protocols in which the far
-// side speaks first, neither TLS nor HTTP is one: its client does not wait.
+// Bytes do not pass if a server may read a name in them that is not found here, such as a request
+// with the name beyond inspect.MaxClient bytes or peek.MaxViews views. If the far side speaks
+// first, the protocol is neither TLS nor HTTP, and its client does not wait.
 func (t *Gate) passName(g *peek.Views, all bool, p Policy) Verdict {
 	b := g.Join(nil, g.Size, inspect.MaxClient)
 	if is, asks := inspect.IsPreface(b); is {
@@ -42,6 +42,6 @@ func (t *Gate) passName(g *peek.Views, all bool, p Policy) Verdict {
 	return Pass
 }
 
-// NoteAnswer notes that the far side has spoken. It reports whether bytes of the client may have
-// waited for that.
+// NoteAnswer notes that the far side has sent something. It reports whether bytes of the client may
+// have waited for that.
 func (t *Gate) NoteAnswer() bool { return t.strict && !t.answered.Swap(true) }

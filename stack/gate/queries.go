@@ -16,8 +16,8 @@ import (
 // the smallest receive buffer, and any name with EDNS options and padding (RFC 8467 §4.1).
 const maxQuery = 768
 
-// MaxResponses is how many responses may wait. Queries beyond stay in netstack until the client
-// reads.
+// MaxResponses is the largest number of responses that wait. Further queries stay in netstack until
+// the client reads.
 const MaxResponses = 8
 
 // Queries has the responses to queries that policy forbids, until the inbound direction can write
@@ -33,7 +33,7 @@ type Queries struct {
 	rest   int    // bytes still to come of a message
 }
 
-// passQuery looks at the DNS message at the front of the queue.
+// passQuery decides on the DNS message at the front of the queue.
 func (t *Gate) passQuery(g *peek.Views, all bool, p Policy) (Verdict, *tunflow.DNS, int) {
 	const prefix = 2
 	b := g.Join(nil, g.Size, prefix+maxQuery)
@@ -67,7 +67,7 @@ func (t *Gate) passQuery(g *peek.Views, all bool, p Policy) (Verdict, *tunflow.D
 	return Answered, m, prefix + size
 }
 
-// add enters a response, and reports whether there was room.
+// add adds a response, and reports whether there was room.
 func (q *Queries) add(response []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

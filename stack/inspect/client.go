@@ -2,14 +2,14 @@ package inspect
 
 import "syntap/tun/flow"
 
-// MaxClient is how many of a client's first bytes are looked at.
+// MaxClient is the number of a client's first bytes that are read.
 const MaxClient = 16 << 10
 
 // Client reads the first bytes that a client sends over TCP: a TLS ClientHello, or the host of an
-// HTTP/1 request (RFC 9112 §3.2). Both are empty where the bytes are something else.
+// HTTP/1 request (RFC 9112 §3.2). Both are empty if the bytes are something else.
 //
-// need is 0 if more bytes say no more. Otherwise the bytes end too early, and a call with fewer
-// than need of them finds nothing either.
+// need is 0 if more bytes would add nothing. Otherwise the bytes end too early, and a call with
+// fewer than need bytes finds nothing either.
 func Client(b []byte) (hello *flow.Hello, host string, need int) {
 	p := prefaceOf(b)
 	b = b[p.size:]

@@ -2,21 +2,22 @@ package inspect
 
 import "encoding/binary"
 
-// maxMessage is how many bytes of a DNS message over TCP are kept to be read; the rest is skipped.
+// maxMessage is the number of bytes of a DNS message over TCP that are kept and read; the rest is
+// skipped.
 const maxMessage = 16 << 10
 
-// Messages takes DNS messages out of one direction of a TCP connection, where each stands behind
-// its length (RFC 1035 §4.2.2). It keeps bytes only of a message that has not come whole.
+// Messages extracts the DNS messages of one direction of a TCP connection, where each follows its
+// length (RFC 1035 §4.2.2). It keeps bytes of an incomplete message only.
 type Messages struct {
 	kept []byte // the length and the message, up to maxMessage bytes of it
 	skip int    // bytes still to come of a message that is longer
 }
 
-// Kept returns the bytes of memory that the message in part takes.
+// Kept returns the bytes of memory of an incomplete message.
 func (s *Messages) Kept() int { return cap(s.kept) }
 
-// Take looks at the next bytes of the direction and calls each for every message that they
-// complete. A message is valid during the call only.
+// Take reads the next bytes of the direction and calls each for every message that they complete. A
+// message is valid only during the call.
 func (s *Messages) Take(b []byte, each func(message []byte)) {
 	const prefix = 2
 	for len(b) > 0 {

@@ -63,8 +63,8 @@ type Initials struct {
 // Size returns the bytes of memory that the ClientHello in part takes.
 func (i *Initials) Size() int { return i.crypto.size() + 1024 }
 
-// Add looks at the next datagram of the client. It returns the ClientHello when that is whole.
-// more is false if further datagrams say no more. The datagram is not changed.
+// Add reads the next datagram of the client. It returns the ClientHello when that is complete. more
+// is false if further datagrams would add nothing. The datagram is not changed.
 func (i *Initials) Add(datagram []byte) (hello *flow.Hello, more bool) {
 	for range maxCoalesced { // RFC 9000 §12.2
 		p, ok := parseLong(datagram)
@@ -89,11 +89,10 @@ func (i *Initials) Add(datagram []byte) (hello *flow.Hello, more bool) {
 	return nil, i.opened < maxInitials
 }
 
-// Follow looks at a datagram of a client whose connections have to be looked at as long as it
-// sends: those that it begins later from its port, too. It returns the ClientHello of the
-// connection that has begun last, once that is whole. Where wait, there is a connection without
-// one; the datagrams that bring the rest are for Follow as well. It reports false for bytes that
-// are no ClientHello, or differ from those that have come before.
+// Follow reads a datagram of a client whose connections must all be checked, including later ones
+// from the same port. It returns the ClientHello of the latest connection when that is complete.
+// wait means that a connection has none yet; Follow must get the following datagrams, too. It
+// reports false for bytes that are not a ClientHello, or differ from earlier ones.
 func (i *Initials) Follow(datagram []byte) (hello *flow.Hello, wait, ok bool) {
 	rest := datagram
 	for range maxCoalesced {
@@ -116,8 +115,8 @@ func (i *Initials) Follow(datagram []byte) (hello *flow.Hello, wait, ok bool) {
 	return nil, false, false
 }
 
-// HasInitial reports whether a datagram of a client has an Initial packet in it, by which it may
-// begin a connection. readable is false where the version of QUIC is none of those known here.
+// HasInitial reports whether a datagram of a client contains an Initial packet, which may begin a
+// connection. readable is false if the version of QUIC is unknown here.
 func HasInitial(datagram []byte) (has, readable bool) {
 	for rest := datagram; ; {
 		p, ok := parseLong(rest)

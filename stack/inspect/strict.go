@@ -6,24 +6,23 @@ import (
 	"syntap/tun/flow"
 )
 
-// Said is the names that a client's first bytes say, for a decision on whether they may pass.
+// Said is the names in a client's first bytes, for the decision whether they may pass.
 type Said struct {
 	Hello *flow.Hello
 	Host  string // of an HTTP/1 request
 	Field string // its field Host, where Host is that of its target
 
-	// Need is 0 if more bytes say no more. Otherwise the bytes end too early, and a call with fewer
-	// than Need of them finds nothing either. Above MaxClient the name may stand in bytes that are
-	// not looked at.
+	// Need is 0 if more bytes would add nothing. Otherwise the bytes end too early, and a call with
+	// fewer than Need bytes finds nothing either. Above MaxClient, the name may be in bytes that
+	// are not read.
 	Need int
 
-	// Unclear is that a server may read a name in the bytes that is not here.
+	// Unclear means that a server may read a name in the bytes that is not here.
 	Unclear bool
 }
 
-// Strict reads the first bytes of a client as Client does, and requests by the leniency of servers.
-// Where Client takes bytes for a protocol without a name, Strict says whether any server may read
-// one.
+// Strict reads the first bytes of a client as Client does, but requests as leniently as servers do.
+// If Client finds no name in the bytes, Strict says whether any server may read one.
 func Strict(b []byte) (s Said) {
 	p := prefaceOf(b)
 	if p.unclear || p.more > MaxClient {

@@ -36,8 +36,8 @@ func New(memory *budget.Budget) *Sockets { return &Sockets{memory: memory} }
 const (
 	// memory is the bytes that a socket takes besides those queued.
 	memory = 4 << 10
-	// patience is how long a far side may acknowledge nothing before it is reset. Linux gives up
-	// a closed socket after about as long.
+	// patience is how long a far side may acknowledge nothing before it is reset. Linux gives up a
+	// closed socket after about the same time.
 	patience = 4 * time.Minute
 )
 
@@ -80,7 +80,7 @@ func (s *socket) weigh() {
 	s.charged = n
 }
 
-// isOver looks at the socket, and reports whether it is to be closed.
+// isOver reports whether the socket must be closed now.
 func (s *socket) isOver(now time.Time) bool {
 	queued := unacknowledged(s.fd)
 	switch {

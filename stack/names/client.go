@@ -2,7 +2,7 @@ package names
 
 import "net/netip"
 
-// Client is one that asks for names and connects to addresses.
+// Client is a client that asks for names and connects to addresses.
 type Client struct {
 	kind kind
 	uid  uint32 // of a neighbor, the link
@@ -20,7 +20,7 @@ const (
 	allUsers
 )
 
-// Machine returns the machine behind this host that has an address.
+// Machine returns the machine behind this host with an address.
 func Machine(a netip.Addr) Client { return Client{kind: machine, addr: a} }
 
 // Neighbor returns the machine with a link-layer address on a link: all addresses of the machine,
@@ -40,11 +40,11 @@ func User(uid uint32) Client { return Client{kind: user, uid: uid} }
 // UnknownUser returns the programs of this host whose user is not known.
 func UnknownUser() Client { return Client{kind: unknownUser} }
 
-// AllUsers returns all programs of this host: those whom a resolver of this host serves.
+// AllUsers returns all programs of this host: the clients of a resolver of this host.
 func AllUsers() Client { return Client{kind: allUsers} }
 
-// source returns the client that a bound holds for: a machine has a whole /64 of IPv6 for the
-// asking.
+// source returns the client to which a bound applies: a /64 for IPv6, because a machine can use a
+// whole /64.
 func (c Client) source() Client {
 	if c.kind == machine && c.addr.Is6() {
 		if p, err := c.addr.Prefix(64); err == nil {

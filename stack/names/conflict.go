@@ -8,11 +8,11 @@ import (
 )
 
 // Conflict reports whether a client that knows a server by some names has asked it for another one,
-// in the SNI of a ClientHello or in the Host of a request. It is false where no name is known, and
-// for an SNI beside ECH, which is that of the client-facing server by design (RFC 9849).
+// in the SNI of a ClientHello or in the Host of a request. It returns false if no name is known,
+// and for an SNI with ECH, which by design is that of the client-facing server (RFC 9849).
 //
-// A client may say a relative name, which its resolver has completed from a search list: "web" is
-// no contradiction to web.example.com. Nor is the server's address, which is no name.
+// A client may use a relative name, which its resolver has completed from a search list: "web" does
+// not contradict web.example.com. Nor does the server's address, which is not a name.
 func Conflict(n Names, f *flow.Flow) bool {
 	hello := f.Hello
 	if hello == nil && f.Datagram != nil && f.Datagram.QUIC != nil {

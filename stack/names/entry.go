@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// maxNames is how many names an address has at most. Servers of a CDN have thousands, of which a
+// maxNames is the largest number of names of an address. Servers of a CDN have thousands, but a
 // client asks for a few at a time.
 const maxNames = 16
 
@@ -59,7 +59,7 @@ func (e *entry) learn(name string, asked, until time.Duration) {
 	e.list()
 }
 
-// expire takes away the names whose time is over.
+// expire removes expired names.
 func (e *entry) expire(now time.Duration) {
 	if e.open > 0 {
 		return
@@ -79,7 +79,7 @@ func (e *entry) use(now time.Duration) {
 	}
 }
 
-// list makes the list of names anew: callers of Begin have the old one.
+// list makes a new list of names, because callers of Begin have the old one.
 func (e *entry) list() {
 	e.names = make([]string, len(e.pairs))
 	for i := range e.pairs {

@@ -40,7 +40,7 @@ type target struct {
 	name string
 }
 
-// source is the entries of the clients that share a bound.
+// source is the entries of clients that share a bound.
 type source struct {
 	client  Client
 	entries list
@@ -67,7 +67,7 @@ func New(limit int) *Table {
 	}
 }
 
-// Learn takes a DNS response that goes to a client.
+// Learn reads a DNS response to a client.
 func (t *Table) Learn(c Client, d *flow.DNS, now time.Time) {
 	a, ok := read(d)
 	if !ok {
@@ -151,7 +151,7 @@ func (t *Table) begin(c Client, a netip.Addr, at time.Duration) *entry {
 	return e
 }
 
-// End ends a use. That of an address without names may be left out.
+// End ends a use. For an address without names it is optional.
 func (t *Table) End(u Use, now time.Time) {
 	if u == (Use{}) {
 		return
@@ -193,7 +193,7 @@ func (t *Table) source(c Client) *source {
 	return s
 }
 
-// entry returns the entry of an address or target, made if need be.
+// entry returns the entry of an address or target, and creates it if there is none.
 func (t *Table) entry(c Client, s *source, f *found) *entry {
 	e := t.addresses[address{c, f.addr}]
 	if f.target != "" {
@@ -219,7 +219,7 @@ func (t *Table) renew(e *entry) {
 	e.source.entries.renew(e)
 }
 
-// charge has the bounds follow the size of an entry.
+// charge updates the charged size of an entry.
 func (t *Table) charge(e *entry) {
 	more := e.size() - e.bytes
 	e.bytes += more
@@ -227,7 +227,7 @@ func (t *Table) charge(e *entry) {
 	t.stats.Bytes += more
 }
 
-// makeRoom keeps the bounds, after a source has learned.
+// makeRoom evicts entries until the bounds hold, after a source has learned.
 func (t *Table) makeRoom(s *source) {
 	for s.bytes > t.limit/4 {
 		t.evict(&s.entries)
@@ -237,8 +237,8 @@ func (t *Table) makeRoom(s *source) {
 	}
 }
 
-// evict takes the oldest entry of a list out of the table. Those with open connections go last: up
-// to secondChances of them become the newest instead.
+// evict removes the oldest entry of a list from the table. Entries with open connections come last:
+// up to secondChances of them become the newest instead.
 func (t *Table) evict(l *list) {
 	const secondChances = 8
 	for range secondChances {
@@ -251,7 +251,7 @@ func (t *Table) evict(l *list) {
 	t.stats.Evicted++
 }
 
-// remove takes an entry out of the table. Uses of it that go on end without effect.
+// remove removes an entry from the table. Its uses later end without effect.
 func (t *Table) remove(e *entry) {
 	if e.target != "" {
 		delete(t.targets, target{e.client, e.target})

@@ -19,7 +19,7 @@ import (
 
 // Socket is a host socket for datagrams or echo requests. One of the Open methods makes it usable.
 type Socket struct {
-	Own  netip.AddrPort // its address, and its port or the identifier of its echoes
+	Own  netip.AddrPort // its address, and its port or echo identifier
 	Echo bool           // for echo requests
 	V6   bool
 
@@ -31,7 +31,7 @@ type Socket struct {
 	lost  atomic.Uint32 // datagrams that it has dropped, by its own count
 }
 
-// FD returns the descriptor, -1 when there is none. The caller keeps Close away.
+// FD returns the descriptor, -1 when there is none. The caller must prevent Close.
 func (s *Socket) FD() int {
 	if !s.open {
 		return -1
@@ -39,7 +39,7 @@ func (s *Socket) FD() int {
 	return s.fd
 }
 
-// Use calls f with the descriptor, if there is one, which is not closed meanwhile.
+// Use calls f with the descriptor, if there is one. It is not closed meanwhile.
 func (s *Socket) Use(f func(fd int)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -48,7 +48,7 @@ func (s *Socket) Use(f func(fd int)) {
 	}
 }
 
-// Close closes the descriptor, if there is one, once last has had it.
+// Close calls last with the descriptor, if there is one, and closes it.
 func (s *Socket) Close(last func(fd int)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,8 +125,8 @@ func (s *Socket) OpenPing(dialer *dial.Dialer, local netip.Addr) (err error) {
 	return s.prepare()
 }
 
-// OpenRaw opens a raw socket for echoes at a local address, once setup has had it. Its identifiers
-// are the caller's to choose.
+// OpenRaw opens a raw socket for echoes at a local address, after calling setup with it. The caller
+// chooses the identifiers.
 func (s *Socket) OpenRaw(
 	dialer *dial.Dialer, local netip.Addr, setup func(fd int) error,
 ) (err error) {
@@ -144,8 +144,8 @@ func (s *Socket) OpenRaw(
 	return s.prepare()
 }
 
-// BufferSize is the size in bytes of socket buffers that programs request which expect bursts of
-// datagrams, such as those of QUIC.
+// BufferSize is the size in bytes of the socket buffers that programs which expect bursts of
+// datagrams request, such as those of QUIC.
 const BufferSize = 7 << 20
 
 // prepare sets the options of a socket: queue the ICMP errors that answer its datagrams, report the
@@ -208,7 +208,7 @@ func (s *Socket) fragmentation(forbid bool) []option {
 	return []option{{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT}}
 }
 
-// mark has the socket send with the given marks. The caller holds mu for reading.
+// mark makes the socket send with the given marks. The caller holds mu for reading.
 func (s *Socket) mark(to packet.Marks) error {
 	if to == s.marks {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// class says how long a mapping lives without a datagram.
+// class determines how long a mapping lives without a datagram.
 type class uint8
 
 const (
@@ -18,7 +18,7 @@ const (
 	classes
 )
 
-// evictable are the classes of mappings that make room for others. An answered one stays.
+// evictable are the classes of mappings that may be evicted. An answered one stays.
 var evictable = [...]class{unanswered, nameLookup, echoes}
 
 const nameLookupTimeout = 10 * time.Second
@@ -73,7 +73,7 @@ func (e *Entry) classNow() class {
 	return answered
 }
 
-// enter puts an entry at the ends of the queues of its class.
+// enter adds an entry to the ends of the queues of its class.
 func (e *Entry) enter() {
 	for i := range e.places {
 		p := &e.places[i]
@@ -82,7 +82,7 @@ func (e *Entry) enter() {
 	}
 }
 
-// leave takes an entry out of its queues.
+// leave removes an entry from its queues.
 func (e *Entry) leave() {
 	for _, p := range e.places {
 		p.group.size--
@@ -143,8 +143,7 @@ func (t *Table) groupsOf(client netip.Addr, isLocal bool) (all []*group) {
 
 // limitOf returns the number of entries that a group may have, and the counter of drops beyond. One
 // address has the limit of a source, and an IPv6 /64, which one machine may have to itself, twice
-// that. The programs of this host have all but an eighth of the table, where others find room. The
-// caller holds t.mu.
+// that. The programs of this host may use all but an eighth of the table. The caller holds t.mu.
 func (t *Table) limitOf(g *group) (limit int, full *atomic.Uint64) {
 	switch {
 	case g == &t.all:

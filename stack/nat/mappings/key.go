@@ -14,7 +14,7 @@ func UDP(a netip.AddrPort) Endpoint { return Endpoint{AddrPort: a} }
 // Echo returns the endpoint of echoes with an address, and an identifier for the port.
 func Echo(a netip.AddrPort) Endpoint { return Endpoint{AddrPort: a, Echo: true} }
 
-// Key tells one mapping from another.
+// Key identifies a mapping.
 type Key struct {
 	Client Endpoint
 	Local  netip.Addr // of this host; of the other family where the dialer redirects to it

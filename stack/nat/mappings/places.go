@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Places counts the mappings of several tables, which have the same limits, together.
+// Places counts the mappings of several tables that share their limits.
 type Places struct {
 	mu     sync.Mutex           // guards the fields below; taken with the lock of a table held
 	tables []*Table             // of all
@@ -16,7 +16,7 @@ type Places struct {
 // NewPlaces returns the places of no table yet.
 func NewPlaces() *Places { return &Places{sizes: make(map[netip.Prefix]int)} }
 
-// Share has the mappings of a new table count with those of others.
+// Share makes a new table share its limits with others.
 func (t *Table) Share(p *Places) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,8 +55,8 @@ func (t *Table) sizeOf(g *group) int {
 	return p.sizes[g.source]
 }
 
-// evictElsewhere makes an entry of another table give way: of a source, or any where all. It
-// reports whether there was one. No lock is held.
+// evictElsewhere evicts an entry of another table: of a source, or any if all. It reports whether
+// there was one. No lock is held.
 func (t *Table) evictElsewhere(source netip.Prefix, all bool) bool {
 	if t.shared == nil {
 		return false

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Stats counts the mappings of a table. Counters only grow; gauges say so.
+// Stats has the counters of a table, which only grow, and its gauges, which are marked as such.
 type Stats struct {
 	UDP     atomic.Int64  // gauge: mappings of UDP
 	Echo    atomic.Int64  // gauge: mappings of echo identifiers
@@ -43,7 +43,7 @@ type Table struct {
 	shared *Places       // nil where no other table has the same limits
 }
 
-// New returns an empty table. Where sweeps, EndIdleFlows is called for mappings in use, too.
+// New returns an empty table. sweeps means that EndIdleFlows is called for mappings in use, too.
 func New(l Limits, stats *Stats, sweeps bool) *Table {
 	t := &Table{
 		stats:   stats,
@@ -61,7 +61,7 @@ func New(l Limits, stats *Stats, sweeps bool) *Table {
 	return t
 }
 
-// SetLimits puts limits in force. No mapping ends because a limit is below their number.
+// SetLimits changes the limits. A limit below the present number ends no mapping.
 func (t *Table) SetLimits(l Limits) {
 	l.setDefaults()
 	t.mu.Lock()
@@ -78,7 +78,7 @@ func (t *Table) SetLimits(l Limits) {
 	}
 }
 
-// Lifetime returns how long a flow of datagrams or echoes lives without one.
+// Lifetime returns how long a flow of datagrams or echoes lives when idle.
 func (t *Table) Lifetime(echo bool) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,7 +88,7 @@ func (t *Table) Lifetime(echo bool) time.Duration {
 	return t.timeouts[unanswered]
 }
 
-// Bounds returns the most mappings that there may be, and those of a source.
+// Bounds returns the largest number of mappings, in total and of one source.
 func (t *Table) Bounds() (all, perSource int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +98,7 @@ func (t *Table) Bounds() (all, perSource int) {
 // Now returns the time since the table was made.
 func (t *Table) Now() time.Duration { return time.Since(t.epoch) }
 
-// Closed is closed when the table is.
+// Closed returns a channel that is closed with the table.
 func (t *Table) Closed() <-chan struct{} { return t.closed }
 
 // Owns reports whether a packet comes from a socket of ours.
@@ -160,8 +160,8 @@ func (t *Table) use(e *Entry, now time.Duration) {
 }
 
 // MakeRoom makes room for a mapping of a client, or returns the counter of the limit that is
-// reached. In a full group the entry that has been idle longest gives way, of those that may; one
-// of another table only where this one has none.
+// reached. A full group evicts its longest-idle evictable entry, and one of another table only if
+// this table has none.
 func (t *Table) MakeRoom(client netip.Addr, isLocal bool) (full *atomic.Uint64) {
 	var victims []Mapping
 	for {
@@ -193,7 +193,7 @@ func (t *Table) MakeRoom(client netip.Addr, isLocal bool) (full *atomic.Uint64) 
 	return full
 }
 
-// EvictOf makes an entry of a client's source give way, and reports whether there was one.
+// EvictOf evicts an entry of a client's source, and reports whether there was one.
 func (t *Table) EvictOf(client netip.Addr, isLocal bool) bool {
 	t.mu.Lock()
 	victim := t.groupsOf(client, isLocal)[0].oldest()
@@ -216,7 +216,7 @@ func (t *Table) evict(victims []Mapping) {
 	}
 }
 
-// Add enters a mapping whose client is about to send datagrams; names is for those to a nameserver.
+// Add adds a mapping whose client is about to send datagrams; names means to a nameserver.
 func (t *Table) Add(e *Entry, names bool, datagrams int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -240,7 +240,7 @@ func (t *Table) Add(e *Entry, names bool, datagrams int) {
 	t.wake(e.used + t.timeouts[e.class])
 }
 
-// remove takes an entry out; the caller ends its mapping. mu is held.
+// remove removes an entry; the caller ends its mapping. mu is held.
 func (t *Table) remove(e *Entry) {
 	delete(t.byKey, e.Key)
 	delete(t.outside, e.Outside)
@@ -260,7 +260,7 @@ func (t *Table) remove(e *Entry) {
 	t.gauge(e).Add(-1)
 }
 
-// wake has the timer fire at the given time or before. mu is held.
+// wake sets the timer to the given time, unless it fires earlier. mu is held.
 func (t *Table) wake(at time.Duration) {
 	if t.wakeAt == 0 || at < t.wakeAt {
 		t.wakeAt = at
@@ -305,8 +305,7 @@ func (t *Table) expire() {
 	}
 }
 
-// toSweep returns the mappings whose idle flows are to be ended, when it is time for that. mu is
-// held.
+// toSweep returns the mappings whose idle flows must end now, if it is time for that. mu is held.
 func (t *Table) toSweep(now time.Duration) (all []*Entry) {
 	switch {
 	case len(t.byKey) == 0 || !t.sweeps:
