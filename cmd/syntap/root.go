@@ -49,7 +49,7 @@ func newRootCommand() *cobra.Command {
 	var asksVersion bool
 	root := &cobra.Command{
 		Use:               "syntap",
-		Short:             "Userspace router behind a TUN interface with an inline TCP handshake tap",
+		Short:             "Userspace router that records and filters connections, with a TCP handshake tap",
 		Args:              knownCommand,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
