@@ -8,8 +8,8 @@ import (
 // Patience is how long a test waits for an event before it fails: test machines stall for seconds.
 const Patience = 30 * time.Second
 
-// Wait returns once cond holds. It fails the test, naming the condition, when that takes longer than
-// twice Patience: the condition may depend on events that are each waited for.
+// Wait returns once cond holds. It fails the test, naming the condition, when that takes longer
+// than twice Patience: the condition may depend on events that are each waited for.
 func Wait(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
 	const longest = 2 * Patience
