@@ -93,7 +93,8 @@ func mayImport() map[string][]string {
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
-			"cmd/internal/record", "cmd/internal/ring", "cmd/internal/sockets", "cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
+			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sockets",
+			"cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
 			"tun/route",
@@ -107,7 +108,7 @@ func mayImport() map[string][]string {
 			"tap/tcpdump", "tun/flow",
 		},
 		"cmd/internal/audit/remote": {
-			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint", "cmd/internal/record",
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint", "cmd/internal/recent", "cmd/internal/record",
 			"cmd/internal/record/compact", "cmd/internal/ring", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
@@ -181,6 +182,10 @@ func mayImport() map[string][]string {
 			"cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal", "stack/egress",
 			"tap/tcpdump", "tun/flow",
 		},
+		"cmd/internal/recent": {
+			"cmd/internal/format", "cmd/internal/logfile", "cmd/internal/record", "cmd/internal/record/compact",
+			"cmd/internal/terminal", "tun/flow",
+		},
 		"cmd/internal/record/compact": {
 			"cmd/internal/record", "tap/handshake", "tun/flow", "tun/packet",
 		},
@@ -195,8 +200,8 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/web": {
 			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/format", "cmd/internal/hint",
-			"cmd/internal/isolate", "cmd/internal/logfile", "cmd/internal/record", "cmd/internal/terminal",
-			"tap/handshake", "tun/flow",
+			"cmd/internal/isolate", "cmd/internal/recent", "cmd/internal/record", "cmd/internal/record/compact",
+			"cmd/internal/terminal", "tap/handshake",
 		},
 
 		"cmd/syntap": {

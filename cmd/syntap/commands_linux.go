@@ -28,9 +28,15 @@ func linuxCommands() []*cobra.Command {
 // exec's namespaces, or a router.
 func runAsPart() {
 	namespace.Main()
-	if app.IsRouter() {
-		app.LimitProcs(os.Getenv)
-		routed := app.Routed{Stderr: os.Stderr}
-		os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), routed.Run(context.Background())))
+	var part func(context.Context) error
+	switch {
+	case app.IsRouter():
+		part = (&app.Routed{Stderr: os.Stderr}).Run
+	case app.IsWeb():
+		part = func(ctx context.Context) error { return app.ServeWeb(ctx, os.Stderr) }
+	default:
+		return
 	}
+	app.LimitProcs(os.Getenv)
+	os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), part(context.Background())))
 }

@@ -129,7 +129,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 	return o
 }
 
-// connect has the log, and those that follow the traffic, know the stack.
+// connect has the log, the figures, and those that follow the traffic, know the stack.
 func (a *assembly) connect() {
 	a.holes.attach(a.tap, a.stack, a.dialer)
 	if a.owners != nil {
@@ -137,6 +137,9 @@ func (a *assembly) connect() {
 	}
 	if f := countFrames(a.link, a.tap); f != nil {
 		a.Log.CountFrames(f)
+	}
+	if a.Figures != nil {
+		a.Figures.Count(a.counters(a.link, a.tap, a.stack, a.ownersStatus, a.names.status))
 	}
 	a.Log.OnWritten(a.stack.Recorded)
 	a.Log.OnDatagramWritten(a.stack.DatagramRecorded)
@@ -157,11 +160,10 @@ func (a *assembly) run(ctx context.Context) error {
 	if a.Reload != nil {
 		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
 	}
-	if a.View != nil {
-		counters := a.counters(a.link, a.tap, a.stack, a.ownersStatus, a.names.status)
-		g.Go(func() error { a.show(ctx, counters); return nil })
-	}
 	err := g.Wait()
+	if a.Figures != nil {
+		a.Figures.Count(nil)
+	}
 	a.tap.Flush()
 	if a.Summary {
 		a.Logger.WithFields(summary(a.tap.Stats(), a.stack.Stats())).Info("carried")

@@ -324,7 +324,7 @@ func (r *Router) ownersFor(c *config.Config) demand {
 	switch {
 	case !r.Owners:
 		return noOwners
-	case r.View != nil || r.Attempted != nil:
+	case r.Attempted != nil:
 		return programs
 	case r.Log.NamesOwners():
 		return written

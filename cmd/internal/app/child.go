@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -40,6 +41,8 @@ type child struct {
 	drained         chan int
 	done            chan struct{} // closed when the process has ended and all its words are read
 
+	figures atomic.Pointer[channel.Asker] // asks for them; valid once it runs, with a page
+
 	writer  *remote.Writer
 	written chan error // holds the result of the writer, when it has all records of the router
 
@@ -51,8 +54,8 @@ type child struct {
 // Where a router finds the ring by which it sends its records.
 const memoryFD, bellFD = channel.FD + 1, channel.FD + 2
 
-// startChild starts a router, which inherits the standard error of this process. writer returns the
-// writer of its records. With apart it is in namespaces of its own, where the kernel makes them.
+// startChild starts a router. writer returns the writer of its records. With apart it is in
+// namespaces of its own, where the kernel makes them.
 func startChild(
 	start func(func() error) error, b *beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, apart bool,
 ) (*child, error) {
@@ -72,17 +75,7 @@ func startChild(
 		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
 		writer: writer(end), written: make(chan error, 1),
 	}
-	for _, attr := range routerAttributes(apart) {
-		attr.Setsid = true // without a terminal it gets no signals of one
-		attr.Pdeathsig = unix.SIGKILL
-		c.cmd = &exec.Cmd{
-			Path: "/proc/self/exe", Args: []string{routerName}, Env: routerEnvironment(), SysProcAttr: attr,
-			Stderr: os.Stderr, ExtraFiles: []*os.File{theirs, memory.Memory, memory.Bell},
-		}
-		if err = start(c.cmd.Start); err == nil {
-			break
-		}
-	}
+	c.cmd, err = startProcess(start, routerName, apart, theirs, memory.Memory, memory.Bell)
 	if err != nil {
 		ours.Close()
 		_ = end.Close()
@@ -98,10 +91,27 @@ func startChild(
 	return c, nil
 }
 
-// routerAttributes returns those of a router's process, to be tried in turn. Without namespaces of
+// startProcess starts this program under another name, with files from channel.FD on. It inherits
+// the standard error of this process, and ends with it.
+func startProcess(start func(func() error) error, name string, apart bool, files ...*os.File) (cmd *exec.Cmd, err error) {
+	for _, attr := range processAttributes(apart) {
+		attr.Setsid = true // without a terminal it gets no signals of one
+		attr.Pdeathsig = unix.SIGKILL
+		cmd = &exec.Cmd{
+			Path: "/proc/self/exe", Args: []string{name}, Env: processEnvironment(), SysProcAttr: attr,
+			Stderr: os.Stderr, ExtraFiles: files,
+		}
+		if err = start(cmd.Start); err == nil {
+			break
+		}
+	}
+	return cmd, err
+}
+
+// processAttributes returns those of a process, to be tried in turn. Without namespaces of
 // its own it has the capabilities that this process has: those of a user who is not root do not
 // outlast execve(2), nor do those of root's file once there are no new privileges.
-func routerAttributes(apart bool) (all []*unix.SysProcAttr) {
+func processAttributes(apart bool) (all []*unix.SysProcAttr) {
 	if apart {
 		if attr, err := namespace.Apart(); err == nil {
 			all = append(all, attr)
@@ -110,16 +120,16 @@ func routerAttributes(apart bool) (all []*unix.SysProcAttr) {
 	return append(all, &unix.SysProcAttr{AmbientCaps: isolate.Permitted()}, &unix.SysProcAttr{})
 }
 
-// routerVariables are those of the environment by which Go's runtime and the log's form are set.
+// processVariables are those of the environment by which Go's runtime and the log's form are set.
 // Others may hold secrets.
-var routerVariables = []string{
+var processVariables = []string{
 	"GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GOTRACEBACK", "GORACE", "TZ", "JOURNAL_STREAM",
 }
 
-func routerEnvironment() []string {
+func processEnvironment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return !slices.Contains(routerVariables, name)
+		return !slices.Contains(processVariables, name)
 	})
 }
 

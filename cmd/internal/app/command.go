@@ -69,9 +69,8 @@ func (c *command) needsOwners() bool {
 	return c.Config.HTTP.Listen != "" || c.Attempted != nil || c.Log.NamesOwners() || needsOwners(c.Config)
 }
 
-// apart reports whether routers are in namespaces of their own. The page listens in that of the
-// keeper.
-func (k *keeper) apart() bool { return k.command != nil && k.command.Config.HTTP.Listen == "" }
+// apart reports whether routers are in namespaces of their own.
+func (k *keeper) apart() bool { return k.command != nil }
 
 // redirect tells routers of other redirects.
 func (k *keeper) redirect(r *namespace.Redirects) {

@@ -8,7 +8,7 @@
 //	     OnSegment  ▼
 //	            audit.Log ──▶ Stack.Recorded: the record is written, payload may pass
 //	            │   └───────▶ Options.Admission: no new connections while records cannot be written
-//	            web.Server
+//	            web.Figures
 //
 // Datagrams and echoes have no handshake for the tap to see: the stack itself reports the first one
 // of each flow (DatagramOpened) and holds it until its record is written (Stack.DatagramRecorded).
@@ -38,16 +38,16 @@
 // goroutine that tap and stack do not know. Its own connections carry the mark of upstream sockets,
 // and so do not enter the TUN.
 //
-// "syntap run" is two processes (package isolate says why). [Service] is the one that is started:
-// it changes the host and takes the signals (run.go), and keeps a router going (keeper.go,
+// "syntap run" is several processes (package isolate says why). [Service] is the one that is
+// started: it changes the host and takes the signals (run.go), and keeps a router going (keeper.go,
 // child.go). [Routed] is that router (routed.go), the same program under another name. They
 // exchange orders and words (message.go):
 //
 //	keeper                               router
-//	opens the logs
-//	config, ring ──────────────────────▶ opens the listener
+//	opens logs and listener
+//	config, ring ──────────────────────▶ reads the config
 //	opens the TUN, changes the host ◀─── opened, or has said why not
-//	TUN, lock, two servers ────────────▶ builds tap and stack, gives up its rights
+//	TUN, lock, three servers ──────────▶ builds tap and stack, gives up its rights
 //	ready ◀───────────────────────────── running
 //	      ◀───────────────────────────── records, by the ring
 //	written ───────────────────────────▶ payload may pass
@@ -61,8 +61,13 @@
 //
 // The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
 // sockets (package sockets), the other searches for the owners of connections (owner.Server). Those
-// of datagrams the writer of the log searches for (audit/remote), unless the router itself shows
-// them.
+// of datagrams the writer of the log searches for (audit/remote). By a third stream the router is
+// asked for its figures.
+//
+// With http.listen the keeper has the page served by a third process (page.go, web.go), which it
+// starts when the router runs. It opens the listener before that, so that visitors wait rather than
+// being refused, and keeps the last records for it (package recent). Questions that the keeper
+// cannot answer itself it puts to the present router, or the next one.
 //
 // The router opens no file once it has given up its rights. It reads those of the host that it
 // needs before; of those that change the keeper sends the next ones (files.go).

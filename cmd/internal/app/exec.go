@@ -17,7 +17,6 @@ import (
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/web"
 	"syntap/tun/flow"
 )
 
@@ -58,6 +57,10 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	k := e.keeper()
+	if err := k.openPage(e.Config); err != nil {
+		return 0, explainFew(err)
+	}
+	defer k.page.close()
 	opened := make(chan error, 1)
 	go func() { // while the namespaces are made
 		_, err := k.open(ctx)
@@ -76,7 +79,6 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 	if err := <-opened; err != nil {
 		return 0, err
 	}
-	defer web.RemoveStale(e.Config.HTTP.Listen)
 	k.takeSession(session)
 	return k.carry(ctx, stop, session, drain)
 }
@@ -122,11 +124,9 @@ func (k *keeper) takeSession(s *namespace.Session) {
 		}
 		k.finder = finder
 	}
+	k.page.await()
 	if !k.command.KeepRights {
 		isolateKeeper(k.log, true)
-	}
-	if k.command.Config.HTTP.Listen != "" {
-		k.readRights()
 	}
 }
 
@@ -173,6 +173,8 @@ func (k *keeper) route(ctx context.Context) error {
 	if err := k.hand(c); err != nil {
 		return err
 	}
+	k.page.start(ctx)
+	defer k.page.end()
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(patience, func() { _ = k.router.Load().cmd.Process.Kill() })
 	})()

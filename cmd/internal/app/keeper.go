@@ -19,7 +19,6 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
-	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/owner"
 	"syntap/tun/route"
 )
@@ -34,6 +33,7 @@ type keeper struct {
 	router atomic.Pointer[child]         // the present one
 
 	records   *records
+	page      *page                          // nil = none
 	sockets   atomic.Pointer[sockets.Server] // the present router's
 	finder    *owner.Finder                  // of owners
 	resolvers *owner.Resolvers               // of this host
@@ -45,12 +45,11 @@ type keeper struct {
 	hold    *os.File   // nil where there is no journal
 	host    *route.Host
 	byRules bool
-	rights  isolate.Process
 	past    chan struct{} // has one when packets have gone past the TUN
 }
 
-// open starts a router, and returns when its logs and its listener are open. A router that cannot
-// open them has said why.
+// open starts a router, and returns when it has its config and its log. A router that cannot have
+// them has said why.
 func (k *keeper) open(ctx context.Context) (*child, error) {
 	b := &beginning{Config: k.config.Load(), Began: began}
 	if k.command != nil {
@@ -108,7 +107,7 @@ func (k *keeper) hand(c *child) error {
 
 // routing returns all that a router gets with the TUN, and the files that come along.
 func (k *keeper) routing() (*routing, []*os.File) {
-	o, files := &routing{Queues: len(k.tun), Keeper: k.rights}, slices.Clone(k.tun)
+	o, files := &routing{Queues: len(k.tun), Shown: k.page != nil}, slices.Clone(k.tun)
 	if k.finder != nil {
 		o.Searches, o.Lacks = true, k.finder.Lacks()
 	}
@@ -326,16 +325,9 @@ func (k *keeper) take(host *route.Host, byRules bool) (err error) {
 		return err
 	}
 	k.lookForOwners()
+	k.page.await()
 	isolateKeeper(k.log, false)
-	k.readRights()
 	return nil
-}
-
-func (k *keeper) readRights() {
-	var err error
-	if k.rights, err = isolate.Read(os.Getpid(), isolate.Keeper); err != nil {
-		k.log.WithError(err).Warn("cannot tell the rights of this process")
-	}
 }
 
 // release closes the files that the keeper has for routers.

@@ -11,7 +11,6 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
-	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -60,13 +59,13 @@ func fromPipe(files []*os.File, value any) error {
 type stores struct{ Stats []fleet.Stats }
 
 type routing struct {
-	Queues   int             // of the TUN
-	ByRules  bool            // without connection tracking
-	Keeper   isolate.Process // with its rights
+	Queues   int  // of the TUN
+	ByRules  bool // without connection tracking
 	Past     uint64
 	Searches bool     // a socket for questions about owners comes along
 	Lacks    []string // capabilities, to find the owners of all sockets
 	Users    []uint32 // of resolvers of this host
+	Shown    bool     // a stream for questions about its figures comes along
 
 	Command *commandRouting `json:",omitempty"` // nil in run
 }
@@ -75,6 +74,9 @@ type routing struct {
 func (o *routing) files() int {
 	n := 1 + max(1, o.Queues)
 	if o.Searches {
+		n++
+	}
+	if o.Shown {
 		n++
 	}
 	if o.Command != nil {
@@ -86,7 +88,7 @@ func (o *routing) files() int {
 // A word is a message of the router to its keeper, which believes none of it: it may be lies, of
 // which the worst is that the router is well.
 type word struct {
-	Opened   bool      `json:",omitempty"` // its listener is open
+	Opened   bool      `json:",omitempty"` // it has its config and its log
 	Running  bool      `json:",omitempty"` // it carries packets
 	Pong     bool      `json:",omitempty"`
 	Reloaded *reloaded `json:",omitempty"`

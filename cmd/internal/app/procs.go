@@ -25,8 +25,8 @@ func LimitProcs(getenv func(string) string) {
 // which LimitProcs has made half of all.
 func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }
 
-// limitKeeper has a keeper, which waits for most of its time, take one processor at a time. It
-// changes nothing where the operator has set GOMAXPROCS.
+// limitKeeper has a process that waits for most of its time, as a keeper does, take one processor
+// at a time. It changes nothing where the operator has set GOMAXPROCS.
 func limitKeeper(getenv func(string) string) {
 	if getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)

@@ -75,7 +75,7 @@ func (r *records) watch(ctx context.Context) error {
 // writer returns the writer of the records of a router.
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
-	o := remote.Options{Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search}
+	o := remote.Options{Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search, Recent: k.page.recent()}
 	if k.command != nil {
 		o.Said = k.command.hear
 	}

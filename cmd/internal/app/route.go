@@ -41,7 +41,7 @@ type Router struct {
 
 	Summary    bool           // log the counts of records and drops when it ends
 	Reload     *Reload        // nil = never
-	View       *web.Server    // shows all this; nil = no page
+	Figures    *web.Figures   // tell all this to those who ask; nil = none does
 	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
 	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
 	Owners     bool           // name the programs that local clients are in records

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ import (
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/ring"
+	"syntap/cmd/internal/version"
 	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -39,13 +41,13 @@ func IsRouter() bool { return os.Args[0] == routerName }
 type Routed struct {
 	Stderr io.Writer
 
-	keeper    channel.Conn
-	lock      []*os.File               // of the journal, to this process's end; none without a journal
-	processes []isolate.Process        // the keeper, once it has told
-	sockets   *sockets.Pool            // that the keeper makes
-	searches  *searches                // that the keeper makes
-	past      atomic.Uint64            // packets that were refused on their way past the TUN
-	users     atomic.Pointer[[]uint32] // of resolvers of this host
+	keeper   channel.Conn
+	lock     []*os.File                      // of the journal, to this process's end; none without a journal
+	rights   atomic.Pointer[isolate.Process] // of this process; nil = they cannot be told
+	sockets  *sockets.Pool                   // that the keeper makes
+	searches *searches                       // that the keeper makes
+	past     atomic.Uint64                   // packets that were refused on their way past the TUN
+	users    atomic.Pointer[[]uint32]        // of resolvers of this host
 
 	nameservers atomic.Pointer[[]netip.Addr]
 	hosts       atomic.Pointer[hosts] // from the next reload on
@@ -55,12 +57,12 @@ type Routed struct {
 	stop    context.CancelFunc
 	command *routedCommand // nil in run
 
-	config *config.Config
-	log    *remote.Log
-	untold atomic.Uint64          // attempts and responses that found no room
-	stores atomic.Pointer[stores] // nil = the log is sent to none
-	logger *logrus.Logger
-	view   *web.Server
+	config  *config.Config
+	log     *remote.Log
+	untold  atomic.Uint64          // attempts and responses that found no room
+	stores  atomic.Pointer[stores] // nil = the log is sent to none
+	logger  *logrus.Logger
+	figures *web.Figures // nil = they are not shown
 }
 
 // Run routes as the keeper says. An error that it returns is for the user, but for one after it
@@ -80,7 +82,6 @@ func (r *Routed) Run(ctx context.Context) error {
 	if err := r.open(lines); err != nil {
 		return err
 	}
-	defer func() { _ = closeView(r.view) }()
 	hide(r.logger)
 	dev, order, err := r.takeTUN()
 	if err != nil {
@@ -134,9 +135,8 @@ func (r *Routed) open(lines *Lines) error {
 	}
 	r.log = remote.New(end)
 	_ = time.Now().Local().String() // has the file of the time zone read
-	r.view, err = openView(r.config, r.logger, os.Getppid(), func() []isolate.Process { return r.processes })
-	if err != nil {
-		return err
+	if r.config.HTTP.Listen != "" {
+		r.figures = web.NewFigures(version.String(), r.config.TUN.Name, thisRun(), os.Getppid())
 	}
 	return r.say(word{Opened: true})
 }
@@ -157,7 +157,6 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	if err != nil || o.Route == nil || len(files) < o.Route.files() {
 		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, errOrder))
 	}
-	r.processes = []isolate.Process{o.Route.Keeper}
 	r.past.Store(max(r.past.Load(), o.Route.Past))
 	r.users.CompareAndSwap(nil, &o.Route.Users)
 	makes, err := channel.Socket(files[0])
@@ -172,6 +171,14 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 			return nil, nil, err
 		}
 		r.searches = &searches{conn: conn, lacks: o.Route.Lacks}
+		files = files[1:]
+	}
+	if o.Route.Shown {
+		conn, err := channel.Socket(files[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		go func() { _ = channel.Answer(conn, r.answer) }()
 		files = files[1:]
 	}
 	queues := files[:o.Route.Queues]
@@ -231,6 +238,27 @@ func (r *Routed) note(o *order, files []*os.File) bool {
 	return true
 }
 
+// answer answers the question of the process that serves http.listen, which the keeper hands on.
+func (r *Routed) answer(question byte) (text []byte, err error) {
+	switch {
+	case r.figures == nil || question == web.AskAlive:
+	case question == web.AskMetrics:
+		text, err = web.EncodeMetrics(r.figures)
+	case question == web.AskStatus:
+		var s *web.Status
+		if s, err = r.figures.Status(); err == nil {
+			if p := r.rights.Load(); p != nil {
+				s.Processes = []isolate.Process{*p}
+			}
+			text, err = json.Marshal(s)
+		}
+	}
+	if len(text) > web.MaxAnswer {
+		return nil, fmt.Errorf("the answer has %d bytes, more than %d", len(text), web.MaxAnswer)
+	}
+	return text, err
+}
+
 // reloading returns the request for the config that comes with an order. The keeper is told the
 // outcome.
 func (r *Routed) reloading(files []*os.File) reloadRequest {
@@ -269,7 +297,7 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	names := readHosts(hostsFile, r.logger)
 	r.hosts.Store(&names)
 	return &Router{
-		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, View: r.view,
+		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, Figures: r.figures,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
 		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, searches: r.searches, resolvers: r.isResolver,
 		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
@@ -277,6 +305,6 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
 		Sources:    sources(c.TUN.Sources, addrs),
 		hosts:      names, nextHosts: r.nextHosts, nameservers: r.knownNameservers,
-		isolated: func(p isolate.Process) { r.processes = append(r.processes, p) },
+		isolated: func(p isolate.Process) { r.rights.Store(&p) },
 	}
 }

@@ -78,7 +78,7 @@ func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
 	routing, stop := context.WithCancel(ctx)
 	defer stop()
 	router := &Router{
-		Config: r.config, Log: r.log, Logger: r.logger, View: r.view, Isolate: true, sockets: r.sockets, searches: r.searches,
+		Config: r.config, Log: r.log, Logger: r.logger, Figures: r.figures, Isolate: true, sockets: r.sockets, searches: r.searches,
 		Sources: within(r.config.TUN.Addresses), Local: func(netip.Addr) bool { return true },
 		Nameserver: func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) },
 		Redirect:   c.redirect, Owners: c.network != nil, Network: c.network, hosts: *r.hosts.Load(), nameservers: r.knownNameservers,
@@ -96,8 +96,8 @@ func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
 	if c.o.Responses {
 		router.Resolved = func(o *record.Owner, response *flow.DNS) { r.tell(told{Owner: o, Response: response}) }
 	}
-	if r.view != nil {
-		router.isolated = func(p isolate.Process) { r.processes = append(r.processes, p) }
+	if r.figures != nil {
+		router.isolated = func(p isolate.Process) { r.rights.Store(&p) }
 	}
 	if c.o.Virtual != nil {
 		c.names = newVirtualNames(router, c.o.Virtual, c.dns, c.redirects.Load)

@@ -17,7 +17,6 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
-	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
 	"syntap/tun"
 	"syntap/tun/route"
@@ -44,8 +43,7 @@ type Reloads struct {
 	Read     func() (*config.Config, error)
 }
 
-// Open opens the logs, and starts the router, which opens its listener. After an error there is
-// none.
+// Open opens the logs and the listener, and starts the router. After an error there is none.
 func (s *Service) Open(ctx context.Context) error {
 	if err := route.Await(s.StateDir, s.Config.TUN.Name, patience); err != nil {
 		return err
@@ -58,7 +56,13 @@ func (s *Service) Open(ctx context.Context) error {
 	if err := k.openRecords(s.Config, s.Stdout); err != nil {
 		return err
 	}
+	if err := k.openPage(s.Config); err != nil {
+		return explainFew(err)
+	}
 	_, err := k.open(ctx)
+	if err != nil {
+		k.page.close()
+	}
 	return explainFew(err)
 }
 
@@ -69,6 +73,7 @@ func (s *Service) Open(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) (err error) {
 	k := s.keeper
 	router := k.router.Load()
+	defer k.page.close()
 	defer func() { k.router.Load().kill() }() // one that has ended is dead already
 	if k.tun, err = tun.Create(s.Config.TUN.Name, s.Config.TUN.MTU, queues(s.Config)); err != nil {
 		return explain(err, s.Config, s.StateDir)
@@ -94,10 +99,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = k.hand(router)
 	}
 	if err == nil {
+		k.page.start(ctx)
 		last, err = s.keep(ctx, router, notices)
+		k.page.end()
 	}
 	k.router.Load().kill()
-	web.RemoveStale(s.Config.HTTP.Listen)
 	if logErr := k.records.close(); !errors.Is(err, logErr) {
 		err = errors.Join(err, logErr)
 	}

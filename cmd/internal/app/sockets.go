@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/sockets"
+	"syntap/cmd/internal/web"
 	"syntap/stack/nat/hostsock"
 )
 
@@ -53,7 +54,8 @@ type server interface {
 }
 
 // serve has servers serve a router, which is killed if it sends other messages. It returns the
-// router's ends: of the server of its sockets, and of that of its searches.
+// router's ends: of the server of its sockets, of that of its searches, and of the stream by which
+// it is asked for its figures.
 func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {
 		v := sockets.NewServer(conn, k.socketSettings(k.config.Load()))
@@ -73,13 +75,29 @@ func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 		v := start(ours)
 		go func() {
 			defer v.Close()
-			if err := v.Serve(); err != nil {
-				k.log.WithError(err).Error("the router says what no router says")
-				_ = c.cmd.Process.Kill()
-			}
+			k.unlessLies(c, v.Serve())
 		}()
 	}
+	if k.page != nil {
+		ours, end, err := channel.Stream()
+		if err != nil {
+			closeFiles(theirs)
+			return nil, err
+		}
+		theirs = append(theirs, end)
+		figures := channel.NewAsker(ours, web.MaxAnswer)
+		c.figures.Store(figures)
+		go func() { k.unlessLies(c, figures.Listen()) }()
+	}
 	return theirs, nil
+}
+
+// unlessLies kills a router of which a server has heard an error.
+func (k *keeper) unlessLies(c *child, err error) {
+	if err != nil {
+		k.log.WithError(err).Error("the router says what no router says")
+		_ = c.cmd.Process.Kill()
+	}
 }
 
 func closeFiles(files []*os.File) {

@@ -3,20 +3,13 @@
 package app
 
 import (
-	"context"
 	"maps"
-	"net"
-	"os"
-
-	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
-	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/version"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
 	"syntap/tap"
@@ -25,33 +18,6 @@ import (
 	"syntap/tun/flow"
 	"syntap/tun/route"
 )
-
-// openView opens the listener of the live page, the API and the metrics; nil where the config has
-// none. It tells of the processes, of which pid is the one to be sent signals.
-func openView(
-	c *config.Config, log logrus.FieldLogger, pid int, processes func() []isolate.Process,
-) (*web.Server, error) {
-	if c.HTTP.Listen == "" {
-		return nil, nil
-	}
-	o := web.Options{
-		Interface: c.TUN.Name, Version: version.String(), Run: thisRun(), Fleet: fleetList(c), PID: pid, Stays: pid != os.Getpid(),
-		Processes: processes,
-	}
-	view, err := web.Listen(c.HTTP.Listen, o)
-	if err != nil {
-		return nil, err
-	}
-	if tcp, ok := view.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		log.WithField("address", tcp.String()).Warn("everyone who can reach http.listen can read the handshakes")
-	}
-	if path := jsonLog(c); path != "" {
-		if err := view.Refill(path); err != nil {
-			log.WithError(err).Warn("the live page does not show the connections of earlier runs")
-		}
-	}
-	return view, nil
-}
 
 // jsonLog returns the file of the first JSON sink; "" where there is none.
 func jsonLog(c *config.Config) string {
@@ -63,20 +29,6 @@ func jsonLog(c *config.Config) string {
 	return ""
 }
 
-func closeView(view *web.Server) error {
-	if view == nil {
-		return nil
-	}
-	return view.Close()
-}
-
-// show runs the view. Traffic goes on without it.
-func (r *Router) show(ctx context.Context, counters func() web.Counters) {
-	if err := r.View.Run(ctx, counters); err != nil {
-		r.Logger.WithError(err).Error("the live page, the API and the metrics have ended")
-	}
-}
-
 // queueDrops returns the drops of an interface's queue, 0 when it has gone.
 func queueDrops(name string) func() uint64 {
 	return func() uint64 {
@@ -86,18 +38,15 @@ func queueDrops(name string) func() uint64 {
 }
 
 // recorder returns the function that takes finished records, which no caller may change any more.
-// The view has each before the log: once that has it, its end may come.
 func (r *Router) recorder() func(*record.Attributed) {
-	if r.View == nil && r.Attempted == nil {
+	if r.Figures == nil && r.Attempted == nil {
 		return r.Log.Record
 	}
 	return func(record *record.Attributed) {
 		if r.Attempted != nil {
 			r.attemptedHandshake(record)
 		}
-		if r.View != nil {
-			r.View.Record(record)
-		}
+		r.Figures.Handshake(record)
 		r.Log.Record(record)
 	}
 }
@@ -107,9 +56,6 @@ func (r *Router) begun(d *record.AttributedDatagram) {
 	if r.Attempted != nil {
 		r.attemptedDatagram(d)
 	}
-	if r.View != nil {
-		r.View.Datagram(d)
-	}
 	r.Log.Datagram(d)
 }
 
@@ -117,13 +63,10 @@ func (r *Router) begun(d *record.AttributedDatagram) {
 func (r *Router) flowDone(f flow.Flow) {
 	o := record.OpeningOf(&f)
 	ended := record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)}
-	if r.View != nil {
-		r.View.Flow(&ended)
-	}
 	r.Log.Flow(ended)
 }
 
-// counters returns the function that the view asks for its figures.
+// counters returns the function that tells the figures.
 func (r *Router) counters(
 	link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners, names func() *web.Names,
 ) func() web.Counters {

@@ -31,8 +31,10 @@ func Open(fd int) (Conn, error) {
 
 // Pair returns the two ends of a socket that keeps messages apart (SOCK_SEQPACKET), for messages of
 // another form: ours, and that of another process.
-func Pair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+func Pair() (*net.UnixConn, *os.File, error) { return pairOf(unix.SOCK_SEQPACKET) }
+
+func pairOf(kind int) (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create socket pair: %w", err)
 	}
@@ -45,7 +47,7 @@ func Pair() (*net.UnixConn, *os.File, error) {
 	return ours, theirs, nil
 }
 
-// Socket takes over the other end of a Pair.
+// Socket takes over the other end of a Pair or a Stream.
 func Socket(f *os.File) (*net.UnixConn, error) {
 	defer f.Close() // FileConn duplicates it
 	c, err := net.FileConn(f)

@@ -3,4 +3,6 @@
 //
 // An attacker may control the other side. A message is bounded; the kernel drops the rest of a
 // longer one. The receiver checks its content.
+// An [Asker] puts questions to the other side, through a stream of their own: answers are longer,
+// and of any form.
 package channel

@@ -185,13 +185,16 @@ func (r *router) routerPID(t *testing.T) int {
 }
 
 // routerOf returns the router of a keeper; 0 where it has none.
-func routerOf(keeper int) int {
+func routerOf(keeper int) int { return childOf(keeper, "syntap-router") }
+
+// childOf returns the process of that name which a keeper has started; 0 where there is none.
+func childOf(keeper int, name string) int {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", keeper))
 	for _, list := range lists {
 		children, _ := os.ReadFile(list) // of a thread that may have ended
 		for child := range strings.FieldsSeq(string(children)) {
 			command, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if pid, err := strconv.Atoi(child); err == nil && strings.HasPrefix(string(command), "syntap-router\x00") {
+			if pid, err := strconv.Atoi(child); err == nil && strings.HasPrefix(string(command), name+"\x00") {
 				return pid
 			}
 		}

@@ -78,8 +78,10 @@ func TestRights(t *testing.T) {
 	checkRights(t, r.PID(), forRouters, forRouters, forRouters)
 	checkRights(t, r.routerPID(t), 0, 0, 0)
 	checkLimits(t, r.routerPID(t))
-	if len(status.Processes) != 2 {
-		t.Fatalf("processes: %+v, want two", status.Processes)
+	checkRights(t, r.webPID(t), 0, 0, 0)
+	checkLimits(t, r.webPID(t))
+	if len(status.Processes) != 3 {
+		t.Fatalf("processes: %+v, want three", status.Processes)
 	}
 	if status.PID != r.PID() {
 		t.Errorf("status is of process %d, want %d, which takes signals", status.PID, r.PID())
@@ -88,7 +90,7 @@ func TestRights(t *testing.T) {
 	for i, want := range []struct {
 		pid  int
 		role string
-	}{{r.PID(), "keeper"}, {r.routerPID(t), "router"}} {
+	}{{r.PID(), "keeper"}, {r.routerPID(t), "router"}, {r.webPID(t), "web"}} {
 		p := status.Processes[i]
 		isKeeper := want.role == "keeper"
 		if p.PID != want.pid || p.Role != want.role || !p.NoNewPrivs || slices.Contains(p.Capabilities.Permitted, "CAP_SYS_ADMIN") ||
@@ -104,6 +106,9 @@ func TestRights(t *testing.T) {
 		if !strings.Contains(text, fmt.Sprintf("%d %s: user ", want.pid, want.role)) {
 			t.Errorf("status lacks the %s: %s", want.role, text)
 		}
+	}
+	if p := status.Processes; os.Geteuid() == 0 && p[1].UID == p[2].UID {
+		t.Errorf("router and page run as one user, %d", p[1].UID)
 	}
 	r.killRouter(t) // the keeper has fewer rights by now
 	r.wait(t, "the next router's answer", func() bool {

@@ -419,6 +419,63 @@ func checkHostKept(t *testing.T, pid int) {
 	}
 }
 
+// TestTakenOverWeb has code of the test run in the process that serves http.listen. Then it goes
+// on.
+func TestTakenOverWeb(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	r := run(t, lab.Router, "syntap0", viewed)
+	get := func() string { return lab.Router.Run("curl", "-sS", "--fail", "http://"+viewAddress+"/healthz") }
+	get()
+	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
+	keeper, routed := uint64(r.PID()), uint64(r.routerPID(t))
+	path := func(path string, then ...uint64) func(*captive) []uint64 {
+		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
+	}
+	at := func(name string, flags uint64) func(*captive) []uint64 {
+		return func(c *captive) []uint64 { return []uint64{0, c.write(t, 0, append([]byte(name), 0)), flags} }
+	}
+	const listener = 4 // or what has its number now: the call is refused whatever that is
+	log := filepath.Join(r.dir, "handshakes.json")
+	ofPages := []attempt{
+		{"read a file", unix.SYS_OPENAT, at("/etc/passwd", unix.O_RDONLY), 0},
+		{"read a file by open", unix.SYS_OPEN, path("/etc/passwd", unix.O_RDONLY), 0},
+		{"read the log", unix.SYS_OPENAT, at(log, unix.O_RDONLY), 0},
+		{"write the log", unix.SYS_OPENAT, at(log, unix.O_WRONLY), 0},
+		{"look for a file", unix.SYS_NEWFSTATAT, at(log, 0), 0},
+		{"list a directory", unix.SYS_GETDENTS64, with(0), 0},
+		{"remove the log", unix.SYS_UNLINK, path(log), 0},
+		{"a socket", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_STREAM), 0},
+		{"a local socket", unix.SYS_SOCKET, with(unix.AF_UNIX, unix.SOCK_STREAM), 0},
+		{"a netlink socket", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE), 0},
+		{"a socket pair", unix.SYS_SOCKETPAIR, with(unix.AF_UNIX, unix.SOCK_STREAM), 0},
+		{"connect", unix.SYS_CONNECT, with(listener), 0},
+		{"bind", unix.SYS_BIND, with(listener), 0},
+		{"end the listener", unix.SYS_SHUTDOWN, with(listener, unix.SHUT_RDWR), 0},
+		{"shorten the listener's queue", unix.SYS_LISTEN, with(listener, 0), 0},
+		{"filter the listener", unix.SYS_SETSOCKOPT, with(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER), 0},
+		{"send to an address", unix.SYS_SENDTO, with(listener), 0},
+		{"send a message", unix.SYS_SENDMSG, with(listener), 0},
+		{"take a descriptor", unix.SYS_RECVMSG, with(listener), 0},
+		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
+		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
+		{"signal the router", unix.SYS_KILL, with(routed, 0), 0},
+		{"trace the router", unix.SYS_PTRACE, with(unix.PTRACE_ATTACH, routed), 0},
+		{"read the router's memory", unix.SYS_PROCESS_VM_READV, with(routed), 0},
+		{"an ioctl", unix.SYS_IOCTL, with(0, unix.TCGETS), 0},
+	}
+	all := attempts(t, victim)
+	for i := range all {
+		if all[i].want == unix.EAFNOSUPPORT {
+			all[i].want = 0 // it makes none at all
+		}
+	}
+	checkRefused(t, r.webPID(t), append(all, ofPages...))
+	get()
+	r.stop(t, unix.SIGTERM)
+}
+
 // TestTakenOverInExec has code of the test run in the router of a command.
 func TestTakenOverInExec(t *testing.T) {
 	t.Parallel()

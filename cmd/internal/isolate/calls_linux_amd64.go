@@ -17,3 +17,6 @@ var ofStartsHere = []uint32{unix.SYS_ARCH_PRCTL}
 var ofWritersHere = []uint32{
 	unix.SYS_OPEN, unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_RENAME, unix.SYS_MKDIR, unix.SYS_CHMOD,
 }
+
+// ofRequestsHere are older calls of a process that serves a page.
+var ofRequestsHere = []uint32{unix.SYS_EPOLL_WAIT}

@@ -12,3 +12,6 @@ var ofStartsHere []uint32
 
 // ofWritersHere are older calls for files: none.
 var ofWritersHere []uint32
+
+// ofRequestsHere are older calls of a process that serves a page: none.
+var ofRequestsHere []uint32

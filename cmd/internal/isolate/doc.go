@@ -4,16 +4,19 @@
 // # Theory of operation
 //
 // A router reads the packets of any network. A fault that lets a packet run code in it should let
-// that code do little else than route. So "syntap run", exec and demo are two processes each:
+// that code do little else than route, and one in a server that any visitor may speak to should let
+// it do nothing but that. So "syntap run", exec and demo are two processes each, and with
+// http.listen three:
 //
-//	syntap (keeper) ── channel ── syntap-router
-//	rules, routes, nftables,       TUN, tap, netstack, page
-//	journal, repair, signals,
-//	logs, owners; exec's command
-//	        ╰──── the TUN, and a lock on the journal ───▶╯
-//	        ╰──── upstream sockets (package sockets) ───▶╯
-//	        ╰◀─── questions about owners ────────────────╯
-//	        ╰◀─── records, by a ring in shared memory ───╯
+//	syntap-web ── stream ── syntap (keeper) ── channel ── syntap-router
+//	page, API, metrics      rules, routes, nftables,       TUN, tap, netstack
+//	                        journal, repair, signals,
+//	                        logs, owners; exec's command
+//	   ╰◀─── the listener ─────────╯  ╰──── the TUN, and a lock on the journal ───▶╯
+//	   ╰◀─── the last records ─────╯  ╰──── upstream sockets (package sockets) ───▶╯
+//	   ╰──── questions ───────────▶╯  ╰◀─── questions about owners ────────────────╯
+//	                                  ╰◀─── records, by a ring in shared memory ───╯
+//	                                  ╰──── questions about figures ──────────────▶╯
 //
 // The keeper changes the host, and holds the TUN's descriptor, which it never reads. It sees no
 // packet of a client, and believes nothing that the router says: words are bounded, and only tell
@@ -22,6 +25,11 @@
 // log goes on with its next number. The next router has the config that was in force, whatever the
 // file says by then. A router whose keeper dies ends with it (PR_SET_PDEATHSIG, and the end of the
 // channel). It holds a lock on the journal to its end, for which the next run waits.
+//
+// The process that serves http.listen reads the records from memory that the keeper alone writes
+// (package recent), and asks the keeper, in one byte, for all else: the keeper hands a question
+// about figures on to the router, and the answer, of which it reads the length, back. Neither can
+// be held up by that process, which ends and begins again without the others.
 //
 // # Exec
 //
@@ -39,8 +47,8 @@
 //     command's sockets;
 //   - of System V's and POSIX's objects.
 //
-// Where the kernel makes no such namespaces the router does without. With http.listen it is in the
-// caller's network, because the page listens there.
+// Where the kernel makes no such namespaces the router does without. The process that serves
+// http.listen is in such namespaces, too: its listener is in that of the caller.
 //
 // A router of exec that dies has a successor as in run; the command goes on, its connections are
 // reset. Virtual addresses of names are others then: those of before stand for nothing.
@@ -50,14 +58,15 @@
 // [Enter] takes from all threads of a process, when all that takes more rights is done and before
 // the first packet:
 //
-//   - all capabilities but those in use, which are none of a router, in any set; the keeper's sets
-//     have those that it gives to routers, and exec's keeper keeps the bounding set;
-//   - of a router that root's keeper has started, the user: it becomes one of those that systemd
+//   - all capabilities but those in use, which are none of the other processes, in any set; the
+//     keeper's sets have those that it gives to routers, and exec's keeper keeps the bounding set;
+//   - of a process that root's keeper has started, the user: it becomes one of those that systemd
 //     gives dynamic services, which nothing else has (user_linux.go);
 //   - new privileges (PR_SET_NO_NEW_PRIVS);
-//   - of a router that has a keeper, all files: landlock(7) lets it open none, and list those
-//     directories only by which the owners of connections are known (/sys/fs/cgroup). It connects
-//     to no Unix socket and signals no process outside, on kernels where landlock does that, too;
+//   - of a process that has a keeper, all files: landlock(7) lets it open none, and the router list
+//     those directories only by which the owners of connections are known (/sys/fs/cgroup). It
+//     connects to no Unix socket and signals no process outside, on kernels where landlock does
+//     that, too;
 //   - of it, memory and, where it has a user of its own, threads beyond a bound (limit_linux.go);
 //   - all system calls but a list, and of some of these all but a few arguments (filter_linux.go):
 //     no namespace is entered, no other process traced, nothing mounted, no kernel facility used
@@ -65,6 +74,8 @@
 //     program, makes no child, signals no process, maps no memory to execute, opens no socket of
 //     nftables, and makes and changes no link. One that has a keeper makes no socket but to ask
 //     for routes and sockets, listens on none, and opens no file, even where there is no landlock.
+//     The process that serves http.listen makes no socket, and connects, binds and shuts down
+//     none: it accepts, reads, writes and closes.
 //
 // A call that is refused fails with EPERM. The kernel's log names it (type=1326), so that an
 // attempt is found. Where the kernel, or a sandbox around the process, takes less, Enter says so

@@ -19,6 +19,7 @@ type Needs struct {
 	Files    bool // it writes files
 	Routers  bool // it starts routers, which have no other rights than it has
 	Sockets  bool // it makes sockets of IPv4, IPv6 and Unix
+	Page     bool // it accepts connections, and has no other need
 
 	// Of one that writes no files, and so opens none: the directories below which it reads names,
 	// and the memory that it takes beyond what it has, in bytes; 0 = without a bound.
@@ -64,7 +65,7 @@ func Enter(n Needs) (landlock bool, err error) {
 	}
 	var user, files error
 	if !n.Host {
-		user = takeOwnUser()
+		user = takeOwnUser(n.Page)
 	}
 	capabilities, limits := dropCapabilities(had, keep, n.Routers && may(cap.SETPCAP)), limit(n)
 	if !n.Files {

@@ -16,16 +16,12 @@ import (
 // about cost no run of the filter since Linux 5.11, which keeps a table of them; for older kernels
 // the frequent ones come first.
 func filter(pid int, n Needs) ([]bpf.RawInstruction, error) {
-	refuse := seccomp.Fail(unix.EPERM)
-	program := []bpf.Instruction{
-		seccomp.LoadArch,
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
-		seccomp.Fail(unix.ENOSYS),
-		seccomp.LoadNumber,
+	if n.Page {
+		return assemble(ofPage(uint32(pid)))
 	}
-	program = append(program, always(seccomp.Pass, frequent)...)
+	program := always(seccomp.Pass, frequent)
 	program = append(program, seccomp.Rules(judged(uint32(pid), n)...)...)
-	program = append(program, always(seccomp.Pass, others, legacy)...)
+	program = append(program, always(seccomp.Pass, runtime, others, legacy)...)
 	if n.Sockets {
 		program = append(program, always(seccomp.Pass, ofListeners)...)
 	}
@@ -38,8 +34,20 @@ func filter(pid int, n Needs) ([]bpf.RawInstruction, error) {
 	if n.Routers {
 		program = append(program, always(seccomp.Pass, ofStarts, ofStartsHere)...)
 	}
-	program = append(program, always(seccomp.Fail(unix.ENOSYS), probed)...)
-	raw, err := bpf.Assemble(append(program, refuse))
+	return assemble(program)
+}
+
+// assemble returns the filter of a program that judges calls by their number. Calls on which it
+// says nothing are refused.
+func assemble(program []bpf.Instruction) ([]bpf.RawInstruction, error) {
+	begin := []bpf.Instruction{
+		seccomp.LoadArch,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
+		seccomp.Fail(unix.ENOSYS),
+		seccomp.LoadNumber,
+	}
+	missing := always(seccomp.Fail(unix.ENOSYS), probed)
+	raw, err := bpf.Assemble(append(slices.Concat(begin, program, missing), seccomp.Fail(unix.EPERM)))
 	if err != nil {
 		return nil, fmt.Errorf("assemble system call filter: %w", err)
 	}
@@ -65,8 +73,7 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 	rules := []seccomp.Rule{
 		{Number: unix.SYS_SOCKET, Check: sockets(n)},
 		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, ioctls...)},
-		// A descriptor that is ready could send any signal to a process of the same user.
-		{Number: unix.SYS_FCNTL, Check: seccomp.UnlessOneOf(1, unix.EPERM, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG)},
+		ofDescriptors,
 	}
 	if !n.Files { // directories alone, to be read
 		rules = append(rules, seccomp.Rule{
@@ -82,8 +89,23 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 			Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, forbidden, 0),
 		})
 	}
-	rules = append(rules, []seccomp.Rule{
-		// The runtime interrupts its threads.
+	rules = append(rules, ofRuntime(pid)...)
+	if !n.Children {
+		rules = append(rules, toItself(pid))
+	}
+	return rules
+}
+
+// ofDescriptors judges fcntl(2): a descriptor that is ready could send any signal to a process of
+// the same user.
+var ofDescriptors = seccomp.Rule{
+	Number: unix.SYS_FCNTL, Check: seccomp.UnlessOneOf(1, unix.EPERM, unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG),
+}
+
+// ofRuntime are calls of Go's runtime.
+func ofRuntime(pid uint32) []seccomp.Rule {
+	return []seccomp.Rule{
+		// It interrupts its threads.
 		{Number: unix.SYS_TGKILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)},
 		// Threads, and neither processes nor namespaces.
 		{Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, thread|newNamespace, thread)},
@@ -91,11 +113,24 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 		{Number: unix.SYS_MPROTECT, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
 		{Number: unix.SYS_PRCTL, Check: seccomp.OnlyOneOf(0, unix.EPERM, unix.PR_SET_VMA)},
 		{Number: unix.SYS_PRLIMIT64, Check: seccomp.OnlyNull(2, unix.EPERM)}, // reads
-	}...)
-	if !n.Children {
-		rules = append(rules, seccomp.Rule{Number: unix.SYS_KILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)})
 	}
-	return rules
+}
+
+// toItself lets a process send itself signals.
+func toItself(pid uint32) seccomp.Rule {
+	return seccomp.Rule{Number: unix.SYS_KILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)}
+}
+
+// ofPage returns the program of a process that serves a page: it accepts connections, reads, writes
+// and closes them. It opens no file, makes no socket, and changes none but for the time that
+// connections live: the listener is not its own.
+func ofPage(pid uint32) []bpf.Instruction {
+	options := seccomp.If(1, unix.IPPROTO_TCP,
+		seccomp.OnlyOneOf(2, unix.EPERM, unix.TCP_NODELAY, unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT),
+		seccomp.If(1, unix.SOL_SOCKET, seccomp.OnlyOneOf(2, unix.EPERM, unix.SO_KEEPALIVE),
+			[]bpf.Instruction{seccomp.Fail(unix.EPERM)}))
+	rules := append(ofRuntime(pid), toItself(pid), ofDescriptors, seccomp.Rule{Number: unix.SYS_SETSOCKOPT, Check: options})
+	return slices.Concat(always(seccomp.Pass, ofRequests), seccomp.Rules(rules...), always(seccomp.Pass, runtime, ofRequestsHere))
 }
 
 // sockets judges socket(2) by family and, where the host's firewall is not to be changed, netlink
@@ -142,15 +177,25 @@ var frequent = []uint32{
 	unix.SYS_READLINKAT,
 }
 
-// others are the rest that a router may always make.
-var others = []uint32{
-	// Of Go's runtime, and of glibc's threads where it is linked.
+// ofRequests are the calls of a process that serves a page.
+var ofRequests = []uint32{
+	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL, unix.SYS_ACCEPT4, unix.SYS_CLOSE,
+	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
+	unix.SYS_PREAD64, unix.SYS_LSEEK, unix.SYS_GETPPID,
+}
+
+// runtime are calls of Go's runtime, and of glibc's threads where it is linked.
+var runtime = []uint32{
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK,
 	unix.SYS_RESTART_SYSCALL, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETTID, unix.SYS_GETPID,
 	unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_MREMAP, unix.SYS_BRK,
 	unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM,
 	unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_MEMBARRIER, unix.SYS_SET_TID_ADDRESS,
 	unix.SYS_SETITIMER, unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE,
+}
+
+// others are the rest that a router may always make.
+var others = []uint32{
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_PPOLL, unix.SYS_PSELECT6,
 	// Who it is, and where.
 	unix.SYS_GETPPID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_GETGROUPS,

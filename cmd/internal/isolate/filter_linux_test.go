@@ -121,6 +121,48 @@ func TestKeeperFilter(t *testing.T) {
 	}
 }
 
+// TestPageFilter asks the filter of a process that serves a page.
+func TestPageFilter(t *testing.T) {
+	t.Parallel()
+	const pid = 4711
+	for _, tt := range []struct {
+		name   string
+		number uint32
+		args   [6]uint64
+		want   unix.Errno // 0 = passes
+	}{
+		{"accept", unix.SYS_ACCEPT4, [6]uint64{}, 0},
+		{"read", unix.SYS_READ, [6]uint64{}, 0},
+		{"write", unix.SYS_WRITE, [6]uint64{}, 0},
+		{"the user of a peer", unix.SYS_GETSOCKOPT, [6]uint64{}, 0},
+		{"keep a connection alive", unix.SYS_SETSOCKOPT, [6]uint64{9, unix.SOL_SOCKET, unix.SO_KEEPALIVE}, 0},
+		{"the time between two looks", unix.SYS_SETSOCKOPT, [6]uint64{9, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}, 0},
+		{"a filter of packets", unix.SYS_SETSOCKOPT, [6]uint64{4, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER}, unix.EPERM},
+		{"a TCP option", unix.SYS_SETSOCKOPT, [6]uint64{4, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT}, unix.EPERM},
+		{"an IP option", unix.SYS_SETSOCKOPT, [6]uint64{4, unix.IPPROTO_IP, unix.IP_OPTIONS}, unix.EPERM},
+		{"a thread", unix.SYS_CLONE, [6]uint64{thread}, 0},
+		{"a process", unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, unix.EPERM},
+		{"interrupt a thread", unix.SYS_TGKILL, [6]uint64{pid, 4712, 23}, 0},
+		{"signal another process", unix.SYS_KILL, [6]uint64{1, 6}, unix.EPERM},
+		{"memory", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, 0},
+		{"memory to execute", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, unix.EPERM},
+		{"open a file", unix.SYS_OPENAT, [6]uint64{}, unix.EPERM},
+		{"a socket", unix.SYS_SOCKET, [6]uint64{unix.AF_INET}, unix.EPERM},
+		{"connect", unix.SYS_CONNECT, [6]uint64{}, unix.EPERM},
+		{"end the listener", unix.SYS_SHUTDOWN, [6]uint64{4}, unix.EPERM},
+		{"take a descriptor", unix.SYS_RECVMSG, [6]uint64{}, unix.EPERM},
+		{"execve", unix.SYS_EXECVE, [6]uint64{}, unix.EPERM},
+		{"openat2", unix.SYS_OPENAT2, [6]uint64{}, unix.ENOSYS},
+	} {
+		if got := verdict(t, Needs{Page: true}, auditArch, tt.number, tt.args); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if got := verdict(t, Needs{Page: true}, unix.AUDIT_ARCH_I386, 3, [6]uint64{}); got != unix.ENOSYS {
+		t.Errorf("a call of another architecture: %v, want %v", got, unix.ENOSYS)
+	}
+}
+
 // verdict runs the filter, and returns 0 for a call that passes.
 func verdict(t *testing.T, needs Needs, arch, number uint32, args [6]uint64) unix.Errno {
 	t.Helper()

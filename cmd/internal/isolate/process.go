@@ -20,8 +20,9 @@ type Process struct {
 
 // The roles of processes.
 const (
-	Keeper = "keeper" // changes the host, and starts the router again where that has died
+	Keeper = "keeper" // changes the host, and starts the others again where they have died
 	Router = "router" // reads packets
+	Web    = "web"    // serves the page, the API and the metrics
 )
 
 // Capabilities are the names of those in each set of a process (capabilities(7)), in the order of

@@ -26,8 +26,8 @@ const (
 var errNoUser = errors.New("no user is free")
 
 // unusedUser returns the number of a user that no entry of /etc/passwd or /etc/group and no process
-// has.
-func unusedUser() (uint32, error) {
+// has: the last of them, or the first, so that two processes that look at the same time differ.
+func unusedUser(first bool) (uint32, error) {
 	used := make(map[uint32]bool)
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
 		for _, n := range numbers(file) {
@@ -45,7 +45,11 @@ func unusedUser() (uint32, error) {
 		}
 	}
 	known := mapped()
-	for n := uint32(lastDynamic); n >= firstDynamic; n-- {
+	for i := range uint32(lastDynamic - firstDynamic + 1) {
+		n := lastDynamic - i
+		if first {
+			n = firstDynamic + i
+		}
 		if !used[n] && known(n) {
 			return n, nil
 		}
@@ -96,13 +100,13 @@ func mapped() func(n uint32) bool {
 }
 
 // takeOwnUser has this process, all of its threads, run as a user that nothing else of this machine
-// has, if it may. It keeps its permitted capabilities, and ends with the process that has started
-// it.
-func takeOwnUser() error {
+// has, if it may, as unusedUser says. It keeps its permitted capabilities, and ends with the
+// process that has started it.
+func takeOwnUser(first bool) error {
 	if os.Geteuid() != 0 || !may(cap.SETUID) || !may(cap.SETGID) || !may(cap.KILL) {
 		return nil // without CAP_KILL its keeper could not end it
 	}
-	user, err := unusedUser()
+	user, err := unusedUser(first)
 	if err != nil {
 		return fmt.Errorf("run as a user of its own: %w", err)
 	}

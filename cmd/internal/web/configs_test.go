@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"syntap/cmd/internal/record"
 )
 
 const configs = "../../../configs/"
@@ -18,7 +20,7 @@ const configs = "../../../configs/"
 func TestConfigsNameMetrics(t *testing.T) {
 	t.Parallel()
 	descs := make(chan *prometheus.Desc, 100)
-	newCollector(&Server{handshakes: newHistogram("handshake_seconds", ""), dials: newHistogram("dial_seconds", "")}).Describe(descs)
+	newCollector(NewFigures("", "", record.Run{}, 0)).Describe(descs)
 	close(descs)
 	known := make(map[string]bool)
 	for desc := range descs {
@@ -46,7 +48,7 @@ func TestConfigsNameMetrics(t *testing.T) {
 	}
 	for name := range known {
 		if base := strings.TrimSuffix(name, "_bucket"); !asked[base] && !asked[base+"_bucket"] &&
-			name != "syntap_start_time_seconds" && name != "syntap_start_time_seconds_bucket" && name != "syntap_event_subscribers" {
+			name != "syntap_start_time_seconds" && name != "syntap_start_time_seconds_bucket" {
 			t.Errorf("neither the dashboard nor an alert shows %s", name)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // that match the parameter filter. First it names the run ("event: run"). A position that the
 // request names counts only if the parameter run names the same one.
 func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
-	sub := &connections{subscriber: s.newSubscriber(&s.records.all), kept: s.records}
+	sub := &connections{subscriber: s.newSubscriber(s.o.Records.All())}
 	sub.render = sub.change
 	text := r.URL.Query().Get("filter")
 	f, err := filter.Parse(text, time.Now())
@@ -34,40 +34,39 @@ func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
 // remembers none: of each it decides anew whether it matched before.
 type connections struct {
 	*subscriber
-	kept   *records
 	filter *filter.Filter // nil = all match
 	viewer *viewer
 }
 
 // change sends the change that a record makes: a connection begins, ends, or ends and so does not
 // match any more ("event: gone").
-func (c *connections) change(n uint64, e *entry) {
+func (c *connections) change(e *entry) {
 	switch {
 	case c.filter == nil:
-		c.record(n, e)
-	case e.of != format.Flow:
-		if c.filter.Match(c.viewer.connection(e, e.end.Load())) {
-			c.record(n, e)
+		c.record(e.Number, e)
+	case e.Type != format.Flow:
+		if c.filter.Match(c.viewer.connection(e, open(c.list.At(e.End)))) {
+			c.record(e.Number, e)
 		}
 	default:
-		c.ended(n, e)
+		c.ended(e)
 	}
 }
 
-func (c *connections) ended(n uint64, e *entry) {
-	opening := c.kept.openingOf(e)
+func (c *connections) ended(e *entry) {
+	opening := open(c.list.At(e.OpeningAt))
 	before := opening != nil && c.filter.Match(c.viewer.connection(opening, nil))
 	switch {
 	case c.filter.Match(c.viewer.connection(opening, e)):
 		if opening != nil && !before {
 			c.record(0, opening)
 		}
-		c.record(n, e)
-	case before || opening == nil && e.opening > 0:
+		c.record(e.Number, e)
+	case before || opening == nil && e.Opening > 0:
 		msg := "datagram"
-		if e.tcp() {
+		if e.TCP {
 			msg = "handshake"
 		}
-		fmt.Fprintf(&c.batch, "id: %d\nevent: gone\ndata: {\"msg\":\"%s\",\"seq\":%d}\n\n", n, msg, e.opening)
+		fmt.Fprintf(&c.batch, "id: %d\nevent: gone\ndata: {\"msg\":\"%s\",\"seq\":%d}\n\n", e.Number, msg, e.Opening)
 	}
 }

@@ -18,13 +18,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syntap/cmd/internal/filter"
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
 // traffic is a router's: connections that each test knows by the port of their client.
-type traffic struct{ *Server }
+type traffic struct{ *served }
 
 func (s traffic) connect(port int, name string) *record.Attributed {
 	r := established(port)
@@ -50,13 +51,13 @@ func (s traffic) ask(port int, name string, answered bool) {
 	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
 	if answered {
 		s.Flow(&record.AttributedFlow{Flow: flow.Flow{
-			Datagram: d, Started: d.Time, Duration: time.Millisecond, Outbound: 40, Inbound: 80, OutboundPackets: 1, InboundPackets: 1,
+			Datagram: d, Key: flow.Key{Client: d.Client, Server: d.Server}, Started: d.Time, Duration: time.Millisecond, Outbound: 40, Inbound: 80, OutboundPackets: 1, InboundPackets: 1,
 			Outcome: flow.Answered, DNS: &flow.DNS{Response: true, Queries: d.DNS.Queries},
 		}})
 	}
 }
 
-func get(t *testing.T, s *Server, path, query string) (status int, body string) {
+func get(t *testing.T, s *served, path, query string) (status int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: tuntest.Patience}
 	defer client.CloseIdleConnections()
@@ -111,7 +112,7 @@ func TestFlows(t *testing.T) {
 		"filter=process:curl+connect:<1s":      {"flow 3 of 1,0 in 7", "flow 1 of 2,0 in 500"},
 		"filter=open":                          nil,
 	} {
-		status, body := get(t, s.Server, "/api/flows", query)
+		status, body := get(t, s.served, "/api/flows", query)
 		var records []json.RawMessage
 		if err := json.Unmarshal([]byte(body), &records); err != nil || status != http.StatusOK {
 			t.Fatalf("%s: %d %s, %v", query, status, body, err)
@@ -125,7 +126,7 @@ func TestFlows(t *testing.T) {
 		}
 	}
 	// Handshakes are judged by what has become of them.
-	if _, body := get(t, s.Server, "/api/handshakes", "filter=in:>100"); strings.Count(body, `"msg"`) != 1 || !strings.Contains(body, `"sport":2,`) {
+	if _, body := get(t, s.served, "/api/handshakes", "filter=in:>100"); strings.Count(body, `"msg"`) != 1 || !strings.Contains(body, `"sport":2,`) {
 		t.Errorf("handshakes with more than 100 bytes: %s", body)
 	}
 }
@@ -147,7 +148,7 @@ func TestFilterErrors(t *testing.T) {
 }
 
 // follow calls f with the connections of a filter as they change, until f returns false.
-func follow(t *testing.T, s *Server, query string, f func(kind, data string) bool) {
+func follow(t *testing.T, s *served, query string, f func(kind, data string) bool) {
 	t.Helper()
 	client := http.Client{Timeout: tuntest.Patience}
 	defer client.CloseIdleConnections()
@@ -203,7 +204,7 @@ func TestConnections(t *testing.T) {
 			s.ask(3, "a.example.com", true)
 			want := tt.early
 			var got []string
-			follow(t, s.Server, "after=0&filter="+url.QueryEscape(tt.filter), func(kind, data string) bool {
+			follow(t, s.served, "after=0&filter="+url.QueryEscape(tt.filter), func(kind, data string) bool {
 				got = append(got, strings.TrimSpace(kind+" "+short(t, data)))
 				if len(got) == len(tt.early) {
 					want = append(want, tt.late...)
@@ -224,12 +225,12 @@ func TestOpeningNotKept(t *testing.T) {
 	t.Parallel()
 	s := traffic{serve(t, "127.0.0.1:0")}
 	first := s.connect(1, "a.example.com")
-	for range recentRecords {
+	for range recent.Records {
 		s.ask(3, "b.example.com", false)
 	}
 	s.end(first, 900)
 	for text, want := range map[string]string{"in:>100": "flow 1 of 1,0 in 900", "tcp+open": "gone handshake 1"} {
-		follow(t, s.Server, fmt.Sprintf("after=%d&filter=%s", recentRecords+1, text), func(kind, data string) bool {
+		follow(t, s.served, fmt.Sprintf("after=%d&filter=%s", recent.Records+1, text), func(kind, data string) bool {
 			if got := strings.TrimSpace(kind + " " + short(t, data)); got != want {
 				t.Errorf("%s: %s, want %s", text, got, want)
 			}
@@ -248,7 +249,7 @@ func TestOtherRun(t *testing.T) {
 	for query, want := range map[string]string{
 		"after=2&run=" + s.o.Run.ID: "handshake 3", "after=2&run=0123456789abcdef": "handshake 1", "after=2": "handshake 3",
 	} {
-		follow(t, s.Server, query, func(_, data string) bool {
+		follow(t, s.served, query, func(_, data string) bool {
 			if got := short(t, data); got != want {
 				t.Errorf("%s: begins with %s, want %s", query, got, want)
 			}

@@ -3,29 +3,30 @@
 //
 // # Theory of operation
 //
-//	app ── Server.Record, Datagram, Flow ──▶ rings of the last records ──▶ /api/handshakes, /api/flows   on request
-//	       one short lock │                                            ╰──▶ /api/events, /api/connections
-//	                      │                                                each subscriber by itself, every 200 ms
-//	                      ╰─ histograms ──╮
-//	app ── Counters ──────────────────────┴──▶ /metrics, /api/status
+//	keeper ── last records (package recent) ──▶ /api/handshakes, /api/flows   on request
+//	                                        ╰──▶ /api/events, /api/connections
+//	                                             each subscriber by itself, every 200 ms
+//	router ── histograms ──╮
+//	router ── Counters ────┴── Figures ──▶ /metrics, /api/status
 //
-// Record and its like are called on the packet path. They store a pointer and add to a few atomic
-// counters; they render nothing, wake no goroutine and cannot be made to wait: readers hold a
-// ring's lock only to copy pointers.
+// A [Server] is in a process of its own. It reads the records, and asks for the figures, when it is
+// asked for them: records from memory that the keeper writes, figures by a [Remote], which asks the
+// keeper, which asks the router. [Figures] are in the router; they add to a few atomic counters on
+// the packet path.
 //
-// One ring holds the records by which connections and flows begin and end, another the handshakes
+// One list has the records by which connections and flows begin and end, another the handshakes
 // among them. Records are numbered from 1 by "seq", each type by itself; the record of an end names
 // that of its opening (handshake_seq, datagram_seq), as in a log.
 //
-// A ring is also the queue of its subscribers: of handshakes (/api/events) and of connections
+// A list is also the queue of its subscribers: of handshakes (/api/events) and of connections
 // (/api/connections). A subscriber is no more than a position in it, which is the id of an event:
 // a browser that connects again continues where it was. So the memory that it can hold is bounded:
-// one that falls behind by more than the ring gets the number of records it has missed ("event:
+// one that falls behind by more than the list gets the number of records it has missed ("event:
 // lost") and continues with the oldest there is. One that does not read is dropped when a write has
 // waited for timeouts.event.
 //
-// After a restart the rings begin with the last records of the JSON log (Refill), which get numbers
-// of this run. A connection of an earlier run whose end is not among them is over, and how is
+// After a restart the lists begin with the last records of the JSON log, which get numbers of this
+// run. A connection of an earlier run whose end is not among them is over, and how is
 // unknown.
 //
 // # Filters

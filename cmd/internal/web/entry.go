@@ -2,58 +2,61 @@ package web
 
 import (
 	"strconv"
-	"sync/atomic"
 
 	"syntap/cmd/internal/format"
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
-	"syntap/tun/flow"
+	"syntap/cmd/internal/record/compact"
 )
 
-// entry is a record that the server keeps: of the router itself, or of an earlier run, as its JSON
+// entry is a record that the server shows: of the router itself, or of an earlier run, as its JSON
 // log has it.
 type entry struct {
-	of        format.Type // Handshake, Datagram or Flow
-	handshake *record.Attributed
-	datagram  *record.AttributedDatagram
-	flow      *record.AttributedFlow
-	logged    []byte     // a line of a log, without its end
-	proto     flow.Proto // of a flow
-
-	seq       uint64                // number among the records of its type, from 1
-	opening   uint64                // of a flow: that of the record by which it began; 0 = unknown
-	openingAt uint64                // of a flow: the number of that record among all; 0 = unknown
-	end       atomic.Pointer[entry] // of an opening: its flow
+	*recent.Entry
+	compact.Item // unless it is logged
 }
 
-// tcp reports whether a flow is a TCP connection, whose opening is a handshake.
-func (e *entry) tcp() bool { return e.proto == flow.TCP }
+// open returns a record that is kept; nil for none.
+func open(e *recent.Entry) *entry {
+	if e == nil {
+		return nil
+	}
+	var i compact.Item
+	if e.Logged == nil {
+		var err error
+		if i, err = e.Item(); err != nil {
+			return nil
+		}
+	}
+	return &entry{e, i}
+}
 
 // append appends the record as a line.
 func (e *entry) append(dst []byte, w *record.Writer) []byte {
 	switch {
-	case e.logged != nil:
+	case e.Logged != nil:
 		return e.appendLogged(dst)
-	case e.handshake != nil:
-		return w.Handshake(dst, e.seq, e.handshake)
-	case e.datagram != nil:
-		return w.Datagram(dst, e.seq, e.datagram)
+	case e.Handshake != nil:
+		return w.Handshake(dst, e.Seq, e.Handshake)
+	case e.Datagram != nil:
+		return w.Datagram(dst, e.Seq, e.Datagram)
 	}
-	return w.Flow(dst, e.seq, e.flow, e.opening)
+	return w.Flow(dst, e.Seq, e.Flow, e.Opening)
 }
 
 // appendLogged appends a line of a log with the numbers that its record has here, and without the
 // links of its chain.
 func (e *entry) appendLogged(dst []byte) []byte {
 	separator := byte('{')
-	record.Scan(e.logged, func(key, value []byte) {
+	record.Scan(e.Logged, func(key, value []byte) {
 		n := uint64(0)
 		switch string(key) {
 		case "prev", "hash":
 			return
 		case "seq":
-			n = e.seq
+			n = e.Seq
 		case "handshake_seq", "datagram_seq":
-			if n = e.opening; n == 0 {
+			if n = e.Opening; n == 0 {
 				return
 			}
 		}
@@ -104,7 +107,7 @@ func (v *viewer) connection(opening, end *entry) *format.Connection {
 		v.fill(&v.end, end)
 		c.End = &v.end
 	case !v.opening.GoesOn():
-	case opening.logged != nil: // the run is over
+	case opening.Logged != nil: // the run is over
 		c.State = format.EndMissing
 	default:
 		c.State = format.Alive
@@ -114,13 +117,13 @@ func (v *viewer) connection(opening, end *entry) *format.Connection {
 
 func (v *viewer) fill(r *format.Record, e *entry) {
 	switch {
-	case e.logged != nil:
-		v.decoder.Decode(e.logged, r)
-	case e.handshake != nil:
-		v.live.Handshake(r, e.handshake)
-	case e.datagram != nil:
-		v.live.Datagram(r, e.datagram)
+	case e.Logged != nil:
+		v.decoder.Decode(e.Logged, r)
+	case e.Handshake != nil:
+		v.live.Handshake(r, e.Handshake)
+	case e.Datagram != nil:
+		v.live.Datagram(r, e.Datagram)
 	default:
-		v.live.Flow(r, e.flow)
+		v.live.Flow(r, e.Flow)
 	}
 }

@@ -8,20 +8,20 @@ import (
 	"strconv"
 	"time"
 
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 )
 
 const (
 	eventInterval  = 200 * time.Millisecond
-	eventBatch     = 512      // records that are looked at before they are sent
 	maxBatch       = 64 << 10 // bytes, that one write takes, but for the last record
 	eventKeepalive = 15 * time.Second
 )
 
 // serveEvents streams the records of handshakes.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	sub := s.newSubscriber(&s.records.handshakes)
-	sub.render = func(_ uint64, e *entry) { sub.record(e.seq, e) }
+	sub := s.newSubscriber(s.o.Records.Handshakes())
+	sub.render = func(e *entry) { sub.record(e.Number, e) }
 	s.stream(w, r, sub)
 }
 
@@ -85,20 +85,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, sub *subscriber)
 	}
 }
 
-// subscriber is one reader's place in a ring.
+// subscriber is one reader's place in a list.
 type subscriber struct {
-	recent   *ring
+	list     recent.List
 	last     uint64 // number of the last record that it has had
 	otherRun bool   // the number that the request names is of another run
-	render   func(n uint64, e *entry)
+	render   func(e *entry)
 	send     func() error
-	records  []*entry
 	batch    bytes.Buffer
 	writer   record.Writer
 }
 
-func (s *Server) newSubscriber(recent *ring) *subscriber {
-	sub := &subscriber{recent: recent, last: recent.newest(), records: make([]*entry, eventBatch)}
+func (s *Server) newSubscriber(list recent.List) *subscriber {
+	sub := &subscriber{list: list, last: list.Newest()}
 	sub.writer.Run = s.o.Run
 	return sub
 }
@@ -123,44 +122,46 @@ func (s *subscriber) resume(r *http.Request) error {
 	return nil
 }
 
-var errStopped = errors.New("the server stops")
+var errStopped = errors.New("stopping")
 
 // catchUp renders the records since the last one, and sends them but for the last batch.
 func (s *subscriber) catchUp(stop <-chan struct{}) error {
-	for {
-		more, err := s.next()
-		if err != nil || !more {
-			return err
-		}
+	newest := s.list.Newest()
+	lost := uint64(0)
+	if oldest := newest - min(newest, uint64(s.list.Len())); s.last < oldest {
+		lost, s.last = oldest-s.last, oldest
+	}
+	for s.last < newest {
 		select {
 		case <-stop:
 			return errStopped
 		default:
 		}
-	}
-}
-
-// next renders a batch of records, and sends it when it is full. more: there are others.
-func (s *subscriber) next() (more bool, err error) {
-	first, n := s.recent.after(s.last, s.records)
-	if n == 0 {
-		return false, nil
-	}
-	defer clear(s.records[:n])
-	if lost := first - s.last - 1; lost > 0 {
-		fmt.Fprintf(&s.batch, "event: lost\ndata: {\"lost\":%d}\n\n", lost)
-	}
-	for i, e := range s.records[:n] {
-		s.last = first + uint64(i)
-		s.render(s.last, e)
+		s.last++
+		e := open(s.list.At(s.last))
+		if e == nil { // it has gone meanwhile, or is too long
+			lost++
+			continue
+		}
+		s.lose(lost)
+		lost = 0
+		s.render(e)
 		if s.batch.Len() < maxBatch {
 			continue
 		}
 		if err := s.send(); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return n == len(s.records), nil
+	s.lose(lost)
+	return nil
+}
+
+// lose adds to the batch that records are missing.
+func (s *subscriber) lose(n uint64) {
+	if n > 0 {
+		fmt.Fprintf(&s.batch, "event: lost\ndata: {\"lost\":%d}\n\n", n)
+	}
 }
 
 // record adds a record to the batch; id 0 = it is not to be named as the last one.

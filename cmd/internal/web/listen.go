@@ -20,7 +20,9 @@ func split(address string) (network, addr string) {
 	return "tcp", address
 }
 
-func listen(address string, stays bool) (net.Listener, error) {
+// Listen listens on an address: that of an IP with a port, or "unix:" with a path, whose file goes
+// when the listener is closed.
+func Listen(address string) (net.Listener, error) {
 	network, addr := split(address)
 	if network == "unix" {
 		removeStale(addr)
@@ -33,21 +35,13 @@ func listen(address string, stays bool) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	if l, ok := l.(*net.UnixListener); ok {
-		l.SetUnlinkOnClose(!stays)
+	if network == "unix" {
 		if err := os.Chmod(addr, 0o660); err != nil {
 			l.Close()
 			return nil, fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
 	return l, nil
-}
-
-// RemoveStale removes the socket file of a server that has ended and may not do that.
-func RemoveStale(address string) {
-	if network, path := split(address); network == "unix" {
-		removeStale(path)
-	}
 }
 
 // removeStale removes the socket of a process that has died.

@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/format"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 )
@@ -21,7 +22,7 @@ const defaultLimit = 100
 // listing is a list of recent records of one type, on request.
 type listing struct {
 	server *Server
-	ring   *ring
+	list   recent.List
 	of     format.Type
 	words  []string // outcomes that can be asked for
 }
@@ -51,7 +52,7 @@ func (l *listing) parse(r *http.Request) (query, error) {
 			}
 		case "limit":
 			n, err := strconv.Atoi(value)
-			if most := len(l.ring.all); err != nil || n < 1 || n > most {
+			if most := l.list.Len(); err != nil || n < 1 || n > most {
 				return q, fmt.Errorf("limit %q is not a number from 1 to %d", value, most)
 			}
 			q.limit = n
@@ -94,13 +95,17 @@ func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.server.listings.enter(m)
 	defer l.server.listings.leave(m)
 	w.Header().Set("Content-Type", "application/json")
-	records := make([]*entry, len(l.ring.all))
-	_, n := l.ring.after(0, records)
 	writer, judge := record.Writer{Run: l.server.o.Run}, newViewer(l.server.o.Run)
 	b, sep := make([]byte, 0, maxBatch), byte('[')
-	for i := n - 1; i >= 0 && q.limit > 0; i-- {
-		e := records[i]
-		if e.of != l.of || !l.wanted(&q, judge, e) {
+	newest := l.list.Newest()
+	oldest := newest - min(newest, uint64(l.list.Len()))
+	for n := newest; n > oldest && q.limit > 0; n-- {
+		kept := l.list.At(n)
+		if kept == nil || kept.Type != l.of {
+			continue
+		}
+		e := open(kept)
+		if e == nil || !l.wanted(&q, judge, e) {
 			continue
 		}
 		if len(b) >= maxBatch {
@@ -125,9 +130,12 @@ func (l *listing) wanted(q *query, judge *viewer, e *entry) bool {
 	if q.outcome == "" && q.filter == nil {
 		return true
 	}
-	opening, end := e, e.end.Load()
-	if e.of == format.Flow {
-		opening, end = l.server.records.openingOf(e), e
+	all := l.server.o.Records.All()
+	opening, end := e, e
+	if e.Type == format.Flow {
+		opening = open(all.At(e.OpeningAt))
+	} else {
+		end = open(all.At(e.End))
 	}
 	c := judge.connection(opening, end)
 	return (q.outcome == "" || c.Outcome() == q.outcome) && (q.filter == nil || q.filter.Match(c))

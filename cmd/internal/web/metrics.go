@@ -5,24 +5,21 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics returns the handler of /metrics, with a registry of its own.
+// metrics returns the handler of /metrics: those of the router, and the server's own.
 func (s *Server) metrics() http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		newCollector(s),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	own := prometheus.NewRegistry()
+	own.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "syntap_event_subscribers", Help: "Subscribers of /api/events at present.",
+	}, func() float64 { return float64(s.subscribers.size()) }))
+	return promhttp.HandlerFor(prometheus.Gatherers{s.o.Metrics, own}, promhttp.HandlerOpts{})
 }
 
 // collector makes the router's metrics from one snapshot of its counters.
 type collector struct {
-	s *Server
+	f *Figures
 
 	build, start                           *prometheus.Desc
 	handshakes                             *prometheus.Desc
@@ -30,18 +27,18 @@ type collector struct {
 	flows, halfOpen                        *prometheus.Desc
 	memoryHeld, memoryKept, memoryLimit    *prometheus.Desc
 	mssRewrites, dfRewrites, records, lost *prometheus.Desc
-	subscribers, owners                    *prometheus.Desc
+	owners                                 *prometheus.Desc
 	names, named, evictedNames             *prometheus.Desc
 	unsolicited, findings                  *prometheus.Desc
 	fleet                                  fleetMetrics
 }
 
-func newCollector(s *Server) *collector {
+func newCollector(f *Figures) *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("syntap_"+name, help, labels, nil)
 	}
 	return &collector{
-		s:           s,
+		f:           f,
 		build:       desc("build_info", "Version of the program.", "version"),
 		start:       desc("start_time_seconds", "When the router started, as Unix time."),
 		handshakes:  desc("handshakes_total", "TCP handshakes recorded.", "outcome"),
@@ -58,7 +55,6 @@ func newCollector(s *Server) *collector {
 		dfRewrites:  desc("df_rewrites_total", "Packets whose DF bit a rule has changed.", "action"),
 		records:     desc("log_records_total", "Records of handshakes, datagrams and ends handed to the sinks of the log."),
 		lost:        desc("log_lost_total", "Records missing in the handshake log.", "reason"),
-		subscribers: desc("event_subscribers", "Subscribers of /api/events at present."),
 		owners: desc("owners_total",
 			"Connections and flows of local clients, by whether their process was found, or why not.", "result"),
 		names: desc("named_addresses", "Addresses whose names clients have asked for, of all clients, at present."),
@@ -79,14 +75,14 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		c.build, c.start, c.handshakes, c.frames, c.bytes, c.drops, c.failures,
 		c.flows, c.halfOpen, c.memoryHeld, c.memoryKept, c.memoryLimit, c.mssRewrites,
-		c.dfRewrites, c.records, c.lost, c.subscribers, c.owners,
+		c.dfRewrites, c.records, c.lost, c.owners,
 		c.names, c.named, c.evictedNames, c.unsolicited, c.findings,
 	} {
 		ch <- desc
 	}
 	c.fleet.describe(ch)
-	c.s.handshakes.Describe(ch)
-	c.s.dials.Describe(ch)
+	c.f.handshakes.Describe(ch)
+	c.f.dials.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -102,12 +98,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			counter(desc, value, label)
 		}
 	}
-	now := c.s.status()
+	now, err := c.f.Status()
+	if err != nil { // it has ended
+		return
+	}
 	gauge(c.build, 1, now.Version)
 	gauge(c.start, float64(now.Started.UnixMilli())/1000)
 	counters(c.handshakes, now.Handshakes)
-	c.s.handshakes.Collect(ch)
-	c.s.dials.Collect(ch)
+	c.f.handshakes.Collect(ch)
+	c.f.dials.Collect(ch)
 	for direction, traffic := range map[string]Traffic{"outbound": now.Outbound, "inbound": now.Inbound} {
 		counter(c.frames, traffic.Frames, direction)
 		counter(c.bytes, traffic.Bytes, direction)
@@ -129,7 +128,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, f := range now.Found {
 		counter(c.findings, f.Count, f.Kind, f.Direction)
 	}
-	gauge(c.subscribers, float64(c.s.subscribers.size()))
 	if now.Owners != nil {
 		counter(c.owners, now.Owners.Found, "found")
 		counters(c.owners, now.Owners.NotFound)

@@ -15,7 +15,7 @@ import (
 )
 
 // scrape returns the text of /metrics.
-func scrape(t *testing.T, s *Server) string {
+func scrape(t *testing.T, s *served) string {
 	t.Helper()
 	response, err := http.Get("http://" + s.Addr().String() + "/metrics")
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 const hostile = "<img src=x onerror=alert(1)>\x1b]0;x\a\u202e\"'&"
 
 // imitate makes traffic of many kinds as a router would report it, until ctx ends.
-func imitate(ctx context.Context, s *Server, rate int) {
+func imitate(ctx context.Context, s *served, rate int) {
 	random := rand.New(rand.NewPCG(1, 2))
 	names := []string{"www.example.com", "api.example.net", "a-rather-long-name.of-a-service.in.some-cluster.example.org", "", "registry.example.com", hostile}
 	processes := []string{"curl", "git-remote-https", "chromium", "postgres", "", hostile}
@@ -77,7 +77,7 @@ func imitate(ctx context.Context, s *Server, rate int) {
 	}
 }
 
-func imitateQuery(s *Server, o *record.Opening, name string, port, i int) {
+func imitateQuery(s *served, o *record.Opening, name string, port, i int) {
 	d := &flow.Datagram{
 		Proto: flow.UDP, Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(1024+port%60000)),
 		Server: netip.MustParseAddrPort("198.51.100.53:53"), Time: time.Now(), Length: 40, Opening: o,
@@ -87,7 +87,7 @@ func imitateQuery(s *Server, o *record.Opening, name string, port, i int) {
 	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: o})
 	if i%10 == 4 {
 		s.Flow(&record.AttributedFlow{Flow: flow.Flow{
-			Datagram: d, Started: d.Time, Duration: 12 * time.Millisecond, Outbound: 40, Inbound: 80, OutboundPackets: 1, InboundPackets: 1,
+			Datagram: d, Key: flow.Key{Client: d.Client, Server: d.Server}, Started: d.Time, Duration: 12 * time.Millisecond, Outbound: 40, Inbound: 80, OutboundPackets: 1, InboundPackets: 1,
 			Outcome: flow.Answered,
 			DNS:     &flow.DNS{Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: name, Type: 28, TTL: 60, Data: "2001:db8::1"}}},
 		}})
@@ -123,7 +123,7 @@ func TestHostilePage(t *testing.T) {
 		}
 	}
 	h := &record.Attributed{Record: recordtest.Handshake(1, time.Now()), Opening: opening()}
-	h.Upstream = &flow.Upstream{Local: h.Client, Remote: h.Server, Decision: &flow.Decision{Deny: true, Rule: hostile, Reason: hostile}, Error: hostile}
+	h.Upstream = &flow.Upstream{Local: h.Client, Remote: h.Server, Decision: &flow.Decision{Deny: true, Rule: hostile, Reason: hostile}, Error: "ECONNREFUSED"}
 	s.Record(h)
 	s.Flow(&record.AttributedFlow{NameConflict: true, Flow: flow.Flow{
 		Key: h.Key(), Started: h.Time, End: flow.ServerFIN, Opening: h.Opening, HTTPHost: hostile,
@@ -131,10 +131,10 @@ func TestHostilePage(t *testing.T) {
 	}})
 	d := &flow.Datagram{
 		Proto: flow.UDP, Client: h.Client, Server: h.Server, Time: h.Time, Opening: opening(),
-		DNS: &flow.DNS{Queries: []flow.Question{{Name: hostile, Type: 1}}}, QUIC: &flow.QUIC{Version: hostile, Hello: &flow.Hello{SNI: hostile}},
+		DNS: &flow.DNS{Queries: []flow.Question{{Name: hostile, Type: 1}}}, QUIC: &flow.QUIC{Version: "1", Hello: &flow.Hello{SNI: hostile}},
 	}
 	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: d.Opening.(*record.Opening)})
-	s.Flow(&record.AttributedFlow{Flow: flow.Flow{Datagram: d, Started: d.Time, Outcome: flow.Answered, DNS: &flow.DNS{
+	s.Flow(&record.AttributedFlow{Flow: flow.Flow{Datagram: d, Key: flow.Key{Client: d.Client, Server: d.Server}, Started: d.Time, Outcome: flow.Answered, DNS: &flow.DNS{
 		Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: hostile, Type: 16, Data: hostile}},
 	}}})
 

@@ -51,7 +51,7 @@ func TestRefill(t *testing.T) {
 		}
 	}
 	s := traffic{serve(t, "127.0.0.1:0")}
-	if err := s.Refill(path); err != nil {
+	if err := s.Records.Refill(path); err != nil {
 		t.Fatal(err)
 	}
 	s.end(s.connect(3, "a.example.com"), 900)
@@ -65,7 +65,7 @@ func TestRefill(t *testing.T) {
 		{"/api/handshakes", "filter=in:700B-700B", []string{"handshake 1"}},
 		{"/api/flows", "", []string{"flow 2 of 3,0 in 900", "flow 1 of 1,0 in 700"}},
 	} {
-		_, body := get(t, s.Server, tt.path, tt.query)
+		_, body := get(t, s.served, tt.path, tt.query)
 		var records []json.RawMessage
 		if err := json.Unmarshal([]byte(body), &records); err != nil {
 			t.Fatalf("%s: %v", body, err)
@@ -82,7 +82,7 @@ func TestRefill(t *testing.T) {
 		}
 	}
 
-	follow(t, s.Server, "after=0&filter=udp", func(_, data string) bool {
+	follow(t, s.served, "after=0&filter=udp", func(_, data string) bool {
 		if want := `{"time":"2026-11-26T09:00:00Z","msg":"datagram","seq":1,"proto":"udp","process":"\u202e<"}`; data != want {
 			t.Errorf("a foreign record is %s, want %s", data, want)
 		}
@@ -90,7 +90,7 @@ func TestRefill(t *testing.T) {
 	})
 
 	// But for its numbers and links a record is as the log has it.
-	_, body := get(t, s.Server, "/api/handshakes", "filter=in:700B-700B")
+	_, body := get(t, s.served, "/api/handshakes", "filter=in:700B-700B")
 	want, _, _ := strings.Cut(strings.Replace(string(rotated), `"seq":101`, `"seq":1`, 1), `,"prev"`)
 	if got := strings.Trim(body, "[]\n"); got != want+"}" {
 		t.Errorf("record (-log +API):\n%s", cmp.Diff(want+"}", got))
@@ -102,16 +102,16 @@ func TestRefillFromNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
 	path := filepath.Join(t.TempDir(), "handshakes.json")
-	if err := s.Refill(path); err != nil {
+	if err := s.Records.Refill(path); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(path, []byte("no record\n{}\n[1]\n\n{\"msg\":\"flow\"}\n"+strings.Repeat("x", 1<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Refill(path); err != nil {
+	if err := s.Records.Refill(path); err != nil {
 		t.Error(err)
 	}
-	if n := s.records.all.newest(); n != 0 {
+	if n := s.Records.Reader().All().Newest(); n != 0 {
 		t.Errorf("%d records of a file that has none", n)
 	}
 }

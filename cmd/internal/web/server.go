@@ -15,7 +15,7 @@ import (
 
 	"syntap/cmd/internal/filter"
 	"syntap/cmd/internal/format"
-	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 )
 
@@ -25,7 +25,7 @@ const (
 	maxConnectionsOfPeer = 48
 	maxSubscribers       = 32 // of /api/events and /api/connections
 	maxSubscribersOfPeer = 16
-	maxListings          = 8 // of /api/handshakes and /api/flows: each holds on to megabytes of records while it is read
+	maxListings          = 8 // of /api/handshakes and /api/flows
 	maxListingsOfPeer    = 4
 	maxHeader            = 8 << 10
 )
@@ -40,16 +40,15 @@ type timeouts struct {
 
 var usualTimeouts = timeouts{read: 5 * time.Second, answer: 15 * time.Second, event: 5 * time.Second, idle: 30 * time.Second}
 
-// Options of a Server. Zero values are useful.
+// Options of a Server: how it learns all that it shows. Those that may be nil say so.
 type Options struct {
-	Version   string // of the program
-	Interface string // of the TUN
-	Run       record.Run
-	PID       int  // of the process that takes signals; 0 = this one
-	Stays     bool // the file of a Unix socket stays when the server closes
-
-	// Processes returns those of the program, with their rights; nil = they are not told.
-	Processes func() []isolate.Process
+	Run     record.Run     // of the records
+	Records *recent.Reader // those that are kept
+	Status  func(ctx context.Context) (*Status, error)
+	Metrics prometheus.Gatherer // of the router
+	// Alive and Ready return why no traffic is carried: for longer than a moment, or right now. nil
+	// = it is carried while the server runs.
+	Alive, Ready func(ctx context.Context) error
 	// Fleet returns the routers of the fleet, in JSON; nil = there is none.
 	Fleet func(ctx context.Context) ([]byte, error)
 }
@@ -58,36 +57,23 @@ type Options struct {
 type Server struct {
 	o        Options
 	listener *visitors
-	started  time.Time
 	timeouts timeouts
-
-	counters func() Counters // set by Run before it serves
 	running  atomic.Bool
 
-	records     *records
-	handshakes  prometheus.Histogram
-	dials       prometheus.Histogram
 	subscribers crowd
 	listings    crowd
 	fleet       fleetList
 }
 
-// Listen opens a server on address, an IP address with a port or "unix:" with a path. Run makes it
-// answer.
-func Listen(address string, o Options) (*Server, error) {
-	l, err := listen(address, o.Stays)
-	if err != nil {
-		return nil, err
-	}
+// NewServer returns a server for a listener, which it takes over. Run makes it answer.
+func NewServer(l net.Listener, o Options) *Server {
 	return &Server{
-		o: o, started: time.Now(), timeouts: usualTimeouts, records: newRecords(),
-		handshakes:  newHistogram("handshake_seconds", "SYN to third segment of established connections."),
-		dials:       newHistogram("dial_seconds", "Time to connect to the far side, of dials that did."),
+		o: o, timeouts: usualTimeouts,
 		listener:    &visitors{l, &crowd{max: maxConnections, maxOfPeer: maxConnectionsOfPeer}},
 		subscribers: crowd{max: maxSubscribers, maxOfPeer: maxSubscribersOfPeer},
 		listings:    crowd{max: maxListings, maxOfPeer: maxListingsOfPeer},
 		fleet:       fleetList{ask: o.Fleet},
-	}, nil
+	}
 }
 
 // Addr is the address the server listens on.
@@ -101,9 +87,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Run answers requests until ctx ends; counters is called for each request that needs it.
-func (s *Server) Run(ctx context.Context, counters func() Counters) error {
-	s.counters = counters
+// Run answers requests until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
 	s.running.Store(true)
 	silent := log.New(io.Discard, "", 0) // errors of peers are not worth a line each
 	server := &http.Server{
@@ -143,8 +128,8 @@ func (s *Server) routes() map[string]http.Handler {
 		"/readyz":          http.HandlerFunc(s.ready),
 		"/api":             http.HandlerFunc(describe),
 		"/api/status":      http.HandlerFunc(s.serveStatus),
-		"/api/handshakes":  &listing{s, &s.records.handshakes, format.Handshake, outcomeWords()},
-		"/api/flows":       &listing{s, &s.records.all, format.Flow, filter.Outcomes()},
+		"/api/handshakes":  &listing{s, s.o.Records.Handshakes(), format.Handshake, outcomeWords()},
+		"/api/flows":       &listing{s, s.o.Records.All(), format.Flow, filter.Outcomes()},
 		"/api/events":      http.HandlerFunc(s.serveEvents),
 		"/api/connections": http.HandlerFunc(s.serveConnections),
 		"/api/fleet":       http.HandlerFunc(s.serveFleet),
@@ -165,15 +150,28 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 `)
 }
 
-// health says that the process answers.
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+// health says that syntap answers: this process, and the one that carries traffic.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	if s.o.Alive != nil {
+		if err := s.o.Alive(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
 	fmt.Fprintln(w, "ok")
 }
 
 // ready says that traffic is carried.
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if !s.running.Load() {
-		http.Error(w, "stopping", http.StatusServiceUnavailable)
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	var err error
+	switch {
+	case !s.running.Load():
+		err = errStopped
+	case s.o.Ready != nil:
+		err = s.o.Ready(r.Context())
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
@@ -34,44 +35,61 @@ var testCounters = Counters{
 	LogRecords: 8, LogLost: map[string]uint64{"queue_full": 0},
 }
 
+// served is a server with the feed of its router, both of the test.
+type served struct {
+	*Server
+	*Feed
+}
+
 // serve starts a server on an address and stops it with the test.
-func serve(t *testing.T, address string) *Server {
+func serve(t *testing.T, address string) *served {
 	t.Helper()
 	return serveWithin(t, address, usualTimeouts)
 }
 
 // serveWithin is serve with other timeouts.
-func serveWithin(t *testing.T, address string, within timeouts) *Server {
+func serveWithin(t *testing.T, address string, within timeouts) *served {
 	t.Helper()
-	return serveOptions(t, address, within, Options{
-		Version: "v1.2.3", Interface: "syntap0", Run: record.NewRun("router", "", time.Unix(0, 0)),
-	})
+	return serveOptions(t, address, within, Options{})
 }
 
 // serveOptions is serveWithin with other options.
-func serveOptions(t *testing.T, address string, within timeouts, o Options) *Server {
+func serveOptions(t *testing.T, address string, within timeouts, o Options) *served {
 	t.Helper()
 	return serveCounters(t, address, within, o, testCounters)
 }
 
 // serveCounters is serveOptions of a router with other counters.
-func serveCounters(t *testing.T, address string, within timeouts, o Options, c Counters) *Server {
+func serveCounters(t *testing.T, address string, within timeouts, o Options, c Counters) *served {
 	t.Helper()
-	s, err := Listen(address, o)
+	records, err := recent.New()
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Run = record.NewRun("router", "", time.Unix(0, 0))
+	feed := &Feed{NewFigures("v1.2.3", "syntap0", o.Run, 4711), records}
+	feed.Count(func() Counters { return c })
+	o.Records = records.Reader()
+	if o.Status == nil { // else they are of another process
+		o.Metrics = feed.Figures
+		o.Status = func(context.Context) (*Status, error) { return feed.Status() }
+	}
+	l, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(l, o)
 	s.timeouts = within
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- s.Run(ctx, func() Counters { return c }) }()
+	go func() { ran <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+	return &served{s, feed}
 }
 
 // established is a record whose client port tells it from others.
@@ -85,7 +103,7 @@ func established(n int) *record.Attributed {
 }
 
 // raw sends bytes to a server and returns all that comes back.
-func raw(t *testing.T, s *Server, request string) string {
+func raw(t *testing.T, s *served, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {
@@ -168,7 +186,7 @@ func TestUnixSocket(t *testing.T) {
 	stale.Close()
 
 	s := serve(t, "unix:"+path)
-	if _, err := Listen("unix:"+path, Options{}); err == nil {
+	if _, err := Listen("unix:" + path); err == nil {
 		t.Error("a socket in use was taken over")
 	}
 	client, err := NewClient("unix:" + path)
@@ -180,11 +198,11 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Status{Version: "v1.2.3", Interface: "syntap0", Counters: testCounters, PID: got.PID, RunID: s.o.Run.ID, Started: got.Started, Uptime: got.Uptime}
+	want := Status{Version: "v1.2.3", Interface: "syntap0", Counters: testCounters, PID: 4711, RunID: s.o.Run.ID, Started: got.Started, Uptime: got.Uptime}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if got.Uptime < 0 || got.PID == 0 || time.Since(got.Started) > time.Hour {
+	if got.Uptime < 0 || time.Since(got.Started) > time.Hour {
 		t.Errorf("status %+v", got)
 	}
 }
@@ -192,7 +210,7 @@ func TestUnixSocket(t *testing.T) {
 func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for n := range recentHandshakes + 10 {
+	for n := range recent.Handshakes + 10 {
 		r := established(n)
 		if n%2 == 0 {
 			r.Outcome = handshake.Refused
@@ -203,9 +221,9 @@ func TestHandshakes(t *testing.T) {
 		query string
 		want  []int // client ports
 	}{
-		{"limit=3", []int{recentHandshakes + 9, recentHandshakes + 8, recentHandshakes + 7}},
-		{"outcome=refused&limit=2", []int{recentHandshakes + 8, recentHandshakes + 6}},
-		{"outcome=&limit=3&filter=", []int{recentHandshakes + 9, recentHandshakes + 8, recentHandshakes + 7}},
+		{"limit=3", []int{recent.Handshakes + 9, recent.Handshakes + 8, recent.Handshakes + 7}},
+		{"outcome=refused&limit=2", []int{recent.Handshakes + 8, recent.Handshakes + 6}},
+		{"outcome=&limit=3&filter=", []int{recent.Handshakes + 9, recent.Handshakes + 8, recent.Handshakes + 7}},
 		{"outcome=half_open", nil},
 	}
 	for _, tt := range tests {
@@ -237,7 +255,7 @@ func TestHandshakes(t *testing.T) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "127.0.0.1:0")
-	for n := range recentHandshakes + 5 {
+	for n := range recent.Handshakes + 5 {
 		s.Record(established(n))
 	}
 	client, err := NewClient(s.Addr().String())
@@ -254,10 +272,10 @@ func TestEvents(t *testing.T) {
 			t.Errorf("event %s: %v", e.Data, err)
 		}
 		got = append(got, fmt.Sprint(e.Kind, r.Seq, r.Lost))
-		if len(got) == recentHandshakes+1 {
+		if len(got) == recent.Handshakes+1 {
 			s.Record(established(1))
 		}
-		if len(got) == recentHandshakes+2 {
+		if len(got) == recent.Handshakes+2 {
 			cancel()
 		}
 	})
@@ -265,7 +283,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("events ended with %v", err)
 	}
 	want := []string{"lost0 3"}
-	for n := range recentHandshakes + 1 {
+	for n := range recent.Handshakes + 1 {
 		want = append(want, fmt.Sprint("message", n+6, 0))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -301,7 +319,7 @@ func TestSubscribers(t *testing.T) {
 	if r := subscribe(); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("one subscriber more was answered with %s", r.Status)
 	}
-	for n := range recentHandshakes {
+	for n := range recent.Handshakes {
 		s.Record(established(n))
 	}
 	tuntest.Wait(t, "those that do not read to be dropped", func() bool { return s.subscribers.size() == 0 })
@@ -312,7 +330,7 @@ func TestSubscribers(t *testing.T) {
 func TestAlwaysAnswers(t *testing.T) {
 	t.Parallel()
 	s := serveWithin(t, "127.0.0.1:0", timeouts{time.Hour, time.Hour, time.Hour, time.Hour})
-	for n := range recentHandshakes {
+	for n := range recent.Handshakes {
 		s.Record(established(n))
 	}
 	const complete = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -348,10 +366,14 @@ func TestAlwaysAnswers(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	s := &Server{records: newRecords(), handshakes: newHistogram("handshake_seconds", ""), dials: newHistogram("dial_seconds", "")}
+	records, err := recent.New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	feed := &Feed{NewFigures("", "", record.Run{}, 0), records}
 	r := established(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Record(r)
+		feed.Record(r)
 	}
 }

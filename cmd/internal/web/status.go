@@ -1,10 +1,8 @@
 package web
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
-	"os"
 	"time"
 
 	"syntap/cmd/internal/fleet"
@@ -94,22 +92,12 @@ type Traffic struct {
 	Bytes  uint64 `json:"bytes"`
 }
 
-func (s *Server) status() Status {
-	return Status{
-		Version: s.o.Version, RunID: s.o.Run.ID, PID: cmp.Or(s.o.PID, os.Getpid()), Interface: s.o.Interface,
-		Started: s.started.UTC().Truncate(time.Millisecond), Uptime: time.Since(s.started).Seconds(),
-		Processes: s.processes(), Counters: s.counters(),
+func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	status, err := s.o.Status(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
 	}
-}
-
-func (s *Server) processes() []isolate.Process {
-	if s.o.Processes == nil {
-		return nil
-	}
-	return s.o.Processes()
-}
-
-func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.status()) // only the peer can fail
+	_ = json.NewEncoder(w).Encode(status) // only the peer can fail
 }

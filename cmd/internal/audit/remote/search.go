@@ -78,8 +78,8 @@ func (w *Writer) search(d *record.AttributedDatagram) error {
 	err := w.o.Search(d.Question, func(o *record.Owner, result uint8) {
 		w.end.SendLater([]byte{searched, result})
 		w.searches.end(d.Opening, func() {
-			d.Opening.Owner = o
-			w.log.Datagram(d)
+			d.Opening.Owner, d.Question = o, nil
+			w.begun(d)
 		})
 	})
 	if err != nil {

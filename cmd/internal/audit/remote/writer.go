@@ -13,6 +13,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
 	"syntap/cmd/internal/ring"
@@ -31,7 +32,8 @@ type Options struct {
 	// router's OnSearched. An error says that no router asks so. nil refuses all questions.
 	Search func(question []byte, done func(o *record.Owner, result uint8)) error
 	// Said takes words of the router. An error says that no router says them; nil takes none.
-	Said func(words []byte) error
+	Said   func(words []byte) error
+	Recent *recent.Writer // keeps the last records for those who show them; nil = none
 }
 
 // Writer takes the records of a router for a log.
@@ -174,6 +176,7 @@ func (w *Writer) handshake(id uint64, r *record.Attributed) error {
 	err := w.open(id, r.Outcome == handshake.Established, opening{r.Opening, flow.TCP, r.Key()})
 	if err == nil {
 		w.log.Record(r)
+		w.o.Recent.Item(&compact.Item{Handshake: r})
 	}
 	return err
 }
@@ -191,8 +194,20 @@ func (w *Writer) datagram(id uint64, d *record.AttributedDatagram) error {
 	case d.Question != nil:
 		return w.search(d)
 	}
-	w.log.Datagram(d)
+	w.begun(d)
 	return nil
+}
+
+// begun has a datagram logged and shown.
+func (w *Writer) begun(d *record.AttributedDatagram) {
+	w.log.Datagram(d)
+	w.o.Recent.Item(&compact.Item{Datagram: d})
+}
+
+// done has the end of a connection or flow logged and shown.
+func (w *Writer) done(f *record.AttributedFlow) {
+	w.log.Flow(*f)
+	w.o.Recent.Item(&compact.Item{Flow: f})
 }
 
 // open keeps an opening until its end. Only one that will have an end has an id.
@@ -235,7 +250,7 @@ func (w *Writer) flow(id uint64, f *record.AttributedFlow) error {
 	case !ok && id != 0 && !w.full:
 		return fmt.Errorf("%w: the end of %d, which is not open", compact.ErrInvalid, id)
 	case !ok:
-		w.log.Flow(*f)
+		w.done(f)
 		return nil
 	}
 	k := f.Key
@@ -251,7 +266,7 @@ func (w *Writer) flow(id uint64, f *record.AttributedFlow) error {
 	} else {
 		f.Opening = o.Opening
 	}
-	w.searches.after(o.Opening, func() { w.log.Flow(*f) })
+	w.searches.after(o.Opening, func() { w.done(f) })
 	return nil
 }
 
@@ -282,6 +297,9 @@ func (w *Writer) look() {
 // change by itself.
 func (w *Writer) Post() bool {
 	s := w.log.State(time.Now())
+	if w.o.Recent != nil {
+		s.Records, s.Owners = true, true
+	}
 	w.end.Post(roomWord, uint64(max(0, s.Room-w.searches.count())))
 	w.end.Post(queueWord, s.QueueFull)
 	w.end.Post(writeWord, s.WriteError)

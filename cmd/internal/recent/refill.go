@@ -1,4 +1,4 @@
-package web
+package recent
 
 import (
 	"bytes"
@@ -12,20 +12,23 @@ import (
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/terminal"
+	"syntap/tun/flow"
 )
 
-// maxTail is how much of a file is read to find the last records, in bytes.
-const maxTail = 24 << 20
+// maxTail is how much of a file is read to find the last records, in bytes: more than are kept.
+const maxTail = 8 << 20
 
-// Refill takes the last records of earlier runs from a JSON log, before the router has any of its
-// own. They get numbers of this run. The file before the present one is read only if that has few
+// Refill keeps the last records of earlier runs from a JSON log, before there are any of this one.
+// They get numbers of this run. The file before the present one is read only if that has few
 // records.
-func (s *Server) Refill(path string) error {
+func (w *Writer) Refill(path string) error {
+	w.mu.Lock() // records of this run have to wait
+	defer w.mu.Unlock()
 	lines, err := tail(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if err == nil && len(lines) < recentHandshakes {
+	if err == nil && len(lines) < Handshakes {
 		var before []string
 		if before, err = logfile.Before(path); err == nil && len(before) > 0 {
 			var older [][]byte
@@ -33,7 +36,7 @@ func (s *Server) Refill(path string) error {
 			lines = append(older, lines...)
 		}
 	}
-	s.records.refill(lines[max(0, len(lines)-recentRecords):])
+	w.refill(lines[max(0, len(lines)-Records):])
 	if err != nil {
 		return fmt.Errorf("read the records of earlier runs: %w", err)
 	}
@@ -81,35 +84,34 @@ func tail(path string) ([][]byte, error) {
 	return lines[:len(lines)-1], nil
 }
 
-// refill adds lines of a log, those that are records of connections and flows.
-func (r *records) refill(lines [][]byte) {
+// refill adds lines of a log, those that are records of connections and flows. mu is held.
+func (w *Writer) refill(lines [][]byte) {
 	type number struct {
 		run string
 		seq uint64
 	}
-	type place struct{ position, seq uint64 }
 	openings := make(map[number]place)
 	decoder := format.Decoder{Brief: true}
 	var decoded format.Record
 	for _, line := range lines {
-		e := new(entry)
-		switch decoder.Decode(line, &decoded) {
-		case record.None:
+		kind := decoder.Decode(line, &decoded)
+		if kind == record.None {
 			continue
-		case record.Foreign:
-			e.logged = terminal.CleanJSON(line)
-		default:
-			e.logged = bytes.Clone(line)
 		}
-		e.of, e.proto = decoded.Type, decoded.Proto
+		if kind == record.Foreign {
+			line = terminal.CleanJSON(line)
+		}
 		switch decoded.Type {
 		case format.Handshake, format.Datagram:
-			position := r.addOpening(e, nil)
-			openings[number{decoded.RunID, decoded.Seq}] = place{position, e.seq}
+			openings[number{decoded.RunID, decoded.Seq}] = w.addOpening(decoded.Type, loggedFlag, nil, line)
 		case format.Flow:
+			flags := uint64(loggedFlag)
+			if decoded.Proto == flow.TCP {
+				flags |= tcpFlag
+			}
 			p := openings[number{decoded.RunID, decoded.Opening}]
-			r.addEnd(e, p.position, p.seq)
-		default: // the page shows connections and flows alone
+			w.addEnd(flags, p.position, p.seq, line)
+		default: // connections and flows alone are shown
 		}
 	}
 }

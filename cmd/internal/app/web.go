@@ -1,0 +1,122 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/recent"
+	"syntap/cmd/internal/web"
+)
+
+// webName is the name of the process that serves http.listen, as routerName is that of a router.
+const webName = "syntap-web"
+
+// IsWeb reports whether this process is to serve http.listen for a Service, which has started it.
+func IsWeb() bool { return os.Args[0] == webName }
+
+// Where it finds all that it has.
+const listenerFD, recentFD = channel.FD + 1, channel.FD + 2
+
+// ServeWeb serves http.listen until the Service that has started this process ends.
+func ServeWeb(ctx context.Context, stderr io.Writer) error {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE) // they are for the keeper
+	_ = os.WriteFile("/proc/self/comm", []byte(webName), 0)             // for people alone
+	limitKeeper(os.Getenv)
+	lines := NewLines(stderr)
+	defer lines.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := openWeb(ctx, stop)
+	if err != nil {
+		return fmt.Errorf("serve http.listen: %w", explainFew(err))
+	}
+	log, err := NewLogger(w.Log, lines)
+	if err != nil {
+		return err
+	}
+	w.isolate(log)
+	o := w.remote.Options(w.Fleet)
+	o.Run, o.Records = thisRun(), w.records
+	return web.NewServer(w.listener, o).Run(ctx)
+}
+
+// webProcess is all that the process has.
+type webProcess struct {
+	shown
+	remote   web.Remote
+	listener net.Listener
+	records  *recent.Reader
+}
+
+// openWeb takes all that the keeper gives, and calls stop when that has ended, or closes the
+// stream.
+func openWeb(ctx context.Context, stop func()) (*webProcess, error) {
+	conn, err := channel.Socket(os.NewFile(channel.FD, "channel"))
+	if err != nil {
+		return nil, err
+	}
+	keeper := channel.NewAsker(conn, web.MaxFleet)
+	go func() {
+		_ = keeper.Listen() // without a keeper there is nothing to show
+		stop()
+	}()
+	w := &webProcess{remote: web.Remote{Ask: keeper.Ask}}
+	text, err := keeper.Ask(ctx, askShown)
+	if err == nil {
+		err = json.Unmarshal(text, &w.shown)
+	}
+	if err != nil {
+		return nil, err
+	}
+	began = w.Began
+	_ = thisRun() // while files can be read
+	file := os.NewFile(listenerFD, "listener")
+	defer file.Close()
+	if w.listener, err = net.FileListener(file); err != nil {
+		return nil, err
+	}
+	w.records, err = recent.Open(os.NewFile(recentFD, "recent"))
+	return w, err
+}
+
+// webMemory bounds the memory that the process can take besides, as Needs.Memory does.
+const webMemory = 512 << 20
+
+// isolate gives up all rights but to accept connections and to answer.
+func (w *webProcess) isolate(log logrus.FieldLogger) {
+	hide(log)
+	_ = time.Now().Local().String()          // has the file of the time zone read
+	if p, err := openProgram(); err == nil { // else it keeps the pages of its start
+		time.AfterFunc(time.Second, func() {
+			debug.FreeOSMemory()
+			_ = p.unmap()
+		})
+	}
+	files, err := isolate.Open(os.Getpid())
+	landlock, entered := isolate.Enter(isolate.Needs{Page: true, Memory: webMemory})
+	if entered != nil {
+		log.WithError(entered).Warn("the process that serves http.listen keeps rights that it does not need")
+	}
+	if err != nil {
+		return // the keeper tells its rights, if it can
+	}
+	defer files.Close()
+	if own, err := files.Read(isolate.Web); err == nil {
+		own.Landlock = landlock
+		w.remote.Own = []isolate.Process{own}
+	}
+}
