@@ -70,8 +70,7 @@ func (c *conn) lookForStall() {
 	if heard {
 		client.Heard = 0
 	}
-	full := server.Unacked > 0 && server.Outstanding >= uint64(server.SndMSS)
-	c.resendSooner(serverWaits && full && silent <= resendsFor)
+	c.resendSooner(serverWaits && server.Unacked > 0 && silent <= resendsFor)
 	asksClient := c.askClient(&client)
 	switch {
 	case !serverWaits && !clientWaits:
@@ -93,9 +92,9 @@ func (c *conn) lookForStall() {
 	}
 }
 
-// A host socket whose full segments are not acknowledged retransmits them every second for a while,
-// so that a black hole is detected and left soon. The kernel would double the pause each time, up
-// to two minutes. It would begin with three seconds if an answer to the SYN was lost, because that
+// A host socket whose segments are not acknowledged retransmits them every second for a while, so
+// that a black hole is detected and left soon, and a question behind which one waits arrives. The
+// kernel would double the pause each time, up to two minutes. It would begin with three seconds if an answer to the SYN was lost, because that
 // makes the path look slow.
 const (
 	resendsFor  = 10 * time.Second
