@@ -146,8 +146,13 @@ func verdictOf(r *pathmtu.Result) error {
 	case pathmtu.Clear:
 		return nil
 	case pathmtu.Undecided:
-		remedy := "the port may answer to another protocol; try one that sends more"
-		if r.Up != nil && (r.Protocol == pathmtu.HTTP || r.Protocol == pathmtu.TLS) {
+		remedy := "name another port that sends more, such as that of a web server"
+		switch {
+		case r.Disagree:
+			remedy = "measure once more, to see whether it was chance"
+		case r.Late:
+			remedy = "give it more time with --timeout, or " + remedy
+		case r.Up != nil && (r.Protocol == pathmtu.HTTP || r.Protocol == pathmtu.TLS):
 			remedy = "ask for something large with --url PATH"
 		}
 		return hint.Usage(fmt.Errorf("undecided: %s", r.Note), remedy)

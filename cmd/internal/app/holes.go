@@ -176,7 +176,7 @@ func (h *holes) measure(
 	case pathmtu.Both:
 		path.Up, path.Down = wayOf(r.Up), wayOf(r.Down)
 	case pathmtu.Undecided:
-		if r.Up != nil && r.Down == nil {
+		if r.Up != nil && r.Down == nil && !r.Late {
 			return path, blackhole.ErrUndecided
 		}
 		return path, errors.New(r.Note)

@@ -149,6 +149,7 @@ func TestMTUOfOthers(t *testing.T) {
 	}{
 		{[]string{"203.0.113.2:22"}, 2, "1500/-", "-", "the far end sends no full segment"},
 		{[]string{"203.0.113.2:7"}, 2, "1500/-", "-", "the far end sends no full segment"},
+		{[]string{"203.0.113.2:13"}, 2, "1500/-", "-", "the far end sends no full segment"},
 		{[]string{"--url", "/short", "203.0.113.2:80"}, 2, "1500/-", "-", "hint: ask for something large with --url"},
 		{[]string{"--url", "/slow", "203.0.113.2:80"}, 0, "1500/-", "1500/-", ""},
 		{[]string{"203.0.113.2:9"}, 2, "-", "-", "connection refused"},

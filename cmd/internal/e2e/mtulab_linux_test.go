@@ -206,6 +206,11 @@ func (c *mtuChain) serve(t *testing.T) {
 		}
 		say(listen("22"), append([]byte("SSH-2.0-Lab\r\n"), kexinit...))
 		say(listen("7"), nil)
+		go serveAll(listen("13"), func(conn *net.TCPConn) { // in small pieces
+			for _, err := conn.Write([]byte("piece")); err == nil; _, err = conn.Write([]byte("piece")) {
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
 	}
 }
 

@@ -33,7 +33,8 @@
 // answer is incomplete: HTTP by its length, TLS by its handshake, SSH by its KEXINIT. A ClientHello
 // with ML-KEM keys would itself be a packet of full size, and stick where the way up is the narrow
 // one; this one has none. Where many segments of one smaller size come, the server has a reason for
-// it, such as ICMP that it received: that size passes and none is known to fail.
+// it, such as ICMP that it received: that size passes and none is known to fail. An
+// answer that comes in small pieces for long tells nothing.
 //
 // A connection that does not open within two round trips has others tried beside it, as its SYN may
 // be lost: in a lab with 10 % loss each way that halves the time, to 6 s at most.

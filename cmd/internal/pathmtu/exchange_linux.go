@@ -21,7 +21,8 @@ type exchange struct {
 }
 
 // ask asks on a connection of its own that announces an MSS, until the exchange is enough, the
-// answer is complete, or nothing has come for the patience given.
+// answer is complete, or nothing has come for the patience given. It also ends where the answer
+// comes in small pieces for three times as long.
 func (t *target) ask(ctx context.Context, q question, mss int, patience time.Duration,
 	enough func(*exchange) bool,
 ) (x exchange, err error) {
@@ -33,7 +34,7 @@ func (t *target) ask(ctx context.Context, q question, mss int, patience time.Dur
 	done := make(chan struct{})
 	go func() { talk.converse(c); close(done) }()
 	defer func() { c.Close(); <-done }()
-	asked, changed := time.Now(), time.Now()
+	asked, changed, spoke := time.Now(), time.Now(), time.Time{}
 	for {
 		select {
 		case <-done:
@@ -52,11 +53,12 @@ func (t *target) ask(ctx context.Context, q question, mss int, patience time.Dur
 		}
 		if before == 0 && x.bytes != 0 {
 			t.answered(time.Since(asked))
+			spoke = changed
 		}
 		if info.Unacked > 0 { // the question is still on its way
 			changed = time.Now()
 		}
-		if x.ended || enough(&x) {
+		if x.ended || enough(&x) || !spoke.IsZero() && changed.Sub(spoke) > trickles*patience {
 			return x, nil
 		}
 		if x.stalled = time.Since(changed) > patience; x.stalled || !pause(ctx) {
@@ -64,6 +66,9 @@ func (t *target) ask(ctx context.Context, q question, mss int, patience time.Dur
 		}
 	}
 }
+
+// trickles is for how many times its patience an exchange goes on while more comes.
+const trickles = 3
 
 // read notes the state of the kernel.
 func (x *exchange) read(c *conn, info *unix.TCPInfo) {

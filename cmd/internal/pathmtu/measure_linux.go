@@ -117,7 +117,7 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	}
 	all.Go(func() { r.Up, upErr = t.measureUp(ctx) })
 	all.Wait()
-	t.finish(ctx, r, said, errors.Join(upErr, downErr))
+	t.finish(ctx, r, said, upErr, downErr)
 	return r, nil
 }
 
@@ -134,7 +134,7 @@ func (t *target) cause(ctx context.Context, err error) error {
 	}
 }
 
-func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
+func (t *target) finish(ctx context.Context, r *Result, said word, upErr, downErr error) {
 	r.Late = ctx.Err() != nil
 	r.Hops = append([]Hop{}, said.hops...)
 	r.MSS = MSS{t.client, t.server}
@@ -149,17 +149,27 @@ func (t *target) finish(ctx context.Context, r *Result, said word, err error) {
 		r.Up.Fails = &fails
 	}
 	r.decide()
+	r.Disagree = errors.Is(upErr, errDisagree) || errors.Is(downErr, errDisagree)
+	r.noUp = t.obstacle(ctx, upErr, "the far end acknowledges nothing")
+	r.noDown = t.obstacle(ctx, downErr, "the far end sends no full segment")
 	switch {
 	case r.Verdict != Undecided:
-	case ctx.Err() != nil:
-		r.Note = fmt.Sprintf("no decision in %v", t.timeout)
-	case err != nil:
-		r.Note = err.Error()
 	case r.Up == nil:
-		r.Note = "the far end acknowledges nothing"
+		r.Note = r.noUp
 	default:
-		r.Note = "the far end sends no full segment"
+		r.Note = r.noDown
 	}
+}
+
+// obstacle is the reason for which a way has no sizes.
+func (t *target) obstacle(ctx context.Context, err error, usual string) string {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Sprintf("no decision in %v", t.timeout)
+	case err != nil:
+		return err.Error()
+	}
+	return usual
 }
 
 // roundTrip is the shortest time that a connection took to open.

@@ -15,8 +15,8 @@ func (r *Result) Report() string {
 	fmt.Fprintf(&b, "%s (%s)\n", r.Address, speaks)
 	line := func(name, text string) { fmt.Fprintf(&b, "  %-6s %s\n", name, text) }
 	line("path", r.Picture())
-	line("up", r.Up.describe("the far end acknowledges nothing"))
-	line("down", r.Down.describe("the far end sends no full segment"))
+	line("up", r.Up.describe(r.noUp))
+	line("down", r.Down.describe(r.noDown))
 	icmp := "no word"
 	if r.ICMP != nil {
 		icmp = fmt.Sprintf("path MTU %d", *r.ICMP)

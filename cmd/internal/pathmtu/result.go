@@ -25,6 +25,9 @@ type Result struct {
 	LinkMTU  int            `json:"link_mtu"`
 	Note     string         `json:"note,omitempty"` // the obstacle to a decision
 	Late     bool           `json:"-"`              // its time was over: sizes may be missing, or not exact
+	Disagree bool           `json:"-"`              // a size fails on some connections and passes on others
+
+	noUp, noDown string // the obstacle, if there are no sizes
 }
 
 // Sizes are the largest packet that passes and the smallest known not to; Fails is nil where the

@@ -44,8 +44,9 @@ func (t *target) climb(ctx context.Context, sizes []int) (s step, err error) {
 			continue
 		}
 		n := c.payload(size)
-		if err := c.send(stream[:n]); err != nil {
-			return s, nil // reset by the far end: inconclusive
+		if err := c.send(stream[:n]); err != nil { // reset by the far end: inconclusive
+			s.closed = true
+			return s, nil
 		}
 		stream = stream[n:]
 		if len(s.sent) < len(sizes) && size == sizes[len(s.sent)] {
@@ -62,6 +63,7 @@ type step struct {
 	passes int   // largest that was acknowledged; 0 = none
 	fails  int   // smallest that was lost; 0 = none
 	told   bool  // ICMP made the kernel reduce its path MTU
+	closed bool  // the far end has closed the connection
 }
 
 // watch waits until all that was sent is acknowledged or lost.
@@ -79,7 +81,8 @@ func (t *target) watch(ctx context.Context, c *conn, s *step) error {
 			return nil
 		}
 		s.passes = acknowledged(c, s.sent, int(info.Bytes_acked-c.first.Bytes_acked))
-		if len(s.sent) == 0 || s.passes == s.sent[len(s.sent)-1] || info.State == unix.BPF_TCP_CLOSE {
+		s.closed = info.State == unix.BPF_TCP_CLOSE
+		if len(s.sent) == 0 || s.passes == s.sent[len(s.sent)-1] || s.closed {
 			return nil
 		}
 		if info.Total_retrans != last {
@@ -115,14 +118,13 @@ func acknowledged(c *conn, sent []int, bytes int) (size int) {
 func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	floor := t.floor()
 	first, err := t.climbAgain(ctx, func(top int) []int { return upTo(top, control, floor, 1280, top) })
-	if err != nil || first.passes == 0 {
+	switch {
+	case err != nil || ctx.Err() != nil:
 		return nil, err
-	}
-	if ctx.Err() != nil {
+	case first.passes == 0 && !first.closed:
 		return nil, nil
-	}
-	if first.fails == 0 && first.passes < first.top {
-		return nil, errors.New("the far end closes connections before it has acknowledged a full segment")
+	case first.fails == 0 && first.passes < first.top:
+		return nil, errCloses
 	}
 	if first.fails == 0 {
 		return &Sizes{Passes: first.passes}, nil
@@ -168,12 +170,15 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 	return &Sizes{s.lo, &s.hi, true}, nil
 }
 
+// errCloses says that connections end too early.
+var errCloses = errors.New("the far end closes connections before it has acknowledged a full segment")
+
 // mostDisagree is the number of times that a size has failed and passed after which no more are
 // tried. Of loss and of paths that change there are fewer.
 const mostDisagree = 4
 
 // errDisagree says that a size fails on some connections and passes on others.
-var errDisagree = errors.New("connections disagree: one of several paths (ECMP) is narrow, or the far end is slow at times")
+var errDisagree = errors.New("connections disagree: one of several paths (ECMP) is narrow, or packets are lost at times")
 
 // climbAgain climbs, and again where ICMP has changed the largest packet, or the far end has closed
 // the connection before the sizes were acknowledged or lost.
