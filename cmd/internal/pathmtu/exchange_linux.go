@@ -10,7 +10,7 @@ import (
 // exchange is a question to the far end and its answer, as TCP_INFO tells of them.
 type exchange struct {
 	bytes   int  // of answer that came in order, handshakes of TLS included
-	longest int  // packet that brought it; 0 where its payload has 536 bytes or less
+	longest int  // packet that brought it; 0 = unknown, as where it brought 536 bytes, or fewer and not evenly
 	mss     int  // announced: less than asked for where the kernel knows of a smaller path MTU
 	full    bool // a packet came than which the announced MSS allows no larger
 	even    bool // most packets were that long
@@ -76,13 +76,14 @@ func (x *exchange) read(c *conn, info *unix.TCPInfo) {
 	full := int(info.Advmss) // less the options that each segment has
 	x.bytes = int(info.Bytes_received)
 	x.full = segment >= full && x.bytes >= full
-	if segment > defaultMSS && x.bytes >= segment {
-		x.longest = segment + c.options + c.headers
-	}
 	x.mss = full + c.options
 	segments := int(info.Data_segs_in)
 	x.even = segments >= 3 && 10*x.bytes >= 7*segments*segment
+	if x.bytes >= segment && (segment > defaultMSS || segment < defaultMSS && x.even) {
+		x.longest = segment + c.options + c.headers
+	}
 }
 
-// defaultMSS is TCP_MSS_DEFAULT, with which Linux begins its estimate of the received MSS.
+// defaultMSS is TCP_MSS_DEFAULT, with which Linux begins its estimate of the received MSS. Where
+// segments of one size come that are shorter, it becomes that.
 const defaultMSS = 536
