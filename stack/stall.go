@@ -94,8 +94,8 @@ func (c *conn) lookForStall() {
 
 // A host socket whose segments are not acknowledged retransmits them every second for a while, so
 // that a black hole is detected and left soon, and a question behind which one waits arrives. The
-// kernel would double the pause each time, up to two minutes. It would begin with three seconds if an answer to the SYN was lost, because that
-// makes the path look slow.
+// kernel would double the pause each time, up to two minutes. It would begin with three seconds if
+// an answer to the SYN was lost, because that makes the path look slow.
 const (
 	resendsFor  = 10 * time.Second
 	resendPause = 1000 // ms
