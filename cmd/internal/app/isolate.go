@@ -61,8 +61,21 @@ func isolateKeeper(log logrus.FieldLogger, command bool) {
 	}
 	for _, err := range errs {
 		if err != nil {
-			log.WithError(err).Warn("the keeper has rights that it does not need")
+			log.WithError(err).Warn(keeperKeeps)
 		}
+	}
+}
+
+const keeperKeeps = "the keeper has rights that it does not need"
+
+// limit begins that while the first router starts, for which the keeper of run has nothing to do
+// but wait.
+func (k *keeper) limit() {
+	if k.command != nil {
+		return
+	}
+	if err := isolate.LimitKeeper(); err != nil {
+		k.log.WithError(err).Warn(keeperKeeps)
 	}
 }
 

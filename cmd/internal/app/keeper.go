@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,9 @@ type keeper struct {
 	log    *logrus.Logger
 	notify *Notifier
 	start  func(func() error) error
+
+	limited sync.Once // see limit
+
 	config atomic.Pointer[config.Config] // in force
 	next   atomic.Pointer[config.Config] // that is about to come into force; nil = none
 	router atomic.Pointer[child]         // the present one
@@ -60,6 +64,7 @@ func (k *keeper) open(ctx context.Context) (*child, error) {
 		return nil, err
 	}
 	k.router.Store(c)
+	k.limited.Do(k.limit)
 	select {
 	case <-c.opened:
 		return c, nil

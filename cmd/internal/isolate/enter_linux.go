@@ -38,6 +38,13 @@ var kept = []cap.Value{
 	cap.DAC_OVERRIDE,     // logs in directories of other users
 }
 
+// keeps are the capabilities that a keeper keeps: a router has another user.
+var keeps = append(slices.Clone(kept), cap.SETUID, cap.SETGID, cap.KILL)
+
+// LimitKeeper takes from the bounding set, of all threads, as Enter will of a process that starts
+// routers. It takes one call for each capability and thread, 5 ms in all.
+func LimitKeeper() error { return dropBounding(keeps) }
+
 // Enter has this process, all of its threads, give up for good all capabilities, files and system
 // calls that it does not need, and new privileges. An error tells which of these the kernel has
 // refused to take; the rest is gone. Whether landlock holds it depends on the kernel: without, the
@@ -52,7 +59,7 @@ func Enter(n Needs) (landlock bool, err error) {
 	}
 	var bounding error
 	if n.Routers {
-		keep = append(slices.Clone(kept), cap.SETUID, cap.SETGID, cap.KILL) // a router has another user
+		keep = keeps
 	}
 	if !n.Children {
 		// One call for each capability and thread, 5 ms in all, which exec's keeper has not:
