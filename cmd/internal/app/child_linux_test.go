@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"os/exec"
 	"strings"
 	"testing"
@@ -8,7 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/config"
 	"syntap/tun/tuntest"
 )
 
@@ -80,5 +83,70 @@ func TestHostileRouter(t *testing.T) {
 				t.Error("the router is alive")
 			}
 		})
+	}
+}
+
+// TestReloadOutlivesRouter has a router die of, or right before, a request for another config. The
+// next one takes it; where none does, the config before stays in force, and the log says so.
+func TestReloadOutlivesRouter(t *testing.T) {
+	t.Parallel()
+	inForce, next := config.Default(), config.Default()
+	next.Log.Level = "debug"
+	var said bytes.Buffer
+	log, err := NewLogger(inForce.Log, &said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{log: log, records: &records{log: audit.NewLog(nil, audit.LogOptions{})}}
+	k.config.Store(inForce)
+	dead, says := liar(t)
+	close(dead.running)
+	says.Close()
+	dead.kill()
+	k.router.Store(dead)
+	result := make(chan string, 1)
+	ask := func() {
+		go func() { result <- k.reload(t.Context(), func() (*config.Config, error) { return next, nil }) }()
+	}
+	// successor starts a router that dies after the order for a config, having answered it or not.
+	successor := func(answers bool) {
+		t.Helper()
+		c, says := liar(t)
+		k.router.Store(c)
+		if err := says.Send(word{Running: true}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			var o order
+			files, err := says.Receive(&o)
+			closeFiles(files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.Reload {
+				break
+			}
+		}
+		if answers {
+			if err := says.Send(word{Reloaded: &reloaded{Log: next.Log}}); err != nil {
+				t.Fatal(err)
+			}
+			if refused := <-result; refused != "" || k.config.Load() != next {
+				t.Errorf("the config is not in force: %q", refused)
+			}
+		}
+		says.Close()
+		c.kill()
+	}
+	ask()
+	successor(false)
+	successor(true)
+	next = config.Default()
+	ask()
+	for range reloadTries {
+		successor(false)
+	}
+	if refused := <-result; refused != errDead.Error() || k.config.Load() == next || !strings.Contains(said.String(), "config not reloaded") {
+		t.Errorf("of a config by which routers die: %q, %s", refused, &said)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -216,74 +215,6 @@ func (k *keeper) alive(within time.Duration) bool {
 		return false
 	}
 	return true
-}
-
-// serveReloads has the router take the config that read returns at each request, until ctx ends.
-func (k *keeper) serveReloads(ctx context.Context, r *Reloads) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.Requests:
-		}
-		err := k.notify.Reload(func() (status string) {
-			if refused := k.reload(r.Read); refused != "" {
-				return "config not reloaded: " + strings.ReplaceAll(refused, "\n", "; ")
-			}
-			return "config reloaded"
-		})
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// reload returns why the config is not in force; "" if it is. That is logged.
-func (k *keeper) reload(read func() (*config.Config, error)) (refused string) {
-	c := k.router.Load()
-	select {
-	case <-c.reloaded: // nothing has asked for it
-	default:
-	}
-	k.records.log.Reopen() // whatever the config says: logrotate has renamed files
-	if err := k.sendFile(order{Hosts: true}, hostsFile); err != nil {
-		return "the router has died"
-	}
-	next, err := read()
-	if err != nil {
-		reportRefused(k.log, err)
-		return err.Error()
-	}
-	k.next.Store(next)
-	defer k.next.Store(nil)
-	if c.sendValue(order{Reload: true}, next) != nil {
-		return "the router has died"
-	}
-	select {
-	case said := <-c.reloaded:
-		if said.Refused != "" {
-			return said.Refused
-		}
-		k.config.Store(next)
-		k.setLog(said.Log)
-		return ""
-	case <-c.done:
-		if k.next.Load() == nil { // the log has it, and the next router has not
-			k.next.Store(k.config.Load())
-			if err := k.reloadRecords(); err != nil {
-				k.log.WithError(err).Error("the handshake log is that of a config which is not in force")
-			}
-		}
-		return "the router has died"
-	}
-}
-
-// setLog takes over how the program's log is written.
-func (k *keeper) setLog(c config.Log) {
-	if level, err := logrus.ParseLevel(c.Level); err == nil {
-		k.log.SetLevel(level)
-		k.log.SetFormatter(formatter(c, k.log.Out))
-	}
 }
 
 // tellPast tells the router of packets past the TUN, until ctx ends.
