@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -94,18 +95,45 @@ func startChild(
 // startProcess starts this program under another name, with files from channel.FD on. It inherits
 // the standard error of this process, and ends with it.
 func startProcess(start func(func() error) error, name string, apart bool, files ...*os.File) (cmd *exec.Cmd, err error) {
+	input, err := noInput()
+	if err != nil {
+		return nil, err
+	}
+	defer input.Close()
 	for _, attr := range processAttributes(apart) {
 		attr.Setsid = true // without a terminal it gets no signals of one
 		attr.Pdeathsig = unix.SIGKILL
 		cmd = &exec.Cmd{
-			Path: "/proc/self/exe", Args: []string{name}, Env: processEnvironment(), SysProcAttr: attr,
-			Stderr: os.Stderr, ExtraFiles: files,
+			Path: executable(), Args: []string{name}, Env: processEnvironment(), SysProcAttr: attr,
+			Stdin: input, Stdout: os.Stderr, Stderr: os.Stderr, // by default these take /dev/null
+			ExtraFiles: files,
 		}
 		if err = start(cmd.Start); err == nil {
 			break
 		}
 	}
 	return cmd, err
+}
+
+// executable returns the path of this program. Where there is no /proc it is looked for by the name
+// under which it was started.
+func executable() string {
+	const self = "/proc/self/exe"
+	if _, err := os.Lstat(self); errors.Is(err, fs.ErrNotExist) {
+		if path, err := exec.LookPath(os.Args[0]); err == nil {
+			return path
+		}
+	}
+	return self
+}
+
+// noInput returns an input without a byte, where there may be no /dev/null.
+func noInput() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return r, w.Close()
 }
 
 // processAttributes returns those of a process, to be tried in turn. Without namespaces of

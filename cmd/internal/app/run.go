@@ -96,7 +96,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	var last *ended
 	k.records.start()
 	if err = explainFew(k.take(host, c.ByRules)); err == nil {
-		err = k.hand(router)
+		err = explainFew(k.hand(router))
 	}
 	if err == nil {
 		k.page.start(ctx)
@@ -189,8 +189,11 @@ func (s *Service) leave(ctx context.Context, host *route.Host, last *ended, err 
 	}
 	s.Logger.WithFields(fields).Info("stopped")
 	if failed {
-		return hint.Fail(err, "the host stays closed for the routed traffic: run it again, or "+
-			`open the host with "syntap cleanup"`)
+		remedy := `the host stays closed for the routed traffic: run it again, or open the host with "syntap cleanup"`
+		if own := hint.Of(err); own != "" {
+			remedy = own + "; " + remedy
+		}
+		return hint.Fail(err, remedy)
 	}
 	return err
 }
