@@ -101,7 +101,9 @@ func startProcess(start func(func() error) error, name string, apart bool, files
 	}
 	defer input.Close()
 	for _, attr := range processAttributes(apart) {
-		attr.Setsid = true // without a terminal it gets no signals of one
+		// It gets no signals of the terminal. In a session of its own it would be another group of
+		// the scheduler, too (sched(7), autogroup): packets would wait for a turn.
+		attr.Setpgid = true
 		attr.Pdeathsig = unix.SIGKILL
 		cmd = &exec.Cmd{
 			Path: executable(), Args: []string{name}, Env: processEnvironment(), SysProcAttr: attr,
