@@ -20,7 +20,7 @@ const (
 	answerBytes   = 13 // before the text
 )
 
-// maxQuestions is how many of one process wait for an answer at most, whatever the other says.
+// maxQuestions is how many of one process wait for an answer at most; others wait for their turn.
 const maxQuestions = 16
 
 // Stream returns the two ends of a socket for an [Asker] and for [Answer]: ours, and that of
@@ -32,11 +32,13 @@ type Asker struct {
 	conn net.Conn
 	max  int // bytes of an answer
 
-	asking sync.Mutex // held while a question is written
+	places chan struct{} // for questions without an answer
+	ended  chan struct{} // closed at the end
+	asking sync.Mutex    // held while a question is written
 
 	mu      sync.Mutex // guards all below
 	last    uint64
-	waiting map[uint64]chan answer // nil at the end
+	waiting map[uint64]chan answer
 }
 
 type answer struct {
@@ -47,7 +49,10 @@ type answer struct {
 // NewAsker returns an asker, which takes conn over. Listen has it get the answers, which have at
 // most max bytes.
 func NewAsker(conn net.Conn, max int) *Asker {
-	return &Asker{conn: conn, max: max, waiting: make(map[uint64]chan answer)}
+	return &Asker{
+		conn: conn, max: max, places: make(chan struct{}, maxQuestions), ended: make(chan struct{}),
+		waiting: make(map[uint64]chan answer),
+	}
 }
 
 // ErrEnded is the error of a question to a process that has ended.
@@ -56,19 +61,18 @@ var ErrEnded = errors.New("the process that is asked has ended")
 // Ask returns the answer to a question, or the error that the other process has answered, or that
 // of ctx, or ErrEnded.
 func (a *Asker) Ask(ctx context.Context, kind byte) ([]byte, error) {
+	select {
+	case a.places <- struct{}{}: // until the answer comes, which may be later than ctx
+	case <-a.ended:
+		return nil, ErrEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	got := make(chan answer, 1)
 	a.mu.Lock()
-	switch {
-	case a.waiting == nil:
-		a.mu.Unlock()
-		return nil, ErrEnded
-	case len(a.waiting) >= maxQuestions:
-		a.mu.Unlock()
-		return nil, errors.New("too many questions are without an answer")
-	}
 	a.last++
 	number := a.last
-	a.waiting[number] = got // until the answer comes, which may be later than ctx
+	a.waiting[number] = got
 	a.mu.Unlock()
 
 	question := append(binary.LittleEndian.AppendUint64(nil, number), kind)
@@ -81,6 +85,8 @@ func (a *Asker) Ask(ctx context.Context, kind byte) ([]byte, error) {
 	select {
 	case answer := <-got:
 		return answer.text, answer.err
+	case <-a.ended:
+		return nil, ErrEnded
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -88,7 +94,8 @@ func (a *Asker) Ask(ctx context.Context, kind byte) ([]byte, error) {
 
 // Listen takes answers until the other process has ended, which is no error, or says anything else.
 func (a *Asker) Listen() error {
-	defer a.end()
+	defer close(a.ended)
+	defer a.conn.Close()
 	for {
 		var head [answerBytes]byte
 		if _, err := io.ReadFull(a.conn, head[:]); err != nil {
@@ -108,6 +115,7 @@ func (a *Asker) Listen() error {
 		a.mu.Lock()
 		delete(a.waiting, number)
 		a.mu.Unlock()
+		<-a.places
 		if head[8] == 1 {
 			got <- answer{err: errors.New(string(text))}
 		} else {
@@ -122,17 +130,6 @@ func unlessEnd(err error) error {
 		return nil
 	}
 	return err
-}
-
-// end has all questions fail.
-func (a *Asker) end() {
-	_ = a.conn.Close()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, got := range a.waiting {
-		got <- answer{err: ErrEnded}
-	}
-	a.waiting = nil
 }
 
 // Close ends Listen.

@@ -78,21 +78,36 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// TestAskSilent has a process answer nothing: questions end with their time, and do not pile up.
+// TestAskSilent has a process answer nothing for a while: questions end with their time, do not
+// pile up, and have their turn when it answers again.
 func TestAskSilent(t *testing.T) {
 	t.Parallel()
 	a, theirs, _ := asked(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range maxQuestions {
+	for range 2 * maxQuestions {
 		if _, err := a.Ask(ctx, 1); !errors.Is(err, context.Canceled) {
 			t.Fatalf("without an answer: %v", err)
 		}
 	}
-	if _, err := a.Ask(t.Context(), 1); err == nil {
-		t.Error("one question more")
+	if n := len(a.waiting); n > maxQuestions {
+		t.Errorf("%d questions wait", n)
 	}
-	theirs.Close()
+	var asking sync.WaitGroup
+	for range 3 * maxQuestions {
+		asking.Go(func() {
+			if text, err := a.Ask(t.Context(), 2); err != nil || string(text) != "x" {
+				t.Errorf("answer %q, %v", text, err)
+			}
+		})
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- Answer(theirs, func(byte) ([]byte, error) { return []byte("x"), nil }) }()
+	asking.Wait()
+	a.Close()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestAskHostile has a process say anything but answers.
