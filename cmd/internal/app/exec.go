@@ -69,7 +69,7 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 	session, err := e.start(ctx, k, o)
 	if err != nil {
 		stop(err)
-		_ = <-opened // the session's error is the first
+		<-opened //nolint:errcheck // the session's error is the first
 		if c := k.router.Load(); c != nil {
 			c.kill()
 		}
