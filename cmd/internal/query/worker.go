@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"iter"
 	"sync"
 
 	"syntap/cmd/internal/format"
@@ -58,9 +59,7 @@ func (w *worker) search(lines lineRun) (r result) {
 		w.text = make([]byte, 0, len(lines.lines))
 	}
 	w.begun = false
-	number := lines.first - 1
-	for line := range bytes.Lines(lines.lines) {
-		number++
+	for number, line := range nonEmpty(lines) {
 		if form := take(&r, line); form == record.None && len(bytes.TrimSpace(line)) > 0 {
 			r.bad.add([]int{number}, 1)
 		}
@@ -70,6 +69,24 @@ func (w *worker) search(lines lineRun) (r result) {
 		w.text = nil // it is the result's
 	}
 	return r
+}
+
+// nonEmpty returns the lines with a byte before their end, with their numbers. A few bytes of a
+// compressed file may stand for a million of the others.
+func nonEmpty(lines lineRun) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		number := lines.first
+		for rest := lines.lines; len(rest) > 0; number++ {
+			end := bytes.IndexByte(rest, '\n') + 1
+			if end == 0 {
+				end = len(rest)
+			}
+			if rest[0] != '\n' && !yield(number, rest[:end]) {
+				return
+			}
+			rest = rest[end:]
+		}
+	}
 }
 
 // prints reports whether the output is text of each record other than the record itself.
