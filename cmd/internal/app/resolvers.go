@@ -10,8 +10,10 @@ import (
 )
 
 // resolverFiles name the host's nameservers: those that programs ask, and those that
-// systemd-resolved asks for them.
-var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
+// systemd-resolved asks for them, or the dnsmasq of NetworkManager.
+var resolverFiles = []string{
+	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf",
+}
 
 // resolvers returns the host's nameservers, those at other machines.
 func resolvers() []netip.Addr {
