@@ -193,7 +193,8 @@ func (old content) chain(c Chain) *nftables.Chain {
 // set returns the set that may stay in place of s.
 func (old content) set(s Set) *nftables.Set {
 	i := slices.IndexFunc(old.sets, func(o *nftables.Set) bool {
-		return o.Name == s.Name && o.KeyType.Bytes == s.Type.data.Bytes && o.Interval == s.Interval && o.Dynamic == (s.Size > 0)
+		return o.Name == s.Name && o.KeyType.Bytes == s.Type.data.Bytes && o.Interval == s.Interval && o.Dynamic == (s.Size > 0) &&
+			o.Timeout == s.Timeout
 	})
 	if i < 0 {
 		return nil
@@ -263,7 +264,8 @@ func (k *Kernel) fill(t *Table, old content) error {
 func (k *Kernel) fillSet(to *nftables.Table, id uint32, s Set, old *nftables.Set) error {
 	set := &nftables.Set{
 		Table: to, ID: id, Name: s.Name, KeyType: s.Type.data, KeyByteOrder: s.Type.order, Interval: s.Interval,
-		Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
+		Dynamic: s.Size > 0, Counter: s.Size > 0, Size: s.Size, HasTimeout: s.Timeout > 0, Timeout: s.Timeout,
+		Concatenation: len(nftables.ConcatSetTypeElements(s.Type.data)) > 1,
 	}
 	want := elements(s)
 	switch {

@@ -3,6 +3,7 @@ package nft
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -24,6 +25,8 @@ type Set struct {
 	Interval bool    // elements are ranges
 	Elements []Range // last = first where Interval is not set
 	Size     uint32  // of a set that packets fill, with a counter for each element; 0 = fixed
+	// Timeout is how long an element lasts that packets have filled in; 0 = for ever.
+	Timeout time.Duration
 }
 
 // Range is an element of a set, both ends included, with the text that nft prints for it.
@@ -100,6 +103,9 @@ func (t *Table) Text() string {
 		switch {
 		case s.Size > 0:
 			fmt.Fprintf(&b, "\t\tsize %d\n\t\tflags dynamic\n\t\tcounter\n", s.Size)
+			if s.Timeout > 0 {
+				fmt.Fprintf(&b, "\t\ttimeout %.0fs\n", s.Timeout.Seconds())
+			}
 		case s.Interval:
 			b.WriteString("\t\tflags interval\n")
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"syntap/tun/nft"
 )
@@ -14,7 +15,14 @@ const (
 	pastSet          = "past"
 	pastForwardedSet = "past_forwarded"
 	maxPast          = 1024
+
+	askers4, askers6 = "askers4", "askers6"
+	maxAskers        = 1024
 )
+
+// askerTimeout is how long an answer to a group or a broadcast stays outside. A device may wait for
+// some seconds before it answers, 5 by UPnP Device Architecture 2.0 §1.3.3.
+const askerTimeout = 30 * time.Second
 
 // steeringSets returns the sets of the steering table.
 func steeringSets(c Config) []nft.Set {
@@ -35,7 +43,10 @@ func steeringSets(c Config) []nft.Set {
 		flowSet("open4", nft.IPv4Addr, c.open, netip.Addr.Is4),
 		flowSet("open6", nft.IPv6Addr, c.open, netip.Addr.Is6))
 	sets = append(sets, addresses("resolvers", hosts(c.Underlay.Resolvers), nil)...)
-	return append(sets,
+	asker := func(name string, addr nft.Type) nft.Set {
+		return nft.Set{Name: name, Type: nft.Concat(addr, nft.Port, nft.Port), Size: maxAskers, Timeout: askerTimeout}
+	}
+	return append(sets, asker(askers4, nft.IPv4Addr), asker(askers6, nft.IPv6Addr),
 		nft.Set{Name: pastSet, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: maxPast},
 		nft.Set{
 			Name: pastForwardedSet,

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -179,6 +178,10 @@ func (s *steering) localNew() (first chainRules) {
 	}
 	first.add(nft.Local, nft.Accept) // by a redirection of the host
 	first.add(nft.Broadcast, nft.Accept)
+	if s.KeepInbound {
+		first.add(nft.ToAsker(nft.Destination4, askers4), nft.Accept)
+		first.add(nft.ToAsker(nft.Destination6, askers6), nft.Accept)
+	}
 	first.add(nft.Jump("users"))
 	s.addServers(&first)
 	first.add(nft.NotSYN, nft.Goto("midstream"))
@@ -273,6 +276,9 @@ func (s *steering) forwarded() {
 	// Answers enter to a packet that the router delivers first, such as a peer's datagram.
 	forwarded.add(nft.From(s.Name), nft.New, nft.SetLabel(s.label()))
 	forwarded.add(nft.From(s.Name), nft.SetMark(0), nft.Accept)
+	if s.KeepInbound {
+		s.noteAskers(&forwarded)
+	}
 	// A transparent proxy of this host has taken the packet: it is not to be forwarded.
 	forwarded.add(nft.AnyUID, nft.Accept)
 	if s.forwardedEnter() {
@@ -287,6 +293,18 @@ func (s *steering) forwarded() {
 	s.chain("forwarded_midstream", nil, midstream)
 	s.chain("forwarded_new", nil, first)
 	s.chain("forwarded", filter("prerouting", lastPriority), forwarded)
+}
+
+// noteAskers notes other machines that ask a group or a broadcast: connection tracking sees no
+// reply in the answer of this host, as it comes from another address than the one that was asked.
+func (s *steering) noteAskers(r *chainRules) {
+	var note chainRules
+	note.add(nft.NoteAsker(nft.Source4, askers4))
+	note.add(nft.NoteAsker(nft.Source6, askers6))
+	s.chain("note_asker", nil, note)
+	for _, to := range slices.Concat(nft.Multicast, []nft.Statement{nft.Broadcast}) {
+		r.add(nft.Protocol(unix.IPPROTO_UDP), to, nft.Jump("note_asker"))
+	}
 }
 
 // marks adds the chains that give packets from the TUN the mark of packets that enter, for
@@ -360,69 +378,9 @@ func linkRules() (link chainRules) {
 	for _, port := range []uint16{67, 547} { // DHCP, DHCPv6
 		link.add(nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(port), nft.Accept)
 	}
-	link.add(nft.DestinationPort(53), nft.Destination4.In("resolvers4"), nft.Accept)
-	link.add(nft.DestinationPort(53), nft.Destination6.In("resolvers6"), nft.Accept)
+	for _, port := range []uint16{53, 853} { // DNS over TLS and QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1
+		link.add(nft.DestinationPort(port), nft.Destination4.In("resolvers4"), nft.Accept)
+		link.add(nft.DestinationPort(port), nft.Destination6.In("resolvers6"), nft.Accept)
+	}
 	return link
-}
-
-// localPorts returns the range from which the kernel chooses ports for clients
-// (ip_local_port_range).
-func localPorts() (first, last uint16) {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	_, scanErr := fmt.Sscan(string(b), &first, &last)
-	if err != nil || scanErr != nil || last < first {
-		return 32768, 60999
-	}
-	return first, last
-}
-
-// tableStep makes the nftables table.
-func tableStep(c Config) step {
-	name := c.tableName()
-	t := steeringTable(c)
-	text := t.Text()
-	return step{
-		id:      "nft table inet " + name,
-		command: "nft -f - <<'END'\n" + text + "END",
-		revert:  "nft delete table inet " + name,
-		watched: true,
-		apply: func(k *handles) error {
-			if err := k.openTables(); err != nil {
-				return err
-			}
-			if k.texts[name] == text {
-				if intact, err := k.tables.Intact(name); err != nil {
-					return err
-				} else if intact {
-					return unix.EEXIST
-				}
-			}
-			if err := k.tables.Replace(t); err != nil {
-				return err
-			}
-			k.texts[name] = text
-			return nil
-		},
-		undo: func(k *handles) error {
-			if err := k.openTables(); err != nil {
-				return err
-			}
-			delete(k.texts, name)
-			return k.tables.Delete(name)
-		},
-	}
-}
-
-// ConnTrack returns an error if the calling thread's network namespace lacks nftables with
-// connection tracking and its labels, which a [Config] without ByRules needs.
-func ConnTrack() error {
-	k, err := nft.Open()
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	return k.Probe(steeringTable(Config{
-		Name: "syntap", KeepInbound: true, Mark: 1, Enforce: EnforceReject,
-		Underlay: Underlay{Enter: 2},
-	}))
 }
