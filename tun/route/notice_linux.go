@@ -39,7 +39,8 @@ func Notices(c Config) ([]Notice, error) {
 	notices = append(notices, guardNotices(k, c)...)
 	notices = append(notices, ipsecNotices(k, c)...)
 	notices = append(notices, untrackedNotices(k, c)...)
-	return append(notices, inputNotices(k, c)...), nil
+	notices = append(notices, inputNotices(k, c)...)
+	return append(notices, ownerNotices(k, c)...), nil
 }
 
 // gatewayNotices report why traffic of other machines does not reach the TUN, or does not enter it.
@@ -153,6 +154,40 @@ func inputNotices(k *handles, c Config) (notices []Notice) {
 		})
 	}
 	return notices
+}
+
+// ownerNotices report chains that let out programs of some users alone. What enters the TUN leaves
+// by the router's own sockets, which are this process's user's.
+func ownerNotices(k *handles, c Config) (notices []Notice) {
+	if k.openTables() != nil {
+		return nil
+	}
+	routers := []string{c.tableName()}
+	for _, other := range routersBeside(c) {
+		routers = append(routers, other.tableName())
+	}
+	chains, err := k.tables.OwnerDrops(uint32(os.Geteuid()), c.Mark, routers)
+	if err != nil {
+		return nil
+	}
+	for _, chain := range chains {
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("the nftables chain %s tells packets by the user of their program, and "+
+				"drops those of user %d: with them the router's own, by which all that enters the "+
+				"TUN leaves", chain, os.Geteuid()),
+			Hint: ownerHint(chain, c.Mark),
+		})
+	}
+	return notices
+}
+
+// ownerHint returns the command that has a chain accept packets of the router's own sockets. The
+// mark is there until postrouting.
+func ownerHint(chain nft.ChainName, mark uint32) string {
+	if tool := iptables(chain, "OUTPUT"); tool != "" {
+		return fmt.Sprintf("%s -I OUTPUT -m mark --mark %#x -j ACCEPT", tool, mark)
+	}
+	return fmt.Sprintf("nft insert rule %s meta mark %#x accept", chain, mark)
 }
 
 // sourceNotices report reverse-path filters that drop packets from the TUN, because they look up
