@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/nft"
@@ -12,6 +13,7 @@ import (
 // handles are the sockets by which the host is changed, in one network namespace.
 type handles struct {
 	*netlink.Handle
+	nexthops  *nl.SocketHandle
 	namespace uint64            // see namespaceID
 	tables    *nft.Kernel       // nil until openTables
 	texts     map[string]string // of the tables that were made, by name
@@ -27,7 +29,12 @@ func openHandles() (*handles, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	return &handles{Handle: h, namespace: ns, texts: make(map[string]string)}, nil
+	nexthops, err := openNexthops()
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return &handles{Handle: h, nexthops: nexthops, namespace: ns, texts: make(map[string]string)}, nil
 }
 
 // openTables opens nftables.
@@ -40,6 +47,7 @@ func (k *handles) openTables() (err error) {
 
 func (k *handles) close() {
 	k.Handle.Close()
+	k.nexthops.Close()
 	if k.tables != nil {
 		_ = k.tables.Close() // loses nothing
 	}

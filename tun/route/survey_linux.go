@@ -184,16 +184,17 @@ func (s *surveyor) detour(name string) {
 
 // noteUplinks notes the interfaces of default routes and of routes by a gateway.
 func (s *surveyor) noteUplinks() {
+	links := s.k.gateways()
 	for _, r := range s.routes {
 		isDefault := prefixBits(r.Dst) <= 1 // or half of one, as VPNs have it
-		if r.Type != unix.RTN_UNICAST || !isDefault && !byGateway(r) {
-			continue
+		if r.Type == unix.RTN_UNICAST && (isDefault || byGateway(r)) {
+			links = append(links, linkIndexes(r)...)
 		}
-		for _, index := range linkIndexes(r) {
-			u := Uplink{s.links[index], index}
-			if u.Name != "" && u.Name != "lo" && !slices.Contains(s.u.Uplinks, u) {
-				s.u.Uplinks = append(s.u.Uplinks, u)
-			}
+	}
+	for _, index := range links {
+		u := Uplink{s.links[index], index}
+		if u.Name != "" && u.Name != "lo" && !slices.Contains(s.u.Uplinks, u) {
+			s.u.Uplinks = append(s.u.Uplinks, u)
 		}
 	}
 	slices.SortFunc(s.u.Uplinks, func(a, b Uplink) int { return a.Index - b.Index })

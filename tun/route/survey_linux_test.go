@@ -309,6 +309,13 @@ func TestSurvey(t *testing.T) {
 			"down0",
 		},
 		{
+			"uplinks of nexthop objects", "sysctl -qw net.ipv4.nexthop_compat_mode=0; ip route del default; " +
+				"ip -6 route del default; ip nexthop add id 7 via 198.51.100.2 dev wan0; " +
+				"ip nexthop add id 8 dev lan0; ip route add default nhid 7",
+			[]string{"elements = { \"wan0\" }"},
+			"",
+		},
+		{
 			"the mark of a VPN", "ip rule add not fwmark 0xca6c lookup 51820",
 			[]string{"meta mark & 0xffffffff == 0xca6c accept"},
 			"",

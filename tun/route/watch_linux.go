@@ -55,13 +55,14 @@ func (h *Host) Watch(ctx context.Context, report Report) error {
 // Restored returns the number of rules, routes and addresses that Watch has restored.
 func (h *Host) Restored() uint64 { return h.restored.Load() }
 
-// subscribe returns sockets on which the kernel reports every change of links, addresses, routes
-// and rules, and of nftables if the kernel has it.
+// subscribe returns sockets on which the kernel reports every change of links, addresses, routes,
+// nexthop objects and rules, and of nftables if the kernel has it.
 func subscribe() ([]*os.File, error) {
 	routing, err := subscribeTo("rtnetlink", unix.NETLINK_ROUTE, []int{
 		unix.RTNLGRP_LINK,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
+		unix.RTNLGRP_NEXTHOP,
 	})
 	if err != nil {
 		return nil, err
