@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 )
@@ -95,8 +95,7 @@ func usedTables(nl *handles, stateDir string) (tables []int, err error) {
 func cleanUp(nl *handles, path string, crashed bool) ([]Cleaned, error) {
 	j, err := lockJournal(path, 0)
 	if errors.Is(err, ErrRunning) {
-		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), journalSuffix), "-")
-		return []Cleaned{{Name: name, Running: true}}, nil
+		return []Cleaned{{Name: interfaceOf(path), Running: true}}, nil
 	} else if err != nil {
 		return nil, err
 	}
@@ -110,11 +109,67 @@ func cleanUp(nl *handles, path string, crashed bool) ([]Cleaned, error) {
 			continue
 		}
 		commands, err := (&Host{nl: nl}).undo(c.steps())
-		all = append(all, Cleaned{Name: c.Name, Commands: commands})
+		all = append(all, Cleaned{Name: c.Name, Commands: commands, Failed: err != nil})
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil || kept {
 		return all, errors.Join(err, j.close())
 	}
 	return all, j.remove()
+}
+
+// CleanupAs undoes the changes that a run with the config c makes, and those of its interface's
+// journal as far as that can be read, and removes the journal. It is for a journal that is damaged
+// or lost. The error wraps ErrRunning where the run is alive.
+func CleanupAs(c Config) (cleaned Cleaned, err error) {
+	if !hasIPv6() {
+		c.Addresses, c.Include = only4(c.Addresses), only4(c.Include)
+	}
+	cleaned.Name = c.Name
+	if err := c.validate(); err != nil || !c.hasRules() {
+		return cleaned, err
+	}
+	nl, err := openHandles()
+	if err != nil {
+		return cleaned, err
+	}
+	defer nl.close()
+	if _, err := nl.LinkByName(c.Name); err == nil {
+		return cleaned, fmt.Errorf("interface %s: %w", c.Name, ErrRunning) // in another directory
+	}
+	path, err := journalPath(c.StateDir, c.Name)
+	if err != nil {
+		return cleaned, err
+	}
+	j, err := lockUnread(path, 0)
+	switch {
+	case err == nil:
+		defer j.close() //nolint:errcheck // nothing is left to write
+		_ = j.read()    // the rest is that of c
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrJournal):
+		j = &journal{}
+	default:
+		return cleaned, err
+	}
+	for _, dead := range j.runs {
+		c.Underlay.Enter = dead.Underlay.Enter
+	}
+	h := &Host{nl: nl, config: c}
+	if h.config.Underlay, _, err = survey(nl, c); err != nil {
+		return cleaned, err
+	}
+	if err := h.checkTableName(j.runs); err != nil {
+		return cleaned, err
+	}
+	for _, run := range append(j.runs, h.config) {
+		commands, err := h.undo(run.steps())
+		cleaned.Commands = append(cleaned.Commands, commands...)
+		if err != nil {
+			return cleaned, err
+		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cleaned, fmt.Errorf("remove journal: %w", err)
+	}
+	return cleaned, nil
 }

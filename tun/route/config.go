@@ -89,6 +89,17 @@ type Config struct {
 	open     []flow   // connections that were open before, which stay outside
 }
 
+// InUseError is an ErrInUse, with a remedy. At most one of Table and Priority is not 0.
+type InUseError struct {
+	By       string // the rule, route or nftables table of another owner
+	Table    int    // a routing table that is free
+	Priority int    // one from which on all priorities that a run takes are free
+}
+
+func (e *InUseError) Error() string { return ErrInUse.Error() + ": " + e.By }
+
+func (e *InUseError) Unwrap() error { return ErrInUse }
+
 // UIDRange is a range of user ids, both ends included.
 type UIDRange struct{ First, Last uint32 }
 
@@ -109,6 +120,8 @@ var (
 	ErrRunning = errors.New("another instance is running")
 	// ErrGone means that the interface was deleted.
 	ErrGone = errors.New("interface was deleted")
+	// ErrJournal means that a journal has something else than the configs of runs.
+	ErrJournal = errors.New("journal cannot be read")
 )
 
 // hasRules reports whether rules lead traffic into the TUN.

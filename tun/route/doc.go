@@ -43,6 +43,9 @@
 //     of routers beside it, known by the socket's mark; sockets of a VPN, known by the mark that a
 //     rule of the host exempts; and the kernel's own tunnels. Multicast, broadcasts, IPv6
 //     link-local addresses and offers of a DHCP server belong to the link.
+//   - The answer of a server to a group or a broadcast comes from the host's address, so connection
+//     tracking sees no reply in it. Sets note who has asked, and from which port: answers there, by
+//     the port that was asked, stay outside for 30 s (KeepInbound).
 //   - Connection tracking does not see packets for which a rule of the host says notrack. Each
 //     segment and datagram among them is decided by itself: one from a port that the kernel gives
 //     to no client may be a server's, and stays outside (KeepInbound). Whether the connection is
@@ -79,11 +82,11 @@
 // A packet with the mark that leaves by another interface is dropped or counted, as Enforce says,
 // and [Report] names its user. Its socket was bound to the interface, or the rule that leads into
 // the TUN was deleted and is not restored yet. DHCP and queries to the host's nameservers pass,
-// because their programs bind their sockets to a link. Watch reads the nameservers every two
-// seconds, since a host that changes networks gets others. A rule of the host before the router's
-// own sends packets past the TUN, too. Those pass and are counted, their answers return the same
-// way, and [Notices] names the rule. Frames that a bridge forwards between its ports pass, too,
-// where netfilter sees them (br_netfilter, which Docker loads).
+// also by TLS, because their programs bind their sockets to a link. Watch reads the nameservers
+// every two seconds, since a host that changes networks gets others. A rule of the host before the
+// router's own sends packets past the TUN, too. Those pass and are counted, their answers return
+// the same way, and [Notices] names the rule. Frames that a bridge forwards between its ports pass,
+// too, where netfilter sees them (br_netfilter, which Docker loads).
 //
 // # Without connection tracking
 //
@@ -111,7 +114,8 @@
 // on it shows that its process lives. The next run takes over the changes of a dead one, step by
 // step, before it removes the rest, so no packet slips by between them. Any other rule at the
 // router's priorities, or another table of its name, has another owner: Configure refuses to start
-// before it changes anything.
+// before it changes anything, and names free numbers. It does so, too, where a journal has anything
+// but configs: [CleanupAs] then undoes the steps of a config that the operator names.
 //
 // The package is for Linux; its plain types build everywhere.
 package route

@@ -148,7 +148,7 @@ func (h *Host) checkTableName(dead []Config) error {
 		Name: h.config.Name, Mark: h.config.Mark, Enforce: EnforceOff, Underlay: Underlay{Enter: 1},
 	}))
 	if err == nil && !isRouters {
-		err = fmt.Errorf("%w: nftables table inet %s", ErrInUse, name)
+		err = &InUseError{By: "nftables table inet " + name}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,10 +72,26 @@ func namespaceID() (uint64, error) {
 	return cookie, err
 }
 
+// lockJournal locks and reads a journal. The error wraps ErrJournal if it cannot be read.
 func lockJournal(path string, create int) (*journal, error) {
+	j, err := lockUnread(path, create)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.read(); err != nil {
+		j.file.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// lockUnread locks a journal.
+func lockUnread(path string, create int) (*journal, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|unix.O_NOFOLLOW|create, 0o600)
-		if err != nil {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK|create, 0o600)
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENXIO) {
+			return nil, fmt.Errorf("%w: %s is no ordinary file", ErrJournal, path)
+		} else if err != nil {
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -95,12 +112,7 @@ func lockJournal(path string, create int) (*journal, error) {
 			f.Close()
 			continue
 		}
-		j := &journal{file: f}
-		if err := j.read(); err != nil {
-			f.Close()
-			return nil, err
-		}
-		return j, nil
+		return &journal{file: f}, nil
 	}
 }
 
@@ -150,30 +162,75 @@ func await(path string, patience time.Duration) error {
 
 const awaitInterval = 2 * time.Millisecond
 
-func (j *journal) read() error {
-	b, err := io.ReadAll(j.file)
-	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
-	}
-	if j.runs, j.size, err = parseJournal(b); err != nil {
-		return fmt.Errorf("read journal %s: %w", j.file.Name(), err)
-	}
-	return nil
+// maxJournal bounds a journal in bytes. The config of a run is some hundred, of one with very many
+// prefixes a million.
+const maxJournal = 64 << 20
+
+// read reads the configs of dead runs. The error wraps ErrJournal if there is anything else.
+func (j *journal) read() (err error) {
+	j.runs, j.size, err = readJournal(j.file)
+	return err
 }
 
-func parseJournal(b []byte) (runs []Config, size int64, err error) {
+// readJournal returns the configs of a journal, those behind a line that it cannot read, too, and
+// the length of all whole lines. The error wraps ErrJournal if there is anything else.
+func readJournal(f *os.File) (runs []Config, size int64, err error) {
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%w: %s is no ordinary file", ErrJournal, f.Name())
+	case info.Size() > maxJournal:
+		return nil, 0, fmt.Errorf("%w: %s has more than %d MiB", ErrJournal, f.Name(), maxJournal>>20)
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	}
+	if runs, size, err = parseJournal(f.Name(), b); err != nil {
+		err = fmt.Errorf("%w: %s, %w", ErrJournal, f.Name(), err)
+	}
+	return runs, size, err
+}
+
+// parseJournal returns the configs of a journal, and the error of the first line that has none.
+func parseJournal(path string, b []byte) (runs []Config, size int64, err error) {
+	number := 0
 	for line := range bytes.Lines(b) {
-		var c Config
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // its writer died before its first step
 		}
-		if err := json.Unmarshal(line, &c); err != nil {
-			return runs, size, err
-		}
-		runs = append(runs, c)
+		number++
 		size += int64(len(line))
+		var c Config
+		bad := json.Unmarshal(line, &c)
+		if bad == nil {
+			bad = c.validateJournaled(interfaceOf(path))
+		}
+		if bad == nil {
+			runs = append(runs, c)
+		} else if err == nil {
+			err = fmt.Errorf("line %d: %w", number, bad)
+		}
 	}
-	return runs, size, nil
+	return runs, size, err
+}
+
+// interfaceOf returns the name of the interface that a journal is for.
+func interfaceOf(path string) string {
+	_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), journalSuffix), "-")
+	return name
+}
+
+// validateJournaled refuses a config that no run of the interface name has written.
+func (c Config) validateJournaled(name string) error {
+	switch {
+	case c.Name != name:
+		return fmt.Errorf("it is of interface %q", c.Name)
+	case !c.hasRules() || c.Mark == 0 || c.Priority < 1:
+		return errors.New("it is not of a run that routes")
+	}
+	return nil
 }
 
 // routersBeside returns the configs of other routers in this network namespace, by their journals.
@@ -198,11 +255,12 @@ func journaled(dir string) (all []Config) {
 	}
 	paths, _ := filepath.Glob(pattern) // sorted
 	for _, path := range paths {
-		b, err := os.ReadFile(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err != nil {
 			continue // the router has ended meanwhile, or the file is another user's
 		}
-		runs, _, _ := parseJournal(b)
+		runs, _, _ := readJournal(f) // a fault is for those who need it
+		_ = f.Close()
 		all = append(all, runs...)
 	}
 	return all

@@ -59,7 +59,12 @@ func guardSteps(c Config) []step {
 			}
 			return k.addTUN(name)
 		},
-		undo: onLink(name, func(k *handles, l netlink.Link) error { return k.LinkDel(l) }),
+		undo: onLink(name, func(k *handles, l netlink.Link) error {
+			if l.Type() != "tuntap" {
+				return unix.ENODEV // it is not the guard
+			}
+			return k.LinkDel(l)
+		}),
 	}, {
 		command: fmt.Sprintf("ip link set dev %s alias %q", name, guardAlias),
 		apply: onLink(name, func(k *handles, l netlink.Link) error {

@@ -45,5 +45,6 @@ type Cleaned struct {
 	Name     string   // of the interface
 	Running  bool     // left alone: the run is alive
 	Kept     bool     // left alone: the host stays closed
+	Failed   bool     // not all changes could be undone
 	Commands []string // equivalent shell commands
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -171,8 +172,47 @@ func checkTable(k *handles, c Config, known []Config, family int) error {
 			if l, err := k.LinkByIndex(r.LinkIndex); err == nil {
 				to = "to interface " + l.Attrs().Name
 			}
-			return fmt.Errorf("%w: table %d routes %s %s", ErrInUse, c.Table, r.Dst, to)
+			return &InUseError{
+				By:    fmt.Sprintf("table %d routes %s %s", c.Table, r.Dst, to),
+				Table: freeTable(k, c),
+			}
 		}
 	}
 	return nil
 }
+
+// freeTable returns the number of a routing table that has neither routes nor rules, 0 if that is
+// not known.
+func freeTable(k *handles, c Config) int {
+	used := make(map[int]bool)
+	for _, family := range allFamilies() {
+		all := netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+		err := k.RouteListFilteredIter(family, &all, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			used[r.Table] = true
+			return true
+		})
+		rules, ruleErr := dump(func() ([]netlink.Rule, error) { return k.RuleList(family) })
+		if errors.Join(err, ruleErr) != nil {
+			return 0
+		}
+		for _, r := range rules {
+			used[r.Table] = true
+		}
+	}
+	for _, other := range routersBeside(c) {
+		used[other.Table] = true
+	}
+	isFree := func(table int) bool {
+		sameLabel := func(other Config) bool { return other.label() == (Config{Table: table}).label() }
+		return !used[table] && !slices.ContainsFunc(routersBeside(c), sameLabel)
+	}
+	for table := c.Table + 1; table < c.Table+maxTables; table++ {
+		if isFree(table) {
+			return table
+		}
+	}
+	return 0
+}
+
+// maxTables is how many routing tables are looked at for one that is free.
+const maxTables = 1 << 12

@@ -180,6 +180,8 @@ func ruleText(r *netlink.Rule) string {
 		return text + " prohibit"
 	case r.Type == nl.FR_ACT_NOP:
 		return text + " nop"
+	case r.Table == 0:
+		return text // the netlink package reads no types
 	}
 	table := map[int]string{unix.RT_TABLE_MAIN: "main", unix.RT_TABLE_DEFAULT: "default"}[r.Table]
 	if table == "" {
@@ -219,8 +221,42 @@ func checkRules(k *handles, c Config, known []Config, family int) error {
 		}
 		if !slices.ContainsFunc(own, func(o *netlink.Rule) bool { return sameRule(r, *o) }) {
 			text := strings.TrimPrefix(ruleText(&r), "pref ")
-			return fmt.Errorf("%w: %s rule %s", ErrInUse, familyName(family), text)
+			return &InUseError{
+				By:       familyName(family) + " rule " + text,
+				Priority: freePriority(k, c),
+			}
 		}
 	}
 	return nil
 }
+
+// freePriority returns a priority from which on a run finds all free that it takes, 0 if there is
+// none. One before the present is preferred, because the rules in between would come before the
+// router's own.
+func freePriority(k *handles, c Config) int {
+	var used [priorities + ruleCount]bool
+	for _, family := range allFamilies() {
+		rules, err := dump(func() ([]netlink.Rule, error) { return k.RuleList(family) })
+		if err != nil {
+			return 0
+		}
+		for _, r := range rules {
+			used[min(r.Priority, priorities)] = true
+		}
+	}
+	isFree := func(p int) bool { return !slices.Contains(used[p:p+ruleCount], true) }
+	for p := min(c.Priority, priorities) - 1; p > 0; p-- {
+		if isFree(p) {
+			return p
+		}
+	}
+	for p := c.Priority + 1; p+ruleCount <= priorities; p++ {
+		if isFree(p) {
+			return p
+		}
+	}
+	return 0
+}
+
+// priorities is that of the host's rule for its main table: a rule behind it decides nothing.
+const priorities = 32766

@@ -23,6 +23,8 @@ func explain(err error, c *config.Config, stateDir string) error {
 	switch {
 	case errors.Is(err, syscall.EMFILE):
 		remedy = moreDescriptors
+	case errors.Is(err, route.ErrJournal):
+		remedy = forceHint
 	case errors.Is(err, syscall.ENOTTY):
 		remedy = "/dev/net/tun is not the kernel's TUN device: mknod /dev/net/tun c 10 200"
 	case ofPath && strings.HasPrefix(path.Path, stateDir):
@@ -42,11 +44,28 @@ func explain(err error, c *config.Config, stateDir string) error {
 	case errors.Is(err, route.ErrRunning):
 		remedy = "stop it, or set another tun.name"
 	case errors.Is(err, route.ErrInUse):
-		remedy = fmt.Sprintf("stop the program that uses them, clean up after a dead one with "+
-			`"syntap cleanup", or set another route.table than %d and route.priority than %d`,
-			c.Route.Table, c.Route.Priority)
+		remedy = `stop the program that uses it, or clean up after a dead one with "syntap cleanup", ` +
+			"or set " + another(err, c)
 	default:
 		return err
 	}
 	return hint.Fail(err, remedy)
 }
+
+// another returns the config keys that let a run avoid rules, routes and tables of others.
+func another(err error, c *config.Config) string {
+	var e *route.InUseError
+	switch {
+	case !errors.As(err, &e):
+	case e.Table != 0:
+		return fmt.Sprintf("route.table: %d", e.Table)
+	case e.Priority != 0:
+		return fmt.Sprintf("route.priority: %d", e.Priority)
+	}
+	return fmt.Sprintf("another tun.name than %s, route.table than %d or route.priority than %d",
+		c.TUN.Name, c.Route.Table, c.Route.Priority)
+}
+
+// forceHint is the remedy for a journal that cannot be read.
+const forceHint = `"syntap cleanup --force -c FILE" undoes all that a run with the config FILE ` +
+	"changes, and removes the journal"

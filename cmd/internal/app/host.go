@@ -86,19 +86,44 @@ func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 		case c.Kept:
 			fmt.Fprintf(w, "%s stays closed, as on_crash says\n", c.Name)
 		default:
-			for _, command := range c.Commands {
-				fmt.Fprintln(w, command)
-			}
-			fmt.Fprintf(w, "%s cleaned up\n", c.Name)
+			printCleaned(w, c)
 		}
 	}
 	if err == nil && len(all) == 0 {
 		fmt.Fprintln(w, "nothing to clean up")
 	}
-	if err != nil {
+	return explainCleanup(err)
+}
+
+// CleanupAs undoes the changes that a Service with the config c makes, whose journal is damaged or
+// lost, and prints a report.
+func CleanupAs(c *config.Config, stateDir string, w io.Writer) error {
+	host, _ := hostConfig(c, stateDir)
+	cleaned, err := route.CleanupAs(host)
+	cleaned.Failed = err != nil
+	printCleaned(w, cleaned)
+	return explainCleanup(err)
+}
+
+func printCleaned(w io.Writer, c route.Cleaned) {
+	for _, command := range c.Commands {
+		fmt.Fprintln(w, command)
+	}
+	if !c.Failed {
+		fmt.Fprintf(w, "%s cleaned up\n", c.Name)
+	}
+}
+
+func explainCleanup(err error) error {
+	switch {
+	case errors.Is(err, route.ErrJournal):
+		return hint.Fail(err, forceHint)
+	case errors.Is(err, route.ErrRunning):
+		return hint.Fail(err, "stop it first")
+	case errors.Is(err, os.ErrPermission):
 		return hint.Fail(err, "run it as root, in the network namespace of the run that died")
 	}
-	return nil
+	return err
 }
 
 // warnStrict logs the interfaces that will lose the router's own replies.
