@@ -18,6 +18,7 @@ type surveyor struct {
 	c       Config
 	beside  []Config       // of other routers
 	links   map[int]string // names by index
+	overlay map[int]bool   // indexes of links to a network that the host and others have laid
 	rules   []netlink.Rule // of the host, in order of family and priority
 	routes  []netlink.Route
 	u       Underlay
@@ -26,13 +27,14 @@ type surveyor struct {
 
 // survey returns the underlay, and the notices about rules of the host.
 func survey(k *handles, c Config) (Underlay, []Notice, error) {
-	s := surveyor{k: k, c: c, beside: routersBeside(c), links: make(map[int]string)}
+	s := surveyor{k: k, c: c, beside: routersBeside(c), links: make(map[int]string), overlay: make(map[int]bool)}
 	links, err := dump(k.LinkList)
 	if err != nil {
 		return Underlay{}, nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	for _, l := range links {
 		s.links[l.Attrs().Index] = l.Attrs().Name
+		s.overlay[l.Attrs().Index] = slices.Contains([]string{"vxlan", "geneve"}, l.Type())
 		s.noteTunnel(l)
 		s.noteVRF(l)
 	}
@@ -182,16 +184,23 @@ func (s *surveyor) detour(name string) {
 	}
 }
 
-// noteUplinks notes the interfaces of default routes and of routes by a gateway.
+// noteUplinks notes the interfaces of default routes and of routes by a gateway. The gateways of an
+// overlay, such as flannel's, are machines beside this one, and lead nowhere else.
 func (s *surveyor) noteUplinks() {
-	links := s.k.gateways()
+	var uplinks []int
+	gateways := s.k.gateways()
 	for _, r := range s.routes {
 		isDefault := prefixBits(r.Dst) <= 1 // or half of one, as VPNs have it
-		if r.Type == unix.RTN_UNICAST && (isDefault || byGateway(r)) {
-			links = append(links, linkIndexes(r)...)
+		switch {
+		case r.Type != unix.RTN_UNICAST:
+		case isDefault:
+			uplinks = append(uplinks, linkIndexes(r)...)
+		case byGateway(r):
+			gateways = append(gateways, linkIndexes(r)...)
 		}
 	}
-	for _, index := range links {
+	uplinks = append(uplinks, slices.DeleteFunc(gateways, func(i int) bool { return s.overlay[i] })...)
+	for _, index := range uplinks {
 		u := Uplink{s.links[index], index}
 		if u.Name != "" && u.Name != "lo" && !slices.Contains(s.u.Uplinks, u) {
 			s.u.Uplinks = append(s.u.Uplinks, u)

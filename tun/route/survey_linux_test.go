@@ -309,6 +309,12 @@ func TestSurvey(t *testing.T) {
 			"down0",
 		},
 		{
+			"an overlay", "ip link add flannel.1 type vxlan id 1 dev wan0 dstport 8472; ip link set flannel.1 up; " +
+				"ip route add 203.0.113.128/26 via 203.0.113.129 dev flannel.1 onlink",
+			[]string{"elements = { \"wan0\" }"},
+			"flannel.1",
+		},
+		{
 			"uplinks of nexthop objects", "sysctl -qw net.ipv4.nexthop_compat_mode=0; ip route del default; " +
 				"ip -6 route del default; ip nexthop add id 7 via 198.51.100.2 dev wan0; " +
 				"ip nexthop add id 8 dev lan0; ip route add default nhid 7",

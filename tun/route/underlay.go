@@ -9,8 +9,8 @@ type Underlay struct {
 	// selects by its bits.
 	Enter uint32
 	// Uplinks are the interfaces by which the host reaches the world: those of default routes, in
-	// any table, and of routes by a gateway. A packet of another machine that arrives by an uplink
-	// comes from outside.
+	// any table, and of routes by a gateway, unless it is one of an overlay (VXLAN, Geneve). A
+	// packet of another machine that arrives by an uplink comes from outside.
 	Uplinks []Uplink
 	// Bypass are the marks that a rule of the host lets past a VPN: the VPN's own sockets carry
 	// them.
