@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -147,6 +148,9 @@ func (v *verifier) read(name string, r io.Reader) {
 		switch {
 		case err == nil:
 			v.check(name, line[:len(line)-1])
+			if len(line) == 1 {
+				skipEmpty(lines)
+			}
 		case err == io.EOF && len(line) == 0:
 			return
 		case err == bufio.ErrBufferFull:
@@ -159,6 +163,18 @@ func (v *verifier) read(name string, r io.Reader) {
 			return
 		default: // damaged compression, or the disk
 			v.broken("%s: cannot be read after seq %d: %v", name, v.Last, logfile.Cause(err))
+			return
+		}
+	}
+}
+
+// skipEmpty passes over empty lines, of which a few bytes of a compressed file may be a million.
+func skipEmpty(r *bufio.Reader) {
+	for {
+		b, _ := r.Peek(max(1, r.Buffered()))
+		n := len(b) - len(bytes.TrimLeft(b, "\n"))
+		_, _ = r.Discard(n) // they are in the buffer
+		if n < len(b) || n == 0 {
 			return
 		}
 	}
