@@ -18,7 +18,7 @@ import (
 )
 
 // TestCuredRate compares connections that keep to a finding with those of a path without a hole,
-// behind the same link of 100 Mbit/s. By arithmetic a packet of 1280 bytes carries 0.994 times the
+// behind the same link of 20 Mbit/s. By arithmetic a packet of 1280 bytes carries 0.994 times the
 // payload for each byte that one of 1500 does. Under loss the rate goes with the size of a segment
 // (RFC 5348 §3.1), of which the test only reports.
 func TestCuredRate(t *testing.T) {
@@ -27,7 +27,7 @@ func TestCuredRate(t *testing.T) {
 	if !soak() {
 		t.Skip("takes minutes")
 	}
-	const size = 24 << 20 // two seconds: a tenth of a second goes by chance
+	const size = 8 << 20 // three seconds: a tenth of a second goes by chance
 	file := filepath.Join(t.TempDir(), "upload")
 	must(t, os.WriteFile(file, make([]byte, size), 0o600))
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +51,7 @@ func TestCuredRate(t *testing.T) {
 					c.lose(tt.loss)
 				}
 				for link, ns := range map[string]*tuntest.Namespace{"right": c.client(), "left": c.server()} {
-					ns.Run("tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", "100mbit", "burst", "64kb", "latency", "50ms")
+					ns.Run("tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", "20mbit", "burst", "64kb", "latency", "50ms")
 				}
 				lab := &tuntest.Lab{Client: c.client(), Server: c.server()}
 				serveHTTP(t, lab, page)
