@@ -39,6 +39,10 @@ type holeParts struct {
 	dialer *dial.Dialer
 }
 
+// atLeisure is the time of a measurement of a path that is known to be narrow: under loss the exact
+// sizes take longer.
+const atLeisure = 30 * time.Second
+
 // lately is the age of connections that are compared with those that stall.
 const lately = 2 * time.Minute
 
@@ -141,7 +145,7 @@ func (h *holes) unsure(far netip.AddrPort, name string) {
 
 // measure measures a path by sockets like those of connections.
 func (h *holes) measure(
-	ctx context.Context, far netip.AddrPort, name string, soFar func(blackhole.Path),
+	ctx context.Context, far netip.AddrPort, name string, patient bool, soFar func(blackhole.Path),
 ) (path blackhole.Path, err error) {
 	p := h.parts.Load()
 	if p == nil {
@@ -150,10 +154,14 @@ func (h *holes) measure(
 	if name == "" {
 		name = far.Addr().String()
 	}
+	timeout := pathmtu.Patience
+	if patient {
+		timeout = atLeisure
+	}
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
-		Socket: func() (int, error) { return p.dialer.Stream(far.Addr()) },
+		Socket: func() (int, error) { return p.dialer.Stream(far.Addr()) }, Timeout: timeout,
 		Opened: func() { soFar(blackhole.Path{}) },
 		Narrow: func(up bool, passes, fails int) {
 			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}

@@ -25,8 +25,9 @@ const (
 // measureServer begins a measurement of the path to a server, if one is due. The lock is held.
 func (f *Finder) measureServer(e end, h *host, now time.Time) {
 	far, name := netip.AddrPortFrom(e.addr, h.port), h.name
+	patient := h.narrow.hole() // all that is stuck is cured without it
 	f.measure(e, h, now, func() (Path, bool, error) {
-		path, err := f.o.Measure(f.ctx, far, name, func(p Path) { f.soFar(e, h, p) })
+		path, err := f.o.Measure(f.ctx, far, name, patient, func(p Path) { f.soFar(e, h, p) })
 		path, disagree := f.compareWithOthers(e, path)
 		return path, disagree, err
 	})

@@ -62,7 +62,8 @@
 //
 // A measurement may take ten seconds under loss. Once two rounds of it have shown that packets
 // vanish, connections that have been stuck for five are cured, and new ones keep to the size that
-// is known to pass by then. The finding follows, with the exact one.
+// is known to pass by then. The finding follows, with the exact one: a measurement that is made
+// again for it may take half a minute.
 //
 // A stuck upload over IPv4 is freed: its DF bit is cleared. On the client's leg netstack sends
 // shorter packets, and the client gets the ICMP error that the path withholds. Other

@@ -18,9 +18,10 @@ import (
 type Options struct {
 	// Measure measures the path to a far end, by the name that its client knows. It calls soFar
 	// with the zero Path once a connection has opened, and with a path once it is certain that
-	// packets vanish, before their exact sizes are known. It returns ErrUndecided where the far end
-	// says too little, and other errors where it is not reached.
-	Measure func(ctx context.Context, far netip.AddrPort, name string, soFar func(Path)) (Path, error)
+	// packets vanish, before their exact sizes are known. Where that is known already, nothing
+	// hangs any more, and it may be patient. It returns ErrUndecided where the far end says too
+	// little, and other errors where it is not reached.
+	Measure func(ctx context.Context, far netip.AddrPort, name string, patient bool, soFar func(Path)) (Path, error)
 	// MeasureClient measures the path to the client of a connection whose packets of a size are
 	// stuck. It returns ErrUndecided where the client does not help.
 	MeasureClient func(ctx context.Context, k flow.Key, size int) (Path, error)

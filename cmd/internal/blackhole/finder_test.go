@@ -239,8 +239,9 @@ func TestEarly(t *testing.T) {
 	}
 }
 
-// A measurement that had too little time is made once more, while connections keep to what it has
-// found. If that has too little time as well it counts, and a finding is not changed by such.
+// A measurement that had too little time is made once more, with patience, while connections keep
+// to what it has found. If that has too little time as well it counts, and a finding is not changed
+// by such.
 func TestRough(t *testing.T) {
 	t.Parallel()
 	for _, second := range []Path{narrow(1400), {Up: Way{true, 1400, 1410}, Rough: true}} {
@@ -248,12 +249,12 @@ func TestRough(t *testing.T) {
 			server := netip.MustParseAddr("203.0.113.2")
 			w.paths.find(Path{Up: Way{true, 1334, 1500}, Rough: true}, nil)
 			w.stalls(up("203.0.113.2:443", 1), 4)
-			if got := w.MSS(netip.Addr{}, server); got != 1294 || len(w.found()) != 0 {
+			if got := w.MSS(netip.Addr{}, server); got != 1294 || len(w.found()) != 0 || w.paths.isPatient() {
 				t.Errorf("MSS %d, findings %+v by a rough measurement", got, w.found())
 			}
 			w.paths.find(second, nil)
 			time.Sleep(15 * time.Second)
-			if got := w.MSS(netip.Addr{}, server); got != 1360 || len(w.found()) != 1 || w.paths.count() != 2 {
+			if got := w.MSS(netip.Addr{}, server); got != 1360 || len(w.found()) != 1 || w.paths.count() != 2 || !w.paths.isPatient() {
 				t.Errorf("MSS %d, findings %+v after %d measurements", got, w.found(), w.paths.count())
 			}
 			w.paths.find(Path{Up: Way{true, 1300, 1500}, Rough: true}, nil)

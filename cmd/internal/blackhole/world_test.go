@@ -68,6 +68,13 @@ type measurements struct {
 	takes    time.Duration // 0 = three seconds
 	err      error
 	measured int
+	patient  bool // the last one
+}
+
+func (m *measurements) setPatient(patient bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.patient = patient
 }
 
 // find has measurements find a path, or fail.
@@ -106,15 +113,23 @@ func (m *measurements) measure(ctx context.Context, _ netip.AddrPort, _ string) 
 	return m.path, m.err
 }
 
+// isPatient reports whether the last measurement may take long.
+func (m *measurements) isPatient() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.patient
+}
+
 // inWorld runs a test in a bubble with a clock of its own.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		w := &world{freed: make(map[flow.Key]int), lowered: make(map[flow.Key]int), reset: make(map[flow.Key]int)}
 		w.Finder = New(Options{
-			Measure: func(ctx context.Context, far netip.AddrPort, name string, soFar func(Path)) (Path, error) {
+			Measure: func(ctx context.Context, far netip.AddrPort, name string, patient bool, soFar func(Path)) (Path, error) {
 				soFar(Path{})
 				soFar(w.paths.soFar())
+				w.paths.setPatient(patient)
 				return w.paths.measure(ctx, far, name)
 			},
 			Known:  func(port uint16) bool { return port == 443 },
