@@ -87,6 +87,7 @@ func (c *conn) lookForStall() {
 		c.settled = true
 	case asked:
 		c.again = 2 * c.silent
+		c.stack.o.Stalled(server) // measurements may have failed so far
 	default:
 		c.askFar(&server)
 	}
