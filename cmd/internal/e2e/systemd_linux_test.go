@@ -158,7 +158,7 @@ func TestSystemd(t *testing.T) {
 }
 
 // checkServiceRights looks at the service's processes: one that changes the host, with one
-// capability, and one that reads packets, with none. Neither is root's.
+// capability, one that reads packets, and one that serves the page, with none. None is root's.
 func checkServiceRights(t *testing.T, m *machine) {
 	t.Helper()
 	type capabilities struct{ Effective, Permitted, Inheritable, Ambient []string }
@@ -182,6 +182,7 @@ func checkServiceRights(t *testing.T, m *machine) {
 	want := []process{
 		{"keeper", uid, capabilities{admin, admin, none, none}, true, "filter", false},
 		{"router", uid, capabilities{none, none, none, none}, true, "filter", haveLandlock()},
+		{"web", uid, capabilities{none, none, none, none}, true, "filter", haveLandlock()},
 	}
 	if diff := cmp.Diff(want, status.Processes); diff != "" {
 		t.Errorf("processes (-want +got):\n%s", diff)
