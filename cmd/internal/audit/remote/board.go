@@ -6,11 +6,12 @@ import "syntap/cmd/internal/audit"
 
 // Words of the keeper's board.
 const (
-	stateWord = iota // bits, below
-	roomWord         // handshakes whose records find room
-	takenWord        // messages that the keeper has taken
-	queueWord        // records lost to full queues
-	writeWord        // records lost to write errors
+	stateWord   = iota // bits, below
+	roomWord           // handshakes whose records find room
+	takenWord          // messages that the keeper has taken
+	queueWord          // records lost to full queues
+	writeWord          // records lost to write errors
+	invalidWord        // routers before this one that have sent what is no record
 )
 
 // Bits of the state. The first tells that there is one.

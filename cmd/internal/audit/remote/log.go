@@ -306,8 +306,10 @@ func (l *Log) NamesOwners() bool { return l.state()&ownersNamed != 0 }
 func (l *Log) Stats() audit.LogStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	found := maps.Clone(l.found)
+	found[invalid] = l.end.Posted(invalidWord)
 	return audit.LogStats{
-		Records: l.records.Load(), Refused: l.admission.Refused(), Found: maps.Clone(l.found),
+		Records: l.records.Load(), Refused: l.admission.Refused(), Found: found,
 		Lost: map[record.GapReason]uint64{
 			record.QueueFull:  l.lost.Load() + l.end.Posted(queueWord),
 			record.WriteError: l.end.Posted(writeWord),

@@ -507,6 +507,9 @@ func TestLies(t *testing.T) {
 			if err := <-r.done; !errors.Is(err, ErrKeeper) {
 				t.Errorf("the router's log ends with %v", err)
 			}
+			if n := k.router(sizes(), Options{}).Stats().Found[audit.Found{Kind: record.InvalidRecord}]; n != 1 {
+				t.Errorf("the next router counts %d findings, want 1", n)
+			}
 		})
 	}
 }

@@ -65,10 +65,14 @@ type opening struct {
 	flow.Key
 }
 
+// invalid is the kind of finding that the keeper alone makes.
+var invalid = audit.Found{Kind: record.InvalidRecord}
+
 // NewWriter returns a writer for the router at the other end of a ring, which it takes over.
 func NewWriter(log *audit.Log, end *ring.End, o Options) *Writer {
 	w := &Writer{o: o, log: log, end: end, openings: make(map[uint64]opening), searches: newSearches()}
 	w.SetLimit(o.Limit)
+	end.Post(invalidWord, log.Stats().Found[invalid])
 	w.Post()
 	return w
 }
@@ -92,7 +96,7 @@ func (w *Writer) Run() error {
 	w.searches.wait()
 	if errors.Is(err, compact.ErrInvalid) || errors.Is(err, ring.ErrForged) {
 		w.log.Finding(&record.Finding{
-			Header: record.Header{Time: time.Now()}, Kind: record.InvalidRecord, Confidence: record.High, Flows: 1,
+			Header: record.Header{Time: time.Now()}, Kind: invalid.Kind, Confidence: record.High, Flows: 1,
 		})
 		err = fmt.Errorf("the router has sent what no router sends: %w", err)
 	}
