@@ -16,6 +16,7 @@ import (
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
@@ -173,6 +174,7 @@ const (
 // replace starts a router in place of one that has died, until one takes the TUN. It fails only
 // when ctx ends.
 func (k *keeper) replace(ctx context.Context, pause *time.Duration) (*child, error) {
+	told := rate.Sometimes{First: 1, Interval: time.Minute}
 	for {
 		if *pause > shortestPause {
 			select {
@@ -189,7 +191,9 @@ func (k *keeper) replace(ctx context.Context, pause *time.Duration) (*child, err
 		if ctx.Err() != nil || err == nil {
 			return c, err
 		}
-		k.log.WithError(err).Error("cannot start a router, will try again")
+		told.Do(func() {
+			k.log.WithError(err).Error("cannot start a router, will try again")
+		})
 	}
 }
 

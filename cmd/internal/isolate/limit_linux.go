@@ -12,6 +12,9 @@ import (
 // where all that it has are in system calls that block.
 const mostThreads = 1024
 
+// fewestThreads are those without which such a router ends when it is busy.
+const fewestThreads = 64
+
 // limit bounds the resources of this process.
 func limit(n Needs) error {
 	if n.Memory > 0 {
@@ -38,6 +41,20 @@ func lower(resource int, most uint64) error {
 		return nil
 	}
 	return unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most})
+}
+
+// raise gives a limit of resources a value where a lower one is in force, or as much as it may be.
+func raise(resource int, least uint64) (now uint64) {
+	var is unix.Rlimit
+	if err := unix.Getrlimit(resource, &is); err != nil || is.Cur >= least {
+		return least // what cannot be read does not limit
+	}
+	for _, want := range []unix.Rlimit{{Cur: least, Max: max(least, is.Max)}, {Cur: is.Max, Max: is.Max}} {
+		if unix.Setrlimit(resource, &want) == nil {
+			return want.Cur
+		}
+	}
+	return is.Cur
 }
 
 // dataNow returns the bytes that RLIMIT_DATA counts of this process (proc_pid_status(5)), 0 if that

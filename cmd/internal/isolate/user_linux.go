@@ -106,6 +106,10 @@ func takeOwnUser(first bool) error {
 	if os.Geteuid() != 0 || !may(cap.SETUID) || !may(cap.SETGID) || !may(cap.KILL) {
 		return nil // without CAP_KILL its keeper could not end it
 	}
+	// Root's processes are not counted, whatever the limit says.
+	if threads := raise(unix.RLIMIT_NPROC, mostThreads); threads < fewestThreads {
+		return fmt.Errorf("run as a user of its own: it may have %d threads (RLIMIT_NPROC)", threads)
+	}
 	user, err := unusedUser(first)
 	if err != nil {
 		return fmt.Errorf("run as a user of its own: %w", err)

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/config"
+)
+
+// TestReplaceTellsOnce has a keeper fail to start routers. It says so once a minute, not at each of
+// its attempts.
+func TestReplaceTellsOnce(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	attempts := 0
+	var said bytes.Buffer
+	k := &keeper{log: logrus.New(), start: func(func() error) error {
+		if attempts++; attempts == 8 {
+			cancel()
+		}
+		return errors.New("no such program")
+	}}
+	k.log.SetOutput(&said)
+	c, err := config.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.openRecords(c, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	k.records.start()
+	defer k.records.close() //nolint:errcheck // there are none
+	k.config.Store(c)
+	pause := shortestPause
+	if _, err := k.replace(ctx, &pause); err == nil {
+		t.Error("replace has a router")
+	}
+	if n := strings.Count(said.String(), "no such program"); n != 1 || attempts != 8 {
+		t.Errorf("%d attempts, said %d times, want 8 and 1:\n%s", attempts, n, &said)
+	}
+}
