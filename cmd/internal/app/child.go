@@ -34,7 +34,7 @@ const routerName = "syntap-router"
 // child is a router as its keeper sees it.
 type child struct {
 	conn channel.Conn
-	cmd  *exec.Cmd
+	cmd  *process
 
 	opened, running chan struct{} // closed when it says so
 	pong            chan struct{}
@@ -92,29 +92,36 @@ func startChild(
 	return c, nil
 }
 
-// startProcess starts this program under another name, with files from channel.FD on. It inherits
-// the standard error of this process, and ends with it.
-func startProcess(start func(func() error) error, name string, apart bool, files ...*os.File) (cmd *exec.Cmd, err error) {
+// startProcess starts this program under another name, with files from channel.FD on. Its standard
+// error is passed on to that of this process, and it ends with it.
+func startProcess(start func(func() error) error, name string, apart bool, files ...*os.File) (*process, error) {
 	input, err := noInput()
 	if err != nil {
 		return nil, err
 	}
 	defer input.Close()
+	text, env, relayed, err := relay()
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	env = append(processEnvironment(), env...) // not nil, which would have all that of this process
+	p := &process{relayed: relayed}
 	for _, attr := range processAttributes(apart) {
 		// It gets no signals of the terminal. In a session of its own it would be another group of
 		// the scheduler, too (sched(7), autogroup): packets would wait for a turn.
 		attr.Setpgid = true
 		attr.Pdeathsig = unix.SIGKILL
-		cmd = &exec.Cmd{
-			Path: executable(), Args: []string{name}, Env: processEnvironment(), SysProcAttr: attr,
-			Stdin: input, Stdout: os.Stderr, Stderr: os.Stderr, // by default these take /dev/null
+		p.Cmd = &exec.Cmd{
+			Path: executable(), Args: []string{name}, Env: env, SysProcAttr: attr,
+			Stdin: input, Stdout: text, Stderr: text, // by default these take /dev/null
 			ExtraFiles: files,
 		}
-		if err = start(cmd.Start); err == nil {
-			break
+		if err = start(p.Start); err == nil {
+			return p, nil
 		}
 	}
-	return cmd, err
+	return nil, err
 }
 
 // executable returns the path of this program. Where there is no /proc it is looked for by the name
@@ -150,10 +157,10 @@ func processAttributes(apart bool) (all []*unix.SysProcAttr) {
 	return append(all, &unix.SysProcAttr{AmbientCaps: isolate.Permitted()}, &unix.SysProcAttr{})
 }
 
-// processVariables are those of the environment by which Go's runtime and the log's form are set.
+// processVariables are those of the environment by which Go's runtime and times are set.
 // Others may hold secrets.
 var processVariables = []string{
-	"GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GOTRACEBACK", "GORACE", "TZ", "JOURNAL_STREAM",
+	"GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GOTRACEBACK", "GORACE", "TZ",
 }
 
 func processEnvironment() []string {

@@ -31,8 +31,10 @@ func liar(t *testing.T) (*child, channel.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	relayed := make(chan struct{})
+	close(relayed)
 	c := &child{
-		conn: ours, cmd: exec.Command("sleep", "1000"), opened: make(chan struct{}), running: make(chan struct{}),
+		conn: ours, cmd: &process{exec.Command("sleep", "1000"), relayed}, opened: make(chan struct{}), running: make(chan struct{}),
 		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
 		written: make(chan error, 1),
 	}

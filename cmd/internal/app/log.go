@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -82,7 +83,8 @@ func formatter(c config.Log, w io.Writer) logrus.Formatter {
 // onTerminal reports whether a log is read by people as it is written.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(f.Fd())
+	name, value, _ := strings.Cut(atTerminal, "=")
+	return ok && (term.IsTerminal(f.Fd()) || f == os.Stderr && os.Getenv(name) == value)
 }
 
 // textFormatter writes messages that may name files. Values it quotes where that is wanted; the

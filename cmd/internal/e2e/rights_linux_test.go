@@ -169,6 +169,9 @@ func TestRightsOfExec(t *testing.T) {
 			t.Errorf("the router is in the %s namespace of its keeper", kind)
 		}
 	}
+	if environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", router)); err != nil || strings.Contains(string(environ), "PATH=") {
+		t.Errorf("the router's environment, which may hold secrets: %v\n%s", err, environ)
+	}
 	if links, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", router)); err != nil || strings.Count(string(links), "\n") != 3 || !strings.Contains(string(links), " lo:") {
 		t.Errorf("links in the router's network: %v, want lo alone:\n%s", err, links)
 	}

@@ -481,7 +481,8 @@ func TestTakenOverInExec(t *testing.T) {
 	t.Parallel()
 	lab := tuntest.NewLab(t)
 	log := filepath.Join(t.TempDir(), "handshakes")
-	p := lab.Router.Start(binary, "exec", "-o", log, "--", "sh", "-c", "echo started; exec sleep infinity")
+	const script = `exec "$0" exec -o "$1" -- sh -c "echo started; exec sleep infinity" 2>"$1.err"`
+	p := lab.Router.Start("sh", "-c", script, binary, log)
 	tuntest.Wait(t, "a command", func() bool { return p.Stdout() != "" })
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
 	routed := isolatedRouter(t, p.PID())
