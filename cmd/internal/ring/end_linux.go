@@ -140,18 +140,22 @@ func (e *End) SendLater(m []byte) bool {
 	defer e.mu.Unlock()
 	ok, fits := e.put(m)
 	if fits && e.late.CompareAndSwap(false, true) {
-		time.AfterFunc(lazy, e.wakeLate)
+		time.AfterFunc(lazy, func() { e.Ring() })
 	}
 	return ok
 }
 
-func (e *End) wakeLate() {
+// Ring wakes the reader up for messages of SendLater, and reports whether it had yet to be.
+func (e *End) Ring() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.late.Store(false)
+	if !e.late.CompareAndSwap(true, false) {
+		return false
+	}
 	if !e.closed {
 		e.wake()
 	}
+	return true
 }
 
 // put reports whether there was room for a message, and whether that was in the ring. mu is held.

@@ -295,6 +295,35 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// A router that has stood still for longer than a keeper may, before it has told it of a record,
+// keeps no connection out.
+func TestStoodStill(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t, toJSON, audit.LogOptions{})
+	ours, files, err := ring.New(sizes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := ring.Open(files, sizes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	NewWriter(k.log, ours, Options{Limit: 100}) // that takes nothing
+	l := New(theirs)
+	defer func() { _, _ = ours.Close(), theirs.Close() }()
+	l.CountOpen(func() int { return 0 })
+	now, admitted := time.Now(), 0
+	for range 100 { // this process may stand still, too
+		l.Flow(answered(begun(3)))
+		if now = now.Add(2 * slow); l.Admission(now) == flow.Admit {
+			admitted++
+		}
+	}
+	if admitted == 0 {
+		t.Error("no connection is admitted behind a record of which the keeper does not know")
+	}
+}
+
 // A keeper that reads nothing keeps new connections out, loses nothing that fits, and counts the
 // rest.
 func TestSlowKeeper(t *testing.T) {
