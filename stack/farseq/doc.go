@@ -1,10 +1,10 @@
 // Package farseq tells whether the far side of a host socket of TCP has sent bytes that have not
-// come. It needs no capability and no packet of its own but a keepalive probe.
+// come. It needs no packet of its own but a keepalive probe.
 //
 // A far side whose segments are all lost looks like one that is slow. But its ACKs tell: the
 // sequence number of a segment without payload is SND.NXT (RFC 9293 §3.4), the number behind all
-// that it has sent. Where the socket has come less far, bytes are missing. Three parts of Linux,
-// open to all users, make it known:
+// that it has sent. Where the socket has come less far, bytes are missing. Three parts of Linux
+// make it known:
 //
 //	origin     SO_TIMESTAMPING loops the socket's first packet back, with its headers, into its error
 //	           queue: Own and Far, the numbers of the first byte of either side
@@ -16,7 +16,7 @@
 //
 // # Seen
 //
-// On Linux 6.18, over IPv4 and IPv6, by a user without capabilities:
+// On Linux 6.18, over IPv4 and IPv6:
 //
 //   - TCP_REPAIR_WINDOW has the same number as snd_wl1, and TCP_REPAIR takes CAP_NET_ADMIN in the
 //     user namespace of the socket's network, as TCP_AO_REPAIR does; a packet socket takes
@@ -27,7 +27,9 @@
 //     unless the host says otherwise, allows it; where it is 0, or the packet waits, there is no
 //     origin, and a hole looks like a slow server again. The packet's memory counts as received
 //     until it is read, and while it is there epoll says EPOLLERR.
-//   - A filter of a TCP socket gets segments from their TCP header on.
+//   - A filter of a TCP socket gets segments from their TCP header on. Linux 6.18.44 refuses it
+//     (EPERM) to a process without CAP_NET_ADMIN, as the routers of run and exec are: then nothing
+//     is missing, as far as Question knows.
 //   - Linux answers a keepalive probe of the same connection at most every 500 ms
 //     (tcp_invalid_ratelimit).
 package farseq

@@ -15,7 +15,7 @@
 // two retransmission timeouts, and have never been acknowledged. Suspicious of the way down is one
 // of whose far end no full segment has come: only short ones behind a hole or, of a server whose
 // client's bytes are acknowledged, none at all, less than the head of an HTTP answer says, or less
-// than the server's ACKs say that it has sent (package farseq, which takes no capability). A dead
+// than the server's ACKs say that it has sent (package farseq). A dead
 // server looks like the first; a slow one like the others, but for its ACKs. A quiet client of a
 // gateway, of which no packet above 1280 bytes has come, is asked by keepalive probes how far it
 // has sent: its ACKs tell, too (clientpath.Questions).
