@@ -147,6 +147,9 @@ func (c *conn) setTarget(target netip.AddrPort) {
 
 // open returns a host socket that is connecting, or connected.
 func (c *conn) open(target netip.AddrPort) (fd int, mss packet.MSS, err error) {
+	if err := c.stack.dialer.Announce(target, false); err != nil {
+		return -1, 0, err
+	}
 	for _, port := range c.stack.dialer.SourcePorts(c.key.client.Port()) {
 		fd, mss, err = c.connectFrom(port, target)
 		taken := errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL)

@@ -93,7 +93,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
 			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
-			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sockets",
+			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent", "cmd/internal/sockets",
 			"cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
 			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings", "stack/resolver",
 			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
@@ -109,8 +109,9 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/audit/remote": {
 			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint", "cmd/internal/recent", "cmd/internal/record",
-			"cmd/internal/record/compact", "cmd/internal/ring", "tap/handshake", "tun/flow",
+			"cmd/internal/record/compact", "cmd/internal/ring", "cmd/internal/sent", "tap/handshake", "tun/flow",
 		},
+		"cmd/internal/sent":      {"tun/flow"},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
 		"cmd/internal/bench":     {"cmd/internal/hint"},
 		"cmd/internal/chain": {

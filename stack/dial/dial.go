@@ -37,6 +37,9 @@ type Options struct {
 	// Virtual are the destinations that stand for names. The names' real addresses are dialled
 	// instead, each if Rules and Policy allow it; nil = there are none.
 	Virtual *virtual.Table
+	// Announce is called before a connection is made to an address, for a client or, where own is
+	// set, for the router itself. An error keeps it from being made. nil disables it.
+	Announce func(to netip.AddrPort, own bool) error
 	// Rules returns the ruling on a flow that is about to begin. It may be called from any
 	// goroutine and must not block. nil = there are no rules.
 	Rules func(Flow) *egress.Ruling
@@ -139,6 +142,15 @@ func (d *Dialer) Admits(client, far netip.AddrPort) bool {
 	}
 	to, ok := o.Redirect(far)
 	return ok && to == far
+}
+
+// Announce says that a connection is about to be made to an address, for a client or, where own is
+// set, for the router itself. After an error it must not be made.
+func (d *Dialer) Announce(to netip.AddrPort, own bool) error {
+	if f := d.o.Load().Options.Announce; f != nil {
+		return f(to, own)
+	}
+	return nil
 }
 
 // Stream opens a TCP socket. Connect starts its handshake. Until EndInOrder, closing it sends a

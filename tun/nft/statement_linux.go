@@ -195,10 +195,50 @@ var NotSYN = Statement{"meta l4proto tcp tcp flags & (fin | syn | rst | ack) != 
 	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x17}), differs([]byte{0x02}),
 }}
 
+// AnySYN matches TCP segments that open a connection or answer one that does.
+var AnySYN = Statement{"meta l4proto tcp tcp flags & syn == syn", []expr.Any{
+	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x02}), equal([]byte{0x02}),
+}}
+
 // SYNACK matches TCP segments that answer one that opens a connection.
 var SYNACK = Statement{"meta l4proto tcp tcp flags & (syn | ack) == (syn | ack)", []expr.Any{
 	meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}), transport(13, 1), masked([]byte{0x12}), equal([]byte{0x12}),
 }}
+
+// Longer matches packets of more bytes than n, with their IP header.
+func Longer(n uint32) Statement {
+	return Statement{fmt.Sprintf("meta length > %d", n), []expr.Any{
+		meta(expr.MetaKeyLEN), &expr.Byteorder{
+			SourceRegister: reg, DestRegister: reg, Op: expr.ByteorderHton, Len: 4, Size: 4,
+		},
+		&expr.Cmp{Op: expr.CmpOpGt, Register: reg, Data: binary.BigEndian.AppendUint32(nil, n)},
+	}}
+}
+
+// Empty matches TCP segments without a payload whose TCP header has some length in bytes, and whose
+// IPv4 or IPv6 header has neither options nor extensions.
+func Empty(v6 bool, header uint8) Statement {
+	family, text, ip := byte(unix.NFPROTO_IPV4), "ipv4", uint32(20)
+	if v6 {
+		family, text, ip = unix.NFPROTO_IPV6, "ipv6", 40
+	}
+	n := ip + uint32(header)
+	return Statement{
+		fmt.Sprintf("meta length %d meta nfproto %s tcp doff %d", n, text, header/4),
+		[]expr.Any{
+			meta(expr.MetaKeyLEN), equal(native(n)), meta(expr.MetaKeyNFPROTO), equal([]byte{family}),
+			meta(expr.MetaKeyL4PROTO), equal([]byte{unix.IPPROTO_TCP}),
+			transport(12, 1), masked([]byte{0xf0}), equal([]byte{header / 4 << 4}),
+		},
+	}
+}
+
+// Log has programs know of the packet that listen to a group (NFLOG): of its first snaplen bytes.
+func Log(group uint16, snaplen uint32) Statement {
+	return Statement{fmt.Sprintf("log group %d snaplen %d", group, snaplen), []expr.Any{&expr.Log{
+		Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: group, Snaplen: snaplen,
+	}}}
+}
 
 // ports matches a port of TCP or UDP at an offset of the header.
 func ports(word string, offset uint32, not bool, first, last uint16) Statement {

@@ -79,6 +79,7 @@ type Config struct {
 	Closed      bool           // without the TUN, its traffic is dropped
 	Enforce     Enforce        // for traffic that should have entered the TUN and did not
 	ByRules     bool           // decide without connection tracking
+	Sent        uint16         // group to which nftables logs the first packets of the router's flows; 0 = none
 	StateDir    string         // directory of the journal, for Cleanup; "" keeps none
 	// Resolvers returns the host's nameservers, which Enforce lets pass. Watch follows them. It is
 	// called by several goroutines; nil means none.

@@ -88,6 +88,13 @@
 // the same way, and [Notices] names the rule. Frames that a bridge forwards between its ports pass,
 // too, where netfilter sees them (br_netfilter, which Docker loads).
 //
+// # The router's own flows
+//
+// With Config.Sent a chain logs to a group of NFLOG each SYN of the router's sockets, the first
+// segment with bytes of each of their connections, and the first packet of each other flow, before
+// a translation of the host changes its destination (sent_linux.go). [Host.Refuse] drops them from
+// then on. Other programs may not listen to the same group, which has the number of Table.
+//
 // # Without connection tracking
 //
 // With ByRules the source address decides. A socket that connects, or sends its first datagram,

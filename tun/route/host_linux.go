@@ -25,6 +25,8 @@ type Host struct {
 	counted  map[string]uint64 // packets past the TUN that Report.Past has had
 	restored atomic.Uint64
 	refused  atomic.Uint64 // packets past the TUN
+	refuse   atomic.Bool   // new flows of the router's own sockets
+	asked    chan struct{} // has one when Watch is to look at refuse
 
 	failpoint func(command string) error // called before each step; nil outside of tests
 }
@@ -53,7 +55,7 @@ func newHost(c Config, failpoint func(command string) error) (*Host, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
 	}
-	h := &Host{config: c, failpoint: failpoint, counted: make(map[string]uint64)}
+	h := &Host{config: c, failpoint: failpoint, counted: make(map[string]uint64), asked: make(chan struct{}, 1)}
 	if err := h.open(); err != nil {
 		h.release()
 		return nil, err

@@ -24,8 +24,8 @@ const (
 var veil4, veil6 = netip.MustParseAddr("240.0.0.0"), netip.MustParseAddr("f000::")
 
 // label returns the connection label of connections that enter the TUN. Routers beside this one
-// have other labels, because their tables do not differ by a multiple of 94. The first labels are
-// left to the operator, who names them in connlabel.conf(5).
+// have other labels, because their tables do not differ by a multiple of 94. The first labels,
+// but for sentLabel, are left to the operator, who names them in connlabel.conf(5).
 func (c Config) label() int { return 32 + c.Table%94 }
 
 // decidedLabel is the label of connections whose first packet a router has seen, of its own sockets
@@ -75,6 +75,9 @@ func steeringTable(c Config) *nft.Table {
 	}
 	if c.Enforce != EnforceOff {
 		s.past()
+	}
+	if c.Sent != 0 {
+		s.sent()
 	}
 	return s.table
 }

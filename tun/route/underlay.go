@@ -30,6 +30,8 @@ type Underlay struct {
 	Detours []string
 	// Resolvers are the host's nameservers.
 	Resolvers []netip.Addr
+	// Refused reports whether new flows of the router's own sockets are dropped (Host.Refuse).
+	Refused bool
 }
 
 // Uplink is an interface.

@@ -150,6 +150,8 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Re
 		case <-ctx.Done():
 			return nil
 		case <-time.After(max(repairInterval, min(repairPause*time.Since(start), longest))):
+		case <-h.asked:
+			continue
 		}
 		var again <-chan time.Time
 		if failed {
@@ -162,6 +164,7 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Re
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-h.asked:
 		case <-again:
 		case <-ticks.C:
 		}
@@ -248,6 +251,7 @@ func (h *Host) resurvey() (changed bool, err error) {
 		u, notices, err := survey(k, h.config)
 		if err == nil {
 			next.Underlay, h.notices = u, notices
+			next.Underlay.Refused = h.refuse.Load()
 		}
 		return err
 	})

@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,11 +22,13 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/connect"
+	"syntap/tun/flow"
 )
 
 // Fleet brings the JSON log of a config to stores outside. A nil Fleet brings none.
 type Fleet struct {
 	logger logrus.FieldLogger
+	sends  func(flow.Proto, netip.AddrPort)
 	now    atomic.Pointer[shipping] // nil = the config names no stores
 	ends   sync.Map                 // by the path of a log, *atomic.Uint64: the last record in its file for good
 }
@@ -39,9 +43,10 @@ type shipping struct {
 	done chan struct{}
 }
 
-// NewFleet reads the position of the log, and the files of certificates and tokens.
-func NewFleet(c *config.Config, logger logrus.FieldLogger) (*Fleet, error) {
-	f := &Fleet{logger: logger}
+// NewFleet reads the position of the log, and the files of certificates and tokens. sends is called
+// before something is sent to an address.
+func NewFleet(c *config.Config, logger logrus.FieldLogger, sends func(flow.Proto, netip.AddrPort)) (*Fleet, error) {
+	f := &Fleet{logger: logger, sends: sends}
 	next, err := f.prepare(c)
 	f.now.Store(next)
 	return f, err
@@ -58,7 +63,7 @@ func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
 	}
 	var all []fleet.Destination
 	for i, store := range c.Fleet.Stores {
-		r, err := connect.To(store, pastTUN(uint32(c.Route.Mark)))
+		r, err := connect.To(store, pastTUN(uint32(c.Route.Mark), f.sends))
 		if err != nil {
 			return nil, fmt.Errorf("fleet.stores[%d]: %w", i, err)
 		}
@@ -164,8 +169,16 @@ func (f *Fleet) stats() []fleet.Stats {
 
 // pastTUN returns a function that opens connections past the TUN: they, and the questions for the
 // names of stores, must not become records that are sent to the stores.
-func pastTUN(mark uint32) connect.Dial {
-	control := func(_, _ string, c syscall.RawConn) error {
+// sends is called before something is sent to an address; nil disables it.
+func pastTUN(mark uint32, sends func(flow.Proto, netip.AddrPort)) connect.Dial {
+	control := func(network, address string, c syscall.RawConn) error {
+		if to, err := netip.ParseAddrPort(address); err == nil && sends != nil {
+			proto := flow.UDP
+			if strings.HasPrefix(network, "tcp") {
+				proto = flow.TCP
+			}
+			sends(proto, to)
+		}
 		var err error
 		controlErr := c.Control(func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark))

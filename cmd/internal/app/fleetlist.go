@@ -23,7 +23,7 @@ func fleetList(c *config.Config) func(context.Context) ([]byte, error) {
 		return nil
 	}
 	return func(ctx context.Context) ([]byte, error) {
-		stores, err := search.Open(search.Configured(&c.Fleet), pastTUN(uint32(c.Route.Mark)))
+		stores, err := search.Open(search.Configured(&c.Fleet), pastTUN(uint32(c.Route.Mark), nil))
 		if err != nil {
 			return nil, err
 		}

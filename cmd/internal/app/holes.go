@@ -161,7 +161,7 @@ func (h *holes) measure(
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
-		Socket: func() (int, error) { return p.dialer.Stream(far.Addr()) }, Timeout: timeout,
+		Socket: func() (int, error) { return p.socket(far) }, Timeout: timeout,
 		Opened: func() { soFar(blackhole.Path{}) },
 		Narrow: func(up bool, passes, fails int) {
 			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}
@@ -190,6 +190,14 @@ func (h *holes) measure(
 		return path, errors.New(r.Note)
 	}
 	return path, nil
+}
+
+// socket returns a socket for a question of the router's own.
+func (p *holeParts) socket(far netip.AddrPort) (int, error) {
+	if err := p.dialer.Announce(far, true); err != nil {
+		return -1, err
+	}
+	return p.dialer.Stream(far.Addr())
 }
 
 // measureClient measures the path to the client of a connection whose packets of a size are stuck.
@@ -240,7 +248,7 @@ func (h *holes) opens(ctx context.Context, far netip.AddrPort) bool {
 	if p == nil {
 		return false
 	}
-	fd, err := p.dialer.Stream(far.Addr()) // its end is a RST
+	fd, err := p.socket(far) // its end is a RST
 	if err != nil {
 		return false
 	}

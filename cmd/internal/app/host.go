@@ -22,6 +22,7 @@ func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
 		missing = connTrack()
 	}
+	group, _ := sentGroup(c)
 	r := &c.Route
 	return route.Config{
 		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: r.Include, Exclude: r.Exclude,
@@ -29,7 +30,7 @@ func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 		KeepInbound: r.KeepInbound, Closed: r.OnCrash == config.Closed,
 		Mark: uint32(r.Mark), Table: r.Table, Priority: r.Priority,
 		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers, Enforce: route.Enforce(r.Enforce),
-		ByRules: missing != nil, StateDir: stateDir,
+		ByRules: missing != nil, Sent: group, StateDir: stateDir,
 	}, missing
 }
 

@@ -37,7 +37,8 @@ type keeper struct {
 	router atomic.Pointer[child]         // the present one
 
 	records   *records
-	page      *page                          // nil = none
+	page      *page // nil = none
+	sent      counting
 	sockets   atomic.Pointer[sockets.Server] // the present router's
 	finder    *owner.Finder                  // of owners
 	resolvers *owner.Resolvers               // of this host
@@ -124,7 +125,8 @@ func (k *keeper) routing() (*routing, []*os.File) {
 		o.Command, others = k.command.routing()
 		return o, append(files, others...)
 	}
-	o.ByRules, o.Past = k.byRules, k.host.Refused()
+	sent := k.sentState()
+	o.ByRules, o.Past, o.Sent = k.byRules, k.host.Refused(), &sent
 	if k.hold != nil {
 		files = append(files, k.hold)
 	}

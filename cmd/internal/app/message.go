@@ -16,12 +16,13 @@ import (
 
 // An order is a message of the keeper to its router.
 type order struct {
-	Begin  bool      `json:",omitempty"` // the first, with a beginning
-	Route  *routing  `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
-	Reload bool      `json:",omitempty"` // with a config
-	Past   *uint64   `json:",omitempty"` // packets that were refused on their way past the TUN
-	Stores *stores   `json:",omitempty"` // that the log is sent to
-	Users  *[]uint32 `json:",omitempty"` // of resolvers of this host
+	Begin  bool       `json:",omitempty"` // the first, with a beginning
+	Route  *routing   `json:",omitempty"` // the second, with the queues of the TUN, and the lock on the journal if there is one
+	Reload bool       `json:",omitempty"` // with a config
+	Past   *uint64    `json:",omitempty"` // packets that were refused on their way past the TUN
+	Stores *stores    `json:",omitempty"` // that the log is sent to
+	Users  *[]uint32  `json:",omitempty"` // of resolvers of this host
+	Sent   *sentState `json:",omitempty"` // how the comparison with its records goes
 
 	// Of the host's files, none of which a router opens at work (files.go).
 	Nameservers *[]netip.Addr `json:",omitempty"`
@@ -62,10 +63,11 @@ type routing struct {
 	Queues   int  // of the TUN
 	ByRules  bool // without connection tracking
 	Past     uint64
-	Searches bool     // a socket for questions about owners comes along
-	Lacks    []string // capabilities, to find the owners of all sockets
-	Users    []uint32 // of resolvers of this host
-	Shown    bool     // a stream for questions about its figures comes along
+	Searches bool       // a socket for questions about owners comes along
+	Lacks    []string   // capabilities, to find the owners of all sockets
+	Users    []uint32   // of resolvers of this host
+	Shown    bool       // a stream for questions about its figures comes along
+	Sent     *sentState `json:",omitempty"`
 
 	Command *commandRouting `json:",omitempty"` // nil in run
 }

@@ -29,7 +29,7 @@ type records struct {
 
 // openRecords opens the logs of a config.
 func (k *keeper) openRecords(c *config.Config, stdout io.Writer) (err error) {
-	fleet, err := NewFleet(c, k.log)
+	fleet, err := NewFleet(c, k.log, k.sent.tally.Trust)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,9 @@ func (r *records) watch(ctx context.Context) error {
 // writer returns the writer of the records of a router.
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
-	o := remote.Options{Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search, Recent: k.page.recent()}
+	o := remote.Options{
+		Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search, Recent: k.page.recent(), Tally: k.sent.tally,
+	}
 	if k.command != nil {
 		o.Said = k.command.hear
 	}

@@ -84,9 +84,11 @@ type Router struct {
 	judge *judge // made by route, like holes
 	holes *holes
 
-	sockets   *sockets.Pool         // of the keeper; nil = there is none
-	searches  *searches             // of the keeper for owners; nil = this process searches itself
-	resolvers func(uid uint32) bool // tells the users of resolvers of this host; nil = there are none
+	sent      func() *sentState                       // the comparison of connections with records; returns nil where there is none
+	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
+	sockets   *sockets.Pool                           // of the keeper; nil = there is none
+	searches  *searches                               // of the keeper for owners; nil = this process searches itself
+	resolvers func(uid uint32) bool                   // tells the users of resolvers of this host; nil = there are none
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
@@ -162,7 +164,7 @@ func (r *Router) stackOptions() stack.Options {
 func (r *Router) dialOptions() dial.Options {
 	c := r.Config
 	o := dial.Options{
-		Sockets: r.upstream(), Mark: r.Mark, Interface: c.Egress.Interface,
+		Sockets: r.upstream(), Announce: r.announce, Mark: r.Mark, Interface: c.Egress.Interface,
 		Policy: destinations(c, r.Host, r.OnHost, r.nameservers), Redirect: r.Redirect,
 		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}

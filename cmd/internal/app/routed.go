@@ -48,6 +48,7 @@ type Routed struct {
 	searches *searches                       // that the keeper makes
 	past     atomic.Uint64                   // packets that were refused on their way past the TUN
 	users    atomic.Pointer[[]uint32]        // of resolvers of this host
+	sent     atomic.Pointer[sentState]
 
 	nameservers atomic.Pointer[[]netip.Addr]
 	hosts       atomic.Pointer[hosts] // from the next reload on
@@ -159,6 +160,7 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	}
 	r.past.Store(max(r.past.Load(), o.Route.Past))
 	r.users.CompareAndSwap(nil, &o.Route.Users)
+	r.sent.CompareAndSwap(nil, o.Route.Sent)
 	makes, err := channel.Socket(files[0])
 	if err != nil {
 		return nil, nil, err
@@ -226,6 +228,8 @@ func (r *Routed) note(o *order, files []*os.File) bool {
 	switch {
 	case o.Past != nil:
 		r.past.Store(*o.Past)
+	case o.Sent != nil:
+		r.sent.Store(o.Sent)
 	case o.Users != nil:
 		r.users.Store(o.Users)
 	case o.Stores != nil:
@@ -288,6 +292,15 @@ func (r *Routed) knownStores() []fleet.Stats {
 // isResolver reports whether a user's process resolves names for programs of this host.
 func (r *Routed) isResolver(uid uint32) bool { return slices.Contains(*r.users.Load(), uid) }
 
+// announce returns the function that tells the keeper of connections to come; nil where that does
+// not compare them with records.
+func (r *Routed) announce() func(netip.AddrPort, bool) error {
+	if s := r.sent.Load(); s == nil || s.Why != "" {
+		return nil
+	}
+	return r.log.Announce
+}
+
 func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 
 // router returns the router of the traffic of dev.
@@ -298,8 +311,9 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	r.hosts.Store(&names)
 	return &Router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, Figures: r.figures,
-		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load,
-		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, searches: r.searches, resolvers: r.isResolver,
+		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load, sent: r.sent.Load,
+		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, announce: r.announce(),
+		searches: r.searches, resolvers: r.isResolver,
 		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,

@@ -53,6 +53,7 @@ func (s *Service) Open(ctx context.Context) error {
 	}
 	s.keeper = k
 	k.config.Store(s.Config)
+	k.count(s.Config)
 	if err := k.openRecords(s.Config, s.Stdout); err != nil {
 		return err
 	}
@@ -80,6 +81,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	defer k.release()
 	c, _ := hostConfig(s.Config, s.StateDir) // Notices reports the error
+	if k.sent.tally == nil {
+		c.Sent = 0
+	}
 	host, err := route.Configure(c)
 	if err != nil {
 		return explain(err, s.Config, s.StateDir)
@@ -126,6 +130,8 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	g.Go(func() error { k.tellStores(running); return nil })
 	g.Go(func() error { k.tellResolvers(running); return nil })
 	g.Go(func() error { k.tellFiles(running); return nil })
+	g.Go(func() error { k.runCount(running); return nil })
+	g.Go(func() error { k.tellSent(running); return nil })
 	g.Go(func() error { return k.records.watch(running) })
 	g.Go(func() error {
 		last, routed = k.follow(running, router)

@@ -60,6 +60,9 @@ func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {
 		v := sockets.NewServer(conn, k.socketSettings(k.config.Load()))
 		k.sockets.Store(v)
+		if k.sent.closed.Load() {
+			v.Refuse()
+		}
 		return v
 	}}
 	if k.finder != nil {

@@ -88,7 +88,8 @@ func (r *Router) counters(
 			LogRecords:  log.Records,
 			LogLost:     make(map[string]uint64),
 			Findings:    r.holes.Findings(),
-			Found:       foundIn(log.Found),
+			Found:       foundIn(r.foundByKeeper(log.Found)),
+			Sent:        r.compared(),
 			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
 			Owners:      owners(),
 			Names:       names(),
@@ -142,6 +143,31 @@ func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
 	}
 }
 
+// foundByKeeper adds the findings of another process to those of this one.
+func (r *Router) foundByKeeper(counts map[audit.Found]uint64) map[audit.Found]uint64 {
+	if r.sent == nil || r.sent() == nil {
+		return counts
+	}
+	s, all := r.sent(), make(map[audit.Found]uint64)
+	maps.Copy(all, counts)
+	all[audit.Found{Kind: record.InvalidRecord}] = s.Invalid
+	all[audit.Found{Kind: record.Unrecorded}] = s.Unrecorded
+	return all
+}
+
+// compared returns the state of the comparison of connections with records; nil where there is
+// none.
+func (r *Router) compared() *web.Sent {
+	if r.sent == nil || r.sent() == nil {
+		return nil
+	}
+	s := r.sent()
+	return &web.Sent{
+		Error: s.Why, Flows: s.Stats.Sent, Own: s.Stats.Own, Unrecorded: s.Stats.Unrecorded,
+		Unjudged: s.Stats.Unjudged, Missed: s.Stats.Missed, Closed: s.Closed,
+	}
+}
+
 func inUse(rules []policy.Use) []web.Rule {
 	all := make([]web.Rule, len(rules))
 	for i, r := range rules {
@@ -166,6 +192,7 @@ func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
 		{Kind: record.BlackHole, Direction: "both"},
 		{Kind: record.DNSTunnel},
 		{Kind: record.InvalidRecord},
+		{Kind: record.Unrecorded},
 	} {
 		all = append(all, web.Found{Kind: string(of.Kind), Direction: of.Direction, Count: counts[of]})
 	}

@@ -90,12 +90,20 @@ func parseRecords(t *testing.T, log string) []record {
 	return slices.DeleteFunc(all, func(r record) bool { return r.Message == "datagram" || r.Message == "flow" || r.Message == "end" })
 }
 
-// checkRecords checks the JSON logs that the router has left against the schema of records.
+// checkRecords checks the JSON logs that the router has left against the schema of records, and
+// that they have no false finding of unrecorded flows.
 func (r *router) checkRecords(t *testing.T) {
 	t.Helper()
+	if r.Process != nil && !r.hostile && strings.Contains(r.Stderr(), "has sent unrecorded") {
+		t.Errorf("flows are said to be unrecorded: %s", r.Stderr())
+	}
 	for _, pattern := range []string{"*.json", "*.json.gz", "*.json.[0-9]"} {
 		for _, name := range r.files(t, pattern) {
-			checkRecords(t, readLog(t, name))
+			log := readLog(t, name)
+			checkRecords(t, log)
+			if !r.hostile && strings.Contains(log, `"kind":"unrecorded"`) {
+				t.Errorf("%s has a finding of unrecorded flows", name)
+			}
 		}
 	}
 }

@@ -64,6 +64,7 @@ type router struct {
 	*tuntest.Process
 	dir     string // of its config and logs
 	checked bool   // the schema is checked when the test ends
+	hostile bool   // the test makes findings of unrecorded flows, which no other may have
 }
 
 // everything routes all traffic of the host; DIR stands for the router's directory.

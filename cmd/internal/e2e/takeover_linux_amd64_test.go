@@ -174,6 +174,18 @@ func (c *captive) release(t *testing.T) {
 	}
 }
 
+// abandon gives up a thread whose process is killed.
+func (c *captive) abandon() {
+	defer runtime.UnlockOSThread()
+	for {
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(c.tid, &status, unix.WALL, nil); !errors.Is(err, unix.EINTR) && (err != nil || !status.Stopped()) {
+			return
+		}
+		_ = unix.PtraceDetach(c.tid) // it was not killed yet
+	}
+}
+
 // attempt is a system call that a router has no use for.
 type attempt struct {
 	name   string

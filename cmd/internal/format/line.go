@@ -98,6 +98,12 @@ func FindingDetails(f *record.Finding) []string {
 	if f.Fails > 0 {
 		all = append(all, fmt.Sprintf("%d vanish", f.Fails))
 	}
+	if f.Kind == record.Unrecorded {
+		all = append(all, fmt.Sprintf("%d flows", f.Flows))
+		if f.Proto != "" {
+			all = append(all, strings.TrimSuffix(fmt.Sprintf("%s to port %d", f.Proto, f.DPort), " to port 0"))
+		}
+	}
 	if f.Kind == record.DNSTunnel {
 		all = append(all, fmt.Sprintf("%d queries, more are refused", f.Flows))
 	}

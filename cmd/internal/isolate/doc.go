@@ -107,9 +107,9 @@
 // # Rights that stay
 //
 // A router may ask its keeper for sockets, which it may connect to anywhere, and for the program
-// that has a socket. The keeper cannot tell whether all connections are on record. Where the keeper
-// lacks CAP_SETUID, as in the unit, where it is syntap's own, and in an ordinary user's exec, the
-// router keeps its user.
+// that has a socket. In run the keeper finds connections and flows that are on no record, after
+// they have left (package sent). Where the keeper lacks CAP_SETUID, as in the unit, where it is
+// syntap's own, and in an ordinary user's exec, the router keeps its user.
 //
 // Landlock is for the processes that have a keeper, which looks for owners: under it the kernel
 // shows a process no /proc/PID/fd, nor /proc/PID/exe, of any process outside
@@ -118,9 +118,8 @@
 //
 // # Not yet
 //
-// A count of connections that were sent, by conntrack entries with the mark, against records. In
-// exec there is no mark, and no table of the host's to count in: its keeper would have to connect
-// the sockets itself, to destinations alone for which a record stands in the ring. Now the record
-// of a connection follows its connect(2), because it tells how the far side answered. So each
-// connection would need an announcement before it, with one more question to the keeper.
+// The same in exec. There is no mark, and no table of the host's to count in: its keeper would have
+// to connect the sockets itself, to destinations alone for which a record stands in the ring. Now
+// the record of a connection follows its connect(2), because it tells how the far side answered. So
+// each connection would need an announcement before it, with one more question to the keeper.
 package isolate

@@ -10,7 +10,9 @@ type Finding struct {
 	Confidence Confidence  `json:"confidence"`
 	Family     int         `json:"family,omitempty"` // 4 or 6, of Dst
 	Leg        Leg         `json:"leg,omitempty"`    // with Dst at its end; "" = that of a server
+	Proto      string      `json:"proto,omitempty"`  // of flows to Dst that are unrecorded
 	Dst        string      `json:"dst,omitempty"`    // an address, or a prefix of several
+	DPort      uint16      `json:"dport,omitempty"`  // of such flows
 	Name       string      `json:"name,omitempty"`   // by which a client knows Dst; of queries, the domain
 	Direction  string      `json:"direction,omitempty"`
 	Passes     int         `json:"passes,omitempty"` // the longest packet known to pass
@@ -33,6 +35,7 @@ const (
 
 	// Of the keeper.
 	InvalidRecord FindingKind = "invalid_record" // the router has sent what is no record
+	Unrecorded    FindingKind = "unrecorded"     // the router has sent flows that are on no record
 )
 
 // Confidence says how sure a finding is.
@@ -78,7 +81,9 @@ func (w *Writer) Finding(dst []byte, seq uint64, f *Finding) []byte {
 	o.string(`,"confidence":`, string(f.Confidence))
 	o.some(`,"family":`, f.Family)
 	o.known(`,"leg":`, string(f.Leg))
+	o.known(`,"proto":`, f.Proto)
 	o.known(`,"dst":`, f.Dst)
+	o.some(`,"dport":`, int(f.DPort))
 	o.known(`,"name":`, f.Name)
 	o.known(`,"direction":`, f.Direction)
 	o.some(`,"passes":`, f.Passes)

@@ -76,6 +76,7 @@ func everythingOver(d *AttributedDatagram) *AttributedFlow {
 func everythingFound() *Finding {
 	stall := Stall{"192.0.2.1", 1051, "198.51.100.2", 443, 3e6, 1448, 536, 10, 1, 3, 4, 2, 1, 7, 1180}
 	return &Finding{
+		Proto: "udp", DPort: 53,
 		Header: Header{Time: start}, Kind: BlackHole, Confidence: Medium, Family: 4, Leg: ClientLeg, Dst: "198.51.100.0/24",
 		Name: "www.example.com", Direction: "up", Passes: 1400, Fails: 1401, Flows: 2, Clamp: 1360, Applied: true,
 		Expires: start, Stalls: []Stall{stall, stall},

@@ -35,7 +35,9 @@ type End struct {
 	bytes   int      // of them
 	err     error    // the other end has lied
 
-	in reader
+	in              reader
+	begun, finished atomic.Uint64 // rounds of Receive
+	blocked         atomic.Bool   // the other end has waited for room
 
 	serving sync.Mutex // held by Receive
 }
@@ -141,6 +143,21 @@ func (e *End) SendLater(m []byte) bool {
 	ok, fits := e.put(m)
 	if fits && e.late.CompareAndSwap(false, true) {
 		time.AfterFunc(lazy, func() { e.Ring() })
+	}
+	return ok
+}
+
+// Note sends a message that the reader takes with the next one, or when it looks. It goes into the
+// ring or not at all, so that a look at the ring that begins later finds it.
+func (e *End) Note(m []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.err != nil || len(e.waiting) > 0 {
+		return false
+	}
+	var ok bool
+	if ok, e.err = e.out.put(m); !ok || e.out.isHalfFull() {
+		e.wake()
 	}
 	return ok
 }
@@ -280,15 +297,30 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
 			ended = true
+		case errors.Is(err, os.ErrDeadlineExceeded): // of Look
+			_ = e.bell.SetReadDeadline(time.Time{})
 		case err != nil:
 			return err
 		}
 	}
 }
 
+// Look has Receive take all that there is by now, and returns a function that reports whether it
+// has. Receive runs.
+func (e *End) Look() (done func() bool) {
+	before := e.begun.Load()
+	_ = e.bell.SetReadDeadline(time.Unix(1, 0)) // fails only where Receive has ended
+	return func() bool { return e.finished.Load() > before }
+}
+
+// Blocked reports whether the other end has waited for room since the last call.
+func (e *End) Blocked() bool { return e.blocked.Swap(false) }
+
 // takeAll takes the messages that are there, of no more bytes than the ring has, so that flush has
 // its turn.
 func (e *End) takeAll(take func(m []byte) error) (n int, err error) {
+	begun := e.begun.Add(1)
+	defer e.finished.Store(begun)
 	for from := e.in.at; e.in.at-from < uint64(len(e.in.data)); n++ {
 		m, err := e.in.take()
 		if err != nil {
@@ -302,6 +334,7 @@ func (e *End) takeAll(take func(m []byte) error) (n int, err error) {
 		}
 	}
 	if n > 0 && e.in.done() {
+		e.blocked.Store(true)
 		e.ring() // the descriptor stays open while Receive runs
 	}
 	return n, nil

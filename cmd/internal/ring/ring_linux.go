@@ -83,6 +83,9 @@ func (w *writer) put(m []byte) (bool, error) {
 	return true, nil
 }
 
+// isHalfFull reports whether half of the room is used.
+func (w *writer) isHalfFull() bool { return w.at-w.read.Load() > uint64(len(w.data))/2 }
+
 // reader takes messages out.
 type reader struct {
 	words

@@ -22,6 +22,6 @@
 // The keeper trusts nothing that the router says: a message of another length, an unknown kind or
 // count is answered with EINVAL. It sets what its own config says, never an option of the router's
 // choosing. One request is served at a time; a router that reads no answers keeps only itself
-// waiting. All that the keeper has sent is the router's: what a router can hold its own limit of
-// open files bounds.
+// waiting. [Server.Refuse] ends that for a keeper that has found its router out. All that the
+// keeper has sent is the router's: what a router can hold its own limit of open files bounds.
 package sockets

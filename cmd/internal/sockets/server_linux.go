@@ -24,6 +24,7 @@ type Settings struct {
 type Server struct {
 	conn     *net.UnixConn
 	settings atomic.Pointer[Settings]
+	refuses  atomic.Bool
 }
 
 // NewServer returns a server at one end of a socket of type SOCK_SEQPACKET, which it takes over.
@@ -35,6 +36,9 @@ func NewServer(conn *net.UnixConn, s Settings) *Server {
 
 // SetSettings puts other settings in force for the sockets to come.
 func (v *Server) SetSettings(s Settings) { v.settings.Store(&s) }
+
+// Refuse has the server make no more sockets: requests fail with EPERM.
+func (v *Server) Refuse() { v.refuses.Store(true) }
 
 // Serve answers requests until the other side is gone, which is no error, or Close.
 func (v *Server) Serve() error {
@@ -64,6 +68,8 @@ func (v *Server) answer(b []byte, fds []int) error {
 	defer closeAll(fds)
 	var q request
 	switch ok := q.unmarshal(b); {
+	case ok && v.refuses.Load():
+		return v.reply(unix.EPERM, nil)
 	case ok && q.Op == opOpen && q.Kind < kinds && q.Count >= 1 && q.Count <= Batch && len(fds) == 0:
 		return v.open(all[q.Kind], int(q.Count))
 	case ok && q.Op == opBind && len(fds) == 1:

@@ -54,6 +54,9 @@ func (s Status) Report() string {
 	s.reportFindings(line)
 	line("failures", counted(s.LocalFailures))
 	s.reportLog(line)
+	if s.Sent != nil {
+		line("sent", s.Sent.String())
+	}
 	return b.String()
 }
 
@@ -101,6 +104,24 @@ func (s Status) reportLog(line func(name, text string)) {
 // Up is how long the router has been running, in whole seconds.
 func (s Status) Up() time.Duration {
 	return time.Duration(s.Uptime * float64(time.Second)).Truncate(time.Second)
+}
+
+// String returns the counts in words.
+func (s *Sent) String() string {
+	if s.Error != "" {
+		return "not compared with records: " + s.Error
+	}
+	text := fmt.Sprintf("%d flows, %d of the router's own, %d unrecorded", s.Flows, s.Own, s.Unrecorded)
+	if s.Unjudged > 0 {
+		text += fmt.Sprintf(", %d not judged", s.Unjudged)
+	}
+	if s.Missed > 0 {
+		text += fmt.Sprintf(", %d not seen", s.Missed)
+	}
+	if s.Closed {
+		text += "; nothing new leaves: restart the service"
+	}
+	return text
 }
 
 // String returns both counts, bytes with a unit.

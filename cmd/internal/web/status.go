@@ -38,11 +38,12 @@ type Counters struct {
 	DFRewrites    map[string]uint64 `json:"df_rewrites"`  // by action
 	MSSRules      []Rule            `json:"mss_rules"`    // in their order
 	DFRules       []Rule            `json:"df_rules"`
-	LogRecords    uint64            `json:"log_records"` // handed to the sinks
-	LogLost       map[string]uint64 `json:"log_lost"`    // by reason
-	Unsolicited   uint64            `json:"unsolicited"` // datagrams to clients from where they had not sent
-	Findings      []record.Finding  `json:"findings"`    // now, those that have not expired
-	Found         []Found           `json:"found"`       // findings since the start
+	LogRecords    uint64            `json:"log_records"`    // handed to the sinks
+	LogLost       map[string]uint64 `json:"log_lost"`       // by reason
+	Unsolicited   uint64            `json:"unsolicited"`    // datagrams to clients from where they had not sent
+	Findings      []record.Finding  `json:"findings"`       // now, those that have not expired
+	Found         []Found           `json:"found"`          // findings since the start
+	Sent          *Sent             `json:"sent,omitempty"` // compared with records; absent where one process does all
 	Owners        *Owners           `json:"owners,omitempty"`
 	Names         *Names            `json:"names,omitempty"`
 	Fleet         []fleet.Stats     `json:"fleet,omitempty"` // by store; absent where the log is sent to none
@@ -53,6 +54,18 @@ type Found struct {
 	Kind      string `json:"kind"`
 	Direction string `json:"direction"`
 	Count     uint64 `json:"count"`
+}
+
+// Sent counts the connections and flows that routers have sent, as the kernel has seen them since
+// the run began.
+type Sent struct {
+	Error      string `json:"error,omitempty"` // why they are not compared with records
+	Flows      uint64 `json:"flows"`
+	Own        uint64 `json:"own"`        // connections of the router's own among them
+	Unrecorded uint64 `json:"unrecorded"` // on no record
+	Unjudged   uint64 `json:"unjudged"`   // of which nothing can be said, since records were lost on their way
+	Missed     uint64 `json:"missed"`     // packets of which the kernel could not tell
+	Closed     bool   `json:"closed"`     // nothing new leaves any more, since some were unrecorded
 }
 
 // Memory is the memory of all connections together, in bytes.

@@ -37,6 +37,8 @@
 // # A router that lies
 //
 // A message that no router sends ends the Writer with an error, and has the log say so: a finding
-// of kind invalid_record. The keeper then ends the router. Records that are well formed and false
-// are not found here.
+// of kind invalid_record. The keeper then ends the router. Before it makes a connection, the router
+// announces it ([Log.Announce]): announcements and records are compared with the packets that the
+// kernel has seen (package sent). A well-formed record with a false client, name or program is not
+// found.
 package remote

@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
 	"syntap/cmd/internal/ring"
+	"syntap/cmd/internal/sent"
 	"syntap/tap/handshake"
 	"syntap/tun/flow"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	// Said takes words of the router. An error says that no router says them; nil takes none.
 	Said   func(words []byte) error
 	Recent *recent.Writer // keeps the last records for those who show them; nil = none
+	Tally  *sent.Tally    // gets all that the router announces and records; nil disables it
 }
 
 // Writer takes the records of a router for a log.
@@ -63,6 +65,7 @@ type opening struct {
 	*record.Opening
 	proto flow.Proto
 	flow.Key
+	upstream netip.AddrPort // of a flow without a handshake
 }
 
 // invalid is the kind of finding that the keeper alone makes.
@@ -94,6 +97,7 @@ func (w *Writer) Run() error {
 	err := w.end.Receive(w.take, w.rest)
 	w.ended.Store(true)
 	w.searches.wait()
+	w.o.Tally.Forget()
 	if errors.Is(err, compact.ErrInvalid) || errors.Is(err, ring.ErrForged) {
 		w.log.Finding(&record.Finding{
 			Header: record.Header{Time: time.Now()}, Kind: invalid.Kind, Confidence: record.High, Flows: 1,
@@ -119,6 +123,9 @@ func (w *Writer) tell(o *record.Opening) {
 
 // take takes a message of the router.
 func (w *Writer) take(m []byte) error {
+	if m[0] == anAnnouncement {
+		return w.announced(m)
+	}
 	w.taken++
 	switch {
 	case m[0] == askReload:
@@ -145,6 +152,9 @@ func (w *Writer) take(m []byte) error {
 	case item.Segment != nil:
 		w.log.Segment(flow.Key{}, *item.Segment)
 	case item.Gap != nil:
+		if item.Gap.Lost > 0 {
+			w.o.Tally.Lost()
+		}
 		w.log.Missed(item.Gap)
 	case item.Frames != nil:
 		frames := *item.Frames
@@ -177,12 +187,16 @@ func (w *Writer) handshake(id uint64, r *record.Attributed) error {
 	if r.Opening == nil {
 		r.Opening = new(record.Opening)
 	}
-	err := w.open(id, r.Outcome == handshake.Established, opening{r.Opening, flow.TCP, r.Key()})
-	if err == nil {
-		w.log.Record(r)
-		w.o.Recent.Item(&compact.Item{Handshake: r})
+	err := w.open(id, r.Outcome == handshake.Established, opening{Opening: r.Opening, proto: flow.TCP, Key: r.Key()})
+	if err != nil {
+		return err
 	}
-	return err
+	if u := r.Upstream; u != nil && u.Remote.IsValid() {
+		w.o.Tally.Connected(u.Local, u.Remote)
+	}
+	w.log.Record(r)
+	w.o.Recent.Item(&compact.Item{Handshake: r})
+	return nil
 }
 
 func (w *Writer) datagram(id uint64, d *record.AttributedDatagram) error {
@@ -191,15 +205,28 @@ func (w *Writer) datagram(id uint64, d *record.AttributedDatagram) error {
 	}
 	d.Datagram.Opening = d.Opening
 	k := flow.Key{Client: d.Client, Server: d.Server}
-	err := w.open(id, !d.Denied, opening{d.Opening, d.Proto, k})
-	switch {
-	case err != nil:
+	o := opening{Opening: d.Opening, proto: d.Proto, Key: k, upstream: upstreamOf(d.Datagram)}
+	if err := w.open(id, !d.Denied, o); err != nil {
 		return err
-	case d.Question != nil:
+	}
+	if !d.Denied {
+		_, kept := w.openings[id]
+		w.o.Tally.Begun(d.Proto, o.upstream, kept)
+	}
+	if d.Question != nil {
 		return w.search(d)
 	}
 	w.begun(d)
 	return nil
+}
+
+// upstreamOf returns the destination of a flow without a handshake, as the kernel's packets have
+// it.
+func upstreamOf(d *flow.Datagram) netip.AddrPort {
+	if d.Proto == flow.ICMP {
+		return netip.AddrPortFrom(d.Upstream.Addr(), 0)
+	}
+	return d.Upstream
 }
 
 // begun has a datagram logged and shown.
@@ -266,6 +293,7 @@ func (w *Writer) flow(id uint64, f *record.AttributedFlow) error {
 	}
 	delete(w.openings, id)
 	if f.Datagram != nil {
+		w.o.Tally.Ended(o.proto, o.upstream)
 		f.Datagram.Opening = o.Opening
 	} else {
 		f.Opening = o.Opening
@@ -283,6 +311,9 @@ func same(a, b flow.Key) bool {
 const lookAgain = 50 * time.Millisecond
 
 func (w *Writer) rest() {
+	if w.end.Blocked() {
+		w.o.Tally.Lost() // perhaps
+	}
 	w.end.Post(takenWord, w.taken)
 	if w.Post() && w.looking.CompareAndSwap(false, true) {
 		time.AfterFunc(lookAgain, w.look)

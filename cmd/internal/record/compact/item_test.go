@@ -39,6 +39,7 @@ func full() map[string]Item {
 	over.Datagram = &flow.Datagram{Proto: d.Proto, Client: d.Client, Server: d.Server, QUIC: d.QUIC}
 	finding.Kind, finding.Confidence, finding.Family = record.DNSTunnel, record.High, 6
 	finding.Leg, finding.Direction, finding.Dst = record.ClientLeg, "both", "2001:db8::/32"
+	finding.Proto, finding.DPort = "", 0 // of findings that only the keeper makes
 	for i := range finding.Stalls {
 		finding.Stalls[i].Src, finding.Stalls[i].Dst = "192.0.2.1", "198.51.100.2"
 	}

@@ -1,0 +1,190 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/sent"
+	"syntap/tun/flow"
+	"syntap/tun/route"
+)
+
+// counting compares what routers have sent with their records.
+type counting struct {
+	tally  *sent.Tally // nil = nothing is compared
+	kernel *sent.Kernel
+	why    error         // nothing is compared
+	closed atomic.Bool   // nothing new leaves, since a router has sent unrecorded flows
+	told   chan struct{} // has one when routers are to be told at once
+}
+
+// sentGroup returns the group to which nftables logs the first packets of the router's flows, and
+// why it cannot.
+func sentGroup(c *config.Config) (uint16, error) {
+	if c.Route.Table == 0 || len(c.Route.Include) == 0 {
+		return 0, errors.New("the config has the operator route")
+	}
+	if err := connTrack(); err != nil {
+		return 0, fmt.Errorf("connection tracking is missing: %w", err)
+	}
+	if err := route.Logs(); err != nil && !errors.Is(err, unix.EPERM) {
+		return 0, fmt.Errorf("nftables cannot log: %w", err)
+	}
+	return max(1, uint16(c.Route.Table)), nil
+}
+
+// count has the kernel tell of the first packets of routers' flows, once their rules are there.
+func (k *keeper) count(c *config.Config) {
+	k.sent.told = make(chan struct{}, 1)
+	group, err := sentGroup(c)
+	if err == nil {
+		k.sent.kernel, err = sent.Listen(group)
+	}
+	if err != nil {
+		k.sent.why = err
+		return
+	}
+	k.sent.tally = sent.New(sent.Options{
+		Look: func() func() bool {
+			if child := k.router.Load(); child != nil {
+				return child.writer.Look()
+			}
+			return func() bool { return true }
+		},
+		Gated: func(p flow.Proto) bool {
+			s := k.records.log.State(time.Now())
+			return p == flow.TCP && s.GatedHandshakes || p != flow.TCP && s.GatedDatagrams
+		},
+		Patience: func() time.Duration {
+			c := k.config.Load()
+			return max(10*time.Minute, 2*c.Egress.DialTimeout+2*c.Tap.Timeout)
+		},
+		Found: k.unrecorded,
+	})
+}
+
+// runCount compares until ctx ends.
+func (k *keeper) runCount(ctx context.Context) {
+	if k.sent.tally == nil {
+		return
+	}
+	defer k.sent.kernel.Close()
+	if err := k.sent.tally.Run(ctx, k.sent.kernel); err != nil {
+		k.log.WithError(err).Error("connections are not compared with records any more")
+	}
+}
+
+// mostUnrecorded is how many destinations of unrecorded flows are named at a time.
+const mostUnrecorded = 64
+
+// unrecorded records flows that routers have sent unrecorded, and closes the way where the config
+// says so.
+func (k *keeper) unrecorded(all []sent.Unrecorded) {
+	others := 0
+	for i, u := range all {
+		if i >= mostUnrecorded {
+			others += u.Flows
+			continue
+		}
+		k.records.log.Finding(findingOf(u))
+		k.log.WithField("flows", u.Flows).
+			Errorf("the router has sent unrecorded: %v to %s: %s", u.Proto, place(u.Proto, u.Remote), u.Reason)
+	}
+	if others > 0 {
+		k.records.log.Finding(findingOf(sent.Unrecorded{Flows: others}))
+		k.log.WithField("flows", others).Error("the router has sent unrecorded, to many other places")
+	}
+	if k.config.Load().Route.Enforce == config.Reject {
+		k.closeWay()
+	}
+	put(k.sent.told, struct{}{})
+}
+
+// place returns a destination in words.
+func place(p flow.Proto, remote netip.AddrPort) string {
+	if p == flow.ICMP {
+		return remote.Addr().String()
+	}
+	return remote.String()
+}
+
+func findingOf(u sent.Unrecorded) *record.Finding {
+	f := record.Finding{
+		Header: record.Header{Time: time.Now()}, Kind: record.Unrecorded, Confidence: record.High, Flows: u.Flows,
+	}
+	if a := u.Remote.Addr(); a.IsValid() {
+		f.Proto, f.Dst, f.DPort, f.Family = u.Proto.String(), a.String(), u.Remote.Port(), 4
+		if a.Is6() {
+			f.Family = 6
+		}
+	}
+	return &f
+}
+
+// closeWay has nothing new leave until the service is started again: the router is ended, the next
+// one gets no sockets, and nftables drops what other holders of a socket begin.
+func (k *keeper) closeWay() {
+	if k.sent.closed.Swap(true) {
+		return
+	}
+	if v := k.sockets.Load(); v != nil {
+		v.Refuse()
+	}
+	k.host.Refuse()
+	if c := k.router.Load(); c != nil {
+		_ = c.cmd.Process.Kill()
+	}
+	k.log.WithField("hint", "find out how the router was taken over, and restart the service").
+		Error("nothing new leaves the host by the router from now on (route.enforce: reject)")
+}
+
+// sentState is the state of the comparison, for the router to show.
+type sentState struct {
+	Stats               sent.Stats
+	Why                 string // nothing is compared
+	Closed              bool
+	Invalid, Unrecorded uint64 // findings of the keeper
+}
+
+func (k *keeper) sentState() sentState {
+	found := k.records.log.Stats().Found
+	s := sentState{
+		Stats: k.sent.tally.Stats(), Closed: k.sent.closed.Load(),
+		Invalid:    found[audit.Found{Kind: record.InvalidRecord}],
+		Unrecorded: found[audit.Found{Kind: record.Unrecorded}],
+	}
+	if k.sent.why != nil {
+		s.Why = k.sent.why.Error()
+	}
+	return s
+}
+
+// tellSent tells routers how the comparison goes, until ctx ends.
+func (k *keeper) tellSent(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var told sentState
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-k.sent.told:
+		}
+		if now := k.sentState(); now != told {
+			_ = k.router.Load().send(order{Sent: &now}) // the next router is told at its start
+			told = now
+		}
+	}
+}

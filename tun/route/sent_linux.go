@@ -1,0 +1,70 @@
+package route
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/nft"
+)
+
+// sentPriority is that of the chain for packets of the router's own sockets: behind connection
+// tracking, before all chains that translate destinations, so that it sees those of the sockets.
+const sentPriority = -160
+
+// sentLabel is the label of connections of which a packet was logged, of all routers.
+const sentLabel = 31
+
+// sentSnaplen is how much of a packet is logged: its headers, without options of TCP.
+const sentSnaplen = 80
+
+// sent adds the chains that log each SYN of the router's own sockets, the first segment with a
+// payload of each connection, and the first packet of each flow of another protocol. Those off
+// connection tracking are not logged, but for SYNs: each packet would be.
+func (s *steering) sent() {
+	var sent, router, payload, note chainRules
+	log := nft.Log(s.Sent, sentSnaplen)
+	note.add(nft.SetLabel(sentLabel), log)
+	if s.Underlay.Refused {
+		note.add(nft.Drop)
+	}
+	payload.add(nft.Longer(100), nft.Goto("sent_note"))                          // no segment without one is as long
+	for _, header := range []uint8{32, 40, 20, 44, 52, 24, 28, 36, 48, 56, 60} { // the frequent ones first
+		payload.add(nft.Empty(false, header), nft.Accept)
+		payload.add(nft.Empty(true, header), nft.Accept)
+	}
+	payload.add(nft.Goto("sent_note"))
+
+	if s.Underlay.Refused {
+		router.add(nft.AnySYN, log, nft.Drop)
+	}
+	router.add(nft.AnySYN, log)
+	router.add(nft.Label(sentLabel), nft.Accept)
+	router.add(nft.Untracked, nft.Accept)
+	router.add(nft.Protocol(unix.IPPROTO_TCP), nft.Goto("sent_payload"))
+	router.add(nft.Goto("sent_note"))
+
+	sent.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Goto("sent_router"))
+	s.chain("sent_note", nil, note)
+	s.chain("sent_payload", nil, payload)
+	s.chain("sent_router", nil, router)
+	s.chain("sent", filter("output", sentPriority), sent)
+}
+
+// Refuse drops from now on, while Watch runs, the packets by which the router's own sockets begin
+// connections and flows. A Config with Sent has it.
+func (h *Host) Refuse() {
+	h.refuse.Store(true)
+	signal(h.asked)
+}
+
+// Logs returns an error if nftables cannot log packets to a group in the calling thread's network
+// namespace.
+func Logs() error {
+	k, err := nft.Open()
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return k.Probe(&nft.Table{Name: "syntap-logs", Chains: []nft.Chain{{Name: "log", Rules: []nft.Rule{{nft.Log(1, sentSnaplen)}}}}})
+}
