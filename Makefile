@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 TOOL = $(GO) tool -modfile=.ci/tools.mod
 
 # Programs that the tests drive, or that the race detector needs, with the Debian packages they come in.
-TOOLS = gcc:build-essential tcpdump:tcpdump tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
+TOOLS = gcc:build-essential tcpdump:tcpdump conntrack:conntrack tshark:tshark curl:curl dig:dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 \
         ip:iproute2 nc:netcat-openbsd nft:nftables nmap:nmap logrotate:logrotate ping:iputils-ping ps:procps hping3:hping3 mtr:mtr-tiny prlimit:util-linux ss:iproute2 strace:strace tracepath:iputils-tracepath traceroute:traceroute iptables:iptables man:man-db mandoc:mandoc tmux:tmux sudo:sudo
 
 # nft, ip and dnsmasq are not on the path of ordinary users, Go may not be on that of "sudo make install".
