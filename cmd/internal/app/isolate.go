@@ -31,7 +31,7 @@ func (r *Router) isolate() {
 	case err != nil:
 		r.Logger.WithError(err).Warn(keepsRights)
 	case !landlock && r.Summary: // of run: exec's standard error is the command's, too
-		r.Logger.Info("the kernel has no landlock for this process: the filter of system calls alone keeps files from it")
+		r.Logger.Info("landlock does not hold this process: the filter of system calls alone keeps files from it")
 	}
 	if files == nil || r.isolated == nil {
 		return
@@ -41,7 +41,7 @@ func (r *Router) isolate() {
 		r.Logger.WithError(err).Warn("cannot tell the rights of this process")
 		return
 	}
-	p.Landlock = landlock
+	p.Hold(landlock)
 	r.isolated(p)
 }
 

@@ -116,7 +116,7 @@ func (w *webProcess) isolate(log logrus.FieldLogger) {
 	}
 	defer files.Close()
 	if own, err := files.Read(isolate.Web); err == nil {
-		own.Landlock = landlock
+		own.Hold(landlock)
 		w.remote.Own = []isolate.Process{own}
 	}
 }

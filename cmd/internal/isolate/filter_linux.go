@@ -232,7 +232,7 @@ var ofParents = []uint32{
 // ofStarts are calls by which a process starts a router, and the router itself begins: it inherits
 // the filter, and adds its own.
 var ofStarts = []uint32{
-	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
+	unix.SYS_EXECVE, unix.SYS_TGKILL, unix.SYS_TKILL, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
 	unix.SYS_SETRLIMIT, unix.SYS_CAPSET, unix.SYS_SETGROUPS, unix.SYS_SETRESGID, unix.SYS_SETRESUID,
 	unix.SYS_MEMFD_CREATE, unix.SYS_SECCOMP, unix.SYS_PIDFD_OPEN, unix.SYS_SOCKETPAIR, unix.SYS_SETPGID,
 	unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE, unix.SYS_LANDLOCK_RESTRICT_SELF,

@@ -104,6 +104,7 @@ func TestKeeperFilter(t *testing.T) {
 		{"a process", unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD}, 0},
 		{"a process in a namespace", unix.SYS_CLONE, [6]uint64{unix.CLONE_NEWUSER}, unix.EPERM},
 		{"a thread of the router", unix.SYS_TGKILL, [6]uint64{4712, 4713, 23}, 0},
+		{"a thread of a router beside C", unix.SYS_TKILL, [6]uint64{4713, 33}, 0},
 		{"end a router", unix.SYS_KILL, [6]uint64{4712, 9}, 0},
 		{"memory of a linked router", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, 0},
 		{"a router's filter", unix.SYS_SECCOMP, [6]uint64{}, 0},

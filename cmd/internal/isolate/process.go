@@ -15,7 +15,7 @@ type Process struct {
 	NoNewPrivs   bool         `json:"no_new_privs"`
 	Seccomp      Seccomp      `json:"seccomp"`
 	Landlock     bool         `json:"landlock"` // restricts which files it may open
-	Writable     []string     `json:"writable"` // where file systems are mounted that are not read-only for it
+	Writable     []string     `json:"writable"` // mounts that are not read-only for it; none under Landlock
 }
 
 // The roles of processes.
@@ -72,11 +72,19 @@ func (p *Process) String() string {
 // mountsShown is how many mounts Mounts names.
 const mountsShown = 8
 
-// Mounts returns for people the mounts that are not read-only. Below them the modes of files
+// Hold notes whether landlock holds the process as [Enter] has it do: it can open no file to write
+// then, wherever that is.
+func (p *Process) Hold(landlock bool) {
+	if p.Landlock = landlock; landlock {
+		p.Writable = []string{}
+	}
+}
+
+// Mounts returns for people the mounts that it may write to. Below them the modes of files
 // decide.
 func (p *Process) Mounts() string {
 	if len(p.Writable) == 0 {
-		return "all file systems read-only"
+		return "no writable path"
 	}
 	text := "not read-only: " + strings.Join(p.Writable[:min(len(p.Writable), mountsShown)], " ")
 	if more := len(p.Writable) - mountsShown; more > 0 {

@@ -9,6 +9,9 @@ import (
 	"strconv"
 )
 
+// besideC says that the program has threads of C's.
+const besideC = true
+
 // threads returns an error where the calls that drop capabilities do not reach all threads. Beside
 // C they find the threads in /proc, and abort the program where that is of another PID namespace,
 // as in an exec within an exec within an exec.

@@ -141,7 +141,7 @@ func may(c cap.Value) bool {
 
 // prctl calls prctl(2) in all threads.
 func prctl(option int, arg uintptr) error {
-	if _, _, errno := psx.Syscall3(unix.SYS_PRCTL, uintptr(option), arg, 0); errno != 0 {
+	if _, _, errno := psx.Syscall6(unix.SYS_PRCTL, uintptr(option), arg, 0, 0, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil

@@ -53,7 +53,7 @@ func TestReport(t *testing.T) {
   processes   42 router: user 7, CAP_NET_ADMIN CAP_NET_RAW, no new privileges, system calls filtered, no landlock
               not read-only: /run /var/log/syntap
               43 web: user 0, no capability, may get new privileges, system calls not filtered, landlock
-              all file systems read-only
+              no writable path
   handshakes  1053 established, 1 half_open
   flows       tcp 12, udp 3, icmp 1; 4 half open
   memory      1.5 MiB held, 20.0 MiB reserved, limit 256 MiB
