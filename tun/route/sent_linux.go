@@ -58,6 +58,21 @@ func (h *Host) Refuse() {
 	signal(h.asked)
 }
 
+// SameMark returns a chain of nftables of another router whose sockets have the mark of this one's,
+// "" if there is none: packets of both are logged then.
+func (h *Host) SameMark() (chain string, err error) {
+	k, err := nft.Open()
+	if err != nil {
+		return "", err
+	}
+	defer k.Close()
+	chains, err := k.OfSocketMark(h.config.Mark, h.config.tableName())
+	if err != nil || len(chains) == 0 {
+		return "", err
+	}
+	return chains[0].String(), nil
+}
+
 // Logs returns an error if nftables cannot log packets to a group in the calling thread's network
 // namespace.
 func Logs() error {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/audit"
@@ -25,6 +26,7 @@ type counting struct {
 	tally  *sent.Tally // nil = nothing is compared
 	kernel *sent.Kernel
 	why    error         // nothing is compared
+	mixed  atomic.Bool   // no more: another router's packets are logged as well
 	closed atomic.Bool   // nothing new leaves, since a router has sent unrecorded flows
 	told   chan struct{} // has one when routers are to be told at once
 }
@@ -91,6 +93,9 @@ const mostUnrecorded = 64
 // unrecorded records flows that routers have sent unrecorded, and closes the way where the config
 // says so.
 func (k *keeper) unrecorded(all []sent.Unrecorded) {
+	if k.mixed() {
+		return
+	}
 	others := 0
 	for i, u := range all {
 		if i >= mostUnrecorded {
@@ -109,6 +114,29 @@ func (k *keeper) unrecorded(all []sent.Unrecorded) {
 		k.closeWay()
 	}
 	put(k.sent.told, struct{}{})
+}
+
+// sameMark is why nothing is compared where two routers have one mark.
+const sameMark = "another router on this host has the same route.mark"
+
+// mixed reports whether another router's packets are logged as this one's, so that no flow proves
+// anything. Once they are, nothing is compared until the service is started again.
+func (k *keeper) mixed() bool {
+	if k.sent.mixed.Load() {
+		return true
+	}
+	chain, err := k.host.SameMark()
+	if err != nil {
+		k.log.WithError(err).Warn("cannot tell whether another router has the same route.mark")
+	}
+	if chain == "" {
+		return false
+	}
+	k.sent.mixed.Store(true)
+	k.log.WithFields(logrus.Fields{"chain": chain, "hint": "give one of them another route.mark, and restart it and this one"}).
+		Warn(sameMark + ": what is sent is not compared with records any more")
+	put(k.sent.told, struct{}{})
+	return true
 }
 
 // place returns a destination in words.
@@ -164,8 +192,11 @@ func (k *keeper) sentState() sentState {
 		Invalid:    found[audit.Found{Kind: record.InvalidRecord}],
 		Unrecorded: found[audit.Found{Kind: record.Unrecorded}],
 	}
-	if k.sent.why != nil {
+	switch {
+	case k.sent.why != nil:
 		s.Why = k.sent.why.Error()
+	case k.sent.mixed.Load():
+		s.Why = sameMark
 	}
 	return s
 }

@@ -36,3 +36,25 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 		t.Errorf("%d records of 4 connections", n)
 	}
 }
+
+// TestRoutersOfOneMark has a second router use the mark of the first one, so that the packets of
+// both are logged to each. Neither takes the other's for its own, unrecorded.
+func TestRoutersOfOneMark(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	first := run(t, h.Router, "syntap0", sourcesOfLAN)
+	second := run(t, h.Router, "syntap1", `
+tun: {name: syntap1, addresses: [198.18.0.5/30, "fd53:7974::5/126"]}
+route: {include: [203.0.113.0/24, "2001:db8:3::/64"], table: 5400, priority: 5300}
+tap: {log: [{format: json, path: DIR/handshakes.json}]}
+`)
+	h.callAll(t, "with one mark", call{ns: h.Router}, "world")
+	const said = "another router on this host has the same route.mark"
+	first.wait(t, "a router to see the other's packets", func() bool {
+		return strings.Contains(first.Stderr()+second.Stderr(), said)
+	})
+	h.callAll(t, "when they know", call{ns: h.Router}, "world")
+	second.stop(t, unix.SIGTERM)
+	h.callAll(t, "the first alone", call{ns: h.Router}, "world")
+	first.stop(t, unix.SIGTERM)
+}
