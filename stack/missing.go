@@ -90,10 +90,18 @@ func (c *conn) askFar(stall *tunflow.Stall) {
 	if far != nil && stall.Missing == 0 && stall.Held == 0 {
 		if info, ok := sockmem.TCP(c.fd); ok {
 			c.asking = true
-			far.question.Ask(c.fd, far.origin, &info)
+			far.question.Ask(c.fd, far.origin, &info, c.stack.attach())
 		}
 	}
 	c.prober.Ask(c.fd)
+}
+
+// attach returns the function by which a question gets its filter.
+func (s *Stack) attach() func(fd int, ack, seq uint32) error {
+	if s.o.Attach != nil {
+		return s.o.Attach
+	}
+	return farseq.Attach
 }
 
 // missing returns the least number of bytes that the far side has sent beyond those received; 0 =

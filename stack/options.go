@@ -145,6 +145,11 @@ type Options struct {
 	// block. nil means neither.
 	First func(port uint16) (learn, short bool)
 
+	// Attach does for a host socket what farseq.Attach does, where this process lacks the
+	// capability; where it fails, lost answers look slow. It is called once a second at most for a
+	// connection that stalls, with a lock held that new connections take. nil means farseq.Attach.
+	Attach func(fd int, ack, seq uint32) error
+
 	// Gone receives the key of each handshake when nothing is left of it and its connection, before
 	// the next one on its 4-tuple begins. It may be called with netstack's locks held and must not
 	// block. nil disables it.

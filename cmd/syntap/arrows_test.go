@@ -112,6 +112,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/record/compact", "cmd/internal/ring", "cmd/internal/sent", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/sent":      {"tun/flow"},
+		"cmd/internal/sockets":   {"stack/farseq"},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
 		"cmd/internal/bench":     {"cmd/internal/hint"},
 		"cmd/internal/chain": {

@@ -27,9 +27,11 @@
 //     unless the host says otherwise, allows it; where it is 0, or the packet waits, there is no
 //     origin, and a hole looks like a slow server again. The packet's memory counts as received
 //     until it is read, and while it is there epoll says EPOLLERR.
-//   - A filter of a TCP socket gets segments from their TCP header on. Linux 6.18.44 refuses it
-//     (EPERM) to a process without CAP_NET_ADMIN, as the routers of run and exec are: then nothing
-//     is missing, as far as Question knows.
+//   - A filter of a TCP socket gets segments from their TCP header on. Linux 6.18.44 lets a process
+//     attach it with CAP_NET_ADMIN in the user namespace of the socket's network, else EPERM, and
+//     any process detach it. So the routers of run and exec have their keeper attach it (package
+//     sockets). Where the keeper cannot, in exec of an ordinary user, nothing is missing, as far as
+//     Question knows.
 //   - Linux answers a keepalive probe of the same connection at most every 500 ms
 //     (tcp_invalid_ratelimit).
 package farseq

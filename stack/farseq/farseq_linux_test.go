@@ -74,7 +74,7 @@ func (s *socket) ask(o Origin, p *probe.Prober) bool {
 	at := PlaceOf(info)
 	var q Question
 	before := info.Segs_in
-	q.Ask(s.fd, o, info)
+	q.Ask(s.fd, o, info, Attach)
 	tuntest.Wait(s.t, "an answer", func() bool {
 		p.Ask(s.fd)
 		return q.dropped(s.fd) || s.info().Segs_in > before

@@ -3,6 +3,8 @@
 package farseq
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/sockmem"
@@ -29,13 +31,25 @@ func PlaceOf(info *unix.TCPInfo) Place {
 const Least = 1180
 
 // Ask has the kernel drop the far side's next ACKs that have no news, if they tell that bytes are
-// missing.
-func (q *Question) Ask(fd int, o Origin, info *unix.TCPInfo) {
+// missing. attach is Attach, or has another process call it. Where it fails nothing is missing, as
+// far as End knows.
+func (q *Question) Ask(fd int, o Origin, info *unix.TCPInfo, attach func(fd int, ack, seq uint32) error) {
 	at := PlaceOf(info)
-	filter := program(o.Own+uint32(at.Acked), o.Far+uint32(at.Received))
 	*q = Question{at: at, drops: sockmem.Of(fd).Drops, segments: info.Segs_in}
-	q.open = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}) == nil
+	q.open = attach(fd, o.Own+uint32(at.Acked), o.Far+uint32(at.Received)) == nil
+}
+
+// Attach has the kernel drop the ACKs that come to a socket of TCP, acknowledge ack, have no
+// payload, and whose sequence number is at least Least bytes beyond seq. It takes CAP_NET_ADMIN in
+// the user namespace of the socket's network, on Linux 6.18.44: EPERM.
+func Attach(fd int, ack, seq uint32) error {
+	filter := program(ack, seq)
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	if err != nil {
+		return fmt.Errorf("attach filter: %w", err)
+	}
+	return nil
 }
 
 // End takes the filter away, and reports whether the far side has told that bytes are missing from

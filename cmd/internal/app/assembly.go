@@ -126,6 +126,9 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 	}
 	sizeSockets(&o, a.tap.Rules, a.pathMTU)
 	o.Stalled, o.First = a.holes.Stalled, a.holes.first
+	if a.sockets != nil {
+		o.Attach = a.sockets.Attach
+	}
 	return o
 }
 

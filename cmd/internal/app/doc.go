@@ -60,9 +60,9 @@
 // attempts of the command come by the ring.
 //
 // The servers (sockets.go) do for the router all else that takes rights: one makes its upstream
-// sockets (package sockets), the other searches for the owners of connections (owner.Server). Those
-// of datagrams the writer of the log searches for (audit/remote). By a third stream the router is
-// asked for its figures.
+// sockets, and attaches filters to them (package sockets), the other searches for the owners of
+// connections (owner.Server). Those of datagrams the writer of the log searches for (audit/remote).
+// By a third stream the router is asked for its figures.
 //
 // With http.listen the keeper has the page served by a third process (page.go, web.go), which it
 // starts when the router runs. It opens the listener before that, so that visitors wait rather than

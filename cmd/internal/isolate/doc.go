@@ -106,10 +106,11 @@
 //
 // # Rights that stay
 //
-// A router may ask its keeper for sockets, which it may connect to anywhere, and for the program
-// that has a socket. In run the keeper finds connections and flows that are on no record, after
-// they have left (package sent). Where the keeper lacks CAP_SETUID, as in the unit, where it is
-// syntap's own, and in an ordinary user's exec, the router keeps its user.
+// A router may ask its keeper for sockets, which it may connect to anywhere, for the filter of
+// package farseq at one of them, and for the program that has a socket. In run the keeper finds
+// connections and flows that are on no record, after they have left (package sent). Where the
+// keeper lacks CAP_SETUID, as in the unit, where it is syntap's own, and in an ordinary user's
+// exec, the router keeps its user.
 //
 // Landlock is for the processes that have a keeper, which looks for owners: under it the kernel
 // shows a process no /proc/PID/fd, nor /proc/PID/exe, of any process outside

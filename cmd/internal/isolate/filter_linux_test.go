@@ -111,6 +111,7 @@ func TestKeeperFilter(t *testing.T) {
 		{"a router's landlock", unix.SYS_LANDLOCK_RESTRICT_SELF, [6]uint64{}, 0},
 		{"nftables", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, 0},
 		{"make a TUN", unix.SYS_IOCTL, [6]uint64{3, unix.TUNSETIFF}, 0},
+		{"a filter for a router's socket", unix.SYS_SETSOCKOPT, [6]uint64{5, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER}, 0},
 		{"a packet socket", unix.SYS_SOCKET, [6]uint64{unix.AF_PACKET}, unix.EAFNOSUPPORT},
 		{"trace", unix.SYS_PTRACE, [6]uint64{}, unix.EPERM},
 		{"mount", unix.SYS_MOUNT, [6]uint64{}, unix.EPERM},

@@ -12,7 +12,11 @@
 // has a small stock: each refill doubles it. Sockets for echoes are made one by one.
 //
 // A socket that the router has, it may send back to have it bound to a system port ([Pool.Bind]).
-// The keeper looks at the socket's family before it does.
+// The keeper looks at the socket's family before it does. A TCP socket it may send back to have the
+// filter of package farseq attached ([Pool.Attach]), with two numbers from which the keeper makes
+// the filter: Linux 6.18.44 lets no process without CAP_NET_ADMIN attach one. The keeper looks at
+// the socket's family, type, protocol and mark before it does, and attaches 32 a second. The router
+// detaches it, and a filter ends with its socket. A keeper without the capability answers EPERM.
 //
 // Sockets of the router's own making would be of no use with the mark: the host's rules take those
 // for another's which have another user.
@@ -20,8 +24,9 @@
 // # Trust
 //
 // The keeper trusts nothing that the router says: a message of another length, an unknown kind or
-// count is answered with EINVAL. It sets what its own config says, never an option of the router's
-// choosing. One request is served at a time; a router that reads no answers keeps only itself
-// waiting. [Server.Refuse] ends that for a keeper that has found its router out. All that the
-// keeper has sent is the router's: what a router can hold its own limit of open files bounds.
+// count is answered with EINVAL. It sets what its own config says, and of the router's choosing
+// nothing but the two numbers of a filter. One request is served at a time; a router that reads no
+// answers keeps only itself waiting. [Server.Refuse] ends that for a keeper that has found its
+// router out. All that the keeper has sent is the router's: what a router can hold its own limit of
+// open files bounds.
 package sockets

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// attachRate is how many filters are attached a second, on average and at once at most.
+const attachRate = 32
+
 // Batch is how many sockets come in one message at most. The kernel passes SCM_MAX_FD, 253.
 const Batch = 64
 
@@ -15,8 +18,9 @@ const Batch = 64
 type op uint8
 
 const (
-	opOpen op = iota + 1 // make Count sockets of Kind
-	opBind               // bind the socket that comes along to Addr and Port
+	opOpen   op = iota + 1 // make Count sockets of Kind
+	opBind                 // bind the socket that comes along to Addr and Port
+	opAttach               // attach the filter of farseq with Ack and Seq to the socket that comes along
 )
 
 // kind is a family, type and protocol of sockets.
@@ -58,9 +62,11 @@ type request struct {
 	Port  uint16
 	Zone  uint32   // index of the interface of a link-local address
 	Addr  [16]byte // IPv4 addresses as IPv4-mapped ones
+	Ack   uint32
+	Seq   uint32
 }
 
-const requestLen = 26
+const requestLen = 34
 
 func (q *request) marshal() []byte {
 	b := make([]byte, 0, requestLen)
@@ -68,7 +74,9 @@ func (q *request) marshal() []byte {
 	b = binary.BigEndian.AppendUint16(b, q.Count)
 	b = binary.BigEndian.AppendUint16(b, q.Port)
 	b = binary.BigEndian.AppendUint32(b, q.Zone)
-	return append(b, q.Addr[:]...)
+	b = append(b, q.Addr[:]...)
+	b = binary.BigEndian.AppendUint32(b, q.Ack)
+	return binary.BigEndian.AppendUint32(b, q.Seq)
 }
 
 func (q *request) unmarshal(b []byte) bool {
@@ -80,6 +88,8 @@ func (q *request) unmarshal(b []byte) bool {
 	q.Port = binary.BigEndian.Uint16(b[4:])
 	q.Zone = binary.BigEndian.Uint32(b[6:])
 	copy(q.Addr[:], b[10:])
+	q.Ack = binary.BigEndian.Uint32(b[26:])
+	q.Seq = binary.BigEndian.Uint32(b[30:])
 	return true
 }
 

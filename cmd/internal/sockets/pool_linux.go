@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // Pool has sockets made by a Server. It is safe for concurrent use.
 type Pool struct {
 	asking sync.Mutex // one request at a time
 	conn   *net.UnixConn
+	attach *rate.Limiter
 
 	mu     sync.Mutex // guards all below
 	stocks [kinds]stock
@@ -39,7 +41,9 @@ const idle = 5 * time.Second
 const firstBatch = 4
 
 // NewPool returns a pool at one end of a socket of type SOCK_SEQPACKET, which it takes over.
-func NewPool(conn *net.UnixConn) *Pool { return &Pool{conn: conn} }
+func NewPool(conn *net.UnixConn) *Pool {
+	return &Pool{conn: conn, attach: rate.NewLimiter(attachRate, attachRate)}
+}
 
 // Open returns a socket as socket(2) makes it, non-blocking and closed on exec.
 func (p *Pool) Open(family, typ, proto int) (fd int, err error) {
@@ -150,6 +154,16 @@ func (p *Pool) Bind(fd int, to netip.AddrPort) error {
 		q.Zone = uint32(index)
 	}
 	_, err := p.ask(&q, 0, fd)
+	return err
+}
+
+// Attach calls farseq.Attach for a TCP socket that the server has made. It fails with EAGAIN when
+// too many are attached a second, and with EPERM where the server lacks the capability.
+func (p *Pool) Attach(fd int, ack, seq uint32) error {
+	if !p.attach.Allow() { // the server would refuse it
+		return unix.EAGAIN
+	}
+	_, err := p.ask(&request{Op: opAttach, Ack: ack, Seq: seq}, 0, fd)
 	return err
 }
 

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
+
+	"syntap/stack/farseq"
 )
 
 // Settings are those of the sockets that a Server makes.
@@ -25,11 +28,12 @@ type Server struct {
 	conn     *net.UnixConn
 	settings atomic.Pointer[Settings]
 	refuses  atomic.Bool
+	attach   *rate.Limiter
 }
 
 // NewServer returns a server at one end of a socket of type SOCK_SEQPACKET, which it takes over.
 func NewServer(conn *net.UnixConn, s Settings) *Server {
-	v := &Server{conn: conn}
+	v := &Server{conn: conn, attach: rate.NewLimiter(attachRate, attachRate)}
 	v.SetSettings(s)
 	return v
 }
@@ -63,37 +67,43 @@ func (v *Server) Serve() error {
 // Close ends Serve.
 func (v *Server) Close() error { return v.conn.Close() }
 
-// answer does what a request asks for, with the descriptors that came along.
-func (v *Server) answer(b []byte, fds []int) error {
-	defer closeAll(fds)
+// answer does what a request asks for, with the descriptors that came along. It closes these before
+// it answers: a socket that the router closes then ends at once.
+func (v *Server) answer(b []byte, along []int) error {
+	made, err := v.do(b, along)
+	defer closeAll(made)
+	closeAll(along)
+	return v.reply(err, made)
+}
+
+func (v *Server) do(b []byte, along []int) (made []int, err error) {
 	var q request
 	switch ok := q.unmarshal(b); {
 	case ok && v.refuses.Load():
-		return v.reply(unix.EPERM, nil)
-	case ok && q.Op == opOpen && q.Kind < kinds && q.Count >= 1 && q.Count <= Batch && len(fds) == 0:
+		return nil, unix.EPERM
+	case ok && q.Op == opOpen && q.Kind < kinds && q.Count >= 1 && q.Count <= Batch && len(along) == 0:
 		return v.open(all[q.Kind], int(q.Count))
-	case ok && q.Op == opBind && len(fds) == 1:
-		return v.reply(v.bind(fds[0], &q), nil)
+	case ok && q.Op == opBind && len(along) == 1:
+		return nil, v.bind(along[0], &q)
+	case ok && q.Op == opAttach && len(along) == 1:
+		return nil, v.attachTo(along[0], &q)
 	}
-	return v.reply(unix.EINVAL, nil)
+	return nil, unix.EINVAL
 }
 
-// open sends some new sockets; fewer where the kernel refuses to make all.
-func (v *Server) open(a arguments, count int) error {
-	var fds []int
-	defer func() { closeAll(fds) }()
-	var err error
+// open makes some sockets; fewer where the kernel refuses to make all.
+func (v *Server) open(a arguments, count int) (fds []int, err error) {
 	for len(fds) < count {
-		var fd int
-		if fd, err = v.socket(a); err != nil {
+		fd, err := v.socket(a)
+		if err != nil && len(fds) == 0 {
+			return nil, err
+		}
+		if err != nil {
 			break
 		}
 		fds = append(fds, fd)
 	}
-	if len(fds) > 0 {
-		err = nil
-	}
-	return v.reply(err, fds)
+	return fds, nil
 }
 
 func (v *Server) socket(a arguments) (int, error) {
@@ -157,6 +167,32 @@ func internet(fd int) error {
 		return unix.EAFNOSUPPORT
 	}
 	return nil
+}
+
+// attachTo attaches a filter to a TCP socket of the router with the mark of upstream sockets. The
+// router chooses two numbers in it, and may detach it itself.
+func (v *Server) attachTo(fd int, q *request) error {
+	if err := internet(fd); err != nil {
+		return err
+	}
+	for _, o := range []struct {
+		option int
+		want   uint32
+	}{
+		{unix.SO_TYPE, unix.SOCK_STREAM}, {unix.SO_PROTOCOL, unix.IPPROTO_TCP}, {unix.SO_MARK, v.settings.Load().Mark},
+	} {
+		got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, o.option)
+		if err != nil {
+			return err
+		}
+		if uint32(got) != o.want {
+			return unix.EINVAL
+		}
+	}
+	if !v.attach.Allow() {
+		return unix.EAGAIN
+	}
+	return farseq.Attach(fd, q.Ack, q.Seq)
 }
 
 // reply sends a result, 0 or the number of an error, in decimal digits.

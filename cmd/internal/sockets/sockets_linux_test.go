@@ -268,6 +268,8 @@ func FuzzServer(f *testing.F) {
 	f.Add((&request{Op: opOpen, Kind: tcp6, Count: Batch + 1}).marshal(), true)
 	f.Add((&request{Op: opBind, Port: 1, Zone: 1 << 31}).marshal(), true)
 	f.Add(append((&request{Op: opBind}).marshal(), 0), true)
+	f.Add((&request{Op: opAttach, Ack: 1, Seq: 2}).marshal(), true)
+	f.Add((&request{Op: opAttach}).marshal(), false)
 	f.Fuzz(func(t *testing.T, message []byte, along bool) {
 		if len(message) == 0 {
 			return // the end, to the server
