@@ -103,7 +103,7 @@ func (r *Remote) status(ctx context.Context) (*Status, error) {
 		own, i := slices.IndexFunc(of.own, here), slices.IndexFunc(known, here)
 		if i >= 0 {
 			if own >= 0 { // the kernel does not tell others
-				known[i].Landlock = of.own[own].Landlock
+				known[i].Hold(of.own[own].Landlock)
 			}
 			s.Processes = append(s.Processes, known[i])
 		} else if own >= 0 {
