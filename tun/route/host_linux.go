@@ -27,6 +27,7 @@ type Host struct {
 	refused  atomic.Uint64 // packets past the TUN
 	refuse   atomic.Bool   // new flows of the router's own sockets
 	asked    chan struct{} // has one when Watch is to look at refuse
+	sameMark atomic.Bool   // another router has had the mark of this one
 
 	failpoint func(command string) error // called before each step; nil outside of tests
 }
@@ -101,6 +102,7 @@ func (h *Host) survey() (err error) {
 	if h.config.Underlay, h.notices, err = survey(h.nl, h.config); err != nil {
 		return err
 	}
+	h.noteSameMark()
 	if !h.config.ByRules {
 		h.config.open, h.config.tracked = openFlows(), tracking()
 	}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -58,19 +59,34 @@ func (h *Host) Refuse() {
 	signal(h.asked)
 }
 
-// SameMark returns a chain of nftables of another router whose sockets have the mark of this one's,
-// "" if there is none: packets of both are logged then.
-func (h *Host) SameMark() (chain string, err error) {
-	k, err := nft.Open()
+// SameMark reports whether another router on this host has, or has had beside this one, the mark of
+// this one's sockets: packets of both are logged then. It may be called beside Watch.
+func (h *Host) SameMark() (bool, error) {
+	if h.sameMark.Load() {
+		return true, nil
+	}
+	k, err := nft.Open() // it may have its journal elsewhere, as one in a container
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	defer k.Close()
 	chains, err := k.OfSocketMark(h.config.Mark, h.config.tableName())
-	if err != nil || len(chains) == 0 {
-		return "", err
+	if len(chains) > 0 {
+		h.sameMark.Store(true)
 	}
-	return chains[0].String(), nil
+	return len(chains) > 0, err
+}
+
+// noteSameMark notes whether another router has the mark, because it may end before it is asked
+// for.
+func (h *Host) noteSameMark() {
+	c := h.config
+	if c.Sent == 0 || c.StateDir == "" || h.sameMark.Load() {
+		return
+	}
+	if slices.ContainsFunc(journaled(c.StateDir), func(r Config) bool { return r.Name != c.Name && r.Mark == c.Mark }) {
+		h.sameMark.Store(true)
+	}
 }
 
 // Logs returns an error if nftables cannot log packets to a group in the calling thread's network

@@ -186,6 +186,7 @@ func (h *Host) repairOnce(ctx context.Context, report Report) (failed bool, err 
 	if err != nil {
 		return failed, err
 	}
+	h.noteSameMark()
 	if report.Looked != nil {
 		report.Looked(h.notices)
 	}

@@ -116,6 +116,9 @@ func (k *keeper) reloadRecords() error {
 	if err != nil {
 		return err
 	}
+	if len(c.Tap.Log) == 0 {
+		k.compareNoMore(noLog) // before the router sends no more records
+	}
 	if err := r.log.Reload(r.running, c.Tap.Log); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/audit"
@@ -25,10 +24,10 @@ import (
 type counting struct {
 	tally  *sent.Tally // nil = nothing is compared
 	kernel *sent.Kernel
-	why    error         // nothing is compared
-	mixed  atomic.Bool   // no more: another router's packets are logged as well
-	closed atomic.Bool   // nothing new leaves, since a router has sent unrecorded flows
-	told   chan struct{} // has one when routers are to be told at once
+	why    error                  // nothing is compared
+	off    atomic.Pointer[string] // why nothing is compared any more; nil = it is
+	closed atomic.Bool            // nothing new leaves, since a router has sent unrecorded flows
+	told   chan struct{}          // has one when routers are to be told at once
 }
 
 // sentGroup returns the group to which nftables logs the first packets of the router's flows, and
@@ -36,6 +35,9 @@ type counting struct {
 func sentGroup(c *config.Config) (uint16, error) {
 	if c.Route.Table == 0 || len(c.Route.Include) == 0 {
 		return 0, errors.New("the config has the operator route")
+	}
+	if len(c.Tap.Log) == 0 {
+		return 0, errors.New(noLog)
 	}
 	if err := connTrack(); err != nil {
 		return 0, fmt.Errorf("connection tracking is missing: %w", err)
@@ -93,7 +95,7 @@ const mostUnrecorded = 64
 // unrecorded records flows that routers have sent unrecorded, and closes the way where the config
 // says so.
 func (k *keeper) unrecorded(all []sent.Unrecorded) {
-	if k.mixed() {
+	if !k.proves() {
 		return
 	}
 	others := 0
@@ -116,27 +118,34 @@ func (k *keeper) unrecorded(all []sent.Unrecorded) {
 	put(k.sent.told, struct{}{})
 }
 
-// sameMark is why nothing is compared where two routers have one mark.
-const sameMark = "another router on this host has the same route.mark"
+// Why nothing is compared.
+const (
+	sameMark = "another router on this host has the same route.mark"
+	noLog    = "the config has no log (tap.log)"
+)
 
-// mixed reports whether another router's packets are logged as this one's, so that no flow proves
-// anything. Once they are, nothing is compared until the service is started again.
-func (k *keeper) mixed() bool {
-	if k.sent.mixed.Load() {
-		return true
+// proves reports whether flows without record prove anything. Once they do not, nothing is compared
+// until the service is started again.
+func (k *keeper) proves() bool {
+	if k.sent.off.Load() != nil {
+		return false
 	}
-	chain, err := k.host.SameMark()
+	same, err := k.host.SameMark()
 	if err != nil {
 		k.log.WithError(err).Warn("cannot tell whether another router has the same route.mark")
 	}
-	if chain == "" {
-		return false
+	if same {
+		k.log.WithField("hint", "give one of them another route.mark, and restart it and this one").
+			Warn(sameMark + ": its packets cannot be told from this one's, and are not compared with records any more")
+		k.compareNoMore(sameMark)
 	}
-	k.sent.mixed.Store(true)
-	k.log.WithFields(logrus.Fields{"chain": chain, "hint": "give one of them another route.mark, and restart it and this one"}).
-		Warn(sameMark + ": what is sent is not compared with records any more")
+	return !same
+}
+
+// compareNoMore has nothing compared until the service is started again.
+func (k *keeper) compareNoMore(why string) {
+	k.sent.off.CompareAndSwap(nil, &why)
 	put(k.sent.told, struct{}{})
-	return true
 }
 
 // place returns a destination in words.
@@ -192,11 +201,10 @@ func (k *keeper) sentState() sentState {
 		Invalid:    found[audit.Found{Kind: record.InvalidRecord}],
 		Unrecorded: found[audit.Found{Kind: record.Unrecorded}],
 	}
-	switch {
-	case k.sent.why != nil:
+	if k.sent.why != nil {
 		s.Why = k.sent.why.Error()
-	case k.sent.mixed.Load():
-		s.Why = sameMark
+	} else if why := k.sent.off.Load(); why != nil {
+		s.Why = *why
 	}
 	return s
 }
