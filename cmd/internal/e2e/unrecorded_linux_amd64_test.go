@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,8 +36,8 @@ func socketOf(t *testing.T, pid int, to netip.AddrPort) (fd int, ok bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := len(fds) - 1; i >= 0; i-- { // the router takes the first of those that wait
-		fd, _ := strconv.Atoi(fds[i].Name())
+	for _, entry := range slices.Backward(fds) { // the router takes the first of those that wait
+		fd, _ := strconv.Atoi(entry.Name())
 		s, err := unix.PidfdGetfd(process, fd, 0)
 		if err != nil {
 			continue
