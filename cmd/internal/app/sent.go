@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,9 @@ type counting struct {
 	told   chan struct{}          // has one when routers are to be told at once
 }
 
+// canLog asks the kernel once, as connTrack does.
+var canLog = sync.OnceValue(route.Logs)
+
 // sentGroup returns the group to which nftables logs the first packets of the router's flows, and
 // why it cannot.
 func sentGroup(c *config.Config) (uint16, error) {
@@ -42,7 +46,7 @@ func sentGroup(c *config.Config) (uint16, error) {
 	if err := connTrack(); err != nil {
 		return 0, fmt.Errorf("connection tracking is missing: %w", err)
 	}
-	if err := route.Logs(); err != nil && !errors.Is(err, unix.EPERM) {
+	if err := canLog(); err != nil && !errors.Is(err, unix.EPERM) {
 		return 0, fmt.Errorf("nftables cannot log: %w", err)
 	}
 	return max(1, uint16(c.Route.Table)), nil
