@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,20 +172,25 @@ func TestNamesAreCharged(t *testing.T) {
 // TestNothingIsLeft opens mappings that end in every way there is, and looks for leftovers: an
 // entry in a map, a charge, a count, a socket.
 func TestNothingIsLeft(t *testing.T) {
-	t.Run("unrecorded", func(t *testing.T) { testNothingIsLeft(t, Options{}, func(*NAT) {}) })
+	t.Run("unrecorded", func(t *testing.T) {
+		testNothingIsLeft(t, Options{}, func(*NAT) {}, func() bool { return true })
+	})
 	t.Run("on record", func(t *testing.T) {
 		log := newTestLog(false)
 		o := log.options(Options{})
 		recorded := make(chan *tunflow.Datagram, 1<<16)
+		var left atomic.Int64 // of these
 		o.Opened = func(d *tunflow.Datagram) tunflow.Admission {
+			left.Add(1)
 			recorded <- d
 			return log.open(d)
 		}
 		testNothingIsLeft(t, o, func(n *NAT) {
 			for d := range recorded {
 				n.Recorded(d)
+				left.Add(-1)
 			}
-		})
+		}, func() bool { return left.Load() == 0 })
 		close(recorded)
 		log.ends(t)
 		if n := log.endings(); n != len(log.all()) || n == 0 {
@@ -193,8 +199,8 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// testNothingIsLeft runs record beside the NAT.
-func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
+// testNothingIsLeft runs record beside the NAT, until it has recorded all.
+func testNothingIsLeft(t *testing.T, o Options, record func(*NAT), all func() bool) {
 	t.Helper()
 	batches := 20 // of some 500 mappings
 	if testing.Short() {
@@ -283,6 +289,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT)) {
 	_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
 	<-drained
 	router.stop()
+	tuntest.Wait(t, "all records", all)
 	for _, left := range tuntest.Filled(router.NAT, "NAT", "syntap/stack/nat") {
 		if !strings.Contains(left, ".known") { // routes of this host
 			t.Errorf("%s are left", left)
