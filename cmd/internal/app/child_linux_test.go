@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -10,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/ring"
 	"syntap/tun/tuntest"
 )
 
@@ -67,6 +70,21 @@ func TestHostileRouter(t *testing.T) {
 		<-c.running
 		if c.isDone() {
 			t.Error("a router that says words is dead")
+		}
+	})
+	t.Run("records", func(t *testing.T) { // and ends, as one does whose log has ended, before it is killed
+		t.Parallel()
+		c, says := liar(t)
+		<-c.written
+		if err := says.Send(word{Ended: &ended{Error: remote.ErrKeeper.Error()}}); err != nil {
+			t.Fatal(err)
+		}
+		says.Close()
+		_ = c.cmd.Process.Kill()
+		c.written <- ring.ErrForged
+		<-c.done
+		if err := c.failure(); c.last != nil || !errors.Is(err, ring.ErrForged) {
+			t.Errorf("a router that forges records has ended in order: %v, %v", c.last, err)
 		}
 	})
 	for name, message := range map[string]any{
