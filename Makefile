@@ -38,6 +38,7 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
 	install -D -m 644 configs/package/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/syntap.conf
+	install -D -m 644 configs/package/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syntap.conf
 	test -e $(CONFIG) || install -D -m 644 configs/package/config.yaml $(CONFIG)
 
 # bin/syntap_VERSION_ARCH.deb, and with PACKAGERS="deb rpm apk" those of other distributions.

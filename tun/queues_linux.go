@@ -66,7 +66,7 @@ func createError(name string, err error) error {
 func openQueue(name string, flags uint16) (*os.File, error) {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: devicePath, Err: err}
 	}
 	ifr, err := unix.NewIfreq(name)
 	if err == nil {

@@ -34,6 +34,11 @@ func explain(err error, c *config.Config, stateDir string) error {
 		remedy = "IPv6 is off here and /proc/sys cannot be written, as in a container: start it " +
 			"with the sysctl net.ipv6.conf.default.disable_ipv6=0, or leave IPv6 out of " +
 			"tun.addresses and route.include"
+	case ofPath && path.Path == "/dev/net/tun" && errors.Is(err, syscall.EACCES):
+		remedy = `run it as root, or let its user open the device; of the service's user ` +
+			`"systemd-tmpfiles --create syntap.conf" does that`
+	case ofPath && path.Path == "/dev/net/tun" && errors.Is(err, syscall.EPERM):
+		remedy = "the container's device list forbids it: start the container with --device /dev/net/tun"
 	case errors.Is(err, os.ErrPermission):
 		remedy = `run it as root or with CAP_NET_ADMIN; without either, "syntap exec" routes a ` +
 			"single command"

@@ -33,6 +33,7 @@ func TestInstall(t *testing.T) {
 		"usr/bin/syntap":                                  0o755,
 		"usr/lib/systemd/system/syntap.service":           0o644,
 		"usr/lib/sysusers.d/syntap.conf":                  0o644,
+		"usr/lib/tmpfiles.d/syntap.conf":                  0o644,
 		"usr/share/man/man1/syntap.1":                     0o644,
 		"usr/share/man/man1/syntap-run.1":                 0o644,
 		"usr/share/man/man5/syntap-config.5":              0o644,

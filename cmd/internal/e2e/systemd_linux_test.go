@@ -18,7 +18,8 @@ import (
 
 // boot starts systemd as the first process of a copy of this machine, which is forgotten at its
 // end: the files of TREE are in it, the network is that of the namespace it is started in, and
-// nothing of it reaches the host. Its control groups are below one of their own.
+// nothing of it reaches the host. Its control groups are below one of their own, and root alone may
+// open its TUN device, as on a machine without udev.
 const boot = `
 set -eu
 mount -t tmpfs none "$DIR"
@@ -31,6 +32,8 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$DIR/upper,workdir=$DIR/work" "
 cp -a "$TREE/." "$DIR/root/"
 cd "$DIR/root"
 mount --rbind /dev dev
+mount -t tmpfs none dev/net
+mknod -m 600 dev/net/tun c 10 200
 mount -t proc proc proc
 mount -o bind,ro proc/sys proc/sys
 mount --bind /proc/sys/net proc/sys/net
@@ -120,8 +123,10 @@ func TestSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := bootMachine(t, lab.Router, tree)
-	if got := m.command(t, "systemd-sysusers", "syntap.conf"); got.status != 0 {
-		t.Fatalf("make the user: %+v", got)
+	for _, args := range [][]string{{"systemd-sysusers", "syntap.conf"}, {"systemd-tmpfiles", "--create", "syntap.conf"}} {
+		if got := m.command(t, args...); got.status != 0 {
+			t.Fatalf("%s: %+v", args, got)
+		}
 	}
 	if got := m.command(t, "systemctl", "start", "syntap"); got.status != 0 {
 		t.Fatalf("start: %+v\n%s", got, m.command(t, "journalctl", "--no-pager").stdout)
