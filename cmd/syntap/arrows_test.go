@@ -88,16 +88,17 @@ func mayImport() map[string][]string {
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
 		"cmd/internal/app": {
-			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote", "cmd/internal/blackhole",
-			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet", "cmd/internal/fleet/connect",
-			"cmd/internal/fleet/roster", "cmd/internal/fleet/search",
-			"cmd/internal/hint", "cmd/internal/isolate", "cmd/internal/journal", "cmd/internal/logfile",
-			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
-			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent", "cmd/internal/sockets",
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
+			"cmd/internal/blackhole", "cmd/internal/channel", "cmd/internal/config",
+			"cmd/internal/fleet", "cmd/internal/fleet/connect", "cmd/internal/fleet/roster",
+			"cmd/internal/fleet/search", "cmd/internal/hint", "cmd/internal/isolate",
+			"cmd/internal/journal", "cmd/internal/logfile", "cmd/internal/namespace",
+			"cmd/internal/owner", "cmd/internal/pathmtu", "cmd/internal/recent",
+			"cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent", "cmd/internal/sockets",
 			"cmd/internal/terminal", "cmd/internal/version", "cmd/internal/web", "stack",
-			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings", "stack/resolver",
-			"stack/virtual", "tap", "tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet",
-			"tun/route",
+			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings",
+			"stack/resolver", "stack/virtual", "tap", "tap/handshake", "tap/policy", "tun",
+			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/attempt": {
 			"cmd/internal/record", "cmd/internal/terminal", "stack/egress", "tun/flow",
@@ -120,8 +121,8 @@ func mayImport() map[string][]string {
 			"cmd/internal/record",
 		},
 		"cmd/internal/config": {
-			"cmd/internal/hint", "configs", "stack/egress", "tap/policy", "tap/tcpdump",
-			"tun", "tun/flow", "tun/packet", "tun/route",
+			"cmd/internal/hint", "configs", "stack/egress", "tap/policy", "tap/tcpdump", "tun",
+			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/demo": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
@@ -208,10 +209,9 @@ func mayImport() map[string][]string {
 
 		"cmd/syntap": {
 			"cmd/internal/app", "cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/chain",
-			"cmd/internal/config", "cmd/internal/demo", "cmd/internal/filter",
-			"cmd/internal/fleet", "cmd/internal/fleet/connect", "cmd/internal/fleet/proof",
-			"cmd/internal/fleet/resend", "cmd/internal/fleet/roster",
-			"cmd/internal/fleet/search", "cmd/internal/hint",
+			"cmd/internal/config", "cmd/internal/demo", "cmd/internal/filter", "cmd/internal/fleet",
+			"cmd/internal/fleet/connect", "cmd/internal/fleet/proof", "cmd/internal/fleet/resend",
+			"cmd/internal/fleet/roster", "cmd/internal/fleet/search", "cmd/internal/hint",
 			"cmd/internal/journal", "cmd/internal/logfile", "cmd/internal/manual",
 			"cmd/internal/namespace", "cmd/internal/pathmtu", "cmd/internal/query",
 			"cmd/internal/record", "cmd/internal/record/schema", "cmd/internal/terminal",

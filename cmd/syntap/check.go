@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/terminal"
@@ -34,7 +33,7 @@ and rules that never apply. The host is not changed.`,
 			if err != nil {
 				return fmt.Errorf("print config: %w", err)
 			}
-			for _, line := range app.DescribeRules(c) {
+			for _, line := range c.DescribeRules() {
 				resolved = fmt.Appendf(resolved, "# %s\n", line)
 			}
 			if quiet {
@@ -43,12 +42,12 @@ and rules that never apply. The host is not changed.`,
 			if _, err := cmd.OutOrStdout().Write(resolved); err != nil {
 				return err
 			}
-			rules, err := app.Rules(c, nil)
+			rules, err := c.CompileRules(nil)
 			if err != nil {
 				return err
 			}
 			warnings := journal.Writer(cmd.ErrOrStderr(), journal.Warning)
-			for _, warning := range app.Warnings(c, rules, c.Egress.Compile()) {
+			for _, warning := range c.Warnings(rules, c.Egress.Compile()) {
 				fmt.Fprintf(warnings, "syntap: warning: %s: %s\n", terminal.Clean(file), warning)
 			}
 			printNotices(cmd.ErrOrStderr(), c)

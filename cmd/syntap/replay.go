@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
@@ -166,7 +165,7 @@ func replayRules(cmd *cobra.Command, file string, flags *ruleFlags) (*policy.Rul
 	if err := flags.apply(cmd, c); err != nil {
 		return nil, err
 	}
-	return app.Rules(c, nil)
+	return c.CompileRules(nil)
 }
 
 // checkPathMTU refuses a path MTU that cannot be, or that no rule asks for.

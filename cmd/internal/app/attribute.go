@@ -328,7 +328,7 @@ func (r *Router) ownersFor(c *config.Config) demand {
 		return programs
 	case r.Log.NamesOwners():
 		return written
-	case needsOwners(c):
+	case c.Egress.NeedsOwners():
 		return users
 	}
 	return noOwners

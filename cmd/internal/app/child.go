@@ -229,7 +229,8 @@ func (c *child) listen() {
 	}
 	c.state = c.cmd.Wait()
 	if err := <-c.written; err != nil {
-		// It may have been told that its log has ended, and have ended in order, before it is killed.
+		// It may have been told that its log has ended, and have ended in order, before it is
+		// killed.
 		c.last, c.state = nil, err
 	}
 	c.conn.Close()

@@ -66,7 +66,7 @@ func (o *commandRouting) files() int {
 
 // needsOwners reports whether programs are looked for.
 func (c *command) needsOwners() bool {
-	return c.Config.HTTP.Listen != "" || c.Attempted != nil || c.Log.NamesOwners() || needsOwners(c.Config)
+	return c.Config.HTTP.Listen != "" || c.Attempted != nil || c.Log.NamesOwners() || c.Config.Egress.NeedsOwners()
 }
 
 // apart reports whether routers are in namespaces of their own.

@@ -30,7 +30,7 @@
 // for is no other than the name: both are the same packets.
 //
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
-// its sockets, and gives the tap the MTU of the path (rules.go).
+// its sockets (sizes.go), and gives the tap the MTU of the path.
 //
 // Names in /etc/hosts are added to those, for programs of this host (hosts.go).
 //

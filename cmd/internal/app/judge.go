@@ -32,25 +32,11 @@ type judge struct {
 	attempted func(*attempt.Attempt) // nil disables it
 }
 
-// needsNames and needsOwners report whether rules of a config ask for names, and for the users by
-// which the names of local clients, or they themselves, are told apart.
-
-func needsNames(c *config.Config) bool {
-	if c.Egress.Names == config.NamesOff {
-		return false
-	}
-	return c.Egress.Strict || c.Egress.HasNames()
-}
-
-func needsOwners(c *config.Config) bool {
-	return needsNames(c) || c.Egress.HasUIDs()
-}
-
 // check reports why the rules of a config cannot be in force.
 func (j *judge) check(c *config.Config) error {
 	const restart = "restart to have these rules in force"
 	switch {
-	case j.names == nil && needsNames(c):
+	case j.names == nil && c.Egress.NeedsNames():
 		return hint.Fail(errors.New("egress has rules with names, which are not looked for yet"), restart)
 	case j.owners == nil && c.Egress.HasUIDs():
 		return hint.Fail(errors.New("egress has rules with users, which are not looked for"), restart)

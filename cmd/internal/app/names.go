@@ -60,7 +60,7 @@ func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
 // namer returns the namer of a router, nil where nothing ever shows names or has rules for them.
 func (r *Router) namer() *namer {
 	c := r.Config
-	never := r.Reload == nil && r.Attempted == nil && !r.Log.NamesOwners() && !needsNames(c)
+	never := r.Reload == nil && r.Attempted == nil && !r.Log.NamesOwners() && !c.Egress.NeedsNames()
 	if c.Egress.Names == config.NamesOff || never {
 		return nil
 	}

@@ -63,7 +63,7 @@ func (r *Router) reload(
 		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")),
 			"restart, or put back what was there to have the rest reloaded")
 	}
-	rules, err := Rules(c, r.holes.MSS)
+	rules, err := c.CompileRules(r.holes.MSS)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (r *Router) reload(
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
 	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))
-	for _, warning := range Warnings(c, rules, leaving) {
+	for _, warning := range c.Warnings(rules, leaving) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()

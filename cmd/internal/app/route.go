@@ -100,13 +100,13 @@ func (r *Router) Route(ctx context.Context, link tun.Link) error {
 func (r *Router) route(ctx context.Context, link tun.Link) error {
 	r.holes = r.findHoles()
 	defer r.holes.Close()
-	rules, err := Rules(r.Config, r.holes.MSS)
+	rules, err := r.Config.CompileRules(r.holes.MSS)
 	if err != nil {
 		_ = link.Close()
 		return err
 	}
 	leaving := r.Config.Egress.Compile()
-	for _, warning := range Warnings(r.Config, rules, leaving) {
+	for _, warning := range r.Config.Warnings(rules, leaving) {
 		r.Logger.Warn(warning)
 	}
 	r.warnDescriptors()

@@ -26,6 +26,8 @@
 //
 // Package hint prints them. Elements of lists count from 0: tap.log[0].path.
 //
+// The rules of a Config are compiled by the packages that judge by them (compile.go, egress.go).
+//
 // # Adding a key
 //
 // A key is a field in config.go with its yaml tag, a line in schema.go, its default in default.go,

@@ -123,6 +123,12 @@ func (e *Egress) HasUIDs() bool {
 	return slices.ContainsFunc(e.Rules, func(r EgressRule) bool { return len(r.UID) > 0 })
 }
 
+// NeedsNames reports whether rules or strict ask for the names of servers.
+func (e *Egress) NeedsNames() bool { return e.Names != NamesOff && (e.Strict || e.HasNames()) }
+
+// NeedsOwners reports whether rules ask for users, or for names, which local clients have by user.
+func (e *Egress) NeedsOwners() bool { return e.NeedsNames() || e.HasUIDs() }
+
 // Compile returns the rules and the default as package egress decides by them; nil where every
 // destination is left to deny and allow.
 func (e *Egress) Compile() *egress.Rules {

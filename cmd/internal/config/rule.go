@@ -48,8 +48,8 @@ func parseDF(s string) (packet.DF, error) {
 	return oneOf(packet.PreserveDF, packet.SetDF, packet.ClearDF, packet.EnforceDF)(s)
 }
 
-// Rules returns the mss and df rules as [policy.Compile] takes them.
-func (c *Config) Rules() (mss []policy.MSSRule, df []policy.DFRule) {
+// rules returns the mss and df rules as [policy.Compile] takes them.
+func (c *Config) rules() (mss []policy.MSSRule, df []policy.DFRule) {
 	for _, r := range c.MSS {
 		mss = append(mss, r.MSSRule)
 	}

@@ -1,35 +1,34 @@
-package app
+package config
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 
-	"syntap/cmd/internal/config"
 	"syntap/stack/egress"
 	"syntap/tap/policy"
 	"syntap/tun/packet"
 )
 
-// Rules compiles the mss and df rules of a config. Where its findings are applied, they hold for
-// packets that no mss rule matches. learned returns the MSS that is found to pass between a client
-// and a server; nil = none is.
-func Rules(c *config.Config, learned func(client, server netip.Addr) packet.MSS) (*policy.Rules, error) {
-	mss, df := c.Rules()
-	if c.Tap.Findings == config.Apply {
+// CompileRules compiles the mss and df rules. With tap.findings: apply, findings hold for packets
+// that no mss rule matches. learned returns the MSS that is found to pass between a client and a
+// server; nil = none is.
+func (c *Config) CompileRules(learned func(client, server netip.Addr) packet.MSS) (*policy.Rules, error) {
+	mss, df := c.rules()
+	if c.Tap.Findings == Apply {
 		found := policy.MSSRule{Match: policy.Match{Direction: packet.Both}, Clamp: policy.ClampAuto}
 		mss = append(mss, found)
 	}
 	return policy.Compile(mss, df, policy.Options{MTU: packet.MTU(c.TUN.MTU), Learned: learned})
 }
 
-// DescribeRules describes for people each rule of a config, one a line.
-func DescribeRules(c *config.Config) (lines []string) {
+// DescribeRules describes for people each rule, one a line.
+func (c *Config) DescribeRules() (lines []string) {
 	for i := range c.Egress.Rules {
 		rule := c.Egress.Rules[i].Rule("")
 		lines = append(lines, c.Egress.Place(i)+": "+rule.String())
 	}
-	if len(c.Egress.Rules) > 0 || c.Egress.Default == config.Deny {
+	if len(c.Egress.Rules) > 0 || c.Egress.Default == Deny {
 		lines = append(lines, fmt.Sprintf("egress.default: %s everything else", c.Egress.Default))
 	}
 	for i, r := range c.MSS {
@@ -41,9 +40,9 @@ func DescribeRules(c *config.Config) (lines []string) {
 	return lines
 }
 
-// Warnings lists the keys of a config that have other names now, and its rules that never apply
-// because an earlier one shadows them. rules and leaving are the config's own, compiled.
-func Warnings(c *config.Config, rules *policy.Rules, leaving *egress.Rules) []string {
+// Warnings lists the keys that have other names now, and the rules that never apply because an
+// earlier one shadows them. rules and leaving are the config's own, compiled.
+func (c *Config) Warnings(rules *policy.Rules, leaving *egress.Rules) []string {
 	warnings := slices.Clone(c.Outdated)
 	warn := func(kind string, s policy.Shadowed, line, byLine int) {
 		warnings = append(warnings, fmt.Sprintf(
