@@ -190,17 +190,6 @@ func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
 	return &own
 }
 
-// ownerOf returns the owner of a socket.
-func ownerOf(f finder, s owner.Socket, p owner.Process) record.Owner {
-	if p.PID == 0 {
-		p.Unit, p.Container = f.Place(s)
-	}
-	return record.Owner{
-		UID: s.UID, User: f.User(s.UID),
-		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
-	}
-}
-
 func (a *attribution) find(k flow.Key) *attributed {
 	if t := a.attempts[k]; t != nil {
 		return t

@@ -27,10 +27,6 @@ import (
 	"syntap/cmd/internal/ring"
 )
 
-// routerName is the name by which a process knows that it is to be a router, and under which ps
-// shows it.
-const routerName = "syntap-router"
-
 // child is a router as its keeper sees it.
 type child struct {
 	conn channel.Conn
@@ -51,9 +47,6 @@ type child struct {
 	last  *ended // nil: it did not end in order
 	state error  // of the process
 }
-
-// Where a router finds the ring by which it sends its records.
-const memoryFD, bellFD = channel.FD + 1, channel.FD + 2
 
 // startChild starts a router. writer returns the writer of its records. With apart it is in
 // namespaces of its own, where the kernel makes them.

@@ -12,11 +12,9 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
-	"syntap/cmd/internal/record"
-	"syntap/tun/flow"
 )
 
 // command is what the keeper of exec has for its routers besides.
@@ -27,16 +25,6 @@ type command struct {
 	network   *owner.Network
 	dns       []*os.File // dnsSockets of routers, with virtual
 	redirects atomic.Pointer[namespace.Redirects]
-}
-
-// commandRouting is what a router of exec gets besides.
-type commandRouting struct {
-	Redirects           *namespace.Redirects
-	Others              map[netip.AddrPort]netip.AddrPort // Execution.Redirect
-	Virtual             *virtualPool
-	Network             int  // files of an owner.Network that come along
-	Device              int  // of it
-	Attempts, Responses bool // that are to be told
 }
 
 // routing returns that, and the files that come along.
@@ -54,14 +42,6 @@ func (c *command) routing() (*commandRouting, []*os.File) {
 	files := c.network.Files()
 	o.Network, o.Device = len(files), c.network.Device()
 	return o, slices.Concat(c.dns, files)
-}
-
-// files returns how many files come along.
-func (o *commandRouting) files() int {
-	if o.Virtual != nil {
-		return dnsFiles + o.Network
-	}
-	return o.Network
 }
 
 // needsOwners reports whether programs are looked for.
@@ -100,14 +80,6 @@ func numbered(r *namespace.Redirects) *namespace.Redirects {
 	return n
 }
 
-// told is what a router of exec tells of its command, by the ring, so that it comes before the end
-// of the records. The keeper believes it as little as records.
-type told struct {
-	Attempt  *attempt.Attempt `json:",omitempty"`
-	Response *flow.DNS        `json:",omitempty"`
-	Owner    *record.Owner    `json:",omitempty"` // of Response; nil = unknown
-}
-
 // hear takes a told.
 func (c *command) hear(words []byte) error {
 	var t told
@@ -123,10 +95,14 @@ func (c *command) hear(words []byte) error {
 	return nil
 }
 
-// tell tells the keeper.
-func (r *Routed) tell(t told) {
-	words, err := json.Marshal(t)
-	if err != nil || !r.log.Say(words) {
-		r.untold.Add(1)
+// namesAreVirtual reports whether the command of exec knows servers by virtual addresses.
+func namesAreVirtual(c *config.Config) bool {
+	switch c.Egress.Names {
+	case config.NamesVirtual:
+		return true
+	case config.NamesAuto:
+		return c.Egress.HasNames()
+	case config.NamesDNS, config.NamesOff:
 	}
+	return false
 }

@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
+	"syntap/stack/resolver"
 	"syntap/tun/flow"
 )
 
@@ -232,15 +233,15 @@ func (c *child) deliver(ctx context.Context) (left int) {
 	return left
 }
 
-// within accepts the addresses of some subnets, and those that the kernel makes for the interface
-// itself.
-func within(ps []netip.Prefix) func(netip.Addr) bool {
-	return func(a netip.Addr) bool {
-		for _, p := range ps {
-			if p.Contains(a) {
-				return true
-			}
-		}
-		return a.IsLinkLocalUnicast()
+// openDNSFiles opens them, for routers.
+func openDNSFiles() ([]*os.File, error) {
+	udp, tcp, err := resolver.Listen()
+	if err != nil {
+		return nil, err
 	}
+	defer udp.Close()
+	defer tcp.Close()
+	u, udpErr := udp.File()
+	t, tcpErr := tcp.File()
+	return []*os.File{u, t}, errors.Join(udpErr, tcpErr)
 }

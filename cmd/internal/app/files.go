@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -69,8 +68,6 @@ func (k *keeper) tellFiles(ctx context.Context) {
 	}
 }
 
-const passwdFile = "/etc/passwd"
-
 // sendFile sends an order with a file, or without one that there is not.
 func (k *keeper) sendFile(o order, path string) error {
 	f, err := os.Open(path)
@@ -84,31 +81,3 @@ func (k *keeper) sendFile(o order, path string) error {
 	defer f.Close()
 	return k.router.Load().send(o, f)
 }
-
-// takeFile takes an order about a file, which may have come along. It reports whether it is one.
-func (r *Routed) takeFile(o *order, files []*os.File) bool {
-	defer closeFiles(files)
-	switch {
-	case o.Nameservers != nil:
-		r.nameservers.Store(o.Nameservers)
-	case o.Passwd && r.searches != nil:
-		if remote := r.searches.remote.Load(); remote != nil && len(files) == 1 {
-			remote.SetUsers(files[0])
-		}
-	case o.Hosts:
-		all := hosts(nil)
-		if len(files) == 1 {
-			all = hostsIn(files[0], hostsFile, r.logger)
-		}
-		r.hosts.Store(&all)
-	default:
-		return false
-	}
-	return true
-}
-
-// knownNameservers returns those that the keeper has told last.
-func (r *Routed) knownNameservers() []netip.Addr { return *r.nameservers.Load() }
-
-// nextHosts returns the names that count from the next reload on.
-func (r *Routed) nextHosts() hosts { return *r.hosts.Load() }

@@ -144,3 +144,7 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 			"to routed traffic: set rp_filter to 2")
 	}
 }
+
+// queues returns the number of queues of a config's TUN: one for each processor that Go may use,
+// which LimitProcs has made half of all.
+func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }

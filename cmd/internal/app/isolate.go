@@ -5,9 +5,6 @@ package app
 import (
 	"os"
 
-	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
-
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/owner"
 )
@@ -50,40 +47,3 @@ const keepsRights = "this process keeps rights that a router does not need"
 // spareMemory is the room for the data of a router beside limits.memory, in bytes, as the kernel
 // counts them (RLIMIT_DATA): Go's runtime reserves more than it uses.
 const spareMemory = 4 << 30
-
-// isolateKeeper does the same for a keeper, which goes on with the rights that its routers need, to
-// give them to the next one. That of exec has a command.
-func isolateKeeper(log logrus.FieldLogger, command bool) {
-	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true, Children: command})
-	errs := []error{err}
-	if !command {
-		errs = append(errs, isolate.Hide())
-	}
-	for _, err := range errs {
-		if err != nil {
-			log.WithError(err).Warn(keeperKeeps)
-		}
-	}
-}
-
-const keeperKeeps = "the keeper has rights that it does not need"
-
-// limit begins that while the first router starts, for which the keeper of run has nothing to do
-// but wait.
-func (k *keeper) limit() {
-	if k.command != nil {
-		return
-	}
-	if err := isolate.LimitKeeper(); err != nil {
-		k.log.WithError(err).Warn(keeperKeeps)
-	}
-}
-
-// hide keeps the memory of this process, which has packets and keys in it, from other processes,
-// and from files.
-func hide(log logrus.FieldLogger) {
-	if err := isolate.Hide(); err != nil {
-		log.WithError(err).Warn("other processes may read the memory of this one")
-	}
-	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // a service manager may forbid that, having done it
-}

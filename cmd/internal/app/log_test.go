@@ -3,17 +3,12 @@
 package app
 
 import (
-	"context"
-	"io"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/sirupsen/logrus"
-	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/config"
 )
@@ -56,32 +51,6 @@ func TestPriorities(t *testing.T) {
 			if got := string(line); err != nil || strings.Count(got, "\n") != strings.Count(got, want) || !strings.HasPrefix(got, want) {
 				t.Errorf("level %s: %q, %v, want each line to begin with %s", level, got, err, want)
 			}
-		}
-	}
-}
-
-// A log that is to be sent to stores, and is not, is told of.
-func TestFleetOfRunAlone(t *testing.T) {
-	t.Parallel()
-	c := config.Default()
-	c.Tap.Log = []config.Sink{{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}}
-	c.Fleet.Stores = []config.FleetStore{{URL: "https://logs1:9428"}}
-	for _, f := range []*Fleet{nil, {}} {
-		logger, hook := logrustest.NewNullLogger()
-		log, err := OpenLog(c, io.Discard, logger, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended, end := context.WithCancel(t.Context())
-		end()
-		if err := log.Run(ended); err != nil {
-			t.Fatal(err)
-		}
-		told := slices.ContainsFunc(hook.AllEntries(), func(e *logrus.Entry) bool {
-			return strings.Contains(e.Message, "fleet.stores")
-		})
-		if told != (f == nil) {
-			t.Errorf("with a fleet %t, told %t", f != nil, told)
 		}
 	}
 }

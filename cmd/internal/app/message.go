@@ -4,6 +4,7 @@ package app
 
 import (
 	"encoding/gob"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -55,6 +56,8 @@ func fromPipe(files []*os.File, value any) error {
 	}
 	return nil
 }
+
+var errOrder = errors.New("the order of another version")
 
 // stores are the states of those that the log is sent to.
 type stores struct{ Stats []fleet.Stats }

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/stack/dial"
-	"syntap/stack/resolver"
 )
 
 // dnsSockets are those at which a router answers the queries of exec's command: its keeper opens
@@ -23,22 +22,6 @@ import (
 type dnsSockets struct {
 	udp *net.UDPConn
 	tcp *net.TCPListener
-}
-
-// dnsFiles is how many files they are.
-const dnsFiles = 2
-
-// openDNSFiles opens them, for routers.
-func openDNSFiles() ([]*os.File, error) {
-	udp, tcp, err := resolver.Listen()
-	if err != nil {
-		return nil, err
-	}
-	defer udp.Close()
-	defer tcp.Close()
-	u, udpErr := udp.File()
-	t, tcpErr := tcp.File()
-	return []*os.File{u, t}, errors.Join(udpErr, tcpErr)
 }
 
 // dnsSocketsOf takes over the files that the keeper has sent.

@@ -19,6 +19,7 @@ import (
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/web"
 )
@@ -185,16 +186,6 @@ func (p *page) serve(ctx context.Context) error {
 	return cmp.Or(said, ended)
 }
 
-// shown is the part of a run's state that a process which serves a page begins with.
-type shown struct {
-	Began time.Time // the run
-	Fleet bool      // the config has stores
-	Log   config.Log
-}
-
-// askShown is the question for it. The others are those of package web.
-const askShown = 0
-
 // answer answers the process that serves the page, of which it believes nothing: there is nothing
 // that it could say.
 func (p *page) answer(question byte) ([]byte, error) {
@@ -289,4 +280,14 @@ func (p *page) processes() (all []isolate.Process) {
 		}
 	}
 	return all
+}
+
+// jsonLog returns the file of the first JSON sink; "" where there is none.
+func jsonLog(c *config.Config) string {
+	for _, sink := range c.Tap.Log {
+		if sink.Format == config.JSON && !logfile.IsStream(sink.Path) {
+			return sink.Path
+		}
+	}
+	return ""
 }

@@ -4,9 +4,6 @@ package app
 
 import (
 	"runtime"
-	"time"
-
-	"syntap/cmd/internal/config"
 )
 
 // LimitProcs keeps half of the processors free of Go, for the kernel, which carries each packet
@@ -21,10 +18,6 @@ func LimitProcs(getenv func(string) string) {
 	}
 }
 
-// queues returns the number of queues of a config's TUN: one for each processor that Go may use,
-// which LimitProcs has made half of all.
-func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }
-
 // limitKeeper has a process that waits for most of its time, as a keeper does, take one processor
 // at a time. It changes nothing where the operator has set GOMAXPROCS.
 func limitKeeper(getenv func(string) string) {
@@ -35,11 +28,3 @@ func limitKeeper(getenv func(string) string) {
 
 // workers returns how many goroutines of the router can run at a time.
 func workers() int { return runtime.GOMAXPROCS(0) }
-
-// busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.
-func busyPoll(limit time.Duration) time.Duration {
-	if runtime.NumCPU() <= workers() {
-		return 0
-	}
-	return limit
-}

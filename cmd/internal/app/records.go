@@ -147,14 +147,3 @@ func (k *keeper) tellStores(ctx context.Context) {
 		told = len(now) > 0
 	}
 }
-
-// ringSizes returns the sizes of the ring between a keeper and a router with some config, at one of
-// its ends: room for the records of some thousand connections, and for the answers to them. The
-// records that wait in the router where the ring is full are bounded like the queue of a log.
-func ringSizes(c *config.Config, inRouter bool) ring.Sizes {
-	s := ring.Sizes{ToKeeper: 1 << 20, FromKeeper: 1 << 18, Waiting: 1 << 20}
-	if inRouter {
-		s.Waiting = 16<<20 + 4<<10*c.Limits.TCPFlows
-	}
-	return s
-}

@@ -101,18 +101,3 @@ func (r *Router) reload(
 	r.warnDescriptors()
 	return nil
 }
-
-// reportRefused logs each mistake of a config that was not put in force.
-func reportRefused(to logrus.FieldLogger, err error) {
-	errs, ok := err.(hint.List)
-	if !ok {
-		errs = hint.List{err}
-	}
-	for _, err := range errs {
-		log := to.WithError(err)
-		if remedy := hint.Of(err); remedy != "" {
-			log = log.WithField("hint", remedy)
-		}
-		log.Error("config not reloaded, the one before stays in force")
-	}
-}

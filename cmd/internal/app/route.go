@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
+	"time"
 
 	"syntap/cmd/internal/sockets"
 
@@ -191,4 +193,12 @@ func (r *Router) local() func(netip.Addr) bool {
 		return r.Local
 	}
 	return r.Host.Contains
+}
+
+// busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.
+func busyPoll(limit time.Duration) time.Duration {
+	if runtime.NumCPU() <= workers() {
+		return 0
+	}
+	return limit
 }

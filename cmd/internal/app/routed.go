@@ -142,8 +142,6 @@ func (r *Routed) open(lines *Lines) error {
 	return r.say(word{Opened: true})
 }
 
-var errOrder = errors.New("the order of another version")
-
 // takeTUN waits for the TUN.
 func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 	var o order

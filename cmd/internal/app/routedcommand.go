@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -109,4 +110,12 @@ func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
 		router.Redirect, router.Virtual = c.names.redirect, c.names.resolver.Table()
 	}
 	return router.Route(ctx, dev)
+}
+
+// tell tells the keeper.
+func (r *Routed) tell(t told) {
+	words, err := json.Marshal(t)
+	if err != nil || !r.log.Say(words) {
+		r.untold.Add(1)
+	}
 }

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
-	"slices"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -17,7 +15,6 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
-	"syntap/stack/dial"
 	"syntap/tun"
 	"syntap/tun/route"
 )
@@ -202,23 +199,4 @@ func (s *Service) leave(ctx context.Context, host *route.Host, last *ended, err 
 		return hint.Fail(err, remedy)
 	}
 	return err
-}
-
-// onHost tells the programs of this host from the machines behind it, by their addresses. With
-// connection tracking, programs keep the host's addresses, and the TUN's is for machines that are
-// masqueraded.
-func onHost(c *config.Config, host *dial.HostAddrs, byRules bool) func(netip.Addr) bool {
-	return func(a netip.Addr) bool {
-		own := func(p netip.Prefix) bool { return p.Addr() == a }
-		return host.Contains(a) && (byRules || !slices.ContainsFunc(c.TUN.Addresses, own))
-	}
-}
-
-// sources returns the test of tun.sources for an address: may it send into the TUN?
-func sources(set config.AddressSet, host *dial.HostAddrs) func(netip.Addr) bool {
-	ofHost := set.Has(config.Host)
-	return func(a netip.Addr) bool {
-		contains := func(p netip.Prefix) bool { return p.Contains(a) }
-		return slices.ContainsFunc(set.Prefixes, contains) || ofHost && host.Contains(a)
-	}
 }

@@ -190,14 +190,6 @@ func (k *keeper) closeWay() {
 		Error("nothing new leaves the host by the router from now on (route.enforce: reject)")
 }
 
-// sentState is the state of the comparison, for the router to show.
-type sentState struct {
-	Stats               sent.Stats
-	Why                 string // nothing is compared
-	Closed              bool
-	Invalid, Unrecorded uint64 // findings of the keeper
-}
-
 func (k *keeper) sentState() sentState {
 	found := k.records.log.Stats().Found
 	s := sentState{

@@ -5,7 +5,6 @@ package app
 import (
 	"net"
 	"os"
-	"sync/atomic"
 
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
@@ -14,28 +13,6 @@ import (
 	"syntap/cmd/internal/web"
 	"syntap/stack/nat/hostsock"
 )
-
-// searches are those of the keeper for owners, for a router that may not look at other users'
-// processes.
-type searches struct {
-	conn   *net.UnixConn
-	lacks  []string
-	remote atomic.Pointer[owner.Remote] // that has them made; nil = none yet
-}
-
-// begin returns the finder that has the searches made. It has read the names of users.
-func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
-	r, err := owner.NewRemote(n, s.conn, s.lacks)
-	if err != nil {
-		return nil, err
-	}
-	s.remote.Store(r)
-	if f, err := os.Open(passwdFile); err == nil { // else users have no names
-		r.SetUsers(f)
-		_ = f.Close()
-	}
-	return r, nil
-}
 
 // socketSettings are those of upstream sockets. The router sets the others: they take no rights.
 // Nothing of the host tells those of exec from others.
@@ -100,11 +77,5 @@ func (k *keeper) unlessLies(c *child, err error) {
 	if err != nil {
 		k.log.WithError(err).Error("the router says what no router says")
 		_ = c.cmd.Process.Kill()
-	}
-}
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"maps"
 
 	"syntap/cmd/internal/audit"
-	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
-	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -18,16 +16,6 @@ import (
 	"syntap/tun/flow"
 	"syntap/tun/route"
 )
-
-// jsonLog returns the file of the first JSON sink; "" where there is none.
-func jsonLog(c *config.Config) string {
-	for _, sink := range c.Tap.Log {
-		if sink.Format == config.JSON && !logfile.IsStream(sink.Path) {
-			return sink.Path
-		}
-	}
-	return ""
-}
 
 // queueDrops returns the drops of an interface's queue, 0 when it has gone.
 func queueDrops(name string) func() uint64 {

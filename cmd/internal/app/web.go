@@ -22,9 +22,6 @@ import (
 	"syntap/cmd/internal/web"
 )
 
-// webName is the name of the process that serves http.listen, as routerName is that of a router.
-const webName = "syntap-web"
-
 // IsWeb reports whether this process is to serve http.listen for a Service, which has started it.
 func IsWeb() bool { return os.Args[0] == webName }
 

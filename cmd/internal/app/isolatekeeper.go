@@ -1,0 +1,37 @@
+//go:build linux
+
+package app
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/isolate"
+)
+
+// isolateKeeper does the same for a keeper, which goes on with the rights that its routers need, to
+// give them to the next one. That of exec has a command.
+func isolateKeeper(log logrus.FieldLogger, command bool) {
+	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true, Children: command})
+	errs := []error{err}
+	if !command {
+		errs = append(errs, isolate.Hide())
+	}
+	for _, err := range errs {
+		if err != nil {
+			log.WithError(err).Warn(keeperKeeps)
+		}
+	}
+}
+
+const keeperKeeps = "the keeper has rights that it does not need"
+
+// limit begins that while the first router starts, for which the keeper of run has nothing to do
+// but wait.
+func (k *keeper) limit() {
+	if k.command != nil {
+		return
+	}
+	if err := isolate.LimitKeeper(); err != nil {
+		k.log.WithError(err).Warn(keeperKeeps)
+	}
+}

@@ -1,0 +1,44 @@
+//go:build linux
+
+package app
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+)
+
+// OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
+// stdout. Route makes it write and closes it. Rotated files of the log that f ships stay until the
+// stores have their records; nil ships none.
+func OpenLog(
+	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *Fleet,
+) (*audit.Log, error) {
+	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
+	if f != nil {
+		o.Spool, o.Head, o.Written = f.spool, f.head, f.written
+	} else if c.Fleet.Sink(c.Tap.Log) != nil {
+		logger.Warn(`no record is sent to fleet.stores: only "syntap run" sends them`)
+	}
+	var open []*audit.Sink
+	for _, c := range c.Tap.Log {
+		s, err := audit.Open(c, o)
+		if err != nil {
+			for _, s := range open {
+				_ = s.Close() // empty so far
+			}
+			if errors.Is(err, syscall.EMFILE) {
+				err = hint.Fail(err, moreDescriptors)
+			}
+			return nil, err
+		}
+		open = append(open, s)
+	}
+	return audit.NewLog(open, audit.LogOptions{Logger: logger, Reserve: 4 * c.Limits.TCPFlows, Sinks: o}), nil
+}

@@ -1,0 +1,36 @@
+//go:build linux
+
+package app
+
+import (
+	"net/netip"
+	"os"
+)
+
+// takeFile takes an order about a file, which may have come along. It reports whether it is one.
+func (r *Routed) takeFile(o *order, files []*os.File) bool {
+	defer closeFiles(files)
+	switch {
+	case o.Nameservers != nil:
+		r.nameservers.Store(o.Nameservers)
+	case o.Passwd && r.searches != nil:
+		if remote := r.searches.remote.Load(); remote != nil && len(files) == 1 {
+			remote.SetUsers(files[0])
+		}
+	case o.Hosts:
+		all := hosts(nil)
+		if len(files) == 1 {
+			all = hostsIn(files[0], hostsFile, r.logger)
+		}
+		r.hosts.Store(&all)
+	default:
+		return false
+	}
+	return true
+}
+
+// knownNameservers returns those that the keeper has told last.
+func (r *Routed) knownNameservers() []netip.Addr { return *r.nameservers.Load() }
+
+// nextHosts returns the names that count from the next reload on.
+func (r *Routed) nextHosts() hosts { return *r.hosts.Load() }
