@@ -9,6 +9,7 @@ import (
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -37,6 +38,6 @@ func runAsPart() {
 	default:
 		return
 	}
-	app.LimitProcs(os.Getenv)
+	limits.HalfOfProcessors(os.Getenv)
 	os.Exit(hint.Report(journal.Writer(os.Stderr, journal.Error), part(context.Background())))
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/demo"
+	"syntap/cmd/internal/limits"
 )
 
 func newDemoCommand() *cobra.Command {
@@ -40,12 +40,12 @@ cache directory.`,
 				}
 				return demo.Show(cmd.Context(), again("tour"))
 			case "fleet":
-				app.LimitProcs(os.Getenv)
+				limits.HalfOfProcessors(os.Getenv)
 				return demo.FleetTour(cmd.Context(), cmd.OutOrStdout(), "/proc/self/exe", args[0])
 			case "visit":
 				return demo.Visit(args)
 			case "tour":
-				app.LimitProcs(os.Getenv)
+				limits.HalfOfProcessors(os.Getenv)
 				return demo.Tour(cmd.Context(), cmd.OutOrStdout(), again("connect"))
 			case "connect":
 				return demo.Connect()

@@ -12,6 +12,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -99,7 +100,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	app.LimitProcs(os.Getenv)
+	limits.HalfOfProcessors(os.Getenv)
 	execution := app.Execution{Config: c, Log: handshakes, Logger: log}
 	attempts, err := e.attempts.follow(&execution)
 	if err != nil {

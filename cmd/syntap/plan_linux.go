@@ -7,6 +7,7 @@ import (
 
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/limits"
 )
 
 func newPlanCommand() *cobra.Command {
@@ -27,7 +28,7 @@ standard error. The host is not changed.`,
 			if err != nil {
 				return err
 			}
-			app.LimitProcs(os.Getenv) // tun.queues may depend on it
+			limits.HalfOfProcessors(os.Getenv) // tun.queues may depend on it
 			if err := app.Plan(c, stateDir(os.Getenv), cmd.OutOrStdout()); err != nil {
 				return err
 			}

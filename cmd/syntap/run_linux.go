@@ -9,6 +9,7 @@ import (
 	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/limits"
 )
 
 const runHelp = `Open the TUN interface, route the destinations of route.include into it, and carry
@@ -43,10 +44,10 @@ type runCommand struct {
 }
 
 func (r *runCommand) run(cmd *cobra.Command) error {
-	if err := app.CheckAddressSpace(); err != nil {
+	if err := limits.CheckAddressSpace(); err != nil {
 		return err
 	}
-	app.LimitProcs(os.Getenv)
+	limits.HalfOfProcessors(os.Getenv)
 	r.file = usualConfig(cmd, r.file)
 	c, err := r.config(cmd)
 	if err != nil {

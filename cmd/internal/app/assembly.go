@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -93,7 +94,7 @@ func (a *assembly) allTapOptions(
 
 func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options {
 	o := a.stackOptions()
-	o.Log, o.Workers = a.Logger, workers()
+	o.Log, o.Workers = a.Logger, limits.Workers()
 	o.Host, o.Sources, o.Local, o.KeepSource = a.Host, sources, a.local(), a.KeepSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = a.tap.DialDone, a.flowDone, a.tap.Forget

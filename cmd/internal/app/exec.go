@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
@@ -59,13 +60,13 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 	defer stop(nil)
 	k := e.keeper()
 	if err := k.openPage(e.Config); err != nil {
-		return 0, explainFew(err)
+		return 0, limits.Explain(err)
 	}
 	defer k.page.close()
 	opened := make(chan error, 1)
 	go func() { // while the namespaces are made
 		_, err := k.open(ctx)
-		opened <- explainFew(err)
+		opened <- limits.Explain(err)
 	}()
 	session, err := e.start(ctx, k, o)
 	if err != nil {
@@ -137,7 +138,7 @@ func (k *keeper) takeSession(s *namespace.Session) {
 func (k *keeper) carry(
 	ctx context.Context, stop context.CancelCauseFunc, session *namespace.Session, drain time.Duration,
 ) (status int, err error) {
-	limitKeeper(os.Getenv)
+	limits.OneProcessor(os.Getenv)
 	k.records.start()
 	routing, stopRouting := context.WithCancel(ctx)
 	defer stopRouting()

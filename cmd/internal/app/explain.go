@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/limits"
 	"syntap/tun/route"
 )
 
@@ -22,7 +23,7 @@ func explain(err error, c *config.Config, stateDir string) error {
 	var remedy string
 	switch {
 	case errors.Is(err, syscall.EMFILE):
-		remedy = moreDescriptors
+		remedy = limits.MoreDescriptors
 	case errors.Is(err, route.ErrJournal):
 		remedy = forceHint
 	case errors.Is(err, syscall.ENOTTY):

@@ -2,7 +2,11 @@
 
 package app
 
-import "github.com/sirupsen/logrus"
+import (
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/limits"
+)
 
 // spareDescriptors are for all that is no connection: logs, the TUN, listeners.
 const spareDescriptors = 64
@@ -10,7 +14,7 @@ const spareDescriptors = 64
 // warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has
 // a descriptor.
 func (r *Router) warnDescriptors() {
-	limit, flows := descriptorLimit(), r.Config.Limits.TCPFlows
+	limit, flows := limits.Descriptors(), r.Config.Limits.TCPFlows
 	if limit >= uint64(flows)+spareDescriptors {
 		return
 	}

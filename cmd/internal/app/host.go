@@ -13,6 +13,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/limits"
 	"syntap/tun/route"
 )
 
@@ -146,5 +147,5 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 }
 
 // queues returns the number of queues of a config's TUN: one for each processor that Go may use,
-// which LimitProcs has made half of all.
-func queues(c *config.Config) int { return c.TUN.Queues.For(workers()) }
+// which is half of all.
+func queues(c *config.Config) int { return c.TUN.Queues.For(limits.Workers()) }

@@ -12,6 +12,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/limits"
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
@@ -34,7 +35,7 @@ func OpenLog(
 				_ = s.Close() // empty so far
 			}
 			if errors.Is(err, syscall.EMFILE) {
-				err = hint.Fail(err, moreDescriptors)
+				err = hint.Fail(err, limits.MoreDescriptors)
 			}
 			return nil, err
 		}

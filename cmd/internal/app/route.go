@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -197,7 +198,7 @@ func (r *Router) local() func(netip.Addr) bool {
 
 // busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.
 func busyPoll(limit time.Duration) time.Duration {
-	if runtime.NumCPU() <= workers() {
+	if runtime.NumCPU() <= limits.Workers() {
 		return 0
 	}
 	return limit

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -76,7 +77,7 @@ func (r *Routed) Run(ctx context.Context) error {
 	_ = os.WriteFile("/proc/self/comm", []byte(routerName), 0) // for people alone
 	var err error
 	if r.keeper, err = channel.Open(channel.FD); err != nil {
-		return explainFew(err)
+		return limits.Explain(err)
 	}
 	lines := NewLines(r.Stderr)
 	defer lines.Close()
@@ -132,7 +133,7 @@ func (r *Routed) open(lines *Lines) error {
 	memory := ring.Files{Memory: os.NewFile(memoryFD, "memory"), Bell: os.NewFile(bellFD, "bell")}
 	end, err := ring.Open(&memory, ringSizes(r.config, true))
 	if err != nil {
-		return explainFew(err)
+		return limits.Explain(err)
 	}
 	r.log = remote.New(end)
 	_ = time.Now().Local().String() // has the file of the time zone read

@@ -15,6 +15,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/limits"
 	"syntap/tun"
 	"syntap/tun/route"
 )
@@ -55,13 +56,13 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	if err := k.openPage(s.Config); err != nil {
-		return explainFew(err)
+		return limits.Explain(err)
 	}
 	_, err := k.open(ctx)
 	if err != nil {
 		k.page.close()
 	}
-	return explainFew(err)
+	return limits.Explain(err)
 }
 
 // Run opens the TUN interface of the config, routes the host's traffic into it, and has the router
@@ -96,8 +97,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 
 	var last *ended
 	k.records.start()
-	if err = explainFew(k.take(host, c.ByRules)); err == nil {
-		err = explainFew(k.hand(router))
+	if err = limits.Explain(k.take(host, c.ByRules)); err == nil {
+		err = limits.Explain(k.hand(router))
 	}
 	if err == nil {
 		k.page.start(ctx)
@@ -115,7 +116,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 // keep keeps the host and its router until ctx ends, and returns the last word of the router.
 func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*ended, error) {
 	k := s.keeper
-	limitKeeper(os.Getenv)
+	limits.OneProcessor(os.Getenv)
 	var last *ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)

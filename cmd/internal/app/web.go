@@ -18,6 +18,7 @@ import (
 
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/web"
 )
@@ -32,14 +33,14 @@ const listenerFD, recentFD = channel.FD + 1, channel.FD + 2
 func ServeWeb(ctx context.Context, stderr io.Writer) error {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE) // they are for the keeper
 	_ = os.WriteFile("/proc/self/comm", []byte(webName), 0)             // for people alone
-	limitKeeper(os.Getenv)
+	limits.OneProcessor(os.Getenv)
 	lines := NewLines(stderr)
 	defer lines.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w, err := openWeb(ctx, stop)
 	if err != nil {
-		return fmt.Errorf("serve http.listen: %w", explainFew(err))
+		return fmt.Errorf("serve http.listen: %w", limits.Explain(err))
 	}
 	log, err := NewLogger(w.Log, lines)
 	if err != nil {
