@@ -92,13 +92,13 @@ func mayImport() map[string][]string {
 			"cmd/internal/blackhole", "cmd/internal/channel", "cmd/internal/config",
 			"cmd/internal/fleet", "cmd/internal/fleet/connect", "cmd/internal/fleet/roster",
 			"cmd/internal/fleet/search", "cmd/internal/hint", "cmd/internal/isolate",
-			"cmd/internal/journal", "cmd/internal/limits", "cmd/internal/logfile",
+			"cmd/internal/limits", "cmd/internal/logfile", "cmd/internal/logger",
 			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
 			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent",
-			"cmd/internal/sockets", "cmd/internal/terminal", "cmd/internal/version",
-			"cmd/internal/web", "stack", "stack/dial", "stack/egress", "stack/names",
-			"stack/nat/hostsock", "stack/nat/mappings", "stack/resolver", "stack/virtual", "tap",
-			"tap/handshake", "tap/policy", "tun", "tun/flow", "tun/packet", "tun/route",
+			"cmd/internal/sockets", "cmd/internal/version", "cmd/internal/web", "stack",
+			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings",
+			"stack/resolver", "stack/virtual", "tap", "tap/handshake", "tap/policy", "tun",
+			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/attempt": {
 			"cmd/internal/record", "cmd/internal/terminal", "stack/egress", "tun/flow",
@@ -174,7 +174,11 @@ func mayImport() map[string][]string {
 		"cmd/internal/isolate": {"cmd/internal/seccomp"},
 		"cmd/internal/limits":  {"cmd/internal/hint"},
 		"cmd/internal/logfile": {"cmd/internal/hint"},
-		"cmd/internal/manual":  {"configs"},
+		"cmd/internal/logger": {
+			"cmd/internal/config", "cmd/internal/hint", "cmd/internal/journal",
+			"cmd/internal/terminal",
+		},
+		"cmd/internal/manual": {"configs"},
 		"cmd/internal/namespace": {
 			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
 			"tun/route",
@@ -214,11 +218,11 @@ func mayImport() map[string][]string {
 			"cmd/internal/fleet/connect", "cmd/internal/fleet/proof", "cmd/internal/fleet/resend",
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search", "cmd/internal/hint",
 			"cmd/internal/journal", "cmd/internal/limits", "cmd/internal/logfile",
-			"cmd/internal/manual", "cmd/internal/namespace", "cmd/internal/pathmtu",
-			"cmd/internal/query", "cmd/internal/record", "cmd/internal/record/schema",
-			"cmd/internal/terminal", "cmd/internal/top", "cmd/internal/version", "cmd/internal/web",
-			"tap", "tap/capture", "tap/handshake", "tap/policy", "tap/tcpdump", "tun/flow",
-			"tun/packet",
+			"cmd/internal/logger", "cmd/internal/manual", "cmd/internal/namespace",
+			"cmd/internal/pathmtu", "cmd/internal/query", "cmd/internal/record",
+			"cmd/internal/record/schema", "cmd/internal/terminal", "cmd/internal/top",
+			"cmd/internal/version", "cmd/internal/web", "tap", "tap/capture", "tap/handshake",
+			"tap/policy", "tap/tcpdump", "tun/flow", "tun/packet",
 		},
 	}
 }
@@ -259,7 +263,7 @@ func owners() map[string][]string {
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/logfile", "stack",
+			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/logfile", "cmd/internal/logger", "stack",
 			"stack/nat",
 		},
 	}

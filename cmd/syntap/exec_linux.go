@@ -13,6 +13,7 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -92,7 +93,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	e.policy.warn(journal.Writer(cmd.ErrOrStderr(), journal.Warning))
-	log, err := app.NewLogger(c.Log, cmd.ErrOrStderr())
+	log, err := logger.New(c.Log, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

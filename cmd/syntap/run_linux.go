@@ -10,6 +10,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/logger"
 )
 
 const runHelp = `Open the TUN interface, route the destinations of route.include into it, and carry
@@ -53,9 +54,9 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	lines := app.NewLines(cmd.ErrOrStderr())
+	lines := logger.NewLines(cmd.ErrOrStderr())
 	defer lines.Close()
-	log, err := app.NewLogger(c.Log, lines)
+	log, err := logger.New(c.Log, lines)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/ring"
 )
@@ -93,7 +94,7 @@ func startProcess(start func(func() error) error, name string, apart bool, files
 		return nil, err
 	}
 	defer input.Close()
-	text, env, relayed, err := relay()
+	text, env, relayed, err := logger.Relay()
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/ring"
 	"syntap/tun/tuntest"
 )
@@ -113,7 +114,7 @@ func TestReloadOutlivesRouter(t *testing.T) {
 	inForce, next := config.Default(), config.Default()
 	next.Log.Level = "debug"
 	var said bytes.Buffer
-	log, err := NewLogger(inForce.Log, &said)
+	log, err := logger.New(inForce.Log, &said)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/logger"
 )
 
 // serveReloads has the router take the config that read returns at each request, until ctx ends.
@@ -58,7 +59,7 @@ func (k *keeper) reload(ctx context.Context, read func() (*config.Config, error)
 	if err == nil {
 		err = errDead
 	}
-	reportRefused(k.log, err)
+	logger.ReportRefused(k.log, err)
 	return err.Error()
 }
 
@@ -118,6 +119,6 @@ func (k *keeper) reloadIn(c *child, next *config.Config) (refused string, ok boo
 func (k *keeper) setLog(c config.Log) {
 	if level, err := logrus.ParseLevel(c.Level); err == nil {
 		k.log.SetLevel(level)
-		k.log.SetFormatter(formatter(c, k.log.Out))
+		k.log.SetFormatter(logger.Formatter(c, k.log.Out))
 	}
 }

@@ -5,6 +5,8 @@ package app
 import (
 	"os/exec"
 	"time"
+
+	"syntap/cmd/internal/logger"
 )
 
 // process is one that this process has started.
@@ -18,7 +20,7 @@ func (p *process) Wait() error {
 	err := p.Cmd.Wait()
 	select {
 	case <-p.relayed:
-	case <-time.After(lastChances): // a write that is stuck ends with this process
+	case <-time.After(logger.LastChances): // a write that is stuck ends with this process
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/logger"
 	"syntap/stack"
 	"syntap/stack/dial"
 	"syntap/tap"
@@ -43,7 +44,7 @@ func (r *Router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 		if err == nil {
 			r.Logger.Info("config reloaded")
 		} else {
-			reportRefused(r.Logger, err)
+			logger.ReportRefused(r.Logger, err)
 		}
 		request.done(r.Config, err)
 	}
@@ -94,7 +95,7 @@ func (r *Router) reload(
 	r.sockets.Renew()
 	s.SetLimits(r.stackOptions())
 	r.Reload.log.SetLevel(level)
-	r.Reload.log.SetFormatter(formatter(c.Log, r.Reload.log.Out))
+	r.Reload.log.SetFormatter(logger.Formatter(c.Log, r.Reload.log.Out))
 	for _, warning := range c.Warnings(rules, leaving) {
 		r.Logger.Warn(warning)
 	}

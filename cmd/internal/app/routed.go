@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -79,7 +80,7 @@ func (r *Routed) Run(ctx context.Context) error {
 	if r.keeper, err = channel.Open(channel.FD); err != nil {
 		return limits.Explain(err)
 	}
-	lines := NewLines(r.Stderr)
+	lines := logger.NewLines(r.Stderr)
 	defer lines.Close()
 	if err := r.open(lines); err != nil {
 		return err
@@ -113,7 +114,7 @@ func (r *Routed) Run(ctx context.Context) error {
 
 // open reads the config that the keeper sends, and opens all that takes rights which the router
 // will give up.
-func (r *Routed) open(lines *Lines) error {
+func (r *Routed) open(lines *logger.Lines) error {
 	var o order
 	files, err := r.keeper.Receive(&o)
 	if err != nil || !o.Begin {
@@ -127,7 +128,7 @@ func (r *Routed) open(lines *Lines) error {
 	r.hosts.Store(&b.Hosts)
 	nameservers := resolvers()
 	r.nameservers.Store(&nameservers)
-	if r.logger, err = NewLogger(r.config.Log, lines); err != nil {
+	if r.logger, err = logger.New(r.config.Log, lines); err != nil {
 		return err
 	}
 	memory := ring.Files{Memory: os.NewFile(memoryFD, "memory"), Bell: os.NewFile(bellFD, "bell")}

@@ -19,6 +19,7 @@ import (
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/web"
 )
@@ -34,7 +35,7 @@ func ServeWeb(ctx context.Context, stderr io.Writer) error {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE) // they are for the keeper
 	_ = os.WriteFile("/proc/self/comm", []byte(webName), 0)             // for people alone
 	limits.OneProcessor(os.Getenv)
-	lines := NewLines(stderr)
+	lines := logger.NewLines(stderr)
 	defer lines.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -42,7 +43,7 @@ func ServeWeb(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("serve http.listen: %w", limits.Explain(err))
 	}
-	log, err := NewLogger(w.Log, lines)
+	log, err := logger.New(w.Log, lines)
 	if err != nil {
 		return err
 	}

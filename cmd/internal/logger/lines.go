@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ type Lines struct {
 
 const (
 	maxLines    = 1024        // that wait
-	lastChances = time.Second // for those that wait at the end
+	LastChances = time.Second // for those that wait at the end
 )
 
 // NewLines returns a writer of lines to w. Close ends it.
@@ -48,7 +48,7 @@ func (l *Lines) Close() {
 	close(l.closing)
 	select {
 	case <-l.done:
-	case <-time.After(lastChances): // a write that is stuck ends with the process
+	case <-time.After(LastChances): // a write that is stuck ends with the process
 	}
 }
 

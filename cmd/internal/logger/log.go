@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"io"
@@ -15,8 +15,8 @@ import (
 	"syntap/cmd/internal/terminal"
 )
 
-// NewLogger returns the program's own log.
-func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
+// New returns the program's own log.
+func New(c config.Log, w io.Writer) (*logrus.Logger, error) {
 	level, err := logrus.ParseLevel(c.Level)
 	if err != nil {
 		return nil, err
@@ -24,11 +24,12 @@ func NewLogger(c config.Log, w io.Writer) (*logrus.Logger, error) {
 	log := logrus.New()
 	log.SetOutput(w)
 	log.SetLevel(level)
-	log.SetFormatter(formatter(c, w))
+	log.SetFormatter(Formatter(c, w))
 	return log, nil
 }
 
-func formatter(c config.Log, w io.Writer) logrus.Formatter {
+// Formatter returns the form in which a log is written to w.
+func Formatter(c config.Log, w io.Writer) logrus.Formatter {
 	if lines, ok := w.(*Lines); ok {
 		w = lines.w
 	}

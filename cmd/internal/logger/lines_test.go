@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func TestLinesThatAreStuck(t *testing.T) {
 	fmt.Fprintln(l, "stuck")
 	start := time.Now()
 	l.Close()
-	if took := time.Since(start); took < lastChances {
+	if took := time.Since(start); took < LastChances {
 		t.Errorf("closed after %v, with a line to write", took)
 	}
 	read.Close()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"regexp"
@@ -18,7 +18,7 @@ func TestLogOnTerminal(t *testing.T) {
 	t.Parallel()
 	const hostile = "a\x1b]0;PWN\x07\u009b31m\x9b\u202e\x7fb"
 	var out strings.Builder
-	log, err := NewLogger(config.Log{Level: "info", Format: "text"}, &out)
+	log, err := New(config.Log{Level: "info", Format: "text"}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}

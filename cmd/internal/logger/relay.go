@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"fmt"
@@ -15,11 +15,11 @@ import (
 // passed on to a terminal.
 const atTerminal = "SYNTAP_TERMINAL=1"
 
-// relay returns a standard error for a process, whose text is passed on to that of this one, and
+// Relay returns a standard error for a process, whose text is passed on to that of this one, and
 // what the environment has to say of it. So the process has no descriptor of a terminal, from which
 // it could read, or of a file, which it could write over. relayed is closed at the end of the text,
 // once theirs is closed, too.
-func relay() (theirs *os.File, env []string, relayed <-chan struct{}, err error) {
+func Relay() (theirs *os.File, env []string, relayed <-chan struct{}, err error) {
 	ours, theirs, err := os.Pipe()
 	if err != nil {
 		return nil, nil, nil, err

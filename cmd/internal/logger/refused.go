@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package logger
 
 import (
 	"github.com/sirupsen/logrus"
@@ -8,8 +8,8 @@ import (
 	"syntap/cmd/internal/hint"
 )
 
-// reportRefused logs each mistake of a config that was not put in force.
-func reportRefused(to logrus.FieldLogger, err error) {
+// ReportRefused logs each mistake of a config that was not put in force.
+func ReportRefused(to logrus.FieldLogger, err error) {
 	errs, ok := err.(hint.List)
 	if !ok {
 		errs = hint.List{err}
