@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -38,7 +39,7 @@ type assembly struct {
 	dialer *dial.Dialer
 	stack  *stack.Stack
 
-	program *program // nil = its pages stay in memory
+	program *memory.Program // nil = its pages stay in memory
 }
 
 func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
@@ -160,7 +161,7 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { a.denied.run(ctx); return nil })
 	g.Go(func() error { a.strangers.run(ctx); return nil })
 	g.Go(func() error { a.holes.Run(ctx); return nil })
-	g.Go(func() error { returnMemory(ctx, a.program); return nil })
+	g.Go(func() error { memory.Return(ctx, a.program); return nil })
 	if a.Reload != nil {
 		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
 	}

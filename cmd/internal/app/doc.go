@@ -83,9 +83,6 @@
 // in part. Connections and datagram sockets that are open keep the sizes, the interface, the
 // timeouts and the rules they have begun with, but each datagram asks the deny list anew.
 //
-// Memory that the router does not need any more goes back to the system when little is allocated
-// (memory.go): garbage, and pages of the program that only its start has run (unmap.go).
-//
 // Tap and stack do not know each other. Each takes the other's methods as its callbacks, which
 // [Router.Route] sets; the values that they pass are those of tun/flow.
 package app

@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
@@ -155,7 +156,7 @@ func (k *keeper) carry(
 			stop(err)
 		}
 	}()
-	go returnStart(routing)
+	go memory.ReturnStart(routing)
 	go k.tellFiles(routing)
 	status, err = session.Run()
 	k.deliver(routing, session, drain)

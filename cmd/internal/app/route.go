@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -123,8 +124,8 @@ func (r *Router) route(ctx context.Context, link tun.Link) error {
 		_ = link.Close()
 		return err
 	}
-	a.program, _ = openProgram() // without it pages of the program stay in memory
-	defer a.program.close()
+	a.program, _ = memory.OpenProgram() // without it pages of the program stay in memory
+	defer a.program.Close()
 	if r.Isolate {
 		r.isolate()
 	}

@@ -16,6 +16,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
 	"syntap/tun"
 	"syntap/tun/route"
 )
@@ -120,7 +121,7 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	var last *ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { returnStart(running); return nil })
+	g.Go(func() error { memory.ReturnStart(running); return nil })
 	g.Go(func() error { return s.watch(running, notices) })
 	g.Go(func() error { return s.Notify.Run(running, k.alive) })
 	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })

@@ -20,6 +20,7 @@ import (
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/web"
 )
@@ -98,11 +99,11 @@ const webMemory = 512 << 20
 // isolate gives up all rights but to accept connections and to answer.
 func (w *webProcess) isolate(log logrus.FieldLogger) {
 	hide(log)
-	_ = time.Now().Local().String()          // has the file of the time zone read
-	if p, err := openProgram(); err == nil { // else it keeps the pages of its start
+	_ = time.Now().Local().String()                 // has the file of the time zone read
+	if p, err := memory.OpenProgram(); err == nil { // else it keeps the pages of its start
 		time.AfterFunc(time.Second, func() {
 			debug.FreeOSMemory()
-			_ = p.unmap()
+			_ = p.Unmap()
 		})
 	}
 	files, err := isolate.Open(os.Getpid())

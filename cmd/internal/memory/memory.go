@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package memory
 
 import (
 	"context"
@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// returnMemory gives the system back memory that the router has needed for a while, such as that of
-// its start, or of many connections that have opened or closed. Go's runtime by itself keeps about
-// as much as is in use, and the system every page of the program that has ever run.
-func returnMemory(ctx context.Context, p *program) {
+// Return gives back memory that a router has needed for a while, such as that of its start, or of
+// many connections that have opened or closed, until ctx ends.
+func Return(ctx context.Context, p *Program) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var h heap
@@ -30,23 +29,23 @@ func returnMemory(ctx context.Context, p *program) {
 			rest--
 		case h.calm() && (!started || h.excess() > h.spare()):
 			debug.FreeOSMemory()
-			_ = p.unmap()
+			_ = p.Unmap()
 			h.read()
 			started, rest = true, h.live/collectedEachSecond
 		}
 	}
 }
 
-// returnStart gives the system back the memory of the start, once it is over, for a keeper, which
-// needs little more.
-func returnStart(ctx context.Context) {
+// ReturnStart gives back the memory of the start, once it is over, for a keeper, which needs little
+// more.
+func ReturnStart(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Second):
 		debug.FreeOSMemory()
-		if p, err := openProgram(); err == nil { // else it keeps the pages
-			_ = p.unmap()
-			p.close()
+		if p, err := OpenProgram(); err == nil { // else it keeps the pages
+			_ = p.Unmap()
+			p.Close()
 		}
 	}
 }

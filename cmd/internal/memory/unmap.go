@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package memory
 
 import (
 	"bufio"
@@ -14,14 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is the file that this process executes, and the list of its mappings (proc_pid_smaps(5)):
+// Program is the file that this process executes, and the list of its mappings (proc_pid_smaps(5)):
 // a router opens no file once it has begun.
-type program struct {
+type Program struct {
 	exe   string
 	smaps *os.File
 }
 
-func openProgram() (*program, error) {
+// OpenProgram opens the list of mappings.
+func OpenProgram() (*Program, error) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, err
@@ -30,22 +31,23 @@ func openProgram() (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &program{exe, smaps}, nil
+	return &Program{exe, smaps}, nil
 }
 
-func (p *program) close() {
+// Close closes the list. The pages of a nil Program stay.
+func (p *Program) Close() {
 	if p != nil {
 		_ = p.smaps.Close()
 	}
 }
 
-// unmap takes the pages of the program's file out of memory's map, code and constants. The
+// Unmap takes the pages of the program's file out of memory's map, code and constants. The
 // kernel keeps them in its cache, and maps those that are needed again, without a read. A start
 // needs nearly all of them, because the kernel maps sixteen around each; routing a fifth.
 //
 // Pages that differ from the file stay: those that the loader has relocated, or a debugger has
 // changed.
-func (p *program) unmap() error {
+func (p *Program) Unmap() error {
 	if p == nil {
 		return nil
 	}
