@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 )
@@ -20,7 +21,7 @@ import (
 // command is what the keeper of exec has for its routers besides.
 type command struct {
 	*Execution
-	hosts     hosts
+	hosts     hostfile.Hosts
 	virtual   *virtualPool // of the next router; nil = names have no virtual addresses
 	network   *owner.Network
 	dns       []*os.File // dnsSockets of routers, with virtual

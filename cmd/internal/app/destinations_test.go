@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hostfile"
 	"syntap/stack/dial"
 )
 
@@ -17,7 +18,7 @@ func TestDestinations(t *testing.T) {
 	c.TUN.Addresses = []netip.Prefix{netip.MustParsePrefix("198.18.0.1/30")}
 	c.Egress.Deny.Prefixes = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	c.Egress.Allow.Prefixes = []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")}
-	d := dial.New(dial.Options{Policy: destinations(c, nil, nil, resolvers)})
+	d := dial.New(dial.Options{Policy: destinations(c, nil, nil, hostfile.Nameservers)})
 	for dst, want := range map[string]string{
 		"192.0.2.1":       "default",
 		"203.0.113.9":     "egress.allow",

@@ -32,7 +32,7 @@
 // The mss and df rules of the config hold on both legs: the tap rewrites by them, the stack sizes
 // its sockets (sizes.go), and gives the tap the MTU of the path.
 //
-// Names in /etc/hosts are added to those, for programs of this host (hosts.go).
+// Names in /etc/hosts are added to those, for programs of this host (package hostfile).
 //
 // The JSON log is brought to stores outside from its files (fleet.go, package fleet), by a
 // goroutine that tap and stack do not know. Its own connections carry the mark of upstream sockets,

@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/namespace"
@@ -90,7 +91,7 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 func (e *Execution) keeper() *keeper {
 	k := &keeper{log: e.Logger, start: newStarter(e.Logger), records: newRecords(e.Log), command: &command{Execution: e}}
 	k.config.Store(e.Config)
-	k.command.hosts = readHosts(hostsFile, e.Logger) // before the command can write it
+	k.command.hosts = hostfile.ReadHosts(hostfile.HostsPath, e.Logger) // before the command can write it
 	if namesAreVirtual(e.Config) {
 		k.command.virtual = newVirtualPool()
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"syntap/cmd/internal/hostfile"
 )
 
 // Files of the host are the keeper's to open: a router that has one opens none once packets come.
@@ -47,9 +49,9 @@ func (f *hostFile) look() os.FileInfo {
 
 // tellFiles tells routers of files that have changed, until ctx ends.
 func (k *keeper) tellFiles(ctx context.Context) {
-	passwd := hostFile{path: passwdFile}
+	passwd := hostFile{path: hostfile.PasswdPath}
 	passwd.look()
-	nameservers := resolvers()
+	nameservers := hostfile.Nameservers()
 	tick := time.NewTicker(lookAtFiles)
 	defer tick.Stop()
 	for {
@@ -59,9 +61,9 @@ func (k *keeper) tellFiles(ctx context.Context) {
 		case <-tick.C:
 		}
 		if passwd.changed() {
-			_ = k.sendFile(order{Passwd: true}, passwdFile)
+			_ = k.sendFile(order{Passwd: true}, hostfile.PasswdPath)
 		}
-		if now := resolvers(); !slices.Equal(now, nameservers) {
+		if now := hostfile.Nameservers(); !slices.Equal(now, nameservers) {
 			nameservers = now
 			_ = k.router.Load().send(order{Nameservers: &now})
 		}

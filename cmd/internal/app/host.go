@@ -13,6 +13,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/tun/route"
 )
@@ -31,7 +32,7 @@ func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
 		IncludeUIDs: r.IncludeUIDs, ExcludeUIDs: r.ExcludeUIDs,
 		KeepInbound: r.KeepInbound, Closed: r.OnCrash == config.Closed,
 		Mark: uint32(r.Mark), Table: r.Table, Priority: r.Priority,
-		Sources: c.TUN.Sources.Prefixes, Resolvers: resolvers, Enforce: route.Enforce(r.Enforce),
+		Sources: c.TUN.Sources.Prefixes, Resolvers: hostfile.Nameservers, Enforce: route.Enforce(r.Enforce),
 		ByRules: missing != nil, Sent: group, StateDir: stateDir,
 	}, missing
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/record"
 	"syntap/stack/dial"
 	"syntap/stack/egress"
@@ -19,10 +20,10 @@ import (
 func TestHostsAgree(t *testing.T) {
 	t.Parallel()
 	const asked, only = "203.0.113.1", "203.0.113.3" // own.example for user 1000, and no name of the DNS
-	table := make(hosts)
-	table.add(netip.MustParseAddr(asked), "table.example")
-	table.add(netip.MustParseAddr(only), "only.example")
-	table.add(netip.MustParseAddr(only), "web")
+	table := hostfile.Hosts{
+		netip.MustParseAddr(asked): {"table.example"},
+		netip.MustParseAddr(only):  {"only.example", "web"},
+	}
 	allowed := func(name string) egress.Rule {
 		rule, err := egress.ParseTarget(name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/logger"
 )
 
@@ -89,7 +90,7 @@ func (k *keeper) reloadIn(c *child, next *config.Config) (refused string, ok boo
 	case <-c.reloaded: // nothing has asked for it
 	default:
 	}
-	if k.sendFile(order{Hosts: true}, hostsFile) != nil {
+	if k.sendFile(order{Hosts: true}, hostfile.HostsPath) != nil {
 		return errDead.Error(), false
 	}
 	k.next.Store(next)

@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -41,8 +42,8 @@ type order struct {
 // beginning comes by a pipe, like a config to be reloaded: both may be longer than a message.
 type beginning struct {
 	Config *config.Config
-	Began  time.Time // the run
-	Hosts  hosts     // of exec; a router of run reads them
+	Began  time.Time      // the run
+	Hosts  hostfile.Hosts // of exec; a router of run reads them
 }
 
 // fromPipe reads a value that child.sendValue has sent.

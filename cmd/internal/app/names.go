@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -26,9 +27,9 @@ type namer struct {
 	virtual   *virtual.Table // the addresses that stand for names; nil = none do
 	local     func(netip.Addr) bool
 	neighbors *neighbors
-	owners    bool                  // of local clients are looked for: without one a client has no names
-	resolver  func(uid uint32) bool // whether a user resolves names for this host's programs
-	hosts     atomic.Pointer[hosts] // by which local clients know addresses besides; nil = none
+	owners    bool                           // of local clients are looked for: without one a client has no names
+	resolver  func(uid uint32) bool          // whether a user resolves names for this host's programs
+	hosts     atomic.Pointer[hostfile.Hosts] // by which local clients know addresses besides; nil = none
 
 	mu sync.Mutex // guards all below
 	// Handshakes with a name, and the connections that come of them. When there are maxNamed, the

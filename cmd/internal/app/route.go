@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/sockets"
@@ -77,9 +78,9 @@ type Router struct {
 	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
 	Nameserver func(netip.Addr) bool
 
-	hosts hosts // by which programs of this host know addresses besides; nil = none
+	hosts hostfile.Hosts // by which programs of this host know addresses besides; nil = none
 	// nextHosts returns those that count from the next reload on
-	nextHosts func() hosts
+	nextHosts func() hostfile.Hosts
 	// nameservers returns those of this host, at other machines
 	nameservers func() []netip.Addr
 	// isolated gets this process with its rights, once it opens no more files; nil disables it

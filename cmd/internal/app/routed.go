@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/sockets"
@@ -53,7 +54,7 @@ type Routed struct {
 	sent     atomic.Pointer[sentState]
 
 	nameservers atomic.Pointer[[]netip.Addr]
-	hosts       atomic.Pointer[hosts] // from the next reload on
+	hosts       atomic.Pointer[hostfile.Hosts] // from the next reload on
 	redirects   atomic.Pointer[namespace.Redirects]
 
 	reload  Reload
@@ -126,7 +127,7 @@ func (r *Routed) open(lines *logger.Lines) error {
 	}
 	r.config, began = b.Config, b.Began
 	r.hosts.Store(&b.Hosts)
-	nameservers := resolvers()
+	nameservers := hostfile.Nameservers()
 	r.nameservers.Store(&nameservers)
 	if r.logger, err = logger.New(r.config.Log, lines); err != nil {
 		return err
@@ -307,7 +308,7 @@ func (r *Routed) say(w word) error { return r.keeper.Send(w) }
 func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 	c := r.config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark), Sockets: r.sockets}
-	names := readHosts(hostsFile, r.logger)
+	names := hostfile.ReadHosts(hostfile.HostsPath, r.logger)
 	r.hosts.Store(&names)
 	return &Router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, Figures: r.figures,

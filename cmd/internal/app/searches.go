@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/owner"
 )
 
@@ -25,7 +26,7 @@ func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
 		return nil, err
 	}
 	s.remote.Store(r)
-	if f, err := os.Open(passwdFile); err == nil { // else users have no names
+	if f, err := os.Open(hostfile.PasswdPath); err == nil { // else users have no names
 		r.SetUsers(f)
 		_ = f.Close()
 	}

@@ -5,6 +5,8 @@ package app
 import (
 	"net/netip"
 	"os"
+
+	"syntap/cmd/internal/hostfile"
 )
 
 // takeFile takes an order about a file, which may have come along. It reports whether it is one.
@@ -18,9 +20,9 @@ func (r *Routed) takeFile(o *order, files []*os.File) bool {
 			remote.SetUsers(files[0])
 		}
 	case o.Hosts:
-		all := hosts(nil)
+		all := hostfile.Hosts(nil)
 		if len(files) == 1 {
-			all = hostsIn(files[0], hostsFile, r.logger)
+			all = hostfile.ParseHosts(files[0], hostfile.HostsPath, r.logger)
 		}
 		r.hosts.Store(&all)
 	default:
@@ -33,4 +35,4 @@ func (r *Routed) takeFile(o *order, files []*os.File) bool {
 func (r *Routed) knownNameservers() []netip.Addr { return *r.nameservers.Load() }
 
 // nextHosts returns the names that count from the next reload on.
-func (r *Routed) nextHosts() hosts { return *r.hosts.Load() }
+func (r *Routed) nextHosts() hostfile.Hosts { return *r.hosts.Load() }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package hostfile
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func TestReadHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	log, said := logrustest.NewNullLogger()
-	all := readHosts(path, log)
+	all := ReadHosts(path, log)
 	for address, want := range map[string][]string{
 		"192.0.2.1": {"www.example.com", "web", "mapped.example.com"},
 		"192.0.2.2": nil,
@@ -35,7 +35,7 @@ func TestReadHosts(t *testing.T) {
 			t.Errorf("%s is %q, want %q", address, got, want)
 		}
 	}
-	if len(all) != 3 || len(readHosts(path+".none", log)) != 0 || len(said.AllEntries()) != 0 {
+	if len(all) != 3 || len(ReadHosts(path+".none", log)) != 0 || len(said.AllEntries()) != 0 {
 		t.Errorf("%d addresses, warnings %v", len(all), said.AllEntries())
 	}
 	const address = "192.0.2.4"
@@ -46,7 +46,7 @@ func TestReadHosts(t *testing.T) {
 	if err := os.WriteFile(path, []byte(many+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := readHosts(path, log)[netip.MustParseAddr(address)]; len(got) != maxHostNames {
+	if got := ReadHosts(path, log)[netip.MustParseAddr(address)]; len(got) != maxHostNames {
 		t.Errorf("%d names of one address, want %d", len(got), maxHostNames)
 	}
 }
@@ -62,7 +62,7 @@ func TestLongHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	log, said := logrustest.NewNullLogger()
-	all := readHosts(path, log)
+	all := ReadHosts(path, log)
 	if len(all) != 2 || len(all[netip.MustParseAddr("192.0.2.2")]) != 1 {
 		t.Errorf("%v, want the names of the first two lines", all)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package hostfile
 
 import (
 	"bytes"
@@ -17,9 +17,12 @@ import (
 	"syntap/stack/egress"
 )
 
-// hostsFile is the host's own table of names (hosts(5)), as programs read it before they ask the
+// HostsPath is the host's own table of names (hosts(5)), as programs read it before they ask the
 // DNS.
-const hostsFile = "/etc/hosts"
+const HostsPath = "/etc/hosts"
+
+// PasswdPath has the names of users.
+const PasswdPath = "/etc/passwd"
 
 // Bounds of it: the bytes that are read, more than block lists have, and the names of an address
 // that count.
@@ -28,12 +31,12 @@ const (
 	maxHostNames = 16
 )
 
-// hosts has the names of addresses.
-type hosts map[netip.Addr][]string
+// Hosts has the names of addresses.
+type Hosts map[netip.Addr][]string
 
-// readHosts reads a file of the form of hosts(5). It warns where the file cannot be read, or only
+// ReadHosts reads a file of the form of hosts(5). It warns where the file cannot be read, or only
 // its beginning counts. One that does not exist has no names.
-func readHosts(path string, log logrus.FieldLogger) hosts {
+func ReadHosts(path string, log logrus.FieldLogger) Hosts {
 	f, err := os.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -42,13 +45,13 @@ func readHosts(path string, log logrus.FieldLogger) hosts {
 		return nil
 	}
 	defer f.Close()
-	return hostsIn(f, path, log)
+	return ParseHosts(f, path, log)
 }
 
 const noHosts = "names of the host's own table do not count"
 
-// hostsIn reads an open file, whose path is told.
-func hostsIn(f io.Reader, path string, log logrus.FieldLogger) hosts {
+// ParseHosts reads an open file, whose path is told.
+func ParseHosts(f io.Reader, path string, log logrus.FieldLogger) Hosts {
 	text, err := io.ReadAll(io.LimitReader(f, maxHosts+1))
 	if err != nil {
 		log.WithError(err).Warn(noHosts)
@@ -58,7 +61,7 @@ func hostsIn(f io.Reader, path string, log logrus.FieldLogger) hosts {
 		text = text[:bytes.LastIndexByte(text[:maxHosts], '\n')+1]
 		log.WithField("file", path).Warnf("only the names in the first %d MiB count", maxHosts>>20)
 	}
-	all := make(hosts)
+	all := make(Hosts)
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		words := strings.Fields(line)
@@ -78,7 +81,7 @@ func hostsIn(f io.Reader, path string, log logrus.FieldLogger) hosts {
 }
 
 // add has an address have another name; one that is none does not count.
-func (h hosts) add(a netip.Addr, name string) {
+func (h Hosts) add(a netip.Addr, name string) {
 	if a.IsLoopback() || a.IsUnspecified() || len(h[a]) >= maxHostNames {
 		return // block lists have any number, of addresses to which no packet leaves
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package hostfile
 
 import (
 	"net/netip"
@@ -15,8 +15,8 @@ var resolverFiles = []string{
 	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf",
 }
 
-// resolvers returns the host's nameservers, those at other machines.
-func resolvers() []netip.Addr {
+// Nameservers returns the host's nameservers, those at other machines.
+func Nameservers() []netip.Addr {
 	var all []netip.Addr
 	for _, file := range resolverFiles {
 		b, err := os.ReadFile(file)

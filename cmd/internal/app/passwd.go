@@ -1,6 +1,0 @@
-//go:build linux
-
-package app
-
-// passwdFile has the names of users.
-const passwdFile = "/etc/passwd"
