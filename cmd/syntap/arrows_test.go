@@ -185,7 +185,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
 			"tun/route",
 		},
-		"cmd/internal/owner":   {"tun/flow"},
+		"cmd/internal/owner":   {"cmd/internal/record", "tun/flow"},
 		"cmd/internal/pathmtu": {"cmd/internal/record", "stack/dial"},
 		"cmd/internal/query": {
 			"cmd/internal/filter", "cmd/internal/follow", "cmd/internal/format", "cmd/internal/hint",

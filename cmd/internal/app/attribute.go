@@ -51,8 +51,7 @@ type finder interface {
 	LeaveOut(own func(inode uint32) bool)
 	Search(queries []owner.Query)
 	Closed(client netip.AddrPort)
-	User(uid uint32) string
-	Place(s owner.Socket) (unit, container string)
+	Owner(s owner.Socket, p owner.Process) record.Owner
 	Lacks() []string
 	Stats() owner.Stats
 	Close() error
@@ -181,7 +180,7 @@ func (a *attribution) asked() demand { return demand(a.demand.Load()) }
 // ownerOf returns the owner of a socket. It is the last one if that is the same: a process may have
 // thousands of connections.
 func (a *attribution) ownerOf(s owner.Socket, p owner.Process) *record.Owner {
-	o := ownerOf(a.finder, s, p)
+	o := a.finder.Owner(s, p)
 	if last := a.last.Load(); last != nil && *last == o {
 		return last
 	}

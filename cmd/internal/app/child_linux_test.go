@@ -140,7 +140,7 @@ func TestReloadOutlivesRouter(t *testing.T) {
 		for {
 			var o order
 			files, err := says.Receive(&o)
-			closeFiles(files)
+			channel.CloseFiles(files)
 			if err != nil {
 				t.Fatal(err)
 			}

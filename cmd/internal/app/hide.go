@@ -4,7 +4,6 @@ package app
 
 import (
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/isolate"
 )
@@ -15,5 +14,5 @@ func hide(log logrus.FieldLogger) {
 	if err := isolate.Hide(); err != nil {
 		log.WithError(err).Warn("other processes may read the memory of this one")
 	}
-	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // a service manager may forbid that, having done it
+	isolate.DumpNoCore()
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -95,7 +96,7 @@ func (k *keeper) hand(c *child) error {
 		c.kill()
 		return fmt.Errorf("serve the router: %w", err)
 	}
-	defer closeFiles(theirs)
+	defer channel.CloseFiles(theirs)
 	o, files := k.routing()
 	if err := c.send(order{Route: o}, append(theirs, files...)...); err != nil {
 		c.kill()

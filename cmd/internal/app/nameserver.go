@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/channel"
 	"syntap/stack/dial"
 )
 
@@ -26,7 +27,7 @@ type dnsSockets struct {
 
 // dnsSocketsOf takes over the files that the keeper has sent.
 func dnsSocketsOf(files []*os.File) (*dnsSockets, error) {
-	defer closeFiles(files)
+	defer channel.CloseFiles(files)
 	packets, udpErr := net.FilePacketConn(files[0])
 	listener, tcpErr := net.FileListener(files[1])
 	if err := errors.Join(udpErr, tcpErr); err != nil {

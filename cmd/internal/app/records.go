@@ -93,7 +93,7 @@ func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8
 		return errNoFinder
 	}
 	return f.Answer(question, func(s owner.Socket, p owner.Process, result owner.Result) {
-		o := ownerOf(f, s, p)
+		o := f.Owner(s, p)
 		done(&o, uint8(result))
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -125,7 +126,7 @@ func (r *Routed) open(lines *logger.Lines) error {
 	if err := fromPipe(files, &b); err != nil {
 		return err
 	}
-	r.config, began = b.Config, b.Began
+	r.config = b.Config
 	r.hosts.Store(&b.Hosts)
 	nameservers := hostfile.Nameservers()
 	r.nameservers.Store(&nameservers)
@@ -140,7 +141,7 @@ func (r *Routed) open(lines *logger.Lines) error {
 	r.log = remote.New(end)
 	_ = time.Now().Local().String() // has the file of the time zone read
 	if r.config.HTTP.Listen != "" {
-		r.figures = web.NewFigures(version.String(), r.config.TUN.Name, thisRun(), os.Getppid())
+		r.figures = web.NewFigures(version.String(), r.config.TUN.Name, record.ThisRun(b.Began), os.Getppid())
 	}
 	return r.say(word{Opened: true})
 }

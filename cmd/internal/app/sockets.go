@@ -48,7 +48,7 @@ func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	for _, start := range starts {
 		ours, end, err := channel.Pair()
 		if err != nil {
-			closeFiles(theirs)
+			channel.CloseFiles(theirs)
 			return nil, err
 		}
 		theirs = append(theirs, end)
@@ -61,7 +61,7 @@ func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	if k.page != nil {
 		ours, end, err := channel.Stream()
 		if err != nil {
-			closeFiles(theirs)
+			channel.CloseFiles(theirs)
 			return nil, err
 		}
 		theirs = append(theirs, end)

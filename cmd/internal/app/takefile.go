@@ -6,12 +6,13 @@ import (
 	"net/netip"
 	"os"
 
+	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/hostfile"
 )
 
 // takeFile takes an order about a file, which may have come along. It reports whether it is one.
 func (r *Routed) takeFile(o *order, files []*os.File) bool {
-	defer closeFiles(files)
+	defer channel.CloseFiles(files)
 	switch {
 	case o.Nameservers != nil:
 		r.nameservers.Store(o.Nameservers)

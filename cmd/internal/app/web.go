@@ -22,6 +22,7 @@ import (
 	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/recent"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 )
 
@@ -50,7 +51,7 @@ func ServeWeb(ctx context.Context, stderr io.Writer) error {
 	}
 	w.isolate(log)
 	o := w.remote.Options(w.Fleet)
-	o.Run, o.Records = thisRun(), w.records
+	o.Run, o.Records = w.run, w.records
 	return web.NewServer(w.listener, o).Run(ctx)
 }
 
@@ -58,6 +59,7 @@ func ServeWeb(ctx context.Context, stderr io.Writer) error {
 type webProcess struct {
 	shown
 	remote   web.Remote
+	run      record.Run
 	listener net.Listener
 	records  *recent.Reader
 }
@@ -82,8 +84,7 @@ func openWeb(ctx context.Context, stop func()) (*webProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	began = w.Began
-	_ = thisRun() // while files can be read
+	w.run = record.ThisRun(w.Began) // while files can be read
 	file := os.NewFile(listenerFD, "listener")
 	defer file.Close()
 	if w.listener, err = net.FileListener(file); err != nil {

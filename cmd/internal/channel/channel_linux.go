@@ -138,3 +138,10 @@ func (c Conn) ReceiveText(b []byte, message any) error {
 
 // Close ends the channel.
 func (c Conn) Close() { _ = c.conn.Close() }
+
+// CloseFiles closes files that have come along with a message, or have been sent.
+func CloseFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}

@@ -90,6 +90,12 @@ func Hide() error {
 	return nil
 }
 
+// DumpNoCore has the kernel write no image of this process's memory to a file, whatever its limits
+// were. It is of use where [Hide] fails.
+func DumpNoCore() {
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // a service manager may forbid that, having done it
+}
+
 // Permitted returns the capabilities that this process can give to one that it starts.
 func Permitted() (all []uintptr) {
 	had, err := cap.GetPID(0)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
 )
 
@@ -92,14 +93,19 @@ func (f *Finder) Stats() Stats {
 	return s
 }
 
-// User returns the name of a user, "" if it has none in /etc/passwd.
-func (f *Finder) User(uid uint32) string { return f.users.name(uid, time.Now()) }
-
-// Place returns the unit and the container in which a socket was made, empty where they are not
-// known. They are those of its process, as a rule; a process that was found says its own.
-func (f *Finder) Place(s Socket) (unit, container string) {
-	p := f.cgroups.place(s.cgroup, time.Now())
-	return p.unit, p.container
+// Owner returns the owner of a socket as records name it, with the process that a search has found.
+// Without one, unit and container are those in which the socket was made: as a rule they are those
+// of its process, too.
+func (f *Finder) Owner(s Socket, p Process) record.Owner {
+	now := time.Now()
+	if p.PID == 0 {
+		made := f.cgroups.place(s.cgroup, now)
+		p.Unit, p.Container = made.unit, made.container
+	}
+	return record.Owner{
+		UID: s.UID, User: f.users.name(s.UID, now), // "" if /etc/passwd has none
+		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
+	}
 }
 
 // Socket returns the socket by which a client sends to a server: of TCP one that is opening a

@@ -3,7 +3,9 @@ package record
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,4 +27,14 @@ func NewRun(host, bootID string, began time.Time) Run {
 	o.known(`,"host":`, host)
 	r.members = string(o.b)
 	return r
+}
+
+// ThisRun returns the run on this host, since it was booted, that began at a time.
+func ThisRun(began time.Time) Run {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it the time alone tells runs apart
+	return NewRun(host, strings.TrimSpace(string(boot)), began)
 }
