@@ -3,7 +3,6 @@
 package app
 
 import (
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/ring"
 )
@@ -35,7 +35,7 @@ type child struct {
 
 	opened, running chan struct{} // closed when it says so
 	pong            chan struct{}
-	reloaded        chan reloaded
+	reloaded        chan message.Reloaded
 	drained         chan int
 	done            chan struct{} // closed when the process has ended and all its words are read
 
@@ -45,14 +45,14 @@ type child struct {
 	written chan error // holds the result of the writer, when it has all records of the router
 
 	// Valid once done is closed.
-	last  *ended // nil: it did not end in order
-	state error  // of the process
+	last  *message.Ended // nil: it did not end in order
+	state error          // of the process
 }
 
 // startChild starts a router. writer returns the writer of its records. With apart it is in
 // namespaces of its own, where the kernel makes them.
 func startChild(
-	start func(func() error) error, b *beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, apart bool,
+	start func(func() error) error, b *message.Beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, apart bool,
 ) (*child, error) {
 	ours, theirs, err := channel.New()
 	if err != nil {
@@ -67,10 +67,10 @@ func startChild(
 	defer memory.Close()
 	c := &child{
 		conn: ours, opened: make(chan struct{}), running: make(chan struct{}),
-		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
+		pong: make(chan struct{}, 1), reloaded: make(chan message.Reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
 		writer: writer(end), written: make(chan error, 1),
 	}
-	c.cmd, err = startProcess(start, routerName, apart, theirs, memory.Memory, memory.Bell)
+	c.cmd, err = startProcess(start, message.RouterName, apart, theirs, memory.Memory, memory.Bell)
 	if err != nil {
 		ours.Close()
 		_ = end.Close()
@@ -79,7 +79,7 @@ func startChild(
 	_ = memory.Close() // so that the router's end of the bell ends with it
 	go c.write()
 	go c.listen()
-	if err := c.sendValue(order{Begin: true}, b); err != nil {
+	if err := c.sendValue(message.Order{Begin: true}, b); err != nil {
 		c.kill()
 		return nil, fmt.Errorf("start the router: %w", err)
 	}
@@ -195,7 +195,7 @@ func (c *child) listen() {
 	var opened, running sync.Once
 	buf := make([]byte, maxWord)
 	for {
-		var w word
+		var w message.Word
 		if err := c.conn.ReceiveText(buf, &w); err != nil {
 			if !errors.Is(err, io.EOF) {
 				_ = c.cmd.Process.Kill()
@@ -253,7 +253,7 @@ func put[T any](to chan T, value T) {
 const patience = 30 * time.Second
 
 // send sends an order. One that cannot be sent is for a router that ends, or is killed for it.
-func (c *child) send(o order, files ...*os.File) error {
+func (c *child) send(o message.Order, files ...*os.File) error {
 	err := c.conn.SendUntil(time.Now().Add(patience))
 	if err == nil {
 		err = c.conn.Send(o, files...)
@@ -264,17 +264,14 @@ func (c *child) send(o order, files ...*os.File) error {
 	return err
 }
 
-// sendValue sends an order with a value for fromPipe.
-func (c *child) sendValue(o order, value any) error {
-	r, w, err := os.Pipe()
+// sendValue sends an order with a value, which comes by a pipe until the router has read it, or is
+// dead.
+func (c *child) sendValue(o message.Order, value any) error {
+	r, err := message.ToPipe(value)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	go func() { // until the router has read it, or is dead
-		_ = gob.NewEncoder(w).Encode(value)
-		_ = w.Close()
-	}()
 	return c.send(o, r)
 }
 

@@ -15,6 +15,7 @@ import (
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/ring"
 	"syntap/tun/tuntest"
 )
@@ -39,7 +40,7 @@ func liar(t *testing.T) (*child, channel.Conn) {
 	close(relayed)
 	c := &child{
 		conn: ours, cmd: &process{exec.Command("sleep", "1000"), relayed}, opened: make(chan struct{}), running: make(chan struct{}),
-		pong: make(chan struct{}, 1), reloaded: make(chan reloaded, 1), done: make(chan struct{}),
+		pong: make(chan struct{}, 1), reloaded: make(chan message.Reloaded, 1), done: make(chan struct{}),
 		written: make(chan error, 1),
 	}
 	c.written <- nil // it has no records
@@ -62,7 +63,7 @@ func TestHostileRouter(t *testing.T) {
 		t.Parallel()
 		c, says := liar(t)
 		for range 1000 { // more than anything holds
-			all := word{Opened: true, Running: true, Pong: true, Reloaded: &reloaded{Refused: "\x1b[2J"}}
+			all := message.Word{Opened: true, Running: true, Pong: true, Reloaded: &message.Reloaded{Refused: "\x1b[2J"}}
 			if err := says.Send(all); err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +78,7 @@ func TestHostileRouter(t *testing.T) {
 		t.Parallel()
 		c, says := liar(t)
 		<-c.written
-		if err := says.Send(word{Ended: &ended{Error: remote.ErrKeeper.Error()}}); err != nil {
+		if err := says.Send(message.Word{Ended: &message.Ended{Error: remote.ErrKeeper.Error()}}); err != nil {
 			t.Fatal(err)
 		}
 		says.Close()
@@ -89,7 +90,7 @@ func TestHostileRouter(t *testing.T) {
 		}
 	})
 	for name, message := range map[string]any{
-		"a list": []int{1}, "a long one": word{Reloaded: &reloaded{Refused: strings.Repeat("x", maxWord)}},
+		"a list": []int{1}, "a long one": message.Word{Reloaded: &message.Reloaded{Refused: strings.Repeat("x", maxWord)}},
 		"another type": map[string]int{"Pong": 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,11 +135,11 @@ func TestReloadOutlivesRouter(t *testing.T) {
 		t.Helper()
 		c, says := liar(t)
 		k.router.Store(c)
-		if err := says.Send(word{Running: true}); err != nil {
+		if err := says.Send(message.Word{Running: true}); err != nil {
 			t.Fatal(err)
 		}
 		for {
-			var o order
+			var o message.Order
 			files, err := says.Receive(&o)
 			channel.CloseFiles(files)
 			if err != nil {
@@ -149,7 +150,7 @@ func TestReloadOutlivesRouter(t *testing.T) {
 			}
 		}
 		if answers {
-			if err := says.Send(word{Reloaded: &reloaded{Log: next.Log}}); err != nil {
+			if err := says.Send(message.Word{Reloaded: &message.Reloaded{Log: next.Log}}); err != nil {
 				t.Fatal(err)
 			}
 			if refused := <-result; refused != "" || k.config.Load() != next {

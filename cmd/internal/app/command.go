@@ -14,6 +14,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hostfile"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 )
@@ -22,20 +23,20 @@ import (
 type command struct {
 	*Execution
 	hosts     hostfile.Hosts
-	virtual   *virtualPool // of the next router; nil = names have no virtual addresses
+	virtual   *message.VirtualPool // of the next router; nil = names have no virtual addresses
 	network   *owner.Network
 	dns       []*os.File // dnsSockets of routers, with virtual
 	redirects atomic.Pointer[namespace.Redirects]
 }
 
 // routing returns that, and the files that come along.
-func (c *command) routing() (*commandRouting, []*os.File) {
-	o := &commandRouting{
+func (c *command) routing() (*message.CommandRouting, []*os.File) {
+	o := &message.CommandRouting{
 		Redirects: c.redirects.Load(), Others: c.Redirect, Virtual: c.virtual,
 		Attempts: c.Attempted != nil, Responses: c.Resolved != nil,
 	}
 	if c.virtual != nil {
-		c.virtual = c.virtual.next()
+		c.virtual = c.virtual.Next()
 	}
 	if c.network == nil {
 		return o, c.dns
@@ -58,7 +59,7 @@ func (k *keeper) redirect(r *namespace.Redirects) {
 	r = numbered(r)
 	k.command.redirects.Store(r)
 	if c := k.router.Load(); c != nil {
-		_ = c.send(order{Redirects: r}) // the next router is told at its start
+		_ = c.send(message.Order{Redirects: r}) // the next router is told at its start
 	}
 }
 
@@ -83,7 +84,7 @@ func numbered(r *namespace.Redirects) *namespace.Redirects {
 
 // hear takes a told.
 func (c *command) hear(words []byte) error {
-	var t told
+	var t message.Told
 	if err := json.Unmarshal(words, &t); err != nil {
 		return fmt.Errorf("read of an attempt: %w", err)
 	}

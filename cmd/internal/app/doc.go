@@ -41,18 +41,7 @@
 // "syntap run" is several processes (package isolate says why). [Service] is the one that is
 // started: it changes the host and takes the signals (run.go), and keeps a router going (keeper.go,
 // child.go). [Routed] is that router (routed.go), the same program under another name. They
-// exchange orders and words (message.go):
-//
-//	keeper                               router
-//	opens logs and listener
-//	config, ring ──────────────────────▶ reads the config
-//	opens the TUN, changes the host ◀─── opened, or has said why not
-//	TUN, lock, three servers ──────────▶ builds tap and stack, gives up its rights
-//	ready ◀───────────────────────────── running
-//	      ◀───────────────────────────── records, by the ring
-//	written ───────────────────────────▶ payload may pass
-//	ping, reload, stop, files ─────────▶
-//	      ◀───────────────────────────── pong, reloaded, ended
+// exchange orders and words (package message).
 //
 // [Exec] is a keeper, too, of the same routers (exec.go, command.go, routedcommand.go): it changes
 // no host, but starts a command, while its router starts. It tells the router which addresses of

@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
@@ -93,7 +94,7 @@ func (e *Execution) keeper() *keeper {
 	k.config.Store(e.Config)
 	k.command.hosts = hostfile.ReadHosts(hostfile.HostsPath, e.Logger) // before the command can write it
 	if namesAreVirtual(e.Config) {
-		k.command.virtual = newVirtualPool()
+		k.command.virtual = message.NewVirtualPool()
 	}
 	return k
 }
@@ -108,7 +109,7 @@ func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (
 			Warn("the command can reach services that run programs outside, as root")
 	}
 	if p := k.command.virtual; p != nil {
-		o.Routes = []netip.Prefix{benchmarks, p.V6}
+		o.Routes = p.Networks()
 		var err error
 		if k.command.dns, err = openDNSFiles(); err != nil {
 			return nil, err
@@ -215,7 +216,7 @@ func (c *child) deliver(ctx context.Context) (left int) {
 	case <-ctx.Done():
 		return 0
 	}
-	if c.send(order{Drain: true}) != nil {
+	if c.send(message.Order{Drain: true}) != nil {
 		return 0
 	}
 	select {
@@ -225,7 +226,7 @@ func (c *child) deliver(ctx context.Context) (left int) {
 		return 0
 	case <-ctx.Done():
 	}
-	if c.send(order{Enough: true}) != nil {
+	if c.send(message.Order{Enough: true}) != nil {
 		return 0
 	}
 	select {

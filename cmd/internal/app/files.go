@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/hostfile"
+	"syntap/cmd/internal/message"
 )
 
 // Files of the host are the keeper's to open: a router that has one opens none once packets come.
@@ -61,17 +62,17 @@ func (k *keeper) tellFiles(ctx context.Context) {
 		case <-tick.C:
 		}
 		if passwd.changed() {
-			_ = k.sendFile(order{Passwd: true}, hostfile.PasswdPath)
+			_ = k.sendFile(message.Order{Passwd: true}, hostfile.PasswdPath)
 		}
 		if now := hostfile.Nameservers(); !slices.Equal(now, nameservers) {
 			nameservers = now
-			_ = k.router.Load().send(order{Nameservers: &now})
+			_ = k.router.Load().send(message.Order{Nameservers: &now})
 		}
 	}
 }
 
 // sendFile sends an order with a file, or without one that there is not.
-func (k *keeper) sendFile(o order, path string) error {
+func (k *keeper) sendFile(o message.Order, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -57,11 +58,11 @@ type keeper struct {
 // open starts a router, and returns when it has its config and its log. A router that cannot have
 // them has said why.
 func (k *keeper) open(ctx context.Context) (*child, error) {
-	b := &beginning{Config: k.config.Load(), Began: began}
+	b := &message.Beginning{Config: k.config.Load(), Began: began}
 	if k.command != nil {
 		b.Hosts = k.command.hosts
 	}
-	c, err := startChild(k.start, b, ringSizes(b.Config, false), k.writer, k.apart())
+	c, err := startChild(k.start, b, message.RingSizes(b.Config, false), k.writer, k.apart())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (k *keeper) hand(c *child) error {
 	}
 	defer channel.CloseFiles(theirs)
 	o, files := k.routing()
-	if err := c.send(order{Route: o}, append(theirs, files...)...); err != nil {
+	if err := c.send(message.Order{Route: o}, append(theirs, files...)...); err != nil {
 		c.kill()
 		return fmt.Errorf("hand the TUN to the router: %w", err)
 	}
@@ -113,8 +114,8 @@ func (k *keeper) hand(c *child) error {
 }
 
 // routing returns all that a router gets with the TUN, and the files that come along.
-func (k *keeper) routing() (*routing, []*os.File) {
-	o, files := &routing{Queues: len(k.tun), Shown: k.page != nil}, slices.Clone(k.tun)
+func (k *keeper) routing() (*message.Routing, []*os.File) {
+	o, files := &message.Routing{Queues: len(k.tun), Shown: k.page != nil}, slices.Clone(k.tun)
 	if k.finder != nil {
 		o.Searches, o.Lacks = true, k.finder.Lacks()
 	}
@@ -137,14 +138,14 @@ func (k *keeper) routing() (*routing, []*os.File) {
 // follow follows routers until ctx ends, and then has the last one end. One that dies has a
 // successor; the TUN stays, so that nothing of the host's traffic leaves meanwhile. One that ends
 // in order with an error has none.
-func (k *keeper) follow(ctx context.Context, c *child) (*ended, error) {
+func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
 	pause := shortestPause
 	for {
 		began := time.Now()
 		select {
 		case <-c.done:
 		case <-ctx.Done():
-			_ = c.send(order{Stop: true}) // one that takes no orders has ended, or is killed
+			_ = c.send(message.Order{Stop: true}) // one that takes no orders has ended, or is killed
 			<-c.done
 		}
 		switch {
@@ -212,7 +213,7 @@ func (k *keeper) alive(within time.Duration) bool {
 	case <-c.pong: // it came too late
 	default:
 	}
-	if c.send(order{Ping: true}) != nil {
+	if c.send(message.Order{Ping: true}) != nil {
 		return true
 	}
 	select {
@@ -232,7 +233,7 @@ func (k *keeper) tellPast(ctx context.Context) {
 			return
 		case <-k.past:
 			n := k.host.Refused()
-			_ = k.router.Load().send(order{Past: &n}) // the next router is told at its start
+			_ = k.router.Load().send(message.Order{Past: &n}) // the next router is told at its start
 		}
 	}
 }
@@ -257,7 +258,7 @@ func (k *keeper) tellResolvers(ctx context.Context) {
 	}
 	k.resolvers.Run(ctx, func() {
 		users := k.resolvers.All()
-		_ = k.router.Load().send(order{Users: &users}) // the next router is told at its start
+		_ = k.router.Load().send(message.Order{Users: &users}) // the next router is told at its start
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/message"
 )
 
 // serveReloads has the router take the config that read returns at each request, until ctx ends.
@@ -90,12 +91,12 @@ func (k *keeper) reloadIn(c *child, next *config.Config) (refused string, ok boo
 	case <-c.reloaded: // nothing has asked for it
 	default:
 	}
-	if k.sendFile(order{Hosts: true}, hostfile.HostsPath) != nil {
+	if k.sendFile(message.Order{Hosts: true}, hostfile.HostsPath) != nil {
 		return errDead.Error(), false
 	}
 	k.next.Store(next)
 	defer k.next.Store(nil)
-	if c.sendValue(order{Reload: true}, next) != nil {
+	if c.sendValue(message.Order{Reload: true}, next) != nil {
 		return errDead.Error(), false
 	}
 	select {

@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/ring"
@@ -142,7 +143,7 @@ func (k *keeper) tellStores(ctx context.Context) {
 		}
 		now := k.records.fleet.stats()
 		if told || len(now) > 0 {
-			_ = k.router.Load().send(order{Stores: &stores{now}})
+			_ = k.router.Load().send(message.Order{Stores: &message.Stores{Stats: now}})
 		}
 		told = len(now) > 0
 	}

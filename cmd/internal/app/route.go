@@ -12,6 +12,7 @@ import (
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/sockets"
 
 	"github.com/sirupsen/logrus"
@@ -89,7 +90,7 @@ type Router struct {
 	judge *judge // made by route, like holes
 	holes *holes
 
-	sent      func() *sentState                       // the comparison of connections with records; returns nil where there is none
+	sent      func() *message.SentState               // the comparison of connections with records; returns nil where there is none
 	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
 	sockets   *sockets.Pool                           // of the keeper; nil = there is none
 	searches  *searches                               // of the keeper for owners; nil = this process searches itself

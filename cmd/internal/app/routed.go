@@ -18,6 +18,7 @@ import (
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sockets"
 
@@ -39,7 +40,7 @@ import (
 )
 
 // IsRouter reports whether this process is the router of a keeper, which has started it.
-func IsRouter() bool { return os.Args[0] == routerName }
+func IsRouter() bool { return os.Args[0] == message.RouterName }
 
 // Routed is the router of a keeper, a process of its own.
 type Routed struct {
@@ -52,7 +53,7 @@ type Routed struct {
 	searches *searches                       // that the keeper makes
 	past     atomic.Uint64                   // packets that were refused on their way past the TUN
 	users    atomic.Pointer[[]uint32]        // of resolvers of this host
-	sent     atomic.Pointer[sentState]
+	sent     atomic.Pointer[message.SentState]
 
 	nameservers atomic.Pointer[[]netip.Addr]
 	hosts       atomic.Pointer[hostfile.Hosts] // from the next reload on
@@ -64,8 +65,8 @@ type Routed struct {
 
 	config  *config.Config
 	log     *remote.Log
-	untold  atomic.Uint64          // attempts and responses that found no room
-	stores  atomic.Pointer[stores] // nil = the log is sent to none
+	untold  atomic.Uint64                  // attempts and responses that found no room
+	stores  atomic.Pointer[message.Stores] // nil = the log is sent to none
 	logger  *logrus.Logger
 	figures *web.Figures // nil = they are not shown
 }
@@ -77,7 +78,7 @@ func (r *Routed) Run(ctx context.Context) error {
 	// They are meant for the keeper, whose orders count, and come to both from a terminal.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(channel.FD)
-	_ = os.WriteFile("/proc/self/comm", []byte(routerName), 0) // for people alone
+	_ = os.WriteFile("/proc/self/comm", []byte(message.RouterName), 0) // for people alone
 	var err error
 	if r.keeper, err = channel.Open(channel.FD); err != nil {
 		return limits.Explain(err)
@@ -102,13 +103,13 @@ func (r *Routed) Run(ctx context.Context) error {
 		err = r.router(dev, order).Route(ctx, dev)
 	}
 	stats := dev.Stats()
-	last := ended{
+	last := message.Ended{
 		Outbound: stats.OutboundFrames.Load(), Inbound: stats.InboundFrames.Load(), Malformed: stats.Malformed.Load(),
 	}
 	if err != nil {
 		last.Error, last.Hint = err.Error(), hint.Of(err)
 	}
-	if r.say(word{Ended: &last}) == nil && err != nil {
+	if r.say(message.Word{Ended: &last}) == nil && err != nil {
 		err = hint.Exit(hint.StatusFailure) // the keeper reports it
 	}
 	return err
@@ -117,13 +118,13 @@ func (r *Routed) Run(ctx context.Context) error {
 // open reads the config that the keeper sends, and opens all that takes rights which the router
 // will give up.
 func (r *Routed) open(lines *logger.Lines) error {
-	var o order
+	var o message.Order
 	files, err := r.keeper.Receive(&o)
 	if err != nil || !o.Begin {
-		return fmt.Errorf("begin as a router: %w", errors.Join(err, errOrder))
+		return fmt.Errorf("begin as a router: %w", errors.Join(err, message.ErrOrder))
 	}
-	var b beginning
-	if err := fromPipe(files, &b); err != nil {
+	var b message.Beginning
+	if err := message.FromPipe(files, &b); err != nil {
 		return err
 	}
 	r.config = b.Config
@@ -133,8 +134,8 @@ func (r *Routed) open(lines *logger.Lines) error {
 	if r.logger, err = logger.New(r.config.Log, lines); err != nil {
 		return err
 	}
-	memory := ring.Files{Memory: os.NewFile(memoryFD, "memory"), Bell: os.NewFile(bellFD, "bell")}
-	end, err := ring.Open(&memory, ringSizes(r.config, true))
+	memory := ring.Files{Memory: os.NewFile(message.MemoryFD, "memory"), Bell: os.NewFile(message.BellFD, "bell")}
+	end, err := ring.Open(&memory, message.RingSizes(r.config, true))
 	if err != nil {
 		return limits.Explain(err)
 	}
@@ -143,22 +144,22 @@ func (r *Routed) open(lines *logger.Lines) error {
 	if r.config.HTTP.Listen != "" {
 		r.figures = web.NewFigures(version.String(), r.config.TUN.Name, record.ThisRun(b.Began), os.Getppid())
 	}
-	return r.say(word{Opened: true})
+	return r.say(message.Word{Opened: true})
 }
 
 // takeTUN waits for the TUN.
-func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
-	var o order
+func (r *Routed) takeTUN() (*tun.Device, *message.Routing, error) {
+	var o message.Order
 	files, err := r.keeper.Receive(&o)
 	for err == nil && o.Route == nil && r.note(&o, files) { // it was meant for the router before
-		o = order{}
+		o = message.Order{}
 		files, err = r.keeper.Receive(&o)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil, nil, hint.Exit(hint.StatusFailure) // the keeper says why
 	}
-	if err != nil || o.Route == nil || len(files) < o.Route.files() {
-		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, errOrder))
+	if err != nil || o.Route == nil || len(files) < o.Route.Files() {
+		return nil, nil, fmt.Errorf("take over the TUN: %w", errors.Join(err, message.ErrOrder))
 	}
 	r.past.Store(max(r.past.Load(), o.Route.Past))
 	r.users.CompareAndSwap(nil, &o.Route.Users)
@@ -204,13 +205,13 @@ func (r *Routed) takeTUN() (*tun.Device, *routing, error) {
 // obey follows the keeper's orders. Without a keeper there is no router.
 func (r *Routed) obey() {
 	for {
-		var o order
+		var o message.Order
 		files, err := r.keeper.Receive(&o)
 		switch {
 		case err != nil:
 			os.Exit(hint.StatusFailure)
 		case o.Ping:
-			_ = r.say(word{Pong: true})
+			_ = r.say(message.Word{Pong: true})
 		case o.Stop:
 			r.stop()
 		case o.Drain:
@@ -226,7 +227,7 @@ func (r *Routed) obey() {
 }
 
 // note takes an order that says how something is. It reports whether it is one.
-func (r *Routed) note(o *order, files []*os.File) bool {
+func (r *Routed) note(o *message.Order, files []*os.File) bool {
 	switch {
 	case o.Past != nil:
 		r.past.Store(*o.Past)
@@ -271,14 +272,14 @@ func (r *Routed) reloading(files []*os.File) reloadRequest {
 	return reloadRequest{
 		load: func() (*config.Config, error) {
 			next := new(config.Config)
-			return next, fromPipe(files, next)
+			return next, message.FromPipe(files, next)
 		},
 		done: func(inForce *config.Config, err error) {
-			said := reloaded{Log: inForce.Log}
+			said := message.Reloaded{Log: inForce.Log}
 			if err != nil {
 				said.Refused = err.Error()
 			}
-			_ = r.say(word{Reloaded: &said})
+			_ = r.say(message.Word{Reloaded: &said})
 		},
 	}
 }
@@ -303,10 +304,10 @@ func (r *Routed) announce() func(netip.AddrPort, bool) error {
 	return r.log.Announce
 }
 
-func (r *Routed) say(w word) error { return r.keeper.Send(w) }
+func (r *Routed) say(w message.Word) error { return r.keeper.Send(w) }
 
 // router returns the router of the traffic of dev.
-func (r *Routed) router(dev *tun.Device, o *routing) *Router {
+func (r *Routed) router(dev *tun.Device, o *message.Routing) *Router {
 	c := r.config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark), Sockets: r.sockets}
 	names := hostfile.ReadHosts(hostfile.HostsPath, r.logger)
@@ -316,7 +317,7 @@ func (r *Routed) router(dev *tun.Device, o *routing) *Router {
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load, sent: r.sent.Load,
 		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, announce: r.announce(),
 		searches: r.searches, resolvers: r.isResolver,
-		Started: func(func(context.Context) int) { _ = r.say(word{Running: true}) },
+		Started: func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) },
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
 		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
 		Sources:    sources(c.TUN.Sources, addrs),

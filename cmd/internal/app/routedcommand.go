@@ -12,6 +12,7 @@ import (
 
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
@@ -21,7 +22,7 @@ import (
 
 // routedCommand is what a router of exec has of its command.
 type routedCommand struct {
-	o         *commandRouting
+	o         *message.CommandRouting
 	network   *owner.Network                       // nil = not known
 	redirects *atomic.Pointer[namespace.Redirects] // Routed's
 
@@ -34,16 +35,16 @@ type routedCommand struct {
 }
 
 // newCommand takes files of a network over.
-func (r *Routed) newCommand(o *commandRouting, files []*os.File) (*routedCommand, error) {
+func (r *Routed) newCommand(o *message.CommandRouting, files []*os.File) (*routedCommand, error) {
 	r.redirects.CompareAndSwap(nil, o.Redirects)
 	c := &routedCommand{o: o, redirects: &r.redirects}
 	c.draining, c.enough = context.WithCancel(context.Background())
 	var err error
 	if o.Virtual != nil {
-		if c.dns, err = dnsSocketsOf(files[:dnsFiles]); err != nil {
+		if c.dns, err = dnsSocketsOf(files[:message.DNSFiles]); err != nil {
 			return nil, err
 		}
-		files = files[dnsFiles:]
+		files = files[message.DNSFiles:]
 	}
 	if o.Network > 0 {
 		if c.network, err = owner.NetworkOf(files, o.Device); err != nil {
@@ -68,7 +69,7 @@ func (c *routedCommand) deliver(r *Routed) {
 	if drain := c.drain.Load(); drain != nil {
 		left = (*drain)(c.draining)
 	}
-	_ = r.say(word{Drained: &left}) // without a keeper there is no router
+	_ = r.say(message.Word{Drained: &left}) // without a keeper there is no router
 }
 
 // routeCommand routes the packets of exec's command.
@@ -88,14 +89,14 @@ func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
 			if c.names != nil {
 				c.names.serve(routing)
 			}
-			_ = r.say(word{Running: true})
+			_ = r.say(message.Word{Running: true})
 		},
 	}
 	if c.o.Attempts {
-		router.Attempted = func(a *attempt.Attempt) { r.tell(told{Attempt: a}) }
+		router.Attempted = func(a *attempt.Attempt) { r.tell(message.Told{Attempt: a}) }
 	}
 	if c.o.Responses {
-		router.Resolved = func(o *record.Owner, response *flow.DNS) { r.tell(told{Owner: o, Response: response}) }
+		router.Resolved = func(o *record.Owner, response *flow.DNS) { r.tell(message.Told{Owner: o, Response: response}) }
 	}
 	if r.figures != nil {
 		router.isolated = func(p isolate.Process) { r.rights.Store(&p) }
@@ -113,7 +114,7 @@ func (r *Routed) routeCommand(ctx context.Context, dev *tun.Device) error {
 }
 
 // tell tells the keeper.
-func (r *Routed) tell(t told) {
+func (r *Routed) tell(t message.Told) {
 	words, err := json.Marshal(t)
 	if err != nil || !r.log.Say(words) {
 		r.untold.Add(1)

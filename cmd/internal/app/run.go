@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
+	"syntap/cmd/internal/message"
 	"syntap/tun"
 	"syntap/tun/route"
 )
@@ -96,7 +97,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer watching.Wait()
 	defer close(stopped)
 
-	var last *ended
+	var last *message.Ended
 	k.records.start()
 	if err = limits.Explain(k.take(host, c.ByRules)); err == nil {
 		err = limits.Explain(k.hand(router))
@@ -115,10 +116,10 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 // keep keeps the host and its router until ctx ends, and returns the last word of the router.
-func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*ended, error) {
+func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*message.Ended, error) {
 	k := s.keeper
 	limits.OneProcessor(os.Getenv)
-	var last *ended
+	var last *message.Ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { memory.ReturnStart(running); return nil })
@@ -180,7 +181,7 @@ func (s *Service) watch(ctx context.Context, board *noticeBoard) error {
 
 // leave restores the host, or leaves it closed after an error. It is told how the router ended, if
 // that is known.
-func (s *Service) leave(ctx context.Context, host *route.Host, last *ended, err error) error {
+func (s *Service) leave(ctx context.Context, host *route.Host, last *message.Ended, err error) error {
 	failed := err != nil && ctx.Err() == nil && s.Config.Route.OnCrash == config.Closed
 	if failed {
 		host.Abandon()

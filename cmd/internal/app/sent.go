@@ -15,6 +15,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sent"
 	"syntap/tun/flow"
@@ -190,9 +191,9 @@ func (k *keeper) closeWay() {
 		Error("nothing new leaves the host by the router from now on (route.enforce: reject)")
 }
 
-func (k *keeper) sentState() sentState {
+func (k *keeper) sentState() message.SentState {
 	found := k.records.log.Stats().Found
-	s := sentState{
+	s := message.SentState{
 		Stats: k.sent.tally.Stats(), Closed: k.sent.closed.Load(),
 		Invalid:    found[audit.Found{Kind: record.InvalidRecord}],
 		Unrecorded: found[audit.Found{Kind: record.Unrecorded}],
@@ -209,7 +210,7 @@ func (k *keeper) sentState() sentState {
 func (k *keeper) tellSent(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var told sentState
+	var told message.SentState
 	for {
 		select {
 		case <-ctx.Done():
@@ -218,7 +219,7 @@ func (k *keeper) tellSent(ctx context.Context) {
 		case <-k.sent.told:
 		}
 		if now := k.sentState(); now != told {
-			_ = k.router.Load().send(order{Sent: &now}) // the next router is told at its start
+			_ = k.router.Load().send(message.Order{Sent: &now}) // the next router is told at its start
 			told = now
 		}
 	}

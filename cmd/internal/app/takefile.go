@@ -8,10 +8,11 @@ import (
 
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/hostfile"
+	"syntap/cmd/internal/message"
 )
 
 // takeFile takes an order about a file, which may have come along. It reports whether it is one.
-func (r *Routed) takeFile(o *order, files []*os.File) bool {
+func (r *Routed) takeFile(o *message.Order, files []*os.File) bool {
 	defer channel.CloseFiles(files)
 	switch {
 	case o.Nameservers != nil:

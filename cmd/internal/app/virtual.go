@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/record"
 	"syntap/stack/resolver"
@@ -26,11 +27,11 @@ type virtualNames struct {
 
 // newVirtualNames returns those of a router's command, which takes the sockets over.
 func newVirtualNames(
-	r *Router, pool *virtualPool, s *dnsSockets, redirects func() *namespace.Redirects,
+	r *Router, pool *message.VirtualPool, s *dnsSockets, redirects func() *namespace.Redirects,
 ) *virtualNames {
 	v := &virtualNames{redirects: redirects}
 	v.resolver = resolver.New(resolver.Options{
-		Pool: pool.pool(r.Config), Servers: func() []netip.AddrPort { return redirects().Order }, Dial: r.dialNameserver,
+		Pool: pool.Pool(r.Config), Servers: func() []netip.AddrPort { return redirects().Order }, Dial: r.dialNameserver,
 		NoECH: r.Config.Egress.Strict, Exceeded: r.exceeded(),
 	})
 	v.server = resolver.NewServer(v.resolver, s.udp, s.tcp)

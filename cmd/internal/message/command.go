@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package message
 
 import (
 	"net/netip"
@@ -11,27 +11,31 @@ import (
 	"syntap/tun/flow"
 )
 
-// commandRouting is what a router of exec gets besides.
-type commandRouting struct {
+// CommandRouting is what a router of exec gets besides.
+type CommandRouting struct {
 	Redirects           *namespace.Redirects
 	Others              map[netip.AddrPort]netip.AddrPort // Execution.Redirect
-	Virtual             *virtualPool
+	Virtual             *VirtualPool
 	Network             int  // files of an owner.Network that come along
 	Device              int  // of it
 	Attempts, Responses bool // that are to be told
 }
 
 // files returns how many files come along.
-func (o *commandRouting) files() int {
+func (o *CommandRouting) files() int {
 	if o.Virtual != nil {
-		return dnsFiles + o.Network
+		return DNSFiles + o.Network
 	}
 	return o.Network
 }
 
-// told is what a router of exec tells of its command, by the ring, so that it comes before the end
+// DNSFiles is how many files come along for the sockets at which a router answers the command's
+// queries: of datagrams, and of streams.
+const DNSFiles = 2
+
+// Told is what a router of exec tells of its command, by the ring, so that it comes before the end
 // of the records. The keeper believes it as little as records.
-type told struct {
+type Told struct {
 	Attempt  *attempt.Attempt `json:",omitempty"`
 	Response *flow.DNS        `json:",omitempty"`
 	Owner    *record.Owner    `json:",omitempty"` // of Response; nil = unknown
