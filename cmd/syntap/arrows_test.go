@@ -89,17 +89,14 @@ func mayImport() map[string][]string {
 
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
-			"cmd/internal/blackhole", "cmd/internal/channel", "cmd/internal/config",
-			"cmd/internal/fleet", "cmd/internal/fleet/connect", "cmd/internal/fleet/roster",
-			"cmd/internal/fleet/search", "cmd/internal/hint", "cmd/internal/hostfile",
-			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logfile",
-			"cmd/internal/logger", "cmd/internal/memory", "cmd/internal/message",
-			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/pathmtu",
-			"cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent",
-			"cmd/internal/sockets", "cmd/internal/version", "cmd/internal/web", "stack",
-			"stack/dial", "stack/egress", "stack/names", "stack/nat/hostsock", "stack/nat/mappings",
-			"stack/resolver", "stack/virtual", "tap", "tap/handshake", "tap/policy", "tun",
-			"tun/flow", "tun/packet", "tun/route",
+			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet",
+			"cmd/internal/fleet/connect", "cmd/internal/fleet/roster", "cmd/internal/fleet/search",
+			"cmd/internal/hint", "cmd/internal/hostfile", "cmd/internal/isolate",
+			"cmd/internal/limits", "cmd/internal/logfile", "cmd/internal/logger",
+			"cmd/internal/memory", "cmd/internal/message", "cmd/internal/namespace",
+			"cmd/internal/owner", "cmd/internal/recent", "cmd/internal/record", "cmd/internal/ring",
+			"cmd/internal/sent", "cmd/internal/sockets", "cmd/internal/web", "stack/nat/hostsock",
+			"stack/resolver", "tun", "tun/flow", "tun/route",
 		},
 		"cmd/internal/attempt": {
 			"cmd/internal/record", "cmd/internal/terminal", "stack/egress", "tun/flow",
@@ -209,6 +206,18 @@ func mayImport() map[string][]string {
 		"cmd/internal/record/recordtest": {
 			"cmd/internal/record/schema", "tap/handshake", "tap/tcpdump",
 		},
+		"cmd/internal/router": {
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
+			"cmd/internal/blackhole", "cmd/internal/channel", "cmd/internal/config",
+			"cmd/internal/fleet", "cmd/internal/hint", "cmd/internal/hostfile",
+			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logger",
+			"cmd/internal/memory", "cmd/internal/message", "cmd/internal/namespace",
+			"cmd/internal/owner", "cmd/internal/pathmtu", "cmd/internal/record",
+			"cmd/internal/ring", "cmd/internal/sockets", "cmd/internal/version", "cmd/internal/web",
+			"stack", "stack/dial", "stack/egress", "stack/names", "stack/nat/mappings",
+			"stack/resolver", "stack/virtual", "tap", "tap/handshake", "tap/policy", "tun",
+			"tun/flow", "tun/packet", "tun/route",
+		},
 		"cmd/internal/top": {
 			"cmd/internal/filter", "cmd/internal/format", "cmd/internal/hint",
 			"cmd/internal/record", "cmd/internal/terminal", "cmd/internal/web", "tap/handshake",
@@ -228,9 +237,9 @@ func mayImport() map[string][]string {
 			"cmd/internal/journal", "cmd/internal/limits", "cmd/internal/logfile",
 			"cmd/internal/logger", "cmd/internal/manual", "cmd/internal/namespace",
 			"cmd/internal/pathmtu", "cmd/internal/query", "cmd/internal/record",
-			"cmd/internal/record/schema", "cmd/internal/terminal", "cmd/internal/top",
-			"cmd/internal/version", "cmd/internal/web", "tap", "tap/capture", "tap/handshake",
-			"tap/policy", "tap/tcpdump", "tun/flow", "tun/packet",
+			"cmd/internal/record/schema", "cmd/internal/router", "cmd/internal/terminal",
+			"cmd/internal/top", "cmd/internal/version", "cmd/internal/web", "tap", "tap/capture",
+			"tap/handshake", "tap/policy", "tap/tcpdump", "tun/flow", "tun/packet",
 		},
 	}
 }
@@ -266,12 +275,12 @@ func owners() map[string][]string {
 		"gvisor.dev/gvisor/pkg/tcpip/stack":   {"stack/netstack"},
 
 		"github.com/vishvananda/netlink": {
-			"cmd/internal/app", "cmd/internal/namespace", "cmd/internal/pathmtu", "tun/route",
+			"cmd/internal/namespace", "cmd/internal/pathmtu", "cmd/internal/router", "tun/route",
 			"tun/tuntest",
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "stack",
+			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/router", "stack",
 			"stack/nat",
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/router"
 )
 
 // linuxCommands returns the commands that exist on Linux only.
@@ -31,8 +32,8 @@ func runAsPart() {
 	namespace.Main()
 	var part func(context.Context) error
 	switch {
-	case app.IsRouter():
-		part = (&app.Routed{Stderr: os.Stderr}).Run
+	case router.IsProcess():
+		part = (&router.Process{Stderr: os.Stderr}).Run
 	case app.IsWeb():
 		part = func(ctx context.Context) error { return app.ServeWeb(ctx, os.Stderr) }
 	default:

@@ -172,7 +172,7 @@ func newStarter(log logrus.FieldLogger) func(func() error) error {
 	go func() {
 		runtime.LockOSThread()
 		if err := isolate.LimitChildren(); err != nil {
-			log.WithError(err).Warn(keepsRights)
+			log.WithError(err).Warn("this process keeps rights that a router does not need")
 		}
 		for f := range work {
 			results <- f()

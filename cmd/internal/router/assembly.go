@@ -1,0 +1,183 @@
+//go:build linux
+
+package router
+
+import (
+	"context"
+	"net/netip"
+
+	"golang.org/x/sync/errgroup"
+
+	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
+	"syntap/stack"
+	"syntap/stack/dial"
+	"syntap/stack/egress"
+	"syntap/tap"
+	"syntap/tap/handshake"
+	"syntap/tap/policy"
+	"syntap/tun"
+	"syntap/tun/flow"
+	"syntap/tun/packet"
+)
+
+// assembly is a router at work: a tap over the link, a stack over the tap, and those that follow
+// the traffic.
+type assembly struct {
+	*router
+	link tun.Link
+
+	names        *namer       // nil = records and rules know no names
+	owners       *attribution // nil = records never name owners
+	ownersStatus func() *web.Owners
+	denied       *refusals // destinations
+	strangers    *refusals // sources
+
+	tap    *tap.Tap
+	dialer *dial.Dialer
+	stack  *stack.Stack
+
+	program *memory.Program // nil = its pages stay in memory
+}
+
+func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
+	next := a.recorder()
+	if a.names = a.namer(); a.names != nil {
+		next = a.names.before(next)
+	}
+	a.owners, a.ownersStatus = a.attribute(next)
+	a.judge = &judge{
+		names: a.names, owners: a.owners, local: a.local(), virtual: a.Virtual, attempted: a.Attempted,
+	}
+	if err := a.judge.check(a.Config); err != nil {
+		return err
+	}
+	a.judge.enforce(a.Config, leaving)
+	a.denied = newRefusals(4, sayDenied(a.Config, a.Logger))
+	a.strangers = newRefusals(16, sayStranger(a.Logger))
+	sources := knownTo(a.Sources, a.strangers)
+	a.tap = tap.Wrap(a.link, a.allTapOptions(rules, sources, next))
+	a.dialer = dial.New(a.dialOptions())
+	var err error
+	a.stack, err = stack.New(a.tap, a.dialer, a.allStackOptions(sources))
+	return err
+}
+
+// pathMTU is called by a tap and a stack at work alone.
+func (a *assembly) pathMTU(client, server netip.AddrPort) packet.MTU {
+	return a.stack.PathMTU(client, server)
+}
+
+func (a *assembly) allTapOptions(
+	rules *policy.Rules, sources func(netip.Addr) bool, next func(*record.Attributed),
+) tap.Options {
+	o := a.tapOptions()
+	o.Rules, o.Sources, o.Local, o.PathMTU = rules, sources, a.local(), a.pathMTU
+	o.Admission = a.Log.Admission
+	o.OnSegment = a.Log.Segment
+	o.OnRecord = func(h *handshake.Record) {
+		next(&record.Attributed{Record: h, Opening: new(record.Opening)})
+	}
+	if owners := a.owners; owners != nil {
+		o.OnRecord = owners.record
+		o.OnSegment = func(k flow.Key, s handshake.Segment) {
+			owners.segment(k, s)
+			a.Log.Segment(k, s)
+		}
+	}
+	if a.names != nil {
+		o.OnSegment = a.names.behind(o.OnSegment, a.owners)
+	}
+	return o
+}
+
+func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options {
+	o := a.stackOptions()
+	o.Log, o.Workers = a.Logger, limits.Workers()
+	o.Host, o.Sources, o.Local, o.KeepSource = a.Host, sources, a.local(), a.KeepSource
+	o.AwaitRecord = true
+	o.DialDone, o.FlowDone, o.Gone = a.tap.DialDone, a.flowDone, a.tap.Forget
+	o.Denied = func(server netip.Addr, d *flow.Decision) {
+		if a.Attempted == nil {
+			name, _ := a.Virtual.Name(server)
+			a.denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
+		}
+	}
+	o.Question, o.Contradicts, o.Strict = a.judge.question, a.judge.contradicts, a.judge.checksName
+	if a.Attempted != nil {
+		o.Forbidden = a.forbidden
+	}
+	opened, open := a.opener(a.names, a.owners)
+	o.DatagramOpened = opened
+	a.Log.CountOpen(func() int { return a.tap.Open() + open() })
+	if a.names != nil {
+		a.names.follow(&o)
+	}
+	if a.Resolved != nil {
+		a.followResolved(&o)
+	}
+	if a.owners != nil {
+		o.BeforeAnswer, o.BeforeDatagramAnswer = a.owners.beforeAnswer, a.owners.beforeDatagramAnswer
+		o.SameSender, o.ClientEnds = a.owners.sameSender, a.owners.clientEnds
+		o.FlowDone = a.owners.inOrder(o.FlowDone)
+	}
+	if a.Forwards {
+		o.ClientMTU = a.dialer.ClientMTU
+	}
+	sizeSockets(&o, a.tap.Rules, a.pathMTU)
+	o.Stalled, o.First = a.holes.Stalled, a.holes.first
+	if a.sockets != nil {
+		o.Attach = a.sockets.Attach
+	}
+	return o
+}
+
+// connect has the log, the figures, and those that follow the traffic, know the stack.
+func (a *assembly) connect() {
+	a.holes.attach(a.tap, a.stack, a.dialer)
+	if a.owners != nil {
+		a.owners.finder.LeaveOut(a.stack.OwnsRaw)
+	}
+	if f := countFrames(a.link, a.tap); f != nil {
+		a.Log.CountFrames(f)
+	}
+	if a.Figures != nil {
+		a.Figures.Count(a.counters(a.link, a.tap, a.stack, a.ownersStatus, a.names.status))
+	}
+	a.Log.OnWritten(a.stack.Recorded)
+	a.Log.OnDatagramWritten(a.stack.DatagramRecorded)
+	if a.Started != nil {
+		a.Started(a.stack.Drain)
+	}
+}
+
+// run carries frames until ctx ends or the link fails.
+func (a *assembly) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.stack.Run(ctx) })
+	g.Go(func() error { return a.tap.Run(ctx) })
+	g.Go(func() error { a.denied.run(ctx); return nil })
+	g.Go(func() error { a.strangers.run(ctx); return nil })
+	g.Go(func() error { a.holes.Run(ctx); return nil })
+	g.Go(func() error { memory.Return(ctx, a.program); return nil })
+	if a.Reload != nil {
+		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
+	}
+	err := g.Wait()
+	if a.Figures != nil {
+		a.Figures.Count(nil)
+	}
+	a.tap.Flush()
+	if a.Summary {
+		a.Logger.WithFields(summary(a.tap.Stats(), a.stack.Stats())).Info("carried")
+	}
+	return err
+}
+
+func (a *assembly) close() {
+	if a.owners != nil {
+		_ = a.owners.close()
+	}
+}

@@ -1,0 +1,64 @@
+//go:build linux
+
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/record"
+	"syntap/stack"
+	"syntap/tun/flow"
+)
+
+// attemptedHandshake hands on the attempt of a handshake.
+func (r *router) attemptedHandshake(h *record.Attributed) {
+	a := attempt.OfHandshake(h)
+	a.Nameserver = r.isNameserver(h.Server)
+	r.Attempted(&a)
+}
+
+// attemptedDatagram hands on the attempt of a flow without a handshake.
+func (r *router) attemptedDatagram(d *record.AttributedDatagram) {
+	a := attempt.OfDatagram(d)
+	a.Nameserver = r.isNameserver(d.Server)
+	if a.Denied() {
+		if name := r.judge.deniedName(d.DNS, a.Owner); name != "" {
+			a.Name, a.Question = name, true
+		}
+	}
+	r.Attempted(&a)
+}
+
+// forbidden hands on the attempt of a connection or flow that says another name than its own.
+func (a *assembly) forbidden(f flow.Flow, remote netip.AddrPort) {
+	tell := func() {
+		at := attempt.OfContradiction(&f, remote, time.Now())
+		a.Attempted(&at)
+	}
+	if f.Datagram == nil || a.owners == nil {
+		tell()
+		return
+	}
+	a.owners.beforeDatagramAnswer(f.Datagram, tell)
+}
+
+func (r *router) isNameserver(server netip.AddrPort) bool {
+	return server.Port() == portDNS && r.Nameserver != nil && r.Nameserver(server.Addr())
+}
+
+// followResolved has Resolved see the responses to DNS queries.
+func (r *router) followResolved(o *stack.Options) {
+	next := o.DNSAnswered
+	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
+		if next != nil {
+			next(client, opening, response)
+		}
+		var owner *record.Owner
+		if o, ok := opening.(*record.Opening); ok {
+			owner = o.Owner
+		}
+		r.Resolved(owner, response)
+	}
+}

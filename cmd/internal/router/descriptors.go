@@ -1,0 +1,25 @@
+//go:build linux
+
+package router
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/limits"
+)
+
+// spareDescriptors are for all that is no connection: logs, the TUN, listeners.
+const spareDescriptors = 64
+
+// warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has
+// a descriptor.
+func (r *router) warnDescriptors() {
+	limit, flows := limits.Descriptors(), r.Config.Limits.TCPFlows
+	if limit >= uint64(flows)+spareDescriptors {
+		return
+	}
+	r.Logger.WithFields(logrus.Fields{
+		"limit": limit, "tcp_flows": flows,
+		"hint": "raise it, LimitNOFILE= of the unit or ulimit -Hn, or lower limits.tcp_flows",
+	}).Warn("the limit of open files is below limits.tcp_flows: connections beyond it will wait, or time out")
+}

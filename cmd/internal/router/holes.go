@@ -1,0 +1,270 @@
+//go:build linux
+
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/blackhole"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/pathmtu"
+	"syntap/cmd/internal/record"
+	"syntap/stack"
+	"syntap/stack/dial"
+	"syntap/tap"
+	"syntap/tun/flow"
+)
+
+// holes is the finder of black holes of a router, whose parts it gets when they are made.
+type holes struct {
+	*blackhole.Finder
+	router *router
+	config atomic.Pointer[config.Config] // in force
+	parts  atomic.Pointer[holeParts]     // nil = not yet
+}
+
+type holeParts struct {
+	tap    *tap.Tap
+	stack  *stack.Stack
+	dialer *dial.Dialer
+}
+
+// atLeisure is the time of a measurement of a path that is known to be narrow: under loss the exact
+// sizes take longer.
+const atLeisure = 30 * time.Second
+
+// lately is the age of connections that are compared with those that stall.
+const lately = 2 * time.Minute
+
+// findHoles returns the finder of a router.
+func (r *router) findHoles() *holes {
+	h := &holes{router: r}
+	h.config.Store(r.Config)
+	h.Finder = blackhole.New(blackhole.Options{
+		Measure: h.measure, MeasureClient: h.measureClient, Known: pathmtu.Known, Opens: h.opens,
+		Found: h.found, Cures: h.cures,
+		Passes: func(a netip.Addr) (up, down bool) {
+			if p := h.parts.Load(); p != nil {
+				up, down = p.stack.PassFull(a, time.Now().Add(-lately))
+			}
+			return up, down
+		},
+		Unsure: h.unsure,
+		Disagree: func(a netip.Addr) {
+			h.router.Logger.WithField("dst", a.String()).
+				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
+		},
+		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
+		Acked: func(k flow.Key) (acked uint64, ok bool) {
+			if p := h.parts.Load(); p != nil {
+				acked, ok = p.stack.AckedOf(k)
+			}
+			return acked, ok
+		},
+		LowerClientMTU: func(k flow.Key, mtu int) bool {
+			p := h.parts.Load()
+			return p != nil && p.stack.LowerClientMTU(k, mtu)
+		},
+		Reset: func(k flow.Key) {
+			if p := h.parts.Load(); p != nil {
+				p.stack.ResetStuck(k)
+			}
+		},
+	})
+	return h
+}
+
+func (h *holes) attach(t *tap.Tap, s *stack.Stack, d *dial.Dialer) {
+	h.parts.Store(&holeParts{t, s, d})
+}
+
+// Stalled takes a connection that makes no progress, unless findings are off.
+func (h *holes) Stalled(s flow.Stall) {
+	if h.config.Load().Tap.Findings != config.FindingsOff {
+		h.Finder.Stalled(s)
+	}
+}
+
+// first says how the first bytes of a connection are sent: on ports where nothing is measured they
+// have to tell.
+func (h *holes) first(port uint16) (learn, short bool) {
+	looks := h.config.Load().Tap.Findings != config.FindingsOff
+	return looks, looks && !pathmtu.Known(port)
+}
+
+// cures reports whether an mss rule in force keeps to findings.
+func (h *holes) cures(client, server netip.AddrPort) bool {
+	p := h.parts.Load()
+	return p != nil && p.tap.Rules().Learns(client, server)
+}
+
+// found records a finding, and names its cure.
+func (h *holes) found(f *record.Finding) {
+	h.router.Log.Finding(f)
+	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "confidence": string(f.Confidence)}
+	if f.Leg != "" {
+		fields["leg"] = string(f.Leg)
+	}
+	if f.Name != "" {
+		fields["name"] = f.Name
+	}
+	if f.Passes > 0 {
+		fields["passes"], fields["fails"] = f.Passes, f.Fails
+	}
+	if !f.Applied {
+		side := "dst"
+		if f.Leg == record.ClientLeg {
+			side = "src"
+		}
+		fields["hint"] = fmt.Sprintf("mss: [{%s: [%q], clamp: %d}], or tap: {findings: apply}", side, f.Dst, f.Clamp)
+	} else {
+		fields["clamp"] = f.Clamp
+	}
+	h.router.Logger.WithFields(fields).Warn("path MTU black hole: longer packets vanish without an ICMP error")
+}
+
+// unsure names a far end to which a connection hung until the router ended.
+func (h *holes) unsure(far netip.AddrPort, name string) {
+	host := far.String()
+	if name != "" {
+		host = net.JoinHostPort(name, fmt.Sprint(far.Port()))
+	}
+	h.router.Logger.WithFields(logrus.Fields{"dst": far.String(), "hint": "syntap mtu " + host}).
+		Warn("a connection hung until the end: the server is slow, or longer packets vanish (path MTU black hole)")
+}
+
+// measure measures a path by sockets like those of connections.
+func (h *holes) measure(
+	ctx context.Context, far netip.AddrPort, name string, patient bool, soFar func(blackhole.Path),
+) (path blackhole.Path, err error) {
+	p := h.parts.Load()
+	if p == nil {
+		return path, errors.New("the router is not ready")
+	}
+	if name == "" {
+		name = far.Addr().String()
+	}
+	timeout := pathmtu.Patience
+	if patient {
+		timeout = atLeisure
+	}
+	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
+	r, err := pathmtu.Measure(ctx, pathmtu.Options{
+		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
+		Socket: func() (int, error) { return p.socket(far) }, Timeout: timeout,
+		Opened: func() { soFar(blackhole.Path{}) },
+		Narrow: func(up bool, passes, fails int) {
+			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}
+			if up {
+				soFar(blackhole.Path{Up: way})
+			} else {
+				soFar(blackhole.Path{Down: way})
+			}
+		},
+	})
+	if err != nil {
+		return path, err
+	}
+	path.Rough = r.Late
+	switch r.Verdict {
+	case pathmtu.BlackHoleUp:
+		path.Up = wayOf(r.Up)
+	case pathmtu.BlackHoleDown:
+		path.Down = wayOf(r.Down)
+	case pathmtu.Both:
+		path.Up, path.Down = wayOf(r.Up), wayOf(r.Down)
+	case pathmtu.Undecided:
+		if r.Up != nil && r.Down == nil && !r.Late {
+			return path, blackhole.ErrUndecided
+		}
+		return path, errors.New(r.Note)
+	}
+	return path, nil
+}
+
+// socket returns a socket for a question of the router's own.
+func (p *holeParts) socket(far netip.AddrPort) (int, error) {
+	if err := p.dialer.Announce(far, true); err != nil {
+		return -1, err
+	}
+	return p.dialer.Stream(far.Addr())
+}
+
+// measureClient measures the path to the client of a connection whose packets of a size are stuck.
+func (h *holes) measureClient(ctx context.Context, k flow.Key, size int) (path blackhole.Path, err error) {
+	p := h.parts.Load()
+	if p == nil {
+		return path, errors.New("the router is not ready")
+	}
+	h.router.Logger.WithField("client", k.Client.String()).Debug("measuring the path MTU, as a connection stalls")
+	passes, err := pathmtu.Find(size, k.Client.Addr(), func(sizes []int) ([]bool, error) {
+		return p.stack.ProbeClient(ctx, k, sizes)
+	})
+	switch {
+	case errors.Is(err, stack.ErrNoProbe):
+		return path, fmt.Errorf("%w: %w", blackhole.ErrUndecided, err)
+	case err != nil, passes == size:
+		return path, err
+	}
+	path.Up = blackhole.Way{Hole: true, Passes: passes, Fails: passes + 1}
+	return path, nil
+}
+
+func wayOf(s *pathmtu.Sizes) blackhole.Way {
+	return blackhole.Way{Hole: true, Passes: s.Passes, Fails: *s.Fails}
+}
+
+// linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown, as
+// in a network other than that of upstream sockets.
+func (h *holes) linkMTU(a netip.Addr) int {
+	o := netlink.RouteGetOptions{Mark: h.router.Mark, Oif: h.config.Load().Egress.Interface}
+	routes, err := netlink.RouteGetWithOptions(net.IP(a.AsSlice()), &o)
+	if err != nil || len(routes) == 0 {
+		return 0
+	}
+	link, err := net.InterfaceByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return 0
+	}
+	return link.MTU
+}
+
+// opensWithin bounds the time of a handshake that shows that a far end is there.
+const opensWithin = 5 * time.Second
+
+// opens opens a connection and closes it again.
+func (h *holes) opens(ctx context.Context, far netip.AddrPort) bool {
+	p := h.parts.Load()
+	if p == nil {
+		return false
+	}
+	fd, err := p.socket(far) // its end is a RST
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if errno := dial.Connect(fd, far); errno != 0 && errno != unix.EINPROGRESS {
+		return false
+	}
+	for deadline := time.Now().Add(opensWithin); time.Now().Before(deadline) && ctx.Err() == nil; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 100)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false
+		}
+		if n > 0 {
+			errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			return err == nil && errno == 0
+		}
+	}
+	return false
+}

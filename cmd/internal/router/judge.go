@@ -1,0 +1,204 @@
+//go:build linux
+
+package router
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/stack/dial"
+	"syntap/stack/egress"
+	"syntap/stack/resolver"
+	"syntap/stack/virtual"
+	"syntap/tun/flow"
+)
+
+// judge asks the rules about flows, by the names and owners of their clients.
+type judge struct {
+	rules   atomic.Pointer[egress.Rules] // nil = there are none
+	strict  atomic.Bool
+	names   *namer         // nil = no flow has a name
+	owners  *attribution   // nil = no client has a user
+	virtual *virtual.Table // the addresses that stand for names; nil = none do
+	local   func(netip.Addr) bool
+
+	attempted func(*attempt.Attempt) // nil disables it
+}
+
+// check reports why the rules of a config cannot be in force.
+func (j *judge) check(c *config.Config) error {
+	const restart = "restart to have these rules in force"
+	switch {
+	case j.names == nil && c.Egress.NeedsNames():
+		return hint.Fail(errors.New("egress has rules with names, which are not looked for yet"), restart)
+	case j.owners == nil && c.Egress.HasUIDs():
+		return hint.Fail(errors.New("egress has rules with users, which are not looked for"), restart)
+	}
+	return nil
+}
+
+// enforce puts a config in force, for flows to come. Its rules are compiled.
+func (j *judge) enforce(c *config.Config, rules *egress.Rules) {
+	j.rules.Store(rules)
+	j.strict.Store(c.Egress.Strict)
+}
+
+// rule returns the ruling on a flow that is about to begin, for dial.Options.Rules.
+func (j *judge) rule(f dial.Flow) *egress.Ruling {
+	rules := j.rules.Load()
+	if rules == nil {
+		return nil
+	}
+	q := egress.Request{Proto: f.Proto, Server: f.Server, Name: f.Name}
+	if f.Name != "" {
+		q.Server = f.Real
+	}
+	if f.Uninvited {
+		return rules.Decide(&q)
+	}
+	k := flow.Key{Client: f.Client, Server: f.Server, ISN: f.ISN}
+	names := j.names != nil && q.Name == "" && rules.HasNames()
+	var o *record.Owner
+	if names || rules.HasUIDs() {
+		o = j.user(f.Proto, k)
+	}
+	if o != nil {
+		q.HasUID, q.UID = true, o.UID
+	}
+	if names {
+		if n := j.names.known(f.Proto, k, o); n != nil {
+			q.Name, q.Others = n.Name, n.Others
+		}
+	}
+	return rules.Decide(&q)
+}
+
+// user returns the owner of a local client, of which only the user may be known; nil if it is not.
+func (j *judge) user(p flow.Proto, k flow.Key) *record.Owner {
+	if j.owners == nil || !j.local(k.Client.Addr()) {
+		return nil
+	}
+	if p == flow.TCP {
+		return j.owners.owner(k)
+	}
+	socket, ok := j.owners.finder.Socket(p, k.Client, k.Server)
+	if !ok {
+		return nil
+	}
+	return j.owners.ownerOf(socket, owner.Process{})
+}
+
+// question decides on a DNS query by the names that it asks for, for stack.Options.Question.
+func (j *judge) question(
+	p flow.Proto, client, server netip.AddrPort, opening any, query *flow.DNS,
+) *flow.Decision {
+	rules := j.rules.Load()
+	if rules == nil {
+		return &flow.Decision{Rule: "default"} // they have just gone
+	}
+	q := egress.Question{}
+	if rules.HasUIDs() {
+		o := new(record.Owner)
+		if opening, ok := opening.(*record.Opening); ok {
+			o = opening.Owner
+		} else {
+			o = j.user(p, flow.Key{Client: client, Server: server})
+		}
+		if o != nil {
+			q.HasUID, q.UID = true, o.UID
+			q.ForAll = j.names != nil && j.names.resolver(o.UID)
+		}
+	}
+	var ruling *egress.Ruling
+	for _, asked := range query.Queries {
+		q.Name = asked.Name
+		if a, ok := resolver.Reverse(q.Name); ok && j.virtual.Contains(a) {
+			ruling = &egress.Ruling{Decision: &flow.Decision{Rule: "egress.names"}} // it does not leave
+			continue
+		}
+		if ruling = rules.DecideName(q); ruling.Deny {
+			break
+		}
+	}
+	if o, ok := opening.(*record.Opening); ok && ruling.Deny && p == flow.TCP && j.attempted != nil {
+		j.attempted(&attempt.Attempt{
+			Time: time.Now(), Proto: p, Name: q.Name, Server: server, Question: true,
+			Owner: o.Owner, Decision: ruling.Decision,
+		})
+	}
+	return ruling.Decision
+}
+
+// deniedName returns the name in a query for which the query is denied; "" if it is for its server.
+func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
+	rules := j.rules.Load()
+	if rules == nil || query == nil {
+		return ""
+	}
+	q := egress.Question{}
+	if o != nil {
+		q.HasUID, q.UID = true, o.UID
+	}
+	for _, asked := range query.Queries {
+		q.Name = asked.Name
+		if rules.DecideName(q).Deny {
+			return q.Name
+		}
+	}
+	return ""
+}
+
+// checksName reports whether a client's first bytes may say no other name than that of the
+// connection with an opening, for stack.Options.Strict.
+func (j *judge) checksName(opening any) bool {
+	o, ok := opening.(*record.Opening)
+	return ok && o.Name != nil && j.strict.Load()
+}
+
+// contradicts reports whether a client's first bytes say another name than that of its connection,
+// for stack.Options.Contradicts.
+//
+// Beside ECH the name is that of a provider, unless it is an empty extension, which looks the same
+// (GREASE). Of names that are virtual no client has the keys for ECH.
+func (j *judge) contradicts(f *flow.Flow) bool {
+	o, ok := f.Opening.(*record.Opening)
+	if ok && f.Hello != nil && f.Hello.ECH && o.Name != nil && o.Name.Source == "virtual" {
+		said := *f.Hello
+		said.ECH = false
+		plain := *f
+		plain.Hello = &said
+		f = &plain
+	}
+	return ok && conflict(o, f)
+}
+
+// known returns the name by which a client knows the server of a flow that is about to begin, nil
+// if it knows none. Where names are virtual, a client that has another address has it from another
+// resolver, whose word does not count.
+func (n *namer) known(p flow.Proto, k flow.Key, o *record.Owner) *record.Name {
+	if n.virtual != nil {
+		name := new(record.Name)
+		if n.addHosts(name, k.Client.Addr(), k.Server.Addr()); name.Name == "" {
+			return nil
+		}
+		return name
+	}
+	if p != flow.TCP {
+		name, use := n.begin(k.Client.Addr(), k.Server.Addr(), o)
+		n.table.End(use, time.Now())
+		return name
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.find(k); h != nil {
+		return h.name
+	}
+	return nil
+}

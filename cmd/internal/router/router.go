@@ -1,0 +1,208 @@
+//go:build linux
+
+package router
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"syntap/cmd/internal/hostfile"
+	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/memory"
+	"syntap/cmd/internal/message"
+	"syntap/cmd/internal/sockets"
+
+	"github.com/sirupsen/logrus"
+
+	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
+	"syntap/stack"
+	"syntap/stack/dial"
+	"syntap/stack/nat/mappings"
+	"syntap/stack/virtual"
+	"syntap/tap"
+	"syntap/tun"
+	"syntap/tun/flow"
+)
+
+// router says how Route is to carry traffic.
+type router struct {
+	Config *config.Config
+	Log    recordLog // of handshakes
+	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
+	Stores func() []fleet.Stats
+	Logger logrus.FieldLogger // of the program itself
+
+	// Isolate has this process give up, for good and before the first packet, all rights that a
+	// router does not need (package isolate). It can execute no program then.
+	Isolate bool
+
+	Summary    bool           // log the counts of records and drops when it ends
+	Reload     *reloads       // nil = never
+	Figures    *web.Figures   // tell all this to those who ask; nil = none does
+	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
+	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
+	Owners     bool           // name the programs that local clients are in records
+	Network    *owner.Network // in which they are, which Route may close; nil = that of this process
+	Forwards   bool           // clients may be behind other links of this host, which it forwards to
+
+	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
+	Started func(drain func(context.Context) (left int))
+
+	Mark uint32          // of upstream sockets, 0 = none
+	Host *dial.HostAddrs // this host's addresses, for sockets with Mark; nil makes a set
+	// whether a client may use this host's links as if there were no router; nil = none may
+	OnHost     func(netip.Addr) bool
+	KeepSource func(netip.Addr) bool // clients whose address host sockets keep; nil = none
+	Sources    func(netip.Addr) bool // who may send into the TUN; nil = anyone
+	// whether a client is a program of this host or of exec's; nil = who has an address of this
+	// host
+	Local   func(netip.Addr) bool
+	Virtual *virtual.Table // the addresses that stand for names; nil = none do
+	// destinations that stand for others, exempt from the deny list; nil = none
+	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
+
+	// Attempted gets each attempt of a client to reach a server or, where policy denies that, to
+	// have a name resolved. It must not block. nil disables it.
+	Attempted func(*attempt.Attempt)
+	// Resolved gets each response to a DNS query of a client whose owner, if not nil, is known. It
+	// must not block. nil disables it.
+	Resolved func(o *record.Owner, response *flow.DNS)
+	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
+	Nameserver func(netip.Addr) bool
+
+	hosts hostfile.Hosts // by which programs of this host know addresses besides; nil = none
+	// nextHosts returns those that count from the next reload on
+	nextHosts func() hostfile.Hosts
+	// nameservers returns those of this host, at other machines
+	nameservers func() []netip.Addr
+	// isolated gets this process with its rights, once it opens no more files; nil disables it
+	isolated func(isolate.Process)
+
+	judge *judge // made by route, like holes
+	holes *holes
+
+	sent      func() *message.SentState               // the comparison of connections with records; returns nil where there is none
+	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
+	sockets   *sockets.Pool                           // of the keeper; nil = there is none
+	searches  *searches                               // of the keeper for owners; nil = this process searches itself
+	resolvers func(uid uint32) bool                   // tells the users of resolvers of this host; nil = there are none
+}
+
+// Route carries the frames of link until ctx ends or the link fails. It closes the link, and
+// the log when everything has been written.
+func (r *router) Route(ctx context.Context, link tun.Link) error {
+	return errors.Join(write(ctx, r.Log, func(ctx context.Context) error { return r.route(ctx, link) }))
+}
+
+func (r *router) route(ctx context.Context, link tun.Link) error {
+	r.holes = r.findHoles()
+	defer r.holes.Close()
+	rules, err := r.Config.CompileRules(r.holes.MSS)
+	if err != nil {
+		_ = link.Close()
+		return err
+	}
+	leaving := r.Config.Egress.Compile()
+	for _, warning := range r.Config.Warnings(rules, leaving) {
+		r.Logger.Warn(warning)
+	}
+	r.warnDescriptors()
+	if r.Host == nil {
+		r.Host = &dial.HostAddrs{Mark: r.Mark, Sockets: r.upstream()}
+	}
+	defer r.Host.Close()
+	a := &assembly{router: r, link: link}
+	defer a.close()
+	if err := a.build(rules, leaving); err != nil {
+		_ = link.Close()
+		return err
+	}
+	a.program, _ = memory.OpenProgram() // without it pages of the program stay in memory
+	defer a.program.Close()
+	if r.Isolate {
+		r.isolate()
+	}
+	a.connect()
+	return a.run(ctx)
+}
+
+// tapOptions, stackOptions and dialOptions translate the parts of the config that can be reloaded.
+
+func (r *router) tapOptions() tap.Options {
+	c := r.Config
+	return tap.Options{
+		Timeout:           c.Tap.Timeout,
+		DialTimeout:       c.Egress.DialTimeout,
+		TCPFlows:          c.Limits.TCPFlows,
+		TCPFlowsPerSource: c.Limits.TCPFlowsPerSource,
+	}
+}
+
+func (r *router) stackOptions() stack.Options {
+	c := r.Config
+	return stack.Options{
+		DialTimeout:      c.Egress.DialTimeout,
+		HandshakeTimeout: c.Tap.Timeout,
+		Keepalive:        keepalive(c),
+		TCPFlows:         c.Limits.TCPFlows,
+		Datagrams: mappings.Limits{
+			Mappings:    c.Limits.UDPFlows,
+			PerSource:   c.Limits.UDPFlowsPerSource,
+			UDPTimeout:  c.Egress.UDPTimeout,
+			ICMPTimeout: c.Egress.ICMPTimeout,
+		},
+		HalfOpen:          c.Limits.HalfOpen,
+		HalfOpenPerSource: c.Limits.HalfOpenPerSource,
+		Memory:            int64(c.Limits.Memory),
+		BusyPoll:          busyPoll(c.Egress.BusyPoll),
+	}
+}
+
+func (r *router) dialOptions() dial.Options {
+	c := r.Config
+	o := dial.Options{
+		Sockets: r.upstream(), Announce: r.announce, Mark: r.Mark, Interface: c.Egress.Interface,
+		Policy: destinations(c, r.Host, r.OnHost, r.nameservers), Redirect: r.Redirect,
+		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+	}
+	return o
+}
+
+// upstream returns the sockets that the keeper makes; nil = this process makes its own.
+func (r *router) upstream() dial.Sockets {
+	if r.sockets == nil {
+		return nil
+	}
+	return r.sockets
+}
+
+// keepalive returns the config's keepalive of silent connections. It holds for both ends.
+func keepalive(c *config.Config) dial.Keepalive {
+	e := &c.Egress
+	return dial.Keepalive{Idle: e.KeepaliveIdle, Interval: e.KeepaliveInterval, Probes: e.KeepaliveProbes}
+}
+
+// local returns a test that tells the programs of this host, or of exec, from clients behind it.
+func (r *router) local() func(netip.Addr) bool {
+	if r.Local != nil {
+		return r.Local
+	}
+	return r.Host.Contains
+}
+
+// busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.
+func busyPoll(limit time.Duration) time.Duration {
+	if runtime.NumCPU() <= limits.Workers() {
+		return 0
+	}
+	return limit
+}

@@ -1,0 +1,34 @@
+//go:build linux
+
+package router
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+
+	"syntap/cmd/internal/hostfile"
+	"syntap/cmd/internal/owner"
+)
+
+// searches are those of the keeper for owners, for a router that may not look at other users'
+// processes.
+type searches struct {
+	conn   *net.UnixConn
+	lacks  []string
+	remote atomic.Pointer[owner.Remote] // that has them made; nil = none yet
+}
+
+// begin returns the finder that has the searches made. It has read the names of users.
+func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
+	r, err := owner.NewRemote(n, s.conn, s.lacks)
+	if err != nil {
+		return nil, err
+	}
+	s.remote.Store(r)
+	if f, err := os.Open(hostfile.PasswdPath); err == nil { // else users have no names
+		r.SetUsers(f)
+		_ = f.Close()
+	}
+	return r, nil
+}

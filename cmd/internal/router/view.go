@@ -1,0 +1,188 @@
+//go:build linux
+
+package router
+
+import (
+	"maps"
+
+	"syntap/cmd/internal/audit"
+	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/web"
+	"syntap/stack"
+	"syntap/tap"
+	"syntap/tap/policy"
+	"syntap/tun"
+	"syntap/tun/flow"
+	"syntap/tun/route"
+)
+
+// queueDrops returns the drops of an interface's queue, 0 when it has gone.
+func queueDrops(name string) func() uint64 {
+	return func() uint64 {
+		n, _ := route.QueueDrops(name)
+		return n
+	}
+}
+
+// recorder returns the function that takes finished records, which no caller may change any more.
+func (r *router) recorder() func(*record.Attributed) {
+	if r.Figures == nil && r.Attempted == nil {
+		return r.Log.Record
+	}
+	return func(record *record.Attributed) {
+		if r.Attempted != nil {
+			r.attemptedHandshake(record)
+		}
+		r.Figures.Handshake(record)
+		r.Log.Record(record)
+	}
+}
+
+// begun takes the beginning of a flow without a handshake.
+func (r *router) begun(d *record.AttributedDatagram) {
+	if r.Attempted != nil {
+		r.attemptedDatagram(d)
+	}
+	r.Log.Datagram(d)
+}
+
+// flowDone takes the end of a connection or flow.
+func (r *router) flowDone(f flow.Flow) {
+	o := record.OpeningOf(&f)
+	ended := record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)}
+	r.Log.Flow(ended)
+}
+
+// counters returns the function that tells the figures.
+func (r *router) counters(
+	link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners, names func() *web.Names,
+) func() web.Counters {
+	return func() web.Counters {
+		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
+		c := web.Counters{
+			Handshakes:    make(map[string]uint64),
+			Drops:         make(map[string]uint64),
+			LocalFailures: make(map[string]uint64),
+			Flows: map[string]int64{
+				"tcp": stacks.TCPFlows.Load(), "udp": stacks.Datagrams.UDP.Load(), "icmp": stacks.Datagrams.Echo.Load(),
+			},
+			HalfOpen:    stacks.HalfOpen.Load(),
+			Memory:      web.Memory(s.Memory()),
+			MSSRewrites: taps.MSSRewrites,
+			DFRewrites:  taps.DFRewrites,
+			MSSRules:    inUse(t.Rules().MSSUse()),
+			DFRules:     inUse(t.Rules().DFUse()),
+			LogRecords:  log.Records,
+			LogLost:     make(map[string]uint64),
+			Findings:    r.holes.Findings(),
+			Found:       foundIn(r.foundByKeeper(log.Found)),
+			Sent:        r.compared(),
+			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
+			Owners:      owners(),
+			Names:       names(),
+			Fleet:       r.stores(),
+		}
+		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
+		for outcome, n := range taps.Handshakes {
+			c.Handshakes[string(outcome)] = n
+		}
+		for reason, n := range log.Lost {
+			c.LogLost[string(reason)] = n
+		}
+		all := []map[string]uint64{taps.Drops, stacks.Drops(), stacks.InboundDrops()}
+		if device, ok := link.(interface{ Stats() *tun.Stats }); ok {
+			d := device.Stats()
+			c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
+			c.Inbound = web.Traffic{Frames: d.InboundFrames.Load(), Bytes: d.InboundBytes.Load()}
+			all = append(all, map[string]uint64{"malformed": d.Malformed.Load()})
+		}
+		for _, drops := range all { // several may drop for the same reason
+			for reason, n := range drops {
+				c.Drops[reason] += n
+			}
+		}
+		if r.QueueDrops != nil {
+			c.Drops["tun_queue"] = r.QueueDrops()
+		}
+		if r.PastDrops != nil {
+			c.Drops["past_tun"] = r.PastDrops()
+		}
+		return c
+	}
+}
+
+// countFrames returns the function that gives the last record of a run its account of frames;
+// nil where the link does not count them.
+func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
+	device, ok := link.(interface{ Stats() *tun.Stats })
+	if !ok {
+		return nil
+	}
+	return func() (f record.Frames) {
+		d, taps := device.Stats(), t.Stats()
+		malformed := d.Malformed.Load()
+		f.Read = d.OutboundFrames.Load() + malformed
+		f.Accounted = taps.Passed + malformed
+		for _, n := range taps.Drops {
+			f.Accounted += n
+		}
+		return f
+	}
+}
+
+// foundByKeeper adds the findings of another process to those of this one.
+func (r *router) foundByKeeper(counts map[audit.Found]uint64) map[audit.Found]uint64 {
+	if r.sent == nil || r.sent() == nil {
+		return counts
+	}
+	s, all := r.sent(), make(map[audit.Found]uint64)
+	maps.Copy(all, counts)
+	all[audit.Found{Kind: record.InvalidRecord}] = s.Invalid
+	all[audit.Found{Kind: record.Unrecorded}] = s.Unrecorded
+	return all
+}
+
+// compared returns the state of the comparison of connections with records; nil where there is
+// none.
+func (r *router) compared() *web.Sent {
+	if r.sent == nil || r.sent() == nil {
+		return nil
+	}
+	s := r.sent()
+	return &web.Sent{
+		Error: s.Why, Flows: s.Stats.Sent, Own: s.Stats.Own, Unrecorded: s.Stats.Unrecorded,
+		Unjudged: s.Stats.Unjudged, Missed: s.Stats.Missed, Closed: s.Closed,
+	}
+}
+
+func inUse(rules []policy.Use) []web.Rule {
+	all := make([]web.Rule, len(rules))
+	for i, r := range rules {
+		all[i] = web.Rule(r)
+	}
+	return all
+}
+
+// stores returns the state of the stores that the log is sent to.
+func (r *router) stores() []fleet.Stats {
+	if r.Stores == nil {
+		return nil
+	}
+	return r.Stores()
+}
+
+// foundIn returns the numbers of findings. All that there may be are named, counted or not.
+func foundIn(counts map[audit.Found]uint64) (all []web.Found) {
+	for _, of := range []audit.Found{
+		{Kind: record.BlackHole, Direction: "up"},
+		{Kind: record.BlackHole, Direction: "down"},
+		{Kind: record.BlackHole, Direction: "both"},
+		{Kind: record.DNSTunnel},
+		{Kind: record.InvalidRecord},
+		{Kind: record.Unrecorded},
+	} {
+		all = append(all, web.Found{Kind: string(of.Kind), Direction: of.Direction, Count: counts[of]})
+	}
+	return all
+}
