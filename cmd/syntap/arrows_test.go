@@ -224,9 +224,11 @@ func mayImport() map[string][]string {
 			"tun/flow",
 		},
 		"cmd/internal/web": {
-			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/format", "cmd/internal/hint",
-			"cmd/internal/isolate", "cmd/internal/recent", "cmd/internal/record", "cmd/internal/record/compact",
-			"cmd/internal/terminal", "tap/handshake",
+			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/filter",
+			"cmd/internal/fleet", "cmd/internal/format", "cmd/internal/hint",
+			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logger",
+			"cmd/internal/memory", "cmd/internal/recent", "cmd/internal/record",
+			"cmd/internal/record/compact", "cmd/internal/terminal", "tap/handshake",
 		},
 
 		"cmd/syntap": {
@@ -280,7 +282,7 @@ func owners() map[string][]string {
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/router", "stack",
+			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/router", "cmd/internal/web", "stack",
 			"stack/nat",
 		},
 	}

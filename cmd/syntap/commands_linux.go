@@ -6,12 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/router"
+	"syntap/cmd/internal/web"
 )
 
 // linuxCommands returns the commands that exist on Linux only.
@@ -34,8 +34,8 @@ func runAsPart() {
 	switch {
 	case router.IsProcess():
 		part = (&router.Process{Stderr: os.Stderr}).Run
-	case app.IsWeb():
-		part = func(ctx context.Context) error { return app.ServeWeb(ctx, os.Stderr) }
+	case web.IsProcess():
+		part = func(ctx context.Context) error { return web.ServeProcess(ctx, os.Stderr) }
 	default:
 		return
 	}

@@ -27,9 +27,9 @@
 // The router opens no file once it has given up its rights. Of those of the host that change the
 // keeper sends the next ones (files.go).
 //
-// With http.listen the keeper has the page served by a third process (page.go, web.go), which it
-// starts when the router runs. It opens the listener before that, so that visitors wait rather than
-// being refused, and keeps the last records for it (package recent). Questions that the keeper
+// With http.listen the keeper has the page served by a third process (page.go, package web), which
+// it starts when the router runs. It opens the listener before that, so that visitors wait rather
+// than being refused, and keeps the last records for it (package recent). Questions that the keeper
 // cannot answer itself it puts to the present router, or the next one.
 //
 // # The log

@@ -170,7 +170,7 @@ func (p *page) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd, err := startProcess(p.k.start, webName, p.k.apart(), theirs, p.file, p.records.File())
+	cmd, err := startProcess(p.k.start, web.ProcessName, p.k.apart(), theirs, p.file, p.records.File())
 	_ = theirs.Close()
 	if err != nil {
 		_ = ours.Close()
@@ -192,8 +192,8 @@ func (p *page) answer(question byte) ([]byte, error) {
 	_ = p.limit.Wait(context.Background())
 	c := p.k.config.Load()
 	switch question {
-	case askShown:
-		return json.Marshal(shown{began, len(c.Fleet.Stores) > 0, c.Log})
+	case web.AskShown:
+		return json.Marshal(web.Shown{Began: began, Fleet: len(c.Fleet.Stores) > 0, Log: c.Log})
 	case web.AskStatus, web.AskMetrics, web.AskAlive:
 		return p.askRouter(question)
 	case web.AskReady:

@@ -9,10 +9,11 @@
 //	router ── histograms ──╮
 //	router ── Counters ────┴── Figures ──▶ /metrics, /api/status
 //
-// A [Server] is in a process of its own. It reads the records, and asks for the figures, when it is
-// asked for them: records from memory that the keeper writes, figures by a [Remote], which asks the
-// keeper, which asks the router. [Figures] are in the router; they add to a few atomic counters on
-// the packet path.
+// A [Server] is in a process of its own (process_linux.go), which the keeper starts, and gives up
+// all rights but to accept connections and to answer. It reads the records, and asks for the
+// figures, when it is asked for them: records from memory that the keeper writes, figures by a
+// [Remote], which asks the keeper, which asks the router. [Figures] are in the router; they add to
+// a few atomic counters on the packet path.
 //
 // One list has the records by which connections and flows begin and end, another the handshakes
 // among them. Records are numbered from 1 by "seq", each type by itself; the record of an end names
@@ -53,7 +54,7 @@
 //
 // # The fleet
 //
-// /fleet is a page of its own: fleet.js lists the routers that /api/fleet has, which package app
+// /fleet is a page of its own: fleet.js lists the routers that /api/fleet has, which the keeper
 // asks the fleet's stores for. One question is under way at a time, and its answer is kept for
 // seconds.
 //

@@ -14,13 +14,14 @@ import (
 
 // The questions of a server in a process of its own.
 const (
-	AskStatus    = iota + 1 // the router: its Status, in JSON
-	AskMetrics              // the router: EncodeMetrics
-	AskAlive                // the router: nothing
-	AskProcess              // the keeper: EncodeMetrics of the router's process
-	AskReady                // the keeper: nothing, or why no traffic is carried now
-	AskProcesses            // the keeper: the processes that it knows, in JSON
-	AskFleet                // the keeper: Options.Fleet
+	AskShown     = iota // the keeper: Shown, in JSON
+	AskStatus           // the router: its Status, in JSON
+	AskMetrics          // the router: EncodeMetrics
+	AskAlive            // the router: nothing
+	AskProcess          // the keeper: EncodeMetrics of the router's process
+	AskReady            // the keeper: nothing, or why no traffic is carried now
+	AskProcesses        // the keeper: the processes that it knows, in JSON
+	AskFleet            // the keeper: Options.Fleet
 )
 
 // MaxAnswer bounds the answers of a router, in bytes, and MaxFleet those of a keeper.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package web
 
 import (
 	"context"
@@ -17,31 +17,35 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/cmd/internal/channel"
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/recent"
 	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/web"
 )
 
-// IsWeb reports whether this process is to serve http.listen for a Service, which has started it.
-func IsWeb() bool { return os.Args[0] == webName }
+// ProcessName is the name of the process that serves http.listen, as that of a router is in package
+// message.
+const ProcessName = "syntap-web"
 
-// Where it finds all that it has.
+// IsProcess reports whether this process is to serve http.listen for its keeper.
+func IsProcess() bool { return os.Args[0] == ProcessName }
+
+// Where it finds the keeper's listener, and the last records.
 const listenerFD, recentFD = channel.FD + 1, channel.FD + 2
 
-// ServeWeb serves http.listen until the Service that has started this process ends.
-func ServeWeb(ctx context.Context, stderr io.Writer) error {
+// ServeProcess serves http.listen until the keeper of this process ends.
+func ServeProcess(ctx context.Context, stderr io.Writer) error {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE) // they are for the keeper
-	_ = os.WriteFile("/proc/self/comm", []byte(webName), 0)             // for people alone
+	_ = os.WriteFile("/proc/self/comm", []byte(ProcessName), 0)         // for people alone
 	limits.OneProcessor(os.Getenv)
 	lines := logger.NewLines(stderr)
 	defer lines.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w, err := openWeb(ctx, stop)
+	w, err := openProcess(ctx, stop)
 	if err != nil {
 		return fmt.Errorf("serve http.listen: %w", limits.Explain(err))
 	}
@@ -52,34 +56,41 @@ func ServeWeb(ctx context.Context, stderr io.Writer) error {
 	w.isolate(log)
 	o := w.remote.Options(w.Fleet)
 	o.Run, o.Records = w.run, w.records
-	return web.NewServer(w.listener, o).Run(ctx)
+	return NewServer(w.listener, o).Run(ctx)
 }
 
-// webProcess is all that the process has.
-type webProcess struct {
-	shown
-	remote   web.Remote
+// Shown is the part of a run's state that the process begins with.
+type Shown struct {
+	Began time.Time // the run
+	Fleet bool      // the config has stores
+	Log   config.Log
+}
+
+// process is all that the process has from its keeper.
+type process struct {
+	Shown
+	remote   Remote
 	run      record.Run
 	listener net.Listener
 	records  *recent.Reader
 }
 
-// openWeb takes all that the keeper gives, and calls stop when that has ended, or closes the
+// openProcess takes all that the keeper gives, and calls stop when that has ended, or closes the
 // stream.
-func openWeb(ctx context.Context, stop func()) (*webProcess, error) {
+func openProcess(ctx context.Context, stop func()) (*process, error) {
 	conn, err := channel.Socket(os.NewFile(channel.FD, "channel"))
 	if err != nil {
 		return nil, err
 	}
-	keeper := channel.NewAsker(conn, web.MaxFleet)
+	keeper := channel.NewAsker(conn, MaxFleet)
 	go func() {
 		_ = keeper.Listen() // without a keeper there is nothing to show
 		stop()
 	}()
-	w := &webProcess{remote: web.Remote{Ask: keeper.Ask}}
-	text, err := keeper.Ask(ctx, askShown)
+	w := &process{remote: Remote{Ask: keeper.Ask}}
+	text, err := keeper.Ask(ctx, AskShown)
 	if err == nil {
-		err = json.Unmarshal(text, &w.shown)
+		err = json.Unmarshal(text, &w.Shown)
 	}
 	if err != nil {
 		return nil, err
@@ -94,12 +105,15 @@ func openWeb(ctx context.Context, stop func()) (*webProcess, error) {
 	return w, err
 }
 
-// webMemory bounds the memory that the process can take besides, as Needs.Memory does.
-const webMemory = 512 << 20
+// processMemory bounds the memory that the process can take besides, as Needs.Memory does.
+const processMemory = 512 << 20
 
 // isolate gives up all rights but to accept connections and to answer.
-func (w *webProcess) isolate(log logrus.FieldLogger) {
-	hide(log)
+func (w *process) isolate(log logrus.FieldLogger) {
+	if err := isolate.Hide(); err != nil {
+		log.WithError(err).Warn("other processes may read the memory of this one")
+	}
+	isolate.DumpNoCore()
 	_ = time.Now().Local().String()                 // has the file of the time zone read
 	if p, err := memory.OpenProgram(); err == nil { // else it keeps the pages of its start
 		time.AfterFunc(time.Second, func() {
@@ -108,7 +122,7 @@ func (w *webProcess) isolate(log logrus.FieldLogger) {
 		})
 	}
 	files, err := isolate.Open(os.Getpid())
-	landlock, entered := isolate.Enter(isolate.Needs{Page: true, Memory: webMemory})
+	landlock, entered := isolate.Enter(isolate.Needs{Page: true, Memory: processMemory})
 	if entered != nil {
 		log.WithError(entered).Warn("the process that serves http.listen keeps rights that it does not need")
 	}
