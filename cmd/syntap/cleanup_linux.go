@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/host"
 )
 
 func newCleanupCommand(getenv func(string) string) *cobra.Command {
@@ -35,12 +35,12 @@ config FILE makes on this host, as "syntap plan" prints them, and removes the jo
 				if err != nil {
 					return err
 				}
-				return app.CleanupAs(c, stateDir(getenv), cmd.OutOrStdout())
+				return host.CleanupAs(c, stateDir(getenv), cmd.OutOrStdout())
 			}
 			if file != "" {
 				return hint.Usage(errors.New("-c goes with --force"), "add --force, or leave -c out")
 			}
-			return app.Cleanup(stateDir(getenv), result != "success", cmd.OutOrStdout())
+			return host.Cleanup(stateDir(getenv), result != "success", cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&result, "result", "success", "how a service ended, systemd's "+

@@ -5,8 +5,8 @@ import (
 	"io"
 	"os"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/journal"
 	"syntap/cmd/internal/terminal"
 )
@@ -14,7 +14,7 @@ import (
 // printNotices prints the notices about this host. An error of the survey prints none: plan and
 // check need no privilege, and the host's tables may be closed to the user.
 func printNotices(w io.Writer, c *config.Config) {
-	notices, err := app.Notices(c, stateDir(os.Getenv))
+	notices, err := host.Notices(c, stateDir(os.Getenv))
 	if err != nil {
 		return
 	}

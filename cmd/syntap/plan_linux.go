@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/limits"
 )
 
@@ -29,7 +29,7 @@ standard error. The host is not changed.`,
 				return err
 			}
 			limits.HalfOfProcessors(os.Getenv) // tun.queues may depend on it
-			if err := app.Plan(c, stateDir(os.Getenv), cmd.OutOrStdout()); err != nil {
+			if err := host.Plan(c, stateDir(os.Getenv), cmd.OutOrStdout()); err != nil {
 				return err
 			}
 			printNotices(cmd.ErrOrStderr(), c)

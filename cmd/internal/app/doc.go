@@ -4,9 +4,9 @@
 // # Theory of operation
 //
 // "syntap run" is several processes (package isolate says why). A [Service] is the one that is
-// started: it changes the host (host.go, tun/route), takes the signals (run.go), and keeps a router
-// going (keeper.go, child.go). The router is the same program under another name (package router).
-// They exchange orders and words (package message).
+// started: it changes the host (packages host and tun/route), takes the signals (run.go), and keeps
+// a router going (keeper.go, child.go). The router is the same program under another name (package
+// router). They exchange orders and words (package message).
 //
 // [Exec] is a keeper, too, of the same routers (exec.go, command.go): it changes no host, but
 // starts a command (package namespace), while its router starts. It tells the router which

@@ -14,6 +14,7 @@ import (
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
@@ -102,7 +103,7 @@ func (e *Execution) keeper() *keeper {
 // start starts the session.
 func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (*namespace.Session, error) {
 	c := e.Config
-	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, queues(c), c.TUN.Addresses
+	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, host.Queues(c), c.TUN.Addresses
 	o.Redirected = k.redirect
 	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
 		e.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).

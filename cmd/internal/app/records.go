@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
@@ -118,7 +119,7 @@ func (k *keeper) reloadRecords() error {
 		return err
 	}
 	if len(c.Tap.Log) == 0 {
-		k.compareNoMore(noLog) // before the router sends no more records
+		k.compareNoMore(host.NoLog) // before the router sends no more records
 	}
 	if err := r.log.Reload(r.running, c.Tap.Log); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/message"
@@ -76,17 +77,17 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	router := k.router.Load()
 	defer k.page.close()
 	defer func() { k.router.Load().kill() }() // one that has ended is dead already
-	if k.tun, err = tun.Create(s.Config.TUN.Name, s.Config.TUN.MTU, queues(s.Config)); err != nil {
-		return explain(err, s.Config, s.StateDir)
+	if k.tun, err = tun.Create(s.Config.TUN.Name, s.Config.TUN.MTU, host.Queues(s.Config)); err != nil {
+		return host.Explain(err, s.Config, s.StateDir)
 	}
 	defer k.release()
-	c, _ := hostConfig(s.Config, s.StateDir) // Notices reports the error
+	c, _ := host.Config(s.Config, s.StateDir) // Notices reports the error
 	if k.sent.tally == nil {
 		c.Sent = 0
 	}
-	host, err := route.Configure(c)
+	changed, err := route.Configure(c)
 	if err != nil {
-		return explain(err, s.Config, s.StateDir)
+		return host.Explain(err, s.Config, s.StateDir)
 	}
 	notices := s.announce()
 
@@ -99,7 +100,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 
 	var last *message.Ended
 	k.records.start()
-	if err = limits.Explain(k.take(host, c.ByRules)); err == nil {
+	if err = limits.Explain(k.take(changed, c.ByRules)); err == nil {
 		err = limits.Explain(k.hand(router))
 	}
 	if err == nil {
@@ -112,18 +113,18 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, logErr)
 	}
 	stop.at.Store("taking rules and routes back")
-	return s.leave(ctx, host, last, err)
+	return s.leave(ctx, changed, last, err)
 }
 
 // keep keeps the host and its router until ctx ends, and returns the last word of the router.
-func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard) (*message.Ended, error) {
+func (s *Service) keep(ctx context.Context, router *child, notices *host.NoticeBoard) (*message.Ended, error) {
 	k := s.keeper
 	limits.OneProcessor(os.Getenv)
 	var last *message.Ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { memory.ReturnStart(running); return nil })
-	g.Go(func() error { return s.watch(running, notices) })
+	g.Go(func() error { return notices.Watch(running, k.host, func() { put(k.past, struct{}{}) }) })
 	g.Go(func() error { return s.Notify.Run(running, k.alive) })
 	g.Go(func() error { return k.serveReloads(running, &s.Reloads) })
 	g.Go(func() error { k.tellPast(running); return nil })
@@ -147,36 +148,15 @@ func (s *Service) keep(ctx context.Context, router *child, notices *noticeBoard)
 	return last, err
 }
 
-// announce logs that traffic is routed, and the notices about the host. It returns the board of the
-// notices.
-func (s *Service) announce() *noticeBoard {
-	warnStrict(s.Config, s.Logger)
-	board := newNoticeBoard(s.Logger)
-	if notices, err := Notices(s.Config, s.StateDir); err != nil {
-		s.Logger.WithError(err).Warn("cannot read the host's routing")
-	} else {
-		board.show(notices)
-	}
+// announce logs the notices about the host, and that its traffic is routed. It returns the board of
+// the notices.
+func (s *Service) announce() *host.NoticeBoard {
+	board := host.Announce(s.Config, s.StateDir, s.Logger)
 	s.Logger.WithFields(logrus.Fields{
 		"interface": s.Config.TUN.Name, "mtu": s.Config.TUN.MTU, "queues": len(s.keeper.tun),
 		"include": fmt.Sprint(s.Config.Route.Include),
 	}).Info("routing")
 	return board
-}
-
-// watch keeps the changes of the host in place, and logs repairs, notices and traffic past the TUN.
-func (s *Service) watch(ctx context.Context, board *noticeBoard) error {
-	repairs := &repairLog{log: s.Logger}
-	defer repairs.flush()
-	past := newPastLog(s.Logger)
-	return s.keeper.host.Watch(ctx, route.Report{
-		Repair: repairs.repaired,
-		Looked: func(notices []route.Notice) { repairs.looked(); board.show(notices) },
-		Past: func(all []route.Past) {
-			past.report(all)
-			put(s.keeper.past, struct{}{})
-		},
-	})
 }
 
 // leave restores the host, or leaves it closed after an error. It is told how the router ended, if

@@ -4,22 +4,17 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sent"
 	"syntap/tun/flow"
-	"syntap/tun/route"
 )
 
 // counting compares what routers have sent with their records.
@@ -32,31 +27,10 @@ type counting struct {
 	told   chan struct{}          // has one when routers are to be told at once
 }
 
-// canLog asks the kernel once, as connTrack does.
-var canLog = sync.OnceValue(route.Logs)
-
-// sentGroup returns the group to which nftables logs the first packets of the router's flows, and
-// why it cannot.
-func sentGroup(c *config.Config) (uint16, error) {
-	if c.Route.Table == 0 || len(c.Route.Include) == 0 {
-		return 0, errors.New("the config has the operator route")
-	}
-	if len(c.Tap.Log) == 0 {
-		return 0, errors.New(noLog)
-	}
-	if err := connTrack(); err != nil {
-		return 0, fmt.Errorf("connection tracking is missing: %w", err)
-	}
-	if err := canLog(); err != nil && !errors.Is(err, unix.EPERM) {
-		return 0, fmt.Errorf("nftables cannot log: %w", err)
-	}
-	return max(1, uint16(c.Route.Table)), nil
-}
-
 // count has the kernel tell of the first packets of routers' flows, once their rules are there.
 func (k *keeper) count(c *config.Config) {
 	k.sent.told = make(chan struct{}, 1)
-	group, err := sentGroup(c)
+	group, err := host.SentGroup(c)
 	if err == nil {
 		k.sent.kernel, err = sent.Listen(group)
 	}
@@ -123,11 +97,8 @@ func (k *keeper) unrecorded(all []sent.Unrecorded) {
 	put(k.sent.told, struct{}{})
 }
 
-// Why nothing is compared.
-const (
-	sameMark = "another router on this host has the same route.mark"
-	noLog    = "the config has no log (tap.log)"
-)
+// sameMark is why nothing is compared.
+const sameMark = "another router on this host has the same route.mark"
 
 // proves reports whether flows without record prove anything. Once they do not, nothing is compared
 // until the service is started again.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package host
 
 import (
 	"errors"
@@ -18,14 +18,14 @@ import (
 	"syntap/tun/route"
 )
 
-// hostConfig returns the host's part of a config. The error tells why connection tracking cannot be
+// Config returns the host's part of a config. The error tells why connection tracking cannot be
 // used; rules alone then route the host.
-func hostConfig(c *config.Config, stateDir string) (route.Config, error) {
+func Config(c *config.Config, stateDir string) (route.Config, error) {
 	var missing error
 	if c.Route.Table != 0 && len(c.Route.Include) > 0 {
 		missing = connTrack()
 	}
-	group, _ := sentGroup(c)
+	group, _ := SentGroup(c)
 	r := &c.Route
 	return route.Config{
 		Name: c.TUN.Name, Addresses: c.TUN.Addresses, Include: r.Include, Exclude: r.Exclude,
@@ -51,8 +51,8 @@ var connTrack = sync.OnceValue(func() error {
 // Plan prints the shell equivalents of the changes that a Service with the same StateDir makes, one
 // a line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
-	host, _ := hostConfig(c, stateDir) // without connection tracking the plan has rules alone
-	commands, err := route.Plan(host, c.TUN.MTU, queues(c))
+	host, _ := Config(c, stateDir) // without connection tracking the plan has rules alone
+	commands, err := route.Plan(host, c.TUN.MTU, Queues(c))
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func Plan(c *config.Config, stateDir string, w io.Writer) error {
 // Notices returns facts about this host that the operator should know before c routes its traffic.
 // The journals of other runs are in stateDir.
 func Notices(c *config.Config, stateDir string) ([]route.Notice, error) {
-	host, missing := hostConfig(c, stateDir)
+	host, missing := Config(c, stateDir)
 	notices, err := route.Notices(host)
 	if missing != nil {
 		notices = append(notices, route.Notice{
@@ -103,7 +103,7 @@ func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 // CleanupAs undoes the changes that a Service with the config c makes, whose journal is damaged or
 // lost, and prints a report.
 func CleanupAs(c *config.Config, stateDir string, w io.Writer) error {
-	host, _ := hostConfig(c, stateDir)
+	host, _ := Config(c, stateDir)
 	cleaned, err := route.CleanupAs(host)
 	cleaned.Failed = err != nil
 	printCleaned(w, cleaned)
@@ -147,6 +147,6 @@ func warnStrict(c *config.Config, log logrus.FieldLogger) {
 	}
 }
 
-// queues returns the number of queues of a config's TUN: one for each processor that Go may use,
+// Queues returns the number of queues of a config's TUN: one for each processor that Go may use,
 // which is half of all.
-func queues(c *config.Config) int { return c.TUN.Queues.For(limits.Workers()) }
+func Queues(c *config.Config) int { return c.TUN.Queues.For(limits.Workers()) }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package host
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 	"syntap/tun/route"
 )
 
-// explain adds the remedy to an error of opening the TUN or of changing the host.
-func explain(err error, c *config.Config, stateDir string) error {
+// Explain adds the remedy to an error of opening the TUN or of changing the host.
+func Explain(err error, c *config.Config, stateDir string) error {
 	path := new(fs.PathError)
 	ofPath := errors.As(err, &path)
 	var remedy string
